@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A network with its loss, forward and backward, for one replica. Knows nothing of nodes.
+ *
+ * The model owns layers, activations and private copies of the weights; parameters, buffers and
+ * gradients are the caller's flat vectors in plain layouts (oihw, oi), the same on every CPU (see
+ * docs/how-it-works.md). Not thread-safe: one caller per model; several models may be used by
+ * several threads. */
+#ifndef MODEL_MODEL_H
+#define MODEL_MODEL_H
+
+#include <sgp/status.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct model model_t;
+
+typedef struct model_options {
+    const char *name; /* "mlp", "lenet", "resnet20"; required, borrowed for the call */
+    int batch;        /* largest number of samples in a call; required, > 0 */
+    int height;       /* of an image, pixels; required */
+    int width;
+    int channels; /* of an image; required */
+    int classes;  /* required, >= 2 */
+} model_options_t;
+
+/* One named tensor inside the flat parameter vector (or inside the buffers). */
+typedef struct model_tensor {
+    const char *name; /* unique, such as "conv1.weight"; owned by the model */
+    size_t offset;    /* floats from the start of its vector */
+    size_t count;     /* floats */
+    int dims;
+    int64_t shape[4]; /* (dims) plain layout, outermost first */
+    bool is_buffer; /* in the buffers (batch-norm running mean and variance), not in the parameters
+                     */
+    bool decays;    /* weight decay applies: false for batch-norm scale and shift */
+} model_tensor_t;
+
+/* What a forward pass over some samples gave. */
+typedef struct model_result {
+    double loss_sum; /* sum of the cross-entropy over the valid samples */
+    int correct;     /* of the valid samples, those whose largest logit is the label's */
+} model_result_t;
+
+/* Builds the layers. Sets *model only on success.
+ * SGP_ERR_INVALID: unknown name (the log lists the known ones) or an option out of range.
+ * SGP_ERR_UNSUPPORTED: oneDNN would use a reference implementation for a layer (the log names layer
+ * and implementation). SGP_ERR_NO_MEMORY: nothing is left behind. */
+sgp_status_t model_create(const model_options_t *options, model_t **model);
+void model_destroy(model_t *model);
+
+/* Comma-separated names that model_create knows, for messages. Static. */
+const char *model_names(void);
+
+size_t model_parameter_count(const model_t *model); /* P, floats */
+size_t model_buffer_count(const model_t *model);    /* S, floats; 0 without batch norm */
+
+/* All tensors, parameters first, each vector in increasing offset without gaps. */
+size_t model_tensor_count(const model_t *model);
+const model_tensor_t *model_tensor(const model_t *model, size_t index);
+
+/* Bytes that this model holds (activations, gradients of activations, private weights,
+ * scratchpads), without the caller's flat vectors. Known once built. */
+size_t model_memory_bytes(const model_t *model);
+
+/* Initial values, a function of (model, seed) alone: He-normal weights for layers followed by ReLU,
+ * zero biases; batch norm: scale 1, shift 0, running mean 0, running variance 1, and the last scale
+ * of each residual block 0. */
+void model_init_parameters(const model_t *model, uint64_t seed, float *parameters /* (P) */,
+                           float *buffers /* (S) */);
+
+/* Forward and backward over `count` samples (1 <= count <= batch) in training mode.
+ * images: (count, height, width, channels), nhwc. labels: (count), each < classes.
+ * valid: the first `valid` of the samples count in loss, gradient and result (0 <= valid <= count);
+ * the rest only fill the batch (their loss has weight 0; batch norm sees them). gradient: (P),
+ * overwritten with the gradient of the mean loss over the valid samples (zeros when valid is 0).
+ * buffers: (S), running statistics updated in place, momentum 0.1 as PyTorch defines it. */
+sgp_status_t model_train(model_t *model, const float *parameters /* (P) */,
+                         float *buffers /* (S) */, const float *images, const int32_t *labels,
+                         int count, int valid, float *gradient /* (P) */, model_result_t *result);
+
+/* Forward in evaluation mode (batch norm uses the running statistics), over 1 <= count <= batch
+ * samples. */
+sgp_status_t model_evaluate(model_t *model, const float *parameters /* (P) */,
+                            const float *buffers /* (S) */, const float *images,
+                            const int32_t *labels, int count, model_result_t *result);
+
+#endif
