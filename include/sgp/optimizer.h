@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The local step of a node: from a gradient to a change of the parameters. Its state stays on the node.
+ *
+ * SGD (the paper's recipe; Nesterov by default):  g' = g + lambda z;  m <- mu m + g';  d = g' + mu m (or m);  x <- x - lr d
+ * Adam (Kingma and Ba 2015; decay added to the gradient as above):  x <- x - lr m^ / (sqrt(v^) + epsilon)
+ * The gradient and the weight decay are taken at the de-biased parameters z; see sgp/mixer.h for x and z. */
+#ifndef SGP_OPTIMIZER_H
+#define SGP_OPTIMIZER_H
+
+#include <sgp/status.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct sgp_optimizer sgp_optimizer_t;
+
+typedef enum sgp_optimizer_kind {
+    SGP_OPTIMIZER_SGD = 0,
+    SGP_OPTIMIZER_ADAM,
+} sgp_optimizer_kind_t;
+
+/* Elements [offset, offset + count) of the vector. */
+typedef struct sgp_range {
+    size_t offset;
+    size_t count;
+} sgp_range_t;
+
+typedef struct sgp_optimizer_options {
+    size_t count;              /* P, floats in the vector; required, > 0 */
+    sgp_optimizer_kind_t kind; /* SGP_OPTIMIZER_SGD */
+    float momentum;            /* mu, in [0, 1); 0: plain SGD */
+    bool heavy_ball;           /* false: Nesterov's form; true: Polyak's, d = m */
+    float weight_decay;        /* lambda >= 0; 0: none */
+    float beta1, beta2;        /* Adam; 0: 0.9 and 0.999 */
+    float epsilon;             /* Adam; 0: 1e-8 */
+    /* Where weight decay does not apply (batch-norm parameters): ascending, apart; copied. */
+    const sgp_range_t *no_decay; /* (no_decay_count); may be NULL */
+    size_t no_decay_count;
+} sgp_optimizer_options_t;
+
+/* Copies options; the state starts at zero. Sets *optimizer only on success.
+ * SGP_ERR_INVALID: an option is out of range, and the log says which. SGP_ERR_NO_MEMORY: nothing changed. */
+SGP_API sgp_status_t sgp_optimizer_create(const sgp_optimizer_options_t *options,
+                                          sgp_optimizer_t **optimizer);
+SGP_API void sgp_optimizer_destroy(sgp_optimizer_t *optimizer);
+
+/* One step on a vector of one's own, without a mixer. Not thread-safe: one caller per optimizer. */
+SGP_API void sgp_optimizer_step(sgp_optimizer_t *optimizer, float *parameters /* (P) */,
+                                const float *gradient /* (P) */, float learning_rate);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

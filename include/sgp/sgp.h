@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The whole library: join a group, create a mixer over a vector, step, read, leave. Start with sgp/mixer.h. */
+#ifndef SGP_SGP_H
+#define SGP_SGP_H
+
+#include <sgp/graph.h>
+#include <sgp/group.h>
+#include <sgp/log.h>
+#include <sgp/mixer.h>
+#include <sgp/optimizer.h>
+#include <sgp/status.h>
+
+#endif
