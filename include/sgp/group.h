@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who takes part: rank, size, and the connections between the nodes.
  *
- * A group is made by a launcher (`sgp run --nodes 4 -- ./program`) that gives each process its place in the
- * environment: SGP_RANK, SGP_SIZE, and SGP_RENDEZVOUS, a directory in which the nodes of one machine find each other.
- * Without these the process is a group of one. */
+ * A group is made by a launcher (`sgp run --nodes 4 -- ./program`) that gives each process its
+ * place in the environment: SGP_RANK, SGP_SIZE, and SGP_RENDEZVOUS, a directory in which the nodes
+ * of one machine find each other. Without these the process is a group of one. */
 #ifndef SGP_GROUP_H
 #define SGP_GROUP_H
 
@@ -21,30 +21,35 @@ typedef struct sgp_group sgp_group_t;
 typedef struct sgp_group_options {
     int rank;               /* this node; used when size > 0 */
     int size;               /* nodes; 0: rank, size and rendezvous from the environment */
-    const char *rendezvous; /* directory that all nodes can reach, private to this run; NULL: SGP_RENDEZVOUS */
+    const char *rendezvous; /* directory that all nodes can reach, private to this run; NULL:
+                               SGP_RENDEZVOUS */
     int timeout_ms;         /* for joining, and for each collective call; 0: 30,000 */
 } sgp_group_options_t;
 
-/* Joins, and blocks until all nodes have; at most timeout_ms. Copies options. Sets *group only on success.
- * SGP_ERR_INVALID: rank, size or rendezvous make no sense. SGP_ERR_TIMEOUT: the log names a node that did not come.
- * SGP_ERR_MISMATCH: another version of the library, or another size, on the other side. */
+/* Joins, and blocks until all nodes have; at most timeout_ms. Copies options. Sets *group only on
+ * success. SGP_ERR_INVALID: rank, size or rendezvous make no sense. SGP_ERR_TIMEOUT: the log names
+ * a node that did not come. SGP_ERR_MISMATCH: another version of the library, or another size, on
+ * the other side. */
 SGP_API sgp_status_t sgp_group_join(const sgp_group_options_t *options, sgp_group_t **group);
 
 SGP_API int sgp_group_rank(const sgp_group_t *group);
 SGP_API int sgp_group_size(const sgp_group_t *group);
 
-/* Returns when every node has called it. SGP_ERR_TIMEOUT, SGP_ERR_PEER_LOST: see sgp_group_lost_peer. */
+/* Returns when every node has called it. SGP_ERR_TIMEOUT, SGP_ERR_PEER_LOST: see
+ * sgp_group_lost_peer. */
 SGP_API sgp_status_t sgp_group_barrier(sgp_group_t *group);
 
-/* Collects `bytes` (the same on every node, at most 64 KiB) from each node, in order of rank. May block, as barrier. */
-SGP_API sgp_status_t sgp_group_gather(sgp_group_t *group, const void *mine /* (bytes) */, size_t bytes,
-                                      void *all /* (size, bytes) */);
+/* Collects `bytes` (the same on every node, at most 64 KiB) from each node, in order of rank. May
+ * block, as barrier. */
+SGP_API sgp_status_t sgp_group_gather(sgp_group_t *group, const void *mine /* (bytes) */,
+                                      size_t bytes, void *all /* (size, bytes) */);
 
 /* The rank of a node that ended without leaving, or -1. */
 SGP_API int sgp_group_lost_peer(const sgp_group_t *group);
 
-/* Leaves in order: waits until the others have received what was sent to them (at most timeout_ms) and frees the
- * group. Never fails the others: a node that leaves is not lost. NULL is fine. Mixers of the group are destroyed first. */
+/* Leaves in order: waits until the others have received what was sent to them (at most timeout_ms)
+ * and frees the group. Never fails the others: a node that leaves is not lost. NULL is fine. Mixers
+ * of the group are destroyed first. */
 SGP_API void sgp_group_leave(sgp_group_t *group);
 
 #ifdef __cplusplus

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Averaging one vector over the nodes of a group while each of them changes it.
  *
- * PushSum: node i holds a numerator x (a vector) and a weight w (a number, 1 at the start); the sums of x and of w over
- * nodes and messages never change but by the local steps, and z = x / w is each node's estimate of the mean of all x.
- * The mixer stores the vector as (z, w), with x = w z: one buffer, at a fixed address, that a gradient can be taken at.
- *   local step   z <- z - (lr / w) d                        (x <- x - lr d)
- *   push         sends (z, p w) to each out-peer, keeps w <- (1 - sum of p) w
- *   absorb       z <- z + (v / (w + v)) (y - z), w <- w + v  of an arriving (y, v)      (x <- x + v y)
- * Source: Assran et al. 2019, algorithm 1; the (z, w) form is the same arithmetic with x = w z put in.
+ * PushSum: node i holds a numerator x (a vector) and a weight w (a number, 1 at the start); the
+ * sums of x and of w over nodes and messages never change but by the local steps, and z = x / w is
+ * each node's estimate of the mean of all x. The mixer stores the vector as (z, w), with x = w z:
+ * one buffer, at a fixed address, that a gradient can be taken at. local step   z <- z - (lr / w) d
+ * (x <- x - lr d) push         sends (z, p w) to each out-peer, keeps w <- (1 - sum of p) w absorb
+ * z <- z + (v / (w + v)) (y - z), w <- w + v  of an arriving (y, v)      (x <- x + v y) Source:
+ * Assran et al. 2019, algorithm 1; the (z, w) form is the same arithmetic with x = w z put in.
  *
  * A training loop:
  *   sgp_mixer_create(group, &(sgp_mixer_options_t){.count = P}, initial, &mixer);
- *   for each step: gradient(sgp_mixer_parameters(mixer), g); sgp_mixer_step(mixer, optimizer, g, lr);
- *   sgp_mixer_average(mixer, average, NULL); */
+ *   for each step: gradient(sgp_mixer_parameters(mixer), g); sgp_mixer_step(mixer, optimizer, g,
+ * lr); sgp_mixer_average(mixer, average, NULL); */
 #ifndef SGP_MIXER_H
 #define SGP_MIXER_H
 
@@ -29,7 +29,8 @@ extern "C" {
 typedef struct sgp_mixer sgp_mixer_t;
 
 typedef enum sgp_algorithm {
-    SGP_ALGORITHM_SGP = 0,   /* Stochastic Gradient Push in lock step: a step waits for that step's messages */
+    SGP_ALGORITHM_SGP =
+        0, /* Stochastic Gradient Push in lock step: a step waits for that step's messages */
     SGP_ALGORITHM_ALLREDUCE, /* exact mean of all gradients in every step: the baseline */
 } sgp_algorithm_t;
 
@@ -38,8 +39,9 @@ typedef struct sgp_mixer_options {
     size_t buffers;            /* S, floats that are averaged as well but only the caller changes
                                   (batch-norm running statistics); 0 */
     sgp_algorithm_t algorithm; /* SGP_ALGORITHM_SGP */
-    sgp_graph_t graph;         /* size 0: the group's; all zero: one-peer exponential. Unused by all-reduce */
-    int timeout_ms;            /* longest wait for a message of a step; 0: 60,000 */
+    sgp_graph_t
+        graph;      /* size 0: the group's; all zero: one-peer exponential. Unused by all-reduce */
+    int timeout_ms; /* longest wait for a message of a step; 0: 60,000 */
 } sgp_mixer_options_t;
 
 /* Counters and times since the mixer was created. */
@@ -62,39 +64,45 @@ typedef struct sgp_mixer_statistics {
 /* What the nodes have in common, measured by sgp_mixer_average; the same on every node. */
 typedef struct sgp_mixer_consensus {
     double w_total;  /* sum of w over nodes: their number, to rounding */
-    double drift;    /* |sum of x - what the local steps made of it| / |sum of x|, over sampled coordinates:
-                        the rounding of the mixing, and anything lost */
-    double distance; /* root mean square over nodes of |z_i - mean| , divided by |mean|, over the P parameters */
+    double drift;    /* |sum of x - what the local steps made of it| / |sum of x|, over sampled
+                        coordinates:    the rounding of the mixing, and anything lost */
+    double distance; /* root mean square over nodes of |z_i - mean| , divided by |mean|, over the P
+                        parameters */
 } sgp_mixer_consensus_t;
 
-/* Copies options and initial values ((P + S), NULL: zeros); each node may start with its own. Sets *mixer only on
- * success. Every node of the group calls it, in the same order for several mixers; it does not block.
- * SGP_ERR_INVALID: an option is out of range, and the log says which. SGP_ERR_NO_MEMORY: nothing changed. */
+/* Copies options and initial values ((P + S), NULL: zeros); each node may start with its own. Sets
+ * *mixer only on success. Every node of the group calls it, in the same order for several mixers;
+ * it does not block. SGP_ERR_INVALID: an option is out of range, and the log says which.
+ * SGP_ERR_NO_MEMORY: nothing changed. */
 SGP_API sgp_status_t sgp_mixer_create(sgp_group_t *group, const sgp_mixer_options_t *options,
                                       const float *initial, sgp_mixer_t **mixer);
 
 /* Messages of this node still in flight are delivered all the same. NULL is fine. */
 SGP_API void sgp_mixer_destroy(sgp_mixer_t *mixer);
 
-/* z, (P + S), parameters first, then buffers: 64-byte aligned, at the same address for the mixer's whole life. Owned by
- * the mixer. Its values are this node's estimate until the next call on the mixer. Whoever has an optimizer of their own
- * changes it in place between two calls and steps with a NULL optimizer: a change of z by d changes x by w d. */
+/* z, (P + S), parameters first, then buffers: 64-byte aligned, at the same address for the mixer's
+ * whole life. Owned by the mixer. Its values are this node's estimate until the next call on the
+ * mixer. Whoever has an optimizer of their own changes it in place between two calls and steps with
+ * a NULL optimizer: a change of z by d changes x by w d. */
 SGP_API float *sgp_mixer_parameters(sgp_mixer_t *mixer);
 
-/* The S buffers behind the parameters: written by the caller between steps (each node its own statistics). */
+/* The S buffers behind the parameters: written by the caller between steps (each node its own
+ * statistics). */
 SGP_API float *sgp_mixer_buffers(sgp_mixer_t *mixer);
 
-/* One step: the local update with `gradient` (borrowed for the call), then the algorithm's exchange.
- * optimizer may be NULL: no local update by the mixer, gradient is not read (sgp); all-reduce then averages z itself.
- * Waits as the algorithm says, asleep. On an error the vector is between two steps: the run is over for this mixer.
- * SGP_ERR_PEER_LOST, SGP_ERR_TIMEOUT: a node ended or was silent for timeout_ms; the log names it.
- * SGP_ERR_MISMATCH: a node sent a vector of another length. */
+/* One step: the local update with `gradient` (borrowed for the call), then the algorithm's
+ * exchange. optimizer may be NULL: no local update by the mixer, gradient is not read (sgp);
+ * all-reduce then averages z itself. Waits as the algorithm says, asleep. On an error the vector is
+ * between two steps: the run is over for this mixer. SGP_ERR_PEER_LOST, SGP_ERR_TIMEOUT: a node
+ * ended or was silent for timeout_ms; the log names it. SGP_ERR_MISMATCH: a node sent a vector of
+ * another length. */
 SGP_API sgp_status_t sgp_mixer_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer,
                                     const float *gradient /* (P) */, float learning_rate);
 
-/* Absorbs what is in flight, and computes the exact weighted mean over the nodes (accumulated in double, in order of
- * rank: the same bits on every node). Every node calls it after the same step; blocks as a barrier does. The state of
- * the mixer is as after its last step. average: (P + S) or NULL. consensus: filled if not NULL. */
+/* Absorbs what is in flight, and computes the exact weighted mean over the nodes (accumulated in
+ * double, in order of rank: the same bits on every node). Every node calls it after the same step;
+ * blocks as a barrier does. The state of the mixer is as after its last step. average: (P + S) or
+ * NULL. consensus: filled if not NULL. */
 SGP_API sgp_status_t sgp_mixer_average(sgp_mixer_t *mixer, float *average,
                                        sgp_mixer_consensus_t *consensus);
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The local step of a node: from a gradient to a change of the parameters. Its state stays on the node.
+/* The local step of a node: from a gradient to a change of the parameters. Its state stays on the
+ * node.
  *
- * SGD (the paper's recipe; Nesterov by default):  g' = g + lambda z;  m <- mu m + g';  d = g' + mu m (or m);  x <- x - lr d
- * Adam (Kingma and Ba 2015; decay added to the gradient as above):  x <- x - lr m^ / (sqrt(v^) + epsilon)
- * The gradient and the weight decay are taken at the de-biased parameters z; see sgp/mixer.h for x and z. */
+ * SGD (the paper's recipe; Nesterov by default):  g' = g + lambda z;  m <- mu m + g';  d = g' + mu
+ * m (or m);  x <- x - lr d Adam (Kingma and Ba 2015; decay added to the gradient as above):  x <- x
+ * - lr m^ / (sqrt(v^) + epsilon) The gradient and the weight decay are taken at the de-biased
+ * parameters z; see sgp/mixer.h for x and z. */
 #ifndef SGP_OPTIMIZER_H
 #define SGP_OPTIMIZER_H
 
@@ -42,7 +44,8 @@ typedef struct sgp_optimizer_options {
 } sgp_optimizer_options_t;
 
 /* Copies options; the state starts at zero. Sets *optimizer only on success.
- * SGP_ERR_INVALID: an option is out of range, and the log says which. SGP_ERR_NO_MEMORY: nothing changed. */
+ * SGP_ERR_INVALID: an option is out of range, and the log says which. SGP_ERR_NO_MEMORY: nothing
+ * changed. */
 SGP_API sgp_status_t sgp_optimizer_create(const sgp_optimizer_options_t *options,
                                           sgp_optimizer_t **optimizer);
 SGP_API void sgp_optimizer_destroy(sgp_optimizer_t *optimizer);

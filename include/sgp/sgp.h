@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The whole library: join a group, create a mixer over a vector, step, read, leave. Start with sgp/mixer.h. */
+/* The whole library: join a group, create a mixer over a vector, step, read, leave. Start with
+ * sgp/mixer.h. */
 #ifndef SGP_SGP_H
 #define SGP_SGP_H
 

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A whole training run of one node of a group: data, model, mixer, schedule, evaluation, files.
+ *
+ * Every node calls train_run with the same options; what differs (its shard, its slowness) follows
+ * from its rank. Node 0 writes the run's files. Nothing here prints: progress goes to the callback.
+ */
+#ifndef TRAIN_TRAIN_H
+#define TRAIN_TRAIN_H
+
+#include <sgp/sgp.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Everything that decides a run; the program fills it from the command line and config.json holds
+ * it. */
+typedef struct train_options {
+    const char *model; /* "mlp", "lenet", "resnet20" */
+    const char *data;  /* "fashion-mnist" or a directory with the same four IDX files */
+    sgp_algorithm_t algorithm;
+    sgp_graph_kind_t graph;
+    int peers;
+    int nodes; /* size of the group */
+    int epochs;
+    int batch_size;       /* samples per node and step */
+    double lr;            /* per 256 samples of the global batch, scaled linearly */
+    double warmup_epochs; /* negative: 5/90 of the epochs */
+    const char
+        *lr_schedule; /* "step" (x 0.1 at 1/3, 2/3, 8/9 of the epochs), "cosine" or "constant" */
+    double momentum;
+    bool nesterov;
+    double weight_decay;
+    const char *optimizer; /* "sgd" or "adam" */
+    bool augment;          /* random crop and flip; the default follows the model */
+    uint64_t seed;
+    int64_t limit_samples; /* 0: all of the training set */
+    const char
+        *transport; /* "auto", "shm", "loopback": recorded only; the group is made by the caller */
+    const char *output; /* directory, exists and is writable */
+    int slow_rank;      /* -1: nobody */
+    double slow_factor; /* its gradient takes so many times longer */
+    double compute_ms;  /* > 0: replaces the gradient's cost by a fixed time (the gradient is then
+                           not computed) */
+} train_options_t;
+
+/* The defaults of the command line, as docs/guide.md lists them. */
+void train_options_init(train_options_t *options);
+
+/* One line of progress, of node 0 or any other, about four times a second and at the end of each
+ * epoch. */
+typedef struct train_progress {
+    int rank;
+    int epoch; /* from 1 */
+    int epochs;
+    uint64_t step; /* within the run, from 1 */
+    uint64_t steps;
+    double loss;          /* mean over the last steps of this node */
+    double test_accuracy; /* fraction, mean over nodes, after the last finished epoch; NAN before */
+    double samples_per_second; /* over all nodes, training time only */
+    double consensus_distance; /* relative; NAN before the first evaluation */
+    double seconds_left;       /* estimate */
+    bool epoch_end;            /* the evaluation of this epoch is in */
+} train_progress_t;
+
+/* mean, min and max over nodes. */
+typedef struct train_spread {
+    double mean, min, max;
+} train_spread_t;
+
+/* What summary.json says; identical on every node. */
+typedef struct train_summary {
+    uint64_t parameters;
+    uint64_t steps; /* per node */
+    double seconds; /* of training, without evaluation */
+    double samples_per_second;
+    struct {
+        double mean, p50, p99;
+    } step_ms;
+    double wait_ms;
+    double train_loss; /* mean over the last epoch and the nodes */
+    train_spread_t test_accuracy;
+    double average_model_accuracy;
+    sgp_mixer_consensus_t consensus;
+    char parameters_hash[33]; /* XXH3, 128 bits, of the averaged parameters, hexadecimal */
+    struct {
+        uint64_t sent, received, late, refused, resent, reabsorbed; /* over all nodes */
+    } messages;
+} train_summary_t;
+
+typedef struct train_callbacks {
+    void (*progress)(const train_progress_t *progress, void *user); /* may be NULL */
+    void *user;
+    const volatile sig_atomic_t
+        *stop; /* != 0: end after this step with SGP_ERR_INTERRUPTED; may be NULL */
+} train_callbacks_t;
+
+/* Trains, evaluates after each epoch, and writes config.json, metrics.jsonl, summary.json and
+ * model.safetensors into options->output (node 0; each file replaced atomically). Blocks until the
+ * run is over. Fills *summary on success. SGP_ERR_MISMATCH: the nodes' options differ; the log says
+ * which option and which nodes. SGP_ERR_NOT_FOUND, SGP_ERR_FORMAT: the data; SGP_ERR_IO: the
+ * output; the log names file and reason. SGP_ERR_PEER_LOST, SGP_ERR_TIMEOUT: another node; see
+ * sgp_group_lost_peer. */
+sgp_status_t train_run(const train_options_t *options, sgp_group_t *group,
+                       const train_callbacks_t *callbacks, train_summary_t *summary);
+
+/* Checks what can be checked before anything starts (ranges, names, data files, model and its
+ * memory). Logs one line for the first thing that is wrong: the option, its value, and what would
+ * be right. */
+sgp_status_t train_check(const train_options_t *options);
+
+#endif
