@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "data/dataset.h"
+
+#include "base/log.h"
+#include "data/idx.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#define FASHION_MNIST_DIRECTORY "/usr/share/datasets/fashion-mnist"
+#define CLASSES                 10
+#define MAX_SIDE                4096 /* pixels; larger images are no data for these models */
+
+/* The two files of a split, with what their headers say. */
+typedef struct split_files {
+    char images_path[PATH_MAX];
+    char labels_path[PATH_MAX];
+    idx_header_t images;
+    idx_header_t labels;
+} split_files_t;
+
+static const char *resolve(const char *data) {
+    return strcmp(data, "fashion-mnist") == 0 ? FASHION_MNIST_DIRECTORY : data;
+}
+
+static sgp_status_t check_directory(const char *data, const char *directory) {
+    struct stat info;
+    if (stat(directory, &info) == 0 && S_ISDIR(info.st_mode)) return SGP_OK;
+    if (directory != data)
+        return sgp_fail(SGP_ERR_NOT_FOUND,
+                        "data %s: there is no directory %s: install Debian's dataset-fashion-mnist "
+                        "or give a directory that holds its four files",
+                        data, directory);
+    return sgp_fail(SGP_ERR_NOT_FOUND,
+                    "data %s: no such directory: should be \"fashion-mnist\" or a directory with "
+                    "four IDX files",
+                    data);
+}
+
+/* path: (PATH_MAX) of the file with or without ".gz", whichever is there. */
+static sgp_status_t find_file(const char *directory, const char *name, char *path) {
+    static const char *const suffixes[] = {".gz", ""};
+    for (int i = 0; i < 2; i++) {
+        int length = snprintf(path, PATH_MAX, "%s/%s%s", directory, name, suffixes[i]);
+        if (length >= PATH_MAX)
+            return sgp_fail(SGP_ERR_INVALID, "data %s: the path is longer than %d bytes", directory,
+                            PATH_MAX - 1);
+        if (access(path, F_OK) == 0) return SGP_OK;
+    }
+    return sgp_fail(SGP_ERR_NOT_FOUND, "%s: not found, neither with nor without .gz", path);
+}
+
+static sgp_status_t check_pair(const split_files_t *files) {
+    if (files->images.shape[0] != files->labels.shape[0])
+        return sgp_fail(
+            SGP_ERR_FORMAT, "%s: holds %u labels: should be %u, one for each image of %s",
+            files->labels_path, files->labels.shape[0], files->images.shape[0], files->images_path);
+    for (int i = 1; i <= 2; i++)
+        if (files->images.shape[i] > MAX_SIDE)
+            return sgp_fail(SGP_ERR_FORMAT, "%s: images of %u x %u pixels: should be at most %d",
+                            files->images_path, files->images.shape[1], files->images.shape[2],
+                            MAX_SIDE);
+    return SGP_OK;
+}
+
+static sgp_status_t inspect_split(const char *directory, const char *prefix, split_files_t *files) {
+    char name[64];
+    snprintf(name, sizeof name, "%s-images-idx3-ubyte", prefix);
+    sgp_status_t status = find_file(directory, name, files->images_path);
+    if (status) return status;
+    snprintf(name, sizeof name, "%s-labels-idx1-ubyte", prefix);
+    status = find_file(directory, name, files->labels_path);
+    if (status) return status;
+    status = idx_read_header(files->images_path, 3, &files->images);
+    if (status) return status;
+    status = idx_read_header(files->labels_path, 1, &files->labels);
+    return status ? status : check_pair(files);
+}
+
+static sgp_status_t inspect(const char *data, split_files_t *train, split_files_t *test) {
+    const char *directory = resolve(data);
+    sgp_status_t status = check_directory(data, directory);
+    if (status) return status;
+    status = inspect_split(directory, "train", train);
+    if (status) return status;
+    status = inspect_split(directory, "t10k", test);
+    if (status) return status;
+    if (train->images.shape[1] != test->images.shape[1] ||
+        train->images.shape[2] != test->images.shape[2])
+        return sgp_fail(SGP_ERR_FORMAT, "%s: images of %u x %u pixels: should be %u x %u as in %s",
+                        test->images_path, test->images.shape[1], test->images.shape[2],
+                        train->images.shape[1], train->images.shape[2], train->images_path);
+    return SGP_OK;
+}
+
+static dataset_shape_t shape_of(const split_files_t *train, const split_files_t *test) {
+    return (dataset_shape_t){
+        .height = (int)train->images.shape[1],
+        .width = (int)train->images.shape[2],
+        .channels = 1,
+        .classes = CLASSES,
+        .train_count = train->images.shape[0],
+        .test_count = test->images.shape[0],
+    };
+}
+
+sgp_status_t dataset_inspect(const char *data, dataset_shape_t *shape) {
+    split_files_t train, test;
+    sgp_status_t status = inspect(data, &train, &test);
+    if (!status) *shape = shape_of(&train, &test);
+    return status;
+}
+
+static sgp_status_t check_labels(const char *path, const uint8_t *labels, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (labels[i] >= CLASSES)
+            return sgp_fail(SGP_ERR_FORMAT, "%s: label %d of sample %zu: should be 0 to %d", path,
+                            labels[i], i, CLASSES - 1);
+    return SGP_OK;
+}
+
+static sgp_status_t load_split(const split_files_t *files, dataset_split_t *split) {
+    idx_header_t header;
+    uint8_t *images = NULL, *labels = NULL;
+    sgp_status_t status = idx_read(files->images_path, 3, &header, &images);
+    if (status) return status;
+    /* The file was read twice; between the two it may have been replaced. */
+    bool changed = memcmp(header.shape, files->images.shape, 3 * sizeof header.shape[0]) != 0;
+    status = idx_read(files->labels_path, 1, &header, &labels);
+    if (status) goto free_images;
+    if (changed || header.shape[0] != files->labels.shape[0]) {
+        status = sgp_fail(SGP_ERR_FORMAT, "%s: changed while it was read", files->images_path);
+        goto free_labels;
+    }
+    status = check_labels(files->labels_path, labels, header.bytes);
+    if (status) goto free_labels;
+    *split = (dataset_split_t){.count = header.shape[0], .images = images, .labels = labels};
+    return SGP_OK;
+free_labels:
+    free(labels);
+free_images:
+    free(images);
+    return status;
+}
+
+static size_t sample_bytes(const dataset_shape_t *shape) {
+    return (size_t)shape->height * (size_t)shape->width * (size_t)shape->channels;
+}
+
+/* Exact: sums of bytes fit 64-bit integers, so the result does not depend on the order. */
+static void normalise(dataset_t *dataset) {
+    size_t channels = (size_t)dataset->shape.channels;
+    size_t pixels = dataset->train.count * sample_bytes(&dataset->shape) / channels;
+    for (size_t c = 0; c < channels; c++) {
+        uint64_t sum = 0, squares = 0;
+        for (size_t i = 0; i < pixels; i++) {
+            uint64_t value = dataset->train.images[i * channels + c];
+            sum += value;
+            squares += value * value;
+        }
+        double mean = (double)sum / (double)pixels;
+        double variance = (double)squares / (double)pixels - mean * mean;
+        dataset->mean[c] = (float)mean;
+        /* Bytes vary by far more than this as soon as they vary at all. */
+        dataset->deviation[c] = variance > 1e-9 ? (float)sqrt(variance) : 1.0f;
+    }
+}
+
+static uint64_t checksum_of(const dataset_t *dataset) {
+    const dataset_shape_t *shape = &dataset->shape;
+    uint64_t parts[9] = {(uint64_t)shape->height, (uint64_t)shape->width, (uint64_t)shape->channels,
+                         dataset->train.count, dataset->test.count};
+    const dataset_split_t *splits[2] = {&dataset->train, &dataset->test};
+    for (int i = 0; i < 2; i++) {
+        parts[5 + 2 * i] = XXH3_64bits(splits[i]->images, splits[i]->count * sample_bytes(shape));
+        parts[6 + 2 * i] = XXH3_64bits(splits[i]->labels, splits[i]->count);
+    }
+    return XXH3_64bits(parts, sizeof parts);
+}
+
+sgp_status_t dataset_load(const char *data, int64_t limit, dataset_t **dataset) {
+    split_files_t train, test;
+    sgp_status_t status = inspect(data, &train, &test);
+    if (status) return status;
+    if (limit < 0 || limit > train.images.shape[0])
+        return sgp_fail(SGP_ERR_INVALID,
+                        "limit-samples is %lld: should be 1 to %u, the training samples of %s, or "
+                        "0 for all",
+                        (long long)limit, train.images.shape[0], data);
+    dataset_t *loaded = calloc(1, sizeof *loaded);
+    if (!loaded) return sgp_fail(SGP_ERR_NO_MEMORY, "data %s: no memory", data);
+    loaded->shape = shape_of(&train, &test);
+    status = load_split(&train, &loaded->train);
+    if (status) goto destroy;
+    status = load_split(&test, &loaded->test);
+    if (status) goto destroy;
+    if (limit > 0) loaded->train.count = loaded->shape.train_count = (uint32_t)limit;
+    normalise(loaded);
+    loaded->checksum = checksum_of(loaded);
+    *dataset = loaded;
+    return SGP_OK;
+destroy:
+    dataset_destroy(loaded);
+    return status;
+}
+
+void dataset_destroy(dataset_t *dataset) {
+    if (!dataset) return;
+    dataset_split_t *splits[2] = {&dataset->train, &dataset->test};
+    for (int i = 0; i < 2; i++) {
+        free((void *)splits[i]->images); /* const for readers; allocated by idx_read */
+        free((void *)splits[i]->labels);
+    }
+    free(dataset);
+}

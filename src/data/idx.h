@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading IDX files, the format of MNIST and its relatives: big-endian magic number 0x0000TTDD (TT:
+ * type, here always 0x08, unsigned bytes; DD: dimensions), then DD sizes of 32 bits, then the
+ * values, last dimension fastest. Source: http://yann.lecun.com/exdb/mnist, "the IDX file format".
+ *
+ * A file may be plain or compressed by gzip, whatever its name says. Nothing of it is trusted: what
+ * its header claims is compared with what is there before memory is taken, and the file must end
+ * where its data do. Every failure logs one line with the file, what was found and what would be
+ * right. */
+#ifndef DATA_IDX_H
+#define DATA_IDX_H
+
+#include <sgp/status.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define IDX_MAX_DIMS 4
+
+typedef struct idx_header {
+    int dims;
+    uint32_t shape[IDX_MAX_DIMS]; /* (dims) outermost first, each >= 1 */
+    size_t bytes;                 /* product of the shape */
+} idx_header_t;
+
+/* Reads the header alone. dims: what the file must have, 1..IDX_MAX_DIMS.
+ * SGP_ERR_NOT_FOUND: no such file. SGP_ERR_IO: it cannot be read. SGP_ERR_FORMAT: it is damaged or
+ * something else. *header is set only on success. */
+sgp_status_t idx_read_header(const char *path, int dims, idx_header_t *header);
+
+/* Reads everything. Errors as above, and SGP_ERR_NO_MEMORY. *values (header->bytes) is the
+ * caller's, to be released with free; both are set only on success. */
+sgp_status_t idx_read(const char *path, int dims, idx_header_t *header, uint8_t **values);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From bytes to batches: normalises samples to floats, and augments them where asked.
+ *
+ * A pixel becomes (byte - mean) / deviation of its channel. Augmentation is that of CIFAR residual
+ * networks (He et al. 2016, section 4.2): 4 pixels of padding on each side, a crop of the original
+ * size at a random place, and a horizontal flip with probability 1/2. The padding is 0 after
+ * normalisation, that is the mean. What is drawn for a sample depends on (seed, rank, epoch,
+ * sample) alone. */
+#ifndef DATA_LOADER_H
+#define DATA_LOADER_H
+
+#include "data/dataset.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define LOADER_PADDING 4 /* pixels */
+
+typedef struct loader_options {
+    const dataset_t *dataset; /* borrowed, must outlive the loader; required */
+    bool augment;
+    uint64_t seed; /* of the augmentation, with rank */
+    int rank;
+} loader_options_t;
+
+/* Embedded; fields are private. Loading changes nothing in it: several threads may share one. */
+typedef struct loader {
+    const dataset_t *dataset;
+    bool augment;
+    uint64_t node_seed;
+    float table[DATASET_MAX_CHANNELS][256]; /* normalised value of each byte, by channel */
+} loader_t;
+
+/* Cannot fail, and there is nothing to finish. */
+void loader_init(loader_t *loader, const loader_options_t *options);
+
+/* Floats in one sample. */
+size_t loader_sample_floats(const loader_t *loader);
+
+/* Training samples, augmented if asked. indices: each < dataset->train.count. images: (count,
+ * height, width, channels), nhwc; labels: (count). Allocates nothing. */
+void loader_train(const loader_t *loader, uint64_t epoch, const uint32_t *indices /* (count) */,
+                  int count, float *images, int32_t *labels);
+
+/* Test samples [first, first + count), never augmented; first + count <= dataset->test.count. */
+void loader_test(const loader_t *loader, uint32_t first, int count, float *images, int32_t *labels);
+
+#endif
