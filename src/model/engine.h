@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* All that a model asks of oneDNN, versions 2 and 3: convolutions and dense layers, forward and
+ * backward. No other file includes oneDNN's header.
+ *
+ * Activations are nhwc, always. With a layout of oneDNN's own choice some shapes fall to reference
+ * code, 8 to 1000 times slower; for the same reason a reference implementation is refused when the
+ * operation is built. Weights come and go in plain layouts (oihw); the blocked copies that the
+ * kernels want are private, because they differ between instruction sets.
+ *
+ * An engine has a stream and a scratchpad of its own and shares nothing with others: one caller per
+ * engine, any number of engines in a process. At one OpenMP thread (OMP_NUM_THREADS=1) the same
+ * input gives the same bits. */
+#ifndef MODEL_ENGINE_H
+#define MODEL_ENGINE_H
+
+#include "model/arena.h"
+
+#include <sgp/status.h>
+#include <stdbool.h>
+
+typedef struct engine engine_t;
+
+/* arena: borrowed, must outlive the engine; private weights and the scratchpad live there. */
+sgp_status_t engine_create(arena_t *arena, engine_t **engine);
+
+/* After the last affine_create and before the first run: allocates the one scratchpad that all
+ * operations of the engine share. */
+sgp_status_t engine_allocate_scratchpad(engine_t *engine);
+
+/* After the engine's operations are destroyed. NULL is fine. */
+void engine_destroy(engine_t *engine);
+
+/* SGP_ERR_UNSUPPORTED if oneDNN's name of an implementation says that it is the reference one. */
+sgp_status_t engine_check_implementation(const char *layer, const char *operation,
+                                         const char *implementation);
+
+/* output = weight * input + bias, where the product is a convolution or a dense layer. */
+typedef struct affine affine_t;
+
+typedef struct affine_options {
+    const char *name; /* for messages; borrowed for the call */
+    int batch;
+    int in_channels, in_height, in_width;
+    int out_channels, out_height, out_width; /* dense: height and width are 1 */
+    int kernel;                              /* pixels, both directions; 0: dense */
+    int stride, padding;                     /* of a convolution */
+    bool bias;
+    bool input_gradient; /* false on the first layer, which saves a pass */
+} affine_options_t;
+
+/* Sets *affine only on success. SGP_ERR_UNSUPPORTED: oneDNN has no fast implementation. */
+sgp_status_t affine_create(engine_t *engine, const affine_options_t *options, affine_t **affine);
+void affine_destroy(affine_t *affine);
+
+/* input: (batch, in_height, in_width, in_channels). weight: (out_channels, in_channels, kernel,
+ * kernel), or (out_channels, in_channels, in_height, in_width) for a dense layer: its inputs are
+ * numbered as in PyTorch, channel first. bias: (out_channels), ignored without bias.
+ * output: (batch, out_height, out_width, out_channels). */
+sgp_status_t affine_forward(affine_t *affine, const float *input, const float *weight,
+                            const float *bias, float *output);
+
+/* d_weight, d_bias and d_input are overwritten, shaped as weight, bias and input; d_bias is ignored
+ * without bias and d_input without input_gradient. */
+sgp_status_t affine_backward(affine_t *affine, const float *input, const float *weight,
+                             const float *d_output, float *d_weight, float *d_bias, float *d_input);
+
+#endif

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/model.h"
+
+#include "base/log.h"
+#include "model/layer.h"
+#include "model/loss.h"
+#include "model/plan.h"
+#include "model/tensors.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct model {
+    int batch, classes;
+    size_t image_floats; /* of one image */
+    int layer_count;
+    layer_t *layers; /* (layer_count) in running order */
+    value_t *values; /* (layer_count + 1) value 0 is the images, the last one the logits */
+    float *images;   /* (batch, height, width, channels) for calls with fewer than `batch` */
+    tensors_t tensors;
+    engine_t *engine;
+    arena_t arena;
+};
+
+enum { MAX_EXTENT = 1 << 16 }; /* of any option: products of two fit an int's double width */
+
+static sgp_status_t check_options(const model_options_t *options) {
+    const struct {
+        const char *name;
+        int value, least;
+    } ranges[] = {{"batch", options->batch, 1},
+                  {"height", options->height, 1},
+                  {"width", options->width, 1},
+                  {"channels", options->channels, 1},
+                  {"classes", options->classes, 2}};
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
+        if (ranges[i].value < ranges[i].least || ranges[i].value > MAX_EXTENT)
+            return sgp_fail(SGP_ERR_INVALID, "a model's %s is %d, it must be from %d to %d",
+                            ranges[i].name, ranges[i].value, ranges[i].least, MAX_EXTENT);
+    return SGP_OK;
+}
+
+/* The list of layers, with who reads what. */
+static sgp_status_t connect(model_t *m, const network_t *network) {
+    m->layer_count = network->count;
+    m->layers = calloc((size_t)network->count, sizeof *m->layers);
+    m->values = calloc((size_t)network->count + 1, sizeof *m->values);
+    if (!m->layers || !m->values)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d layers", network->count);
+    for (int i = 0; i < network->count; i++) {
+        layer_t *layer = &m->layers[i];
+        layer->spec = network->layers[i];
+        layer->input = &m->values[layer->spec.input];
+        layer->input->readers++;
+        layer->residual = layer->spec.residual ? &m->values[layer->spec.residual] : NULL;
+        if (layer->residual) layer->residual->readers++;
+        layer->output = &m->values[i + 1];
+    }
+    return SGP_OK;
+}
+
+static sgp_status_t build_network(model_t *m, const model_options_t *options) {
+    network_t *network = calloc(1, sizeof *network);
+    if (!network) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a list of layers");
+    sgp_status_t status;
+    if (options->name && network_build(network, options->name, options->classes))
+        status = connect(m, network);
+    else
+        status = sgp_fail(SGP_ERR_INVALID, "there is no model \"%s\"; there are %s",
+                          options->name ? options->name : "", network_names());
+    free(network);
+    return status;
+}
+
+static sgp_status_t allocate_values(model_t *m) {
+    m->images = arena_floats(&m->arena, value_count(&m->values[0]));
+    bool complete = m->images != NULL;
+    for (int i = 1; i <= m->layer_count && complete; i++) {
+        value_t *value = &m->values[i];
+        value->data = value->storage = arena_floats(&m->arena, value_count(value));
+        complete = value->storage != NULL;
+    }
+    return complete ? SGP_OK : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the activations");
+}
+
+static sgp_status_t build(model_t *m, const model_options_t *options) {
+    sgp_status_t status = build_network(m, options);
+    if (status) return status;
+    m->batch = options->batch;
+    m->classes = options->classes;
+    m->image_floats = (size_t)options->height * (size_t)options->width * (size_t)options->channels;
+    m->values[0] = (value_t){.batch = options->batch,
+                             .height = options->height,
+                             .width = options->width,
+                             .channels = options->channels,
+                             .readers = m->values[0].readers};
+    for (int i = 0; i < m->layer_count && !status; i++) status = layer_infer(&m->layers[i]);
+    if (!status) status = tensors_init(&m->tensors, m->layers, m->layer_count);
+    if (!status) status = engine_create(&m->arena, &m->engine);
+    for (int i = 0; i < m->layer_count && !status; i++)
+        status = layer_init(&m->layers[i], &m->arena, m->engine);
+    if (!status) status = engine_allocate_scratchpad(m->engine);
+    if (!status) status = allocate_values(m);
+    if (!status) status = plan_gradients(m->layers, m->values, m->layer_count, &m->arena);
+    return status;
+}
+
+sgp_status_t model_create(const model_options_t *options, model_t **model) {
+    sgp_status_t status = check_options(options);
+    if (status) return status;
+    model_t *m = calloc(1, sizeof *m);
+    if (!m) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a model");
+    status = build(m, options);
+    if (status) model_destroy(m);
+    else *model = m;
+    return status;
+}
+
+void model_destroy(model_t *model) {
+    if (!model) return;
+    for (int i = 0; model->layers && i < model->layer_count; i++) layer_fini(&model->layers[i]);
+    engine_destroy(model->engine);
+    tensors_fini(&model->tensors);
+    arena_release(&model->arena);
+    free(model->layers);
+    free(model->values);
+    free(model);
+}
+
+const char *model_names(void) {
+    return network_names();
+}
+
+size_t model_parameter_count(const model_t *model) {
+    return model->tensors.parameter_count;
+}
+
+size_t model_buffer_count(const model_t *model) {
+    return model->tensors.buffer_count;
+}
+
+size_t model_tensor_count(const model_t *model) {
+    return model->tensors.count;
+}
+
+const model_tensor_t *model_tensor(const model_t *model, size_t index) {
+    return index < model->tensors.count ? &model->tensors.list[index] : NULL;
+}
+
+size_t model_memory_bytes(const model_t *model) {
+    return model->arena.bytes;
+}
+
+void model_init_parameters(const model_t *model, uint64_t seed, float *parameters, float *buffers) {
+    tensors_set_initial(model->layers, model->layer_count, seed, parameters, buffers);
+}
+
+/* What a caller can get wrong, before anything changes. */
+static sgp_status_t check_call(const model_t *m, const int32_t *labels, int count, int valid) {
+    if (count < 1 || count > m->batch)
+        return sgp_fail(SGP_ERR_INVALID, "%d samples given to a model built for 1 to %d", count,
+                        m->batch);
+    if (valid < 0 || valid > count)
+        return sgp_fail(SGP_ERR_INVALID, "%d of %d samples cannot be valid", valid, count);
+    for (int i = 0; i < valid; i++)
+        if (labels[i] < 0 || labels[i] >= m->classes)
+            return sgp_fail(SGP_ERR_INVALID, "label %d of sample %d, the model has %d classes",
+                            (int)labels[i], i, m->classes);
+    return SGP_OK;
+}
+
+/* The kernels are built for `batch` samples. Fewer are repeated in turn up to it; a whole batch is
+ * read where it lies. */
+static void set_images(model_t *m, const float *images, int count) {
+    if (count == m->batch) {
+        m->values[0].data = images;
+        return;
+    }
+    for (int i = 0; i < m->batch; i++)
+        memcpy(m->images + (size_t)i * m->image_floats,
+               images + (size_t)(i % count) * m->image_floats, m->image_floats * sizeof(float));
+    m->values[0].data = m->images;
+}
+
+static sgp_status_t forward(model_t *m, const pass_t *pass, const float *images, int count) {
+    set_images(m, images, count);
+    sgp_status_t status = SGP_OK;
+    for (int i = 0; i < m->layer_count && !status; i++) status = layer_forward(&m->layers[i], pass);
+    return status;
+}
+
+sgp_status_t model_train(model_t *model, const float *parameters, float *buffers,
+                         const float *images, const int32_t *labels, int count, int valid,
+                         float *gradient, model_result_t *result) {
+    sgp_status_t status = check_call(model, labels, count, valid);
+    if (status) return status;
+    pass_t pass = {
+        .parameters = parameters, .buffers = buffers, .gradient = gradient, .training = true};
+    const value_t *logits = &model->values[model->layer_count];
+    status = forward(model, &pass, images, count);
+    if (status) return status;
+    loss_softmax(model->batch, valid, model->classes, logits->data, labels, logits->gradients[0],
+                 result);
+    for (int i = model->layer_count - 1; i >= 0 && !status; i--)
+        status = layer_backward(&model->layers[i], &pass);
+    return status;
+}
+
+sgp_status_t model_evaluate(model_t *model, const float *parameters, const float *buffers,
+                            const float *images, const int32_t *labels, int count,
+                            model_result_t *result) {
+    sgp_status_t status = check_call(model, labels, count, count);
+    if (status) return status;
+    pass_t pass = {.parameters = parameters, .running_buffers = buffers};
+    status = forward(model, &pass, images, count);
+    if (status) return status;
+    loss_softmax(count, count, model->classes, model->values[model->layer_count].data, labels, NULL,
+                 result);
+    return SGP_OK;
+}

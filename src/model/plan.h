@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where the gradients of activations lie. Each is needed for a short time only, between the layers
+ * that read a value and the one that wrote it, so a few buffers serve all: memory saved, and what
+ * is in the cache stays there. */
+#ifndef MODEL_PLAN_H
+#define MODEL_PLAN_H
+
+#include "model/layer.h"
+
+/* Allocates the buffers and sets `gradients` of each value, d_input and d_residual of each layer.
+ * layers: (count), in running order. values: (count + 1), value i being layer i - 1's output. */
+sgp_status_t plan_gradients(layer_t *layers, value_t *values, int count, arena_t *arena);
+
+#endif

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/pooling.h"
+
+#include "model/lanes.h"
+
+#include <string.h>
+
+/* The pixels of one window that lie inside the image: rows top to bottom, columns left to right. */
+typedef struct window {
+    int top, bottom, left, right; /* bottom and right are one past */
+} window_t;
+
+LANES_INLINE window_t window_at(const pooling_t *p, int out_row, int out_column) {
+    int row = out_row * p->stride - p->padding, column = out_column * p->stride - p->padding;
+    window_t window = {row, row + p->kernel, column, column + p->kernel};
+    if (window.top < 0) window.top = 0;
+    if (window.left < 0) window.left = 0;
+    if (window.bottom > p->height) window.bottom = p->height;
+    if (window.right > p->width) window.right = p->width;
+    return window;
+}
+
+/* Both kernels treat eight channels at a time, and what is left of them one by one. */
+LANES_INLINE void max_lanes(const pooling_t *p, window_t w, const float *x, float *y) {
+    lanes_t best = *lanes_at(x + ((size_t)w.top * p->width + w.left) * p->channels);
+    for (int row = w.top; row < w.bottom; row++) {
+        for (int column = w.left; column < w.right; column++) {
+            lanes_t value = *lanes_at(x + ((size_t)row * p->width + column) * p->channels);
+            lanes_mask_t keep = best >= value;
+            best = (lanes_t)(((lanes_mask_t)best & keep) | ((lanes_mask_t)value & ~keep));
+        }
+    }
+    if (p->relu) best = (lanes_t)((lanes_mask_t)best & ~(best <= (lanes_t){0}));
+    *lanes_into(y) = best;
+}
+
+LANES_INLINE void max_one(const pooling_t *p, window_t w, const float *x, float *y) {
+    float best = x[((size_t)w.top * p->width + w.left) * p->channels];
+    for (int row = w.top; row < w.bottom; row++) {
+        for (int column = w.left; column < w.right; column++) {
+            float value = x[((size_t)row * p->width + column) * p->channels];
+            best = best >= value ? best : value;
+        }
+    }
+    *y = p->relu && best <= 0.0f ? 0.0f : best;
+}
+
+LANES_KERNEL static void largest(const pooling_t *p, const float *x, float *y) {
+    for (int sample = 0; sample < p->batch; sample++) {
+        const float *image = x + (size_t)sample * p->height * p->width * p->channels;
+        for (int row = 0; row < p->out_height; row++) {
+            for (int column = 0; column < p->out_width; column++) {
+                window_t window = window_at(p, row, column);
+                int c = 0;
+                for (; c + LANES <= p->channels; c += LANES) max_lanes(p, window, image + c, y + c);
+                for (; c < p->channels; c++) max_one(p, window, image + c, y + c);
+                y += p->channels;
+            }
+        }
+    }
+}
+
+void pooling_max_forward(const pooling_t *pooling, const float *x, float *y) {
+    largest(pooling, x, y);
+}
+
+/* add: windows overlap, so the gradient is added to what is there. */
+LANES_INLINE void route_lanes(const pooling_t *p, window_t w, const float *x, const float *y,
+                              const float *d_y, float *d_x, bool add) {
+    lanes_t best = *lanes_at(y);
+    lanes_mask_t left = (lanes_mask_t)*lanes_at(d_y);
+    if (p->relu) left &= best > (lanes_t){0};
+    for (int row = w.top; row < w.bottom; row++) {
+        for (int column = w.left; column < w.right; column++) {
+            size_t i = ((size_t)row * p->width + column) * p->channels;
+            lanes_mask_t won = *lanes_at(x + i) == best;
+            lanes_t gradient = (lanes_t)(left & won);
+            left &= ~won;
+            if (add) gradient += *lanes_at(d_x + i);
+            *lanes_into(d_x + i) = gradient;
+        }
+    }
+}
+
+LANES_INLINE void route_one(const pooling_t *p, window_t w, const float *x, const float *y,
+                            const float *d_y, float *d_x, bool add) {
+    float left = p->relu && !(*y > 0.0f) ? 0.0f : *d_y;
+    for (int row = w.top; row < w.bottom; row++) {
+        for (int column = w.left; column < w.right; column++) {
+            size_t i = ((size_t)row * p->width + column) * p->channels;
+            float gradient = x[i] == *y ? left : 0.0f;
+            if (x[i] == *y) left = 0.0f;
+            d_x[i] = add ? d_x[i] + gradient : gradient;
+        }
+    }
+}
+
+LANES_INLINE void route_body(const pooling_t *p, const float *x, const float *y, const float *d_y,
+                             float *d_x, bool add) {
+    for (int sample = 0; sample < p->batch; sample++) {
+        size_t image = (size_t)sample * p->height * p->width * p->channels;
+        for (int row = 0; row < p->out_height; row++) {
+            for (int column = 0; column < p->out_width; column++) {
+                window_t window = window_at(p, row, column);
+                int c = 0;
+                for (; c + LANES <= p->channels; c += LANES)
+                    route_lanes(p, window, x + image + c, y + c, d_y + c, d_x + image + c, add);
+                for (; c < p->channels; c++)
+                    route_one(p, window, x + image + c, y + c, d_y + c, d_x + image + c, add);
+                y += p->channels;
+                d_y += p->channels;
+            }
+        }
+    }
+}
+
+LANES_KERNEL static void route(const pooling_t *p, const float *x, const float *y, const float *d_y,
+                               float *d_x, bool add) {
+    if (add) route_body(p, x, y, d_y, d_x, true);
+    else route_body(p, x, y, d_y, d_x, false);
+}
+
+void pooling_max_backward(const pooling_t *p, const float *x, const float *y, const float *d_y,
+                          float *d_x) {
+    /* Windows that tile the image write each pixel exactly once. */
+    bool tiled = p->kernel == p->stride && p->padding == 0 && p->height % p->kernel == 0 &&
+                 p->width % p->kernel == 0;
+    if (!tiled)
+        memset(d_x, 0, sizeof(float) * (size_t)p->batch * p->height * p->width * p->channels);
+    route(p, x, y, d_y, d_x, !tiled);
+}
+
+void pooling_average_forward(int batch, int pixels, int channels, const float *x, float *y) {
+    float share = 1.0f / (float)pixels;
+    for (int sample = 0; sample < batch; sample++, y += channels) {
+        memset(y, 0, (size_t)channels * sizeof(float));
+        for (int pixel = 0; pixel < pixels; pixel++, x += channels)
+            for (int c = 0; c < channels; c++) y[c] += x[c];
+        for (int c = 0; c < channels; c++) y[c] *= share;
+    }
+}
+
+void pooling_average_backward(int batch, int pixels, int channels, const float *d_y, float *d_x) {
+    float share = 1.0f / (float)pixels;
+    for (int sample = 0; sample < batch; sample++, d_y += channels)
+        for (int pixel = 0; pixel < pixels; pixel++, d_x += channels)
+            for (int c = 0; c < channels; c++) d_x[c] = d_y[c] * share;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The rectifier where no other layer has it built in, and the sum of two gradients. */
+#ifndef MODEL_RELU_H
+#define MODEL_RELU_H
+
+#include <stddef.h>
+
+/* y = max(x, 0). A NaN passes. y may be x. */
+void relu_forward(size_t count, const float *x, float *y);
+
+/* d_x = d_y where y > 0, else 0. d_x may be d_y. */
+void relu_backward(size_t count, const float *y, const float *d_y, float *d_x);
+
+/* sum += added */
+void gradient_add(size_t count, const float *added, float *sum);
+
+#endif
