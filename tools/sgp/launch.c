@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Everything waits in one place, sigtimedwait: the end of a node, a signal to us, a deadline. */
+#include "launch.h"
+
+#include "command.h"
+#include "message.h"
+#include "rendezvous.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Seconds. After a node has failed the others notice within one; all has to be over within ten. */
+enum { REPORT_GRACE = 4, FAILED_GRACE = 3, INTERRUPT_GRACE = 5 };
+
+typedef enum phase {
+    RUNNING,
+    REPORTING, /* a node failed; the others are left to notice */
+    ENDING,    /* SIGTERM sent */
+    KILLING    /* SIGKILL sent */
+} phase_t;
+
+typedef struct launcher {
+    const launch_options_t *options;
+    char rendezvous[RENDEZVOUS_PATH];
+    sigset_t signals; /* that sigtimedwait waits for; blocked */
+    sigset_t before;  /* the mask that nodes start with */
+    pid_t *pids;      /* (nodes) 0: not running */
+    int running;
+    phase_t phase;
+    struct timespec deadline; /* of the phases REPORTING and ENDING */
+    int failed;               /* rank of the first node that failed, -1: none */
+    siginfo_t how;            /* it ended */
+    int interrupted;          /* the signal that asked us to end, or 0 */
+} launcher_t;
+
+/* Signals that were ignored when the program started stay ignored (nohup, background jobs). */
+static void catch_signals(launcher_t *launcher) {
+    static const int asking[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    sigemptyset(&launcher->signals);
+    sigaddset(&launcher->signals, SIGCHLD);
+    for (size_t i = 0; i < sizeof asking / sizeof asking[0]; i++) {
+        struct sigaction action;
+        sigaction(asking[i], NULL, &action);
+        if (action.sa_handler != SIG_IGN) sigaddset(&launcher->signals, asking[i]);
+    }
+    signal(SIGCHLD, SIG_DFL);
+    signal(SIGPIPE, SIG_IGN);
+    sigprocmask(SIG_BLOCK, &launcher->signals, &launcher->before);
+}
+
+/* In the new process; only returns if the program cannot be started. */
+static void become_node(const launcher_t *launcher, int rank, pid_t parent) {
+    char text[16];
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(EXIT_FAILED); /* it died before prctl */
+    /* Ctrl-C reaches the whole foreground; the launcher passes it on once, as SIGTERM. */
+    signal(SIGINT, SIG_IGN);
+    signal(SIGPIPE, SIG_DFL);
+    sigprocmask(SIG_SETMASK, &launcher->before, NULL);
+    snprintf(text, sizeof text, "%d", rank);
+    setenv("SGP_RANK", text, 1);
+    snprintf(text, sizeof text, "%d", launcher->options->nodes);
+    setenv("SGP_SIZE", text, 1);
+    setenv("SGP_RENDEZVOUS", launcher->rendezvous, 1);
+    setenv("OMP_NUM_THREADS", "1", 0);
+    execvp(launcher->options->file, launcher->options->argv);
+}
+
+/* Starts one node. 0, or the errno of what failed: a pipe that exec closes tells. */
+static int start_node(launcher_t *launcher, int rank) {
+    int ends[2], error = 0;
+    if (pipe2(ends, O_CLOEXEC) != 0) return errno;
+    pid_t parent = getpid();
+    pid_t pid = fork();
+    if (pid == 0) {
+        become_node(launcher, rank, parent);
+        error = errno;
+        if (write(ends[1], &error, sizeof error) < 0) _exit(EXIT_FAILED);
+        _exit(EXIT_MISTAKE);
+    }
+    if (pid < 0) error = errno;
+    close(ends[1]);
+    while (pid > 0 && read(ends[0], &error, sizeof error) < 0 && errno == EINTR) {
+    }
+    close(ends[0]);
+    if (error && pid > 0) waitpid(pid, NULL, 0);
+    if (error) return error;
+    launcher->pids[rank] = pid;
+    launcher->running++;
+    return 0;
+}
+
+static void signal_nodes(const launcher_t *launcher, int number) {
+    for (int rank = 0; rank < launcher->options->nodes; rank++)
+        if (launcher->pids[rank]) kill(launcher->pids[rank], number);
+}
+
+static void enter(launcher_t *launcher, phase_t phase, int seconds) {
+    launcher->phase = phase;
+    clock_gettime(CLOCK_MONOTONIC, &launcher->deadline);
+    launcher->deadline.tv_sec += seconds;
+    if (phase == ENDING) signal_nodes(launcher, SIGTERM);
+    if (phase == KILLING) signal_nodes(launcher, SIGKILL);
+}
+
+static void report_failure(const launcher_t *launcher) {
+    int number = launcher->how.si_status;
+    if (launcher->how.si_code == CLD_EXITED)
+        message_error("node %d ended with exit status %d", launcher->failed, number);
+    else
+        message_error("node %d was killed by signal %d (%s)", launcher->failed, number,
+                      strsignal(number));
+}
+
+/* A node that a signal killed is the cause, even if another that saw it was faster to end. */
+static void note_end(launcher_t *launcher, int rank, const siginfo_t *how) {
+    launcher->pids[rank] = 0;
+    launcher->running--;
+    bool failed = how->si_code != CLD_EXITED || how->si_status != 0;
+    bool first =
+        launcher->failed < 0 || (launcher->how.si_code == CLD_EXITED && how->si_code != CLD_EXITED);
+    if (!failed || !first || launcher->phase > REPORTING) return;
+    launcher->failed = rank;
+    launcher->how = *how;
+}
+
+/* Takes all that have ended; a node's orphans come here too and are only taken. */
+static void reap(launcher_t *launcher) {
+    siginfo_t how = {0};
+    while (waitid(P_ALL, 0, &how, WEXITED | WNOHANG) == 0 && how.si_pid) {
+        for (int rank = 0; rank < launcher->options->nodes; rank++)
+            if (launcher->pids[rank] == how.si_pid) note_end(launcher, rank, &how);
+        how.si_pid = 0;
+    }
+    if (launcher->phase == RUNNING && launcher->failed >= 0)
+        enter(launcher, REPORTING, REPORT_GRACE);
+}
+
+static void interrupt(launcher_t *launcher, int number) {
+    bool again = launcher->interrupted != 0;
+    if (!again) launcher->interrupted = number;
+    if (again) enter(launcher, KILLING, 0);
+    else if (launcher->phase < ENDING) enter(launcher, ENDING, INTERRUPT_GRACE);
+}
+
+static void escalate(launcher_t *launcher) {
+    if (launcher->phase == REPORTING) {
+        enter(launcher, ENDING, FAILED_GRACE);
+        return;
+    }
+    message_error("%d nodes did not end in time and are killed", launcher->running);
+    enter(launcher, KILLING, 0);
+}
+
+/* Sleeps until the next event. 0: the deadline has passed. */
+static int next_event(const launcher_t *launcher) {
+    if (launcher->phase == RUNNING || launcher->phase == KILLING)
+        return sigwaitinfo(&launcher->signals, NULL);
+    struct timespec now, left;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    left.tv_sec = launcher->deadline.tv_sec - now.tv_sec;
+    left.tv_nsec = launcher->deadline.tv_nsec - now.tv_nsec;
+    if (left.tv_nsec < 0) {
+        left.tv_sec--;
+        left.tv_nsec += 1000000000;
+    }
+    if (left.tv_sec < 0) return 0;
+    int number = sigtimedwait(&launcher->signals, NULL, &left);
+    return number < 0 && errno == EAGAIN ? 0 : number;
+}
+
+static void supervise(launcher_t *launcher) {
+    while (launcher->running > 0) {
+        int number = next_event(launcher);
+        if (number == 0) escalate(launcher);
+        else if (number == SIGCHLD) reap(launcher);
+        else if (number > 0) interrupt(launcher, number);
+    }
+}
+
+/* Ends what nodes have started themselves and left; as subreaper we are its parent now. */
+static void end_orphans(void) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+    for (;;) {
+        FILE *file = fopen(path, "re");
+        int pid, found = 0;
+        while (file && fscanf(file, "%d", &pid) == 1) {
+            found++;
+            kill(pid, SIGKILL);
+        }
+        if (file) fclose(file);
+        if (!found) return;
+        while (waitpid(-1, NULL, 0) > 0) {
+        }
+    }
+}
+
+static int exit_status(const launcher_t *launcher) {
+    if (launcher->interrupted) return 128 + launcher->interrupted;
+    if (launcher->failed < 0) return 0;
+    return launcher->how.si_code == CLD_EXITED ? launcher->how.si_status : EXIT_FAILED;
+}
+
+static int run_nodes(launcher_t *launcher) {
+    const launch_options_t *options = launcher->options;
+    int error = 0;
+    for (int rank = 0; rank < options->nodes && !error; rank++) error = start_node(launcher, rank);
+    if (error) {
+        message_error("%s: cannot be started: %s", options->file, strerror(error));
+        enter(launcher, KILLING, 0);
+    }
+    supervise(launcher);
+    end_orphans();
+    if (launcher->interrupted) message_error("stopped (%s)", strsignal(launcher->interrupted));
+    else if (launcher->failed >= 0) report_failure(launcher);
+    if (!error) return exit_status(launcher);
+    return error == ENOENT || error == EACCES || error == ENOEXEC ? EXIT_MISTAKE : EXIT_FAILED;
+}
+
+int launch(const launch_options_t *options) {
+    launcher_t launcher = {.options = options, .failed = -1};
+    int status = EXIT_FAILED;
+    launcher.pids = calloc((size_t)options->nodes, sizeof *launcher.pids);
+    if (!launcher.pids) {
+        message_error("out of memory for %d nodes", options->nodes);
+        return status;
+    }
+    catch_signals(&launcher);
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    if (rendezvous_create(launcher.rendezvous)) {
+        status = run_nodes(&launcher);
+        rendezvous_remove(launcher.rendezvous);
+    }
+    sigprocmask(SIG_SETMASK, &launcher.before, NULL);
+    free(launcher.pids);
+    return status;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Starts the nodes of a run as processes of this machine and stays until all have ended. */
+#ifndef SGP_LAUNCH_H
+#define SGP_LAUNCH_H
+
+typedef struct launch_options {
+    int nodes;         /* processes; required, > 0 */
+    const char *file;  /* the program, searched in PATH if it has no slash */
+    char *const *argv; /* its arguments with its name first, ends with NULL */
+} launch_options_t;
+
+/* Each node gets its place in the environment: SGP_RANK, SGP_SIZE, SGP_RENDEZVOUS, and
+ * OMP_NUM_THREADS=1 unless that is set. When one fails, the others have a few seconds to say what
+ * they saw, and are then ended; Ctrl-C, SIGTERM and SIGHUP end all. Nothing is left behind: no
+ * process, not even a node's own children, and no file; if this process itself is killed, the
+ * nodes are too. Returns the program's exit status and has said what went wrong. */
+int launch(const launch_options_t *options);
+
+#endif

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "settings.h"
+
+#include "model/model.h"
+
+#include <float.h>
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define AT(member) offsetof(settings_t, member)
+
+/* "RANK:FACTOR", such as "2:4". */
+static bool parse_slow_node(const char *text, void *value) {
+    char *colon, *end;
+    long rank = strtol(text, &colon, 10);
+    if (colon == text || *colon != ':' || rank < 0 || rank > INT_MAX) return false;
+    double factor = strtod(colon + 1, &end);
+    if (end == colon + 1 || *end != '\0' || !isfinite(factor) || factor < 1) return false;
+    settings_t *settings = (settings_t *)((char *)value - AT(slow));
+    settings->slow.rank = (int)rank;
+    settings->slow.factor = factor;
+    return true;
+}
+
+static const option_t options[] = {
+    {.name = "nodes",
+     .argument = "N",
+     .type = OPTION_INT,
+     .offset = AT(run.nodes),
+     .min = 1,
+     .max = 256,
+     .help = "start N nodes on this machine"},
+    {.name = "algorithm",
+     .argument = "NAME",
+     .type = OPTION_CHOICE,
+     .offset = AT(algorithm),
+     .choices = "sgp, allreduce",
+     .later = "osgp, dpsgd, adpsgd",
+     .schedule = true,
+     .help = "how the nodes average"},
+    {.name = "graph",
+     .argument = "NAME",
+     .type = OPTION_CHOICE,
+     .offset = AT(graph),
+     .choices = "exponential, ring, complete",
+     .later = "static-exponential, bipartite-exponential, random, base",
+     .help = "who sends to whom"},
+    {.name = "peers",
+     .argument = "N",
+     .type = OPTION_INT,
+     .offset = AT(run.peers),
+     .min = 1,
+     .max = 255,
+     .schedule = true,
+     .help = "nodes that each node sends to in a step"},
+    {.name = "overlap",
+     .argument = "T",
+     .type = OPTION_INT,
+     .offset = AT(overlap),
+     .max_later = 1e6,
+     .later = "async",
+     .help = "steps a message may be late; only 0 in this version"},
+    {.name = "workers-per-node",
+     .argument = "M",
+     .type = OPTION_INT,
+     .offset = AT(workers),
+     .min = 1,
+     .max = 1,
+     .max_later = 1e6,
+     .help = "workers that average gradients exactly inside a node; only 1 in this version"},
+    {.name = "model",
+     .argument = "NAME",
+     .type = OPTION_CHOICE,
+     .offset = AT(run.model),
+     .list = model_names,
+     .later = "resnet18, resnet50",
+     .help = "the network"},
+    {.name = "data",
+     .argument = "NAME",
+     .type = OPTION_STRING,
+     .offset = AT(run.data),
+     .wanted = "fashion-mnist or a directory with its four IDX files",
+     .help = "fashion-mnist, or a directory with four files of the same names and format"},
+    {.name = "epochs",
+     .argument = "N",
+     .type = OPTION_INT,
+     .offset = AT(run.epochs),
+     .min = 1,
+     .max = 100000,
+     .help = "passes over the training set"},
+    {.name = "batch-size",
+     .argument = "N",
+     .type = OPTION_INT,
+     .offset = AT(run.batch_size),
+     .min = 1,
+     .max = 65536,
+     .help = "samples per node and step"},
+    {.name = "lr",
+     .argument = "X",
+     .type = OPTION_REAL,
+     .offset = AT(run.lr),
+     .min = DBL_MIN,
+     .max = 1e6,
+     .wanted = "a number above 0",
+     .help = "learning rate per 256 samples of the global batch, scaled linearly"},
+    {.name = "warmup-epochs",
+     .argument = "X",
+     .type = OPTION_REAL,
+     .offset = AT(run.warmup_epochs),
+     .max = 100000,
+     .shown = "5/90 of the epochs",
+     .wanted = "a number of epochs, 0 or more",
+     .help = "epochs over which the learning rate rises"},
+    {.name = "lr-schedule",
+     .argument = "NAME",
+     .type = OPTION_CHOICE,
+     .offset = AT(run.lr_schedule),
+     .choices = "step, cosine, constant",
+     .help = "learning rate after the warm-up; step: a tenth at 1/3, 2/3 and 8/9 of the epochs"},
+    {.name = "optimizer",
+     .argument = "NAME",
+     .type = OPTION_CHOICE,
+     .offset = AT(run.optimizer),
+     .choices = "sgd, adam",
+     .help = "the local step of a node"},
+    {.name = "momentum",
+     .argument = "X",
+     .type = OPTION_REAL,
+     .offset = AT(run.momentum),
+     .max = 1 - DBL_EPSILON,
+     .wanted = "a number from 0 to below 1",
+     .help = "momentum of sgd"},
+    {.name = "no-nesterov",
+     .type = OPTION_FLAG,
+     .offset = AT(no_nesterov),
+     .value = 1,
+     .help = "plain momentum instead of Nesterov's"},
+    {.name = "weight-decay",
+     .argument = "X",
+     .type = OPTION_REAL,
+     .offset = AT(run.weight_decay),
+     .max = 1e6,
+     .wanted = "a number, 0 or more",
+     .help = "weight decay, not on batch-norm parameters"},
+    {.name = "augment",
+     .type = OPTION_FLAG,
+     .offset = AT(augment),
+     .value = 1,
+     .help = "random crops and flips of the training images (as the model asks)"},
+    {.name = "no-augment",
+     .type = OPTION_FLAG,
+     .offset = AT(augment),
+     .value = 0,
+     .help = "the training images as they are"},
+    {.name = "seed",
+     .argument = "N",
+     .type = OPTION_SEED,
+     .offset = AT(run.seed),
+     .wanted = "a whole number, 0 or more",
+     .help = "of everything random in the run"},
+    {.name = "transport",
+     .argument = "NAME",
+     .type = OPTION_CHOICE,
+     .offset = AT(run.transport),
+     .choices = "auto, shm, loopback",
+     .later = "tcp, mpi",
+     .help = "what carries the messages; loopback runs the nodes as threads of one process"},
+    {.name = "encoding",
+     .argument = "NAME",
+     .type = OPTION_CHOICE,
+     .offset = AT(encoding),
+     .choices = "float32",
+     .later = "bfloat16",
+     .help = "how vectors travel"},
+    {.name = "output",
+     .argument = "DIR",
+     .type = OPTION_STRING,
+     .offset = AT(run.output),
+     .shown = "runs/MODEL-ALGORITHM-TIME",
+     .wanted = "a directory",
+     .help = "the run's directory, made if it is missing"},
+    {.name = "resume", .argument = "DIR", .type = OPTION_ABSENT, .help = "continue a run"},
+    {.name = "checkpoint-every",
+     .argument = "N",
+     .type = OPTION_ABSENT,
+     .help = "steps between checkpoints"},
+    {.name = "slow-node",
+     .argument = "RANK:FACTOR",
+     .type = OPTION_PARSED,
+     .offset = AT(slow),
+     .parse = parse_slow_node,
+     .wanted = "RANK:FACTOR with a factor of 1 or more, such as 0:4",
+     .help = "make one node's gradients take FACTOR times as long"},
+    {.name = "compute-ms",
+     .argument = "MS",
+     .type = OPTION_REAL,
+     .offset = AT(run.compute_ms),
+     .shown = "",
+     .min = DBL_MIN,
+     .max = 1e6,
+     .wanted = "a time in milliseconds above 0",
+     .help = "replace the gradient's cost by a fixed time; nothing is learned"},
+    {.name = "limit-samples",
+     .argument = "N",
+     .type = OPTION_LONG,
+     .offset = AT(run.limit_samples),
+     .shown = "all",
+     .min = 1,
+     .max = 1e9,
+     .help = "use only the first N samples of the training set"},
+    {.name = "quiet",
+     .type = OPTION_FLAG,
+     .offset = AT(quiet),
+     .value = 1,
+     .help = "no progress and no summary; errors only"},
+    {.name = "json",
+     .type = OPTION_FLAG,
+     .offset = AT(json),
+     .value = 1,
+     .help = "print summary.json as the last line on standard output"},
+    {.name = "version",
+     .type = OPTION_FLAG,
+     .offset = AT(version),
+     .value = 1,
+     .help = "print the version and end"},
+    {.name = "help",
+     .type = OPTION_FLAG,
+     .offset = AT(help),
+     .value = 1,
+     .help = "print this text and end"},
+};
+
+const option_table_t settings_table = {
+    .command = "train",
+    .synopsis = "sgp train [OPTIONS]",
+    .about =
+        "Trains a model on several nodes that average their parameters as they go, and writes\n"
+        "the run's directory. In parentheses: what is used when the option is not given.",
+    .options = options,
+    .count = sizeof options / sizeof options[0],
+};
+
+void settings_init(settings_t *settings) {
+    *settings = (settings_t){.augment = -1, .workers = 1, .encoding = "float32", .slow.rank = -1};
+    train_options_init(&settings->run);
+    settings->algorithm = sgp_algorithm_name(settings->run.algorithm);
+    settings->graph = sgp_graph_name(settings->run.graph);
+}
+
+void settings_finish(settings_t *settings) {
+    train_options_t *run = &settings->run;
+    sgp_algorithm_parse(settings->algorithm, &run->algorithm);
+    sgp_graph_parse(settings->graph, &run->graph);
+    run->nesterov = !settings->no_nesterov;
+    run->augment =
+        settings->augment >= 0 ? settings->augment : strncmp(run->model, "resnet", 6) == 0;
+    run->slow_rank = settings->slow.rank;
+    run->slow_factor = settings->slow.factor;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The settings of `sgp train`: the run's options, and what only the program needs. */
+#ifndef SGP_SETTINGS_H
+#define SGP_SETTINGS_H
+
+#include "options.h"
+
+#include "train/train.h"
+
+typedef struct settings {
+    train_options_t run;
+    const char *algorithm; /* names, until settings_finish */
+    const char *graph;
+    int no_nesterov;
+    int augment; /* -1: as the model asks */
+    int overlap;
+    int workers;
+    const char *encoding;
+    struct {
+        int rank; /* -1: nobody */
+        double factor;
+    } slow;
+    int quiet;
+    int json;
+    int help;
+    int version;
+} settings_t;
+
+extern const option_table_t settings_table;
+
+/* The defaults: what a command line without options means. */
+void settings_init(settings_t *settings);
+
+/* Puts what the table cannot store into settings->run. After a successful options_parse. */
+void settings_finish(settings_t *settings);
+
+#endif

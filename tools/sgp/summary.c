@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "summary.h"
+
+#include "command.h"
+#include "message.h"
+
+#include <jansson.h>
+#include <stdio.h>
+
+static int print_json(const char *directory) {
+    char path[4096];
+    json_error_t error;
+    snprintf(path, sizeof path, "%s/summary.json", directory);
+    json_t *json = json_load_file(path, 0, &error);
+    if (!json) {
+        message_error("%s: %s", path, error.text);
+        return EXIT_FAILED;
+    }
+    int failed = json_dumpf(json, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    json_decref(json);
+    putchar('\n');
+    return failed ? EXIT_FAILED : 0;
+}
+
+static void print_text(const train_options_t *run, const train_summary_t *summary) {
+    printf("%s on %s, %d nodes, %s, %d epochs: %.1f s, %.0f samples/s\n", run->model, run->data,
+           run->nodes, sgp_algorithm_name(run->algorithm), run->epochs, summary->seconds,
+           summary->samples_per_second);
+    printf("  accuracy     %.4f of the averaged model; of the nodes: mean %.4f, worst %.4f, best "
+           "%.4f\n",
+           summary->average_model_accuracy, summary->test_accuracy.mean, summary->test_accuracy.min,
+           summary->test_accuracy.max);
+    printf("  step         %.2f ms (median %.2f, 99th percentile %.2f), waiting %.2f ms of it\n",
+           summary->step_ms.mean, summary->step_ms.p50, summary->step_ms.p99, summary->wait_ms);
+    printf("  consensus    distance %.2e, drift of the mass %.1e\n", summary->consensus.distance,
+           summary->consensus.drift);
+    printf("  directory    %s\n", run->output);
+}
+
+int summary_print(const settings_t *settings, const train_summary_t *summary) {
+    if (settings->json) return print_json(settings->run.output);
+    if (!settings->quiet) print_text(&settings->run, summary);
+    return 0;
+}

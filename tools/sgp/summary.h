@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is printed about a finished run. */
+#ifndef SGP_SUMMARY_H
+#define SGP_SUMMARY_H
+
+#include "settings.h"
+
+/* As settings ask: a few lines for a person, summary.json in one line, or nothing. Returns the
+ * program's exit status. */
+int summary_print(const settings_t *settings, const train_summary_t *summary);
+
+#endif

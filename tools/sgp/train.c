@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `sgp train` is three programs: a launcher of nodes, one node of a group that somebody else has
+ * started, and all nodes in threads. */
+#include "command.h"
+#include "launch.h"
+#include "message.h"
+#include "interrupt.h"
+#include "node.h"
+#include "output.h"
+#include "settings.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#define SELF "/proc/self/exe"
+
+/* The nodes are this program with the same arguments; the directory's name is decided once. */
+static int launch_nodes(const settings_t *settings, int argc, char **argv) {
+    char **arguments = calloc((size_t)argc + 4, sizeof *arguments);
+    if (!arguments) {
+        message_error("out of memory for %d arguments", argc);
+        return EXIT_FAILED;
+    }
+    int count = 0;
+    arguments[count++] = (char *)"sgp";
+    arguments[count++] = argv[0];
+    arguments[count++] = (char *)"--output"; /* before the user's own, which is the same */
+    arguments[count++] = (char *)settings->run.output;
+    for (int i = 1; i < argc; i++) arguments[count++] = argv[i];
+    int status =
+        launch(&(launch_options_t){.nodes = settings->run.nodes, .file = SELF, .argv = arguments});
+    free(arguments);
+    return status;
+}
+
+/* Nodes as threads need OpenMP held to one thread each, which it only reads when a program starts.
+ */
+static int start_again(char **argv) {
+    setenv("OMP_NUM_THREADS", "1", 1);
+    execv(SELF, argv - 1); /* the subcommand's name follows the program's */
+    message_error("%s: %s", SELF, strerror(errno));
+    return EXIT_FAILED;
+}
+
+static bool check_place(const settings_t *settings, const place_t *place) {
+    if (place->size == 0 || settings->run.nodes == place->size) return true;
+    message_error("--nodes %d: this process is one of a group of %d (SGP_SIZE)",
+                  settings->run.nodes, place->size);
+    return false;
+}
+
+static int train(settings_t *settings, const place_t *place, int argc, char **argv) {
+    char output[OUTPUT_PATH];
+    bool threads = strcmp(settings->run.transport, "loopback") == 0;
+    bool node = place->size > 0;
+    if (!check_place(settings, place)) return EXIT_MISTAKE;
+    if (threads && node) {
+        message_error("--transport loopback: all nodes are in one process, but SGP_RANK is set");
+        return EXIT_MISTAKE;
+    }
+    if (threads && !getenv("OMP_NUM_THREADS")) return start_again(argv);
+    if (!settings->run.output) {
+        output_name(settings->run.model, settings->algorithm, output);
+        settings->run.output = output;
+    }
+    if (train_check(&settings->run) != SGP_OK) return EXIT_MISTAKE;
+    if (place->rank == 0 && !output_prepare(settings->run.output)) return EXIT_MISTAKE;
+    if (node) return node_run(settings, place);
+    return threads ? threads_run(settings) : launch_nodes(settings, argc, argv);
+}
+
+int command_train(int argc, char **argv) {
+    settings_t settings;
+    place_t place;
+    int first;
+    if (!node_place(&place)) return EXIT_MISTAKE;
+    prctl(PR_SET_NAME, "sgp"); /* a node is executed as SELF, and would be listed as "exe" */
+    settings_init(&settings);
+    if (place.size) settings.run.nodes = place.size;
+    if (!options_parse(&settings_table, argc, argv, &settings, &first)) return EXIT_MISTAKE;
+    if (settings.help) options_help(&settings_table, &settings);
+    if (settings.version) puts("sgp " SGP_VERSION);
+    if (settings.help || settings.version) return 0;
+    message_log_library(&interrupt_signal);
+    settings_finish(&settings);
+    return train(&settings, &place, argc, argv);
+}
