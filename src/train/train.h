@@ -36,11 +36,12 @@ typedef struct train_options {
     int64_t limit_samples; /* 0: all of the training set */
     const char
         *transport; /* "auto", "shm", "loopback": recorded only; the group is made by the caller */
-    const char *output; /* directory, exists and is writable */
+    const char *output; /* directory, exists and is writable; NULL: no files are written */
     int slow_rank;      /* -1: nobody */
     double slow_factor; /* its gradient takes so many times longer */
-    double compute_ms;  /* > 0: replaces the gradient's cost by a fixed time (the gradient is then
-                           not computed) */
+    double compute_ms;  /* > 0: replaces loading a batch and computing its gradient by a fixed time;
+                           the gradient is then small constant noise, nothing is evaluated, and
+                           losses and accuracies are NAN */
 } train_options_t;
 
 /* The defaults of the command line, as docs/guide.md lists them. */
@@ -54,7 +55,8 @@ typedef struct train_progress {
     int epochs;
     uint64_t step; /* within the run, from 1 */
     uint64_t steps;
-    double loss;          /* mean over the last steps of this node */
+    double loss; /* mean over this node's samples since the last call; at the end of an epoch over
+                    all of the epoch's samples, of all nodes */
     double test_accuracy; /* fraction, mean over nodes, after the last finished epoch; NAN before */
     double samples_per_second; /* over all nodes, training time only */
     double consensus_distance; /* relative; NAN before the first evaluation */
@@ -71,13 +73,13 @@ typedef struct train_spread {
 typedef struct train_summary {
     uint64_t parameters;
     uint64_t steps; /* per node */
-    double seconds; /* of training, without evaluation */
+    double seconds; /* of training, without evaluation: of each epoch, the slowest node's */
     double samples_per_second;
     struct {
         double mean, p50, p99;
     } step_ms;
-    double wait_ms;
-    double train_loss; /* mean over the last epoch and the nodes */
+    double wait_ms;    /* mean over steps and nodes: asleep until a message came */
+    double train_loss; /* mean over all samples of the last epoch, as the steps met them */
     train_spread_t test_accuracy;
     double average_model_accuracy;
     sgp_mixer_consensus_t consensus;
@@ -95,10 +97,14 @@ typedef struct train_callbacks {
 } train_callbacks_t;
 
 /* Trains, evaluates after each epoch, and writes config.json, metrics.jsonl, summary.json and
- * model.safetensors into options->output (node 0; each file replaced atomically). Blocks until the
- * run is over. Fills *summary on success. SGP_ERR_MISMATCH: the nodes' options differ; the log says
- * which option and which nodes. SGP_ERR_NOT_FOUND, SGP_ERR_FORMAT: the data; SGP_ERR_IO: the
- * output; the log names file and reason. SGP_ERR_PEER_LOST, SGP_ERR_TIMEOUT: another node; see
+ * model.safetensors into options->output (node 0; each file replaced atomically, but for
+ * metrics.jsonl, which grows by whole epochs, see train/metrics.h). Blocks until the run is over.
+ * options, group and callbacks are borrowed for the call; callbacks may be NULL. Fills *summary on
+ * success. An error of one node's own (its data, its disk) ends the run on all nodes, with the same
+ * status; that node's log says why. SGP_ERR_INVALID: an option is out of range, or nodes is not the
+ * size of the group. SGP_ERR_INTERRUPTED: *stop. SGP_ERR_MISMATCH: the nodes' options differ; the
+ * log says which option and which nodes. SGP_ERR_NOT_FOUND, SGP_ERR_FORMAT: the data; SGP_ERR_IO:
+ * the output; the log names file and reason. SGP_ERR_PEER_LOST, SGP_ERR_TIMEOUT: another node; see
  * sgp_group_lost_peer. */
 sgp_status_t train_run(const train_options_t *options, sgp_group_t *group,
                        const train_callbacks_t *callbacks, train_summary_t *summary);

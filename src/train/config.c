@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "train/config.h"
+
+#include "train/json.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/utsname.h>
+
+static json_t *slow_json(const train_options_t *options) {
+    if (options->slow_rank < 0) return json_null();
+    return json_pack("{s:i, s:f}", "rank", options->slow_rank, "factor", options->slow_factor);
+}
+
+static json_t *options_json(const train_options_t *o) {
+    return json_pack(
+        "{s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:o, s:o, s:s, s:s, s:o, s:b, s:o, s:b, "
+        "s:o, s:I, s:s, s:s, s:s?, s:o, s:o}",
+        "model", o->model, "data", o->data, "algorithm", sgp_algorithm_name(o->algorithm), "graph",
+        sgp_graph_name(o->graph), "peers", o->peers, "overlap", 0, "nodes", o->nodes, "epochs",
+        o->epochs, "batch_size", o->batch_size, "lr", train_json_number(o->lr), "warmup_epochs",
+        train_json_number(o->warmup_epochs < 0 ? o->epochs * 5.0 / 90 : o->warmup_epochs),
+        "lr_schedule", o->lr_schedule, "optimizer", o->optimizer, "momentum",
+        train_json_number(o->momentum), "nesterov", o->nesterov, "weight_decay",
+        train_json_number(o->weight_decay), "augment", o->augment, "seed", train_json_u64(o->seed),
+        "limit_samples", (json_int_t)o->limit_samples, "transport", o->transport, "encoding",
+        "float32", "output", o->output, "slow_node", slow_json(o), "compute_ms",
+        train_json_number(o->compute_ms));
+}
+
+static json_t *data_json(const dataset_t *dataset) {
+    char checksum[17];
+    json_t *mean = json_array(), *deviation = json_array();
+    snprintf(checksum, sizeof checksum, "%016" PRIx64, dataset->checksum);
+    for (int c = 0; c < dataset->shape.channels; c++) {
+        json_array_append_new(mean, train_json_number((double)dataset->mean[c]));
+        json_array_append_new(deviation, train_json_number((double)dataset->deviation[c]));
+    }
+    return json_pack("{s:I, s:I, s:i, s:i, s:i, s:i, s:o, s:o, s:s}", "train_samples",
+                     (json_int_t)dataset->train.count, "test_samples",
+                     (json_int_t)dataset->test.count, "height", dataset->shape.height, "width",
+                     dataset->shape.width, "channels", dataset->shape.channels, "classes",
+                     dataset->shape.classes, "mean", mean, "deviation", deviation, "checksum",
+                     checksum);
+}
+
+static json_t *derived_json(const replica_t *replica) {
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "parameters",
+                     (json_int_t)replica->parameters, "buffers", (json_int_t)replica->buffers,
+                     "model_memory_bytes", (json_int_t)model_memory_bytes(replica->model),
+                     "steps_per_epoch", (json_int_t)replica->steps_per_epoch, "steps",
+                     (json_int_t)replica->schedule.steps, "warmup_lr",
+                     train_json_number(replica->schedule.start), "scaled_lr",
+                     train_json_number(replica->schedule.scaled));
+}
+
+static json_t *versions_json(void) {
+    struct utsname system;
+    if (uname(&system) != 0) return json_null();
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "sgp", SGP_VERSION, "compiler", __VERSION__,
+                     "jansson", jansson_version_str(), "system", system.sysname, "kernel",
+                     system.release, "machine", system.machine);
+}
+
+json_t *config_json(const train_options_t *options, const replica_t *replica) {
+    return json_pack("{s:o, s:o, s:o, s:o}", "options", options_json(options), "data",
+                     data_json(replica->dataset), "derived", derived_json(replica), "versions",
+                     versions_json());
+}
+
+void config_agreement(const train_options_t *o, const replica_t *replica, agreement_t *agreement) {
+    const dataset_shape_t *shape = &replica->dataset->shape;
+    agreement_init(agreement);
+    agreement_add(agreement, "version", "%s", SGP_VERSION);
+    agreement_add(agreement, "nodes", "%d", o->nodes);
+    agreement_add(agreement, "model", "%s", o->model);
+    agreement_add(agreement, "parameters", "%zu", replica->parameters);
+    agreement_add(agreement, "limit-samples", "%" PRId64, o->limit_samples);
+    agreement_add(agreement, "training samples", "%u", shape->train_count);
+    agreement_add(agreement, "test samples", "%u", shape->test_count);
+    agreement_add(agreement, "data checksum", "%016" PRIx64, replica->dataset->checksum);
+    agreement_add(agreement, "algorithm", "%s", sgp_algorithm_name(o->algorithm));
+    agreement_add(agreement, "graph", "%s", sgp_graph_name(o->graph));
+    agreement_add(agreement, "peers", "%d", o->peers);
+    agreement_add(agreement, "epochs", "%d", o->epochs);
+    agreement_add(agreement, "batch-size", "%d", o->batch_size);
+    agreement_add(agreement, "lr", "%.15g", o->lr);
+    agreement_add(agreement, "warmup-epochs", "%.15g", o->warmup_epochs);
+    agreement_add(agreement, "lr-schedule", "%s", o->lr_schedule);
+    agreement_add(agreement, "optimizer", "%s", o->optimizer);
+    agreement_add(agreement, "momentum", "%.15g", o->momentum);
+    agreement_add(agreement, "nesterov", "%s", o->nesterov ? "on" : "off");
+    agreement_add(agreement, "weight-decay", "%.15g", o->weight_decay);
+    agreement_add(agreement, "augment", "%s", o->augment ? "on" : "off");
+    agreement_add(agreement, "seed", "%" PRIu64, o->seed);
+    agreement_add(agreement, "compute-ms", "%.15g", o->compute_ms);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a run is: as config.json, and as the list that all nodes must agree on. */
+#ifndef TRAIN_CONFIG_H
+#define TRAIN_CONFIG_H
+
+#include "train/agreement.h"
+#include "train/replica.h"
+
+#include <jansson.h>
+
+/* Everything needed to run it again: the options by their names on the command line, the data with
+ * their checksum, what follows from both, and the versions. A new reference; NULL when out of
+ * memory. */
+json_t *config_json(const train_options_t *options, const replica_t *replica);
+
+/* What would give another result if it differed. Not in it: the names of directories, the
+ * transport, and who is slow. */
+void config_agreement(const train_options_t *options, const replica_t *replica,
+                      agreement_t *agreement);
+
+#endif

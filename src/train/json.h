@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the run's JSON files have in common. */
+#ifndef TRAIN_JSON_H
+#define TRAIN_JSON_H
+
+#include "train/file.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdint.h>
+
+/* Fifteen digits give back every decimal number that a person may have typed (0.1 stays 0.1). */
+#define TRAIN_JSON_FLAGS (JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(15))
+
+/* JSON knows no NaN: a number that does not exist is null. */
+static inline json_t *train_json_number(double value) {
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+/* JSON integers are signed here: a larger one is given as a string of digits. */
+json_t *train_json_u64(uint64_t value);
+
+/* Replaces directory/name by the indented text, and releases json (NULL: out of memory).
+ * SGP_ERR_IO, SGP_ERR_NO_MEMORY, logged. */
+sgp_status_t train_json_write(const char *directory, const char *name, json_t *json);
+
+#endif

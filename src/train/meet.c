@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The end of an epoch: the nodes average, evaluate, and tell each other what they found. */
+#include "base/log.h"
+#include "train/agreement.h"
+#include "train/clock.h"
+#include "train/run.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* What a node tells the others; doubles only, as it travels. */
+typedef struct report {
+    double epoch_seconds;
+    double seconds; /* since the start of the run */
+    double loss, samples;
+    double own_loss, own_correct, own_count; /* its own model on the whole test set */
+    double slice_correct, slice_count;       /* the averaged model on its slice */
+} report_t;
+
+/* Every node judges its own model by the whole test set, and all together the averaged one. With
+ * compute_ms nothing was learned and nothing is evaluated: counts stay 0, and the accuracies are
+ * NAN. */
+static sgp_status_t evaluate_models(run_t *run, report_t *report) {
+    replica_t *replica = &run->replica;
+    if (run->options->compute_ms > 0) return SGP_OK;
+    evaluator_t evaluator = {.model = replica->model,
+                             .loader = &replica->loader,
+                             .batch = run->options->batch_size,
+                             .images = replica->images,
+                             .labels = replica->labels,
+                             .stop = run->callbacks.stop};
+    uint32_t count = replica->dataset->test.count;
+    evaluation_t own, slice;
+    sgp_status_t status = evaluate(&evaluator, sgp_mixer_parameters(replica->mixer),
+                                   sgp_mixer_buffers(replica->mixer), 0, count, &own);
+    if (status) return status;
+    status = evaluate(&evaluator, replica->average, replica->average + replica->parameters,
+                      evaluate_slice(count, run->rank, run->size),
+                      evaluate_slice(count, run->rank + 1, run->size), &slice);
+    if (status) return status;
+    report->own_loss = own.loss_sum;
+    report->own_correct = (double)own.correct;
+    report->own_count = (double)own.count;
+    report->slice_correct = (double)slice.correct;
+    report->slice_count = (double)slice.count;
+    return SGP_OK;
+}
+
+static train_spread_t spread_of_accuracy(const report_t *reports, int size) {
+    train_spread_t spread = {.mean = 0, .min = INFINITY, .max = -INFINITY};
+    for (int i = 0; i < size; i++) {
+        double accuracy = reports[i].own_correct / reports[i].own_count;
+        if (isnan(accuracy)) return (train_spread_t){NAN, NAN, NAN};
+        spread.mean += accuracy / size;
+        spread.min = fmin(spread.min, accuracy);
+        spread.max = fmax(spread.max, accuracy);
+    }
+    return spread;
+}
+
+/* Sums in order of rank: the same results on every node. */
+static void combine(run_t *run, const report_t *reports) {
+    double loss = 0, samples = 0, correct = 0, count = 0, slowest = 0;
+    for (int i = 0; i < run->size; i++) {
+        loss += reports[i].loss;
+        samples += reports[i].samples;
+        correct += reports[i].slice_correct;
+        count += reports[i].slice_count;
+        slowest = fmax(slowest, reports[i].epoch_seconds);
+    }
+    run->train_loss = loss / samples;
+    run->average_model_accuracy = correct / count;
+    run->test_accuracy = spread_of_accuracy(reports, run->size);
+    run->all_seconds += slowest;
+}
+
+static void warn_if_diverged(const run_t *run, uint64_t epoch) {
+    if (run->rank != 0 || run->options->compute_ms > 0 || isfinite(run->train_loss)) return;
+    sgp_log(SGP_LOG_WARNING, "the training loss of epoch %d is %g: lr %g is probably too high",
+            (int)epoch + 1, run->train_loss, run->options->lr);
+}
+
+static sgp_status_t write_metrics(run_t *run, uint64_t epoch, const report_t *reports,
+                                  metrics_node_t *nodes /* (size) */) {
+    for (int i = 0; i < run->size; i++)
+        nodes[i] = (metrics_node_t){
+            .seconds = reports[i].seconds,
+            .train_loss = reports[i].loss / reports[i].samples,
+            .test_loss = reports[i].own_loss / reports[i].own_count,
+            .test_accuracy = reports[i].own_correct / reports[i].own_count,
+        };
+    metrics_epoch_t all = {.epoch = (int)epoch + 1,
+                           .step = run->step,
+                           .average_model_accuracy = run->average_model_accuracy,
+                           .consensus = run->consensus};
+    return metrics_flush(&run->metrics, run->group, run->options->output, &all, nodes);
+}
+
+static sgp_status_t exchange(run_t *run, uint64_t epoch, const report_t *mine) {
+    size_t size = (size_t)run->size;
+    report_t *reports = malloc(size * sizeof *reports);
+    metrics_node_t *nodes = malloc(size * sizeof *nodes);
+    sgp_status_t status = SGP_OK;
+    if (!reports || !nodes)
+        status = sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the results of %zu nodes", size);
+    status = agreement_share(run->group, status);
+    if (!status) status = sgp_group_gather(run->group, mine, sizeof *mine, reports);
+    if (status) goto free_both;
+    combine(run, reports);
+    warn_if_diverged(run, epoch);
+    status = agreement_share(run->group, write_metrics(run, epoch, reports, nodes));
+free_both:
+    free(reports);
+    free(nodes);
+    return status;
+}
+
+sgp_status_t run_meet(run_t *run, uint64_t epoch) {
+    uint64_t start = clock_now_ns();
+    report_t report = {.epoch_seconds = run->seconds - run->before,
+                       .seconds = run->seconds,
+                       .loss = run->epoch.loss,
+                       .samples = run->epoch.samples};
+    sgp_status_t status =
+        sgp_mixer_average(run->replica.mixer, run->replica.average, &run->consensus);
+    if (!status) status = agreement_share(run->group, evaluate_models(run, &report));
+    if (!status) status = exchange(run, epoch, &report);
+    if (status) return run_stopped(run) ? SGP_ERR_INTERRUPTED : status;
+    run->pause = (double)(clock_now_ns() - start) * 1e-9;
+    run_show(run, epoch, true);
+    return SGP_OK;
+}

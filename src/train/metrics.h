@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* metrics.jsonl: one JSON object per line.
+ *
+ * Every node keeps its own numbers in memory while an epoch runs and sends them to node 0 when the
+ * nodes meet for the evaluation, so that logging adds no message and no waiting to a step. The file
+ * therefore grows by whole epochs; an interrupted run keeps those that were finished.
+ *
+ * About METRICS_PER_EPOCH times per epoch, for each node, means over the steps since the last such
+ * line:
+ *   {"epoch": 1, "step": 40, "node": 0, "seconds": ..., "loss": ..., "lr": ..., "step_ms": ...,
+ *    "gradient_ms": ..., "wait_ms": ..., "weight": ...}
+ * (seconds: of training since the start, step: of the run, both at the line's last step; lr and
+ * weight: of that step) and at the end of each epoch, for each node:
+ *   {"epoch": 1, "step": 235, "node": 0, "seconds": ..., "train_loss": ..., "test_loss": ...,
+ *    "test_accuracy": ..., "average_model_accuracy": ..., "consensus_distance": ..., "w_total":
+ * ..., "drift": ...} where all from average_model_accuracy on are the same for all nodes. Numbers
+ * that do not exist are null. */
+#ifndef TRAIN_METRICS_H
+#define TRAIN_METRICS_H
+
+#include <sgp/mixer.h>
+#include <stdbool.h>
+
+#define METRICS_FILE      "metrics.jsonl"
+#define METRICS_PER_EPOCH 20
+
+/* One step of one node. */
+typedef struct metrics_step {
+    double loss_sum; /* over the samples */
+    double samples;
+    double lr;
+    double step_ms, gradient_ms, wait_ms;
+    double seconds; /* of training since the start, after this step */
+    double weight;
+} metrics_step_t;
+
+/* One line of one node, as it travels: doubles only. */
+typedef struct metrics_record {
+    double step;
+    metrics_step_t mean; /* loss_sum and samples are sums, times are means */
+} metrics_record_t;
+
+/* What the nodes found at the end of an epoch. */
+typedef struct metrics_epoch {
+    int epoch; /* from 1 */
+    uint64_t step;
+    double average_model_accuracy;
+    sgp_mixer_consensus_t consensus;
+} metrics_epoch_t;
+
+/* And each of them. */
+typedef struct metrics_node {
+    double seconds; /* of training since the start */
+    double train_loss, test_loss, test_accuracy;
+} metrics_node_t;
+
+/* Embedded; fields are private. */
+typedef struct metrics {
+    uint64_t interval;     /* steps per line */
+    metrics_record_t open; /* sums since the last line */
+    uint64_t open_steps;
+    int count; /* lines of this epoch */
+    metrics_record_t lines[METRICS_PER_EPOCH];
+} metrics_t;
+
+void metrics_init(metrics_t *metrics, uint64_t steps_per_epoch);
+
+/* Adds a step; allocates nothing. step: of the run, from 1; last: the epoch's last. */
+void metrics_add(metrics_t *metrics, const metrics_step_t *step, uint64_t number, bool last);
+
+/* Gathers the lines of the epoch from all nodes, begins the next epoch, and on node 0 appends to
+ * directory/metrics.jsonl (NULL: no file). All nodes call it; blocks as gather. nodes: (size), read
+ * on node 0 alone. SGP_ERR_IO, SGP_ERR_NO_MEMORY: on node 0. */
+sgp_status_t metrics_flush(metrics_t *metrics, sgp_group_t *group, const char *directory,
+                           const metrics_epoch_t *epoch, const metrics_node_t *nodes);
+
+/* The lines as text, in order of step, then node; for metrics_flush. records: (size, count). NULL
+ * when out of memory; released with free. */
+char *metrics_text(const metrics_record_t *records, int size, int count,
+                   const metrics_epoch_t *epoch, const metrics_node_t *nodes);
+
+#endif

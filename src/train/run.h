@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The state of a running run on one node, and its two phases: an epoch of steps, in which a node
+ * talks to others through the mixer alone, and the end of an epoch, where all nodes meet. */
+#ifndef TRAIN_RUN_H
+#define TRAIN_RUN_H
+
+#include "train/evaluate.h"
+#include "train/metrics.h"
+#include "train/replica.h"
+#include "train/times.h"
+
+/* Sums over steps of this node. */
+typedef struct run_sums {
+    double loss;
+    double samples;
+} run_sums_t;
+
+typedef struct run {
+    const train_options_t *options;
+    sgp_group_t *group;
+    int rank, size;
+    train_callbacks_t callbacks;
+    replica_t replica;
+    metrics_t metrics;
+    times_t times;
+
+    uint64_t step;      /* steps done */
+    uint64_t epoch_ns;  /* when this epoch began */
+    double seconds;     /* of training on this node, up to the last step */
+    double before;      /* the same up to this epoch's beginning */
+    double all_seconds; /* sum over finished epochs of the slowest node's seconds */
+    run_sums_t epoch;   /* of this epoch */
+
+    uint64_t shown_ns; /* when progress was last reported */
+    run_sums_t recent; /* since then */
+    double pause;      /* seconds that the last meeting at an epoch's end took */
+
+    /* After the last finished epoch; the same on every node, NAN before. */
+    double train_loss;
+    train_spread_t test_accuracy;
+    double average_model_accuracy;
+    sgp_mixer_consensus_t consensus;
+} run_t;
+
+/* Whether the caller wants the run to end. */
+bool run_stopped(const run_t *run);
+
+/* All steps of an epoch, from 0. SGP_ERR_INTERRUPTED, and the errors of model_train and
+ * sgp_mixer_step. */
+sgp_status_t run_steps(run_t *run, uint64_t epoch);
+
+/* Average, evaluation and metrics after an epoch, from 0; all nodes call it. Leaves the averaged
+ * model in replica.average. */
+sgp_status_t run_meet(run_t *run, uint64_t epoch);
+
+/* Reports to the progress callback, if there is one. */
+void run_show(run_t *run, uint64_t epoch, bool epoch_end);
+
+#endif

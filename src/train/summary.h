@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The run's result and description as JSON. */
+#ifndef TRAIN_SUMMARY_H
+#define TRAIN_SUMMARY_H
+
+#include "train/train.h"
+
+#include <jansson.h>
+
+/* The object of summary.json: every field that docs lists for it; a number that does not exist
+ * (the accuracy of a run with compute_ms) is null. A new reference; NULL when out of memory. */
+json_t *train_summary_json(const train_options_t *options, const train_summary_t *summary);
+
+#endif
