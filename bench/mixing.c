@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Time of one mixing step between processes of this machine: `mixing ALGORITHM NODES BYTES STEPS`.
+ *
+ * ALGORITHM: sgp (push to one peer and absorb), allreduce (exact mean), memcpy (every process copies the vector once, the
+ * yardstick). Prints milliseconds per step, from barrier to barrier over STEPS steps. bench/mixing.py compares with MPI. */
+#include <sgp/sgp.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+typedef struct work {
+    const char *algorithm;
+    int nodes;
+    size_t count; /* floats */
+    int steps;
+    char directory[64];
+} work_t;
+
+static void print_log(sgp_log_level_t level, int rank, const char *line, void *user) {
+    (void)level, (void)user;
+    fprintf(stderr, "node %d: %s\n", rank, line);
+}
+
+static double milliseconds(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec * 1e3 + (double)time.tv_nsec * 1e-6;
+}
+
+static double cpu_milliseconds(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    return (double)time.tv_sec * 1e3 + (double)time.tv_nsec * 1e-6;
+}
+
+/* The first steps touch the pages and are not counted. */
+#define WARM_UP 3
+
+static sgp_status_t copy_steps(const work_t *work, int steps) {
+    static float *from, *to;
+    if (!from) {
+        from = aligned_alloc(64, work->count * sizeof *from);
+        to = aligned_alloc(64, work->count * sizeof *to);
+        if (!from || !to) return SGP_ERR_NO_MEMORY;
+        memset(from, 1, work->count * sizeof *from);
+    }
+    for (int i = 0; i < steps; i++) {
+        memcpy(to, from, work->count * sizeof *to);
+        __asm__ volatile("" : : "r"(to) : "memory");
+    }
+    return SGP_OK;
+}
+
+static sgp_status_t steps(const work_t *work, sgp_mixer_t *mixer, int count) {
+    if (!mixer) return copy_steps(work, count);
+    sgp_status_t status = SGP_OK;
+    for (int i = 0; i < count && status == SGP_OK; i++)
+        status = sgp_mixer_step(mixer, NULL, NULL, 0);
+    return status;
+}
+
+static int node(const work_t *work, int rank) {
+    sgp_log_set(print_log, NULL, SGP_LOG_WARNING);
+    sgp_group_t *group;
+    sgp_group_options_t place = {.rank = rank, .size = work->nodes, .rendezvous = work->directory};
+    if (sgp_group_join(&place, &group) != SGP_OK) return 1;
+    sgp_mixer_t *mixer = NULL;
+    sgp_mixer_options_t options = {.count = work->count};
+    if (sgp_algorithm_parse(work->algorithm, &options.algorithm) == SGP_OK) {
+        if (sgp_mixer_create(group, &options, NULL, &mixer) != SGP_OK) return 1;
+        float *z = sgp_mixer_parameters(mixer);
+        for (size_t i = 0; i < work->count; i++) z[i] = (float)(rank + (int)(i % 7));
+    }
+    if (steps(work, mixer, WARM_UP) != SGP_OK) return 1;
+    sgp_group_barrier(group);
+    double start = milliseconds(), cpu = cpu_milliseconds();
+    if (steps(work, mixer, work->steps) != SGP_OK) return 1;
+    cpu = cpu_milliseconds() - cpu;
+    sgp_group_barrier(group);
+    if (rank == 0)
+        printf("%.4f %.4f\n", (milliseconds() - start) / work->steps, cpu / work->steps);
+    sgp_mixer_destroy(mixer);
+    sgp_group_leave(group);
+    return 0;
+}
+
+static int start_nodes(const work_t *work) {
+    pid_t children[64];
+    int failed = 0;
+    for (int r = 0; r < work->nodes; r++) {
+        children[r] = fork();
+        if (children[r] == 0) exit(node(work, r));
+    }
+    for (int r = 0; r < work->nodes; r++) {
+        int status = 1;
+        if (children[r] > 0) waitpid(children[r], &status, 0);
+        failed |= status != 0;
+    }
+    return failed;
+}
+
+int main(int argc, char **argv) {
+    if (argc != 5) {
+        fprintf(stderr, "usage: %s sgp|allreduce|memcpy NODES BYTES STEPS\n", argv[0]);
+        return 2;
+    }
+    work_t work = {.algorithm = argv[1],
+                   .nodes = atoi(argv[2]),
+                   .count = strtoull(argv[3], NULL, 10) / sizeof(float),
+                   .steps = atoi(argv[4]),
+                   .directory = "/tmp/sgp-bench-XXXXXX"};
+    if (work.nodes < 1 || work.nodes > 64 || work.count < 1 || work.steps < 1) {
+        fprintf(stderr, "%s: NODES is 1 to 64, BYTES at least 4, STEPS at least 1\n", argv[0]);
+        return 2;
+    }
+    if (!mkdtemp(work.directory)) return 1;
+    int failed = start_nodes(&work);
+    rmdir(work.directory);
+    return failed;
+}

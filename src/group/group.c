@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "group/group.h"
+
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEFAULT_TIMEOUT_MS 30000
+#define MILLISECOND        1000000u /* in nanoseconds */
+#define LARGEST_GATHER     ((size_t)64 << 10)
+
+struct sgp_group {
+    sgp_transport_t *transport;
+    sgp_inbox_t *inbox;
+    sgp_destination_t *everybody; /* (size - 1) all ranks but ours */
+    uint64_t timeout;             /* nanoseconds */
+    uint64_t sequence;            /* of collective calls: the step of their messages */
+    uint32_t channels;            /* given out */
+};
+
+sgp_status_t sgp_group_create(sgp_transport_t *transport, int timeout_ms, sgp_group_t **group) {
+    sgp_group_t *made = calloc(1, sizeof *made);
+    if (!made) return SGP_ERR_NO_MEMORY;
+    made->transport = transport;
+    made->timeout = (uint64_t)(timeout_ms > 0 ? timeout_ms : DEFAULT_TIMEOUT_MS) * MILLISECOND;
+    made->everybody = calloc((size_t)transport->size, sizeof *made->everybody);
+    sgp_status_t status =
+        made->everybody ? sgp_inbox_create(transport, &made->inbox) : SGP_ERR_NO_MEMORY;
+    /* Two collective calls can overlap: a fast node is in the next one while a slow one is in this.
+     */
+    if (status == SGP_OK) status = sgp_transport_prepare(transport, LARGEST_GATHER, 4);
+    if (status != SGP_OK) {
+        sgp_inbox_destroy(made->inbox);
+        free(made->everybody);
+        free(made);
+        return status;
+    }
+    for (int r = 0, i = 0; r < transport->size; r++)
+        if (r != transport->rank) made->everybody[i++] = (sgp_destination_t){.dst = r, .weight = 1};
+    *group = made;
+    return SGP_OK;
+}
+
+sgp_transport_t *sgp_group_transport(sgp_group_t *group) {
+    return group->transport;
+}
+sgp_inbox_t *sgp_group_inbox(sgp_group_t *group) {
+    return group->inbox;
+}
+uint32_t sgp_group_new_channel(sgp_group_t *group) {
+    return ++group->channels;
+}
+int sgp_group_rank(const sgp_group_t *group) {
+    return group->transport->rank;
+}
+int sgp_group_size(const sgp_group_t *group) {
+    return group->transport->size;
+}
+int sgp_group_lost_peer(const sgp_group_t *group) {
+    return sgp_transport_lost_peer(group->transport);
+}
+
+static sgp_status_t send_to_all(sgp_group_t *group, const unsigned char *bytes, size_t count,
+                                uint64_t deadline) {
+    sgp_header_t header = {.kind = SGP_KIND_CONTROL,
+                           .encoding = SGP_ENCODING_BYTES,
+                           .step = group->sequence,
+                           .count = count};
+    sgp_send_t send;
+    sgp_status_t status = sgp_inbox_send_begin(group->inbox, &header, group->everybody,
+                                               group->transport->size - 1, deadline, &send);
+    if (status != SGP_OK) return status;
+    for (void *place; (place = sgp_transport_send_next(group->transport, &send));) {
+        memcpy(place, bytes + send.header.offset, send.header.elements);
+        sgp_transport_send_commit(group->transport, &send);
+    }
+    return SGP_OK;
+}
+
+static sgp_status_t receive_from(sgp_group_t *group, int src, unsigned char *bytes, size_t count,
+                                 uint64_t deadline) {
+    char what[64];
+    snprintf(what, sizeof what, "node %d in a collective call", src);
+    for (size_t done = 0; done < count;) {
+        sgp_inbox_key_t key = {
+            .kind = SGP_KIND_CONTROL, .src = src, .step = group->sequence, .offset = done};
+        sgp_chunk_t *chunk = sgp_inbox_find(group->inbox, &key);
+        if (!chunk) {
+            sgp_status_t status = sgp_inbox_wait(group->inbox, deadline, what);
+            if (status != SGP_OK) return status;
+            continue;
+        }
+        if (chunk->header.count != count)
+            return sgp_fail(SGP_ERR_MISMATCH,
+                            "node %d gathers %llu bytes where node %d gathers %zu", src,
+                            (unsigned long long)chunk->header.count, group->transport->rank, count);
+        memcpy(bytes + done, chunk->payload, chunk->header.elements);
+        done += chunk->header.elements;
+        sgp_inbox_release(group->inbox, chunk);
+    }
+    return SGP_OK;
+}
+
+sgp_status_t sgp_group_gather(sgp_group_t *group, const void *mine, size_t bytes, void *all) {
+    if (bytes == 0 || bytes > LARGEST_GATHER)
+        return sgp_fail(SGP_ERR_INVALID, "gather: %zu bytes, must be 1 to %zu", bytes,
+                        LARGEST_GATHER);
+    uint64_t deadline = sgp_transport_now(group->transport) + group->timeout;
+    group->sequence++;
+    sgp_status_t status = send_to_all(group, mine, bytes, deadline);
+    for (int r = 0; r < group->transport->size && status == SGP_OK; r++) {
+        unsigned char *place = (unsigned char *)all + (size_t)r * bytes;
+        if (r == group->transport->rank) memmove(place, mine, bytes);
+        else status = receive_from(group, r, place, bytes, deadline);
+    }
+    return status;
+}
+
+/* Everybody hears from everybody. For the few nodes of one machine that is as good as any cleverer
+ * pattern, and it happens between epochs only. */
+sgp_status_t sgp_group_barrier(sgp_group_t *group) {
+    unsigned char token = 1;
+    size_t size = (size_t)group->transport->size;
+    unsigned char all[size];
+    return sgp_group_gather(group, &token, 1, all);
+}
+
+void sgp_group_leave(sgp_group_t *group) {
+    if (!group) return;
+    uint64_t now = sgp_transport_now(group->transport);
+    sgp_inbox_destroy(group->inbox);
+    sgp_transport_leave(group->transport, now + group->timeout);
+    sgp_transport_destroy(group->transport);
+    free(group->everybody);
+    free(group);
+}

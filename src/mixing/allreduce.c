@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* All-reduce SGD: the exact mean of the gradients in every step, then the same local step
+ * everywhere. The buffers behind the parameters are averaged as they are. A chunk of the mean goes
+ * through the optimizer where it lies. */
+#include "mixing/mixer.h"
+#include "mixing/reduce.h"
+#include "optimizer/optimizer.h"
+
+#include <string.h>
+
+typedef struct step {
+    sgp_optimizer_t *optimizer; /* NULL: z itself is averaged */
+    const float *gradient;      /* (P) */
+    float learning_rate;
+} step_t;
+
+static unsigned allreduce_messages(const sgp_mixer_t *mixer) {
+    (void)mixer;
+    return 2; /* a fast node sends its part of the next step while a slow one still reads the mean
+                 of this */
+}
+
+/* [gradient | buffers], or z. */
+static const float *part(sgp_reduce_t *reduce, size_t offset, size_t count, float *scratch) {
+    const step_t *step = reduce->context;
+    const sgp_mixer_t *mixer = reduce->mixer;
+    if (!step->optimizer || offset >= mixer->count) return mixer->z + offset;
+    if (offset + count <= mixer->count) return step->gradient + offset;
+    size_t parameters = mixer->count - offset;
+    memcpy(scratch, step->gradient + offset, parameters * sizeof *scratch);
+    memcpy(scratch + parameters, mixer->z + mixer->count, (count - parameters) * sizeof *scratch);
+    return scratch;
+}
+
+static void result(sgp_reduce_t *reduce, size_t offset, size_t count, const float *mean) {
+    const step_t *step = reduce->context;
+    sgp_mixer_t *mixer = reduce->mixer;
+    size_t parameters = 0;
+    if (step->optimizer && offset < mixer->count) {
+        parameters = mixer->count - offset < count ? mixer->count - offset : count;
+        sgp_optimizer_apply(step->optimizer, offset, parameters, mixer->z + offset, mean,
+                            step->learning_rate, NULL);
+        sgp_ledger_enter(&mixer->ledger, mixer->z, offset, parameters, mixer->w);
+    }
+    if (parameters == count) return;
+    /* These are mixed, not changed by a local step: what the caller made of them is entered before.
+     */
+    sgp_ledger_enter(&mixer->ledger, mixer->z, offset + parameters, count - parameters, mixer->w);
+    memcpy(mixer->z + offset + parameters, mean + parameters, (count - parameters) * sizeof *mean);
+}
+
+static sgp_status_t allreduce_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer,
+                                   const float *gradient, float learning_rate, uint64_t deadline) {
+    step_t step = {optimizer, gradient, learning_rate};
+    sgp_reduce_t reduce = {.mixer = mixer,
+                           .channel = mixer->channel,
+                           .step = mixer->step,
+                           .deadline = deadline,
+                           .weight = 1,
+                           .part = part,
+                           .result = result,
+                           .context = &step};
+    if (optimizer) sgp_optimizer_begin(optimizer);
+    sgp_status_t status = sgp_reduce_run(&reduce);
+    mixer->statistics.sent += reduce.sent;
+    mixer->statistics.received += reduce.received;
+    mixer->statistics.bytes_sent += reduce.bytes_sent;
+    return status;
+}
+
+const sgp_algorithm_ops_t sgp_algorithm_allreduce = {
+    .name = "allreduce",
+    .messages = allreduce_messages,
+    .step = allreduce_step,
+};

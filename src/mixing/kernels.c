@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mixing/kernels.h"
+
+#include "base/vector.h"
+
+SGP_VECTOR void sgp_absorb(size_t count, float *restrict z, const float *restrict y, float a) {
+    for (size_t i = 0; i < count; i++) z[i] += a * (y[i] - z[i]);
+}
+
+SGP_VECTOR void sgp_add(size_t count, float *sum, const float *a, const float *b) {
+    for (size_t i = 0; i < count; i++) sum[i] = a[i] + b[i];
+}
+
+SGP_VECTOR void sgp_scale(size_t count, float *x, float s) {
+    for (size_t i = 0; i < count; i++) x[i] *= s;
+}
+
+SGP_VECTOR void sgp_accumulate(size_t count, double *restrict sums, const float *restrict x,
+                               double w) {
+    for (size_t i = 0; i < count; i++) sums[i] += w * (double)x[i];
+}
+
+SGP_VECTOR void sgp_divide(size_t count, float *restrict mean, const double *restrict sums,
+                           double w) {
+    for (size_t i = 0; i < count; i++) mean[i] = (float)(sums[i] / w);
+}
+
+void sgp_distance(size_t count, const float *a, const float *b, double *distance, double *norm) {
+    double squares = 0, mean = 0;
+    for (size_t i = 0; i < count; i++) {
+        double difference = (double)a[i] - (double)b[i];
+        squares += difference * difference;
+        mean += (double)b[i] * (double)b[i];
+    }
+    *distance = squares;
+    *norm = mean;
+}

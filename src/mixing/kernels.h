@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The passes over memory of the mixing. Pointers are 64-byte aligned or not, arrays have `count`
+ * elements, and the bits of the result do not depend on the instruction set. */
+#ifndef SGP_MIXING_KERNELS_H
+#define SGP_MIXING_KERNELS_H
+
+#include <stddef.h>
+
+/* z <- z + a (y - z): absorbs y, with a = v / (w + v). Nodes that agree stay as they are, bit for
+ * bit. */
+void sgp_absorb(size_t count, float *z, const float *y, float a);
+
+/* sum <- a + b */
+void sgp_add(size_t count, float *sum, const float *a, const float *b);
+
+/* x <- s x */
+void sgp_scale(size_t count, float *x, float s);
+
+/* sums <- sums + w x, in double */
+void sgp_accumulate(size_t count, double *sums, const float *x, double w);
+
+/* mean <- sums / w */
+void sgp_divide(size_t count, float *mean, const double *sums, double w);
+
+/* Sum of (a - b)^2 and of b^2, in double. */
+void sgp_distance(size_t count, const float *a, const float *b, double *distance, double *norm);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mixing/ledger.h"
+
+void sgp_ledger_init(sgp_ledger_t *ledger, const float *z, size_t length) {
+    size_t lines = (length + SGP_LEDGER_RUN - 1) / SGP_LEDGER_RUN;
+    ledger->runs = lines < SGP_LEDGER_RUNS ? lines : SGP_LEDGER_RUNS;
+    ledger->samples = 0;
+    for (size_t r = 0; r < ledger->runs; r++) {
+        size_t start = r * lines / ledger->runs * SGP_LEDGER_RUN;
+        size_t left = length - start;
+        ledger->start[r] = start;
+        ledger->length[r] = left < SGP_LEDGER_RUN ? left : SGP_LEDGER_RUN;
+        for (size_t i = 0; i < ledger->length[r]; i++) {
+            ledger->made[ledger->samples] = z[start + i];
+            ledger->mixed[ledger->samples++] = z[start + i];
+        }
+    }
+}
+
+/* The sample's number of a run's first coordinate: only the last run can be short. */
+static size_t first_sample(size_t run) {
+    return run * SGP_LEDGER_RUN;
+}
+
+void sgp_ledger_enter(sgp_ledger_t *ledger, const float *z, size_t offset, size_t count, double w) {
+    for (size_t r = 0; r < ledger->runs; r++) {
+        if (ledger->start[r] < offset || ledger->start[r] >= offset + count) continue;
+        for (size_t i = 0; i < ledger->length[r]; i++) {
+            size_t sample = first_sample(r) + i;
+            double change = (double)z[ledger->start[r] + i] - (double)ledger->mixed[sample];
+            ledger->made[sample] += w * change;
+        }
+    }
+}
+
+void sgp_ledger_close(sgp_ledger_t *ledger, const float *z) {
+    for (size_t r = 0; r < ledger->runs; r++)
+        for (size_t i = 0; i < ledger->length[r]; i++)
+            ledger->mixed[first_sample(r) + i] = z[ledger->start[r] + i];
+}
+
+void sgp_ledger_balance(const sgp_ledger_t *ledger, const float *z, double w, double *missing,
+                        double *present) {
+    for (size_t r = 0; r < ledger->runs; r++)
+        for (size_t i = 0; i < ledger->length[r]; i++) {
+            size_t sample = first_sample(r) + i;
+            /* Steps by the caller since the last mixing are in z but not entered yet. */
+            double change = (double)z[ledger->start[r] + i] - (double)ledger->mixed[sample];
+            present[sample] = w * z[ledger->start[r] + i];
+            missing[sample] = ledger->made[sample] + w * change - present[sample];
+        }
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "optimizer/optimizer.h"
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/vector.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct sgp_optimizer {
+    sgp_optimizer_options_t options; /* defaults filled in; no_decay points to our copy */
+    sgp_range_t *no_decay;           /* (no_decay_count) */
+    float *first;                    /* (P) momentum m, or Adam's first moment */
+    float *second;                   /* (P) Adam's second moment, or NULL */
+    uint64_t step;
+    float correction1, correction2; /* Adam: 1 / (1 - beta^step) */
+};
+
+static sgp_status_t check_ranges(const sgp_optimizer_options_t *options) {
+    size_t end = 0;
+    for (size_t i = 0; i < options->no_decay_count; i++) {
+        sgp_range_t range = options->no_decay[i];
+        if (range.offset < end || range.offset > options->count ||
+            range.count > options->count - range.offset)
+            return sgp_fail(SGP_ERR_INVALID,
+                            "optimizer: no_decay range %zu is [%zu, +%zu): must ascend, be apart "
+                            "and lie within %zu",
+                            i, range.offset, range.count, options->count);
+        end = range.offset + range.count;
+    }
+    return SGP_OK;
+}
+
+static bool in_unit(float value) {
+    return value >= 0 && value < 1;
+}
+
+static sgp_status_t check(const sgp_optimizer_options_t *options) {
+    if (options->count == 0)
+        return sgp_fail(SGP_ERR_INVALID, "optimizer: count is 0, must be at least 1");
+    if (options->kind != SGP_OPTIMIZER_SGD && options->kind != SGP_OPTIMIZER_ADAM)
+        return sgp_fail(SGP_ERR_INVALID, "optimizer: no kind of number %d", (int)options->kind);
+    if (!in_unit(options->momentum) || !in_unit(options->beta1) || !in_unit(options->beta2))
+        return sgp_fail(SGP_ERR_INVALID,
+                        "optimizer: momentum %g, beta1 %g, beta2 %g: must be in [0, 1)",
+                        (double)options->momentum, (double)options->beta1, (double)options->beta2);
+    if (!(options->weight_decay >= 0) || !(options->epsilon >= 0))
+        return sgp_fail(SGP_ERR_INVALID, "optimizer: weight_decay %g, epsilon %g: must be >= 0",
+                        (double)options->weight_decay, (double)options->epsilon);
+    return check_ranges(options);
+}
+
+static bool allocate(sgp_optimizer_t *optimizer) {
+    const sgp_optimizer_options_t *options = &optimizer->options;
+    if (options->no_decay_count) {
+        size_t bytes = options->no_decay_count * sizeof *optimizer->no_decay;
+        optimizer->no_decay = malloc(bytes);
+        if (!optimizer->no_decay) return false;
+        memcpy(optimizer->no_decay, options->no_decay, bytes);
+    }
+    bool adam = options->kind == SGP_OPTIMIZER_ADAM;
+    if (adam || options->momentum > 0) {
+        optimizer->first = sgp_memory_alloc(options->count * sizeof(float));
+        if (!optimizer->first) return false;
+    }
+    if (adam) {
+        optimizer->second = sgp_memory_alloc(options->count * sizeof(float));
+        if (!optimizer->second) return false;
+    }
+    return true;
+}
+
+sgp_status_t sgp_optimizer_create(const sgp_optimizer_options_t *options,
+                                  sgp_optimizer_t **optimizer) {
+    sgp_status_t status = check(options);
+    if (status != SGP_OK) return status;
+    sgp_optimizer_t *made = calloc(1, sizeof *made);
+    if (!made) return SGP_ERR_NO_MEMORY;
+    made->options = *options;
+    if (made->options.beta1 == 0) made->options.beta1 = 0.9f;
+    if (made->options.beta2 == 0) made->options.beta2 = 0.999f;
+    if (made->options.epsilon == 0) made->options.epsilon = 1e-8f;
+    if (!allocate(made)) {
+        sgp_optimizer_destroy(made);
+        return sgp_fail(SGP_ERR_NO_MEMORY, "optimizer: no memory for the state of %zu parameters",
+                        options->count);
+    }
+    made->options.no_decay = made->no_decay;
+    *optimizer = made;
+    return SGP_OK;
+}
+
+void sgp_optimizer_destroy(sgp_optimizer_t *optimizer) {
+    if (!optimizer) return;
+    sgp_memory_free(optimizer->first);
+    sgp_memory_free(optimizer->second);
+    free(optimizer->no_decay);
+    free(optimizer);
+}
+
+size_t sgp_optimizer_count(const sgp_optimizer_t *optimizer) {
+    return optimizer->options.count;
+}
+
+void sgp_optimizer_begin(sgp_optimizer_t *optimizer) {
+    optimizer->step++;
+    double step = (double)optimizer->step;
+    optimizer->correction1 = (float)(1 / (1 - pow(optimizer->options.beta1, step)));
+    optimizer->correction2 = (float)(1 / (1 - pow(optimizer->options.beta2, step)));
+}
+
+/* ---- the passes over memory; z, g, copy, m, v: (count) ---- */
+
+SGP_VECTOR
+static void plain_sgd(size_t count, float *restrict z, const float *restrict g, float lr,
+                      float decay, float *restrict copy) {
+    for (size_t i = 0; i < count; i++) {
+        float value = z[i] - lr * (g[i] + decay * z[i]);
+        z[i] = value;
+        copy[i] = value;
+    }
+}
+
+/* Nesterov: d = g' + mu m = c0 g' + c1 m with c0 = 1, c1 = mu; heavy ball: d = m, c0 = 0, c1 = 1.
+ */
+SGP_VECTOR
+static void momentum_sgd(size_t count, float *restrict z, const float *restrict g, float lr,
+                         float decay, float *restrict copy, float *restrict m, float mu, float c0,
+                         float c1) {
+    for (size_t i = 0; i < count; i++) {
+        float gradient = g[i] + decay * z[i];
+        float momentum = mu * m[i] + gradient;
+        float value = z[i] - lr * (c0 * gradient + c1 * momentum);
+        m[i] = momentum;
+        z[i] = value;
+        copy[i] = value;
+    }
+}
+
+SGP_VECTOR
+static void adam(size_t count, float *restrict z, const float *restrict g, float lr, float decay,
+                 float *restrict copy, float *restrict m, float *restrict v,
+                 const sgp_optimizer_t *optimizer) {
+    float beta1 = optimizer->options.beta1, beta2 = optimizer->options.beta2;
+    float correction1 = optimizer->correction1, correction2 = optimizer->correction2;
+    float epsilon = optimizer->options.epsilon;
+    for (size_t i = 0; i < count; i++) {
+        float gradient = g[i] + decay * z[i];
+        float first = beta1 * m[i] + (1 - beta1) * gradient;
+        float second = beta2 * v[i] + (1 - beta2) * gradient * gradient;
+        float value = z[i] - lr * (first * correction1) / (sqrtf(second * correction2) + epsilon);
+        m[i] = first;
+        v[i] = second;
+        z[i] = value;
+        copy[i] = value;
+    }
+}
+
+/* A stretch of one decay. Without a push the copy goes to a scratch that stays in the cache, in
+ * short stretches: one loop serves both. */
+static void update(sgp_optimizer_t *optimizer, size_t offset, size_t count, float *z,
+                   const float *g, float lr, float decay, float *copy) {
+    const sgp_optimizer_options_t *options = &optimizer->options;
+    float *m = optimizer->first ? optimizer->first + offset : NULL;
+    if (options->kind == SGP_OPTIMIZER_ADAM)
+        adam(count, z, g, lr, decay, copy, m, optimizer->second + offset, optimizer);
+    else if (m)
+        momentum_sgd(count, z, g, lr, decay, copy, m, options->momentum,
+                     options->heavy_ball ? 0 : 1, options->heavy_ball ? 1 : options->momentum);
+    else plain_sgd(count, z, g, lr, decay, copy);
+}
+
+static void update_without_copy(sgp_optimizer_t *optimizer, size_t offset, size_t count, float *z,
+                                const float *g, float lr, float decay) {
+    float scratch[2048];
+    for (size_t done = 0; done < count;) {
+        size_t part = count - done < 2048 ? count - done : 2048;
+        update(optimizer, offset + done, part, z + done, g + done, lr, decay, scratch);
+        done += part;
+    }
+}
+
+/* Where the next change of decay is: the end of the stretch of elements like `at`, and whether they
+ * decay. */
+static size_t stretch_end(const sgp_optimizer_options_t *options, size_t *range, size_t at,
+                          size_t end, bool *decays) {
+    while (*range < options->no_decay_count &&
+           options->no_decay[*range].offset + options->no_decay[*range].count <= at)
+        (*range)++;
+    *decays = true;
+    if (*range == options->no_decay_count) return end;
+    size_t from = options->no_decay[*range].offset, to = from + options->no_decay[*range].count;
+    *decays = at < from;
+    size_t next = *decays ? from : to;
+    return next < end ? next : end;
+}
+
+void sgp_optimizer_apply(sgp_optimizer_t *optimizer, size_t offset, size_t count, float *parameters,
+                         const float *gradient, float learning_rate, float *copy) {
+    const sgp_optimizer_options_t *options = &optimizer->options;
+    size_t end = offset + count, range = 0;
+    for (size_t at = offset; at < end;) {
+        bool decays;
+        size_t next = stretch_end(options, &range, at, end, &decays);
+        float decay = decays ? options->weight_decay : 0;
+        float *z = parameters + (at - offset);
+        const float *g = gradient + (at - offset);
+        if (copy)
+            update(optimizer, at, next - at, z, g, learning_rate, decay, copy + (at - offset));
+        else update_without_copy(optimizer, at, next - at, z, g, learning_rate, decay);
+        at = next;
+    }
+}
+
+void sgp_optimizer_step(sgp_optimizer_t *optimizer, float *parameters, const float *gradient,
+                        float learning_rate) {
+    sgp_optimizer_begin(optimizer);
+    sgp_optimizer_apply(optimizer, 0, optimizer->options.count, parameters, gradient, learning_rate,
+                        NULL);
+}

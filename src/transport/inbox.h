@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Arrived chunks, kept where they lie until somebody asks for them.
+ *
+ * A transport gives chunks in the order of arrival; an algorithm wants those of one step in the
+ * order of senders, a barrier only its own. The inbox stands between: it takes all that has arrived
+ * and finds a chunk by what it is. Not thread-safe. */
+#ifndef SGP_TRANSPORT_INBOX_H
+#define SGP_TRANSPORT_INBOX_H
+
+#include "transport/transport.h"
+
+typedef struct sgp_inbox sgp_inbox_t;
+
+/* What is asked for. */
+typedef struct sgp_inbox_key {
+    uint32_t channel;
+    sgp_kind_t kind;
+    int src;
+    uint64_t step;
+    uint64_t offset; /* of the chunk's first element */
+} sgp_inbox_key_t;
+
+/* transport: borrowed. Sets *inbox only on success. SGP_ERR_NO_MEMORY. */
+sgp_status_t sgp_inbox_create(sgp_transport_t *transport, sgp_inbox_t **inbox);
+
+/* Releases what it holds. NULL is fine. */
+void sgp_inbox_destroy(sgp_inbox_t *inbox);
+
+sgp_transport_t *sgp_inbox_transport(sgp_inbox_t *inbox);
+
+/* The chunk, or NULL if it has not arrived; takes in first what has. Valid until sgp_inbox_release.
+ * Never blocks. */
+sgp_chunk_t *sgp_inbox_find(sgp_inbox_t *inbox, const sgp_inbox_key_t *key);
+
+void sgp_inbox_release(sgp_inbox_t *inbox, sgp_chunk_t *chunk);
+
+/* Releases all chunks of a channel, seen or not: its mixer is gone. */
+void sgp_inbox_drop_channel(sgp_inbox_t *inbox, uint32_t channel);
+
+/* Sleeps until a new chunk has arrived, room came free or the deadline passed, and logs why it gave
+ * up: `what` says what was waited for. SGP_ERR_TIMEOUT, SGP_ERR_PEER_LOST (once nothing more has
+ * arrived). */
+sgp_status_t sgp_inbox_wait(sgp_inbox_t *inbox, uint64_t deadline, const char *what);
+
+/* Begins a message, asleep until there is room. Errors as sgp_inbox_wait. */
+sgp_status_t sgp_inbox_send_begin(sgp_inbox_t *inbox, const sgp_header_t *header,
+                                  const sgp_destination_t *to, int destinations, uint64_t deadline,
+                                  sgp_send_t *send);
+
+/* Nanoseconds spent asleep in the two calls above. */
+uint64_t sgp_inbox_waited(const sgp_inbox_t *inbox);
+
+#endif

@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transport/loopback/loopback.h"
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/random.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* One chunk's payload, shared by its destinations. */
+typedef struct buffer {
+    struct buffer *next; /* in the hub's free list */
+    int references;
+    int src;
+    void *payload; /* (chunk_bytes) */
+} buffer_t;
+
+/* One chunk on its way to one rank. */
+typedef struct delivery {
+    uint64_t time; /* of arrival, virtual */
+    int src, dst;
+    uint64_t id, offset;
+    unsigned char header[SGP_HEADER_BYTES];
+    buffer_t *buffer;
+    struct delivery *next; /* in the receiver's queue, or the free list */
+} delivery_t;
+
+typedef enum rank_state { RANK_WORKS, RANK_WAITS, RANK_LEFT, RANK_LOST } rank_state_t;
+
+typedef struct rank {
+    sgp_transport_t transport; /* first: a transport is a rank */
+    sgp_loopback_t *hub;
+    rank_state_t state;
+    uint64_t deadline;         /* while it waits */
+    bool poked;                /* something other than an arrival changed: room, a loss */
+    delivery_t *first, **last; /* arrived, oldest first */
+    size_t in_use;             /* chunks sent and not yet released */
+    pthread_cond_t changed;
+} rank_t;
+
+struct sgp_loopback {
+    sgp_loopback_options_t options;
+    pthread_mutex_t lock; /* of everything below and of the ranks' fields */
+    uint64_t clock;       /* virtual nanoseconds */
+    delivery_t **heap;    /* (heap_count) under way, earliest first */
+    size_t heap_count, heap_room;
+    buffer_t *free_buffers;
+    delivery_t *free_deliveries;
+    int lost;
+    rank_t *ranks; /* (size) */
+};
+
+static rank_t *rank_of(sgp_transport_t *transport) {
+    return (rank_t *)transport;
+}
+
+/* ---- the chunks under way, a binary heap ---- */
+
+/* Ties are broken by who sent what, never by which thread came first. */
+static bool earlier(const delivery_t *a, const delivery_t *b) {
+    if (a->time != b->time) return a->time < b->time;
+    if (a->src != b->src) return a->src < b->src;
+    if (a->id != b->id) return a->id < b->id;
+    if (a->offset != b->offset) return a->offset < b->offset;
+    return a->dst < b->dst;
+}
+
+static bool heap_push(sgp_loopback_t *hub, delivery_t *delivery) {
+    if (hub->heap_count == hub->heap_room) {
+        size_t room = hub->heap_room ? 2 * hub->heap_room : 256;
+        delivery_t **heap = realloc(hub->heap, room * sizeof *heap);
+        if (!heap) return false;
+        hub->heap = heap;
+        hub->heap_room = room;
+    }
+    size_t at = hub->heap_count++;
+    while (at > 0 && earlier(delivery, hub->heap[(at - 1) / 2])) {
+        hub->heap[at] = hub->heap[(at - 1) / 2];
+        at = (at - 1) / 2;
+    }
+    hub->heap[at] = delivery;
+    return true;
+}
+
+static delivery_t *heap_pop(sgp_loopback_t *hub) {
+    delivery_t *top = hub->heap[0], *last = hub->heap[--hub->heap_count];
+    size_t at = 0;
+    for (;;) {
+        size_t child = 2 * at + 1;
+        if (child >= hub->heap_count) break;
+        if (child + 1 < hub->heap_count && earlier(hub->heap[child + 1], hub->heap[child])) child++;
+        if (!earlier(hub->heap[child], last)) break;
+        hub->heap[at] = hub->heap[child];
+        at = child;
+    }
+    if (hub->heap_count) hub->heap[at] = last;
+    return top;
+}
+
+/* ---- time ---- */
+
+static uint64_t real_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void queue_put(rank_t *rank, delivery_t *delivery) {
+    delivery->next = NULL;
+    *rank->last = delivery;
+    rank->last = &delivery->next;
+}
+
+static void wake(rank_t *rank) {
+    rank->state = RANK_WORKS;
+    pthread_cond_signal(&rank->changed);
+}
+
+/* Virtual time, lock held: if every rank waits, moves the clock to the next thing that happens and
+ * wakes whom it concerns. Messages are delivered here only, so what a rank finds does not depend on
+ * the threads' real order. */
+static void advance(sgp_loopback_t *hub) {
+    uint64_t next = UINT64_MAX;
+    bool poked = false, waiting = false;
+    for (int r = 0; r < hub->options.size; r++) {
+        rank_t *rank = &hub->ranks[r];
+        if (rank->state == RANK_WORKS) return;
+        if (rank->state != RANK_WAITS) continue;
+        waiting = true;
+        poked |= rank->poked;
+        if (rank->deadline < next) next = rank->deadline;
+    }
+    if (!waiting) return;
+    if (!poked) {
+        if (hub->heap_count && hub->heap[0]->time < next) next = hub->heap[0]->time;
+        if (next > hub->clock) hub->clock = next;
+        while (hub->heap_count && hub->heap[0]->time <= hub->clock) {
+            delivery_t *delivery = heap_pop(hub);
+            queue_put(&hub->ranks[delivery->dst], delivery);
+        }
+    }
+    for (int r = 0; r < hub->options.size; r++) {
+        rank_t *rank = &hub->ranks[r];
+        if (rank->state == RANK_WAITS &&
+            (rank->first || rank->poked || rank->deadline <= hub->clock))
+            wake(rank);
+    }
+}
+
+static void wait_virtual(rank_t *rank, uint64_t deadline) {
+    sgp_loopback_t *hub = rank->hub;
+    rank->deadline = deadline;
+    rank->state = RANK_WAITS;
+    advance(hub);
+    while (rank->state == RANK_WAITS) pthread_cond_wait(&rank->changed, &hub->lock);
+}
+
+static void wait_real(rank_t *rank, uint64_t deadline) {
+    struct timespec until = {.tv_sec = (time_t)(deadline / 1000000000u),
+                             .tv_nsec = (long)(deadline % 1000000000u)};
+    while (!rank->first && !rank->poked && real_now() < deadline)
+        pthread_cond_timedwait(&rank->changed, &rank->hub->lock, &until);
+}
+
+static void poke(rank_t *rank) {
+    rank->poked = true;
+    pthread_cond_signal(&rank->changed);
+}
+
+/* ---- the operations ---- */
+
+static uint64_t loopback_now(sgp_transport_t *transport) {
+    sgp_loopback_t *hub = rank_of(transport)->hub;
+    if (!hub->options.virtual_time) return real_now();
+    pthread_mutex_lock(&hub->lock);
+    uint64_t now = hub->clock;
+    pthread_mutex_unlock(&hub->lock);
+    return now;
+}
+
+static sgp_status_t loopback_wait(sgp_transport_t *transport, uint64_t deadline) {
+    rank_t *rank = rank_of(transport);
+    sgp_loopback_t *hub = rank->hub;
+    pthread_mutex_lock(&hub->lock);
+    if (!rank->first && hub->lost < 0) {
+        if (hub->options.virtual_time) wait_virtual(rank, deadline);
+        else wait_real(rank, deadline);
+    }
+    sgp_status_t status = rank->first || rank->poked ? SGP_OK : SGP_ERR_TIMEOUT;
+    if (!rank->first && hub->lost >= 0) status = SGP_ERR_PEER_LOST;
+    rank->poked = false;
+    pthread_mutex_unlock(&hub->lock);
+    return status;
+}
+
+static sgp_status_t loopback_prepare(sgp_transport_t *transport, size_t bytes, unsigned messages) {
+    (void)transport, (void)bytes, (void)messages; /* memory is taken as it is needed */
+    return SGP_OK;
+}
+
+/* Lock held. */
+static buffer_t *take_buffer(sgp_loopback_t *hub) {
+    buffer_t *buffer = hub->free_buffers;
+    if (buffer) {
+        hub->free_buffers = buffer->next;
+        return buffer;
+    }
+    buffer = calloc(1, sizeof *buffer);
+    if (!buffer) return NULL;
+    buffer->payload = sgp_memory_alloc(hub->options.chunk_bytes);
+    if (!buffer->payload) return free(buffer), NULL;
+    return buffer;
+}
+
+/* Lock held. */
+static void drop_buffer(sgp_loopback_t *hub, buffer_t *buffer) {
+    if (--buffer->references > 0) return;
+    rank_t *sender = &hub->ranks[buffer->src];
+    sender->in_use--;
+    if (hub->options.capacity) poke(sender);
+    buffer->next = hub->free_buffers;
+    hub->free_buffers = buffer;
+}
+
+static sgp_status_t loopback_send_begin(sgp_transport_t *transport, const sgp_header_t *header,
+                                        const sgp_destination_t *to, int destinations,
+                                        sgp_send_t *send) {
+    rank_t *rank = rank_of(transport);
+    sgp_loopback_t *hub = rank->hub;
+    size_t chunks = sgp_chunks_of(transport, header->encoding, header->count);
+    sgp_status_t status = SGP_OK;
+    pthread_mutex_lock(&hub->lock);
+    for (int i = 0; i < destinations; i++)
+        if (hub->ranks[to[i].dst].state == RANK_LOST) status = SGP_ERR_PEER_LOST;
+    if (status == SGP_OK && hub->options.capacity && rank->in_use &&
+        rank->in_use + chunks > hub->options.capacity)
+        status = SGP_ERR_AGAIN;
+    if (status == SGP_OK) rank->in_use += chunks;
+    pthread_mutex_unlock(&hub->lock);
+    if (status == SGP_OK) sgp_send_init(transport, header, to, destinations, send);
+    return status;
+}
+
+static void *loopback_send_next(sgp_transport_t *transport, sgp_send_t *send) {
+    rank_t *rank = rank_of(transport);
+    if (!sgp_send_advance(transport, send)) return NULL;
+    pthread_mutex_lock(&rank->hub->lock);
+    buffer_t *buffer = take_buffer(rank->hub);
+    pthread_mutex_unlock(&rank->hub->lock);
+    if (!buffer) abort(); /* a test tool out of memory */
+    buffer->src = transport->rank;
+    send->slot = buffer;
+    return buffer->payload;
+}
+
+/* Draws from the chunk's own generator, so that the draw does not depend on the order of sends. */
+static void draw_fate(const sgp_loopback_t *hub, delivery_t *delivery, bool *lost) {
+    uint64_t edge = (uint64_t)delivery->src << 32 | (uint64_t)delivery->dst;
+    sgp_random_t random;
+    sgp_random_init(&random, hub->options.seed ^ (delivery->id * 0x9e3779b97f4a7c15u), edge);
+    *lost = sgp_random_double(&random) < hub->options.loss;
+    uint64_t span = hub->options.delay_max_ns - hub->options.delay_min_ns;
+    sgp_random_init(&random, sgp_random_u64(&random), delivery->offset);
+    delivery->time = hub->clock + hub->options.delay_min_ns + sgp_random_below(&random, span + 1);
+}
+
+/* Lock held. */
+static delivery_t *take_delivery(sgp_loopback_t *hub) {
+    delivery_t *delivery = hub->free_deliveries;
+    if (delivery) hub->free_deliveries = delivery->next;
+    else delivery = malloc(sizeof *delivery);
+    if (!delivery) abort(); /* a test tool out of memory */
+    return delivery;
+}
+
+static void drop_delivery(sgp_loopback_t *hub, delivery_t *delivery) {
+    drop_buffer(hub, delivery->buffer);
+    delivery->next = hub->free_deliveries;
+    hub->free_deliveries = delivery;
+}
+
+/* Lock held. */
+static void dispatch(rank_t *rank, const sgp_send_t *send, const sgp_destination_t *to) {
+    sgp_loopback_t *hub = rank->hub;
+    delivery_t *delivery = take_delivery(hub);
+    sgp_header_t header = send->header;
+    header.weight = to->weight;
+    sgp_header_encode(&header, delivery->header);
+    delivery->src = header.src;
+    delivery->dst = to->dst;
+    delivery->id = header.id;
+    delivery->offset = header.offset;
+    delivery->buffer = send->slot;
+    bool lost = false;
+    draw_fate(hub, delivery, &lost);
+    rank_t *receiver = &hub->ranks[to->dst];
+    if (lost || receiver->state == RANK_LEFT || receiver->state == RANK_LOST) {
+        rank->transport.counters.lost++;
+        drop_delivery(hub, delivery);
+    } else if (hub->options.virtual_time) {
+        if (!heap_push(hub, delivery)) abort(); /* a test tool out of memory */
+    } else {
+        queue_put(receiver, delivery);
+        pthread_cond_signal(&receiver->changed);
+    }
+}
+
+static void loopback_send_commit(sgp_transport_t *transport, sgp_send_t *send) {
+    rank_t *rank = rank_of(transport);
+    buffer_t *buffer = send->slot;
+    pthread_mutex_lock(&rank->hub->lock);
+    buffer->references = send->destinations + 1; /* one is ours while we dispatch */
+    for (int i = 0; i < send->destinations; i++) dispatch(rank, send, &send->to[i]);
+    drop_buffer(rank->hub, buffer);
+    pthread_mutex_unlock(&rank->hub->lock);
+}
+
+static sgp_status_t loopback_receive(sgp_transport_t *transport, sgp_chunk_t *chunk) {
+    rank_t *rank = rank_of(transport);
+    for (;;) {
+        pthread_mutex_lock(&rank->hub->lock);
+        delivery_t *delivery = rank->first;
+        if (delivery) {
+            rank->first = delivery->next;
+            if (!rank->first) rank->last = &rank->first;
+        }
+        pthread_mutex_unlock(&rank->hub->lock);
+        if (!delivery) return SGP_ERR_AGAIN;
+        chunk->slot = delivery;
+        chunk->payload = delivery->buffer->payload;
+        if (sgp_transport_accept(transport, delivery->header, &chunk->header) == SGP_OK)
+            return SGP_OK;
+        transport->ops->release(transport, chunk);
+    }
+}
+
+static void loopback_release(sgp_transport_t *transport, sgp_chunk_t *chunk) {
+    sgp_loopback_t *hub = rank_of(transport)->hub;
+    pthread_mutex_lock(&hub->lock);
+    drop_delivery(hub, chunk->slot);
+    pthread_mutex_unlock(&hub->lock);
+    chunk->slot = NULL;
+}
+
+static int loopback_lost_peer(sgp_transport_t *transport) {
+    sgp_loopback_t *hub = rank_of(transport)->hub;
+    pthread_mutex_lock(&hub->lock);
+    int lost = hub->lost;
+    pthread_mutex_unlock(&hub->lock);
+    return lost;
+}
+
+static void set_gone(rank_t *rank, rank_state_t state) {
+    sgp_loopback_t *hub = rank->hub;
+    pthread_mutex_lock(&hub->lock);
+    if (rank->state == RANK_WORKS) {
+        rank->state = state;
+        if (state == RANK_LOST) {
+            hub->lost = rank->transport.rank;
+            for (int r = 0; r < hub->options.size; r++) poke(&hub->ranks[r]);
+        }
+        if (hub->options.virtual_time) advance(hub);
+    }
+    pthread_mutex_unlock(&hub->lock);
+}
+
+static void loopback_leave(sgp_transport_t *transport, uint64_t deadline) {
+    (void)deadline; /* the hub keeps what is under way */
+    set_gone(rank_of(transport), RANK_LEFT);
+}
+
+static void loopback_destroy(sgp_transport_t *transport) {
+    set_gone(rank_of(transport), RANK_LOST);
+}
+
+static const sgp_transport_ops_t loopback_ops = {
+    .name = "loopback",
+    .now = loopback_now,
+    .wait = loopback_wait,
+    .prepare = loopback_prepare,
+    .send_begin = loopback_send_begin,
+    .send_next = loopback_send_next,
+    .send_commit = loopback_send_commit,
+    .receive = loopback_receive,
+    .release = loopback_release,
+    .lost_peer = loopback_lost_peer,
+    .leave = loopback_leave,
+    .destroy = loopback_destroy,
+};
+
+/* ---- the hub ---- */
+
+static sgp_status_t check(const sgp_loopback_options_t *options) {
+    if (options->size < 1)
+        return sgp_fail(SGP_ERR_INVALID, "loopback: size is %d, must be at least 1", options->size);
+    if (options->chunk_bytes % 64)
+        return sgp_fail(SGP_ERR_INVALID, "loopback: chunk_bytes is %zu, must be a multiple of 64",
+                        options->chunk_bytes);
+    if (options->delay_max_ns < options->delay_min_ns)
+        return sgp_fail(SGP_ERR_INVALID, "loopback: delay_max_ns is below delay_min_ns");
+    return SGP_OK;
+}
+
+static void rank_init(rank_t *rank, sgp_loopback_t *hub, int number) {
+    rank->transport = (sgp_transport_t){
+        .ops = &loopback_ops,
+        .rank = number,
+        .size = hub->options.size,
+        .run = 1,
+        .chunk_bytes = hub->options.chunk_bytes,
+    };
+    rank->hub = hub;
+    rank->last = &rank->first;
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&rank->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+sgp_status_t sgp_loopback_create(const sgp_loopback_options_t *options, sgp_loopback_t **hub) {
+    sgp_status_t status = check(options);
+    if (status != SGP_OK) return status;
+    sgp_loopback_t *made = calloc(1, sizeof *made);
+    if (!made) return SGP_ERR_NO_MEMORY;
+    made->options = *options;
+    if (!made->options.chunk_bytes) made->options.chunk_bytes = (size_t)256 << 10;
+    made->lost = -1;
+    made->ranks = calloc((size_t)options->size, sizeof *made->ranks);
+    if (!made->ranks) return free(made), SGP_ERR_NO_MEMORY;
+    pthread_mutex_init(&made->lock, NULL);
+    for (int r = 0; r < options->size; r++) rank_init(&made->ranks[r], made, r);
+    *hub = made;
+    return SGP_OK;
+}
+
+sgp_transport_t *sgp_loopback_transport(sgp_loopback_t *hub, int rank) {
+    return &hub->ranks[rank].transport;
+}
+
+void sgp_loopback_destroy(sgp_loopback_t *hub) {
+    if (!hub) return;
+    while (hub->heap_count) drop_delivery(hub, heap_pop(hub));
+    for (int r = 0; r < hub->options.size; r++) {
+        while (hub->ranks[r].first) {
+            delivery_t *delivery = hub->ranks[r].first;
+            hub->ranks[r].first = delivery->next;
+            drop_delivery(hub, delivery);
+        }
+        pthread_cond_destroy(&hub->ranks[r].changed);
+    }
+    for (delivery_t *next, *at = hub->free_deliveries; at; at = next) next = at->next, free(at);
+    for (buffer_t *next, *at = hub->free_buffers; at; at = next) {
+        next = at->next;
+        sgp_memory_free(at->payload);
+        free(at);
+    }
+    pthread_mutex_destroy(&hub->lock);
+    free(hub->heap);
+    free(hub->ranks);
+    free(hub);
+}

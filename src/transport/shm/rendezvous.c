@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transport/shm/rendezvous.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+/* What the two sides tell each other, together with the file of their region. Same machine, same
+ * byte order. */
+typedef struct hello {
+    uint32_t magic;
+    uint32_t version;
+    int32_t rank;
+    int32_t size;
+    uint64_t chunk_bytes;
+} hello_t;
+
+#define MAGIC       0x53475053u
+#define VERSION     1
+#define RETRY_MS    10 /* between two tries to reach a node that does not listen yet */
+#define MILLISECOND 1000000u
+
+typedef struct meeting {
+    const sgp_shm_options_t *options;
+    const sgp_region_t *own;
+    sgp_shm_peer_t *peers;
+    uint64_t deadline; /* nanoseconds of CLOCK_MONOTONIC */
+    int directory;     /* open; sockets are named through it, as their own names may be at most 107
+                          bytes */
+    int listener;
+} meeting_t;
+
+static uint64_t now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+static int milliseconds_left(const meeting_t *meeting) {
+    uint64_t at = now();
+    return at < meeting->deadline ? (int)((meeting->deadline - at + MILLISECOND - 1) / MILLISECOND)
+                                  : 0;
+}
+
+static struct sockaddr_un address_of(const meeting_t *meeting, int rank) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/node-%d",
+             meeting->directory, rank);
+    return address;
+}
+
+static sgp_status_t listen_here(meeting_t *meeting) {
+    const sgp_shm_options_t *options = meeting->options;
+    struct sockaddr_un address = address_of(meeting, options->rank);
+    meeting->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (meeting->listener < 0) return sgp_fail(SGP_ERR_SYSTEM, "shm: socket: %s", strerror(errno));
+    if (bind(meeting->listener, (struct sockaddr *)&address, sizeof address) != 0) {
+        if (errno == EADDRINUSE)
+            return sgp_fail(SGP_ERR_INVALID,
+                            "rank %d is taken in %s: two nodes claim one rank, or the directory "
+                            "is left from another run",
+                            options->rank, options->rendezvous);
+        return sgp_fail(SGP_ERR_SYSTEM, "cannot make a socket in %s: %s", options->rendezvous,
+                        strerror(errno));
+    }
+    if (listen(meeting->listener, options->size) != 0)
+        return sgp_fail(SGP_ERR_SYSTEM, "shm: listen: %s", strerror(errno));
+    return SGP_OK;
+}
+
+static bool send_hello(const meeting_t *meeting, int socket) {
+    hello_t hello = {MAGIC, VERSION, meeting->options->rank, meeting->options->size,
+                     meeting->own->chunk_bytes};
+    struct iovec part = {.iov_base = &hello, .iov_len = sizeof hello};
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control,
+                             .msg_controllen = sizeof control};
+    struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(rights), &meeting->own->file, sizeof(int));
+    return sendmsg(socket, &message, MSG_NOSIGNAL) == (ssize_t)sizeof hello;
+}
+
+/* A few bytes sent at once over a local stream arrive at once. *file: -1 or a file that is ours
+ * now. */
+static bool receive_hello(const meeting_t *meeting, int socket, hello_t *hello, int *file) {
+    *file = -1;
+    struct pollfd readable = {.fd = socket, .events = POLLIN};
+    if (poll(&readable, 1, milliseconds_left(meeting)) != 1) return false;
+    struct iovec part = {.iov_base = hello, .iov_len = sizeof *hello};
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control,
+                             .msg_controllen = sizeof control};
+    ssize_t got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+    struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+    if (rights && rights->cmsg_type == SCM_RIGHTS) memcpy(file, CMSG_DATA(rights), sizeof(int));
+    return got == (ssize_t)sizeof *hello;
+}
+
+/* rank: who it should be, or -1 for any higher one. */
+static sgp_status_t check_hello(const meeting_t *meeting, const hello_t *hello, int rank) {
+    const sgp_shm_options_t *options = meeting->options;
+    if (hello->magic != MAGIC || hello->version != VERSION)
+        return sgp_fail(SGP_ERR_MISMATCH, "a node in %s runs another version of sgp",
+                        options->rendezvous);
+    if (hello->size != options->size)
+        return sgp_fail(SGP_ERR_MISMATCH, "node %d counts %d nodes and node %d counts %d",
+                        hello->rank, hello->size, options->rank, options->size);
+    if (hello->chunk_bytes != meeting->own->chunk_bytes)
+        return sgp_fail(SGP_ERR_MISMATCH, "node %d and node %d differ in their chunk size",
+                        hello->rank, options->rank);
+    bool expected = rank >= 0 ? hello->rank == rank
+                              : hello->rank > options->rank && hello->rank < options->size;
+    if (!expected || meeting->peers[hello->rank].socket >= 0)
+        return sgp_fail(SGP_ERR_MISMATCH, "a second node claims rank %d", hello->rank);
+    return SGP_OK;
+}
+
+/* Exchanges hellos and maps the other's region. Takes the socket in every case. */
+static sgp_status_t shake_hands(meeting_t *meeting, int socket, int rank) {
+    hello_t hello = {0};
+    int file = -1;
+    sgp_status_t status = SGP_ERR_SYSTEM;
+    if (!send_hello(meeting, socket) || !receive_hello(meeting, socket, &hello, &file))
+        sgp_fail(status, "a node in %s ended while the nodes were meeting",
+                 meeting->options->rendezvous);
+    else status = check_hello(meeting, &hello, rank);
+    if (status == SGP_OK)
+        status =
+            sgp_region_map(file, hello.size, hello.chunk_bytes, &meeting->peers[hello.rank].region);
+    if (status != SGP_OK) {
+        if (file >= 0) close(file);
+        close(socket);
+        return status;
+    }
+    meeting->peers[hello.rank].socket = socket;
+    return SGP_OK;
+}
+
+static sgp_status_t did_not_come(const meeting_t *meeting, int rank) {
+    return sgp_fail(SGP_ERR_TIMEOUT, "node %d of %d did not come within %d ms", rank,
+                    meeting->options->size, meeting->options->timeout_ms);
+}
+
+static sgp_status_t call_lower(meeting_t *meeting, int rank) {
+    struct sockaddr_un address = address_of(meeting, rank);
+    for (;;) {
+        int made = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (made < 0) return sgp_fail(SGP_ERR_SYSTEM, "shm: socket: %s", strerror(errno));
+        if (connect(made, (struct sockaddr *)&address, sizeof address) == 0)
+            return shake_hands(meeting, made, rank);
+        int error = errno;
+        close(made);
+        if (error != ENOENT && error != ECONNREFUSED && error != EAGAIN)
+            return sgp_fail(SGP_ERR_SYSTEM, "cannot reach node %d in %s: %s", rank,
+                            meeting->options->rendezvous, strerror(error));
+        if (milliseconds_left(meeting) == 0) return did_not_come(meeting, rank);
+        poll(NULL, 0, RETRY_MS);
+    }
+}
+
+static int first_missing(const meeting_t *meeting) {
+    int rank = meeting->options->rank + 1;
+    while (rank < meeting->options->size && meeting->peers[rank].socket >= 0) rank++;
+    return rank;
+}
+
+static sgp_status_t answer_higher(meeting_t *meeting) {
+    for (int rank; (rank = first_missing(meeting)) < meeting->options->size;) {
+        struct pollfd readable = {.fd = meeting->listener, .events = POLLIN};
+        int ready = poll(&readable, 1, milliseconds_left(meeting));
+        if (ready < 0 && errno == EINTR) continue;
+        if (ready != 1) return did_not_come(meeting, rank);
+        int made = accept4(meeting->listener, NULL, NULL, SOCK_CLOEXEC);
+        if (made < 0) continue;
+        sgp_status_t status = shake_hands(meeting, made, -1);
+        if (status != SGP_OK) return status;
+    }
+    return SGP_OK;
+}
+
+sgp_status_t sgp_shm_meet(const sgp_shm_options_t *options, const sgp_region_t *own,
+                          sgp_shm_peer_t *peers) {
+    meeting_t meeting = {.options = options, .own = own, .peers = peers, .listener = -1};
+    meeting.deadline = now() + (uint64_t)options->timeout_ms * MILLISECOND;
+    meeting.directory = open(options->rendezvous, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (meeting.directory < 0)
+        return sgp_fail(SGP_ERR_INVALID, "rendezvous directory %s: %s", options->rendezvous,
+                        strerror(errno));
+    sgp_status_t status = listen_here(&meeting);
+    bool named = status == SGP_OK;
+    for (int rank = 0; rank < options->rank && status == SGP_OK; rank++)
+        status = call_lower(&meeting, rank);
+    if (status == SGP_OK) status = answer_higher(&meeting);
+    if (named) {
+        char name[32];
+        snprintf(name, sizeof name, "node-%d", options->rank);
+        unlinkat(meeting.directory, name, 0);
+    }
+    if (meeting.listener >= 0) close(meeting.listener);
+    close(meeting.directory);
+    return status;
+}
+
+void sgp_shm_disconnect(sgp_shm_peer_t *peers, int size) {
+    for (int r = 0; r < size; r++) {
+        if (peers[r].socket >= 0) close(peers[r].socket);
+        peers[r].socket = -1;
+        sgp_region_unmap(&peers[r].region);
+    }
+}

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transport/shm/shm.h"
+
+#include "base/log.h"
+#include "transport/shm/region.h"
+#include "transport/shm/rendezvous.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define DEFAULT_CHUNK_BYTES ((size_t)256 << 10)
+#define MILLISECOND         1000000u
+/* Chunks that a sender may be ahead of receivers at work; where it goes on; how long it waits for
+ * them at most, and then not again in the same message. Measured: docs/results.md. */
+#define FARTHEST    4
+#define NEAREST     1
+#define PATIENCE_NS (10 * (uint64_t)MILLISECOND)
+#define LIVENESS_NS (200 * (uint64_t)MILLISECOND) /* how often a sleeper looks who has died */
+
+/* A receiver's note of a chunk it holds, packed into sgp_chunk_t.slot. */
+typedef struct shm {
+    sgp_transport_t transport; /* first: a transport is a shm */
+    sgp_region_t own;
+    sgp_shm_peer_t *peers;  /* (size); our own entry unused */
+    struct pollfd *watched; /* (size) sockets, for polling */
+    int lost;               /* a rank that ended without leaving, or -1 */
+    int next_peer;          /* where receive looks first */
+    uint32_t *free_slots; /* (SGP_REGION_SLOTS) a stack: the slot used last is still in the cache */
+    uint32_t free_count;
+    uint32_t created;    /* slots ever used: the next new one */
+    uint32_t capacity;   /* slots that may be used */
+    uint32_t reserved;   /* promised to messages begun, not taken yet */
+    uint32_t taken_back; /* slots ever taken from `returned` */
+} shm_t;
+
+static shm_t *shm_of(sgp_transport_t *transport) {
+    return (shm_t *)transport;
+}
+
+static uint64_t shm_now(sgp_transport_t *transport) {
+    (void)transport;
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+/* ---- slots ---- */
+
+static void take_returned(shm_t *shm) {
+    uint32_t slot =
+        atomic_exchange_explicit(&shm->own.control->returned, SGP_NO_SLOT, memory_order_acquire);
+    while (slot != SGP_NO_SLOT) {
+        uint32_t next = shm->own.slots[slot].next;
+        shm->free_slots[shm->free_count++] = slot;
+        shm->taken_back++;
+        slot = next;
+    }
+}
+
+/* Slots that no message has a claim on. */
+static uint32_t room(shm_t *shm) {
+    return shm->free_count + (shm->capacity - shm->created) - shm->reserved;
+}
+
+/* From now on a slot given back wakes us, once there are `slots` more. */
+static void want_room(shm_t *shm, uint32_t slots) {
+    sgp_region_control_t *control = shm->own.control;
+    atomic_store(&control->wake_at, shm->taken_back + slots);
+    atomic_store(&control->wants_room, 1);
+}
+
+static uint32_t take_slot(shm_t *shm) {
+    shm->reserved--;
+    if (shm->free_count == 0) take_returned(shm);
+    return shm->free_count ? shm->free_slots[--shm->free_count] : shm->created++;
+}
+
+static sgp_status_t shm_prepare(sgp_transport_t *transport, size_t bytes, unsigned messages) {
+    shm_t *shm = shm_of(transport);
+    uint64_t chunks = (bytes + transport->chunk_bytes - 1) / transport->chunk_bytes;
+    /* Each destination but all-reduce's own takes whole messages; segments may end in a chunk that
+     * is not full. */
+    uint64_t wanted = shm->capacity + chunks * messages + 2 * (uint64_t)transport->size;
+    if (wanted > SGP_REGION_SLOTS)
+        return sgp_fail(SGP_ERR_NO_MEMORY,
+                        "shm: %u messages of %zu bytes under way are more than %u chunks of %zu",
+                        messages, bytes, SGP_REGION_SLOTS, transport->chunk_bytes);
+    shm->capacity = (uint32_t)wanted;
+    return SGP_OK;
+}
+
+/* ---- sending ---- */
+
+static sgp_status_t shm_send_begin(sgp_transport_t *transport, const sgp_header_t *header,
+                                   const sgp_destination_t *to, int destinations,
+                                   sgp_send_t *send) {
+    shm_t *shm = shm_of(transport);
+    size_t chunks = sgp_chunks_of(transport, header->encoding, header->count);
+    if (chunks > shm->capacity)
+        return sgp_fail(SGP_ERR_INVALID, "shm: a message of %zu chunks, prepared for %u", chunks,
+                        shm->capacity);
+    for (int i = 0; i < destinations; i++)
+        if (to[i].dst == shm->lost) return SGP_ERR_PEER_LOST;
+    if (room(shm) < chunks) take_returned(shm);
+    bool enough = room(shm) >= chunks;
+    if (!enough) {
+        want_room(shm, (uint32_t)chunks - room(shm));
+        take_returned(shm); /* what was given back before we said that we want it */
+        if (room(shm) < chunks) return SGP_ERR_AGAIN;
+        atomic_store(&shm->own.control->wants_room, 0);
+    }
+    shm->reserved += (uint32_t)chunks;
+    sgp_send_init(transport, header, to, destinations, send);
+    return SGP_OK;
+}
+
+static void *shm_send_next(sgp_transport_t *transport, sgp_send_t *send) {
+    shm_t *shm = shm_of(transport);
+    if (!sgp_send_advance(transport, send)) return NULL;
+    uint32_t slot = take_slot(shm);
+    send->slot = &shm->own.slots[slot];
+    return sgp_region_payload(&shm->own, slot);
+}
+
+/* false: the receiver has left. */
+static bool post(shm_t *shm, uint32_t slot, const sgp_destination_t *to) {
+    sgp_region_t *receiver = &shm->peers[to->dst].region;
+    if (atomic_load_explicit(&receiver->control->left, memory_order_relaxed)) return false;
+    sgp_region_ring_t *ring = &shm->own.rings[to->dst];
+    uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
+    ring->entries[tail % SGP_REGION_SLOTS] =
+        (sgp_region_entry_t){.slot = slot, .weight = to->weight};
+    atomic_store_explicit(&ring->tail, tail + 1, memory_order_release);
+    atomic_thread_fence(memory_order_seq_cst);
+    if (!atomic_load_explicit(&receiver->control->deaf, memory_order_relaxed))
+        sgp_region_ring_doorbell(receiver);
+    return true;
+}
+
+static void shm_send_commit(sgp_transport_t *transport, sgp_send_t *send) {
+    shm_t *shm = shm_of(transport);
+    sgp_region_slot_t *head = send->slot;
+    uint32_t slot = (uint32_t)(head - shm->own.slots);
+    sgp_header_encode(&send->header, head->header);
+    /* One reference more, ours, so that the slot cannot come back before all are posted. */
+    atomic_store_explicit(&head->references, (uint32_t)send->destinations + 1,
+                          memory_order_relaxed);
+    for (int i = 0; i < send->destinations; i++)
+        if (!post(shm, slot, &send->to[i])) sgp_region_drop(&shm->own, slot);
+    sgp_region_drop(&shm->own, slot);
+}
+
+/* ---- receiving ---- */
+
+static sgp_region_ring_t *ring_from(shm_t *shm, int src) {
+    return &shm->peers[src].region.rings[shm->transport.rank];
+}
+
+static bool has_arrived(shm_t *shm, int src) {
+    if (src == shm->transport.rank) return false;
+    sgp_region_ring_t *ring = ring_from(shm, src);
+    return atomic_load_explicit(&ring->tail, memory_order_acquire) !=
+           atomic_load_explicit(&ring->head, memory_order_relaxed);
+}
+
+static bool anything_arrived(shm_t *shm) {
+    for (int r = 0; r < shm->transport.size; r++)
+        if (has_arrived(shm, r)) return true;
+    return false;
+}
+
+/* Takes the next entry of src's ring. */
+static sgp_status_t take_entry(shm_t *shm, int src, sgp_chunk_t *chunk) {
+    sgp_region_t *region = &shm->peers[src].region;
+    sgp_region_ring_t *ring = ring_from(shm, src);
+    uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+    sgp_region_entry_t entry = ring->entries[head % SGP_REGION_SLOTS];
+    atomic_store_explicit(&ring->head, head + 1, memory_order_release);
+    if (entry.slot >= SGP_REGION_SLOTS) return SGP_ERR_REFUSED;
+    sgp_region_slot_t *slot = &region->slots[entry.slot];
+    sgp_status_t status = sgp_transport_accept(&shm->transport, slot->header, &chunk->header);
+    if (status == SGP_OK && chunk->header.src != src) status = SGP_ERR_REFUSED;
+    if (status != SGP_OK) {
+        sgp_region_drop(region, entry.slot);
+        return status;
+    }
+    chunk->header.weight = entry.weight;
+    chunk->slot = slot;
+    chunk->payload = sgp_region_payload(region, entry.slot);
+    return SGP_OK;
+}
+
+static sgp_status_t shm_receive(sgp_transport_t *transport, sgp_chunk_t *chunk) {
+    shm_t *shm = shm_of(transport);
+    /* Round the senders, so that one that never stops does not hide the others. */
+    for (int i = 0; i < transport->size; i++) {
+        int src = (shm->next_peer + i) % transport->size;
+        while (has_arrived(shm, src)) {
+            if (take_entry(shm, src, chunk) != SGP_OK) continue;
+            shm->next_peer = (src + 1) % transport->size;
+            return SGP_OK;
+        }
+    }
+    return SGP_ERR_AGAIN;
+}
+
+static void shm_release(sgp_transport_t *transport, sgp_chunk_t *chunk) {
+    sgp_region_t *region = &shm_of(transport)->peers[chunk->header.src].region;
+    sgp_region_slot_t *slot = chunk->slot;
+    sgp_region_drop(region, (uint32_t)(slot - region->slots));
+    chunk->slot = NULL;
+}
+
+/* ---- waiting ---- */
+
+/* A peer's socket ends when its process does. */
+static void look_who_died(shm_t *shm) {
+    for (int r = 0; r < shm->transport.size; r++)
+        shm->watched[r] = (struct pollfd){.fd = shm->peers[r].socket, .events = POLLIN};
+    if (poll(shm->watched, (nfds_t)shm->transport.size, 0) <= 0) return;
+    for (int r = 0; r < shm->transport.size; r++) {
+        sgp_shm_peer_t *peer = &shm->peers[r];
+        if (peer->gone || !shm->watched[r].revents) continue;
+        peer->gone = true;
+        if (!atomic_load(&peer->region.control->left)) shm->lost = r;
+    }
+}
+
+static bool worth_waking(shm_t *shm) {
+    sgp_region_control_t *control = shm->own.control;
+    if (anything_arrived(shm)) return true;
+    return atomic_load(&control->wants_room) && atomic_load(&control->returned) != SGP_NO_SLOT;
+}
+
+static sgp_status_t shm_wait(sgp_transport_t *transport, uint64_t deadline) {
+    shm_t *shm = shm_of(transport);
+    sgp_region_control_t *control = shm->own.control;
+    for (;;) {
+        uint32_t seen = atomic_load(&control->doorbell);
+        atomic_store(&control->sleeping, 1);
+        atomic_thread_fence(memory_order_seq_cst); /* pairs with sgp_region_ring_doorbell */
+        bool wake = worth_waking(shm);
+        uint64_t now = shm_now(transport), left = now < deadline ? deadline - now : 0;
+        if (!wake && left && shm->lost < 0)
+            sgp_region_sleep(&shm->own, seen, left < LIVENESS_NS ? left : LIVENESS_NS);
+        atomic_store(&control->sleeping, 0);
+        if (wake || worth_waking(shm)) return SGP_OK;
+        look_who_died(shm);
+        if (worth_waking(shm)) return SGP_OK; /* sent before its end */
+        if (shm->lost >= 0) return SGP_ERR_PEER_LOST;
+        if (!left) return SGP_ERR_TIMEOUT;
+    }
+}
+
+static int shm_lost_peer(sgp_transport_t *transport) {
+    return shm_of(transport)->lost;
+}
+
+static void shm_attend(sgp_transport_t *transport, bool attends) {
+    atomic_store_explicit(&shm_of(transport)->own.control->attends, attends, memory_order_relaxed);
+}
+
+/* Slots of ours that some receiver has not given back. */
+static uint32_t backlog(shm_t *shm) {
+    uint32_t uncollected = atomic_load(&shm->own.control->given_back) - shm->taken_back;
+    return shm->created - shm->free_count - uncollected;
+}
+
+/* All receivers are at their messages, and none of them is stuck there waiting for somebody else's.
+ */
+static bool receivers_at_work(shm_t *shm, const sgp_send_t *send) {
+    for (int i = 0; i < send->destinations; i++) {
+        sgp_region_control_t *control = shm->peers[send->to[i].dst].region.control;
+        if (!atomic_load(&control->attends) || atomic_load(&control->left)) return false;
+        if (atomic_load(&control->sleeping) && !atomic_load(&control->deaf)) return false;
+    }
+    return send->destinations > 0;
+}
+
+static void shm_keep_close(sgp_transport_t *transport, sgp_send_t *send) {
+    shm_t *shm = shm_of(transport);
+    sgp_region_control_t *control = shm->own.control;
+    if (send->impatient || backlog(shm) <= FARTHEST || !receivers_at_work(shm, send)) return;
+    uint64_t deadline = shm_now(transport) + PATIENCE_NS;
+    take_returned(shm);
+    want_room(shm, backlog(shm) - NEAREST);
+    atomic_store(&control->deaf,
+                 1); /* an arrival cannot be absorbed before our own chunk of that place is out */
+    while (backlog(shm) > NEAREST && receivers_at_work(shm, send)) {
+        uint32_t seen = atomic_load(&control->doorbell);
+        atomic_store(&control->sleeping, 1);
+        atomic_thread_fence(memory_order_seq_cst); /* pairs with sgp_region_ring_doorbell */
+        uint64_t now = shm_now(transport);
+        send->impatient = now >= deadline;
+        if (backlog(shm) <= NEAREST || send->impatient) break;
+        sgp_region_sleep(&shm->own, seen, deadline - now);
+    }
+    atomic_store(&control->sleeping, 0);
+    atomic_store(&control->deaf, 0);
+    atomic_store(&control->wants_room, 0);
+}
+
+/* ---- the end ---- */
+
+static void shm_leave(sgp_transport_t *transport, uint64_t deadline) {
+    (void)deadline; /* what we sent stays readable in our region as long as a receiver has it mapped
+                     */
+    shm_t *shm = shm_of(transport);
+    atomic_store(&shm->own.control->left, 1);
+    sgp_chunk_t chunk;
+    while (shm_receive(transport, &chunk) == SGP_OK) shm_release(transport, &chunk);
+}
+
+static void shm_destroy(sgp_transport_t *transport) {
+    shm_t *shm = shm_of(transport);
+    if (shm->peers) sgp_shm_disconnect(shm->peers, transport->size);
+    sgp_region_unmap(&shm->own);
+    free(shm->peers);
+    free(shm->watched);
+    free(shm->free_slots);
+    free(shm);
+}
+
+static const sgp_transport_ops_t shm_ops = {
+    .name = "shm",
+    .now = shm_now,
+    .wait = shm_wait,
+    .prepare = shm_prepare,
+    .send_begin = shm_send_begin,
+    .send_next = shm_send_next,
+    .send_commit = shm_send_commit,
+    .attend = shm_attend,
+    .keep_close = shm_keep_close,
+    .receive = shm_receive,
+    .release = shm_release,
+    .lost_peer = shm_lost_peer,
+    .leave = shm_leave,
+    .destroy = shm_destroy,
+};
+
+static sgp_status_t check(const sgp_shm_options_t *options) {
+    if (options->size < 1 || options->rank < 0 || options->rank >= options->size)
+        return sgp_fail(SGP_ERR_INVALID, "rank %d of %d nodes: must be 0 to %d", options->rank,
+                        options->size, options->size - 1);
+    if (options->size > 1 && (!options->rendezvous || !*options->rendezvous))
+        return sgp_fail(SGP_ERR_INVALID, "%d nodes need a rendezvous directory", options->size);
+    if (options->chunk_bytes % 64)
+        return sgp_fail(SGP_ERR_INVALID, "shm: chunk_bytes is %zu, must be a multiple of 64",
+                        options->chunk_bytes);
+    return SGP_OK;
+}
+
+static sgp_status_t allocate(shm_t *shm, int size) {
+    shm->peers = calloc((size_t)size, sizeof *shm->peers);
+    shm->watched = calloc((size_t)size, sizeof *shm->watched);
+    shm->free_slots = calloc(SGP_REGION_SLOTS, sizeof *shm->free_slots);
+    if (!shm->peers || !shm->watched || !shm->free_slots) return SGP_ERR_NO_MEMORY;
+    for (int r = 0; r < size; r++) shm->peers[r].socket = shm->peers[r].region.file = -1;
+    return SGP_OK;
+}
+
+sgp_status_t sgp_shm_connect(const sgp_shm_options_t *options, sgp_transport_t **transport) {
+    sgp_status_t status = check(options);
+    if (status != SGP_OK) return status;
+    shm_t *made = calloc(1, sizeof *made);
+    if (!made) return SGP_ERR_NO_MEMORY;
+    made->transport = (sgp_transport_t){
+        .ops = &shm_ops,
+        .rank = options->rank,
+        .size = options->size,
+        .run = 1, /* the rendezvous is private to a run */
+        .chunk_bytes = options->chunk_bytes ? options->chunk_bytes : DEFAULT_CHUNK_BYTES,
+    };
+    made->lost = -1;
+    status = allocate(made, options->size);
+    if (status == SGP_OK)
+        status = sgp_region_create(options->size, made->transport.chunk_bytes, &made->own);
+    if (status == SGP_OK && options->size > 1)
+        status = sgp_shm_meet(options, &made->own, made->peers);
+    if (status != SGP_OK) {
+        shm_destroy(&made->transport);
+        return status;
+    }
+    *transport = &made->transport;
+    return SGP_OK;
+}

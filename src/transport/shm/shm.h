@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Processes of one machine over shared memory.
+ *
+ * Each rank owns a region (a memfd that all others map): slots for the chunks it sends, and for
+ * every receiver a ring of what to read. A push writes its chunk into a slot of the sender's own
+ * and posts the slot's number; the receivers, one or several, absorb it where it lies and give the
+ * slot back. So nobody needs a thread, nobody writes into another's memory but to give back what it
+ * has read, and what a dead sender has posted stays readable. A waiting rank sleeps on a futex. */
+#ifndef SGP_TRANSPORT_SHM_H
+#define SGP_TRANSPORT_SHM_H
+
+#include "transport/transport.h"
+
+typedef struct sgp_shm_options {
+    int rank;
+    int size;
+    const char
+        *rendezvous;    /* directory in which the ranks find each other; unused when size is 1 */
+    size_t chunk_bytes; /* a multiple of 64, the same on all ranks; 0: the default */
+    int timeout_ms;     /* for all to come; required */
+} sgp_shm_options_t;
+
+/* Connects to all other ranks, and blocks until they have come. Sets *transport only on success;
+ * destroy frees it. SGP_ERR_INVALID, SGP_ERR_TIMEOUT (a node did not come), SGP_ERR_MISMATCH
+ * (another version or size on the other side), SGP_ERR_SYSTEM, SGP_ERR_NO_MEMORY; all logged. */
+sgp_status_t sgp_shm_connect(const sgp_shm_options_t *options, sgp_transport_t **transport);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transport/transport.h"
+
+#include "base/log.h"
+
+#include <inttypes.h>
+
+void sgp_send_init(sgp_transport_t *transport, const sgp_header_t *header,
+                   const sgp_destination_t *to, int destinations, sgp_send_t *send) {
+    *send = (sgp_send_t){.header = *header, .to = to, .destinations = destinations};
+    send->header.src = transport->rank;
+    send->header.run = transport->run;
+    send->header.id = ++transport->next_id;
+    send->header.weight = 1; /* each destination has its own */
+    send->header.offset = 0;
+    send->header.elements = 0;
+}
+
+static uint64_t elements_per_chunk(const sgp_transport_t *transport, sgp_encoding_t encoding) {
+    return transport->chunk_bytes / sgp_encoding_size(encoding);
+}
+
+bool sgp_send_advance(const sgp_transport_t *transport, sgp_send_t *send) {
+    sgp_header_t *header = &send->header;
+    header->offset += header->elements;
+    uint64_t left = header->count - header->offset;
+    uint64_t most = elements_per_chunk(transport, header->encoding);
+    header->elements = (uint32_t)(left < most ? left : most);
+    return left > 0;
+}
+
+size_t sgp_chunks_of(const sgp_transport_t *transport, sgp_encoding_t encoding, uint64_t count) {
+    uint64_t most = elements_per_chunk(transport, encoding);
+    return (size_t)((count + most - 1) / most);
+}
+
+sgp_status_t sgp_transport_accept(sgp_transport_t *transport, const unsigned char *bytes,
+                                  sgp_header_t *header) {
+    const char *reason = NULL;
+    sgp_status_t status = sgp_header_decode(bytes, header, &reason);
+    if (status == SGP_OK) {
+        if (header->run != transport->run) reason = "it belongs to another run";
+        else if (header->src < 0 || header->src >= transport->size) reason = "no such rank";
+        else if (header->elements > elements_per_chunk(transport, header->encoding))
+            reason = "chunk larger than a chunk can be";
+    }
+    if (!reason) return SGP_OK;
+    transport->counters.refused++;
+    sgp_log(SGP_LOG_WARNING, "%s: node %d refused a message (from node %d): %s",
+            transport->ops->name, transport->rank, status == SGP_OK ? header->src : -1, reason);
+    return SGP_ERR_REFUSED;
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The contract between the algorithms and whatever carries their messages.
+ *
+ * A transport connects `size` ranks. It moves messages (wire/header.h) from one rank to one or
+ * several others, in chunks of at most `chunk_bytes` of payload, and it owns time and waiting:
+ * nothing above it asks the operating system. What every transport promises:
+ *  - a chunk that arrives is the chunk that was sent, once; chunks may arrive in any order, or (on
+ * transports that say so) never;
+ *  - a sender needs nothing from the receiver but, in the end, room; send_begin says SGP_ERR_AGAIN
+ * instead of waiting;
+ *  - a rank that waits sleeps;
+ *  - after `leave` a rank is gone in order; a rank that ends without it is lost, and the others
+ * learn it within a second from `wait`. One thread per transport object makes all its calls. */
+#ifndef SGP_TRANSPORT_TRANSPORT_H
+#define SGP_TRANSPORT_TRANSPORT_H
+
+#include "wire/header.h"
+
+#include <sgp/status.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct sgp_transport sgp_transport_t;
+
+/* Where a message goes and the mass it takes there; the payload is the same for all. */
+typedef struct sgp_destination {
+    int dst;
+    double weight;
+} sgp_destination_t;
+
+/* A message being sent: made by send_begin, lives with the caller until its last chunk is
+ * committed. Fields other than header are the transport's. */
+typedef struct sgp_send {
+    sgp_header_t header;         /* as given; offset and elements are those of the current chunk */
+    const sgp_destination_t *to; /* (destinations) borrowed until the last commit; may be none */
+    int destinations;
+    void *slot;     /* the current chunk's place */
+    bool impatient; /* has waited for its receivers once in vain */
+} sgp_send_t;
+
+/* An arrived chunk, where it lies: valid and unchanged until released. */
+typedef struct sgp_chunk {
+    sgp_header_t header; /* judged: it belongs to this run, and src is a rank */
+    const void *payload; /* (header.elements) in header.encoding, 64-byte aligned */
+    void *slot;          /* the transport's */
+} sgp_chunk_t;
+
+typedef struct sgp_transport_counters {
+    uint64_t refused; /* chunks that arrived and were not accepted */
+    uint64_t lost;    /* chunks dropped on purpose (tests) */
+} sgp_transport_counters_t;
+
+typedef struct sgp_transport_ops {
+    const char *name;
+
+    /* Nanoseconds since some start; never goes back. */
+    uint64_t (*now)(sgp_transport_t *transport);
+
+    /* Sleeps until something may have changed: a chunk arrived, room came free, a rank was lost, or
+     * now() >= deadline. Returns at once if chunks are there. SGP_OK; SGP_ERR_TIMEOUT: the deadline
+     * passed and nothing is there; SGP_ERR_PEER_LOST: see lost_peer (chunks that arrived before can
+     * still be received). */
+    sgp_status_t (*wait)(sgp_transport_t *transport, uint64_t deadline);
+
+    /* Promises room for messages of `bytes` of payload each, `messages` of them under way at a
+     * time. May grow memory, never shrinks; not in the step path. SGP_ERR_NO_MEMORY. */
+    sgp_status_t (*prepare)(sgp_transport_t *transport, size_t bytes, unsigned messages);
+
+    /* Starts a message and takes the room for all its chunks, so that next and commit never wait.
+     * Never blocks. SGP_ERR_AGAIN: no room now; wait, release what can be released, try again.
+     * SGP_ERR_PEER_LOST: a destination is gone. On an error nothing is sent and *send is undefined.
+     * header: kind, encoding, channel, step, count (> 0). */
+    sgp_status_t (*send_begin)(sgp_transport_t *transport, const sgp_header_t *header,
+                               const sgp_destination_t *to, int destinations, sgp_send_t *send);
+
+    /* The place to write the next chunk's payload: send->header.offset and .elements say which.
+     * NULL: there is none left, the message is whole. 64-byte aligned, owned by the transport; the
+     * caller may write it, and read it back, until commit. Every next is followed by a commit
+     * before the following next. */
+    void *(*send_next)(sgp_transport_t *transport, sgp_send_t *send);
+
+    /* The chunk leaves. */
+    void (*send_commit)(sgp_transport_t *transport, sgp_send_t *send);
+
+    /* This rank is at its messages from now on (or no more): it absorbs what arrives without delay.
+     * May be NULL. */
+    void (*attend)(sgp_transport_t *transport, bool attends);
+
+    /* A courtesy after commit. A sender far ahead of its receivers writes to memory that has left
+     * the cache, and they read it from there: both take more than twice as long. So a transport may
+     * sleep here for a moment while the receivers are at their messages and behind. It never waits
+     * for a receiver that does not attend. May be NULL. */
+    void (*keep_close)(sgp_transport_t *transport, sgp_send_t *send);
+
+    /* The next arrived chunk. SGP_ERR_AGAIN: none. Never blocks. Chunks may be released in any
+     * order, at any time. */
+    sgp_status_t (*receive)(sgp_transport_t *transport, sgp_chunk_t *chunk);
+    void (*release)(sgp_transport_t *transport, sgp_chunk_t *chunk);
+
+    /* A rank that is lost, or -1. */
+    int (*lost_peer)(sgp_transport_t *transport);
+
+    /* Everything committed stays deliverable; this rank sends no more. Sleeps until the others have
+     * received it or have gone, or the deadline has passed. */
+    void (*leave)(sgp_transport_t *transport, uint64_t deadline);
+
+    void (*destroy)(sgp_transport_t *transport);
+} sgp_transport_ops_t;
+
+/* Embedded as the first member of every transport. */
+struct sgp_transport {
+    const sgp_transport_ops_t *ops;
+    int rank;
+    int size;
+    uint64_t run;       /* messages of other runs are refused */
+    size_t chunk_bytes; /* largest payload of a chunk, a multiple of 64 */
+    uint64_t next_id;   /* of this rank's next message */
+    sgp_transport_counters_t counters;
+};
+
+static inline uint64_t sgp_transport_now(sgp_transport_t *t) {
+    return t->ops->now(t);
+}
+static inline sgp_status_t sgp_transport_wait(sgp_transport_t *t, uint64_t deadline) {
+    return t->ops->wait(t, deadline);
+}
+static inline sgp_status_t sgp_transport_prepare(sgp_transport_t *t, size_t bytes,
+                                                 unsigned messages) {
+    return t->ops->prepare(t, bytes, messages);
+}
+static inline sgp_status_t sgp_transport_send_begin(sgp_transport_t *t, const sgp_header_t *header,
+                                                    const sgp_destination_t *to, int destinations,
+                                                    sgp_send_t *send) {
+    return t->ops->send_begin(t, header, to, destinations, send);
+}
+static inline void *sgp_transport_send_next(sgp_transport_t *t, sgp_send_t *send) {
+    return t->ops->send_next(t, send);
+}
+static inline void sgp_transport_send_commit(sgp_transport_t *t, sgp_send_t *send) {
+    t->ops->send_commit(t, send);
+}
+static inline void sgp_transport_attend(sgp_transport_t *t, bool attends) {
+    if (t->ops->attend) t->ops->attend(t, attends);
+}
+static inline void sgp_transport_keep_close(sgp_transport_t *t, sgp_send_t *send) {
+    if (t->ops->keep_close) t->ops->keep_close(t, send);
+}
+static inline sgp_status_t sgp_transport_receive(sgp_transport_t *t, sgp_chunk_t *chunk) {
+    return t->ops->receive(t, chunk);
+}
+static inline void sgp_transport_release(sgp_transport_t *t, sgp_chunk_t *chunk) {
+    t->ops->release(t, chunk);
+}
+static inline int sgp_transport_lost_peer(sgp_transport_t *t) {
+    return t->ops->lost_peer(t);
+}
+static inline void sgp_transport_leave(sgp_transport_t *t, uint64_t deadline) {
+    t->ops->leave(t, deadline);
+}
+/* NULL is fine. */
+static inline void sgp_transport_destroy(sgp_transport_t *t) {
+    if (t) t->ops->destroy(t);
+}
+
+/* For implementations. */
+
+/* Completes a header for sending: src, run, id, and the first chunk's place. */
+void sgp_send_init(sgp_transport_t *transport, const sgp_header_t *header,
+                   const sgp_destination_t *to, int destinations, sgp_send_t *send);
+
+/* Moves send->header to the next chunk; the first call gives the first one. false: there is none.
+ */
+bool sgp_send_advance(const sgp_transport_t *transport, sgp_send_t *send);
+
+/* Chunks of a message of `count` elements. */
+size_t sgp_chunks_of(const sgp_transport_t *transport, sgp_encoding_t encoding, uint64_t count);
+
+/* Decodes and judges an arrived header (run id, rank, size of the payload) and counts and logs a
+ * refusal. */
+sgp_status_t sgp_transport_accept(sgp_transport_t *transport, const unsigned char *bytes,
+                                  sgp_header_t *header);
+
+#endif

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "wire/header.h"
+
+#include <math.h>
+#include <string.h>
+#include <xxhash.h>
+
+/* Byte offsets of the fields. The checksum covers all bytes before it. */
+enum {
+    AT_MAGIC = 0,
+    AT_VERSION = 4,
+    AT_KIND = 6,
+    AT_ENCODING = 7,
+    AT_SRC = 8,
+    AT_INCARNATION = 12,
+    AT_RUN = 16,
+    AT_STEP = 24,
+    AT_ID = 32,
+    AT_WEIGHT = 40,
+    AT_COUNT = 48,
+    AT_OFFSET = 56,
+    AT_ELEMENTS = 64,
+    AT_CHANNEL = 68,
+    AT_PAYLOAD_HASH = 72,
+    AT_RESERVED = 80, /* zero */
+    AT_CHECKSUM = 88,
+};
+
+#define MAGIC 0x50475331u /* "1SGP" */
+
+static void put(unsigned char *bytes, uint64_t value, size_t size) {
+    for (size_t i = 0; i < size; i++) bytes[i] = (unsigned char)(value >> (8 * i));
+}
+
+static uint64_t get(const unsigned char *bytes, size_t size) {
+    uint64_t value = 0;
+    for (size_t i = 0; i < size; i++) value |= (uint64_t)bytes[i] << (8 * i);
+    return value;
+}
+
+size_t sgp_encoding_size(sgp_encoding_t encoding) {
+    return encoding == SGP_ENCODING_FLOAT32 ? sizeof(float) : 1;
+}
+
+void sgp_header_encode(const sgp_header_t *header, unsigned char bytes[SGP_HEADER_BYTES]) {
+    uint64_t weight;
+    memcpy(&weight, &header->weight, sizeof weight);
+    put(bytes + AT_MAGIC, MAGIC, 4);
+    put(bytes + AT_VERSION, SGP_HEADER_VERSION, 2);
+    put(bytes + AT_KIND, (uint64_t)header->kind, 1);
+    put(bytes + AT_ENCODING, (uint64_t)header->encoding, 1);
+    put(bytes + AT_SRC, (uint32_t)header->src, 4);
+    put(bytes + AT_INCARNATION, header->incarnation, 4);
+    put(bytes + AT_RUN, header->run, 8);
+    put(bytes + AT_STEP, header->step, 8);
+    put(bytes + AT_ID, header->id, 8);
+    put(bytes + AT_WEIGHT, weight, 8);
+    put(bytes + AT_COUNT, header->count, 8);
+    put(bytes + AT_OFFSET, header->offset, 8);
+    put(bytes + AT_ELEMENTS, header->elements, 4);
+    put(bytes + AT_CHANNEL, header->channel, 4);
+    put(bytes + AT_PAYLOAD_HASH, header->payload_hash, 8);
+    put(bytes + AT_RESERVED, 0, 8);
+    put(bytes + AT_CHECKSUM, XXH3_64bits(bytes, AT_CHECKSUM), 8);
+}
+
+static sgp_status_t judge(const unsigned char *bytes, const sgp_header_t *header,
+                          const char **reason) {
+    uint64_t kind = get(bytes + AT_KIND, 1), encoding = get(bytes + AT_ENCODING, 1);
+    if (kind < SGP_KIND_CONTROL || kind > SGP_KIND_LAST)
+        return *reason = "unknown kind", SGP_ERR_FORMAT;
+    if (encoding > SGP_ENCODING_LAST) return *reason = "unknown encoding", SGP_ERR_FORMAT;
+    if (header->offset > header->count || header->elements > header->count - header->offset)
+        return *reason = "chunk outside its message", SGP_ERR_FORMAT;
+    if (!isfinite(header->weight) || header->weight <= 0)
+        return *reason = "weight not finite or not above zero", SGP_ERR_REFUSED;
+    return SGP_OK;
+}
+
+sgp_status_t sgp_header_decode(const unsigned char bytes[SGP_HEADER_BYTES], sgp_header_t *header,
+                               const char **reason) {
+    if (get(bytes + AT_MAGIC, 4) != MAGIC) return *reason = "not our magic number", SGP_ERR_FORMAT;
+    if (get(bytes + AT_VERSION, 2) != SGP_HEADER_VERSION)
+        return *reason = "another version of the message format", SGP_ERR_FORMAT;
+    if (get(bytes + AT_CHECKSUM, 8) != XXH3_64bits(bytes, AT_CHECKSUM))
+        return *reason = "checksum does not match", SGP_ERR_FORMAT;
+    sgp_header_t read = {
+        .kind = (sgp_kind_t)get(bytes + AT_KIND, 1),
+        .encoding = (sgp_encoding_t)get(bytes + AT_ENCODING, 1),
+        .src = (int)(int32_t)get(bytes + AT_SRC, 4),
+        .incarnation = (uint32_t)get(bytes + AT_INCARNATION, 4),
+        .run = get(bytes + AT_RUN, 8),
+        .channel = (uint32_t)get(bytes + AT_CHANNEL, 4),
+        .step = get(bytes + AT_STEP, 8),
+        .id = get(bytes + AT_ID, 8),
+        .count = get(bytes + AT_COUNT, 8),
+        .offset = get(bytes + AT_OFFSET, 8),
+        .elements = (uint32_t)get(bytes + AT_ELEMENTS, 4),
+        .payload_hash = get(bytes + AT_PAYLOAD_HASH, 8),
+    };
+    uint64_t weight = get(bytes + AT_WEIGHT, 8);
+    memcpy(&read.weight, &weight, sizeof weight);
+    sgp_status_t status = judge(bytes, &read, reason);
+    if (status == SGP_OK) *header = read;
+    return status;
+}
