@@ -98,11 +98,16 @@ int command_table(int argc, char **argv) {
         message_error("table: the runs' directories are missing; %s", table.synopsis);
         return EXIT_MISTAKE;
     }
-    print_titles();
+    bool titled = false;
     for (int i = first; i < argc; i++) {
         json_t *summary = load(argv[i]);
-        if (summary) print_row(summary, argv[i]);
-        else status = EXIT_MISTAKE;
+        if (!summary) {
+            status = EXIT_MISTAKE;
+            continue;
+        }
+        if (!titled) print_titles();
+        titled = true;
+        print_row(summary, argv[i]);
         json_decref(summary);
     }
     return status;

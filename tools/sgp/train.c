@@ -9,6 +9,8 @@
 #include "output.h"
 #include "settings.h"
 
+#include "data/dataset.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,6 +55,16 @@ static bool check_place(const settings_t *settings, const place_t *place) {
     return false;
 }
 
+/* Everything that can be wrong before a start, so that one process says it and not every node. */
+static bool check_run(const settings_t *settings) {
+    dataset_t *dataset;
+    if (train_check(&settings->run) != SGP_OK) return false;
+    if (dataset_load(settings->run.data, settings->run.limit_samples, &dataset) != SGP_OK)
+        return false;
+    dataset_destroy(dataset);
+    return true;
+}
+
 static int train(settings_t *settings, const place_t *place, int argc, char **argv) {
     char output[OUTPUT_PATH];
     bool threads = strcmp(settings->run.transport, "loopback") == 0;
@@ -67,7 +79,7 @@ static int train(settings_t *settings, const place_t *place, int argc, char **ar
         output_name(settings->run.model, settings->algorithm, output);
         settings->run.output = output;
     }
-    if (train_check(&settings->run) != SGP_OK) return EXIT_MISTAKE;
+    if (!node && !check_run(settings)) return EXIT_MISTAKE;
     if (place->rank == 0 && !output_prepare(settings->run.output)) return EXIT_MISTAKE;
     if (node) return node_run(settings, place);
     return threads ? threads_run(settings) : launch_nodes(settings, argc, argv);

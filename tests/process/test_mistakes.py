@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A user's mistake gets one line that names the option or file, the value and what would be right."""
+
+import os
+import re
+import shutil
+import subprocess
+import unittest
+
+from support import CLASSES, FILES, LIMIT, SOURCE, ProgramTest, idx_images, idx_labels, make_split, write
+
+# (arguments, what the line has to say)
+OPTIONS = [
+    (["--epoch", "3"], ["--epoch", "did you mean --epochs?"]),
+    (["--batchsize=3"], ["--batchsize", "did you mean --batch-size?"]),
+    (["--zzzzzz"], ["--zzzzzz", "unknown", "--help"]),
+    (["stray"], ["stray"]),
+    (["--epochs"], ["--epochs", "missing"]),
+    (["--quiet=yes"], ["--quiet", "no value"]),
+    (["--nodes", "0"], ["--nodes 0", "from 1 to"]),
+    (["--nodes", "four"], ["--nodes four", "whole number"]),
+    (["--nodes", "2.5"], ["--nodes 2.5", "whole number"]),
+    (["--nodes", "99999999999999999999"], ["--nodes 99999999999999999999", "whole number"]),
+    (["--algorithm", "sgd"], ["--algorithm sgd", "sgp, allreduce"]),
+    (["--algorithm", "osgp"], ["--algorithm osgp", "not in this version", "sgp, allreduce"]),
+    (["--algorithm", "dpsgd"], ["not in this version"]),
+    (["--algorithm", "adpsgd"], ["not in this version"]),
+    (["--algorithm", "0:allreduce,5:sgp"], ["0:allreduce,5:sgp", "not in this version"]),
+    (["--graph", "star"], ["--graph star", "exponential, ring, complete"]),
+    (["--graph", "base"], ["--graph base", "not in this version"]),
+    (["--peers", "0"], ["--peers 0"]),
+    (["--peers", "4"], ["peers", "4"]),
+    (["--peers", "3", "--graph", "ring"], ["peers", "3"]),
+    (["--peers", "0:2,30:1"], ["--peers 0:2,30:1", "not in this version"]),
+    (["--overlap", "1"], ["--overlap 1", "not in this version"]),
+    (["--overlap", "async"], ["--overlap async", "not in this version"]),
+    (["--overlap", "-1"], ["--overlap -1", "must be 0"]),
+    (["--workers-per-node", "2"], ["--workers-per-node 2", "not in this version"]),
+    (["--model", "vgg"], ["--model vgg", "lenet"]),
+    (["--model", "resnet50"], ["--model resnet50", "not in this version"]),
+    (["--batch-size", "0"], ["--batch-size 0"]),
+    (["--lr", "-1"], ["--lr -1", "above 0"]),
+    (["--lr", "nan"], ["--lr nan"]),
+    (["--lr", "fast"], ["--lr fast"]),
+    (["--momentum", "1"], ["--momentum 1", "below 1"]),
+    (["--weight-decay", "-1"], ["--weight-decay -1"]),
+    (["--warmup-epochs", "-1"], ["--warmup-epochs -1"]),
+    (["--lr-schedule", "linear"], ["--lr-schedule linear", "step, cosine, constant"]),
+    (["--optimizer", "lamb"], ["--optimizer lamb", "sgd, adam"]),
+    (["--seed", "-1"], ["--seed -1"]),
+    (["--transport", "tcp"], ["--transport tcp", "not in this version"]),
+    (["--transport", "mpi"], ["--transport mpi", "not in this version"]),
+    (["--transport", "pigeon"], ["--transport pigeon", "auto, shm, loopback"]),
+    (["--encoding", "bfloat16"], ["--encoding bfloat16", "not in this version"]),
+    (["--resume", "x"], ["--resume", "not in this version"]),
+    (["--checkpoint-every", "5"], ["--checkpoint-every", "not in this version"]),
+    (["--slow-node", "1"], ["--slow-node 1", "RANK:FACTOR"]),
+    (["--slow-node", "1:0.5"], ["--slow-node 1:0.5", "RANK:FACTOR"]),
+    (["--slow-node", "9:2"], ["slow-node", "9"]),
+    (["--compute-ms", "-1"], ["--compute-ms -1"]),
+    (["--limit-samples", "0"], ["--limit-samples 0"]),
+    (["--limit-samples", "1000000"], ["limit-samples", "1000000", "512"]),
+    (["--output", ""], ["--output"]),
+]
+
+
+class Options(ProgramTest):
+    def test_options(self):
+        for arguments, expected in OPTIONS:
+            with self.subTest(" ".join(arguments)):
+                err = self.refused("train", "--data", self.data(), "--output", self.output(), *arguments)
+                for part in expected:
+                    self.assertIn(part, err)
+        self.assertFalse(os.path.exists(self.output()))
+        self.assert_nothing_left()
+
+    def test_commands(self):
+        self.assertIn("did you mean train?", self.refused("trian"))
+        self.assertIn("command", self.refused())
+        self.assertIn("nosuch", self.refused("table", "nosuch"))
+        self.assertIn("directories", self.refused("table"))
+        self.assertIn("lenet", self.refused("model", "--model", "vgg"))
+
+    def test_help_and_version(self):
+        for arguments in (["--help"], ["help"], ["train", "--help"], ["run", "--help"], ["train", "-h"]):
+            status, out, err = self.run_program(*arguments)
+            self.assertEqual((status, err), (0, ""))
+            self.assertTrue(out.startswith("usage: sgp"))
+        self.assertRegex(self.run_program("--version")[1], r"^sgp \d+\.\d+\.\d+\n$")
+        self.assertEqual(self.run_program("train", "--version"), self.run_program("--version"))
+
+    def test_manual_agrees_with_help(self):
+        """The man page has the options of --help, with the same defaults, and no others."""
+        with open(os.path.join(SOURCE, "docs", "sgp.1"), encoding="utf-8") as file:
+            manual = file.read().replace("\\-", "-")
+        manual = manual[manual.index(".SH OPTIONS OF SGP TRAIN"):manual.index(".SH EXIT STATUS")]
+        section = manual[:manual.index(".SH OPTIONS OF SGP RUN")]
+        documented = {}
+        for paragraph in section.split(".TP\n")[1:]:
+            head, text = paragraph.split("\n", 1)
+            for name in re.findall(r"--([a-z-]+)", head):
+                documented[name] = " ".join(text.split())
+        described = self.described("train")
+        self.assertEqual(sorted(documented), sorted(described))
+        for name, text in described.items():
+            default = re.search(r"\([^()]*\)$", text)
+            if default:
+                self.assertIn(default.group(), documented[name], name)
+        for command in ("run", "model", "table"):
+            for name in self.described(command):
+                self.assertIn("--" + name, manual, command)
+
+    def described(self, command):
+        """{option: its text} of a command's --help."""
+        _, out, _ = self.run_program(command, "--help")
+        found = {}
+        for part in re.split(r"(?m)^  --", out)[1:]:
+            name = re.match(r"[a-z-]+", part).group()
+            found[name] = " ".join(part.split())
+        return found
+
+
+class Data(ProgramTest):
+    def refuse_data(self, *arguments):
+        return self.refused("train", "--model", "mlp", "--output", self.output(), "--data",
+                            os.path.join(self.folder, "data"), *arguments)
+
+    def path(self, name):
+        return os.path.join(self.data(), FILES[name])
+
+    def cut(self, name, size):
+        with open(self.path(name), "rb") as file:
+            content = file.read()
+        write(self.path(name), content[:size])
+
+    def test_no_directory(self):
+        self.assertIn(os.path.join(self.folder, "data"), self.refuse_data())
+
+    def test_missing_file(self):
+        for name in FILES:
+            with self.subTest(name):
+                self.data()
+                os.remove(self.path(name))
+                self.assertIn(FILES[name], self.refuse_data())
+                shutil.rmtree(self.data())
+
+    def test_truncated_file(self):
+        for name in FILES:
+            for size in (0, 3, 12, 100):
+                with self.subTest(f"{name} {size}"):
+                    self.data()
+                    self.cut(name, size)
+                    self.assertIn(FILES[name], self.refuse_data())
+                    shutil.rmtree(self.data())
+
+    def test_wrong_magic(self):
+        images, labels = make_split(512, 1)
+        self.data()
+        write(self.path("train-images"), idx_images(images, magic=0x804))
+        self.assertIn(FILES["train-images"], self.refuse_data())
+        write(self.path("train-images"), idx_images(images))
+        write(self.path("train-labels"), idx_labels(labels, magic=0x803))
+        self.assertIn(FILES["train-labels"], self.refuse_data())
+
+    def test_label_out_of_range(self):
+        _, labels = make_split(512, 1)
+        labels[77] = CLASSES
+        self.data()
+        write(self.path("train-labels"), idx_labels(labels))
+        err = self.refuse_data()
+        self.assertIn(FILES["train-labels"], err)
+        self.assertIn("77", err)
+
+    def test_counts_that_do_not_fit(self):
+        images, _ = make_split(511, 1)
+        self.data()
+        write(self.path("train-images"), idx_images(images))
+        self.assertIn("511", self.refuse_data())
+
+
+class Output(ProgramTest):
+    def refuse_output(self, path):
+        return self.refused("train", "--model", "mlp", "--data", self.data(), "--output", path)
+
+    def test_below_a_file(self):
+        write(os.path.join(self.folder, "file"), b"")
+        path = os.path.join(self.folder, "file", "out")
+        self.assertIn(f"--output {path}: cannot be made: Not a directory", self.refuse_output(path))
+
+    def test_a_file(self):
+        path = os.path.join(self.folder, "file")
+        write(path, b"")
+        self.assertIn("Not a directory", self.refuse_output(path))
+
+    @unittest.skipIf(os.geteuid() == 0, "root may write everywhere")
+    def test_not_writable(self):
+        path = os.path.join(self.folder, "closed")
+        os.mkdir(path, 0o500)
+        self.assertIn("Permission denied", self.refuse_output(path))
+
+    def small_disk(self, size):
+        path = os.path.join(self.folder, "disk")
+        os.mkdir(path)
+        mount = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", path],
+                               capture_output=True, text=True, check=False)
+        if mount.returncode != 0:
+            self.skipTest(f"no small disk here: {mount.stderr.strip()}")
+        self.addCleanup(subprocess.run, ["umount", path], check=False)
+        return path
+
+    def test_full_disk(self):
+        path = self.small_disk("16k")
+        self.assertIn("No space left", self.refuse_output(path))
+
+    def test_disk_fills_during_the_run(self):
+        """The model, 240 kB, does not fit."""
+        path = self.small_disk("100k")
+        for transport in ("shm", "loopback"):
+            with self.subTest(transport):
+                status, _, err = self.run_program("train", "--model", "lenet", "--data", self.data(), "--quiet",
+                                                  "--epochs", "1", "--output", path, "--transport", transport)
+                self.assertEqual(status, 1, err)
+                self.assertIn("No space left", err)
+                self.assertIn(path, err)
+                self.assert_nothing_left()
+
+
+class Nodes(ProgramTest):
+    """Nodes started by hand that do not fit together."""
+
+    def start_node(self, rank, *arguments, size=2):
+        place = {"SGP_RANK": str(rank), "SGP_SIZE": str(size), "SGP_RENDEZVOUS": self.runtime}
+        return self.start("train", "--data", self.data(), "--output", self.output(), "--epochs", "1", *arguments,
+                          environment=place)
+
+    def check_mismatch(self, ours, theirs, *expected):
+        nodes = [self.start_node(0, *ours), self.start_node(1, *theirs)]
+        errors = ""
+        for node in nodes:
+            _, err = node.communicate(timeout=LIMIT)
+            self.assertEqual(node.returncode, 2, err)
+            errors += err
+        for part in expected:
+            self.assertIn(part, errors)
+
+    def test_agree(self):
+        nodes = [self.start_node(rank, "--model", "mlp", "--quiet") for rank in (0, 1)]
+        for node in nodes:
+            _, err = node.communicate(timeout=LIMIT)
+            self.assertEqual((node.returncode, err), (0, ""))
+
+    def test_different_models(self):
+        self.check_mismatch(["--model", "mlp"], ["--model", "lenet"], "model", "mlp", "lenet")
+
+    def test_different_seeds(self):
+        self.check_mismatch(["--model", "mlp", "--seed", "5"], ["--model", "mlp", "--seed", "6"], "seed", "5", "6")
+
+    def test_different_number_of_nodes(self):
+        err = self.refused("train", "--nodes", "3", "--data", self.data(), environment={
+            "SGP_RANK": "0", "SGP_SIZE": "2", "SGP_RENDEZVOUS": self.runtime})
+        self.assertIn("--nodes 3", err)
+
+    def test_bad_place(self):
+        for place in ({"SGP_RANK": "2", "SGP_SIZE": "2"}, {"SGP_RANK": "x", "SGP_SIZE": "2"}, {"SGP_RANK": "0"}):
+            err = self.refused("train", "--data", self.data(), environment=place)
+            self.assertIn("SGP_", err)
+
+
+if __name__ == "__main__":
+    unittest.main()
