@@ -82,7 +82,7 @@ sgp_status_t file_append(const char *directory, const char *name, const void *by
     if (fstat(file, &before) != 0) status = fail(path, "written");
     else {
         status = write_all(file, path, bytes, count);
-        if (status && ftruncate(file, before.st_size) != 0)
+        if (status && S_ISREG(before.st_mode) && ftruncate(file, before.st_size) != 0)
             sgp_log(SGP_LOG_WARNING, "%s: its last line may be cut: %s", path, strerror(errno));
     }
     return finish(file, path, status);
