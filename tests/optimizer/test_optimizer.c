@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The fused passes against the equations in double, written plainly. */
+#include "cmocka_all.h"
+
+#include "base/random.h"
+#include "optimizer/optimizer.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COUNT 5000
+#define STEPS 20
+
+typedef struct plain {
+    double z[COUNT], m[COUNT], v[COUNT];
+} plain_t;
+
+static bool decays_at(const sgp_optimizer_options_t *options, size_t i) {
+    for (size_t r = 0; r < options->no_decay_count; r++)
+        if (i >= options->no_decay[r].offset &&
+            i < options->no_decay[r].offset + options->no_decay[r].count)
+            return false;
+    return true;
+}
+
+/* The equations of sgp/optimizer.h, one coordinate at a time. */
+static void plain_step(const sgp_optimizer_options_t *options, plain_t *plain, const float *g,
+                       double lr, int step) {
+    for (size_t i = 0; i < COUNT; i++) {
+        double decay = decays_at(options, i) ? options->weight_decay : 0;
+        double gradient = g[i] + decay * plain->z[i];
+        if (options->kind == SGP_OPTIMIZER_ADAM) {
+            double b1 = options->beta1 > 0 ? options->beta1 : 0.9;
+            double b2 = options->beta2 > 0 ? options->beta2 : 0.999;
+            plain->m[i] = b1 * plain->m[i] + (1 - b1) * gradient;
+            plain->v[i] = b2 * plain->v[i] + (1 - b2) * gradient * gradient;
+            double m = plain->m[i] / (1 - pow(b1, step)), v = plain->v[i] / (1 - pow(b2, step));
+            plain->z[i] -= lr * m / (sqrt(v) + 1e-8);
+        } else {
+            double mu = options->momentum;
+            plain->m[i] = mu * plain->m[i] + gradient;
+            plain->z[i] -= lr * (options->heavy_ball ? plain->m[i] : gradient + mu * plain->m[i]);
+        }
+    }
+}
+
+static void random_vector(sgp_random_t *random, float *x) {
+    for (size_t i = 0; i < COUNT; i++) x[i] = (float)sgp_random_normal(random);
+}
+
+/* In stretches of uneven length, with and without a copy. */
+static void step_in_stretches(sgp_optimizer_t *optimizer, float *z, const float *g, float lr,
+                              float *copy) {
+    sgp_optimizer_begin(optimizer);
+    for (size_t at = 0, part = 1; at < COUNT; at += part, part = part * 2 + 1) {
+        if (part > COUNT - at) part = COUNT - at;
+        sgp_optimizer_apply(optimizer, at, part, z + at, g + at, lr, copy ? copy + at : NULL);
+    }
+}
+
+static void check_against_plain(sgp_optimizer_options_t options, double tolerance) {
+    static plain_t plain;
+    static float z[COUNT], g[COUNT], copy[COUNT], whole[COUNT];
+    sgp_optimizer_t *optimizer, *other;
+    options.count = COUNT;
+    assert_int_equal(sgp_optimizer_create(&options, &optimizer), SGP_OK);
+    assert_int_equal(sgp_optimizer_create(&options, &other), SGP_OK);
+    sgp_random_t random;
+    sgp_random_init(&random, 1, 2);
+    random_vector(&random, z);
+    memset(&plain, 0, sizeof plain);
+    for (size_t i = 0; i < COUNT; i++) plain.z[i] = z[i];
+    memcpy(whole, z, sizeof z);
+    for (int step = 1; step <= STEPS; step++) {
+        random_vector(&random, g);
+        plain_step(&options, &plain, g, 0.01f, step);
+        step_in_stretches(optimizer, z, g, 0.01f, step % 2 ? copy : NULL);
+        if (step % 2) assert_memory_equal(copy, z, sizeof z);
+        sgp_optimizer_step(other, whole, g, 0.01f);
+        assert_memory_equal(whole, z, sizeof z); /* how it is cut does not matter, bit for bit */
+    }
+    for (size_t i = 0; i < COUNT; i++) assert_true(fabs(z[i] - plain.z[i]) < tolerance);
+    sgp_optimizer_destroy(optimizer);
+    sgp_optimizer_destroy(other);
+}
+
+static const sgp_range_t ranges[] = {{0, 3}, {10, 0}, {100, 200}, {4990, 10}};
+
+static void test_sgd(void **state) {
+    (void)state;
+    check_against_plain((sgp_optimizer_options_t){.momentum = 0}, 1e-6);
+    check_against_plain((sgp_optimizer_options_t){.momentum = 0.9f}, 3e-6);
+    check_against_plain((sgp_optimizer_options_t){.momentum = 0.9f, .heavy_ball = true}, 3e-6);
+}
+
+static void test_weight_decay_where_it_applies(void **state) {
+    (void)state;
+    check_against_plain(
+        (sgp_optimizer_options_t){
+            .momentum = 0.9f, .weight_decay = 0.1f, .no_decay = ranges, .no_decay_count = 4},
+        3e-6);
+    check_against_plain((sgp_optimizer_options_t){.weight_decay = 0.1f}, 3e-6);
+}
+
+static void test_adam(void **state) {
+    (void)state;
+    check_against_plain((sgp_optimizer_options_t){.kind = SGP_OPTIMIZER_ADAM}, 1e-5);
+    check_against_plain((sgp_optimizer_options_t){.kind = SGP_OPTIMIZER_ADAM,
+                                                  .beta1 = 0.8f,
+                                                  .weight_decay = 0.01f,
+                                                  .no_decay = ranges,
+                                                  .no_decay_count = 4},
+                        1e-5);
+}
+
+static void refused(sgp_optimizer_options_t options) {
+    sgp_optimizer_t *optimizer = NULL;
+    assert_int_equal(sgp_optimizer_create(&options, &optimizer), SGP_ERR_INVALID);
+    assert_null(optimizer);
+}
+
+static void test_bad_options(void **state) {
+    (void)state;
+    static const sgp_range_t outside[] = {{4, 2}}, crossed[] = {{2, 2}, {3, 1}};
+    refused((sgp_optimizer_options_t){.count = 0});
+    refused((sgp_optimizer_options_t){.count = 5, .momentum = 1});
+    refused((sgp_optimizer_options_t){.count = 5, .momentum = -0.1f});
+    refused((sgp_optimizer_options_t){.count = 5, .momentum = NAN});
+    refused((sgp_optimizer_options_t){.count = 5, .weight_decay = -1});
+    refused((sgp_optimizer_options_t){.count = 5, .kind = (sgp_optimizer_kind_t)9});
+    refused((sgp_optimizer_options_t){.count = 5, .no_decay = outside, .no_decay_count = 1});
+    refused((sgp_optimizer_options_t){.count = 5, .no_decay = crossed, .no_decay_count = 2});
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sgd),
+        cmocka_unit_test(test_weight_decay_where_it_applies),
+        cmocka_unit_test(test_adam),
+        cmocka_unit_test(test_bad_options),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

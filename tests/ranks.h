@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Ranks as threads of a test, over the loopback or the shared-memory transport. CHECK counts
+ * failures, as cmocka's own assertions may not leave a thread that is not its own; run_groups
+ * asserts at the end that there was none. */
+#ifndef TESTS_RANKS_H
+#define TESTS_RANKS_H
+
+#include "cmocka_all.h"
+
+#include "base/log.h"
+#include "group/group.h"
+#include "transport/loopback/loopback.h"
+#include "transport/shm/shm.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static atomic_int ranks_failures;
+
+#define CHECK(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            atomic_fetch_add(&ranks_failures, 1);                                                  \
+            fprintf(stderr, "%s:%d: %s does not hold\n", __FILE__, __LINE__, #condition);          \
+        }                                                                                          \
+    } while (0)
+
+/* What the ranks run over. loopback.size is the number of ranks for both transports. */
+typedef struct ranks_setup {
+    bool shm;
+    sgp_loopback_options_t loopback;
+} ranks_setup_t;
+
+typedef struct ranks_thread {
+    const ranks_setup_t *setup;
+    sgp_loopback_t *hub;
+    const char *directory;
+    int rank;
+    void (*body)(sgp_transport_t *transport, void *context);
+    void *context;
+} ranks_thread_t;
+
+static sgp_transport_t *ranks_connect(const ranks_thread_t *thread) {
+    if (!thread->setup->shm) return sgp_loopback_transport(thread->hub, thread->rank);
+    sgp_shm_options_t options = {.rank = thread->rank,
+                                 .size = thread->setup->loopback.size,
+                                 .rendezvous = thread->directory,
+                                 .chunk_bytes = thread->setup->loopback.chunk_bytes,
+                                 .timeout_ms = 60000};
+    sgp_transport_t *transport = NULL;
+    CHECK(sgp_shm_connect(&options, &transport) == SGP_OK);
+    return transport;
+}
+
+static void *ranks_main(void *argument) {
+    ranks_thread_t *thread = argument;
+    sgp_log_set_rank(thread->rank);
+    sgp_transport_t *transport = ranks_connect(thread);
+    if (transport) thread->body(transport, thread->context);
+    return NULL;
+}
+
+/* Runs body on every rank at once; body leaves and destroys its transport. */
+static inline void run_transports(const ranks_setup_t *setup,
+                                  void (*body)(sgp_transport_t *transport, void *context),
+                                  void *context) {
+    enum { MOST = 64 };
+    int size = setup->loopback.size;
+    pthread_t threads[MOST];
+    ranks_thread_t arguments[MOST];
+    char directory[] = "/tmp/sgp-test-XXXXXX";
+    sgp_loopback_t *hub = NULL;
+    assert_in_range(size, 1, MOST);
+    assert_non_null(mkdtemp(directory));
+    atomic_store(&ranks_failures, 0);
+    if (!setup->shm) assert_int_equal(sgp_loopback_create(&setup->loopback, &hub), SGP_OK);
+    for (int r = 0; r < size; r++) {
+        arguments[r] = (ranks_thread_t){setup, hub, directory, r, body, context};
+        assert_int_equal(pthread_create(&threads[r], NULL, ranks_main, &arguments[r]), 0);
+    }
+    for (int r = 0; r < size; r++) pthread_join(threads[r], NULL);
+    sgp_loopback_destroy(hub);
+    rmdir(directory);
+    assert_int_equal(atomic_load(&ranks_failures), 0);
+}
+
+typedef struct ranks_body {
+    void (*body)(sgp_group_t *group, void *context);
+    void *context;
+} ranks_body_t;
+
+static inline void ranks_group_main(sgp_transport_t *transport, void *context) {
+    ranks_body_t *body = context;
+    sgp_group_t *group = NULL;
+    CHECK(sgp_group_create(transport, 60000, &group) == SGP_OK);
+    body->body(group, body->context);
+    sgp_group_leave(group);
+}
+
+/* The same with a group on each rank, which is left at the end. */
+static inline void run_groups(const ranks_setup_t *setup,
+                              void (*body)(sgp_group_t *group, void *context), void *context) {
+    ranks_body_t with = {body, context};
+    run_transports(setup, ranks_group_main, &with);
+}
+
+/* The log lines of the test, for looking into: the last one of error level. Thread-safe. */
+static pthread_mutex_t ranks_log_lock = PTHREAD_MUTEX_INITIALIZER;
+static char ranks_last_error[1024];
+
+static inline void ranks_keep_log(sgp_log_level_t level, int rank, const char *line, void *user) {
+    (void)rank, (void)user;
+    if (level > SGP_LOG_WARNING) return;
+    pthread_mutex_lock(&ranks_log_lock);
+    snprintf(ranks_last_error, sizeof ranks_last_error, "%s", line);
+    pthread_mutex_unlock(&ranks_log_lock);
+}
+
+#endif

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What every transport promises (transport/transport.h), as tests. A transport's test file says how
+ * its ranks are set up: #define SETUP(ranks) (ranks_setup_t){...} #include
+ * "transport/conformance.h" int main(void) { return run_conformance(); } */
+#ifndef TESTS_TRANSPORT_CONFORMANCE_H
+#define TESTS_TRANSPORT_CONFORMANCE_H
+
+#include "ranks.h"
+
+#include <string.h>
+
+#define CHUNK    256            /* bytes: small, so that small vectors have many chunks */
+#define ELEMENTS ((size_t)1000) /* 15 full chunks and a short one */
+#define FAR      ((uint64_t)60 * 1000000000u)
+
+static float value_of(int src, uint64_t step, size_t at) {
+    return (float)(src * 100000) + (float)(step * 1000) + (float)at;
+}
+
+static bool send_vector(sgp_transport_t *transport, const sgp_destination_t *to, int destinations,
+                        uint64_t step, size_t elements) {
+    sgp_header_t header = {.kind = SGP_KIND_PUSH,
+                           .encoding = SGP_ENCODING_FLOAT32,
+                           .channel = 7,
+                           .step = step,
+                           .count = elements};
+    sgp_send_t send;
+    while (true) {
+        sgp_status_t status = sgp_transport_send_begin(transport, &header, to, destinations, &send);
+        if (status == SGP_OK) break;
+        if (status != SGP_ERR_AGAIN) return false;
+        status = sgp_transport_wait(transport, sgp_transport_now(transport) + FAR);
+        if (status != SGP_OK) return false;
+    }
+    size_t sent = 0;
+    for (float *place; (place = sgp_transport_send_next(transport, &send));) {
+        CHECK(send.header.offset == sent);
+        CHECK((uintptr_t)place % 64 == 0);
+        for (size_t i = 0; i < send.header.elements; i++)
+            place[i] = value_of(transport->rank, step, sent + i);
+        sent += send.header.elements;
+        sgp_transport_send_commit(transport, &send);
+    }
+    CHECK(sent == elements);
+    return true;
+}
+
+/* The next chunk, however long it takes. */
+static bool receive_chunk(sgp_transport_t *transport, sgp_chunk_t *chunk) {
+    while (sgp_transport_receive(transport, chunk) == SGP_ERR_AGAIN) {
+        sgp_status_t status = sgp_transport_wait(transport, sgp_transport_now(transport) + FAR);
+        CHECK(status == SGP_OK);
+        if (status != SGP_OK) return false;
+    }
+    return true;
+}
+
+static void check_payload(const sgp_chunk_t *chunk) {
+    const float *values = chunk->payload;
+    CHECK((uintptr_t)values % 64 == 0);
+    for (size_t i = 0; i < chunk->header.elements; i++)
+        CHECK(values[i] ==
+              value_of(chunk->header.src, chunk->header.step, (size_t)chunk->header.offset + i));
+}
+
+static void finish(sgp_transport_t *transport) {
+    sgp_transport_leave(transport, sgp_transport_now(transport) + FAR);
+    sgp_transport_destroy(transport);
+}
+
+/* Every rank sends three messages to every other: each chunk arrives once, whole, with its weight
+ * and its sender. */
+static void all_to_all(sgp_transport_t *transport, void *context) {
+    (void)context;
+    enum { STEPS = 3 };
+    int size = transport->size;
+    size_t got[64][STEPS];
+    memset(got, 0, sizeof got);
+    CHECK(sgp_transport_prepare(transport, ELEMENTS * sizeof(float), STEPS) == SGP_OK);
+    sgp_destination_t to[64];
+    int others = 0;
+    for (int r = 0; r < size; r++)
+        if (r != transport->rank) to[others++] = (sgp_destination_t){r, 0.25 + r};
+    for (uint64_t step = 0; step < STEPS; step++)
+        CHECK(send_vector(transport, to, others, step, ELEMENTS));
+    size_t left = (size_t)others * STEPS * ELEMENTS;
+    sgp_chunk_t chunk;
+    while (left > 0 && receive_chunk(transport, &chunk)) {
+        CHECK(chunk.header.src != transport->rank && chunk.header.src < size);
+        CHECK(chunk.header.weight == 0.25 + transport->rank);
+        CHECK(chunk.header.count == ELEMENTS && chunk.header.channel == 7);
+        check_payload(&chunk);
+        got[chunk.header.src][chunk.header.step] += chunk.header.elements;
+        left -= chunk.header.elements;
+        sgp_transport_release(transport, &chunk);
+    }
+    for (int r = 0; r < size; r++)
+        for (int s = 0; s < STEPS; s++) CHECK(got[r][s] == (r == transport->rank ? 0 : ELEMENTS));
+    CHECK(sgp_transport_receive(transport, &chunk) == SGP_ERR_AGAIN);
+    finish(transport);
+}
+
+static void test_all_to_all(void **state) {
+    (void)state;
+    for (int size = 1; size <= 5; size++) {
+        ranks_setup_t setup = SETUP(size);
+        run_transports(&setup, all_to_all, NULL);
+    }
+}
+
+/* Chunks stay as they are while they are held, and can be released in any order. */
+static void hold(sgp_transport_t *transport, void *context) {
+    (void)context;
+    enum { CHUNKS = 16 };
+    CHECK(sgp_transport_prepare(transport, ELEMENTS * sizeof(float), 2) == SGP_OK);
+    sgp_destination_t to = {1 - transport->rank, 1};
+    for (uint64_t step = 0; step < 2; step++) {
+        sgp_chunk_t chunks[CHUNKS];
+        CHECK(send_vector(transport, &to, 1, step, ELEMENTS));
+        int held = 0;
+        while (held < CHUNKS && receive_chunk(transport, &chunks[held])) held++;
+        for (int i = 0; i < held; i++) check_payload(&chunks[i]);
+        for (int i = 0; i < held; i += 2) sgp_transport_release(transport, &chunks[i]);
+        for (int i = held - 1; i > 0; i -= 2) sgp_transport_release(transport, &chunks[i]);
+    }
+    finish(transport);
+}
+
+static void test_hold(void **state) {
+    (void)state;
+    ranks_setup_t setup = SETUP(2);
+    run_transports(&setup, hold, NULL);
+}
+
+/* With little room a sender is told to come again, and everything arrives all the same. */
+static void little_room(sgp_transport_t *transport, void *context) {
+    (void)context;
+    enum { MESSAGES = 50 };
+    CHECK(sgp_transport_prepare(transport, ELEMENTS * sizeof(float), 1) == SGP_OK);
+    sgp_destination_t to = {1, 1};
+    if (transport->rank == 0)
+        for (uint64_t step = 0; step < MESSAGES; step++)
+            CHECK(send_vector(transport, &to, 1, step, ELEMENTS));
+    else
+        for (size_t left = MESSAGES * ELEMENTS; left > 0;) {
+            sgp_chunk_t chunk;
+            if (!receive_chunk(transport, &chunk)) break;
+            check_payload(&chunk);
+            left -= chunk.header.elements;
+            sgp_transport_release(transport, &chunk);
+        }
+    finish(transport);
+}
+
+static void test_little_room(void **state) {
+    (void)state;
+    ranks_setup_t setup = SETUP(2);
+    setup.loopback.capacity = 20;
+    run_transports(&setup, little_room, NULL);
+}
+
+/* A wait ends at its deadline, and time has passed by then. */
+static void deadline(sgp_transport_t *transport, void *context) {
+    (void)context;
+    uint64_t start = sgp_transport_now(transport);
+    CHECK(sgp_transport_wait(transport, start + 2000000) == SGP_ERR_TIMEOUT);
+    CHECK(sgp_transport_now(transport) >= start + 2000000);
+    CHECK(sgp_transport_lost_peer(transport) == -1);
+    finish(transport);
+}
+
+static void test_deadline(void **state) {
+    (void)state;
+    ranks_setup_t setup = SETUP(3);
+    run_transports(&setup, deadline, NULL);
+}
+
+/* What a rank sent before it left in order arrives, and its absence is no failure. */
+static void sends_and_leaves(sgp_transport_t *transport, void *context) {
+    (void)context;
+    CHECK(sgp_transport_prepare(transport, ELEMENTS * sizeof(float), 1) == SGP_OK);
+    sgp_destination_t to = {1, 1};
+    sgp_chunk_t chunk;
+    if (transport->rank == 0) CHECK(send_vector(transport, &to, 1, 0, ELEMENTS));
+    else
+        for (size_t left = ELEMENTS; left > 0 && receive_chunk(transport, &chunk);) {
+            check_payload(&chunk);
+            left -= chunk.header.elements;
+            sgp_transport_release(transport, &chunk);
+        }
+    finish(transport);
+}
+
+static void test_leave(void **state) {
+    (void)state;
+    ranks_setup_t setup = SETUP(2);
+    run_transports(&setup, sends_and_leaves, NULL);
+}
+
+static int run_conformance(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_all_to_all),  cmocka_unit_test(test_hold),
+        cmocka_unit_test(test_little_room), cmocka_unit_test(test_deadline),
+        cmocka_unit_test(test_leave),
+    };
+    return cmocka_run_group_tests_name("conformance", tests, NULL, NULL);
+}
+
+#endif

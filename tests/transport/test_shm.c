@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The contract over shared memory, its ranks as threads; then what needs processes: death and idle
+ * waiting. */
+#define SETUP(ranks)                                                                               \
+    {                                                                                              \
+        .shm = true, .loopback = {.size = (ranks), .chunk_bytes = 256 }                            \
+    }
+#include "transport/conformance.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+
+static sgp_status_t connect_process(const char *directory, int rank, int size,
+                                    sgp_transport_t **transport) {
+    sgp_shm_options_t options = {.rank = rank,
+                                 .size = size,
+                                 .rendezvous = directory,
+                                 .chunk_bytes = CHUNK,
+                                 .timeout_ms = 20000};
+    return sgp_shm_connect(&options, transport);
+}
+
+/* Runs child in processes 1..size-1; their exit statuses are given, signals as 128 + signal. */
+static void start(int size, const char *directory, int (*child)(sgp_transport_t *transport),
+                  pid_t *children) {
+    for (int r = 1; r < size; r++) {
+        children[r] = fork();
+        assert_true(children[r] >= 0);
+        if (children[r] > 0) continue;
+        sgp_transport_t *transport = NULL;
+        if (connect_process(directory, r, size, &transport) != SGP_OK) _exit(100);
+        _exit(child(transport));
+    }
+}
+
+static int exit_status(pid_t child) {
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static int is_killed(sgp_transport_t *transport) {
+    sgp_destination_t to = {0, 1};
+    if (sgp_transport_prepare(transport, ELEMENTS * sizeof(float), 1) != SGP_OK) return 101;
+    if (!send_vector(transport, &to, 1, 0, ELEMENTS)) return 102;
+    raise(SIGKILL);
+    return 0;
+}
+
+/* What a rank posted before it was killed is still received; then its death is reported, with its
+ * rank. */
+static void test_killed_peer(void **state) {
+    (void)state;
+    char directory[] = "/tmp/sgp-test-XXXXXX";
+    pid_t children[2];
+    assert_non_null(mkdtemp(directory));
+    start(2, directory, is_killed, children);
+    sgp_transport_t *transport = NULL;
+    assert_int_equal(connect_process(directory, 0, 2, &transport), SGP_OK);
+    assert_int_equal(exit_status(children[1]), 128 + SIGKILL);
+    sgp_chunk_t chunk;
+    size_t received = 0;
+    sgp_status_t status;
+    uint64_t start_time = sgp_transport_now(transport);
+    while ((status = sgp_transport_wait(transport, start_time + FAR)) == SGP_OK)
+        while (sgp_transport_receive(transport, &chunk) == SGP_OK) {
+            check_payload(&chunk);
+            received += chunk.header.elements;
+            sgp_transport_release(transport, &chunk);
+        }
+    assert_int_equal(status, SGP_ERR_PEER_LOST);
+    assert_int_equal(sgp_transport_lost_peer(transport), 1);
+    assert_int_equal(received, ELEMENTS);
+    sgp_destination_t to = {1, 1};
+    sgp_send_t send;
+    sgp_header_t header = {.kind = SGP_KIND_PUSH, .encoding = SGP_ENCODING_FLOAT32, .count = 16};
+    assert_int_equal(sgp_transport_prepare(transport, 64, 1), SGP_OK);
+    assert_int_equal(sgp_transport_send_begin(transport, &header, &to, 1, &send),
+                     SGP_ERR_PEER_LOST);
+    sgp_transport_destroy(transport);
+    assert_int_equal(rmdir(directory), 0); /* nothing is left in it */
+}
+
+/* CPU time of a rank that waits, in microseconds for a wait of 400 ms. */
+static long idle_cost(sgp_transport_t *transport) {
+    struct rusage before, after;
+    getrusage(RUSAGE_SELF, &before);
+    sgp_transport_wait(transport, sgp_transport_now(transport) + 400000000);
+    getrusage(RUSAGE_SELF, &after);
+    return (after.ru_utime.tv_sec - before.ru_utime.tv_sec +
+            (after.ru_stime.tv_sec - before.ru_stime.tv_sec)) *
+               1000000L +
+           after.ru_utime.tv_usec - before.ru_utime.tv_usec + after.ru_stime.tv_usec -
+           before.ru_stime.tv_usec;
+}
+
+static int waits_idle(sgp_transport_t *transport) {
+    long cost = idle_cost(transport);
+    sgp_transport_leave(transport, 0);
+    sgp_transport_destroy(transport);
+    return cost < 40000 ? 0 : 103; /* a spinning rank would take all of the 400,000 that it gets */
+}
+
+static void test_waiting_sleeps(void **state) {
+    (void)state;
+    enum { RANKS = 8 };
+    char directory[] = "/tmp/sgp-test-XXXXXX";
+    pid_t children[RANKS];
+    assert_non_null(mkdtemp(directory));
+    start(RANKS, directory, waits_idle, children);
+    sgp_transport_t *transport = NULL;
+    assert_int_equal(connect_process(directory, 0, RANKS, &transport), SGP_OK);
+    assert_int_equal(waits_idle(transport), 0);
+    for (int r = 1; r < RANKS; r++) assert_int_equal(exit_status(children[r]), 0);
+    assert_int_equal(rmdir(directory), 0);
+}
+
+/* A node that does not come is named; a rank that is taken, too. */
+static void test_nobody_comes(void **state) {
+    (void)state;
+    char directory[] = "/tmp/sgp-test-XXXXXX";
+    assert_non_null(mkdtemp(directory));
+    sgp_log_set(ranks_keep_log, NULL, SGP_LOG_WARNING);
+    sgp_shm_options_t options = {
+        .rank = 1, .size = 3, .rendezvous = directory, .chunk_bytes = CHUNK, .timeout_ms = 50};
+    sgp_transport_t *transport = NULL;
+    assert_int_equal(sgp_shm_connect(&options, &transport), SGP_ERR_TIMEOUT);
+    assert_string_equal(ranks_last_error, "node 0 of 3 did not come within 50 ms");
+    options.rank = 3;
+    assert_int_equal(sgp_shm_connect(&options, &transport), SGP_ERR_INVALID);
+    options = (sgp_shm_options_t){
+        .rank = 0, .size = 2, .rendezvous = "/nowhere/at/all", .timeout_ms = 50};
+    assert_int_equal(sgp_shm_connect(&options, &transport), SGP_ERR_INVALID);
+    assert_null(transport);
+    sgp_log_set(NULL, NULL, 0);
+    assert_int_equal(rmdir(directory), 0);
+}
+
+static int other_size(sgp_transport_t *transport) {
+    (void)transport;
+    return 0;
+}
+
+static void test_sizes_differ(void **state) {
+    (void)state;
+    char directory[] = "/tmp/sgp-test-XXXXXX";
+    assert_non_null(mkdtemp(directory));
+    pid_t children[3];
+    start(2, directory, other_size, children);
+    sgp_transport_t *transport = NULL;
+    sgp_status_t status = connect_process(directory, 0, 3, &transport);
+    assert_int_equal(status, SGP_ERR_MISMATCH);
+    assert_int_not_equal(exit_status(children[1]), 0);
+    assert_int_equal(rmdir(directory), 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_killed_peer),
+        cmocka_unit_test(test_waiting_sleeps),
+        cmocka_unit_test(test_nobody_comes),
+        cmocka_unit_test(test_sizes_differ),
+    };
+    return run_conformance() + cmocka_run_group_tests_name("shm", tests, NULL, NULL);
+}
