@@ -26,9 +26,9 @@ typedef struct layer {
     layer_spec_t spec;
     value_t *input, *output;
     value_t *residual; /* NULL: none */
-    /* Where the gradients of what it reads go: among the gradients of those values. */
-    float *d_input; /* NULL: not wanted */
-    float *d_residual;
+    /* One of the input's gradients; NULL: not wanted. The residual's is the output's first
+     * gradient, as the layer leaves it. */
+    float *d_input;
     /* In floats from the start of their vectors. A batch norm's scale and shift are its weight and
      * bias; its running mean and variance are the buffers. */
     size_t weight, weight_count;
@@ -60,8 +60,8 @@ void layer_fini(layer_t *layer);
 /* From the input's (and the residual's) data to the output's. */
 sgp_status_t layer_forward(layer_t *layer, const pass_t *pass);
 
-/* From the output's gradients to d_input, d_residual and the layer's part of pass->gradient. The
- * output's gradients are used up. */
+/* From the output's gradients to d_input and the layer's part of pass->gradient. The output's
+ * gradients are used up; what is left in the first one is the residual's. */
 sgp_status_t layer_backward(layer_t *layer, const pass_t *pass);
 
 /* Floats of a value over the whole batch. */

@@ -73,8 +73,12 @@ static sgp_status_t build_network(model_t *m, const model_options_t *options) {
 }
 
 static sgp_status_t allocate_values(model_t *m) {
-    m->images = arena_floats(&m->arena, value_count(&m->values[0]));
-    bool complete = m->images != NULL;
+    size_t bytes = 0;
+    for (int i = 0; i <= m->layer_count; i++)
+        bytes += arena_floats_bytes(value_count(&m->values[i]));
+    bool complete = arena_reserve(&m->arena, bytes);
+    if (complete) m->images = arena_floats(&m->arena, value_count(&m->values[0]));
+    complete = m->images != NULL;
     for (int i = 1; i <= m->layer_count && complete; i++) {
         value_t *value = &m->values[i];
         value->data = value->storage = arena_floats(&m->arena, value_count(value));

@@ -18,7 +18,7 @@ typedef struct plan {
     buffer_t buffers[2 * MAX_VALUES];
     int slots[MAX_VALUES][2]; /* buffers of a value's gradients */
     int written[MAX_VALUES];  /* how many of them have a writer yet */
-    int d_input[NETWORK_MAX_LAYERS], d_residual[NETWORK_MAX_LAYERS];
+    int d_input[NETWORK_MAX_LAYERS];
 } plan_t;
 
 /* The smallest free buffer that is large enough; else the largest free one, made larger. */
@@ -56,8 +56,7 @@ static void plan_layer(plan_t *plan, int index, const layer_t *layer, const valu
     bool in_place = spec->kind == LAYER_BATCH_NORM || spec->kind == LAYER_RELU;
     int spare[2] = {own[0], own[1]};
     if (spec->residual) {
-        plan->d_residual[index] = own[0]; /* the masked gradient itself */
-        write_slot(plan, spec->residual, own[0]);
+        write_slot(plan, spec->residual, own[0]); /* the masked gradient itself */
         spare[0] = own[1];
         spare[1] = NONE;
     }
@@ -81,20 +80,17 @@ static float *memory_of(const plan_t *plan, int buffer) {
 sgp_status_t plan_gradients(layer_t *layers, value_t *values, int count, arena_t *arena) {
     plan_t plan = {0};
     for (int i = 0; i <= count; i++) plan.slots[i][0] = plan.slots[i][1] = NONE;
-    for (int i = 0; i < count; i++) plan.d_input[i] = plan.d_residual[i] = NONE;
+    for (int i = 0; i < count; i++) plan.d_input[i] = NONE;
     write_slot(&plan, count, take(&plan, value_count(&values[count])));
     for (int i = count - 1; i >= 0; i--) plan_layer(&plan, i, &layers[i], values);
-    for (int i = 0; i < plan.buffer_count; i++) {
+    size_t bytes = 0;
+    for (int i = 0; i < plan.buffer_count; i++) bytes += arena_floats_bytes(plan.buffers[i].floats);
+    if (!arena_reserve(arena, bytes))
+        return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for gradients of %zu bytes", bytes);
+    for (int i = 0; i < plan.buffer_count; i++)
         plan.buffers[i].memory = arena_floats(arena, plan.buffers[i].floats);
-        if (!plan.buffers[i].memory)
-            return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a gradient of %zu floats",
-                            plan.buffers[i].floats);
-    }
     for (int i = 0; i <= count; i++)
         for (int j = 0; j < 2; j++) values[i].gradients[j] = memory_of(&plan, plan.slots[i][j]);
-    for (int i = 0; i < count; i++) {
-        layers[i].d_input = memory_of(&plan, plan.d_input[i]);
-        layers[i].d_residual = memory_of(&plan, plan.d_residual[i]);
-    }
+    for (int i = 0; i < count; i++) layers[i].d_input = memory_of(&plan, plan.d_input[i]);
     return SGP_OK;
 }

@@ -7,7 +7,7 @@
 
 #include "model/layer.h"
 
-/* Allocates the buffers and sets `gradients` of each value, d_input and d_residual of each layer.
+/* Allocates the buffers and sets `gradients` of each value and d_input of each layer.
  * layers: (count), in running order. values: (count + 1), value i being layer i - 1's output. */
 sgp_status_t plan_gradients(layer_t *layers, value_t *values, int count, arena_t *arena);
 
