@@ -105,6 +105,7 @@ static sgp_status_t add_up(sgp_reduce_t *reduce, const progress_t *progress, siz
         if (held) sgp_inbox_release(mixer->inbox, held);
         held = NULL;
     }
+    if (!reduce->exact && first != mean) memcpy(mean, first, count * sizeof *mean); /* alone */
     reduce->weight_total = weights;
     if (reduce->exact) sgp_divide(count, mean, mixer->sums, weights);
     else sgp_scale(count, mean, 1.0f / (float)mixer->size);

@@ -124,11 +124,10 @@ static sgp_status_t sgp_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer, con
     }
     mixer->statistics.sent += (uint64_t)send.destinations;
     mixer->statistics.bytes_sent += (uint64_t)send.destinations * mixer->length * sizeof(float);
-    absorption.w = kept;
     if (absorption.senders_count > 0) status = absorb_rest(mixer, &absorption, kept, deadline);
     if (status != SGP_OK) return status;
     mixer->statistics.received += (uint64_t)absorption.senders_count;
-    mixer->w = absorption.w;
+    mixer->w = absorption.senders_count > 0 ? absorption.w : kept;
     return SGP_OK;
 }
 
