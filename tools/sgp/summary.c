@@ -22,10 +22,14 @@ static int print_json(const char *directory) {
     return failed ? EXIT_FAILED : 0;
 }
 
+static const char *plural(int count) {
+    return count == 1 ? "" : "s";
+}
+
 static void print_text(const train_options_t *run, const train_summary_t *summary) {
-    printf("%s on %s, %d nodes, %s, %d epochs: %.1f s, %.0f samples/s\n", run->model, run->data,
-           run->nodes, sgp_algorithm_name(run->algorithm), run->epochs, summary->seconds,
-           summary->samples_per_second);
+    printf("%s on %s, %d node%s, %s, %d epoch%s: %.1f s, %.0f samples/s\n", run->model, run->data,
+           run->nodes, plural(run->nodes), sgp_algorithm_name(run->algorithm), run->epochs,
+           plural(run->epochs), summary->seconds, summary->samples_per_second);
     printf("  accuracy     %.4f of the averaged model; of the nodes: mean %.4f, worst %.4f, best "
            "%.4f\n",
            summary->average_model_accuracy, summary->test_accuracy.mean, summary->test_accuracy.min,
