@@ -12,9 +12,11 @@
  * (seconds: of training since the start, step: of the run, both at the line's last step; lr and
  * weight: of that step) and at the end of each epoch, for each node:
  *   {"epoch": 1, "step": 235, "node": 0, "seconds": ..., "train_loss": ..., "test_loss": ...,
- *    "test_accuracy": ..., "average_model_accuracy": ..., "consensus_distance": ..., "w_total":
- * ..., "drift": ...} where all from average_model_accuracy on are the same for all nodes. Numbers
- * that do not exist are null. */
+ *    "test_accuracy": ..., "average_model_accuracy": ..., "consensus_distance": ...,
+ *    "w_total": ..., "drift": ...}
+ *
+ * Of these all from average_model_accuracy on are the same for all nodes. Numbers that do not exist
+ * are null. */
 #ifndef TRAIN_METRICS_H
 #define TRAIN_METRICS_H
 

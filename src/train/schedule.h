@@ -3,8 +3,11 @@
  *   scaled  = lr * nodes * batch / 256            (linear scaling with the global batch)
  *   step k < warm-up steps W: start + (scaled - start) (k + 1) / W, at most scaled
  *   after it: scaled times the decay:
- *     "step"     0.1 from 1/3 of the run's steps on, 0.01 from 2/3, 0.001 from 8/9 (epochs 30, 60
- * and 80 of 90) "cosine"   (1 + cos(pi (k - W) / (steps - W))) / 2 "constant" 1
+ *     step:     0.1 from 1/3 of the run's steps on, 0.01 from 2/3, 0.001 from 8/9
+ *               (epochs 30, 60 and 80 of 90)
+ *     cosine:   (1 + cos(pi (k - W) / (steps - W))) / 2
+ *     constant: 1
+ *
  * The warm-up starts at lr, as the paper's does; where the global batch is below 256 samples, so
  * that this would be more than scaled, it starts at a tenth of scaled. Steps are counted over the
  * whole run and each has its own rate. A milestone inside the warm-up applies after it. */

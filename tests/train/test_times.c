@@ -14,6 +14,14 @@ static void quantiles_are_of_nearest_rank(void **state) {
     assert_true(summary.p99 == 99);
 }
 
+/* Half of three is between two of them: the upper one, so that at least half do not exceed it. */
+static void a_rank_between_two_is_the_upper(void **state) {
+    (void)state;
+    float ms[3] = {30, 10, 20};
+    times_summary_t summary = times_quantiles(ms, 3);
+    assert_true(summary.mean == 20 && summary.p50 == 20 && summary.p99 == 30);
+}
+
 static void one_step_is_all_of_them(void **state) {
     (void)state;
     float ms[1] = {7};
@@ -24,6 +32,7 @@ static void one_step_is_all_of_them(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(quantiles_are_of_nearest_rank),
+        cmocka_unit_test(a_rank_between_two_is_the_upper),
         cmocka_unit_test(one_step_is_all_of_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
