@@ -69,8 +69,8 @@ typedef struct sgp_transport_ops {
 
     /* Starts a message and takes the room for all its chunks, so that next and commit never wait.
      * Never blocks. SGP_ERR_AGAIN: no room now; wait, release what can be released, try again.
-     * SGP_ERR_PEER_LOST: a destination is gone. On an error nothing is sent and *send is undefined.
-     * header: kind, encoding, channel, step, count (> 0). */
+     * SGP_ERR_PEER_LOST: a destination is gone. SGP_ERR_NO_MEMORY. On an error nothing is sent and
+     * *send is undefined. header: kind, encoding, channel, step, count (> 0). */
     sgp_status_t (*send_begin)(sgp_transport_t *transport, const sgp_header_t *header,
                                const sgp_destination_t *to, int destinations, sgp_send_t *send);
 

@@ -49,6 +49,9 @@ struct sgp_loopback {
     size_t heap_count, heap_room;
     buffer_t *free_buffers;
     delivery_t *free_deliveries;
+    /* What send_begin has promised and send_next and commit have not taken yet, and what lies ready
+     * for that. */
+    size_t promised_buffers, promised_deliveries, ready_buffers, ready_deliveries;
     int lost;
     rank_t *ranks; /* (size) */
 };
@@ -68,21 +71,14 @@ static bool earlier(const delivery_t *a, const delivery_t *b) {
     return a->dst < b->dst;
 }
 
-static bool heap_push(sgp_loopback_t *hub, delivery_t *delivery) {
-    if (hub->heap_count == hub->heap_room) {
-        size_t room = hub->heap_room ? 2 * hub->heap_room : 256;
-        delivery_t **heap = realloc(hub->heap, room * sizeof *heap);
-        if (!heap) return false;
-        hub->heap = heap;
-        hub->heap_room = room;
-    }
+/* There is room: send_begin made it. */
+static void heap_push(sgp_loopback_t *hub, delivery_t *delivery) {
     size_t at = hub->heap_count++;
     while (at > 0 && earlier(delivery, hub->heap[(at - 1) / 2])) {
         hub->heap[at] = hub->heap[(at - 1) / 2];
         at = (at - 1) / 2;
     }
     hub->heap[at] = delivery;
-    return true;
 }
 
 static delivery_t *heap_pop(sgp_loopback_t *hub) {
@@ -201,28 +197,74 @@ static sgp_status_t loopback_prepare(sgp_transport_t *transport, size_t bytes, u
     return SGP_OK;
 }
 
-/* Lock held. */
+/* ---- memory, taken when a message begins, so that nothing after can fail; lock held ---- */
+
+static void put_buffer(sgp_loopback_t *hub, buffer_t *buffer) {
+    buffer->next = hub->free_buffers;
+    hub->free_buffers = buffer;
+    hub->ready_buffers++;
+}
+
+static bool make_buffer(sgp_loopback_t *hub) {
+    buffer_t *buffer = calloc(1, sizeof *buffer);
+    if (!buffer) return false;
+    buffer->payload = sgp_memory_alloc(hub->options.chunk_bytes);
+    if (!buffer->payload) return free(buffer), false;
+    put_buffer(hub, buffer);
+    return true;
+}
+
+static void put_delivery(sgp_loopback_t *hub, delivery_t *delivery) {
+    delivery->next = hub->free_deliveries;
+    hub->free_deliveries = delivery;
+    hub->ready_deliveries++;
+}
+
+static bool make_heap_room(sgp_loopback_t *hub, size_t room) {
+    if (room <= hub->heap_room) return true;
+    delivery_t **heap = realloc(hub->heap, 2 * room * sizeof *heap);
+    if (!heap) return false;
+    hub->heap = heap;
+    hub->heap_room = 2 * room;
+    return true;
+}
+
+static bool promise(sgp_loopback_t *hub, size_t buffers, size_t deliveries) {
+    while (hub->ready_buffers < hub->promised_buffers + buffers)
+        if (!make_buffer(hub)) return false;
+    while (hub->ready_deliveries < hub->promised_deliveries + deliveries) {
+        delivery_t *delivery = malloc(sizeof *delivery);
+        if (!delivery) return false;
+        put_delivery(hub, delivery);
+    }
+    if (!make_heap_room(hub, hub->heap_count + hub->promised_deliveries + deliveries)) return false;
+    hub->promised_buffers += buffers;
+    hub->promised_deliveries += deliveries;
+    return true;
+}
+
 static buffer_t *take_buffer(sgp_loopback_t *hub) {
     buffer_t *buffer = hub->free_buffers;
-    if (buffer) {
-        hub->free_buffers = buffer->next;
-        return buffer;
-    }
-    buffer = calloc(1, sizeof *buffer);
-    if (!buffer) return NULL;
-    buffer->payload = sgp_memory_alloc(hub->options.chunk_bytes);
-    if (!buffer->payload) return free(buffer), NULL;
+    hub->free_buffers = buffer->next;
+    hub->ready_buffers--;
+    hub->promised_buffers--;
     return buffer;
 }
 
-/* Lock held. */
+static delivery_t *take_delivery(sgp_loopback_t *hub) {
+    delivery_t *delivery = hub->free_deliveries;
+    hub->free_deliveries = delivery->next;
+    hub->ready_deliveries--;
+    hub->promised_deliveries--;
+    return delivery;
+}
+
 static void drop_buffer(sgp_loopback_t *hub, buffer_t *buffer) {
     if (--buffer->references > 0) return;
     rank_t *sender = &hub->ranks[buffer->src];
     sender->in_use--;
     if (hub->options.capacity) poke(sender);
-    buffer->next = hub->free_buffers;
-    hub->free_buffers = buffer;
+    put_buffer(hub, buffer);
 }
 
 static sgp_status_t loopback_send_begin(sgp_transport_t *transport, const sgp_header_t *header,
@@ -238,6 +280,8 @@ static sgp_status_t loopback_send_begin(sgp_transport_t *transport, const sgp_he
     if (status == SGP_OK && hub->options.capacity && rank->in_use &&
         rank->in_use + chunks > hub->options.capacity)
         status = SGP_ERR_AGAIN;
+    if (status == SGP_OK && !promise(hub, chunks, chunks * (size_t)destinations))
+        status = SGP_ERR_NO_MEMORY;
     if (status == SGP_OK) rank->in_use += chunks;
     pthread_mutex_unlock(&hub->lock);
     if (status == SGP_OK) sgp_send_init(transport, header, to, destinations, send);
@@ -250,7 +294,6 @@ static void *loopback_send_next(sgp_transport_t *transport, sgp_send_t *send) {
     pthread_mutex_lock(&rank->hub->lock);
     buffer_t *buffer = take_buffer(rank->hub);
     pthread_mutex_unlock(&rank->hub->lock);
-    if (!buffer) abort(); /* a test tool out of memory */
     buffer->src = transport->rank;
     send->slot = buffer;
     return buffer->payload;
@@ -267,19 +310,9 @@ static void draw_fate(const sgp_loopback_t *hub, delivery_t *delivery, bool *los
     delivery->time = hub->clock + hub->options.delay_min_ns + sgp_random_below(&random, span + 1);
 }
 
-/* Lock held. */
-static delivery_t *take_delivery(sgp_loopback_t *hub) {
-    delivery_t *delivery = hub->free_deliveries;
-    if (delivery) hub->free_deliveries = delivery->next;
-    else delivery = malloc(sizeof *delivery);
-    if (!delivery) abort(); /* a test tool out of memory */
-    return delivery;
-}
-
 static void drop_delivery(sgp_loopback_t *hub, delivery_t *delivery) {
     drop_buffer(hub, delivery->buffer);
-    delivery->next = hub->free_deliveries;
-    hub->free_deliveries = delivery;
+    put_delivery(hub, delivery);
 }
 
 /* Lock held. */
@@ -301,7 +334,7 @@ static void dispatch(rank_t *rank, const sgp_send_t *send, const sgp_destination
         rank->transport.counters.lost++;
         drop_delivery(hub, delivery);
     } else if (hub->options.virtual_time) {
-        if (!heap_push(hub, delivery)) abort(); /* a test tool out of memory */
+        heap_push(hub, delivery);
     } else {
         queue_put(receiver, delivery);
         pthread_cond_signal(&receiver->changed);
