@@ -2,7 +2,7 @@
 /* Time of one mixing step between processes of this machine: `mixing ALGORITHM NODES BYTES STEPS`.
  *
  * ALGORITHM: sgp (push to one peer and absorb), allreduce (exact mean), memcpy (every process copies the vector once, the
- * yardstick). Prints milliseconds per step, from barrier to barrier over STEPS steps. bench/mixing.py compares with MPI. */
+ * yardstick). Prints milliseconds per step, from barrier to barrier over STEPS steps. bench/mixing compares with MPI. */
 #include <sgp/sgp.h>
 
 #include <stdio.h>
