@@ -133,9 +133,9 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: train_step [--batch N] [--steps N] [MODEL...]\n");
         return 2;
     }
-    for (; i < argc; i++)
-        if (run(argv[i], batch, steps)) return 1;
-    for (size_t j = 0; argc == 1 && j < sizeof all / sizeof *all; j++)
-        if (run(all[j], batch, steps)) return 1;
+    bool chosen = i < argc;
+    int count = chosen ? argc - i : (int)(sizeof all / sizeof *all);
+    for (int j = 0; j < count; j++)
+        if (run(chosen ? argv[i + j] : all[j], batch, steps)) return 1;
     return 0;
 }

@@ -10,14 +10,17 @@
  * the second look that the variance takes. */
 enum { RUN = 64 };
 
+/* Vectors of columns that are summed side by side. A single sum would wait for each of its
+ * additions; these many are about what the registers hold. */
+enum { WIDE = 8, NARROW = 4 };
+
 sgp_status_t batch_norm_init(batch_norm_t *norm, arena_t *arena, size_t rows, int channels,
                              bool relu) {
-    if (channels < 1 || channels % (2 * LANES))
+    if (channels < 1 || channels % (NARROW * LANES))
         return sgp_fail(SGP_ERR_INVALID, "batch norm has %d channels, it takes a multiple of %d",
-                        channels, 2 * LANES);
-    /* Two rows of 16 channels are as good as one of 32, and keep four sums going at a time: with
-     * two, each addition would wait for the one before. */
-    int fold = channels % (4 * LANES) && rows % 2 == 0 ? 2 : 1;
+                        channels, NARROW * LANES);
+    /* Two rows of 16 channels are as good as one of 32, and keep more sums going. */
+    int fold = channels % (WIDE * LANES) && rows % 2 == 0 ? 2 : 1;
     *norm = (batch_norm_t){.rows = rows,
                            .channels = channels,
                            .relu = relu,
@@ -67,7 +70,7 @@ LANES_INLINE void moments_body(size_t rows, int columns, const float *x, double 
     for (size_t start = 0; start < rows; start += RUN) {
         size_t count = rows - start < RUN ? rows - start : RUN;
         for (int c = 0; c < columns; c += vectors * LANES) {
-            lanes_t sum[4], square[4];
+            lanes_t sum[WIDE], square[WIDE];
             run_moments(count, columns, x + start * (size_t)columns + c, vectors, sum, square);
             for (int v = 0; v < vectors; v++)
                 for (int i = 0; i < LANES; i++)
@@ -78,16 +81,14 @@ LANES_INLINE void moments_body(size_t rows, int columns, const float *x, double 
     }
 }
 
-LANES_KERNEL static void moments(size_t rows, int columns, const float *x, double *mean,
-                                 double *squares) {
-    if (columns % (4 * LANES) == 0) moments_body(rows, columns, x, mean, squares, 4);
-    else moments_body(rows, columns, x, mean, squares, 2);
+static void moments(size_t rows, int columns, const float *x, double *mean, double *squares) {
+    if (columns % (WIDE * LANES) == 0) moments_body(rows, columns, x, mean, squares, WIDE);
+    else moments_body(rows, columns, x, mean, squares, NARROW);
 }
 
 /* Zeroes what is not positive; a NaN passes, so that nothing hides it. */
-LANES_INLINE lanes_t *rectify(lanes_t *value) {
+LANES_INLINE void rectify(lanes_t *value) {
     *value = (lanes_t)((lanes_mask_t)*value & ~(*value <= (lanes_t){0}));
-    return value;
 }
 
 LANES_INLINE void apply_body(const batch_norm_t *norm, const float *x, const float *residual,
@@ -106,8 +107,7 @@ LANES_INLINE void apply_body(const batch_norm_t *norm, const float *x, const flo
     }
 }
 
-LANES_KERNEL static void apply(const batch_norm_t *norm, const float *x, const float *residual,
-                               float *y) {
+static void apply(const batch_norm_t *norm, const float *x, const float *residual, float *y) {
     if (residual && norm->relu) apply_body(norm, x, residual, y, true, true);
     else if (residual) apply_body(norm, x, residual, y, true, false);
     else if (norm->relu) apply_body(norm, x, NULL, y, false, true);
@@ -183,7 +183,7 @@ LANES_INLINE void sums_body(const batch_norm_t *norm, const float *x, const upst
     for (size_t start = 0; start < norm->runs_rows; start += RUN) {
         size_t end = norm->runs_rows - start < RUN ? norm->runs_rows : start + RUN;
         for (int c = 0; c < columns; c += vectors * LANES) {
-            lanes_t s[4] = {{0}}, p[4] = {{0}};
+            lanes_t s[WIDE] = {{0}}, p[WIDE] = {{0}};
             for (size_t r = start; r < end; r++) {
                 for (int v = 0; v < vectors; v++) {
                     size_t i = r * (size_t)columns + (size_t)(c + v * LANES);
@@ -215,10 +215,9 @@ LANES_INLINE void sums_flags(const batch_norm_t *norm, const float *x, const ups
     else sums_body(norm, x, up, false, false, false, vectors);
 }
 
-LANES_KERNEL static void sums(const batch_norm_t *norm, const float *x, const upstream_t *up,
-                              bool keep) {
-    if (norm->columns % (4 * LANES) == 0) sums_flags(norm, x, up, keep, 4);
-    else sums_flags(norm, x, up, keep, 2);
+static void sums(const batch_norm_t *norm, const float *x, const upstream_t *up, bool keep) {
+    if (norm->columns % (WIDE * LANES) == 0) sums_flags(norm, x, up, keep, WIDE);
+    else sums_flags(norm, x, up, keep, NARROW);
 }
 
 /* d_x = factor g + slope (x - mean) + offset. */
@@ -240,8 +239,8 @@ LANES_INLINE void spread_body(const batch_norm_t *norm, const float *x, const up
     }
 }
 
-LANES_KERNEL static void spread(const batch_norm_t *norm, const float *x, const upstream_t *up,
-                                float *d_x, bool relu) {
+static void spread(const batch_norm_t *norm, const float *x, const upstream_t *up, float *d_x,
+                   bool relu) {
     if (relu) spread_body(norm, x, up, d_x, true);
     else spread_body(norm, x, up, d_x, false);
 }

@@ -42,7 +42,7 @@ LANES_INLINE window_t window_at(const pooling_t *p, int out_row, int out_column,
     return window;
 }
 
-/* Both kernels treat eight channels at a time, and what is left of them one by one. Pointers are to
+/* Both kernels treat four channels at a time, and what is left of them one by one. Pointers are to
  * the window's first pixel. */
 LANES_INLINE void max_lanes(const pooling_t *p, window_t window, const float *x, float *y) {
     lanes_t best = *lanes_at(x);
@@ -84,14 +84,10 @@ LANES_INLINE void max_body(const pooling_t *p, const float *x, float *y, tiling_
     }
 }
 
-LANES_KERNEL static void largest(const pooling_t *p, const float *x, float *y) {
+void pooling_max_forward(const pooling_t *p, const float *x, float *y) {
     if (!is_tiled(p)) max_body(p, x, y, (tiling_t){false, p->kernel});
     else if (p->kernel == 2) max_body(p, x, y, (tiling_t){true, 2});
     else max_body(p, x, y, (tiling_t){true, p->kernel});
-}
-
-void pooling_max_forward(const pooling_t *pooling, const float *x, float *y) {
-    largest(pooling, x, y);
 }
 
 /* Where windows overlap, the gradient is added to what is there. */
@@ -147,18 +143,16 @@ LANES_INLINE void route_body(const pooling_t *p, const float *x, const float *y,
     }
 }
 
-LANES_KERNEL static void route(const pooling_t *p, const float *x, const float *y, const float *d_y,
-                               float *d_x) {
-    if (!is_tiled(p)) route_body(p, x, y, d_y, d_x, (tiling_t){false, p->kernel});
-    else if (p->kernel == 2) route_body(p, x, y, d_y, d_x, (tiling_t){true, 2});
-    else route_body(p, x, y, d_y, d_x, (tiling_t){true, p->kernel});
-}
-
 void pooling_max_backward(const pooling_t *p, const float *x, const float *y, const float *d_y,
                           float *d_x) {
-    if (!is_tiled(p))
+    if (!is_tiled(p)) {
         memset(d_x, 0, sizeof(float) * (size_t)p->batch * p->height * p->width * p->channels);
-    route(p, x, y, d_y, d_x);
+        route_body(p, x, y, d_y, d_x, (tiling_t){false, p->kernel});
+    } else if (p->kernel == 2) {
+        route_body(p, x, y, d_y, d_x, (tiling_t){true, 2});
+    } else {
+        route_body(p, x, y, d_y, d_x, (tiling_t){true, p->kernel});
+    }
 }
 
 void pooling_average_forward(int batch, int pixels, int channels, const float *x, float *y) {

@@ -132,7 +132,7 @@ static void evaluation_agrees_with_the_reference(void **state) {
  * steps, no rounding and hardly a kink. */
 static void gradients_agree_with_finite_differences(void **state) {
     (void)state;
-    enum { COORDINATES = 12 };
+    enum { COORDINATES = 8 };
     const double width = 1e-6;
     for (size_t i = 0; i < SCENE_COUNT; i++) {
         fixture_t f;
