@@ -1,18 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Averaging one vector over the nodes of a group while each of them changes it.
  *
- * PushSum: node i holds a numerator x (a vector) and a weight w (a number, 1 at the start); the
- * sums of x and of w over nodes and messages never change but by the local steps, and z = x / w is
- * each node's estimate of the mean of all x. The mixer stores the vector as (z, w), with x = w z:
- * one buffer, at a fixed address, that a gradient can be taken at. local step   z <- z - (lr / w) d
- * (x <- x - lr d) push         sends (z, p w) to each out-peer, keeps w <- (1 - sum of p) w absorb
- * z <- z + (v / (w + v)) (y - z), w <- w + v  of an arriving (y, v)      (x <- x + v y) Source:
- * Assran et al. 2019, algorithm 1; the (z, w) form is the same arithmetic with x = w z put in.
+ * PushSum: node i holds a numerator x (a vector) and a weight w (a number, 1 at the start). The sums of
+ * x and of w over nodes and messages never change but by the local steps, and z = x / w is each node's
+ * estimate of the mean of all x. The mixer stores (z, w), with x = w z: one buffer, at a fixed address,
+ * at which a gradient can be taken.
+ *
+ *   local step   z <- z - (lr / w) d                          (x <- x - lr d)
+ *   push         sends (z, p w) to an out-peer, w <- w - p w
+ *   absorb       z <- z + v / (w + v) (y - z), w <- w + v     (x <- x + v y), of an arriving (y, v)
+ *
+ * Source: Assran et al. 2019, algorithm 1; this is the same arithmetic with x = w z put in.
  *
  * A training loop:
+ *
  *   sgp_mixer_create(group, &(sgp_mixer_options_t){.count = P}, initial, &mixer);
- *   for each step: gradient(sgp_mixer_parameters(mixer), g); sgp_mixer_step(mixer, optimizer, g,
- * lr); sgp_mixer_average(mixer, average, NULL); */
+ *   for (each step) {
+ *       gradient(sgp_mixer_parameters(mixer), g);
+ *       sgp_mixer_step(mixer, optimizer, g, lr);
+ *   }
+ *   sgp_mixer_average(mixer, average, NULL); */
 #ifndef SGP_MIXER_H
 #define SGP_MIXER_H
 
@@ -29,8 +36,7 @@ extern "C" {
 typedef struct sgp_mixer sgp_mixer_t;
 
 typedef enum sgp_algorithm {
-    SGP_ALGORITHM_SGP =
-        0, /* Stochastic Gradient Push in lock step: a step waits for that step's messages */
+    SGP_ALGORITHM_SGP = 0,   /* Stochastic Gradient Push, a step waits for its own messages */
     SGP_ALGORITHM_ALLREDUCE, /* exact mean of all gradients in every step: the baseline */
 } sgp_algorithm_t;
 
@@ -65,8 +71,8 @@ typedef struct sgp_mixer_statistics {
 typedef struct sgp_mixer_consensus {
     double w_total;  /* sum of w over nodes: their number, to rounding */
     double drift;    /* |sum of x - what the local steps made of it| / |sum of x|, over sampled
-                        coordinates:    the rounding of the mixing, and anything lost */
-    double distance; /* root mean square over nodes of |z_i - mean| , divided by |mean|, over the P
+                        coordinates: the rounding of the mixing, and anything lost */
+    double distance; /* root mean square over nodes of |z_i - mean|, divided by |mean|, over the P
                         parameters */
 } sgp_mixer_consensus_t;
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The local step of a node: from a gradient to a change of the parameters. Its state stays on the
- * node.
+/* The local step of a node: from a gradient to a change of the parameters. Its state stays on the node.
  *
- * SGD (the paper's recipe; Nesterov by default):  g' = g + lambda z;  m <- mu m + g';  d = g' + mu
- * m (or m);  x <- x - lr d Adam (Kingma and Ba 2015; decay added to the gradient as above):  x <- x
- * - lr m^ / (sqrt(v^) + epsilon) The gradient and the weight decay are taken at the de-biased
- * parameters z; see sgp/mixer.h for x and z. */
+ *   g' = g + lambda z                                      weight decay
+ *   SGD:   m <- mu m + g',  d = g' + mu m  (Nesterov) or d = m,  x <- x - lr d
+ *   Adam:  m and v of g' as in Kingma and Ba 2015,  x <- x - lr m^ / (sqrt(v^) + epsilon)
+ *
+ * SGD with Nesterov's momentum is the paper's recipe. The gradient and the weight decay are taken at the
+ * de-biased parameters z; see sgp/mixer.h for x and z. */
 #ifndef SGP_OPTIMIZER_H
 #define SGP_OPTIMIZER_H
 

@@ -24,7 +24,7 @@ void train_options_init(train_options_t *options) {
         .graph = SGP_GRAPH_EXPONENTIAL,
         .peers = 1,
         .nodes = 4,
-        .epochs = 10,
+        .epochs = 5,
         .batch_size = 32,
         .lr = 0.1,
         .warmup_epochs = -1,

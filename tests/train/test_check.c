@@ -71,7 +71,7 @@ static void numbers_out_of_range(void **state) {
     ASSERT_REFUSED(lr, 0, "lr is 0", "above 0");
     ASSERT_REFUSED(lr, (double)NAN, "lr is nan", "above 0");
     ASSERT_REFUSED(lr, (double)INFINITY, "lr is inf", "above 0");
-    ASSERT_REFUSED(warmup_epochs, 11, "warmup-epochs is 11", "at most the 10");
+    ASSERT_REFUSED(warmup_epochs, 6, "warmup-epochs is 6", "at most the 5");
     ASSERT_REFUSED(momentum, 1, "momentum is 1", "below 1");
     ASSERT_REFUSED(weight_decay, -1, "weight-decay is -1", "at least 0");
     ASSERT_REFUSED(compute_ms, -1, "compute-ms is -1", "0 to");
