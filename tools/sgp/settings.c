@@ -245,7 +245,6 @@ const option_table_t settings_table = {
 void settings_init(settings_t *settings) {
     *settings = (settings_t){.augment = -1, .workers = 1, .encoding = "float32", .slow.rank = -1};
     train_options_init(&settings->run);
-    settings->run.epochs = 5;
     settings->algorithm = sgp_algorithm_name(settings->run.algorithm);
     settings->graph = sgp_graph_name(settings->run.graph);
 }
