@@ -3,8 +3,10 @@
  *
  * The model owns layers, activations and private copies of the weights; parameters, buffers and
  * gradients are the caller's flat vectors in plain layouts (oihw, oi), the same on every CPU (see
- * docs/how-it-works.md). Not thread-safe: one caller per model; several models may be used by
- * several threads. */
+ * docs/how-it-works.md). Dense weights behind a map of pixels are numbered channel first, as in
+ * PyTorch. Not thread-safe: one caller per model; several models may be used by several threads.
+ * Run with OMP_NUM_THREADS=1, set before the process first builds a model: faster with several
+ * nodes on a machine, and the same bits every time. */
 #ifndef MODEL_MODEL_H
 #define MODEL_MODEL_H
 
@@ -43,7 +45,8 @@ typedef struct model_result {
 } model_result_t;
 
 /* Builds the layers. Sets *model only on success.
- * SGP_ERR_INVALID: unknown name (the log lists the known ones) or an option out of range.
+ * SGP_ERR_INVALID: unknown name (the log lists the known ones), an option out of range, or images
+ * too small for the layers.
  * SGP_ERR_UNSUPPORTED: oneDNN would use a reference implementation for a layer (the log names layer
  * and implementation). SGP_ERR_NO_MEMORY: nothing is left behind. */
 sgp_status_t model_create(const model_options_t *options, model_t **model);
@@ -74,13 +77,16 @@ void model_init_parameters(const model_t *model, uint64_t seed, float *parameter
  * valid: the first `valid` of the samples count in loss, gradient and result (0 <= valid <= count);
  * the rest only fill the batch (their loss has weight 0; batch norm sees them). gradient: (P),
  * overwritten with the gradient of the mean loss over the valid samples (zeros when valid is 0).
- * buffers: (S), running statistics updated in place, momentum 0.1 as PyTorch defines it. */
+ * buffers: (S), running statistics updated in place, momentum 0.1 as PyTorch defines it.
+ * With count < batch the samples are repeated in turn up to `batch`, with weight 0: batch norm's
+ * statistics are then over the repeated samples.
+ * SGP_ERR_INVALID: count, valid or a valid sample's label is out of range; nothing changed. */
 sgp_status_t model_train(model_t *model, const float *parameters /* (P) */,
                          float *buffers /* (S) */, const float *images, const int32_t *labels,
                          int count, int valid, float *gradient /* (P) */, model_result_t *result);
 
 /* Forward in evaluation mode (batch norm uses the running statistics), over 1 <= count <= batch
- * samples. */
+ * samples. A sample's loss does not depend on the others. SGP_ERR_INVALID as above. */
 sgp_status_t model_evaluate(model_t *model, const float *parameters /* (P) */,
                             const float *buffers /* (S) */, const float *images,
                             const int32_t *labels, int count, model_result_t *result);

@@ -100,6 +100,16 @@ typedef struct affine_arrays {
     double *y, *dx, *dw;
 } affine_arrays_t;
 
+/* The products of one output with one pixel. x, w, y: indices, for channel 0. */
+static inline void affine_channels(const affine_arrays_t *a, size_t channels, size_t taps, size_t x,
+                                   size_t w, size_t y) {
+    double sum = 0.0;
+    for (size_t c = 0; a->y && c < channels; c++) sum += a->x[x + c] * a->w[w + c * taps];
+    if (a->y) a->y[y] += sum;
+    for (size_t c = 0; a->dx && c < channels; c++) a->dx[x + c] += a->dy[y] * a->w[w + c * taps];
+    for (size_t c = 0; a->dw && c < channels; c++) a->dw[w + c * taps] += a->dy[y] * a->x[x + c];
+}
+
 static UNUSED void affine_walk(const affine_options_t *o, const affine_arrays_t *a) {
     affine_sizes_t s = affine_sizes(o);
     for (int n = 0; n < o->batch; n++)
@@ -113,18 +123,12 @@ static UNUSED void affine_walk(const affine_options_t *o, const affine_arrays_t 
                             size_t y = (size_t)(((n * o->out_height + p) * o->out_width + q) *
                                                     o->out_channels +
                                                 k);
-                            for (int c = 0; c < o->in_channels; c++) {
-                                size_t x = (size_t)(((n * o->in_height + i) * o->in_width + j) *
-                                                        o->in_channels +
-                                                    c);
-                                size_t w =
-                                    (size_t)(((k * o->in_channels + c) * s.kernel_height + r) *
-                                                 s.kernel_width +
-                                             t);
-                                if (a->y) a->y[y] += a->x[x] * a->w[w];
-                                if (a->dx) a->dx[x] += a->dy[y] * a->w[w];
-                                if (a->dw) a->dw[w] += a->dy[y] * a->x[x];
-                            }
+                            size_t x = (size_t)(((n * o->in_height + i) * o->in_width + j) *
+                                                o->in_channels);
+                            size_t taps = (size_t)(s.kernel_height * s.kernel_width);
+                            size_t w = (size_t)k * (size_t)o->in_channels * taps +
+                                       (size_t)(r * s.kernel_width + t);
+                            affine_channels(a, (size_t)o->in_channels, taps, x, w, y);
                         }
 }
 

@@ -12,7 +12,7 @@ typedef struct scene {
 /* Small images: the naive network takes its time. resnet20 ends in pixels of 2 x 2 and 3 x 2. */
 static const scene_t SCENES[] = {
     {"mlp", 6, 7, 5, 1, 10},   {"mlp", 3, 4, 4, 3, 5},       {"lenet", 4, 12, 8, 1, 10},
-    {"lenet", 3, 9, 11, 3, 4}, {"resnet20", 4, 8, 8, 1, 10}, {"resnet20", 3, 9, 7, 3, 10},
+    {"lenet", 3, 9, 11, 3, 4}, {"resnet20", 3, 8, 8, 1, 10}, {"resnet20", 2, 9, 7, 3, 10},
 };
 enum { SCENE_COUNT = sizeof SCENES / sizeof *SCENES };
 
@@ -95,12 +95,13 @@ static void gradients_agree_with_the_reference(void **state) {
 
 /* Batch norm sees the samples that are not valid, the loss does not: as the reference has it. */
 static void samples_that_are_not_valid_have_no_loss(void **state) {
+    enum { VALID = 1 };
     (void)state;
     for (size_t i = 0; i < SCENE_COUNT; i++) {
         fixture_t f;
         set_up(&f, &SCENES[i]);
-        double loss = train(&f, 2);
-        double expected = reference_network_run(f.reference, f.images, f.labels, 2);
+        double loss = train(&f, VALID);
+        double expected = reference_network_run(f.reference, f.images, f.labels, VALID);
         assert_true(fabs(loss - expected) < 1e-5 * (1.0 + expected));
         compare_gradients(&f);
         tear_down(&f);
@@ -132,7 +133,7 @@ static void evaluation_agrees_with_the_reference(void **state) {
  * steps, no rounding and hardly a kink. */
 static void gradients_agree_with_finite_differences(void **state) {
     (void)state;
-    enum { COORDINATES = 8 };
+    enum { COORDINATES = 6 };
     const double width = 1e-6;
     for (size_t i = 0; i < SCENE_COUNT; i++) {
         fixture_t f;
