@@ -22,7 +22,7 @@ struct model {
     arena_t arena;
 };
 
-enum { MAX_EXTENT = 1 << 16 }; /* of any option: products of two fit an int's double width */
+enum { MAX_EXTENT = 1 << 15 }; /* of any option: a product of two fits an int */
 
 static sgp_status_t check_options(const model_options_t *options) {
     const struct {
