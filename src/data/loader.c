@@ -3,8 +3,6 @@
 
 #include "base/random.h"
 
-#include <string.h>
-
 /* Streams at and above this belong to augmentation; those below, to the epochs of the sampler,
  * which has the same seed. */
 #define AUGMENT_STREAM ((uint64_t)1 << 63)
@@ -61,11 +59,17 @@ static void normalise_flipped(const loader_t *loader, const uint8_t *in, int wid
             out[x * channels + c] = loader->table[c][in[(width - 1 - x) * channels + c]];
 }
 
+static void fill_black(const loader_t *loader, float *out) {
+    size_t floats = loader_sample_floats(loader);
+    size_t channels = (size_t)loader->dataset->shape.channels;
+    for (size_t i = 0; i < floats; i++) out[i] = loader->table[i % channels][0];
+}
+
 /* in, out: (height, width, channels) */
 static void augment(const loader_t *loader, const uint8_t *in, crop_t crop, float *out) {
     const dataset_shape_t *shape = &loader->dataset->shape;
     int height = shape->height, width = shape->width, channels = shape->channels;
-    memset(out, 0, loader_sample_floats(loader) * sizeof *out);
+    fill_black(loader, out);
     int left = crop.dx < 0 ? -crop.dx : 0; /* output columns [left, right) show the image */
     int right = crop.dx > 0 ? width - crop.dx : width;
     if (left >= right) return; /* narrower than the padding */

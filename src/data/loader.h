@@ -3,9 +3,9 @@
  *
  * A pixel becomes (byte - mean) / deviation of its channel. Augmentation is that of CIFAR residual
  * networks (He et al. 2016, section 4.2): 4 pixels of padding on each side, a crop of the original
- * size at a random place, and a horizontal flip with probability 1/2. The padding is 0 after
- * normalisation, that is the mean. What is drawn for a sample depends on (seed, rank, epoch,
- * sample) alone. */
+ * size at a random place, and a horizontal flip with probability 1/2. The padding is black, a zero
+ * byte, as in torchvision: pictures on a black ground are moved and nothing is added to them. What
+ * is drawn for a sample depends on (seed, rank, epoch, sample) alone. */
 #ifndef DATA_LOADER_H
 #define DATA_LOADER_H
 
