@@ -72,6 +72,17 @@ class Endings(ProgramTest):
         _, err = process.communicate(timeout=LIMIT)
         self.assertEqual(process.returncode, 130, err)
 
+    def test_threads_that_compute_get_no_signals(self):
+        """Their stacks are not safe for a handler; see interrupt.h."""
+        process = self.start_endless("--model", "mlp", "--transport", "loopback")
+        masks = {}
+        for thread in os.listdir(f"/proc/{process.pid}/task"):
+            with open(f"/proc/{process.pid}/task/{thread}/status", encoding="ascii") as file:
+                masks[int(thread)] = int(re.search(r"SigBlk:\s*(\w+)", file.read()).group(1), 16)
+        wanted = sum(1 << (number - 1) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+        self.assertEqual(masks.pop(process.pid) & wanted, 0)
+        self.assertEqual([mask & wanted for mask in masks.values()], [wanted] * 4)
+
     def test_killed_launcher(self):
         process = self.start_endless("--model", "mlp")
         nodes = self.watch(process)

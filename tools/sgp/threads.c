@@ -49,14 +49,17 @@ static void *node_main(void *argument) {
     return NULL;
 }
 
-/* A thread that cannot be started ends the process: the others would wait for it. */
+/* Signals are for the main thread. A thread that cannot be started ends the process: the others would wait for it. */
 static void start_all(thread_node_t *nodes, int count) {
+    sigset_t before;
+    interrupt_block(&before);
     for (int rank = 0; rank < count; rank++) {
         int error = pthread_create(&nodes[rank].thread, NULL, node_main, &nodes[rank]);
         if (error == 0) continue;
         message_error("node %d: its thread cannot be started: %s", rank, strerror(error));
         exit(EXIT_FAILED);
     }
+    interrupt_unblock(&before);
 }
 
 /* The cause among what the nodes returned: a lost peer is only what others saw of it. */
