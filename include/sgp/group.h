@@ -23,10 +23,12 @@ typedef struct sgp_group_options {
     int size;               /* nodes; 0: rank, size and rendezvous from the environment */
     const char *rendezvous; /* directory that all nodes can reach, private to this run; NULL:
                                SGP_RENDEZVOUS */
-    int timeout_ms;         /* for joining, and for each collective call; 0: 30,000 */
+    int join_timeout_ms;    /* for all nodes to come; 0: 30,000 */
+    int timeout_ms;         /* of each collective call, for the slowest node to get there; 0: 600,000.
+                               A node that ended is noticed at once */
 } sgp_group_options_t;
 
-/* Joins, and blocks until all nodes have; at most timeout_ms. Copies options. Sets *group only on
+/* Joins, and blocks until all nodes have; at most join_timeout_ms. Copies options. Sets *group only on
  * success. SGP_ERR_INVALID: rank, size or rendezvous make no sense. SGP_ERR_TIMEOUT: the log names
  * a node that did not come. SGP_ERR_MISMATCH: another version of the library, or another size, on
  * the other side. */

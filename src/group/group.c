@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEFAULT_TIMEOUT_MS 30000
+#define DEFAULT_TIMEOUT_MS 600000
 #define MILLISECOND        1000000u /* in nanoseconds */
 #define LARGEST_GATHER     ((size_t)64 << 10)
 

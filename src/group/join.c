@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define DEFAULT_TIMEOUT_MS 30000
+#define DEFAULT_TIMEOUT_MS 30000 /* for joining */
 
 /* The whole number in an environment variable. */
 static sgp_status_t read_number(const char *name, int *value) {
@@ -34,12 +34,12 @@ static sgp_status_t read_environment(sgp_shm_options_t *place) {
 }
 
 sgp_status_t sgp_group_join(const sgp_group_options_t *options, sgp_group_t **group) {
-    if (options->timeout_ms < 0)
-        return sgp_fail(SGP_ERR_INVALID, "group: timeout is %d ms, must be above 0",
-                        options->timeout_ms);
+    if (options->timeout_ms < 0 || options->join_timeout_ms < 0)
+        return sgp_fail(SGP_ERR_INVALID, "group: time limits of %d and %d ms, must be above 0",
+                        options->join_timeout_ms, options->timeout_ms);
     sgp_shm_options_t place = {
         .rank = options->rank, .size = options->size, .rendezvous = options->rendezvous};
-    place.timeout_ms = options->timeout_ms ? options->timeout_ms : DEFAULT_TIMEOUT_MS;
+    place.timeout_ms = options->join_timeout_ms ? options->join_timeout_ms : DEFAULT_TIMEOUT_MS;
     if (!place.rendezvous) place.rendezvous = getenv("SGP_RENDEZVOUS");
     sgp_status_t status = options->size ? SGP_OK : read_environment(&place);
     sgp_transport_t *transport = NULL;
