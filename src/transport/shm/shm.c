@@ -11,16 +11,15 @@
 #include <string.h>
 #include <time.h>
 
-#define DEFAULT_CHUNK_BYTES ((size_t)256 << 10)
+#define DEFAULT_CHUNK_BYTES ((size_t)128 << 10)
 #define MILLISECOND         1000000u
 /* Chunks that a sender may be ahead of receivers at work; where it goes on; how long it waits for
  * them at most, and then not again in the same message. Measured: docs/results.md. */
-#define FARTHEST    4
-#define NEAREST     1
+#define FARTHEST    8
+#define NEAREST     4
 #define PATIENCE_NS (10 * (uint64_t)MILLISECOND)
 #define LIVENESS_NS (200 * (uint64_t)MILLISECOND) /* how often a sleeper looks who has died */
 
-/* A receiver's note of a chunk it holds, packed into sgp_chunk_t.slot. */
 typedef struct shm {
     sgp_transport_t transport; /* first: a transport is a shm */
     sgp_region_t own;
@@ -72,17 +71,19 @@ static void want_room(shm_t *shm, uint32_t slots) {
     atomic_store(&control->wants_room, 1);
 }
 
+/* The one given back last, for it is still in the cache: taking from the free ones first would go round all slots that were
+ * ever needed at a time. */
 static uint32_t take_slot(shm_t *shm) {
     shm->reserved--;
-    if (shm->free_count == 0) take_returned(shm);
+    if (atomic_load_explicit(&shm->own.control->returned, memory_order_relaxed) != SGP_NO_SLOT)
+        take_returned(shm);
     return shm->free_count ? shm->free_slots[--shm->free_count] : shm->created++;
 }
 
 static sgp_status_t shm_prepare(sgp_transport_t *transport, size_t bytes, unsigned messages) {
     shm_t *shm = shm_of(transport);
     uint64_t chunks = (bytes + transport->chunk_bytes - 1) / transport->chunk_bytes;
-    /* Each destination but all-reduce's own takes whole messages; segments may end in a chunk that
-     * is not full. */
+    /* The parts of an all-reduce may each end in a chunk that is not full. */
     uint64_t wanted = shm->capacity + chunks * messages + 2 * (uint64_t)transport->size;
     if (wanted > SGP_REGION_SLOTS)
         return sgp_fail(SGP_ERR_NO_MEMORY,
@@ -105,8 +106,7 @@ static sgp_status_t shm_send_begin(sgp_transport_t *transport, const sgp_header_
     for (int i = 0; i < destinations; i++)
         if (to[i].dst == shm->lost) return SGP_ERR_PEER_LOST;
     if (room(shm) < chunks) take_returned(shm);
-    bool enough = room(shm) >= chunks;
-    if (!enough) {
+    if (room(shm) < chunks) {
         want_room(shm, (uint32_t)chunks - room(shm));
         take_returned(shm); /* what was given back before we said that we want it */
         if (room(shm) < chunks) return SGP_ERR_AGAIN;
