@@ -81,8 +81,7 @@ static int node(const work_t *work, int rank) {
     if (steps(work, mixer, work->steps) != SGP_OK) return 1;
     cpu = cpu_milliseconds() - cpu;
     sgp_group_barrier(group);
-    if (rank == 0)
-        printf("%.4f %.4f\n", (milliseconds() - start) / work->steps, cpu / work->steps);
+    if (rank == 0) printf("%.4f %.4f\n", (milliseconds() - start) / work->steps, cpu / work->steps);
     sgp_mixer_destroy(mixer);
     sgp_group_leave(group);
     return 0;

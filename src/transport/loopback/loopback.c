@@ -12,7 +12,8 @@
 
 /* One chunk's payload, shared by its destinations. */
 typedef struct buffer {
-    struct buffer *next; /* in the hub's free list */
+    struct buffer *next;      /* in the hub's free list */
+    struct buffer *next_made; /* in the list of all */
     int references;
     int src;
     void *payload; /* (chunk_bytes) */
@@ -48,6 +49,7 @@ struct sgp_loopback {
     delivery_t **heap;    /* (heap_count) under way, earliest first */
     size_t heap_count, heap_room;
     buffer_t *free_buffers;
+    buffer_t *made_buffers; /* all: a message can be abandoned with a buffer taken */
     delivery_t *free_deliveries;
     /* What send_begin has promised and send_next and commit have not taken yet, and what lies ready
      * for that. */
@@ -210,6 +212,8 @@ static bool make_buffer(sgp_loopback_t *hub) {
     if (!buffer) return false;
     buffer->payload = sgp_memory_alloc(hub->options.chunk_bytes);
     if (!buffer->payload) return free(buffer), false;
+    buffer->next_made = hub->made_buffers;
+    hub->made_buffers = buffer;
     put_buffer(hub, buffer);
     return true;
 }
@@ -486,8 +490,8 @@ void sgp_loopback_destroy(sgp_loopback_t *hub) {
         pthread_cond_destroy(&hub->ranks[r].changed);
     }
     for (delivery_t *next, *at = hub->free_deliveries; at; at = next) next = at->next, free(at);
-    for (buffer_t *next, *at = hub->free_buffers; at; at = next) {
-        next = at->next;
+    for (buffer_t *next, *at = hub->made_buffers; at; at = next) {
+        next = at->next_made;
         sgp_memory_free(at->payload);
         free(at);
     }
