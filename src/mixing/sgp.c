@@ -120,7 +120,11 @@ static sgp_status_t sgp_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer, con
         if (absorption.senders_count > 0)
             status = absorb_ready(mixer, &absorption, kept, offset + count);
         if (status != SGP_OK) return status;
-        sgp_transport_keep_close(mixer->transport, &send);
+        while (status == SGP_OK && sgp_transport_keep_close(mixer->transport, &send)) {
+            sgp_inbox_collect(mixer->inbox);
+            status = absorb_ready(mixer, &absorption, kept, offset + count);
+        }
+        if (status != SGP_OK) return status;
     }
     mixer->statistics.sent += (uint64_t)send.destinations;
     mixer->statistics.bytes_sent += (uint64_t)send.destinations * mixer->length * sizeof(float);

@@ -57,8 +57,7 @@ static bool same(const sgp_inbox_key_t *a, const sgp_inbox_key_t *b) {
            a->channel == b->channel;
 }
 
-/* Takes in all that has arrived. */
-static void take_in(sgp_inbox_t *inbox) {
+void sgp_inbox_collect(sgp_inbox_t *inbox) {
     for (;;) {
         entry_t *entry = inbox->free;
         if (entry) inbox->free = entry->next;
@@ -87,7 +86,7 @@ static entry_t *look_up(sgp_inbox_t *inbox, const sgp_inbox_key_t *key) {
 sgp_chunk_t *sgp_inbox_find(sgp_inbox_t *inbox, const sgp_inbox_key_t *key) {
     entry_t *entry = look_up(inbox, key);
     if (!entry) {
-        take_in(inbox);
+        sgp_inbox_collect(inbox);
         entry = look_up(inbox, key);
     }
     return entry ? &entry->chunk : NULL;
@@ -110,7 +109,7 @@ void sgp_inbox_release(sgp_inbox_t *inbox, sgp_chunk_t *chunk) {
 }
 
 void sgp_inbox_drop_channel(sgp_inbox_t *inbox, uint32_t channel) {
-    take_in(inbox);
+    sgp_inbox_collect(inbox);
     for (size_t b = 0; b < BUCKETS; b++)
         for (entry_t **link = &inbox->buckets[b]; *link;)
             if ((*link)->chunk.header.channel == channel) release(inbox, link);
@@ -149,7 +148,7 @@ sgp_status_t sgp_inbox_send_begin(sgp_inbox_t *inbox, const sgp_header_t *header
             return sgp_fail(status, "node %d ended without leaving",
                             sgp_transport_lost_peer(inbox->transport));
         if (status != SGP_ERR_AGAIN) return status;
-        take_in(inbox);
+        sgp_inbox_collect(inbox);
         status = sgp_inbox_wait(inbox, deadline, "room to send");
         if (status != SGP_OK) return status;
     }

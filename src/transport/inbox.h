@@ -28,6 +28,9 @@ void sgp_inbox_destroy(sgp_inbox_t *inbox);
 
 sgp_transport_t *sgp_inbox_transport(sgp_inbox_t *inbox);
 
+/* Takes in all that has arrived, so that the transport has nothing more to give. Never blocks. */
+void sgp_inbox_collect(sgp_inbox_t *inbox);
+
 /* The chunk, or NULL if it has not arrived; takes in first what has. Valid until sgp_inbox_release.
  * Never blocks. */
 sgp_chunk_t *sgp_inbox_find(sgp_inbox_t *inbox, const sgp_inbox_key_t *key);

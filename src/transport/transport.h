@@ -35,8 +35,9 @@ typedef struct sgp_send {
     sgp_header_t header;         /* as given; offset and elements are those of the current chunk */
     const sgp_destination_t *to; /* (destinations) borrowed until the last commit; may be none */
     int destinations;
-    void *slot;     /* the current chunk's place */
-    bool impatient; /* has waited for its receivers once in vain */
+    void *slot;            /* the current chunk's place */
+    uint64_t paused_since; /* keep_close sleeps since then; 0: it does not */
+    bool impatient;        /* it has waited for its receivers in vain */
 } sgp_send_t;
 
 /* An arrived chunk, where it lies: valid and unchanged until released. */
@@ -87,11 +88,12 @@ typedef struct sgp_transport_ops {
      * May be NULL. */
     void (*attend)(sgp_transport_t *transport, bool attends);
 
-    /* A courtesy after commit. A sender far ahead of its receivers writes to memory that has left
-     * the cache, and they read it from there: both take more than twice as long. So a transport may
-     * sleep here for a moment while the receivers are at their messages and behind. It never waits
-     * for a receiver that does not attend. May be NULL. */
-    void (*keep_close)(sgp_transport_t *transport, sgp_send_t *send);
+    /* A courtesy after commit. A sender far ahead of its receivers writes to memory that has left the
+     * cache, and they read it from there: both take much longer. So a transport may sleep here for a
+     * moment while the receivers are at their messages and behind. It never waits for a receiver that
+     * does not attend. true: something arrived meanwhile; receive it, absorb what can be absorbed, and
+     * call again (two that wait for each other to absorb would wait in vain). May be NULL. */
+    bool (*keep_close)(sgp_transport_t *transport, sgp_send_t *send);
 
     /* The next arrived chunk. SGP_ERR_AGAIN: none. Never blocks. Chunks may be released in any
      * order, at any time. */
@@ -143,8 +145,8 @@ static inline void sgp_transport_send_commit(sgp_transport_t *t, sgp_send_t *sen
 static inline void sgp_transport_attend(sgp_transport_t *t, bool attends) {
     if (t->ops->attend) t->ops->attend(t, attends);
 }
-static inline void sgp_transport_keep_close(sgp_transport_t *t, sgp_send_t *send) {
-    if (t->ops->keep_close) t->ops->keep_close(t, send);
+static inline bool sgp_transport_keep_close(sgp_transport_t *t, sgp_send_t *send) {
+    return t->ops->keep_close && t->ops->keep_close(t, send);
 }
 static inline sgp_status_t sgp_transport_receive(sgp_transport_t *t, sgp_chunk_t *chunk) {
     return t->ops->receive(t, chunk);

@@ -23,7 +23,7 @@ typedef struct sgp_region_control {
     _Alignas(64) _Atomic uint32_t doorbell;
     _Atomic uint32_t attends;    /* the owner is at its messages */
     _Atomic uint32_t sleeping;   /* it is about to sleep, or sleeps, and was not woken yet */
-    _Atomic uint32_t deaf;       /* and an arrival is no reason to wake it */
+    _Atomic uint32_t paused;     /* it sleeps in keep_close, and goes on soon */
     _Atomic uint32_t wants_room; /* slots given back are a reason to wake it, once `given_back`
                                     reaches `wake_at` */
     _Atomic uint32_t wake_at;

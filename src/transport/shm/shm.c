@@ -11,13 +11,13 @@
 #include <string.h>
 #include <time.h>
 
-#define DEFAULT_CHUNK_BYTES ((size_t)128 << 10)
+#define DEFAULT_CHUNK_BYTES ((size_t)256 << 10)
 #define MILLISECOND         1000000u
 /* Chunks that a sender may be ahead of receivers at work; where it goes on; how long it waits for
  * them at most, and then not again in the same message. Measured: docs/results.md. */
-#define FARTHEST    8
-#define NEAREST     4
-#define PATIENCE_NS (10 * (uint64_t)MILLISECOND)
+#define FARTHEST    4
+#define NEAREST     2
+#define PATIENCE_NS (20 * (uint64_t)MILLISECOND)
 #define LIVENESS_NS (200 * (uint64_t)MILLISECOND) /* how often a sleeper looks who has died */
 
 typedef struct shm {
@@ -134,9 +134,7 @@ static bool post(shm_t *shm, uint32_t slot, const sgp_destination_t *to) {
     ring->entries[tail % SGP_REGION_SLOTS] =
         (sgp_region_entry_t){.slot = slot, .weight = to->weight};
     atomic_store_explicit(&ring->tail, tail + 1, memory_order_release);
-    atomic_thread_fence(memory_order_seq_cst);
-    if (!atomic_load_explicit(&receiver->control->deaf, memory_order_relaxed))
-        sgp_region_ring_doorbell(receiver);
+    sgp_region_ring_doorbell(receiver);
     return true;
 }
 
@@ -269,38 +267,45 @@ static uint32_t backlog(shm_t *shm) {
     return shm->created - shm->free_count - uncollected;
 }
 
-/* All receivers are at their messages, and none of them is stuck there waiting for somebody else's.
- */
+/* All receivers are at their messages, and none of them is stuck there waiting for somebody else's. */
 static bool receivers_at_work(shm_t *shm, const sgp_send_t *send) {
     for (int i = 0; i < send->destinations; i++) {
         sgp_region_control_t *control = shm->peers[send->to[i].dst].region.control;
         if (!atomic_load(&control->attends) || atomic_load(&control->left)) return false;
-        if (atomic_load(&control->sleeping) && !atomic_load(&control->deaf)) return false;
+        if (atomic_load(&control->sleeping) && !atomic_load(&control->paused)) return false;
     }
     return send->destinations > 0;
 }
 
-static void shm_keep_close(sgp_transport_t *transport, sgp_send_t *send) {
-    shm_t *shm = shm_of(transport);
+/* Sleeps once, for as long as the sender's patience lasts. */
+static void sleep_paused(shm_t *shm, sgp_send_t *send) {
     sgp_region_control_t *control = shm->own.control;
-    if (send->impatient || backlog(shm) <= FARTHEST || !receivers_at_work(shm, send)) return;
-    uint64_t deadline = shm_now(transport) + PATIENCE_NS;
-    take_returned(shm);
     want_room(shm, backlog(shm) - NEAREST);
-    atomic_store(&control->deaf,
-                 1); /* an arrival cannot be absorbed before our own chunk of that place is out */
-    while (backlog(shm) > NEAREST && receivers_at_work(shm, send)) {
-        uint32_t seen = atomic_load(&control->doorbell);
-        atomic_store(&control->sleeping, 1);
-        atomic_thread_fence(memory_order_seq_cst); /* pairs with sgp_region_ring_doorbell */
-        uint64_t now = shm_now(transport);
-        send->impatient = now >= deadline;
-        if (backlog(shm) <= NEAREST || send->impatient) break;
-        sgp_region_sleep(&shm->own, seen, deadline - now);
-    }
+    atomic_store(&control->paused, 1);
+    uint32_t seen = atomic_load(&control->doorbell);
+    atomic_store(&control->sleeping, 1);
+    atomic_thread_fence(memory_order_seq_cst); /* pairs with sgp_region_ring_doorbell */
+    uint64_t now = shm_now(&shm->transport), end = send->paused_since + PATIENCE_NS;
+    send->impatient = now >= end;
+    if (!send->impatient && backlog(shm) > NEAREST && !anything_arrived(shm))
+        sgp_region_sleep(&shm->own, seen, end - now);
     atomic_store(&control->sleeping, 0);
-    atomic_store(&control->deaf, 0);
+    atomic_store(&control->paused, 0);
     atomic_store(&control->wants_room, 0);
+}
+
+static bool shm_keep_close(sgp_transport_t *transport, sgp_send_t *send) {
+    shm_t *shm = shm_of(transport);
+    uint32_t most = send->paused_since ? NEAREST : FARTHEST;
+    while (!send->impatient && backlog(shm) > most && receivers_at_work(shm, send)) {
+        if (anything_arrived(shm)) return true;
+        if (!send->paused_since) send->paused_since = shm_now(transport);
+        most = NEAREST;
+        take_returned(shm);
+        if (backlog(shm) > most) sleep_paused(shm, send);
+    }
+    send->paused_since = 0;
+    return false;
 }
 
 /* ---- the end ---- */
