@@ -156,12 +156,72 @@ static void test_sizes_differ(void **state) {
     assert_int_equal(rmdir(directory), 0);
 }
 
+/* A push of many chunks with keep_close after each, to a receiver that takes nothing until it is over. */
+typedef struct push {
+    bool receiver_attends;
+    pthread_barrier_t before, after;
+    bool paused, impatient; /* what the sender saw */
+} push_t;
+
+static void push_and_keep_close(sgp_transport_t *transport, push_t *push) {
+    sgp_destination_t to = {1, 1};
+    sgp_send_t send;
+    sgp_header_t header = {
+        .kind = SGP_KIND_PUSH, .encoding = SGP_ENCODING_FLOAT32, .count = ELEMENTS};
+    CHECK(sgp_transport_prepare(transport, ELEMENTS * sizeof(float), 1) == SGP_OK);
+    CHECK(sgp_transport_send_begin(transport, &header, &to, 1, &send) == SGP_OK);
+    for (float *place; (place = sgp_transport_send_next(transport, &send));) {
+        for (size_t i = 0; i < send.header.elements; i++)
+            place[i] = value_of(0, 0, (size_t)send.header.offset + i);
+        sgp_transport_send_commit(transport, &send);
+        CHECK(!sgp_transport_keep_close(transport, &send)); /* nothing arrives here */
+        push->paused |= send.impatient || send.paused_since != 0;
+        push->impatient |= send.impatient;
+    }
+}
+
+static void push_to_idle(sgp_transport_t *transport, void *context) {
+    push_t *push = context;
+    if (transport->rank == 1) sgp_transport_attend(transport, push->receiver_attends);
+    pthread_barrier_wait(&push->before);
+    if (transport->rank == 0) push_and_keep_close(transport, push);
+    pthread_barrier_wait(&push->after);
+    sgp_chunk_t chunk;
+    for (size_t left = transport->rank == 1 ? ELEMENTS : 0; left > 0;) {
+        if (!receive_chunk(transport, &chunk)) break;
+        check_payload(&chunk);
+        left -= chunk.header.elements;
+        sgp_transport_release(transport, &chunk);
+    }
+    finish(transport);
+}
+
+static push_t run_push(bool receiver_attends) {
+    push_t push = {.receiver_attends = receiver_attends};
+    pthread_barrier_init(&push.before, NULL, 2);
+    pthread_barrier_init(&push.after, NULL, 2);
+    ranks_setup_t setup = SETUP(2);
+    run_transports(&setup, push_to_idle, &push);
+    pthread_barrier_destroy(&push.before);
+    pthread_barrier_destroy(&push.after);
+    return push;
+}
+
+/* A sender does not wait for a receiver that is busy elsewhere, and not for ever for one that is not. */
+static void test_keep_close_waits_for_nobody_long(void **state) {
+    (void)state;
+    push_t busy = run_push(false), idle = run_push(true);
+    assert_false(busy.paused);
+    assert_true(idle.paused && idle.impatient);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_killed_peer),
         cmocka_unit_test(test_waiting_sleeps),
         cmocka_unit_test(test_nobody_comes),
         cmocka_unit_test(test_sizes_differ),
+        cmocka_unit_test(test_keep_close_waits_for_nobody_long),
     };
     return run_conformance() + cmocka_run_group_tests_name("shm", tests, NULL, NULL);
 }

@@ -297,6 +297,8 @@ static void sleep_paused(shm_t *shm, sgp_send_t *send) {
 static bool shm_keep_close(sgp_transport_t *transport, sgp_send_t *send) {
     shm_t *shm = shm_of(transport);
     uint32_t most = send->paused_since ? NEAREST : FARTHEST;
+    if (send->paused_since && shm_now(transport) - send->paused_since >= PATIENCE_NS)
+        send->impatient = true; /* also where arrivals never let it sleep */
     while (!send->impatient && backlog(shm) > most && receivers_at_work(shm, send)) {
         if (anything_arrived(shm)) return true;
         if (!send->paused_since) send->paused_since = shm_now(transport);
