@@ -24,7 +24,7 @@ typedef struct sgp_group_options {
     const char *rendezvous; /* directory that all nodes can reach, private to this run; NULL:
                                SGP_RENDEZVOUS */
     int join_timeout_ms;    /* for all nodes to come; 0: 30,000 */
-    int timeout_ms;         /* of each collective call, for the slowest node to get there; 0: 600,000
+    int timeout_ms;         /* of each collective call, for the slowest node; 0: 600,000
                                (a node that ended is noticed at once) */
 } sgp_group_options_t;
 
