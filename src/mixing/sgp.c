@@ -58,6 +58,10 @@ static sgp_status_t check_length(const sgp_mixer_t *mixer, const sgp_header_t *h
  * not. */
 static sgp_status_t absorb_ready(sgp_mixer_t *mixer, absorption_t *absorption, double kept,
                                  size_t limit) {
+    if (absorption->senders_count == 0) { /* nobody sends to us in this step */
+        absorption->offset = limit;
+        absorption->w = kept;
+    }
     while (absorption->offset < limit) {
         if (absorption->sender == 0) absorption->w = kept;
         size_t chunk_end = absorption->offset;
@@ -117,9 +121,7 @@ static sgp_status_t sgp_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer, con
         size_t offset = send.header.offset, count = send.header.elements;
         sgp_mixer_update(mixer, optimizer, gradient, rate, offset, count, place);
         sgp_transport_send_commit(mixer->transport, &send);
-        if (absorption.senders_count > 0)
-            status = absorb_ready(mixer, &absorption, kept, offset + count);
-        if (status != SGP_OK) return status;
+        status = absorb_ready(mixer, &absorption, kept, offset + count);
         while (status == SGP_OK && sgp_transport_keep_close(mixer->transport, &send)) {
             sgp_inbox_collect(mixer->inbox);
             status = absorb_ready(mixer, &absorption, kept, offset + count);
@@ -128,10 +130,10 @@ static sgp_status_t sgp_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer, con
     }
     mixer->statistics.sent += (uint64_t)send.destinations;
     mixer->statistics.bytes_sent += (uint64_t)send.destinations * mixer->length * sizeof(float);
-    if (absorption.senders_count > 0) status = absorb_rest(mixer, &absorption, kept, deadline);
+    status = absorb_rest(mixer, &absorption, kept, deadline);
     if (status != SGP_OK) return status;
     mixer->statistics.received += (uint64_t)absorption.senders_count;
-    mixer->w = absorption.senders_count > 0 ? absorption.w : kept;
+    mixer->w = absorption.w;
     return SGP_OK;
 }
 
