@@ -5,10 +5,9 @@
 #include "mixing/mixer.h"
 #include "mixing/reduce.h"
 
-#include "base/memory.h"
-
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct average {
     float *mean;     /* (P + S) the caller's, or NULL */
@@ -24,8 +23,7 @@ static const float *part(sgp_reduce_t *reduce, size_t offset, size_t count, floa
 static void result(sgp_reduce_t *reduce, size_t offset, size_t count, const float *mean) {
     average_t *average = reduce->context;
     const sgp_mixer_t *mixer = reduce->mixer;
-    if (average->mean)
-        for (size_t i = 0; i < count; i++) average->mean[offset + i] = mean[i];
+    if (average->mean) memcpy(average->mean + offset, mean, count * sizeof *mean);
     if (offset >= mixer->count) return;
     if (count > mixer->count - offset) count = mixer->count - offset;
     double distance, norm;

@@ -5,7 +5,6 @@
 #include "mixing/kernels.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 /* Elements [begin, end) of the vector, which rank `owner` adds up. */
@@ -68,47 +67,62 @@ static bool parts_there(sgp_reduce_t *reduce, size_t offset) {
     return true;
 }
 
-static const float *part_of(sgp_reduce_t *reduce, const progress_t *progress, int rank,
-                            size_t offset, size_t count, sgp_chunk_t **chunk) {
+/* One node's part of a chunk and its weight; chunk: where it lies, NULL for our own. */
+typedef struct part {
+    const float *values;
+    double weight;
+    sgp_chunk_t *chunk;
+} part_t;
+
+/* All of them have arrived. parts: (size), by rank. */
+static sgp_status_t find_parts(sgp_reduce_t *reduce, const progress_t *progress, size_t offset,
+                               size_t count, part_t *parts) {
     sgp_mixer_t *mixer = reduce->mixer;
-    *chunk = NULL;
-    if (rank == mixer->rank)
-        return reduce->part(reduce, progress->mine.begin + offset, count, mixer->scratch);
-    *chunk = find(reduce, SGP_KIND_REDUCE, rank, offset);
-    return (*chunk)->payload;
+    for (int r = 0; r < mixer->size; r++) {
+        if (r == mixer->rank) {
+            size_t begin = progress->mine.begin + offset;
+            parts[r] = (part_t){.values = reduce->part(reduce, begin, count, mixer->scratch),
+                                .weight = reduce->weight};
+            continue;
+        }
+        sgp_chunk_t *chunk = find(reduce, SGP_KIND_REDUCE, r, offset);
+        sgp_status_t status = check_segment(reduce, &chunk->header, progress->mine);
+        if (status != SGP_OK) return status;
+        parts[r] = (part_t){chunk->payload, chunk->header.weight, chunk};
+    }
+    return SGP_OK;
+}
+
+static void mean_in_double(const sgp_mixer_t *mixer, const part_t *parts, size_t count,
+                           float *mean) {
+    double weights = 0;
+    memset(mixer->sums, 0, count * sizeof *mixer->sums);
+    for (int r = 0; r < mixer->size; r++) {
+        sgp_accumulate(count, mixer->sums, parts[r].values, parts[r].weight);
+        weights += parts[r].weight;
+    }
+    sgp_divide(count, mean, mixer->sums, weights);
+}
+
+/* The first two are read together: a copy of the first would be one pass more. */
+static void mean_in_float(const sgp_mixer_t *mixer, const part_t *parts, size_t count,
+                          float *mean) {
+    if (mixer->size == 1) memcpy(mean, parts[0].values, count * sizeof *mean);
+    else sgp_add(count, mean, parts[0].values, parts[1].values);
+    for (int r = 2; r < mixer->size; r++) sgp_add(count, mean, mean, parts[r].values);
+    sgp_scale(count, mean, 1.0f / (float)mixer->size);
 }
 
 static sgp_status_t add_up(sgp_reduce_t *reduce, const progress_t *progress, size_t offset,
                            size_t count, float *mean) {
     sgp_mixer_t *mixer = reduce->mixer;
-    const float *first = NULL; /* the sum so far: a part, then mean itself */
-    sgp_chunk_t *held = NULL, *chunk;
-    double weights = 0;
-    if (reduce->exact) memset(mixer->sums, 0, count * sizeof *mixer->sums);
-    for (int r = 0; r < mixer->size; r++) {
-        const float *part = part_of(reduce, progress, r, offset, count, &chunk);
-        if (chunk) {
-            sgp_status_t status = check_segment(reduce, &chunk->header, progress->mine);
-            if (status != SGP_OK) return status;
-        }
-        double weight = chunk ? chunk->header.weight : reduce->weight;
-        weights += weight;
-        if (reduce->exact) sgp_accumulate(count, mixer->sums, part, weight);
-        else if (first) sgp_add(count, mean, first, part);
-        if (!reduce->exact && !first) {
-            first = part;
-            held = chunk; /* read once more, with the next part */
-            continue;
-        }
-        first = mean;
-        if (chunk) sgp_inbox_release(mixer->inbox, chunk);
-        if (held) sgp_inbox_release(mixer->inbox, held);
-        held = NULL;
-    }
-    if (!reduce->exact && first != mean) memcpy(mean, first, count * sizeof *mean); /* alone */
-    reduce->weight_total = weights;
-    if (reduce->exact) sgp_divide(count, mean, mixer->sums, weights);
-    else sgp_scale(count, mean, 1.0f / (float)mixer->size);
+    part_t parts[mixer->size];
+    sgp_status_t status = find_parts(reduce, progress, offset, count, parts);
+    if (status != SGP_OK) return status;
+    if (reduce->exact) mean_in_double(mixer, parts, count, mean);
+    else mean_in_float(mixer, parts, count, mean);
+    for (int r = 0; r < mixer->size; r++)
+        if (parts[r].chunk) sgp_inbox_release(mixer->inbox, parts[r].chunk);
     return SGP_OK;
 }
 

@@ -28,8 +28,7 @@ struct sgp_reduce {
     void *context; /* of part and result */
 
     /* Set by sgp_reduce_run. */
-    double weight_total; /* exact: the sum of the weights, in order of rank */
-    uint64_t sent;       /* messages */
+    uint64_t sent; /* messages */
     uint64_t received;
     uint64_t bytes_sent;
 };

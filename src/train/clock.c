@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "train/clock.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <stddef.h>
 #include <time.h>
@@ -8,9 +10,7 @@
 #define SECOND 1000000000u
 
 uint64_t clock_now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec;
+    return sgp_clock_now();
 }
 
 void clock_sleep_ns(uint64_t nanoseconds, const volatile sig_atomic_t *stop) {

@@ -369,8 +369,6 @@ static void two_mixers(sgp_group_t *group, void *context) {
     CHECK(sgp_mixer_create(group, &(sgp_mixer_options_t){.count = 2}, initial, &a) == SGP_OK);
     CHECK(sgp_mixer_create(group, &(sgp_mixer_options_t){.count = 1}, initial, &b) == SGP_OK);
     for (int step = 0; step < 2; step++) {
-        sgp_mixer_t *first = sgp_group_rank(group) % 2 ? a : b, *second = first == a ? b : a;
-        (void)second;
         CHECK(sgp_mixer_step(a, NULL, NULL, 0) == SGP_OK);
         CHECK(sgp_mixer_step(b, NULL, NULL, 0) == SGP_OK);
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport/loopback/loopback.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/random.h"
@@ -100,12 +101,6 @@ static delivery_t *heap_pop(sgp_loopback_t *hub) {
 
 /* ---- time ---- */
 
-static uint64_t real_now(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 static void queue_put(rank_t *rank, delivery_t *delivery) {
     delivery->next = NULL;
     *rank->last = delivery;
@@ -159,7 +154,7 @@ static void wait_virtual(rank_t *rank, uint64_t deadline) {
 static void wait_real(rank_t *rank, uint64_t deadline) {
     struct timespec until = {.tv_sec = (time_t)(deadline / 1000000000u),
                              .tv_nsec = (long)(deadline % 1000000000u)};
-    while (!rank->first && !rank->poked && real_now() < deadline)
+    while (!rank->first && !rank->poked && sgp_clock_now() < deadline)
         pthread_cond_timedwait(&rank->changed, &rank->hub->lock, &until);
 }
 
@@ -172,7 +167,7 @@ static void poke(rank_t *rank) {
 
 static uint64_t loopback_now(sgp_transport_t *transport) {
     sgp_loopback_t *hub = rank_of(transport)->hub;
-    if (!hub->options.virtual_time) return real_now();
+    if (!hub->options.virtual_time) return sgp_clock_now();
     pthread_mutex_lock(&hub->lock);
     uint64_t now = hub->clock;
     pthread_mutex_unlock(&hub->lock);

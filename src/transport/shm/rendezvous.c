@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport/shm/rendezvous.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -10,7 +11,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 /* What the two sides tell each other, together with the file of their region. Same machine, same
@@ -38,14 +38,8 @@ typedef struct meeting {
     int listener;
 } meeting_t;
 
-static uint64_t now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-}
-
 static int milliseconds_left(const meeting_t *meeting) {
-    uint64_t at = now();
+    uint64_t at = sgp_clock_now();
     return at < meeting->deadline ? (int)((meeting->deadline - at + MILLISECOND - 1) / MILLISECOND)
                                   : 0;
 }
@@ -196,7 +190,7 @@ static sgp_status_t answer_higher(meeting_t *meeting) {
 sgp_status_t sgp_shm_meet(const sgp_shm_options_t *options, const sgp_region_t *own,
                           sgp_shm_peer_t *peers) {
     meeting_t meeting = {.options = options, .own = own, .peers = peers, .listener = -1};
-    meeting.deadline = now() + (uint64_t)options->timeout_ms * MILLISECOND;
+    meeting.deadline = sgp_clock_now() + (uint64_t)options->timeout_ms * MILLISECOND;
     meeting.directory = open(options->rendezvous, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (meeting.directory < 0)
         return sgp_fail(SGP_ERR_INVALID, "rendezvous directory %s: %s", options->rendezvous,

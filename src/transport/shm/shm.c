@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport/shm/shm.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "transport/shm/region.h"
 #include "transport/shm/rendezvous.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define DEFAULT_CHUNK_BYTES ((size_t)256 << 10)
 #define MILLISECOND         1000000u
@@ -41,9 +40,7 @@ static shm_t *shm_of(sgp_transport_t *transport) {
 
 static uint64_t shm_now(sgp_transport_t *transport) {
     (void)transport;
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+    return sgp_clock_now();
 }
 
 /* ---- slots ---- */
