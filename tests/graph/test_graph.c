@@ -5,48 +5,9 @@
 
 #include "base/random.h"
 
-#include <sgp/graph.h>
+#include "matrix.h"
 
-#include <math.h>
-#include <string.h>
-
-#define MOST 64
-
-typedef double matrix_t[MOST][MOST];
-
-/* P[i][j]: the share of j's mass that i gets. */
-static void matrix_of(const sgp_graph_t *graph, uint64_t step, matrix_t P) {
-    memset(P, 0, sizeof(matrix_t));
-    for (int j = 0; j < graph->size; j++) {
-        sgp_edge_t edges[MOST];
-        int count = sgp_graph_out(graph, j, step, edges);
-        P[j][j] = 1;
-        for (int e = 0; e < count; e++) {
-            P[edges[e].peer][j] += edges[e].weight;
-            P[j][j] -= edges[e].weight;
-        }
-    }
-}
-
-static void multiply(int n, matrix_t A, matrix_t B, matrix_t C) {
-    static matrix_t product;
-    for (int i = 0; i < n; i++)
-        for (int j = 0; j < n; j++) {
-            product[i][j] = 0;
-            for (int k = 0; k < n; k++) product[i][j] += A[i][k] * B[k][j];
-        }
-    memcpy(C, product, sizeof product);
-}
-
-static void product_of(const sgp_graph_t *graph, int steps, matrix_t product) {
-    static matrix_t P;
-    memset(product, 0, sizeof(matrix_t));
-    for (int i = 0; i < graph->size; i++) product[i][i] = 1;
-    for (int k = 0; k < steps; k++) {
-        matrix_of(graph, (uint64_t)k, P);
-        multiply(graph->size, P, product, product);
-    }
-}
+enum { KINDS = SGP_GRAPH_RANDOM + 1 };
 
 /* Largest singular value of (M - exact mean), by power iteration on its square. */
 static double contraction(int n, matrix_t M) {
@@ -70,18 +31,12 @@ static double contraction(int n, matrix_t M) {
     return sqrt(norm);
 }
 
-static double largest_deviation(int n, matrix_t M) {
-    double largest = 0;
-    for (int i = 0; i < n; i++)
-        for (int j = 0; j < n; j++) largest = fmax(largest, fabs(M[i][j] - 1.0 / n));
-    return largest;
-}
-
 static void for_every_graph(void (*body)(const sgp_graph_t *graph)) {
-    for (int n = 1; n <= 33; n++)
-        for (int kind = SGP_GRAPH_EXPONENTIAL; kind <= SGP_GRAPH_COMPLETE; kind++)
-            for (int peers = 0; peers <= 4; peers++) {
-                sgp_graph_t graph = {.kind = (sgp_graph_kind_t)kind, .size = n, .peers = peers};
+    for (int n = 1; n <= MOST; n++)
+        for (int kind = SGP_GRAPH_EXPONENTIAL; kind < KINDS; kind++)
+            for (int peers = 0; peers <= n; peers = peers < 4 ? peers + 1 : 2 * peers - 1) {
+                sgp_graph_t graph = {
+                    .kind = (sgp_graph_kind_t)kind, .size = n, .peers = peers, .seed = 3};
                 if (sgp_graph_check(&graph) == SGP_OK) body(&graph);
             }
 }
@@ -102,6 +57,16 @@ static void check_shape(const sgp_graph_t *graph) {
     }
 }
 
+static void check_list(const sgp_graph_t *graph, int rank, const sgp_edge_t *edges, int count) {
+    assert_in_range(count, 0, sgp_graph_max_degree(graph));
+    for (int e = 0; e < count; e++) {
+        assert_in_range(edges[e].peer, 0, graph->size - 1);
+        assert_int_not_equal(edges[e].peer, rank);
+        assert_true(edges[e].weight > 0 && edges[e].weight < 1);
+        if (e) assert_true(edges[e - 1].peer < edges[e].peer);
+    }
+}
+
 static void check_edges(const sgp_graph_t *graph) {
     static matrix_t P, Q;
     for (uint64_t step = 0; step < 8; step++) {
@@ -110,12 +75,9 @@ static void check_edges(const sgp_graph_t *graph) {
         for (int i = 0; i < graph->size; i++) {
             sgp_edge_t in[MOST], out[MOST];
             int received = sgp_graph_in(graph, i, step, in);
-            int sent = sgp_graph_out(graph, i, step, out);
-            assert_in_range(received, 0, sgp_graph_max_degree(graph));
-            assert_in_range(sent, graph->size > 1, sgp_graph_max_degree(graph));
+            check_list(graph, i, in, received);
+            check_list(graph, i, out, sgp_graph_out(graph, i, step, out));
             for (int e = 0; e < received; e++) Q[i][in[e].peer] = in[e].weight;
-            for (int e = 1; e < received; e++) assert_true(in[e - 1].peer < in[e].peer);
-            for (int e = 1; e < sent; e++) assert_true(out[e - 1].peer < out[e].peer);
         }
         for (int i = 0; i < graph->size; i++)
             for (int j = 0; j < graph->size; j++)
@@ -123,10 +85,31 @@ static void check_edges(const sgp_graph_t *graph) {
     }
 }
 
+static bool is_symmetric(int n, matrix_t P) {
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < n; j++)
+            if (P[i][j] != P[j][i]) return false;
+    return true;
+}
+
+/* sgp_graph_symmetric says what the matrices are; those of a random graph of some size cannot all
+ * be symmetric by chance. */
+static void check_symmetry(const sgp_graph_t *graph) {
+    static matrix_t P;
+    bool symmetric = true;
+    uint64_t steps = (uint64_t)sgp_graph_period(graph);
+    if (graph->kind == SGP_GRAPH_RANDOM) steps = 50;
+    for (uint64_t step = 0; step < steps && symmetric; step++) {
+        matrix_of(graph, step, P);
+        symmetric = is_symmetric(graph->size, P);
+    }
+    assert_int_equal(symmetric, sgp_graph_symmetric(graph));
+}
+
 static void check_period(const sgp_graph_t *graph) {
     static matrix_t P, Q;
     uint64_t period = (uint64_t)sgp_graph_period(graph);
-    for (uint64_t step = 0; step < period; step++) {
+    for (uint64_t step = 0; step < period && graph->kind != SGP_GRAPH_RANDOM; step++) {
         matrix_of(graph, step, P);
         matrix_of(graph, step + 1000 * period, Q);
         assert_memory_equal(P, Q, sizeof P);
@@ -143,6 +126,11 @@ static void test_in_and_out_agree(void **state) {
     for_every_graph(check_edges);
 }
 
+static void test_symmetry(void **state) {
+    (void)state;
+    for_every_graph(check_symmetry);
+}
+
 static void test_period(void **state) {
     (void)state;
     for_every_graph(check_period);
@@ -157,21 +145,33 @@ static void test_exact_for_powers(void **state) {
                  {64, 1, 6}, {9, 2, 2}, {27, 2, 3}, {16, 3, 2}, {64, 3, 3}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         sgp_graph_t graph = {.size = cases[i].n, .peers = cases[i].peers};
-        product_of(&graph, cases[i].steps, M);
+        product_of(&graph, 0, cases[i].steps, M);
         assert_true(largest_deviation(cases[i].n, M) < 1e-15);
-        product_of(&graph, cases[i].steps - 1, M);
+        product_of(&graph, 0, cases[i].steps - 1, M);
         assert_true(largest_deviation(cases[i].n, M) > 1e-3);
     }
     sgp_graph_t complete = {.kind = SGP_GRAPH_COMPLETE, .size = 7};
-    product_of(&complete, 1, M);
+    product_of(&complete, 0, 1, M);
     assert_true(largest_deviation(7, M) < 1e-15);
+}
+
+static void test_static_exponential(void **state) {
+    (void)state;
+    static matrix_t P;
+    sgp_graph_t graph = {.kind = SGP_GRAPH_STATIC_EXPONENTIAL, .size = 12};
+    const int hops[] = {1, 2, 4, 8};
+    matrix_of(&graph, 5, P);
+    for (int j = 0; j < 12; j++) {
+        assert_true(fabs(P[j][j] - 0.2) < 1e-15);
+        for (int h = 0; h < 4; h++) assert_true(P[(j + hops[h]) % 12][j] == 0.2);
+    }
 }
 
 static void test_contraction_24_nodes(void **state) {
     (void)state;
     static matrix_t M;
     sgp_graph_t graph = {.size = 24, .peers = 1};
-    product_of(&graph, 5, M);
+    product_of(&graph, 0, 5, M);
     assert_true(fabs(contraction(24, M) - 0.2073) < 5e-5);
     assert_true(fabs(largest_deviation(24, M) - 0.02083) < 5e-6);
 }
@@ -180,7 +180,7 @@ static void test_contraction_32_nodes_2_peers(void **state) {
     (void)state;
     static matrix_t M;
     sgp_graph_t graph = {.size = 32, .peers = 2};
-    product_of(&graph, 4, M);
+    product_of(&graph, 0, 4, M);
     assert_true(fabs(contraction(32, M) - 0.1253) < 5e-5);
     assert_true(fabs(largest_deviation(32, M) - 0.00656) < 5e-6);
 }
@@ -227,10 +227,10 @@ static void test_steady_variance(void **state) {
         sgp_graph_t graph;
         double expected;
     } cases[] = {
-        {{SGP_GRAPH_EXPONENTIAL, 32, 1}, 0.8125},
-        {{SGP_GRAPH_EXPONENTIAL, 32, 2}, 0.398},
-        {{SGP_GRAPH_RING, 32, 2}, 3.45},
-        {{SGP_GRAPH_EXPONENTIAL, 8, 1}, 1 - 4.0 / 8},
+        {{.size = 32}, 0.8125},
+        {{.size = 32, .peers = 2}, 0.398},
+        {{.kind = SGP_GRAPH_RING, .size = 32, .peers = 2}, 3.45},
+        {{.size = 8}, 1 - 4.0 / 8},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         double found = simulate_noise(&cases[i].graph);
@@ -245,6 +245,8 @@ static void test_check_refuses(void **state) {
         {.size = 4, .peers = 4},
         {.size = 4, .peers = -1},
         {.kind = SGP_GRAPH_RING, .size = 8, .peers = 3},
+        {.kind = SGP_GRAPH_RANDOM, .size = 4, .peers = 4},
+        {.kind = SGP_GRAPH_BIPARTITE_EXPONENTIAL, .size = 8, .peers = 5},
         {.kind = (sgp_graph_kind_t)77, .size = 4},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -259,12 +261,20 @@ static void test_names(void **state) {
     assert_int_equal(sgp_graph_parse("star", &kind), SGP_ERR_NOT_FOUND);
     assert_int_equal(kind, SGP_GRAPH_COMPLETE);
     assert_string_equal(sgp_graph_name(SGP_GRAPH_EXPONENTIAL), "exponential");
+    for (int number = SGP_GRAPH_EXPONENTIAL; number < KINDS; number++) {
+        const char *name = sgp_graph_name((sgp_graph_kind_t)number);
+        assert_int_equal(sgp_graph_parse(name, &kind), SGP_OK);
+        assert_int_equal(kind, number);
+    }
+    assert_string_equal(sgp_graph_name((sgp_graph_kind_t)KINDS), "unknown");
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_columns_sum_to_one),
         cmocka_unit_test(test_in_and_out_agree),
+        cmocka_unit_test(test_symmetry),
+        cmocka_unit_test(test_static_exponential),
         cmocka_unit_test(test_period),
         cmocka_unit_test(test_exact_for_powers),
         cmocka_unit_test(test_contraction_24_nodes),
