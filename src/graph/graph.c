@@ -16,6 +16,7 @@ static const struct {
     {SGP_GRAPH_STATIC_EXPONENTIAL, "static-exponential"},
     {SGP_GRAPH_BIPARTITE_EXPONENTIAL, "bipartite-exponential"},
     {SGP_GRAPH_RANDOM, "random"},
+    {SGP_GRAPH_BASE, "base"},
 };
 
 const char *sgp_graph_name(sgp_graph_kind_t kind) {
@@ -71,6 +72,8 @@ int sgp_graph_period(const sgp_graph_t *graph) {
         return sgp_graph_levels(graph->size, sgp_graph_peers(graph) + 1);
     case SGP_GRAPH_BIPARTITE_EXPONENTIAL:
         return sgp_bipartite_period(graph);
+    case SGP_GRAPH_BASE:
+        return sgp_base_period(graph);
     default:
         return 1;
     }
@@ -98,6 +101,7 @@ static bool is_complete(const sgp_graph_t *graph) {
 bool sgp_graph_symmetric(const sgp_graph_t *graph) {
     switch (graph->kind) {
     case SGP_GRAPH_BIPARTITE_EXPONENTIAL:
+    case SGP_GRAPH_BASE:
         return true;
     case SGP_GRAPH_RING:
         return graph->peers == 2 || is_complete(graph);
@@ -114,6 +118,8 @@ int sgp_graph_out(const sgp_graph_t *graph, int rank, uint64_t step, sgp_edge_t 
     switch (graph->kind) {
     case SGP_GRAPH_BIPARTITE_EXPONENTIAL:
         return sgp_bipartite_edges(graph, rank, step, edges);
+    case SGP_GRAPH_BASE:
+        return sgp_base_edges(graph, rank, step, edges);
     case SGP_GRAPH_RANDOM:
         return sgp_random_out(graph, rank, step, edges);
     default:
@@ -126,6 +132,8 @@ int sgp_graph_in(const sgp_graph_t *graph, int rank, uint64_t step, sgp_edge_t *
     switch (graph->kind) {
     case SGP_GRAPH_BIPARTITE_EXPONENTIAL:
         return sgp_bipartite_edges(graph, rank, step, edges);
+    case SGP_GRAPH_BASE:
+        return sgp_base_edges(graph, rank, step, edges);
     case SGP_GRAPH_RANDOM:
         return sgp_random_in(graph, rank, step, edges);
     default:

@@ -32,4 +32,8 @@ int sgp_bipartite_matchings(int n); /* distinct pairings, the most peers a node 
 int sgp_random_out(const sgp_graph_t *graph, int rank, uint64_t step, sgp_edge_t *edges);
 int sgp_random_in(const sgp_graph_t *graph, int rank, uint64_t step, sgp_edge_t *edges);
 
+/* base.c: the neighbours of `rank`, which are its out- and its in-edges. */
+int sgp_base_edges(const sgp_graph_t *graph, int rank, uint64_t step, sgp_edge_t *edges);
+int sgp_base_period(const sgp_graph_t *graph);
+
 #endif

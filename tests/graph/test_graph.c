@@ -7,7 +7,7 @@
 
 #include "matrix.h"
 
-enum { KINDS = SGP_GRAPH_RANDOM + 1 };
+enum { KINDS = SGP_GRAPH_BASE + 1 };
 
 /* Largest singular value of (M - exact mean), by power iteration on its square. */
 static double contraction(int n, matrix_t M) {
