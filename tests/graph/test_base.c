@@ -46,13 +46,14 @@ static void test_length(void **state) {
 }
 
 /* Powers of k + 1, where no graph can be faster, and small cases by hand: 5 = 4 + 1 takes 2 + 1 + 2
- * steps; 6 = 2 * 3 takes 1 + 1 + 1 for three nodes, and one more. */
+ * steps; 6 = 2 * 3 takes 1 + 1 + 1 for three nodes, and one more; 22 = 4 * 5 + 2 takes 2 + 1 + 1, and two rows of 11 = 2 * 5 + 1
+ * would take 2 + 1 + 1 and one more. */
 static void test_known_lengths(void **state) {
     (void)state;
     const struct {
         int n, peers, period;
-    } cases[] = {{2, 1, 1},  {4, 1, 2}, {32, 1, 5}, {64, 1, 6}, {27, 2, 3},
-                 {64, 3, 3}, {5, 1, 5}, {6, 1, 4},  {6, 2, 2},  {5, 4, 1}};
+    } cases[] = {{2, 1, 1}, {4, 1, 2}, {32, 1, 5}, {64, 1, 6}, {27, 2, 3}, {64, 3, 3},
+                 {5, 1, 5}, {6, 1, 4}, {6, 2, 2},  {5, 4, 1},  {22, 4, 4}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         sgp_graph_t graph = base_graph(cases[i].n, cases[i].peers);
         assert_int_equal(sgp_graph_period(&graph), cases[i].period);

@@ -20,6 +20,7 @@ static void test_pairs_of_even_and_odd(void **state) {
     for (int n = 2; n <= MOST; n++) {
         sgp_graph_t graph = bipartite(n, 1);
         int idle[MOST] = {0}, m = n + n % 2;
+        bool seen[MOST + 1] = {false};
         for (int step = 0; step < sgp_graph_period(&graph); step++) {
             int alone = 0;
             for (int rank = 0; rank < n; rank++) {
@@ -32,10 +33,12 @@ static void test_pairs_of_even_and_odd(void **state) {
                 assert_int_equal(even % 2, 0);
                 assert_int_equal(odd % 2, 1);
                 assert_true(is_hop((odd - even + m) % m, m));
+                seen[(odd - even + m) % m] = true;
             }
             assert_int_equal(alone, n % 2); /* one node idles if n is odd */
         }
         for (int rank = 0; rank < n; rank++) assert_in_range(idle[rank], 0, n % 2);
+        for (int hop = 0; hop < m; hop++) assert_int_equal(seen[hop], is_hop(hop, m));
     }
 }
 

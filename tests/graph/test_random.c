@@ -60,6 +60,22 @@ static void test_sets_are_uniform(void **state) {
     assert_true(chi_square < 27.9);
 }
 
+/* Independent draws of n - 1 others give in-degrees that are binomial, with variance
+ * 1 - 1 / (n - 1). */
+static void test_nodes_draw_independently(void **state) {
+    (void)state;
+    enum { NODES = 64, STEPS = 400 };
+    double squares = 0;
+    sgp_graph_t graph = random_graph(NODES, 1, 2);
+    for (uint64_t step = 0; step < STEPS; step++)
+        for (int rank = 0; rank < NODES; rank++) {
+            sgp_edge_t edges[NODES];
+            double off = sgp_graph_in(&graph, rank, step, edges) - 1;
+            squares += off * off / (NODES * STEPS);
+        }
+    assert_true(fabs(squares - (1 - 1.0 / (NODES - 1))) < 0.05);
+}
+
 /* PushSum over it: the masses differ, and their ratio reaches the mean. */
 static void test_pushsum_reaches_the_mean(void **state) {
     (void)state;
@@ -83,6 +99,7 @@ int main(void) {
         cmocka_unit_test(test_seed),
         cmocka_unit_test(test_out_degree_is_fixed_in_degree_is_not),
         cmocka_unit_test(test_sets_are_uniform),
+        cmocka_unit_test(test_nodes_draw_independently),
         cmocka_unit_test(test_pushsum_reaches_the_mean),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
