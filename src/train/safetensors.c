@@ -12,8 +12,25 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the format is little-endian");
 
+static const struct {
+    const char *name;
+    size_t bytes;
+} dtypes[] = {
+#define SAFETENSORS_ROW(name, bytes) {#name, bytes},
+    SAFETENSORS_DTYPES(SAFETENSORS_ROW)
+#undef SAFETENSORS_ROW
+};
+
+const char *safetensors_dtype_name(safetensors_dtype_t dtype) {
+    return dtypes[dtype].name;
+}
+
+size_t safetensors_dtype_bytes(safetensors_dtype_t dtype) {
+    return dtypes[dtype].bytes;
+}
+
 static size_t tensor_bytes(const safetensors_tensor_t *tensor) {
-    size_t bytes = sizeof(float);
+    size_t bytes = dtypes[tensor->dtype].bytes;
     for (int i = 0; i < tensor->dims; i++) bytes *= (size_t)tensor->shape[i];
     return bytes;
 }
@@ -23,8 +40,9 @@ static json_t *tensor_entry(const safetensors_tensor_t *tensor, size_t offset) {
     json_t *shape = json_array();
     for (int i = 0; i < tensor->dims; i++)
         json_array_append_new(shape, json_integer(tensor->shape[i]));
-    return json_pack("{s:s, s:o, s:[I, I]}", "dtype", "F32", "shape", shape, "data_offsets",
-                     (json_int_t)offset, (json_int_t)(offset + tensor_bytes(tensor)));
+    return json_pack("{s:s, s:o, s:[I, I]}", "dtype", dtypes[tensor->dtype].name, "shape", shape,
+                     "data_offsets", (json_int_t)offset,
+                     (json_int_t)(offset + tensor_bytes(tensor)));
 }
 
 /* The JSON text padded to a multiple of ALIGNMENT; released with free. NULL when out of memory. */
@@ -74,4 +92,14 @@ free_both:
     free(parts);
     free(header);
     return status;
+}
+
+sgp_status_t safetensors_hash(const safetensors_tensor_t *tensors, size_t count,
+                              char text[HASH_TEXT]) {
+    hash_t hash;
+    sgp_status_t status = hash_begin(&hash);
+    if (status) return status;
+    for (size_t i = 0; i < count; i++) hash_add(&hash, tensors[i].data, tensor_bytes(&tensors[i]));
+    hash_end(&hash, text);
+    return SGP_OK;
 }

@@ -2,19 +2,47 @@
 /* Writing named tensors in the safetensors format: 8 bytes with the header's length
  * (little-endian), a JSON header padded with spaces so that the data start at a multiple of 8, then
  * the data, tensor after tensor without gaps. Source: https://github.com/huggingface/safetensors,
- * "Format". */
+ * "Format". For reading see train/tensor_file.h. */
 #ifndef TRAIN_SAFETENSORS_H
 #define TRAIN_SAFETENSORS_H
+
+#include "train/hash.h"
 
 #include <sgp/status.h>
 #include <stddef.h>
 #include <stdint.h>
 
+/* X(name, bytes of an element) */
+#define SAFETENSORS_DTYPES(X)                                                                      \
+    X(F32, 4)                                                                                      \
+    X(F64, 8)                                                                                      \
+    X(U64, 8)                                                                                      \
+    X(I64, 8)                                                                                      \
+    X(U32, 4)                                                                                      \
+    X(I32, 4)                                                                                      \
+    X(U16, 2)                                                                                      \
+    X(I16, 2)                                                                                      \
+    X(F16, 2)                                                                                      \
+    X(BF16, 2)                                                                                     \
+    X(F8_E4M3, 1)                                                                                  \
+    X(F8_E5M2, 1)                                                                                  \
+    X(U8, 1)                                                                                       \
+    X(I8, 1)                                                                                       \
+    X(BOOL, 1)
+
+typedef enum safetensors_dtype {
+#define SAFETENSORS_ENUM(name, bytes) SAFETENSORS_##name,
+    SAFETENSORS_DTYPES(SAFETENSORS_ENUM)
+#undef SAFETENSORS_ENUM
+        SAFETENSORS_COUNT
+} safetensors_dtype_t;
+
 typedef struct safetensors_tensor {
     const char *name; /* unique, not "__metadata__"; borrowed for the call */
     int dims;
-    const int64_t *shape; /* (dims) outermost first */
-    const float *data;    /* (product of the shape) */
+    const int64_t *shape;      /* (dims) outermost first */
+    const void *data;          /* (product of the shape) */
+    safetensors_dtype_t dtype; /* SAFETENSORS_F32 */
 } safetensors_tensor_t;
 
 /* A pair of strings for the header's "__metadata__". */
@@ -22,10 +50,20 @@ typedef struct safetensors_pair {
     const char *key, *value;
 } safetensors_pair_t;
 
-/* Replaces directory/name atomically (train/file.h). The data are in the order given.
- * SGP_ERR_IO, SGP_ERR_NO_MEMORY. */
+/* "F32", ...; never NULL, static. */
+const char *safetensors_dtype_name(safetensors_dtype_t dtype);
+
+/* Of an element. */
+size_t safetensors_dtype_bytes(safetensors_dtype_t dtype);
+
+/* Replaces directory/name atomically (train/file.h). The data are in the order given; wide elements
+ * first keep all of them aligned. SGP_ERR_IO, SGP_ERR_NO_MEMORY. */
 sgp_status_t safetensors_write(const char *directory, const char *name,
                                const safetensors_tensor_t *tensors /* (count) */, size_t count,
                                const safetensors_pair_t *metadata /* (pairs) */, size_t pairs);
+
+/* Of the data as safetensors_write would write them. SGP_ERR_NO_MEMORY. */
+sgp_status_t safetensors_hash(const safetensors_tensor_t *tensors /* (count) */, size_t count,
+                              char text[HASH_TEXT]);
 
 #endif

@@ -6,9 +6,9 @@
 static const float weights[2 * 3] = {1, -2, 3.5f, 0, 1e-20f, 7}, bias[2] = {8, 9}, scalar[1] = {4};
 
 static const safetensors_tensor_t tensors[] = {
-    {"layer.weight", 2, (const int64_t[]){2, 3}, weights},
-    {"layer.bias", 1, (const int64_t[]){2}, bias},
-    {"temperature \"t\"", 0, NULL, scalar},
+    {"layer.weight", 2, (const int64_t[]){2, 3}, weights, SAFETENSORS_F32},
+    {"layer.bias", 1, (const int64_t[]){2}, bias, SAFETENSORS_F32},
+    {"temperature \"t\"", 0, NULL, scalar, SAFETENSORS_F32},
 };
 
 static void write_it(char *directory, char *path) {
