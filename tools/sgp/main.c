@@ -18,6 +18,7 @@ static const struct command {
     {"train", command_train, "train a model on several nodes"},
     {"run", command_run, "start a program written on libsgp on several nodes"},
     {"table", command_table, "compare finished runs"},
+    {"report", command_report, "a page with tables and plots about runs"},
     {"model", command_model, "parameters and memory of a model"},
     {"help", command_help, "this text"},
     {"version", command_version, "the program's version"},

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Curves over epochs, time or steps, as a script for gnuplot. */
+#include "report_plot.h"
+
+#include "gnuplot.h"
+#include "report_text.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* Above so many seconds, minutes or hours are easier to read. */
+enum { MOST_SECONDS = 300, MOST_MINUTES = 180 * 60 };
+
+/* The largest of the values over the smallest: above, a logarithmic scale shows more. */
+enum { WIDE_SPREAD = 4 };
+
+/* Pixels: margins, and a row and about a letter of the key. */
+enum { TOP = 32, LEFT_WIDE = 62, LEFT_NARROW = 50, KEY_ROW = 20, KEY_LETTER = 8 };
+
+/* On a curve. */
+enum { MOST_MARKS = 12 };
+
+typedef struct range {
+    double low, high;
+} range_t;
+
+static const report_curve_t *curve_of(const report_run_t *run, const report_curves_t *curves) {
+    return (const report_curve_t *)((const char *)run + curves->curve);
+}
+
+static double place(const report_point_t *point, report_axis_t axis) {
+    if (axis == AXIS_STEP) return point->step;
+    return axis == AXIS_EPOCH ? point->epoch : point->seconds;
+}
+
+/* A logarithm knows no zero. */
+static bool drawn(const report_point_t *point, const report_curves_t *curves) {
+    return !curves->log || point->value > 0;
+}
+
+bool report_curves_show(const report_run_t *run, const report_curves_t *curves) {
+    const report_curve_t *curve = curve_of(run, curves);
+    for (int i = 0; i < curve->count; i++)
+        if (drawn(&curve->points[i], curves)) return true;
+    return false;
+}
+
+static int longest_label(const report_t *report) {
+    int longest = 0;
+    for (int i = 0; i < report->count; i++) {
+        const char *label = report->runs[i].label;
+        int length = 0;
+        while (text_next(&label)) length++;
+        if (length > longest) longest = length;
+    }
+    return longest;
+}
+
+static int shown_runs(const report_t *report, const report_curves_t *curves) {
+    int count = 0;
+    for (int i = 0; i < report->count; i++) count += report_curves_show(&report->runs[i], curves);
+    return count;
+}
+
+/* Of places (values: of values). */
+static range_t range_of(const report_t *report, const report_curves_t *curves, bool values) {
+    range_t range = {INFINITY, -INFINITY};
+    for (int i = 0; i < report->count; i++) {
+        const report_curve_t *curve = curve_of(&report->runs[i], curves);
+        for (int j = 0; j < curve->count; j++) {
+            const report_point_t *point = &curve->points[j];
+            double at = place(point, curves->axis);
+            if (!drawn(point, curves)) continue;
+            range.low = fmin(range.low, !values ? at : curves->band ? point->low : point->value);
+            range.high = fmax(range.high, !values ? at : curves->band ? point->high : point->value);
+        }
+    }
+    return range;
+}
+
+static double time_unit(double seconds) {
+    return seconds <= MOST_SECONDS ? 1 : seconds <= MOST_MINUTES ? 60 : 3600;
+}
+
+/* Returns what a place is divided by; *label: below the axis. */
+static double print_places(const report_canvas_t *canvas, const report_curves_t *curves,
+                           double most, const char **label) {
+    double unit = curves->axis == AXIS_SECONDS ? time_unit(most) : 1;
+    *label = curves->axis == AXIS_STEP    ? "step"
+             : curves->axis == AXIS_EPOCH ? "epoch"
+             : unit == 1                  ? "training time (seconds)"
+             : unit == 60                 ? "training time (minutes)"
+                                          : "training time (hours)";
+    if (curves->axis == AXIS_STEP && most >= 10000)
+        fputs("set format x '%.0s%c'\n", canvas->script);
+    fprintf(canvas->script, "set xrange [0:%.9g]\n", most > 0 ? most / unit * 1.01 : 1);
+    report_marks_print(canvas, most / unit, curves->axis == AXIS_SECONDS ? 0 : 1);
+    return unit;
+}
+
+/* 1, 2 and 5 of each power of ten, or powers alone where there are many. */
+static void print_log_marks(FILE *script, range_t range) {
+    int first = (int)floor(log10(range.low)), last = (int)ceil(log10(range.high));
+    bool powers = last - first > 3;
+    fputs("set logscale y\nset ytics (", script);
+    for (int power = first; power <= last; power++)
+        fprintf(script, powers ? "%s1e%d" : "%s1e%d, 2e%d, 5e%d", power > first ? ", " : "", power,
+                power, power);
+    fputs(")\n", script);
+    fprintf(script, "set yrange [%.6g:%.6g]\nset format y '%s'\n", range.low / 1.15,
+            range.high * 1.15, range.low < 1e-3 ? "%.0e" : "%g");
+}
+
+static void print_linear_marks(FILE *script, range_t range) {
+    double room = range.high > range.low ? 0.04 * (range.high - range.low) : 0.05 * fabs(range.low);
+    if (room <= 0) room = 1;
+    double step = report_round_up((range.high - range.low + 2 * room) / 7);
+    int decimals = step < 1 ? (int)ceil(-log10(step) - 1e-9) : 0;
+    fprintf(script, "set yrange [%.9g:%.9g]\nset ytics %.9g\nset format y '%%.%df'\n",
+            range.low - room, range.high + room, step, decimals);
+}
+
+static void print_values(const report_canvas_t *canvas, const report_t *report,
+                         const report_curves_t *curves) {
+    range_t range = range_of(report, curves, true);
+    bool log =
+        curves->log || (!curves->band && range.low > 0 && range.high / range.low > WIDE_SPREAD);
+    fprintf(canvas->script,
+            "set label 1 '%s%s' at screen %.4f, screen %.4f left tc rgb '#333333'\n", curves->label,
+            log ? ", log scale" : "", 8.0 / canvas->width, 1 - 12.0 / canvas->height);
+    if (log) print_log_marks(canvas->script, range);
+    else print_linear_marks(canvas->script, range);
+}
+
+/* Wide: beside the plot. Narrow: below it. */
+static void print_key(const report_canvas_t *canvas, const report_t *report, int shown,
+                      report_margins_t *margins) {
+    double width = canvas->width, height = canvas->height;
+    if (report->count == 1) fputs("unset key\n", canvas->script);
+    else if (canvas->narrow) {
+        margins->bottom += KEY_ROW * shown;
+        fprintf(canvas->script,
+                "set key at screen 0, screen %.4f left top vertical maxcols 1 maxrows %d Left "
+                "reverse samplen 3\n",
+                KEY_ROW * (shown + 0.2) / height, shown);
+    } else {
+        margins->right = 84 + KEY_LETTER * longest_label(report);
+        fprintf(canvas->script,
+                "set key at screen %.4f, screen %.4f left top vertical Left reverse samplen 3\n",
+                1 - (margins->right - 4) / width, 1 - TOP / height);
+    }
+}
+
+static void print_data(FILE *script, const report_curve_t *curve, const report_curves_t *curves,
+                       int run, double unit) {
+    fprintf(script, "$run%d << EOD\n", run);
+    for (int i = 0; i < curve->count; i++) {
+        const report_point_t *point = &curve->points[i];
+        if (!drawn(point, curves)) continue;
+        fprintf(script, "%.7g %.7g %.7g %.7g\n", place(point, curves->axis) / unit, point->value,
+                point->low, point->high);
+    }
+    fputs("EOD\n", script);
+}
+
+static void print_band(FILE *script, int run, int count) {
+    report_style_t style = report_style(run);
+    if (count > 1)
+        fprintf(script,
+                "$run%d using 1:3:4 with filledcurves fc rgb '%s' fs transparent solid 0.15 "
+                "noborder notitle, \\\n",
+                run, style.color);
+    else
+        fprintf(script, "$run%d using 1:2:3:4 with yerrorbars lc rgb '%s' lw 1 pt 0 notitle, \\\n",
+                run, style.color);
+}
+
+static void print_dash(FILE *script, const report_style_t *style) {
+    if (*style->dash) fprintf(script, " lw 2 dt (%s)", style->dash);
+    else fputs(" lw 2 dt solid", script);
+}
+
+/* A line, marks on it, and the entry of both in the key. The marks of a run lie beside those of the
+ * others. */
+static void print_line(FILE *script, const report_t *report, const report_curve_t *curve, int run) {
+    report_style_t style = report_style(run);
+    int every = curve->count <= MOST_MARKS ? 1 : curve->count / (MOST_MARKS / 2);
+    int first = (int)(every * (run + 0.5) / report->count);
+    fprintf(script, "$run%d using 1:2 with lines lc rgb '%s'", run, style.color);
+    print_dash(script, &style);
+    fprintf(script,
+            " notitle, \\\n$run%d using 1:2 every %d::%d with points lc rgb '%s' pt %d "
+            "ps 0.8 notitle, \\\nNaN with linespoints lc rgb '%s' pt %d ps 0.8",
+            run, every, first, style.color, style.mark, style.color, style.mark);
+    print_dash(script, &style);
+    fputs(" title ", script);
+    gnuplot_text(script, report->runs[run].label);
+    fputs(", \\\n", script);
+}
+
+/* Runs with the highest end first: the order in which the lines leave the plot. */
+static void sort_by_end(const report_t *report, const report_curves_t *curves, int *order) {
+    for (int i = 0; i < report->count; i++) {
+        const report_curve_t *curve = curve_of(&report->runs[i], curves);
+        int at = i;
+        for (; at > 0 && curve->count; at--) {
+            const report_curve_t *other = curve_of(&report->runs[order[at - 1]], curves);
+            if (other->count &&
+                other->points[other->count - 1].value >= curve->points[curve->count - 1].value)
+                break;
+            order[at] = order[at - 1];
+        }
+        order[at] = i;
+    }
+}
+
+static void print_plot(FILE *script, const report_t *report, const report_curves_t *curves,
+                       const int *order) {
+    fputs("plot ", script);
+    for (int i = 0; i < report->count && curves->band; i++)
+        if (report_curves_show(&report->runs[i], curves))
+            print_band(script, i, curve_of(&report->runs[i], curves)->count);
+    for (int i = 0; i < report->count; i++) {
+        const report_run_t *run = &report->runs[order[i]];
+        if (report_curves_show(run, curves))
+            print_line(script, report, curve_of(run, curves), order[i]);
+    }
+    fputs("NaN notitle\n", script);
+}
+
+void report_curves_print(const report_canvas_t *canvas, const report_t *report,
+                         const report_curves_t *curves) {
+    int *order = calloc((size_t)report->count, sizeof *order);
+    if (!order) return;
+    const char *label;
+    report_margins_t margins = {canvas->narrow ? LEFT_NARROW : LEFT_WIDE, 16, TOP, REPORT_BELOW};
+    double unit = print_places(canvas, curves, range_of(report, curves, false).high, &label);
+    print_values(canvas, report, curves);
+    print_key(canvas, report, shown_runs(report, curves), &margins);
+    report_margins_print(canvas, &margins, label);
+    sort_by_end(report, curves, order);
+    for (int i = 0; i < report->count; i++)
+        print_data(canvas->script, curve_of(&report->runs[i], curves), curves, i, unit);
+    print_plot(canvas->script, report, curves, order);
+    free(order);
+}
+
+int report_curves_height(const report_t *report, bool narrow) {
+    int key = report->count > 1 ? KEY_ROW * report->count : 0;
+    if (narrow) return 270 + key;
+    return key + 90 > 380 ? key + 90 : 380;
+}

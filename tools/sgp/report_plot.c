@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "report_plot.h"
+
+#include "command.h"
+#include "gnuplot.h"
+#include "message.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Pixels. A phone's page is 360 wide and keeps a margin; letters are never scaled below 12. */
+enum { WIDE = 860, NARROW = 336, WIDE_FONT = 15, NARROW_FONT = 13 };
+
+/* Pixels from the x axis to the middle of its label. */
+enum { LABEL_BELOW = 42 };
+
+typedef struct plot {
+    const char *name, *title, *note;
+    report_curves_t curves; /* label NULL: the bars */
+} plot_t;
+
+#define CURVE(member) offsetof(report_run_t, member)
+
+static const plot_t kinds[REPORT_PLOTS] = {
+    {"loss-epochs",
+     "Training loss over epochs",
+     "Mean over the nodes, of the batches as the steps met them.",
+     {CURVE(loss), AXIS_EPOCH, "training loss", false, false}},
+    {"loss-time",
+     "Training loss over time",
+     "The same over the time of training, without evaluation.",
+     {CURVE(loss), AXIS_SECONDS, "training loss", false, false}},
+    {"accuracy-epochs",
+     "Test accuracy over epochs",
+     "Each node evaluates its own model. Line: mean over the nodes; band: from the worst to the "
+     "best node.",
+     {CURVE(accuracy), AXIS_EPOCH, "test accuracy (fraction)", true, false}},
+    {"accuracy-time",
+     "Test accuracy over time",
+     "The same over the time of training, without evaluation.",
+     {CURVE(accuracy), AXIS_SECONDS, "test accuracy (fraction)", true, false}},
+    {"consensus",
+     "Consensus distance over steps",
+     "How far the nodes are from their mean: root mean square of |z \xe2\x88\x92 mean| / |mean|.",
+     {CURVE(consensus), AXIS_STEP, "relative distance", false, true}},
+    {"step-time",
+     "Where a step\xe2\x80\x99s time goes",
+     "Mean of a step, for each node. Compute: the gradient of a batch. Update and push: the local "
+     "step, sending, absorbing. Wait: asleep until messages came.",
+     {.label = NULL}},
+};
+
+report_style_t report_style(int run) {
+    static const char *const colors[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
+                                         "#E69F00", "#56B4E9", "#000000"};
+    static const char *const dashes[] = {"", "9,4", "2,3", "10,3,2,3", "5,2"};
+    static const int marks[] = {7, 5, 9, 13, 11, 6, 4};
+    return (report_style_t){colors[run % 7], dashes[run % 5], marks[run % 7]};
+}
+
+static bool shows(const plot_t *kind, const report_run_t *run) {
+    return kind->curves.label ? report_curves_show(run, &kind->curves) : report_bars_show(run);
+}
+
+static void print_missing(FILE *out, const report_t *report, const plot_t *kind) {
+    int missing = 0;
+    for (int i = 0; i < report->count; i++) {
+        const report_run_t *run = &report->runs[i];
+        if (shows(kind, run)) continue;
+        fprintf(out, missing++ ? ", %s" : " Not shown: %s", run->label);
+        if (kind->curves.log && report_number(run, "consensus_distance") == 0)
+            fputs(" (exactly 0 at the end)", out);
+    }
+    if (missing) fputc('.', out);
+}
+
+static void print_thinned(FILE *out, const report_t *report) {
+    int most = report_bars_most(report);
+    for (int i = 0; i < report->count; i++) {
+        if (report->runs[i].node_count <= most) continue;
+        fprintf(out,
+                " Of more than %d nodes, %d are shown: from the one that waits least to the one "
+                "that waits most.",
+                most, most);
+        return;
+    }
+}
+
+/* NULL when out of memory. */
+static char *make_note(const report_t *report, const plot_t *kind) {
+    char *note = NULL;
+    size_t length;
+    FILE *out = open_memstream(&note, &length);
+    if (!out) return NULL;
+    fputs(kind->note, out);
+    if (!kind->curves.label) print_thinned(out, report);
+    print_missing(out, report, kind);
+    if (fclose(out) == 0) return note;
+    free(note);
+    return NULL;
+}
+
+static void print_terminal(const report_canvas_t *canvas) {
+    fprintf(canvas->script,
+            "set terminal svg noenhanced dynamic size %d,%d font 'sans-serif,%d' background "
+            "'#ffffff'\n"
+            "set encoding utf8\n"
+            "set border 3 lc rgb '#666666'\n"
+            "set tics nomirror out scale 0.5 tc rgb '#333333'\n"
+            "set xtics offset 0,0.3\n"
+            "set grid ytics lt 1 lc rgb '#dddddd' lw 1\n",
+            canvas->width, canvas->height, canvas->narrow ? NARROW_FONT : WIDE_FONT);
+}
+
+double report_round_up(double value) {
+    double power = pow(10, floor(log10(value)));
+    double digits = value / power;
+    return power * (digits <= 1 ? 1 : digits <= 2 ? 2 : digits <= 5 ? 5 : 10);
+}
+
+void report_marks_print(const report_canvas_t *canvas, double most, double least) {
+    double step = most > 0 ? report_round_up(most / (canvas->narrow ? 4 : 8)) : 1;
+    fprintf(canvas->script, "set xtics %.9g\n", step > least ? step : least);
+}
+
+void report_margins_print(const report_canvas_t *canvas, const report_margins_t *margins,
+                          const char *label) {
+    double width = canvas->width, height = canvas->height;
+    fprintf(canvas->script,
+            "set lmargin at screen %.4f\nset rmargin at screen %.4f\n"
+            "set tmargin at screen %.4f\nset bmargin at screen %.4f\n"
+            "set label 2 '%s' at screen %.4f, screen %.4f center tc rgb '#333333'\n",
+            margins->left / width, 1 - margins->right / width, 1 - margins->top / height,
+            margins->bottom / height, label, (margins->left + width - margins->right) / 2 / width,
+            (margins->bottom - LABEL_BELOW) / height);
+}
+
+/* NULL after a line about what went wrong. */
+static char *draw(const report_t *report, const plot_t *kind, bool narrow) {
+    char *text = NULL, *svg = NULL, name[64];
+    size_t length;
+    bool bars = !kind->curves.label;
+    report_canvas_t canvas = {open_memstream(&text, &length), narrow, narrow ? NARROW : WIDE, 0};
+    if (!canvas.script) {
+        message_error("out of memory for a plot");
+        return NULL;
+    }
+    canvas.height =
+        bars ? report_bars_height(report, narrow) : report_curves_height(report, narrow);
+    print_terminal(&canvas);
+    if (bars) report_bars_print(&canvas, report);
+    else report_curves_print(&canvas, report, &kind->curves);
+    snprintf(name, sizeof name, "%s-%s", kind->name, narrow ? "narrow" : "wide");
+    if (fclose(canvas.script) == 0) svg = gnuplot_svg(text, length, name, kind->title);
+    free(text);
+    return svg;
+}
+
+int report_plots_draw(const report_t *report, report_plot_t plots[REPORT_PLOTS]) {
+    memset(plots, 0, REPORT_PLOTS * sizeof *plots);
+    for (int i = 0; i < REPORT_PLOTS; i++) {
+        const plot_t *kind = &kinds[i];
+        report_plot_t *plot = &plots[i];
+        bool any = false;
+        for (int run = 0; run < report->count; run++) any = any || shows(kind, &report->runs[run]);
+        plot->name = kind->name;
+        plot->title = kind->title;
+        plot->note = make_note(report, kind);
+        if (!any) continue;
+        plot->wide = draw(report, kind, false);
+        plot->narrow = plot->wide ? draw(report, kind, true) : NULL;
+        if (!plot->narrow) return EXIT_FAILED;
+    }
+    return 0;
+}
+
+void report_plots_release(report_plot_t plots[REPORT_PLOTS]) {
+    for (int i = 0; i < REPORT_PLOTS; i++) {
+        free(plots[i].note);
+        free(plots[i].wide);
+        free(plots[i].narrow);
+    }
+}
