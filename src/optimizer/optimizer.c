@@ -104,6 +104,16 @@ size_t sgp_optimizer_count(const sgp_optimizer_t *optimizer) {
     return optimizer->options.count;
 }
 
+/* The corrections follow from step. */
+void sgp_optimizer_state(sgp_optimizer_t *optimizer, sgp_state_t *state) {
+    size_t count = optimizer->options.count;
+    sgp_state_add(state, "optimizer.step", SGP_STATE_UINT64, &optimizer->step, 1);
+    if (optimizer->first)
+        sgp_state_add(state, "optimizer.first", SGP_STATE_FLOAT32, optimizer->first, count);
+    if (optimizer->second)
+        sgp_state_add(state, "optimizer.second", SGP_STATE_FLOAT32, optimizer->second, count);
+}
+
 void sgp_optimizer_begin(sgp_optimizer_t *optimizer) {
     optimizer->step++;
     double step = (double)optimizer->step;

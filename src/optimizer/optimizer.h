@@ -4,6 +4,8 @@
 #ifndef SGP_OPTIMIZER_OPTIMIZER_H
 #define SGP_OPTIMIZER_OPTIMIZER_H
 
+#include "base/state.h"
+
 #include <sgp/optimizer.h>
 #include <stdint.h>
 
@@ -20,5 +22,9 @@ void sgp_optimizer_begin(sgp_optimizer_t *optimizer);
 void sgp_optimizer_apply(sgp_optimizer_t *optimizer, size_t offset, size_t count,
                          float *parameters /* (count) */, const float *gradient /* (count) */,
                          float learning_rate, float *copy /* (count) */);
+
+/* Adds what a checkpoint has to hold, between two steps. An optimizer with the same options and
+ * these places filled in goes on where this one is. */
+void sgp_optimizer_state(sgp_optimizer_t *optimizer, sgp_state_t *state);
 
 #endif

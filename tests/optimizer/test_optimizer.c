@@ -114,6 +114,51 @@ static void test_adam(void **state) {
                         1e-5);
 }
 
+/* Fills the places of one optimizer with what is in those of another. */
+static void copy_state(sgp_optimizer_t *from, sgp_optimizer_t *to) {
+    static const size_t bytes[] = {sizeof(float), sizeof(double), sizeof(uint64_t)};
+    sgp_state_t saved = {0}, places = {0};
+    sgp_optimizer_state(from, &saved);
+    sgp_optimizer_state(to, &places);
+    assert_int_equal(saved.count, places.count);
+    for (size_t i = 0; i < saved.count; i++) {
+        assert_string_equal(saved.items[i].name, places.items[i].name);
+        assert_int_equal(saved.items[i].count, places.items[i].count);
+        memcpy(places.items[i].data, saved.items[i].data,
+               saved.items[i].count * bytes[saved.items[i].kind]);
+    }
+}
+
+/* Half of the steps by one optimizer and half by another give the bits of one alone. */
+static void goes_on(sgp_optimizer_options_t options) {
+    static float g[COUNT], z[COUNT], other[COUNT];
+    sgp_random_t random;
+    sgp_random_init(&random, 3, 0);
+    random_vector(&random, z);
+    memcpy(other, z, sizeof z);
+    sgp_optimizer_t *alone, *first, *second;
+    assert_int_equal(sgp_optimizer_create(&options, &alone), SGP_OK);
+    assert_int_equal(sgp_optimizer_create(&options, &first), SGP_OK);
+    assert_int_equal(sgp_optimizer_create(&options, &second), SGP_OK);
+    for (int step = 0; step < STEPS; step++) {
+        if (step == STEPS / 2) copy_state(first, second);
+        random_vector(&random, g);
+        sgp_optimizer_step(alone, z, g, 0.01f);
+        sgp_optimizer_step(step < STEPS / 2 ? first : second, other, g, 0.01f);
+    }
+    assert_memory_equal(z, other, sizeof z);
+    sgp_optimizer_destroy(alone);
+    sgp_optimizer_destroy(first);
+    sgp_optimizer_destroy(second);
+}
+
+static void test_goes_on_from_its_state(void **state) {
+    (void)state;
+    goes_on((sgp_optimizer_options_t){.count = COUNT});
+    goes_on((sgp_optimizer_options_t){.count = COUNT, .momentum = 0.9f});
+    goes_on((sgp_optimizer_options_t){.count = COUNT, .kind = SGP_OPTIMIZER_ADAM});
+}
+
 static void refused(sgp_optimizer_options_t options) {
     sgp_optimizer_t *optimizer = NULL;
     assert_int_equal(sgp_optimizer_create(&options, &optimizer), SGP_ERR_INVALID);
@@ -138,6 +183,7 @@ int main(void) {
         cmocka_unit_test(test_sgd),
         cmocka_unit_test(test_weight_decay_where_it_applies),
         cmocka_unit_test(test_adam),
+        cmocka_unit_test(test_goes_on_from_its_state),
         cmocka_unit_test(test_bad_options),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
