@@ -26,6 +26,7 @@
 #include <sgp/graph.h>
 #include <sgp/group.h>
 #include <sgp/optimizer.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -36,9 +37,17 @@ extern "C" {
 typedef struct sgp_mixer sgp_mixer_t;
 
 typedef enum sgp_algorithm {
-    SGP_ALGORITHM_SGP = 0,   /* Stochastic Gradient Push, a step waits for its own messages */
+    SGP_ALGORITHM_SGP = 0,   /* Stochastic Gradient Push; with an overlap the same as OSGP */
     SGP_ALGORITHM_ALLREDUCE, /* exact mean of all gradients in every step: the baseline */
+    SGP_ALGORITHM_OSGP,      /* SGP that overlaps communication with computation: see overlap */
+    SGP_ALGORITHM_DPSGD,     /* D-PSGD (Lian et al. 2017): pairs average with each other in each
+                                step; needs a symmetric graph */
+    SGP_ALGORITHM_ADPSGD,    /* AD-PSGD (Lian et al. 2018): pairs average whenever one of them, the
+                                active one, is ready; the passive one answers while it computes */
 } sgp_algorithm_t;
+
+/* An overlap without bound: a step waits for nothing and absorbs what has arrived. */
+#define SGP_OVERLAP_ASYNC (-1)
 
 typedef struct sgp_mixer_options {
     size_t count;              /* P, floats that the optimizer moves; required, > 0 */
@@ -47,7 +56,14 @@ typedef struct sgp_mixer_options {
     sgp_algorithm_t algorithm; /* SGP_ALGORITHM_SGP */
     sgp_graph_t
         graph;      /* size 0: the group's; all zero: one-peer exponential. Unused by all-reduce */
-    int timeout_ms; /* longest wait for a message of a step; 0: 60,000 */
+    int overlap;    /* sgp and osgp: step k waits for the messages of step k - overlap; 0: its own;
+                       SGP_OVERLAP_ASYNC: for none */
+    bool biased;    /* an ablation: the push-sum weight is ignored, z = x. Not an average */
+    int local_steps; /* H: the nodes exchange in every H-th step only; 0: in each */
+    float slow_momentum; /* beta in [0, 1) of SlowMo (Wang et al. 2020); used if slow_every > 0 */
+    int slow_every;      /* tau: steps from one slow update to the next; 0: no slow momentum */
+    bool slow_alone;     /* without the exact average before a slow update */
+    int timeout_ms;      /* longest wait for a message of a step; 0: 60,000 */
 } sgp_mixer_options_t;
 
 /* Counters and times since the mixer was created. */
@@ -96,6 +112,13 @@ SGP_API float *sgp_mixer_parameters(sgp_mixer_t *mixer);
  * statistics). */
 SGP_API float *sgp_mixer_buffers(sgp_mixer_t *mixer);
 
+/* Another algorithm, graph, overlap, ... from the next step on; count and buffers are those of
+ * before. All nodes call it after the same step, with the same options; it blocks as
+ * sgp_mixer_average. What is in flight is absorbed first. If the algorithm changes, the nodes go on
+ * from their exact mean, each with weight 1. Momentum is the optimizer's and stays. Errors as
+ * sgp_mixer_create and sgp_mixer_average. */
+SGP_API sgp_status_t sgp_mixer_switch(sgp_mixer_t *mixer, const sgp_mixer_options_t *options);
+
 /* One step: the local update with `gradient` (borrowed for the call), then the algorithm's
  * exchange. optimizer may be NULL: no local update by the mixer, gradient is not read (sgp);
  * all-reduce then averages z itself. Waits as the algorithm says, asleep. On an error the vector is
@@ -114,7 +137,7 @@ SGP_API sgp_status_t sgp_mixer_average(sgp_mixer_t *mixer, float *average,
 
 SGP_API void sgp_mixer_statistics(const sgp_mixer_t *mixer, sgp_mixer_statistics_t *statistics);
 
-/* "sgp", "allreduce"; never NULL, static. */
+/* "sgp", "allreduce", "osgp", "dpsgd", "adpsgd"; never NULL, static. */
 SGP_API const char *sgp_algorithm_name(sgp_algorithm_t algorithm);
 
 /* The algorithm of that name. SGP_ERR_NOT_FOUND leaves *algorithm as it was. */

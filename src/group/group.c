@@ -18,6 +18,7 @@ struct sgp_group {
     uint64_t timeout;             /* nanoseconds */
     uint64_t sequence;            /* of collective calls: the step of their messages */
     uint32_t channels;            /* given out */
+    sgp_lease_t lease;            /* owner NULL: there is none */
 };
 
 sgp_status_t sgp_group_create(sgp_transport_t *transport, int timeout_ms, sgp_group_t **group) {
@@ -51,6 +52,23 @@ sgp_inbox_t *sgp_group_inbox(sgp_group_t *group) {
 }
 uint32_t sgp_group_new_channel(sgp_group_t *group) {
     return ++group->channels;
+}
+uint64_t sgp_group_timeout(const sgp_group_t *group) {
+    return group->timeout;
+}
+void sgp_group_set_lease(sgp_group_t *group, const sgp_lease_t *lease) {
+    group->lease = lease ? *lease : (sgp_lease_t){.owner = NULL};
+}
+bool sgp_group_has_lease(const sgp_group_t *group) {
+    return group->lease.owner != NULL;
+}
+sgp_status_t sgp_group_take(sgp_group_t *group, const void *owner, bool *taken) {
+    *taken = false;
+    if (!group->lease.owner || group->lease.owner == owner) return SGP_OK;
+    return group->lease.take(group->lease.owner, taken);
+}
+void sgp_group_give(sgp_group_t *group) {
+    group->lease.give(group->lease.owner);
 }
 int sgp_group_rank(const sgp_group_t *group) {
     return group->transport->rank;
@@ -86,6 +104,8 @@ static sgp_status_t receive_from(sgp_group_t *group, int src, unsigned char *byt
     for (size_t done = 0; done < count;) {
         sgp_inbox_key_t key = {
             .kind = SGP_KIND_CONTROL, .src = src, .step = group->sequence, .offset = done};
+        /* First: it may take in what we look for. */
+        if (group->lease.owner && group->lease.serve) group->lease.serve(group->lease.owner);
         sgp_chunk_t *chunk = sgp_inbox_find(group->inbox, &key);
         if (!chunk) {
             sgp_status_t status = sgp_inbox_wait(group->inbox, deadline, what);
@@ -103,10 +123,7 @@ static sgp_status_t receive_from(sgp_group_t *group, int src, unsigned char *byt
     return SGP_OK;
 }
 
-sgp_status_t sgp_group_gather(sgp_group_t *group, const void *mine, size_t bytes, void *all) {
-    if (bytes == 0 || bytes > LARGEST_GATHER)
-        return sgp_fail(SGP_ERR_INVALID, "gather: %zu bytes, must be 1 to %zu", bytes,
-                        LARGEST_GATHER);
+static sgp_status_t gather(sgp_group_t *group, const void *mine, size_t bytes, void *all) {
     uint64_t deadline = sgp_transport_now(group->transport) + group->timeout;
     group->sequence++;
     sgp_status_t status = send_to_all(group, mine, bytes, deadline);
@@ -115,6 +132,17 @@ sgp_status_t sgp_group_gather(sgp_group_t *group, const void *mine, size_t bytes
         if (r == group->transport->rank) memmove(place, mine, bytes);
         else status = receive_from(group, r, place, bytes, deadline);
     }
+    return status;
+}
+
+sgp_status_t sgp_group_gather(sgp_group_t *group, const void *mine, size_t bytes, void *all) {
+    if (bytes == 0 || bytes > LARGEST_GATHER)
+        return sgp_fail(SGP_ERR_INVALID, "gather: %zu bytes, must be 1 to %zu", bytes,
+                        LARGEST_GATHER);
+    bool taken;
+    sgp_status_t status = sgp_group_take(group, NULL, &taken);
+    if (status == SGP_OK) status = gather(group, mine, bytes, all);
+    if (taken) sgp_group_give(group);
     return status;
 }
 

@@ -18,4 +18,25 @@ sgp_inbox_t *sgp_group_inbox(sgp_group_t *group);
  * same order. */
 uint32_t sgp_group_new_channel(sgp_group_t *group);
 
+/* Nanoseconds of a collective call. */
+uint64_t sgp_group_timeout(const sgp_group_t *group);
+
+/* An agent (transport/transport.h) that has the use of the transport between the steps of a mixer.
+ * Whoever else wants to send or receive takes it from the agent and gives it back. */
+typedef struct sgp_lease {
+    sgp_status_t (*take)(void *owner, bool *taken); /* *taken: false if nobody had it */
+    void (*give)(void *owner);
+    void (*serve)(void *owner); /* does what the agent would do now; never blocks; may be NULL */
+    void *owner;
+} sgp_lease_t;
+
+/* lease: copied; NULL: none any more. */
+void sgp_group_set_lease(sgp_group_t *group, const sgp_lease_t *lease);
+
+bool sgp_group_has_lease(const sgp_group_t *group);
+
+/* For whoever is not `owner`. *taken: to be given back. The errors that the agent met. */
+sgp_status_t sgp_group_take(sgp_group_t *group, const void *owner, bool *taken);
+void sgp_group_give(sgp_group_t *group);
+
 #endif

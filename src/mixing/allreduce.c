@@ -49,18 +49,27 @@ static void result(sgp_reduce_t *reduce, size_t offset, size_t count, const floa
     memcpy(mixer->z + offset + parameters, mean + parameters, (count - parameters) * sizeof *mean);
 }
 
-static sgp_status_t allreduce_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer,
-                                   const float *gradient, float learning_rate, uint64_t deadline) {
-    step_t step = {optimizer, gradient, learning_rate};
+/* With local steps the parameters are averaged, after the last of them: local SGD. */
+static step_t what_to_reduce(sgp_mixer_t *mixer, const sgp_local_t *local) {
+    step_t step = {local->optimizer, local->gradient, local->learning_rate};
+    if (mixer->options.local_steps == 1) return step;
+    sgp_mixer_update_all(mixer, local);
+    return (step_t){.optimizer = NULL};
+}
+
+static sgp_status_t allreduce_step(sgp_mixer_t *mixer, const sgp_local_t *local,
+                                   uint64_t deadline) {
+    if (!mixer->exchanges) return sgp_mixer_update_all(mixer, local), SGP_OK;
+    step_t step = what_to_reduce(mixer, local);
     sgp_reduce_t reduce = {.mixer = mixer,
                            .channel = mixer->channel,
-                           .step = mixer->step,
+                           .step = mixer->round,
                            .deadline = deadline,
                            .weight = 1,
                            .part = part,
                            .result = result,
                            .context = &step};
-    if (optimizer) sgp_optimizer_begin(optimizer);
+    if (step.optimizer) sgp_optimizer_begin(step.optimizer);
     sgp_status_t status = sgp_reduce_run(&reduce);
     mixer->statistics.sent += reduce.sent;
     mixer->statistics.received += reduce.received;
@@ -69,7 +78,6 @@ static sgp_status_t allreduce_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimize
 }
 
 const sgp_algorithm_ops_t sgp_algorithm_allreduce = {
-    .name = "allreduce",
     .messages = allreduce_messages,
     .step = allreduce_step,
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The exact mean over the nodes, and how far they are from it. Between epochs, not in the step
  * path. */
+#include "base/log.h"
 #include "mixing/kernels.h"
 #include "mixing/mixer.h"
 #include "mixing/reduce.h"
@@ -10,7 +11,7 @@
 #include <string.h>
 
 typedef struct average {
-    float *mean;     /* (P + S) the caller's, or NULL */
+    float *mean;     /* (P + S) the caller's, or z itself, or NULL */
     double distance; /* sum of (z - mean)^2 over the P parameters */
     double norm;     /* sum of mean^2 */
 } average_t;
@@ -83,12 +84,7 @@ static sgp_status_t exchange(sgp_mixer_t *mixer, const average_t *average,
     return status;
 }
 
-sgp_status_t sgp_mixer_average(sgp_mixer_t *mixer, float *average,
-                               sgp_mixer_consensus_t *consensus) {
-    uint64_t deadline = sgp_transport_now(mixer->transport) + mixer->timeout;
-    sgp_status_t status = mixer->ops->settle ? mixer->ops->settle(mixer, deadline) : SGP_OK;
-    if (status != SGP_OK) return status;
-    average_t found = {.mean = average};
+static sgp_status_t reduce_z(sgp_mixer_t *mixer, average_t *average, uint64_t deadline) {
     sgp_reduce_t reduce = {.mixer = mixer,
                            .channel = mixer->average_channel,
                            .step = mixer->averages++,
@@ -97,9 +93,48 @@ sgp_status_t sgp_mixer_average(sgp_mixer_t *mixer, float *average,
                            .exact = true,
                            .part = part,
                            .result = result,
-                           .context = &found};
-    status = sgp_reduce_run(&reduce);
+                           .context = average};
+    return sgp_reduce_run(&reduce);
+}
+
+static sgp_status_t average_settled(sgp_mixer_t *mixer, float *mean,
+                                    sgp_mixer_consensus_t *consensus) {
+    average_t found = {.mean = mean};
+    uint64_t deadline = sgp_transport_now(mixer->transport) + sgp_group_timeout(mixer->group);
     sgp_mixer_consensus_t ignored;
-    if (status == SGP_OK) status = exchange(mixer, &found, consensus ? consensus : &ignored);
+    sgp_status_t status = reduce_z(mixer, &found, deadline);
+    if (status != SGP_OK) return status;
+    return exchange(mixer, &found, consensus ? consensus : &ignored);
+}
+
+sgp_status_t sgp_mixer_average(sgp_mixer_t *mixer, float *average,
+                               sgp_mixer_consensus_t *consensus) {
+    bool taken;
+    sgp_status_t status = sgp_group_take(mixer->group, mixer, &taken);
+    if (status == SGP_OK) status = sgp_mixer_settle(mixer);
+    if (status == SGP_OK) status = average_settled(mixer, average, consensus);
+    if (status == SGP_OK) status = sgp_mixer_resume(mixer);
+    if (taken) sgp_group_give(mixer->group);
+    return status;
+}
+
+/* The mean weight is 1 but for rounding: sums of it are exact enough to go on with. */
+static sgp_status_t agree_weight(sgp_mixer_t *mixer) {
+    double *all = calloc((size_t)mixer->size, sizeof *all), total = 0;
+    if (!all) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d weights", mixer->size);
+    sgp_status_t status = sgp_group_gather(mixer->group, &mixer->w, sizeof mixer->w, all);
+    for (int r = 0; r < mixer->size; r++) total += all[r];
+    if (status == SGP_OK) mixer->w = total / mixer->size;
+    free(all);
+    return status;
+}
+
+sgp_status_t sgp_mixer_agree(sgp_mixer_t *mixer, uint64_t deadline) {
+    /* Steps of the caller since the last mixing are entered first. */
+    sgp_ledger_enter(&mixer->ledger, mixer->z, 0, mixer->length, mixer->w);
+    average_t found = {.mean = mixer->z};
+    sgp_status_t status = reduce_z(mixer, &found, deadline);
+    if (status == SGP_OK) status = agree_weight(mixer);
+    sgp_ledger_close(&mixer->ledger, mixer->z);
     return status;
 }

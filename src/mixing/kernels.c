@@ -7,6 +7,19 @@ SGP_VECTOR void sgp_absorb(size_t count, float *restrict z, const float *restric
     for (size_t i = 0; i < count; i++) z[i] += a * (y[i] - z[i]);
 }
 
+SGP_VECTOR void sgp_add_scaled(size_t count, float *restrict z, const float *restrict y, float a) {
+    for (size_t i = 0; i < count; i++) z[i] += a * y[i];
+}
+
+SGP_VECTOR void sgp_meet(size_t count, float *restrict a, const float *restrict b,
+                         float *restrict d) {
+    for (size_t i = 0; i < count; i++) {
+        float half = 0.5f * (a[i] - b[i]);
+        d[i] = half;
+        a[i] -= half;
+    }
+}
+
 SGP_VECTOR void sgp_add(size_t count, float *sum, const float *a, const float *b) {
     for (size_t i = 0; i < count; i++) sum[i] = a[i] + b[i];
 }

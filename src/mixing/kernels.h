@@ -10,6 +10,12 @@
  * bit. */
 void sgp_absorb(size_t count, float *z, const float *y, float a);
 
+/* z <- z + a y */
+void sgp_add_scaled(size_t count, float *z, const float *y, float a);
+
+/* d <- (a - b) / 2; a <- a - d: a becomes the mean of both, and b will by adding d. */
+void sgp_meet(size_t count, float *a, const float *b, float *d);
+
 /* sum <- a + b */
 void sgp_add(size_t count, float *sum, const float *a, const float *b);
 

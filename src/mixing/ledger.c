@@ -33,6 +33,14 @@ void sgp_ledger_enter(sgp_ledger_t *ledger, const float *z, size_t offset, size_
     }
 }
 
+void sgp_ledger_meet(sgp_ledger_t *ledger, const float *z, size_t offset, size_t count) {
+    for (size_t r = 0; r < ledger->runs; r++) {
+        if (ledger->start[r] < offset || ledger->start[r] >= offset + count) continue;
+        for (size_t i = 0; i < ledger->length[r]; i++)
+            ledger->mixed[first_sample(r) + i] = z[ledger->start[r] + i];
+    }
+}
+
 void sgp_ledger_close(sgp_ledger_t *ledger, const float *z) {
     for (size_t r = 0; r < ledger->runs; r++)
         for (size_t i = 0; i < ledger->length[r]; i++)

@@ -29,6 +29,9 @@ void sgp_ledger_init(sgp_ledger_t *ledger, const float *z, size_t length);
  * of that moment. */
 void sgp_ledger_enter(sgp_ledger_t *ledger, const float *z, size_t offset, size_t count, double w);
 
+/* Elements [offset, offset + count) of z have only been mixed since: the next change begins here. */
+void sgp_ledger_meet(sgp_ledger_t *ledger, const float *z, size_t offset, size_t count);
+
 /* The mixing of a step is over. */
 void sgp_ledger_close(sgp_ledger_t *ledger, const float *z);
 

@@ -13,36 +13,58 @@
 
 static const struct {
     sgp_algorithm_t algorithm;
-    const sgp_algorithm_ops_t *ops;
-} algorithms[] = {
-    {SGP_ALGORITHM_SGP, &sgp_algorithm_sgp},
-    {SGP_ALGORITHM_ALLREDUCE, &sgp_algorithm_allreduce},
+    const char *name;
+} names[] = {
+    {SGP_ALGORITHM_SGP, "sgp"},       {SGP_ALGORITHM_ALLREDUCE, "allreduce"},
+    {SGP_ALGORITHM_OSGP, "osgp"},     {SGP_ALGORITHM_DPSGD, "dpsgd"},
+    {SGP_ALGORITHM_ADPSGD, "adpsgd"},
 };
 
-#define ALGORITHMS (sizeof algorithms / sizeof *algorithms)
-
-static const sgp_algorithm_ops_t *ops_of(sgp_algorithm_t algorithm) {
-    for (size_t i = 0; i < ALGORITHMS; i++)
-        if (algorithms[i].algorithm == algorithm) return algorithms[i].ops;
-    return NULL;
-}
+#define ALGORITHMS (sizeof names / sizeof *names)
 
 const char *sgp_algorithm_name(sgp_algorithm_t algorithm) {
-    const sgp_algorithm_ops_t *ops = ops_of(algorithm);
-    return ops ? ops->name : "unknown";
+    for (size_t i = 0; i < ALGORITHMS; i++)
+        if (names[i].algorithm == algorithm) return names[i].name;
+    return "unknown";
 }
 
 sgp_status_t sgp_algorithm_parse(const char *name, sgp_algorithm_t *algorithm) {
     for (size_t i = 0; i < ALGORITHMS; i++)
-        if (!strcmp(algorithms[i].ops->name, name))
-            return *algorithm = algorithms[i].algorithm, SGP_OK;
+        if (!strcmp(names[i].name, name)) return *algorithm = names[i].algorithm, SGP_OK;
     return SGP_ERR_NOT_FOUND;
 }
 
-static sgp_status_t check(const sgp_mixer_options_t *options, const sgp_mixer_t *mixer) {
-    if (!mixer->ops)
-        return sgp_fail(SGP_ERR_INVALID, "mixer: no algorithm of number %d",
-                        (int)options->algorithm);
+static const sgp_algorithm_ops_t *ops_of(const sgp_mixer_options_t *options) {
+    if (options->algorithm == SGP_ALGORITHM_ALLREDUCE) return &sgp_algorithm_allreduce;
+    if (options->graph.size == 1) return &sgp_algorithm_lockstep; /* nobody to wait for */
+    if (options->algorithm == SGP_ALGORITHM_ADPSGD) return &sgp_algorithm_pairs;
+    if (options->overlap == SGP_OVERLAP_ASYNC) return &sgp_algorithm_async;
+    return options->overlap ? &sgp_algorithm_overlap : &sgp_algorithm_lockstep;
+}
+
+/* Defaults, and the part of the options that can change later. */
+static sgp_status_t adopt(sgp_mixer_t *mixer, const sgp_mixer_options_t *options) {
+    sgp_mixer_options_t wanted = *options;
+    if (wanted.graph.size != 0 && wanted.graph.size != mixer->size)
+        return sgp_fail(SGP_ERR_INVALID, "mixer: a graph of %d nodes for a group of %d",
+                        wanted.graph.size, mixer->size);
+    wanted.graph.size = mixer->size;
+    bool pairs =
+        wanted.algorithm == SGP_ALGORITHM_ADPSGD || wanted.algorithm == SGP_ALGORITHM_DPSGD;
+    if (pairs && wanted.graph.kind == SGP_GRAPH_EXPONENTIAL && options->graph.size == 0)
+        wanted.graph.kind = SGP_GRAPH_BIPARTITE_EXPONENTIAL;
+    if (wanted.local_steps == 0) wanted.local_steps = 1;
+    wanted.count = mixer->count;
+    wanted.buffers = mixer->length - mixer->count;
+    sgp_status_t status = sgp_mixer_check(&wanted);
+    if (status != SGP_OK) return status;
+    mixer->options = wanted;
+    mixer->graph = wanted.graph;
+    mixer->ops = ops_of(&wanted);
+    return SGP_OK;
+}
+
+static sgp_status_t check(const sgp_mixer_options_t *options) {
     if (options->count == 0)
         return sgp_fail(SGP_ERR_INVALID, "mixer: count is 0, must be at least 1");
     if (options->count > SIZE_MAX / 8 || options->buffers > SIZE_MAX / 8)
@@ -51,30 +73,52 @@ static sgp_status_t check(const sgp_mixer_options_t *options, const sgp_mixer_t 
     if (options->timeout_ms < 0)
         return sgp_fail(SGP_ERR_INVALID, "mixer: timeout is %d ms, must be above 0",
                         options->timeout_ms);
-    if (options->graph.size != 0 && options->graph.size != mixer->size)
-        return sgp_fail(SGP_ERR_INVALID, "mixer: a graph of %d nodes for a group of %d",
-                        options->graph.size, mixer->size);
-    return sgp_graph_check(&mixer->graph);
+    return SGP_OK;
+}
+
+/* What depends on the algorithm and the graph. */
+static sgp_status_t begin_algorithm(sgp_mixer_t *mixer) {
+    size_t degree = (size_t)sgp_graph_max_degree(&mixer->graph);
+    mixer->edges = calloc(degree + 1, sizeof *mixer->edges);
+    if (!mixer->edges) return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu edges", degree);
+    sgp_status_t status = sgp_transport_prepare(mixer->transport, mixer->length * sizeof(float),
+                                                mixer->ops->messages(mixer));
+    if (status == SGP_OK && mixer->ops->create) status = mixer->ops->create(mixer);
+    return status;
+}
+
+static void end_algorithm(sgp_mixer_t *mixer) {
+    if (mixer->ops && mixer->ops->destroy) mixer->ops->destroy(mixer);
+    mixer->extra = NULL;
+    free(mixer->edges);
+    mixer->edges = NULL;
+}
+
+/* Slow momentum can be switched on later, too. */
+static sgp_status_t allocate_slow(sgp_mixer_t *mixer) {
+    if (mixer->options.slow_every == 0 || mixer->slow) return SGP_OK;
+    mixer->slow = sgp_memory_alloc(mixer->count * sizeof *mixer->slow);
+    mixer->anchor = sgp_memory_alloc(mixer->count * sizeof *mixer->anchor);
+    if (!mixer->slow || !mixer->anchor)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for the slow momentum of %zu numbers",
+                        mixer->count);
+    memcpy(mixer->anchor, mixer->z, mixer->count * sizeof *mixer->anchor);
+    return SGP_OK;
 }
 
 static sgp_status_t allocate(sgp_mixer_t *mixer) {
-    size_t degree = (size_t)sgp_graph_max_degree(&mixer->graph), size = (size_t)mixer->size;
-    size_t chunk = sgp_mixer_chunk(mixer);
+    size_t size = (size_t)mixer->size, chunk = sgp_mixer_chunk(mixer);
     mixer->z = sgp_memory_alloc(mixer->length * sizeof *mixer->z);
-    mixer->edges = calloc(degree + 1, sizeof *mixer->edges);
     mixer->to = calloc(size + 1, sizeof *mixer->to);
     mixer->sends = calloc(size + 1, sizeof *mixer->sends);
     mixer->scratch = sgp_memory_alloc(chunk * sizeof *mixer->scratch);
     mixer->sums = sgp_memory_alloc(chunk * sizeof *mixer->sums);
-    if (!mixer->z || !mixer->edges || !mixer->to || !mixer->sends || !mixer->scratch ||
-        !mixer->sums)
+    if (!mixer->z || !mixer->to || !mixer->sends || !mixer->scratch || !mixer->sums)
         return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu numbers", mixer->length);
-    return sgp_transport_prepare(mixer->transport, mixer->length * sizeof(float),
-                                 mixer->ops->messages(mixer));
+    return SGP_OK;
 }
 
 static void init(sgp_mixer_t *mixer, sgp_group_t *group, const sgp_mixer_options_t *options) {
-    mixer->ops = ops_of(options->algorithm);
     mixer->group = group;
     mixer->inbox = sgp_group_inbox(group);
     mixer->transport = sgp_group_transport(group);
@@ -82,8 +126,6 @@ static void init(sgp_mixer_t *mixer, sgp_group_t *group, const sgp_mixer_options
     mixer->size = sgp_group_size(group);
     mixer->count = options->count;
     mixer->length = options->count + options->buffers;
-    mixer->graph = options->graph;
-    mixer->graph.size = mixer->size;
     int timeout_ms = options->timeout_ms > 0 ? options->timeout_ms : DEFAULT_TIMEOUT_MS;
     mixer->timeout = (uint64_t)timeout_ms * MILLISECOND;
     mixer->w = 1;
@@ -91,12 +133,25 @@ static void init(sgp_mixer_t *mixer, sgp_group_t *group, const sgp_mixer_options
 
 static void release(sgp_mixer_t *mixer) {
     sgp_memory_free(mixer->z);
+    sgp_memory_free(mixer->slow);
+    sgp_memory_free(mixer->anchor);
     sgp_memory_free(mixer->scratch);
     sgp_memory_free(mixer->sums);
-    free(mixer->edges);
     free(mixer->to);
     free(mixer->sends);
     free(mixer);
+}
+
+/* The channels come first: they are counted alike on all nodes, also where something fails. */
+static sgp_status_t prepare(sgp_mixer_t *mixer, const float *initial) {
+    mixer->channel = sgp_group_new_channel(mixer->group);
+    mixer->average_channel = sgp_group_new_channel(mixer->group);
+    sgp_status_t status = allocate(mixer);
+    if (status != SGP_OK) return status;
+    if (initial) memcpy(mixer->z, initial, mixer->length * sizeof *initial);
+    sgp_ledger_init(&mixer->ledger, mixer->z, mixer->length);
+    status = allocate_slow(mixer);
+    return status == SGP_OK ? begin_algorithm(mixer) : status;
 }
 
 sgp_status_t sgp_mixer_create(sgp_group_t *group, const sgp_mixer_options_t *options,
@@ -104,25 +159,37 @@ sgp_status_t sgp_mixer_create(sgp_group_t *group, const sgp_mixer_options_t *opt
     sgp_mixer_t *made = calloc(1, sizeof *made);
     if (!made) return SGP_ERR_NO_MEMORY;
     init(made, group, options);
-    sgp_status_t status = check(options, made);
-    if (status == SGP_OK) status = allocate(made);
+    sgp_status_t status = check(options);
+    if (status == SGP_OK) status = adopt(made, options);
+    if (status == SGP_OK) status = prepare(made, initial);
     if (status != SGP_OK) {
+        end_algorithm(made);
         release(made);
         return status;
     }
-    if (initial) memcpy(made->z, initial, made->length * sizeof *initial);
-    sgp_ledger_init(&made->ledger, made->z, made->length);
-    made->channel = sgp_group_new_channel(group);
-    made->average_channel = sgp_group_new_channel(group);
     *mixer = made;
     return SGP_OK;
 }
 
 void sgp_mixer_destroy(sgp_mixer_t *mixer) {
     if (!mixer) return;
+    end_algorithm(mixer);
     sgp_inbox_drop_channel(mixer->inbox, mixer->channel);
     sgp_inbox_drop_channel(mixer->inbox, mixer->average_channel);
     release(mixer);
+}
+
+sgp_status_t sgp_mixer_switch(sgp_mixer_t *mixer, const sgp_mixer_options_t *options) {
+    sgp_algorithm_t before = mixer->options.algorithm;
+    uint64_t deadline = sgp_transport_now(mixer->transport) + mixer->timeout;
+    sgp_status_t status = sgp_mixer_settle(mixer);
+    if (status != SGP_OK) return status;
+    end_algorithm(mixer);
+    status = adopt(mixer, options);
+    if (status == SGP_OK && mixer->options.algorithm != before)
+        status = sgp_mixer_agree(mixer, deadline);
+    if (status == SGP_OK) status = allocate_slow(mixer);
+    return status == SGP_OK ? begin_algorithm(mixer) : status;
 }
 
 float *sgp_mixer_parameters(sgp_mixer_t *mixer) {
@@ -132,17 +199,23 @@ float *sgp_mixer_buffers(sgp_mixer_t *mixer) {
     return mixer->z + mixer->count;
 }
 
-void sgp_mixer_update(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer, const float *gradient,
-                      float learning_rate, size_t offset, size_t count, float *copy) {
+void sgp_mixer_update(sgp_mixer_t *mixer, const sgp_local_t *local, float rate, size_t offset,
+                      size_t count, float *copy) {
     size_t moved = 0;
-    if (optimizer && offset < mixer->count) {
+    if (local->optimizer && offset < mixer->count) {
         moved = mixer->count - offset < count ? mixer->count - offset : count;
-        sgp_optimizer_apply(optimizer, offset, moved, mixer->z + offset, gradient + offset,
-                            learning_rate, copy);
+        sgp_optimizer_apply(local->optimizer, offset, moved, mixer->z + offset,
+                            local->gradient + offset, rate, copy);
     }
     if (copy && moved < count)
         memcpy(copy + moved, mixer->z + offset + moved, (count - moved) * sizeof *copy);
     sgp_ledger_enter(&mixer->ledger, mixer->z, offset, count, mixer->w);
+}
+
+void sgp_mixer_update_all(sgp_mixer_t *mixer, const sgp_local_t *local) {
+    if (local->optimizer) sgp_optimizer_begin(local->optimizer);
+    sgp_mixer_update(mixer, local, (float)(local->learning_rate / mixer->w), 0, mixer->length,
+                     NULL);
 }
 
 static sgp_status_t check_step(const sgp_mixer_t *mixer, const sgp_optimizer_t *optimizer,
@@ -156,29 +229,80 @@ static sgp_status_t check_step(const sgp_mixer_t *mixer, const sgp_optimizer_t *
     return SGP_OK;
 }
 
+/* Asleep so far, in this node's own context. */
+static uint64_t waited(const sgp_mixer_t *mixer) {
+    return sgp_inbox_waited(mixer->inbox) + mixer->paused;
+}
+
+static sgp_status_t step(sgp_mixer_t *mixer, const sgp_local_t *local, uint64_t deadline) {
+    mixer->exchanges = (mixer->step + 1) % (uint64_t)mixer->options.local_steps == 0;
+    sgp_transport_attend(mixer->transport, true);
+    sgp_status_t status = mixer->ops->step(mixer, local, deadline);
+    sgp_transport_attend(mixer->transport, false);
+    sgp_ledger_close(&mixer->ledger, mixer->z);
+    if (status != SGP_OK) return status;
+    mixer->step++;
+    mixer->round += mixer->exchanges;
+    int every = mixer->options.slow_every;
+    if (every == 0 || mixer->step % (uint64_t)every != 0) return SGP_OK;
+    return sgp_mixer_slow(mixer, local->learning_rate, deadline);
+}
+
 sgp_status_t sgp_mixer_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer, const float *gradient,
                             float learning_rate) {
     sgp_status_t status = check_step(mixer, optimizer, gradient);
     if (status != SGP_OK) return status;
-    uint64_t start = sgp_transport_now(mixer->transport);
-    uint64_t waited = sgp_inbox_waited(mixer->inbox);
-    sgp_transport_attend(mixer->transport, true);
-    status = mixer->ops->step(mixer, optimizer, gradient, learning_rate, start + mixer->timeout);
-    sgp_transport_attend(mixer->transport, false);
-    sgp_ledger_close(&mixer->ledger, mixer->z);
+    sgp_local_t local = {optimizer, gradient, learning_rate};
+    uint64_t start = sgp_transport_now(mixer->transport), before = waited(mixer);
+    bool taken;
+    status = sgp_group_take(mixer->group, mixer, &taken);
+    if (status == SGP_OK) status = step(mixer, &local, start + mixer->timeout);
+    if (taken) sgp_group_give(mixer->group);
     sgp_mixer_statistics_t *statistics = &mixer->statistics;
     statistics->last_step_ns = sgp_transport_now(mixer->transport) - start;
-    statistics->last_wait_ns = sgp_inbox_waited(mixer->inbox) - waited;
+    statistics->last_wait_ns = waited(mixer) - before;
     statistics->step_ns += statistics->last_step_ns;
     statistics->wait_ns += statistics->last_wait_ns;
-    if (status != SGP_OK) return status;
-    statistics->steps++;
-    mixer->step++;
-    return SGP_OK;
+    if (status == SGP_OK) statistics->steps++;
+    return status;
 }
 
 void sgp_mixer_statistics(const sgp_mixer_t *mixer, sgp_mixer_statistics_t *statistics) {
     *statistics = mixer->statistics;
     statistics->refused = mixer->transport->counters.refused;
     statistics->weight = mixer->w;
+}
+
+sgp_status_t sgp_mixer_settle(sgp_mixer_t *mixer) {
+    if (!mixer->ops->settle) return SGP_OK;
+    /* As patient as a collective call: where nobody waits in a step, the slowest is waited for here.
+     */
+    uint64_t timeout = sgp_group_timeout(mixer->group);
+    if (timeout < mixer->timeout) timeout = mixer->timeout;
+    return mixer->ops->settle(mixer, sgp_transport_now(mixer->transport) + timeout);
+}
+
+sgp_status_t sgp_mixer_resume(sgp_mixer_t *mixer) {
+    return mixer->ops->resume ? mixer->ops->resume(mixer) : SGP_OK;
+}
+
+void sgp_mixer_state(sgp_mixer_t *mixer, sgp_state_t *state) {
+    sgp_ledger_t *ledger = &mixer->ledger;
+    sgp_state_add(state, "mixer.z", SGP_STATE_FLOAT32, mixer->z, mixer->length);
+    sgp_state_add(state, "mixer.weight", SGP_STATE_FLOAT64, &mixer->w, 1);
+    sgp_state_add(state, "mixer.step", SGP_STATE_UINT64, &mixer->step, 1);
+    sgp_state_add(state, "mixer.round", SGP_STATE_UINT64, &mixer->round, 1);
+    sgp_state_add(state, "mixer.ledger", SGP_STATE_FLOAT64, ledger->made, ledger->samples);
+    sgp_state_add(state, "mixer.statistics", SGP_STATE_UINT64, &mixer->statistics,
+                  offsetof(sgp_mixer_statistics_t, weight) / sizeof(uint64_t));
+    if (mixer->slow) {
+        sgp_state_add(state, "mixer.slow", SGP_STATE_FLOAT32, mixer->slow, mixer->count);
+        sgp_state_add(state, "mixer.anchor", SGP_STATE_FLOAT32, mixer->anchor, mixer->count);
+    }
+    if (mixer->ops->state) mixer->ops->state(mixer, state);
+}
+
+sgp_status_t sgp_mixer_restored(sgp_mixer_t *mixer) {
+    sgp_ledger_close(&mixer->ledger, mixer->z);
+    return sgp_mixer_resume(mixer);
 }

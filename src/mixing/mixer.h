@@ -4,32 +4,59 @@
 #ifndef SGP_MIXING_MIXER_H
 #define SGP_MIXING_MIXER_H
 
+#include "base/state.h"
 #include "group/group.h"
 #include "mixing/ledger.h"
 
 #include <sgp/mixer.h>
 
+/* The local part of a step. */
+typedef struct sgp_local {
+    sgp_optimizer_t *optimizer; /* NULL: the caller has changed z */
+    const float *gradient;      /* (P) */
+    float learning_rate;
+} sgp_local_t;
+
 typedef struct sgp_algorithm_ops {
-    const char *name;
+    /* What the algorithm needs beyond the mixer itself: mixer->extra. NULL: nothing.
+     * SGP_ERR_NO_MEMORY. destroy ends what create began, and is called for a NULL extra too. */
+    sgp_status_t (*create)(sgp_mixer_t *mixer);
+    void (*destroy)(sgp_mixer_t *mixer);
 
     /* Messages of the vector's length that may be under way at a time, so that nobody is slowed by
      * a node that is behind by as much as the algorithm allows. */
     unsigned (*messages)(const sgp_mixer_t *mixer);
 
-    /* Local update and exchange, see sgp_mixer_step. deadline: of every wait in it. */
-    sgp_status_t (*step)(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer, const float *gradient,
-                         float learning_rate, uint64_t deadline);
+    /* Local update and, if mixer->exchanges, the exchange of mixer->round. deadline: of every wait
+     * in it. */
+    sgp_status_t (*step)(sgp_mixer_t *mixer, const sgp_local_t *local, uint64_t deadline);
 
-    /* Absorbs what is still under way to this node; all nodes call it after the same step. NULL:
-     * nothing can be. */
+    /* Absorbs what is still under way to this node; all nodes call it after the same step. After it
+     * the node alone holds its mass, (z, w), and the caller may use the transport. NULL: it is so
+     * after every step. */
     sgp_status_t (*settle)(sgp_mixer_t *mixer, uint64_t deadline);
+
+    /* The caller is about to change z alone, without the others: the algorithm lets go of it until
+     * resume. NULL: it always has. */
+    sgp_status_t (*hold)(sgp_mixer_t *mixer, uint64_t deadline);
+
+    /* After settle or hold: (z, w) may have been changed since; goes on with them. NULL: nothing to do. */
+    sgp_status_t (*resume)(sgp_mixer_t *mixer);
+
+    /* Of what is in extra, for a checkpoint after settle. NULL: nothing. */
+    void (*state)(sgp_mixer_t *mixer, sgp_state_t *state);
 } sgp_algorithm_ops_t;
 
-extern const sgp_algorithm_ops_t sgp_algorithm_sgp;
+extern const sgp_algorithm_ops_t sgp_algorithm_lockstep; /* sgp, dpsgd */
+extern const sgp_algorithm_ops_t sgp_algorithm_overlap;
+extern const sgp_algorithm_ops_t sgp_algorithm_async;
+extern const sgp_algorithm_ops_t sgp_algorithm_pairs; /* adpsgd */
 extern const sgp_algorithm_ops_t sgp_algorithm_allreduce;
 
 struct sgp_mixer {
+    sgp_mixer_options_t options; /* defaults filled in */
     const sgp_algorithm_ops_t *ops;
+    void *extra; /* the algorithm's */
     sgp_group_t *group;
     sgp_inbox_t *inbox;
     sgp_transport_t *transport;
@@ -39,18 +66,24 @@ struct sgp_mixer {
     sgp_graph_t graph;
     uint64_t timeout; /* nanoseconds */
     uint32_t channel, average_channel;
-    uint64_t averages; /* calls of sgp_mixer_average */
+    uint64_t averages; /* exact means computed */
 
-    float *z;      /* (P + S) de-biased; the numerator is w z */
-    double w;      /* push-sum weight */
-    uint64_t step; /* of the next sgp_mixer_step */
+    float *z;       /* (P + S) de-biased; the numerator is w z */
+    double w;       /* push-sum weight */
+    uint64_t step;  /* of the next sgp_mixer_step */
+    uint64_t round; /* of the next exchange: the step of its messages */
+    bool exchanges; /* this step ends with an exchange */
     sgp_ledger_t ledger;
+
+    float *slow;   /* (P) slow momentum u; NULL: none */
+    float *anchor; /* (P) z after the last slow update */
 
     sgp_edge_t *edges;     /* (max degree) of the graph, in-edges of a step */
     sgp_destination_t *to; /* (size) destinations of the message being sent */
-    sgp_send_t *sends;     /* (size) of all-reduce, one per segment */
+    sgp_send_t *sends;     /* (size) one per destination: segments of all-reduce, answers */
     float *scratch;        /* (elements of a chunk) */
     double *sums;          /* (elements of a chunk) */
+    uint64_t paused;       /* nanoseconds asleep in sgp_transport_pause */
     sgp_mixer_statistics_t statistics;
 };
 
@@ -59,10 +92,38 @@ static inline size_t sgp_mixer_chunk(const sgp_mixer_t *mixer) {
     return mixer->transport->chunk_bytes / sizeof(float);
 }
 
-/* The local step on elements [offset, offset + count) of z, with a copy of the result (NULL: none).
- * gradient: (P), unused if optimizer is NULL; the buffers behind P are copied as they are. Enters
- * the change in the ledger. */
-void sgp_mixer_update(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer, const float *gradient,
-                      float learning_rate, size_t offset, size_t count, float *copy);
+/* Elements of the chunk that begins at offset. */
+static inline size_t sgp_mixer_chunk_at(const sgp_mixer_t *mixer, size_t offset) {
+    size_t left = mixer->length - offset, most = sgp_mixer_chunk(mixer);
+    return left < most ? left : most;
+}
+
+/* Whether the options make sense together, with graph.size nodes. SGP_ERR_INVALID; the log says what
+ * is wrong and what would work. count and buffers are not looked at. */
+sgp_status_t sgp_mixer_check(const sgp_mixer_options_t *options);
+
+/* The local step on elements [offset, offset + count) of z, with a copy of the result (NULL: none):
+ * z <- z - rate d. The buffers behind P are copied as they are. Enters the change in the ledger. */
+void sgp_mixer_update(sgp_mixer_t *mixer, const sgp_local_t *local, float rate, size_t offset,
+                      size_t count, float *copy);
+
+/* The whole of it at weight w: the numerator moves by lr d, so z by lr d / w. For steps without an
+ * exchange. */
+void sgp_mixer_update_all(sgp_mixer_t *mixer, const sgp_local_t *local);
+
+/* z <- the exact mean over the nodes, w <- their mean weight. All nodes call it, settled. */
+sgp_status_t sgp_mixer_agree(sgp_mixer_t *mixer, uint64_t deadline);
+
+/* The slow update that is due after this step; see mixing/slow.c. */
+sgp_status_t sgp_mixer_slow(sgp_mixer_t *mixer, float learning_rate, uint64_t deadline);
+
+/* For checkpoints. settle: all nodes call it after the same step; nothing is in flight then, as long
+ * as nobody steps. state: adds what the mixer has to remember, valid until the next call on it.
+ * restored: after those places were filled in a mixer with the same options, instead of any step
+ * before. */
+sgp_status_t sgp_mixer_settle(sgp_mixer_t *mixer);
+sgp_status_t sgp_mixer_resume(sgp_mixer_t *mixer);
+void sgp_mixer_state(sgp_mixer_t *mixer, sgp_state_t *state);
+sgp_status_t sgp_mixer_restored(sgp_mixer_t *mixer);
 
 #endif

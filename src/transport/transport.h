@@ -10,7 +10,8 @@
  * instead of waiting;
  *  - a rank that waits sleeps;
  *  - after `leave` a rank is gone in order; a rank that ends without it is lost, and the others
- * learn it within a second from `wait`. One thread per transport object makes all its calls. */
+ * learn it within a second from `wait`. One thread at a time makes the calls of a transport object;
+ * an agent (below) can be a second one. */
 #ifndef SGP_TRANSPORT_TRANSPORT_H
 #define SGP_TRANSPORT_TRANSPORT_H
 
@@ -103,6 +104,25 @@ typedef struct sgp_transport_ops {
     /* A rank that is lost, or -1. */
     int (*lost_peer)(sgp_transport_t *transport);
 
+    /* An agent is a second context of a rank (a thread, an actor of a simulation) that works at
+     * messages while the first computes. Who of the two may make the calls above (but `now`) is for
+     * them to agree on; they share what lock protects, and wake each other:
+     *
+     * agent_start runs body(context) there. SGP_ERR_NO_MEMORY: no thread. agent_join returns when body
+     * has, which the first context has told it to. One agent at a time. */
+    sgp_status_t (*agent_start)(sgp_transport_t *transport, void (*body)(void *context),
+                                void *context);
+    void (*agent_join)(sgp_transport_t *transport);
+    void (*lock)(sgp_transport_t *transport);
+    void (*unlock)(sgp_transport_t *transport);
+
+    /* Lock held: gives it up, sleeps until the other context signals or the deadline has passed, and
+     * takes it again. A signal since the last pause is not missed; may return without one. */
+    void (*pause)(sgp_transport_t *transport, uint64_t deadline);
+
+    /* Wakes the other context from `pause` and from `wait`. */
+    void (*signal)(sgp_transport_t *transport);
+
     /* Everything committed stays deliverable; this rank sends no more. Sleeps until the others have
      * received it or have gone, or the deadline has passed. */
     void (*leave)(sgp_transport_t *transport, uint64_t deadline);
@@ -156,6 +176,25 @@ static inline void sgp_transport_release(sgp_transport_t *t, sgp_chunk_t *chunk)
 }
 static inline int sgp_transport_lost_peer(sgp_transport_t *t) {
     return t->ops->lost_peer(t);
+}
+static inline sgp_status_t sgp_transport_agent_start(sgp_transport_t *t,
+                                                     void (*body)(void *context), void *context) {
+    return t->ops->agent_start(t, body, context);
+}
+static inline void sgp_transport_agent_join(sgp_transport_t *t) {
+    t->ops->agent_join(t);
+}
+static inline void sgp_transport_lock(sgp_transport_t *t) {
+    t->ops->lock(t);
+}
+static inline void sgp_transport_unlock(sgp_transport_t *t) {
+    t->ops->unlock(t);
+}
+static inline void sgp_transport_pause(sgp_transport_t *t, uint64_t deadline) {
+    t->ops->pause(t, deadline);
+}
+static inline void sgp_transport_signal(sgp_transport_t *t) {
+    t->ops->signal(t);
 }
 static inline void sgp_transport_leave(sgp_transport_t *t, uint64_t deadline) {
     t->ops->leave(t, deadline);

@@ -20,7 +20,10 @@ typedef enum sgp_kind {
     SGP_KIND_PUSH,        /* (z, weight) of PushSum */
     SGP_KIND_REDUCE,      /* a segment to be summed by its owner */
     SGP_KIND_GATHER,      /* a summed segment, from its owner to all */
-    SGP_KIND_LAST = SGP_KIND_GATHER,
+    SGP_KIND_ASK,         /* of an active node to a passive one: its vector, to be averaged */
+    SGP_KIND_ANSWER,      /* what the active node has to add */
+    SGP_KIND_REST,        /* the sender makes no step until all nodes have met */
+    SGP_KIND_LAST = SGP_KIND_REST,
 } sgp_kind_t;
 
 typedef enum sgp_encoding {

@@ -112,7 +112,7 @@ static void for_graphs(int most, case_fn body_of_case) {
     for (int size = 1; size <= most; size++)
         for (int kind = SGP_GRAPH_EXPONENTIAL; kind <= SGP_GRAPH_COMPLETE; kind++)
             for (int peers = 1; peers <= 3; peers++) {
-                sgp_graph_t graph = {(sgp_graph_kind_t)kind, size, peers};
+                sgp_graph_t graph = {.kind = (sgp_graph_kind_t)kind, .size = size, .peers = peers};
                 if (sgp_graph_check(&graph) == SGP_OK)
                     body_of_case(size, (sgp_mixer_options_t){.graph = graph});
             }

@@ -30,17 +30,36 @@ typedef struct delivery {
     struct delivery *next; /* in the receiver's queue, or the free list */
 } delivery_t;
 
-typedef enum rank_state { RANK_WORKS, RANK_WAITS, RANK_LEFT, RANK_LOST } rank_state_t;
+typedef enum rank_state { RANK_WORKS, RANK_LEFT, RANK_LOST } rank_state_t;
+
+/* What one of a rank's two contexts does. */
+typedef enum context_state {
+    CONTEXT_WORKS,
+    CONTEXT_WAITS,  /* in wait */
+    CONTEXT_PAUSES, /* in pause, or in agent_join: arrivals do not wake it */
+    CONTEXT_ENDED   /* or was never started */
+} context_state_t;
+
+typedef struct context {
+    context_state_t state;
+    uint64_t deadline; /* while it sleeps */
+    bool poked;        /* something other than an arrival changed: room, a loss, a signal */
+    pthread_cond_t changed;
+} context_t;
+
+enum { FIRST, AGENT, CONTEXTS };
 
 typedef struct rank {
     sgp_transport_t transport; /* first: a transport is a rank */
     sgp_loopback_t *hub;
     rank_state_t state;
-    uint64_t deadline;         /* while it waits */
-    bool poked;                /* something other than an arrival changed: room, a loss */
+    context_t contexts[CONTEXTS];
     delivery_t *first, **last; /* arrived, oldest first */
     size_t in_use;             /* chunks sent and not yet released */
-    pthread_cond_t changed;
+    pthread_mutex_t shared;    /* of what the two contexts share */
+    pthread_t agent;           /* while contexts[AGENT] has not ended */
+    void (*body)(void *context);
+    void *body_context;
 } rank_t;
 
 struct sgp_loopback {
@@ -107,26 +126,55 @@ static void queue_put(rank_t *rank, delivery_t *delivery) {
     rank->last = &delivery->next;
 }
 
-static void wake(rank_t *rank) {
-    rank->state = RANK_WORKS;
-    pthread_cond_signal(&rank->changed);
+static void wake(context_t *context) {
+    context->state = CONTEXT_WORKS;
+    pthread_cond_signal(&context->changed);
 }
 
-/* Virtual time, lock held: if every rank waits, moves the clock to the next thing that happens and
- * wakes whom it concerns. Messages are delivered here only, so what a rank finds does not depend on
- * the threads' real order. */
+static bool sleeps(const context_t *context) {
+    return context->state == CONTEXT_WAITS || context->state == CONTEXT_PAUSES;
+}
+
+/* What happens next to sleeping contexts: whether one was poked, and the earliest deadline. False:
+ * somebody works, or nobody sleeps. */
+static bool find_next(const sgp_loopback_t *hub, bool *poked, uint64_t *next) {
+    bool sleeping = false;
+    for (int r = 0; r < hub->options.size; r++) {
+        const rank_t *rank = &hub->ranks[r];
+        if (rank->state != RANK_WORKS) continue;
+        for (int c = 0; c < CONTEXTS; c++) {
+            const context_t *context = &rank->contexts[c];
+            if (context->state == CONTEXT_WORKS) return false;
+            if (!sleeps(context)) continue;
+            sleeping = true;
+            *poked |= context->poked;
+            if (context->deadline < *next) *next = context->deadline;
+        }
+    }
+    return sleeping;
+}
+
+/* One context of a rank at a time, the agent first, so that what they do to each other does not
+ * depend on the threads' real order: the other one is due again when this one sleeps. */
+static void wake_due(rank_t *rank) {
+    for (int c = CONTEXTS - 1; c >= 0; c--) {
+        context_t *context = &rank->contexts[c];
+        bool arrived = context->state == CONTEXT_WAITS && rank->first;
+        if (!sleeps(context) ||
+            !(arrived || context->poked || context->deadline <= rank->hub->clock))
+            continue;
+        wake(context);
+        return;
+    }
+}
+
+/* Virtual time, lock held: if every context sleeps, moves the clock to the next thing that happens
+ * and wakes whom it concerns. Messages are delivered here only, so what a rank finds does not depend
+ * on the threads' real order. */
 static void advance(sgp_loopback_t *hub) {
     uint64_t next = UINT64_MAX;
-    bool poked = false, waiting = false;
-    for (int r = 0; r < hub->options.size; r++) {
-        rank_t *rank = &hub->ranks[r];
-        if (rank->state == RANK_WORKS) return;
-        if (rank->state != RANK_WAITS) continue;
-        waiting = true;
-        poked |= rank->poked;
-        if (rank->deadline < next) next = rank->deadline;
-    }
-    if (!waiting) return;
+    bool poked = false;
+    if (!find_next(hub, &poked, &next)) return;
     if (!poked) {
         if (hub->heap_count && hub->heap[0]->time < next) next = hub->heap[0]->time;
         if (next > hub->clock) hub->clock = next;
@@ -135,32 +183,49 @@ static void advance(sgp_loopback_t *hub) {
             queue_put(&hub->ranks[delivery->dst], delivery);
         }
     }
-    for (int r = 0; r < hub->options.size; r++) {
-        rank_t *rank = &hub->ranks[r];
-        if (rank->state == RANK_WAITS &&
-            (rank->first || rank->poked || rank->deadline <= hub->clock))
-            wake(rank);
-    }
+    for (int r = 0; r < hub->options.size; r++)
+        if (hub->ranks[r].state == RANK_WORKS) wake_due(&hub->ranks[r]);
 }
 
-static void wait_virtual(rank_t *rank, uint64_t deadline) {
+static void sleep_virtual(rank_t *rank, context_t *context, context_state_t how,
+                          uint64_t deadline) {
     sgp_loopback_t *hub = rank->hub;
-    rank->deadline = deadline;
-    rank->state = RANK_WAITS;
+    context->deadline = deadline;
+    context->state = how;
     advance(hub);
-    while (rank->state == RANK_WAITS) pthread_cond_wait(&rank->changed, &hub->lock);
+    while (sleeps(context)) pthread_cond_wait(&context->changed, &hub->lock);
 }
 
-static void wait_real(rank_t *rank, uint64_t deadline) {
+static void sleep_real(rank_t *rank, context_t *context, context_state_t how, uint64_t deadline) {
     struct timespec until = {.tv_sec = (time_t)(deadline / 1000000000u),
                              .tv_nsec = (long)(deadline % 1000000000u)};
-    while (!rank->first && !rank->poked && sgp_clock_now() < deadline)
-        pthread_cond_timedwait(&rank->changed, &rank->hub->lock, &until);
+    context->state = how; /* an arrival rings where it concerns somebody */
+    while (!(how == CONTEXT_WAITS && rank->first) && !context->poked && sgp_clock_now() < deadline)
+        pthread_cond_timedwait(&context->changed, &rank->hub->lock, &until);
+    context->state = CONTEXT_WORKS;
 }
 
-static void poke(rank_t *rank) {
-    rank->poked = true;
-    pthread_cond_signal(&rank->changed);
+/* Lock held. */
+static void sleep_until(rank_t *rank, context_t *context, context_state_t how, uint64_t deadline) {
+    if (rank->hub->options.virtual_time) sleep_virtual(rank, context, how, deadline);
+    else sleep_real(rank, context, how, deadline);
+}
+
+static void poke(context_t *context) {
+    context->poked = true;
+    pthread_cond_signal(&context->changed);
+}
+
+/* Both contexts of a rank: whoever sends or waits at the time. */
+static void poke_rank(rank_t *rank) {
+    for (int c = 0; c < CONTEXTS; c++) poke(&rank->contexts[c]);
+}
+
+/* Lock held: the context that calls. */
+static context_t *self(rank_t *rank) {
+    bool agent =
+        rank->contexts[AGENT].state != CONTEXT_ENDED && pthread_equal(pthread_self(), rank->agent);
+    return &rank->contexts[agent ? AGENT : FIRST];
 }
 
 /* ---- the operations ---- */
@@ -178,16 +243,84 @@ static sgp_status_t loopback_wait(sgp_transport_t *transport, uint64_t deadline)
     rank_t *rank = rank_of(transport);
     sgp_loopback_t *hub = rank->hub;
     pthread_mutex_lock(&hub->lock);
-    if (!rank->first && hub->lost < 0) {
-        if (hub->options.virtual_time) wait_virtual(rank, deadline);
-        else wait_real(rank, deadline);
-    }
-    sgp_status_t status = rank->first || rank->poked ? SGP_OK : SGP_ERR_TIMEOUT;
+    context_t *context = self(rank);
+    if (!rank->first && hub->lost < 0) sleep_until(rank, context, CONTEXT_WAITS, deadline);
+    sgp_status_t status = rank->first || context->poked ? SGP_OK : SGP_ERR_TIMEOUT;
     if (!rank->first && hub->lost >= 0) status = SGP_ERR_PEER_LOST;
-    rank->poked = false;
+    context->poked = false;
     pthread_mutex_unlock(&hub->lock);
     return status;
 }
+
+/* ---- the agent ---- */
+
+static void *agent_main(void *argument) {
+    rank_t *rank = argument;
+    sgp_loopback_t *hub = rank->hub;
+    pthread_mutex_lock(&hub->lock); /* until rank->agent is set */
+    pthread_mutex_unlock(&hub->lock);
+    sgp_log_set_rank(rank->transport.rank);
+    rank->body(rank->body_context);
+    pthread_mutex_lock(&hub->lock);
+    rank->contexts[AGENT].state = CONTEXT_ENDED;
+    poke(&rank->contexts[FIRST]);
+    if (hub->options.virtual_time) advance(hub);
+    pthread_mutex_unlock(&hub->lock);
+    return NULL;
+}
+
+static sgp_status_t loopback_agent_start(sgp_transport_t *transport, void (*body)(void *context),
+                                         void *context) {
+    rank_t *rank = rank_of(transport);
+    rank->body = body;
+    rank->body_context = context;
+    pthread_mutex_lock(&rank->hub->lock);
+    int error = pthread_create(&rank->agent, NULL, agent_main, rank);
+    if (!error) rank->contexts[AGENT].state = CONTEXT_WORKS;
+    pthread_mutex_unlock(&rank->hub->lock);
+    if (!error) return SGP_OK;
+    return sgp_fail(SGP_ERR_NO_MEMORY, "a thread for messages cannot be started: %s",
+                    strerror(error));
+}
+
+static void loopback_agent_join(sgp_transport_t *transport) {
+    rank_t *rank = rank_of(transport);
+    pthread_mutex_lock(&rank->hub->lock);
+    while (rank->contexts[AGENT].state != CONTEXT_ENDED) {
+        sleep_until(rank, &rank->contexts[FIRST], CONTEXT_PAUSES, UINT64_MAX);
+        rank->contexts[FIRST].poked = false;
+    }
+    pthread_mutex_unlock(&rank->hub->lock);
+    pthread_join(rank->agent, NULL);
+}
+
+static void loopback_lock(sgp_transport_t *transport) {
+    pthread_mutex_lock(&rank_of(transport)->shared);
+}
+
+static void loopback_unlock(sgp_transport_t *transport) {
+    pthread_mutex_unlock(&rank_of(transport)->shared);
+}
+
+static void loopback_pause(sgp_transport_t *transport, uint64_t deadline) {
+    rank_t *rank = rank_of(transport);
+    pthread_mutex_unlock(&rank->shared);
+    pthread_mutex_lock(&rank->hub->lock);
+    context_t *context = self(rank);
+    if (!context->poked) sleep_until(rank, context, CONTEXT_PAUSES, deadline);
+    context->poked = false;
+    pthread_mutex_unlock(&rank->hub->lock);
+    pthread_mutex_lock(&rank->shared);
+}
+
+static void loopback_signal(sgp_transport_t *transport) {
+    rank_t *rank = rank_of(transport);
+    pthread_mutex_lock(&rank->hub->lock);
+    poke(&rank->contexts[self(rank) == &rank->contexts[FIRST] ? AGENT : FIRST]);
+    pthread_mutex_unlock(&rank->hub->lock);
+}
+
+/* ---- memory and sending ---- */
 
 static sgp_status_t loopback_prepare(sgp_transport_t *transport, size_t bytes, unsigned messages) {
     (void)transport, (void)bytes, (void)messages; /* memory is taken as it is needed */
@@ -262,7 +395,7 @@ static void drop_buffer(sgp_loopback_t *hub, buffer_t *buffer) {
     if (--buffer->references > 0) return;
     rank_t *sender = &hub->ranks[buffer->src];
     sender->in_use--;
-    if (hub->options.capacity) poke(sender);
+    if (hub->options.capacity) poke_rank(sender);
     put_buffer(hub, buffer);
 }
 
@@ -336,7 +469,7 @@ static void dispatch(rank_t *rank, const sgp_send_t *send, const sgp_destination
         heap_push(hub, delivery);
     } else {
         queue_put(receiver, delivery);
-        pthread_cond_signal(&receiver->changed);
+        for (int c = 0; c < CONTEXTS; c++) pthread_cond_signal(&receiver->contexts[c].changed);
     }
 }
 
@@ -392,7 +525,7 @@ static void set_gone(rank_t *rank, rank_state_t state) {
         rank->state = state;
         if (state == RANK_LOST) {
             hub->lost = rank->transport.rank;
-            for (int r = 0; r < hub->options.size; r++) poke(&hub->ranks[r]);
+            for (int r = 0; r < hub->options.size; r++) poke_rank(&hub->ranks[r]);
         }
         if (hub->options.virtual_time) advance(hub);
     }
@@ -419,6 +552,12 @@ static const sgp_transport_ops_t loopback_ops = {
     .receive = loopback_receive,
     .release = loopback_release,
     .lost_peer = loopback_lost_peer,
+    .agent_start = loopback_agent_start,
+    .agent_join = loopback_agent_join,
+    .lock = loopback_lock,
+    .unlock = loopback_unlock,
+    .pause = loopback_pause,
+    .signal = loopback_signal,
     .leave = loopback_leave,
     .destroy = loopback_destroy,
 };
@@ -449,8 +588,10 @@ static void rank_init(rank_t *rank, sgp_loopback_t *hub, int number) {
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&rank->changed, &attributes);
+    for (int c = 0; c < CONTEXTS; c++) pthread_cond_init(&rank->contexts[c].changed, &attributes);
     pthread_condattr_destroy(&attributes);
+    pthread_mutex_init(&rank->shared, NULL);
+    rank->contexts[AGENT].state = CONTEXT_ENDED;
 }
 
 sgp_status_t sgp_loopback_create(const sgp_loopback_options_t *options, sgp_loopback_t **hub) {
@@ -482,7 +623,8 @@ void sgp_loopback_destroy(sgp_loopback_t *hub) {
             hub->ranks[r].first = delivery->next;
             drop_delivery(hub, delivery);
         }
-        pthread_cond_destroy(&hub->ranks[r].changed);
+        for (int c = 0; c < CONTEXTS; c++) pthread_cond_destroy(&hub->ranks[r].contexts[c].changed);
+        pthread_mutex_destroy(&hub->ranks[r].shared);
     }
     for (delivery_t *next, *at = hub->free_deliveries; at; at = next) next = at->next, free(at);
     for (buffer_t *next, *at = hub->made_buffers; at; at = next) {

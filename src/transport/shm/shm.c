@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "transport/agent.h"
 #include "transport/shm/region.h"
 #include "transport/shm/rendezvous.h"
 
@@ -24,8 +25,10 @@ typedef struct shm {
     sgp_region_t own;
     sgp_shm_peer_t *peers;  /* (size); our own entry unused */
     struct pollfd *watched; /* (size) sockets, for polling */
-    int lost;               /* a rank that ended without leaving, or -1 */
-    int next_peer;          /* where receive looks first */
+    sgp_agent_t agent;
+    atomic_bool poked;    /* the agent is to return from wait */
+    int lost;             /* a rank that ended without leaving, or -1 */
+    int next_peer;        /* where receive looks first */
     uint32_t *free_slots; /* (SGP_REGION_SLOTS) a stack: the slot used last is still in the cache */
     uint32_t free_count;
     uint32_t created;    /* slots ever used: the next new one */
@@ -226,8 +229,13 @@ static void look_who_died(shm_t *shm) {
 
 static bool worth_waking(shm_t *shm) {
     sgp_region_control_t *control = shm->own.control;
-    if (anything_arrived(shm)) return true;
+    if (anything_arrived(shm) || atomic_load(&shm->poked)) return true;
     return atomic_load(&control->wants_room) && atomic_load(&control->returned) != SGP_NO_SLOT;
+}
+
+static sgp_status_t woken(shm_t *shm) {
+    atomic_store(&shm->poked, false);
+    return SGP_OK;
 }
 
 static sgp_status_t shm_wait(sgp_transport_t *transport, uint64_t deadline) {
@@ -242,9 +250,10 @@ static sgp_status_t shm_wait(sgp_transport_t *transport, uint64_t deadline) {
         if (!wake && left && shm->lost < 0)
             sgp_region_sleep(&shm->own, seen, left < LIVENESS_NS ? left : LIVENESS_NS);
         atomic_store(&control->sleeping, 0);
-        if (wake || worth_waking(shm)) return SGP_OK;
-        look_who_died(shm);
-        if (worth_waking(shm)) return SGP_OK; /* sent before its end */
+        if (!wake) wake = worth_waking(shm);
+        if (!wake) look_who_died(shm);
+        if (!wake) wake = worth_waking(shm); /* sent before its end */
+        if (wake) return woken(shm);
         if (shm->lost >= 0) return SGP_ERR_PEER_LOST;
         if (!left) return SGP_ERR_TIMEOUT;
     }
@@ -307,6 +316,36 @@ static bool shm_keep_close(sgp_transport_t *transport, sgp_send_t *send) {
     return false;
 }
 
+/* ---- the agent ---- */
+
+static sgp_status_t shm_agent_start(sgp_transport_t *transport, void (*body)(void *context),
+                                    void *context) {
+    return sgp_agent_start(&shm_of(transport)->agent, body, context);
+}
+
+static void shm_agent_join(sgp_transport_t *transport) {
+    sgp_agent_join(&shm_of(transport)->agent);
+}
+
+static void shm_lock(sgp_transport_t *transport) {
+    pthread_mutex_lock(&shm_of(transport)->agent.lock);
+}
+
+static void shm_unlock(sgp_transport_t *transport) {
+    pthread_mutex_unlock(&shm_of(transport)->agent.lock);
+}
+
+static void shm_pause(sgp_transport_t *transport, uint64_t deadline) {
+    sgp_agent_pause(&shm_of(transport)->agent, deadline);
+}
+
+static void shm_signal(sgp_transport_t *transport) {
+    shm_t *shm = shm_of(transport);
+    if (!sgp_agent_signal(&shm->agent)) return;
+    atomic_store(&shm->poked, true);
+    sgp_region_ring_doorbell(&shm->own);
+}
+
 /* ---- the end ---- */
 
 static void shm_leave(sgp_transport_t *transport, uint64_t deadline) {
@@ -322,6 +361,7 @@ static void shm_destroy(sgp_transport_t *transport) {
     shm_t *shm = shm_of(transport);
     if (shm->peers) sgp_shm_disconnect(shm->peers, transport->size);
     sgp_region_unmap(&shm->own);
+    sgp_agent_fini(&shm->agent);
     free(shm->peers);
     free(shm->watched);
     free(shm->free_slots);
@@ -341,6 +381,12 @@ static const sgp_transport_ops_t shm_ops = {
     .receive = shm_receive,
     .release = shm_release,
     .lost_peer = shm_lost_peer,
+    .agent_start = shm_agent_start,
+    .agent_join = shm_agent_join,
+    .lock = shm_lock,
+    .unlock = shm_unlock,
+    .pause = shm_pause,
+    .signal = shm_signal,
     .leave = shm_leave,
     .destroy = shm_destroy,
 };
@@ -379,6 +425,7 @@ sgp_status_t sgp_shm_connect(const sgp_shm_options_t *options, sgp_transport_t *
         .chunk_bytes = options->chunk_bytes ? options->chunk_bytes : DEFAULT_CHUNK_BYTES,
     };
     made->lost = -1;
+    sgp_agent_init(&made->agent, options->rank);
     status = allocate(made, options->size);
     if (status == SGP_OK)
         status = sgp_region_create(options->size, made->transport.chunk_bytes, &made->own);

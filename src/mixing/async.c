@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Stochastic Gradient Push that waits for nothing: a step absorbs what has arrived, however old,
+ * and pushes on. The weight that travels with every vector keeps the average unbiased.
+ *
+ * While the node computes, its courier pushes the last step's vector and folds what arrives into one
+ * vector with its weight, `waiting`. So a slow node holds up nobody: its messages do not pile up,
+ * and their senders' memory is free again at once. What a node may not do is give away too much of
+ * its mass: with little of it, lr / w d would throw z far off. A push that would leave less than
+ * LEAST_KEPT is left out; where no room comes free, or the receiver rests, it is taken back. A
+ * sender decides alone.
+ *
+ * When the nodes meet (settle), each tells every other how many messages it has sent there, and
+ * rests; nobody sends to a node that rests, or the mass of the slower ones would run out to it. */
+#include "mixing/courier.h"
+#include "mixing/kernels.h"
+#include "mixing/push.h"
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "optimizer/optimizer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define LEAST_KEPT 0.25
+
+/* A sender as its messages come in. Messages to one receiver are numbered from 0, and that is the
+ * step they carry: who receives cannot know in which rounds something is sent. */
+typedef struct sender {
+    uint64_t next;  /* number of the first message not folded */
+    size_t arrived; /* of it: elements known to be there */
+    bool rests;
+} sender_t;
+
+typedef struct async {
+    sgp_courier_t courier; /* first */
+    sender_t *senders;     /* (size) */
+    uint64_t *sent;        /* (size) messages sent to each */
+    uint64_t meetings;     /* settles so far: the number of the next */
+    float *waiting;        /* (P + S) folded messages, not absorbed yet */
+    double waiting_w;      /* their weight; 0: none */
+    int folding;           /* the sender whose message is being folded; -1: none */
+    size_t folded;         /* elements of it that are */
+    /* The push in the courier's hands. A message goes to one receiver, for it has its number. */
+    sgp_destination_t *to; /* (size) */
+    int destinations;      /* left to be sent */
+    float *buffers;        /* (S) as they were: the caller changes them meanwhile */
+} async_t;
+
+static unsigned async_messages(const sgp_mixer_t *mixer) {
+    int degree = sgp_graph_max_degree(&mixer->graph);
+    return (unsigned)(degree < 4 ? degree : 4) + 2;
+}
+
+/* ---- what arrives ---- */
+
+static sgp_inbox_key_t key_of(const sgp_mixer_t *mixer, sgp_kind_t kind, int src, uint64_t number,
+                              size_t offset) {
+    return (sgp_inbox_key_t){
+        .channel = mixer->channel, .kind = kind, .src = src, .step = number, .offset = offset};
+}
+
+/* Whether the next message of a sender is there as a whole. */
+static bool is_whole(sgp_mixer_t *mixer, int src) {
+    async_t *async = mixer->extra;
+    sender_t *sender = &async->senders[src];
+    while (sender->arrived < mixer->length) {
+        sgp_inbox_key_t key = key_of(mixer, SGP_KIND_PUSH, src, sender->next, sender->arrived);
+        sgp_chunk_t *chunk = sgp_inbox_find(mixer->inbox, &key);
+        if (!chunk) return false;
+        sender->arrived += chunk->header.elements;
+    }
+    return true;
+}
+
+static void fold_chunk(async_t *async, const sgp_chunk_t *chunk) {
+    float *place = async->waiting + chunk->header.offset;
+    size_t count = chunk->header.elements;
+    double weight = chunk->header.weight;
+    if (async->waiting_w == 0) memcpy(place, chunk->payload, count * sizeof *place);
+    else sgp_absorb(count, place, chunk->payload, (float)(weight / (async->waiting_w + weight)));
+}
+
+/* Folds the message of async->folding to its end, which any of the two contexts may do. */
+static sgp_status_t fold(sgp_mixer_t *mixer) {
+    async_t *async = mixer->extra;
+    sender_t *sender = &async->senders[async->folding];
+    double weight = 0;
+    while (async->folded < mixer->length) {
+        sgp_inbox_key_t key =
+            key_of(mixer, SGP_KIND_PUSH, async->folding, sender->next, async->folded);
+        sgp_chunk_t *chunk = sgp_inbox_find(mixer->inbox, &key);
+        sgp_status_t status = sgp_push_check(mixer, &chunk->header);
+        if (status != SGP_OK) return status;
+        fold_chunk(async, chunk);
+        weight = chunk->header.weight;
+        async->folded += chunk->header.elements;
+        sgp_inbox_release(mixer->inbox, chunk);
+    }
+    /* Late: its sender has made at least one step more before this node came to absorb it. */
+    if (async->waiting_w > 0) mixer->statistics.late++;
+    mixer->statistics.received++;
+    async->waiting_w += weight;
+    sender->next++;
+    sender->arrived = 0;
+    async->folding = -1;
+    return SGP_OK;
+}
+
+/* Takes in all that is there as a whole, and who rests. */
+static sgp_status_t take_in(sgp_mixer_t *mixer) {
+    async_t *async = mixer->extra;
+    sgp_inbox_collect(mixer->inbox);
+    for (int src = 0; src < mixer->size; src++) {
+        if (src == mixer->rank) continue;
+        while (is_whole(mixer, src)) {
+            async->folding = src;
+            async->folded = 0;
+            sgp_status_t status = fold(mixer);
+            if (status != SGP_OK) return status;
+        }
+        sgp_inbox_key_t key = key_of(mixer, SGP_KIND_REST, src, async->meetings, 0);
+        async->senders[src].rests = sgp_inbox_find(mixer->inbox, &key) != NULL;
+    }
+    return SGP_OK;
+}
+
+/* ---- what leaves ---- */
+
+static void copy_chunk(const sgp_mixer_t *mixer, const sgp_send_t *send, const float *buffers,
+                       float *place) {
+    size_t offset = send->header.offset, count = send->header.elements, parameters = 0;
+    if (offset < mixer->count) {
+        parameters = mixer->count - offset < count ? mixer->count - offset : count;
+        memcpy(place, mixer->z + offset, parameters * sizeof *place);
+    }
+    if (parameters == count) return;
+    memcpy(place + parameters, buffers + (offset + parameters - mixer->count),
+           (count - parameters) * sizeof *place);
+}
+
+/* To the last of the destinations left. SGP_ERR_AGAIN: there is no room. */
+static sgp_status_t push_one(sgp_mixer_t *mixer, const float *buffers) {
+    async_t *async = mixer->extra;
+    const sgp_destination_t *to = &async->to[async->destinations - 1];
+    sgp_header_t header = sgp_push_header(mixer, async->sent[to->dst]);
+    sgp_send_t send;
+    sgp_status_t status = sgp_transport_send_begin(mixer->transport, &header, to, 1, &send);
+    if (status != SGP_OK) return status;
+    for (void *place; (place = sgp_transport_send_next(mixer->transport, &send));) {
+        copy_chunk(mixer, &send, buffers, place);
+        sgp_transport_send_commit(mixer->transport, &send);
+    }
+    async->sent[to->dst]++;
+    async->destinations--;
+    return SGP_OK;
+}
+
+/* As many as there is room for. */
+static sgp_status_t push_all(sgp_mixer_t *mixer, const float *buffers) {
+    async_t *async = mixer->extra;
+    while (async->destinations > 0) {
+        sgp_status_t status = push_one(mixer, buffers);
+        if (status == SGP_ERR_AGAIN) return SGP_OK;
+        if (status == SGP_ERR_PEER_LOST)
+            return sgp_fail(status, "node %d ended without leaving",
+                            sgp_transport_lost_peer(mixer->transport));
+        if (status != SGP_OK) return status;
+    }
+    return SGP_OK;
+}
+
+/* In the courier's context. */
+static sgp_status_t carry(sgp_mixer_t *mixer) {
+    async_t *async = mixer->extra;
+    for (;;) {
+        sgp_status_t status = push_all(mixer, async->buffers);
+        if (status == SGP_OK) status = take_in(mixer);
+        if (status != SGP_OK || sgp_courier_wanted(&async->courier)) return status;
+        status = sgp_courier_wait(&async->courier, UINT64_MAX);
+        if (status != SGP_OK) return status;
+    }
+}
+
+/* The destinations of a round without those who rest, if that leaves enough; else none. */
+static void choose_destinations(sgp_mixer_t *mixer, double *kept) {
+    async_t *async = mixer->extra;
+    int count = sgp_push_shares(mixer, mixer->round, mixer->w, kept);
+    async->destinations = 0;
+    if (*kept >= LEAST_KEPT) {
+        *kept = mixer->w;
+        for (int i = 0; i < count; i++) {
+            if (async->senders[mixer->to[i].dst].rests) continue;
+            async->to[async->destinations++] = mixer->to[i];
+            *kept -= mixer->to[i].weight;
+        }
+    } else {
+        *kept = mixer->w;
+    }
+}
+
+/* What could not leave is ours again. */
+static void take_back(sgp_mixer_t *mixer) {
+    async_t *async = mixer->extra;
+    for (; async->destinations > 0; async->destinations--) {
+        mixer->w += async->to[async->destinations - 1].weight;
+        mixer->statistics.reabsorbed++;
+        mixer->statistics.sent--;
+        mixer->statistics.bytes_sent -= mixer->length * sizeof(float);
+    }
+}
+
+/* ---- the step ---- */
+
+static void absorb_waiting(sgp_mixer_t *mixer, size_t offset, size_t count) {
+    async_t *async = mixer->extra;
+    if (async->waiting_w > 0)
+        sgp_absorb(count, mixer->z + offset, async->waiting + offset,
+                   (float)(async->waiting_w / (mixer->w + async->waiting_w)));
+}
+
+static void update_and_absorb(sgp_mixer_t *mixer, const sgp_local_t *local) {
+    async_t *async = mixer->extra;
+    if (local->optimizer) sgp_optimizer_begin(local->optimizer);
+    float rate = (float)(local->learning_rate / mixer->w);
+    for (size_t offset = 0, count; offset < mixer->length; offset += count) {
+        count = sgp_mixer_chunk_at(mixer, offset);
+        sgp_mixer_update(mixer, local, rate, offset, count, NULL);
+        absorb_waiting(mixer, offset, count);
+    }
+    mixer->w += async->waiting_w;
+    async->waiting_w = 0;
+}
+
+static sgp_status_t take(sgp_mixer_t *mixer, uint64_t deadline) {
+    async_t *async = mixer->extra;
+    sgp_status_t status = sgp_courier_take(&async->courier, deadline);
+    take_back(mixer);
+    return status;
+}
+
+static sgp_status_t async_step(sgp_mixer_t *mixer, const sgp_local_t *local, uint64_t deadline) {
+    async_t *async = mixer->extra;
+    double kept;
+    sgp_status_t status = take(mixer, deadline);
+    if (status == SGP_OK) status = take_in(mixer);
+    if (status != SGP_OK) return status;
+    update_and_absorb(mixer, local);
+    if (!mixer->exchanges) return sgp_courier_give(&async->courier), SGP_OK;
+    choose_destinations(mixer, &kept);
+    memcpy(async->buffers, mixer->z + mixer->count,
+           (mixer->length - mixer->count) * sizeof *async->buffers);
+    sgp_push_count(mixer, async->destinations);
+    mixer->w = kept;
+    /* A caller with an optimizer of its own changes z while the courier would copy it. */
+    if (!local->optimizer) status = push_all(mixer, async->buffers);
+    if (!local->optimizer) take_back(mixer);
+    sgp_courier_give(&async->courier);
+    return status;
+}
+
+/* ---- the meeting ---- */
+
+static sgp_status_t tell_rest(sgp_mixer_t *mixer, uint64_t deadline) {
+    async_t *async = mixer->extra;
+    for (int dst = 0; dst < mixer->size; dst++) {
+        if (dst == mixer->rank) continue;
+        sgp_header_t header = {.kind = SGP_KIND_REST,
+                               .encoding = SGP_ENCODING_BYTES,
+                               .channel = mixer->channel,
+                               .step = async->meetings,
+                               .count = sizeof async->sent[dst]};
+        sgp_destination_t to = {.dst = dst, .weight = 1};
+        sgp_send_t send;
+        sgp_status_t status = sgp_inbox_send_begin(mixer->inbox, &header, &to, 1, deadline, &send);
+        if (status != SGP_OK) return status;
+        memcpy(sgp_transport_send_next(mixer->transport, &send), &async->sent[dst],
+               sizeof async->sent[dst]);
+        sgp_transport_send_commit(mixer->transport, &send);
+    }
+    return SGP_OK;
+}
+
+/* The rank of a node that does not rest yet, or whose messages are not all in; -1: none. */
+static int who_is_missing(sgp_mixer_t *mixer) {
+    async_t *async = mixer->extra;
+    for (int src = 0; src < mixer->size; src++) {
+        if (src == mixer->rank) continue;
+        sgp_inbox_key_t key = key_of(mixer, SGP_KIND_REST, src, async->meetings, 0);
+        sgp_chunk_t *chunk = sgp_inbox_find(mixer->inbox, &key);
+        uint64_t sent;
+        if (!chunk || chunk->header.count != sizeof sent) return src;
+        memcpy(&sent, chunk->payload, sizeof sent);
+        if (async->senders[src].next < sent) return src;
+    }
+    return -1;
+}
+
+static void end_rest(sgp_mixer_t *mixer) {
+    async_t *async = mixer->extra;
+    for (int src = 0; src < mixer->size; src++) {
+        if (src == mixer->rank) continue;
+        sgp_inbox_key_t key = key_of(mixer, SGP_KIND_REST, src, async->meetings, 0);
+        sgp_inbox_release(mixer->inbox, sgp_inbox_find(mixer->inbox, &key));
+        async->senders[src].rests = false;
+    }
+    async->meetings++;
+}
+
+static sgp_status_t async_settle(sgp_mixer_t *mixer, uint64_t deadline) {
+    async_t *async = mixer->extra;
+    sgp_status_t status = take(mixer, deadline);
+    if (status == SGP_OK) status = tell_rest(mixer, deadline);
+    while (status == SGP_OK) {
+        status = take_in(mixer);
+        if (status != SGP_OK || who_is_missing(mixer) < 0) break;
+        status = sgp_inbox_wait(mixer->inbox, deadline, "the slower nodes to come to the meeting");
+    }
+    if (status != SGP_OK) return status;
+    end_rest(mixer);
+    sgp_ledger_enter(&mixer->ledger, mixer->z, 0, mixer->length, mixer->w);
+    absorb_waiting(mixer, 0, mixer->length);
+    mixer->w += async->waiting_w;
+    async->waiting_w = 0;
+    sgp_ledger_close(&mixer->ledger, mixer->z);
+    return SGP_OK;
+}
+
+static sgp_status_t async_resume(sgp_mixer_t *mixer) {
+    async_t *async = mixer->extra;
+    sgp_courier_give(&async->courier);
+    return SGP_OK;
+}
+
+static void async_destroy(sgp_mixer_t *mixer) {
+    async_t *async = mixer->extra;
+    if (!async) return;
+    sgp_courier_stop(&async->courier);
+    sgp_memory_free(async->waiting);
+    sgp_memory_free(async->buffers);
+    free(async->senders);
+    free(async->sent);
+    free(async->to);
+    free(async);
+}
+
+static sgp_status_t async_create(sgp_mixer_t *mixer) {
+    async_t *async = calloc(1, sizeof *async);
+    mixer->extra = async;
+    if (!async) return SGP_ERR_NO_MEMORY;
+    size_t size = (size_t)mixer->size, buffers = mixer->length - mixer->count;
+    async->senders = calloc(size, sizeof *async->senders);
+    async->sent = calloc(size, sizeof *async->sent);
+    async->to = calloc(size, sizeof *async->to);
+    async->waiting = sgp_memory_alloc(mixer->length * sizeof *async->waiting);
+    async->buffers = sgp_memory_alloc((buffers + 1) * sizeof *async->buffers);
+    if (!async->senders || !async->sent || !async->to || !async->waiting || !async->buffers)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu numbers", mixer->length);
+    sgp_status_t status = sgp_transport_prepare(mixer->transport, sizeof(uint64_t), (unsigned)size);
+    if (status != SGP_OK) return status;
+    return sgp_courier_start(&async->courier, mixer, carry, NULL);
+}
+
+static void async_state(sgp_mixer_t *mixer, sgp_state_t *state) {
+    (void)mixer, (void)state; /* after a meeting nothing is left; numbers start anew with the run */
+}
+
+const sgp_algorithm_ops_t sgp_algorithm_async = {
+    .create = async_create,
+    .destroy = async_destroy,
+    .messages = async_messages,
+    .step = async_step,
+    .settle = async_settle,
+    .hold = take,
+    .resume = async_resume,
+    .state = async_state,
+};

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mixing/courier.h"
+
+#include "base/log.h"
+
+static void work(void *argument) {
+    sgp_courier_t *courier = argument;
+    sgp_mixer_t *mixer = courier->mixer;
+    sgp_transport_t *transport = mixer->transport;
+    sgp_transport_lock(transport);
+    while (!courier->quit) {
+        if (!courier->has) {
+            sgp_transport_pause(transport, UINT64_MAX);
+            continue;
+        }
+        sgp_transport_unlock(transport);
+        sgp_status_t status = courier->work(mixer);
+        sgp_transport_lock(transport);
+        if (courier->status == SGP_OK) courier->status = status;
+        courier->has = false;
+        sgp_transport_signal(transport);
+    }
+    sgp_transport_unlock(transport);
+}
+
+static sgp_status_t lease_take(void *owner, bool *taken);
+static void lease_give(void *owner);
+
+/* The owner of a lease is the mixer; its courier is the first thing in extra. */
+static sgp_courier_t *courier_of(void *mixer) {
+    return ((sgp_mixer_t *)mixer)->extra;
+}
+
+sgp_status_t sgp_courier_start(sgp_courier_t *courier, sgp_mixer_t *mixer,
+                               sgp_status_t (*do_work)(sgp_mixer_t *mixer),
+                               void (*serve)(void *mixer)) {
+    if (sgp_group_has_lease(mixer->group))
+        return sgp_fail(SGP_ERR_UNSUPPORTED,
+                        "mixer: a group can have one mixer that works beside the computation");
+    *courier = (sgp_courier_t){.mixer = mixer, .work = do_work};
+    sgp_status_t status = sgp_transport_agent_start(mixer->transport, work, courier);
+    if (status != SGP_OK) return status;
+    sgp_group_set_lease(
+        mixer->group,
+        &(sgp_lease_t){.take = lease_take, .give = lease_give, .serve = serve, .owner = mixer});
+    return SGP_OK;
+}
+
+void sgp_courier_stop(sgp_courier_t *courier) {
+    if (!courier->mixer) return;
+    sgp_transport_t *transport = courier->mixer->transport;
+    sgp_transport_lock(transport);
+    courier->quit = courier->wanted = true;
+    sgp_transport_signal(transport);
+    sgp_transport_unlock(transport);
+    sgp_transport_agent_join(transport);
+    sgp_group_set_lease(courier->mixer->group, NULL);
+    courier->mixer = NULL;
+}
+
+void sgp_courier_give(sgp_courier_t *courier) {
+    sgp_transport_t *transport = courier->mixer->transport;
+    sgp_transport_lock(transport);
+    courier->has = true;
+    courier->wanted = false;
+    sgp_transport_signal(transport);
+    sgp_transport_unlock(transport);
+}
+
+sgp_status_t sgp_courier_take(sgp_courier_t *courier, uint64_t deadline) {
+    sgp_mixer_t *mixer = courier->mixer;
+    sgp_transport_t *transport = mixer->transport;
+    uint64_t start = sgp_transport_now(transport), now = start;
+    sgp_transport_lock(transport);
+    courier->wanted = true;
+    if (courier->has) sgp_transport_signal(transport);
+    while (courier->has && now < deadline) {
+        sgp_transport_pause(transport, deadline);
+        now = sgp_transport_now(transport);
+    }
+    sgp_status_t status = courier->status;
+    bool late = courier->has;
+    sgp_transport_unlock(transport);
+    mixer->paused += now - start;
+    if (status == SGP_OK && late)
+        return sgp_fail(SGP_ERR_TIMEOUT,
+                        "gave up waiting for messages of an earlier step to leave");
+    return status;
+}
+
+static sgp_status_t lease_take(void *owner, bool *taken) {
+    sgp_courier_t *courier = courier_of(owner);
+    sgp_transport_t *transport = courier->mixer->transport;
+    sgp_transport_lock(transport);
+    bool has = courier->has;
+    sgp_transport_unlock(transport);
+    *taken = false;
+    if (!has) return SGP_OK;
+    uint64_t timeout = sgp_group_timeout(courier->mixer->group);
+    sgp_status_t status = sgp_courier_take(courier, sgp_transport_now(transport) + timeout);
+    *taken = status == SGP_OK;
+    return status;
+}
+
+static void lease_give(void *owner) {
+    sgp_courier_give(courier_of(owner));
+}
+
+bool sgp_courier_wanted(sgp_courier_t *courier) {
+    sgp_transport_lock(courier->mixer->transport);
+    bool wanted = courier->wanted;
+    sgp_transport_unlock(courier->mixer->transport);
+    return wanted;
+}
+
+bool sgp_courier_must_end(sgp_courier_t *courier) {
+    sgp_transport_lock(courier->mixer->transport);
+    bool quit = courier->quit;
+    sgp_transport_unlock(courier->mixer->transport);
+    return quit;
+}
+
+sgp_status_t sgp_courier_wait(sgp_courier_t *courier, uint64_t deadline) {
+    sgp_transport_t *transport = courier->mixer->transport;
+    sgp_status_t status = sgp_transport_wait(transport, deadline);
+    if (status != SGP_ERR_PEER_LOST) return SGP_OK;
+    return sgp_fail(status, "node %d ended without leaving, while messages were under way",
+                    sgp_transport_lost_peer(transport));
+}

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Stochastic Gradient Push with overlap (Assran et al. 2019, algorithm 2): a message may be tau
+ * steps late, so it travels while gradients are computed.
+ *
+ *   step k: update; absorb the messages of step k - tau, waiting for them; push
+ *
+ * Pushing comes last, so that what was absorbed goes on at once: with tau = 1 the nodes mix exactly
+ * as in lock step, and only the gradient is taken at parameters without the message under way.
+ * Between steps z holds the kept share of the mass, w = 1 / (1 + tau) in the steady state with one
+ * peer. The numerator moves by the full lr d all the same.
+ *
+ * A large vector is copied out by the courier while the next gradient is computed: both only read
+ * z. A small one leaves at once, which costs less than waking a thread. */
+#include "mixing/courier.h"
+#include "mixing/kernels.h"
+#include "mixing/push.h"
+
+#include "base/memory.h"
+#include "optimizer/optimizer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Bytes from which the courier copies. Below, the copy takes less than 0.1 ms. */
+#define LARGE ((size_t)1 << 20)
+
+typedef struct overlap {
+    sgp_courier_t courier; /* first; not started (no mixer) for a small vector */
+    uint64_t settled;      /* messages of rounds before it have been absorbed */
+    sgp_edge_t *senders;   /* (max degree) */
+    /* The push in the courier's hands. */
+    sgp_destination_t *to; /* (size) */
+    int destinations;
+    uint64_t round;
+    float *buffers; /* (S) as they were: the caller changes them while the courier copies */
+} overlap_t;
+
+static unsigned overlap_messages(const sgp_mixer_t *mixer) {
+    /* As in lock step, and those that may be late. */
+    int behind = sgp_graph_period(&mixer->graph);
+    return (unsigned)((behind < 8 ? behind : 8) + mixer->options.overlap) + 1;
+}
+
+/* The chunk at send->header.offset of what is pushed. */
+static void copy_chunk(const sgp_mixer_t *mixer, const overlap_t *overlap, const sgp_send_t *send,
+                       float *place) {
+    size_t offset = send->header.offset, count = send->header.elements, parameters = 0;
+    if (offset < mixer->count) {
+        parameters = mixer->count - offset < count ? mixer->count - offset : count;
+        memcpy(place, mixer->z + offset, parameters * sizeof *place);
+    }
+    if (parameters == count) return;
+    size_t first = offset + parameters - mixer->count;
+    memcpy(place + parameters, overlap->buffers + first, (count - parameters) * sizeof *place);
+}
+
+/* In the courier's context. */
+static sgp_status_t push_later(sgp_mixer_t *mixer) {
+    overlap_t *overlap = mixer->extra;
+    sgp_header_t header = sgp_push_header(mixer, overlap->round);
+    sgp_send_t send;
+    for (;;) {
+        sgp_status_t status = sgp_transport_send_begin(mixer->transport, &header, overlap->to,
+                                                       overlap->destinations, &send);
+        if (status == SGP_OK) break;
+        if (status != SGP_ERR_AGAIN || sgp_courier_must_end(&overlap->courier)) return status;
+        sgp_inbox_collect(mixer->inbox);
+        status = sgp_courier_wait(&overlap->courier, UINT64_MAX);
+        if (status != SGP_OK) return status;
+    }
+    for (void *place; (place = sgp_transport_send_next(mixer->transport, &send));) {
+        copy_chunk(mixer, overlap, &send, place);
+        sgp_transport_send_commit(mixer->transport, &send);
+    }
+    return SGP_OK;
+}
+
+static void overlap_destroy(sgp_mixer_t *mixer) {
+    overlap_t *overlap = mixer->extra;
+    if (!overlap) return;
+    sgp_courier_stop(&overlap->courier);
+    sgp_memory_free(overlap->buffers);
+    free(overlap->senders);
+    free(overlap->to);
+    free(overlap);
+}
+
+static sgp_status_t overlap_create(sgp_mixer_t *mixer) {
+    overlap_t *overlap = calloc(1, sizeof *overlap);
+    mixer->extra = overlap;
+    if (!overlap) return SGP_ERR_NO_MEMORY;
+    size_t buffers = mixer->length - mixer->count;
+    overlap->settled = mixer->round;
+    overlap->senders =
+        calloc((size_t)sgp_graph_max_degree(&mixer->graph) + 1, sizeof *overlap->senders);
+    overlap->to = calloc((size_t)mixer->size, sizeof *overlap->to);
+    overlap->buffers = sgp_memory_alloc((buffers + 1) * sizeof *overlap->buffers);
+    if (!overlap->senders || !overlap->to || !overlap->buffers) return SGP_ERR_NO_MEMORY;
+    if (mixer->length * sizeof(float) < LARGE) return SGP_OK;
+    return sgp_courier_start(&overlap->courier, mixer, push_later, NULL);
+}
+
+static sgp_status_t take(sgp_mixer_t *mixer, uint64_t deadline) {
+    overlap_t *overlap = mixer->extra;
+    return overlap->courier.mixer ? sgp_courier_take(&overlap->courier, deadline) : SGP_OK;
+}
+
+/* Begins with the messages of a round, if there are any to come. */
+static void begin_absorbing(sgp_mixer_t *mixer, uint64_t round, sgp_absorption_t *absorption) {
+    overlap_t *overlap = mixer->extra;
+    sgp_absorption_begin(absorption, mixer, round, mixer->w, overlap->senders);
+    mixer->statistics.late += (uint64_t)absorption->senders_count;
+}
+
+/* Update and absorb, chunk by chunk while it is in the cache; what is not there yet is waited for
+ * at the end. */
+static sgp_status_t update_and_absorb(sgp_mixer_t *mixer, const sgp_local_t *local,
+                                      uint64_t deadline) {
+    overlap_t *overlap = mixer->extra;
+    uint64_t late = (uint64_t)mixer->options.overlap;
+    if (mixer->round < overlap->settled + late)
+        return sgp_mixer_update_all(mixer, local), SGP_OK; /* nothing was sent so long ago */
+    sgp_absorption_t absorption;
+    begin_absorbing(mixer, mixer->round - late, &absorption);
+    if (local->optimizer) sgp_optimizer_begin(local->optimizer);
+    float rate = (float)(local->learning_rate / mixer->w);
+    for (size_t offset = 0; offset < mixer->length;) {
+        size_t count = sgp_mixer_chunk_at(mixer, offset);
+        sgp_mixer_update(mixer, local, rate, offset, count, NULL);
+        offset += count;
+        sgp_status_t status = sgp_absorption_ready(&absorption, mixer, offset);
+        if (status != SGP_OK) return status;
+    }
+    return sgp_absorption_finish(&absorption, mixer, deadline);
+}
+
+static void hand_over(sgp_mixer_t *mixer, int destinations) {
+    overlap_t *overlap = mixer->extra;
+    memcpy(overlap->to, mixer->to, (size_t)destinations * sizeof *overlap->to);
+    memcpy(overlap->buffers, mixer->z + mixer->count,
+           (mixer->length - mixer->count) * sizeof *overlap->buffers);
+    overlap->destinations = destinations;
+    overlap->round = mixer->round;
+    sgp_courier_give(&overlap->courier);
+}
+
+/* share: what is kept; where the weight is ignored, of z itself. */
+static sgp_status_t push_now(sgp_mixer_t *mixer, int destinations, double share,
+                             uint64_t deadline) {
+    sgp_header_t header = sgp_push_header(mixer, mixer->round);
+    sgp_send_t send;
+    sgp_status_t status =
+        sgp_inbox_send_begin(mixer->inbox, &header, mixer->to, destinations, deadline, &send);
+    if (status != SGP_OK) return status;
+    for (void *place; (place = sgp_transport_send_next(mixer->transport, &send));) {
+        float *z = mixer->z + send.header.offset;
+        memcpy(place, z, send.header.elements * sizeof *z);
+        sgp_transport_send_commit(mixer->transport, &send);
+        if (mixer->options.biased) sgp_scale(send.header.elements, z, (float)share);
+    }
+    return SGP_OK;
+}
+
+static sgp_status_t overlap_step(sgp_mixer_t *mixer, const sgp_local_t *local, uint64_t deadline) {
+    overlap_t *overlap = mixer->extra;
+    sgp_status_t status = take(mixer, deadline);
+    if (status != SGP_OK) return status;
+    if (!mixer->exchanges) return sgp_mixer_update_all(mixer, local), SGP_OK;
+    status = update_and_absorb(mixer, local, deadline);
+    if (status != SGP_OK) return status;
+    double kept, before = mixer->w;
+    int destinations = sgp_push_shares(mixer, mixer->round, before, &kept);
+    /* A caller with an optimizer of its own changes z while the courier would copy it. */
+    bool later = overlap->courier.mixer && local->optimizer && !mixer->options.biased;
+    if (later) hand_over(mixer, destinations);
+    else status = push_now(mixer, destinations, kept / before, deadline);
+    if (!mixer->options.biased) mixer->w = kept;
+    sgp_push_count(mixer, destinations);
+    return status;
+}
+
+static sgp_status_t overlap_settle(sgp_mixer_t *mixer, uint64_t deadline) {
+    overlap_t *overlap = mixer->extra;
+    uint64_t late = (uint64_t)mixer->options.overlap;
+    uint64_t round = mixer->round > late ? mixer->round - late : 0;
+    if (round < overlap->settled) round = overlap->settled;
+    sgp_status_t status = take(mixer, deadline);
+    sgp_ledger_enter(&mixer->ledger, mixer->z, 0, mixer->length, mixer->w);
+    for (; round < mixer->round && status == SGP_OK; round++) {
+        sgp_absorption_t absorption;
+        begin_absorbing(mixer, round, &absorption);
+        status = sgp_absorption_finish(&absorption, mixer, deadline);
+    }
+    overlap->settled = mixer->round;
+    sgp_ledger_close(&mixer->ledger, mixer->z);
+    return status;
+}
+
+static void overlap_state(sgp_mixer_t *mixer, sgp_state_t *state) {
+    overlap_t *overlap = mixer->extra;
+    sgp_state_add(state, "overlap.settled", SGP_STATE_UINT64, &overlap->settled, 1);
+}
+
+const sgp_algorithm_ops_t sgp_algorithm_overlap = {
+    .create = overlap_create,
+    .destroy = overlap_destroy,
+    .messages = overlap_messages,
+    .step = overlap_step,
+    .settle = overlap_settle,
+    .hold = take,
+    .state = overlap_state,
+};

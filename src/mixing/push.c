@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mixing/push.h"
+
+#include "base/log.h"
+#include "mixing/kernels.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+int sgp_push_shares(sgp_mixer_t *mixer, uint64_t round, double w, double *kept) {
+    int count = sgp_graph_out(&mixer->graph, mixer->rank, round, mixer->edges);
+    *kept = w;
+    for (int i = 0; i < count; i++) {
+        double share = mixer->edges[i].weight * w;
+        mixer->to[i] = (sgp_destination_t){.dst = mixer->edges[i].peer, .weight = share};
+        *kept -= share;
+    }
+    return count;
+}
+
+sgp_header_t sgp_push_header(const sgp_mixer_t *mixer, uint64_t round) {
+    return (sgp_header_t){.kind = SGP_KIND_PUSH,
+                          .encoding = SGP_ENCODING_FLOAT32,
+                          .channel = mixer->channel,
+                          .step = round,
+                          .count = mixer->length};
+}
+
+void sgp_push_count(sgp_mixer_t *mixer, int destinations) {
+    mixer->statistics.sent += (uint64_t)destinations;
+    mixer->statistics.bytes_sent += (uint64_t)destinations * mixer->length * sizeof(float);
+}
+
+sgp_status_t sgp_push_check(const sgp_mixer_t *mixer, const sgp_header_t *header) {
+    if (header->count == mixer->length) return SGP_OK;
+    return sgp_fail(SGP_ERR_MISMATCH,
+                    "node %d averages %" PRIu64 " numbers and node %d averages %zu: not one model",
+                    header->src, header->count, mixer->rank, mixer->length);
+}
+
+void sgp_push_absorb(const sgp_mixer_t *mixer, const sgp_chunk_t *chunk, double w) {
+    double weight = chunk->header.weight;
+    float *z = mixer->z + chunk->header.offset;
+    if (mixer->options.biased)
+        sgp_add_scaled(chunk->header.elements, z, chunk->payload, (float)weight);
+    else sgp_absorb(chunk->header.elements, z, chunk->payload, (float)(weight / (w + weight)));
+}
+
+void sgp_absorption_begin(sgp_absorption_t *absorption, const sgp_mixer_t *mixer, uint64_t round,
+                          double kept, sgp_edge_t *senders) {
+    *absorption = (sgp_absorption_t){.round = round, .kept = kept, .senders = senders};
+    absorption->senders_count = sgp_graph_in(&mixer->graph, mixer->rank, round, senders);
+}
+
+/* The chunk at absorption->offset, from all senders as far as it has arrived. *end: where it ends. */
+static sgp_status_t absorb_chunk(sgp_absorption_t *absorption, sgp_mixer_t *mixer, size_t *end) {
+    if (absorption->sender == 0) absorption->w = absorption->kept;
+    for (; absorption->sender < absorption->senders_count; absorption->sender++) {
+        sgp_inbox_key_t key = {.channel = mixer->channel,
+                               .kind = SGP_KIND_PUSH,
+                               .src = absorption->senders[absorption->sender].peer,
+                               .step = absorption->round,
+                               .offset = absorption->offset};
+        sgp_chunk_t *chunk = sgp_inbox_find(mixer->inbox, &key);
+        if (!chunk) return SGP_ERR_AGAIN;
+        sgp_status_t status = sgp_push_check(mixer, &chunk->header);
+        if (status != SGP_OK) return status;
+        sgp_push_absorb(mixer, chunk, absorption->w);
+        if (!mixer->options.biased) absorption->w += chunk->header.weight;
+        *end = absorption->offset + chunk->header.elements;
+        sgp_inbox_release(mixer->inbox, chunk);
+    }
+    return SGP_OK;
+}
+
+sgp_status_t sgp_absorption_ready(sgp_absorption_t *absorption, sgp_mixer_t *mixer, size_t limit) {
+    if (absorption->senders_count == 0) { /* nobody sends to us in this round */
+        absorption->offset = limit;
+        absorption->w = absorption->kept;
+    }
+    while (absorption->offset < limit) {
+        size_t end = absorption->offset;
+        sgp_status_t status = absorb_chunk(absorption, mixer, &end);
+        if (status == SGP_ERR_AGAIN) return SGP_OK;
+        if (status != SGP_OK) return status;
+        absorption->offset = end;
+        absorption->sender = 0;
+    }
+    return SGP_OK;
+}
+
+static sgp_status_t wait_for(sgp_mixer_t *mixer, const sgp_absorption_t *absorption,
+                             uint64_t deadline) {
+    char what[96];
+    snprintf(what, sizeof what, "the message of step %" PRIu64 " from node %d", absorption->round,
+             absorption->senders[absorption->sender].peer);
+    return sgp_inbox_wait(mixer->inbox, deadline, what);
+}
+
+sgp_status_t sgp_absorption_finish(sgp_absorption_t *absorption, sgp_mixer_t *mixer,
+                                   uint64_t deadline) {
+    for (;;) {
+        sgp_status_t status = sgp_absorption_ready(absorption, mixer, mixer->length);
+        if (status != SGP_OK) return status;
+        if (absorption->offset == mixer->length) break;
+        status = wait_for(mixer, absorption, deadline);
+        if (status != SGP_OK) return status;
+    }
+    mixer->statistics.received += (uint64_t)absorption->senders_count;
+    if (!mixer->options.biased) mixer->w = absorption->w;
+    return SGP_OK;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The two halves of PushSum, for the algorithms that push: what leaves a node in a round, and how
+ * what arrives is absorbed. A round is an exchange; its number is the step of its messages. */
+#ifndef SGP_MIXING_PUSH_H
+#define SGP_MIXING_PUSH_H
+
+#include "mixing/mixer.h"
+
+/* Fills mixer->to with the out-peers of a round and the weight that each of them gets of mass w;
+ * returns how many. *kept: what stays. */
+int sgp_push_shares(sgp_mixer_t *mixer, uint64_t round, double w, double *kept);
+
+/* The header of a round's message. */
+sgp_header_t sgp_push_header(const sgp_mixer_t *mixer, uint64_t round);
+
+/* Counts a message that has been sent to so many. */
+void sgp_push_count(sgp_mixer_t *mixer, int destinations);
+
+/* Absorbing the messages of a round chunk by chunk in order of sender: everything before `offset`
+ * has been absorbed from all, and of the chunk there the first `sender` senders. So the bits do not
+ * depend on the order of arrival. */
+typedef struct sgp_absorption {
+    uint64_t round;
+    sgp_edge_t *senders; /* (senders_count) ascending */
+    int senders_count;
+    double kept; /* the weight before */
+    size_t offset;
+    int sender;
+    double w; /* the weight after the first `sender` senders; the same for every chunk */
+} sgp_absorption_t;
+
+/* senders: room for the in-edges of a round, borrowed. kept: this node's weight before. */
+void sgp_absorption_begin(sgp_absorption_t *absorption, const sgp_mixer_t *mixer, uint64_t round,
+                          double kept, sgp_edge_t *senders);
+
+/* Absorbs in order what has arrived of elements before `limit`; stops at the first chunk that has
+ * not. Never blocks. SGP_ERR_MISMATCH. */
+sgp_status_t sgp_absorption_ready(sgp_absorption_t *absorption, sgp_mixer_t *mixer, size_t limit);
+
+/* Absorbs everything, asleep while it has not arrived; then mixer->w is the weight after it. Errors
+ * as sgp_mixer_step. */
+sgp_status_t sgp_absorption_finish(sgp_absorption_t *absorption, sgp_mixer_t *mixer,
+                                   uint64_t deadline);
+
+/* z <- z + v / (w + v) (y - z), or without the weight z <- z + v y, for one chunk. */
+void sgp_push_absorb(const sgp_mixer_t *mixer, const sgp_chunk_t *chunk, double w);
+
+/* SGP_ERR_MISMATCH: the message is not of the mixer's length. */
+sgp_status_t sgp_push_check(const sgp_mixer_t *mixer, const sgp_header_t *header);
+
+#endif

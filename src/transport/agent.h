@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The agent of transports whose contexts are threads in real time: a thread, a lock, and a way to
+ * wake each other. See transport/transport.h for what it is good for. */
+#ifndef SGP_TRANSPORT_AGENT_H
+#define SGP_TRANSPORT_AGENT_H
+
+#include <sgp/status.h>
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Embedded; fields are private. */
+typedef struct sgp_agent {
+    pthread_mutex_t lock; /* of what the two contexts share */
+    pthread_mutex_t gate; /* of the fields below */
+    pthread_cond_t changed;
+    bool signalled[2]; /* the first context, the agent */
+    pthread_t thread;
+    bool running;
+    int rank;
+    void (*body)(void *context);
+    void *context;
+} sgp_agent_t;
+
+/* rank: of its log lines. */
+void sgp_agent_init(sgp_agent_t *agent, int rank);
+void sgp_agent_fini(sgp_agent_t *agent);
+
+/* As the transport's calls of the same names. */
+sgp_status_t sgp_agent_start(sgp_agent_t *agent, void (*body)(void *context), void *context);
+void sgp_agent_join(sgp_agent_t *agent);
+void sgp_agent_pause(sgp_agent_t *agent, uint64_t deadline);
+
+/* Wakes the other one from sgp_agent_pause; true: the caller is the first context, so that the
+ * transport wakes the agent from its own wait as well. */
+bool sgp_agent_signal(sgp_agent_t *agent);
+
+#endif
