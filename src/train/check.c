@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "data/dataset.h"
+#include "mixing/mixer.h"
 #include "model/model.h"
 #include "train/schedule.h"
 
@@ -20,10 +21,13 @@ void train_options_init(train_options_t *options) {
     *options = (train_options_t){
         .model = "lenet",
         .data = "fashion-mnist",
-        .algorithm = SGP_ALGORITHM_SGP,
-        .graph = SGP_GRAPH_EXPONENTIAL,
-        .peers = 1,
+        .algorithm = train_stages_of(SGP_ALGORITHM_SGP),
+        .peers = train_stages_of(1),
+        .graph = TRAIN_BY_ALGORITHM,
+        .overlap = TRAIN_BY_ALGORITHM,
+        .local_steps = 1,
         .nodes = 4,
+        .workers = 1,
         .epochs = 5,
         .batch_size = 32,
         .lr = 0.1,
@@ -50,11 +54,27 @@ static sgp_status_t check_integer(const char *name, int64_t value, int64_t min, 
     return SGP_OK;
 }
 
+static sgp_status_t check_stages(const char *name, const train_stages_t *stages, int epochs) {
+    int last = stages->count > 0 ? stages->stage[stages->count - 1].epoch : -1;
+    if (stages->count < 1 || stages->count > TRAIN_STAGES || stages->stage[0].epoch != 0)
+        return sgp_fail(SGP_ERR_INVALID, "the schedule of %s must begin with epoch 0", name);
+    if (last >= epochs)
+        return sgp_fail(SGP_ERR_INVALID,
+                        "%s changes in epoch %d: must be below the %d epochs, which count from 0",
+                        name, last, epochs);
+    return SGP_OK;
+}
+
 static sgp_status_t check_sizes(const train_options_t *options) {
     sgp_status_t status = check_integer("nodes", options->nodes, 1, 1 << 16);
     if (!status) status = check_integer("epochs", options->epochs, 1, MAX_EPOCHS);
     if (!status) status = check_integer("batch-size", options->batch_size, 1, 1 << 20);
     if (!status) status = check_integer("limit-samples", options->limit_samples, 0, UINT32_MAX);
+    if (!status) status = check_integer("workers-per-node", options->workers, 1, 1 << 10);
+    if (!status)
+        status = check_integer("checkpoint-every", options->checkpoint_every, 0, INT64_MAX);
+    if (!status) status = check_stages("algorithm", &options->algorithm, options->epochs);
+    if (!status) status = check_stages("peers", &options->peers, options->epochs);
     if (!status) status = check_integer("slow-node", options->slow_rank, -1, options->nodes - 1);
     return status;
 }
@@ -107,13 +127,15 @@ static sgp_status_t check_rates(const train_options_t *options) {
     return SGP_OK;
 }
 
+/* Of every stage; what cannot be combined is for the mixer to say. */
 static sgp_status_t check_mixing(const train_options_t *options) {
-    if (options->algorithm == SGP_ALGORITHM_ALLREDUCE) return SGP_OK; /* has no graph */
-    if (options->algorithm != SGP_ALGORITHM_SGP)
-        return sgp_fail(SGP_ERR_INVALID, "algorithm is %d: must be sgp or allreduce",
-                        (int)options->algorithm);
-    sgp_graph_t graph = {.kind = options->graph, .size = options->nodes, .peers = options->peers};
-    return sgp_graph_check(&graph);
+    for (int epoch = 0; epoch < options->epochs; epoch++) {
+        if (epoch > 0 && !train_mixer_changes(options, (uint64_t)epoch)) continue;
+        sgp_mixer_options_t mixer = train_mixer_options(options, (uint64_t)epoch);
+        sgp_status_t status = sgp_mixer_check(&mixer);
+        if (status) return status;
+    }
+    return SGP_OK;
 }
 
 sgp_status_t check_ranges(const train_options_t *options) {
@@ -132,11 +154,12 @@ static sgp_status_t check_memory(const train_options_t *options, const dataset_s
     double pixels = (double)shape->height * shape->width * shape->channels;
     double node = (double)model_memory_bytes(model) + VECTORS_PER_NODE * sizeof(float) * floats +
                   pixels * ((double)shape->train_count + shape->test_count);
-    if (node * options->nodes <= machine) return SGP_OK;
+    int processes = options->nodes * options->workers;
+    if (node * processes <= machine) return SGP_OK;
     return sgp_fail(SGP_ERR_INVALID,
                     "%d nodes of %s at batch-size %d need about %.1f GiB: this machine has %.1f",
-                    options->nodes, options->model, options->batch_size,
-                    node * options->nodes / 0x1p30, machine / 0x1p30);
+                    processes, options->model, options->batch_size, node * processes / 0x1p30,
+                    machine / 0x1p30);
 }
 
 sgp_status_t train_check(const train_options_t *options) {

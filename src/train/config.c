@@ -12,20 +12,52 @@ static json_t *slow_json(const train_options_t *options) {
     return json_pack("{s:i, s:f}", "rank", options->slow_rank, "factor", options->slow_factor);
 }
 
+json_t *config_peers_json(const train_options_t *options) {
+    char text[TRAIN_STAGES_TEXT];
+    if (options->peers.count == 1) return json_integer(options->peers.stage[0].value);
+    return json_string(train_stages_text(&options->peers, NULL, text));
+}
+
+json_t *config_overlap_json(int overlap) {
+    return overlap == SGP_OVERLAP_ASYNC ? json_string("async") : json_integer(overlap);
+}
+
+static json_t *mixing_json(const train_options_t *o) {
+    char algorithms[TRAIN_STAGES_TEXT];
+    return json_pack("{s:s, s:s?, s:o, s:o?, s:b, s:i, s:o, s:i, s:b}", "algorithm",
+                     train_algorithms_text(&o->algorithm, algorithms), "graph",
+                     o->graph == TRAIN_BY_ALGORITHM ? NULL
+                                                    : sgp_graph_name((sgp_graph_kind_t)o->graph),
+                     "peers", config_peers_json(o), "overlap",
+                     o->overlap == TRAIN_BY_ALGORITHM ? NULL : config_overlap_json(o->overlap),
+                     "biased", o->biased, "local_steps", o->local_steps, "slow_momentum",
+                     train_json_number(o->slow_momentum), "slow_every", o->slow_every, "slow_alone",
+                     o->slow_alone);
+}
+
+/* Names are those of the command line, with _ for -; null is a default that follows from the
+ * others. */
 static json_t *options_json(const train_options_t *o) {
-    return json_pack(
-        "{s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:o, s:o, s:s, s:s, s:o, s:b, s:o, s:b, "
-        "s:o, s:I, s:s, s:s, s:s?, s:o, s:o}",
-        "model", o->model, "data", o->data, "algorithm", sgp_algorithm_name(o->algorithm), "graph",
-        sgp_graph_name(o->graph), "peers", o->peers, "overlap", 0, "nodes", o->nodes, "epochs",
-        o->epochs, "batch_size", o->batch_size, "lr", train_json_number(o->lr), "warmup_epochs",
+    json_t *options = json_pack(
+        "{s:s, s:s, s:i, s:i, s:i, s:i, s:o, s:o, s:s, s:s, s:o, s:b, s:o, s:b, s:o, s:I, s:s, "
+        "s:s, s:s?, s:I, s:b, s:b, s:o, s:o}",
+        "model", o->model, "data", o->data, "nodes", o->nodes, "workers_per_node", o->workers,
+        "epochs", o->epochs, "batch_size", o->batch_size, "lr", train_json_number(o->lr),
+        "warmup_epochs",
         train_json_number(o->warmup_epochs < 0 ? o->epochs * 5.0 / 90 : o->warmup_epochs),
         "lr_schedule", o->lr_schedule, "optimizer", o->optimizer, "momentum",
         train_json_number(o->momentum), "nesterov", o->nesterov, "weight_decay",
         train_json_number(o->weight_decay), "augment", o->augment, "seed", train_json_u64(o->seed),
         "limit_samples", (json_int_t)o->limit_samples, "transport", o->transport, "encoding",
-        "float32", "output", o->output, "slow_node", slow_json(o), "compute_ms",
+        "float32", "output", o->output, "checkpoint_every", (json_int_t)o->checkpoint_every,
+        "tensorboard", o->tensorboard, "trace", o->trace, "slow_node", slow_json(o), "compute_ms",
         train_json_number(o->compute_ms));
+    json_t *mixing = mixing_json(o);
+    int failed = json_object_update(options, mixing);
+    json_decref(mixing);
+    if (!failed) return options;
+    json_decref(options);
+    return NULL;
 }
 
 static json_t *data_json(const dataset_t *dataset) {
@@ -79,9 +111,18 @@ void config_agreement(const train_options_t *o, const replica_t *replica, agreem
     agreement_add(agreement, "training samples", "%u", shape->train_count);
     agreement_add(agreement, "test samples", "%u", shape->test_count);
     agreement_add(agreement, "data checksum", "%016" PRIx64, replica->dataset->checksum);
-    agreement_add(agreement, "algorithm", "%s", sgp_algorithm_name(o->algorithm));
-    agreement_add(agreement, "graph", "%s", sgp_graph_name(o->graph));
-    agreement_add(agreement, "peers", "%d", o->peers);
+    char text[TRAIN_STAGES_TEXT];
+    agreement_add(agreement, "workers-per-node", "%d", o->workers);
+    agreement_add(agreement, "algorithm", "%s", train_algorithms_text(&o->algorithm, text));
+    agreement_add(agreement, "graph", "%s", sgp_graph_name(train_mixer_options(o, 0).graph.kind));
+    agreement_add(agreement, "peers", "%s", train_stages_text(&o->peers, NULL, text));
+    agreement_add(agreement, "overlap", "%d", o->overlap);
+    agreement_add(agreement, "biased", "%s", o->biased ? "on" : "off");
+    agreement_add(agreement, "local-steps", "%d", o->local_steps);
+    agreement_add(agreement, "slow-momentum", "%.15g", o->slow_momentum);
+    agreement_add(agreement, "slow-every", "%d", o->slow_every);
+    agreement_add(agreement, "slow-alone", "%s", o->slow_alone ? "on" : "off");
+    agreement_add(agreement, "checkpoint-every", "%" PRId64, o->checkpoint_every);
     agreement_add(agreement, "epochs", "%d", o->epochs);
     agreement_add(agreement, "batch-size", "%d", o->batch_size);
     agreement_add(agreement, "lr", "%.15g", o->lr);
@@ -94,4 +135,5 @@ void config_agreement(const train_options_t *o, const replica_t *replica, agreem
     agreement_add(agreement, "augment", "%s", o->augment ? "on" : "off");
     agreement_add(agreement, "seed", "%" PRIu64, o->seed);
     agreement_add(agreement, "compute-ms", "%.15g", o->compute_ms);
+    agreement_add(agreement, "trace", "%s", o->trace ? "on" : "off");
 }

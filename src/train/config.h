@@ -13,6 +13,10 @@
  * memory. */
 json_t *config_json(const train_options_t *options, const replica_t *replica);
 
+/* A number, or the text of a schedule; "async", or a number. As config_json. */
+json_t *config_peers_json(const train_options_t *options);
+json_t *config_overlap_json(int overlap);
+
 /* What would give another result if it differed. Not in it: the names of directories, the
  * transport, and who is slow. */
 void config_agreement(const train_options_t *options, const replica_t *replica,

@@ -112,12 +112,9 @@ sgp_status_t replica_init(replica_t *replica, const train_options_t *options, in
 }
 
 sgp_status_t replica_join(replica_t *replica, const train_options_t *options, sgp_group_t *group) {
-    sgp_mixer_options_t mixer = {
-        .count = replica->parameters,
-        .buffers = replica->buffers,
-        .algorithm = options->algorithm,
-        .graph = {.kind = options->graph, .size = options->nodes, .peers = options->peers},
-    };
+    sgp_mixer_options_t mixer = train_mixer_options(options, 0);
+    mixer.count = replica->parameters;
+    mixer.buffers = replica->buffers;
     model_init_parameters(replica->model, options->seed, replica->average,
                           replica->average + replica->parameters);
     return sgp_mixer_create(group, &mixer, replica->average, &replica->mixer);

@@ -29,7 +29,8 @@ schedule_t schedule_make(const train_options_t *options, uint64_t steps_per_epoc
     double warmup = options->warmup_epochs < 0 ? epochs * 5 / 90 : options->warmup_epochs;
     schedule.warmup = warmup * (double)steps_per_epoch;
     schedule.steps = (uint64_t)options->epochs * steps_per_epoch;
-    schedule.scaled = options->lr * options->nodes * options->batch_size / REFERENCE_BATCH;
+    schedule.scaled =
+        options->lr * options->nodes * options->workers * options->batch_size / REFERENCE_BATCH;
     schedule.start = options->lr <= schedule.scaled ? options->lr : schedule.scaled / 10;
     return schedule;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The learning rate of each step, as in Assran et al. 2019, section 6 (after Goyal et al. 2017):
- *   scaled  = lr * nodes * batch / 256            (linear scaling with the global batch)
+ *   scaled  = lr * nodes * workers * batch / 256            (linear scaling with the global batch)
  *   step k < warm-up steps W: start + (scaled - start) (k + 1) / W, at most scaled
  *   after it: scaled times the decay:
  *     step:     0.1 from 1/3 of the run's steps on, 0.01 from 2/3, 0.001 from 8/9
@@ -37,7 +37,7 @@ const char *schedule_names(void);
 /* SGP_ERR_NOT_FOUND leaves *kind as it was. Logs nothing. */
 sgp_status_t schedule_parse(const char *name, schedule_kind_t *kind);
 
-/* options: checked; nodes, batch_size, epochs, lr, warmup_epochs and lr_schedule are used. */
+/* options: checked; nodes, workers, batch_size, epochs, lr, warmup_epochs and lr_schedule are used. */
 schedule_t schedule_make(const train_options_t *options, uint64_t steps_per_epoch);
 
 /* The learning rate of step k, from 0. */

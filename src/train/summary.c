@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "train/summary.h"
 
+#include "train/config.h"
 #include "train/json.h"
 
 /* Takes both (NULL: out of memory), and leaves NULL in *object on failure. */
@@ -12,11 +13,14 @@ static void add(json_t **object, const char *name, json_t *value) {
 }
 
 static void add_options(json_t **object, const train_options_t *options) {
-    add(object, "algorithm", json_string(sgp_algorithm_name(options->algorithm)));
-    add(object, "graph", json_string(sgp_graph_name(options->graph)));
-    add(object, "peers", json_integer(options->peers));
-    add(object, "overlap", json_integer(0));
+    char algorithms[TRAIN_STAGES_TEXT];
+    sgp_mixer_options_t last = train_mixer_options(options, (uint64_t)options->epochs - 1);
+    add(object, "algorithm", json_string(train_algorithms_text(&options->algorithm, algorithms)));
+    add(object, "graph", json_string(sgp_graph_name(last.graph.kind)));
+    add(object, "peers", config_peers_json(options));
+    add(object, "overlap", config_overlap_json(last.overlap));
     add(object, "nodes", json_integer(options->nodes));
+    add(object, "workers_per_node", json_integer(options->workers));
     add(object, "model", json_string(options->model));
     add(object, "data", json_string(options->data));
     add(object, "batch_size", json_integer(options->batch_size));

@@ -21,17 +21,20 @@ static sgp_status_t check_place(const train_options_t *options, const sgp_group_
                     options->nodes, sgp_group_size(group));
 }
 
-/* Node 0 writes the files of the run. */
-static bool writes(const run_t *run) {
-    return run->rank == 0 && run->options->output;
-}
-
-static sgp_status_t begin_files(const run_t *run) {
-    if (!writes(run)) return SGP_OK;
+static sgp_status_t begin_files(run_t *run) {
+    if (!run_writes(run)) return SGP_OK;
     const char *output = run->options->output;
     sgp_status_t status =
         train_json_write(output, "config.json", config_json(run->options, &run->replica));
-    return status ? status : file_replace(output, METRICS_FILE, NULL, 0);
+    if (!status) status = file_replace(output, METRICS_FILE, NULL, 0);
+    if (!status && run->options->tensorboard)
+        status = tensorboard_begin(&run->tensorboard, output, run->size, run->step);
+    return status;
+}
+
+static sgp_status_t begin_trace(run_t *run) {
+    if (!run->options->trace) return SGP_OK;
+    return timeline_begin(&run->timeline, run_writes(run) ? run->options->output : NULL);
 }
 
 /* What a node can do alone. */
@@ -40,7 +43,7 @@ static sgp_status_t prepare_alone(run_t *run) {
     if (!status) status = check_place(run->options, run->group);
     if (!status) status = replica_init(&run->replica, run->options, run->rank);
     if (status) return status;
-    metrics_init(&run->metrics, run->replica.steps_per_epoch);
+    metrics_init(&run->metrics, run->replica.steps_per_epoch, run->replica.parameters);
     status = times_init(&run->times, run->replica.schedule.steps);
     if (status) replica_fini(&run->replica);
     return status;
@@ -59,6 +62,7 @@ static sgp_status_t prepare(run_t *run) {
     if (status) goto fini;
     own = replica_join(&run->replica, run->options, run->group);
     if (!own) own = begin_files(run);
+    if (!own) own = begin_trace(run);
     status = agreement_share(run->group, own);
     if (!status) return SGP_OK;
 fini:
@@ -146,17 +150,25 @@ static sgp_status_t write_model(const run_t *run, const char *hash) {
 }
 
 static sgp_status_t end_files(const run_t *run, const train_summary_t *summary) {
-    if (!writes(run)) return SGP_OK;
+    if (!run_writes(run)) return SGP_OK;
     sgp_status_t status = write_model(run, summary->parameters_hash);
     if (status) return status;
     return train_json_write(run->options->output, "summary.json",
                             train_summary_json(run->options, summary));
 }
 
+/* What the schedules of algorithm and peers say about this epoch. */
+static sgp_status_t enter_epoch(run_t *run, uint64_t epoch) {
+    if (!train_mixer_changes(run->options, epoch)) return SGP_OK;
+    sgp_mixer_options_t mixer = train_mixer_options(run->options, epoch);
+    return sgp_mixer_switch(run->replica.mixer, &mixer);
+}
+
 static sgp_status_t run_all(run_t *run, train_summary_t *summary) {
     sgp_status_t status = SGP_OK;
     for (uint64_t epoch = 0; epoch < (uint64_t)run->options->epochs && !status; epoch++) {
-        status = run_steps(run, epoch);
+        status = enter_epoch(run, epoch);
+        if (!status) status = run_steps(run, epoch);
         if (!status) status = run_meet(run, epoch);
     }
     train_summary_t result;

@@ -7,20 +7,32 @@
 #ifndef TRAIN_TRAIN_H
 #define TRAIN_TRAIN_H
 
+#include "train/stages.h"
+
 #include <sgp/sgp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#define TRAIN_BY_ALGORITHM (-2)
+
 /* Everything that decides a run; the program fills it from the command line and config.json holds
  * it. */
 typedef struct train_options {
-    const char *model; /* "mlp", "lenet", "resnet20" */
-    const char *data;  /* "fashion-mnist" or a directory with the same four IDX files */
-    sgp_algorithm_t algorithm;
-    sgp_graph_kind_t graph;
-    int peers;
-    int nodes; /* size of the group */
+    const char *model;        /* "mlp", "lenet", "resnet20" */
+    const char *data;         /* "fashion-mnist" or a directory with the same four IDX files */
+    train_stages_t algorithm; /* sgp_algorithm_t, by epoch */
+    train_stages_t peers;     /* by epoch */
+    int graph;       /* sgp_graph_kind_t; TRAIN_BY_ALGORITHM: exponential, bipartite-exponential for
+                    dpsgd and adpsgd */
+    int overlap;     /* SGP_OVERLAP_ASYNC: without bound; TRAIN_BY_ALGORITHM: 1 for osgp, else 0 */
+    bool biased;     /* ignore the push-sum weight */
+    int local_steps; /* exchange in every so many-th step */
+    double slow_momentum; /* used if slow_every > 0 */
+    int slow_every;       /* steps; 0: no slow momentum */
+    bool slow_alone;      /* no exact average before a slow update */
+    int nodes;            /* that gossip */
+    int workers;          /* per node: they average gradients exactly; nodes * workers processes */
     int epochs;
     int batch_size;       /* samples per node and step */
     double lr;            /* per 256 samples of the global batch, scaled linearly */
@@ -36,10 +48,14 @@ typedef struct train_options {
     int64_t limit_samples; /* 0: all of the training set */
     const char
         *transport; /* "auto", "shm", "loopback": recorded only; the group is made by the caller */
-    const char *output; /* directory, exists and is writable; NULL: no files are written */
-    int slow_rank;      /* -1: nobody */
-    double slow_factor; /* its gradient takes so many times longer */
-    double compute_ms;  /* > 0: replaces loading a batch and computing its gradient by a fixed time;
+    const char *output;       /* directory, exists and is writable; NULL: no files are written */
+    const char *resume;       /* directory of a run to be continued; NULL: a new run */
+    int64_t checkpoint_every; /* steps; 0: at the end of every epoch */
+    bool tensorboard;         /* event files in output/tensorboard */
+    bool trace;               /* output/trace.json, for Perfetto */
+    int slow_rank;            /* -1: nobody */
+    double slow_factor;       /* its gradient takes so many times longer */
+    double compute_ms; /* > 0: replaces loading a batch and computing its gradient by a fixed time;
                            the gradient is then small constant noise, nothing is evaluated, and
                            losses and accuracies are NAN */
 } train_options_t;

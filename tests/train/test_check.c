@@ -49,7 +49,7 @@ static void the_defaults_are_valid(void **state) {
     assert_int_equal(train_check(&options), SGP_OK);
     options.nodes = 1;
     assert_int_equal(train_check(&options), SGP_OK);
-    options.algorithm = SGP_ALGORITHM_ALLREDUCE;
+    options.algorithm = train_stages_of(SGP_ALGORITHM_ALLREDUCE);
     assert_int_equal(train_check(&options), SGP_OK);
     assert_int_equal(captured.lines, 0);
 }

@@ -59,7 +59,8 @@ static void the_same_seed_gives_the_same_bits(void **state) {
     node_t first[MAX_NODES], second[MAX_NODES];
     for (int algorithm = 0; algorithm < 2; algorithm++) {
         train_options_t options = small_run(*state);
-        options.algorithm = algorithm ? SGP_ALGORITHM_ALLREDUCE : SGP_ALGORITHM_SGP;
+        options.algorithm =
+            train_stages_of(algorithm ? SGP_ALGORITHM_ALLREDUCE : SGP_ALGORITHM_SGP);
         options.augment = true;
         run_alike(first, &options);
         run_alike(second, &options);
@@ -133,7 +134,7 @@ static void exact_averaging_equals_one_large_batch(void **state) {
     run_to_file(*state, options, &alone);
     options.nodes = 3;
     options.batch_size = 8;
-    options.algorithm = SGP_ALGORITHM_ALLREDUCE;
+    options.algorithm = train_stages_of(SGP_ALGORITHM_ALLREDUCE);
     run_to_file(*state, options, &together);
     assert_int_equal(alone.data_bytes, together.data_bytes);
     const float *a = (const float *)alone.data, *b = (const float *)together.data;

@@ -16,10 +16,14 @@ void output_name(const char *model, const char *algorithm, char path[OUTPUT_PATH
     time_t now = time(NULL);
     struct tm local;
     strftime(when, sizeof when, "%Y%m%d-%H%M%S", localtime_r(&now, &local));
-    snprintf(path, OUTPUT_PATH, "runs/%s-%s-%s", model, algorithm, when);
+    char names[64]; /* of a schedule: "0:allreduce,5:sgp" would be awkward in a shell */
+    snprintf(names, sizeof names, "%s", algorithm);
+    for (char *at = names; *at; at++)
+        if (*at == ':' || *at == ',') *at = '-';
+    snprintf(path, OUTPUT_PATH, "runs/%s-%s-%s", model, names, when);
     struct stat stat_buffer;
     for (int i = 2; stat(path, &stat_buffer) == 0 && i < 1000; i++)
-        snprintf(path, OUTPUT_PATH, "runs/%s-%s-%s-%d", model, algorithm, when, i);
+        snprintf(path, OUTPUT_PATH, "runs/%s-%s-%s-%d", model, names, when, i);
 }
 
 /* mkdir, and first of all that is above. errno says why not. */

@@ -24,6 +24,26 @@ static bool parse_slow_node(const char *text, void *value) {
     return true;
 }
 
+static bool parse_algorithms(const char *text, void *value) {
+    return train_algorithms_parse(text, value);
+}
+
+static bool parse_peers(const char *text, void *value) {
+    return train_peers_parse(text, value);
+}
+
+/* Steps, or "async". */
+static bool parse_overlap(const char *text, void *value) {
+    char *end;
+    long steps = strtol(text, &end, 10);
+    if (!strcmp(text, "async")) steps = SGP_OVERLAP_ASYNC;
+    else if (end == text || *end != '\0' || steps < 0 || steps > 1000) return false;
+    *(int *)value = (int)steps;
+    return true;
+}
+
+#define ALGORITHMS "sgp, osgp, dpsgd, adpsgd, allreduce"
+
 static const option_t options[] = {
     {.name = "nodes",
      .argument = "N",
@@ -34,42 +54,76 @@ static const option_t options[] = {
      .help = "start N nodes on this machine"},
     {.name = "algorithm",
      .argument = "NAME",
-     .type = OPTION_CHOICE,
-     .offset = AT(algorithm),
-     .choices = "sgp, allreduce",
-     .later = "osgp, dpsgd, adpsgd",
-     .schedule = true,
-     .help = "how the nodes average"},
+     .type = OPTION_PARSED,
+     .offset = AT(run.algorithm),
+     .parse = parse_algorithms,
+     .shown = "sgp",
+     .wanted = "one of " ALGORITHMS ", or a schedule by epoch such as 0:allreduce,5:sgp",
+     .help = "how the nodes average: " ALGORITHMS "; or a schedule by epoch, 0:allreduce,5:sgp"},
     {.name = "graph",
      .argument = "NAME",
      .type = OPTION_CHOICE,
      .offset = AT(graph),
-     .choices = "exponential, ring, complete",
-     .later = "static-exponential, bipartite-exponential, random, base",
+     .choices = "exponential, static-exponential, ring, complete, bipartite-exponential, random, "
+                "base",
+     .shown = "exponential; bipartite-exponential for dpsgd and adpsgd",
      .help = "who sends to whom"},
     {.name = "peers",
      .argument = "N",
-     .type = OPTION_INT,
+     .type = OPTION_PARSED,
      .offset = AT(run.peers),
-     .min = 1,
-     .max = 255,
-     .schedule = true,
-     .help = "nodes that each node sends to in a step"},
+     .parse = parse_peers,
+     .shown = "1",
+     .wanted = "a whole number of 1 or more, or a schedule by epoch such as 0:2,30:1",
+     .help = "nodes that each node sends to in a step; or a schedule by epoch, 0:2,30:1"},
     {.name = "overlap",
      .argument = "T",
+     .type = OPTION_PARSED,
+     .offset = AT(run.overlap),
+     .parse = parse_overlap,
+     .shown = "0; 1 for osgp",
+     .wanted = "a number of steps from 0 to 1000, or async",
+     .help = "steps a message may be late; async: wait for nothing, absorb what has arrived"},
+    {.name = "local-steps",
+     .argument = "H",
      .type = OPTION_INT,
-     .offset = AT(overlap),
-     .max_later = 1e6,
-     .later = "async",
-     .help = "steps a message may be late; only 0 in this version"},
+     .offset = AT(run.local_steps),
+     .min = 1,
+     .max = 1e6,
+     .help = "exchange in every H-th step only"},
+    {.name = "slow-momentum",
+     .argument = "BETA",
+     .type = OPTION_REAL,
+     .offset = AT(run.slow_momentum),
+     .shown = "0.5 with --slow-every",
+     .max = 1 - DBL_EPSILON,
+     .wanted = "a number from 0 to below 1",
+     .help = "momentum of SlowMo's outer updates"},
+    {.name = "slow-every",
+     .argument = "TAU",
+     .type = OPTION_INT,
+     .offset = AT(run.slow_every),
+     .shown = "48 with --slow-momentum",
+     .min = 1,
+     .max = 1e9,
+     .help = "steps from one of SlowMo's outer updates to the next"},
+    {.name = "slow-alone",
+     .type = OPTION_FLAG,
+     .offset = AT(slow_alone),
+     .value = 1,
+     .help = "SlowMo without the exact average before an outer update"},
+    {.name = "biased",
+     .type = OPTION_FLAG,
+     .offset = AT(biased),
+     .value = 1,
+     .help = "an ablation for sgp and osgp: ignore the push-sum weight"},
     {.name = "workers-per-node",
      .argument = "M",
      .type = OPTION_INT,
-     .offset = AT(workers),
+     .offset = AT(run.workers),
      .min = 1,
-     .max = 1,
-     .max_later = 1e6,
-     .help = "workers that average gradients exactly inside a node; only 1 in this version"},
+     .max = 256,
+     .help = "workers that average gradients exactly inside a node; starts N times M processes"},
     {.name = "model",
      .argument = "NAME",
      .type = OPTION_CHOICE,
@@ -181,11 +235,31 @@ static const option_t options[] = {
      .shown = "runs/MODEL-ALGORITHM-TIME",
      .wanted = "a directory",
      .help = "the run's directory, made if it is missing"},
-    {.name = "resume", .argument = "DIR", .type = OPTION_ABSENT, .help = "continue a run"},
+    {.name = "resume",
+     .argument = "DIR",
+     .type = OPTION_STRING,
+     .offset = AT(run.resume),
+     .shown = "",
+     .wanted = "the directory of a run",
+     .help = "continue a run from its last good checkpoint, with its options"},
     {.name = "checkpoint-every",
      .argument = "N",
-     .type = OPTION_ABSENT,
+     .type = OPTION_LONG,
+     .offset = AT(run.checkpoint_every),
+     .shown = "at the end of every epoch",
+     .min = 1,
+     .max = 1e15,
      .help = "steps between checkpoints"},
+    {.name = "tensorboard",
+     .type = OPTION_FLAG,
+     .offset = AT(tensorboard),
+     .value = 1,
+     .help = "write event files for TensorBoard into the run's directory"},
+    {.name = "trace",
+     .type = OPTION_FLAG,
+     .offset = AT(trace),
+     .value = 1,
+     .help = "write trace.json, what each node did when, for Perfetto or chrome://tracing"},
     {.name = "slow-node",
      .argument = "RANK:FACTOR",
      .type = OPTION_PARSED,
@@ -243,16 +317,27 @@ const option_table_t settings_table = {
 };
 
 void settings_init(settings_t *settings) {
-    *settings = (settings_t){.augment = -1, .workers = 1, .encoding = "float32", .slow.rank = -1};
+    *settings = (settings_t){.augment = -1, .encoding = "float32", .slow.rank = -1};
     train_options_init(&settings->run);
-    settings->algorithm = sgp_algorithm_name(settings->run.algorithm);
-    settings->graph = sgp_graph_name(settings->run.graph);
+    settings->run.slow_momentum = -1; /* not given */
+}
+
+/* One of the two is enough. */
+static void finish_slow_momentum(train_options_t *run) {
+    if (run->slow_momentum < 0) run->slow_momentum = run->slow_every > 0 ? 0.5 : 0;
+    else if (run->slow_every == 0) run->slow_every = 48;
 }
 
 void settings_finish(settings_t *settings) {
     train_options_t *run = &settings->run;
-    sgp_algorithm_parse(settings->algorithm, &run->algorithm);
-    sgp_graph_parse(settings->graph, &run->graph);
+    sgp_graph_kind_t graph;
+    if (settings->graph && sgp_graph_parse(settings->graph, &graph) == SGP_OK)
+        run->graph = (int)graph;
+    finish_slow_momentum(run);
+    run->biased = settings->biased;
+    run->slow_alone = settings->slow_alone;
+    run->tensorboard = settings->tensorboard;
+    run->trace = settings->trace;
     run->nesterov = !settings->no_nesterov;
     run->augment =
         settings->augment >= 0 ? settings->augment : strncmp(run->model, "resnet", 6) == 0;

@@ -9,12 +9,13 @@
 
 typedef struct settings {
     train_options_t run;
-    const char *algorithm; /* names, until settings_finish */
-    const char *graph;
+    const char *graph; /* NULL: by the algorithm */
     int no_nesterov;
     int augment; /* -1: as the model asks */
-    int overlap;
-    int workers;
+    int biased;
+    int slow_alone;
+    int tensorboard;
+    int trace;
     const char *encoding;
     struct {
         int rank; /* -1: nobody */

@@ -66,7 +66,7 @@ static bool check_run(const settings_t *settings) {
 }
 
 static int train(settings_t *settings, const place_t *place, int argc, char **argv) {
-    char output[OUTPUT_PATH];
+    char output[OUTPUT_PATH], algorithms[TRAIN_STAGES_TEXT];
     bool threads = strcmp(settings->run.transport, "loopback") == 0;
     bool node = place->size > 0;
     if (!check_place(settings, place)) return EXIT_MISTAKE;
@@ -76,7 +76,8 @@ static int train(settings_t *settings, const place_t *place, int argc, char **ar
     }
     if (threads && !getenv("OMP_NUM_THREADS")) return start_again(argv);
     if (!settings->run.output) {
-        output_name(settings->run.model, settings->algorithm, output);
+        output_name(settings->run.model,
+                    train_algorithms_text(&settings->run.algorithm, algorithms), output);
         settings->run.output = output;
     }
     if (!node && !check_run(settings)) return EXIT_MISTAKE;
