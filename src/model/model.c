@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/model.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "model/layer.h"
 #include "model/loss.h"
@@ -205,6 +206,7 @@ sgp_status_t model_train(model_t *model, const float *parameters, float *buffers
     if (status) return status;
     loss_softmax(model->batch, valid, model->classes, logits->data, labels, logits->gradients[0],
                  result);
+    result->backward_ns = sgp_clock_now();
     for (int i = model->layer_count - 1; i >= 0 && !status; i--)
         status = layer_backward(&model->layers[i], &pass);
     return status;

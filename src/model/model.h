@@ -40,8 +40,9 @@ typedef struct model_tensor {
 
 /* What a forward pass over some samples gave. */
 typedef struct model_result {
-    double loss_sum; /* sum of the cross-entropy over the valid samples */
-    int correct;     /* of the valid samples, those whose largest logit is the label's */
+    double loss_sum;      /* sum of the cross-entropy over the valid samples */
+    int correct;          /* of the valid samples, those whose largest logit is the label's */
+    uint64_t backward_ns; /* sgp_clock_now when the backward pass began; 0 without one */
 } model_result_t;
 
 /* Builds the layers. Sets *model only on success.

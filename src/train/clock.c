@@ -13,6 +13,12 @@ uint64_t clock_now_ns(void) {
     return sgp_clock_now();
 }
 
+double clock_date(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
 void clock_sleep_ns(uint64_t nanoseconds, const volatile sig_atomic_t *stop) {
     uint64_t end = clock_now_ns() + nanoseconds;
     struct timespec until = {.tv_sec = (time_t)(end / SECOND), .tv_nsec = (long)(end % SECOND)};

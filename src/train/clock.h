@@ -9,6 +9,9 @@
 /* Nanoseconds of the monotonic clock. */
 uint64_t clock_now_ns(void);
 
+/* Seconds since 1970, of the clock that people set. */
+double clock_date(void);
+
 /* Sleeps; ends early once *stop is set (NULL: never) and a signal arrives. */
 void clock_sleep_ns(uint64_t nanoseconds, const volatile sig_atomic_t *stop);
 

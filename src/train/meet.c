@@ -31,6 +31,7 @@ static sgp_status_t evaluate_models(run_t *run, report_t *report) {
                              .stop = run->callbacks.stop};
     uint32_t count = replica->dataset->test.count;
     evaluation_t own, slice;
+    uint64_t start = sgp_trace_begin(run->timeline.trace);
     sgp_status_t status = evaluate(&evaluator, sgp_mixer_parameters(replica->mixer),
                                    sgp_mixer_buffers(replica->mixer), 0, count, &own);
     if (status) return status;
@@ -38,6 +39,7 @@ static sgp_status_t evaluate_models(run_t *run, report_t *report) {
                       evaluate_slice(count, run->rank, run->size),
                       evaluate_slice(count, run->rank + 1, run->size), &slice);
     if (status) return status;
+    sgp_trace_end(run->timeline.trace, SGP_TRACE_COMPUTING, SGP_TRACE_EVALUATE, start);
     report->own_loss = own.loss_sum;
     report->own_correct = (double)own.correct;
     report->own_count = (double)own.count;
@@ -80,7 +82,8 @@ static void warn_if_diverged(const run_t *run, uint64_t epoch) {
             (int)epoch + 1, run->train_loss, run->options->lr);
 }
 
-static sgp_status_t write_metrics(run_t *run, uint64_t epoch, const report_t *reports,
+/* ended: when the epoch's steps did, of clock_date. */
+static sgp_status_t write_metrics(run_t *run, uint64_t epoch, const report_t *reports, double ended,
                                   metrics_node_t *nodes /* (size) */) {
     for (int i = 0; i < run->size; i++)
         nodes[i] = (metrics_node_t){
@@ -93,10 +96,17 @@ static sgp_status_t write_metrics(run_t *run, uint64_t epoch, const report_t *re
                            .step = run->step,
                            .average_model_accuracy = run->average_model_accuracy,
                            .consensus = run->consensus};
-    return metrics_flush(&run->metrics, run->group, run->options->output, &all, nodes);
+    metrics_lines_t lines;
+    sgp_status_t status = metrics_gather(&run->metrics, run->group, &lines);
+    if (status) return status;
+    if (run_writes(run)) status = metrics_write(&lines, run->options->output, &all, nodes);
+    if (!status && run_writes(run) && run->options->tensorboard)
+        status = tensorboard_write(&run->tensorboard, &lines, &all, nodes, ended);
+    metrics_release(&lines);
+    return status;
 }
 
-static sgp_status_t exchange(run_t *run, uint64_t epoch, const report_t *mine) {
+static sgp_status_t exchange(run_t *run, uint64_t epoch, double ended, const report_t *mine) {
     size_t size = (size_t)run->size;
     report_t *reports = malloc(size * sizeof *reports);
     metrics_node_t *nodes = malloc(size * sizeof *nodes);
@@ -108,7 +118,7 @@ static sgp_status_t exchange(run_t *run, uint64_t epoch, const report_t *mine) {
     if (status) goto free_both;
     combine(run, reports);
     warn_if_diverged(run, epoch);
-    status = agreement_share(run->group, write_metrics(run, epoch, reports, nodes));
+    status = agreement_share(run->group, write_metrics(run, epoch, reports, ended, nodes));
 free_both:
     free(reports);
     free(nodes);
@@ -117,6 +127,7 @@ free_both:
 
 sgp_status_t run_meet(run_t *run, uint64_t epoch) {
     uint64_t start = clock_now_ns();
+    double ended = clock_date();
     report_t report = {.epoch_seconds = run->seconds - run->before,
                        .seconds = run->seconds,
                        .loss = run->epoch.loss,
@@ -124,7 +135,8 @@ sgp_status_t run_meet(run_t *run, uint64_t epoch) {
     sgp_status_t status =
         sgp_mixer_average(run->replica.mixer, run->replica.average, &run->consensus);
     if (!status) status = agreement_share(run->group, evaluate_models(run, &report));
-    if (!status) status = exchange(run, epoch, &report);
+    if (!status) status = exchange(run, epoch, ended, &report);
+    if (!status && run->timeline.trace) status = timeline_meet(&run->timeline, run->group);
     if (status) return run_stopped(run) ? SGP_ERR_INTERRUPTED : status;
     run->pause = (double)(clock_now_ns() - start) * 1e-9;
     run_show(run, epoch, true);

@@ -2,20 +2,24 @@
 #include "train/metrics.h"
 
 #include "base/log.h"
+#include "train/agreement.h"
 #include "train/json.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-_Static_assert(sizeof(metrics_record_t) * METRICS_PER_EPOCH <= 64 << 10, "fits one gather");
+_Static_assert(sizeof((metrics_t *)0)->lines <= 64 << 10, "fits one gather");
+_Static_assert(sizeof((metrics_t *)0)->probes <= 64 << 10, "fits one gather");
 
-void metrics_init(metrics_t *metrics, uint64_t steps_per_epoch) {
+void metrics_init(metrics_t *metrics, uint64_t steps_per_epoch, size_t parameters) {
     memset(metrics, 0, sizeof *metrics);
+    probe_init(&metrics->probe, parameters);
     metrics->interval = (steps_per_epoch + METRICS_PER_EPOCH - 1) / METRICS_PER_EPOCH;
 }
 
-static void close_line(metrics_t *metrics) {
+static void close_line(metrics_t *metrics, const float *z) {
+    probe_take(&metrics->probe, z, metrics->probes + metrics->count * metrics->probe.count);
     metrics_record_t *line = &metrics->lines[metrics->count++];
     double steps = (double)metrics->open_steps;
     *line = metrics->open;
@@ -26,7 +30,8 @@ static void close_line(metrics_t *metrics) {
     metrics->open_steps = 0;
 }
 
-void metrics_add(metrics_t *metrics, const metrics_step_t *step, uint64_t number, bool last) {
+void metrics_add(metrics_t *metrics, const metrics_step_t *step, const float *z, uint64_t number,
+                 bool last) {
     metrics_record_t *open = &metrics->open;
     open->step = (double)number;
     open->mean.loss_sum += step->loss_sum;
@@ -37,18 +42,33 @@ void metrics_add(metrics_t *metrics, const metrics_step_t *step, uint64_t number
     open->mean.lr = step->lr;
     open->mean.seconds = step->seconds;
     open->mean.weight = step->weight;
-    if (++metrics->open_steps == metrics->interval || last) close_line(metrics);
+    if (++metrics->open_steps == metrics->interval || last) close_line(metrics, z);
 }
 
-static json_t *record_json(const metrics_record_t *record, int epoch, int node) {
+static void add_records(sgp_state_t *state, const char *name, metrics_record_t *records,
+                        size_t count) {
+    sgp_state_add(state, name, SGP_STATE_FLOAT64, records,
+                  count * (sizeof *records / sizeof(double)));
+}
+
+void metrics_state(metrics_t *metrics, sgp_state_t *state) {
+    add_records(state, "metrics.open", &metrics->open, 1);
+    sgp_state_add(state, "metrics.open_steps", SGP_STATE_UINT64, &metrics->open_steps, 1);
+    sgp_state_add(state, "metrics.count", SGP_STATE_UINT64, &metrics->count, 1);
+    add_records(state, "metrics.lines", metrics->lines, METRICS_PER_EPOCH);
+    sgp_state_add(state, "metrics.probes", SGP_STATE_FLOAT32, metrics->probes,
+                  METRICS_PER_EPOCH * metrics->probe.count);
+}
+
+static json_t *record_json(const metrics_record_t *record, int epoch, int node, double distance) {
     const metrics_step_t *mean = &record->mean;
-    return json_pack("{s:i, s:I, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "epoch", epoch, "step",
-                     (json_int_t)record->step, "node", node, "seconds",
-                     train_json_number(mean->seconds), "loss",
-                     train_json_number(mean->loss_sum / mean->samples), "lr",
-                     train_json_number(mean->lr), "step_ms", train_json_number(mean->step_ms),
-                     "gradient_ms", train_json_number(mean->gradient_ms), "wait_ms",
-                     train_json_number(mean->wait_ms), "weight", train_json_number(mean->weight));
+    return json_pack(
+        "{s:i, s:I, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "epoch", epoch, "step",
+        (json_int_t)record->step, "node", node, "seconds", train_json_number(mean->seconds), "loss",
+        train_json_number(mean->loss_sum / mean->samples), "lr", train_json_number(mean->lr),
+        "step_ms", train_json_number(mean->step_ms), "gradient_ms",
+        train_json_number(mean->gradient_ms), "wait_ms", train_json_number(mean->wait_ms), "weight",
+        train_json_number(mean->weight), "consensus_distance", train_json_number(distance));
 }
 
 static json_t *epoch_json(const metrics_epoch_t *epoch, const metrics_node_t *result, int node) {
@@ -72,38 +92,67 @@ static bool print_line(FILE *stream, json_t *json) {
     return printed;
 }
 
-char *metrics_text(const metrics_record_t *records, int size, int count,
-                   const metrics_epoch_t *epoch, const metrics_node_t *nodes) {
+char *metrics_text(const metrics_lines_t *lines, const metrics_epoch_t *epoch,
+                   const metrics_node_t *nodes) {
     char *text = NULL;
     size_t length;
     FILE *stream = open_memstream(&text, &length);
     if (!stream) return NULL;
     bool printed = true;
-    for (int i = 0; i < count; i++)
-        for (int node = 0; node < size && printed; node++)
-            printed =
-                print_line(stream, record_json(&records[node * count + i], epoch->epoch, node));
-    for (int node = 0; node < size && printed; node++)
+    for (int i = 0; i < lines->count; i++)
+        for (int node = 0; node < lines->size && printed; node++)
+            printed = print_line(stream, record_json(&lines->records[node * lines->count + i],
+                                                     epoch->epoch, node, lines->distances[i]));
+    for (int node = 0; node < lines->size && printed; node++)
         printed = print_line(stream, epoch_json(epoch, &nodes[node], node));
     if (fclose(stream) == 0 && printed) return text;
     free(text);
     return NULL;
 }
 
-sgp_status_t metrics_flush(metrics_t *metrics, sgp_group_t *group, const char *directory,
-                           const metrics_epoch_t *epoch, const metrics_node_t *nodes) {
-    int size = sgp_group_size(group), count = metrics->count;
-    metrics_record_t *all = malloc((size_t)size * (size_t)count * sizeof *all);
-    if (!all) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the metrics of %d nodes", size);
-    char *text = NULL;
-    sgp_status_t status = sgp_group_gather(group, metrics->lines, (size_t)count * sizeof *all, all);
+/* probes: (size, lines, coordinates) scratch. */
+static sgp_status_t gather(metrics_t *metrics, sgp_group_t *group, metrics_lines_t *lines,
+                           float *probes) {
+    size_t count = metrics->count, line = metrics->probe.count;
+    sgp_status_t status =
+        sgp_group_gather(group, metrics->lines, count * sizeof *lines->records, lines->records);
+    if (!status)
+        status = sgp_group_gather(group, metrics->probes, count * line * sizeof *probes, probes);
+    for (size_t i = 0; i < count && !status; i++)
+        lines->distances[i] = probe_distance(probes + i * line, lines->size, count * line, line);
+    return status;
+}
+
+sgp_status_t metrics_gather(metrics_t *metrics, sgp_group_t *group, metrics_lines_t *lines) {
+    size_t size = (size_t)sgp_group_size(group), count = metrics->count;
+    metrics_lines_t all = {.size = (int)size, .count = (int)count};
+    all.records = malloc(size * count * sizeof *all.records);
+    all.distances = malloc(count * sizeof *all.distances);
+    float *probes = malloc(size * count * metrics->probe.count * sizeof *probes);
+    sgp_status_t status = SGP_OK;
+    if (!all.records || !all.distances || !probes)
+        status = sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the metrics of %zu nodes", size);
+    status = agreement_share(group, status);
+    if (!status) status = gather(metrics, group, &all, probes);
+    free(probes);
+    if (status) metrics_release(&all);
+    else *lines = all;
     metrics->count = 0;
-    if (status || sgp_group_rank(group) != 0 || !directory) goto free_all;
-    text = metrics_text(all, size, count, epoch, nodes);
-    if (text) status = file_append(directory, METRICS_FILE, text, strlen(text));
-    else status = sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the metrics of %d nodes", size);
+    return status;
+}
+
+void metrics_release(metrics_lines_t *lines) {
+    free(lines->records);
+    free(lines->distances);
+    *lines = (metrics_lines_t){0};
+}
+
+sgp_status_t metrics_write(const metrics_lines_t *lines, const char *directory,
+                           const metrics_epoch_t *epoch, const metrics_node_t *nodes) {
+    char *text = metrics_text(lines, epoch, nodes);
+    if (!text)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the metrics of %d nodes", lines->size);
+    sgp_status_t status = file_append(directory, METRICS_FILE, text, strlen(text));
     free(text);
-free_all:
-    free(all);
     return status;
 }

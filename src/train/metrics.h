@@ -8,17 +8,22 @@
  * About METRICS_PER_EPOCH times per epoch, for each node, means over the steps since the last such
  * line:
  *   {"epoch": 1, "step": 40, "node": 0, "seconds": ..., "loss": ..., "lr": ..., "step_ms": ...,
- *    "gradient_ms": ..., "wait_ms": ..., "weight": ...}
+ *    "gradient_ms": ..., "wait_ms": ..., "weight": ..., "consensus_distance": ...}
  * (seconds: of training since the start, step: of the run, both at the line's last step; lr and
- * weight: of that step) and at the end of each epoch, for each node:
+ * weight: of that step; consensus_distance: of the nodes after that step of each, whenever that was,
+ * over a sample of at most PROBE_MAX parameters, the same for all nodes) and at the end of each
+ * epoch, for each node:
  *   {"epoch": 1, "step": 235, "node": 0, "seconds": ..., "train_loss": ..., "test_loss": ...,
  *    "test_accuracy": ..., "average_model_accuracy": ..., "consensus_distance": ...,
  *    "w_total": ..., "drift": ...}
  *
- * Of these all from average_model_accuracy on are the same for all nodes. Numbers that do not exist
- * are null. */
+ * Of these all from average_model_accuracy on are the same for all nodes; this consensus_distance is
+ * over all parameters. Numbers that do not exist are null. */
 #ifndef TRAIN_METRICS_H
 #define TRAIN_METRICS_H
+
+#include "base/state.h"
+#include "train/probe.h"
 
 #include <sgp/mixer.h>
 #include <stdbool.h>
@@ -58,27 +63,46 @@ typedef struct metrics_node {
 
 /* Embedded; fields are private. */
 typedef struct metrics {
-    uint64_t interval;     /* steps per line */
+    uint64_t interval; /* steps per line */
+    probe_t probe;
     metrics_record_t open; /* sums since the last line */
     uint64_t open_steps;
-    int count; /* lines of this epoch */
+    uint64_t count; /* lines of this epoch */
     metrics_record_t lines[METRICS_PER_EPOCH];
+    float
+        probes[METRICS_PER_EPOCH * PROBE_MAX]; /* (lines, probe.count) z after a line's last step */
 } metrics_t;
 
-void metrics_init(metrics_t *metrics, uint64_t steps_per_epoch);
+/* The lines of an epoch, of all nodes. */
+typedef struct metrics_lines {
+    int size, count;
+    metrics_record_t *records; /* (size, count) */
+    double *distances;         /* (count) consensus */
+} metrics_lines_t;
 
-/* Adds a step; allocates nothing. step: of the run, from 1; last: the epoch's last. */
-void metrics_add(metrics_t *metrics, const metrics_step_t *step, uint64_t number, bool last);
+/* parameters: P */
+void metrics_init(metrics_t *metrics, uint64_t steps_per_epoch, size_t parameters);
 
-/* Gathers the lines of the epoch from all nodes, begins the next epoch, and on node 0 appends to
- * directory/metrics.jsonl (NULL: no file). All nodes call it; blocks as gather. nodes: (size), read
- * on node 0 alone. SGP_ERR_IO, SGP_ERR_NO_MEMORY: on node 0. */
-sgp_status_t metrics_flush(metrics_t *metrics, sgp_group_t *group, const char *directory,
+/* Adds a step; allocates nothing. z: (P) after it. number: of the step in the run, from 1; last: the
+ * epoch's last. */
+void metrics_add(metrics_t *metrics, const metrics_step_t *step, const float *z, uint64_t number,
+                 bool last);
+
+/* Lists what has to be remembered in the middle of an epoch, where it lies. */
+void metrics_state(metrics_t *metrics, sgp_state_t *state);
+
+/* Gathers the lines of the epoch from all nodes and begins the next epoch. All nodes call it; blocks
+ * as gather. Release *lines with metrics_release after success. SGP_ERR_NO_MEMORY. */
+sgp_status_t metrics_gather(metrics_t *metrics, sgp_group_t *group, metrics_lines_t *lines);
+void metrics_release(metrics_lines_t *lines);
+
+/* Appends the lines and the epoch's results to directory/metrics.jsonl. nodes: (size). SGP_ERR_IO,
+ * SGP_ERR_NO_MEMORY. */
+sgp_status_t metrics_write(const metrics_lines_t *lines, const char *directory,
                            const metrics_epoch_t *epoch, const metrics_node_t *nodes);
 
-/* The lines as text, in order of step, then node; for metrics_flush. records: (size, count). NULL
- * when out of memory; released with free. */
-char *metrics_text(const metrics_record_t *records, int size, int count,
-                   const metrics_epoch_t *epoch, const metrics_node_t *nodes);
+/* What it appends, in order of step, then node. NULL when out of memory; released with free. */
+char *metrics_text(const metrics_lines_t *lines, const metrics_epoch_t *epoch,
+                   const metrics_node_t *nodes);
 
 #endif

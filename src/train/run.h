@@ -7,6 +7,8 @@
 #include "train/evaluate.h"
 #include "train/metrics.h"
 #include "train/replica.h"
+#include "train/tensorboard.h"
+#include "train/timeline.h"
 #include "train/times.h"
 
 /* Sums over steps of this node. */
@@ -23,6 +25,8 @@ typedef struct run {
     replica_t replica;
     metrics_t metrics;
     times_t times;
+    tensorboard_t tensorboard; /* where run_writes and options->tensorboard say so */
+    timeline_t timeline;       /* without a trace unless options->trace */
 
     uint64_t step;      /* steps done */
     uint64_t epoch_ns;  /* when this epoch began */
@@ -41,6 +45,11 @@ typedef struct run {
     double average_model_accuracy;
     sgp_mixer_consensus_t consensus;
 } run_t;
+
+/* Whether this node writes the run's files. */
+static inline bool run_writes(const run_t *run) {
+    return run->rank == 0 && run->options->output;
+}
 
 /* Whether the caller wants the run to end. */
 bool run_stopped(const run_t *run);

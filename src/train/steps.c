@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The steps of an epoch. Nothing here allocates. */
+#include "base/trace.h"
 #include "train/clock.h"
 #include "train/run.h"
 
@@ -25,19 +26,35 @@ static void weigh_tail(const run_t *run, int valid) {
     for (size_t i = 0; i < run->replica.parameters; i++) gradient[i] *= weight;
 }
 
-static sgp_status_t train_batch(run_t *run, uint64_t epoch, int valid, metrics_step_t *step) {
+static void span(const run_t *run, sgp_trace_kind_t kind, uint64_t start, uint64_t end) {
+    sgp_trace_span(run->timeline.trace, SGP_TRACE_COMPUTING, kind, start, end);
+}
+
+/* start: when the step began. */
+static sgp_status_t train_batch(run_t *run, uint64_t epoch, int valid, uint64_t start,
+                                metrics_step_t *step) {
     replica_t *replica = &run->replica;
     int batch = run->options->batch_size;
     model_result_t result;
     loader_train(&replica->loader, epoch, replica->indices, batch, replica->images,
                  replica->labels);
+    uint64_t loaded = clock_now_ns();
     sgp_status_t status = model_train(replica->model, sgp_mixer_parameters(replica->mixer),
                                       sgp_mixer_buffers(replica->mixer), replica->images,
                                       replica->labels, batch, valid, replica->gradient, &result);
     if (status) return status;
     weigh_tail(run, valid);
     step->loss_sum = result.loss_sum;
+    span(run, SGP_TRACE_DATA, start, loaded);
+    span(run, SGP_TRACE_FORWARD, loaded, result.backward_ns);
+    span(run, SGP_TRACE_BACKWARD, result.backward_ns, clock_now_ns());
     return SGP_OK;
+}
+
+static void delay(const run_t *run, double nanoseconds) {
+    uint64_t start = clock_now_ns();
+    clock_sleep_ns((uint64_t)nanoseconds, run->callbacks.stop);
+    span(run, SGP_TRACE_DELAY, start, clock_now_ns());
 }
 
 /* The gradient of a step, or the time that stands for it; slower where that is asked for. */
@@ -48,15 +65,13 @@ static sgp_status_t compute_gradient(run_t *run, uint64_t epoch, uint64_t s, met
     step->samples = valid;
     if (options->compute_ms > 0) {
         step->loss_sum = NAN;
-        clock_sleep_ns((uint64_t)(options->compute_ms * 1e6), run->callbacks.stop);
+        delay(run, options->compute_ms * 1e6);
     } else {
-        sgp_status_t status = train_batch(run, epoch, valid, step);
+        sgp_status_t status = train_batch(run, epoch, valid, start, step);
         if (status) return status;
     }
-    if (options->slow_rank == run->rank) {
-        double more = (options->slow_factor - 1) * (double)(clock_now_ns() - start);
-        clock_sleep_ns((uint64_t)more, run->callbacks.stop);
-    }
+    if (options->slow_rank == run->rank)
+        delay(run, (options->slow_factor - 1) * (double)(clock_now_ns() - start));
     step->gradient_ms = ms_between(start, clock_now_ns());
     return SGP_OK;
 }
@@ -72,7 +87,7 @@ static void record(run_t *run, uint64_t start, metrics_step_t *step, bool last) 
     step->weight = statistics.weight;
     step->seconds = run->seconds;
     times_add(&run->times, step->step_ms);
-    metrics_add(&run->metrics, step, run->step, last);
+    metrics_add(&run->metrics, step, sgp_mixer_parameters(run->replica.mixer), run->step, last);
     run->epoch.loss += step->loss_sum;
     run->epoch.samples += step->samples;
     run->recent.loss += step->loss_sum;
@@ -83,6 +98,7 @@ static sgp_status_t run_step(run_t *run, uint64_t epoch, uint64_t s) {
     replica_t *replica = &run->replica;
     metrics_step_t step = {.lr = schedule_rate(&replica->schedule, run->step)};
     uint64_t start = clock_now_ns();
+    sgp_trace_step(run->timeline.trace, SGP_TRACE_COMPUTING, run->step + 1);
     sgp_status_t status = compute_gradient(run, epoch, s, &step);
     if (status) return status;
     status = sgp_mixer_step(replica->mixer, replica->optimizer, replica->gradient, (float)step.lr);

@@ -49,6 +49,12 @@ static sgp_status_t prepare_alone(run_t *run) {
     return status;
 }
 
+static void release(run_t *run) {
+    times_fini(&run->times);
+    replica_fini(&run->replica); /* the mixer, which records */
+    timeline_fini(&run->timeline);
+}
+
 /* A node whose data are missing tells the others, and nobody starts before all can and want the
  * same. */
 static sgp_status_t prepare(run_t *run) {
@@ -66,8 +72,7 @@ static sgp_status_t prepare(run_t *run) {
     status = agreement_share(run->group, own);
     if (!status) return SGP_OK;
 fini:
-    times_fini(&run->times);
-    replica_fini(&run->replica);
+    release(run);
     return status;
 }
 
@@ -171,6 +176,7 @@ static sgp_status_t run_all(run_t *run, train_summary_t *summary) {
         if (!status) status = run_steps(run, epoch);
         if (!status) status = run_meet(run, epoch);
     }
+    if (!status && run->timeline.trace) status = timeline_meet(&run->timeline, run->group);
     train_summary_t result;
     if (!status) status = summarise(run, &result);
     if (!status) status = agreement_share(run->group, end_files(run, &result));
@@ -192,8 +198,8 @@ sgp_status_t train_run(const train_options_t *options, sgp_group_t *group,
     sgp_status_t status = prepare(run);
     if (!status) {
         status = run_all(run, summary);
-        times_fini(&run->times);
-        replica_fini(&run->replica);
+        if (status && run->timeline.trace) timeline_rescue(&run->timeline);
+        release(run);
     }
     free(run);
     return status;

@@ -114,7 +114,8 @@ typedef struct train_callbacks {
 
 /* Trains, evaluates after each epoch, and writes config.json, metrics.jsonl, summary.json and
  * model.safetensors into options->output (node 0; each file replaced atomically, but for
- * metrics.jsonl, which grows by whole epochs, see train/metrics.h). Blocks until the run is over.
+ * metrics.jsonl, which grows by whole epochs, see train/metrics.h; so do those of tensorboard and
+ * trace, see train/tensorboard.h and train/timeline.h). Blocks until the run is over.
  * options, group and callbacks are borrowed for the call; callbacks may be NULL. Fills *summary on
  * success. An error of one node's own (its data, its disk) ends the run on all nodes, with the same
  * status; that node's log says why. SGP_ERR_INVALID: an option is out of range, or nodes is not the
