@@ -14,6 +14,7 @@ enum {
 /* argv[0] is the subcommand's name. Each returns the exit status and has said what went wrong. */
 int command_train(int argc, char **argv);
 int command_run(int argc, char **argv);
+int command_compare(int argc, char **argv);
 int command_table(int argc, char **argv);
 int command_report(int argc, char **argv);
 int command_model(int argc, char **argv);

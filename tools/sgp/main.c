@@ -17,6 +17,7 @@ static const struct command {
 } commands[] = {
     {"train", command_train, "train a model on several nodes"},
     {"run", command_run, "start a program written on libsgp on several nodes"},
+    {"compare", command_compare, "train by several algorithms and report"},
     {"table", command_table, "compare finished runs"},
     {"report", command_report, "a page with tables and plots about runs"},
     {"model", command_model, "parameters and memory of a model"},

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""sgp compare: the runs that sgp train would do, one after the other, with a report of those that finished."""
+
+import json
+import os
+import signal
+import unittest
+
+from support import LIMIT, ProgramTest, write
+
+SMALL = ["--nodes", "2", "--model", "mlp", "--epochs", "1"]
+
+
+class Compare(ProgramTest):
+    def compare(self, *arguments, status=0):
+        """Returns what was printed."""
+        code, out, err = self.run_program("compare", "--data", self.data(), "--output", self.output("c"), *arguments)
+        self.assertEqual(code, status, err)
+        return out, err
+
+    def reported(self):
+        with open(self.output("c/comparison.json"), encoding="utf-8") as file:
+            runs = json.load(file)["runs"]
+        with open(self.output("c/report.html"), encoding="utf-8") as file:
+            self.assertIn("</html>", file.read())
+        self.assertTrue(os.path.exists(self.output("c/comparison.md")))
+        return [run["algorithm"] for run in runs]
+
+    def refuse(self, *arguments, **options):
+        err = self.refused("compare", "--data", self.data(), "--output", self.output("c"), *arguments, **options)
+        self.assertFalse(os.path.exists(self.output("c")))
+        return err
+
+    def test_runs_as_train_does(self):
+        out, err = self.compare("--algorithms", "sgp,allreduce", "--seed", "3", *SMALL)
+        self.assertEqual(self.reported(), ["sgp", "allreduce"])
+        self.assertIn("run 1 of 2: sgp", err)
+        self.assertIn("run 2 of 2: allreduce", err)
+        _, table, _ = self.run_program("table", self.output("c/sgp"), self.output("c/allreduce"))
+        self.assertIn(table, out)
+        self.assertIn(self.output("c/report.html"), out)
+        for algorithm in ("sgp", "allreduce"):
+            alone = self.train("--algorithm", algorithm, "--seed", "3", *SMALL, output=algorithm)
+            with open(self.output(f"c/{algorithm}/summary.json"), encoding="utf-8") as file:
+                self.assertEqual(json.load(file)["parameters_hash"], alone["parameters_hash"])
+        self.assert_nothing_left()
+
+    def test_quiet(self):
+        out, err = self.compare("--algorithms=sgp", "--quiet", *SMALL)
+        self.assertEqual((out, err), ("", ""))
+        self.assertEqual(self.reported(), ["sgp"])
+
+    def test_threads(self):
+        """That transport replaces its process: it must not replace the comparison."""
+        self.compare("--algorithms", "sgp,allreduce", "--transport", "loopback", *SMALL)
+        self.assertEqual(self.reported(), ["sgp", "allreduce"])
+
+    def test_a_run_fails(self):
+        os.mkdir(self.output("c"))
+        write(self.output("c/sgp"), b"in the way")
+        _, err = self.compare("--algorithms", "sgp,allreduce", *SMALL, status=1)
+        self.assertIn("sgp, run 1 of 2, failed", err)
+        self.assertEqual(self.reported(), ["allreduce"])
+
+    def test_all_runs_fail(self):
+        os.mkdir(self.output("c"))
+        write(self.output("c/sgp"), b"in the way")
+        self.compare("--algorithms", "sgp", *SMALL, status=1)
+        self.assertEqual(os.listdir(self.output("c")), ["sgp"])
+
+    def interrupt(self, number, group):
+        process = self.start("compare", "--data", self.data(), "--output", self.output("c"), "--algorithms",
+                             "sgp,allreduce", "--nodes", "2", "--model", "mlp", "--epochs", "40",
+                             start_new_session=True)
+        while "run 2 of 2" not in process.stderr.readline():
+            self.assertIsNone(process.poll())
+        self.assertIn("epoch 1/40", process.stderr.readline())
+        (os.killpg if group else os.kill)(process.pid, number)
+        out, err = process.communicate(timeout=LIMIT)
+        self.assertEqual(process.returncode, 128 + number, err)
+        self.assertIn("1 of 2 runs are finished", err)
+        self.assertIn("c/report.html", out)
+        self.assertEqual(self.reported(), ["sgp"])
+        self.assertRaises(ProcessLookupError, os.killpg, process.pid, 0)
+        self.assert_nothing_left()
+
+    def test_ctrl_c(self):
+        """A terminal sends it to all: the run is still ended in order, not killed."""
+        self.interrupt(signal.SIGINT, group=True)
+
+    def test_hangup(self):
+        self.interrupt(signal.SIGHUP, group=True)
+
+    def test_terminated(self):
+        self.interrupt(signal.SIGTERM, group=False)
+
+    def test_killed(self):
+        """Nobody is left who trains on."""
+        process = self.start("compare", "--data", self.data(), "--output", self.output("c"), "--nodes", "2",
+                             "--model", "mlp", "--epochs", "100000", start_new_session=True)
+        process.stderr.readline()
+        self.assertIn("epoch 1/", process.stderr.readline())
+        process.kill()
+        process.communicate(timeout=LIMIT)  # all have closed their ends of the pipes
+        self.assert_nothing_left()
+
+    def test_mistakes(self):
+        for arguments, expected in [
+                (["--algorithms", "sgp,sgd"], "sgd"),
+                (["--algorithms", "sgp,sgp"], "twice"),
+                (["--algorithms", "sgp,"], "names"),
+                (["--algorithms", ""], "--algorithms"),
+                (["--algorithms"], "missing"),
+                (["--algorithms", "0:sgp"], "no schedules"),
+                (["--algorithms", ",".join(f"a{i}" for i in range(20))], "16 at most"),
+                (["--algorithm", "sgp"], "--algorithms"),
+                (["--resume", "x"], "begins every run"),
+                (["--json"], "comparison.json"),
+                (["--epochs", "none"], "--epochs none"),
+                (["--epoch", "1"], "did you mean --epochs?"),
+                (["--nodes", "2", "--peers", "9"], "peers"),
+                (["--limit-samples", "1000000"], "limit-samples"),
+                (["stray"], "stray")]:
+            with self.subTest(" ".join(arguments)):
+                self.assertIn(expected, self.refuse(*arguments))
+
+    def test_no_data(self):
+        self.assertIn("nosuch", self.refuse("--data", "nosuch"))
+
+    def test_no_gnuplot(self):
+        self.assertIn("gnuplot-nox", self.refuse(*SMALL, environment={"PATH": self.runtime}))
+
+    def test_node_of_a_group(self):
+        self.assertIn("SGP_RANK", self.refuse(*SMALL, environment={"SGP_RANK": "0", "SGP_SIZE": "2"}))
+
+    def test_help(self):
+        status, out, err = self.run_program("compare", "--help")
+        self.assertEqual((status, err), (0, ""))
+        self.assertIn("--algorithms", out)
+
+
+if __name__ == "__main__":
+    unittest.main()
