@@ -99,15 +99,14 @@ static void add_end(records_t *records, double wall_time, const metrics_epoch_t 
     add_event(records, wall_time, (double)epoch->step, scalars, everywhere ? 5 : 3);
 }
 
-/* Sums of losses and samples, means of everything else, over the nodes. */
+/* Means over the nodes. */
 static metrics_record_t mean_line(const metrics_lines_t *lines, int line) {
-    metrics_record_t mean = {0};
+    metrics_record_t mean = {.mean.samples = 1};
     for (int i = 0; i < lines->size; i++) {
         const metrics_record_t *record = &lines->records[i * lines->count + line];
         mean.step = record->step;
         mean.mean.lr = record->mean.lr;
-        mean.mean.loss_sum += record->mean.loss_sum;
-        mean.mean.samples += record->mean.samples;
+        mean.mean.loss_sum += record->mean.loss_sum / record->mean.samples / lines->size;
         mean.mean.step_ms += record->mean.step_ms / lines->size;
         mean.mean.gradient_ms += record->mean.gradient_ms / lines->size;
         mean.mean.wait_ms += record->mean.wait_ms / lines->size;
