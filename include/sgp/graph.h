@@ -18,7 +18,7 @@ extern "C" {
 
 typedef enum sgp_graph_kind {
     /* Hops j (p+1)^i, j = 1..p, i = step mod ceil(log_{p+1} n). Exact after a period if n is a
-     * power of p + 1. */
+     * power of p + 1, or one times a number up to p; with p <= 2 for no other n. */
     SGP_GRAPH_EXPONENTIAL = 0,
     /* peers 1: to rank + 1; peers 2: to both neighbours. */
     SGP_GRAPH_RING,

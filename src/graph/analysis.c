@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Less than this is taken for none. */
+#define ROUNDING 1e-13
+
 /* All matrices: (n, n), row by row. */
 typedef struct work {
     const sgp_graph_t *graph;
@@ -135,10 +138,9 @@ static double largest_singular_value(work_t *work) {
 }
 
 static void measure_product(work_t *work, sgp_graph_analysis_t *analysis) {
-    const double rounding = 1e-13;
     int steps = analysis->steps, twice = 2 * sgp_graph_period(work->graph);
     set_identity(work, work->a);
-    analysis->exact = center(work) < rounding ? 0 : -1; /* 0: alone */
+    analysis->exact = center(work) < ROUNDING ? 0 : -1; /* 0: alone */
     for (int k = 0; k < steps || k < twice; k++) {
         size_t edges = load(work, (uint64_t)k);
         mix(work, work->n, work->a, work->b);
@@ -146,9 +148,9 @@ static void measure_product(work_t *work, sgp_graph_analysis_t *analysis) {
         if (k < steps) analysis->edges += (double)edges / steps;
         if (k >= twice && k + 1 != steps) continue;
         double deviation = center(work);
-        if (analysis->exact < 0 && k < twice && deviation < rounding) analysis->exact = k + 1;
+        if (analysis->exact < 0 && k < twice && deviation < ROUNDING) analysis->exact = k + 1;
         if (k + 1 != steps) continue;
-        analysis->deviation = deviation < rounding ? 0 : deviation;
+        analysis->deviation = deviation < ROUNDING ? 0 : deviation;
         analysis->contraction = analysis->deviation > 0 ? largest_singular_value(work) : 0;
         analysis->per_step = pow(analysis->contraction, 1.0 / steps);
     }
@@ -258,6 +260,7 @@ sgp_status_t sgp_graph_analyze(const sgp_graph_t *graph, int steps,
     sgp_graph_analysis_t found = {.steps = steps ? steps : sgp_graph_period(graph)};
     measure_product(&work, &found);
     found.variance = variance_of(&work);
+    if (found.variance < ROUNDING) found.variance = 0;
     work_release(&work);
     *analysis = found;
     return SGP_OK;

@@ -2,9 +2,9 @@
 /* How well a graph averages, from its mixing matrices. For the program and the benchmarks, not for
  * the step path: it allocates a few n x n matrices and takes O(n^3).
  *
- * With M = P_{K-1} ... P_0 and the push-sum weights w = M 1, node i holds z_i = (M x)_i / w_i after K
- * steps: R x with R = diag(w)^-1 M, whose rows sum to one. Exact averaging is R = 1 1^T / n. Where
- * rows of the P sum to one as well (all kinds but random), w = 1 and R = M. */
+ * With M = P_{K-1} ... P_0 and the push-sum weights w = M 1, after K steps node i holds
+ * z_i = (M x)_i / w_i: R x with R = diag(w)^-1 M, whose rows sum to one. Exact averaging is
+ * R = 1 1^T / n. Where rows of the P sum to one as well (all kinds but random), w = 1 and R = M. */
 #ifndef SGP_GRAPH_ANALYSIS_H
 #define SGP_GRAPH_ANALYSIS_H
 
@@ -25,10 +25,10 @@ typedef struct sgp_graph_analysis {
     double deviation; /* over K steps: largest |R[i][j] - 1 / n|, what is left of a unit impulse */
     double edges;     /* messages in a step, all nodes together, mean over K steps */
 
-    /* Every node adds noise of variance 1 to x in each step, then they mix: what the mean over nodes
-     * of (z_i - mean z)^2 tends to, after mixing, averaged over the steps of a period. For a random
-     * graph, which settles to no period: the mean over SGP_ANALYSIS_VARIANCE_STEPS steps of it.
-     * NAN above SGP_ANALYSIS_VARIANCE_NODES. */
+    /* Every node adds noise of variance 1 to x in each step, then they mix: what the mean over
+     * nodes of (z_i - mean z)^2 tends to, after mixing, averaged over the steps of a period. For a
+     * random graph, which settles to no period: the mean over SGP_ANALYSIS_VARIANCE_STEPS steps of
+     * it. NAN above SGP_ANALYSIS_VARIANCE_NODES. */
     double variance;
 } sgp_graph_analysis_t;
 

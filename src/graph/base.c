@@ -8,11 +8,12 @@
  * Simple. Any n is |V_1| + ... + |V_L| in base b: |V_l| = a_l B_l, B_l = b^(p_l), 1 <= a_l < b and
  * p_1 > ... > p_L. Each V_l is cut into a_l blocks of B_l.
  *   1. Each V_l averages over itself by its cube: as many steps as V_1 needs. All of V_l are equal.
- *   2. In turn for l = 1..L-1, every node that comes after V_l (there are R < B_l) meets one node of
- *      each block of V_l, by edges of weight B_l / (|V_l| + R). Let the mean of V_l and what
- *      comes after it be X; then what comes after V_l has the mean X from there on, and so has each
- *      block of V_l, and the nodes of one V still are equal to each other. So in the end V_L, which
- *      is the last and equal, has X.
+ *   2. In turn for l = 1..L-1, each of the R nodes after V_l meets one node of each block of V_l
+ *      (R < B_l: there are enough), by edges of weight B_l / (|V_l| + R). Let v be the value of
+ *      V_l, r the mean of the nodes after it and X the mean of both, (|V_l| v + R r) / (|V_l| + R).
+ *      A node with value u takes u + |V_l| / (|V_l| + R) (v - u): their mean becomes X, and equal
+ *      ones stay equal. A block's sum becomes B_l v + R B_l / (|V_l| + R) (r - v) = B_l X: its mean
+ *      is X, too. So V_L, equal and alone at the end, has X everywhere.
  *      Those of V_l that met nobody average among themselves: they are equal, so this changes
  *      nothing but the noise that gradients bring.
  *   3. After its turn each block averages over itself by its cube, p_l steps: exact. The last V

@@ -97,7 +97,7 @@ static void test_exact(void **state) {
 }
 
 /* Deviation and contraction of z = x / w, by the definition: each impulse, and for the singular
- * value |R x - mean| <= contraction |x| with equality for none of many random x, yet not far off. */
+ * value |R x - mean| <= contraction |x|, which the worst of many random x comes near. */
 static void test_random_is_debiased(void **state) {
     (void)state;
     enum { NODES = 12, STEPS = 6, TRIES = 20000 };

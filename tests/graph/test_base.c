@@ -33,8 +33,8 @@ static void test_degree(void **state) {
         }
 }
 
-/* Simple takes p_1 + 1 steps at most in phase 1, then 1 + p_1, and (k+1)^(p_1) <= n: no more than the
- * 2 log_{k+1} n + 2 of the paper. */
+/* Simple takes p_1 + 1 steps at most in phase 1, then 1 + p_1, and (k+1)^(p_1) <= n: no more than
+ * the 2 log_{k+1} n + 2 of the paper. */
 static void test_length(void **state) {
     (void)state;
     for (int n = 2; n <= 5000; n++)
@@ -46,8 +46,8 @@ static void test_length(void **state) {
 }
 
 /* Powers of k + 1, where no graph can be faster, and small cases by hand: 5 = 4 + 1 takes 2 + 1 + 2
- * steps; 6 = 2 * 3 takes 1 + 1 + 1 for three nodes, and one more; 22 = 4 * 5 + 2 takes 2 + 1 + 1, and two rows of 11 = 2 * 5 + 1
- * would take 2 + 1 + 1 and one more. */
+ * steps; 6 = 2 * 3 takes 1 + 1 + 1 for three nodes, and one more; 22 = 4 * 5 + 2 takes 2 + 1 + 1,
+ * and two rows of 11 = 2 * 5 + 1 would take 2 + 1 + 1 and one more. */
 static void test_known_lengths(void **state) {
     (void)state;
     const struct {

@@ -17,6 +17,7 @@ int command_run(int argc, char **argv);
 int command_compare(int argc, char **argv);
 int command_table(int argc, char **argv);
 int command_report(int argc, char **argv);
+int command_graph(int argc, char **argv);
 int command_model(int argc, char **argv);
 
 /* The exit status that a status of the library stands for. */

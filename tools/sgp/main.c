@@ -20,6 +20,7 @@ static const struct command {
     {"compare", command_compare, "train by several algorithms and report"},
     {"table", command_table, "compare finished runs"},
     {"report", command_report, "a page with tables and plots about runs"},
+    {"graph", command_graph, "who sends to whom, and how well it averages"},
     {"model", command_model, "parameters and memory of a model"},
     {"help", command_help, "this text"},
     {"version", command_version, "the program's version"},
