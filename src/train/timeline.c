@@ -27,10 +27,10 @@ typedef struct offer {
     uint64_t dropped[SGP_TRACE_CONTEXTS];
 } offer_t;
 
-sgp_status_t timeline_begin(timeline_t *timeline, const char *directory) {
+sgp_status_t timeline_begin(timeline_t *timeline, const char *directory, size_t spans) {
     const file_part_t parts[] = {{head, sizeof head - 1}, {tail, sizeof tail - 1}};
-    *timeline = (timeline_t){.directory = directory, .end = (long)sizeof head - 1};
-    sgp_status_t status = sgp_trace_create(TIMELINE_SPANS, &timeline->trace);
+    *timeline = (timeline_t){.room = spans, .directory = directory, .end = (long)sizeof head - 1};
+    sgp_status_t status = sgp_trace_create(spans, &timeline->trace);
     timeline->origin = sgp_trace_begin(timeline->trace);
     if (!status && directory) status = file_replace(directory, TIMELINE_FILE, parts, 2);
     if (status) timeline_fini(timeline);
@@ -129,7 +129,7 @@ static void tell_dropped(timeline_t *timeline, FILE *file, const offer_t *offers
         sgp_log(SGP_LOG_WARNING,
                 "%s/" TIMELINE_FILE " is full: it holds the first %zu spans of each node and "
                 "nothing later",
-                timeline->directory, TIMELINE_SPANS);
+                timeline->directory, timeline->room);
     timeline->told = all > 0;
 }
 
@@ -245,5 +245,6 @@ void timeline_rescue(timeline_t *timeline) {
         print_part(timeline, file, 0, &offer, i, 1, &span);
     }
     take(timeline, &offer);
+    tell_dropped(timeline, file, &offer, 1);
     close_file(timeline, file, path);
 }

@@ -34,7 +34,8 @@ static sgp_status_t begin_files(run_t *run) {
 
 static sgp_status_t begin_trace(run_t *run) {
     if (!run->options->trace) return SGP_OK;
-    return timeline_begin(&run->timeline, run_writes(run) ? run->options->output : NULL);
+    return timeline_begin(&run->timeline, run_writes(run) ? run->options->output : NULL,
+                          TIMELINE_SPANS);
 }
 
 /* What a node can do alone. */
