@@ -13,6 +13,7 @@ typedef struct track {
     sgp_trace_span_t open; /* the last one, while it can grow */
     bool is_open;
     uint32_t step;
+    uint64_t end;            /* of the last one */
     sgp_trace_span_t *spans; /* (capacity) written once, before count says so */
     /* The reader's as well. */
     atomic_size_t count;
@@ -61,6 +62,9 @@ void sgp_trace_add(sgp_trace_t *trace, sgp_trace_context_t context, sgp_trace_ki
                    uint64_t start, uint64_t end) {
     track_t *track = &trace->tracks[context];
     sgp_trace_span_t *open = &track->open;
+    if (start < track->end) start = track->end;
+    if (end <= start) return;
+    track->end = end;
     if (track->is_open && open->kind == (uint32_t)kind && open->step == track->step &&
         start < open->end + SGP_TRACE_TOUCH_NS) {
         open->end = end;

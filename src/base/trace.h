@@ -3,8 +3,8 @@
  * drawn on one axis with those of the other nodes.
  *
  * A node works in up to two contexts, each with a track of its own. A context writes its own track
- * only and takes no lock; the spans of a track are in order of time and do not overlap, so a caller
- * does not record a span around calls that record theirs. Memory is taken once: what comes after it
+ * only and takes no lock. The spans of a track are in order of time and do not overlap: of a span
+ * around calls that record theirs, what comes after the last of those is kept. Memory is taken once: what comes after it
  * is full is counted and not kept, so a trace shows the beginning of a long run.
  *
  * A NULL trace is one that is off: each call is then a comparison.
@@ -68,8 +68,7 @@ sgp_status_t sgp_trace_create(size_t spans, sgp_trace_t **trace);
 /* NULL is fine. */
 void sgp_trace_destroy(sgp_trace_t *trace);
 
-/* Records [start, end) of the calling context, not before the end of its last one. trace is not
- * NULL. */
+/* Records what of [start, end) lies behind the calling context's last span. trace is not NULL. */
 void sgp_trace_add(sgp_trace_t *trace, sgp_trace_context_t context, sgp_trace_kind_t kind,
                    uint64_t start, uint64_t end);
 

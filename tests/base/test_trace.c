@@ -81,6 +81,24 @@ static void too_short_to_see_is_not_kept(void **state) {
     sgp_trace_destroy(trace);
 }
 
+/* A wait in the middle of a push leaves what comes after it; one at its end leaves nothing. */
+static void spans_never_overlap(void **state) {
+    (void)state;
+    sgp_trace_t *trace = make(8);
+    const sgp_trace_span_t *spans;
+    add(trace, SGP_TRACE_WAIT, 2 * MS, 3 * MS);
+    add(trace, SGP_TRACE_PUSH, 1 * MS, 4 * MS);
+    add(trace, SGP_TRACE_WAIT, 5 * MS, 6 * MS);
+    add(trace, SGP_TRACE_PUSH, 4 * MS, 6 * MS);
+    add(trace, SGP_TRACE_ABSORB, 6 * MS, 6 * MS);
+    sgp_trace_flush(trace, SGP_TRACE_COMPUTING);
+    assert_int_equal(sgp_trace_read(trace, SGP_TRACE_COMPUTING, 0, &spans), 3);
+    assert_span(&spans[0], SGP_TRACE_WAIT, 2 * MS, 3 * MS, 0);
+    assert_span(&spans[1], SGP_TRACE_PUSH, 3 * MS, 4 * MS, 0);
+    assert_span(&spans[2], SGP_TRACE_WAIT, 5 * MS, 6 * MS, 0);
+    sgp_trace_destroy(trace);
+}
+
 static void what_finds_no_room_is_counted(void **state) {
     (void)state;
     sgp_trace_t *trace = make(3);
@@ -171,6 +189,7 @@ int main(void) {
         cmocka_unit_test(spans_are_kept_in_order),
         cmocka_unit_test(spans_that_touch_become_one),
         cmocka_unit_test(too_short_to_see_is_not_kept),
+        cmocka_unit_test(spans_never_overlap),
         cmocka_unit_test(what_finds_no_room_is_counted),
         cmocka_unit_test(a_trace_that_is_off_does_nothing),
         cmocka_unit_test(begin_and_end_are_the_clock),
