@@ -2,7 +2,6 @@
 """sgp graph: who sends to whom, how well that averages, and a drawing of it."""
 
 import json
-import math
 import os
 import re
 import unittest
@@ -160,8 +159,11 @@ class Graph(ProgramTest):
                     edges = sum(len(step) for step in found["edges"])
                     self.assertEqual(len(lines), edges // 2 if found["symmetric"] else edges)
                     width, height = float(root.get("width")), float(root.get("height"))
-                    for number in re.findall(r"-?[\d.]+", " ".join(line.get("d") for line in lines)):
-                        self.assertTrue(math.isfinite(float(number)) and abs(float(number)) < max(width, height))
+                    number = r"(-?\d+\.\d)"
+                    for line in lines:
+                        curve = re.fullmatch(f"M{number} {number}Q{number} {number} {number} {number}", line.get("d"))
+                        self.assertIsNotNone(curve, line.get("d"))
+                        self.assertTrue(all(abs(float(x)) < max(width, height) for x in curve.groups()))
 
     def test_svg_shows_idle_nodes_hollow(self):
         circles = list(self.draw("--graph", "bipartite-exponential", "--nodes", "9").iter(SVG + "circle"))
