@@ -261,6 +261,22 @@ class Report(ReportTest):
         self.assertEqual(points("null", consensus_distance=None), 0)
         self.assertEqual(points("without"), 0)
 
+    def test_evaluations_stand_apart(self):
+        """What is measured with nothing in flight is not joined to what is measured while training."""
+        self.write_run("a", metrics(3, 2, consensus_distance=1e-2))
+        text, page = self.report("a")
+        self.assertIn("Crosses", " ".join(page.text))
+        crosses = [e for e in pictures(text)["consensus"][0].iter("use") if e.get("href", "").endswith("-gpPt1")]
+        self.assertEqual(len(crosses), 3)
+
+    def test_axes_are_labelled(self):
+        names = [self.write_run(f"run{i}", metrics(1, 2), seed=i) for i in range(12)]
+        text, _ = self.report(*names, "--output", "out")
+        for name, label in (("loss-epochs", "epoch"), ("loss-time", "training time (seconds)"), ("consensus", "step"),
+                            ("accuracy-epochs", "test accuracy (fraction)"), ("step-time", "milliseconds per step")):
+            for picture in pictures(text)[name]:
+                self.assertIn(label, words(picture), name)
+
     def test_step_time_adds_up(self):
         """Compute, update and wait end where the step ends."""
         self.write_run("a", metrics(1, 2))

@@ -99,7 +99,7 @@ static void print_axes(const report_canvas_t *canvas, const bar_t *bars, int cou
 static void print_names(FILE *script, const report_t *report, const int *names) {
     for (int i = 0; i < report->count; i++) {
         if (names[i] < 0) continue;
-        fprintf(script, "set label %d ", i + 1);
+        fprintf(script, "set label %d ", i + 10);
         gnuplot_text(script, report->runs[i].label);
         fprintf(script, " at graph 0, first %d left offset 0.2,-0.1 tc rgb '#000000'\n", names[i]);
     }

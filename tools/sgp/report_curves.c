@@ -28,6 +28,10 @@ static const report_curve_t *curve_of(const report_run_t *run, const report_curv
     return (const report_curve_t *)((const char *)run + curves->curve);
 }
 
+static const report_curve_t *crosses_of(const report_run_t *run, const report_curves_t *curves) {
+    return (const report_curve_t *)((const char *)run + curves->crosses);
+}
+
 static double place(const report_point_t *point, report_axis_t axis) {
     if (axis == AXIS_STEP) return point->step;
     return axis == AXIS_EPOCH ? point->epoch : point->seconds;
@@ -62,18 +66,23 @@ static int shown_runs(const report_t *report, const report_curves_t *curves) {
     return count;
 }
 
+static void extend(range_t *range, const report_curve_t *curve, const report_curves_t *curves,
+                   bool values) {
+    for (int i = 0; i < curve->count; i++) {
+        const report_point_t *point = &curve->points[i];
+        double at = place(point, curves->axis);
+        if (!drawn(point, curves)) continue;
+        range->low = fmin(range->low, !values ? at : curves->band ? point->low : point->value);
+        range->high = fmax(range->high, !values ? at : curves->band ? point->high : point->value);
+    }
+}
+
 /* Of places (values: of values). */
 static range_t range_of(const report_t *report, const report_curves_t *curves, bool values) {
     range_t range = {INFINITY, -INFINITY};
     for (int i = 0; i < report->count; i++) {
-        const report_curve_t *curve = curve_of(&report->runs[i], curves);
-        for (int j = 0; j < curve->count; j++) {
-            const report_point_t *point = &curve->points[j];
-            double at = place(point, curves->axis);
-            if (!drawn(point, curves)) continue;
-            range.low = fmin(range.low, !values ? at : curves->band ? point->low : point->value);
-            range.high = fmax(range.high, !values ? at : curves->band ? point->high : point->value);
-        }
+        extend(&range, curve_of(&report->runs[i], curves), curves, values);
+        if (curves->crosses) extend(&range, crosses_of(&report->runs[i], curves), curves, values);
     }
     return range;
 }
@@ -152,8 +161,8 @@ static void print_key(const report_canvas_t *canvas, const report_t *report, int
 }
 
 static void print_data(FILE *script, const report_curve_t *curve, const report_curves_t *curves,
-                       int run, double unit) {
-    fprintf(script, "$run%d << EOD\n", run);
+                       const char *name, int run, double unit) {
+    fprintf(script, "$%s%d << EOD\n", name, run);
     for (int i = 0; i < curve->count; i++) {
         const report_point_t *point = &curve->points[i];
         if (!drawn(point, curves)) continue;
@@ -214,6 +223,13 @@ static void sort_by_end(const report_t *report, const report_curves_t *curves, i
     }
 }
 
+static bool has_crosses(const report_run_t *run, const report_curves_t *curves) {
+    const report_curve_t *curve = crosses_of(run, curves);
+    for (int i = 0; i < curve->count && curves->crosses; i++)
+        if (drawn(&curve->points[i], curves)) return true;
+    return false;
+}
+
 static void print_plot(FILE *script, const report_t *report, const report_curves_t *curves,
                        const int *order) {
     fputs("plot ", script);
@@ -224,6 +240,10 @@ static void print_plot(FILE *script, const report_t *report, const report_curves
         const report_run_t *run = &report->runs[order[i]];
         if (report_curves_show(run, curves))
             print_line(script, report, curve_of(run, curves), order[i]);
+        if (report_curves_show(run, curves) && has_crosses(run, curves))
+            fprintf(script,
+                    "$cross%d using 1:2 with points lc rgb '%s' pt 2 ps 0.9 lw 2 notitle, \\\n",
+                    order[i], report_style(order[i]).color);
     }
     fputs("NaN notitle\n", script);
 }
@@ -239,8 +259,12 @@ void report_curves_print(const report_canvas_t *canvas, const report_t *report,
     print_key(canvas, report, shown_runs(report, curves), &margins);
     report_margins_print(canvas, &margins, label);
     sort_by_end(report, curves, order);
-    for (int i = 0; i < report->count; i++)
-        print_data(canvas->script, curve_of(&report->runs[i], curves), curves, i, unit);
+    for (int i = 0; i < report->count; i++) {
+        const report_run_t *run = &report->runs[i];
+        print_data(canvas->script, curve_of(run, curves), curves, "run", i, unit);
+        if (curves->crosses)
+            print_data(canvas->script, crosses_of(run, curves), curves, "cross", i, unit);
+    }
     print_plot(canvas->script, report, curves, order);
     free(order);
 }

@@ -81,8 +81,9 @@ static void add_times(report_run_t *run) {
 static void add_last_points(report_run_t *run) {
     if (run->loss.count) {
         const report_point_t *last = &run->loss.points[run->loss.count - 1];
-        double samples =
-            last->step * report_number(run, "batch_size") * report_number(run, "nodes");
+        double workers = report_number(run, "workers_per_node");
+        double samples = last->step * report_number(run, "batch_size") *
+                         report_number(run, "nodes") * (workers > 1 ? workers : 1);
         set_number(run->result, "seconds", last->seconds);
         set_number(run->result, "samples_per_second", samples / last->seconds);
     }
@@ -96,9 +97,9 @@ static void add_last_points(report_run_t *run) {
 
 /* What summary.json would say, as far as the other files know it. */
 static void make_result(report_run_t *run, const json_t *last_epoch) {
-    static const char *const options[] = {"algorithm", "graph",     "peers", "overlap",
-                                          "nodes",     "model",     "data",  "batch_size",
-                                          "seed",      "transport", "epochs"};
+    static const char *const options[] = {
+        "algorithm", "graph", "peers",      "overlap", "nodes",     "workers_per_node",
+        "model",     "data",  "batch_size", "seed",    "transport", "epochs"};
     const json_t *given = json_object_get(run->config, "options");
     run->result = json_object();
     for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)
@@ -224,6 +225,7 @@ void report_release(report_t *report) {
         free(run->loss.points);
         free(run->accuracy.points);
         free(run->consensus.points);
+        free(run->evaluations.points);
         free(run->nodes);
     }
     free(report->runs);

@@ -39,8 +39,10 @@ typedef struct report_run {
     bool finished;   /* summary.json is there */
     int epochs_done;
     int damaged_lines; /* of metrics.jsonl, left out */
-    report_curve_t loss, accuracy, consensus;
-    report_node_t *nodes; /* (node_count), by number */
+    report_curve_t loss, accuracy;
+    report_curve_t consensus;   /* while training, or, of a run without, */
+    report_curve_t evaluations; /* of it at evaluations, when nothing is in flight */
+    report_node_t *nodes;       /* (node_count), by number */
     int node_count;
 } report_run_t;
 

@@ -71,7 +71,7 @@ static void close_moment(reader_t *reader, moment_t *moment) {
     bool step = moment == &reader->step;
     if (moment->last >= 0) {
         curve_add(step ? &run->loss : &run->accuracy, moment, &moment->value);
-        curve_add(&run->consensus, moment, &moment->consensus);
+        curve_add(step ? &run->consensus : &run->evaluations, moment, &moment->consensus);
     }
     *moment = (moment_t){.last = -1};
 }
@@ -212,6 +212,11 @@ json_t *report_read_metrics(const char *directory, report_run_t *run) {
     finish_curve(&run->loss, steps);
     finish_curve(&run->accuracy, steps);
     finish_curve(&run->consensus, steps);
+    finish_curve(&run->evaluations, steps);
+    if (run->consensus.count == 0) {
+        run->consensus = run->evaluations;
+        run->evaluations = (report_curve_t){0};
+    }
     if (run->damaged_lines)
         message_error("%s: %d damaged line%s left out", path, run->damaged_lines,
                       run->damaged_lines == 1 ? "" : "s");

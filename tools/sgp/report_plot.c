@@ -26,24 +26,24 @@ static const plot_t kinds[REPORT_PLOTS] = {
     {"loss-epochs",
      "Training loss over epochs",
      "Mean over the nodes, of the batches as the steps met them.",
-     {CURVE(loss), AXIS_EPOCH, "training loss", false, false}},
+     {CURVE(loss), AXIS_EPOCH, "training loss", false, 0, false}},
     {"loss-time",
      "Training loss over time",
      "The same over the time of training, without evaluation.",
-     {CURVE(loss), AXIS_SECONDS, "training loss", false, false}},
+     {CURVE(loss), AXIS_SECONDS, "training loss", false, 0, false}},
     {"accuracy-epochs",
      "Test accuracy over epochs",
      "Each node evaluates its own model. Line: mean over the nodes; band: from the worst to the "
      "best node.",
-     {CURVE(accuracy), AXIS_EPOCH, "test accuracy (fraction)", true, false}},
+     {CURVE(accuracy), AXIS_EPOCH, "test accuracy (fraction)", true, 0, false}},
     {"accuracy-time",
      "Test accuracy over time",
      "The same over the time of training, without evaluation.",
-     {CURVE(accuracy), AXIS_SECONDS, "test accuracy (fraction)", true, false}},
+     {CURVE(accuracy), AXIS_SECONDS, "test accuracy (fraction)", true, 0, false}},
     {"consensus",
      "Consensus distance over steps",
      "How far the nodes are from their mean: root mean square of |z \xe2\x88\x92 mean| / |mean|.",
-     {CURVE(consensus), AXIS_STEP, "relative distance", false, true}},
+     {CURVE(consensus), AXIS_STEP, "relative distance", false, CURVE(evaluations), true}},
     {"step-time",
      "Where a step\xe2\x80\x99s time goes",
      "Mean of a step, for each node. Compute: the gradient of a batch. Update and push: the local "
@@ -94,6 +94,11 @@ static char *make_note(const report_t *report, const plot_t *kind) {
     FILE *out = open_memstream(&note, &length);
     if (!out) return NULL;
     fputs(kind->note, out);
+    for (int i = 0; i < report->count && kind->curves.crosses; i++) {
+        if (report->runs[i].evaluations.count == 0) continue;
+        fputs(" Crosses: at evaluations, when no message is in flight.", out);
+        break;
+    }
     if (!kind->curves.label) print_thinned(out, report);
     print_missing(out, report, kind);
     if (fclose(out) == 0) return note;

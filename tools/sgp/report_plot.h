@@ -40,7 +40,8 @@ typedef struct report_curves {
     report_axis_t axis;
     const char *label; /* of the values */
     bool band;         /* shows low to high */
-    bool log; /* always; otherwise where values spread over more than a decade and a half */
+    size_t crosses;    /* offset of a second curve, shown as crosses; 0: none */
+    bool log;          /* always; else where the values spread wide and there is no band */
 } report_curves_t;
 
 typedef struct report_canvas {
