@@ -83,11 +83,13 @@ static void fill(float *values, size_t count, float value) {
     for (size_t i = 0; i < count; i++) values[i] = value;
 }
 
-/* Variance 2 / inputs keeps the size of activations through a layer and its ReLU (He et al. 2015);
- * the last layer has no ReLU, so 1 / inputs does. Each layer draws from a stream of its own. */
+/* Variance 2 / inputs keeps the size of activations through a layer and its ReLU (He et al. 2015).
+ * The last layer starts with a deviation of 0.01, so that all classes are about as likely (Goyal et
+ * al. 2017, section 5.1): larger logits make the first steps at a high rate too long. Each layer draws
+ * from a stream of its own. */
 static void draw_weight(const layer_t *layer, int index, bool last, uint64_t seed, float *weight) {
     size_t inputs = layer->weight_count / (size_t)layer->spec.channels;
-    double deviation = sqrt((last ? 1.0 : 2.0) / (double)inputs);
+    double deviation = last ? 0.01 : sqrt(2.0 / (double)inputs);
     sgp_random_t random;
     sgp_random_init(&random, seed, (uint64_t)index);
     for (size_t i = 0; i < layer->weight_count; i++)

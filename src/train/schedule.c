@@ -31,7 +31,7 @@ schedule_t schedule_make(const train_options_t *options, uint64_t steps_per_epoc
     schedule.steps = (uint64_t)options->epochs * steps_per_epoch;
     schedule.scaled =
         options->lr * options->nodes * options->workers * options->batch_size / REFERENCE_BATCH;
-    schedule.start = options->lr <= schedule.scaled ? options->lr : schedule.scaled / 10;
+    schedule.start = fmin(options->lr, schedule.scaled / 10);
     return schedule;
 }
 

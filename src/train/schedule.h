@@ -8,8 +8,8 @@
  *     cosine:   (1 + cos(pi (k - W) / (steps - W))) / 2
  *     constant: 1
  *
- * The warm-up starts at lr, as the paper's does; where the global batch is below 256 samples, so
- * that this would be more than scaled, it starts at a tenth of scaled. Steps are counted over the
+ * The warm-up starts at lr, as the paper's does, but not above a tenth of scaled: with fewer than
+ * 2,560 samples in the global batch it would hardly be one. Steps are counted over the
  * whole run and each has its own rate. A milestone inside the warm-up applies after it. */
 #ifndef TRAIN_SCHEDULE_H
 #define TRAIN_SCHEDULE_H
