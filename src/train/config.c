@@ -4,8 +4,21 @@
 #include "train/json.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/utsname.h>
+
+/* A continued run needs the same bits. What a person types has 15 digits or less; what a script has
+ * computed may have 17. */
+static json_t *exact_json(double value) {
+    char digits[32];
+    snprintf(digits, sizeof digits, "%.15g", value);
+    if (strtod(digits, NULL) == value) return json_real(value);
+    snprintf(digits, sizeof digits, "%.17g", value);
+    return json_string(digits);
+}
 
 static json_t *slow_json(const train_options_t *options) {
     if (options->slow_rank < 0) return json_null();
@@ -31,27 +44,24 @@ static json_t *mixing_json(const train_options_t *o) {
                      "peers", config_peers_json(o), "overlap",
                      o->overlap == TRAIN_BY_ALGORITHM ? NULL : config_overlap_json(o->overlap),
                      "biased", o->biased, "local_steps", o->local_steps, "slow_momentum",
-                     train_json_number(o->slow_momentum), "slow_every", o->slow_every, "slow_alone",
-                     o->slow_alone);
+                     o->slow_every > 0 ? exact_json(o->slow_momentum) : json_null(), "slow_every",
+                     o->slow_every, "slow_alone", o->slow_alone);
 }
 
-/* Names are those of the command line, with _ for -; null is a default that follows from the
- * others. */
-static json_t *options_json(const train_options_t *o) {
+/* Names are those of the command line, with _ for -. */
+json_t *config_options_json(const train_options_t *o) {
     json_t *options = json_pack(
         "{s:s, s:s, s:i, s:i, s:i, s:i, s:o, s:o, s:s, s:s, s:o, s:b, s:o, s:b, s:o, s:I, s:s, "
         "s:s, s:s?, s:I, s:b, s:b, s:o, s:o}",
         "model", o->model, "data", o->data, "nodes", o->nodes, "workers_per_node", o->workers,
-        "epochs", o->epochs, "batch_size", o->batch_size, "lr", train_json_number(o->lr),
-        "warmup_epochs",
-        train_json_number(o->warmup_epochs < 0 ? o->epochs * 5.0 / 90 : o->warmup_epochs),
-        "lr_schedule", o->lr_schedule, "optimizer", o->optimizer, "momentum",
-        train_json_number(o->momentum), "nesterov", o->nesterov, "weight_decay",
-        train_json_number(o->weight_decay), "augment", o->augment, "seed", train_json_u64(o->seed),
-        "limit_samples", (json_int_t)o->limit_samples, "transport", o->transport, "encoding",
-        "float32", "output", o->output, "checkpoint_every", (json_int_t)o->checkpoint_every,
-        "tensorboard", o->tensorboard, "trace", o->trace, "slow_node", slow_json(o), "compute_ms",
-        train_json_number(o->compute_ms));
+        "epochs", o->epochs, "batch_size", o->batch_size, "lr", exact_json(o->lr), "warmup_epochs",
+        o->warmup_epochs < 0 ? json_null() : exact_json(o->warmup_epochs), "lr_schedule",
+        o->lr_schedule, "optimizer", o->optimizer, "momentum", exact_json(o->momentum), "nesterov",
+        o->nesterov, "weight_decay", exact_json(o->weight_decay), "augment", o->augment, "seed",
+        train_json_u64(o->seed), "limit_samples", (json_int_t)o->limit_samples, "transport",
+        o->transport, "encoding", "float32", "output", o->output, "checkpoint_every",
+        (json_int_t)o->checkpoint_every, "tensorboard", o->tensorboard, "trace", o->trace,
+        "slow_node", slow_json(o), "compute_ms", exact_json(o->compute_ms));
     json_t *mixing = mixing_json(o);
     int failed = json_object_update(options, mixing);
     json_decref(mixing);
@@ -77,11 +87,12 @@ static json_t *data_json(const dataset_t *dataset) {
 }
 
 static json_t *derived_json(const replica_t *replica) {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "parameters",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "parameters",
                      (json_int_t)replica->parameters, "buffers", (json_int_t)replica->buffers,
                      "model_memory_bytes", (json_int_t)model_memory_bytes(replica->model),
                      "steps_per_epoch", (json_int_t)replica->steps_per_epoch, "steps",
-                     (json_int_t)replica->schedule.steps, "warmup_lr",
+                     (json_int_t)replica->schedule.steps, "warmup_steps",
+                     train_json_number(replica->schedule.warmup), "warmup_lr",
                      train_json_number(replica->schedule.start), "scaled_lr",
                      train_json_number(replica->schedule.scaled));
 }
@@ -95,7 +106,7 @@ static json_t *versions_json(void) {
 }
 
 json_t *config_json(const train_options_t *options, const replica_t *replica) {
-    return json_pack("{s:o, s:o, s:o, s:o}", "options", options_json(options), "data",
+    return json_pack("{s:o, s:o, s:o, s:o}", "options", config_options_json(options), "data",
                      data_json(replica->dataset), "derived", derived_json(replica), "versions",
                      versions_json());
 }
@@ -136,4 +147,32 @@ void config_agreement(const train_options_t *o, const replica_t *replica, agreem
     agreement_add(agreement, "seed", "%" PRIu64, o->seed);
     agreement_add(agreement, "compute-ms", "%.15g", o->compute_ms);
     agreement_add(agreement, "trace", "%s", o->trace ? "on" : "off");
+    agreement_add(agreement, "output", "%s", o->output ? "written" : "none");
+    agreement_add(agreement, "resume", "%s", o->resume ? "on" : "off");
+}
+
+static bool may_change(const char *line) {
+    static const char *const names[] = {
+        "version=", "checkpoint-every=", "trace=", "output=", "resume="};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strncmp(line, names[i], strlen(names[i])) == 0) return true;
+    return false;
+}
+
+void config_fingerprint(const train_options_t *options, const replica_t *replica,
+                        char text[HASH_TEXT]) {
+    agreement_t agreement;
+    char kept[AGREEMENT_BYTES];
+    size_t length = 0;
+    config_agreement(options, replica, &agreement);
+    for (const char *line = agreement.text; *line;) {
+        size_t bytes = strcspn(line, "\n");
+        bytes += line[bytes] == '\n';
+        if (!may_change(line)) {
+            memcpy(kept + length, line, bytes);
+            length += bytes;
+        }
+        line += bytes;
+    }
+    hash_of(kept, length, text);
 }

@@ -4,6 +4,7 @@
 #define TRAIN_CONFIG_H
 
 #include "train/agreement.h"
+#include "train/hash.h"
 #include "train/replica.h"
 
 #include <jansson.h>
@@ -13,6 +14,10 @@
  * memory. */
 json_t *config_json(const train_options_t *options, const replica_t *replica);
 
+/* Its options alone. A null is a default that follows from the others; a number that would not come
+ * back from its text is given as a string with more digits. */
+json_t *config_options_json(const train_options_t *options);
+
 /* A number, or the text of a schedule; "async", or a number. As config_json. */
 json_t *config_peers_json(const train_options_t *options);
 json_t *config_overlap_json(int overlap);
@@ -21,5 +26,10 @@ json_t *config_overlap_json(int overlap);
  * transport, and who is slow. */
 void config_agreement(const train_options_t *options, const replica_t *replica,
                       agreement_t *agreement);
+
+/* Of all that the agreement has, but for what may change when a run is continued: the version, when
+ * checkpoints are written, and what else is written. */
+void config_fingerprint(const train_options_t *options, const replica_t *replica,
+                        char text[HASH_TEXT]);
 
 #endif

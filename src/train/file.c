@@ -87,3 +87,20 @@ sgp_status_t file_append(const char *directory, const char *name, const void *by
     }
     return finish(file, path, status);
 }
+
+sgp_status_t file_remove(const char *directory, const char *name) {
+    char path[PATH_MAX];
+    sgp_status_t status = join(directory, name, "", path);
+    if (status || unlink(path) == 0 || errno == ENOENT || errno == ENOTDIR) return status;
+    return fail(path, "removed");
+}
+
+sgp_status_t file_make_directory(const char *directory, const char *name) {
+    char path[PATH_MAX];
+    struct stat found;
+    sgp_status_t status = join(directory, name, "", path);
+    if (status) return status;
+    if (mkdir(path, 0777) == 0) return sync_directory(directory);
+    if (errno == EEXIST && stat(path, &found) == 0 && !S_ISDIR(found.st_mode)) errno = ENOTDIR;
+    return errno == EEXIST ? SGP_OK : fail(path, "made");
+}

@@ -23,4 +23,10 @@ sgp_status_t file_replace(const char *directory, const char *name,
  * back, so that a file of lines holds whole ones. SGP_ERR_IO. */
 sgp_status_t file_append(const char *directory, const char *name, const void *bytes, size_t count);
 
+/* Removes directory/name, if it is there. SGP_ERR_IO. */
+sgp_status_t file_remove(const char *directory, const char *name);
+
+/* Makes directory/name, if it is not there, and makes that last. SGP_ERR_IO. */
+sgp_status_t file_make_directory(const char *directory, const char *name);
+
 #endif

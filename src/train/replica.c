@@ -111,8 +111,9 @@ sgp_status_t replica_init(replica_t *replica, const train_options_t *options, in
     return status;
 }
 
-sgp_status_t replica_join(replica_t *replica, const train_options_t *options, sgp_group_t *group) {
-    sgp_mixer_options_t mixer = train_mixer_options(options, 0);
+sgp_status_t replica_join(replica_t *replica, const train_options_t *options, uint64_t epoch,
+                          sgp_group_t *group) {
+    sgp_mixer_options_t mixer = train_mixer_options(options, epoch);
     mixer.count = replica->parameters;
     mixer.buffers = replica->buffers;
     model_init_parameters(replica->model, options->seed, replica->average,

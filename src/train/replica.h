@@ -33,9 +33,10 @@ typedef struct replica {
  * nothing to finish. */
 sgp_status_t replica_init(replica_t *replica, const train_options_t *options, int rank);
 
-/* Creates the mixer, with the model's initial values for options->seed. All nodes call it. The
- * errors of sgp_mixer_create. */
-sgp_status_t replica_join(replica_t *replica, const train_options_t *options, sgp_group_t *group);
+/* Creates the mixer as that epoch (from 0) has it, with the model's initial values for
+ * options->seed. All nodes call it. The errors of sgp_mixer_create. */
+sgp_status_t replica_join(replica_t *replica, const train_options_t *options, uint64_t epoch,
+                          sgp_group_t *group);
 
 void replica_fini(replica_t *replica);
 

@@ -29,6 +29,7 @@ typedef struct run {
     timeline_t timeline;       /* without a trace unless options->trace */
 
     uint64_t step;      /* steps done */
+    uint64_t saved;     /* of them, in the last complete checkpoint; 0: there is none */
     uint64_t epoch_ns;  /* when this epoch began */
     double seconds;     /* of training on this node, up to the last step */
     double before;      /* the same up to this epoch's beginning */
@@ -54,8 +55,8 @@ static inline bool run_writes(const run_t *run) {
 /* Whether the caller wants the run to end. */
 bool run_stopped(const run_t *run);
 
-/* All steps of an epoch, from 0. SGP_ERR_INTERRUPTED, and the errors of model_train and
- * sgp_mixer_step. */
+/* The steps of an epoch, from 0, that are not done yet, with the checkpoints that fall between
+ * them. SGP_ERR_INTERRUPTED, and the errors of model_train, sgp_mixer_step and checkpoint_write. */
 sgp_status_t run_steps(run_t *run, uint64_t epoch);
 
 /* Average, evaluation and metrics after an epoch, from 0; all nodes call it. Leaves the averaged

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The steps of an epoch. Nothing here allocates. */
+/* The steps of an epoch. Nothing here allocates, but for a checkpoint. */
 #include "base/trace.h"
+#include "train/checkpoint.h"
 #include "train/clock.h"
-#include "train/run.h"
 
 #include <math.h>
 
@@ -109,14 +109,24 @@ static sgp_status_t run_step(run_t *run, uint64_t epoch, uint64_t s) {
     return SGP_OK;
 }
 
-sgp_status_t run_steps(run_t *run, uint64_t epoch) {
-    run->epoch = (run_sums_t){0};
-    run->epoch_ns = clock_now_ns();
-    run->before = run->seconds;
+/* Returns the steps of this epoch that were done before a checkpoint from which the run goes on. */
+static uint64_t begin_epoch(run_t *run, uint64_t epoch) {
+    uint64_t done = run->step % run->replica.steps_per_epoch;
+    if (done == 0) {
+        run->epoch = (run_sums_t){0};
+        run->before = run->seconds;
+    }
+    run->epoch_ns = clock_now_ns() - (uint64_t)((run->seconds - run->before) * 1e9);
     sampler_begin_epoch(&run->replica.sampler, epoch);
-    for (uint64_t s = 0; s < run->replica.steps_per_epoch; s++) {
+    return done;
+}
+
+sgp_status_t run_steps(run_t *run, uint64_t epoch) {
+    uint64_t done = begin_epoch(run, epoch);
+    for (uint64_t s = done; s < run->replica.steps_per_epoch; s++) {
         if (run_stopped(run)) return SGP_ERR_INTERRUPTED;
         sgp_status_t status = run_step(run, epoch, s);
+        if (!status && checkpoint_due(run)) status = checkpoint_write(run);
         if (status) return status;
         if (clock_now_ns() - run->shown_ns >= SHOW_EVERY_NS) run_show(run, epoch, false);
     }

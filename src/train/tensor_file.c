@@ -195,7 +195,7 @@ static sgp_status_t list_tensors(tensor_file_t *file, char *problem) {
 
 sgp_status_t tensor_file_open(const char *path, tensor_file_t *file,
                               char problem[TENSOR_FILE_PROBLEM]) {
-    uint64_t size;
+    uint64_t size = 0;
     *file = (tensor_file_t){.descriptor = -1, .path = strdup(path)};
     if (!file->path) {
         snprintf(problem, TENSOR_FILE_PROBLEM, "no memory for the name of a file");

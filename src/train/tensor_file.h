@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading a file in the safetensors format that anybody may have written, damaged or cut.
  *
- * Opening checks everything that the header says: its length, its JSON, each tensor's type, shape
- * and place, and that the tensors fill the data without gap or overlap to the file's end. Nothing
- * is trusted before. Data are read when they are asked for, straight to their place.
+ * Opening checks everything that the header says: its length, its JSON, each tensor's type,
+ * shape and place, and that the tensors fill the data without gap or overlap to the file's end.
+ * Nothing is trusted before. Data are read when they are asked for, straight to their place.
  *
- * What is wrong is not logged but written into a text, "PATH: reason": for one caller a damaged file
- * is an error, for another a reason to take an older one. */
+ * What is wrong is not logged but written into a text, "PATH: reason": for one caller a damaged
+ * file is an error, for another a reason to take an older one. */
 #ifndef TRAIN_TENSOR_FILE_H
 #define TRAIN_TENSOR_FILE_H
 
@@ -17,7 +17,7 @@
 enum {
     TENSOR_FILE_DIMS = 8,          /* dimensions of a tensor, at most */
     TENSOR_FILE_HEADER = 16 << 20, /* bytes of a header, at most: this program's have some KiB */
-    TENSOR_FILE_PROBLEM = 512
+    TENSOR_FILE_PROBLEM = 640
 };
 
 typedef struct tensor_entry {

@@ -4,16 +4,15 @@
 #include "base/log.h"
 #include "train/agreement.h"
 #include "train/check.h"
+#include "train/checkpoint.h"
 #include "train/config.h"
 #include "train/json.h"
-#include "train/run.h"
-#include "train/safetensors.h"
+#include "train/model_file.h"
+#include "train/resume.h"
 #include "train/summary.h"
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
-#include <xxhash.h>
 
 static sgp_status_t check_place(const train_options_t *options, const sgp_group_t *group) {
     if (options->nodes == sgp_group_size(group)) return SGP_OK;
@@ -24,9 +23,13 @@ static sgp_status_t check_place(const train_options_t *options, const sgp_group_
 static sgp_status_t begin_files(run_t *run) {
     if (!run_writes(run)) return SGP_OK;
     const char *output = run->options->output;
-    sgp_status_t status =
-        train_json_write(output, "config.json", config_json(run->options, &run->replica));
-    if (!status) status = file_replace(output, METRICS_FILE, NULL, 0);
+    sgp_status_t status = file_remove(output, "summary.json"); /* of a run before this one */
+    if (!status)
+        status = train_json_write(output, "config.json", config_json(run->options, &run->replica));
+    if (!status && run->step > 0)
+        status =
+            resume_metrics(run->options->resume, output, run->step / run->replica.steps_per_epoch);
+    else if (!status) status = file_replace(output, METRICS_FILE, NULL, 0);
     if (!status && run->options->tensorboard)
         status = tensorboard_begin(&run->tensorboard, output, run->size, run->step);
     return status;
@@ -56,6 +59,20 @@ static void release(run_t *run) {
     timeline_fini(&run->timeline);
 }
 
+/* The step's own epoch, from 0. */
+static uint64_t epoch_of(const run_t *run, uint64_t step) {
+    return step > 0 ? (step - 1) / run->replica.steps_per_epoch : 0;
+}
+
+/* Makes the mixer, as it was in a checkpoint if the run goes on. */
+static sgp_status_t join(run_t *run, uint64_t step) {
+    const train_options_t *options = run->options;
+    sgp_status_t status = replica_join(&run->replica, options, epoch_of(run, step), run->group);
+    if (!status && step > 0) status = checkpoint_read(run, options->resume, step);
+    if (!status) status = begin_files(run);
+    return status ? status : begin_trace(run);
+}
+
 /* A node whose data are missing tells the others, and nobody starts before all can and want the
  * same. */
 static sgp_status_t prepare(run_t *run) {
@@ -66,27 +83,13 @@ static sgp_status_t prepare(run_t *run) {
     if (status) goto fini;
     config_agreement(run->options, &run->replica, &agreement);
     status = agreement_check(run->group, &agreement);
-    if (status) goto fini;
-    own = replica_join(&run->replica, run->options, run->group);
-    if (!own) own = begin_files(run);
-    if (!own) own = begin_trace(run);
-    status = agreement_share(run->group, own);
+    uint64_t step = 0;
+    if (!status && run->options->resume) status = resume_choose(run, &step);
+    if (!status) status = agreement_share(run->group, join(run, step));
     if (!status) return SGP_OK;
 fini:
     release(run);
     return status;
-}
-
-static void hash_parameters(const replica_t *replica, char text[33]) {
-    static const char digits[] = "0123456789abcdef";
-    XXH128_canonical_t hash;
-    XXH128_canonicalFromHash(&hash,
-                             XXH3_128bits(replica->average, replica->parameters * sizeof(float)));
-    for (int i = 0; i < 16; i++) {
-        text[2 * i] = digits[hash.digest[i] >> 4];
-        text[2 * i + 1] = digits[hash.digest[i] & 15];
-    }
-    text[32] = '\0';
 }
 
 /* Counters over all nodes, and the mean wait. */
@@ -122,7 +125,8 @@ static sgp_status_t summarise(const run_t *run, train_summary_t *summary) {
         .average_model_accuracy = run->average_model_accuracy,
         .consensus = run->consensus,
     };
-    hash_parameters(&run->replica, summary->parameters_hash);
+    hash_of(run->replica.average, run->replica.parameters * sizeof *run->replica.average,
+            summary->parameters_hash);
     sgp_status_t status = times_gather(&run->times, run->group, &times);
     if (status) return status;
     summary->step_ms.mean = times.mean;
@@ -131,33 +135,12 @@ static sgp_status_t summarise(const run_t *run, train_summary_t *summary) {
     return gather_messages(run, summary);
 }
 
-static sgp_status_t write_model(const run_t *run, const char *hash) {
-    const replica_t *replica = &run->replica;
-    size_t count = model_tensor_count(replica->model);
-    safetensors_tensor_t *tensors = calloc(count, sizeof *tensors);
-    if (!tensors) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %zu tensors", count);
-    for (size_t i = 0; i < count; i++) {
-        const model_tensor_t *tensor = model_tensor(replica->model, i);
-        size_t start = tensor->is_buffer ? replica->parameters : 0;
-        tensors[i] = (safetensors_tensor_t){.name = tensor->name,
-                                            .dims = tensor->dims,
-                                            .shape = tensor->shape,
-                                            .data = replica->average + start + tensor->offset};
-    }
-    const safetensors_pair_t metadata[] = {
-        {"format", "pt"}, /* plain layouts, as PyTorch has them */
-        {"sgp_version", SGP_VERSION},
-        {"model", run->options->model},
-        {"parameters_hash", hash}};
-    sgp_status_t status = safetensors_write(run->options->output, "model.safetensors", tensors,
-                                            count, metadata, sizeof metadata / sizeof metadata[0]);
-    free(tensors);
-    return status;
-}
-
 static sgp_status_t end_files(const run_t *run, const train_summary_t *summary) {
     if (!run_writes(run)) return SGP_OK;
-    sgp_status_t status = write_model(run, summary->parameters_hash);
+    const replica_t *replica = &run->replica;
+    sgp_status_t status = model_file_write(run->options->output, "model.safetensors",
+                                           run->options->model, replica->model, replica->dataset,
+                                           replica->average, summary->parameters_hash);
     if (status) return status;
     return train_json_write(run->options->output, "summary.json",
                             train_summary_json(run->options, summary));
@@ -170,13 +153,23 @@ static sgp_status_t enter_epoch(run_t *run, uint64_t epoch) {
     return sgp_mixer_switch(run->replica.mixer, &mixer);
 }
 
+/* From its beginning, or what a checkpoint has left of it. */
+static sgp_status_t run_epoch(run_t *run, uint64_t epoch) {
+    bool begins = run->step % run->replica.steps_per_epoch == 0;
+    sgp_status_t status = begins ? enter_epoch(run, epoch) : SGP_OK;
+    if (!status) status = run_steps(run, epoch);
+    if (!status) status = run_meet(run, epoch);
+    if (!status && checkpoint_due_after_epoch(run)) status = checkpoint_write(run);
+    return status;
+}
+
 static sgp_status_t run_all(run_t *run, train_summary_t *summary) {
+    uint64_t first = run->step / run->replica.steps_per_epoch;
+    uint64_t epochs = (uint64_t)run->options->epochs;
     sgp_status_t status = SGP_OK;
-    for (uint64_t epoch = 0; epoch < (uint64_t)run->options->epochs && !status; epoch++) {
-        status = enter_epoch(run, epoch);
-        if (!status) status = run_steps(run, epoch);
-        if (!status) status = run_meet(run, epoch);
-    }
+    if (first == epochs) /* killed between its last checkpoint and its end */
+        status = sgp_mixer_average(run->replica.mixer, run->replica.average, NULL);
+    for (uint64_t epoch = first; epoch < epochs && !status; epoch++) status = run_epoch(run, epoch);
     if (!status && run->timeline.trace) status = timeline_meet(&run->timeline, run->group);
     train_summary_t result;
     if (!status) status = summarise(run, &result);

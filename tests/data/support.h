@@ -58,14 +58,16 @@ static inline void make_directory(char *directory) {
     assert_non_null(mkdtemp(directory));
 }
 
-/* Removes the files of a directory without subdirectories, and the directory. */
+/* Removes the directory with everything in it. */
 static inline void remove_directory(const char *directory) {
     DIR *list = opendir(directory);
     assert_non_null(list);
     for (struct dirent *entry; (entry = readdir(list));) {
         char path[512];
-        snprintf(path, sizeof path, "%s/%s", directory, entry->d_name);
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) unlink(path);
+        int length = snprintf(path, sizeof path, "%s/%s", directory, entry->d_name);
+        assert_true(length < (int)sizeof path);
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+        if (unlink(path) != 0) remove_directory(path);
     }
     closedir(list);
     assert_int_equal(rmdir(directory), 0);

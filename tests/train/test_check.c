@@ -63,7 +63,7 @@ static void sizes_out_of_range(void **state) {
     ASSERT_REFUSED(limit_samples, -1, "limit-samples is -1", "at least 0");
     ASSERT_REFUSED(limit_samples, 41, "limit-samples is 41", "at most 40");
     ASSERT_REFUSED(slow_rank, 4, "slow-node is 4", "at most 3");
-    ASSERT_REFUSED(peers, 4, "peers", "4");
+    ASSERT_REFUSED(peers, train_stages_of(4), "peers", "4");
 }
 
 static void numbers_out_of_range(void **state) {

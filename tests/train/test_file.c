@@ -91,6 +91,23 @@ static void a_full_disk_takes_a_half_line_back(void **state) {
     assert_holds(fixture, "line 1\n");
 }
 
+static void removes_and_makes_directories(void **state) {
+    const fixture_t *fixture = *state;
+    assert_int_equal(file_make_directory(fixture->directory, "it"), SGP_OK);
+    assert_int_equal(file_make_directory(fixture->directory, "it"), SGP_OK);
+    assert_int_equal(rmdir(fixture->path), 0);
+    assert_int_equal(file_remove(fixture->directory, "it"), SGP_OK);
+    assert_int_equal(replace(fixture, "text"), SGP_OK);
+    assert_int_equal(captured.lines, 0);
+    assert_int_equal(file_make_directory(fixture->directory, "it"), SGP_ERR_IO);
+    assert_logged(fixture->path, "Not a directory", NULL);
+    assert_int_equal(file_remove(fixture->directory, "it"), SGP_OK);
+    assert_int_equal(count_entries(fixture->directory), 0);
+    log_start();
+    assert_int_equal(file_make_directory("/nowhere/at/all", "it"), SGP_ERR_IO);
+    assert_logged("/nowhere/at/all/it", "No such file", NULL);
+}
+
 static void the_reason_is_named(void **state) {
     const fixture_t *fixture = *state;
     assert_int_equal(file_append("/dev", "full", "x", 1), SGP_ERR_IO);
@@ -125,6 +142,7 @@ int main(void) {
         TEST(what_a_killed_run_left_is_no_obstacle),
         TEST(a_full_disk_leaves_the_old_file),
         TEST(a_full_disk_takes_a_half_line_back),
+        TEST(removes_and_makes_directories),
         TEST(the_reason_is_named),
         TEST(a_directory_in_its_place_stays),
     };

@@ -170,7 +170,8 @@ static void check_metrics(const fixture_t *fixture, int nodes, int epochs) {
     free(text);
 }
 
-/* Four files and nothing else; they agree with what the run returned and with each other. */
+/* Four files, the checkpoints and nothing else; they agree with what the run returned and with each
+ * other. */
 static void the_files_tell_the_run(void **state) {
     const fixture_t *fixture = *state;
     node_t nodes[MAX_NODES];
@@ -179,7 +180,7 @@ static void the_files_tell_the_run(void **state) {
     options.lr = 0.07;
     run_alike(nodes, &options);
     assert_all_ended(nodes, 4, SGP_OK);
-    assert_int_equal(count_entries(fixture->output), 4);
+    assert_int_equal(count_entries(fixture->output), 5);
     check_metrics(fixture, 4, 2);
     json_t *config = load(fixture, "config.json"), *summary = load(fixture, "summary.json");
     json_t *asked = json_object_get(config, "options");
@@ -308,6 +309,7 @@ static void an_output_that_vanishes_ends_all(void **state) {
     make_directory(vanishing);
     train_options_t options = small_run(*state);
     options.output = vanishing;
+    options.checkpoint_every = 1000;
     options.nodes = 1;
     nodes[0] = (node_t){.options = options, .callbacks = {.progress = remove_output}};
     run_nodes(nodes, 1);
@@ -334,7 +336,7 @@ static void a_stopped_run_leaves_whole_files(void **state) {
     assert_all_ended(nodes, 1, SGP_ERR_INTERRUPTED);
     check_metrics(fixture, 1, 1);
     json_decref(load(fixture, "config.json"));
-    assert_int_equal(count_entries(fixture->output), 2);
+    assert_int_equal(count_entries(fixture->output), 3);
 }
 
 /* Time instead of a gradient: vectors still move and mix, and nothing is claimed to be learned. */

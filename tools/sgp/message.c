@@ -44,10 +44,18 @@ __attribute__((format(printf, 2, 0))) static void line(const char *prefix, const
     write_all(text, (size_t)head + length + 1);
 }
 
+static const char *subject; /* of errors; NULL: none */
+
+void message_about(const char *about) {
+    subject = about;
+}
+
 void message_error(const char *format, ...) {
+    char prefix[320];
     va_list arguments;
+    snprintf(prefix, sizeof prefix, "sgp: %.300s%s", subject ? subject : "", subject ? ": " : "");
     va_start(arguments, format);
-    line("sgp: ", format, arguments);
+    line(prefix, format, arguments);
     va_end(arguments);
 }
 

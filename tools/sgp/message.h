@@ -9,6 +9,9 @@
 /* "sgp: " and the line. */
 __attribute__((format(printf, 1, 2))) void message_error(const char *format, ...);
 
+/* From now on "sgp: ABOUT: " and the line; NULL: no more. about: borrowed until then. */
+void message_about(const char *about);
+
 /* The line alone. */
 __attribute__((format(printf, 1, 2))) void message_line(const char *format, ...);
 

@@ -7,9 +7,12 @@
 #include "interrupt.h"
 #include "node.h"
 #include "output.h"
+#include "resume.h"
 #include "settings.h"
+#include "summary.h"
 
 #include "data/dataset.h"
+#include "train/resume.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -58,15 +61,26 @@ static bool check_place(const settings_t *settings, const place_t *place) {
 /* Everything that can be wrong before a start, so that one process says it and not every node. */
 static bool check_run(const settings_t *settings) {
     dataset_t *dataset;
+    uint64_t step;
     if (train_check(&settings->run) != SGP_OK) return false;
     if (dataset_load(settings->run.data, settings->run.limit_samples, &dataset) != SGP_OK)
         return false;
     dataset_destroy(dataset);
-    return true;
+    return !settings->run.resume || resume_check(&settings->run, &step) == SGP_OK;
+}
+
+/* A run that is to be continued and has nothing left to do. */
+static int show_finished(settings_t *settings, const train_summary_t *summary) {
+    settings->run.output = settings->run.resume;
+    if (!settings->quiet)
+        message_line("%s: the run is finished, after %llu steps", settings->run.resume,
+                     (unsigned long long)summary->steps);
+    return summary_print(settings, summary);
 }
 
 static int train(settings_t *settings, const place_t *place, int argc, char **argv) {
     char output[OUTPUT_PATH], algorithms[TRAIN_STAGES_TEXT];
+    train_summary_t summary;
     bool threads = strcmp(settings->run.transport, "loopback") == 0;
     bool node = place->size > 0;
     if (!check_place(settings, place)) return EXIT_MISTAKE;
@@ -74,6 +88,8 @@ static int train(settings_t *settings, const place_t *place, int argc, char **ar
         message_error("--transport loopback: all nodes are in one process, but SGP_RANK is set");
         return EXIT_MISTAKE;
     }
+    if (settings->run.resume && resume_finished(settings->run.resume, &summary))
+        return place->rank == 0 ? show_finished(settings, &summary) : 0;
     if (threads && !getenv("OMP_NUM_THREADS")) return start_again(argv);
     if (!settings->run.output) {
         output_name(settings->run.model,
@@ -99,6 +115,13 @@ int command_train(int argc, char **argv) {
     if (settings.version) puts("sgp " SGP_VERSION);
     if (settings.help || settings.version) return 0;
     message_log_library(&interrupt_signal);
-    settings_finish(&settings);
-    return train(&settings, &place, argc, argv);
+    if (!settings.run.resume) {
+        settings_finish(&settings);
+        return train(&settings, &place, argc, argv);
+    }
+    resume_t resume;
+    bool good = resume_settings(&resume, argc, argv, &settings);
+    int status = good ? train(&settings, &place, argc, argv) : EXIT_MISTAKE;
+    resume_release(&resume);
+    return status;
 }
