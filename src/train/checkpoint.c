@@ -212,7 +212,9 @@ static sgp_status_t write_together(run_t *run) {
 sgp_status_t checkpoint_write(run_t *run) {
     uint64_t start = clock_now_ns();
     sgp_status_t status = sgp_mixer_settle(run->replica.mixer);
+    uint64_t settled = sgp_trace_begin(run->timeline.trace);
     if (!status) status = write_together(run);
+    sgp_trace_end(run->timeline.trace, SGP_TRACE_COMPUTING, SGP_TRACE_CHECKPOINT, settled);
     if (!status) status = sgp_mixer_resume(run->replica.mixer);
     if (status) return run_stopped(run) ? SGP_ERR_INTERRUPTED : status;
     run->saved = run->step;

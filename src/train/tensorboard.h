@@ -24,8 +24,9 @@ typedef struct tensorboard {
     char file[160];     /* the files' common name */
 } tensorboard_t;
 
-/* Makes the directories and begins the files, of `size` nodes. step: of the run, steps done already.
- * output: borrowed until the last write. SGP_ERR_IO; there is nothing to finish. */
+/* Makes the directories and begins the files, of `size` nodes. step: how many are in finished epochs;
+ * what older files say of later ones is void. output: borrowed until the last write. SGP_ERR_IO; there
+ * is nothing to finish. */
 sgp_status_t tensorboard_begin(tensorboard_t *tensorboard, const char *output, int size,
                                uint64_t step);
 

@@ -31,7 +31,8 @@ static sgp_status_t begin_files(run_t *run) {
             resume_metrics(run->options->resume, output, run->step / run->replica.steps_per_epoch);
     else if (!status) status = file_replace(output, METRICS_FILE, NULL, 0);
     if (!status && run->options->tensorboard)
-        status = tensorboard_begin(&run->tensorboard, output, run->size, run->step);
+        status = tensorboard_begin(&run->tensorboard, output, run->size,
+                                   run->step - run->step % run->replica.steps_per_epoch);
     return status;
 }
 
