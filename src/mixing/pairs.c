@@ -44,6 +44,7 @@ typedef struct pairs {
     float *live; /* (P + S) belongs to the transport's lock */
     float *seen; /* (P + S) z as the caller got it: what differs is the caller's doing */
     uint64_t meetings;
+    bool held; /* from settle or hold to resume z is the vector, and nothing is averaged */
     /* An active node's exchange; phase belongs to the lock. */
     phase_t phase;
     uint64_t exchanges;
@@ -225,6 +226,7 @@ static sgp_status_t carry(sgp_mixer_t *mixer) {
 /* In the node's own context, in a collective call of the group: an error shows in the next step. */
 static void serve_meanwhile(void *mixer) {
     pairs_t *pairs = ((sgp_mixer_t *)mixer)->extra;
+    if (pairs->held) return;
     sgp_status_t status = serve(mixer);
     if (pairs->courier.status == SGP_OK) pairs->courier.status = status;
 }
@@ -253,6 +255,7 @@ static void update_chunk(sgp_mixer_t *mixer, const sgp_local_t *local, size_t of
         moved = mixer->count - offset < count ? mixer->count - offset : count;
         sgp_optimizer_apply(local->optimizer, offset, moved, pairs->live + offset,
                             local->gradient + offset, local->learning_rate, mixer->z + offset);
+        memcpy(pairs->seen + offset, mixer->z + offset, moved * sizeof(float));
     }
     add_callers_changes(mixer, offset + moved, count - moved);
     publish(mixer, offset + moved, count - moved);
@@ -345,7 +348,8 @@ static void end_rest(sgp_mixer_t *mixer) {
 
 /* The courier has let go. */
 static void make_z_live(sgp_mixer_t *mixer) {
-    const pairs_t *pairs = mixer->extra;
+    pairs_t *pairs = mixer->extra;
+    pairs->held = true;
     sgp_ledger_meet(&mixer->ledger, pairs->live, 0, mixer->length);
     add_callers_changes(mixer, 0, mixer->length);
     sgp_ledger_enter(&mixer->ledger, pairs->live, 0, mixer->length, 1);
@@ -377,6 +381,7 @@ static sgp_status_t pairs_resume(sgp_mixer_t *mixer) {
     pairs_t *pairs = mixer->extra;
     memcpy(pairs->live, mixer->z, mixer->length * sizeof *pairs->live);
     memcpy(pairs->seen, mixer->z, mixer->length * sizeof *pairs->seen);
+    pairs->held = false;
     sgp_courier_give(&pairs->courier);
     return SGP_OK;
 }

@@ -156,7 +156,7 @@ static bool find_next(const sgp_loopback_t *hub, bool *poked, uint64_t *next) {
 
 /* One context of a rank at a time, the agent first, so that what they do to each other does not
  * depend on the threads' real order: the other one is due again when this one sleeps. */
-static void wake_due(rank_t *rank) {
+static bool wake_due(rank_t *rank) {
     for (int c = CONTEXTS - 1; c >= 0; c--) {
         context_t *context = &rank->contexts[c];
         bool arrived = context->state == CONTEXT_WAITS && rank->first;
@@ -164,27 +164,33 @@ static void wake_due(rank_t *rank) {
             !(arrived || context->poked || context->deadline <= rank->hub->clock))
             continue;
         wake(context);
-        return;
+        return true;
+    }
+    return false;
+}
+
+/* The clock moves to the next thing that happens; messages are delivered here only, so what a rank
+ * finds does not depend on the threads' real order. */
+static void move_clock(sgp_loopback_t *hub, uint64_t next) {
+    if (hub->heap_count && hub->heap[0]->time < next) next = hub->heap[0]->time;
+    if (next > hub->clock) hub->clock = next;
+    while (hub->heap_count && hub->heap[0]->time <= hub->clock) {
+        delivery_t *delivery = heap_pop(hub);
+        queue_put(&hub->ranks[delivery->dst], delivery);
     }
 }
 
-/* Virtual time, lock held: if every context sleeps, moves the clock to the next thing that happens
- * and wakes whom it concerns. Messages are delivered here only, so what a rank finds does not depend
- * on the threads' real order. */
+/* Virtual time, lock held: if every context sleeps, moves on until one is awake. What arrives at a
+ * rank that pauses wakes nobody. */
 static void advance(sgp_loopback_t *hub) {
-    uint64_t next = UINT64_MAX;
-    bool poked = false;
-    if (!find_next(hub, &poked, &next)) return;
-    if (!poked) {
-        if (hub->heap_count && hub->heap[0]->time < next) next = hub->heap[0]->time;
-        if (next > hub->clock) hub->clock = next;
-        while (hub->heap_count && hub->heap[0]->time <= hub->clock) {
-            delivery_t *delivery = heap_pop(hub);
-            queue_put(&hub->ranks[delivery->dst], delivery);
-        }
+    for (bool woken = false; !woken;) {
+        uint64_t next = UINT64_MAX;
+        bool poked = false;
+        if (!find_next(hub, &poked, &next)) return;
+        if (!poked) move_clock(hub, next);
+        for (int r = 0; r < hub->options.size; r++)
+            if (hub->ranks[r].state == RANK_WORKS) woken |= wake_due(&hub->ranks[r]);
     }
-    for (int r = 0; r < hub->options.size; r++)
-        if (hub->ranks[r].state == RANK_WORKS) wake_due(&hub->ranks[r]);
 }
 
 static void sleep_virtual(rank_t *rank, context_t *context, context_state_t how,

@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The algorithms that do not wait: overlap with and without a bound, and asynchronous pairs; and what
+ * every algorithm can be combined with. In virtual time, where a node computes for as long as the
+ * test says. Everything is held against sums in double. */
+#include "ranks.h"
+
+#include "base/random.h"
+#include "graph/pairs.h"
+#include "mixing/mixer.h"
+
+#include <math.h>
+#include <string.h>
+
+#define MOST        16
+#define MILLISECOND 1000000u
+
+/* Each node follows the gradient z - target of its own, plus weight decay, so what its steps add up
+ * to depends on where it takes them; the test keeps the sum. */
+typedef struct trial {
+    sgp_mixer_options_t options;
+    int steps;
+    double decay;         /* lambda */
+    uint64_t compute[16]; /* nanoseconds of virtual time per gradient; all 0: none */
+    bool own_optimizer;   /* the caller changes z, the mixer has no optimizer */
+    uint64_t until;       /* stop at this virtual time instead of after `steps`; 0: never */
+    int switch_at;        /* after so many steps: to `then`; 0: never */
+    sgp_mixer_options_t then;
+    int average_every; /* meet every so many steps; 0: at the end only */
+    float z0[MOST];    /* where they start */
+    /* Results. */
+    double moved[MOST]; /* lr times the sum of what this node's steps did, first coordinate */
+    float average[MOST][64];
+    double mean[MOST]; /* of the average, first coordinate */
+    int made[MOST];    /* steps */
+    sgp_mixer_consensus_t consensus[MOST];
+    sgp_mixer_statistics_t statistics[MOST]; /* after the steps */
+    sgp_mixer_statistics_t at_end[MOST];     /* when all have met */
+} trial_t;
+
+#define LR 0.05f
+
+static float target_of(int rank) {
+    return (float)(rank * rank % 7) - 2.5f;
+}
+
+static void compute(sgp_transport_t *transport, uint64_t ns) {
+    uint64_t until = sgp_transport_now(transport) + ns;
+    if (!ns) return;
+    sgp_transport_lock(transport);
+    while (sgp_transport_now(transport) < until) sgp_transport_pause(transport, until);
+    sgp_transport_unlock(transport);
+}
+
+static void one_step(trial_t *trial, sgp_mixer_t *mixer, sgp_optimizer_t *optimizer,
+                     float *gradient, int rank) {
+    size_t count = trial->options.count;
+    float *z = sgp_mixer_parameters(mixer);
+    for (size_t i = 0; i < count; i++) gradient[i] = z[i] - target_of(rank);
+    trial->moved[rank] += (double)LR * ((double)gradient[0] + trial->decay * (double)z[0]);
+    compute(mixer->transport, trial->compute[rank]);
+    if (trial->own_optimizer) {
+        double w = mixer->w;
+        for (size_t i = 0; i < count; i++)
+            z[i] -= (float)(LR / w) * (gradient[i] + (float)trial->decay * z[i]);
+    }
+    CHECK(sgp_mixer_step(mixer, trial->own_optimizer ? NULL : optimizer, gradient, LR) == SGP_OK);
+    trial->made[rank]++;
+}
+
+static bool goes_on(const trial_t *trial, const sgp_mixer_t *mixer, int rank) {
+    if (trial->until) return sgp_transport_now(mixer->transport) < trial->until;
+    return trial->made[rank] < trial->steps;
+}
+
+static void try_body(sgp_group_t *group, void *context) {
+    trial_t *trial = context;
+    int rank = sgp_group_rank(group);
+    size_t length = trial->options.count + trial->options.buffers;
+    sgp_mixer_t *mixer = NULL;
+    sgp_optimizer_t *optimizer = NULL;
+    sgp_optimizer_options_t plain = {.count = trial->options.count,
+                                     .weight_decay = (float)trial->decay};
+    float *initial = calloc(length, sizeof *initial), *gradient = calloc(length, sizeof *gradient);
+    float *average = calloc(length, sizeof *average);
+    for (size_t i = 0; i < length; i++) initial[i] = trial->z0[rank];
+    CHECK(sgp_optimizer_create(&plain, &optimizer) == SGP_OK);
+    CHECK(sgp_mixer_create(group, &trial->options, initial, &mixer) == SGP_OK);
+    while (mixer && goes_on(trial, mixer, rank)) {
+        one_step(trial, mixer, optimizer, gradient, rank);
+        if (trial->average_every && trial->made[rank] % trial->average_every == 0)
+            CHECK(sgp_mixer_average(mixer, average, NULL) == SGP_OK);
+        if (trial->switch_at && trial->made[rank] == trial->switch_at)
+            CHECK(sgp_mixer_switch(mixer, &trial->then) == SGP_OK);
+    }
+    sgp_mixer_statistics(mixer, &trial->statistics[rank]);
+    CHECK(sgp_mixer_average(mixer, average, &trial->consensus[rank]) == SGP_OK);
+    sgp_mixer_statistics(mixer, &trial->at_end[rank]);
+    /* But where chunks are averaged at different moments. */
+    for (size_t i = 1; i < trial->options.count; i++)
+        CHECK(average[i] == average[0] || trial->options.algorithm == SGP_ALGORITHM_ADPSGD);
+    trial->mean[rank] = average[0];
+    memcpy(trial->average[rank], average, (length < 64 ? length : 64) * sizeof *average);
+    sgp_mixer_destroy(mixer);
+    sgp_optimizer_destroy(optimizer);
+    free(initial);
+    free(gradient);
+    free(average);
+}
+
+static ranks_setup_t delays(int size, uint64_t seed, uint64_t most) {
+    return (ranks_setup_t){.loopback = {.size = size,
+                                        .chunk_bytes = 64,
+                                        .virtual_time = true,
+                                        .seed = seed,
+                                        .delay_min_ns = 1000,
+                                        .delay_max_ns = most}};
+}
+
+static ranks_setup_t threads(int size, bool shm) {
+    return (ranks_setup_t){.shm = shm, .loopback = {.size = size, .chunk_bytes = 4096}};
+}
+
+/* The mean over the nodes moved by exactly lr times the mean of what all their steps did. */
+static void check_mean(const trial_t *trial, int size, double tolerance) {
+    double expected = 0;
+    for (int r = 0; r < size; r++) expected += ((double)trial->z0[r] - trial->moved[r]) / size;
+    for (int r = 0; r < size; r++) {
+        if (fabs(trial->mean[r] - expected) > tolerance)
+            fail_msg("node %d: mean %.9g, expected %.9g", r, trial->mean[r], expected);
+        assert_true(fabs(trial->consensus[r].w_total - size) < 1e-9);
+        assert_true(trial->consensus[r].drift < 1e-5);
+    }
+}
+
+static trial_t *trial_of(sgp_mixer_options_t options, int steps) {
+    static trial_t trial;
+    trial = (trial_t){.options = options, .steps = steps, .decay = 0.3};
+    /* Asynchronous pairs decay what the parameters have become by then, which no test knows. */
+    if (options.algorithm == SGP_ALGORITHM_ADPSGD) trial.decay = 0;
+    for (int r = 0; r < MOST; r++) trial.z0[r] = (float)r;
+    return &trial;
+}
+
+static const sgp_mixer_options_t overlaps[] = {
+    {.count = 40, .algorithm = SGP_ALGORITHM_OSGP, .overlap = 1},
+    {.count = 40, .algorithm = SGP_ALGORITHM_OSGP, .overlap = 2, .graph.peers = 2},
+    {.count = 40, .algorithm = SGP_ALGORITHM_OSGP, .overlap = 5},
+    {.count = 40, .overlap = SGP_OVERLAP_ASYNC},
+    {.count = 40, .overlap = SGP_OVERLAP_ASYNC, .graph.kind = SGP_GRAPH_RANDOM},
+    {.count = 40, .algorithm = SGP_ALGORITHM_OSGP, .overlap = 1, .graph.kind = SGP_GRAPH_RANDOM},
+    {.count = 40, .algorithm = SGP_ALGORITHM_OSGP, .overlap = 1, .graph.kind = SGP_GRAPH_BASE},
+    {.count = 40, .algorithm = SGP_ALGORITHM_ADPSGD},
+    {.count = 40, .algorithm = SGP_ALGORITHM_DPSGD},
+};
+
+enum { OVERLAPS = sizeof overlaps / sizeof *overlaps };
+
+/* Weight decay and the local step at full strength, wherever the mass is. */
+static void test_the_mean_moves_by_the_mean_step(void **state) {
+    (void)state;
+    for (int o = 0; o < OVERLAPS; o++)
+        for (int size = 3; size <= 6; size++)
+            for (int own = 0; own < 2; own++) {
+                ranks_setup_t setup = delays(size, (uint64_t)(o + 10 * size), 5 * MILLISECOND);
+                trial_t *trial = trial_of(overlaps[o], 12);
+                trial->own_optimizer = own && overlaps[o].algorithm != SGP_ALGORITHM_ADPSGD;
+                for (int r = 0; r < size; r++) trial->compute[r] = (uint64_t)(1 + r) * MILLISECOND;
+                run_groups(&setup, try_body, trial);
+                check_mean(trial, size, 2e-5);
+            }
+}
+
+/* The same over threads and shared memory in real time, with a vector that the courier copies. */
+static void test_large_vectors(void **state) {
+    (void)state;
+    for (int shm = 0; shm < 2; shm++)
+        for (int o = 0; o < OVERLAPS; o++) {
+            ranks_setup_t setup = threads(4, shm);
+            setup.loopback.chunk_bytes = 65536;
+            sgp_mixer_options_t options = overlaps[o];
+            options.count = 400001;
+            options.buffers = 77;
+            trial_t *trial = trial_of(options, 6);
+            trial->average_every = 4;
+            run_groups(&setup, try_body, trial);
+            check_mean(trial, 4, 2e-5);
+        }
+}
+
+/* ---- osgp ---- */
+
+static void test_no_overlap_is_sgp_bit_for_bit(void **state) {
+    (void)state;
+    float found[2][64];
+    for (int o = 0; o < 2; o++) {
+        sgp_mixer_options_t options = {
+            .count = 50, .buffers = 3, .algorithm = o ? SGP_ALGORITHM_OSGP : SGP_ALGORITHM_SGP};
+        ranks_setup_t setup = delays(5, 3, MILLISECOND);
+        trial_t *trial = trial_of(options, 9);
+        run_groups(&setup, try_body, trial);
+        memcpy(found[o], trial->average[0], sizeof found[o]);
+    }
+    assert_memory_equal(found[0], found[1], sizeof found[0]);
+}
+
+/* With a bound, what a step absorbs does not depend on when it came. */
+static void test_a_bounded_overlap_repeats(void **state) {
+    (void)state;
+    float first[64];
+    for (int s = 0; s < 4; s++) {
+        sgp_mixer_options_t options = {.count = 50, .overlap = 2, .graph.peers = 2};
+        ranks_setup_t setup = s < 2 ? delays(5, (uint64_t)s, 9 * MILLISECOND) : threads(5, s == 3);
+        trial_t *trial = trial_of(options, 9);
+        run_groups(&setup, try_body, trial);
+        if (s == 0) memcpy(first, trial->average[0], sizeof first);
+        assert_memory_equal(first, trial->average[0], sizeof first);
+    }
+}
+
+/* With tau = 1 a message may take as long as a gradient, and no step waits; without an overlap every
+ * step waits for its messages. */
+static void test_overlap_hides_the_delay(void **state) {
+    (void)state;
+    for (int overlap = 0; overlap < 2; overlap++) {
+        ranks_setup_t setup = {.loopback = {.size = 4,
+                                            .chunk_bytes = 64,
+                                            .virtual_time = true,
+                                            .delay_min_ns = 9 * MILLISECOND,
+                                            .delay_max_ns = 9 * MILLISECOND}};
+        trial_t *trial = trial_of((sgp_mixer_options_t){.count = 40, .overlap = overlap}, 20);
+        for (int r = 0; r < 4; r++) trial->compute[r] = 10 * MILLISECOND;
+        run_groups(&setup, try_body, trial);
+        for (int r = 0; r < 4; r++)
+            assert_int_equal(trial->statistics[r].wait_ns,
+                             overlap ? 0 : 20 * (uint64_t)9 * MILLISECOND);
+    }
+}
+
+/* ---- nodes of different speed ---- */
+
+static int steps_within(sgp_mixer_options_t options, int size, int slow, trial_t **result) {
+    ranks_setup_t setup = delays(size, 4, MILLISECOND);
+    trial_t *trial = trial_of(options, 0);
+    trial->until = 2000 * (uint64_t)MILLISECOND;
+    for (int r = 0; r < size; r++) trial->compute[r] = 10 * MILLISECOND;
+    if (slow >= 0) trial->compute[slow] *= 10;
+    run_groups(&setup, try_body, trial);
+    int least = 1 << 30;
+    for (int r = 0; r < size; r++)
+        if (r != slow && trial->made[r] < least) least = trial->made[r];
+    *result = trial;
+    return least;
+}
+
+/* A node that is ten times slower makes a tenth of the steps, and the others as many as without it;
+ * in lock step all make a tenth. */
+static void test_a_slow_node_slows_nobody(void **state) {
+    (void)state;
+    static const sgp_mixer_options_t free_running[] = {
+        {.count = 40, .overlap = SGP_OVERLAP_ASYNC},
+        {.count = 40, .algorithm = SGP_ALGORITHM_ADPSGD},
+    };
+    trial_t *trial;
+    for (int o = 0; o < 2; o++)
+        for (int size = 2; size <= 7; size += o ? 1 : 5)
+            for (int slow = 0; slow < 2; slow++) {
+                int without = steps_within(free_running[o], size, -1, &trial);
+                int with = steps_within(free_running[o], size, slow, &trial);
+                assert_in_range(with, without * 98 / 100, 200);
+                assert_in_range(trial->made[slow], 15, 21);
+                check_mean(trial, size, 1e-4);
+            }
+    ranks_setup_t setup = delays(4, 4, MILLISECOND);
+    trial = trial_of((sgp_mixer_options_t){.count = 40, .overlap = 4}, 40);
+    for (int r = 0; r < 4; r++) trial->compute[r] = (r ? 10 : 100) * MILLISECOND;
+    run_groups(&setup, try_body, trial);
+    /* A bounded overlap does wait: node 0 needs 4 s, and the others can be a few steps ahead. */
+    for (int r = 1; r < 4; r++)
+        assert_true(trial->statistics[r].wait_ns > 2000 * (uint64_t)MILLISECOND);
+}
+
+/* Everybody but one is slow: the fast one must not give its mass away and run off. */
+static void test_one_fast_node(void **state) {
+    (void)state;
+    ranks_setup_t setup = delays(4, 5, MILLISECOND);
+    trial_t *trial = trial_of((sgp_mixer_options_t){.count = 40, .overlap = SGP_OVERLAP_ASYNC}, 60);
+    for (int r = 0; r < 4; r++) trial->compute[r] = (r ? 200 : 10) * MILLISECOND;
+    run_groups(&setup, try_body, trial);
+    check_mean(trial, 4, 1e-4);
+    assert_true(trial->statistics[0].weight > 0.2);
+    assert_true(fabs(trial->mean[0]) < 4);
+}
+
+/* A fast node that waits at a meeting does not swallow the mass of a slow one. */
+static void test_meetings_of_nodes_of_different_speed(void **state) {
+    (void)state;
+    for (int o = 0; o < 2; o++)
+        for (int size = 2; size <= 5; size++) {
+            sgp_mixer_options_t options = {.count = 40, .overlap = SGP_OVERLAP_ASYNC};
+            if (o) options = (sgp_mixer_options_t){.count = 40, .algorithm = SGP_ALGORITHM_ADPSGD};
+            ranks_setup_t setup = delays(size, (uint64_t)size, MILLISECOND);
+            trial_t *trial = trial_of(options, 60);
+            trial->average_every = 20;
+            for (int r = 0; r < size; r++) trial->compute[r] = (r ? 1 : 30) * MILLISECOND;
+            run_groups(&setup, try_body, trial);
+            check_mean(trial, size, 1e-4);
+            assert_true(trial->statistics[0].weight > 0.1);
+        }
+}
+
+/* ---- adpsgd ---- */
+
+/* Every active node has one exchange per step, every question is answered, and no n hangs. */
+static void test_pairs_for_every_number_of_nodes(void **state) {
+    (void)state;
+    for (int size = 2; size <= 9; size++) {
+        ranks_setup_t setup = delays(size, (uint64_t)size, 3 * MILLISECOND);
+        sgp_mixer_options_t options = {.count = 40, .algorithm = SGP_ALGORITHM_ADPSGD};
+        trial_t *trial = trial_of(options, 25);
+        for (int r = 0; r < size; r++) trial->compute[r] = (uint64_t)(1 + r % 3) * MILLISECOND;
+        run_groups(&setup, try_body, trial);
+        check_mean(trial, size, 2e-5);
+        uint64_t sent = 0, received = 0, exchanges = 25 * (uint64_t)sgp_pairs_actives(size);
+        for (int r = 0; r < size; r++) {
+            sent += trial->at_end[r].sent;
+            received += trial->at_end[r].received;
+        }
+        assert_int_equal(sent, 2 * exchanges);
+        assert_int_equal(received, 2 * exchanges);
+        /* They agree far better than they started. */
+        assert_true(trial->consensus[0].distance < 2);
+    }
+}
+
+static void test_partners(void **state) {
+    (void)state;
+    for (int size = 2; size <= 65; size++)
+        for (int rank = 0; rank < size; rank += 2) {
+            bool met[65] = {0};
+            for (uint64_t k = 0; k < 40; k++) {
+                int partner = sgp_pairs_partner(size, rank, k);
+                assert_in_range(partner, 1, size - 1);
+                assert_int_equal(partner % 2, 1);
+                met[partner] = true;
+                /* With as many passive as active nodes nobody is asked twice at a time. */
+                for (int other = 0; other < rank && size % 2 == 0; other += 2)
+                    assert_int_not_equal(sgp_pairs_partner(size, other, k), partner);
+            }
+            int different = 0;
+            for (int p = 0; p < size; p++) different += met[p];
+            assert_true(different >= (size / 2 < 3 ? size / 2 : 3));
+        }
+}
+
+/* ---- the ablation ---- */
+
+typedef struct consensus {
+    sgp_mixer_options_t options;
+    float z[MOST];
+} consensus_t;
+
+/* Averaging alone: nobody takes a gradient. */
+static void only_mix(sgp_group_t *group, void *context) {
+    consensus_t *consensus = context;
+    int rank = sgp_group_rank(group);
+    sgp_mixer_t *mixer = NULL;
+    float initial = (float)rank;
+    CHECK(sgp_mixer_create(group, &consensus->options, &initial, &mixer) == SGP_OK);
+    for (int step = 0; step < 60; step++) CHECK(sgp_mixer_step(mixer, NULL, NULL, 0) == SGP_OK);
+    consensus->z[rank] = *sgp_mixer_parameters(mixer);
+    sgp_mixer_destroy(mixer);
+}
+
+/* On a graph with uneven in-degrees x / w reaches the mean of the nodes, and x alone does not. */
+static void test_without_the_weight_the_mean_is_wrong(void **state) {
+    (void)state;
+    for (int overlap = 0; overlap < 2; overlap++)
+        for (int biased = 0; biased < 2; biased++) {
+            consensus_t consensus = {.options = {.count = 1,
+                                                 .overlap = overlap,
+                                                 .biased = biased,
+                                                 .graph = {.kind = SGP_GRAPH_RANDOM, .seed = 3}}};
+            ranks_setup_t setup = delays(8, 6, MILLISECOND);
+            run_groups(&setup, only_mix, &consensus);
+            double worst = 0;
+            for (int r = 0; r < 8; r++) worst = fmax(worst, fabs((double)consensus.z[r] - 3.5));
+            if (biased) assert_true(worst > 0.5);
+            else assert_true(worst < 1e-4);
+        }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_mean_moves_by_the_mean_step),
+        cmocka_unit_test(test_large_vectors),
+        cmocka_unit_test(test_no_overlap_is_sgp_bit_for_bit),
+        cmocka_unit_test(test_a_bounded_overlap_repeats),
+        cmocka_unit_test(test_overlap_hides_the_delay),
+        cmocka_unit_test(test_a_slow_node_slows_nobody),
+        cmocka_unit_test(test_one_fast_node),
+        cmocka_unit_test(test_meetings_of_nodes_of_different_speed),
+        cmocka_unit_test(test_pairs_for_every_number_of_nodes),
+        cmocka_unit_test(test_partners),
+        cmocka_unit_test(test_without_the_weight_the_mean_is_wrong),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
