@@ -3,6 +3,7 @@
 
 import json
 import os
+import shutil
 import struct
 import unittest
 
@@ -91,13 +92,20 @@ def decode(record):
 
 
 class TensorBoard(ProgramTest):
-    def events(self, part, output="out"):
-        directory = os.path.join(self.output(output), "tensorboard", part)
-        names = os.listdir(directory)
-        self.assertEqual(len(names), 1, names)
-        self.assertRegex(names[0], r"^events\.out\.tfevents\.\d{10}\.")
-        with open(os.path.join(directory, names[0]), "rb") as file:
-            return [decode(record) for record in records(file.read())]
+    def files(self, part):
+        """The events of each file of a sub-run, in order of time."""
+        directory = os.path.join(self.output(), "tensorboard", part)
+        files = []
+        for name in sorted(os.listdir(directory)):
+            self.assertRegex(name, r"^events\.out\.tfevents\.\d{10}\.")
+            with open(os.path.join(directory, name), "rb") as file:
+                files.append([decode(record) for record in records(file.read())])
+        return sorted(files, key=lambda events: events[0]["time"])
+
+    def events(self, part):
+        files = self.files(part)
+        self.assertEqual(len(files), 1)
+        return files[0]
 
     def metrics(self):
         with open(os.path.join(self.output(), "metrics.jsonl"), encoding="utf-8") as file:
@@ -142,6 +150,22 @@ class TensorBoard(ProgramTest):
             times = [event["time"] for event in self.events(part)[2:]]
             self.assertEqual(times, sorted(times))
             self.assertLess(times[-1] - times[0], 3600)
+
+    def test_a_resumed_run_has_every_step_once(self):
+        self.train("--epochs", "3", "--model", "mlp", "--nodes", "2", "--checkpoint-every", "3", "--tensorboard")
+        checkpoints = os.path.join(self.output(), "checkpoint")
+        shutil.rmtree(os.path.join(checkpoints, max(os.listdir(checkpoints))))
+        os.remove(os.path.join(self.output(), "summary.json"))
+        status, _, err = self.run_program("train", "--resume", self.output())
+        self.assertEqual(status, 0, err)
+        for part in ("node-1", "all"):
+            first, second = self.files(part)
+            start = second[1]
+            self.assertTrue(start["start"])
+            self.assertEqual(start["step"], 17)  # 8 steps an epoch: the third is written again
+            kept = [event for event in first[2:] if event["step"] < start["step"]] + second[2:]
+            lines = [line for line in self.metrics() if line["node"] == (0 if part == "all" else 1)]
+            self.assertEqual([event["step"] for event in kept], [line["step"] for line in lines])
 
     def test_what_does_not_exist_is_left_out(self):
         self.train("--epochs", "1", "--model", "mlp", "--nodes", "2", "--tensorboard", "--compute-ms", "1")
