@@ -18,6 +18,8 @@ int command_compare(int argc, char **argv);
 int command_table(int argc, char **argv);
 int command_report(int argc, char **argv);
 int command_graph(int argc, char **argv);
+int command_average(int argc, char **argv);
+int command_eval(int argc, char **argv);
 int command_model(int argc, char **argv);
 
 /* The exit status that a status of the library stands for. */

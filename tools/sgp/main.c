@@ -21,6 +21,8 @@ static const struct command {
     {"table", command_table, "compare finished runs"},
     {"report", command_report, "a page with tables and plots about runs"},
     {"graph", command_graph, "who sends to whom, and how well it averages"},
+    {"average", command_average, "one model from a run's newest checkpoint"},
+    {"eval", command_eval, "accuracy and loss of a model's file"},
     {"model", command_model, "parameters and memory of a model"},
     {"help", command_help, "this text"},
     {"version", command_version, "the program's version"},

@@ -213,3 +213,18 @@ bool options_parse(const option_table_t *table, int argc, char **argv, void *set
     *first = at;
     return true;
 }
+
+bool options_parse_one(const option_table_t *table, int argc, char **argv, void *settings,
+                       const char **operand) {
+    int at = 0, more;
+    *operand = NULL;
+    for (;;) {
+        if (!options_parse(table, argc - at, argv + at, settings, &more)) return false;
+        at += more;
+        if (at == argc) return true;
+        if (*operand) break;
+        *operand = argv[at];
+    }
+    message_error("%s: one too many; %s", argv[at], table->synopsis);
+    return false;
+}

@@ -54,6 +54,10 @@ typedef struct option_table {
  * Returns false after one line about the first mistake: option, value and what would be right. */
 bool options_parse(const option_table_t *table, int argc, char **argv, void *settings, int *first);
 
+/* The same with options on both sides of one operand at most. *operand: NULL if there is none. */
+bool options_parse_one(const option_table_t *table, int argc, char **argv, void *settings,
+                       const char **operand);
+
 /* Prints synopsis and options, with the defaults found in settings, on standard output. */
 void options_help(const option_table_t *table, const void *settings);
 
