@@ -104,13 +104,16 @@ static void print_time(FILE *file, const char *name, uint64_t ns) {
     fprintf(file, "\"%s\": %" PRIu64 ".%03u, ", name, ns / 1000, (unsigned)(ns % 1000));
 }
 
+/* What of it lies behind the run's beginning. */
 static void print_span(const timeline_t *timeline, FILE *file, int node, int context,
                        const sgp_trace_span_t *span) {
+    uint64_t start = span->start > timeline->origin ? span->start : timeline->origin;
+    if (span->end <= start) return;
     fprintf(file, ",\n{\"ph\": \"X\", \"name\": \"%s\", \"pid\": %d, \"tid\": %d, ",
             sgp_trace_kind_name((sgp_trace_kind_t)span->kind), process_of(node),
             thread_of(node, context));
-    print_time(file, "ts", span->start > timeline->origin ? span->start - timeline->origin : 0);
-    print_time(file, "dur", span->end - span->start);
+    print_time(file, "ts", start - timeline->origin);
+    print_time(file, "dur", span->end - start);
     fprintf(file, "\"args\": {\"step\": %" PRIu32 "}}", span->step);
 }
 
