@@ -52,8 +52,8 @@ OPTIONS = [
     (["--transport", "mpi"], ["--transport mpi", "not in this version"]),
     (["--transport", "pigeon"], ["--transport pigeon", "auto, shm, loopback"]),
     (["--encoding", "bfloat16"], ["--encoding bfloat16", "not in this version"]),
-    (["--resume", "x"], ["--resume", "not in this version"]),
-    (["--checkpoint-every", "5"], ["--checkpoint-every", "not in this version"]),
+    (["--resume", "x"], ["--resume x", "no run there"]),
+    (["--checkpoint-every", "0"], ["--checkpoint-every 0", "from 1 to"]),
     (["--slow-node", "1"], ["--slow-node 1", "RANK:FACTOR"]),
     (["--slow-node", "1:0.5"], ["--slow-node 1:0.5", "RANK:FACTOR"]),
     (["--slow-node", "9:2"], ["slow-node", "9"]),
@@ -106,7 +106,7 @@ class Options(ProgramTest):
             default = re.search(r"\([^()]*\)$", text)
             if default:
                 self.assertIn(default.group(), documented[name], name)
-        for command in ("run", "model", "table"):
+        for command in ("run", "model", "table", "average", "eval"):
             for name in self.described(command):
                 self.assertIn("--" + name, manual, command)
 
