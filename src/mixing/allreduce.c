@@ -54,6 +54,7 @@ static step_t what_to_reduce(sgp_mixer_t *mixer, const sgp_local_t *local) {
     step_t step = {local->optimizer, local->gradient, local->learning_rate};
     if (mixer->options.local_steps == 1) return step;
     sgp_mixer_update_all(mixer, local);
+    sgp_ledger_close(&mixer->ledger, mixer->z); /* entered: result would do it again */
     return (step_t){.optimizer = NULL};
 }
 

@@ -98,8 +98,7 @@ static sgp_status_t fold(sgp_mixer_t *mixer) {
         sgp_inbox_release(mixer->inbox, chunk);
     }
     /* Late: its sender has made at least one step more before this node came to absorb it. */
-    if (async->waiting_w > 0) mixer->statistics.late++;
-    mixer->statistics.received++;
+    sgp_push_received(mixer, 1, async->waiting_w > 0);
     async->waiting_w += weight;
     sender->next++;
     sender->arrived = 0;
@@ -202,12 +201,10 @@ static void choose_destinations(sgp_mixer_t *mixer, double *kept) {
 /* What could not leave is ours again. */
 static void take_back(sgp_mixer_t *mixer) {
     async_t *async = mixer->extra;
-    for (; async->destinations > 0; async->destinations--) {
+    if (async->destinations == 0) return;
+    sgp_push_sent(mixer, -async->destinations);
+    for (; async->destinations > 0; async->destinations--)
         mixer->w += async->to[async->destinations - 1].weight;
-        mixer->statistics.reabsorbed++;
-        mixer->statistics.sent--;
-        mixer->statistics.bytes_sent -= mixer->length * sizeof(float);
-    }
 }
 
 /* ---- the step ---- */
@@ -250,7 +247,7 @@ static sgp_status_t async_step(sgp_mixer_t *mixer, const sgp_local_t *local, uin
     choose_destinations(mixer, &kept);
     memcpy(async->buffers, mixer->z + mixer->count,
            (mixer->length - mixer->count) * sizeof *async->buffers);
-    sgp_push_count(mixer, async->destinations);
+    sgp_push_sent(mixer, async->destinations);
     mixer->w = kept;
     /* A caller with an optimizer of its own changes z while the courier would copy it. */
     if (!local->optimizer) status = push_all(mixer, async->buffers);

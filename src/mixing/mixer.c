@@ -268,7 +268,9 @@ sgp_status_t sgp_mixer_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer, cons
 }
 
 void sgp_mixer_statistics(const sgp_mixer_t *mixer, sgp_mixer_statistics_t *statistics) {
+    sgp_transport_lock(mixer->transport); /* a courier counts, too */
     *statistics = mixer->statistics;
+    sgp_transport_unlock(mixer->transport);
     statistics->refused = mixer->transport->counters.refused;
     statistics->weight = mixer->w;
 }

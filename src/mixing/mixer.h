@@ -84,7 +84,7 @@ struct sgp_mixer {
     float *scratch;        /* (elements of a chunk) */
     double *sums;          /* (elements of a chunk) */
     uint64_t paused;       /* nanoseconds asleep in sgp_transport_pause */
-    sgp_mixer_statistics_t statistics;
+    sgp_mixer_statistics_t statistics; /* with a courier they belong to the transport's lock */
 };
 
 /* Elements of float32 in a full chunk. */

@@ -105,13 +105,6 @@ static sgp_status_t take(sgp_mixer_t *mixer, uint64_t deadline) {
     return overlap->courier.mixer ? sgp_courier_take(&overlap->courier, deadline) : SGP_OK;
 }
 
-/* Begins with the messages of a round, if there are any to come. */
-static void begin_absorbing(sgp_mixer_t *mixer, uint64_t round, sgp_absorption_t *absorption) {
-    overlap_t *overlap = mixer->extra;
-    sgp_absorption_begin(absorption, mixer, round, mixer->w, overlap->senders);
-    mixer->statistics.late += (uint64_t)absorption->senders_count;
-}
-
 /* Update and absorb, chunk by chunk while it is in the cache; what is not there yet is waited for
  * at the end. */
 static sgp_status_t update_and_absorb(sgp_mixer_t *mixer, const sgp_local_t *local,
@@ -121,7 +114,7 @@ static sgp_status_t update_and_absorb(sgp_mixer_t *mixer, const sgp_local_t *loc
     if (mixer->round < overlap->settled + late)
         return sgp_mixer_update_all(mixer, local), SGP_OK; /* nothing was sent so long ago */
     sgp_absorption_t absorption;
-    begin_absorbing(mixer, mixer->round - late, &absorption);
+    sgp_absorption_begin(&absorption, mixer, mixer->round - late, mixer->w, overlap->senders);
     if (local->optimizer) sgp_optimizer_begin(local->optimizer);
     float rate = (float)(local->learning_rate / mixer->w);
     for (size_t offset = 0; offset < mixer->length;) {
@@ -175,7 +168,7 @@ static sgp_status_t overlap_step(sgp_mixer_t *mixer, const sgp_local_t *local, u
     if (later) hand_over(mixer, destinations);
     else status = push_now(mixer, destinations, kept / before, deadline);
     if (!mixer->options.biased) mixer->w = kept;
-    sgp_push_count(mixer, destinations);
+    sgp_push_sent(mixer, destinations);
     return status;
 }
 
@@ -188,7 +181,7 @@ static sgp_status_t overlap_settle(sgp_mixer_t *mixer, uint64_t deadline) {
     sgp_ledger_enter(&mixer->ledger, mixer->z, 0, mixer->length, mixer->w);
     for (; round < mixer->round && status == SGP_OK; round++) {
         sgp_absorption_t absorption;
-        begin_absorbing(mixer, round, &absorption);
+        sgp_absorption_begin(&absorption, mixer, round, mixer->w, overlap->senders);
         status = sgp_absorption_finish(&absorption, mixer, deadline);
     }
     overlap->settled = mixer->round;

@@ -89,8 +89,7 @@ static sgp_status_t ask(sgp_mixer_t *mixer) {
         memcpy(place, pairs->live + send.header.offset, send.header.elements * sizeof(float));
         sgp_transport_send_commit(mixer->transport, &send);
     }
-    mixer->statistics.sent++;
-    mixer->statistics.bytes_sent += mixer->length * sizeof(float);
+    sgp_push_sent(mixer, 1);
     pairs->partner = partner;
     pairs->added = 0;
     return SGP_OK;
@@ -115,7 +114,7 @@ static sgp_status_t add_answer(sgp_mixer_t *mixer) {
         pairs->added += chunk->header.elements;
         sgp_inbox_release(mixer->inbox, chunk);
     }
-    mixer->statistics.received++;
+    sgp_push_received(mixer, 1, 0);
     pairs->asked[pairs->partner]++;
     pairs->exchanges++;
     set_phase(mixer, IDLE);
@@ -180,9 +179,8 @@ static sgp_status_t answer(sgp_mixer_t *mixer, int src) {
         sgp_transport_send_next(mixer->transport, &asker->answer); /* NULL: the message is whole */
         asker->answering = false;
         asker->next++;
-        mixer->statistics.received++;
-        mixer->statistics.sent++;
-        mixer->statistics.bytes_sent += mixer->length * sizeof(float);
+        sgp_push_received(mixer, 1, 0);
+        sgp_push_sent(mixer, 1);
     }
 }
 

@@ -26,9 +26,19 @@ sgp_header_t sgp_push_header(const sgp_mixer_t *mixer, uint64_t round) {
                           .count = mixer->length};
 }
 
-void sgp_push_count(sgp_mixer_t *mixer, int destinations) {
-    mixer->statistics.sent += (uint64_t)destinations;
-    mixer->statistics.bytes_sent += (uint64_t)destinations * mixer->length * sizeof(float);
+void sgp_push_sent(sgp_mixer_t *mixer, int messages) {
+    sgp_transport_lock(mixer->transport);
+    mixer->statistics.sent += (uint64_t)messages;
+    mixer->statistics.bytes_sent += (uint64_t)messages * mixer->length * sizeof(float);
+    if (messages < 0) mixer->statistics.reabsorbed += (uint64_t)-messages;
+    sgp_transport_unlock(mixer->transport);
+}
+
+void sgp_push_received(sgp_mixer_t *mixer, int messages, int late) {
+    sgp_transport_lock(mixer->transport);
+    mixer->statistics.received += (uint64_t)messages;
+    mixer->statistics.late += (uint64_t)late;
+    sgp_transport_unlock(mixer->transport);
 }
 
 sgp_status_t sgp_push_check(const sgp_mixer_t *mixer, const sgp_header_t *header) {
@@ -106,7 +116,8 @@ sgp_status_t sgp_absorption_finish(sgp_absorption_t *absorption, sgp_mixer_t *mi
         status = wait_for(mixer, absorption, deadline);
         if (status != SGP_OK) return status;
     }
-    mixer->statistics.received += (uint64_t)absorption->senders_count;
+    bool late = absorption->round < mixer->round;
+    sgp_push_received(mixer, absorption->senders_count, late ? absorption->senders_count : 0);
     if (!mixer->options.biased) mixer->w = absorption->w;
     return SGP_OK;
 }

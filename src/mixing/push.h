@@ -13,8 +13,10 @@ int sgp_push_shares(sgp_mixer_t *mixer, uint64_t round, double w, double *kept);
 /* The header of a round's message. */
 sgp_header_t sgp_push_header(const sgp_mixer_t *mixer, uint64_t round);
 
-/* Counts a message that has been sent to so many. */
-void sgp_push_count(sgp_mixer_t *mixer, int destinations);
+/* Counts messages of the vector's length: sent (below 0: taken back), and received, `late` of them
+ * after their own step. In any context. */
+void sgp_push_sent(sgp_mixer_t *mixer, int messages);
+void sgp_push_received(sgp_mixer_t *mixer, int messages, int late);
 
 /* Absorbing the messages of a round chunk by chunk in order of sender: everything before `offset`
  * has been absorbed from all, and of the chunk there the first `sender` senders. So the bits do not

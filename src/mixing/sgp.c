@@ -57,7 +57,7 @@ static sgp_status_t lockstep_step(sgp_mixer_t *mixer, const sgp_local_t *local, 
         status = step_chunk(mixer, local, rate, &send, place, &absorption);
         if (status != SGP_OK) return status;
     }
-    sgp_push_count(mixer, count);
+    sgp_push_sent(mixer, count);
     return sgp_absorption_finish(&absorption, mixer, deadline);
 }
 

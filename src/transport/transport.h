@@ -49,8 +49,8 @@ typedef struct sgp_chunk {
 } sgp_chunk_t;
 
 typedef struct sgp_transport_counters {
-    uint64_t refused; /* chunks that arrived and were not accepted */
-    uint64_t lost;    /* chunks dropped on purpose (tests) */
+    _Atomic uint64_t refused; /* chunks that arrived and were not accepted */
+    uint64_t lost;            /* chunks dropped on purpose (tests) */
 } sgp_transport_counters_t;
 
 typedef struct sgp_transport_ops {

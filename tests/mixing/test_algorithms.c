@@ -97,7 +97,8 @@ static void try_body(sgp_group_t *group, void *context) {
     sgp_mixer_statistics(mixer, &trial->at_end[rank]);
     /* But where chunks are averaged at different moments. */
     for (size_t i = 1; i < trial->options.count; i++)
-        CHECK(average[i] == average[0] || trial->options.algorithm == SGP_ALGORITHM_ADPSGD);
+        CHECK(average[i] == average[0] || trial->options.algorithm == SGP_ALGORITHM_ADPSGD ||
+              trial->then.algorithm == SGP_ALGORITHM_ADPSGD);
     trial->mean[rank] = average[0];
     memcpy(trial->average[rank], average, (length < 64 ? length : 64) * sizeof *average);
     sgp_mixer_destroy(mixer);
@@ -178,7 +179,7 @@ static void test_large_vectors(void **state) {
             ranks_setup_t setup = threads(4, shm);
             setup.loopback.chunk_bytes = 65536;
             sgp_mixer_options_t options = overlaps[o];
-            options.count = 400001;
+            options.count = 270001;
             options.buffers = 77;
             trial_t *trial = trial_of(options, 6);
             trial->average_every = 4;
@@ -352,6 +353,180 @@ static void test_partners(void **state) {
         }
 }
 
+/* ---- combinations ---- */
+
+static const sgp_mixer_options_t algorithms[] = {
+    {.count = 40},
+    {.count = 40, .overlap = 2},
+    {.count = 40, .overlap = SGP_OVERLAP_ASYNC},
+    {.count = 40, .algorithm = SGP_ALGORITHM_DPSGD},
+    {.count = 40, .algorithm = SGP_ALGORITHM_ADPSGD},
+    {.count = 40, .algorithm = SGP_ALGORITHM_ALLREDUCE},
+};
+
+enum { ALGORITHMS = sizeof algorithms / sizeof *algorithms };
+
+static trial_t *mixed_speeds(sgp_mixer_options_t options, int steps) {
+    trial_t *trial = trial_of(options, steps);
+    for (int r = 0; r < MOST; r++) trial->compute[r] = (uint64_t)(1 + r % 3) * MILLISECOND;
+    return trial;
+}
+
+/* Steps between exchanges are steps like others, and send nothing. */
+static void test_local_steps(void **state) {
+    (void)state;
+    for (int a = 0; a < ALGORITHMS; a++) {
+        ranks_setup_t setup = delays(4, 5, MILLISECOND);
+        sgp_mixer_options_t options = algorithms[a];
+        trial_t *trial = mixed_speeds(options, 4);
+        run_groups(&setup, try_body, trial);
+        uint64_t messages = trial->at_end[0].sent;
+        options.local_steps = 3;
+        trial = mixed_speeds(options, 12);
+        run_groups(&setup, try_body, trial);
+        check_mean(trial, 4, 2e-5);
+        assert_int_equal(trial->at_end[0].sent, messages);
+    }
+}
+
+/* Without a momentum a slow update is the exact average and nothing else: afterwards all agree. Alone
+ * it is nothing at all. */
+static void test_slow_updates_without_momentum(void **state) {
+    (void)state;
+    for (int a = 0; a < ALGORITHMS; a++)
+        for (int alone = 0; alone < 2; alone++) {
+            ranks_setup_t setup = delays(5, 6, MILLISECOND);
+            sgp_mixer_options_t options = algorithms[a];
+            options.slow_every = 4;
+            options.slow_alone = alone;
+            trial_t *trial = mixed_speeds(options, 8);
+            run_groups(&setup, try_body, trial);
+            check_mean(trial, 5, 3e-5);
+            if (!alone) assert_true(trial->consensus[0].distance < 1e-6);
+        }
+}
+
+/* All-reduce makes every node one and the same, so plain arithmetic says what SlowMo must do. */
+static void test_slow_momentum_is_slowmo(void **state) {
+    (void)state;
+    enum { SIZE = 3, EVERY = 4, STEPS = 13 };
+    const double beta = 0.6;
+    sgp_mixer_options_t options = {.count = 40,
+                                   .algorithm = SGP_ALGORITHM_ALLREDUCE,
+                                   .slow_momentum = (float)beta,
+                                   .slow_every = EVERY};
+    ranks_setup_t setup = delays(SIZE, 7, MILLISECOND);
+    trial_t *trial = trial_of(options, STEPS);
+    for (int r = 0; r < SIZE; r++) trial->z0[r] = 3;
+    trial->decay = 0;
+    run_groups(&setup, try_body, trial);
+    double x = 3, anchor = 3, slow = 0, target = 0, lr = (double)LR;
+    for (int r = 0; r < SIZE; r++) target += (double)target_of(r) / SIZE;
+    for (int k = 1; k <= STEPS; k++) {
+        x -= lr * (x - target);
+        if (k % EVERY) continue;
+        slow = beta * slow + (anchor - x) / lr;
+        x = anchor = anchor - lr * slow;
+    }
+    for (int r = 0; r < SIZE; r++) assert_true(fabs(trial->mean[r] - x) < 1e-5);
+}
+
+/* Slow momentum on top of each of them gets to the same place. */
+static void test_slow_momentum_with_every_algorithm(void **state) {
+    (void)state;
+    for (int a = 0; a < ALGORITHMS; a++)
+        for (int alone = 0; alone < 2; alone++) {
+            ranks_setup_t setup = delays(4, 8, MILLISECOND);
+            sgp_mixer_options_t options = algorithms[a];
+            options.slow_momentum = 0.5f;
+            options.slow_every = 5;
+            options.slow_alone = alone;
+            trial_t *trial = trial_of(options, 300);
+            for (int r = 0; r < 4; r++) trial->compute[r] = 2 * MILLISECOND;
+            trial->decay = 0;
+            run_groups(&setup, try_body, trial);
+            double target = 0;
+            for (int r = 0; r < 4; r++) target += (double)target_of(r) / 4;
+            for (int r = 0; r < 4; r++) {
+                assert_true(fabs(trial->mean[r] - target) < 0.5);
+                assert_true(fabs(trial->consensus[r].w_total - 4) < 1e-9);
+                assert_true(trial->consensus[r].drift < 1e-4);
+            }
+        }
+}
+
+/* From any algorithm to any other in the middle: no mass is lost and no step. */
+static void test_switching(void **state) {
+    (void)state;
+    for (int from = 0; from < ALGORITHMS; from++)
+        for (int to = 0; to < ALGORITHMS; to++)
+            for (int size = 2; size <= 5; size += 3) {
+                ranks_setup_t setup = delays(size, 9, MILLISECOND);
+                trial_t *trial = mixed_speeds(algorithms[from], 11);
+                trial->switch_at = 5;
+                trial->then = algorithms[to];
+                if (algorithms[to].algorithm == SGP_ALGORITHM_ADPSGD) trial->decay = 0;
+                run_groups(&setup, try_body, trial);
+                check_mean(trial, size, 2e-5);
+                for (int r = 0; r < size; r++) assert_int_equal(trial->statistics[r].steps, 11);
+            }
+    /* More peers for the first steps: the graph changes, the vectors do not. */
+    ranks_setup_t setup = delays(6, 9, MILLISECOND);
+    trial_t *trial = mixed_speeds((sgp_mixer_options_t){.count = 40, .graph.peers = 3}, 9);
+    trial->switch_at = 4;
+    trial->then = (sgp_mixer_options_t){.count = 40, .graph.peers = 1};
+    run_groups(&setup, try_body, trial);
+    check_mean(trial, 6, 2e-5);
+    /* Hops 1, 2, 3, then 4, 8 and 12, which are two mod 6. */
+    assert_int_equal(trial->statistics[0].sent, 3 + 2 + 3 + 2 + 5);
+}
+
+static void refuse_options(sgp_group_t *group, void *context) {
+    (void)context;
+    const sgp_mixer_options_t bad[] = {
+        {.count = 4, .algorithm = SGP_ALGORITHM_ALLREDUCE, .overlap = 1},
+        {.count = 4, .algorithm = SGP_ALGORITHM_DPSGD, .overlap = SGP_OVERLAP_ASYNC},
+        {.count = 4, .algorithm = SGP_ALGORITHM_ADPSGD, .overlap = 2},
+        {.count = 4, .overlap = -2},
+        {.count = 4, .algorithm = SGP_ALGORITHM_DPSGD, .graph = {.size = 4}},
+        {.count = 4, .algorithm = SGP_ALGORITHM_DPSGD, .graph = {.kind = SGP_GRAPH_RANDOM}},
+        {.count = 4, .algorithm = SGP_ALGORITHM_ADPSGD, .graph = {.kind = SGP_GRAPH_RING}},
+        {.count = 4, .algorithm = SGP_ALGORITHM_ADPSGD, .biased = true},
+        {.count = 4, .local_steps = -1},
+        {.count = 4, .slow_momentum = 0.5f},
+        {.count = 4, .slow_momentum = 1, .slow_every = 4},
+        {.count = 4, .slow_momentum = NAN, .slow_every = 4},
+        {.count = 4, .slow_every = -1},
+        {.count = 4, .slow_alone = true},
+        {.count = 4, .graph = {.peers = 4}},
+    };
+    sgp_mixer_t *mixer = NULL;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        CHECK(sgp_mixer_create(group, &bad[i], NULL, &mixer) == SGP_ERR_INVALID && !mixer);
+    /* Only one mixer of a group can have a courier. */
+    sgp_mixer_options_t async = {.count = 4, .overlap = SGP_OVERLAP_ASYNC};
+    sgp_mixer_t *second = NULL, *plain = NULL;
+    CHECK(sgp_mixer_create(group, &async, NULL, &mixer) == SGP_OK);
+    CHECK(sgp_mixer_create(group, &async, NULL, &second) == SGP_ERR_UNSUPPORTED && !second);
+    /* Another one without, and the group itself, take the transport from it and give it back. */
+    CHECK(sgp_mixer_create(group, &(sgp_mixer_options_t){.count = 4}, NULL, &plain) == SGP_OK);
+    for (int step = 0; step < 10; step++) {
+        CHECK(sgp_mixer_step(mixer, NULL, NULL, 0) == SGP_OK);
+        CHECK(sgp_mixer_step(plain, NULL, NULL, 0) == SGP_OK);
+        CHECK(sgp_group_barrier(group) == SGP_OK);
+    }
+    CHECK(sgp_mixer_average(plain, NULL, NULL) == SGP_OK);
+    CHECK(sgp_mixer_average(mixer, NULL, NULL) == SGP_OK);
+    sgp_mixer_destroy(plain);
+    sgp_mixer_destroy(mixer);
+}
+
+static void test_what_does_not_go_together(void **state) {
+    (void)state;
+    ranks_setup_t setup = {.loopback = {.size = 4}};
+    run_groups(&setup, refuse_options, NULL);
+}
+
 /* ---- the ablation ---- */
 
 typedef struct consensus {
@@ -401,6 +576,12 @@ int main(void) {
         cmocka_unit_test(test_meetings_of_nodes_of_different_speed),
         cmocka_unit_test(test_pairs_for_every_number_of_nodes),
         cmocka_unit_test(test_partners),
+        cmocka_unit_test(test_local_steps),
+        cmocka_unit_test(test_slow_updates_without_momentum),
+        cmocka_unit_test(test_slow_momentum_is_slowmo),
+        cmocka_unit_test(test_slow_momentum_with_every_algorithm),
+        cmocka_unit_test(test_switching),
+        cmocka_unit_test(test_what_does_not_go_together),
         cmocka_unit_test(test_without_the_weight_the_mean_is_wrong),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
