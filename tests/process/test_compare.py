@@ -68,6 +68,13 @@ class Compare(ProgramTest):
         self.compare("--algorithms", "sgp", *SMALL, status=1)
         self.assertEqual(os.listdir(self.output("c")), ["sgp"])
 
+    @staticmethod
+    def end_session(leader):
+        try:
+            os.killpg(leader, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
     def interrupt(self, number, group):
         process = self.start("compare", "--data", self.data(), "--output", self.output("c"), "--algorithms",
                              "sgp,allreduce", "--nodes", "2", "--model", "mlp", "--epochs", "40",
@@ -78,6 +85,7 @@ class Compare(ProgramTest):
         (os.killpg if group else os.kill)(process.pid, number)
         out, err = process.communicate(timeout=LIMIT)
         self.assertEqual(process.returncode, 128 + number, err)
+        self.assertIn("sgp: stopped (Terminated)", err)  # the run heard of it once, from the comparison
         self.assertIn("1 of 2 runs are finished", err)
         self.assertIn("c/report.html", out)
         self.assertEqual(self.reported(), ["sgp"])
@@ -98,6 +106,7 @@ class Compare(ProgramTest):
         """Nobody is left who trains on."""
         process = self.start("compare", "--data", self.data(), "--output", self.output("c"), "--nodes", "2",
                              "--model", "mlp", "--epochs", "100000", start_new_session=True)
+        self.addCleanup(self.end_session, process.pid)
         process.stderr.readline()
         self.assertIn("epoch 1/", process.stderr.readline())
         process.kill()
