@@ -173,8 +173,11 @@ static sgp_status_t push_all(sgp_mixer_t *mixer, const float *buffers) {
 static sgp_status_t carry(sgp_mixer_t *mixer) {
     async_t *async = mixer->extra;
     for (;;) {
+        uint64_t mark = sgp_mixer_mark(mixer);
         sgp_status_t status = push_all(mixer, async->buffers);
+        mark = sgp_trace_end(mixer->trace, SGP_TRACE_MESSAGES, SGP_TRACE_PUSH, mark);
         if (status == SGP_OK) status = take_in(mixer);
+        sgp_trace_end(mixer->trace, SGP_TRACE_MESSAGES, SGP_TRACE_ABSORB, mark);
         if (status != SGP_OK || sgp_courier_wanted(&async->courier)) return status;
         status = sgp_courier_wait(&async->courier, UINT64_MAX);
         if (status != SGP_OK) return status;
@@ -222,8 +225,11 @@ static void update_and_absorb(sgp_mixer_t *mixer, const sgp_local_t *local) {
     float rate = (float)(local->learning_rate / mixer->w);
     for (size_t offset = 0, count; offset < mixer->length; offset += count) {
         count = sgp_mixer_chunk_at(mixer, offset);
+        uint64_t mark = sgp_mixer_mark(mixer);
         sgp_mixer_update(mixer, local, rate, offset, count, NULL);
+        mark = sgp_mixer_mark_end(mixer, SGP_TRACE_UPDATE, mark);
         absorb_waiting(mixer, offset, count);
+        sgp_mixer_mark_end(mixer, SGP_TRACE_ABSORB, mark);
     }
     mixer->w += async->waiting_w;
     async->waiting_w = 0;
@@ -240,7 +246,9 @@ static sgp_status_t async_step(sgp_mixer_t *mixer, const sgp_local_t *local, uin
     async_t *async = mixer->extra;
     double kept;
     sgp_status_t status = take(mixer, deadline);
+    uint64_t mark = sgp_mixer_mark(mixer);
     if (status == SGP_OK) status = take_in(mixer);
+    sgp_mixer_mark_end(mixer, SGP_TRACE_ABSORB, mark);
     if (status != SGP_OK) return status;
     update_and_absorb(mixer, local);
     if (!mixer->exchanges) return sgp_courier_give(&async->courier), SGP_OK;

@@ -70,7 +70,7 @@ void sgp_courier_give(sgp_courier_t *courier) {
 sgp_status_t sgp_courier_take(sgp_courier_t *courier, uint64_t deadline) {
     sgp_mixer_t *mixer = courier->mixer;
     sgp_transport_t *transport = mixer->transport;
-    uint64_t start = sgp_transport_now(transport), now = start;
+    uint64_t start = sgp_transport_now(transport), now = start, mark = sgp_mixer_mark(mixer);
     sgp_transport_lock(transport);
     courier->wanted = true;
     if (courier->has) sgp_transport_signal(transport);
@@ -82,6 +82,7 @@ sgp_status_t sgp_courier_take(sgp_courier_t *courier, uint64_t deadline) {
     bool late = courier->has;
     sgp_transport_unlock(transport);
     mixer->paused += now - start;
+    if (now > start) sgp_mixer_mark_end(mixer, SGP_TRACE_WAIT, mark);
     if (status == SGP_OK && late)
         return sgp_fail(SGP_ERR_TIMEOUT,
                         "gave up waiting for messages of an earlier step to leave");

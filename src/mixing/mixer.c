@@ -214,8 +214,10 @@ void sgp_mixer_update(sgp_mixer_t *mixer, const sgp_local_t *local, float rate, 
 
 void sgp_mixer_update_all(sgp_mixer_t *mixer, const sgp_local_t *local) {
     if (local->optimizer) sgp_optimizer_begin(local->optimizer);
-    sgp_mixer_update(mixer, local, (float)(local->learning_rate / mixer->w), 0, mixer->length,
-                     NULL);
+    float rate = (float)(local->learning_rate / mixer->w);
+    uint64_t start = sgp_mixer_mark(mixer);
+    sgp_mixer_update(mixer, local, rate, 0, mixer->length, NULL);
+    sgp_mixer_mark_end(mixer, SGP_TRACE_UPDATE, start);
 }
 
 static sgp_status_t check_step(const sgp_mixer_t *mixer, const sgp_optimizer_t *optimizer,
@@ -273,6 +275,10 @@ void sgp_mixer_statistics(const sgp_mixer_t *mixer, sgp_mixer_statistics_t *stat
     sgp_transport_unlock(mixer->transport);
     statistics->refused = mixer->transport->counters.refused;
     statistics->weight = mixer->w;
+}
+
+void sgp_mixer_trace(sgp_mixer_t *mixer, sgp_trace_t *trace) {
+    mixer->trace = trace;
 }
 
 sgp_status_t sgp_mixer_settle(sgp_mixer_t *mixer) {

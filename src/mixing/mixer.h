@@ -5,6 +5,7 @@
 #define SGP_MIXING_MIXER_H
 
 #include "base/state.h"
+#include "base/trace.h"
 #include "group/group.h"
 #include "mixing/ledger.h"
 
@@ -83,6 +84,7 @@ struct sgp_mixer {
     sgp_send_t *sends;     /* (size) one per destination: segments of all-reduce, answers */
     float *scratch;        /* (elements of a chunk) */
     double *sums;          /* (elements of a chunk) */
+    sgp_trace_t *trace;    /* borrowed; NULL: off */
     uint64_t paused;       /* nanoseconds asleep in sgp_transport_pause */
     sgp_mixer_statistics_t statistics; /* with a courier they belong to the transport's lock */
 };
@@ -97,6 +99,19 @@ static inline size_t sgp_mixer_chunk_at(const sgp_mixer_t *mixer, size_t offset)
     size_t left = mixer->length - offset, most = sgp_mixer_chunk(mixer);
     return left < most ? left : most;
 }
+
+/* For the trace of the computing context: where a span begins; and its end, where the next one may
+ * begin. */
+static inline uint64_t sgp_mixer_mark(const sgp_mixer_t *mixer) {
+    return sgp_trace_begin(mixer->trace);
+}
+static inline uint64_t sgp_mixer_mark_end(const sgp_mixer_t *mixer, sgp_trace_kind_t kind,
+                                          uint64_t start) {
+    return sgp_trace_end(mixer->trace, SGP_TRACE_COMPUTING, kind, start);
+}
+
+/* Records where its time goes from now on; NULL: no more. Between two steps. */
+void sgp_mixer_trace(sgp_mixer_t *mixer, sgp_trace_t *trace);
 
 /* Whether the options make sense together, with graph.size nodes. SGP_ERR_INVALID; the log says what
  * is wrong and what would work. count and buffers are not looked at. */

@@ -32,6 +32,7 @@ typedef struct overlap {
     sgp_destination_t *to; /* (size) */
     int destinations;
     uint64_t round;
+    uint64_t step;  /* of the mixer, for the trace */
     float *buffers; /* (S) as they were: the caller changes them while the courier copies */
 } overlap_t;
 
@@ -59,6 +60,8 @@ static sgp_status_t push_later(sgp_mixer_t *mixer) {
     overlap_t *overlap = mixer->extra;
     sgp_header_t header = sgp_push_header(mixer, overlap->round);
     sgp_send_t send;
+    sgp_trace_step(mixer->trace, SGP_TRACE_MESSAGES, overlap->step);
+    uint64_t mark = sgp_mixer_mark(mixer);
     for (;;) {
         sgp_status_t status = sgp_transport_send_begin(mixer->transport, &header, overlap->to,
                                                        overlap->destinations, &send);
@@ -72,6 +75,7 @@ static sgp_status_t push_later(sgp_mixer_t *mixer) {
         copy_chunk(mixer, overlap, &send, place);
         sgp_transport_send_commit(mixer->transport, &send);
     }
+    sgp_trace_end(mixer->trace, SGP_TRACE_MESSAGES, SGP_TRACE_PUSH, mark);
     return SGP_OK;
 }
 
@@ -119,9 +123,12 @@ static sgp_status_t update_and_absorb(sgp_mixer_t *mixer, const sgp_local_t *loc
     float rate = (float)(local->learning_rate / mixer->w);
     for (size_t offset = 0; offset < mixer->length;) {
         size_t count = sgp_mixer_chunk_at(mixer, offset);
+        uint64_t mark = sgp_mixer_mark(mixer);
         sgp_mixer_update(mixer, local, rate, offset, count, NULL);
+        mark = sgp_mixer_mark_end(mixer, SGP_TRACE_UPDATE, mark);
         offset += count;
         sgp_status_t status = sgp_absorption_ready(&absorption, mixer, offset);
+        sgp_mixer_mark_end(mixer, SGP_TRACE_ABSORB, mark);
         if (status != SGP_OK) return status;
     }
     return sgp_absorption_finish(&absorption, mixer, deadline);
@@ -134,6 +141,7 @@ static void hand_over(sgp_mixer_t *mixer, int destinations) {
            (mixer->length - mixer->count) * sizeof *overlap->buffers);
     overlap->destinations = destinations;
     overlap->round = mixer->round;
+    overlap->step = mixer->step;
     sgp_courier_give(&overlap->courier);
 }
 
@@ -142,6 +150,7 @@ static sgp_status_t push_now(sgp_mixer_t *mixer, int destinations, double share,
                              uint64_t deadline) {
     sgp_header_t header = sgp_push_header(mixer, mixer->round);
     sgp_send_t send;
+    uint64_t mark = sgp_mixer_mark(mixer);
     sgp_status_t status =
         sgp_inbox_send_begin(mixer->inbox, &header, mixer->to, destinations, deadline, &send);
     if (status != SGP_OK) return status;
@@ -151,6 +160,7 @@ static sgp_status_t push_now(sgp_mixer_t *mixer, int destinations, double share,
         sgp_transport_send_commit(mixer->transport, &send);
         if (mixer->options.biased) sgp_scale(send.header.elements, z, (float)share);
     }
+    sgp_mixer_mark_end(mixer, SGP_TRACE_PUSH, mark);
     return SGP_OK;
 }
 

@@ -214,7 +214,10 @@ static sgp_status_t serve(sgp_mixer_t *mixer) {
 static sgp_status_t carry(sgp_mixer_t *mixer) {
     pairs_t *pairs = mixer->extra;
     for (;;) {
+        uint64_t mark = sgp_mixer_mark(mixer);
         sgp_status_t status = serve(mixer);
+        sgp_trace_end(mixer->trace, SGP_TRACE_MESSAGES,
+                      pairs->active ? SGP_TRACE_PUSH : SGP_TRACE_ABSORB, mark);
         if (status != SGP_OK || sgp_courier_wanted(&pairs->courier)) return status;
         status = sgp_courier_wait(&pairs->courier, UINT64_MAX);
         if (status != SGP_OK) return status;
@@ -263,6 +266,7 @@ static void update_chunk(sgp_mixer_t *mixer, const sgp_local_t *local, size_t of
 static sgp_status_t wait_for_exchange(sgp_mixer_t *mixer, uint64_t deadline) {
     pairs_t *pairs = mixer->extra;
     uint64_t start = sgp_transport_now(mixer->transport), now = start;
+    uint64_t mark = sgp_mixer_mark(mixer);
     sgp_transport_lock(mixer->transport);
     while (pairs->phase != IDLE && pairs->courier.has && now < deadline) {
         sgp_transport_pause(mixer->transport, deadline);
@@ -272,6 +276,7 @@ static sgp_status_t wait_for_exchange(sgp_mixer_t *mixer, uint64_t deadline) {
     bool late = pairs->phase != IDLE;
     sgp_transport_unlock(mixer->transport);
     mixer->paused += now - start;
+    if (now > start) sgp_mixer_mark_end(mixer, SGP_TRACE_WAIT, mark);
     if (status == SGP_OK && late)
         return sgp_fail(SGP_ERR_TIMEOUT, "gave up waiting for the answer of node %d",
                         sgp_pairs_partner(mixer->size, mixer->rank, pairs->exchanges));
@@ -284,10 +289,12 @@ static sgp_status_t pairs_step(sgp_mixer_t *mixer, const sgp_local_t *local, uin
     if (status != SGP_OK) return status;
     if (local->optimizer) sgp_optimizer_begin(local->optimizer);
     for (size_t offset = 0, count; offset < mixer->length; offset += count) {
+        uint64_t mark = sgp_mixer_mark(mixer);
         count = sgp_mixer_chunk_at(mixer, offset);
         sgp_transport_lock(mixer->transport);
         update_chunk(mixer, local, offset, count);
         sgp_transport_unlock(mixer->transport);
+        sgp_mixer_mark_end(mixer, SGP_TRACE_UPDATE, mark);
     }
     if (!pairs->active || !mixer->exchanges) return SGP_OK;
     sgp_transport_lock(mixer->transport);

@@ -110,10 +110,13 @@ static sgp_status_t wait_for(sgp_mixer_t *mixer, const sgp_absorption_t *absorpt
 sgp_status_t sgp_absorption_finish(sgp_absorption_t *absorption, sgp_mixer_t *mixer,
                                    uint64_t deadline) {
     for (;;) {
+        uint64_t mark = sgp_mixer_mark(mixer);
         sgp_status_t status = sgp_absorption_ready(absorption, mixer, mixer->length);
+        mark = sgp_mixer_mark_end(mixer, SGP_TRACE_ABSORB, mark);
         if (status != SGP_OK) return status;
         if (absorption->offset == mixer->length) break;
         status = wait_for(mixer, absorption, deadline);
+        sgp_mixer_mark_end(mixer, SGP_TRACE_WAIT, mark);
         if (status != SGP_OK) return status;
     }
     bool late = absorption->round < mixer->round;

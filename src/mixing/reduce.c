@@ -236,21 +236,26 @@ sgp_status_t sgp_reduce_run(sgp_reduce_t *reduce) {
     sgp_destination_t to[mixer->size];
     size_t taken[mixer->size];
     memset(taken, 0, sizeof taken);
+    uint64_t mark = sgp_mixer_mark(mixer);
     sgp_status_t status = begin_parts(reduce, to, mixer->sends);
     /* Round the destinations chunk by chunk: all owners can begin to add early. */
     for (bool more = true; more && status == SGP_OK;) {
         more = false;
         for (int i = 1; i < mixer->size; i++)
             more |= send_part(reduce, (mixer->rank + i) % mixer->size, &mixer->sends[i]);
+        mark = sgp_mixer_mark_end(mixer, SGP_TRACE_PUSH, mark);
         status = absorb(reduce, &progress, taken);
+        mark = sgp_mixer_mark_end(mixer, SGP_TRACE_ABSORB, mark);
     }
     int others = owned_by_others(mixer);
     size_t length = progress.mine.end - progress.mine.begin;
     while (status == SGP_OK && (progress.reduced < length || progress.finished < others)) {
         progress.moved = false;
         status = absorb(reduce, &progress, taken);
+        mark = sgp_mixer_mark_end(mixer, SGP_TRACE_ABSORB, mark);
         if (status == SGP_OK && !progress.moved)
             status = sgp_inbox_wait(mixer->inbox, reduce->deadline, "parts of an all-reduce");
+        mark = sgp_mixer_mark_end(mixer, SGP_TRACE_WAIT, mark);
     }
     int receivers = length > 0 ? mixer->size - 1 : 0;
     reduce->sent += (uint64_t)receivers;

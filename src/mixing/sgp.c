@@ -29,13 +29,19 @@ static void keep_share(const sgp_mixer_t *mixer, const sgp_send_t *send, double 
 static sgp_status_t step_chunk(sgp_mixer_t *mixer, const sgp_local_t *local, float rate,
                                sgp_send_t *send, void *place, sgp_absorption_t *absorption) {
     size_t offset = send->header.offset, end = offset + send->header.elements;
+    uint64_t mark = sgp_mixer_mark(mixer);
     sgp_mixer_update(mixer, local, rate, offset, end - offset, place);
+    mark = sgp_mixer_mark_end(mixer, SGP_TRACE_UPDATE, mark);
     sgp_transport_send_commit(mixer->transport, send);
     keep_share(mixer, send, absorption->kept / mixer->w);
+    mark = sgp_mixer_mark_end(mixer, SGP_TRACE_PUSH, mark);
     sgp_status_t status = sgp_absorption_ready(absorption, mixer, end);
+    mark = sgp_mixer_mark_end(mixer, SGP_TRACE_ABSORB, mark);
     while (status == SGP_OK && sgp_transport_keep_close(mixer->transport, send)) {
+        mark = sgp_mixer_mark_end(mixer, SGP_TRACE_WAIT, mark);
         sgp_inbox_collect(mixer->inbox);
         status = sgp_absorption_ready(absorption, mixer, end);
+        mark = sgp_mixer_mark_end(mixer, SGP_TRACE_ABSORB, mark);
     }
     return status;
 }
@@ -46,8 +52,10 @@ static sgp_status_t lockstep_step(sgp_mixer_t *mixer, const sgp_local_t *local, 
     int count = sgp_push_shares(mixer, mixer->round, mixer->w, &kept);
     sgp_header_t header = sgp_push_header(mixer, mixer->round);
     sgp_send_t send;
+    uint64_t mark = sgp_mixer_mark(mixer);
     sgp_status_t status =
         sgp_inbox_send_begin(mixer->inbox, &header, mixer->to, count, deadline, &send);
+    sgp_mixer_mark_end(mixer, SGP_TRACE_PUSH, mark);
     if (status != SGP_OK) return status;
     sgp_absorption_t absorption;
     sgp_absorption_begin(&absorption, mixer, mixer->round, kept, mixer->edges);
