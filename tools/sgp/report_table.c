@@ -46,6 +46,10 @@ bool report_column_shown(const report_t *report, const report_column_t *column) 
 /* Groups of three digits, with narrow spaces. */
 static void print_count(FILE *out, double count) {
     char digits[32];
+    if (fabs(count) >= 1e18) {
+        fprintf(out, "%.3g", count);
+        return;
+    }
     int length = snprintf(digits, sizeof digits, "%.0f", count);
     for (int i = 0; i < length; i++) {
         bool group = i > 0 && length > 4 && (length - i) % 3 == 0 && digits[i - 1] != '-';
