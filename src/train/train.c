@@ -2,6 +2,7 @@
 #include "train/train.h"
 
 #include "base/log.h"
+#include "mixing/mixer.h"
 #include "train/agreement.h"
 #include "train/check.h"
 #include "train/checkpoint.h"
@@ -38,8 +39,10 @@ static sgp_status_t begin_files(run_t *run) {
 
 static sgp_status_t begin_trace(run_t *run) {
     if (!run->options->trace) return SGP_OK;
-    return timeline_begin(&run->timeline, run_writes(run) ? run->options->output : NULL,
-                          TIMELINE_SPANS);
+    const char *directory = run_writes(run) ? run->options->output : NULL;
+    sgp_status_t status = timeline_begin(&run->timeline, directory, TIMELINE_SPANS);
+    sgp_mixer_trace(run->replica.mixer, run->timeline.trace);
+    return status;
 }
 
 /* What a node can do alone. */
