@@ -31,7 +31,7 @@
     X(DELAY, "delay")       /* slept on purpose: --compute-ms, --slow-node */                      \
     X(UPDATE, "update")     /* the local step; where it is fused with it, copying the message */   \
     X(PUSH, "push")         /* handing messages to the transport, room for them included */        \
-    X(WAIT, "wait")         /* asleep until a message arrives */                                   \
+    X(WAIT, "wait")         /* asleep until a message arrives, or for a receiver that is behind */ \
     X(ABSORB, "absorb")     /* adding up what arrived */                                           \
     X(EVALUATE, "evaluate") /* on the test set */                                                  \
     X(CHECKPOINT, "checkpoint") /* state to the disk */
