@@ -36,10 +36,9 @@ typedef struct overlap {
     float *buffers; /* (S) as they were: the caller changes them while the courier copies */
 } overlap_t;
 
+/* As in lock step, and those that may be late. */
 static unsigned overlap_messages(const sgp_mixer_t *mixer) {
-    /* As in lock step, and those that may be late. */
-    int behind = sgp_graph_period(&mixer->graph);
-    return (unsigned)((behind < 8 ? behind : 8) + mixer->options.overlap) + 1;
+    return sgp_push_reach(mixer) + (unsigned)mixer->options.overlap + 1;
 }
 
 /* The chunk at send->header.offset of what is pushed. */

@@ -7,6 +7,17 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+unsigned sgp_push_reach(const sgp_mixer_t *mixer) {
+    enum { MOST = 8 };
+    unsigned levels = 0;
+    if (mixer->graph.kind == SGP_GRAPH_RING)
+        return mixer->size < MOST ? (unsigned)mixer->size : MOST;
+    while (levels < MOST && (1 << levels) < mixer->size) levels++;
+    unsigned period = (unsigned)sgp_graph_period(&mixer->graph);
+    unsigned reach = period > levels ? period : levels;
+    return reach < MOST ? reach : MOST;
+}
+
 int sgp_push_shares(sgp_mixer_t *mixer, uint64_t round, double w, double *kept) {
     int count = sgp_graph_out(&mixer->graph, mixer->rank, round, mixer->edges);
     *kept = w;

@@ -6,6 +6,11 @@
 
 #include "mixing/mixer.h"
 
+/* Rounds in which a message reaches everybody, about: so far can a receiver be behind, then its
+ * sender waits for it anyway. At most 8: on a long ring that would be too much memory for a rare
+ * case, and waiting for room is safe. */
+unsigned sgp_push_reach(const sgp_mixer_t *mixer);
+
 /* Fills mixer->to with the out-peers of a round and the weight that each of them gets of mass w;
  * returns how many. *kept: what stays. */
 int sgp_push_shares(sgp_mixer_t *mixer, uint64_t round, double w, double *kept);

@@ -11,12 +11,7 @@
 #include "optimizer/optimizer.h"
 
 static unsigned lockstep_messages(const sgp_mixer_t *mixer) {
-    /* A receiver can be behind by as many steps as a message needs to reach everybody: then its
-     * sender waits for it anyway. On a long ring that is too much memory for a rare case, and
-     * waiting for room is safe. */
-    int behind =
-        mixer->graph.kind == SGP_GRAPH_RING ? mixer->size : sgp_graph_period(&mixer->graph);
-    return (unsigned)(behind < 8 ? behind : 8) + 1;
+    return sgp_push_reach(mixer) + 1;
 }
 
 /* Where the weight is ignored, what is kept is that share of z itself. */

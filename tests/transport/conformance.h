@@ -197,11 +197,102 @@ static void test_leave(void **state) {
     run_transports(&setup, sends_and_leaves, NULL);
 }
 
+/* ---- the agent ---- */
+
+typedef struct agent_test {
+    sgp_transport_t *transport;
+    bool told;     /* all of these belong to the lock */
+    int received;  /* messages that the agent has taken in */
+    bool finished; /* the agent's last word */
+} agent_test_t;
+
+/* Receives until it is told to end, asleep in between. */
+static void agent_receives(void *context) {
+    agent_test_t *test = context;
+    sgp_transport_t *transport = test->transport;
+    for (;;) {
+        sgp_transport_lock(transport);
+        bool told = test->told;
+        sgp_transport_unlock(transport);
+        if (told) break;
+        sgp_chunk_t chunk;
+        int messages = 0;
+        while (sgp_transport_receive(transport, &chunk) == SGP_OK) {
+            check_payload(&chunk);
+            messages += chunk.header.offset + chunk.header.elements == chunk.header.count;
+            sgp_transport_release(transport, &chunk);
+        }
+        sgp_transport_lock(transport);
+        test->received += messages;
+        if (messages) sgp_transport_signal(transport);
+        sgp_transport_unlock(transport);
+        if (!messages) sgp_transport_wait(transport, UINT64_MAX);
+    }
+    sgp_transport_lock(transport);
+    test->finished = true;
+    sgp_transport_unlock(transport);
+}
+
+/* The first context sends before it starts the agent, and then only sleeps, until its agent has
+ * received from all; then it wakes the agent from a wait for nothing. Twice, as an agent may be
+ * started again. */
+static void with_agent(sgp_transport_t *transport, void *context) {
+    (void)context;
+    int others = transport->size - 1;
+    sgp_destination_t to[8];
+    CHECK(sgp_transport_prepare(transport, ELEMENTS * sizeof(float), 2) == SGP_OK);
+    for (int i = 0; i < others; i++)
+        to[i] =
+            (sgp_destination_t){.dst = (transport->rank + 1 + i) % transport->size, .weight = 1};
+    agent_test_t test = {.transport = transport};
+    for (int round = 1; round <= 2; round++) {
+        CHECK(send_vector(transport, to, others, (uint64_t)round, ELEMENTS));
+        test.told = test.finished = false;
+        CHECK(sgp_transport_agent_start(transport, agent_receives, &test) == SGP_OK);
+        uint64_t deadline = sgp_transport_now(transport) + FAR;
+        sgp_transport_lock(transport);
+        while (test.received < round * others && sgp_transport_now(transport) < deadline)
+            sgp_transport_pause(transport, deadline);
+        CHECK(test.received >= round * others);
+        test.told = true;
+        sgp_transport_signal(transport);
+        sgp_transport_unlock(transport);
+        sgp_transport_agent_join(transport);
+        CHECK(test.finished);
+    }
+    finish(transport);
+}
+
+static void test_agent(void **state) {
+    (void)state;
+    ranks_setup_t setup = SETUP(4);
+    run_transports(&setup, with_agent, NULL);
+}
+
+/* A pause ends with its deadline, and not before without a signal; one that came early is not lost. */
+static void pauses(sgp_transport_t *transport, void *context) {
+    (void)context;
+    uint64_t start = sgp_transport_now(transport), until = start + 2000000u;
+    sgp_transport_lock(transport);
+    while (sgp_transport_now(transport) < until) sgp_transport_pause(transport, until);
+    sgp_transport_unlock(transport);
+    CHECK(sgp_transport_now(transport) >= until);
+    CHECK(sgp_transport_now(transport) < start + FAR);
+    finish(transport);
+}
+
+static void test_pause(void **state) {
+    (void)state;
+    ranks_setup_t setup = SETUP(2);
+    run_transports(&setup, pauses, NULL);
+}
+
 static int run_conformance(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_to_all),  cmocka_unit_test(test_hold),
         cmocka_unit_test(test_little_room), cmocka_unit_test(test_deadline),
-        cmocka_unit_test(test_leave),
+        cmocka_unit_test(test_leave),       cmocka_unit_test(test_agent),
+        cmocka_unit_test(test_pause),
     };
     return cmocka_run_group_tests_name("conformance", tests, NULL, NULL);
 }
