@@ -39,6 +39,25 @@ class Training(ProgramTest):
                 json.loads(line)
         self.assert_nothing_left()
 
+    def test_consensus_is_told_for_every_line(self):
+        """The same number for all nodes; the last of an epoch, over a sample, is close to the exact one."""
+        self.train("--epochs", "2", "--model", "lenet", "--nodes", "5", "--graph", "ring")
+        with open(os.path.join(self.output(), "metrics.jsonl"), encoding="utf-8") as file:
+            lines = [json.loads(line) for line in file]
+        exact = {line["step"]: line["consensus_distance"] for line in lines if "test_accuracy" in line}
+        found = {}
+        for line in lines:
+            if "loss" in line:
+                found.setdefault(line["step"], set()).add(line["consensus_distance"])
+        self.assertEqual(sorted(exact), [4, 8])  # 103 samples a node, 32 a step
+        self.assertEqual(sorted(found), list(range(1, 9)))
+        for step, values in found.items():
+            self.assertEqual(len(values), 1)
+            distance = values.pop()
+            self.assertGreater(distance, 0)
+            if step in exact:
+                self.assertAlmostEqual(distance / exact[step], 1, delta=0.4)
+
     def test_learns(self):
         for algorithm in ("sgp", "allreduce"):
             with self.subTest(algorithm):
