@@ -30,8 +30,10 @@ typedef struct trial {
     /* Results. */
     double moved[MOST]; /* lr times the sum of what this node's steps did, first coordinate */
     float average[MOST][64];
-    double mean[MOST]; /* of the average, first coordinate */
-    int made[MOST];    /* steps */
+    double mean[MOST];    /* of the average, first coordinate */
+    double buffers[MOST]; /* of the average, last buffer; only mixed, but for: */
+    float added[MOST];    /* to each buffer in each step */
+    int made[MOST];       /* steps */
     sgp_mixer_consensus_t consensus[MOST];
     sgp_mixer_statistics_t statistics[MOST]; /* after the steps */
     sgp_mixer_statistics_t at_end[MOST];     /* when all have met */
@@ -58,6 +60,7 @@ static void one_step(trial_t *trial, sgp_mixer_t *mixer, sgp_optimizer_t *optimi
     for (size_t i = 0; i < count; i++) gradient[i] = z[i] - target_of(rank);
     trial->moved[rank] += (double)LR * ((double)gradient[0] + trial->decay * (double)z[0]);
     compute(mixer->transport, trial->compute[rank]);
+    for (size_t i = 0; i < trial->options.buffers; i++) z[count + i] += trial->added[rank];
     if (trial->own_optimizer) {
         double w = mixer->w;
         for (size_t i = 0; i < count; i++)
@@ -100,6 +103,7 @@ static void try_body(sgp_group_t *group, void *context) {
         CHECK(average[i] == average[0] || trial->options.algorithm == SGP_ALGORITHM_ADPSGD ||
               trial->then.algorithm == SGP_ALGORITHM_ADPSGD);
     trial->mean[rank] = average[0];
+    trial->buffers[rank] = average[length - 1];
     memcpy(trial->average[rank], average, (length < 64 ? length : 64) * sizeof *average);
     sgp_mixer_destroy(mixer);
     sgp_optimizer_destroy(optimizer);
@@ -123,9 +127,14 @@ static ranks_setup_t threads(int size, bool shm) {
 
 /* The mean over the nodes moved by exactly lr times the mean of what all their steps did. */
 static void check_mean(const trial_t *trial, int size, double tolerance) {
-    double expected = 0;
-    for (int r = 0; r < size; r++) expected += ((double)trial->z0[r] - trial->moved[r]) / size;
+    double expected = 0, buffers = 0;
     for (int r = 0; r < size; r++) {
+        expected += ((double)trial->z0[r] - trial->moved[r]) / size;
+        buffers += (double)trial->z0[r] / size;
+        buffers += trial->made[r] * (double)trial->added[r] / size;
+    }
+    for (int r = 0; r < size; r++) {
+        if (trial->options.buffers) assert_true(fabs(trial->buffers[r] - buffers) < tolerance);
         if (fabs(trial->mean[r] - expected) > tolerance)
             fail_msg("node %d: mean %.9g, expected %.9g", r, trial->mean[r], expected);
         assert_true(fabs(trial->consensus[r].w_total - size) < 1e-9);
@@ -305,8 +314,27 @@ static void test_meetings_of_nodes_of_different_speed(void **state) {
             for (int r = 0; r < size; r++) trial->compute[r] = (r ? 1 : 30) * MILLISECOND;
             run_groups(&setup, try_body, trial);
             check_mean(trial, size, 1e-4);
-            assert_true(trial->statistics[0].weight > 0.1);
+            /* It has gathered mass, and kept it while the others rested. */
+            if (!o) assert_true(trial->statistics[0].weight > 0.9);
         }
+}
+
+/* What the caller adds to the buffers, or to z itself, is there in the end, whatever was averaged
+ * meanwhile. (Elsewhere a change of z by c is one of w c in the sum.) */
+static void test_pairs_keep_what_the_caller_adds(void **state) {
+    (void)state;
+    for (int own = 0; own < 2; own++) {
+        sgp_mixer_options_t options = {
+            .count = 40, .buffers = 9, .algorithm = SGP_ALGORITHM_ADPSGD};
+        ranks_setup_t setup = delays(5, 12, 4 * MILLISECOND);
+        trial_t *trial = trial_of(options, 20);
+        trial->own_optimizer = own;
+        trial->average_every = 7;
+        for (int r = 0; r < 5; r++) trial->compute[r] = (uint64_t)(1 + r) * MILLISECOND;
+        for (int r = 0; r < 5; r++) trial->added[r] = 0.25f * (float)r;
+        run_groups(&setup, try_body, trial);
+        check_mean(trial, 5, 2e-5);
+    }
 }
 
 /* ---- adpsgd ---- */
@@ -546,6 +574,24 @@ static void only_mix(sgp_group_t *group, void *context) {
     sgp_mixer_destroy(mixer);
 }
 
+/* x <- P x, round by round. x: (8) */
+static void multiply(const sgp_graph_t *graph, int rounds, double *x) {
+    for (int k = 0; k < rounds; k++) {
+        double next[8] = {0};
+        for (int j = 0; j < 8; j++) {
+            sgp_edge_t edges[8];
+            int count = sgp_graph_out(graph, j, (uint64_t)k, edges);
+            double kept = 1;
+            for (int e = 0; e < count; e++) {
+                next[edges[e].peer] += edges[e].weight * x[j];
+                kept -= edges[e].weight;
+            }
+            next[j] += kept * x[j];
+        }
+        memcpy(x, next, sizeof next);
+    }
+}
+
 /* On a graph with uneven in-degrees x / w reaches the mean of the nodes, and x alone does not. */
 static void test_without_the_weight_the_mean_is_wrong(void **state) {
     (void)state;
@@ -559,6 +605,12 @@ static void test_without_the_weight_the_mean_is_wrong(void **state) {
             run_groups(&setup, only_mix, &consensus);
             double worst = 0;
             for (int r = 0; r < 8; r++) worst = fmax(worst, fabs((double)consensus.z[r] - 3.5));
+            double x[8] = {0, 1, 2, 3, 4, 5, 6, 7};
+            sgp_graph_t graph = consensus.options.graph;
+            graph.size = 8;
+            multiply(&graph, 60, x);
+            for (int r = 0; r < 8 && biased && !overlap; r++)
+                assert_true(fabs((double)consensus.z[r] - x[r]) < 1e-4);
             if (biased) assert_true(worst > 0.5);
             else assert_true(worst < 1e-4);
         }
@@ -575,6 +627,7 @@ int main(void) {
         cmocka_unit_test(test_one_fast_node),
         cmocka_unit_test(test_meetings_of_nodes_of_different_speed),
         cmocka_unit_test(test_pairs_for_every_number_of_nodes),
+        cmocka_unit_test(test_pairs_keep_what_the_caller_adds),
         cmocka_unit_test(test_partners),
         cmocka_unit_test(test_local_steps),
         cmocka_unit_test(test_slow_updates_without_momentum),
