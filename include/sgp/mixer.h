@@ -55,18 +55,31 @@ typedef struct sgp_mixer_options {
                                   (batch-norm running statistics); 0 */
     sgp_algorithm_t algorithm; /* SGP_ALGORITHM_SGP */
     sgp_graph_t
-        graph;      /* size 0: the group's; all zero: one-peer exponential. Unused by all-reduce */
-    int overlap;    /* sgp and osgp: step k waits for the messages of step k - overlap; 0: its own;
+        graph;       /* size 0: the group's; all zero: one-peer exponential. Unused by all-reduce */
+    int overlap;     /* sgp and osgp: step k waits for the messages of step k - overlap; 0: its own;
                        SGP_OVERLAP_ASYNC: for none */
-    bool biased;    /* an ablation: the push-sum weight is ignored, z = x. Not an average */
+    bool biased;     /* an ablation: the push-sum weight is ignored, z = x. Not an average */
     int local_steps; /* H: the nodes exchange in every H-th step only; 0: in each */
-    float slow_momentum; /* beta in [0, 1) of SlowMo (Wang et al. 2020); used if slow_every > 0 */
-    int slow_every;      /* tau: steps from one slow update to the next; 0: no slow momentum */
-    bool slow_alone;     /* without the exact average before a slow update */
-    int timeout_ms;      /* longest wait for a message of a step; 0: 60,000 */
+    float slow_momentum;  /* beta in [0, 1) of SlowMo (Wang et al. 2020); used if slow_every > 0 */
+    int slow_every;       /* tau: steps from one slow update to the next; 0: no slow momentum */
+    bool slow_alone;      /* without the exact average before a slow update */
+    int timeout_ms;       /* longest wait for a message of a step; 0: 60,000 */
+    sgp_group_t *workers; /* of this node, borrowed; NULL or of size 1: the node is one process.
+                             See below */
 } sgp_mixer_options_t;
 
-/* Counters and times since the mixer was created. */
+/* A node of M workers (processes, one GPU each): they average their gradients exactly, in order of
+ * rank, and gossip as one node. Their mixer is created over two groups, as sgp_group_split makes
+ * them: `nodes`, which is this worker and its counterparts on the other nodes, and options.workers.
+ * Each worker updates and exchanges a segment of the vector, 1/M of it, and all of them have the
+ * same z after every step. So N nodes of M workers do what N nodes with M times the batch do, but
+ * for rounding.
+ *
+ * All workers make the same calls with the same options; those of a node start with the same values.
+ * Where the caller changes z (a NULL optimizer, buffers), the workers' changes are averaged by the
+ * next step. Whatever waits for nodes waits for the node's own workers, too. */
+
+/* Counters and times since the mixer was created. Messages are those to and from other nodes. */
 typedef struct sgp_mixer_statistics {
     uint64_t steps;
     uint64_t sent;         /* messages */
@@ -94,8 +107,8 @@ typedef struct sgp_mixer_consensus {
 
 /* Copies options and initial values ((P + S), NULL: zeros); each node may start with its own. Sets
  * *mixer only on success. Every node of the group calls it, in the same order for several mixers;
- * it does not block. SGP_ERR_INVALID: an option is out of range, and the log says which.
- * SGP_ERR_NO_MEMORY: nothing changed. */
+ * it does not block. SGP_ERR_INVALID: an option is out of range, or the vector has fewer than
+ * 16 numbers for each worker of a node; the log says which. SGP_ERR_NO_MEMORY: nothing changed. */
 SGP_API sgp_status_t sgp_mixer_create(sgp_group_t *group, const sgp_mixer_options_t *options,
                                       const float *initial, sgp_mixer_t **mixer);
 
@@ -112,8 +125,8 @@ SGP_API float *sgp_mixer_parameters(sgp_mixer_t *mixer);
  * statistics). */
 SGP_API float *sgp_mixer_buffers(sgp_mixer_t *mixer);
 
-/* Another algorithm, graph, overlap, ... from the next step on; count and buffers are those of
- * before. All nodes call it after the same step, with the same options; it blocks as
+/* Another algorithm, graph, overlap, ... from the next step on; count, buffers and workers are those
+ * of before. All nodes call it after the same step, with the same options; it blocks as
  * sgp_mixer_average. What is in flight is absorbed first. If the algorithm changes, the nodes go on
  * from their exact mean, each with weight 1. Momentum is the optimizer's and stays. Errors as
  * sgp_mixer_create and sgp_mixer_average. */

@@ -19,6 +19,7 @@ struct sgp_group {
     uint64_t sequence;            /* of collective calls: the step of their messages */
     uint32_t channels;            /* given out */
     sgp_lease_t lease;            /* owner NULL: there is none */
+    sgp_group_origin_t origin;
 };
 
 sgp_status_t sgp_group_create(sgp_transport_t *transport, int timeout_ms, sgp_group_t **group) {
@@ -44,6 +45,9 @@ sgp_status_t sgp_group_create(sgp_transport_t *transport, int timeout_ms, sgp_gr
     return SGP_OK;
 }
 
+sgp_group_origin_t *sgp_group_origin(sgp_group_t *group) {
+    return &group->origin;
+}
 sgp_transport_t *sgp_group_transport(sgp_group_t *group) {
     return group->transport;
 }
@@ -99,8 +103,10 @@ static sgp_status_t send_to_all(sgp_group_t *group, const unsigned char *bytes, 
 
 static sgp_status_t receive_from(sgp_group_t *group, int src, unsigned char *bytes, size_t count,
                                  uint64_t deadline) {
-    char what[64];
-    snprintf(what, sizeof what, "node %d in a collective call", src);
+    char what[80];
+    sgp_rank_name_t name, here;
+    snprintf(what, sizeof what, "%s in a collective call",
+             sgp_transport_name(group->transport, src, &name));
     for (size_t done = 0; done < count;) {
         sgp_inbox_key_t key = {
             .kind = SGP_KIND_CONTROL, .src = src, .step = group->sequence, .offset = done};
@@ -113,9 +119,10 @@ static sgp_status_t receive_from(sgp_group_t *group, int src, unsigned char *byt
             continue;
         }
         if (chunk->header.count != count)
-            return sgp_fail(SGP_ERR_MISMATCH,
-                            "node %d gathers %llu bytes where node %d gathers %zu", src,
-                            (unsigned long long)chunk->header.count, group->transport->rank, count);
+            return sgp_fail(SGP_ERR_MISMATCH, "%s gathers %llu bytes where %s gathers %zu",
+                            name.text, (unsigned long long)chunk->header.count,
+                            sgp_transport_name(group->transport, group->transport->rank, &here),
+                            count);
         memcpy(bytes + done, chunk->payload, chunk->header.elements);
         done += chunk->header.elements;
         sgp_inbox_release(group->inbox, chunk);
@@ -161,6 +168,7 @@ void sgp_group_leave(sgp_group_t *group) {
     sgp_inbox_destroy(group->inbox);
     sgp_transport_leave(group->transport, now + group->timeout);
     sgp_transport_destroy(group->transport);
+    free(group->origin.rendezvous);
     free(group->everybody);
     free(group);
 }

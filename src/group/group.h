@@ -11,6 +11,16 @@
  * sgp_group_leave destroys it. timeout_ms: 0 for the default. SGP_ERR_NO_MEMORY. */
 sgp_status_t sgp_group_create(sgp_transport_t *transport, int timeout_ms, sgp_group_t **group);
 
+/* Where a group was joined, for those that are split from it. */
+typedef struct sgp_group_origin {
+    char *rendezvous; /* owned; NULL: a group of one */
+    int join_timeout_ms, timeout_ms;
+    int splits; /* so far */
+    bool joined;
+} sgp_group_origin_t;
+
+sgp_group_origin_t *sgp_group_origin(sgp_group_t *group);
+
 sgp_transport_t *sgp_group_transport(sgp_group_t *group);
 sgp_inbox_t *sgp_group_inbox(sgp_group_t *group);
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 typedef struct step {
+    sgp_mixer_t *mixer;
     sgp_optimizer_t *optimizer; /* NULL: z itself is averaged */
     const float *gradient;      /* (P) */
     float learning_rate;
@@ -23,23 +24,20 @@ static unsigned allreduce_messages(const sgp_mixer_t *mixer) {
 /* [gradient | buffers], or z. */
 static const float *part(sgp_reduce_t *reduce, size_t offset, size_t count, float *scratch) {
     const step_t *step = reduce->context;
-    const sgp_mixer_t *mixer = reduce->mixer;
-    if (!step->optimizer || offset >= mixer->count) return mixer->z + offset;
-    if (offset + count <= mixer->count) return step->gradient + offset;
-    size_t parameters = mixer->count - offset;
-    memcpy(scratch, step->gradient + offset, parameters * sizeof *scratch);
-    memcpy(scratch + parameters, mixer->z + mixer->count, (count - parameters) * sizeof *scratch);
-    return scratch;
+    const sgp_mixer_t *mixer = step->mixer;
+    if (!step->optimizer) return mixer->z + offset;
+    return sgp_reduce_joined(step->gradient, mixer->count, mixer->z + mixer->count, offset, count,
+                             scratch);
 }
 
 static void result(sgp_reduce_t *reduce, size_t offset, size_t count, const float *mean) {
     const step_t *step = reduce->context;
-    sgp_mixer_t *mixer = reduce->mixer;
+    sgp_mixer_t *mixer = step->mixer;
     size_t parameters = 0;
     if (step->optimizer && offset < mixer->count) {
         parameters = mixer->count - offset < count ? mixer->count - offset : count;
-        sgp_optimizer_apply(step->optimizer, offset, parameters, mixer->z + offset, mean,
-                            step->learning_rate, NULL);
+        sgp_optimizer_apply(step->optimizer, mixer->first + offset, parameters, mixer->z + offset,
+                            mean, step->learning_rate, NULL);
         sgp_ledger_enter(&mixer->ledger, mixer->z, offset, parameters, mixer->w);
     }
     if (parameters == count) return;
@@ -51,21 +49,22 @@ static void result(sgp_reduce_t *reduce, size_t offset, size_t count, const floa
 
 /* With local steps the parameters are averaged, after the last of them: local SGD. */
 static step_t what_to_reduce(sgp_mixer_t *mixer, const sgp_local_t *local) {
-    step_t step = {local->optimizer, local->gradient, local->learning_rate};
+    step_t step = {mixer, local->optimizer, local->gradient, local->learning_rate};
     if (mixer->options.local_steps == 1) return step;
     sgp_mixer_update_all(mixer, local);
     sgp_ledger_close(&mixer->ledger, mixer->z); /* entered: result would do it again */
-    return (step_t){.optimizer = NULL};
+    return (step_t){.mixer = mixer};
 }
 
 static sgp_status_t allreduce_step(sgp_mixer_t *mixer, const sgp_local_t *local,
                                    uint64_t deadline) {
     if (!mixer->exchanges) return sgp_mixer_update_all(mixer, local), SGP_OK;
     step_t step = what_to_reduce(mixer, local);
-    sgp_reduce_t reduce = {.mixer = mixer,
+    sgp_reduce_t reduce = {.reducer = &mixer->reducer,
                            .channel = mixer->channel,
                            .step = mixer->round,
                            .deadline = deadline,
+                           .trace = mixer->trace,
                            .weight = 1,
                            .part = part,
                            .result = result,

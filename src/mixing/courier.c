@@ -124,7 +124,8 @@ bool sgp_courier_must_end(sgp_courier_t *courier) {
 sgp_status_t sgp_courier_wait(sgp_courier_t *courier, uint64_t deadline) {
     sgp_transport_t *transport = courier->mixer->transport;
     sgp_status_t status = sgp_transport_wait(transport, deadline);
+    sgp_rank_name_t name;
     if (status != SGP_ERR_PEER_LOST) return SGP_OK;
-    return sgp_fail(status, "node %d ended without leaving, while messages were under way",
-                    sgp_transport_lost_peer(transport));
+    return sgp_fail(status, "%s ended without leaving, while messages were under way",
+                    sgp_transport_name(transport, sgp_transport_lost_peer(transport), &name));
 }

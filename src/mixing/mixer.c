@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "mixing/mixer.h"
+#include "mixing/workers.h"
 
 #include "base/log.h"
 #include "base/memory.h"
@@ -54,8 +54,9 @@ static sgp_status_t adopt(sgp_mixer_t *mixer, const sgp_mixer_options_t *options
     if (pairs && wanted.graph.kind == SGP_GRAPH_EXPONENTIAL && options->graph.size == 0)
         wanted.graph.kind = SGP_GRAPH_BIPARTITE_EXPONENTIAL;
     if (wanted.local_steps == 0) wanted.local_steps = 1;
-    wanted.count = mixer->count;
-    wanted.buffers = mixer->length - mixer->count;
+    wanted.count = mixer->all_count;
+    wanted.buffers = mixer->all_length - mixer->all_count;
+    wanted.workers = mixer->workers.group;
     sgp_status_t status = sgp_mixer_check(&wanted);
     if (status != SGP_OK) return status;
     mixer->options = wanted;
@@ -73,6 +74,11 @@ static sgp_status_t check(const sgp_mixer_options_t *options) {
     if (options->timeout_ms < 0)
         return sgp_fail(SGP_ERR_INVALID, "mixer: timeout is %d ms, must be above 0",
                         options->timeout_ms);
+    size_t workers = options->workers ? (size_t)sgp_group_size(options->workers) : 1;
+    if ((options->count + options->buffers + 15) / 16 < workers)
+        return sgp_fail(SGP_ERR_INVALID,
+                        "mixer: %zu numbers for %zu workers of a node: each needs 16",
+                        options->count + options->buffers, workers);
     return SGP_OK;
 }
 
@@ -107,15 +113,29 @@ static sgp_status_t allocate_slow(sgp_mixer_t *mixer) {
 }
 
 static sgp_status_t allocate(sgp_mixer_t *mixer) {
-    size_t size = (size_t)mixer->size, chunk = sgp_mixer_chunk(mixer);
-    mixer->z = sgp_memory_alloc(mixer->length * sizeof *mixer->z);
-    mixer->to = calloc(size + 1, sizeof *mixer->to);
-    mixer->sends = calloc(size + 1, sizeof *mixer->sends);
-    mixer->scratch = sgp_memory_alloc(chunk * sizeof *mixer->scratch);
-    mixer->sums = sgp_memory_alloc(chunk * sizeof *mixer->sums);
-    if (!mixer->z || !mixer->to || !mixer->sends || !mixer->scratch || !mixer->sums)
-        return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu numbers", mixer->length);
-    return SGP_OK;
+    mixer->all = sgp_memory_alloc(mixer->all_length * sizeof *mixer->all);
+    mixer->to = calloc((size_t)mixer->size + 1, sizeof *mixer->to);
+    if (!mixer->all || !mixer->to)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu numbers", mixer->all_length);
+    mixer->z = mixer->all + mixer->first;
+    sgp_status_t status = sgp_reducer_init(&mixer->reducer, mixer->group, mixer->length);
+    return status == SGP_OK ? sgp_workers_init(mixer) : status;
+}
+
+/* The vector, and what of it this process mixes: all, or a worker's segment. */
+static void init_lengths(sgp_mixer_t *mixer, const sgp_mixer_options_t *options) {
+    mixer->all_count = options->count;
+    mixer->all_length = options->count + options->buffers;
+    sgp_segment_t segment = {0, mixer->all_length};
+    if (options->workers && sgp_group_size(options->workers) > 1) {
+        mixer->workers.group = options->workers;
+        segment = sgp_segment_of(mixer->all_length, sgp_group_rank(options->workers),
+                                 sgp_group_size(options->workers));
+    }
+    size_t parameters = segment.end < options->count ? segment.end : options->count;
+    mixer->first = segment.begin;
+    mixer->length = segment.end - segment.begin;
+    mixer->count = parameters > segment.begin ? parameters - segment.begin : 0;
 }
 
 static void init(sgp_mixer_t *mixer, sgp_group_t *group, const sgp_mixer_options_t *options) {
@@ -124,21 +144,19 @@ static void init(sgp_mixer_t *mixer, sgp_group_t *group, const sgp_mixer_options
     mixer->transport = sgp_group_transport(group);
     mixer->rank = sgp_group_rank(group);
     mixer->size = sgp_group_size(group);
-    mixer->count = options->count;
-    mixer->length = options->count + options->buffers;
+    init_lengths(mixer, options);
     int timeout_ms = options->timeout_ms > 0 ? options->timeout_ms : DEFAULT_TIMEOUT_MS;
     mixer->timeout = (uint64_t)timeout_ms * MILLISECOND;
     mixer->w = 1;
 }
 
 static void release(sgp_mixer_t *mixer) {
-    sgp_memory_free(mixer->z);
+    sgp_workers_fini(mixer);
+    sgp_reducer_fini(&mixer->reducer);
+    sgp_memory_free(mixer->all);
     sgp_memory_free(mixer->slow);
     sgp_memory_free(mixer->anchor);
-    sgp_memory_free(mixer->scratch);
-    sgp_memory_free(mixer->sums);
     free(mixer->to);
-    free(mixer->sends);
     free(mixer);
 }
 
@@ -148,7 +166,7 @@ static sgp_status_t prepare(sgp_mixer_t *mixer, const float *initial) {
     mixer->average_channel = sgp_group_new_channel(mixer->group);
     sgp_status_t status = allocate(mixer);
     if (status != SGP_OK) return status;
-    if (initial) memcpy(mixer->z, initial, mixer->length * sizeof *initial);
+    if (initial) memcpy(mixer->all, initial, mixer->all_length * sizeof *initial);
     sgp_ledger_init(&mixer->ledger, mixer->z, mixer->length);
     status = allocate_slow(mixer);
     return status == SGP_OK ? begin_algorithm(mixer) : status;
@@ -182,21 +200,22 @@ void sgp_mixer_destroy(sgp_mixer_t *mixer) {
 sgp_status_t sgp_mixer_switch(sgp_mixer_t *mixer, const sgp_mixer_options_t *options) {
     sgp_algorithm_t before = mixer->options.algorithm;
     uint64_t deadline = sgp_transport_now(mixer->transport) + mixer->timeout;
-    sgp_status_t status = sgp_mixer_settle(mixer);
+    sgp_status_t status = sgp_mixer_settle_segment(mixer);
     if (status != SGP_OK) return status;
     end_algorithm(mixer);
     status = adopt(mixer, options);
     if (status == SGP_OK && mixer->options.algorithm != before)
         status = sgp_mixer_agree(mixer, deadline);
     if (status == SGP_OK) status = allocate_slow(mixer);
-    return status == SGP_OK ? begin_algorithm(mixer) : status;
+    if (status == SGP_OK) status = begin_algorithm(mixer);
+    return status == SGP_OK ? sgp_workers_share(mixer) : status;
 }
 
 float *sgp_mixer_parameters(sgp_mixer_t *mixer) {
-    return mixer->z;
+    return mixer->all;
 }
 float *sgp_mixer_buffers(sgp_mixer_t *mixer) {
-    return mixer->z + mixer->count;
+    return mixer->all + mixer->all_count;
 }
 
 void sgp_mixer_update(sgp_mixer_t *mixer, const sgp_local_t *local, float rate, size_t offset,
@@ -204,7 +223,7 @@ void sgp_mixer_update(sgp_mixer_t *mixer, const sgp_local_t *local, float rate, 
     size_t moved = 0;
     if (local->optimizer && offset < mixer->count) {
         moved = mixer->count - offset < count ? mixer->count - offset : count;
-        sgp_optimizer_apply(local->optimizer, offset, moved, mixer->z + offset,
+        sgp_optimizer_apply(local->optimizer, mixer->first + offset, moved, mixer->z + offset,
                             local->gradient + offset, rate, copy);
     }
     if (copy && moved < count)
@@ -223,17 +242,18 @@ void sgp_mixer_update_all(sgp_mixer_t *mixer, const sgp_local_t *local) {
 static sgp_status_t check_step(const sgp_mixer_t *mixer, const sgp_optimizer_t *optimizer,
                                const float *gradient) {
     if (!optimizer) return SGP_OK;
-    if (sgp_optimizer_count(optimizer) != mixer->count)
+    if (sgp_optimizer_count(optimizer) != mixer->all_count)
         return sgp_fail(SGP_ERR_INVALID,
                         "step: the optimizer is for %zu parameters and the mixer has %zu",
-                        sgp_optimizer_count(optimizer), mixer->count);
+                        sgp_optimizer_count(optimizer), mixer->all_count);
     if (!gradient) return sgp_fail(SGP_ERR_INVALID, "step: an optimizer needs a gradient");
     return SGP_OK;
 }
 
 /* Asleep so far, in this node's own context. */
 static uint64_t waited(const sgp_mixer_t *mixer) {
-    return sgp_inbox_waited(mixer->inbox) + mixer->paused;
+    const sgp_inbox_t *inside = mixer->workers.reducer.inbox;
+    return sgp_inbox_waited(mixer->inbox) + mixer->paused + (inside ? sgp_inbox_waited(inside) : 0);
 }
 
 static sgp_status_t step(sgp_mixer_t *mixer, const sgp_local_t *local, uint64_t deadline) {
@@ -250,16 +270,24 @@ static sgp_status_t step(sgp_mixer_t *mixer, const sgp_local_t *local, uint64_t 
     return sgp_mixer_slow(mixer, local->learning_rate, deadline);
 }
 
+static sgp_status_t step_segment(sgp_mixer_t *mixer, const sgp_local_t *local) {
+    uint64_t deadline = sgp_transport_now(mixer->transport) + mixer->timeout;
+    bool taken;
+    sgp_status_t status = sgp_group_take(mixer->group, mixer, &taken);
+    if (status == SGP_OK) status = step(mixer, local, deadline);
+    if (taken) sgp_group_give(mixer->group);
+    return status;
+}
+
 sgp_status_t sgp_mixer_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer, const float *gradient,
                             float learning_rate) {
     sgp_status_t status = check_step(mixer, optimizer, gradient);
     if (status != SGP_OK) return status;
     sgp_local_t local = {optimizer, gradient, learning_rate};
     uint64_t start = sgp_transport_now(mixer->transport), before = waited(mixer);
-    bool taken;
-    status = sgp_group_take(mixer->group, mixer, &taken);
-    if (status == SGP_OK) status = step(mixer, &local, start + mixer->timeout);
-    if (taken) sgp_group_give(mixer->group);
+    status = sgp_workers_reduce(mixer, &local);
+    if (status == SGP_OK) status = step_segment(mixer, &local);
+    if (status == SGP_OK) status = sgp_workers_share(mixer);
     sgp_mixer_statistics_t *statistics = &mixer->statistics;
     statistics->last_step_ns = sgp_transport_now(mixer->transport) - start;
     statistics->last_wait_ns = waited(mixer) - before;
@@ -281,7 +309,7 @@ void sgp_mixer_trace(sgp_mixer_t *mixer, sgp_trace_t *trace) {
     mixer->trace = trace;
 }
 
-sgp_status_t sgp_mixer_settle(sgp_mixer_t *mixer) {
+sgp_status_t sgp_mixer_settle_segment(sgp_mixer_t *mixer) {
     if (!mixer->ops->settle) return SGP_OK;
     /* As patient as a collective call: where nobody waits in a step, the slowest is waited for here.
      */
@@ -290,13 +318,20 @@ sgp_status_t sgp_mixer_settle(sgp_mixer_t *mixer) {
     return mixer->ops->settle(mixer, sgp_transport_now(mixer->transport) + timeout);
 }
 
+/* Without anything in flight z is whole on all workers after each step. */
+sgp_status_t sgp_mixer_settle(sgp_mixer_t *mixer) {
+    if (!mixer->ops->settle) return SGP_OK;
+    sgp_status_t status = sgp_mixer_settle_segment(mixer);
+    return status == SGP_OK ? sgp_workers_share(mixer) : status;
+}
+
 sgp_status_t sgp_mixer_resume(sgp_mixer_t *mixer) {
     return mixer->ops->resume ? mixer->ops->resume(mixer) : SGP_OK;
 }
 
 void sgp_mixer_state(sgp_mixer_t *mixer, sgp_state_t *state) {
     sgp_ledger_t *ledger = &mixer->ledger;
-    sgp_state_add(state, "mixer.z", SGP_STATE_FLOAT32, mixer->z, mixer->length);
+    sgp_state_add(state, "mixer.z", SGP_STATE_FLOAT32, mixer->all, mixer->all_length);
     sgp_state_add(state, "mixer.weight", SGP_STATE_FLOAT64, &mixer->w, 1);
     sgp_state_add(state, "mixer.step", SGP_STATE_UINT64, &mixer->step, 1);
     sgp_state_add(state, "mixer.round", SGP_STATE_UINT64, &mixer->round, 1);

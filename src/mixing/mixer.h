@@ -8,6 +8,7 @@
 #include "base/trace.h"
 #include "group/group.h"
 #include "mixing/ledger.h"
+#include "mixing/reduce.h"
 
 #include <sgp/mixer.h>
 
@@ -54,6 +55,17 @@ extern const sgp_algorithm_ops_t sgp_algorithm_async;
 extern const sgp_algorithm_ops_t sgp_algorithm_pairs; /* adpsgd */
 extern const sgp_algorithm_ops_t sgp_algorithm_allreduce;
 
+/* The workers of a node and what they exchange; see mixing/workers.h. */
+typedef struct sgp_workers {
+    sgp_group_t *group; /* NULL: the node is one process */
+    sgp_reducer_t reducer;
+    uint32_t channel;
+    uint64_t calls; /* collective ones so far: the step of their messages */
+    float *mine;    /* (length) our segment of a mean */
+} sgp_workers_t;
+
+/* An algorithm mixes the worker's segment of the vector: z, count and length are those of the
+ * segment. Where a node is one process, that is all of it. */
 struct sgp_mixer {
     sgp_mixer_options_t options; /* defaults filled in */
     const sgp_algorithm_ops_t *ops;
@@ -62,30 +74,33 @@ struct sgp_mixer {
     sgp_inbox_t *inbox;
     sgp_transport_t *transport;
     int rank, size;
-    size_t count;  /* P */
-    size_t length; /* P + S */
+    size_t all_count;  /* P */
+    size_t all_length; /* P + S */
+    size_t first;      /* of the segment, in the whole vector */
+    size_t count;      /* parameters in the segment; the rest of it are buffers */
+    size_t length;     /* of the segment */
     sgp_graph_t graph;
     uint64_t timeout; /* nanoseconds */
     uint32_t channel, average_channel;
     uint64_t averages; /* exact means computed */
 
-    float *z;       /* (P + S) de-biased; the numerator is w z */
+    float *all;     /* (P + S) de-biased; the numerator is w z */
+    float *z;       /* (length) the segment of it, which this process mixes */
     double w;       /* push-sum weight */
     uint64_t step;  /* of the next sgp_mixer_step */
     uint64_t round; /* of the next exchange: the step of its messages */
     bool exchanges; /* this step ends with an exchange */
     sgp_ledger_t ledger;
 
-    float *slow;   /* (P) slow momentum u; NULL: none */
-    float *anchor; /* (P) z after the last slow update */
+    float *slow;   /* (count) slow momentum u; NULL: none */
+    float *anchor; /* (count) z after the last slow update */
 
     sgp_edge_t *edges;     /* (max degree) of the graph, in-edges of a step */
     sgp_destination_t *to; /* (size) destinations of the message being sent */
-    sgp_send_t *sends;     /* (size) one per destination: segments of all-reduce, answers */
-    float *scratch;        /* (elements of a chunk) */
-    double *sums;          /* (elements of a chunk) */
-    sgp_trace_t *trace;    /* borrowed; NULL: off */
-    uint64_t paused;       /* nanoseconds asleep in sgp_transport_pause */
+    sgp_reducer_t reducer; /* of the segment, over the nodes */
+    sgp_workers_t workers;
+    sgp_trace_t *trace;                /* borrowed; NULL: off */
+    uint64_t paused;                   /* nanoseconds asleep in sgp_transport_pause */
     sgp_mixer_statistics_t statistics; /* with a courier they belong to the transport's lock */
 };
 
@@ -125,6 +140,9 @@ void sgp_mixer_update(sgp_mixer_t *mixer, const sgp_local_t *local, float rate, 
 /* The whole of it at weight w: the numerator moves by lr d, so z by lr d / w. For steps without an
  * exchange. */
 void sgp_mixer_update_all(sgp_mixer_t *mixer, const sgp_local_t *local);
+
+/* Ends what is in flight: of the segment alone, whose other workers do not have it then. */
+sgp_status_t sgp_mixer_settle_segment(sgp_mixer_t *mixer);
 
 /* z <- the exact mean over the nodes, w <- their mean weight. All nodes call it, settled. */
 sgp_status_t sgp_mixer_agree(sgp_mixer_t *mixer, uint64_t deadline);

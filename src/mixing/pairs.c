@@ -254,7 +254,7 @@ static void update_chunk(sgp_mixer_t *mixer, const sgp_local_t *local, size_t of
     sgp_ledger_meet(&mixer->ledger, pairs->live, offset, count);
     if (local->optimizer && offset < mixer->count) {
         moved = mixer->count - offset < count ? mixer->count - offset : count;
-        sgp_optimizer_apply(local->optimizer, offset, moved, pairs->live + offset,
+        sgp_optimizer_apply(local->optimizer, mixer->first + offset, moved, pairs->live + offset,
                             local->gradient + offset, local->learning_rate, mixer->z + offset);
         memcpy(pairs->seen + offset, mixer->z + offset, moved * sizeof(float));
     }
@@ -277,9 +277,11 @@ static sgp_status_t wait_for_exchange(sgp_mixer_t *mixer, uint64_t deadline) {
     sgp_transport_unlock(mixer->transport);
     mixer->paused += now - start;
     if (now > start) sgp_mixer_mark_end(mixer, SGP_TRACE_WAIT, mark);
+    sgp_rank_name_t name;
+    int partner = sgp_pairs_partner(mixer->size, mixer->rank, pairs->exchanges);
     if (status == SGP_OK && late)
-        return sgp_fail(SGP_ERR_TIMEOUT, "gave up waiting for the answer of node %d",
-                        sgp_pairs_partner(mixer->size, mixer->rank, pairs->exchanges));
+        return sgp_fail(SGP_ERR_TIMEOUT, "gave up waiting for the answer of %s",
+                        sgp_transport_name(mixer->transport, partner, &name));
     return status;
 }
 

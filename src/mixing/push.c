@@ -54,9 +54,11 @@ void sgp_push_received(sgp_mixer_t *mixer, int messages, int late) {
 
 sgp_status_t sgp_push_check(const sgp_mixer_t *mixer, const sgp_header_t *header) {
     if (header->count == mixer->length) return SGP_OK;
+    sgp_rank_name_t there, here;
     return sgp_fail(SGP_ERR_MISMATCH,
-                    "node %d averages %" PRIu64 " numbers and node %d averages %zu: not one model",
-                    header->src, header->count, mixer->rank, mixer->length);
+                    "%s averages %" PRIu64 " numbers and %s averages %zu: not one model",
+                    sgp_transport_name(mixer->transport, header->src, &there), header->count,
+                    sgp_transport_name(mixer->transport, mixer->rank, &here), mixer->length);
 }
 
 void sgp_push_absorb(const sgp_mixer_t *mixer, const sgp_chunk_t *chunk, double w) {
@@ -113,8 +115,10 @@ sgp_status_t sgp_absorption_ready(sgp_absorption_t *absorption, sgp_mixer_t *mix
 static sgp_status_t wait_for(sgp_mixer_t *mixer, const sgp_absorption_t *absorption,
                              uint64_t deadline) {
     char what[96];
-    snprintf(what, sizeof what, "the message of step %" PRIu64 " from node %d", absorption->round,
-             absorption->senders[absorption->sender].peer);
+    sgp_rank_name_t name;
+    int sender = absorption->senders[absorption->sender].peer;
+    snprintf(what, sizeof what, "the message of step %" PRIu64 " from %s", absorption->round,
+             sgp_transport_name(mixer->transport, sender, &name));
     return sgp_inbox_wait(mixer->inbox, deadline, what);
 }
 

@@ -2,41 +2,96 @@
 #include "mixing/reduce.h"
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "mixing/kernels.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
-
-/* Elements [begin, end) of the vector, which rank `owner` adds up. */
-typedef struct segment {
-    size_t begin, end;
-} segment_t;
 
 /* Where a run stands. */
 typedef struct progress {
-    segment_t mine;
-    size_t reduced;  /* elements of mine that are added up and sent */
-    int finished;    /* other segments whose mean is whole */
-    sgp_send_t mean; /* the message with the mean of mine */
+    sgp_segment_t mine;
+    bool scatters, gathers; /* the halves that it has */
+    size_t reduced;         /* elements of mine that are added up */
+    int finished;           /* other segments whose mean is whole */
+    sgp_send_t mean;        /* the message with the mean of mine */
     bool mean_begun;
-    bool moved; /* something was done since it was last cleared */
+    bool moved;    /* something was done since it was last cleared */
+    uint64_t mark; /* of the trace: the span under way begins here */
 } progress_t;
 
-/* Segments begin at multiples of 16 elements, a cache line. With more nodes than lines some are
- * empty. */
-static segment_t segment_of(const sgp_mixer_t *mixer, int rank) {
-    size_t lines = (mixer->length + 15) / 16, n = (size_t)mixer->size, r = (size_t)rank;
+/* ---- the reducer ---- */
+
+sgp_segment_t sgp_segment_of(size_t length, int rank, int size) {
+    size_t lines = (length + 15) / 16, n = (size_t)size, r = (size_t)rank;
     size_t begin = lines * r / n * 16, end = lines * (r + 1) / n * 16;
-    return (segment_t){begin < mixer->length ? begin : mixer->length,
-                       end < mixer->length ? end : mixer->length};
+    return (sgp_segment_t){begin < length ? begin : length, end < length ? end : length};
 }
 
-static sgp_header_t header_of(const sgp_reduce_t *reduce, sgp_kind_t kind, segment_t segment) {
+sgp_status_t sgp_reducer_init(sgp_reducer_t *reducer, sgp_group_t *group, size_t length) {
+    size_t size = (size_t)sgp_group_size(group), rank = (size_t)sgp_group_rank(group);
+    *reducer = (sgp_reducer_t){.inbox = sgp_group_inbox(group),
+                               .transport = sgp_group_transport(group),
+                               .rank = (int)rank,
+                               .size = (int)size,
+                               .length = length};
+    size_t chunk = reducer->transport->chunk_bytes / sizeof(float);
+    reducer->owners = calloc(size, sizeof *reducer->owners);
+    reducer->everyone = calloc(size, sizeof *reducer->everyone);
+    reducer->sends = calloc(size, sizeof *reducer->sends);
+    reducer->scratch = sgp_memory_alloc(chunk * sizeof *reducer->scratch);
+    reducer->mean = sgp_memory_alloc(chunk * sizeof *reducer->mean);
+    reducer->sums = sgp_memory_alloc(chunk * sizeof *reducer->sums);
+    if (!reducer->owners || !reducer->everyone || !reducer->sends || !reducer->scratch ||
+        !reducer->mean || !reducer->sums) {
+        sgp_reducer_fini(reducer);
+        return sgp_fail(SGP_ERR_NO_MEMORY, "no memory to average over %zu nodes", size);
+    }
+    for (size_t i = 1; i < size; i++) {
+        int other = (int)((rank + i) % size);
+        reducer->everyone[i - 1] = (sgp_destination_t){.dst = other, .weight = 1};
+        reducer->owners[i].dst = other;
+    }
+    return SGP_OK;
+}
+
+void sgp_reducer_fini(sgp_reducer_t *reducer) {
+    free(reducer->owners);
+    free(reducer->everyone);
+    free(reducer->sends);
+    sgp_memory_free(reducer->scratch);
+    sgp_memory_free(reducer->mean);
+    sgp_memory_free(reducer->sums);
+    *reducer = (sgp_reducer_t){0};
+}
+
+static sgp_segment_t segment_of(const sgp_reducer_t *reducer, int rank) {
+    return sgp_segment_of(reducer->length, rank, reducer->size);
+}
+
+static size_t length_of(sgp_segment_t segment) {
+    return segment.end - segment.begin;
+}
+
+const float *sgp_reduce_joined(const float *head, size_t split, const float *tail, size_t offset,
+                               size_t count, float *scratch) {
+    if (offset >= split) return tail + (offset - split);
+    if (offset + count <= split) return head + offset;
+    size_t first = split - offset;
+    memcpy(scratch, head + offset, first * sizeof *scratch);
+    memcpy(scratch + first, tail, (count - first) * sizeof *scratch);
+    return scratch;
+}
+
+/* ---- messages ---- */
+
+static sgp_header_t header_of(const sgp_reduce_t *reduce, sgp_kind_t kind, sgp_segment_t segment) {
     return (sgp_header_t){.kind = kind,
                           .encoding = SGP_ENCODING_FLOAT32,
                           .channel = reduce->channel,
                           .step = reduce->step,
-                          .count = segment.end - segment.begin};
+                          .count = length_of(segment)};
 }
 
 static sgp_chunk_t *find(sgp_reduce_t *reduce, sgp_kind_t kind, int src, size_t offset) {
@@ -45,16 +100,22 @@ static sgp_chunk_t *find(sgp_reduce_t *reduce, sgp_kind_t kind, int src, size_t 
                            .src = src,
                            .step = reduce->step,
                            .offset = offset};
-    return sgp_inbox_find(reduce->mixer->inbox, &key);
+    return sgp_inbox_find(reduce->reducer->inbox, &key);
 }
 
 static sgp_status_t check_segment(const sgp_reduce_t *reduce, const sgp_header_t *header,
-                                  segment_t segment) {
-    if (header->count == segment.end - segment.begin) return SGP_OK;
+                                  sgp_segment_t segment) {
+    const sgp_transport_t *transport = reduce->reducer->transport;
+    sgp_rank_name_t there, here;
+    if (header->count == length_of(segment)) return SGP_OK;
     return sgp_fail(SGP_ERR_MISMATCH,
-                    "node %d sent a segment of %" PRIu64
-                    " numbers where node %d has %zu: not one model",
-                    header->src, header->count, reduce->mixer->rank, segment.end - segment.begin);
+                    "%s sent a segment of %" PRIu64 " numbers where %s has %zu: not one model",
+                    sgp_transport_name(transport, header->src, &there), header->count,
+                    sgp_transport_name(transport, transport->rank, &here), length_of(segment));
+}
+
+static void mark_end(const sgp_reduce_t *reduce, progress_t *progress, sgp_trace_kind_t kind) {
+    progress->mark = sgp_trace_end(reduce->trace, SGP_TRACE_COMPUTING, kind, progress->mark);
 }
 
 /* ---- adding up a chunk of my segment ---- */
@@ -62,12 +123,12 @@ static sgp_status_t check_segment(const sgp_reduce_t *reduce, const sgp_header_t
 /* All parts of the chunk at `offset` of my segment, in order of rank; false: one has not arrived.
  */
 static bool parts_there(sgp_reduce_t *reduce, size_t offset) {
-    for (int r = 0; r < reduce->mixer->size; r++)
-        if (r != reduce->mixer->rank && !find(reduce, SGP_KIND_REDUCE, r, offset)) return false;
+    for (int r = 0; r < reduce->reducer->size; r++)
+        if (r != reduce->reducer->rank && !find(reduce, SGP_KIND_REDUCE, r, offset)) return false;
     return true;
 }
 
-/* One node's part of a chunk and its weight; chunk: where it lies, NULL for our own. */
+/* One rank's part of a chunk and its weight; chunk: where it lies, NULL for our own. */
 typedef struct part {
     const float *values;
     double weight;
@@ -77,11 +138,11 @@ typedef struct part {
 /* All of them have arrived. parts: (size), by rank. */
 static sgp_status_t find_parts(sgp_reduce_t *reduce, const progress_t *progress, size_t offset,
                                size_t count, part_t *parts) {
-    sgp_mixer_t *mixer = reduce->mixer;
-    for (int r = 0; r < mixer->size; r++) {
-        if (r == mixer->rank) {
+    sgp_reducer_t *reducer = reduce->reducer;
+    for (int r = 0; r < reducer->size; r++) {
+        if (r == reducer->rank) {
             size_t begin = progress->mine.begin + offset;
-            parts[r] = (part_t){.values = reduce->part(reduce, begin, count, mixer->scratch),
+            parts[r] = (part_t){.values = reduce->part(reduce, begin, count, reducer->scratch),
                                 .weight = reduce->weight};
             continue;
         }
@@ -93,80 +154,104 @@ static sgp_status_t find_parts(sgp_reduce_t *reduce, const progress_t *progress,
     return SGP_OK;
 }
 
-static void mean_in_double(const sgp_mixer_t *mixer, const part_t *parts, size_t count,
+static void mean_in_double(const sgp_reducer_t *reducer, const part_t *parts, size_t count,
                            float *mean) {
     double weights = 0;
-    memset(mixer->sums, 0, count * sizeof *mixer->sums);
-    for (int r = 0; r < mixer->size; r++) {
-        sgp_accumulate(count, mixer->sums, parts[r].values, parts[r].weight);
+    memset(reducer->sums, 0, count * sizeof *reducer->sums);
+    for (int r = 0; r < reducer->size; r++) {
+        sgp_accumulate(count, reducer->sums, parts[r].values, parts[r].weight);
         weights += parts[r].weight;
     }
-    sgp_divide(count, mean, mixer->sums, weights);
+    sgp_divide(count, mean, reducer->sums, weights);
 }
 
 /* The first two are read together: a copy of the first would be one pass more. */
-static void mean_in_float(const sgp_mixer_t *mixer, const part_t *parts, size_t count,
+static void mean_in_float(const sgp_reducer_t *reducer, const part_t *parts, size_t count,
                           float *mean) {
-    if (mixer->size == 1) memcpy(mean, parts[0].values, count * sizeof *mean);
+    if (reducer->size == 1) memcpy(mean, parts[0].values, count * sizeof *mean);
     else sgp_add(count, mean, parts[0].values, parts[1].values);
-    for (int r = 2; r < mixer->size; r++) sgp_add(count, mean, mean, parts[r].values);
-    sgp_scale(count, mean, 1.0f / (float)mixer->size);
+    for (int r = 2; r < reducer->size; r++) sgp_add(count, mean, mean, parts[r].values);
+    sgp_scale(count, mean, 1.0f / (float)reducer->size);
 }
 
 static sgp_status_t add_up(sgp_reduce_t *reduce, const progress_t *progress, size_t offset,
                            size_t count, float *mean) {
-    sgp_mixer_t *mixer = reduce->mixer;
-    part_t parts[mixer->size];
+    sgp_reducer_t *reducer = reduce->reducer;
+    part_t parts[reducer->size];
     sgp_status_t status = find_parts(reduce, progress, offset, count, parts);
     if (status != SGP_OK) return status;
-    if (reduce->exact) mean_in_double(mixer, parts, count, mean);
-    else mean_in_float(mixer, parts, count, mean);
-    for (int r = 0; r < mixer->size; r++)
-        if (parts[r].chunk) sgp_inbox_release(mixer->inbox, parts[r].chunk);
+    if (reduce->exact) mean_in_double(reducer, parts, count, mean);
+    else mean_in_float(reducer, parts, count, mean);
+    for (int r = 0; r < reducer->size; r++)
+        if (parts[r].chunk) sgp_inbox_release(reducer->inbox, parts[r].chunk);
     return SGP_OK;
 }
 
-static sgp_status_t begin_mean(sgp_reduce_t *reduce, progress_t *progress) {
-    sgp_mixer_t *mixer = reduce->mixer;
-    int count = 0;
-    for (int r = 0; r < mixer->size; r++)
-        if (r != mixer->rank) mixer->to[count++] = (sgp_destination_t){.dst = r, .weight = 1};
-    sgp_header_t header = header_of(reduce, SGP_KIND_GATHER, progress->mine);
-    progress->mean_begun = true;
-    return sgp_inbox_send_begin(mixer->inbox, &header, mixer->to, count, reduce->deadline,
-                                &progress->mean);
+/* The place for the next chunk of the mean of my segment, and its size: in the message that takes
+ * it to the others, if it goes there. */
+static sgp_status_t next_mean(sgp_reduce_t *reduce, progress_t *progress, float **place,
+                              size_t *count) {
+    sgp_reducer_t *reducer = reduce->reducer;
+    size_t left = length_of(progress->mine) - progress->reduced;
+    size_t most = reducer->transport->chunk_bytes / sizeof(float);
+    *place = reducer->mean;
+    *count = left < most ? left : most;
+    if (!progress->gathers) return SGP_OK;
+    if (!progress->mean_begun) {
+        sgp_header_t header = header_of(reduce, SGP_KIND_GATHER, progress->mine);
+        progress->mean_begun = true;
+        sgp_status_t status =
+            sgp_inbox_send_begin(reducer->inbox, &header, reducer->everyone, reducer->size - 1,
+                                 reduce->deadline, &progress->mean);
+        if (status != SGP_OK) return status;
+    }
+    *place = sgp_transport_send_next(reducer->transport, &progress->mean);
+    return SGP_OK;
+}
+
+static void end_mean(sgp_reduce_t *reduce, progress_t *progress, size_t count) {
+    if (progress->gathers) sgp_transport_send_commit(reduce->reducer->transport, &progress->mean);
+    progress->reduced += count;
+    progress->moved = true;
 }
 
 /* Adds up the chunks of my segment whose parts are all there, and sends each on at once. */
 static sgp_status_t reduce_ready(sgp_reduce_t *reduce, progress_t *progress) {
-    sgp_mixer_t *mixer = reduce->mixer;
-    size_t length = progress->mine.end - progress->mine.begin;
-    while (progress->reduced < length && parts_there(reduce, progress->reduced)) {
-        sgp_status_t status = SGP_OK;
-        if (!progress->mean_begun) status = begin_mean(reduce, progress);
-        if (status != SGP_OK) return status;
-        float *mean = sgp_transport_send_next(mixer->transport, &progress->mean);
-        size_t offset = progress->mean.header.offset, count = progress->mean.header.elements;
-        status = add_up(reduce, progress, offset, count, mean);
+    while (progress->reduced < length_of(progress->mine) &&
+           parts_there(reduce, progress->reduced)) {
+        float *mean;
+        size_t count, offset = progress->reduced;
+        sgp_status_t status = next_mean(reduce, progress, &mean, &count);
+        if (status == SGP_OK) status = add_up(reduce, progress, offset, count, mean);
         if (status != SGP_OK) return status;
         reduce->result(reduce, progress->mine.begin + offset, count, mean);
-        sgp_transport_send_commit(mixer->transport, &progress->mean);
-        progress->reduced += count;
-        progress->moved = true;
+        end_mean(reduce, progress, count);
     }
     return SGP_OK;
 }
 
-/* ---- the means of the others' segments ---- */
+/* ---- the means of the segments ---- */
+
+/* Sends the next chunk of what we have of our own, where there is nothing to add up. */
+static sgp_status_t send_own(sgp_reduce_t *reduce, progress_t *progress) {
+    float *place;
+    size_t count, offset = progress->mine.begin + progress->reduced;
+    sgp_status_t status = next_mean(reduce, progress, &place, &count);
+    if (status != SGP_OK) return status;
+    const float *part = reduce->part(reduce, offset, count, place);
+    if (part != place) memcpy(place, part, count * sizeof *place);
+    end_mean(reduce, progress, count);
+    return SGP_OK;
+}
 
 /* taken: (size) elements of each segment that have arrived. */
 static sgp_status_t gather_ready(sgp_reduce_t *reduce, progress_t *progress, size_t *taken) {
-    sgp_mixer_t *mixer = reduce->mixer;
-    for (int r = 0; r < mixer->size; r++) {
-        segment_t segment = segment_of(mixer, r);
-        size_t length = segment.end - segment.begin;
+    sgp_reducer_t *reducer = reduce->reducer;
+    for (int r = 0; r < reducer->size; r++) {
+        sgp_segment_t segment = segment_of(reducer, r);
+        size_t length = length_of(segment);
         sgp_chunk_t *chunk;
-        if (r == mixer->rank) continue;
+        if (r == reducer->rank) continue;
         while (taken[r] < length && (chunk = find(reduce, SGP_KIND_GATHER, r, taken[r]))) {
             sgp_status_t status = check_segment(reduce, &chunk->header, segment);
             if (status != SGP_OK) return status;
@@ -175,7 +260,7 @@ static sgp_status_t gather_ready(sgp_reduce_t *reduce, progress_t *progress, siz
             taken[r] += chunk->header.elements;
             if (taken[r] == length) progress->finished++;
             progress->moved = true;
-            sgp_inbox_release(mixer->inbox, chunk);
+            sgp_inbox_release(reducer->inbox, chunk);
         }
     }
     return SGP_OK;
@@ -183,28 +268,26 @@ static sgp_status_t gather_ready(sgp_reduce_t *reduce, progress_t *progress, siz
 
 /* ---- the whole ---- */
 
-static int owned_by_others(const sgp_mixer_t *mixer) {
+static int owned_by_others(const sgp_reducer_t *reducer) {
     int count = 0;
-    for (int r = 0; r < mixer->size; r++) {
-        segment_t segment = segment_of(mixer, r);
-        count += r != mixer->rank && segment.end > segment.begin;
-    }
+    for (int r = 0; r < reducer->size; r++)
+        count += r != reducer->rank && length_of(segment_of(reducer, r)) > 0;
     return count;
 }
 
 /* One message per other owner, begun in the order rank + 1, rank + 2, ...: not everybody to rank 0
- * first. to: (size). */
-static sgp_status_t begin_parts(sgp_reduce_t *reduce, sgp_destination_t *to, sgp_send_t *sends) {
-    sgp_mixer_t *mixer = reduce->mixer;
-    for (int i = 1; i < mixer->size; i++) {
-        int owner = (mixer->rank + i) % mixer->size;
-        segment_t segment = segment_of(mixer, owner);
-        sends[i] = (sgp_send_t){0};
-        if (segment.end == segment.begin) continue;
-        to[i] = (sgp_destination_t){.dst = owner, .weight = reduce->weight};
+ * first. */
+static sgp_status_t begin_parts(sgp_reduce_t *reduce) {
+    sgp_reducer_t *reducer = reduce->reducer;
+    for (int i = 1; i < reducer->size; i++) {
+        sgp_destination_t *owner = &reducer->owners[i];
+        sgp_segment_t segment = segment_of(reducer, owner->dst);
+        reducer->sends[i] = (sgp_send_t){0};
+        if (length_of(segment) == 0) continue;
+        owner->weight = reduce->weight;
         sgp_header_t header = header_of(reduce, SGP_KIND_REDUCE, segment);
-        sgp_status_t status =
-            sgp_inbox_send_begin(mixer->inbox, &header, &to[i], 1, reduce->deadline, &sends[i]);
+        sgp_status_t status = sgp_inbox_send_begin(reducer->inbox, &header, owner, 1,
+                                                   reduce->deadline, &reducer->sends[i]);
         if (status != SGP_OK) return status;
         reduce->sent++;
         reduce->bytes_sent += header.count * sizeof(float);
@@ -212,54 +295,92 @@ static sgp_status_t begin_parts(sgp_reduce_t *reduce, sgp_destination_t *to, sgp
     return SGP_OK;
 }
 
-/* The next chunk of the message to `owner`; false: it is whole. */
+/* The next chunk of the message to an owner; false: it is whole. */
 static bool send_part(sgp_reduce_t *reduce, int owner, sgp_send_t *send) {
+    sgp_reducer_t *reducer = reduce->reducer;
     if (send->destinations == 0) return false;
-    float *place = sgp_transport_send_next(reduce->mixer->transport, send);
+    float *place = sgp_transport_send_next(reducer->transport, send);
     if (!place) return false;
-    segment_t segment = segment_of(reduce->mixer, owner);
+    sgp_segment_t segment = segment_of(reducer, owner);
     size_t offset = segment.begin + send->header.offset, count = send->header.elements;
     const float *part = reduce->part(reduce, offset, count, place);
     if (part != place) memcpy(place, part, count * sizeof *place);
-    sgp_transport_send_commit(reduce->mixer->transport, send);
+    sgp_transport_send_commit(reducer->transport, send);
     return true;
 }
 
 static sgp_status_t absorb(sgp_reduce_t *reduce, progress_t *progress, size_t *taken) {
-    sgp_status_t status = reduce_ready(reduce, progress);
-    return status == SGP_OK ? gather_ready(reduce, progress, taken) : status;
+    sgp_status_t status = SGP_OK;
+    if (progress->scatters) status = reduce_ready(reduce, progress);
+    if (progress->gathers && status == SGP_OK) status = gather_ready(reduce, progress, taken);
+    mark_end(reduce, progress, SGP_TRACE_ABSORB);
+    return status;
+}
+
+/* Round the destinations chunk by chunk: all owners can begin to add early. */
+static sgp_status_t send_parts(sgp_reduce_t *reduce, progress_t *progress, size_t *taken) {
+    sgp_reducer_t *reducer = reduce->reducer;
+    sgp_status_t status = begin_parts(reduce);
+    for (bool more = true; more && status == SGP_OK;) {
+        more = false;
+        for (int i = 1; i < reducer->size; i++)
+            more |= send_part(reduce, reducer->owners[i].dst, &reducer->sends[i]);
+        mark_end(reduce, progress, SGP_TRACE_PUSH);
+        status = absorb(reduce, progress, taken);
+    }
+    return status;
+}
+
+static sgp_status_t send_mine(sgp_reduce_t *reduce, progress_t *progress, size_t *taken) {
+    sgp_status_t status = SGP_OK;
+    while (progress->reduced < length_of(progress->mine) && status == SGP_OK) {
+        status = send_own(reduce, progress);
+        mark_end(reduce, progress, SGP_TRACE_PUSH);
+        if (status == SGP_OK) status = absorb(reduce, progress, taken);
+    }
+    return status;
+}
+
+/* What has moved, for the statistics. */
+static void count_messages(sgp_reduce_t *reduce, const progress_t *progress) {
+    size_t length = length_of(progress->mine);
+    uint64_t others = length > 0 ? (uint64_t)reduce->reducer->size - 1 : 0;
+    if (progress->scatters) reduce->received += others;
+    if (!progress->gathers) return;
+    reduce->sent += others;
+    reduce->bytes_sent += others * length * sizeof(float);
+    reduce->received += (uint64_t)progress->finished;
+}
+
+static sgp_status_t run(sgp_reduce_t *reduce, bool scatters, bool gathers) {
+    sgp_reducer_t *reducer = reduce->reducer;
+    progress_t progress = {.mine = segment_of(reducer, reducer->rank),
+                           .scatters = scatters,
+                           .gathers = gathers,
+                           .mark = sgp_trace_begin(reduce->trace)};
+    size_t taken[reducer->size];
+    memset(taken, 0, sizeof taken);
+    sgp_status_t status =
+        scatters ? send_parts(reduce, &progress, taken) : send_mine(reduce, &progress, taken);
+    int others = gathers ? owned_by_others(reducer) : 0;
+    while (status == SGP_OK &&
+           (progress.reduced < length_of(progress.mine) || progress.finished < others)) {
+        progress.moved = false;
+        status = absorb(reduce, &progress, taken);
+        if (status == SGP_OK && !progress.moved)
+            status = sgp_inbox_wait(reducer->inbox, reduce->deadline, "parts of an all-reduce");
+        mark_end(reduce, &progress, SGP_TRACE_WAIT);
+    }
+    count_messages(reduce, &progress);
+    return status;
 }
 
 sgp_status_t sgp_reduce_run(sgp_reduce_t *reduce) {
-    sgp_mixer_t *mixer = reduce->mixer;
-    progress_t progress = {.mine = segment_of(mixer, mixer->rank)};
-    sgp_destination_t to[mixer->size];
-    size_t taken[mixer->size];
-    memset(taken, 0, sizeof taken);
-    uint64_t mark = sgp_mixer_mark(mixer);
-    sgp_status_t status = begin_parts(reduce, to, mixer->sends);
-    /* Round the destinations chunk by chunk: all owners can begin to add early. */
-    for (bool more = true; more && status == SGP_OK;) {
-        more = false;
-        for (int i = 1; i < mixer->size; i++)
-            more |= send_part(reduce, (mixer->rank + i) % mixer->size, &mixer->sends[i]);
-        mark = sgp_mixer_mark_end(mixer, SGP_TRACE_PUSH, mark);
-        status = absorb(reduce, &progress, taken);
-        mark = sgp_mixer_mark_end(mixer, SGP_TRACE_ABSORB, mark);
-    }
-    int others = owned_by_others(mixer);
-    size_t length = progress.mine.end - progress.mine.begin;
-    while (status == SGP_OK && (progress.reduced < length || progress.finished < others)) {
-        progress.moved = false;
-        status = absorb(reduce, &progress, taken);
-        mark = sgp_mixer_mark_end(mixer, SGP_TRACE_ABSORB, mark);
-        if (status == SGP_OK && !progress.moved)
-            status = sgp_inbox_wait(mixer->inbox, reduce->deadline, "parts of an all-reduce");
-        mark = sgp_mixer_mark_end(mixer, SGP_TRACE_WAIT, mark);
-    }
-    int receivers = length > 0 ? mixer->size - 1 : 0;
-    reduce->sent += (uint64_t)receivers;
-    reduce->bytes_sent += (uint64_t)receivers * length * sizeof(float);
-    reduce->received += (uint64_t)(receivers + others);
-    return status;
+    return run(reduce, true, true);
+}
+sgp_status_t sgp_reduce_scatter(sgp_reduce_t *reduce) {
+    return run(reduce, true, false);
+}
+sgp_status_t sgp_reduce_gather(sgp_reduce_t *reduce) {
+    return run(reduce, false, true);
 }

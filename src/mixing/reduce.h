@@ -1,24 +1,53 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reduce-scatter and all-gather of one vector, chunked and pipelined: each node owns a segment,
+/* Reduce-scatter and all-gather of one vector, chunked and pipelined: each rank owns a segment,
  * receives everybody's part of it, adds them up in order of rank, and sends the mean to all. Every
- * node sends and receives 2 (n-1)/n of the vector, the least possible (Patarasuk and Yuan 2009);
+ * rank sends and receives 2 (n-1)/n of the vector, the least possible (Patarasuk and Yuan 2009);
  * directly to the owner rather than around a ring: two latencies, not 2 (n-1). */
 #ifndef SGP_MIXING_REDUCE_H
 #define SGP_MIXING_REDUCE_H
 
-#include "mixing/mixer.h"
+#include "base/trace.h"
+#include "group/group.h"
+
+/* Elements [begin, end) of the vector. */
+typedef struct sgp_segment {
+    size_t begin, end;
+} sgp_segment_t;
+
+/* What rank `rank` of `size` owns of a vector of `length` elements. Segments begin at multiples of
+ * 16 elements, a cache line; with more ranks than lines some are empty. */
+sgp_segment_t sgp_segment_of(size_t length, int rank, int size);
+
+/* The ranks that reduce together, and memory for it. */
+typedef struct sgp_reducer {
+    sgp_inbox_t *inbox;
+    sgp_transport_t *transport;
+    int rank, size;
+    size_t length;               /* of the vector */
+    sgp_destination_t *owners;   /* (size) of the parts of it, by distance from rank */
+    sgp_destination_t *everyone; /* (size - 1) all others */
+    sgp_send_t *sends;           /* (size) the parts under way, by distance from rank */
+    float *scratch;              /* (elements of a chunk) our own part */
+    float *mean;                 /* (elements of a chunk) */
+    double *sums;                /* (elements of a chunk) */
+} sgp_reducer_t;
+
+/* group: borrowed. SGP_ERR_NO_MEMORY, logged. fini is fine in every case, also after all zeros. */
+sgp_status_t sgp_reducer_init(sgp_reducer_t *reducer, sgp_group_t *group, size_t length);
+void sgp_reducer_fini(sgp_reducer_t *reducer);
 
 typedef struct sgp_reduce sgp_reduce_t;
 
 struct sgp_reduce {
-    sgp_mixer_t *mixer;
+    sgp_reducer_t *reducer;
     uint32_t channel;
     uint64_t step;
     uint64_t deadline;
-    double weight; /* of this node's part in the mean */
-    bool exact;    /* accumulate in double; otherwise float32, and all weights are 1 */
+    sgp_trace_t *trace; /* NULL: none */
+    double weight;      /* of this rank's part in the mean */
+    bool exact;         /* accumulate in double; otherwise float32, and all weights are 1 */
 
-    /* This node's part, elements [offset, offset + count): a pointer to it where it lies, or
+    /* This rank's part, elements [offset, offset + count): a pointer to it where it lies, or
      * scratch (count), filled. */
     const float *(*part)(sgp_reduce_t *reduce, size_t offset, size_t count, float *scratch);
 
@@ -27,14 +56,27 @@ struct sgp_reduce {
     void (*result)(sgp_reduce_t *reduce, size_t offset, size_t count, const float *mean);
     void *context; /* of part and result */
 
-    /* Set by sgp_reduce_run. */
+    /* Set by the calls below. */
     uint64_t sent; /* messages */
     uint64_t received;
     uint64_t bytes_sent;
 };
 
-/* Every node calls it with the same channel and step. Sleeps while nothing arrives. Errors as
- * sgp_mixer_step. */
+/* Every rank makes the same call with the same channel and step. Sleeps while nothing arrives.
+ * Errors as sgp_mixer_step. */
+
+/* The mean of the whole vector, on every rank. */
 sgp_status_t sgp_reduce_run(sgp_reduce_t *reduce);
+
+/* The first half alone: the mean of our own segment. */
+sgp_status_t sgp_reduce_scatter(sgp_reduce_t *reduce);
+
+/* The second half alone: part is what we have of our own segment, and result gets the others'. */
+sgp_status_t sgp_reduce_gather(sgp_reduce_t *reduce);
+
+/* For part: elements of the vector whose first `split` elements lie at `head`, and the rest at
+ * `tail`. */
+const float *sgp_reduce_joined(const float *head, size_t split, const float *tail, size_t offset,
+                               size_t count, float *scratch);
 
 #endif

@@ -22,7 +22,7 @@ static void update(sgp_mixer_t *mixer, float learning_rate) {
 sgp_status_t sgp_mixer_slow(sgp_mixer_t *mixer, float learning_rate, uint64_t deadline) {
     sgp_status_t status = SGP_OK;
     if (!mixer->options.slow_alone) {
-        status = sgp_mixer_settle(mixer);
+        status = sgp_mixer_settle_segment(mixer);
         if (status == SGP_OK) status = sgp_mixer_agree(mixer, deadline);
     } else if (mixer->ops->hold) {
         status = mixer->ops->hold(mixer, deadline);

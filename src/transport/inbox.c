@@ -130,9 +130,11 @@ sgp_status_t sgp_inbox_wait(sgp_inbox_t *inbox, uint64_t deadline, const char *w
     sgp_status_t status = sgp_transport_wait(transport, deadline);
     uint64_t end = sgp_transport_now(transport);
     inbox->waited += end - start;
+    sgp_rank_name_t name;
     if (status == SGP_ERR_PEER_LOST)
-        return sgp_fail(status, "node %d ended without leaving, while waiting for %s",
-                        sgp_transport_lost_peer(transport), what);
+        return sgp_fail(status, "%s ended without leaving, while waiting for %s",
+                        sgp_transport_name(transport, sgp_transport_lost_peer(transport), &name),
+                        what);
     if (status == SGP_ERR_TIMEOUT && end >= deadline)
         return sgp_fail(status, "gave up waiting for %s", what);
     return SGP_OK;
@@ -141,12 +143,14 @@ sgp_status_t sgp_inbox_wait(sgp_inbox_t *inbox, uint64_t deadline, const char *w
 sgp_status_t sgp_inbox_send_begin(sgp_inbox_t *inbox, const sgp_header_t *header,
                                   const sgp_destination_t *to, int destinations, uint64_t deadline,
                                   sgp_send_t *send) {
+    sgp_transport_t *transport = inbox->transport;
+    sgp_rank_name_t name;
     for (;;) {
-        sgp_status_t status =
-            sgp_transport_send_begin(inbox->transport, header, to, destinations, send);
+        sgp_status_t status = sgp_transport_send_begin(transport, header, to, destinations, send);
         if (status == SGP_ERR_PEER_LOST)
-            return sgp_fail(status, "node %d ended without leaving",
-                            sgp_transport_lost_peer(inbox->transport));
+            return sgp_fail(
+                status, "%s ended without leaving",
+                sgp_transport_name(transport, sgp_transport_lost_peer(transport), &name));
         if (status != SGP_ERR_AGAIN) return status;
         sgp_inbox_collect(inbox);
         status = sgp_inbox_wait(inbox, deadline, "room to send");

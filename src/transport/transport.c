@@ -4,6 +4,17 @@
 #include "base/log.h"
 
 #include <inttypes.h>
+#include <stdio.h>
+
+const char *sgp_transport_name(const sgp_transport_t *transport, int rank, sgp_rank_name_t *name) {
+    const sgp_ranks_t *ranks = &transport->ranks;
+    int process = ranks->first + rank * ranks->stride;
+    if (ranks->workers <= 1) snprintf(name->text, sizeof name->text, "node %d", rank);
+    else
+        snprintf(name->text, sizeof name->text, "worker %d of node %d", process % ranks->workers,
+                 process / ranks->workers);
+    return name->text;
+}
 
 void sgp_send_init(sgp_transport_t *transport, const sgp_header_t *header,
                    const sgp_destination_t *to, int destinations, sgp_send_t *send) {

@@ -130,6 +130,17 @@ typedef struct sgp_transport_ops {
     void (*destroy)(sgp_transport_t *transport);
 } sgp_transport_ops_t;
 
+/* What the ranks of a transport are called in log lines, where a node is several processes: rank r
+ * is process first + r * stride, and process p is worker p % workers of node p / workers. */
+typedef struct sgp_ranks {
+    int first, stride;
+    int workers; /* of a node; 0, 1: rank r is node r */
+} sgp_ranks_t;
+
+typedef struct sgp_rank_name {
+    char text[48];
+} sgp_rank_name_t;
+
 /* Embedded as the first member of every transport. */
 struct sgp_transport {
     const sgp_transport_ops_t *ops;
@@ -138,6 +149,7 @@ struct sgp_transport {
     uint64_t run;       /* messages of other runs are refused */
     size_t chunk_bytes; /* largest payload of a chunk, a multiple of 64 */
     uint64_t next_id;   /* of this rank's next message */
+    sgp_ranks_t ranks;  /* set by whoever made the transport; zeros are fine */
     sgp_transport_counters_t counters;
 };
 
@@ -203,6 +215,9 @@ static inline void sgp_transport_leave(sgp_transport_t *t, uint64_t deadline) {
 static inline void sgp_transport_destroy(sgp_transport_t *t) {
     if (t) t->ops->destroy(t);
 }
+
+/* "node 2", "worker 1 of node 2". Returns name->text. */
+const char *sgp_transport_name(const sgp_transport_t *transport, int rank, sgp_rank_name_t *name);
 
 /* For implementations. */
 
