@@ -5,9 +5,9 @@
  * While the node computes, its courier pushes the last step's vector and folds what arrives into one
  * vector with its weight, `waiting`. So a slow node holds up nobody: its messages do not pile up,
  * and their senders' memory is free again at once. What a node may not do is give away too much of
- * its mass: with little of it, lr / w d would throw z far off. A push that would leave less than
- * LEAST_KEPT is left out; where no room comes free, or the receiver rests, it is taken back. A
- * sender decides alone.
+ * its mass: with little of it, lr / w d would throw z far off. It keeps at least LEAST_KEPT, and
+ * sends less than the graph's share if need be, or nothing. A push for which no room comes free
+ * is taken back. A sender decides alone.
  *
  * When the nodes meet (settle), each tells every other how many messages it has sent there, and
  * rests; nobody sends to a node that rests, or the mass of the slower ones would run out to it. */
@@ -22,7 +22,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LEAST_KEPT 0.25
+/* With one peer and as many arrivals as steps a node keeps 1/2: a step is never at more than twice
+ * the rate of that. Messages of less weight than LEAST_SENT in all are not worth their bytes. */
+#define LEAST_KEPT 0.5
+#define LEAST_SENT 0.05
 
 /* A sender as its messages come in. Messages to one receiver are numbered from 0, and that is the
  * step they carry: who receives cannot know in which rounds something is sent. */
@@ -186,20 +189,26 @@ static sgp_status_t carry(sgp_mixer_t *mixer) {
     }
 }
 
-/* The destinations of a round without those who rest, if that leaves enough; else none. */
+/* The part of the graph's shares that may leave. */
+static double part_to_send(double w, double kept) {
+    double most = w - LEAST_KEPT, shares = w - kept;
+    if (shares <= most) return 1;
+    return most < LEAST_SENT ? 0 : most / shares;
+}
+
+/* The destinations of a round without those who rest, and what each gets. */
 static void choose_destinations(sgp_mixer_t *mixer, double *kept) {
     async_t *async = mixer->extra;
     int count = sgp_push_shares(mixer, mixer->round, mixer->w, kept);
+    double part = part_to_send(mixer->w, *kept);
     async->destinations = 0;
-    if (*kept >= LEAST_KEPT) {
-        *kept = mixer->w;
-        for (int i = 0; i < count; i++) {
-            if (async->senders[mixer->to[i].dst].rests) continue;
-            async->to[async->destinations++] = mixer->to[i];
-            *kept -= mixer->to[i].weight;
-        }
-    } else {
-        *kept = mixer->w;
+    *kept = mixer->w;
+    for (int i = 0; i < count && part > 0; i++) {
+        sgp_destination_t to = mixer->to[i];
+        if (async->senders[to.dst].rests) continue;
+        to.weight *= part;
+        *kept -= to.weight;
+        async->to[async->destinations++] = to;
     }
 }
 
