@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every algorithm and graph as a whole run of the program."""
+
+import unittest
+
+from support import ProgramTest
+
+# Those that give the same bits on every transport, run after run.
+LOCKSTEP = [
+    ["--algorithm", "sgp", "--graph", "random"],
+    ["--algorithm", "sgp", "--graph", "static-exponential"],
+    ["--algorithm", "sgp", "--graph", "base", "--peers", "2"],
+    ["--algorithm", "osgp"],
+    ["--algorithm", "osgp", "--overlap", "3", "--peers", "2"],
+    ["--algorithm", "dpsgd"],
+    ["--algorithm", "dpsgd", "--graph", "base"],
+    ["--algorithm", "sgp", "--local-steps", "3"],
+    ["--algorithm", "sgp", "--slow-every", "3", "--slow-momentum", "0.4"],
+    ["--algorithm", "osgp", "--slow-every", "3", "--slow-alone"],
+    ["--algorithm", "0:allreduce,1:osgp", "--peers", "0:2,1:1"],
+]
+
+FREE = [
+    ["--algorithm", "osgp", "--overlap", "async"],
+    ["--algorithm", "adpsgd"],
+    ["--algorithm", "0:adpsgd,2:sgp"],
+]
+
+
+class Algorithms(ProgramTest):
+    def check(self, summary, nodes):
+        self.assertAlmostEqual(summary["mass"]["w_total"], nodes, places=6)
+        self.assertLess(summary["mass"]["drift"], 1e-5)
+        self.assertEqual(summary["messages"]["sent"], summary["messages"]["received"])
+
+    def test_same_bits(self):
+        for number, arguments in enumerate(LOCKSTEP):
+            for nodes in ("4", "5"):
+                with self.subTest(" ".join(arguments) + " --nodes " + nodes):
+                    common = ["--epochs", "2", "--model", "mlp", "--nodes", nodes, *arguments]
+                    shm = self.train(*common, output=f"shm{number}-{nodes}")
+                    threads = self.train(*common, "--transport", "loopback", output=f"threads{number}-{nodes}")
+                    self.check(shm, int(nodes))
+                    self.check(threads, int(nodes))
+                    self.assertEqual(shm["parameters_hash"], threads["parameters_hash"])
+
+    def test_learns(self):
+        for number, arguments in enumerate(FREE + [["--algorithm", "osgp"], ["--algorithm", "dpsgd"]]):
+            with self.subTest(" ".join(arguments)):
+                summary = self.train("--epochs", "6", "--model", "mlp", "--lr", "0.4", *arguments,
+                                     output=f"free{number}")
+                self.check(summary, 4)
+                self.assertGreater(summary["average_model_accuracy"], 0.9)
+
+    def test_no_overlap_is_sgp(self):
+        sgp = self.train("--epochs", "2", "--model", "mlp", output="sgp")
+        osgp = self.train("--epochs", "2", "--model", "mlp", "--algorithm", "osgp", "--overlap", "0", output="osgp")
+        self.assertEqual(sgp["parameters_hash"], osgp["parameters_hash"])
+        self.assertEqual((osgp["algorithm"], osgp["overlap"]), ("osgp", 0))
+
+    def test_schedules_are_in_the_summary(self):
+        summary = self.train("--epochs", "3", "--model", "mlp", "--algorithm", "0:allreduce,1:sgp", "--peers",
+                             "0:2,2:1", "--nodes", "3")
+        self.assertEqual((summary["algorithm"], summary["peers"]), ("0:allreduce,1:sgp", "0:2,2:1"))
+        steps = summary["steps"] // 3
+        # All-reduce: 2 (n - 1) messages per node and step; then 2 peers, of which two are one at every
+        # other step of three nodes' exponential graph, then 1.
+        self.assertGreater(summary["messages"]["sent"], steps * (4 * 3 + 3 + 3))
+        self.check(summary, 3)
+
+
+if __name__ == "__main__":
+    unittest.main()
