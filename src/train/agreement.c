@@ -2,6 +2,7 @@
 #include "train/agreement.h"
 
 #include "base/log.h"
+#include "group/group.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -49,6 +50,15 @@ bool agreement_compare(const agreement_t *all, int size, agreement_difference_t 
     return false;
 }
 
+static void say_difference(sgp_group_t *group, const agreement_difference_t *difference) {
+    const sgp_transport_t *transport = sgp_group_transport(group);
+    sgp_rank_name_t there, first;
+    sgp_fail(SGP_ERR_MISMATCH, "%s is %s on %s, but %s on %s: all nodes need the same",
+             difference->name, difference->value,
+             sgp_transport_name(transport, difference->node, &there), difference->value0,
+             sgp_transport_name(transport, 0, &first));
+}
+
 sgp_status_t agreement_check(sgp_group_t *group, const agreement_t *mine) {
     int size = sgp_group_size(group), rank = sgp_group_rank(group);
     agreement_t *all = malloc((size_t)size * sizeof *all);
@@ -58,9 +68,7 @@ sgp_status_t agreement_check(sgp_group_t *group, const agreement_t *mine) {
     for (int node = 0; node < size && !status; node++) all[node].text[AGREEMENT_BYTES - 1] = '\0';
     if (!status && agreement_compare(all, size, &difference)) {
         status = SGP_ERR_MISMATCH;
-        if (rank == 0 || rank == difference.node)
-            sgp_fail(status, "%s is %s on node %d, but %s on node 0: all nodes need the same",
-                     difference.name, difference.value, difference.node, difference.value0);
+        if (rank == 0 || rank == difference.node) say_difference(group, &difference);
     }
     free(all);
     return status;
@@ -75,7 +83,11 @@ sgp_status_t agreement_share(sgp_group_t *group, sgp_status_t mine) {
     for (int node = 0; node < size && !status; node++) {
         status = (sgp_status_t)all[node];
         /* The node itself has logged the cause. */
-        if (status) sgp_log(SGP_LOG_INFO, "ended by node %d: %s", node, sgp_status_message(status));
+        sgp_rank_name_t name;
+        if (status)
+            sgp_log(SGP_LOG_INFO, "ended by %s: %s",
+                    sgp_transport_name(sgp_group_transport(group), node, &name),
+                    sgp_status_message(status));
     }
     return status;
 }

@@ -157,9 +157,9 @@ static sgp_status_t check_memory(const train_options_t *options, const dataset_s
     int processes = options->nodes * options->workers;
     if (node * processes <= machine) return SGP_OK;
     return sgp_fail(SGP_ERR_INVALID,
-                    "%d nodes of %s at batch-size %d need about %.1f GiB: this machine has %.1f",
-                    processes, options->model, options->batch_size, node * processes / 0x1p30,
-                    machine / 0x1p30);
+                    "%d %s of %s at batch-size %d need about %.1f GiB: this machine has %.1f",
+                    processes, options->workers > 1 ? "workers" : "nodes", options->model,
+                    options->batch_size, node * processes / 0x1p30, machine / 0x1p30);
 }
 
 sgp_status_t train_check(const train_options_t *options) {

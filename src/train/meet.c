@@ -13,11 +13,13 @@ typedef struct report {
     double epoch_seconds;
     double seconds; /* since the start of the run */
     double loss, samples;
-    double own_loss, own_correct, own_count; /* its own model on the whole test set */
-    double slice_correct, slice_count;       /* the averaged model on its slice */
+    double own_loss, own_correct,
+        own_count;                     /* its own model, on its worker's part of the test set */
+    double slice_correct, slice_count; /* the averaged model on its slice */
 } report_t;
 
-/* Every node judges its own model by the whole test set, and all together the averaged one. With
+/* Every node judges its own model by the whole test set, its workers a part each, and all together
+ * the averaged one. With
  * compute_ms nothing was learned and nothing is evaluated: counts stay 0, and the accuracies are
  * NAN. */
 static sgp_status_t evaluate_models(run_t *run, report_t *report) {
@@ -32,8 +34,11 @@ static sgp_status_t evaluate_models(run_t *run, report_t *report) {
     uint32_t count = replica->dataset->test.count;
     evaluation_t own, slice;
     uint64_t start = sgp_trace_begin(run->timeline.trace);
-    sgp_status_t status = evaluate(&evaluator, sgp_mixer_parameters(replica->mixer),
-                                   sgp_mixer_buffers(replica->mixer), 0, count, &own);
+    int workers = run->options->workers;
+    sgp_status_t status =
+        evaluate(&evaluator, sgp_mixer_parameters(replica->mixer),
+                 sgp_mixer_buffers(replica->mixer), evaluate_slice(count, run->worker, workers),
+                 evaluate_slice(count, run->worker + 1, workers), &own);
     if (status) return status;
     status = evaluate(&evaluator, replica->average, replica->average + replica->parameters,
                       evaluate_slice(count, run->rank, run->size),
@@ -48,12 +53,24 @@ static sgp_status_t evaluate_models(run_t *run, report_t *report) {
     return SGP_OK;
 }
 
-static train_spread_t spread_of_accuracy(const report_t *reports, int size) {
+/* What the workers of a node found about its model. */
+static report_t report_of_node(const report_t *reports, int node, int workers) {
+    report_t sum = {0};
+    for (int i = node * workers; i < (node + 1) * workers; i++) {
+        sum.own_loss += reports[i].own_loss;
+        sum.own_correct += reports[i].own_correct;
+        sum.own_count += reports[i].own_count;
+    }
+    return sum;
+}
+
+static train_spread_t spread_of_accuracy(const report_t *reports, int nodes, int workers) {
     train_spread_t spread = {.mean = 0, .min = INFINITY, .max = -INFINITY};
-    for (int i = 0; i < size; i++) {
-        double accuracy = reports[i].own_correct / reports[i].own_count;
+    for (int i = 0; i < nodes; i++) {
+        report_t node = report_of_node(reports, i, workers);
+        double accuracy = node.own_correct / node.own_count;
         if (isnan(accuracy)) return (train_spread_t){NAN, NAN, NAN};
-        spread.mean += accuracy / size;
+        spread.mean += accuracy / nodes;
         spread.min = fmin(spread.min, accuracy);
         spread.max = fmax(spread.max, accuracy);
     }
@@ -72,7 +89,7 @@ static void combine(run_t *run, const report_t *reports) {
     }
     run->train_loss = loss / samples;
     run->average_model_accuracy = correct / count;
-    run->test_accuracy = spread_of_accuracy(reports, run->size);
+    run->test_accuracy = spread_of_accuracy(reports, run->options->nodes, run->options->workers);
     run->all_seconds += slowest;
 }
 
@@ -85,13 +102,16 @@ static void warn_if_diverged(const run_t *run, uint64_t epoch) {
 /* ended: when the epoch's steps did, of clock_date. */
 static sgp_status_t write_metrics(run_t *run, uint64_t epoch, const report_t *reports, double ended,
                                   metrics_node_t *nodes /* (size) */) {
-    for (int i = 0; i < run->size; i++)
+    int workers = run->options->workers;
+    for (int i = 0; i < run->size; i++) {
+        report_t node = report_of_node(reports, i / workers, workers);
         nodes[i] = (metrics_node_t){
             .seconds = reports[i].seconds,
             .train_loss = reports[i].loss / reports[i].samples,
-            .test_loss = reports[i].own_loss / reports[i].own_count,
-            .test_accuracy = reports[i].own_correct / reports[i].own_count,
+            .test_loss = node.own_loss / node.own_count,
+            .test_accuracy = node.own_correct / node.own_count,
         };
+    }
     metrics_epoch_t all = {.epoch = (int)epoch + 1,
                            .step = run->step,
                            .average_model_accuracy = run->average_model_accuracy,
@@ -99,6 +119,7 @@ static sgp_status_t write_metrics(run_t *run, uint64_t epoch, const report_t *re
     metrics_lines_t lines;
     sgp_status_t status = metrics_gather(&run->metrics, run->group, &lines);
     if (status) return status;
+    lines.workers = workers;
     if (run_writes(run)) status = metrics_write(&lines, run->options->output, &all, nodes);
     if (!status && run_writes(run) && run->options->tensorboard)
         status = tensorboard_write(&run->tensorboard, &lines, &all, nodes, ended);

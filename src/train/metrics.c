@@ -60,22 +60,38 @@ void metrics_state(metrics_t *metrics, sgp_state_t *state) {
                   METRICS_PER_EPOCH * metrics->probe.count);
 }
 
-static json_t *record_json(const metrics_record_t *record, int epoch, int node, double distance) {
+/* Where a line comes from. */
+static json_t *line_json(int epoch, double step, const metrics_lines_t *lines, int process) {
+    int workers = lines->workers > 1 ? lines->workers : 1;
+    json_t *line = json_pack("{s:i, s:I, s:i}", "epoch", epoch, "step", (json_int_t)step, "node",
+                             process / workers);
+    if (line && workers > 1) json_object_set_new(line, "worker", json_integer(process % workers));
+    return line;
+}
+
+/* Takes both (NULL: out of memory). */
+static json_t *joined(json_t *line, json_t *more) {
+    int failed = json_object_update(line, more);
+    json_decref(more);
+    if (!failed) return line;
+    json_decref(line);
+    return NULL;
+}
+
+static json_t *record_json(const metrics_record_t *record, double distance) {
     const metrics_step_t *mean = &record->mean;
     return json_pack(
-        "{s:i, s:I, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "epoch", epoch, "step",
-        (json_int_t)record->step, "node", node, "seconds", train_json_number(mean->seconds), "loss",
-        train_json_number(mean->loss_sum / mean->samples), "lr", train_json_number(mean->lr),
-        "step_ms", train_json_number(mean->step_ms), "gradient_ms",
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "seconds", train_json_number(mean->seconds),
+        "loss", train_json_number(mean->loss_sum / mean->samples), "lr",
+        train_json_number(mean->lr), "step_ms", train_json_number(mean->step_ms), "gradient_ms",
         train_json_number(mean->gradient_ms), "wait_ms", train_json_number(mean->wait_ms), "weight",
         train_json_number(mean->weight), "consensus_distance", train_json_number(distance));
 }
 
-static json_t *epoch_json(const metrics_epoch_t *epoch, const metrics_node_t *result, int node) {
+static json_t *epoch_json(const metrics_epoch_t *epoch, const metrics_node_t *result) {
     const sgp_mixer_consensus_t *consensus = &epoch->consensus;
     return json_pack(
-        "{s:i, s:I, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "epoch", epoch->epoch, "step",
-        (json_int_t)epoch->step, "node", node, "seconds", train_json_number(result->seconds),
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "seconds", train_json_number(result->seconds),
         "train_loss", train_json_number(result->train_loss), "test_loss",
         train_json_number(result->test_loss), "test_accuracy",
         train_json_number(result->test_accuracy), "average_model_accuracy",
@@ -92,6 +108,13 @@ static bool print_line(FILE *stream, json_t *json) {
     return printed;
 }
 
+static bool print_record(FILE *stream, const metrics_lines_t *lines, const metrics_epoch_t *epoch,
+                         int node, int i) {
+    const metrics_record_t *record = &lines->records[node * lines->count + i];
+    return print_line(stream, joined(line_json(epoch->epoch, record->step, lines, node),
+                                     record_json(record, lines->distances[i])));
+}
+
 char *metrics_text(const metrics_lines_t *lines, const metrics_epoch_t *epoch,
                    const metrics_node_t *nodes) {
     char *text = NULL;
@@ -101,10 +124,11 @@ char *metrics_text(const metrics_lines_t *lines, const metrics_epoch_t *epoch,
     bool printed = true;
     for (int i = 0; i < lines->count; i++)
         for (int node = 0; node < lines->size && printed; node++)
-            printed = print_line(stream, record_json(&lines->records[node * lines->count + i],
-                                                     epoch->epoch, node, lines->distances[i]));
+            printed = print_record(stream, lines, epoch, node, i);
     for (int node = 0; node < lines->size && printed; node++)
-        printed = print_line(stream, epoch_json(epoch, &nodes[node], node));
+        printed =
+            print_line(stream, joined(line_json(epoch->epoch, (double)epoch->step, lines, node),
+                                      epoch_json(epoch, &nodes[node])));
     if (fclose(stream) == 0 && printed) return text;
     free(text);
     return NULL;

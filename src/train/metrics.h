@@ -17,6 +17,9 @@
  *    "test_accuracy": ..., "average_model_accuracy": ..., "consensus_distance": ...,
  *    "w_total": ..., "drift": ...}
  *
+ * Where a node has several workers there are such lines for each of them, with "worker": 0 behind
+ * "node"; the loss is the worker's own, test loss and accuracy are the node's.
+ *
  * Of these all from average_model_accuracy on are the same for all nodes; this consensus_distance is
  * over all parameters. Numbers that do not exist are null. */
 #ifndef TRAIN_METRICS_H
@@ -76,6 +79,7 @@ typedef struct metrics {
 /* The lines of an epoch, of all nodes. */
 typedef struct metrics_lines {
     int size, count;
+    int workers; /* of a node: line i is worker i % workers of node i / workers; 0: one */
     metrics_record_t *records; /* (size, count) */
     double *distances;         /* (count) consensus */
 } metrics_lines_t;

@@ -29,7 +29,7 @@ static sgp_status_t create_model(replica_t *replica, const train_options_t *opti
 static sgp_status_t create_feed(replica_t *replica, const train_options_t *options, int rank) {
     sampler_options_t sampler = {.count = replica->dataset->train.count,
                                  .rank = rank,
-                                 .size = options->nodes,
+                                 .size = options->nodes * options->workers,
                                  .batch = options->batch_size,
                                  .seed = options->seed};
     loader_init(&replica->loader, &(loader_options_t){.dataset = replica->dataset,
@@ -112,13 +112,14 @@ sgp_status_t replica_init(replica_t *replica, const train_options_t *options, in
 }
 
 sgp_status_t replica_join(replica_t *replica, const train_options_t *options, uint64_t epoch,
-                          sgp_group_t *group) {
+                          sgp_group_t *nodes, sgp_group_t *workers) {
     sgp_mixer_options_t mixer = train_mixer_options(options, epoch);
+    mixer.workers = workers;
     mixer.count = replica->parameters;
     mixer.buffers = replica->buffers;
     model_init_parameters(replica->model, options->seed, replica->average,
                           replica->average + replica->parameters);
-    return sgp_mixer_create(group, &mixer, replica->average, &replica->mixer);
+    return sgp_mixer_create(nodes, &mixer, replica->average, &replica->mixer);
 }
 
 /* What was not made is NULL, and that is fine everywhere. */

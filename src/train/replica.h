@@ -34,9 +34,10 @@ typedef struct replica {
 sgp_status_t replica_init(replica_t *replica, const train_options_t *options, int rank);
 
 /* Creates the mixer as that epoch (from 0) has it, with the model's initial values for
- * options->seed. All nodes call it. The errors of sgp_mixer_create. */
+ * options->seed. All nodes call it. workers: of this node, or NULL. The errors of
+ * sgp_mixer_create. */
 sgp_status_t replica_join(replica_t *replica, const train_options_t *options, uint64_t epoch,
-                          sgp_group_t *group);
+                          sgp_group_t *nodes, sgp_group_t *workers);
 
 void replica_fini(replica_t *replica);
 

@@ -36,7 +36,7 @@ static sgp_status_t check_file(const train_options_t *options, const replica_t *
 static verdict_t check_step(const train_options_t *options, const replica_t *replica,
                             uint64_t step) {
     verdict_t verdict = {.status = SGP_OK};
-    for (int rank = 0; rank < options->nodes; rank++) {
+    for (int rank = 0; rank < options->nodes * options->workers; rank++) {
         char problem[TENSOR_FILE_PROBLEM];
         sgp_status_t status = check_file(options, replica, step, rank, problem);
         if (!status || (verdict.status && status == SGP_ERR_NOT_FOUND)) continue;

@@ -19,8 +19,10 @@ typedef struct run_sums {
 
 typedef struct run {
     const train_options_t *options;
-    sgp_group_t *group;
-    int rank, size;
+    sgp_group_t *group; /* of all processes */
+    int rank, size;     /* in it */
+    sgp_group_t *nodes, *inside;
+    int node, worker; /* worker `worker` of node `node` */
     train_callbacks_t callbacks;
     replica_t replica;
     metrics_t metrics;

@@ -70,7 +70,7 @@ static sgp_status_t compute_gradient(run_t *run, uint64_t epoch, uint64_t s, met
         sgp_status_t status = train_batch(run, epoch, valid, start, step);
         if (status) return status;
     }
-    if (options->slow_rank == run->rank)
+    if (options->slow_rank == run->node)
         delay(run, (options->slow_factor - 1) * (double)(clock_now_ns() - start));
     step->gradient_ms = ms_between(start, clock_now_ns());
     return SGP_OK;

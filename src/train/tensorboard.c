@@ -19,8 +19,11 @@ enum { ALL = -1 }; /* nodes */
 
 /* Names the file of a node, or of ALL, below the run's directory. */
 static void name_file(const tensorboard_t *tensorboard, int node, char name[256]) {
-    char part[32] = "all";
-    if (node != ALL) snprintf(part, sizeof part, "node-%d", node);
+    char part[48] = "all";
+    int workers = tensorboard->workers;
+    if (node != ALL && workers <= 1) snprintf(part, sizeof part, "node-%d", node);
+    if (node != ALL && workers > 1)
+        snprintf(part, sizeof part, "node-%d-worker-%d", node / workers, node % workers);
     snprintf(name, 256, TENSORBOARD_DIRECTORY "/%s/%s", part, tensorboard->file);
 }
 
@@ -47,11 +50,11 @@ static sgp_status_t begin_file(const tensorboard_t *tensorboard, int node, doubl
 }
 
 sgp_status_t tensorboard_begin(tensorboard_t *tensorboard, const char *output, int size,
-                               uint64_t step) {
+                               int workers, uint64_t step) {
     char host[65] = "";
     double now = clock_date();
     if (gethostname(host, sizeof host - 1) != 0 || !host[0]) snprintf(host, sizeof host, "host");
-    *tensorboard = (tensorboard_t){.output = output};
+    *tensorboard = (tensorboard_t){.workers = workers, .output = output};
     snprintf(tensorboard->file, sizeof tensorboard->file, "events.out.tfevents.%010lld.%s.%ld",
              (long long)now, host, (long)getpid());
     sgp_status_t status = make_directory(output, TENSORBOARD_DIRECTORY);

@@ -20,15 +20,17 @@
 
 /* Embedded; fields are private. */
 typedef struct tensorboard {
+    int workers;        /* of a node */
     const char *output; /* the run's directory, borrowed */
     char file[160];     /* the files' common name */
 } tensorboard_t;
 
-/* Makes the directories and begins the files, of `size` nodes. step: how many are in finished epochs;
+/* Makes the directories and begins the files, of `size` nodes; or of as many processes that are
+ * `workers` of a node each, in node-0-worker-0, ... step: how many are in finished epochs;
  * what older files say of later ones is void. output: borrowed until the last write. SGP_ERR_IO; there
  * is nothing to finish. */
 sgp_status_t tensorboard_begin(tensorboard_t *tensorboard, const char *output, int size,
-                               uint64_t step);
+                               int workers, uint64_t step);
 
 /* Appends an epoch. nodes: (lines->size). ended: when its last step did, of clock_date.
  * SGP_ERR_IO, SGP_ERR_NO_MEMORY. */

@@ -83,13 +83,20 @@ static void print_about(FILE *file, const char *what, int node, int context) {
             process_of(node), thread_of(node, context));
 }
 
+static void print_process_name(const timeline_t *timeline, FILE *file, int process) {
+    int workers = timeline->workers > 1 ? timeline->workers : 1;
+    fprintf(file, "{\"name\": \"node %d", process / workers);
+    if (workers > 1) fprintf(file, ", worker %d", process % workers);
+    fprintf(file, "\"}}");
+}
+
 /* The names of tracks that have spans for the first time. */
-static void print_names(FILE *file, int node, const offer_t *offer) {
+static void print_names(const timeline_t *timeline, FILE *file, int node, const offer_t *offer) {
     static const char *const contexts[] = {"computing", "messages"};
     for (int c = 0; c < SGP_TRACE_CONTEXTS; c++) {
         if (offer->first[c] > 0 || offer->count[c] == 0) continue;
         print_about(file, "process_name", node, c);
-        fprintf(file, "{\"name\": \"node %d\"}}", node);
+        print_process_name(timeline, file, node);
         print_about(file, "process_sort_index", node, c);
         fprintf(file, "{\"sort_index\": %d}}", node);
         print_about(file, "thread_name", node, c);
@@ -213,7 +220,8 @@ static sgp_status_t gather(timeline_t *timeline, sgp_group_t *group, offer_t *of
     FILE *file = timeline->directory ? open_file(timeline, path) : NULL;
     status = agreement_share(group, timeline->directory && !file ? SGP_ERR_IO : SGP_OK);
     if (status) goto close;
-    for (int node = 0; node < size && file; node++) print_names(file, node, &offers[node]);
+    for (int node = 0; node < size && file; node++)
+        print_names(timeline, file, node, &offers[node]);
     status = hand_over(timeline, group, file, offers, spans, spans + GATHER_SPANS);
     if (!status) take(timeline, &mine);
     if (!status && file) tell_dropped(timeline, file, offers, size);
@@ -242,7 +250,7 @@ void timeline_rescue(timeline_t *timeline) {
     FILE *file = timeline->directory ? open_file(timeline, path) : NULL;
     if (!file) return;
     offer_t offer = make_offer(timeline);
-    print_names(file, 0, &offer);
+    print_names(timeline, file, 0, &offer);
     for (uint64_t i = 0; i < offered(&offer); i++) {
         sgp_trace_span_t span = offered_span(timeline, &offer, i);
         print_part(timeline, file, 0, &offer, i, 1, &span);

@@ -28,6 +28,7 @@ typedef struct timeline {
     uint64_t origin;                  /* on node 0: when the run began */
     long end;                         /* of the last event in the file, bytes */
     bool told;                        /* the log knows that spans were left out */
+    int workers;                      /* of a node, set by the caller; 0: one */
 } timeline_t;
 
 /* directory: of the run, on node 0; NULL elsewhere. spans: room of each track. SGP_ERR_NO_MEMORY, SGP_ERR_IO: there is nothing to

@@ -15,10 +15,15 @@
 #include <math.h>
 #include <stdlib.h>
 
-static sgp_status_t check_place(const train_options_t *options, const sgp_group_t *group) {
-    if (options->nodes == sgp_group_size(group)) return SGP_OK;
-    return sgp_fail(SGP_ERR_INVALID, "nodes is %d: must be %d, the size of the group",
-                    options->nodes, sgp_group_size(group));
+static sgp_status_t check_place(const run_t *run) {
+    int nodes = sgp_group_size(run->nodes), workers = run->inside ? sgp_group_size(run->inside) : 1;
+    if (run->options->nodes != nodes)
+        return sgp_fail(SGP_ERR_INVALID, "nodes is %d: must be %d, the size of the group",
+                        run->options->nodes, nodes);
+    if (run->options->workers != workers)
+        return sgp_fail(SGP_ERR_INVALID, "workers-per-node is %d: must be %d, as in the group",
+                        run->options->workers, workers);
+    return SGP_OK;
 }
 
 static sgp_status_t begin_files(run_t *run) {
@@ -32,7 +37,7 @@ static sgp_status_t begin_files(run_t *run) {
             resume_metrics(run->options->resume, output, run->step / run->replica.steps_per_epoch);
     else if (!status) status = file_replace(output, METRICS_FILE, NULL, 0);
     if (!status && run->options->tensorboard)
-        status = tensorboard_begin(&run->tensorboard, output, run->size,
+        status = tensorboard_begin(&run->tensorboard, output, run->size, run->options->workers,
                                    run->step - run->step % run->replica.steps_per_epoch);
     return status;
 }
@@ -41,6 +46,7 @@ static sgp_status_t begin_trace(run_t *run) {
     if (!run->options->trace) return SGP_OK;
     const char *directory = run_writes(run) ? run->options->output : NULL;
     sgp_status_t status = timeline_begin(&run->timeline, directory, TIMELINE_SPANS);
+    run->timeline.workers = run->options->workers;
     sgp_mixer_trace(run->replica.mixer, run->timeline.trace);
     return status;
 }
@@ -48,7 +54,7 @@ static sgp_status_t begin_trace(run_t *run) {
 /* What a node can do alone. */
 static sgp_status_t prepare_alone(run_t *run) {
     sgp_status_t status = check_ranges(run->options);
-    if (!status) status = check_place(run->options, run->group);
+    if (!status) status = check_place(run);
     if (!status) status = replica_init(&run->replica, run->options, run->rank);
     if (status) return status;
     metrics_init(&run->metrics, run->replica.steps_per_epoch, run->replica.parameters);
@@ -71,7 +77,8 @@ static uint64_t epoch_of(const run_t *run, uint64_t step) {
 /* Makes the mixer, as it was in a checkpoint if the run goes on. */
 static sgp_status_t join(run_t *run, uint64_t step) {
     const train_options_t *options = run->options;
-    sgp_status_t status = replica_join(&run->replica, options, epoch_of(run, step), run->group);
+    sgp_status_t status =
+        replica_join(&run->replica, options, epoch_of(run, step), run->nodes, run->inside);
     if (!status && step > 0) status = checkpoint_read(run, options->resume, step);
     if (!status) status = begin_files(run);
     return status ? status : begin_trace(run);
@@ -182,14 +189,23 @@ static sgp_status_t run_all(run_t *run, train_summary_t *summary) {
     return status;
 }
 
-sgp_status_t train_run(const train_options_t *options, sgp_group_t *group,
+/* This process's place, which holds for good options alone. */
+static void find_place(run_t *run, const train_groups_t *groups) {
+    run->group = groups->all;
+    run->nodes = groups->nodes ? groups->nodes : groups->all;
+    run->inside = groups->workers;
+    run->rank = sgp_group_rank(run->group);
+    run->size = sgp_group_size(run->group);
+    run->node = sgp_group_rank(run->nodes);
+    run->worker = run->inside ? sgp_group_rank(run->inside) : 0;
+}
+
+sgp_status_t train_run(const train_options_t *options, const train_groups_t *groups,
                        const train_callbacks_t *callbacks, train_summary_t *summary) {
     run_t *run = calloc(1, sizeof *run);
     if (!run) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a run");
     run->options = options;
-    run->group = group;
-    run->rank = sgp_group_rank(group);
-    run->size = sgp_group_size(group);
+    find_place(run, groups);
     if (callbacks) run->callbacks = *callbacks;
     run->test_accuracy = (train_spread_t){NAN, NAN, NAN};
     run->average_model_accuracy = run->train_loss = run->consensus.distance = NAN;

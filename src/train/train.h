@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A whole training run of one node of a group: data, model, mixer, schedule, evaluation, files.
+ * A node can be several processes, its workers: then each of them is what is called a node below.
  *
  * Every node calls train_run with the same options; what differs (its shard, its slowness) follows
  * from its rank. Node 0 writes the run's files. Nothing here prints: progress goes to the callback.
@@ -32,9 +33,10 @@ typedef struct train_options {
     int slow_every;       /* steps; 0: no slow momentum */
     bool slow_alone;      /* no exact average before a slow update */
     int nodes;            /* that gossip */
-    int workers;          /* per node: they average gradients exactly; nodes * workers processes */
+    int workers;          /* per node: they average gradients exactly; nodes * workers processes.
+                             Process r is worker r % workers of node r / workers */
     int epochs;
-    int batch_size;       /* samples per node and step */
+    int batch_size;       /* samples per worker and step */
     double lr;            /* per 256 samples of the global batch, scaled linearly */
     double warmup_epochs; /* negative: 5/90 of the epochs */
     const char
@@ -53,7 +55,7 @@ typedef struct train_options {
     int64_t checkpoint_every; /* steps; 0: at the end of every epoch */
     bool tensorboard;         /* event files in output/tensorboard */
     bool trace;               /* output/trace.json, for Perfetto */
-    int slow_rank;            /* -1: nobody */
+    int slow_rank;            /* of a node, all its workers; -1: nobody */
     double slow_factor;       /* its gradient takes so many times longer */
     double compute_ms; /* > 0: replaces loading a batch and computing its gradient by a fixed time;
                            the gradient is then small constant noise, nothing is evaluated, and
@@ -112,18 +114,25 @@ typedef struct train_callbacks {
         *stop; /* != 0: end after this step with SGP_ERR_INTERRUPTED; may be NULL */
 } train_callbacks_t;
 
+/* Who takes part; with one worker per node, `all` is enough. See sgp_group_split. */
+typedef struct train_groups {
+    sgp_group_t *all;     /* every process */
+    sgp_group_t *nodes;   /* this worker and its counterparts on the other nodes */
+    sgp_group_t *workers; /* those of this node */
+} train_groups_t;
+
 /* Trains, evaluates after each epoch, and writes config.json, metrics.jsonl, summary.json and
  * model.safetensors into options->output (node 0; each file replaced atomically, but for
  * metrics.jsonl, which grows by whole epochs, see train/metrics.h; so do those of tensorboard and
  * trace, see train/tensorboard.h and train/timeline.h). Blocks until the run is over.
- * options, group and callbacks are borrowed for the call; callbacks may be NULL. Fills *summary on
+ * options, groups and callbacks are borrowed for the call; callbacks may be NULL. Fills *summary on
  * success. An error of one node's own (its data, its disk) ends the run on all nodes, with the same
- * status; that node's log says why. SGP_ERR_INVALID: an option is out of range, or nodes is not the
- * size of the group. SGP_ERR_INTERRUPTED: *stop. SGP_ERR_MISMATCH: the nodes' options differ; the
+ * status; that node's log says why. SGP_ERR_INVALID: an option is out of range, or nodes and workers
+ * are not the sizes of the groups. SGP_ERR_INTERRUPTED: *stop. SGP_ERR_MISMATCH: the nodes' options differ; the
  * log says which option and which nodes. SGP_ERR_NOT_FOUND, SGP_ERR_FORMAT: the data; SGP_ERR_IO:
  * the output; the log names file and reason. SGP_ERR_PEER_LOST, SGP_ERR_TIMEOUT: another node; see
  * sgp_group_lost_peer. */
-sgp_status_t train_run(const train_options_t *options, sgp_group_t *group,
+sgp_status_t train_run(const train_options_t *options, const train_groups_t *groups,
                        const train_callbacks_t *callbacks, train_summary_t *summary);
 
 /* Checks what can be checked before anything starts (ranges, names, data files, model and its

@@ -37,7 +37,8 @@ static inline void *node_main(void *argument) {
     sgp_log_set_rank(node->rank);
     node->status = sgp_group_create(sgp_loopback_transport(node->hub, node->rank), 0, &group);
     if (node->status) return NULL;
-    node->status = train_run(&node->options, group, &node->callbacks, &node->summary);
+    train_groups_t groups = {.all = group};
+    node->status = train_run(&node->options, &groups, &node->callbacks, &node->summary);
     sgp_group_leave(group);
     return NULL;
 }

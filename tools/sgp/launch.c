@@ -114,11 +114,11 @@ static void enter(launcher_t *launcher, phase_t phase, int seconds) {
 
 static void report_failure(const launcher_t *launcher) {
     int number = launcher->how.si_status;
+    char name[MESSAGE_NODE];
+    message_node(launcher->failed, name);
     if (launcher->how.si_code == CLD_EXITED)
-        message_error("node %d ended with exit status %d", launcher->failed, number);
-    else
-        message_error("node %d was killed by signal %d (%s)", launcher->failed, number,
-                      strsignal(number));
+        message_error("%s ended with exit status %d", name, number);
+    else message_error("%s was killed by signal %d (%s)", name, number, strsignal(number));
 }
 
 /* A node that a signal killed is the cause, even if another that saw it was faster to end. */
@@ -157,7 +157,8 @@ static void escalate(launcher_t *launcher) {
         enter(launcher, ENDING, FAILED_GRACE);
         return;
     }
-    message_error("%d nodes did not end in time and are killed", launcher->running);
+    message_error("%d %s did not end in time and are killed", launcher->running,
+                  launcher->options->workers > 1 ? "workers" : "nodes");
     enter(launcher, KILLING, 0);
 }
 
@@ -230,6 +231,7 @@ static int run_nodes(launcher_t *launcher) {
 int launch(const launch_options_t *options) {
     launcher_t launcher = {.options = options, .failed = -1};
     int status = EXIT_FAILED;
+    message_workers(options->workers);
     launcher.pids = calloc((size_t)options->nodes, sizeof *launcher.pids);
     if (!launcher.pids) {
         message_error("out of memory for %d nodes", options->nodes);

@@ -5,6 +5,7 @@
 
 typedef struct launch_options {
     int nodes;         /* processes; required, > 0 */
+    int workers;       /* so many of them are one node, in messages; 0: one */
     const char *file;  /* the program, searched in PATH if it has no slash */
     char *const *argv; /* its arguments with its name first, ends with NULL */
 } launch_options_t;

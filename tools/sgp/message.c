@@ -72,11 +72,26 @@ void message_progress(const char *text) {
     write_all(full, length < (int)sizeof full ? (size_t)length : sizeof full - 1);
 }
 
+static int workers_per_node = 1;
+
+void message_workers(int workers) {
+    workers_per_node = workers > 1 ? workers : 1;
+}
+
+void message_node(int rank, char name[MESSAGE_NODE]) {
+    if (workers_per_node == 1) snprintf(name, MESSAGE_NODE, "node %d", rank);
+    else
+        snprintf(name, MESSAGE_NODE, "worker %d of node %d", rank % workers_per_node,
+                 rank / workers_per_node);
+}
+
 static void print_log(sgp_log_level_t level, int rank, const char *text, void *user) {
     (void)level;
     const volatile int *quiet = user;
     if (quiet && *quiet) return;
-    if (rank >= 0) message_error("node %d: %s", rank, text);
+    char name[MESSAGE_NODE];
+    message_node(rank, name);
+    if (rank >= 0) message_error("%s: %s", name, text);
     else message_error("%s", text);
 }
 

@@ -23,6 +23,13 @@ bool message_is_terminal(void);
 /* Columns of the terminal; 80 when it does not say. */
 int message_width(void);
 
+/* From now on process r is called worker r % workers of node r / workers; 0, 1: node r. */
+void message_workers(int workers);
+
+enum { MESSAGE_NODE = 48 };
+
+void message_node(int rank, char name[MESSAGE_NODE]);
+
 /* From now on the library's log lines are printed, as "sgp: node 2: ...", until `*quiet` is not 0:
  * what nodes say about each other while all are being stopped helps nobody. */
 void message_log_library(const volatile int *quiet);

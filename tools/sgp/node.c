@@ -37,16 +37,22 @@ bool node_place(place_t *place) {
 /* On a failure the group is not left in order: that is how the others learn of it. */
 static sgp_status_t join_and_train(const settings_t *settings, const place_t *place,
                                    train_summary_t *summary) {
-    sgp_group_t *group;
-    sgp_status_t status = sgp_group_join(&(sgp_group_options_t){0}, &group);
+    train_groups_t groups = {0};
+    sgp_status_t status = sgp_group_join(&(sgp_group_options_t){0}, &groups.all);
+    int workers = settings->run.workers;
+    if (status == SGP_OK && workers > 1)
+        status = sgp_group_split(groups.all, workers, &groups.nodes, &groups.workers);
     if (status != SGP_OK) return status;
     progress_t progress;
     progress_begin(&progress, settings->quiet || place->rank != 0);
     train_callbacks_t callbacks = {
         .progress = progress_show, .user = &progress, .stop = &interrupt_signal};
-    status = train_run(&settings->run, group, &callbacks, summary);
+    status = train_run(&settings->run, &groups, &callbacks, summary);
     progress_end(&progress);
-    if (status == SGP_OK) sgp_group_leave(group);
+    if (status != SGP_OK) return status;
+    sgp_group_leave(groups.nodes);
+    sgp_group_leave(groups.workers);
+    sgp_group_leave(groups.all);
     return status;
 }
 

@@ -36,8 +36,10 @@ static int launch_nodes(const settings_t *settings, int argc, char **argv) {
     arguments[count++] = (char *)"--output"; /* before the user's own, which is the same */
     arguments[count++] = (char *)settings->run.output;
     for (int i = 1; i < argc; i++) arguments[count++] = argv[i];
-    int status =
-        launch(&(launch_options_t){.nodes = settings->run.nodes, .file = SELF, .argv = arguments});
+    int status = launch(&(launch_options_t){.nodes = settings->run.nodes * settings->run.workers,
+                                            .workers = settings->run.workers,
+                                            .file = SELF,
+                                            .argv = arguments});
     free(arguments);
     return status;
 }
@@ -51,10 +53,35 @@ static int start_again(char **argv) {
     return EXIT_FAILED;
 }
 
-static bool check_place(const settings_t *settings, const place_t *place) {
-    if (place->size == 0 || settings->run.nodes == place->size) return true;
-    message_error("--nodes %d: this process is one of a group of %d (SGP_SIZE)",
-                  settings->run.nodes, place->size);
+/* What a group of that many processes can be made of. */
+static void list_divisors(int size, char *text, size_t room) {
+    size_t length = 0;
+    for (int d = 1; d <= size && length < room; d++) {
+        if (size % d) continue;
+        const char *before = d == 1 ? "" : d == size ? " or " : ", ";
+        length += (size_t)snprintf(text + length, room - length, "%s%d", before, d);
+    }
+}
+
+/* The nodes of a group that somebody else has started, unless the command line has them. */
+static bool find_nodes(settings_t *settings, const place_t *place) {
+    char right[256];
+    train_options_t *run = &settings->run;
+    if (place->size == 0) return true;
+    if (run->nodes == 0 && place->size % run->workers == 0) run->nodes = place->size / run->workers;
+    if (run->nodes * run->workers == place->size) return true;
+    list_divisors(place->size, right, sizeof right);
+    if (place->size % run->workers)
+        message_error("--workers-per-node %d: this process is one of a group of %d (SGP_SIZE), of "
+                      "which nodes of %s workers can be made",
+                      run->workers, place->size, right);
+    else if (run->workers == 1)
+        message_error("--nodes %d: this process is one of a group of %d (SGP_SIZE)", run->nodes,
+                      place->size);
+    else
+        message_error("--nodes %d: this process is one of a group of %d (SGP_SIZE), which are %d "
+                      "nodes of %d workers",
+                      run->nodes, place->size, place->size / run->workers, run->workers);
     return false;
 }
 
@@ -83,7 +110,8 @@ static int train(settings_t *settings, const place_t *place, int argc, char **ar
     train_summary_t summary;
     bool threads = strcmp(settings->run.transport, "loopback") == 0;
     bool node = place->size > 0;
-    if (!check_place(settings, place)) return EXIT_MISTAKE;
+    if (!find_nodes(settings, place)) return EXIT_MISTAKE;
+    message_workers(settings->run.workers);
     if (threads && node) {
         message_error("--transport loopback: all nodes are in one process, but SGP_RANK is set");
         return EXIT_MISTAKE;
@@ -109,8 +137,10 @@ int command_train(int argc, char **argv) {
     if (!node_place(&place)) return EXIT_MISTAKE;
     prctl(PR_SET_NAME, "sgp"); /* a node is executed as SELF, and would be listed as "exe" */
     settings_init(&settings);
-    if (place.size) settings.run.nodes = place.size;
+    int usual = settings.run.nodes;
+    if (place.size) settings.run.nodes = 0; /* as many as there are, unless the line says it */
     if (!options_parse(&settings_table, argc, argv, &settings, &first)) return EXIT_MISTAKE;
+    if (settings.help && place.size) settings.run.nodes = usual;
     if (settings.help) options_help(&settings_table, &settings);
     if (settings.version) puts("sgp " SGP_VERSION);
     if (settings.help || settings.version) return 0;
