@@ -88,13 +88,24 @@ static int run(const child_t *child, char *const *argv, int *ended) {
     return 0;
 }
 
-bool gnuplot_check(void) {
+/* 0, or the errno of why it could not be started; *ended: as waitpid says. */
+static int try_version(int *ended) {
     char *argv[] = {(char *)PROGRAM, (char *)"--version", NULL};
     child_t child;
-    int ended;
-    if (!open_files(&child, "", 0)) return false;
-    int error = run(&child, argv, &ended);
+    *ended = 0;
+    if (!open_files(&child, "", 0)) return EIO;
+    int error = run(&child, argv, ended);
     close_files(&child);
+    return error;
+}
+
+bool gnuplot_found(void) {
+    int ended;
+    return try_version(&ended) == 0 && ended == 0;
+}
+
+bool gnuplot_check(void) {
+    int ended, error = try_version(&ended);
     if (error == 0 && ended == 0) return true;
     message_error(PROGRAM ": %s; it draws the plots: apt-get install gnuplot-nox",
                   error == ENOENT ? "not found"

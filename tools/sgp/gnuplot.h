@@ -7,6 +7,9 @@
 #include <stddef.h>
 #include <stdio.h>
 
+/* Whether there is a gnuplot, without a word. */
+bool gnuplot_found(void);
+
 /* Whether gnuplot can be started; false after a line that names the package to install. */
 bool gnuplot_check(void);
 

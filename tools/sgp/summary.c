@@ -2,7 +2,9 @@
 #include "summary.h"
 
 #include "command.h"
+#include "gnuplot.h"
 #include "message.h"
+#include "report.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -42,7 +44,14 @@ static void print_text(const train_options_t *run, const train_summary_t *summar
     printf("  directory    %s\n", run->output);
 }
 
+/* A run without a gnuplot has no report, and one that cannot be drawn is no reason to fail. */
+static void write_report(const settings_t *settings) {
+    const char *directory = settings->run.output;
+    if (!settings->quiet && gnuplot_found()) report_write(&directory, 1, directory);
+}
+
 int summary_print(const settings_t *settings, const train_summary_t *summary) {
+    write_report(settings);
     if (settings->json) return print_json(settings->run.output);
     if (!settings->quiet) print_text(&settings->run, summary);
     return 0;

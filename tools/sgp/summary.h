@@ -5,7 +5,8 @@
 
 #include "settings.h"
 
-/* As settings ask: a few lines for a person, summary.json in one line, or nothing. Returns the
+/* Writes report.html into the run's directory (not if the run is to be quiet, or where there is no
+ * gnuplot), and prints, as settings ask: a few lines for a person, summary.json in one line, or nothing. Returns the
  * program's exit status. */
 int summary_print(const settings_t *settings, const train_summary_t *summary);
 
