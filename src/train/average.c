@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define WEIGHT    CHECKPOINT_OWN "mixer.weight"
-#define MAX_NODES (1 << 16)
+#define MAX_FILES (1 << 16)
 #define CHUNK     ((size_t)1 << 16) /* elements */
 
 /* ---- the files ---- */
@@ -41,8 +41,8 @@ static long number_of(const tensor_file_t *file, const char *key) {
 /* Of node 0's run and step. */
 static sgp_status_t check_alike(const tensor_file_t *file, const tensor_file_t *first,
                                 char problem[TENSOR_FILE_PROBLEM]) {
-    static const char *const keys[] = {"model",         "nodes",   "parameters", "buffers",
-                                       "data_checksum", "options", "step"};
+    static const char *const keys[] = {"model",   "nodes",         "workers_per_node", "parameters",
+                                       "buffers", "data_checksum", "options",          "step"};
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         const char *here = tensor_file_text(file, keys[i]);
         const char *there = tensor_file_text(first, keys[i]);
@@ -55,15 +55,15 @@ static sgp_status_t check_alike(const tensor_file_t *file, const tensor_file_t *
     return SGP_OK;
 }
 
-static sgp_status_t open_node(average_source_t *source, int rank,
-                              char problem[TENSOR_FILE_PROBLEM]) {
+static sgp_status_t open_one(average_source_t *source, int rank,
+                             char problem[TENSOR_FILE_PROBLEM]) {
     char path[PATH_MAX + CHECKPOINT_NAME], name[CHECKPOINT_NAME];
     tensor_file_t *file = &source->files[rank];
     checkpoint_file_name(rank, name);
     snprintf(path, sizeof path, "%s/%s", source->folder, name);
     sgp_status_t status = tensor_file_open(path, file, problem);
     if (status) return status;
-    source->nodes = rank + 1; /* are to be closed */
+    source->count = rank + 1;
     const char *kind = tensor_file_text(file, "kind");
     if (!kind || strcmp(kind, "checkpoint") != 0)
         return say(file, problem, "is not the checkpoint of a node");
@@ -74,17 +74,22 @@ static sgp_status_t open_node(average_source_t *source, int rank,
 }
 
 static sgp_status_t open_folder(average_source_t *source, char problem[TENSOR_FILE_PROBLEM]) {
-    source->nodes = 0;
+    source->count = 0;
     source->files = calloc(1, sizeof *source->files);
-    sgp_status_t status = source->files ? open_node(source, 0, problem) : SGP_ERR_NO_MEMORY;
+    sgp_status_t status = source->files ? open_one(source, 0, problem) : SGP_ERR_NO_MEMORY;
     long nodes = status ? 1 : number_of(&source->files[0], "nodes");
-    if (!status && (nodes < 1 || nodes > MAX_NODES))
-        status = say(&source->files[0], problem, "is of %ld nodes", nodes);
+    long workers = status ? 1 : number_of(&source->files[0], "workers_per_node");
+    if (!status && (nodes < 1 || workers < 1 || nodes > MAX_FILES || workers > MAX_FILES / nodes))
+        status =
+            say(&source->files[0], problem, "is of %ld nodes with %ld workers", nodes, workers);
+    long count = nodes * workers;
     tensor_file_t *files =
-        status ? NULL : realloc(source->files, (size_t)nodes * sizeof *source->files);
+        status ? NULL : realloc(source->files, (size_t)count * sizeof *source->files);
     if (!status && !files) status = SGP_ERR_NO_MEMORY;
     if (files) source->files = files;
-    for (int rank = 1; rank < nodes && !status; rank++) status = open_node(source, rank, problem);
+    for (int rank = 1; rank < count && !status; rank++) status = open_one(source, rank, problem);
+    source->nodes = (int)nodes;
+    source->workers = (int)workers;
     if (!status) return SGP_OK;
     if (status == SGP_ERR_NO_MEMORY)
         snprintf(problem, TENSOR_FILE_PROBLEM, "no memory for the files of %ld nodes", nodes);
@@ -93,10 +98,10 @@ static sgp_status_t open_folder(average_source_t *source, char problem[TENSOR_FI
 }
 
 void average_close(average_source_t *source) {
-    for (int rank = 0; rank < source->nodes; rank++) tensor_file_close(&source->files[rank]);
+    for (int rank = 0; rank < source->count; rank++) tensor_file_close(&source->files[rank]);
     free(source->files);
     source->files = NULL;
-    source->nodes = 0;
+    source->count = 0;
 }
 
 /* The newest that is good. */
@@ -193,6 +198,11 @@ static sgp_status_t read_weight(const tensor_file_t *file, double *weight,
     return say(file, problem, "its push-sum weight is %g", *weight);
 }
 
+/* The workers of a node have the same parameters. */
+static const tensor_file_t *file_of(const average_source_t *source, int node) {
+    return &source->files[(size_t)node * (size_t)source->workers];
+}
+
 /* Of the whole of it. sums: (CHUNK), part: (CHUNK) scratch; mean: (length). */
 static sgp_status_t add_up(const average_source_t *source, const vector_t *vectors,
                            const double *weights, double *sums, float *part, float *mean,
@@ -205,7 +215,7 @@ static sgp_status_t add_up(const average_source_t *source, const vector_t *vecto
         for (int r = 0; r < source->nodes; r++) {
             uint64_t begin = vectors[r].first->begin + done * sizeof *part;
             sgp_status_t status =
-                tensor_file_read(&source->files[r], begin, count * sizeof *part, part, problem);
+                tensor_file_read(file_of(source, r), begin, count * sizeof *part, part, problem);
             if (status) return status;
             sgp_accumulate(count, sums, part, weights[r]);
             weight += weights[r];
@@ -219,7 +229,7 @@ static sgp_status_t find_all(const average_source_t *source, vector_t *vectors, 
                              char problem[TENSOR_FILE_PROBLEM]) {
     sgp_status_t status = SGP_OK;
     for (int r = 0; r < source->nodes && !status; r++) {
-        const tensor_file_t *file = &source->files[r];
+        const tensor_file_t *file = file_of(source, r);
         status = find_vector(file, &vectors[r], problem);
         if (!status) status = check_vectors(&vectors[0], file, &vectors[r], problem);
         if (!status) status = read_weight(file, &weights[r], problem);

@@ -11,8 +11,9 @@
 
 /* The files of one checkpoint, whole and of one run. */
 typedef struct average_source {
-    int nodes;
-    tensor_file_t *files;  /* (nodes) by rank */
+    int nodes, workers;    /* of each node */
+    int count;             /* nodes * workers */
+    tensor_file_t *files;  /* (count) worker m of node i is at i * workers + m */
     char folder[PATH_MAX]; /* where they lie */
 } average_source_t;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where a run's checkpoints lie: RUN/checkpoint/step-000000123/node-0.safetensors, one file for
- * each node. A checkpoint is complete when all nodes' files are there; a run keeps the last two. */
+ * each process; where a node has several workers, R is the worker's rank in the run. A checkpoint
+ * is complete when all files are there; a run keeps the last two. */
 #ifndef TRAIN_CHECKPOINT_FOLDER_H
 #define TRAIN_CHECKPOINT_FOLDER_H
 

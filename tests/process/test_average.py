@@ -50,7 +50,9 @@ class Average(ProgramTest):
         """Also with batch norm's statistics, and where the weights of the nodes differ."""
         for arguments in (["--model", "mlp"], ["--model", "resnet20", "--epochs", "1", "--limit-samples", "64"],
                           ["--model", "lenet", "--graph", "random", "--nodes", "3"],
-                          ["--model", "mlp", "--algorithm", "osgp"]):
+                          ["--model", "mlp", "--algorithm", "osgp"],
+                          ["--model", "resnet20", "--epochs", "1", "--limit-samples", "64", "--nodes", "3",
+                           "--graph", "random", "--workers-per-node", "2"]):
             with self.subTest(" ".join(arguments)):
                 summary = self.train(*SHORT, *arguments)
                 self.assertEqual(self.average(self.output()), summary["parameters_hash"])
@@ -100,7 +102,7 @@ class Average(ProgramTest):
         self.assertIn("node-1.safetensors: is of node 0", self.refused("average", folder))
         rewrite_header(os.path.join(folder, "node-0.safetensors"),
                        lambda header: header.replace(b'"nodes":"4"', b'"nodes":"0"'))
-        self.assertIn("is of 0 nodes", self.refused("average", folder))
+        self.assertIn("is of 0 nodes with 1 workers", self.refused("average", folder))
 
     def test_checkpoints_of_two_runs(self):
         self.train(*SHORT, "--model", "mlp")

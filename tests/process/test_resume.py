@@ -69,7 +69,8 @@ class ResumeTest(ProgramTest):
                     "consensus_distance", "mass"):
             self.assertEqual(summary[key], whole[key], key)
         ours, theirs = self.metrics(output), self.metrics(whole_output)
-        seconds = [line.pop("seconds") for line in ours if line["node"] == 0]
+        seconds = [line.pop("seconds") for line in ours
+                   if (line["node"], line.get("worker", 0)) == (0, 0)]
         for line in ours + theirs:
             line.pop("seconds", None)
         self.assertEqual(ours, theirs)
@@ -118,6 +119,9 @@ class SameBits(ResumeTest):
 
     def test_threads(self):
         self.check("--transport", "loopback")
+
+    def test_workers(self):
+        self.check("--nodes", "2", "--workers-per-node", "2", "--algorithm", "0:sgp,6:osgp")
 
     def test_at_the_end_of_epochs(self):
         self.check("--checkpoint-every", "16")
