@@ -47,7 +47,7 @@ OPTIONS = [
     (["--peers", "0:2,3:4"], ["4 peers among 4 nodes", "at most 3"]),
     (["--overlap", "-1"], ["--overlap -1", "from 0 to 1000, or async"]),
     (["--overlap", "soon"], ["--overlap soon", "async"]),
-    (["--workers-per-node", "2"], ["--workers-per-node 2", "not in this version"]),
+    (["--workers-per-node", "0"], ["--workers-per-node 0", "from 1 to"]),
     (["--model", "vgg"], ["--model vgg", "lenet"]),
     (["--model", "resnet50"], ["--model resnet50", "not in this version"]),
     (["--batch-size", "0"], ["--batch-size 0"]),
