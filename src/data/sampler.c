@@ -14,6 +14,9 @@ static sgp_status_t check(const sampler_options_t *options) {
     if (options->rank < 0 || options->rank >= options->size)
         return sgp_fail(SGP_ERR_INVALID, "rank is %d of %d nodes: should be 0 to %d", options->rank,
                         options->size, options->size - 1);
+    if (options->workers < 0 || (options->workers > 0 && options->size % options->workers))
+        return sgp_fail(SGP_ERR_INVALID, "%d processes are no whole number of nodes of %d workers",
+                        options->size, options->workers);
     return SGP_OK;
 }
 
@@ -50,18 +53,31 @@ void sampler_begin_epoch(sampler_t *sampler, uint64_t epoch) {
     sgp_random_shuffle(&random, sampler->permutation, count);
 }
 
+/* Entries of the permutation. */
+typedef struct entries {
+    uint64_t first, count;
+} entries_t;
+
+/* The first (count mod parts) parts have one more. */
+static entries_t part_of(entries_t whole, uint64_t part, uint64_t parts) {
+    uint64_t share = whole.count / parts, more = whole.count % parts;
+    return (entries_t){.first = whole.first + part * share + (part < more ? part : more),
+                       .count = share + (part < more)};
+}
+
 int sampler_batch(const sampler_t *sampler, uint64_t step, uint32_t *indices) {
     const sampler_options_t *options = &sampler->options;
-    uint64_t size = (uint64_t)options->size, rank = (uint64_t)options->rank;
+    uint64_t workers = options->workers > 0 ? (uint64_t)options->workers : 1;
+    uint64_t nodes = (uint64_t)options->size / workers, rank = (uint64_t)options->rank;
     uint64_t start = step * samples_per_step(sampler);
     uint64_t left = start < options->count ? options->count - start : 0;
     if (left > samples_per_step(sampler)) left = samples_per_step(sampler);
-    uint64_t share = left / size, more = left % size; /* the first `more` nodes take one more */
-    uint64_t first = start + rank * share + (rank < more ? rank : more);
-    int valid = (int)(share + (rank < more));
+    entries_t node = part_of((entries_t){start, left}, rank / workers, nodes);
+    entries_t mine = part_of(node, rank % workers, workers);
+    int valid = (int)mine.count;
     uint64_t wrapped = start + rank * (uint64_t)options->batch;
     for (int i = 0; i < options->batch; i++) {
-        uint64_t position = (i < valid ? first : wrapped) + (uint64_t)i;
+        uint64_t position = (i < valid ? mine.first : wrapped) + (uint64_t)i;
         indices[i] = sampler->permutation[position % options->count];
     }
     return valid;

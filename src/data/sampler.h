@@ -5,7 +5,8 @@
  * Yates with the random stream (seed, epoch). Step s takes the next size * batch entries of it, and
  * node r takes entries [r * batch, (r + 1) * batch) of those. The last step of an epoch takes what
  * is left, split over the nodes as evenly as possible: the first (left mod size) nodes take one
- * more; a node may get none.
+ * more; a node may get none. A node of several workers takes what one with a batch so many times
+ * larger takes, and splits it over its workers in the same way.
  *
  * So every sample is taken exactly once per epoch over all nodes, every node makes the same number
  * of steps, and what a node takes is a function of (seed, epoch, step, rank, size, batch, count)
@@ -19,8 +20,9 @@
 typedef struct sampler_options {
     uint32_t count; /* samples in the training set; required, > 0 */
     int rank;
-    int size;  /* nodes; required, > rank */
-    int batch; /* samples per node and step; required, > 0 */
+    int size;    /* nodes, or processes where nodes have several workers; required, > rank */
+    int workers; /* of a node: rank r is worker r mod workers of node r / workers; 0: one */
+    int batch;   /* samples per rank and step; required, > 0 */
     uint64_t seed;
 } sampler_options_t;
 

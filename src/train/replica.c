@@ -30,6 +30,7 @@ static sgp_status_t create_feed(replica_t *replica, const train_options_t *optio
     sampler_options_t sampler = {.count = replica->dataset->train.count,
                                  .rank = rank,
                                  .size = options->nodes * options->workers,
+                                 .workers = options->workers,
                                  .batch = options->batch_size,
                                  .seed = options->seed};
     loader_init(&replica->loader, &(loader_options_t){.dataset = replica->dataset,

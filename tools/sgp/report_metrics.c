@@ -18,9 +18,10 @@ typedef struct spread {
     int count;
 } spread_t;
 
-/* Lines of one kind and moment, one of each node. */
+/* Lines of one kind and moment, one of each node or of each of its workers. */
 typedef struct moment {
-    int last; /* node of the last line; -1: no line yet */
+    int last;        /* node of the last line; -1: no line yet */
+    int last_worker; /* of it */
     spread_t step, seconds, value, consensus;
 } moment_t;
 
@@ -29,7 +30,13 @@ typedef struct reader {
     moment_t step, epoch;
     json_t *last_epoch;
     double *last_steps; /* (run->node_count) */
+    double covered;     /* steps of the last line; its node's other workers have as many */
 } reader_t;
+
+/* Where a line comes from. */
+typedef struct source {
+    int node, worker;
+} source_t;
 
 static double number(const json_t *line, const char *key) {
     const json_t *value = json_object_get(line, key);
@@ -77,10 +84,13 @@ static void close_moment(reader_t *reader, moment_t *moment) {
 }
 
 /* Nodes need not be at the same step: a moment ends where their numbers begin again. */
-static void add_to_moment(reader_t *reader, moment_t *moment, const json_t *line, int node,
+static void add_to_moment(reader_t *reader, moment_t *moment, const json_t *line, source_t source,
                           const char *key) {
-    if (node <= moment->last) close_moment(reader, moment);
-    moment->last = node;
+    bool follows = source.node > moment->last ||
+                   (source.node == moment->last && source.worker > moment->last_worker);
+    if (!follows) close_moment(reader, moment);
+    moment->last = source.node;
+    moment->last_worker = source.worker;
     spread_add(&moment->step, number(line, "step"));
     spread_add(&moment->seconds, number(line, "seconds"));
     spread_add(&moment->value, number(line, key));
@@ -104,14 +114,15 @@ static bool make_room(reader_t *reader, int nodes) {
 }
 
 /* The line holds means over the steps since the node's last one. */
-static void add_times(reader_t *reader, const json_t *line, int node) {
+static void add_times(reader_t *reader, const json_t *line, source_t source) {
+    int node = source.node;
     double whole = number(line, "step_ms"), gradient = number(line, "gradient_ms");
     double wait = number(line, "wait_ms"), step = number(line, "step");
     if (!isfinite(whole + gradient + wait + step) || !make_room(reader, node + 1)) return;
     report_node_t *sums = &reader->run->nodes[node];
-    double steps = step - reader->last_steps[node];
+    if (source.worker == 0) reader->covered = step - reader->last_steps[node];
+    double steps = fmax(reader->covered, 1);
     reader->last_steps[node] = step;
-    if (steps < 1) steps = 1;
     sums->steps += steps;
     sums->gradient_ms += steps * gradient;
     sums->wait_ms += steps * wait;
@@ -121,17 +132,20 @@ static void add_times(reader_t *reader, const json_t *line, int node) {
 /* Whether it is a line that a run writes. */
 static bool add_line(reader_t *reader, json_t *line) {
     double node = number(line, "node"), step = number(line, "step");
+    double worker = json_object_get(line, "worker") ? number(line, "worker") : 0;
     bool epoch = json_object_get(line, "test_accuracy");
     if (!(node >= 0 && node < MOST_NODES) || !(step >= 0)) return false;
+    if (!(worker >= 0 && worker < MOST_NODES)) return false;
+    source_t source = {(int)node, (int)worker};
     if (!epoch && !json_object_get(line, "loss")) return false;
     if (!epoch) {
         close_moment(reader, &reader->epoch);
-        add_times(reader, line, (int)node);
-        add_to_moment(reader, &reader->step, line, (int)node, "loss");
+        add_times(reader, line, source);
+        add_to_moment(reader, &reader->step, line, source, "loss");
         return true;
     }
     close_moment(reader, &reader->step);
-    add_to_moment(reader, &reader->epoch, line, (int)node, "test_accuracy");
+    add_to_moment(reader, &reader->epoch, line, source, "test_accuracy");
     json_decref(reader->last_epoch);
     reader->last_epoch = json_incref(line);
     return true;
