@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "mixing/kernels.h"
+#include "mixing/reduce.h"
 #include "train/checkpoint.h"
 #include "train/checkpoint_folder.h"
 
@@ -198,59 +199,75 @@ static sgp_status_t read_weight(const tensor_file_t *file, double *weight,
     return say(file, problem, "its push-sum weight is %g", *weight);
 }
 
-/* The workers of a node have the same parameters. */
-static const tensor_file_t *file_of(const average_source_t *source, int node) {
-    return &source->files[(size_t)node * (size_t)source->workers];
-}
+/* What all files have, and memory for a chunk of their sum. */
+typedef struct sum {
+    const average_source_t *source;
+    vector_t *vectors; /* (files) */
+    double *weights;   /* (files) */
+    double *sums;      /* (CHUNK) */
+    float *part;       /* (CHUNK) */
+} sum_t;
 
-/* Of the whole of it. sums: (CHUNK), part: (CHUNK) scratch; mean: (length). */
-static sgp_status_t add_up(const average_source_t *source, const vector_t *vectors,
-                           const double *weights, double *sums, float *part, float *mean,
-                           char problem[TENSOR_FILE_PROBLEM]) {
-    size_t length = vectors[0].length;
-    for (size_t done = 0, count; done < length; done += count) {
-        double weight = 0;
-        count = length - done < CHUNK ? length - done : CHUNK;
-        memset(sums, 0, count * sizeof *sums);
-        for (int r = 0; r < source->nodes; r++) {
-            uint64_t begin = vectors[r].first->begin + done * sizeof *part;
-            sgp_status_t status =
-                tensor_file_read(file_of(source, r), begin, count * sizeof *part, part, problem);
-            if (status) return status;
-            sgp_accumulate(count, sums, part, weights[r]);
-            weight += weights[r];
-        }
-        sgp_divide(count, mean + done, sums, weight);
+/* Elements [begin, begin + count) over the nodes, as their workers of this number have them. */
+static sgp_status_t add_chunk(const sum_t *sum, int worker, size_t begin, size_t count, float *mean,
+                              char problem[TENSOR_FILE_PROBLEM]) {
+    const average_source_t *source = sum->source;
+    double weight = 0;
+    memset(sum->sums, 0, count * sizeof *sum->sums);
+    for (int node = 0; node < source->nodes; node++) {
+        int f = node * source->workers + worker;
+        uint64_t at = sum->vectors[f].first->begin + begin * sizeof *sum->part;
+        sgp_status_t status =
+            tensor_file_read(&source->files[f], at, count * sizeof *sum->part, sum->part, problem);
+        if (status) return status;
+        sgp_accumulate(count, sum->sums, sum->part, sum->weights[f]);
+        weight += sum->weights[f];
     }
+    sgp_divide(count, mean + begin, sum->sums, weight);
     return SGP_OK;
 }
 
-static sgp_status_t find_all(const average_source_t *source, vector_t *vectors, double *weights,
-                             char problem[TENSOR_FILE_PROBLEM]) {
+/* The workers of a node have the same parameters; but each has mixed a segment of them, and where
+ * nobody waits each segment has a push-sum weight of its own. mean: (length). */
+static sgp_status_t add_up(const sum_t *sum, float *mean, char problem[TENSOR_FILE_PROBLEM]) {
     sgp_status_t status = SGP_OK;
-    for (int r = 0; r < source->nodes && !status; r++) {
-        const tensor_file_t *file = file_of(source, r);
-        status = find_vector(file, &vectors[r], problem);
-        if (!status) status = check_vectors(&vectors[0], file, &vectors[r], problem);
-        if (!status) status = read_weight(file, &weights[r], problem);
+    for (int worker = 0; worker < sum->source->workers; worker++) {
+        sgp_segment_t segment =
+            sgp_segment_of(sum->vectors[0].length, worker, sum->source->workers);
+        for (size_t done = segment.begin, count; done < segment.end && !status; done += count) {
+            count = segment.end - done < CHUNK ? segment.end - done : CHUNK;
+            status = add_chunk(sum, worker, done, count, mean, problem);
+        }
+    }
+    return status;
+}
+
+static sgp_status_t find_all(const sum_t *sum, char problem[TENSOR_FILE_PROBLEM]) {
+    sgp_status_t status = SGP_OK;
+    for (int f = 0; f < sum->source->count && !status; f++) {
+        const tensor_file_t *file = &sum->source->files[f];
+        status = find_vector(file, &sum->vectors[f], problem);
+        if (!status) status = check_vectors(&sum->vectors[0], file, &sum->vectors[f], problem);
+        if (!status) status = read_weight(file, &sum->weights[f], problem);
     }
     return status;
 }
 
 static sgp_status_t make_mean(const average_source_t *source, vector_t *vectors, float **mean,
                               char problem[TENSOR_FILE_PROBLEM]) {
-    double *weights = calloc((size_t)source->nodes, sizeof *weights);
-    double *sums = sgp_memory_alloc(CHUNK * sizeof *sums);
-    float *part = sgp_memory_alloc(CHUNK * sizeof *part);
+    sum_t sum = {.source = source, .vectors = vectors};
+    sum.weights = calloc((size_t)source->count, sizeof *sum.weights);
+    sum.sums = sgp_memory_alloc(CHUNK * sizeof *sum.sums);
+    sum.part = sgp_memory_alloc(CHUNK * sizeof *sum.part);
     snprintf(problem, TENSOR_FILE_PROBLEM, "no memory for an average");
-    sgp_status_t status = weights && sums && part ? SGP_OK : SGP_ERR_NO_MEMORY;
-    if (!status) status = find_all(source, vectors, weights, problem);
+    sgp_status_t status = sum.weights && sum.sums && sum.part ? SGP_OK : SGP_ERR_NO_MEMORY;
+    if (!status) status = find_all(&sum, problem);
     if (!status && !(*mean = sgp_memory_alloc(vectors[0].length * sizeof **mean)))
         status = SGP_ERR_NO_MEMORY;
-    if (!status) status = add_up(source, vectors, weights, sums, part, *mean, problem);
-    sgp_memory_free(part);
-    sgp_memory_free(sums);
-    free(weights);
+    if (!status) status = add_up(&sum, *mean, problem);
+    sgp_memory_free(sum.part);
+    sgp_memory_free(sum.sums);
+    free(sum.weights);
     return status;
 }
 
@@ -284,7 +301,7 @@ sgp_status_t average_write(const average_source_t *source, const char *directory
     char problem[TENSOR_FILE_PROBLEM];
     float *mean = NULL;
     const tensor_file_t *file = &source->files[0];
-    vector_t *vectors = calloc((size_t)source->nodes, sizeof *vectors);
+    vector_t *vectors = calloc((size_t)source->count, sizeof *vectors);
     if (!vectors) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d nodes", source->nodes);
     sgp_status_t status = make_mean(source, vectors, &mean, problem);
     if (status) sgp_log(SGP_LOG_ERROR, "%s", problem);
