@@ -110,11 +110,11 @@ static sgp_status_t receive_from(sgp_group_t *group, int src, unsigned char *byt
     for (size_t done = 0; done < count;) {
         sgp_inbox_key_t key = {
             .kind = SGP_KIND_CONTROL, .src = src, .step = group->sequence, .offset = done};
-        /* First: it may take in what we look for. */
+        uint64_t since = sgp_inbox_taken_in(group->inbox);
         if (group->lease.owner && group->lease.serve) group->lease.serve(group->lease.owner);
         sgp_chunk_t *chunk = sgp_inbox_find(group->inbox, &key);
         if (!chunk) {
-            sgp_status_t status = sgp_inbox_wait(group->inbox, deadline, what);
+            sgp_status_t status = sgp_inbox_wait(group->inbox, since, deadline, what);
             if (status != SGP_OK) return status;
             continue;
         }

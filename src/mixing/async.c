@@ -178,13 +178,13 @@ static sgp_status_t push_all(sgp_mixer_t *mixer, const float *buffers) {
 static sgp_status_t carry(sgp_mixer_t *mixer) {
     async_t *async = mixer->extra;
     for (;;) {
-        uint64_t mark = sgp_mixer_mark(mixer);
+        uint64_t mark = sgp_mixer_mark(mixer), since = sgp_inbox_taken_in(mixer->inbox);
         sgp_status_t status = push_all(mixer, async->buffers);
         mark = sgp_trace_end(mixer->trace, SGP_TRACE_MESSAGES, SGP_TRACE_PUSH, mark);
         if (status == SGP_OK) status = take_in(mixer);
         sgp_trace_end(mixer->trace, SGP_TRACE_MESSAGES, SGP_TRACE_ABSORB, mark);
         if (status != SGP_OK || sgp_courier_wanted(&async->courier)) return status;
-        status = sgp_courier_wait(&async->courier, UINT64_MAX);
+        status = sgp_courier_wait(&async->courier, since);
         if (status != SGP_OK) return status;
     }
 }
@@ -328,9 +328,11 @@ static sgp_status_t async_settle(sgp_mixer_t *mixer, uint64_t deadline) {
     sgp_status_t status = take(mixer, deadline);
     if (status == SGP_OK) status = tell_rest(mixer, deadline);
     while (status == SGP_OK) {
+        uint64_t since = sgp_inbox_taken_in(mixer->inbox);
         status = take_in(mixer);
         if (status != SGP_OK || who_is_missing(mixer) < 0) break;
-        status = sgp_inbox_wait(mixer->inbox, deadline, "the slower nodes to come to the meeting");
+        status = sgp_inbox_wait(mixer->inbox, since, deadline,
+                                "the slower nodes to come to the meeting");
     }
     if (status != SGP_OK) return status;
     end_rest(mixer);

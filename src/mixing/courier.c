@@ -63,8 +63,11 @@ void sgp_courier_give(sgp_courier_t *courier) {
     sgp_transport_lock(transport);
     courier->has = true;
     courier->wanted = false;
+    uint64_t mark = sgp_mixer_mark(courier->mixer);
+    sgp_trace_step(courier->mixer->trace, SGP_TRACE_MESSAGES, courier->mixer->step + 1);
     sgp_transport_signal(transport);
     sgp_transport_unlock(transport);
+    sgp_mixer_mark_end(courier->mixer, SGP_TRACE_PUSH, mark); /* waking it takes its time */
 }
 
 sgp_status_t sgp_courier_take(sgp_courier_t *courier, uint64_t deadline) {
@@ -121,10 +124,11 @@ bool sgp_courier_must_end(sgp_courier_t *courier) {
     return quit;
 }
 
-sgp_status_t sgp_courier_wait(sgp_courier_t *courier, uint64_t deadline) {
+sgp_status_t sgp_courier_wait(sgp_courier_t *courier, uint64_t since) {
     sgp_transport_t *transport = courier->mixer->transport;
-    sgp_status_t status = sgp_transport_wait(transport, deadline);
     sgp_rank_name_t name;
+    if (sgp_inbox_taken_in(courier->mixer->inbox) != since) return SGP_OK;
+    sgp_status_t status = sgp_transport_wait(transport, UINT64_MAX);
     if (status != SGP_ERR_PEER_LOST) return SGP_OK;
     return sgp_fail(status, "%s ended without leaving, while messages were under way",
                     sgp_transport_name(transport, sgp_transport_lost_peer(transport), &name));

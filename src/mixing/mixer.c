@@ -306,7 +306,11 @@ void sgp_mixer_statistics(const sgp_mixer_t *mixer, sgp_mixer_statistics_t *stat
 }
 
 void sgp_mixer_trace(sgp_mixer_t *mixer, sgp_trace_t *trace) {
+    /* Not while a courier is at work: it would look at trace meanwhile. */
+    uint64_t deadline = sgp_transport_now(mixer->transport) + mixer->timeout;
+    bool held = mixer->ops->hold && mixer->ops->hold(mixer, deadline) == SGP_OK;
     mixer->trace = trace;
+    if (held) sgp_mixer_resume(mixer);
 }
 
 sgp_status_t sgp_mixer_settle_segment(sgp_mixer_t *mixer) {

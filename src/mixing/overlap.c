@@ -32,7 +32,6 @@ typedef struct overlap {
     sgp_destination_t *to; /* (size) */
     int destinations;
     uint64_t round;
-    uint64_t step;  /* of the mixer, for the trace */
     float *buffers; /* (S) as they were: the caller changes them while the courier copies */
 } overlap_t;
 
@@ -59,7 +58,6 @@ static sgp_status_t push_later(sgp_mixer_t *mixer) {
     overlap_t *overlap = mixer->extra;
     sgp_header_t header = sgp_push_header(mixer, overlap->round);
     sgp_send_t send;
-    sgp_trace_step(mixer->trace, SGP_TRACE_MESSAGES, overlap->step);
     uint64_t mark = sgp_mixer_mark(mixer);
     for (;;) {
         sgp_status_t status = sgp_transport_send_begin(mixer->transport, &header, overlap->to,
@@ -67,7 +65,7 @@ static sgp_status_t push_later(sgp_mixer_t *mixer) {
         if (status == SGP_OK) break;
         if (status != SGP_ERR_AGAIN || sgp_courier_must_end(&overlap->courier)) return status;
         sgp_inbox_collect(mixer->inbox);
-        status = sgp_courier_wait(&overlap->courier, UINT64_MAX);
+        status = sgp_courier_wait(&overlap->courier, sgp_inbox_taken_in(mixer->inbox));
         if (status != SGP_OK) return status;
     }
     for (void *place; (place = sgp_transport_send_next(mixer->transport, &send));) {
@@ -140,7 +138,6 @@ static void hand_over(sgp_mixer_t *mixer, int destinations) {
            (mixer->length - mixer->count) * sizeof *overlap->buffers);
     overlap->destinations = destinations;
     overlap->round = mixer->round;
-    overlap->step = mixer->step;
     sgp_courier_give(&overlap->courier);
 }
 

@@ -214,12 +214,12 @@ static sgp_status_t serve(sgp_mixer_t *mixer) {
 static sgp_status_t carry(sgp_mixer_t *mixer) {
     pairs_t *pairs = mixer->extra;
     for (;;) {
-        uint64_t mark = sgp_mixer_mark(mixer);
+        uint64_t mark = sgp_mixer_mark(mixer), since = sgp_inbox_taken_in(mixer->inbox);
         sgp_status_t status = serve(mixer);
         sgp_trace_end(mixer->trace, SGP_TRACE_MESSAGES,
                       pairs->active ? SGP_TRACE_PUSH : SGP_TRACE_ABSORB, mark);
         if (status != SGP_OK || sgp_courier_wanted(&pairs->courier)) return status;
-        status = sgp_courier_wait(&pairs->courier, UINT64_MAX);
+        status = sgp_courier_wait(&pairs->courier, since);
         if (status != SGP_OK) return status;
     }
 }
@@ -299,10 +299,12 @@ static sgp_status_t pairs_step(sgp_mixer_t *mixer, const sgp_local_t *local, uin
         sgp_mixer_mark_end(mixer, SGP_TRACE_UPDATE, mark);
     }
     if (!pairs->active || !mixer->exchanges) return SGP_OK;
+    uint64_t mark = sgp_mixer_mark(mixer);
     sgp_transport_lock(mixer->transport);
     pairs->phase = WANTED;
     sgp_transport_signal(mixer->transport);
     sgp_transport_unlock(mixer->transport);
+    sgp_mixer_mark_end(mixer, SGP_TRACE_PUSH, mark); /* waking the courier takes its time */
     return SGP_OK;
 }
 

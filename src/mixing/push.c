@@ -112,25 +112,25 @@ sgp_status_t sgp_absorption_ready(sgp_absorption_t *absorption, sgp_mixer_t *mix
     return SGP_OK;
 }
 
-static sgp_status_t wait_for(sgp_mixer_t *mixer, const sgp_absorption_t *absorption,
+static sgp_status_t wait_for(sgp_mixer_t *mixer, const sgp_absorption_t *absorption, uint64_t since,
                              uint64_t deadline) {
     char what[96];
     sgp_rank_name_t name;
     int sender = absorption->senders[absorption->sender].peer;
     snprintf(what, sizeof what, "the message of step %" PRIu64 " from %s", absorption->round,
              sgp_transport_name(mixer->transport, sender, &name));
-    return sgp_inbox_wait(mixer->inbox, deadline, what);
+    return sgp_inbox_wait(mixer->inbox, since, deadline, what);
 }
 
 sgp_status_t sgp_absorption_finish(sgp_absorption_t *absorption, sgp_mixer_t *mixer,
                                    uint64_t deadline) {
     for (;;) {
-        uint64_t mark = sgp_mixer_mark(mixer);
+        uint64_t mark = sgp_mixer_mark(mixer), since = sgp_inbox_taken_in(mixer->inbox);
         sgp_status_t status = sgp_absorption_ready(absorption, mixer, mixer->length);
         mark = sgp_mixer_mark_end(mixer, SGP_TRACE_ABSORB, mark);
         if (status != SGP_OK) return status;
         if (absorption->offset == mixer->length) break;
-        status = wait_for(mixer, absorption, deadline);
+        status = wait_for(mixer, absorption, since, deadline);
         sgp_mixer_mark_end(mixer, SGP_TRACE_WAIT, mark);
         if (status != SGP_OK) return status;
     }

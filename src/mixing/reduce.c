@@ -365,10 +365,12 @@ static sgp_status_t run(sgp_reduce_t *reduce, bool scatters, bool gathers) {
     int others = gathers ? owned_by_others(reducer) : 0;
     while (status == SGP_OK &&
            (progress.reduced < length_of(progress.mine) || progress.finished < others)) {
+        uint64_t since = sgp_inbox_taken_in(reducer->inbox);
         progress.moved = false;
         status = absorb(reduce, &progress, taken);
         if (status == SGP_OK && !progress.moved)
-            status = sgp_inbox_wait(reducer->inbox, reduce->deadline, "parts of an all-reduce");
+            status =
+                sgp_inbox_wait(reducer->inbox, since, reduce->deadline, "parts of an all-reduce");
         mark_end(reduce, &progress, SGP_TRACE_WAIT);
     }
     count_messages(reduce, &progress);

@@ -38,6 +38,7 @@ static sgp_status_t step_chunk(sgp_mixer_t *mixer, const sgp_local_t *local, flo
         status = sgp_absorption_ready(absorption, mixer, end);
         mark = sgp_mixer_mark_end(mixer, SGP_TRACE_ABSORB, mark);
     }
+    sgp_mixer_mark_end(mixer, SGP_TRACE_WAIT, mark);
     return status;
 }
 

@@ -19,6 +19,7 @@ struct sgp_inbox {
     entry_t *buckets[BUCKETS];
     entry_t *free;
     uint64_t waited; /* nanoseconds */
+    uint64_t taken_in;
 };
 
 sgp_status_t sgp_inbox_create(sgp_transport_t *transport, sgp_inbox_t **inbox) {
@@ -31,6 +32,10 @@ sgp_status_t sgp_inbox_create(sgp_transport_t *transport, sgp_inbox_t **inbox) {
 
 sgp_transport_t *sgp_inbox_transport(sgp_inbox_t *inbox) {
     return inbox->transport;
+}
+
+uint64_t sgp_inbox_taken_in(const sgp_inbox_t *inbox) {
+    return inbox->taken_in;
 }
 
 uint64_t sgp_inbox_waited(const sgp_inbox_t *inbox) {
@@ -72,6 +77,7 @@ void sgp_inbox_collect(sgp_inbox_t *inbox) {
         entry_t **bucket = &inbox->buckets[bucket_of(&key)];
         entry->next = *bucket;
         *bucket = entry;
+        inbox->taken_in++;
     }
 }
 
@@ -124,7 +130,9 @@ void sgp_inbox_destroy(sgp_inbox_t *inbox) {
     free(inbox);
 }
 
-sgp_status_t sgp_inbox_wait(sgp_inbox_t *inbox, uint64_t deadline, const char *what) {
+sgp_status_t sgp_inbox_wait(sgp_inbox_t *inbox, uint64_t since, uint64_t deadline,
+                            const char *what) {
+    if (inbox->taken_in != since) return SGP_OK;
     sgp_transport_t *transport = inbox->transport;
     uint64_t start = sgp_transport_now(transport);
     sgp_status_t status = sgp_transport_wait(transport, deadline);
@@ -153,7 +161,7 @@ sgp_status_t sgp_inbox_send_begin(sgp_inbox_t *inbox, const sgp_header_t *header
                 sgp_transport_name(transport, sgp_transport_lost_peer(transport), &name));
         if (status != SGP_ERR_AGAIN) return status;
         sgp_inbox_collect(inbox);
-        status = sgp_inbox_wait(inbox, deadline, "room to send");
+        status = sgp_inbox_wait(inbox, inbox->taken_in, deadline, "room to send");
         if (status != SGP_OK) return status;
     }
 }

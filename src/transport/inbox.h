@@ -40,10 +40,15 @@ void sgp_inbox_release(sgp_inbox_t *inbox, sgp_chunk_t *chunk);
 /* Releases all chunks of a channel, seen or not: its mixer is gone. */
 void sgp_inbox_drop_channel(sgp_inbox_t *inbox, uint32_t channel);
 
-/* Sleeps until a new chunk has arrived, room came free or the deadline passed, and logs why it gave
+/* Chunks taken in so far. Every look into the inbox can take some in, also those that an earlier look
+ * has missed: whoever looks for several things remembers the number from before the first look. */
+uint64_t sgp_inbox_taken_in(const sgp_inbox_t *inbox);
+
+/* Sleeps until more chunks are here than `since`, taken in or arrived, room came free or the deadline passed, and logs why it gave
  * up: `what` says what was waited for. SGP_ERR_TIMEOUT, SGP_ERR_PEER_LOST (once nothing more has
  * arrived). */
-sgp_status_t sgp_inbox_wait(sgp_inbox_t *inbox, uint64_t deadline, const char *what);
+sgp_status_t sgp_inbox_wait(sgp_inbox_t *inbox, uint64_t since, uint64_t deadline,
+                            const char *what);
 
 /* Begins a message, asleep until there is room. Errors as sgp_inbox_wait. */
 sgp_status_t sgp_inbox_send_begin(sgp_inbox_t *inbox, const sgp_header_t *header,
