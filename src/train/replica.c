@@ -36,7 +36,7 @@ static sgp_status_t create_feed(replica_t *replica, const train_options_t *optio
     loader_init(&replica->loader, &(loader_options_t){.dataset = replica->dataset,
                                                       .augment = options->augment,
                                                       .seed = options->seed,
-                                                      .rank = rank});
+                                                      .rank = rank / options->workers});
     sgp_status_t status = sampler_init(&replica->sampler, &sampler);
     if (status) return status;
     replica->steps_per_epoch = sampler_steps(&replica->sampler);

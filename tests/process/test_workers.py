@@ -102,6 +102,13 @@ class Workers(ProgramTest):
                 self.assert_nothing_left()
 
 
+    def test_the_summary_says_how_many(self):
+        status, out, err = self.run_program("train", "--data", self.data(), "--model", "mlp", "--epochs", "1", "--nodes",
+                                            "2", "--workers-per-node", "2", "--output", self.output())
+        self.assertEqual(status, 0, err)
+        self.assertIn("2 nodes of 2 workers", out)
+
+
 class OtherLaunchers(ProgramTest):
     def start_group(self, size, *arguments):
         return ["run", "--nodes", str(size), "--", PROGRAM, "train", "--data", self.data(), "--output",

@@ -123,6 +123,7 @@ static void workers_are_a_larger_batch(void **state) {
             result_t one, many;
             train_options_t options = small_run(*state, shapes[s][0], 1, 12);
             options.algorithm = train_stages_of((int)repeatable[a]);
+            options.augment = s == 1; /* drawn for the node and the sample */
             run(&one, &options);
             safetensors_file_t alone = model_of(*state);
             options.workers = shapes[s][1];

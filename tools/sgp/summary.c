@@ -29,10 +29,12 @@ static const char *plural(int count) {
 }
 
 static void print_text(const train_options_t *run, const train_summary_t *summary) {
-    char algorithms[TRAIN_STAGES_TEXT];
-    printf("%s on %s, %d node%s, %s, %d epoch%s: %.1f s, %.0f samples/s\n", run->model, run->data,
-           run->nodes, plural(run->nodes), train_algorithms_text(&run->algorithm, algorithms),
-           run->epochs, plural(run->epochs), summary->seconds, summary->samples_per_second);
+    char algorithms[TRAIN_STAGES_TEXT], workers[32] = "";
+    if (run->workers > 1) snprintf(workers, sizeof workers, " of %d workers", run->workers);
+    printf("%s on %s, %d node%s%s, %s, %d epoch%s: %.1f s, %.0f samples/s\n", run->model, run->data,
+           run->nodes, plural(run->nodes), workers,
+           train_algorithms_text(&run->algorithm, algorithms), run->epochs, plural(run->epochs),
+           summary->seconds, summary->samples_per_second);
     printf("  accuracy     %.4f of the averaged model; of the nodes: mean %.4f, worst %.4f, best "
            "%.4f\n",
            summary->average_model_accuracy, summary->test_accuracy.mean, summary->test_accuracy.min,
