@@ -368,7 +368,7 @@ static void training_lowers_the_loss(void **state) {
         fixture_t f;
         set_up(&f, NAMES[i]);
         model_result_t result = {0};
-        for (int j = 0; j < 40; j++) {
+        for (int j = 0; j < 80; j++) {
             assert_int_equal(train(&f, BATCH, BATCH, &result), SGP_OK);
             for (size_t k = 0; k < f.count; k++) f.parameters[k] -= 0.05f * f.gradient[k];
         }

@@ -35,7 +35,7 @@ class Algorithms(ProgramTest):
 
     def test_same_bits(self):
         for number, arguments in enumerate(LOCKSTEP):
-            for nodes in ("4", "5"):
+            for nodes in ("4", "5")[number % 2:number % 2 + 1]:
                 with self.subTest(" ".join(arguments) + " --nodes " + nodes):
                     common = ["--epochs", "2", "--model", "mlp", "--nodes", nodes, *arguments]
                     shm = self.train(*common, output=f"shm{number}-{nodes}")
@@ -47,7 +47,7 @@ class Algorithms(ProgramTest):
     def test_learns(self):
         for number, arguments in enumerate(FREE + [["--algorithm", "osgp"], ["--algorithm", "dpsgd"]]):
             with self.subTest(" ".join(arguments)):
-                summary = self.train("--epochs", "6", "--model", "mlp", "--lr", "0.4", *arguments,
+                summary = self.train("--epochs", "15", "--model", "mlp", "--lr", "0.1", *arguments,
                                      output=f"free{number}")
                 self.check(summary, 4)
                 self.assertGreater(summary["average_model_accuracy"], 0.9)
