@@ -37,11 +37,12 @@ SGP_API sgp_status_t sgp_group_join(const sgp_group_options_t *options, sgp_grou
 SGP_API int sgp_group_rank(const sgp_group_t *group);
 SGP_API int sgp_group_size(const sgp_group_t *group);
 
-/* For nodes of several workers: process r of a joined group is worker r mod M of node r / M. *nodes:
- * this worker and the workers of the same number on all nodes, of rank r / M; *workers: those of this
- * node, of rank r mod M (see sgp/mixer.h). Every process calls it; blocks as sgp_group_join. Sets both
- * only on success; they are left before the group is. SGP_ERR_INVALID: the group is not a whole number
- * of nodes. SGP_ERR_UNSUPPORTED: it was not made by sgp_group_join. The errors of sgp_group_join. */
+/* For nodes of several workers: process r of a joined group is worker r mod M of node r / M.
+ * *nodes: this worker and the workers of the same number on all nodes, of rank r / M; *workers:
+ * those of this node, of rank r mod M (see sgp/mixer.h). Every process calls it; blocks as
+ * sgp_group_join. Sets both only on success; they are left before the group is. SGP_ERR_INVALID:
+ * the group is not a whole number of nodes. SGP_ERR_UNSUPPORTED: it was not made by
+ * sgp_group_join. The errors of sgp_group_join. */
 SGP_API sgp_status_t sgp_group_split(sgp_group_t *group, int workers_per_node, sgp_group_t **nodes,
                                      sgp_group_t **workers);
 

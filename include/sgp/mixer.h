@@ -70,14 +70,14 @@ typedef struct sgp_mixer_options {
 
 /* A node of M workers (processes, one GPU each): they average their gradients exactly, in order of
  * rank, and gossip as one node. Their mixer is created over two groups, as sgp_group_split makes
- * them: `nodes`, which is this worker and its counterparts on the other nodes, and options.workers.
- * Each worker updates and exchanges a segment of the vector, 1/M of it, and all of them have the
- * same z after every step. So N nodes of M workers do what N nodes with M times the batch do, but
- * for rounding.
+ * them: `nodes`, which is this worker and its counterparts on the other nodes, and
+ * options.workers. Each worker updates and exchanges a segment of the vector, 1/M of it, and all
+ * of them have the same z after every step. So N nodes of M workers do what N nodes with M times
+ * the batch do, but for rounding.
  *
- * All workers make the same calls with the same options; those of a node start with the same values.
- * Where the caller changes z (a NULL optimizer, buffers), the workers' changes are averaged by the
- * next step. Whatever waits for nodes waits for the node's own workers, too. */
+ * All workers make the same calls with the same options; those of a node start with the same
+ * values. Where the caller changes z (a NULL optimizer, buffers), the workers' changes are
+ * averaged by the next step. Whatever waits for nodes waits for the node's own workers, too. */
 
 /* Counters and times since the mixer was created. Messages are those to and from other nodes. */
 typedef struct sgp_mixer_statistics {
@@ -125,10 +125,10 @@ SGP_API float *sgp_mixer_parameters(sgp_mixer_t *mixer);
  * statistics). */
 SGP_API float *sgp_mixer_buffers(sgp_mixer_t *mixer);
 
-/* Another algorithm, graph, overlap, ... from the next step on; count, buffers and workers are those
- * of before. All nodes call it after the same step, with the same options; it blocks as
- * sgp_mixer_average. What is in flight is absorbed first. If the algorithm changes, the nodes go on
- * from their exact mean, each with weight 1. Momentum is the optimizer's and stays. Errors as
+/* Another algorithm, graph, overlap, ... from the next step on; count, buffers and workers are
+ * those of before. All nodes call it after the same step, with the same options; it blocks as
+ * sgp_mixer_average. What is in flight is absorbed first. If the algorithm changes, the nodes go
+ * on from their exact mean, each with weight 1. Momentum is the optimizer's and stays. Errors as
  * sgp_mixer_create and sgp_mixer_average. */
 SGP_API sgp_status_t sgp_mixer_switch(sgp_mixer_t *mixer, const sgp_mixer_options_t *options);
 

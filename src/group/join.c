@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Joining by the launcher's environment or by given rank and size, and splitting what was joined. */
+/* Joining by the launcher's environment or by given rank and size; splitting what was joined. */
 #include "base/log.h"
 #include "group/group.h"
 #include "transport/shm/shm.h"

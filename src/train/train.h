@@ -124,14 +124,14 @@ typedef struct train_groups {
 /* Trains, evaluates after each epoch, and writes config.json, metrics.jsonl, summary.json and
  * model.safetensors into options->output (node 0; each file replaced atomically, but for
  * metrics.jsonl, which grows by whole epochs, see train/metrics.h; so do those of tensorboard and
- * trace, see train/tensorboard.h and train/timeline.h). Blocks until the run is over.
- * options, groups and callbacks are borrowed for the call; callbacks may be NULL. Fills *summary on
- * success. An error of one node's own (its data, its disk) ends the run on all nodes, with the same
- * status; that node's log says why. SGP_ERR_INVALID: an option is out of range, or nodes and workers
- * are not the sizes of the groups. SGP_ERR_INTERRUPTED: *stop. SGP_ERR_MISMATCH: the nodes' options differ; the
- * log says which option and which nodes. SGP_ERR_NOT_FOUND, SGP_ERR_FORMAT: the data; SGP_ERR_IO:
- * the output; the log names file and reason. SGP_ERR_PEER_LOST, SGP_ERR_TIMEOUT: another node; see
- * sgp_group_lost_peer. */
+ * trace, see train/tensorboard.h and train/timeline.h). Blocks until the run is over. options,
+ * groups and callbacks are borrowed for the call; callbacks may be NULL. Fills *summary on
+ * success. An error of one node's own (its data, its disk) ends the run on all nodes, with the
+ * same status; that node's log says why. SGP_ERR_INVALID: an option is out of range, or nodes and
+ * workers are not the sizes of the groups. SGP_ERR_INTERRUPTED: *stop. SGP_ERR_MISMATCH: the
+ * nodes' options differ; the log says which option and which nodes. SGP_ERR_NOT_FOUND,
+ * SGP_ERR_FORMAT: the data; SGP_ERR_IO: the output; the log names file and reason.
+ * SGP_ERR_PEER_LOST, SGP_ERR_TIMEOUT: another node; see sgp_group_lost_peer. */
 sgp_status_t train_run(const train_options_t *options, const train_groups_t *groups,
                        const train_callbacks_t *callbacks, train_summary_t *summary);
 

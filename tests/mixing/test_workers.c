@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Nodes of several workers: N nodes of M workers go where N nodes with the mean of M gradients go. */
+/* N nodes of M workers go where N nodes with the mean of M gradients go. */
 #include "workers.h"
 
 #include "base/random.h"

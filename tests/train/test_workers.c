@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whole runs of nodes with several workers, as threads: the same training as nodes with a batch that
- * is so many times larger. */
+/* Whole runs of nodes with several workers, as threads: the same training as nodes with a batch
+ * that is so many times larger. */
 #include "data/support.h"
 #include "workers.h"
 
