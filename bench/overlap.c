@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Training steps of processes of this machine whose gradients take a fixed time and no CPU, as on
- * an accelerator: `overlap ALGORITHM NODES PARAMETERS STEPS COMPUTE_MS`.
+ * an accelerator: `overlap ALGORITHM NODES PARAMETERS STEPS COMPUTE_MS JITTER_MS`.
  *
  * ALGORITHM: a name of the library's; "async", sgp that waits for nothing; "alone", every process
- * by itself, the update without any communication. A step sleeps for COMPUTE_MS and calls
- * sgp_mixer_step with the paper's optimizer. Prints milliseconds per step, means over nodes: of the
- * step, from barrier to barrier over STEPS steps; in sgp_mixer_step; asleep in it; CPU time, which
- * includes what goes on beside the gradient. bench/overlap makes the table. */
+ * by itself, the update without any communication. A step sleeps for COMPUTE_MS, give or take up to
+ * JITTER_MS, and calls sgp_mixer_step with the paper's optimizer. Prints milliseconds per step,
+ * means over nodes: of the step, from barrier to barrier over STEPS steps; in sgp_mixer_step; asleep
+ * in it; CPU time, which includes what goes on beside the gradient. bench/overlap makes the table. */
+#include "base/random.h"
+
 #include <sgp/sgp.h>
 
 #include <errno.h>
@@ -17,14 +19,14 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MOST_NODES = 64, WARM_UP = 4 };
+enum { MOST_NODES = 64, WARM_UP = 16 };
 
 typedef struct work {
     const char *algorithm;
     int nodes;
     size_t count; /* floats */
     int steps;
-    double compute; /* milliseconds */
+    double compute, jitter; /* milliseconds */
     char directory[64];
 } work_t;
 
@@ -36,6 +38,7 @@ typedef struct node {
     sgp_mixer_t *mixer;
     sgp_optimizer_t *optimizer;
     float *gradient; /* (count) */
+    sgp_random_t random;
 } node_t;
 
 /* Milliseconds per step of one node. */
@@ -54,8 +57,10 @@ static double milliseconds(clockid_t clock) {
     return (double)time.tv_sec * 1e3 + (double)time.tv_nsec * 1e-6;
 }
 
-static void compute(double duration) {
-    double seconds = duration / 1e3;
+static void compute(node_t *node) {
+    const work_t *work = node->work;
+    double off = 2 * sgp_random_double(&node->random) - 1;
+    double seconds = (work->compute + off * work->jitter) * 1e-3;
     struct timespec left = {.tv_sec = (time_t)seconds,
                             .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9)};
     while (nanosleep(&left, &left) && errno == EINTR) continue;
@@ -64,7 +69,7 @@ static void compute(double duration) {
 static sgp_status_t run(node_t *node, int steps) {
     sgp_status_t status = SGP_OK;
     for (int i = 0; i < steps && status == SGP_OK; i++) {
-        compute(node->work->compute);
+        compute(node);
         status = sgp_mixer_step(node->mixer, node->optimizer, node->gradient, 1e-3f);
     }
     return status;
@@ -142,6 +147,7 @@ static int node_main(const work_t *work, int rank) {
     node_t node = {.work = work, .rank = rank};
     times_t times;
     sgp_log_set(print_log, NULL, SGP_LOG_WARNING);
+    sgp_random_init(&node.random, 1, (uint64_t)rank); /* the same times for all algorithms */
     sgp_status_t status = join(&node);
     if (status == SGP_OK) status = create(&node);
     if (status == SGP_OK) status = measure(&node, &times);
@@ -173,22 +179,23 @@ static int start_nodes(const work_t *work) {
 static int usage(const char *program) {
     fprintf(stderr,
             "usage: %s alone|sgp|osgp|async|dpsgd|adpsgd|allreduce NODES PARAMETERS STEPS "
-            "COMPUTE_MS\n",
+            "COMPUTE_MS JITTER_MS\n",
             program);
     return 2;
 }
 
 int main(int argc, char **argv) {
     sgp_mixer_options_t ignored;
-    if (argc != 6 || parse_algorithm(argv[1], &ignored) != SGP_OK) return usage(argv[0]);
+    if (argc != 7 || parse_algorithm(argv[1], &ignored) != SGP_OK) return usage(argv[0]);
     work_t work = {.algorithm = argv[1],
                    .nodes = atoi(argv[2]),
                    .count = strtoull(argv[3], NULL, 10),
                    .steps = atoi(argv[4]),
                    .compute = atof(argv[5]),
+                   .jitter = atof(argv[6]),
                    .directory = "/tmp/sgp-bench-XXXXXX"};
     if (work.nodes < 1 || work.nodes > MOST_NODES || work.count < 1 || work.steps < 1 ||
-        work.compute < 0)
+        work.jitter < 0 || work.compute < work.jitter)
         return usage(argv[0]);
     if (!mkdtemp(work.directory)) return 1;
     int failed = start_nodes(&work);
