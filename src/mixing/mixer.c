@@ -179,7 +179,10 @@ sgp_status_t sgp_mixer_create(sgp_group_t *group, const sgp_mixer_options_t *opt
     init(made, group, options);
     sgp_status_t status = check(options);
     if (status == SGP_OK) status = adopt(made, options);
+    bool taken = false; /* from the courier of another mixer */
+    if (status == SGP_OK) status = sgp_group_take(group, made, &taken);
     if (status == SGP_OK) status = prepare(made, initial);
+    if (taken) sgp_group_give(group);
     if (status != SGP_OK) {
         end_algorithm(made);
         release(made);
@@ -192,8 +195,11 @@ sgp_status_t sgp_mixer_create(sgp_group_t *group, const sgp_mixer_options_t *opt
 void sgp_mixer_destroy(sgp_mixer_t *mixer) {
     if (!mixer) return;
     end_algorithm(mixer);
+    bool taken; /* the courier of another mixer may be at the inbox */
+    sgp_group_take(mixer->group, mixer, &taken);
     sgp_inbox_drop_channel(mixer->inbox, mixer->channel);
     sgp_inbox_drop_channel(mixer->inbox, mixer->average_channel);
+    if (taken) sgp_group_give(mixer->group);
     release(mixer);
 }
 
