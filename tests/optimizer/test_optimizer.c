@@ -180,10 +180,8 @@ static void test_bad_options(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sgd),
-        cmocka_unit_test(test_weight_decay_where_it_applies),
-        cmocka_unit_test(test_adam),
-        cmocka_unit_test(test_goes_on_from_its_state),
+        cmocka_unit_test(test_sgd),         cmocka_unit_test(test_weight_decay_where_it_applies),
+        cmocka_unit_test(test_adam),        cmocka_unit_test(test_goes_on_from_its_state),
         cmocka_unit_test(test_bad_options),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
