@@ -42,8 +42,6 @@ typedef struct async {
     uint64_t meetings;     /* settles so far: the number of the next */
     float *waiting;        /* (P + S) folded messages, not absorbed yet */
     double waiting_w;      /* their weight; 0: none */
-    int folding;           /* the sender whose message is being folded; -1: none */
-    size_t folded;         /* elements of it that are */
     /* The push in the courier's hands. A message goes to one receiver, for it has its number. */
     sgp_destination_t *to; /* (size) */
     int destinations;      /* left to be sent */
@@ -57,19 +55,13 @@ static unsigned async_messages(const sgp_mixer_t *mixer) {
 
 /* ---- what arrives ---- */
 
-static sgp_inbox_key_t key_of(const sgp_mixer_t *mixer, sgp_kind_t kind, int src, uint64_t number,
-                              size_t offset) {
-    return (sgp_inbox_key_t){
-        .channel = mixer->channel, .kind = kind, .src = src, .step = number, .offset = offset};
-}
-
 /* Whether the next message of a sender is there as a whole. */
 static bool is_whole(sgp_mixer_t *mixer, int src) {
     async_t *async = mixer->extra;
     sender_t *sender = &async->senders[src];
     while (sender->arrived < mixer->length) {
-        sgp_inbox_key_t key = key_of(mixer, SGP_KIND_PUSH, src, sender->next, sender->arrived);
-        sgp_chunk_t *chunk = sgp_inbox_find(mixer->inbox, &key);
+        sgp_chunk_t *chunk =
+            sgp_push_find(mixer, SGP_KIND_PUSH, src, sender->next, sender->arrived);
         if (!chunk) return false;
         sender->arrived += chunk->header.elements;
     }
@@ -84,20 +76,18 @@ static void fold_chunk(async_t *async, const sgp_chunk_t *chunk) {
     else sgp_absorb(count, place, chunk->payload, (float)(weight / (async->waiting_w + weight)));
 }
 
-/* Folds the message of async->folding to its end, which any of the two contexts may do. */
-static sgp_status_t fold(sgp_mixer_t *mixer) {
+/* Folds a sender's next message, which is there as a whole. */
+static sgp_status_t fold(sgp_mixer_t *mixer, int src) {
     async_t *async = mixer->extra;
-    sender_t *sender = &async->senders[async->folding];
+    sender_t *sender = &async->senders[src];
     double weight = 0;
-    while (async->folded < mixer->length) {
-        sgp_inbox_key_t key =
-            key_of(mixer, SGP_KIND_PUSH, async->folding, sender->next, async->folded);
-        sgp_chunk_t *chunk = sgp_inbox_find(mixer->inbox, &key);
+    for (size_t folded = 0; folded < mixer->length;) {
+        sgp_chunk_t *chunk = sgp_push_find(mixer, SGP_KIND_PUSH, src, sender->next, folded);
         sgp_status_t status = sgp_push_check(mixer, &chunk->header);
         if (status != SGP_OK) return status;
         fold_chunk(async, chunk);
         weight = chunk->header.weight;
-        async->folded += chunk->header.elements;
+        folded += chunk->header.elements;
         sgp_inbox_release(mixer->inbox, chunk);
     }
     /* Late: its sender has made at least one step more before this node came to absorb it. */
@@ -105,8 +95,13 @@ static sgp_status_t fold(sgp_mixer_t *mixer) {
     async->waiting_w += weight;
     sender->next++;
     sender->arrived = 0;
-    async->folding = -1;
     return SGP_OK;
+}
+
+/* What a node has said that rests until the next meeting; NULL: nothing. */
+static sgp_chunk_t *find_rest(sgp_mixer_t *mixer, int src) {
+    const async_t *async = mixer->extra;
+    return sgp_push_find(mixer, SGP_KIND_REST, src, async->meetings, 0);
 }
 
 /* Takes in all that is there as a whole, and who rests. */
@@ -116,30 +111,15 @@ static sgp_status_t take_in(sgp_mixer_t *mixer) {
     for (int src = 0; src < mixer->size; src++) {
         if (src == mixer->rank) continue;
         while (is_whole(mixer, src)) {
-            async->folding = src;
-            async->folded = 0;
-            sgp_status_t status = fold(mixer);
+            sgp_status_t status = fold(mixer, src);
             if (status != SGP_OK) return status;
         }
-        sgp_inbox_key_t key = key_of(mixer, SGP_KIND_REST, src, async->meetings, 0);
-        async->senders[src].rests = sgp_inbox_find(mixer->inbox, &key) != NULL;
+        async->senders[src].rests = find_rest(mixer, src) != NULL;
     }
     return SGP_OK;
 }
 
 /* ---- what leaves ---- */
-
-static void copy_chunk(const sgp_mixer_t *mixer, const sgp_send_t *send, const float *buffers,
-                       float *place) {
-    size_t offset = send->header.offset, count = send->header.elements, parameters = 0;
-    if (offset < mixer->count) {
-        parameters = mixer->count - offset < count ? mixer->count - offset : count;
-        memcpy(place, mixer->z + offset, parameters * sizeof *place);
-    }
-    if (parameters == count) return;
-    memcpy(place + parameters, buffers + (offset + parameters - mixer->count),
-           (count - parameters) * sizeof *place);
-}
 
 /* To the last of the destinations left. SGP_ERR_AGAIN: there is no room. */
 static sgp_status_t push_one(sgp_mixer_t *mixer, const float *buffers) {
@@ -150,7 +130,7 @@ static sgp_status_t push_one(sgp_mixer_t *mixer, const float *buffers) {
     sgp_status_t status = sgp_transport_send_begin(mixer->transport, &header, to, 1, &send);
     if (status != SGP_OK) return status;
     for (void *place; (place = sgp_transport_send_next(mixer->transport, &send));) {
-        copy_chunk(mixer, &send, buffers, place);
+        sgp_push_copy(mixer, &send, buffers, place);
         sgp_transport_send_commit(mixer->transport, &send);
     }
     async->sent[to->dst]++;
@@ -302,8 +282,7 @@ static int who_is_missing(sgp_mixer_t *mixer) {
     async_t *async = mixer->extra;
     for (int src = 0; src < mixer->size; src++) {
         if (src == mixer->rank) continue;
-        sgp_inbox_key_t key = key_of(mixer, SGP_KIND_REST, src, async->meetings, 0);
-        sgp_chunk_t *chunk = sgp_inbox_find(mixer->inbox, &key);
+        sgp_chunk_t *chunk = find_rest(mixer, src);
         uint64_t sent;
         if (!chunk || chunk->header.count != sizeof sent) return src;
         memcpy(&sent, chunk->payload, sizeof sent);
@@ -316,8 +295,7 @@ static void end_rest(sgp_mixer_t *mixer) {
     async_t *async = mixer->extra;
     for (int src = 0; src < mixer->size; src++) {
         if (src == mixer->rank) continue;
-        sgp_inbox_key_t key = key_of(mixer, SGP_KIND_REST, src, async->meetings, 0);
-        sgp_inbox_release(mixer->inbox, sgp_inbox_find(mixer->inbox, &key));
+        sgp_inbox_release(mixer->inbox, find_rest(mixer, src));
         async->senders[src].rests = false;
     }
     async->meetings++;
@@ -379,10 +357,7 @@ static sgp_status_t async_create(sgp_mixer_t *mixer) {
     return sgp_courier_start(&async->courier, mixer, carry, NULL);
 }
 
-static void async_state(sgp_mixer_t *mixer, sgp_state_t *state) {
-    (void)mixer, (void)state; /* after a meeting nothing is left; numbers start anew with the run */
-}
-
+/* No state: after a meeting nothing is left, and numbers start anew with the run. */
 const sgp_algorithm_ops_t sgp_algorithm_async = {
     .create = async_create,
     .destroy = async_destroy,
@@ -391,5 +366,4 @@ const sgp_algorithm_ops_t sgp_algorithm_async = {
     .settle = async_settle,
     .hold = take,
     .resume = async_resume,
-    .state = async_state,
 };

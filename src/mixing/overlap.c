@@ -40,19 +40,6 @@ static unsigned overlap_messages(const sgp_mixer_t *mixer) {
     return sgp_push_reach(mixer) + (unsigned)mixer->options.overlap + 1;
 }
 
-/* The chunk at send->header.offset of what is pushed. */
-static void copy_chunk(const sgp_mixer_t *mixer, const overlap_t *overlap, const sgp_send_t *send,
-                       float *place) {
-    size_t offset = send->header.offset, count = send->header.elements, parameters = 0;
-    if (offset < mixer->count) {
-        parameters = mixer->count - offset < count ? mixer->count - offset : count;
-        memcpy(place, mixer->z + offset, parameters * sizeof *place);
-    }
-    if (parameters == count) return;
-    size_t first = offset + parameters - mixer->count;
-    memcpy(place + parameters, overlap->buffers + first, (count - parameters) * sizeof *place);
-}
-
 /* In the courier's context. */
 static sgp_status_t push_later(sgp_mixer_t *mixer) {
     overlap_t *overlap = mixer->extra;
@@ -69,7 +56,7 @@ static sgp_status_t push_later(sgp_mixer_t *mixer) {
         if (status != SGP_OK) return status;
     }
     for (void *place; (place = sgp_transport_send_next(mixer->transport, &send));) {
-        copy_chunk(mixer, overlap, &send, place);
+        sgp_push_copy(mixer, &send, overlap->buffers, place);
         sgp_transport_send_commit(mixer->transport, &send);
     }
     sgp_trace_end(mixer->trace, SGP_TRACE_MESSAGES, SGP_TRACE_PUSH, mark);

@@ -67,13 +67,6 @@ static sgp_header_t header_of(const sgp_mixer_t *mixer, sgp_kind_t kind, uint64_
     return header;
 }
 
-static sgp_chunk_t *find(sgp_mixer_t *mixer, sgp_kind_t kind, int src, uint64_t number,
-                         size_t offset) {
-    sgp_inbox_key_t key = {
-        .channel = mixer->channel, .kind = kind, .src = src, .step = number, .offset = offset};
-    return sgp_inbox_find(mixer->inbox, &key);
-}
-
 /* ---- the active side, in the courier's context ---- */
 
 /* The step waits for the end of the exchange: live is the courier's until then. */
@@ -106,8 +99,8 @@ static void set_phase(sgp_mixer_t *mixer, phase_t phase) {
 static sgp_status_t add_answer(sgp_mixer_t *mixer) {
     pairs_t *pairs = mixer->extra;
     while (pairs->added < mixer->length) {
-        sgp_chunk_t *chunk = find(mixer, SGP_KIND_ANSWER, pairs->partner,
-                                  pairs->asked[pairs->partner], pairs->added);
+        sgp_chunk_t *chunk = sgp_push_find(mixer, SGP_KIND_ANSWER, pairs->partner,
+                                           pairs->asked[pairs->partner], pairs->added);
         if (!chunk) return SGP_OK;
         float *live = pairs->live + pairs->added;
         sgp_add(chunk->header.elements, live, live, chunk->payload);
@@ -165,7 +158,7 @@ static sgp_status_t answer(sgp_mixer_t *mixer, int src) {
     for (;;) {
         size_t offset = 0;
         if (asker->answering) offset = asker->answer.header.offset + asker->answer.header.elements;
-        sgp_chunk_t *chunk = find(mixer, SGP_KIND_ASK, src, asker->next, offset);
+        sgp_chunk_t *chunk = sgp_push_find(mixer, SGP_KIND_ASK, src, asker->next, offset);
         if (!chunk) return SGP_OK;
         sgp_status_t status = sgp_push_check(mixer, &chunk->header);
         if (status == SGP_OK && !asker->answering) status = begin_answer(mixer, src);
@@ -187,7 +180,7 @@ static sgp_status_t answer(sgp_mixer_t *mixer, int src) {
 static void note_rest(sgp_mixer_t *mixer, int src) {
     pairs_t *pairs = mixer->extra;
     asker_t *asker = &pairs->askers[src];
-    if (asker->rests || !find(mixer, SGP_KIND_REST, src, pairs->meetings, 0)) return;
+    if (asker->rests || !sgp_push_find(mixer, SGP_KIND_REST, src, pairs->meetings, 0)) return;
     asker->rests = true;
     sgp_transport_lock(mixer->transport);
     pairs->resting++;
@@ -348,7 +341,8 @@ static sgp_status_t wait_for_rest(sgp_mixer_t *mixer, uint64_t deadline) {
 static void end_rest(sgp_mixer_t *mixer) {
     pairs_t *pairs = mixer->extra;
     for (int src = 0; src < mixer->size && !pairs->active; src += 2) {
-        sgp_inbox_release(mixer->inbox, find(mixer, SGP_KIND_REST, src, pairs->meetings, 0));
+        sgp_inbox_release(mixer->inbox,
+                          sgp_push_find(mixer, SGP_KIND_REST, src, pairs->meetings, 0));
         pairs->askers[src].rests = false;
     }
     pairs->resting = 0;

@@ -3,9 +3,11 @@
 
 #include "base/log.h"
 #include "mixing/kernels.h"
+#include "mixing/reduce.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 unsigned sgp_push_reach(const sgp_mixer_t *mixer) {
     enum { MOST = 8 };
@@ -35,6 +37,21 @@ sgp_header_t sgp_push_header(const sgp_mixer_t *mixer, uint64_t round) {
                           .channel = mixer->channel,
                           .step = round,
                           .count = mixer->length};
+}
+
+sgp_chunk_t *sgp_push_find(const sgp_mixer_t *mixer, sgp_kind_t kind, int src, uint64_t number,
+                           size_t offset) {
+    sgp_inbox_key_t key = {
+        .channel = mixer->channel, .kind = kind, .src = src, .step = number, .offset = offset};
+    return sgp_inbox_find(mixer->inbox, &key);
+}
+
+void sgp_push_copy(const sgp_mixer_t *mixer, const sgp_send_t *send, const float *buffers,
+                   float *place) {
+    size_t count = send->header.elements;
+    const float *values =
+        sgp_reduce_joined(mixer->z, mixer->count, buffers, send->header.offset, count, place);
+    if (values != place) memcpy(place, values, count * sizeof *place);
 }
 
 void sgp_push_sent(sgp_mixer_t *mixer, int messages) {
@@ -79,12 +96,9 @@ void sgp_absorption_begin(sgp_absorption_t *absorption, const sgp_mixer_t *mixer
 static sgp_status_t absorb_chunk(sgp_absorption_t *absorption, sgp_mixer_t *mixer, size_t *end) {
     if (absorption->sender == 0) absorption->w = absorption->kept;
     for (; absorption->sender < absorption->senders_count; absorption->sender++) {
-        sgp_inbox_key_t key = {.channel = mixer->channel,
-                               .kind = SGP_KIND_PUSH,
-                               .src = absorption->senders[absorption->sender].peer,
-                               .step = absorption->round,
-                               .offset = absorption->offset};
-        sgp_chunk_t *chunk = sgp_inbox_find(mixer->inbox, &key);
+        sgp_chunk_t *chunk =
+            sgp_push_find(mixer, SGP_KIND_PUSH, absorption->senders[absorption->sender].peer,
+                          absorption->round, absorption->offset);
         if (!chunk) return SGP_ERR_AGAIN;
         sgp_status_t status = sgp_push_check(mixer, &chunk->header);
         if (status != SGP_OK) return status;

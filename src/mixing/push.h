@@ -18,6 +18,16 @@ int sgp_push_shares(sgp_mixer_t *mixer, uint64_t round, double w, double *kept);
 /* The header of a round's message. */
 sgp_header_t sgp_push_header(const sgp_mixer_t *mixer, uint64_t round);
 
+/* An arrived chunk of this mixer's channel, or NULL: message `number` of a kind from src, the chunk
+ * that begins at offset. Valid until it is released. */
+sgp_chunk_t *sgp_push_find(const sgp_mixer_t *mixer, sgp_kind_t kind, int src, uint64_t number,
+                           size_t offset);
+
+/* Writes the current chunk of a push whose parameters are those of z and whose buffers are `buffers`
+ * (S): for a courier, as the caller changes its own meanwhile. */
+void sgp_push_copy(const sgp_mixer_t *mixer, const sgp_send_t *send, const float *buffers,
+                   float *place);
+
 /* Counts messages of the vector's length: sent (below 0: taken back), and received, `late` of them
  * after their own step. In any context. */
 void sgp_push_sent(sgp_mixer_t *mixer, int messages);
