@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A run that is stopped and continued equals one that is not; a checkpoint that anything
  * happened to is refused; a full disk leaves the one before. */
+#include "train/fixture.h"
 #include "train/nodes.h"
 
 #include "train/checkpoint_folder.h"
@@ -15,27 +16,8 @@
 #define SIDE  16
 #define NODES 4
 
-typedef struct fixture {
-    char data[64];
-    char output[64];
-} fixture_t;
-
 static int set_up(void **state) {
-    fixture_t *fixture = calloc(1, sizeof *fixture);
-    make_directory(fixture->data);
-    make_directory(fixture->output);
-    write_dataset(fixture->data, TRAIN, TESTS, SIDE);
-    log_start();
-    *state = fixture;
-    return 0;
-}
-
-static int tear_down(void **state) {
-    fixture_t *fixture = *state;
-    remove_directory(fixture->data);
-    remove_directory(fixture->output);
-    free(fixture);
-    return 0;
+    return fixture_set_up(state, TRAIN, TESTS, SIDE);
 }
 
 static train_options_t small_run(const fixture_t *fixture) {
@@ -266,7 +248,7 @@ static void a_full_disk_leaves_the_checkpoint_before(void **state) {
     assert_int_equal(step, 13);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, fixture_tear_down)
 
 int main(int argc, char **argv) {
     (void)argc;

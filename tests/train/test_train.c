@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Whole runs on a small data set: reproducible, learning, exact, and ending in order. */
+#include "train/fixture.h"
 #include "train/nodes.h"
 #include "train/safetensors_reader.h"
 
@@ -13,27 +14,8 @@
 #define TESTS 90
 #define SIDE  16
 
-typedef struct fixture {
-    char data[64];
-    char output[64];
-} fixture_t;
-
 static int set_up(void **state) {
-    fixture_t *fixture = calloc(1, sizeof *fixture);
-    make_directory(fixture->data);
-    make_directory(fixture->output);
-    write_dataset(fixture->data, TRAIN, TESTS, SIDE);
-    log_start();
-    *state = fixture;
-    return 0;
-}
-
-static int tear_down(void **state) {
-    fixture_t *fixture = *state;
-    remove_directory(fixture->data);
-    remove_directory(fixture->output);
-    free(fixture);
-    return 0;
+    return fixture_set_up(state, TRAIN, TESTS, SIDE);
 }
 
 static train_options_t small_run(const fixture_t *fixture) {
@@ -396,7 +378,7 @@ static void progress_reports_every_epoch(void **state) {
     assert_int_equal(shown_ends, 3);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, fixture_tear_down)
 
 int main(int argc, char **argv) {
     (void)argc;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Whole runs of nodes with several workers, as threads: the same training as nodes with a batch
  * that is so many times larger. */
-#include "data/support.h"
+#include "train/fixture.h"
 #include "workers.h"
 
 #include "train/safetensors_reader.h"
@@ -15,27 +15,8 @@
 #define SIDE      16
 #define PROCESSES 8
 
-typedef struct fixture {
-    char data[64];
-    char output[64];
-} fixture_t;
-
 static int set_up(void **state) {
-    fixture_t *fixture = calloc(1, sizeof *fixture);
-    make_directory(fixture->data);
-    make_directory(fixture->output);
-    write_dataset(fixture->data, TRAIN, TESTS, SIDE);
-    log_start();
-    *state = fixture;
-    return 0;
-}
-
-static int tear_down(void **state) {
-    fixture_t *fixture = *state;
-    remove_directory(fixture->data);
-    remove_directory(fixture->output);
-    free(fixture);
-    return 0;
+    return fixture_set_up(state, TRAIN, TESTS, SIDE);
 }
 
 typedef struct result {
@@ -250,7 +231,7 @@ static void groups_of_other_sizes_are_refused(void **state) {
     assert_string_equal(captured.last, "workers-per-node is 4: must be 2, as in the group");
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, fixture_tear_down)
 
 int main(int argc, char **argv) {
     (void)argc;
