@@ -17,11 +17,11 @@ typedef struct sgp_shm_options {
     int rank;
     int size;
     const char
-        *rendezvous;    /* directory in which the ranks find each other; unused when size is 1 */
-    size_t chunk_bytes; /* a multiple of 64, the same on all ranks; 0: the default */
-    int timeout_ms;     /* for all to come; required */
-    uint64_t run;       /* as all ranks know it; 0: the rendezvous is private to a run */
-    const bool *local;  /* (size) ranks that meet here; NULL: all, or, with a remote, none */
+        *rendezvous;      /* directory in which the ranks find each other; unused when size is 1 */
+    size_t chunk_bytes;   /* a multiple of 64, the same on all ranks; 0: the default */
+    int timeout_ms;       /* for all to come; required */
+    uint64_t run;         /* as all ranks know it; 0: the rendezvous is private to a run */
+    const bool *local;    /* (size) ranks that meet here; NULL: all, or, with a remote, none */
     sgp_remote_t *remote; /* carries to and from the ranks that are not; taken, in every case; NULL:
                              all are local */
 } sgp_shm_options_t;

@@ -79,12 +79,15 @@ void sgp_link_fail(sgp_link_t *link, const char *why, ...) {
 static int poll_events(const sgp_link_t *link) {
     size_t pending = 0;
     switch (link->state) {
-    case SGP_LINK_CONNECTING: return UV_WRITABLE;
+    case SGP_LINK_CONNECTING:
+        return UV_WRITABLE;
     case SGP_LINK_SHAKING:
         sgp_handshake_pending(&link->handshake, &pending);
         return UV_READABLE | (pending ? UV_WRITABLE : 0);
-    case SGP_LINK_OPEN: break;
-    case SGP_LINK_CLOSED: return 0;
+    case SGP_LINK_OPEN:
+        break;
+    case SGP_LINK_CLOSED:
+        return 0;
     }
     const sgp_peer_t *peer = &link->links->peers[link->peer];
     bool more = link->frames_at < link->frames_end || link->sending ||

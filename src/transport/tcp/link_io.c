@@ -164,11 +164,16 @@ static void heard_frame(sgp_link_t *link) {
         if (!sgp_links_repeat(links, link->peer, value))
             sgp_link_fail(link, "its chunks arrive damaged");
         return;
-    case SGP_FRAME_LEAVE: heard_leave(link); return;
+    case SGP_FRAME_LEAVE:
+        heard_leave(link);
+        return;
     case SGP_FRAME_LOST:
-    case SGP_FRAME_LEFT: heard_news(link, link->stream.kind, value); return;
+    case SGP_FRAME_LEFT:
+        heard_news(link, link->stream.kind, value);
+        return;
     case SGP_FRAME_ALIVE:
-    case SGP_FRAME_CHUNK: return;
+    case SGP_FRAME_CHUNK:
+        return;
     }
 }
 
@@ -214,13 +219,20 @@ static void end_arrival(sgp_link_t *link) {
 static bool take_events(sgp_link_t *link) {
     for (;;) {
         switch (sgp_stream_next(&link->stream)) {
-        case SGP_STREAM_MORE: return true;
-        case SGP_STREAM_FRAME: heard_frame(link); break;
+        case SGP_STREAM_MORE:
+            return true;
+        case SGP_STREAM_FRAME:
+            heard_frame(link);
+            break;
         case SGP_STREAM_CHUNK:
             if (!begin_arrival(link)) return false;
             break;
-        case SGP_STREAM_WHOLE: end_arrival(link); break;
-        case SGP_STREAM_BROKEN: sgp_link_fail(link, "it sent what is no frame"); return false;
+        case SGP_STREAM_WHOLE:
+            end_arrival(link);
+            break;
+        case SGP_STREAM_BROKEN:
+            sgp_link_fail(link, "it sent what is no frame");
+            return false;
         }
         if (link->state != SGP_LINK_OPEN) return false;
     }

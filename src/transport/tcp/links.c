@@ -566,9 +566,8 @@ sgp_status_t sgp_links_create(const sgp_tcp_options_t *options, size_t chunk_byt
     if (options->key) made->key = *options->key;
     made->insecure = options->insecure;
     made->open_timeout = (uint64_t)options->timeout_ms * MILLISECOND;
-    made->peer_timeout = options->peer_timeout_ms
-                             ? (uint64_t)options->peer_timeout_ms * MILLISECOND
-                             : DEFAULT_PEER_TIMEOUT;
+    made->peer_timeout = options->peer_timeout_ms ? (uint64_t)options->peer_timeout_ms * MILLISECOND
+                                                  : DEFAULT_PEER_TIMEOUT;
     init_lists(made);
     sgp_status_t status = allocate(made, options);
     if (status != SGP_OK) {

@@ -75,7 +75,7 @@ typedef struct sgp_links_stock {
     uint32_t posts_count, posts_room;
     sgp_post_t *free_posts;
     sgp_arrival_t *free_arrivals; /* each with its place */
-    unsigned char *places;        /* (SGP_LINKS_PLACES, chunk_bytes) address space; touched as needed */
+    unsigned char *places; /* (SGP_LINKS_PLACES, chunk_bytes) address space; touched as needed */
     size_t places_used;
 } sgp_links_stock_t;
 
@@ -101,7 +101,7 @@ struct sgp_links {
     sgp_arrival_list_t arrived;  /* for the owner */
     sgp_links_stock_t stock;
     bool leaving, has_left, ending;
-    bool full; /* no place was left for an arrival: reading has paused */
+    bool full;            /* no place was left for an arrival: reading has paused */
     atomic_int lost;      /* a rank, or -1 */
     atomic_uint waiting;  /* arrivals not received */
     atomic_bool *dropped; /* (size) no more is to be posted to it */
