@@ -30,25 +30,25 @@ typedef struct sgp_group_options {
     int size;               /* nodes; 0: rank and size from the environment */
     const char *rendezvous; /* directory that all nodes can reach, private to this run; NULL:
                                SGP_RENDEZVOUS */
-    int join_timeout_ms;    /* for all nodes to come; 0: SGP_JOIN_TIMEOUT_MS, else 30,000, and 300,000
+    int join_timeout_ms; /* for all nodes to come; 0: SGP_JOIN_TIMEOUT_MS, else 30,000, and 300,000
                                with join, as people are slower than launchers */
-    int timeout_ms;         /* of each collective call, for the slowest node; 0: 600,000
+    int timeout_ms;      /* of each collective call, for the slowest node; 0: 600,000
                                (a node that ended is noticed at once) */
 
-    const char *transport;  /* "shm": memory of one machine, "tcp", "mpi", "auto": shm between nodes
+    const char *transport; /* "shm": memory of one machine, "tcp", "mpi", "auto": shm between nodes
                                of one machine and tcp between others; NULL: SGP_TRANSPORT, else auto */
-    const char *join;       /* "HOST:PORT", where the group is founded; any member can stand for it.
+    const char *join;      /* "HOST:PORT", where the group is founded; any member can stand for it.
                                Needs size. NULL: SGP_JOIN */
-    bool claim_rank;        /* with join: this node wants `rank`; false: ranks in order of arrival */
-    const char *interface;  /* by name or address, on which others reach this node; NULL:
+    bool claim_rank;       /* with join: this node wants `rank`; false: ranks in order of arrival */
+    const char *interface; /* by name or address, on which others reach this node; NULL:
                                SGP_INTERFACE, else all interfaces, and the address that leads to HOST */
-    const char *ports;      /* "7070-7090", of which the first free one is listened on; NULL: SGP_PORTS,
+    const char *ports; /* "7070-7090", of which the first free one is listened on; NULL: SGP_PORTS,
                                else any */
-    const char *key;        /* a secret that all nodes know, 16 characters or more; NULL: SGP_KEY */
-    const char *key_file;   /* the same in a file; NULL: SGP_KEY_FILE. Without a key only nodes of
+    const char *key;   /* a secret that all nodes know, 16 characters or more; NULL: SGP_KEY */
+    const char *key_file; /* the same in a file; NULL: SGP_KEY_FILE. Without a key only nodes of
                                this machine are accepted; a launcher that can brings one of its own */
-    bool insecure;          /* without a key: accept nodes of other machines as well; SGP_INSECURE=1 */
-    int peer_timeout_ms;    /* tcp: a node that is silent for so long is lost; 0: SGP_PEER_TIMEOUT_MS,
+    bool insecure;       /* without a key: accept nodes of other machines as well; SGP_INSECURE=1 */
+    int peer_timeout_ms; /* tcp: a node that is silent for so long is lost; 0: SGP_PEER_TIMEOUT_MS,
                                else 10,000 */
 } sgp_group_options_t;
 

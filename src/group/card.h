@@ -23,16 +23,16 @@ typedef enum sgp_carrier {
 } sgp_carrier_t;
 
 typedef struct sgp_card {
-    int rank;                       /* -1: to be given */
-    int size;                       /* of the group */
-    uint64_t run;                   /* random, not 0; the group's is that of rank 0 */
-    uint64_t machine;               /* the same: memory can be shared */
-    uint64_t fingerprint;           /* of the job that started the processes; 0: not known */
+    int rank;             /* -1: to be given */
+    int size;             /* of the group */
+    uint64_t run;         /* random, not 0; the group's is that of rank 0 */
+    uint64_t machine;     /* the same: memory can be shared */
+    uint64_t fingerprint; /* of the job that started the processes; 0: not known */
     sgp_carrier_t carrier;
-    int port;                       /* address is "": the caller's, with this port */
-    char address[SGP_ADDRESS_TEXT]; /* where it listens; "" and port 0: it does not */
-    char host[SGP_CARD_HOST];       /* its name, for log lines */
-    char version[SGP_CARD_VERSION]; /* of the library */
+    int port;                              /* address is "": the caller's, with this port */
+    char address[SGP_ADDRESS_TEXT];        /* where it listens; "" and port 0: it does not */
+    char host[SGP_CARD_HOST];              /* its name, for log lines */
+    char version[SGP_CARD_VERSION];        /* of the library */
     unsigned char secret[SGP_CARD_SECRET]; /* rank 0's is the group's key where there is no other;
                                               travels only where nobody else can read it */
 } sgp_card_t;

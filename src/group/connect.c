@@ -46,9 +46,9 @@ static sgp_status_t make_private(const char *path) {
     if (lstat(path, &about) != 0)
         return sgp_fail(SGP_ERR_SYSTEM, "directory %s: %s", path, strerror(errno));
     if (!S_ISDIR(about.st_mode) || about.st_uid != geteuid() || (about.st_mode & 077))
-        return sgp_fail(SGP_ERR_SYSTEM,
-                        "%s belongs to somebody else, or others can enter it: nodes cannot meet there",
-                        path);
+        return sgp_fail(
+            SGP_ERR_SYSTEM,
+            "%s belongs to somebody else, or others can enter it: nodes cannot meet there", path);
     return SGP_OK;
 }
 
@@ -82,10 +82,11 @@ static sgp_status_t check_key(const sgp_party_t *party, const sgp_address_t *add
     char text[SGP_ADDRESS_TEXT];
     for (int r = 0; r < party->size; r++) {
         if (local[r] || r == party->rank || sgp_address_is_here(&addresses[r])) continue;
-        return sgp_fail(SGP_ERR_INVALID,
-                        "node %d (%s, %s) is on another machine, and there is no key: give all nodes "
-                        "the same --key-file, or --insecure",
-                        r, party->cards[r].host, sgp_address_text(&addresses[r], text));
+        return sgp_fail(
+            SGP_ERR_INVALID,
+            "node %d (%s, %s) is on another machine, and there is no key: give all nodes "
+            "the same --key-file, or --insecure",
+            r, party->cards[r].host, sgp_address_text(&addresses[r], text));
     }
     return SGP_OK;
 }
@@ -97,8 +98,7 @@ static sgp_status_t connect_tcp(const sgp_party_t *party, const sgp_address_t *a
                                 sgp_transport_t **transport) {
     sgp_key_t key;
     bool keyed = sgp_party_key(party, &key);
-    sgp_status_t status =
-        keyed || party->insecure ? SGP_OK : check_key(party, addresses, local);
+    sgp_status_t status = keyed || party->insecure ? SGP_OK : check_key(party, addresses, local);
     if (status != SGP_OK) {
         close(listener);
         return status;

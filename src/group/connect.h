@@ -10,9 +10,9 @@
 typedef struct sgp_party {
     const sgp_card_t *cards; /* (size) */
     int rank, size;
-    int listener;           /* taken, in every case; -1: none, where nobody needs it */
-    bool answers;           /* late callers are to be answered, even if all share memory */
-    const sgp_key_t *key;   /* NULL: none; then rank 0's secret, if its card has one */
+    int listener;         /* taken, in every case; -1: none, where nobody needs it */
+    bool answers;         /* late callers are to be answered, even if all share memory */
+    const sgp_key_t *key; /* NULL: none; then rank 0's secret, if its card has one */
     bool insecure;
     const char *rendezvous; /* directory for those that share memory; NULL: one in /tmp */
     int timeout_ms;         /* to meet */

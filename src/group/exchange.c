@@ -32,7 +32,8 @@ sgp_status_t sgp_exchange_group(sgp_group_t *group, const sgp_card_t *mine, sgp_
     sgp_card_encode(mine, own);
     sgp_status_t status =
         gathered && cards ? sgp_group_gather(group, own, sizeof own, gathered) : SGP_ERR_NO_MEMORY;
-    for (int r = 0; r < size && status == SGP_OK; r++) status = sgp_card_decode(gathered[r], &cards[r]);
+    for (int r = 0; r < size && status == SGP_OK; r++)
+        status = sgp_card_decode(gathered[r], &cards[r]);
     free(gathered);
     if (status == SGP_OK) *all = cards;
     else free(cards);

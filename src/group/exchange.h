@@ -48,8 +48,8 @@ typedef enum sgp_founder {
 } sgp_founder_t;
 
 typedef struct sgp_meeting {
-    const char *at;     /* HOST:PORT */
-    int ports;          /* so many from PORT on are tried; 0: 1 */
+    const char *at; /* HOST:PORT */
+    int ports;      /* so many from PORT on are tried; 0: 1 */
     sgp_founder_t founder;
     const sgp_key_t *key; /* NULL: none */
     bool insecure;

@@ -30,13 +30,14 @@ static const char *name_of(const char *kind, int rank, char name[NAME]) {
 }
 
 static sgp_status_t cannot_write(const board_t *board, int error) {
-    return sgp_fail(SGP_ERR_SYSTEM, "cannot write into the rendezvous directory %s: %s", board->path,
-                    strerror(error));
+    return sgp_fail(SGP_ERR_SYSTEM, "cannot write into the rendezvous directory %s: %s",
+                    board->path, strerror(error));
 }
 
 /* A name that nobody else has, on any machine: the run is random. */
 static void draft_name(const board_t *board, char name[NAME]) {
-    snprintf(name, NAME, ".card-%d-%016llx", board->mine->rank, (unsigned long long)board->mine->run);
+    snprintf(name, NAME, ".card-%d-%016llx", board->mine->rank,
+             (unsigned long long)board->mine->run);
 }
 
 static sgp_status_t write_draft(const board_t *board, const char *name) {

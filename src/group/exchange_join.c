@@ -196,8 +196,9 @@ static sgp_status_t report(const search_t *search, sgp_status_t status) {
         return sgp_fail(SGP_ERR_TIMEOUT, "cannot join at %s within %s: %s", at,
                         sgp_limit_text(search->limit, time), search->cause);
     if (status == SGP_ERR_FORMAT)
-        return sgp_fail(SGP_ERR_MISMATCH, "cannot join at %s: who answers there is not of this group; %s",
-                        at, search->cause);
+        return sgp_fail(SGP_ERR_MISMATCH,
+                        "cannot join at %s: who answers there is not of this group; %s", at,
+                        search->cause);
     if (status == SGP_ERR_REFUSED || status == SGP_ERR_TIMEOUT || status == SGP_ERR_NOT_FOUND)
         return sgp_fail(status == SGP_ERR_NOT_FOUND ? SGP_ERR_MISMATCH : status,
                         "cannot join at %s: %s", at, search->cause);

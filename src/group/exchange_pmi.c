@@ -117,8 +117,7 @@ sgp_status_t sgp_exchange_pmi(sgp_card_t *mine, const sgp_limit_t *limit, sgp_ca
         status = no_answer("it gives no name for the values of this job");
     if (status == SGP_OK) status = put_card(&pmi, mine);
     if (status == SGP_OK) status = ask(&pmi, "barrier_out", "cmd=barrier_in\n");
-    for (int r = 0; r < mine->size && status == SGP_OK; r++)
-        status = get_card(&pmi, r, &cards[r]);
+    for (int r = 0; r < mine->size && status == SGP_OK; r++) status = get_card(&pmi, r, &cards[r]);
     if (status == SGP_OK) status = ask(&pmi, "finalize_ack", "cmd=finalize\n");
     if (status == SGP_OK) *all = cards;
     else free(cards);

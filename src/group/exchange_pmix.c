@@ -76,12 +76,14 @@ static sgp_status_t read_size(pmix_t *pmix, int *size) {
     pmix_proc_t job = pmix->self;
     pmix_value_t *value = NULL;
     job.rank = PMIX_RANK_WILDCARD;
-    sgp_status_t status = convert(pmix, "size of the job", pmix->get(&job, PMIX_JOB_SIZE, NULL, 0, &value));
+    sgp_status_t status =
+        convert(pmix, "size of the job", pmix->get(&job, PMIX_JOB_SIZE, NULL, 0, &value));
     if (status != SGP_OK) return status;
     *size = value->type == PMIX_UINT32 ? (int)value->data.uint32 : 0;
     free(value);
     if (*size > (int)pmix->self.rank) return SGP_OK;
-    return sgp_fail(SGP_ERR_SYSTEM, "PMIx: rank %u of %d processes", (unsigned)pmix->self.rank, *size);
+    return sgp_fail(SGP_ERR_SYSTEM, "PMIx: rank %u of %d processes", (unsigned)pmix->self.rank,
+                    *size);
 }
 
 static sgp_status_t put_card(pmix_t *pmix, const sgp_card_t *mine) {
@@ -135,8 +137,7 @@ static sgp_status_t exchange(pmix_t *pmix, sgp_card_t *mine, sgp_card_t **all) {
     if (status == SGP_OK) status = fence(pmix);
     sgp_card_t *cards = status == SGP_OK ? calloc((size_t)mine->size, sizeof *cards) : NULL;
     if (status == SGP_OK && !cards) return SGP_ERR_NO_MEMORY;
-    for (int r = 0; r < mine->size && status == SGP_OK; r++)
-        status = get_card(pmix, r, &cards[r]);
+    for (int r = 0; r < mine->size && status == SGP_OK; r++) status = get_card(pmix, r, &cards[r]);
     if (status == SGP_OK) *all = cards;
     else free(cards);
     return status;

@@ -16,11 +16,11 @@ sgp_status_t sgp_group_create(sgp_transport_t *transport, int timeout_ms, sgp_gr
 /* How a group was joined, for those that are split from it. */
 typedef struct sgp_group_origin {
     bool joined;
-    bool shm;           /* all share memory */
-    bool tcp;           /* none shall */
-    char *rendezvous;   /* owned; NULL: in /tmp */
-    char *interface;    /* owned; or NULL */
-    char *ports;        /* owned; or NULL */
+    bool shm;                       /* all share memory */
+    bool tcp;                       /* none shall */
+    char *rendezvous;               /* owned; NULL: in /tmp */
+    char *interface;                /* owned; or NULL */
+    char *ports;                    /* owned; or NULL */
     char address[SGP_ADDRESS_TEXT]; /* this process's own; "": it has none */
     bool keyed, insecure;
     sgp_key_t key;

@@ -26,8 +26,8 @@ typedef enum guest_state {
 struct sgp_guest {
     guest_state_t state;
     int socket;
-    int order;       /* of arrival */
-    uint64_t until;  /* to be seated, or gone */
+    int order;      /* of arrival */
+    uint64_t until; /* to be seated, or gone */
     sgp_address_t from;
     sgp_handshake_t handshake;
     unsigned char in[SGP_CARD_BYTES];
@@ -231,8 +231,8 @@ static void seat(sgp_hall_t *hall, sgp_guest_t *guest) {
 static void leaves(sgp_hall_t *hall, sgp_guest_t *guest) {
     char address[SGP_ADDRESS_TEXT];
     if (guest->state == SEATED || guest->state == READY)
-        sgp_log(SGP_LOG_WARNING, "%s (%s) is gone again",
-                sgp_address_text(&guest->from, address), guest->card.host);
+        sgp_log(SGP_LOG_WARNING, "%s (%s) is gone again", sgp_address_text(&guest->from, address),
+                guest->card.host);
     see_off(hall, guest);
 }
 
@@ -313,7 +313,8 @@ static void shake(sgp_hall_t *hall, sgp_guest_t *guest) {
 
 static void look_at_card(sgp_hall_t *hall, sgp_guest_t *guest) {
     size_t got;
-    if (!receive(hall, guest, guest->in + guest->have, sizeof guest->in - guest->have, &got)) return;
+    if (!receive(hall, guest, guest->in + guest->have, sizeof guest->in - guest->have, &got))
+        return;
     guest->have += got;
     if (guest->have == sizeof guest->in) seat(hall, guest);
 }
@@ -388,8 +389,7 @@ static sgp_status_t welcome(sgp_hall_t *hall, int socket, const sgp_address_t *f
     const sgp_card_t *mine = hall->mine;
     sgp_guest_t *guest = add_guest(hall);
     if (!guest) return close(socket), SGP_ERR_NO_MEMORY;
-    sgp_hello_t hello = {
-        .rank = mine->rank, .size = mine->size, .fingerprint = mine->fingerprint};
+    sgp_hello_t hello = {.rank = mine->rank, .size = mine->size, .fingerprint = mine->fingerprint};
     memcpy(hello.version, mine->version, sizeof hello.version);
     guest->socket = socket;
     guest->from = *from;
@@ -443,8 +443,8 @@ static short events_of(const sgp_guest_t *guest) {
 void sgp_hall_watch(const sgp_hall_t *hall, struct pollfd *places) {
     places[0] = (struct pollfd){.fd = hall->listener, .events = POLLIN};
     for (int i = 0; i < hall->count; i++)
-        places[i + 1] = (struct pollfd){.fd = hall->guests[i]->socket,
-                                        .events = events_of(hall->guests[i])};
+        places[i + 1] =
+            (struct pollfd){.fd = hall->guests[i]->socket, .events = events_of(hall->guests[i])};
 }
 
 sgp_status_t sgp_hall_serve(sgp_hall_t *hall, const struct pollfd *places) {
@@ -503,7 +503,8 @@ static bool all_ready(const sgp_hall_t *hall) {
 /* Serves the guests once. places: (size). */
 static sgp_status_t attend(sgp_hall_t *hall, const sgp_limit_t *limit, struct pollfd *places) {
     int left = sgp_limit_left_ms(limit);
-    if (left == 0) return sgp_fail(SGP_ERR_TIMEOUT, "a process fell silent while the group was meeting");
+    if (left == 0)
+        return sgp_fail(SGP_ERR_TIMEOUT, "a process fell silent while the group was meeting");
     sgp_hall_watch(hall, places);
     if (poll(places, (nfds_t)sgp_hall_places(hall), left) < 0) return SGP_OK;
     return sgp_hall_serve(hall, places);

@@ -74,16 +74,15 @@ static sgp_status_t make_plan(const sgp_group_options_t *options, plan_t *plan) 
                      .insecure = options->insecure || (insecure && strcmp(insecure, "0") != 0),
                      .timeout_ms = options->timeout_ms};
     sgp_status_t status = sgp_place_find(options, &plan->place);
-    int usual =
-        plan->place.source == SGP_SOURCE_JOIN ? BY_HAND_TIMEOUT_MS : DEFAULT_TIMEOUT_MS;
+    int usual = plan->place.source == SGP_SOURCE_JOIN ? BY_HAND_TIMEOUT_MS : DEFAULT_TIMEOUT_MS;
     if (status == SGP_OK)
         status = read_carrier(either(options->transport, "SGP_TRANSPORT"), &plan->carrier);
     if (status == SGP_OK)
         status = read_time(options->join_timeout_ms, "SGP_JOIN_TIMEOUT_MS", usual,
                            &plan->join_timeout_ms);
     if (status == SGP_OK)
-        status = read_time(options->peer_timeout_ms, "SGP_PEER_TIMEOUT_MS", 0,
-                           &plan->peer_timeout_ms);
+        status =
+            read_time(options->peer_timeout_ms, "SGP_PEER_TIMEOUT_MS", 0, &plan->peer_timeout_ms);
     if (status == SGP_OK) status = sgp_secret_find(options, &plan->keyed, &plan->key);
     plan->limit = sgp_limit_make(plan->join_timeout_ms);
     return status;
@@ -91,10 +90,17 @@ static sgp_status_t make_plan(const sgp_group_options_t *options, plan_t *plan) 
 
 /* Sockets and memory of one machine do not work through a file system that machines share. */
 static bool is_shared(const char *directory) {
-    static const long shared[] = {NFS_SUPER_MAGIC, SMB_SUPER_MAGIC, 0xff534d42l /* CIFS */,
-                                  0xfe534d42l /* SMB 2 */, FUSE_SUPER_MAGIC, 0x0bd00bd0l /* Lustre */,
-                                  0x47504653l /* GPFS */, 0x19830326l /* BeeGFS */, CEPH_SUPER_MAGIC,
-                                  AFS_SUPER_MAGIC, V9FS_MAGIC};
+    static const long shared[] = {NFS_SUPER_MAGIC,
+                                  SMB_SUPER_MAGIC,
+                                  0xff534d42l /* CIFS */,
+                                  0xfe534d42l /* SMB 2 */,
+                                  FUSE_SUPER_MAGIC,
+                                  0x0bd00bd0l /* Lustre */,
+                                  0x47504653l /* GPFS */,
+                                  0x19830326l /* BeeGFS */,
+                                  CEPH_SUPER_MAGIC,
+                                  AFS_SUPER_MAGIC,
+                                  V9FS_MAGIC};
     struct statfs about;
     if (statfs(directory, &about) != 0) return false;
     for (size_t i = 0; i < sizeof shared / sizeof *shared; i++)

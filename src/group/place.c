@@ -66,9 +66,9 @@ static sgp_status_t from_join(const sgp_group_options_t *options, const char *at
     if (options->claim_rank || (options->size > 0 && !options->join)) place->rank = options->rank;
     else if (variable("SGP_RANK")) status = read_number("SGP_RANK", MOST, &place->rank);
     if (status == SGP_OK && options->size == 0 && !variable("SGP_SIZE"))
-        return sgp_fail(SGP_ERR_INVALID,
-                        "join %s: how many processes make the group is not said (size, or SGP_SIZE)",
-                        at);
+        return sgp_fail(
+            SGP_ERR_INVALID,
+            "join %s: how many processes make the group is not said (size, or SGP_SIZE)", at);
     if (status == SGP_OK && options->size == 0)
         status = read_number("SGP_SIZE", MOST, &place->size);
     if (status == SGP_OK && (place->size < 1 || place->rank >= place->size || place->rank < -1))
@@ -163,8 +163,8 @@ static sgp_status_t from_slurm(sgp_place_t *place) {
     sgp_status_t status = read_place("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", place);
     if (status != SGP_OK) return status;
     if (!sgp_place_first_host(list, host, sizeof host))
-        return sgp_fail(SGP_ERR_INVALID, "SLURM_STEP_NODELIST is \"%.200s\", must be a list of hosts",
-                        list);
+        return sgp_fail(SGP_ERR_INVALID,
+                        "SLURM_STEP_NODELIST is \"%.200s\", must be a list of hosts", list);
     snprintf(text, sizeof text, "slurm %s.%s %d", job ? job : "", variable("SLURM_STEP_ID"),
              place->size);
     place->fingerprint = hash_of(text);
@@ -195,8 +195,8 @@ sgp_status_t sgp_place_find(const sgp_group_options_t *options, sgp_place_t *pla
 }
 
 const char *sgp_source_name(sgp_source_t source) {
-    static const char *const names[] = {"nobody",       "SGP_SIZE",   "the group's size",
-                                        "PMIx, mpirun", "PMI, mpirun", "WORLD_SIZE",
-                                        "SLURM_STEP_NUM_TASKS"};
+    static const char *const names[] = {
+        "nobody",      "SGP_SIZE",   "the group's size",    "PMIx, mpirun",
+        "PMI, mpirun", "WORLD_SIZE", "SLURM_STEP_NUM_TASKS"};
     return names[source];
 }

@@ -19,9 +19,10 @@ typedef enum sgp_source {
 
 typedef struct sgp_place {
     sgp_source_t source;
-    int rank;               /* -1: not known before the group is there */
-    int size;               /* 0: the same */
-    const char *rendezvous; /* of DIRECTORY; points into the options or the environment; may be NULL */
+    int rank; /* -1: not known before the group is there */
+    int size; /* 0: the same */
+    const char
+        *rendezvous; /* of DIRECTORY; points into the options or the environment; may be NULL */
     char at[SGP_PLACE_TEXT]; /* HOST:PORT, for those that meet there */
     int ports;               /* from PORT on */
     sgp_founder_t founder;

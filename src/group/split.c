@@ -100,12 +100,9 @@ sgp_status_t sgp_group_split(sgp_group_t *group, int workers_per_node, sgp_group
     if (status != SGP_OK) return status;
     int rank = sgp_group_rank(group), size = sgp_group_size(group);
     int node = rank / workers_per_node, worker = rank % workers_per_node;
-    part_t inside = {
-        .first = rank - worker, .stride = 1, .size = workers_per_node, .rank = worker};
-    part_t across = {.first = worker,
-                     .stride = workers_per_node,
-                     .size = size / workers_per_node,
-                     .rank = node};
+    part_t inside = {.first = rank - worker, .stride = 1, .size = workers_per_node, .rank = worker};
+    part_t across = {
+        .first = worker, .stride = workers_per_node, .size = size / workers_per_node, .rank = node};
     sgp_group_t *inner, *outer;
     name_ranks(group, 0, 1, workers_per_node);
     status = join_part(group, &inside, &inner);

@@ -15,9 +15,9 @@ enum { TICK_MS = 1000, PATIENCE_MS = 10000 };
 typedef struct call {
     sgp_visit_t *visit;
     int socket;
-    sgp_limit_t until;   /* of what is waited for now */
-    bool seated;         /* the hall is open */
-    sgp_hall_t hall;     /* for our own callers */
+    sgp_limit_t until; /* of what is waited for now */
+    bool seated;       /* the hall is open */
+    sgp_hall_t hall;   /* for our own callers */
     struct pollfd *places;
     int places_room;
 } call_t;
@@ -46,8 +46,8 @@ static sgp_status_t out_of_time(call_t *call) {
     char limit[32];
     if (sgp_limit_left_ms(call->visit->limit) > 0)
         return fails(call, SGP_ERR_AGAIN, "it accepts calls and says nothing");
-    return fails(call, SGP_ERR_TIMEOUT, call->seated ? "the group was not complete within %s"
-                                                     : "no answer within %s",
+    return fails(call, SGP_ERR_TIMEOUT,
+                 call->seated ? "the group was not complete within %s" : "no answer within %s",
                  sgp_limit_text(call->visit->limit, limit));
 }
 
@@ -67,8 +67,7 @@ static sgp_status_t await(call_t *call, short events) {
         int ready = poll(call->places, count, left < TICK_MS ? left : TICK_MS);
         if (ready < 0) continue;
         bool ours = call->places[0].revents != 0;
-        sgp_status_t status =
-            call->seated ? sgp_hall_serve(&call->hall, call->places + 1) : SGP_OK;
+        sgp_status_t status = call->seated ? sgp_hall_serve(&call->hall, call->places + 1) : SGP_OK;
         if (status != SGP_OK || ours) return status;
     }
 }
@@ -154,7 +153,8 @@ static sgp_status_t shake(call_t *call) {
             continue;
         }
         if (sgp_handshake_state(&handshake) == SGP_HANDSHAKE_DONE) return SGP_OK;
-        if (sgp_handshake_state(&handshake) == SGP_HANDSHAKE_REFUSED) return refused(call, &handshake);
+        if (sgp_handshake_state(&handshake) == SGP_HANDSHAKE_REFUSED)
+            return refused(call, &handshake);
         void *place = sgp_handshake_place(&handshake, &bytes);
         status = receive(call, place, bytes, &got);
         if (status != SGP_OK) return status;
@@ -239,7 +239,8 @@ static sgp_status_t listen_to_founder(call_t *call, sgp_card_t *cards) {
         size_t bytes;
         sgp_status_t status = read_note(call, &note, &bytes, text, sizeof text);
         if (status != SGP_OK) return status;
-        if (note == SGP_NOTE_REFUSED) return fails(call, SGP_ERR_REFUSED, "it refuses us: %s", text);
+        if (note == SGP_NOTE_REFUSED)
+            return fails(call, SGP_ERR_REFUSED, "it refuses us: %s", text);
         if (note == SGP_NOTE_BEGIN && ready) return SGP_OK;
         if (note == SGP_NOTE_ELSEWHERE && !ready) return go_elsewhere(call, text);
         if (note == SGP_NOTE_SEATED && !ready) sit_down(call, text);

@@ -12,13 +12,13 @@ typedef struct sgp_visit {
     const sgp_meeting_t *meeting;
     sgp_card_t *mine; /* port or address set; its rank is set on success */
     const sgp_limit_t *limit;
-    int listener;    /* borrowed; of this process */
-    int answer_ms;   /* for the first sign of life */
+    int listener;  /* borrowed; of this process */
+    int answer_ms; /* for the first sign of life */
     sgp_address_t to;
 
     /* What came of it. */
-    char cause[SGP_CAUSE];  /* why it did not succeed, without a line of its own in the log */
-    sgp_address_t instead;  /* with SGP_ERR_NOT_FOUND */
+    char cause[SGP_CAUSE]; /* why it did not succeed, without a line of its own in the log */
+    sgp_address_t instead; /* with SGP_ERR_NOT_FOUND */
 } sgp_visit_t;
 
 /* Calls visit->to. SGP_OK: *all is the caller's to free. SGP_ERR_AGAIN: nobody is there, or the

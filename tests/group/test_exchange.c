@@ -62,8 +62,8 @@ static void test_nonsense_on_cards(void **state) {
     (void)state;
     unsigned char bytes[SGP_CARD_BYTES];
     sgp_card_t back;
-    sgp_card_t bad[] = {a_card(8, 8), a_card(-2, 8), a_card(0, 0), a_card(0, 1), a_card(0, 1),
-                        a_card(0, 1), a_card(0, 1)};
+    sgp_card_t bad[] = {a_card(8, 8), a_card(-2, 8), a_card(0, 0), a_card(0, 1),
+                        a_card(0, 1), a_card(0, 1),  a_card(0, 1)};
     bad[3].run = 0;
     bad[4].port = 65536;
     bad[5].carrier = (sgp_carrier_t)(SGP_CARRIER_LAST + 1);
@@ -202,11 +202,9 @@ static int free_port(void) {
 static void set_up(member_t *members, int count, char at[64]) {
     snprintf(at, 64, "127.0.0.1:%d", free_port());
     for (int i = 0; i < count; i++)
-        members[i] = (member_t){.expected = -1,
-                                .options = {.size = count,
-                                            .join = at,
-                                            .transport = "tcp",
-                                            .join_timeout_ms = WAIT_MS}};
+        members[i] = (member_t){
+            .expected = -1,
+            .options = {.size = count, .join = at, .transport = "tcp", .join_timeout_ms = WAIT_MS}};
 }
 
 static void test_join_in_order_of_arrival(void **state) {
