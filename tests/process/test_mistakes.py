@@ -62,7 +62,7 @@ OPTIONS = [
     (["--seed", "-1"], ["--seed -1"]),
     (["--transport", "tcp"], ["--transport tcp", "not in this version"]),
     (["--transport", "mpi"], ["--transport mpi", "not in this version"]),
-    (["--transport", "pigeon"], ["--transport pigeon", "auto, shm, loopback"]),
+    (["--transport", "pigeon"], ["--transport pigeon", "auto, shm, tcp, loopback"]),
     (["--encoding", "bfloat16"], ["--encoding bfloat16", "not in this version"]),
     (["--resume", "x"], ["--resume x", "no run there"]),
     (["--checkpoint-every", "0"], ["--checkpoint-every 0", "from 1 to"]),

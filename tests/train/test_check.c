@@ -85,7 +85,7 @@ static void names_that_nobody_knows(void **state) {
     (void)state;
     ASSERT_REFUSED(lr_schedule, "linear", "lr-schedule is linear", "step, cosine, constant");
     ASSERT_REFUSED(optimizer, "lamb", "optimizer is lamb", "sgd or adam");
-    ASSERT_REFUSED(transport, "pigeon", "transport is pigeon", "auto, shm or loopback");
+    ASSERT_REFUSED(transport, "pigeon", "transport is pigeon", "auto, shm, tcp or loopback");
     ASSERT_REFUSED(model, "perceptron", "perceptron", "mlp");
     ASSERT_REFUSED(model, NULL, "model", "NULL");
 }
