@@ -105,6 +105,8 @@ static int train(settings_t *settings, int usual, int argc, char **argv) {
     bool threads = strcmp(settings->run.transport, "loopback") == 0;
     if (!place_find(settings, &place)) return EXIT_MISTAKE;
     if (settings->run.nodes == 0 && !place.placed) settings->run.nodes = usual;
+    if (!joining_check(&settings->joining, settings->run.transport, place.placed))
+        return EXIT_MISTAKE;
     if (!place_nodes(settings, &place, true)) return EXIT_MISTAKE;
     message_workers(settings->run.workers);
     if (threads && place.placed) {
@@ -113,8 +115,6 @@ static int train(settings_t *settings, int usual, int argc, char **argv) {
                       place.source);
         return EXIT_MISTAKE;
     }
-    if (!joining_check(&settings->joining, settings->run.transport, place.placed))
-        return EXIT_MISTAKE;
     if (place.placed) return be_node(settings, &place, argv);
     return start_nodes(settings, threads, argc, argv);
 }
