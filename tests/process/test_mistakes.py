@@ -60,7 +60,6 @@ OPTIONS = [
     (["--lr-schedule", "linear"], ["--lr-schedule linear", "step, cosine, constant"]),
     (["--optimizer", "lamb"], ["--optimizer lamb", "sgd, adam"]),
     (["--seed", "-1"], ["--seed -1"]),
-    (["--transport", "tcp"], ["--transport tcp", "not in this version"]),
     (["--transport", "mpi"], ["--transport mpi", "not in this version"]),
     (["--transport", "pigeon"], ["--transport pigeon", "auto, shm, tcp, loopback"]),
     (["--encoding", "bfloat16"], ["--encoding bfloat16", "not in this version"]),
