@@ -2,6 +2,8 @@
 /* Joining by the launcher's environment or by given rank and size; splitting what was joined. */
 #include "base/log.h"
 #include "group/group.h"
+#include "group/join_mpi.h"
+#include "transport/mpi/mpi.h"
 #include "transport/shm/shm.h"
 
 #include <errno.h>
@@ -47,11 +49,9 @@ static sgp_status_t remember(sgp_group_t *group, const sgp_shm_options_t *place,
     return place->rendezvous && !origin->rendezvous ? SGP_ERR_NO_MEMORY : SGP_OK;
 }
 
-static sgp_status_t connect_group(const sgp_shm_options_t *place, int timeout_ms,
-                                  sgp_group_t **group) {
-    sgp_transport_t *transport = NULL;
-    sgp_status_t status = sgp_shm_connect(place, &transport);
-    if (status != SGP_OK) return status;
+static sgp_status_t make_group(sgp_transport_t *transport, const sgp_shm_options_t *place,
+                               int timeout_ms, sgp_group_t **group) {
+    sgp_status_t status;
     sgp_group_t *made;
     status = sgp_group_create(transport, timeout_ms, &made);
     if (status != SGP_OK) return sgp_transport_destroy(transport), status;
@@ -59,6 +59,22 @@ static sgp_status_t connect_group(const sgp_shm_options_t *place, int timeout_ms
     if (status != SGP_OK) return sgp_group_leave(made), status;
     *group = made;
     return SGP_OK;
+}
+
+static sgp_status_t connect_group(const sgp_shm_options_t *place, int timeout_ms,
+                                  sgp_group_t **group) {
+    sgp_transport_t *transport = NULL;
+    sgp_status_t status = sgp_shm_connect(place, &transport);
+    return status == SGP_OK ? make_group(transport, place, timeout_ms, group) : status;
+}
+
+static sgp_status_t join_mpi(const sgp_shm_options_t *place, int timeout_ms, sgp_group_t **group) {
+    sgp_transport_t *transport = NULL;
+    bool known = place->rendezvous || place->size > 1; /* otherwise the group of one is a default */
+    sgp_status_t status = sgp_join_mpi(place->rank, known ? place->size : 0, &transport);
+    if (status == SGP_OK) status = make_group(transport, place, timeout_ms, group);
+    if (status == SGP_OK) sgp_log_set_rank(sgp_group_rank(*group));
+    return status;
 }
 
 sgp_status_t sgp_group_join(const sgp_group_options_t *options, sgp_group_t **group) {
@@ -70,6 +86,8 @@ sgp_status_t sgp_group_join(const sgp_group_options_t *options, sgp_group_t **gr
     place.timeout_ms = options->join_timeout_ms ? options->join_timeout_ms : DEFAULT_TIMEOUT_MS;
     if (!place.rendezvous) place.rendezvous = getenv("SGP_RENDEZVOUS");
     sgp_status_t status = options->size ? SGP_OK : read_environment(&place);
+    if (status == SGP_OK && sgp_join_mpi_wanted())
+        return join_mpi(&place, options->timeout_ms, group);
     if (status == SGP_OK) status = connect_group(&place, options->timeout_ms, group);
     if (status == SGP_OK) sgp_log_set_rank(place.rank);
     return status;
@@ -94,6 +112,12 @@ static sgp_status_t join_part(sgp_group_t *whole, const char *name, int number,
     const sgp_group_origin_t *origin = sgp_group_origin(whole);
     char path[PATH_MAX] = "";
     sgp_shm_options_t place = *as;
+    if (sgp_mpi_is(sgp_group_transport(whole))) {
+        sgp_transport_t *transport = NULL;
+        sgp_status_t status =
+            sgp_join_mpi_part(sgp_group_transport(whole), number, as->rank, &transport);
+        return status == SGP_OK ? make_group(transport, as, origin->timeout_ms, part) : status;
+    }
     if (place.size > 1) {
         int length = snprintf(path, sizeof path, "%s/%s-%d-%d", origin->rendezvous, name,
                               origin->splits, number);

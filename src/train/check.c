@@ -87,7 +87,7 @@ static bool is_one_of(const char *name, const char *const *names /* ends with NU
 
 static sgp_status_t check_names(const train_options_t *options) {
     static const char *const optimizers[] = {"sgd", "adam", NULL};
-    static const char *const transports[] = {"auto", "shm", "loopback", NULL};
+    static const char *const transports[] = {"auto", "shm", "mpi", "loopback", NULL};
     schedule_kind_t kind;
     if (!options->model || !options->data || !options->lr_schedule || !options->optimizer ||
         !options->transport)
@@ -100,7 +100,7 @@ static sgp_status_t check_names(const train_options_t *options) {
         return sgp_fail(SGP_ERR_INVALID, "optimizer is %s: must be sgd or adam",
                         options->optimizer);
     if (!is_one_of(options->transport, transports))
-        return sgp_fail(SGP_ERR_INVALID, "transport is %s: must be auto, shm or loopback",
+        return sgp_fail(SGP_ERR_INVALID, "transport is %s: must be auto, shm, mpi or loopback",
                         options->transport);
     return SGP_OK;
 }

@@ -218,9 +218,11 @@ static const option_t options[] = {
      .argument = "NAME",
      .type = OPTION_CHOICE,
      .offset = AT(run.transport),
-     .choices = "auto, shm, loopback",
-     .later = "tcp, mpi",
-     .help = "what carries the messages; loopback runs the nodes as threads of one process"},
+     .choices = "auto, shm, mpi, loopback",
+     .later = "tcp",
+     .help = "what carries the messages; mpi: under mpirun or srun; loopback: all nodes are "
+             "threads of one "
+             "process"},
     {.name = "encoding",
      .argument = "NAME",
      .type = OPTION_CHOICE,
