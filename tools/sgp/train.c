@@ -5,6 +5,7 @@
 #include "launch.h"
 #include "message.h"
 #include "interrupt.h"
+#include "mpi_place.h"
 #include "node.h"
 #include "output.h"
 #include "resume.h"
@@ -44,8 +45,8 @@ static int launch_nodes(const settings_t *settings, int argc, char **argv) {
     return status;
 }
 
-/* Nodes as threads need OpenMP held to one thread each, which it only reads when a program starts.
- */
+/* Nodes need OpenMP held to one thread each, which it only reads when a program starts: those that are
+ * threads, and those that MPI's launcher has started. */
 static int start_again(char **argv) {
     setenv("OMP_NUM_THREADS", "1", 1);
     execv(SELF, argv - 1); /* the subcommand's name follows the program's */
@@ -109,8 +110,14 @@ static int train(settings_t *settings, const place_t *place, int argc, char **ar
     char output[OUTPUT_PATH], algorithms[TRAIN_STAGES_TEXT];
     train_summary_t summary;
     bool threads = strcmp(settings->run.transport, "loopback") == 0;
-    bool node = place->size > 0;
+    bool node = place->size > 0, mpi = strcmp(settings->run.transport, "mpi") == 0;
     if (!find_nodes(settings, place)) return EXIT_MISTAKE;
+    if (mpi && !node) {
+        message_error("--transport mpi: MPI's launcher starts the nodes: mpirun -n %d sgp train "
+                      "--transport mpi",
+                      settings->run.nodes * settings->run.workers);
+        return EXIT_MISTAKE;
+    }
     message_workers(settings->run.workers);
     if (threads && node) {
         message_error("--transport loopback: all nodes are in one process, but SGP_RANK is set");
@@ -118,7 +125,7 @@ static int train(settings_t *settings, const place_t *place, int argc, char **ar
     }
     if (settings->run.resume && resume_finished(settings->run.resume, &summary))
         return place->rank == 0 ? show_finished(settings, &summary) : 0;
-    if (threads && !getenv("OMP_NUM_THREADS")) return start_again(argv);
+    if ((threads || mpi) && !getenv("OMP_NUM_THREADS")) return start_again(argv);
     if (!settings->run.output) {
         output_name(settings->run.model,
                     train_algorithms_text(&settings->run.algorithm, algorithms), output);
@@ -135,6 +142,7 @@ int command_train(int argc, char **argv) {
     place_t place;
     int first;
     if (!node_place(&place)) return EXIT_MISTAKE;
+    mpi_place(argc, argv, &place);
     prctl(PR_SET_NAME, "sgp"); /* a node is executed as SELF, and would be listed as "exe" */
     settings_init(&settings);
     int usual = settings.run.nodes;
