@@ -70,8 +70,7 @@ static sgp_status_t connect_group(const sgp_shm_options_t *place, int timeout_ms
 
 static sgp_status_t join_mpi(const sgp_shm_options_t *place, int timeout_ms, sgp_group_t **group) {
     sgp_transport_t *transport = NULL;
-    bool known = place->rendezvous || place->size > 1; /* otherwise the group of one is a default */
-    sgp_status_t status = sgp_join_mpi(place->rank, known ? place->size : 0, &transport);
+    sgp_status_t status = sgp_join_mpi(place->rank, place->size, &transport);
     if (status == SGP_OK) status = make_group(transport, place, timeout_ms, group);
     if (status == SGP_OK) sgp_log_set_rank(sgp_group_rank(*group));
     return status;
@@ -85,6 +84,8 @@ sgp_status_t sgp_group_join(const sgp_group_options_t *options, sgp_group_t **gr
         .rank = options->rank, .size = options->size, .rendezvous = options->rendezvous};
     place.timeout_ms = options->join_timeout_ms ? options->join_timeout_ms : DEFAULT_TIMEOUT_MS;
     if (!place.rendezvous) place.rendezvous = getenv("SGP_RENDEZVOUS");
+    bool alone = !options->size && !getenv("SGP_SIZE"); /* or MPI's launcher knows better */
+    if (alone && sgp_join_mpi_wanted()) return join_mpi(&place, options->timeout_ms, group);
     sgp_status_t status = options->size ? SGP_OK : read_environment(&place);
     if (status == SGP_OK && sgp_join_mpi_wanted())
         return join_mpi(&place, options->timeout_ms, group);
