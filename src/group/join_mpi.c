@@ -7,6 +7,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Open MPI's mpirun, MPICH's, srun. */
+static const char *const places[][2] = {
+    {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"},
+    {"PMI_RANK", "PMI_SIZE"},
+    {"SLURM_PROCID", "SLURM_NTASKS"},
+};
+
+bool sgp_join_mpi_place(int *rank, int *size) {
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        const char *own = getenv(places[i][0]), *all = getenv(places[i][1]);
+        if (!own || !all) continue;
+        *rank = atoi(own);
+        *size = atoi(all);
+        return true;
+    }
+    return false;
+}
+
 bool sgp_join_mpi_wanted(void) {
     const char *transport = getenv("SGP_TRANSPORT");
     return transport && !strcmp(transport, "mpi");
@@ -26,6 +44,7 @@ sgp_status_t sgp_join_mpi(int rank, int size, sgp_transport_t **transport) {
     sgp_transport_t *made;
     sgp_status_t status = sgp_mpi_connect(&(sgp_mpi_options_t){0}, &made);
     if (status != SGP_OK) return status;
+    if (!size) sgp_join_mpi_place(&rank, &size);
     status = check_place(made, rank, size);
     if (status != SGP_OK) return sgp_transport_destroy(made), status;
     *transport = made;

@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mpi_place.h"
 
+#include "group/join_mpi.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-/* Open MPI's mpirun, MPICH's, srun. */
-static const char *const variables[][2] = {
-    {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"},
-    {"PMI_RANK", "PMI_SIZE"},
-    {"SLURM_PROCID", "SLURM_NTASKS"},
-};
 
 /* The last one counts. */
 static bool is_asked_for(int argc, char **argv) {
@@ -23,8 +18,5 @@ static bool is_asked_for(int argc, char **argv) {
 void mpi_place(int argc, char **argv, place_t *place) {
     if (!is_asked_for(argc, argv)) return;
     setenv("SGP_TRANSPORT", "mpi", 1);
-    for (size_t i = 0; place->size == 0 && i < sizeof variables / sizeof *variables; i++) {
-        const char *rank = getenv(variables[i][0]), *size = getenv(variables[i][1]);
-        if (rank && size) *place = (place_t){.rank = atoi(rank), .size = atoi(size)};
-    }
+    if (place->size == 0) sgp_join_mpi_place(&place->rank, &place->size);
 }

@@ -223,6 +223,13 @@ static const option_t options[] = {
      .help = "what carries the messages; mpi: under mpirun or srun; loopback: all nodes are "
              "threads of one "
              "process"},
+    {.name = "allreduce",
+     .argument = "WHOSE",
+     .type = OPTION_CHOICE,
+     .offset = AT(run.allreduce),
+     .choices = "own, library",
+     .help =
+         "whose all-reduce the algorithm of that name uses; library: MPI's, with --transport mpi"},
     {.name = "encoding",
      .argument = "NAME",
      .type = OPTION_CHOICE,

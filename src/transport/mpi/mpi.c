@@ -31,7 +31,7 @@
 
 #define DEFAULT_CHUNK_BYTES ((size_t)256 << 10)
 /* Measured: docs/results.md. */
-#define YIELD_NS       30000u /* a wait begins with looking and yielding */
+#define YIELD_NS       200000u /* a wait begins with looking and yielding */
 #define LEAST_SLEEP_NS 10000u
 #define MOST_SLEEP_NS  200000u
 #define SLEEP_SHARE    8 /* of the wait so far */
@@ -407,6 +407,14 @@ static int mpi_lost_peer(sgp_transport_t *transport) {
     return mpi_of(transport)->lost;
 }
 
+static sgp_status_t mpi_sum(sgp_transport_t *transport, float *values, size_t count) {
+    mpi_t *mpi = mpi_of(transport);
+    sgp_mpi_lock();
+    int code = mpi->library->binding->sum(mpi->comm, values, count);
+    sgp_mpi_unlock();
+    return code ? sgp_mpi_fail(mpi->library, code, "all-reduce") : SGP_OK;
+}
+
 /* ---- the agent ---- */
 
 static sgp_status_t mpi_agent_start(sgp_transport_t *transport, void (*body)(void *context),
@@ -502,6 +510,7 @@ static const sgp_transport_ops_t mpi_ops = {
     .unlock = mpi_unlock,
     .pause = mpi_pause,
     .signal = mpi_signal,
+    .sum = mpi_sum,
     .leave = mpi_leave,
     .destroy = mpi_destroy,
 };
