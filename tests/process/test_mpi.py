@@ -31,8 +31,8 @@ def parameters(directory):
 class UnderMpi(ProgramTest):
     def setUp(self):
         super().setUp()
-        self.environment.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
-                                ASAN_OPTIONS="detect_leaks=0")
+        for name in ("OMPI", "PRTE"): # Open MPI 4 and 5
+            self.environment.update({f"{name}_ALLOW_RUN_AS_ROOT": "1", f"{name}_ALLOW_RUN_AS_ROOT_CONFIRM": "1"})
 
     def start_job(self, flavour, processes, *command, environment=None):
         line = [LAUNCHERS[flavour]]
