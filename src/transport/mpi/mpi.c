@@ -20,6 +20,7 @@
 #include "transport/mpi/load.h"
 #include "transport/mpi/slots.h"
 
+#include <assert.h>
 #include <math.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -96,6 +97,7 @@ static uint32_t room(const mpi_t *mpi) {
 }
 
 static void drop(mpi_t *mpi, sgp_mpi_slot_t *slot) {
+    assert(slot->references > 0);
     if (--slot->references == 0) sgp_mpi_slots_give(&mpi->sent, slot);
 }
 
