@@ -218,11 +218,16 @@ static const option_t options[] = {
      .argument = "NAME",
      .type = OPTION_CHOICE,
      .offset = AT(run.transport),
-     .choices = "auto, shm, tcp, loopback",
-     .later = "mpi",
+     .choices = "auto, shm, tcp, mpi, loopback",
+     .help = "what carries the messages; auto: shm within a machine, tcp between machines; mpi: "
+             "under mpirun or srun; loopback: all nodes are threads of one process"},
+    {.name = "allreduce",
+     .argument = "WHOSE",
+     .type = OPTION_CHOICE,
+     .offset = AT(run.allreduce),
+     .choices = "own, library",
      .help =
-         "what carries the messages; auto: shm within a machine, tcp between machines; loopback "
-         "runs the nodes as threads of one process"},
+         "whose all-reduce the algorithm of that name uses; library: MPI's, with --transport mpi"},
     JOINING_OPTIONS(AT(joining)),
     {.name = "encoding",
      .argument = "NAME",
