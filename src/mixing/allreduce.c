@@ -2,6 +2,7 @@
 /* All-reduce SGD: the exact mean of the gradients in every step, then the same local step
  * everywhere. The buffers behind the parameters are averaged as they are. A chunk of the mean goes
  * through the optimizer where it lies. */
+#include "mixing/feedback.h"
 #include "mixing/mixer.h"
 #include "mixing/reduce.h"
 #include "optimizer/optimizer.h"
@@ -66,6 +67,8 @@ static sgp_status_t allreduce_step(sgp_mixer_t *mixer, const sgp_local_t *local,
                            .deadline = deadline,
                            .trace = mixer->trace,
                            .weight = 1,
+                           .encoding = mixer->options.encoding,
+                           .rounding = sgp_feedback_of(mixer, step.optimizer != NULL),
                            .part = part,
                            .result = result,
                            .context = &step};
@@ -78,6 +81,10 @@ static sgp_status_t allreduce_step(sgp_mixer_t *mixer, const sgp_local_t *local,
 }
 
 const sgp_algorithm_ops_t sgp_algorithm_allreduce = {
+    .create = sgp_feedback_create,
+    .destroy = sgp_feedback_destroy,
     .messages = allreduce_messages,
     .step = allreduce_step,
+    .settle = sgp_feedback_settle,
+    .state = sgp_feedback_state,
 };
