@@ -274,6 +274,8 @@ static sgp_status_t async_step(sgp_mixer_t *mixer, const sgp_local_t *local, uin
     if (!local->optimizer) {
         status = push_all(mixer, async->buffers);
         end_push(mixer);
+        sgp_ledger_close(&mixer->ledger,
+                         mixer->z); /* the update is entered; what is new was mixed */
         sgp_rounding_settle(&async->rounding, mixer);
     }
     sgp_courier_give(&async->courier);

@@ -32,13 +32,14 @@ void sgp_feedback_destroy(sgp_mixer_t *mixer) {
     free(feedback);
 }
 
-/* z <- z + rounding of elements [begin, length), which is mixing, not a local step. */
+/* z <- z + rounding of elements [begin, length), which is mixing, not a local step. (The ledger's runs
+ * begin anywhere: it looks at all of z.) */
 static void add_to_z(sgp_mixer_t *mixer, feedback_t *feedback, size_t begin) {
     size_t count = mixer->length - begin;
     float *z = mixer->z + begin, *rounding = feedback->rounding + begin;
-    sgp_ledger_enter(&mixer->ledger, mixer->z, begin, count, mixer->w);
+    sgp_ledger_enter(&mixer->ledger, mixer->z, 0, mixer->length, mixer->w);
     sgp_add(count, z, z, rounding);
-    sgp_ledger_meet(&mixer->ledger, mixer->z, begin, count);
+    sgp_ledger_close(&mixer->ledger, mixer->z);
     memset(rounding, 0, count * sizeof *rounding);
 }
 
