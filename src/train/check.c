@@ -39,6 +39,7 @@ void train_options_init(train_options_t *options) {
         .optimizer = "sgd",
         .seed = 1,
         .transport = "auto",
+        .encoding = SGP_ENCODING_FLOAT32,
         .slow_rank = -1,
         .slow_factor = 1,
     };

@@ -50,6 +50,7 @@ typedef struct train_options {
     int64_t limit_samples; /* 0: all of the training set */
     const char
         *transport; /* "auto", "shm", "loopback": recorded only; the group is made by the caller */
+    sgp_encoding_t encoding;  /* of the vectors between nodes */
     const char *output;       /* directory, exists and is writable; NULL: no files are written */
     const char *resume;       /* directory of a run to be continued; NULL: a new run */
     int64_t checkpoint_every; /* steps; 0: at the end of every epoch */

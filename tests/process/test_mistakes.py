@@ -63,7 +63,7 @@ OPTIONS = [
     (["--transport", "tcp"], ["--transport tcp", "not in this version"]),
     (["--transport", "mpi"], ["--transport mpi", "not in this version"]),
     (["--transport", "pigeon"], ["--transport pigeon", "auto, shm, loopback"]),
-    (["--encoding", "bfloat16"], ["--encoding bfloat16", "not in this version"]),
+    (["--encoding", "float8"], ["--encoding float8", "float32, bfloat16, float16"]),
     (["--resume", "x"], ["--resume x", "no run there"]),
     (["--checkpoint-every", "0"], ["--checkpoint-every 0", "from 1 to"]),
     (["--slow-node", "1"], ["--slow-node 1", "RANK:FACTOR"]),
