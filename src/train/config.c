@@ -59,9 +59,9 @@ json_t *config_options_json(const train_options_t *o) {
         o->lr_schedule, "optimizer", o->optimizer, "momentum", exact_json(o->momentum), "nesterov",
         o->nesterov, "weight_decay", exact_json(o->weight_decay), "augment", o->augment, "seed",
         train_json_u64(o->seed), "limit_samples", (json_int_t)o->limit_samples, "transport",
-        o->transport, "encoding", sgp_encoding_name(o->encoding), "output", o->output, "checkpoint_every",
-        (json_int_t)o->checkpoint_every, "tensorboard", o->tensorboard, "trace", o->trace,
-        "slow_node", slow_json(o), "compute_ms", exact_json(o->compute_ms));
+        o->transport, "encoding", sgp_encoding_name(o->encoding), "output", o->output,
+        "checkpoint_every", (json_int_t)o->checkpoint_every, "tensorboard", o->tensorboard, "trace",
+        o->trace, "slow_node", slow_json(o), "compute_ms", exact_json(o->compute_ms));
     json_t *mixing = mixing_json(o);
     int failed = json_object_update(options, mixing);
     json_decref(mixing);
