@@ -40,6 +40,7 @@ void train_options_init(train_options_t *options) {
         .seed = 1,
         .transport = "auto",
         .allreduce = "own",
+        .encoding = SGP_ENCODING_FLOAT32,
         .slow_rank = -1,
         .slow_factor = 1,
     };

@@ -233,9 +233,8 @@ static const option_t options[] = {
      .argument = "NAME",
      .type = OPTION_CHOICE,
      .offset = AT(encoding),
-     .choices = "float32",
-     .later = "bfloat16",
-     .help = "how vectors travel"},
+     .choices = "float32, bfloat16, float16",
+     .help = "how vectors travel between nodes; two bytes a number instead of four"},
     {.name = "output",
      .argument = "DIR",
      .type = OPTION_STRING,
@@ -342,6 +341,7 @@ static void finish_slow_momentum(train_options_t *run) {
 void settings_finish(settings_t *settings) {
     train_options_t *run = &settings->run;
     sgp_graph_kind_t graph;
+    sgp_encoding_parse(settings->encoding, &run->encoding);
     if (settings->graph && sgp_graph_parse(settings->graph, &graph) == SGP_OK)
         run->graph = (int)graph;
     finish_slow_momentum(run);
