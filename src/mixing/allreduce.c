@@ -4,6 +4,7 @@
  * through the optimizer where it lies. */
 #include "base/log.h"
 #include "base/memory.h"
+#include "mixing/feedback.h"
 #include "mixing/mixer.h"
 #include "mixing/reduce.h"
 #include "optimizer/optimizer.h"
@@ -79,7 +80,7 @@ static sgp_status_t sum_by_library(sgp_mixer_t *mixer, sgp_reduce_t *reduce) {
 }
 
 static sgp_status_t allreduce_create(sgp_mixer_t *mixer) {
-    if (!mixer->options.library_allreduce) return SGP_OK;
+    if (!mixer->options.library_allreduce) return sgp_feedback_create(mixer);
     if (!mixer->transport->ops->sum)
         return sgp_fail(
             SGP_ERR_UNSUPPORTED,
@@ -92,7 +93,20 @@ static sgp_status_t allreduce_create(sgp_mixer_t *mixer) {
 }
 
 static void allreduce_destroy(sgp_mixer_t *mixer) {
-    sgp_memory_free(mixer->extra);
+    if (mixer->options.library_allreduce) sgp_memory_free(mixer->extra);
+    else sgp_feedback_destroy(mixer);
+}
+
+static sgp_status_t allreduce_settle(sgp_mixer_t *mixer, uint64_t deadline) {
+    return mixer->options.library_allreduce ? SGP_OK : sgp_feedback_settle(mixer, deadline);
+}
+
+static void allreduce_state(sgp_mixer_t *mixer, sgp_state_t *state) {
+    if (!mixer->options.library_allreduce) sgp_feedback_state(mixer, state);
+}
+
+static float *rounding_of(sgp_mixer_t *mixer, bool gradients) {
+    return mixer->options.library_allreduce ? NULL : sgp_feedback_of(mixer, gradients);
 }
 
 static sgp_status_t allreduce_step(sgp_mixer_t *mixer, const sgp_local_t *local,
@@ -105,11 +119,13 @@ static sgp_status_t allreduce_step(sgp_mixer_t *mixer, const sgp_local_t *local,
                            .deadline = deadline,
                            .trace = mixer->trace,
                            .weight = 1,
+                           .encoding = mixer->options.encoding,
+                           .rounding = rounding_of(mixer, step.optimizer != NULL),
                            .part = part,
                            .result = result,
                            .context = &step};
     if (step.optimizer) sgp_optimizer_begin(step.optimizer);
-    if (mixer->extra) return sum_by_library(mixer, &reduce);
+    if (mixer->options.library_allreduce) return sum_by_library(mixer, &reduce);
     sgp_status_t status = sgp_reduce_run(&reduce);
     mixer->statistics.sent += reduce.sent;
     mixer->statistics.received += reduce.received;
@@ -122,4 +138,6 @@ const sgp_algorithm_ops_t sgp_algorithm_allreduce = {
     .destroy = allreduce_destroy,
     .messages = allreduce_messages,
     .step = allreduce_step,
+    .settle = allreduce_settle,
+    .state = allreduce_state,
 };

@@ -40,6 +40,7 @@ void train_options_init(train_options_t *options) {
         .seed = 1,
         .transport = "auto",
         .allreduce = "own",
+        .encoding = SGP_ENCODING_FLOAT32,
         .slow_rank = -1,
         .slow_factor = 1,
     };
@@ -88,7 +89,7 @@ static bool is_one_of(const char *name, const char *const *names /* ends with NU
 
 static sgp_status_t check_names(const train_options_t *options) {
     static const char *const optimizers[] = {"sgd", "adam", NULL};
-    static const char *const transports[] = {"auto", "shm", "mpi", "loopback", NULL};
+    static const char *const transports[] = {"auto", "shm", "tcp", "mpi", "loopback", NULL};
     static const char *const allreduces[] = {"own", "library", NULL};
     schedule_kind_t kind;
     if (!options->model || !options->data || !options->lr_schedule || !options->optimizer ||
@@ -102,7 +103,7 @@ static sgp_status_t check_names(const train_options_t *options) {
         return sgp_fail(SGP_ERR_INVALID, "optimizer is %s: must be sgd or adam",
                         options->optimizer);
     if (!is_one_of(options->transport, transports))
-        return sgp_fail(SGP_ERR_INVALID, "transport is %s: must be auto, shm, mpi or loopback",
+        return sgp_fail(SGP_ERR_INVALID, "transport is %s: must be auto, shm, tcp, mpi or loopback",
                         options->transport);
     if (!is_one_of(options->allreduce, allreduces))
         return sgp_fail(SGP_ERR_INVALID, "allreduce is %s: must be own or library",

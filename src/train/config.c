@@ -59,9 +59,10 @@ json_t *config_options_json(const train_options_t *o) {
         o->lr_schedule, "optimizer", o->optimizer, "momentum", exact_json(o->momentum), "nesterov",
         o->nesterov, "weight_decay", exact_json(o->weight_decay), "augment", o->augment, "seed",
         train_json_u64(o->seed), "limit_samples", (json_int_t)o->limit_samples, "transport",
-        o->transport, "allreduce", o->allreduce, "encoding", "float32", "output", o->output,
-        "checkpoint_every", (json_int_t)o->checkpoint_every, "tensorboard", o->tensorboard, "trace",
-        o->trace, "slow_node", slow_json(o), "compute_ms", exact_json(o->compute_ms));
+        o->transport, "allreduce", o->allreduce, "encoding", sgp_encoding_name(o->encoding),
+        "output", o->output, "checkpoint_every", (json_int_t)o->checkpoint_every, "tensorboard",
+        o->tensorboard, "trace", o->trace, "slow_node", slow_json(o), "compute_ms",
+        exact_json(o->compute_ms));
     json_t *mixing = mixing_json(o);
     int failed = json_object_update(options, mixing);
     json_decref(mixing);
@@ -129,6 +130,7 @@ void config_agreement(const train_options_t *o, const replica_t *replica, agreem
     agreement_add(agreement, "peers", "%s", train_stages_text(&o->peers, NULL, text));
     agreement_add(agreement, "overlap", "%d", o->overlap);
     agreement_add(agreement, "biased", "%s", o->biased ? "on" : "off");
+    agreement_add(agreement, "encoding", "%s", sgp_encoding_name(o->encoding));
     agreement_add(agreement, "local-steps", "%d", o->local_steps);
     agreement_add(agreement, "slow-momentum", "%.15g", o->slow_momentum);
     agreement_add(agreement, "slow-every", "%d", o->slow_every);

@@ -107,7 +107,8 @@ static stranger_t meet_stranger(const sgp_key_t *key, int peer_timeout_ms) {
                                  .key = key,
                                  .chunk_bytes = CHUNK,
                                  .timeout_ms = 60000,
-                                 .peer_timeout_ms = peer_timeout_ms};
+                                 .peer_timeout_ms = peer_timeout_ms,
+                                 .at_once = true};
     assert_int_equal(sgp_tcp_connect(&options, &stranger.transport), SGP_OK);
     return stranger;
 }

@@ -51,7 +51,7 @@ static const option_t options[] = {
      .offset = AT(run.nodes),
      .min = 1,
      .max = 256,
-     .help = "start N nodes on this machine"},
+     .help = "start N nodes on this machine; with --join: nodes of the whole group"},
     {.name = "algorithm",
      .argument = "NAME",
      .type = OPTION_PARSED,
@@ -218,11 +218,9 @@ static const option_t options[] = {
      .argument = "NAME",
      .type = OPTION_CHOICE,
      .offset = AT(run.transport),
-     .choices = "auto, shm, mpi, loopback",
-     .later = "tcp",
-     .help = "what carries the messages; mpi: under mpirun or srun; loopback: all nodes are "
-             "threads of one "
-             "process"},
+     .choices = "auto, shm, tcp, mpi, loopback",
+     .help = "what carries the messages; auto: shm within a machine, tcp between machines; mpi: "
+             "under mpirun or srun; loopback: all nodes are threads of one process"},
     {.name = "allreduce",
      .argument = "WHOSE",
      .type = OPTION_CHOICE,
@@ -230,13 +228,13 @@ static const option_t options[] = {
      .choices = "own, library",
      .help =
          "whose all-reduce the algorithm of that name uses; library: MPI's, with --transport mpi"},
+    JOINING_OPTIONS(AT(joining)),
     {.name = "encoding",
      .argument = "NAME",
      .type = OPTION_CHOICE,
      .offset = AT(encoding),
-     .choices = "float32",
-     .later = "bfloat16",
-     .help = "how vectors travel"},
+     .choices = "float32, bfloat16, float16",
+     .help = "how vectors travel between nodes; two bytes a number instead of four"},
     {.name = "output",
      .argument = "DIR",
      .type = OPTION_STRING,
@@ -326,9 +324,12 @@ const option_table_t settings_table = {
 };
 
 void settings_init(settings_t *settings) {
-    *settings = (settings_t){.augment = -1, .encoding = "float32", .slow.rank = -1};
+    *settings = (settings_t){
+        .augment = -1, .encoding = "float32", .slow.rank = -1, .joining = JOINING_DEFAULTS};
     train_options_init(&settings->run);
     settings->run.slow_momentum = -1; /* not given */
+    const char *transport = getenv("SGP_TRANSPORT");
+    if (transport && *transport) settings->run.transport = transport;
 }
 
 /* One of the two is enough. */
@@ -340,6 +341,7 @@ static void finish_slow_momentum(train_options_t *run) {
 void settings_finish(settings_t *settings) {
     train_options_t *run = &settings->run;
     sgp_graph_kind_t graph;
+    sgp_encoding_parse(settings->encoding, &run->encoding);
     if (settings->graph && sgp_graph_parse(settings->graph, &graph) == SGP_OK)
         run->graph = (int)graph;
     finish_slow_momentum(run);

@@ -43,7 +43,8 @@ static bool split(const char *text, host_port_t *parts) {
     return true;
 }
 
-static sgp_status_t look_up(const char *text, int flags, sgp_address_t *address) {
+static sgp_status_t look_up(const char *text, int flags, int most, sgp_address_t *addresses,
+                            int *count) {
     host_port_t parts;
     if (!split(text, &parts))
         return sgp_fail(SGP_ERR_INVALID,
@@ -54,19 +55,30 @@ static sgp_status_t look_up(const char *text, int flags, sgp_address_t *address)
     if (error)
         return sgp_fail(flags ? SGP_ERR_INVALID : SGP_ERR_NOT_FOUND, "host %s: %s", parts.host,
                         error == EAI_SYSTEM ? strerror(errno) : gai_strerror(error));
-    memset(address, 0, sizeof *address);
-    memcpy(&address->at, found->ai_addr, found->ai_addrlen);
-    address->length = found->ai_addrlen;
+    *count = 0;
+    for (const struct addrinfo *at = found; at && *count < most; at = at->ai_next) {
+        sgp_address_t *address = &addresses[(*count)++];
+        memset(address, 0, sizeof *address);
+        memcpy(&address->at, at->ai_addr, at->ai_addrlen);
+        address->length = at->ai_addrlen;
+    }
     freeaddrinfo(found);
     return SGP_OK;
 }
 
 sgp_status_t sgp_address_parse(const char *text, sgp_address_t *address) {
-    return look_up(text, AI_NUMERICHOST, address);
+    int one;
+    return look_up(text, AI_NUMERICHOST, 1, address, &one);
 }
 
 sgp_status_t sgp_address_resolve(const char *text, sgp_address_t *address) {
-    return look_up(text, 0, address);
+    int one;
+    return look_up(text, 0, 1, address, &one);
+}
+
+sgp_status_t sgp_address_resolve_all(const char *text, int most, sgp_address_t *addresses,
+                                     int *count) {
+    return look_up(text, 0, most, addresses, count);
 }
 
 const char *sgp_address_text(const sgp_address_t *address, char text[SGP_ADDRESS_TEXT]) {
@@ -108,6 +120,11 @@ static bool is_loopback(const struct in6_addr *host) {
     return IN6_IS_ADDR_LOOPBACK(host);
 }
 
+bool sgp_address_is_loopback(const sgp_address_t *address) {
+    struct in6_addr host;
+    return host_of((const struct sockaddr *)&address->at, &host) && is_loopback(&host);
+}
+
 bool sgp_address_is_here(const sgp_address_t *address) {
     struct in6_addr wanted, found;
     struct ifaddrs *all = NULL;
@@ -120,6 +137,13 @@ bool sgp_address_is_here(const sgp_address_t *address) {
                memcmp(&found, &wanted, sizeof wanted) == 0;
     freeifaddrs(all);
     return here;
+}
+
+bool sgp_address_same_host(const sgp_address_t *a, const sgp_address_t *b) {
+    struct in6_addr one, other;
+    return host_of((const struct sockaddr *)&a->at, &one) &&
+           host_of((const struct sockaddr *)&b->at, &other) &&
+           memcmp(&one, &other, sizeof one) == 0;
 }
 
 static void take(const struct sockaddr *at, sgp_address_t *address) {
@@ -165,7 +189,7 @@ static void list_interfaces(char *text, size_t room) {
 }
 
 /* An interface's name, or a numeric address without a port. */
-static sgp_status_t find_interface(const char *interface, sgp_address_t *address) {
+sgp_status_t sgp_address_of_interface(const char *interface, sgp_address_t *address) {
     char names[256];
     struct in6_addr six;
     struct in_addr four;
@@ -187,13 +211,13 @@ static sgp_status_t find_interface(const char *interface, sgp_address_t *address
 
 /* ---- listening ---- */
 
-static void set_port(sgp_address_t *address, int port) {
+void sgp_address_set_port(sgp_address_t *address, int port) {
     in_port_t at = htons((uint16_t)port);
     if (address->at.ss_family == AF_INET) ((struct sockaddr_in *)&address->at)->sin_port = at;
     else ((struct sockaddr_in6 *)&address->at)->sin6_port = at;
 }
 
-static int port_of(const sgp_address_t *address) {
+int sgp_address_port(const sgp_address_t *address) {
     if (address->at.ss_family == AF_INET)
         return ntohs(((const struct sockaddr_in *)&address->at)->sin_port);
     return ntohs(((const struct sockaddr_in6 *)&address->at)->sin6_port);
@@ -226,7 +250,7 @@ static int try_listen(sgp_address_t *address, int port) {
     if (made < 0) return -1;
     setsockopt(made, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on); /* connections of a run before */
     if (family == AF_INET6) setsockopt(made, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-    set_port(address, port);
+    sgp_address_set_port(address, port);
     if (bind(made, (struct sockaddr *)&address->at, address->length) == 0 &&
         listen(made, BACKLOG) == 0)
         return made;
@@ -256,12 +280,37 @@ static int listen_everywhere(sgp_address_t *address, int first, int last) {
     return listen_in_range(address, first, last);
 }
 
+int sgp_address_listen_at(const sgp_address_t *at, int port) {
+    sgp_address_t address;
+    if (!at) return listen_everywhere(&address, port, port);
+    address = *at;
+    return try_listen(&address, port);
+}
+
+static bool is_everywhere(const sgp_address_t *address) {
+    static const struct in6_addr any = IN6ADDR_ANY_INIT;
+    if (address->at.ss_family == AF_INET)
+        return ((const struct sockaddr_in *)&address->at)->sin_addr.s_addr == htonl(INADDR_ANY);
+    const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)&address->at;
+    return memcmp(&six->sin6_addr, &any, sizeof any) == 0;
+}
+
+void sgp_address_published(int listener, sgp_address_t *published) {
+    sgp_address_t best;
+    memset(published, 0, sizeof *published);
+    published->length = sizeof published->at;
+    getsockname(listener, (struct sockaddr *)&published->at, &published->length);
+    if (!is_everywhere(published) || !best_address(NULL, &best)) return;
+    sgp_address_set_port(&best, sgp_address_port(published));
+    *published = best;
+}
+
 sgp_status_t sgp_address_listen(const char *interface, const char *ports, int *listener,
                                 sgp_address_t *bound, sgp_address_t *published) {
     int first, last;
-    sgp_address_t at, shown;
+    sgp_address_t at;
     sgp_status_t status = parse_ports(ports, &first, &last);
-    if (status == SGP_OK && interface) status = find_interface(interface, &at);
+    if (status == SGP_OK && interface) status = sgp_address_of_interface(interface, &at);
     if (status != SGP_OK) return status;
     int made = interface ? listen_in_range(&at, first, last) : listen_everywhere(&at, first, last);
     if (made < 0)
@@ -270,10 +319,8 @@ sgp_status_t sgp_address_listen(const char *interface, const char *ports, int *l
                         strerror(errno));
     at.length = sizeof at.at;
     getsockname(made, (struct sockaddr *)&at.at, &at.length);
-    shown = at;
-    if (!interface && best_address(NULL, &shown)) set_port(&shown, port_of(&at));
     *listener = made;
     *bound = at;
-    *published = shown;
+    sgp_address_published(made, published);
     return SGP_OK;
 }

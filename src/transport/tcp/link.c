@@ -198,6 +198,7 @@ static void open_link(sgp_link_t *link) {
     link->state = SGP_LINK_OPEN;
     link->heard = link->spoke = sgp_links_now();
     sgp_stream_init(&link->stream, link->caller);
+    sgp_links_note_open(link->links, link);
     if (link->links->leaves) sgp_link_leave(link);
     sgp_link_pump(link);
 }
@@ -210,16 +211,25 @@ static void refused(sgp_link_t *link) {
     atomic_fetch_add(&links->owner.transport->counters.refused, 1);
     bool by_them = link->handshake.refused_by_them;
     if (link->caller) {
-        sgp_link_fail(link, by_them ? "it refuses us at %s: %s" : "%s is refused: %s", address,
+        sgp_link_fail(link, by_them ? "%s refuses us: \"%s\"" : "%s is refused: %s", address,
                       reason);
         return;
     }
-    sgp_log(SGP_LOG_WARNING, by_them ? "tcp: %s called and refuses us: %s" : "tcp: refused %s: %s",
-            address, reason);
+    sgp_log(SGP_LOG_WARNING,
+            by_them ? "tcp: %s called and refuses us: \"%s\"" : "tcp: refused %s: %s", address,
+            reason);
     int peer = link->peer;
     link->peer = -1; /* a refused caller may call itself whatever it likes */
     if (peer >= 0 && links->peers[peer].in == link) links->peers[peer].in = NULL;
     sgp_link_close(link);
+}
+
+static void call_failed(sgp_link_t *link, int error);
+
+/* The connection ended before the handshake did: a peer that ends, or one that leaves. */
+static void hung_up(sgp_link_t *link, int error) {
+    if (link->caller) call_failed(link, error ? error : ECONNRESET);
+    else sgp_link_close(link);
 }
 
 /* false: it goes no further now, or the link is closed. */
@@ -230,7 +240,9 @@ static bool shake_send(sgp_link_t *link) {
         if (!bytes) return true;
         ssize_t sent = send(link->socket, out, bytes, MSG_NOSIGNAL);
         if (sent < 0 && errno == EINTR) continue;
-        if (sent < 0 && errno != EAGAIN) sgp_link_fail(link, "%s", strerror(errno));
+        /* All is said then, heard or not. */
+        if (sent < 0 && sgp_handshake_state(&link->handshake) == SGP_HANDSHAKE_REFUSED) return true;
+        if (sent < 0 && errno != EAGAIN) hung_up(link, errno);
         if (sent < 0) return false;
         sgp_handshake_sent(&link->handshake, (size_t)sent);
     }
@@ -246,8 +258,7 @@ static bool shake_receive(sgp_link_t *link) {
         sgp_handshake_received(&link->handshake, (size_t)got);
         return true;
     }
-    sgp_link_fail(link, "the connection ended in the handshake%s%s", got < 0 ? ": " : "",
-                  got < 0 ? strerror(errno) : "");
+    hung_up(link, got < 0 ? errno : 0);
     return false;
 }
 
@@ -288,9 +299,9 @@ static void call_failed(sgp_link_t *link, int error) {
     char address[SGP_ADDRESS_TEXT];
     sgp_address_text(&link->other, address);
     sgp_link_close(link);
-    uint64_t grace = error == ECONNREFUSED && REFUSED_GRACE < links->open_timeout
-                         ? REFUSED_GRACE
-                         : links->open_timeout;
+    bool ended = error == ECONNREFUSED || error == ECONNRESET || error == EPIPE;
+    uint64_t grace =
+        ended && REFUSED_GRACE < links->open_timeout ? REFUSED_GRACE : links->open_timeout;
     if (tried >= grace) sgp_links_lose(links, rank, "%s: %s", address, strerror(error));
 }
 

@@ -17,6 +17,7 @@
 #define MILLISECOND          ((uint64_t)1000000)
 #define DEFAULT_PEER_TIMEOUT (10000 * MILLISECOND)
 #define CALL_AGAIN           (50 * MILLISECOND)
+#define STRANGER_GRACE       (1000 * MILLISECOND)
 #define MOST_STRANGERS       64
 
 uint64_t sgp_links_now(void) {
@@ -92,8 +93,10 @@ static sgp_arrival_t *take_place(sgp_links_t *links) {
     }
     if (stock->places_used == SGP_LINKS_PLACES) return NULL;
     arrival = calloc(1, sizeof *arrival);
-    if (arrival) arrival->place = stock->places + stock->places_used++ * links->chunk_bytes;
-    return arrival;
+    if (!arrival) return NULL;
+    arrival->place = stock->places + stock->places_used++ * links->chunk_bytes;
+    arrival->made_before = stock->last_made;
+    return stock->last_made = arrival;
 }
 
 sgp_arrival_t *sgp_links_take_place(sgp_links_t *links) {
@@ -169,6 +172,48 @@ void sgp_links_drop_posts(sgp_links_t *links, int rank) {
     }
 }
 
+/* ---- who is there ---- */
+
+/* Liveness needs an edge even where no message goes: each rank watches the next one that it reaches
+ * over a network, and news of the dead travel along all edges. -1: all others are local. */
+static int next_remote(const sgp_links_t *links) {
+    for (int i = 1; i < links->size; i++) {
+        int rank = (links->rank + i) % links->size;
+        if (!links->peers[rank].local) return rank;
+    }
+    return -1;
+}
+
+/* Its edge is open, or was: it may have left already. */
+static bool has_come(const sgp_peer_t *peer, const sgp_link_t *edge) {
+    return peer->left || (edge && edge->state == SGP_LINK_OPEN);
+}
+
+/* The first one that has not come, of the one we watch and the one of which we know that it watches
+ * us: that before us, if we are not on one machine. -1: none. */
+static int missing_neighbour(const sgp_links_t *links) {
+    int next = next_remote(links), before = (links->rank + links->size - 1) % links->size;
+    if (next < 0) return -1;
+    const sgp_peer_t *watched = &links->peers[next], *watcher = &links->peers[before];
+    if (!has_come(watched, watched->out)) return next;
+    return watcher->local || has_come(watcher, watcher->in) ? -1 : before;
+}
+
+static void note_met(sgp_links_t *links) {
+    pthread_mutex_lock(&links->lock);
+    links->met = true;
+    pthread_cond_broadcast(&links->changed);
+    pthread_mutex_unlock(&links->lock);
+}
+
+void sgp_links_note_open(sgp_links_t *links, sgp_link_t *link) {
+    for (int r = 0; r < links->size; r++) {
+        if (links->peers[r].lost) sgp_link_say(link, SGP_FRAME_LOST, (uint32_t)r);
+        if (links->peers[r].left) sgp_link_say(link, SGP_FRAME_LEFT, (uint32_t)r);
+    }
+    if (missing_neighbour(links) < 0) note_met(links);
+}
+
 /* ---- who is gone ---- */
 
 static void tell_all(sgp_links_t *links, sgp_frame_kind_t kind, int rank) {
@@ -202,6 +247,7 @@ void sgp_links_lose(sgp_links_t *links, int rank, const char *why, ...) {
     tell_all(links, SGP_FRAME_LOST, rank);
     give_up(links, rank);
     atomic_store(&links->lost, rank);
+    note_met(links);
     links->owner.wake(links->owner.transport);
 }
 
@@ -211,6 +257,7 @@ void sgp_links_note_left(sgp_links_t *links, int rank) {
     peer->left = true;
     tell_all(links, SGP_FRAME_LEFT, rank);
     give_up(links, rank);
+    if (missing_neighbour(links) < 0) note_met(links);
     links->owner.wake(links->owner.transport);
 }
 
@@ -223,17 +270,6 @@ void sgp_links_call(sgp_links_t *links, int rank) {
     if (!peer->called_since) peer->called_since = now;
     peer->call_again = now + CALL_AGAIN;
     peer->out = sgp_link_call(links, rank);
-}
-
-/* Liveness needs an edge even where no message goes: each rank watches the next one that it reaches
- * over a network, and news of the dead travel along all edges. */
-static void watch_next(sgp_links_t *links) {
-    for (int i = 1; i < links->size; i++) {
-        int rank = (links->rank + i) % links->size;
-        if (links->peers[rank].local) continue;
-        sgp_links_call(links, rank);
-        return;
-    }
 }
 
 static void send_posts(sgp_links_t *links, sgp_post_t *post) {
@@ -279,11 +315,31 @@ static void say_leave(sgp_links_t *links) {
     for (sgp_link_t *link = links->all; link; link = link->next) sgp_link_leave(link);
 }
 
+static void take_callers(sgp_links_t *links) {
+    for (;;) {
+        sgp_address_t from = {.length = sizeof from.at};
+        int made = accept4(links->listener, (struct sockaddr *)&from.at, &from.length,
+                           SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (made < 0 && errno == EINTR) continue;
+        if (made < 0) return;
+        if (links->strangers >= MOST_STRANGERS) close(made); /* it will try again */
+        else sgp_link_accept(links, made, &from);
+    }
+}
+
+/* One that has just called may be a member, and is to hear that we leave; a stranger that says nothing
+ * does not hold us up for long. */
+static bool holds_us_up(const sgp_link_t *link) {
+    if (link->state == SGP_LINK_CLOSED) return false;
+    return link->peer >= 0 || sgp_links_now() - link->since < STRANGER_GRACE;
+}
+
 /* Left in order: what was posted is delivered, and all others know. */
 static void look_if_left(sgp_links_t *links) {
     bool pending = false;
+    take_callers(links);
     for (sgp_link_t *link = links->all; link; link = link->next)
-        pending = pending || (link->peer >= 0 && link->state != SGP_LINK_CLOSED);
+        pending = pending || holds_us_up(link);
     for (int r = 0; r < links->size; r++) pending = pending || links->peers[r].queue.first;
     if (pending) return;
     pthread_mutex_lock(&links->lock);
@@ -347,22 +403,16 @@ static void on_timer(uv_timer_t *handle) {
 static void on_caller(uv_poll_t *handle, int status, int events) {
     sgp_links_t *links = handle->data;
     (void)status, (void)events;
-    for (;;) {
-        sgp_address_t from = {.length = sizeof from.at};
-        int made = accept4(links->listener, (struct sockaddr *)&from.at, &from.length,
-                           SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (made < 0 && errno == EINTR) continue;
-        if (made < 0) return;
-        if (links->strangers >= MOST_STRANGERS) close(made); /* it will try again */
-        else sgp_link_accept(links, made, &from);
-    }
+    take_callers(links);
 }
 
 static void *links_main(void *argument) {
     sgp_links_t *links = argument;
     sgp_log_set_rank(links->rank);
     links->ticked = sgp_links_now();
-    watch_next(links);
+    int next = next_remote(links);
+    if (next >= 0) sgp_links_call(links, next);
+    else note_met(links);
     uv_run(&links->loop, UV_RUN_DEFAULT);
     return NULL;
 }
@@ -381,6 +431,24 @@ static sgp_status_t start_loop(sgp_links_t *links) {
     return error ? sgp_fail(SGP_ERR_SYSTEM, "tcp: event loop: %s", uv_strerror(error)) : SGP_OK;
 }
 
+static bool wait_until(sgp_links_t *links, const bool *what, uint64_t deadline) {
+    struct timespec until = {.tv_sec = (time_t)(deadline / 1000000000u),
+                             .tv_nsec = (long)(deadline % 1000000000u)};
+    int error = 0;
+    while (!*what && !error) error = pthread_cond_timedwait(&links->changed, &links->lock, &until);
+    return *what;
+}
+
+static sgp_status_t meet(sgp_links_t *links) {
+    if (links->at_once) return SGP_OK;
+    pthread_mutex_lock(&links->lock);
+    bool met = wait_until(links, &links->met, sgp_links_now() + links->open_timeout);
+    pthread_mutex_unlock(&links->lock);
+    if (met) return SGP_OK;
+    return sgp_fail(SGP_ERR_TIMEOUT, "tcp: not all neighbours of node %d came within %llu ms",
+                    links->rank, (unsigned long long)(links->open_timeout / MILLISECOND));
+}
+
 /* Signals are for the program's own threads. */
 static sgp_status_t links_start(sgp_remote_t *remote, const sgp_remote_owner_t *owner) {
     sgp_links_t *links = links_of(remote);
@@ -395,7 +463,7 @@ static sgp_status_t links_start(sgp_remote_t *remote, const sgp_remote_owner_t *
     if (error)
         return sgp_fail(SGP_ERR_NO_MEMORY, "tcp: a thread cannot be started: %s", strerror(error));
     links->started = true;
-    return SGP_OK;
+    return meet(links);
 }
 
 static bool links_post(sgp_remote_t *remote, int dst, const sgp_header_t *header,
@@ -452,14 +520,10 @@ static int links_lost_peer(sgp_remote_t *remote) {
 
 static void links_leave(sgp_remote_t *remote, uint64_t deadline) {
     sgp_links_t *links = links_of(remote);
-    struct timespec until = {.tv_sec = (time_t)(deadline / 1000000000u),
-                             .tv_nsec = (long)(deadline % 1000000000u)};
-    int error = 0;
     pthread_mutex_lock(&links->lock);
     links->leaving = true;
     uv_async_send(&links->wake);
-    while (!links->has_left && !error)
-        error = pthread_cond_timedwait(&links->changed, &links->lock, &until);
+    wait_until(links, &links->has_left, deadline);
     pthread_mutex_unlock(&links->lock);
 }
 
@@ -484,21 +548,20 @@ static void stop_loop(sgp_links_t *links) {
     uv_loop_close(&links->loop);
 }
 
-static void free_arrivals(sgp_arrival_t *arrival) {
-    for (sgp_arrival_t *next; arrival; arrival = next) next = arrival->next, free(arrival);
+static void free_stock(const sgp_links_t *links) {
+    const sgp_links_stock_t *stock = &links->stock;
+    sgp_arrival_t *arrival = stock->last_made;
+    for (sgp_arrival_t *next; arrival; arrival = next) next = arrival->made_before, free(arrival);
+    for (uint32_t i = 0; i < stock->posts_count; i++) free(stock->posts[i]);
+    free(stock->posts);
+    if (stock->places) munmap(stock->places, SGP_LINKS_PLACES * links->chunk_bytes);
 }
 
 static void links_destroy(sgp_remote_t *remote) {
     sgp_links_t *links = links_of(remote);
-    sgp_links_stock_t *stock = &links->stock;
     stop_loop(links);
     close(links->listener);
-    for (uint32_t i = 0; i < stock->posts_count; i++) free(stock->posts[i]);
-    free(stock->posts);
-    free_arrivals(stock->free_arrivals);
-    free_arrivals(links->arrived.first);
-    free_arrivals(links->released.first);
-    if (stock->places) munmap(stock->places, SGP_LINKS_PLACES * links->chunk_bytes);
+    free_stock(links);
     pthread_cond_destroy(&links->changed);
     pthread_mutex_destroy(&links->lock);
     explicit_bzero(&links->key, sizeof links->key);
@@ -565,6 +628,7 @@ sgp_status_t sgp_links_create(const sgp_tcp_options_t *options, size_t chunk_byt
     made->keyed = options->key != NULL;
     if (options->key) made->key = *options->key;
     made->insecure = options->insecure;
+    made->at_once = options->at_once;
     made->open_timeout = (uint64_t)options->timeout_ms * MILLISECOND;
     made->peer_timeout = options->peer_timeout_ms ? (uint64_t)options->peer_timeout_ms * MILLISECOND
                                                   : DEFAULT_PEER_TIMEOUT;

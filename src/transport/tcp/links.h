@@ -42,6 +42,7 @@ typedef struct sgp_post {
 /* A chunk of another one, here. */
 typedef struct sgp_arrival {
     struct sgp_arrival *next;
+    struct sgp_arrival *made_before; /* of all there are, wherever they are now */
     int src;
     uint32_t ticket; /* the sender's */
     unsigned char *place;
@@ -75,6 +76,7 @@ typedef struct sgp_links_stock {
     uint32_t posts_count, posts_room;
     sgp_post_t *free_posts;
     sgp_arrival_t *free_arrivals; /* each with its place */
+    sgp_arrival_t *last_made;
     unsigned char *places; /* (SGP_LINKS_PLACES, chunk_bytes) address space; touched as needed */
     size_t places_used;
 } sgp_links_stock_t;
@@ -88,18 +90,19 @@ struct sgp_links {
     uint64_t run;
     size_t chunk_bytes;
     sgp_key_t key;
-    bool keyed, insecure;
+    bool keyed, insecure, at_once;
     uint64_t open_timeout, peer_timeout; /* nanoseconds */
 
     pthread_t thread;
     bool started;
 
     pthread_mutex_t lock;
-    pthread_cond_t changed;      /* the thread has left */
+    pthread_cond_t changed;      /* met, has_left */
     sgp_post_list_t posted;      /* by the owner, not seen by the thread yet */
     sgp_arrival_list_t released; /* the same */
     sgp_arrival_list_t arrived;  /* for the owner */
     sgp_links_stock_t stock;
+    bool met; /* the neighbours are there, or somebody is lost */
     bool leaving, has_left, ending;
     bool full;            /* no place was left for an arrival: reading has paused */
     atomic_int lost;      /* a rank, or -1 */
@@ -145,6 +148,9 @@ void sgp_links_give_place(sgp_links_t *links, sgp_arrival_t *arrival);
 
 /* Hands an arrival to the owner. */
 void sgp_links_deliver(sgp_links_t *links, sgp_arrival_t *arrival);
+
+/* An edge has been opened: tells it what is known of others. */
+void sgp_links_note_open(sgp_links_t *links, sgp_link_t *link);
 
 /* Opens the edge to a rank, if it is not and may be. */
 void sgp_links_call(sgp_links_t *links, int rank);

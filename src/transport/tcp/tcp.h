@@ -27,10 +27,12 @@ typedef struct sgp_tcp_options {
     size_t chunk_bytes;     /* a multiple of 64, the same on all ranks; 0: the default */
     int timeout_ms;         /* to meet, and to open an edge; required */
     int peer_timeout_ms;    /* a peer that is silent for so long is lost; 0: 10,000 */
+    bool at_once;           /* do not wait for the neighbours */
 } sgp_tcp_options_t;
 
-/* Sets *transport only on success; destroy frees it. Blocks until the local ranks have come; edges to
- * the others are opened later. SGP_ERR_INVALID, SGP_ERR_TIMEOUT, SGP_ERR_MISMATCH, SGP_ERR_SYSTEM,
+/* Sets *transport only on success; destroy frees it. Blocks until the local ranks have come, and the
+ * neighbours: the next rank, which we watch, and the one before, which watches us. Edges to the others
+ * are opened later. SGP_ERR_INVALID, SGP_ERR_TIMEOUT, SGP_ERR_MISMATCH, SGP_ERR_SYSTEM,
  * SGP_ERR_NO_MEMORY; all logged. */
 sgp_status_t sgp_tcp_connect(const sgp_tcp_options_t *options, sgp_transport_t **transport);
 
