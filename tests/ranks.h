@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Ranks as threads of a test, over the loopback or the shared-memory transport. CHECK counts
+/* Ranks as threads of a test, over the loopback, the shared-memory or the TCP transport. CHECK counts
  * failures, as cmocka's own assertions may not leave a thread that is not its own; run_groups
  * asserts at the end that there was none. */
 #ifndef TESTS_RANKS_H
@@ -11,12 +11,22 @@
 #include "group/group.h"
 #include "transport/loopback/loopback.h"
 #include "transport/shm/shm.h"
+#include "transport/tcp/tcp.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+#ifdef __SANITIZE_THREAD__
+/* libuv is not built for the thread sanitizer: it closes files where that does not see it, and so the
+ * next file of the same number looks like a race. */
+const char *__tsan_default_suppressions(void);
+const char *__tsan_default_suppressions(void) {
+    return "called_from_lib:libuv.so";
+}
+#endif
 
 static atomic_int ranks_failures;
 
@@ -28,22 +38,57 @@ static atomic_int ranks_failures;
         }                                                                                          \
     } while (0)
 
-/* What the ranks run over. loopback.size is the number of ranks for both transports. */
-typedef struct ranks_setup {
+/* What the ranks run over. loopback.size is the number of ranks for all transports. */
+typedef struct ranks_setup ranks_setup_t;
+struct ranks_setup {
+    /* Another way to run the body on all ranks: where each is a process, it runs that of its own. */
+    void (*run)(const ranks_setup_t *setup, void (*body)(sgp_transport_t *transport, void *context),
+                void *context);
     bool shm;
+    bool tcp;
+    int machines; /* tcp: rank r is on machine r % machines, within which memory is shared; 0: each rank
+                     has one of its own */
+    bool six;     /* tcp: over IPv6 */
+    int peer_timeout_ms; /* tcp */
     sgp_loopback_options_t loopback;
-} ranks_setup_t;
+};
+
+enum { RANKS_MOST = 64 };
 
 typedef struct ranks_thread {
     const ranks_setup_t *setup;
     sgp_loopback_t *hub;
     const char *directory;
+    const sgp_address_t *addresses; /* (size) */
+    const int *listeners;           /* (size) */
     int rank;
     void (*body)(sgp_transport_t *transport, void *context);
     void *context;
 } ranks_thread_t;
 
+static sgp_transport_t *ranks_connect_tcp(const ranks_thread_t *thread) {
+    const ranks_setup_t *setup = thread->setup;
+    bool local[RANKS_MOST];
+    for (int r = 0; r < setup->loopback.size; r++)
+        local[r] = setup->machines && r != thread->rank &&
+                   r % setup->machines == thread->rank % setup->machines;
+    sgp_tcp_options_t options = {.rank = thread->rank,
+                                 .size = setup->loopback.size,
+                                 .run = 17,
+                                 .listener = thread->listeners[thread->rank],
+                                 .addresses = thread->addresses,
+                                 .local = local,
+                                 .rendezvous = thread->directory,
+                                 .chunk_bytes = setup->loopback.chunk_bytes,
+                                 .timeout_ms = 60000,
+                                 .peer_timeout_ms = setup->peer_timeout_ms};
+    sgp_transport_t *transport = NULL;
+    CHECK(sgp_tcp_connect(&options, &transport) == SGP_OK);
+    return transport;
+}
+
 static sgp_transport_t *ranks_connect(const ranks_thread_t *thread) {
+    if (thread->setup->tcp) return ranks_connect_tcp(thread);
     if (!thread->setup->shm) return sgp_loopback_transport(thread->hub, thread->rank);
     sgp_shm_options_t options = {.rank = thread->rank,
                                  .size = thread->setup->loopback.size,
@@ -63,22 +108,48 @@ static void *ranks_main(void *argument) {
     return NULL;
 }
 
+/* Before the ranks start, as each has to know where all others listen. */
+static inline void ranks_listen(const ranks_setup_t *setup, int *listeners,
+                                sgp_address_t *addresses) {
+    for (int r = 0; setup->tcp && r < setup->loopback.size; r++) {
+        sgp_address_t bound;
+        assert_int_equal(sgp_address_listen(setup->six ? "::1" : "127.0.0.1", NULL, &listeners[r],
+                                            &bound, &addresses[r]),
+                         SGP_OK);
+    }
+}
+
 /* Runs body on every rank at once; body leaves and destroys its transport. */
 static inline void run_transports(const ranks_setup_t *setup,
                                   void (*body)(sgp_transport_t *transport, void *context),
                                   void *context) {
-    enum { MOST = 64 };
     int size = setup->loopback.size;
-    pthread_t threads[MOST];
-    ranks_thread_t arguments[MOST];
+    pthread_t threads[RANKS_MOST];
+    ranks_thread_t arguments[RANKS_MOST];
+    sgp_address_t addresses[RANKS_MOST];
+    int listeners[RANKS_MOST];
     char directory[] = "/tmp/sgp-test-XXXXXX";
     sgp_loopback_t *hub = NULL;
-    assert_in_range(size, 1, MOST);
-    assert_non_null(mkdtemp(directory));
+    assert_in_range(size, 1, RANKS_MOST);
     atomic_store(&ranks_failures, 0);
-    if (!setup->shm) assert_int_equal(sgp_loopback_create(&setup->loopback, &hub), SGP_OK);
+    if (setup->run) {
+        setup->run(setup, body, context);
+        assert_int_equal(atomic_load(&ranks_failures), 0);
+        return;
+    }
+    assert_non_null(mkdtemp(directory));
+    ranks_listen(setup, listeners, addresses);
+    if (!setup->shm && !setup->tcp)
+        assert_int_equal(sgp_loopback_create(&setup->loopback, &hub), SGP_OK);
     for (int r = 0; r < size; r++) {
-        arguments[r] = (ranks_thread_t){setup, hub, directory, r, body, context};
+        arguments[r] = (ranks_thread_t){.setup = setup,
+                                        .hub = hub,
+                                        .directory = directory,
+                                        .addresses = addresses,
+                                        .listeners = listeners,
+                                        .rank = r,
+                                        .body = body,
+                                        .context = context};
         assert_int_equal(pthread_create(&threads[r], NULL, ranks_main, &arguments[r]), 0);
     }
     for (int r = 0; r < size; r++) pthread_join(threads[r], NULL);

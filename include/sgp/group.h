@@ -1,13 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who takes part: rank, size, and the connections between the nodes.
  *
- * A group is made by a launcher (`sgp run --nodes 4 -- ./program`) that gives each process its
- * place in the environment: SGP_RANK, SGP_SIZE, and SGP_RENDEZVOUS, a directory in which the nodes
- * of one machine find each other. Without these the process is a group of one. */
+ * A group is made by a launcher, which tells each process its place, or by processes that are told
+ * where to meet. What the options leave open is looked for in the environment, in this order:
+ *  - SGP_RANK, SGP_SIZE and SGP_RENDEZVOUS, a directory in which the nodes find each other (`sgp run`);
+ *  - SGP_JOIN=HOST:PORT with SGP_SIZE: whoever finds HOST to be its own address, and the port free,
+ *    founds the group, and the others join there;
+ *  - PMIx or PMI-1 (mpirun, srun);
+ *  - RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT (torchrun);
+ *  - SLURM_PROCID and so on (srun without PMIx).
+ * Without all of these the process is a group of one. */
 #ifndef SGP_GROUP_H
 #define SGP_GROUP_H
 
 #include <sgp/status.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,18 +27,37 @@ typedef struct sgp_group sgp_group_t;
 
 typedef struct sgp_group_options {
     int rank;               /* this node; used when size > 0 */
-    int size;               /* nodes; 0: rank, size and rendezvous from the environment */
+    int size;               /* nodes; 0: rank and size from the environment */
     const char *rendezvous; /* directory that all nodes can reach, private to this run; NULL:
                                SGP_RENDEZVOUS */
-    int join_timeout_ms;    /* for all nodes to come; 0: 30,000 */
-    int timeout_ms;         /* of each collective call, for the slowest node; 0: 600,000
+    int join_timeout_ms; /* for all nodes to come; 0: SGP_JOIN_TIMEOUT_MS, else 30,000, and 300,000
+                               with join, as people are slower than launchers */
+    int timeout_ms;      /* of each collective call, for the slowest node; 0: 600,000
                                (a node that ended is noticed at once) */
+
+    const char *transport; /* "shm": memory of one machine, "tcp", "mpi", "auto": shm between nodes
+                               of one machine and tcp between others; NULL: SGP_TRANSPORT, else auto */
+    const char *join;      /* "HOST:PORT", where the group is founded; any member can stand for it.
+                               Needs size. NULL: SGP_JOIN */
+    bool claim_rank;       /* with join: this node wants `rank`; false: ranks in order of arrival */
+    const char *interface; /* by name or address, on which others reach this node; NULL:
+                               SGP_INTERFACE, else all interfaces, and the address that leads to HOST */
+    const char *ports; /* "7070-7090", of which the first free one is listened on; NULL: SGP_PORTS,
+                               else any */
+    const char *key;   /* a secret that all nodes know, 16 characters or more; NULL: SGP_KEY */
+    const char *key_file; /* the same in a file; NULL: SGP_KEY_FILE. Without a key only nodes of
+                               this machine are accepted; a launcher that can brings one of its own */
+    bool insecure;       /* without a key: accept nodes of other machines as well; SGP_INSECURE=1 */
+    int peer_timeout_ms; /* tcp: a node that is silent for so long is lost; 0: SGP_PEER_TIMEOUT_MS,
+                               else 10,000 */
 } sgp_group_options_t;
 
 /* Joins, and blocks until all nodes have; at most join_timeout_ms. Copies options. Sets *group only on
- * success. SGP_ERR_INVALID: rank, size or rendezvous make no sense. SGP_ERR_TIMEOUT: the log names
- * a node that did not come. SGP_ERR_MISMATCH: another version of the library, or another size, on
- * the other side. */
+ * success. SGP_ERR_INVALID: the options make no sense together. SGP_ERR_NOT_FOUND: no such host.
+ * SGP_ERR_TIMEOUT: nobody was reached, or the log names a node that did not come. SGP_ERR_REFUSED: by
+ * the group: it is full, or the rank is taken. SGP_ERR_MISMATCH: another version of the library, size or
+ * transport on the other side. SGP_ERR_UNSUPPORTED: not in this build. SGP_ERR_SYSTEM: a port is taken,
+ * or a system call failed. The log always says why. */
 SGP_API sgp_status_t sgp_group_join(const sgp_group_options_t *options, sgp_group_t **group);
 
 SGP_API int sgp_group_rank(const sgp_group_t *group);

@@ -70,10 +70,13 @@ typedef struct sgp_mixer_options {
                                 adds a gradient's rounding to the next one (error feedback); what is
                                 left of it when the algorithm changes is dropped */
     int local_steps;         /* H: the nodes exchange in every H-th step only; 0: in each */
-    float slow_momentum;  /* beta in [0, 1) of SlowMo (Wang et al. 2020); used if slow_every > 0 */
-    int slow_every;       /* tau: steps from one slow update to the next; 0: no slow momentum */
-    bool slow_alone;      /* without the exact average before a slow update */
-    int timeout_ms;       /* longest wait for a message of a step; 0: 60,000 */
+    float slow_momentum; /* beta in [0, 1) of SlowMo (Wang et al. 2020); used if slow_every > 0 */
+    int slow_every;      /* tau: steps from one slow update to the next; 0: no slow momentum */
+    bool slow_alone;     /* without the exact average before a slow update */
+    bool
+        library_allreduce; /* all-reduce by the library under the transport, MPI_Allreduce, instead of our
+                               own: its bits, and its own way of waiting, without a time limit. float32 only */
+    int timeout_ms;        /* longest wait for a message of a step; 0: 60,000 */
     sgp_group_t *workers; /* of this node, borrowed; NULL or of size 1: the node is one process.
                              See below */
 } sgp_mixer_options_t;
@@ -118,7 +121,8 @@ typedef struct sgp_mixer_consensus {
 /* Copies options and initial values ((P + S), NULL: zeros); each node may start with its own. Sets
  * *mixer only on success. Every node of the group calls it, in the same order for several mixers;
  * it does not block. SGP_ERR_INVALID: an option is out of range, or the vector has fewer than
- * 16 numbers for each worker of a node; the log says which. SGP_ERR_NO_MEMORY: nothing changed. */
+ * 16 numbers for each worker of a node; the log says which. SGP_ERR_UNSUPPORTED: library_allreduce, and
+ * the group's transport has no such library. SGP_ERR_NO_MEMORY: nothing changed. */
 SGP_API sgp_status_t sgp_mixer_create(sgp_group_t *group, const sgp_mixer_options_t *options,
                                       const float *initial, sgp_mixer_t **mixer);
 

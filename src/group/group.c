@@ -169,6 +169,8 @@ void sgp_group_leave(sgp_group_t *group) {
     sgp_transport_leave(group->transport, now + group->timeout);
     sgp_transport_destroy(group->transport);
     free(group->origin.rendezvous);
+    free(group->origin.interface);
+    free(group->origin.ports);
     free(group->everybody);
     free(group);
 }

@@ -4,6 +4,8 @@
 #define SGP_GROUP_GROUP_H
 
 #include "transport/inbox.h"
+#include "transport/tcp/address.h"
+#include "wire/handshake.h"
 
 #include <sgp/group.h>
 
@@ -11,12 +13,18 @@
  * sgp_group_leave destroys it. timeout_ms: 0 for the default. SGP_ERR_NO_MEMORY. */
 sgp_status_t sgp_group_create(sgp_transport_t *transport, int timeout_ms, sgp_group_t **group);
 
-/* Where a group was joined, for those that are split from it. */
+/* How a group was joined, for those that are split from it. */
 typedef struct sgp_group_origin {
-    char *rendezvous; /* owned; NULL: a group of one */
-    int join_timeout_ms, timeout_ms;
-    int splits; /* so far */
     bool joined;
+    bool shm;                       /* all share memory */
+    bool tcp;                       /* none shall */
+    char *rendezvous;               /* owned; NULL: in /tmp */
+    char *interface;                /* owned; or NULL */
+    char *ports;                    /* owned; or NULL */
+    char address[SGP_ADDRESS_TEXT]; /* this process's own; "": it has none */
+    bool keyed, insecure;
+    sgp_key_t key;
+    int join_timeout_ms, timeout_ms, peer_timeout_ms;
 } sgp_group_origin_t;
 
 sgp_group_origin_t *sgp_group_origin(sgp_group_t *group);

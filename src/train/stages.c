@@ -126,6 +126,7 @@ sgp_mixer_options_t train_mixer_options(const train_options_t *options, uint64_t
         .slow_momentum = (float)options->slow_momentum,
         .slow_every = options->slow_every,
         .slow_alone = options->slow_alone,
+        .library_allreduce = strcmp(options->allreduce, "library") == 0,
     };
 }
 

@@ -25,16 +25,22 @@
 #define SGP_HANDSHAKE_VERSION 1
 #define SGP_HELLO_BYTES       128
 #define SGP_PROOF_BYTES       32
-#define SGP_VERDICT_BYTES     192 /* 0 accepted, 1 refused, then a reason that ends with 0 */
+#define SGP_VERDICT_BYTES     192 /* 0 accepted, 1 refused, then a reason in zeros */
 #define SGP_NONCE_BYTES       32
+
+#define SGP_KEY_LEAST 16 /* bytes of a secret */
 
 /* What a key file or SGP_KEY holds, of any length, hashed to the MAC's key. */
 typedef struct sgp_key {
     unsigned char bytes[32];
 } sgp_key_t;
 
-/* secret: (length) borrowed; at least 16 bytes, else SGP_ERR_INVALID (logged). */
+/* secret: (length) borrowed; at least SGP_KEY_LEAST bytes, else SGP_ERR_INVALID (logged). */
 sgp_status_t sgp_key_make(const void *secret, size_t length, sgp_key_t *key);
+
+/* The key of a file: all its bytes but newlines at the end. SGP_ERR_INVALID: it cannot be read, others
+ * than its owner can read it, or it is too short (logged). */
+sgp_status_t sgp_key_read(const char *path, sgp_key_t *key);
 
 typedef enum sgp_purpose {
     SGP_PURPOSE_JOIN = 1, /* the caller wants to become a member */

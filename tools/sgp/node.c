@@ -4,64 +4,131 @@
 #include "command.h"
 #include "interrupt.h"
 #include "message.h"
+#include "output.h"
 #include "progress.h"
+#include "resume.h"
 #include "summary.h"
 
 #include "base/log.h"
+#include "train/agreement.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-static bool parse_place(const char *name, long min, long max, int *value) {
-    const char *text = getenv(name);
-    if (!text) {
-        message_error("%s: missing; SGP_RANK and SGP_SIZE come together", name);
-        return false;
-    }
-    char *end;
-    long parsed = strtol(text, &end, 10);
-    if (end == text || *end != '\0' || parsed < min || parsed > max) {
-        message_error("%s=%s: must be a whole number from %ld to %ld", name, text, min, max);
-        return false;
-    }
-    *value = (int)parsed;
-    return true;
+/* What node 0 has found before the run begins. The others may not see its files: they can be on machines
+ * that share none. */
+typedef struct beginning {
+    int status; /* EXIT_... */
+    int finished;
+    char output[OUTPUT_PATH];
+} beginning_t;
+
+int node_show_finished(settings_t *settings, const train_summary_t *summary) {
+    settings->run.output = settings->run.resume;
+    if (!settings->quiet)
+        message_line("%s: the run is finished, after %llu steps", settings->run.resume,
+                     (unsigned long long)summary->steps);
+    return summary_print(settings, summary);
 }
 
-bool node_place(place_t *place) {
-    *place = (place_t){0};
-    if (!getenv("SGP_RANK")) return true;
-    if (!parse_place("SGP_SIZE", 1, 1 << 20, &place->size)) return false;
-    return parse_place("SGP_RANK", 0, place->size - 1, &place->rank);
+/* ---- the beginning ---- */
+
+static void look_around(const settings_t *settings, beginning_t *found, train_summary_t *summary) {
+    char algorithms[TRAIN_STAGES_TEXT];
+    const train_options_t *run = &settings->run;
+    if (run->resume && resume_finished(run->resume, summary)) {
+        found->finished = 1;
+        return;
+    }
+    if (run->output) snprintf(found->output, sizeof found->output, "%s", run->output);
+    else output_name(run->model, train_algorithms_text(&run->algorithm, algorithms), found->output);
+    if (!output_prepare(found->output)) found->status = EXIT_MISTAKE;
 }
 
-/* On a failure the group is not left in order: that is how the others learn of it. */
-static sgp_status_t join_and_train(const settings_t *settings, const place_t *place,
-                                   train_summary_t *summary) {
-    train_groups_t groups = {0};
-    sgp_status_t status = sgp_group_join(&(sgp_group_options_t){0}, &groups.all);
-    int workers = settings->run.workers;
-    if (status == SGP_OK && workers > 1)
-        status = sgp_group_split(groups.all, workers, &groups.nodes, &groups.workers);
-    if (status != SGP_OK) return status;
-    progress_t progress;
-    progress_begin(&progress, settings->quiet || place->rank != 0);
-    train_callbacks_t callbacks = {
-        .progress = progress_show, .user = &progress, .stop = &interrupt_signal};
-    status = train_run(&settings->run, &groups, &callbacks, summary);
-    progress_end(&progress);
-    if (status != SGP_OK) return status;
-    sgp_group_leave(groups.nodes);
-    sgp_group_leave(groups.workers);
-    sgp_group_leave(groups.all);
+/* Node 0 decides, and all hear of it. */
+static sgp_status_t begin(const settings_t *settings, sgp_group_t *group, beginning_t *first,
+                          train_summary_t *summary) {
+    int size = sgp_group_size(group);
+    beginning_t *all = calloc((size_t)size + 1, sizeof *all), *mine = all + size;
+    if (!all) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d nodes", size);
+    if (sgp_group_rank(group) == 0) look_around(settings, mine, summary);
+    sgp_status_t status = sgp_group_gather(group, mine, sizeof *mine, all);
+    if (status == SGP_OK) *first = all[0];
+    free(all);
     return status;
 }
 
-int node_run(const settings_t *settings, const place_t *place) {
+/* A directory of the same name on this node's machine, for its checkpoints. */
+static sgp_status_t follow(settings_t *settings, sgp_group_t *group, const beginning_t *first) {
+    bool good = true;
+    if (!settings->run.output || sgp_group_rank(group) == 0) settings->run.output = first->output;
+    if (sgp_group_rank(group) != 0) good = output_prepare(settings->run.output);
+    return agreement_share(group, good ? SGP_OK : SGP_ERR_INVALID);
+}
+
+/* ---- the run ---- */
+
+static sgp_status_t train(const settings_t *settings, train_groups_t *groups,
+                          train_summary_t *summary) {
+    int workers = settings->run.workers;
+    sgp_status_t status = SGP_OK;
+    if (workers > 1)
+        status = sgp_group_split(groups->all, workers, &groups->nodes, &groups->workers);
+    if (status != SGP_OK) return status;
+    progress_t progress;
+    progress_begin(&progress, settings->quiet || sgp_group_rank(groups->all) != 0);
+    train_callbacks_t callbacks = {
+        .progress = progress_show, .user = &progress, .stop = &interrupt_signal};
+    status = train_run(&settings->run, groups, &callbacks, summary);
+    progress_end(&progress);
+    return status;
+}
+
+static void leave(train_groups_t *groups) {
+    sgp_group_leave(groups->nodes);
+    sgp_group_leave(groups->workers);
+    sgp_group_leave(groups->all);
+}
+
+/* On a failure the group is not left in order: that is how the others learn of it. */
+static int run_in_group(settings_t *settings, train_groups_t *groups) {
+    static beginning_t first; /* its name of the output is used to the end */
     train_summary_t summary;
-    sgp_log_set_rank(place->rank);
-    interrupt_catch();
-    sgp_status_t status = join_and_train(settings, place, &summary);
+    bool writes = sgp_group_rank(groups->all) == 0;
+    sgp_status_t status = begin(settings, groups->all, &first, &summary);
+    if (status == SGP_OK && (first.status || first.finished)) {
+        leave(groups);
+        return first.finished && writes ? node_show_finished(settings, &summary) : first.status;
+    }
+    if (status == SGP_OK) status = follow(settings, groups->all, &first);
+    if (status == SGP_OK) status = train(settings, groups, &summary);
     if (status != SGP_OK && interrupt_signal) return 128 + interrupt_signal;
     if (status != SGP_OK) return command_exit_status(status);
-    return place->rank == 0 ? summary_print(settings, &summary) : 0;
+    leave(groups);
+    return writes ? summary_print(settings, &summary) : 0;
+}
+
+static void say_that_it_waits(const settings_t *settings, const place_t *place) {
+    const char *at = settings->joining.join ? settings->joining.join : getenv("SGP_JOIN");
+    if (place->joins && !settings->quiet)
+        message_line("joining a group of %d at %s", place->size, at);
+}
+
+/* Until all have come a signal ends the process at once: nothing has begun. */
+int node_run(settings_t *settings, place_t *place) {
+    sgp_group_options_t options;
+    train_groups_t groups = {0};
+    sgp_log_set_rank(place->rank);
+    say_that_it_waits(settings, place);
+    joining_options(&settings->joining, settings->run.transport, place_processes(settings),
+                    &options);
+    sgp_status_t status = sgp_group_join(&options, &groups.all);
+    if (status != SGP_OK) return command_exit_status(status);
+    interrupt_catch();
+    place->rank = sgp_group_rank(groups.all);
+    place->size = sgp_group_size(groups.all);
+    if (place_nodes(settings, place, place->rank == 0)) return run_in_group(settings, &groups);
+    leave(&groups);
+    return EXIT_MISTAKE;
 }

@@ -3,19 +3,13 @@
 #ifndef SGP_NODE_H
 #define SGP_NODE_H
 
-#include "settings.h"
-
-/* This process's place in a group, as a launcher put it into the environment; size 0: none did. */
-typedef struct place {
-    int rank;
-    int size;
-} place_t;
-
-/* Returns false after a line about what is wrong with SGP_RANK or SGP_SIZE. */
-bool node_place(place_t *place);
+#include "place.h"
 
 /* Joins the group and trains. Returns the program's exit status and has said what went wrong. */
-int node_run(const settings_t *settings, const place_t *place);
+int node_run(settings_t *settings, place_t *place);
+
+/* A run that is to be continued and has nothing left to do. Returns the exit status. */
+int node_show_finished(settings_t *settings, const train_summary_t *summary);
 
 /* All nodes as threads over the loopback transport; otherwise as node_run. */
 int threads_run(const settings_t *settings);

@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "command.h"
+#include "joining.h"
 #include "launch.h"
 #include "message.h"
 #include "options.h"
 
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
 typedef struct run_settings {
-    int nodes;
+    int nodes; /* 0: not given */
+    const char *transport;
+    joining_t joining;
     int help;
 } run_settings_t;
 
@@ -16,7 +24,17 @@ static const option_t options[] = {
      .offset = offsetof(run_settings_t, nodes),
      .min = 1,
      .max = 256,
-     .help = "start N copies of the program on this machine"},
+     .shown = "4",
+     .help =
+         "start N copies of the program on this machine; with --join: nodes of the whole group"},
+    {.name = "transport",
+     .argument = "NAME",
+     .type = OPTION_CHOICE,
+     .offset = offsetof(run_settings_t, transport),
+     .choices = "auto, shm, tcp",
+     .shown = "SGP_TRANSPORT, else auto",
+     .help = "what carries the messages; auto: shm within a machine, tcp between machines"},
+    JOINING_OPTIONS(offsetof(run_settings_t, joining)),
     {.name = "help",
      .type = OPTION_FLAG,
      .offset = offsetof(run_settings_t, help),
@@ -26,15 +44,38 @@ static const option_t options[] = {
 
 static const option_table_t table = {
     .command = "run",
-    .synopsis = "sgp run [--nodes N] -- PROGRAM [ARGUMENTS]",
+    .synopsis = "sgp run [OPTIONS] -- PROGRAM [ARGUMENTS]",
     .about = "Starts a program written on libsgp on several nodes: sgp_group_join finds its place.",
     .options = options,
     .count = sizeof options / sizeof options[0],
     .operands = true,
 };
 
+/* One node of a group that meets elsewhere: the program itself. */
+static int become_program(char **argv) {
+    setenv("OMP_NUM_THREADS", "1", 0);
+    execvp(argv[0], argv);
+    message_error("%s: cannot be started: %s", argv[0], strerror(errno));
+    return EXIT_MISTAKE;
+}
+
+static int start(const run_settings_t *settings, char **argv) {
+    enum { USUAL_NODES = 4 };
+    const char *transport = settings->transport ? settings->transport : getenv("SGP_TRANSPORT");
+    bool joins = settings->joining.join != NULL;
+    if (!transport || !*transport) transport = "auto";
+    if (!joining_check_join(&settings->joining, settings->nodes) ||
+        !joining_check(&settings->joining, transport, joins))
+        return EXIT_MISTAKE;
+    joining_export(&settings->joining, transport, settings->nodes);
+    if (joins) return become_program(argv);
+    if (strcmp(transport, "tcp") == 0) setenv("SGP_INTERFACE", "127.0.0.1", 0);
+    int nodes = settings->nodes ? settings->nodes : USUAL_NODES;
+    return launch(&(launch_options_t){.nodes = nodes, .file = argv[0], .argv = argv});
+}
+
 int command_run(int argc, char **argv) {
-    run_settings_t settings = {.nodes = 4};
+    run_settings_t settings = {.joining = JOINING_DEFAULTS};
     int first;
     if (!options_parse(&table, argc, argv, &settings, &first)) return EXIT_MISTAKE;
     if (settings.help) {
@@ -45,6 +86,5 @@ int command_run(int argc, char **argv) {
         message_error("run: the program to start is missing; %s", table.synopsis);
         return EXIT_MISTAKE;
     }
-    return launch(
-        &(launch_options_t){.nodes = settings.nodes, .file = argv[first], .argv = argv + first});
+    return start(&settings, argv + first);
 }

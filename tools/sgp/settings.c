@@ -51,7 +51,7 @@ static const option_t options[] = {
      .offset = AT(run.nodes),
      .min = 1,
      .max = 256,
-     .help = "start N nodes on this machine"},
+     .help = "start N nodes on this machine; with --join: nodes of the whole group"},
     {.name = "algorithm",
      .argument = "NAME",
      .type = OPTION_PARSED,
@@ -218,9 +218,17 @@ static const option_t options[] = {
      .argument = "NAME",
      .type = OPTION_CHOICE,
      .offset = AT(run.transport),
-     .choices = "auto, shm, loopback",
-     .later = "tcp, mpi",
-     .help = "what carries the messages; loopback runs the nodes as threads of one process"},
+     .choices = "auto, shm, tcp, mpi, loopback",
+     .help = "what carries the messages; auto: shm within a machine, tcp between machines; mpi: "
+             "under mpirun or srun; loopback: all nodes are threads of one process"},
+    {.name = "allreduce",
+     .argument = "WHOSE",
+     .type = OPTION_CHOICE,
+     .offset = AT(run.allreduce),
+     .choices = "own, library",
+     .help =
+         "whose all-reduce the algorithm of that name uses; library: MPI's, with --transport mpi"},
+    JOINING_OPTIONS(AT(joining)),
     {.name = "encoding",
      .argument = "NAME",
      .type = OPTION_CHOICE,
@@ -316,9 +324,12 @@ const option_table_t settings_table = {
 };
 
 void settings_init(settings_t *settings) {
-    *settings = (settings_t){.augment = -1, .encoding = "float32", .slow.rank = -1};
+    *settings = (settings_t){
+        .augment = -1, .encoding = "float32", .slow.rank = -1, .joining = JOINING_DEFAULTS};
     train_options_init(&settings->run);
     settings->run.slow_momentum = -1; /* not given */
+    const char *transport = getenv("SGP_TRANSPORT");
+    if (transport && *transport) settings->run.transport = transport;
 }
 
 /* One of the two is enough. */

@@ -3,12 +3,14 @@
 #ifndef SGP_SETTINGS_H
 #define SGP_SETTINGS_H
 
+#include "joining.h"
 #include "options.h"
 
 #include "train/train.h"
 
 typedef struct settings {
     train_options_t run;
+    joining_t joining;
     const char *graph; /* NULL: by the algorithm */
     int no_nesterov;
     int augment; /* -1: as the model asks */

@@ -118,7 +118,8 @@ static sgp_status_t check_hello(const meeting_t *meeting, const hello_t *hello, 
         return sgp_fail(SGP_ERR_MISMATCH, "node %d and node %d differ in their chunk size",
                         hello->rank, options->rank);
     bool expected = rank >= 0 ? hello->rank == rank
-                              : hello->rank > options->rank && hello->rank < options->size;
+                              : hello->rank > options->rank && hello->rank < options->size &&
+                                    sgp_shm_is_local(options, hello->rank);
     if (!expected || meeting->peers[hello->rank].socket >= 0)
         return sgp_fail(SGP_ERR_MISMATCH, "a second node claims rank %d", hello->rank);
     return SGP_OK;
@@ -169,7 +170,9 @@ static sgp_status_t call_lower(meeting_t *meeting, int rank) {
 
 static int first_missing(const meeting_t *meeting) {
     int rank = meeting->options->rank + 1;
-    while (rank < meeting->options->size && meeting->peers[rank].socket >= 0) rank++;
+    while (rank < meeting->options->size &&
+           (meeting->peers[rank].socket >= 0 || !sgp_shm_is_local(meeting->options, rank)))
+        rank++;
     return rank;
 }
 
@@ -198,7 +201,7 @@ sgp_status_t sgp_shm_meet(const sgp_shm_options_t *options, const sgp_region_t *
     sgp_status_t status = listen_here(&meeting);
     bool named = status == SGP_OK;
     for (int rank = 0; rank < options->rank && status == SGP_OK; rank++)
-        status = call_lower(&meeting, rank);
+        if (sgp_shm_is_local(options, rank)) status = call_lower(&meeting, rank);
     if (status == SGP_OK) status = answer_higher(&meeting);
     if (named) {
         char name[32];

@@ -15,7 +15,11 @@ typedef struct sgp_shm_peer {
     bool gone; /* ended; in order if its region says so */
 } sgp_shm_peer_t;
 
-/* peers: (size) with socket -1; filled but for our own. On failure what was opened is left for
+static inline bool sgp_shm_is_local(const sgp_shm_options_t *options, int rank) {
+    return options->local ? options->local[rank] : !options->remote;
+}
+
+/* peers: (size) with socket -1; filled for the local ones but our own. On failure what was opened is left for
  * sgp_shm_disconnect. Errors as sgp_shm_connect. */
 sgp_status_t sgp_shm_meet(const sgp_shm_options_t *options, const sgp_region_t *own,
                           sgp_shm_peer_t *peers);

@@ -22,6 +22,8 @@
 
 typedef struct shm {
     sgp_transport_t transport; /* first: a transport is a shm */
+    sgp_transport_ops_t ops;   /* with the name that the user knows it by */
+    sgp_remote_t *remote;      /* NULL: all ranks are local */
     sgp_region_t own;
     sgp_shm_peer_t *peers;  /* (size); our own entry unused */
     struct pollfd *watched; /* (size) sockets, for polling */
@@ -125,8 +127,21 @@ static void *shm_send_next(sgp_transport_t *transport, sgp_send_t *send) {
     return sgp_region_payload(&shm->own, slot);
 }
 
+static bool is_local(const shm_t *shm, int rank) {
+    return shm->peers[rank].region.memory != NULL;
+}
+
+static bool post_remote(shm_t *shm, uint32_t slot, const sgp_send_t *send,
+                        const sgp_destination_t *to) {
+    sgp_header_t header = send->header;
+    header.weight = to->weight;
+    return shm->remote && shm->remote->ops->post(shm->remote, to->dst, &header,
+                                                 sgp_region_payload(&shm->own, slot), slot);
+}
+
 /* false: the receiver has left. */
-static bool post(shm_t *shm, uint32_t slot, const sgp_destination_t *to) {
+static bool post(shm_t *shm, uint32_t slot, const sgp_send_t *send, const sgp_destination_t *to) {
+    if (!is_local(shm, to->dst)) return post_remote(shm, slot, send, to);
     sgp_region_t *receiver = &shm->peers[to->dst].region;
     if (atomic_load_explicit(&receiver->control->left, memory_order_relaxed)) return false;
     sgp_region_ring_t *ring = &shm->own.rings[to->dst];
@@ -147,7 +162,7 @@ static void shm_send_commit(sgp_transport_t *transport, sgp_send_t *send) {
     atomic_store_explicit(&head->references, (uint32_t)send->destinations + 1,
                           memory_order_relaxed);
     for (int i = 0; i < send->destinations; i++)
-        if (!post(shm, slot, &send->to[i])) sgp_region_drop(&shm->own, slot);
+        if (!post(shm, slot, send, &send->to[i])) sgp_region_drop(&shm->own, slot);
     sgp_region_drop(&shm->own, slot);
 }
 
@@ -158,7 +173,7 @@ static sgp_region_ring_t *ring_from(shm_t *shm, int src) {
 }
 
 static bool has_arrived(shm_t *shm, int src) {
-    if (src == shm->transport.rank) return false;
+    if (!is_local(shm, src)) return false;
     sgp_region_ring_t *ring = ring_from(shm, src);
     return atomic_load_explicit(&ring->tail, memory_order_acquire) !=
            atomic_load_explicit(&ring->head, memory_order_relaxed);
@@ -167,7 +182,7 @@ static bool has_arrived(shm_t *shm, int src) {
 static bool anything_arrived(shm_t *shm) {
     for (int r = 0; r < shm->transport.size; r++)
         if (has_arrived(shm, r)) return true;
-    return false;
+    return shm->remote && shm->remote->ops->has_arrived(shm->remote);
 }
 
 /* Takes the next entry of src's ring. */
@@ -202,10 +217,15 @@ static sgp_status_t shm_receive(sgp_transport_t *transport, sgp_chunk_t *chunk) 
             return SGP_OK;
         }
     }
-    return SGP_ERR_AGAIN;
+    return shm->remote ? shm->remote->ops->receive(shm->remote, chunk) : SGP_ERR_AGAIN;
 }
 
 static void shm_release(sgp_transport_t *transport, sgp_chunk_t *chunk) {
+    sgp_remote_t *remote = shm_of(transport)->remote;
+    if (!is_local(shm_of(transport), chunk->header.src)) {
+        remote->ops->release(remote, chunk);
+        return;
+    }
     sgp_region_t *region = &shm_of(transport)->peers[chunk->header.src].region;
     sgp_region_slot_t *slot = chunk->slot;
     sgp_region_drop(region, (uint32_t)(slot - region->slots));
@@ -216,6 +236,8 @@ static void shm_release(sgp_transport_t *transport, sgp_chunk_t *chunk) {
 
 /* A peer's socket ends when its process does. */
 static void look_who_died(shm_t *shm) {
+    int remote = shm->remote ? shm->remote->ops->lost_peer(shm->remote) : -1;
+    if (remote >= 0) shm->lost = remote;
     for (int r = 0; r < shm->transport.size; r++)
         shm->watched[r] = (struct pollfd){.fd = shm->peers[r].socket, .events = POLLIN};
     if (poll(shm->watched, (nfds_t)shm->transport.size, 0) <= 0) return;
@@ -276,6 +298,7 @@ static uint32_t backlog(shm_t *shm) {
 /* All receivers are at their messages, and none of them is stuck there waiting for somebody else's. */
 static bool receivers_at_work(shm_t *shm, const sgp_send_t *send) {
     for (int i = 0; i < send->destinations; i++) {
+        if (!is_local(shm, send->to[i].dst)) return false; /* that one is not seen */
         sgp_region_control_t *control = shm->peers[send->to[i].dst].region.control;
         if (!atomic_load(&control->attends) || atomic_load(&control->left)) return false;
         if (atomic_load(&control->sleeping) && !atomic_load(&control->paused)) return false;
@@ -349,9 +372,9 @@ static void shm_signal(sgp_transport_t *transport) {
 /* ---- the end ---- */
 
 static void shm_leave(sgp_transport_t *transport, uint64_t deadline) {
-    (void)deadline; /* what we sent stays readable in our region as long as a receiver has it mapped
-                     */
     shm_t *shm = shm_of(transport);
+    /* For the others what we sent stays readable in our region as long as they have it mapped. */
+    if (shm->remote) shm->remote->ops->leave(shm->remote, deadline);
     atomic_store(&shm->own.control->left, 1);
     sgp_chunk_t chunk;
     while (shm_receive(transport, &chunk) == SGP_OK) shm_release(transport, &chunk);
@@ -359,6 +382,7 @@ static void shm_leave(sgp_transport_t *transport, uint64_t deadline) {
 
 static void shm_destroy(sgp_transport_t *transport) {
     shm_t *shm = shm_of(transport);
+    if (shm->remote) shm->remote->ops->destroy(shm->remote); /* first: it reads from our region */
     if (shm->peers) sgp_shm_disconnect(shm->peers, transport->size);
     sgp_region_unmap(&shm->own);
     sgp_agent_fini(&shm->agent);
@@ -391,11 +415,24 @@ static const sgp_transport_ops_t shm_ops = {
     .destroy = shm_destroy,
 };
 
+/* ---- making ---- */
+
+static bool any_local(const sgp_shm_options_t *options) {
+    for (int r = 0; r < options->size; r++)
+        if (r != options->rank && sgp_shm_is_local(options, r)) return true;
+    return false;
+}
+
+static const char *name_of(const sgp_shm_options_t *options) {
+    if (!options->remote) return "shm";
+    return any_local(options) ? "auto" : "tcp";
+}
+
 static sgp_status_t check(const sgp_shm_options_t *options) {
     if (options->size < 1 || options->rank < 0 || options->rank >= options->size)
         return sgp_fail(SGP_ERR_INVALID, "rank %d of %d nodes: must be 0 to %d", options->rank,
                         options->size, options->size - 1);
-    if (options->size > 1 && (!options->rendezvous || !*options->rendezvous))
+    if (any_local(options) && (!options->rendezvous || !*options->rendezvous))
         return sgp_fail(SGP_ERR_INVALID, "%d nodes need a rendezvous directory", options->size);
     if (options->chunk_bytes % 64)
         return sgp_fail(SGP_ERR_INVALID, "shm: chunk_bytes is %zu, must be a multiple of 64",
@@ -412,25 +449,53 @@ static sgp_status_t allocate(shm_t *shm, int size) {
     return SGP_OK;
 }
 
-sgp_status_t sgp_shm_connect(const sgp_shm_options_t *options, sgp_transport_t **transport) {
-    sgp_status_t status = check(options);
-    if (status != SGP_OK) return status;
+/* Of the remote, in its context. */
+static void drop_slot(sgp_transport_t *transport, uint32_t slot) {
+    sgp_region_drop(&shm_of(transport)->own, slot);
+}
+
+static void wake(sgp_transport_t *transport) {
+    sgp_region_ring_doorbell(&shm_of(transport)->own);
+}
+
+static shm_t *make(const sgp_shm_options_t *options) {
     shm_t *made = calloc(1, sizeof *made);
-    if (!made) return SGP_ERR_NO_MEMORY;
+    if (!made) return NULL;
+    made->ops = shm_ops;
+    made->ops.name = name_of(options);
     made->transport = (sgp_transport_t){
-        .ops = &shm_ops,
+        .ops = &made->ops,
         .rank = options->rank,
         .size = options->size,
-        .run = 1, /* the rendezvous is private to a run */
+        .run = options->run ? options->run : 1,
         .chunk_bytes = options->chunk_bytes ? options->chunk_bytes : DEFAULT_CHUNK_BYTES,
     };
     made->lost = -1;
+    made->remote = options->remote;
     sgp_agent_init(&made->agent, options->rank);
-    status = allocate(made, options->size);
+    return made;
+}
+
+static sgp_status_t connect_all(shm_t *shm, const sgp_shm_options_t *options) {
+    sgp_status_t status = allocate(shm, options->size);
     if (status == SGP_OK)
-        status = sgp_region_create(options->size, made->transport.chunk_bytes, &made->own);
-    if (status == SGP_OK && options->size > 1)
-        status = sgp_shm_meet(options, &made->own, made->peers);
+        status = sgp_region_create(options->size, shm->transport.chunk_bytes, &shm->own);
+    if (status == SGP_OK && any_local(options))
+        status = sgp_shm_meet(options, &shm->own, shm->peers);
+    if (status != SGP_OK || !shm->remote) return status;
+    sgp_remote_owner_t owner = {.transport = &shm->transport, .drop = drop_slot, .wake = wake};
+    return shm->remote->ops->start(shm->remote, &owner);
+}
+
+sgp_status_t sgp_shm_connect(const sgp_shm_options_t *options, sgp_transport_t **transport) {
+    sgp_status_t status = check(options);
+    shm_t *made = status == SGP_OK ? make(options) : NULL;
+    if (status == SGP_OK && !made) status = SGP_ERR_NO_MEMORY;
+    if (!made) {
+        if (options->remote) options->remote->ops->destroy(options->remote);
+        return status;
+    }
+    status = connect_all(made, options);
     if (status != SGP_OK) {
         shm_destroy(&made->transport);
         return status;

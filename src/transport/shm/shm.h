@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Processes of one machine over shared memory.
+ * Ranks that cannot share memory are reached by a remote (transport/remote.h), which reads what it
+ * sends from the same slots.
  *
  * Each rank owns a region (a memfd that all others map): slots for the chunks it sends, and for
  * every receiver a ring of what to read. A push writes its chunk into a slot of the sender's own
@@ -9,15 +11,19 @@
 #ifndef SGP_TRANSPORT_SHM_H
 #define SGP_TRANSPORT_SHM_H
 
-#include "transport/transport.h"
+#include "transport/remote.h"
 
 typedef struct sgp_shm_options {
     int rank;
     int size;
     const char
-        *rendezvous;    /* directory in which the ranks find each other; unused when size is 1 */
-    size_t chunk_bytes; /* a multiple of 64, the same on all ranks; 0: the default */
-    int timeout_ms;     /* for all to come; required */
+        *rendezvous;      /* directory in which the ranks find each other; unused when size is 1 */
+    size_t chunk_bytes;   /* a multiple of 64, the same on all ranks; 0: the default */
+    int timeout_ms;       /* for all to come; required */
+    uint64_t run;         /* as all ranks know it; 0: the rendezvous is private to a run */
+    const bool *local;    /* (size) ranks that meet here; NULL: all, or, with a remote, none */
+    sgp_remote_t *remote; /* carries to and from the ranks that are not; taken, in every case; NULL:
+                             all are local */
 } sgp_shm_options_t;
 
 /* Connects to all other ranks, and blocks until they have come. Sets *transport only on success;

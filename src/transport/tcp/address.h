@@ -22,11 +22,21 @@ sgp_status_t sgp_address_parse(const char *text, sgp_address_t *address);
  * takes. SGP_ERR_INVALID (not HOST:PORT), SGP_ERR_NOT_FOUND (no such host); logged. */
 sgp_status_t sgp_address_resolve(const char *text, sgp_address_t *address);
 
+/* All addresses of that host, at most `most`, the best first. Errors as above. */
+sgp_status_t sgp_address_resolve_all(const char *text, int most, sgp_address_t *addresses,
+                                     int *count);
+
 /* The numeric form; returns text. */
 const char *sgp_address_text(const sgp_address_t *address, char text[SGP_ADDRESS_TEXT]);
 
 /* Whether it belongs to this machine: loopback, or an address of one of its interfaces. */
 bool sgp_address_is_here(const sgp_address_t *address);
+
+/* Whether only processes of this machine can use it. */
+bool sgp_address_is_loopback(const sgp_address_t *address);
+
+int sgp_address_port(const sgp_address_t *address);
+void sgp_address_set_port(sgp_address_t *address, int port);
 
 /* A listening, non-blocking, close-on-exec socket.
  * interface: an interface's name or a numeric address of this machine; NULL: all (IPv6 and IPv4).
@@ -37,5 +47,18 @@ bool sgp_address_is_here(const sgp_address_t *address);
  * range and the cause; logged. */
 sgp_status_t sgp_address_listen(const char *interface, const char *ports, int *socket,
                                 sgp_address_t *bound, sgp_address_t *published);
+
+/* The address of an interface, by its name or by the address itself, without a port. SGP_ERR_INVALID
+ * (logged, with those that there are). */
+sgp_status_t sgp_address_of_interface(const char *interface, sgp_address_t *address);
+
+/* Whether they are the same, but for the port. */
+bool sgp_address_same_host(const sgp_address_t *a, const sgp_address_t *b);
+
+/* Like listen, at one address and port; at: NULL for all interfaces. Not logged: -1, and errno says why. */
+int sgp_address_listen_at(const sgp_address_t *at, int port);
+
+/* The address that others are to use for a listener, as above. */
+void sgp_address_published(int listener, sgp_address_t *published);
 
 #endif

@@ -21,16 +21,18 @@ typedef struct sgp_tcp_options {
     const sgp_address_t *addresses; /* (size) of all ranks' listeners; copied; our own is unused */
     const sgp_key_t *key;           /* copied; NULL: none */
     bool insecure;                  /* without a key: accept other machines, too */
-    const bool *local;              /* (size) ranks to be reached over shared memory, the same choice
+    const bool *local;      /* (size) ranks to be reached over shared memory, the same choice
                                        on both sides; copied; NULL: none */
-    const char *rendezvous;         /* directory in which the local ones meet; needed if there are any */
-    size_t chunk_bytes;             /* a multiple of 64, the same on all ranks; 0: the default */
-    int timeout_ms;                 /* to meet, and to open an edge; required */
-    int peer_timeout_ms;            /* a peer that is silent for so long is lost; 0: 10,000 */
+    const char *rendezvous; /* directory in which the local ones meet; needed if there are any */
+    size_t chunk_bytes;     /* a multiple of 64, the same on all ranks; 0: the default */
+    int timeout_ms;         /* to meet, and to open an edge; required */
+    int peer_timeout_ms;    /* a peer that is silent for so long is lost; 0: 10,000 */
+    bool at_once;           /* do not wait for the neighbours */
 } sgp_tcp_options_t;
 
-/* Sets *transport only on success; destroy frees it. Blocks until the local ranks have come; edges to
- * the others are opened later. SGP_ERR_INVALID, SGP_ERR_TIMEOUT, SGP_ERR_MISMATCH, SGP_ERR_SYSTEM,
+/* Sets *transport only on success; destroy frees it. Blocks until the local ranks have come, and the
+ * neighbours: the next rank, which we watch, and the one before, which watches us. Edges to the others
+ * are opened later. SGP_ERR_INVALID, SGP_ERR_TIMEOUT, SGP_ERR_MISMATCH, SGP_ERR_SYSTEM,
  * SGP_ERR_NO_MEMORY; all logged. */
 sgp_status_t sgp_tcp_connect(const sgp_tcp_options_t *options, sgp_transport_t **transport);
 

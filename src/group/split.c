@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Groups within a group: the same ways of reaching each other, with connections of their own. */
+#include "base/log.h"
+#include "group/connect.h"
+#include "group/exchange.h"
+#include "group/group.h"
+#include "group/join_mpi.h"
+#include "transport/mpi/mpi.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Every `stride`-th process of the whole from `first` on. */
+typedef struct part {
+    int first, stride, size;
+    int rank; /* ours in it */
+} part_t;
+
+static sgp_status_t check_split(sgp_group_t *group, int workers) {
+    int size = sgp_group_size(group);
+    if (workers < 1 || size % workers)
+        return sgp_fail(SGP_ERR_INVALID,
+                        "a group of %d processes is not a whole number of nodes of %d workers",
+                        size, workers);
+    if (!sgp_group_origin(group)->joined)
+        return sgp_fail(SGP_ERR_UNSUPPORTED, "group: only what was joined can be split");
+    return SGP_OK;
+}
+
+/* A listener of the part's own, at the host where the whole group reaches us. */
+static sgp_status_t listen_again(const sgp_group_origin_t *origin, int *listener,
+                                 sgp_card_t *card) {
+    sgp_address_t bound, published, whole;
+    if (origin->shm || !origin->address[0]) return SGP_OK;
+    sgp_status_t status =
+        sgp_address_listen(origin->interface, origin->ports, listener, &bound, &published);
+    if (status == SGP_OK) status = sgp_address_parse(origin->address, &whole);
+    if (status != SGP_OK) return status;
+    sgp_address_set_port(&whole, sgp_address_port(&bound));
+    sgp_address_text(origin->interface ? &published : &whole, card->address);
+    return SGP_OK;
+}
+
+static sgp_status_t make_card(const sgp_group_origin_t *origin, const part_t *part, int *listener,
+                              sgp_card_t *card) {
+    sgp_status_t status = sgp_card_init(card, false);
+    card->rank = part->rank;
+    card->size = part->size;
+    card->carrier = origin->shm   ? SGP_CARRIER_SHM
+                    : origin->tcp ? SGP_CARRIER_TCP
+                                  : SGP_CARRIER_AUTO;
+    return status == SGP_OK ? listen_again(origin, listener, card) : status;
+}
+
+/* The whole group exchanges cards, as it is connected, and each part keeps its own. */
+static sgp_status_t connect_part(sgp_group_t *whole, const part_t *part,
+                                 sgp_transport_t **transport) {
+    const sgp_group_origin_t *origin = sgp_group_origin(whole);
+    sgp_card_t mine, *all = NULL;
+    int listener = -1;
+    sgp_status_t status = make_card(origin, part, &listener, &mine);
+    if (status == SGP_OK) status = sgp_exchange_group(whole, &mine, &all);
+    if (status != SGP_OK) {
+        if (listener >= 0) close(listener);
+        return status;
+    }
+    for (int r = 0; r < part->size; r++) all[r] = all[part->first + r * part->stride];
+    sgp_party_t party = {.cards = all,
+                         .rank = part->rank,
+                         .size = part->size,
+                         .listener = listener,
+                         .key = origin->keyed ? &origin->key : NULL,
+                         .insecure = origin->insecure,
+                         .rendezvous = origin->rendezvous,
+                         .timeout_ms = origin->join_timeout_ms,
+                         .peer_timeout_ms = origin->peer_timeout_ms};
+    status = sgp_party_connect(&party, transport);
+    free(all);
+    return status;
+}
+
+static sgp_status_t join_part(sgp_group_t *whole, const part_t *part, sgp_group_t **group) {
+    sgp_transport_t *transport = NULL;
+    sgp_transport_t *all = sgp_group_transport(whole);
+    sgp_status_t status = sgp_mpi_is(all)
+                              ? sgp_join_mpi_part(all, part->first, part->rank, &transport)
+                              : connect_part(whole, part, &transport);
+    if (status != SGP_OK) return status;
+    status = sgp_group_create(transport, sgp_group_origin(whole)->timeout_ms, group);
+    if (status != SGP_OK) sgp_transport_destroy(transport);
+    return status;
+}
+
+/* What they are called in log lines. */
+static void name_ranks(sgp_group_t *group, int first, int stride, int workers) {
+    sgp_group_transport(group)->ranks =
+        (sgp_ranks_t){.first = first, .stride = stride, .workers = workers};
+}
+
+sgp_status_t sgp_group_split(sgp_group_t *group, int workers_per_node, sgp_group_t **nodes,
+                             sgp_group_t **workers) {
+    sgp_status_t status = check_split(group, workers_per_node);
+    if (status != SGP_OK) return status;
+    int rank = sgp_group_rank(group), size = sgp_group_size(group);
+    int node = rank / workers_per_node, worker = rank % workers_per_node;
+    part_t inside = {.first = rank - worker, .stride = 1, .size = workers_per_node, .rank = worker};
+    part_t across = {
+        .first = worker, .stride = workers_per_node, .size = size / workers_per_node, .rank = node};
+    sgp_group_t *inner, *outer;
+    name_ranks(group, 0, 1, workers_per_node);
+    status = join_part(group, &inside, &inner);
+    if (status != SGP_OK) return status;
+    name_ranks(inner, rank - worker, 1, workers_per_node);
+    status = join_part(group, &across, &outer);
+    if (status != SGP_OK) {
+        sgp_group_leave(inner);
+        return status;
+    }
+    name_ranks(outer, worker, workers_per_node, workers_per_node);
+    *nodes = outer;
+    *workers = inner;
+    return SGP_OK;
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transport/tcp/frame.h"
+
+#include <string.h>
+
+/* kind, three zeros, value in little-endian. */
+void sgp_frame_encode(sgp_frame_kind_t kind, uint32_t value, unsigned char bytes[SGP_FRAME_BYTES]) {
+    memset(bytes, 0, SGP_FRAME_BYTES);
+    bytes[0] = (unsigned char)kind;
+    for (int i = 0; i < 4; i++) bytes[4 + i] = (unsigned char)(value >> (8 * i));
+}
+
+bool sgp_frame_decode(const unsigned char bytes[SGP_FRAME_BYTES], sgp_frame_kind_t *kind,
+                      uint32_t *value) {
+    if (bytes[0] < SGP_FRAME_CHUNK || bytes[0] > SGP_FRAME_LAST) return false;
+    if (bytes[1] || bytes[2] || bytes[3]) return false;
+    *kind = (sgp_frame_kind_t)bytes[0];
+    *value = 0;
+    for (int i = 0; i < 4; i++) *value |= (uint32_t)bytes[4 + i] << (8 * i);
+    return true;
+}
+
+/* Behind the payload of a chunk comes, as a rule, the next chunk's head: so much and no more is read
+ * together with it, for a byte of its payload would have to be copied. */
+#define CHUNK_HEAD (SGP_FRAME_BYTES + SGP_HEADER_BYTES)
+
+void sgp_stream_init(sgp_stream_t *stream, bool many_frames) {
+    stream->greed = many_frames ? sizeof stream->buffer : CHUNK_HEAD;
+    stream->begin = stream->end = 0;
+    stream->inside = false;
+}
+
+int sgp_stream_places(sgp_stream_t *stream, struct iovec pieces[2]) {
+    int count = 0;
+    size_t kept = stream->end - stream->begin;
+    memmove(stream->buffer, stream->buffer + stream->begin, kept);
+    stream->begin = 0;
+    stream->end = kept;
+    if (stream->inside)
+        pieces[count++] = (struct iovec){.iov_base = stream->place + stream->filled,
+                                         .iov_len = stream->bytes - stream->filled};
+    pieces[count++] =
+        (struct iovec){.iov_base = stream->buffer + kept, .iov_len = stream->greed - kept};
+    return count;
+}
+
+void sgp_stream_received(sgp_stream_t *stream, size_t bytes) {
+    if (stream->inside) {
+        size_t left = stream->bytes - stream->filled, now = bytes < left ? bytes : left;
+        stream->filled += now;
+        bytes -= now;
+    }
+    stream->end += bytes;
+}
+
+/* What was read together with the head. */
+static void take_buffered(sgp_stream_t *stream) {
+    size_t left = stream->bytes - stream->filled, here = stream->end - stream->begin;
+    size_t now = here < left ? here : left;
+    if (now) memcpy(stream->place + stream->filled, stream->buffer + stream->begin, now);
+    stream->begin += now;
+    stream->filled += now;
+}
+
+sgp_stream_event_t sgp_stream_next(sgp_stream_t *stream) {
+    if (stream->inside) {
+        if (stream->filled < stream->bytes) return SGP_STREAM_MORE;
+        stream->inside = false;
+        return SGP_STREAM_WHOLE;
+    }
+    const unsigned char *at = stream->buffer + stream->begin;
+    size_t here = stream->end - stream->begin;
+    if (here < SGP_FRAME_BYTES) return SGP_STREAM_MORE;
+    if (!sgp_frame_decode(at, &stream->kind, &stream->value)) return SGP_STREAM_BROKEN;
+    if (stream->kind != SGP_FRAME_CHUNK) {
+        stream->begin += SGP_FRAME_BYTES;
+        return SGP_STREAM_FRAME;
+    }
+    if (here < CHUNK_HEAD) return SGP_STREAM_MORE;
+    memcpy(stream->header, at + SGP_FRAME_BYTES, SGP_HEADER_BYTES);
+    stream->begin += CHUNK_HEAD;
+    return SGP_STREAM_CHUNK;
+}
+
+void sgp_stream_place(sgp_stream_t *stream, void *place, size_t bytes) {
+    stream->place = place;
+    stream->bytes = bytes;
+    stream->filled = 0;
+    stream->inside = true;
+    take_buffered(stream);
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What travels on a connection after the handshake: frames of 8 bytes, and behind the frame of a chunk
+ * its header (wire/header.h) and its payload. The stream is a parser that says where the next bytes
+ * belong, so that a payload is read straight to its place. Pure functions over bytes. */
+#ifndef SGP_TRANSPORT_TCP_FRAME_H
+#define SGP_TRANSPORT_TCP_FRAME_H
+
+#include "wire/header.h"
+
+#include <stdbool.h>
+#include <sys/uio.h>
+
+#define SGP_FRAME_BYTES 8
+
+typedef enum sgp_frame_kind {
+    SGP_FRAME_CHUNK = 1, /* value: a ticket, by which the receiver speaks of it */
+    SGP_FRAME_RELEASED,  /* value: the ticket of a chunk that the receiver needs no more */
+    SGP_FRAME_REPEAT,    /* value: the ticket of a chunk that came damaged */
+    SGP_FRAME_ALIVE,     /* nothing else to say */
+    SGP_FRAME_LEAVE, /* the sender leaves the group in order; its last frame. The other one closes */
+    SGP_FRAME_LOST,  /* value: a rank that ended without leaving */
+    SGP_FRAME_LEFT,  /* value: a rank that has left */
+    SGP_FRAME_LAST = SGP_FRAME_LEFT,
+} sgp_frame_kind_t;
+
+void sgp_frame_encode(sgp_frame_kind_t kind, uint32_t value, unsigned char bytes[SGP_FRAME_BYTES]);
+
+/* false: not a frame; nothing is set. */
+bool sgp_frame_decode(const unsigned char bytes[SGP_FRAME_BYTES], sgp_frame_kind_t *kind,
+                      uint32_t *value);
+
+typedef enum sgp_stream_event {
+    SGP_STREAM_MORE,   /* more bytes are needed */
+    SGP_STREAM_FRAME,  /* kind and value, of any kind but CHUNK */
+    SGP_STREAM_CHUNK,  /* value and header: the caller says where the payload goes */
+    SGP_STREAM_WHOLE,  /* its payload is in its place */
+    SGP_STREAM_BROKEN, /* no frame where one should be; no more can be read */
+} sgp_stream_event_t;
+
+/* Embedded. What is not named below is private. */
+typedef struct sgp_stream {
+    sgp_frame_kind_t kind;
+    uint32_t value;
+    unsigned char header[SGP_HEADER_BYTES];
+    size_t greed; /* bytes that are read at once beside a payload */
+    size_t begin, end;
+    unsigned char *place; /* of the payload */
+    size_t bytes, filled;
+    bool inside; /* a payload */
+    unsigned char buffer[4096];
+} sgp_stream_t;
+
+/* many_frames: mostly frames are expected, and otherwise chunks. */
+void sgp_stream_init(sgp_stream_t *stream, bool many_frames);
+
+/* Where the next bytes are to be read to, one or two pieces; returns how many. Call after next has said
+ * MORE. */
+int sgp_stream_places(sgp_stream_t *stream, struct iovec pieces[2]);
+
+/* So many bytes are there now, in that order. */
+void sgp_stream_received(sgp_stream_t *stream, size_t bytes);
+
+/* What has come. Call until it says MORE. */
+sgp_stream_event_t sgp_stream_next(sgp_stream_t *stream);
+
+/* After CHUNK: its payload of `bytes` goes to place, which stays the caller's. */
+void sgp_stream_place(sgp_stream_t *stream, void *place, size_t bytes);
+
+#endif

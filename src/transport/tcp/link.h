@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One connection: opening, handshake, sending, receiving, ending. All of it in the thread of the links. */
+#ifndef SGP_TRANSPORT_TCP_LINK_H
+#define SGP_TRANSPORT_TCP_LINK_H
+
+#include "transport/tcp/links.h"
+
+typedef enum sgp_link_state {
+    SGP_LINK_CONNECTING,
+    SGP_LINK_SHAKING,
+    SGP_LINK_OPEN,
+    SGP_LINK_CLOSED, /* its memory goes when libuv has let go of it */
+} sgp_link_state_t;
+
+struct sgp_link {
+    sgp_links_t *links;
+    sgp_link_t *next;
+    sgp_link_state_t state;
+    bool caller; /* we send chunks; otherwise we receive them */
+    int peer;    /* -1: not known yet */
+    int socket;
+    uv_poll_t poll;
+    int events; /* that are polled for */
+    uint64_t since, heard, spoke;
+    sgp_address_t other;
+    sgp_handshake_t handshake;
+
+    unsigned char *frames; /* waiting to be sent, [frames_at, frames_end) of frames_room bytes */
+    size_t frames_at, frames_end, frames_room;
+    sgp_post_t *sending;                                    /* NULL: between two chunks */
+    unsigned char head[SGP_FRAME_BYTES + SGP_HEADER_BYTES]; /* of it */
+    size_t sent;                                            /* bytes of head and payload */
+    bool said_leave; /* it is among the frames, as the last one */
+    bool mute;       /* a chunk was broken off: nothing more can be said */
+
+    sgp_stream_t stream;
+    sgp_arrival_t *arriving;
+    bool starved; /* a chunk has come and there is no place for it */
+};
+
+/* Takes an accepted socket. */
+void sgp_link_accept(sgp_links_t *links, int socket, const sgp_address_t *from);
+
+/* Calls a rank. NULL: it failed at once, and the reason is dealt with. */
+sgp_link_t *sgp_link_call(sgp_links_t *links, int rank);
+
+/* Says so with the next bytes. */
+void sgp_link_say(sgp_link_t *link, sgp_frame_kind_t kind, uint32_t value);
+
+/* Sends what can be sent. */
+void sgp_link_pump(sgp_link_t *link);
+
+/* Reads what has come. */
+void sgp_link_read(sgp_link_t *link);
+
+/* Goes on with a chunk that found no place. */
+void sgp_link_feed(sgp_link_t *link);
+
+/* Says that we leave, once the queue is empty. */
+void sgp_link_leave(sgp_link_t *link);
+
+/* The peer is gone: what was being sent is broken off. */
+void sgp_link_break_off(sgp_link_t *link);
+
+/* Looks whether it has been silent for too long, and speaks if we have been. */
+void sgp_link_tick(sgp_link_t *link, uint64_t now);
+
+/* Ends it without a word. */
+void sgp_link_close(sgp_link_t *link);
+
+/* Ends it because of what happened; the peer is lost by that, unless it has left or we do. */
+__attribute__((format(printf, 2, 3))) void sgp_link_fail(sgp_link_t *link, const char *why, ...);
+
+/* For link_io.c: polls for what the state of things wants. */
+void sgp_link_watch(sgp_link_t *link);
+
+#endif

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The connections of one process to all others, and the thread that moves their bytes: what tcp.c
+ * hands to the shared-memory transport as its remote.
+ *
+ * Two contexts meet here. The owner's (the transport's calls) posts chunks, receives and releases; the
+ * thread runs libuv's loop. They share the lists under `lock`, and nothing else: all about sockets
+ * belongs to the thread. */
+#ifndef SGP_TRANSPORT_TCP_LINKS_H
+#define SGP_TRANSPORT_TCP_LINKS_H
+
+#include "transport/remote.h"
+#include "transport/tcp/frame.h"
+#include "transport/tcp/tcp.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <uv.h>
+
+typedef struct sgp_links sgp_links_t;
+typedef struct sgp_link sgp_link_t;
+
+typedef enum sgp_post_state {
+    SGP_POST_FREE,
+    SGP_POST_NEW,    /* the owner's; the thread has not seen it */
+    SGP_POST_QUEUED, /* it is to be sent, or being sent */
+    SGP_POST_SENT,   /* and not released */
+} sgp_post_state_t;
+
+/* A chunk of ours on its way to one receiver. Its ticket is its place in the table of all posts. */
+typedef struct sgp_post {
+    struct sgp_post *next;
+    uint32_t ticket;
+    uint32_t slot; /* of the owner */
+    int dst;
+    sgp_post_state_t state;
+    int repeats;
+    const void *payload;
+    size_t bytes; /* of the payload */
+    sgp_header_t header;
+} sgp_post_t;
+
+/* A chunk of another one, here. */
+typedef struct sgp_arrival {
+    struct sgp_arrival *next;
+    struct sgp_arrival *made_before; /* of all there are, wherever they are now */
+    int src;
+    uint32_t ticket; /* the sender's */
+    unsigned char *place;
+    sgp_header_t header;
+} sgp_arrival_t;
+
+/* In order of arrival. */
+typedef struct sgp_post_list {
+    sgp_post_t *first, **last;
+} sgp_post_list_t;
+
+typedef struct sgp_arrival_list {
+    sgp_arrival_t *first, **last;
+} sgp_arrival_list_t;
+
+/* What the thread knows of another rank. */
+typedef struct sgp_peer {
+    sgp_address_t address;
+    bool local;            /* reached by other means */
+    bool lost;             /* ended without leaving */
+    bool left;             /* has left in order */
+    sgp_link_t *out;       /* ours to it; NULL: none yet */
+    sgp_link_t *in;        /* its to us */
+    uint64_t called_since; /* when we first tried; 0: we have not */
+    uint64_t call_again;   /* not before */
+    sgp_post_list_t queue; /* posts to be sent */
+} sgp_peer_t;
+
+typedef struct sgp_links_stock {
+    sgp_post_t **posts; /* (posts_room) by ticket */
+    uint32_t posts_count, posts_room;
+    sgp_post_t *free_posts;
+    sgp_arrival_t *free_arrivals; /* each with its place */
+    sgp_arrival_t *last_made;
+    unsigned char *places; /* (SGP_LINKS_PLACES, chunk_bytes) address space; touched as needed */
+    size_t places_used;
+} sgp_links_stock_t;
+
+#define SGP_LINKS_PLACES ((size_t)65536)
+
+struct sgp_links {
+    sgp_remote_t remote; /* first: a remote is a links */
+    sgp_remote_owner_t owner;
+    int rank, size;
+    uint64_t run;
+    size_t chunk_bytes;
+    sgp_key_t key;
+    bool keyed, insecure, at_once;
+    uint64_t open_timeout, peer_timeout; /* nanoseconds */
+
+    pthread_t thread;
+    bool started;
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;      /* met, has_left */
+    sgp_post_list_t posted;      /* by the owner, not seen by the thread yet */
+    sgp_arrival_list_t released; /* the same */
+    sgp_arrival_list_t arrived;  /* for the owner */
+    sgp_links_stock_t stock;
+    bool met; /* the neighbours are there, or somebody is lost */
+    bool leaving, has_left, ending;
+    bool full;            /* no place was left for an arrival: reading has paused */
+    atomic_int lost;      /* a rank, or -1 */
+    atomic_uint waiting;  /* arrivals not received */
+    atomic_bool *dropped; /* (size) no more is to be posted to it */
+
+    /* The thread's. */
+    uv_loop_t loop;
+    uv_async_t wake;
+    uv_timer_t timer;
+    uv_poll_t listening;
+    int listener;
+    sgp_peer_t *peers; /* (size) */
+    sgp_link_t *all;   /* links, whatever their state */
+    int strangers;     /* links that have not shaken hands */
+    uint64_t ticked;   /* when the timer last ran */
+    bool leaves;       /* the owner leaves */
+};
+
+/* options: rank, size and so on as sgp_tcp_connect checks them; listener is taken in every case. */
+sgp_status_t sgp_links_create(const sgp_tcp_options_t *options, size_t chunk_bytes,
+                              sgp_links_t **links);
+
+/* ---- for link.c, in the thread ---- */
+
+uint64_t sgp_links_now(void);
+
+/* The fate of a rank; the first word counts. why: for the log line. */
+__attribute__((format(printf, 3, 4))) void sgp_links_lose(sgp_links_t *links, int rank,
+                                                          const char *why, ...);
+void sgp_links_note_left(sgp_links_t *links, int rank);
+
+/* Drops what waits for a rank or is on its way to it. */
+void sgp_links_drop_posts(sgp_links_t *links, int rank);
+
+/* The receiver has released a post, or wants it again. false: no such post is under way to it. */
+bool sgp_links_released(sgp_links_t *links, int dst, uint32_t ticket);
+bool sgp_links_repeat(sgp_links_t *links, int dst, uint32_t ticket);
+
+/* An arrival with a place to read to; NULL: there is none now. */
+sgp_arrival_t *sgp_links_take_place(sgp_links_t *links);
+void sgp_links_give_place(sgp_links_t *links, sgp_arrival_t *arrival);
+
+/* Hands an arrival to the owner. */
+void sgp_links_deliver(sgp_links_t *links, sgp_arrival_t *arrival);
+
+/* An edge has been opened: tells it what is known of others. */
+void sgp_links_note_open(sgp_links_t *links, sgp_link_t *link);
+
+/* Opens the edge to a rank, if it is not and may be. */
+void sgp_links_call(sgp_links_t *links, int rank);
+
+#endif

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "wire/handshake.h"
+
+#include "base/log.h"
+#include "wire/header.h"
+
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Byte offsets of a hello's fields, little-endian. Bytes between them are zero. */
+enum {
+    AT_MAGIC = 0,
+    AT_VERSION = 8,   /* of the handshake */
+    AT_MESSAGES = 10, /* SGP_HEADER_VERSION */
+    AT_KEYED = 12,
+    AT_PURPOSE = 13,
+    AT_RANK = 16,
+    AT_SIZE = 20,
+    AT_RUN = 24,
+    AT_FINGERPRINT = 32,
+    AT_PROGRAM = 40, /* 24 bytes of text */
+    AT_NONCE = 96,
+};
+
+static const unsigned char magic[8] = {'s', 'g', 'p', 'h', 'e', 'l', 'l', 'o'};
+
+/* What is wanted next, in `stage`. */
+enum { WANT_HELLO, WANT_HELLO_PROOF, WANT_PROOF_VERDICT, WANT_VERDICT };
+
+static void put(unsigned char *bytes, uint64_t value, size_t size) {
+    for (size_t i = 0; i < size; i++) bytes[i] = (unsigned char)(value >> (8 * i));
+}
+
+static uint64_t get(const unsigned char *bytes, size_t size) {
+    uint64_t value = 0;
+    for (size_t i = 0; i < size; i++) value |= (uint64_t)bytes[i] << (8 * i);
+    return value;
+}
+
+/* ---- key and proof ---- */
+
+sgp_status_t sgp_key_make(const void *secret, size_t length, sgp_key_t *key) {
+    static const char label[] = "sgp key 1";
+    if (length < SGP_KEY_LEAST)
+        return sgp_fail(SGP_ERR_INVALID, "a key of %zu bytes: must have at least %d", length,
+                        SGP_KEY_LEAST);
+    if (sodium_init() < 0) return sgp_fail(SGP_ERR_SYSTEM, "libsodium cannot be initialised");
+    crypto_generichash_state hash;
+    crypto_generichash_init(&hash, NULL, 0, sizeof key->bytes);
+    crypto_generichash_update(&hash, (const unsigned char *)label, sizeof label);
+    crypto_generichash_update(&hash, secret, length);
+    crypto_generichash_final(&hash, key->bytes, sizeof key->bytes);
+    return SGP_OK;
+}
+
+/* Of the caller or of the answerer, over both hellos. Without a key it proves nothing, and keeps the
+ * layout. */
+static void make_proof(const sgp_handshake_t *handshake, bool of_caller,
+                       unsigned char proof[SGP_PROOF_BYTES]) {
+    static const char *const labels[] = {"sgp proof 1 answerer", "sgp proof 1 caller"};
+    const char *label = labels[of_caller];
+    crypto_generichash_state mac;
+    crypto_generichash_init(&mac, handshake->keyed ? handshake->key.bytes : NULL,
+                            handshake->keyed ? sizeof handshake->key.bytes : 0, SGP_PROOF_BYTES);
+    crypto_generichash_update(&mac, (const unsigned char *)label, strlen(label));
+    crypto_generichash_update(&mac, handshake->hello[0], SGP_HELLO_BYTES);
+    crypto_generichash_update(&mac, handshake->hello[1], SGP_HELLO_BYTES);
+    crypto_generichash_final(&mac, proof, SGP_PROOF_BYTES);
+}
+
+static bool is_proven(const sgp_handshake_t *handshake, const unsigned char *proof) {
+    unsigned char right[SGP_PROOF_BYTES];
+    make_proof(handshake, !handshake->caller, right);
+    return sodium_memcmp(right, proof, sizeof right) == 0;
+}
+
+/* ---- hello ---- */
+
+static void encode_hello(const sgp_hello_t *hello, bool keyed,
+                         unsigned char bytes[SGP_HELLO_BYTES]) {
+    memset(bytes, 0, SGP_HELLO_BYTES);
+    memcpy(bytes + AT_MAGIC, magic, sizeof magic);
+    put(bytes + AT_VERSION, SGP_HANDSHAKE_VERSION, 2);
+    put(bytes + AT_MESSAGES, SGP_HEADER_VERSION, 2);
+    put(bytes + AT_KEYED, keyed, 1);
+    put(bytes + AT_PURPOSE, (uint64_t)hello->purpose, 1);
+    put(bytes + AT_RANK, (uint32_t)hello->rank, 4);
+    put(bytes + AT_SIZE, (uint32_t)hello->size, 4);
+    put(bytes + AT_RUN, hello->run, 8);
+    put(bytes + AT_FINGERPRINT, hello->fingerprint, 8);
+    memcpy(bytes + AT_PROGRAM, hello->version, strnlen(hello->version, sizeof hello->version - 1));
+    randombytes_buf(bytes + AT_NONCE, SGP_NONCE_BYTES);
+}
+
+/* Another one's text: printable, or nothing. */
+static void copy_text(const unsigned char *bytes, size_t length, char *text) {
+    size_t i = 0;
+    for (; i + 1 < length && bytes[i] >= ' ' && bytes[i] <= '~'; i++) text[i] = (char)bytes[i];
+    text[i] = '\0';
+}
+
+static void decode_hello(const unsigned char *bytes, sgp_hello_t *hello) {
+    *hello = (sgp_hello_t){
+        .purpose = (sgp_purpose_t)get(bytes + AT_PURPOSE, 1),
+        .rank = (int)(int32_t)get(bytes + AT_RANK, 4),
+        .size = (int)(int32_t)get(bytes + AT_SIZE, 4),
+        .run = get(bytes + AT_RUN, 8),
+        .fingerprint = get(bytes + AT_FINGERPRINT, 8),
+    };
+    copy_text(bytes + AT_PROGRAM, sizeof hello->version, hello->version);
+}
+
+/* ---- the machine ---- */
+
+static void want(sgp_handshake_t *handshake, int stage, size_t bytes) {
+    handshake->stage = stage;
+    handshake->in_have = 0;
+    handshake->in_want = bytes;
+}
+
+static void say(sgp_handshake_t *handshake, const void *bytes, size_t length) {
+    memcpy(handshake->out + handshake->out_end, bytes, length);
+    handshake->out_end += length;
+}
+
+static void say_proof(sgp_handshake_t *handshake) {
+    unsigned char proof[SGP_PROOF_BYTES];
+    make_proof(handshake, handshake->caller, proof);
+    say(handshake, proof, sizeof proof);
+}
+
+static void say_verdict(sgp_handshake_t *handshake, bool refused) {
+    unsigned char verdict[SGP_VERDICT_BYTES] = {refused};
+    if (refused)
+        memcpy(verdict + 1, handshake->reason, strnlen(handshake->reason, sizeof verdict - 2));
+    say(handshake, verdict, sizeof verdict);
+}
+
+/* Nothing more is read. */
+static void end(sgp_handshake_t *handshake, sgp_handshake_state_t state) {
+    handshake->state = state;
+    handshake->in_have = handshake->in_want = 0;
+    sodium_memzero(&handshake->key, sizeof handshake->key);
+}
+
+__attribute__((format(printf, 2, 3))) static void fail(sgp_handshake_t *handshake,
+                                                       const char *reason, ...) {
+    va_list arguments;
+    va_start(arguments, reason);
+    vsnprintf(handshake->reason, sizeof handshake->reason, reason, arguments);
+    va_end(arguments);
+    end(handshake, SGP_HANDSHAKE_REFUSED);
+}
+
+/* The caller finds by itself what differs: it gets our hello, and no proof. */
+static void show_hello(sgp_handshake_t *handshake) {
+    static const unsigned char nothing[SGP_PROOF_BYTES];
+    if (handshake->caller) return;
+    say(handshake, handshake->hello[1], SGP_HELLO_BYTES);
+    say(handshake, nothing, sizeof nothing);
+}
+
+static const char *not_proven(const sgp_handshake_t *handshake) {
+    return handshake->keyed ? "its key is another one" : "its words are damaged";
+}
+
+/* Whether a hello is one of ours, of a version that we speak, and as keyed as we are. */
+static bool check_hello(sgp_handshake_t *handshake, const unsigned char *theirs) {
+    const unsigned char *mine = handshake->hello[!handshake->caller];
+    char version[24];
+    if (memcmp(theirs + AT_MAGIC, magic, sizeof magic) != 0) {
+        fail(handshake, "it is not sgp");
+        return false;
+    }
+    copy_text(theirs + AT_PROGRAM, sizeof version, version);
+    if (memcmp(theirs + AT_VERSION, mine + AT_VERSION, 4) != 0) {
+        show_hello(handshake);
+        fail(handshake, "it runs sgp %s, whose protocol is not that of sgp %.23s here", version,
+             (const char *)mine + AT_PROGRAM);
+        return false;
+    }
+    bool keyed = theirs[AT_KEYED] != 0;
+    if (keyed != handshake->keyed) {
+        show_hello(handshake);
+        fail(handshake,
+             keyed ? "it has a key, and here is none" : "it has no key, and here one is needed");
+        return false;
+    }
+    if (sodium_memcmp(theirs + AT_NONCE, mine + AT_NONCE, SGP_NONCE_BYTES) == 0) {
+        fail(handshake, "it plays our own words back");
+        return false;
+    }
+    int purpose = theirs[AT_PURPOSE];
+    if (purpose >= SGP_PURPOSE_JOIN && purpose <= SGP_PURPOSE_LAST) return true;
+    fail(handshake, "it wants something unknown (%d)", purpose);
+    return false;
+}
+
+static void refuse(sgp_handshake_t *handshake, const char *reason) {
+    snprintf(handshake->reason, sizeof handshake->reason, "%s", reason);
+    say_verdict(handshake, true);
+    end(handshake, SGP_HANDSHAKE_REFUSED);
+}
+
+/* An answerer has the caller's hello. */
+static void heard_hello(sgp_handshake_t *handshake) {
+    memcpy(handshake->hello[0], handshake->in, SGP_HELLO_BYTES);
+    /* It answers to what it was asked. */
+    if (handshake->in[AT_PURPOSE] <= SGP_PURPOSE_LAST)
+        handshake->hello[1][AT_PURPOSE] = handshake->in[AT_PURPOSE];
+    if (!check_hello(handshake, handshake->in)) return;
+    say(handshake, handshake->hello[1], SGP_HELLO_BYTES);
+    say_proof(handshake);
+    want(handshake, WANT_PROOF_VERDICT, SGP_PROOF_BYTES + SGP_VERDICT_BYTES);
+}
+
+/* A caller has the answerer's hello and proof. */
+static void heard_answer(sgp_handshake_t *handshake) {
+    memcpy(handshake->hello[1], handshake->in, SGP_HELLO_BYTES);
+    if (!check_hello(handshake, handshake->in)) return;
+    if (!is_proven(handshake, handshake->in + SGP_HELLO_BYTES)) {
+        static const unsigned char nothing[SGP_PROOF_BYTES];
+        say(handshake, nothing, sizeof nothing);
+        refuse(handshake, not_proven(handshake));
+        return;
+    }
+    if (handshake->in[AT_PURPOSE] != handshake->hello[0][AT_PURPOSE]) {
+        fail(handshake, "it answers to another question");
+        return;
+    }
+    decode_hello(handshake->hello[1], &handshake->theirs);
+    handshake->state = SGP_HANDSHAKE_JUDGE;
+    handshake->in_have = handshake->in_want = 0;
+}
+
+/* false: it refuses us. */
+static bool heard_verdict(sgp_handshake_t *handshake, const unsigned char *verdict) {
+    if (verdict[0] == 0) return true;
+    copy_text(verdict + 1, SGP_VERDICT_BYTES - 1, handshake->reason);
+    if (!handshake->reason[0])
+        snprintf(handshake->reason, sizeof handshake->reason, "no reason given");
+    handshake->refused_by_them = true;
+    end(handshake, SGP_HANDSHAKE_REFUSED);
+    return false;
+}
+
+/* An answerer has the caller's proof and verdict. A verdict without a proof is believed only if it is
+ * a refusal: nothing is lost by that. */
+static void heard_proof(sgp_handshake_t *handshake) {
+    if (!heard_verdict(handshake, handshake->in + SGP_PROOF_BYTES)) return;
+    if (!is_proven(handshake, handshake->in)) {
+        refuse(handshake, not_proven(handshake));
+        return;
+    }
+    decode_hello(handshake->hello[0], &handshake->theirs);
+    handshake->state = SGP_HANDSHAKE_JUDGE;
+    handshake->in_have = handshake->in_want = 0;
+}
+
+static void heard(sgp_handshake_t *handshake) {
+    switch (handshake->stage) {
+    case WANT_HELLO:
+        heard_hello(handshake);
+        return;
+    case WANT_HELLO_PROOF:
+        heard_answer(handshake);
+        return;
+    case WANT_PROOF_VERDICT:
+        heard_proof(handshake);
+        return;
+    case WANT_VERDICT:
+        if (heard_verdict(handshake, handshake->in)) end(handshake, SGP_HANDSHAKE_DONE);
+        return;
+    }
+}
+
+/* ---- the calls ---- */
+
+void sgp_handshake_init(sgp_handshake_t *handshake, bool caller, const sgp_hello_t *mine,
+                        const sgp_key_t *key) {
+    memset(handshake, 0, sizeof *handshake);
+    handshake->caller = caller;
+    handshake->keyed = key != NULL;
+    if (key) handshake->key = *key;
+    encode_hello(mine, handshake->keyed, handshake->hello[!caller]);
+    if (!caller) {
+        want(handshake, WANT_HELLO, SGP_HELLO_BYTES);
+        return;
+    }
+    say(handshake, handshake->hello[0], SGP_HELLO_BYTES);
+    want(handshake, WANT_HELLO_PROOF, SGP_HELLO_BYTES + SGP_PROOF_BYTES);
+}
+
+void *sgp_handshake_place(sgp_handshake_t *handshake, size_t *wanted) {
+    *wanted = handshake->in_want - handshake->in_have;
+    return handshake->in + handshake->in_have;
+}
+
+void sgp_handshake_received(sgp_handshake_t *handshake, size_t bytes) {
+    handshake->in_have += bytes;
+    if (handshake->in_have == handshake->in_want) heard(handshake);
+}
+
+const void *sgp_handshake_pending(const sgp_handshake_t *handshake, size_t *bytes) {
+    *bytes = handshake->out_end - handshake->out_at;
+    return handshake->out + handshake->out_at;
+}
+
+void sgp_handshake_sent(sgp_handshake_t *handshake, size_t bytes) {
+    handshake->out_at += bytes;
+    if (handshake->out_at == handshake->out_end) handshake->out_at = handshake->out_end = 0;
+}
+
+void sgp_handshake_accept(sgp_handshake_t *handshake) {
+    if (handshake->caller) {
+        say_proof(handshake);
+        say_verdict(handshake, false);
+        handshake->state = SGP_HANDSHAKE_RUNNING;
+        want(handshake, WANT_VERDICT, SGP_VERDICT_BYTES);
+        return;
+    }
+    say_verdict(handshake, false);
+    end(handshake, SGP_HANDSHAKE_DONE);
+}
+
+void sgp_handshake_refuse(sgp_handshake_t *handshake, const char *reason, ...) {
+    va_list arguments;
+    va_start(arguments, reason);
+    vsnprintf(handshake->reason, sizeof handshake->reason - 2, reason, arguments);
+    va_end(arguments);
+    if (handshake->caller) say_proof(handshake);
+    say_verdict(handshake, true);
+    end(handshake, SGP_HANDSHAKE_REFUSED);
+}

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The contract over TCP, over both IPs, and mixed with shared memory; then what only a network has:
+ * peers that die, fall silent, lie, or send damaged chunks. */
+#include "ranks.h"
+
+#include "transport/tcp/frame.h"
+
+#include <xxhash.h>
+
+static int machines;
+static bool six;
+
+#define SETUP(ranks)                                                                               \
+    {                                                                                              \
+        .tcp = true, .machines = machines, .six = six, .loopback = {                               \
+            .size = (ranks),                                                                       \
+            .chunk_bytes = 256                                                                     \
+        }                                                                                          \
+    }
+#include "transport/conformance.h"
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+/* ---- death ---- */
+
+/* Rank 1 ends without leaving; nobody had sent it anything. All others learn which one it was. */
+static void dies(sgp_transport_t *transport, void *context) {
+    (void)context;
+    if (transport->rank == 1) {
+        sgp_transport_destroy(transport);
+        return;
+    }
+    CHECK(sgp_transport_wait(transport, sgp_transport_now(transport) + FAR) == SGP_ERR_PEER_LOST);
+    CHECK(sgp_transport_lost_peer(transport) == 1);
+    sgp_destination_t to = {1, 1};
+    sgp_send_t send;
+    sgp_header_t header = {.kind = SGP_KIND_PUSH, .encoding = SGP_ENCODING_FLOAT32, .count = 16};
+    CHECK(sgp_transport_prepare(transport, 64, 1) == SGP_OK);
+    CHECK(sgp_transport_send_begin(transport, &header, &to, 1, &send) == SGP_ERR_PEER_LOST);
+    finish(transport);
+}
+
+static void test_death(void **state) {
+    (void)state;
+    for (int size = 2; size <= 5; size++) {
+        ranks_setup_t setup = SETUP(size);
+        run_transports(&setup, dies, NULL);
+    }
+}
+
+/* What arrived before a rank died is still received. */
+static void sends_and_dies(sgp_transport_t *transport, void *context) {
+    (void)context;
+    sgp_destination_t to = {1 - transport->rank, 1};
+    sgp_chunk_t chunk;
+    CHECK(sgp_transport_prepare(transport, ELEMENTS * sizeof(float), 1) == SGP_OK);
+    if (transport->rank == 0) {
+        CHECK(send_vector(transport, &to, 1, 0, ELEMENTS));
+        CHECK(receive_chunk(transport, &chunk)); /* the other one has all of it */
+        sgp_transport_destroy(transport);
+        return;
+    }
+    sgp_chunk_t held[16];
+    int count = 0;
+    while (count < 16 && receive_chunk(transport, &held[count])) count++;
+    CHECK(send_vector(transport, &to, 1, 0, 16));
+    CHECK(sgp_transport_wait(transport, sgp_transport_now(transport) + FAR) == SGP_ERR_PEER_LOST);
+    for (int i = 0; i < count; i++) {
+        check_payload(&held[i]);
+        sgp_transport_release(transport, &held[i]);
+    }
+    finish(transport);
+}
+
+static void test_death_leaves_what_has_arrived(void **state) {
+    (void)state;
+    ranks_setup_t setup = SETUP(2);
+    run_transports(&setup, sends_and_dies, NULL);
+}
+
+/* ---- a peer of the test's own, which speaks as it likes ---- */
+
+typedef struct stranger {
+    int listener;
+    sgp_address_t address, theirs;
+    sgp_transport_t *transport; /* rank 0 of 2; the stranger is rank 1 */
+} stranger_t;
+
+static stranger_t meet_stranger(const sgp_key_t *key, int peer_timeout_ms) {
+    stranger_t stranger;
+    sgp_address_t bound, addresses[2];
+    int listener;
+    assert_int_equal(
+        sgp_address_listen("127.0.0.1", NULL, &stranger.listener, &bound, &stranger.address),
+        SGP_OK);
+    assert_int_equal(sgp_address_listen("127.0.0.1", NULL, &listener, &bound, &stranger.theirs),
+                     SGP_OK);
+    addresses[0] = stranger.theirs;
+    addresses[1] = stranger.address;
+    sgp_tcp_options_t options = {.rank = 0,
+                                 .size = 2,
+                                 .run = 17,
+                                 .listener = listener,
+                                 .addresses = addresses,
+                                 .key = key,
+                                 .chunk_bytes = CHUNK,
+                                 .timeout_ms = 60000,
+                                 .peer_timeout_ms = peer_timeout_ms,
+                                 .at_once = true};
+    assert_int_equal(sgp_tcp_connect(&options, &stranger.transport), SGP_OK);
+    return stranger;
+}
+
+static int call(const sgp_address_t *address) {
+    int made = socket(address->at.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(made >= 0);
+    assert_int_equal(connect(made, (const struct sockaddr *)&address->at, address->length), 0);
+    return made;
+}
+
+/* Answers, or calls, until the handshake is over. */
+static sgp_handshake_state_t shake(int connection, sgp_handshake_t *handshake) {
+    for (;;) {
+        size_t bytes;
+        if (sgp_handshake_state(handshake) == SGP_HANDSHAKE_JUDGE) sgp_handshake_accept(handshake);
+        const void *out = sgp_handshake_pending(handshake, &bytes);
+        if (bytes) {
+            assert_int_equal(send(connection, out, bytes, MSG_NOSIGNAL), bytes);
+            sgp_handshake_sent(handshake, bytes);
+            continue;
+        }
+        if (sgp_handshake_state(handshake) != SGP_HANDSHAKE_RUNNING) break;
+        void *place = sgp_handshake_place(handshake, &bytes);
+        ssize_t got = recv(connection, place, bytes, 0);
+        if (got <= 0) break;
+        sgp_handshake_received(handshake, (size_t)got);
+    }
+    return sgp_handshake_state(handshake);
+}
+
+static const sgp_hello_t rank_1 = {.purpose = SGP_PURPOSE_LINK,
+                                   .rank = 1,
+                                   .size = 2,
+                                   .run = 17,
+                                   .fingerprint = CHUNK,
+                                   .version = "test"};
+
+/* Takes the call that rank 0 makes to watch us. */
+static int answer(const stranger_t *stranger) {
+    struct pollfd readable = {.fd = stranger->listener, .events = POLLIN};
+    assert_int_equal(poll(&readable, 1, 60000), 1);
+    int connection = accept4(stranger->listener, NULL, NULL, SOCK_CLOEXEC);
+    assert_true(connection >= 0);
+    sgp_handshake_t handshake;
+    sgp_handshake_init(&handshake, false, &rank_1, NULL);
+    assert_int_equal(shake(connection, &handshake), SGP_HANDSHAKE_DONE);
+    return connection;
+}
+
+static void end_stranger(stranger_t *stranger) {
+    sgp_transport_destroy(stranger->transport);
+    close(stranger->listener);
+    sgp_log_set(NULL, NULL, 0);
+}
+
+/* One that says nothing more, though its connection stands, is lost when its time is over. */
+static void test_silence(void **state) {
+    (void)state;
+    sgp_log_set(ranks_keep_log, NULL, SGP_LOG_WARNING);
+    stranger_t stranger = meet_stranger(NULL, 200);
+    int connection = answer(&stranger);
+    uint64_t start = sgp_transport_now(stranger.transport);
+    assert_int_equal(sgp_transport_wait(stranger.transport, start + FAR), SGP_ERR_PEER_LOST);
+    assert_true(sgp_transport_now(stranger.transport) - start >= 100000000u);
+    assert_non_null(strstr(ranks_last_error, "node 1 is lost: it has been silent for 0."));
+    close(connection);
+    end_stranger(&stranger);
+}
+
+/* A caller that does not belong here is refused, and told why; nobody is lost by it. */
+static void refuses(const sgp_hello_t *hello, const char *reason) {
+    stranger_t stranger = meet_stranger(NULL, 0);
+    int connection = call(&stranger.theirs);
+    sgp_handshake_t handshake;
+    sgp_handshake_init(&handshake, true, hello, NULL);
+    assert_int_equal(shake(connection, &handshake), SGP_HANDSHAKE_REFUSED);
+    assert_non_null(strstr(handshake.reason, reason));
+    assert_int_equal(
+        sgp_transport_wait(stranger.transport, sgp_transport_now(stranger.transport) + 1000000u),
+        SGP_ERR_TIMEOUT);
+    assert_int_equal(sgp_transport_lost_peer(stranger.transport), -1);
+    close(connection);
+    end_stranger(&stranger);
+}
+
+static void test_refusals(void **state) {
+    (void)state;
+    sgp_hello_t hello = rank_1;
+    hello.run = 18;
+    refuses(&hello, "another run");
+    hello = rank_1, hello.size = 3;
+    refuses(&hello, "it counts 3 processes, and here are 2");
+    hello = rank_1, hello.rank = 0;
+    refuses(&hello, "rank 0 has no business here");
+    hello = rank_1, hello.rank = 2;
+    refuses(&hello, "rank 2 has no business here");
+    hello = rank_1, hello.fingerprint = 512;
+    refuses(&hello, "its chunks have 512 bytes, and here 256");
+    hello = rank_1, hello.purpose = SGP_PURPOSE_JOIN, hello.rank = -1;
+    refuses(&hello, "the group is full: all 2 processes have come");
+}
+
+static void test_one_rank_one_caller(void **state) {
+    (void)state;
+    stranger_t stranger = meet_stranger(NULL, 0);
+    int first = call(&stranger.theirs), second = call(&stranger.theirs);
+    sgp_handshake_t handshake;
+    sgp_handshake_init(&handshake, true, &rank_1, NULL);
+    assert_int_equal(shake(first, &handshake), SGP_HANDSHAKE_DONE);
+    sgp_handshake_init(&handshake, true, &rank_1, NULL);
+    assert_int_equal(shake(second, &handshake), SGP_HANDSHAKE_REFUSED);
+    assert_string_equal(handshake.reason, "a second node claims rank 1");
+    close(first);
+    close(second);
+    end_stranger(&stranger);
+}
+
+/* ---- chunks ---- */
+
+static int send_chunk(int connection, const sgp_header_t *header, const float *payload,
+                      uint32_t ticket) {
+    unsigned char head[SGP_FRAME_BYTES + SGP_HEADER_BYTES];
+    sgp_frame_encode(SGP_FRAME_CHUNK, ticket, head);
+    sgp_header_encode(header, head + SGP_FRAME_BYTES);
+    size_t bytes = header->elements * sizeof *payload;
+    assert_int_equal(send(connection, head, sizeof head, MSG_NOSIGNAL), sizeof head);
+    return send(connection, payload, bytes, MSG_NOSIGNAL) == (ssize_t)bytes;
+}
+
+/* The next frame that is no word of life. */
+static sgp_frame_kind_t read_frame(int connection, uint32_t *value) {
+    sgp_frame_kind_t kind = SGP_FRAME_ALIVE;
+    while (kind == SGP_FRAME_ALIVE) {
+        unsigned char bytes[SGP_FRAME_BYTES];
+        assert_int_equal(recv(connection, bytes, sizeof bytes, MSG_WAITALL), sizeof bytes);
+        assert_true(sgp_frame_decode(bytes, &kind, value));
+    }
+    return kind;
+}
+
+static int call_as_rank_1(const stranger_t *stranger) {
+    int connection = call(&stranger->theirs);
+    sgp_handshake_t handshake;
+    sgp_handshake_init(&handshake, true, &rank_1, NULL);
+    assert_int_equal(shake(connection, &handshake), SGP_HANDSHAKE_DONE);
+    return connection;
+}
+
+static sgp_header_t header_of(const float *payload, uint32_t elements) {
+    return (sgp_header_t){.kind = SGP_KIND_PUSH,
+                          .encoding = SGP_ENCODING_FLOAT32,
+                          .src = 1,
+                          .run = 17,
+                          .id = 1,
+                          .weight = 0.5,
+                          .count = elements,
+                          .elements = elements,
+                          .payload_hash = XXH3_64bits(payload, elements * sizeof *payload)};
+}
+
+/* A damaged chunk is counted, asked for again and never given to anybody; the good one is. */
+static void test_damaged_chunk_comes_again(void **state) {
+    (void)state;
+    float payload[CHUNK / sizeof(float)] = {1, 2, 3}, damaged[CHUNK / sizeof(float)] = {1, 2, 4};
+    sgp_header_t header = header_of(payload, CHUNK / sizeof(float));
+    stranger_t stranger = meet_stranger(NULL, 0);
+    int connection = call_as_rank_1(&stranger);
+    uint32_t ticket = 0;
+    sgp_chunk_t chunk;
+    assert_true(send_chunk(connection, &header, damaged, 5));
+    assert_int_equal(read_frame(connection, &ticket), SGP_FRAME_REPEAT);
+    assert_int_equal(ticket, 5);
+    assert_int_equal(sgp_transport_receive(stranger.transport, &chunk), SGP_ERR_AGAIN);
+    assert_int_equal(atomic_load(&stranger.transport->counters.refused), 1);
+    assert_true(send_chunk(connection, &header, payload, 5));
+    assert_true(receive_chunk(stranger.transport, &chunk));
+    assert_memory_equal(chunk.payload, payload, sizeof payload);
+    assert_true(chunk.header.weight == 0.5);
+    sgp_transport_release(stranger.transport, &chunk);
+    assert_int_equal(read_frame(connection, &ticket), SGP_FRAME_RELEASED);
+    assert_int_equal(ticket, 5);
+    close(connection);
+    end_stranger(&stranger);
+}
+
+/* And the other side of it: what is asked for again is sent again, the same. */
+static void test_repeats_what_is_asked_for(void **state) {
+    (void)state;
+    stranger_t stranger = meet_stranger(NULL, 0);
+    int connection = answer(&stranger);
+    sgp_destination_t to = {1, 0.25};
+    assert_int_equal(sgp_transport_prepare(stranger.transport, CHUNK, 1), SGP_OK);
+    assert_true(send_vector(stranger.transport, &to, 1, 3, CHUNK / sizeof(float)));
+    unsigned char bytes[2][SGP_FRAME_BYTES + SGP_HEADER_BYTES + CHUNK];
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(recv(connection, bytes[i], sizeof bytes[i], MSG_WAITALL), sizeof bytes[i]);
+        unsigned char frame[SGP_FRAME_BYTES];
+        sgp_frame_kind_t kind;
+        uint32_t ticket;
+        assert_true(sgp_frame_decode(bytes[i], &kind, &ticket));
+        assert_int_equal(kind, SGP_FRAME_CHUNK);
+        sgp_frame_encode(i == 0 ? SGP_FRAME_REPEAT : SGP_FRAME_RELEASED, ticket, frame);
+        assert_int_equal(send(connection, frame, sizeof frame, MSG_NOSIGNAL), sizeof frame);
+    }
+    assert_memory_equal(bytes[0], bytes[1], sizeof bytes[0]);
+    close(connection);
+    end_stranger(&stranger);
+}
+
+/* A peer that sends what is no frame is lost, and nothing of it is received. */
+static void test_nonsense_ends_the_peer(void **state) {
+    (void)state;
+    sgp_log_set(ranks_keep_log, NULL, SGP_LOG_WARNING);
+    stranger_t stranger = meet_stranger(NULL, 0);
+    int connection = call_as_rank_1(&stranger);
+    static const char nonsense[SGP_FRAME_BYTES] = "GET / HT";
+    assert_int_equal(send(connection, nonsense, sizeof nonsense, MSG_NOSIGNAL), sizeof nonsense);
+    assert_int_equal(
+        sgp_transport_wait(stranger.transport, sgp_transport_now(stranger.transport) + FAR),
+        SGP_ERR_PEER_LOST);
+    assert_non_null(strstr(ranks_last_error, "node 1 is lost: it sent what is no frame"));
+    close(connection);
+    end_stranger(&stranger);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_death),
+        cmocka_unit_test(test_death_leaves_what_has_arrived),
+        cmocka_unit_test(test_silence),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_one_rank_one_caller),
+        cmocka_unit_test(test_damaged_chunk_comes_again),
+        cmocka_unit_test(test_repeats_what_is_asked_for),
+        cmocka_unit_test(test_nonsense_ends_the_peer),
+    };
+    int failed = run_conformance();
+    machines = 2; /* some ranks share memory, others do not */
+    failed += run_conformance();
+    machines = 0;
+    six = true;
+    failed += run_conformance();
+    six = false;
+    return failed + cmocka_run_group_tests_name("tcp", tests, NULL, NULL);
+}

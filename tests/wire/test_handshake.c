@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Two sides that talk through the test, which may change, cut, repeat and record what they say. */
+#include "cmocka_all.h"
+
+#include "wire/handshake.h"
+#include "wire/header.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const sgp_hello_t caller_hello = {.purpose = SGP_PURPOSE_LINK,
+                                         .rank = 3,
+                                         .size = 8,
+                                         .run = 0x1122334455667788u,
+                                         .fingerprint = 77,
+                                         .version = "1.2.3"};
+static const sgp_hello_t answerer_hello = {.purpose = SGP_PURPOSE_LINK,
+                                           .rank = 5,
+                                           .size = 8,
+                                           .run = 0x1122334455667788u,
+                                           .fingerprint = 77,
+                                           .version = "1.2.4"};
+
+enum { ROOM = 1024 };
+
+/* What one side has said so far. */
+typedef struct tape {
+    unsigned char bytes[ROOM];
+    size_t length;
+} tape_t;
+
+static sgp_key_t key_of(const char *secret) {
+    sgp_key_t key;
+    assert_int_equal(sgp_key_make(secret, strlen(secret), &key), SGP_OK);
+    return key;
+}
+
+/* What the test does with the flow: flips a bit of what one side says; hands over `piece` bytes at a time. */
+typedef struct mischief {
+    int flip_side; /* 0: the caller's words, 1: the answerer's, -1: none */
+    size_t flip_bit;
+    size_t piece; /* 0: all */
+    bool refuse[2];
+} mischief_t;
+
+static void judge(sgp_handshake_t *side, bool refuse) {
+    if (sgp_handshake_state(side) != SGP_HANDSHAKE_JUDGE) return;
+    if (refuse) sgp_handshake_refuse(side, "rank %d is not wanted", side->theirs.rank);
+    else sgp_handshake_accept(side);
+}
+
+/* Takes what it has to say onto its tape, flipped where that is wanted. */
+static bool speak(sgp_handshake_t *side, tape_t *tape, const mischief_t *mischief, int number) {
+    size_t bytes;
+    const void *said = sgp_handshake_pending(side, &bytes);
+    assert_true(tape->length + bytes <= ROOM);
+    memcpy(tape->bytes + tape->length, said, bytes);
+    if (mischief->flip_side == number && mischief->flip_bit / 8 >= tape->length &&
+        mischief->flip_bit / 8 < tape->length + bytes)
+        tape->bytes[mischief->flip_bit / 8] ^= (unsigned char)(1 << mischief->flip_bit % 8);
+    tape->length += bytes;
+    sgp_handshake_sent(side, bytes);
+    return bytes > 0;
+}
+
+/* Gives it what it wants of a tape from *at on. false: nothing was wanted or there. */
+static bool hear(sgp_handshake_t *side, const tape_t *tape, size_t *at, size_t piece) {
+    size_t wanted;
+    void *place = sgp_handshake_place(side, &wanted);
+    if (piece && wanted > piece) wanted = piece;
+    if (wanted > tape->length - *at) wanted = tape->length - *at;
+    if (!wanted) return false;
+    memcpy(place, tape->bytes + *at, wanted);
+    *at += wanted;
+    sgp_handshake_received(side, wanted);
+    return true;
+}
+
+static void talk(sgp_handshake_t sides[2], tape_t tapes[2], const mischief_t *mischief) {
+    size_t heard[2] = {0, 0};
+    for (bool moved = true; moved;) {
+        moved = false;
+        for (int s = 0; s < 2; s++) {
+            judge(&sides[s], mischief->refuse[s]);
+            moved |= speak(&sides[s], &tapes[s], mischief, s);
+            moved |= hear(&sides[s], &tapes[!s], &heard[s], mischief->piece);
+        }
+    }
+}
+
+static void begin(sgp_handshake_t sides[2], const sgp_key_t *caller, const sgp_key_t *answerer) {
+    sgp_handshake_init(&sides[0], true, &caller_hello, caller);
+    sgp_handshake_init(&sides[1], false, &answerer_hello, answerer);
+}
+
+static const mischief_t none = {.flip_side = -1};
+
+static void check_theirs(const sgp_hello_t *found, const sgp_hello_t *right) {
+    assert_int_equal(found->purpose, right->purpose);
+    assert_int_equal(found->rank, right->rank);
+    assert_int_equal(found->size, right->size);
+    assert_true(found->run == right->run);
+    assert_true(found->fingerprint == right->fingerprint);
+    assert_string_equal(found->version, right->version);
+}
+
+static void test_both_accept(void **state) {
+    (void)state;
+    sgp_key_t key = key_of("a secret of 23 bytes...");
+    for (int keyed = 0; keyed < 2; keyed++)
+        for (size_t piece = 0; piece < 3; piece++) {
+            sgp_handshake_t sides[2];
+            tape_t tapes[2] = {0};
+            mischief_t slow = none;
+            slow.piece = piece;
+            begin(sides, keyed ? &key : NULL, keyed ? &key : NULL);
+            talk(sides, tapes, &slow);
+            for (int s = 0; s < 2; s++)
+                assert_int_equal(sgp_handshake_state(&sides[s]), SGP_HANDSHAKE_DONE);
+            check_theirs(&sides[0].theirs, &answerer_hello);
+            check_theirs(&sides[1].theirs, &caller_hello);
+        }
+}
+
+/* Who does not have the same key is refused, both know why, and neither shows a proof to one without. */
+static void test_keys(void **state) {
+    (void)state;
+    sgp_key_t a = key_of("a secret of 23 bytes..."), b = key_of("a secret of 23 bytes..!");
+    const struct {
+        const sgp_key_t *caller, *answerer;
+        const char *reasons[2];
+    } cases[] = {
+        {&a, NULL, {"it has no key, and here one is needed", "it has a key, and here is none"}},
+        {NULL, &a, {"it has a key, and here is none", "it has no key, and here one is needed"}},
+        {&a, &b, {"its key is another one", "its key is another one"}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sgp_handshake_t sides[2];
+        tape_t tapes[2] = {0};
+        begin(sides, cases[i].caller, cases[i].answerer);
+        talk(sides, tapes, &none);
+        for (int s = 0; s < 2; s++) {
+            assert_int_equal(sgp_handshake_state(&sides[s]), SGP_HANDSHAKE_REFUSED);
+            assert_string_equal(sides[s].reason, cases[i].reasons[s]);
+        }
+    }
+    unsigned char nothing[SGP_PROOF_BYTES] = {0};
+    sgp_handshake_t sides[2];
+    tape_t tapes[2] = {0};
+    begin(sides, NULL, &a);
+    talk(sides, tapes, &none);
+    assert_int_equal(tapes[1].length, SGP_HELLO_BYTES + SGP_PROOF_BYTES);
+    assert_memory_equal(tapes[1].bytes + SGP_HELLO_BYTES, nothing, sizeof nothing);
+}
+
+static void test_short_keys(void **state) {
+    (void)state;
+    sgp_key_t key;
+    assert_int_equal(sgp_key_make("fifteen bytes..", 15, &key), SGP_ERR_INVALID);
+    assert_int_equal(sgp_key_make("sixteen bytes...", 16, &key), SGP_OK);
+}
+
+/* A refusal reaches the other side with its reason. */
+static void test_refusals(void **state) {
+    (void)state;
+    for (int who = 0; who < 2; who++) {
+        sgp_handshake_t sides[2];
+        tape_t tapes[2] = {0};
+        mischief_t refusing = none;
+        refusing.refuse[who] = true;
+        begin(sides, NULL, NULL);
+        talk(sides, tapes, &refusing);
+        char reason[64];
+        snprintf(reason, sizeof reason, "rank %d is not wanted", who ? 3 : 5);
+        for (int s = 0; s < 2; s++) {
+            assert_int_equal(sgp_handshake_state(&sides[s]), SGP_HANDSHAKE_REFUSED);
+            assert_string_equal(sides[s].reason, reason);
+            assert_int_equal(sides[s].refused_by_them, s != who);
+        }
+    }
+}
+
+/* Whatever bit of whatever word is changed on the way: nobody is taken for somebody else. */
+static void test_every_bit(void **state) {
+    (void)state;
+    sgp_key_t key = key_of("a secret of 23 bytes...");
+    tape_t whole[2] = {0};
+    sgp_handshake_t sides[2];
+    begin(sides, &key, &key);
+    talk(sides, whole, &none);
+    for (int side = 0; side < 2; side++)
+        for (size_t bit = 0; bit < 8 * whole[side].length; bit++) {
+            tape_t tapes[2] = {0};
+            mischief_t flip = none;
+            flip.flip_side = side;
+            flip.flip_bit = bit;
+            begin(sides, &key, &key);
+            talk(sides, tapes, &flip);
+            size_t proven = SGP_HELLO_BYTES + SGP_PROOF_BYTES;
+            bool verdict = bit / 8 >= proven; /* is not proven: its own bits may change */
+            for (int s = 0; s < 2; s++)
+                if (sgp_handshake_state(&sides[s]) == SGP_HANDSHAKE_DONE)
+                    check_theirs(&sides[s].theirs, s ? &caller_hello : &answerer_hello);
+            if (!verdict)
+                assert_false(sgp_handshake_state(&sides[0]) == SGP_HANDSHAKE_DONE &&
+                             sgp_handshake_state(&sides[1]) == SGP_HANDSHAKE_DONE);
+            /* The side that hears the changed word does not accept it. */
+            if (!verdict)
+                assert_int_not_equal(sgp_handshake_state(&sides[!side]), SGP_HANDSHAKE_DONE);
+        }
+}
+
+/* What a good caller said once is worth nothing the next time. */
+static void test_replay(void **state) {
+    (void)state;
+    sgp_key_t key = key_of("a secret of 23 bytes...");
+    sgp_handshake_t sides[2];
+    tape_t tapes[2] = {0};
+    begin(sides, &key, &key);
+    talk(sides, tapes, &none);
+    sgp_handshake_t fresh;
+    size_t at = 0, bytes;
+    sgp_handshake_init(&fresh, false, &answerer_hello, &key);
+    while (hear(&fresh, &tapes[0], &at, 0)) {
+        sgp_handshake_pending(&fresh, &bytes);
+        sgp_handshake_sent(&fresh, bytes);
+    }
+    assert_int_equal(sgp_handshake_state(&fresh), SGP_HANDSHAKE_REFUSED);
+    /* Nor what a good answerer said to another caller. */
+    sgp_handshake_init(&fresh, true, &caller_hello, &key);
+    at = 0;
+    while (hear(&fresh, &tapes[1], &at, 0)) {
+    }
+    assert_int_equal(sgp_handshake_state(&fresh), SGP_HANDSHAKE_REFUSED);
+}
+
+/* A caller that hears its own words is not fooled, whichever way they are sent back. */
+static void test_reflection(void **state) {
+    (void)state;
+    sgp_key_t key = key_of("a secret of 23 bytes...");
+    sgp_handshake_t caller;
+    tape_t tape = {0};
+    sgp_handshake_init(&caller, true, &caller_hello, &key);
+    speak(&caller, &tape, &none, 0);
+    memcpy(tape.bytes + tape.length, tape.bytes, SGP_PROOF_BYTES);
+    tape.length += SGP_PROOF_BYTES;
+    size_t at = 0;
+    while (hear(&caller, &tape, &at, 0)) {
+    }
+    assert_int_equal(sgp_handshake_state(&caller), SGP_HANDSHAKE_REFUSED);
+    assert_string_equal(caller.reason, "it plays our own words back");
+}
+
+/* Anything else than sgp gets no answer at all. */
+static void test_strangers(void **state) {
+    (void)state;
+    sgp_handshake_t answerer;
+    tape_t tape = {.length = SGP_HELLO_BYTES};
+    memset(tape.bytes, ' ', sizeof tape.bytes);
+    memcpy(tape.bytes, "GET / HTTP/1.1\r\n", 16);
+    size_t at = 0, bytes;
+    sgp_handshake_init(&answerer, false, &answerer_hello, NULL);
+    while (hear(&answerer, &tape, &at, 0)) {
+    }
+    assert_int_equal(sgp_handshake_state(&answerer), SGP_HANDSHAKE_REFUSED);
+    assert_string_equal(answerer.reason, "it is not sgp");
+    sgp_handshake_pending(&answerer, &bytes);
+    assert_int_equal(bytes, 0);
+}
+
+/* Another protocol: both sides say whose program is which. */
+static void test_versions(void **state) {
+    (void)state;
+    sgp_handshake_t sides[2];
+    tape_t tapes[2] = {0};
+    begin(sides, NULL, NULL);
+    sides[0].out[8] ^= 0x40; /* the version of the handshake, as another program would send it */
+    talk(sides, tapes, &none);
+    assert_int_equal(sgp_handshake_state(&sides[1]), SGP_HANDSHAKE_REFUSED);
+    assert_string_equal(sides[1].reason,
+                        "it runs sgp 1.2.3, whose protocol is not that of sgp 1.2.4 here");
+    assert_int_equal(sgp_handshake_state(&sides[0]), SGP_HANDSHAKE_REFUSED);
+}
+
+/* What the other side writes into our log has no control characters. */
+static void test_reasons_are_printable(void **state) {
+    (void)state;
+    sgp_handshake_t sides[2];
+    tape_t tapes[2] = {0};
+    begin(sides, NULL, NULL);
+    size_t heard[2] = {0, 0};
+    speak(&sides[0], &tapes[0], &none, 0);
+    hear(&sides[1], &tapes[0], &heard[1], 0);
+    speak(&sides[1], &tapes[1], &none, 1);
+    hear(&sides[0], &tapes[1], &heard[0], 0);
+    sgp_handshake_refuse(&sides[0], "bad \x1b[31m\n line");
+    speak(&sides[0], &tapes[0], &none, 0);
+    hear(&sides[1], &tapes[0], &heard[1], 0);
+    assert_int_equal(sgp_handshake_state(&sides[1]), SGP_HANDSHAKE_REFUSED);
+    assert_string_equal(sides[1].reason, "bad ");
+}
+
+/* ---- key files ---- */
+
+static sgp_status_t read_key(const char *text, mode_t mode, sgp_key_t *key) {
+    char path[] = "/tmp/sgp-test-key-XXXXXX";
+    int file = mkstemp(path);
+    assert_true(file >= 0);
+    assert_int_equal(write(file, text, strlen(text)), strlen(text));
+    assert_int_equal(fchmod(file, mode), 0);
+    close(file);
+    sgp_status_t status = sgp_key_read(path, key);
+    unlink(path);
+    return status;
+}
+
+static void test_key_files(void **state) {
+    (void)state;
+    sgp_key_t key, right = key_of("a secret of 23 bytes...");
+    assert_int_equal(read_key("a secret of 23 bytes...", 0600, &key), SGP_OK);
+    assert_memory_equal(&key, &right, sizeof key);
+    assert_int_equal(read_key("a secret of 23 bytes...\r\n\n", 0400, &key), SGP_OK);
+    assert_memory_equal(&key, &right, sizeof key);
+    assert_int_equal(read_key("a secret of 23 bytes...", 0640, &key), SGP_ERR_INVALID);
+    assert_int_equal(read_key("a secret of 23 bytes...", 0604, &key), SGP_ERR_INVALID);
+    assert_int_equal(read_key("fifteen bytes..\n\n\n\n", 0600, &key), SGP_ERR_INVALID);
+    assert_int_equal(sgp_key_read("/nowhere/at/all", &key), SGP_ERR_INVALID);
+    assert_int_equal(sgp_key_read("/tmp", &key), SGP_ERR_INVALID);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_both_accept), cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_short_keys),  cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_every_bit),   cmocka_unit_test(test_replay),
+        cmocka_unit_test(test_reflection),  cmocka_unit_test(test_strangers),
+        cmocka_unit_test(test_versions),    cmocka_unit_test(test_reasons_are_printable),
+        cmocka_unit_test(test_key_files),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
