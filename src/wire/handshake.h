@@ -39,8 +39,11 @@ typedef struct sgp_key {
 /* secret: (length) borrowed; at least SGP_KEY_LEAST bytes, else SGP_ERR_INVALID (logged). */
 sgp_status_t sgp_key_make(const void *secret, size_t length, sgp_key_t *key);
 
-/* The key of a file: all its bytes but newlines at the end. SGP_ERR_INVALID: it cannot be read, others
- * than its owner can read it, or it is too short (logged). */
+/* As it stands in SGP_KEY or in a file: newlines at its end do not count. */
+sgp_status_t sgp_key_of_text(const char *text, size_t length, sgp_key_t *key);
+
+/* The key of a file of at most 4096 bytes. SGP_ERR_INVALID: it cannot be read, others than its owner may
+ * use it, or it is too short (logged, with what would be right). */
 sgp_status_t sgp_key_read(const char *path, sgp_key_t *key);
 
 typedef enum sgp_purpose {

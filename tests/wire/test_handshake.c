@@ -406,6 +406,28 @@ static void test_key_files(void **state) {
     assert_int_equal(read_key("fifteen bytes..\n\n\n\n", 0600, &key), SGP_ERR_INVALID);
     assert_int_equal(sgp_key_read("/nowhere/at/all", &key), SGP_ERR_INVALID);
     assert_int_equal(sgp_key_read("/tmp", &key), SGP_ERR_INVALID);
+    assert_int_equal(sgp_key_of_text("a secret of 23 bytes...\n", 24, &key), SGP_OK);
+    assert_memory_equal(&key, &right, sizeof key);
+}
+
+/* Of a larger file no part is taken for the key, and a pipe is not waited for. */
+static void test_key_file_limits(void **state) {
+    (void)state;
+    sgp_key_t key;
+    char text[4098];
+    memset(text, 'k', sizeof text);
+    text[4096] = '\0';
+    assert_int_equal(read_key(text, 0600, &key), SGP_OK);
+    text[4096] = 'k';
+    text[4097] = '\0';
+    assert_int_equal(read_key(text, 0600, &key), SGP_ERR_INVALID);
+    char folder[] = "/tmp/sgp-test-key-XXXXXX", path[64];
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/pipe", folder);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(sgp_key_read(path, &key), SGP_ERR_INVALID);
+    unlink(path);
+    rmdir(folder);
 }
 
 int main(void) {
@@ -424,6 +446,7 @@ int main(void) {
         cmocka_unit_test(test_versions),
         cmocka_unit_test(test_reasons_are_printable),
         cmocka_unit_test(test_key_files),
+        cmocka_unit_test(test_key_file_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
