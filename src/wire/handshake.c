@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "wire/header.h"
 
+#include <assert.h>
 #include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -125,6 +126,12 @@ static void say(sgp_handshake_t *handshake, const void *bytes, size_t length) {
     handshake->out_end += length;
 }
 
+/* In the place of a proof: who refuses gives nothing away that could serve as an acceptance. */
+static void say_no_proof(sgp_handshake_t *handshake) {
+    static const unsigned char nothing[SGP_PROOF_BYTES];
+    say(handshake, nothing, sizeof nothing);
+}
+
 static void say_proof(sgp_handshake_t *handshake) {
     unsigned char proof[SGP_PROOF_BYTES];
     make_proof(handshake, handshake->caller, proof);
@@ -156,14 +163,9 @@ __attribute__((format(printf, 2, 3))) static void fail(sgp_handshake_t *handshak
 
 /* The caller finds by itself what differs: it gets our hello, and no proof. */
 static void show_hello(sgp_handshake_t *handshake) {
-    static const unsigned char nothing[SGP_PROOF_BYTES];
     if (handshake->caller) return;
     say(handshake, handshake->hello[1], SGP_HELLO_BYTES);
-    say(handshake, nothing, sizeof nothing);
-}
-
-static const char *not_proven(const sgp_handshake_t *handshake) {
-    return handshake->keyed ? "its key is another one" : "its words are damaged";
+    say_no_proof(handshake);
 }
 
 /* Whether a hello is one of ours, of a version that we speak, and as keyed as we are. */
@@ -198,10 +200,16 @@ static bool check_hello(sgp_handshake_t *handshake, const unsigned char *theirs)
     return false;
 }
 
-static void refuse(sgp_handshake_t *handshake, const char *reason) {
-    snprintf(handshake->reason, sizeof handshake->reason, "%s", reason);
+static void refuse(sgp_handshake_t *handshake) {
+    if (handshake->caller) say_no_proof(handshake);
     say_verdict(handshake, true);
     end(handshake, SGP_HANDSHAKE_REFUSED);
+}
+
+static void refuse_unproven(sgp_handshake_t *handshake) {
+    snprintf(handshake->reason, sizeof handshake->reason, "%s",
+             handshake->keyed ? "its key is another one" : "its words are damaged");
+    refuse(handshake);
 }
 
 /* An answerer has the caller's hello. */
@@ -221,9 +229,7 @@ static void heard_answer(sgp_handshake_t *handshake) {
     memcpy(handshake->hello[1], handshake->in, SGP_HELLO_BYTES);
     if (!check_hello(handshake, handshake->in)) return;
     if (!is_proven(handshake, handshake->in + SGP_HELLO_BYTES)) {
-        static const unsigned char nothing[SGP_PROOF_BYTES];
-        say(handshake, nothing, sizeof nothing);
-        refuse(handshake, not_proven(handshake));
+        refuse_unproven(handshake);
         return;
     }
     if (handshake->in[AT_PURPOSE] != handshake->hello[0][AT_PURPOSE]) {
@@ -235,9 +241,9 @@ static void heard_answer(sgp_handshake_t *handshake) {
     handshake->in_have = handshake->in_want = 0;
 }
 
-/* false: it refuses us. */
+/* false: it refuses us. All zeros accept; so a refusal of which a bit is changed stays one. */
 static bool heard_verdict(sgp_handshake_t *handshake, const unsigned char *verdict) {
-    if (verdict[0] == 0) return true;
+    if (sodium_is_zero(verdict, SGP_VERDICT_BYTES)) return true;
     copy_text(verdict + 1, SGP_VERDICT_BYTES - 1, handshake->reason);
     if (!handshake->reason[0])
         snprintf(handshake->reason, sizeof handshake->reason, "no reason given");
@@ -251,7 +257,7 @@ static bool heard_verdict(sgp_handshake_t *handshake, const unsigned char *verdi
 static void heard_proof(sgp_handshake_t *handshake) {
     if (!heard_verdict(handshake, handshake->in + SGP_PROOF_BYTES)) return;
     if (!is_proven(handshake, handshake->in)) {
-        refuse(handshake, not_proven(handshake));
+        refuse_unproven(handshake);
         return;
     }
     decode_hello(handshake->hello[0], &handshake->theirs);
@@ -282,6 +288,10 @@ void sgp_handshake_init(sgp_handshake_t *handshake, bool caller, const sgp_hello
                         const sgp_key_t *key) {
     memset(handshake, 0, sizeof *handshake);
     handshake->caller = caller;
+    if (sodium_init() < 0) { /* no nonces */
+        fail(handshake, "libsodium cannot be initialised here");
+        return;
+    }
     handshake->keyed = key != NULL;
     if (key) handshake->key = *key;
     encode_hello(mine, handshake->keyed, handshake->hello[!caller]);
@@ -299,6 +309,8 @@ void *sgp_handshake_place(sgp_handshake_t *handshake, size_t *wanted) {
 }
 
 void sgp_handshake_received(sgp_handshake_t *handshake, size_t bytes) {
+    assert(bytes <= handshake->in_want - handshake->in_have);
+    if (bytes == 0) return;
     handshake->in_have += bytes;
     if (handshake->in_have == handshake->in_want) heard(handshake);
 }
@@ -309,11 +321,13 @@ const void *sgp_handshake_pending(const sgp_handshake_t *handshake, size_t *byte
 }
 
 void sgp_handshake_sent(sgp_handshake_t *handshake, size_t bytes) {
+    assert(bytes <= handshake->out_end - handshake->out_at);
     handshake->out_at += bytes;
     if (handshake->out_at == handshake->out_end) handshake->out_at = handshake->out_end = 0;
 }
 
 void sgp_handshake_accept(sgp_handshake_t *handshake) {
+    assert(handshake->state == SGP_HANDSHAKE_JUDGE);
     if (handshake->caller) {
         say_proof(handshake);
         say_verdict(handshake, false);
@@ -327,10 +341,13 @@ void sgp_handshake_accept(sgp_handshake_t *handshake) {
 
 void sgp_handshake_refuse(sgp_handshake_t *handshake, const char *reason, ...) {
     va_list arguments;
+    assert(handshake->state == SGP_HANDSHAKE_JUDGE);
     va_start(arguments, reason);
     vsnprintf(handshake->reason, sizeof handshake->reason - 2, reason, arguments);
     va_end(arguments);
-    if (handshake->caller) say_proof(handshake);
-    say_verdict(handshake, true);
-    end(handshake, SGP_HANDSHAKE_REFUSED);
+    refuse(handshake);
+}
+
+void sgp_handshake_fini(sgp_handshake_t *handshake) {
+    sodium_memzero(&handshake->key, sizeof handshake->key);
 }

@@ -50,8 +50,8 @@ static int launch_nodes(const settings_t *settings, int argc, char **argv) {
     return status;
 }
 
-/* Nodes as threads need OpenMP held to one thread each, which it only reads when a program starts.
- */
+/* Nodes need OpenMP held to one thread each, which it only reads when a program starts: those that are
+ * threads, and those that MPI's launcher has started. */
 static int start_again(char **argv) {
     setenv("OMP_NUM_THREADS", "1", 1);
     execv(SELF, argv - 1); /* the subcommand's name follows the program's */
@@ -116,6 +116,12 @@ static int train(settings_t *settings, int usual, int argc, char **argv) {
         return EXIT_MISTAKE;
     }
     if (place.placed) return be_node(settings, &place, argv);
+    if (strcmp(settings->run.transport, "mpi") == 0) {
+        message_error("--transport mpi: MPI's launcher starts the nodes: mpirun -n %d sgp train "
+                      "--transport mpi",
+                      settings->run.nodes * settings->run.workers);
+        return EXIT_MISTAKE;
+    }
     return start_nodes(settings, threads, argc, argv);
 }
 

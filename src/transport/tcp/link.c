@@ -40,6 +40,7 @@ void sgp_link_close(sgp_link_t *link) {
     uv_poll_stop(&link->poll);
     uv_close((uv_handle_t *)&link->poll, on_closed);
     close(link->socket);
+    sgp_handshake_fini(&link->handshake);
     if (link->arriving) sgp_links_give_place(links, link->arriving);
     link->arriving = NULL;
     if (link->peer < 0) return;
