@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Time of one mixing step between processes of this machine: `mixing ALGORITHM NODES BYTES STEPS`.
+/* Time of one mixing step between processes of this machine: `mixing ALGORITHM NODES BYTES STEPS [ENCODING]`.
  *
  * ALGORITHM: sgp (push to one peer and absorb), allreduce (exact mean), memcpy (every process copies the vector once, the
- * yardstick). Prints milliseconds per step, from barrier to barrier over STEPS steps. bench/mixing compares with MPI. */
+ * yardstick). NODES 0: this process is one node, as its launcher says (SGP_TRANSPORT=mpi under mpirun). BYTES: of the vector
+ * in float32. ENCODING: float32 (default), bfloat16, float16. Prints milliseconds per step, from barrier to barrier over
+ * STEPS steps. bench/mixing compares with MPI. */
 #include <sgp/sgp.h>
 
 #include <stdio.h>
@@ -14,6 +16,7 @@
 
 typedef struct work {
     const char *algorithm;
+    sgp_encoding_t encoding;
     int nodes;
     size_t count; /* floats */
     int steps;
@@ -68,8 +71,9 @@ static int node(const work_t *work, int rank) {
     sgp_group_t *group;
     sgp_group_options_t place = {.rank = rank, .size = work->nodes, .rendezvous = work->directory};
     if (sgp_group_join(&place, &group) != SGP_OK) return 1;
+    rank = sgp_group_rank(group);
     sgp_mixer_t *mixer = NULL;
-    sgp_mixer_options_t options = {.count = work->count};
+    sgp_mixer_options_t options = {.count = work->count, .encoding = work->encoding};
     if (sgp_algorithm_parse(work->algorithm, &options.algorithm) == SGP_OK) {
         if (sgp_mixer_create(group, &options, NULL, &mixer) != SGP_OK) return 1;
         float *z = sgp_mixer_parameters(mixer);
@@ -103,19 +107,22 @@ static int start_nodes(const work_t *work) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 5) {
-        fprintf(stderr, "usage: %s sgp|allreduce|memcpy NODES BYTES STEPS\n", argv[0]);
+    sgp_encoding_t encoding = SGP_ENCODING_FLOAT32;
+    if (argc < 5 || argc > 6 || (argc == 6 && sgp_encoding_parse(argv[5], &encoding) != SGP_OK)) {
+        fprintf(stderr, "usage: %s sgp|allreduce|memcpy NODES BYTES STEPS [ENCODING]\n", argv[0]);
         return 2;
     }
     work_t work = {.algorithm = argv[1],
+                   .encoding = encoding,
                    .nodes = atoi(argv[2]),
                    .count = strtoull(argv[3], NULL, 10) / sizeof(float),
                    .steps = atoi(argv[4]),
                    .directory = "/tmp/sgp-bench-XXXXXX"};
-    if (work.nodes < 1 || work.nodes > 64 || work.count < 1 || work.steps < 1) {
-        fprintf(stderr, "%s: NODES is 1 to 64, BYTES at least 4, STEPS at least 1\n", argv[0]);
+    if (work.nodes < 0 || work.nodes > 64 || work.count < 1 || work.steps < 1) {
+        fprintf(stderr, "%s: NODES is 0 to 64, BYTES at least 4, STEPS at least 1\n", argv[0]);
         return 2;
     }
+    if (work.nodes == 0) return node(&work, 0);
     if (!mkdtemp(work.directory)) return 1;
     int failed = start_nodes(&work);
     rmdir(work.directory);

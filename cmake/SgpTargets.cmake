@@ -22,11 +22,14 @@ if(SGP_SANITIZE)
   endif()
 endif()
 
-# sgp_folder(NAME [LINK targets...]): the C files of the calling folder (and of the folders below it)
-# as one object library sgp_NAME.
+# sgp_folder(NAME [EXCLUDE regex] [LINK targets...]): the C files of the calling folder (and of the folders below it)
+# as one object library sgp_NAME. EXCLUDE: a regular expression, of files that are not part of it.
 function(sgp_folder name)
-  cmake_parse_arguments(arg "" "" "LINK" ${ARGN})
+  cmake_parse_arguments(arg "" "EXCLUDE" "LINK" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.c)
+  if(arg_EXCLUDE)
+    list(FILTER sources EXCLUDE REGEX ${arg_EXCLUDE})
+  endif()
   if(NOT sources)
     return()
   endif()

@@ -12,6 +12,11 @@
  *
  * Source: Assran et al. 2019, algorithm 1; this is the same arithmetic with x = w z put in.
  *
+ * Where z is rounded to travel, y = dec(enc(z)) is what the out-peers get, with weights of s in all, and
+ * the sender keeps what they did not get:
+ *
+ *   push         w' = w - s,  z <- z + s / w' (z - y)         (x <- x - s y)
+ *
  * A training loop:
  *
  *   sgp_mixer_create(group, &(sgp_mixer_options_t){.count = P}, initial, &mixer);
@@ -23,6 +28,7 @@
 #ifndef SGP_MIXER_H
 #define SGP_MIXER_H
 
+#include <sgp/encoding.h>
 #include <sgp/graph.h>
 #include <sgp/group.h>
 #include <sgp/optimizer.h>
@@ -55,15 +61,22 @@ typedef struct sgp_mixer_options {
                                   (batch-norm running statistics); 0 */
     sgp_algorithm_t algorithm; /* SGP_ALGORITHM_SGP */
     sgp_graph_t
-        graph;       /* size 0: the group's; all zero: one-peer exponential. Unused by all-reduce */
-    int overlap;     /* sgp and osgp: step k waits for the messages of step k - overlap; 0: its own;
+        graph;   /* size 0: the group's; all zero: one-peer exponential. Unused by all-reduce */
+    int overlap; /* sgp and osgp: step k waits for the messages of step k - overlap; 0: its own;
                        SGP_OVERLAP_ASYNC: for none */
-    bool biased;     /* an ablation: the push-sum weight is ignored, z = x. Not an average */
-    int local_steps; /* H: the nodes exchange in every H-th step only; 0: in each */
-    float slow_momentum;  /* beta in [0, 1) of SlowMo (Wang et al. 2020); used if slow_every > 0 */
-    int slow_every;       /* tau: steps from one slow update to the next; 0: no slow momentum */
-    bool slow_alone;      /* without the exact average before a slow update */
-    int timeout_ms;       /* longest wait for a message of a step; 0: 60,000 */
+    bool biased; /* an ablation: the push-sum weight is ignored, z = x. Not an average */
+    sgp_encoding_t encoding; /* of the vectors between nodes; SGP_ENCODING_FLOAT32. Averages
+                                (sgp_mixer_average) and a node's own workers stay at float32. All-reduce
+                                adds a gradient's rounding to the next one (error feedback); what is
+                                left of it when the algorithm changes is dropped */
+    int local_steps;         /* H: the nodes exchange in every H-th step only; 0: in each */
+    float slow_momentum; /* beta in [0, 1) of SlowMo (Wang et al. 2020); used if slow_every > 0 */
+    int slow_every;      /* tau: steps from one slow update to the next; 0: no slow momentum */
+    bool slow_alone;     /* without the exact average before a slow update */
+    bool
+        library_allreduce; /* all-reduce by the library under the transport, MPI_Allreduce, instead of our
+                               own: its bits, and its own way of waiting, without a time limit. float32 only */
+    int timeout_ms;        /* longest wait for a message of a step; 0: 60,000 */
     sgp_group_t *workers; /* of this node, borrowed; NULL or of size 1: the node is one process.
                              See below */
 } sgp_mixer_options_t;
@@ -108,7 +121,8 @@ typedef struct sgp_mixer_consensus {
 /* Copies options and initial values ((P + S), NULL: zeros); each node may start with its own. Sets
  * *mixer only on success. Every node of the group calls it, in the same order for several mixers;
  * it does not block. SGP_ERR_INVALID: an option is out of range, or the vector has fewer than
- * 16 numbers for each worker of a node; the log says which. SGP_ERR_NO_MEMORY: nothing changed. */
+ * 16 numbers for each worker of a node; the log says which. SGP_ERR_UNSUPPORTED: library_allreduce, and
+ * the group's transport has no such library. SGP_ERR_NO_MEMORY: nothing changed. */
 SGP_API sgp_status_t sgp_mixer_create(sgp_group_t *group, const sgp_mixer_options_t *options,
                                       const float *initial, sgp_mixer_t **mixer);
 
@@ -137,7 +151,7 @@ SGP_API sgp_status_t sgp_mixer_switch(sgp_mixer_t *mixer, const sgp_mixer_option
  * all-reduce then averages z itself. Waits as the algorithm says, asleep. On an error the vector is
  * between two steps: the run is over for this mixer. SGP_ERR_PEER_LOST, SGP_ERR_TIMEOUT: a node
  * ended or was silent for timeout_ms; the log names it. SGP_ERR_MISMATCH: a node sent a vector of
- * another length. */
+ * another length or encoding. */
 SGP_API sgp_status_t sgp_mixer_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer,
                                     const float *gradient /* (P) */, float learning_rate);
 

@@ -4,6 +4,7 @@
 #ifndef SGP_SGP_H
 #define SGP_SGP_H
 
+#include <sgp/encoding.h>
 #include <sgp/graph.h>
 #include <sgp/group.h>
 #include <sgp/log.h>

@@ -139,7 +139,7 @@ fail:
 }
 
 const char *sgp_carrier_name(sgp_carrier_t carrier) {
-    static const char *const names[] = {"auto", "shm", "tcp"};
+    static const char *const names[] = {"auto", "shm", "tcp", "mpi"};
     return names[carrier];
 }
 

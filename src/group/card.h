@@ -19,7 +19,8 @@ typedef enum sgp_carrier {
     SGP_CARRIER_AUTO,
     SGP_CARRIER_SHM,
     SGP_CARRIER_TCP,
-    SGP_CARRIER_LAST = SGP_CARRIER_TCP,
+    SGP_CARRIER_MPI, /* has no cards: MPI knows who takes part */
+    SGP_CARRIER_LAST = SGP_CARRIER_MPI,
 } sgp_carrier_t;
 
 typedef struct sgp_card {

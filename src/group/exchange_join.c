@@ -28,7 +28,8 @@ typedef struct search {
     sgp_address_t places[MOST_ADDRESSES]; /* (count) of HOST */
     int count;
     int ports;
-    int listener; /* -1: none yet */
+    sgp_address_t interface; /* that was asked for; length 0: none */
+    int listener;            /* -1: none yet */
     char cause[SGP_CAUSE + SGP_ADDRESS_TEXT + 2];
 } search_t;
 
@@ -49,11 +50,12 @@ static const sgp_address_t *place_here(const search_t *search) {
     return NULL;
 }
 
-/* -1: errno says why. */
-static int found_at_port(const search_t *search, const sgp_address_t *here, int port) {
-    if (!here || means_everywhere(search, here)) return sgp_address_listen_at(NULL, port);
-    sgp_address_t at = *here;
-    return sgp_address_listen_at(&at, port);
+/* Where to listen: at HOST itself, or everywhere, where the others are to use another address than that. */
+static const sgp_address_t *founding_place(const search_t *search) {
+    const sgp_address_t *here = place_here(search);
+    if (!here || means_everywhere(search, here)) return NULL;
+    return search->interface.length && !sgp_address_same_host(here, &search->interface) ? NULL
+                                                                                        : here;
 }
 
 static sgp_status_t gave_up(sgp_hall_t *hall, const sgp_limit_t *limit) {
@@ -90,6 +92,11 @@ static sgp_status_t found(search_t *search, sgp_card_t **all) {
     sgp_address_t published;
     sgp_card_t *mine = search->mine;
     sgp_address_published(search->listener, &published);
+    if (search->interface.length) {
+        int port = sgp_address_port(&published);
+        published = search->interface;
+        sgp_address_set_port(&published, port);
+    }
     sgp_address_text(&published, mine->address);
     mine->port = 0;
     sgp_hall_init(&hall, search->listener, search->meeting, mine, true);
@@ -108,13 +115,13 @@ static sgp_status_t found(search_t *search, sgp_card_t **all) {
 /* SGP_ERR_AGAIN: this process is not to found. Otherwise what came of it. */
 static sgp_status_t try_to_found(search_t *search, sgp_card_t **all) {
     const sgp_meeting_t *meeting = search->meeting;
-    const sgp_address_t *here = place_here(search);
+    const sgp_address_t *place = founding_place(search);
     int first = sgp_address_port(&search->places[0]);
     if (meeting->founder == SGP_FOUNDER_OTHER) return SGP_ERR_AGAIN;
-    if (meeting->founder == SGP_FOUNDER_HERE && !here) return SGP_ERR_AGAIN;
+    if (meeting->founder == SGP_FOUNDER_HERE && !place_here(search)) return SGP_ERR_AGAIN;
     int made = -1;
     for (int i = 0; i < search->ports && made < 0; i++) {
-        made = found_at_port(search, here, first + i);
+        made = sgp_address_listen_at(place, first + i);
         if (made < 0 && errno != EADDRINUSE) break;
     }
     if (made < 0 && errno == EADDRINUSE && meeting->founder == SGP_FOUNDER_HERE)
@@ -166,8 +173,9 @@ static sgp_status_t call_place(search_t *search, const sgp_address_t *to, sgp_ca
         status = sgp_visit(&visit, all);
     }
     if (status == SGP_OK) return status;
-    snprintf(search->cause, sizeof search->cause, "%s: %s", sgp_address_text(&visit.to, address),
-             visit.cause);
+    sgp_address_text(&visit.to, address);
+    if (strcmp(address, search->meeting->at) == 0) memcpy(search->cause, visit.cause, SGP_CAUSE);
+    else snprintf(search->cause, sizeof search->cause, "%s: %s", address, visit.cause);
     if (status == SGP_ERR_FORMAT && search->ports > 1) return SGP_ERR_AGAIN;
     return status;
 }
@@ -196,8 +204,8 @@ static sgp_status_t report(const search_t *search, sgp_status_t status) {
         return sgp_fail(SGP_ERR_TIMEOUT, "cannot join at %s within %s: %s", at,
                         sgp_limit_text(search->limit, time), search->cause);
     if (status == SGP_ERR_FORMAT)
-        return sgp_fail(SGP_ERR_MISMATCH,
-                        "cannot join at %s: who answers there is not of this group; %s", at,
+        return sgp_fail(SGP_ERR_MISMATCH, "cannot join at %s: %s is not of this group: %s", at,
+                        place_here(search) ? "whoever has the port" : "whoever answers there",
                         search->cause);
     if (status == SGP_ERR_REFUSED || status == SGP_ERR_TIMEOUT || status == SGP_ERR_NOT_FOUND)
         return sgp_fail(status == SGP_ERR_NOT_FOUND ? SGP_ERR_MISMATCH : status,
@@ -232,7 +240,9 @@ sgp_status_t sgp_exchange_join(const sgp_meeting_t *meeting, sgp_card_t *mine,
     if (status != SGP_OK) return status;
     if (sgp_address_port(&search.places[0]) == 0)
         return sgp_fail(SGP_ERR_INVALID, "address %s: the port must be above 0", meeting->at);
-    status = look_around(&search, all);
+    if (meeting->interface)
+        status = sgp_address_of_interface(meeting->interface, &search.interface);
+    if (status == SGP_OK) status = look_around(&search, all);
     if (status == SGP_OK) *listener = search.listener;
     else if (search.listener >= 0) close(search.listener);
     return status;

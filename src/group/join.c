@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "group/connect.h"
 #include "group/group.h"
+#include "group/join_mpi.h"
 #include "group/place.h"
 #include "group/secret.h"
 #include "transport/shm/shm.h"
@@ -239,12 +240,23 @@ static sgp_status_t join_by_cards(plan_t *plan, sgp_group_t **group) {
     return status;
 }
 
+/* MPI knows by itself who takes part. */
+static sgp_status_t join_mpi(const plan_t *plan, sgp_group_t **group) {
+    const sgp_place_t *place = &plan->place;
+    bool placed = place->source != SGP_SOURCE_NONE && place->rank >= 0;
+    sgp_transport_t *transport = NULL;
+    sgp_status_t status =
+        sgp_join_mpi(placed ? place->rank : 0, placed ? place->size : 0, &transport);
+    return status == SGP_OK ? make_group(plan, NULL, transport, group) : status;
+}
+
 sgp_status_t sgp_group_join(const sgp_group_options_t *options, sgp_group_t **group) {
     plan_t plan;
     sgp_status_t status = check_options(options);
     if (status == SGP_OK) status = make_plan(options, &plan);
     if (status != SGP_OK) return status;
-    status = is_plain(&plan) ? join_plain(&plan, group) : join_by_cards(&plan, group);
+    if (plan.carrier == SGP_CARRIER_MPI) status = join_mpi(&plan, group);
+    else status = is_plain(&plan) ? join_plain(&plan, group) : join_by_cards(&plan, group);
     if (status == SGP_OK) sgp_log_set_rank(sgp_group_rank(*group));
     return status;
 }

@@ -196,7 +196,6 @@ sgp_status_t sgp_place_find(const sgp_group_options_t *options, sgp_place_t *pla
 
 const char *sgp_source_name(sgp_source_t source) {
     static const char *const names[] = {
-        "nobody",      "SGP_SIZE",   "the group's size",    "PMIx, mpirun",
-        "PMI, mpirun", "WORLD_SIZE", "SLURM_STEP_NUM_TASKS"};
+        "nobody", "SGP_SIZE", "--join", "PMIx", "PMI_SIZE", "WORLD_SIZE", "SLURM_STEP_NUM_TASKS"};
     return names[source];
 }

@@ -4,6 +4,8 @@
 #include "group/connect.h"
 #include "group/exchange.h"
 #include "group/group.h"
+#include "group/join_mpi.h"
+#include "transport/mpi/mpi.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,7 +83,10 @@ static sgp_status_t connect_part(sgp_group_t *whole, const part_t *part,
 
 static sgp_status_t join_part(sgp_group_t *whole, const part_t *part, sgp_group_t **group) {
     sgp_transport_t *transport = NULL;
-    sgp_status_t status = connect_part(whole, part, &transport);
+    sgp_transport_t *all = sgp_group_transport(whole);
+    sgp_status_t status = sgp_mpi_is(all)
+                              ? sgp_join_mpi_part(all, part->first, part->rank, &transport)
+                              : connect_part(whole, part, &transport);
     if (status != SGP_OK) return status;
     status = sgp_group_create(transport, sgp_group_origin(whole)->timeout_ms, group);
     if (status != SGP_OK) sgp_transport_destroy(transport);

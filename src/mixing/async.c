@@ -43,9 +43,11 @@ typedef struct async {
     float *waiting;        /* (P + S) folded messages, not absorbed yet */
     double waiting_w;      /* their weight; 0: none */
     /* The push in the courier's hands. A message goes to one receiver, for it has its number. */
-    sgp_destination_t *to; /* (size) */
-    int destinations;      /* left to be sent */
-    float *buffers;        /* (S) as they were: the caller changes them meanwhile */
+    sgp_destination_t *to;   /* (size) */
+    int destinations;        /* left to be sent */
+    float *buffers;          /* (S) as they were: the caller changes them meanwhile */
+    double before;           /* this node's weight with it; 0: there is none */
+    sgp_rounding_t rounding; /* of what of it has left */
 } async_t;
 
 static unsigned async_messages(const sgp_mixer_t *mixer) {
@@ -71,9 +73,10 @@ static bool is_whole(sgp_mixer_t *mixer, int src) {
 static void fold_chunk(async_t *async, const sgp_chunk_t *chunk) {
     float *place = async->waiting + chunk->header.offset;
     size_t count = chunk->header.elements;
-    double weight = chunk->header.weight;
-    if (async->waiting_w == 0) memcpy(place, chunk->payload, count * sizeof *place);
-    else sgp_absorb(count, place, chunk->payload, (float)(weight / (async->waiting_w + weight)));
+    if (async->waiting_w > 0) sgp_push_absorb_into(place, chunk, async->waiting_w);
+    else if (sgp_encoding_rounds(chunk->header.encoding))
+        sgp_decode(chunk->header.encoding, count, place, chunk->payload);
+    else memcpy(place, chunk->payload, count * sizeof *place);
 }
 
 /* Folds a sender's next message, which is there as a whole. */
@@ -217,19 +220,37 @@ static void update_and_absorb(sgp_mixer_t *mixer, const sgp_local_t *local) {
     for (size_t offset = 0, count; offset < mixer->length; offset += count) {
         count = sgp_mixer_chunk_at(mixer, offset);
         uint64_t mark = sgp_mixer_mark(mixer);
+        sgp_rounding_pay(&async->rounding, mixer, offset, count);
         sgp_mixer_update(mixer, local, rate, offset, count, NULL);
         mark = sgp_mixer_mark_end(mixer, SGP_TRACE_UPDATE, mark);
         absorb_waiting(mixer, offset, count);
         sgp_mixer_mark_end(mixer, SGP_TRACE_ABSORB, mark);
     }
+    async->rounding.part = 0;
     mixer->w += async->waiting_w;
     async->waiting_w = 0;
+}
+
+/* What has left is known now, so is what of its rounding is ours. */
+static void end_push(sgp_mixer_t *mixer) {
+    async_t *async = mixer->extra;
+    take_back(mixer);
+    if (async->before > 0)
+        async->rounding = sgp_rounding_of(mixer, async->before, mixer->w, async->buffers);
+    async->before = 0;
 }
 
 static sgp_status_t take(sgp_mixer_t *mixer, uint64_t deadline) {
     async_t *async = mixer->extra;
     sgp_status_t status = sgp_courier_take(&async->courier, deadline);
-    take_back(mixer);
+    end_push(mixer);
+    return status;
+}
+
+static sgp_status_t async_hold(sgp_mixer_t *mixer, uint64_t deadline) {
+    async_t *async = mixer->extra;
+    sgp_status_t status = take(mixer, deadline);
+    sgp_rounding_settle(&async->rounding, mixer);
     return status;
 }
 
@@ -247,10 +268,16 @@ static sgp_status_t async_step(sgp_mixer_t *mixer, const sgp_local_t *local, uin
     memcpy(async->buffers, mixer->z + mixer->count,
            (mixer->length - mixer->count) * sizeof *async->buffers);
     sgp_push_sent(mixer, async->destinations);
+    async->before = mixer->w;
     mixer->w = kept;
     /* A caller with an optimizer of its own changes z while the courier would copy it. */
-    if (!local->optimizer) status = push_all(mixer, async->buffers);
-    if (!local->optimizer) take_back(mixer);
+    if (!local->optimizer) {
+        status = push_all(mixer, async->buffers);
+        end_push(mixer);
+        sgp_ledger_close(&mixer->ledger,
+                         mixer->z); /* the update is entered; what is new was mixed */
+        sgp_rounding_settle(&async->rounding, mixer);
+    }
     sgp_courier_give(&async->courier);
     return status;
 }
@@ -303,7 +330,7 @@ static void end_rest(sgp_mixer_t *mixer) {
 
 static sgp_status_t async_settle(sgp_mixer_t *mixer, uint64_t deadline) {
     async_t *async = mixer->extra;
-    sgp_status_t status = take(mixer, deadline);
+    sgp_status_t status = async_hold(mixer, deadline);
     if (status == SGP_OK) status = tell_rest(mixer, deadline);
     while (status == SGP_OK) {
         uint64_t since = sgp_inbox_taken_in(mixer->inbox);
@@ -364,6 +391,6 @@ const sgp_algorithm_ops_t sgp_algorithm_async = {
     .messages = async_messages,
     .step = async_step,
     .settle = async_settle,
-    .hold = take,
+    .hold = async_hold,
     .resume = async_resume,
 };

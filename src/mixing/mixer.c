@@ -54,11 +54,13 @@ static sgp_status_t adopt(sgp_mixer_t *mixer, const sgp_mixer_options_t *options
     if (pairs && wanted.graph.kind == SGP_GRAPH_EXPONENTIAL && options->graph.size == 0)
         wanted.graph.kind = SGP_GRAPH_BIPARTITE_EXPONENTIAL;
     if (wanted.local_steps == 0) wanted.local_steps = 1;
+    if (wanted.encoding == SGP_ENCODING_DEFAULT) wanted.encoding = SGP_ENCODING_FLOAT32;
     wanted.count = mixer->all_count;
     wanted.buffers = mixer->all_length - mixer->all_count;
     wanted.workers = mixer->workers.group;
     sgp_status_t status = sgp_mixer_check(&wanted);
     if (status != SGP_OK) return status;
+    if (mixer->size == 1) wanted.encoding = SGP_ENCODING_FLOAT32; /* nothing travels */
     mixer->options = wanted;
     mixer->graph = wanted.graph;
     mixer->ops = ops_of(&wanted);
@@ -82,13 +84,20 @@ static sgp_status_t check(const sgp_mixer_options_t *options) {
     return SGP_OK;
 }
 
+/* Averages travel as float32 whatever the algorithm's messages do. */
+static sgp_status_t prepare_transport(sgp_mixer_t *mixer) {
+    sgp_status_t status = sgp_transport_prepare(
+        mixer->transport, mixer->length * sgp_mixer_element(mixer), mixer->ops->messages(mixer));
+    if (status != SGP_OK || !sgp_mixer_rounds(mixer)) return status;
+    return sgp_transport_prepare(mixer->transport, mixer->length * sizeof(float), 2);
+}
+
 /* What depends on the algorithm and the graph. */
 static sgp_status_t begin_algorithm(sgp_mixer_t *mixer) {
     size_t degree = (size_t)sgp_graph_max_degree(&mixer->graph);
     mixer->edges = calloc(degree + 1, sizeof *mixer->edges);
     if (!mixer->edges) return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu edges", degree);
-    sgp_status_t status = sgp_transport_prepare(mixer->transport, mixer->length * sizeof(float),
-                                                mixer->ops->messages(mixer));
+    sgp_status_t status = prepare_transport(mixer);
     if (status == SGP_OK && mixer->ops->create) status = mixer->ops->create(mixer);
     return status;
 }

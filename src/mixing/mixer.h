@@ -9,6 +9,7 @@
 #include "group/group.h"
 #include "mixing/ledger.h"
 #include "mixing/reduce.h"
+#include "wire/encoding.h"
 
 #include <sgp/mixer.h>
 
@@ -104,9 +105,17 @@ struct sgp_mixer {
     sgp_mixer_statistics_t statistics; /* with a courier they belong to the transport's lock */
 };
 
-/* Elements of float32 in a full chunk. */
+/* Bytes of an element between the nodes, and whether it is rounded for that. */
+static inline size_t sgp_mixer_element(const sgp_mixer_t *mixer) {
+    return sgp_encoding_size(mixer->options.encoding);
+}
+static inline bool sgp_mixer_rounds(const sgp_mixer_t *mixer) {
+    return sgp_encoding_rounds(mixer->options.encoding);
+}
+
+/* Elements in a full chunk. */
 static inline size_t sgp_mixer_chunk(const sgp_mixer_t *mixer) {
-    return mixer->transport->chunk_bytes / sizeof(float);
+    return mixer->transport->chunk_bytes / sgp_mixer_element(mixer);
 }
 
 /* Elements of the chunk that begins at offset. */

@@ -9,10 +9,12 @@
  * Between steps z holds the kept share of the mass, w = 1 / (1 + tau) in the steady state with one
  * peer. The numerator moves by the full lr d all the same.
  *
+ * What a push rounds is the sender's again before the next update; till then z is what was sent, for the
+ * gradient is as well taken there.
+ *
  * A large vector is copied out by the courier while the next gradient is computed: both only read
  * z. A small one leaves at once, which costs less than waking a thread. */
 #include "mixing/courier.h"
-#include "mixing/kernels.h"
 #include "mixing/push.h"
 
 #include "base/memory.h"
@@ -33,6 +35,7 @@ typedef struct overlap {
     int destinations;
     uint64_t round;
     float *buffers; /* (S) as they were: the caller changes them while the courier copies */
+    sgp_rounding_t rounding; /* of the last push */
 } overlap_t;
 
 /* As in lock step, and those that may be late. */
@@ -93,14 +96,21 @@ static sgp_status_t take(sgp_mixer_t *mixer, uint64_t deadline) {
     return overlap->courier.mixer ? sgp_courier_take(&overlap->courier, deadline) : SGP_OK;
 }
 
+/* Without anything to absorb. */
+static void update_alone(sgp_mixer_t *mixer, const sgp_local_t *local) {
+    overlap_t *overlap = mixer->extra;
+    sgp_rounding_settle(&overlap->rounding, mixer);
+    sgp_mixer_update_all(mixer, local);
+}
+
 /* Update and absorb, chunk by chunk while it is in the cache; what is not there yet is waited for
  * at the end. */
 static sgp_status_t update_and_absorb(sgp_mixer_t *mixer, const sgp_local_t *local,
                                       uint64_t deadline) {
     overlap_t *overlap = mixer->extra;
     uint64_t late = (uint64_t)mixer->options.overlap;
-    if (mixer->round < overlap->settled + late)
-        return sgp_mixer_update_all(mixer, local), SGP_OK; /* nothing was sent so long ago */
+    if (mixer->round < overlap->settled + late) /* nothing was sent so long ago */
+        return update_alone(mixer, local), SGP_OK;
     sgp_absorption_t absorption;
     sgp_absorption_begin(&absorption, mixer, mixer->round - late, mixer->w, overlap->senders);
     if (local->optimizer) sgp_optimizer_begin(local->optimizer);
@@ -108,6 +118,7 @@ static sgp_status_t update_and_absorb(sgp_mixer_t *mixer, const sgp_local_t *loc
     for (size_t offset = 0; offset < mixer->length;) {
         size_t count = sgp_mixer_chunk_at(mixer, offset);
         uint64_t mark = sgp_mixer_mark(mixer);
+        sgp_rounding_pay(&overlap->rounding, mixer, offset, count);
         sgp_mixer_update(mixer, local, rate, offset, count, NULL);
         mark = sgp_mixer_mark_end(mixer, SGP_TRACE_UPDATE, mark);
         offset += count;
@@ -115,22 +126,29 @@ static sgp_status_t update_and_absorb(sgp_mixer_t *mixer, const sgp_local_t *loc
         sgp_mixer_mark_end(mixer, SGP_TRACE_ABSORB, mark);
         if (status != SGP_OK) return status;
     }
+    overlap->rounding.part = 0;
     return sgp_absorption_finish(&absorption, mixer, deadline);
+}
+
+static void keep_buffers(sgp_mixer_t *mixer) {
+    overlap_t *overlap = mixer->extra;
+    memcpy(overlap->buffers, mixer->z + mixer->count,
+           (mixer->length - mixer->count) * sizeof *overlap->buffers);
 }
 
 static void hand_over(sgp_mixer_t *mixer, int destinations) {
     overlap_t *overlap = mixer->extra;
     memcpy(overlap->to, mixer->to, (size_t)destinations * sizeof *overlap->to);
-    memcpy(overlap->buffers, mixer->z + mixer->count,
-           (mixer->length - mixer->count) * sizeof *overlap->buffers);
+    keep_buffers(mixer);
     overlap->destinations = destinations;
     overlap->round = mixer->round;
     sgp_courier_give(&overlap->courier);
 }
 
-/* share: what is kept; where the weight is ignored, of z itself. */
-static sgp_status_t push_now(sgp_mixer_t *mixer, int destinations, double share,
+/* share: what is kept of the weight. owed: z gets the rounding later. */
+static sgp_status_t push_now(sgp_mixer_t *mixer, int destinations, double share, bool owed,
                              uint64_t deadline) {
+    overlap_t *overlap = mixer->extra;
     sgp_header_t header = sgp_push_header(mixer, mixer->round);
     sgp_send_t send;
     uint64_t mark = sgp_mixer_mark(mixer);
@@ -138,10 +156,9 @@ static sgp_status_t push_now(sgp_mixer_t *mixer, int destinations, double share,
         sgp_inbox_send_begin(mixer->inbox, &header, mixer->to, destinations, deadline, &send);
     if (status != SGP_OK) return status;
     for (void *place; (place = sgp_transport_send_next(mixer->transport, &send));) {
-        float *z = mixer->z + send.header.offset;
-        memcpy(place, z, send.header.elements * sizeof *z);
+        if (owed) sgp_push_copy(mixer, &send, overlap->buffers, place);
+        else sgp_push_split(mixer, &send, place, share);
         sgp_transport_send_commit(mixer->transport, &send);
-        if (mixer->options.biased) sgp_scale(send.header.elements, z, (float)share);
     }
     sgp_mixer_mark_end(mixer, SGP_TRACE_PUSH, mark);
     return SGP_OK;
@@ -151,17 +168,27 @@ static sgp_status_t overlap_step(sgp_mixer_t *mixer, const sgp_local_t *local, u
     overlap_t *overlap = mixer->extra;
     sgp_status_t status = take(mixer, deadline);
     if (status != SGP_OK) return status;
-    if (!mixer->exchanges) return sgp_mixer_update_all(mixer, local), SGP_OK;
+    if (!mixer->exchanges) return update_alone(mixer, local), SGP_OK;
     status = update_and_absorb(mixer, local, deadline);
     if (status != SGP_OK) return status;
     double kept, before = mixer->w;
     int destinations = sgp_push_shares(mixer, mixer->round, before, &kept);
-    /* A caller with an optimizer of its own changes z while the courier would copy it. */
-    bool later = overlap->courier.mixer && local->optimizer && !mixer->options.biased;
-    if (later) hand_over(mixer, destinations);
-    else status = push_now(mixer, destinations, kept / before, deadline);
+    /* A caller with an optimizer of its own changes z before the next step. */
+    bool stays = local->optimizer && !mixer->options.biased;
+    bool owed = stays && sgp_mixer_rounds(mixer);
+    if (owed) keep_buffers(mixer);
+    if (owed) overlap->rounding = sgp_rounding_of(mixer, before, kept, overlap->buffers);
+    if (stays && overlap->courier.mixer) hand_over(mixer, destinations);
+    else status = push_now(mixer, destinations, kept / before, owed, deadline);
     if (!mixer->options.biased) mixer->w = kept;
     sgp_push_sent(mixer, destinations);
+    return status;
+}
+
+static sgp_status_t overlap_hold(sgp_mixer_t *mixer, uint64_t deadline) {
+    overlap_t *overlap = mixer->extra;
+    sgp_status_t status = take(mixer, deadline);
+    if (status == SGP_OK) sgp_rounding_settle(&overlap->rounding, mixer);
     return status;
 }
 
@@ -170,7 +197,7 @@ static sgp_status_t overlap_settle(sgp_mixer_t *mixer, uint64_t deadline) {
     uint64_t late = (uint64_t)mixer->options.overlap;
     uint64_t round = mixer->round > late ? mixer->round - late : 0;
     if (round < overlap->settled) round = overlap->settled;
-    sgp_status_t status = take(mixer, deadline);
+    sgp_status_t status = overlap_hold(mixer, deadline);
     sgp_ledger_enter(&mixer->ledger, mixer->z, 0, mixer->length, mixer->w);
     for (; round < mixer->round && status == SGP_OK; round++) {
         sgp_absorption_t absorption;
@@ -193,6 +220,6 @@ const sgp_algorithm_ops_t sgp_algorithm_overlap = {
     .messages = overlap_messages,
     .step = overlap_step,
     .settle = overlap_settle,
-    .hold = take,
+    .hold = overlap_hold,
     .state = overlap_state,
 };

@@ -9,7 +9,8 @@
  * For each number both become the mean in one moment, under the passive node's lock, and a change of
  * either side in between is kept: the sum of x never changes by more than rounding. The active node
  * has one exchange at a time, and its next step waits for it; nobody answers while asking, so there
- * is no circle.
+ * is no circle. Where vectors are rounded to travel, what the passive node takes is the rounded d, the
+ * same that the active one adds.
  *
  * The averaging goes on while gradients are computed, so it has a vector of its own, `live`; z is
  * the copy of the last step, at which the gradient is taken. The gradient is applied to live, as it
@@ -69,6 +70,14 @@ static sgp_header_t header_of(const sgp_mixer_t *mixer, sgp_kind_t kind, uint64_
 
 /* ---- the active side, in the courier's context ---- */
 
+static void copy_live(const sgp_mixer_t *mixer, const sgp_send_t *send, void *place) {
+    const pairs_t *pairs = mixer->extra;
+    const float *live = pairs->live + send->header.offset;
+    size_t count = send->header.elements;
+    if (sgp_mixer_rounds(mixer)) sgp_encode(mixer->options.encoding, count, place, live);
+    else memcpy(place, live, count * sizeof *live);
+}
+
 /* The step waits for the end of the exchange: live is the courier's until then. */
 static sgp_status_t ask(sgp_mixer_t *mixer) {
     pairs_t *pairs = mixer->extra;
@@ -79,7 +88,7 @@ static sgp_status_t ask(sgp_mixer_t *mixer) {
     sgp_status_t status = sgp_transport_send_begin(mixer->transport, &header, &to, 1, &send);
     if (status != SGP_OK) return status;
     for (void *place; (place = sgp_transport_send_next(mixer->transport, &send));) {
-        memcpy(place, pairs->live + send.header.offset, send.header.elements * sizeof(float));
+        copy_live(mixer, &send, place);
         sgp_transport_send_commit(mixer->transport, &send);
     }
     sgp_push_sent(mixer, 1);
@@ -102,8 +111,13 @@ static sgp_status_t add_answer(sgp_mixer_t *mixer) {
         sgp_chunk_t *chunk = sgp_push_find(mixer, SGP_KIND_ANSWER, pairs->partner,
                                            pairs->asked[pairs->partner], pairs->added);
         if (!chunk) return SGP_OK;
+        sgp_status_t status = sgp_push_check(mixer, &chunk->header);
+        if (status != SGP_OK) return status;
         float *live = pairs->live + pairs->added;
-        sgp_add(chunk->header.elements, live, live, chunk->payload);
+        if (sgp_mixer_rounds(mixer))
+            sgp_decode_add(mixer->options.encoding, chunk->header.elements, live, chunk->payload,
+                           1);
+        else sgp_add(chunk->header.elements, live, live, chunk->payload);
         pairs->added += chunk->header.elements;
         sgp_inbox_release(mixer->inbox, chunk);
     }
@@ -143,10 +157,14 @@ static sgp_status_t begin_answer(sgp_mixer_t *mixer, int src) {
 }
 
 /* One chunk of a question: both sides become the mean here. */
-static void answer_chunk(sgp_mixer_t *mixer, asker_t *asker, sgp_chunk_t *chunk, float *place) {
+static void answer_chunk(sgp_mixer_t *mixer, asker_t *asker, sgp_chunk_t *chunk, void *place) {
     pairs_t *pairs = mixer->extra;
+    size_t count = chunk->header.elements;
+    float *live = pairs->live + chunk->header.offset;
     sgp_transport_lock(mixer->transport);
-    sgp_meet(chunk->header.elements, pairs->live + chunk->header.offset, chunk->payload, place);
+    if (sgp_mixer_rounds(mixer))
+        sgp_encode_meet(mixer->options.encoding, count, live, chunk->payload, place);
+    else sgp_meet(count, live, chunk->payload, place);
     sgp_transport_unlock(mixer->transport);
     sgp_transport_send_commit(mixer->transport, &asker->answer);
 }

@@ -33,7 +33,7 @@ int sgp_push_shares(sgp_mixer_t *mixer, uint64_t round, double w, double *kept) 
 
 sgp_header_t sgp_push_header(const sgp_mixer_t *mixer, uint64_t round) {
     return (sgp_header_t){.kind = SGP_KIND_PUSH,
-                          .encoding = SGP_ENCODING_FLOAT32,
+                          .encoding = mixer->options.encoding,
                           .channel = mixer->channel,
                           .step = round,
                           .count = mixer->length};
@@ -46,18 +46,75 @@ sgp_chunk_t *sgp_push_find(const sgp_mixer_t *mixer, sgp_kind_t kind, int src, u
     return sgp_inbox_find(mixer->inbox, &key);
 }
 
+/* Of elements [offset, offset + count) so many are parameters; the rest are buffers. */
+static size_t parameters_in(const sgp_mixer_t *mixer, size_t offset, size_t count) {
+    if (offset >= mixer->count) return 0;
+    return mixer->count - offset < count ? mixer->count - offset : count;
+}
+
+static void write(const sgp_mixer_t *mixer, size_t count, void *place, const float *values) {
+    if (sgp_mixer_rounds(mixer)) sgp_encode(mixer->options.encoding, count, place, values);
+    else memcpy(place, values, count * sizeof *values);
+}
+
 void sgp_push_copy(const sgp_mixer_t *mixer, const sgp_send_t *send, const float *buffers,
-                   float *place) {
+                   void *place) {
+    size_t offset = send->header.offset, count = send->header.elements;
+    size_t moved = parameters_in(mixer, offset, count);
+    if (moved > 0) write(mixer, moved, place, mixer->z + offset);
+    if (moved < count)
+        write(mixer, count - moved, (char *)place + moved * sgp_mixer_element(mixer),
+              buffers + (offset + moved - mixer->count));
+}
+
+void sgp_push_keep_share(const sgp_mixer_t *mixer, const sgp_send_t *send, double share) {
+    if (mixer->options.biased)
+        sgp_scale(send->header.elements, mixer->z + send->header.offset, (float)share);
+}
+
+void sgp_push_split(sgp_mixer_t *mixer, const sgp_send_t *send, void *place, double share) {
     size_t count = send->header.elements;
-    const float *values =
-        sgp_reduce_joined(mixer->z, mixer->count, buffers, send->header.offset, count, place);
-    if (values != place) memcpy(place, values, count * sizeof *place);
+    float *z = mixer->z + send->header.offset;
+    if (!sgp_mixer_rounds(mixer)) {
+        memcpy(place, z, count * sizeof *z);
+        sgp_push_keep_share(mixer, send, share);
+    } else if (mixer->options.biased) {
+        sgp_encode_keep(mixer->options.encoding, count, place, z, (float)share, (float)(1 - share));
+    } else {
+        sgp_encode_keep(mixer->options.encoding, count, place, z, 1, (float)((1 - share) / share));
+    }
+}
+
+sgp_rounding_t sgp_rounding_of(const sgp_mixer_t *mixer, double before, double kept,
+                               const float *buffers) {
+    if (!sgp_mixer_rounds(mixer)) return (sgp_rounding_t){0};
+    return (sgp_rounding_t){.part = (float)((before - kept) / kept), .buffers = buffers};
+}
+
+void sgp_rounding_pay(const sgp_rounding_t *rounding, sgp_mixer_t *mixer, size_t offset,
+                      size_t count) {
+    if (rounding->part == 0) return;
+    sgp_encoding_t encoding = mixer->options.encoding;
+    size_t moved = parameters_in(mixer, offset, count);
+    float *z = mixer->z + offset;
+    /* What the caller has made of the buffers meanwhile is no mixing. */
+    sgp_ledger_enter(&mixer->ledger, mixer->z, offset, count, mixer->w);
+    if (moved > 0) sgp_keep_rounding(encoding, moved, z, z, rounding->part);
+    if (moved < count)
+        sgp_keep_rounding(encoding, count - moved, z + moved,
+                          rounding->buffers + (offset + moved - mixer->count), rounding->part);
+    sgp_ledger_meet(&mixer->ledger, mixer->z, offset, count);
+}
+
+void sgp_rounding_settle(sgp_rounding_t *rounding, sgp_mixer_t *mixer) {
+    sgp_rounding_pay(rounding, mixer, 0, mixer->length);
+    rounding->part = 0;
 }
 
 void sgp_push_sent(sgp_mixer_t *mixer, int messages) {
     sgp_transport_lock(mixer->transport);
     mixer->statistics.sent += (uint64_t)messages;
-    mixer->statistics.bytes_sent += (uint64_t)messages * mixer->length * sizeof(float);
+    mixer->statistics.bytes_sent += (uint64_t)messages * mixer->length * sgp_mixer_element(mixer);
     if (messages < 0) mixer->statistics.reabsorbed += (uint64_t)-messages;
     sgp_transport_unlock(mixer->transport);
 }
@@ -70,8 +127,15 @@ void sgp_push_received(sgp_mixer_t *mixer, int messages, int late) {
 }
 
 sgp_status_t sgp_push_check(const sgp_mixer_t *mixer, const sgp_header_t *header) {
-    if (header->count == mixer->length) return SGP_OK;
+    bool fits = header->count == mixer->length;
+    if (fits && header->encoding == mixer->options.encoding) return SGP_OK;
     sgp_rank_name_t there, here;
+    if (fits)
+        return sgp_fail(SGP_ERR_MISMATCH, "%s sends in encoding %d and %s in %s: not one setting",
+                        sgp_transport_name(mixer->transport, header->src, &there),
+                        (int)header->encoding,
+                        sgp_transport_name(mixer->transport, mixer->rank, &here),
+                        sgp_encoding_name(mixer->options.encoding));
     return sgp_fail(SGP_ERR_MISMATCH,
                     "%s averages %" PRIu64 " numbers and %s averages %zu: not one model",
                     sgp_transport_name(mixer->transport, header->src, &there), header->count,
@@ -79,11 +143,20 @@ sgp_status_t sgp_push_check(const sgp_mixer_t *mixer, const sgp_header_t *header
 }
 
 void sgp_push_absorb(const sgp_mixer_t *mixer, const sgp_chunk_t *chunk, double w) {
-    double weight = chunk->header.weight;
-    float *z = mixer->z + chunk->header.offset;
-    if (mixer->options.biased)
-        sgp_add_scaled(chunk->header.elements, z, chunk->payload, (float)weight);
-    else sgp_absorb(chunk->header.elements, z, chunk->payload, (float)(weight / (w + weight)));
+    size_t count = chunk->header.elements;
+    float *z = mixer->z + chunk->header.offset, weight = (float)chunk->header.weight;
+    if (!mixer->options.biased) sgp_push_absorb_into(z, chunk, w);
+    else if (sgp_encoding_rounds(chunk->header.encoding))
+        sgp_decode_add(chunk->header.encoding, count, z, chunk->payload, weight);
+    else sgp_add_scaled(count, z, chunk->payload, weight);
+}
+
+void sgp_push_absorb_into(float *z, const sgp_chunk_t *chunk, double w) {
+    size_t count = chunk->header.elements;
+    float a = (float)(chunk->header.weight / (w + chunk->header.weight));
+    if (sgp_encoding_rounds(chunk->header.encoding))
+        sgp_decode_absorb(chunk->header.encoding, count, z, chunk->payload, a);
+    else sgp_absorb(count, z, chunk->payload, a);
 }
 
 void sgp_absorption_begin(sgp_absorption_t *absorption, const sgp_mixer_t *mixer, uint64_t round,

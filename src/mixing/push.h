@@ -26,7 +26,31 @@ sgp_chunk_t *sgp_push_find(const sgp_mixer_t *mixer, sgp_kind_t kind, int src, u
 /* Writes the current chunk of a push whose parameters are those of z and whose buffers are `buffers`
  * (S): for a courier, as the caller changes its own meanwhile. */
 void sgp_push_copy(const sgp_mixer_t *mixer, const sgp_send_t *send, const float *buffers,
-                   float *place);
+                   void *place);
+
+/* Writes the current chunk of a push of z, and what this leaves to z: the sender keeps `share` of its
+ * weight. Where that is ignored (biased), z becomes that share of itself. */
+void sgp_push_split(sgp_mixer_t *mixer, const sgp_send_t *send, void *place, double share);
+
+/* The same but for the copy, where place has it already (float32). */
+void sgp_push_keep_share(const sgp_mixer_t *mixer, const sgp_send_t *send, double share);
+
+/* What a push by sgp_push_copy owes to z: the rounding, which z gets when the node is back from its
+ * computation. Until then z is what was sent. */
+typedef struct sgp_rounding {
+    float part;           /* times the rounding: sent over kept weight; 0: nothing is owed */
+    const float *buffers; /* (S) as they were sent */
+} sgp_rounding_t;
+
+/* Of a push that left `kept` of the weight `before`. Nothing where nothing is rounded. */
+sgp_rounding_t sgp_rounding_of(const sgp_mixer_t *mixer, double before, double kept,
+                               const float *buffers);
+
+/* Pays it to elements [offset, offset + count) of z, before they are changed in any other way. Every
+ * element once; rounding_settle: all of them, and nothing is owed any more. */
+void sgp_rounding_pay(const sgp_rounding_t *rounding, sgp_mixer_t *mixer, size_t offset,
+                      size_t count);
+void sgp_rounding_settle(sgp_rounding_t *rounding, sgp_mixer_t *mixer);
 
 /* Counts messages of the vector's length: sent (below 0: taken back), and received, `late` of them
  * after their own step. In any context. */
@@ -62,7 +86,11 @@ sgp_status_t sgp_absorption_finish(sgp_absorption_t *absorption, sgp_mixer_t *mi
 /* z <- z + v / (w + v) (y - z), or without the weight z <- z + v y, for one chunk. */
 void sgp_push_absorb(const sgp_mixer_t *mixer, const sgp_chunk_t *chunk, double w);
 
-/* SGP_ERR_MISMATCH: the message is not of the mixer's length. */
+/* The first of the two, into the chunk's elements of any vector, from its first one at z on. */
+void sgp_push_absorb_into(float *z, const sgp_chunk_t *chunk, double w);
+
+/* SGP_ERR_MISMATCH: the message is not of the mixer's length, or not in its encoding: then its chunks
+ * are other ones. */
 sgp_status_t sgp_push_check(const sgp_mixer_t *mixer, const sgp_header_t *header);
 
 #endif

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "mixing/kernels.h"
+#include "wire/encoding.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -36,7 +37,7 @@ sgp_status_t sgp_reducer_init(sgp_reducer_t *reducer, sgp_group_t *group, size_t
                                .rank = (int)rank,
                                .size = (int)size,
                                .length = length};
-    size_t chunk = reducer->transport->chunk_bytes / sizeof(float);
+    size_t chunk = reducer->transport->chunk_bytes / sizeof(uint16_t); /* the shortest encoding */
     reducer->owners = calloc(size, sizeof *reducer->owners);
     reducer->everyone = calloc(size, sizeof *reducer->everyone);
     reducer->sends = calloc(size, sizeof *reducer->sends);
@@ -86,9 +87,13 @@ const float *sgp_reduce_joined(const float *head, size_t split, const float *tai
 
 /* ---- messages ---- */
 
+static sgp_encoding_t encoding_of(const sgp_reduce_t *reduce) {
+    return sgp_encoding_rounds(reduce->encoding) ? reduce->encoding : SGP_ENCODING_FLOAT32;
+}
+
 static sgp_header_t header_of(const sgp_reduce_t *reduce, sgp_kind_t kind, sgp_segment_t segment) {
     return (sgp_header_t){.kind = kind,
-                          .encoding = SGP_ENCODING_FLOAT32,
+                          .encoding = encoding_of(reduce),
                           .channel = reduce->channel,
                           .step = reduce->step,
                           .count = length_of(segment)};
@@ -107,7 +112,13 @@ static sgp_status_t check_segment(const sgp_reduce_t *reduce, const sgp_header_t
                                   sgp_segment_t segment) {
     const sgp_transport_t *transport = reduce->reducer->transport;
     sgp_rank_name_t there, here;
-    if (header->count == length_of(segment)) return SGP_OK;
+    if (header->count == length_of(segment) && header->encoding == encoding_of(reduce))
+        return SGP_OK;
+    if (header->encoding != encoding_of(reduce))
+        return sgp_fail(SGP_ERR_MISMATCH, "%s sends in encoding %d and %s in %s: not one setting",
+                        sgp_transport_name(transport, header->src, &there), (int)header->encoding,
+                        sgp_transport_name(transport, transport->rank, &here),
+                        sgp_encoding_name(encoding_of(reduce)));
     return sgp_fail(SGP_ERR_MISMATCH,
                     "%s sent a segment of %" PRIu64 " numbers where %s has %zu: not one model",
                     sgp_transport_name(transport, header->src, &there), header->count,
@@ -130,10 +141,19 @@ static bool parts_there(sgp_reduce_t *reduce, size_t offset) {
 
 /* One rank's part of a chunk and its weight; chunk: where it lies, NULL for our own. */
 typedef struct part {
-    const float *values;
+    const void *values; /* our own in float32, others as they travel */
     double weight;
     sgp_chunk_t *chunk;
 } part_t;
+
+/* Of our own segment, with what its last mean lacked. */
+static const float *own_part(sgp_reduce_t *reduce, size_t begin, size_t count) {
+    float *scratch = reduce->reducer->scratch;
+    const float *values = reduce->part(reduce, begin, count, scratch);
+    if (!sgp_encoding_rounds(reduce->encoding)) return values;
+    sgp_add(count, scratch, values, reduce->rounding + begin);
+    return scratch;
+}
 
 /* All of them have arrived. parts: (size), by rank. */
 static sgp_status_t find_parts(sgp_reduce_t *reduce, const progress_t *progress, size_t offset,
@@ -142,8 +162,7 @@ static sgp_status_t find_parts(sgp_reduce_t *reduce, const progress_t *progress,
     for (int r = 0; r < reducer->size; r++) {
         if (r == reducer->rank) {
             size_t begin = progress->mine.begin + offset;
-            parts[r] = (part_t){.values = reduce->part(reduce, begin, count, reducer->scratch),
-                                .weight = reduce->weight};
+            parts[r] = (part_t){.values = own_part(reduce, begin, count), .weight = reduce->weight};
             continue;
         }
         sgp_chunk_t *chunk = find(reduce, SGP_KIND_REDUCE, r, offset);
@@ -174,6 +193,19 @@ static void mean_in_float(const sgp_reducer_t *reducer, const part_t *parts, siz
     sgp_scale(count, mean, 1.0f / (float)reducer->size);
 }
 
+static void mean_of_encoded(const sgp_reduce_t *reduce, const part_t *parts, size_t count,
+                            float *mean) {
+    sgp_encoding_t encoding = reduce->encoding;
+    int size = reduce->reducer->size;
+    if (!parts[0].chunk) memcpy(mean, parts[0].values, count * sizeof *mean);
+    else sgp_decode(encoding, count, mean, parts[0].values);
+    for (int r = 1; r < size; r++) {
+        if (!parts[r].chunk) sgp_add(count, mean, mean, parts[r].values);
+        else sgp_decode_add(encoding, count, mean, parts[r].values, 1);
+    }
+    sgp_scale(count, mean, 1.0f / (float)size);
+}
+
 static sgp_status_t add_up(sgp_reduce_t *reduce, const progress_t *progress, size_t offset,
                            size_t count, float *mean) {
     sgp_reducer_t *reducer = reduce->reducer;
@@ -181,6 +213,7 @@ static sgp_status_t add_up(sgp_reduce_t *reduce, const progress_t *progress, siz
     sgp_status_t status = find_parts(reduce, progress, offset, count, parts);
     if (status != SGP_OK) return status;
     if (reduce->exact) mean_in_double(reducer, parts, count, mean);
+    else if (sgp_encoding_rounds(reduce->encoding)) mean_of_encoded(reduce, parts, count, mean);
     else mean_in_float(reducer, parts, count, mean);
     for (int r = 0; r < reducer->size; r++)
         if (parts[r].chunk) sgp_inbox_release(reducer->inbox, parts[r].chunk);
@@ -189,11 +222,11 @@ static sgp_status_t add_up(sgp_reduce_t *reduce, const progress_t *progress, siz
 
 /* The place for the next chunk of the mean of my segment, and its size: in the message that takes
  * it to the others, if it goes there. */
-static sgp_status_t next_mean(sgp_reduce_t *reduce, progress_t *progress, float **place,
+static sgp_status_t next_mean(sgp_reduce_t *reduce, progress_t *progress, void **place,
                               size_t *count) {
     sgp_reducer_t *reducer = reduce->reducer;
     size_t left = length_of(progress->mine) - progress->reduced;
-    size_t most = reducer->transport->chunk_bytes / sizeof(float);
+    size_t most = reducer->transport->chunk_bytes / sgp_encoding_size(encoding_of(reduce));
     *place = reducer->mean;
     *count = left < most ? left : most;
     if (!progress->gathers) return SGP_OK;
@@ -219,12 +252,17 @@ static void end_mean(sgp_reduce_t *reduce, progress_t *progress, size_t count) {
 static sgp_status_t reduce_ready(sgp_reduce_t *reduce, progress_t *progress) {
     while (progress->reduced < length_of(progress->mine) &&
            parts_there(reduce, progress->reduced)) {
-        float *mean;
-        size_t count, offset = progress->reduced;
-        sgp_status_t status = next_mean(reduce, progress, &mean, &count);
+        void *place;
+        size_t count, offset = progress->reduced, begin = progress->mine.begin + offset;
+        sgp_status_t status = next_mean(reduce, progress, &place, &count);
+        bool rounds = progress->gathers && sgp_encoding_rounds(reduce->encoding);
+        float *mean = rounds ? reduce->reducer->mean : place;
         if (status == SGP_OK) status = add_up(reduce, progress, offset, count, mean);
         if (status != SGP_OK) return status;
-        reduce->result(reduce, progress->mine.begin + offset, count, mean);
+        if (rounds)
+            sgp_encode_mean(reduce->encoding, count, place, mean, reduce->rounding + begin,
+                            (float)reduce->reducer->size);
+        reduce->result(reduce, begin, count, mean);
         end_mean(reduce, progress, count);
     }
     return SGP_OK;
@@ -234,14 +272,21 @@ static sgp_status_t reduce_ready(sgp_reduce_t *reduce, progress_t *progress) {
 
 /* Sends the next chunk of what we have of our own, where there is nothing to add up. */
 static sgp_status_t send_own(sgp_reduce_t *reduce, progress_t *progress) {
-    float *place;
+    void *place;
     size_t count, offset = progress->mine.begin + progress->reduced;
     sgp_status_t status = next_mean(reduce, progress, &place, &count);
     if (status != SGP_OK) return status;
     const float *part = reduce->part(reduce, offset, count, place);
-    if (part != place) memcpy(place, part, count * sizeof *place);
+    if (part != place) memcpy(place, part, count * sizeof *part);
     end_mean(reduce, progress, count);
     return SGP_OK;
+}
+
+static const float *as_floats(const sgp_reduce_t *reduce, const sgp_chunk_t *chunk) {
+    float *scratch = reduce->reducer->scratch;
+    if (!sgp_encoding_rounds(chunk->header.encoding)) return chunk->payload;
+    sgp_decode(chunk->header.encoding, chunk->header.elements, scratch, chunk->payload);
+    return scratch;
 }
 
 /* taken: (size) elements of each segment that have arrived. */
@@ -256,7 +301,7 @@ static sgp_status_t gather_ready(sgp_reduce_t *reduce, progress_t *progress, siz
             sgp_status_t status = check_segment(reduce, &chunk->header, segment);
             if (status != SGP_OK) return status;
             reduce->result(reduce, segment.begin + taken[r], chunk->header.elements,
-                           chunk->payload);
+                           as_floats(reduce, chunk));
             taken[r] += chunk->header.elements;
             if (taken[r] == length) progress->finished++;
             progress->moved = true;
@@ -290,7 +335,7 @@ static sgp_status_t begin_parts(sgp_reduce_t *reduce) {
                                                    reduce->deadline, &reducer->sends[i]);
         if (status != SGP_OK) return status;
         reduce->sent++;
-        reduce->bytes_sent += header.count * sizeof(float);
+        reduce->bytes_sent += header.count * sgp_encoding_size(header.encoding);
     }
     return SGP_OK;
 }
@@ -299,12 +344,15 @@ static sgp_status_t begin_parts(sgp_reduce_t *reduce) {
 static bool send_part(sgp_reduce_t *reduce, int owner, sgp_send_t *send) {
     sgp_reducer_t *reducer = reduce->reducer;
     if (send->destinations == 0) return false;
-    float *place = sgp_transport_send_next(reducer->transport, send);
+    void *place = sgp_transport_send_next(reducer->transport, send);
     if (!place) return false;
     sgp_segment_t segment = segment_of(reducer, owner);
     size_t offset = segment.begin + send->header.offset, count = send->header.elements;
-    const float *part = reduce->part(reduce, offset, count, place);
-    if (part != place) memcpy(place, part, count * sizeof *place);
+    bool rounds = sgp_encoding_rounds(reduce->encoding);
+    const float *part = reduce->part(reduce, offset, count, rounds ? reducer->scratch : place);
+    if (rounds)
+        sgp_encode_feedback(reduce->encoding, count, place, part, reduce->rounding + offset);
+    else if (part != place) memcpy(place, part, count * sizeof *part);
     sgp_transport_send_commit(reducer->transport, send);
     return true;
 }
@@ -348,7 +396,7 @@ static void count_messages(sgp_reduce_t *reduce, const progress_t *progress) {
     if (progress->scatters) reduce->received += others;
     if (!progress->gathers) return;
     reduce->sent += others;
-    reduce->bytes_sent += others * length * sizeof(float);
+    reduce->bytes_sent += others * length * sgp_encoding_size(encoding_of(reduce));
     reduce->received += (uint64_t)progress->finished;
 }
 

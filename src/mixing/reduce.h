@@ -27,7 +27,7 @@ typedef struct sgp_reducer {
     sgp_destination_t *owners;   /* (size) of the parts of it, by distance from rank */
     sgp_destination_t *everyone; /* (size - 1) all others */
     sgp_send_t *sends;           /* (size) the parts under way, by distance from rank */
-    float *scratch;              /* (elements of a chunk) our own part */
+    float *scratch;              /* (elements of a chunk) our own part; a mean as it arrived */
     float *mean;                 /* (elements of a chunk) */
     double *sums;                /* (elements of a chunk) */
 } sgp_reducer_t;
@@ -46,6 +46,13 @@ struct sgp_reduce {
     sgp_trace_t *trace; /* NULL: none */
     double weight;      /* of this rank's part in the mean */
     bool exact;         /* accumulate in double; otherwise float32, and all weights are 1 */
+
+    /* How parts and means travel, zero: float32. For sgp_reduce_run, not exact. Where they are rounded
+     * for that, every rank gets the same rounded mean, also the one who has computed it, and nothing is
+     * lost: `rounding` (length) is added to this rank's parts, and becomes what they lacked when they
+     * left; in our own segment it becomes what the mean lacked, times the number of ranks. */
+    sgp_encoding_t encoding;
+    float *rounding;
 
     /* This rank's part, elements [offset, offset + count): a pointer to it where it lies, or
      * scratch (count), filled. */

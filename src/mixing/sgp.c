@@ -5,7 +5,6 @@
  *
  * The vector moves in chunks, and an arrived chunk is absorbed right after its own place was
  * updated and pushed, while both are in the cache. */
-#include "mixing/kernels.h"
 #include "mixing/push.h"
 
 #include "optimizer/optimizer.h"
@@ -14,21 +13,18 @@ static unsigned lockstep_messages(const sgp_mixer_t *mixer) {
     return sgp_push_reach(mixer) + 1;
 }
 
-/* Where the weight is ignored, what is kept is that share of z itself. */
-static void keep_share(const sgp_mixer_t *mixer, const sgp_send_t *send, double share) {
-    if (mixer->options.biased)
-        sgp_scale(send->header.elements, mixer->z + send->header.offset, (float)share);
-}
-
 /* One chunk: update, push, absorb. */
 static sgp_status_t step_chunk(sgp_mixer_t *mixer, const sgp_local_t *local, float rate,
                                sgp_send_t *send, void *place, sgp_absorption_t *absorption) {
     size_t offset = send->header.offset, end = offset + send->header.elements;
+    double share = absorption->kept / mixer->w;
+    bool rounds = sgp_mixer_rounds(mixer);
     uint64_t mark = sgp_mixer_mark(mixer);
-    sgp_mixer_update(mixer, local, rate, offset, end - offset, place);
+    sgp_mixer_update(mixer, local, rate, offset, end - offset, rounds ? NULL : place);
     mark = sgp_mixer_mark_end(mixer, SGP_TRACE_UPDATE, mark);
+    if (rounds) sgp_push_split(mixer, send, place, share);
     sgp_transport_send_commit(mixer->transport, send);
-    keep_share(mixer, send, absorption->kept / mixer->w);
+    if (!rounds) sgp_push_keep_share(mixer, send, share);
     mark = sgp_mixer_mark_end(mixer, SGP_TRACE_PUSH, mark);
     sgp_status_t status = sgp_absorption_ready(absorption, mixer, end);
     mark = sgp_mixer_mark_end(mixer, SGP_TRACE_ABSORB, mark);

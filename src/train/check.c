@@ -39,6 +39,8 @@ void train_options_init(train_options_t *options) {
         .optimizer = "sgd",
         .seed = 1,
         .transport = "auto",
+        .allreduce = "own",
+        .encoding = SGP_ENCODING_FLOAT32,
         .slow_rank = -1,
         .slow_factor = 1,
     };
@@ -87,12 +89,13 @@ static bool is_one_of(const char *name, const char *const *names /* ends with NU
 
 static sgp_status_t check_names(const train_options_t *options) {
     static const char *const optimizers[] = {"sgd", "adam", NULL};
-    static const char *const transports[] = {"auto", "shm", "tcp", "loopback", NULL};
+    static const char *const transports[] = {"auto", "shm", "tcp", "mpi", "loopback", NULL};
+    static const char *const allreduces[] = {"own", "library", NULL};
     schedule_kind_t kind;
     if (!options->model || !options->data || !options->lr_schedule || !options->optimizer ||
-        !options->transport)
+        !options->transport || !options->allreduce)
         return sgp_fail(SGP_ERR_INVALID,
-                        "model, data, lr-schedule, optimizer or transport is NULL");
+                        "model, data, lr-schedule, optimizer, transport or allreduce is NULL");
     if (schedule_parse(options->lr_schedule, &kind))
         return sgp_fail(SGP_ERR_INVALID, "lr-schedule is %s: must be one of %s",
                         options->lr_schedule, schedule_names());
@@ -100,8 +103,17 @@ static sgp_status_t check_names(const train_options_t *options) {
         return sgp_fail(SGP_ERR_INVALID, "optimizer is %s: must be sgd or adam",
                         options->optimizer);
     if (!is_one_of(options->transport, transports))
-        return sgp_fail(SGP_ERR_INVALID, "transport is %s: must be auto, shm, tcp or loopback",
+        return sgp_fail(SGP_ERR_INVALID, "transport is %s: must be auto, shm, tcp, mpi or loopback",
                         options->transport);
+    if (!is_one_of(options->allreduce, allreduces))
+        return sgp_fail(SGP_ERR_INVALID, "allreduce is %s: must be own or library",
+                        options->allreduce);
+    if (!strcmp(options->allreduce, "library") && strcmp(options->transport, "mpi") != 0)
+        return sgp_fail(
+            SGP_ERR_INVALID,
+            "allreduce is library, which is MPI's, with transport %s: transport mpi has it, and "
+            "allreduce own works with every transport",
+            options->transport);
     return SGP_OK;
 }
 

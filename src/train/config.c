@@ -52,16 +52,17 @@ static json_t *mixing_json(const train_options_t *o) {
 json_t *config_options_json(const train_options_t *o) {
     json_t *options = json_pack(
         "{s:s, s:s, s:i, s:i, s:i, s:i, s:o, s:o, s:s, s:s, s:o, s:b, s:o, s:b, s:o, s:I, s:s, "
-        "s:s, s:s?, s:I, s:b, s:b, s:o, s:o}",
+        "s:s, s:s, s:s?, s:I, s:b, s:b, s:o, s:o}",
         "model", o->model, "data", o->data, "nodes", o->nodes, "workers_per_node", o->workers,
         "epochs", o->epochs, "batch_size", o->batch_size, "lr", exact_json(o->lr), "warmup_epochs",
         o->warmup_epochs < 0 ? json_null() : exact_json(o->warmup_epochs), "lr_schedule",
         o->lr_schedule, "optimizer", o->optimizer, "momentum", exact_json(o->momentum), "nesterov",
         o->nesterov, "weight_decay", exact_json(o->weight_decay), "augment", o->augment, "seed",
         train_json_u64(o->seed), "limit_samples", (json_int_t)o->limit_samples, "transport",
-        o->transport, "encoding", "float32", "output", o->output, "checkpoint_every",
-        (json_int_t)o->checkpoint_every, "tensorboard", o->tensorboard, "trace", o->trace,
-        "slow_node", slow_json(o), "compute_ms", exact_json(o->compute_ms));
+        o->transport, "allreduce", o->allreduce, "encoding", sgp_encoding_name(o->encoding),
+        "output", o->output, "checkpoint_every", (json_int_t)o->checkpoint_every, "tensorboard",
+        o->tensorboard, "trace", o->trace, "slow_node", slow_json(o), "compute_ms",
+        exact_json(o->compute_ms));
     json_t *mixing = mixing_json(o);
     int failed = json_object_update(options, mixing);
     json_decref(mixing);
@@ -129,11 +130,13 @@ void config_agreement(const train_options_t *o, const replica_t *replica, agreem
     agreement_add(agreement, "peers", "%s", train_stages_text(&o->peers, NULL, text));
     agreement_add(agreement, "overlap", "%d", o->overlap);
     agreement_add(agreement, "biased", "%s", o->biased ? "on" : "off");
+    agreement_add(agreement, "encoding", "%s", sgp_encoding_name(o->encoding));
     agreement_add(agreement, "local-steps", "%d", o->local_steps);
     agreement_add(agreement, "slow-momentum", "%.15g", o->slow_momentum);
     agreement_add(agreement, "slow-every", "%d", o->slow_every);
     agreement_add(agreement, "slow-alone", "%s", o->slow_alone ? "on" : "off");
     agreement_add(agreement, "checkpoint-every", "%" PRId64, o->checkpoint_every);
+    agreement_add(agreement, "allreduce", "%s", o->allreduce);
     agreement_add(agreement, "epochs", "%d", o->epochs);
     agreement_add(agreement, "batch-size", "%d", o->batch_size);
     agreement_add(agreement, "lr", "%.15g", o->lr);

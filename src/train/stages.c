@@ -121,10 +121,12 @@ sgp_mixer_options_t train_mixer_options(const train_options_t *options, uint64_t
                   .seed = options->seed},
         .overlap = overlap_at(options, algorithm),
         .biased = options->biased,
+        .encoding = options->encoding,
         .local_steps = options->local_steps,
         .slow_momentum = (float)options->slow_momentum,
         .slow_every = options->slow_every,
         .slow_alone = options->slow_alone,
+        .library_allreduce = strcmp(options->allreduce, "library") == 0,
     };
 }
 

@@ -26,6 +26,7 @@ static void add_options(json_t **object, const train_options_t *options) {
     add(object, "batch_size", json_integer(options->batch_size));
     add(object, "seed", train_json_u64(options->seed));
     add(object, "transport", json_string(options->transport));
+    add(object, "encoding", json_string(sgp_encoding_name(options->encoding)));
 }
 
 static json_t *messages_json(const train_summary_t *summary) {

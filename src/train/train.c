@@ -2,6 +2,7 @@
 #include "train/train.h"
 
 #include "base/log.h"
+#include "group/card.h"
 #include "mixing/mixer.h"
 #include "train/agreement.h"
 #include "train/check.h"
@@ -12,8 +13,11 @@
 #include "train/resume.h"
 #include "train/summary.h"
 
+#include <limits.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static sgp_status_t check_place(const run_t *run) {
     int nodes = sgp_group_size(run->nodes), workers = run->inside ? sgp_group_size(run->inside) : 1;
@@ -40,6 +44,23 @@ static sgp_status_t begin_files(run_t *run) {
         status = tensorboard_begin(&run->tensorboard, output, run->size, run->options->workers,
                                    run->step - run->step % run->replica.steps_per_epoch);
     return status;
+}
+
+/* A machine that does not see node 0's files needs this one to continue the run: the first node there
+ * writes it, when node 0 has. */
+static sgp_status_t copy_config(const run_t *run) {
+    char path[PATH_MAX];
+    const char *output = run->options->output;
+    uint64_t machine = sgp_card_machine(), *all = calloc((size_t)run->size, sizeof *all);
+    if (!all) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d nodes", run->size);
+    sgp_status_t status = sgp_group_gather(run->group, &machine, sizeof machine, all);
+    int first = 0;
+    while (first < run->rank && all[first] != machine) first++;
+    free(all);
+    if (status || !output || first < run->rank || run->rank == 0) return status;
+    if (snprintf(path, sizeof path, "%s/config.json", output) >= PATH_MAX) return SGP_OK;
+    if (access(path, F_OK) == 0) return SGP_OK;
+    return train_json_write(output, "config.json", config_json(run->options, &run->replica));
 }
 
 static sgp_status_t begin_trace(run_t *run) {
@@ -97,6 +118,7 @@ static sgp_status_t prepare(run_t *run) {
     uint64_t step = 0;
     if (!status && run->options->resume) status = resume_choose(run, &step);
     if (!status) status = agreement_share(run->group, join(run, step));
+    if (!status) status = agreement_share(run->group, copy_config(run));
     if (!status) return SGP_OK;
 fini:
     release(run);

@@ -47,11 +47,13 @@ typedef struct train_options {
     const char *optimizer; /* "sgd" or "adam" */
     bool augment;          /* random crop and flip; the default follows the model */
     uint64_t seed;
-    int64_t limit_samples; /* 0: all of the training set */
-    const char
-        *transport; /* "auto", "shm", "tcp", "loopback": recorded only; the group is made by the caller */
-    const char *output;       /* directory, exists and is writable; NULL: no files are written */
-    const char *resume;       /* directory of a run to be continued; NULL: a new run */
+    int64_t limit_samples;   /* 0: all of the training set */
+    const char *transport;   /* "auto", "shm", "tcp", "mpi", "loopback": recorded only; the group is
+                              made by the caller */
+    const char *allreduce;   /* "own", or "library": that of the transport's library, MPI's */
+    sgp_encoding_t encoding; /* of the vectors between nodes */
+    const char *output;      /* directory, exists and is writable; NULL: no files are written */
+    const char *resume;      /* directory of a run to be continued; NULL: a new run */
     int64_t checkpoint_every; /* steps; 0: at the end of every epoch */
     bool tensorboard;         /* event files in output/tensorboard */
     bool trace;               /* output/trace.json, for Perfetto */

@@ -123,6 +123,12 @@ typedef struct sgp_transport_ops {
     /* Wakes the other context from `pause` and from `wait`. */
     void (*signal)(sgp_transport_t *transport);
 
+    /* The sum over all ranks, in place, by the library that carries the messages: all ranks call it, with
+     * nothing else of theirs in between. How it adds, and so its bits, and how it waits are the library's;
+     * an agent of this process waits meanwhile. SGP_ERR_SYSTEM, logged. May be NULL: there is no such
+     * library. */
+    sgp_status_t (*sum)(sgp_transport_t *transport, float *values /* (count) */, size_t count);
+
     /* Everything committed stays deliverable; this rank sends no more. Sleeps until the others have
      * received it or have gone, or the deadline has passed. */
     void (*leave)(sgp_transport_t *transport, uint64_t deadline);

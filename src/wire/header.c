@@ -39,7 +39,8 @@ static uint64_t get(const unsigned char *bytes, size_t size) {
 }
 
 size_t sgp_encoding_size(sgp_encoding_t encoding) {
-    return encoding == SGP_ENCODING_FLOAT32 ? sizeof(float) : 1;
+    if (encoding == SGP_ENCODING_FLOAT32) return sizeof(float);
+    return encoding == SGP_ENCODING_BYTES ? 1 : sizeof(uint16_t);
 }
 
 void sgp_header_encode(const sgp_header_t *header, unsigned char bytes[SGP_HEADER_BYTES]) {

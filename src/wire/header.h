@@ -8,6 +8,7 @@
 #ifndef SGP_WIRE_HEADER_H
 #define SGP_WIRE_HEADER_H
 
+#include <sgp/encoding.h>
 #include <sgp/status.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,11 +27,10 @@ typedef enum sgp_kind {
     SGP_KIND_LAST = SGP_KIND_REST,
 } sgp_kind_t;
 
-typedef enum sgp_encoding {
-    SGP_ENCODING_BYTES = 0,
-    SGP_ENCODING_FLOAT32 = 1,
-    SGP_ENCODING_LAST = SGP_ENCODING_FLOAT32,
-} sgp_encoding_t;
+/* The numbers of sgp_encoding_t travel as they are, and in place of the default stand bytes that are
+ * no vector. A receiver that does not know an encoding refuses the message. */
+#define SGP_ENCODING_BYTES ((sgp_encoding_t)0)
+#define SGP_ENCODING_LAST  SGP_ENCODING_FLOAT16
 
 typedef struct sgp_header {
     sgp_kind_t kind;

@@ -18,6 +18,8 @@ LOCKSTEP = [
     ["--algorithm", "sgp", "--slow-every", "3", "--slow-momentum", "0.4"],
     ["--algorithm", "osgp", "--slow-every", "3", "--slow-alone"],
     ["--algorithm", "0:allreduce,1:osgp", "--peers", "0:2,1:1"],
+    ["--algorithm", "sgp", "--encoding", "bfloat16"],
+    ["--algorithm", "0:allreduce,1:osgp", "--encoding", "float16"],
 ]
 
 FREE = [
@@ -57,6 +59,16 @@ class Algorithms(ProgramTest):
         osgp = self.train("--epochs", "2", "--model", "mlp", "--algorithm", "osgp", "--overlap", "0", output="osgp")
         self.assertEqual(sgp["parameters_hash"], osgp["parameters_hash"])
         self.assertEqual((osgp["algorithm"], osgp["overlap"]), ("osgp", 0))
+
+    def test_encodings(self):
+        for encoding in ("bfloat16", "float16"):
+            for number, arguments in enumerate([["--algorithm", "sgp"], ["--algorithm", "allreduce"]] + FREE[:2]):
+                with self.subTest(f"{encoding} {arguments}"):
+                    summary = self.train("--epochs", "15", "--model", "mlp", "--lr", "0.1", "--encoding", encoding,
+                                         *arguments, output=f"{encoding}{number}")
+                    self.check(summary, 4)
+                    self.assertEqual(summary["encoding"], encoding)
+                    self.assertGreater(summary["average_model_accuracy"], 0.9)
 
     def test_schedules_are_in_the_summary(self):
         summary = self.train("--epochs", "3", "--model", "mlp", "--algorithm", "0:allreduce,1:sgp", "--peers",

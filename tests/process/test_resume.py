@@ -117,6 +117,12 @@ class SameBits(ResumeTest):
     def test_adam(self):
         self.check("--optimizer", "adam", "--lr", "0.0123456789012345678", "--augment")
 
+    def test_encodings(self):
+        self.check("--encoding", "bfloat16", "--algorithm", "0:allreduce,3:osgp")
+
+    def test_encodings_of_workers(self):
+        self.check("--encoding", "float16", "--nodes", "2", "--workers-per-node", "2")
+
     def test_threads(self):
         self.check("--transport", "loopback")
 

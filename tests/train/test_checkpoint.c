@@ -119,6 +119,18 @@ static void every_algorithm_goes_on(void **state) {
     }
 }
 
+/* All-reduce carries the rounding of gradients from step to step. */
+static void every_encoding_goes_on(void **state) {
+    for (int encoding = SGP_ENCODING_BFLOAT16; encoding <= SGP_ENCODING_FLOAT16; encoding++) {
+        train_options_t options = small_run(*state);
+        options.encoding = (sgp_encoding_t)encoding;
+        options.algorithm = train_stages_of(SGP_ALGORITHM_ALLREDUCE);
+        stop_and_go_on(*state, options);
+        options.algorithm = train_stages_of(SGP_ALGORITHM_OSGP);
+        stop_and_go_on(*state, options);
+    }
+}
+
 static void every_variant_goes_on(void **state) {
     train_options_t options = small_run(*state);
     options.algorithm = train_stages_of(SGP_ALGORITHM_OSGP);
@@ -256,6 +268,7 @@ int main(int argc, char **argv) {
     signal(SIGXFSZ, SIG_IGN); /* so that a write over the limit fails instead */
     const struct CMUnitTest tests[] = {
         TEST(every_algorithm_goes_on),
+        TEST(every_encoding_goes_on),
         TEST(every_variant_goes_on),
         TEST(a_run_that_changes_goes_on),
         TEST(nothing_is_lost_without_lock_step),

@@ -218,19 +218,23 @@ static const option_t options[] = {
      .argument = "NAME",
      .type = OPTION_CHOICE,
      .offset = AT(run.transport),
-     .choices = "auto, shm, tcp, loopback",
-     .later = "mpi",
+     .choices = "auto, shm, tcp, mpi, loopback",
+     .help = "what carries the messages; auto: shm within a machine, tcp between machines; mpi: "
+             "under mpirun or srun; loopback: all nodes are threads of one process"},
+    {.name = "allreduce",
+     .argument = "WHOSE",
+     .type = OPTION_CHOICE,
+     .offset = AT(run.allreduce),
+     .choices = "own, library",
      .help =
-         "what carries the messages; auto: shm within a machine, tcp between machines; loopback "
-         "runs the nodes as threads of one process"},
+         "whose all-reduce the algorithm of that name uses; library: MPI's, with --transport mpi"},
     JOINING_OPTIONS(AT(joining)),
     {.name = "encoding",
      .argument = "NAME",
      .type = OPTION_CHOICE,
      .offset = AT(encoding),
-     .choices = "float32",
-     .later = "bfloat16",
-     .help = "how vectors travel"},
+     .choices = "float32, bfloat16, float16",
+     .help = "how vectors travel between nodes; two bytes a number instead of four"},
     {.name = "output",
      .argument = "DIR",
      .type = OPTION_STRING,
@@ -337,6 +341,7 @@ static void finish_slow_momentum(train_options_t *run) {
 void settings_finish(settings_t *settings) {
     train_options_t *run = &settings->run;
     sgp_graph_kind_t graph;
+    sgp_encoding_parse(settings->encoding, &run->encoding);
     if (settings->graph && sgp_graph_parse(settings->graph, &graph) == SGP_OK)
         run->graph = (int)graph;
     finish_slow_momentum(run);

@@ -50,8 +50,8 @@ static int launch_nodes(const settings_t *settings, int argc, char **argv) {
     return status;
 }
 
-/* Nodes as threads need OpenMP held to one thread each, which it only reads when a program starts.
- */
+/* Nodes need OpenMP held to one thread each, which it only reads when a program starts: those that are
+ * threads, and those that MPI's launcher has started. */
 static int start_again(char **argv) {
     setenv("OMP_NUM_THREADS", "1", 1);
     execv(SELF, argv - 1); /* the subcommand's name follows the program's */
@@ -105,6 +105,8 @@ static int train(settings_t *settings, int usual, int argc, char **argv) {
     bool threads = strcmp(settings->run.transport, "loopback") == 0;
     if (!place_find(settings, &place)) return EXIT_MISTAKE;
     if (settings->run.nodes == 0 && !place.placed) settings->run.nodes = usual;
+    if (!joining_check(&settings->joining, settings->run.transport, place.placed))
+        return EXIT_MISTAKE;
     if (!place_nodes(settings, &place, true)) return EXIT_MISTAKE;
     message_workers(settings->run.workers);
     if (threads && place.placed) {
@@ -113,9 +115,13 @@ static int train(settings_t *settings, int usual, int argc, char **argv) {
                       place.source);
         return EXIT_MISTAKE;
     }
-    if (!joining_check(&settings->joining, settings->run.transport, place.placed))
-        return EXIT_MISTAKE;
     if (place.placed) return be_node(settings, &place, argv);
+    if (strcmp(settings->run.transport, "mpi") == 0) {
+        message_error("--transport mpi: MPI's launcher starts the nodes: mpirun -n %d sgp train "
+                      "--transport mpi",
+                      settings->run.nodes * settings->run.workers);
+        return EXIT_MISTAKE;
+    }
     return start_nodes(settings, threads, argc, argv);
 }
 

@@ -139,6 +139,13 @@ bool sgp_address_is_here(const sgp_address_t *address) {
     return here;
 }
 
+bool sgp_address_same_host(const sgp_address_t *a, const sgp_address_t *b) {
+    struct in6_addr one, other;
+    return host_of((const struct sockaddr *)&a->at, &one) &&
+           host_of((const struct sockaddr *)&b->at, &other) &&
+           memcmp(&one, &other, sizeof one) == 0;
+}
+
 static void take(const struct sockaddr *at, sgp_address_t *address) {
     memset(address, 0, sizeof *address);
     address->length =
@@ -182,7 +189,7 @@ static void list_interfaces(char *text, size_t room) {
 }
 
 /* An interface's name, or a numeric address without a port. */
-static sgp_status_t find_interface(const char *interface, sgp_address_t *address) {
+sgp_status_t sgp_address_of_interface(const char *interface, sgp_address_t *address) {
     char names[256];
     struct in6_addr six;
     struct in_addr four;
@@ -303,7 +310,7 @@ sgp_status_t sgp_address_listen(const char *interface, const char *ports, int *l
     int first, last;
     sgp_address_t at;
     sgp_status_t status = parse_ports(ports, &first, &last);
-    if (status == SGP_OK && interface) status = find_interface(interface, &at);
+    if (status == SGP_OK && interface) status = sgp_address_of_interface(interface, &at);
     if (status != SGP_OK) return status;
     int made = interface ? listen_in_range(&at, first, last) : listen_everywhere(&at, first, last);
     if (made < 0)

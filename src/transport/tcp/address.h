@@ -48,7 +48,14 @@ void sgp_address_set_port(sgp_address_t *address, int port);
 sgp_status_t sgp_address_listen(const char *interface, const char *ports, int *socket,
                                 sgp_address_t *bound, sgp_address_t *published);
 
-/* The same at one address and port; at: NULL for all interfaces. Not logged: -1, and errno says why. */
+/* The address of an interface, by its name or by the address itself, without a port. SGP_ERR_INVALID
+ * (logged, with those that there are). */
+sgp_status_t sgp_address_of_interface(const char *interface, sgp_address_t *address);
+
+/* Whether they are the same, but for the port. */
+bool sgp_address_same_host(const sgp_address_t *a, const sgp_address_t *b);
+
+/* Like listen, at one address and port; at: NULL for all interfaces. Not logged: -1, and errno says why. */
 int sgp_address_listen_at(const sgp_address_t *at, int port);
 
 /* The address that others are to use for a listener, as above. */

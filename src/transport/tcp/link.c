@@ -344,7 +344,10 @@ sgp_link_t *sgp_link_call(sgp_links_t *links, int rank) {
 
 static void on_poll(uv_poll_t *handle, int status, int events) {
     sgp_link_t *link = handle->data;
-    if (status < 0) events = UV_READABLE | UV_WRITABLE; /* the call that fails says why */
+    if (status < 0) {
+        events = UV_READABLE | UV_WRITABLE; /* the call that fails says why */
+        link->events = 0; /* libuv has stopped polling, and there may be bytes before the error */
+    }
     if (link->state == SGP_LINK_CONNECTING) on_connected(link);
     else if (link->state == SGP_LINK_SHAKING) shake(link);
     else {

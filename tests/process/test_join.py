@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nodes that are started one by one, and by other launchers, on loopback."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import unittest
+
+from support import LIMIT, PROGRAM, ProgramTest
+
+RUN = ["--model", "mlp", "--epochs", "1", "--quiet"]
+
+
+def free_port():
+    """A port of loopback that nobody had a moment ago."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+class JoinTest(ProgramTest):
+    def setUp(self):
+        super().setUp()
+        for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+            self.environment.pop(name, None)
+        for name in [n for n in self.environment if n.startswith(("PMI", "OMPI_", "SLURM_", "TORCHELASTIC_"))]:
+            del self.environment[name]
+        self.at = f"127.0.0.1:{free_port()}"
+
+    def arguments(self, *more, output="out"):
+        return ["train", "--data", self.data(), "--output", self.output(output), *RUN, *more]
+
+    def node(self, *more, nodes=4, output="out", environment=None):
+        return self.start(*self.arguments("--nodes", str(nodes), "--join", self.at, *more, output=output),
+                          environment=environment)
+
+    def end_all(self, processes, status=0):
+        """Waits for all. Returns what each has said on standard error."""
+        errors = []
+        for process in processes:
+            _, err = process.communicate(timeout=LIMIT)
+            self.assertEqual(process.returncode, status, err)
+            errors.append(err)
+        return errors
+
+    def hash_of(self, output="out"):
+        with open(os.path.join(self.output(output), "summary.json"), encoding="utf-8") as file:
+            return json.load(file)["parameters_hash"]
+
+    def reference(self, nodes=4, *more):
+        """What the same run gives over shared memory."""
+        self.train(*RUN, "--nodes", str(nodes), "--transport", "shm", *more, output="reference")
+        return self.hash_of("reference")
+
+
+class Together(JoinTest):
+    """The same bits, whoever has started the nodes."""
+
+    def test_tcp_on_one_machine(self):
+        self.train(*RUN, "--nodes", "4", "--transport", "tcp")
+        self.assertEqual(self.hash_of(), self.reference())
+        self.assert_nothing_left()
+
+    def test_in_order_of_arrival(self):
+        for transport in ("tcp", "auto", "shm"):
+            with self.subTest(transport):
+                self.at = f"127.0.0.1:{free_port()}"
+                self.end_all([self.node("--transport", transport, output=transport) for _ in range(4)])
+                self.assertEqual(self.hash_of(transport), self.reference())
+
+    def test_claimed_ranks(self):
+        nodes = [self.node("--rank", str(rank), "--transport", "tcp") for rank in (3, 1, 0)]
+        self.end_all([*nodes, self.node("--transport", "tcp")])
+        self.assertEqual(self.hash_of(), self.reference())
+
+    def test_by_name(self):
+        self.at = self.at.replace("127.0.0.1", "localhost")
+        self.end_all([self.node(nodes=2), self.node(nodes=2)])
+
+    def test_workers(self):
+        more = ["--workers-per-node", "2"]
+        self.end_all([self.node(*more, "--transport", "tcp", nodes=2) for _ in range(4)])
+        self.assertEqual(self.hash_of(), self.reference(2, *more))
+
+    def test_key(self):
+        key = os.path.join(self.folder, "key")
+        with open(os.open(key, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="ascii") as file:
+            file.write("a secret of this test\n")
+        nodes = [self.node("--key-file", key, nodes=3, environment={"SGP_TRANSPORT": "tcp"}),
+                 self.node(nodes=3, environment={"SGP_KEY_FILE": key, "SGP_TRANSPORT": "tcp"}),
+                 self.node(nodes=3, environment={"SGP_KEY": "a secret of this test", "SGP_TRANSPORT": "tcp"})]
+        self.assertEqual(self.end_all(nodes), ["", "", ""])
+
+    def test_environment(self):
+        place = {"SGP_JOIN": self.at, "SGP_SIZE": "2", "SGP_TRANSPORT": "tcp"}
+        self.end_all([self.start(*self.arguments(), environment=place) for _ in range(2)])
+        self.assertEqual(self.hash_of(), self.reference(2))
+
+    def test_directory(self):
+        place = {"SGP_SIZE": "3", "SGP_RENDEZVOUS": self.runtime, "SGP_TRANSPORT": "tcp"}
+        self.end_all([self.start(*self.arguments(), environment={**place, "SGP_RANK": str(rank)})
+                      for rank in range(3)])
+        self.assertEqual(self.hash_of(), self.reference(3))
+        self.assert_nothing_left()
+
+    def test_torchrun(self):
+        """Something else, such as torchrun's own store, has MASTER_PORT."""
+        with socket.socket() as store:
+            store.bind(("127.0.0.1", 0))
+            store.listen()
+            place = {"WORLD_SIZE": "3", "MASTER_ADDR": "localhost", "MASTER_PORT": str(store.getsockname()[1])}
+            self.end_all([self.start(*self.arguments("--transport", "tcp"), environment={**place, "RANK": str(rank)})
+                          for rank in range(3)])
+        self.assertEqual(self.hash_of(), self.reference(3))
+
+    def test_srun_without_pmix(self):
+        place = {"SLURM_STEP_NUM_TASKS": "3", "SLURM_STEP_NODELIST": "localhost", "SLURM_STEP_ID": "0",
+                 "SLURM_JOB_ID": str(os.getpid())}
+        self.end_all([self.start(*self.arguments("--transport", "tcp"), environment={**place, "SLURM_PROCID": str(rank)})
+                      for rank in range(3)])
+        self.assertEqual(self.hash_of(), self.reference(3))
+
+    def test_run(self):
+        """A program of somebody's own gets its place by the environment."""
+        script = "echo $SGP_JOIN $SGP_SIZE $SGP_RANK $SGP_TRANSPORT $SGP_PORTS"
+        status, out, err = self.run_program("run", "--nodes", "3", "--join", "a:1", "--rank", "2", "--transport", "tcp",
+                                            "--ports", "7-9", "--", "sh", "-c", script)
+        self.assertEqual((status, out, err), (0, "a:1 3 2 tcp 7-9\n", ""))
+
+    def launch(self, launcher, transport):
+        command = [*launcher, PROGRAM, *self.arguments("--transport", transport, output=transport)]
+        process = subprocess.run(command, env=self.environment, cwd=self.folder, timeout=LIMIT, text=True,
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+        self.assertEqual(process.returncode, 0, process.stderr)
+        self.assertEqual(self.hash_of(transport), self.reference(3))
+
+    def test_open_mpi(self):
+        launcher = shutil.which("mpirun.openmpi")
+        if not launcher:
+            self.skipTest("there is no mpirun.openmpi")
+        self.environment["TMPDIR"] = "/tmp"
+        for transport in ("tcp", "auto", "shm"):
+            with self.subTest(transport):
+                self.launch([launcher, "--allow-run-as-root", "--oversubscribe", "-n", "3"], transport)
+
+    def test_mpich(self):
+        launcher = shutil.which("mpirun.mpich")
+        if not launcher:
+            self.skipTest("there is no mpirun.mpich")
+        for transport in ("tcp", "auto"):
+            with self.subTest(transport):
+                self.launch([launcher, "-n", "3"], transport)
+
+
+class Apart(JoinTest):
+    """One line on each side, and nobody waits for long."""
+
+    def pair(self, first, second, environments=({}, {})):
+        """The errors of one that founds a group of two and gives up, and of one that is refused."""
+        founder = self.node(*first, "--join-timeout", "6", environment=environments[0])
+        self.wait_for_founder()
+        caller = self.node(*second, "--join-timeout", "30", environment=environments[1])
+        _, theirs = caller.communicate(timeout=LIMIT)
+        _, ours = founder.communicate(timeout=LIMIT)
+        self.assertNotEqual(caller.returncode, 0)
+        self.assertNotEqual(founder.returncode, 0)
+        self.assertEqual(len(theirs.splitlines()), 1, theirs)
+        self.assertEqual(len(ours.splitlines()), 2, ours)
+        self.assertIn(f"1 of 2 processes came to {self.at} within 6 s", ours.splitlines()[1])
+        return ours, theirs
+
+    def wait_for_founder(self):
+        """Until somebody listens there."""
+        host, port = self.at.rsplit(":", 1)
+        while True:
+            try:
+                socket.create_connection((host, int(port)), timeout=LIMIT).close()
+                return
+            except ConnectionRefusedError:
+                pass
+
+    def test_two_claim_one_rank(self):
+        ours, theirs = self.pair(["--nodes", "2", "--rank", "1"], ["--nodes", "2", "--rank", "1"])
+        self.assertIn("rank 1 is taken by the process that founded the group", ours)
+        self.assertIn(f"cannot join at {self.at}: it refuses us: rank 1 is taken by", theirs)
+
+    def test_other_size(self):
+        ours, theirs = self.pair(["--nodes", "2"], ["--nodes", "3"])
+        for err in (ours, theirs):
+            self.assertIn("it wants a group of 3 processes, and this one is of 2", err)
+
+    def test_other_transport(self):
+        ours, theirs = self.pair(["--nodes", "2", "--transport", "tcp"], ["--nodes", "2"])
+        for err in (ours, theirs):
+            self.assertIn("it has --transport auto, and here is tcp", err)
+
+    def test_wrong_key(self):
+        keys = ({"SGP_KEY": "a secret of this test"}, {"SGP_KEY": "a secret of that test"})
+        ours, theirs = self.pair(["--nodes", "2"], ["--nodes", "2"], keys)
+        for err in (ours, theirs):
+            self.assertIn("key", err)
+            self.assertNotIn("secret", err)
+
+    def test_missing_key(self):
+        keys = ({"SGP_KEY": "a secret of this test"}, {})
+        for which in (keys, keys[::-1]):
+            ours, theirs = self.pair(["--nodes", "2"], ["--nodes", "2"], which)
+            for err in (ours, theirs):
+                self.assertIn("key", err)
+
+    def test_full_group(self):
+        nodes = [self.node("--epochs", "100000", nodes=2, output="full") for _ in range(2)]
+        metrics = os.path.join(self.output("full"), "metrics.jsonl")
+        while not os.path.exists(metrics):  # which is written when the group is there
+            self.assertIsNone(nodes[0].poll())
+        err = self.refused(*self.arguments("--nodes", "2", "--join", self.at), status=1)
+        self.assertIn("it refuses us: the group is full: all 2 processes have come", err)
+        for node in nodes:
+            node.terminate()
+        for node in nodes:
+            _, err = node.communicate(timeout=LIMIT)
+
+    def test_founder_ends(self):
+        """Whoever waits takes over, where it can."""
+        first = self.node(nodes=2)
+        self.wait_for_founder()
+        first.kill()
+        first.wait()
+        self.end_all([self.node(nodes=2), self.node(nodes=2)])
+
+    def test_unreachable(self):
+        port = free_port()
+        place = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(min(port, 65000))}
+        err = self.refused(*self.arguments("--join-timeout", "0.5"), status=1, environment=place)
+        self.assertIn("within 500 ms: ", err)
+        self.assertIn("Connection refused", err)
+
+    def test_no_such_host(self):
+        self.at = "no-such-host.invalid:7070"
+        err = self.refused(*self.arguments("--nodes", "2", "--join", self.at), status=2)
+        self.assertIn("host no-such-host.invalid: ", err)
+
+    def test_port_taken(self):
+        """By something that is not sgp, and says so."""
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            self.at = "127.0.0.1:%d" % other.getsockname()[1]
+            node = self.node(nodes=2)
+            connection, _ = other.accept()
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\n" * 20)
+            [err] = self.end_all([node], status=2)
+            connection.close()
+        self.assertEqual(len(err.splitlines()), 1, err)
+        self.assertIn(f"cannot join at {self.at}: whoever has the port is not of this group: ", err)
+
+    def test_not_all_come(self):
+        err = self.refused(*self.arguments("--nodes", "3", "--join", self.at, "--join-timeout", "0.3"), status=1)
+        self.assertIn(f"1 of 3 processes came to {self.at} within 300 ms", err)
+
+    def test_another_machine_without_a_key(self):
+        self.at = "192.0.2.1:7070"  # an address for documentation
+        err = self.refused(*self.arguments("--nodes", "2", "--join", self.at))
+        self.assertIn("192.0.2.1:7070 is another machine, and there is no key: ", err)
+        self.assertIn("--key-file", err)
+
+
+class Mistakes(JoinTest):
+    def test_combinations(self):
+        for arguments, expected in [
+                (["--rank", "1"], ["--rank 1", "--join"]),
+                (["--join", "a:1"], ["--join a:1", "--nodes N"]),
+                (["--join", "a:1", "--nodes", "2", "--rank", "2"], ["--rank 2", "0 to 1"]),
+                (["--join", "a", "--nodes", "2"], ["address a", "HOST:PORT"]),
+                (["--join", "127.0.0.1:0", "--nodes", "2"], ["127.0.0.1:0", "above 0"]),
+                (["--join", "a:1", "--nodes", "2", "--transport", "loopback"], ["--join a:1", "tcp, auto or shm"]),
+                (["--ports", "7-9"], ["--ports", "--transport tcp", "--join"]),
+                (["--interface", "lo", "--transport", "shm"], ["--interface", "shm"]),
+                (["--insecure", "--key-file", "k", "--transport", "tcp"], ["--insecure", "--key-file k"]),
+                (["--join", "127.0.0.1:1", "--nodes", "2", "--key-file", "k"], ["key file k", "No such file"]),
+                (["--join", self.at, "--nodes", "2", "--interface", "nope"], ["interface nope", "lo"]),
+                (["--join", "[::1]:9", "--nodes", "2", "--resume", "x"], ["x"])]:
+            with self.subTest(" ".join(arguments)):
+                err = self.refused(*self.arguments(*arguments))
+                for part in expected:
+                    self.assertIn(part, err)
+
+    def test_short_key(self):
+        err = self.refused(*self.arguments("--join", self.at, "--nodes", "2"), environment={"SGP_KEY": "short"})
+        self.assertIn("16", err)
+
+    def test_bad_environment(self):
+        for place, expected in [({"SGP_JOIN": "a:1"}, "SGP_SIZE"),
+                                ({"SGP_JOIN": "a:1", "SGP_SIZE": "2", "SGP_RANK": "2"}, "rank 2"),
+                                ({"SGP_TRANSPORT": "pigeon"}, "pigeon"),
+                                ({"RANK": "3", "WORLD_SIZE": "2", "MASTER_ADDR": "a", "MASTER_PORT": "1"}, "WORLD_SIZE"),
+                                ({"SGP_JOIN": self.at, "SGP_SIZE": "2", "SGP_JOIN_TIMEOUT_MS": "soon"}, "soon")]:
+            with self.subTest(str(place)):
+                self.assertIn(expected, self.refused(*self.arguments(), environment=place))
+
+
+if __name__ == "__main__":
+    unittest.main()
