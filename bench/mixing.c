@@ -2,8 +2,8 @@
 /* Time of one mixing step between processes of this machine: `mixing ALGORITHM NODES BYTES STEPS [ENCODING]`.
  *
  * ALGORITHM: sgp (push to one peer and absorb), allreduce (exact mean), library (the same by MPI's own, over MPI), memcpy
- * (every process copies the vector once, the yardstick). NODES 0: this process is one node, as its launcher says (SGP_TRANSPORT=mpi under mpirun). BYTES: of the vector
- * in float32. ENCODING: float32 (default), bfloat16, float16. Prints milliseconds per step, from barrier to barrier over
+ * (every process copies the vector once, the yardstick). NODES 0: this process is one node, as its
+ * launcher says (SGP_TRANSPORT=mpi under mpirun). BYTES: of the vector in float32. ENCODING: float32 (default), bfloat16, float16. Prints milliseconds per step, from barrier to barrier over
  * STEPS steps. bench/mixing compares with MPI. */
 #include <sgp/sgp.h>
 
