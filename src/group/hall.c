@@ -70,6 +70,7 @@ static void see_off(sgp_hall_t *hall, sgp_guest_t *guest) {
     if (guest->state == SEATED || guest->state == READY) hall->seated--;
     guest->state = GONE;
     close(guest->socket);
+    sgp_handshake_fini(&guest->handshake);
     free(guest->out);
     guest->out = NULL;
     guest->out_at = guest->out_end = 0;

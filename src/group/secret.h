@@ -7,8 +7,8 @@
 
 #include <sgp/group.h>
 
-/* Sets *keyed, and *key if there is one. White space at the end does not count, so that a file and the
- * text in it are the same. SGP_ERR_NOT_FOUND, SGP_ERR_IO: the file; SGP_ERR_INVALID: too short; logged. */
+/* Sets *keyed, and *key if there is one. SGP_ERR_INVALID: too short, or a file that cannot be used (see
+ * sgp_key_read); logged. */
 sgp_status_t sgp_secret_find(const sgp_group_options_t *options, bool *keyed, sgp_key_t *key);
 
 #endif

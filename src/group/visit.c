@@ -133,6 +133,27 @@ static sgp_status_t refused(call_t *call, const sgp_handshake_t *handshake) {
     return fails(call, SGP_ERR_FORMAT, "%s", handshake->reason);
 }
 
+static sgp_status_t talk(call_t *call, sgp_handshake_t *handshake) {
+    for (;;) {
+        size_t bytes, got = 0;
+        if (sgp_handshake_state(handshake) == SGP_HANDSHAKE_JUDGE) judge(call, handshake);
+        const void *out = sgp_handshake_pending(handshake, &bytes);
+        sgp_status_t status = bytes ? send_all(call, out, bytes) : SGP_OK;
+        if (status != SGP_OK) return status;
+        if (bytes) {
+            sgp_handshake_sent(handshake, bytes);
+            continue;
+        }
+        if (sgp_handshake_state(handshake) == SGP_HANDSHAKE_DONE) return SGP_OK;
+        if (sgp_handshake_state(handshake) == SGP_HANDSHAKE_REFUSED)
+            return refused(call, handshake);
+        void *place = sgp_handshake_place(handshake, &bytes);
+        status = receive(call, place, bytes, &got);
+        if (status != SGP_OK) return status;
+        sgp_handshake_received(handshake, got);
+    }
+}
+
 static sgp_status_t shake(call_t *call) {
     const sgp_card_t *mine = call->visit->mine;
     sgp_hello_t hello = {.purpose = SGP_PURPOSE_JOIN,
@@ -142,24 +163,9 @@ static sgp_status_t shake(call_t *call) {
     memcpy(hello.version, mine->version, sizeof hello.version);
     sgp_handshake_t handshake;
     sgp_handshake_init(&handshake, true, &hello, call->visit->meeting->key);
-    for (;;) {
-        size_t bytes, got = 0;
-        if (sgp_handshake_state(&handshake) == SGP_HANDSHAKE_JUDGE) judge(call, &handshake);
-        const void *out = sgp_handshake_pending(&handshake, &bytes);
-        sgp_status_t status = bytes ? send_all(call, out, bytes) : SGP_OK;
-        if (status != SGP_OK) return status;
-        if (bytes) {
-            sgp_handshake_sent(&handshake, bytes);
-            continue;
-        }
-        if (sgp_handshake_state(&handshake) == SGP_HANDSHAKE_DONE) return SGP_OK;
-        if (sgp_handshake_state(&handshake) == SGP_HANDSHAKE_REFUSED)
-            return refused(call, &handshake);
-        void *place = sgp_handshake_place(&handshake, &bytes);
-        status = receive(call, place, bytes, &got);
-        if (status != SGP_OK) return status;
-        sgp_handshake_received(&handshake, got);
-    }
+    sgp_status_t status = talk(call, &handshake);
+    sgp_handshake_fini(&handshake);
+    return status;
 }
 
 /* ---- what is said after it ---- */

@@ -2,8 +2,10 @@
 #include "wire/handshake.h"
 
 #include "base/log.h"
+#include "wire/bytes.h"
 #include "wire/header.h"
 
+#include <assert.h>
 #include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -28,16 +30,6 @@ static const unsigned char magic[8] = {'s', 'g', 'p', 'h', 'e', 'l', 'l', 'o'};
 
 /* What is wanted next, in `stage`. */
 enum { WANT_HELLO, WANT_HELLO_PROOF, WANT_PROOF_VERDICT, WANT_VERDICT };
-
-static void put(unsigned char *bytes, uint64_t value, size_t size) {
-    for (size_t i = 0; i < size; i++) bytes[i] = (unsigned char)(value >> (8 * i));
-}
-
-static uint64_t get(const unsigned char *bytes, size_t size) {
-    uint64_t value = 0;
-    for (size_t i = 0; i < size; i++) value |= (uint64_t)bytes[i] << (8 * i);
-    return value;
-}
 
 /* ---- key and proof ---- */
 
@@ -82,14 +74,14 @@ static void encode_hello(const sgp_hello_t *hello, bool keyed,
                          unsigned char bytes[SGP_HELLO_BYTES]) {
     memset(bytes, 0, SGP_HELLO_BYTES);
     memcpy(bytes + AT_MAGIC, magic, sizeof magic);
-    put(bytes + AT_VERSION, SGP_HANDSHAKE_VERSION, 2);
-    put(bytes + AT_MESSAGES, SGP_HEADER_VERSION, 2);
-    put(bytes + AT_KEYED, keyed, 1);
-    put(bytes + AT_PURPOSE, (uint64_t)hello->purpose, 1);
-    put(bytes + AT_RANK, (uint32_t)hello->rank, 4);
-    put(bytes + AT_SIZE, (uint32_t)hello->size, 4);
-    put(bytes + AT_RUN, hello->run, 8);
-    put(bytes + AT_FINGERPRINT, hello->fingerprint, 8);
+    sgp_bytes_put(bytes + AT_VERSION, SGP_HANDSHAKE_VERSION, 2);
+    sgp_bytes_put(bytes + AT_MESSAGES, SGP_HEADER_VERSION, 2);
+    sgp_bytes_put(bytes + AT_KEYED, keyed, 1);
+    sgp_bytes_put(bytes + AT_PURPOSE, (uint64_t)hello->purpose, 1);
+    sgp_bytes_put(bytes + AT_RANK, (uint32_t)hello->rank, 4);
+    sgp_bytes_put(bytes + AT_SIZE, (uint32_t)hello->size, 4);
+    sgp_bytes_put(bytes + AT_RUN, hello->run, 8);
+    sgp_bytes_put(bytes + AT_FINGERPRINT, hello->fingerprint, 8);
     memcpy(bytes + AT_PROGRAM, hello->version, strnlen(hello->version, sizeof hello->version - 1));
     randombytes_buf(bytes + AT_NONCE, SGP_NONCE_BYTES);
 }
@@ -103,11 +95,11 @@ static void copy_text(const unsigned char *bytes, size_t length, char *text) {
 
 static void decode_hello(const unsigned char *bytes, sgp_hello_t *hello) {
     *hello = (sgp_hello_t){
-        .purpose = (sgp_purpose_t)get(bytes + AT_PURPOSE, 1),
-        .rank = (int)(int32_t)get(bytes + AT_RANK, 4),
-        .size = (int)(int32_t)get(bytes + AT_SIZE, 4),
-        .run = get(bytes + AT_RUN, 8),
-        .fingerprint = get(bytes + AT_FINGERPRINT, 8),
+        .purpose = (sgp_purpose_t)sgp_bytes_get(bytes + AT_PURPOSE, 1),
+        .rank = (int)(int32_t)sgp_bytes_get(bytes + AT_RANK, 4),
+        .size = (int)(int32_t)sgp_bytes_get(bytes + AT_SIZE, 4),
+        .run = sgp_bytes_get(bytes + AT_RUN, 8),
+        .fingerprint = sgp_bytes_get(bytes + AT_FINGERPRINT, 8),
     };
     copy_text(bytes + AT_PROGRAM, sizeof hello->version, hello->version);
 }
@@ -123,6 +115,12 @@ static void want(sgp_handshake_t *handshake, int stage, size_t bytes) {
 static void say(sgp_handshake_t *handshake, const void *bytes, size_t length) {
     memcpy(handshake->out + handshake->out_end, bytes, length);
     handshake->out_end += length;
+}
+
+/* In the place of a proof: who refuses gives nothing away that could serve as an acceptance. */
+static void say_no_proof(sgp_handshake_t *handshake) {
+    static const unsigned char nothing[SGP_PROOF_BYTES];
+    say(handshake, nothing, sizeof nothing);
 }
 
 static void say_proof(sgp_handshake_t *handshake) {
@@ -156,14 +154,9 @@ __attribute__((format(printf, 2, 3))) static void fail(sgp_handshake_t *handshak
 
 /* The caller finds by itself what differs: it gets our hello, and no proof. */
 static void show_hello(sgp_handshake_t *handshake) {
-    static const unsigned char nothing[SGP_PROOF_BYTES];
     if (handshake->caller) return;
     say(handshake, handshake->hello[1], SGP_HELLO_BYTES);
-    say(handshake, nothing, sizeof nothing);
-}
-
-static const char *not_proven(const sgp_handshake_t *handshake) {
-    return handshake->keyed ? "its key is another one" : "its words are damaged";
+    say_no_proof(handshake);
 }
 
 /* Whether a hello is one of ours, of a version that we speak, and as keyed as we are. */
@@ -198,10 +191,16 @@ static bool check_hello(sgp_handshake_t *handshake, const unsigned char *theirs)
     return false;
 }
 
-static void refuse(sgp_handshake_t *handshake, const char *reason) {
-    snprintf(handshake->reason, sizeof handshake->reason, "%s", reason);
+static void refuse(sgp_handshake_t *handshake) {
+    if (handshake->caller) say_no_proof(handshake);
     say_verdict(handshake, true);
     end(handshake, SGP_HANDSHAKE_REFUSED);
+}
+
+static void refuse_unproven(sgp_handshake_t *handshake) {
+    snprintf(handshake->reason, sizeof handshake->reason, "%s",
+             handshake->keyed ? "its key is another one" : "its words are damaged");
+    refuse(handshake);
 }
 
 /* An answerer has the caller's hello. */
@@ -221,9 +220,7 @@ static void heard_answer(sgp_handshake_t *handshake) {
     memcpy(handshake->hello[1], handshake->in, SGP_HELLO_BYTES);
     if (!check_hello(handshake, handshake->in)) return;
     if (!is_proven(handshake, handshake->in + SGP_HELLO_BYTES)) {
-        static const unsigned char nothing[SGP_PROOF_BYTES];
-        say(handshake, nothing, sizeof nothing);
-        refuse(handshake, not_proven(handshake));
+        refuse_unproven(handshake);
         return;
     }
     if (handshake->in[AT_PURPOSE] != handshake->hello[0][AT_PURPOSE]) {
@@ -235,9 +232,9 @@ static void heard_answer(sgp_handshake_t *handshake) {
     handshake->in_have = handshake->in_want = 0;
 }
 
-/* false: it refuses us. */
+/* false: it refuses us. All zeros accept; so a refusal of which a bit is changed stays one. */
 static bool heard_verdict(sgp_handshake_t *handshake, const unsigned char *verdict) {
-    if (verdict[0] == 0) return true;
+    if (sodium_is_zero(verdict, SGP_VERDICT_BYTES)) return true;
     copy_text(verdict + 1, SGP_VERDICT_BYTES - 1, handshake->reason);
     if (!handshake->reason[0])
         snprintf(handshake->reason, sizeof handshake->reason, "no reason given");
@@ -251,7 +248,7 @@ static bool heard_verdict(sgp_handshake_t *handshake, const unsigned char *verdi
 static void heard_proof(sgp_handshake_t *handshake) {
     if (!heard_verdict(handshake, handshake->in + SGP_PROOF_BYTES)) return;
     if (!is_proven(handshake, handshake->in)) {
-        refuse(handshake, not_proven(handshake));
+        refuse_unproven(handshake);
         return;
     }
     decode_hello(handshake->hello[0], &handshake->theirs);
@@ -282,6 +279,10 @@ void sgp_handshake_init(sgp_handshake_t *handshake, bool caller, const sgp_hello
                         const sgp_key_t *key) {
     memset(handshake, 0, sizeof *handshake);
     handshake->caller = caller;
+    if (sodium_init() < 0) { /* no nonces */
+        fail(handshake, "libsodium cannot be initialised here");
+        return;
+    }
     handshake->keyed = key != NULL;
     if (key) handshake->key = *key;
     encode_hello(mine, handshake->keyed, handshake->hello[!caller]);
@@ -299,6 +300,8 @@ void *sgp_handshake_place(sgp_handshake_t *handshake, size_t *wanted) {
 }
 
 void sgp_handshake_received(sgp_handshake_t *handshake, size_t bytes) {
+    assert(bytes <= handshake->in_want - handshake->in_have);
+    if (bytes == 0) return;
     handshake->in_have += bytes;
     if (handshake->in_have == handshake->in_want) heard(handshake);
 }
@@ -309,11 +312,13 @@ const void *sgp_handshake_pending(const sgp_handshake_t *handshake, size_t *byte
 }
 
 void sgp_handshake_sent(sgp_handshake_t *handshake, size_t bytes) {
+    assert(bytes <= handshake->out_end - handshake->out_at);
     handshake->out_at += bytes;
     if (handshake->out_at == handshake->out_end) handshake->out_at = handshake->out_end = 0;
 }
 
 void sgp_handshake_accept(sgp_handshake_t *handshake) {
+    assert(handshake->state == SGP_HANDSHAKE_JUDGE);
     if (handshake->caller) {
         say_proof(handshake);
         say_verdict(handshake, false);
@@ -327,10 +332,13 @@ void sgp_handshake_accept(sgp_handshake_t *handshake) {
 
 void sgp_handshake_refuse(sgp_handshake_t *handshake, const char *reason, ...) {
     va_list arguments;
+    assert(handshake->state == SGP_HANDSHAKE_JUDGE);
     va_start(arguments, reason);
     vsnprintf(handshake->reason, sizeof handshake->reason - 2, reason, arguments);
     va_end(arguments);
-    if (handshake->caller) say_proof(handshake);
-    say_verdict(handshake, true);
-    end(handshake, SGP_HANDSHAKE_REFUSED);
+    refuse(handshake);
+}
+
+void sgp_handshake_fini(sgp_handshake_t *handshake) {
+    sodium_memzero(&handshake->key, sizeof handshake->key);
 }

@@ -4,8 +4,9 @@
  * Each shows a hello (who it is, of which run, which version of the program) with a fresh random
  * nonce, and, where there is a key, proves that it knows it: a MAC over both hellos and its role. So
  * nothing that was recorded can be played back, not even to its own sender. Then each judges the
- * other's hello and says its verdict, with a reason that the other one logs. Nobody who does not know
- * the key gets to see more than one hello.
+ * other's hello and says its verdict, with a reason that the other one logs. Who calls without the
+ * key gets a hello and a proof, of which nothing can be made but guesses at the key: so keys are random
+ * bytes, not words. Who does not even say hello gets nothing.
  *
  *     caller                          answerer
  *     hello                    ->
@@ -25,7 +26,7 @@
 #define SGP_HANDSHAKE_VERSION 1
 #define SGP_HELLO_BYTES       128
 #define SGP_PROOF_BYTES       32
-#define SGP_VERDICT_BYTES     192 /* 0 accepted, 1 refused, then a reason in zeros */
+#define SGP_VERDICT_BYTES     192 /* all 0: accepted; 1: refused, then a reason, then 0 */
 #define SGP_NONCE_BYTES       32
 
 #define SGP_KEY_LEAST 16 /* bytes of a secret */
@@ -38,8 +39,11 @@ typedef struct sgp_key {
 /* secret: (length) borrowed; at least SGP_KEY_LEAST bytes, else SGP_ERR_INVALID (logged). */
 sgp_status_t sgp_key_make(const void *secret, size_t length, sgp_key_t *key);
 
-/* The key of a file: all its bytes but newlines at the end. SGP_ERR_INVALID: it cannot be read, others
- * than its owner can read it, or it is too short (logged). */
+/* As it stands in SGP_KEY or in a file: newlines at its end do not count. */
+sgp_status_t sgp_key_of_text(const char *text, size_t length, sgp_key_t *key);
+
+/* The key of a file of at most 4096 bytes. SGP_ERR_INVALID: it cannot be read, others than its owner may
+ * use it, or it is too short (logged, with what would be right). */
 sgp_status_t sgp_key_read(const char *path, sgp_key_t *key);
 
 typedef enum sgp_purpose {
@@ -97,6 +101,9 @@ void sgp_handshake_received(sgp_handshake_t *handshake, size_t bytes);
 /* What is to be sent (0 bytes: nothing now), and how much of it was. */
 const void *sgp_handshake_pending(const sgp_handshake_t *handshake, size_t *bytes);
 void sgp_handshake_sent(sgp_handshake_t *handshake, size_t bytes);
+
+/* Forgets the key: for one that is given up before its end. One that has ended has forgotten it. */
+void sgp_handshake_fini(sgp_handshake_t *handshake);
 
 /* In JUDGE. An answerer that does not know its rank or run when the caller's hello comes sends what
  * it has. refuse: reason is copied, cut to fit. */

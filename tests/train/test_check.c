@@ -85,7 +85,7 @@ static void names_that_nobody_knows(void **state) {
     (void)state;
     ASSERT_REFUSED(lr_schedule, "linear", "lr-schedule is linear", "step, cosine, constant");
     ASSERT_REFUSED(optimizer, "lamb", "optimizer is lamb", "sgd or adam");
-    ASSERT_REFUSED(transport, "pigeon", "transport is pigeon", "auto, shm, mpi or loopback");
+    ASSERT_REFUSED(transport, "pigeon", "transport is pigeon", "auto, shm, tcp, mpi or loopback");
     ASSERT_REFUSED(allreduce, "theirs", "allreduce is theirs", "own or library");
     ASSERT_REFUSED(allreduce, "library", "allreduce is library", "transport mpi");
     ASSERT_REFUSED(model, "perceptron", "perceptron", "mlp");

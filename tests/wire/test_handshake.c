@@ -183,34 +183,111 @@ static void test_refusals(void **state) {
     }
 }
 
-/* Whatever bit of whatever word is changed on the way: nobody is taken for somebody else. */
+/* Whatever bit of whatever word is changed on the way: who hears it does not go on, and nobody is taken
+ * for somebody else. The same for a refusal, which never becomes an acceptance. */
+static void check_every_bit(const sgp_key_t *key, const mischief_t *as) {
+    tape_t whole[2] = {0};
+    sgp_handshake_t sides[2];
+    begin(sides, key, key);
+    talk(sides, whole, as);
+    for (int side = 0; side < 2; side++)
+        for (size_t bit = 0; bit < 8 * whole[side].length; bit++) {
+            tape_t tapes[2] = {0};
+            mischief_t flip = *as;
+            flip.flip_side = side;
+            flip.flip_bit = bit;
+            begin(sides, key, key);
+            talk(sides, tapes, &flip);
+            bool refused = as->refuse[0] || as->refuse[1];
+            assert_int_not_equal(sgp_handshake_state(&sides[!side]), SGP_HANDSHAKE_DONE);
+            for (int s = 0; s < 2; s++) {
+                if (sgp_handshake_state(&sides[s]) != SGP_HANDSHAKE_DONE) continue;
+                assert_false(refused);
+                check_theirs(&sides[s].theirs, s ? &caller_hello : &answerer_hello);
+            }
+        }
+}
+
 static void test_every_bit(void **state) {
+    (void)state;
+    sgp_key_t key = key_of("a secret of 23 bytes...");
+    for (int who = -1; who < 2; who++) {
+        mischief_t as = none;
+        if (who >= 0) as.refuse[who] = true;
+        check_every_bit(&key, &as);
+        check_every_bit(NULL, &as);
+    }
+}
+
+/* A caller that refuses keeps its proof to itself: nobody on the way can make an acceptance of it. */
+static void test_refusal_is_no_proof(void **state) {
+    (void)state;
+    sgp_key_t key = key_of("a secret of 23 bytes...");
+    sgp_handshake_t sides[2];
+    tape_t tapes[2] = {0};
+    begin(sides, &key, &key);
+    size_t heard[2] = {0, 0};
+    speak(&sides[0], &tapes[0], &none, 0);
+    hear(&sides[1], &tapes[0], &heard[1], 0);
+    speak(&sides[1], &tapes[1], &none, 1);
+    hear(&sides[0], &tapes[1], &heard[0], 0);
+    sgp_handshake_refuse(&sides[0], "not wanted");
+    speak(&sides[0], &tapes[0], &none, 0);
+    memset(tapes[0].bytes + SGP_HELLO_BYTES + SGP_PROOF_BYTES, 0, SGP_VERDICT_BYTES);
+    hear(&sides[1], &tapes[0], &heard[1], 0);
+    assert_int_equal(sgp_handshake_state(&sides[1]), SGP_HANDSHAKE_REFUSED);
+}
+
+/* Of a stream that goes on it takes its own bytes and no more; of one that ends early it makes nothing. */
+static void test_its_own_bytes(void **state) {
     (void)state;
     sgp_key_t key = key_of("a secret of 23 bytes...");
     tape_t whole[2] = {0};
     sgp_handshake_t sides[2];
     begin(sides, &key, &key);
     talk(sides, whole, &none);
-    for (int side = 0; side < 2; side++)
-        for (size_t bit = 0; bit < 8 * whole[side].length; bit++) {
-            tape_t tapes[2] = {0};
-            mischief_t flip = none;
-            flip.flip_side = side;
-            flip.flip_bit = bit;
-            begin(sides, &key, &key);
-            talk(sides, tapes, &flip);
-            size_t proven = SGP_HELLO_BYTES + SGP_PROOF_BYTES;
-            bool verdict = bit / 8 >= proven; /* is not proven: its own bits may change */
-            for (int s = 0; s < 2; s++)
-                if (sgp_handshake_state(&sides[s]) == SGP_HANDSHAKE_DONE)
-                    check_theirs(&sides[s].theirs, s ? &caller_hello : &answerer_hello);
-            if (!verdict)
-                assert_false(sgp_handshake_state(&sides[0]) == SGP_HANDSHAKE_DONE &&
-                             sgp_handshake_state(&sides[1]) == SGP_HANDSHAKE_DONE);
-            /* The side that hears the changed word does not accept it. */
-            if (!verdict)
-                assert_int_not_equal(sgp_handshake_state(&sides[!side]), SGP_HANDSHAKE_DONE);
+    assert_int_equal(whole[0].length, SGP_HELLO_BYTES + SGP_PROOF_BYTES + SGP_VERDICT_BYTES);
+    assert_int_equal(whole[1].length, SGP_HELLO_BYTES + SGP_PROOF_BYTES + SGP_VERDICT_BYTES);
+    for (int s = 0; s < 2; s++) {
+        size_t wanted;
+        sgp_handshake_place(&sides[s], &wanted);
+        assert_int_equal(wanted, 0);
+    }
+    for (size_t length = 0; length < whole[0].length; length++) {
+        tape_t tapes[2] = {0};
+        size_t heard[2] = {0, 0};
+        begin(sides, &key, &key);
+        for (int round = 0; round < 4; round++) {
+            judge(&sides[0], false);
+            judge(&sides[1], false);
+            speak(&sides[0], &tapes[0], &none, 0);
+            if (tapes[0].length > length) tapes[0].length = length;
+            hear(&sides[1], &tapes[0], &heard[1], 0);
+            speak(&sides[1], &tapes[1], &none, 1);
+            hear(&sides[0], &tapes[1], &heard[0], 0);
         }
+        assert_int_equal(heard[1], length);
+        for (int s = 0; s < 2; s++)
+            assert_int_equal(sgp_handshake_state(&sides[s]), SGP_HANDSHAKE_RUNNING);
+    }
+}
+
+/* Whoever has ended, well or not, or is given up, knows the key no more. */
+static void test_keys_are_forgotten(void **state) {
+    (void)state;
+    sgp_key_t a = key_of("a secret of 23 bytes..."), b = key_of("a secret of 23 bytes..!");
+    sgp_key_t nothing = {{0}};
+    for (int fails = 0; fails < 2; fails++) {
+        sgp_handshake_t sides[2];
+        tape_t tapes[2] = {0};
+        begin(sides, &a, fails ? &b : &a);
+        talk(sides, tapes, &none);
+        for (int s = 0; s < 2; s++) assert_memory_equal(&sides[s].key, &nothing, sizeof nothing);
+    }
+    sgp_handshake_t side;
+    sgp_handshake_init(&side, true, &caller_hello, &a);
+    sgp_handshake_fini(&side);
+    assert_memory_equal(&side.key, &nothing, sizeof nothing);
 }
 
 /* What a good caller said once is worth nothing the next time. */
@@ -329,16 +406,47 @@ static void test_key_files(void **state) {
     assert_int_equal(read_key("fifteen bytes..\n\n\n\n", 0600, &key), SGP_ERR_INVALID);
     assert_int_equal(sgp_key_read("/nowhere/at/all", &key), SGP_ERR_INVALID);
     assert_int_equal(sgp_key_read("/tmp", &key), SGP_ERR_INVALID);
+    assert_int_equal(sgp_key_of_text("a secret of 23 bytes...\n", 24, &key), SGP_OK);
+    assert_memory_equal(&key, &right, sizeof key);
+}
+
+/* Of a larger file no part is taken for the key, and a pipe is not waited for. */
+static void test_key_file_limits(void **state) {
+    (void)state;
+    sgp_key_t key;
+    char text[4098];
+    memset(text, 'k', sizeof text);
+    text[4096] = '\0';
+    assert_int_equal(read_key(text, 0600, &key), SGP_OK);
+    text[4096] = 'k';
+    text[4097] = '\0';
+    assert_int_equal(read_key(text, 0600, &key), SGP_ERR_INVALID);
+    char folder[] = "/tmp/sgp-test-key-XXXXXX", path[64];
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/pipe", folder);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(sgp_key_read(path, &key), SGP_ERR_INVALID);
+    unlink(path);
+    rmdir(folder);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_both_accept), cmocka_unit_test(test_keys),
-        cmocka_unit_test(test_short_keys),  cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_every_bit),   cmocka_unit_test(test_replay),
-        cmocka_unit_test(test_reflection),  cmocka_unit_test(test_strangers),
-        cmocka_unit_test(test_versions),    cmocka_unit_test(test_reasons_are_printable),
+        cmocka_unit_test(test_both_accept),
+        cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_short_keys),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_every_bit),
+        cmocka_unit_test(test_replay),
+        cmocka_unit_test(test_reflection),
+        cmocka_unit_test(test_strangers),
+        cmocka_unit_test(test_refusal_is_no_proof),
+        cmocka_unit_test(test_its_own_bytes),
+        cmocka_unit_test(test_keys_are_forgotten),
+        cmocka_unit_test(test_versions),
+        cmocka_unit_test(test_reasons_are_printable),
         cmocka_unit_test(test_key_files),
+        cmocka_unit_test(test_key_file_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

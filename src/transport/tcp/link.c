@@ -40,6 +40,7 @@ void sgp_link_close(sgp_link_t *link) {
     uv_poll_stop(&link->poll);
     uv_close((uv_handle_t *)&link->poll, on_closed);
     close(link->socket);
+    sgp_handshake_fini(&link->handshake);
     if (link->arriving) sgp_links_give_place(links, link->arriving);
     link->arriving = NULL;
     if (link->peer < 0) return;
@@ -343,7 +344,10 @@ sgp_link_t *sgp_link_call(sgp_links_t *links, int rank) {
 
 static void on_poll(uv_poll_t *handle, int status, int events) {
     sgp_link_t *link = handle->data;
-    if (status < 0) events = UV_READABLE | UV_WRITABLE; /* the call that fails says why */
+    if (status < 0) {
+        events = UV_READABLE | UV_WRITABLE; /* the call that fails says why */
+        link->events = 0; /* libuv has stopped polling, and there may be bytes before the error */
+    }
     if (link->state == SGP_LINK_CONNECTING) on_connected(link);
     else if (link->state == SGP_LINK_SHAKING) shake(link);
     else {

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* make_corpus FOLDER: writes the inputs that the targets begin with, FOLDER/TARGET/made-NAME. They are
+ * what a good peer says, and what is nearly that; the fuzzer finds the rest. */
+#include "fuzz.h"
+
+#include "group/card.h"
+#include "group/hall.h"
+#include "transport/tcp/frame.h"
+#include "wire/handshake.h"
+#include "wire/header.h"
+
+#include <sys/stat.h>
+#include <xxhash.h>
+
+static const char *root;
+
+typedef struct bytes {
+    unsigned char at[4096];
+    size_t count;
+} bytes_t;
+
+static void add(bytes_t *bytes, const void *more, size_t count) {
+    FUZZ_CHECK(bytes->count + count <= sizeof bytes->at);
+    memcpy(bytes->at + bytes->count, more, count);
+    bytes->count += count;
+}
+
+static void add_byte(bytes_t *bytes, unsigned byte) {
+    unsigned char one = (unsigned char)byte;
+    add(bytes, &one, 1);
+}
+
+static void write_to(const char *target, const char *name, const bytes_t *bytes) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s", root, target);
+    mkdir(path, 0777);
+    snprintf(path, sizeof path, "%s/%s/made-%s", root, target, name);
+    FILE *file = fopen(path, "wb");
+    bool written = file && fwrite(bytes->at, 1, bytes->count, file) == bytes->count;
+    if (!file || fclose(file) != 0 || !written) {
+        perror(path);
+        exit(1);
+    }
+}
+
+/* ---- handshake ---- */
+
+/* A hello as a good peer's, whose proof and magic the target puts right. */
+static void add_hello(bytes_t *bytes, unsigned purpose) {
+    unsigned char hello[SGP_HELLO_BYTES] = "sgphello\1\0\1";
+    hello[13] = (unsigned char)purpose;
+    hello[16] = 3;
+    hello[20] = 4;
+    hello[24] = 7;
+    memcpy(hello + 40, "1.2.3", 5);
+    memset(hello + 96, 0x77, SGP_NONCE_BYTES);
+    add(bytes, hello, sizeof hello);
+}
+
+static void make_handshake(const char *name, unsigned switches, unsigned seed, unsigned purpose,
+                           const char *refusal) {
+    static const unsigned char nothing[SGP_PROOF_BYTES];
+    unsigned char verdict[SGP_VERDICT_BYTES] = {refusal != NULL};
+    bytes_t bytes = {0};
+    if (refusal) memcpy(verdict + 1, refusal, strlen(refusal));
+    add_byte(&bytes, switches);
+    add_byte(&bytes, seed);
+    add_hello(&bytes, purpose);
+    add(&bytes, nothing, sizeof nothing);
+    add(&bytes, verdict, sizeof verdict);
+    write_to("handshake", name, &bytes);
+}
+
+static void make_handshakes(void) {
+    enum { REPAIR = 0x01, CALLER = 0x02, KEYED = 0x04, HELLO = 0x08, REFUSE = 0x10, ECHO = 0x20 };
+    const unsigned good = REPAIR | HELLO;
+    make_handshake("answerer", good, 0, SGP_PURPOSE_LINK, NULL);
+    make_handshake("answerer-keyed", good | KEYED, 5, SGP_PURPOSE_JOIN, NULL);
+    make_handshake("answerer-refuses", good | KEYED | REFUSE, 5, SGP_PURPOSE_JOIN, NULL);
+    make_handshake("answerer-refused", good | KEYED, 9, SGP_PURPOSE_LINK, "the group is full");
+    make_handshake("answerer-unproven", HELLO | KEYED, 9, SGP_PURPOSE_LINK, NULL);
+    make_handshake("answerer-plain", 0, 9, SGP_PURPOSE_LINK, NULL);
+    make_handshake("answerer-purpose", good, 9, 99, NULL);
+    make_handshake("caller", good | CALLER, 0, SGP_PURPOSE_LINK, NULL);
+    make_handshake("caller-keyed", good | CALLER | KEYED, 5, SGP_PURPOSE_LINK, NULL);
+    make_handshake("caller-refuses", good | CALLER | REFUSE, 5, SGP_PURPOSE_LINK, NULL);
+    make_handshake("caller-refused", good | CALLER | KEYED, 5, SGP_PURPOSE_LINK, "not \x1b[31m");
+    make_handshake("caller-no-reason", good | CALLER, 5, SGP_PURPOSE_LINK, "\n");
+    make_handshake("caller-unproven", CALLER | HELLO | KEYED, 5, SGP_PURPOSE_LINK, NULL);
+    make_handshake("caller-other-question", good | CALLER, 5, SGP_PURPOSE_JOIN, NULL);
+    make_handshake("caller-echo", good | CALLER | ECHO, 0, SGP_PURPOSE_LINK, NULL);
+    make_handshake("caller-not-keyed", REPAIR | CALLER | KEYED, 0, SGP_PURPOSE_LINK, NULL);
+}
+
+/* ---- chunks ---- */
+
+static const sgp_header_t header = {.kind = SGP_KIND_PUSH,
+                                    .encoding = SGP_ENCODING_FLOAT32,
+                                    .src = 5,
+                                    .run = 0x1122334455667788u,
+                                    .step = 17,
+                                    .id = 42,
+                                    .weight = 0.5,
+                                    .count = 2000,
+                                    .offset = 1000,
+                                    .elements = 16};
+
+static void make_chunk(const char *name, unsigned switches, const sgp_header_t *of) {
+    unsigned char encoded[SGP_HEADER_BYTES];
+    bytes_t bytes = {0};
+    add_byte(&bytes, switches);
+    sgp_header_encode(of, encoded);
+    add(&bytes, encoded, sizeof encoded);
+    write_to("chunk", name, &bytes);
+}
+
+static void make_chunks(void) {
+    sgp_header_t other = header;
+    make_chunk("good", 0, &header);
+    make_chunk("repaired", 3, &header);
+    other.run++;
+    make_chunk("run", 0, &other);
+    other = header;
+    other.elements = 1025;
+    other.count = 1u << 20;
+    make_chunk("large", 1, &other);
+    other = header;
+    other.offset = UINT64_MAX - 3;
+    other.count = UINT64_MAX;
+    make_chunk("far", 1, &other);
+    other = header;
+    other.src = -1;
+    make_chunk("source", 1, &other);
+    other = header;
+    other.weight = -1;
+    make_chunk("weight", 1, &other);
+    other = header;
+    other.kind = SGP_KIND_CONTROL;
+    other.encoding = SGP_ENCODING_BYTES;
+    make_chunk("control", 1, &other);
+}
+
+/* ---- streams ---- */
+
+static void add_frame(bytes_t *bytes, sgp_frame_kind_t kind, uint32_t value) {
+    unsigned char frame[SGP_FRAME_BYTES];
+    sgp_frame_encode(kind, value, frame);
+    add(bytes, frame, sizeof frame);
+}
+
+static void add_chunk(bytes_t *bytes, uint32_t ticket, uint32_t elements) {
+    unsigned char encoded[SGP_HEADER_BYTES], payload[512] = {1, 2, 3};
+    sgp_header_t of = header;
+    of.run = 0x0101010101010101u;
+    of.elements = elements;
+    of.payload_hash = XXH3_64bits(payload, elements * sizeof(float));
+    sgp_header_encode(&of, encoded);
+    add_frame(bytes, SGP_FRAME_CHUNK, ticket);
+    add(bytes, encoded, sizeof encoded);
+    add(bytes, payload, elements * sizeof(float));
+}
+
+static void make_stream(const char *name, unsigned switches, unsigned seed, int chunks,
+                        uint32_t elements) {
+    bytes_t bytes = {0};
+    add_byte(&bytes, switches);
+    add_byte(&bytes, seed);
+    for (int i = 0; i < chunks; i++) {
+        add_chunk(&bytes, (uint32_t)i, elements);
+        add_frame(&bytes, i % 2 ? SGP_FRAME_ALIVE : SGP_FRAME_RELEASED, (uint32_t)i);
+    }
+    add_frame(&bytes, SGP_FRAME_LEAVE, 0);
+    write_to("stream", name, &bytes);
+}
+
+static void make_streams(void) {
+    bytes_t bytes = {.at = {1, 5}, .count = 2};
+    make_stream("frames", 2, 3, 0, 0);
+    make_stream("one", 0, 3, 1, 16);
+    make_stream("two", 1, 7, 2, 128);
+    make_stream("empty", 1, 7, 3, 0);
+    make_stream("small", 3, 9, 6, 1);
+    for (int kind = SGP_FRAME_RELEASED; kind <= SGP_FRAME_LAST; kind++)
+        add_frame(&bytes, (sgp_frame_kind_t)kind, (uint32_t)kind * 1000);
+    add(&bytes, "GET / HTTP/1.1", 14);
+    write_to("stream", "broken", &bytes);
+    bytes = (bytes_t){.at = {1, 5}, .count = 2};
+    add_chunk(&bytes, 1, 128);
+    bytes.count -= 100;
+    write_to("stream", "truncated", &bytes);
+}
+
+/* ---- cards ---- */
+
+static void make_card(const char *name, unsigned switches, const sgp_card_t *of) {
+    unsigned char encoded[SGP_CARD_BYTES];
+    bytes_t bytes = {0};
+    add_byte(&bytes, switches);
+    sgp_card_encode(of, encoded);
+    add(&bytes, encoded, sizeof encoded);
+    write_to("card", name, &bytes);
+}
+
+static void make_cards(void) {
+    sgp_card_t card = {.rank = 1,
+                       .size = 4,
+                       .run = 99,
+                       .machine = 5,
+                       .port = 7070,
+                       .host = "node17",
+                       .version = "1.2.3"};
+    bytes_t bytes = {0};
+    make_card("good", 0, &card);
+    make_card("repaired", FUZZ_REPAIR, &card);
+    memcpy(card.address, "10.0.0.1:7070", 13);
+    make_card("address", FUZZ_REPAIR, &card);
+    card.rank = 4;
+    make_card("rank", FUZZ_REPAIR, &card);
+    add_byte(&bytes, 0);
+    unsigned char head[SGP_NOTE_HEADER];
+    sgp_note_encode(SGP_NOTE_CARDS, 516, head);
+    add(&bytes, head, sizeof head);
+    write_to("card", "note", &bytes);
+}
+
+int main(int argc, char **argv) {
+    if (argc != 2) {
+        fprintf(stderr, "usage: make_corpus FOLDER\n");
+        return 2;
+    }
+    root = argv[1];
+    make_handshakes();
+    make_chunks();
+    make_streams();
+    make_cards();
+    return 0;
+}
