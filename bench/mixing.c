@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Time of one mixing step between processes of this machine: `mixing ALGORITHM NODES BYTES STEPS [ENCODING]`.
  *
- * ALGORITHM: sgp (push to one peer and absorb), allreduce (exact mean), memcpy (every process copies the vector once, the
- * yardstick). NODES 0: this process is one node, as its launcher says (SGP_TRANSPORT=mpi under mpirun). BYTES: of the vector
- * in float32. ENCODING: float32 (default), bfloat16, float16. Prints milliseconds per step, from barrier to barrier over
+ * ALGORITHM: sgp (push to one peer and absorb), allreduce (exact mean), library (the same by MPI's own, over MPI), memcpy
+ * (every process copies the vector once, the yardstick). NODES 0: this process is one node, as its
+ * launcher says (SGP_TRANSPORT=mpi under mpirun). BYTES: of the vector in float32. ENCODING: float32 (default), bfloat16, float16. Prints milliseconds per step, from barrier to barrier over
  * STEPS steps. bench/mixing compares with MPI. */
 #include <sgp/sgp.h>
 
@@ -74,7 +74,9 @@ static int node(const work_t *work, int rank) {
     rank = sgp_group_rank(group);
     sgp_mixer_t *mixer = NULL;
     sgp_mixer_options_t options = {.count = work->count, .encoding = work->encoding};
-    if (sgp_algorithm_parse(work->algorithm, &options.algorithm) == SGP_OK) {
+    options.library_allreduce = !strcmp(work->algorithm, "library");
+    const char *algorithm = options.library_allreduce ? "allreduce" : work->algorithm;
+    if (sgp_algorithm_parse(algorithm, &options.algorithm) == SGP_OK) {
         if (sgp_mixer_create(group, &options, NULL, &mixer) != SGP_OK) return 1;
         float *z = sgp_mixer_parameters(mixer);
         for (size_t i = 0; i < work->count; i++) z[i] = (float)(rank + (int)(i % 7));
@@ -109,7 +111,8 @@ static int start_nodes(const work_t *work) {
 int main(int argc, char **argv) {
     sgp_encoding_t encoding = SGP_ENCODING_FLOAT32;
     if (argc < 5 || argc > 6 || (argc == 6 && sgp_encoding_parse(argv[5], &encoding) != SGP_OK)) {
-        fprintf(stderr, "usage: %s sgp|allreduce|memcpy NODES BYTES STEPS [ENCODING]\n", argv[0]);
+        fprintf(stderr, "usage: %s sgp|allreduce|library|memcpy NODES BYTES STEPS [ENCODING]\n",
+                argv[0]);
         return 2;
     }
     work_t work = {.algorithm = argv[1],

@@ -2,6 +2,7 @@
 #include "group/card.h"
 
 #include "base/log.h"
+#include "wire/bytes.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,32 +36,22 @@ enum {
 #define MAGIC   0x43504753u /* "SGPC" */
 #define VERSION 1
 
-static void put(unsigned char *at, uint64_t value, int bytes) {
-    for (int i = 0; i < bytes; i++) at[i] = (unsigned char)(value >> (8 * i));
-}
-
-static uint64_t get(const unsigned char *at, int bytes) {
-    uint64_t value = 0;
-    for (int i = bytes; i-- > 0;) value = value << 8 | at[i];
-    return value;
-}
-
 void sgp_card_encode(const sgp_card_t *card, unsigned char bytes[SGP_CARD_BYTES]) {
     memset(bytes, 0, SGP_CARD_BYTES);
-    put(bytes + AT_MAGIC, MAGIC, 4);
-    put(bytes + AT_VERSION, VERSION, 4);
-    put(bytes + AT_RANK, (uint32_t)card->rank, 4);
-    put(bytes + AT_SIZE, (uint32_t)card->size, 4);
-    put(bytes + AT_RUN, card->run, 8);
-    put(bytes + AT_MACHINE, card->machine, 8);
-    put(bytes + AT_FINGERPRINT, card->fingerprint, 8);
-    put(bytes + AT_CARRIER, card->carrier, 4);
-    put(bytes + AT_PORT, (uint32_t)card->port, 4);
+    sgp_bytes_put(bytes + AT_MAGIC, MAGIC, 4);
+    sgp_bytes_put(bytes + AT_VERSION, VERSION, 4);
+    sgp_bytes_put(bytes + AT_RANK, (uint32_t)card->rank, 4);
+    sgp_bytes_put(bytes + AT_SIZE, (uint32_t)card->size, 4);
+    sgp_bytes_put(bytes + AT_RUN, card->run, 8);
+    sgp_bytes_put(bytes + AT_MACHINE, card->machine, 8);
+    sgp_bytes_put(bytes + AT_FINGERPRINT, card->fingerprint, 8);
+    sgp_bytes_put(bytes + AT_CARRIER, card->carrier, 4);
+    sgp_bytes_put(bytes + AT_PORT, (uint32_t)card->port, 4);
     memcpy(bytes + AT_ADDRESS, card->address, strnlen(card->address, sizeof card->address - 1));
     memcpy(bytes + AT_HOST, card->host, strnlen(card->host, sizeof card->host - 1));
     memcpy(bytes + AT_LIBRARY, card->version, strnlen(card->version, sizeof card->version - 1));
     memcpy(bytes + AT_SECRET, card->secret, sizeof card->secret);
-    put(bytes + AT_HASH, XXH3_64bits(bytes, AT_HASH), 8);
+    sgp_bytes_put(bytes + AT_HASH, XXH3_64bits(bytes, AT_HASH), 8);
 }
 
 /* Text that ends within its place, and can be printed. */
@@ -75,15 +66,16 @@ static bool take_text(const unsigned char *at, char *text, size_t room) {
 }
 
 sgp_status_t sgp_card_decode(const unsigned char bytes[SGP_CARD_BYTES], sgp_card_t *card) {
-    sgp_card_t read = {.rank = (int32_t)get(bytes + AT_RANK, 4),
-                       .size = (int32_t)get(bytes + AT_SIZE, 4),
-                       .run = get(bytes + AT_RUN, 8),
-                       .machine = get(bytes + AT_MACHINE, 8),
-                       .fingerprint = get(bytes + AT_FINGERPRINT, 8),
-                       .port = (int32_t)get(bytes + AT_PORT, 4)};
-    uint64_t carrier = get(bytes + AT_CARRIER, 4);
-    if (get(bytes + AT_MAGIC, 4) != MAGIC || get(bytes + AT_VERSION, 4) != VERSION ||
-        get(bytes + AT_HASH, 8) != XXH3_64bits(bytes, AT_HASH))
+    sgp_card_t read = {.rank = (int32_t)sgp_bytes_get(bytes + AT_RANK, 4),
+                       .size = (int32_t)sgp_bytes_get(bytes + AT_SIZE, 4),
+                       .run = sgp_bytes_get(bytes + AT_RUN, 8),
+                       .machine = sgp_bytes_get(bytes + AT_MACHINE, 8),
+                       .fingerprint = sgp_bytes_get(bytes + AT_FINGERPRINT, 8),
+                       .port = (int32_t)sgp_bytes_get(bytes + AT_PORT, 4)};
+    uint64_t carrier = sgp_bytes_get(bytes + AT_CARRIER, 4);
+    if (sgp_bytes_get(bytes + AT_MAGIC, 4) != MAGIC ||
+        sgp_bytes_get(bytes + AT_VERSION, 4) != VERSION ||
+        sgp_bytes_get(bytes + AT_HASH, 8) != XXH3_64bits(bytes, AT_HASH))
         return SGP_ERR_FORMAT;
     if (read.size < 1 || read.rank < -1 || read.rank >= read.size || read.run == 0 ||
         carrier > SGP_CARRIER_LAST || read.port < 0 || read.port > 65535)

@@ -5,7 +5,6 @@
 #include "transport/mpi/mpi.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 /* Open MPI's mpirun, MPICH's, srun. */
 static const char *const places[][2] = {
@@ -14,7 +13,7 @@ static const char *const places[][2] = {
     {"SLURM_PROCID", "SLURM_NTASKS"},
 };
 
-bool sgp_join_mpi_place(int *rank, int *size) {
+static bool launcher_place(int *rank, int *size) {
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         const char *own = getenv(places[i][0]), *all = getenv(places[i][1]);
         if (!own || !all) continue;
@@ -23,11 +22,6 @@ bool sgp_join_mpi_place(int *rank, int *size) {
         return true;
     }
     return false;
-}
-
-bool sgp_join_mpi_wanted(void) {
-    const char *transport = getenv("SGP_TRANSPORT");
-    return transport && !strcmp(transport, "mpi");
 }
 
 /* Started by one MPI's mpirun and run with another's library, each process is a job of its own. */
@@ -44,7 +38,7 @@ sgp_status_t sgp_join_mpi(int rank, int size, sgp_transport_t **transport) {
     sgp_transport_t *made;
     sgp_status_t status = sgp_mpi_connect(&(sgp_mpi_options_t){0}, &made);
     if (status != SGP_OK) return status;
-    if (!size) sgp_join_mpi_place(&rank, &size);
+    if (!size) launcher_place(&rank, &size);
     status = check_place(made, rank, size);
     if (status != SGP_OK) return sgp_transport_destroy(made), status;
     *transport = made;

@@ -8,12 +8,6 @@
 
 #include <sgp/group.h>
 
-/* SGP_TRANSPORT=mpi. */
-bool sgp_join_mpi_wanted(void);
-
-/* The place that MPI's launcher (mpirun, srun) has put into the environment; false: none has. */
-bool sgp_join_mpi_place(int *rank, int *size);
-
 /* Connects all processes of the job. rank, size: as the caller knows them, to be held against
  * MPI's; size 0: as the launcher has put them into the environment. Errors of sgp_mpi_connect, and SGP_ERR_MISMATCH; logged. */
 sgp_status_t sgp_join_mpi(int rank, int size, sgp_transport_t **transport);

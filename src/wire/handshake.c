@@ -2,6 +2,7 @@
 #include "wire/handshake.h"
 
 #include "base/log.h"
+#include "wire/bytes.h"
 #include "wire/header.h"
 
 #include <assert.h>
@@ -29,16 +30,6 @@ static const unsigned char magic[8] = {'s', 'g', 'p', 'h', 'e', 'l', 'l', 'o'};
 
 /* What is wanted next, in `stage`. */
 enum { WANT_HELLO, WANT_HELLO_PROOF, WANT_PROOF_VERDICT, WANT_VERDICT };
-
-static void put(unsigned char *bytes, uint64_t value, size_t size) {
-    for (size_t i = 0; i < size; i++) bytes[i] = (unsigned char)(value >> (8 * i));
-}
-
-static uint64_t get(const unsigned char *bytes, size_t size) {
-    uint64_t value = 0;
-    for (size_t i = 0; i < size; i++) value |= (uint64_t)bytes[i] << (8 * i);
-    return value;
-}
 
 /* ---- key and proof ---- */
 
@@ -83,14 +74,14 @@ static void encode_hello(const sgp_hello_t *hello, bool keyed,
                          unsigned char bytes[SGP_HELLO_BYTES]) {
     memset(bytes, 0, SGP_HELLO_BYTES);
     memcpy(bytes + AT_MAGIC, magic, sizeof magic);
-    put(bytes + AT_VERSION, SGP_HANDSHAKE_VERSION, 2);
-    put(bytes + AT_MESSAGES, SGP_HEADER_VERSION, 2);
-    put(bytes + AT_KEYED, keyed, 1);
-    put(bytes + AT_PURPOSE, (uint64_t)hello->purpose, 1);
-    put(bytes + AT_RANK, (uint32_t)hello->rank, 4);
-    put(bytes + AT_SIZE, (uint32_t)hello->size, 4);
-    put(bytes + AT_RUN, hello->run, 8);
-    put(bytes + AT_FINGERPRINT, hello->fingerprint, 8);
+    sgp_bytes_put(bytes + AT_VERSION, SGP_HANDSHAKE_VERSION, 2);
+    sgp_bytes_put(bytes + AT_MESSAGES, SGP_HEADER_VERSION, 2);
+    sgp_bytes_put(bytes + AT_KEYED, keyed, 1);
+    sgp_bytes_put(bytes + AT_PURPOSE, (uint64_t)hello->purpose, 1);
+    sgp_bytes_put(bytes + AT_RANK, (uint32_t)hello->rank, 4);
+    sgp_bytes_put(bytes + AT_SIZE, (uint32_t)hello->size, 4);
+    sgp_bytes_put(bytes + AT_RUN, hello->run, 8);
+    sgp_bytes_put(bytes + AT_FINGERPRINT, hello->fingerprint, 8);
     memcpy(bytes + AT_PROGRAM, hello->version, strnlen(hello->version, sizeof hello->version - 1));
     randombytes_buf(bytes + AT_NONCE, SGP_NONCE_BYTES);
 }
@@ -104,11 +95,11 @@ static void copy_text(const unsigned char *bytes, size_t length, char *text) {
 
 static void decode_hello(const unsigned char *bytes, sgp_hello_t *hello) {
     *hello = (sgp_hello_t){
-        .purpose = (sgp_purpose_t)get(bytes + AT_PURPOSE, 1),
-        .rank = (int)(int32_t)get(bytes + AT_RANK, 4),
-        .size = (int)(int32_t)get(bytes + AT_SIZE, 4),
-        .run = get(bytes + AT_RUN, 8),
-        .fingerprint = get(bytes + AT_FINGERPRINT, 8),
+        .purpose = (sgp_purpose_t)sgp_bytes_get(bytes + AT_PURPOSE, 1),
+        .rank = (int)(int32_t)sgp_bytes_get(bytes + AT_RANK, 4),
+        .size = (int)(int32_t)sgp_bytes_get(bytes + AT_SIZE, 4),
+        .run = sgp_bytes_get(bytes + AT_RUN, 8),
+        .fingerprint = sgp_bytes_get(bytes + AT_FINGERPRINT, 8),
     };
     copy_text(bytes + AT_PROGRAM, sizeof hello->version, hello->version);
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "wire/header.h"
 
+#include "wire/bytes.h"
+
 #include <math.h>
 #include <string.h>
 #include <xxhash.h>
@@ -28,16 +30,6 @@ enum {
 
 #define MAGIC 0x50475331u /* "1SGP" */
 
-static void put(unsigned char *bytes, uint64_t value, size_t size) {
-    for (size_t i = 0; i < size; i++) bytes[i] = (unsigned char)(value >> (8 * i));
-}
-
-static uint64_t get(const unsigned char *bytes, size_t size) {
-    uint64_t value = 0;
-    for (size_t i = 0; i < size; i++) value |= (uint64_t)bytes[i] << (8 * i);
-    return value;
-}
-
 size_t sgp_encoding_size(sgp_encoding_t encoding) {
     if (encoding == SGP_ENCODING_FLOAT32) return sizeof(float);
     return encoding == SGP_ENCODING_BYTES ? 1 : sizeof(uint16_t);
@@ -46,28 +38,29 @@ size_t sgp_encoding_size(sgp_encoding_t encoding) {
 void sgp_header_encode(const sgp_header_t *header, unsigned char bytes[SGP_HEADER_BYTES]) {
     uint64_t weight;
     memcpy(&weight, &header->weight, sizeof weight);
-    put(bytes + AT_MAGIC, MAGIC, 4);
-    put(bytes + AT_VERSION, SGP_HEADER_VERSION, 2);
-    put(bytes + AT_KIND, (uint64_t)header->kind, 1);
-    put(bytes + AT_ENCODING, (uint64_t)header->encoding, 1);
-    put(bytes + AT_SRC, (uint32_t)header->src, 4);
-    put(bytes + AT_INCARNATION, header->incarnation, 4);
-    put(bytes + AT_RUN, header->run, 8);
-    put(bytes + AT_STEP, header->step, 8);
-    put(bytes + AT_ID, header->id, 8);
-    put(bytes + AT_WEIGHT, weight, 8);
-    put(bytes + AT_COUNT, header->count, 8);
-    put(bytes + AT_OFFSET, header->offset, 8);
-    put(bytes + AT_ELEMENTS, header->elements, 4);
-    put(bytes + AT_CHANNEL, header->channel, 4);
-    put(bytes + AT_PAYLOAD_HASH, header->payload_hash, 8);
-    put(bytes + AT_RESERVED, 0, 8);
-    put(bytes + AT_CHECKSUM, XXH3_64bits(bytes, AT_CHECKSUM), 8);
+    sgp_bytes_put(bytes + AT_MAGIC, MAGIC, 4);
+    sgp_bytes_put(bytes + AT_VERSION, SGP_HEADER_VERSION, 2);
+    sgp_bytes_put(bytes + AT_KIND, (uint64_t)header->kind, 1);
+    sgp_bytes_put(bytes + AT_ENCODING, (uint64_t)header->encoding, 1);
+    sgp_bytes_put(bytes + AT_SRC, (uint32_t)header->src, 4);
+    sgp_bytes_put(bytes + AT_INCARNATION, header->incarnation, 4);
+    sgp_bytes_put(bytes + AT_RUN, header->run, 8);
+    sgp_bytes_put(bytes + AT_STEP, header->step, 8);
+    sgp_bytes_put(bytes + AT_ID, header->id, 8);
+    sgp_bytes_put(bytes + AT_WEIGHT, weight, 8);
+    sgp_bytes_put(bytes + AT_COUNT, header->count, 8);
+    sgp_bytes_put(bytes + AT_OFFSET, header->offset, 8);
+    sgp_bytes_put(bytes + AT_ELEMENTS, header->elements, 4);
+    sgp_bytes_put(bytes + AT_CHANNEL, header->channel, 4);
+    sgp_bytes_put(bytes + AT_PAYLOAD_HASH, header->payload_hash, 8);
+    sgp_bytes_put(bytes + AT_RESERVED, 0, 8);
+    sgp_bytes_put(bytes + AT_CHECKSUM, XXH3_64bits(bytes, AT_CHECKSUM), 8);
 }
 
 static sgp_status_t judge(const unsigned char *bytes, const sgp_header_t *header,
                           const char **reason) {
-    uint64_t kind = get(bytes + AT_KIND, 1), encoding = get(bytes + AT_ENCODING, 1);
+    uint64_t kind = sgp_bytes_get(bytes + AT_KIND, 1),
+             encoding = sgp_bytes_get(bytes + AT_ENCODING, 1);
     if (kind < SGP_KIND_CONTROL || kind > SGP_KIND_LAST)
         return *reason = "unknown kind", SGP_ERR_FORMAT;
     if (encoding > SGP_ENCODING_LAST) return *reason = "unknown encoding", SGP_ERR_FORMAT;
@@ -80,26 +73,27 @@ static sgp_status_t judge(const unsigned char *bytes, const sgp_header_t *header
 
 sgp_status_t sgp_header_decode(const unsigned char bytes[SGP_HEADER_BYTES], sgp_header_t *header,
                                const char **reason) {
-    if (get(bytes + AT_MAGIC, 4) != MAGIC) return *reason = "not our magic number", SGP_ERR_FORMAT;
-    if (get(bytes + AT_VERSION, 2) != SGP_HEADER_VERSION)
+    if (sgp_bytes_get(bytes + AT_MAGIC, 4) != MAGIC)
+        return *reason = "not our magic number", SGP_ERR_FORMAT;
+    if (sgp_bytes_get(bytes + AT_VERSION, 2) != SGP_HEADER_VERSION)
         return *reason = "another version of the message format", SGP_ERR_FORMAT;
-    if (get(bytes + AT_CHECKSUM, 8) != XXH3_64bits(bytes, AT_CHECKSUM))
+    if (sgp_bytes_get(bytes + AT_CHECKSUM, 8) != XXH3_64bits(bytes, AT_CHECKSUM))
         return *reason = "checksum does not match", SGP_ERR_FORMAT;
     sgp_header_t read = {
-        .kind = (sgp_kind_t)get(bytes + AT_KIND, 1),
-        .encoding = (sgp_encoding_t)get(bytes + AT_ENCODING, 1),
-        .src = (int)(int32_t)get(bytes + AT_SRC, 4),
-        .incarnation = (uint32_t)get(bytes + AT_INCARNATION, 4),
-        .run = get(bytes + AT_RUN, 8),
-        .channel = (uint32_t)get(bytes + AT_CHANNEL, 4),
-        .step = get(bytes + AT_STEP, 8),
-        .id = get(bytes + AT_ID, 8),
-        .count = get(bytes + AT_COUNT, 8),
-        .offset = get(bytes + AT_OFFSET, 8),
-        .elements = (uint32_t)get(bytes + AT_ELEMENTS, 4),
-        .payload_hash = get(bytes + AT_PAYLOAD_HASH, 8),
+        .kind = (sgp_kind_t)sgp_bytes_get(bytes + AT_KIND, 1),
+        .encoding = (sgp_encoding_t)sgp_bytes_get(bytes + AT_ENCODING, 1),
+        .src = (int)(int32_t)sgp_bytes_get(bytes + AT_SRC, 4),
+        .incarnation = (uint32_t)sgp_bytes_get(bytes + AT_INCARNATION, 4),
+        .run = sgp_bytes_get(bytes + AT_RUN, 8),
+        .channel = (uint32_t)sgp_bytes_get(bytes + AT_CHANNEL, 4),
+        .step = sgp_bytes_get(bytes + AT_STEP, 8),
+        .id = sgp_bytes_get(bytes + AT_ID, 8),
+        .count = sgp_bytes_get(bytes + AT_COUNT, 8),
+        .offset = sgp_bytes_get(bytes + AT_OFFSET, 8),
+        .elements = (uint32_t)sgp_bytes_get(bytes + AT_ELEMENTS, 4),
+        .payload_hash = sgp_bytes_get(bytes + AT_PAYLOAD_HASH, 8),
     };
-    uint64_t weight = get(bytes + AT_WEIGHT, 8);
+    uint64_t weight = sgp_bytes_get(bytes + AT_WEIGHT, 8);
     memcpy(&read.weight, &weight, sizeof weight);
     sgp_status_t status = judge(bytes, &read, reason);
     if (status == SGP_OK) *header = read;

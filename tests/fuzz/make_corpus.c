@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* make_corpus FOLDER: writes the inputs that the targets begin with, FOLDER/TARGET/made-NAME. They are
- * what a good peer says, and what is nearly that; the fuzzer finds the rest. */
+ * what a good peer says, and what is nearly that; the fuzzer finds the rest. make_corpus --check FOLDER:
+ * fails if one of them is not what it would write. */
 #include "fuzz.h"
 
 #include "group/card.h"
@@ -13,6 +14,7 @@
 #include <xxhash.h>
 
 static const char *root;
+static bool check, failed;
 
 typedef struct bytes {
     unsigned char at[4096];
@@ -30,17 +32,31 @@ static void add_byte(bytes_t *bytes, unsigned byte) {
     add(bytes, &one, 1);
 }
 
+static bool write_file(const char *path, const bytes_t *bytes) {
+    FILE *file = fopen(path, "wb");
+    if (!file) return false;
+    bool written = fwrite(bytes->at, 1, bytes->count, file) == bytes->count;
+    return fclose(file) == 0 && written;
+}
+
+static bool is_file(const char *path, const bytes_t *bytes) {
+    static unsigned char found[sizeof bytes->at + 1];
+    FILE *file = fopen(path, "rb");
+    if (!file) return false;
+    size_t count = fread(found, 1, sizeof found, file);
+    fclose(file);
+    return count == bytes->count && memcmp(found, bytes->at, count) == 0;
+}
+
 static void write_to(const char *target, const char *name, const bytes_t *bytes) {
     char path[4096];
     snprintf(path, sizeof path, "%s/%s", root, target);
-    mkdir(path, 0777);
+    if (!check) mkdir(path, 0777);
     snprintf(path, sizeof path, "%s/%s/made-%s", root, target, name);
-    FILE *file = fopen(path, "wb");
-    bool written = file && fwrite(bytes->at, 1, bytes->count, file) == bytes->count;
-    if (!file || fclose(file) != 0 || !written) {
-        perror(path);
-        exit(1);
-    }
+    if (check ? is_file(path, bytes) : write_file(path, bytes)) return;
+    if (check) fprintf(stderr, "%s: is not what make_corpus writes: make_corpus %s\n", path, root);
+    else perror(path);
+    failed = true;
 }
 
 /* ---- handshake ---- */
@@ -123,21 +139,25 @@ static void make_chunks(void) {
     other = header;
     other.elements = 1025;
     other.count = 1u << 20;
-    make_chunk("large", 1, &other);
+    make_chunk("large", 3, &other);
+    other.elements = 1024;
+    make_chunk("largest", 3, &other);
     other = header;
     other.offset = UINT64_MAX - 3;
     other.count = UINT64_MAX;
-    make_chunk("far", 1, &other);
+    make_chunk("far", 3, &other);
     other = header;
     other.src = -1;
-    make_chunk("source", 1, &other);
+    make_chunk("source", 3, &other);
+    other.src = 8; /* of 8 ranks */
+    make_chunk("source-first-outside", 3, &other);
     other = header;
     other.weight = -1;
-    make_chunk("weight", 1, &other);
+    make_chunk("weight", 3, &other);
     other = header;
     other.kind = SGP_KIND_CONTROL;
     other.encoding = SGP_ENCODING_BYTES;
-    make_chunk("control", 1, &other);
+    make_chunk("control", 3, &other);
 }
 
 /* ---- streams ---- */
@@ -224,14 +244,15 @@ static void make_cards(void) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 2) {
-        fprintf(stderr, "usage: make_corpus FOLDER\n");
+    check = argc == 3 && strcmp(argv[1], "--check") == 0;
+    if (argc != 2 + check) {
+        fprintf(stderr, "usage: make_corpus [--check] FOLDER\n");
         return 2;
     }
-    root = argv[1];
+    root = argv[argc - 1];
     make_handshakes();
     make_chunks();
     make_streams();
     make_cards();
-    return 0;
+    return failed;
 }

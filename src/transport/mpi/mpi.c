@@ -209,8 +209,10 @@ static void end_requests(mpi_t *mpi) {
 }
 
 /* Into a slot, where it stays. One that is too long is not from one of us: MPI cuts it off and says so. */
-static void begin_receive(mpi_t *mpi, const sgp_mpi_message_t *message) {
+static void begin_receive(mpi_t *mpi, sgp_mpi_message_t *message) {
     sgp_mpi_slot_t *slot = sgp_mpi_slots_take(&mpi->received);
+    size_t most = mpi->received.front + mpi->received.chunk_bytes;
+    if (message->bytes > most) message->bytes = most;
     slot->src = message->src;
     slot->tag = message->tag;
     slot->bytes = message->bytes;

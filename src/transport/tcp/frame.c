@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport/tcp/frame.h"
 
+#include "wire/bytes.h"
+
 #include <string.h>
 
 /* kind, three zeros, value in little-endian. */
 void sgp_frame_encode(sgp_frame_kind_t kind, uint32_t value, unsigned char bytes[SGP_FRAME_BYTES]) {
     memset(bytes, 0, SGP_FRAME_BYTES);
     bytes[0] = (unsigned char)kind;
-    for (int i = 0; i < 4; i++) bytes[4 + i] = (unsigned char)(value >> (8 * i));
+    sgp_bytes_put(bytes + 4, value, 4);
 }
 
 bool sgp_frame_decode(const unsigned char bytes[SGP_FRAME_BYTES], sgp_frame_kind_t *kind,
@@ -15,8 +17,7 @@ bool sgp_frame_decode(const unsigned char bytes[SGP_FRAME_BYTES], sgp_frame_kind
     if (bytes[0] < SGP_FRAME_CHUNK || bytes[0] > SGP_FRAME_LAST) return false;
     if (bytes[1] || bytes[2] || bytes[3]) return false;
     *kind = (sgp_frame_kind_t)bytes[0];
-    *value = 0;
-    for (int i = 0; i < 4; i++) *value |= (uint32_t)bytes[4 + i] << (8 * i);
+    *value = (uint32_t)sgp_bytes_get(bytes + 4, 4);
     return true;
 }
 

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #define MILLISECOND          ((uint64_t)1000000)
@@ -28,80 +27,11 @@ static sgp_links_t *links_of(sgp_remote_t *remote) {
     return (sgp_links_t *)remote;
 }
 
-/* ---- lists and stocks; the lock is held ---- */
-
-static void add_post(sgp_post_list_t *list, sgp_post_t *post) {
-    post->next = NULL;
-    *list->last = post;
-    list->last = &post->next;
-}
-
-static sgp_post_t *take_posts(sgp_post_list_t *list) {
-    sgp_post_t *first = list->first;
-    *list = (sgp_post_list_t){.first = NULL, .last = &list->first};
-    return first;
-}
-
-static void add_arrival(sgp_arrival_list_t *list, sgp_arrival_t *arrival) {
-    arrival->next = NULL;
-    *list->last = arrival;
-    list->last = &arrival->next;
-}
-
-static sgp_arrival_t *take_arrivals(sgp_arrival_list_t *list) {
-    sgp_arrival_t *first = list->first;
-    *list = (sgp_arrival_list_t){.first = NULL, .last = &list->first};
-    return first;
-}
-
-/* The table grows while more is under way than ever before, and not in later steps. */
-static sgp_post_t *new_post(sgp_links_stock_t *stock) {
-    if (stock->posts_count == stock->posts_room) {
-        uint32_t room = stock->posts_room ? 2 * stock->posts_room : 256;
-        sgp_post_t **grown = realloc(stock->posts, room * sizeof(sgp_post_t *));
-        if (!grown) return NULL;
-        stock->posts = grown;
-        stock->posts_room = room;
-    }
-    sgp_post_t *made = calloc(1, sizeof *made);
-    if (!made) return NULL;
-    made->ticket = stock->posts_count;
-    stock->posts[stock->posts_count++] = made;
-    return made;
-}
-
-static sgp_post_t *take_post(sgp_links_stock_t *stock) {
-    sgp_post_t *post = stock->free_posts;
-    if (!post) return new_post(stock);
-    stock->free_posts = post->next;
-    return post;
-}
-
-static void give_post(sgp_links_stock_t *stock, sgp_post_t *post) {
-    post->state = SGP_POST_FREE;
-    post->next = stock->free_posts;
-    stock->free_posts = post;
-}
-
-/* The place given back last is still in the cache. */
-static sgp_arrival_t *take_place(sgp_links_t *links) {
-    sgp_links_stock_t *stock = &links->stock;
-    sgp_arrival_t *arrival = stock->free_arrivals;
-    if (arrival) {
-        stock->free_arrivals = arrival->next;
-        return arrival;
-    }
-    if (stock->places_used == SGP_LINKS_PLACES) return NULL;
-    arrival = calloc(1, sizeof *arrival);
-    if (!arrival) return NULL;
-    arrival->place = stock->places + stock->places_used++ * links->chunk_bytes;
-    arrival->made_before = stock->last_made;
-    return stock->last_made = arrival;
-}
+/* ---- places ---- */
 
 sgp_arrival_t *sgp_links_take_place(sgp_links_t *links) {
     pthread_mutex_lock(&links->lock);
-    sgp_arrival_t *arrival = take_place(links);
+    sgp_arrival_t *arrival = sgp_stock_take_place(&links->stock);
     if (!arrival) links->full = true;
     pthread_mutex_unlock(&links->lock);
     return arrival;
@@ -116,7 +46,7 @@ void sgp_links_give_place(sgp_links_t *links, sgp_arrival_t *arrival) {
 
 void sgp_links_deliver(sgp_links_t *links, sgp_arrival_t *arrival) {
     pthread_mutex_lock(&links->lock);
-    add_arrival(&links->arrived, arrival);
+    sgp_arrival_list_add(&links->arrived, arrival);
     pthread_mutex_unlock(&links->lock);
     atomic_fetch_add(&links->waiting, 1);
     links->owner.wake(links->owner.transport);
@@ -127,7 +57,7 @@ void sgp_links_deliver(sgp_links_t *links, sgp_arrival_t *arrival) {
 static void drop_post(sgp_links_t *links, sgp_post_t *post) {
     uint32_t slot = post->slot;
     pthread_mutex_lock(&links->lock);
-    give_post(&links->stock, post);
+    sgp_stock_give_post(&links->stock, post);
     pthread_mutex_unlock(&links->lock);
     links->owner.drop(links->owner.transport, slot);
 }
@@ -153,12 +83,12 @@ bool sgp_links_repeat(sgp_links_t *links, int dst, uint32_t ticket) {
     sgp_post_t *post = under_way(links, dst, ticket);
     if (!post || ++post->repeats > MOST) return false;
     post->state = SGP_POST_QUEUED;
-    add_post(&links->peers[dst].queue, post);
+    sgp_post_list_add(&links->peers[dst].queue, post);
     return true;
 }
 
 void sgp_links_drop_posts(sgp_links_t *links, int rank) {
-    take_posts(&links->peers[rank].queue); /* they are in the table as well */
+    sgp_post_list_take(&links->peers[rank].queue); /* they are in the table as well */
     if (links->peers[rank].out) sgp_link_break_off(links->peers[rank].out);
     for (uint32_t ticket = 0;; ticket++) {
         pthread_mutex_lock(&links->lock);
@@ -280,7 +210,7 @@ static void send_posts(sgp_links_t *links, sgp_post_t *post) {
         post->state = SGP_POST_QUEUED;
         pthread_mutex_unlock(&links->lock);
         if (peer->left || peer->lost) drop_post(links, post);
-        else add_post(&peer->queue, post);
+        else sgp_post_list_add(&peer->queue, post);
     }
     for (int r = 0; r < links->size; r++) {
         sgp_peer_t *peer = &links->peers[r];
@@ -361,8 +291,8 @@ static void end_all(sgp_links_t *links) {
 static void on_wake(uv_async_t *handle) {
     sgp_links_t *links = handle->data;
     pthread_mutex_lock(&links->lock);
-    sgp_post_t *posted = take_posts(&links->posted);
-    sgp_arrival_t *released = take_arrivals(&links->released);
+    sgp_post_t *posted = sgp_post_list_take(&links->posted);
+    sgp_arrival_t *released = sgp_arrival_list_take(&links->released);
     bool ending = links->ending, full = links->full;
     links->leaves = links->leaving;
     links->full = false;
@@ -471,7 +401,7 @@ static bool links_post(sgp_remote_t *remote, int dst, const sgp_header_t *header
     sgp_links_t *links = links_of(remote);
     if (atomic_load(&links->dropped[dst])) return false;
     pthread_mutex_lock(&links->lock);
-    sgp_post_t *post = take_post(&links->stock);
+    sgp_post_t *post = sgp_stock_take_post(&links->stock);
     if (post) {
         post->slot = slot;
         post->dst = dst;
@@ -480,7 +410,7 @@ static bool links_post(sgp_remote_t *remote, int dst, const sgp_header_t *header
         post->payload = payload;
         post->bytes = header->elements * sgp_encoding_size(header->encoding);
         post->header = *header;
-        add_post(&links->posted, post);
+        sgp_post_list_add(&links->posted, post);
     }
     pthread_mutex_unlock(&links->lock);
     if (post) uv_async_send(&links->wake);
@@ -508,7 +438,7 @@ static sgp_status_t links_receive(sgp_remote_t *remote, sgp_chunk_t *chunk) {
 static void links_release(sgp_remote_t *remote, sgp_chunk_t *chunk) {
     sgp_links_t *links = links_of(remote);
     pthread_mutex_lock(&links->lock);
-    add_arrival(&links->released, chunk->slot);
+    sgp_arrival_list_add(&links->released, chunk->slot);
     pthread_mutex_unlock(&links->lock);
     chunk->slot = NULL;
     uv_async_send(&links->wake);
@@ -548,20 +478,11 @@ static void stop_loop(sgp_links_t *links) {
     uv_loop_close(&links->loop);
 }
 
-static void free_stock(const sgp_links_t *links) {
-    const sgp_links_stock_t *stock = &links->stock;
-    sgp_arrival_t *arrival = stock->last_made;
-    for (sgp_arrival_t *next; arrival; arrival = next) next = arrival->made_before, free(arrival);
-    for (uint32_t i = 0; i < stock->posts_count; i++) free(stock->posts[i]);
-    free(stock->posts);
-    if (stock->places) munmap(stock->places, SGP_LINKS_PLACES * links->chunk_bytes);
-}
-
 static void links_destroy(sgp_remote_t *remote) {
     sgp_links_t *links = links_of(remote);
     stop_loop(links);
     close(links->listener);
-    free_stock(links);
+    sgp_stock_fini(&links->stock);
     pthread_cond_destroy(&links->changed);
     pthread_mutex_destroy(&links->lock);
     explicit_bzero(&links->key, sizeof links->key);
@@ -584,16 +505,13 @@ static const sgp_remote_ops_t links_ops = {
 static sgp_status_t allocate(sgp_links_t *links, const sgp_tcp_options_t *options) {
     links->peers = calloc((size_t)links->size, sizeof *links->peers);
     links->dropped = calloc((size_t)links->size, sizeof *links->dropped);
-    void *places = mmap(NULL, SGP_LINKS_PLACES * links->chunk_bytes, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (places != MAP_FAILED) links->stock.places = places;
-    if (!links->peers || !links->dropped || !links->stock.places) return SGP_ERR_NO_MEMORY;
-    madvise(places, SGP_LINKS_PLACES * links->chunk_bytes, MADV_HUGEPAGE); /* a hint */
+    bool stocked = sgp_stock_init(&links->stock, links->chunk_bytes);
+    if (!links->peers || !links->dropped || !stocked) return SGP_ERR_NO_MEMORY;
     for (int r = 0; r < links->size; r++) {
         sgp_peer_t *peer = &links->peers[r];
         peer->address = options->addresses[r];
         peer->local = options->local && options->local[r];
-        take_posts(&peer->queue); /* empty */
+        sgp_post_list_take(&peer->queue); /* empty */
     }
     return SGP_OK;
 }
@@ -605,9 +523,9 @@ static void init_lists(sgp_links_t *links) {
     pthread_cond_init(&links->changed, &attributes);
     pthread_condattr_destroy(&attributes);
     pthread_mutex_init(&links->lock, NULL);
-    take_posts(&links->posted);
-    take_arrivals(&links->released);
-    take_arrivals(&links->arrived);
+    sgp_post_list_take(&links->posted);
+    sgp_arrival_list_take(&links->released);
+    sgp_arrival_list_take(&links->arrived);
     atomic_store(&links->lost, -1);
 }
 

@@ -10,6 +10,7 @@
 
 #include "transport/remote.h"
 #include "transport/tcp/frame.h"
+#include "transport/tcp/stock.h"
 #include "transport/tcp/tcp.h"
 
 #include <pthread.h>
@@ -18,45 +19,6 @@
 
 typedef struct sgp_links sgp_links_t;
 typedef struct sgp_link sgp_link_t;
-
-typedef enum sgp_post_state {
-    SGP_POST_FREE,
-    SGP_POST_NEW,    /* the owner's; the thread has not seen it */
-    SGP_POST_QUEUED, /* it is to be sent, or being sent */
-    SGP_POST_SENT,   /* and not released */
-} sgp_post_state_t;
-
-/* A chunk of ours on its way to one receiver. Its ticket is its place in the table of all posts. */
-typedef struct sgp_post {
-    struct sgp_post *next;
-    uint32_t ticket;
-    uint32_t slot; /* of the owner */
-    int dst;
-    sgp_post_state_t state;
-    int repeats;
-    const void *payload;
-    size_t bytes; /* of the payload */
-    sgp_header_t header;
-} sgp_post_t;
-
-/* A chunk of another one, here. */
-typedef struct sgp_arrival {
-    struct sgp_arrival *next;
-    struct sgp_arrival *made_before; /* of all there are, wherever they are now */
-    int src;
-    uint32_t ticket; /* the sender's */
-    unsigned char *place;
-    sgp_header_t header;
-} sgp_arrival_t;
-
-/* In order of arrival. */
-typedef struct sgp_post_list {
-    sgp_post_t *first, **last;
-} sgp_post_list_t;
-
-typedef struct sgp_arrival_list {
-    sgp_arrival_t *first, **last;
-} sgp_arrival_list_t;
 
 /* What the thread knows of another rank. */
 typedef struct sgp_peer {
@@ -70,18 +32,6 @@ typedef struct sgp_peer {
     uint64_t call_again;   /* not before */
     sgp_post_list_t queue; /* posts to be sent */
 } sgp_peer_t;
-
-typedef struct sgp_links_stock {
-    sgp_post_t **posts; /* (posts_room) by ticket */
-    uint32_t posts_count, posts_room;
-    sgp_post_t *free_posts;
-    sgp_arrival_t *free_arrivals; /* each with its place */
-    sgp_arrival_t *last_made;
-    unsigned char *places; /* (SGP_LINKS_PLACES, chunk_bytes) address space; touched as needed */
-    size_t places_used;
-} sgp_links_stock_t;
-
-#define SGP_LINKS_PLACES ((size_t)65536)
 
 struct sgp_links {
     sgp_remote_t remote; /* first: a remote is a links */

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transport/tcp/stock.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+
+void sgp_post_list_add(sgp_post_list_t *list, sgp_post_t *post) {
+    post->next = NULL;
+    *list->last = post;
+    list->last = &post->next;
+}
+
+sgp_post_t *sgp_post_list_take(sgp_post_list_t *list) {
+    sgp_post_t *first = list->first;
+    *list = (sgp_post_list_t){.first = NULL, .last = &list->first};
+    return first;
+}
+
+void sgp_arrival_list_add(sgp_arrival_list_t *list, sgp_arrival_t *arrival) {
+    arrival->next = NULL;
+    *list->last = arrival;
+    list->last = &arrival->next;
+}
+
+sgp_arrival_t *sgp_arrival_list_take(sgp_arrival_list_t *list) {
+    sgp_arrival_t *first = list->first;
+    *list = (sgp_arrival_list_t){.first = NULL, .last = &list->first};
+    return first;
+}
+
+/* The table grows while more is under way than ever before, and not in later steps. */
+static sgp_post_t *new_post(sgp_links_stock_t *stock) {
+    if (stock->posts_count == stock->posts_room) {
+        uint32_t room = stock->posts_room ? 2 * stock->posts_room : 256;
+        sgp_post_t **grown = realloc(stock->posts, room * sizeof(sgp_post_t *));
+        if (!grown) return NULL;
+        stock->posts = grown;
+        stock->posts_room = room;
+    }
+    sgp_post_t *made = calloc(1, sizeof *made);
+    if (!made) return NULL;
+    made->ticket = stock->posts_count;
+    stock->posts[stock->posts_count++] = made;
+    return made;
+}
+
+sgp_post_t *sgp_stock_take_post(sgp_links_stock_t *stock) {
+    sgp_post_t *post = stock->free_posts;
+    if (!post) return new_post(stock);
+    stock->free_posts = post->next;
+    return post;
+}
+
+void sgp_stock_give_post(sgp_links_stock_t *stock, sgp_post_t *post) {
+    post->state = SGP_POST_FREE;
+    post->next = stock->free_posts;
+    stock->free_posts = post;
+}
+
+/* The place given back last is still in the cache. */
+sgp_arrival_t *sgp_stock_take_place(sgp_links_stock_t *stock) {
+    sgp_arrival_t *arrival = stock->free_arrivals;
+    if (arrival) {
+        stock->free_arrivals = arrival->next;
+        return arrival;
+    }
+    if (stock->places_used == SGP_LINKS_PLACES) return NULL;
+    arrival = calloc(1, sizeof *arrival);
+    if (!arrival) return NULL;
+    arrival->place = stock->places + stock->places_used++ * stock->chunk_bytes;
+    arrival->made_before = stock->last_made;
+    return stock->last_made = arrival;
+}
+
+bool sgp_stock_init(sgp_links_stock_t *stock, size_t chunk_bytes) {
+    void *places = mmap(NULL, SGP_LINKS_PLACES * chunk_bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (places == MAP_FAILED) return false;
+    madvise(places, SGP_LINKS_PLACES * chunk_bytes, MADV_HUGEPAGE); /* a hint */
+    *stock = (sgp_links_stock_t){.places = places, .chunk_bytes = chunk_bytes};
+    return true;
+}
+
+void sgp_stock_fini(sgp_links_stock_t *stock) {
+    sgp_arrival_t *arrival = stock->last_made;
+    for (sgp_arrival_t *next; arrival; arrival = next) next = arrival->made_before, free(arrival);
+    for (uint32_t i = 0; i < stock->posts_count; i++) free(stock->posts[i]);
+    free(stock->posts);
+    if (stock->places) munmap(stock->places, SGP_LINKS_PLACES * stock->chunk_bytes);
+}
