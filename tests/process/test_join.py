@@ -134,6 +134,8 @@ class Together(JoinTest):
         command = [*launcher, PROGRAM, *self.arguments("--transport", transport, output=transport)]
         process = subprocess.run(command, env=self.environment, cwd=self.folder, timeout=LIMIT, text=True,
                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+        if "this sgp is built without it" in process.stderr:
+            self.skipTest("built without PMIx")
         self.assertEqual(process.returncode, 0, process.stderr)
         self.assertEqual(self.hash_of(transport), self.reference(3))
 
