@@ -2,7 +2,6 @@
 #include "train/train.h"
 
 #include "base/log.h"
-#include "group/card.h"
 #include "mixing/mixer.h"
 #include "train/agreement.h"
 #include "train/check.h"
@@ -13,10 +12,12 @@
 #include "train/resume.h"
 #include "train/summary.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static sgp_status_t check_place(const run_t *run) {
@@ -46,21 +47,19 @@ static sgp_status_t begin_files(run_t *run) {
     return status;
 }
 
-/* A machine that does not see node 0's files needs this one to continue the run: the first node there
- * writes it, when node 0 has. */
+/* A machine that does not see node 0's files needs this one to continue the run. When node 0 has written it;
+ * several nodes there may come to this at once, and each puts the same in its place. */
 static sgp_status_t copy_config(const run_t *run) {
-    char path[PATH_MAX];
+    char name[32], from[PATH_MAX], to[PATH_MAX];
     const char *output = run->options->output;
-    uint64_t machine = sgp_card_machine(), *all = calloc((size_t)run->size, sizeof *all);
-    if (!all) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d nodes", run->size);
-    sgp_status_t status = sgp_group_gather(run->group, &machine, sizeof machine, all);
-    int first = 0;
-    while (first < run->rank && all[first] != machine) first++;
-    free(all);
-    if (status || !output || first < run->rank || run->rank == 0) return status;
-    if (snprintf(path, sizeof path, "%s/config.json", output) >= PATH_MAX) return SGP_OK;
-    if (access(path, F_OK) == 0) return SGP_OK;
-    return train_json_write(output, "config.json", config_json(run->options, &run->replica));
+    if (run->rank == 0 || !output) return SGP_OK;
+    snprintf(name, sizeof name, "config-%d.json", run->rank);
+    if (snprintf(from, sizeof from, "%s/%s", output, name) >= PATH_MAX ||
+        snprintf(to, sizeof to, "%s/config.json", output) >= PATH_MAX || access(to, F_OK) == 0)
+        return SGP_OK;
+    sgp_status_t status = train_json_write(output, name, config_json(run->options, &run->replica));
+    if (status || rename(from, to) == 0) return status;
+    return sgp_fail(SGP_ERR_IO, "%s: cannot be written: %s", to, strerror(errno));
 }
 
 static sgp_status_t begin_trace(run_t *run) {

@@ -124,6 +124,7 @@ class Compare(ProgramTest):
                 (["--algorithms", ",".join(f"a{i}" for i in range(20))], "16 at most"),
                 (["--algorithm", "sgp"], "--algorithms"),
                 (["--resume", "x"], "begins every run"),
+                (["--join", "a:1"], "sgp train --join"),
                 (["--json"], "comparison.json"),
                 (["--epochs", "none"], "--epochs none"),
                 (["--epoch", "1"], "did you mean --epochs?"),

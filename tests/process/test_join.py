@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 import unittest
 
 from support import LIMIT, PROGRAM, ProgramTest
@@ -133,6 +134,8 @@ class Together(JoinTest):
         command = [*launcher, PROGRAM, *self.arguments("--transport", transport, output=transport)]
         process = subprocess.run(command, env=self.environment, cwd=self.folder, timeout=LIMIT, text=True,
                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+        if "this sgp is built without it" in process.stderr:
+            self.skipTest("built without PMIx")
         self.assertEqual(process.returncode, 0, process.stderr)
         self.assertEqual(self.hash_of(transport), self.reference(3))
 
@@ -158,28 +161,40 @@ class Apart(JoinTest):
     """One line on each side, and nobody waits for long."""
 
     def pair(self, first, second, environments=({}, {})):
-        """The errors of one that founds a group of two and gives up, and of one that is refused."""
-        founder = self.node(*first, "--join-timeout", "6", environment=environments[0])
-        self.wait_for_founder()
-        caller = self.node(*second, "--join-timeout", "30", environment=environments[1])
+        """What one that founds a group of two and one that it refuses say of each other."""
+        founder = self.node(*first, "--join-timeout", str(LIMIT / 2), environment=environments[0])
+        self.wait_for_founder(founder)
+        caller = self.node(*second, "--join-timeout", str(LIMIT / 2), environment=environments[1])
         _, theirs = caller.communicate(timeout=LIMIT)
-        _, ours = founder.communicate(timeout=LIMIT)
+        ours = founder.stderr.readline()
+        self.assertIsNone(founder.poll())  # it waits on for the right one
+        founder.terminate()
+        self.assertEqual(founder.communicate(timeout=LIMIT)[1], "")
         self.assertNotEqual(caller.returncode, 0)
-        self.assertNotEqual(founder.returncode, 0)
         self.assertEqual(len(theirs.splitlines()), 1, theirs)
-        self.assertEqual(len(ours.splitlines()), 2, ours)
-        self.assertIn(f"1 of 2 processes came to {self.at} within 6 s", ours.splitlines()[1])
         return ours, theirs
 
-    def wait_for_founder(self):
+    def until(self, condition, process):
+        """Looks again and again as long as the process runs."""
+        end = time.monotonic() + LIMIT
+        while not condition():
+            self.assertLess(time.monotonic(), end)
+            try:
+                process.wait(timeout=0.01)
+                self.fail("it has ended: " + process.stderr.read())
+            except subprocess.TimeoutExpired:
+                pass
+
+    def wait_for_founder(self, process):
         """Until somebody listens there."""
         host, port = self.at.rsplit(":", 1)
-        while True:
-            try:
-                socket.create_connection((host, int(port)), timeout=LIMIT).close()
-                return
-            except ConnectionRefusedError:
-                pass
+
+        def listens():
+            with socket.socket() as sock:
+                sock.settimeout(LIMIT)
+                return sock.connect_ex((host, int(port))) == 0
+
+        self.until(listens, process)
 
     def test_two_claim_one_rank(self):
         ours, theirs = self.pair(["--nodes", "2", "--rank", "1"], ["--nodes", "2", "--rank", "1"])
@@ -213,8 +228,7 @@ class Apart(JoinTest):
     def test_full_group(self):
         nodes = [self.node("--epochs", "100000", nodes=2, output="full") for _ in range(2)]
         metrics = os.path.join(self.output("full"), "metrics.jsonl")
-        while not os.path.exists(metrics):  # which is written when the group is there
-            self.assertIsNone(nodes[0].poll())
+        self.until(lambda: os.path.exists(metrics), nodes[0])  # it is written when the group is there
         err = self.refused(*self.arguments("--nodes", "2", "--join", self.at), status=1)
         self.assertIn("it refuses us: the group is full: all 2 processes have come", err)
         for node in nodes:
@@ -225,7 +239,7 @@ class Apart(JoinTest):
     def test_founder_ends(self):
         """Whoever waits takes over, where it can."""
         first = self.node(nodes=2)
-        self.wait_for_founder()
+        self.wait_for_founder(first)
         first.kill()
         first.wait()
         self.end_all([self.node(nodes=2), self.node(nodes=2)])

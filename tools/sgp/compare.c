@@ -63,6 +63,8 @@ static const struct {
 } refused[] = {
     {"--algorithm", "of several here: --algorithms NAME,NAME"},
     {"--resume", "compare begins every run; sgp train --resume continues one"},
+    {"--join",
+     "compare starts the nodes of this machine alone; sgp train --join joins others, run by run"},
     {"--json", "compare writes comparison.json"},
     {"--version", "sgp version prints it"},
 };
@@ -193,8 +195,10 @@ static bool check_run(compare_t *compare, int run) {
 
 /* Everything that can be wrong, for all runs, before hours go into the first. */
 static bool check(compare_t *compare, const char *output) {
-    if (getenv("SGP_RANK")) {
-        message_error("compare: starts its nodes itself, but SGP_RANK is set");
+    static const char *const places[] = {"SGP_RANK", "SGP_JOIN"};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        if (!getenv(places[i])) continue;
+        message_error("compare: starts its nodes itself, but %s is set", places[i]);
         return false;
     }
     if (!gnuplot_check() || !name_runs(compare, output)) return false;
