@@ -77,14 +77,14 @@ sgp_status_t sgp_mixer_check(const sgp_mixer_options_t *options) {
                         "biased with %s: it has no push-sum weight to ignore; biased works with "
                         "sgp and osgp",
                         sgp_algorithm_name(options->algorithm));
-    if (options->library_allreduce && options->encoding != SGP_ENCODING_FLOAT32 &&
+    if (options->encoding > SGP_ENCODING_LAST)
+        return sgp_fail(SGP_ERR_INVALID, "mixer: no encoding of number %d", (int)options->encoding);
+    if (options->library_allreduce && sgp_encoding_rounds(options->encoding) &&
         options->algorithm == SGP_ALGORITHM_ALLREDUCE)
         return sgp_fail(SGP_ERR_INVALID,
                         "all-reduce by the library with encoding %s: the library sends float32; "
                         "our own all-reduce sends any encoding",
                         sgp_encoding_name(options->encoding));
-    if (options->encoding > SGP_ENCODING_LAST)
-        return sgp_fail(SGP_ERR_INVALID, "mixer: no encoding of number %d", (int)options->encoding);
     sgp_status_t status = check_overlap(options);
     if (status == SGP_OK) status = check_graph(options);
     return status == SGP_OK ? check_slow(options) : status;

@@ -20,7 +20,7 @@ static void check_card(const unsigned char bytes[SGP_CARD_BYTES]) {
     sgp_card_t card, same;
     if (sgp_card_decode(bytes, &card) != SGP_OK) return;
     FUZZ_CHECK(card.size >= 1 && card.rank >= -1 && card.rank < card.size && card.run != 0);
-    FUZZ_CHECK(card.carrier >= 0 && card.carrier <= SGP_CARRIER_LAST);
+    FUZZ_CHECK((unsigned)card.carrier <= SGP_CARRIER_LAST);
     FUZZ_CHECK(card.port >= 0 && card.port <= 65535);
     FUZZ_CHECK(fuzz_is_text(card.address, sizeof card.address));
     FUZZ_CHECK(fuzz_is_text(card.host, sizeof card.host));

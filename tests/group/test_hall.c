@@ -150,6 +150,9 @@ static void test_silent_callers(void **state) {
         connections[i] = call(at);
         if (i % 2) assert_true(send(connections[i], "SG", 2, MSG_NOSIGNAL) == 2);
     }
+    assert_true(is_closed(connections[0])); /* it had to make room, and not for want of patience */
+    struct pollfd last = {.fd = connections[SILENT - 1], .events = POLLIN};
+    assert_int_equal(poll(&last, 1, 0), 0);
     start(&other, 2, at);
     finish_member(&founder);
     finish_member(&other);
@@ -264,6 +267,27 @@ static void test_talks_out_of_turn(void **state) {
     for (int i = 0; i < 3; i++) finish_member(&members[i]);
 }
 
+/* A founder that claims a rank has it, and the others get those that are left. */
+static void test_founder_claims_a_rank(void **state) {
+    (void)state;
+    char at[64];
+    member_t members[3];
+    free_port(at);
+    members[0] = (member_t){.options = {.size = 3,
+                                        .join = at,
+                                        .transport = "tcp",
+                                        .rank = 1,
+                                        .claim_rank = true,
+                                        .join_timeout_ms = WAIT_MS}};
+    assert_int_equal(pthread_create(&members[0].thread, NULL, member_main, &members[0]), 0);
+    close(call(at)); /* it has founded */
+    start(&members[1], 3, at);
+    start(&members[2], 3, at);
+    for (int i = 0; i < 3; i++) finish_member(&members[i]);
+    assert_int_equal(members[0].rank, 1);
+    assert_int_equal(members[1].rank + members[2].rank, 2);
+}
+
 /* Whoever calls a member that waits is sent on to the founder. */
 static void test_any_member_is_the_host(void **state) {
     (void)state;
@@ -288,9 +312,10 @@ static void test_any_member_is_the_host(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_silent_callers),    cmocka_unit_test(test_nonsense),
-        cmocka_unit_test(test_cards_that_lie),    cmocka_unit_test(test_leaves_its_seat),
-        cmocka_unit_test(test_talks_out_of_turn), cmocka_unit_test(test_any_member_is_the_host),
+        cmocka_unit_test(test_silent_callers),         cmocka_unit_test(test_nonsense),
+        cmocka_unit_test(test_cards_that_lie),         cmocka_unit_test(test_leaves_its_seat),
+        cmocka_unit_test(test_talks_out_of_turn),      cmocka_unit_test(test_founder_claims_a_rank),
+        cmocka_unit_test(test_any_member_is_the_host),
     };
     return cmocka_run_group_tests_name("hall", tests, NULL, NULL);
 }

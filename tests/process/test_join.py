@@ -267,6 +267,83 @@ class Apart(JoinTest):
         self.assertIn("--key-file", err)
 
 
+class Machines(JoinTest):
+    """Two machines that share no /tmp and no directory of runs, as two mount namespaces."""
+
+    def setUp(self):
+        super().setUp()
+        probe = subprocess.run(["unshare", "-m", "true"], stderr=subprocess.DEVNULL, check=False)
+        if probe.returncode != 0:
+            self.skipTest("mount namespaces cannot be made here")
+        self.private = os.path.join(self.folder, "runs")  # of each machine
+        os.mkdir(self.private)
+        self.disks = [os.path.join(self.folder, name) for name in "ab"]
+        for disk in self.disks:
+            os.mkdir(disk)
+
+    def on(self, machine, rank, *more):
+        """Node `rank` of 4 on machine 0 or 1. Both have the data and the program, at the same paths."""
+        script = 'mount --bind "$1" "$2" && shift 2 && exec "$@"'
+        if machine == 1:  # its /tmp is another one; the test's own folder is kept in sight
+            script = ('mount --bind "$1" "$2" && mkdir -p "$3" && mount --rbind "$3" /mnt && mount -t tmpfs none /tmp && '
+                      'mkdir -p "$3" && mount --rbind /mnt "$3" && cd "$3" && shift 3 && exec "$@"')
+        places = [self.disks[machine], self.private] + ([self.folder] if machine else [])
+        command = ["unshare", "-m", "sh", "-c", script, "sh", *places, PROGRAM, "train", "--nodes", "4", "--join", self.at,
+                   "--rank", str(rank), *more]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   text=True, env=self.environment, cwd=self.folder)
+        self.addCleanup(self.end, process)
+        return process
+
+    def files(self, machine):
+        found = []
+        for path, _, names in os.walk(self.disks[machine]):
+            found += [os.path.relpath(os.path.join(path, name), self.disks[machine]) for name in names]
+        return sorted(found)
+
+    def run_all(self, *more):
+        return self.end_all([self.on(rank // 2, rank, *more) for rank in range(4)])
+
+    def test_run_and_resume(self):
+        self.data()
+        run = os.path.join(self.private, "run")
+        new = ["--data", self.data(), "--output", run, "--model", "mlp", "--quiet", "--epochs", "2"]
+        self.assertEqual(self.run_all(*new), ["", "", "", ""])
+        ours, theirs = self.files(0), self.files(1)
+        for name in ("config.json", "metrics.jsonl", "summary.json", "model.safetensors"):
+            self.assertIn("run/" + name, ours)
+        self.assertIn("run/config.json", theirs)  # to resume by
+        self.assertNotIn("run/summary.json", theirs)
+        for rank in range(4):
+            last = f"run/checkpoint/step-000000008/node-{rank}.safetensors"
+            self.assertEqual((last in ours, last in theirs), (rank < 2, rank >= 2))
+        reference = self.hash_in(0)
+        self.assertEqual(self.reference(4, "--epochs", "2"), reference)
+
+        # Both lose what came after the first epoch.
+        for machine in (0, 1):
+            shutil.rmtree(os.path.join(self.disks[machine], "run", "checkpoint", "step-000000008"))
+        for name in ("summary.json", "model.safetensors"):
+            os.remove(os.path.join(self.disks[0], "run", name))
+        self.at = f"127.0.0.1:{free_port()}"
+        self.assertEqual(self.run_all("--resume", run, "--quiet"), ["", "", "", ""])
+        self.assertEqual(self.hash_in(0), reference)
+
+        # The others need not see that the run has ended.
+        self.at = f"127.0.0.1:{free_port()}"
+        self.assertEqual(self.run_all("--resume", run, "--quiet"), ["", "", "", ""])
+
+    def hash_in(self, machine):
+        with open(os.path.join(self.disks[machine], "run", "summary.json"), encoding="utf-8") as file:
+            return json.load(file)["parameters_hash"]
+
+    def test_shm_does_not_reach(self):
+        more = ["--data", self.data(), "--output", os.path.join(self.private, "run"), *RUN, "--transport", "shm"]
+        for err in self.end_all([self.on(rank // 2, rank, *more) for rank in range(4)], status=2):
+            self.assertIn("transport shm: node ", err)
+            self.assertIn("auto or tcp reaches both", err)
+
+
 class Mistakes(JoinTest):
     def test_combinations(self):
         for arguments, expected in [
