@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A host that stops answering in the middle of a message: the others say which, within the time limit, and end with a failure."""
+
+import os
+import re
+import signal
+import time
+import unittest
+
+from runs import LIMIT, TRAINING, NetworkTest
+
+PEER_TIMEOUT = 2  # seconds
+NODE = 2
+
+
+class Silence(NetworkTest):
+    # A push of 1.1 MB takes nearly a second, and all four are sending almost all the time.
+    rate = 10e6
+
+    def start_endless(self, *arguments, peer_timeout=PEER_TIMEOUT):
+        self.network = self.make_network(4, rate=self.rate)
+        limit = ["--peer-timeout", str(peer_timeout)] if peer_timeout else []
+        group = self.start_nodes(self.network, *TRAINING, "--epochs", "100000", *limit, *arguments)
+        while not (line := group[0].stderr.readline()).startswith("epoch"):
+            self.assertTrue(line, "the group has not started to train")
+        self.assertFalse(any(process.poll() for process in group))
+        return group
+
+    def check(self, group, silence, peer_timeout=PEER_TIMEOUT):
+        """All but the silent one fail, and each says who is gone. They do not wait for TCP's own limits, which are minutes."""
+        start = time.monotonic()
+        silence()
+        for rank, process in enumerate(group):
+            if rank == NODE:
+                continue
+            _, err = process.communicate(timeout=LIMIT)
+            self.assertEqual(process.returncode, 1, err)
+            self.assertTrue(re.search(rf"(?m)^sgp: .*node {NODE}\b", err), err)
+        self.assertLess(time.monotonic() - start, peer_timeout + 10, "a busy machine may need some seconds more than the limit, not ten")
+
+    def test_cable_is_pulled(self):
+        for algorithm in ("sgp", "osgp", "allreduce", "adpsgd"):
+            with self.subTest(algorithm):
+                group = self.start_endless("--algorithm", algorithm)
+                self.check(group, lambda: self.network[NODE].set_link(False))
+                _, err = group[NODE].communicate(timeout=LIMIT)
+                self.assertEqual(group[NODE].returncode, 1, err)  # from where it is, all the others are gone
+                self.network.remove()
+
+    def test_the_default_limit(self):
+        group = self.start_endless(peer_timeout=None)
+        self.check(group, lambda: self.network[NODE].set_link(False), peer_timeout=10)
+
+    def test_process_is_stopped(self):
+        group = self.start_endless()
+        self.check(group, lambda: os.kill(group[NODE].pid, signal.SIGSTOP))
+
+    def test_process_is_killed(self):
+        group = self.start_endless()
+        self.check(group, group[NODE].kill)
+
+    def test_a_short_break_changes_nothing(self):
+        """A cable that is plugged in again before the limit: TCP sends again what was lost."""
+        network = self.make_network(4, rate=self.rate)
+        group = self.start_nodes(network, *TRAINING, "--peer-timeout", "60")
+        while not (line := group[0].stderr.readline()).startswith("epoch"):
+            self.assertTrue(line, "the group has not started to train")
+        network[NODE].set_link(False)
+        time.sleep(1)  # the break itself
+        network[NODE].set_link(True)
+        self.assertEqual(self.finish(group)["parameters_hash"], self.reference(*TRAINING))
+
+
+if __name__ == "__main__":
+    unittest.main()
