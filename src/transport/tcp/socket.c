@@ -3,6 +3,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -51,8 +52,8 @@ void sgp_socket_tune(int socket, const sgp_address_t *other, uint64_t peer_timeo
     set(socket, IPPROTO_TCP, TCP_KEEPCNT, 3);
     set(socket, IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT);
     /* BBR paces by a measured rate, and halves what goes over loopback; where bytes do not leave the
-     * machine cubic has nothing to lose. Elsewhere the system's choice stays. */
-    static const char local[] = "cubic";
-    if (sgp_address_is_here(other))
-        (void)!setsockopt(socket, IPPROTO_TCP, TCP_CONGESTION, local, sizeof local - 1);
+     * machine cubic has nothing to lose. Elsewhere it is for whoever knows the network to say. */
+    const char *wanted = sgp_address_is_here(other) ? "cubic" : getenv("SGP_TCP_CONGESTION");
+    if (wanted && *wanted)
+        (void)!setsockopt(socket, IPPROTO_TCP, TCP_CONGESTION, wanted, (socklen_t)strlen(wanted));
 }
