@@ -69,12 +69,22 @@ static void test_no_mass_is_lost(void **state) {
                 }
 }
 
-/* Vectors that a courier copies, over threads and shared memory, many chunks long. */
+/* What runs in the time of the machine: threads, shared memory, TCP, and both by machine. */
+enum { WAYS = 4 };
+
+static ranks_setup_t way_of(int size, int way) {
+    ranks_setup_t setup = threads(size, way == 1);
+    setup.tcp = way > 1;
+    setup.machines = way == 3 ? 2 : 0;
+    return setup;
+}
+
+/* Vectors that a courier copies, over every transport, many chunks long. */
 static void test_large_vectors(void **state) {
     (void)state;
-    for (int shm = 0; shm < 2; shm++)
+    for (int way = 0; way < WAYS; way++)
         for (int a = 0; a < ALGORITHMS; a++) {
-            ranks_setup_t setup = threads(4, shm);
+            ranks_setup_t setup = way_of(4, way);
             setup.loopback.chunk_bytes = 65536;
             sgp_mixer_options_t options = algorithms[a];
             options.encoding = encodings[a % 2];
@@ -139,19 +149,19 @@ static void test_every_transport_gives_the_same_bits(void **state) {
             options.encoding = encodings[e];
             options.buffers = 5;
             float first[64];
-            double distance[5];
-            for (int s = 0; s < 5; s++) {
+            double distance[WAYS + 3];
+            for (int s = 0; s < WAYS + 3; s++) {
                 ranks_setup_t setup =
-                    s < 2 ? delays(5, (uint64_t)s, 9 * MILLISECOND) : threads(5, s == 3);
-                if (s == 4) options.encoding = SGP_ENCODING_FLOAT32;
+                    s < WAYS ? way_of(5, s) : delays(5, (uint64_t)s, 9 * MILLISECOND);
+                if (s == WAYS + 2) options.encoding = SGP_ENCODING_FLOAT32;
                 trial_t *trial = rounded_trial(options, 9);
                 run_groups(&setup, try_body, trial);
                 if (s == 0) memcpy(first, trial->average[0], sizeof first);
-                else if (s < 4) assert_memory_equal(first, trial->average[0], sizeof first);
+                else if (s < WAYS + 2) assert_memory_equal(first, trial->average[0], sizeof first);
                 distance[s] = trial->consensus[0].distance;
             }
-            for (int s = 1; s < 4; s++) assert_true(distance[s] == distance[0]);
-            assert_true(distance[4] != distance[0]); /* it does round */
+            for (int s = 1; s < WAYS + 2; s++) assert_true(distance[s] == distance[0]);
+            assert_true(distance[WAYS + 2] != distance[0]); /* it does round */
         }
 }
 
