@@ -39,7 +39,8 @@ typedef struct sgp_group_options {
                                of one machine and tcp between others; NULL: SGP_TRANSPORT, else auto */
     const char *join;      /* "HOST:PORT", where the group is founded; any member can stand for it.
                                Needs size. NULL: SGP_JOIN */
-    bool claim_rank;       /* with join: this node wants `rank`; false: ranks in order of arrival */
+    bool claim_rank;       /* with join: this node wants `rank`; false: ranks in order of arrival.
+                               (With SGP_JOIN of the environment, a size given here claims it.) */
     const char *interface; /* by name or address, on which others reach this node; NULL:
                                SGP_INTERFACE, else all interfaces, and the address that leads to HOST */
     const char *ports; /* "7070-7090", of which the first free one is listened on; NULL: SGP_PORTS,
