@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Steps of one node on a host of its own: `network ALGORITHM OVERLAP ENCODING PARAMETERS STEPS COMPUTE_MS REPORT`.
+/* Steps of one node on a host of its own:
+ * `network ALGORITHM OVERLAP ENCODING PARAMETERS together|apart STEPS COMPUTE_MS REPORT`.
  *
- * OVERLAP: steps, "async", or "-" for the algorithm's own. A step sleeps for COMPUTE_MS and exchanges
+ * OVERLAP: steps, "async", or "-" for the algorithm's own. Together: all begin the measured steps at a
+ * barrier. Apart: each after some steps more, when those that may run ahead have done so; a barrier would
+ * give them that lead anew. A step sleeps for COMPUTE_MS and exchanges
  * the vector; there is no local step, as there is none in the programs that it is compared with. The
  * group is that of the environment: SGP_RANK, SGP_SIZE, SGP_JOIN, ... What was measured goes to the
  * folder REPORT, see network_times.h. bench/network starts it and makes the tables. */
@@ -11,10 +14,11 @@
 
 #include <stdlib.h>
 
-enum { WARM_UP = 2 };
+enum { WARM_UP = 2, WARM_UP_APART = 7 };
 
 typedef struct work {
     sgp_mixer_options_t options;
+    bool together;
     int steps;
     double compute; /* milliseconds */
     const char *report;
@@ -40,8 +44,8 @@ static sgp_status_t run(sgp_mixer_t *mixer, const work_t *work, int steps) {
 }
 
 static sgp_status_t measure(sgp_group_t *group, sgp_mixer_t *mixer, const work_t *work) {
-    sgp_status_t status = run(mixer, work, WARM_UP);
-    if (status == SGP_OK) status = sgp_group_barrier(group);
+    sgp_status_t status = run(mixer, work, work->together ? WARM_UP : WARM_UP_APART);
+    if (status == SGP_OK && work->together) status = sgp_group_barrier(group);
     if (status != SGP_OK) return status;
     moment_t start = moment_now();
     status = run(mixer, work, work->steps);
@@ -82,18 +86,20 @@ static sgp_status_t parse_overlap(const char *text, sgp_mixer_options_t *options
 
 int main(int argc, char **argv) {
     work_t work = {0};
-    if (argc != 8 || sgp_algorithm_parse(argv[1], &work.options.algorithm) != SGP_OK ||
+    if (argc != 9 || sgp_algorithm_parse(argv[1], &work.options.algorithm) != SGP_OK ||
         parse_overlap(argv[2], &work.options) != SGP_OK ||
         sgp_encoding_parse(argv[3], &work.options.encoding) != SGP_OK) {
         fprintf(stderr,
-                "usage: %s ALGORITHM OVERLAP|async|- ENCODING PARAMETERS STEPS COMPUTE_MS REPORT\n",
+                "usage: %s ALGORITHM OVERLAP|async|- ENCODING PARAMETERS together|apart STEPS "
+                "COMPUTE_MS REPORT\n",
                 argv[0]);
         return 2;
     }
     work.options.count = strtoull(argv[4], NULL, 10);
     work.options.timeout_ms = 600000; /* slow links, slow nodes */
-    work.steps = atoi(argv[5]);
-    work.compute = atof(argv[6]);
-    work.report = argv[7];
+    work.together = strcmp(argv[5], "apart") != 0;
+    work.steps = atoi(argv[6]);
+    work.compute = atof(argv[7]);
+    work.report = argv[8];
     return run_node(&work) != SGP_OK;
 }
