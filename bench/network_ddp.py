@@ -1,63 +1,85 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One rank of PyTorch's DistributedDataParallel over Gloo: `network_ddp.py PARAMETERS STEPS COMPUTE_MS`.
+"""The rival of bench/network.c: PyTorch's DistributedDataParallel over Gloo.
 
-RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT say who and where; GLOO_SOCKET_IFNAME the interface. The model has as many
-parameters as asked for, in layers of 1 MiB, so that DDP makes its buckets of 25 MiB as it does for a real one; the gradient's
-cost is a sleep in the middle of the backward pass. Rank 0 prints milliseconds per step and CPU milliseconds per step."""
+    python3 network_ddp.py PARAMETERS STEPS COMPUTE_MS SLOW_MS REPORT
 
+The place in the group is that of the environment, as torchrun gives it: RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT. The model's
+layers are as large as those of a ResNet-50 on average; the backward of each sleeps for its share of COMPUTE_MS (of SLOW_MS on the
+last rank) and leaves a gradient. So DDP sends full buckets while the others are being computed. As elsewhere there is no local step."""
+
+import os
 import sys
 import time
 
 import torch
-import torch.distributed as dist
+import torch.distributed
+from torch.nn.parallel import DistributedDataParallel
 
-LAYER = 1 << 18  # floats
-WARM_UP = 2
-
-
-class Sleep(torch.autograd.Function):
-    seconds = 0.0
-
-    @staticmethod
-    def forward(ctx, x):
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        time.sleep(Sleep.seconds)
-        return gradient
+LAYERS = 54
+WARM_UP = 3  # DDP arranges its buckets anew after the first step
 
 
-class Model(torch.nn.Module):
-    def __init__(self, parameters):
+class Layer(torch.nn.Module):
+    def __init__(self, count, sleep):
         super().__init__()
-        sizes = [LAYER] * (parameters // LAYER) + ([parameters % LAYER] if parameters % LAYER else [])
-        self.layers = torch.nn.ParameterList(torch.nn.Parameter(torch.zeros(size)) for size in sizes)
+        self.weight = torch.nn.Parameter(torch.zeros(count))
+        self.gradient = torch.full((count,), 1e-3)
+        self.sleep = sleep
 
     def forward(self, x):
-        for layer in self.layers:
-            x = Sleep.apply(x) + layer.sum()
-        return x
+        return Backward.apply(x, self.weight, self)
+
+
+class Backward(torch.autograd.Function):
+    @staticmethod
+    def forward(context, x, weight, layer):
+        context.layer = layer
+        return x.clone()
+
+    @staticmethod
+    def backward(context, gradient):
+        if context.layer.sleep:
+            time.sleep(context.layer.sleep)
+        return gradient, context.layer.gradient, None
+
+
+def moment():
+    """As in network_times.h."""
+    with open("/proc/self/net/dev", encoding="ascii") as file:
+        fields = next(line for line in file if "eth0" in line).split(":")[1].split()
+    with open("/proc/stat", encoding="ascii") as file:
+        user, nice, system, _, _, interrupts, soft = map(int, file.readline().split()[1:8])
+    busy = (user + nice + system + interrupts + soft) * 1e3 / os.sysconf("SC_CLK_TCK")
+    return {"time": time.monotonic() * 1e3, "cpu": time.process_time() * 1e3, "received": int(fields[0]), "sent": int(fields[8]), "busy": busy}
+
+
+def report(directory, rank, steps, start, own, end):
+    def per_step(what, until):
+        return (until[what] - start[what]) / steps
+
+    with open(os.path.join(directory, str(rank)), "w", encoding="ascii") as file:
+        print(per_step("time", end), per_step("time", own), per_step("cpu", end), per_step("received", end), per_step("sent", end),
+              (end["busy"] - start["busy"]) / (end["time"] - start["time"]), file=file)
 
 
 def main():
-    parameters, steps, compute = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+    parameters, steps = int(sys.argv[1]), int(sys.argv[2])
     torch.set_num_threads(1)
-    dist.init_process_group("gloo")
-    model = Model(parameters)
-    Sleep.seconds = compute / 1e3 / len(model.layers)
-    parallel = torch.nn.parallel.DistributedDataParallel(model)
-    optimizer = torch.optim.SGD(parallel.parameters(), lr=1e-3, momentum=0.9, weight_decay=1e-4, nesterov=True, foreach=True)
-    for step in range(WARM_UP + steps):
-        if step == WARM_UP:
-            dist.barrier()
-            start, cpu = time.monotonic(), time.process_time()
-        optimizer.zero_grad(set_to_none=False)
-        parallel(torch.zeros(1)).sum().backward()
-        optimizer.step()
-    dist.barrier()
-    if dist.get_rank() == 0:
-        print(f"{(time.monotonic() - start) * 1e3 / steps:.3f} {(time.process_time() - cpu) * 1e3 / steps:.3f}")
+    torch.distributed.init_process_group("gloo")
+    rank, size = torch.distributed.get_rank(), torch.distributed.get_world_size()
+    compute = float(sys.argv[4 if rank == size - 1 else 3]) * 1e-3
+    layers = [Layer(parameters // LAYERS + (i < parameters % LAYERS), compute / LAYERS) for i in range(LAYERS)]
+    model = DistributedDataParallel(torch.nn.Sequential(*layers), gradient_as_bucket_view=True)
+    for i in range(-WARM_UP, steps):
+        if i == 0:
+            torch.distributed.barrier()
+            start = moment()
+        model(torch.ones(1, requires_grad=True)).sum().backward()
+    own = moment()
+    torch.distributed.barrier()
+    report(sys.argv[5], rank, steps, start, own, moment())
+    torch.distributed.destroy_process_group()
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -22,7 +22,7 @@
 #ifdef __SANITIZE_THREAD__
 /* libuv is not built for the thread sanitizer: it closes files where that does not see it, and so the
  * next file of the same number looks like a race. */
-const char *__tsan_default_suppressions(void);
+__attribute__((visibility("default"))) const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void) {
     return "called_from_lib:libuv.so";
 }

@@ -78,6 +78,17 @@ class Hosts(unittest.TestCase):
             self.assertLess(sum(stream.rates(network, [(1, 0), (2, 0)], 2)) * 8, 50e6 * 1.1)
         self.assertIn("frames", network.relay_report)
 
+    def test_ending_what_runs_in_a_host_leaves_the_network(self):
+        for delay in (0, 0.001):
+            with self.subTest(delay), hosts.Network(2, delay=delay) as network:
+                process = network[1].popen(["sh", "-c", "echo there; exec sleep 1000"], stdout=subprocess.PIPE)
+                process.stdout.readline()
+                for host in network:
+                    hosts.end_processes(host.namespace)
+                self.assertEqual(process.wait(), -signal.SIGKILL)
+                process.stdout.close()
+                round_trip(network[0], network[1].ipv4)
+
     def test_link_down_and_up(self):
         for delay in (0, 0.001):
             with self.subTest(delay), hosts.Network(2, delay=delay) as network:

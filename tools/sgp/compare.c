@@ -204,7 +204,7 @@ static bool check(compare_t *compare, const char *output) {
     if (!gnuplot_check() || !name_runs(compare, output)) return false;
     for (int i = 0; i < compare->count; i++)
         if (!check_run(compare, i)) return false;
-    return output_prepare(output);
+    return output_prepare(output, OUTPUT_ROOM);
 }
 
 /* Returns the run's exit status. */

@@ -43,7 +43,7 @@ static void look_around(const settings_t *settings, beginning_t *found, train_su
     }
     if (run->output) snprintf(found->output, sizeof found->output, "%s", run->output);
     else output_name(run->model, train_algorithms_text(&run->algorithm, algorithms), found->output);
-    if (!output_prepare(found->output)) found->status = EXIT_MISTAKE;
+    if (!output_prepare(found->output, OUTPUT_ROOM)) found->status = EXIT_MISTAKE;
 }
 
 /* Node 0 decides, and all hear of it. */
@@ -63,7 +63,7 @@ static sgp_status_t begin(const settings_t *settings, sgp_group_t *group, beginn
 static sgp_status_t follow(settings_t *settings, sgp_group_t *group, const beginning_t *first) {
     bool good = true;
     if (!settings->run.output || sgp_group_rank(group) == 0) settings->run.output = first->output;
-    if (sgp_group_rank(group) != 0) good = output_prepare(settings->run.output);
+    if (sgp_group_rank(group) != 0) good = output_prepare(settings->run.output, 1);
     return agreement_share(group, good ? SGP_OK : SGP_ERR_INVALID);
 }
 

@@ -47,27 +47,27 @@ static bool make_directories(const char *path) {
 }
 
 /* Whether a small file can be written there: a full disk shows before hours of training. */
-static bool try_to_write(const char *path) {
-    static const char zeros[65536];
+static bool try_to_write(const char *path, size_t bytes) {
+    static const char zeros[OUTPUT_ROOM];
     char name[OUTPUT_PATH + 16];
     snprintf(name, sizeof name, "%s/.sgp-XXXXXX", path);
     int file = mkstemp(name);
     if (file < 0) return false;
     errno = 0;
-    ssize_t written = write(file, zeros, sizeof zeros);
-    int error = written < 0 ? errno : written < (ssize_t)sizeof zeros ? ENOSPC : 0;
+    ssize_t written = write(file, zeros, bytes);
+    int error = written < 0 ? errno : written < (ssize_t)bytes ? ENOSPC : 0;
     if (close(file) != 0 && !error) error = errno;
     unlink(name);
     errno = error;
     return error == 0;
 }
 
-bool output_prepare(const char *path) {
+bool output_prepare(const char *path, size_t bytes) {
     if (!make_directories(path)) {
         message_error("--output %s: cannot be made: %s", path, strerror(errno));
         return false;
     }
-    if (!try_to_write(path)) {
+    if (!try_to_write(path, bytes)) {
         message_error("--output %s: cannot be written: %s", path, strerror(errno));
         return false;
     }

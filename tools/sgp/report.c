@@ -94,7 +94,7 @@ int report_write(const char *const *directories, int count, const char *output) 
     report_t report = {0};
     if (!gnuplot_check()) return EXIT_MISTAKE;
     int status = report_read(directories, count, &report);
-    if (!status && !output_prepare(output)) status = EXIT_MISTAKE;
+    if (!status && !output_prepare(output, OUTPUT_ROOM)) status = EXIT_MISTAKE;
     if (!status && (count > 1 || strcmp(output, directories[0]) != 0))
         status = write_tables(&report, output);
     if (!status) status = write_page(&report, output);

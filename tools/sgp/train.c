@@ -84,7 +84,7 @@ static int start_nodes(settings_t *settings, bool threads, int argc, char **argv
         settings->run.output = output;
     }
     if (!check_run(settings, true)) return EXIT_MISTAKE;
-    if (!output_prepare(settings->run.output)) return EXIT_MISTAKE;
+    if (!output_prepare(settings->run.output, OUTPUT_ROOM)) return EXIT_MISTAKE;
     return threads ? threads_run(settings) : launch_nodes(settings, argc, argv);
 }
 

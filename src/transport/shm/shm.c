@@ -79,7 +79,12 @@ static uint32_t take_slot(shm_t *shm) {
     shm->reserved--;
     if (atomic_load_explicit(&shm->own.control->returned, memory_order_relaxed) != SGP_NO_SLOT)
         take_returned(shm);
-    return shm->free_count ? shm->free_slots[--shm->free_count] : shm->created++;
+    if (!shm->free_count) return shm->created++;
+    uint32_t slot = shm->free_slots[--shm->free_count];
+    /* Ordered already, through `returned`; but a slot may have come back by another process's mapping,
+     * where no thread sanitizer sees that the remote was done with it before. */
+    (void)atomic_load_explicit(&shm->own.slots[slot].references, memory_order_acquire);
+    return slot;
 }
 
 static sgp_status_t shm_prepare(sgp_transport_t *transport, size_t bytes, unsigned messages) {
