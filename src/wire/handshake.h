@@ -64,7 +64,7 @@ typedef struct sgp_hello {
 typedef enum sgp_handshake_state {
     SGP_HANDSHAKE_RUNNING, /* wants bytes, or has some to be sent */
     SGP_HANDSHAKE_JUDGE,   /* `theirs` is there and proven: say accept or refuse */
-    SGP_HANDSHAKE_DONE,    /* both have accepted, and all bytes are sent */
+    SGP_HANDSHAKE_DONE,    /* both have accepted: send what is left to be sent, then begin */
     SGP_HANDSHAKE_REFUSED, /* by us or by them: `reason`; send what is left to be sent, then close */
 } sgp_handshake_state_t;
 

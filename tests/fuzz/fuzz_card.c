@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The card of a process that joins, and the heads of the notes that answer it: switches, then bytes. */
+/* The card of a process that joins, with the address in it, and the heads of the notes that answer it:
+ * switches, then bytes. */
 #include "fuzz.h"
 
 #include "group/card.h"
 #include "group/hall.h"
+#include "transport/tcp/address.h"
 
 #include <xxhash.h>
 
@@ -13,6 +15,18 @@ static void repair(unsigned char bytes[SGP_CARD_BYTES]) {
     memcpy(bytes, "SGPC\1\0\0\0", 8);
     uint64_t sum = XXH3_64bits(bytes, AT_HASH);
     for (int i = 0; i < 8; i++) bytes[AT_HASH + i] = (unsigned char)(sum >> 8 * i);
+}
+
+/* Where another one says it is: an address, or none, and one that is written back as it was read. */
+static void check_address(const char *text) {
+    char written[SGP_ADDRESS_TEXT], again[SGP_ADDRESS_TEXT];
+    sgp_address_t address, same;
+    if (sgp_address_parse(text, &address) != SGP_OK) return;
+    FUZZ_CHECK(address.length <= sizeof address.at);
+    sgp_address_text(&address, written);
+    FUZZ_CHECK(sgp_address_parse(written, &same) == SGP_OK);
+    FUZZ_CHECK(strcmp(sgp_address_text(&same, again), written) == 0);
+    FUZZ_CHECK(sgp_address_port(&same) == sgp_address_port(&address));
 }
 
 static void check_card(const unsigned char bytes[SGP_CARD_BYTES]) {
@@ -25,6 +39,7 @@ static void check_card(const unsigned char bytes[SGP_CARD_BYTES]) {
     FUZZ_CHECK(fuzz_is_text(card.address, sizeof card.address));
     FUZZ_CHECK(fuzz_is_text(card.host, sizeof card.host));
     FUZZ_CHECK(fuzz_is_text(card.version, sizeof card.version));
+    check_address(card.address);
     sgp_card_encode(&card, again);
     FUZZ_CHECK(sgp_card_decode(again, &same) == SGP_OK);
     FUZZ_CHECK(same.rank == card.rank && same.size == card.size && same.run == card.run);

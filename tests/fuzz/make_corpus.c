@@ -234,6 +234,12 @@ static void make_cards(void) {
     make_card("repaired", FUZZ_REPAIR, &card);
     memcpy(card.address, "10.0.0.1:7070", 13);
     make_card("address", FUZZ_REPAIR, &card);
+    snprintf(card.address, sizeof card.address, "[2001:db8::1]:65535");
+    make_card("address-six", FUZZ_REPAIR, &card);
+    snprintf(card.address, sizeof card.address, "[::ffff:10.0.0.1]:0");
+    make_card("address-mapped", FUZZ_REPAIR, &card);
+    snprintf(card.address, sizeof card.address, "node17:7070"); /* names are not asked for */
+    make_card("address-name", FUZZ_REPAIR, &card);
     card.rank = 4;
     make_card("rank", FUZZ_REPAIR, &card);
     add_byte(&bytes, 0);

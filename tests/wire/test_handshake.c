@@ -5,6 +5,7 @@
 #include "wire/handshake.h"
 #include "wire/header.h"
 
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -331,6 +332,70 @@ static void test_reflection(void **state) {
     assert_string_equal(caller.reason, "it plays our own words back");
 }
 
+/* The proof that an answerer shows is not the one that it wants: sent back it opens nothing. */
+static void test_proof_sent_back(void **state) {
+    (void)state;
+    sgp_key_t key = key_of("a secret of 23 bytes..."), other = key_of("a secret of 23 bytes..!");
+    sgp_handshake_t thief, answerer;
+    tape_t thiefs = {0}, answer = {0};
+    size_t at = 0;
+    sgp_handshake_init(&thief, true, &caller_hello, &other);
+    sgp_handshake_init(&answerer, false, &answerer_hello, &key);
+    speak(&thief, &thiefs, &none, 0);
+    hear(&answerer, &thiefs, &at, 0);
+    speak(&answerer, &answer, &none, 1);
+    memcpy(thiefs.bytes + thiefs.length, answer.bytes + SGP_HELLO_BYTES, SGP_PROOF_BYTES);
+    thiefs.length += SGP_PROOF_BYTES + SGP_VERDICT_BYTES; /* it accepts */
+    hear(&answerer, &thiefs, &at, 0);
+    assert_int_equal(sgp_handshake_state(&answerer), SGP_HANDSHAKE_REFUSED);
+    assert_string_equal(answerer.reason, "its key is another one");
+    sgp_handshake_fini(&thief);
+}
+
+/* What an answerer that says `purpose` would say to `hello`, as the header has it. */
+static void make_answer(const unsigned char *hello, const sgp_key_t *key, int purpose,
+                        tape_t *answer) {
+    static const char label[] = "sgp proof 1 answerer";
+    unsigned char text[sizeof label - 1 + 2 * SGP_HELLO_BYTES];
+    memcpy(answer->bytes, hello, SGP_HELLO_BYTES);
+    answer->bytes[13] = (unsigned char)purpose;
+    answer->bytes[SGP_HELLO_BYTES - 1] ^= 1; /* a nonce of its own */
+    memcpy(text, label, sizeof label - 1);
+    memcpy(text + sizeof label - 1, hello, SGP_HELLO_BYTES);
+    memcpy(text + sizeof label - 1 + SGP_HELLO_BYTES, answer->bytes, SGP_HELLO_BYTES);
+    crypto_generichash(answer->bytes + SGP_HELLO_BYTES, SGP_PROOF_BYTES, text, sizeof text,
+                       key->bytes, sizeof key->bytes);
+    answer->length = SGP_HELLO_BYTES + SGP_PROOF_BYTES;
+}
+
+/* A proof made here by hand is taken; an answer to a question that was not asked is not, proven or not. */
+static void test_purposes(void **state) {
+    (void)state;
+    sgp_key_t key = key_of("a secret of 23 bytes...");
+    const struct {
+        int purpose;
+        const char *reason; /* NULL: it is the right one */
+    } cases[] = {
+        {SGP_PURPOSE_LINK, NULL},
+        {SGP_PURPOSE_JOIN, "it answers to another question"},
+        {0, "it wants something unknown (0)"},
+        {SGP_PURPOSE_LAST + 1, "it wants something unknown (3)"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sgp_handshake_t caller;
+        tape_t asked = {0}, answer = {0};
+        size_t at = 0;
+        sgp_handshake_init(&caller, true, &caller_hello, &key);
+        speak(&caller, &asked, &none, 0);
+        make_answer(asked.bytes, &key, cases[i].purpose, &answer);
+        hear(&caller, &answer, &at, 0);
+        assert_int_equal(sgp_handshake_state(&caller),
+                         cases[i].reason ? SGP_HANDSHAKE_REFUSED : SGP_HANDSHAKE_JUDGE);
+        if (cases[i].reason) assert_string_equal(caller.reason, cases[i].reason);
+        sgp_handshake_fini(&caller);
+    }
+}
+
 /* Anything else than sgp gets no answer at all. */
 static void test_strangers(void **state) {
     (void)state;
@@ -348,18 +413,30 @@ static void test_strangers(void **state) {
     assert_int_equal(bytes, 0);
 }
 
-/* Another protocol: both sides say whose program is which. */
+/* Another protocol, of the handshake or of the messages: both sides say whose program is which, and no
+ * proof is shown. */
 static void test_versions(void **state) {
     (void)state;
-    sgp_handshake_t sides[2];
-    tape_t tapes[2] = {0};
-    begin(sides, NULL, NULL);
-    sides[0].out[8] ^= 0x40; /* the version of the handshake, as another program would send it */
-    talk(sides, tapes, &none);
-    assert_int_equal(sgp_handshake_state(&sides[1]), SGP_HANDSHAKE_REFUSED);
-    assert_string_equal(sides[1].reason,
-                        "it runs sgp 1.2.3, whose protocol is not that of sgp 1.2.4 here");
-    assert_int_equal(sgp_handshake_state(&sides[0]), SGP_HANDSHAKE_REFUSED);
+    sgp_key_t key = key_of("a secret of 23 bytes...");
+    const unsigned char nothing[SGP_PROOF_BYTES] = {0};
+    const size_t at_versions[] = {8, 10};
+    for (size_t i = 0; i < sizeof at_versions / sizeof *at_versions; i++) {
+        sgp_handshake_t sides[2];
+        tape_t tapes[2] = {0};
+        begin(sides, &key, &key);
+        /* The caller as another program would be. */
+        sides[0].hello[0][at_versions[i]] ^= 0x40;
+        sides[0].out[at_versions[i]] ^= 0x40;
+        talk(sides, tapes, &none);
+        for (int s = 0; s < 2; s++)
+            assert_int_equal(sgp_handshake_state(&sides[s]), SGP_HANDSHAKE_REFUSED);
+        assert_string_equal(sides[1].reason,
+                            "it runs sgp 1.2.3, whose protocol is not that of sgp 1.2.4 here");
+        assert_string_equal(sides[0].reason,
+                            "it runs sgp 1.2.4, whose protocol is not that of sgp 1.2.3 here");
+        assert_int_equal(tapes[1].length, SGP_HELLO_BYTES + SGP_PROOF_BYTES);
+        assert_memory_equal(tapes[1].bytes + SGP_HELLO_BYTES, nothing, sizeof nothing);
+    }
 }
 
 /* What the other side writes into our log has no control characters. */
@@ -439,6 +516,8 @@ int main(void) {
         cmocka_unit_test(test_every_bit),
         cmocka_unit_test(test_replay),
         cmocka_unit_test(test_reflection),
+        cmocka_unit_test(test_proof_sent_back),
+        cmocka_unit_test(test_purposes),
         cmocka_unit_test(test_strangers),
         cmocka_unit_test(test_refusal_is_no_proof),
         cmocka_unit_test(test_its_own_bytes),
