@@ -78,9 +78,7 @@ static void note_sent(sgp_link_t *link, size_t bytes) {
     }
     link->sent += bytes;
     if (link->sent < sizeof link->head + link->sending->bytes) return;
-    pthread_mutex_lock(&link->links->lock);
     link->sending->state = SGP_POST_SENT;
-    pthread_mutex_unlock(&link->links->lock);
     link->sending = NULL;
 }
 

@@ -90,16 +90,17 @@ bool sgp_links_repeat(sgp_links_t *links, int dst, uint32_t ticket) {
 void sgp_links_drop_posts(sgp_links_t *links, int rank) {
     sgp_post_list_take(&links->peers[rank].queue); /* they are in the table as well */
     if (links->peers[rank].out) sgp_link_break_off(links->peers[rank].out);
-    for (uint32_t ticket = 0;; ticket++) {
-        pthread_mutex_lock(&links->lock);
-        bool more = ticket < links->stock.posts_count;
-        sgp_post_t *post = more ? links->stock.posts[ticket] : NULL;
-        bool drop = more && post->dst == rank &&
-                    (post->state == SGP_POST_QUEUED || post->state == SGP_POST_SENT);
-        pthread_mutex_unlock(&links->lock);
-        if (!more) return;
-        if (drop) drop_post(links, post);
+    sgp_post_t *post = NULL;
+    pthread_mutex_lock(&links->lock);
+    for (uint32_t ticket = 0; ticket < links->stock.posts_count; ticket++) {
+        sgp_post_t *found = links->stock.posts[ticket];
+        bool seen = found->state == SGP_POST_QUEUED || found->state == SGP_POST_SENT;
+        if (found->dst != rank || !seen) continue;
+        found->next = post;
+        post = found;
     }
+    pthread_mutex_unlock(&links->lock);
+    for (sgp_post_t *next; post; post = next) next = post->next, drop_post(links, post);
 }
 
 /* ---- who is there ---- */
@@ -202,22 +203,17 @@ void sgp_links_call(sgp_links_t *links, int rank) {
     peer->out = sgp_link_call(links, rank);
 }
 
-static void send_posts(sgp_links_t *links, sgp_post_t *post) {
+/* Into the queues of their receivers, and calls those that have no edge yet. */
+static void queue_posts(sgp_links_t *links, sgp_post_t *post) {
     for (sgp_post_t *next; post; post = next) {
         sgp_peer_t *peer = &links->peers[post->dst];
         next = post->next;
-        pthread_mutex_lock(&links->lock);
         post->state = SGP_POST_QUEUED;
-        pthread_mutex_unlock(&links->lock);
         if (peer->left || peer->lost) drop_post(links, post);
         else sgp_post_list_add(&peer->queue, post);
     }
-    for (int r = 0; r < links->size; r++) {
-        sgp_peer_t *peer = &links->peers[r];
-        if (!peer->queue.first) continue;
-        if (peer->out) sgp_link_pump(peer->out);
-        else sgp_links_call(links, r);
-    }
+    for (int r = 0; r < links->size; r++)
+        if (links->peers[r].queue.first) sgp_links_call(links, r);
 }
 
 /* Tells the senders. */
@@ -302,7 +298,7 @@ static void on_wake(uv_async_t *handle) {
         tell_released(links, released);
         return;
     }
-    send_posts(links, posted);
+    queue_posts(links, posted);
     tell_released(links, released);
     if (full) feed_starved(links);
     if (links->leaves) say_leave(links);

@@ -21,18 +21,13 @@ static bool is_wildcard(const sgp_address_t *address) {
     return IN6_IS_ADDR_UNSPECIFIED(&six->sin6_addr);
 }
 
-static void set_port(sgp_address_t *address, in_port_t port) {
-    if (address->at.ss_family == AF_INET) ((struct sockaddr_in *)&address->at)->sin_port = port;
-    else ((struct sockaddr_in6 *)&address->at)->sin6_port = port;
-}
-
 int sgp_socket_make(const sgp_address_t *to, int listener) {
     int made = socket(to->at.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (made < 0) return -1;
     sgp_address_t from = {.length = sizeof from.at};
     if (getsockname(listener, (struct sockaddr *)&from.at, &from.length) != 0) return made;
     if (from.at.ss_family != to->at.ss_family || is_wildcard(&from)) return made;
-    set_port(&from, 0);
+    sgp_address_set_port(&from, 0);
     if (bind(made, (struct sockaddr *)&from.at, from.length) == 0) return made;
     close(made);
     return -1;

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 
+/* The owner makes a free post new, under the lock; from then until it is free again it is the thread's. */
 typedef enum sgp_post_state {
     SGP_POST_FREE,
     SGP_POST_NEW,    /* the owner's; the thread has not seen it */
