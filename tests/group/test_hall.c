@@ -2,6 +2,7 @@
 /* A founder and callers of all kinds: slow, silent, lying, dying. None of them keeps the others from
  * becoming a group. */
 #include "ranks.h"
+#include "shake.h"
 
 #include "group/hall.h"
 
@@ -68,25 +69,6 @@ static int call(const char *at) {
     }
     fail_msg("nobody listens at %s", at);
     return -1;
-}
-
-static sgp_handshake_state_t shake(int connection, sgp_handshake_t *handshake) {
-    for (;;) {
-        size_t bytes;
-        if (sgp_handshake_state(handshake) == SGP_HANDSHAKE_JUDGE) sgp_handshake_accept(handshake);
-        const void *out = sgp_handshake_pending(handshake, &bytes);
-        if (bytes) {
-            assert_int_equal(send(connection, out, bytes, MSG_NOSIGNAL), bytes);
-            sgp_handshake_sent(handshake, bytes);
-            continue;
-        }
-        if (sgp_handshake_state(handshake) != SGP_HANDSHAKE_RUNNING) break;
-        void *place = sgp_handshake_place(handshake, &bytes);
-        ssize_t got = recv(connection, place, bytes, 0);
-        if (got <= 0) break;
-        sgp_handshake_received(handshake, (size_t)got);
-    }
-    return sgp_handshake_state(handshake);
 }
 
 /* A caller that has been accepted, for a seat in a group of `size`. */

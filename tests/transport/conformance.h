@@ -197,6 +197,23 @@ static void test_leave(void **state) {
     run_transports(&setup, sends_and_leaves, NULL);
 }
 
+/* Rank 1 ends without leaving; nobody had sent it anything. All others learn which one it was. */
+static inline void dies(sgp_transport_t *transport, void *context) {
+    (void)context;
+    if (transport->rank == 1) {
+        sgp_transport_destroy(transport);
+        return;
+    }
+    CHECK(sgp_transport_wait(transport, sgp_transport_now(transport) + FAR) == SGP_ERR_PEER_LOST);
+    CHECK(sgp_transport_lost_peer(transport) == 1);
+    sgp_destination_t to = {1, 1};
+    sgp_send_t send;
+    sgp_header_t header = {.kind = SGP_KIND_PUSH, .encoding = SGP_ENCODING_FLOAT32, .count = 16};
+    CHECK(sgp_transport_prepare(transport, 64, 1) == SGP_OK);
+    CHECK(sgp_transport_send_begin(transport, &header, &to, 1, &send) == SGP_ERR_PEER_LOST);
+    finish(transport);
+}
+
 /* ---- the agent ---- */
 
 typedef struct agent_test {

@@ -71,18 +71,6 @@ static void test_loss(void **state) {
     assert_in_range(record.count, 110, 170); /* 140 +- 4.6 standard deviations of 6.5 */
 }
 
-/* A rank that ends without leaving is named by those who wait. */
-static void dies(sgp_transport_t *transport, void *context) {
-    (void)context;
-    if (transport->rank == 1) {
-        sgp_transport_destroy(transport);
-        return;
-    }
-    CHECK(sgp_transport_wait(transport, sgp_transport_now(transport) + FAR) == SGP_ERR_PEER_LOST);
-    CHECK(sgp_transport_lost_peer(transport) == 1);
-    finish(transport);
-}
-
 static void test_death(void **state) {
     (void)state;
     ranks_setup_t setup = SETUP(3);

@@ -2,6 +2,7 @@
 /* The contract over TCP, over both IPs, and mixed with shared memory; then what only a network has:
  * peers that die, fall silent, lie, or send damaged chunks. */
 #include "ranks.h"
+#include "shake.h"
 
 #include "transport/tcp/frame.h"
 
@@ -24,23 +25,6 @@ static bool six;
 #include <sys/socket.h>
 
 /* ---- death ---- */
-
-/* Rank 1 ends without leaving; nobody had sent it anything. All others learn which one it was. */
-static void dies(sgp_transport_t *transport, void *context) {
-    (void)context;
-    if (transport->rank == 1) {
-        sgp_transport_destroy(transport);
-        return;
-    }
-    CHECK(sgp_transport_wait(transport, sgp_transport_now(transport) + FAR) == SGP_ERR_PEER_LOST);
-    CHECK(sgp_transport_lost_peer(transport) == 1);
-    sgp_destination_t to = {1, 1};
-    sgp_send_t send;
-    sgp_header_t header = {.kind = SGP_KIND_PUSH, .encoding = SGP_ENCODING_FLOAT32, .count = 16};
-    CHECK(sgp_transport_prepare(transport, 64, 1) == SGP_OK);
-    CHECK(sgp_transport_send_begin(transport, &header, &to, 1, &send) == SGP_ERR_PEER_LOST);
-    finish(transport);
-}
 
 static void test_death(void **state) {
     (void)state;
@@ -118,26 +102,6 @@ static int call(const sgp_address_t *address) {
     assert_true(made >= 0);
     assert_int_equal(connect(made, (const struct sockaddr *)&address->at, address->length), 0);
     return made;
-}
-
-/* Answers, or calls, until the handshake is over. */
-static sgp_handshake_state_t shake(int connection, sgp_handshake_t *handshake) {
-    for (;;) {
-        size_t bytes;
-        if (sgp_handshake_state(handshake) == SGP_HANDSHAKE_JUDGE) sgp_handshake_accept(handshake);
-        const void *out = sgp_handshake_pending(handshake, &bytes);
-        if (bytes) {
-            assert_int_equal(send(connection, out, bytes, MSG_NOSIGNAL), bytes);
-            sgp_handshake_sent(handshake, bytes);
-            continue;
-        }
-        if (sgp_handshake_state(handshake) != SGP_HANDSHAKE_RUNNING) break;
-        void *place = sgp_handshake_place(handshake, &bytes);
-        ssize_t got = recv(connection, place, bytes, 0);
-        if (got <= 0) break;
-        sgp_handshake_received(handshake, (size_t)got);
-    }
-    return sgp_handshake_state(handshake);
 }
 
 static const sgp_hello_t rank_1 = {.purpose = SGP_PURPOSE_LINK,
