@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "mixing/feedback.h"
+#include "mixing/kernels.h"
 #include "mixing/mixer.h"
 #include "mixing/reduce.h"
 #include "optimizer/optimizer.h"
@@ -59,56 +60,6 @@ static step_t what_to_reduce(sgp_mixer_t *mixer, const sgp_local_t *local) {
     return (step_t){.mixer = mixer};
 }
 
-/* ---- by the library under the transport ---- */
-
-/* The whole vector in one piece, in mixer->extra: what it is made of lies in two places, and goes through the
- * optimizer afterwards. What the library sends is not counted. */
-static sgp_status_t sum_by_library(sgp_mixer_t *mixer, sgp_reduce_t *reduce) {
-    float *sum = mixer->extra, scale = 1 / (float)mixer->size;
-    size_t length = mixer->length;
-    uint64_t mark = sgp_mixer_mark(mixer);
-    const float *mine = part(reduce, 0, length, sum);
-    if (mine != sum) memcpy(sum, mine, length * sizeof *sum);
-    mark = sgp_mixer_mark_end(mixer, SGP_TRACE_PUSH, mark);
-    sgp_status_t status = mixer->transport->ops->sum(mixer->transport, sum, length);
-    if (status != SGP_OK) return status;
-    mark = sgp_mixer_mark_end(mixer, SGP_TRACE_WAIT, mark);
-    for (size_t i = 0; i < length; i++) sum[i] *= scale;
-    result(reduce, 0, length, sum);
-    sgp_mixer_mark_end(mixer, SGP_TRACE_ABSORB, mark);
-    return SGP_OK;
-}
-
-static sgp_status_t allreduce_create(sgp_mixer_t *mixer) {
-    if (!mixer->options.library_allreduce) return sgp_feedback_create(mixer);
-    if (!mixer->transport->ops->sum)
-        return sgp_fail(
-            SGP_ERR_UNSUPPORTED,
-            "mixer: all-reduce by the library, and the transport %s has none; mpi has one, and "
-            "our own all-reduce works with all",
-            mixer->transport->ops->name);
-    mixer->extra = sgp_memory_alloc(mixer->length * sizeof(float));
-    if (mixer->extra) return SGP_OK;
-    return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu numbers", mixer->length);
-}
-
-static void allreduce_destroy(sgp_mixer_t *mixer) {
-    if (mixer->options.library_allreduce) sgp_memory_free(mixer->extra);
-    else sgp_feedback_destroy(mixer);
-}
-
-static sgp_status_t allreduce_settle(sgp_mixer_t *mixer, uint64_t deadline) {
-    return mixer->options.library_allreduce ? SGP_OK : sgp_feedback_settle(mixer, deadline);
-}
-
-static void allreduce_state(sgp_mixer_t *mixer, sgp_state_t *state) {
-    if (!mixer->options.library_allreduce) sgp_feedback_state(mixer, state);
-}
-
-static float *rounding_of(sgp_mixer_t *mixer, bool gradients) {
-    return mixer->options.library_allreduce ? NULL : sgp_feedback_of(mixer, gradients);
-}
-
 static sgp_status_t allreduce_step(sgp_mixer_t *mixer, const sgp_local_t *local,
                                    uint64_t deadline) {
     if (!mixer->exchanges) return sgp_mixer_update_all(mixer, local), SGP_OK;
@@ -120,12 +71,11 @@ static sgp_status_t allreduce_step(sgp_mixer_t *mixer, const sgp_local_t *local,
                            .trace = mixer->trace,
                            .weight = 1,
                            .encoding = mixer->options.encoding,
-                           .rounding = rounding_of(mixer, step.optimizer != NULL),
+                           .rounding = sgp_feedback_of(mixer, step.optimizer != NULL),
                            .part = part,
                            .result = result,
                            .context = &step};
     if (step.optimizer) sgp_optimizer_begin(step.optimizer);
-    if (mixer->options.library_allreduce) return sum_by_library(mixer, &reduce);
     sgp_status_t status = sgp_reduce_run(&reduce);
     mixer->statistics.sent += reduce.sent;
     mixer->statistics.received += reduce.received;
@@ -134,10 +84,58 @@ static sgp_status_t allreduce_step(sgp_mixer_t *mixer, const sgp_local_t *local,
 }
 
 const sgp_algorithm_ops_t sgp_algorithm_allreduce = {
-    .create = allreduce_create,
-    .destroy = allreduce_destroy,
+    .create = sgp_feedback_create,
+    .destroy = sgp_feedback_destroy,
     .messages = allreduce_messages,
     .step = allreduce_step,
-    .settle = allreduce_settle,
-    .state = allreduce_state,
+    .settle = sgp_feedback_settle,
+    .state = sgp_feedback_state,
+};
+
+/* ---- by the library under the transport ---- */
+
+static sgp_status_t library_create(sgp_mixer_t *mixer) {
+    if (!mixer->transport->ops->sum)
+        return sgp_fail(
+            SGP_ERR_UNSUPPORTED,
+            "mixer: all-reduce by the library, and the transport %s has none; mpi has one, and "
+            "our own all-reduce works with all",
+            mixer->transport->ops->name);
+    mixer->extra = sgp_memory_alloc(mixer->length * sizeof(float));
+    if (mixer->extra) return SGP_OK;
+    return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu numbers", mixer->length);
+}
+
+static void library_destroy(sgp_mixer_t *mixer) {
+    sgp_memory_free(mixer->extra);
+}
+
+/* The whole vector in one piece, in mixer->extra: what it is made of lies in two places, and goes through the
+ * optimizer afterwards. What the library sends is not counted, and it knows no deadline. */
+static sgp_status_t library_step(sgp_mixer_t *mixer, const sgp_local_t *local, uint64_t deadline) {
+    (void)deadline;
+    if (!mixer->exchanges) return sgp_mixer_update_all(mixer, local), SGP_OK;
+    step_t step = what_to_reduce(mixer, local);
+    sgp_reduce_t reduce = {.context = &step};
+    if (step.optimizer) sgp_optimizer_begin(step.optimizer);
+    float *sum = mixer->extra, scale = 1 / (float)mixer->size;
+    size_t length = mixer->length;
+    uint64_t mark = sgp_mixer_mark(mixer);
+    const float *mine = part(&reduce, 0, length, sum);
+    if (mine != sum) memcpy(sum, mine, length * sizeof *sum);
+    mark = sgp_mixer_mark_end(mixer, SGP_TRACE_PUSH, mark);
+    sgp_status_t status = mixer->transport->ops->sum(mixer->transport, sum, length);
+    if (status != SGP_OK) return status;
+    mark = sgp_mixer_mark_end(mixer, SGP_TRACE_WAIT, mark);
+    sgp_scale(length, sum, scale);
+    result(&reduce, 0, length, sum);
+    sgp_mixer_mark_end(mixer, SGP_TRACE_ABSORB, mark);
+    return SGP_OK;
+}
+
+const sgp_algorithm_ops_t sgp_algorithm_library_allreduce = {
+    .create = library_create,
+    .destroy = library_destroy,
+    .messages = allreduce_messages,
+    .step = library_step,
 };

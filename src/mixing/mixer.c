@@ -35,7 +35,9 @@ sgp_status_t sgp_algorithm_parse(const char *name, sgp_algorithm_t *algorithm) {
 }
 
 static const sgp_algorithm_ops_t *ops_of(const sgp_mixer_options_t *options) {
-    if (options->algorithm == SGP_ALGORITHM_ALLREDUCE) return &sgp_algorithm_allreduce;
+    if (options->algorithm == SGP_ALGORITHM_ALLREDUCE)
+        return options->library_allreduce ? &sgp_algorithm_library_allreduce
+                                          : &sgp_algorithm_allreduce;
     if (options->graph.size == 1) return &sgp_algorithm_lockstep; /* nobody to wait for */
     if (options->algorithm == SGP_ALGORITHM_ADPSGD) return &sgp_algorithm_pairs;
     if (options->overlap == SGP_OVERLAP_ASYNC) return &sgp_algorithm_async;

@@ -55,6 +55,7 @@ extern const sgp_algorithm_ops_t sgp_algorithm_overlap;
 extern const sgp_algorithm_ops_t sgp_algorithm_async;
 extern const sgp_algorithm_ops_t sgp_algorithm_pairs; /* adpsgd */
 extern const sgp_algorithm_ops_t sgp_algorithm_allreduce;
+extern const sgp_algorithm_ops_t sgp_algorithm_library_allreduce; /* by the transport's own */
 
 /* The workers of a node and what they exchange; see mixing/workers.h. */
 typedef struct sgp_workers {
