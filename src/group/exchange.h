@@ -30,8 +30,8 @@ const char *sgp_limit_text(const sgp_limit_t *limit, char text[32]);
 sgp_status_t sgp_exchange_directory(const char *directory, const sgp_card_t *mine,
                                     const sgp_limit_t *limit, sgp_card_t **all);
 
-/* Through the launcher that speaks PMIx (mpirun of Open MPI, srun, prterun). listen: called when rank
- * and size are known. SGP_ERR_UNSUPPORTED: built without PMIx, or its library is missing. */
+/* Through the launcher that speaks PMIx (mpirun of Open MPI, srun, prterun), which says rank and size.
+ * SGP_ERR_UNSUPPORTED: built without PMIx, or its library is missing. */
 sgp_status_t sgp_exchange_pmix(sgp_card_t *mine, const sgp_limit_t *limit, sgp_card_t **all);
 
 /* Through the launcher that speaks PMI-1 on PMI_FD (mpirun of MPICH). */
