@@ -291,6 +291,7 @@ class Machines(JoinTest):
             self.skipTest("mount namespaces cannot be made here")
         self.private = os.path.join(self.folder, "runs")  # of each machine
         os.mkdir(self.private)
+        self.program = shutil.copy(PROGRAM, os.path.join(self.folder, "sgp"))  # which may be somewhere in /tmp
         self.disks = [os.path.join(self.folder, name) for name in "ab"]
         for disk in self.disks:
             os.mkdir(disk)
@@ -302,7 +303,7 @@ class Machines(JoinTest):
             script = ('mount --bind "$1" "$2" && mkdir -p "$3" && mount --rbind "$3" /mnt && mount -t tmpfs none /tmp && '
                       'mkdir -p "$3" && mount --rbind /mnt "$3" && cd "$3" && shift 3 && exec "$@"')
         places = [self.disks[machine], self.private] + ([self.folder] if machine else [])
-        command = ["unshare", "-m", "sh", "-c", script, "sh", *places, PROGRAM, "train", "--nodes", "4", "--join", self.at,
+        command = ["unshare", "-m", "sh", "-c", script, "sh", *places, self.program, "train", "--nodes", "4", "--join", self.at,
                    "--rank", str(rank), *more]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                    text=True, env=self.environment, cwd=self.folder)
