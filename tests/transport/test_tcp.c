@@ -64,6 +64,66 @@ static void test_death_leaves_what_has_arrived(void **state) {
     run_transports(&setup, sends_and_dies, NULL);
 }
 
+/* ---- turns ---- */
+
+enum { LONG = 1 << 16 }; /* elements; more than is read at once */
+
+static void receive_from(sgp_transport_t *transport, int src, size_t elements) {
+    sgp_chunk_t chunk;
+    for (size_t got = 0; got < elements && receive_chunk(transport, &chunk);) {
+        CHECK(chunk.header.src == src);
+        check_payload(&chunk);
+        got += chunk.header.elements;
+        sgp_transport_release(transport, &chunk);
+    }
+}
+
+/* Sends a message of step 1 to rank 0, and stops behind its first chunk until rank 0 says so. */
+static void stop_in_the_middle(sgp_transport_t *transport) {
+    sgp_header_t header = {.kind = SGP_KIND_PUSH,
+                           .encoding = SGP_ENCODING_FLOAT32,
+                           .channel = 7,
+                           .step = 1,
+                           .count = LONG};
+    sgp_destination_t to = {0, 1};
+    sgp_send_t send;
+    CHECK(sgp_transport_send_begin(transport, &header, &to, 1, &send) == SGP_OK);
+    for (float *place; (place = sgp_transport_send_next(transport, &send));) {
+        size_t offset = send.header.offset;
+        for (size_t i = 0; i < send.header.elements; i++) place[i] = value_of(1, 1, offset + i);
+        sgp_transport_send_commit(transport, &send);
+        if (offset == 0) receive_from(transport, 0, 16);
+    }
+}
+
+/* A message that comes later is held while an earlier one is on its way; not when that one has stopped. */
+static void one_stops(sgp_transport_t *transport, void *context) {
+    (void)context;
+    sgp_destination_t first = {1, 1}, second = {2, 1}, receiver = {0, 1};
+    CHECK(sgp_transport_prepare(transport, LONG * sizeof(float), 2) == SGP_OK);
+    if (transport->rank == 0) {
+        sgp_chunk_t chunk;
+        CHECK(receive_chunk(transport, &chunk) && chunk.header.src == 1);
+        CHECK(send_vector(transport, &second, 1, 0, 16));
+        receive_from(transport, 2, LONG);
+        CHECK(send_vector(transport, &first, 1, 0, 16));
+        receive_from(transport, 1, LONG - chunk.header.elements);
+        sgp_transport_release(transport, &chunk);
+    } else if (transport->rank == 1) {
+        stop_in_the_middle(transport);
+    } else {
+        receive_from(transport, 0, 16);
+        CHECK(send_vector(transport, &receiver, 1, 2, LONG));
+    }
+    finish(transport);
+}
+
+static void test_one_stops(void **state) {
+    (void)state;
+    ranks_setup_t setup = SETUP(3);
+    run_transports(&setup, one_stops, NULL);
+}
+
 /* ---- a peer of the test's own, which speaks as it likes ---- */
 
 typedef struct stranger {
@@ -303,6 +363,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_death),
         cmocka_unit_test(test_death_leaves_what_has_arrived),
+        cmocka_unit_test(test_one_stops),
         cmocka_unit_test(test_silence),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_one_rank_one_caller),

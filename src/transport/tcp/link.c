@@ -37,6 +37,7 @@ void sgp_link_close(sgp_link_t *link) {
     if (link->state != SGP_LINK_OPEN && !link->caller) links->strangers--;
     link->state = SGP_LINK_CLOSED;
     link->starved = false;
+    links->turns_due = true; /* of what it had under way nothing comes any more */
     uv_poll_stop(&link->poll);
     uv_close((uv_handle_t *)&link->poll, on_closed);
     close(link->socket);
@@ -91,9 +92,11 @@ static int poll_events(const sgp_link_t *link) {
         return 0;
     }
     const sgp_peer_t *peer = &link->links->peers[link->peer];
+    bool held = sgp_link_held(link);
     bool more = link->frames_at < link->frames_end || link->sending ||
-                (link->caller && peer->queue.first && !link->said_leave);
-    return (link->starved ? 0 : UV_READABLE) | (more && !link->mute ? UV_WRITABLE : 0);
+                (link->caller && peer->queue.first && !link->said_leave && !held);
+    bool reads = !link->starved && (link->caller || !held);
+    return (reads ? UV_READABLE : 0) | (more && !link->mute ? UV_WRITABLE : 0);
 }
 
 static void on_poll(uv_poll_t *handle, int status, int events);
@@ -344,6 +347,7 @@ sgp_link_t *sgp_link_call(sgp_links_t *links, int rank) {
 
 static void on_poll(uv_poll_t *handle, int status, int events) {
     sgp_link_t *link = handle->data;
+    sgp_links_t *links = link->links;
     if (status < 0) {
         events = UV_READABLE | UV_WRITABLE; /* the call that fails says why */
         link->events = 0; /* libuv has stopped polling, and there may be bytes before the error */
@@ -354,6 +358,7 @@ static void on_poll(uv_poll_t *handle, int status, int events) {
         if (events & UV_READABLE) sgp_link_read(link);
         if (events & UV_WRITABLE) sgp_link_pump(link);
     }
+    sgp_links_take_turns(links);
 }
 
 /* ---- time ---- */

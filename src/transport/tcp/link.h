@@ -35,7 +35,10 @@ struct sgp_link {
 
     sgp_stream_t stream;
     sgp_arrival_t *arriving;
-    bool starved; /* a chunk has come and there is no place for it */
+    bool starved;     /* a chunk has come and there is no place for it */
+    sgp_turn_t turn;  /* of the message that arrives */
+    uint64_t message; /* its id */
+    uint64_t left;    /* of its elements */
 };
 
 /* Takes an accepted socket. */
@@ -70,6 +73,14 @@ void sgp_link_close(sgp_link_t *link);
 
 /* Ends it because of what happened; the peer is lost by that, unless it has left or we do. */
 __attribute__((format(printf, 2, 3))) void sgp_link_fail(sgp_link_t *link, const char *why, ...);
+
+/* It is not its turn to send, or to be read. */
+bool sgp_link_held(const sgp_link_t *link);
+
+/* For link_io.c, of the turns: a post is out; a chunk's head is here, and the whole of it. */
+void sgp_link_sent_post(sgp_link_t *link, const sgp_post_t *post);
+void sgp_link_chunk_begins(sgp_link_t *link, const sgp_header_t *header);
+void sgp_link_chunk_ended(sgp_link_t *link, const sgp_header_t *header);
 
 /* For link_io.c: polls for what the state of things wants. */
 void sgp_link_watch(sgp_link_t *link);

@@ -36,7 +36,7 @@ void sgp_link_say(sgp_link_t *link, sgp_frame_kind_t kind, uint32_t value) {
 static bool next_chunk(sgp_link_t *link) {
     sgp_post_list_t *queue = &link->links->peers[link->peer].queue;
     sgp_post_t *post = queue->first;
-    if (!link->caller || !post || link->said_leave) return false;
+    if (!link->caller || !post || link->said_leave || sgp_link_held(link)) return false;
     queue->first = post->next;
     if (!queue->first) queue->last = &queue->first;
     /* Here and not where it was written: the next thing to happen to these bytes is their copying to
@@ -77,9 +77,12 @@ static void note_sent(sgp_link_t *link, size_t bytes) {
         return;
     }
     link->sent += bytes;
+    sgp_turns_moved(&link->links->out, &link->sending->turn, bytes);
     if (link->sent < sizeof link->head + link->sending->bytes) return;
+    const sgp_post_t *post = link->sending;
     link->sending->state = SGP_POST_SENT;
     link->sending = NULL;
+    sgp_link_sent_post(link, post);
 }
 
 /* false: nothing more can be sent now. */
@@ -185,6 +188,7 @@ static bool begin_arrival(sgp_link_t *link) {
         sgp_link_fail(link, "it sent what is no chunk");
         return false;
     }
+    sgp_link_chunk_begins(link, &header);
     link->arriving = sgp_links_take_place(links);
     link->starved = !link->arriving;
     if (link->starved) return false;
@@ -202,6 +206,7 @@ static void end_arrival(sgp_link_t *link) {
     sgp_rank_name_t name;
     link->arriving = NULL;
     if (XXH3_64bits(arrival->place, link->stream.bytes) == arrival->header.payload_hash) {
+        sgp_link_chunk_ended(link, &arrival->header);
         sgp_links_deliver(links, arrival);
         return;
     }
@@ -251,13 +256,14 @@ static bool read_some(sgp_link_t *link) {
         return false;
     }
     link->heard = sgp_links_now();
+    sgp_turns_moved(&link->links->in, &link->turn, (uint64_t)got);
     sgp_stream_received(&link->stream, (size_t)got);
     return take_events(link) && (size_t)got == wanted;
 }
 
 void sgp_link_read(sgp_link_t *link) {
     for (int reads = 0; reads < TURN && link->state == SGP_LINK_OPEN; reads++)
-        if (!read_some(link)) break;
+        if (!read_some(link) || sgp_link_held(link)) break;
     if (link->state == SGP_LINK_OPEN) sgp_link_pump(link);
 }
 

@@ -89,6 +89,7 @@ bool sgp_links_repeat(sgp_links_t *links, int dst, uint32_t ticket) {
 
 void sgp_links_drop_posts(sgp_links_t *links, int rank) {
     sgp_post_list_take(&links->peers[rank].queue); /* they are in the table as well */
+    links->turns_due = true;
     if (links->peers[rank].out) sgp_link_break_off(links->peers[rank].out);
     sgp_post_t *post = NULL;
     pthread_mutex_lock(&links->lock);
@@ -209,8 +210,12 @@ static void queue_posts(sgp_links_t *links, sgp_post_t *post) {
         sgp_peer_t *peer = &links->peers[post->dst];
         next = post->next;
         post->state = SGP_POST_QUEUED;
-        if (peer->left || peer->lost) drop_post(links, post);
-        else sgp_post_list_add(&peer->queue, post);
+        if (peer->left || peer->lost) {
+            drop_post(links, post);
+            continue;
+        }
+        sgp_peer_posts(links, peer, post);
+        sgp_post_list_add(&peer->queue, post);
     }
     for (int r = 0; r < links->size; r++)
         if (links->peers[r].queue.first) sgp_links_call(links, r);
@@ -280,6 +285,7 @@ static void end_all(sgp_links_t *links) {
     uv_timer_stop(&links->timer);
     uv_close((uv_handle_t *)&links->listening, NULL);
     uv_close((uv_handle_t *)&links->timer, NULL);
+    uv_close((uv_handle_t *)&links->turns, NULL);
     uv_close((uv_handle_t *)&links->wake, NULL);
 }
 
@@ -304,6 +310,7 @@ static void on_wake(uv_async_t *handle) {
     if (links->leaves) say_leave(links);
     pump_all(links);
     if (links->leaves) look_if_left(links);
+    sgp_links_take_turns(links);
 }
 
 /* Whoever was stopped itself (a debugger, a suspended machine) has not listened, and accuses nobody. */
@@ -324,6 +331,7 @@ static void on_timer(uv_timer_t *handle) {
             sgp_links_call(links, r);
     }
     if (links->leaves) look_if_left(links);
+    sgp_links_take_turns(links);
 }
 
 static void on_caller(uv_poll_t *handle, int status, int events) {
@@ -350,10 +358,11 @@ static sgp_status_t start_loop(sgp_links_t *links) {
     if (tick > 50) tick = 50; /* also how often a call is tried again */
     int error = uv_async_init(&links->loop, &links->wake, on_wake);
     if (!error) error = uv_timer_init(&links->loop, &links->timer);
+    if (!error) error = uv_timer_init(&links->loop, &links->turns);
     if (!error) error = uv_poll_init(&links->loop, &links->listening, links->listener);
     if (!error) error = uv_poll_start(&links->listening, UV_READABLE, on_caller);
     if (!error) error = uv_timer_start(&links->timer, on_timer, tick, tick);
-    links->wake.data = links->timer.data = links->listening.data = links;
+    links->wake.data = links->timer.data = links->turns.data = links->listening.data = links;
     return error ? sgp_fail(SGP_ERR_SYSTEM, "tcp: event loop: %s", uv_strerror(error)) : SGP_OK;
 }
 

@@ -31,6 +31,7 @@ typedef struct sgp_peer {
     uint64_t called_since; /* when we first tried; 0: we have not */
     uint64_t call_again;   /* not before */
     sgp_post_list_t queue; /* posts to be sent */
+    sgp_turn_t posted;     /* the last message of them */
 } sgp_peer_t;
 
 struct sgp_links {
@@ -63,13 +64,16 @@ struct sgp_links {
     uv_loop_t loop;
     uv_async_t wake;
     uv_timer_t timer;
+    uv_timer_t turns; /* runs while a line is contended */
     uv_poll_t listening;
     int listener;
-    sgp_peer_t *peers; /* (size) */
-    sgp_link_t *all;   /* links, whatever their state */
-    int strangers;     /* links that have not shaken hands */
-    uint64_t ticked;   /* when the timer last ran */
-    bool leaves;       /* the owner leaves */
+    sgp_peer_t *peers;   /* (size) */
+    sgp_link_t *all;     /* links, whatever their state */
+    int strangers;       /* links that have not shaken hands */
+    uint64_t ticked;     /* when the timer last ran */
+    bool leaves;         /* the owner leaves */
+    sgp_turns_t in, out; /* the lines into this process and out of it */
+    bool turns_due;      /* messages have begun or ended since turns were taken */
 };
 
 /* options: rank, size and so on as sgp_tcp_connect checks them; listener is taken in every case. */
@@ -101,6 +105,12 @@ void sgp_links_deliver(sgp_links_t *links, sgp_arrival_t *arrival);
 
 /* An edge has been opened: tells it what is known of others. */
 void sgp_links_note_open(sgp_links_t *links, sgp_link_t *link);
+
+/* A post is put into the queue of its receiver. */
+void sgp_peer_posts(sgp_links_t *links, sgp_peer_t *peer, sgp_post_t *post);
+
+/* Sends and reads what has its turn now. Last in everything that the loop calls. */
+void sgp_links_take_turns(sgp_links_t *links);
 
 /* Opens the edge to a rank, if it is not and may be. */
 void sgp_links_call(sgp_links_t *links, int rank);

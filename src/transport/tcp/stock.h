@@ -4,6 +4,7 @@
 #ifndef SGP_TRANSPORT_TCP_STOCK_H
 #define SGP_TRANSPORT_TCP_STOCK_H
 
+#include "transport/tcp/turns.h"
 #include "wire/header.h"
 
 #include <stdbool.h>
@@ -24,6 +25,7 @@ typedef struct sgp_post {
     int dst;
     sgp_post_state_t state;
     int repeats;
+    sgp_turn_t turn; /* of its message */
     const void *payload;
     size_t bytes; /* of the payload */
     sgp_header_t header;
