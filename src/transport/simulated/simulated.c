@@ -1,0 +1,664 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transport/simulated/simulated.h"
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "transport/module.h"
+#include "transport/simulated/binding.h"
+
+#include <dlfcn.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define STACK_BYTES   ((size_t)64 << 10)
+#define STACK_A_RANK  96 /* bytes of stack for each rank: reductions keep a few numbers of each */
+#define CARRIER_STACK ((size_t)32 << 10)
+#define NO_DEADLINE   (UINT64_MAX / 2) /* nanoseconds from which on a sleep has no end */
+
+typedef struct rank rank_t;
+
+/* A message as it is sent: all of its chunks, and each on its way to each receiver. One block of memory,
+ * taken when the message begins, so that nothing after can fail. */
+typedef struct message message_t;
+
+typedef struct delivery {
+    struct delivery *next; /* among those that wait for a carrier, or in the receiver's queue */
+    message_t *message;
+    const void *payload;
+    int dst;
+    double bytes; /* simulated, of the payload */
+    unsigned char header[SGP_HEADER_BYTES];
+} delivery_t;
+
+struct message {
+    message_t *next, *previous; /* all that there are: one can be abandoned */
+    rank_t *sender;
+    uint64_t room;  /* chunks of it, as room is counted */
+    int references; /* deliveries not released, and one while it is being written */
+    delivery_t *unused;
+    unsigned char *place; /* of the current chunk */
+    size_t place_bytes;
+    delivery_t deliveries[];
+};
+
+typedef enum rank_state { RANK_WORKS, RANK_LEFT, RANK_LOST } rank_state_t;
+
+/* As in transport/loopback. */
+typedef enum context_state {
+    CONTEXT_WORKS,
+    CONTEXT_WAITS,  /* in wait */
+    CONTEXT_PAUSES, /* in pause or agent_join: arrivals do not wake it */
+    CONTEXT_ENDED   /* or was never started */
+} context_state_t;
+
+typedef struct context {
+    rank_t *rank;
+    context_state_t state;
+    bool poked; /* something other than an arrival changed: room, a loss, a signal */
+    bool woken; /* its semaphore was released since it fell asleep */
+    void *semaphore;
+    void (*body)(void *context); /* the agent's */
+    void *body_context;
+} context_t;
+
+enum { FIRST, AGENT, CONTEXTS };
+
+struct rank {
+    sgp_transport_t transport; /* first: a transport is a rank */
+    sgp_simulated_t *cluster;
+    rank_state_t state;
+    context_t contexts[CONTEXTS];
+    delivery_t *first, **last; /* arrived, oldest first */
+    uint64_t capacity, in_use; /* of room, in chunks */
+    bool wants_room;
+    bool locked;   /* what the two contexts share; nobody gives way while it is */
+    bool signaled; /* by who holds the lock */
+    double sent;   /* simulated bytes */
+    void (*body)(sgp_transport_t *transport, void *context);
+    void *body_context;
+};
+
+struct sgp_simulated {
+    sgp_simulated_options_t options;
+    const sgp_simgrid_binding_t *grid;
+    rank_t *ranks; /* (size) */
+    message_t *messages;
+    /* A delivery travels in the hands of a carrier, an actor that takes the next one when it is back. */
+    delivery_t *waiting, **last_waiting;
+    void *work;
+    int idle, carriers;
+    int living; /* actors that are no carriers */
+    int lost;
+    int gone, met; /* ranks */
+};
+
+static rank_t *rank_of(sgp_transport_t *transport) {
+    return (rank_t *)transport;
+}
+
+/* ---- time and sleep ---- */
+
+static uint64_t now(const sgp_simulated_t *cluster) {
+    return (uint64_t)llround(cluster->grid->now() * 1e9);
+}
+
+static uint64_t simulated_now(sgp_transport_t *transport) {
+    return now(rank_of(transport)->cluster);
+}
+
+/* Where the program's log lines come from, now that this actor has the thread again. */
+static void back(const rank_t *rank) {
+    sgp_log_set_rank(rank->transport.rank);
+}
+
+static void wake(context_t *context) {
+    bool sleeps = context->state == CONTEXT_WAITS || context->state == CONTEXT_PAUSES;
+    if (!sleeps || context->woken) return;
+    context->woken = true;
+    context->rank->cluster->grid->release(context->semaphore);
+}
+
+static void poke(context_t *context) {
+    context->poked = true;
+    wake(context);
+}
+
+/* Both contexts of a rank: whoever sends or waits at the time. */
+static void poke_rank(rank_t *rank) {
+    for (int c = 0; c < CONTEXTS; c++) poke(&rank->contexts[c]);
+}
+
+/* The context that calls. */
+static context_t *self(const rank_t *rank) {
+    return rank->cluster->grid->self();
+}
+
+static void sleep_until(context_t *context, context_state_t how, uint64_t deadline) {
+    const sgp_simgrid_binding_t *grid = context->rank->cluster->grid;
+    double seconds = -1;
+    if (deadline < NO_DEADLINE) {
+        seconds = (double)deadline * 1e-9 - grid->now();
+        if (seconds <= 0) return;
+    }
+    context->state = how;
+    context->woken = false;
+    /* A release in the moment in which the time has passed is still to be taken. */
+    if (!grid->acquire(context->semaphore, seconds) && context->woken)
+        grid->acquire(context->semaphore, -1);
+    context->state = CONTEXT_WORKS;
+    back(context->rank);
+}
+
+static sgp_status_t simulated_wait(sgp_transport_t *transport, uint64_t deadline) {
+    rank_t *rank = rank_of(transport);
+    context_t *context = self(rank);
+    const int *lost = &rank->cluster->lost;
+    if (!rank->first && *lost < 0 && !context->poked) sleep_until(context, CONTEXT_WAITS, deadline);
+    sgp_status_t status = rank->first || context->poked ? SGP_OK : SGP_ERR_TIMEOUT;
+    if (!rank->first && *lost >= 0) status = SGP_ERR_PEER_LOST;
+    context->poked = false;
+    return status;
+}
+
+/* ---- the agent ---- */
+
+static void end_actor(sgp_simulated_t *cluster) {
+    if (--cluster->living > 0) return;
+    for (int c = 0; c < cluster->carriers; c++) cluster->grid->release(cluster->work);
+}
+
+static void agent_main(void *argument) {
+    context_t *context = argument;
+    back(context->rank);
+    context->body(context->body_context);
+    context->state = CONTEXT_ENDED;
+    poke(&context->rank->contexts[FIRST]);
+    end_actor(context->rank->cluster);
+}
+
+static sgp_status_t simulated_agent_start(sgp_transport_t *transport, void (*body)(void *context),
+                                          void *context) {
+    rank_t *rank = rank_of(transport);
+    context_t *agent = &rank->contexts[AGENT];
+    agent->body = body;
+    agent->body_context = context;
+    agent->state = CONTEXT_WORKS;
+    rank->cluster->living++;
+    rank->cluster->grid->actor(transport->rank, rank->cluster->options.stack_bytes, agent_main,
+                               agent);
+    back(rank);
+    return SGP_OK;
+}
+
+static void simulated_agent_join(sgp_transport_t *transport) {
+    rank_t *rank = rank_of(transport);
+    context_t *context = &rank->contexts[FIRST];
+    while (rank->contexts[AGENT].state != CONTEXT_ENDED) {
+        sleep_until(context, CONTEXT_PAUSES, UINT64_MAX);
+        context->poked = false;
+    }
+}
+
+/* Actors give way to each other in sleeps and where messages leave, never under the lock: it is always
+ * free, and a signal under it waits for its end. */
+static void simulated_lock(sgp_transport_t *transport) {
+    rank_of(transport)->locked = true;
+}
+
+static void simulated_unlock(sgp_transport_t *transport) {
+    rank_t *rank = rank_of(transport);
+    context_t *context = self(rank);
+    bool signaled = rank->signaled;
+    rank->locked = rank->signaled = false;
+    if (!signaled) return;
+    poke(&rank->contexts[context == &rank->contexts[FIRST] ? AGENT : FIRST]);
+    back(rank);
+}
+
+static void simulated_pause(sgp_transport_t *transport, uint64_t deadline) {
+    rank_t *rank = rank_of(transport);
+    context_t *context = self(rank);
+    simulated_unlock(transport);
+    if (!context->poked) sleep_until(context, CONTEXT_PAUSES, deadline);
+    context->poked = false;
+    simulated_lock(transport);
+}
+
+static void simulated_signal(sgp_transport_t *transport) {
+    rank_t *rank = rank_of(transport);
+    bool locked = rank->locked;
+    rank->signaled = true;
+    if (!locked) simulated_unlock(transport);
+}
+
+/* ---- room ---- */
+
+/* Chunks of `bytes` of payload, as room is counted. */
+static uint64_t chunks_of(const sgp_simulated_t *cluster, double bytes) {
+    double chunks = ceil(bytes / cluster->options.room_chunk);
+    return chunks < 1 ? 1 : (uint64_t)chunks;
+}
+
+static double scale_of(const sgp_simulated_t *cluster, sgp_encoding_t encoding) {
+    return encoding == SGP_ENCODING_BYTES ? 1 : cluster->options.scale;
+}
+
+/* Only a vector in one of its encodings stands for more than itself. */
+static sgp_status_t simulated_prepare(sgp_transport_t *transport, size_t bytes, unsigned messages) {
+    rank_t *rank = rank_of(transport);
+    const sgp_simulated_options_t *options = &rank->cluster->options;
+    bool vector = options->vector && (bytes == options->vector * sizeof(float) ||
+                                      bytes == options->vector * sizeof(uint16_t));
+    double simulated = (double)bytes * (vector ? options->scale : 1);
+    rank->capacity +=
+        chunks_of(rank->cluster, simulated) * messages + 2 * (uint64_t)transport->size;
+    return SGP_OK;
+}
+
+/* ---- messages ---- */
+
+static void drop_reference(message_t *message) {
+    if (--message->references > 0) return;
+    rank_t *sender = message->sender;
+    sender->in_use -= message->room;
+    if (message->previous) message->previous->next = message->next;
+    else sender->cluster->messages = message->next;
+    if (message->next) message->next->previous = message->previous;
+    sgp_memory_free(message);
+    if (!sender->wants_room) return;
+    sender->wants_room = false;
+    poke_rank(sender);
+}
+
+/* Chunks begin at multiples of 64 bytes. */
+static size_t padded(size_t bytes) {
+    return (bytes + 63) / 64 * 64;
+}
+
+static message_t *make_message(rank_t *sender, const sgp_header_t *header, int destinations) {
+    sgp_simulated_t *cluster = sender->cluster;
+    size_t chunks = sgp_chunks_of(&sender->transport, header->encoding, header->count);
+    size_t head = padded(sizeof(message_t) + chunks * (size_t)destinations * sizeof(delivery_t));
+    size_t payload = (size_t)header->count * sgp_encoding_size(header->encoding);
+    message_t *message = sgp_memory_alloc(head + payload + chunks * 64);
+    if (!message) return NULL;
+    *message = (message_t){.next = cluster->messages,
+                           .sender = sender,
+                           .references = 1,
+                           .unused = message->deliveries,
+                           .place = (unsigned char *)message + head};
+    if (message->next) message->next->previous = message;
+    cluster->messages = message;
+    return message;
+}
+
+static sgp_status_t simulated_send_begin(sgp_transport_t *transport, const sgp_header_t *header,
+                                         const sgp_destination_t *to, int destinations,
+                                         sgp_send_t *send) {
+    rank_t *rank = rank_of(transport);
+    sgp_simulated_t *cluster = rank->cluster;
+    double bytes = (double)header->count * (double)sgp_encoding_size(header->encoding);
+    uint64_t room = chunks_of(cluster, bytes * scale_of(cluster, header->encoding));
+    for (int i = 0; i < destinations; i++)
+        if (to[i].dst == cluster->lost) return SGP_ERR_PEER_LOST;
+    if (rank->in_use && rank->in_use + room > rank->capacity) {
+        rank->wants_room = true;
+        return SGP_ERR_AGAIN;
+    }
+    message_t *message = make_message(rank, header, destinations);
+    if (!message) return SGP_ERR_NO_MEMORY;
+    message->room = room;
+    rank->in_use += room;
+    sgp_send_init(transport, header, to, destinations, send);
+    send->slot = message;
+    return SGP_OK;
+}
+
+static void *simulated_send_next(sgp_transport_t *transport, sgp_send_t *send) {
+    if (!sgp_send_advance(transport, send)) return NULL;
+    message_t *message = send->slot;
+    message->place += padded(message->place_bytes);
+    message->place_bytes = send->header.elements * sgp_encoding_size(send->header.encoding);
+    return message->place;
+}
+
+/* ---- on the way ---- */
+
+static void arrive(sgp_simulated_t *cluster, delivery_t *delivery) {
+    rank_t *receiver = &cluster->ranks[delivery->dst];
+    if (receiver->state != RANK_WORKS) {
+        receiver->transport.counters.lost++;
+        drop_reference(delivery->message);
+        return;
+    }
+    delivery->next = NULL;
+    *receiver->last = delivery;
+    receiver->last = &delivery->next;
+    for (int c = 0; c < CONTEXTS; c++)
+        if (receiver->contexts[c].state == CONTEXT_WAITS) wake(&receiver->contexts[c]);
+}
+
+static delivery_t *take_waiting(sgp_simulated_t *cluster) {
+    delivery_t *delivery = cluster->waiting;
+    if (!delivery) return NULL;
+    cluster->waiting = delivery->next;
+    if (!cluster->waiting) cluster->last_waiting = &cluster->waiting;
+    return delivery;
+}
+
+static void carrier_main(void *argument) {
+    sgp_simulated_t *cluster = argument;
+    for (;;) {
+        cluster->grid->acquire(cluster->work, -1);
+        delivery_t *delivery = take_waiting(cluster);
+        if (!delivery) break; /* all is over */
+        int src = delivery->message->sender->transport.rank;
+        cluster->grid->carry(src, delivery->dst, delivery->bytes + SGP_HEADER_BYTES);
+        arrive(cluster, delivery);
+        cluster->idle++;
+    }
+}
+
+/* Gives way. */
+static void dispatch(sgp_simulated_t *cluster, delivery_t *delivery) {
+    delivery->next = NULL;
+    *cluster->last_waiting = delivery;
+    cluster->last_waiting = &delivery->next;
+    if (cluster->idle > 0) cluster->idle--;
+    else {
+        cluster->carriers++;
+        cluster->grid->actor(0, CARRIER_STACK, carrier_main, cluster);
+    }
+    cluster->grid->release(cluster->work);
+}
+
+static void take_time(const rank_t *rank, double seconds) {
+    if (seconds <= 0) return;
+    rank->cluster->grid->sleep(seconds);
+    back(rank);
+}
+
+static delivery_t *next_delivery(const sgp_send_t *send, const sgp_destination_t *to) {
+    message_t *message = send->slot;
+    sgp_header_t header = send->header;
+    header.weight = to->weight;
+    delivery_t *delivery = message->unused++;
+    double scale = scale_of(message->sender->cluster, header.encoding);
+    *delivery = (delivery_t){.message = message,
+                             .payload = message->place,
+                             .dst = to->dst,
+                             .bytes = (double)message->place_bytes * scale};
+    sgp_header_encode(&header, delivery->header);
+    message->references++;
+    return delivery;
+}
+
+/* The chunk leaves while it is being copied: what takes longer decides. */
+static void simulated_send_commit(sgp_transport_t *transport, sgp_send_t *send) {
+    rank_t *rank = rank_of(transport);
+    sgp_simulated_t *cluster = rank->cluster;
+    message_t *message = send->slot;
+    double bytes = (double)message->place_bytes * scale_of(cluster, send->header.encoding);
+    bool whole = send->header.offset + send->header.elements == send->header.count;
+    for (int i = 0; i < send->destinations; i++) {
+        rank->sent += bytes;
+        dispatch(cluster, next_delivery(send, &send->to[i]));
+    }
+    if (whole) drop_reference(message);
+    back(rank);
+    if (send->header.encoding != SGP_ENCODING_BYTES)
+        take_time(rank, bytes * cluster->options.copy_seconds);
+}
+
+static void simulated_release(sgp_transport_t *transport, sgp_chunk_t *chunk) {
+    rank_t *rank = rank_of(transport);
+    delivery_t *delivery = chunk->slot;
+    double seconds = delivery->bytes * rank->cluster->options.absorb_seconds;
+    bool vector = chunk->header.encoding != SGP_ENCODING_BYTES;
+    drop_reference(delivery->message);
+    chunk->slot = NULL;
+    back(rank);
+    if (vector && rank->state == RANK_WORKS) take_time(rank, seconds);
+}
+
+static sgp_status_t simulated_receive(sgp_transport_t *transport, sgp_chunk_t *chunk) {
+    rank_t *rank = rank_of(transport);
+    for (;;) {
+        delivery_t *delivery = rank->first;
+        if (!delivery) return SGP_ERR_AGAIN;
+        rank->first = delivery->next;
+        if (!rank->first) rank->last = &rank->first;
+        chunk->slot = delivery;
+        chunk->payload = delivery->payload;
+        if (sgp_transport_accept(transport, delivery->header, &chunk->header) == SGP_OK)
+            return SGP_OK;
+        chunk->header.encoding = SGP_ENCODING_BYTES;
+        simulated_release(transport, chunk);
+    }
+}
+
+/* ---- leaving ---- */
+
+static int simulated_lost_peer(sgp_transport_t *transport) {
+    return rank_of(transport)->cluster->lost;
+}
+
+static void look_who_met(sgp_simulated_t *cluster) {
+    if (cluster->met + cluster->gone < cluster->options.size) return;
+    for (int r = 0; r < cluster->options.size; r++)
+        if (cluster->ranks[r].state == RANK_WORKS) poke(&cluster->ranks[r].contexts[FIRST]);
+}
+
+/* In an actor of its own, as the rank's has ended. */
+static void tell_loss(void *argument) {
+    rank_t *rank = argument;
+    sgp_simulated_t *cluster = rank->cluster;
+    cluster->grid->sleep(cluster->options.notice_seconds);
+    if (cluster->lost < 0) cluster->lost = rank->transport.rank;
+    for (int r = 0; r < cluster->options.size; r++) poke_rank(&cluster->ranks[r]);
+    end_actor(cluster);
+}
+
+static void set_gone(rank_t *rank, rank_state_t state) {
+    sgp_simulated_t *cluster = rank->cluster;
+    if (rank->state != RANK_WORKS) return;
+    rank->state = state;
+    for (delivery_t *next, *at = rank->first; at; at = next) {
+        next = at->next;
+        drop_reference(at->message);
+    }
+    rank->first = NULL;
+    rank->last = &rank->first;
+    cluster->gone++;
+    look_who_met(cluster);
+    if (state != RANK_LOST) return;
+    cluster->living++;
+    cluster->grid->actor(rank->transport.rank, CARRIER_STACK, tell_loss, rank);
+}
+
+/* The cluster keeps what is under way. */
+static void simulated_leave(sgp_transport_t *transport, uint64_t deadline) {
+    (void)deadline;
+    set_gone(rank_of(transport), RANK_LEFT);
+}
+
+static void simulated_destroy(sgp_transport_t *transport) {
+    set_gone(rank_of(transport), RANK_LOST);
+}
+
+static const sgp_transport_ops_t simulated_ops = {
+    .name = "simulated",
+    .now = simulated_now,
+    .wait = simulated_wait,
+    .prepare = simulated_prepare,
+    .send_begin = simulated_send_begin,
+    .send_next = simulated_send_next,
+    .send_commit = simulated_send_commit,
+    .receive = simulated_receive,
+    .release = simulated_release,
+    .lost_peer = simulated_lost_peer,
+    .agent_start = simulated_agent_start,
+    .agent_join = simulated_agent_join,
+    .lock = simulated_lock,
+    .unlock = simulated_unlock,
+    .pause = simulated_pause,
+    .signal = simulated_signal,
+    .leave = simulated_leave,
+    .destroy = simulated_destroy,
+};
+
+/* ---- the cluster ---- */
+
+static const sgp_simgrid_binding_t *loaded;
+
+sgp_status_t sgp_simulated_load(void) {
+    const char *why = NULL;
+    if (loaded) return SGP_OK;
+    void *module = sgp_module_open("simgrid", &why);
+    if (!module && why) return sgp_fail(SGP_ERR_UNSUPPORTED, "simulated: %s", why);
+    if (!module)
+        return sgp_fail(SGP_ERR_UNSUPPORTED,
+                        "simulated: sgp was built without SimGrid: no module libsgp-simgrid.so "
+                        "beside it; install SimGrid (Debian: libsimgrid-dev) and build again");
+    loaded = dlsym(module, SGP_SIMGRID_BINDING_SYMBOL);
+    if (loaded) return SGP_OK;
+    return sgp_fail(SGP_ERR_UNSUPPORTED, "simulated: the module is of another version of sgp: %s",
+                    dlerror());
+}
+
+static sgp_status_t check(const sgp_simulated_options_t *options) {
+    if (options->size < 1)
+        return sgp_fail(SGP_ERR_INVALID, "simulated: size is %d, must be at least 1",
+                        options->size);
+    if (options->chunk_bytes % 64)
+        return sgp_fail(SGP_ERR_INVALID, "simulated: chunk_bytes is %zu, must be a multiple of 64",
+                        options->chunk_bytes);
+    if (!(options->scale >= 0 && isfinite(options->scale)))
+        return sgp_fail(SGP_ERR_INVALID, "simulated: scale is %g, must be above 0", options->scale);
+    return SGP_OK;
+}
+
+static void fill_defaults(sgp_simulated_options_t *options) {
+    if (!options->chunk_bytes) options->chunk_bytes = (size_t)256 << 10;
+    if (options->scale == 0) options->scale = 1;
+    if (options->room_chunk == 0) options->room_chunk = (double)options->chunk_bytes;
+    if (!options->stack_bytes)
+        options->stack_bytes = STACK_BYTES + (size_t)options->size * STACK_A_RANK;
+}
+
+static void rank_init(rank_t *rank, sgp_simulated_t *cluster, int number) {
+    rank->transport = (sgp_transport_t){.ops = &simulated_ops,
+                                        .rank = number,
+                                        .size = cluster->options.size,
+                                        .run = 1,
+                                        .chunk_bytes = cluster->options.chunk_bytes};
+    rank->cluster = cluster;
+    rank->last = &rank->first;
+    for (int c = 0; c < CONTEXTS; c++)
+        rank->contexts[c] = (context_t){
+            .rank = rank, .state = CONTEXT_ENDED, .semaphore = cluster->grid->semaphore()};
+}
+
+static sgp_status_t start_grid(sgp_simulated_t *cluster) {
+    const sgp_simulated_options_t *options = &cluster->options;
+    sgp_status_t status = sgp_simulated_load();
+    if (status != SGP_OK) return status;
+    cluster->grid = loaded;
+    if (access(options->platform, R_OK) != 0)
+        return sgp_fail(SGP_ERR_NOT_FOUND, "simulated: %s cannot be read", options->platform);
+    cluster->grid->start(options->platform, options->threads);
+    int hosts = cluster->grid->hosts();
+    if (hosts >= options->size) return SGP_OK;
+    return sgp_fail(SGP_ERR_INVALID, "simulated: %d nodes on a cluster of %d hosts", options->size,
+                    hosts);
+}
+
+sgp_status_t sgp_simulated_create(const sgp_simulated_options_t *options,
+                                  sgp_simulated_t **cluster) {
+    sgp_status_t status = check(options);
+    if (status != SGP_OK) return status;
+    sgp_simulated_t *made = calloc(1, sizeof *made);
+    if (!made) return SGP_ERR_NO_MEMORY;
+    made->options = *options;
+    fill_defaults(&made->options);
+    made->lost = -1;
+    made->last_waiting = &made->waiting;
+    status = start_grid(made);
+    made->ranks = status == SGP_OK ? calloc((size_t)options->size, sizeof *made->ranks) : NULL;
+    if (status == SGP_OK && !made->ranks)
+        status = sgp_fail(SGP_ERR_NO_MEMORY, "simulated: no memory for %d ranks", options->size);
+    if (status != SGP_OK) return free(made), status;
+    made->work = made->grid->semaphore();
+    for (int r = 0; r < options->size; r++) rank_init(&made->ranks[r], made, r);
+    *cluster = made;
+    return SGP_OK;
+}
+
+sgp_transport_t *sgp_simulated_transport(sgp_simulated_t *cluster, int rank) {
+    return &cluster->ranks[rank].transport;
+}
+
+static void rank_main(void *argument) {
+    context_t *context = argument;
+    rank_t *rank = context->rank;
+    back(rank);
+    rank->body(&rank->transport, rank->body_context);
+    context->state = CONTEXT_ENDED;
+    end_actor(rank->cluster);
+}
+
+void sgp_simulated_actor(sgp_simulated_t *cluster, int rank,
+                         void (*body)(sgp_transport_t *transport, void *context), void *context) {
+    rank_t *made = &cluster->ranks[rank];
+    made->body = body;
+    made->body_context = context;
+    made->contexts[FIRST].state = CONTEXT_WORKS;
+    cluster->living++;
+    cluster->grid->actor(rank, cluster->options.stack_bytes, rank_main, &made->contexts[FIRST]);
+}
+
+void sgp_simulated_run(sgp_simulated_t *cluster) {
+    cluster->grid->run();
+    sgp_log_set_rank(-1);
+}
+
+void sgp_simulated_sleep(sgp_transport_t *transport, uint64_t until) {
+    rank_t *rank = rank_of(transport);
+    take_time(rank, (double)until * 1e-9 - rank->cluster->grid->now());
+}
+
+void sgp_simulated_meet(sgp_transport_t *transport) {
+    rank_t *rank = rank_of(transport);
+    sgp_simulated_t *cluster = rank->cluster;
+    cluster->met++;
+    look_who_met(cluster);
+    while (cluster->met + cluster->gone < cluster->options.size) {
+        rank->contexts[FIRST].poked = false;
+        sleep_until(&rank->contexts[FIRST], CONTEXT_PAUSES, UINT64_MAX);
+    }
+}
+
+void sgp_simulated_route(const sgp_simulated_t *cluster, int src, int dst, double *latency,
+                         double *bandwidth) {
+    cluster->grid->route(src, dst, latency, bandwidth);
+}
+
+double sgp_simulated_sent(const sgp_transport_t *transport) {
+    return ((const rank_t *)transport)->sent;
+}
+
+void sgp_simulated_destroy(sgp_simulated_t *cluster) {
+    if (!cluster) return;
+    for (message_t *next, *at = cluster->messages; at; at = next) {
+        next = at->next;
+        sgp_memory_free(at);
+    }
+    for (int r = 0; r < cluster->options.size; r++)
+        for (int c = 0; c < CONTEXTS; c++)
+            cluster->grid->destroy(cluster->ranks[r].contexts[c].semaphore);
+    cluster->grid->destroy(cluster->work);
+    free(cluster->ranks);
+    free(cluster);
+}
