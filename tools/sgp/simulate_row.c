@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A row in a process of its own: SimGrid simulates one cluster in the life of a process, ends it where it does not
+ * like what it reads, and its memory goes with it. */
+#include "command.h"
+#include "message.h"
+#include "simulate.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+/* What the child tells: at most PIPE_BUF bytes, so in one piece. */
+typedef struct news {
+    int step;   /* of the first node, while it runs */
+    bool ended; /* status and row are set */
+    sgp_status_t status;
+    simulate_row_t row;
+} news_t;
+
+typedef struct teller {
+    int pipe;
+    struct timespec last;
+} teller_t;
+
+static void tell(int pipe, const news_t *news) {
+    if (write(pipe, news, sizeof *news) != sizeof *news) _exit(EXIT_FAILED);
+}
+
+/* A few times a second. */
+static void tell_step(int step, void *user) {
+    teller_t *teller = user;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    double seconds = (double)(now.tv_sec - teller->last.tv_sec) +
+                     1e-9 * (double)(now.tv_nsec - teller->last.tv_nsec);
+    if (seconds < 0.2) return;
+    teller->last = now;
+    tell(teller->pipe, &(news_t){.step = step});
+}
+
+/* Its lines, and SimGrid's, go to `lines`. */
+static void be_child(const simulate_settings_t *settings, const simulate_algorithm_t *algorithm,
+                     int nodes, const char *platform, int pipe, int lines, pid_t parent) {
+    teller_t teller = {.pipe = pipe};
+    news_t news = {.ended = true};
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(EXIT_FAILED); /* it died before prctl */
+    dup2(lines, STDERR_FILENO);
+    dup2(lines, STDOUT_FILENO);
+    bool shown = message_is_terminal() && !settings->quiet;
+    news.status = simulate_nodes(settings, algorithm, nodes, platform, shown ? tell_step : NULL,
+                                 &teller, &news.row);
+    tell(pipe, &news);
+    _exit(0);
+}
+
+/* ---- what went wrong ---- */
+
+/* SimGrid's lines begin with where they come from, "[0.000000] [surf_parse/CRITICAL] ". */
+static char *without_origin(char *line) {
+    while (*line == '[') {
+        char *end = strchr(line, ']');
+        if (!end) break;
+        line = end + 1 + strspn(end + 1, " ");
+    }
+    return line;
+}
+
+/* The first line that says something: the library's (without "sgp: "), or else SimGrid's. */
+static void first_line(int lines, char *text, size_t size) {
+    char all[8192];
+    ssize_t length = pread(lines, all, sizeof all - 1, 0);
+    all[length > 0 ? length : 0] = '\0';
+    text[0] = '\0';
+    for (char *rest = all, *line; (line = strsep(&rest, "\n"));) {
+        bool ours = strncmp(line, "sgp: ", 5) == 0;
+        char *said = ours ? line + 5 : without_origin(line);
+        if (*said && (ours || !*text)) snprintf(text, size, "%s", said);
+        if (ours) return;
+    }
+}
+
+static void explain(const simulate_settings_t *settings, const char *label, int lines, int ended) {
+    char said[512];
+    first_line(lines, said, sizeof said);
+    if (settings->network.platform)
+        message_error("--network %s: %s: %s", settings->network.platform, label,
+                      *said ? said : "SimGrid ended");
+    else if (*said) message_error("%s: %s", label, said);
+    else if (WIFSIGNALED(ended))
+        message_error("%s: the simulation was ended by signal %d (%s)", label, WTERMSIG(ended),
+                      strsignal(WTERMSIG(ended)));
+    else message_error("%s: the simulation ended without a result", label);
+}
+
+/* ---- the parent ---- */
+
+/* false: the pipe ended. */
+static bool hear(int pipe, news_t *news) {
+    ssize_t length;
+    do length = read(pipe, news, sizeof *news);
+    while (length < 0 && errno == EINTR);
+    return length == sizeof *news;
+}
+
+/* Until the child's last word; false: there was none. */
+static bool follow(const simulate_settings_t *settings, const char *label, int pipe, news_t *news) {
+    bool shown = message_is_terminal() && !settings->quiet;
+    if (shown) message_progress(label);
+    while (hear(pipe, news)) {
+        if (news->ended) return true;
+        char text[256];
+        snprintf(text, sizeof text, "%s  step %d/%d", label, news->step, settings->steps);
+        message_progress(text);
+    }
+    return false;
+}
+
+static int watch(const simulate_settings_t *settings, const char *label, pid_t child, int pipe,
+                 int lines, simulate_row_t *row) {
+    news_t news;
+    int ended = 0;
+    bool heard = follow(settings, label, pipe, &news);
+    while (waitpid(child, &ended, 0) < 0 && errno == EINTR) {
+    }
+    if (message_is_terminal() && !settings->quiet) message_progress(NULL);
+    if (heard && news.status == SGP_OK) {
+        *row = news.row;
+        return 0;
+    }
+    explain(settings, label, lines, ended);
+    if (heard) return command_exit_status(news.status);
+    return settings->network.platform ? EXIT_MISTAKE : EXIT_FAILED;
+}
+
+int simulate_row(const simulate_settings_t *settings, const simulate_algorithm_t *algorithm,
+                 int nodes, const char *platform, const char *label, simulate_row_t *row) {
+    int ends[2], status = EXIT_FAILED;
+    int lines = memfd_create("sgp-simulate", MFD_CLOEXEC);
+    if (lines < 0 || pipe(ends) != 0) {
+        message_error("%s: %s", label, strerror(errno));
+        if (lines >= 0) close(lines);
+        return status;
+    }
+    fflush(NULL);
+    pid_t parent = getpid(), child = fork();
+    if (child == 0) be_child(settings, algorithm, nodes, platform, ends[1], lines, parent);
+    close(ends[1]);
+    if (child < 0) message_error("%s: fork: %s", label, strerror(errno));
+    else status = watch(settings, label, child, ends[0], lines, row);
+    close(ends[0]);
+    close(lines);
+    return status;
+}
