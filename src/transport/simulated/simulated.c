@@ -23,8 +23,23 @@ typedef struct rank rank_t;
  * taken when the message begins, so that nothing after can fail. */
 typedef struct message message_t;
 
+/* A message on its way to one receiver: it takes turns with others, as over tcp (transport/tcp/turns.h). */
+enum { OUT, IN, ENDS };
+
+typedef struct flow {
+    struct flow *next[ENDS],
+        *previous[ENDS]; /* among those that wait at its sender, and at its receiver */
+    message_t *message;
+    int dst;
+    bool waits, passes;
+    size_t left; /* chunks that have not arrived */
+    struct delivery *held, **last_held;
+} flow_t;
+
 typedef struct delivery {
-    struct delivery *next; /* among those that wait for a carrier, or in the receiver's queue */
+    struct delivery
+        *next; /* among those held, those that wait for a carrier, or in the receiver's queue */
+    flow_t *flow;
     message_t *message;
     const void *payload;
     int dst;
@@ -40,8 +55,18 @@ struct message {
     delivery_t *unused;
     unsigned char *place; /* of the current chunk */
     size_t place_bytes;
+    uint64_t step;
+    bool waits_its_turn; /* it is no word of the group itself */
+    flow_t *flows;       /* (destinations) */
     delivery_t deliveries[];
 };
+
+/* One of the two lines of a rank. */
+typedef struct line {
+    uint64_t step; /* of the messages that pass */
+    int passing;
+    flow_t *first, *last; /* that wait, in the order of their beginning */
+} line_t;
 
 typedef enum rank_state { RANK_WORKS, RANK_LEFT, RANK_LOST } rank_state_t;
 
@@ -72,6 +97,7 @@ struct rank {
     context_t contexts[CONTEXTS];
     delivery_t *first, **last; /* arrived, oldest first */
     uint64_t capacity, in_use; /* of room, in chunks */
+    line_t lines[ENDS];
     bool wants_room;
     bool locked;   /* what the two contexts share; nobody gives way while it is */
     bool signaled; /* by who holds the lock */
@@ -277,10 +303,16 @@ static size_t padded(size_t bytes) {
     return (bytes + 63) / 64 * 64;
 }
 
-static message_t *make_message(rank_t *sender, const sgp_header_t *header, int destinations) {
+static void init_flow(flow_t *flow, message_t *message, int dst, size_t chunks) {
+    *flow = (flow_t){.message = message, .dst = dst, .left = chunks};
+}
+
+static message_t *make_message(rank_t *sender, const sgp_header_t *header,
+                               const sgp_destination_t *to, int destinations) {
     sgp_simulated_t *cluster = sender->cluster;
     size_t chunks = sgp_chunks_of(&sender->transport, header->encoding, header->count);
-    size_t head = padded(sizeof(message_t) + chunks * (size_t)destinations * sizeof(delivery_t));
+    size_t deliveries = chunks * (size_t)destinations * sizeof(delivery_t);
+    size_t head = padded(sizeof(message_t) + deliveries + (size_t)destinations * sizeof(flow_t));
     size_t payload = (size_t)header->count * sgp_encoding_size(header->encoding);
     message_t *message = sgp_memory_alloc(head + payload + chunks * 64);
     if (!message) return NULL;
@@ -288,7 +320,12 @@ static message_t *make_message(rank_t *sender, const sgp_header_t *header, int d
                            .sender = sender,
                            .references = 1,
                            .unused = message->deliveries,
+                           .step = header->step,
+                           .waits_its_turn = header->encoding != SGP_ENCODING_BYTES,
+                           .flows = (flow_t *)((char *)message->deliveries + deliveries),
                            .place = (unsigned char *)message + head};
+    for (int i = 0; i < destinations; i++)
+        init_flow(&message->flows[i], message, to[i].dst, chunks);
     if (message->next) message->next->previous = message;
     cluster->messages = message;
     return message;
@@ -307,7 +344,7 @@ static sgp_status_t simulated_send_begin(sgp_transport_t *transport, const sgp_h
         rank->wants_room = true;
         return SGP_ERR_AGAIN;
     }
-    message_t *message = make_message(rank, header, destinations);
+    message_t *message = make_message(rank, header, to, destinations);
     if (!message) return SGP_ERR_NO_MEMORY;
     message->room = room;
     rank->in_use += room;
@@ -348,18 +385,7 @@ static delivery_t *take_waiting(sgp_simulated_t *cluster) {
     return delivery;
 }
 
-static void carrier_main(void *argument) {
-    sgp_simulated_t *cluster = argument;
-    for (;;) {
-        cluster->grid->acquire(cluster->work, -1);
-        delivery_t *delivery = take_waiting(cluster);
-        if (!delivery) break; /* all is over */
-        int src = delivery->message->sender->transport.rank;
-        cluster->grid->carry(src, delivery->dst, delivery->bytes + SGP_HEADER_BYTES);
-        arrive(cluster, delivery);
-        cluster->idle++;
-    }
-}
+static void carrier_main(void *argument);
 
 /* Gives way. */
 static void dispatch(sgp_simulated_t *cluster, delivery_t *delivery) {
@@ -374,19 +400,127 @@ static void dispatch(sgp_simulated_t *cluster, delivery_t *delivery) {
     cluster->grid->release(cluster->work);
 }
 
+/* ---- turns ---- */
+
+/* A message passes when no message of another step does at either end, and then it passes whole. What began first
+ * goes first; it does not wait for one that waits itself, for over tcp a line is not kept idle either. */
+
+static line_t *line_of(const flow_t *flow, int end) {
+    rank_t *sender = flow->message->sender;
+    return &(end == OUT ? sender : &sender->cluster->ranks[flow->dst])->lines[end];
+}
+
+static void begin_waiting(flow_t *flow) {
+    flow->waits = true;
+    for (int end = 0; end < ENDS; end++) {
+        line_t *line = line_of(flow, end);
+        flow->previous[end] = line->last;
+        if (line->last) line->last->next[end] = flow;
+        else line->first = flow;
+        line->last = flow;
+    }
+}
+
+static void end_waiting(flow_t *flow) {
+    for (int end = 0; end < ENDS && flow->waits; end++) {
+        line_t *line = line_of(flow, end);
+        if (flow->previous[end]) flow->previous[end]->next[end] = flow->next[end];
+        else line->first = flow->next[end];
+        if (flow->next[end]) flow->next[end]->previous[end] = flow->previous[end];
+        else line->last = flow->previous[end];
+    }
+    flow->waits = false;
+}
+
+static bool may_pass(const flow_t *flow) {
+    for (int end = 0; end < ENDS; end++) {
+        const line_t *line = line_of(flow, end);
+        if (line->passing > 0 && line->step != flow->message->step) return false;
+    }
+    return true;
+}
+
+/* Gives way. */
+static void pass(flow_t *flow) {
+    sgp_simulated_t *cluster = flow->message->sender->cluster;
+    delivery_t *held = flow->held;
+    end_waiting(flow);
+    flow->passes = true;
+    flow->held = NULL;
+    for (int end = 0; end < ENDS; end++) {
+        line_t *line = line_of(flow, end);
+        line->step = flow->message->step;
+        line->passing++;
+    }
+    for (delivery_t *next; held; held = next) {
+        next = held->next;
+        dispatch(cluster, held);
+    }
+}
+
+/* Those that wait at one end of it. Gives way. */
+static void serve(line_t *line, int end) {
+    for (flow_t *flow = line->first; flow;) {
+        bool passes = may_pass(flow);
+        if (passes) pass(flow);
+        flow = passes ? line->first : flow->next[end];
+    }
+}
+
+/* Gives way. */
+static void send_chunk(flow_t *flow, delivery_t *delivery) {
+    bool turns = flow->message->waits_its_turn;
+    if (turns && !flow->passes && !flow->waits && may_pass(flow)) pass(flow);
+    if (!turns || flow->passes) {
+        dispatch(flow->message->sender->cluster, delivery);
+        return;
+    }
+    if (!flow->waits) begin_waiting(flow);
+    if (!flow->held) flow->last_held = &flow->held;
+    delivery->next = NULL;
+    *flow->last_held = delivery;
+    flow->last_held = &delivery->next;
+}
+
+/* A chunk has arrived. Gives way. */
+static void end_chunk(flow_t *flow) {
+    if (--flow->left > 0 || !flow->message->waits_its_turn) return;
+    line_t *out = line_of(flow, OUT), *in = line_of(flow, IN);
+    out->passing--;
+    in->passing--;
+    serve(out, OUT);
+    serve(in, IN);
+}
+
+static void carrier_main(void *argument) {
+    sgp_simulated_t *cluster = argument;
+    for (;;) {
+        cluster->grid->acquire(cluster->work, -1);
+        delivery_t *delivery = take_waiting(cluster);
+        if (!delivery) break; /* all is over */
+        int src = delivery->message->sender->transport.rank;
+        cluster->grid->carry(src, delivery->dst, delivery->bytes + SGP_HEADER_BYTES);
+        end_chunk(delivery->flow);
+        arrive(cluster, delivery);
+        cluster->idle++;
+    }
+}
+
 static void take_time(const rank_t *rank, double seconds) {
     if (seconds <= 0) return;
     rank->cluster->grid->sleep(seconds);
     back(rank);
 }
 
-static delivery_t *next_delivery(const sgp_send_t *send, const sgp_destination_t *to) {
+static delivery_t *next_delivery(const sgp_send_t *send, const sgp_destination_t *to,
+                                 flow_t *flow) {
     message_t *message = send->slot;
     sgp_header_t header = send->header;
     header.weight = to->weight;
     delivery_t *delivery = message->unused++;
     double scale = scale_of(message->sender->cluster, header.encoding);
     *delivery = (delivery_t){.message = message,
+                             .flow = flow,
                              .payload = message->place,
                              .dst = to->dst,
                              .bytes = (double)message->place_bytes * scale};
@@ -404,7 +538,8 @@ static void simulated_send_commit(sgp_transport_t *transport, sgp_send_t *send) 
     bool whole = send->header.offset + send->header.elements == send->header.count;
     for (int i = 0; i < send->destinations; i++) {
         rank->sent += bytes;
-        dispatch(cluster, next_delivery(send, &send->to[i]));
+        flow_t *flow = &message->flows[i];
+        send_chunk(flow, next_delivery(send, &send->to[i], flow));
     }
     if (whole) drop_reference(message);
     back(rank);

@@ -3,7 +3,8 @@
  *
  * A rank is an actor, its agent a second one on the same host. Payloads are carried as they are, and take
  * the time of `scale` times their bytes on the links between the two hosts, which all that is under way at a
- * time shares fairly. So a small vector stands for a large model. The actors of a simulation take
+ * time shares fairly. Vectors of different steps take turns at their sender and at their receiver, as over tcp
+ * (transport/tcp/turns.h): one passes whole when none of another step does at either end. So a small vector stands for a large model. The actors of a simulation take
  * turns on one thread, and the same input gives the same run.
  *
  * SimGrid simulates one cluster in the life of a process. What it refuses (a platform's file that does not
