@@ -311,6 +311,23 @@ static const simulate_method_t *method_of(simulate_kind_t kind) {
     }
 }
 
+/* An all-reduce in which everybody sends everybody a part at a time. As n (n - 1) messages that share their links it
+ * could be simulated for few nodes only, and each part as a whole would compete with the means that travel
+ * behind it, where real ones are cut into chunks. So a node's leave one after the other at the rate of its line, which
+ * ends no later. A platform of one's own can have links that more than a node uses: there they share them. */
+static bool is_all_to_all(const simulate_work_t *work) {
+    simulate_kind_t kind = work->algorithm->kind;
+    return (kind == SIMULATE_BUCKETS ||
+            (kind == SIMULATE_MIXER && work->algorithm->algorithm == SGP_ALGORITHM_ALLREDUCE)) &&
+           !work->settings->network.platform;
+}
+
+/* Programs with a ring or a tree send one message after the other. */
+static bool one_by_one(const simulate_work_t *work) {
+    simulate_kind_t kind = work->algorithm->kind;
+    return kind == SIMULATE_RING || kind == SIMULATE_TREE || is_all_to_all(work);
+}
+
 static sgp_simulated_options_t cluster_options(const simulate_work_t *work, const char *platform) {
     const simulate_settings_t *settings = work->settings;
     double bytes =
@@ -323,6 +340,9 @@ static sgp_simulated_options_t cluster_options(const simulate_work_t *work, cons
         .vector = work->length,
         .scale = settings->parameters / (double)work->length,
         .room_chunk = REAL_CHUNK,
+        .latency_seconds = settings->network.latency_ms * 1e-3,
+        .one_by_one = one_by_one(work),
+        .line_rate = is_all_to_all(work) ? settings->network.bytes_per_second : 0,
         .copy_seconds = courier ? 0 : settings->local.copy_ms * 1e-3 / bytes,
         .absorb_seconds = settings->local.absorb_ms * 1e-3 / bytes,
         .notice_seconds = NOTICE,

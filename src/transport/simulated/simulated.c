@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "transport/simulated/simulated.h"
-
 #include "base/log.h"
 #include "base/memory.h"
 #include "transport/module.h"
-#include "transport/simulated/binding.h"
+#include "transport/simulated/cluster.h"
 
 #include <dlfcn.h>
 #include <math.h>
@@ -12,113 +10,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define STACK_BYTES   ((size_t)64 << 10)
-#define STACK_A_RANK  96 /* bytes of stack for each rank: reductions keep a few numbers of each */
-#define CARRIER_STACK ((size_t)32 << 10)
-#define NO_DEADLINE   (UINT64_MAX / 2) /* nanoseconds from which on a sleep has no end */
-
-typedef struct rank rank_t;
-
-/* A message as it is sent: all of its chunks, and each on its way to each receiver. One block of memory,
- * taken when the message begins, so that nothing after can fail. */
-typedef struct message message_t;
-
-/* A message on its way to one receiver: it takes turns with others, as over tcp (transport/tcp/turns.h). */
-enum { OUT, IN, ENDS };
-
-typedef struct flow {
-    struct flow *next[ENDS],
-        *previous[ENDS]; /* among those that wait at its sender, and at its receiver */
-    message_t *message;
-    int dst;
-    bool waits, passes;
-    size_t left; /* chunks that have not arrived */
-    struct delivery *held, **last_held;
-} flow_t;
-
-typedef struct delivery {
-    struct delivery
-        *next; /* among those held, those that wait for a carrier, or in the receiver's queue */
-    flow_t *flow;
-    message_t *message;
-    const void *payload;
-    int dst;
-    double bytes; /* simulated, of the payload */
-    unsigned char header[SGP_HEADER_BYTES];
-} delivery_t;
-
-struct message {
-    message_t *next, *previous; /* all that there are: one can be abandoned */
-    rank_t *sender;
-    uint64_t room;  /* chunks of it, as room is counted */
-    int references; /* deliveries not released, and one while it is being written */
-    delivery_t *unused;
-    unsigned char *place; /* of the current chunk */
-    size_t place_bytes;
-    uint64_t step;
-    bool waits_its_turn; /* it is no word of the group itself */
-    flow_t *flows;       /* (destinations) */
-    delivery_t deliveries[];
-};
-
-/* One of the two lines of a rank. */
-typedef struct line {
-    uint64_t step; /* of the messages that pass */
-    int passing;
-    flow_t *first, *last; /* that wait, in the order of their beginning */
-} line_t;
-
-typedef enum rank_state { RANK_WORKS, RANK_LEFT, RANK_LOST } rank_state_t;
-
-/* As in transport/loopback. */
-typedef enum context_state {
-    CONTEXT_WORKS,
-    CONTEXT_WAITS,  /* in wait */
-    CONTEXT_PAUSES, /* in pause or agent_join: arrivals do not wake it */
-    CONTEXT_ENDED   /* or was never started */
-} context_state_t;
-
-typedef struct context {
-    rank_t *rank;
-    context_state_t state;
-    bool poked; /* something other than an arrival changed: room, a loss, a signal */
-    bool woken; /* its semaphore was released since it fell asleep */
-    void *semaphore;
-    void (*body)(void *context); /* the agent's */
-    void *body_context;
-} context_t;
-
-enum { FIRST, AGENT, CONTEXTS };
-
-struct rank {
-    sgp_transport_t transport; /* first: a transport is a rank */
-    sgp_simulated_t *cluster;
-    rank_state_t state;
-    context_t contexts[CONTEXTS];
-    delivery_t *first, **last; /* arrived, oldest first */
-    uint64_t capacity, in_use; /* of room, in chunks */
-    line_t lines[ENDS];
-    bool wants_room;
-    bool locked;   /* what the two contexts share; nobody gives way while it is */
-    bool signaled; /* by who holds the lock */
-    double sent;   /* simulated bytes */
-    void (*body)(sgp_transport_t *transport, void *context);
-    void *body_context;
-};
-
-struct sgp_simulated {
-    sgp_simulated_options_t options;
-    const sgp_simgrid_binding_t *grid;
-    rank_t *ranks; /* (size) */
-    message_t *messages;
-    /* A delivery travels in the hands of a carrier, an actor that takes the next one when it is back. */
-    delivery_t *waiting, **last_waiting;
-    void *work;
-    int idle, carriers;
-    int living; /* actors that are no carriers */
-    int lost;
-    int gone, met; /* ranks */
-};
+#define STACK_BYTES  ((size_t)64 << 10)
+#define STACK_A_RANK 96 /* bytes of stack for each rank: reductions keep a few numbers of each */
+#define TELLER_STACK ((size_t)32 << 10)
+#define NO_DEADLINE  (UINT64_MAX / 2) /* nanoseconds from which on a sleep has no end */
 
 static rank_t *rank_of(sgp_transport_t *transport) {
     return (rank_t *)transport;
@@ -154,6 +49,11 @@ static void poke(context_t *context) {
 /* Both contexts of a rank: whoever sends or waits at the time. */
 static void poke_rank(rank_t *rank) {
     for (int c = 0; c < CONTEXTS; c++) poke(&rank->contexts[c]);
+}
+
+void sgp_simulated_arrived(rank_t *receiver) {
+    for (int c = 0; c < CONTEXTS; c++)
+        if (receiver->contexts[c].state == CONTEXT_WAITS) wake(&receiver->contexts[c]);
 }
 
 /* The context that calls. */
@@ -192,7 +92,7 @@ static sgp_status_t simulated_wait(sgp_transport_t *transport, uint64_t deadline
 
 static void end_actor(sgp_simulated_t *cluster) {
     if (--cluster->living > 0) return;
-    for (int c = 0; c < cluster->carriers; c++) cluster->grid->release(cluster->work);
+    sgp_road_close(cluster);
 }
 
 static void agent_main(void *argument) {
@@ -285,7 +185,7 @@ static sgp_status_t simulated_prepare(sgp_transport_t *transport, size_t bytes, 
 
 /* ---- messages ---- */
 
-static void drop_reference(message_t *message) {
+void sgp_simulated_drop(message_t *message) {
     if (--message->references > 0) return;
     rank_t *sender = message->sender;
     sender->in_use -= message->room;
@@ -361,151 +261,6 @@ static void *simulated_send_next(sgp_transport_t *transport, sgp_send_t *send) {
     return message->place;
 }
 
-/* ---- on the way ---- */
-
-static void arrive(sgp_simulated_t *cluster, delivery_t *delivery) {
-    rank_t *receiver = &cluster->ranks[delivery->dst];
-    if (receiver->state != RANK_WORKS) {
-        receiver->transport.counters.lost++;
-        drop_reference(delivery->message);
-        return;
-    }
-    delivery->next = NULL;
-    *receiver->last = delivery;
-    receiver->last = &delivery->next;
-    for (int c = 0; c < CONTEXTS; c++)
-        if (receiver->contexts[c].state == CONTEXT_WAITS) wake(&receiver->contexts[c]);
-}
-
-static delivery_t *take_waiting(sgp_simulated_t *cluster) {
-    delivery_t *delivery = cluster->waiting;
-    if (!delivery) return NULL;
-    cluster->waiting = delivery->next;
-    if (!cluster->waiting) cluster->last_waiting = &cluster->waiting;
-    return delivery;
-}
-
-static void carrier_main(void *argument);
-
-/* Gives way. */
-static void dispatch(sgp_simulated_t *cluster, delivery_t *delivery) {
-    delivery->next = NULL;
-    *cluster->last_waiting = delivery;
-    cluster->last_waiting = &delivery->next;
-    if (cluster->idle > 0) cluster->idle--;
-    else {
-        cluster->carriers++;
-        cluster->grid->actor(0, CARRIER_STACK, carrier_main, cluster);
-    }
-    cluster->grid->release(cluster->work);
-}
-
-/* ---- turns ---- */
-
-/* A message passes when no message of another step does at either end, and then it passes whole. What began first
- * goes first; it does not wait for one that waits itself, for over tcp a line is not kept idle either. */
-
-static line_t *line_of(const flow_t *flow, int end) {
-    rank_t *sender = flow->message->sender;
-    return &(end == OUT ? sender : &sender->cluster->ranks[flow->dst])->lines[end];
-}
-
-static void begin_waiting(flow_t *flow) {
-    flow->waits = true;
-    for (int end = 0; end < ENDS; end++) {
-        line_t *line = line_of(flow, end);
-        flow->previous[end] = line->last;
-        if (line->last) line->last->next[end] = flow;
-        else line->first = flow;
-        line->last = flow;
-    }
-}
-
-static void end_waiting(flow_t *flow) {
-    for (int end = 0; end < ENDS && flow->waits; end++) {
-        line_t *line = line_of(flow, end);
-        if (flow->previous[end]) flow->previous[end]->next[end] = flow->next[end];
-        else line->first = flow->next[end];
-        if (flow->next[end]) flow->next[end]->previous[end] = flow->previous[end];
-        else line->last = flow->previous[end];
-    }
-    flow->waits = false;
-}
-
-static bool may_pass(const flow_t *flow) {
-    for (int end = 0; end < ENDS; end++) {
-        const line_t *line = line_of(flow, end);
-        if (line->passing > 0 && line->step != flow->message->step) return false;
-    }
-    return true;
-}
-
-/* Gives way. */
-static void pass(flow_t *flow) {
-    sgp_simulated_t *cluster = flow->message->sender->cluster;
-    delivery_t *held = flow->held;
-    end_waiting(flow);
-    flow->passes = true;
-    flow->held = NULL;
-    for (int end = 0; end < ENDS; end++) {
-        line_t *line = line_of(flow, end);
-        line->step = flow->message->step;
-        line->passing++;
-    }
-    for (delivery_t *next; held; held = next) {
-        next = held->next;
-        dispatch(cluster, held);
-    }
-}
-
-/* Those that wait at one end of it. Gives way. */
-static void serve(line_t *line, int end) {
-    for (flow_t *flow = line->first; flow;) {
-        bool passes = may_pass(flow);
-        if (passes) pass(flow);
-        flow = passes ? line->first : flow->next[end];
-    }
-}
-
-/* Gives way. */
-static void send_chunk(flow_t *flow, delivery_t *delivery) {
-    bool turns = flow->message->waits_its_turn;
-    if (turns && !flow->passes && !flow->waits && may_pass(flow)) pass(flow);
-    if (!turns || flow->passes) {
-        dispatch(flow->message->sender->cluster, delivery);
-        return;
-    }
-    if (!flow->waits) begin_waiting(flow);
-    if (!flow->held) flow->last_held = &flow->held;
-    delivery->next = NULL;
-    *flow->last_held = delivery;
-    flow->last_held = &delivery->next;
-}
-
-/* A chunk has arrived. Gives way. */
-static void end_chunk(flow_t *flow) {
-    if (--flow->left > 0 || !flow->message->waits_its_turn) return;
-    line_t *out = line_of(flow, OUT), *in = line_of(flow, IN);
-    out->passing--;
-    in->passing--;
-    serve(out, OUT);
-    serve(in, IN);
-}
-
-static void carrier_main(void *argument) {
-    sgp_simulated_t *cluster = argument;
-    for (;;) {
-        cluster->grid->acquire(cluster->work, -1);
-        delivery_t *delivery = take_waiting(cluster);
-        if (!delivery) break; /* all is over */
-        int src = delivery->message->sender->transport.rank;
-        cluster->grid->carry(src, delivery->dst, delivery->bytes + SGP_HEADER_BYTES);
-        end_chunk(delivery->flow);
-        arrive(cluster, delivery);
-        cluster->idle++;
-    }
-}
-
 static void take_time(const rank_t *rank, double seconds) {
     if (seconds <= 0) return;
     rank->cluster->grid->sleep(seconds);
@@ -539,9 +294,9 @@ static void simulated_send_commit(sgp_transport_t *transport, sgp_send_t *send) 
     for (int i = 0; i < send->destinations; i++) {
         rank->sent += bytes;
         flow_t *flow = &message->flows[i];
-        send_chunk(flow, next_delivery(send, &send->to[i], flow));
+        sgp_road_send(flow, next_delivery(send, &send->to[i], flow));
     }
-    if (whole) drop_reference(message);
+    if (whole) sgp_simulated_drop(message);
     back(rank);
     if (send->header.encoding != SGP_ENCODING_BYTES)
         take_time(rank, bytes * cluster->options.copy_seconds);
@@ -552,7 +307,7 @@ static void simulated_release(sgp_transport_t *transport, sgp_chunk_t *chunk) {
     delivery_t *delivery = chunk->slot;
     double seconds = delivery->bytes * rank->cluster->options.absorb_seconds;
     bool vector = chunk->header.encoding != SGP_ENCODING_BYTES;
-    drop_reference(delivery->message);
+    sgp_simulated_drop(delivery->message);
     chunk->slot = NULL;
     back(rank);
     if (vector && rank->state == RANK_WORKS) take_time(rank, seconds);
@@ -561,10 +316,8 @@ static void simulated_release(sgp_transport_t *transport, sgp_chunk_t *chunk) {
 static sgp_status_t simulated_receive(sgp_transport_t *transport, sgp_chunk_t *chunk) {
     rank_t *rank = rank_of(transport);
     for (;;) {
-        delivery_t *delivery = rank->first;
+        delivery_t *delivery = sgp_road_take(rank);
         if (!delivery) return SGP_ERR_AGAIN;
-        rank->first = delivery->next;
-        if (!rank->first) rank->last = &rank->first;
         chunk->slot = delivery;
         chunk->payload = delivery->payload;
         if (sgp_transport_accept(transport, delivery->header, &chunk->header) == SGP_OK)
@@ -600,17 +353,12 @@ static void set_gone(rank_t *rank, rank_state_t state) {
     sgp_simulated_t *cluster = rank->cluster;
     if (rank->state != RANK_WORKS) return;
     rank->state = state;
-    for (delivery_t *next, *at = rank->first; at; at = next) {
-        next = at->next;
-        drop_reference(at->message);
-    }
-    rank->first = NULL;
-    rank->last = &rank->first;
+    for (delivery_t *at; (at = sgp_road_take(rank));) sgp_simulated_drop(at->message);
     cluster->gone++;
     look_who_met(cluster);
     if (state != RANK_LOST) return;
     cluster->living++;
-    cluster->grid->actor(rank->transport.rank, CARRIER_STACK, tell_loss, rank);
+    cluster->grid->actor(rank->transport.rank, TELLER_STACK, tell_loss, rank);
 }
 
 /* The cluster keeps what is under way. */

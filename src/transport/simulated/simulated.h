@@ -4,8 +4,9 @@
  * A rank is an actor, its agent a second one on the same host. Payloads are carried as they are, and take
  * the time of `scale` times their bytes on the links between the two hosts, which all that is under way at a
  * time shares fairly. Vectors of different steps take turns at their sender and at their receiver, as over tcp
- * (transport/tcp/turns.h): one passes whole when none of another step does at either end. So a small vector stands for a large model. The actors of a simulation take
- * turns on one thread, and the same input gives the same run.
+ * (transport/tcp/turns.h): one passes whole when none of another step does at either end. So a small vector
+ * stands for a large model. The actors of a simulation take turns on one thread, and the same input gives the
+ * same run.
  *
  * SimGrid simulates one cluster in the life of a process. What it refuses (a platform's file that does not
  * parse) ends the process, after lines of SimGrid's on standard error: whoever wants to go on runs it in a
@@ -25,6 +26,14 @@ typedef struct sgp_simulated_options {
                               than itself */
     double scale;      /* simulated bytes for one of payload that is not SGP_ENCODING_BYTES; 0: 1 */
     double room_chunk; /* simulated bytes of a chunk, in which room is counted; 0: chunk_bytes */
+    double latency_seconds; /* of a message, on top of the platform's */
+    bool one_by_one; /* the messages of a rank leave one after the other; otherwise those of a step
+                         share its link, as connections do */
+    double
+        line_rate; /* bytes a second: one by one at that rate, whatever else is under way, and without
+                         the platform's links. Where everybody sends everybody as much at a time,
+                         links into nodes are not what limits, and n (n - 1) messages at a time take
+                         SimGrid far longer; 0: the platform's links */
     double copy_seconds;   /* a simulated byte takes to be written into a message, */
     double absorb_seconds; /*   and to be absorbed from one */
     double notice_seconds; /* until the others learn that a rank is lost */
