@@ -73,6 +73,8 @@ int command_simulate(int argc, char **argv) {
                     output);
         settings.output = output;
     }
+    int status = settings.network.platform ? simulate_probe(&settings, most_nodes(&settings)) : 0;
+    if (status) return status;
     if (!output_prepare(settings.output, OUTPUT_ROOM)) return EXIT_MISTAKE;
     return run(&settings);
 }

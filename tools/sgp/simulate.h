@@ -130,6 +130,9 @@ sgp_status_t simulate_nodes(const simulate_settings_t *settings,
 int simulate_row(const simulate_settings_t *settings, const simulate_algorithm_t *algorithm,
                  int nodes, const char *platform, const char *label, simulate_row_t *row);
 
+/* Whether the platform's file is one, with hosts and links enough for so many nodes. The same. */
+int simulate_probe(const simulate_settings_t *settings, int nodes);
+
 /* ---- the cluster ---- */
 
 /* Parameters of a model that is known by name; 0: it is not. */

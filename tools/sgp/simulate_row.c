@@ -5,6 +5,8 @@
 #include "message.h"
 #include "simulate.h"
 
+#include "transport/simulated/simulated.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -45,6 +47,24 @@ static void tell_step(int step, void *user) {
     tell(teller->pipe, &(news_t){.step = step});
 }
 
+/* Whether a platform can carry what is asked for. */
+static sgp_status_t probe(const char *platform, int nodes) {
+    sgp_simulated_t *cluster;
+    sgp_status_t status = sgp_simulated_create(
+        &(sgp_simulated_options_t){.platform = platform, .size = nodes}, &cluster);
+    for (int r = 1; r < nodes && status == SGP_OK; r++) {
+        double latency, bandwidth;
+        sgp_simulated_route(cluster, r - 1, r, &latency, &bandwidth);
+        if (bandwidth > 0 && latency >= 0) continue;
+        message_error(
+            "from host %d to host %d: %g bytes a second, %g s; rates must be above 0, and "
+            "latencies not below",
+            r - 1, r, bandwidth, latency);
+        status = SGP_ERR_INVALID;
+    }
+    return status;
+}
+
 /* Its lines, and SimGrid's, go to `lines`. */
 static void be_child(const simulate_settings_t *settings, const simulate_algorithm_t *algorithm,
                      int nodes, const char *platform, int pipe, int lines, pid_t parent) {
@@ -55,20 +75,21 @@ static void be_child(const simulate_settings_t *settings, const simulate_algorit
     dup2(lines, STDERR_FILENO);
     dup2(lines, STDOUT_FILENO);
     bool shown = message_is_terminal() && !settings->quiet;
-    news.status = simulate_nodes(settings, algorithm, nodes, platform, shown ? tell_step : NULL,
-                                 &teller, &news.row);
+    news.status = algorithm ? simulate_nodes(settings, algorithm, nodes, platform,
+                                             shown ? tell_step : NULL, &teller, &news.row)
+                            : probe(platform, nodes);
     tell(pipe, &news);
     _exit(0);
 }
 
 /* ---- what went wrong ---- */
 
-/* SimGrid's lines begin with where they come from, "[0.000000] [surf_parse/CRITICAL] ". */
-static char *without_origin(char *line) {
-    while (*line == '[') {
-        char *end = strchr(line, ']');
-        if (!end) break;
-        line = end + 1 + strspn(end + 1, " ");
+/* SimGrid's lines begin with where they come from: "[0.000000] ./src/a.cpp:99: [root/CRITICAL] ". */
+static const char *without_origin(const char *line) {
+    static const char *const ends[] = {"/ERROR] ", "/CRITICAL] ", "/WARNING] "};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        const char *end = strstr(line, ends[i]);
+        if (end) return end + strlen(ends[i]);
     }
     return line;
 }
@@ -81,7 +102,7 @@ static void first_line(int lines, char *text, size_t size) {
     text[0] = '\0';
     for (char *rest = all, *line; (line = strsep(&rest, "\n"));) {
         bool ours = strncmp(line, "sgp: ", 5) == 0;
-        char *said = ours ? line + 5 : without_origin(line);
+        const char *said = ours ? line + 5 : without_origin(line);
         if (*said && (ours || !*text)) snprintf(text, size, "%s", said);
         if (ours) return;
     }
@@ -91,7 +112,7 @@ static void explain(const simulate_settings_t *settings, const char *label, int 
     char said[512];
     first_line(lines, said, sizeof said);
     if (settings->network.platform)
-        message_error("--network %s: %s: %s", settings->network.platform, label,
+        message_error("--network %s: %s", settings->network.platform,
                       *said ? said : "SimGrid ended");
     else if (*said) message_error("%s: %s", label, said);
     else if (WIFSIGNALED(ended))
@@ -138,6 +159,12 @@ static int watch(const simulate_settings_t *settings, const char *label, pid_t c
     explain(settings, label, lines, ended);
     if (heard) return command_exit_status(news.status);
     return settings->network.platform ? EXIT_MISTAKE : EXIT_FAILED;
+}
+
+int simulate_probe(const simulate_settings_t *settings, int nodes) {
+    simulate_row_t ignored;
+    return simulate_row(settings, NULL, nodes, settings->network.platform, "the platform",
+                        &ignored);
 }
 
 int simulate_row(const simulate_settings_t *settings, const simulate_algorithm_t *algorithm,

@@ -5,10 +5,12 @@
 
 #include "mixing/mixer.h"
 
+#include <errno.h>
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define AT(member) offsetof(simulate_settings_t, member)
@@ -148,7 +150,8 @@ static const option_t options[] = {
      .parse = parse_algorithms,
      .list = simulate_algorithm_names,
      .shown = "allreduce,sgp,osgp",
-     .wanted = "names such as sgp,allreduce, of sgp simulate --help",
+     .wanted = "names, with commas between them, among sgp, osgp, osgp-async, dpsgd, adpsgd, "
+               "allreduce, allreduce-buckets, allreduce-ring, allreduce-tree",
      .help = "how the nodes average"},
     {.name = "model",
      .argument = "NAME",
@@ -362,8 +365,12 @@ static bool choose_network(simulate_settings_t *settings) {
     const char *name = settings->network_name;
     if (simulate_network_find(name, &settings->network)) return true;
     settings->network = (simulate_network_t){.name = name, .platform = name};
-    if (access(name, R_OK) == 0) return true;
-    if (strpbrk(name, "./")) message_error("--network %s: there is no such file", name);
+    struct stat found;
+    bool exists = stat(name, &found) == 0;
+    if (exists && !S_ISDIR(found.st_mode) && access(name, R_OK) == 0) return true;
+    if (exists || strpbrk(name, "./"))
+        message_error("--network %s: %s", name,
+                      exists && S_ISDIR(found.st_mode) ? "is a directory" : strerror(errno));
     else
         message_error("--network %s: must be one of %s, or a file of a SimGrid platform", name,
                       simulate_network_names());
