@@ -26,14 +26,20 @@ typedef struct sgp_simulated_options {
                               than itself */
     double scale;      /* simulated bytes for one of payload that is not SGP_ENCODING_BYTES; 0: 1 */
     double room_chunk; /* simulated bytes of a chunk, in which room is counted; 0: chunk_bytes */
-    double latency_seconds; /* of a message, on top of the platform's */
-    bool one_by_one; /* the messages of a rank leave one after the other; otherwise those of a step
-                         share its link, as connections do */
-    double
-        line_rate; /* bytes a second: one by one at that rate, whatever else is under way, and without
-                         the platform's links. Where everybody sends everybody as much at a time,
-                         links into nodes are not what limits, and n (n - 1) messages at a time take
-                         SimGrid far longer; 0: the platform's links */
+
+    /* Of a message, on top of the platform's, when it has left the links behind: a platform's latency belongs
+     * to a message's turn on them. */
+    double latency_seconds;
+
+    /* The messages of a rank leave one after the other; otherwise those of a step share its link, as
+     * connections do. */
+    bool one_by_one;
+
+    /* Bytes a second: one by one at that rate, whatever else is under way, and without the platform's links.
+     * Where everybody sends everybody as much at a time, links into nodes are not what limits, and n (n - 1)
+     * messages at a time take SimGrid far longer. 0: the platform's links. */
+    double line_rate;
+
     double copy_seconds;   /* a simulated byte takes to be written into a message, */
     double absorb_seconds; /*   and to be absorbed from one */
     double notice_seconds; /* until the others learn that a rank is lost */
