@@ -64,7 +64,7 @@ typedef struct simulate_settings {
     const simulate_algorithm_t *algorithms[SIMULATE_LIST];
     int algorithms_count;
     const char *model; /* of the list in simulate_network.c; NULL: --parameters alone */
-    double parameters; /* 0: the model's */
+    double parameters; /* 0: not given */
     simulate_compute_t compute;
     int workers;    /* per node */
     int batch_size; /* samples per worker and step */
@@ -76,7 +76,9 @@ typedef struct simulate_settings {
     double latency_ms;       /* below 0: the preset's */
     const char *calibration; /* a file of `sgp bench`; NULL: none */
     simulate_local_t local;
-    const char *graph; /* NULL: by the algorithm */
+    double
+        pass_parameters; /* numbers that a calibration's passes are over; 0: those of the model */
+    const char *graph;   /* NULL: by the algorithm */
     int peers;
     int overlap; /* of osgp */
     struct {

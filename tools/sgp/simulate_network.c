@@ -125,19 +125,20 @@ static const char *take_members(const json_t *json, simulate_settings_t *found) 
     if (!take_number(json, "update_ms", 0, &found->local.update_ms)) return "update_ms";
     if (!take_number(json, "copy_ms", 0, &found->local.copy_ms)) return "copy_ms";
     if (!take_number(json, "absorb_ms", 0, &found->local.absorb_ms)) return "absorb_ms";
+    if (!take_number(json, "pass_parameters", 1, &found->pass_parameters)) return "pass_parameters";
     if (rate > 0) found->network.bytes_per_second = rate * 1e6 / 8;
     return NULL;
 }
 
-/* Passes are measured on a vector of the calibration's own length. */
-static bool scale_passes(const json_t *json, simulate_settings_t *settings) {
-    double measured = json_number_value(json_object_get(json, "pass_parameters"));
-    if (!(measured > 0)) return false;
-    double scale = settings->parameters / measured;
-    settings->local.update_ms *= scale;
-    settings->local.copy_ms *= scale;
-    settings->local.absorb_ms *= scale;
-    return true;
+/* The model that was measured, unless another one is given. The name is kept to the program's end. */
+static void take_model(const json_t *json, const simulate_settings_t *found,
+                       simulate_settings_t *settings) {
+    const char *model = json_string_value(json_object_get(json, "model"));
+    json_int_t batch = json_integer_value(json_object_get(json, "batch_size"));
+    if (settings->batch_size == 0 && batch > 0 && batch <= 65536) settings->batch_size = (int)batch;
+    if (settings->parameters > 0) return;
+    settings->parameters = found->parameters;
+    if (model) settings->model = strdup(model);
 }
 
 bool simulate_calibration_read(simulate_settings_t *settings) {
@@ -149,12 +150,11 @@ bool simulate_calibration_read(simulate_settings_t *settings) {
     }
     simulate_settings_t found = *settings;
     const char *wrong = json_is_object(json) ? take_members(json, &found) : "the whole";
-    if (!settings->parameters_given) settings->parameters = found.parameters;
+    take_model(json, &found, settings);
     if (!settings->network_given) settings->network = found.network;
     if (!settings->compute_given) settings->compute = found.compute;
     if (!settings->local_given) settings->local = found.local;
-    if (!wrong && !settings->local_given && !scale_passes(json, settings))
-        wrong = "pass_parameters";
+    settings->pass_parameters = found.pass_parameters;
     json_decref(json);
     if (!wrong) return true;
     message_error("--calibration %s: %s is not what sgp bench writes", settings->calibration,

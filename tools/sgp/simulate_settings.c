@@ -158,6 +158,7 @@ static const option_t options[] = {
      .type = OPTION_CHOICE,
      .offset = AT(model),
      .list = simulate_model_names,
+     .shown = "resnet50, or the calibration's",
      .help = "whose number of parameters is averaged"},
     {.name = "parameters",
      .argument = "P",
@@ -183,6 +184,7 @@ static const option_t options[] = {
      .offset = AT(workers),
      .min = 1,
      .max = 1024,
+     .shown = "8; 1 with --calibration",
      .help = "workers that compute gradients inside a node; their average is part of that time"},
     {.name = "batch-size",
      .argument = "N",
@@ -190,6 +192,7 @@ static const option_t options[] = {
      .offset = AT(batch_size),
      .min = 1,
      .max = 65536,
+     .shown = "32, or the calibration's",
      .help = "samples per worker and step"},
     {.name = "network",
      .argument = "NAME",
@@ -343,10 +346,7 @@ void simulate_settings_init(simulate_settings_t *settings) {
         .algorithms = {simulate_algorithm("allreduce"), simulate_algorithm("sgp"),
                        simulate_algorithm("osgp")},
         .algorithms_count = 3,
-        .model = "resnet50",
         .compute = {.mean_ms = 245, .spread = 0.01},
-        .workers = 8,
-        .batch_size = 32,
         .encoding_name = "float32",
         .network_name = "ethernet-10g",
         .latency_ms = -1,
@@ -423,13 +423,33 @@ static bool check_steps(simulate_settings_t *settings) {
     return false;
 }
 
+/* What neither the command line nor a calibration has said: the cluster of the paper's figure. */
+static void fill_defaults(simulate_settings_t *settings) {
+    if (settings->parameters == 0) {
+        settings->model = "resnet50";
+        settings->parameters = simulate_model_parameters(settings->model);
+    }
+    if (settings->workers == 0) settings->workers = settings->calibration ? 1 : 8;
+    if (settings->batch_size == 0) settings->batch_size = 32;
+}
+
+static void scale_passes(simulate_settings_t *settings) {
+    if (settings->local_given || settings->pass_parameters == 0) return;
+    double scale = settings->parameters / settings->pass_parameters;
+    settings->local.update_ms *= scale;
+    settings->local.copy_ms *= scale;
+    settings->local.absorb_ms *= scale;
+}
+
 bool simulate_settings_finish(simulate_settings_t *settings) {
     sgp_encoding_parse(settings->encoding_name, &settings->encoding);
-    if (settings->parameters == 0)
-        settings->parameters = simulate_model_parameters(settings->model);
-    else settings->model = NULL;
     if (!choose_network(settings)) return false;
+    if (settings->model && !settings->parameters_given)
+        settings->parameters = simulate_model_parameters(settings->model);
+    if (settings->parameters_given) settings->model = NULL;
     if (settings->calibration && !simulate_calibration_read(settings)) return false;
+    fill_defaults(settings);
+    scale_passes(settings);
     return override_network(settings) && check_slow_node(settings) && check_steps(settings) &&
            check_rows(settings);
 }
