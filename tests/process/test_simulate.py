@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import shutil
 import subprocess
 import unittest
 
@@ -292,6 +293,17 @@ class Simulate(ProgramTest):
             default = re.search(r"\([^()]*\)$", text)
             if default:
                 self.assertIn(default.group(), documented[name], name)
+
+
+class Without(ProgramTest):
+    def test_without_the_module(self):
+        """Where there is none beside the program, one line says what to install."""
+        program = shutil.copy(PROGRAM, os.path.join(self.folder, "sgp"))
+        done = subprocess.run([program, "simulate"], capture_output=True, text=True, timeout=LIMIT, cwd=self.folder,
+                              check=False)
+        self.assertEqual((done.returncode, done.stdout, len(done.stderr.splitlines())), (2, "", 1), done.stderr)
+        self.assertIn("libsimgrid-dev", done.stderr)
+        self.assertFalse(os.path.exists(os.path.join(self.folder, "runs")))
 
 
 if __name__ == "__main__":

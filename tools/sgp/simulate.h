@@ -102,19 +102,16 @@ typedef struct simulate_row {
     double wait_ms;                /* asleep for messages */
     double samples_per_second;
     double bytes_per_step; /* simulated bytes that a node sends */
-    double
-        distance; /* root mean square over nodes and coordinates of z - mean z, over the standard deviation
-                        of what one local step adds; NAN: not for this algorithm */
-    double
-        mean_error; /* largest difference of the mean over nodes of what they hold from what the local steps
-                          put in, over the same; NAN: not for this algorithm or not at rest */
+    /* Root mean square over nodes and coordinates of z - mean z, over the standard deviation of what one
+     * local step adds; NAN: not all steps were made. */
+    double distance;
     double seconds;  /* simulated, to the end of the last step */
     int steps;       /* that every node has made */
     int failed_node; /* -1: none */
     double failed_seconds;
 } simulate_row_t;
 
-/* Model's vectors are simulated by small ones; numbers in one, and simulated bytes of a whole vector. */
+/* A small vector stands for the model's: numbers in it, and simulated bytes of the whole. */
 size_t simulate_length(const simulate_settings_t *settings, const simulate_algorithm_t *algorithm,
                        int nodes);
 double simulate_bytes(const simulate_settings_t *settings);
@@ -145,8 +142,8 @@ const char *simulate_model_names(void);
 bool simulate_network_find(const char *name, simulate_network_t *network);
 const char *simulate_network_names(void);
 
-/* Writes a platform of so many hosts to a new file; removed by the caller. false after a line. */
-bool simulate_network_write(const simulate_network_t *network, int hosts, char *path, size_t size);
+/* A file in memory with a platform of so many hosts, for SimGrid to read as /proc/self/fd/N; -1 after a line. */
+int simulate_network_file(const simulate_network_t *network, int hosts);
 
 /* Reads a calibration into what the command line has left open. false after a line. */
 bool simulate_calibration_read(simulate_settings_t *settings);

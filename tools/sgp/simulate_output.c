@@ -105,12 +105,24 @@ static void print_row(const simulate_settings_t *settings, const char *name,
     print_end(settings, settings->nodes[at], row);
 }
 
+/* What the names mean that are not sgp train's. */
+static void print_legend(const simulate_settings_t *settings) {
+    bool first = true;
+    for (int a = 0; a < settings->algorithms_count; a++) {
+        const simulate_algorithm_t *algorithm = settings->algorithms[a];
+        if (algorithm->algorithm != SGP_ALGORITHM_ALLREDUCE) continue;
+        printf("%s%s: %s\n", first ? "\n" : "", algorithm->name, algorithm->about);
+        first = false;
+    }
+}
+
 void simulate_print(const simulate_settings_t *settings, const simulate_row_t *rows) {
     print_settings(settings);
     print_titles(settings);
     for (int a = 0; a < settings->algorithms_count; a++)
         for (int i = 0; i < settings->nodes_count; i++)
             print_row(settings, settings->algorithms[a]->name, rows + a * settings->nodes_count, i);
+    print_legend(settings);
 }
 
 /* ---- simulation.json ---- */
