@@ -52,7 +52,7 @@ typedef struct simulate_local {
 
 /* The links of a node to a switch that is never busy, each way. */
 typedef struct simulate_network {
-    const char *name;        /* of the preset, or the platform's file */
+    const char *name;        /* of the preset or the platform's file, "calibration" or "custom" */
     const char *platform;    /* SimGrid's file; NULL: the two below */
     double bytes_per_second; /* of payload */
     double latency_ms;       /* one way, from node to node */

@@ -120,7 +120,10 @@ static const char *take_members(const json_t *json, simulate_settings_t *found) 
     if (!take_number(json, "copy_ms", 0, &found->local.copy_ms)) return "copy_ms";
     if (!take_number(json, "absorb_ms", 0, &found->local.absorb_ms)) return "absorb_ms";
     if (!take_number(json, "pass_parameters", 1, &found->pass_parameters)) return "pass_parameters";
-    if (rate > 0) found->network.bytes_per_second = rate * 1e6 / 8;
+    if (rate > 0) {
+        found->network.bytes_per_second = rate * 1e6 / 8;
+        found->network.name = "calibration";
+    }
     return NULL;
 }
 
