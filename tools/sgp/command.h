@@ -17,6 +17,8 @@ int command_run(int argc, char **argv);
 int command_compare(int argc, char **argv);
 int command_table(int argc, char **argv);
 int command_report(int argc, char **argv);
+int command_simulate(int argc, char **argv);
+int command_bench(int argc, char **argv);
 int command_graph(int argc, char **argv);
 int command_average(int argc, char **argv);
 int command_eval(int argc, char **argv);

@@ -20,6 +20,8 @@ static const struct command {
     {"compare", command_compare, "train by several algorithms and report"},
     {"table", command_table, "compare finished runs"},
     {"report", command_report, "a page with tables and plots about runs"},
+    {"simulate", command_simulate, "how fast a cluster would train that is not there"},
+    {"bench", command_bench, "measure what simulate has to know of a cluster"},
     {"graph", command_graph, "who sends to whom, and how well it averages"},
     {"average", command_average, "one model from a run's newest checkpoint"},
     {"eval", command_eval, "accuracy and loss of a model's file"},

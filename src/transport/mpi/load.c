@@ -2,14 +2,13 @@
 #include "transport/mpi/load.h"
 
 #include "base/log.h"
+#include "transport/module.h"
 
 #include <dlfcn.h>
-#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define UNKNOWN "other" /* an MPI library that is neither of the two */
 
@@ -52,46 +51,20 @@ static const char *flavour_of_launcher(void) {
     return NULL;
 }
 
-/* The folder of a file; false: it has none. */
-static bool folder_of(const char *file, char folder[PATH_MAX]) {
-    const char *slash = strrchr(file, '/');
-    if (!slash || slash - file >= PATH_MAX) return false;
-    memcpy(folder, file, (size_t)(slash - file));
-    folder[slash - file] = '\0';
-    return true;
-}
-
-static void *try_in(const char *folder, const char *below, const char *flavour) {
-    char path[PATH_MAX];
-    int length = snprintf(path, sizeof path, "%s/%slibsgp-mpi-%s.so", folder, below, flavour);
-    if (length >= PATH_MAX || access(path, R_OK) != 0) return NULL;
-    /* Global: an MPI library loads parts of its own that look for its symbols. */
-    void *module = dlopen(path, RTLD_NOW | RTLD_GLOBAL);
-    if (!module) sgp_log(SGP_LOG_WARNING, "mpi: %s", dlerror());
-    return module;
-}
-
-/* Beside libsgp.so; where libsgp is static, in the library folder of the program; and as a build tree
- * has the two. */
+/* "openmpi": libsgp-mpi-openmpi.so. */
 static void *open_flavour(const char *flavour) {
-    static const char *const below[] = {"", "../" SGP_LIBDIR "/", "../src/", "../../src/"};
-    char folder[PATH_MAX], program[PATH_MAX];
-    void *module = NULL;
-    Dl_info here;
-    if (dladdr(&loaded, &here) && here.dli_fname && folder_of(here.dli_fname, folder))
-        module = try_in(folder, "", flavour);
-    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
-    if (length <= 0) return module;
-    program[length] = '\0';
-    if (!folder_of(program, folder)) return module;
-    for (size_t i = 0; i < sizeof below / sizeof *below && !module; i++)
-        module = try_in(folder, below[i], flavour);
+    char name[64];
+    const char *why = NULL;
+    int length = snprintf(name, sizeof name, "mpi-%s", flavour);
+    void *module = length < (int)sizeof name ? sgp_module_open(name, &why) : NULL;
+    if (why) sgp_log(SGP_LOG_WARNING, "mpi: %s", why);
     return module;
 }
 
 static void *open_file(const char *file) {
-    void *module = dlopen(file, RTLD_NOW | RTLD_GLOBAL);
-    if (!module) sgp_log(SGP_LOG_WARNING, "mpi: %s", dlerror());
+    const char *why = NULL;
+    void *module = sgp_module_open_file(file, &why);
+    if (why) sgp_log(SGP_LOG_WARNING, "mpi: %s", why);
     return module;
 }
 

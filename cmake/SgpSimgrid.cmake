@@ -1,0 +1,22 @@
+# The module of the transport simulated: src/transport/simulated/binding.c, where SimGrid is. Nothing else is
+# compiled or linked against it. Sets SGP_SIMGRID_FOUND.
+option(SGP_SIMGRID "Build the transport simulated if SimGrid is found" ON)
+set(SGP_SIMGRID_FOUND FALSE)
+
+if(SGP_SIMGRID)
+  find_path(SGP_SIMGRID_INCLUDE simgrid/engine.h)
+  find_library(SGP_SIMGRID_LIBRARY simgrid)
+  mark_as_advanced(SGP_SIMGRID_INCLUDE SGP_SIMGRID_LIBRARY)
+  if(SGP_SIMGRID_INCLUDE AND SGP_SIMGRID_LIBRARY)
+    set(SGP_SIMGRID_FOUND TRUE)
+    add_library(sgp_simgrid MODULE ${PROJECT_SOURCE_DIR}/src/transport/simulated/binding.c)
+    target_include_directories(sgp_simgrid SYSTEM PRIVATE ${SGP_SIMGRID_INCLUDE})
+    target_link_libraries(sgp_simgrid PRIVATE sgp_flags ${SGP_SIMGRID_LIBRARY})
+    set_target_properties(sgp_simgrid PROPERTIES OUTPUT_NAME sgp-simgrid PREFIX lib)
+    install(TARGETS sgp_simgrid LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+    message(STATUS "Transport simulated: ${SGP_SIMGRID_LIBRARY}")
+  endif()
+endif()
+if(NOT SGP_SIMGRID_FOUND)
+  message(STATUS "Transport simulated: left out, SimGrid was not found")
+endif()

@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: Apache-2.0
+"""sgp simulate: times that follow from the definitions, the published figures, and mistakes.
+
+Numbers do not come from the program: they are bytes over rates, and the figures of the papers."""
+
+import json
+import math
+import os
+import re
+import shutil
+import subprocess
+import unittest
+
+from support import LIMIT, PROGRAM, SOURCE, ProgramTest, write
+
+HEAD = '<?xml version="1.0"?>\n<!DOCTYPE platform SYSTEM "https://simgrid.org/simgrid.dtd">\n'
+# Three hosts on one link of 1 Gb/s that all share, in an order that is not that of their names.
+PLATFORM = HEAD + """<platform version="4.1"><zone id="z" routing="Full">
+<host id="n10" speed="1Gf"/><host id="n2" speed="1Gf"/><host id="n1" speed="1Gf"/>
+<link id="l" bandwidth="125MBps" latency="1ms"/>
+<route src="n1" dst="n2"><link_ctn id="l"/></route>
+<route src="n1" dst="n10"><link_ctn id="l"/></route>
+<route src="n2" dst="n10"><link_ctn id="l"/></route>
+</zone></platform>
+"""
+
+# (arguments, what the line has to say)
+MISTAKES = [
+    (["--network", "star"], ["--network star", "ethernet-10g", "platform"]),
+    (["--network", "none.xml"], ["none.xml", "No such file or directory"]),
+    (["--network", "."], ["--network .", "directory"]),
+    (["--network", "bad.xml"], ["bad.xml", "Parse error", "line 1"]),
+    (["--network", "empty.xml"], ["empty.xml", "Parse error"]),
+    (["--network", "unit.xml"], ["unit.xml", "unknown unit"]),
+    (["--network", "negative.xml"], ["negative.xml", "-1.25e+08 bytes a second", "above 0"]),
+    (["--network", "zero.xml"], ["zero.xml", "0 bytes a second", "above 0"]),
+    (["--network", "good.xml", "--nodes", "2,4"], ["good.xml", "4 nodes", "3 hosts"]),
+    (["--network", "good.xml", "--nodes", "2", "--rate-mbps", "5"], ["good.xml", "--rate-mbps"]),
+    (["--rate-mbps", "0"], ["--rate-mbps 0", "above 0"]),
+    (["--rate-mbps", "-5"], ["--rate-mbps -5", "above 0"]),
+    (["--latency-ms", "-1"], ["--latency-ms -1", "0 or more"]),
+    (["--compute-ms", "0"], ["--compute-ms 0", "MEAN[:SPREAD[:TAIL]]"]),
+    (["--compute-ms", "5:-1"], ["--compute-ms 5:-1"]),
+    (["--compute-ms", "5:1:2"], ["--compute-ms 5:1:2", "probability"]),
+    (["--compute-ms", "5:1:0:0"], ["--compute-ms 5:1:0:0"]),
+    (["--compute-ms", "nan"], ["--compute-ms nan"]),
+    (["--local-ms", "-1"], ["--local-ms -1", "UPDATE[:COPY[:ABSORB]]"]),
+    (["--nodes", "0"], ["--nodes 0", "from 1 to 100000"]),
+    (["--nodes", "4,,8"], ["--nodes 4,,8"]),
+    (["--nodes", "4,"], ["--nodes 4,"]),
+    (["--algorithm", "sgd"], ["--algorithm sgd", "osgp", "allreduce-ring"]),
+    (["--algorithm", "sgp,"], ["--algorithm sgp,"]),
+    (["--model", "vgg"], ["--model vgg", "resnet50"]),
+    (["--parameters", "0"], ["--parameters 0", "25.6M"]),
+    (["--parameters", "5X"], ["--parameters 5X", "25.6M"]),
+    (["--encoding", "int8"], ["--encoding int8", "bfloat16"]),
+    (["--workers-per-node", "0"], ["--workers-per-node 0"]),
+    (["--peers", "4", "--nodes", "4"], ["4 peers", "at most 3"]),
+    (["--algorithm", "dpsgd", "--graph", "exponential"], ["dpsgd", "bipartite-exponential"]),
+    (["--overlap", "0"], ["--overlap 0", "async"]),
+    (["--slow-node", "4:2"], ["--slow-node 4", "4 nodes", "last one is 3"]),
+    (["--slow-node", "1:0.5"], ["--slow-node 1:0.5", "RANK:FACTOR"]),
+    (["--failures", "0"], ["--failures 0", "above 0"]),
+    (["--steps", "0"], ["--steps 0", "from 1 to"]),
+    (["--steps", "5", "--warmup-steps", "5"], ["--warmup-steps 5", "less than"]),
+    (["--calibration", "none.json"], ["--calibration none.json", "No such file or directory"]),
+    (["--calibration", "bad.xml"], ["--calibration bad.xml"]),
+    (["--calibration", "list.json"], ["--calibration list.json", "sgp bench"]),
+    (["--calibration", "wrong.json"], ["--calibration wrong.json", "rate_mbps", "sgp bench"]),
+    (["--output", "bad.xml"], ["--output bad.xml"]),
+    (["stray"], ["stray"]),
+]
+
+
+def have_simgrid():
+    """Whether this build can simulate at all."""
+    line = subprocess.run([PROGRAM, "simulate", "--nodes", "1", "--steps", "1", "--output", "/dev/null/none"],
+                          capture_output=True, text=True, timeout=LIMIT, check=False).stderr
+    return "libsimgrid" not in line
+
+
+@unittest.skipUnless(have_simgrid(), "this build has no SimGrid (Debian: libsimgrid-dev)")
+class Simulate(ProgramTest):
+    def simulate(self, *arguments):
+        """{(algorithm, nodes): row}"""
+        status, out, err = self.run_program("simulate", "--json", "--output", self.output(), *arguments)
+        self.assertEqual((status, err), (0, ""))
+        self.assertEqual(len(out.splitlines()), 1)
+        return {(row["algorithm"], row["nodes"]): row for row in json.loads(out)["rows"]}
+
+    def near(self, found, expected, part, what=""):
+        self.assertLess(abs(found / expected - 1), part, f"{what}: {found}, expected {expected}")
+
+    def test_mistakes(self):
+        files = {"bad.xml": "<platform", "empty.xml": "", "good.xml": PLATFORM, "list.json": "[1]",
+                 "unit.xml": PLATFORM.replace("1ms", "1parsec"),
+                 "negative.xml": PLATFORM.replace("125MBps", "-125MBps"),
+                 "zero.xml": PLATFORM.replace("125MBps", "0Bps"),
+                 "wrong.json": '{"rate_mbps": -5}'}
+        for name, content in files.items():
+            write(os.path.join(self.folder, name), content.encode())
+        for arguments, expected in MISTAKES:
+            with self.subTest(" ".join(arguments)):
+                nodes = [] if "--nodes" in arguments else ["--nodes", "4"]
+                if arguments[0] == "--network" and not nodes == []:
+                    nodes = ["--nodes", "3"]
+                err = self.refused("simulate", *nodes, *arguments)
+                for part in expected:
+                    self.assertIn(part, err)
+
+    # ---- against theory, where all gradients take the same time ----
+
+    RATE, LATENCY, GRADIENT, BYTES = 1e9 / 8, 20e-3, 0.1, 4e6 * 4
+
+    def theory(self, algorithms, nodes=(2, 4, 8, 32), more=()):
+        """{(algorithm, nodes): seconds of a step beyond its gradient}"""
+        rows = self.simulate("--nodes", ",".join(map(str, nodes)), "--algorithm", algorithms, "--parameters", "4M",
+                             "--rate-mbps", "1000", "--latency-ms", "20", "--compute-ms", "100", "--steps", "10",
+                             *more)
+        return {key: row["step_ms"] / 1e3 - self.GRADIENT for key, row in rows.items()}
+
+    def test_a_push(self):
+        """P / B and a latency, for any number of nodes; two pushes leave by the same link."""
+        push = self.BYTES / self.RATE
+        for (name, nodes), seconds in self.theory("sgp,dpsgd").items():
+            self.near(seconds, push + self.LATENCY, 0.02, f"{name}, {nodes} nodes")
+        for (name, nodes), seconds in self.theory("sgp", nodes=(9, 27), more=("--peers", "2")).items():
+            self.near(seconds, 2 * push + self.LATENCY, 0.02, f"{name}, {nodes} nodes, 2 peers")
+        for (name, nodes), seconds in self.theory("sgp", more=("--encoding", "bfloat16")).items():
+            self.near(seconds, push / 2 + self.LATENCY, 0.02, f"{name}, {nodes} nodes, bfloat16")
+
+    def test_hidden_pushes(self):
+        """A push of 128 ms beside a gradient of 100: a step waits for the message that left a step before, or with an
+        overlap of 2 for the link alone. One of 64 ms is hidden."""
+        push = self.BYTES / self.RATE
+        for key, seconds in self.theory("osgp").items():
+            self.near(seconds + self.GRADIENT, push + self.LATENCY, 0.02, key)
+        for key, seconds in self.theory("osgp", more=("--overlap", "2", "--steps", "60")).items():
+            self.near(seconds + self.GRADIENT, push, 0.04, key)
+        for key, seconds in self.theory("osgp,osgp-async", more=("--encoding", "bfloat16")).items():
+            self.near(seconds + self.GRADIENT, self.GRADIENT, 0.001, key)
+
+    def test_allreduce(self):
+        """2 (n - 1) / n P / B; our own with two latencies, a ring with 2 (n - 1), a tree with log2 n whole vectors
+        each way."""
+        for (name, nodes), seconds in self.theory("allreduce,allreduce-ring,allreduce-tree").items():
+            part = 2 * (nodes - 1) / nodes * self.BYTES / self.RATE
+            latencies = {"allreduce": 2, "allreduce-ring": 2 * (nodes - 1)}
+            if name == "allreduce-tree":
+                expected = 2 * math.log2(nodes) * (self.BYTES / self.RATE + self.LATENCY)
+            else:
+                expected = part + latencies[name] * self.LATENCY
+            self.near(seconds, expected, 0.02, f"{name}, {nodes} nodes")
+
+    def test_buckets(self):
+        """Forward is a third of the gradient, and 100 MB are four buckets, of which the link is busy from the end of the
+        first bucket's gradients on: 1/3 + 2/3 / 4 of the gradient, and all of the all-reduce."""
+        rows = self.simulate("--nodes", "2,8", "--algorithm", "allreduce-buckets", "--parameters", "26.2144M",
+                             "--rate-mbps", "1000", "--latency-ms", "0", "--compute-ms", "100", "--steps", "10")
+        for (name, nodes), row in rows.items():
+            expected = 0.1 * (1 / 3 + 2 / 3 / 4) + 2 * (nodes - 1) / nodes * 26.2144e6 * 4 / self.RATE
+            self.near(row["step_ms"] / 1e3, expected, 0.02, f"{name}, {nodes} nodes")
+
+    def test_passes(self):
+        """An update of 5 ms, a copy of 200 that is longer than the push, and 11 of absorbing."""
+        rows = self.simulate("--nodes", "4", "--algorithm", "sgp", "--parameters", "4M", "--rate-mbps", "1000",
+                             "--latency-ms", "0", "--compute-ms", "100", "--local-ms", "5:200:11", "--steps", "10")
+        self.near(rows["sgp", 4]["step_ms"], 100 + 5 + 200 + 11, 0.001)
+
+    def test_platform(self):
+        """Hosts in the order of their numbers; two pushes of two nodes share the one link, each way of its own."""
+        path = os.path.join(self.folder, "good.xml")
+        write(path, PLATFORM.encode())
+        rows = self.simulate("--nodes", "2", "--network", path, "--algorithm", "sgp", "--parameters", "4M",
+                             "--compute-ms", "100", "--steps", "10")
+        self.near(rows["sgp", 2]["step_ms"] / 1e3, 0.1 + 2 * self.BYTES / self.RATE, 0.02)
+
+    def test_slow_node(self):
+        """It slows everybody in lock step, and only itself where nobody waits."""
+        rows = self.simulate("--nodes", "8", "--algorithm", "allreduce,osgp-async", "--slow-node", "3:4",
+                             "--compute-ms", "100", "--network", "infiniband-100g", "--steps", "40")
+        row = rows["osgp-async", 8]
+        self.near(row["fastest_node_ms"], 100, 0.01)
+        self.near(row["slowest_node_ms"], 400, 0.01)
+        self.assertGreater(rows["allreduce", 8]["fastest_node_ms"], 400)
+
+    def test_gradients_are_drawn_as_said(self):
+        """Mean, and the mean of the largest of two log-normal draws: mean (1 + erf(sigma / 2))."""
+        for workers, factor in ((1, 1), (2, 1 + math.erf(math.sqrt(math.log(1 + 0.3**2)) / 2))):
+            rows = self.simulate("--nodes", "16", "--algorithm", "osgp-async", "--steps", "500", "--compute-ms",
+                                 "10:0.3", "--workers-per-node", str(workers), "--warmup-steps", "0")
+            self.near(rows["osgp-async", 16]["gradient_ms"], 10 * factor, 0.015, workers)
+        rows = self.simulate("--nodes", "16", "--algorithm", "osgp-async", "--steps", "500", "--compute-ms",
+                             "10:0:0.1", "--workers-per-node", "1", "--warmup-steps", "0")
+        self.near(rows["osgp-async", 16]["gradient_ms"], 10 * (0.9 + 0.1 * 10), 0.1)
+
+    def test_consensus(self):
+        """In units of a step's noise: the root of 1 - (1 + log2 n) / n (docs: method), and none in all-reduce."""
+        rows = self.simulate("--nodes", "8,32,128", "--algorithm", "sgp,allreduce,allreduce-ring,allreduce-tree",
+                             "--steps", "30", "--compute-ms", "10:0.1")
+        for nodes in (8, 32, 128):
+            expected = math.sqrt(1 - (1 + math.log2(nodes)) / nodes)
+            self.near(rows["sgp", nodes]["consensus_distance"], expected, 0.05, nodes)
+            for name in ("allreduce", "allreduce-ring", "allreduce-tree"):
+                self.assertLess(rows[name, nodes]["consensus_distance"], 1e-4)
+
+    # ---- against what is published ----
+
+    def test_published_figures(self):
+        """Milliseconds on 32 nodes of 8 GPUs over 10 Gb/s Ethernet, ResNet-50: within 10 %, all with the defaults."""
+        rows = self.simulate("--nodes", "4,32")
+        for name, published in (("allreduce", 420), ("sgp", 304), ("osgp", 271)):
+            self.near(rows[name, 32]["step_ms"], published, 0.1, name)
+
+    # ---- the same again ----
+
+    def test_repeats(self):
+        """The same seed gives the same bytes, another one others."""
+        arguments = ["--nodes", "5,16", "--algorithm", "sgp,osgp,osgp-async,dpsgd,adpsgd,allreduce,allreduce-buckets",
+                     "--compute-ms", "30:0.3:0.01", "--steps", "30", "--output", self.output()]
+        path = os.path.join(self.output(), "simulation.json")
+        results = []
+        for seed in ("1", "1", "2"):
+            status, out, err = self.run_program("simulate", "--seed", seed, *arguments)
+            self.assertEqual((status, err), (0, ""))
+            with open(path, "rb") as file:
+                results.append((out, file.read()))
+        self.assertEqual(results[0], results[1])
+        self.assertNotEqual(results[0], results[2])
+
+    def test_files(self):
+        """The file holds what was asked for, and the printed line is the file's object."""
+        status, out, err = self.run_program("simulate", "--nodes", "2,4", "--algorithm", "sgp", "--seed", "7",
+                                            "--json", "--output", self.output("a/b"))
+        self.assertEqual((status, err), (0, ""))
+        with open(os.path.join(self.output("a/b"), "simulation.json"), encoding="utf-8") as file:
+            found = json.load(file)
+        self.assertEqual(found, json.loads(out))
+        self.assertEqual([(row["algorithm"], row["nodes"]) for row in found["rows"]], [("sgp", 2), ("sgp", 4)])
+        settings = found["settings"]
+        self.assertEqual((settings["model"], settings["seed"], settings["workers_per_node"]), ("resnet50", 7, 8))
+        self.assertEqual(settings["network"]["name"], "ethernet-10g")
+        self.assertEqual(found["rows"][0]["scaling_efficiency"], 1)
+
+    def test_calibration(self):
+        """Passes are scaled with the model; what the line says counts."""
+        path = os.path.join(self.folder, "calibration.json")
+        write(path, json.dumps({"rate_mbps": 1000, "latency_ms": 0, "gradient_ms": 50, "gradient_spread": 0,
+                                "pass_parameters": 1e6, "update_ms": 1, "copy_ms": 0, "absorb_ms": 2}).encode())
+        arguments = ["--nodes", "4", "--algorithm", "sgp", "--parameters", "4M", "--steps", "10", "--calibration",
+                     path]
+        push = self.BYTES / self.RATE * 1e3
+        self.near(self.simulate(*arguments)["sgp", 4]["step_ms"], 50 + push + 4 * 1 + 4 * 2, 0.001)
+        more = ["--compute-ms", "80", "--local-ms", "0", "--rate-mbps", "2000"]
+        self.near(self.simulate(*arguments, *more)["sgp", 4]["step_ms"], 80 + push / 2, 0.001)
+
+    def test_failures(self):
+        """The first failure ends a run, which says when; and what restarts cost on average is in the row."""
+        rows = self.simulate("--nodes", "8", "--algorithm", "sgp", "--failures", "100", "--steps", "3000",
+                             "--compute-ms", "245", "--seed", "3", "--warmup-steps", "2")
+        row = rows["sgp", 8]
+        self.assertIn(row["failure"]["node"], range(8))
+        step = row["step_ms"] / 1e3
+        self.near(row["steps"], row["failure"]["seconds"] / step, 0.05)
+        self.assertLess(row["steps"], 3000)
+        rate, epoch = 8 / 100, 1281167 / row["samples_per_second"]
+        self.near(row["hours_90_epochs_with_restarts"],
+                  90 * (1 / rate + 70) * math.expm1(rate * epoch) / 3600, 0.001)
+
+    def test_table(self):
+        status, out, err = self.run_program("simulate", "--nodes", "4,8", "--output", self.output())
+        self.assertEqual((status, err), (0, ""))
+        self.assertIn("resnet50, 25.56M parameters in float32, 102.2 MB", out)
+        self.assertEqual(len(re.findall(r"(?m)^(?:allreduce|sgp|osgp) +[48] +\d+\.\d\d ", out)), 6)
+
+    def test_quiet(self):
+        status, out, err = self.run_program("simulate", "--nodes", "2", "--quiet", "--output", self.output())
+        self.assertEqual((status, out, err), (0, "", ""))
+
+    def test_manual(self):
+        """The man page has the options of --help, with the same defaults, and no others."""
+        _, out, _ = self.run_program("simulate", "--help")
+        with open(os.path.join(SOURCE, "docs", "sgp.1"), encoding="utf-8") as file:
+            manual = file.read().replace("\\-", "-")
+        section = manual[manual.index(".SH OPTIONS OF SGP SIMULATE"):]
+        section = section[:section.index(".SH", 5)]
+        documented = {}
+        for paragraph in section.split(".TP\n")[1:]:
+            head, text = paragraph.split("\n", 1)
+            for name in re.findall(r"--([a-z-]+)", head):
+                documented[name] = " ".join(text.split())
+        described = {}
+        for part in re.split(r"(?m)^  --", out)[1:]:
+            described[re.match(r"[a-z-]+", part).group()] = " ".join(part.split())
+        self.assertEqual(sorted(documented), sorted(described))
+        for name, text in described.items():
+            default = re.search(r"\([^()]*\)$", text)
+            if default:
+                self.assertIn(default.group(), documented[name], name)
+
+
+class Without(ProgramTest):
+    def test_without_the_module(self):
+        """Where there is none beside the program, one line says what to install."""
+        program = shutil.copy(PROGRAM, os.path.join(self.folder, "sgp"))
+        done = subprocess.run([program, "simulate"], capture_output=True, text=True, timeout=LIMIT, cwd=self.folder,
+                              check=False)
+        self.assertEqual((done.returncode, done.stdout, len(done.stderr.splitlines())), (2, "", 1), done.stderr)
+        self.assertIn("libsimgrid-dev", done.stderr)
+        self.assertFalse(os.path.exists(os.path.join(self.folder, "runs")))
+
+
+if __name__ == "__main__":
+    unittest.main()

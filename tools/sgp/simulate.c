@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `sgp simulate`: how long the steps of the algorithms take on a cluster that is not there. */
+#include "command.h"
+#include "message.h"
+#include "output.h"
+#include "simulate_settings.h"
+
+#include "transport/simulated/simulated.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int most_nodes(const simulate_settings_t *settings) {
+    int most = 1;
+    for (int i = 0; i < settings->nodes_count; i++)
+        if (settings->nodes[i] > most) most = settings->nodes[i];
+    return most;
+}
+
+static int simulate_rows(const simulate_settings_t *settings, const char *platform,
+                         simulate_row_t *rows) {
+    int total = settings->algorithms_count * settings->nodes_count, status = 0;
+    for (int i = 0; i < total && status == 0; i++) {
+        const simulate_algorithm_t *algorithm = settings->algorithms[i / settings->nodes_count];
+        int nodes = settings->nodes[i % settings->nodes_count];
+        char label[96];
+        snprintf(label, sizeof label, "%s, %d node%s", algorithm->name, nodes,
+                 nodes == 1 ? "" : "s");
+        status = simulate_row(settings, algorithm, nodes, platform, label, &rows[i]);
+    }
+    return status;
+}
+
+static int show(const simulate_settings_t *settings, const simulate_row_t *rows) {
+    if (!settings->json && !settings->quiet) simulate_print(settings, rows);
+    if (!simulate_write(settings, rows)) return EXIT_FAILED;
+    if (!settings->json && !settings->quiet) printf("\ndirectory  %s\n", settings->output);
+    return 0;
+}
+
+static int run(const simulate_settings_t *settings, const char *platform) {
+    size_t total = (size_t)settings->algorithms_count * (size_t)settings->nodes_count;
+    simulate_row_t *rows = calloc(total, sizeof *rows);
+    int status = EXIT_FAILED;
+    if (rows) status = simulate_rows(settings, platform, rows);
+    else message_error("out of memory for %zu rows", total);
+    if (status == 0) status = show(settings, rows);
+    free(rows);
+    return status;
+}
+
+static int run_on_network(const simulate_settings_t *settings) {
+    char path[64];
+    if (settings->network.platform) return run(settings, settings->network.platform);
+    int file = simulate_network_file(&settings->network, most_nodes(settings));
+    if (file < 0) return EXIT_FAILED;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", file);
+    int status = run(settings, path);
+    close(file);
+    return status;
+}
+
+int command_simulate(int argc, char **argv) {
+    simulate_settings_t settings;
+    char output[OUTPUT_PATH];
+    int first;
+    simulate_settings_init(&settings);
+    if (!options_parse(&simulate_table, argc, argv, &settings, &first)) return EXIT_MISTAKE;
+    if (settings.help) {
+        options_help(&simulate_table, &settings);
+        return 0;
+    }
+    message_log_library(NULL);
+    if (!simulate_settings_finish(&settings)) return EXIT_MISTAKE;
+    if (sgp_simulated_load() != SGP_OK) return EXIT_MISTAKE;
+    if (!settings.output) {
+        output_name("simulation", settings.network.platform ? "platform" : settings.network.name,
+                    output);
+        settings.output = output;
+    }
+    int status = settings.network.platform ? simulate_probe(&settings, most_nodes(&settings)) : 0;
+    if (status) return status;
+    if (!output_prepare(settings.output, OUTPUT_ROOM)) return EXIT_MISTAKE;
+    return run_on_network(&settings);
+}

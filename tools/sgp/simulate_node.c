@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One row: all nodes of a cluster as actors of one simulation. */
+#include "simulate_node.h"
+
+#include "base/log.h"
+#include "base/memory.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LENGTH     ((size_t)256)       /* numbers in a vector that is not cut into segments */
+#define LINE       ((size_t)16)        /* numbers in the least segment of an all-reduce */
+#define COURIER    ((double)(1 << 20)) /* bytes from which osgp's courier copies beside the gradient */
+#define REAL_CHUNK ((double)((size_t)256 << 10)) /* bytes of a chunk of the real transports */
+#define NOTICE     10 /* seconds until a node that is silent is lost: sgp's default, --peer-timeout */
+
+/* Streams of random numbers of a seed: a node's rank with one of these. */
+enum { STREAM_TIME = 1 << 20, STREAM_NOISE = 2 << 20, STREAM_LIFE = 3 << 20 };
+
+static const simulate_algorithm_t algorithms[] = {
+    {"sgp", SIMULATE_MIXER, SGP_ALGORITHM_SGP, false, "SGP in lock step"},
+    {"osgp", SIMULATE_MIXER, SGP_ALGORITHM_OSGP, false, "SGP with overlap"},
+    {"osgp-async", SIMULATE_MIXER, SGP_ALGORITHM_OSGP, true, "SGP that waits for nothing"},
+    {"dpsgd", SIMULATE_MIXER, SGP_ALGORITHM_DPSGD, false, "D-PSGD"},
+    {"adpsgd", SIMULATE_MIXER, SGP_ALGORITHM_ADPSGD, false, "AD-PSGD"},
+    {"allreduce", SIMULATE_MIXER, SGP_ALGORITHM_ALLREDUCE, false,
+     "this project's, after the gradient; each byte is sent once"},
+    {"allreduce-buckets", SIMULATE_BUCKETS, SGP_ALGORITHM_ALLREDUCE, false,
+     "this project's, in buckets of 25 MiB beside the rest of the gradient, as PyTorch's DDP"},
+    {"allreduce-ring", SIMULATE_RING, SGP_ALGORITHM_ALLREDUCE, false,
+     "segments around a ring, after the gradient"},
+    {"allreduce-tree", SIMULATE_TREE, SGP_ALGORITHM_ALLREDUCE, false,
+     "whole vectors up and down a binomial tree, after the gradient"},
+};
+
+enum { ALGORITHMS = sizeof algorithms / sizeof algorithms[0] };
+
+const simulate_algorithm_t *simulate_algorithm(const char *name) {
+    for (int i = 0; i < ALGORITHMS; i++)
+        if (!strcmp(algorithms[i].name, name)) return &algorithms[i];
+    return NULL;
+}
+
+const char *simulate_algorithm_names(void) {
+    static char list[160];
+    list[0] = '\0';
+    for (int i = 0; i < ALGORITHMS; i++) {
+        if (i) strcat(list, ", ");
+        strcat(list, algorithms[i].name);
+    }
+    return list;
+}
+
+/* ---- sizes ---- */
+
+double simulate_bytes(const simulate_settings_t *settings) {
+    return settings->parameters * (settings->encoding == SGP_ENCODING_FLOAT32 ? 4 : 2);
+}
+
+int simulate_buckets(double bytes) {
+    return (int)ceil(bytes / SIMULATE_BUCKET_BYTES);
+}
+
+/* Segments and buckets are to be equal, as those of a large vector nearly are. */
+size_t simulate_length(const simulate_settings_t *settings, const simulate_algorithm_t *algorithm,
+                       int nodes) {
+    if (algorithm->algorithm != SGP_ALGORITHM_ALLREDUCE || algorithm->kind == SIMULATE_TREE)
+        return LENGTH;
+    size_t least = LINE * (size_t)nodes;
+    if (algorithm->kind == SIMULATE_BUCKETS)
+        return least * (size_t)simulate_buckets(settings->parameters * sizeof(float));
+    return (LENGTH + least - 1) / least * least;
+}
+
+sgp_mixer_options_t simulate_mixer_options(const simulate_settings_t *settings,
+                                           const simulate_algorithm_t *algorithm, int nodes) {
+    sgp_mixer_options_t options = {
+        .count = simulate_length(settings, algorithm, nodes),
+        .algorithm = algorithm->algorithm,
+        .graph = {.size = nodes, .peers = settings->peers, .seed = settings->seed},
+        .encoding = settings->encoding,
+        .local_steps = 1,
+        .timeout_ms = INT_MAX};
+    bool pairs =
+        algorithm->algorithm == SGP_ALGORITHM_DPSGD || algorithm->algorithm == SGP_ALGORITHM_ADPSGD;
+    if (settings->graph) sgp_graph_parse(settings->graph, &options.graph.kind);
+    else if (pairs) options.graph.kind = SGP_GRAPH_BIPARTITE_EXPONENTIAL;
+    if (algorithm->algorithm == SGP_ALGORITHM_OSGP)
+        options.overlap = algorithm->async ? SGP_OVERLAP_ASYNC : settings->overlap;
+    return options;
+}
+
+/* ---- a node's own ---- */
+
+uint64_t simulate_now(const simulate_node_t *node) {
+    return sgp_transport_now(node->transport);
+}
+
+void simulate_compute(simulate_node_t *node, uint64_t nanoseconds) {
+    sgp_simulated_sleep(node->transport, simulate_now(node) + nanoseconds);
+}
+
+/* A worker's gradient, in milliseconds. */
+static double draw_worker(simulate_node_t *node) {
+    const simulate_compute_t *compute = &node->work->settings->compute;
+    double variance = log1p(compute->spread * compute->spread), factor = 1;
+    if (variance > 0) factor = exp(sqrt(variance) * sgp_random_normal(&node->time) - variance / 2);
+    if (compute->tail > 0 && sgp_random_double(&node->time) < compute->tail)
+        factor *= SIMULATE_TAIL_FACTOR;
+    return compute->mean_ms * factor;
+}
+
+/* The node's: of its slowest worker. Nanoseconds; the same for every algorithm. */
+static uint64_t draw_compute(simulate_node_t *node) {
+    const simulate_settings_t *settings = node->work->settings;
+    double longest = 0;
+    for (int worker = 0; worker < settings->workers; worker++)
+        longest = fmax(longest, draw_worker(node));
+    if (settings->slow.rank == node->rank) longest *= settings->slow.factor;
+    return (uint64_t)llround(longest * 1e6);
+}
+
+/* +1 or -1 for each number: noise of variance one. */
+static void draw_gradient(simulate_node_t *node) {
+    uint64_t bits = 0;
+    for (size_t i = 0; i < node->work->length; i++, bits >>= 1) {
+        if (i % 64 == 0) bits = sgp_random_u64(&node->noise);
+        node->gradient[i] = bits & 1 ? 1 : -1;
+    }
+}
+
+static uint64_t draw_life(const simulate_work_t *work, int rank) {
+    sgp_random_t random;
+    double mean = work->settings->failures_s;
+    if (mean == 0) return UINT64_MAX;
+    sgp_random_init(&random, work->settings->seed, STREAM_LIFE + (uint64_t)rank);
+    double seconds = -mean * log1p(-sgp_random_double(&random));
+    return seconds < 1e9 ? (uint64_t)(seconds * 1e9) : UINT64_MAX;
+}
+
+/* ---- the library's own algorithms ---- */
+
+static sgp_status_t mixer_create(simulate_node_t *node) {
+    const simulate_work_t *work = node->work;
+    sgp_mixer_options_t options =
+        simulate_mixer_options(work->settings, work->algorithm, work->nodes);
+    sgp_status_t status = sgp_mixer_create(node->group, &options, NULL, &node->mixer);
+    if (status == SGP_OK)
+        status = sgp_optimizer_create(&(sgp_optimizer_options_t){.count = work->length},
+                                      &node->optimizer);
+    if (status == SGP_OK) node->z = sgp_mixer_parameters(node->mixer);
+    return status;
+}
+
+static void mixer_destroy(simulate_node_t *node) {
+    sgp_mixer_destroy(node->mixer);
+    sgp_optimizer_destroy(node->optimizer);
+}
+
+static sgp_status_t mixer_step(simulate_node_t *node, uint64_t step, uint64_t compute) {
+    (void)step;
+    simulate_compute(node, compute + node->work->update);
+    return sgp_mixer_step(node->mixer, node->optimizer, node->gradient, 1);
+}
+
+static uint64_t mixer_waited(const simulate_node_t *node) {
+    sgp_mixer_statistics_t statistics;
+    sgp_mixer_statistics(node->mixer, &statistics);
+    return statistics.wait_ns;
+}
+
+static const simulate_method_t method_mixer = {
+    .create = mixer_create,
+    .destroy = mixer_destroy,
+    .step = mixer_step,
+    .waited = mixer_waited,
+};
+
+/* ---- the run of a node ---- */
+
+static void mark(simulate_node_t *node) {
+    node->marked = node->last = simulate_now(node);
+    node->waited = node->work->method->waited(node);
+    node->sent = sgp_simulated_sent(node->transport);
+    node->measured = node->computed;
+}
+
+/* It ends in the middle of its gradient, without a word to the others. */
+static void fail(simulate_node_t *node) {
+    simulate_work_t *work = node->work;
+    uint64_t now = simulate_now(node);
+    if (node->fails_at > now) simulate_compute(node, node->fails_at - now);
+    if (work->failed < 0) {
+        work->failed = node->rank;
+        work->failed_at = simulate_now(node);
+    }
+    node->status = SGP_ERR_INTERRUPTED;
+}
+
+/* What is measured is what came after the mark. */
+static void end_measuring(simulate_node_t *node) {
+    node->waited = node->work->method->waited(node) - node->waited;
+    node->sent = sgp_simulated_sent(node->transport) - node->sent;
+    node->measured = node->computed - node->measured;
+}
+
+static void make_steps(simulate_node_t *node) {
+    const simulate_work_t *work = node->work;
+    while (node->status == SGP_OK && node->steps < work->settings->steps) {
+        if (node->steps == work->settings->warmup) mark(node);
+        uint64_t compute = draw_compute(node);
+        if (node->fails_at <= simulate_now(node) + compute) {
+            fail(node);
+            return;
+        }
+        draw_gradient(node);
+        node->computed += compute;
+        node->status = work->method->step(node, (uint64_t)node->steps, compute);
+        if (node->status != SGP_OK) return;
+        node->last = simulate_now(node);
+        node->steps++;
+        if (node->rank == 0 && work->told) work->told(node->steps, work->user);
+    }
+}
+
+/* All have made their steps and are still there: what each holds is compared with the mean of all. */
+static void compare(simulate_node_t *node) {
+    simulate_work_t *work = node->work;
+    for (size_t i = 0; i < work->length; i++) work->sums[i] += node->z[i];
+    sgp_simulated_meet(node->transport);
+    for (size_t i = 0; i < work->length; i++) {
+        double distance = node->z[i] - work->sums[i] / work->nodes;
+        work->distance += distance * distance;
+    }
+}
+
+static sgp_status_t set_up(simulate_node_t *node) {
+    const simulate_work_t *work = node->work;
+    sgp_random_init(&node->time, work->settings->seed, STREAM_TIME + (uint64_t)node->rank);
+    sgp_random_init(&node->noise, work->settings->seed, STREAM_NOISE + (uint64_t)node->rank);
+    node->fails_at = draw_life(work, node->rank);
+    sgp_status_t status = sgp_group_create(node->transport, INT_MAX, &node->group);
+    if (status != SGP_OK) return status;
+    node->gradient = sgp_memory_alloc(work->length * sizeof *node->gradient);
+    if (!node->gradient) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for node %d", node->rank);
+    return work->method->create(node);
+}
+
+static void node_main(sgp_transport_t *transport, void *context) {
+    simulate_work_t *work = context;
+    simulate_node_t *node = &work->all[transport->rank];
+    *node = (simulate_node_t){.work = work, .rank = transport->rank, .transport = transport};
+    node->status = set_up(node);
+    if (node->status == SGP_OK) {
+        make_steps(node);
+        end_measuring(node);
+    }
+    if (node->status == SGP_OK) compare(node);
+    work->method->destroy(node);
+    sgp_memory_free(node->gradient);
+    /* A node that failed leaves its group as it is, as a process does that dies. */
+    if (node->status == SGP_ERR_INTERRUPTED) sgp_transport_destroy(transport);
+    else sgp_group_leave(node->group);
+}
+
+/* ---- the row ---- */
+
+static void summarise(const simulate_work_t *work, simulate_row_t *row) {
+    int batch = work->settings->batch_size * work->settings->workers, measured = 0;
+    *row = (simulate_row_t){.fastest_ms = INFINITY,
+                            .steps = INT_MAX,
+                            .failed_node = work->failed,
+                            .failed_seconds = (double)work->failed_at * 1e-9};
+    for (int r = 0; r < work->nodes; r++) {
+        const simulate_node_t *node = &work->all[r];
+        int steps = node->steps - work->settings->warmup;
+        row->seconds = fmax(row->seconds, (double)node->last * 1e-9);
+        if (node->steps < row->steps) row->steps = node->steps;
+        if (steps <= 0) continue;
+        double step = (double)(node->last - node->marked) * 1e-6 / steps;
+        measured++;
+        row->step_ms += step;
+        row->fastest_ms = fmin(row->fastest_ms, step);
+        row->slowest_ms = fmax(row->slowest_ms, step);
+        row->gradient_ms += (double)node->measured * 1e-6 / steps;
+        row->wait_ms += (double)node->waited * 1e-6 / steps;
+        row->bytes_per_step += node->sent / steps;
+        row->samples_per_second += batch / (step * 1e-3);
+    }
+    if (measured == 0) row->fastest_ms = NAN;
+    row->step_ms /= measured;
+    row->gradient_ms /= measured;
+    row->wait_ms /= measured;
+    row->bytes_per_step /= measured;
+    row->samples_per_second *= (double)work->nodes / measured;
+    row->distance = sqrt(work->distance / work->nodes / (double)work->length);
+    if (row->steps < work->settings->steps) row->distance = NAN;
+}
+
+static const simulate_method_t *method_of(simulate_kind_t kind) {
+    switch (kind) {
+    case SIMULATE_BUCKETS:
+        return &simulate_method_buckets;
+    case SIMULATE_RING:
+        return &simulate_method_ring;
+    case SIMULATE_TREE:
+        return &simulate_method_tree;
+    default:
+        return &method_mixer;
+    }
+}
+
+/* An all-reduce in which everybody sends everybody a part at a time. As n (n - 1) messages that share their links it
+ * could be simulated for few nodes only, and each part as a whole would compete with the means that travel
+ * behind it, where real ones are cut into chunks. So a node's leave one after the other at the rate of its line, which
+ * ends no later. A platform of one's own can have links that more than a node uses: there they share them. */
+static bool is_all_to_all(const simulate_work_t *work) {
+    simulate_kind_t kind = work->algorithm->kind;
+    return (kind == SIMULATE_BUCKETS ||
+            (kind == SIMULATE_MIXER && work->algorithm->algorithm == SGP_ALGORITHM_ALLREDUCE)) &&
+           !work->settings->network.platform;
+}
+
+/* Programs with a ring or a tree send one message after the other. */
+static bool one_by_one(const simulate_work_t *work) {
+    simulate_kind_t kind = work->algorithm->kind;
+    return kind == SIMULATE_RING || kind == SIMULATE_TREE || is_all_to_all(work);
+}
+
+static sgp_simulated_options_t cluster_options(const simulate_work_t *work, const char *platform) {
+    const simulate_settings_t *settings = work->settings;
+    double bytes =
+        settings->parameters * sizeof(float); /* that a pass over the vector was measured with */
+    bool courier = work->algorithm->algorithm == SGP_ALGORITHM_OSGP && bytes >= COURIER;
+    return (sgp_simulated_options_t){
+        .platform = platform,
+        .size = work->nodes,
+        .chunk_bytes = work->length * sizeof(float),
+        .vector = work->length,
+        .scale = settings->parameters / (double)work->length,
+        .room_chunk = REAL_CHUNK,
+        .latency_seconds = settings->network.latency_ms * 1e-3,
+        .one_by_one = one_by_one(work),
+        .line_rate = is_all_to_all(work) ? settings->network.bytes_per_second : 0,
+        .copy_seconds = courier ? 0 : settings->local.copy_ms * 1e-3 / bytes,
+        .absorb_seconds = settings->local.absorb_ms * 1e-3 / bytes,
+        .notice_seconds = NOTICE,
+    };
+}
+
+sgp_status_t simulate_nodes(const simulate_settings_t *settings,
+                            const simulate_algorithm_t *algorithm, int nodes, const char *platform,
+                            void (*told)(int step, void *user), void *user, simulate_row_t *row) {
+    simulate_work_t work = {.settings = settings,
+                            .algorithm = algorithm,
+                            .method = method_of(algorithm->kind),
+                            .nodes = nodes,
+                            .length = simulate_length(settings, algorithm, nodes),
+                            .update = (uint64_t)llround(settings->local.update_ms * 1e6),
+                            .failed = -1,
+                            .told = told,
+                            .user = user};
+    sgp_simulated_options_t options = cluster_options(&work, platform);
+    sgp_simulated_t *cluster = NULL;
+    sgp_status_t status = sgp_simulated_create(&options, &cluster);
+    if (status != SGP_OK) return status;
+    work.all = calloc((size_t)nodes, sizeof *work.all);
+    work.sums = calloc(work.length, sizeof *work.sums);
+    if (!work.all || !work.sums)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d nodes", nodes);
+    for (int r = 0; r < nodes; r++) sgp_simulated_actor(cluster, r, node_main, &work);
+    sgp_simulated_run(cluster);
+    for (int r = 0; r < nodes && status == SGP_OK; r++)
+        if (work.all[r].status != SGP_ERR_INTERRUPTED && work.failed < 0)
+            status = work.all[r].status;
+    if (status == SGP_OK) summarise(&work, row);
+    sgp_simulated_destroy(cluster);
+    free(work.sums);
+    free(work.all);
+    return status;
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table and simulation.json. No clock of this machine's is in them: the same seed gives the same bytes. */
+#include "message.h"
+#include "simulate.h"
+
+#include "train/json.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { EPOCHS = 90 };
+#define SAMPLES 1281167.0 /* ImageNet's training images */
+#define HOUR    3600.0    /* seconds */
+#define RESTART 60.0      /* seconds from a failure that is noticed until all nodes compute again */
+#define NOTICED 10.0      /* seconds until it is, sgp's default */
+
+double simulate_efficiency(const simulate_settings_t *settings, const simulate_row_t *row) {
+    return (row->gradient_ms + settings->local.update_ms) / row->step_ms;
+}
+
+double simulate_hours(const simulate_row_t *row) {
+    return EPOCHS * SAMPLES / row->samples_per_second / HOUR;
+}
+
+/* Failures come at random with rate n / MTBF. To make T seconds of progress between two checkpoints, where each
+ * failure costs what was done since the last one and R seconds more, takes (1 / rate + R) (exp(rate T) - 1). */
+double simulate_hours_with_restarts(const simulate_settings_t *settings, int nodes,
+                                    const simulate_row_t *row) {
+    double rate = nodes / settings->failures_s, epoch = SAMPLES / row->samples_per_second;
+    return EPOCHS * (1 / rate + NOTICED + RESTART) * expm1(rate * epoch) / HOUR;
+}
+
+/* Samples a second per node, over those of the algorithm's first row. */
+static double scaling(const simulate_settings_t *settings, const simulate_row_t *rows, int at) {
+    return rows[at].samples_per_second / settings->nodes[at] /
+           (rows[0].samples_per_second / settings->nodes[0]);
+}
+
+/* ---- the table ---- */
+
+/* "25.6M". */
+static void format_count(double count, char *text, size_t size) {
+    if (count >= 1e9) snprintf(text, size, "%.4gG", count / 1e9);
+    else if (count >= 1e6) snprintf(text, size, "%.4gM", count / 1e6);
+    else if (count >= 1e3) snprintf(text, size, "%.4gK", count / 1e3);
+    else snprintf(text, size, "%.0f", count);
+}
+
+static void print_settings(const simulate_settings_t *settings) {
+    char count[32];
+    const simulate_network_t *network = &settings->network;
+    format_count(settings->parameters, count, sizeof count);
+    printf("%s%s%s parameters in %s, %.4g MB; gradient %g ms, spread %g",
+           settings->model ? settings->model : "", settings->model ? ", " : "", count,
+           settings->encoding_name, simulate_bytes(settings) / 1e6, settings->compute.mean_ms,
+           settings->compute.spread);
+    if (settings->compute.tail > 0)
+        printf(", ten times as long with probability %g", settings->compute.tail);
+    printf("; %d worker%s per node\n", settings->workers, settings->workers == 1 ? "" : "s");
+    if (network->platform) printf("%s", network->platform);
+    else
+        printf("%s: %.4g Mb/s each way, %g ms", network->name, network->bytes_per_second * 8 / 1e6,
+               network->latency_ms);
+    printf("; passes of %g, %g and %g ms; seed %llu\n\n", settings->local.update_ms,
+           settings->local.copy_ms, settings->local.absorb_ms, (unsigned long long)settings->seed);
+}
+
+static void print_titles(const simulate_settings_t *settings) {
+    char from[16];
+    snprintf(from, sizeof from, "from %d", settings->nodes[0]);
+    printf("%-17s  %5s  %8s  %8s  %8s  %9s  %10s  %8s  %8s  %8s\n", "", "", "step", "slowest",
+           "waiting", "", "", "scaling", "90 epochs", "");
+    printf("%-17s  %5s  %8s  %8s  %8s  %9s  %10s  %8s  %9s  %8s\n", "algorithm", "nodes", "ms",
+           "node ms", "ms", "samples/s", "efficiency", from, "hours", "distance");
+}
+
+static void print_end(const simulate_settings_t *settings, int nodes, const simulate_row_t *row) {
+    if (settings->failures_s == 0) return;
+    if (row->failed_node >= 0)
+        printf("%26snode %d failed after %.6g s: the run ended, after %d steps\n", "",
+               row->failed_node, row->failed_seconds, row->steps);
+    printf("%26s90 epochs with restarts from the last epoch: %.4g h\n", "",
+           simulate_hours_with_restarts(settings, nodes, row));
+}
+
+static void print_number(int width, int decimals, double value) {
+    if (isfinite(value)) printf("  %*.*f", width, decimals, value);
+    else printf("  %*s", width, "-");
+}
+
+static void print_row(const simulate_settings_t *settings, const char *name,
+                      const simulate_row_t *rows, int at) {
+    const simulate_row_t *row = &rows[at];
+    printf("%-17s  %5d", name, settings->nodes[at]);
+    print_number(8, 2, row->step_ms);
+    print_number(8, 2, row->slowest_ms);
+    print_number(8, 2, row->wait_ms);
+    print_number(9, 0, row->samples_per_second);
+    print_number(10, 3, simulate_efficiency(settings, row));
+    print_number(8, 3, scaling(settings, rows, at));
+    print_number(9, 2, simulate_hours(row));
+    print_number(8, 3, row->distance);
+    putchar('\n');
+    print_end(settings, settings->nodes[at], row);
+}
+
+/* What the names mean that are not sgp train's. */
+static void print_legend(const simulate_settings_t *settings) {
+    bool first = true;
+    for (int a = 0; a < settings->algorithms_count; a++) {
+        const simulate_algorithm_t *algorithm = settings->algorithms[a];
+        if (algorithm->algorithm != SGP_ALGORITHM_ALLREDUCE) continue;
+        printf("%s%s: %s\n", first ? "\n" : "", algorithm->name, algorithm->about);
+        first = false;
+    }
+}
+
+void simulate_print(const simulate_settings_t *settings, const simulate_row_t *rows) {
+    print_settings(settings);
+    print_titles(settings);
+    for (int a = 0; a < settings->algorithms_count; a++)
+        for (int i = 0; i < settings->nodes_count; i++)
+            print_row(settings, settings->algorithms[a]->name, rows + a * settings->nodes_count, i);
+    print_legend(settings);
+}
+
+/* ---- simulation.json ---- */
+
+static json_t *row_object(const simulate_settings_t *settings, int a, const simulate_row_t *rows,
+                          int at) {
+    const simulate_row_t *row = &rows[at];
+    json_t *object = json_pack(
+        "{s:s, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "algorithm",
+        settings->algorithms[a]->name, "nodes", settings->nodes[at], "steps", row->steps, "step_ms",
+        train_json_number(row->step_ms), "fastest_node_ms", train_json_number(row->fastest_ms),
+        "slowest_node_ms", train_json_number(row->slowest_ms), "gradient_ms",
+        train_json_number(row->gradient_ms), "wait_ms", train_json_number(row->wait_ms),
+        "samples_per_second", train_json_number(row->samples_per_second), "efficiency",
+        train_json_number(simulate_efficiency(settings, row)), "scaling_efficiency",
+        train_json_number(scaling(settings, rows, at)), "hours_90_epochs",
+        train_json_number(simulate_hours(row)), "bytes_per_step",
+        train_json_number(row->bytes_per_step), "consensus_distance",
+        train_json_number(row->distance), "seconds", train_json_number(row->seconds));
+    if (settings->failures_s == 0) return object;
+    json_object_set_new(
+        object, "hours_90_epochs_with_restarts",
+        train_json_number(simulate_hours_with_restarts(settings, settings->nodes[at], row)));
+    if (row->failed_node >= 0)
+        json_object_set_new(
+            object, "failure",
+            json_pack("{s:i, s:f}", "node", row->failed_node, "seconds", row->failed_seconds));
+    return object;
+}
+
+static json_t *rows_array(const simulate_settings_t *settings, const simulate_row_t *rows) {
+    json_t *array = json_array();
+    for (int a = 0; a < settings->algorithms_count; a++)
+        for (int i = 0; i < settings->nodes_count; i++)
+            json_array_append_new(array,
+                                  row_object(settings, a, rows + a * settings->nodes_count, i));
+    return array;
+}
+
+static json_t *network_object(const simulate_network_t *network) {
+    if (network->platform) return json_pack("{s:s}", "platform", network->platform);
+    return json_pack("{s:s, s:f, s:f}", "name", network->name, "rate_mbps",
+                     network->bytes_per_second * 8 / 1e6, "latency_ms", network->latency_ms);
+}
+
+static json_t *settings_object(const simulate_settings_t *settings) {
+    const simulate_compute_t *compute = &settings->compute;
+    const simulate_local_t *local = &settings->local;
+    json_t *object = json_pack(
+        "{s:o, s:f, s:s, s:f, s:{s:f, s:f, s:f}, s:{s:f, s:f, s:f}, s:o, s:i, s:i, s:s?, s:i, "
+        "s:o, s:i, s:i, s:o}",
+        "model", settings->model ? json_string(settings->model) : json_null(), "parameters",
+        settings->parameters, "encoding", settings->encoding_name, "vector_bytes",
+        simulate_bytes(settings), "compute_ms", "mean", compute->mean_ms, "spread", compute->spread,
+        "tail", compute->tail, "local_ms", "update", local->update_ms, "copy", local->copy_ms,
+        "absorb", local->absorb_ms, "network", network_object(&settings->network),
+        "workers_per_node", settings->workers, "batch_size", settings->batch_size, "graph",
+        settings->graph, "peers", settings->peers, "overlap",
+        settings->overlap == SGP_OVERLAP_ASYNC ? json_string("async")
+                                               : json_integer(settings->overlap),
+        "steps", settings->steps, "warmup_steps", settings->warmup, "seed",
+        train_json_u64(settings->seed));
+    if (settings->slow.rank >= 0)
+        json_object_set_new(
+            object, "slow_node",
+            json_pack("{s:i, s:f}", "rank", settings->slow.rank, "factor", settings->slow.factor));
+    if (settings->failures_s > 0)
+        json_object_set_new(object, "failures_s", json_real(settings->failures_s));
+    return object;
+}
+
+bool simulate_write(const simulate_settings_t *settings, const simulate_row_t *rows) {
+    json_t *json = json_pack("{s:s, s:o, s:o}", "kind", "simulation", "settings",
+                             settings_object(settings), "rows", rows_array(settings, rows));
+    bool printed =
+        !settings->json || (json && json_dumpf(json, stdout, JSON_COMPACT | TRAIN_JSON_FLAGS) == 0);
+    if (settings->json) putchar('\n');
+    if (!printed) message_error("simulate: the JSON object could not be written");
+    return train_json_write(settings->output, "simulation.json", json) == SGP_OK && printed;
+}
