@@ -329,6 +329,14 @@ static bool one_by_one(const simulate_work_t *work) {
     return kind == SIMULATE_RING || kind == SIMULATE_TREE || is_all_to_all(work);
 }
 
+/* A message in one piece, for speed; but a passive node of AD-PSGD answers each piece of a question when it is there, so that
+ * answers are on their way while the rest is still being asked. */
+static size_t chunk_bytes(const simulate_work_t *work) {
+    enum { PIECES = 16 };
+    size_t bytes = work->length * sizeof(float);
+    return work->algorithm->algorithm == SGP_ALGORITHM_ADPSGD ? bytes / PIECES : bytes;
+}
+
 static sgp_simulated_options_t cluster_options(const simulate_work_t *work, const char *platform) {
     const simulate_settings_t *settings = work->settings;
     double bytes =
@@ -337,7 +345,7 @@ static sgp_simulated_options_t cluster_options(const simulate_work_t *work, cons
     return (sgp_simulated_options_t){
         .platform = platform,
         .size = work->nodes,
-        .chunk_bytes = work->length * sizeof(float),
+        .chunk_bytes = chunk_bytes(work),
         .vector = work->length,
         .scale = settings->parameters / (double)work->length,
         .room_chunk = REAL_CHUNK,

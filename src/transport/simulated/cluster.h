@@ -20,8 +20,8 @@ typedef struct flow {
     int dst;
     bool waits[ENDS]; /* at its sender, at its receiver: among these: */
     struct flow *next[ENDS], *previous[ENDS];
-    bool passes;
-    size_t left; /* chunks that have not arrived */
+    bool passes, moves; /* it has its turn; a chunk of it travels */
+    size_t left;        /* chunks that have not arrived */
     struct delivery *held, **last_held;
 } flow_t;
 

@@ -109,22 +109,24 @@ static void begin_waiting(flow_t *flow) {
     if (!one_by_one(flow) || !is_free(flow, IN)) wait_at(flow, IN);
 }
 
+/* Its chunks travel one after the other: at a time they would share the line, and all arrive at the end. Gives
+ * way. */
+static void move(flow_t *flow) {
+    delivery_t *delivery = take(&flow->held, &flow->last_held);
+    flow->moves = delivery != NULL;
+    if (delivery) dispatch(flow->message->sender->cluster, delivery);
+}
+
 /* Gives way. */
 static void pass(flow_t *flow) {
-    sgp_simulated_t *cluster = flow->message->sender->cluster;
-    delivery_t *held = flow->held;
     flow->passes = true;
-    flow->held = NULL;
     for (int end = 0; end < ENDS; end++) {
         line_t *line = line_of(flow, end);
         end_waiting(flow, end);
         line->step = flow->message->step;
         line->passing++;
     }
-    for (delivery_t *next; held; held = next) {
-        next = held->next;
-        dispatch(cluster, held);
-    }
+    move(flow);
 }
 
 /* Those that wait at one end of it, as far as there is something free. Gives way. */
@@ -141,18 +143,23 @@ static void serve(line_t *line, int end) {
 void sgp_road_send(flow_t *flow, delivery_t *delivery) {
     bool turns = flow->message->waits_its_turn;
     if (turns && !flow->passes && !flow->waits[OUT] && may_pass(flow)) pass(flow);
-    if (!turns || flow->passes) {
+    if (!turns) {
         dispatch(flow->message->sender->cluster, delivery);
         return;
     }
-    if (!flow->waits[OUT]) begin_waiting(flow);
+    if (!flow->passes && !flow->waits[OUT]) begin_waiting(flow);
     if (!flow->held) flow->last_held = &flow->held;
     put(&flow->last_held, delivery);
+    if (flow->passes && !flow->moves) move(flow);
 }
 
 /* A chunk has left the links behind. Gives way. */
 static void end_chunk(flow_t *flow) {
-    if (--flow->left > 0 || !flow->message->waits_its_turn) return;
+    if (!flow->message->waits_its_turn) return;
+    if (--flow->left > 0) {
+        move(flow);
+        return;
+    }
     line_t *out = line_of(flow, OUT), *in = line_of(flow, IN);
     out->passing--;
     in->passing--;
