@@ -94,20 +94,20 @@ typedef struct simulate_settings {
     bool compute_given, local_given, network_given, parameters_given;
 } simulate_settings_t;
 
-/* One line of the table. Milliseconds are means over the nodes' steps after the warm-up. */
+/* One line of the table, of the steps after the warm-up. All nodes make the same number of steps, as in `sgp train`:
+ * a step takes what passes until the last node has made them, over their number. Nodes that do not wait make
+ * theirs sooner, each in its own time; the other milliseconds are means over the nodes' own steps. */
 typedef struct simulate_row {
     double step_ms;
+    double node_ms;                /* mean over the nodes of each one's mean step */
     double fastest_ms, slowest_ms; /* the mean step of the fastest and of the slowest node */
     double gradient_ms;            /* as drawn: the slowest worker of a node */
     double wait_ms;                /* asleep for messages */
-    double samples_per_second;
-    double bytes_per_step; /* simulated bytes that a node sends */
+    double samples_per_second;     /* of all, in a step */
+    double bytes_per_step;         /* simulated bytes that a node sends */
     double
         distance; /* root mean square over nodes and coordinates of z - mean z, over the standard deviation
                         of what one local step adds; NAN: not for this algorithm */
-    double
-        mean_error; /* largest difference of the mean over nodes of what they hold from what the local steps
-                          put in, over the same; NAN: not for this algorithm or not at rest */
     double seconds;  /* simulated, to the end of the last step */
     int steps;       /* that every node has made */
     int failed_node; /* -1: none */
@@ -159,7 +159,8 @@ void simulate_print(const simulate_settings_t *settings, const simulate_row_t *r
 /* directory/simulation.json, and on standard output with --json; false after a line. */
 bool simulate_write(const simulate_settings_t *settings, const simulate_row_t *rows);
 
-/* Samples per second over those of as many nodes that compute and never wait. */
+/* The mean gradient with its update over the step: samples per second over those of as many nodes that compute,
+ * are equally fast, and never wait. */
 double simulate_efficiency(const simulate_settings_t *settings, const simulate_row_t *row);
 
 /* Hours for 90 epochs of ImageNet, 1,281,167 images, without evaluation. */

@@ -266,8 +266,20 @@ static void node_main(sgp_transport_t *transport, void *context) {
 
 /* ---- the row ---- */
 
+/* What a node has measured in its own time. */
+static void add_node(const simulate_node_t *node, int steps, simulate_row_t *row) {
+    double step = (double)(node->last - node->marked) * 1e-6 / steps;
+    row->node_ms += step;
+    row->fastest_ms = fmin(row->fastest_ms, step);
+    row->slowest_ms = fmax(row->slowest_ms, step);
+    row->gradient_ms += (double)node->measured * 1e-6 / steps;
+    row->wait_ms += (double)node->waited * 1e-6 / steps;
+    row->bytes_per_step += node->sent / steps;
+}
+
 static void summarise(const simulate_work_t *work, simulate_row_t *row) {
-    int batch = work->settings->batch_size * work->settings->workers, measured = 0;
+    int batch = work->settings->batch_size * work->settings->workers, measured = 0, least = INT_MAX;
+    uint64_t begin = 0, end = 0; /* when the last node had made its warm-up, and its steps */
     *row = (simulate_row_t){.fastest_ms = INFINITY,
                             .steps = INT_MAX,
                             .failed_node = work->failed,
@@ -278,22 +290,21 @@ static void summarise(const simulate_work_t *work, simulate_row_t *row) {
         row->seconds = fmax(row->seconds, (double)node->last * 1e-9);
         if (node->steps < row->steps) row->steps = node->steps;
         if (steps <= 0) continue;
-        double step = (double)(node->last - node->marked) * 1e-6 / steps;
+        if (node->marked > begin) begin = node->marked;
+        if (node->last > end) end = node->last;
+        if (steps < least) least = steps;
         measured++;
-        row->step_ms += step;
-        row->fastest_ms = fmin(row->fastest_ms, step);
-        row->slowest_ms = fmax(row->slowest_ms, step);
-        row->gradient_ms += (double)node->measured * 1e-6 / steps;
-        row->wait_ms += (double)node->waited * 1e-6 / steps;
-        row->bytes_per_step += node->sent / steps;
-        row->samples_per_second += batch / (step * 1e-3);
+        add_node(node, steps, row);
     }
     if (measured == 0) row->fastest_ms = NAN;
-    row->step_ms /= measured;
+    row->step_ms = measured == 0 ? NAN : (double)(end - begin) * 1e-6 / least;
+    /* Nodes of a run that was cut short have not made the same number. */
+    if (measured > 0 && work->failed >= 0) row->step_ms = row->slowest_ms;
+    row->node_ms /= measured;
     row->gradient_ms /= measured;
     row->wait_ms /= measured;
     row->bytes_per_step /= measured;
-    row->samples_per_second *= (double)work->nodes / measured;
+    row->samples_per_second = (double)work->nodes * batch / (row->step_ms * 1e-3);
     row->distance = sqrt(work->distance / work->nodes / (double)work->length);
     if (row->steps < work->settings->steps) row->distance = NAN;
 }

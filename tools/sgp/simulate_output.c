@@ -69,8 +69,8 @@ static void print_settings(const simulate_settings_t *settings) {
 static void print_titles(const simulate_settings_t *settings) {
     char from[16];
     snprintf(from, sizeof from, "from %d", settings->nodes[0]);
-    printf("%-17s  %5s  %8s  %8s  %8s  %9s  %10s  %8s  %8s  %8s\n", "", "", "step", "slowest",
-           "waiting", "", "", "scaling", "90 epochs", "");
+    printf("%-17s  %5s  %8s  %8s  %8s  %9s  %10s  %8s  %9s\n", "", "", "step", "mean", "waiting",
+           "", "", "scaling", "90 epochs");
     printf("%-17s  %5s  %8s  %8s  %8s  %9s  %10s  %8s  %9s  %8s\n", "algorithm", "nodes", "ms",
            "node ms", "ms", "samples/s", "efficiency", from, "hours", "distance");
 }
@@ -94,7 +94,7 @@ static void print_row(const simulate_settings_t *settings, const char *name,
     const simulate_row_t *row = &rows[at];
     printf("%-17s  %5d", name, settings->nodes[at]);
     print_number(8, 2, row->step_ms);
-    print_number(8, 2, row->slowest_ms);
+    print_number(8, 2, row->node_ms);
     print_number(8, 2, row->wait_ms);
     print_number(9, 0, row->samples_per_second);
     print_number(10, 3, simulate_efficiency(settings, row));
@@ -119,9 +119,10 @@ static json_t *row_object(const simulate_settings_t *settings, int a, const simu
                           int at) {
     const simulate_row_t *row = &rows[at];
     json_t *object = json_pack(
-        "{s:s, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "algorithm",
-        settings->algorithms[a]->name, "nodes", settings->nodes[at], "steps", row->steps, "step_ms",
-        train_json_number(row->step_ms), "fastest_node_ms", train_json_number(row->fastest_ms),
+        "{s:s, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+        "algorithm", settings->algorithms[a]->name, "nodes", settings->nodes[at], "steps",
+        row->steps, "step_ms", train_json_number(row->step_ms), "mean_node_ms",
+        train_json_number(row->node_ms), "fastest_node_ms", train_json_number(row->fastest_ms),
         "slowest_node_ms", train_json_number(row->slowest_ms), "gradient_ms",
         train_json_number(row->gradient_ms), "wait_ms", train_json_number(row->wait_ms),
         "samples_per_second", train_json_number(row->samples_per_second), "efficiency",
