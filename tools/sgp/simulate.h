@@ -43,6 +43,19 @@ typedef struct simulate_compute {
 
 #define SIMULATE_TAIL_FACTOR 10
 
+/* The gradient in buckets, as DistributedDataParallel makes them: bytes of one. Backward takes about twice as long as
+ * forward, and the first bucket is full only some time after it has begun. */
+#define SIMULATE_BUCKET_BYTES (25.0 * (1 << 20))
+#define SIMULATE_FORWARD      (1.0 / 3)
+
+/* Seconds: until a node that is silent is lost, sgp's default; and from then until all compute again. */
+#define SIMULATE_NOTICE  10
+#define SIMULATE_RESTART 60
+
+/* ImageNet's training images, and how often they are seen. */
+#define SIMULATE_SAMPLES 1281167.0
+#define SIMULATE_EPOCHS  90
+
 /* Passes over the model's vector on a node, in milliseconds of one at float32. */
 typedef struct simulate_local {
     double update_ms; /* the optimizer's step, after the gradient */
@@ -89,6 +102,7 @@ typedef struct simulate_settings {
     int steps, warmup; /* warmup: of the steps, not measured; below 0: a fifth */
     uint64_t seed;
     const char *output;
+    const char *command; /* that made it, without what only says where it goes; NULL: not known */
     int json, quiet, help;
     /* Which of them the command line said: what a calibration does not overwrite. */
     bool compute_given, local_given, network_given, parameters_given;

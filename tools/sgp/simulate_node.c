@@ -14,7 +14,6 @@
 #define LINE       ((size_t)16)        /* numbers in the least segment of an all-reduce */
 #define COURIER    ((double)(1 << 20)) /* bytes from which osgp's courier copies beside the gradient */
 #define REAL_CHUNK ((double)((size_t)256 << 10)) /* bytes of a chunk of the real transports */
-#define NOTICE     10 /* seconds until a node that is silent is lost: sgp's default, --peer-timeout */
 
 /* Streams of random numbers of a seed: a node's rank with one of these. */
 enum { STREAM_TIME = 1 << 20, STREAM_NOISE = 2 << 20, STREAM_LIFE = 3 << 20 };
@@ -356,7 +355,7 @@ static sgp_simulated_options_t cluster_options(const simulate_work_t *work, cons
         .line_rate = is_all_to_all(work) ? settings->network.bytes_per_second : 0,
         .copy_seconds = courier ? 0 : settings->local.copy_ms * 1e-3 / bytes,
         .absorb_seconds = settings->local.absorb_ms * 1e-3 / bytes,
-        .notice_seconds = NOTICE,
+        .notice_seconds = SIMULATE_NOTICE,
     };
 }
 

@@ -9,26 +9,23 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { EPOCHS = 90 };
-#define SAMPLES 1281167.0 /* ImageNet's training images */
-#define HOUR    3600.0    /* seconds */
-#define RESTART 60.0      /* seconds from a failure that is noticed until all nodes compute again */
-#define NOTICED 10.0      /* seconds until it is, sgp's default */
+#define HOUR 3600.0 /* seconds */
 
 double simulate_efficiency(const simulate_settings_t *settings, const simulate_row_t *row) {
     return (row->gradient_ms + settings->local.update_ms) / row->step_ms;
 }
 
 double simulate_hours(const simulate_row_t *row) {
-    return EPOCHS * SAMPLES / row->samples_per_second / HOUR;
+    return SIMULATE_EPOCHS * SIMULATE_SAMPLES / row->samples_per_second / HOUR;
 }
 
 /* Failures come at random with rate n / MTBF. To make T seconds of progress between two checkpoints, where each
  * failure costs what was done since the last one and R seconds more, takes (1 / rate + R) (exp(rate T) - 1). */
 double simulate_hours_with_restarts(const simulate_settings_t *settings, int nodes,
                                     const simulate_row_t *row) {
-    double rate = nodes / settings->failures_s, epoch = SAMPLES / row->samples_per_second;
-    return EPOCHS * (1 / rate + NOTICED + RESTART) * expm1(rate * epoch) / HOUR;
+    double rate = nodes / settings->failures_s, epoch = SIMULATE_SAMPLES / row->samples_per_second;
+    return SIMULATE_EPOCHS * (1 / rate + SIMULATE_NOTICE + SIMULATE_RESTART) * expm1(rate * epoch) /
+           HOUR;
 }
 
 /* Samples a second per node, over those of the algorithm's first row. */
@@ -183,9 +180,19 @@ static json_t *settings_object(const simulate_settings_t *settings) {
     return object;
 }
 
+/* What no option changes. */
+static json_t *constants_object(void) {
+    return json_pack("{s:i, s:f, s:f, s:i, s:i, s:i, s:i}", "tail_factor", SIMULATE_TAIL_FACTOR,
+                     "bucket_bytes", SIMULATE_BUCKET_BYTES, "forward_part_of_gradient",
+                     SIMULATE_FORWARD, "failure_noticed_s", SIMULATE_NOTICE, "restart_s",
+                     SIMULATE_RESTART, "samples_per_epoch", (int)SIMULATE_SAMPLES, "epochs",
+                     SIMULATE_EPOCHS);
+}
+
 bool simulate_write(const simulate_settings_t *settings, const simulate_row_t *rows) {
-    json_t *json = json_pack("{s:s, s:o, s:o}", "kind", "simulation", "settings",
-                             settings_object(settings), "rows", rows_array(settings, rows));
+    json_t *json = json_pack("{s:s, s:s?, s:o, s:o, s:o}", "kind", "simulation", "command",
+                             settings->command, "settings", settings_object(settings), "constants",
+                             constants_object(), "rows", rows_array(settings, rows));
     bool printed =
         !settings->json || (json && json_dumpf(json, stdout, JSON_COMPACT | TRAIN_JSON_FLAGS) == 0);
     if (settings->json) putchar('\n');
