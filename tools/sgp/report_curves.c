@@ -17,9 +17,9 @@ enum { WIDE_SPREAD = 4, WIDE_FROM_ZERO = 10 };
 /* Pixels: margins, and a row and about a letter of the key. */
 enum { TOP = 32, LEFT_WIDE = 62, LEFT_NARROW = 50, KEY_ROW = 20, KEY_LETTER = 8 };
 
-/* Pixels: of the axis of nodes about, and a letter of its labels; and its margin, a factor. */
+/* Pixels: of the axis of nodes about, and a letter of its labels; and its margins, a part of it. */
 enum { NODES_WIDE = 600, NODES_NARROW = 270, LABEL_LETTER = 9 };
-#define NODES_MARGIN 1.15
+#define NODES_MARGIN 0.04
 
 /* On a curve. */
 enum { MOST_MARKS = 16 };
@@ -118,7 +118,8 @@ static int places_of(const report_t *report, const report_curves_t *curves, doub
 static void print_nodes(const report_canvas_t *canvas, const report_t *report,
                         const report_curves_t *curves, range_t range) {
     double *places, room = canvas->narrow ? NODES_NARROW : NODES_WIDE, above = INFINITY;
-    double low = range.low / NODES_MARGIN, high = range.high * NODES_MARGIN;
+    double margin = range.high > range.low ? pow(range.high / range.low, NODES_MARGIN) : 2;
+    double low = range.low / margin, high = range.high * margin;
     int count = places_of(report, curves, &places);
     fprintf(canvas->script, "set logscale x 2\nset xrange [%.9g:%.9g]\nset xtics (", low, high);
     for (int i = 0; i < count; i++) {
