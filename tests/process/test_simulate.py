@@ -161,6 +161,19 @@ class Simulate(ProgramTest):
             expected = 0.1 * (1 / 3 + 2 / 3 / 4) + 2 * (nodes - 1) / nodes * 26.2144e6 * 4 / self.RATE
             self.near(row["step_ms"] / 1e3, expected, 0.02, f"{name}, {nodes} nodes")
 
+    def test_a_question(self):
+        """AD-PSGD: an active node's exchange is a vector there and one back, of 16 chunks each of which is answered when it is
+        there, beside its gradient; passive nodes wait for nothing. As all make as many steps, the active ones decide
+        what is done in a second."""
+        exchange = (1 + 1 / 16) * self.BYTES / self.RATE + 2 * self.LATENCY
+        rows = self.simulate("--nodes", "2,8", "--algorithm", "adpsgd", "--parameters", "4M", "--rate-mbps", "1000",
+                             "--latency-ms", "2", "--compute-ms", "50", "--steps", "20", "--workers-per-node", "1")
+        for (_, nodes), row in rows.items():
+            self.near(row["step_ms"] / 1e3, exchange, 0.02, nodes)
+            self.near(row["fastest_node_ms"], 50, 0.001, nodes)
+            self.near(row["mean_node_ms"] / 1e3, (0.05 + exchange) / 2, 0.02, nodes)
+            self.near(row["samples_per_second"], nodes * 32 / exchange, 0.02, nodes)
+
     def test_passes(self):
         """An update of 5 ms, a copy of 200 that is longer than the push, and 11 of absorbing."""
         rows = self.simulate("--nodes", "4", "--algorithm", "sgp", "--parameters", "4M", "--rate-mbps", "1000",
@@ -182,6 +195,8 @@ class Simulate(ProgramTest):
         row = rows["osgp-async", 8]
         self.near(row["fastest_node_ms"], 100, 0.01)
         self.near(row["slowest_node_ms"], 400, 0.01)
+        self.near(row["mean_node_ms"], (7 * 100 + 400) / 8, 0.01)
+        self.near(row["step_ms"], 400, 0.01)
         self.assertGreater(rows["allreduce", 8]["fastest_node_ms"], 400)
 
     def test_gradients_are_drawn_as_said(self):

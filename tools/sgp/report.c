@@ -9,6 +9,7 @@
 #include "report_data.h"
 #include "report_html.h"
 #include "report_plot.h"
+#include "report_simulation.h"
 #include "report_table.h"
 
 #include "train/file.h"
@@ -47,7 +48,8 @@ static const option_table_t table = {
     .synopsis = "sgp report DIR... [--output DIR]",
     .about =
         "Writes a page with tables and plots about runs, finished or interrupted: report.html,\n"
-        "which needs nothing else. Of several runs also comparison.md and comparison.json.",
+        "which needs nothing else. Of several runs also comparison.md and comparison.json. Of a\n"
+        "simulation, the directory of one sgp simulate, the page that it has written itself.",
     .options = options,
     .count = sizeof options / sizeof options[0],
     .operands = true,
@@ -118,10 +120,34 @@ static int parse(int argc, char **argv, report_settings_t *settings, const char 
     return count;
 }
 
+static int write_simulation(const char *directory, const char *output) {
+    bool drawn;
+    if (!output) output = directory;
+    if (strcmp(output, directory) != 0 && !output_prepare(output, OUTPUT_ROOM)) return EXIT_MISTAKE;
+    int status = report_simulation_write(directory, output, &drawn);
+    if (!status && !drawn) message_error("%s/" REPORT_FILE REPORT_NOT_DRAWN, output);
+    if (!status) printf("%s/" REPORT_FILE "\n", output);
+    return status;
+}
+
+/* NULL: there is none among them. */
+static const char *find_simulation(const char *const *directories, int count) {
+    for (int i = 0; i < count; i++)
+        if (report_simulation_is(directories[i])) return directories[i];
+    return NULL;
+}
+
 static int write_report(const char *const *directories, int count, const char *output) {
     char name[OUTPUT_PATH];
     if (count == 0) {
         message_error("report: the runs' directories are missing; %s", table.synopsis);
+        return EXIT_MISTAKE;
+    }
+    const char *simulation = find_simulation(directories, count);
+    if (simulation && count == 1) return write_simulation(simulation, output);
+    if (simulation) {
+        message_error("%s: a simulation; a report is about one simulation, or about runs",
+                      simulation);
         return EXIT_MISTAKE;
     }
     if (!output && count == 1) output = directories[0];

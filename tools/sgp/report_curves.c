@@ -11,14 +11,18 @@
 /* Above so many seconds, minutes or hours are easier to read. */
 enum { MOST_SECONDS = 300, MOST_MINUTES = 180 * 60 };
 
-/* The largest of the values over the smallest: above, a logarithmic scale shows more. */
-enum { WIDE_SPREAD = 4 };
+/* The largest of the values over the smallest: above, a logarithmic scale shows more; also than one from 0. */
+enum { WIDE_SPREAD = 4, WIDE_FROM_ZERO = 10 };
 
 /* Pixels: margins, and a row and about a letter of the key. */
 enum { TOP = 32, LEFT_WIDE = 62, LEFT_NARROW = 50, KEY_ROW = 20, KEY_LETTER = 8 };
 
+/* Pixels: of the axis of nodes about, and a letter of its labels; and its margins, a part of it. */
+enum { NODES_WIDE = 600, NODES_NARROW = 270, LABEL_LETTER = 9 };
+#define NODES_MARGIN 0.04
+
 /* On a curve. */
-enum { MOST_MARKS = 12 };
+enum { MOST_MARKS = 16 };
 
 typedef struct range {
     double low, high;
@@ -33,13 +37,13 @@ static const report_curve_t *crosses_of(const report_run_t *run, const report_cu
 }
 
 static double place(const report_point_t *point, report_axis_t axis) {
-    if (axis == AXIS_STEP) return point->step;
+    if (axis == AXIS_STEP || axis == AXIS_NODES) return point->step;
     return axis == AXIS_EPOCH ? point->epoch : point->seconds;
 }
 
 /* A logarithm knows no zero. */
 static bool drawn(const report_point_t *point, const report_curves_t *curves) {
-    return !curves->log || point->value > 0;
+    return curves->scale != SCALE_LOG || point->value > 0;
 }
 
 bool report_curves_show(const report_run_t *run, const report_curves_t *curves) {
@@ -91,9 +95,55 @@ static double time_unit(double seconds) {
     return seconds <= MOST_SECONDS ? 1 : seconds <= MOST_MINUTES ? 60 : 3600;
 }
 
+static int compare_downwards(const void *a, const void *b) {
+    double left = *(const double *)a, right = *(const double *)b;
+    return (left < right) - (left > right);
+}
+
+/* All places of the curves, the largest first. Returns how many; *places: released with free. */
+static int places_of(const report_t *report, const report_curves_t *curves, double **places) {
+    int count = 0, all = 0;
+    for (int i = 0; i < report->count; i++) all += curve_of(&report->runs[i], curves)->count;
+    *places = calloc((size_t)all + 1, sizeof **places);
+    if (!*places) return 0;
+    for (int i = 0; i < report->count; i++) {
+        const report_curve_t *curve = curve_of(&report->runs[i], curves);
+        for (int j = 0; j < curve->count; j++) (*places)[count++] = curve->points[j].step;
+    }
+    qsort(*places, (size_t)count, sizeof **places, compare_downwards);
+    return count;
+}
+
+/* Each number of nodes that was simulated has a mark, and a label where the one above leaves room. */
+static void print_nodes(const report_canvas_t *canvas, const report_t *report,
+                        const report_curves_t *curves, range_t range) {
+    double *places, room = canvas->narrow ? NODES_NARROW : NODES_WIDE, above = INFINITY;
+    double margin = range.high > range.low ? pow(range.high / range.low, NODES_MARGIN) : 2;
+    double low = range.low / margin, high = range.high * margin;
+    int count = places_of(report, curves, &places);
+    fprintf(canvas->script, "set logscale x 2\nset xrange [%.9g:%.9g]\nset xtics (", low, high);
+    for (int i = 0; i < count; i++) {
+        double pixel = room * log(places[i] / low) / log(high / low);
+        if (i > 0 && places[i] == places[i - 1]) continue;
+        bool labelled = above - pixel >= LABEL_LETTER * (1 + floor(log10(places[i]) + 1));
+        if (labelled) above = pixel;
+        if (labelled) fprintf(canvas->script, "%s'%.0f' %.9g", i ? ", " : "", places[i], places[i]);
+        else fprintf(canvas->script, ", '' %.9g", places[i]);
+    }
+    fputs(")\n", canvas->script);
+    free(places);
+}
+
 /* Returns what a place is divided by; *label: below the axis. */
-static double print_places(const report_canvas_t *canvas, const report_curves_t *curves,
-                           double most, const char **label) {
+static double print_places(const report_canvas_t *canvas, const report_t *report,
+                           const report_curves_t *curves, const char **label) {
+    range_t range = range_of(report, curves, false);
+    double most = range.high;
+    if (curves->axis == AXIS_NODES) {
+        print_nodes(canvas, report, curves, range);
+        *label = "nodes, log scale";
+        return 1;
+    }
     double unit = curves->axis == AXIS_SECONDS ? time_unit(most) : 1;
     *label = curves->axis == AXIS_STEP    ? "step"
              : curves->axis == AXIS_EPOCH ? "epoch"
@@ -120,25 +170,30 @@ static void print_log_marks(FILE *script, range_t range) {
             range.high * 1.15, range.low < 1e-3 ? "%.0e" : "%g");
 }
 
-static void print_linear_marks(FILE *script, range_t range) {
+static void print_linear_marks(FILE *script, range_t range, bool zero) {
     double room = range.high > range.low ? 0.04 * (range.high - range.low) : 0.05 * fabs(range.low);
     if (room <= 0) room = 1;
     double step = report_round_up((range.high - range.low + 2 * room) / 7);
     int decimals = step < 1 ? (int)ceil(-log10(step) - 1e-9) : 0;
     fprintf(script, "set yrange [%.9g:%.9g]\nset ytics %.9g\nset format y '%%.%df'\n",
-            range.low - room, range.high + room, step, decimals);
+            zero ? 0 : range.low - room, range.high + room, step, decimals);
 }
 
 static void print_values(const report_canvas_t *canvas, const report_t *report,
                          const report_curves_t *curves) {
     range_t range = range_of(report, curves, true);
-    bool log =
-        curves->log || (!curves->band && range.low > 0 && range.high / range.low > WIDE_SPREAD);
+    bool zero = curves->scale == SCALE_ZERO || curves->scale == SCALE_AUTO_ZERO;
+    bool wide = !curves->band && range.low > 0 &&
+                range.high / range.low > (zero ? WIDE_FROM_ZERO : WIDE_SPREAD);
+    bool log = curves->scale == SCALE_LOG || (curves->scale != SCALE_ZERO && wide);
     fprintf(canvas->script,
             "set label 1 '%s%s' at screen %.4f, screen %.4f left tc rgb '#333333'\n", curves->label,
             log ? ", log scale" : "", 8.0 / canvas->width, 1 - 12.0 / canvas->height);
     if (log) print_log_marks(canvas->script, range);
-    else print_linear_marks(canvas->script, range);
+    else {
+        if (zero) range.low = 0;
+        print_linear_marks(canvas->script, range, zero);
+    }
 }
 
 /* Wide: beside the plot. Narrow: below it. */
@@ -254,7 +309,7 @@ void report_curves_print(const report_canvas_t *canvas, const report_t *report,
     if (!order) return;
     const char *label;
     report_margins_t margins = {canvas->narrow ? LEFT_NARROW : LEFT_WIDE, 16, TOP, REPORT_BELOW};
-    double unit = print_places(canvas, curves, range_of(report, curves, false).high, &label);
+    double unit = print_places(canvas, report, curves, &label);
     print_values(canvas, report, curves);
     print_key(canvas, report, shown_runs(report, curves), &margins);
     report_margins_print(canvas, &margins, label);

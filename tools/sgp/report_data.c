@@ -226,8 +226,12 @@ void report_release(report_t *report) {
         free(run->accuracy.points);
         free(run->consensus.points);
         free(run->evaluations.points);
+        free(run->step_ms.points);
+        free(run->efficiency.points);
+        free(run->hours.points);
         free(run->nodes);
     }
+    json_decref(report->simulation);
     free(report->runs);
     *report = (report_t){0};
 }

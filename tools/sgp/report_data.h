@@ -11,7 +11,7 @@
 enum { REPORT_POINTS = 240 };
 
 typedef struct report_point {
-    double step;    /* of the run */
+    double step;    /* of the run; of a simulation: nodes */
     double epoch;   /* fractions of one between evaluations */
     double seconds; /* of training */
     double value;   /* mean over the nodes */
@@ -31,6 +31,7 @@ typedef struct report_node {
     double gradient_ms, update_ms, wait_ms;
 } report_node_t;
 
+/* A run; or of a simulation an algorithm, with a label and the last three curves alone. */
 typedef struct report_run {
     char *directory; /* clean text */
     char *label;     /* clean text, short, and unique in the report */
@@ -42,13 +43,15 @@ typedef struct report_run {
     report_curve_t loss, accuracy;
     report_curve_t consensus;   /* while training, or, of a run without, */
     report_curve_t evaluations; /* of it at evaluations, when nothing is in flight */
-    report_node_t *nodes;       /* (node_count), by number */
+    report_curve_t step_ms, efficiency, hours;
+    report_node_t *nodes; /* (node_count), by number */
     int node_count;
 } report_run_t;
 
 typedef struct report {
     report_run_t *runs; /* (count) */
     int count;
+    json_t *simulation; /* simulation.json; NULL: these are runs */
 } report_t;
 
 /* Reads count > 0 runs. Returns 0, or the program's exit status after one line about the first

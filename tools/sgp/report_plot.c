@@ -21,34 +21,53 @@ typedef struct plot {
 } plot_t;
 
 #define CURVE(member) offsetof(report_run_t, member)
+#define COUNT(array)  (sizeof(array) / sizeof(array)[0])
 
-static const plot_t kinds[REPORT_PLOTS] = {
+static const plot_t run_kinds[] = {
     {"loss-epochs",
      "Training loss over epochs",
      "Mean over the nodes, of the batches as the steps met them.",
-     {CURVE(loss), AXIS_EPOCH, "training loss", false, 0, false}},
+     {CURVE(loss), AXIS_EPOCH, "training loss", false, 0, SCALE_AUTO}},
     {"loss-time",
      "Training loss over time",
      "The same over the time of training, without evaluation.",
-     {CURVE(loss), AXIS_SECONDS, "training loss", false, 0, false}},
+     {CURVE(loss), AXIS_SECONDS, "training loss", false, 0, SCALE_AUTO}},
     {"accuracy-epochs",
      "Test accuracy over epochs",
      "Each node evaluates its own model. Line: mean over the nodes; band: from the worst to the "
      "best node.",
-     {CURVE(accuracy), AXIS_EPOCH, "test accuracy (fraction)", true, 0, false}},
+     {CURVE(accuracy), AXIS_EPOCH, "test accuracy (fraction)", true, 0, SCALE_AUTO}},
     {"accuracy-time",
      "Test accuracy over time",
      "The same over the time of training, without evaluation.",
-     {CURVE(accuracy), AXIS_SECONDS, "test accuracy (fraction)", true, 0, false}},
+     {CURVE(accuracy), AXIS_SECONDS, "test accuracy (fraction)", true, 0, SCALE_AUTO}},
     {"consensus",
      "Consensus distance over steps",
      "How far the nodes are from their mean: root mean square of |z \xe2\x88\x92 mean| / |mean|.",
-     {CURVE(consensus), AXIS_STEP, "relative distance", false, CURVE(evaluations), true}},
+     {CURVE(consensus), AXIS_STEP, "relative distance", false, CURVE(evaluations), SCALE_LOG}},
     {"step-time",
      "Where a step\xe2\x80\x99s time goes",
      "Mean of a step, for each node. Compute: the gradient of a batch. Update and push: the local "
      "step, sending, absorbing. Wait: asleep until messages came.",
      {.label = NULL}},
+};
+
+static const plot_t simulation_kinds[] = {
+    {"step-nodes",
+     "Time of a step over nodes",
+     "Until the last node has made its steps, over their number. Flat is good: with more nodes "
+     "more is done in the same time.",
+     {CURVE(step_ms), AXIS_NODES, "milliseconds per step", false, 0, SCALE_AUTO_ZERO}},
+    {"efficiency-nodes",
+     "Scaling efficiency over nodes",
+     "The mean gradient over the step: what n nodes do of what n times one node would that never "
+     "waits for others.",
+     {CURVE(efficiency), AXIS_NODES, "efficiency (fraction)", false, 0, SCALE_ZERO}},
+    {"hours-nodes",
+     "Hours for 90 epochs over nodes",
+     "Of ImageNet, 1,281,167 images, without evaluation. Each node has a batch of its own, so "
+     "twice the nodes make half as many steps.",
+     {CURVE(hours), AXIS_NODES, "hours", false, 0, SCALE_LOG}},
 };
 
 report_style_t report_style(int run) {
@@ -69,7 +88,7 @@ static void print_missing(FILE *out, const report_t *report, const plot_t *kind)
         const report_run_t *run = &report->runs[i];
         if (shows(kind, run)) continue;
         fprintf(out, missing++ ? ", %s" : " Not shown: %s", run->label);
-        if (kind->curves.log && report_number(run, "consensus_distance") == 0)
+        if (kind->curves.scale == SCALE_LOG && report_number(run, "consensus_distance") == 0)
             fputs(" (exactly 0 at the end)", out);
     }
     if (missing) fputc('.', out);
@@ -162,9 +181,16 @@ static char *draw(const report_t *report, const plot_t *kind, bool narrow) {
     return svg;
 }
 
+static int kinds_of(const report_t *report, const plot_t **kinds) {
+    *kinds = report->simulation ? simulation_kinds : run_kinds;
+    return (int)(report->simulation ? COUNT(simulation_kinds) : COUNT(run_kinds));
+}
+
 int report_plots_draw(const report_t *report, report_plot_t plots[REPORT_PLOTS]) {
+    const plot_t *kinds;
+    int count = kinds_of(report, &kinds);
     memset(plots, 0, REPORT_PLOTS * sizeof *plots);
-    for (int i = 0; i < REPORT_PLOTS; i++) {
+    for (int i = 0; i < count; i++) {
         const plot_t *kind = &kinds[i];
         report_plot_t *plot = &plots[i];
         bool any = false;

@@ -10,13 +10,13 @@
 enum { REPORT_PLOTS = 6 };
 
 typedef struct report_plot {
-    const char *name; /* for ids: letters and dashes */
+    const char *name; /* for ids: letters and dashes; NULL: there is no such plot */
     const char *title;
     char *note;          /* clean text: how to read it, and what it leaves out */
     char *wide, *narrow; /* <svg>; NULL: no run has anything to draw */
 } report_plot_t;
 
-/* Draws all. Returns 0, or the program's exit status after a line about what went wrong. Release in
+/* Draws all that there are of runs, or of a simulation. Returns 0, or the program's exit status after a line about what went wrong. Release in
  * any case. */
 int report_plots_draw(const report_t *report, report_plot_t plots[REPORT_PLOTS]);
 void report_plots_release(report_plot_t plots[REPORT_PLOTS]);
@@ -32,7 +32,11 @@ report_style_t report_style(int run);
 
 /* What follows is between the files that draw. */
 
-typedef enum report_axis { AXIS_EPOCH, AXIS_SECONDS, AXIS_STEP } report_axis_t;
+typedef enum report_axis { AXIS_EPOCH, AXIS_SECONDS, AXIS_STEP, AXIS_NODES } report_axis_t;
+
+/* The axis of the values: as far as they go, and a logarithm where they spread wide and there is no band; always one;
+ * as AUTO, but from 0; never one, and from 0. */
+typedef enum report_scale { SCALE_AUTO, SCALE_LOG, SCALE_AUTO_ZERO, SCALE_ZERO } report_scale_t;
 
 /* A plot with a curve for each run. */
 typedef struct report_curves {
@@ -41,7 +45,7 @@ typedef struct report_curves {
     const char *label; /* of the values */
     bool band;         /* shows low to high */
     size_t crosses;    /* offset of a second curve, shown as crosses; 0: none */
-    bool log;          /* always; else where the values spread wide and there is no band */
+    report_scale_t scale;
 } report_curves_t;
 
 typedef struct report_canvas {

@@ -3,6 +3,7 @@
 #include "command.h"
 #include "message.h"
 #include "output.h"
+#include "report_simulation.h"
 #include "simulate_settings.h"
 
 #include "transport/simulated/simulated.h"
@@ -34,9 +35,15 @@ static int simulate_rows(const simulate_settings_t *settings, const char *platfo
 }
 
 static int show(const simulate_settings_t *settings, const simulate_row_t *rows) {
-    if (!settings->json && !settings->quiet) simulate_print(settings, rows);
+    bool shown = !settings->json && !settings->quiet, drawn;
+    if (shown) simulate_print(settings, rows);
     if (!simulate_write(settings, rows)) return EXIT_FAILED;
-    if (!settings->json && !settings->quiet) printf("\ndirectory  %s\n", settings->output);
+    if (settings->quiet) return 0;
+    int status = report_simulation_write(settings->output, settings->output, &drawn);
+    if (status) return status;
+    if (shown)
+        printf("\nreport     %s/" REPORT_FILE "%s\n", settings->output,
+               drawn ? "" : REPORT_NOT_DRAWN);
     return 0;
 }
 
@@ -62,6 +69,40 @@ static int run_on_network(const simulate_settings_t *settings) {
     return status;
 }
 
+/* As a shell reads it: bare where that is safe, or else between quotes. */
+static void print_word(FILE *out, const char *word) {
+    static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                               "-_.,:/=+@%";
+    if (*word && word[strspn(word, safe)] == '\0') {
+        fputs(word, out);
+        return;
+    }
+    fputc('\'', out);
+    for (; *word; word++) fputs(*word == '\'' ? "'\\''" : (char[]){*word, '\0'}, out);
+    fputc('\'', out);
+}
+
+/* Without what only says where the result goes: the same command gives the same files. Released with free;
+ * NULL when out of memory. */
+static char *command_of(int argc, char **argv) {
+    char *text = NULL;
+    size_t length;
+    FILE *out = open_memstream(&text, &length);
+    if (!out) return NULL;
+    fputs("sgp simulate", out);
+    for (int i = 1; i < argc; i++) {
+        if (!strcmp(argv[i], "--output")) i++;
+        else if (strcmp(argv[i], "--json") != 0 && strcmp(argv[i], "--quiet") != 0 &&
+                 strncmp(argv[i], "--output=", strlen("--output=")) != 0) {
+            fputc(' ', out);
+            print_word(out, argv[i]);
+        }
+    }
+    if (fclose(out) == 0) return text;
+    free(text);
+    return NULL;
+}
+
 int command_simulate(int argc, char **argv) {
     simulate_settings_t settings;
     char output[OUTPUT_PATH];
@@ -83,5 +124,9 @@ int command_simulate(int argc, char **argv) {
     int status = settings.network.platform ? simulate_probe(&settings, most_nodes(&settings)) : 0;
     if (status) return status;
     if (!output_prepare(settings.output, OUTPUT_ROOM)) return EXIT_MISTAKE;
-    return run_on_network(&settings);
+    char *command = command_of(argc, argv);
+    settings.command = command;
+    status = run_on_network(&settings);
+    free(command);
+    return status;
 }

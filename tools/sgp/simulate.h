@@ -43,6 +43,19 @@ typedef struct simulate_compute {
 
 #define SIMULATE_TAIL_FACTOR 10
 
+/* The gradient in buckets, as DistributedDataParallel makes them: bytes of one. Backward takes about twice as long as
+ * forward, and the first bucket is full only some time after it has begun. */
+#define SIMULATE_BUCKET_BYTES (25.0 * (1 << 20))
+#define SIMULATE_FORWARD      (1.0 / 3)
+
+/* Seconds: until a node that is silent is lost, sgp's default; and from then until all compute again. */
+#define SIMULATE_NOTICE  10
+#define SIMULATE_RESTART 60
+
+/* ImageNet's training images, and how often they are seen. */
+#define SIMULATE_SAMPLES 1281167.0
+#define SIMULATE_EPOCHS  90
+
 /* Passes over the model's vector on a node, in milliseconds of one at float32. */
 typedef struct simulate_local {
     double update_ms; /* the optimizer's step, after the gradient */
@@ -89,19 +102,23 @@ typedef struct simulate_settings {
     int steps, warmup; /* warmup: of the steps, not measured; below 0: a fifth */
     uint64_t seed;
     const char *output;
+    const char *command; /* that made it, without what only says where it goes; NULL: not known */
     int json, quiet, help;
     /* Which of them the command line said: what a calibration does not overwrite. */
     bool compute_given, local_given, network_given, parameters_given;
 } simulate_settings_t;
 
-/* One line of the table. Milliseconds are means over the nodes' steps after the warm-up. */
+/* One line of the table, of the steps after the warm-up. All nodes make the same number of steps, as in `sgp train`:
+ * a step takes what passes until the last node has made them, over their number. Nodes that do not wait make
+ * theirs sooner, each in its own time; the other milliseconds are means over the nodes' own steps. */
 typedef struct simulate_row {
     double step_ms;
+    double node_ms;                /* mean over the nodes of each one's mean step */
     double fastest_ms, slowest_ms; /* the mean step of the fastest and of the slowest node */
     double gradient_ms;            /* as drawn: the slowest worker of a node */
     double wait_ms;                /* asleep for messages */
-    double samples_per_second;
-    double bytes_per_step; /* simulated bytes that a node sends */
+    double samples_per_second;     /* of all, in a step */
+    double bytes_per_step;         /* simulated bytes that a node sends */
     /* Root mean square over nodes and coordinates of z - mean z, over the standard deviation of what one
      * local step adds; NAN: not all steps were made. */
     double distance;
@@ -156,7 +173,8 @@ void simulate_print(const simulate_settings_t *settings, const simulate_row_t *r
 /* directory/simulation.json, and on standard output with --json; false after a line. */
 bool simulate_write(const simulate_settings_t *settings, const simulate_row_t *rows);
 
-/* Samples per second over those of as many nodes that compute and never wait. */
+/* The mean gradient with its update over the step: samples per second over those of as many nodes that compute,
+ * are equally fast, and never wait. */
 double simulate_efficiency(const simulate_settings_t *settings, const simulate_row_t *row);
 
 /* Hours for 90 epochs of ImageNet, 1,281,167 images, without evaluation. */

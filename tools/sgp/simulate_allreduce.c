@@ -9,9 +9,6 @@
 #include <limits.h>
 #include <string.h>
 
-/* Backward takes about twice as long as forward, and the first bucket is full only some time after it has begun. */
-#define FORWARD (1.0 / 3)
-
 enum { CHANNEL = 1000, ROOM = 4 /* vectors under way */ };
 
 static sgp_encoding_t encoding_of(const simulate_node_t *node) {
@@ -86,7 +83,7 @@ static sgp_status_t buckets_step(simulate_node_t *node, uint64_t step, uint64_t 
     uint64_t start = simulate_now(node);
     int buckets = buckets_of(node);
     for (int b = 0; b < buckets; b++) {
-        double part = FORWARD + (1 - FORWARD) * (b + 1) / buckets;
+        double part = SIMULATE_FORWARD + (1 - SIMULATE_FORWARD) * (b + 1) / buckets;
         node->bucket = (size_t)b * node->reducer.length;
         sgp_simulated_sleep(node->transport, start + (uint64_t)((double)compute * part));
         sgp_status_t status = reduce_bucket(node);

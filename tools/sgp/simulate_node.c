@@ -14,7 +14,6 @@
 #define LINE       ((size_t)16)        /* numbers in the least segment of an all-reduce */
 #define COURIER    ((double)(1 << 20)) /* bytes from which osgp's courier copies beside the gradient */
 #define REAL_CHUNK ((double)((size_t)256 << 10)) /* bytes of a chunk of the real transports */
-#define NOTICE     10 /* seconds until a node that is silent is lost: sgp's default, --peer-timeout */
 
 /* Streams of random numbers of a seed: a node's rank with one of these. */
 enum { STREAM_TIME = 1 << 20, STREAM_NOISE = 2 << 20, STREAM_LIFE = 3 << 20 };
@@ -267,8 +266,20 @@ static void node_main(sgp_transport_t *transport, void *context) {
 
 /* ---- the row ---- */
 
+/* What a node has measured in its own time. */
+static void add_node(const simulate_node_t *node, int steps, simulate_row_t *row) {
+    double step = (double)(node->last - node->marked) * 1e-6 / steps;
+    row->node_ms += step;
+    row->fastest_ms = fmin(row->fastest_ms, step);
+    row->slowest_ms = fmax(row->slowest_ms, step);
+    row->gradient_ms += (double)node->measured * 1e-6 / steps;
+    row->wait_ms += (double)node->waited * 1e-6 / steps;
+    row->bytes_per_step += node->sent / steps;
+}
+
 static void summarise(const simulate_work_t *work, simulate_row_t *row) {
-    int batch = work->settings->batch_size * work->settings->workers, measured = 0;
+    int batch = work->settings->batch_size * work->settings->workers, measured = 0, least = INT_MAX;
+    uint64_t begin = 0, end = 0; /* when the last node had made its warm-up, and its steps */
     *row = (simulate_row_t){.fastest_ms = INFINITY,
                             .steps = INT_MAX,
                             .failed_node = work->failed,
@@ -279,22 +290,21 @@ static void summarise(const simulate_work_t *work, simulate_row_t *row) {
         row->seconds = fmax(row->seconds, (double)node->last * 1e-9);
         if (node->steps < row->steps) row->steps = node->steps;
         if (steps <= 0) continue;
-        double step = (double)(node->last - node->marked) * 1e-6 / steps;
+        if (node->marked > begin) begin = node->marked;
+        if (node->last > end) end = node->last;
+        if (steps < least) least = steps;
         measured++;
-        row->step_ms += step;
-        row->fastest_ms = fmin(row->fastest_ms, step);
-        row->slowest_ms = fmax(row->slowest_ms, step);
-        row->gradient_ms += (double)node->measured * 1e-6 / steps;
-        row->wait_ms += (double)node->waited * 1e-6 / steps;
-        row->bytes_per_step += node->sent / steps;
-        row->samples_per_second += batch / (step * 1e-3);
+        add_node(node, steps, row);
     }
     if (measured == 0) row->fastest_ms = NAN;
-    row->step_ms /= measured;
+    row->step_ms = measured == 0 ? NAN : (double)(end - begin) * 1e-6 / least;
+    /* Nodes of a run that was cut short have not made the same number. */
+    if (measured > 0 && work->failed >= 0) row->step_ms = row->slowest_ms;
+    row->node_ms /= measured;
     row->gradient_ms /= measured;
     row->wait_ms /= measured;
     row->bytes_per_step /= measured;
-    row->samples_per_second *= (double)work->nodes / measured;
+    row->samples_per_second = (double)work->nodes * batch / (row->step_ms * 1e-3);
     row->distance = sqrt(work->distance / work->nodes / (double)work->length);
     if (row->steps < work->settings->steps) row->distance = NAN;
 }
@@ -354,7 +364,7 @@ static sgp_simulated_options_t cluster_options(const simulate_work_t *work, cons
         .line_rate = is_all_to_all(work) ? settings->network.bytes_per_second : 0,
         .copy_seconds = courier ? 0 : settings->local.copy_ms * 1e-3 / bytes,
         .absorb_seconds = settings->local.absorb_ms * 1e-3 / bytes,
-        .notice_seconds = NOTICE,
+        .notice_seconds = SIMULATE_NOTICE,
     };
 }
 

@@ -76,9 +76,6 @@ void simulate_compute(simulate_node_t *node, uint64_t nanoseconds);
 /* In simulate_allreduce.c */
 extern const simulate_method_t simulate_method_buckets, simulate_method_ring, simulate_method_tree;
 
-/* The gradient in buckets, as DistributedDataParallel makes them: bytes of one. */
-#define SIMULATE_BUCKET_BYTES (25.0 * (1 << 20))
-
 /* Of a vector of that many simulated bytes. */
 int simulate_buckets(double bytes);
 

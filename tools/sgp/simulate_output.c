@@ -9,26 +9,23 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { EPOCHS = 90 };
-#define SAMPLES 1281167.0 /* ImageNet's training images */
-#define HOUR    3600.0    /* seconds */
-#define RESTART 60.0      /* seconds from a failure that is noticed until all nodes compute again */
-#define NOTICED 10.0      /* seconds until it is, sgp's default */
+#define HOUR 3600.0 /* seconds */
 
 double simulate_efficiency(const simulate_settings_t *settings, const simulate_row_t *row) {
     return (row->gradient_ms + settings->local.update_ms) / row->step_ms;
 }
 
 double simulate_hours(const simulate_row_t *row) {
-    return EPOCHS * SAMPLES / row->samples_per_second / HOUR;
+    return SIMULATE_EPOCHS * SIMULATE_SAMPLES / row->samples_per_second / HOUR;
 }
 
 /* Failures come at random with rate n / MTBF. To make T seconds of progress between two checkpoints, where each
  * failure costs what was done since the last one and R seconds more, takes (1 / rate + R) (exp(rate T) - 1). */
 double simulate_hours_with_restarts(const simulate_settings_t *settings, int nodes,
                                     const simulate_row_t *row) {
-    double rate = nodes / settings->failures_s, epoch = SAMPLES / row->samples_per_second;
-    return EPOCHS * (1 / rate + NOTICED + RESTART) * expm1(rate * epoch) / HOUR;
+    double rate = nodes / settings->failures_s, epoch = SIMULATE_SAMPLES / row->samples_per_second;
+    return SIMULATE_EPOCHS * (1 / rate + SIMULATE_NOTICE + SIMULATE_RESTART) * expm1(rate * epoch) /
+           HOUR;
 }
 
 /* Samples a second per node, over those of the algorithm's first row. */
@@ -69,8 +66,8 @@ static void print_settings(const simulate_settings_t *settings) {
 static void print_titles(const simulate_settings_t *settings) {
     char from[16];
     snprintf(from, sizeof from, "from %d", settings->nodes[0]);
-    printf("%-17s  %5s  %8s  %8s  %8s  %9s  %10s  %8s  %8s  %8s\n", "", "", "step", "slowest",
-           "waiting", "", "", "scaling", "90 epochs", "");
+    printf("%-17s  %5s  %8s  %8s  %8s  %9s  %10s  %8s  %9s\n", "", "", "step", "mean", "waiting",
+           "", "", "scaling", "90 epochs");
     printf("%-17s  %5s  %8s  %8s  %8s  %9s  %10s  %8s  %9s  %8s\n", "algorithm", "nodes", "ms",
            "node ms", "ms", "samples/s", "efficiency", from, "hours", "distance");
 }
@@ -94,7 +91,7 @@ static void print_row(const simulate_settings_t *settings, const char *name,
     const simulate_row_t *row = &rows[at];
     printf("%-17s  %5d", name, settings->nodes[at]);
     print_number(8, 2, row->step_ms);
-    print_number(8, 2, row->slowest_ms);
+    print_number(8, 2, row->node_ms);
     print_number(8, 2, row->wait_ms);
     print_number(9, 0, row->samples_per_second);
     print_number(10, 3, simulate_efficiency(settings, row));
@@ -131,9 +128,10 @@ static json_t *row_object(const simulate_settings_t *settings, int a, const simu
                           int at) {
     const simulate_row_t *row = &rows[at];
     json_t *object = json_pack(
-        "{s:s, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "algorithm",
-        settings->algorithms[a]->name, "nodes", settings->nodes[at], "steps", row->steps, "step_ms",
-        train_json_number(row->step_ms), "fastest_node_ms", train_json_number(row->fastest_ms),
+        "{s:s, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+        "algorithm", settings->algorithms[a]->name, "nodes", settings->nodes[at], "steps",
+        row->steps, "step_ms", train_json_number(row->step_ms), "mean_node_ms",
+        train_json_number(row->node_ms), "fastest_node_ms", train_json_number(row->fastest_ms),
         "slowest_node_ms", train_json_number(row->slowest_ms), "gradient_ms",
         train_json_number(row->gradient_ms), "wait_ms", train_json_number(row->wait_ms),
         "samples_per_second", train_json_number(row->samples_per_second), "efficiency",
@@ -194,9 +192,19 @@ static json_t *settings_object(const simulate_settings_t *settings) {
     return object;
 }
 
+/* What no option changes. */
+static json_t *constants_object(void) {
+    return json_pack("{s:i, s:f, s:f, s:i, s:i, s:i, s:i}", "tail_factor", SIMULATE_TAIL_FACTOR,
+                     "bucket_bytes", SIMULATE_BUCKET_BYTES, "forward_part_of_gradient",
+                     SIMULATE_FORWARD, "failure_noticed_s", SIMULATE_NOTICE, "restart_s",
+                     SIMULATE_RESTART, "samples_per_epoch", (int)SIMULATE_SAMPLES, "epochs",
+                     SIMULATE_EPOCHS);
+}
+
 bool simulate_write(const simulate_settings_t *settings, const simulate_row_t *rows) {
-    json_t *json = json_pack("{s:s, s:o, s:o}", "kind", "simulation", "settings",
-                             settings_object(settings), "rows", rows_array(settings, rows));
+    json_t *json = json_pack("{s:s, s:s?, s:o, s:o, s:o}", "kind", "simulation", "command",
+                             settings->command, "settings", settings_object(settings), "constants",
+                             constants_object(), "rows", rows_array(settings, rows));
     bool printed =
         !settings->json || (json && json_dumpf(json, stdout, JSON_COMPACT | TRAIN_JSON_FLAGS) == 0);
     if (settings->json) putchar('\n');

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page about a simulation, from a simulation.json: no SimGrid is needed to write it."""
+
+import json
+import os
+import re
+import shutil
+import unittest
+
+import test_report
+from test_report import NASTY, pictures, words
+
+PLOTS = ["step-nodes", "efficiency-nodes", "hours-nodes"]
+
+
+def row(algorithm, nodes, step_ms=500.0, **more):
+    return {"algorithm": algorithm, "nodes": nodes, "steps": 100, "step_ms": step_ms, "mean_node_ms": 432.1,
+            "wait_ms": 55.5, "samples_per_second": 1e6 * nodes / step_ms, "efficiency": 250 / step_ms,
+            "scaling_efficiency": 0.987, "hours_90_epochs": 10 / nodes, "bytes_per_step": 102228128.0,
+            "consensus_distance": 0.654, **more}
+
+
+ROWS = [row(name, nodes, step) for name, step in (("allreduce", 500.0), ("sgp", 300.0)) for nodes in (4, 16, 64)]
+SETTINGS = {"model": "resnet50", "parameters": 25557032.0, "network": {"name": "ethernet-10g", "rate_mbps": 9910.0},
+            "compute_ms": {"mean": 245.0, "spread": 0.01}, "slow_node": None}
+
+
+class Simulation(test_report.ReportTest):
+    def write_simulation(self, name, rows=ROWS, settings=SETTINGS, **more):
+        os.makedirs(self.path(name), exist_ok=True)
+        whole = {"kind": "simulation", "command": "sgp simulate --nodes 4,16,64", "settings": settings,
+                 "constants": {"tail_factor": 10}, "rows": rows, **more}
+        with open(os.path.join(self.path(name), "simulation.json"), "w", encoding="utf-8") as file:
+            json.dump(whole, file)
+        return name
+
+    def curve(self, picture, color="rgb(  0, 114, 178)"):
+        """Points of the line of that colour, from left to right, of the first algorithm if none is given."""
+        for element in picture.iter("path"):
+            if element.get("stroke") == color and element.get("d").count("L") > 0:
+                return [tuple(map(float, point.split(","))) for point in re.findall(r"[ML] ?([\d.]+,[\d.]+)", element.get("d"))]
+        return []
+
+    def test_page(self):
+        """Three plots in two widths, every number of the rows, and all that was told and what made it."""
+        text, page = self.report(self.write_simulation("a"))
+        shown = pictures(text)
+        self.assertEqual(list(shown), PLOTS)
+        for name, label in zip(PLOTS, ("milliseconds per step", "efficiency (fraction)", "hours, log scale")):
+            self.assertEqual(len(shown[name]), 2, name)
+            for picture in shown[name]:
+                self.assertTrue(picture.get("aria-label"), name)
+                self.assertLessEqual({"allreduce", "sgp", "4", "16", "64", label, "nodes, log scale"}, set(words(picture)))
+        for cell in ("300.00", "500.00", "432.10", "55.50", "0.833", "0.500", "0.987", "2.50", "0.16", "0.654",
+                     "102\u202f228\u202f128"):
+            self.assertIn(cell, page.text)
+        for told in ("compute_ms.spread", "network.rate_mbps", "9910.0", "tail_factor", "sgp simulate --nodes 4,16,64",
+                     "SGP in lock step"):
+            self.assertIn(told, page.text)
+        self.assertIn("Simulation: resnet50 over ethernet-10g", page.text)
+
+    def test_axis_of_nodes(self):
+        """Four times the nodes are as far apart everywhere, whatever the order of rows; the axis of times begins at 0."""
+        steps = {4: 100.0, 16: 200.0, 64: 400.0}
+        self.write_simulation("a", [row("sgp", nodes, steps[nodes]) for nodes in (64, 4, 16)])
+        text, _ = self.report("a")
+        for picture in pictures(text)["step-nodes"]:
+            (x1, y1), (x2, y2), (x3, y3) = self.curve(picture)
+            self.assertAlmostEqual(x2 - x1, x3 - x2, delta=0.3)
+            self.assertAlmostEqual((y1 - y2) * 2, y2 - y3, delta=0.5)
+            self.assertIn("0", words(picture))
+
+    def test_labels_leave_room(self):
+        """Sixteen numbers of nodes that lie close together: a phone shows the largest, and no two on top of each other."""
+        self.write_simulation("a", [row("sgp", nodes) for nodes in range(10, 26)])
+        text, _ = self.report("a")
+        wide, narrow = (set(words(picture)) for picture in pictures(text)["step-nodes"])
+        labels = {str(nodes) for nodes in range(10, 26)}
+        self.assertIn("25", narrow)
+        self.assertLess(len(labels & narrow), len(labels & wide))
+        self.assertIn(len(labels & narrow), range(6, 16))
+
+    def test_wide_spread(self):
+        """Above a factor of ten a logarithm shows more, but efficiencies stay as they are."""
+        for most, log in ((900.0, False), (1100.0, True)):
+            self.write_simulation("a", [row("sgp", 4, 100.0), row("sgp", 8, most)])
+            text, _ = self.report("a")
+            shown = pictures(text)
+            self.assertEqual("milliseconds per step, log scale" in words(shown["step-nodes"][0]), log)
+            self.assertIn("efficiency (fraction)", words(shown["efficiency-nodes"][0]))
+
+    def test_failures(self):
+        """Rows that a failure ended say so, and a column tells what restarts cost."""
+        ended = row("sgp", 8, hours_90_epochs_with_restarts=77.25, failure={"node": 5, "seconds": 12.5}, steps=41)
+        self.write_simulation("a", [ended])
+        _, page = self.report("a")
+        self.assertIn("ended after 41 steps: node 5 failed at 12.5 s", page.text)
+        self.assertIn("77.25", page.text)
+        self.assertIn("with restarts", page.text)
+        self.write_simulation("a")
+        self.assertNotIn("with restarts", self.report("a")[1].text)
+
+    def test_nothing_measured(self):
+        """Numbers that do not exist are null; the rest is drawn."""
+        empty = dict.fromkeys(("step_ms", "efficiency", "hours_90_epochs", "consensus_distance"))
+        self.write_simulation("a", [row("sgp", 4), {**row("osgp", 4), **empty}])
+        text, page = self.report("a")
+        self.assertIn("Not shown: osgp", " ".join(page.text))
+        self.write_simulation("a", [{**row("osgp", 4), **empty}])
+        self.assertEqual(pictures(self.report("a")[0]), {name: [] for name in PLOTS})
+
+    def test_nasty_names(self):
+        """Whatever the file says stands on the page as it is, and does nothing."""
+        settings = {**SETTINGS, "model": NASTY, "network": {"platform": "<img src=x>"}, "<x>": {"<y>": ["&", None]}}
+        self.write_simulation("a", [row(NASTY, 4), row("a\nb\x1b", 4)], settings, command="<script>", constants=5)
+        text, page = self.report("a")
+        self.assertNotIn("img", page.tags)
+        for name in (NASTY, "<script>", "<x>.<y>", "a\ufffdb\ufffd", f"Simulation: {NASTY} over <img src=x>"):
+            self.assertIn(name, page.text)
+        for shown in pictures(text).values():
+            for picture in shown:
+                self.assertIn(NASTY, words(picture))
+        for name in ("x", "y"):
+            self.assertFalse(os.path.exists(self.path(name)))
+
+    def test_no_gnuplot(self):
+        """The table alone, and a line that says so, which is also on the page."""
+        self.write_simulation("a")
+        status, out, err = self.run_program("report", "a", environment={"PATH": self.runtime})
+        self.assertEqual((status, out), (0, "a/report.html\n"))
+        self.assertEqual(len(err.splitlines()), 1)
+        self.assertIn("gnuplot-nox", err)
+        with open(self.path("a/report.html"), encoding="utf-8") as file:
+            text = file.read()
+        page = self.check_page(text)
+        self.assertEqual(pictures(text), {})
+        self.assertIn("gnuplot", " ".join(page.text))
+        self.assertIn("300.00", page.text)
+
+    def test_output(self):
+        """A page elsewhere; the directory of the simulation stays as it is."""
+        self.write_simulation("a")
+        self.report("a", "--output", "b/c")
+        self.assertEqual((os.listdir(self.path("a")), os.listdir(self.path("b/c"))), (["simulation.json"], ["report.html"]))
+
+    def test_mistakes(self):
+        self.write_simulation("a")
+        self.write_run("run", test_report.metrics(1, 2))
+        for arguments in (["a", "run"], ["run", "a"], ["a", "a"]):
+            self.assertIn("a: a simulation", self.refused("report", *arguments, "--output", "out"))
+        self.assertFalse(os.path.exists(self.path("out")))
+        for more, said in (({"rows": []}, "rows"), ({"settings": 5}, "settings"), ({"kind": "x"}, "kind"),
+                           ({"rows": [row("sgp", 4), {}]}, "algorithm"), ({"rows": [{**row("sgp", 4), "nodes": 0}]}, "nodes"),
+                           ({"rows": [row(7, 4)]}, "algorithm")):
+            with self.subTest(said):
+                self.write_simulation("a", **more)
+                err = self.refused("report", "a")
+                self.assertIn("a/simulation.json", err)
+                self.assertIn(said, err)
+        for content in ("", "{", "[]"):
+            with open(self.path("a/simulation.json"), "w", encoding="utf-8") as file:
+                file.write(content)
+            self.assertIn("a/simulation.json", self.refused("report", "a"))
+        shutil.rmtree(self.path("a"))
+
+
+if __name__ == "__main__":
+    unittest.main()
