@@ -3,10 +3,12 @@
 
 Numbers do not come from the program: they are bytes over rates, and the figures of the papers."""
 
+import html
 import json
 import math
 import os
 import re
+import shutil
 import subprocess
 import unittest
 
@@ -109,12 +111,12 @@ class Simulate(ProgramTest):
 
     # ---- against theory, where all gradients take the same time ----
 
-    RATE, LATENCY, GRADIENT, BYTES = 1e9 / 8, 2e-3, 0.1, 4e6 * 4
+    RATE, LATENCY, GRADIENT, BYTES = 1e9 / 8, 20e-3, 0.1, 4e6 * 4
 
     def theory(self, algorithms, nodes=(2, 4, 8, 32), more=()):
         """{(algorithm, nodes): seconds of a step beyond its gradient}"""
         rows = self.simulate("--nodes", ",".join(map(str, nodes)), "--algorithm", algorithms, "--parameters", "4M",
-                             "--rate-mbps", "1000", "--latency-ms", "2", "--compute-ms", "100", "--steps", "10",
+                             "--rate-mbps", "1000", "--latency-ms", "20", "--compute-ms", "100", "--steps", "10",
                              *more)
         return {key: row["step_ms"] / 1e3 - self.GRADIENT for key, row in rows.items()}
 
@@ -129,9 +131,13 @@ class Simulate(ProgramTest):
             self.near(seconds, push / 2 + self.LATENCY, 0.02, f"{name}, {nodes} nodes, bfloat16")
 
     def test_hidden_pushes(self):
-        """A push of 128 ms beside a gradient of 100: the link is what limits, and one of 64 is hidden."""
+        """A push of 128 ms beside a gradient of 100: a step waits for the message that left a step before, or with an
+        overlap of 2 for the link alone. One of 64 ms is hidden."""
+        push = self.BYTES / self.RATE
         for key, seconds in self.theory("osgp").items():
-            self.near(seconds + self.GRADIENT, self.BYTES / self.RATE, 0.04, key)
+            self.near(seconds + self.GRADIENT, push + self.LATENCY, 0.02, key)
+        for key, seconds in self.theory("osgp", more=("--overlap", "2", "--steps", "60")).items():
+            self.near(seconds + self.GRADIENT, push, 0.04, key)
         for key, seconds in self.theory("osgp,osgp-async", more=("--encoding", "bfloat16")).items():
             self.near(seconds + self.GRADIENT, self.GRADIENT, 0.001, key)
 
@@ -161,7 +167,8 @@ class Simulate(ProgramTest):
         for nothing. As all make as many steps, the active ones decide what is done in a second."""
         exchange = 2 * (self.BYTES / self.RATE + self.LATENCY)
         rows = self.simulate("--nodes", "2,8", "--algorithm", "adpsgd", "--parameters", "4M", "--rate-mbps", "1000",
-                             "--latency-ms", "2", "--compute-ms", "50", "--steps", "20", "--workers-per-node", "1")
+                             "--latency-ms", str(self.LATENCY * 1e3), "--compute-ms", "50", "--steps", "20",
+                             "--workers-per-node", "1")
         for (_, nodes), row in rows.items():
             self.near(row["step_ms"] / 1e3, exchange, 0.02, nodes)
             self.near(row["fastest_node_ms"], 50, 0.001, nodes)
@@ -251,6 +258,35 @@ class Simulate(ProgramTest):
         self.assertEqual(settings["network"]["name"], "ethernet-10g")
         self.assertEqual(found["rows"][0]["scaling_efficiency"], 1)
 
+    def test_page(self):
+        """It is written with the table, tells what made it, and sgp report writes the same again."""
+        platform = os.path.join(self.folder, os.fsdecode(b"it's \xff.xml"))
+        write(platform, PLATFORM.encode())
+        status, out, err = self.run_program("simulate", "--network", platform, "--nodes", "2,3", "--steps", "10",
+                                            "--output", self.output(), "--json")
+        self.assertEqual((status, err), (0, ""))
+        self.assertEqual(json.loads(out)["settings"]["network"]["platform"], platform.replace("\udcff", "\ufffd"))
+        path = os.path.join(self.output(), "report.html")
+        with open(path, encoding="utf-8") as file:
+            page = file.read()
+        command = f"sgp simulate --network '{platform}' --nodes 2,3 --steps 10"
+        command = command.replace("it's \udcff", "it'\\''s \ufffd")
+        self.assertIn(command, html.unescape(page))
+        os.remove(path)
+        status, out, err = self.run_program("report", self.output())
+        self.assertEqual((status, err), (0, ""))
+        with open(path, encoding="utf-8") as file:
+            self.assertEqual(file.read(), page)
+
+    def test_without_gnuplot(self):
+        """The page has the table alone, and the program says why."""
+        status, out, err = self.run_program("simulate", "--nodes", "2", "--steps", "5", "--output", self.output(),
+                                            environment={"PATH": self.runtime})
+        self.assertEqual((status, err), (0, ""))
+        self.assertIn("gnuplot-nox", out)
+        with open(os.path.join(self.output(), "report.html"), encoding="utf-8") as file:
+            self.assertNotIn("<figure", file.read())
+
     def test_calibration(self):
         """Passes are scaled with the model; what the line says counts."""
         path = os.path.join(self.folder, "calibration.json")
@@ -285,6 +321,7 @@ class Simulate(ProgramTest):
     def test_quiet(self):
         status, out, err = self.run_program("simulate", "--nodes", "2", "--quiet", "--output", self.output())
         self.assertEqual((status, out, err), (0, "", ""))
+        self.assertEqual(os.listdir(self.output()), ["simulation.json"])
 
     def test_manual(self):
         """The man page has the options of --help, with the same defaults, and no others."""
@@ -306,6 +343,17 @@ class Simulate(ProgramTest):
             default = re.search(r"\([^()]*\)$", text)
             if default:
                 self.assertIn(default.group(), documented[name], name)
+
+
+class Without(ProgramTest):
+    def test_without_the_module(self):
+        """Where there is none beside the program, one line says what to install."""
+        program = shutil.copy(PROGRAM, os.path.join(self.folder, "sgp"))
+        done = subprocess.run([program, "simulate"], capture_output=True, text=True, timeout=LIMIT, cwd=self.folder,
+                              check=False)
+        self.assertEqual((done.returncode, done.stdout, len(done.stderr.splitlines())), (2, "", 1), done.stderr)
+        self.assertIn("libsimgrid-dev", done.stderr)
+        self.assertFalse(os.path.exists(os.path.join(self.folder, "runs")))
 
 
 if __name__ == "__main__":

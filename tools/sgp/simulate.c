@@ -4,6 +4,7 @@
 #include "message.h"
 #include "output.h"
 #include "report_simulation.h"
+#include "report_text.h"
 #include "simulate_settings.h"
 
 #include "transport/simulated/simulated.h"
@@ -27,7 +28,8 @@ static int simulate_rows(const simulate_settings_t *settings, const char *platfo
         const simulate_algorithm_t *algorithm = settings->algorithms[i / settings->nodes_count];
         int nodes = settings->nodes[i % settings->nodes_count];
         char label[96];
-        snprintf(label, sizeof label, "%s, %d nodes", algorithm->name, nodes);
+        snprintf(label, sizeof label, "%s, %d node%s", algorithm->name, nodes,
+                 nodes == 1 ? "" : "s");
         status = simulate_row(settings, algorithm, nodes, platform, label, &rows[i]);
     }
     return status;
@@ -46,17 +48,12 @@ static int show(const simulate_settings_t *settings, const simulate_row_t *rows)
     return 0;
 }
 
-static int run(const simulate_settings_t *settings) {
-    char path[OUTPUT_PATH];
-    const char *platform = settings->network.platform;
-    if (!platform &&
-        !simulate_network_write(&settings->network, most_nodes(settings), path, sizeof path))
-        return EXIT_FAILED;
+static int run(const simulate_settings_t *settings, const char *platform) {
     size_t total = (size_t)settings->algorithms_count * (size_t)settings->nodes_count;
     simulate_row_t *rows = calloc(total, sizeof *rows);
     int status = EXIT_FAILED;
-    if (rows) status = simulate_rows(settings, platform ? platform : path, rows);
-    if (!platform) unlink(path);
+    if (rows) status = simulate_rows(settings, platform, rows);
+    else message_error("out of memory for %zu rows", total);
     if (status == 0) status = show(settings, rows);
     free(rows);
     return status;
@@ -91,9 +88,20 @@ static char *command_of(int argc, char **argv) {
             print_word(out, argv[i]);
         }
     }
-    if (fclose(out) == 0) return text;
+    char *clean = fclose(out) == 0 ? text_clean(text) : NULL;
     free(text);
-    return NULL;
+    return clean;
+}
+
+static int run_on_network(const simulate_settings_t *settings) {
+    char path[64];
+    if (settings->network.platform) return run(settings, settings->network.platform);
+    int file = simulate_network_file(&settings->network, most_nodes(settings));
+    if (file < 0) return EXIT_FAILED;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", file);
+    int status = run(settings, path);
+    close(file);
+    return status;
 }
 
 int command_simulate(int argc, char **argv) {
@@ -119,7 +127,7 @@ int command_simulate(int argc, char **argv) {
     if (!output_prepare(settings.output, OUTPUT_ROOM)) return EXIT_MISTAKE;
     char *command = command_of(argc, argv);
     settings.command = command;
-    status = run(&settings);
+    status = run_on_network(&settings);
     free(command);
     return status;
 }

@@ -65,7 +65,7 @@ typedef struct simulate_local {
 
 /* The links of a node to a switch that is never busy, each way. */
 typedef struct simulate_network {
-    const char *name;        /* of the preset, or the platform's file */
+    const char *name;        /* of the preset or the platform's file, "calibration" or "custom" */
     const char *platform;    /* SimGrid's file; NULL: the two below */
     double bytes_per_second; /* of payload */
     double latency_ms;       /* one way, from node to node */
@@ -119,16 +119,16 @@ typedef struct simulate_row {
     double wait_ms;                /* asleep for messages */
     double samples_per_second;     /* of all, in a step */
     double bytes_per_step;         /* simulated bytes that a node sends */
-    double
-        distance; /* root mean square over nodes and coordinates of z - mean z, over the standard deviation
-                        of what one local step adds; NAN: not for this algorithm */
+    /* Root mean square over nodes and coordinates of z - mean z, over the standard deviation of what one
+     * local step adds; NAN: not all steps were made. */
+    double distance;
     double seconds;  /* simulated, to the end of the last step */
     int steps;       /* that every node has made */
     int failed_node; /* -1: none */
     double failed_seconds;
 } simulate_row_t;
 
-/* Model's vectors are simulated by small ones; numbers in one, and simulated bytes of a whole vector. */
+/* A small vector stands for the model's: numbers in it, and simulated bytes of the whole. */
 size_t simulate_length(const simulate_settings_t *settings, const simulate_algorithm_t *algorithm,
                        int nodes);
 double simulate_bytes(const simulate_settings_t *settings);
@@ -159,8 +159,8 @@ const char *simulate_model_names(void);
 bool simulate_network_find(const char *name, simulate_network_t *network);
 const char *simulate_network_names(void);
 
-/* Writes a platform of so many hosts to a new file; removed by the caller. false after a line. */
-bool simulate_network_write(const simulate_network_t *network, int hosts, char *path, size_t size);
+/* A file in memory with a platform of so many hosts, for SimGrid to read as /proc/self/fd/N; -1 after a line. */
+int simulate_network_file(const simulate_network_t *network, int hosts);
 
 /* Reads a calibration into what the command line has left open. false after a line. */
 bool simulate_calibration_read(simulate_settings_t *settings);

@@ -6,8 +6,8 @@
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* Payload that TCP carries on Ethernet: 1460 of the 1538 bytes that a full frame takes on the wire, and 8960 of
@@ -80,27 +80,21 @@ bool simulate_network_find(const char *name, simulate_network_t *network) {
 
 /* A route goes up one host's link and down the other's. Latencies are the transport's: it adds them to what the
  * links take, also where messages leave one after the other. */
-static int write_platform(FILE *file, const simulate_network_t *network, int hosts) {
-    return fprintf(file,
-                   "<?xml version='1.0'?>\n"
-                   "<!DOCTYPE platform SYSTEM \"https://simgrid.org/simgrid.dtd\">\n"
-                   "<platform version=\"4.1\">\n"
-                   "  <cluster id=\"cluster\" prefix=\"node-\" suffix=\"\" radical=\"0-%d\" "
-                   "speed=\"1Gf\"\n"
-                   "           bw=\"%.9gBps\" lat=\"0us\" sharing_policy=\"SPLITDUPLEX\"/>\n"
-                   "</platform>\n",
-                   hosts - 1, network->bytes_per_second);
-}
-
-bool simulate_network_write(const simulate_network_t *network, int hosts, char *path, size_t size) {
-    const char *folder = getenv("TMPDIR");
-    snprintf(path, size, "%s/sgp-platform-XXXXXX", folder && *folder ? folder : "/tmp");
-    int descriptor = mkstemp(path);
-    FILE *file = descriptor >= 0 ? fdopen(descriptor, "w") : NULL;
-    bool written = file && write_platform(file, network, hosts) > 0;
-    if (file && fclose(file) != 0) written = false;
-    if (!written) message_error("%s: cannot be written: %s", path, strerror(errno));
-    return written;
+int simulate_network_file(const simulate_network_t *network, int hosts) {
+    int file = memfd_create("sgp-platform", 0);
+    if (file >= 0 &&
+        dprintf(file,
+                "<?xml version='1.0'?>\n"
+                "<!DOCTYPE platform SYSTEM \"https://simgrid.org/simgrid.dtd\">\n"
+                "<platform version=\"4.1\">\n"
+                "<cluster id=\"cluster\" prefix=\"node-\" suffix=\"\" radical=\"0-%d\" "
+                "speed=\"1Gf\" bw=\"%.9gBps\" lat=\"0us\" sharing_policy=\"SPLITDUPLEX\"/>\n"
+                "</platform>\n",
+                hosts - 1, network->bytes_per_second) > 0)
+        return file;
+    message_error("a file in memory for the platform: %s", strerror(errno));
+    if (file >= 0) close(file);
+    return -1;
 }
 
 /* ---- calibration ---- */
@@ -126,7 +120,10 @@ static const char *take_members(const json_t *json, simulate_settings_t *found) 
     if (!take_number(json, "copy_ms", 0, &found->local.copy_ms)) return "copy_ms";
     if (!take_number(json, "absorb_ms", 0, &found->local.absorb_ms)) return "absorb_ms";
     if (!take_number(json, "pass_parameters", 1, &found->pass_parameters)) return "pass_parameters";
-    if (rate > 0) found->network.bytes_per_second = rate * 1e6 / 8;
+    if (rate > 0) {
+        found->network.bytes_per_second = rate * 1e6 / 8;
+        found->network.name = "calibration";
+    }
     return NULL;
 }
 

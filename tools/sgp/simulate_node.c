@@ -25,12 +25,13 @@ static const simulate_algorithm_t algorithms[] = {
     {"dpsgd", SIMULATE_MIXER, SGP_ALGORITHM_DPSGD, false, "D-PSGD"},
     {"adpsgd", SIMULATE_MIXER, SGP_ALGORITHM_ADPSGD, false, "AD-PSGD"},
     {"allreduce", SIMULATE_MIXER, SGP_ALGORITHM_ALLREDUCE, false,
-     "all-reduce, this project's, after the gradient"},
+     "this project's, after the gradient; each byte is sent once"},
     {"allreduce-buckets", SIMULATE_BUCKETS, SGP_ALGORITHM_ALLREDUCE, false,
-     "the same in buckets of 25 MiB beside the rest of the gradient, as PyTorch's DDP"},
-    {"allreduce-ring", SIMULATE_RING, SGP_ALGORITHM_ALLREDUCE, false, "around a ring"},
+     "this project's, in buckets of 25 MiB beside the rest of the gradient, as PyTorch's DDP"},
+    {"allreduce-ring", SIMULATE_RING, SGP_ALGORITHM_ALLREDUCE, false,
+     "segments around a ring, after the gradient"},
     {"allreduce-tree", SIMULATE_TREE, SGP_ALGORITHM_ALLREDUCE, false,
-     "up and down a binomial tree"},
+     "whole vectors up and down a binomial tree, after the gradient"},
 };
 
 enum { ALGORITHMS = sizeof algorithms / sizeof algorithms[0] };

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table and simulation.json. No clock of this machine's is in them: the same seed gives the same bytes. */
 #include "message.h"
+#include "report_text.h"
 #include "simulate.h"
 
 #include "train/json.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define HOUR 3600.0 /* seconds */
@@ -102,12 +104,24 @@ static void print_row(const simulate_settings_t *settings, const char *name,
     print_end(settings, settings->nodes[at], row);
 }
 
+/* What the names mean that are not sgp train's. */
+static void print_legend(const simulate_settings_t *settings) {
+    bool first = true;
+    for (int a = 0; a < settings->algorithms_count; a++) {
+        const simulate_algorithm_t *algorithm = settings->algorithms[a];
+        if (algorithm->algorithm != SGP_ALGORITHM_ALLREDUCE) continue;
+        printf("%s%s: %s\n", first ? "\n" : "", algorithm->name, algorithm->about);
+        first = false;
+    }
+}
+
 void simulate_print(const simulate_settings_t *settings, const simulate_row_t *rows) {
     print_settings(settings);
     print_titles(settings);
     for (int a = 0; a < settings->algorithms_count; a++)
         for (int i = 0; i < settings->nodes_count; i++)
             print_row(settings, settings->algorithms[a]->name, rows + a * settings->nodes_count, i);
+    print_legend(settings);
 }
 
 /* ---- simulation.json ---- */
@@ -149,7 +163,12 @@ static json_t *rows_array(const simulate_settings_t *settings, const simulate_ro
 }
 
 static json_t *network_object(const simulate_network_t *network) {
-    if (network->platform) return json_pack("{s:s}", "platform", network->platform);
+    if (network->platform) {
+        char *clean = text_clean(network->platform); /* a path need not be UTF-8, as JSON is */
+        json_t *object = json_pack("{s:s}", "platform", clean ? clean : "");
+        free(clean);
+        return object;
+    }
     return json_pack("{s:s, s:f, s:f}", "name", network->name, "rate_mbps",
                      network->bytes_per_second * 8 / 1e6, "latency_ms", network->latency_ms);
 }

@@ -5,6 +5,7 @@
 #include "message.h"
 #include "simulate.h"
 
+#include "base/clock.h"
 #include "transport/simulated/simulated.h"
 
 #include <errno.h>
@@ -15,7 +16,6 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 /* What the child tells: at most PIPE_BUF bytes, so in one piece. */
@@ -28,7 +28,7 @@ typedef struct news {
 
 typedef struct teller {
     int pipe;
-    struct timespec last;
+    uint64_t last; /* nanoseconds */
 } teller_t;
 
 static void tell(int pipe, const news_t *news) {
@@ -38,11 +38,8 @@ static void tell(int pipe, const news_t *news) {
 /* A few times a second. */
 static void tell_step(int step, void *user) {
     teller_t *teller = user;
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    double seconds = (double)(now.tv_sec - teller->last.tv_sec) +
-                     1e-9 * (double)(now.tv_nsec - teller->last.tv_nsec);
-    if (seconds < 0.2) return;
+    uint64_t now = sgp_clock_now();
+    if (now - teller->last < 200000000u) return;
     teller->last = now;
     tell(teller->pipe, &(news_t){.step = step});
 }
@@ -70,11 +67,11 @@ static void be_child(const simulate_settings_t *settings, const simulate_algorit
                      int nodes, const char *platform, int pipe, int lines, pid_t parent) {
     teller_t teller = {.pipe = pipe};
     news_t news = {.ended = true};
+    bool shown = message_is_terminal() && !settings->quiet; /* of the terminal that was */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(EXIT_FAILED); /* it died before prctl */
     dup2(lines, STDERR_FILENO);
     dup2(lines, STDOUT_FILENO);
-    bool shown = message_is_terminal() && !settings->quiet;
     news.status = algorithm ? simulate_nodes(settings, algorithm, nodes, platform,
                                              shown ? tell_step : NULL, &teller, &news.row)
                             : probe(platform, nodes);
@@ -101,8 +98,8 @@ static void first_line(int lines, char *text, size_t size) {
     all[length > 0 ? length : 0] = '\0';
     text[0] = '\0';
     for (char *rest = all, *line; (line = strsep(&rest, "\n"));) {
-        bool ours = strncmp(line, "sgp: ", 5) == 0;
-        const char *said = ours ? line + 5 : without_origin(line);
+        const char *ours = strstr(line, "sgp: "); /* behind what clears a terminal's line */
+        const char *said = ours ? ours + 5 : without_origin(line);
         if (*said && (ours || !*text)) snprintf(text, size, "%s", said);
         if (ours) return;
     }

@@ -386,6 +386,7 @@ static bool override_network(simulate_settings_t *settings) {
                       network->platform, simulate_network_names());
         return false;
     }
+    if (given) network->name = "custom";
     if (settings->rate_mbps > 0) network->bytes_per_second = settings->rate_mbps * 1e6 / 8;
     if (settings->latency_ms >= 0) network->latency_ms = settings->latency_ms;
     return true;

@@ -125,4 +125,11 @@ void sgp_road_close(sgp_simulated_t *cluster);
 void sgp_simulated_arrived(rank_t *receiver);
 void sgp_simulated_drop(message_t *message);
 
+/* ---- of simulated.c, for cluster.c ---- */
+
+extern const sgp_transport_ops_t sgp_simulated_ops;
+
+/* An actor that is no carrier has come to its end; with the last one the simulation has. Gives way. */
+void sgp_simulated_end_actor(sgp_simulated_t *cluster);
+
 #endif
