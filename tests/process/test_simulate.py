@@ -3,6 +3,7 @@
 
 Numbers do not come from the program: they are bytes over rates, and the figures of the papers."""
 
+import html
 import json
 import math
 import os
@@ -167,7 +168,8 @@ class Simulate(ProgramTest):
         what is done in a second."""
         exchange = (1 + 1 / 16) * self.BYTES / self.RATE + 2 * self.LATENCY
         rows = self.simulate("--nodes", "2,8", "--algorithm", "adpsgd", "--parameters", "4M", "--rate-mbps", "1000",
-                             "--latency-ms", "2", "--compute-ms", "50", "--steps", "20", "--workers-per-node", "1")
+                             "--latency-ms", str(self.LATENCY * 1e3), "--compute-ms", "50", "--steps", "20",
+                             "--workers-per-node", "1")
         for (_, nodes), row in rows.items():
             self.near(row["step_ms"] / 1e3, exchange, 0.02, nodes)
             self.near(row["fastest_node_ms"], 50, 0.001, nodes)
@@ -257,6 +259,35 @@ class Simulate(ProgramTest):
         self.assertEqual(settings["network"]["name"], "ethernet-10g")
         self.assertEqual(found["rows"][0]["scaling_efficiency"], 1)
 
+    def test_page(self):
+        """It is written with the table, tells what made it, and sgp report writes the same again."""
+        platform = os.path.join(self.folder, os.fsdecode(b"it's \xff.xml"))
+        write(platform, PLATFORM.encode())
+        status, out, err = self.run_program("simulate", "--network", platform, "--nodes", "2,3", "--steps", "10",
+                                            "--output", self.output(), "--json")
+        self.assertEqual((status, err), (0, ""))
+        self.assertEqual(json.loads(out)["settings"]["network"]["platform"], platform.replace("\udcff", "\ufffd"))
+        path = os.path.join(self.output(), "report.html")
+        with open(path, encoding="utf-8") as file:
+            page = file.read()
+        command = f"sgp simulate --network '{platform}' --nodes 2,3 --steps 10"
+        command = command.replace("it's \udcff", "it'\\''s \ufffd")
+        self.assertIn(command, html.unescape(page))
+        os.remove(path)
+        status, out, err = self.run_program("report", self.output())
+        self.assertEqual((status, err), (0, ""))
+        with open(path, encoding="utf-8") as file:
+            self.assertEqual(file.read(), page)
+
+    def test_without_gnuplot(self):
+        """The page has the table alone, and the program says why."""
+        status, out, err = self.run_program("simulate", "--nodes", "2", "--steps", "5", "--output", self.output(),
+                                            environment={"PATH": self.runtime})
+        self.assertEqual((status, err), (0, ""))
+        self.assertIn("gnuplot-nox", out)
+        with open(os.path.join(self.output(), "report.html"), encoding="utf-8") as file:
+            self.assertNotIn("<figure", file.read())
+
     def test_calibration(self):
         """Passes are scaled with the model; what the line says counts."""
         path = os.path.join(self.folder, "calibration.json")
@@ -291,6 +322,7 @@ class Simulate(ProgramTest):
     def test_quiet(self):
         status, out, err = self.run_program("simulate", "--nodes", "2", "--quiet", "--output", self.output())
         self.assertEqual((status, out, err), (0, "", ""))
+        self.assertEqual(os.listdir(self.output()), ["simulation.json"])
 
     def test_manual(self):
         """The man page has the options of --help, with the same defaults, and no others."""

@@ -4,6 +4,7 @@
 #include "message.h"
 #include "output.h"
 #include "report_simulation.h"
+#include "report_text.h"
 #include "simulate_settings.h"
 
 #include "transport/simulated/simulated.h"
@@ -58,17 +59,6 @@ static int run(const simulate_settings_t *settings, const char *platform) {
     return status;
 }
 
-static int run_on_network(const simulate_settings_t *settings) {
-    char path[64];
-    if (settings->network.platform) return run(settings, settings->network.platform);
-    int file = simulate_network_file(&settings->network, most_nodes(settings));
-    if (file < 0) return EXIT_FAILED;
-    snprintf(path, sizeof path, "/proc/self/fd/%d", file);
-    int status = run(settings, path);
-    close(file);
-    return status;
-}
-
 /* As a shell reads it: bare where that is safe, or else between quotes. */
 static void print_word(FILE *out, const char *word) {
     static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -98,9 +88,20 @@ static char *command_of(int argc, char **argv) {
             print_word(out, argv[i]);
         }
     }
-    if (fclose(out) == 0) return text;
+    char *clean = fclose(out) == 0 ? text_clean(text) : NULL;
     free(text);
-    return NULL;
+    return clean;
+}
+
+static int run_on_network(const simulate_settings_t *settings) {
+    char path[64];
+    if (settings->network.platform) return run(settings, settings->network.platform);
+    int file = simulate_network_file(&settings->network, most_nodes(settings));
+    if (file < 0) return EXIT_FAILED;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", file);
+    int status = run(settings, path);
+    close(file);
+    return status;
 }
 
 int command_simulate(int argc, char **argv) {

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table and simulation.json. No clock of this machine's is in them: the same seed gives the same bytes. */
 #include "message.h"
+#include "report_text.h"
 #include "simulate.h"
 
 #include "train/json.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define HOUR 3600.0 /* seconds */
@@ -161,7 +163,12 @@ static json_t *rows_array(const simulate_settings_t *settings, const simulate_ro
 }
 
 static json_t *network_object(const simulate_network_t *network) {
-    if (network->platform) return json_pack("{s:s}", "platform", network->platform);
+    if (network->platform) {
+        char *clean = text_clean(network->platform); /* a path need not be UTF-8, as JSON is */
+        json_t *object = json_pack("{s:s}", "platform", clean ? clean : "");
+        free(clean);
+        return object;
+    }
     return json_pack("{s:s, s:f, s:f}", "name", network->name, "rate_mbps",
                      network->bytes_per_second * 8 / 1e6, "latency_ms", network->latency_ms);
 }
