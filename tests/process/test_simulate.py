@@ -62,6 +62,7 @@ MISTAKES = [
     (["--slow-node", "4:2"], ["--slow-node 4", "4 nodes", "last one is 3"]),
     (["--slow-node", "1:0.5"], ["--slow-node 1:0.5", "RANK:FACTOR"]),
     (["--failures", "0"], ["--failures 0", "above 0"]),
+    (["--distance-at", "0"], ["--distance-at 0", "above 0"]),
     (["--steps", "0"], ["--steps 0", "from 1 to"]),
     (["--steps", "5", "--warmup-steps", "5"], ["--warmup-steps 5", "less than"]),
     (["--calibration", "none.json"], ["--calibration none.json", "No such file or directory"]),
@@ -220,6 +221,22 @@ class Simulate(ProgramTest):
             self.near(rows["sgp", nodes]["consensus_distance"], expected, 0.05, nodes)
             for name in ("allreduce", "allreduce-ring", "allreduce-tree"):
                 self.assertLess(rows[name, nodes]["consensus_distance"], 1e-4)
+
+    def test_distance_then(self):
+        """After the same time, in which a push takes 20 gradients. SGP has made one step, the means of pairs: 1/2, less the
+        variance 1/16 of the mean of all. Who waits for nothing has made 16, and nothing has arrived yet: the first step adds
+        1; then half of the mass is under way, w = 1/2, and each adds 4."""
+        rows = self.simulate("--nodes", "16", "--algorithm", "sgp,osgp-async,allreduce", "--compute-ms", "100",
+                             "--parameters", "25M", "--rate-mbps", "400", "--latency-ms", "0", "--steps", "40",
+                             "--distance-at", "1.55")
+        then = {name: row["then"] for (name, _), row in rows.items()}
+        self.assertEqual(then["sgp"], {"seconds": 1.55, "steps": 1, "consensus_distance": then["sgp"]["consensus_distance"]})
+        self.near(then["sgp"]["consensus_distance"]**2, 1 / 2 - 1 / 16, 0.05)
+        self.assertEqual(then["osgp-async"]["steps"], 16)
+        self.near(then["osgp-async"]["consensus_distance"]**2, (1 + 15 * 4) * 15 / 16, 0.1)
+        self.assertLess(then["allreduce"]["consensus_distance"], 1e-4)
+        rows = self.simulate("--nodes", "4", "--algorithm", "sgp", "--steps", "10", "--distance-at", "60")
+        self.assertEqual(rows["sgp", 4]["then"], {"seconds": 60, "steps": None, "consensus_distance": None})
 
     # ---- against what is published ----
 

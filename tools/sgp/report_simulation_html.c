@@ -26,6 +26,21 @@ static const report_column_t columns[] = {
      .decimals = 2,
      .if_differs = true},
     {.title = "distance", .key = "consensus_distance", .type = CELL_FIXED, .decimals = 3},
+    {.title = "after s",
+     .key = "then.seconds",
+     .type = CELL_FIXED,
+     .decimals = 1,
+     .if_differs = true},
+    {.title = "steps then",
+     .key = "then.steps",
+     .type = CELL_FIXED,
+     .decimals = 1,
+     .if_differs = true},
+    {.title = "distance then",
+     .key = "then.consensus_distance",
+     .type = CELL_FIXED,
+     .decimals = 3,
+     .if_differs = true},
     {.title = "bytes sent", .key = "bytes_per_step", .type = CELL_COUNT},
 };
 
@@ -38,8 +53,10 @@ static const json_t *rows_of(const report_t *report) {
 /* A column that only some simulations have. */
 static bool shown(const report_t *report, const report_column_t *column) {
     const json_t *rows = rows_of(report);
-    for (size_t i = 0; i < json_array_size(rows) && column->if_differs; i++)
-        if (json_object_get(json_array_get(rows, i), column->key)) return true;
+    for (size_t i = 0; i < json_array_size(rows) && column->if_differs; i++) {
+        report_run_t run = {.result = json_array_get(rows, i)};
+        if (report_member(&run, column->key)) return true;
+    }
     return !column->if_differs;
 }
 

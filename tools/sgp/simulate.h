@@ -98,8 +98,9 @@ typedef struct simulate_settings {
         int rank; /* -1: nobody */
         double factor;
     } slow;
-    double failures_s; /* mean time between failures of one node; 0: none */
-    int steps, warmup; /* warmup: of the steps, not measured; below 0: a fifth */
+    double failures_s;    /* mean time between failures of one node; 0: none */
+    double distance_at_s; /* when the distance is measured as well; 0: never */
+    int steps, warmup;    /* warmup: of the steps, not measured; below 0: a fifth */
     uint64_t seed;
     const char *output;
     const char *command; /* that made it, without what only says where it goes; NULL: not known */
@@ -122,6 +123,9 @@ typedef struct simulate_row {
     /* Root mean square over nodes and coordinates of z - mean z, over the standard deviation of what one
      * local step adds; NAN: not all steps were made. */
     double distance;
+    /* The same after settings.distance_at_s, each node with the first step that it ends then or later; mean over the
+     * nodes of the steps until then. NAN: some did not get so far. */
+    double distance_at, steps_at;
     double seconds;  /* simulated, to the end of the last step */
     int steps;       /* that every node has made */
     int failed_node; /* -1: none */

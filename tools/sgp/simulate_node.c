@@ -205,6 +205,15 @@ static void end_measuring(simulate_node_t *node) {
     node->measured = node->computed - node->measured;
 }
 
+/* What it has at the moment that --distance-at asks for. */
+static void look(simulate_node_t *node) {
+    const simulate_work_t *work = node->work;
+    if (!work->then || node->steps_then > 0) return;
+    if ((double)node->last * 1e-9 < work->settings->distance_at_s) return;
+    node->steps_then = node->steps;
+    memcpy(work->then + (size_t)node->rank * work->length, node->z, work->length * sizeof *node->z);
+}
+
 static void make_steps(simulate_node_t *node) {
     const simulate_work_t *work = node->work;
     while (node->status == SGP_OK && node->steps < work->settings->steps) {
@@ -220,6 +229,7 @@ static void make_steps(simulate_node_t *node) {
         if (node->status != SGP_OK) return;
         node->last = simulate_now(node);
         node->steps++;
+        look(node);
         if (node->rank == 0 && work->told) work->told(node->steps, work->user);
     }
 }
@@ -266,6 +276,26 @@ static void node_main(sgp_transport_t *transport, void *context) {
 
 /* ---- the row ---- */
 
+static void summarise_then(const simulate_work_t *work, simulate_row_t *row) {
+    double squares = 0, steps = 0;
+    row->distance_at = row->steps_at = NAN;
+    for (int r = 0; r < work->nodes; r++) {
+        if (!work->then || work->all[r].steps_then == 0) return;
+        steps += work->all[r].steps_then;
+    }
+    for (size_t i = 0; i < work->length; i++) {
+        double sum = 0, square = 0;
+        for (int r = 0; r < work->nodes; r++) {
+            double z = work->then[(size_t)r * work->length + i];
+            sum += z;
+            square += z * z;
+        }
+        squares += square - sum * sum / work->nodes;
+    }
+    row->steps_at = steps / work->nodes;
+    row->distance_at = sqrt(fmax(squares, 0) / work->nodes / (double)work->length);
+}
+
 /* What a node has measured in its own time. */
 static void add_node(const simulate_node_t *node, int steps, simulate_row_t *row) {
     double step = (double)(node->last - node->marked) * 1e-6 / steps;
@@ -307,6 +337,7 @@ static void summarise(const simulate_work_t *work, simulate_row_t *row) {
     row->samples_per_second = (double)work->nodes * batch / (row->step_ms * 1e-3);
     row->distance = sqrt(work->distance / work->nodes / (double)work->length);
     if (row->steps < work->settings->steps) row->distance = NAN;
+    summarise_then(work, row);
 }
 
 static const simulate_method_t *method_of(simulate_kind_t kind) {
@@ -386,7 +417,9 @@ sgp_status_t simulate_nodes(const simulate_settings_t *settings,
     if (status != SGP_OK) return status;
     work.all = calloc((size_t)nodes, sizeof *work.all);
     work.sums = calloc(work.length, sizeof *work.sums);
-    if (!work.all || !work.sums)
+    bool then = settings->distance_at_s > 0;
+    if (then) work.then = calloc((size_t)nodes * work.length, sizeof *work.then);
+    if (!work.all || !work.sums || (then && !work.then))
         return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d nodes", nodes);
     for (int r = 0; r < nodes; r++) sgp_simulated_actor(cluster, r, node_main, &work);
     sgp_simulated_run(cluster);
@@ -395,6 +428,7 @@ sgp_status_t simulate_nodes(const simulate_settings_t *settings,
             status = work.all[r].status;
     if (status == SGP_OK) summarise(&work, row);
     sgp_simulated_destroy(cluster);
+    free(work.then);
     free(work.sums);
     free(work.all);
     return status;

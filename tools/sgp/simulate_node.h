@@ -34,6 +34,7 @@ typedef struct simulate_work {
     simulate_node_t *all; /* (nodes) */
     double *sums;         /* (length) of z over the nodes that have made their steps */
     double distance;      /* sum over nodes and coordinates of the squared distance to their mean */
+    float *then;          /* (nodes, length) z at settings->distance_at_s; NULL: not asked for */
     int failed;           /* the first node that failed, or -1 */
     uint64_t failed_at;
     void (*told)(int step, void *user);
@@ -60,6 +61,7 @@ struct simulate_node {
 
     sgp_status_t status;
     int steps;             /* made */
+    int steps_then;        /* of them, at settings->distance_at_s; 0: before that */
     uint64_t computed;     /* nanoseconds of gradients */
     uint64_t marked, last; /* the end of the warm-up, and of the last step made */
     /* Before the mark nothing, then what they were at it, and in the end what came after it. */

@@ -74,6 +74,14 @@ static void print_titles(const simulate_settings_t *settings) {
            "node ms", "ms", "samples/s", "efficiency", from, "hours", "distance");
 }
 
+static void print_then(const simulate_settings_t *settings, const simulate_row_t *row) {
+    if (settings->distance_at_s == 0) return;
+    printf("%26safter %g s: ", "", settings->distance_at_s);
+    if (isfinite(row->distance_at))
+        printf("%.1f steps, distance %.3f\n", row->steps_at, row->distance_at);
+    else printf("some nodes did not get so far; give more --steps\n");
+}
+
 static void print_end(const simulate_settings_t *settings, int nodes, const simulate_row_t *row) {
     if (settings->failures_s == 0) return;
     if (row->failed_node >= 0)
@@ -101,6 +109,7 @@ static void print_row(const simulate_settings_t *settings, const char *name,
     print_number(9, 2, simulate_hours(row));
     print_number(8, 3, row->distance);
     putchar('\n');
+    print_then(settings, row);
     print_end(settings, settings->nodes[at], row);
 }
 
@@ -142,6 +151,11 @@ static json_t *row_object(const simulate_settings_t *settings, int a, const simu
         train_json_number(simulate_hours(row)), "bytes_per_step",
         train_json_number(row->bytes_per_step), "consensus_distance",
         train_json_number(row->distance), "seconds", train_json_number(row->seconds));
+    if (settings->distance_at_s > 0)
+        json_object_set_new(object, "then",
+                            json_pack("{s:f, s:o, s:o}", "seconds", settings->distance_at_s,
+                                      "steps", train_json_number(row->steps_at),
+                                      "consensus_distance", train_json_number(row->distance_at)));
     if (settings->failures_s == 0) return object;
     json_object_set_new(
         object, "hours_90_epochs_with_restarts",
@@ -194,6 +208,8 @@ static json_t *settings_object(const simulate_settings_t *settings) {
         json_object_set_new(
             object, "slow_node",
             json_pack("{s:i, s:f}", "rank", settings->slow.rank, "factor", settings->slow.factor));
+    if (settings->distance_at_s > 0)
+        json_object_set_new(object, "distance_at_s", json_real(settings->distance_at_s));
     if (settings->failures_s > 0)
         json_object_set_new(object, "failures_s", json_real(settings->failures_s));
     return object;
