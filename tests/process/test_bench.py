@@ -3,11 +3,10 @@
 
 import json
 import os
-import re
 import socket
 import unittest
 
-from support import SOURCE, ProgramTest
+from support import ProgramTest, described_options, documented_options
 
 LINKS = ("rate_mbps", "pair_mbps", "latency_ms")
 PASSES = ("update_ms", "copy_ms", "absorb_ms")
@@ -88,14 +87,7 @@ class Bench(ProgramTest):
     def test_manual(self):
         """The man page has the options of --help, and no others."""
         _, out, _ = self.run_program("bench", "--help")
-        with open(os.path.join(SOURCE, "docs", "sgp.1"), encoding="utf-8") as file:
-            manual = file.read().replace("\\-", "-")
-        section = manual[manual.index(".SH OPTIONS OF SGP BENCH"):]
-        section = section[:section.index(".SH", 5)]
-        documented = set()
-        for paragraph in section.split(".TP\n")[1:]:
-            documented |= set(re.findall(r"--([a-z-]+)", paragraph.split("\n", 1)[0]))
-        described = set(re.findall(r"(?m)^  --([a-z-]+)", out))
+        documented, described = documented_options("bench"), set(described_options(out))
         joining = {"join", "rank", "join-timeout", "interface", "ports", "key-file", "insecure", "peer-timeout"}
         self.assertEqual(sorted(documented), sorted(described - joining))
         self.assertLess(joining, described)

@@ -7,7 +7,7 @@ import re
 import unittest
 import xml.etree.ElementTree as ElementTree
 
-from support import SOURCE, ProgramTest
+from support import ProgramTest, manual_section
 
 KINDS = ["exponential", "ring", "complete", "static-exponential", "bipartite-exponential", "random", "base"]
 SVG = "{http://www.w3.org/2000/svg}"
@@ -171,23 +171,8 @@ class Graph(ProgramTest):
 
     def test_manual(self):
         """The man page has the options of --help, with the same defaults, and no others."""
-        with open(os.path.join(SOURCE, "docs", "sgp.1"), encoding="utf-8") as file:
-            manual = file.read().replace("\\-", "-")
-        section = manual[manual.index(".SH OPTIONS OF SGP GRAPH"):]
-        section = section[:section.index(".SH", 5)]
-        documented = {}
-        for paragraph in section.split(".TP\n")[1:]:
-            head, text = paragraph.split("\n", 1)
-            for name in re.findall(r"--([a-z-]+)", head):
-                documented[name] = " ".join(text.split())
-        described = {}
-        for part in re.split(r"(?m)^  --", self.graph("--help"))[1:]:
-            described[re.match(r"[a-z-]+", part).group()] = " ".join(part.split())
-        self.assertEqual(sorted(documented), sorted(described))
-        for name, text in described.items():
-            default = re.search(r"\([^()]*\)$", text)
-            if default:
-                self.assertIn(default.group(), documented[name], name)
+        self.assert_documented("graph", self.graph("--help"))
+        section = manual_section("graph")
         for kind in KINDS:
             self.assertIn(kind, section)
 

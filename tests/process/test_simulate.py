@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import unittest
 
-from support import LIMIT, PROGRAM, SOURCE, ProgramTest, write
+from support import LIMIT, PROGRAM, ProgramTest, write
 
 HEAD = '<?xml version="1.0"?>\n<!DOCTYPE platform SYSTEM "https://simgrid.org/simgrid.dtd">\n'
 # Three hosts on one link of 1 Gb/s that all share, in an order that is not that of their names.
@@ -344,23 +344,7 @@ class Simulate(ProgramTest):
     def test_manual(self):
         """The man page has the options of --help, with the same defaults, and no others."""
         _, out, _ = self.run_program("simulate", "--help")
-        with open(os.path.join(SOURCE, "docs", "sgp.1"), encoding="utf-8") as file:
-            manual = file.read().replace("\\-", "-")
-        section = manual[manual.index(".SH OPTIONS OF SGP SIMULATE"):]
-        section = section[:section.index(".SH", 5)]
-        documented = {}
-        for paragraph in section.split(".TP\n")[1:]:
-            head, text = paragraph.split("\n", 1)
-            for name in re.findall(r"--([a-z-]+)", head):
-                documented[name] = " ".join(text.split())
-        described = {}
-        for part in re.split(r"(?m)^  --", out)[1:]:
-            described[re.match(r"[a-z-]+", part).group()] = " ".join(part.split())
-        self.assertEqual(sorted(documented), sorted(described))
-        for name, text in described.items():
-            default = re.search(r"\([^()]*\)$", text)
-            if default:
-                self.assertIn(default.group(), documented[name], name)
+        self.assert_documented("simulate", out)
 
 
 class Without(ProgramTest):
