@@ -200,7 +200,7 @@ static const sgp_mixer_options_t repeatable[] = {
     {.algorithm = SGP_ALGORITHM_SGP},
     {.algorithm = SGP_ALGORITHM_ALLREDUCE},
     {.algorithm = SGP_ALGORITHM_OSGP, .overlap = 1},
-    {.algorithm = SGP_ALGORITHM_OSGP, .overlap = 2, .graph.kind = SGP_GRAPH_RANDOM},
+    {.algorithm = SGP_ALGORITHM_OSGP, .overlap = 2, .graph.kind = SGP_GRAPH_RANDOM_UNEVEN},
     {.algorithm = SGP_ALGORITHM_DPSGD},
     {.algorithm = SGP_ALGORITHM_SGP, .local_steps = 2},
     {.algorithm = SGP_ALGORITHM_ALLREDUCE, .local_steps = 3},

@@ -9,7 +9,8 @@ import xml.etree.ElementTree as ElementTree
 
 from support import ProgramTest, manual_section
 
-KINDS = ["exponential", "ring", "complete", "static-exponential", "bipartite-exponential", "random", "base"]
+KINDS = ["exponential", "ring", "complete", "static-exponential", "bipartite-exponential", "random", "base",
+         "random-uneven"]
 SVG = "{http://www.w3.org/2000/svg}"
 
 # (arguments, what the line has to say)

@@ -148,7 +148,7 @@ static void every_variant_goes_on(void **state) {
     stop_and_go_on(*state, options);
     options = small_run(*state);
     options.biased = true;
-    options.graph = SGP_GRAPH_RANDOM;
+    options.graph = SGP_GRAPH_RANDOM_UNEVEN;
     options.model = "lenet";
     stop_and_go_on(*state, options);
 }

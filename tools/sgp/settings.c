@@ -65,9 +65,9 @@ static const option_t options[] = {
      .type = OPTION_CHOICE,
      .offset = AT(graph),
      .choices = "exponential, static-exponential, ring, complete, bipartite-exponential, random, "
-                "base",
+                "base, random-uneven",
      .shown = "exponential; bipartite-exponential for dpsgd and adpsgd",
-     .help = "who sends to whom"},
+     .help = "who sends to whom; random-uneven is not for training: its push-sum weights move"},
     {.name = "peers",
      .argument = "N",
      .type = OPTION_PARSED,
