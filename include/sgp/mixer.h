@@ -64,6 +64,7 @@ typedef struct sgp_mixer_options {
         graph;   /* size 0: the group's; all zero: one-peer exponential. Unused by all-reduce */
     int overlap; /* sgp and osgp: step k waits for the messages of step k - overlap; 0: its own;
                        SGP_OVERLAP_ASYNC: for none */
+    bool allow_not_finite; /* send infinities and NaNs as well, instead of SGP_ERR_NOT_FINITE */
     bool biased; /* an ablation: the push-sum weight is ignored, z = x. Not an average */
     sgp_encoding_t encoding; /* of the vectors between nodes; SGP_ENCODING_FLOAT32. Averages
                                 (sgp_mixer_average) and a node's own workers stay at float32. All-reduce
@@ -151,7 +152,9 @@ SGP_API sgp_status_t sgp_mixer_switch(sgp_mixer_t *mixer, const sgp_mixer_option
  * all-reduce then averages z itself. Waits as the algorithm says, asleep. On an error the vector is
  * between two steps: the run is over for this mixer. SGP_ERR_PEER_LOST, SGP_ERR_TIMEOUT: a node
  * ended or was silent for timeout_ms; the log names it. SGP_ERR_MISMATCH: a node sent a vector of
- * another length or encoding. */
+ * another length or encoding. SGP_ERR_NOT_FINITE: what this node would send, or its vector after the
+ * update, has an infinity or a NaN; that part of it was not sent. Many nodes can meet it in one
+ * step, so the log has it at level info. SGP_ERR_ENDED: another node has met it. */
 SGP_API sgp_status_t sgp_mixer_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer,
                                     const float *gradient /* (P) */, float learning_rate);
 

@@ -31,7 +31,9 @@ extern "C" {
     /* these end the run */                                                                        \
     X(ERR_MISMATCH, -40, "the nodes disagree")                                                     \
     X(ERR_INTERRUPTED, -41, "interrupted")                                                         \
-    X(ERR_SYSTEM, -42, "a system call failed")
+    X(ERR_SYSTEM, -42, "a system call failed")                                                     \
+    X(ERR_NOT_FINITE, -43, "a number is not finite")                                               \
+    X(ERR_ENDED, -44, "another node has ended the run")
 
 typedef enum sgp_status {
 #define SGP_STATUS_ENUM(name, value, message) SGP_##name = (value),

@@ -133,8 +133,9 @@ static sgp_status_t push_one(sgp_mixer_t *mixer, const float *buffers) {
     sgp_status_t status = sgp_transport_send_begin(mixer->transport, &header, to, 1, &send);
     if (status != SGP_OK) return status;
     for (void *place; (place = sgp_transport_send_next(mixer->transport, &send));) {
-        sgp_push_copy(mixer, &send, buffers, place);
-        sgp_transport_send_commit(mixer->transport, &send);
+        bool finite = sgp_push_copy(mixer, &send, buffers, place);
+        status = sgp_push_commit(mixer, &send, finite);
+        if (status != SGP_OK) return status;
     }
     async->sent[to->dst]++;
     async->destinations--;
@@ -213,7 +214,7 @@ static void absorb_waiting(sgp_mixer_t *mixer, size_t offset, size_t count) {
                    (float)(async->waiting_w / (mixer->w + async->waiting_w)));
 }
 
-static void update_and_absorb(sgp_mixer_t *mixer, const sgp_local_t *local) {
+static sgp_status_t update_and_absorb(sgp_mixer_t *mixer, const sgp_local_t *local) {
     async_t *async = mixer->extra;
     if (local->optimizer) sgp_optimizer_begin(local->optimizer);
     float rate = (float)(local->learning_rate / mixer->w);
@@ -221,14 +222,17 @@ static void update_and_absorb(sgp_mixer_t *mixer, const sgp_local_t *local) {
         count = sgp_mixer_chunk_at(mixer, offset);
         uint64_t mark = sgp_mixer_mark(mixer);
         sgp_rounding_pay(&async->rounding, mixer, offset, count);
-        sgp_mixer_update(mixer, local, rate, offset, count, NULL);
+        bool finite = sgp_mixer_update(mixer, local, rate, offset, count, NULL);
         mark = sgp_mixer_mark_end(mixer, SGP_TRACE_UPDATE, mark);
+        if (!sgp_mixer_accepts(mixer, finite))
+            return sgp_mixer_refuse(mixer, "parameters", offset, count);
         absorb_waiting(mixer, offset, count);
         sgp_mixer_mark_end(mixer, SGP_TRACE_ABSORB, mark);
     }
     async->rounding.part = 0;
     mixer->w += async->waiting_w;
     async->waiting_w = 0;
+    return SGP_OK;
 }
 
 /* What has left is known now, so is what of its rounding is ours. */
@@ -262,7 +266,8 @@ static sgp_status_t async_step(sgp_mixer_t *mixer, const sgp_local_t *local, uin
     if (status == SGP_OK) status = take_in(mixer);
     sgp_mixer_mark_end(mixer, SGP_TRACE_ABSORB, mark);
     if (status != SGP_OK) return status;
-    update_and_absorb(mixer, local);
+    status = update_and_absorb(mixer, local);
+    if (status != SGP_OK) return status;
     if (!mixer->exchanges) return sgp_courier_give(&async->courier), SGP_OK;
     choose_destinations(mixer, &kept);
     memcpy(async->buffers, mixer->z + mixer->count,

@@ -100,6 +100,7 @@ static sgp_status_t reduce_z(sgp_mixer_t *mixer, average_t *average, uint64_t de
                            .step = mixer->averages++,
                            .deadline = deadline,
                            .weight = mixer->w,
+                           .unchecked = mixer->options.allow_not_finite,
                            .exact = true,
                            .part = part,
                            .result = result,

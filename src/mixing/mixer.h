@@ -92,6 +92,7 @@ struct sgp_mixer {
     uint64_t step;  /* of the next sgp_mixer_step */
     uint64_t round; /* of the next exchange: the step of its messages */
     bool exchanges; /* this step ends with an exchange */
+    bool broken;    /* the update of this step gave numbers that are not finite */
     sgp_ledger_t ledger;
 
     float *slow;   /* (count) slow momentum u; NULL: none */
@@ -142,14 +143,24 @@ void sgp_mixer_trace(sgp_mixer_t *mixer, sgp_trace_t *trace);
  * is wrong and what would work. count and buffers are not looked at. */
 sgp_status_t sgp_mixer_check(const sgp_mixer_options_t *options);
 
+/* Whether a stretch of numbers may be sent, or kept: that it is finite, or the options allow all. */
+static inline bool sgp_mixer_accepts(const sgp_mixer_t *mixer, bool finite) {
+    return finite || mixer->options.allow_not_finite;
+}
+
+/* SGP_ERR_NOT_FINITE, logged: elements [offset, offset + count) of `what` are not. */
+sgp_status_t sgp_mixer_refuse(const sgp_mixer_t *mixer, const char *what, size_t offset,
+                              size_t count);
+
 /* The local step on elements [offset, offset + count) of z, with a copy of the result (NULL: none):
- * z <- z - rate d. The buffers behind P are copied as they are. Enters the change in the ledger. */
-void sgp_mixer_update(sgp_mixer_t *mixer, const sgp_local_t *local, float rate, size_t offset,
+ * z <- z - rate d. The buffers behind P are copied as they are. Enters the change in the ledger.
+ * false: a number that was updated or copied is not finite. */
+bool sgp_mixer_update(sgp_mixer_t *mixer, const sgp_local_t *local, float rate, size_t offset,
                       size_t count, float *copy);
 
 /* The whole of it at weight w: the numerator moves by lr d, so z by lr d / w. For steps without an
- * exchange. */
-void sgp_mixer_update_all(sgp_mixer_t *mixer, const sgp_local_t *local);
+ * exchange. SGP_ERR_NOT_FINITE. */
+sgp_status_t sgp_mixer_update_all(sgp_mixer_t *mixer, const sgp_local_t *local);
 
 /* Ends what is in flight: of the segment alone, whose other workers do not have it then. */
 sgp_status_t sgp_mixer_settle_segment(sgp_mixer_t *mixer);

@@ -59,8 +59,9 @@ static sgp_status_t push_later(sgp_mixer_t *mixer) {
         if (status != SGP_OK) return status;
     }
     for (void *place; (place = sgp_transport_send_next(mixer->transport, &send));) {
-        sgp_push_copy(mixer, &send, overlap->buffers, place);
-        sgp_transport_send_commit(mixer->transport, &send);
+        bool finite = sgp_push_copy(mixer, &send, overlap->buffers, place);
+        sgp_status_t status = sgp_push_commit(mixer, &send, finite);
+        if (status != SGP_OK) return status;
     }
     sgp_trace_end(mixer->trace, SGP_TRACE_MESSAGES, SGP_TRACE_PUSH, mark);
     return SGP_OK;
@@ -97,10 +98,10 @@ static sgp_status_t take(sgp_mixer_t *mixer, uint64_t deadline) {
 }
 
 /* Without anything to absorb. */
-static void update_alone(sgp_mixer_t *mixer, const sgp_local_t *local) {
+static sgp_status_t update_alone(sgp_mixer_t *mixer, const sgp_local_t *local) {
     overlap_t *overlap = mixer->extra;
     sgp_rounding_settle(&overlap->rounding, mixer);
-    sgp_mixer_update_all(mixer, local);
+    return sgp_mixer_update_all(mixer, local);
 }
 
 /* Update and absorb, chunk by chunk while it is in the cache; what is not there yet is waited for
@@ -110,7 +111,7 @@ static sgp_status_t update_and_absorb(sgp_mixer_t *mixer, const sgp_local_t *loc
     overlap_t *overlap = mixer->extra;
     uint64_t late = (uint64_t)mixer->options.overlap;
     if (mixer->round < overlap->settled + late) /* nothing was sent so long ago */
-        return update_alone(mixer, local), SGP_OK;
+        return update_alone(mixer, local);
     sgp_absorption_t absorption;
     sgp_absorption_begin(&absorption, mixer, mixer->round - late, mixer->w, overlap->senders);
     if (local->optimizer) sgp_optimizer_begin(local->optimizer);
@@ -119,8 +120,10 @@ static sgp_status_t update_and_absorb(sgp_mixer_t *mixer, const sgp_local_t *loc
         size_t count = sgp_mixer_chunk_at(mixer, offset);
         uint64_t mark = sgp_mixer_mark(mixer);
         sgp_rounding_pay(&overlap->rounding, mixer, offset, count);
-        sgp_mixer_update(mixer, local, rate, offset, count, NULL);
+        bool finite = sgp_mixer_update(mixer, local, rate, offset, count, NULL);
         mark = sgp_mixer_mark_end(mixer, SGP_TRACE_UPDATE, mark);
+        if (!sgp_mixer_accepts(mixer, finite))
+            return sgp_mixer_refuse(mixer, "parameters", offset, count);
         offset += count;
         sgp_status_t status = sgp_absorption_ready(&absorption, mixer, offset);
         sgp_mixer_mark_end(mixer, SGP_TRACE_ABSORB, mark);
@@ -156,9 +159,10 @@ static sgp_status_t push_now(sgp_mixer_t *mixer, int destinations, double share,
         sgp_inbox_send_begin(mixer->inbox, &header, mixer->to, destinations, deadline, &send);
     if (status != SGP_OK) return status;
     for (void *place; (place = sgp_transport_send_next(mixer->transport, &send));) {
-        if (owed) sgp_push_copy(mixer, &send, overlap->buffers, place);
-        else sgp_push_split(mixer, &send, place, share);
-        sgp_transport_send_commit(mixer->transport, &send);
+        bool finite = owed ? sgp_push_copy(mixer, &send, overlap->buffers, place)
+                           : sgp_push_split(mixer, &send, place, share);
+        status = sgp_push_commit(mixer, &send, finite);
+        if (status != SGP_OK) return status;
     }
     sgp_mixer_mark_end(mixer, SGP_TRACE_PUSH, mark);
     return SGP_OK;
@@ -168,7 +172,7 @@ static sgp_status_t overlap_step(sgp_mixer_t *mixer, const sgp_local_t *local, u
     overlap_t *overlap = mixer->extra;
     sgp_status_t status = take(mixer, deadline);
     if (status != SGP_OK) return status;
-    if (!mixer->exchanges) return update_alone(mixer, local), SGP_OK;
+    if (!mixer->exchanges) return update_alone(mixer, local);
     status = update_and_absorb(mixer, local, deadline);
     if (status != SGP_OK) return status;
     double kept, before = mixer->w;

@@ -45,6 +45,7 @@ typedef struct pairs {
     float *live; /* (P + S) belongs to the transport's lock */
     float *seen; /* (P + S) z as the caller got it: what differs is the caller's doing */
     uint64_t meetings;
+    bool broken; /* live is not finite, and leaves no more; belongs to the lock */
     bool held; /* from settle or hold to resume z is the vector, and nothing is averaged */
     /* An active node's exchange; phase belongs to the lock. */
     phase_t phase;
@@ -70,14 +71,6 @@ static sgp_header_t header_of(const sgp_mixer_t *mixer, sgp_kind_t kind, uint64_
 
 /* ---- the active side, in the courier's context ---- */
 
-static void copy_live(const sgp_mixer_t *mixer, const sgp_send_t *send, void *place) {
-    const pairs_t *pairs = mixer->extra;
-    const float *live = pairs->live + send->header.offset;
-    size_t count = send->header.elements;
-    if (sgp_mixer_rounds(mixer)) sgp_encode(mixer->options.encoding, count, place, live);
-    else memcpy(place, live, count * sizeof *live);
-}
-
 /* The step waits for the end of the exchange: live is the courier's until then. */
 static sgp_status_t ask(sgp_mixer_t *mixer) {
     pairs_t *pairs = mixer->extra;
@@ -88,8 +81,10 @@ static sgp_status_t ask(sgp_mixer_t *mixer) {
     sgp_status_t status = sgp_transport_send_begin(mixer->transport, &header, &to, 1, &send);
     if (status != SGP_OK) return status;
     for (void *place; (place = sgp_transport_send_next(mixer->transport, &send));) {
-        copy_live(mixer, &send, place);
-        sgp_transport_send_commit(mixer->transport, &send);
+        bool finite = sgp_push_write(mixer, send.header.elements, place,
+                                     pairs->live + send.header.offset);
+        status = sgp_push_commit(mixer, &send, finite);
+        if (status != SGP_OK) return status;
     }
     sgp_push_sent(mixer, 1);
     pairs->partner = partner;
@@ -157,16 +152,18 @@ static sgp_status_t begin_answer(sgp_mixer_t *mixer, int src) {
 }
 
 /* One chunk of a question: both sides become the mean here. */
-static void answer_chunk(sgp_mixer_t *mixer, asker_t *asker, sgp_chunk_t *chunk, void *place) {
+static sgp_status_t answer_chunk(sgp_mixer_t *mixer, asker_t *asker, sgp_chunk_t *chunk,
+                                 void *place) {
     pairs_t *pairs = mixer->extra;
     size_t count = chunk->header.elements;
     float *live = pairs->live + chunk->header.offset;
     sgp_transport_lock(mixer->transport);
+    bool finite = !pairs->broken;
     if (sgp_mixer_rounds(mixer))
         sgp_encode_meet(mixer->options.encoding, count, live, chunk->payload, place);
     else sgp_meet(count, live, chunk->payload, place);
     sgp_transport_unlock(mixer->transport);
-    sgp_transport_send_commit(mixer->transport, &asker->answer);
+    return sgp_push_commit(mixer, &asker->answer, finite);
 }
 
 /* Answers what has arrived of one node's question, chunk by chunk in order. */
@@ -182,8 +179,9 @@ static sgp_status_t answer(sgp_mixer_t *mixer, int src) {
         if (status == SGP_OK && !asker->answering) status = begin_answer(mixer, src);
         if (status == SGP_ERR_AGAIN) return SGP_OK;
         if (status != SGP_OK) return status;
-        answer_chunk(mixer, asker, chunk,
-                     sgp_transport_send_next(mixer->transport, &asker->answer));
+        void *place = sgp_transport_send_next(mixer->transport, &asker->answer);
+        status = answer_chunk(mixer, asker, chunk, place);
+        if (status != SGP_OK) return status;
         bool last = chunk->header.offset + chunk->header.elements == mixer->length;
         sgp_inbox_release(mixer->inbox, chunk);
         if (!last) continue;
@@ -257,21 +255,26 @@ static void publish(const sgp_mixer_t *mixer, size_t offset, size_t count) {
     memcpy(pairs->seen + offset, pairs->live + offset, count * sizeof(float));
 }
 
-/* One chunk of the local step, on live; its copy is z. Lock held. */
-static void update_chunk(sgp_mixer_t *mixer, const sgp_local_t *local, size_t offset,
+/* One chunk of the local step, on live; its copy is z. Lock held. false: it is not finite. */
+static bool update_chunk(sgp_mixer_t *mixer, const sgp_local_t *local, size_t offset,
                          size_t count) {
     pairs_t *pairs = mixer->extra;
     size_t moved = 0;
+    bool finite = true;
     sgp_ledger_meet(&mixer->ledger, pairs->live, offset, count);
     if (local->optimizer && offset < mixer->count) {
         moved = mixer->count - offset < count ? mixer->count - offset : count;
-        sgp_optimizer_apply(local->optimizer, mixer->first + offset, moved, pairs->live + offset,
-                            local->gradient + offset, local->learning_rate, mixer->z + offset);
+        finite = sgp_optimizer_apply(local->optimizer, mixer->first + offset, moved,
+                                     pairs->live + offset, local->gradient + offset,
+                                     local->learning_rate, mixer->z + offset);
         memcpy(pairs->seen + offset, mixer->z + offset, moved * sizeof(float));
     }
     add_callers_changes(mixer, offset + moved, count - moved);
     publish(mixer, offset + moved, count - moved);
     sgp_ledger_enter(&mixer->ledger, pairs->live, offset, count, 1);
+    finite &= sgp_is_finite(count - moved, mixer->z + offset + moved);
+    pairs->broken |= !sgp_mixer_accepts(mixer, finite);
+    return !pairs->broken;
 }
 
 static sgp_status_t wait_for_exchange(sgp_mixer_t *mixer, uint64_t deadline) {
@@ -305,9 +308,10 @@ static sgp_status_t pairs_step(sgp_mixer_t *mixer, const sgp_local_t *local, uin
         uint64_t mark = sgp_mixer_mark(mixer);
         count = sgp_mixer_chunk_at(mixer, offset);
         sgp_transport_lock(mixer->transport);
-        update_chunk(mixer, local, offset, count);
+        bool finite = update_chunk(mixer, local, offset, count);
         sgp_transport_unlock(mixer->transport);
         sgp_mixer_mark_end(mixer, SGP_TRACE_UPDATE, mark);
+        if (!finite) return sgp_mixer_refuse(mixer, "parameters", offset, count);
     }
     if (!pairs->active || !mixer->exchanges) return SGP_OK;
     uint64_t mark = sgp_mixer_mark(mixer);

@@ -47,6 +47,7 @@ static sgp_status_t run(sgp_mixer_t *mixer, sgp_reduce_t *reduce,
     reduce->deadline = deadline_of(mixer);
     reduce->trace = mixer->trace;
     reduce->weight = 1;
+    reduce->unchecked = mixer->options.allow_not_finite;
     if (status == SGP_OK) status = half(reduce);
     if (taken) sgp_group_give(workers->group);
     return status;
