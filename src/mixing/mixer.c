@@ -305,6 +305,9 @@ static sgp_status_t step_segment(sgp_mixer_t *mixer, const sgp_local_t *local) {
     uint64_t deadline = sgp_transport_now(mixer->transport) + mixer->timeout;
     bool taken;
     sgp_status_t status = sgp_group_take(mixer->group, mixer, &taken);
+    /* With an agent it is looked when the agent waits, and when it is taken from it. */
+    if (status == SGP_OK && !sgp_group_has_lease(mixer->group))
+        status = sgp_inbox_look(mixer->inbox, false);
     if (status == SGP_OK) status = step(mixer, local, deadline);
     if (taken) sgp_group_give(mixer->group);
     return status;

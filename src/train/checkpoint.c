@@ -2,6 +2,7 @@
 #include "train/checkpoint.h"
 
 #include "base/log.h"
+#include "mixing/kernels.h"
 #include "mixing/mixer.h"
 #include "optimizer/optimizer.h"
 #include "train/agreement.h"
@@ -192,12 +193,28 @@ static sgp_status_t write_file(run_t *run, const contents_t *contents) {
     return safetensors_write(folder, name, contents->tensors, contents->count, pairs, count);
 }
 
+/* What was absorbed since the last push has not been looked at. */
+static sgp_status_t check_finite(run_t *run) {
+    const replica_t *replica = &run->replica;
+    const float *z = sgp_mixer_parameters(replica->mixer);
+    if (run->options->keep_going || sgp_is_finite(replica->parameters + replica->buffers, z))
+        return SGP_OK;
+    run->cause = TRAIN_PARAMETERS;
+    return SGP_ERR_NOT_FINITE;
+}
+
+void checkpoint_restart_clock(run_t *run) {
+    double minutes = run->options->checkpoint_minutes;
+    bool counts = run_writes(run) && minutes > 0;
+    halt_due(&run->halt, counts ? clock_now_ns() + (uint64_t)(minutes * 60e9) : UINT64_MAX);
+}
+
 /* A file of this step from before (of a run that was killed, or whose other files are damaged) is
  * gone everywhere before the first new one is there: files of two runs never make up one. */
 static sgp_status_t write_together(run_t *run) {
     const char *output = run->options->output;
     contents_t *contents = contents_create(run);
-    sgp_status_t status = contents ? SGP_OK : SGP_ERR_NO_MEMORY;
+    sgp_status_t status = contents ? check_finite(run) : SGP_ERR_NO_MEMORY;
     if (!status) status = checkpoint_folder_prepare(output, run->step, run->rank);
     status = agreement_share(run->group, status);
     if (!status) {
@@ -216,8 +233,10 @@ sgp_status_t checkpoint_write(run_t *run) {
     if (!status) status = write_together(run);
     sgp_trace_end(run->timeline.trace, SGP_TRACE_COMPUTING, SGP_TRACE_CHECKPOINT, settled);
     if (!status) status = sgp_mixer_resume(run->replica.mixer);
-    if (status) return run_stopped(run) ? SGP_ERR_INTERRUPTED : status;
+    if (status == SGP_ERR_PEER_LOST && run_stopped(run)) return SGP_ERR_INTERRUPTED;
+    if (status) return status;
     run->saved = run->step;
+    checkpoint_restart_clock(run);
     run->epoch_ns += clock_now_ns() - start;
     return SGP_OK;
 }

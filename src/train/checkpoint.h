@@ -43,8 +43,11 @@ bool checkpoint_due(const run_t *run);
 /* The same at the end of an epoch, after the nodes have met. */
 bool checkpoint_due_after_epoch(const run_t *run);
 
+/* The next one by time is due checkpoint_minutes from now. */
+void checkpoint_restart_clock(run_t *run);
+
 /* Writes one of the steps done so far; all nodes call it. The time that it takes is not the run's.
- * SGP_ERR_IO: some node could not, and its log says why; the ones before are still there.
+ * SGP_ERR_NOT_FINITE: some node's vector is not finite. SGP_ERR_IO: some node could not, and its log says why; the ones before are still there.
  * SGP_ERR_INTERRUPTED, and the errors of sgp_mixer_settle. */
 sgp_status_t checkpoint_write(run_t *run);
 

@@ -7,6 +7,7 @@
 #include "train/check.h"
 #include "train/checkpoint.h"
 #include "train/config.h"
+#include "train/ending.h"
 #include "train/json.h"
 #include "train/model_file.h"
 #include "train/resume.h"
@@ -188,7 +189,8 @@ static sgp_status_t enter_epoch(run_t *run, uint64_t epoch) {
 /* From its beginning, or what a checkpoint has left of it. */
 static sgp_status_t run_epoch(run_t *run, uint64_t epoch) {
     bool begins = run->step % run->replica.steps_per_epoch == 0;
-    sgp_status_t status = begins ? enter_epoch(run, epoch) : SGP_OK;
+    sgp_status_t status = run_halt(run); /* before the mixer changes: the checkpoint is the old one's */
+    if (!status && begins) status = enter_epoch(run, epoch);
     if (!status) status = run_steps(run, epoch);
     if (!status) status = run_meet(run, epoch);
     if (!status && checkpoint_due_after_epoch(run)) status = checkpoint_write(run);
@@ -207,6 +209,21 @@ static sgp_status_t run_all(run_t *run, train_summary_t *summary) {
     if (!status) status = summarise(run, &result);
     if (!status) status = agreement_share(run->group, end_files(run, &result));
     if (!status) *summary = result;
+    return status;
+}
+
+/* The steps and what follows them, with a word to all and on disk where they end early. */
+static sgp_status_t run_to_the_end(run_t *run, const train_groups_t *groups,
+                                   train_summary_t *summary) {
+    halt_init(&run->halt, groups, run->callbacks.stop);
+    halt_next_step(&run->halt, run->step);
+    checkpoint_restart_clock(run);
+    sgp_status_t status = run_all(run, summary);
+    if (status) {
+        status = ending_share(run, status, summary);
+        ending_write(run, summary);
+    }
+    halt_fini(&run->halt);
     return status;
 }
 
@@ -230,9 +247,10 @@ sgp_status_t train_run(const train_options_t *options, const train_groups_t *gro
     if (callbacks) run->callbacks = *callbacks;
     run->test_accuracy = (train_spread_t){NAN, NAN, NAN};
     run->average_model_accuracy = run->train_loss = run->consensus.distance = NAN;
+    *summary = (train_summary_t){.state = TRAIN_FAILED};
     sgp_status_t status = prepare(run);
     if (!status) {
-        status = run_all(run, summary);
+        status = run_to_the_end(run, groups, summary);
         if (status && run->timeline.trace) timeline_rescue(&run->timeline);
         release(run);
     }

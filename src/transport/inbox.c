@@ -14,12 +14,17 @@ typedef struct entry {
 
 #define BUCKETS 1024
 
+#define LOOK_EVERY_NS 100000000u
+
 struct sgp_inbox {
     sgp_transport_t *transport;
     entry_t *buckets[BUCKETS];
     entry_t *free;
     uint64_t waited; /* nanoseconds */
     uint64_t taken_in;
+    uint64_t notices; /* of them */
+    sgp_inbox_watch_fn watch; /* NULL: none */
+    void *watcher;
 };
 
 sgp_status_t sgp_inbox_create(sgp_transport_t *transport, sgp_inbox_t **inbox) {
@@ -36,6 +41,25 @@ sgp_transport_t *sgp_inbox_transport(sgp_inbox_t *inbox) {
 
 uint64_t sgp_inbox_taken_in(const sgp_inbox_t *inbox) {
     return inbox->taken_in;
+}
+
+uint64_t sgp_inbox_notices(const sgp_inbox_t *inbox) {
+    return inbox->notices;
+}
+
+void sgp_inbox_set_watch(sgp_inbox_t *inbox, sgp_inbox_watch_fn watch, void *context) {
+    inbox->watch = watch;
+    inbox->watcher = context;
+}
+
+sgp_status_t sgp_inbox_look(sgp_inbox_t *inbox, bool agent) {
+    return inbox->watch ? inbox->watch(inbox->watcher, agent) : SGP_OK;
+}
+
+uint64_t sgp_inbox_next_look(const sgp_inbox_t *inbox, uint64_t deadline) {
+    if (!inbox->watch) return deadline;
+    uint64_t next = sgp_transport_now(inbox->transport) + LOOK_EVERY_NS;
+    return next < deadline ? next : deadline;
 }
 
 uint64_t sgp_inbox_waited(const sgp_inbox_t *inbox) {
@@ -78,6 +102,7 @@ void sgp_inbox_collect(sgp_inbox_t *inbox) {
         entry->next = *bucket;
         *bucket = entry;
         inbox->taken_in++;
+        inbox->notices += key.kind == SGP_KIND_NOTICE;
     }
 }
 
@@ -132,10 +157,11 @@ void sgp_inbox_destroy(sgp_inbox_t *inbox) {
 
 sgp_status_t sgp_inbox_wait(sgp_inbox_t *inbox, uint64_t since, uint64_t deadline,
                             const char *what) {
-    if (inbox->taken_in != since) return SGP_OK;
     sgp_transport_t *transport = inbox->transport;
+    sgp_status_t status = sgp_inbox_look(inbox, false);
+    if (status != SGP_OK || inbox->taken_in != since) return status;
     uint64_t start = sgp_transport_now(transport);
-    sgp_status_t status = sgp_transport_wait(transport, deadline);
+    status = sgp_transport_wait(transport, sgp_inbox_next_look(inbox, deadline));
     uint64_t end = sgp_transport_now(transport);
     inbox->waited += end - start;
     sgp_rank_name_t name;

@@ -44,9 +44,26 @@ void sgp_inbox_drop_channel(sgp_inbox_t *inbox, uint32_t channel);
  * has missed: whoever looks for several things remembers the number from before the first look. */
 uint64_t sgp_inbox_taken_in(const sgp_inbox_t *inbox);
 
-/* Sleeps until more chunks are here than `since`, taken in or arrived, room came free or the deadline passed, and logs why it gave
- * up: `what` says what was waited for. SGP_ERR_TIMEOUT, SGP_ERR_PEER_LOST (once nothing more has
- * arrived). */
+/* Looks for what ends every wait of this node, such as another node's word that the run is over. Called
+ * before each sleep and at least ten times a second during one, by whoever waits; `agent`: that is the
+ * transport's agent. Its error is the wait's, and it has logged it. It may use the inbox, but not wait. */
+typedef sgp_status_t (*sgp_inbox_watch_fn)(void *context, bool agent);
+
+/* context: borrowed. watch NULL: no more. */
+void sgp_inbox_set_watch(sgp_inbox_t *inbox, sgp_inbox_watch_fn watch, void *context);
+
+/* Looks now. SGP_OK where there is no watch. */
+sgp_status_t sgp_inbox_look(sgp_inbox_t *inbox, bool agent);
+
+/* Until when a sleep with that deadline may last before the watch is due again. */
+uint64_t sgp_inbox_next_look(const sgp_inbox_t *inbox, uint64_t deadline);
+
+/* Notices taken in so far; a look for them can be spared while it stays the same. */
+uint64_t sgp_inbox_notices(const sgp_inbox_t *inbox);
+
+/* Sleeps until more chunks are here than `since`, taken in or arrived, room came free, or the deadline
+ * passed; may return earlier. Logs why it gave up: `what` says what was waited for. SGP_ERR_TIMEOUT,
+ * SGP_ERR_PEER_LOST (once nothing more has arrived), or what the watch says. */
 sgp_status_t sgp_inbox_wait(sgp_inbox_t *inbox, uint64_t since, uint64_t deadline,
                             const char *what);
 

@@ -18,8 +18,9 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Seconds. After a node has failed the others notice within one; all has to be over within ten. */
-enum { REPORT_GRACE = 4, FAILED_GRACE = 3, INTERRUPT_GRACE = 5 };
+/* Seconds. After a node has failed the others notice within one; all has to be over within ten, or a
+ * little more where nodes that end together write a report. */
+enum { REPORT_GRACE = 4, SPEAKING_GRACE = 10, FAILED_GRACE = 3, INTERRUPT_GRACE = 5 };
 
 typedef enum phase {
     RUNNING,
@@ -39,6 +40,7 @@ typedef struct launcher {
     struct timespec deadline; /* of the phases REPORTING and ENDING */
     int failed;               /* rank of the first node that failed, -1: none */
     siginfo_t how;            /* it ended */
+    int alike;                /* nodes that failed in the same way */
     int interrupted;          /* the signal that asked us to end, or 0 */
 } launcher_t;
 
@@ -126,6 +128,9 @@ static void note_end(launcher_t *launcher, int rank, const siginfo_t *how) {
     launcher->pids[rank] = 0;
     launcher->running--;
     bool failed = how->si_code != CLD_EXITED || how->si_status != 0;
+    if (launcher->failed < 0) launcher->alike = failed;
+    else launcher->alike +=
+        how->si_code == launcher->how.si_code && how->si_status == launcher->how.si_status;
     bool first =
         launcher->failed < 0 || (launcher->how.si_code == CLD_EXITED && how->si_code != CLD_EXITED);
     if (!failed || !first || launcher->phase > REPORTING) return;
@@ -142,14 +147,18 @@ static void reap(launcher_t *launcher) {
         how.si_pid = 0;
     }
     if (launcher->phase == RUNNING && launcher->failed >= 0)
-        enter(launcher, REPORTING, REPORT_GRACE);
+        enter(launcher, REPORTING,
+              launcher->options->speaks && launcher->how.si_code == CLD_EXITED ? SPEAKING_GRACE
+                                                                               : REPORT_GRACE);
 }
 
 static void interrupt(launcher_t *launcher, int number) {
     bool again = launcher->interrupted != 0;
     if (!again) launcher->interrupted = number;
     if (again) enter(launcher, KILLING, 0);
-    else if (launcher->phase < ENDING) enter(launcher, ENDING, INTERRUPT_GRACE);
+    else if (launcher->phase < ENDING)
+        enter(launcher, ENDING,
+              launcher->options->grace ? launcher->options->grace : INTERRUPT_GRACE);
 }
 
 static void escalate(launcher_t *launcher) {
@@ -212,6 +221,11 @@ static int exit_status(const launcher_t *launcher) {
     return launcher->how.si_code == CLD_EXITED ? launcher->how.si_status : EXIT_FAILED;
 }
 
+static bool have_spoken(const launcher_t *launcher) {
+    return launcher->options->speaks && launcher->how.si_code == CLD_EXITED &&
+           launcher->alike == launcher->options->nodes;
+}
+
 static int run_nodes(launcher_t *launcher) {
     const launch_options_t *options = launcher->options;
     int error = 0;
@@ -223,7 +237,7 @@ static int run_nodes(launcher_t *launcher) {
     supervise(launcher);
     end_orphans();
     if (launcher->interrupted) message_error("stopped (%s)", strsignal(launcher->interrupted));
-    else if (launcher->failed >= 0) report_failure(launcher);
+    else if (launcher->failed >= 0 && !have_spoken(launcher)) report_failure(launcher);
     if (!error) return exit_status(launcher);
     return error == ENOENT || error == EACCES || error == ENOEXEC ? EXIT_MISTAKE : EXIT_FAILED;
 }

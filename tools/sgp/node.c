@@ -91,10 +91,22 @@ static void leave(train_groups_t *groups) {
     sgp_group_leave(groups->all);
 }
 
-/* On a failure the group is not left in order: that is how the others learn of it. */
+bool node_leaves(sgp_status_t status, const train_summary_t *summary) {
+    return status == SGP_OK || status == SGP_ERR_NOT_FINITE ||
+           (status == SGP_ERR_INTERRUPTED && summary->signal);
+}
+
+int node_end(const settings_t *settings, sgp_status_t status, const train_summary_t *summary,
+             bool writes) {
+    if (status == SGP_OK) return writes ? summary_print(settings, summary) : 0;
+    if (writes && summary->reason[0]) summary_print_early(settings, summary);
+    if (status == SGP_ERR_INTERRUPTED && summary->signal) return 128 + summary->signal;
+    return interrupt_signal ? 128 + interrupt_signal : command_exit_status(status);
+}
+
 static int run_in_group(settings_t *settings, train_groups_t *groups) {
     static beginning_t first; /* its name of the output is used to the end */
-    train_summary_t summary;
+    train_summary_t summary = {.state = TRAIN_FAILED};
     bool writes = sgp_group_rank(groups->all) == 0;
     sgp_status_t status = begin(settings, groups->all, &first, &summary);
     if (status == SGP_OK && (first.status || first.finished)) {
@@ -103,10 +115,8 @@ static int run_in_group(settings_t *settings, train_groups_t *groups) {
     }
     if (status == SGP_OK) status = follow(settings, groups->all, &first);
     if (status == SGP_OK) status = train(settings, groups, &summary);
-    if (status != SGP_OK && interrupt_signal) return 128 + interrupt_signal;
-    if (status != SGP_OK) return command_exit_status(status);
-    leave(groups);
-    return writes ? summary_print(settings, &summary) : 0;
+    if (node_leaves(status, &summary)) leave(groups);
+    return node_end(settings, status, &summary, writes);
 }
 
 static void say_that_it_waits(const settings_t *settings, const place_t *place) {

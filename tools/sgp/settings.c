@@ -257,6 +257,18 @@ static const option_t options[] = {
      .min = 1,
      .max = 1e15,
      .help = "steps between checkpoints"},
+    {.name = "checkpoint-minutes",
+     .argument = "M",
+     .type = OPTION_REAL,
+     .offset = AT(run.checkpoint_minutes),
+     .max = 1e6,
+     .wanted = "a number, 0 or more",
+     .help = "write a checkpoint when there was none for so long, also within an epoch; 0: never"},
+    {.name = "keep-going",
+     .type = OPTION_FLAG,
+     .offset = AT(keep_going),
+     .value = 1,
+     .help = "train on when a loss, a gradient or a parameter is not finite"},
     {.name = "tensorboard",
      .type = OPTION_FLAG,
      .offset = AT(tensorboard),
@@ -347,6 +359,7 @@ void settings_finish(settings_t *settings) {
     finish_slow_momentum(run);
     run->biased = settings->biased;
     run->slow_alone = settings->slow_alone;
+    run->keep_going = settings->keep_going;
     run->tensorboard = settings->tensorboard;
     run->trace = settings->trace;
     run->nesterov = !settings->no_nesterov;

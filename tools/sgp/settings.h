@@ -16,6 +16,7 @@ typedef struct settings {
     int augment; /* -1: as the model asks */
     int biased;
     int slow_alone;
+    int keep_going;
     int tensorboard;
     int trace;
     const char *encoding;

@@ -52,6 +52,20 @@ static void write_report(const settings_t *settings) {
     if (!settings->quiet && gnuplot_found()) report_write(&directory, 1, directory);
 }
 
+void summary_print_early(const settings_t *settings, const train_summary_t *summary) {
+    const char *directory = settings->run.output;
+    write_report(settings);
+    if (summary->state == TRAIN_DIVERGED) message_error("diverged: %s", summary->reason);
+    if (summary->checkpoint == 0) message_line("%s: no checkpoint was written yet", directory);
+    else if (summary->state == TRAIN_DIVERGED)
+        message_line("%s: the checkpoint of step %llu is kept", directory,
+                     (unsigned long long)summary->checkpoint);
+    else
+        message_line("sgp train --resume %s   # goes on from step %llu", directory,
+                     (unsigned long long)summary->checkpoint);
+    if (settings->json) print_json(directory);
+}
+
 int summary_print(const settings_t *settings, const train_summary_t *summary) {
     write_report(settings);
     if (settings->json) return print_json(settings->run.output);

@@ -23,6 +23,10 @@
 
 #define SELF "/proc/self/exe"
 
+/* Seconds to end in: the step under way, the checkpoint and the report. Nodes themselves give up on one
+ * that does not halt a little earlier, see train/halt.h. */
+enum { INTERRUPT_GRACE = 45 };
+
 /* The nodes are this program with the same arguments; the directory's name is decided once. Nodes of one
  * machine that talk over TCP need not be reached from elsewhere. */
 static int launch_nodes(const settings_t *settings, int argc, char **argv) {
@@ -45,6 +49,8 @@ static int launch_nodes(const settings_t *settings, int argc, char **argv) {
     int status = launch(&(launch_options_t){.nodes = settings->run.nodes * settings->run.workers,
                                             .workers = settings->run.workers,
                                             .file = SELF,
+                                            .grace = INTERRUPT_GRACE,
+                                            .speaks = true,
                                             .argv = arguments});
     free(arguments);
     return status;
