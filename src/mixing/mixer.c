@@ -256,6 +256,8 @@ bool sgp_mixer_update(sgp_mixer_t *mixer, const sgp_local_t *local, float rate, 
     }
     if (copy && moved < count)
         finite &= sgp_copy_finite(count - moved, copy + moved, mixer->z + offset + moved);
+    else if (local->optimizer) /* buffers; a vector of the caller's is looked at when it is copied */
+        finite &= sgp_is_finite(count - moved, mixer->z + offset + moved);
     sgp_ledger_enter(&mixer->ledger, mixer->z, offset, count, mixer->w);
     return finite;
 }

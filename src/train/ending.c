@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* Below, lr / w is so much above lr that the weight is the likelier cause of a divergence. */
 #define SMALL_WEIGHT 0.25
@@ -141,7 +142,7 @@ sgp_status_t ending_share(run_t *run, sgp_status_t status, train_summary_t *summ
 }
 
 void ending_write(const run_t *run, const train_summary_t *summary) {
-    if (!run_writes(run)) return;
+    if (!run_writes(run) || access(run->options->output, W_OK) != 0) return;
     train_json_write(run->options->output, "summary.json",
                      train_summary_json(run->options, summary));
 }

@@ -304,7 +304,7 @@ static void stop_after_first_epoch(const train_progress_t *progress, void *user)
     stop = progress->epoch_end && progress->epoch == 1;
 }
 
-/* What was finished stays; results of the whole run are not written. */
+/* What was finished stays, a summary says how the run ended, and there is no model of the whole run. */
 static void a_stopped_run_leaves_whole_files(void **state) {
     const fixture_t *fixture = *state;
     node_t nodes[MAX_NODES];
@@ -318,7 +318,11 @@ static void a_stopped_run_leaves_whole_files(void **state) {
     assert_all_ended(nodes, 1, SGP_ERR_INTERRUPTED);
     check_metrics(fixture, 1, 1);
     json_decref(load(fixture, "config.json"));
-    assert_int_equal(count_entries(fixture->output), 3);
+    json_t *summary = load(fixture, "summary.json");
+    assert_string_equal(json_string_value(json_object_get(summary, "status")), "interrupted");
+    assert_true(json_is_null(json_object_get(summary, "parameters_hash")));
+    json_decref(summary);
+    assert_int_equal(count_entries(fixture->output), 4);
 }
 
 /* Time instead of a gradient: vectors still move and mix, and nothing is claimed to be learned. */
