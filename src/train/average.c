@@ -65,13 +65,15 @@ static sgp_status_t open_one(average_source_t *source, int rank,
     sgp_status_t status = tensor_file_open(path, file, problem);
     if (status) return status;
     source->count = rank + 1;
+    status = tensor_file_check(file, problem);
+    if (status) return status;
     const char *kind = tensor_file_text(file, "kind");
-    if (!kind || strcmp(kind, "checkpoint") != 0)
+    if (!kind || strcmp(kind, "checkpoint") != 0 || tensor_file_cover(file) == TENSOR_FILE_NOTHING)
         return say(file, problem, "is not the checkpoint of a node");
     if (number_of(file, "rank") != rank)
         return say(file, problem, "is of node %s", tensor_file_text(file, "rank"));
-    status = tensor_file_check_hash(file, problem);
-    return status ? status : check_alike(file, &source->files[0], problem);
+    if (rank == 0) tensor_file_note(file);
+    return check_alike(file, &source->files[0], problem);
 }
 
 static sgp_status_t open_folder(average_source_t *source, char problem[TENSOR_FILE_PROBLEM]) {

@@ -47,20 +47,23 @@ void checkpoint_label_init(checkpoint_label_t *label, const train_options_t *opt
     add_text(label, "rank", "%d", rank);
 }
 
+static sgp_status_t no_checkpoint(const tensor_file_t *file, char problem[TENSOR_FILE_PROBLEM]) {
+    snprintf(problem, TENSOR_FILE_PROBLEM, "%.300s: is not the checkpoint of a node", file->path);
+    return SGP_ERR_FORMAT;
+}
+
 static sgp_status_t compare(const tensor_file_t *file, const checkpoint_label_t *label,
                             char problem[TENSOR_FILE_PROBLEM]) {
+    if (tensor_file_cover(file) == TENSOR_FILE_NOTHING) return no_checkpoint(file, problem);
     for (int i = 0; i < label->count; i++) {
         const safetensors_pair_t *pair = &label->pairs[i];
         const char *found = tensor_file_text(file, pair->key);
         if (found && strcmp(found, pair->value) == 0) continue;
-        if (i == 0 || !found)
-            snprintf(problem, TENSOR_FILE_PROBLEM, "%.300s: is not the checkpoint of a node",
-                     file->path);
-        else
-            snprintf(problem, TENSOR_FILE_PROBLEM,
-                     "%.300s: is of another run: %s is %.40s there and %.40s here", file->path,
-                     pair->key, found, pair->value);
-        return i == 0 || !found ? SGP_ERR_FORMAT : SGP_ERR_MISMATCH;
+        if (i == 0 || !found) return no_checkpoint(file, problem);
+        snprintf(problem, TENSOR_FILE_PROBLEM,
+                 "%.300s: is of another run: %s is %.40s there and %.40s here", file->path,
+                 pair->key, found, pair->value);
+        return SGP_ERR_MISMATCH;
     }
     return SGP_OK;
 }
@@ -70,7 +73,7 @@ sgp_status_t checkpoint_check(const char *path, const checkpoint_label_t *label,
     tensor_file_t file;
     sgp_status_t status = tensor_file_open(path, &file, problem);
     if (status) return status;
-    status = tensor_file_check_hash(&file, problem);
+    status = tensor_file_check(&file, problem);
     if (!status) status = compare(&file, label, problem);
     tensor_file_close(&file);
     return status;
@@ -174,8 +177,8 @@ bool checkpoint_due_after_epoch(const run_t *run) {
 }
 
 static sgp_status_t write_file(run_t *run, const contents_t *contents) {
-    char folder[PATH_MAX], name[CHECKPOINT_NAME], hash[HASH_TEXT], epoch[24];
-    safetensors_pair_t pairs[CHECKPOINT_TEXTS + MODEL_FILE_PAIRS + 2];
+    char folder[PATH_MAX], name[CHECKPOINT_NAME], epoch[24];
+    safetensors_pair_t pairs[CHECKPOINT_TEXTS + MODEL_FILE_PAIRS + 1];
     checkpoint_label_t label;
     model_file_about_t about;
     checkpoint_label_init(&label, run->options, &run->replica, run->step, run->rank);
@@ -184,9 +187,7 @@ static sgp_status_t write_file(run_t *run, const contents_t *contents) {
     count += model_file_describe(&about, run->replica.dataset, pairs + count);
     snprintf(epoch, sizeof epoch, "%" PRIu64, run->step / run->replica.steps_per_epoch);
     pairs[count++] = (safetensors_pair_t){"epochs_finished", epoch};
-    sgp_status_t status = safetensors_hash(contents->tensors, contents->count, hash);
-    pairs[count++] = (safetensors_pair_t){"hash", hash};
-    if (!status) status = checkpoint_folder(run->options->output, run->step, folder);
+    sgp_status_t status = checkpoint_folder(run->options->output, run->step, folder);
     if (status) return status;
     checkpoint_file_name(run->rank, name);
     return safetensors_write(folder, name, contents->tensors, contents->count, pairs, count);
@@ -267,6 +268,7 @@ static sgp_status_t read_file(run_t *run, const char *path, uint64_t step) {
     tensor_file_t file;
     sgp_status_t status = tensor_file_open(path, &file, problem);
     if (status) return sgp_fail(status, "%s", problem);
+    if (run->rank == 0) tensor_file_note(&file);
     run->times.count = step;
     contents_t *contents = contents_create(run);
     if (!contents) status = SGP_ERR_NO_MEMORY;

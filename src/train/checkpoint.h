@@ -6,7 +6,7 @@
  * and batch-norm statistics, as any reader of the format finds them in model.safetensors. Names
  * that begin with "sgp." are the rest: the mixer's ("sgp.mixer.weight"), the optimizer's and the
  * run's own state. "__metadata__" says of which run, step and node it is, and has a hash of the
- * data.
+ * file.
  *
  * The nodes write after the same step. A checkpoint counts when all have: only then older ones
  * are removed, so that whoever is killed at any moment finds a complete one, and the one before. */

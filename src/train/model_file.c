@@ -89,15 +89,11 @@ static sgp_status_t check_tensor(const tensor_file_t *file, const model_tensor_t
     return SGP_ERR_MISMATCH;
 }
 
-/* Of the parameters alone, in models; checkpoints have one of all their data. */
-static sgp_status_t check_hashes(const tensor_file_t *file, const model_t *model,
-                                 const float *vector, char problem[TENSOR_FILE_PROBLEM]) {
+/* Of the parameters alone: the only one in models of earlier versions. */
+static sgp_status_t check_parameters(const tensor_file_t *file, const model_t *model,
+                                     const float *vector, char problem[TENSOR_FILE_PROBLEM]) {
     char found[HASH_TEXT];
     const char *wanted = tensor_file_text(file, "parameters_hash");
-    if (tensor_file_text(file, "hash")) {
-        sgp_status_t status = tensor_file_check_hash(file, problem);
-        if (status) return status;
-    }
     hash_of(vector, model_parameter_count(model) * sizeof *vector, found);
     if (!wanted || strcmp(found, wanted) == 0) return SGP_OK;
     snprintf(problem, TENSOR_FILE_PROBLEM,
@@ -117,7 +113,7 @@ sgp_status_t model_file_read(const tensor_file_t *file, const model_t *model, fl
         status = tensor_file_read(file, tensor_file_find(file, tensor->name)->begin,
                                   tensor->count * sizeof *place, place, problem);
     }
-    return status ? status : check_hashes(file, model, vector, problem);
+    return status ? status : check_parameters(file, model, vector, problem);
 }
 
 /* Exactly `count` numbers with commas between them. */

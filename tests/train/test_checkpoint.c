@@ -201,8 +201,7 @@ static void write_at(const victim_t *victim, size_t at, char byte) {
     assert_int_equal(fclose(file), 0);
 }
 
-/* Bytes all over the file. What is still taken is as good as before: the header's spaces, or what
- * says nothing. */
+/* Bytes all over the file. */
 static void a_flipped_byte_is_noticed(void **state) {
     fixture_t *fixture = *state;
     node_t nodes[MAX_NODES];
@@ -220,8 +219,7 @@ static void a_flipped_byte_is_noticed(void **state) {
         write_at(&victim, at, (char)(victim.bytes[at] ^ (char)(1 << i % 8)));
         sgp_status_t status = resume_check(&options, &step);
         write_at(&victim, at, victim.bytes[at]);
-        if (status == SGP_OK) assert_true(at >= 8 && at < victim.header && step == 13);
-        else assert_true(status == SGP_ERR_FORMAT || status == SGP_ERR_MISMATCH);
+        assert_int_equal(status, SGP_ERR_FORMAT);
     }
     uint64_t step;
     assert_int_equal(resume_check(&options, &step), SGP_OK);
