@@ -2,15 +2,16 @@
 #include "train/resume.h"
 
 #include "base/log.h"
+#include "base/regular.h"
 #include "train/agreement.h"
 #include "train/checkpoint_folder.h"
 #include "train/file.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- before the start, all files by one process ---- */
 
@@ -222,10 +223,16 @@ sgp_status_t resume_metrics(const char *from, const char *output, uint64_t epoch
     size_t length;
     if (snprintf(path, sizeof path, "%s/" METRICS_FILE, from) >= PATH_MAX)
         return sgp_fail(SGP_ERR_INVALID, "%.100s...: the path is too long", from);
-    FILE *file = fopen(path, "re");
-    if (!file) {
-        sgp_log(SGP_LOG_WARNING, "%s: cannot be read: %s; it begins anew", path, strerror(errno));
+    char problem[SGP_REGULAR_PROBLEM];
+    int descriptor = -1;
+    if (sgp_regular_open(path, &descriptor, problem)) {
+        sgp_log(SGP_LOG_WARNING, "%s: %s; it begins anew", path, problem);
         return file_replace(output, METRICS_FILE, NULL, 0);
+    }
+    FILE *file = fdopen(descriptor, "r");
+    if (!file) {
+        close(descriptor);
+        return sgp_fail(SGP_ERR_NO_MEMORY, "%s: no memory to read it", path);
     }
     FILE *kept = open_memstream(&text, &length);
     bool good = kept && filter(file, kept, epochs);

@@ -2,9 +2,9 @@
 #include "train/tensor_file.h"
 
 #include "base/log.h"
+#include "base/regular.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -51,17 +51,13 @@ sgp_status_t tensor_file_read(const tensor_file_t *file, uint64_t begin, size_t 
     return read_at(file, file->data_start + begin, count, bytes, problem);
 }
 
-/* A pipe or a device must not block or look like an endless file. */
 static sgp_status_t open_it(tensor_file_t *file, uint64_t *size, char *problem) {
     struct stat found;
-    file->descriptor = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (file->descriptor < 0)
-        return say(errno == ENOENT ? SGP_ERR_NOT_FOUND : SGP_ERR_IO, file, problem,
-                   "cannot be opened: %s", strerror(errno));
+    char reason[SGP_REGULAR_PROBLEM];
+    sgp_status_t status = sgp_regular_open(file->path, &file->descriptor, reason);
+    if (status) return say(status, file, problem, "%s", reason);
     if (fstat(file->descriptor, &found) != 0)
         return say(SGP_ERR_IO, file, problem, "cannot be read: %s", strerror(errno));
-    if (S_ISDIR(found.st_mode)) return say(SGP_ERR_FORMAT, file, problem, "is a directory");
-    if (!S_ISREG(found.st_mode)) return say(SGP_ERR_FORMAT, file, problem, "is not a plain file");
     *size = (uint64_t)found.st_size;
     return SGP_OK;
 }

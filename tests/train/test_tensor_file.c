@@ -122,7 +122,7 @@ static void what_is_no_file_is_named(void **state) {
     assert_int_equal(tensor_file_open(fixture->directory, &file, problem), SGP_ERR_FORMAT);
     assert_non_null(strstr(problem, "is a directory"));
     assert_int_equal(tensor_file_open("/dev/zero", &file, problem), SGP_ERR_FORMAT);
-    assert_non_null(strstr(problem, "not a plain file"));
+    assert_non_null(strstr(problem, "is not a regular file"));
 }
 
 /* Cut anywhere, or with something behind it. */

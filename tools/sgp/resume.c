@@ -14,11 +14,11 @@
 
 /* ---- from config.json to arguments ---- */
 
-static bool load(const char *directory, const char *name, json_t **json, json_error_t *error) {
+static sgp_status_t load(const char *directory, const char *name, json_t **json,
+                         char problem[TRAIN_JSON_PROBLEM]) {
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/%s", directory, name);
-    *json = json_load_file(path, JSON_REJECT_DUPLICATES, error);
-    return *json != NULL;
+    return train_json_read(path, json, problem);
 }
 
 /* "batch_size" or "batch-size". */
@@ -166,16 +166,14 @@ static bool parse_both(resume_t *resume, int argc, char **argv, settings_t *sett
 
 bool resume_settings(resume_t *resume, int argc, char **argv, settings_t *settings) {
     const char *directory = settings->run.resume;
-    json_error_t error;
+    char problem[TRAIN_JSON_PROBLEM];
     json_t *config;
     *resume = (resume_t){0};
-    if (!load(directory, "config.json", &config, &error)) {
-        if (error.line > 0)
-            message_error("--resume %s: its config.json is damaged in line %d: %s", directory,
-                          error.line, error.text);
-        else message_error("--resume %s: no run there: %s", directory, error.text);
-        return false;
-    }
+    sgp_status_t status = load(directory, "config.json", &config, problem);
+    if (status == SGP_ERR_NOT_FOUND)
+        message_error("--resume %s: no run there: it has no config.json", directory);
+    else if (status) message_error("--resume %s: its config.json %s", directory, problem);
+    if (status) return false;
     const json_t *options = json_object_get(config, "options");
     bool good = make_arguments(resume, directory, options) &&
                 parse_both(resume, argc, argv, settings) &&
@@ -219,9 +217,9 @@ static void fill(const json_t *json, train_summary_t *summary) {
 }
 
 bool resume_finished(const char *directory, train_summary_t *summary) {
-    json_error_t error;
+    char problem[TRAIN_JSON_PROBLEM];
     json_t *json;
-    if (!load(directory, "summary.json", &json, &error)) return false;
+    if (load(directory, "summary.json", &json, problem) != SGP_OK) return false;
     bool finished = json_is_string(json_object_get(json, "parameters_hash"));
     if (finished) fill(json, summary);
     json_decref(json);
