@@ -31,7 +31,7 @@ add_text(checkpoint_label_t *label, const char *key, const char *format, ...) {
 
 /* In the order in which a difference is named: the first says most. */
 void checkpoint_label_init(checkpoint_label_t *label, const train_options_t *options,
-                           const replica_t *replica, uint64_t step, int rank) {
+                           const replica_t *replica, const char *id, uint64_t step, int rank) {
     char fingerprint[HASH_TEXT];
     config_fingerprint(options, replica, fingerprint);
     label->count = 0;
@@ -43,6 +43,7 @@ void checkpoint_label_init(checkpoint_label_t *label, const train_options_t *opt
     add_text(label, "buffers", "%zu", replica->buffers);
     add_text(label, "data_checksum", "%016" PRIx64, replica->dataset->checksum);
     add_text(label, "options", "%s", fingerprint);
+    add_text(label, IDENTITY_KEY, "%s", *id ? id : "unknown");
     add_text(label, "step", "%" PRIu64, step);
     add_text(label, "rank", "%d", rank);
 }
@@ -54,11 +55,14 @@ static sgp_status_t no_checkpoint(const tensor_file_t *file, char problem[TENSOR
 
 static sgp_status_t compare(const tensor_file_t *file, const checkpoint_label_t *label,
                             char problem[TENSOR_FILE_PROBLEM]) {
-    if (tensor_file_cover(file) == TENSOR_FILE_NOTHING) return no_checkpoint(file, problem);
+    tensor_file_cover_t cover = tensor_file_cover(file);
+    bool old = cover == TENSOR_FILE_DATA; /* from before there were ids */
+    if (cover == TENSOR_FILE_NOTHING) return no_checkpoint(file, problem);
     for (int i = 0; i < label->count; i++) {
         const safetensors_pair_t *pair = &label->pairs[i];
         const char *found = tensor_file_text(file, pair->key);
         if (found && strcmp(found, pair->value) == 0) continue;
+        if (old && strcmp(pair->key, IDENTITY_KEY) == 0) continue;
         if (i == 0 || !found) return no_checkpoint(file, problem);
         snprintf(problem, TENSOR_FILE_PROBLEM,
                  "%.300s: is of another run: %s is %.40s there and %.40s here", file->path,
@@ -181,7 +185,7 @@ static sgp_status_t write_file(run_t *run, const contents_t *contents) {
     safetensors_pair_t pairs[CHECKPOINT_TEXTS + MODEL_FILE_PAIRS + 1];
     checkpoint_label_t label;
     model_file_about_t about;
-    checkpoint_label_init(&label, run->options, &run->replica, run->step, run->rank);
+    checkpoint_label_init(&label, run->options, &run->replica, run->id, run->step, run->rank);
     memcpy(pairs, label.pairs, sizeof label.pairs);
     size_t count = (size_t)label.count;
     count += model_file_describe(&about, run->replica.dataset, pairs + count);

@@ -2,6 +2,7 @@
 #include "train/model_file.h"
 
 #include "base/log.h"
+#include "train/identity.h"
 
 #include <math.h>
 #include <stdbool.h>
@@ -46,15 +47,16 @@ size_t model_file_describe(model_file_about_t *about, const dataset_t *dataset,
 
 sgp_status_t model_file_write(const char *directory, const char *name, const char *model_name,
                               const model_t *model, const dataset_t *dataset, const float *vector,
-                              const char *hash) {
+                              const char *id, const char *hash) {
     size_t count = model_tensor_count(model);
-    safetensors_pair_t pairs[MODEL_FILE_PAIRS + 2];
+    safetensors_pair_t pairs[MODEL_FILE_PAIRS + 3];
     model_file_about_t about;
     safetensors_tensor_t *tensors = calloc(count, sizeof *tensors);
     if (!tensors) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %zu tensors", count);
     model_file_tensors(model, vector, tensors);
     size_t told = model_file_describe(&about, dataset, pairs);
     pairs[told++] = (safetensors_pair_t){"model", model_name};
+    pairs[told++] = (safetensors_pair_t){IDENTITY_KEY, id};
     pairs[told++] = (safetensors_pair_t){"parameters_hash", hash};
     sgp_status_t status = safetensors_write(directory, name, tensors, count, pairs, told);
     free(tensors);

@@ -5,6 +5,7 @@
 #define TRAIN_RUN_H
 
 #include "train/evaluate.h"
+#include "train/identity.h"
 #include "train/metrics.h"
 #include "train/replica.h"
 #include "train/tensorboard.h"
@@ -22,7 +23,8 @@ typedef struct run {
     sgp_group_t *group; /* of all processes */
     int rank, size;     /* in it */
     sgp_group_t *nodes, *inside;
-    int node, worker; /* worker `worker` of node `node` */
+    int node, worker;       /* worker `worker` of node `node` */
+    char id[IDENTITY_TEXT]; /* the same on all nodes; "": of an earlier version, not drawn yet */
     train_callbacks_t callbacks;
     replica_t replica;
     metrics_t metrics;

@@ -296,6 +296,6 @@ void tensor_file_note(const tensor_file_t *file) {
     tensor_file_cover_t cover = tensor_file_cover(file);
     if (cover == TENSOR_FILE_WHOLE || !version) return;
     sgp_log(SGP_LOG_WARNING, "%.300s: is of an earlier version, sgp %.16s: %s", file->path, version,
-            cover == TENSOR_FILE_DATA ? "its hash does not cover its header"
+            cover == TENSOR_FILE_DATA ? "it names no run, and its hash leaves out its header"
                                       : "it has no hash of the whole file");
 }

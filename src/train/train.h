@@ -91,6 +91,7 @@ typedef struct train_spread {
 
 /* What summary.json says; identical on every node. */
 typedef struct train_summary {
+    char run_id[33]; /* 128 random bits, hexadecimal; a run that is continued keeps them */
     uint64_t parameters;
     uint64_t steps; /* per node */
     double seconds; /* of training, without evaluation: of each epoch, the slowest node's */
