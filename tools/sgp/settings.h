@@ -18,6 +18,7 @@ typedef struct settings {
     int slow_alone;
     int tensorboard;
     int trace;
+    int overwrite;
     const char *encoding;
     struct {
         int rank; /* -1: nobody */
