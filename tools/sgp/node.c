@@ -6,6 +6,7 @@
 #include "interrupt.h"
 #include "message.h"
 #include "progress.h"
+#include "rendezvous.h"
 #include "resume.h"
 #include "summary.h"
 
@@ -74,12 +75,22 @@ static sgp_status_t follow(settings_t *settings, sgp_group_t *group, const begin
 
 /* ---- the run ---- */
 
+/* When the last node has found all others. */
+static sgp_status_t end_rendezvous(sgp_group_t *group) {
+    const char *path = getenv("SGP_RENDEZVOUS");
+    if (!path || !getenv("SGP_RENDEZVOUS_ONCE")) return SGP_OK;
+    sgp_status_t status = sgp_group_barrier(group);
+    if (status == SGP_OK && sgp_group_rank(group) == 0) rendezvous_remove(path);
+    return status;
+}
+
 static sgp_status_t train(const settings_t *settings, train_groups_t *groups,
                           train_summary_t *summary) {
     int workers = settings->run.workers;
     sgp_status_t status = SGP_OK;
     if (workers > 1)
         status = sgp_group_split(groups->all, workers, &groups->nodes, &groups->workers);
+    if (status == SGP_OK) status = end_rendezvous(groups->all);
     if (status != SGP_OK) return status;
     progress_t progress;
     progress_begin(&progress, settings->quiet || sgp_group_rank(groups->all) != 0);

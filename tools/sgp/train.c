@@ -44,6 +44,7 @@ static int launch_nodes(const settings_t *settings, int argc, char **argv) {
     for (int i = 1; i < argc; i++) arguments[count++] = argv[i];
     int status = launch(&(launch_options_t){.nodes = settings->run.nodes * settings->run.workers,
                                             .workers = settings->run.workers,
+                                            .once = true,
                                             .file = SELF,
                                             .argv = arguments});
     free(arguments);
