@@ -264,6 +264,32 @@ class OneAtATime(ProgramTest):
         self.assertEqual(tree(self.output()), {path: b"mine"})
 
 
+class Names(ProgramTest):
+    """JSON knows UTF-8 alone: what cannot be written there is refused before anything starts."""
+
+    BYTES = os.fsdecode(b"r\xff")
+
+    def refuse(self, *arguments):
+        before = os.listdir(os.fsencode(self.folder))
+        self.assertIn(r"r\xff: must be UTF-8", self.refused(*arguments))
+        self.assertEqual(os.listdir(os.fsencode(self.folder)), before)
+
+    def test_refused(self):
+        self.data()
+        for arguments in (["train", *SHORT, "--output"], ["train", *SHORT, "--data"], ["train", "--resume"],
+                          ["compare", "--output"], ["simulate", "--output"], ["simulate", "--network"],
+                          ["eval", "--data"], ["eval"], ["average"], ["report", "--output"], ["report"],
+                          ["report", "a"], ["bench", "--output"], ["graph", "--svg"]):
+            with self.subTest(arguments):
+                self.refuse(*arguments, self.BYTES)
+
+    def test_everything_else_is_fine(self):
+        name = "l\u00e4uft \u2713/\U0001f600"
+        self.train(*SHORT, output=name)
+        os.remove(os.path.join(self.output(name), "summary.json"))
+        self.assertEqual(self.run_program("train", "--resume", self.output(name), "--json", "--quiet")[0], 0)
+
+
 class NoFiles(ProgramTest):
     """A pipe in place of a file is refused, not waited for."""
 
