@@ -137,6 +137,14 @@ sgp_status_t sgp_mixer_average(sgp_mixer_t *mixer, float *average,
     return status;
 }
 
+sgp_status_t sgp_mixer_balance(sgp_mixer_t *mixer, sgp_mixer_consensus_t *balance) {
+    double sums[SUMS] = {0};
+    sgp_status_t status = exchange(mixer, &(average_t){.mixer = mixer}, sums);
+    if (status == SGP_OK) status = sgp_workers_sum(mixer, sums, SUMS);
+    if (status == SGP_OK) summarise(sums, mixer, balance);
+    return status;
+}
+
 /* The mean weight is 1 but for rounding: sums of it are exact enough to go on with. */
 static sgp_status_t agree_weight(sgp_mixer_t *mixer) {
     double *all = calloc((size_t)mixer->size, sizeof *all), total = 0;

@@ -180,4 +180,8 @@ sgp_status_t sgp_mixer_resume(sgp_mixer_t *mixer);
 void sgp_mixer_state(sgp_mixer_t *mixer, sgp_state_t *state);
 sgp_status_t sgp_mixer_restored(sgp_mixer_t *mixer);
 
+/* The sum of the weights and the drift of what the nodes hold, as sgp_mixer_average finds them, but
+ * without averaging: the distance stays 0. All nodes call it, with nothing in flight. */
+sgp_status_t sgp_mixer_balance(sgp_mixer_t *mixer, sgp_mixer_consensus_t *balance);
+
 #endif

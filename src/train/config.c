@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "train/config.h"
 
+#include "train/identity.h"
 #include "train/json.h"
 
 #include <inttypes.h>
@@ -107,10 +108,10 @@ static json_t *versions_json(void) {
                      system.release, "machine", system.machine);
 }
 
-json_t *config_json(const train_options_t *options, const replica_t *replica) {
-    return json_pack("{s:o, s:o, s:o, s:o}", "options", config_options_json(options), "data",
-                     data_json(replica->dataset), "derived", derived_json(replica), "versions",
-                     versions_json());
+json_t *config_json(const train_options_t *options, const replica_t *replica, const char *id) {
+    return json_pack("{s:s, s:o, s:o, s:o, s:o}", IDENTITY_KEY, id, "options",
+                     config_options_json(options), "data", data_json(replica->dataset), "derived",
+                     derived_json(replica), "versions", versions_json());
 }
 
 void config_agreement(const train_options_t *o, const replica_t *replica, agreement_t *agreement) {

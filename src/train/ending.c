@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* Below, lr / w is so much above lr that the weight is the likelier cause of a divergence. */
@@ -122,6 +123,7 @@ static void summarise(const run_t *run, train_summary_t *summary) {
         .average_model_accuracy = run->average_model_accuracy,
         .consensus = run->consensus,
     };
+    memcpy(summary->run_id, run->id, sizeof run->id);
 }
 
 sgp_status_t ending_share(run_t *run, sgp_status_t status, train_summary_t *summary) {

@@ -3,9 +3,10 @@
 #include "base/log.h"
 #include "train/agreement.h"
 #include "train/clock.h"
-#include "train/run.h"
+#include "train/mass.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* What a node tells the others; doubles only, as it travels. */
@@ -111,6 +112,12 @@ static void warn_if_useless(const run_t *run, uint64_t epoch) {
                 run->options->lr);
 }
 
+static void warn_if_drifted(const run_t *run, uint64_t epoch) {
+    char when[48];
+    snprintf(when, sizeof when, "at the end of epoch %d", (int)epoch + 1);
+    mass_warn(run, &run->consensus, when);
+}
+
 /* ended: when the epoch's steps did, of clock_date. */
 static sgp_status_t write_metrics(run_t *run, uint64_t epoch, const report_t *reports, double ended,
                                   metrics_node_t *nodes /* (size) */) {
@@ -151,6 +158,7 @@ static sgp_status_t exchange(run_t *run, uint64_t epoch, double ended, const rep
     if (status) goto free_both;
     combine(run, reports);
     warn_if_useless(run, epoch);
+    warn_if_drifted(run, epoch);
     status = agreement_share(run->group, write_metrics(run, epoch, reports, ended, nodes));
 free_both:
     free(reports);

@@ -6,6 +6,7 @@
 
 #include "train/evaluate.h"
 #include "train/halt.h"
+#include "train/identity.h"
 #include "train/metrics.h"
 #include "train/replica.h"
 #include "train/tensorboard.h"
@@ -23,7 +24,8 @@ typedef struct run {
     sgp_group_t *group; /* of all processes */
     int rank, size;     /* in it */
     sgp_group_t *nodes, *inside;
-    int node, worker; /* worker `worker` of node `node` */
+    int node, worker;       /* worker `worker` of node `node` */
+    char id[IDENTITY_TEXT]; /* the same on all nodes; "": of an earlier version, not drawn yet */
     train_callbacks_t callbacks;
     halt_t halt;
     train_cause_t cause; /* of SGP_ERR_NOT_FINITE on this node */

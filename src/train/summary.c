@@ -2,6 +2,7 @@
 #include "train/summary.h"
 
 #include "train/config.h"
+#include "train/identity.h"
 #include "train/json.h"
 
 /* Takes both (NULL: out of memory), and leaves NULL in *object on failure. */
@@ -55,6 +56,7 @@ json_t *train_summary_json(const train_options_t *options, const train_summary_t
     json_t *object = json_object();
     add(&object, "status", json_string(states[summary->state]));
     add(&object, "reason", summary->reason[0] ? json_string(summary->reason) : json_null());
+    add(&object, IDENTITY_KEY, json_string(summary->run_id));
     add_options(&object, options);
     add(&object, "parameters", train_json_u64(summary->parameters));
     add(&object, "epochs", json_integer(options->epochs));

@@ -106,6 +106,7 @@ typedef struct train_summary {
     char reason[320];    /* of an early end, a sentence; "" of a finished run */
     int signal;          /* that the nodes agreed to end because of; 0: none */
     uint64_t checkpoint; /* steps in the newest checkpoint that is whole; 0: there is none */
+    char run_id[33]; /* 128 random bits, hexadecimal; a run that is continued keeps them */
     uint64_t parameters;
     uint64_t steps; /* per node */
     double seconds; /* of training, without evaluation: of each epoch, the slowest node's */

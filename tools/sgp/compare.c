@@ -2,6 +2,7 @@
 /* `sgp compare`: the same training by several algorithms, each as `sgp train` would do it, one after
  * the other. */
 #include "child.h"
+#include "claim.h"
 #include "command.h"
 #include "gnuplot.h"
 #include "message.h"
@@ -184,6 +185,7 @@ static bool check_run(compare_t *compare, int run) {
     bool right = options_parse(&settings_table, argc - 1, argv + 1, &settings, &first);
     if (right) settings_finish(&settings);
     right = right && train_check(&settings.run) == SGP_OK;
+    right = right && claim_allows(&settings, compare->directories[run]);
     if (right && run == 0) {
         right = dataset_load(settings.run.data, settings.run.limit_samples, &dataset) == SGP_OK;
         if (right) dataset_destroy(dataset);

@@ -124,7 +124,9 @@ static sgp_status_t allocate(eval_t *eval) {
 static sgp_status_t prepare(eval_t *eval, const char *path) {
     char problem[TENSOR_FILE_PROBLEM] = "";
     sgp_status_t status = refuse(tensor_file_open(path, &eval->file, problem), problem);
+    if (!status) status = refuse(tensor_file_check(&eval->file, problem), problem);
     if (status) return status == SGP_ERR_IO ? SGP_ERR_NOT_FOUND : status;
+    tensor_file_note(&eval->file);
     status = find_name(eval);
     if (!status) status = dataset_load(eval->settings->data, 0, &eval->dataset);
     if (!status)

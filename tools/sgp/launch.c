@@ -31,7 +31,7 @@ typedef enum phase {
 
 typedef struct launcher {
     const launch_options_t *options;
-    char rendezvous[RENDEZVOUS_PATH];
+    rendezvous_t rendezvous;
     sigset_t signals; /* that sigtimedwait waits for; blocked */
     sigset_t before;  /* the mask that nodes start with */
     pid_t *pids;      /* (nodes) 0: not running */
@@ -72,7 +72,9 @@ static void become_node(const launcher_t *launcher, int rank, pid_t parent) {
     setenv("SGP_RANK", text, 1);
     snprintf(text, sizeof text, "%d", launcher->options->nodes);
     setenv("SGP_SIZE", text, 1);
-    setenv("SGP_RENDEZVOUS", launcher->rendezvous, 1);
+    setenv("SGP_RENDEZVOUS", launcher->rendezvous.path, 1);
+    if (launcher->options->once) setenv("SGP_RENDEZVOUS_ONCE", "1", 1);
+    else unsetenv("SGP_RENDEZVOUS_ONCE");
     setenv("OMP_NUM_THREADS", "1", 0);
     execvp(launcher->options->file, launcher->options->argv);
 }
@@ -253,9 +255,9 @@ int launch(const launch_options_t *options) {
     }
     catch_signals(&launcher);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
-    if (rendezvous_create(launcher.rendezvous)) {
+    if (rendezvous_create(&launcher.rendezvous)) {
         status = run_nodes(&launcher);
-        rendezvous_remove(launcher.rendezvous);
+        rendezvous_destroy(&launcher.rendezvous);
     }
     sigprocmask(SIG_SETMASK, &launcher.before, NULL);
     free(launcher.pids);

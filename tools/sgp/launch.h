@@ -8,6 +8,7 @@
 typedef struct launch_options {
     int nodes;         /* processes; required, > 0 */
     int workers;       /* so many of them are one node, in messages; 0: one */
+    bool once;         /* the nodes join once, and then remove the directory in which they met */
     const char *file;  /* the program, searched in PATH if it has no slash */
     char *const *argv; /* its arguments with its name first, ends with NULL */
     int grace;         /* seconds to end in after Ctrl-C or SIGTERM; 0: 5 */

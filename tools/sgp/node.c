@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node.h"
 
+#include "claim.h"
 #include "command.h"
 #include "interrupt.h"
 #include "message.h"
-#include "output.h"
 #include "progress.h"
+#include "rendezvous.h"
 #include "resume.h"
 #include "summary.h"
 
@@ -22,6 +23,7 @@ typedef struct beginning {
     int status; /* EXIT_... */
     int finished;
     char output[OUTPUT_PATH];
+    char token[LOCK_TOKEN];
 } beginning_t;
 
 int node_show_finished(settings_t *settings, const train_summary_t *summary) {
@@ -34,25 +36,25 @@ int node_show_finished(settings_t *settings, const train_summary_t *summary) {
 
 /* ---- the beginning ---- */
 
-static void look_around(const settings_t *settings, beginning_t *found, train_summary_t *summary) {
-    char algorithms[TRAIN_STAGES_TEXT];
+static void look_around(const settings_t *settings, beginning_t *found, claim_t *claim,
+                        train_summary_t *summary) {
     const train_options_t *run = &settings->run;
     if (run->resume && resume_finished(run->resume, summary)) {
         found->finished = 1;
         return;
     }
-    if (run->output) snprintf(found->output, sizeof found->output, "%s", run->output);
-    else output_name(run->model, train_algorithms_text(&run->algorithm, algorithms), found->output);
-    if (!output_prepare(found->output, OUTPUT_ROOM)) found->status = EXIT_MISTAKE;
+    if (!claim_begin(settings, claim) || !claim_clear(claim)) found->status = EXIT_MISTAKE;
+    memcpy(found->output, claim->output, sizeof found->output);
+    memcpy(found->token, claim->token, sizeof found->token);
 }
 
 /* Node 0 decides, and all hear of it. */
 static sgp_status_t begin(const settings_t *settings, sgp_group_t *group, beginning_t *first,
-                          train_summary_t *summary) {
+                          claim_t *claim, train_summary_t *summary) {
     int size = sgp_group_size(group);
     beginning_t *all = calloc((size_t)size + 1, sizeof *all), *mine = all + size;
     if (!all) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d nodes", size);
-    if (sgp_group_rank(group) == 0) look_around(settings, mine, summary);
+    if (sgp_group_rank(group) == 0) look_around(settings, mine, claim, summary);
     sgp_status_t status = sgp_group_gather(group, mine, sizeof *mine, all);
     if (status == SGP_OK) *first = all[0];
     free(all);
@@ -60,14 +62,27 @@ static sgp_status_t begin(const settings_t *settings, sgp_group_t *group, beginn
 }
 
 /* A directory of the same name on this node's machine, for its checkpoints. */
-static sgp_status_t follow(settings_t *settings, sgp_group_t *group, const beginning_t *first) {
+static sgp_status_t follow(settings_t *settings, sgp_group_t *group, const beginning_t *first,
+                           claim_t *claim) {
     bool good = true;
     if (!settings->run.output || sgp_group_rank(group) == 0) settings->run.output = first->output;
-    if (sgp_group_rank(group) != 0) good = output_prepare(settings->run.output, 1);
+    if (sgp_group_rank(group) != 0) {
+        memcpy(claim->token, first->token, sizeof claim->token);
+        good = claim_follow(settings, claim) && claim_clear(claim);
+    }
     return agreement_share(group, good ? SGP_OK : SGP_ERR_INVALID);
 }
 
 /* ---- the run ---- */
+
+/* When the last node has found all others. */
+static sgp_status_t end_rendezvous(sgp_group_t *group) {
+    const char *path = getenv("SGP_RENDEZVOUS");
+    if (!path || !getenv("SGP_RENDEZVOUS_ONCE")) return SGP_OK;
+    sgp_status_t status = sgp_group_barrier(group);
+    if (status == SGP_OK && sgp_group_rank(group) == 0) rendezvous_remove(path);
+    return status;
+}
 
 static sgp_status_t train(const settings_t *settings, train_groups_t *groups,
                           train_summary_t *summary) {
@@ -75,6 +90,7 @@ static sgp_status_t train(const settings_t *settings, train_groups_t *groups,
     sgp_status_t status = SGP_OK;
     if (workers > 1)
         status = sgp_group_split(groups->all, workers, &groups->nodes, &groups->workers);
+    if (status == SGP_OK) status = end_rendezvous(groups->all);
     if (status != SGP_OK) return status;
     progress_t progress;
     progress_begin(&progress, settings->quiet || sgp_group_rank(groups->all) != 0);
@@ -104,16 +120,16 @@ int node_end(const settings_t *settings, sgp_status_t status, const train_summar
     return interrupt_signal ? 128 + interrupt_signal : command_exit_status(status);
 }
 
-static int run_in_group(settings_t *settings, train_groups_t *groups) {
+static int run_in_group(settings_t *settings, train_groups_t *groups, claim_t *claim) {
     static beginning_t first; /* its name of the output is used to the end */
     train_summary_t summary = {.state = TRAIN_FAILED};
     bool writes = sgp_group_rank(groups->all) == 0;
-    sgp_status_t status = begin(settings, groups->all, &first, &summary);
+    sgp_status_t status = begin(settings, groups->all, &first, claim, &summary);
     if (status == SGP_OK && (first.status || first.finished)) {
         leave(groups);
         return first.finished && writes ? node_show_finished(settings, &summary) : first.status;
     }
-    if (status == SGP_OK) status = follow(settings, groups->all, &first);
+    if (status == SGP_OK) status = follow(settings, groups->all, &first, claim);
     if (status == SGP_OK) status = train(settings, groups, &summary);
     if (node_leaves(status, &summary)) leave(groups);
     return node_end(settings, status, &summary, writes);
@@ -129,6 +145,7 @@ static void say_that_it_waits(const settings_t *settings, const place_t *place) 
 int node_run(settings_t *settings, place_t *place) {
     sgp_group_options_t options;
     train_groups_t groups = {0};
+    claim_t claim = CLAIM_NONE;
     sgp_log_set_rank(place->rank);
     say_that_it_waits(settings, place);
     joining_options(&settings->joining, settings->run.transport, place_processes(settings),
@@ -138,7 +155,11 @@ int node_run(settings_t *settings, place_t *place) {
     interrupt_catch();
     place->rank = sgp_group_rank(groups.all);
     place->size = sgp_group_size(groups.all);
-    if (place_nodes(settings, place, place->rank == 0)) return run_in_group(settings, &groups);
-    leave(&groups);
-    return EXIT_MISTAKE;
+    if (!place_nodes(settings, place, place->rank == 0)) {
+        leave(&groups);
+        return EXIT_MISTAKE;
+    }
+    int result = run_in_group(settings, &groups, &claim);
+    claim_release(&claim);
+    return result;
 }

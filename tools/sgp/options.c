@@ -4,6 +4,7 @@
 #include "message.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <limits.h>
 #include <math.h>
 #include <stdint.h>
@@ -118,8 +119,37 @@ static bool parse_real(const option_t *option, const char *text, double *value) 
     return true;
 }
 
+/* Bytes that a terminal may not show, as \xff. */
+static void escape(const char *text, char *shown, size_t room) {
+    size_t at = 0;
+    for (; *text && at + 5 < room; text++) {
+        unsigned char byte = (unsigned char)*text;
+        bool plain = byte >= ' ' && byte < 0x7f;
+        at += (size_t)snprintf(shown + at, room - at, plain ? "%c" : "\\x%02x", byte);
+    }
+    shown[at] = '\0';
+}
+
+bool options_utf8(const char *option, const char *text) {
+    char shown[512];
+    json_t *string = json_string(text);
+    json_decref(string);
+    if (string) return true;
+    escape(text, shown, sizeof shown);
+    message_error("%s%s%s: must be UTF-8, as the files that name it are", option,
+                  *option ? " " : "", shown);
+    return false;
+}
+
+static bool check_text(const option_t *option, const char *text) {
+    char name[64];
+    snprintf(name, sizeof name, "--%s", option->name);
+    return options_utf8(name, text);
+}
+
 static bool parse_value(const option_t *option, const char *text, void *value) {
     int64_t number;
+    if (!check_text(option, text)) return false;
     if (option->schedule && strchr(text, ':')) {
         message_error("--%s %s: schedules by epoch are not in this version; give one value",
                       option->name, text);
@@ -224,6 +254,7 @@ bool options_parse_one(const option_table_t *table, int argc, char **argv, void 
         if (at == argc) return true;
         if (*operand) break;
         *operand = argv[at];
+        if (!options_utf8("", *operand)) return false;
     }
     message_error("%s: one too many; %s", argv[at], table->synopsis);
     return false;

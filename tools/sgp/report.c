@@ -114,6 +114,7 @@ static int parse(int argc, char **argv, report_settings_t *settings, const char 
         at += first;
         bool all = strcmp(argv[at - 1], "--") == 0 && first > 1;
         do {
+            if (at < argc && !options_utf8("", argv[at])) return -1;
             if (at < argc) directories[count++] = argv[at];
         } while (all && ++at < argc);
     }

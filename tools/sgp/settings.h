@@ -19,6 +19,7 @@ typedef struct settings {
     int keep_going;
     int tensorboard;
     int trace;
+    int overwrite;
     const char *encoding;
     struct {
         int rank; /* -1: nobody */

@@ -6,16 +6,17 @@
 #include "message.h"
 #include "report.h"
 
-#include <jansson.h>
+#include "train/json.h"
+
 #include <stdio.h>
 
 static int print_json(const char *directory) {
     char path[4096];
-    json_error_t error;
+    char problem[TRAIN_JSON_PROBLEM];
+    json_t *json;
     snprintf(path, sizeof path, "%s/summary.json", directory);
-    json_t *json = json_load_file(path, 0, &error);
-    if (!json) {
-        message_error("%s: %s", path, error.text);
+    if (train_json_read(path, &json, problem) != SGP_OK) {
+        message_error("%s: %s", path, problem);
         return EXIT_FAILED;
     }
     int failed = json_dumpf(json, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER);
