@@ -118,6 +118,10 @@ static int run_in_group(settings_t *settings, train_groups_t *groups, claim_t *c
         return first.finished && writes ? node_show_finished(settings, &summary) : first.status;
     }
     if (status == SGP_OK) status = follow(settings, groups->all, &first, claim);
+    if (status == SGP_ERR_INVALID) { /* some node's directory, as all have heard */
+        leave(groups);
+        return EXIT_MISTAKE;
+    }
     if (status == SGP_OK) status = train(settings, groups, &summary);
     if (status != SGP_OK && interrupt_signal) return 128 + interrupt_signal;
     if (status != SGP_OK) return command_exit_status(status);
