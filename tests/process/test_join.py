@@ -352,6 +352,40 @@ class Machines(JoinTest):
         with open(os.path.join(self.disks[machine], "run", "summary.json"), encoding="utf-8") as file:
             return json.load(file)["parameters_hash"]
 
+    def test_each_machine_keeps_its_files(self):
+        """What lies on the disk of another machine than node 0's is replaced no more than what lies there."""
+        self.data()
+        run = os.path.join(self.private, "run")
+        new = ["--data", self.data(), "--output", run, "--model", "mlp", "--quiet", "--epochs", "2"]
+        self.assertEqual(self.run_all(*new), ["", "", "", ""])
+        shutil.rmtree(os.path.join(self.disks[0], "run"))
+        before = self.files(1)
+        self.at = f"127.0.0.1:{free_port()}"
+        errors = self.end_all([self.on(rank // 2, rank, *new) for rank in range(4)], status=2)
+        self.assertIn(f"--output {run}: this run is there, unfinished: sgp train --resume {run}", "".join(errors))
+        self.assertEqual(self.files(1), before)
+        self.at = f"127.0.0.1:{free_port()}"
+        self.assertEqual(self.run_all(*new, "--epochs", "1", "--overwrite"), ["", "", "", ""])
+        self.assertEqual(self.files(1), ["run/checkpoint/step-000000004/node-2.safetensors",
+                                         "run/checkpoint/step-000000004/node-3.safetensors", "run/config.json"])
+
+    def test_each_machine_has_a_lock(self):
+        self.data()
+        run = os.path.join(self.private, "run")
+        new = ["--data", self.data(), "--output", run, "--model", "mlp", "--epochs", "100000"]
+        nodes = [self.on(rank // 2, rank, *new) for rank in range(4)]
+        while "epoch" not in nodes[0].stderr.readline():
+            self.assertIsNone(nodes[0].poll())
+        owners = []
+        for machine in (0, 1):
+            with open(os.path.join(self.disks[machine], "run", "lock"), encoding="utf-8") as file:
+                owners.append(file.read().split())
+        self.assertEqual(owners[0][3], owners[1][3])  # the token
+        self.assertEqual(int(owners[0][1]), nodes[0].pid)
+        self.assertIn(int(owners[1][1]), (nodes[2].pid, nodes[3].pid))
+        err = self.refused("train", "--resume", os.path.join(self.disks[1], "run"))
+        self.assertIn(f"process {owners[1][1]} on", err)
+
     def test_shm_does_not_reach(self):
         more = ["--data", self.data(), "--output", os.path.join(self.private, "run"), *RUN, "--transport", "shm"]
         for err in self.end_all([self.on(rank // 2, rank, *more) for rank in range(4)], status=2):

@@ -130,6 +130,10 @@ static int run_in_group(settings_t *settings, train_groups_t *groups, claim_t *c
         return first.finished && writes ? node_show_finished(settings, &summary) : first.status;
     }
     if (status == SGP_OK) status = follow(settings, groups->all, &first, claim);
+    if (status == SGP_ERR_INVALID) { /* some node's directory, as all have heard */
+        leave(groups);
+        return EXIT_MISTAKE;
+    }
     if (status == SGP_OK) status = train(settings, groups, &summary);
     if (node_leaves(status, &summary)) leave(groups);
     return node_end(settings, status, &summary, writes);
