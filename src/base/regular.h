@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Opening a file for reading whose name a person gave. A pipe, a device or a socket in its place
- * must neither block nor look like an endless file. */
+/* Opens files for reading. A pipe, a device or a socket in a file's place must neither block nor look
+ * like an endless file. */
 #ifndef SGP_BASE_REGULAR_H
 #define SGP_BASE_REGULAR_H
 

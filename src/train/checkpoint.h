@@ -27,14 +27,15 @@ typedef struct checkpoint_label {
     char texts[CHECKPOINT_TEXTS][CHECKPOINT_TEXT];
 } checkpoint_label_t;
 
-/* id: of the run, "" if it is of an earlier version. options and replica are borrowed as long as the
- * label is used. */
+/* id: of the run, "" if it is of an earlier version. options and replica are borrowed as long as
+ * the label is used. */
 void checkpoint_label_init(checkpoint_label_t *label, const train_options_t *options,
                            const replica_t *replica, const char *id, uint64_t step, int rank);
 
-/* Whether the file at path is whole and what the label says; one of an earlier version has no id. SGP_ERR_NOT_FOUND: there is none.
- * SGP_ERR_FORMAT: damaged, or no checkpoint. SGP_ERR_MISMATCH: of another run, step or node.
- * SGP_ERR_IO, SGP_ERR_NO_MEMORY. problem says which and why; nothing is logged. */
+/* Whether the file at path is whole and what the label says; one of an earlier version has no id.
+ * SGP_ERR_NOT_FOUND: there is none. SGP_ERR_FORMAT: damaged, or no checkpoint. SGP_ERR_MISMATCH: of
+ * another run, step or node. SGP_ERR_IO, SGP_ERR_NO_MEMORY. problem says which and why; nothing is
+ * logged. */
 sgp_status_t checkpoint_check(const char *path, const checkpoint_label_t *label,
                               char problem[TENSOR_FILE_PROBLEM]);
 

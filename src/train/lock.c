@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The first process locks the file for itself, writes into it, and then shares the lock. To change a
- * lock is not atomic (flock(2)): what a process has come to is read back from the file. */
+/* The first process locks the file for itself, writes into it, and then shares the lock. flock
+ * does not convert a lock atomically, so each process reads back whose token the file has. */
 #include "train/lock.h"
 
 #include <errno.h>
@@ -83,7 +83,7 @@ static void close_it(lock_t *lock) {
     errno = error;
 }
 
-/* Another process that only looks holds the lock for a moment: it is busy when it is so repeatedly. */
+/* A process that only probes shares the lock for a moment, so one busy answer is not enough. */
 lock_state_t lock_take(const char *directory, const char token[LOCK_TOKEN], lock_t *lock) {
     *lock = (lock_t){.file = -1};
     if (snprintf(lock->path, sizeof lock->path, "%s/" LOCK_FILE, directory) >= PATH_MAX) {

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One run at a time works in a directory.
  *
- * DIR/lock is held by flock, by every process of the run that has the directory: the lock ends with
- * the last of them, however they end, and a file that is left hinders nobody. It says which process
- * began and on which host, and has the run's token, by which the other processes of the run know
- * that it is theirs. */
+ * Every process of the run holds a shared flock on DIR/lock. The lock ends with the last of them,
+ * however they end, and a file left behind blocks no other run. The file names the process that
+ * began and its host, and holds the run's token, by which the run's other processes recognise it. */
 #ifndef TRAIN_LOCK_H
 #define TRAIN_LOCK_H
 
@@ -31,8 +30,8 @@ typedef struct lock {
     char host[LOCK_HOST];
 } lock_t;
 
-/* token: hexadecimal digits. May wait some seconds for a process that takes or leaves the lock right
- * now. Release *lock after LOCK_FIRST and LOCK_SHARED. */
+/* token: hexadecimal digits. May wait some seconds for a process that takes or leaves the lock
+ * right now. Release *lock after LOCK_FIRST and LOCK_SHARED. */
 lock_state_t lock_take(const char *directory, const char token[LOCK_TOKEN], lock_t *lock);
 
 /* The last process of the run removes the file. Nothing happens to a lock that is not held. */

@@ -107,7 +107,7 @@ static sgp_status_t remove_checkpoints(const char *directory) {
     return SGP_OK;
 }
 
-/* The checkpoints first: what is left of a removal that was stopped is a run that can be removed. */
+/* config.json goes last: an interrupted removal leaves a directory that still counts as a run. */
 sgp_status_t run_files_remove(const char *directory) {
     sgp_status_t status = remove_checkpoints(directory);
     if (!status) status = remove_events(directory);

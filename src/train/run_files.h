@@ -11,12 +11,12 @@
 /* Whether a new run here would replace something that a run has written. */
 bool run_files_exist(const char *directory);
 
-/* summary: summary.json, NULL if there is none. It says so itself, or is of an earlier version, which
- * wrote it for finished runs alone. */
+/* summary: summary.json, NULL if there is none. It says so itself, or is of an earlier version,
+ * which wrote it for finished runs alone. */
 bool run_files_finished(const json_t *summary);
 
-/* Removes what a run writes, and what a killed one has left of it; checkpoint/ and tensorboard/ go if
- * that makes them empty. SGP_ERR_IO, logged: something cannot be removed. */
+/* Removes what a run writes, and what a killed one has left of it; checkpoint/ and tensorboard/ go
+ * if that makes them empty. SGP_ERR_IO, logged: something cannot be removed. */
 sgp_status_t run_files_remove(const char *directory);
 
 #endif

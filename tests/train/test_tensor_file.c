@@ -138,8 +138,8 @@ static void another_length_is_refused(void **state) {
     free(longer);
 }
 
-/* Every byte of length, header and data, with each of its bits turned and with some values that mean
- * something. */
+/* Every byte of length, header and data, with each of its bits turned and with some values that
+ * mean something. */
 static void a_changed_byte_is_refused(void **state) {
     const fixture_t *fixture = *state;
     static const uint8_t values[] = {0, ' ', '"', '0', '9', '{', '}', ',', 0xff};

@@ -20,14 +20,14 @@ typedef struct claim {
 #define CLAIM_NONE                                                                                 \
     { .lock.file = -1, .source.file = -1 }
 
-/* For the process that decides about the run. Makes the directory (of a new name if the command line
- * gives none) and locks it, and that of --resume; as a node of a launcher it shares the launcher's
- * lock (SGP_LOCK). Returns false after a line about what is wrong: another process works there, or
- * there are files of a run that may not be replaced. */
+/* For the process that decides about the run. Makes the directory (of a new name if the command
+ * line gives none) and locks it, and that of --resume; as a node of a launcher it shares the
+ * launcher's lock (SGP_LOCK). Returns false after a line about what is wrong: another process works
+ * there, or there are files of a run that may not be replaced. */
 bool claim_begin(const settings_t *settings, claim_t *claim);
 
-/* For the other nodes, after all know claim->token. settings->run.output: it may be a directory of the
- * same name on another machine. */
+/* For the other nodes, after all know claim->token. settings->run.output: it may be a directory of
+ * the same name on another machine. */
 bool claim_follow(const settings_t *settings, claim_t *claim);
 
 /* With --overwrite, removes the old run's files. Returns false after a line about what cannot be

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The directory in which the nodes of one run on this machine find each other. Its maker holds a lock
- * on it (flock): a directory that nobody holds is left from a launcher that was killed, and the next
- * one removes it. */
+/* The directory in which the nodes of one run on this machine find each other. Its maker holds a
+ * lock on it (flock): a directory that nobody holds is left from a launcher that was killed, and
+ * the next one removes it. */
 #ifndef SGP_RENDEZVOUS_H
 #define SGP_RENDEZVOUS_H
 
@@ -19,8 +19,8 @@ typedef struct rendezvous {
 bool rendezvous_create(rendezvous_t *rendezvous);
 void rendezvous_destroy(rendezvous_t *rendezvous);
 
-/* Removes a directory with all that is in it. For a node, once all have joined, if its launcher wants
- * that (SGP_RENDEZVOUS_ONCE): then a killed launcher leaves nothing. */
+/* Removes a directory with all that is in it. For a node, once all have joined, if its launcher
+ * wants that (SGP_RENDEZVOUS_ONCE): then a killed launcher leaves nothing. */
 void rendezvous_remove(const char *path);
 
 #endif

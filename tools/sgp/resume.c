@@ -117,10 +117,21 @@ static bool may_change(const char *key) {
     return options_listed(names, key);
 }
 
-static void write_value(const json_t *value, char text[RESUME_TEXT]) {
-    char *whole = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | TRAIN_JSON_FLAGS);
-    snprintf(text, RESUME_TEXT, "%s", whole ? whole : "?");
-    free(whole);
+static char *text_of(const json_t *value) {
+    return json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | TRAIN_JSON_FLAGS);
+}
+
+/* One option of both runs. */
+static bool option_differs(const char *key, const json_t *there, const json_t *here,
+                           resume_difference_t *difference) {
+    char *before = text_of(there), *now = text_of(here);
+    bool same = before && now && strcmp(before, now) == 0;
+    snprintf(difference->name, RESUME_TEXT, "%s", key);
+    snprintf(difference->there, RESUME_TEXT, "%s", before ? before : "?");
+    snprintf(difference->here, RESUME_TEXT, "%s", now ? now : "?");
+    free(before);
+    free(now);
+    return !same;
 }
 
 bool resume_differs(const json_t *options, const train_options_t *run,
@@ -132,10 +143,7 @@ bool resume_differs(const json_t *options, const train_options_t *run,
     json_object_foreach(here, key, value) {
         const json_t *there = json_object_get(options, key);
         if (differs || !there || may_change(key)) continue;
-        snprintf(difference->name, RESUME_TEXT, "%s", key);
-        write_value(there, difference->there);
-        write_value(value, difference->here);
-        differs = strcmp(difference->there, difference->here) != 0;
+        differs = option_differs(key, there, value, difference);
     }
     json_decref(here);
     return differs;
