@@ -44,7 +44,7 @@ function(sgp_mpi_module flavour compiler)
   target_link_libraries(${target} PRIVATE sgp_flags)
   set_target_properties(${target} PROPERTIES OUTPUT_NAME sgp-mpi-${flavour} PREFIX lib
     BUILD_RPATH "${folders}" INSTALL_RPATH "${folders}")
-  install(TARGETS ${target} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(TARGETS ${target} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library)
 endfunction()
 
 foreach(name ${SGP_MPI_COMPILERS})
