@@ -41,3 +41,5 @@ write_basic_package_version_file(sgp-config-version.cmake COMPATIBILITY SameMino
 install(FILES ${PROJECT_BINARY_DIR}/sgp-config.cmake ${PROJECT_BINARY_DIR}/sgp-config-version.cmake
   DESTINATION ${package_dir} COMPONENT development)
 install(EXPORT sgp NAMESPACE sgp:: FILE sgp-targets.cmake DESTINATION ${package_dir} COMPONENT development)
+
+include(SgpPackage)
