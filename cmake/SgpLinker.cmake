@@ -1,4 +1,4 @@
-# What an installation asks of the run-time linker. Included by `cmake --install` itself, not by the configuration.
+# How an installation deals with the run-time linker. Included by `cmake --install` itself, not by the configuration.
 
 # sgp_find_ldconfig(RESULT): its path, or empty. It lies outside the PATH of most users.
 function(sgp_find_ldconfig result)
@@ -18,7 +18,7 @@ function(sgp_linker_searches folder result)
     execute_process(COMMAND ${ldconfig} -v -N -X OUTPUT_VARIABLE searched ERROR_QUIET)
   endif()
   string(FIND "\n${searched}" "\n${folder}:" place)
-  if(folder MATCHES "^(/usr)?/lib(/[^/]+-linux-gnu)?$" OR NOT place EQUAL -1)
+  if(folder MATCHES "^(/usr)?/lib(64)?(/[^/]+-linux-gnu[^/]*)?$" OR NOT place EQUAL -1)
     set(${result} TRUE PARENT_SCOPE)
   else()
     set(${result} FALSE PARENT_SCOPE)

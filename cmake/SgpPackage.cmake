@@ -31,7 +31,7 @@ set(CPACK_DEBIAN_ENABLE_COMPONENT_DEPENDS ON)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 set(CPACK_DEBIAN_PACKAGE_PRIORITY optional)
 
-# The program finds the modules of the transports beside libsgp. Data set and gnuplot: the first lines of the guide.
+# The program finds the modules of the transports beside libsgp. The data set and gnuplot serve the first run of the guide.
 set(CPACK_DEBIAN_PROGRAM_PACKAGE_NAME sgp)
 set(CPACK_DEBIAN_PROGRAM_PACKAGE_SECTION science)
 set(CPACK_DEBIAN_PROGRAM_PACKAGE_SHLIBDEPS ON)
@@ -46,7 +46,7 @@ busy or unreliable networks, and for studying how such averaging behaves.
 This package has the program sgp: it trains, compares algorithms, draws
 graphs of communication and simulates clusters.")
 
-# What the modules are linked against is recommended or suggested: see SgpPackageDepends.cmake.
+# Its dependencies, and the libraries that it recommends and suggests, come from SgpPackageDepends.cmake.
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_NAME ${library_package})
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_SECTION libs)
 set(CPACK_PRE_BUILD_SCRIPTS ${PROJECT_SOURCE_DIR}/cmake/SgpPackageDepends.cmake)

@@ -1,6 +1,6 @@
 # Run by cpack between installing and packing: the dependencies of the library's package. A module of a transport is
-# loaded on demand, so what it is linked against is no dependency: SimGrid is recommended, MPI libraries are suggested.
-# dpkg-shlibdeps tells the names of all.
+# loaded on demand, so the library behind it is not a dependency: SimGrid is recommended, MPI libraries are suggested.
+# dpkg-shlibdeps finds the names of their packages.
 set(staged "${CPACK_TEMPORARY_INSTALL_DIRECTORY}/library")
 set(work "${CPACK_TOPLEVEL_DIRECTORY}/shlibdeps")
 file(WRITE "${work}/debian/control" "Source: sgp\n\nPackage: libsgp\nArchitecture: any\n")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is optional may come and go between two configurations of one build: each finds what is there then."""
+"""Optional libraries may come and go between two configurations of a build; each configuration finds those present."""
 
 import os
 import shutil

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""./quickstart shows one line for each stage, and of a failure the end of the log. What apt and cmake do is played."""
+"""./quickstart shows one line for each stage, and of a failure the end of the log. Stand-ins take
+the place of apt and cmake."""
 
 import os
 import pty
