@@ -9,6 +9,7 @@
 #include "output.h"
 #include "report.h"
 #include "settings.h"
+#include "summary.h"
 
 #include "data/dataset.h"
 
@@ -79,8 +80,10 @@ typedef struct compare {
     char *directories[MOST_RUNS];
     int count;
     int quiet;
-    const char *finished[MOST_RUNS]; /* (finished_count) */
-    int finished_count;
+    int finished;
+    const char *reported
+        [MOST_RUNS]; /* (reported_count); directories of runs that finished, or say why not */
+    int reported_count;
 } compare_t;
 
 /* Whether the argument is that option, with a value ("--name=value") or without. */
@@ -216,8 +219,11 @@ static int train(compare_t *compare, int run, int *stopped) {
                      compare->algorithms[run], compare->directories[run]);
     int status = child_run(argv, stopped);
     free(argv);
-    if (status == 0) compare->finished[compare->finished_count++] = compare->directories[run];
-    else if (!*stopped)
+    if (status == 0) compare->finished++;
+    if (status == 0 || (!*stopped && summary_of_failure(compare->directories[run])))
+        compare->reported[compare->reported_count++] = compare->directories[run];
+    if (status == 0) return 0;
+    if (!*stopped)
         message_error("compare: %s, run %d of %d, failed (exit status %d)%s",
                       compare->algorithms[run], run + 1, compare->count, status,
                       run + 1 < compare->count ? "; going on with the others" : "");
@@ -230,24 +236,24 @@ static int train_all(compare_t *compare) {
         if (train(compare, i, &stopped)) result = EXIT_FAILED;
     if (stopped)
         message_error("compare: stopped (%s); %d of %d runs are finished", strsignal(stopped),
-                      compare->finished_count, compare->count);
+                      compare->finished, compare->count);
     return stopped ? 128 + stopped : result;
 }
 
 static void print_table(const compare_t *compare) {
     char *argv[MOST_RUNS + 2] = {(char *)"table", (char *)"--"};
-    for (int i = 0; i < compare->finished_count; i++) argv[i + 2] = (char *)compare->finished[i];
+    for (int i = 0; i < compare->reported_count; i++) argv[i + 2] = (char *)compare->reported[i];
     putchar('\n');
-    command_table(compare->finished_count + 2, argv);
+    command_table(compare->reported_count + 2, argv);
 }
 
 static int run(compare_t *compare, const char *output) {
     if (!check(compare, output)) return EXIT_MISTAKE;
     int status = train_all(compare);
-    if (compare->finished_count == 0) return status;
+    if (compare->reported_count == 0) return status;
     if (!compare->quiet) print_table(compare);
     fflush(stdout);
-    int written = report_write(compare->finished, compare->finished_count, output);
+    int written = report_write(compare->reported, compare->reported_count, output);
     if (!written && !compare->quiet) printf("\n%s/" REPORT_FILE "\n", output);
     return status ? status : written;
 }

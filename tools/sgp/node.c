@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "train/agreement.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,14 @@ typedef struct beginning {
     int finished;
     char output[OUTPUT_PATH];
 } beginning_t;
+
+/* How the run ended for this node. */
+typedef struct ending {
+    sgp_status_t status;
+    uint64_t steps;
+    bool nothing_to_do; /* the run was finished before */
+    bool refused;       /* node 0 could not begin, and says why */
+} ending_t;
 
 int node_show_finished(settings_t *settings, const train_summary_t *summary) {
     settings->run.output = settings->run.resume;
@@ -92,27 +101,56 @@ static void leave(train_groups_t *groups) {
 }
 
 /* On a failure the group is not left in order: that is how the others learn of it. */
-static int run_in_group(settings_t *settings, train_groups_t *groups) {
+static int run_in_group(settings_t *settings, train_groups_t *groups, ending_t *ending) {
     static beginning_t first; /* its name of the output is used to the end */
-    train_summary_t summary;
+    train_summary_t summary = {0};
     bool writes = sgp_group_rank(groups->all) == 0;
     sgp_status_t status = begin(settings, groups->all, &first, &summary);
     if (status == SGP_OK && (first.status || first.finished)) {
         leave(groups);
+        ending->nothing_to_do = first.finished;
+        ending->refused = !first.finished;
         return first.finished && writes ? node_show_finished(settings, &summary) : first.status;
     }
     if (status == SGP_OK) status = follow(settings, groups->all, &first);
     if (status == SGP_OK) status = train(settings, groups, &summary);
+    *ending = (ending_t){.status = status, .steps = summary.steps};
     if (status != SGP_OK && interrupt_signal) return 128 + interrupt_signal;
     if (status != SGP_OK) return command_exit_status(status);
     leave(groups);
     return writes ? summary_print(settings, &summary) : 0;
 }
 
+/* ---- a node that joins says where it stands: nobody else on its machine does ---- */
+
+static bool speaks(const settings_t *settings, const place_t *place) {
+    return place->joins && !settings->quiet;
+}
+
 static void say_that_it_waits(const settings_t *settings, const place_t *place) {
     const char *at = settings->joining.join ? settings->joining.join : getenv("SGP_JOIN");
-    if (place->joins && !settings->quiet)
-        message_line("joining a group of %d at %s", place->size, at);
+    if (speaks(settings, place)) message_line("joining a group of %d at %s", place->size, at);
+}
+
+static void say_that_all_are_there(const settings_t *settings, const place_t *place) {
+    char name[MESSAGE_NODE];
+    if (!speaks(settings, place)) return;
+    message_node(place->rank, name);
+    message_line("%s of %d: the group is complete", name, settings->run.nodes);
+}
+
+/* The cause of an error stands above, or in the lines of the node that met it. */
+static void say_how_it_ended(const settings_t *settings, const place_t *place,
+                             const ending_t *ending) {
+    char name[MESSAGE_NODE];
+    if (!speaks(settings, place)) return;
+    message_node(place->rank, name);
+    if (ending->nothing_to_do) message_line("%s: the run was finished before", name);
+    else if (ending->refused) message_line("%s: ended, node 0 could not begin the run", name);
+    else if (ending->status == SGP_OK)
+        message_line("%s: finished, %" PRIu64 " steps", name, ending->steps);
+    else if (interrupt_signal) message_line("%s: stopped (%s)", name, strsignal(interrupt_signal));
+    else message_line("%s: ended early: %s", name, sgp_status_message(ending->status));
 }
 
 /* Until all have come a signal ends the process at once: nothing has begun. */
@@ -128,7 +166,14 @@ int node_run(settings_t *settings, place_t *place) {
     interrupt_catch();
     place->rank = sgp_group_rank(groups.all);
     place->size = sgp_group_size(groups.all);
-    if (place_nodes(settings, place, place->rank == 0)) return run_in_group(settings, &groups);
-    leave(&groups);
-    return EXIT_MISTAKE;
+    if (!place_nodes(settings, place, place->rank == 0)) {
+        leave(&groups);
+        return EXIT_MISTAKE;
+    }
+    ending_t ending = {0};
+    say_that_all_are_there(settings, place);
+    int result = run_in_group(settings, &groups, &ending);
+    if (result == EXIT_FAILED && place->rank == 0 && place->joins) summary_report_failure(settings);
+    say_how_it_ended(settings, place, &ending);
+    return result;
 }

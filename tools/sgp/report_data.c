@@ -259,38 +259,52 @@ static int make_labels(report_t *report) {
     return 0;
 }
 
-int report_read(const char *const *directories, int count, report_t *report) {
+static void release_run(report_run_t *run) {
+    free(run->directory);
+    free(run->label);
+    free(run->status);
+    free(run->reason);
+    json_decref(run->config);
+    json_decref(run->result);
+    free(run->loss.points);
+    free(run->accuracy.points);
+    free(run->consensus.points);
+    free(run->evaluations.points);
+    free(run->step_ms.points);
+    free(run->efficiency.points);
+    free(run->hours.points);
+    free(run->nodes);
+    *run = (report_run_t){0};
+}
+
+static int read_runs(const char *const *directories, int count, bool all, report_t *report) {
+    int result = 0;
     *report = (report_t){.runs = calloc((size_t)count, sizeof *report->runs)};
     if (!report->runs) {
         message_error("out of memory for %d runs", count);
         return EXIT_FAILED;
     }
-    report->count = count;
     for (int i = 0; i < count; i++) {
-        int status = read_run(directories[i], &report->runs[i]);
-        if (status) return status;
+        int status = read_run(directories[i], &report->runs[report->count]);
+        if (status && !result) result = status;
+        if (status && all) break;
+        if (status) release_run(&report->runs[report->count]);
+        else report->count++;
     }
-    return make_labels(report);
+    int labelled = make_labels(report);
+    return result ? result : labelled;
+}
+
+int report_read(const char *const *directories, int count, report_t *report) {
+    return read_runs(directories, count, true, report);
+}
+
+int report_read_good(const char *const *directories, int count, report_t *report) {
+    return read_runs(directories, count, false, report);
 }
 
 void report_release(report_t *report) {
-    for (int i = 0; i < report->count; i++) {
-        report_run_t *run = &report->runs[i];
-        free(run->directory);
-        free(run->label);
-        free(run->status);
-        free(run->reason);
-        json_decref(run->config);
-        json_decref(run->result);
-        free(run->loss.points);
-        free(run->accuracy.points);
-        free(run->consensus.points);
-        free(run->evaluations.points);
-        free(run->step_ms.points);
-        free(run->efficiency.points);
-        free(run->hours.points);
-        free(run->nodes);
-    }
+    for (int i = 0; i < report->count; i++) release_run(&report->runs[i]);
     json_decref(report->simulation);
     free(report->runs);
     *report = (report_t){0};

@@ -65,6 +65,9 @@ bool report_is_run(const char *directory);
 /* Reads count > 0 runs. Returns 0, or the program's exit status after one line about the first
  * directory that is none of a run. Release in any case. */
 int report_read(const char *const *directories, int count, report_t *report);
+
+/* The same, but leaves out those that cannot be read, and reads on. */
+int report_read_good(const char *const *directories, int count, report_t *report);
 void report_release(report_t *report);
 
 /* A member of the result, such as "nodes" or "test_accuracy.mean"; NULL: there is none. */

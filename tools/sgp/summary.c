@@ -7,6 +7,7 @@
 #include "report.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 
 static int print_json(const char *directory) {
@@ -24,25 +25,50 @@ static int print_json(const char *directory) {
     return failed ? EXIT_FAILED : 0;
 }
 
+enum { NUMBER_TEXT = 32 };
+
 static const char *plural(int count) {
     return count == 1 ? "" : "s";
 }
 
+/* A number that does not exist (the accuracy of a run with --compute-ms) is a dash. */
+static const char *number(const char *format, double value, char text[NUMBER_TEXT]) {
+    if (!isfinite(value)) return "-";
+    snprintf(text, NUMBER_TEXT, format, value);
+    return text;
+}
+
+static void print_accuracy(const train_summary_t *summary) {
+    char text[4][NUMBER_TEXT];
+    printf("  accuracy     %s averaged model; nodes: mean %s, worst %s, best %s\n",
+           number("%.4f", summary->average_model_accuracy, text[0]),
+           number("%.4f", summary->test_accuracy.mean, text[1]),
+           number("%.4f", summary->test_accuracy.min, text[2]),
+           number("%.4f", summary->test_accuracy.max, text[3]));
+}
+
+static void print_step(const train_summary_t *summary) {
+    char text[4][NUMBER_TEXT];
+    printf("  step         %s ms: median %s, 99th percentile %s, waiting %s\n",
+           number("%.2f", summary->step_ms.mean, text[0]),
+           number("%.2f", summary->step_ms.p50, text[1]),
+           number("%.2f", summary->step_ms.p99, text[2]),
+           number("%.2f", summary->wait_ms, text[3]));
+}
+
 static void print_text(const train_options_t *run, const train_summary_t *summary) {
-    char algorithms[TRAIN_STAGES_TEXT], workers[32] = "";
+    char algorithms[TRAIN_STAGES_TEXT], workers[32] = "", text[2][NUMBER_TEXT];
     if (run->workers > 1) snprintf(workers, sizeof workers, " of %d workers", run->workers);
-    printf("%s on %s, %d node%s%s, %s, %d epoch%s: %.1f s, %.0f samples/s\n", run->model, run->data,
-           run->nodes, plural(run->nodes), workers,
-           train_algorithms_text(&run->algorithm, algorithms), run->epochs, plural(run->epochs),
-           summary->seconds, summary->samples_per_second);
-    printf("  accuracy     %.4f of the averaged model; of the nodes: mean %.4f, worst %.4f, best "
-           "%.4f\n",
-           summary->average_model_accuracy, summary->test_accuracy.mean, summary->test_accuracy.min,
-           summary->test_accuracy.max);
-    printf("  step         %.2f ms (median %.2f, 99th percentile %.2f), waiting %.2f ms of it\n",
-           summary->step_ms.mean, summary->step_ms.p50, summary->step_ms.p99, summary->wait_ms);
-    printf("  consensus    distance %.2e, drift of the mass %.1e\n", summary->consensus.distance,
-           summary->consensus.drift);
+    printf("%s on %s, %d node%s%s, %s, %d epoch%s\n", run->model, run->data, run->nodes,
+           plural(run->nodes), workers, train_algorithms_text(&run->algorithm, algorithms),
+           run->epochs, plural(run->epochs));
+    print_accuracy(summary);
+    printf("  training     %s s, %s samples/s\n", number("%.1f", summary->seconds, text[0]),
+           number("%.0f", summary->samples_per_second, text[1]));
+    print_step(summary);
+    printf("  consensus    distance %s, drift of the mass %s\n",
+           number("%.2e", summary->consensus.distance, text[0]),
+           number("%.1e", summary->consensus.drift, text[1]));
     printf("  directory    %s\n", run->output);
 }
 
@@ -50,6 +76,20 @@ static void print_text(const train_options_t *run, const train_summary_t *summar
 static void write_report(const settings_t *settings) {
     const char *directory = settings->run.output;
     if (!settings->quiet && gnuplot_found()) report_write(&directory, 1, directory);
+}
+
+bool summary_of_failure(const char *directory) {
+    char path[OUTPUT_PATH];
+    if (snprintf(path, sizeof path, "%s/summary.json", directory) >= (int)sizeof path) return false;
+    json_t *summary = json_load_file(path, 0, NULL);
+    const char *status = json_string_value(json_object_get(summary, "status"));
+    bool failed = status && options_listed("diverged, failed", status);
+    json_decref(summary);
+    return failed;
+}
+
+void summary_report_failure(const settings_t *settings) {
+    if (settings->run.output && summary_of_failure(settings->run.output)) write_report(settings);
 }
 
 int summary_print(const settings_t *settings, const train_summary_t *summary) {
