@@ -89,7 +89,7 @@ char *text_shorten(const char *text, int most) {
 void text_wrap(FILE *out, const char *text, int indent, int width) {
     int column = 0;
     while (*text) {
-        int bytes = (int)strcspn(text, " "), word = 0;
+        int bytes = (int)strcspn(text, " \n"), word = 0;
         for (const char *at = text; at < text + bytes; word++) text_next(&at);
         if (column > indent && column + 1 + word > width) {
             fprintf(out, "\n%*s", indent, "");
@@ -101,7 +101,7 @@ void text_wrap(FILE *out, const char *text, int indent, int width) {
         fprintf(out, "%.*s", bytes, text);
         column += word;
         text += bytes;
-        text += strspn(text, " ");
+        text += strspn(text, " \n");
     }
     fputc('\n', out);
 }
