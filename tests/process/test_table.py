@@ -25,10 +25,9 @@ class Table(ReportTest):
     def test_accuracy_speed_and_place(self):
         self.write_summary("x/sgp")
         self.write_summary("x/other", algorithm="allreduce", average_model_accuracy=0.5)
-        out, rows, _ = self.table("x/sgp", "x/other")
+        _, rows, _ = self.table("x/sgp", "x/other")
         figures = ["0.8900", "0.9100", "20.0", "9600", "10.00", "1.00"]
-        self.assertEqual(rows, [["sgp", "0.9035", *figures, "sgp"], ["allreduce", "0.5000", *figures, "other"]])
-        self.assertIn("in x/\n", out)
+        self.assertEqual(rows, [["sgp", "0.9035", *figures, "x/sgp"], ["allreduce", "0.5000", *figures, "x/other"]])
 
     def test_shared_settings_stand_once(self):
         self.write_summary("a")
@@ -39,15 +38,23 @@ class Table(ReportTest):
                                  "exponential graph", "seed 1"])
 
     def test_80_columns(self):
-        """As long as names leave room; numbers of long runs make columns wider."""
-        for name in ("short", "quickstart-allreduce"):
-            self.write_summary("runs/" + name, algorithm="allreduce", seconds=123456.7, samples_per_second=1234567.0)
-            self.write_summary("runs/second", wait_ms=1234.5)
-            out, _, _ = self.table("runs")
-            self.assertLessEqual(max(map(len, out.splitlines())), 80, out)
-            self.assertIn("123456.7", out)
-            self.assertIn("1.00  " + name, out)
-            shutil.rmtree(self.path("runs"))
+        """Directories that make lines too long stand below the table; columns that do, nowhere."""
+        for name, more, beside in (("runs/short", {}, True), ("runs/quickstart-allreduce", {}, False),
+                                   ("runs/lenet-allreduce-20261129-201825", {"seconds": 123456.7, "wait_ms": 1234.5}, False),
+                                   ("x" * 60 + "/" + "y" * 60, {}, False)):
+            self.write_summary(name, algorithm="allreduce", samples_per_second=1234567.0, **more)
+            self.write_summary("second", graph="bipartite-exponential", seed=10)
+            self.write_summary("third", graph="static-exponential", seed=11)
+            out, rows, _ = self.table(name, "second", "third")
+            self.assertLessEqual(max(len(line) for line in out.splitlines() if name not in line or len(name) < 60), 80, out)
+            self.assertRegex(out, rf"(?m)^allreduce .* {name}$")
+            self.assertEqual(len(rows), 3)
+            self.assertIn("1234567", rows[0])
+            out, rows, _ = self.table(name)
+            self.assertEqual(name in rows[0], beside, out)
+            shutil.rmtree(self.path(name.split("/")[0]))
+            shutil.rmtree(self.path("second"))
+            shutil.rmtree(self.path("third"))
 
     def test_runs_that_have_no_end(self):
         """Dashes for figures that do not exist, and why, in words."""

@@ -64,8 +64,7 @@ static const struct {
 } refused[] = {
     {"--algorithm", "of several here: --algorithms NAME,NAME"},
     {"--resume", "compare begins every run; sgp train --resume continues one"},
-    {"--join",
-     "compare starts the nodes of this machine alone; sgp train --join joins others, run by run"},
+    {"--join", "compare runs on this machine alone; sgp train --join joins others"},
     {"--json", "compare writes comparison.json"},
     {"--version", "sgp version prints it"},
 };

@@ -40,7 +40,7 @@ static const char *number(const char *format, double value, char text[NUMBER_TEX
 
 static void print_accuracy(const train_summary_t *summary) {
     char text[4][NUMBER_TEXT];
-    printf("  accuracy     %s averaged model; nodes: mean %s, worst %s, best %s\n",
+    printf("  accuracy     %s averaged model; nodes %s, worst %s, best %s\n",
            number("%.4f", summary->average_model_accuracy, text[0]),
            number("%.4f", summary->test_accuracy.mean, text[1]),
            number("%.4f", summary->test_accuracy.min, text[2]),

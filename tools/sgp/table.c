@@ -25,7 +25,6 @@ typedef struct column {
 
 static const column_t columns[] = {
     {{"", "accuracy"}, NULL, 4, 0},
-    {{"nodes'", "mean"}, "test_accuracy.mean", 4, 3},
     {{"worst", "node"}, "test_accuracy.min", 4, 1},
     {{"best", "node"}, "test_accuracy.max", 4, 2},
     {{"train", "s"}, "seconds", 1, 0},
@@ -34,13 +33,13 @@ static const column_t columns[] = {
     {{"wait", "ms"}, "wait_ms", 2, 0},
 };
 
-enum { COLUMNS = sizeof columns / sizeof columns[0] };
+enum { COLUMNS = sizeof columns / sizeof columns[0], MOST_OPTIONAL = 2 };
 
 /* How the table is laid out. */
 typedef struct layout {
     int label;           /* characters */
     int widths[COLUMNS]; /* 0: left out */
-    char *parent;        /* the directory that all runs are in, with a slash; "": none */
+    bool beside;         /* directories stand at the ends of the lines; else below the table */
 } layout_t;
 
 /* A number that does not exist is a dash. */
@@ -63,44 +62,33 @@ static int width_of(const report_t *report, const column_t *column) {
     return (int)width;
 }
 
-/* Up to the last slash that all have in common. NULL when out of memory. */
-static char *common_parent(const report_t *report) {
-    char *parent = strdup(report->runs[0].directory);
-    for (int i = 0; i < report->count && parent; i++) {
-        const char *other = report->runs[i].directory;
-        size_t length = 0, end = 0;
-        for (; parent[length] && parent[length] == other[length]; length++)
-            if (other[length] == '/' && other[length + 1]) end = length + 1;
-        parent[end] = '\0';
+/* Of the labels, or of the directories. */
+static int longest(const report_t *report, bool directories) {
+    int most = (int)strlen(directories ? "directory" : "run");
+    for (int i = 0; i < report->count; i++) {
+        const report_run_t *run = &report->runs[i];
+        int length = text_length(directories ? run->directory : run->label);
+        if (length > most) most = length;
     }
-    return parent;
+    return most;
 }
 
-static int total_width(const report_t *report, const layout_t *layout) {
-    int total = layout->label, longest = (int)strlen("directory"),
-        parent = text_length(layout->parent);
-    if (parent + 3 > longest) longest = parent + 3; /* "in " */
+static int line_width(const layout_t *layout) {
+    int width = layout->label;
     for (int i = 0; i < COLUMNS; i++)
-        if (layout->widths[i]) total += GAP + layout->widths[i];
-    for (int i = 0; i < report->count; i++) {
-        int length = text_length(report->runs[i].directory + strlen(layout->parent));
-        if (length > longest) longest = length;
-    }
-    return total + GAP + longest;
+        if (layout->widths[i]) width += GAP + layout->widths[i];
+    return width;
 }
 
-static bool lay_out(const report_t *report, layout_t *layout) {
-    *layout = (layout_t){.label = (int)strlen("run"), .parent = common_parent(report)};
-    if (!layout->parent) return false;
-    for (int i = 0; i < report->count; i++) {
-        int length = text_length(report->runs[i].label);
-        if (length > layout->label) layout->label = length;
-    }
-    for (int i = 0; i < COLUMNS; i++) layout->widths[i] = width_of(report, &columns[i]);
-    for (int least = 3; least > 0 && total_width(report, layout) > message_output_width(); least--)
+static layout_t lay_out(const report_t *report) {
+    layout_t layout = {.label = longest(report, false)};
+    int room = message_output_width();
+    for (int i = 0; i < COLUMNS; i++) layout.widths[i] = width_of(report, &columns[i]);
+    for (int least = MOST_OPTIONAL; least > 0 && line_width(&layout) > room; least--)
         for (int i = 0; i < COLUMNS; i++)
-            if (columns[i].optional == least) layout->widths[i] = 0;
-    return true;
+            if (columns[i].optional == least) layout.widths[i] = 0;
+    layout.beside = line_width(&layout) + GAP + longest(report, true) <= room;
+    return layout;
 }
 
 /* ---- printing ---- */
@@ -111,21 +99,31 @@ static void print_titles(const layout_t *layout) {
         for (int i = 0; i < COLUMNS; i++)
             if (layout->widths[i])
                 printf("%*s%*s", GAP, "", layout->widths[i], columns[i].title[line]);
-        if (!*layout->parent) puts(line ? "  directory" : "");
-        else if (line) printf("  in %s\n", layout->parent);
-        else puts("  directory");
+        puts(line && layout->beside ? "  directory" : "");
     }
+}
+
+static void print_label(const report_run_t *run, const layout_t *layout) {
+    printf("%s%*s", run->label, layout->label - text_length(run->label), "");
 }
 
 static void print_row(const report_run_t *run, const layout_t *layout) {
     char text[CELL];
-    printf("%s%*s", run->label, layout->label - text_length(run->label), "");
+    print_label(run, layout);
     for (int i = 0; i < COLUMNS; i++) {
         if (!layout->widths[i]) continue;
         format_cell(run, &columns[i], text);
         printf("%*s%*s", GAP, "", layout->widths[i], text);
     }
-    printf("  %s\n", run->directory + strlen(layout->parent));
+    printf("%s%s\n", layout->beside ? "  " : "", layout->beside ? run->directory : "");
+}
+
+static void print_directories(const report_t *report, const layout_t *layout) {
+    putchar('\n');
+    for (int i = 0; i < report->count; i++) {
+        print_label(&report->runs[i], layout);
+        printf("  %s\n", report->runs[i].directory);
+    }
 }
 
 static void print_shared(const report_t *report) {
@@ -153,19 +151,13 @@ static void print_endings(const report_t *report) {
     }
 }
 
-static int print_table(const report_t *report) {
-    layout_t layout;
-    if (report->count == 0) return 0;
-    if (!lay_out(report, &layout)) {
-        message_error("out of memory for %d runs", report->count);
-        return EXIT_FAILED;
-    }
+static void print_table(const report_t *report) {
+    layout_t layout = lay_out(report);
     print_shared(report);
     print_titles(&layout);
     for (int i = 0; i < report->count; i++) print_row(&report->runs[i], &layout);
+    if (!layout.beside) print_directories(report, &layout);
     print_endings(report);
-    free(layout.parent);
-    return 0;
 }
 
 static int show(const char *const *directories, int count) {
@@ -179,8 +171,7 @@ static int show(const char *const *directories, int count) {
     if (runs.count > 0) {
         status = report_read_good((const char *const *)runs.directories, runs.count, &report);
         if (status) result = status;
-        status = print_table(&report);
-        if (status) result = status;
+        if (report.count > 0) print_table(&report);
     }
     report_release(&report);
     run_list_release(&runs);
