@@ -9,10 +9,10 @@
 #include "output.h"
 #include "report.h"
 #include "settings.h"
-#include "summary.h"
 
 #include "data/dataset.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -209,6 +209,17 @@ static bool check(compare_t *compare, const char *output) {
     return output_prepare(output, OUTPUT_ROOM);
 }
 
+/* Whether the run has left a summary that says how it diverged or failed. */
+static bool says_how_it_failed(const char *directory) {
+    char path[OUTPUT_PATH];
+    if (snprintf(path, sizeof path, "%s/summary.json", directory) >= (int)sizeof path) return false;
+    json_t *summary = json_load_file(path, 0, NULL);
+    const char *status = json_string_value(json_object_get(summary, "status"));
+    bool failed = status && options_listed("diverged, failed", status);
+    json_decref(summary);
+    return failed;
+}
+
 /* Returns the run's exit status. */
 static int train(compare_t *compare, int run, int *stopped) {
     char **argv = arguments(compare, run);
@@ -219,7 +230,7 @@ static int train(compare_t *compare, int run, int *stopped) {
     int status = child_run(argv, stopped);
     free(argv);
     if (status == 0) compare->finished++;
-    if (status == 0 || (!*stopped && summary_of_failure(compare->directories[run])))
+    if (status == 0 || (!*stopped && says_how_it_failed(compare->directories[run])))
         compare->reported[compare->reported_count++] = compare->directories[run];
     if (status == 0) return 0;
     if (!*stopped)

@@ -173,7 +173,6 @@ int node_run(settings_t *settings, place_t *place) {
     ending_t ending = {0};
     say_that_all_are_there(settings, place);
     int result = run_in_group(settings, &groups, &ending);
-    if (result == EXIT_FAILED && place->rank == 0 && place->joins) summary_report_failure(settings);
     say_how_it_ended(settings, place, &ending);
     return result;
 }

@@ -12,6 +12,12 @@ static const char *none(char *text) {
     return strcpy(text, NUMBER_NONE);
 }
 
+const char *number_text(const char *format, double value, char text[NUMBER_TEXT]) {
+    if (!isfinite(value)) return strcpy(text, "-");
+    snprintf(text, NUMBER_TEXT, format, value);
+    return text;
+}
+
 const char *number_percent(double fraction, char text[NUMBER_TEXT]) {
     double percent = 100 * fraction;
     if (!isfinite(fraction)) return none(text);

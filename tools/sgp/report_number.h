@@ -9,6 +9,9 @@ enum { NUMBER_TEXT = 48 };
 
 #define NUMBER_NONE "\xe2\x80\x93" /* an en dash */
 
+/* As printf does it; on a terminal, where a number that does not exist is "-". */
+const char *number_text(const char *format, double value, char text[NUMBER_TEXT]);
+
 /* A fraction as "90.35 %". */
 const char *number_percent(double fraction, char text[NUMBER_TEXT]);
 

@@ -5,9 +5,9 @@
 #include "gnuplot.h"
 #include "message.h"
 #include "report.h"
+#include "report_number.h"
 
 #include <jansson.h>
-#include <math.h>
 #include <stdio.h>
 
 static int print_json(const char *directory) {
@@ -25,35 +25,26 @@ static int print_json(const char *directory) {
     return failed ? EXIT_FAILED : 0;
 }
 
-enum { NUMBER_TEXT = 32 };
-
 static const char *plural(int count) {
     return count == 1 ? "" : "s";
-}
-
-/* A number that does not exist (the accuracy of a run with --compute-ms) is a dash. */
-static const char *number(const char *format, double value, char text[NUMBER_TEXT]) {
-    if (!isfinite(value)) return "-";
-    snprintf(text, NUMBER_TEXT, format, value);
-    return text;
 }
 
 static void print_accuracy(const train_summary_t *summary) {
     char text[4][NUMBER_TEXT];
     printf("  accuracy     %s averaged model; nodes %s, worst %s, best %s\n",
-           number("%.4f", summary->average_model_accuracy, text[0]),
-           number("%.4f", summary->test_accuracy.mean, text[1]),
-           number("%.4f", summary->test_accuracy.min, text[2]),
-           number("%.4f", summary->test_accuracy.max, text[3]));
+           number_text("%.4f", summary->average_model_accuracy, text[0]),
+           number_text("%.4f", summary->test_accuracy.mean, text[1]),
+           number_text("%.4f", summary->test_accuracy.min, text[2]),
+           number_text("%.4f", summary->test_accuracy.max, text[3]));
 }
 
 static void print_step(const train_summary_t *summary) {
     char text[4][NUMBER_TEXT];
     printf("  step         %s ms: median %s, 99th percentile %s, waiting %s\n",
-           number("%.2f", summary->step_ms.mean, text[0]),
-           number("%.2f", summary->step_ms.p50, text[1]),
-           number("%.2f", summary->step_ms.p99, text[2]),
-           number("%.2f", summary->wait_ms, text[3]));
+           number_text("%.2f", summary->step_ms.mean, text[0]),
+           number_text("%.2f", summary->step_ms.p50, text[1]),
+           number_text("%.2f", summary->step_ms.p99, text[2]),
+           number_text("%.2f", summary->wait_ms, text[3]));
 }
 
 static void print_text(const train_options_t *run, const train_summary_t *summary) {
@@ -63,12 +54,12 @@ static void print_text(const train_options_t *run, const train_summary_t *summar
            plural(run->nodes), workers, train_algorithms_text(&run->algorithm, algorithms),
            run->epochs, plural(run->epochs));
     print_accuracy(summary);
-    printf("  training     %s s, %s samples/s\n", number("%.1f", summary->seconds, text[0]),
-           number("%.0f", summary->samples_per_second, text[1]));
+    printf("  training     %s s, %s samples/s\n", number_text("%.1f", summary->seconds, text[0]),
+           number_text("%.0f", summary->samples_per_second, text[1]));
     print_step(summary);
     printf("  consensus    distance %s, drift of the mass %s\n",
-           number("%.2e", summary->consensus.distance, text[0]),
-           number("%.1e", summary->consensus.drift, text[1]));
+           number_text("%.2e", summary->consensus.distance, text[0]),
+           number_text("%.1e", summary->consensus.drift, text[1]));
     printf("  directory    %s\n", run->output);
 }
 
@@ -76,20 +67,6 @@ static void print_text(const train_options_t *run, const train_summary_t *summar
 static void write_report(const settings_t *settings) {
     const char *directory = settings->run.output;
     if (!settings->quiet && gnuplot_found()) report_write(&directory, 1, directory);
-}
-
-bool summary_of_failure(const char *directory) {
-    char path[OUTPUT_PATH];
-    if (snprintf(path, sizeof path, "%s/summary.json", directory) >= (int)sizeof path) return false;
-    json_t *summary = json_load_file(path, 0, NULL);
-    const char *status = json_string_value(json_object_get(summary, "status"));
-    bool failed = status && options_listed("diverged, failed", status);
-    json_decref(summary);
-    return failed;
-}
-
-void summary_report_failure(const settings_t *settings) {
-    if (settings->run.output && summary_of_failure(settings->run.output)) write_report(settings);
 }
 
 int summary_print(const settings_t *settings, const train_summary_t *summary) {

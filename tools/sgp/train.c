@@ -85,9 +85,7 @@ static int start_nodes(settings_t *settings, bool threads, int argc, char **argv
     }
     if (!check_run(settings, true)) return EXIT_MISTAKE;
     if (!output_prepare(settings->run.output, OUTPUT_ROOM)) return EXIT_MISTAKE;
-    int status = threads ? threads_run(settings) : launch_nodes(settings, argc, argv);
-    if (status == EXIT_FAILED) summary_report_failure(settings);
-    return status;
+    return threads ? threads_run(settings) : launch_nodes(settings, argc, argv);
 }
 
 /* One node, which somebody has started. A person wants to hear of mistakes before the others are there. */
