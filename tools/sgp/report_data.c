@@ -123,6 +123,7 @@ static void make_result(report_run_t *run, const json_t *last_epoch) {
     run->result = json_object();
     for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)
         copy(run->result, given, options[i]);
+    copy(run->result, json_object_get(run->config, "derived"), "parameters");
     copy(run->result, last_epoch, "average_model_accuracy");
     copy(run->result, last_epoch, "consensus_distance");
     add_times(run);
@@ -189,14 +190,14 @@ static void print_value(FILE *out, const json_t *value) {
 /* Ways to tell runs apart, the shortest first. */
 typedef enum naming { ALGORITHM, DIFFERENCES, LAST_PART, WHOLE_PATH, NUMBERED, NAMINGS } naming_t;
 
-/* Whether another run by the same algorithm has another value there. */
+/* Whether another run by the same algorithm is known to have another value there. */
 static bool differs(const report_t *report, const report_run_t *run, const char *key) {
     const json_t *algorithm = report_member(run, "algorithm"), *value = report_member(run, key);
     for (int i = 0; i < report->count; i++) {
         const json_t *other = report_member(&report->runs[i], key);
         if (algorithm && !json_equal(report_member(&report->runs[i], "algorithm"), algorithm))
             continue;
-        if (other != value && !json_equal(other, value)) return true;
+        if (other && !json_equal(other, value)) return true;
     }
     return false;
 }
@@ -285,11 +286,15 @@ static int read_runs(const char *const *directories, int count, bool all, report
         return EXIT_FAILED;
     }
     for (int i = 0; i < count; i++) {
-        int status = read_run(directories[i], &report->runs[report->count]);
-        if (status && !result) result = status;
-        if (status && all) break;
-        if (status) release_run(&report->runs[report->count]);
-        else report->count++;
+        report_run_t *run = &report->runs[report->count];
+        int status = read_run(directories[i], run);
+        if (!status) {
+            report->count++;
+            continue;
+        }
+        release_run(run);
+        if (all) return status;
+        if (!result) result = status;
     }
     int labelled = make_labels(report);
     return result ? result : labelled;
