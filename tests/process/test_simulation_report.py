@@ -81,6 +81,9 @@ class Simulation(test_report.ReportTest):
         self.assertEqual(said([row("osgp", 4, 200.0), row("sgp", 4, 500.0)]),
                          ["On 4 nodes a step of sgp took 2.50 times as long as osgp (500 ms against 200 ms)."])
         self.assertEqual(said([{**row("sgp", 4), "step_ms": None}]), [])
+        many = [row(f"a{i}", 4, 500.0 - i) for i in range(5)]
+        self.assertEqual(said([row("allreduce", 4, 1000.0), *many]),
+                         ["On 4 nodes a step of a4 took 0.50 of allreduce\u2019s time (496 ms against 1000 ms)."])
 
     def test_colors_are_those_of_runs(self):
         """An algorithm has the colour that it has on the page about runs."""

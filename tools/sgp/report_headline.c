@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Against a reference each other run has a sentence of its own, up to so many. */
+/* Against a reference each other run has a sentence of its own, up to so many; of more only the best have. */
 enum { MOST_SENTENCES = 4 };
 
 /* Times nearer to each other than this part are as long. */
@@ -208,6 +208,17 @@ static const report_run_t *simulated_reference(const report_t *report, double no
     return first;
 }
 
+/* NULL: no run has a step there. */
+static const report_run_t *fastest_at(const report_t *report, double nodes) {
+    const report_run_t *fastest = NULL;
+    for (int i = 0; i < report->count; i++) {
+        double step = value_at(&report->runs[i].step_ms, nodes);
+        if (!(step > 0)) continue;
+        if (!fastest || step < value_at(&fastest->step_ms, nodes)) fastest = &report->runs[i];
+    }
+    return fastest;
+}
+
 static void print_simulated(FILE *out, const report_run_t *run, const report_run_t *reference,
                             double nodes) {
     double step = value_at(&run->step_ms, nodes), other = value_at(&reference->step_ms, nodes);
@@ -241,6 +252,11 @@ void report_simulation_headline(FILE *out, const report_t *report) {
     const report_run_t *reference = simulated_reference(report, nodes);
     if (!reference) return;
     if (report->count == 1) print_efficiency(out, reference, nodes);
-    for (int i = 0; i < report->count; i++)
-        if (&report->runs[i] != reference) print_simulated(out, &report->runs[i], reference, nodes);
+    const report_run_t *fastest = fastest_at(report, nodes);
+    bool all = report->count - 1 <= MOST_SENTENCES;
+    for (int i = 0; i < report->count; i++) {
+        const report_run_t *run = &report->runs[i];
+        if (run != reference && (all || run == fastest))
+            print_simulated(out, run, reference, nodes);
+    }
 }
