@@ -80,8 +80,7 @@ typedef struct compare {
     int count;
     int quiet;
     int finished;
-    const char *reported
-        [MOST_RUNS]; /* (reported_count); directories of runs that finished, or say why not */
+    const char *reported[MOST_RUNS]; /* (reported_count); runs that finished, or say why not */
     int reported_count;
 } compare_t;
 

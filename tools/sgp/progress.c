@@ -23,7 +23,7 @@ typedef enum part {
 static const part_t by_importance[PARTS] = {PART_EPOCH, PART_LEFT,  PART_LOSS,    PART_ACCURACY,
                                             PART_STEP,  PART_SPEED, PART_DISTANCE};
 
-/* At its end an epoch says which step it is. */
+/* The end of an epoch says which step it is. */
 static const part_t at_epoch_end[PARTS] = {PART_EPOCH,    PART_LOSS, PART_ACCURACY, PART_SPEED,
                                            PART_DISTANCE, PART_STEP, PART_LEFT};
 
