@@ -87,7 +87,7 @@ class NetworkTest(ProgramTest):
 
     def complaints(self, err):
         """The lines that are no progress."""
-        return [line for line in err.splitlines() if line and not line.startswith(("epoch ", "joining "))]
+        return [line for line in err.splitlines() if line and not line.startswith(("epoch ", "joining ", "node "))]
 
     def one_line(self, process, status=1):
         """The one line with which a run fails."""

@@ -3,6 +3,7 @@
 #include "command.h"
 #include "message.h"
 #include "options.h"
+#include "report_number.h"
 
 #include "base/memory.h"
 #include "train/evaluate.h"
@@ -151,8 +152,10 @@ static sgp_status_t print(const eval_t *eval, const evaluation_t *found) {
     double accuracy = (double)found->correct / (double)found->count;
     double loss = found->loss_sum / (double)found->count;
     if (!eval->settings->json) {
-        printf("%s on %s: accuracy %.4f, loss %.4f over %llu test samples\n", eval->name,
-               eval->settings->data, accuracy, loss, (unsigned long long)found->count);
+        char text[NUMBER_TEXT];
+        printf("%s on %s: accuracy %.4f, loss %s over %llu test samples\n", eval->name,
+               eval->settings->data, accuracy, number_text("%.4f", loss, text),
+               (unsigned long long)found->count);
         return SGP_OK;
     }
     json_t *json =

@@ -74,7 +74,7 @@ static void print_table(const graph_view_t *view) {
         do {
             widths[count] = width_of(view, first + count);
             total += GAP + widths[count];
-        } while ((count == 0 || total <= message_width()) && first + ++count < steps);
+        } while ((count == 0 || total <= message_output_width()) && first + ++count < steps);
         print_columns(view, first, count, widths);
         first += count;
     }

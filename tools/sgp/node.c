@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "train/agreement.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,15 @@ typedef struct beginning {
     char output[OUTPUT_PATH];
     char token[LOCK_TOKEN];
 } beginning_t;
+
+/* How the run ended for this node. */
+typedef struct ending {
+    sgp_status_t status;
+    char reason[320]; /* train_summary_t.reason */
+    uint64_t steps;
+    bool nothing_to_do; /* the run was finished before */
+    bool refused;       /* node 0 could not begin, and says why */
+} ending_t;
 
 int node_show_finished(settings_t *settings, const train_summary_t *summary) {
     settings->run.output = settings->run.resume;
@@ -120,13 +130,16 @@ int node_end(const settings_t *settings, sgp_status_t status, const train_summar
     return interrupt_signal ? 128 + interrupt_signal : command_exit_status(status);
 }
 
-static int run_in_group(settings_t *settings, train_groups_t *groups, claim_t *claim) {
+static int run_in_group(settings_t *settings, train_groups_t *groups, claim_t *claim,
+                        ending_t *ending) {
     static beginning_t first; /* its name of the output is used to the end */
     train_summary_t summary = {.state = TRAIN_FAILED};
     bool writes = sgp_group_rank(groups->all) == 0;
     sgp_status_t status = begin(settings, groups->all, &first, claim, &summary);
     if (status == SGP_OK && (first.status || first.finished)) {
         leave(groups);
+        ending->nothing_to_do = first.finished;
+        ending->refused = !first.finished;
         return first.finished && writes ? node_show_finished(settings, &summary) : first.status;
     }
     if (status == SGP_OK) status = follow(settings, groups->all, &first, claim);
@@ -135,14 +148,44 @@ static int run_in_group(settings_t *settings, train_groups_t *groups, claim_t *c
         return EXIT_MISTAKE;
     }
     if (status == SGP_OK) status = train(settings, groups, &summary);
+    *ending = (ending_t){.status = status, .steps = summary.steps};
+    memcpy(ending->reason, summary.reason, sizeof ending->reason);
     if (node_leaves(status, &summary)) leave(groups);
     return node_end(settings, status, &summary, writes);
 }
 
+/* ---- a node that joins says where it stands: nobody else on its machine does ---- */
+
+static bool speaks(const settings_t *settings, const place_t *place) {
+    return place->joins && !settings->quiet;
+}
+
 static void say_that_it_waits(const settings_t *settings, const place_t *place) {
     const char *at = settings->joining.join ? settings->joining.join : getenv("SGP_JOIN");
-    if (place->joins && !settings->quiet)
-        message_line("joining a group of %d at %s", place->size, at);
+    if (speaks(settings, place)) message_line("joining a group of %d at %s", place->size, at);
+}
+
+static void say_that_all_are_there(const settings_t *settings, const place_t *place) {
+    char name[MESSAGE_NODE];
+    if (!speaks(settings, place)) return;
+    message_node(place->rank, name);
+    message_line("%s of %d: the group is complete", name, settings->run.nodes);
+}
+
+/* The cause of an error stands above, or in the lines of the node that met it. */
+static void say_how_it_ended(const settings_t *settings, const place_t *place,
+                             const ending_t *ending) {
+    char name[MESSAGE_NODE];
+    if (!speaks(settings, place)) return;
+    message_node(place->rank, name);
+    if (ending->nothing_to_do) message_line("%s: the run was finished before", name);
+    else if (ending->refused) message_line("%s: ended, node 0 could not begin the run", name);
+    else if (ending->status == SGP_OK)
+        message_line("%s: finished, %" PRIu64 " steps", name, ending->steps);
+    else if (interrupt_signal) message_line("%s: stopped (%s)", name, strsignal(interrupt_signal));
+    else
+        message_line("%s: ended early: %s", name,
+                     ending->reason[0] ? ending->reason : sgp_status_message(ending->status));
 }
 
 /* Until all have come a signal ends the process at once: nothing has begun. */
@@ -163,7 +206,10 @@ int node_run(settings_t *settings, place_t *place) {
         leave(&groups);
         return EXIT_MISTAKE;
     }
-    int result = run_in_group(settings, &groups, &claim);
+    ending_t ending = {0};
+    say_that_all_are_there(settings, place);
+    int result = run_in_group(settings, &groups, &claim, &ending);
+    say_how_it_ended(settings, place, &ending);
     claim_release(&claim);
     return result;
 }

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { CHOICE_TEXT = 64, LINE_WIDTH = 80 };
+
 /* Edits (insertions, deletions, changes of one character) between two names. */
 static int edits(const char *a, const char *b) {
     enum { LONGEST = 64 };
@@ -62,6 +64,33 @@ static bool refuse_later(const option_t *option, const char *text, const char *r
     return false;
 }
 
+/* The choice that may have been meant; false: none is near. */
+static bool nearest_choice(const char *choices, const char *text, char nearest[CHOICE_TEXT]) {
+    int best = INT_MAX;
+    for (size_t word; *choices; choices += word + strspn(choices + word, ", ")) {
+        char choice[CHOICE_TEXT];
+        word = strcspn(choices, ", ");
+        snprintf(choice, sizeof choice, "%.*s", (int)word, choices);
+        if (options_near(text, choice, &best)) strcpy(nearest, choice);
+    }
+    return best < INT_MAX;
+}
+
+/* All that would be right, what may have been meant, or as much as a line has room for. */
+static void refuse_choice(const option_t *option, const char *text, const char *choices) {
+    char nearest[CHOICE_TEXT];
+    int head = snprintf(NULL, 0, "sgp: --%s %s: must be , ...", option->name, text), shown = 0;
+    if (head + (int)strlen("one of ") + (int)strlen(choices) <= LINE_WIDTH) {
+        message_error("--%s %s: must be one of %s", option->name, text, choices);
+    } else if (nearest_choice(choices, text, nearest)) {
+        message_error("--%s %s: did you mean %s? --help lists all", option->name, text, nearest);
+    } else {
+        for (int end = 0; choices[end]; end++)
+            if (choices[end] == ',' && (shown == 0 || head + end <= LINE_WIDTH)) shown = end;
+        message_error("--%s %s: must be %.*s, ...", option->name, text, shown, choices);
+    }
+}
+
 static bool parse_choice(const option_t *option, const char *text, void *value) {
     const char *choices = choices_of(option);
     if (options_listed(choices, text)) {
@@ -69,7 +98,7 @@ static bool parse_choice(const option_t *option, const char *text, void *value) 
         return true;
     }
     if (options_listed(option->later, text)) return refuse_later(option, text, choices);
-    message_error("--%s %s: must be one of %s", option->name, text, choices);
+    refuse_choice(option, text, choices);
     return false;
 }
 

@@ -131,8 +131,7 @@ static int train(settings_t *settings, int usual, int argc, char **argv) {
     }
     if (place.placed) return be_node(settings, &place, argv);
     if (strcmp(settings->run.transport, "mpi") == 0) {
-        message_error("--transport mpi: MPI's launcher starts the nodes: mpirun -n %d sgp train "
-                      "--transport mpi",
+        message_error("--transport mpi: mpirun starts it: mpirun -n %d sgp train --transport mpi",
                       settings->run.nodes * settings->run.workers);
         return EXIT_MISTAKE;
     }
