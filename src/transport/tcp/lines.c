@@ -64,7 +64,7 @@ static void survey(sgp_links_t *links) {
     for (const sgp_link_t *link = links->all; link; link = link->next) {
         if (link->state != SGP_LINK_OPEN) continue;
         if (link->caller) sgp_turns_see(&links->out, outgoing(link));
-        else sgp_turns_see(&links->in, &link->turn);
+        else if (!link->starved) sgp_turns_see(&links->in, &link->turn); /* the line is others' */
     }
 }
 

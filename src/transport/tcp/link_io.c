@@ -189,10 +189,9 @@ static bool begin_arrival(sgp_link_t *link) {
         return false;
     }
     sgp_link_chunk_begins(link, &header);
-    link->arriving = sgp_links_take_place(links);
+    link->arriving = sgp_links_take_place(links, link->peer);
     link->starved = !link->arriving;
     if (link->starved) return false;
-    link->arriving->src = link->peer;
     link->arriving->ticket = link->stream.value;
     link->arriving->header = header;
     sgp_stream_place(&link->stream, link->arriving->place,
@@ -268,6 +267,7 @@ void sgp_link_read(sgp_link_t *link) {
 }
 
 void sgp_link_feed(sgp_link_t *link) {
-    if (!begin_arrival(link) || !take_events(link)) return;
-    sgp_link_read(link);
+    if (!begin_arrival(link)) return;
+    link->heard = sgp_links_now(); /* we have not listened */
+    if (take_events(link)) sgp_link_read(link);
 }
