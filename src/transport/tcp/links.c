@@ -88,9 +88,9 @@ bool sgp_links_released(sgp_links_t *links, int dst, uint32_t ticket) {
 }
 
 bool sgp_links_repeat(sgp_links_t *links, int dst, uint32_t ticket) {
-    enum { MOST = 3 };
     sgp_post_t *post = under_way(links, dst, ticket);
-    if (!post || ++post->repeats > MOST) return false;
+    if (!post || ++post->repeats > SGP_LINK_REPEATS) return false;
+    atomic_fetch_add(&links->owner.transport->counters.resent, 1);
     post->state = SGP_POST_QUEUED;
     sgp_post_list_add(&links->peers[dst].queue, post);
     return true;

@@ -17,6 +17,9 @@
 #include <stdatomic.h>
 #include <uv.h>
 
+/* So often a damaged chunk is asked for again, and sent again; then the peer is lost. */
+#define SGP_LINK_REPEATS 3
+
 typedef struct sgp_links sgp_links_t;
 typedef struct sgp_link sgp_link_t;
 
