@@ -3,7 +3,13 @@
  *
  * A transport gives chunks in the order of arrival; an algorithm wants those of one step in the
  * order of senders, a barrier only its own. The inbox stands between: it takes all that has arrived
- * and finds a chunk by what it is. Not thread-safe. */
+ * and finds a chunk by what it is. Not thread-safe.
+ *
+ * It refuses chunks that nobody will ever ask for: releases them at once and counts them. That is a chunk
+ * that is here already; one of a channel that was dropped, or of one that is more than 65,536 channels ahead of
+ * those that are known; and one more than 2^32 steps ahead of what this rank has asked for, for no sender has
+ * room for so many. All others are kept: a sender may be ahead, and create its mixers before we create ours. How many
+ * of them a sender can have here, its transport bounds (transport.h). */
 #ifndef SGP_TRANSPORT_INBOX_H
 #define SGP_TRANSPORT_INBOX_H
 
@@ -37,7 +43,10 @@ sgp_chunk_t *sgp_inbox_find(sgp_inbox_t *inbox, const sgp_inbox_key_t *key);
 
 void sgp_inbox_release(sgp_inbox_t *inbox, sgp_chunk_t *chunk);
 
-/* Releases all chunks of a channel, seen or not: its mixer is gone. */
+/* A mixer will ask for this channel. */
+void sgp_inbox_open_channel(sgp_inbox_t *inbox, uint32_t channel);
+
+/* Releases all chunks of a channel, seen or not: its mixer is gone. Those that still come are refused. */
 void sgp_inbox_drop_channel(sgp_inbox_t *inbox, uint32_t channel);
 
 /* Chunks taken in so far. Every look into the inbox can take some in, also those that an earlier look
