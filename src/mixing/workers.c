@@ -7,6 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Messages of the vector's length: a fast worker sends its part of the next step while a slow one still
+ * reads this one's. */
+#define UNDER_WAY 2
+
 sgp_status_t sgp_workers_init(sgp_mixer_t *mixer) {
     sgp_workers_t *workers = &mixer->workers;
     if (!workers->group) return SGP_OK;
@@ -16,14 +20,17 @@ sgp_status_t sgp_workers_init(sgp_mixer_t *mixer) {
         return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu numbers", mixer->length);
     sgp_status_t status = sgp_reducer_init(&workers->reducer, workers->group, mixer->all_length);
     if (status != SGP_OK) return status;
-    /* A fast worker sends its part of the next step while a slow one still reads this one's. */
     size_t bytes = mixer->all_length * sizeof(float);
-    return sgp_transport_prepare(workers->reducer.transport, bytes, 2);
+    status = sgp_transport_prepare(workers->reducer.transport, bytes, UNDER_WAY);
+    if (status == SGP_OK) workers->room = bytes;
+    return status;
 }
 
 void sgp_workers_fini(sgp_mixer_t *mixer) {
     sgp_workers_t *workers = &mixer->workers;
     if (workers->reducer.inbox) sgp_inbox_drop_channel(workers->reducer.inbox, workers->channel);
+    if (workers->room)
+        sgp_transport_unprepare(workers->reducer.transport, workers->room, UNDER_WAY);
     sgp_reducer_fini(&workers->reducer);
     sgp_memory_free(workers->mine);
 }
