@@ -162,8 +162,9 @@ static stranger_t meet_stranger(const sgp_key_t *key, int peer_timeout_ms) {
 }
 
 static int call(const sgp_address_t *address) {
-    int made = socket(address->at.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int made = socket(address->at.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0), room = 4096;
     assert_true(made >= 0);
+    assert_int_equal(setsockopt(made, SOL_SOCKET, SO_RCVBUF, &room, sizeof room), 0);
     assert_int_equal(connect(made, (const struct sockaddr *)&address->at, address->length), 0);
     return made;
 }
@@ -466,11 +467,45 @@ static void test_a_flood_holds_up_nobody_else(void **state) {
     assert_true(receive_chunk(stranger.transport, &chunk)); /* there is room again */
     assert_int_equal(chunk.header.src, 1);
     assert_int_equal(chunk.header.step, most);
+    /* And a larger promise is one for others, too. */
+    assert_int_equal(sgp_transport_prepare(stranger.transport, CHUNK, MESSAGES), SGP_OK);
+    for (; most < stranger.transport->promised; most++)
+        assert_true(receive_chunk(stranger.transport, &chunk));
     shutdown(hostile, SHUT_RDWR);
     pthread_join(thread, NULL);
     free(held);
     close(hostile);
     close(honest);
+    end_stranger(&stranger);
+}
+
+/* Each chunk that is released is answered. A peer that never reads the answers is not read either, so they do
+ * not pile up. */
+static void test_one_that_never_reads_is_not_heard(void **state) {
+    (void)state;
+    float payload[1] = {7};
+    sgp_header_t header = header_of(payload, 1);
+    stranger_t stranger = meet_stranger(NULL, 600000);
+    int connection = call_as_rank_1(&stranger);
+    sgp_chunk_t chunk;
+    unsigned char bytes[SGP_FRAME_BYTES + SGP_HEADER_BYTES + sizeof payload];
+    sgp_frame_encode(SGP_FRAME_CHUNK, 0, bytes);
+    sgp_header_encode(&header, bytes + SGP_FRAME_BYTES);
+    memcpy(bytes + SGP_FRAME_BYTES + SGP_HEADER_BYTES, payload, sizeof payload);
+    size_t sent = 0, most = (size_t)200 << 20;
+    bool heard = true;
+    while (sent < most && heard) {
+        ssize_t now = send(connection, bytes + sent % sizeof bytes,
+                           sizeof bytes - sent % sizeof bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (now > 0) sent += (size_t)now;
+        else
+            heard = sgp_transport_wait(stranger.transport, sgp_transport_now(stranger.transport) +
+                                                               1000000000u) == SGP_OK;
+        while (sgp_transport_receive(stranger.transport, &chunk) == SGP_OK)
+            sgp_transport_release(stranger.transport, &chunk);
+    }
+    assert_true(sent < most);
+    close(connection);
     end_stranger(&stranger);
 }
 
@@ -503,6 +538,7 @@ int main(void) {
         cmocka_unit_test(test_always_damaged),
         cmocka_unit_test(test_asks_too_often),
         cmocka_unit_test(test_a_flood_holds_up_nobody_else),
+        cmocka_unit_test(test_one_that_never_reads_is_not_heard),
         cmocka_unit_test(test_nonsense_ends_the_peer),
         cmocka_unit_test(test_too_much_room),
         cmocka_unit_test(test_many_chunks),
