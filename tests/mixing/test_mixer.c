@@ -361,6 +361,25 @@ static void test_statistics(void **state) {
     }
 }
 
+/* What the transport counts is in every mixer's statistics. */
+static void count_chunks(sgp_group_t *group, void *context) {
+    (void)context;
+    sgp_mixer_t *mixer = NULL;
+    sgp_mixer_statistics_t statistics;
+    CHECK(sgp_mixer_create(group, &(sgp_mixer_options_t){.count = 2}, NULL, &mixer) == SGP_OK);
+    sgp_group_transport(group)->counters.resent = 3;
+    sgp_group_transport(group)->counters.refused = 4;
+    sgp_mixer_statistics(mixer, &statistics);
+    CHECK(statistics.resent == 3 && statistics.refused == 4);
+    sgp_mixer_destroy(mixer);
+}
+
+static void test_statistics_of_the_transport(void **state) {
+    (void)state;
+    ranks_setup_t setup = reordering(1, 1);
+    run_groups(&setup, count_chunks, NULL);
+}
+
 /* Two mixers of one group do not take each other's messages. */
 static void two_mixers(sgp_group_t *group, void *context) {
     (void)context;
@@ -476,6 +495,7 @@ int main(void) {
         cmocka_unit_test(test_average_is_exact),
         cmocka_unit_test(test_buffers_are_averaged_and_not_stepped),
         cmocka_unit_test(test_statistics),
+        cmocka_unit_test(test_statistics_of_the_transport),
         cmocka_unit_test(test_two_mixers),
         cmocka_unit_test(test_a_lost_message_is_a_timeout),
         cmocka_unit_test(test_vectors_of_different_length),
