@@ -139,9 +139,9 @@ sgp_status_t sgp_mixer_create(sgp_group_t *group, const sgp_mixer_options_t *opt
 void sgp_mixer_destroy(sgp_mixer_t *mixer) {
     if (!mixer) return;
     sgp_courier_stop(mixer);
-    sgp_algorithm_end(mixer);
-    bool taken; /* the courier of another mixer may be at the inbox */
+    bool taken; /* the courier of another mixer may be at the transport */
     sgp_group_take(mixer->group, mixer, &taken);
+    sgp_algorithm_end(mixer);
     sgp_inbox_drop_channel(mixer->inbox, mixer->channel);
     sgp_inbox_drop_channel(mixer->inbox, mixer->average_channel);
     if (taken) sgp_group_give(mixer->group);

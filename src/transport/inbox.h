@@ -5,11 +5,12 @@
  * order of senders, a barrier only its own. The inbox stands between: it takes all that has arrived
  * and finds a chunk by what it is. Not thread-safe.
  *
- * It refuses chunks that nobody will ever ask for: releases them at once and counts them. That is a chunk
- * that is here already; one of a channel that was dropped, or of one that is more than 65,536 channels ahead of
- * those that are known; and one more than 2^32 steps ahead of what this rank has asked for, for no sender has
- * room for so many. All others are kept: a sender may be ahead, and create its mixers before we create ours. How many
- * of them a sender can have here, its transport bounds (transport.h). */
+ * It refuses, releases and counts chunks that nobody can ever ask for:
+ *  - one that is here already;
+ *  - of a channel that was dropped, or more than 65,536 channels beyond the last that was opened;
+ *  - more than 2^32 steps beyond the last that was asked for: no sender has room for so many.
+ * All others are kept. A sender may be ahead, even with a mixer that this rank has not created yet; how
+ * many of its chunks can be here is the transport's to bound (transport.h). */
 #ifndef SGP_TRANSPORT_INBOX_H
 #define SGP_TRANSPORT_INBOX_H
 

@@ -8,13 +8,13 @@
  * transports that say so) never;
  *  - a sender needs nothing from the receiver but, in the end, room; send_begin says SGP_ERR_AGAIN
  * instead of waiting;
- *  - what a rank may have under way bounds what others have of it. A receiver does not trust that: over a
- * network (tcp) it holds at most as many chunks of one rank as it has itself promised with `prepare`, at the most
- * so far, and at least 64. For all ranks run the same, and no sender has more under way than it promised. More
- * are left in the connection, and wait for chunks to be released or for a larger promise, but are not refused: the
- * sender may have created a mixer that this rank is about to create. So a rank that sends too much holds up itself.
- * A chunk that nobody can ever ask for is refused and counted (inbox.h). Memory that ranks share is
- * the sender's own; mpi trusts its ranks;
+ *  - what ranks have promised (`prepare`) bounds what can pile up at a receiver. Over a network a receiver
+ * enforces it: it holds at most as many chunks of each rank, arrived and not released, as it has ever promised
+ * itself, and at least 64. All ranks run the same, so a rank that keeps its own promises never meets the bound. More
+ * are not read from the connection until chunks are released or more is promised; they are not refused, as the
+ * sender may only be ahead, with a mixer that this rank is about to create. A rank that sends too much delays
+ * its own messages and no others. Chunks that nobody can ever ask for are refused and counted (inbox.h).
+ * Shared memory belongs to its sender, and mpi trusts its ranks: there a receiver enforces nothing;
  *  - a rank that waits sleeps;
  *  - after `leave` a rank is gone in order; a rank that ends without it is lost, and the others
  * learn it within a second from `wait`. One thread at a time makes the calls of a transport object;

@@ -28,11 +28,10 @@ typedef struct shm {
     sgp_shm_peer_t *peers;  /* (size); our own entry unused */
     struct pollfd *watched; /* (size) sockets, for polling */
     sgp_agent_t agent;
-    atomic_bool poked; /* the agent is to return from wait */
-    int lost;          /* a rank that ended without leaving, or -1 */
-    int next_peer;     /* where receive looks first */
-    uint32_t
-        *free_slots; /* (slots of the region) a stack: the slot used last is still in the cache */
+    atomic_bool poked;    /* the agent is to return from wait */
+    int lost;             /* a rank that ended without leaving, or -1 */
+    int next_peer;        /* where receive looks first */
+    uint32_t *free_slots; /* (all slots) a stack: the slot used last is still in the cache */
     uint32_t free_count;
     uint32_t created;    /* slots ever used: the next new one */
     uint32_t reserved;   /* promised to messages begun, not taken yet */
@@ -88,20 +87,21 @@ static uint32_t take_slot(shm_t *shm) {
     return slot;
 }
 
-/* Parts of the region, and a place for each slot in the stack of free ones. */
-static sgp_status_t make_slots(shm_t *shm, uint64_t slots) {
-    uint64_t room = sgp_region_slots_before(shm->own.count);
-    while (room < slots) room *= 2;
-    if (room > sgp_region_slots_before(SGP_REGION_PARTS))
+/* So many, as parts of the region, and a place for each in the stack of free ones. */
+static sgp_status_t make_slots(shm_t *shm, uint64_t wanted) {
+    uint64_t all = sgp_region_slots_before(shm->own.count);
+    uint32_t most = sgp_region_slots_before(SGP_REGION_PARTS);
+    if (wanted > most)
         return sgp_fail(SGP_ERR_NO_MEMORY, "shm: %llu chunks under way, at most %u are possible",
-                        (unsigned long long)slots, sgp_region_slots_before(SGP_REGION_PARTS));
-    uint32_t *grown = realloc(shm->free_slots, room * sizeof *grown);
+                        (unsigned long long)wanted, most);
+    while (all < wanted) all *= 2;
+    uint32_t *grown = realloc(shm->free_slots, all * sizeof *grown);
     if (!grown)
         return sgp_fail(SGP_ERR_NO_MEMORY, "shm: no memory to keep count of %llu chunks",
-                        (unsigned long long)room);
+                        (unsigned long long)all);
     shm->free_slots = grown;
     sgp_status_t status = SGP_OK;
-    while (status == SGP_OK && sgp_region_slots_before(shm->own.count) < room)
+    while (status == SGP_OK && sgp_region_slots_before(shm->own.count) < all)
         status = sgp_region_grow(&shm->own);
     return status;
 }
