@@ -380,6 +380,46 @@ static void test_statistics_of_the_transport(void **state) {
     run_groups(&setup, count_chunks, NULL);
 }
 
+/* ---- ahead ---- */
+
+enum {
+    AHEAD = 1 << 16
+}; /* parameters: a message has more chunks than a node may have at one without a mixer */
+
+/* Node 0 has created a mixer and sent all that it has room for, before node 1 creates its own. */
+static void is_ahead(sgp_group_t *group, void *context) {
+    pthread_barrier_t *sent = context;
+    sgp_mixer_options_t options = {.count = AHEAD, .overlap = SGP_OVERLAP_ASYNC};
+    float *initial = calloc(AHEAD, sizeof *initial);
+    bool first = sgp_group_rank(group) == 0;
+    for (size_t i = 0; i < AHEAD; i++) initial[i] = first ? 1 : 3;
+    sgp_mixer_t *mixer = NULL;
+    if (!first) pthread_barrier_wait(sent);
+    CHECK(sgp_mixer_create(group, &options, initial, &mixer) == SGP_OK);
+    for (int step = 0; step < 10; step++) CHECK(sgp_mixer_step(mixer, NULL, NULL, 0) == SGP_OK);
+    if (first) pthread_barrier_wait(sent);
+    sgp_mixer_consensus_t consensus;
+    sgp_mixer_statistics_t statistics;
+    CHECK(sgp_mixer_average(mixer, initial, &consensus) == SGP_OK);
+    CHECK(fabs(consensus.w_total - 2) < 1e-9 && fabsf(initial[AHEAD - 1] - 2) < 1e-5f);
+    sgp_mixer_statistics(mixer, &statistics);
+    CHECK(statistics.refused == 0);
+    sgp_mixer_destroy(mixer);
+    free(initial);
+}
+
+static void test_one_that_is_ahead_is_not_refused(void **state) {
+    (void)state;
+    for (int tcp = 0; tcp < 2; tcp++) {
+        ranks_setup_t setup = {
+            .shm = !tcp, .tcp = tcp, .loopback = {.size = 2, .chunk_bytes = 256}};
+        pthread_barrier_t sent;
+        pthread_barrier_init(&sent, NULL, 2);
+        run_groups(&setup, is_ahead, &sent);
+        pthread_barrier_destroy(&sent);
+    }
+}
+
 /* Two mixers of one group do not take each other's messages. */
 static void two_mixers(sgp_group_t *group, void *context) {
     (void)context;
@@ -496,6 +536,7 @@ int main(void) {
         cmocka_unit_test(test_buffers_are_averaged_and_not_stepped),
         cmocka_unit_test(test_statistics),
         cmocka_unit_test(test_statistics_of_the_transport),
+        cmocka_unit_test(test_one_that_is_ahead_is_not_refused),
         cmocka_unit_test(test_two_mixers),
         cmocka_unit_test(test_a_lost_message_is_a_timeout),
         cmocka_unit_test(test_vectors_of_different_length),
