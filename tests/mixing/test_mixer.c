@@ -395,6 +395,7 @@ static void is_ahead(sgp_group_t *group, void *context) {
     for (size_t i = 0; i < AHEAD; i++) initial[i] = first ? 1 : 3;
     sgp_mixer_t *mixer = NULL;
     if (!first) pthread_barrier_wait(sent);
+    sgp_inbox_collect(sgp_group_inbox(group));
     CHECK(sgp_mixer_create(group, &options, initial, &mixer) == SGP_OK);
     for (int step = 0; step < 10; step++) CHECK(sgp_mixer_step(mixer, NULL, NULL, 0) == SGP_OK);
     if (first) pthread_barrier_wait(sent);
