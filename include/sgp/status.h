@@ -25,7 +25,7 @@ extern "C" {
     X(ERR_IO, -6, "input or output failed")                                                        \
     X(ERR_UNSUPPORTED, -7, "not supported here")                                                   \
     X(ERR_REFUSED, -8, "message refused")                                                          \
-    /* these end a peer: the run may go on without it */                                           \
+    /* these end what needs the peer, so the run for the mixers of its group: leave the group */   \
     X(ERR_PEER_LOST, -20, "a peer is gone")                                                        \
     X(ERR_TIMEOUT, -21, "timed out")                                                               \
     /* these end the run */                                                                        \

@@ -20,15 +20,27 @@ typedef struct sgp_local {
     float learning_rate;
 } sgp_local_t;
 
+typedef struct sgp_courier sgp_courier_t; /* mixing/courier.h */
+
 typedef struct sgp_algorithm_ops {
-    /* What the algorithm needs beyond the mixer itself: mixer->extra. NULL: nothing.
-     * SGP_ERR_NO_MEMORY. destroy ends what create began, and is called for a NULL extra too. */
+    /* What the algorithm needs beyond the mixer itself: mixer->extra. NULL: nothing. Sends nothing, and
+     * leaves (z, w) alone: resume follows once the algorithm is the mixer's. SGP_ERR_NO_MEMORY,
+     * SGP_ERR_UNSUPPORTED; logged. destroy ends what create began, and is called for a NULL extra too. */
     sgp_status_t (*create)(sgp_mixer_t *mixer);
     void (*destroy)(sgp_mixer_t *mixer);
 
+    /* What its courier does, and what the node does in its place in a collective call; see
+     * mixing/courier.h. NULL: nothing. has_courier: whether there is one with these options; NULL: where
+     * there is work. */
+    sgp_status_t (*work)(sgp_mixer_t *mixer);
+    void (*serve)(void *mixer);
+    bool (*has_courier)(const sgp_mixer_t *mixer);
+
     /* Messages of the vector's length that may be under way at a time, so that nobody is slowed by
-     * a node that is behind by as much as the algorithm allows. */
+     * a node that is behind by as much as the algorithm allows. notices: messages of a few bytes beside
+     * them; NULL: none. */
     unsigned (*messages)(const sgp_mixer_t *mixer);
+    unsigned (*notices)(const sgp_mixer_t *mixer);
 
     /* Local update and, if mixer->exchanges, the exchange of mixer->round. deadline: of every wait
      * in it. */
@@ -43,7 +55,8 @@ typedef struct sgp_algorithm_ops {
      * resume. NULL: it always has. */
     sgp_status_t (*hold)(sgp_mixer_t *mixer, uint64_t deadline);
 
-    /* After settle or hold: (z, w) may have been changed since; goes on with them. NULL: nothing to do. */
+    /* After create, settle or hold: (z, w) may have been changed since; goes on with them. NULL: nothing
+     * to do. */
     sgp_status_t (*resume)(sgp_mixer_t *mixer);
 
     /* Of what is in extra, for a checkpoint after settle. NULL: nothing. */
@@ -64,14 +77,26 @@ typedef struct sgp_workers {
     uint32_t channel;
     uint64_t calls; /* collective ones so far: the step of their messages */
     float *mine;    /* (length) our segment of a mean */
+    size_t room;    /* bytes of the vector, for which the transport is prepared; 0: it is not */
 } sgp_workers_t;
+
+/* What the transport has promised; zeros: nothing. */
+typedef struct sgp_room {
+    size_t bytes; /* of a message */
+    unsigned messages;
+} sgp_room_t;
+
+/* For vectors as they travel, for exact averages, and for notices. */
+enum { SGP_ROOMS = 3 };
 
 /* An algorithm mixes the worker's segment of the vector: z, count and length are those of the
  * segment. Where a node is one process, that is all of it. */
 struct sgp_mixer {
     sgp_mixer_options_t options; /* defaults filled in */
     const sgp_algorithm_ops_t *ops;
-    void *extra; /* the algorithm's */
+    void *extra;                 /* the algorithm's */
+    sgp_courier_t *courier;      /* NULL: the algorithm has none */
+    sgp_room_t rooms[SGP_ROOMS]; /* what the transport has promised for it */
     sgp_group_t *group;
     sgp_inbox_t *inbox;
     sgp_transport_t *transport;

@@ -17,6 +17,7 @@
 #include "mixing/courier.h"
 #include "mixing/push.h"
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "optimizer/optimizer.h"
 
@@ -27,9 +28,8 @@
 #define LARGE ((size_t)1 << 20)
 
 typedef struct overlap {
-    sgp_courier_t courier; /* first; not started (no mixer) for a small vector */
-    uint64_t settled;      /* messages of rounds before it have been absorbed */
-    sgp_edge_t *senders;   /* (max degree) */
+    uint64_t settled;    /* messages of rounds before it have been absorbed */
+    sgp_edge_t *senders; /* (max degree) */
     /* The push in the courier's hands. */
     sgp_destination_t *to; /* (size) */
     int destinations;
@@ -53,9 +53,9 @@ static sgp_status_t push_later(sgp_mixer_t *mixer) {
         sgp_status_t status = sgp_transport_send_begin(mixer->transport, &header, overlap->to,
                                                        overlap->destinations, &send);
         if (status == SGP_OK) break;
-        if (status != SGP_ERR_AGAIN || sgp_courier_must_end(&overlap->courier)) return status;
+        if (status != SGP_ERR_AGAIN || sgp_courier_must_end(mixer->courier)) return status;
         sgp_inbox_collect(mixer->inbox);
-        status = sgp_courier_wait(&overlap->courier, sgp_inbox_taken_in(mixer->inbox));
+        status = sgp_courier_wait(mixer->courier, sgp_inbox_taken_in(mixer->inbox));
         if (status != SGP_OK) return status;
     }
     for (void *place; (place = sgp_transport_send_next(mixer->transport, &send));) {
@@ -70,7 +70,6 @@ static sgp_status_t push_later(sgp_mixer_t *mixer) {
 static void overlap_destroy(sgp_mixer_t *mixer) {
     overlap_t *overlap = mixer->extra;
     if (!overlap) return;
-    sgp_courier_stop(&overlap->courier);
     sgp_memory_free(overlap->buffers);
     free(overlap->senders);
     free(overlap->to);
@@ -87,14 +86,18 @@ static sgp_status_t overlap_create(sgp_mixer_t *mixer) {
         calloc((size_t)sgp_graph_max_degree(&mixer->graph) + 1, sizeof *overlap->senders);
     overlap->to = calloc((size_t)mixer->size, sizeof *overlap->to);
     overlap->buffers = sgp_memory_alloc((buffers + 1) * sizeof *overlap->buffers);
-    if (!overlap->senders || !overlap->to || !overlap->buffers) return SGP_ERR_NO_MEMORY;
-    if (mixer->length * sizeof(float) < LARGE) return SGP_OK;
-    return sgp_courier_start(&overlap->courier, mixer, push_later, NULL);
+    if (!overlap->senders || !overlap->to || !overlap->buffers)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu buffers", buffers);
+    return SGP_OK;
+}
+
+/* A small vector leaves at once. */
+static bool overlap_has_courier(const sgp_mixer_t *mixer) {
+    return mixer->length * sizeof(float) >= LARGE;
 }
 
 static sgp_status_t take(sgp_mixer_t *mixer, uint64_t deadline) {
-    overlap_t *overlap = mixer->extra;
-    return overlap->courier.mixer ? sgp_courier_take(&overlap->courier, deadline) : SGP_OK;
+    return mixer->courier ? sgp_courier_take(mixer->courier, deadline) : SGP_OK;
 }
 
 /* Without anything to absorb. */
@@ -145,7 +148,7 @@ static void hand_over(sgp_mixer_t *mixer, int destinations) {
     keep_buffers(mixer);
     overlap->destinations = destinations;
     overlap->round = mixer->round;
-    sgp_courier_give(&overlap->courier);
+    sgp_courier_give(mixer->courier);
 }
 
 /* share: what is kept of the weight. owed: z gets the rounding later. */
@@ -182,7 +185,7 @@ static sgp_status_t overlap_step(sgp_mixer_t *mixer, const sgp_local_t *local, u
     bool owed = stays && sgp_mixer_rounds(mixer);
     if (owed) keep_buffers(mixer);
     if (owed) overlap->rounding = sgp_rounding_of(mixer, before, kept, overlap->buffers);
-    if (stays && overlap->courier.mixer) hand_over(mixer, destinations);
+    if (stays && mixer->courier) hand_over(mixer, destinations);
     else status = push_now(mixer, destinations, kept / before, owed, deadline);
     if (!mixer->options.biased) mixer->w = kept;
     sgp_push_sent(mixer, destinations);
@@ -221,6 +224,8 @@ static void overlap_state(sgp_mixer_t *mixer, sgp_state_t *state) {
 const sgp_algorithm_ops_t sgp_algorithm_overlap = {
     .create = overlap_create,
     .destroy = overlap_destroy,
+    .has_courier = overlap_has_courier,
+    .work = push_later,
     .messages = overlap_messages,
     .step = overlap_step,
     .settle = overlap_settle,

@@ -40,7 +40,6 @@ typedef struct asker {
 typedef enum phase { IDLE, WANTED, ASKED } phase_t;
 
 typedef struct pairs {
-    sgp_courier_t courier; /* first */
     bool active;
     float *live; /* (P + S) belongs to the transport's lock */
     float *seen; /* (P + S) z as the caller got it: what differs is the caller's doing */
@@ -61,6 +60,12 @@ typedef struct pairs {
 static unsigned pairs_messages(const sgp_mixer_t *mixer) {
     int actives = sgp_pairs_actives(mixer->size);
     return sgp_pairs_active(mixer->rank) ? 2 : (unsigned)(actives < 8 ? actives : 8) + 1;
+}
+
+/* That this node rests. */
+static unsigned pairs_notices(const sgp_mixer_t *mixer) {
+    (void)mixer;
+    return 2;
 }
 
 static sgp_header_t header_of(const sgp_mixer_t *mixer, sgp_kind_t kind, uint64_t number) {
@@ -227,18 +232,19 @@ static sgp_status_t carry(sgp_mixer_t *mixer) {
         sgp_status_t status = serve(mixer);
         sgp_trace_end(mixer->trace, SGP_TRACE_MESSAGES,
                       pairs->active ? SGP_TRACE_PUSH : SGP_TRACE_ABSORB, mark);
-        if (status != SGP_OK || sgp_courier_wanted(&pairs->courier)) return status;
-        status = sgp_courier_wait(&pairs->courier, since);
+        if (status != SGP_OK || sgp_courier_wanted(mixer->courier)) return status;
+        status = sgp_courier_wait(mixer->courier, since);
         if (status != SGP_OK) return status;
     }
 }
 
 /* In the node's own context, in a collective call of the group: an error shows in the next step. */
-static void serve_meanwhile(void *mixer) {
-    pairs_t *pairs = ((sgp_mixer_t *)mixer)->extra;
+static void serve_meanwhile(void *owner) {
+    sgp_mixer_t *mixer = owner;
+    const pairs_t *pairs = mixer->extra;
     if (pairs->held) return;
     sgp_status_t status = serve(mixer);
-    if (pairs->courier.status == SGP_OK) pairs->courier.status = status;
+    if (mixer->courier->status == SGP_OK) mixer->courier->status = status;
 }
 
 /* ---- the step ---- */
@@ -282,11 +288,11 @@ static sgp_status_t wait_for_exchange(sgp_mixer_t *mixer, uint64_t deadline) {
     uint64_t start = sgp_transport_now(mixer->transport), now = start;
     uint64_t mark = sgp_mixer_mark(mixer);
     sgp_transport_lock(mixer->transport);
-    while (pairs->phase != IDLE && pairs->courier.has && now < deadline) {
+    while (pairs->phase != IDLE && mixer->courier->has && now < deadline) {
         sgp_transport_pause(mixer->transport, deadline);
         now = sgp_transport_now(mixer->transport);
     }
-    sgp_status_t status = pairs->courier.status;
+    sgp_status_t status = mixer->courier->status;
     bool late = pairs->phase != IDLE;
     sgp_transport_unlock(mixer->transport);
     mixer->paused += now - start;
@@ -349,11 +355,11 @@ static sgp_status_t wait_for_rest(sgp_mixer_t *mixer, uint64_t deadline) {
     pairs_t *pairs = mixer->extra;
     int actives = sgp_pairs_actives(mixer->size);
     sgp_transport_lock(mixer->transport);
-    while (pairs->resting < actives && pairs->courier.has &&
+    while (pairs->resting < actives && mixer->courier->has &&
            sgp_transport_now(mixer->transport) < deadline)
         sgp_transport_pause(mixer->transport, deadline);
     bool late = pairs->resting < actives;
-    sgp_status_t status = pairs->courier.status;
+    sgp_status_t status = mixer->courier->status;
     sgp_transport_unlock(mixer->transport);
     if (status == SGP_OK && late)
         return sgp_fail(SGP_ERR_TIMEOUT, "gave up waiting for the slower nodes");
@@ -386,7 +392,7 @@ static sgp_status_t pairs_settle(sgp_mixer_t *mixer, uint64_t deadline) {
     pairs_t *pairs = mixer->extra;
     sgp_status_t status =
         pairs->active ? wait_for_exchange(mixer, deadline) : wait_for_rest(mixer, deadline);
-    if (status == SGP_OK) status = sgp_courier_take(&pairs->courier, deadline);
+    if (status == SGP_OK) status = sgp_courier_take(mixer->courier, deadline);
     if (status == SGP_OK && pairs->active) status = tell_rest(mixer, deadline);
     if (status != SGP_OK) return status;
     end_rest(mixer);
@@ -395,9 +401,8 @@ static sgp_status_t pairs_settle(sgp_mixer_t *mixer, uint64_t deadline) {
 }
 
 static sgp_status_t pairs_hold(sgp_mixer_t *mixer, uint64_t deadline) {
-    pairs_t *pairs = mixer->extra;
     sgp_status_t status = wait_for_exchange(mixer, deadline);
-    if (status == SGP_OK) status = sgp_courier_take(&pairs->courier, deadline);
+    if (status == SGP_OK) status = sgp_courier_take(mixer->courier, deadline);
     if (status == SGP_OK) make_z_live(mixer);
     return status;
 }
@@ -407,14 +412,13 @@ static sgp_status_t pairs_resume(sgp_mixer_t *mixer) {
     memcpy(pairs->live, mixer->z, mixer->length * sizeof *pairs->live);
     memcpy(pairs->seen, mixer->z, mixer->length * sizeof *pairs->seen);
     pairs->held = false;
-    sgp_courier_give(&pairs->courier);
+    sgp_courier_give(mixer->courier);
     return SGP_OK;
 }
 
 static void pairs_destroy(sgp_mixer_t *mixer) {
     pairs_t *pairs = mixer->extra;
     if (!pairs) return;
-    sgp_courier_stop(&pairs->courier);
     sgp_memory_free(pairs->live);
     sgp_memory_free(pairs->seen);
     free(pairs->askers);
@@ -434,16 +438,17 @@ static sgp_status_t pairs_create(sgp_mixer_t *mixer) {
     pairs->asked = calloc((size_t)mixer->size, sizeof *pairs->asked);
     if (!pairs->live || !pairs->seen || !pairs->askers || !pairs->asked)
         return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu numbers", mixer->length);
-    sgp_status_t status = sgp_transport_prepare(mixer->transport, 1, 2);
-    if (status != SGP_OK) return status;
-    status = sgp_courier_start(&pairs->courier, mixer, carry, serve_meanwhile);
-    return status == SGP_OK ? pairs_resume(mixer) : status;
+    pairs->held = true;
+    return SGP_OK;
 }
 
 const sgp_algorithm_ops_t sgp_algorithm_pairs = {
     .create = pairs_create,
     .destroy = pairs_destroy,
+    .work = carry,
+    .serve = serve_meanwhile,
     .messages = pairs_messages,
+    .notices = pairs_notices,
     .step = pairs_step,
     .settle = pairs_settle,
     .hold = pairs_hold,

@@ -6,8 +6,8 @@
 
 #include <string.h>
 
-/* Numbers of notices: an appointment has its own, counted from 0. */
-#define NUMBER_ENDING UINT64_MAX
+/* Numbers of notices: an appointment has its own, counted from 1. */
+#define NUMBER_ENDING 0
 
 static uint64_t patience_ns(void) {
     return (uint64_t)HALT_PATIENCE_SECONDS * 1000000000u;
@@ -134,6 +134,7 @@ void halt_init(halt_t *halt, const train_groups_t *groups, const volatile sig_at
     *halt = (halt_t){.all = groups->all,
                      .one_group = !groups->nodes || groups->nodes == groups->all,
                      .stop = stop,
+                     .notice.number = NUMBER_ENDING + 1,
                      .due_ns = UINT64_MAX};
     pthread_mutex_init(&halt->lock, NULL);
     for (int i = 0; i < 3; i++) {

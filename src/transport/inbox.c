@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Entries are reused, so a step allocates only while more chunks are held than ever before. */
 typedef struct entry {
@@ -14,7 +15,11 @@ typedef struct entry {
 
 #define BUCKETS 1024
 
-#define LOOK_EVERY_NS 100000000u
+#define LOOK_EVERY_NS  100000000u
+#define CHANNELS_AHEAD 65536u
+#define STEPS_AHEAD                                                                                \
+    (UINT64_C(1) << 32)   /* slots have 32 bits, so a sender has fewer chunks under way */
+#define MOST_REFUSED 1024 /* at a time: whoever is flooded gets on with its own work */
 
 struct sgp_inbox {
     sgp_transport_t *transport;
@@ -22,9 +27,14 @@ struct sgp_inbox {
     entry_t *free;
     uint64_t waited; /* nanoseconds */
     uint64_t taken_in;
-    uint64_t notices; /* of them */
+    uint64_t notices;         /* of them */
     sgp_inbox_watch_fn watch; /* NULL: none */
     void *watcher;
+    uint32_t channels;     /* the highest that is known */
+    unsigned char *closed; /* (closed_bytes) a bit for each channel that was dropped */
+    size_t closed_bytes;
+    uint64_t newest;  /* step that was asked for */
+    uint64_t refused; /* chunks */
 };
 
 sgp_status_t sgp_inbox_create(sgp_transport_t *transport, sgp_inbox_t **inbox) {
@@ -86,26 +96,6 @@ static bool same(const sgp_inbox_key_t *a, const sgp_inbox_key_t *b) {
            a->channel == b->channel;
 }
 
-void sgp_inbox_collect(sgp_inbox_t *inbox) {
-    for (;;) {
-        entry_t *entry = inbox->free;
-        if (entry) inbox->free = entry->next;
-        else entry = calloc(1, sizeof *entry);
-        if (!entry) return; /* it stays with the transport, and is tried again */
-        if (sgp_transport_receive(inbox->transport, &entry->chunk) != SGP_OK) {
-            entry->next = inbox->free;
-            inbox->free = entry;
-            return;
-        }
-        sgp_inbox_key_t key = key_of(&entry->chunk.header);
-        entry_t **bucket = &inbox->buckets[bucket_of(&key)];
-        entry->next = *bucket;
-        *bucket = entry;
-        inbox->taken_in++;
-        inbox->notices += key.kind == SGP_KIND_NOTICE;
-    }
-}
-
 static entry_t *look_up(sgp_inbox_t *inbox, const sgp_inbox_key_t *key) {
     for (entry_t *at = inbox->buckets[bucket_of(key)]; at; at = at->next) {
         sgp_inbox_key_t found = key_of(&at->chunk.header);
@@ -114,7 +104,94 @@ static entry_t *look_up(sgp_inbox_t *inbox, const sgp_inbox_key_t *key) {
     return NULL;
 }
 
+/* ---- what nobody will ask for ---- */
+
+void sgp_inbox_open_channel(sgp_inbox_t *inbox, uint32_t channel) {
+    if (channel > inbox->channels) inbox->channels = channel;
+}
+
+static bool is_closed(const sgp_inbox_t *inbox, uint32_t channel) {
+    return channel / 8 < inbox->closed_bytes && (inbox->closed[channel / 8] >> channel % 8 & 1);
+}
+
+/* Without memory it stays open: what still comes is kept, as far as the transport lets it in. */
+static void close_channel(sgp_inbox_t *inbox, uint32_t channel) {
+    size_t bytes = channel / 8 + 1;
+    if (bytes > inbox->closed_bytes) {
+        unsigned char *grown = realloc(inbox->closed, bytes);
+        if (!grown) return;
+        memset(grown + inbox->closed_bytes, 0, bytes - inbox->closed_bytes);
+        inbox->closed = grown;
+        inbox->closed_bytes = bytes;
+    }
+    inbox->closed[channel / 8] |= (unsigned char)(1u << channel % 8);
+}
+
+/* Why a chunk is refused; NULL: it is not. */
+static const char *judge(sgp_inbox_t *inbox, const sgp_inbox_key_t *key) {
+    if (is_closed(inbox, key->channel)) return "its mixer is gone";
+    if (key->channel > inbox->channels && key->channel - inbox->channels > CHANNELS_AHEAD)
+        return "no mixer has this channel";
+    if (key->step > inbox->newest && key->step - inbox->newest > STEPS_AHEAD)
+        return "its step is far ahead";
+    return look_up(inbox, key) ? "it is here already" : NULL;
+}
+
+/* A flood of them does not become one of log lines: the first is logged, the second, the fourth, ... A mixer
+ * may end here a little before it does elsewhere: that is no warning. */
+static void refuse(sgp_inbox_t *inbox, sgp_chunk_t *chunk, const char *reason) {
+    const sgp_transport_t *transport = inbox->transport;
+    const sgp_header_t *header = &chunk->header;
+    sgp_rank_name_t name;
+    uint64_t count = ++inbox->refused;
+    sgp_log_level_t level = is_closed(inbox, header->channel) ? SGP_LOG_DEBUG : SGP_LOG_WARNING;
+    if ((count & (count - 1)) == 0)
+        sgp_log(level, "refused a chunk from %s, channel %" PRIu32 ", step %" PRIu64 ": %s",
+                sgp_transport_name(transport, header->src, &name), header->channel, header->step,
+                reason);
+    inbox->transport->counters.refused++;
+    sgp_transport_release(inbox->transport, chunk);
+}
+
+/* ---- what is kept ---- */
+
+static void put_free(sgp_inbox_t *inbox, entry_t *entry) {
+    entry->next = inbox->free;
+    inbox->free = entry;
+}
+
+static void keep(sgp_inbox_t *inbox, const sgp_inbox_key_t *key, entry_t *entry) {
+    entry_t **bucket = &inbox->buckets[bucket_of(key)];
+    entry->next = *bucket;
+    *bucket = entry;
+    inbox->taken_in++;
+    inbox->notices += key->kind == SGP_KIND_NOTICE;
+}
+
+void sgp_inbox_collect(sgp_inbox_t *inbox) {
+    for (int refused = 0; refused < MOST_REFUSED;) {
+        entry_t *entry = inbox->free;
+        if (entry) inbox->free = entry->next;
+        else entry = calloc(1, sizeof *entry);
+        if (!entry) return; /* it stays with the transport, and is tried again */
+        if (sgp_transport_receive(inbox->transport, &entry->chunk) != SGP_OK) {
+            put_free(inbox, entry);
+            return;
+        }
+        sgp_inbox_key_t key = key_of(&entry->chunk.header);
+        const char *reason = judge(inbox, &key);
+        if (!reason) {
+            keep(inbox, &key, entry);
+            continue;
+        }
+        refuse(inbox, &entry->chunk, reason);
+        put_free(inbox, entry);
+        refused++;
+    }
+}
+
 sgp_chunk_t *sgp_inbox_find(sgp_inbox_t *inbox, const sgp_inbox_key_t *key) {
+    if (key->step > inbox->newest) inbox->newest = key->step;
     entry_t *entry = look_up(inbox, key);
     if (!entry) {
         sgp_inbox_collect(inbox);
@@ -128,8 +205,7 @@ static void release(sgp_inbox_t *inbox, entry_t **link) {
     entry_t *entry = *link;
     *link = entry->next;
     sgp_transport_release(inbox->transport, &entry->chunk);
-    entry->next = inbox->free;
-    inbox->free = entry;
+    put_free(inbox, entry);
 }
 
 void sgp_inbox_release(sgp_inbox_t *inbox, sgp_chunk_t *chunk) {
@@ -145,6 +221,7 @@ void sgp_inbox_drop_channel(sgp_inbox_t *inbox, uint32_t channel) {
         for (entry_t **link = &inbox->buckets[b]; *link;)
             if ((*link)->chunk.header.channel == channel) release(inbox, link);
             else link = &(*link)->next;
+    close_channel(inbox, channel);
 }
 
 void sgp_inbox_destroy(sgp_inbox_t *inbox) {
@@ -152,6 +229,7 @@ void sgp_inbox_destroy(sgp_inbox_t *inbox) {
     for (size_t b = 0; b < BUCKETS; b++)
         while (inbox->buckets[b]) release(inbox, &inbox->buckets[b]);
     for (entry_t *next, *at = inbox->free; at; at = next) next = at->next, free(at);
+    free(inbox->closed);
     free(inbox);
 }
 

@@ -3,7 +3,14 @@
  *
  * A transport gives chunks in the order of arrival; an algorithm wants those of one step in the
  * order of senders, a barrier only its own. The inbox stands between: it takes all that has arrived
- * and finds a chunk by what it is. Not thread-safe. */
+ * and finds a chunk by what it is. Not thread-safe.
+ *
+ * It refuses, releases and counts chunks that nobody can ever ask for:
+ *  - one that is here already;
+ *  - of a channel that was dropped, or more than 65,536 channels beyond the last that was opened;
+ *  - more than 2^32 steps beyond the last that was asked for: no sender has room for so many.
+ * All others are kept. A sender may be ahead, even with a mixer that this rank has not created yet; how
+ * many of its chunks can be here is the transport's to bound (transport.h). */
 #ifndef SGP_TRANSPORT_INBOX_H
 #define SGP_TRANSPORT_INBOX_H
 
@@ -37,7 +44,10 @@ sgp_chunk_t *sgp_inbox_find(sgp_inbox_t *inbox, const sgp_inbox_key_t *key);
 
 void sgp_inbox_release(sgp_inbox_t *inbox, sgp_chunk_t *chunk);
 
-/* Releases all chunks of a channel, seen or not: its mixer is gone. */
+/* A mixer will ask for this channel. */
+void sgp_inbox_open_channel(sgp_inbox_t *inbox, uint32_t channel);
+
+/* Releases all chunks of a channel, seen or not: its mixer is gone. Those that still come are refused. */
 void sgp_inbox_drop_channel(sgp_inbox_t *inbox, uint32_t channel);
 
 /* Chunks taken in so far. Every look into the inbox can take some in, also those that an earlier look

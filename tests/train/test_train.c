@@ -342,6 +342,24 @@ static void a_fixed_time_stands_for_the_gradient(void **state) {
     assert_true(summary->messages.sent > 0 && summary->messages.sent == summary->messages.received);
 }
 
+/* What was sent again is summed up over the nodes, and is in summary.json. */
+static void chunks_sent_again_are_counted(void **state) {
+    const fixture_t *fixture = *state;
+    node_t nodes[MAX_NODES];
+    train_options_t options = small_run(fixture);
+    options.output = fixture->output;
+    for (int rank = 0; rank < 4; rank++)
+        nodes[rank] = (node_t){.options = options, .resent = (uint64_t)rank};
+    run_nodes(nodes, 4);
+    assert_all_ended(nodes, 4, SGP_OK);
+    for (int rank = 0; rank < 4; rank++)
+        assert_int_equal(nodes[rank].summary.messages.resent, 0 + 1 + 2 + 3);
+    json_t *summary = load(fixture, "summary.json");
+    json_t *resent = json_object_get(json_object_get(summary, "messages"), "resent");
+    assert_int_equal(json_integer_value(resent), 6);
+    json_decref(summary);
+}
+
 /* Fewer samples than nodes, and a batch larger than all of them: still steps, and no NaN. */
 static void a_handful_of_samples_is_enough(void **state) {
     node_t nodes[MAX_NODES];
@@ -401,6 +419,7 @@ int main(int argc, char **argv) {
         TEST(an_output_that_vanishes_ends_all),
         TEST(a_stopped_run_leaves_whole_files),
         TEST(a_fixed_time_stands_for_the_gradient),
+        TEST(chunks_sent_again_are_counted),
         TEST(a_handful_of_samples_is_enough),
         TEST(progress_reports_every_epoch),
     };

@@ -85,7 +85,7 @@ struct rank {
     rank_state_t state;
     context_t contexts[CONTEXTS];
     delivery_t *first, **last; /* arrived, oldest first */
-    uint64_t capacity, in_use; /* of room, in chunks */
+    uint64_t in_use;           /* of room, in chunks */
     line_t lines[ENDS];
     bool wants_room;
     bool locked;   /* what the two contexts share; nobody gives way while it is */

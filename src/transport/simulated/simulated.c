@@ -165,15 +165,22 @@ static double scale_of(const sgp_simulated_t *cluster, sgp_encoding_t encoding) 
 }
 
 /* Only a vector in one of its encodings stands for more than itself. */
-static sgp_status_t simulated_prepare(sgp_transport_t *transport, size_t bytes, unsigned messages) {
-    rank_t *rank = rank_of(transport);
+static uint64_t chunks_of_room(const sgp_transport_t *transport, size_t bytes, unsigned messages) {
+    const rank_t *rank = (const rank_t *)transport;
     const sgp_simulated_options_t *options = &rank->cluster->options;
     bool vector = options->vector && (bytes == options->vector * sizeof(float) ||
                                       bytes == options->vector * sizeof(uint16_t));
     double simulated = (double)bytes * (vector ? options->scale : 1);
-    rank->capacity +=
-        chunks_of(rank->cluster, simulated) * messages + 2 * (uint64_t)transport->size;
+    return chunks_of(rank->cluster, simulated) * messages + 2 * (uint64_t)transport->size;
+}
+
+static sgp_status_t simulated_prepare(sgp_transport_t *transport, size_t bytes, unsigned messages) {
+    transport->promised += chunks_of_room(transport, bytes, messages);
     return SGP_OK;
+}
+
+static void simulated_unprepare(sgp_transport_t *transport, size_t bytes, unsigned messages) {
+    transport->promised -= chunks_of_room(transport, bytes, messages);
 }
 
 /* ---- messages ---- */
@@ -233,7 +240,7 @@ static sgp_status_t simulated_send_begin(sgp_transport_t *transport, const sgp_h
     uint64_t room = chunks_of(cluster, bytes * scale_of(cluster, header->encoding));
     for (int i = 0; i < destinations; i++)
         if (to[i].dst == cluster->lost) return SGP_ERR_PEER_LOST;
-    if (rank->in_use && rank->in_use + room > rank->capacity) {
+    if (rank->in_use && rank->in_use + room > transport->promised) {
         rank->wants_room = true;
         return SGP_ERR_AGAIN;
     }
@@ -369,6 +376,7 @@ const sgp_transport_ops_t sgp_simulated_ops = {
     .now = simulated_now,
     .wait = simulated_wait,
     .prepare = simulated_prepare,
+    .unprepare = simulated_unprepare,
     .send_begin = simulated_send_begin,
     .send_next = simulated_send_next,
     .send_commit = simulated_send_commit,
