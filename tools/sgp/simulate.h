@@ -17,7 +17,9 @@ typedef enum simulate_kind {
     SIMULATE_BUCKETS, /* the library's all-reduce of a bucket while the gradients of the next are computed */
     SIMULATE_RING, /* the all-reduce around a ring: 2 (n - 1) messages of 1/n of the vector, one
                          after the other */
-    SIMULATE_TREE  /* the whole vector up and down a binomial tree */
+    SIMULATE_HALVING, /* halves, quarters, ... of the vector to nodes half, a quarter, ... of the way around,
+                         and back */
+    SIMULATE_TREE /* the whole vector up and down a binomial tree */
 } simulate_kind_t;
 
 typedef struct simulate_algorithm {

@@ -151,7 +151,7 @@ static const option_t options[] = {
      .list = simulate_algorithm_names,
      .shown = "allreduce,sgp,osgp",
      .wanted = "names, with commas between them, among sgp, osgp, osgp-async, dpsgd, adpsgd, "
-               "allreduce, allreduce-buckets, allreduce-ring, allreduce-tree",
+               "allreduce, allreduce-buckets, allreduce-ring, allreduce-halving, allreduce-tree",
      .help = "how the nodes average"},
     {.name = "model",
      .argument = "NAME",
