@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LENGTH     ((size_t)256)       /* numbers in a vector that is not cut into segments */
-#define LINE       ((size_t)16)        /* numbers in the least segment of an all-reduce */
+#define LENGTH     ((size_t)256) /* numbers in a vector that is not cut into segments */
+#define LINE       ((size_t)16)  /* numbers in the least segment of the library's all-reduce */
 #define COURIER    ((double)(1 << 20)) /* bytes from which osgp's courier copies beside the gradient */
 #define REAL_CHUNK ((double)((size_t)256 << 10)) /* bytes of a chunk of the real transports */
 
@@ -69,7 +69,8 @@ size_t simulate_length(const simulate_settings_t *settings, const simulate_algor
                        int nodes) {
     if (algorithm->algorithm != SGP_ALGORITHM_ALLREDUCE || algorithm->kind == SIMULATE_TREE)
         return LENGTH;
-    size_t least = LINE * (size_t)nodes;
+    bool own = algorithm->kind == SIMULATE_MIXER || algorithm->kind == SIMULATE_BUCKETS;
+    size_t least = (own ? LINE : 1) * (size_t)nodes;
     if (algorithm->kind == SIMULATE_BUCKETS)
         return least * (size_t)simulate_buckets(settings->parameters * sizeof(float));
     return (LENGTH + least - 1) / least * least;
@@ -358,14 +359,15 @@ static const simulate_method_t *method_of(simulate_kind_t kind) {
 }
 
 /* Whether messages are simulated at the rate of their sender's line, each at its own time, instead of on links that
- * they share. Around a ring that is the same: one node alone sends into a link. In this project's all-reduce all send
- * to all, a part at a time. Each part as a whole would compete with the means that travel behind it, where real ones
- * are cut into chunks; so a node's leave one after the other, which ends no later than when links into nodes are
- * shared. A platform of one's own can have links that more than a node uses: there they share them. */
+ * they share. Around a ring that is the same: one node alone sends into a link. In halves a program takes what comes
+ * round by round, one message at a time; on shared links one of a later round would keep it waiting, which MPI's
+ * rendezvous prevents. In this project's all-reduce all send to all, a part at a time. Each part as a whole would
+ * compete with the means that travel behind it, where real ones are cut into chunks; so a node's leave one after the
+ * other, which ends no later than when links into nodes are shared. A platform of one's own can have links that more
+ * than a node uses: there they share them. */
 static bool has_line_rate(const simulate_work_t *work) {
     simulate_kind_t kind = work->algorithm->kind;
-    bool own = kind == SIMULATE_MIXER && work->algorithm->algorithm == SGP_ALGORITHM_ALLREDUCE;
-    return (own || kind == SIMULATE_BUCKETS || kind == SIMULATE_RING) &&
+    return work->algorithm->algorithm == SGP_ALGORITHM_ALLREDUCE && kind != SIMULATE_TREE &&
            !work->settings->network.platform;
 }
 
@@ -379,7 +381,7 @@ static bool one_by_one(const simulate_work_t *work) {
  * answers are on their way while the rest is still being asked. */
 static size_t chunk_bytes(const simulate_work_t *work) {
     enum { PIECES = 16 };
-    size_t bytes = work->length * sizeof(float);
+    size_t bytes = (work->length * sizeof(float) + 63) / 64 * 64;
     return work->algorithm->algorithm == SGP_ALGORITHM_ADPSGD ? bytes / PIECES : bytes;
 }
 
