@@ -193,7 +193,7 @@ const simulate_method_t simulate_method_ring = {
  * Allreduce Algorithms, 2024): the partner of a round is half of the nodes further on, rounded up, then half of that,
  * down to 1. A node's segments are numbered from its own, so that number d + i of a node is number i of the one d
  * further on. Each round it sends what belongs to the upper half of those that are left, and adds what comes for the
- * lower; then sums go the same way back. 2 (n - 1) segments each way, in 2 log2 n messages. */
+ * lower; then sums go the same way back: 2 (n - 1) segments in 2 log2 n messages, rounded up. */
 
 enum { MOST_ROUNDS = 32 };
 
@@ -205,7 +205,7 @@ static int distances_of(int nodes, int distances[MOST_ROUNDS]) {
     return rounds;
 }
 
-/* Segments [near, far), which are the partner's first ones. */
+/* Segments [near, far) go to the partner, whose first ones they are. */
 static sgp_status_t scatter_half(simulate_node_t *node, int near, int far) {
     int n = node->work->nodes, rank = node->rank;
     size_t segment = node->work->length / (size_t)n, count = (size_t)(far - near) * segment;
