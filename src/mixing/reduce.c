@@ -15,6 +15,7 @@ typedef struct progress {
     sgp_segment_t mine;
     bool scatters, gathers; /* the halves that it has */
     size_t reduced;         /* elements of mine that are added up */
+    int there;              /* ranks, from 0 on, whose part of the next chunk of mine has arrived */
     int finished;           /* other segments whose mean is whole */
     sgp_send_t mean;        /* the message with the mean of mine */
     bool mean_begun;
@@ -131,12 +132,14 @@ static void mark_end(const sgp_reduce_t *reduce, progress_t *progress, sgp_trace
 
 /* ---- adding up a chunk of my segment ---- */
 
-/* All parts of the chunk at `offset` of my segment, in order of rank; false: one has not arrived.
- */
-static bool parts_there(sgp_reduce_t *reduce, size_t offset) {
-    for (int r = 0; r < reduce->reducer->size; r++)
-        if (r != reduce->reducer->rank && !find(reduce, SGP_KIND_REDUCE, r, offset)) return false;
-    return true;
+/* Whether all parts of the next chunk of my segment have arrived. Those that were there stay. */
+static bool parts_there(sgp_reduce_t *reduce, progress_t *progress) {
+    int size = reduce->reducer->size, rank = reduce->reducer->rank;
+    while (progress->there < size &&
+           (progress->there == rank ||
+            find(reduce, SGP_KIND_REDUCE, progress->there, progress->reduced)))
+        progress->there++;
+    return progress->there == size;
 }
 
 /* One rank's part of a chunk and its weight; chunk: where it lies, NULL for our own. */
@@ -262,13 +265,13 @@ static sgp_status_t next_mean(sgp_reduce_t *reduce, progress_t *progress, void *
 static void end_mean(sgp_reduce_t *reduce, progress_t *progress, size_t count) {
     if (progress->gathers) sgp_transport_send_commit(reduce->reducer->transport, &progress->mean);
     progress->reduced += count;
+    progress->there = 0;
     progress->moved = true;
 }
 
 /* Adds up the chunks of my segment whose parts are all there, and sends each on at once. */
 static sgp_status_t reduce_ready(sgp_reduce_t *reduce, progress_t *progress) {
-    while (progress->reduced < length_of(progress->mine) &&
-           parts_there(reduce, progress->reduced)) {
+    while (progress->reduced < length_of(progress->mine) && parts_there(reduce, progress)) {
         void *place;
         size_t count, offset = progress->reduced, begin = progress->mine.begin + offset;
         sgp_status_t status = next_mean(reduce, progress, &place, &count);
@@ -306,24 +309,27 @@ static const float *as_floats(const sgp_reduce_t *reduce, const sgp_chunk_t *chu
     return scratch;
 }
 
-/* taken: (size) elements of each segment that have arrived. */
+/* taken: (size) elements of each segment that have arrived. Only chunks that are here are looked at: a look for each
+ * rank at each arrival would be n^2 looks. */
 static sgp_status_t gather_ready(sgp_reduce_t *reduce, progress_t *progress, size_t *taken) {
     sgp_reducer_t *reducer = reduce->reducer;
-    for (int r = 0; r < reducer->size; r++) {
-        sgp_segment_t segment = segment_of(reducer, r);
-        size_t length = length_of(segment);
-        sgp_chunk_t *chunk;
-        if (r == reducer->rank) continue;
-        while (taken[r] < length && (chunk = find(reduce, SGP_KIND_GATHER, r, taken[r]))) {
-            sgp_status_t status = check_segment(reduce, &chunk->header, segment);
-            if (status != SGP_OK) return status;
-            reduce->result(reduce, segment.begin + taken[r], chunk->header.elements,
-                           as_floats(reduce, chunk));
-            taken[r] += chunk->header.elements;
-            if (taken[r] == length) progress->finished++;
-            progress->moved = true;
-            sgp_inbox_release(reducer->inbox, chunk);
-        }
+    sgp_inbox_key_t key = {
+        .channel = reduce->channel, .kind = SGP_KIND_GATHER, .step = reduce->step};
+    sgp_inbox_collect(reducer->inbox);
+    for (sgp_chunk_t *next, *chunk = sgp_inbox_next(reducer->inbox, &key, NULL); chunk;
+         chunk = next) {
+        int src = chunk->header.src;
+        sgp_segment_t segment = segment_of(reducer, src);
+        next = sgp_inbox_next(reducer->inbox, &key, chunk);
+        if (chunk->header.offset != taken[src]) continue; /* an earlier chunk of it comes later */
+        sgp_status_t status = check_segment(reduce, &chunk->header, segment);
+        if (status != SGP_OK) return status;
+        reduce->result(reduce, segment.begin + taken[src], chunk->header.elements,
+                       as_floats(reduce, chunk));
+        taken[src] += chunk->header.elements;
+        if (taken[src] == length_of(segment)) progress->finished++;
+        progress->moved = true;
+        sgp_inbox_release(reducer->inbox, chunk);
     }
     return SGP_OK;
 }

@@ -11,9 +11,15 @@
 typedef struct entry {
     sgp_chunk_t chunk; /* first: a chunk that was given out is an entry */
     struct entry *next;
+    struct entry *after, *before; /* in the order of arrival, among those of its kind and step */
 } entry_t;
 
 #define BUCKETS 1024
+#define QUEUES  64 /* by channel, kind and step, of which few are here at a time */
+
+typedef struct queue {
+    entry_t *first, *last;
+} queue_t;
 
 #define LOOK_EVERY_NS  100000000u
 #define CHANNELS_AHEAD 65536u
@@ -24,6 +30,7 @@ typedef struct entry {
 struct sgp_inbox {
     sgp_transport_t *transport;
     entry_t *buckets[BUCKETS];
+    queue_t queues[QUEUES];
     entry_t *free;
     uint64_t waited; /* nanoseconds */
     uint64_t taken_in;
@@ -96,6 +103,38 @@ static bool same(const sgp_inbox_key_t *a, const sgp_inbox_key_t *b) {
            a->channel == b->channel;
 }
 
+/* ---- the queues ---- */
+
+static queue_t *queue_of(sgp_inbox_t *inbox, const sgp_inbox_key_t *key) {
+    return &inbox->queues[(key->step * 8 + (uint64_t)key->kind + key->channel) % QUEUES];
+}
+
+static void enqueue(queue_t *queue, entry_t *entry) {
+    entry->after = NULL;
+    entry->before = queue->last;
+    if (queue->last) queue->last->after = entry;
+    else queue->first = entry;
+    queue->last = entry;
+}
+
+static void dequeue(queue_t *queue, entry_t *entry) {
+    if (entry->before) entry->before->after = entry->after;
+    else queue->first = entry->after;
+    if (entry->after) entry->after->before = entry->before;
+    else queue->last = entry->before;
+}
+
+sgp_chunk_t *sgp_inbox_next(sgp_inbox_t *inbox, const sgp_inbox_key_t *key, sgp_chunk_t *chunk) {
+    entry_t *at = chunk ? ((entry_t *)chunk)->after : queue_of(inbox, key)->first;
+    for (; at; at = at->after) {
+        const sgp_header_t *header = &at->chunk.header;
+        if (header->step == key->step && header->kind == key->kind &&
+            header->channel == key->channel)
+            return &at->chunk;
+    }
+    return NULL;
+}
+
 static entry_t *look_up(sgp_inbox_t *inbox, const sgp_inbox_key_t *key) {
     for (entry_t *at = inbox->buckets[bucket_of(key)]; at; at = at->next) {
         sgp_inbox_key_t found = key_of(&at->chunk.header);
@@ -164,6 +203,7 @@ static void keep(sgp_inbox_t *inbox, const sgp_inbox_key_t *key, entry_t *entry)
     entry_t **bucket = &inbox->buckets[bucket_of(key)];
     entry->next = *bucket;
     *bucket = entry;
+    enqueue(queue_of(inbox, key), entry);
     inbox->taken_in++;
     inbox->notices += key->kind == SGP_KIND_NOTICE;
 }
@@ -203,7 +243,9 @@ sgp_chunk_t *sgp_inbox_find(sgp_inbox_t *inbox, const sgp_inbox_key_t *key) {
 /* Takes *link out of its bucket, gives its chunk back. */
 static void release(sgp_inbox_t *inbox, entry_t **link) {
     entry_t *entry = *link;
+    sgp_inbox_key_t key = key_of(&entry->chunk.header);
     *link = entry->next;
+    dequeue(queue_of(inbox, &key), entry);
     sgp_transport_release(inbox->transport, &entry->chunk);
     put_free(inbox, entry);
 }

@@ -42,6 +42,10 @@ void sgp_inbox_collect(sgp_inbox_t *inbox);
  * Never blocks. */
 sgp_chunk_t *sgp_inbox_find(sgp_inbox_t *inbox, const sgp_inbox_key_t *key);
 
+/* Chunks of the key's channel, kind and step in the order of arrival, of any sender and offset: the one after `chunk`, or
+ * the first for NULL; NULL: there are no more. Takes nothing in. */
+sgp_chunk_t *sgp_inbox_next(sgp_inbox_t *inbox, const sgp_inbox_key_t *key, sgp_chunk_t *chunk);
+
 void sgp_inbox_release(sgp_inbox_t *inbox, sgp_chunk_t *chunk);
 
 /* A mixer will ask for this channel. */

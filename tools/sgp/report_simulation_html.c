@@ -76,7 +76,9 @@ static bool is_column(const report_t *report, const report_column_t *column) {
 /* ---- the head ---- */
 
 /* "resnet50 over ethernet-10g", clean; NULL when out of memory. */
-static char *make_title(const json_t *settings) {
+static char *make_title(const json_t *simulation) {
+    const json_t *settings = json_object_get(simulation, "settings");
+    bool interrupted = json_is_true(json_object_get(simulation, "interrupted"));
     const json_t *network = json_object_get(settings, "network");
     const char *model = json_string_value(json_object_get(settings, "model"));
     const char *name = json_string_value(json_object_get(network, "name"));
@@ -85,7 +87,7 @@ static char *make_title(const json_t *settings) {
     size_t length;
     FILE *out = open_memstream(&text, &length);
     if (!out) return NULL;
-    fputs("Simulation: ", out);
+    fprintf(out, "Simulation%s: ", interrupted ? ", interrupted" : "");
     if (model) fputs(model, out);
     else
         fprintf(out, "%.4g parameters", json_number_value(json_object_get(settings, "parameters")));
@@ -119,7 +121,7 @@ static void print_failures(FILE *out, const report_t *report) {
 }
 
 static void print_head(FILE *out, const report_t *report, bool drawn) {
-    char *title = make_title(json_object_get(report->simulation, "settings"));
+    char *title = make_title(report->simulation);
     page_begin(out, title ? title : "Simulation");
     free(title);
     print_command(out, report);

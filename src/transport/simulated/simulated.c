@@ -46,6 +46,13 @@ static void poke_rank(rank_t *rank) {
     for (int c = 0; c < CONTEXTS; c++) poke(&rank->contexts[c]);
 }
 
+void sgp_simulated_expect(rank_t *receiver, uint64_t arrives) {
+    for (int c = 0; c < CONTEXTS; c++) {
+        context_t *context = &receiver->contexts[c];
+        if (context->state == CONTEXT_WAITS && context->wakes_at > arrives) wake(context);
+    }
+}
+
 void sgp_simulated_arrived(rank_t *receiver) {
     for (int c = 0; c < CONTEXTS; c++)
         if (receiver->contexts[c].state == CONTEXT_WAITS) wake(&receiver->contexts[c]);
@@ -63,6 +70,7 @@ static void sleep_until(context_t *context, context_state_t how, uint64_t deadli
     if (seconds > FOREVER) seconds = -1;
     context->state = how;
     context->woken = false;
+    context->wakes_at = deadline;
     /* A release in the moment in which the time has passed is still to be taken. */
     if (!grid->acquire(context->semaphore, seconds) && context->woken)
         grid->acquire(context->semaphore, -1);
@@ -70,13 +78,38 @@ static void sleep_until(context_t *context, context_state_t how, uint64_t deadli
     back(context->rank);
 }
 
+/* SimGrid's clock may end a sleep a little before its time. */
+static bool is_due(const rank_t *rank) {
+    return rank->scheduled && rank->scheduled->arrives <= now(rank->cluster) + 1;
+}
+
+static bool has_arrived(const rank_t *rank) {
+    return rank->first || is_due(rank);
+}
+
+static delivery_t *take_arrived(rank_t *rank) {
+    return is_due(rank) ? sgp_schedule_take(rank) : sgp_road_take(rank);
+}
+
+/* Until something is there that the caller wants to know. A message at line rate wakes nobody when it arrives, but
+ * when it leaves, to sleep until then. */
+static void sleep_until_arrival(context_t *context, uint64_t deadline) {
+    const rank_t *rank = context->rank;
+    do {
+        uint64_t next = sgp_schedule_next(rank);
+        sleep_until(context, CONTEXT_WAITS, next < deadline ? next : deadline);
+    } while (rank->scheduled && !has_arrived(rank) && rank->cluster->lost < 0 && !context->poked &&
+             now(rank->cluster) < deadline);
+}
+
 static sgp_status_t simulated_wait(sgp_transport_t *transport, uint64_t deadline) {
     rank_t *rank = rank_of(transport);
     context_t *context = self(rank);
     const int *lost = &rank->cluster->lost;
-    if (!rank->first && *lost < 0 && !context->poked) sleep_until(context, CONTEXT_WAITS, deadline);
-    sgp_status_t status = rank->first || context->poked ? SGP_OK : SGP_ERR_TIMEOUT;
-    if (!rank->first && *lost >= 0) status = SGP_ERR_PEER_LOST;
+    if (!has_arrived(rank) && *lost < 0 && !context->poked) sleep_until_arrival(context, deadline);
+    bool arrived = has_arrived(rank);
+    sgp_status_t status = arrived || context->poked ? SGP_OK : SGP_ERR_TIMEOUT;
+    if (!arrived && *lost >= 0) status = SGP_ERR_PEER_LOST;
     context->poked = false;
     return status;
 }
@@ -316,7 +349,7 @@ static void simulated_release(sgp_transport_t *transport, sgp_chunk_t *chunk) {
 static sgp_status_t simulated_receive(sgp_transport_t *transport, sgp_chunk_t *chunk) {
     rank_t *rank = rank_of(transport);
     for (;;) {
-        delivery_t *delivery = sgp_road_take(rank);
+        delivery_t *delivery = take_arrived(rank);
         if (!delivery) return SGP_ERR_AGAIN;
         chunk->slot = delivery;
         chunk->payload = delivery->payload;
@@ -353,7 +386,9 @@ static void set_gone(rank_t *rank, rank_state_t state) {
     sgp_simulated_t *cluster = rank->cluster;
     if (rank->state != RANK_WORKS) return;
     rank->state = state;
-    for (delivery_t *at; (at = sgp_road_take(rank));) sgp_simulated_drop(at->message);
+    for (delivery_t *at; (at = take_arrived(rank));) sgp_simulated_drop(at->message);
+    for (delivery_t *at; (at = sgp_schedule_take(rank)); rank->transport.counters.lost++)
+        sgp_simulated_drop(at->message);
     cluster->gone++;
     look_who_met(cluster);
     if (state != RANK_LOST) return;
