@@ -42,7 +42,7 @@ static void result(sgp_reduce_t *reduce, size_t offset, size_t count, const floa
         parameters = mixer->count - offset < count ? mixer->count - offset : count;
         bool finite =
             sgp_optimizer_apply(step->optimizer, mixer->first + offset, parameters,
-                                mixer->z + offset, mean, step->learning_rate, NULL);
+                                mixer->z + offset, mean, step->learning_rate, NULL, false);
         mixer->broken |= !sgp_mixer_accepts(mixer, finite);
         sgp_ledger_enter(&mixer->ledger, mixer->z, offset, parameters, mixer->w);
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mixing/kernels.h"
 
+#include "base/stream.h"
 #include "base/vector.h"
 
 SGP_VECTOR void sgp_absorb(size_t count, float *restrict z, const float *restrict y, float a) {
@@ -48,6 +49,10 @@ SGP_VECTOR bool sgp_copy_finite(size_t count, float *restrict to, const float *r
         bad |= sgp_not_finite(value);
     }
     return bad == 0;
+}
+
+bool sgp_copy_out(size_t count, float *to, const float *from, bool non_temporal) {
+    return non_temporal ? sgp_stream_finite(count, to, from) : sgp_copy_finite(count, to, from);
 }
 
 SGP_VECTOR bool sgp_is_finite(size_t count, const float *x) {

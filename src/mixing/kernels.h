@@ -32,6 +32,9 @@ void sgp_divide(size_t count, float *mean, const double *sums, double w);
 /* to <- from. false: an element is an infinity or a NaN. */
 bool sgp_copy_finite(size_t count, float *to, const float *from);
 
+/* The same into the memory of a message, by non-temporal stores (base/stream.h) or not. */
+bool sgp_copy_out(size_t count, float *to, const float *from, bool non_temporal);
+
 /* Whether no element is an infinity or a NaN. */
 bool sgp_is_finite(size_t count, const float *x);
 

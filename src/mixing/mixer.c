@@ -159,24 +159,26 @@ float *sgp_mixer_buffers(sgp_mixer_t *mixer) {
 
 sgp_status_t sgp_mixer_refuse(const sgp_mixer_t *mixer, const char *what, size_t offset,
                               size_t count) {
-    sgp_log(SGP_LOG_INFO,
-            "step %" PRIu64 ": of elements %zu to %zu of the %s some are not finite", mixer->step,
-            mixer->first + offset, mixer->first + offset + count - 1, what);
+    sgp_log(SGP_LOG_INFO, "step %" PRIu64 ": of elements %zu to %zu of the %s some are not finite",
+            mixer->step, mixer->first + offset, mixer->first + offset + count - 1, what);
     return SGP_ERR_NOT_FINITE;
 }
 
 bool sgp_mixer_update(sgp_mixer_t *mixer, const sgp_local_t *local, float rate, size_t offset,
-                      size_t count, float *copy) {
+                      size_t count, float *copy, bool non_temporal) {
     size_t moved = 0;
     bool finite = true;
     if (local->optimizer && offset < mixer->count) {
         moved = mixer->count - offset < count ? mixer->count - offset : count;
-        finite = sgp_optimizer_apply(local->optimizer, mixer->first + offset, moved,
-                                     mixer->z + offset, local->gradient + offset, rate, copy);
+        finite =
+            sgp_optimizer_apply(local->optimizer, mixer->first + offset, moved, mixer->z + offset,
+                                local->gradient + offset, rate, copy, non_temporal);
     }
     if (copy && moved < count)
-        finite &= sgp_copy_finite(count - moved, copy + moved, mixer->z + offset + moved);
-    else if (local->optimizer) /* buffers; a vector of the caller's is looked at when it is copied */
+        finite &=
+            sgp_copy_out(count - moved, copy + moved, mixer->z + offset + moved, non_temporal);
+    else if (local
+                 ->optimizer) /* buffers; a vector of the caller's is looked at when it is copied */
         finite &= sgp_is_finite(count - moved, mixer->z + offset + moved);
     sgp_ledger_enter(&mixer->ledger, mixer->z, offset, count, mixer->w);
     return finite;
@@ -186,7 +188,7 @@ sgp_status_t sgp_mixer_update_all(sgp_mixer_t *mixer, const sgp_local_t *local) 
     if (local->optimizer) sgp_optimizer_begin(local->optimizer);
     float rate = (float)(local->learning_rate / mixer->w);
     uint64_t start = sgp_mixer_mark(mixer);
-    bool finite = sgp_mixer_update(mixer, local, rate, 0, mixer->length, NULL);
+    bool finite = sgp_mixer_update(mixer, local, rate, 0, mixer->length, NULL, false);
     sgp_mixer_mark_end(mixer, SGP_TRACE_UPDATE, start);
     if (sgp_mixer_accepts(mixer, finite)) return SGP_OK;
     return sgp_mixer_refuse(mixer, "parameters", 0, mixer->length);

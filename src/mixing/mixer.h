@@ -178,10 +178,10 @@ sgp_status_t sgp_mixer_refuse(const sgp_mixer_t *mixer, const char *what, size_t
                               size_t count);
 
 /* The local step on elements [offset, offset + count) of z, with a copy of the result (NULL: none):
- * z <- z - rate d. The buffers behind P are copied as they are. Enters the change in the ledger.
- * false: a number that was updated or copied is not finite. */
+ * z <- z - rate d. The buffers behind P are copied as they are. non_temporal: how the copy is written.
+ * Enters the change in the ledger. false: a number that was updated or copied is not finite. */
 bool sgp_mixer_update(sgp_mixer_t *mixer, const sgp_local_t *local, float rate, size_t offset,
-                      size_t count, float *copy);
+                      size_t count, float *copy, bool non_temporal);
 
 /* The whole of it at weight w: the numerator moves by lr d, so z by lr d / w. For steps without an
  * exchange. SGP_ERR_NOT_FINITE. */

@@ -123,7 +123,7 @@ static sgp_status_t update_and_absorb(sgp_mixer_t *mixer, const sgp_local_t *loc
         size_t count = sgp_mixer_chunk_at(mixer, offset);
         uint64_t mark = sgp_mixer_mark(mixer);
         sgp_rounding_pay(&overlap->rounding, mixer, offset, count);
-        bool finite = sgp_mixer_update(mixer, local, rate, offset, count, NULL);
+        bool finite = sgp_mixer_update(mixer, local, rate, offset, count, NULL, false);
         mark = sgp_mixer_mark_end(mixer, SGP_TRACE_UPDATE, mark);
         if (!sgp_mixer_accepts(mixer, finite))
             return sgp_mixer_refuse(mixer, "parameters", offset, count);

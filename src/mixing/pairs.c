@@ -45,7 +45,7 @@ typedef struct pairs {
     float *seen; /* (P + S) z as the caller got it: what differs is the caller's doing */
     uint64_t meetings;
     bool broken; /* live is not finite, and leaves no more; belongs to the lock */
-    bool held; /* from settle or hold to resume z is the vector, and nothing is averaged */
+    bool held;   /* from settle or hold to resume z is the vector, and nothing is averaged */
     /* An active node's exchange; phase belongs to the lock. */
     phase_t phase;
     uint64_t exchanges;
@@ -86,7 +86,7 @@ static sgp_status_t ask(sgp_mixer_t *mixer) {
     sgp_status_t status = sgp_transport_send_begin(mixer->transport, &header, &to, 1, &send);
     if (status != SGP_OK) return status;
     for (void *place; (place = sgp_transport_send_next(mixer->transport, &send));) {
-        bool finite = sgp_push_write(mixer, send.header.elements, place,
+        bool finite = sgp_push_write(mixer, &send, send.header.elements, place,
                                      pairs->live + send.header.offset);
         status = sgp_push_commit(mixer, &send, finite);
         if (status != SGP_OK) return status;
@@ -272,7 +272,7 @@ static bool update_chunk(sgp_mixer_t *mixer, const sgp_local_t *local, size_t of
         moved = mixer->count - offset < count ? mixer->count - offset : count;
         finite = sgp_optimizer_apply(local->optimizer, mixer->first + offset, moved,
                                      pairs->live + offset, local->gradient + offset,
-                                     local->learning_rate, mixer->z + offset);
+                                     local->learning_rate, mixer->z + offset, false);
         memcpy(pairs->seen + offset, mixer->z + offset, moved * sizeof(float));
     }
     add_callers_changes(mixer, offset + moved, count - moved);

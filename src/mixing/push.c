@@ -2,6 +2,7 @@
 #include "mixing/push.h"
 
 #include "base/log.h"
+#include "base/stream.h"
 #include "mixing/kernels.h"
 #include "mixing/reduce.h"
 
@@ -51,10 +52,36 @@ static size_t parameters_in(const sgp_mixer_t *mixer, size_t offset, size_t coun
     return mixer->count - offset < count ? mixer->count - offset : count;
 }
 
-bool sgp_push_write(const sgp_mixer_t *mixer, size_t count, void *place, const float *values) {
-    if (!sgp_mixer_rounds(mixer)) return sgp_copy_finite(count, place, values);
-    sgp_encode(mixer->options.encoding, count, place, values);
-    return sgp_encoded_finite(mixer->options.encoding, count, place);
+/* What becomes of the numbers that are encoded: z <- keep z + part (z - dec(enc(z))). */
+typedef struct remainder {
+    float *z; /* NULL: they stay as they are */
+    float keep, part;
+} remainder_t;
+
+/* place <- enc(values). For non-temporal stores by a scratch that stays in the cache. false: a number is not
+ * finite. */
+static bool encode(const sgp_mixer_t *mixer, const sgp_send_t *send, size_t count, uint16_t *place,
+                   const float *values, const remainder_t *rest) {
+    _Alignas(64) uint16_t scratch[SGP_STREAM_BYTES / sizeof(uint16_t)];
+    size_t most = send->non_temporal ? sizeof scratch / sizeof *scratch : count;
+    sgp_encoding_t encoding = mixer->options.encoding;
+    bool finite = true;
+    for (size_t done = 0, part; done < count; done += part) {
+        part = count - done < most ? count - done : most;
+        uint16_t *s = send->non_temporal ? scratch : place + done;
+        if (rest->z) sgp_encode_keep(encoding, part, s, rest->z + done, rest->keep, rest->part);
+        else sgp_encode(encoding, part, s, values + done);
+        finite &= sgp_encoded_finite(encoding, part, s);
+        if (send->non_temporal) sgp_stream_copy(part * sizeof *s, place + done, s);
+    }
+    return finite;
+}
+
+bool sgp_push_write(const sgp_mixer_t *mixer, const sgp_send_t *send, size_t count, void *place,
+                    const float *values) {
+    if (sgp_mixer_rounds(mixer))
+        return encode(mixer, send, count, place, values, &(remainder_t){0});
+    return sgp_copy_out(count, place, values, send->non_temporal);
 }
 
 sgp_status_t sgp_push_commit(const sgp_mixer_t *mixer, sgp_send_t *send, bool finite) {
@@ -69,9 +96,9 @@ bool sgp_push_copy(const sgp_mixer_t *mixer, const sgp_send_t *send, const float
     size_t offset = send->header.offset, count = send->header.elements;
     size_t moved = parameters_in(mixer, offset, count);
     bool finite = true;
-    if (moved > 0) finite = sgp_push_write(mixer, moved, place, mixer->z + offset);
+    if (moved > 0) finite = sgp_push_write(mixer, send, moved, place, mixer->z + offset);
     if (moved < count)
-        finite &= sgp_push_write(mixer, count - moved,
+        finite &= sgp_push_write(mixer, send, count - moved,
                                  (char *)place + moved * sgp_mixer_element(mixer),
                                  buffers + (offset + moved - mixer->count));
     return finite;
@@ -86,14 +113,15 @@ bool sgp_push_split(sgp_mixer_t *mixer, const sgp_send_t *send, void *place, dou
     size_t count = send->header.elements;
     float *z = mixer->z + send->header.offset;
     if (!sgp_mixer_rounds(mixer)) {
-        bool finite = sgp_copy_finite(count, place, z);
+        bool finite = sgp_copy_out(count, place, z, send->non_temporal);
         sgp_push_keep_share(mixer, send, share);
         return finite;
     }
     bool biased = mixer->options.biased;
-    sgp_encode_keep(mixer->options.encoding, count, place, z, biased ? (float)share : 1,
-                    (float)(biased ? 1 - share : (1 - share) / share));
-    return sgp_encoded_finite(mixer->options.encoding, count, place);
+    remainder_t rest = {.z = z,
+                        .keep = biased ? (float)share : 1,
+                        .part = (float)(biased ? 1 - share : (1 - share) / share)};
+    return encode(mixer, send, count, place, z, &rest);
 }
 
 sgp_rounding_t sgp_rounding_of(const sgp_mixer_t *mixer, double before, double kept,

@@ -15,8 +15,9 @@ unsigned sgp_push_reach(const sgp_mixer_t *mixer);
  * returns how many. *kept: what stays. */
 int sgp_push_shares(sgp_mixer_t *mixer, uint64_t round, double w, double *kept);
 
-/* Copies numbers to the place of a message, in the mixer's encoding. false: one is not finite. */
-bool sgp_push_write(const sgp_mixer_t *mixer, size_t count, void *place, const float *values);
+/* Copies numbers to a place in the current chunk, in the mixer's encoding. false: one is not finite. */
+bool sgp_push_write(const sgp_mixer_t *mixer, const sgp_send_t *send, size_t count, void *place,
+                    const float *values);
 
 /* The current chunk leaves if its numbers are finite, or may be otherwise. SGP_ERR_NOT_FINITE. */
 sgp_status_t sgp_push_commit(const sgp_mixer_t *mixer, sgp_send_t *send, bool finite);

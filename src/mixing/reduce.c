@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/stream.h"
 #include "mixing/kernels.h"
 #include "wire/encoding.h"
 
@@ -159,8 +160,9 @@ static sgp_status_t judge(const sgp_reduce_t *reduce, bool finite, size_t offset
 }
 
 /* place <- part, unless it lies there. false: a number is not finite. */
-static bool copy_part(size_t count, float *place, const float *part) {
-    return part == place ? sgp_is_finite(count, part) : sgp_copy_finite(count, place, part);
+static bool copy_part(const sgp_send_t *send, size_t count, float *place, const float *part) {
+    if (part == place) return sgp_is_finite(count, part);
+    return sgp_copy_out(count, place, part, send->non_temporal);
 }
 
 /* Of our own segment, with what its last mean lacked. */
@@ -276,12 +278,14 @@ static sgp_status_t reduce_ready(sgp_reduce_t *reduce, progress_t *progress) {
         size_t count, offset = progress->reduced, begin = progress->mine.begin + offset;
         sgp_status_t status = next_mean(reduce, progress, &place, &count);
         bool rounds = progress->gathers && sgp_encoding_rounds(reduce->encoding);
-        float *mean = rounds ? reduce->reducer->mean : place;
+        bool streams = progress->gathers && progress->mean.non_temporal;
+        float *mean = rounds || streams ? reduce->reducer->mean : place;
         if (status == SGP_OK) status = add_up(reduce, progress, offset, count, mean);
         if (status != SGP_OK) return status;
         if (rounds)
             sgp_encode_mean(reduce->encoding, count, place, mean, reduce->rounding + begin,
                             (float)reduce->reducer->size);
+        else if (streams) sgp_stream_copy(count * sizeof *mean, place, mean);
         reduce->result(reduce, begin, count, mean);
         end_mean(reduce, progress, count);
     }
@@ -297,7 +301,7 @@ static sgp_status_t send_own(sgp_reduce_t *reduce, progress_t *progress) {
     sgp_status_t status = next_mean(reduce, progress, &place, &count);
     if (status != SGP_OK) return status;
     const float *part = reduce->part(reduce, offset, count, place);
-    status = judge(reduce, copy_part(count, place, part), offset, count);
+    status = judge(reduce, copy_part(&progress->mean, count, place, part), offset, count);
     if (status == SGP_OK) end_mean(reduce, progress, count);
     return status;
 }
@@ -378,7 +382,7 @@ static sgp_status_t send_part(sgp_reduce_t *reduce, int owner, sgp_send_t *send,
         sgp_encode_feedback(reduce->encoding, count, place, part, reduce->rounding + offset);
         finite = sgp_encoded_finite(reduce->encoding, count, place);
     } else {
-        finite = copy_part(count, place, part);
+        finite = copy_part(send, count, place, part);
     }
     sgp_status_t status = judge(reduce, finite, offset, count);
     if (status == SGP_OK) sgp_transport_send_commit(reducer->transport, send);

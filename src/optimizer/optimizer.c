@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/stream.h"
 #include "base/vector.h"
 
 #include <math.h>
@@ -177,8 +178,7 @@ static bool adam(size_t count, float *restrict z, const float *restrict g, float
     return bad == 0;
 }
 
-/* A stretch of one decay. Without a push the copy goes to a scratch that stays in the cache, in
- * short stretches: one loop serves both. */
+/* A stretch of one decay. */
 static bool update(sgp_optimizer_t *optimizer, size_t offset, size_t count, float *z,
                    const float *g, float lr, float decay, float *copy) {
     const sgp_optimizer_options_t *options = &optimizer->options;
@@ -187,17 +187,22 @@ static bool update(sgp_optimizer_t *optimizer, size_t offset, size_t count, floa
         return adam(count, z, g, lr, decay, copy, m, optimizer->second + offset, optimizer);
     if (m)
         return momentum_sgd(count, z, g, lr, decay, copy, m, options->momentum,
-                     options->heavy_ball ? 0 : 1, options->heavy_ball ? 1 : options->momentum);
+                            options->heavy_ball ? 0 : 1,
+                            options->heavy_ball ? 1 : options->momentum);
     return plain_sgd(count, z, g, lr, decay, copy);
 }
 
-static bool update_without_copy(sgp_optimizer_t *optimizer, size_t offset, size_t count, float *z,
-                                const float *g, float lr, float decay) {
-    float scratch[2048];
+/* In short stretches, whose copy goes to a scratch that stays in the cache: one loop serves a step without a
+ * push (copy is NULL), and one whose copy is streamed. */
+static bool update_by_scratch(sgp_optimizer_t *optimizer, size_t offset, size_t count, float *z,
+                              const float *g, float lr, float decay, float *copy) {
+    _Alignas(64) float scratch[SGP_STREAM_BYTES / sizeof(float)];
+    const size_t most = sizeof scratch / sizeof *scratch;
     bool finite = true;
     for (size_t done = 0; done < count;) {
-        size_t part = count - done < 2048 ? count - done : 2048;
+        size_t part = count - done < most ? count - done : most;
         finite &= update(optimizer, offset + done, part, z + done, g + done, lr, decay, scratch);
+        if (copy) sgp_stream_copy(part * sizeof *copy, copy + done, scratch);
         done += part;
     }
     return finite;
@@ -219,7 +224,8 @@ static size_t stretch_end(const sgp_optimizer_options_t *options, size_t *range,
 }
 
 bool sgp_optimizer_apply(sgp_optimizer_t *optimizer, size_t offset, size_t count, float *parameters,
-                         const float *gradient, float learning_rate, float *copy) {
+                         const float *gradient, float learning_rate, float *copy,
+                         bool non_temporal) {
     const sgp_optimizer_options_t *options = &optimizer->options;
     size_t end = offset + count, range = 0;
     bool finite = true;
@@ -229,10 +235,9 @@ bool sgp_optimizer_apply(sgp_optimizer_t *optimizer, size_t offset, size_t count
         float decay = decays ? options->weight_decay : 0;
         float *z = parameters + (at - offset);
         const float *g = gradient + (at - offset);
-        if (copy)
-            finite &=
-                update(optimizer, at, next - at, z, g, learning_rate, decay, copy + (at - offset));
-        else finite &= update_without_copy(optimizer, at, next - at, z, g, learning_rate, decay);
+        float *out = copy ? copy + (at - offset) : NULL;
+        finite &= (copy && !non_temporal ? update : update_by_scratch)(
+            optimizer, at, next - at, z, g, learning_rate, decay, out);
         at = next;
     }
     return finite;
@@ -242,5 +247,5 @@ void sgp_optimizer_step(sgp_optimizer_t *optimizer, float *parameters, const flo
                         float learning_rate) {
     sgp_optimizer_begin(optimizer);
     sgp_optimizer_apply(optimizer, 0, optimizer->options.count, parameters, gradient, learning_rate,
-                        NULL);
+                        NULL, false);
 }

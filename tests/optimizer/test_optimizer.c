@@ -49,13 +49,16 @@ static void random_vector(sgp_random_t *random, float *x) {
     for (size_t i = 0; i < COUNT; i++) x[i] = (float)sgp_random_normal(random);
 }
 
-/* In stretches of uneven length, with and without a copy. */
+/* In stretches of uneven length, with and without a copy, and every second copy by non-temporal stores. */
 static void step_in_stretches(sgp_optimizer_t *optimizer, float *z, const float *g, float lr,
                               float *copy) {
     sgp_optimizer_begin(optimizer);
+    bool non_temporal = false;
     for (size_t at = 0, part = 1; at < COUNT; at += part, part = part * 2 + 1) {
         if (part > COUNT - at) part = COUNT - at;
-        sgp_optimizer_apply(optimizer, at, part, z + at, g + at, lr, copy ? copy + at : NULL);
+        sgp_optimizer_apply(optimizer, at, part, z + at, g + at, lr, copy ? copy + at : NULL,
+                            non_temporal);
+        non_temporal = !non_temporal;
     }
 }
 

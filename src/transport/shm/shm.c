@@ -3,9 +3,11 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/stream.h"
 #include "transport/agent.h"
 #include "transport/shm/region.h"
 #include "transport/shm/rendezvous.h"
+#include "transport/shm/stores.h"
 
 #include <poll.h>
 #include <stdlib.h>
@@ -36,6 +38,7 @@ typedef struct shm {
     uint32_t created;    /* slots ever used: the next new one */
     uint32_t reserved;   /* promised to messages begun, not taken yet */
     uint32_t taken_back; /* slots ever taken from `returned` */
+    sgp_stores_t stores;
 } shm_t;
 
 static shm_t *shm_of(sgp_transport_t *transport) {
@@ -158,8 +161,11 @@ static sgp_status_t shm_send_begin(sgp_transport_t *transport, const sgp_header_
 static void *shm_send_next(sgp_transport_t *transport, sgp_send_t *send) {
     shm_t *shm = shm_of(transport);
     if (!sgp_send_advance(transport, send)) return NULL;
-    uint32_t slot = take_slot(shm);
+    uint32_t created = shm->created, slot = take_slot(shm);
     send->slot = handle_of(slot);
+    size_t bytes = send->header.elements * sgp_encoding_size(send->header.encoding);
+    bool timed = bytes == transport->chunk_bytes && created == shm->created;
+    send->non_temporal = sgp_stores_begin(&shm->stores, timed, shm_now(transport));
     return sgp_region_payload(&shm->own, slot);
 }
 
@@ -190,6 +196,8 @@ static void shm_send_commit(sgp_transport_t *transport, sgp_send_t *send) {
     shm_t *shm = shm_of(transport);
     uint32_t slot = slot_of(send->slot);
     sgp_region_slot_t *head = sgp_region_slot(&shm->own, slot);
+    if (send->non_temporal) sgp_stream_fence();
+    sgp_stores_end(&shm->stores, shm_now(transport));
     sgp_header_encode(&send->header, head->header);
     /* One reference more, ours, so that the slot cannot come back before all are posted. */
     atomic_store_explicit(&head->references, (uint32_t)send->destinations + 1,
