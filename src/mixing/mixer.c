@@ -159,8 +159,9 @@ float *sgp_mixer_buffers(sgp_mixer_t *mixer) {
 
 sgp_status_t sgp_mixer_refuse(const sgp_mixer_t *mixer, const char *what, size_t offset,
                               size_t count) {
-    sgp_log(SGP_LOG_INFO, "step %" PRIu64 ": of elements %zu to %zu of the %s some are not finite",
-            mixer->step, mixer->first + offset, mixer->first + offset + count - 1, what);
+    sgp_log(SGP_LOG_INFO,
+            "step %" PRIu64 ": of elements %zu to %zu of the %s some are not finite", mixer->step,
+            mixer->first + offset, mixer->first + offset + count - 1, what);
     return SGP_ERR_NOT_FINITE;
 }
 
@@ -177,8 +178,7 @@ bool sgp_mixer_update(sgp_mixer_t *mixer, const sgp_local_t *local, float rate, 
     if (copy && moved < count)
         finite &=
             sgp_copy_out(count - moved, copy + moved, mixer->z + offset + moved, non_temporal);
-    else if (local
-                 ->optimizer) /* buffers; a vector of the caller's is looked at when it is copied */
+    else if (local->optimizer) /* buffers; a vector of the caller's is looked at when it is copied */
         finite &= sgp_is_finite(count - moved, mixer->z + offset + moved);
     sgp_ledger_enter(&mixer->ledger, mixer->z, offset, count, mixer->w);
     return finite;

@@ -45,7 +45,7 @@ typedef struct pairs {
     float *seen; /* (P + S) z as the caller got it: what differs is the caller's doing */
     uint64_t meetings;
     bool broken; /* live is not finite, and leaves no more; belongs to the lock */
-    bool held;   /* from settle or hold to resume z is the vector, and nothing is averaged */
+    bool held; /* from settle or hold to resume z is the vector, and nothing is averaged */
     /* An active node's exchange; phase belongs to the lock. */
     phase_t phase;
     uint64_t exchanges;

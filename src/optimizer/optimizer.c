@@ -187,8 +187,7 @@ static bool update(sgp_optimizer_t *optimizer, size_t offset, size_t count, floa
         return adam(count, z, g, lr, decay, copy, m, optimizer->second + offset, optimizer);
     if (m)
         return momentum_sgd(count, z, g, lr, decay, copy, m, options->momentum,
-                            options->heavy_ball ? 0 : 1,
-                            options->heavy_ball ? 1 : options->momentum);
+                     options->heavy_ball ? 0 : 1, options->heavy_ball ? 1 : options->momentum);
     return plain_sgd(count, z, g, lr, decay, copy);
 }
 

@@ -43,10 +43,8 @@ typedef struct sgp_send {
     sgp_header_t header;         /* as given; offset and elements are those of the current chunk */
     const sgp_destination_t *to; /* (destinations) borrowed until the last commit; may be none */
     int destinations;
-    void *slot; /* the current chunk's place */
-    bool
-        non_temporal; /* ... is better written with non-temporal stores (base/stream.h), if the writer
-                              can */
+    void *slot;            /* the current chunk's place */
+    bool non_temporal;     /* write it with non-temporal stores (base/stream.h), if you can */
     uint64_t paused_since; /* keep_close sleeps since then; 0: it does not */
     bool impatient;        /* it has waited for its receivers in vain */
 } sgp_send_t;
