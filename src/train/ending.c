@@ -24,11 +24,12 @@ static halt_ending_t own_ending(const run_t *run, sgp_status_t status) {
                            .weight = statistics.weight};
 }
 
-/* Whether the others are there to listen. Not after a loss, which each of them sees, nor where one
- * did not answer. */
-static bool can_talk(const run_t *run, sgp_status_t status) {
-    if (status == SGP_ERR_PEER_LOST || status == SGP_ERR_TIMEOUT) return false;
-    return status != SGP_ERR_INTERRUPTED || run->signal;
+/* Whether there is something to tell, and somebody to listen. Not after a loss, which each of them
+ * sees, nor where one did not answer. When the nodes have agreed to end all know it, and a word about
+ * it would cut short the last collective call of the slower ones. */
+static bool talks(sgp_status_t status) {
+    return status != SGP_ERR_PEER_LOST && status != SGP_ERR_TIMEOUT &&
+           status != SGP_ERR_INTERRUPTED;
 }
 
 /* The first cause: the earliest step, and the lowest rank in it. Who was ended by another has none. */
@@ -129,7 +130,7 @@ static void summarise(const run_t *run, train_summary_t *summary) {
 sgp_status_t ending_share(run_t *run, sgp_status_t status, train_summary_t *summary) {
     halt_ending_t *endings = calloc((size_t)run->size, sizeof *endings);
     int first = -1;
-    if (endings && can_talk(run, status)) {
+    if (endings && talks(status)) {
         halt_ending_t mine = own_ending(run, status);
         sgp_mixer_destroy(run->replica.mixer); /* its agent has the inbox */
         run->replica.mixer = NULL;
