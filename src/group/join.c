@@ -155,7 +155,8 @@ static sgp_status_t join_plain(const plan_t *plan, sgp_group_t **group) {
     sgp_shm_options_t options = {.rank = plan->place.rank,
                                  .size = plan->place.size,
                                  .rendezvous = plan->place.rendezvous,
-                                 .timeout_ms = plan->join_timeout_ms};
+                                 .timeout_ms = plan->join_timeout_ms,
+                                 .peer_timeout_ms = plan->peer_timeout_ms};
     sgp_status_t status = sgp_shm_connect(&options, &transport);
     return status == SGP_OK ? make_group(plan, NULL, transport, group) : status;
 }

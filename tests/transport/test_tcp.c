@@ -26,14 +26,6 @@ static bool six;
 
 /* ---- death ---- */
 
-static void test_death(void **state) {
-    (void)state;
-    for (int size = 2; size <= 5; size++) {
-        ranks_setup_t setup = SETUP(size);
-        run_transports(&setup, dies, NULL);
-    }
-}
-
 /* What arrived before a rank died is still received. */
 static void sends_and_dies(sgp_transport_t *transport, void *context) {
     (void)context;
@@ -183,6 +175,14 @@ static int answer(const stranger_t *stranger) {
     return connection;
 }
 
+/* Why it has been lost. */
+static void check_loss(const stranger_t *stranger, sgp_cause_t cause, const char *why) {
+    char text[128];
+    assert_int_equal(sgp_transport_lost_peer(stranger->transport), 1);
+    assert_int_equal(sgp_fates_of(stranger->transport->fates, 1).cause, cause);
+    assert_non_null(strstr(sgp_fates_why(stranger->transport->fates, 1, text, sizeof text), why));
+}
+
 static void end_stranger(stranger_t *stranger) {
     sgp_transport_destroy(stranger->transport);
     close(stranger->listener);
@@ -192,13 +192,12 @@ static void end_stranger(stranger_t *stranger) {
 /* One that says nothing more, though its connection stands, is lost when its time is over. */
 static void test_silence(void **state) {
     (void)state;
-    sgp_log_set(ranks_keep_log, NULL, SGP_LOG_WARNING);
     stranger_t stranger = meet_stranger(NULL, 200);
     int connection = answer(&stranger);
     uint64_t start = sgp_transport_now(stranger.transport);
     assert_int_equal(sgp_transport_wait(stranger.transport, start + FAR), SGP_ERR_PEER_LOST);
     assert_true(sgp_transport_now(stranger.transport) - start >= 100000000u);
-    assert_non_null(strstr(ranks_last_error, "node 1 is lost: it has been silent for 0."));
+    check_loss(&stranger, SGP_CAUSE_SILENT, "it has been silent for 0.");
     close(connection);
     end_stranger(&stranger);
 }
@@ -346,7 +345,6 @@ static void test_repeats_what_is_asked_for(void **state) {
 /* A peer that sends what is no frame is lost, and nothing of it is received. */
 static void test_nonsense_ends_the_peer(void **state) {
     (void)state;
-    sgp_log_set(ranks_keep_log, NULL, SGP_LOG_WARNING);
     stranger_t stranger = meet_stranger(NULL, 0);
     int connection = call_as_rank_1(&stranger);
     static const char nonsense[SGP_FRAME_BYTES] = "GET / HT";
@@ -354,14 +352,13 @@ static void test_nonsense_ends_the_peer(void **state) {
     assert_int_equal(
         sgp_transport_wait(stranger.transport, sgp_transport_now(stranger.transport) + FAR),
         SGP_ERR_PEER_LOST);
-    assert_non_null(strstr(ranks_last_error, "node 1 is lost: it sent what is no frame"));
+    check_loss(&stranger, SGP_CAUSE_NONSENSE, "it sent what is no frame");
     close(connection);
     end_stranger(&stranger);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_death),
         cmocka_unit_test(test_death_leaves_what_has_arrived),
         cmocka_unit_test(test_one_stops),
         cmocka_unit_test(test_silence),

@@ -12,7 +12,6 @@
 typedef struct sgp_shm_peer {
     int socket; /* -1: none */
     sgp_region_t region;
-    bool gone; /* ended; in order if its region says so */
 } sgp_shm_peer_t;
 
 static inline bool sgp_shm_is_local(const sgp_shm_options_t *options, int rank) {

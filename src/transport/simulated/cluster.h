@@ -83,6 +83,7 @@ struct rank {
     sgp_transport_t transport; /* first: a transport is a rank */
     sgp_simulated_t *cluster;
     rank_state_t state;
+    int ended_for; /* the first rank whose loss it knew of when it was gone, or -1 */
     context_t contexts[CONTEXTS];
     delivery_t *first, **last; /* arrived, oldest first */
     uint64_t capacity, in_use; /* of room, in chunks */
@@ -104,9 +105,9 @@ struct sgp_simulated {
     delivery_t *waiting, **last_waiting;
     void *work;
     int idle, carriers;
-    int living; /* actors that are no carriers */
-    int lost;
-    int gone, met; /* ranks */
+    int living;         /* actors that are no carriers */
+    sgp_fates_t *fates; /* the same for all ranks */
+    int gone, met;      /* ranks */
 };
 
 /* ---- the road ---- */

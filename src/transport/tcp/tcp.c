@@ -36,6 +36,7 @@ sgp_status_t sgp_tcp_connect(const sgp_tcp_options_t *options, sgp_transport_t *
                              .rendezvous = options->rendezvous,
                              .chunk_bytes = chunk_bytes,
                              .timeout_ms = options->timeout_ms,
+                             .peer_timeout_ms = options->peer_timeout_ms,
                              .run = options->run,
                              .local = options->local,
                              .remote = &links->remote};
