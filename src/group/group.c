@@ -3,9 +3,12 @@
 
 #include "base/log.h"
 
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define DEFAULT_TIMEOUT_MS 600000
 #define MILLISECOND        1000000u /* in nanoseconds */
@@ -82,6 +85,29 @@ int sgp_group_size(const sgp_group_t *group) {
 }
 int sgp_group_lost_peer(const sgp_group_t *group) {
     return sgp_transport_lost_peer(group->transport);
+}
+
+static int process_of(const sgp_transport_t *transport, int rank) {
+    const sgp_ranks_t *ranks = &transport->ranks;
+    return ranks->workers > 1 ? ranks->first + rank * ranks->stride : rank;
+}
+
+/* What cannot be written leaves the launcher to guess. */
+static void tell_loss(void *context, int rank) {
+    const sgp_group_t *group = context;
+    char path[PATH_MAX], text[16];
+    int length = snprintf(text, sizeof text, "%d\n", process_of(group->transport, rank));
+    snprintf(path, sizeof path, "%s/lost-%d", group->origin.losses,
+             process_of(group->transport, group->transport->rank));
+    int file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (file < 0) return;
+    (void)!write(file, text, (size_t)length);
+    close(file);
+}
+
+void sgp_group_tell_losses(sgp_group_t *group, const char *directory) {
+    group->origin.losses = directory ? strdup(directory) : NULL;
+    if (group->origin.losses) sgp_fates_on_loss(group->transport->fates, tell_loss, group);
 }
 
 static sgp_status_t send_to_all(sgp_group_t *group, const unsigned char *bytes, size_t count,
@@ -171,6 +197,7 @@ void sgp_group_leave(sgp_group_t *group) {
     free(group->origin.rendezvous);
     free(group->origin.interface);
     free(group->origin.ports);
+    free(group->origin.losses);
     free(group->everybody);
     free(group);
 }

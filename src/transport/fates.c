@@ -13,6 +13,8 @@ struct sgp_fates {
     sgp_fate_t *fate;     /* (size) */
     char **why;           /* (size) owned; NULL: the cause's text */
     int *order;           /* (size) ranks, as they changed */
+    void (*told)(void *context, int rank);
+    void *context;
     _Atomic uint32_t changes;
     atomic_int first_lost; /* -1 */
 };
@@ -72,7 +74,18 @@ static void note_first(sgp_fates_t *fates, int rank) {
     int first = atomic_load(&fates->first_lost);
     bool better = first < 0 || (fates->fate[first].cause == SGP_CAUSE_FOLLOWED &&
                                 fates->fate[rank].cause != SGP_CAUSE_FOLLOWED);
-    if (better) atomic_store(&fates->first_lost, rank);
+    if (!better) return;
+    if (fates->told) fates->told(fates->context, rank);
+    atomic_store(&fates->first_lost, rank);
+}
+
+void sgp_fates_on_loss(sgp_fates_t *fates, void (*told)(void *context, int rank), void *context) {
+    pthread_mutex_lock(&fates->lock);
+    int first = atomic_load(&fates->first_lost);
+    fates->told = told;
+    fates->context = context;
+    if (first >= 0) told(context, first);
+    pthread_mutex_unlock(&fates->lock);
 }
 
 bool sgp_fates_set(sgp_fates_t *fates, int rank, sgp_fate_t fate, const char *why) {

@@ -79,6 +79,10 @@ bool sgp_fates_set(sgp_fates_t *fates, int rank, sgp_fate_t fate, const char *wh
 
 sgp_fate_t sgp_fates_of(sgp_fates_t *fates, int rank);
 
+/* Calls told(context, rank) for the first loss, and again if that followed another's, before any caller can see it. In
+ * the context of whoever noticed it, with the table locked. */
+void sgp_fates_on_loss(sgp_fates_t *fates, void (*told)(void *context, int rank), void *context);
+
 /* Why it is lost, cut off at `room` bytes; "" if it is not. Returns text. */
 const char *sgp_fates_why(sgp_fates_t *fates, int rank, char *text, size_t room);
 

@@ -76,7 +76,7 @@ typedef struct joining {
         .name = "peer-timeout", .argument = "SECONDS", .type = OPTION_REAL,                        \
         .offset = (at) + offsetof(joining_t, peer_timeout), .min = 0.001, .max = 1e6,              \
         .shown = "10", .wanted = "a number of seconds above 0",                                    \
-        .help = "over a network: a node that is silent for so long is lost"                        \
+        .help = "a node that is silent for so long is lost"                        \
     }
 
 /* Whether this process is told to join somewhere, by the option or by SGP_JOIN. */

@@ -39,6 +39,7 @@ typedef struct launcher {
     struct timespec deadline; /* of the phases REPORTING and ENDING */
     int failed;               /* rank of the first node that failed, -1: none */
     siginfo_t how;            /* it ended */
+    int follows;              /* the rank for whose loss it ended, -1: for none */
     int interrupted;          /* the signal that asked us to end, or 0 */
 } launcher_t;
 
@@ -71,6 +72,7 @@ static void become_node(const launcher_t *launcher, int rank, pid_t parent) {
     snprintf(text, sizeof text, "%d", launcher->options->nodes);
     setenv("SGP_SIZE", text, 1);
     setenv("SGP_RENDEZVOUS", launcher->rendezvous, 1);
+    setenv("SGP_LOSSES", launcher->rendezvous, 1); /* group/group.h, sgp_group_tell_losses */
     setenv("OMP_NUM_THREADS", "1", 0);
     execvp(launcher->options->file, launcher->options->argv);
 }
@@ -115,22 +117,44 @@ static void enter(launcher_t *launcher, phase_t phase, int seconds) {
 static void report_failure(const launcher_t *launcher) {
     int number = launcher->how.si_status;
     char name[MESSAGE_NODE];
-    message_node(launcher->failed, name);
-    if (launcher->how.si_code == CLD_EXITED)
+    message_node(launcher->follows < 0 ? launcher->failed : launcher->follows, name);
+    if (launcher->follows >= 0) message_error("%s was lost, and the others ended for that", name);
+    else if (launcher->how.si_code == CLD_EXITED)
         message_error("%s ended with exit status %d", name, number);
     else message_error("%s was killed by signal %d (%s)", name, number, strsignal(number));
 }
 
-/* A node that a signal killed is the cause, even if another that saw it was faster to end. */
+/* The rank of whose loss a node has said that it knew; -1: of none. */
+static int known_loss(const launcher_t *launcher, int rank) {
+    char path[RENDEZVOUS_PATH + 32];
+    int of = -1;
+    snprintf(path, sizeof path, "%s/lost-%d", launcher->rendezvous, rank);
+    FILE *file = fopen(path, "re");
+    if (!file) return -1;
+    if (fscanf(file, "%d", &of) != 1 || of < 0 || of >= launcher->options->nodes) of = -1;
+    fclose(file);
+    return of;
+}
+
+/* Whether it is more of a cause than what failed first. Nodes that see a loss end as well, and may be taken before the
+ * one that is lost: they say so, or they exit where that one was killed. */
+static bool is_the_cause(const launcher_t *launcher, const siginfo_t *how, int follows) {
+    bool killed = how->si_code != CLD_EXITED;
+    if (launcher->failed < 0) return true;
+    if (launcher->follows >= 0 && follows < 0) return true;
+    return launcher->how.si_code == CLD_EXITED && killed;
+}
+
 static void note_end(launcher_t *launcher, int rank, const siginfo_t *how) {
     launcher->pids[rank] = 0;
     launcher->running--;
     bool failed = how->si_code != CLD_EXITED || how->si_status != 0;
-    bool first =
-        launcher->failed < 0 || (launcher->how.si_code == CLD_EXITED && how->si_code != CLD_EXITED);
-    if (!failed || !first || launcher->phase > REPORTING) return;
+    if (!failed || launcher->phase > REPORTING) return;
+    int follows = how->si_code == CLD_EXITED ? known_loss(launcher, rank) : -1;
+    if (!is_the_cause(launcher, how, follows)) return;
     launcher->failed = rank;
     launcher->how = *how;
+    launcher->follows = follows;
 }
 
 /* Takes all that have ended; a node's orphans come here too and are only taken. */
@@ -152,13 +176,28 @@ static void interrupt(launcher_t *launcher, int number) {
     else if (launcher->phase < ENDING) enter(launcher, ENDING, INTERRUPT_GRACE);
 }
 
+/* Whom it kills, and why. */
+static void report_killed(const launcher_t *launcher) {
+    char name[MESSAGE_NODE], since[MESSAGE_NODE + 16];
+    bool asked = launcher->interrupted != 0;
+    int seconds = asked ? INTERRUPT_GRACE : REPORT_GRACE + FAILED_GRACE;
+    if (!asked) message_node(launcher->failed, name);
+    if (asked) snprintf(since, sizeof since, "SIGTERM");
+    else snprintf(since, sizeof since, "%s's failure", name);
+    for (int rank = 0; rank < launcher->options->nodes; rank++) {
+        if (!launcher->pids[rank]) continue;
+        message_node(rank, name);
+        message_error("%s (pid %d) did not end within %d s of %s and is killed", name,
+                      (int)launcher->pids[rank], seconds, since);
+    }
+}
+
 static void escalate(launcher_t *launcher) {
     if (launcher->phase == REPORTING) {
         enter(launcher, ENDING, FAILED_GRACE);
         return;
     }
-    message_error("%d %s did not end in time and are killed", launcher->running,
-                  launcher->options->workers > 1 ? "workers" : "nodes");
+    report_killed(launcher);
     enter(launcher, KILLING, 0);
 }
 
@@ -229,7 +268,7 @@ static int run_nodes(launcher_t *launcher) {
 }
 
 int launch(const launch_options_t *options) {
-    launcher_t launcher = {.options = options, .failed = -1};
+    launcher_t launcher = {.options = options, .failed = -1, .follows = -1};
     int status = EXIT_FAILED;
     message_workers(options->workers);
     launcher.pids = calloc((size_t)options->nodes, sizeof *launcher.pids);
