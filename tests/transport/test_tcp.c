@@ -163,12 +163,18 @@ static const sgp_hello_t rank_1 = {.purpose = SGP_PURPOSE_LINK,
                                    .fingerprint = CHUNK,
                                    .version = "test"};
 
-/* Takes the call that rank 0 makes to watch us. */
-static int answer(const stranger_t *stranger) {
+/* A call that rank 0 makes to watch us. */
+static int take_call(const stranger_t *stranger) {
     struct pollfd readable = {.fd = stranger->listener, .events = POLLIN};
     assert_int_equal(poll(&readable, 1, 60000), 1);
     int connection = accept4(stranger->listener, NULL, NULL, SOCK_CLOEXEC);
     assert_true(connection >= 0);
+    return connection;
+}
+
+/* Takes it, and says who we are. */
+static int answer(const stranger_t *stranger) {
+    int connection = take_call(stranger);
     sgp_handshake_t handshake;
     sgp_handshake_init(&handshake, false, &rank_1, NULL);
     assert_int_equal(shake(connection, &handshake), SGP_HANDSHAKE_DONE);
@@ -199,6 +205,24 @@ static void test_silence(void **state) {
     assert_true(sgp_transport_now(stranger.transport) - start >= 100000000u);
     check_loss(&stranger, SGP_CAUSE_SILENT, "it has been silent for 0.");
     close(connection);
+    end_stranger(&stranger);
+}
+
+/* A peer that has not come to its first word is given the time to open a connection, not that of silence; and one
+ * that hangs up is called again. */
+static void test_slow_to_open(void **state) {
+    (void)state;
+    stranger_t stranger = meet_stranger(NULL, 100);
+    uint64_t start = sgp_transport_now(stranger.transport);
+    for (int i = 0; i < 30; i++) close(take_call(&stranger));
+    int silent = take_call(&stranger);
+    uint64_t until = sgp_transport_now(stranger.transport) + 400000000u;
+    assert_true(until > start + 1000000000u);
+    assert_int_equal(sgp_transport_wait(stranger.transport, until), SGP_ERR_TIMEOUT);
+    close(silent);
+    close(answer(&stranger));
+    assert_int_equal(sgp_transport_wait(stranger.transport, start + FAR), SGP_ERR_PEER_LOST);
+    check_loss(&stranger, SGP_CAUSE_CLOSED, "connection");
     end_stranger(&stranger);
 }
 
@@ -362,6 +386,7 @@ int main(void) {
         cmocka_unit_test(test_death_leaves_what_has_arrived),
         cmocka_unit_test(test_one_stops),
         cmocka_unit_test(test_silence),
+        cmocka_unit_test(test_slow_to_open),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_one_rank_one_caller),
         cmocka_unit_test(test_damaged_chunk_comes_again),
