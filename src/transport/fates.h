@@ -13,10 +13,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Processes of a group at most. Their ranks travel in 16 bits (sgp_loss_pack below), and memory per process grows
- * with their number: far more than fit on one machine, and enough for any cluster. */
-#define SGP_MOST_PROCESSES 65536
-
 typedef enum sgp_fate_state {
     SGP_FATE_PRESENT,
     SGP_FATE_LEFT, /* in order */
@@ -62,7 +58,8 @@ static inline sgp_fate_t sgp_fate_followed(int of) {
 /* Static. */
 const char *sgp_cause_text(sgp_cause_t cause);
 
-/* A rank and the first cause of its loss in one word, as processes tell each other; never 0. */
+/* A rank below SGP_MOST_PROCESSES and the first cause of its loss in one word, as processes tell each other; never
+ * 0. */
 uint32_t sgp_loss_pack(int rank, sgp_cause_t cause);
 
 /* false: it is no such word. */

@@ -2,6 +2,7 @@
 #include "transport/shm/shm.h"
 
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "transport/agent.h"
 #include "transport/shm/pulse.h"
@@ -433,7 +434,10 @@ static const char *name_of(const sgp_shm_options_t *options) {
 }
 
 static sgp_status_t check(const sgp_shm_options_t *options) {
-    if (options->size < 1 || options->rank < 0 || options->rank >= options->size)
+    if (options->size < 1 || options->size > SGP_MOST_PROCESSES)
+        return sgp_fail(SGP_ERR_INVALID, "%d nodes: must be 1 to %d", options->size,
+                        SGP_MOST_PROCESSES);
+    if (options->rank < 0 || options->rank >= options->size)
         return sgp_fail(SGP_ERR_INVALID, "rank %d of %d nodes: must be 0 to %d", options->rank,
                         options->size, options->size - 1);
     if (any_local(options) && (!options->rendezvous || !*options->rendezvous))
