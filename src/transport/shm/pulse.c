@@ -23,7 +23,7 @@ static sgp_region_control_t *control_of(const sgp_pulse_t *pulse, int rank) {
 
 static void note(sgp_pulse_t *pulse, int rank, sgp_fate_t fate, const char *why) {
     pulse->beats[rank].gone = true;
-    pulse->watched[rank].fd = -1;
+    pulse->watched[1 + rank].fd = -1;
     pulse->options.note(pulse->options.owner, rank, fate, why);
 }
 
@@ -40,7 +40,7 @@ static void note_follower(sgp_pulse_t *pulse, int rank, int of, sgp_cause_t caus
  * come first. */
 static void look_who_ended(sgp_pulse_t *pulse, bool followers) {
     for (int r = 0; r < pulse->options.size; r++) {
-        if (pulse->beats[r].gone || !pulse->watched[r].revents) continue;
+        if (pulse->beats[r].gone || !pulse->watched[1 + r].revents) continue;
         int of;
         sgp_cause_t cause;
         uint32_t word = atomic_load(&control_of(pulse, r)->lost);
@@ -53,11 +53,10 @@ static void look_who_ended(sgp_pulse_t *pulse, bool followers) {
 
 /* ---- silence ---- */
 
-/* Its thread has not run for `elapsed` more. One that never has is still on its way here. */
+/* Its thread has not run for `elapsed` more. */
 static void stands_still(sgp_pulse_t *pulse, int rank, uint64_t elapsed) {
     sgp_beat_t *beat = &pulse->beats[rank];
     char why[64];
-    if (beat->count == 0) return;
     beat->silent += elapsed < 2 * pulse->tick ? elapsed : 2 * pulse->tick;
     if (beat->silent <= pulse->timeout) return;
     snprintf(why, sizeof why, "it has been silent for %.1f s", (double)beat->silent / 1e9);
@@ -79,19 +78,24 @@ static void look_who_is_silent(sgp_pulse_t *pulse, uint64_t elapsed) {
 
 /* ---- the thread ---- */
 
+static void look(sgp_pulse_t *pulse, uint64_t elapsed) {
+    look_who_ended(pulse, false);
+    look_who_ended(pulse, true);
+    look_who_is_silent(pulse, elapsed);
+}
+
 static void *pulse_main(void *argument) {
     sgp_pulse_t *pulse = argument;
-    nfds_t sockets = (nfds_t)pulse->options.size;
     int tick_ms = (int)(pulse->tick / MILLISECOND);
     uint64_t looked = sgp_clock_now();
     sgp_log_set_rank(pulse->options.rank);
-    while (!pulse->watched[sockets].revents) {
+    while (!pulse->watched[0].revents) {
+        bool watches = atomic_load(&pulse->watches);
         atomic_fetch_add(&pulse->options.own->control->pulse, 1);
-        if (poll(pulse->watched, sockets + 1, tick_ms) < 0) continue;
+        if (poll(pulse->watched, watches ? 1 + (nfds_t)pulse->options.size : 1, tick_ms) < 0)
+            continue;
         uint64_t now = sgp_clock_now();
-        look_who_ended(pulse, false);
-        look_who_ended(pulse, true);
-        look_who_is_silent(pulse, now - looked);
+        if (watches) look(pulse, now - looked);
         looked = now;
     }
     return NULL;
@@ -101,21 +105,17 @@ static void free_all(sgp_pulse_t *pulse) {
     if (pulse->stop >= 0) close(pulse->stop);
     free(pulse->beats);
     free(pulse->watched);
-    *pulse = (sgp_pulse_t){.stop = -1};
+    pulse->started = false;
 }
 
 static sgp_status_t prepare(sgp_pulse_t *pulse) {
-    int size = pulse->options.size;
+    size_t size = (size_t)pulse->options.size;
     pulse->stop = eventfd(0, EFD_CLOEXEC);
     if (pulse->stop < 0) return sgp_fail(SGP_ERR_SYSTEM, "shm: eventfd: %s", strerror(errno));
-    pulse->beats = calloc((size_t)size, sizeof *pulse->beats);
-    pulse->watched = calloc((size_t)size + 1, sizeof *pulse->watched);
+    pulse->beats = calloc(size, sizeof *pulse->beats);
+    pulse->watched = calloc(1 + size, sizeof *pulse->watched);
     if (!pulse->beats || !pulse->watched) return SGP_ERR_NO_MEMORY;
-    for (int r = 0; r < size; r++) {
-        pulse->watched[r] = (struct pollfd){.fd = pulse->options.peers[r].socket, .events = POLLIN};
-        pulse->beats[r].gone = !pulse->options.peers[r].region.memory;
-    }
-    pulse->watched[size] = (struct pollfd){.fd = pulse->stop, .events = POLLIN};
+    pulse->watched[0] = (struct pollfd){.fd = pulse->stop, .events = POLLIN};
     return SGP_OK;
 }
 
@@ -137,10 +137,20 @@ sgp_status_t sgp_pulse_start(sgp_pulse_t *pulse, const sgp_pulse_options_t *opti
     if (tick > LONGEST_TICK) tick = LONGEST_TICK;
     if (tick < LEAST_TICK) tick = LEAST_TICK;
     *pulse = (sgp_pulse_t){.options = *options, .tick = tick, .timeout = timeout, .stop = -1};
+    atomic_fetch_add(&options->own->control->pulse, 1);
     sgp_status_t status = prepare(pulse);
     if (status == SGP_OK) status = start_thread(pulse);
     if (status != SGP_OK) free_all(pulse);
     return status;
+}
+
+void sgp_pulse_watch(sgp_pulse_t *pulse) {
+    for (int r = 0; r < pulse->options.size; r++) {
+        const sgp_shm_peer_t *peer = &pulse->options.peers[r];
+        pulse->watched[1 + r] = (struct pollfd){.fd = peer->socket, .events = POLLIN};
+        pulse->beats[r].gone = !peer->region.memory;
+    }
+    atomic_store(&pulse->watches, true);
 }
 
 void sgp_pulse_stop(sgp_pulse_t *pulse) {

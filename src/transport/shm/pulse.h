@@ -18,9 +18,10 @@
 
 typedef struct sgp_pulse_options {
     int rank, size;
-    const sgp_region_t *own;     /* borrowed, as all below */
-    const sgp_shm_peer_t *peers; /* (size); those without a region are left alone */
-    int peer_timeout_ms;         /* > 0 */
+    const sgp_region_t *own; /* borrowed, as all below */
+    const sgp_shm_peer_t
+        *peers; /* (size); those without a region are left alone. Read from sgp_pulse_watch on */
+    int peer_timeout_ms; /* > 0 */
     /* In the thread: a peer has left or is lost. Called once for each peer and each fate, and for a loss that a peer
      * has told of. */
     void (*note)(void *owner, int rank, sgp_fate_t fate, const char *why);
@@ -39,14 +40,19 @@ typedef struct sgp_pulse {
     sgp_pulse_options_t options;
     uint64_t tick, timeout; /* nanoseconds */
     sgp_beat_t *beats;      /* (size) */
-    struct pollfd *watched; /* (size + 1) sockets, and `stop` at the end */
+    struct pollfd *watched; /* (1 + size) `stop`, and the peers' sockets */
     int stop;               /* an eventfd */
+    atomic_bool watches;
     pthread_t thread;
     bool started;
 } sgp_pulse_t;
 
-/* options: copied. SGP_ERR_NO_MEMORY, SGP_ERR_SYSTEM (logged): nothing to stop. */
+/* The thread begins to count: before the others meet this rank, so that they find it alive. options: copied.
+ * SGP_ERR_NO_MEMORY, SGP_ERR_SYSTEM (logged): nothing to stop. */
 sgp_status_t sgp_pulse_start(sgp_pulse_t *pulse, const sgp_pulse_options_t *options);
+
+/* The peers are there: from now on it looks at them. */
+void sgp_pulse_watch(sgp_pulse_t *pulse);
 
 /* Ends the thread: from now on the others hear nothing of this rank. Fine if it was not started. */
 void sgp_pulse_stop(sgp_pulse_t *pulse);

@@ -497,17 +497,22 @@ static sgp_status_t start_pulse(shm_t *shm, const sgp_shm_options_t *options) {
                                  .peer_timeout_ms = timeout ? timeout : SGP_PEER_TIMEOUT_MS,
                                  .note = noticed,
                                  .owner = shm};
-    return any_local(options) ? sgp_pulse_start(&shm->pulse, &pulse) : SGP_OK;
+    return sgp_pulse_start(&shm->pulse, &pulse);
+}
+
+static sgp_status_t meet(shm_t *shm, const sgp_shm_options_t *options) {
+    sgp_status_t status = start_pulse(shm, options);
+    return status == SGP_OK ? sgp_shm_meet(options, &shm->own, shm->peers) : status;
 }
 
 static sgp_status_t connect_all(shm_t *shm, const sgp_shm_options_t *options) {
     sgp_status_t status = allocate(shm, options->size);
     if (status == SGP_OK)
         status = sgp_region_create(options->size, shm->transport.chunk_bytes, &shm->own);
-    if (status == SGP_OK && any_local(options))
-        status = sgp_shm_meet(options, &shm->own, shm->peers);
+    if (status == SGP_OK && any_local(options)) status = meet(shm, options);
     if (status == SGP_OK) status = start_remote(shm);
-    return status == SGP_OK ? start_pulse(shm, options) : status;
+    if (status == SGP_OK && any_local(options)) sgp_pulse_watch(&shm->pulse);
+    return status;
 }
 
 sgp_status_t sgp_shm_connect(const sgp_shm_options_t *options, sgp_transport_t **transport) {
