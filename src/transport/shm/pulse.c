@@ -33,7 +33,8 @@ static void note(sgp_pulse_t *pulse, int rank, sgp_fate_t fate, const char *why)
 static void note_follower(sgp_pulse_t *pulse, int rank, int of, sgp_cause_t cause) {
     if (of != pulse->options.rank)
         pulse->options.note(pulse->options.owner, of, sgp_fate_lost(cause), NULL);
-    note(pulse, rank, sgp_fate_followed(of), NULL);
+    note(pulse, rank, sgp_fate_followed(of),
+         of == pulse->options.rank ? "it has lost this node, and ended" : NULL);
 }
 
 /* followers: those that have told of another's loss are looked at, and otherwise the others: they are the causes, and

@@ -250,7 +250,7 @@ static void on_wake(uv_async_t *handle) {
     pthread_mutex_lock(&links->lock);
     sgp_post_t *posted = sgp_post_list_take(&links->posted);
     sgp_arrival_t *released = sgp_arrival_list_take(&links->released);
-    sgp_note_t *notes = links->notes;
+    sgp_noticed_t *notes = links->notes;
     bool ending = links->ending, full = links->full;
     links->leaves = links->leaving;
     links->notes = NULL;
@@ -417,7 +417,7 @@ static void links_release(sgp_remote_t *remote, sgp_chunk_t *chunk) {
 
 static void links_note(sgp_remote_t *remote, int rank, sgp_fate_t fate, const char *why) {
     sgp_links_t *links = links_of(remote);
-    sgp_note_t *note = calloc(1, sizeof *note);
+    sgp_noticed_t *note = calloc(1, sizeof *note);
     if (!note) { /* then nobody is told */
         links->owner.note(links->owner.transport, rank, fate, why);
         return;

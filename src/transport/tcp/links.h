@@ -57,8 +57,8 @@ struct sgp_links {
     sgp_arrival_list_t released; /* the same */
     sgp_arrival_list_t arrived;  /* for the owner */
     sgp_links_stock_t stock;
-    struct sgp_note *notes; /* of the owner, not seen by the thread yet, the latest first */
-    bool met;               /* the neighbours are there, or somebody is lost */
+    struct sgp_noticed *notes; /* of the owner, not seen by the thread yet, the latest first */
+    bool met;                  /* the neighbours are there, or somebody is lost */
     bool leaving, has_left, ending;
     bool full;            /* no place was left for an arrival: reading has paused */
     atomic_uint waiting;  /* arrivals not received */
@@ -76,8 +76,7 @@ struct sgp_links {
     int strangers;     /* links that have not shaken hands */
     uint64_t ticked;   /* when the timer last ran */
     uint64_t tick;     /* nanoseconds between two runs of it */
-    int *
-        unsaid; /* (size) ranks that are lost, in order: the owner is told when the peers have been */
+    int *unsaid; /* (size) lost ranks, in order, that the owner is told of when the peers are */
     int unsaid_count;
     uint64_t unsaid_since;
     bool leaves;         /* the owner leaves */
@@ -86,12 +85,12 @@ struct sgp_links {
 };
 
 /* A loss that the owner has noticed. */
-typedef struct sgp_note {
-    struct sgp_note *next;
+typedef struct sgp_noticed {
+    struct sgp_noticed *next;
     int rank;
     sgp_fate_t fate;
     char why[96]; /* "": nothing but the cause */
-} sgp_note_t;
+} sgp_noticed_t;
 
 /* options: rank, size and so on as sgp_tcp_connect checks them; listener is taken in every case. */
 sgp_status_t sgp_links_create(const sgp_tcp_options_t *options, size_t chunk_bytes,

@@ -114,14 +114,14 @@ void sgp_links_heard_left(sgp_links_t *links, uint32_t rank) {
         sgp_links_note_left(links, (int)rank);
 }
 
-void sgp_links_take_notes(sgp_links_t *links, sgp_note_t *notes) {
-    sgp_note_t *in_order = NULL;
-    for (sgp_note_t *next; notes; notes = next) {
+void sgp_links_take_notes(sgp_links_t *links, sgp_noticed_t *notes) {
+    sgp_noticed_t *in_order = NULL;
+    for (sgp_noticed_t *next; notes; notes = next) {
         next = notes->next;
         notes->next = in_order;
         in_order = notes;
     }
-    for (sgp_note_t *next; in_order; in_order = next) {
+    for (sgp_noticed_t *next; in_order; in_order = next) {
         next = in_order->next;
         lose(links, in_order->rank, in_order->fate, in_order->why[0] ? in_order->why : NULL);
         free(in_order);

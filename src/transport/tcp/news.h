@@ -21,7 +21,7 @@ void sgp_links_heard_lost(sgp_links_t *links, int from, uint32_t word);
 void sgp_links_heard_left(sgp_links_t *links, uint32_t rank);
 
 /* What the owner has noticed, the latest first; frees them. */
-void sgp_links_take_notes(sgp_links_t *links, sgp_note_t *notes);
+void sgp_links_take_notes(sgp_links_t *links, sgp_noticed_t *notes);
 
 /* An edge has been opened: tells it what is known of others. */
 void sgp_links_note_open(sgp_links_t *links, sgp_link_t *link);
