@@ -146,7 +146,8 @@ static sgp_status_t make_group(const plan_t *plan, const sgp_card_t *mine,
         sgp_group_leave(made);
         return SGP_ERR_NO_MEMORY;
     }
-    sgp_group_tell_losses(made, either(NULL, "SGP_LOSSES"));
+    if (plan->place.source == SGP_SOURCE_DIRECTORY) /* ranks are those of the launcher */
+        sgp_group_tell_losses(made, either(NULL, "SGP_LOSSES"));
     *group = made;
     return SGP_OK;
 }

@@ -5,8 +5,7 @@
 
 typedef struct machine_memory {
     double bytes;
-    const char *
-        limit; /* static: the file of the cgroup that sets it, "memory.max"; NULL: the machine itself */
+    const char *limit; /* the cgroup file that sets it ("memory.max"), static; NULL: the machine */
 } machine_memory_t;
 
 /* The machine's memory, or what the cgroup of this process or one above it allows, where that is less. root: "" for
