@@ -522,7 +522,8 @@ static void note_gone(rank_t *rank, rank_state_t state) {
     sgp_fate_t fate = state == RANK_LEFT ? sgp_fate_left()
                       : first < 0        ? sgp_fate_lost(SGP_CAUSE_ENDED)
                                          : sgp_fate_followed(first);
-    sgp_transport_note(&rank->transport, rank->transport.rank, fate, NULL);
+    sgp_transport_note(&rank->transport, rank->transport.rank, fate,
+                       fate.cause == SGP_CAUSE_ENDED ? "it ended without leaving" : NULL);
 }
 
 static void set_gone(rank_t *rank, rank_state_t state) {
