@@ -300,7 +300,7 @@ static sgp_status_t step_segment(sgp_mixer_t *mixer, const sgp_local_t *local) {
 static sgp_status_t look_who_is_lost(const sgp_mixer_t *mixer) {
     sgp_inbox_t *inboxes[] = {mixer->inbox, mixer->workers.reducer.inbox};
     for (size_t i = 0; i < sizeof inboxes / sizeof *inboxes; i++) {
-        const sgp_transport_t *transport = inboxes[i] ? sgp_inbox_transport(inboxes[i]) : NULL;
+        sgp_transport_t *transport = inboxes[i] ? sgp_inbox_transport(inboxes[i]) : NULL;
         if (transport && sgp_transport_lost_peer(transport) >= 0)
             return sgp_transport_fail_lost(transport, NULL);
     }

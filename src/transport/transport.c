@@ -16,9 +16,10 @@ const char *sgp_transport_name(const sgp_transport_t *transport, int rank, sgp_r
     return name->text;
 }
 
-sgp_status_t sgp_transport_fail_lost(const sgp_transport_t *transport, const char *doing) {
+sgp_status_t sgp_transport_fail_lost(sgp_transport_t *transport, const char *doing) {
     char why[256];
     sgp_rank_name_t name;
+    if (atomic_exchange(&transport->failed, true)) return SGP_ERR_PEER_LOST;
     int rank = sgp_transport_lost_peer(transport);
     return sgp_fail(SGP_ERR_PEER_LOST, "%s is lost (%s)%s%s",
                     sgp_transport_name(transport, rank, &name),

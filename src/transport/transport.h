@@ -20,6 +20,7 @@
 #include "wire/header.h"
 
 #include <sgp/status.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -158,6 +159,7 @@ struct sgp_transport {
     size_t chunk_bytes; /* largest payload of a chunk, a multiple of 64 */
     uint64_t next_id;   /* of this rank's next message */
     sgp_fates_t *fates; /* of all ranks; the transport's own, or shared by the ranks of a hub */
+    atomic_bool failed; /* by a loss, which has been logged */
     sgp_ranks_t ranks;  /* set by whoever made the transport; zeros are fine */
     sgp_transport_counters_t counters;
 };
@@ -230,8 +232,9 @@ static inline void sgp_transport_destroy(sgp_transport_t *t) {
 const char *sgp_transport_name(const sgp_transport_t *transport, int rank, sgp_rank_name_t *name);
 
 /* For whoever ends because a rank is lost: SGP_ERR_PEER_LOST after a line such as "node 2 is lost (its process
- * ended), while waiting for room". doing: what follows "while"; NULL: nothing. */
-sgp_status_t sgp_transport_fail_lost(const sgp_transport_t *transport, const char *doing);
+ * ended), while waiting for room". The first caller writes it, and the others (an agent, the next step) nothing.
+ * doing: what follows "while"; NULL: nothing. */
+sgp_status_t sgp_transport_fail_lost(sgp_transport_t *transport, const char *doing);
 
 /* For implementations. */
 
