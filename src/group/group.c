@@ -4,7 +4,6 @@
 #include "base/log.h"
 
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,7 +57,8 @@ sgp_inbox_t *sgp_group_inbox(sgp_group_t *group) {
     return group->inbox;
 }
 uint32_t sgp_group_new_channel(sgp_group_t *group) {
-    return ++group->channels;
+    sgp_inbox_open_channel(group->inbox, ++group->channels);
+    return group->channels;
 }
 uint64_t sgp_group_timeout(const sgp_group_t *group) {
     return group->timeout;
@@ -95,18 +95,16 @@ static int process_of(const sgp_transport_t *transport, int rank) {
 /* What cannot be written leaves the launcher to guess. */
 static void tell_loss(void *context, int rank) {
     const sgp_group_t *group = context;
-    char path[PATH_MAX], text[16];
-    int length = snprintf(text, sizeof text, "%d\n", process_of(group->transport, rank));
-    snprintf(path, sizeof path, "%s/lost-%d", group->origin.losses,
-             process_of(group->transport, group->transport->rank));
-    int file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    uint32_t word = (uint32_t)process_of(group->transport, rank) + 1;
+    int own = process_of(group->transport, group->transport->rank);
+    int file = open(group->origin.losses, O_WRONLY | O_CLOEXEC);
     if (file < 0) return;
-    (void)!write(file, text, (size_t)length);
+    (void)!pwrite(file, &word, sizeof word, (off_t)own * (off_t)sizeof word);
     close(file);
 }
 
-void sgp_group_tell_losses(sgp_group_t *group, const char *directory) {
-    group->origin.losses = directory ? strdup(directory) : NULL;
+void sgp_group_tell_losses(sgp_group_t *group, const char *file) {
+    group->origin.losses = file ? strdup(file) : NULL;
     if (group->origin.losses) sgp_fates_on_loss(group->transport->fates, tell_loss, group);
 }
 

@@ -30,10 +30,10 @@ typedef struct sgp_group_origin {
 
 sgp_group_origin_t *sgp_group_origin(sgp_group_t *group);
 
-/* For a launcher that tells the cause from what follows it: at the first loss a file `lost-P` in that directory gets
- * the number of the process that is lost, P being the number of this one. directory: copied; NULL: nobody asks.
+/* For a launcher that tells the cause from what follows it: at the first loss the 32-bit word of this process (word
+ * P of process P) in that file becomes the number of the process that is lost, plus 1. file: copied; NULL: nobody asks.
  * After the ranks have their names. */
-void sgp_group_tell_losses(sgp_group_t *group, const char *directory);
+void sgp_group_tell_losses(sgp_group_t *group, const char *file);
 
 sgp_transport_t *sgp_group_transport(sgp_group_t *group);
 sgp_inbox_t *sgp_group_inbox(sgp_group_t *group);

@@ -23,6 +23,10 @@ typedef struct sgp_remote_ops {
     /* Before all others. owner: copied. SGP_ERR_NO_MEMORY, SGP_ERR_SYSTEM (logged). */
     sgp_status_t (*start)(sgp_remote_t *remote, const sgp_remote_owner_t *owner);
 
+    /* Each rank may have so many chunks here at a time, arrived and not released; never less than before.
+     * More are left with their sender. */
+    void (*allow)(sgp_remote_t *remote, uint64_t chunks);
+
     /* Sends a chunk: header with the weight of dst, payload: borrowed until owner.drop(slot). Never
      * blocks. false: dst has left or is lost, or there is no memory: nothing is sent nor dropped. */
     bool (*post)(sgp_remote_t *remote, int dst, const sgp_header_t *header, const void *payload,

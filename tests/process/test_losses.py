@@ -89,13 +89,15 @@ class Losses(ProgramTest):
 class Launcher(ProgramTest):
     """What nodes have told of a loss decides, not who ends first."""
 
-    TELL = 'echo 1 > "$SGP_LOSSES/lost-$SGP_RANK"; exit 1'
+    # Word P of the file: the number of the process that is lost, plus 1.
+    TELL = "printf '\\002\\000\\000\\000' | dd of=$SGP_LOSSES bs=4 seek=$SGP_RANK conv=notrunc status=none; exit 1"
+    WORDS = "od -An -tu4 -w12 $SGP_LOSSES | tr -s ' '"
 
     def run_nodes(self, script):
         return self.run_program("run", "--nodes", "3", "--", "sh", "-c", script)
 
     def test_the_cause_ends_last(self):
-        wait = 'while ! test -e "$SGP_LOSSES/lost-0" || ! test -e "$SGP_LOSSES/lost-2"; do sleep 0.01; done'
+        wait = f'while test "$({self.WORDS})" != " 2 0 2"; do sleep 0.01; done'
         status, _, err = self.run_nodes(f"test $SGP_RANK = 1 || {{ {self.TELL}; }}; {wait}; exit 7")
         self.assertEqual(err, "sgp: node 1 ended with exit status 7\n")
         self.assertEqual(status, 7)

@@ -10,16 +10,19 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-/* Seconds. After a node has failed the others notice within one; all has to be over within ten. */
-enum { REPORT_GRACE = 4, FAILED_GRACE = 3, INTERRUPT_GRACE = 5 };
+/* Seconds. After a node has failed the others notice within one; all has to be over within ten, or a
+ * little more where nodes that end together write a report. */
+enum { REPORT_GRACE = 4, SPEAKING_GRACE = 10, FAILED_GRACE = 3, INTERRUPT_GRACE = 5 };
 
 typedef enum phase {
     RUNNING,
@@ -30,7 +33,7 @@ typedef enum phase {
 
 typedef struct launcher {
     const launch_options_t *options;
-    char rendezvous[RENDEZVOUS_PATH];
+    rendezvous_t rendezvous;
     sigset_t signals; /* that sigtimedwait waits for; blocked */
     sigset_t before;  /* the mask that nodes start with */
     pid_t *pids;      /* (nodes) 0: not running */
@@ -40,7 +43,9 @@ typedef struct launcher {
     int failed;               /* rank of the first node that failed, -1: none */
     siginfo_t how;            /* it ended */
     int follows;              /* the rank for whose loss it ended, -1: for none */
-    int interrupted;          /* the signal that asked us to end, or 0 */
+    int losses;      /* a file without a name, in which nodes tell of losses; -1: there is none */
+    int alike;       /* nodes that failed in the same way */
+    int interrupted; /* the signal that asked us to end, or 0 */
 } launcher_t;
 
 /* Signals that were ignored when the program started stay ignored (nohup, background jobs). */
@@ -60,7 +65,7 @@ static void catch_signals(launcher_t *launcher) {
 
 /* In the new process; only returns if the program cannot be started. */
 static void become_node(const launcher_t *launcher, int rank, pid_t parent) {
-    char text[16];
+    char text[48];
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(EXIT_FAILED); /* it died before prctl */
     /* Ctrl-C reaches the whole foreground; the launcher passes it on once, as SIGTERM. */
@@ -71,8 +76,11 @@ static void become_node(const launcher_t *launcher, int rank, pid_t parent) {
     setenv("SGP_RANK", text, 1);
     snprintf(text, sizeof text, "%d", launcher->options->nodes);
     setenv("SGP_SIZE", text, 1);
-    setenv("SGP_RENDEZVOUS", launcher->rendezvous, 1);
-    setenv("SGP_LOSSES", launcher->rendezvous, 1); /* group/group.h, sgp_group_tell_losses */
+    setenv("SGP_RENDEZVOUS", launcher->rendezvous.path, 1);
+    if (launcher->options->once) setenv("SGP_RENDEZVOUS_ONCE", "1", 1);
+    else unsetenv("SGP_RENDEZVOUS_ONCE");
+    snprintf(text, sizeof text, "/proc/%d/fd/%d", (int)parent, launcher->losses);
+    setenv("SGP_LOSSES", text, 1); /* group/group.h, sgp_group_tell_losses */
     setenv("OMP_NUM_THREADS", "1", 0);
     execvp(launcher->options->file, launcher->options->argv);
 }
@@ -114,6 +122,15 @@ static void enter(launcher_t *launcher, phase_t phase, int seconds) {
     if (phase == KILLING) signal_nodes(launcher, SIGKILL);
 }
 
+static int interrupt_grace(const launcher_t *launcher) {
+    return launcher->options->grace ? launcher->options->grace : INTERRUPT_GRACE;
+}
+
+static int report_grace(const launcher_t *launcher) {
+    bool speaks = launcher->options->speaks && launcher->how.si_code == CLD_EXITED;
+    return speaks ? SPEAKING_GRACE : REPORT_GRACE;
+}
+
 static void report_failure(const launcher_t *launcher) {
     int number = launcher->how.si_status;
     char name[MESSAGE_NODE];
@@ -126,14 +143,10 @@ static void report_failure(const launcher_t *launcher) {
 
 /* The rank of whose loss a node has said that it knew; -1: of none. */
 static int known_loss(const launcher_t *launcher, int rank) {
-    char path[RENDEZVOUS_PATH + 32];
-    int of = -1;
-    snprintf(path, sizeof path, "%s/lost-%d", launcher->rendezvous, rank);
-    FILE *file = fopen(path, "re");
-    if (!file) return -1;
-    if (fscanf(file, "%d", &of) != 1 || of < 0 || of >= launcher->options->nodes) of = -1;
-    fclose(file);
-    return of;
+    uint32_t word;
+    off_t at = (off_t)rank * (off_t)sizeof word;
+    bool there = pread(launcher->losses, &word, sizeof word, at) == (ssize_t)sizeof word;
+    return there && word > 0 && word <= (uint32_t)launcher->options->nodes ? (int)word - 1 : -1;
 }
 
 /* Whether it is more of a cause than what failed first. Nodes that see a loss end as well, and may be taken before the
@@ -149,6 +162,10 @@ static void note_end(launcher_t *launcher, int rank, const siginfo_t *how) {
     launcher->pids[rank] = 0;
     launcher->running--;
     bool failed = how->si_code != CLD_EXITED || how->si_status != 0;
+    if (launcher->failed < 0) launcher->alike = failed;
+    else
+        launcher->alike +=
+            how->si_code == launcher->how.si_code && how->si_status == launcher->how.si_status;
     if (!failed || launcher->phase > REPORTING) return;
     int follows = how->si_code == CLD_EXITED ? known_loss(launcher, rank) : -1;
     if (!is_the_cause(launcher, how, follows)) return;
@@ -166,21 +183,21 @@ static void reap(launcher_t *launcher) {
         how.si_pid = 0;
     }
     if (launcher->phase == RUNNING && launcher->failed >= 0)
-        enter(launcher, REPORTING, REPORT_GRACE);
+        enter(launcher, REPORTING, report_grace(launcher));
 }
 
 static void interrupt(launcher_t *launcher, int number) {
     bool again = launcher->interrupted != 0;
     if (!again) launcher->interrupted = number;
     if (again) enter(launcher, KILLING, 0);
-    else if (launcher->phase < ENDING) enter(launcher, ENDING, INTERRUPT_GRACE);
+    else if (launcher->phase < ENDING) enter(launcher, ENDING, interrupt_grace(launcher));
 }
 
 /* Whom it kills, and why. */
 static void report_killed(const launcher_t *launcher) {
     char name[MESSAGE_NODE], since[MESSAGE_NODE + 16];
     bool asked = launcher->interrupted != 0;
-    int seconds = asked ? INTERRUPT_GRACE : REPORT_GRACE + FAILED_GRACE;
+    int seconds = asked ? interrupt_grace(launcher) : report_grace(launcher) + FAILED_GRACE;
     if (!asked) message_node(launcher->failed, name);
     if (asked) snprintf(since, sizeof since, "SIGTERM");
     else snprintf(since, sizeof since, "%s's failure", name);
@@ -251,6 +268,11 @@ static int exit_status(const launcher_t *launcher) {
     return launcher->how.si_code == CLD_EXITED ? launcher->how.si_status : EXIT_FAILED;
 }
 
+static bool have_spoken(const launcher_t *launcher) {
+    return launcher->options->speaks && launcher->how.si_code == CLD_EXITED &&
+           launcher->alike == launcher->options->nodes;
+}
+
 static int run_nodes(launcher_t *launcher) {
     const launch_options_t *options = launcher->options;
     int error = 0;
@@ -262,13 +284,16 @@ static int run_nodes(launcher_t *launcher) {
     supervise(launcher);
     end_orphans();
     if (launcher->interrupted) message_error("stopped (%s)", strsignal(launcher->interrupted));
-    else if (launcher->failed >= 0) report_failure(launcher);
+    else if (launcher->failed >= 0 && !have_spoken(launcher)) report_failure(launcher);
     if (!error) return exit_status(launcher);
     return error == ENOENT || error == EACCES || error == ENOEXEC ? EXIT_MISTAKE : EXIT_FAILED;
 }
 
 int launch(const launch_options_t *options) {
-    launcher_t launcher = {.options = options, .failed = -1, .follows = -1};
+    launcher_t launcher = {.options = options,
+                           .failed = -1,
+                           .follows = -1,
+                           .losses = memfd_create("sgp-losses", MFD_CLOEXEC)};
     int status = EXIT_FAILED;
     message_workers(options->workers);
     launcher.pids = calloc((size_t)options->nodes, sizeof *launcher.pids);
@@ -278,11 +303,12 @@ int launch(const launch_options_t *options) {
     }
     catch_signals(&launcher);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
-    if (rendezvous_create(launcher.rendezvous)) {
+    if (rendezvous_create(&launcher.rendezvous)) {
         status = run_nodes(&launcher);
-        rendezvous_remove(launcher.rendezvous);
+        rendezvous_destroy(&launcher.rendezvous);
     }
     sigprocmask(SIG_SETMASK, &launcher.before, NULL);
+    if (launcher.losses >= 0) close(launcher.losses);
     free(launcher.pids);
     return status;
 }

@@ -149,7 +149,7 @@ void sgp_pulse_watch(sgp_pulse_t *pulse) {
     for (int r = 0; r < pulse->options.size; r++) {
         const sgp_shm_peer_t *peer = &pulse->options.peers[r];
         pulse->watched[1 + r] = (struct pollfd){.fd = peer->socket, .events = POLLIN};
-        pulse->beats[r].gone = !peer->region.memory;
+        pulse->beats[r].gone = !peer->region.control;
     }
     atomic_store(&pulse->watches, true);
 }
