@@ -73,9 +73,7 @@ static sgp_status_t check_workers(const train_options_t *options) {
     if (options->workers >= 1 && options->workers <= SGP_MOST_PROCESSES / options->nodes)
         return SGP_OK;
     return sgp_fail(
-        SGP_ERR_INVALID,
-        "workers-per-node is %d: must be 1 to %d with %d nodes, as a run has at most %d "
-        "processes",
+        SGP_ERR_INVALID, "workers-per-node is %d: must be 1 to %d with %d nodes (%d processes)",
         options->workers, SGP_MOST_PROCESSES / options->nodes, options->nodes, SGP_MOST_PROCESSES);
 }
 

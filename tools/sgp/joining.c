@@ -50,7 +50,7 @@ static bool check_transport(const joining_t *joining, const char *transport, boo
         message_error("--join %s: works with --transport tcp, auto or shm, not %s", joining->join,
                       transport);
     else if (joining->peer_timeout > 0 && own)
-        message_error("--peer-timeout: is a limit of shm, tcp and auto, and here is --transport %s",
+        message_error("--peer-timeout: a limit of shm, tcp and auto, not of --transport %s",
                       transport);
     else if (option && !network && !joining_wanted(joining))
         message_error("--%s: says something about tcp, and here is --transport %s", option,
