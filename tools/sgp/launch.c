@@ -40,12 +40,13 @@ typedef struct launcher {
     int running;
     phase_t phase;
     struct timespec deadline; /* of the phases REPORTING and ENDING */
+    int waited;               /* seconds from the first failure or signal to the deadline */
     int failed;               /* rank of the first node that failed, -1: none */
     siginfo_t how;            /* it ended */
     int follows;              /* the rank for whose loss it ended, -1: for none */
-    int losses;      /* a file without a name, in which nodes tell of losses; -1: there is none */
-    int alike;       /* nodes that failed in the same way */
-    int interrupted; /* the signal that asked us to end, or 0 */
+    int losses;               /* a file without a name, in which nodes tell of losses; or -1 */
+    int alike;                /* nodes that failed in the same way */
+    int interrupted;          /* the signal that asked us to end, or 0 */
 } launcher_t;
 
 /* Signals that were ignored when the program started stay ignored (nohup, background jobs). */
@@ -118,17 +119,9 @@ static void enter(launcher_t *launcher, phase_t phase, int seconds) {
     launcher->phase = phase;
     clock_gettime(CLOCK_MONOTONIC, &launcher->deadline);
     launcher->deadline.tv_sec += seconds;
+    launcher->waited += seconds;
     if (phase == ENDING) signal_nodes(launcher, SIGTERM);
     if (phase == KILLING) signal_nodes(launcher, SIGKILL);
-}
-
-static int interrupt_grace(const launcher_t *launcher) {
-    return launcher->options->grace ? launcher->options->grace : INTERRUPT_GRACE;
-}
-
-static int report_grace(const launcher_t *launcher) {
-    bool speaks = launcher->options->speaks && launcher->how.si_code == CLD_EXITED;
-    return speaks ? SPEAKING_GRACE : REPORT_GRACE;
 }
 
 static void report_failure(const launcher_t *launcher) {
@@ -183,21 +176,24 @@ static void reap(launcher_t *launcher) {
         how.si_pid = 0;
     }
     if (launcher->phase == RUNNING && launcher->failed >= 0)
-        enter(launcher, REPORTING, report_grace(launcher));
+        enter(launcher, REPORTING,
+              launcher->options->speaks && launcher->how.si_code == CLD_EXITED ? SPEAKING_GRACE
+                                                                               : REPORT_GRACE);
 }
 
 static void interrupt(launcher_t *launcher, int number) {
     bool again = launcher->interrupted != 0;
     if (!again) launcher->interrupted = number;
     if (again) enter(launcher, KILLING, 0);
-    else if (launcher->phase < ENDING) enter(launcher, ENDING, interrupt_grace(launcher));
+    else if (launcher->phase < ENDING)
+        enter(launcher, ENDING,
+              launcher->options->grace ? launcher->options->grace : INTERRUPT_GRACE);
 }
 
 /* Whom it kills, and why. */
 static void report_killed(const launcher_t *launcher) {
     char name[MESSAGE_NODE], since[MESSAGE_NODE + 16];
-    bool asked = launcher->interrupted != 0;
-    int seconds = asked ? interrupt_grace(launcher) : report_grace(launcher) + FAILED_GRACE;
+    bool asked = launcher->failed < 0;
     if (!asked) message_node(launcher->failed, name);
     if (asked) snprintf(since, sizeof since, "SIGTERM");
     else snprintf(since, sizeof since, "%s's failure", name);
@@ -205,7 +201,7 @@ static void report_killed(const launcher_t *launcher) {
         if (!launcher->pids[rank]) continue;
         message_node(rank, name);
         message_error("%s (pid %d) did not end within %d s of %s and is killed", name,
-                      (int)launcher->pids[rank], seconds, since);
+                      (int)launcher->pids[rank], launcher->waited, since);
     }
 }
 
