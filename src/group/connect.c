@@ -123,6 +123,7 @@ static sgp_status_t connect_shm(const sgp_party_t *party, const char *place,
                                  .size = party->size,
                                  .rendezvous = place,
                                  .timeout_ms = party->timeout_ms,
+                                 .peer_timeout_ms = party->peer_timeout_ms,
                                  .run = party->cards[0].run};
     return sgp_shm_connect(&options, transport);
 }

@@ -3,9 +3,11 @@
 
 #include "base/log.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define DEFAULT_TIMEOUT_MS 600000
 #define MILLISECOND        1000000u /* in nanoseconds */
@@ -83,6 +85,27 @@ int sgp_group_size(const sgp_group_t *group) {
 }
 int sgp_group_lost_peer(const sgp_group_t *group) {
     return sgp_transport_lost_peer(group->transport);
+}
+
+static int process_of(const sgp_transport_t *transport, int rank) {
+    const sgp_ranks_t *ranks = &transport->ranks;
+    return ranks->workers > 1 ? ranks->first + rank * ranks->stride : rank;
+}
+
+/* What cannot be written leaves the launcher to guess. */
+static void tell_loss(void *context, int rank) {
+    const sgp_group_t *group = context;
+    uint32_t word = (uint32_t)process_of(group->transport, rank) + 1;
+    int own = process_of(group->transport, group->transport->rank);
+    int file = open(group->origin.losses, O_WRONLY | O_CLOEXEC);
+    if (file < 0) return;
+    (void)!pwrite(file, &word, sizeof word, (off_t)own * (off_t)sizeof word);
+    close(file);
+}
+
+void sgp_group_tell_losses(sgp_group_t *group, const char *file) {
+    group->origin.losses = file ? strdup(file) : NULL;
+    if (group->origin.losses) sgp_fates_on_loss(group->transport->fates, tell_loss, group);
 }
 
 static sgp_status_t send_to_all(sgp_group_t *group, const unsigned char *bytes, size_t count,
@@ -172,6 +195,7 @@ void sgp_group_leave(sgp_group_t *group) {
     free(group->origin.rendezvous);
     free(group->origin.interface);
     free(group->origin.ports);
+    free(group->origin.losses);
     free(group->everybody);
     free(group);
 }

@@ -235,9 +235,21 @@ static sgp_status_t step_segment(sgp_mixer_t *mixer, const sgp_local_t *local) {
     return status;
 }
 
+/* Not only where a step waits for the lost node: an algorithm that waits for nothing would go on without it. */
+static sgp_status_t look_who_is_lost(const sgp_mixer_t *mixer) {
+    sgp_inbox_t *inboxes[] = {mixer->inbox, mixer->workers.reducer.inbox};
+    for (size_t i = 0; i < sizeof inboxes / sizeof *inboxes; i++) {
+        sgp_transport_t *transport = inboxes[i] ? sgp_inbox_transport(inboxes[i]) : NULL;
+        if (transport && sgp_transport_lost_peer(transport) >= 0)
+            return sgp_transport_fail_lost(transport, NULL);
+    }
+    return SGP_OK;
+}
+
 sgp_status_t sgp_mixer_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer, const float *gradient,
                             float learning_rate) {
     sgp_status_t status = check_step(mixer, optimizer, gradient);
+    if (status == SGP_OK) status = look_who_is_lost(mixer);
     if (status != SGP_OK) return status;
     sgp_local_t local = {optimizer, gradient, learning_rate};
     uint64_t start = sgp_transport_now(mixer->transport), before = waited(mixer);

@@ -54,17 +54,17 @@ static const char *const causes[] = {[TRAIN_NO_CAUSE] = "a number",
                                      [TRAIN_GRADIENT] = "the gradient",
                                      [TRAIN_PARAMETERS] = "a parameter"};
 
-static void say_divergence(const run_t *run, const halt_ending_t *endings, int first,
-                           char *text, size_t room) {
+static void say_divergence(const run_t *run, const halt_ending_t *endings, int first, char *text,
+                           size_t room) {
     const sgp_transport_t *transport = sgp_group_transport(run->group);
     const halt_ending_t *cause = &endings[first];
     int smallest = smallest_weight(endings, run->size);
     double weight = endings[smallest].weight;
     sgp_rank_name_t name, light;
-    int length = snprintf(
-        text, room, "%s of %s is not finite in step %" PRIu64 " of %" PRIu64 ", at lr %.4g",
-        causes[cause->cause], sgp_transport_name(transport, first, &name), cause->step + 1,
-        run->replica.schedule.steps, cause->lr);
+    int length = snprintf(text, room,
+                          "%s of %s is not finite in step %" PRIu64 " of %" PRIu64 ", at lr %.4g",
+                          causes[cause->cause], sgp_transport_name(transport, first, &name),
+                          cause->step + 1, run->replica.schedule.steps, cause->lr);
     if (weight < SMALL_WEIGHT)
         snprintf(text + length, room - (size_t)length,
                  "; the push-sum weight of %s is %.2g, and lr / w too high: try another --graph",
@@ -74,23 +74,24 @@ static void say_divergence(const run_t *run, const halt_ending_t *endings, int f
                  ": try a lower --lr, or more --warmup-epochs");
 }
 
-static void say_failure(const run_t *run, sgp_status_t status, int first, char *text,
-                        size_t room) {
+static void say_failure(const run_t *run, sgp_status_t status, int first, char *text, size_t room) {
     sgp_rank_name_t name;
-    int lost = sgp_group_lost_peer(run->nodes);
-    if (lost < 0) lost = sgp_group_lost_peer(run->group);
+    char why[128];
+    sgp_group_t *seen = sgp_group_lost_peer(run->nodes) >= 0 ? run->nodes : run->group;
+    int lost = sgp_group_lost_peer(seen);
     const sgp_transport_t *transport = sgp_group_transport(run->group);
     if (status == SGP_ERR_PEER_LOST && lost >= 0)
-        snprintf(text, room, "%s ended without leaving",
-                 sgp_transport_name(sgp_group_transport(run->nodes), lost, &name));
+        snprintf(text, room, "%s is lost (%s)",
+                 sgp_transport_name(sgp_group_transport(seen), lost, &name),
+                 sgp_fates_why(sgp_group_transport(seen)->fates, lost, why, sizeof why));
     else if (first >= 0)
         snprintf(text, room, "%s: %s", sgp_transport_name(transport, first, &name),
                  sgp_status_message(status));
     else snprintf(text, room, "%s", sgp_status_message(status));
 }
 
-static void describe(const run_t *run, sgp_status_t status, const halt_ending_t *endings,
-                     int first, train_summary_t *summary) {
+static void describe(const run_t *run, sgp_status_t status, const halt_ending_t *endings, int first,
+                     train_summary_t *summary) {
     char *text = summary->reason;
     size_t room = sizeof summary->reason;
     summary->signal = run->signal;

@@ -33,6 +33,7 @@ typedef struct train_options {
     int slow_every;       /* steps; 0: no slow momentum */
     bool slow_alone;      /* no exact average before a slow update */
     int nodes;            /* that gossip */
+    int here;             /* processes of the run on this machine, for its memory; 0: all */
     int workers;          /* per node: they average gradients exactly; nodes * workers processes.
                              Process r is worker r % workers of node r / workers */
     int epochs;

@@ -4,6 +4,7 @@
 #include "base/log.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -284,11 +285,11 @@ sgp_status_t sgp_inbox_wait(sgp_inbox_t *inbox, uint64_t since, uint64_t deadlin
     status = sgp_transport_wait(transport, sgp_inbox_next_look(inbox, deadline));
     uint64_t end = sgp_transport_now(transport);
     inbox->waited += end - start;
-    sgp_rank_name_t name;
-    if (status == SGP_ERR_PEER_LOST)
-        return sgp_fail(status, "%s ended without leaving, while waiting for %s",
-                        sgp_transport_name(transport, sgp_transport_lost_peer(transport), &name),
-                        what);
+    if (status == SGP_ERR_PEER_LOST) {
+        char doing[160];
+        snprintf(doing, sizeof doing, "waiting for %s", what);
+        return sgp_transport_fail_lost(transport, doing);
+    }
     if (status == SGP_ERR_TIMEOUT && end >= deadline)
         return sgp_fail(status, "gave up waiting for %s", what);
     return SGP_OK;
@@ -298,13 +299,9 @@ sgp_status_t sgp_inbox_send_begin(sgp_inbox_t *inbox, const sgp_header_t *header
                                   const sgp_destination_t *to, int destinations, uint64_t deadline,
                                   sgp_send_t *send) {
     sgp_transport_t *transport = inbox->transport;
-    sgp_rank_name_t name;
     for (;;) {
         sgp_status_t status = sgp_transport_send_begin(transport, header, to, destinations, send);
-        if (status == SGP_ERR_PEER_LOST)
-            return sgp_fail(
-                status, "%s ended without leaving",
-                sgp_transport_name(transport, sgp_transport_lost_peer(transport), &name));
+        if (status == SGP_ERR_PEER_LOST) return sgp_transport_fail_lost(transport, NULL);
         if (status != SGP_ERR_AGAIN) return status;
         sgp_inbox_collect(inbox);
         status = sgp_inbox_wait(inbox, inbox->taken_in, deadline, "room to send");

@@ -6,6 +6,7 @@
 #include "message.h"
 #include "place.h"
 
+#include "base/limits.h"
 #include "base/log.h"
 #include "model/model.h"
 #include "train/json.h"
@@ -41,7 +42,7 @@ static const option_t options[] = {
      .type = OPTION_INT,
      .offset = AT(nodes),
      .min = 1,
-     .max = 256,
+     .max = SGP_MOST_PROCESSES,
      .shown = "2",
      .help = "start N nodes on this machine; with --join: nodes of the whole group"},
     {.name = "transport",

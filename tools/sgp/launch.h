@@ -16,10 +16,12 @@ typedef struct launch_options {
 } launch_options_t;
 
 /* Each node gets its place in the environment: SGP_RANK, SGP_SIZE, SGP_RENDEZVOUS, and
- * OMP_NUM_THREADS=1 unless that is set. When one fails, the others have a few seconds to say what
- * they saw, and are then ended; Ctrl-C, SIGTERM and SIGHUP end all. Nothing is left behind: no
- * process, not even a node's own children, and no file; if this process itself is killed, the
- * nodes are too. Returns the program's exit status and has said what went wrong. */
+ * OMP_NUM_THREADS=1 unless that is set; and SGP_LOSSES, the file in which it tells of a loss
+ * (sgp_group_tell_losses). When one fails, the others have a few seconds to say what they saw, and
+ * are then ended; Ctrl-C, SIGTERM and SIGHUP end all. Nothing is left behind: no process, not even a
+ * node's own children, and no file; if this process itself is killed, the nodes are too. Returns the
+ * program's exit status and has said what went wrong: which node is the cause, not counting those
+ * that ended because another was lost, and whom it had to kill. */
 int launch(const launch_options_t *options);
 
 #endif

@@ -3,14 +3,13 @@
 #include "message.h"
 #include "report_data.h"
 
+#include "base/limits.h"
 #include "train/metrics.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { MOST_NODES = 1 << 20 }; /* a larger number is damage */
 
 /* Values of several nodes. */
 typedef struct spread {
@@ -134,8 +133,8 @@ static bool add_line(reader_t *reader, json_t *line) {
     double node = number(line, "node"), step = number(line, "step");
     double worker = json_object_get(line, "worker") ? number(line, "worker") : 0;
     bool epoch = json_object_get(line, "test_accuracy");
-    if (!(node >= 0 && node < MOST_NODES) || !(step >= 0)) return false;
-    if (!(worker >= 0 && worker < MOST_NODES)) return false;
+    if (!(node >= 0 && node < SGP_MOST_PROCESSES) || !(step >= 0)) return false;
+    if (!(worker >= 0 && worker < SGP_MOST_PROCESSES)) return false;
     source_t source = {(int)node, (int)worker};
     if (!epoch && !json_object_get(line, "loss")) return false;
     if (!epoch) {

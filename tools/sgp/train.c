@@ -110,6 +110,7 @@ static int be_node(settings_t *settings, place_t *place, char **argv) {
                       settings->run.resume);
         return EXIT_MISTAKE;
     }
+    settings->run.here = place_here();
     if (place->joins && !check_run(settings)) return EXIT_MISTAKE;
     return node_run(settings, place);
 }
