@@ -18,6 +18,7 @@ struct sgp_inbox {
     sgp_transport_t *transport;
     entry_t *buckets[BUCKETS];
     entry_t *free;
+    bool starved;    /* there was no memory to take in the next chunk */
     uint64_t waited; /* nanoseconds */
     uint64_t taken_in;
 };
@@ -67,6 +68,7 @@ void sgp_inbox_collect(sgp_inbox_t *inbox) {
         entry_t *entry = inbox->free;
         if (entry) inbox->free = entry->next;
         else entry = calloc(1, sizeof *entry);
+        inbox->starved = !entry;
         if (!entry) return; /* it stays with the transport, and is tried again */
         if (sgp_transport_receive(inbox->transport, &entry->chunk) != SGP_OK) {
             entry->next = inbox->free;
@@ -132,7 +134,11 @@ void sgp_inbox_destroy(sgp_inbox_t *inbox) {
 
 sgp_status_t sgp_inbox_wait(sgp_inbox_t *inbox, uint64_t since, uint64_t deadline,
                             const char *what) {
+    if (inbox->starved) sgp_inbox_collect(inbox);
     if (inbox->taken_in != since) return SGP_OK;
+    if (inbox->starved) /* the transport does not sleep while it has something to give */
+        return sgp_fail(SGP_ERR_NO_MEMORY, "no memory to take in messages, while waiting for %s",
+                        what);
     sgp_transport_t *transport = inbox->transport;
     uint64_t start = sgp_transport_now(transport);
     sgp_status_t status = sgp_transport_wait(transport, deadline);

@@ -28,7 +28,8 @@ void sgp_inbox_destroy(sgp_inbox_t *inbox);
 
 sgp_transport_t *sgp_inbox_transport(sgp_inbox_t *inbox);
 
-/* Takes in all that has arrived, so that the transport has nothing more to give. Never blocks. */
+/* Takes in all that has arrived, so that the transport has nothing more to give. Never blocks. Without
+ * memory the rest stays with the transport until a later call. */
 void sgp_inbox_collect(sgp_inbox_t *inbox);
 
 /* The chunk, or NULL if it has not arrived; takes in first what has. Valid until sgp_inbox_release.
@@ -46,7 +47,7 @@ uint64_t sgp_inbox_taken_in(const sgp_inbox_t *inbox);
 
 /* Sleeps until more chunks are here than `since`, taken in or arrived, room came free or the deadline passed, and logs why it gave
  * up: `what` says what was waited for. SGP_ERR_TIMEOUT, SGP_ERR_PEER_LOST (once nothing more has
- * arrived). */
+ * arrived), SGP_ERR_NO_MEMORY (what has arrived could not be taken in). */
 sgp_status_t sgp_inbox_wait(sgp_inbox_t *inbox, uint64_t since, uint64_t deadline,
                             const char *what);
 
