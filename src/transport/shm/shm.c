@@ -447,11 +447,12 @@ static sgp_status_t check(const sgp_shm_options_t *options) {
 
 static sgp_status_t allocate(shm_t *shm, int size) {
     shm->peers = calloc((size_t)size, sizeof *shm->peers);
+    for (int r = 0; shm->peers && r < size; r++)
+        shm->peers[r].socket = shm->peers[r].region.file = -1;
     shm->watched = calloc((size_t)size, sizeof *shm->watched);
     shm->free_slots = calloc(SGP_REGION_SLOTS, sizeof *shm->free_slots);
-    if (!shm->peers || !shm->watched || !shm->free_slots) return SGP_ERR_NO_MEMORY;
-    for (int r = 0; r < size; r++) shm->peers[r].socket = shm->peers[r].region.file = -1;
-    return SGP_OK;
+    if (shm->peers && shm->watched && shm->free_slots) return SGP_OK;
+    return sgp_fail(SGP_ERR_NO_MEMORY, "shm: no memory to connect %d nodes", size);
 }
 
 /* Of the remote, in its context. */
