@@ -73,7 +73,8 @@ static extent_t foreign[LIBRARIES];
 static int foreign_count;
 
 static int note_foreign(struct dl_phdr_info *info, size_t size, void *user) {
-    static const char *const names[] = {"libdnnl", "libstdc++", "libgomp", "libgcc_s", "ld-linux"};
+    static const char *const names[] = {"libdnnl",  "libstdc++", "libgomp",
+                                        "libgcc_s", "libuv",     "ld-linux"};
     (void)size, (void)user;
     for (size_t n = 0; n < sizeof names / sizeof *names; n++) {
         if (!info->dlpi_name || !strstr(info->dlpi_name, names[n])) continue;

@@ -14,9 +14,10 @@
  * that what libraries keep for later calls is there. Every round has to give back what was allocated in
  * it, memory and open files.
  *
- * malloc and its relatives are replaced for the whole process, the C library, jansson and libuv included;
- * mmap and pthread_create for our own code. The C++ runtime, oneDNN, OpenMP and the dynamic linker are left
- * alone: they do not survive a failure. The executable is linked with failing_alloc.c (tests/CMakeLists.txt). */
+ * malloc and its relatives are replaced for the whole process, the C library and jansson included; mmap and
+ * pthread_create for our own code. The C++ runtime, oneDNN, OpenMP, libuv and the dynamic linker are left
+ * alone, as they do not survive a failure: libuv aborts if it cannot watch one more file. The executable is
+ * linked with failing_alloc.c (tests/CMakeLists.txt). */
 #ifndef TESTS_FAILING_ALLOC_H
 #define TESTS_FAILING_ALLOC_H
 

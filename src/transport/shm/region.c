@@ -43,8 +43,8 @@ sgp_status_t sgp_region_map(int file, int size, size_t chunk_bytes, sgp_region_t
                         (long long)found.st_size, bytes);
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file, 0);
     if (memory == MAP_FAILED)
-        return sgp_fail(SGP_ERR_SYSTEM, "shm: cannot map %zu bytes of address space: %s", bytes,
-                        strerror(errno));
+        return sgp_fail(errno == ENOMEM ? SGP_ERR_NO_MEMORY : SGP_ERR_SYSTEM,
+                        "shm: cannot map %zu bytes of address space: %s", bytes, strerror(errno));
     /* A hint: where the system gives huge pages to shared memory, passes over it miss the TLB less.
      */
     madvise(memory, bytes, MADV_HUGEPAGE);
