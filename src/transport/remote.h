@@ -21,8 +21,12 @@ typedef struct sgp_remote_ops {
     /* Before all others. owner: copied. SGP_ERR_NO_MEMORY, SGP_ERR_SYSTEM (logged). */
     sgp_status_t (*start)(sgp_remote_t *remote, const sgp_remote_owner_t *owner);
 
-    /* Sends a chunk: header with the weight of dst, payload: borrowed until owner.drop(slot). Never
-     * blocks. false: dst has left or is lost, or there is no memory: nothing is sent nor dropped. */
+    /* Takes the memory for so many later posts, each of which uses it, sent or not. false: there is none,
+     * and nothing is reserved. */
+    bool (*reserve)(sgp_remote_t *remote, size_t posts);
+
+    /* Sends a chunk: header with the weight of dst, payload: borrowed until owner.drop(slot). Reserved
+     * before. Never blocks. false: dst has left or is lost: nothing is sent nor dropped. */
     bool (*post)(sgp_remote_t *remote, int dst, const sgp_header_t *header, const void *payload,
                  uint32_t slot);
 

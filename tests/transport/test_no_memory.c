@@ -236,12 +236,83 @@ static void test_tcp_alone(void **state) {
     }
 }
 
+/* Two ranks that have met; then allocations fail in both, and in the threads that move the bytes. */
+typedef struct exchange {
+    failing_t *failing;
+    pthread_barrier_t met, sent;
+    atomic_bool ended;  /* the receiver waits for nothing more */
+    sgp_status_t begun; /* the sender's */
+    bool arrived;       /* all of it */
+    bool lost;          /* a rank knows that the other one is lost */
+} exchange_t;
+
+static void send_message(sgp_transport_t *transport, exchange_t *exchange) {
+    sgp_destination_t to = {.dst = 1, .weight = 1};
+    sgp_send_t send;
+    failing_on(exchange->failing);
+    exchange->begun = sgp_transport_send_begin(transport, &push, &to, 1, &send);
+    if (exchange->begun == SGP_OK) commit_all(transport, &send);
+    pthread_barrier_wait(&exchange->sent);
+    while (!atomic_load(&exchange->ended) && !failing_has_failed(exchange->failing))
+        poll(NULL, 0, 1);
+    failing_off(exchange->failing); /* as memory comes back, what was held up goes on */
+}
+
+static void receive_message(sgp_transport_t *transport, exchange_t *exchange) {
+    sgp_chunk_t chunk;
+    sgp_status_t status = SGP_OK;
+    size_t got = 0;
+    pthread_barrier_wait(&exchange->sent);
+    while (exchange->begun == SGP_OK && got < ELEMENTS && status == SGP_OK) {
+        status = sgp_transport_wait(transport, sgp_transport_now(transport) + FAR);
+        while (sgp_transport_receive(transport, &chunk) == SGP_OK) {
+            CHECK(*(const float *)chunk.payload == (float)chunk.header.offset);
+            got += chunk.header.elements;
+            sgp_transport_release(transport, &chunk);
+        }
+    }
+    exchange->arrived = got == ELEMENTS;
+    exchange->lost = status == SGP_ERR_PEER_LOST;
+    atomic_store(&exchange->ended, true);
+}
+
+static void exchange_message(sgp_transport_t *transport, void *context) {
+    exchange_t *exchange = context;
+    CHECK(sgp_transport_prepare(transport, ELEMENTS * sizeof(float), 1) == SGP_OK);
+    pthread_barrier_wait(&exchange->met);
+    if (transport->rank == 0) send_message(transport, exchange);
+    else receive_message(transport, exchange);
+    sgp_transport_leave(transport, sgp_transport_now(transport) + FAR);
+    sgp_transport_destroy(transport);
+}
+
+/* A message whose memory is missing is refused when it begins, or the peer is reported as lost: none is
+ * lost in silence, and nobody waits for one in vain. */
+static void test_tcp_exchange(void **state) {
+    (void)state;
+    failing_t failing = {.every_thread = true};
+    while (failing_round(&failing)) {
+        exchange_t exchange = {.failing = &failing};
+        ranks_setup_t setup = {.tcp = true, .loopback = {.size = 2, .chunk_bytes = CHUNK}};
+        pthread_barrier_init(&exchange.met, NULL, 2);
+        pthread_barrier_init(&exchange.sent, NULL, 2);
+        run_transports(&setup, exchange_message, &exchange);
+        if (exchange.begun == SGP_OK) assert_true(exchange.arrived || exchange.lost);
+        else assert_int_equal(exchange.begun, SGP_ERR_NO_MEMORY);
+        if (!failing_has_failed(&failing)) assert_true(exchange.arrived);
+        pthread_barrier_destroy(&exchange.met);
+        pthread_barrier_destroy(&exchange.sent);
+    }
+    assert_true(failing.round > 2);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_loopback_create), cmocka_unit_test(test_loopback_send),
         cmocka_unit_test(test_inbox_create),    cmocka_unit_test(test_inbox_collect),
         cmocka_unit_test(test_agents),          cmocka_unit_test(test_shm_alone),
         cmocka_unit_test(test_shm_meets),       cmocka_unit_test(test_tcp_alone),
+        cmocka_unit_test(test_tcp_exchange),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

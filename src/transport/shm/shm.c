@@ -102,6 +102,21 @@ static sgp_status_t shm_prepare(sgp_transport_t *transport, size_t bytes, unsign
 
 /* ---- sending ---- */
 
+static bool is_local(const shm_t *shm, int rank) {
+    return shm->peers[rank].region.memory != NULL;
+}
+
+/* The remote's memory for a message of so many chunks. */
+static sgp_status_t reserve_remote(shm_t *shm, size_t chunks, const sgp_destination_t *to,
+                                   int destinations) {
+    size_t posts = 0;
+    for (int i = 0; i < destinations; i++)
+        if (!is_local(shm, to[i].dst)) posts += chunks;
+    if (!posts || !shm->remote || shm->remote->ops->reserve(shm->remote, posts)) return SGP_OK;
+    return sgp_fail(SGP_ERR_NO_MEMORY, "%s: no memory for a message of %zu chunks",
+                    shm->transport.ops->name, chunks);
+}
+
 static sgp_status_t shm_send_begin(sgp_transport_t *transport, const sgp_header_t *header,
                                    const sgp_destination_t *to, int destinations,
                                    sgp_send_t *send) {
@@ -119,6 +134,8 @@ static sgp_status_t shm_send_begin(sgp_transport_t *transport, const sgp_header_
         if (room(shm) < chunks) return SGP_ERR_AGAIN;
         atomic_store(&shm->own.control->wants_room, 0);
     }
+    sgp_status_t status = reserve_remote(shm, chunks, to, destinations);
+    if (status != SGP_OK) return status;
     shm->reserved += (uint32_t)chunks;
     sgp_send_init(transport, header, to, destinations, send);
     return SGP_OK;
@@ -130,10 +147,6 @@ static void *shm_send_next(sgp_transport_t *transport, sgp_send_t *send) {
     uint32_t slot = take_slot(shm);
     send->slot = &shm->own.slots[slot];
     return sgp_region_payload(&shm->own, slot);
-}
-
-static bool is_local(const shm_t *shm, int rank) {
-    return shm->peers[rank].region.memory != NULL;
 }
 
 static bool post_remote(shm_t *shm, uint32_t slot, const sgp_send_t *send,

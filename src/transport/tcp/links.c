@@ -32,8 +32,12 @@ static sgp_links_t *links_of(sgp_remote_t *remote) {
 sgp_arrival_t *sgp_links_take_place(sgp_links_t *links) {
     pthread_mutex_lock(&links->lock);
     sgp_arrival_t *arrival = sgp_stock_take_place(&links->stock);
+    bool no_memory = !arrival && links->stock.places_used < SGP_LINKS_PLACES;
     if (!arrival) links->full = true;
     pthread_mutex_unlock(&links->lock);
+    if (no_memory && !links->short_of_memory)
+        sgp_log(SGP_LOG_WARNING, "tcp: no memory to receive a chunk: it is tried again");
+    links->short_of_memory = no_memory;
     return arrival;
 }
 
@@ -325,6 +329,7 @@ static void on_timer(uv_timer_t *handle) {
     uint64_t now = sgp_links_now();
     forgive(links, now);
     for (sgp_link_t *link = links->all; link; link = link->next) sgp_link_tick(link, now);
+    if (links->short_of_memory) feed_starved(links);
     for (int r = 0; r < links->size; r++) {
         sgp_peer_t *peer = &links->peers[r];
         if (peer->called_since && !peer->out && (peer->queue.first || !links->leaves))
@@ -401,13 +406,22 @@ static sgp_status_t links_start(sgp_remote_t *remote, const sgp_remote_owner_t *
     return meet(links);
 }
 
+static bool links_reserve(sgp_remote_t *remote, size_t posts) {
+    sgp_links_t *links = links_of(remote);
+    pthread_mutex_lock(&links->lock);
+    bool reserved = sgp_stock_reserve(&links->stock, posts);
+    pthread_mutex_unlock(&links->lock);
+    return reserved;
+}
+
 static bool links_post(sgp_remote_t *remote, int dst, const sgp_header_t *header,
                        const void *payload, uint32_t slot) {
     sgp_links_t *links = links_of(remote);
-    if (atomic_load(&links->dropped[dst])) return false;
+    bool dropped = atomic_load(&links->dropped[dst]);
     pthread_mutex_lock(&links->lock);
-    sgp_post_t *post = sgp_stock_take_post(&links->stock);
-    if (post) {
+    if (dropped) sgp_stock_cancel_post(&links->stock);
+    else {
+        sgp_post_t *post = sgp_stock_take_post(&links->stock);
         post->slot = slot;
         post->dst = dst;
         post->state = SGP_POST_NEW;
@@ -418,8 +432,8 @@ static bool links_post(sgp_remote_t *remote, int dst, const sgp_header_t *header
         sgp_post_list_add(&links->posted, post);
     }
     pthread_mutex_unlock(&links->lock);
-    if (post) uv_async_send(&links->wake);
-    return post != NULL;
+    if (!dropped) uv_async_send(&links->wake);
+    return !dropped;
 }
 
 static bool links_has_arrived(sgp_remote_t *remote) {
@@ -498,6 +512,7 @@ static void links_destroy(sgp_remote_t *remote) {
 
 static const sgp_remote_ops_t links_ops = {
     .start = links_start,
+    .reserve = links_reserve,
     .post = links_post,
     .has_arrived = links_has_arrived,
     .receive = links_receive,
