@@ -223,10 +223,12 @@ void *__real_mmap(void *at, size_t bytes, int protection, int flags, int file, o
 int __real_munmap(void *memory, size_t bytes);
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
                           void *(*body)(void *), void *argument);
+int __real_pthread_join(pthread_t thread, void **result);
 void *__wrap_mmap(void *at, size_t bytes, int protection, int flags, int file, off_t offset);
 int __wrap_munmap(void *memory, size_t bytes);
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
                           void *(*body)(void *), void *argument);
+int __wrap_pthread_join(pthread_t thread, void **result);
 
 void *__wrap_mmap(void *at, size_t bytes, int protection, int flags, int file, off_t offset) {
     if (fails(CALLER)) return MAP_FAILED;
@@ -242,7 +244,17 @@ int __wrap_munmap(void *memory, size_t bytes) {
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
                           void *(*body)(void *), void *argument) {
     if (fails(CALLER)) return EAGAIN;
-    return __real_pthread_create(thread, attributes, body, argument);
+    int error = __real_pthread_create(thread, attributes, body, argument);
+    if (!error) made((void *)*thread, CALLER);
+    return error;
+}
+
+int __wrap_pthread_join(pthread_t thread, void **result) {
+    forget((const void *)thread);
+    int error = __real_pthread_join(thread, result);
+    if (!error) return 0;
+    fprintf(stderr, "a thread was joined that does not run\n");
+    abort();
 }
 
 /* ---- rounds ---- */

@@ -12,7 +12,7 @@
  *
  * Each allocation fails in two rounds: alone, and with all that follow it. The first round fails none, so
  * that what libraries keep for later calls is there. Every round has to give back what was allocated in
- * it, memory and open files.
+ * it: memory, threads and open files.
  *
  * malloc and its relatives are replaced for the whole process, the C library and jansson included; mmap and
  * pthread_create for our own code. The C++ runtime, oneDNN, OpenMP, libuv and the dynamic linker are left

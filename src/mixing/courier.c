@@ -39,7 +39,10 @@ sgp_status_t sgp_courier_start(sgp_courier_t *courier, sgp_mixer_t *mixer,
                         "mixer: a group can have one mixer that works beside the computation");
     *courier = (sgp_courier_t){.mixer = mixer, .work = do_work};
     sgp_status_t status = sgp_transport_agent_start(mixer->transport, work, courier);
-    if (status != SGP_OK) return status;
+    if (status != SGP_OK) {
+        courier->mixer = NULL;
+        return status;
+    }
     sgp_group_set_lease(
         mixer->group,
         &(sgp_lease_t){.take = lease_take, .give = lease_give, .serve = serve, .owner = mixer});
