@@ -126,7 +126,8 @@ static sgp_status_t allocate_slow(sgp_mixer_t *mixer) {
 static sgp_status_t allocate(sgp_mixer_t *mixer) {
     mixer->all = sgp_memory_alloc(mixer->all_length * sizeof *mixer->all);
     mixer->to = calloc((size_t)mixer->size + 1, sizeof *mixer->to);
-    if (!mixer->all || !mixer->to)
+    mixer->weights = calloc((size_t)mixer->size, sizeof *mixer->weights);
+    if (!mixer->all || !mixer->to || !mixer->weights)
         return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu numbers", mixer->all_length);
     mixer->z = mixer->all + mixer->first;
     sgp_status_t status = sgp_reducer_init(&mixer->reducer, mixer->group, mixer->length);
@@ -168,6 +169,7 @@ static void release(sgp_mixer_t *mixer) {
     sgp_memory_free(mixer->slow);
     sgp_memory_free(mixer->anchor);
     free(mixer->to);
+    free(mixer->weights);
     free(mixer);
 }
 
