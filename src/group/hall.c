@@ -529,8 +529,10 @@ static sgp_status_t begin_all(sgp_hall_t *hall, const sgp_card_t *all) {
         if (status == SGP_OK && hall->count + 1 < hall->mine->size)
             status = sgp_fail(SGP_ERR_PEER_LOST, "a process ended while the group was meeting");
     }
-    for (int i = 0; i < hall->count && status == SGP_OK; i++)
+    for (int i = 0; i < hall->count && status == SGP_OK; i++) {
         say_last(hall, hall->guests[i], SGP_NOTE_BEGIN, NULL, 0);
+        if (hall->guests[i]->state == GONE) status = SGP_ERR_NO_MEMORY;
+    }
     while (status == SGP_OK && hall->count > 0) status = attend(hall, &limit, places);
     free(places);
     return status;
