@@ -334,9 +334,10 @@ bool failing_has_failed(const failing_t *failing) {
 
 sgp_status_t failing_check(failing_t *failing, sgp_status_t status) {
     failing_off(failing);
-    sgp_status_t expected = failing->expected ? failing->expected : SGP_ERR_NO_MEMORY;
-    if (!failing->failed) expected = SGP_OK;
-    if (status == expected || (failing->may_pass && status == SGP_OK)) return status;
+    sgp_status_t expected = failing->failed ? SGP_ERR_NO_MEMORY : SGP_OK;
+    if (status == expected) return status;
+    if (failing->failed && (status == SGP_OK ? failing->may_pass : status == failing->also))
+        return status;
     say_where();
     fail_msg("%s in place of %s in round %zu", sgp_status_name(status), sgp_status_name(expected),
              failing->round);

@@ -28,9 +28,9 @@
 
 /* All zero before the first round. The first three are set by the test. */
 typedef struct failing {
-    bool every_thread;     /* allocations of all threads fail; else the caller's alone */
-    bool may_pass;         /* the call may succeed in spite of a failure */
-    sgp_status_t expected; /* of a call that fails; 0: SGP_ERR_NO_MEMORY */
+    bool every_thread; /* allocations of all threads fail; else the caller's alone */
+    bool may_pass;     /* the call may succeed in spite of a failure */
+    sgp_status_t also; /* of a call that fails, beside SGP_ERR_NO_MEMORY; 0: none */
     /* Private. */
     size_t round;
     size_t files;
