@@ -107,6 +107,7 @@ static json_t *versions_json(void) {
 }
 
 json_t *config_json(const train_options_t *options, const replica_t *replica) {
+    train_json_begin();
     return json_pack("{s:o, s:o, s:o, s:o}", "options", config_options_json(options), "data",
                      data_json(replica->dataset), "derived", derived_json(replica), "versions",
                      versions_json());

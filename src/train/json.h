@@ -7,10 +7,17 @@
 
 #include <jansson.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Fifteen digits give back every decimal number that a person may have typed (0.1 stays 0.1). */
 #define TRAIN_JSON_FLAGS (JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(15))
+
+/* Of its own failures to allocate jansson forgets some, and what it has made or read is then not whole: an
+ * array without an element, a key without its beginning. begin: before all that has to be whole. failed:
+ * whether this thread has been short of memory since. */
+void train_json_begin(void);
+bool train_json_failed(void);
 
 /* JSON knows no NaN: a number that does not exist is null. */
 static inline json_t *train_json_number(double value) {
@@ -20,8 +27,8 @@ static inline json_t *train_json_number(double value) {
 /* JSON integers are signed here: a larger one is given as a string of digits. */
 json_t *train_json_u64(uint64_t value);
 
-/* Replaces directory/name by the indented text, and releases json (NULL: out of memory).
- * SGP_ERR_IO, SGP_ERR_NO_MEMORY, logged. */
+/* Replaces directory/name by the indented text, and releases json (NULL: out of memory), which was made
+ * after train_json_begin. SGP_ERR_IO, SGP_ERR_NO_MEMORY, logged. */
 sgp_status_t train_json_write(const char *directory, const char *name, json_t *json);
 
 #endif

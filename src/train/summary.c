@@ -48,6 +48,7 @@ static json_t *triple(const char *const names[3], double first, double second, d
 json_t *train_summary_json(const train_options_t *options, const train_summary_t *summary) {
     static const char *const quantiles[3] = {"mean", "p50", "p99"};
     static const char *const spread[3] = {"mean", "min", "max"};
+    train_json_begin();
     json_t *object = json_object();
     add_options(&object, options);
     add(&object, "parameters", train_json_u64(summary->parameters));
