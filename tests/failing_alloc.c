@@ -273,7 +273,7 @@ static size_t count_files(void) {
 }
 
 /* For addr2line, as the names of static functions are not there. */
-static void say_where(void) {
+void failing_say(void) {
     fprintf(stderr, "the allocation that failed (of %zu):\n", atomic_load(&counted));
     backtrace_symbols_fd(frames, frame_count, STDERR_FILENO);
 }
@@ -287,7 +287,7 @@ static void check_nothing_left(const failing_t *failing) {
         backtrace_symbols_fd(&caller, 1, STDERR_FILENO);
     }
     if (!live && files == failing->files) return;
-    say_where();
+    failing_say();
     fail_msg("round %zu left %zu allocations and %zd open files", failing->round, live,
              (ssize_t)files - (ssize_t)failing->files);
 }
@@ -306,7 +306,8 @@ bool failing_round(failing_t *failing) {
     memset(places, 0, sizeof places);
     live = 0;
     leave_lock();
-    fail_first = failing->round == 0 ? SIZE_MAX : (failing->round + 1) / 2;
+    size_t stride = failing->stride ? failing->stride : 1;
+    fail_first = failing->round == 0 ? SIZE_MAX : (failing->round - 1) / 2 * stride + 1;
     fail_last = failing->round % 2 ? fail_first : SIZE_MAX;
     atomic_store(&counted, 0);
     atomic_store(&has_failed, false);
@@ -338,7 +339,7 @@ sgp_status_t failing_check(failing_t *failing, sgp_status_t status) {
     if (status == expected) return status;
     if (failing->failed && (status == SGP_OK ? failing->may_pass : status == failing->also))
         return status;
-    say_where();
+    failing_say();
     fail_msg("%s in place of %s in round %zu", sgp_status_name(status), sgp_status_name(expected),
              failing->round);
     return status;

@@ -26,8 +26,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* All zero before the first round. The first three are set by the test. */
+/* All zero before the first round. The first four are set by the test. */
 typedef struct failing {
+    size_t stride;     /* of the allocations every so many-th fails; 0: each */
     bool every_thread; /* allocations of all threads fail; else the caller's alone */
     bool may_pass;     /* the call may succeed in spite of a failure */
     sgp_status_t also; /* of a call that fails, beside SGP_ERR_NO_MEMORY; 0: none */
@@ -50,6 +51,9 @@ bool failing_has_failed(const failing_t *failing);
 
 /* Asserts that the status is that of a call in which an allocation has failed, or not; returns it. */
 sgp_status_t failing_check(failing_t *failing, sgp_status_t status);
+
+/* Prints where the first allocation of the round failed that did, for looking into an assertion. */
+void failing_say(void);
 
 /* The status of a call whose allocations may fail. */
 #define FAILING(failing, call) (failing_on(failing), failing_check((failing), (call)))

@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "train/agreement.h"
 #include "train/checkpoint_folder.h"
-#include "train/file.h"
+#include "train/json.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -66,6 +66,8 @@ static sgp_status_t check_all(const train_options_t *options, const replica_t *r
     *step = 0;
     for (size_t i = 0; i < list->count; i++) {
         verdict_t verdict = check_step(options, replica, list->steps[i]);
+        if (verdict.status == SGP_ERR_NO_MEMORY)
+            return sgp_fail(verdict.status, "%s", verdict.problem);
         if (i == 0) newest = verdict;
         if (verdict.status) continue;
         *step = list->steps[i];
@@ -107,8 +109,8 @@ typedef struct search {
 } search_t;
 
 /* A file is missing where a run was killed while it wrote: then all nodes' are of no use, and
- * node 0 says so once. */
-static void look(run_t *run, search_t *search, uint64_t limit) {
+ * node 0 says so once. SGP_ERR_NO_MEMORY: what could not be looked at is not bad for that. */
+static sgp_status_t look(run_t *run, search_t *search, uint64_t limit) {
     search->good = 0;
     for (; search->next < search->list.count; search->next++) {
         uint64_t step = search->list.steps[search->next];
@@ -117,8 +119,9 @@ static void look(run_t *run, search_t *search, uint64_t limit) {
         sgp_status_t status = check_file(run->options, &run->replica, step, run->rank, problem);
         if (!status) {
             search->good = step;
-            return;
+            return SGP_OK;
         }
+        if (status == SGP_ERR_NO_MEMORY) return sgp_fail(status, "%s", problem);
         if (status != SGP_ERR_NOT_FOUND) {
             sgp_log(SGP_LOG_WARNING, "%s", problem);
             search->named++;
@@ -127,6 +130,7 @@ static void look(run_t *run, search_t *search, uint64_t limit) {
         search->newest.status = status;
         memcpy(search->newest.problem, problem, sizeof problem);
     }
+    return SGP_OK;
 }
 
 /* All of them are the same: agreed. Else *limit is the lowest, which all others have to go back to.
@@ -168,12 +172,15 @@ static sgp_status_t conclude(const run_t *run, const search_t *search, const off
 static sgp_status_t choose(run_t *run, search_t *search, offer_t *offers, uint64_t *step) {
     uint64_t limit = UINT64_MAX;
     do {
-        if (search->good > limit || limit == UINT64_MAX) look(run, search, limit);
+        bool looks = search->good > limit || limit == UINT64_MAX;
+        sgp_status_t own = looks ? look(run, search, limit) : SGP_OK;
+        sgp_status_t status = agreement_share(run->group, own);
+        if (status) return status;
         offer_t mine = {.step = search->good,
                         .bad = search->newest.status &&
                                !may_begin_again(search->list.count, search->newest.status),
                         .named = search->named};
-        sgp_status_t status = sgp_group_gather(run->group, &mine, sizeof mine, offers);
+        status = sgp_group_gather(run->group, &mine, sizeof mine, offers);
         if (status) return status;
     } while (!agreed(offers, run->size, &limit));
     *step = offers[0].step;
@@ -194,7 +201,7 @@ sgp_status_t resume_choose(run_t *run, uint64_t *step) {
 
 /* ---- the run's files ---- */
 
-/* Whether the line, without its newline, is of an epoch (from 1) up to `epochs`. */
+/* Whether the line, without its newline, is of an epoch (from 1) up to `epochs`; see train_json_failed. */
 static bool keeps(const char *line, size_t length, uint64_t epochs) {
     json_t *object = json_loadb(line, length, 0, NULL);
     json_t *epoch = json_object_get(object, "epoch");
@@ -209,12 +216,13 @@ static bool filter(FILE *file, FILE *kept, uint64_t epochs) {
     char *line = NULL;
     size_t room = 0;
     bool good = true;
+    train_json_begin();
     for (ssize_t length; good && (length = getline(&line, &room, file)) > 0;) {
         if (line[length - 1] != '\n' || !keeps(line, (size_t)length - 1, epochs)) continue;
         good = fwrite(line, 1, (size_t)length, kept) == (size_t)length;
     }
     free(line);
-    return good && !ferror(file);
+    return good && feof(file) && !train_json_failed(); /* getline ends without memory, too */
 }
 
 sgp_status_t resume_metrics(const char *from, const char *output, uint64_t epochs) {
@@ -223,6 +231,8 @@ sgp_status_t resume_metrics(const char *from, const char *output, uint64_t epoch
     if (snprintf(path, sizeof path, "%s/" METRICS_FILE, from) >= PATH_MAX)
         return sgp_fail(SGP_ERR_INVALID, "%.100s...: the path is too long", from);
     FILE *file = fopen(path, "re");
+    if (!file && errno != ENOENT)
+        return sgp_fail(SGP_ERR_IO, "%s: cannot be read: %s", path, strerror(errno));
     if (!file) {
         sgp_log(SGP_LOG_WARNING, "%s: cannot be read: %s; it begins anew", path, strerror(errno));
         return file_replace(output, METRICS_FILE, NULL, 0);
@@ -232,7 +242,7 @@ sgp_status_t resume_metrics(const char *from, const char *output, uint64_t epoch
     if (kept && fclose(kept) != 0) good = false;
     fclose(file);
     sgp_status_t status = good ? file_replace(output, METRICS_FILE, &(file_part_t){text, length}, 1)
-                               : sgp_fail(SGP_ERR_IO, "%s: cannot be read", path);
+                               : sgp_fail(SGP_ERR_IO, "%s: cannot be read, or no memory", path);
     free(text);
     return status;
 }
