@@ -10,6 +10,7 @@
 #include <link.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <sgp/log.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -292,6 +293,13 @@ static void check_nothing_left(const failing_t *failing) {
              (ssize_t)files - (ssize_t)failing->files);
 }
 
+static atomic_int errors; /* logged since the allocations fail */
+
+static void count_error(sgp_log_level_t level, int rank, const char *line, void *user) {
+    (void)level, (void)rank, (void)line, (void)user;
+    atomic_fetch_add(&errors, 1);
+}
+
 bool failing_round(failing_t *failing) {
     void *warm[1];
     if (foreign_count == 0) {
@@ -311,6 +319,7 @@ bool failing_round(failing_t *failing) {
     fail_last = failing->round % 2 ? fail_first : SIZE_MAX;
     atomic_store(&counted, 0);
     atomic_store(&has_failed, false);
+    sgp_log_set(count_error, NULL, SGP_LOG_ERROR);
     failing->failed = false;
     failing->round++;
     failing->files = count_files();
@@ -319,6 +328,7 @@ bool failing_round(failing_t *failing) {
 
 void failing_on(failing_t *failing) {
     atomic_store(&everywhere, failing->every_thread);
+    atomic_store(&errors, 0);
     on_here = true;
     atomic_store(&on, true);
 }
@@ -336,6 +346,10 @@ bool failing_has_failed(const failing_t *failing) {
 sgp_status_t failing_check(failing_t *failing, sgp_status_t status) {
     failing_off(failing);
     sgp_status_t expected = failing->failed ? SGP_ERR_NO_MEMORY : SGP_OK;
+    if (status != SGP_OK && !failing->unlogged && atomic_load(&errors) == 0) {
+        failing_say();
+        fail_msg("%s without a line in the log", sgp_status_name(status));
+    }
     if (status == expected) return status;
     if (failing->failed && (status == SGP_OK ? failing->may_pass : status == failing->also))
         return status;

@@ -26,9 +26,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* All zero before the first round. The first four are set by the test. */
+/* All zero before the first round. The first five are set by the test. */
 typedef struct failing {
     size_t stride;     /* of the allocations every so many-th fails; 0: each */
+    bool unlogged;     /* the call does not log its errors, as its header says */
     bool every_thread; /* allocations of all threads fail; else the caller's alone */
     bool may_pass;     /* the call may succeed in spite of a failure */
     sgp_status_t also; /* of a call that fails, beside SGP_ERR_NO_MEMORY; 0: none */
@@ -49,7 +50,8 @@ void failing_off(failing_t *failing);
 /* Whether an allocation has failed in this round. */
 bool failing_has_failed(const failing_t *failing);
 
-/* Asserts that the status is that of a call in which an allocation has failed, or not; returns it. */
+/* Asserts that the status is that of a call in which an allocation has failed, or not, and that the log says
+ * why the call failed; returns it. The log is the harness's own. */
 sgp_status_t failing_check(failing_t *failing, sgp_status_t status);
 
 /* Prints where the first allocation of the round failed that did, for looking into an assertion. */

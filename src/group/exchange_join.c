@@ -75,7 +75,7 @@ static sgp_status_t fill(sgp_hall_t *hall, const sgp_limit_t *limit) {
         if (left == 0) status = gave_up(hall, limit);
         struct pollfd *grown =
             count > room ? realloc(places, (size_t)count * sizeof *places) : places;
-        if (!grown) status = SGP_ERR_NO_MEMORY;
+        if (!grown) status = sgp_fail(SGP_ERR_NO_MEMORY, "no memory to wait for %d sockets", count);
         if (status != SGP_OK) break;
         places = grown;
         room = count > room ? count : room;

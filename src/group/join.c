@@ -144,7 +144,7 @@ static sgp_status_t make_group(const plan_t *plan, const sgp_card_t *mine,
     if (!copy(mine ? NULL : plan->place.rendezvous, &origin->rendezvous) ||
         !copy(plan->interface, &origin->interface) || !copy(plan->ports, &origin->ports)) {
         sgp_group_leave(made);
-        return SGP_ERR_NO_MEMORY;
+        return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a group");
     }
     *group = made;
     return SGP_OK;

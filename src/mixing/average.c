@@ -79,7 +79,9 @@ static void summarise(const double *sums, const sgp_mixer_t *mixer,
 /* sums: (SUMS) of this segment. */
 static sgp_status_t exchange(sgp_mixer_t *mixer, const average_t *average, double *sums) {
     report_t *mine = calloc(1, sizeof *mine), *all = calloc((size_t)mixer->size, sizeof *all);
-    sgp_status_t status = mine && all ? SGP_OK : SGP_ERR_NO_MEMORY;
+    sgp_status_t status = mine && all ? SGP_OK
+                                      : sgp_fail(SGP_ERR_NO_MEMORY,
+                                                 "no memory to average over %d nodes", mixer->size);
     if (status == SGP_OK) {
         mine->w = mixer->w;
         mine->distance = average->distance;

@@ -188,7 +188,7 @@ static sgp_status_t prepare(sgp_mixer_t *mixer, const float *initial) {
 sgp_status_t sgp_mixer_create(sgp_group_t *group, const sgp_mixer_options_t *options,
                               const float *initial, sgp_mixer_t **mixer) {
     sgp_mixer_t *made = calloc(1, sizeof *made);
-    if (!made) return SGP_ERR_NO_MEMORY;
+    if (!made) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a mixer");
     init(made, group, options);
     sgp_status_t status = check(options);
     if (status == SGP_OK) status = adopt(made, options);

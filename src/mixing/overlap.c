@@ -17,6 +17,7 @@
 #include "mixing/courier.h"
 #include "mixing/push.h"
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "optimizer/optimizer.h"
 
@@ -79,14 +80,15 @@ static void overlap_destroy(sgp_mixer_t *mixer) {
 static sgp_status_t overlap_create(sgp_mixer_t *mixer) {
     overlap_t *overlap = calloc(1, sizeof *overlap);
     mixer->extra = overlap;
-    if (!overlap) return SGP_ERR_NO_MEMORY;
+    if (!overlap) return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for its algorithm");
     size_t buffers = mixer->length - mixer->count;
     overlap->settled = mixer->round;
     overlap->senders =
         calloc((size_t)sgp_graph_max_degree(&mixer->graph) + 1, sizeof *overlap->senders);
     overlap->to = calloc((size_t)mixer->size, sizeof *overlap->to);
     overlap->buffers = sgp_memory_alloc((buffers + 1) * sizeof *overlap->buffers);
-    if (!overlap->senders || !overlap->to || !overlap->buffers) return SGP_ERR_NO_MEMORY;
+    if (!overlap->senders || !overlap->to || !overlap->buffers)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu buffers", buffers);
     if (mixer->length * sizeof(float) < LARGE) return SGP_OK;
     return sgp_courier_start(&overlap->courier, mixer, push_later, NULL);
 }

@@ -421,7 +421,7 @@ static void pairs_destroy(sgp_mixer_t *mixer) {
 static sgp_status_t pairs_create(sgp_mixer_t *mixer) {
     pairs_t *pairs = calloc(1, sizeof *pairs);
     mixer->extra = pairs;
-    if (!pairs) return SGP_ERR_NO_MEMORY;
+    if (!pairs) return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for its algorithm");
     size_t bytes = mixer->length * sizeof(float);
     pairs->active = sgp_pairs_active(mixer->rank);
     pairs->live = sgp_memory_alloc(bytes);

@@ -77,7 +77,7 @@ sgp_status_t sgp_optimizer_create(const sgp_optimizer_options_t *options,
     sgp_status_t status = check(options);
     if (status != SGP_OK) return status;
     sgp_optimizer_t *made = calloc(1, sizeof *made);
-    if (!made) return SGP_ERR_NO_MEMORY;
+    if (!made) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for an optimizer");
     made->options = *options;
     if (made->options.beta1 == 0) made->options.beta1 = 0.9f;
     if (made->options.beta2 == 0) made->options.beta2 = 0.999f;

@@ -25,7 +25,7 @@ struct sgp_inbox {
 
 sgp_status_t sgp_inbox_create(sgp_transport_t *transport, sgp_inbox_t **inbox) {
     sgp_inbox_t *made = calloc(1, sizeof *made);
-    if (!made) return SGP_ERR_NO_MEMORY;
+    if (!made) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for an inbox");
     made->transport = transport;
     *inbox = made;
     return SGP_OK;

@@ -509,7 +509,8 @@ static sgp_status_t connect_all(shm_t *shm, const sgp_shm_options_t *options) {
 sgp_status_t sgp_shm_connect(const sgp_shm_options_t *options, sgp_transport_t **transport) {
     sgp_status_t status = check(options);
     shm_t *made = status == SGP_OK ? make(options) : NULL;
-    if (status == SGP_OK && !made) status = SGP_ERR_NO_MEMORY;
+    if (status == SGP_OK && !made)
+        status = sgp_fail(SGP_ERR_NO_MEMORY, "%s: no memory for it", name_of(options));
     if (!made) {
         if (options->remote) options->remote->ops->destroy(options->remote);
         return status;

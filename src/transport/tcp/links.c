@@ -526,7 +526,8 @@ static sgp_status_t allocate(sgp_links_t *links, const sgp_tcp_options_t *option
     links->peers = calloc((size_t)links->size, sizeof *links->peers);
     links->dropped = calloc((size_t)links->size, sizeof *links->dropped);
     bool stocked = sgp_stock_init(&links->stock, links->chunk_bytes);
-    if (!links->peers || !links->dropped || !stocked) return SGP_ERR_NO_MEMORY;
+    if (!links->peers || !links->dropped || !stocked)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "tcp: no memory to connect %d nodes", links->size);
     for (int r = 0; r < links->size; r++) {
         sgp_peer_t *peer = &links->peers[r];
         peer->address = options->addresses[r];
@@ -555,7 +556,7 @@ sgp_status_t sgp_links_create(const sgp_tcp_options_t *options, size_t chunk_byt
     if (!made || uv_loop_init(&made->loop) != 0) {
         free(made);
         close(options->listener);
-        return SGP_ERR_NO_MEMORY;
+        return sgp_fail(SGP_ERR_NO_MEMORY, "tcp: no memory for an event loop");
     }
     made->remote.ops = &links_ops;
     made->rank = options->rank;
