@@ -4,24 +4,24 @@
 #include "command.h"
 #include "gnuplot.h"
 #include "message.h"
+#include "output.h"
 #include "report.h"
 
-#include <jansson.h>
+#include "train/json.h"
+
 #include <stdio.h>
 
 static int print_json(const char *directory) {
     char path[4096];
     json_error_t error;
     snprintf(path, sizeof path, "%s/summary.json", directory);
+    train_json_begin();
     json_t *json = json_load_file(path, 0, &error);
-    if (!json) {
-        message_error("%s: %s", path, error.text);
-        return EXIT_FAILED;
-    }
-    int failed = json_dumpf(json, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    bool printed = output_json(json, JSON_PRESERVE_ORDER);
+    if (train_json_failed()) message_error("%s: no memory to print it", path);
+    else if (!printed) message_error("%s: %s", path, json ? "cannot be printed" : error.text);
     json_decref(json);
-    putchar('\n');
-    return failed ? EXIT_FAILED : 0;
+    return printed ? 0 : EXIT_FAILED;
 }
 
 static const char *plural(int count) {
