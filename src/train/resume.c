@@ -240,6 +240,7 @@ sgp_status_t resume_metrics(const char *from, const char *output, uint64_t epoch
     FILE *kept = open_memstream(&text, &length);
     bool good = kept && filter(file, kept, epochs);
     if (kept && fclose(kept) != 0) good = false;
+    good = good && text; /* which fclose loses in silence if it cannot trim it */
     fclose(file);
     sgp_status_t status = good ? file_replace(output, METRICS_FILE, &(file_part_t){text, length}, 1)
                                : sgp_fail(SGP_ERR_IO, "%s: cannot be read, or no memory", path);

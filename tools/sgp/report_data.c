@@ -179,7 +179,7 @@ static char *make_label(const report_t *report, const report_run_t *run, naming_
     FILE *out = open_memstream(&text, &length);
     if (!out) return NULL;
     print_label(out, report, run, naming);
-    char *clean = fclose(out) == 0 ? text_clean(length ? text : "run") : NULL;
+    char *clean = fclose(out) == 0 && text ? text_clean(length ? text : "run") : NULL;
     char *label = clean ? text_shorten(clean, LABEL_CHARACTERS) : NULL;
     free(clean);
     free(text);
