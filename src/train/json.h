@@ -19,6 +19,11 @@
 void train_json_begin(void);
 bool train_json_failed(void);
 
+/* As json_loadb and json_load_file, which abort where there is no memory for a text: here that is an error like
+ * others, train_json_failed. error: NULL, or filled on failure. */
+json_t *train_json_parse(const char *text, size_t length, size_t flags, json_error_t *error);
+json_t *train_json_load(const char *path, size_t flags, json_error_t *error);
+
 /* JSON knows no NaN: a number that does not exist is null. */
 static inline json_t *train_json_number(double value) {
     return isfinite(value) ? json_real(value) : json_null();

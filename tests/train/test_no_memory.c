@@ -229,14 +229,55 @@ static void test_average(void **state) {
 
 /* ---- whole runs ---- */
 
+static void empty(const char *directory) {
+    remove_directory(directory);
+    assert_int_equal(mkdir(directory, 0700), 0);
+}
+
 static void test_run(void **state) {
     const fixture_t *fixture = *state;
     train_options_t options = small_run(fixture);
     options.tensorboard = options.trace = true;
     options.epochs = 1;
     failing_t failing = {.stride = 7, .may_pass = true, .also = SGP_ERR_IO};
-    while (failing_round(&failing)) run_alone(&options, &failing);
+    while (failing_round(&failing)) {
+        empty(fixture->output);
+        run_alone(&options, &failing);
+    }
     assert_true(failing.round > 100);
+}
+
+/* A run that was killed in its second epoch. */
+static void kill_run(const fixture_t *fixture) {
+    char path[PATH_MAX];
+    static const char *const names[] = {"summary.json", "model.safetensors"};
+    assert_int_equal(checkpoint_folder(fixture->output, 6, path), SGP_OK);
+    remove_directory(path);
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/%s", fixture->output, names[i]);
+        assert_int_equal(unlink(path), 0);
+    }
+}
+
+/* What it goes on from is as it was, whatever fails. */
+static void test_resumed_run(void **state) {
+    const fixture_t *fixture = *state;
+    train_options_t options = small_run(fixture);
+    char directory[64];
+    uint64_t step;
+    assert_int_equal(run_alone(&options, NULL), SGP_OK);
+    kill_run(fixture);
+    make_directory(directory);
+    options.resume = fixture->output;
+    options.output = directory;
+    failing_t failing = {.stride = 7, .may_pass = true, .also = SGP_ERR_IO};
+    while (failing_round(&failing)) {
+        empty(directory);
+        run_alone(&options, &failing);
+    }
+    assert_int_equal(resume_check(&options, &step), SGP_OK);
+    assert_int_equal(step, 3);
+    remove_directory(directory);
 }
 
 int main(int argc, char **argv) {
@@ -250,6 +291,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test_setup_teardown(test_resume_check, set_up, fixture_tear_down),
         cmocka_unit_test_setup_teardown(test_average, set_up, fixture_tear_down),
         cmocka_unit_test_setup_teardown(test_run, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_resumed_run, set_up, fixture_tear_down),
     };
     (void)argc;
     hold_openmp_to_one_thread(argv);

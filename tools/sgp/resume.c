@@ -17,7 +17,7 @@
 static bool load(const char *directory, const char *name, json_t **json, json_error_t *error) {
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/%s", directory, name);
-    *json = json_load_file(path, JSON_REJECT_DUPLICATES, error);
+    *json = train_json_load(path, JSON_REJECT_DUPLICATES, error);
     return *json != NULL;
 }
 

@@ -15,8 +15,7 @@ static int print_json(const char *directory) {
     char path[4096];
     json_error_t error;
     snprintf(path, sizeof path, "%s/summary.json", directory);
-    train_json_begin();
-    json_t *json = json_load_file(path, 0, &error);
+    json_t *json = train_json_load(path, 0, &error);
     bool printed = output_json(json, JSON_PRESERVE_ORDER);
     if (train_json_failed()) message_error("%s: no memory to print it", path);
     else if (!printed) message_error("%s: %s", path, json ? "cannot be printed" : error.text);

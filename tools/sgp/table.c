@@ -3,7 +3,8 @@
 #include "message.h"
 #include "options.h"
 
-#include <jansson.h>
+#include "train/json.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -64,7 +65,7 @@ static json_t *load(const char *directory) {
     char path[4096];
     json_error_t error;
     snprintf(path, sizeof path, "%s/summary.json", directory);
-    json_t *summary = json_load_file(path, 0, &error);
+    json_t *summary = train_json_load(path, 0, &error);
     if (!summary) message_error("%s: %s", path, error.text);
     else if (!json_is_string(json_object_get(summary, "algorithm"))) {
         message_error("%s: not the summary of a run (no \"algorithm\")", path);
