@@ -92,7 +92,9 @@ json_t *train_json_parse(const char *text, size_t length, size_t flags, json_err
 json_t *train_json_load(const char *path, size_t flags, json_error_t *error) {
     FILE *file = fopen(path, "re");
     if (!file) {
-        if (error) snprintf(error->text, sizeof error->text, "cannot be read: %s", strerror(errno));
+        if (error)
+            snprintf(error->text, sizeof error->text, "unable to open %s: %s", path,
+                     strerror(errno));
         return NULL;
     }
     json_t *json = parse(&(source_t){.file = file}, flags, error);
