@@ -130,8 +130,9 @@ bool sgp_courier_must_end(sgp_courier_t *courier) {
 sgp_status_t sgp_courier_wait(sgp_courier_t *courier, uint64_t since) {
     sgp_transport_t *transport = courier->mixer->transport;
     sgp_rank_name_t name;
-    if (sgp_inbox_taken_in(courier->mixer->inbox) != since) return SGP_OK;
-    sgp_status_t status = sgp_transport_wait(transport, UINT64_MAX);
+    sgp_status_t status = sgp_inbox_retry(courier->mixer->inbox, since);
+    if (status != SGP_OK || sgp_inbox_taken_in(courier->mixer->inbox) != since) return status;
+    status = sgp_transport_wait(transport, UINT64_MAX);
     if (status != SGP_ERR_PEER_LOST) return SGP_OK;
     return sgp_fail(status, "%s ended without leaving, while messages were under way",
                     sgp_transport_name(transport, sgp_transport_lost_peer(transport), &name));

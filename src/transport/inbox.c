@@ -132,16 +132,19 @@ void sgp_inbox_destroy(sgp_inbox_t *inbox) {
     free(inbox);
 }
 
+sgp_status_t sgp_inbox_retry(sgp_inbox_t *inbox, uint64_t since) {
+    if (inbox->starved) sgp_inbox_collect(inbox);
+    if (!inbox->starved || inbox->taken_in != since) return SGP_OK;
+    return sgp_fail(SGP_ERR_NO_MEMORY, "no memory to take in what has arrived");
+}
+
 sgp_status_t sgp_inbox_wait(sgp_inbox_t *inbox, uint64_t since, uint64_t deadline,
                             const char *what) {
-    if (inbox->starved) sgp_inbox_collect(inbox);
-    if (inbox->taken_in != since) return SGP_OK;
-    if (inbox->starved) /* the transport does not sleep while it has something to give */
-        return sgp_fail(SGP_ERR_NO_MEMORY, "no memory to take in messages, while waiting for %s",
-                        what);
+    sgp_status_t status = sgp_inbox_retry(inbox, since);
+    if (status != SGP_OK || inbox->taken_in != since) return status;
     sgp_transport_t *transport = inbox->transport;
     uint64_t start = sgp_transport_now(transport);
-    sgp_status_t status = sgp_transport_wait(transport, deadline);
+    status = sgp_transport_wait(transport, deadline);
     uint64_t end = sgp_transport_now(transport);
     inbox->waited += end - start;
     sgp_rank_name_t name;

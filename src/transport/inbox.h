@@ -45,6 +45,10 @@ void sgp_inbox_drop_channel(sgp_inbox_t *inbox, uint32_t channel);
  * has missed: whoever looks for several things remembers the number from before the first look. */
 uint64_t sgp_inbox_taken_in(const sgp_inbox_t *inbox);
 
+/* Before the transport's own wait, which does not sleep while it has something to give: takes in what there
+ * was no memory for. SGP_ERR_NO_MEMORY: still none, and no more are taken in than `since`; logged. */
+sgp_status_t sgp_inbox_retry(sgp_inbox_t *inbox, uint64_t since);
+
 /* Sleeps until more chunks are here than `since`, taken in or arrived, room came free or the deadline passed, and logs why it gave
  * up: `what` says what was waited for. SGP_ERR_TIMEOUT, SGP_ERR_PEER_LOST (once nothing more has
  * arrived), SGP_ERR_NO_MEMORY (what has arrived could not be taken in). */
