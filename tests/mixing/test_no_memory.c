@@ -5,6 +5,7 @@
 
 #include "mixing/mixer.h"
 
+#include <poll.h>
 #include <string.h>
 
 enum {
@@ -109,6 +110,62 @@ static void test_average(void **state) {
     sgp_loopback_destroy(hub);
 }
 
+/* ---- the courier ---- */
+
+/* Begun with memory, the message needs none to leave. */
+static void send_chunks(sgp_transport_t *transport, sgp_send_t *send) {
+    for (void *place; (place = sgp_transport_send_next(transport, send));) {
+        memset(place, 0, send->header.elements * sizeof(float));
+        sgp_transport_send_commit(transport, send);
+    }
+}
+
+/* Its node steps on until it hears of it. */
+static sgp_status_t step_until_it_fails(sgp_mixer_t *mixer) {
+    enum { MOST = 60000 };
+    sgp_status_t status = SGP_OK;
+    for (int step = 0; step < MOST && status == SGP_OK; step++) {
+        status = sgp_mixer_step(mixer, NULL, NULL, 0);
+        poll(NULL, 0, 1);
+    }
+    return status;
+}
+
+/* What arrives while the node computes, and cannot be taken in, stays where it is; but the courier does not
+ * go round and round for it in silence. */
+static void test_courier(void **state) {
+    (void)state;
+    sgp_mixer_options_t options = {.count = SMALL, .overlap = SGP_OVERLAP_ASYNC};
+    sgp_loopback_options_t two = {.size = 2, .chunk_bytes = 256};
+    sgp_header_t header = {
+        .kind = SGP_KIND_PUSH, .encoding = SGP_ENCODING_FLOAT32, .channel = 1000, .count = SMALL};
+    sgp_destination_t to = {.dst = 0, .weight = 1};
+    sgp_loopback_t *hub = NULL;
+    sgp_mixer_t *mixer = NULL;
+    sgp_send_t send;
+    assert_int_equal(sgp_loopback_create(&two, &hub), SGP_OK);
+    sgp_group_t *group = make_group(hub);
+    sgp_transport_t *other = sgp_loopback_transport(hub, 1);
+    assert_int_equal(sgp_mixer_create(group, &options, NULL, &mixer), SGP_OK);
+    assert_int_equal(sgp_mixer_step(mixer, NULL, NULL, 0), SGP_OK);
+    assert_int_equal(sgp_transport_send_begin(other, &header, &to, 1, &send), SGP_OK);
+    failing_t failing = {.every_thread = true};
+    while (failing_round(&failing) &&
+           failing.round < 3) { /* the third, where all allocations fail */
+        failing_on(&failing);
+        void *volatile any = malloc(1);
+        free(any);
+        failing_off(&failing);
+    }
+    failing_on(&failing);
+    send_chunks(other, &send);
+    sgp_status_t status = failing_check(&failing, step_until_it_fails(mixer));
+    assert_int_equal(status, SGP_ERR_NO_MEMORY);
+    sgp_mixer_destroy(mixer);
+    sgp_group_leave(group);
+    sgp_loopback_destroy(hub);
+}
+
 /* ---- steps ---- */
 
 /* What a transport and the inbox keep grows while more is under way than ever before, which is a matter of
@@ -180,9 +237,13 @@ static void test_steps_over_tcp(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_create),         cmocka_unit_test(test_create_for_a_worker),
-        cmocka_unit_test(test_average),        cmocka_unit_test(test_steps_over_loopback),
-        cmocka_unit_test(test_steps_over_shm), cmocka_unit_test(test_steps_over_tcp),
+        cmocka_unit_test(test_create),
+        cmocka_unit_test(test_create_for_a_worker),
+        cmocka_unit_test(test_average),
+        cmocka_unit_test(test_courier),
+        cmocka_unit_test(test_steps_over_loopback),
+        cmocka_unit_test(test_steps_over_shm),
+        cmocka_unit_test(test_steps_over_tcp),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
