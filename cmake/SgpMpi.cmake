@@ -1,5 +1,6 @@
 # The modules of the transport mpi: src/transport/mpi/binding.c, once for each MPI library that is here. Nothing
 # else is compiled or linked against MPI. Sets SGP_MPI_FLAVOURS, and SGP_MPIRUN_<flavour> to its launcher.
+include(${CMAKE_CURRENT_LIST_DIR}/SgpSearch.cmake)
 option(SGP_MPI "Build the transport mpi for the MPI libraries that are found" ON)
 set(SGP_MPI_COMPILERS "mpicc.openmpi;mpicc.mpich;mpicc" CACHE STRING
   "Compilers of MPI libraries, by name or path; of two for the same library the first one counts")
@@ -44,7 +45,7 @@ function(sgp_mpi_module flavour compiler)
   target_link_libraries(${target} PRIVATE sgp_flags)
   set_target_properties(${target} PROPERTIES OUTPUT_NAME sgp-mpi-${flavour} PREFIX lib
     BUILD_RPATH "${folders}" INSTALL_RPATH "${folders}")
-  install(TARGETS ${target} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(TARGETS ${target} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library)
 endfunction()
 
 foreach(name ${SGP_MPI_COMPILERS})
@@ -52,6 +53,7 @@ foreach(name ${SGP_MPI_COMPILERS})
     break()
   endif()
   string(MAKE_C_IDENTIFIER "SGP_MPICC_${name}" variable)
+  sgp_forget_removed(${variable})
   find_program(${variable} ${name})
   mark_as_advanced(${variable})
   if(NOT ${variable})
@@ -64,6 +66,7 @@ foreach(name ${SGP_MPI_COMPILERS})
   sgp_mpi_module(${flavour} ${${variable}})
   list(APPEND SGP_MPI_FLAVOURS ${flavour})
   get_filename_component(folder ${${variable}} DIRECTORY)
+  sgp_forget_removed(SGP_MPIRUN_${flavour})
   find_program(SGP_MPIRUN_${flavour} NAMES mpirun.${flavour} mpirun mpiexec HINTS ${folder})
   message(STATUS "Transport mpi: ${flavour} (${${variable}})")
 endforeach()

@@ -1,9 +1,12 @@
 # The module of the transport simulated: src/transport/simulated/binding.c, where SimGrid is. Nothing else is
 # compiled or linked against it. Sets SGP_SIMGRID_FOUND.
+include(${CMAKE_CURRENT_LIST_DIR}/SgpSearch.cmake)
 option(SGP_SIMGRID "Build the transport simulated if SimGrid is found" ON)
 set(SGP_SIMGRID_FOUND FALSE)
 
 if(SGP_SIMGRID)
+  sgp_forget_removed(SGP_SIMGRID_INCLUDE simgrid/engine.h)
+  sgp_forget_removed(SGP_SIMGRID_LIBRARY)
   find_path(SGP_SIMGRID_INCLUDE simgrid/engine.h)
   find_library(SGP_SIMGRID_LIBRARY simgrid)
   mark_as_advanced(SGP_SIMGRID_INCLUDE SGP_SIMGRID_LIBRARY)
@@ -13,7 +16,7 @@ if(SGP_SIMGRID)
     target_include_directories(sgp_simgrid SYSTEM PRIVATE ${SGP_SIMGRID_INCLUDE})
     target_link_libraries(sgp_simgrid PRIVATE sgp_flags ${SGP_SIMGRID_LIBRARY})
     set_target_properties(sgp_simgrid PROPERTIES OUTPUT_NAME sgp-simgrid PREFIX lib)
-    install(TARGETS sgp_simgrid LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+    install(TARGETS sgp_simgrid LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library)
     message(STATUS "Transport simulated: ${SGP_SIMGRID_LIBRARY}")
   endif()
 endif()

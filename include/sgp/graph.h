@@ -31,12 +31,18 @@ typedef enum sgp_graph_kind {
      * would be node n idles: another one for each h. peers p > 1: p values of h in each step.
      * Weights are 1/(p+1). */
     SGP_GRAPH_BIPARTITE_EXPONENTIAL,
-    /* In each step each node draws p distinct receivers, all sets with equal probability: a
-     * function of (seed, step, rank). In-degrees differ, so push-sum weights move. */
+    /* In step k all nodes draw the same random permutation s of the ranks and the same p distinct
+     * hops h of 1..n-1, a function of (seed, k); s[i] sends to s[(i + h) mod n]. In- and out-degree
+     * are p, so a push-sum weight of 1 stays 1. */
     SGP_GRAPH_RANDOM,
     /* The Base-(p+1) graph (Takezawa et al. 2023): at most p neighbours in a step, and exact after
      * a period for every n. Weights are not uniform, and a node may idle. */
     SGP_GRAPH_BASE,
+    /* In each step each node draws p distinct receivers on its own, all sets with equal
+     * probability: a function of (seed, step, rank). In-degrees differ, so push-sum weights move,
+     * and with them the effective learning rate lr / w: training diverges. For experiments on the
+     * weight only. */
+    SGP_GRAPH_RANDOM_UNEVEN,
 } sgp_graph_kind_t;
 
 /* A plain value: copy it freely. All zero but `size` is the one-peer exponential graph. */
@@ -44,7 +50,7 @@ typedef struct sgp_graph {
     sgp_graph_kind_t kind; /* SGP_GRAPH_EXPONENTIAL */
     int size;              /* nodes, n >= 1; required */
     int peers;             /* out-peers per step, p < n; 0: one */
-    uint64_t seed;         /* of SGP_GRAPH_RANDOM; 0. Unused by the others */
+    uint64_t seed;         /* of the two random kinds; 0. Unused by the others */
 } sgp_graph_t;
 
 typedef struct sgp_edge {
@@ -61,8 +67,8 @@ SGP_API sgp_status_t sgp_graph_check(const sgp_graph_t *graph);
  */
 SGP_API int sgp_graph_max_degree(const sgp_graph_t *graph);
 
-/* Steps after which the sequence of mixing matrices repeats; >= 1. A random graph never repeats:
- * there it is ceil(log_{p+1} n), the fewest steps in which something can reach everybody. */
+/* Steps after which the sequence of mixing matrices repeats; >= 1. The random graphs never
+ * repeat: there it is ceil(log_{p+1} n), the fewest steps in which something can reach everybody. */
 SGP_API int sgp_graph_period(const sgp_graph_t *graph);
 
 /* Whether the mixing matrix of every step is symmetric and doubly stochastic, as D-PSGD needs it:
@@ -79,12 +85,13 @@ SGP_API bool sgp_graph_symmetric(const sgp_graph_t *graph);
 SGP_API int sgp_graph_out(const sgp_graph_t *graph, int rank, uint64_t step, sgp_edge_t *edges);
 
 /* The in-edges of `rank` at `step` (edge.peer: the sender; edge.weight: the share of the sender's
- * mass), ascending; returns how many. On a random graph all nodes' draws are repeated: O(n p).
+ * mass), ascending; returns how many. A random graph takes O(n p): the shuffle, or the
+ * draws of all nodes, are repeated.
  * edges: (sgp_graph_max_degree), all of it may be overwritten. */
 SGP_API int sgp_graph_in(const sgp_graph_t *graph, int rank, uint64_t step, sgp_edge_t *edges);
 
 /* "exponential", "ring", "complete", "static-exponential", "bipartite-exponential", "random",
- * "base"; "unknown" for a number that is no kind; never NULL, static. */
+ * "base", "random-uneven"; "unknown" for a number that is no kind; never NULL, static. */
 SGP_API const char *sgp_graph_name(sgp_graph_kind_t kind);
 
 /* The kind of that name. SGP_ERR_NOT_FOUND leaves *kind as it was. */

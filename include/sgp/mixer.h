@@ -64,6 +64,7 @@ typedef struct sgp_mixer_options {
         graph;   /* size 0: the group's; all zero: one-peer exponential. Unused by all-reduce */
     int overlap; /* sgp and osgp: step k waits for the messages of step k - overlap; 0: its own;
                        SGP_OVERLAP_ASYNC: for none */
+    bool allow_not_finite; /* send infinities and NaNs as well, instead of SGP_ERR_NOT_FINITE */
     bool biased; /* an ablation: the push-sum weight is ignored, z = x. Not an average */
     sgp_encoding_t encoding; /* of the vectors between nodes; SGP_ENCODING_FLOAT32. Averages
                                 (sgp_mixer_average) and a node's own workers stay at float32. All-reduce
@@ -92,14 +93,15 @@ typedef struct sgp_mixer_options {
  * values. Where the caller changes z (a NULL optimizer, buffers), the workers' changes are
  * averaged by the next step. Whatever waits for nodes waits for the node's own workers, too. */
 
-/* Counters and times since the mixer was created. Messages are those to and from other nodes. */
+/* Counters and times since the mixer was created. Messages are those to and from other nodes; refused and
+ * resent count chunks, pieces of a message, and those of all of the group's mixers. */
 typedef struct sgp_mixer_statistics {
     uint64_t steps;
     uint64_t sent;         /* messages */
     uint64_t received;     /* messages absorbed */
     uint64_t late;         /* absorbed in a later step than their own */
-    uint64_t refused;      /* arrived and not accepted */
-    uint64_t resent;       /* sent again */
+    uint64_t refused;      /* chunks that arrived and were not accepted */
+    uint64_t resent;       /* chunks sent again, as they had arrived damaged */
     uint64_t reabsorbed;   /* taken back by the sender because they could not be delivered */
     uint64_t bytes_sent;   /* payload */
     uint64_t step_ns;      /* in sgp_mixer_step */
@@ -122,7 +124,8 @@ typedef struct sgp_mixer_consensus {
  * *mixer only on success. Every node of the group calls it, in the same order for several mixers;
  * it does not block. SGP_ERR_INVALID: an option is out of range, or the vector has fewer than
  * 16 numbers for each worker of a node; the log says which. SGP_ERR_UNSUPPORTED: library_allreduce, and
- * the group's transport has no such library. SGP_ERR_NO_MEMORY: nothing changed. */
+ * the group's transport has no such library; or a second mixer of the group that works while the nodes
+ * compute. SGP_ERR_NO_MEMORY: nothing changed. */
 SGP_API sgp_status_t sgp_mixer_create(sgp_group_t *group, const sgp_mixer_options_t *options,
                                       const float *initial, sgp_mixer_t **mixer);
 
@@ -139,11 +142,15 @@ SGP_API float *sgp_mixer_parameters(sgp_mixer_t *mixer);
  * statistics). */
 SGP_API float *sgp_mixer_buffers(sgp_mixer_t *mixer);
 
-/* Another algorithm, graph, overlap, ... from the next step on; count, buffers and workers are
+/* Another algorithm, graph, overlap, ... from the next step on; count, buffers, workers and timeout_ms are
  * those of before. All nodes call it after the same step, with the same options; it blocks as
  * sgp_mixer_average. What is in flight is absorbed first. If the algorithm changes, the nodes go
- * on from their exact mean, each with weight 1. Momentum is the optimizer's and stays. Errors as
- * sgp_mixer_create and sgp_mixer_average. */
+ * on from their exact mean, each with weight 1. Momentum is the optimizer's and stays.
+ *
+ * All nodes switch, or none does and the mixer goes on as before: SGP_ERR_INVALID: refused at once.
+ * SGP_ERR_UNSUPPORTED, as sgp_mixer_create. SGP_ERR_NO_MEMORY: the new algorithm is made beside the old
+ * one. The last two also if another node cannot switch; the log names it. After any other error, one of
+ * sgp_mixer_average, the run is over for this mixer. */
 SGP_API sgp_status_t sgp_mixer_switch(sgp_mixer_t *mixer, const sgp_mixer_options_t *options);
 
 /* One step: the local update with `gradient` (borrowed for the call), then the algorithm's
@@ -151,7 +158,10 @@ SGP_API sgp_status_t sgp_mixer_switch(sgp_mixer_t *mixer, const sgp_mixer_option
  * all-reduce then averages z itself. Waits as the algorithm says, asleep. On an error the vector is
  * between two steps: the run is over for this mixer. SGP_ERR_PEER_LOST, SGP_ERR_TIMEOUT: a node
  * ended or was silent for timeout_ms; the log names it. SGP_ERR_MISMATCH: a node sent a vector of
- * another length or encoding. */
+ * another length or encoding. SGP_ERR_NOT_FINITE: what this node would send, or its vector after the
+ * update, has an infinity or a NaN; that part of it was not sent. Many nodes can meet it in one
+ * step, so the log has it at level info. SGP_ERR_ENDED: another node has met it. What is left
+ * to do is to destroy the mixer and to leave its group. */
 SGP_API sgp_status_t sgp_mixer_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer,
                                     const float *gradient /* (P) */, float learning_rate);
 

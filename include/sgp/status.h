@@ -25,13 +25,15 @@ extern "C" {
     X(ERR_IO, -6, "input or output failed")                                                        \
     X(ERR_UNSUPPORTED, -7, "not supported here")                                                   \
     X(ERR_REFUSED, -8, "message refused")                                                          \
-    /* these end a peer: the run may go on without it */                                           \
+    /* these end what needs the peer, so the run for the mixers of its group: leave the group */   \
     X(ERR_PEER_LOST, -20, "a peer is gone")                                                        \
     X(ERR_TIMEOUT, -21, "timed out")                                                               \
     /* these end the run */                                                                        \
     X(ERR_MISMATCH, -40, "the nodes disagree")                                                     \
     X(ERR_INTERRUPTED, -41, "interrupted")                                                         \
-    X(ERR_SYSTEM, -42, "a system call failed")
+    X(ERR_SYSTEM, -42, "a system call failed")                                                     \
+    X(ERR_NOT_FINITE, -43, "a number is not finite")                                               \
+    X(ERR_ENDED, -44, "another node has ended the run")
 
 typedef enum sgp_status {
 #define SGP_STATUS_ENUM(name, value, message) SGP_##name = (value),

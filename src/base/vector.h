@@ -8,6 +8,17 @@
 #ifndef SGP_BASE_VECTOR_H
 #define SGP_BASE_VECTOR_H
 
+#include <stdint.h>
+#include <string.h>
+
+/* 1 for an infinity or a NaN, else 0: without a branch, so that a loop over it becomes vector code.
+ * Whatever -ffast-math says: it looks at the bits. */
+static inline int sgp_not_finite(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return (bits & 0x7f800000u) == 0x7f800000u;
+}
+
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SGP_SANITIZED 1
 #elif defined(__has_feature)

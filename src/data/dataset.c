@@ -38,9 +38,7 @@ static sgp_status_t check_directory(const char *data, const char *directory) {
                         "data %s: there is no directory %s: install Debian's dataset-fashion-mnist "
                         "or give a directory that holds its four files",
                         data, directory);
-    return sgp_fail(SGP_ERR_NOT_FOUND,
-                    "data %s: no such directory: should be \"fashion-mnist\" or a directory with "
-                    "four IDX files",
+    return sgp_fail(SGP_ERR_NOT_FOUND, "data %s: no such directory, and not \"fashion-mnist\"",
                     data);
 }
 

@@ -2,6 +2,7 @@
 #include "data/idx.h"
 
 #include "base/log.h"
+#include "base/regular.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #define HEADER_BYTES(dims) (4 + 4 * (size_t)(dims))
@@ -38,11 +40,15 @@ static sgp_status_t source_init(source_t *source, const char *path) {
     source->path = path;
     source->between_members = false;
     source->members = 0;
-    source->file = fopen(path, "rbe");
-    if (!source->file)
-        return sgp_fail(errno == ENOENT ? SGP_ERR_NOT_FOUND : SGP_ERR_IO, "%s: cannot be read: %s",
-                        path, strerror(errno));
-    sgp_status_t status = SGP_OK;
+    char problem[SGP_REGULAR_PROBLEM];
+    int descriptor;
+    sgp_status_t status = sgp_regular_open(path, &descriptor, problem);
+    if (status) return sgp_fail(status, "%s: %s", path, problem);
+    source->file = fdopen(descriptor, "rb");
+    if (!source->file) {
+        close(descriptor);
+        return sgp_fail(SGP_ERR_NO_MEMORY, "%s: no memory to read it", path);
+    }
     struct stat info;
     size_t start = 0;
     if (fstat(fileno(source->file), &info) != 0) status = fail_read(source);

@@ -245,7 +245,7 @@ static double variance_of(work_t *work) {
     if (work->n > SGP_ANALYSIS_VARIANCE_NODES) return NAN;
     memset(work->s, 0, work->n * work->n * sizeof *work->s);
     for (size_t i = 0; i < work->n; i++) work->w[i] = 1;
-    if (work->graph->kind == SGP_GRAPH_RANDOM) return sampled_variance(work);
+    if (sgp_graph_is_random(work->graph)) return sampled_variance(work);
     return periodic_variance(work);
 }
 

@@ -4,7 +4,7 @@
  *
  * With M = P_{K-1} ... P_0 and the push-sum weights w = M 1, after K steps node i holds
  * z_i = (M x)_i / w_i: R x with R = diag(w)^-1 M, whose rows sum to one. Exact averaging is
- * R = 1 1^T / n. Where rows of the P sum to one as well (all kinds but random), w = 1 and R = M. */
+ * R = 1 1^T / n. Where rows of the P sum to one as well (all kinds but random-uneven), w = 1 and R = M. */
 #ifndef SGP_GRAPH_ANALYSIS_H
 #define SGP_GRAPH_ANALYSIS_H
 

@@ -17,6 +17,7 @@ static const struct {
     {SGP_GRAPH_BIPARTITE_EXPONENTIAL, "bipartite-exponential"},
     {SGP_GRAPH_RANDOM, "random"},
     {SGP_GRAPH_BASE, "base"},
+    {SGP_GRAPH_RANDOM_UNEVEN, "random-uneven"},
 };
 
 const char *sgp_graph_name(sgp_graph_kind_t kind) {
@@ -69,6 +70,7 @@ int sgp_graph_period(const sgp_graph_t *graph) {
     switch (graph->kind) {
     case SGP_GRAPH_EXPONENTIAL:
     case SGP_GRAPH_RANDOM:
+    case SGP_GRAPH_RANDOM_UNEVEN:
         return sgp_graph_levels(graph->size, sgp_graph_peers(graph) + 1);
     case SGP_GRAPH_BIPARTITE_EXPONENTIAL:
         return sgp_bipartite_period(graph);
@@ -83,7 +85,7 @@ int sgp_graph_max_degree(const sgp_graph_t *graph) {
     if (graph->size == 1) return 0;
     switch (graph->kind) {
     case SGP_GRAPH_COMPLETE:
-    case SGP_GRAPH_RANDOM: /* everybody may draw the same node */
+    case SGP_GRAPH_RANDOM_UNEVEN: /* everybody may draw the same node */
         return graph->size - 1;
     case SGP_GRAPH_STATIC_EXPONENTIAL:
         return sgp_graph_levels(graph->size, 2);
@@ -121,7 +123,9 @@ int sgp_graph_out(const sgp_graph_t *graph, int rank, uint64_t step, sgp_edge_t 
     case SGP_GRAPH_BASE:
         return sgp_base_edges(graph, rank, step, edges);
     case SGP_GRAPH_RANDOM:
-        return sgp_random_out(graph, rank, step, edges);
+        return sgp_random_edges(graph, rank, step, +1, edges);
+    case SGP_GRAPH_RANDOM_UNEVEN:
+        return sgp_random_uneven_out(graph, rank, step, edges);
     default:
         return sgp_hops_edges(graph, rank, step, +1, edges);
     }
@@ -135,7 +139,9 @@ int sgp_graph_in(const sgp_graph_t *graph, int rank, uint64_t step, sgp_edge_t *
     case SGP_GRAPH_BASE:
         return sgp_base_edges(graph, rank, step, edges);
     case SGP_GRAPH_RANDOM:
-        return sgp_random_in(graph, rank, step, edges);
+        return sgp_random_edges(graph, rank, step, -1, edges);
+    case SGP_GRAPH_RANDOM_UNEVEN:
+        return sgp_random_uneven_in(graph, rank, step, edges);
     default:
         return sgp_hops_edges(graph, rank, step, -1, edges);
     }

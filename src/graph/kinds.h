@@ -4,6 +4,8 @@
 #ifndef SGP_GRAPH_KINDS_H
 #define SGP_GRAPH_KINDS_H
 
+#include "base/random.h"
+
 #include <sgp/graph.h>
 
 /* Out-peers per step, p: `peers` with its default. */
@@ -19,6 +21,11 @@ static inline int sgp_graph_levels(int n, int base) {
     return levels ? levels : 1;
 }
 
+/* Drawn anew in each step: there is no period. */
+static inline bool sgp_graph_is_random(const sgp_graph_t *graph) {
+    return graph->kind == SGP_GRAPH_RANDOM || graph->kind == SGP_GRAPH_RANDOM_UNEVEN;
+}
+
 /* hops.c: exponential, ring, complete, static exponential. Everybody sends to rank + sign * hop for
  * the same hops: sign +1 gives the out-edges, -1 the in-edges. */
 int sgp_hops_edges(const sgp_graph_t *graph, int rank, uint64_t step, int sign, sgp_edge_t *edges);
@@ -28,9 +35,19 @@ int sgp_bipartite_edges(const sgp_graph_t *graph, int rank, uint64_t step, sgp_e
 int sgp_bipartite_period(const sgp_graph_t *graph);
 int sgp_bipartite_matchings(int n); /* distinct pairings, the most peers a node can have; >= 1 */
 
-/* random.c */
-int sgp_random_out(const sgp_graph_t *graph, int rank, uint64_t step, sgp_edge_t *edges);
-int sgp_random_in(const sgp_graph_t *graph, int rank, uint64_t step, sgp_edge_t *edges);
+/* random.c: sign +1 gives the out-edges, -1 the in-edges. */
+int sgp_random_edges(const sgp_graph_t *graph, int rank, uint64_t step, int sign,
+                     sgp_edge_t *edges);
+
+/* p distinct numbers of 0..n-1 as edge.peer, ascending; each set has the same probability. */
+void sgp_draw_distinct(sgp_random_t *random, int n, int p, sgp_edge_t *edges /* (p) */);
+
+/* Index of the first edge whose peer is not below `peer`; count if there is none. */
+int sgp_edges_find(const sgp_edge_t *edges, int count, int peer);
+
+/* random_uneven.c */
+int sgp_random_uneven_out(const sgp_graph_t *graph, int rank, uint64_t step, sgp_edge_t *edges);
+int sgp_random_uneven_in(const sgp_graph_t *graph, int rank, uint64_t step, sgp_edge_t *edges);
 
 /* base.c: the neighbours of `rank`, which are its out- and its in-edges. */
 int sgp_base_edges(const sgp_graph_t *graph, int rank, uint64_t step, sgp_edge_t *edges);

@@ -1,20 +1,66 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Each node draws its receivers anew in each step. The draw of every node can be repeated by
- * everybody, which is how a node knows who sends to it. */
+/* A derangement drawn in each step: all nodes draw the same permutation of the ranks, which puts
+ * them on a circle, and the same p distinct hops around it. Everybody has p receivers and p
+ * senders, so the mixing matrix is doubly stochastic and a push-sum weight of 1 stays 1.
+ *
+ * The permutation is the shuffle of Fisher and Yates, whose exchanges can be replayed for one rank
+ * in either direction: O(n) time for each edge, and no memory. */
 #include "graph/kinds.h"
 
 #include "base/random.h"
 
-#include <string.h>
+enum { STREAM_HOPS = 0 }; /* exchange i of the shuffle, i >= 1, has stream i */
 
-/* A generator for one node's draw in one step. */
-static void begin(const sgp_graph_t *graph, int rank, uint64_t step, sgp_random_t *random) {
-    sgp_random_init(random, graph->seed, step);
-    sgp_random_init(random, sgp_random_u64(random), (uint64_t)rank);
+/* A step's key, from which everything in it is drawn. */
+static uint64_t key_of(const sgp_graph_t *graph, uint64_t step) {
+    sgp_random_t random;
+    sgp_random_init(&random, graph->seed, step);
+    return sgp_random_u64(&random);
 }
 
-/* First edge whose peer is not below `peer`. */
-static int find(const sgp_edge_t *edges, int count, int peer) {
+/* Where `at` is after exchange i of the shuffle: places i and j <= i change contents. */
+static int exchange(uint64_t key, int i, int at) {
+    sgp_random_t random;
+    if (at > i) return at;
+    sgp_random_init(&random, key, (uint64_t)i);
+    int j = (int)sgp_random_below(&random, (uint64_t)i + 1);
+    return at == i ? j : at == j ? i : at;
+}
+
+/* The place of a rank on the circle, and the rank at a place: the exchanges forwards and backwards.
+ */
+static int place_of(uint64_t key, int n, int rank) {
+    for (int i = n - 1; i >= 1; i--) rank = exchange(key, i, rank);
+    return rank;
+}
+static int rank_at(uint64_t key, int n, int place) {
+    for (int i = 1; i < n; i++) place = exchange(key, i, place);
+    return place;
+}
+
+/* Puts a peer in its place among `count` ascending ones. */
+static void insert(sgp_edge_t *edges, int count, sgp_edge_t edge) {
+    for (; count > 0 && edges[count - 1].peer > edge.peer; count--) edges[count] = edges[count - 1];
+    edges[count] = edge;
+}
+
+int sgp_random_edges(const sgp_graph_t *graph, int rank, uint64_t step, int sign,
+                     sgp_edge_t *edges) {
+    int n = graph->size, peers = sgp_graph_peers(graph);
+    uint64_t key = key_of(graph, step);
+    sgp_random_t random;
+    sgp_random_init(&random, key, STREAM_HOPS);
+    sgp_draw_distinct(&random, n - 1, peers, edges);
+    int place = place_of(key, n, rank);
+    for (int e = 0; e < peers; e++) {
+        int hop = edges[e].peer + 1;
+        int other = (int)(((int64_t)place + (sign > 0 ? hop : n - hop)) % n);
+        insert(edges, e, (sgp_edge_t){.peer = rank_at(key, n, other), .weight = 1.0 / (peers + 1)});
+    }
+    return peers;
+}
+
+int sgp_edges_find(const sgp_edge_t *edges, int count, int peer) {
     int low = 0, high = count;
     while (low < high) {
         int middle = low + (high - low) / 2;
@@ -24,53 +70,15 @@ static int find(const sgp_edge_t *edges, int count, int peer) {
     return low;
 }
 
-/* Writes edge.peer alone: the draw of `rank` among the n - 1 others, numbered 0..n-2 in order of
- * rank; ascending. Bentley and Floyd 1987: for each last in n-1-p..n-2 takes a uniform number of
- * 0..last, or `last` itself if that was taken before; each set of p has the same probability. */
-static void draw(const sgp_graph_t *graph, int rank, uint64_t step, sgp_edge_t *edges) {
-    int peers = sgp_graph_peers(graph);
-    sgp_random_t random;
-    begin(graph, rank, step, &random);
-    for (int count = 0; count < peers; count++) {
-        int last = graph->size - 1 - peers + count;
-        int number = (int)sgp_random_below(&random, (uint64_t)last + 1);
-        int at = find(edges, count, number);
+/* Bentley and Floyd 1987: for each last in n-p..n-1 takes a uniform number of 0..last, or `last`
+ * itself if that was taken before. */
+void sgp_draw_distinct(sgp_random_t *random, int n, int p, sgp_edge_t *edges) {
+    for (int count = 0; count < p; count++) {
+        int last = n - p + count;
+        int number = (int)sgp_random_below(random, (uint64_t)last + 1);
+        int at = sgp_edges_find(edges, count, number);
         if (at < count && edges[at].peer == number) number = last, at = count;
         for (int e = count; e > at; e--) edges[e].peer = edges[e - 1].peer;
         edges[at].peer = number;
     }
-}
-
-/* The others of `rank` are numbered without a gap where it stands. */
-static int number_of(int peer, int rank) {
-    return peer - (peer > rank);
-}
-
-static int peer_of(int number, int rank) {
-    return number + (number >= rank);
-}
-
-int sgp_random_out(const sgp_graph_t *graph, int rank, uint64_t step, sgp_edge_t *edges) {
-    int peers = sgp_graph_peers(graph);
-    draw(graph, rank, step, edges);
-    for (int e = 0; e < peers; e++)
-        edges[e] = (sgp_edge_t){.peer = peer_of(edges[e].peer, rank), .weight = 1.0 / (peers + 1)};
-    return peers;
-}
-
-int sgp_random_in(const sgp_graph_t *graph, int rank, uint64_t step, sgp_edge_t *edges) {
-    int n = graph->size, peers = sgp_graph_peers(graph), count = 0;
-    /* There is room for n - 1 edges: .peer is where the draws are made, and .weight of the place of
-     * each sender says whether it draws us. */
-    for (int src = 0; src < n; src++) {
-        if (src == rank) continue;
-        draw(graph, src, step, edges);
-        int ours = number_of(rank, src), at = find(edges, peers, ours);
-        edges[number_of(src, rank)].weight = at < peers && edges[at].peer == ours;
-    }
-    for (int number = 0; number < n - 1; number++)
-        if (edges[number].weight > 0)
-            edges[count++] =
-                (sgp_edge_t){.peer = peer_of(number, rank), .weight = 1.0 / (peers + 1)};
-    return count;
 }

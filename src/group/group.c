@@ -57,7 +57,8 @@ sgp_inbox_t *sgp_group_inbox(sgp_group_t *group) {
     return group->inbox;
 }
 uint32_t sgp_group_new_channel(sgp_group_t *group) {
-    return ++group->channels;
+    sgp_inbox_open_channel(group->inbox, ++group->channels);
+    return group->channels;
 }
 uint64_t sgp_group_timeout(const sgp_group_t *group) {
     return group->timeout;

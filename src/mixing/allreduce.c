@@ -40,8 +40,10 @@ static void result(sgp_reduce_t *reduce, size_t offset, size_t count, const floa
     size_t parameters = 0;
     if (step->optimizer && offset < mixer->count) {
         parameters = mixer->count - offset < count ? mixer->count - offset : count;
-        sgp_optimizer_apply(step->optimizer, mixer->first + offset, parameters, mixer->z + offset,
-                            mean, step->learning_rate, NULL);
+        bool finite =
+            sgp_optimizer_apply(step->optimizer, mixer->first + offset, parameters,
+                                mixer->z + offset, mean, step->learning_rate, NULL);
+        mixer->broken |= !sgp_mixer_accepts(mixer, finite);
         sgp_ledger_enter(&mixer->ledger, mixer->z, offset, parameters, mixer->w);
     }
     if (parameters == count) return;
@@ -52,35 +54,44 @@ static void result(sgp_reduce_t *reduce, size_t offset, size_t count, const floa
 }
 
 /* With local steps the parameters are averaged, after the last of them: local SGD. */
-static step_t what_to_reduce(sgp_mixer_t *mixer, const sgp_local_t *local) {
-    step_t step = {mixer, local->optimizer, local->gradient, local->learning_rate};
-    if (mixer->options.local_steps == 1) return step;
-    sgp_mixer_update_all(mixer, local);
+static sgp_status_t what_to_reduce(sgp_mixer_t *mixer, const sgp_local_t *local, step_t *step) {
+    *step = (step_t){mixer, local->optimizer, local->gradient, local->learning_rate};
+    if (mixer->options.local_steps == 1) return SGP_OK;
+    sgp_status_t status = sgp_mixer_update_all(mixer, local);
     sgp_ledger_close(&mixer->ledger, mixer->z); /* entered: result would do it again */
-    return (step_t){.mixer = mixer};
+    *step = (step_t){.mixer = mixer};
+    return status;
+}
+
+static sgp_status_t judge_update(const sgp_mixer_t *mixer, sgp_status_t status) {
+    if (status != SGP_OK || !mixer->broken) return status;
+    return sgp_mixer_refuse(mixer, "parameters", 0, mixer->length);
 }
 
 static sgp_status_t allreduce_step(sgp_mixer_t *mixer, const sgp_local_t *local,
                                    uint64_t deadline) {
-    if (!mixer->exchanges) return sgp_mixer_update_all(mixer, local), SGP_OK;
-    step_t step = what_to_reduce(mixer, local);
+    if (!mixer->exchanges) return sgp_mixer_update_all(mixer, local);
+    step_t step;
+    sgp_status_t status = what_to_reduce(mixer, local, &step);
+    if (status != SGP_OK) return status;
     sgp_reduce_t reduce = {.reducer = &mixer->reducer,
                            .channel = mixer->channel,
                            .step = mixer->round,
                            .deadline = deadline,
                            .trace = mixer->trace,
                            .weight = 1,
+                           .unchecked = mixer->options.allow_not_finite,
                            .encoding = mixer->options.encoding,
                            .rounding = sgp_feedback_of(mixer, step.optimizer != NULL),
                            .part = part,
                            .result = result,
                            .context = &step};
     if (step.optimizer) sgp_optimizer_begin(step.optimizer);
-    sgp_status_t status = sgp_reduce_run(&reduce);
+    status = sgp_reduce_run(&reduce);
     mixer->statistics.sent += reduce.sent;
     mixer->statistics.received += reduce.received;
     mixer->statistics.bytes_sent += reduce.bytes_sent;
-    return status;
+    return judge_update(mixer, status);
 }
 
 const sgp_algorithm_ops_t sgp_algorithm_allreduce = {
@@ -114,23 +125,26 @@ static void library_destroy(sgp_mixer_t *mixer) {
  * optimizer afterwards. What the library sends is not counted, and it knows no deadline. */
 static sgp_status_t library_step(sgp_mixer_t *mixer, const sgp_local_t *local, uint64_t deadline) {
     (void)deadline;
-    if (!mixer->exchanges) return sgp_mixer_update_all(mixer, local), SGP_OK;
-    step_t step = what_to_reduce(mixer, local);
+    if (!mixer->exchanges) return sgp_mixer_update_all(mixer, local);
+    step_t step;
+    sgp_status_t status = what_to_reduce(mixer, local, &step);
+    if (status != SGP_OK) return status;
     sgp_reduce_t reduce = {.context = &step};
     if (step.optimizer) sgp_optimizer_begin(step.optimizer);
     float *sum = mixer->extra, scale = 1 / (float)mixer->size;
     size_t length = mixer->length;
     uint64_t mark = sgp_mixer_mark(mixer);
     const float *mine = part(&reduce, 0, length, sum);
-    if (mine != sum) memcpy(sum, mine, length * sizeof *sum);
+    bool finite = mine == sum ? sgp_is_finite(length, sum) : sgp_copy_finite(length, sum, mine);
+    if (!sgp_mixer_accepts(mixer, finite)) return sgp_mixer_refuse(mixer, "gradient", 0, length);
     mark = sgp_mixer_mark_end(mixer, SGP_TRACE_PUSH, mark);
-    sgp_status_t status = mixer->transport->ops->sum(mixer->transport, sum, length);
+    status = mixer->transport->ops->sum(mixer->transport, sum, length);
     if (status != SGP_OK) return status;
     mark = sgp_mixer_mark_end(mixer, SGP_TRACE_WAIT, mark);
     sgp_scale(length, sum, scale);
     result(&reduce, 0, length, sum);
     sgp_mixer_mark_end(mixer, SGP_TRACE_ABSORB, mark);
-    return SGP_OK;
+    return judge_update(mixer, SGP_OK);
 }
 
 const sgp_algorithm_ops_t sgp_algorithm_library_allreduce = {

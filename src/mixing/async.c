@@ -36,12 +36,11 @@ typedef struct sender {
 } sender_t;
 
 typedef struct async {
-    sgp_courier_t courier; /* first */
-    sender_t *senders;     /* (size) */
-    uint64_t *sent;        /* (size) messages sent to each */
-    uint64_t meetings;     /* settles so far: the number of the next */
-    float *waiting;        /* (P + S) folded messages, not absorbed yet */
-    double waiting_w;      /* their weight; 0: none */
+    sender_t *senders; /* (size) */
+    uint64_t *sent;    /* (size) messages sent to each */
+    uint64_t meetings; /* settles so far: the number of the next */
+    float *waiting;    /* (P + S) folded messages, not absorbed yet */
+    double waiting_w;  /* their weight; 0: none */
     /* The push in the courier's hands. A message goes to one receiver, for it has its number. */
     sgp_destination_t *to;   /* (size) */
     int destinations;        /* left to be sent */
@@ -53,6 +52,11 @@ typedef struct async {
 static unsigned async_messages(const sgp_mixer_t *mixer) {
     int degree = sgp_graph_max_degree(&mixer->graph);
     return (unsigned)(degree < 4 ? degree : 4) + 2;
+}
+
+/* Each other node is told that this one rests. */
+static unsigned async_notices(const sgp_mixer_t *mixer) {
+    return (unsigned)mixer->size;
 }
 
 /* ---- what arrives ---- */
@@ -133,8 +137,9 @@ static sgp_status_t push_one(sgp_mixer_t *mixer, const float *buffers) {
     sgp_status_t status = sgp_transport_send_begin(mixer->transport, &header, to, 1, &send);
     if (status != SGP_OK) return status;
     for (void *place; (place = sgp_transport_send_next(mixer->transport, &send));) {
-        sgp_push_copy(mixer, &send, buffers, place);
-        sgp_transport_send_commit(mixer->transport, &send);
+        bool finite = sgp_push_copy(mixer, &send, buffers, place);
+        status = sgp_push_commit(mixer, &send, finite);
+        if (status != SGP_OK) return status;
     }
     async->sent[to->dst]++;
     async->destinations--;
@@ -166,8 +171,8 @@ static sgp_status_t carry(sgp_mixer_t *mixer) {
         mark = sgp_trace_end(mixer->trace, SGP_TRACE_MESSAGES, SGP_TRACE_PUSH, mark);
         if (status == SGP_OK) status = take_in(mixer);
         sgp_trace_end(mixer->trace, SGP_TRACE_MESSAGES, SGP_TRACE_ABSORB, mark);
-        if (status != SGP_OK || sgp_courier_wanted(&async->courier)) return status;
-        status = sgp_courier_wait(&async->courier, since);
+        if (status != SGP_OK || sgp_courier_wanted(mixer->courier)) return status;
+        status = sgp_courier_wait(mixer->courier, since);
         if (status != SGP_OK) return status;
     }
 }
@@ -213,7 +218,7 @@ static void absorb_waiting(sgp_mixer_t *mixer, size_t offset, size_t count) {
                    (float)(async->waiting_w / (mixer->w + async->waiting_w)));
 }
 
-static void update_and_absorb(sgp_mixer_t *mixer, const sgp_local_t *local) {
+static sgp_status_t update_and_absorb(sgp_mixer_t *mixer, const sgp_local_t *local) {
     async_t *async = mixer->extra;
     if (local->optimizer) sgp_optimizer_begin(local->optimizer);
     float rate = (float)(local->learning_rate / mixer->w);
@@ -221,14 +226,17 @@ static void update_and_absorb(sgp_mixer_t *mixer, const sgp_local_t *local) {
         count = sgp_mixer_chunk_at(mixer, offset);
         uint64_t mark = sgp_mixer_mark(mixer);
         sgp_rounding_pay(&async->rounding, mixer, offset, count);
-        sgp_mixer_update(mixer, local, rate, offset, count, NULL);
+        bool finite = sgp_mixer_update(mixer, local, rate, offset, count, NULL);
         mark = sgp_mixer_mark_end(mixer, SGP_TRACE_UPDATE, mark);
+        if (!sgp_mixer_accepts(mixer, finite))
+            return sgp_mixer_refuse(mixer, "parameters", offset, count);
         absorb_waiting(mixer, offset, count);
         sgp_mixer_mark_end(mixer, SGP_TRACE_ABSORB, mark);
     }
     async->rounding.part = 0;
     mixer->w += async->waiting_w;
     async->waiting_w = 0;
+    return SGP_OK;
 }
 
 /* What has left is known now, so is what of its rounding is ours. */
@@ -241,8 +249,7 @@ static void end_push(sgp_mixer_t *mixer) {
 }
 
 static sgp_status_t take(sgp_mixer_t *mixer, uint64_t deadline) {
-    async_t *async = mixer->extra;
-    sgp_status_t status = sgp_courier_take(&async->courier, deadline);
+    sgp_status_t status = sgp_courier_take(mixer->courier, deadline);
     end_push(mixer);
     return status;
 }
@@ -262,8 +269,9 @@ static sgp_status_t async_step(sgp_mixer_t *mixer, const sgp_local_t *local, uin
     if (status == SGP_OK) status = take_in(mixer);
     sgp_mixer_mark_end(mixer, SGP_TRACE_ABSORB, mark);
     if (status != SGP_OK) return status;
-    update_and_absorb(mixer, local);
-    if (!mixer->exchanges) return sgp_courier_give(&async->courier), SGP_OK;
+    status = update_and_absorb(mixer, local);
+    if (status != SGP_OK) return status;
+    if (!mixer->exchanges) return sgp_courier_give(mixer->courier), SGP_OK;
     choose_destinations(mixer, &kept);
     memcpy(async->buffers, mixer->z + mixer->count,
            (mixer->length - mixer->count) * sizeof *async->buffers);
@@ -278,7 +286,7 @@ static sgp_status_t async_step(sgp_mixer_t *mixer, const sgp_local_t *local, uin
                          mixer->z); /* the update is entered; what is new was mixed */
         sgp_rounding_settle(&async->rounding, mixer);
     }
-    sgp_courier_give(&async->courier);
+    sgp_courier_give(mixer->courier);
     return status;
 }
 
@@ -350,15 +358,13 @@ static sgp_status_t async_settle(sgp_mixer_t *mixer, uint64_t deadline) {
 }
 
 static sgp_status_t async_resume(sgp_mixer_t *mixer) {
-    async_t *async = mixer->extra;
-    sgp_courier_give(&async->courier);
+    sgp_courier_give(mixer->courier);
     return SGP_OK;
 }
 
 static void async_destroy(sgp_mixer_t *mixer) {
     async_t *async = mixer->extra;
     if (!async) return;
-    sgp_courier_stop(&async->courier);
     sgp_memory_free(async->waiting);
     sgp_memory_free(async->buffers);
     free(async->senders);
@@ -379,16 +385,16 @@ static sgp_status_t async_create(sgp_mixer_t *mixer) {
     async->buffers = sgp_memory_alloc((buffers + 1) * sizeof *async->buffers);
     if (!async->senders || !async->sent || !async->to || !async->waiting || !async->buffers)
         return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu numbers", mixer->length);
-    sgp_status_t status = sgp_transport_prepare(mixer->transport, sizeof(uint64_t), (unsigned)size);
-    if (status != SGP_OK) return status;
-    return sgp_courier_start(&async->courier, mixer, carry, NULL);
+    return SGP_OK;
 }
 
 /* No state: after a meeting nothing is left, and numbers start anew with the run. */
 const sgp_algorithm_ops_t sgp_algorithm_async = {
     .create = async_create,
     .destroy = async_destroy,
+    .work = carry,
     .messages = async_messages,
+    .notices = async_notices,
     .step = async_step,
     .settle = async_settle,
     .hold = async_hold,

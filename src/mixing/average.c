@@ -102,6 +102,7 @@ static sgp_status_t reduce_z(sgp_mixer_t *mixer, average_t *average, uint64_t de
                            .step = mixer->averages++,
                            .deadline = deadline,
                            .weight = mixer->w,
+                           .unchecked = mixer->options.allow_not_finite,
                            .exact = true,
                            .part = part,
                            .result = result,
@@ -135,6 +136,14 @@ sgp_status_t sgp_mixer_average(sgp_mixer_t *mixer, float *average,
     if (status == SGP_OK) status = sgp_workers_share_mine(mixer, average);
     if (status == SGP_OK) status = sgp_workers_sum(mixer, sums, SUMS);
     if (status == SGP_OK && consensus) summarise(sums, mixer, consensus);
+    return status;
+}
+
+sgp_status_t sgp_mixer_balance(sgp_mixer_t *mixer, sgp_mixer_consensus_t *balance) {
+    double sums[SUMS] = {0};
+    sgp_status_t status = exchange(mixer, &(average_t){.mixer = mixer}, sums);
+    if (status == SGP_OK) status = sgp_workers_sum(mixer, sums, SUMS);
+    if (status == SGP_OK) summarise(sums, mixer, balance);
     return status;
 }
 

@@ -3,7 +3,9 @@
 
 #include "base/log.h"
 
-static void work(void *argument) {
+#include <stdlib.h>
+
+static void agent(void *argument) {
     sgp_courier_t *courier = argument;
     sgp_mixer_t *mixer = courier->mixer;
     sgp_transport_t *transport = mixer->transport;
@@ -13,8 +15,9 @@ static void work(void *argument) {
             sgp_transport_pause(transport, UINT64_MAX);
             continue;
         }
+        sgp_status_t (*todo)(sgp_mixer_t * mixer) = courier->work;
         sgp_transport_unlock(transport);
-        sgp_status_t status = courier->work(mixer);
+        sgp_status_t status = todo(mixer);
         sgp_transport_lock(transport);
         if (courier->status == SGP_OK) courier->status = status;
         courier->has = false;
@@ -26,39 +29,51 @@ static void work(void *argument) {
 static sgp_status_t lease_take(void *owner, bool *taken);
 static void lease_give(void *owner);
 
-/* The owner of a lease is the mixer; its courier is the first thing in extra. */
 static sgp_courier_t *courier_of(void *mixer) {
-    return ((sgp_mixer_t *)mixer)->extra;
+    return ((sgp_mixer_t *)mixer)->courier;
 }
 
-sgp_status_t sgp_courier_start(sgp_courier_t *courier, sgp_mixer_t *mixer,
-                               sgp_status_t (*do_work)(sgp_mixer_t *mixer),
-                               void (*serve)(void *mixer)) {
+sgp_status_t sgp_courier_start(sgp_mixer_t *mixer) {
+    if (mixer->courier) return SGP_OK;
     if (sgp_group_has_lease(mixer->group))
         return sgp_fail(SGP_ERR_UNSUPPORTED,
                         "mixer: a group can have one mixer that works beside the computation");
-    *courier = (sgp_courier_t){.mixer = mixer, .work = do_work};
-    sgp_status_t status = sgp_transport_agent_start(mixer->transport, work, courier);
+    sgp_courier_t *courier = calloc(1, sizeof *courier);
+    if (!courier) return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for a courier");
+    courier->mixer = mixer;
+    sgp_status_t status = sgp_transport_agent_start(mixer->transport, agent, courier);
     if (status != SGP_OK) {
-        courier->mixer = NULL;
+        free(courier);
         return status;
     }
-    sgp_group_set_lease(
-        mixer->group,
-        &(sgp_lease_t){.take = lease_take, .give = lease_give, .serve = serve, .owner = mixer});
+    mixer->courier = courier;
+    sgp_courier_employ(mixer, NULL, NULL);
     return SGP_OK;
 }
 
-void sgp_courier_stop(sgp_courier_t *courier) {
-    if (!courier->mixer) return;
-    sgp_transport_t *transport = courier->mixer->transport;
+void sgp_courier_employ(sgp_mixer_t *mixer, sgp_status_t (*work)(sgp_mixer_t *mixer),
+                        void (*serve)(void *mixer)) {
+    sgp_transport_lock(mixer->transport);
+    mixer->courier->work = work;
+    mixer->courier->status = SGP_OK;
+    sgp_transport_unlock(mixer->transport);
+    sgp_group_set_lease(
+        mixer->group,
+        &(sgp_lease_t){.take = lease_take, .give = lease_give, .serve = serve, .owner = mixer});
+}
+
+void sgp_courier_stop(sgp_mixer_t *mixer) {
+    sgp_courier_t *courier = mixer->courier;
+    if (!courier) return;
+    sgp_transport_t *transport = mixer->transport;
     sgp_transport_lock(transport);
     courier->quit = courier->wanted = true;
     sgp_transport_signal(transport);
     sgp_transport_unlock(transport);
     sgp_transport_agent_join(transport);
-    sgp_group_set_lease(courier->mixer->group, NULL);
-    courier->mixer = NULL;
+    sgp_group_set_lease(mixer->group, NULL);
+    free(courier);
+    mixer->courier = NULL;
 }
 
 void sgp_courier_give(sgp_courier_t *courier) {
@@ -92,7 +107,7 @@ sgp_status_t sgp_courier_take(sgp_courier_t *courier, uint64_t deadline) {
     if (status == SGP_OK && late)
         return sgp_fail(SGP_ERR_TIMEOUT,
                         "gave up waiting for messages of an earlier step to leave");
-    return status;
+    return status == SGP_OK ? sgp_inbox_look(mixer->inbox, false) : status;
 }
 
 static sgp_status_t lease_take(void *owner, bool *taken) {
@@ -130,9 +145,11 @@ bool sgp_courier_must_end(sgp_courier_t *courier) {
 sgp_status_t sgp_courier_wait(sgp_courier_t *courier, uint64_t since) {
     sgp_transport_t *transport = courier->mixer->transport;
     sgp_rank_name_t name;
-    sgp_status_t status = sgp_inbox_retry(courier->mixer->inbox, since);
-    if (status != SGP_OK || sgp_inbox_taken_in(courier->mixer->inbox) != since) return status;
-    status = sgp_transport_wait(transport, UINT64_MAX);
+    sgp_inbox_t *inbox = courier->mixer->inbox;
+    sgp_status_t status = sgp_inbox_look(inbox, true);
+    if (status == SGP_OK) status = sgp_inbox_retry(inbox, since);
+    if (status != SGP_OK || sgp_inbox_taken_in(inbox) != since) return status;
+    status = sgp_transport_wait(transport, sgp_inbox_next_look(inbox, UINT64_MAX));
     if (status != SGP_ERR_PEER_LOST) return SGP_OK;
     return sgp_fail(status, "%s ended without leaving, while messages were under way",
                     sgp_transport_name(transport, sgp_transport_lost_peer(transport), &name));

@@ -10,26 +10,29 @@
 
 #include "mixing/mixer.h"
 
-/* Embedded; fields are private. */
-typedef struct sgp_courier {
+/* Fields are private. */
+struct sgp_courier {
     sgp_mixer_t *mixer;
-    sgp_status_t (*work)(sgp_mixer_t *mixer);
     /* These belong to the transport's lock. */
+    sgp_status_t (*work)(sgp_mixer_t *mixer);
     bool has;    /* the courier has the transport */
     bool wanted; /* the node wants it back */
     bool quit;
     sgp_status_t status; /* the first error of work */
-} sgp_courier_t;
+};
 
-/* Starts the agent, which waits until it is given something to do. serve: what to do meanwhile if
- * the node itself is in a collective call; NULL: nothing. SGP_ERR_UNSUPPORTED: the group has a
- * courier already. SGP_ERR_NO_MEMORY. On an error there is nothing to stop. */
-sgp_status_t sgp_courier_start(sgp_courier_t *courier, sgp_mixer_t *mixer,
-                               sgp_status_t (*work)(sgp_mixer_t *mixer),
-                               void (*serve)(void *mixer));
+/* Starts the agent as mixer->courier, which waits until it is given something to do; one that runs
+ * already is fine. SGP_ERR_UNSUPPORTED: another mixer of the group has a courier. SGP_ERR_NO_MEMORY.
+ * On an error nothing has changed. */
+sgp_status_t sgp_courier_start(sgp_mixer_t *mixer);
 
-/* Ends the agent, whatever it is doing. */
-void sgp_courier_stop(sgp_courier_t *courier);
+/* What the courier does from now on, NULL: it is given nothing to do; it is idle at the moment. serve: what
+ * to do meanwhile if the node itself is in a collective call; NULL: nothing. */
+void sgp_courier_employ(sgp_mixer_t *mixer, sgp_status_t (*work)(sgp_mixer_t *mixer),
+                        void (*serve)(void *mixer));
+
+/* Ends the agent, whatever it is doing. Fine where there is none. */
+void sgp_courier_stop(sgp_mixer_t *mixer);
 
 void sgp_courier_give(sgp_courier_t *courier);
 
@@ -41,7 +44,8 @@ bool sgp_courier_wanted(sgp_courier_t *courier);
 bool sgp_courier_must_end(sgp_courier_t *courier);
 
 /* For work: sleeps until more is here than `since` (sgp_inbox_taken_in, before what is there was
- * looked at), room came free, or somebody wants something. SGP_ERR_PEER_LOST, SGP_ERR_NO_MEMORY; logged. */
+ * looked at), room came free, or somebody wants something; may return earlier. SGP_ERR_PEER_LOST,
+ * SGP_ERR_NO_MEMORY (logged), or what the inbox's watch says. */
 sgp_status_t sgp_courier_wait(sgp_courier_t *courier, uint64_t since);
 
 #endif

@@ -38,6 +38,24 @@ SGP_VECTOR void sgp_divide(size_t count, float *restrict mean, const double *res
     for (size_t i = 0; i < count; i++) mean[i] = (float)(sums[i] / w);
 }
 
+/* Finite or not is a matter of the exponent's bits. Integers, because their sum can be split over
+ * vector lanes; a sum of floats cannot. */
+SGP_VECTOR bool sgp_copy_finite(size_t count, float *restrict to, const float *restrict from) {
+    int bad = 0;
+    for (size_t i = 0; i < count; i++) {
+        float value = from[i];
+        to[i] = value;
+        bad |= sgp_not_finite(value);
+    }
+    return bad == 0;
+}
+
+SGP_VECTOR bool sgp_is_finite(size_t count, const float *x) {
+    int bad = 0;
+    for (size_t i = 0; i < count; i++) bad |= sgp_not_finite(x[i]);
+    return bad == 0;
+}
+
 void sgp_distance(size_t count, const float *a, const float *b, double *distance, double *norm) {
     double squares = 0, mean = 0;
     for (size_t i = 0; i < count; i++) {

@@ -4,6 +4,7 @@
 #ifndef SGP_MIXING_KERNELS_H
 #define SGP_MIXING_KERNELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* z <- z + a (y - z): absorbs y, with a = v / (w + v). Nodes that agree stay as they are, bit for
@@ -27,6 +28,12 @@ void sgp_accumulate(size_t count, double *sums, const float *x, double w);
 
 /* mean <- sums / w */
 void sgp_divide(size_t count, float *mean, const double *sums, double w);
+
+/* to <- from. false: an element is an infinity or a NaN. */
+bool sgp_copy_finite(size_t count, float *to, const float *from);
+
+/* Whether no element is an infinity or a NaN. */
+bool sgp_is_finite(size_t count, const float *x);
 
 /* Sum of (a - b)^2 and of b^2, in double. */
 void sgp_distance(size_t count, const float *a, const float *b, double *distance, double *norm);

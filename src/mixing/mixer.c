@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "mixing/algorithm.h"
+#include "mixing/courier.h"
 #include "mixing/workers.h"
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "mixing/kernels.h"
 #include "optimizer/optimizer.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,41 +38,6 @@ sgp_status_t sgp_algorithm_parse(const char *name, sgp_algorithm_t *algorithm) {
     return SGP_ERR_NOT_FOUND;
 }
 
-static const sgp_algorithm_ops_t *ops_of(const sgp_mixer_options_t *options) {
-    if (options->algorithm == SGP_ALGORITHM_ALLREDUCE)
-        return options->library_allreduce ? &sgp_algorithm_library_allreduce
-                                          : &sgp_algorithm_allreduce;
-    if (options->graph.size == 1) return &sgp_algorithm_lockstep; /* nobody to wait for */
-    if (options->algorithm == SGP_ALGORITHM_ADPSGD) return &sgp_algorithm_pairs;
-    if (options->overlap == SGP_OVERLAP_ASYNC) return &sgp_algorithm_async;
-    return options->overlap ? &sgp_algorithm_overlap : &sgp_algorithm_lockstep;
-}
-
-/* Defaults, and the part of the options that can change later. */
-static sgp_status_t adopt(sgp_mixer_t *mixer, const sgp_mixer_options_t *options) {
-    sgp_mixer_options_t wanted = *options;
-    if (wanted.graph.size != 0 && wanted.graph.size != mixer->size)
-        return sgp_fail(SGP_ERR_INVALID, "mixer: a graph of %d nodes for a group of %d",
-                        wanted.graph.size, mixer->size);
-    wanted.graph.size = mixer->size;
-    bool pairs =
-        wanted.algorithm == SGP_ALGORITHM_ADPSGD || wanted.algorithm == SGP_ALGORITHM_DPSGD;
-    if (pairs && wanted.graph.kind == SGP_GRAPH_EXPONENTIAL && options->graph.size == 0)
-        wanted.graph.kind = SGP_GRAPH_BIPARTITE_EXPONENTIAL;
-    if (wanted.local_steps == 0) wanted.local_steps = 1;
-    if (wanted.encoding == SGP_ENCODING_DEFAULT) wanted.encoding = SGP_ENCODING_FLOAT32;
-    wanted.count = mixer->all_count;
-    wanted.buffers = mixer->all_length - mixer->all_count;
-    wanted.workers = mixer->workers.group;
-    sgp_status_t status = sgp_mixer_check(&wanted);
-    if (status != SGP_OK) return status;
-    if (mixer->size == 1) wanted.encoding = SGP_ENCODING_FLOAT32; /* nothing travels */
-    mixer->options = wanted;
-    mixer->graph = wanted.graph;
-    mixer->ops = ops_of(&wanted);
-    return SGP_OK;
-}
-
 static sgp_status_t check(const sgp_mixer_options_t *options) {
     if (options->count == 0)
         return sgp_fail(SGP_ERR_INVALID, "mixer: count is 0, must be at least 1");
@@ -83,43 +52,6 @@ static sgp_status_t check(const sgp_mixer_options_t *options) {
         return sgp_fail(SGP_ERR_INVALID,
                         "mixer: %zu numbers for %zu workers of a node: each needs 16",
                         options->count + options->buffers, workers);
-    return SGP_OK;
-}
-
-/* Averages travel as float32 whatever the algorithm's messages do. */
-static sgp_status_t prepare_transport(sgp_mixer_t *mixer) {
-    sgp_status_t status = sgp_transport_prepare(
-        mixer->transport, mixer->length * sgp_mixer_element(mixer), mixer->ops->messages(mixer));
-    if (status != SGP_OK || !sgp_mixer_rounds(mixer)) return status;
-    return sgp_transport_prepare(mixer->transport, mixer->length * sizeof(float), 2);
-}
-
-/* What depends on the algorithm and the graph. */
-static sgp_status_t begin_algorithm(sgp_mixer_t *mixer) {
-    size_t degree = (size_t)sgp_graph_max_degree(&mixer->graph);
-    mixer->edges = calloc(degree + 1, sizeof *mixer->edges);
-    if (!mixer->edges) return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu edges", degree);
-    sgp_status_t status = prepare_transport(mixer);
-    if (status == SGP_OK && mixer->ops->create) status = mixer->ops->create(mixer);
-    return status;
-}
-
-static void end_algorithm(sgp_mixer_t *mixer) {
-    if (mixer->ops && mixer->ops->destroy) mixer->ops->destroy(mixer);
-    mixer->extra = NULL;
-    free(mixer->edges);
-    mixer->edges = NULL;
-}
-
-/* Slow momentum can be switched on later, too. */
-static sgp_status_t allocate_slow(sgp_mixer_t *mixer) {
-    if (mixer->options.slow_every == 0 || mixer->slow) return SGP_OK;
-    mixer->slow = sgp_memory_alloc(mixer->count * sizeof *mixer->slow);
-    mixer->anchor = sgp_memory_alloc(mixer->count * sizeof *mixer->anchor);
-    if (!mixer->slow || !mixer->anchor)
-        return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for the slow momentum of %zu numbers",
-                        mixer->count);
-    memcpy(mixer->anchor, mixer->z, mixer->count * sizeof *mixer->anchor);
     return SGP_OK;
 }
 
@@ -174,15 +106,18 @@ static void release(sgp_mixer_t *mixer) {
 }
 
 /* The channels come first: they are counted alike on all nodes, also where something fails. */
-static sgp_status_t prepare(sgp_mixer_t *mixer, const float *initial) {
+static sgp_status_t prepare(sgp_mixer_t *mixer, const sgp_mixer_options_t *options,
+                            const float *initial) {
     mixer->channel = sgp_group_new_channel(mixer->group);
     mixer->average_channel = sgp_group_new_channel(mixer->group);
     sgp_status_t status = allocate(mixer);
     if (status != SGP_OK) return status;
     if (initial) memcpy(mixer->all, initial, mixer->all_length * sizeof *initial);
     sgp_ledger_init(&mixer->ledger, mixer->z, mixer->length);
-    status = allocate_slow(mixer);
-    return status == SGP_OK ? begin_algorithm(mixer) : status;
+    status = sgp_algorithm_make(mixer, options);
+    if (status != SGP_OK) return status;
+    sgp_algorithm_start(mixer);
+    return sgp_mixer_resume(mixer);
 }
 
 sgp_status_t sgp_mixer_create(sgp_group_t *group, const sgp_mixer_options_t *options,
@@ -191,13 +126,13 @@ sgp_status_t sgp_mixer_create(sgp_group_t *group, const sgp_mixer_options_t *opt
     if (!made) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a mixer");
     init(made, group, options);
     sgp_status_t status = check(options);
-    if (status == SGP_OK) status = adopt(made, options);
+    sgp_mixer_options_t wanted;
+    if (status == SGP_OK) status = sgp_algorithm_check(made, options, &wanted);
     bool taken = false; /* from the courier of another mixer */
     if (status == SGP_OK) status = sgp_group_take(group, made, &taken);
-    if (status == SGP_OK) status = prepare(made, initial);
+    if (status == SGP_OK) status = prepare(made, &wanted, initial);
     if (taken) sgp_group_give(group);
     if (status != SGP_OK) {
-        end_algorithm(made);
         release(made);
         return status;
     }
@@ -207,27 +142,14 @@ sgp_status_t sgp_mixer_create(sgp_group_t *group, const sgp_mixer_options_t *opt
 
 void sgp_mixer_destroy(sgp_mixer_t *mixer) {
     if (!mixer) return;
-    end_algorithm(mixer);
-    bool taken; /* the courier of another mixer may be at the inbox */
+    sgp_courier_stop(mixer);
+    bool taken; /* the courier of another mixer may be at the transport */
     sgp_group_take(mixer->group, mixer, &taken);
+    sgp_algorithm_end(mixer);
     sgp_inbox_drop_channel(mixer->inbox, mixer->channel);
     sgp_inbox_drop_channel(mixer->inbox, mixer->average_channel);
     if (taken) sgp_group_give(mixer->group);
     release(mixer);
-}
-
-sgp_status_t sgp_mixer_switch(sgp_mixer_t *mixer, const sgp_mixer_options_t *options) {
-    sgp_algorithm_t before = mixer->options.algorithm;
-    uint64_t deadline = sgp_transport_now(mixer->transport) + mixer->timeout;
-    sgp_status_t status = sgp_mixer_settle_segment(mixer);
-    if (status != SGP_OK) return status;
-    end_algorithm(mixer);
-    status = adopt(mixer, options);
-    if (status == SGP_OK && mixer->options.algorithm != before)
-        status = sgp_mixer_agree(mixer, deadline);
-    if (status == SGP_OK) status = allocate_slow(mixer);
-    if (status == SGP_OK) status = begin_algorithm(mixer);
-    return status == SGP_OK ? sgp_workers_share(mixer) : status;
 }
 
 float *sgp_mixer_parameters(sgp_mixer_t *mixer) {
@@ -237,25 +159,39 @@ float *sgp_mixer_buffers(sgp_mixer_t *mixer) {
     return mixer->all + mixer->all_count;
 }
 
-void sgp_mixer_update(sgp_mixer_t *mixer, const sgp_local_t *local, float rate, size_t offset,
-                      size_t count, float *copy) {
-    size_t moved = 0;
-    if (local->optimizer && offset < mixer->count) {
-        moved = mixer->count - offset < count ? mixer->count - offset : count;
-        sgp_optimizer_apply(local->optimizer, mixer->first + offset, moved, mixer->z + offset,
-                            local->gradient + offset, rate, copy);
-    }
-    if (copy && moved < count)
-        memcpy(copy + moved, mixer->z + offset + moved, (count - moved) * sizeof *copy);
-    sgp_ledger_enter(&mixer->ledger, mixer->z, offset, count, mixer->w);
+sgp_status_t sgp_mixer_refuse(const sgp_mixer_t *mixer, const char *what, size_t offset,
+                              size_t count) {
+    sgp_log(SGP_LOG_INFO,
+            "step %" PRIu64 ": of elements %zu to %zu of the %s some are not finite", mixer->step,
+            mixer->first + offset, mixer->first + offset + count - 1, what);
+    return SGP_ERR_NOT_FINITE;
 }
 
-void sgp_mixer_update_all(sgp_mixer_t *mixer, const sgp_local_t *local) {
+bool sgp_mixer_update(sgp_mixer_t *mixer, const sgp_local_t *local, float rate, size_t offset,
+                      size_t count, float *copy) {
+    size_t moved = 0;
+    bool finite = true;
+    if (local->optimizer && offset < mixer->count) {
+        moved = mixer->count - offset < count ? mixer->count - offset : count;
+        finite = sgp_optimizer_apply(local->optimizer, mixer->first + offset, moved,
+                                     mixer->z + offset, local->gradient + offset, rate, copy);
+    }
+    if (copy && moved < count)
+        finite &= sgp_copy_finite(count - moved, copy + moved, mixer->z + offset + moved);
+    else if (local->optimizer) /* buffers; a vector of the caller's is looked at when it is copied */
+        finite &= sgp_is_finite(count - moved, mixer->z + offset + moved);
+    sgp_ledger_enter(&mixer->ledger, mixer->z, offset, count, mixer->w);
+    return finite;
+}
+
+sgp_status_t sgp_mixer_update_all(sgp_mixer_t *mixer, const sgp_local_t *local) {
     if (local->optimizer) sgp_optimizer_begin(local->optimizer);
     float rate = (float)(local->learning_rate / mixer->w);
     uint64_t start = sgp_mixer_mark(mixer);
-    sgp_mixer_update(mixer, local, rate, 0, mixer->length, NULL);
+    bool finite = sgp_mixer_update(mixer, local, rate, 0, mixer->length, NULL);
     sgp_mixer_mark_end(mixer, SGP_TRACE_UPDATE, start);
+    if (sgp_mixer_accepts(mixer, finite)) return SGP_OK;
+    return sgp_mixer_refuse(mixer, "parameters", 0, mixer->length);
 }
 
 static sgp_status_t check_step(const sgp_mixer_t *mixer, const sgp_optimizer_t *optimizer,
@@ -293,6 +229,9 @@ static sgp_status_t step_segment(sgp_mixer_t *mixer, const sgp_local_t *local) {
     uint64_t deadline = sgp_transport_now(mixer->transport) + mixer->timeout;
     bool taken;
     sgp_status_t status = sgp_group_take(mixer->group, mixer, &taken);
+    /* With an agent it is looked when the agent waits, and when it is taken from it. */
+    if (status == SGP_OK && !sgp_group_has_lease(mixer->group))
+        status = sgp_inbox_look(mixer->inbox, false);
     if (status == SGP_OK) status = step(mixer, local, deadline);
     if (taken) sgp_group_give(mixer->group);
     return status;
@@ -321,6 +260,7 @@ void sgp_mixer_statistics(const sgp_mixer_t *mixer, sgp_mixer_statistics_t *stat
     *statistics = mixer->statistics;
     sgp_transport_unlock(mixer->transport);
     statistics->refused = mixer->transport->counters.refused;
+    statistics->resent = mixer->transport->counters.resent;
     statistics->weight = mixer->w;
 }
 
@@ -344,7 +284,10 @@ sgp_status_t sgp_mixer_settle_segment(sgp_mixer_t *mixer) {
 /* Without anything in flight z is whole on all workers after each step. */
 sgp_status_t sgp_mixer_settle(sgp_mixer_t *mixer) {
     if (!mixer->ops->settle) return SGP_OK;
-    sgp_status_t status = sgp_mixer_settle_segment(mixer);
+    bool taken; /* from the courier of another mixer */
+    sgp_status_t status = sgp_group_take(mixer->group, mixer, &taken);
+    if (status == SGP_OK) status = sgp_mixer_settle_segment(mixer);
+    if (taken) sgp_group_give(mixer->group);
     return status == SGP_OK ? sgp_workers_share(mixer) : status;
 }
 

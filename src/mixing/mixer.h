@@ -20,15 +20,27 @@ typedef struct sgp_local {
     float learning_rate;
 } sgp_local_t;
 
+typedef struct sgp_courier sgp_courier_t; /* mixing/courier.h */
+
 typedef struct sgp_algorithm_ops {
-    /* What the algorithm needs beyond the mixer itself: mixer->extra. NULL: nothing.
-     * SGP_ERR_NO_MEMORY. destroy ends what create began, and is called for a NULL extra too. */
+    /* What the algorithm needs beyond the mixer itself: mixer->extra. NULL: nothing. Sends nothing, and
+     * leaves (z, w) alone: resume follows once the algorithm is the mixer's. SGP_ERR_NO_MEMORY,
+     * SGP_ERR_UNSUPPORTED; logged. destroy ends what create began, and is called for a NULL extra too. */
     sgp_status_t (*create)(sgp_mixer_t *mixer);
     void (*destroy)(sgp_mixer_t *mixer);
 
+    /* What its courier does, and what the node does in its place in a collective call; see
+     * mixing/courier.h. NULL: nothing. has_courier: whether there is one with these options; NULL: where
+     * there is work. */
+    sgp_status_t (*work)(sgp_mixer_t *mixer);
+    void (*serve)(void *mixer);
+    bool (*has_courier)(const sgp_mixer_t *mixer);
+
     /* Messages of the vector's length that may be under way at a time, so that nobody is slowed by
-     * a node that is behind by as much as the algorithm allows. */
+     * a node that is behind by as much as the algorithm allows. notices: messages of a few bytes beside
+     * them; NULL: none. */
     unsigned (*messages)(const sgp_mixer_t *mixer);
+    unsigned (*notices)(const sgp_mixer_t *mixer);
 
     /* Local update and, if mixer->exchanges, the exchange of mixer->round. deadline: of every wait
      * in it. */
@@ -43,7 +55,8 @@ typedef struct sgp_algorithm_ops {
      * resume. NULL: it always has. */
     sgp_status_t (*hold)(sgp_mixer_t *mixer, uint64_t deadline);
 
-    /* After settle or hold: (z, w) may have been changed since; goes on with them. NULL: nothing to do. */
+    /* After create, settle or hold: (z, w) may have been changed since; goes on with them. NULL: nothing
+     * to do. */
     sgp_status_t (*resume)(sgp_mixer_t *mixer);
 
     /* Of what is in extra, for a checkpoint after settle. NULL: nothing. */
@@ -64,14 +77,26 @@ typedef struct sgp_workers {
     uint32_t channel;
     uint64_t calls; /* collective ones so far: the step of their messages */
     float *mine;    /* (length) our segment of a mean */
+    size_t room;    /* bytes of the vector, for which the transport is prepared; 0: it is not */
 } sgp_workers_t;
+
+/* What the transport has promised; zeros: nothing. */
+typedef struct sgp_room {
+    size_t bytes; /* of a message */
+    unsigned messages;
+} sgp_room_t;
+
+/* For vectors as they travel, for exact averages, and for notices. */
+enum { SGP_ROOMS = 3 };
 
 /* An algorithm mixes the worker's segment of the vector: z, count and length are those of the
  * segment. Where a node is one process, that is all of it. */
 struct sgp_mixer {
     sgp_mixer_options_t options; /* defaults filled in */
     const sgp_algorithm_ops_t *ops;
-    void *extra; /* the algorithm's */
+    void *extra;                 /* the algorithm's */
+    sgp_courier_t *courier;      /* NULL: the algorithm has none */
+    sgp_room_t rooms[SGP_ROOMS]; /* what the transport has promised for it */
     sgp_group_t *group;
     sgp_inbox_t *inbox;
     sgp_transport_t *transport;
@@ -92,6 +117,7 @@ struct sgp_mixer {
     uint64_t step;  /* of the next sgp_mixer_step */
     uint64_t round; /* of the next exchange: the step of its messages */
     bool exchanges; /* this step ends with an exchange */
+    bool broken;    /* the update of this step gave numbers that are not finite */
     sgp_ledger_t ledger;
 
     float *slow;   /* (count) slow momentum u; NULL: none */
@@ -143,14 +169,24 @@ void sgp_mixer_trace(sgp_mixer_t *mixer, sgp_trace_t *trace);
  * is wrong and what would work. count and buffers are not looked at. */
 sgp_status_t sgp_mixer_check(const sgp_mixer_options_t *options);
 
+/* Whether a stretch of numbers may be sent, or kept: that it is finite, or the options allow all. */
+static inline bool sgp_mixer_accepts(const sgp_mixer_t *mixer, bool finite) {
+    return finite || mixer->options.allow_not_finite;
+}
+
+/* SGP_ERR_NOT_FINITE, logged: elements [offset, offset + count) of `what` are not. */
+sgp_status_t sgp_mixer_refuse(const sgp_mixer_t *mixer, const char *what, size_t offset,
+                              size_t count);
+
 /* The local step on elements [offset, offset + count) of z, with a copy of the result (NULL: none):
- * z <- z - rate d. The buffers behind P are copied as they are. Enters the change in the ledger. */
-void sgp_mixer_update(sgp_mixer_t *mixer, const sgp_local_t *local, float rate, size_t offset,
+ * z <- z - rate d. The buffers behind P are copied as they are. Enters the change in the ledger.
+ * false: a number that was updated or copied is not finite. */
+bool sgp_mixer_update(sgp_mixer_t *mixer, const sgp_local_t *local, float rate, size_t offset,
                       size_t count, float *copy);
 
 /* The whole of it at weight w: the numerator moves by lr d, so z by lr d / w. For steps without an
- * exchange. */
-void sgp_mixer_update_all(sgp_mixer_t *mixer, const sgp_local_t *local);
+ * exchange. SGP_ERR_NOT_FINITE. */
+sgp_status_t sgp_mixer_update_all(sgp_mixer_t *mixer, const sgp_local_t *local);
 
 /* Ends what is in flight: of the segment alone, whose other workers do not have it then. */
 sgp_status_t sgp_mixer_settle_segment(sgp_mixer_t *mixer);
@@ -169,5 +205,9 @@ sgp_status_t sgp_mixer_settle(sgp_mixer_t *mixer);
 sgp_status_t sgp_mixer_resume(sgp_mixer_t *mixer);
 void sgp_mixer_state(sgp_mixer_t *mixer, sgp_state_t *state);
 sgp_status_t sgp_mixer_restored(sgp_mixer_t *mixer);
+
+/* The sum of the weights and the drift of what the nodes hold, as sgp_mixer_average finds them, but
+ * without averaging: the distance stays 0. All nodes call it, with nothing in flight. */
+sgp_status_t sgp_mixer_balance(sgp_mixer_t *mixer, sgp_mixer_consensus_t *balance);
 
 #endif

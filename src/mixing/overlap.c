@@ -28,9 +28,8 @@
 #define LARGE ((size_t)1 << 20)
 
 typedef struct overlap {
-    sgp_courier_t courier; /* first; not started (no mixer) for a small vector */
-    uint64_t settled;      /* messages of rounds before it have been absorbed */
-    sgp_edge_t *senders;   /* (max degree) */
+    uint64_t settled;    /* messages of rounds before it have been absorbed */
+    sgp_edge_t *senders; /* (max degree) */
     /* The push in the courier's hands. */
     sgp_destination_t *to; /* (size) */
     int destinations;
@@ -54,14 +53,15 @@ static sgp_status_t push_later(sgp_mixer_t *mixer) {
         sgp_status_t status = sgp_transport_send_begin(mixer->transport, &header, overlap->to,
                                                        overlap->destinations, &send);
         if (status == SGP_OK) break;
-        if (status != SGP_ERR_AGAIN || sgp_courier_must_end(&overlap->courier)) return status;
+        if (status != SGP_ERR_AGAIN || sgp_courier_must_end(mixer->courier)) return status;
         sgp_inbox_collect(mixer->inbox);
-        status = sgp_courier_wait(&overlap->courier, sgp_inbox_taken_in(mixer->inbox));
+        status = sgp_courier_wait(mixer->courier, sgp_inbox_taken_in(mixer->inbox));
         if (status != SGP_OK) return status;
     }
     for (void *place; (place = sgp_transport_send_next(mixer->transport, &send));) {
-        sgp_push_copy(mixer, &send, overlap->buffers, place);
-        sgp_transport_send_commit(mixer->transport, &send);
+        bool finite = sgp_push_copy(mixer, &send, overlap->buffers, place);
+        sgp_status_t status = sgp_push_commit(mixer, &send, finite);
+        if (status != SGP_OK) return status;
     }
     sgp_trace_end(mixer->trace, SGP_TRACE_MESSAGES, SGP_TRACE_PUSH, mark);
     return SGP_OK;
@@ -70,7 +70,6 @@ static sgp_status_t push_later(sgp_mixer_t *mixer) {
 static void overlap_destroy(sgp_mixer_t *mixer) {
     overlap_t *overlap = mixer->extra;
     if (!overlap) return;
-    sgp_courier_stop(&overlap->courier);
     sgp_memory_free(overlap->buffers);
     free(overlap->senders);
     free(overlap->to);
@@ -89,20 +88,23 @@ static sgp_status_t overlap_create(sgp_mixer_t *mixer) {
     overlap->buffers = sgp_memory_alloc((buffers + 1) * sizeof *overlap->buffers);
     if (!overlap->senders || !overlap->to || !overlap->buffers)
         return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu buffers", buffers);
-    if (mixer->length * sizeof(float) < LARGE) return SGP_OK;
-    return sgp_courier_start(&overlap->courier, mixer, push_later, NULL);
+    return SGP_OK;
+}
+
+/* A small vector leaves at once. */
+static bool overlap_has_courier(const sgp_mixer_t *mixer) {
+    return mixer->length * sizeof(float) >= LARGE;
 }
 
 static sgp_status_t take(sgp_mixer_t *mixer, uint64_t deadline) {
-    overlap_t *overlap = mixer->extra;
-    return overlap->courier.mixer ? sgp_courier_take(&overlap->courier, deadline) : SGP_OK;
+    return mixer->courier ? sgp_courier_take(mixer->courier, deadline) : SGP_OK;
 }
 
 /* Without anything to absorb. */
-static void update_alone(sgp_mixer_t *mixer, const sgp_local_t *local) {
+static sgp_status_t update_alone(sgp_mixer_t *mixer, const sgp_local_t *local) {
     overlap_t *overlap = mixer->extra;
     sgp_rounding_settle(&overlap->rounding, mixer);
-    sgp_mixer_update_all(mixer, local);
+    return sgp_mixer_update_all(mixer, local);
 }
 
 /* Update and absorb, chunk by chunk while it is in the cache; what is not there yet is waited for
@@ -112,7 +114,7 @@ static sgp_status_t update_and_absorb(sgp_mixer_t *mixer, const sgp_local_t *loc
     overlap_t *overlap = mixer->extra;
     uint64_t late = (uint64_t)mixer->options.overlap;
     if (mixer->round < overlap->settled + late) /* nothing was sent so long ago */
-        return update_alone(mixer, local), SGP_OK;
+        return update_alone(mixer, local);
     sgp_absorption_t absorption;
     sgp_absorption_begin(&absorption, mixer, mixer->round - late, mixer->w, overlap->senders);
     if (local->optimizer) sgp_optimizer_begin(local->optimizer);
@@ -121,8 +123,10 @@ static sgp_status_t update_and_absorb(sgp_mixer_t *mixer, const sgp_local_t *loc
         size_t count = sgp_mixer_chunk_at(mixer, offset);
         uint64_t mark = sgp_mixer_mark(mixer);
         sgp_rounding_pay(&overlap->rounding, mixer, offset, count);
-        sgp_mixer_update(mixer, local, rate, offset, count, NULL);
+        bool finite = sgp_mixer_update(mixer, local, rate, offset, count, NULL);
         mark = sgp_mixer_mark_end(mixer, SGP_TRACE_UPDATE, mark);
+        if (!sgp_mixer_accepts(mixer, finite))
+            return sgp_mixer_refuse(mixer, "parameters", offset, count);
         offset += count;
         sgp_status_t status = sgp_absorption_ready(&absorption, mixer, offset);
         sgp_mixer_mark_end(mixer, SGP_TRACE_ABSORB, mark);
@@ -144,7 +148,7 @@ static void hand_over(sgp_mixer_t *mixer, int destinations) {
     keep_buffers(mixer);
     overlap->destinations = destinations;
     overlap->round = mixer->round;
-    sgp_courier_give(&overlap->courier);
+    sgp_courier_give(mixer->courier);
 }
 
 /* share: what is kept of the weight. owed: z gets the rounding later. */
@@ -158,9 +162,10 @@ static sgp_status_t push_now(sgp_mixer_t *mixer, int destinations, double share,
         sgp_inbox_send_begin(mixer->inbox, &header, mixer->to, destinations, deadline, &send);
     if (status != SGP_OK) return status;
     for (void *place; (place = sgp_transport_send_next(mixer->transport, &send));) {
-        if (owed) sgp_push_copy(mixer, &send, overlap->buffers, place);
-        else sgp_push_split(mixer, &send, place, share);
-        sgp_transport_send_commit(mixer->transport, &send);
+        bool finite = owed ? sgp_push_copy(mixer, &send, overlap->buffers, place)
+                           : sgp_push_split(mixer, &send, place, share);
+        status = sgp_push_commit(mixer, &send, finite);
+        if (status != SGP_OK) return status;
     }
     sgp_mixer_mark_end(mixer, SGP_TRACE_PUSH, mark);
     return SGP_OK;
@@ -170,7 +175,7 @@ static sgp_status_t overlap_step(sgp_mixer_t *mixer, const sgp_local_t *local, u
     overlap_t *overlap = mixer->extra;
     sgp_status_t status = take(mixer, deadline);
     if (status != SGP_OK) return status;
-    if (!mixer->exchanges) return update_alone(mixer, local), SGP_OK;
+    if (!mixer->exchanges) return update_alone(mixer, local);
     status = update_and_absorb(mixer, local, deadline);
     if (status != SGP_OK) return status;
     double kept, before = mixer->w;
@@ -180,7 +185,7 @@ static sgp_status_t overlap_step(sgp_mixer_t *mixer, const sgp_local_t *local, u
     bool owed = stays && sgp_mixer_rounds(mixer);
     if (owed) keep_buffers(mixer);
     if (owed) overlap->rounding = sgp_rounding_of(mixer, before, kept, overlap->buffers);
-    if (stays && overlap->courier.mixer) hand_over(mixer, destinations);
+    if (stays && mixer->courier) hand_over(mixer, destinations);
     else status = push_now(mixer, destinations, kept / before, owed, deadline);
     if (!mixer->options.biased) mixer->w = kept;
     sgp_push_sent(mixer, destinations);
@@ -219,6 +224,8 @@ static void overlap_state(sgp_mixer_t *mixer, sgp_state_t *state) {
 const sgp_algorithm_ops_t sgp_algorithm_overlap = {
     .create = overlap_create,
     .destroy = overlap_destroy,
+    .has_courier = overlap_has_courier,
+    .work = push_later,
     .messages = overlap_messages,
     .step = overlap_step,
     .settle = overlap_settle,

@@ -40,11 +40,11 @@ typedef struct asker {
 typedef enum phase { IDLE, WANTED, ASKED } phase_t;
 
 typedef struct pairs {
-    sgp_courier_t courier; /* first */
     bool active;
     float *live; /* (P + S) belongs to the transport's lock */
     float *seen; /* (P + S) z as the caller got it: what differs is the caller's doing */
     uint64_t meetings;
+    bool broken; /* live is not finite, and leaves no more; belongs to the lock */
     bool held; /* from settle or hold to resume z is the vector, and nothing is averaged */
     /* An active node's exchange; phase belongs to the lock. */
     phase_t phase;
@@ -62,6 +62,12 @@ static unsigned pairs_messages(const sgp_mixer_t *mixer) {
     return sgp_pairs_active(mixer->rank) ? 2 : (unsigned)(actives < 8 ? actives : 8) + 1;
 }
 
+/* That this node rests. */
+static unsigned pairs_notices(const sgp_mixer_t *mixer) {
+    (void)mixer;
+    return 2;
+}
+
 static sgp_header_t header_of(const sgp_mixer_t *mixer, sgp_kind_t kind, uint64_t number) {
     sgp_header_t header = sgp_push_header(mixer, number);
     header.kind = kind;
@@ -69,14 +75,6 @@ static sgp_header_t header_of(const sgp_mixer_t *mixer, sgp_kind_t kind, uint64_
 }
 
 /* ---- the active side, in the courier's context ---- */
-
-static void copy_live(const sgp_mixer_t *mixer, const sgp_send_t *send, void *place) {
-    const pairs_t *pairs = mixer->extra;
-    const float *live = pairs->live + send->header.offset;
-    size_t count = send->header.elements;
-    if (sgp_mixer_rounds(mixer)) sgp_encode(mixer->options.encoding, count, place, live);
-    else memcpy(place, live, count * sizeof *live);
-}
 
 /* The step waits for the end of the exchange: live is the courier's until then. */
 static sgp_status_t ask(sgp_mixer_t *mixer) {
@@ -88,8 +86,10 @@ static sgp_status_t ask(sgp_mixer_t *mixer) {
     sgp_status_t status = sgp_transport_send_begin(mixer->transport, &header, &to, 1, &send);
     if (status != SGP_OK) return status;
     for (void *place; (place = sgp_transport_send_next(mixer->transport, &send));) {
-        copy_live(mixer, &send, place);
-        sgp_transport_send_commit(mixer->transport, &send);
+        bool finite = sgp_push_write(mixer, send.header.elements, place,
+                                     pairs->live + send.header.offset);
+        status = sgp_push_commit(mixer, &send, finite);
+        if (status != SGP_OK) return status;
     }
     sgp_push_sent(mixer, 1);
     pairs->partner = partner;
@@ -157,16 +157,18 @@ static sgp_status_t begin_answer(sgp_mixer_t *mixer, int src) {
 }
 
 /* One chunk of a question: both sides become the mean here. */
-static void answer_chunk(sgp_mixer_t *mixer, asker_t *asker, sgp_chunk_t *chunk, void *place) {
+static sgp_status_t answer_chunk(sgp_mixer_t *mixer, asker_t *asker, sgp_chunk_t *chunk,
+                                 void *place) {
     pairs_t *pairs = mixer->extra;
     size_t count = chunk->header.elements;
     float *live = pairs->live + chunk->header.offset;
     sgp_transport_lock(mixer->transport);
+    bool finite = !pairs->broken;
     if (sgp_mixer_rounds(mixer))
         sgp_encode_meet(mixer->options.encoding, count, live, chunk->payload, place);
     else sgp_meet(count, live, chunk->payload, place);
     sgp_transport_unlock(mixer->transport);
-    sgp_transport_send_commit(mixer->transport, &asker->answer);
+    return sgp_push_commit(mixer, &asker->answer, finite);
 }
 
 /* Answers what has arrived of one node's question, chunk by chunk in order. */
@@ -182,8 +184,9 @@ static sgp_status_t answer(sgp_mixer_t *mixer, int src) {
         if (status == SGP_OK && !asker->answering) status = begin_answer(mixer, src);
         if (status == SGP_ERR_AGAIN) return SGP_OK;
         if (status != SGP_OK) return status;
-        answer_chunk(mixer, asker, chunk,
-                     sgp_transport_send_next(mixer->transport, &asker->answer));
+        void *place = sgp_transport_send_next(mixer->transport, &asker->answer);
+        status = answer_chunk(mixer, asker, chunk, place);
+        if (status != SGP_OK) return status;
         bool last = chunk->header.offset + chunk->header.elements == mixer->length;
         sgp_inbox_release(mixer->inbox, chunk);
         if (!last) continue;
@@ -229,18 +232,19 @@ static sgp_status_t carry(sgp_mixer_t *mixer) {
         sgp_status_t status = serve(mixer);
         sgp_trace_end(mixer->trace, SGP_TRACE_MESSAGES,
                       pairs->active ? SGP_TRACE_PUSH : SGP_TRACE_ABSORB, mark);
-        if (status != SGP_OK || sgp_courier_wanted(&pairs->courier)) return status;
-        status = sgp_courier_wait(&pairs->courier, since);
+        if (status != SGP_OK || sgp_courier_wanted(mixer->courier)) return status;
+        status = sgp_courier_wait(mixer->courier, since);
         if (status != SGP_OK) return status;
     }
 }
 
 /* In the node's own context, in a collective call of the group: an error shows in the next step. */
-static void serve_meanwhile(void *mixer) {
-    pairs_t *pairs = ((sgp_mixer_t *)mixer)->extra;
+static void serve_meanwhile(void *owner) {
+    sgp_mixer_t *mixer = owner;
+    const pairs_t *pairs = mixer->extra;
     if (pairs->held) return;
     sgp_status_t status = serve(mixer);
-    if (pairs->courier.status == SGP_OK) pairs->courier.status = status;
+    if (mixer->courier->status == SGP_OK) mixer->courier->status = status;
 }
 
 /* ---- the step ---- */
@@ -257,21 +261,26 @@ static void publish(const sgp_mixer_t *mixer, size_t offset, size_t count) {
     memcpy(pairs->seen + offset, pairs->live + offset, count * sizeof(float));
 }
 
-/* One chunk of the local step, on live; its copy is z. Lock held. */
-static void update_chunk(sgp_mixer_t *mixer, const sgp_local_t *local, size_t offset,
+/* One chunk of the local step, on live; its copy is z. Lock held. false: it is not finite. */
+static bool update_chunk(sgp_mixer_t *mixer, const sgp_local_t *local, size_t offset,
                          size_t count) {
     pairs_t *pairs = mixer->extra;
     size_t moved = 0;
+    bool finite = true;
     sgp_ledger_meet(&mixer->ledger, pairs->live, offset, count);
     if (local->optimizer && offset < mixer->count) {
         moved = mixer->count - offset < count ? mixer->count - offset : count;
-        sgp_optimizer_apply(local->optimizer, mixer->first + offset, moved, pairs->live + offset,
-                            local->gradient + offset, local->learning_rate, mixer->z + offset);
+        finite = sgp_optimizer_apply(local->optimizer, mixer->first + offset, moved,
+                                     pairs->live + offset, local->gradient + offset,
+                                     local->learning_rate, mixer->z + offset);
         memcpy(pairs->seen + offset, mixer->z + offset, moved * sizeof(float));
     }
     add_callers_changes(mixer, offset + moved, count - moved);
     publish(mixer, offset + moved, count - moved);
     sgp_ledger_enter(&mixer->ledger, pairs->live, offset, count, 1);
+    finite &= sgp_is_finite(count - moved, mixer->z + offset + moved);
+    pairs->broken |= !sgp_mixer_accepts(mixer, finite);
+    return !pairs->broken;
 }
 
 static sgp_status_t wait_for_exchange(sgp_mixer_t *mixer, uint64_t deadline) {
@@ -279,11 +288,11 @@ static sgp_status_t wait_for_exchange(sgp_mixer_t *mixer, uint64_t deadline) {
     uint64_t start = sgp_transport_now(mixer->transport), now = start;
     uint64_t mark = sgp_mixer_mark(mixer);
     sgp_transport_lock(mixer->transport);
-    while (pairs->phase != IDLE && pairs->courier.has && now < deadline) {
+    while (pairs->phase != IDLE && mixer->courier->has && now < deadline) {
         sgp_transport_pause(mixer->transport, deadline);
         now = sgp_transport_now(mixer->transport);
     }
-    sgp_status_t status = pairs->courier.status;
+    sgp_status_t status = mixer->courier->status;
     bool late = pairs->phase != IDLE;
     sgp_transport_unlock(mixer->transport);
     mixer->paused += now - start;
@@ -305,9 +314,10 @@ static sgp_status_t pairs_step(sgp_mixer_t *mixer, const sgp_local_t *local, uin
         uint64_t mark = sgp_mixer_mark(mixer);
         count = sgp_mixer_chunk_at(mixer, offset);
         sgp_transport_lock(mixer->transport);
-        update_chunk(mixer, local, offset, count);
+        bool finite = update_chunk(mixer, local, offset, count);
         sgp_transport_unlock(mixer->transport);
         sgp_mixer_mark_end(mixer, SGP_TRACE_UPDATE, mark);
+        if (!finite) return sgp_mixer_refuse(mixer, "parameters", offset, count);
     }
     if (!pairs->active || !mixer->exchanges) return SGP_OK;
     uint64_t mark = sgp_mixer_mark(mixer);
@@ -345,11 +355,11 @@ static sgp_status_t wait_for_rest(sgp_mixer_t *mixer, uint64_t deadline) {
     pairs_t *pairs = mixer->extra;
     int actives = sgp_pairs_actives(mixer->size);
     sgp_transport_lock(mixer->transport);
-    while (pairs->resting < actives && pairs->courier.has &&
+    while (pairs->resting < actives && mixer->courier->has &&
            sgp_transport_now(mixer->transport) < deadline)
         sgp_transport_pause(mixer->transport, deadline);
     bool late = pairs->resting < actives;
-    sgp_status_t status = pairs->courier.status;
+    sgp_status_t status = mixer->courier->status;
     sgp_transport_unlock(mixer->transport);
     if (status == SGP_OK && late)
         return sgp_fail(SGP_ERR_TIMEOUT, "gave up waiting for the slower nodes");
@@ -382,7 +392,7 @@ static sgp_status_t pairs_settle(sgp_mixer_t *mixer, uint64_t deadline) {
     pairs_t *pairs = mixer->extra;
     sgp_status_t status =
         pairs->active ? wait_for_exchange(mixer, deadline) : wait_for_rest(mixer, deadline);
-    if (status == SGP_OK) status = sgp_courier_take(&pairs->courier, deadline);
+    if (status == SGP_OK) status = sgp_courier_take(mixer->courier, deadline);
     if (status == SGP_OK && pairs->active) status = tell_rest(mixer, deadline);
     if (status != SGP_OK) return status;
     end_rest(mixer);
@@ -391,9 +401,8 @@ static sgp_status_t pairs_settle(sgp_mixer_t *mixer, uint64_t deadline) {
 }
 
 static sgp_status_t pairs_hold(sgp_mixer_t *mixer, uint64_t deadline) {
-    pairs_t *pairs = mixer->extra;
     sgp_status_t status = wait_for_exchange(mixer, deadline);
-    if (status == SGP_OK) status = sgp_courier_take(&pairs->courier, deadline);
+    if (status == SGP_OK) status = sgp_courier_take(mixer->courier, deadline);
     if (status == SGP_OK) make_z_live(mixer);
     return status;
 }
@@ -403,14 +412,13 @@ static sgp_status_t pairs_resume(sgp_mixer_t *mixer) {
     memcpy(pairs->live, mixer->z, mixer->length * sizeof *pairs->live);
     memcpy(pairs->seen, mixer->z, mixer->length * sizeof *pairs->seen);
     pairs->held = false;
-    sgp_courier_give(&pairs->courier);
+    sgp_courier_give(mixer->courier);
     return SGP_OK;
 }
 
 static void pairs_destroy(sgp_mixer_t *mixer) {
     pairs_t *pairs = mixer->extra;
     if (!pairs) return;
-    sgp_courier_stop(&pairs->courier);
     sgp_memory_free(pairs->live);
     sgp_memory_free(pairs->seen);
     free(pairs->askers);
@@ -430,16 +438,17 @@ static sgp_status_t pairs_create(sgp_mixer_t *mixer) {
     pairs->asked = calloc((size_t)mixer->size, sizeof *pairs->asked);
     if (!pairs->live || !pairs->seen || !pairs->askers || !pairs->asked)
         return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu numbers", mixer->length);
-    sgp_status_t status = sgp_transport_prepare(mixer->transport, 1, 2);
-    if (status != SGP_OK) return status;
-    status = sgp_courier_start(&pairs->courier, mixer, carry, serve_meanwhile);
-    return status == SGP_OK ? pairs_resume(mixer) : status;
+    pairs->held = true;
+    return SGP_OK;
 }
 
 const sgp_algorithm_ops_t sgp_algorithm_pairs = {
     .create = pairs_create,
     .destroy = pairs_destroy,
+    .work = carry,
+    .serve = serve_meanwhile,
     .messages = pairs_messages,
+    .notices = pairs_notices,
     .step = pairs_step,
     .settle = pairs_settle,
     .hold = pairs_hold,

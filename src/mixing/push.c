@@ -7,7 +7,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 unsigned sgp_push_reach(const sgp_mixer_t *mixer) {
     enum { MOST = 8 };
@@ -52,19 +51,30 @@ static size_t parameters_in(const sgp_mixer_t *mixer, size_t offset, size_t coun
     return mixer->count - offset < count ? mixer->count - offset : count;
 }
 
-static void write(const sgp_mixer_t *mixer, size_t count, void *place, const float *values) {
-    if (sgp_mixer_rounds(mixer)) sgp_encode(mixer->options.encoding, count, place, values);
-    else memcpy(place, values, count * sizeof *values);
+bool sgp_push_write(const sgp_mixer_t *mixer, size_t count, void *place, const float *values) {
+    if (!sgp_mixer_rounds(mixer)) return sgp_copy_finite(count, place, values);
+    sgp_encode(mixer->options.encoding, count, place, values);
+    return sgp_encoded_finite(mixer->options.encoding, count, place);
 }
 
-void sgp_push_copy(const sgp_mixer_t *mixer, const sgp_send_t *send, const float *buffers,
+sgp_status_t sgp_push_commit(const sgp_mixer_t *mixer, sgp_send_t *send, bool finite) {
+    if (!sgp_mixer_accepts(mixer, finite))
+        return sgp_mixer_refuse(mixer, "vector", send->header.offset, send->header.elements);
+    sgp_transport_send_commit(mixer->transport, send);
+    return SGP_OK;
+}
+
+bool sgp_push_copy(const sgp_mixer_t *mixer, const sgp_send_t *send, const float *buffers,
                    void *place) {
     size_t offset = send->header.offset, count = send->header.elements;
     size_t moved = parameters_in(mixer, offset, count);
-    if (moved > 0) write(mixer, moved, place, mixer->z + offset);
+    bool finite = true;
+    if (moved > 0) finite = sgp_push_write(mixer, moved, place, mixer->z + offset);
     if (moved < count)
-        write(mixer, count - moved, (char *)place + moved * sgp_mixer_element(mixer),
-              buffers + (offset + moved - mixer->count));
+        finite &= sgp_push_write(mixer, count - moved,
+                                 (char *)place + moved * sgp_mixer_element(mixer),
+                                 buffers + (offset + moved - mixer->count));
+    return finite;
 }
 
 void sgp_push_keep_share(const sgp_mixer_t *mixer, const sgp_send_t *send, double share) {
@@ -72,17 +82,18 @@ void sgp_push_keep_share(const sgp_mixer_t *mixer, const sgp_send_t *send, doubl
         sgp_scale(send->header.elements, mixer->z + send->header.offset, (float)share);
 }
 
-void sgp_push_split(sgp_mixer_t *mixer, const sgp_send_t *send, void *place, double share) {
+bool sgp_push_split(sgp_mixer_t *mixer, const sgp_send_t *send, void *place, double share) {
     size_t count = send->header.elements;
     float *z = mixer->z + send->header.offset;
     if (!sgp_mixer_rounds(mixer)) {
-        memcpy(place, z, count * sizeof *z);
+        bool finite = sgp_copy_finite(count, place, z);
         sgp_push_keep_share(mixer, send, share);
-    } else if (mixer->options.biased) {
-        sgp_encode_keep(mixer->options.encoding, count, place, z, (float)share, (float)(1 - share));
-    } else {
-        sgp_encode_keep(mixer->options.encoding, count, place, z, 1, (float)((1 - share) / share));
+        return finite;
     }
+    bool biased = mixer->options.biased;
+    sgp_encode_keep(mixer->options.encoding, count, place, z, biased ? (float)share : 1,
+                    (float)(biased ? 1 - share : (1 - share) / share));
+    return sgp_encoded_finite(mixer->options.encoding, count, place);
 }
 
 sgp_rounding_t sgp_rounding_of(const sgp_mixer_t *mixer, double before, double kept,

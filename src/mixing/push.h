@@ -15,6 +15,12 @@ unsigned sgp_push_reach(const sgp_mixer_t *mixer);
  * returns how many. *kept: what stays. */
 int sgp_push_shares(sgp_mixer_t *mixer, uint64_t round, double w, double *kept);
 
+/* Copies numbers to the place of a message, in the mixer's encoding. false: one is not finite. */
+bool sgp_push_write(const sgp_mixer_t *mixer, size_t count, void *place, const float *values);
+
+/* The current chunk leaves if its numbers are finite, or may be otherwise. SGP_ERR_NOT_FINITE. */
+sgp_status_t sgp_push_commit(const sgp_mixer_t *mixer, sgp_send_t *send, bool finite);
+
 /* The header of a round's message. */
 sgp_header_t sgp_push_header(const sgp_mixer_t *mixer, uint64_t round);
 
@@ -24,13 +30,14 @@ sgp_chunk_t *sgp_push_find(const sgp_mixer_t *mixer, sgp_kind_t kind, int src, u
                            size_t offset);
 
 /* Writes the current chunk of a push whose parameters are those of z and whose buffers are `buffers`
- * (S): for a courier, as the caller changes its own meanwhile. */
-void sgp_push_copy(const sgp_mixer_t *mixer, const sgp_send_t *send, const float *buffers,
+ * (S): for a courier, as the caller changes its own meanwhile. false: a number is not finite. */
+bool sgp_push_copy(const sgp_mixer_t *mixer, const sgp_send_t *send, const float *buffers,
                    void *place);
 
 /* Writes the current chunk of a push of z, and what this leaves to z: the sender keeps `share` of its
- * weight. Where that is ignored (biased), z becomes that share of itself. */
-void sgp_push_split(sgp_mixer_t *mixer, const sgp_send_t *send, void *place, double share);
+ * weight. Where that is ignored (biased), z becomes that share of itself. false: a number is not
+ * finite. */
+bool sgp_push_split(sgp_mixer_t *mixer, const sgp_send_t *send, void *place, double share);
 
 /* The same but for the copy, where place has it already (float32). */
 void sgp_push_keep_share(const sgp_mixer_t *mixer, const sgp_send_t *send, double share);

@@ -15,6 +15,7 @@ typedef struct progress {
     sgp_segment_t mine;
     bool scatters, gathers; /* the halves that it has */
     size_t reduced;         /* elements of mine that are added up */
+    int there;              /* ranks, from 0 on, whose part of the next chunk of mine has arrived */
     int finished;           /* other segments whose mean is whole */
     sgp_send_t mean;        /* the message with the mean of mine */
     bool mean_begun;
@@ -131,12 +132,14 @@ static void mark_end(const sgp_reduce_t *reduce, progress_t *progress, sgp_trace
 
 /* ---- adding up a chunk of my segment ---- */
 
-/* All parts of the chunk at `offset` of my segment, in order of rank; false: one has not arrived.
- */
-static bool parts_there(sgp_reduce_t *reduce, size_t offset) {
-    for (int r = 0; r < reduce->reducer->size; r++)
-        if (r != reduce->reducer->rank && !find(reduce, SGP_KIND_REDUCE, r, offset)) return false;
-    return true;
+/* Whether all parts of the next chunk of my segment have arrived. Those that were there stay. */
+static bool parts_there(sgp_reduce_t *reduce, progress_t *progress) {
+    int size = reduce->reducer->size, rank = reduce->reducer->rank;
+    while (progress->there < size &&
+           (progress->there == rank ||
+            find(reduce, SGP_KIND_REDUCE, progress->there, progress->reduced)))
+        progress->there++;
+    return progress->there == size;
 }
 
 /* One rank's part of a chunk and its weight; chunk: where it lies, NULL for our own. */
@@ -145,6 +148,20 @@ typedef struct part {
     double weight;
     sgp_chunk_t *chunk;
 } part_t;
+
+/* SGP_ERR_NOT_FINITE, logged, unless our part is finite or may be otherwise. */
+static sgp_status_t judge(const sgp_reduce_t *reduce, bool finite, size_t offset, size_t count) {
+    if (finite || reduce->unchecked) return SGP_OK;
+    sgp_log(SGP_LOG_INFO,
+            "all-reduce %" PRIu64 ": of elements %zu to %zu of our part some are not finite",
+            reduce->step, offset, offset + count - 1);
+    return SGP_ERR_NOT_FINITE;
+}
+
+/* place <- part, unless it lies there. false: a number is not finite. */
+static bool copy_part(size_t count, float *place, const float *part) {
+    return part == place ? sgp_is_finite(count, part) : sgp_copy_finite(count, place, part);
+}
 
 /* Of our own segment, with what its last mean lacked. */
 static const float *own_part(sgp_reduce_t *reduce, size_t begin, size_t count) {
@@ -162,7 +179,10 @@ static sgp_status_t find_parts(sgp_reduce_t *reduce, const progress_t *progress,
     for (int r = 0; r < reducer->size; r++) {
         if (r == reducer->rank) {
             size_t begin = progress->mine.begin + offset;
-            parts[r] = (part_t){.values = own_part(reduce, begin, count), .weight = reduce->weight};
+            const float *own = own_part(reduce, begin, count);
+            sgp_status_t status = judge(reduce, sgp_is_finite(count, own), begin, count);
+            if (status != SGP_OK) return status;
+            parts[r] = (part_t){.values = own, .weight = reduce->weight};
             continue;
         }
         sgp_chunk_t *chunk = find(reduce, SGP_KIND_REDUCE, r, offset);
@@ -245,13 +265,13 @@ static sgp_status_t next_mean(sgp_reduce_t *reduce, progress_t *progress, void *
 static void end_mean(sgp_reduce_t *reduce, progress_t *progress, size_t count) {
     if (progress->gathers) sgp_transport_send_commit(reduce->reducer->transport, &progress->mean);
     progress->reduced += count;
+    progress->there = 0;
     progress->moved = true;
 }
 
 /* Adds up the chunks of my segment whose parts are all there, and sends each on at once. */
 static sgp_status_t reduce_ready(sgp_reduce_t *reduce, progress_t *progress) {
-    while (progress->reduced < length_of(progress->mine) &&
-           parts_there(reduce, progress->reduced)) {
+    while (progress->reduced < length_of(progress->mine) && parts_there(reduce, progress)) {
         void *place;
         size_t count, offset = progress->reduced, begin = progress->mine.begin + offset;
         sgp_status_t status = next_mean(reduce, progress, &place, &count);
@@ -277,9 +297,9 @@ static sgp_status_t send_own(sgp_reduce_t *reduce, progress_t *progress) {
     sgp_status_t status = next_mean(reduce, progress, &place, &count);
     if (status != SGP_OK) return status;
     const float *part = reduce->part(reduce, offset, count, place);
-    if (part != place) memcpy(place, part, count * sizeof *part);
-    end_mean(reduce, progress, count);
-    return SGP_OK;
+    status = judge(reduce, copy_part(count, place, part), offset, count);
+    if (status == SGP_OK) end_mean(reduce, progress, count);
+    return status;
 }
 
 static const float *as_floats(const sgp_reduce_t *reduce, const sgp_chunk_t *chunk) {
@@ -289,24 +309,27 @@ static const float *as_floats(const sgp_reduce_t *reduce, const sgp_chunk_t *chu
     return scratch;
 }
 
-/* taken: (size) elements of each segment that have arrived. */
+/* taken: (size) elements of each segment that have arrived. Only chunks that are here are looked at: a look for each
+ * rank at each arrival would be n^2 looks. */
 static sgp_status_t gather_ready(sgp_reduce_t *reduce, progress_t *progress, size_t *taken) {
     sgp_reducer_t *reducer = reduce->reducer;
-    for (int r = 0; r < reducer->size; r++) {
-        sgp_segment_t segment = segment_of(reducer, r);
-        size_t length = length_of(segment);
-        sgp_chunk_t *chunk;
-        if (r == reducer->rank) continue;
-        while (taken[r] < length && (chunk = find(reduce, SGP_KIND_GATHER, r, taken[r]))) {
-            sgp_status_t status = check_segment(reduce, &chunk->header, segment);
-            if (status != SGP_OK) return status;
-            reduce->result(reduce, segment.begin + taken[r], chunk->header.elements,
-                           as_floats(reduce, chunk));
-            taken[r] += chunk->header.elements;
-            if (taken[r] == length) progress->finished++;
-            progress->moved = true;
-            sgp_inbox_release(reducer->inbox, chunk);
-        }
+    sgp_inbox_key_t key = {
+        .channel = reduce->channel, .kind = SGP_KIND_GATHER, .step = reduce->step};
+    sgp_inbox_collect(reducer->inbox);
+    for (sgp_chunk_t *next, *chunk = sgp_inbox_next(reducer->inbox, &key, NULL); chunk;
+         chunk = next) {
+        int src = chunk->header.src;
+        sgp_segment_t segment = segment_of(reducer, src);
+        next = sgp_inbox_next(reducer->inbox, &key, chunk);
+        if (chunk->header.offset != taken[src]) continue; /* an earlier chunk of it comes later */
+        sgp_status_t status = check_segment(reduce, &chunk->header, segment);
+        if (status != SGP_OK) return status;
+        reduce->result(reduce, segment.begin + taken[src], chunk->header.elements,
+                       as_floats(reduce, chunk));
+        taken[src] += chunk->header.elements;
+        if (taken[src] == length_of(segment)) progress->finished++;
+        progress->moved = true;
+        sgp_inbox_release(reducer->inbox, chunk);
     }
     return SGP_OK;
 }
@@ -340,21 +363,27 @@ static sgp_status_t begin_parts(sgp_reduce_t *reduce) {
     return SGP_OK;
 }
 
-/* The next chunk of the message to an owner; false: it is whole. */
-static bool send_part(sgp_reduce_t *reduce, int owner, sgp_send_t *send) {
+/* Sends the next chunk of the message to an owner, unless that is whole; then *more stays as it is. */
+static sgp_status_t send_part(sgp_reduce_t *reduce, int owner, sgp_send_t *send, bool *more) {
     sgp_reducer_t *reducer = reduce->reducer;
-    if (send->destinations == 0) return false;
+    if (send->destinations == 0) return SGP_OK;
     void *place = sgp_transport_send_next(reducer->transport, send);
-    if (!place) return false;
+    if (!place) return SGP_OK;
     sgp_segment_t segment = segment_of(reducer, owner);
     size_t offset = segment.begin + send->header.offset, count = send->header.elements;
     bool rounds = sgp_encoding_rounds(reduce->encoding);
     const float *part = reduce->part(reduce, offset, count, rounds ? reducer->scratch : place);
-    if (rounds)
+    bool finite;
+    if (rounds) {
         sgp_encode_feedback(reduce->encoding, count, place, part, reduce->rounding + offset);
-    else if (part != place) memcpy(place, part, count * sizeof *part);
-    sgp_transport_send_commit(reducer->transport, send);
-    return true;
+        finite = sgp_encoded_finite(reduce->encoding, count, place);
+    } else {
+        finite = copy_part(count, place, part);
+    }
+    sgp_status_t status = judge(reduce, finite, offset, count);
+    if (status == SGP_OK) sgp_transport_send_commit(reducer->transport, send);
+    *more = true;
+    return status;
 }
 
 static sgp_status_t absorb(sgp_reduce_t *reduce, progress_t *progress, size_t *taken) {
@@ -371,10 +400,10 @@ static sgp_status_t send_parts(sgp_reduce_t *reduce, progress_t *progress, size_
     sgp_status_t status = begin_parts(reduce);
     for (bool more = true; more && status == SGP_OK;) {
         more = false;
-        for (int i = 1; i < reducer->size; i++)
-            more |= send_part(reduce, reducer->owners[i].dst, &reducer->sends[i]);
+        for (int i = 1; i < reducer->size && status == SGP_OK; i++)
+            status = send_part(reduce, reducer->owners[i].dst, &reducer->sends[i], &more);
         mark_end(reduce, progress, SGP_TRACE_PUSH);
-        status = absorb(reduce, progress, taken);
+        if (status == SGP_OK) status = absorb(reduce, progress, taken);
     }
     return status;
 }

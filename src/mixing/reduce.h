@@ -45,6 +45,7 @@ struct sgp_reduce {
     uint64_t deadline;
     sgp_trace_t *trace; /* NULL: none */
     double weight;      /* of this rank's part in the mean */
+    bool unchecked;     /* send parts that are not finite as well, instead of SGP_ERR_NOT_FINITE */
     bool exact;         /* accumulate in double; otherwise float32, and all weights are 1 */
 
     /* How parts and means travel, zero: float32. For sgp_reduce_run, not exact. Where they are rounded

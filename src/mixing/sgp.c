@@ -20,13 +20,15 @@ static sgp_status_t step_chunk(sgp_mixer_t *mixer, const sgp_local_t *local, flo
     double share = absorption->kept / mixer->w;
     bool rounds = sgp_mixer_rounds(mixer);
     uint64_t mark = sgp_mixer_mark(mixer);
-    sgp_mixer_update(mixer, local, rate, offset, end - offset, rounds ? NULL : place);
+    bool finite =
+        sgp_mixer_update(mixer, local, rate, offset, end - offset, rounds ? NULL : place);
     mark = sgp_mixer_mark_end(mixer, SGP_TRACE_UPDATE, mark);
-    if (rounds) sgp_push_split(mixer, send, place, share);
-    sgp_transport_send_commit(mixer->transport, send);
+    if (rounds) finite &= sgp_push_split(mixer, send, place, share);
+    sgp_status_t status = sgp_push_commit(mixer, send, finite);
+    if (status != SGP_OK) return status;
     if (!rounds) sgp_push_keep_share(mixer, send, share);
     mark = sgp_mixer_mark_end(mixer, SGP_TRACE_PUSH, mark);
-    sgp_status_t status = sgp_absorption_ready(absorption, mixer, end);
+    status = sgp_absorption_ready(absorption, mixer, end);
     mark = sgp_mixer_mark_end(mixer, SGP_TRACE_ABSORB, mark);
     while (status == SGP_OK && sgp_transport_keep_close(mixer->transport, send)) {
         mark = sgp_mixer_mark_end(mixer, SGP_TRACE_WAIT, mark);
@@ -39,7 +41,7 @@ static sgp_status_t step_chunk(sgp_mixer_t *mixer, const sgp_local_t *local, flo
 }
 
 static sgp_status_t lockstep_step(sgp_mixer_t *mixer, const sgp_local_t *local, uint64_t deadline) {
-    if (!mixer->exchanges) return sgp_mixer_update_all(mixer, local), SGP_OK;
+    if (!mixer->exchanges) return sgp_mixer_update_all(mixer, local);
     double kept;
     int count = sgp_push_shares(mixer, mixer->round, mixer->w, &kept);
     sgp_header_t header = sgp_push_header(mixer, mixer->round);

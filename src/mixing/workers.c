@@ -7,6 +7,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Messages of the vector's length: a fast worker sends its part of the next step while a slow one still
+ * reads this one's. */
+#define UNDER_WAY 2
+
+/* Somebody else may have lent the transport to an agent. */
+static sgp_status_t prepare(sgp_workers_t *workers, size_t bytes) {
+    bool taken;
+    sgp_status_t status = sgp_group_take(workers->group, NULL, &taken);
+    if (status == SGP_OK)
+        status = sgp_transport_prepare(workers->reducer.transport, bytes, UNDER_WAY);
+    if (status == SGP_OK) workers->room = bytes;
+    if (taken) sgp_group_give(workers->group);
+    return status;
+}
+
 sgp_status_t sgp_workers_init(sgp_mixer_t *mixer) {
     sgp_workers_t *workers = &mixer->workers;
     if (!workers->group) return SGP_OK;
@@ -15,15 +30,17 @@ sgp_status_t sgp_workers_init(sgp_mixer_t *mixer) {
     if (!workers->mine)
         return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu numbers", mixer->length);
     sgp_status_t status = sgp_reducer_init(&workers->reducer, workers->group, mixer->all_length);
-    if (status != SGP_OK) return status;
-    /* A fast worker sends its part of the next step while a slow one still reads this one's. */
-    size_t bytes = mixer->all_length * sizeof(float);
-    return sgp_transport_prepare(workers->reducer.transport, bytes, 2);
+    return status == SGP_OK ? prepare(workers, mixer->all_length * sizeof(float)) : status;
 }
 
 void sgp_workers_fini(sgp_mixer_t *mixer) {
     sgp_workers_t *workers = &mixer->workers;
+    bool taken = false;
+    if (workers->group) sgp_group_take(workers->group, NULL, &taken);
     if (workers->reducer.inbox) sgp_inbox_drop_channel(workers->reducer.inbox, workers->channel);
+    if (workers->room)
+        sgp_transport_unprepare(workers->reducer.transport, workers->room, UNDER_WAY);
+    if (taken) sgp_group_give(workers->group);
     sgp_reducer_fini(&workers->reducer);
     sgp_memory_free(workers->mine);
 }
@@ -35,7 +52,6 @@ static uint64_t deadline_of(const sgp_mixer_t *mixer) {
     return sgp_transport_now(mixer->workers.reducer.transport) + timeout;
 }
 
-/* Somebody else may have lent the transport to an agent. */
 static sgp_status_t run(sgp_mixer_t *mixer, sgp_reduce_t *reduce,
                         sgp_status_t (*half)(sgp_reduce_t *reduce)) {
     sgp_workers_t *workers = &mixer->workers;
@@ -47,6 +63,7 @@ static sgp_status_t run(sgp_mixer_t *mixer, sgp_reduce_t *reduce,
     reduce->deadline = deadline_of(mixer);
     reduce->trace = mixer->trace;
     reduce->weight = 1;
+    reduce->unchecked = mixer->options.allow_not_finite;
     if (status == SGP_OK) status = half(reduce);
     if (taken) sgp_group_give(workers->group);
     return status;

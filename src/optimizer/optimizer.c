@@ -121,24 +121,28 @@ void sgp_optimizer_begin(sgp_optimizer_t *optimizer) {
     optimizer->correction2 = (float)(1 / (1 - pow(optimizer->options.beta2, step)));
 }
 
-/* ---- the passes over memory; z, g, copy, m, v: (count) ---- */
+/* ---- the passes over memory; z, g, copy, m, v: (count); false: a new z is not finite ---- */
 
 SGP_VECTOR
-static void plain_sgd(size_t count, float *restrict z, const float *restrict g, float lr,
+static bool plain_sgd(size_t count, float *restrict z, const float *restrict g, float lr,
                       float decay, float *restrict copy) {
+    int bad = 0;
     for (size_t i = 0; i < count; i++) {
         float value = z[i] - lr * (g[i] + decay * z[i]);
         z[i] = value;
         copy[i] = value;
+        bad |= sgp_not_finite(value);
     }
+    return bad == 0;
 }
 
 /* Nesterov: d = g' + mu m = c0 g' + c1 m with c0 = 1, c1 = mu; heavy ball: d = m, c0 = 0, c1 = 1.
  */
 SGP_VECTOR
-static void momentum_sgd(size_t count, float *restrict z, const float *restrict g, float lr,
+static bool momentum_sgd(size_t count, float *restrict z, const float *restrict g, float lr,
                          float decay, float *restrict copy, float *restrict m, float mu, float c0,
                          float c1) {
+    int bad = 0;
     for (size_t i = 0; i < count; i++) {
         float gradient = g[i] + decay * z[i];
         float momentum = mu * m[i] + gradient;
@@ -146,16 +150,19 @@ static void momentum_sgd(size_t count, float *restrict z, const float *restrict 
         m[i] = momentum;
         z[i] = value;
         copy[i] = value;
+        bad |= sgp_not_finite(value);
     }
+    return bad == 0;
 }
 
 SGP_VECTOR
-static void adam(size_t count, float *restrict z, const float *restrict g, float lr, float decay,
+static bool adam(size_t count, float *restrict z, const float *restrict g, float lr, float decay,
                  float *restrict copy, float *restrict m, float *restrict v,
                  const sgp_optimizer_t *optimizer) {
     float beta1 = optimizer->options.beta1, beta2 = optimizer->options.beta2;
     float correction1 = optimizer->correction1, correction2 = optimizer->correction2;
     float epsilon = optimizer->options.epsilon;
+    int bad = 0;
     for (size_t i = 0; i < count; i++) {
         float gradient = g[i] + decay * z[i];
         float first = beta1 * m[i] + (1 - beta1) * gradient;
@@ -165,31 +172,35 @@ static void adam(size_t count, float *restrict z, const float *restrict g, float
         v[i] = second;
         z[i] = value;
         copy[i] = value;
+        bad |= sgp_not_finite(value);
     }
+    return bad == 0;
 }
 
 /* A stretch of one decay. Without a push the copy goes to a scratch that stays in the cache, in
  * short stretches: one loop serves both. */
-static void update(sgp_optimizer_t *optimizer, size_t offset, size_t count, float *z,
+static bool update(sgp_optimizer_t *optimizer, size_t offset, size_t count, float *z,
                    const float *g, float lr, float decay, float *copy) {
     const sgp_optimizer_options_t *options = &optimizer->options;
     float *m = optimizer->first ? optimizer->first + offset : NULL;
     if (options->kind == SGP_OPTIMIZER_ADAM)
-        adam(count, z, g, lr, decay, copy, m, optimizer->second + offset, optimizer);
-    else if (m)
-        momentum_sgd(count, z, g, lr, decay, copy, m, options->momentum,
+        return adam(count, z, g, lr, decay, copy, m, optimizer->second + offset, optimizer);
+    if (m)
+        return momentum_sgd(count, z, g, lr, decay, copy, m, options->momentum,
                      options->heavy_ball ? 0 : 1, options->heavy_ball ? 1 : options->momentum);
-    else plain_sgd(count, z, g, lr, decay, copy);
+    return plain_sgd(count, z, g, lr, decay, copy);
 }
 
-static void update_without_copy(sgp_optimizer_t *optimizer, size_t offset, size_t count, float *z,
+static bool update_without_copy(sgp_optimizer_t *optimizer, size_t offset, size_t count, float *z,
                                 const float *g, float lr, float decay) {
     float scratch[2048];
+    bool finite = true;
     for (size_t done = 0; done < count;) {
         size_t part = count - done < 2048 ? count - done : 2048;
-        update(optimizer, offset + done, part, z + done, g + done, lr, decay, scratch);
+        finite &= update(optimizer, offset + done, part, z + done, g + done, lr, decay, scratch);
         done += part;
     }
+    return finite;
 }
 
 /* Where the next change of decay is: the end of the stretch of elements like `at`, and whether they
@@ -207,10 +218,11 @@ static size_t stretch_end(const sgp_optimizer_options_t *options, size_t *range,
     return next < end ? next : end;
 }
 
-void sgp_optimizer_apply(sgp_optimizer_t *optimizer, size_t offset, size_t count, float *parameters,
+bool sgp_optimizer_apply(sgp_optimizer_t *optimizer, size_t offset, size_t count, float *parameters,
                          const float *gradient, float learning_rate, float *copy) {
     const sgp_optimizer_options_t *options = &optimizer->options;
     size_t end = offset + count, range = 0;
+    bool finite = true;
     for (size_t at = offset; at < end;) {
         bool decays;
         size_t next = stretch_end(options, &range, at, end, &decays);
@@ -218,10 +230,12 @@ void sgp_optimizer_apply(sgp_optimizer_t *optimizer, size_t offset, size_t count
         float *z = parameters + (at - offset);
         const float *g = gradient + (at - offset);
         if (copy)
-            update(optimizer, at, next - at, z, g, learning_rate, decay, copy + (at - offset));
-        else update_without_copy(optimizer, at, next - at, z, g, learning_rate, decay);
+            finite &=
+                update(optimizer, at, next - at, z, g, learning_rate, decay, copy + (at - offset));
+        else finite &= update_without_copy(optimizer, at, next - at, z, g, learning_rate, decay);
         at = next;
     }
+    return finite;
 }
 
 void sgp_optimizer_step(sgp_optimizer_t *optimizer, float *parameters, const float *gradient,

@@ -7,6 +7,7 @@
 #include "base/state.h"
 
 #include <sgp/optimizer.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* P. */
@@ -18,8 +19,9 @@ void sgp_optimizer_begin(sgp_optimizer_t *optimizer);
 /* Updates elements [offset, offset + count) and, if copy is not NULL, writes the new values there
  * too: the push needs them while they are in the cache, and a second pass over the vector would
  * cost as much as the first. parameters, gradient: pointers to element `offset`; offset + count <=
- * P. Every element once per step. */
-void sgp_optimizer_apply(sgp_optimizer_t *optimizer, size_t offset, size_t count,
+ * P. Every element once per step. false: a new value is an infinity or a NaN, as it is wherever a
+ * gradient is. */
+bool sgp_optimizer_apply(sgp_optimizer_t *optimizer, size_t offset, size_t count,
                          float *parameters /* (count) */, const float *gradient /* (count) */,
                          float learning_rate, float *copy /* (count) */);
 

@@ -7,6 +7,7 @@
 #include "mixing/reduce.h"
 #include "train/checkpoint.h"
 #include "train/checkpoint_folder.h"
+#include "train/identity.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -42,11 +43,13 @@ static long number_of(const tensor_file_t *file, const char *key) {
 /* Of node 0's run and step. */
 static sgp_status_t check_alike(const tensor_file_t *file, const tensor_file_t *first,
                                 char problem[TENSOR_FILE_PROBLEM]) {
-    static const char *const keys[] = {"model",   "nodes",         "workers_per_node", "parameters",
-                                       "buffers", "data_checksum", "options",          "step"};
+    static const char *const keys[] = {"model",      "nodes",      "workers_per_node",
+                                       "parameters", "buffers",    "data_checksum",
+                                       "options",    IDENTITY_KEY, "step"};
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         const char *here = tensor_file_text(file, keys[i]);
         const char *there = tensor_file_text(first, keys[i]);
+        if (!here && !there && strcmp(keys[i], IDENTITY_KEY) == 0) continue; /* earlier versions */
         if (!here || !there) return say(file, problem, "its metadata have no %s", keys[i]);
         if (strcmp(here, there) == 0) continue;
         say(file, problem, "is of another run than node 0's: %s is %.40s and not %.40s", keys[i],
@@ -65,13 +68,15 @@ static sgp_status_t open_one(average_source_t *source, int rank,
     sgp_status_t status = tensor_file_open(path, file, problem);
     if (status) return status;
     source->count = rank + 1;
+    status = tensor_file_check(file, problem);
+    if (status) return status;
     const char *kind = tensor_file_text(file, "kind");
-    if (!kind || strcmp(kind, "checkpoint") != 0)
+    if (!kind || strcmp(kind, "checkpoint") != 0 || tensor_file_cover(file) == TENSOR_FILE_NOTHING)
         return say(file, problem, "is not the checkpoint of a node");
     if (number_of(file, "rank") != rank)
         return say(file, problem, "is of node %s", tensor_file_text(file, "rank"));
-    status = tensor_file_check_hash(file, problem);
-    return status ? status : check_alike(file, &source->files[0], problem);
+    if (rank == 0) tensor_file_note(file);
+    return check_alike(file, &source->files[0], problem);
 }
 
 static sgp_status_t open_folder(average_source_t *source, char problem[TENSOR_FILE_PROBLEM]) {
@@ -276,8 +281,8 @@ static sgp_status_t make_mean(const average_source_t *source, vector_t *vectors,
 
 static sgp_status_t write_mean(const tensor_file_t *file, const vector_t *vector, const float *mean,
                                const char *directory, const char *name, const char *hash) {
-    static const char *const same[] = {"model", "mean", "deviation", "step", "nodes"};
-    safetensors_pair_t pairs[8] = {
+    static const char *const same[] = {"model", "mean", "deviation", IDENTITY_KEY, "step", "nodes"};
+    safetensors_pair_t pairs[9] = {
         {"format", "pt"}, {"sgp_version", SGP_VERSION}, {"parameters_hash", hash}};
     size_t count = 3;
     safetensors_tensor_t *tensors = calloc(vector->tensors, sizeof *tensors);

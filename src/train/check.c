@@ -38,6 +38,7 @@ void train_options_init(train_options_t *options) {
         .weight_decay = 1e-4,
         .optimizer = "sgd",
         .seed = 1,
+        .checkpoint_minutes = 10,
         .transport = "auto",
         .allreduce = "own",
         .encoding = SGP_ENCODING_FLOAT32,
@@ -133,6 +134,9 @@ static sgp_status_t check_rates(const train_options_t *options) {
     if (!(options->compute_ms >= 0 && options->compute_ms <= 1e6))
         return sgp_fail(SGP_ERR_INVALID, "compute-ms is %g: must be 0 to 1000000",
                         options->compute_ms);
+    if (!(options->checkpoint_minutes >= 0 && options->checkpoint_minutes <= 1e6))
+        return sgp_fail(SGP_ERR_INVALID, "checkpoint-minutes is %g: must be 0 to 1000000",
+                        options->checkpoint_minutes);
     if (options->slow_rank >= 0 && !(options->slow_factor >= 1 && options->slow_factor <= 1e6))
         return sgp_fail(SGP_ERR_INVALID, "the factor of slow-node is %g: must be 1 to 1000000",
                         options->slow_factor);

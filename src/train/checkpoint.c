@@ -2,6 +2,7 @@
 #include "train/checkpoint.h"
 
 #include "base/log.h"
+#include "mixing/kernels.h"
 #include "mixing/mixer.h"
 #include "optimizer/optimizer.h"
 #include "train/agreement.h"
@@ -31,7 +32,7 @@ add_text(checkpoint_label_t *label, const char *key, const char *format, ...) {
 
 /* In the order in which a difference is named: the first says most. */
 void checkpoint_label_init(checkpoint_label_t *label, const train_options_t *options,
-                           const replica_t *replica, uint64_t step, int rank) {
+                           const replica_t *replica, const char *id, uint64_t step, int rank) {
     char fingerprint[HASH_TEXT];
     config_fingerprint(options, replica, fingerprint);
     label->count = 0;
@@ -43,24 +44,31 @@ void checkpoint_label_init(checkpoint_label_t *label, const train_options_t *opt
     add_text(label, "buffers", "%zu", replica->buffers);
     add_text(label, "data_checksum", "%016" PRIx64, replica->dataset->checksum);
     add_text(label, "options", "%s", fingerprint);
+    add_text(label, IDENTITY_KEY, "%s", *id ? id : "unknown");
     add_text(label, "step", "%" PRIu64, step);
     add_text(label, "rank", "%d", rank);
 }
 
+static sgp_status_t no_checkpoint(const tensor_file_t *file, char problem[TENSOR_FILE_PROBLEM]) {
+    snprintf(problem, TENSOR_FILE_PROBLEM, "%.300s: is not the checkpoint of a node", file->path);
+    return SGP_ERR_FORMAT;
+}
+
 static sgp_status_t compare(const tensor_file_t *file, const checkpoint_label_t *label,
                             char problem[TENSOR_FILE_PROBLEM]) {
+    tensor_file_cover_t cover = tensor_file_cover(file);
+    bool old = cover == TENSOR_FILE_DATA; /* from before there were ids */
+    if (cover == TENSOR_FILE_NOTHING) return no_checkpoint(file, problem);
     for (int i = 0; i < label->count; i++) {
         const safetensors_pair_t *pair = &label->pairs[i];
         const char *found = tensor_file_text(file, pair->key);
         if (found && strcmp(found, pair->value) == 0) continue;
-        if (i == 0 || !found)
-            snprintf(problem, TENSOR_FILE_PROBLEM, "%.300s: is not the checkpoint of a node",
-                     file->path);
-        else
-            snprintf(problem, TENSOR_FILE_PROBLEM,
-                     "%.300s: is of another run: %s is %.40s there and %.40s here", file->path,
-                     pair->key, found, pair->value);
-        return i == 0 || !found ? SGP_ERR_FORMAT : SGP_ERR_MISMATCH;
+        if (old && strcmp(pair->key, IDENTITY_KEY) == 0) continue;
+        if (i == 0 || !found) return no_checkpoint(file, problem);
+        snprintf(problem, TENSOR_FILE_PROBLEM,
+                 "%.300s: is of another run: %s is %.40s there and %.40s here", file->path,
+                 pair->key, found, pair->value);
+        return SGP_ERR_MISMATCH;
     }
     return SGP_OK;
 }
@@ -70,7 +78,7 @@ sgp_status_t checkpoint_check(const char *path, const checkpoint_label_t *label,
     tensor_file_t file;
     sgp_status_t status = tensor_file_open(path, &file, problem);
     if (status) return status;
-    status = tensor_file_check_hash(&file, problem);
+    status = tensor_file_check(&file, problem);
     if (!status) status = compare(&file, label, problem);
     tensor_file_close(&file);
     return status;
@@ -174,22 +182,36 @@ bool checkpoint_due_after_epoch(const run_t *run) {
 }
 
 static sgp_status_t write_file(run_t *run, const contents_t *contents) {
-    char folder[PATH_MAX], name[CHECKPOINT_NAME], hash[HASH_TEXT], epoch[24];
-    safetensors_pair_t pairs[CHECKPOINT_TEXTS + MODEL_FILE_PAIRS + 2];
+    char folder[PATH_MAX], name[CHECKPOINT_NAME], epoch[24];
+    safetensors_pair_t pairs[CHECKPOINT_TEXTS + MODEL_FILE_PAIRS + 1];
     checkpoint_label_t label;
     model_file_about_t about;
-    checkpoint_label_init(&label, run->options, &run->replica, run->step, run->rank);
+    checkpoint_label_init(&label, run->options, &run->replica, run->id, run->step, run->rank);
     memcpy(pairs, label.pairs, sizeof label.pairs);
     size_t count = (size_t)label.count;
     count += model_file_describe(&about, run->replica.dataset, pairs + count);
     snprintf(epoch, sizeof epoch, "%" PRIu64, run->step / run->replica.steps_per_epoch);
     pairs[count++] = (safetensors_pair_t){"epochs_finished", epoch};
-    sgp_status_t status = safetensors_hash(contents->tensors, contents->count, hash);
-    pairs[count++] = (safetensors_pair_t){"hash", hash};
-    if (!status) status = checkpoint_folder(run->options->output, run->step, folder);
+    sgp_status_t status = checkpoint_folder(run->options->output, run->step, folder);
     if (status) return status;
     checkpoint_file_name(run->rank, name);
     return safetensors_write(folder, name, contents->tensors, contents->count, pairs, count);
+}
+
+/* What was absorbed since the last push has not been looked at. */
+static sgp_status_t check_finite(run_t *run) {
+    const replica_t *replica = &run->replica;
+    const float *z = sgp_mixer_parameters(replica->mixer);
+    if (run->options->keep_going || sgp_is_finite(replica->parameters + replica->buffers, z))
+        return SGP_OK;
+    run->cause = TRAIN_PARAMETERS;
+    return SGP_ERR_NOT_FINITE;
+}
+
+void checkpoint_restart_clock(run_t *run) {
+    double minutes = run->options->checkpoint_minutes;
+    bool counts = run_writes(run) && minutes > 0;
+    halt_due(&run->halt, counts ? clock_now_ns() + (uint64_t)(minutes * 60e9) : UINT64_MAX);
 }
 
 /* A file of this step from before (of a run that was killed, or whose other files are damaged) is
@@ -197,7 +219,7 @@ static sgp_status_t write_file(run_t *run, const contents_t *contents) {
 static sgp_status_t write_together(run_t *run) {
     const char *output = run->options->output;
     contents_t *contents = contents_create(run);
-    sgp_status_t status = contents ? SGP_OK : SGP_ERR_NO_MEMORY;
+    sgp_status_t status = contents ? check_finite(run) : SGP_ERR_NO_MEMORY;
     if (!status) status = checkpoint_folder_prepare(output, run->step, run->rank);
     status = agreement_share(run->group, status);
     if (!status) {
@@ -216,8 +238,10 @@ sgp_status_t checkpoint_write(run_t *run) {
     if (!status) status = write_together(run);
     sgp_trace_end(run->timeline.trace, SGP_TRACE_COMPUTING, SGP_TRACE_CHECKPOINT, settled);
     if (!status) status = sgp_mixer_resume(run->replica.mixer);
-    if (status) return run_stopped(run) ? SGP_ERR_INTERRUPTED : status;
+    if (status == SGP_ERR_PEER_LOST && run_stopped(run)) return SGP_ERR_INTERRUPTED;
+    if (status) return status;
     run->saved = run->step;
+    checkpoint_restart_clock(run);
     run->epoch_ns += clock_now_ns() - start;
     return SGP_OK;
 }
@@ -267,6 +291,7 @@ static sgp_status_t read_file(run_t *run, const char *path, uint64_t step) {
     tensor_file_t file;
     sgp_status_t status = tensor_file_open(path, &file, problem);
     if (status) return sgp_fail(status, "%s", problem);
+    if (run->rank == 0) tensor_file_note(&file);
     run->times.count = step;
     contents_t *contents = contents_create(run);
     if (!contents) status = SGP_ERR_NO_MEMORY;

@@ -6,7 +6,7 @@
  * and batch-norm statistics, as any reader of the format finds them in model.safetensors. Names
  * that begin with "sgp." are the rest: the mixer's ("sgp.mixer.weight"), the optimizer's and the
  * run's own state. "__metadata__" says of which run, step and node it is, and has a hash of the
- * data.
+ * file.
  *
  * The nodes write after the same step. A checkpoint counts when all have: only then older ones
  * are removed, so that whoever is killed at any moment finds a complete one, and the one before. */
@@ -27,13 +27,15 @@ typedef struct checkpoint_label {
     char texts[CHECKPOINT_TEXTS][CHECKPOINT_TEXT];
 } checkpoint_label_t;
 
-/* options and replica are borrowed as long as the label is used. */
+/* id: of the run, "" if it is of an earlier version. options and replica are borrowed as long as
+ * the label is used. */
 void checkpoint_label_init(checkpoint_label_t *label, const train_options_t *options,
-                           const replica_t *replica, uint64_t step, int rank);
+                           const replica_t *replica, const char *id, uint64_t step, int rank);
 
-/* Whether the file at path is whole and what the label says. SGP_ERR_NOT_FOUND: there is none.
- * SGP_ERR_FORMAT: damaged, or no checkpoint. SGP_ERR_MISMATCH: of another run, step or node.
- * SGP_ERR_IO, SGP_ERR_NO_MEMORY. problem says which and why; nothing is logged. */
+/* Whether the file at path is whole and what the label says; one of an earlier version has no id.
+ * SGP_ERR_NOT_FOUND: there is none. SGP_ERR_FORMAT: damaged, or no checkpoint. SGP_ERR_MISMATCH: of
+ * another run, step or node. SGP_ERR_IO, SGP_ERR_NO_MEMORY. problem says which and why; nothing is
+ * logged. */
 sgp_status_t checkpoint_check(const char *path, const checkpoint_label_t *label,
                               char problem[TENSOR_FILE_PROBLEM]);
 
@@ -43,8 +45,11 @@ bool checkpoint_due(const run_t *run);
 /* The same at the end of an epoch, after the nodes have met. */
 bool checkpoint_due_after_epoch(const run_t *run);
 
+/* The next one by time is due checkpoint_minutes from now. */
+void checkpoint_restart_clock(run_t *run);
+
 /* Writes one of the steps done so far; all nodes call it. The time that it takes is not the run's.
- * SGP_ERR_IO: some node could not, and its log says why; the ones before are still there.
+ * SGP_ERR_NOT_FINITE: some node's vector is not finite. SGP_ERR_IO: some node could not, and its log says why; the ones before are still there.
  * SGP_ERR_INTERRUPTED, and the errors of sgp_mixer_settle. */
 sgp_status_t checkpoint_write(run_t *run);
 

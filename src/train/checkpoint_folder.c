@@ -13,7 +13,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FOLDER "checkpoint"
 #define SUFFIX ".safetensors"
 
 /* ---- names ---- */
@@ -48,8 +47,8 @@ static int parse_rank(const char *name) {
 }
 
 static sgp_status_t join(char path[PATH_MAX], const char *run, const char *step, const char *file) {
-    int length = snprintf(path, PATH_MAX, "%s/" FOLDER "%s%s%s%s", run, *step ? "/" : "", step,
-                          *file ? "/" : "", file);
+    int length = snprintf(path, PATH_MAX, "%s/" CHECKPOINT_FOLDER "%s%s%s%s", run, *step ? "/" : "",
+                          step, *file ? "/" : "", file);
     if (length < PATH_MAX) return SGP_OK;
     return sgp_fail(SGP_ERR_INVALID, "%.100s...: a path of %d bytes, must be below %d", run, length,
                     PATH_MAX);
@@ -110,7 +109,7 @@ void checkpoint_list_release(checkpoint_list_t *list) {
 sgp_status_t checkpoint_folder_prepare(const char *run, uint64_t step, int rank) {
     char path[PATH_MAX], name[CHECKPOINT_NAME];
     step_name(step, name);
-    sgp_status_t status = file_make_directory(run, FOLDER);
+    sgp_status_t status = file_make_directory(run, CHECKPOINT_FOLDER);
     if (!status) status = join(path, run, "", "");
     if (!status) status = file_make_directory(path, name);
     if (!status) status = checkpoint_file(run, step, rank, path);

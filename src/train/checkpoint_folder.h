@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define CHECKPOINT_FOLDER "checkpoint"
+
 enum { CHECKPOINT_NAME = 40 };
 
 /* The steps of which there is a folder, complete or not, the newest first. */

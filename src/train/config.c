@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "train/config.h"
 
+#include "train/identity.h"
 #include "train/json.h"
 
 #include <inttypes.h>
@@ -52,7 +53,7 @@ static json_t *mixing_json(const train_options_t *o) {
 json_t *config_options_json(const train_options_t *o) {
     json_t *options = json_pack(
         "{s:s, s:s, s:i, s:i, s:i, s:i, s:o, s:o, s:s, s:s, s:o, s:b, s:o, s:b, s:o, s:I, s:s, "
-        "s:s, s:s, s:s?, s:I, s:b, s:b, s:o, s:o}",
+        "s:s, s:s, s:s?, s:I, s:o, s:b, s:b, s:b, s:o, s:o}",
         "model", o->model, "data", o->data, "nodes", o->nodes, "workers_per_node", o->workers,
         "epochs", o->epochs, "batch_size", o->batch_size, "lr", exact_json(o->lr), "warmup_epochs",
         o->warmup_epochs < 0 ? json_null() : exact_json(o->warmup_epochs), "lr_schedule",
@@ -60,8 +61,9 @@ json_t *config_options_json(const train_options_t *o) {
         o->nesterov, "weight_decay", exact_json(o->weight_decay), "augment", o->augment, "seed",
         train_json_u64(o->seed), "limit_samples", (json_int_t)o->limit_samples, "transport",
         o->transport, "allreduce", o->allreduce, "encoding", sgp_encoding_name(o->encoding),
-        "output", o->output, "checkpoint_every", (json_int_t)o->checkpoint_every, "tensorboard",
-        o->tensorboard, "trace", o->trace, "slow_node", slow_json(o), "compute_ms",
+        "output", o->output, "checkpoint_every", (json_int_t)o->checkpoint_every,
+        "checkpoint_minutes", exact_json(o->checkpoint_minutes), "keep_going", o->keep_going,
+        "tensorboard", o->tensorboard, "trace", o->trace, "slow_node", slow_json(o), "compute_ms",
         exact_json(o->compute_ms));
     json_t *mixing = mixing_json(o);
     int failed = json_object_update(options, mixing);
@@ -106,11 +108,11 @@ static json_t *versions_json(void) {
                      system.release, "machine", system.machine);
 }
 
-json_t *config_json(const train_options_t *options, const replica_t *replica) {
+json_t *config_json(const train_options_t *options, const replica_t *replica, const char *id) {
     train_json_begin();
-    return json_pack("{s:o, s:o, s:o, s:o}", "options", config_options_json(options), "data",
-                     data_json(replica->dataset), "derived", derived_json(replica), "versions",
-                     versions_json());
+    return json_pack("{s:s, s:o, s:o, s:o, s:o}", IDENTITY_KEY, id, "options",
+                     config_options_json(options), "data", data_json(replica->dataset), "derived",
+                     derived_json(replica), "versions", versions_json());
 }
 
 void config_agreement(const train_options_t *o, const replica_t *replica, agreement_t *agreement) {
@@ -137,6 +139,7 @@ void config_agreement(const train_options_t *o, const replica_t *replica, agreem
     agreement_add(agreement, "slow-every", "%d", o->slow_every);
     agreement_add(agreement, "slow-alone", "%s", o->slow_alone ? "on" : "off");
     agreement_add(agreement, "checkpoint-every", "%" PRId64, o->checkpoint_every);
+    agreement_add(agreement, "keep-going", "%s", o->keep_going ? "on" : "off");
     agreement_add(agreement, "allreduce", "%s", o->allreduce);
     agreement_add(agreement, "epochs", "%d", o->epochs);
     agreement_add(agreement, "batch-size", "%d", o->batch_size);
@@ -157,7 +160,7 @@ void config_agreement(const train_options_t *o, const replica_t *replica, agreem
 
 static bool may_change(const char *line) {
     static const char *const names[] = {
-        "version=", "checkpoint-every=", "trace=", "output=", "resume="};
+        "version=", "checkpoint-every=", "keep-going=", "trace=", "output=", "resume="};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strncmp(line, names[i], strlen(names[i])) == 0) return true;
     return false;

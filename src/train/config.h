@@ -10,9 +10,9 @@
 #include <jansson.h>
 
 /* Everything needed to run it again: the options by their names on the command line, the data with
- * their checksum, what follows from both, and the versions. A new reference; NULL when out of
- * memory. */
-json_t *config_json(const train_options_t *options, const replica_t *replica);
+ * their checksum, what follows from both, the versions, and the run's id. A new reference; NULL
+ * when out of memory. */
+json_t *config_json(const train_options_t *options, const replica_t *replica, const char *id);
 
 /* Its options alone. A null is a default that follows from the others; a number that would not come
  * back from its text is given as a string with more digits. */

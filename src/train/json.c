@@ -2,13 +2,16 @@
 #include "train/json.h"
 
 #include "base/log.h"
+#include "base/regular.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- jansson's memory ---- */
 
@@ -53,7 +56,7 @@ bool train_json_failed(void) {
 /* ---- parsing ---- */
 
 typedef struct source {
-    FILE *file; /* or: */
+    int file; /* -1: text */
     const char *text;
     size_t left;
 } source_t;
@@ -61,7 +64,10 @@ typedef struct source {
 static size_t feed(void *buffer, size_t room, void *user) {
     source_t *source = user;
     if (short_of_memory) return (size_t)-1;
-    if (source->file) return fread(buffer, 1, room, source->file);
+    if (source->file >= 0) {
+        ssize_t got = read(source->file, buffer, room);
+        return got < 0 ? (size_t)-1 : (size_t)got;
+    }
     size_t count = source->left < room ? source->left : room;
     memcpy(buffer, source->text, count);
     source->text += count;
@@ -86,19 +92,19 @@ static json_t *parse(source_t *source, size_t flags, json_error_t *error) {
 }
 
 json_t *train_json_parse(const char *text, size_t length, size_t flags, json_error_t *error) {
-    return parse(&(source_t){.text = text, .left = length}, flags, error);
+    return parse(&(source_t){.file = -1, .text = text, .left = length}, flags, error);
 }
 
 json_t *train_json_load(const char *path, size_t flags, json_error_t *error) {
-    FILE *file = fopen(path, "re");
-    if (!file) {
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) {
         if (error)
             snprintf(error->text, sizeof error->text, "unable to open %s: %s", path,
                      strerror(errno));
         return NULL;
     }
     json_t *json = parse(&(source_t){.file = file}, flags, error);
-    fclose(file);
+    close(file);
     return json;
 }
 
@@ -109,6 +115,22 @@ json_t *train_json_u64(uint64_t value) {
     if (value <= INT64_MAX) return json_integer((json_int_t)value);
     snprintf(digits, sizeof digits, "%" PRIu64, value);
     return json_string(digits);
+}
+
+sgp_status_t train_json_read(const char *path, json_t **json, char problem[TRAIN_JSON_PROBLEM]) {
+    json_error_t error;
+    int file;
+    sgp_status_t status = sgp_regular_open(path, &file, problem);
+    if (status) return status;
+    *json = parse(&(source_t){.file = file}, JSON_REJECT_DUPLICATES, &error);
+    close(file);
+    if (*json) return SGP_OK;
+    if (train_json_failed()) {
+        snprintf(problem, TRAIN_JSON_PROBLEM, "no memory to read it");
+        return SGP_ERR_NO_MEMORY;
+    }
+    snprintf(problem, TRAIN_JSON_PROBLEM, "is damaged in line %d: %s", error.line, error.text);
+    return SGP_ERR_FORMAT;
 }
 
 sgp_status_t train_json_write(const char *directory, const char *name, json_t *json) {

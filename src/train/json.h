@@ -32,6 +32,12 @@ static inline json_t *train_json_number(double value) {
 /* JSON integers are signed here: a larger one is given as a string of digits. */
 json_t *train_json_u64(uint64_t value);
 
+/* Reads an object or an array from path; *json: a new reference. On failure problem says why, to
+ * stand behind the path, and nothing is logged. SGP_ERR_NOT_FOUND: there is no such file.
+ * SGP_ERR_IO: it cannot be opened. SGP_ERR_FORMAT: no regular file, or not JSON. SGP_ERR_NO_MEMORY. */
+enum { TRAIN_JSON_PROBLEM = 256 };
+sgp_status_t train_json_read(const char *path, json_t **json, char problem[TRAIN_JSON_PROBLEM]);
+
 /* Replaces directory/name by the indented text, and releases json (NULL: out of memory), which was made
  * after train_json_begin. SGP_ERR_IO, SGP_ERR_NO_MEMORY, logged. */
 sgp_status_t train_json_write(const char *directory, const char *name, json_t *json);

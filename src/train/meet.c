@@ -3,9 +3,10 @@
 #include "base/log.h"
 #include "train/agreement.h"
 #include "train/clock.h"
-#include "train/run.h"
+#include "train/mass.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* What a node tells the others; doubles only, as it travels. */
@@ -29,8 +30,7 @@ static sgp_status_t evaluate_models(run_t *run, report_t *report) {
                              .loader = &replica->loader,
                              .batch = run->options->batch_size,
                              .images = replica->images,
-                             .labels = replica->labels,
-                             .stop = run->callbacks.stop};
+                             .labels = replica->labels};
     uint32_t count = replica->dataset->test.count;
     evaluation_t own, slice;
     uint64_t start = sgp_trace_begin(run->timeline.trace);
@@ -93,10 +93,29 @@ static void combine(run_t *run, const report_t *reports) {
     run->all_seconds += slowest;
 }
 
-static void warn_if_diverged(const run_t *run, uint64_t epoch) {
-    if (run->rank != 0 || run->options->compute_ms > 0 || isfinite(run->train_loss)) return;
-    sgp_log(SGP_LOG_WARNING, "the training loss of epoch %d is %g: lr %g is probably too high",
-            (int)epoch + 1, run->train_loss, run->options->lr);
+/* As good as a guess: the loss of a uniform guess or more over a whole epoch, and every class but one
+ * missed or so. */
+static bool is_at_chance(const run_t *run) {
+    double classes = run->replica.dataset->shape.classes;
+    return run->train_loss > 0.98 * log(classes) && run->average_model_accuracy < 1.2 / classes;
+}
+
+static void warn_if_useless(const run_t *run, uint64_t epoch) {
+    if (run->rank != 0 || run->options->compute_ms > 0) return;
+    if (!isfinite(run->train_loss))
+        sgp_log(SGP_LOG_WARNING, "the training loss of epoch %d is not finite", (int)epoch + 1);
+    else if (is_at_chance(run))
+        sgp_log(SGP_LOG_WARNING,
+                "after epoch %d the accuracy is %.3f, that of a guess among %d classes: try a "
+                "lower lr than %g",
+                (int)epoch + 1, run->average_model_accuracy, run->replica.dataset->shape.classes,
+                run->options->lr);
+}
+
+static void warn_if_drifted(const run_t *run, uint64_t epoch) {
+    char when[48];
+    snprintf(when, sizeof when, "at the end of epoch %d", (int)epoch + 1);
+    mass_warn(run, &run->consensus, when);
 }
 
 /* ended: when the epoch's steps did, of clock_date. */
@@ -138,7 +157,8 @@ static sgp_status_t exchange(run_t *run, uint64_t epoch, double ended, const rep
     if (!status) status = sgp_group_gather(run->group, mine, sizeof *mine, reports);
     if (status) goto free_both;
     combine(run, reports);
-    warn_if_diverged(run, epoch);
+    warn_if_useless(run, epoch);
+    warn_if_drifted(run, epoch);
     status = agreement_share(run->group, write_metrics(run, epoch, reports, ended, nodes));
 free_both:
     free(reports);
@@ -158,7 +178,8 @@ sgp_status_t run_meet(run_t *run, uint64_t epoch) {
     if (!status) status = agreement_share(run->group, evaluate_models(run, &report));
     if (!status) status = exchange(run, epoch, ended, &report);
     if (!status && run->timeline.trace) status = timeline_meet(&run->timeline, run->group);
-    if (status) return run_stopped(run) ? SGP_ERR_INTERRUPTED : status;
+    if (status == SGP_ERR_PEER_LOST && run_stopped(run)) return SGP_ERR_INTERRUPTED;
+    if (status) return status;
     run->pause = (double)(clock_now_ns() - start) * 1e-9;
     run_show(run, epoch, true);
     return SGP_OK;

@@ -2,6 +2,7 @@
 #include "train/model_file.h"
 
 #include "base/log.h"
+#include "train/identity.h"
 
 #include <math.h>
 #include <stdbool.h>
@@ -46,15 +47,16 @@ size_t model_file_describe(model_file_about_t *about, const dataset_t *dataset,
 
 sgp_status_t model_file_write(const char *directory, const char *name, const char *model_name,
                               const model_t *model, const dataset_t *dataset, const float *vector,
-                              const char *hash) {
+                              const char *id, const char *hash) {
     size_t count = model_tensor_count(model);
-    safetensors_pair_t pairs[MODEL_FILE_PAIRS + 2];
+    safetensors_pair_t pairs[MODEL_FILE_PAIRS + 3];
     model_file_about_t about;
     safetensors_tensor_t *tensors = calloc(count, sizeof *tensors);
     if (!tensors) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %zu tensors", count);
     model_file_tensors(model, vector, tensors);
     size_t told = model_file_describe(&about, dataset, pairs);
     pairs[told++] = (safetensors_pair_t){"model", model_name};
+    pairs[told++] = (safetensors_pair_t){IDENTITY_KEY, id};
     pairs[told++] = (safetensors_pair_t){"parameters_hash", hash};
     sgp_status_t status = safetensors_write(directory, name, tensors, count, pairs, told);
     free(tensors);
@@ -89,15 +91,11 @@ static sgp_status_t check_tensor(const tensor_file_t *file, const model_tensor_t
     return SGP_ERR_MISMATCH;
 }
 
-/* Of the parameters alone, in models; checkpoints have one of all their data. */
-static sgp_status_t check_hashes(const tensor_file_t *file, const model_t *model,
-                                 const float *vector, char problem[TENSOR_FILE_PROBLEM]) {
+/* Of the parameters alone: the only one in models of earlier versions. */
+static sgp_status_t check_parameters(const tensor_file_t *file, const model_t *model,
+                                     const float *vector, char problem[TENSOR_FILE_PROBLEM]) {
     char found[HASH_TEXT];
     const char *wanted = tensor_file_text(file, "parameters_hash");
-    if (tensor_file_text(file, "hash")) {
-        sgp_status_t status = tensor_file_check_hash(file, problem);
-        if (status) return status;
-    }
     hash_of(vector, model_parameter_count(model) * sizeof *vector, found);
     if (!wanted || strcmp(found, wanted) == 0) return SGP_OK;
     snprintf(problem, TENSOR_FILE_PROBLEM,
@@ -117,7 +115,7 @@ sgp_status_t model_file_read(const tensor_file_t *file, const model_t *model, fl
         status = tensor_file_read(file, tensor_file_find(file, tensor->name)->begin,
                                   tensor->count * sizeof *place, place, problem);
     }
-    return status ? status : check_hashes(file, model, vector, problem);
+    return status ? status : check_parameters(file, model, vector, problem);
 }
 
 /* Exactly `count` numbers with commas between them. */

@@ -25,15 +25,17 @@ size_t model_file_tensors(const model_t *model, const float *vector,
 size_t model_file_describe(model_file_about_t *about, const dataset_t *dataset,
                            safetensors_pair_t *pairs /* (MODEL_FILE_PAIRS) */);
 
-/* Replaces directory/name by the model `model_name`. vector: (P + S). hash: of its P parameters.
+/* Replaces directory/name by the model `model_name`. vector: (P + S). id: of the run. hash: of its
+ * P parameters.
  * SGP_ERR_IO, SGP_ERR_NO_MEMORY. */
 sgp_status_t model_file_write(const char *directory, const char *name, const char *model_name,
                               const model_t *model, const dataset_t *dataset, const float *vector,
-                              const char *hash);
+                              const char *id, const char *hash);
 
 /* Fills vector (P + S) from a file with all of the model's tensors; others in it are left alone.
- * A hash in the metadata has to be right. problem: filled, nothing is logged. SGP_ERR_MISMATCH:
- * a tensor is missing or has another shape. SGP_ERR_FORMAT: damaged. SGP_ERR_IO,
+ * A hash of the parameters in the metadata has to be right; that of the file is for
+ * tensor_file_check. problem: filled, nothing is logged. SGP_ERR_MISMATCH: a tensor is missing or
+ * has another shape. SGP_ERR_FORMAT: damaged. SGP_ERR_IO,
  * SGP_ERR_NO_MEMORY. */
 sgp_status_t model_file_read(const tensor_file_t *file, const model_t *model, float *vector,
                              char problem[TENSOR_FILE_PROBLEM]);

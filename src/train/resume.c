@@ -2,15 +2,16 @@
 #include "train/resume.h"
 
 #include "base/log.h"
+#include "base/regular.h"
 #include "train/agreement.h"
 #include "train/checkpoint_folder.h"
 #include "train/json.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- before the start, all files by one process ---- */
 
@@ -20,7 +21,8 @@ typedef struct verdict {
 } verdict_t;
 
 static sgp_status_t check_file(const train_options_t *options, const replica_t *replica,
-                               uint64_t step, int rank, char problem[TENSOR_FILE_PROBLEM]) {
+                               const char *id, uint64_t step, int rank,
+                               char problem[TENSOR_FILE_PROBLEM]) {
     char path[PATH_MAX];
     checkpoint_label_t label;
     sgp_status_t status = checkpoint_file(options->resume, step, rank, path);
@@ -28,17 +30,17 @@ static sgp_status_t check_file(const train_options_t *options, const replica_t *
         snprintf(problem, TENSOR_FILE_PROBLEM, "its path is too long");
         return status;
     }
-    checkpoint_label_init(&label, options, replica, step, rank);
+    checkpoint_label_init(&label, options, replica, id, step, rank);
     return checkpoint_check(path, &label, problem);
 }
 
 /* The first bad file says it for all of a step: one that is damaged before one that is missing. */
 static verdict_t check_step(const train_options_t *options, const replica_t *replica,
-                            uint64_t step) {
+                            const char *id, uint64_t step) {
     verdict_t verdict = {.status = SGP_OK};
     for (int rank = 0; rank < options->nodes * options->workers; rank++) {
         char problem[TENSOR_FILE_PROBLEM];
-        sgp_status_t status = check_file(options, replica, step, rank, problem);
+        sgp_status_t status = check_file(options, replica, id, step, rank, problem);
         if (!status || (verdict.status && status == SGP_ERR_NOT_FOUND)) continue;
         bool first = verdict.status == SGP_OK || verdict.status == SGP_ERR_NOT_FOUND;
         if (!first) continue;
@@ -61,11 +63,11 @@ static sgp_status_t none_is_good(size_t checkpoints, sgp_status_t status, const 
 }
 
 static sgp_status_t check_all(const train_options_t *options, const replica_t *replica,
-                              const checkpoint_list_t *list, uint64_t *step) {
+                              const char *id, const checkpoint_list_t *list, uint64_t *step) {
     verdict_t newest = {.status = SGP_OK};
     *step = 0;
     for (size_t i = 0; i < list->count; i++) {
-        verdict_t verdict = check_step(options, replica, list->steps[i]);
+        verdict_t verdict = check_step(options, replica, id, list->steps[i]);
         if (verdict.status == SGP_ERR_NO_MEMORY)
             return sgp_fail(verdict.status, "%s", verdict.problem);
         if (i == 0) newest = verdict;
@@ -80,11 +82,13 @@ static sgp_status_t check_all(const train_options_t *options, const replica_t *r
 sgp_status_t resume_check(const train_options_t *options, uint64_t *step) {
     replica_t replica;
     checkpoint_list_t list;
-    sgp_status_t status = replica_init(&replica, options, 0);
+    char id[IDENTITY_TEXT];
+    sgp_status_t status = identity_read(options->resume, id);
+    if (!status) status = replica_init(&replica, options, 0);
     if (status) return status;
     status = checkpoint_list(options->resume, &list);
     if (!status) {
-        status = check_all(options, &replica, &list, step);
+        status = check_all(options, &replica, id, &list, step);
         checkpoint_list_release(&list);
     }
     replica_fini(&replica);
@@ -116,7 +120,8 @@ static sgp_status_t look(run_t *run, search_t *search, uint64_t limit) {
         uint64_t step = search->list.steps[search->next];
         char problem[TENSOR_FILE_PROBLEM];
         if (step > limit) continue;
-        sgp_status_t status = check_file(run->options, &run->replica, step, run->rank, problem);
+        sgp_status_t status =
+            check_file(run->options, &run->replica, run->id, step, run->rank, problem);
         if (!status) {
             search->good = step;
             return SGP_OK;
@@ -231,12 +236,16 @@ sgp_status_t resume_metrics(const char *from, const char *output, uint64_t epoch
     size_t length;
     if (snprintf(path, sizeof path, "%s/" METRICS_FILE, from) >= PATH_MAX)
         return sgp_fail(SGP_ERR_INVALID, "%.100s...: the path is too long", from);
-    FILE *file = fopen(path, "re");
-    if (!file && errno != ENOENT)
-        return sgp_fail(SGP_ERR_IO, "%s: cannot be read: %s", path, strerror(errno));
-    if (!file) {
-        sgp_log(SGP_LOG_WARNING, "%s: cannot be read: %s; it begins anew", path, strerror(errno));
+    char problem[SGP_REGULAR_PROBLEM];
+    int descriptor = -1;
+    if (sgp_regular_open(path, &descriptor, problem)) {
+        sgp_log(SGP_LOG_WARNING, "%s: %s; it begins anew", path, problem);
         return file_replace(output, METRICS_FILE, NULL, 0);
+    }
+    FILE *file = fdopen(descriptor, "r");
+    if (!file) {
+        close(descriptor);
+        return sgp_fail(SGP_ERR_NO_MEMORY, "%s: no memory to read it", path);
     }
     FILE *kept = open_memstream(&text, &length);
     bool good = kept && filter(file, kept, epochs);

@@ -16,7 +16,7 @@
 sgp_status_t resume_check(const train_options_t *options, uint64_t *step);
 
 /* The same by all nodes together, each of which looks at its own files and warns of bad ones: every
- * node comes to the same *step. The nodes call it before replica_join. */
+ * node comes to the same *step. The nodes call it before replica_join; run->id is known. */
 sgp_status_t resume_choose(run_t *run, uint64_t *step);
 
 /* Replaces OUTPUT/metrics.jsonl by the lines of finished epochs in FROM/metrics.jsonl: those

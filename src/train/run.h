@@ -5,6 +5,8 @@
 #define TRAIN_RUN_H
 
 #include "train/evaluate.h"
+#include "train/halt.h"
+#include "train/identity.h"
 #include "train/metrics.h"
 #include "train/replica.h"
 #include "train/tensorboard.h"
@@ -22,8 +24,11 @@ typedef struct run {
     sgp_group_t *group; /* of all processes */
     int rank, size;     /* in it */
     sgp_group_t *nodes, *inside;
-    int node, worker; /* worker `worker` of node `node` */
+    int node, worker;       /* worker `worker` of node `node` */
+    char id[IDENTITY_TEXT]; /* the same on all nodes; "": of an earlier version, not drawn yet */
     train_callbacks_t callbacks;
+    halt_t halt;
+    train_cause_t cause; /* of SGP_ERR_NOT_FINITE on this node */
     replica_t replica;
     metrics_t metrics;
     times_t times;
@@ -32,6 +37,7 @@ typedef struct run {
 
     uint64_t step;      /* steps done */
     uint64_t saved;     /* of them, in the last complete checkpoint; 0: there is none */
+    int signal;         /* that the nodes have agreed to end because of; 0: none */
     uint64_t epoch_ns;  /* when this epoch began */
     double seconds;     /* of training on this node, up to the last step */
     double before;      /* the same up to this epoch's beginning */
@@ -57,8 +63,12 @@ static inline bool run_writes(const run_t *run) {
 /* Whether the caller wants the run to end. */
 bool run_stopped(const run_t *run);
 
+/* Between two steps: halts where the nodes have agreed to, for a checkpoint and perhaps the end of the
+ * run. SGP_ERR_INTERRUPTED, and the errors of halt_before_step and checkpoint_write. */
+sgp_status_t run_halt(run_t *run);
+
 /* The steps of an epoch, from 0, that are not done yet, with the checkpoints that fall between
- * them. SGP_ERR_INTERRUPTED, and the errors of model_train, sgp_mixer_step and checkpoint_write. */
+ * them. The errors of run_halt, model_train and sgp_mixer_step. */
 sgp_status_t run_steps(run_t *run, uint64_t epoch);
 
 /* Average, evaluation and metrics after an epoch, from 0; all nodes call it. Leaves the averaged

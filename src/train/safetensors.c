@@ -9,6 +9,9 @@
 #include <string.h>
 
 #define ALIGNMENT 8 /* of the data, bytes */
+#define ZEROS     "00000000000000000000000000000000"
+
+_Static_assert(sizeof ZEROS == HASH_TEXT, "as many digits as a hash has");
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the format is little-endian");
 
@@ -45,22 +48,30 @@ static json_t *tensor_entry(const safetensors_tensor_t *tensor, size_t offset) {
                      (json_int_t)(offset + tensor_bytes(tensor)));
 }
 
+/* "__metadata__", with zeros for the hash. */
+static json_t *metadata_json(const safetensors_pair_t *metadata, size_t pairs) {
+    json_t *texts = json_pack("{s:s, s:s}", SAFETENSORS_HASH, ZEROS, SAFETENSORS_MARK, "2");
+    int failed = !texts;
+    for (size_t i = 0; i < pairs; i++)
+        failed |= json_object_set_new(texts, metadata[i].key, json_string(metadata[i].value));
+    if (!failed) return texts;
+    json_decref(texts);
+    return NULL;
+}
+
 /* The JSON text padded to a multiple of ALIGNMENT; released with free. NULL when out of memory. */
 static char *make_header(const safetensors_tensor_t *tensors, size_t count,
                          const safetensors_pair_t *metadata, size_t pairs, size_t *length) {
     train_json_begin();
-    json_t *header = json_object(), *texts = json_object();
-    int failed = !header || !texts;
-    for (size_t i = 0; i < pairs; i++)
-        failed |= json_object_set_new(texts, metadata[i].key, json_string(metadata[i].value));
-    failed |= json_object_set(header, "__metadata__", texts);
+    json_t *header = json_object();
+    int failed = !header;
+    failed |= json_object_set_new(header, "__metadata__", metadata_json(metadata, pairs));
     size_t offset = 0;
     for (size_t i = 0; i < count; i++) {
         failed |= json_object_set_new(header, tensors[i].name, tensor_entry(&tensors[i], offset));
         offset += tensor_bytes(&tensors[i]);
     }
     char *text = failed ? NULL : json_dumps(header, JSON_COMPACT | JSON_PRESERVE_ORDER);
-    json_decref(texts);
     json_decref(header);
     if (!text || train_json_failed()) {
         free(text);
@@ -72,6 +83,18 @@ static char *make_header(const safetensors_tensor_t *tensors, size_t count,
     if (!padded) free(text);
     else memset(padded + used, ' ', *length - used);
     return padded;
+}
+
+/* Puts the hash of all parts into the header, which is one of them. */
+static sgp_status_t insert_hash(char *header, const file_part_t *parts, size_t count) {
+    char text[HASH_TEXT];
+    hash_t hash;
+    sgp_status_t status = hash_begin(&hash);
+    if (status) return status;
+    for (size_t i = 0; i < count; i++) hash_add(&hash, parts[i].bytes, parts[i].count);
+    hash_end(&hash, text);
+    memcpy(header + strlen(SAFETENSORS_BEGIN), text, HASH_TEXT - 1);
+    return SGP_OK;
 }
 
 sgp_status_t safetensors_write(const char *directory, const char *name,
@@ -91,19 +114,10 @@ sgp_status_t safetensors_write(const char *directory, const char *name,
     parts[1] = (file_part_t){header, length};
     for (size_t i = 0; i < count; i++)
         parts[i + 2] = (file_part_t){tensors[i].data, tensor_bytes(&tensors[i])};
-    status = file_replace(directory, name, parts, (int)count + 2);
+    status = insert_hash(header, parts, count + 2);
+    if (!status) status = file_replace(directory, name, parts, (int)count + 2);
 free_both:
     free(parts);
     free(header);
     return status;
-}
-
-sgp_status_t safetensors_hash(const safetensors_tensor_t *tensors, size_t count,
-                              char text[HASH_TEXT]) {
-    hash_t hash;
-    sgp_status_t status = hash_begin(&hash);
-    if (status) return status;
-    for (size_t i = 0; i < count; i++) hash_add(&hash, tensors[i].data, tensor_bytes(&tensors[i]));
-    hash_end(&hash, text);
-    return SGP_OK;
 }

@@ -2,7 +2,11 @@
 /* Writing named tensors in the safetensors format: 8 bytes with the header's length
  * (little-endian), a JSON header padded with spaces so that the data start at a multiple of 8, then
  * the data, tensor after tensor without gaps. Source: https://github.com/huggingface/safetensors,
- * "Format". For reading see train/tensor_file.h. */
+ * "Format". For reading see train/tensor_file.h.
+ *
+ * The metadata begin with the hash of the whole file, header and data, in which the hash's own
+ * digits count as zeros. It stands at a fixed place, and a second key says that there is one: no
+ * damage to a name turns the file into one that never had a hash. */
 #ifndef TRAIN_SAFETENSORS_H
 #define TRAIN_SAFETENSORS_H
 
@@ -11,6 +15,12 @@
 #include <sgp/status.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* Every file begins with these bytes, behind the header's length; then come the digits. */
+#define SAFETENSORS_BEGIN "{\"__metadata__\":{\"" SAFETENSORS_HASH "\":\""
+#define SAFETENSORS_HASH  "file_hash"
+/* The key that only a file with such a hash has. */
+#define SAFETENSORS_MARK "sgp_format"
 
 /* X(name, bytes of an element) */
 #define SAFETENSORS_DTYPES(X)                                                                      \
@@ -56,14 +66,11 @@ const char *safetensors_dtype_name(safetensors_dtype_t dtype);
 /* Of an element. */
 size_t safetensors_dtype_bytes(safetensors_dtype_t dtype);
 
-/* Replaces directory/name atomically (train/file.h). The data are in the order given; wide elements
- * first keep all of them aligned. SGP_ERR_IO, SGP_ERR_NO_MEMORY. */
+/* Replaces directory/name atomically (train/file.h), with the hash before the other metadata. The
+ * data are in the order given; wide elements first keep all of them aligned. SGP_ERR_IO,
+ * SGP_ERR_NO_MEMORY. */
 sgp_status_t safetensors_write(const char *directory, const char *name,
                                const safetensors_tensor_t *tensors /* (count) */, size_t count,
                                const safetensors_pair_t *metadata /* (pairs) */, size_t pairs);
-
-/* Of the data as safetensors_write would write them. SGP_ERR_NO_MEMORY. */
-sgp_status_t safetensors_hash(const safetensors_tensor_t *tensors /* (count) */, size_t count,
-                              char text[HASH_TEXT]);
 
 #endif

@@ -120,6 +120,7 @@ sgp_mixer_options_t train_mixer_options(const train_options_t *options, uint64_t
                   .peers = train_stages_at(&options->peers, epoch),
                   .seed = options->seed},
         .overlap = overlap_at(options, algorithm),
+        .allow_not_finite = options->keep_going,
         .biased = options->biased,
         .encoding = options->encoding,
         .local_steps = options->local_steps,

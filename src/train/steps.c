@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The steps of an epoch. Nothing here allocates, but for a checkpoint. */
 #include "base/trace.h"
+#include "mixing/kernels.h"
 #include "train/checkpoint.h"
 #include "train/clock.h"
 
@@ -10,6 +11,24 @@
 
 bool run_stopped(const run_t *run) {
     return run->callbacks.stop && *run->callbacks.stop;
+}
+
+static double seconds_per_step(const run_t *run) {
+    return run->step > 0 ? run->seconds / (double)run->step : 0;
+}
+
+sgp_status_t run_halt(run_t *run) {
+    bool here;
+    sgp_status_t status = halt_before_step(&run->halt, run->step, seconds_per_step(run), &here);
+    if (status || !here) return status;
+    int number = run->halt.signal;
+    bool saves = run->options->output && !run->halt.too_far && run->step > 0;
+    halt_over(&run->halt);
+    if (saves && run->saved != run->step) status = checkpoint_write(run);
+    else checkpoint_restart_clock(run);
+    if (status || !number) return status;
+    run->signal = number;
+    return SGP_ERR_INTERRUPTED;
 }
 
 static double ms_between(uint64_t start, uint64_t end) {
@@ -45,6 +64,10 @@ static sgp_status_t train_batch(run_t *run, uint64_t epoch, int valid, uint64_t 
     if (status) return status;
     weigh_tail(run, valid);
     step->loss_sum = result.loss_sum;
+    if (!isfinite(result.loss_sum) && !run->options->keep_going) {
+        run->cause = TRAIN_LOSS;
+        return SGP_ERR_NOT_FINITE;
+    }
     span(run, SGP_TRACE_DATA, start, loaded);
     span(run, SGP_TRACE_FORWARD, loaded, result.backward_ns);
     span(run, SGP_TRACE_BACKWARD, result.backward_ns, clock_now_ns());
@@ -102,9 +125,13 @@ static sgp_status_t run_step(run_t *run, uint64_t epoch, uint64_t s) {
     sgp_status_t status = compute_gradient(run, epoch, s, &step);
     if (status) return status;
     status = sgp_mixer_step(replica->mixer, replica->optimizer, replica->gradient, (float)step.lr);
+    if (status == SGP_ERR_NOT_FINITE)
+        run->cause = sgp_is_finite(replica->parameters, replica->gradient) ? TRAIN_PARAMETERS
+                                                                           : TRAIN_GRADIENT;
     /* A signal that ends the run reaches other nodes as well: their end must not look like an
      * error. */
-    if (status) return run_stopped(run) ? SGP_ERR_INTERRUPTED : status;
+    if (status == SGP_ERR_PEER_LOST && run_stopped(run)) return SGP_ERR_INTERRUPTED;
+    if (status) return status;
     record(run, start, &step, s + 1 == replica->steps_per_epoch);
     return SGP_OK;
 }
@@ -124,12 +151,13 @@ static uint64_t begin_epoch(run_t *run, uint64_t epoch) {
 sgp_status_t run_steps(run_t *run, uint64_t epoch) {
     uint64_t done = begin_epoch(run, epoch);
     for (uint64_t s = done; s < run->replica.steps_per_epoch; s++) {
-        if (run_stopped(run)) return SGP_ERR_INTERRUPTED;
-        sgp_status_t status = run_step(run, epoch, s);
+        sgp_status_t status = run_halt(run);
+        if (!status) status = run_step(run, epoch, s);
         if (!status && checkpoint_due(run)) status = checkpoint_write(run);
         if (status) return status;
         if (clock_now_ns() - run->shown_ns >= SHOW_EVERY_NS) run_show(run, epoch, false);
     }
+    halt_next_step(&run->halt, run->step);
     return SGP_OK;
 }
 

@@ -2,6 +2,7 @@
 #include "train/summary.h"
 
 #include "train/config.h"
+#include "train/identity.h"
 #include "train/json.h"
 
 /* Takes both (NULL: out of memory), and leaves NULL in *object on failure. */
@@ -48,8 +49,15 @@ static json_t *triple(const char *const names[3], double first, double second, d
 json_t *train_summary_json(const train_options_t *options, const train_summary_t *summary) {
     static const char *const quantiles[3] = {"mean", "p50", "p99"};
     static const char *const spread[3] = {"mean", "min", "max"};
+    static const char *const states[] = {[TRAIN_FINISHED] = "finished",
+                                         [TRAIN_DIVERGED] = "diverged",
+                                         [TRAIN_INTERRUPTED] = "interrupted",
+                                         [TRAIN_FAILED] = "failed"};
     train_json_begin();
     json_t *object = json_object();
+    add(&object, "status", json_string(states[summary->state]));
+    add(&object, "reason", summary->reason[0] ? json_string(summary->reason) : json_null());
+    add(&object, IDENTITY_KEY, json_string(summary->run_id));
     add_options(&object, options);
     add(&object, "parameters", train_json_u64(summary->parameters));
     add(&object, "epochs", json_integer(options->epochs));
@@ -68,7 +76,9 @@ json_t *train_summary_json(const train_options_t *options, const train_summary_t
     add(&object, "mass",
         json_pack("{s:o, s:o}", "w_total", train_json_number(summary->consensus.w_total), "drift",
                   train_json_number(summary->consensus.drift)));
-    add(&object, "parameters_hash", json_string(summary->parameters_hash));
-    add(&object, "messages", messages_json(summary));
+    bool finished = summary->state == TRAIN_FINISHED;
+    add(&object, "parameters_hash",
+        finished ? json_string(summary->parameters_hash) : json_null());
+    add(&object, "messages", finished ? messages_json(summary) : json_null());
     return object;
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "train/tensor_file.h"
 
+#include "base/log.h"
+#include "base/regular.h"
 #include "train/json.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #define METADATA     "__metadata__"
+#define OLD_HASH     "hash" /* of the data alone, in checkpoints of earlier versions */
 #define LENGTH_BYTES 8
 #define BLOCK_BYTES  ((size_t)1 << 20)
 
@@ -50,17 +52,13 @@ sgp_status_t tensor_file_read(const tensor_file_t *file, uint64_t begin, size_t 
     return read_at(file, file->data_start + begin, count, bytes, problem);
 }
 
-/* A pipe or a device must not block or look like an endless file. */
 static sgp_status_t open_it(tensor_file_t *file, uint64_t *size, char *problem) {
     struct stat found;
-    file->descriptor = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (file->descriptor < 0)
-        return say(errno == ENOENT ? SGP_ERR_NOT_FOUND : SGP_ERR_IO, file, problem,
-                   "cannot be opened: %s", strerror(errno));
+    char reason[SGP_REGULAR_PROBLEM];
+    sgp_status_t status = sgp_regular_open(file->path, &file->descriptor, reason);
+    if (status) return say(status, file, problem, "%s", reason);
     if (fstat(file->descriptor, &found) != 0)
         return say(SGP_ERR_IO, file, problem, "cannot be read: %s", strerror(errno));
-    if (S_ISDIR(found.st_mode)) return say(SGP_ERR_FORMAT, file, problem, "is a directory");
-    if (!S_ISREG(found.st_mode)) return say(SGP_ERR_FORMAT, file, problem, "is not a plain file");
     *size = (uint64_t)found.st_size;
     return SGP_OK;
 }
@@ -232,18 +230,25 @@ const char *tensor_file_text(const tensor_file_t *file, const char *key) {
     return json_string_value(json_object_get(json_object_get(file->header, METADATA), key));
 }
 
-static sgp_status_t hash_data(const tensor_file_t *file, char text[HASH_TEXT], char *problem) {
+/* ---- its hash ---- */
+
+#define HASH_PLACE (LENGTH_BYTES + sizeof SAFETENSORS_BEGIN - 1) /* of the digits, bytes */
+
+/* Bytes [begin, end of the file). From the beginning, the hash's own digits count as zeros. */
+static sgp_status_t hash_from(const tensor_file_t *file, uint64_t begin, char text[HASH_TEXT],
+                              char *problem) {
     hash_t hash;
+    uint64_t end = file->data_start + file->data_bytes;
     uint8_t *block = malloc(BLOCK_BYTES);
     sgp_status_t status = block ? hash_begin(&hash) : SGP_ERR_NO_MEMORY;
     if (status) {
         free(block);
         return say(status, file, problem, "no memory to read it");
     }
-    for (uint64_t done = 0; done < file->data_bytes && !status;) {
-        uint64_t left = file->data_bytes - done;
-        size_t count = left < BLOCK_BYTES ? (size_t)left : BLOCK_BYTES;
-        status = tensor_file_read(file, done, count, block, problem);
+    for (uint64_t done = begin; done < end && !status;) {
+        size_t count = end - done < BLOCK_BYTES ? (size_t)(end - done) : BLOCK_BYTES;
+        status = read_at(file, done, count, block, problem);
+        if (done == 0) memset(block + HASH_PLACE, '0', HASH_TEXT - 1);
         if (!status) hash_add(&hash, block, count);
         done += count;
     }
@@ -252,11 +257,48 @@ static sgp_status_t hash_data(const tensor_file_t *file, char text[HASH_TEXT], c
     return status;
 }
 
-sgp_status_t tensor_file_check_hash(const tensor_file_t *file, char problem[TENSOR_FILE_PROBLEM]) {
+/* *begins: the hash is where safetensors_write puts it. */
+static sgp_status_t find_hash(const tensor_file_t *file, bool *begins, char *problem) {
+    char begin[sizeof SAFETENSORS_BEGIN - 1];
+    *begins = file->data_start > HASH_PLACE + HASH_TEXT;
+    if (!*begins) return SGP_OK;
+    sgp_status_t status = read_at(file, LENGTH_BYTES, sizeof begin, begin, problem);
+    *begins = !status && memcmp(begin, SAFETENSORS_BEGIN, sizeof begin) == 0;
+    return status;
+}
+
+static sgp_status_t compare_hash(const tensor_file_t *file, const char *key, uint64_t begin,
+                                 char *problem) {
     char found[HASH_TEXT];
-    const char *wanted = tensor_file_text(file, "hash");
-    if (!wanted) return say(SGP_ERR_FORMAT, file, problem, "has no hash");
-    sgp_status_t status = hash_data(file, found, problem);
-    if (status || strcmp(found, wanted) == 0) return status;
-    return say(SGP_ERR_FORMAT, file, problem, "is damaged: its data do not match their hash");
+    const char *wanted = tensor_file_text(file, key);
+    sgp_status_t status = hash_from(file, begin, found, problem);
+    if (status || (wanted && strcmp(found, wanted) == 0)) return status;
+    return say(SGP_ERR_FORMAT, file, problem, "is damaged: it does not match its hash");
+}
+
+tensor_file_cover_t tensor_file_cover(const tensor_file_t *file) {
+    if (tensor_file_text(file, SAFETENSORS_HASH) || tensor_file_text(file, SAFETENSORS_MARK))
+        return TENSOR_FILE_WHOLE;
+    return tensor_file_text(file, OLD_HASH) ? TENSOR_FILE_DATA : TENSOR_FILE_NOTHING;
+}
+
+sgp_status_t tensor_file_check(const tensor_file_t *file, char problem[TENSOR_FILE_PROBLEM]) {
+    bool begins;
+    tensor_file_cover_t cover = tensor_file_cover(file);
+    sgp_status_t status = find_hash(file, &begins, problem);
+    if (status) return status;
+    if (begins) return compare_hash(file, SAFETENSORS_HASH, 0, problem);
+    if (cover == TENSOR_FILE_WHOLE)
+        return say(SGP_ERR_FORMAT, file, problem, "is damaged: its hash is not in its place");
+    if (cover == TENSOR_FILE_NOTHING) return SGP_OK;
+    return compare_hash(file, OLD_HASH, file->data_start, problem);
+}
+
+void tensor_file_note(const tensor_file_t *file) {
+    const char *version = tensor_file_text(file, "sgp_version");
+    tensor_file_cover_t cover = tensor_file_cover(file);
+    if (cover == TENSOR_FILE_WHOLE || !version) return;
+    sgp_log(SGP_LOG_WARNING, "%.300s: is of an earlier version, sgp %.16s: %s", file->path, version,
+            cover == TENSOR_FILE_DATA ? "it names no run, and its hash leaves out its header"
+                                      : "it has no hash of the whole file");
 }

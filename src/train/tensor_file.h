@@ -55,9 +55,22 @@ const char *tensor_file_text(const tensor_file_t *file, const char *key);
 sgp_status_t tensor_file_read(const tensor_file_t *file, uint64_t begin, size_t count, void *bytes,
                               char problem[TENSOR_FILE_PROBLEM]);
 
-/* Whether the metadata's "hash" is that of the data. SGP_ERR_FORMAT: it is another one, or there is
- * none. SGP_ERR_IO, SGP_ERR_NO_MEMORY. */
-sgp_status_t tensor_file_check_hash(const tensor_file_t *file, char problem[TENSOR_FILE_PROBLEM]);
+/* What of a file its hash covers. */
+typedef enum tensor_file_cover {
+    TENSOR_FILE_NOTHING, /* there is none: of another program, or a model of an earlier version */
+    TENSOR_FILE_DATA,    /* a checkpoint of an earlier version */
+    TENSOR_FILE_WHOLE    /* all that safetensors_write writes */
+} tensor_file_cover_t;
+
+/* What the metadata say about the hash; tensor_file_check compares it. */
+tensor_file_cover_t tensor_file_cover(const tensor_file_t *file);
+
+/* Reads the file and compares it with its hash, if it has one. SGP_ERR_FORMAT: the file is damaged.
+ * SGP_ERR_IO, SGP_ERR_NO_MEMORY. */
+sgp_status_t tensor_file_check(const tensor_file_t *file, char problem[TENSOR_FILE_PROBLEM]);
+
+/* Logs a warning about a file of an earlier version, in which some damage goes unseen. */
+void tensor_file_note(const tensor_file_t *file);
 
 /* The number of elements. */
 static inline uint64_t tensor_entry_count(const tensor_entry_t *entry) {

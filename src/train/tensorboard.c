@@ -55,7 +55,7 @@ sgp_status_t tensorboard_begin(tensorboard_t *tensorboard, const char *output, i
     double now = clock_date();
     if (gethostname(host, sizeof host - 1) != 0 || !host[0]) snprintf(host, sizeof host, "host");
     *tensorboard = (tensorboard_t){.workers = workers, .output = output};
-    snprintf(tensorboard->file, sizeof tensorboard->file, "events.out.tfevents.%010lld.%s.%ld",
+    snprintf(tensorboard->file, sizeof tensorboard->file, TENSORBOARD_PREFIX "%010lld.%s.%ld",
              (long long)now, host, (long)getpid());
     sgp_status_t status = make_directory(output, TENSORBOARD_DIRECTORY);
     for (int node = ALL; node < size && !status; node++)

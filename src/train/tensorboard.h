@@ -17,6 +17,7 @@
 #include "train/metrics.h"
 
 #define TENSORBOARD_DIRECTORY "tensorboard"
+#define TENSORBOARD_PREFIX    "events.out.tfevents." /* begins the names of its files */
 
 /* Embedded; fields are private. */
 typedef struct tensorboard {

@@ -7,7 +7,9 @@
 #include "train/check.h"
 #include "train/checkpoint.h"
 #include "train/config.h"
+#include "train/ending.h"
 #include "train/json.h"
+#include "train/mass.h"
 #include "train/model_file.h"
 #include "train/resume.h"
 #include "train/summary.h"
@@ -36,7 +38,8 @@ static sgp_status_t begin_files(run_t *run) {
     const char *output = run->options->output;
     sgp_status_t status = file_remove(output, "summary.json"); /* of a run before this one */
     if (!status)
-        status = train_json_write(output, "config.json", config_json(run->options, &run->replica));
+        status = train_json_write(output, "config.json",
+                                  config_json(run->options, &run->replica, run->id));
     if (!status && run->step > 0)
         status =
             resume_metrics(run->options->resume, output, run->step / run->replica.steps_per_epoch);
@@ -57,7 +60,8 @@ static sgp_status_t copy_config(const run_t *run) {
     if (snprintf(from, sizeof from, "%s/%s", output, name) >= PATH_MAX ||
         snprintf(to, sizeof to, "%s/config.json", output) >= PATH_MAX || access(to, F_OK) == 0)
         return SGP_OK;
-    sgp_status_t status = train_json_write(output, name, config_json(run->options, &run->replica));
+    sgp_status_t status =
+        train_json_write(output, name, config_json(run->options, &run->replica, run->id));
     if (status || rename(from, to) == 0) return status;
     return sgp_fail(SGP_ERR_IO, "%s: cannot be written: %s", to, strerror(errno));
 }
@@ -104,6 +108,32 @@ static sgp_status_t join(run_t *run, uint64_t step) {
     return status ? status : begin_trace(run);
 }
 
+/* Every node takes node 0's, which a resumed run has from its directory. */
+static sgp_status_t share_id(run_t *run) {
+    char(*all)[IDENTITY_TEXT] = malloc((size_t)run->size * sizeof *all);
+    if (!all) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d nodes", run->size);
+    sgp_status_t status = sgp_group_gather(run->group, run->id, sizeof run->id, all);
+    if (!status) memcpy(run->id, all[0], sizeof run->id);
+    free(all);
+    return status;
+}
+
+static sgp_status_t find_id(run_t *run) {
+    sgp_status_t status = SGP_OK;
+    if (run->rank == 0 && run->options->resume)
+        status = identity_read(run->options->resume, run->id);
+    status = agreement_share(run->group, status);
+    return status ? status : share_id(run);
+}
+
+/* For a new run, and for one that is continued from an earlier version. */
+static sgp_status_t draw_id(run_t *run) {
+    if (*run->id) return SGP_OK;
+    sgp_status_t status = run->rank == 0 ? identity_draw(run->id) : SGP_OK;
+    status = agreement_share(run->group, status);
+    return status ? status : share_id(run);
+}
+
 /* A node whose data are missing tells the others, and nobody starts before all can and want the
  * same. */
 static sgp_status_t prepare(run_t *run) {
@@ -115,8 +145,11 @@ static sgp_status_t prepare(run_t *run) {
     config_agreement(run->options, &run->replica, &agreement);
     status = agreement_check(run->group, &agreement);
     uint64_t step = 0;
+    if (!status) status = find_id(run);
     if (!status && run->options->resume) status = resume_choose(run, &step);
+    if (!status) status = draw_id(run);
     if (!status) status = agreement_share(run->group, join(run, step));
+    if (!status && step > 0) status = mass_check(run);
     if (!status) status = agreement_share(run->group, copy_config(run));
     if (!status) return SGP_OK;
 fini:
@@ -157,6 +190,7 @@ static sgp_status_t summarise(const run_t *run, train_summary_t *summary) {
         .average_model_accuracy = run->average_model_accuracy,
         .consensus = run->consensus,
     };
+    memcpy(summary->run_id, run->id, sizeof run->id);
     hash_of(run->replica.average, run->replica.parameters * sizeof *run->replica.average,
             summary->parameters_hash);
     sgp_status_t status = times_gather(&run->times, run->group, &times);
@@ -172,7 +206,7 @@ static sgp_status_t end_files(const run_t *run, const train_summary_t *summary) 
     const replica_t *replica = &run->replica;
     sgp_status_t status = model_file_write(run->options->output, "model.safetensors",
                                            run->options->model, replica->model, replica->dataset,
-                                           replica->average, summary->parameters_hash);
+                                           replica->average, run->id, summary->parameters_hash);
     if (status) return status;
     return train_json_write(run->options->output, "summary.json",
                             train_summary_json(run->options, summary));
@@ -188,7 +222,8 @@ static sgp_status_t enter_epoch(run_t *run, uint64_t epoch) {
 /* From its beginning, or what a checkpoint has left of it. */
 static sgp_status_t run_epoch(run_t *run, uint64_t epoch) {
     bool begins = run->step % run->replica.steps_per_epoch == 0;
-    sgp_status_t status = begins ? enter_epoch(run, epoch) : SGP_OK;
+    sgp_status_t status = run_halt(run); /* before the mixer changes: the checkpoint is the old one's */
+    if (!status && begins) status = enter_epoch(run, epoch);
     if (!status) status = run_steps(run, epoch);
     if (!status) status = run_meet(run, epoch);
     if (!status && checkpoint_due_after_epoch(run)) status = checkpoint_write(run);
@@ -207,6 +242,21 @@ static sgp_status_t run_all(run_t *run, train_summary_t *summary) {
     if (!status) status = summarise(run, &result);
     if (!status) status = agreement_share(run->group, end_files(run, &result));
     if (!status) *summary = result;
+    return status;
+}
+
+/* The steps and what follows them, with a word to all and on disk where they end early. */
+static sgp_status_t run_to_the_end(run_t *run, const train_groups_t *groups,
+                                   train_summary_t *summary) {
+    halt_init(&run->halt, groups, run->callbacks.stop);
+    halt_next_step(&run->halt, run->step);
+    checkpoint_restart_clock(run);
+    sgp_status_t status = run_all(run, summary);
+    if (status) {
+        status = ending_share(run, status, summary);
+        ending_write(run, summary);
+    }
+    halt_fini(&run->halt);
     return status;
 }
 
@@ -230,9 +280,10 @@ sgp_status_t train_run(const train_options_t *options, const train_groups_t *gro
     if (callbacks) run->callbacks = *callbacks;
     run->test_accuracy = (train_spread_t){NAN, NAN, NAN};
     run->average_model_accuracy = run->train_loss = run->consensus.distance = NAN;
+    *summary = (train_summary_t){.state = TRAIN_FAILED};
     sgp_status_t status = prepare(run);
     if (!status) {
-        status = run_all(run, summary);
+        status = run_to_the_end(run, groups, summary);
         if (status && run->timeline.trace) timeline_rescue(&run->timeline);
         release(run);
     }

@@ -55,6 +55,8 @@ typedef struct train_options {
     const char *output;      /* directory, exists and is writable; NULL: no files are written */
     const char *resume;      /* directory of a run to be continued; NULL: a new run */
     int64_t checkpoint_every; /* steps; 0: at the end of every epoch */
+    double checkpoint_minutes; /* and after so much time without one; 0: not by time. Node 0's counts */
+    bool keep_going;           /* train on with numbers that are not finite */
     bool tensorboard;         /* event files in output/tensorboard */
     bool trace;               /* output/trace.json, for Perfetto */
     int slow_rank;            /* of a node, all its workers; -1: nobody */
@@ -89,8 +91,22 @@ typedef struct train_spread {
     double mean, min, max;
 } train_spread_t;
 
-/* What summary.json says; identical on every node. */
+/* How a run ended. */
+typedef enum train_state {
+    TRAIN_FINISHED,
+    TRAIN_DIVERGED,    /* a number was not finite */
+    TRAIN_INTERRUPTED, /* by a signal to some node */
+    TRAIN_FAILED,
+} train_state_t;
+
+/* What summary.json says; identical on every node of a finished run. Of a run that ended early node 0
+ * knows its own figures and those of the last finished epoch; NAN stands for the others. */
 typedef struct train_summary {
+    train_state_t state;
+    char reason[320];    /* of an early end, a sentence; "" of a finished run */
+    int signal;          /* that the nodes agreed to end because of; 0: none */
+    uint64_t checkpoint; /* steps in the newest checkpoint that is whole; 0: there is none */
+    char run_id[33]; /* 128 random bits, hexadecimal; a run that is continued keeps them */
     uint64_t parameters;
     uint64_t steps; /* per node */
     double seconds; /* of training, without evaluation: of each epoch, the slowest node's */
@@ -113,7 +129,7 @@ typedef struct train_callbacks {
     void (*progress)(const train_progress_t *progress, void *user); /* may be NULL */
     void *user;
     const volatile sig_atomic_t
-        *stop; /* != 0: end after this step with SGP_ERR_INTERRUPTED; may be NULL */
+        *stop; /* a signal's number: end after this step with SGP_ERR_INTERRUPTED; may be NULL */
 } train_callbacks_t;
 
 /* Who takes part; with one worker per node, `all` is enough. See sgp_group_split. */
@@ -127,11 +143,17 @@ typedef struct train_groups {
  * model.safetensors into options->output (node 0; each file replaced atomically, but for
  * metrics.jsonl, which grows by whole epochs, see train/metrics.h; so do those of tensorboard and
  * trace, see train/tensorboard.h and train/timeline.h). Blocks until the run is over. options,
- * groups and callbacks are borrowed for the call; callbacks may be NULL. Fills *summary on
- * success. An error of one node's own (its data, its disk) ends the run on all nodes, with the
- * same status; that node's log says why. SGP_ERR_INVALID: an option is out of range, or nodes and
- * workers are not the sizes of the groups. SGP_ERR_INTERRUPTED: *stop. SGP_ERR_MISMATCH: the
- * nodes' options differ; the log says which option and which nodes. SGP_ERR_NOT_FOUND,
+ * groups and callbacks are borrowed for the call; callbacks may be NULL. Fills *summary: on an
+ * error its state and reason, and what is known of the rest; node 0 then writes summary.json unless
+ * nothing had begun.
+ *
+ * An error of one node's own (its data, its disk, a number that is not finite) ends the run on all
+ * nodes, with the same status; that node's log says why. After SGP_ERR_NOT_FINITE (a loss, a
+ * gradient or a parameter; the reason says where) and SGP_ERR_INTERRUPTED with summary->signal the
+ * groups can be left in order. SGP_ERR_INTERRUPTED: *stop on some node; with an output there is a
+ * checkpoint of the last step, unless summary->signal is 0: then a node did not come to a halt.
+ * SGP_ERR_INVALID: an option is out of range, or nodes and workers are not the sizes of the groups.
+ * SGP_ERR_MISMATCH: the nodes' options differ; the log says which option and which nodes. SGP_ERR_NOT_FOUND,
  * SGP_ERR_FORMAT: the data; SGP_ERR_IO: the output; the log names file and reason.
  * SGP_ERR_PEER_LOST, SGP_ERR_TIMEOUT: another node; see sgp_group_lost_peer. */
 sgp_status_t train_run(const train_options_t *options, const train_groups_t *groups,

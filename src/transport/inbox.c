@@ -5,22 +5,44 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Entries are reused, so a step allocates only while more chunks are held than ever before. */
 typedef struct entry {
     sgp_chunk_t chunk; /* first: a chunk that was given out is an entry */
     struct entry *next;
+    struct entry *after, *before; /* in the order of arrival, among those of its kind and step */
 } entry_t;
 
 #define BUCKETS 1024
+#define QUEUES  64 /* by channel, kind and step, of which few are here at a time */
+
+typedef struct queue {
+    entry_t *first, *last;
+} queue_t;
+
+#define LOOK_EVERY_NS  100000000u
+#define CHANNELS_AHEAD 65536u
+#define STEPS_AHEAD                                                                                \
+    (UINT64_C(1) << 32)   /* slots have 32 bits, so a sender has fewer chunks under way */
+#define MOST_REFUSED 1024 /* at a time: whoever is flooded gets on with its own work */
 
 struct sgp_inbox {
     sgp_transport_t *transport;
     entry_t *buckets[BUCKETS];
+    queue_t queues[QUEUES];
     entry_t *free;
     bool starved;    /* there was no memory to take in the next chunk */
     uint64_t waited; /* nanoseconds */
     uint64_t taken_in;
+    uint64_t notices;         /* of them */
+    sgp_inbox_watch_fn watch; /* NULL: none */
+    void *watcher;
+    uint32_t channels;     /* the highest that is known */
+    unsigned char *closed; /* (closed_bytes) a bit for each channel that was dropped */
+    size_t closed_bytes;
+    uint64_t newest;  /* step that was asked for */
+    uint64_t refused; /* chunks */
 };
 
 sgp_status_t sgp_inbox_create(sgp_transport_t *transport, sgp_inbox_t **inbox) {
@@ -37,6 +59,25 @@ sgp_transport_t *sgp_inbox_transport(sgp_inbox_t *inbox) {
 
 uint64_t sgp_inbox_taken_in(const sgp_inbox_t *inbox) {
     return inbox->taken_in;
+}
+
+uint64_t sgp_inbox_notices(const sgp_inbox_t *inbox) {
+    return inbox->notices;
+}
+
+void sgp_inbox_set_watch(sgp_inbox_t *inbox, sgp_inbox_watch_fn watch, void *context) {
+    inbox->watch = watch;
+    inbox->watcher = context;
+}
+
+sgp_status_t sgp_inbox_look(sgp_inbox_t *inbox, bool agent) {
+    return inbox->watch ? inbox->watch(inbox->watcher, agent) : SGP_OK;
+}
+
+uint64_t sgp_inbox_next_look(const sgp_inbox_t *inbox, uint64_t deadline) {
+    if (!inbox->watch) return deadline;
+    uint64_t next = sgp_transport_now(inbox->transport) + LOOK_EVERY_NS;
+    return next < deadline ? next : deadline;
 }
 
 uint64_t sgp_inbox_waited(const sgp_inbox_t *inbox) {
@@ -63,24 +104,36 @@ static bool same(const sgp_inbox_key_t *a, const sgp_inbox_key_t *b) {
            a->channel == b->channel;
 }
 
-void sgp_inbox_collect(sgp_inbox_t *inbox) {
-    for (;;) {
-        entry_t *entry = inbox->free;
-        if (entry) inbox->free = entry->next;
-        else entry = calloc(1, sizeof *entry);
-        inbox->starved = !entry;
-        if (!entry) return; /* it stays with the transport, and is tried again */
-        if (sgp_transport_receive(inbox->transport, &entry->chunk) != SGP_OK) {
-            entry->next = inbox->free;
-            inbox->free = entry;
-            return;
-        }
-        sgp_inbox_key_t key = key_of(&entry->chunk.header);
-        entry_t **bucket = &inbox->buckets[bucket_of(&key)];
-        entry->next = *bucket;
-        *bucket = entry;
-        inbox->taken_in++;
+/* ---- the queues ---- */
+
+static queue_t *queue_of(sgp_inbox_t *inbox, const sgp_inbox_key_t *key) {
+    return &inbox->queues[(key->step * 8 + (uint64_t)key->kind + key->channel) % QUEUES];
+}
+
+static void enqueue(queue_t *queue, entry_t *entry) {
+    entry->after = NULL;
+    entry->before = queue->last;
+    if (queue->last) queue->last->after = entry;
+    else queue->first = entry;
+    queue->last = entry;
+}
+
+static void dequeue(queue_t *queue, entry_t *entry) {
+    if (entry->before) entry->before->after = entry->after;
+    else queue->first = entry->after;
+    if (entry->after) entry->after->before = entry->before;
+    else queue->last = entry->before;
+}
+
+sgp_chunk_t *sgp_inbox_next(sgp_inbox_t *inbox, const sgp_inbox_key_t *key, sgp_chunk_t *chunk) {
+    entry_t *at = chunk ? ((entry_t *)chunk)->after : queue_of(inbox, key)->first;
+    for (; at; at = at->after) {
+        const sgp_header_t *header = &at->chunk.header;
+        if (header->step == key->step && header->kind == key->kind &&
+            header->channel == key->channel)
+            return &at->chunk;
     }
+    return NULL;
 }
 
 static entry_t *look_up(sgp_inbox_t *inbox, const sgp_inbox_key_t *key) {
@@ -91,7 +144,96 @@ static entry_t *look_up(sgp_inbox_t *inbox, const sgp_inbox_key_t *key) {
     return NULL;
 }
 
+/* ---- what nobody will ask for ---- */
+
+void sgp_inbox_open_channel(sgp_inbox_t *inbox, uint32_t channel) {
+    if (channel > inbox->channels) inbox->channels = channel;
+}
+
+static bool is_closed(const sgp_inbox_t *inbox, uint32_t channel) {
+    return channel / 8 < inbox->closed_bytes && (inbox->closed[channel / 8] >> channel % 8 & 1);
+}
+
+/* Without memory it stays open: what still comes is kept, as far as the transport lets it in. */
+static void close_channel(sgp_inbox_t *inbox, uint32_t channel) {
+    size_t bytes = channel / 8 + 1;
+    if (bytes > inbox->closed_bytes) {
+        unsigned char *grown = realloc(inbox->closed, bytes);
+        if (!grown) return;
+        memset(grown + inbox->closed_bytes, 0, bytes - inbox->closed_bytes);
+        inbox->closed = grown;
+        inbox->closed_bytes = bytes;
+    }
+    inbox->closed[channel / 8] |= (unsigned char)(1u << channel % 8);
+}
+
+/* Why a chunk is refused; NULL: it is not. */
+static const char *judge(sgp_inbox_t *inbox, const sgp_inbox_key_t *key) {
+    if (is_closed(inbox, key->channel)) return "its mixer is gone";
+    if (key->channel > inbox->channels && key->channel - inbox->channels > CHANNELS_AHEAD)
+        return "no mixer has this channel";
+    if (key->step > inbox->newest && key->step - inbox->newest > STEPS_AHEAD)
+        return "its step is far ahead";
+    return look_up(inbox, key) ? "it is here already" : NULL;
+}
+
+/* A flood of them does not become one of log lines: the first is logged, the second, the fourth, ... A mixer
+ * may end here a little before it does elsewhere: that is no warning. */
+static void refuse(sgp_inbox_t *inbox, sgp_chunk_t *chunk, const char *reason) {
+    const sgp_transport_t *transport = inbox->transport;
+    const sgp_header_t *header = &chunk->header;
+    sgp_rank_name_t name;
+    uint64_t count = ++inbox->refused;
+    sgp_log_level_t level = is_closed(inbox, header->channel) ? SGP_LOG_DEBUG : SGP_LOG_WARNING;
+    if ((count & (count - 1)) == 0)
+        sgp_log(level, "refused a chunk from %s, channel %" PRIu32 ", step %" PRIu64 ": %s",
+                sgp_transport_name(transport, header->src, &name), header->channel, header->step,
+                reason);
+    inbox->transport->counters.refused++;
+    sgp_transport_release(inbox->transport, chunk);
+}
+
+/* ---- what is kept ---- */
+
+static void put_free(sgp_inbox_t *inbox, entry_t *entry) {
+    entry->next = inbox->free;
+    inbox->free = entry;
+}
+
+static void keep(sgp_inbox_t *inbox, const sgp_inbox_key_t *key, entry_t *entry) {
+    entry_t **bucket = &inbox->buckets[bucket_of(key)];
+    entry->next = *bucket;
+    *bucket = entry;
+    enqueue(queue_of(inbox, key), entry);
+    inbox->taken_in++;
+    inbox->notices += key->kind == SGP_KIND_NOTICE;
+}
+
+void sgp_inbox_collect(sgp_inbox_t *inbox) {
+    for (int refused = 0; refused < MOST_REFUSED;) {
+        entry_t *entry = inbox->free;
+        if (entry) inbox->free = entry->next;
+        else entry = calloc(1, sizeof *entry);
+        inbox->starved = !entry;
+        if (!entry) return; /* it stays with the transport, and is tried again */
+        if (sgp_transport_receive(inbox->transport, &entry->chunk) != SGP_OK) {
+            put_free(inbox, entry);
+            return;
+        }
+        sgp_inbox_key_t key = key_of(&entry->chunk.header);
+        const char *reason = judge(inbox, &key);
+        if (!reason) {
+            keep(inbox, &key, entry);
+            continue;
+        }
+        refuse(inbox, &entry->chunk, reason);
+        put_free(inbox, entry);
+        refused++;
+    }
+}
+
 sgp_chunk_t *sgp_inbox_find(sgp_inbox_t *inbox, const sgp_inbox_key_t *key) {
+    if (key->step > inbox->newest) inbox->newest = key->step;
     entry_t *entry = look_up(inbox, key);
     if (!entry) {
         sgp_inbox_collect(inbox);
@@ -103,10 +245,11 @@ sgp_chunk_t *sgp_inbox_find(sgp_inbox_t *inbox, const sgp_inbox_key_t *key) {
 /* Takes *link out of its bucket, gives its chunk back. */
 static void release(sgp_inbox_t *inbox, entry_t **link) {
     entry_t *entry = *link;
+    sgp_inbox_key_t key = key_of(&entry->chunk.header);
     *link = entry->next;
+    dequeue(queue_of(inbox, &key), entry);
     sgp_transport_release(inbox->transport, &entry->chunk);
-    entry->next = inbox->free;
-    inbox->free = entry;
+    put_free(inbox, entry);
 }
 
 void sgp_inbox_release(sgp_inbox_t *inbox, sgp_chunk_t *chunk) {
@@ -122,6 +265,7 @@ void sgp_inbox_drop_channel(sgp_inbox_t *inbox, uint32_t channel) {
         for (entry_t **link = &inbox->buckets[b]; *link;)
             if ((*link)->chunk.header.channel == channel) release(inbox, link);
             else link = &(*link)->next;
+    close_channel(inbox, channel);
 }
 
 void sgp_inbox_destroy(sgp_inbox_t *inbox) {
@@ -129,6 +273,7 @@ void sgp_inbox_destroy(sgp_inbox_t *inbox) {
     for (size_t b = 0; b < BUCKETS; b++)
         while (inbox->buckets[b]) release(inbox, &inbox->buckets[b]);
     for (entry_t *next, *at = inbox->free; at; at = next) next = at->next, free(at);
+    free(inbox->closed);
     free(inbox);
 }
 
@@ -140,11 +285,12 @@ sgp_status_t sgp_inbox_retry(sgp_inbox_t *inbox, uint64_t since) {
 
 sgp_status_t sgp_inbox_wait(sgp_inbox_t *inbox, uint64_t since, uint64_t deadline,
                             const char *what) {
-    sgp_status_t status = sgp_inbox_retry(inbox, since);
-    if (status != SGP_OK || inbox->taken_in != since) return status;
     sgp_transport_t *transport = inbox->transport;
+    sgp_status_t status = sgp_inbox_look(inbox, false);
+    if (status == SGP_OK) status = sgp_inbox_retry(inbox, since);
+    if (status != SGP_OK || inbox->taken_in != since) return status;
     uint64_t start = sgp_transport_now(transport);
-    status = sgp_transport_wait(transport, deadline);
+    status = sgp_transport_wait(transport, sgp_inbox_next_look(inbox, deadline));
     uint64_t end = sgp_transport_now(transport);
     inbox->waited += end - start;
     sgp_rank_name_t name;

@@ -21,6 +21,10 @@ typedef struct sgp_remote_ops {
     /* Before all others. owner: copied. SGP_ERR_NO_MEMORY, SGP_ERR_SYSTEM (logged). */
     sgp_status_t (*start)(sgp_remote_t *remote, const sgp_remote_owner_t *owner);
 
+    /* Each rank may have so many chunks here at a time, arrived and not released; never less than before.
+     * More are left with their sender. */
+    void (*allow)(sgp_remote_t *remote, uint64_t chunks);
+
     /* Takes the memory for so many later posts, each of which uses it, sent or not. false: there is none,
      * and nothing is reserved. */
     bool (*reserve)(sgp_remote_t *remote, size_t posts);

@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <unistd.h>
 
 const char *sgp_transport_name(const sgp_transport_t *transport, int rank, sgp_rank_name_t *name) {
     const sgp_ranks_t *ranks = &transport->ranks;
@@ -38,6 +39,24 @@ bool sgp_send_advance(const sgp_transport_t *transport, sgp_send_t *send) {
     uint64_t most = elements_per_chunk(transport, header->encoding);
     header->elements = (uint32_t)(left < most ? left : most);
     return left > 0;
+}
+
+uint64_t sgp_chunks_of_room(const sgp_transport_t *transport, size_t bytes, unsigned messages) {
+    uint64_t each = bytes / transport->chunk_bytes + (bytes % transport->chunk_bytes != 0), all;
+    /* The parts of an all-reduce may each end in a chunk that is not full. */
+    uint64_t ends = 2 * (uint64_t)transport->size;
+    bool over = __builtin_mul_overflow(each, (uint64_t)messages, &all);
+    return over || all > UINT64_MAX / 2 - ends ? UINT64_MAX / 2 : all + ends;
+}
+
+/* All of it can be under way at once, and then it is in memory. */
+sgp_status_t sgp_transport_check_room(const sgp_transport_t *transport, uint64_t chunks) {
+    double wanted = (double)chunks * (double)transport->chunk_bytes;
+    double machine = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGE_SIZE);
+    if (wanted <= machine) return SGP_OK;
+    return sgp_fail(SGP_ERR_NO_MEMORY,
+                    "%s: messages under way need %.1f GiB: this machine has %.1f",
+                    transport->ops->name, wanted / (double)(1 << 30), machine / (double)(1 << 30));
 }
 
 size_t sgp_chunks_of(const sgp_transport_t *transport, sgp_encoding_t encoding, uint64_t count) {

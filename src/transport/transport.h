@@ -8,6 +8,13 @@
  * transports that say so) never;
  *  - a sender needs nothing from the receiver but, in the end, room; send_begin says SGP_ERR_AGAIN
  * instead of waiting;
+ *  - what ranks have promised (`prepare`) bounds what can pile up at a receiver. Over a network a receiver
+ * enforces it: it holds at most as many chunks of each rank, arrived and not released, as it has ever promised
+ * itself, and at least 64. All ranks run the same, so a rank that keeps its own promises never meets the bound. More
+ * are not read from the connection until chunks are released or more is promised; they are not refused, as the
+ * sender may only be ahead, with a mixer that this rank is about to create. A rank that sends too much delays
+ * its own messages and no others. Chunks that nobody can ever ask for are refused and counted (inbox.h).
+ * Shared memory belongs to its sender, and mpi trusts its ranks: there a receiver enforces nothing;
  *  - a rank that waits sleeps;
  *  - after `leave` a rank is gone in order; a rank that ends without it is lost, and the others
  * learn it within a second from `wait`. One thread at a time makes the calls of a transport object;
@@ -50,6 +57,7 @@ typedef struct sgp_chunk {
 
 typedef struct sgp_transport_counters {
     _Atomic uint64_t refused; /* chunks that arrived and were not accepted */
+    _Atomic uint64_t resent;  /* chunks sent again, as they had come damaged */
     uint64_t lost;            /* chunks dropped on purpose (tests) */
 } sgp_transport_counters_t;
 
@@ -66,8 +74,13 @@ typedef struct sgp_transport_ops {
     sgp_status_t (*wait)(sgp_transport_t *transport, uint64_t deadline);
 
     /* Promises room for messages of `bytes` of payload each, `messages` of them under way at a
-     * time. May grow memory, never shrinks; not in the step path. SGP_ERR_NO_MEMORY. */
+     * time, beside what is promised already. Not in the step path. SGP_ERR_NO_MEMORY, logged with the
+     * figures: the machine's memory is less, and nothing has changed. */
     sgp_status_t (*prepare)(sgp_transport_t *transport, size_t bytes, unsigned messages);
+
+    /* Takes such a promise back. What is under way stays so, and memory is kept for the next promise: one
+     * that was taken back can be made again. Not in the step path. */
+    void (*unprepare)(sgp_transport_t *transport, size_t bytes, unsigned messages);
 
     /* Starts a message and takes the room for all its chunks, so that next and commit never wait.
      * Never blocks. SGP_ERR_AGAIN: no room now; wait, release what can be released, try again.
@@ -154,6 +167,7 @@ struct sgp_transport {
     int size;
     uint64_t run;       /* messages of other runs are refused */
     size_t chunk_bytes; /* largest payload of a chunk, a multiple of 64 */
+    uint64_t promised;  /* chunks, by prepare; as the transport counts them */
     uint64_t next_id;   /* of this rank's next message */
     sgp_ranks_t ranks;  /* set by whoever made the transport; zeros are fine */
     sgp_transport_counters_t counters;
@@ -168,6 +182,9 @@ static inline sgp_status_t sgp_transport_wait(sgp_transport_t *t, uint64_t deadl
 static inline sgp_status_t sgp_transport_prepare(sgp_transport_t *t, size_t bytes,
                                                  unsigned messages) {
     return t->ops->prepare(t, bytes, messages);
+}
+static inline void sgp_transport_unprepare(sgp_transport_t *t, size_t bytes, unsigned messages) {
+    t->ops->unprepare(t, bytes, messages);
 }
 static inline sgp_status_t sgp_transport_send_begin(sgp_transport_t *t, const sgp_header_t *header,
                                                     const sgp_destination_t *to, int destinations,
@@ -234,6 +251,13 @@ void sgp_send_init(sgp_transport_t *transport, const sgp_header_t *header,
 /* Moves send->header to the next chunk; the first call gives the first one. false: there is none.
  */
 bool sgp_send_advance(const sgp_transport_t *transport, sgp_send_t *send);
+
+/* What prepare promises, in chunks. Too many to count are UINT64_MAX / 2. */
+uint64_t sgp_chunks_of_room(const sgp_transport_t *transport, size_t bytes, unsigned messages);
+
+/* For prepare: whether the machine has memory for `chunks` of this transport in all. SGP_ERR_NO_MEMORY,
+ * logged. */
+sgp_status_t sgp_transport_check_room(const sgp_transport_t *transport, uint64_t chunks);
 
 /* Chunks of a message of `count` elements. */
 size_t sgp_chunks_of(const sgp_transport_t *transport, sgp_encoding_t encoding, uint64_t count);

@@ -112,6 +112,13 @@ SGP_VECTOR static void decode_float16(size_t n, float *restrict x, const uint16_
     for (size_t i = 0; i < n; i++) x[i] = of_float16(s[i]);
 }
 
+SGP_VECTOR bool sgp_encoded_finite(sgp_encoding_t encoding, size_t count, const uint16_t *s) {
+    const unsigned exponent = encoding == SGP_ENCODING_BFLOAT16 ? 0x7f80u : 0x7c00u;
+    int bad = 0;
+    for (size_t i = 0; i < count; i++) bad |= (s[i] & exponent) == exponent;
+    return bad == 0;
+}
+
 static atomic_bool only_plain;
 
 void sgp_encoding_only_plain(bool only) {

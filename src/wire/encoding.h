@@ -44,6 +44,9 @@ void sgp_encode_feedback(sgp_encoding_t encoding, size_t count, uint16_t *s, con
 void sgp_encode_mean(sgp_encoding_t encoding, size_t count, uint16_t *s, float *x, float *r,
                      float times);
 
+/* Whether no number in s stands for an infinity or a NaN. */
+bool sgp_encoded_finite(sgp_encoding_t encoding, size_t count, const uint16_t *s);
+
 /* z <- z + a (dec(s) - z) */
 void sgp_decode_absorb(sgp_encoding_t encoding, size_t count, float *z, const uint16_t *s, float a);
 

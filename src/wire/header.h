@@ -24,7 +24,8 @@ typedef enum sgp_kind {
     SGP_KIND_ASK,         /* of an active node to a passive one: its vector, to be averaged */
     SGP_KIND_ANSWER,      /* what the active node has to add */
     SGP_KIND_REST,        /* the sender makes no step until all nodes have met */
-    SGP_KIND_LAST = SGP_KIND_REST,
+    SGP_KIND_NOTICE,      /* bytes for the group that nobody waits for; see group/notice.h */
+    SGP_KIND_LAST = SGP_KIND_NOTICE,
 } sgp_kind_t;
 
 /* The numbers of sgp_encoding_t travel as they are, and in place of the default stand bytes that are

@@ -97,7 +97,7 @@ static void missing_file_is_not_found(void **state) {
 static void directory_is_unreadable(void **state) {
     fixture_t *fixture = *state;
     strcpy(fixture->path, fixture->directory);
-    assert_refused(fixture, SGP_ERR_IO, "Is a directory");
+    assert_refused(fixture, SGP_ERR_FORMAT, "is a directory");
 }
 
 static void every_truncation_is_refused(void **state) {

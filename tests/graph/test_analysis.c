@@ -4,6 +4,7 @@
 
 #include "base/random.h"
 #include "graph/analysis.h"
+#include "graph/kinds.h"
 
 #include "matrix.h"
 
@@ -98,11 +99,11 @@ static void test_exact(void **state) {
 
 /* Deviation and contraction of z = x / w, by the definition: each impulse, and for the singular
  * value |R x - mean| <= contraction |x|, which the worst of many random x comes near. */
-static void test_random_is_debiased(void **state) {
+static void test_random_uneven_is_debiased(void **state) {
     (void)state;
     enum { NODES = 12, STEPS = 6, TRIES = 20000 };
     static matrix_t M;
-    sgp_graph_t graph = {.kind = SGP_GRAPH_RANDOM, .size = NODES, .peers = 2, .seed = 4};
+    sgp_graph_t graph = {.kind = SGP_GRAPH_RANDOM_UNEVEN, .size = NODES, .peers = 2, .seed = 4};
     sgp_graph_analysis_t found = analyze(graph, STEPS);
     product_of(&graph, 0, STEPS, M);
     double deviation = 0, largest = 0;
@@ -173,9 +174,10 @@ static void test_variance_against_simulation(void **state) {
         {.kind = SGP_GRAPH_BASE, .size = 7, .peers = 1},
         {.kind = SGP_GRAPH_EXPONENTIAL, .size = 6, .peers = 1},
         {.kind = SGP_GRAPH_RANDOM, .size = 6, .peers = 1, .seed = 5},
+        {.kind = SGP_GRAPH_RANDOM_UNEVEN, .size = 6, .peers = 1, .seed = 5},
     };
     for (size_t i = 0; i < sizeof graphs / sizeof *graphs; i++) {
-        bool random = graphs[i].kind == SGP_GRAPH_RANDOM;
+        bool random = sgp_graph_is_random(&graphs[i]);
         int period = sgp_graph_period(&graphs[i]);
         int first = 60, steps = random ? SGP_ANALYSIS_VARIANCE_STEPS : 20 * period;
         if (!random) first -= first % period;
@@ -200,7 +202,7 @@ int main(void) {
         cmocka_unit_test(test_powers_of_two),
         cmocka_unit_test(test_ring),
         cmocka_unit_test(test_exact),
-        cmocka_unit_test(test_random_is_debiased),
+        cmocka_unit_test(test_random_uneven_is_debiased),
         cmocka_unit_test(test_variance_against_simulation),
         cmocka_unit_test(test_limits),
     };

@@ -4,10 +4,11 @@
 #include "cmocka_all.h"
 
 #include "base/random.h"
+#include "graph/kinds.h"
 
 #include "matrix.h"
 
-enum { KINDS = SGP_GRAPH_BASE + 1 };
+enum { KINDS = SGP_GRAPH_RANDOM_UNEVEN + 1 };
 
 /* Largest singular value of (M - exact mean), by power iteration on its square. */
 static double contraction(int n, matrix_t M) {
@@ -98,7 +99,7 @@ static void check_symmetry(const sgp_graph_t *graph) {
     static matrix_t P;
     bool symmetric = true;
     uint64_t steps = (uint64_t)sgp_graph_period(graph);
-    if (graph->kind == SGP_GRAPH_RANDOM) steps = 50;
+    if (sgp_graph_is_random(graph)) steps = 50;
     for (uint64_t step = 0; step < steps && symmetric; step++) {
         matrix_of(graph, step, P);
         symmetric = is_symmetric(graph->size, P);
@@ -109,7 +110,7 @@ static void check_symmetry(const sgp_graph_t *graph) {
 static void check_period(const sgp_graph_t *graph) {
     static matrix_t P, Q;
     uint64_t period = (uint64_t)sgp_graph_period(graph);
-    for (uint64_t step = 0; step < period && graph->kind != SGP_GRAPH_RANDOM; step++) {
+    for (uint64_t step = 0; step < period && !sgp_graph_is_random(graph); step++) {
         matrix_of(graph, step, P);
         matrix_of(graph, step + 1000 * period, Q);
         assert_memory_equal(P, Q, sizeof P);

@@ -11,8 +11,11 @@ static const sgp_mixer_options_t overlaps[] = {
     {.count = 40, .algorithm = SGP_ALGORITHM_OSGP, .overlap = 2, .graph.peers = 2},
     {.count = 40, .algorithm = SGP_ALGORITHM_OSGP, .overlap = 5},
     {.count = 40, .overlap = SGP_OVERLAP_ASYNC},
-    {.count = 40, .overlap = SGP_OVERLAP_ASYNC, .graph.kind = SGP_GRAPH_RANDOM},
-    {.count = 40, .algorithm = SGP_ALGORITHM_OSGP, .overlap = 1, .graph.kind = SGP_GRAPH_RANDOM},
+    {.count = 40, .overlap = SGP_OVERLAP_ASYNC, .graph.kind = SGP_GRAPH_RANDOM_UNEVEN},
+    {.count = 40,
+     .algorithm = SGP_ALGORITHM_OSGP,
+     .overlap = 1,
+     .graph.kind = SGP_GRAPH_RANDOM_UNEVEN},
     {.count = 40, .algorithm = SGP_ALGORITHM_OSGP, .overlap = 1, .graph.kind = SGP_GRAPH_BASE},
     {.count = 40, .algorithm = SGP_ALGORITHM_ADPSGD},
     {.count = 40, .algorithm = SGP_ALGORITHM_DPSGD},
@@ -372,7 +375,7 @@ static void refuse_options(sgp_group_t *group, void *context) {
         {.count = 4, .algorithm = SGP_ALGORITHM_ADPSGD, .overlap = 2},
         {.count = 4, .overlap = -2},
         {.count = 4, .algorithm = SGP_ALGORITHM_DPSGD, .graph = {.size = 4}},
-        {.count = 4, .algorithm = SGP_ALGORITHM_DPSGD, .graph = {.kind = SGP_GRAPH_RANDOM}},
+        {.count = 4, .algorithm = SGP_ALGORITHM_DPSGD, .graph = {.kind = SGP_GRAPH_RANDOM_UNEVEN}},
         {.count = 4, .algorithm = SGP_ALGORITHM_ADPSGD, .graph = {.kind = SGP_GRAPH_RING}},
         {.count = 4, .algorithm = SGP_ALGORITHM_ADPSGD, .biased = true},
         {.count = 4, .local_steps = -1},
@@ -452,10 +455,11 @@ static void test_without_the_weight_the_mean_is_wrong(void **state) {
     (void)state;
     for (int overlap = 0; overlap < 2; overlap++)
         for (int biased = 0; biased < 2; biased++) {
-            consensus_t consensus = {.options = {.count = 1,
-                                                 .overlap = overlap,
-                                                 .biased = biased,
-                                                 .graph = {.kind = SGP_GRAPH_RANDOM, .seed = 3}}};
+            consensus_t consensus = {
+                .options = {.count = 1,
+                            .overlap = overlap,
+                            .biased = biased,
+                            .graph = {.kind = SGP_GRAPH_RANDOM_UNEVEN, .seed = 3}}};
             ranks_setup_t setup = delays(8, 6, MILLISECOND);
             run_groups(&setup, only_mix, &consensus);
             double worst = 0;

@@ -361,6 +361,66 @@ static void test_statistics(void **state) {
     }
 }
 
+/* What the transport counts is in every mixer's statistics. */
+static void count_chunks(sgp_group_t *group, void *context) {
+    (void)context;
+    sgp_mixer_t *mixer = NULL;
+    sgp_mixer_statistics_t statistics;
+    CHECK(sgp_mixer_create(group, &(sgp_mixer_options_t){.count = 2}, NULL, &mixer) == SGP_OK);
+    sgp_group_transport(group)->counters.resent = 3;
+    sgp_group_transport(group)->counters.refused = 4;
+    sgp_mixer_statistics(mixer, &statistics);
+    CHECK(statistics.resent == 3 && statistics.refused == 4);
+    sgp_mixer_destroy(mixer);
+}
+
+static void test_statistics_of_the_transport(void **state) {
+    (void)state;
+    ranks_setup_t setup = reordering(1, 1);
+    run_groups(&setup, count_chunks, NULL);
+}
+
+/* ---- ahead ---- */
+
+enum {
+    AHEAD = 1 << 16
+}; /* parameters: a message has more chunks than a node may have at one without a mixer */
+
+/* Node 0 has created a mixer and sent all that it has room for, before node 1 creates its own. */
+static void is_ahead(sgp_group_t *group, void *context) {
+    pthread_barrier_t *sent = context;
+    sgp_mixer_options_t options = {.count = AHEAD, .overlap = SGP_OVERLAP_ASYNC};
+    float *initial = calloc(AHEAD, sizeof *initial);
+    bool first = sgp_group_rank(group) == 0;
+    for (size_t i = 0; i < AHEAD; i++) initial[i] = first ? 1 : 3;
+    sgp_mixer_t *mixer = NULL;
+    if (!first) pthread_barrier_wait(sent);
+    sgp_inbox_collect(sgp_group_inbox(group));
+    CHECK(sgp_mixer_create(group, &options, initial, &mixer) == SGP_OK);
+    for (int step = 0; step < 10; step++) CHECK(sgp_mixer_step(mixer, NULL, NULL, 0) == SGP_OK);
+    if (first) pthread_barrier_wait(sent);
+    sgp_mixer_consensus_t consensus;
+    sgp_mixer_statistics_t statistics;
+    CHECK(sgp_mixer_average(mixer, initial, &consensus) == SGP_OK);
+    CHECK(fabs(consensus.w_total - 2) < 1e-9 && fabsf(initial[AHEAD - 1] - 2) < 1e-5f);
+    sgp_mixer_statistics(mixer, &statistics);
+    CHECK(statistics.refused == 0);
+    sgp_mixer_destroy(mixer);
+    free(initial);
+}
+
+static void test_one_that_is_ahead_is_not_refused(void **state) {
+    (void)state;
+    for (int tcp = 0; tcp < 2; tcp++) {
+        ranks_setup_t setup = {
+            .shm = !tcp, .tcp = tcp, .loopback = {.size = 2, .chunk_bytes = 256}};
+        pthread_barrier_t sent;
+        pthread_barrier_init(&sent, NULL, 2);
+        run_groups(&setup, is_ahead, &sent);
+        pthread_barrier_destroy(&sent);
+    }
+}
+
 /* Two mixers of one group do not take each other's messages. */
 static void two_mixers(sgp_group_t *group, void *context) {
     (void)context;
@@ -476,6 +536,8 @@ int main(void) {
         cmocka_unit_test(test_average_is_exact),
         cmocka_unit_test(test_buffers_are_averaged_and_not_stepped),
         cmocka_unit_test(test_statistics),
+        cmocka_unit_test(test_statistics_of_the_transport),
+        cmocka_unit_test(test_one_that_is_ahead_is_not_refused),
         cmocka_unit_test(test_two_mixers),
         cmocka_unit_test(test_a_lost_message_is_a_timeout),
         cmocka_unit_test(test_vectors_of_different_length),

@@ -138,7 +138,7 @@ static void test_courier(void **state) {
     sgp_mixer_options_t options = {.count = SMALL, .overlap = SGP_OVERLAP_ASYNC};
     sgp_loopback_options_t two = {.size = 2, .chunk_bytes = 256};
     sgp_header_t header = {
-        .kind = SGP_KIND_PUSH, .encoding = SGP_ENCODING_FLOAT32, .channel = 1000, .count = SMALL};
+        .kind = SGP_KIND_PUSH, .encoding = SGP_ENCODING_FLOAT32, .channel = 1, .count = SMALL};
     sgp_destination_t to = {.dst = 0, .weight = 1};
     sgp_loopback_t *hub = NULL;
     sgp_mixer_t *mixer = NULL;

@@ -105,8 +105,24 @@ static sgp_mixer_t *replace(sgp_mixer_t *mixer, const trial_t *trial,
     return mixer;
 }
 
+/* First one process cannot, as its transport has no library: then no process does. */
+static void switch_over(sgp_mixer_t *mixer, const trial_t *trial, const workers_place_t *place) {
+    sgp_mixer_options_t library = {.algorithm = SGP_ALGORITHM_ALLREDUCE, .library_allreduce = true};
+    const sgp_mixer_options_t *wanted = place->rank == 1 ? &library : &trial->then;
+    sgp_algorithm_t before = mixer->options.algorithm;
+    CHECK(sgp_mixer_switch(mixer, wanted) == SGP_ERR_UNSUPPORTED);
+    CHECK(mixer->options.algorithm == before);
+    CHECK(sgp_mixer_switch(mixer, &trial->then) == SGP_OK);
+}
+
+static uint64_t promised(const workers_place_t *place) {
+    return sgp_group_transport(place->nodes)->promised +
+           sgp_group_transport(place->workers)->promised;
+}
+
 static void body(const workers_place_t *place, void *context) {
     trial_t *trial = context;
+    uint64_t before = promised(place);
     sgp_optimizer_t *optimizer = NULL;
     /* Of a part of the vector, so that it matters where a segment lies. */
     sgp_range_t still = {.offset = trial->options.count / 2, .count = trial->options.count / 3};
@@ -122,7 +138,7 @@ static void body(const workers_place_t *place, void *context) {
     for (int step = 0; mixer && step < trial->steps; step++) {
         CHECK(one_step(mixer, optimizer, trial, place, step) == SGP_OK);
         CHECK(sgp_mixer_parameters(mixer) == address);
-        if (step + 1 == trial->switch_at) CHECK(sgp_mixer_switch(mixer, &trial->then) == SGP_OK);
+        if (step + 1 == trial->switch_at) switch_over(mixer, trial, place);
         if (step + 1 == trial->save_at) {
             mixer = replace(mixer, trial, place);
             address = sgp_mixer_parameters(mixer);
@@ -132,7 +148,9 @@ static void body(const workers_place_t *place, void *context) {
     CHECK(sgp_mixer_average(mixer, trial->average[place->rank], consensus) == SGP_OK);
     memcpy(trial->z[place->rank], sgp_mixer_parameters(mixer), length * sizeof(float));
     sgp_mixer_statistics(mixer, &trial->statistics[place->rank]);
+    CHECK(promised(place) > before);
     sgp_mixer_destroy(mixer);
+    CHECK(promised(place) == before); /* nothing is kept of it */
     sgp_optimizer_destroy(optimizer);
 }
 
@@ -200,7 +218,7 @@ static const sgp_mixer_options_t repeatable[] = {
     {.algorithm = SGP_ALGORITHM_SGP},
     {.algorithm = SGP_ALGORITHM_ALLREDUCE},
     {.algorithm = SGP_ALGORITHM_OSGP, .overlap = 1},
-    {.algorithm = SGP_ALGORITHM_OSGP, .overlap = 2, .graph.kind = SGP_GRAPH_RANDOM},
+    {.algorithm = SGP_ALGORITHM_OSGP, .overlap = 2, .graph.kind = SGP_GRAPH_RANDOM_UNEVEN},
     {.algorithm = SGP_ALGORITHM_DPSGD},
     {.algorithm = SGP_ALGORITHM_SGP, .local_steps = 2},
     {.algorithm = SGP_ALGORITHM_ALLREDUCE, .local_steps = 3},

@@ -105,6 +105,7 @@ static inline void try_body(sgp_group_t *group, void *context) {
     sgp_mixer_statistics(mixer, &trial->statistics[rank]);
     CHECK(sgp_mixer_average(mixer, average, &trial->consensus[rank]) == SGP_OK);
     sgp_mixer_statistics(mixer, &trial->at_end[rank]);
+    CHECK(trial->at_end[rank].refused == 0); /* however far a node was ahead */
     for (size_t i = 1; i < trial->options.count && all_alike(&trial->options); i++)
         CHECK(average[i] == average[0] || !all_alike(&trial->then));
     trial->mean[rank] = average[0];

@@ -53,7 +53,7 @@ class NetworkTest(ProgramTest):
     def start_node(self, host, *arguments, at, nodes=4, key=True, output=None, environment=None):
         """One node of a training whose nodes meet at an address."""
         keys = ["--key-file", self.key_file()] if key else []
-        return self.start_on(host, "train", "--data", self.data(), "--output", self.output(output or host.name), "--json",
+        return self.start_on(host, "train", "--data", self.data(), "--output", self.output(output or host.name), "--overwrite", "--json",
                              "--transport", "tcp", "--join", with_port(at, self.port), "--nodes", str(nodes), *keys, *arguments,
                              environment=environment)
 
@@ -87,7 +87,7 @@ class NetworkTest(ProgramTest):
 
     def complaints(self, err):
         """The lines that are no progress."""
-        return [line for line in err.splitlines() if line and not line.startswith(("epoch ", "joining "))]
+        return [line for line in err.splitlines() if line and not line.startswith(("epoch ", "joining ", "node "))]
 
     def one_line(self, process, status=1):
         """The one line with which a run fails."""

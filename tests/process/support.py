@@ -161,9 +161,9 @@ class ProgramTest(unittest.TestCase):
         return process.returncode, out, err
 
     def train(self, *arguments, output="out", **options):
-        """A training run that has to succeed. Returns its summary."""
+        """A training run that has to succeed, in place of one before it. Returns its summary."""
         directory = self.output(output)
-        status, _, err = self.run_program("train", "--data", self.data(), "--output", directory,
+        status, _, err = self.run_program("train", "--data", self.data(), "--output", directory, "--overwrite",
                                           *arguments, **options)
         self.assertEqual(status, 0, err)
         with open(os.path.join(directory, "summary.json"), encoding="utf-8") as file:
@@ -171,8 +171,8 @@ class ProgramTest(unittest.TestCase):
 
     def start_endless(self, *arguments, nodes=4, **options):
         """A run that is in the middle of training when this returns, and would go on for hours."""
-        process = self.start("train", "--data", self.data(), "--output", self.output(), "--nodes", str(nodes),
-                             "--epochs", "100000", *arguments, **options)
+        process = self.start("train", "--data", self.data(), "--output", self.output(), "--overwrite", "--nodes",
+                             str(nodes), "--epochs", "100000", *arguments, **options)
         line = process.stderr.readline()
         self.assertIn("epoch 1/", line)
         return process

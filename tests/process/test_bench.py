@@ -82,6 +82,7 @@ class Bench(ProgramTest):
         self.assertEqual((status, err), (0, ""))
         for name in ("rate", "latency", "update", "copy", "absorb"):
             self.assertRegex(out, rf"(?m)^{name} +[0-9.e+-]+ m?", name)
+        self.assertLessEqual(max(map(len, out.splitlines())), 80)
         self.assertTrue(os.path.exists(os.path.join(self.folder, "calibration.json")))
 
     def test_manual(self):

@@ -62,6 +62,16 @@ class Compare(ProgramTest):
         self.assertIn("sgp, run 1 of 2, failed", err)
         self.assertEqual(self.reported(), ["allreduce"])
 
+    def test_runs_diverge(self):
+        """They stand in the table and in the report, whether a run ends at that or not."""
+        code, out, err = self.run_program("compare", "--data", self.data(), "--output", self.output("c"), "--algorithms",
+                                          "sgp,allreduce", "--lr", "1e6", *SMALL)
+        self.assertIn(code, (0, 1), err)
+        self.assertEqual(self.reported(), ["sgp", "allreduce"])
+        self.assertRegex(out, r"(?m)^sgp +\S+ ")
+        self.assertRegex(out, r"(?m)^allreduce +\S+ ")
+        self.assertNotRegex(out, r"(?i)\bnan\b")
+
     def test_all_runs_fail(self):
         os.mkdir(self.output("c"))
         write(self.output("c/sgp"), b"in the way")

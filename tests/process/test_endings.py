@@ -52,8 +52,10 @@ class Endings(ProgramTest):
         send(process.pid, number)
         _, err = process.communicate(timeout=LIMIT)
         self.assertEqual(process.returncode, 128 + number, err)
-        complaints = [line for line in err.splitlines() if not line.startswith("epoch")]
-        self.assertEqual(len(complaints), 1, err)
+        said = [line for line in err.splitlines() if not line.startswith("epoch")]
+        self.assertEqual(len(said), 2, err)
+        self.assertIn(f"sgp train --resume {self.output()}", said[0])
+        self.assertRegex(said[1], r"^sgp: stopped \(")
         self.assertTrue(wait_gone(nodes))
         self.assert_nothing_left()
 
@@ -84,10 +86,14 @@ class Endings(ProgramTest):
         self.assertEqual([mask & wanted for mask in masks.values()], [wanted] * 4)
 
     def test_killed_launcher(self):
-        process = self.start_endless("--model", "mlp")
-        nodes = self.watch(process)
-        process.kill()
-        self.assertTrue(wait_gone(nodes))
+        """The nodes have met, and removed the directory in which they did."""
+        for arguments in ([], ["--workers-per-node", "2"], ["--transport", "tcp", "--workers-per-node", "2"]):
+            with self.subTest(arguments):
+                process = self.start_endless("--model", "mlp", *arguments, nodes=2)
+                nodes = self.watch(process)
+                process.kill()
+                self.assertTrue(wait_gone(nodes))
+                self.assert_nothing_left()
 
     def test_on_a_terminal(self):
         """The live line fits the width, and the last thing written ends a line."""
@@ -132,6 +138,27 @@ class Launcher(ProgramTest):
     def test_the_rendezvous_is_private(self):
         _, out, _ = self.run_nodes('stat -c %a "$SGP_RENDEZVOUS"', nodes=1)
         self.assertEqual(out, "700\n")
+
+    def start_waiting(self):
+        """A launcher whose node has started. Returns it and the directory."""
+        launcher = self.start("run", "--nodes", "1", "--", "sh", "-c", "echo $SGP_RENDEZVOUS; exec sleep 1000")
+        return launcher, launcher.stdout.readline().strip()
+
+    def test_removes_what_a_killed_one_has_left(self):
+        """And nothing of one that is alive."""
+        killed, left = self.start_waiting()
+        alive, kept = self.start_waiting()
+        other = os.path.join(self.runtime, os.path.basename(left)[:-6] + "backup")
+        os.mkdir(other, 0o755)
+        killed.kill()
+        killed.wait(LIMIT)
+        self.assertTrue(os.path.isdir(left))
+        status, out, _ = self.run_nodes('ls -A "$SGP_RENDEZVOUS"', nodes=1)
+        self.assertEqual((status, out), (0, ""))
+        self.assertEqual(sorted(os.listdir(self.runtime)), sorted(map(os.path.basename, (kept, other))))
+        alive.terminate()
+        alive.wait(LIMIT)
+        self.assertEqual(os.listdir(self.runtime), [os.path.basename(other)])
 
     def test_leaves_a_set_number_of_threads_alone(self):
         _, out, _ = self.run_program("run", "--nodes", "1", "--", "sh", "-c", "echo $OMP_NUM_THREADS",

@@ -9,12 +9,13 @@ import xml.etree.ElementTree as ElementTree
 
 from support import ProgramTest, manual_section
 
-KINDS = ["exponential", "ring", "complete", "static-exponential", "bipartite-exponential", "random", "base"]
+KINDS = ["exponential", "ring", "complete", "static-exponential", "bipartite-exponential", "random", "base",
+         "random-uneven"]
 SVG = "{http://www.w3.org/2000/svg}"
 
 # (arguments, what the line has to say)
 MISTAKES = [
-    (["--graph", "star"], ["--graph star", ", ".join(KINDS)]),
+    (["--graph", "star"], ["--graph star", ", ".join(KINDS[:4]) + ", ..."]),
     (["--graph"], ["--graph", "missing"]),
     (["--nodes", "0"], ["--nodes 0", "from 1 to 1024"]),
     (["--nodes", "1025"], ["--nodes 1025", "from 1 to 1024"]),

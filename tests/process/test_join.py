@@ -157,6 +157,63 @@ class Together(JoinTest):
                 self.launch([launcher, "-n", "3"], transport)
 
 
+class Spoken(JoinTest):
+    """What a person at each node's terminal sees."""
+
+    def node(self, *more, nodes=3, **options):
+        return super().node(*more, "--transport", "tcp", nodes=nodes, **options)
+
+    def arguments(self, *more, output="out"):
+        return [argument for argument in super().arguments(output=output) if argument != "--quiet"] + list(more)
+
+    def own_lines(self, err):
+        """Without those of the training."""
+        return [line for line in err.splitlines() if not line.startswith("epoch ")]
+
+    def test_ranks_size_and_steps(self):
+        with open(os.path.join(self.data(), "train-labels-idx1-ubyte"), "rb") as file:
+            samples = len(file.read()) - 8
+        steps = -(-samples // (3 * 32))
+        nodes = [self.node("--rank", str(rank)) for rank in range(3)]
+        for rank, err in enumerate(self.end_all(nodes)):
+            self.assertEqual(self.own_lines(err), [f"joining a group of 3 at {self.at}", f"node {rank} of 3: the group is complete",
+                                                   f"node {rank}: finished, {steps} steps"])
+
+    def test_workers(self):
+        nodes = [self.node("--rank", str(rank), "--workers-per-node", "2", nodes=1) for rank in range(2)]
+        for rank, err in enumerate(self.end_all(nodes)):
+            self.assertEqual(self.own_lines(err)[1], f"worker {rank} of node 0 of 1: the group is complete")
+
+    def test_quiet(self):
+        self.assertEqual(self.end_all([self.node("--quiet") for _ in range(3)]), ["", "", ""])
+
+    def test_reasons(self):
+        """A signal, and the loss of the node that got it."""
+        nodes = [self.node("--rank", str(rank), "--epochs", "100000", nodes=2) for rank in range(2)]
+        while not nodes[0].stderr.readline().startswith("epoch 1/"):
+            self.assertIsNone(nodes[0].poll())
+        nodes[1].terminate()
+        errors = [node.communicate(timeout=LIMIT)[1] for node in nodes]
+        self.assertEqual(errors[1].splitlines()[-1], "node 1: stopped (Terminated)")
+        self.assertRegex(errors[0].splitlines()[-1], r"^node 0: (ended early: |stopped)")
+
+    def test_nothing_to_do(self):
+        self.end_all([self.node("--rank", str(rank), nodes=2) for rank in range(2)])
+        self.at = f"127.0.0.1:{free_port()}"
+        again = ["train", "--nodes", "2", "--join", self.at, "--transport", "tcp", "--resume", self.output()]
+        errors = self.end_all([self.start(*again, "--rank", str(rank)) for rank in range(2)])
+        for rank, err in enumerate(errors):
+            self.assertEqual(err.splitlines()[-1], f"node {rank}: the run was finished before")
+
+    def test_node_0_cannot_begin(self):
+        with open(self.output("in-the-way"), "w", encoding="utf-8"):
+            pass
+        nodes = [self.node("--rank", "0", nodes=2, output="in-the-way"), self.node("--rank", "1", nodes=2)]
+        errors = self.end_all(nodes, status=2)
+        self.assertIn("--output", errors[0])
+        self.assertEqual(errors[1].splitlines()[-1], "node 1: ended, node 0 could not begin the run")
+
+
 class Apart(JoinTest):
     """One line on each side, and nobody waits for long."""
 
@@ -351,6 +408,40 @@ class Machines(JoinTest):
     def hash_in(self, machine):
         with open(os.path.join(self.disks[machine], "run", "summary.json"), encoding="utf-8") as file:
             return json.load(file)["parameters_hash"]
+
+    def test_each_machine_keeps_its_files(self):
+        """What lies on the disk of another machine than node 0's is replaced no more than what lies there."""
+        self.data()
+        run = os.path.join(self.private, "run")
+        new = ["--data", self.data(), "--output", run, "--model", "mlp", "--quiet", "--epochs", "2"]
+        self.assertEqual(self.run_all(*new), ["", "", "", ""])
+        shutil.rmtree(os.path.join(self.disks[0], "run"))
+        before = self.files(1)
+        self.at = f"127.0.0.1:{free_port()}"
+        errors = self.end_all([self.on(rank // 2, rank, *new) for rank in range(4)], status=2)
+        self.assertIn(f"--output {run}: this run is there, unfinished: sgp train --resume {run}", "".join(errors))
+        self.assertEqual(self.files(1), before)
+        self.at = f"127.0.0.1:{free_port()}"
+        self.assertEqual(self.run_all(*new, "--epochs", "1", "--overwrite"), ["", "", "", ""])
+        self.assertEqual(self.files(1), ["run/checkpoint/step-000000004/node-2.safetensors",
+                                         "run/checkpoint/step-000000004/node-3.safetensors", "run/config.json"])
+
+    def test_each_machine_has_a_lock(self):
+        self.data()
+        run = os.path.join(self.private, "run")
+        new = ["--data", self.data(), "--output", run, "--model", "mlp", "--epochs", "100000"]
+        nodes = [self.on(rank // 2, rank, *new) for rank in range(4)]
+        while "epoch" not in nodes[0].stderr.readline():
+            self.assertIsNone(nodes[0].poll())
+        owners = []
+        for machine in (0, 1):
+            with open(os.path.join(self.disks[machine], "run", "lock"), encoding="utf-8") as file:
+                owners.append(file.read().split())
+        self.assertEqual(owners[0][3], owners[1][3])  # the token
+        self.assertEqual(int(owners[0][1]), nodes[0].pid)
+        self.assertIn(int(owners[1][1]), (nodes[2].pid, nodes[3].pid))
+        err = self.refused("train", "--resume", os.path.join(self.disks[1], "run"))
+        self.assertIn(f"process {owners[1][1]} on", err)
 
     def test_shm_does_not_reach(self):
         more = ["--data", self.data(), "--output", os.path.join(self.private, "run"), *RUN, "--transport", "shm"]

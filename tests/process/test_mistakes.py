@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A user's mistake gets one line that names the option or file, the value and what would be right."""
 
+import ctypes
 import os
 import re
 import shutil
@@ -22,7 +23,7 @@ OPTIONS = [
     (["--nodes", "2.5"], ["--nodes 2.5", "whole number"]),
     (["--nodes", "99999999999999999999"], ["--nodes 99999999999999999999", "whole number"]),
     (["--algorithm", "sgd"], ["--algorithm sgd", "sgp, osgp, dpsgd, adpsgd, allreduce"]),
-    (["--algorithm", "1:sgp"], ["--algorithm 1:sgp", "0:allreduce,5:sgp"]),
+    (["--algorithm", "1:sgp"], ["--algorithm 1:sgp", "sgp, osgp, dpsgd, adpsgd, allreduce or a schedule"]),
     (["--algorithm", "0:sgp,0:osgp"], ["--algorithm 0:sgp,0:osgp"]),
     (["--algorithm", "0:allreduce,5:sgp"], ["epoch 5", "5 epochs"]),
     (["--algorithm", "0:allreduce,2:dpsgd", "--graph", "exponential"], ["dpsgd", "exponential"]),
@@ -191,6 +192,12 @@ class Data(ProgramTest):
         self.assertIn("511", self.refuse_data())
 
 
+def obey_modes():
+    """In the new process: root loses the right to write everywhere (CAP_DAC_OVERRIDE)."""
+    if os.geteuid() == 0 and ctypes.CDLL(None, use_errno=True).prctl(24, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_CAPBSET_DROP)")
+
+
 class Output(ProgramTest):
     def refuse_output(self, path):
         return self.refused("train", "--model", "mlp", "--data", self.data(), "--output", path)
@@ -205,11 +212,17 @@ class Output(ProgramTest):
         write(path, b"")
         self.assertIn("Not a directory", self.refuse_output(path))
 
-    @unittest.skipIf(os.geteuid() == 0, "root may write everywhere")
     def test_not_writable(self):
-        path = os.path.join(self.folder, "closed")
-        os.mkdir(path, 0o500)
-        self.assertIn("Permission denied", self.refuse_output(path))
+        """Also one that is to be made there, and the one above it."""
+        closed = os.path.join(self.folder, "closed")
+        os.mkdir(closed, 0o500)
+        for path, reason in ((closed, "cannot be written"), (os.path.join(closed, "a"), "cannot be made"),
+                             (os.path.join(closed, "a", "b"), "cannot be made")):
+            with self.subTest(path):
+                process = self.start("train", "--model", "mlp", "--data", self.data(), "--output", path,
+                                     preexec_fn=obey_modes)
+                _, err = process.communicate(timeout=LIMIT)
+                self.assertEqual((process.returncode, err), (2, f"sgp: --output {path}: {reason}: Permission denied\n"))
 
     def small_disk(self, size):
         path = os.path.join(self.folder, "disk")
@@ -231,7 +244,8 @@ class Output(ProgramTest):
         for transport in ("shm", "loopback"):
             with self.subTest(transport):
                 status, _, err = self.run_program("train", "--model", "lenet", "--data", self.data(), "--quiet",
-                                                  "--epochs", "1", "--output", path, "--transport", transport)
+                                                  "--epochs", "1", "--output", path, "--overwrite", "--transport",
+                                                  transport)
                 self.assertEqual(status, 1, err)
                 self.assertIn("No space left", err)
                 self.assertIn(path, err)

@@ -192,7 +192,7 @@ class Directory(ResumeTest):
         self.killed()
         step = self.last_complete()
         self.damage(self.node_file(step, 3), at=-5)
-        self.check_goes_back(self.node_file(step, 3), "do not match their hash")
+        self.check_goes_back(self.node_file(step, 3), "does not match its hash")
 
     def test_missing_file(self):
         self.killed()

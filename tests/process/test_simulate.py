@@ -9,7 +9,9 @@ import math
 import os
 import re
 import shutil
+import signal
 import subprocess
+import time
 import unittest
 
 from support import LIMIT, PROGRAM, ProgramTest, write
@@ -83,9 +85,14 @@ def have_simgrid():
 
 @unittest.skipUnless(have_simgrid(), "this build has no SimGrid (Debian: libsimgrid-dev)")
 class Simulate(ProgramTest):
+    def run_program(self, *arguments, environment=None):
+        """As usual, without the lines of progress that a slow machine has."""
+        status, out, err = super().run_program(*arguments, environment=environment)
+        return status, out, re.sub(r"(?m)^[a-z-]+, \d+ nodes?  step \d+/\d+\n", "", err)
+
     def simulate(self, *arguments):
         """{(algorithm, nodes): row}"""
-        status, out, err = self.run_program("simulate", "--json", "--output", self.output(), *arguments)
+        status, out, err = self.run_program("simulate", "--json", "--quiet", "--output", self.output(), *arguments)
         self.assertEqual((status, err), (0, ""))
         self.assertEqual(len(out.splitlines()), 1)
         return {(row["algorithm"], row["nodes"]): row for row in json.loads(out)["rows"]}
@@ -153,6 +160,19 @@ class Simulate(ProgramTest):
             else:
                 expected = part + latencies[name] * self.LATENCY
             self.near(seconds, expected, 0.02, f"{name}, {nodes} nodes")
+
+    def test_halving(self):
+        """2 (n - 1) / n P / B and 2 log2 n latencies, rounded up, for any number of nodes, with an exact mean; and no more
+        than a ring takes where gradients vary."""
+        rows = self.theory("allreduce-halving", nodes=(1, 2, 3, 5, 7, 8, 24, 64))
+        for (_, nodes), seconds in rows.items():
+            expected = 2 * (nodes - 1) / nodes * self.BYTES / self.RATE + 2 * math.ceil(math.log2(nodes)) * self.LATENCY
+            self.assertAlmostEqual(seconds, expected, delta=0.001 + 0.02 * expected, msg=nodes)
+        rows = self.simulate("--nodes", "1,6,32", "--algorithm", "allreduce-halving,allreduce-ring", "--compute-ms", "245:0.3")
+        for (name, nodes), row in rows.items():
+            self.assertLess(row["consensus_distance"], 1e-4, f"{name}, {nodes} nodes")
+            self.assertAlmostEqual(row["bytes_per_step"], 2 * (nodes - 1) / nodes * 25557032 * 4, delta=1, msg=f"{name}, {nodes} nodes")
+            self.assertLess(rows["allreduce-halving", nodes]["step_ms"], rows["allreduce-ring", nodes]["step_ms"] * 1.001)
 
     def test_buckets(self):
         """Forward is a third of the gradient, and 100 MB are four buckets, of which the link is busy from the end of the
@@ -335,6 +355,96 @@ class Simulate(ProgramTest):
         self.assertEqual((status, err), (0, ""))
         self.assertIn("resnet50, 25.56M parameters in float32, 102.2 MB", out)
         self.assertEqual(len(re.findall(r"(?m)^(?:allreduce|sgp|osgp) +[48] +\d+\.\d\d ", out)), 6)
+
+    def test_width(self):
+        """Nothing is wider than 80 columns, and columns stay apart, whatever the numbers."""
+        algorithms = "sgp,osgp,osgp-async,dpsgd,adpsgd,allreduce,allreduce-buckets,allreduce-ring,allreduce-halving,allreduce-tree"
+        for more in (["--compute-ms", "245:0.3:0.01", "--failures", "50", "--distance-at", "3"],
+                     ["--compute-ms", "1e6:10:1", "--parameters", "9.99T", "--rate-mbps", "0.001", "--distance-at", "1e12",
+                      "--failures", "1e-9", "--seed", str(2**64 - 1), "--batch-size", "65536", "--workers-per-node", "1024"],
+                     ["--compute-ms", "1e-6", "--batch-size", "65536", "--workers-per-node", "1024", "--parameters", "1"]):
+            with self.subTest(" ".join(more)):
+                status, out, err = self.run_program("simulate", "--nodes", "2,16", "--algorithm", algorithms, "--steps", "10",
+                                                    "--output", "out", *[word.replace("T", "e12") for word in more])
+                self.assertEqual((status, err), (0, ""))
+                self.assertLessEqual(max(map(len, out.splitlines())), 80, out)
+                rows = [line.split() for line in out.splitlines() if re.match(r"(sgp|osgp|dpsgd|adpsgd|allreduce)[a-z-]* ", line)]
+                self.assertEqual([len(row) for row in rows], [10] * 20, out)
+        for command in ("simulate", "bench"):
+            _, out, _ = self.run_program(command, "--help")
+            self.assertLessEqual(max(map(len, out.splitlines())), 80, command)
+
+    # ---- a long one ----
+
+    LONG = ["--nodes", "1,64", "--algorithm", "allreduce", "--compute-ms", "245:0.1", "--network", "ethernet-1g"]
+
+    def start_long(self, *more):
+        """A simulation that has printed its first row, and is in the middle of the second, which would take hours."""
+        process = self.start("simulate", *self.LONG, "--steps", "200000", "--output", self.output(), *more)
+        head = []
+        while not head or not head[-1].startswith("allreduce "):
+            head.append(process.stdout.readline())
+            self.assertTrue(head[-1], head)
+        return process
+
+    def wait_for_child(self, process):
+        """The process that simulates a row."""
+        end = time.monotonic() + LIMIT
+        while time.monotonic() < end:
+            with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="ascii") as file:
+                children = file.read().split()
+            if children:
+                return int(children[0])
+            os.sched_yield()
+        return self.fail("no row has begun")
+
+    def read_result(self):
+        with open(os.path.join(self.output(), "simulation.json"), encoding="utf-8") as file:
+            return json.load(file)
+
+    def test_interrupted(self):
+        """A row is there when it is finished; of a long one a line tells how far it is. Ctrl-C ends it, and what is
+        finished is in the file and on the page."""
+        process = self.start_long()
+        line = "allreduce, 1 node "
+        while line.startswith("allreduce, 1 node "):  # on a slow machine
+            line = process.stderr.readline()
+        self.assertRegex(line, r"^allreduce, 64 nodes  step \d+/200000\n$")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=LIMIT)
+        self.assertEqual(process.returncode, 130, err)
+        self.assertIn("sgp: simulate: stopped (Interrupt); 1 of 2 rows are finished", err.splitlines())
+        self.assertIn("report.html", out)
+        found = self.read_result()
+        self.assertIs(found["interrupted"], True)
+        self.assertEqual([row["nodes"] for row in found["rows"]], [1])
+        with open(os.path.join(self.output(), "report.html"), encoding="utf-8") as file:
+            self.assertIn("Simulation, interrupted: ", file.read())
+
+    def test_ended_by_another_signal(self):
+        process = self.start_long()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=LIMIT)
+        self.assertEqual(process.returncode, 128 + signal.SIGTERM)
+        self.assertEqual(len(self.read_result()["rows"]), 1)
+
+    def test_row_that_fails(self):
+        """Rows before it are kept, and the one line says what ended it."""
+        process = self.start_long()
+        os.kill(self.wait_for_child(process), signal.SIGKILL)
+        _, err = process.communicate(timeout=LIMIT)
+        self.assertEqual(process.returncode, 1, err)
+        self.assertIn("allreduce, 64 nodes: the simulation was ended by signal 9", err)
+        self.assertEqual([row["nodes"] for row in self.read_result()["rows"]], [1])
+
+    def test_interrupted_at_once(self):
+        """Nothing is finished and nothing is written."""
+        process = self.start("simulate", "--nodes", "256", "--steps", "100000", "--algorithm", "allreduce", "--output", self.output())
+        self.wait_for_child(process)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=LIMIT)
+        self.assertEqual((process.returncode, out), (130, ""), err)
+        self.assertEqual(os.listdir(self.output()), [])
 
     def test_quiet(self):
         status, out, err = self.run_program("simulate", "--nodes", "2", "--quiet", "--output", self.output())

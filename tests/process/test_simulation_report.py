@@ -46,18 +46,59 @@ class Simulation(test_report.ReportTest):
         text, page = self.report(self.write_simulation("a"))
         shown = pictures(text)
         self.assertEqual(list(shown), PLOTS)
-        for name, label in zip(PLOTS, ("milliseconds per step", "efficiency (fraction)", "hours, log scale")):
+        for name, label in zip(PLOTS, ("milliseconds per step", "efficiency, %", "hours, log scale")):
             self.assertEqual(len(shown[name]), 2, name)
             for picture in shown[name]:
                 self.assertTrue(picture.get("aria-label"), name)
                 self.assertLessEqual({"allreduce", "sgp", "4", "16", "64", label, "nodes, log scale"}, set(words(picture)))
-        for cell in ("300.00", "500.00", "432.10", "55.50", "0.833", "0.500", "0.987", "2.50", "0.16", "0.654",
-                     "102\u202f228\u202f128"):
+        for cell in ("300.00", "500.00", "83.33\u202f%", "50.00\u202f%", "2.50", "0.16"):
             self.assertIn(cell, page.text)
         for told in ("compute_ms.spread", "network.rate_mbps", "9910.0", "tail_factor", "sgp simulate --nodes 4,16,64",
                      "SGP in lock step"):
             self.assertIn(told, page.text)
         self.assertIn("Simulation: resnet50 over ethernet-10g", page.text)
+
+    def test_same_in_all_rows(self):
+        """A column whose rows are all alike is said once, above the table; it is no column."""
+        text, page = self.report(self.write_simulation("a"))
+        [said] = [part for part in re.findall(r"<p>In all rows: (.*?)</p>", text)]
+        self.assertEqual(said.split(" \u00b7 "), ["distance 0.654", "waiting, ms 55.50", "mean node, ms 432.10",
+                                                "scaling 98.70\u202f%", "bytes sent 102 M"])
+        titles = re.findall(r'<th class="n">(.*?)</th>', text)
+        self.assertEqual(titles, ["nodes", "step, ms", "samples/s", "efficiency", "hours, 90 epochs"])
+        self.assertEqual(text.count("data-label="), len(titles) * len(ROWS))
+        self.write_simulation("a", ROWS[:1])
+        self.assertNotIn("In all rows", self.report("a")[0])
+
+    def test_headline(self):
+        """On the largest number of nodes, against all-reduce."""
+        def said(rows):
+            self.write_simulation("a", rows)
+            return test_report.leads(self.report("a")[0])
+        self.assertEqual(said(ROWS), ["On 64 nodes a step of sgp took 0.60 of allreduce\u2019s time (300 ms against 500 ms)."])
+        self.assertEqual(said([row("sgp", 4, 250.0), row("sgp", 8, 500.0)]),
+                         ["On 8 nodes a step of sgp takes 500 ms, at an efficiency of 50.00\u202f%."])
+        self.assertEqual(said([row("osgp", 4, 200.0), row("sgp", 4, 500.0)]),
+                         ["On 4 nodes a step of sgp took 2.50 times as long as osgp (500 ms against 200 ms)."])
+        self.assertEqual(said([{**row("sgp", 4), "step_ms": None}]), [])
+        many = [row(f"a{i}", 4, 500.0 - i) for i in range(5)]
+        self.assertEqual(said([row("allreduce", 4, 1000.0), *many]),
+                         ["On 4 nodes a step of a4 took 0.50 of allreduce\u2019s time (496 ms against 1000 ms)."])
+
+    def test_colors_are_those_of_runs(self):
+        """An algorithm has the colour that it has on the page about runs."""
+        self.write_run("run", test_report.metrics(1, 2), algorithm="allreduce")
+        of_run = test_report.line_colors(pictures(self.report("run")[0])["loss-epochs"][0])
+        self.write_simulation("a", [row("sgp", 4), row("sgp", 8), row("allreduce", 4), row("allreduce", 8)])
+        of_simulation = test_report.line_colors(pictures(self.report("a")[0])["step-nodes"][0])
+        self.assertEqual(len(of_simulation), 2)
+        self.assertEqual(len(of_run), 1)
+        self.assertLess(of_run, of_simulation)
+
+    def test_in_a_browser(self):
+        self.write_simulation("a", ROWS + [row("allreduce-buckets", 64, 1234567.0)])
+        self.report("a")
+        self.check_in_browser("a/report.html", ["nodes", "step, ms", "samples/s", "efficiency"])
 
     def test_axis_of_nodes(self):
         """Four times the nodes are as far apart everywhere, whatever the order of rows; the axis of times begins at 0."""
@@ -87,7 +128,7 @@ class Simulation(test_report.ReportTest):
             text, _ = self.report("a")
             shown = pictures(text)
             self.assertEqual("milliseconds per step, log scale" in words(shown["step-nodes"][0]), log)
-            self.assertIn("efficiency (fraction)", words(shown["efficiency-nodes"][0]))
+            self.assertIn("efficiency, %", words(shown["efficiency-nodes"][0]))
 
     def test_failures(self):
         """Rows that a failure ended say so, and a column tells what restarts cost."""

@@ -17,6 +17,7 @@ typedef struct node {
     train_callbacks_t callbacks;
     int rank;
     sgp_loopback_t *hub;
+    uint64_t resent; /* what the node's transport has counted */
     pthread_t thread;
     sgp_status_t status;
     train_summary_t summary;
@@ -37,6 +38,7 @@ static inline void *node_main(void *argument) {
     sgp_log_set_rank(node->rank);
     node->status = sgp_group_create(sgp_loopback_transport(node->hub, node->rank), 0, &group);
     if (node->status) return NULL;
+    sgp_group_transport(group)->counters.resent = node->resent;
     train_groups_t groups = {.all = group};
     node->status = train_run(&node->options, &groups, &node->callbacks, &node->summary);
     sgp_group_leave(group);

@@ -48,7 +48,7 @@ static sgp_status_t run_alone(const train_options_t *options, failing_t *failing
     if (failing) failing_on(failing);
     sgp_status_t status = train_run(options, &groups, NULL, &summary);
     if (failing) failing_check(failing, status);
-    assert_true((status == SGP_OK) == (summary.steps > 0));
+    assert_true(status != SGP_OK || summary.steps > 0);
     sgp_group_leave(group);
     sgp_loopback_destroy(hub);
     return status;
@@ -80,11 +80,8 @@ static sgp_status_t write_tensors(const fixture_t *fixture) {
     const safetensors_tensor_t tensors[] = {
         {.name = "clock", .dims = 1, .shape = shapes[1], .data = clock, .dtype = SAFETENSORS_F64},
         {.name = "weight", .dims = 2, .shape = shapes[0], .data = weight}};
-    char hash[HASH_TEXT];
-    sgp_status_t status = safetensors_hash(tensors, 2, hash);
-    const safetensors_pair_t pairs[] = {{"hash", hash}, {"kind", "test"}};
-    if (status) return status;
-    return safetensors_write(fixture->output, "t.safetensors", tensors, 2, pairs, 2);
+    const safetensors_pair_t pairs[] = {{"kind", "test"}};
+    return safetensors_write(fixture->output, "t.safetensors", tensors, 2, pairs, 1);
 }
 
 static void test_write_tensors(void **state) {
@@ -111,7 +108,7 @@ static void test_read_tensors(void **state) {
         tensor_file_t file;
         if (FAILING(&failing, tensor_file_open(path, &file, problem)) != SGP_OK) continue;
         assert_int_equal(file.count, 2);
-        FAILING(&failing, tensor_file_check_hash(&file, problem));
+        FAILING(&failing, tensor_file_check(&file, problem));
         tensor_file_close(&file);
     }
 }
@@ -125,7 +122,7 @@ typedef struct made {
 
 static sgp_status_t write_config(const fixture_t *fixture, const made_t *made) {
     return train_json_write(fixture->output, "config.json",
-                            config_json(&made->options, &made->replica));
+                            config_json(&made->options, &made->replica, "0"));
 }
 
 static sgp_status_t write_summary(const fixture_t *fixture, const made_t *made) {

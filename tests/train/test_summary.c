@@ -12,6 +12,7 @@ static train_summary_t example(void) {
                              .samples_per_second = 8000,
                              .step_ms = {3, 2, 9},
                              .wait_ms = 0.5,
+                             .run_id = "00112233445566778899aabbccddeeff",
                              .train_loss = 0.25,
                              .test_accuracy = {0.8, 0.7, 0.9},
                              .average_model_accuracy = 0.85,
@@ -27,7 +28,8 @@ static void every_field_is_there(void **state) {
     train_summary_t summary = example();
     json_t *found = train_summary_json(&options, &summary);
     json_t *expected = json_loads(
-        "{\"algorithm\": \"sgp\", \"graph\": \"exponential\", \"peers\": 1, \"overlap\": 0,"
+        "{\"run_id\": \"00112233445566778899aabbccddeeff\","
+        " \"algorithm\": \"sgp\", \"graph\": \"exponential\", \"peers\": 1, \"overlap\": 0,"
         " \"nodes\": 4, \"epochs\": 5, \"steps\": 94, \"parameters\": 269322,"
         " \"data\": \"fashion-mnist\", \"seconds\": 1.5, \"samples_per_second\": 8000.0,"
         " \"step_ms\": {\"mean\": 3.0, \"p50\": 2.0, \"p99\": 9.0}, \"wait_ms\": 0.5,"

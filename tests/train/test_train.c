@@ -304,7 +304,7 @@ static void stop_after_first_epoch(const train_progress_t *progress, void *user)
     stop = progress->epoch_end && progress->epoch == 1;
 }
 
-/* What was finished stays; results of the whole run are not written. */
+/* What was finished stays, a summary says how the run ended, and there is no model of the whole run. */
 static void a_stopped_run_leaves_whole_files(void **state) {
     const fixture_t *fixture = *state;
     node_t nodes[MAX_NODES];
@@ -318,7 +318,11 @@ static void a_stopped_run_leaves_whole_files(void **state) {
     assert_all_ended(nodes, 1, SGP_ERR_INTERRUPTED);
     check_metrics(fixture, 1, 1);
     json_decref(load(fixture, "config.json"));
-    assert_int_equal(count_entries(fixture->output), 3);
+    json_t *summary = load(fixture, "summary.json");
+    assert_string_equal(json_string_value(json_object_get(summary, "status")), "interrupted");
+    assert_true(json_is_null(json_object_get(summary, "parameters_hash")));
+    json_decref(summary);
+    assert_int_equal(count_entries(fixture->output), 4);
 }
 
 /* Time instead of a gradient: vectors still move and mix, and nothing is claimed to be learned. */
@@ -336,6 +340,24 @@ static void a_fixed_time_stands_for_the_gradient(void **state) {
     assert_true(summary->consensus.distance > 0 && fabs(summary->consensus.w_total - 4) < 1e-9);
     assert_true(summary->step_ms.p50 >= 0.5);
     assert_true(summary->messages.sent > 0 && summary->messages.sent == summary->messages.received);
+}
+
+/* What was sent again is summed up over the nodes, and is in summary.json. */
+static void chunks_sent_again_are_counted(void **state) {
+    const fixture_t *fixture = *state;
+    node_t nodes[MAX_NODES];
+    train_options_t options = small_run(fixture);
+    options.output = fixture->output;
+    for (int rank = 0; rank < 4; rank++)
+        nodes[rank] = (node_t){.options = options, .resent = (uint64_t)rank};
+    run_nodes(nodes, 4);
+    assert_all_ended(nodes, 4, SGP_OK);
+    for (int rank = 0; rank < 4; rank++)
+        assert_int_equal(nodes[rank].summary.messages.resent, 0 + 1 + 2 + 3);
+    json_t *summary = load(fixture, "summary.json");
+    json_t *resent = json_object_get(json_object_get(summary, "messages"), "resent");
+    assert_int_equal(json_integer_value(resent), 6);
+    json_decref(summary);
 }
 
 /* Fewer samples than nodes, and a batch larger than all of them: still steps, and no NaN. */
@@ -397,6 +419,7 @@ int main(int argc, char **argv) {
         TEST(an_output_that_vanishes_ends_all),
         TEST(a_stopped_run_leaves_whole_files),
         TEST(a_fixed_time_stands_for_the_gradient),
+        TEST(chunks_sent_again_are_counted),
         TEST(a_handful_of_samples_is_enough),
         TEST(progress_reports_every_epoch),
     };

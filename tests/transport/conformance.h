@@ -304,6 +304,97 @@ static void test_pause(void **state) {
     run_transports(&setup, pauses, NULL);
 }
 
+/* ---- room; for the transports that have a bound of it ---- */
+
+static void receive_elements(sgp_transport_t *transport, size_t elements) {
+    sgp_chunk_t chunk;
+    for (size_t left = elements; left > 0 && receive_chunk(transport, &chunk);) {
+        check_payload(&chunk);
+        left -= chunk.header.elements;
+        sgp_transport_release(transport, &chunk);
+    }
+}
+
+/* What no machine has memory for is refused. */
+static void ask_for_too_much(sgp_transport_t *transport) {
+    const size_t absurd[] = {SIZE_MAX, SIZE_MAX / 2, (size_t)1 << 50};
+    uint64_t promised = transport->promised;
+    for (size_t i = 0; i < sizeof absurd / sizeof *absurd; i++) {
+        CHECK(sgp_transport_prepare(transport, absurd[i], 1) == SGP_ERR_NO_MEMORY);
+        CHECK(sgp_transport_prepare(transport, absurd[i], UINT32_MAX) == SGP_ERR_NO_MEMORY);
+    }
+    CHECK(transport->promised == promised);
+    pthread_mutex_lock(&ranks_log_lock);
+    CHECK(strstr(ranks_last_error, "GiB: this machine has"));
+    pthread_mutex_unlock(&ranks_log_lock);
+}
+
+/* That changes nothing, and what was taken back can be had again. */
+static inline void asks_for_too_much(sgp_transport_t *transport, void *context) {
+    (void)context;
+    enum { STEPS = 20 };
+    sgp_destination_t to = {1, 1};
+    CHECK(sgp_transport_prepare(transport, ELEMENTS * sizeof(float), 1) == SGP_OK);
+    uint64_t promised = transport->promised;
+    for (uint64_t step = 0; step < STEPS && transport->rank == 0; step++) {
+        ask_for_too_much(transport);
+        CHECK(sgp_transport_prepare(transport, ELEMENTS * sizeof(float), 3) == SGP_OK);
+        CHECK(transport->promised > promised);
+        CHECK(send_vector(transport, &to, 1, step, ELEMENTS));
+        sgp_transport_unprepare(transport, ELEMENTS * sizeof(float), 3);
+        CHECK(transport->promised == promised);
+    }
+    if (transport->rank == 1) receive_elements(transport, STEPS * ELEMENTS);
+    finish(transport);
+}
+
+static inline void test_too_much_room(void **state) {
+    (void)state;
+    ranks_setup_t setup = SETUP(2);
+    sgp_log_set(ranks_keep_log, NULL, SGP_LOG_WARNING);
+    run_transports(&setup, asks_for_too_much, NULL);
+    sgp_log_set(NULL, NULL, 0);
+}
+
+/* More chunks under way at a time than 16 bits can count, promised after the ranks have met, while earlier
+ * ones are under way. */
+#define MANY_CHUNKS ((size_t)70000)
+
+static inline void sends_many_chunks(sgp_transport_t *transport, void *context) {
+    (void)context;
+    size_t elements = MANY_CHUNKS * CHUNK / sizeof(float);
+    sgp_destination_t to[] = {{1, 1}, {2, 0.5}};
+    CHECK(sgp_transport_prepare(transport, ELEMENTS * sizeof(float), 1) == SGP_OK);
+    if (transport->rank == 0) CHECK(send_vector(transport, to, 2, 0, ELEMENTS));
+    CHECK(sgp_transport_prepare(transport, elements * sizeof(float), 1) == SGP_OK);
+    if (transport->rank == 0) {
+        CHECK(send_vector(transport, to, 2, 1, elements));
+        CHECK(send_vector(transport, to, 2, 2, ELEMENTS)); /* once there is room again */
+        finish(transport);
+        return;
+    }
+    sgp_chunk_t *held = calloc(MANY_CHUNKS + 100, sizeof *held);
+    size_t count = 0;
+    for (size_t left = ELEMENTS + elements; left > 0; count++) {
+        if (!receive_chunk(transport, &held[count])) break;
+        CHECK(held[count].header.weight == to[transport->rank - 1].weight);
+        left -= held[count].header.elements;
+    }
+    for (size_t i = 0; i < count; i++) {
+        check_payload(&held[i]);
+        sgp_transport_release(transport, &held[i]);
+    }
+    receive_elements(transport, ELEMENTS);
+    free(held);
+    finish(transport);
+}
+
+static inline void test_many_chunks(void **state) {
+    (void)state;
+    ranks_setup_t setup = SETUP(3);
+    run_transports(&setup, sends_many_chunks, NULL);
+}
+
 static int run_conformance(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_to_all),  cmocka_unit_test(test_hold),

@@ -3,6 +3,8 @@
 
 #include "transport/inbox.h"
 
+#include <string.h>
+
 /* Rank 1 sends one chunk; rank 0 looks for another one. */
 static void look_for_another(sgp_transport_t *transport, void *context) {
     (void)context;
@@ -50,9 +52,167 @@ static void test_what_a_look_took_in_is_not_slept_over(void **state) {
     }
 }
 
+/* ---- what nobody will ask for ---- */
+
+static void send_one(sgp_inbox_t *inbox, uint32_t channel, uint64_t step, float value) {
+    sgp_header_t header = {.kind = SGP_KIND_PUSH,
+                           .encoding = SGP_ENCODING_FLOAT32,
+                           .channel = channel,
+                           .step = step,
+                           .count = 1};
+    sgp_destination_t to = {.dst = 1 - sgp_inbox_transport(inbox)->rank, .weight = 1};
+    sgp_send_t send;
+    uint64_t far = sgp_transport_now(sgp_inbox_transport(inbox)) + (uint64_t)60 * 1000000000u;
+    CHECK(sgp_inbox_send_begin(inbox, &header, &to, 1, far, &send) == SGP_OK);
+    *(float *)sgp_transport_send_next(sgp_inbox_transport(inbox), &send) = value;
+    sgp_transport_send_commit(sgp_inbox_transport(inbox), &send);
+}
+
+enum { KNOWN = 5, GONE = 3, REFUSED = 4 };
+
+#define FAR_STEP (UINT64_C(1) << 32)
+
+/* Rank 1 sends what is legal, however far it is ahead, and among it what is not. */
+static void send_all(sgp_inbox_t *inbox) {
+    send_one(inbox, KNOWN, 1, 1);
+    send_one(inbox, KNOWN, 1, 2); /* it is there already */
+    send_one(inbox, GONE, 1, 3);
+    send_one(inbox, KNOWN + 65537, 1, 4);
+    send_one(inbox, KNOWN, FAR_STEP + 1, 5);
+    send_one(inbox, KNOWN + 65536, 1, 6);
+    send_one(inbox, KNOWN, FAR_STEP, 7);
+}
+
+static void check_found(sgp_inbox_t *inbox, uint32_t channel, uint64_t step, float value) {
+    sgp_inbox_key_t key = {.channel = channel, .kind = SGP_KIND_PUSH, .src = 1, .step = step};
+    sgp_chunk_t *chunk = sgp_inbox_find(inbox, &key);
+    CHECK((value != 0) == (chunk != NULL));
+    if (!chunk) return;
+    CHECK(*(const float *)chunk->payload == value);
+    sgp_inbox_release(inbox, chunk);
+}
+
+static void take_in(sgp_inbox_t *inbox, uint64_t chunks, uint64_t deadline) {
+    for (uint64_t since; (since = sgp_inbox_taken_in(inbox)) < chunks;) {
+        CHECK(sgp_inbox_wait(inbox, since, deadline, "what the other one sends") == SGP_OK);
+        sgp_inbox_collect(inbox);
+    }
+}
+
+static void refuse_some(sgp_transport_t *transport, void *context) {
+    (void)context;
+    sgp_inbox_t *inbox = NULL;
+    uint64_t far = sgp_transport_now(transport) + (uint64_t)60 * 1000000000u;
+    CHECK(sgp_inbox_create(transport, &inbox) == SGP_OK);
+    CHECK(sgp_transport_prepare(transport, sizeof(float), 8) == SGP_OK);
+    sgp_inbox_open_channel(inbox, KNOWN);
+    sgp_inbox_drop_channel(inbox, GONE);
+    if (transport->rank == 1) {
+        take_in(inbox, 1, far); /* rank 0 has come so far */
+        send_all(inbox);
+    } else {
+        send_one(inbox, KNOWN, 0, 0);
+        take_in(inbox, 3, far);
+        CHECK(transport->counters.refused == REFUSED);
+        check_found(inbox, KNOWN, 1, 1);
+        check_found(inbox, KNOWN, 1, 0);
+        check_found(inbox, KNOWN + 65536, 1, 6);
+        check_found(inbox, KNOWN, FAR_STEP, 7);
+    }
+    sgp_inbox_destroy(inbox);
+    sgp_transport_leave(transport, far);
+    sgp_transport_destroy(transport);
+}
+
+static void test_what_nobody_asks_for_is_refused(void **state) {
+    (void)state;
+    for (int shm = 0; shm < 2; shm++) {
+        ranks_setup_t setup = {.shm = shm, .loopback = {.size = 2}};
+        sgp_log_set(ranks_keep_log, NULL, SGP_LOG_WARNING);
+        run_transports(&setup, refuse_some, NULL);
+        assert_non_null(strstr(ranks_last_error, "refused a chunk from node 1"));
+        sgp_log_set(NULL, NULL, 0);
+    }
+}
+
+/* ---- walking ---- */
+
+enum { EACH = 4, LINE = 64 / sizeof(float) };
+
+static sgp_send_t begin_message(sgp_inbox_t *inbox, const sgp_destination_t *to, uint64_t step) {
+    sgp_header_t header = {.kind = SGP_KIND_GATHER,
+                           .encoding = SGP_ENCODING_FLOAT32,
+                           .channel = 1,
+                           .step = step,
+                           .count = EACH * LINE};
+    sgp_send_t send;
+    CHECK(sgp_inbox_send_begin(inbox, &header, to, 1, UINT64_MAX, &send) == SGP_OK);
+    return send;
+}
+
+static void send_line(sgp_transport_t *transport, sgp_send_t *send, float number) {
+    float *place = sgp_transport_send_next(transport, send);
+    for (int i = 0; i < LINE; i++) place[i] = number;
+    sgp_transport_send_commit(transport, send);
+}
+
+/* Rank 0 walks over what has arrived of step 5, in the order of each sender, and takes every second chunk
+ * out. */
+static void walk_over(sgp_inbox_t *inbox, int total) {
+    int seen = 0, left = 0;
+    float last[8] = {0};
+    sgp_inbox_key_t key = {.channel = 1, .kind = SGP_KIND_GATHER, .step = 5};
+    for (sgp_chunk_t *next, *chunk = sgp_inbox_next(inbox, &key, NULL); chunk; chunk = next) {
+        float number = *(const float *)chunk->payload;
+        CHECK(chunk->header.step == 5 && number > last[chunk->header.src]);
+        last[chunk->header.src] = number;
+        next = sgp_inbox_next(inbox, &key, chunk);
+        if (seen++ % 2) sgp_inbox_release(inbox, chunk);
+    }
+    for (sgp_chunk_t *at = NULL; (at = sgp_inbox_next(inbox, &key, at));) left++;
+    CHECK(seen == total / 2 && left == total / 4);
+    key.kind = SGP_KIND_REDUCE;
+    CHECK(!sgp_inbox_next(inbox, &key, NULL));
+}
+
+/* All others send rank 0 chunks of steps 5 and 69, which share a queue. */
+static void walk(sgp_transport_t *transport, void *context) {
+    (void)context;
+    int total = 2 * EACH * (transport->size - 1);
+    sgp_destination_t to = {.dst = 0, .weight = 1};
+    sgp_inbox_t *inbox = NULL;
+    CHECK(sgp_inbox_create(transport, &inbox) == SGP_OK);
+    CHECK(sgp_transport_prepare(transport, EACH * LINE * sizeof(float), 2) == SGP_OK);
+    sgp_inbox_open_channel(inbox, 1);
+    if (transport->rank > 0) {
+        sgp_send_t late = begin_message(inbox, &to, 69), early = begin_message(inbox, &to, 5);
+        for (int i = 0; i < EACH; i++) {
+            send_line(transport, &late, (float)i + 0.5f);
+            send_line(transport, &early, (float)i + 1);
+        }
+    } else {
+        while (sgp_inbox_collect(inbox), sgp_inbox_taken_in(inbox) < (uint64_t)total)
+            CHECK(sgp_transport_wait(transport, UINT64_MAX) == SGP_OK);
+        walk_over(inbox, total);
+    }
+    sgp_inbox_destroy(inbox);
+    sgp_transport_leave(transport, sgp_transport_now(transport) + (uint64_t)60 * 1000000000u);
+    sgp_transport_destroy(transport);
+}
+
+static void test_walk(void **state) {
+    (void)state;
+    for (int shm = 0; shm < 2; shm++) {
+        ranks_setup_t setup = {.shm = shm, .loopback = {.size = 3, .chunk_bytes = 64}};
+        run_transports(&setup, walk, NULL);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_a_look_took_in_is_not_slept_over),
+        cmocka_unit_test(test_what_nobody_asks_for_is_refused),
+        cmocka_unit_test(test_walk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -90,9 +90,8 @@ static void test_bad_options(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_delay_reorders_and_repeats),
-        cmocka_unit_test(test_loss),
-        cmocka_unit_test(test_death),
+        cmocka_unit_test(test_too_much_room), cmocka_unit_test(test_delay_reorders_and_repeats),
+        cmocka_unit_test(test_loss),          cmocka_unit_test(test_death),
         cmocka_unit_test(test_bad_options),
     };
     int failed = run_conformance();

@@ -177,8 +177,11 @@ static void print_log(sgp_log_level_t level, int rank, const char *line, void *u
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_waiting_sleeps), cmocka_unit_test(test_held_chunks_take_room),
-        cmocka_unit_test(test_leaves_early),   cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_too_much_room),
+        cmocka_unit_test(test_waiting_sleeps),
+        cmocka_unit_test(test_held_chunks_take_room),
+        cmocka_unit_test(test_leaves_early),
+        cmocka_unit_test(test_parts),
         cmocka_unit_test(test_mistakes),
     };
     sgp_log_set(print_log, NULL, SGP_LOG_WARNING);

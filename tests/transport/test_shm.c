@@ -222,6 +222,8 @@ int main(void) {
         cmocka_unit_test(test_nobody_comes),
         cmocka_unit_test(test_sizes_differ),
         cmocka_unit_test(test_keep_close_waits_for_nobody_long),
+        cmocka_unit_test(test_too_much_room),
+        cmocka_unit_test(test_many_chunks),
     };
     return run_conformance() + cmocka_run_group_tests_name("shm", tests, NULL, NULL);
 }

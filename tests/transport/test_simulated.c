@@ -194,6 +194,39 @@ static void test_one_by_one(void **state) {
     }
 }
 
+/* At line rate: rank 2 begins later, with a message of a quarter, which overtakes that of rank 0; so does the second of
+ * rank 0 not, which waits for its line. */
+static void times_of_overtaking(sgp_transport_t *transport, void *context) {
+    static const double order[][2] = {{2, 0.1 + 0.25}, {0, 1}, {0, 1 + 0.25}}; /* of BYTES / RATE */
+    (void)context;
+    sgp_destination_t to = {1, 1};
+    CHECK(sgp_transport_prepare(transport, 64 * sizeof(float), 4) == SGP_OK);
+    if (transport->rank == 0) CHECK(send_vector(transport, &to, 1, 0, 64));
+    if (transport->rank == 2) sgp_simulated_sleep(transport, (uint64_t)(0.1 * BYTES / RATE * 1e9));
+    if (transport->rank != 1) CHECK(send_vector(transport, &to, 1, 1, 16));
+    for (int i = 0; i < 3 && transport->rank == 1; i++) {
+        sgp_chunk_t chunk;
+        CHECK(receive_chunk(transport, &chunk));
+        check_payload(&chunk);
+        double expected = (order[i][1] * BYTES / RATE + LATENCY) * 1e9;
+        CHECK(chunk.header.src == (int)order[i][0]);
+        CHECK(fabs((double)sgp_transport_now(transport) - expected) < 0.001 * expected);
+        sgp_transport_release(transport, &chunk);
+    }
+    finish(transport);
+}
+
+static void test_overtaking(void **state) {
+    (void)state;
+    sgp_simulated_options_t options = {.size = 3,
+                                       .vector = 64,
+                                       .scale = BYTES / (64 * sizeof(float)),
+                                       .one_by_one = true,
+                                       .latency_seconds = LATENCY,
+                                       .line_rate = RATE};
+    run_in_child(&options, times_of_overtaking, NULL);
+}
+
 /* ---- algorithms ---- */
 
 enum { NODES = 5, NUMBERS = 400, ROUNDS = 9 };
@@ -303,10 +336,10 @@ static int have_simgrid(void) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_death),       cmocka_unit_test(test_times),
-        cmocka_unit_test(test_passes),      cmocka_unit_test(test_one_by_one),
-        cmocka_unit_test(test_same_bits),   cmocka_unit_test(test_mass),
-        cmocka_unit_test(test_bad_options),
+        cmocka_unit_test(test_death),      cmocka_unit_test(test_times),
+        cmocka_unit_test(test_passes),     cmocka_unit_test(test_one_by_one),
+        cmocka_unit_test(test_overtaking), cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_mass),       cmocka_unit_test(test_bad_options),
     };
     if (!have_simgrid()) return 0;
     int failed = run_conformance();

@@ -129,12 +129,12 @@ static void test_one_stops(void **state) {
 typedef struct stranger {
     int listener;
     sgp_address_t address, theirs;
-    sgp_transport_t *transport; /* rank 0 of 2; the stranger is rank 1 */
+    sgp_transport_t *transport; /* rank 0 of 2 or 3; the stranger is all others */
 } stranger_t;
 
-static stranger_t meet_stranger(const sgp_key_t *key, int peer_timeout_ms) {
+static stranger_t meet_strangers(int size, const sgp_key_t *key, int peer_timeout_ms) {
     stranger_t stranger;
-    sgp_address_t bound, addresses[2];
+    sgp_address_t bound, addresses[3];
     int listener;
     assert_int_equal(
         sgp_address_listen("127.0.0.1", NULL, &stranger.listener, &bound, &stranger.address),
@@ -142,9 +142,9 @@ static stranger_t meet_stranger(const sgp_key_t *key, int peer_timeout_ms) {
     assert_int_equal(sgp_address_listen("127.0.0.1", NULL, &listener, &bound, &stranger.theirs),
                      SGP_OK);
     addresses[0] = stranger.theirs;
-    addresses[1] = stranger.address;
+    addresses[1] = addresses[2] = stranger.address;
     sgp_tcp_options_t options = {.rank = 0,
-                                 .size = 2,
+                                 .size = size,
                                  .run = 17,
                                  .listener = listener,
                                  .addresses = addresses,
@@ -157,9 +157,14 @@ static stranger_t meet_stranger(const sgp_key_t *key, int peer_timeout_ms) {
     return stranger;
 }
 
+static stranger_t meet_stranger(const sgp_key_t *key, int peer_timeout_ms) {
+    return meet_strangers(2, key, peer_timeout_ms);
+}
+
 static int call(const sgp_address_t *address) {
-    int made = socket(address->at.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int made = socket(address->at.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0), room = 4096;
     assert_true(made >= 0);
+    assert_int_equal(setsockopt(made, SOL_SOCKET, SO_RCVBUF, &room, sizeof room), 0);
     assert_int_equal(connect(made, (const struct sockaddr *)&address->at, address->length), 0);
     return made;
 }
@@ -274,12 +279,19 @@ static sgp_frame_kind_t read_frame(int connection, uint32_t *value) {
     return kind;
 }
 
-static int call_as_rank_1(const stranger_t *stranger) {
+static int call_as(const stranger_t *stranger, int rank) {
     int connection = call(&stranger->theirs);
     sgp_handshake_t handshake;
-    sgp_handshake_init(&handshake, true, &rank_1, NULL);
+    sgp_hello_t hello = rank_1;
+    hello.rank = rank;
+    hello.size = stranger->transport->size;
+    sgp_handshake_init(&handshake, true, &hello, NULL);
     assert_int_equal(shake(connection, &handshake), SGP_HANDSHAKE_DONE);
     return connection;
+}
+
+static int call_as_rank_1(const stranger_t *stranger) {
+    return call_as(stranger, 1);
 }
 
 static sgp_header_t header_of(const float *payload, uint32_t elements) {
@@ -339,6 +351,160 @@ static void test_repeats_what_is_asked_for(void **state) {
         assert_int_equal(send(connection, frame, sizeof frame, MSG_NOSIGNAL), sizeof frame);
     }
     assert_memory_equal(bytes[0], bytes[1], sizeof bytes[0]);
+    assert_int_equal(atomic_load(&stranger.transport->counters.resent), 1);
+    close(connection);
+    end_stranger(&stranger);
+}
+
+static void assert_lost(const stranger_t *stranger, const char *line) {
+    assert_int_equal(
+        sgp_transport_wait(stranger->transport, sgp_transport_now(stranger->transport) + FAR),
+        SGP_ERR_PEER_LOST);
+    assert_non_null(strstr(ranks_last_error, line));
+}
+
+/* A chunk that comes damaged again and again is asked for three times: then its sender is lost. One that has
+ * come whole meanwhile is forgotten. */
+static void test_always_damaged(void **state) {
+    (void)state;
+    float payload[CHUNK / sizeof(float)] = {1, 2, 3}, damaged[CHUNK / sizeof(float)] = {1, 2, 4};
+    sgp_header_t header = header_of(payload, CHUNK / sizeof(float));
+    sgp_log_set(ranks_keep_log, NULL, SGP_LOG_WARNING);
+    stranger_t stranger = meet_stranger(NULL, 0);
+    int connection = call_as_rank_1(&stranger);
+    uint32_t ticket = 0;
+    for (int healed = 0; healed < 2; healed++) {
+        for (int times = 0; times < 3; times++) {
+            assert_true(send_chunk(connection, &header, damaged, 5));
+            assert_int_equal(read_frame(connection, &ticket), SGP_FRAME_REPEAT);
+            assert_int_equal(ticket, 5);
+        }
+        if (healed == 0) assert_true(send_chunk(connection, &header, payload, 5));
+    }
+    assert_true(send_chunk(connection, &header, damaged, 5));
+    sgp_chunk_t chunk;
+    assert_true(receive_chunk(stranger.transport, &chunk));
+    assert_memory_equal(chunk.payload, payload, sizeof payload);
+    sgp_transport_release(stranger.transport, &chunk);
+    assert_lost(&stranger, "node 1 is lost: a chunk of it came damaged 4 times");
+    assert_int_equal(sgp_transport_receive(stranger.transport, &chunk), SGP_ERR_AGAIN);
+    assert_int_equal(atomic_load(&stranger.transport->counters.refused), 7);
+    close(connection);
+    end_stranger(&stranger);
+}
+
+/* And the other side of it: nothing is sent a fifth time. */
+static void test_asks_too_often(void **state) {
+    (void)state;
+    sgp_log_set(ranks_keep_log, NULL, SGP_LOG_WARNING);
+    stranger_t stranger = meet_stranger(NULL, 0);
+    int connection = answer(&stranger);
+    sgp_destination_t to = {1, 0.25};
+    assert_int_equal(sgp_transport_prepare(stranger.transport, CHUNK, 1), SGP_OK);
+    assert_true(send_vector(stranger.transport, &to, 1, 3, CHUNK / sizeof(float)));
+    for (int times = 0; times < 4; times++) {
+        unsigned char bytes[SGP_FRAME_BYTES + SGP_HEADER_BYTES + CHUNK], frame[SGP_FRAME_BYTES];
+        assert_int_equal(recv(connection, bytes, sizeof bytes, MSG_WAITALL), sizeof bytes);
+        sgp_frame_kind_t kind;
+        uint32_t ticket;
+        assert_true(sgp_frame_decode(bytes, &kind, &ticket) && kind == SGP_FRAME_CHUNK);
+        sgp_frame_encode(SGP_FRAME_REPEAT, ticket, frame);
+        assert_int_equal(send(connection, frame, sizeof frame, MSG_NOSIGNAL), sizeof frame);
+    }
+    assert_lost(&stranger, "node 1 is lost: it asked too often for a chunk");
+    assert_int_equal(atomic_load(&stranger.transport->counters.resent), 3);
+    close(connection);
+    end_stranger(&stranger);
+}
+
+/* ---- a flood ---- */
+
+/* Chunks of steps and channels that nobody knows, until the connection ends. */
+static void *flood(void *argument) {
+    int connection = *(int *)argument;
+    float payload[CHUNK / sizeof(float)] = {7};
+    sgp_header_t header = header_of(payload, CHUNK / sizeof(float));
+    for (header.step = 0;; header.step++) {
+        unsigned char chunk[SGP_FRAME_BYTES + SGP_HEADER_BYTES + CHUNK];
+        header.channel = (uint32_t)header.step % 3 + 1000;
+        sgp_frame_encode(SGP_FRAME_CHUNK, (uint32_t)header.step, chunk);
+        sgp_header_encode(&header, chunk + SGP_FRAME_BYTES);
+        memcpy(chunk + SGP_FRAME_BYTES + SGP_HEADER_BYTES, payload, CHUNK);
+        if (send(connection, chunk, sizeof chunk, MSG_NOSIGNAL) != sizeof chunk) return NULL;
+    }
+}
+
+/* A rank has as many chunks here as we have promised for our own messages, and no more until some of them are
+ * released; meanwhile others' arrive. */
+static void test_a_flood_holds_up_nobody_else(void **state) {
+    (void)state;
+    enum { MESSAGES = 100 };
+    stranger_t stranger = meet_strangers(3, NULL, 0);
+    assert_int_equal(sgp_transport_prepare(stranger.transport, CHUNK, MESSAGES), SGP_OK);
+    size_t most = (size_t)stranger.transport->promised;
+    assert_true(most >= MESSAGES);
+    int hostile = call_as(&stranger, 1), honest = call_as(&stranger, 2);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, flood, &hostile), 0);
+    sgp_chunk_t *held = calloc(most, sizeof *held), chunk;
+    for (size_t i = 0; i < most; i++) {
+        assert_true(receive_chunk(stranger.transport, &held[i]));
+        assert_int_equal(held[i].header.src, 1);
+    }
+    float payload[CHUNK / sizeof(float)] = {1, 2, 3};
+    sgp_header_t header = header_of(payload, CHUNK / sizeof(float));
+    header.src = 2;
+    for (int i = 0; i < MESSAGES; i++) {
+        header.step = (uint64_t)i;
+        assert_true(send_chunk(honest, &header, payload, 0));
+        assert_true(receive_chunk(stranger.transport, &chunk));
+        assert_int_equal(chunk.header.src, 2);
+        assert_int_equal(chunk.header.step, i);
+        sgp_transport_release(stranger.transport, &chunk);
+    }
+    assert_int_equal(sgp_transport_receive(stranger.transport, &chunk), SGP_ERR_AGAIN);
+    sgp_transport_release(stranger.transport, &held[0]);
+    assert_true(receive_chunk(stranger.transport, &chunk)); /* there is room again */
+    assert_int_equal(chunk.header.src, 1);
+    assert_int_equal(chunk.header.step, most);
+    /* And a larger promise is one for others, too. */
+    assert_int_equal(sgp_transport_prepare(stranger.transport, CHUNK, MESSAGES), SGP_OK);
+    for (; most < stranger.transport->promised; most++)
+        assert_true(receive_chunk(stranger.transport, &chunk));
+    shutdown(hostile, SHUT_RDWR);
+    pthread_join(thread, NULL);
+    free(held);
+    close(hostile);
+    close(honest);
+    end_stranger(&stranger);
+}
+
+/* Each chunk that is released is answered. A peer that never reads the answers is not read either, so they do
+ * not pile up. */
+static void test_one_that_never_reads_is_not_heard(void **state) {
+    (void)state;
+    float payload[1] = {7};
+    sgp_header_t header = header_of(payload, 1);
+    stranger_t stranger = meet_stranger(NULL, 600000);
+    int connection = call_as_rank_1(&stranger);
+    sgp_chunk_t chunk;
+    unsigned char bytes[SGP_FRAME_BYTES + SGP_HEADER_BYTES + sizeof payload];
+    sgp_frame_encode(SGP_FRAME_CHUNK, 0, bytes);
+    sgp_header_encode(&header, bytes + SGP_FRAME_BYTES);
+    memcpy(bytes + SGP_FRAME_BYTES + SGP_HEADER_BYTES, payload, sizeof payload);
+    size_t sent = 0, most = (size_t)200 << 20;
+    bool heard = true;
+    while (sent < most && heard) {
+        ssize_t now = send(connection, bytes + sent % sizeof bytes,
+                           sizeof bytes - sent % sizeof bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (now > 0) sent += (size_t)now;
+        else
+            heard = sgp_transport_wait(stranger.transport, sgp_transport_now(stranger.transport) +
+                                                               1000000000u) == SGP_OK;
+        while (sgp_transport_receive(stranger.transport, &chunk) == SGP_OK)
+            sgp_transport_release(stranger.transport, &chunk);
+    }
+    assert_true(sent < most);
     close(connection);
     end_stranger(&stranger);
 }
@@ -369,7 +535,13 @@ int main(void) {
         cmocka_unit_test(test_one_rank_one_caller),
         cmocka_unit_test(test_damaged_chunk_comes_again),
         cmocka_unit_test(test_repeats_what_is_asked_for),
+        cmocka_unit_test(test_always_damaged),
+        cmocka_unit_test(test_asks_too_often),
+        cmocka_unit_test(test_a_flood_holds_up_nobody_else),
+        cmocka_unit_test(test_one_that_never_reads_is_not_heard),
         cmocka_unit_test(test_nonsense_ends_the_peer),
+        cmocka_unit_test(test_too_much_room),
+        cmocka_unit_test(test_many_chunks),
     };
     int failed = run_conformance();
     machines = 2; /* some ranks share memory, others do not */

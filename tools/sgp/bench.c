@@ -107,9 +107,9 @@ static const option_t options[] = {
 static const option_table_t table = {
     .command = "bench",
     .synopsis = "sgp bench [OPTIONS]",
-    .about =
-        "Measures links, gradient and memory of the nodes, for some seconds, and writes what sgp\n"
-        "simulate has to know of them. The nodes are started as those of sgp train are.",
+    .about = "Measures links, gradient and memory of the nodes, for some seconds, and writes\n"
+             "what sgp simulate has to know of them. The nodes are started as those of sgp\n"
+             "train are.",
     .options = options,
     .count = sizeof options / sizeof options[0],
 };

@@ -2,6 +2,7 @@
 /* `sgp compare`: the same training by several algorithms, each as `sgp train` would do it, one after
  * the other. */
 #include "child.h"
+#include "claim.h"
 #include "command.h"
 #include "gnuplot.h"
 #include "message.h"
@@ -11,6 +12,8 @@
 #include "settings.h"
 
 #include "data/dataset.h"
+
+#include "train/json.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,8 +66,7 @@ static const struct {
 } refused[] = {
     {"--algorithm", "of several here: --algorithms NAME,NAME"},
     {"--resume", "compare begins every run; sgp train --resume continues one"},
-    {"--join",
-     "compare starts the nodes of this machine alone; sgp train --join joins others, run by run"},
+    {"--join", "compare runs on this machine alone; sgp train --join joins others"},
     {"--json", "compare writes comparison.json"},
     {"--version", "sgp version prints it"},
 };
@@ -79,8 +81,9 @@ typedef struct compare {
     char *directories[MOST_RUNS];
     int count;
     int quiet;
-    const char *finished[MOST_RUNS]; /* (finished_count) */
-    int finished_count;
+    int finished;
+    const char *reported[MOST_RUNS]; /* (reported_count); runs that finished, or say why not */
+    int reported_count;
 } compare_t;
 
 /* Whether the argument is that option, with a value ("--name=value") or without. */
@@ -184,6 +187,7 @@ static bool check_run(compare_t *compare, int run) {
     bool right = options_parse(&settings_table, argc - 1, argv + 1, &settings, &first);
     if (right) settings_finish(&settings);
     right = right && train_check(&settings.run) == SGP_OK;
+    right = right && claim_allows(&settings, compare->directories[run]);
     if (right && run == 0) {
         right = dataset_load(settings.run.data, settings.run.limit_samples, &dataset) == SGP_OK;
         if (right) dataset_destroy(dataset);
@@ -207,6 +211,17 @@ static bool check(compare_t *compare, const char *output) {
     return output_prepare(output, OUTPUT_ROOM);
 }
 
+/* Whether the run has left a summary that says how it diverged or failed. */
+static bool says_how_it_failed(const char *directory) {
+    char path[OUTPUT_PATH];
+    if (snprintf(path, sizeof path, "%s/summary.json", directory) >= (int)sizeof path) return false;
+    json_t *summary = train_json_load(path, 0, NULL);
+    const char *status = json_string_value(json_object_get(summary, "status"));
+    bool failed = status && options_listed("diverged, failed", status);
+    json_decref(summary);
+    return failed;
+}
+
 /* Returns the run's exit status. */
 static int train(compare_t *compare, int run, int *stopped) {
     char **argv = arguments(compare, run);
@@ -216,8 +231,11 @@ static int train(compare_t *compare, int run, int *stopped) {
                      compare->algorithms[run], compare->directories[run]);
     int status = child_run(argv, stopped);
     free(argv);
-    if (status == 0) compare->finished[compare->finished_count++] = compare->directories[run];
-    else if (!*stopped)
+    if (status == 0) compare->finished++;
+    if (status == 0 || (!*stopped && says_how_it_failed(compare->directories[run])))
+        compare->reported[compare->reported_count++] = compare->directories[run];
+    if (status == 0) return 0;
+    if (!*stopped)
         message_error("compare: %s, run %d of %d, failed (exit status %d)%s",
                       compare->algorithms[run], run + 1, compare->count, status,
                       run + 1 < compare->count ? "; going on with the others" : "");
@@ -230,24 +248,24 @@ static int train_all(compare_t *compare) {
         if (train(compare, i, &stopped)) result = EXIT_FAILED;
     if (stopped)
         message_error("compare: stopped (%s); %d of %d runs are finished", strsignal(stopped),
-                      compare->finished_count, compare->count);
+                      compare->finished, compare->count);
     return stopped ? 128 + stopped : result;
 }
 
 static void print_table(const compare_t *compare) {
     char *argv[MOST_RUNS + 2] = {(char *)"table", (char *)"--"};
-    for (int i = 0; i < compare->finished_count; i++) argv[i + 2] = (char *)compare->finished[i];
+    for (int i = 0; i < compare->reported_count; i++) argv[i + 2] = (char *)compare->reported[i];
     putchar('\n');
-    command_table(compare->finished_count + 2, argv);
+    command_table(compare->reported_count + 2, argv);
 }
 
 static int run(compare_t *compare, const char *output) {
     if (!check(compare, output)) return EXIT_MISTAKE;
     int status = train_all(compare);
-    if (compare->finished_count == 0) return status;
+    if (compare->reported_count == 0) return status;
     if (!compare->quiet) print_table(compare);
     fflush(stdout);
-    int written = report_write(compare->finished, compare->finished_count, output);
+    int written = report_write(compare->reported, compare->reported_count, output);
     if (!written && !compare->quiet) printf("\n%s/" REPORT_FILE "\n", output);
     return status ? status : written;
 }

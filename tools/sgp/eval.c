@@ -4,6 +4,7 @@
 #include "message.h"
 #include "output.h"
 #include "options.h"
+#include "report_number.h"
 
 #include "base/memory.h"
 #include "train/evaluate.h"
@@ -125,7 +126,9 @@ static sgp_status_t allocate(eval_t *eval) {
 static sgp_status_t prepare(eval_t *eval, const char *path) {
     char problem[TENSOR_FILE_PROBLEM] = "";
     sgp_status_t status = refuse(tensor_file_open(path, &eval->file, problem), problem);
+    if (!status) status = refuse(tensor_file_check(&eval->file, problem), problem);
     if (status) return status == SGP_ERR_IO ? SGP_ERR_NOT_FOUND : status;
+    tensor_file_note(&eval->file);
     status = find_name(eval);
     if (!status) status = dataset_load(eval->settings->data, 0, &eval->dataset);
     if (!status)
@@ -150,8 +153,10 @@ static sgp_status_t print(const eval_t *eval, const evaluation_t *found) {
     double accuracy = (double)found->correct / (double)found->count;
     double loss = found->loss_sum / (double)found->count;
     if (!eval->settings->json) {
-        printf("%s on %s: accuracy %.4f, loss %.4f over %llu test samples\n", eval->name,
-               eval->settings->data, accuracy, loss, (unsigned long long)found->count);
+        char text[NUMBER_TEXT];
+        printf("%s on %s: accuracy %.4f, loss %s over %llu test samples\n", eval->name,
+               eval->settings->data, accuracy, number_text("%.4f", loss, text),
+               (unsigned long long)found->count);
         return SGP_OK;
     }
     train_json_begin();

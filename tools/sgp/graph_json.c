@@ -24,7 +24,7 @@ static json_t *edges_of_step(const graph_view_t *view, int step) {
 static json_t *object_of(const graph_view_t *view) {
     const sgp_graph_t *graph = &view->graph;
     const sgp_graph_analysis_t *found = &view->analysis;
-    bool random = graph->kind == SGP_GRAPH_RANDOM;
+    bool random = sgp_graph_is_random(graph);
     json_t *edges = json_array();
     for (int step = 0; step < found->steps; step++)
         json_array_append_new(edges, edges_of_step(view, step));

@@ -74,7 +74,7 @@ static void print_table(const graph_view_t *view) {
         do {
             widths[count] = width_of(view, first + count);
             total += GAP + widths[count];
-        } while ((count == 0 || total <= message_width()) && first + ++count < steps);
+        } while ((count == 0 || total <= message_output_width()) && first + ++count < steps);
         print_columns(view, first, count, widths);
         first += count;
     }
@@ -92,7 +92,7 @@ static bool is_uniform(const graph_view_t *view) {
 static void print_exact(const graph_view_t *view) {
     int exact = view->analysis.exact;
     if (exact >= 0) printf("exact mean   after %d step%s\n", exact, exact == 1 ? "" : "s");
-    else if (view->graph.kind == SGP_GRAPH_RANDOM) puts("exact mean   never");
+    else if (sgp_graph_is_random(&view->graph)) puts("exact mean   never");
     else
         printf("exact mean   never (not within two periods, %d steps)\n",
                2 * sgp_graph_period(&view->graph));
@@ -101,7 +101,7 @@ static void print_exact(const graph_view_t *view) {
 static void print_analysis(const graph_view_t *view) {
     const sgp_graph_analysis_t *found = &view->analysis;
     const char *plural = found->steps == 1 ? "" : "s";
-    bool random = view->graph.kind == SGP_GRAPH_RANDOM;
+    bool random = sgp_graph_is_random(&view->graph);
     printf("messages     %g a step\n", found->edges);
     print_exact(view);
     printf("contraction  %.4g over %d step%s, %.4g a step\n", found->contraction, found->steps,
@@ -118,7 +118,7 @@ static void print_analysis(const graph_view_t *view) {
 void graph_text(const graph_view_t *view) {
     char title[128];
     graph_view_title(view, title, sizeof title);
-    if (view->graph.kind == SGP_GRAPH_RANDOM) printf("%s; no two steps are alike\n\n", title);
+    if (sgp_graph_is_random(&view->graph)) printf("%s; no two steps are alike\n\n", title);
     else if (sgp_graph_period(&view->graph) == 1) printf("%s; every step is the same\n\n", title);
     else printf("%s; repeats after %d steps\n\n", title, sgp_graph_period(&view->graph));
     print_table(view);

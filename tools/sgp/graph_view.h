@@ -4,6 +4,7 @@
 #define SGP_GRAPH_VIEW_H
 
 #include "graph/analysis.h"
+#include "graph/kinds.h"
 
 #include <stdbool.h>
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "options.h"
 
+#include "report_text.h"
+
 #include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -78,6 +80,8 @@ static void print_option(const option_t *option, const void *settings) {
 }
 
 void options_help(const option_table_t *table, const void *settings) {
-    printf("usage: %s\n\n%s\n\n", table->synopsis, table->about);
+    printf("usage: %s\n\n", table->synopsis);
+    text_wrap(stdout, table->about, 0, HELP_WIDTH);
+    putchar('\n');
     for (size_t i = 0; i < table->count; i++) print_option(&table->options[i], settings);
 }

@@ -48,15 +48,13 @@ static bool check_transport(const joining_t *joining, const char *transport, boo
     bool network = !strcmp(transport, "tcp") || !strcmp(transport, "auto");
     bool own = !strcmp(transport, "loopback") || !strcmp(transport, "mpi");
     if (joining->join && own)
-        message_error("--join %s: nodes meet there over --transport tcp, auto or shm, not %s",
-                      joining->join, transport);
+        message_error("--join %s: works with --transport tcp, auto or shm, not %s", joining->join,
+                      transport);
     else if (option && !network && !joining_wanted(joining))
         message_error("--%s: says something about tcp, and here is --transport %s", option,
                       transport);
     else if (option && !placed && strcmp(transport, "tcp") != 0)
-        message_error("--%s: nodes of one machine share memory; --transport tcp makes them use the "
-                      "network, --join HOST:PORT joins other machines",
-                      option);
+        message_error("--%s: is for a network: --transport tcp, or --join HOST:PORT", option);
     else return true;
     return false;
 }
@@ -67,9 +65,7 @@ bool joining_check_join(const joining_t *joining, int size) {
 
 bool joining_check(const joining_t *joining, const char *transport, bool placed) {
     if (joining->key_file && joining->insecure) {
-        message_error("--insecure: lets nodes in without a key, and --key-file %s asks for one: "
-                      "leave one out",
-                      joining->key_file);
+        message_error("--insecure: means no key, and here is --key-file %s", joining->key_file);
         return false;
     }
     return check_transport(joining, transport, placed);

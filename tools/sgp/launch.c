@@ -18,8 +18,9 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Seconds. After a node has failed the others notice within one; all has to be over within ten. */
-enum { REPORT_GRACE = 4, FAILED_GRACE = 3, INTERRUPT_GRACE = 5 };
+/* Seconds. After a node has failed the others notice within one; all has to be over within ten, or a
+ * little more where nodes that end together write a report. */
+enum { REPORT_GRACE = 4, SPEAKING_GRACE = 10, FAILED_GRACE = 3, INTERRUPT_GRACE = 5 };
 
 typedef enum phase {
     RUNNING,
@@ -30,7 +31,7 @@ typedef enum phase {
 
 typedef struct launcher {
     const launch_options_t *options;
-    char rendezvous[RENDEZVOUS_PATH];
+    rendezvous_t rendezvous;
     sigset_t signals; /* that sigtimedwait waits for; blocked */
     sigset_t before;  /* the mask that nodes start with */
     pid_t *pids;      /* (nodes) 0: not running */
@@ -39,6 +40,7 @@ typedef struct launcher {
     struct timespec deadline; /* of the phases REPORTING and ENDING */
     int failed;               /* rank of the first node that failed, -1: none */
     siginfo_t how;            /* it ended */
+    int alike;                /* nodes that failed in the same way */
     int interrupted;          /* the signal that asked us to end, or 0 */
 } launcher_t;
 
@@ -70,7 +72,9 @@ static void become_node(const launcher_t *launcher, int rank, pid_t parent) {
     setenv("SGP_RANK", text, 1);
     snprintf(text, sizeof text, "%d", launcher->options->nodes);
     setenv("SGP_SIZE", text, 1);
-    setenv("SGP_RENDEZVOUS", launcher->rendezvous, 1);
+    setenv("SGP_RENDEZVOUS", launcher->rendezvous.path, 1);
+    if (launcher->options->once) setenv("SGP_RENDEZVOUS_ONCE", "1", 1);
+    else unsetenv("SGP_RENDEZVOUS_ONCE");
     setenv("OMP_NUM_THREADS", "1", 0);
     execvp(launcher->options->file, launcher->options->argv);
 }
@@ -126,6 +130,10 @@ static void note_end(launcher_t *launcher, int rank, const siginfo_t *how) {
     launcher->pids[rank] = 0;
     launcher->running--;
     bool failed = how->si_code != CLD_EXITED || how->si_status != 0;
+    if (launcher->failed < 0) launcher->alike = failed;
+    else
+        launcher->alike +=
+            how->si_code == launcher->how.si_code && how->si_status == launcher->how.si_status;
     bool first =
         launcher->failed < 0 || (launcher->how.si_code == CLD_EXITED && how->si_code != CLD_EXITED);
     if (!failed || !first || launcher->phase > REPORTING) return;
@@ -142,14 +150,18 @@ static void reap(launcher_t *launcher) {
         how.si_pid = 0;
     }
     if (launcher->phase == RUNNING && launcher->failed >= 0)
-        enter(launcher, REPORTING, REPORT_GRACE);
+        enter(launcher, REPORTING,
+              launcher->options->speaks && launcher->how.si_code == CLD_EXITED ? SPEAKING_GRACE
+                                                                               : REPORT_GRACE);
 }
 
 static void interrupt(launcher_t *launcher, int number) {
     bool again = launcher->interrupted != 0;
     if (!again) launcher->interrupted = number;
     if (again) enter(launcher, KILLING, 0);
-    else if (launcher->phase < ENDING) enter(launcher, ENDING, INTERRUPT_GRACE);
+    else if (launcher->phase < ENDING)
+        enter(launcher, ENDING,
+              launcher->options->grace ? launcher->options->grace : INTERRUPT_GRACE);
 }
 
 static void escalate(launcher_t *launcher) {
@@ -212,6 +224,11 @@ static int exit_status(const launcher_t *launcher) {
     return launcher->how.si_code == CLD_EXITED ? launcher->how.si_status : EXIT_FAILED;
 }
 
+static bool have_spoken(const launcher_t *launcher) {
+    return launcher->options->speaks && launcher->how.si_code == CLD_EXITED &&
+           launcher->alike == launcher->options->nodes;
+}
+
 static int run_nodes(launcher_t *launcher) {
     const launch_options_t *options = launcher->options;
     int error = 0;
@@ -223,7 +240,7 @@ static int run_nodes(launcher_t *launcher) {
     supervise(launcher);
     end_orphans();
     if (launcher->interrupted) message_error("stopped (%s)", strsignal(launcher->interrupted));
-    else if (launcher->failed >= 0) report_failure(launcher);
+    else if (launcher->failed >= 0 && !have_spoken(launcher)) report_failure(launcher);
     if (!error) return exit_status(launcher);
     return error == ENOENT || error == EACCES || error == ENOEXEC ? EXIT_MISTAKE : EXIT_FAILED;
 }
@@ -239,9 +256,9 @@ int launch(const launch_options_t *options) {
     }
     catch_signals(&launcher);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
-    if (rendezvous_create(launcher.rendezvous)) {
+    if (rendezvous_create(&launcher.rendezvous)) {
         status = run_nodes(&launcher);
-        rendezvous_remove(launcher.rendezvous);
+        rendezvous_destroy(&launcher.rendezvous);
     }
     sigprocmask(SIG_SETMASK, &launcher.before, NULL);
     free(launcher.pids);

@@ -3,11 +3,16 @@
 #ifndef SGP_LAUNCH_H
 #define SGP_LAUNCH_H
 
+#include <stdbool.h>
+
 typedef struct launch_options {
     int nodes;         /* processes; required, > 0 */
     int workers;       /* so many of them are one node, in messages; 0: one */
+    bool once;         /* the nodes join once, and then remove the directory in which they met */
     const char *file;  /* the program, searched in PATH if it has no slash */
     char *const *argv; /* its arguments with its name first, ends with NULL */
+    int grace;         /* seconds to end in after Ctrl-C or SIGTERM; 0: 5 */
+    bool speaks;       /* when all nodes end alike, they have said why themselves */
 } launch_options_t;
 
 /* Each node gets its place in the environment: SGP_RANK, SGP_SIZE, SGP_RENDEZVOUS, and

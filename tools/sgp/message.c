@@ -17,10 +17,17 @@ bool message_is_terminal(void) {
     return terminal == 1;
 }
 
-int message_width(void) {
+static int columns_of(int file) {
     struct winsize size;
-    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
-    return 80;
+    return ioctl(file, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+int message_width(void) {
+    return columns_of(STDERR_FILENO);
+}
+
+int message_output_width(void) {
+    return columns_of(STDOUT_FILENO);
 }
 
 /* A line that cannot be written has nowhere else to go. */

@@ -23,6 +23,9 @@ bool message_is_terminal(void);
 /* Columns of the terminal; 80 when it does not say. */
 int message_width(void);
 
+/* The same of standard output, for results. */
+int message_output_width(void);
+
 /* From now on process r is called worker r % workers of node r / workers; 0, 1: node r. */
 void message_workers(int workers);
 

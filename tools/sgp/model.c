@@ -66,7 +66,8 @@ static void print_model(const model_settings_t *settings, const model_t *model) 
     printf("model       %s, for the images of %s\n", settings->model, settings->data);
     printf("parameters  %zu in %zu tensors, and %zu batch-norm statistics\n",
            model_parameter_count(model), model_tensor_count(model), model_buffer_count(model));
-    printf("memory      %.1f MB at batch size %d: activations, gradients and layers %.1f MB,\n"
+    printf("memory      %.1f MB at batch size %d\n"
+           "            activations, gradients and layers %.1f MB\n"
            "            parameters, gradient, momentum and average %.1f MB\n",
            (held + vectors) / megabyte, settings->batch, held / megabyte, vectors / megabyte);
 }

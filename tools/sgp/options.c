@@ -4,12 +4,15 @@
 #include "message.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <limits.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { CHOICE_TEXT = 64, LINE_WIDTH = 80 };
 
 /* Edits (insertions, deletions, changes of one character) between two names. */
 static int edits(const char *a, const char *b) {
@@ -61,6 +64,33 @@ static bool refuse_later(const option_t *option, const char *text, const char *r
     return false;
 }
 
+/* The choice that may have been meant; false: none is near. */
+static bool nearest_choice(const char *choices, const char *text, char nearest[CHOICE_TEXT]) {
+    int best = INT_MAX;
+    for (size_t word; *choices; choices += word + strspn(choices + word, ", ")) {
+        char choice[CHOICE_TEXT];
+        word = strcspn(choices, ", ");
+        snprintf(choice, sizeof choice, "%.*s", (int)word, choices);
+        if (options_near(text, choice, &best)) strcpy(nearest, choice);
+    }
+    return best < INT_MAX;
+}
+
+/* All that would be right, what may have been meant, or as much as a line has room for. */
+static void refuse_choice(const option_t *option, const char *text, const char *choices) {
+    char nearest[CHOICE_TEXT];
+    int head = snprintf(NULL, 0, "sgp: --%s %s: must be , ...", option->name, text), shown = 0;
+    if (head + (int)strlen("one of ") + (int)strlen(choices) <= LINE_WIDTH) {
+        message_error("--%s %s: must be one of %s", option->name, text, choices);
+    } else if (nearest_choice(choices, text, nearest)) {
+        message_error("--%s %s: did you mean %s? --help lists all", option->name, text, nearest);
+    } else {
+        for (int end = 0; choices[end]; end++)
+            if (choices[end] == ',' && (shown == 0 || head + end <= LINE_WIDTH)) shown = end;
+        message_error("--%s %s: must be %.*s, ...", option->name, text, shown, choices);
+    }
+}
+
 static bool parse_choice(const option_t *option, const char *text, void *value) {
     const char *choices = choices_of(option);
     if (options_listed(choices, text)) {
@@ -68,7 +98,7 @@ static bool parse_choice(const option_t *option, const char *text, void *value) 
         return true;
     }
     if (options_listed(option->later, text)) return refuse_later(option, text, choices);
-    message_error("--%s %s: must be one of %s", option->name, text, choices);
+    refuse_choice(option, text, choices);
     return false;
 }
 
@@ -118,8 +148,37 @@ static bool parse_real(const option_t *option, const char *text, double *value) 
     return true;
 }
 
+/* Bytes that a terminal may not show, as \xff. */
+static void escape(const char *text, char *shown, size_t room) {
+    size_t at = 0;
+    for (; *text && at + 5 < room; text++) {
+        unsigned char byte = (unsigned char)*text;
+        bool plain = byte >= ' ' && byte < 0x7f;
+        at += (size_t)snprintf(shown + at, room - at, plain ? "%c" : "\\x%02x", byte);
+    }
+    shown[at] = '\0';
+}
+
+bool options_utf8(const char *option, const char *text) {
+    char shown[512];
+    json_t *string = json_string(text);
+    json_decref(string);
+    if (string) return true;
+    escape(text, shown, sizeof shown);
+    message_error("%s%s%s: must be UTF-8, as the files that name it are", option,
+                  *option ? " " : "", shown);
+    return false;
+}
+
+static bool check_text(const option_t *option, const char *text) {
+    char name[64];
+    snprintf(name, sizeof name, "--%s", option->name);
+    return options_utf8(name, text);
+}
+
 static bool parse_value(const option_t *option, const char *text, void *value) {
     int64_t number;
+    if (!check_text(option, text)) return false;
     if (option->schedule && strchr(text, ':')) {
         message_error("--%s %s: schedules by epoch are not in this version; give one value",
                       option->name, text);
@@ -224,6 +283,7 @@ bool options_parse_one(const option_table_t *table, int argc, char **argv, void 
         if (at == argc) return true;
         if (*operand) break;
         *operand = argv[at];
+        if (!options_utf8("", *operand)) return false;
     }
     message_error("%s: one too many; %s", argv[at], table->synopsis);
     return false;

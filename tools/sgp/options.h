@@ -58,6 +58,10 @@ bool options_parse(const option_table_t *table, int argc, char **argv, void *set
 bool options_parse_one(const option_table_t *table, int argc, char **argv, void *settings,
                        const char **operand);
 
+/* Whether the text, often the name of a directory, is UTF-8, as JSON needs it: what sgp writes
+ * names it. Returns false after a line. option: "--output", or "" for an operand. */
+bool options_utf8(const char *option, const char *text);
+
 /* Prints synopsis and options, with the defaults found in settings, on standard output. */
 void options_help(const option_table_t *table, const void *settings);
 

@@ -40,8 +40,11 @@ static bool make_directories(const char *path) {
         if (path[i] != '/' && path[i] != '\0') continue;
         memcpy(part, path, i);
         part[i] = '\0';
-        if (mkdir(part, 0777) != 0 && errno != EEXIST && stat(part, &stat_buffer) != 0)
-            return false;
+        if (mkdir(part, 0777) == 0 || errno == EEXIST) continue;
+        int error = errno; /* says more than that of stat, to which the directory is just missing */
+        if (stat(part, &stat_buffer) == 0) continue;
+        errno = error;
+        return false;
     }
     if (stat(path, &stat_buffer) != 0) return false;
     if (!S_ISDIR(stat_buffer.st_mode)) errno = ENOTDIR;

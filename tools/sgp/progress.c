@@ -23,6 +23,10 @@ typedef enum part {
 static const part_t by_importance[PARTS] = {PART_EPOCH, PART_LEFT,  PART_LOSS,    PART_ACCURACY,
                                             PART_STEP,  PART_SPEED, PART_DISTANCE};
 
+/* The end of an epoch says which step it is. */
+static const part_t at_epoch_end[PARTS] = {PART_EPOCH,    PART_LOSS, PART_ACCURACY, PART_SPEED,
+                                           PART_DISTANCE, PART_STEP, PART_LEFT};
+
 enum { PART_SIZE = 48 };
 
 static void format_left(const train_progress_t *state, char *text) {
@@ -39,14 +43,14 @@ static void format_parts(const train_progress_t *state, char parts[PARTS][PART_S
     memset(parts, 0, (size_t)PARTS * PART_SIZE);
     snprintf(parts[PART_EPOCH], PART_SIZE, "epoch %d/%d", state->epoch, state->epochs);
     snprintf(parts[PART_STEP], PART_SIZE, "step %" PRIu64 "/%" PRIu64, state->step, state->steps);
-    if (!isnan(state->loss)) snprintf(parts[PART_LOSS], PART_SIZE, "loss %.4f", state->loss);
-    if (!isnan(state->test_accuracy))
+    if (isfinite(state->loss)) snprintf(parts[PART_LOSS], PART_SIZE, "loss %.4f", state->loss);
+    else if (state->epoch_end) strcpy(parts[PART_LOSS], "loss -");
+    if (isfinite(state->test_accuracy))
         snprintf(parts[PART_ACCURACY], PART_SIZE, "accuracy %.4f", state->test_accuracy);
-    if (state->samples_per_second > 0)
+    if (state->samples_per_second > 0 && isfinite(state->samples_per_second))
         snprintf(parts[PART_SPEED], PART_SIZE, "%.0f samples/s", state->samples_per_second);
-    if (!isnan(state->consensus_distance))
-        snprintf(parts[PART_DISTANCE], PART_SIZE, "consensus distance %.1e",
-                 state->consensus_distance);
+    if (isfinite(state->consensus_distance))
+        snprintf(parts[PART_DISTANCE], PART_SIZE, "distance %.1e", state->consensus_distance);
     format_left(state, parts[PART_LEFT]);
 }
 
@@ -56,7 +60,7 @@ void progress_format(const train_progress_t *state, int width, char *text, size_
     size_t length = 0, room = width > 0 && (size_t)width < size ? (size_t)width : size - 1;
     format_parts(state, parts);
     for (int i = 0; i < PARTS; i++) {
-        part_t part = by_importance[i];
+        part_t part = state->epoch_end ? at_epoch_end[i] : by_importance[i];
         size_t more = strlen(parts[part]) + (length ? 2 : 0);
         if (parts[part][0] == '\0') continue;
         if (length + more > room) break;
@@ -80,7 +84,7 @@ void progress_show(const train_progress_t *state, void *user) {
     char text[512];
     if (progress->silent || state->rank != 0) return;
     if (state->epoch_end) {
-        progress_format(state, 0, text, sizeof text);
+        progress_format(state, message_width(), text, sizeof text);
         message_line("%s", text);
         progress->live = false;
     } else if (message_is_terminal()) {

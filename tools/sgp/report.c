@@ -11,6 +11,7 @@
 #include "report_plot.h"
 #include "report_simulation.h"
 #include "report_table.h"
+#include "run_list.h"
 
 #include "train/file.h"
 #include "train/json.h"
@@ -33,7 +34,7 @@ static const option_t options[] = {
      .argument = "DIR",
      .type = OPTION_STRING,
      .offset = AT(output),
-     .shown = "the run's directory; of several, runs/comparison-TIME",
+     .shown = "DIR; of several, runs/comparison-TIME",
      .wanted = "a directory",
      .help = "where the report goes, made if it is missing"},
     {.name = "help",
@@ -47,9 +48,10 @@ static const option_table_t table = {
     .command = "report",
     .synopsis = "sgp report DIR... [--output DIR]",
     .about =
-        "Writes a page with tables and plots about runs, finished or interrupted: report.html,\n"
-        "which needs nothing else. Of several runs also comparison.md and comparison.json. Of a\n"
-        "simulation, the directory of one sgp simulate, the page that it has written itself.",
+        "Writes a page with tables and plots about runs, finished or not: report.html, which\n"
+        "needs nothing else. Of several runs also comparison.md and comparison.json. A directory\n"
+        "is one of a run, or of runs, as sgp compare makes it. Of a simulation, the directory of\n"
+        "one sgp simulate, the page that it has written itself.",
     .options = options,
     .count = sizeof options / sizeof options[0],
     .operands = true,
@@ -114,6 +116,7 @@ static int parse(int argc, char **argv, report_settings_t *settings, const char 
         at += first;
         bool all = strcmp(argv[at - 1], "--") == 0 && first > 1;
         do {
+            if (at < argc && !options_utf8("", argv[at])) return -1;
             if (at < argc) directories[count++] = argv[at];
         } while (all && ++at < argc);
     }
@@ -137,8 +140,24 @@ static const char *find_simulation(const char *const *directories, int count) {
     return NULL;
 }
 
-static int write_report(const char *const *directories, int count, const char *output) {
+/* Into `output`; NULL: into the one directory that was named, or a new one. */
+static int write_runs(const char *const *named, int count, const char *output) {
     char name[OUTPUT_PATH];
+    run_list_t runs = {0};
+    int status = 0;
+    for (int i = 0; i < count && !status; i++) status = run_list_add(&runs, named[i]);
+    if (!output && count == 1) output = named[0];
+    if (!output) {
+        report_name(name);
+        output = name;
+    }
+    if (!status) status = report_write((const char *const *)runs.directories, runs.count, output);
+    if (!status) printf("%s/" REPORT_FILE "\n", output);
+    run_list_release(&runs);
+    return status;
+}
+
+static int write_report(const char *const *directories, int count, const char *output) {
     if (count == 0) {
         message_error("report: the runs' directories are missing; %s", table.synopsis);
         return EXIT_MISTAKE;
@@ -150,14 +169,7 @@ static int write_report(const char *const *directories, int count, const char *o
                       simulation);
         return EXIT_MISTAKE;
     }
-    if (!output && count == 1) output = directories[0];
-    if (!output) {
-        report_name(name);
-        output = name;
-    }
-    int status = report_write(directories, count, output);
-    if (!status) printf("%s/" REPORT_FILE "\n", output);
-    return status;
+    return write_runs(directories, count, output);
 }
 
 int command_report(int argc, char **argv) {

@@ -14,8 +14,15 @@ enum { LEFT = 76, RIGHT = 52, ROW_WIDE = 22, ROW_NARROW = 20 };
 
 typedef struct bar {
     const report_node_t *node;
+    int run;
     int row; /* from the top */
 } bar_t;
+
+/* The parts of a bar: its run's colour, the same with white in it, and nearly white. In the key, which is for all, the
+ * colour is grey. */
+#define KEY_COLOR    "#555555"
+#define WAIT_COLOR   "#F2F2F2"
+#define UPDATE_WHITE 0.55
 
 int report_bars_most(const report_t *report) {
     int most = MOST_BARS / report->count;
@@ -59,7 +66,7 @@ static int lay_out(const report_t *report, bar_t *bars, int *names, int *rows) {
     for (int i = 0; i < report->count; i++) {
         int shown = choose(&report->runs[i], most, chosen);
         names[i] = shown && report->count > 1 ? row++ : -1;
-        for (int j = 0; j < shown; j++) bars[count++] = (bar_t){chosen[j], row++};
+        for (int j = 0; j < shown; j++) bars[count++] = (bar_t){chosen[j], i, row++};
     }
     *rows = row;
     return count;
@@ -105,24 +112,42 @@ static void print_names(FILE *script, const report_t *report, const int *names) 
     }
 }
 
-static void print_bars(FILE *script, const bar_t *bars, int count) {
+static unsigned long color_number(const char color[8]) {
+    return strtoul(color + 1, NULL, 16);
+}
+
+/* Columns: row, end of each part, the last as text, and the colours of the first two. */
+static void print_data(FILE *script, const report_t *report, const bar_t *bars, int count) {
+    char tint[8];
     fputs("$bars << EOD\n", script);
     for (int i = 0; i < count; i++) {
         const report_node_t *node = bars[i].node;
         double update = node->gradient_ms + node->update_ms;
-        fprintf(script, "%d %.6g %.6g %.6g %.*f\n", bars[i].row, node->gradient_ms, update,
-                whole(node), whole(node) < 100, whole(node));
+        report_style_t style = report_style(report, bars[i].run);
+        report_tint(style.color, UPDATE_WHITE, tint);
+        fprintf(script, "%d %.6g %.6g %.6g %.*f %lu %lu\n", bars[i].row, node->gradient_ms, update,
+                whole(node), whole(node) < 100, whole(node), color_number(style.color),
+                color_number(tint));
     }
-    fputs("EOD\n"
-          "plot $bars using (0):1:(0):2:($1-0.38):($1+0.38) with boxxyerror fc rgb '#0072B2' "
-          "title 'compute', \\\n"
-          "$bars using (0):1:2:3:($1-0.38):($1+0.38) with boxxyerror fc rgb '#E69F00' "
-          "title 'update and push', \\\n"
-          "$bars using (0):1:3:4:($1-0.38):($1+0.38) with boxxyerror fc rgb '#F2F2F2' "
-          "title 'wait', \\\n"
-          "$bars using 4:1:(stringcolumn(5)) with labels left offset 0.5,0 "
-          "tc rgb '#333333' notitle\n",
-          script);
+    fputs("EOD\n", script);
+}
+
+static void print_bars(FILE *script) {
+    char tint[8];
+    report_tint(KEY_COLOR, UPDATE_WHITE, tint);
+    fprintf(script,
+            "plot $bars using (0):1:(0):2:($1-0.38):($1+0.38):6 with boxxyerror lc rgb variable "
+            "notitle, \\\n"
+            "$bars using (0):1:2:3:($1-0.38):($1+0.38):7 with boxxyerror lc rgb variable "
+            "notitle, \\\n"
+            "$bars using (0):1:3:4:($1-0.38):($1+0.38) with boxxyerror fc rgb '" WAIT_COLOR "' "
+            "notitle, \\\n"
+            "NaN with boxes fc rgb '" KEY_COLOR "' title 'compute', \\\n"
+            "NaN with boxes fc rgb '%s' title 'update and push', \\\n"
+            "NaN with boxes fc rgb '" WAIT_COLOR "' title 'wait', \\\n"
+            "$bars using 4:1:(stringcolumn(5)) with labels left offset 0.5,0 "
+            "tc rgb '#333333' notitle\n",
+            tint);
 }
 
 void report_bars_print(const report_canvas_t *canvas, const report_t *report) {
@@ -133,7 +158,8 @@ void report_bars_print(const report_canvas_t *canvas, const report_t *report) {
         int count = lay_out(report, bars, names, &rows);
         print_axes(canvas, bars, count, rows);
         print_names(canvas->script, report, names);
-        print_bars(canvas->script, bars, count);
+        print_data(canvas->script, report, bars, count);
+        print_bars(canvas->script);
     }
     free(bars);
     free(names);

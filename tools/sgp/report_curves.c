@@ -15,6 +15,7 @@ enum { MOST_SECONDS = 300, MOST_MINUTES = 180 * 60 };
 enum { WIDE_SPREAD = 4, WIDE_FROM_ZERO = 10 };
 
 /* Pixels: margins, and a row and about a letter of the key. */
+enum { HEIGHT_WIDE = 380, HEIGHT_NARROW = 270 };
 enum { TOP = 32, LEFT_WIDE = 62, LEFT_NARROW = 50, KEY_ROW = 20, KEY_LETTER = 8 };
 
 /* Pixels: of the axis of nodes about, and a letter of its labels; and its margins, a part of it. */
@@ -76,8 +77,10 @@ static void extend(range_t *range, const report_curve_t *curve, const report_cur
         const report_point_t *point = &curve->points[i];
         double at = place(point, curves->axis);
         if (!drawn(point, curves)) continue;
-        range->low = fmin(range->low, !values ? at : curves->band ? point->low : point->value);
-        range->high = fmax(range->high, !values ? at : curves->band ? point->high : point->value);
+        double low = curves->band ? point->low : point->value;
+        double high = curves->band ? point->high : point->value;
+        range->low = fmin(range->low, values ? low * curves->factor : at);
+        range->high = fmax(range->high, values ? high * curves->factor : at);
     }
 }
 
@@ -157,17 +160,12 @@ static double print_places(const report_canvas_t *canvas, const report_t *report
     return unit;
 }
 
-/* 1, 2 and 5 of each power of ten, or powers alone where there are many. */
-static void print_log_marks(FILE *script, range_t range) {
-    int first = (int)floor(log10(range.low)), last = (int)ceil(log10(range.high));
-    bool powers = last - first > 3;
-    fputs("set logscale y\nset ytics (", script);
-    for (int power = first; power <= last; power++)
-        fprintf(script, powers ? "%s1e%d" : "%s1e%d, 2e%d, 5e%d", power > first ? ", " : "", power,
-                power, power);
-    fputs(")\n", script);
-    fprintf(script, "set yrange [%.6g:%.6g]\nset format y '%s'\n", range.low / 1.15,
-            range.high * 1.15, range.low < 1e-3 ? "%.0e" : "%g");
+/* The axis as long as it is without a key below it, which makes the picture taller. */
+static void print_log_marks(const report_canvas_t *canvas, range_t range) {
+    double low = range.low / 1.15, high = range.high * 1.15;
+    fprintf(canvas->script, "set logscale y\nset yrange [%.6g:%.6g]\n", low, high);
+    report_log_marks_print(canvas->script, low, high,
+                           (canvas->narrow ? HEIGHT_NARROW : HEIGHT_WIDE) - TOP - REPORT_BELOW);
 }
 
 static void print_linear_marks(FILE *script, range_t range, bool zero) {
@@ -189,7 +187,7 @@ static void print_values(const report_canvas_t *canvas, const report_t *report,
     fprintf(canvas->script,
             "set label 1 '%s%s' at screen %.4f, screen %.4f left tc rgb '#333333'\n", curves->label,
             log ? ", log scale" : "", 8.0 / canvas->width, 1 - 12.0 / canvas->height);
-    if (log) print_log_marks(canvas->script, range);
+    if (log) print_log_marks(canvas, range);
     else {
         if (zero) range.low = 0;
         print_linear_marks(canvas->script, range, zero);
@@ -221,14 +219,15 @@ static void print_data(FILE *script, const report_curve_t *curve, const report_c
     for (int i = 0; i < curve->count; i++) {
         const report_point_t *point = &curve->points[i];
         if (!drawn(point, curves)) continue;
-        fprintf(script, "%.7g %.7g %.7g %.7g\n", place(point, curves->axis) / unit, point->value,
-                point->low, point->high);
+        fprintf(script, "%.7g %.7g %.7g %.7g\n", place(point, curves->axis) / unit,
+                curves->factor * point->value, curves->factor * point->low,
+                curves->factor * point->high);
     }
     fputs("EOD\n", script);
 }
 
-static void print_band(FILE *script, int run, int count) {
-    report_style_t style = report_style(run);
+static void print_band(FILE *script, const report_t *report, int run, int count) {
+    report_style_t style = report_style(report, run);
     if (count > 1)
         fprintf(script,
                 "$run%d using 1:3:4 with filledcurves fc rgb '%s' fs transparent solid 0.15 "
@@ -247,7 +246,7 @@ static void print_dash(FILE *script, const report_style_t *style) {
 /* A line, marks on it, and the entry of both in the key. The marks of a run lie beside those of the
  * others. */
 static void print_line(FILE *script, const report_t *report, const report_curve_t *curve, int run) {
-    report_style_t style = report_style(run);
+    report_style_t style = report_style(report, run);
     int every = curve->count <= MOST_MARKS ? 1 : curve->count / (MOST_MARKS / 2);
     int first = (int)(every * (run + 0.5) / report->count);
     fprintf(script, "$run%d using 1:2 with lines lc rgb '%s'", run, style.color);
@@ -290,7 +289,7 @@ static void print_plot(FILE *script, const report_t *report, const report_curves
     fputs("plot ", script);
     for (int i = 0; i < report->count && curves->band; i++)
         if (report_curves_show(&report->runs[i], curves))
-            print_band(script, i, curve_of(&report->runs[i], curves)->count);
+            print_band(script, report, i, curve_of(&report->runs[i], curves)->count);
     for (int i = 0; i < report->count; i++) {
         const report_run_t *run = &report->runs[order[i]];
         if (report_curves_show(run, curves))
@@ -298,7 +297,7 @@ static void print_plot(FILE *script, const report_t *report, const report_curves
         if (report_curves_show(run, curves) && has_crosses(run, curves))
             fprintf(script,
                     "$cross%d using 1:2 with points lc rgb '%s' pt 2 ps 0.9 lw 2 notitle, \\\n",
-                    order[i], report_style(order[i]).color);
+                    order[i], report_style(report, order[i]).color);
     }
     fputs("NaN notitle\n", script);
 }
@@ -326,6 +325,6 @@ void report_curves_print(const report_canvas_t *canvas, const report_t *report,
 
 int report_curves_height(const report_t *report, bool narrow) {
     int key = report->count > 1 ? KEY_ROW * report->count : 0;
-    if (narrow) return 270 + key;
-    return key + 90 > 380 ? key + 90 : 380;
+    if (narrow) return HEIGHT_NARROW + key;
+    return key + 90 > HEIGHT_WIDE ? key + 90 : HEIGHT_WIDE;
 }

@@ -33,6 +33,25 @@ double report_number(const report_run_t *run, const char *key) {
     return json_is_number(value) ? json_number_value(value) : NAN;
 }
 
+bool report_is_run(const char *directory) {
+    static const char *const files[] = {"config.json", "summary.json"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char path[4096];
+        snprintf(path, sizeof path, "%s/%s", directory, files[i]);
+        if (access(path, F_OK) == 0) return true;
+    }
+    return false;
+}
+
+bool report_finished(const report_run_t *run) {
+    return strcmp(run->status, "finished") == 0;
+}
+
+bool report_gossips(const report_run_t *run) {
+    const char *algorithm = json_string_value(report_member(run, "algorithm"));
+    return !algorithm || strcmp(algorithm, "allreduce") != 0;
+}
+
 bool report_differs(const report_t *report, const char *key) {
     const json_t *first = report_member(&report->runs[0], key);
     for (int i = 1; i < report->count; i++) {
@@ -106,10 +125,34 @@ static void make_result(report_run_t *run, const json_t *last_epoch) {
     run->result = json_object();
     for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)
         copy(run->result, given, options[i]);
+    copy(run->result, json_object_get(run->config, "derived"), "parameters");
     copy(run->result, last_epoch, "average_model_accuracy");
     copy(run->result, last_epoch, "consensus_distance");
     add_times(run);
     add_last_points(run);
+}
+
+/* A run that was interrupted has no figures of its end; those of its last whole epoch stand for them.
+ * A run that diverged has none worth showing. */
+static void complete_result(report_run_t *run, const json_t *last_epoch) {
+    json_t *own = run->result, *value;
+    const char *key;
+    make_result(run, last_epoch);
+    json_object_foreach(own, key, value) {
+        bool missing = json_is_null(value) ||
+                       (json_is_object(value) && json_is_null(json_object_get(value, "mean")));
+        if (!missing) json_object_set(run->result, key, value);
+    }
+    json_decref(own);
+}
+
+/* What the run says of its own end. Versions before this field wrote a summary of finished runs alone. */
+static bool read_status(report_run_t *run) {
+    const char *status = json_string_value(report_member(run, "status"));
+    const char *reason = json_string_value(report_member(run, "reason"));
+    run->status = text_clean(status ? status : run->result ? "finished" : "unfinished");
+    run->reason = reason && *reason ? text_clean(reason) : NULL;
+    return run->status;
 }
 
 static int read_run(const char *directory, report_run_t *run) {
@@ -121,10 +164,15 @@ static int read_run(const char *directory, report_run_t *run) {
         message_error("%s: not the directory of a run (no config.json)", directory);
         return EXIT_MISTAKE;
     }
-    run->finished = run->result;
+    if (!read_status(run)) {
+        message_error("out of memory for %s", directory);
+        return EXIT_FAILED;
+    }
     json_t *last_epoch = report_read_metrics(directory, run);
     run->epochs_done = (int)json_integer_value(json_object_get(last_epoch, "epoch"));
     if (!run->result) make_result(run, last_epoch);
+    else if (!report_finished(run) && strcmp(run->status, "diverged") != 0)
+        complete_result(run, last_epoch);
     json_decref(last_epoch);
     return 0;
 }
@@ -144,7 +192,19 @@ static void print_value(FILE *out, const json_t *value) {
 /* Ways to tell runs apart, the shortest first. */
 typedef enum naming { ALGORITHM, DIFFERENCES, LAST_PART, WHOLE_PATH, NUMBERED, NAMINGS } naming_t;
 
-/* The settings in which a run differs from another: "sgp, ring, seed 2". */
+/* Whether another run by the same algorithm is known to have another value there. */
+static bool differs(const report_t *report, const report_run_t *run, const char *key) {
+    const json_t *algorithm = report_member(run, "algorithm"), *value = report_member(run, key);
+    for (int i = 0; i < report->count; i++) {
+        const json_t *other = report_member(&report->runs[i], key);
+        if (algorithm && !json_equal(report_member(&report->runs[i], "algorithm"), algorithm))
+            continue;
+        if (other && !json_equal(other, value)) return true;
+    }
+    return false;
+}
+
+/* The settings in which a run differs from others by its algorithm: "sgp, ring, seed 2". */
 static void print_differences(FILE *out, const report_t *report, const report_run_t *run) {
     static const struct {
         const char *key, *name; /* name "": the value says it */
@@ -153,11 +213,10 @@ static void print_differences(FILE *out, const report_t *report, const report_ru
                     {"peers", "peers ", true},  {"overlap", "overlap ", true},
                     {"nodes", "nodes ", false}, {"batch_size", "batch ", false},
                     {"seed", "seed ", false}};
-    const char *algorithm = json_string_value(report_member(run, "algorithm"));
     for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
         const json_t *value = report_member(run, settings[i].key);
-        if (!value || !report_differs(report, settings[i].key)) continue;
-        if (settings[i].of_gossip && algorithm && strcmp(algorithm, "allreduce") == 0) continue;
+        if (!value || !differs(report, run, settings[i].key)) continue;
+        if (settings[i].of_gossip && !report_gossips(run)) continue;
         fprintf(out, ", %s", settings[i].name);
         print_value(out, value);
     }
@@ -203,36 +262,56 @@ static int make_labels(report_t *report) {
     return 0;
 }
 
-int report_read(const char *const *directories, int count, report_t *report) {
+static void release_run(report_run_t *run) {
+    free(run->directory);
+    free(run->label);
+    free(run->status);
+    free(run->reason);
+    json_decref(run->config);
+    json_decref(run->result);
+    free(run->loss.points);
+    free(run->accuracy.points);
+    free(run->consensus.points);
+    free(run->evaluations.points);
+    free(run->step_ms.points);
+    free(run->efficiency.points);
+    free(run->hours.points);
+    free(run->nodes);
+    *run = (report_run_t){0};
+}
+
+static int read_runs(const char *const *directories, int count, bool all, report_t *report) {
+    int result = 0;
     *report = (report_t){.runs = calloc((size_t)count, sizeof *report->runs)};
     if (!report->runs) {
         message_error("out of memory for %d runs", count);
         return EXIT_FAILED;
     }
-    report->count = count;
     for (int i = 0; i < count; i++) {
-        int status = read_run(directories[i], &report->runs[i]);
-        if (status) return status;
+        report_run_t *run = &report->runs[report->count];
+        int status = read_run(directories[i], run);
+        if (!status) {
+            report->count++;
+            continue;
+        }
+        release_run(run);
+        if (all) return status;
+        if (!result) result = status;
     }
-    return make_labels(report);
+    int labelled = make_labels(report);
+    return result ? result : labelled;
+}
+
+int report_read(const char *const *directories, int count, report_t *report) {
+    return read_runs(directories, count, true, report);
+}
+
+int report_read_good(const char *const *directories, int count, report_t *report) {
+    return read_runs(directories, count, false, report);
 }
 
 void report_release(report_t *report) {
-    for (int i = 0; i < report->count; i++) {
-        report_run_t *run = &report->runs[i];
-        free(run->directory);
-        free(run->label);
-        json_decref(run->config);
-        json_decref(run->result);
-        free(run->loss.points);
-        free(run->accuracy.points);
-        free(run->consensus.points);
-        free(run->evaluations.points);
-        free(run->step_ms.points);
-        free(run->efficiency.points);
-        free(run->hours.points);
-        free(run->nodes);
-    }
+    for (int i = 0; i < report->count; i++) release_run(&report->runs[i]);
     json_decref(report->simulation);
     free(report->runs);
     *report = (report_t){0};

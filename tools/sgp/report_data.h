@@ -37,7 +37,9 @@ typedef struct report_run {
     char *label;     /* clean text, short, and unique in the report */
     json_t *config;  /* config.json; NULL: missing */
     json_t *result;  /* summary.json, or what the other files say of its members */
-    bool finished;   /* summary.json is there */
+    char *status; /* clean text: summary.json's "finished", "diverged", "interrupted", "failed", or
+                        "unfinished": there is none */
+    char *reason; /* clean text, why it is not finished; NULL: not said */
     int epochs_done;
     int damaged_lines; /* of metrics.jsonl, left out */
     report_curve_t loss, accuracy;
@@ -54,9 +56,18 @@ typedef struct report {
     json_t *simulation; /* simulation.json; NULL: these are runs */
 } report_t;
 
+/* Whether the run came to its end. */
+bool report_finished(const report_run_t *run);
+
+/* Whether the directory holds files of a run. */
+bool report_is_run(const char *directory);
+
 /* Reads count > 0 runs. Returns 0, or the program's exit status after one line about the first
  * directory that is none of a run. Release in any case. */
 int report_read(const char *const *directories, int count, report_t *report);
+
+/* The same, but leaves out those that cannot be read, and reads on. */
+int report_read_good(const char *const *directories, int count, report_t *report);
 void report_release(report_t *report);
 
 /* A member of the result, such as "nodes" or "test_accuracy.mean"; NULL: there is none. */
@@ -64,6 +75,9 @@ const json_t *report_member(const report_run_t *run, const char *key);
 
 /* A number of the result; NAN: there is none. */
 double report_number(const report_run_t *run, const char *key);
+
+/* Whether the run pushes: a graph, peers and an overlap mean nothing for all-reduce. */
+bool report_gossips(const report_run_t *run);
 
 /* Whether the runs do not all have the same value there. */
 bool report_differs(const report_t *report, const char *key);

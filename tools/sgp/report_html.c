@@ -2,74 +2,83 @@
 #include "report_html.h"
 
 #include "output.h"
+#include "report_facts.h"
+#include "report_headline.h"
 #include "report_page.h"
 #include "report_table.h"
 #include "report_text.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#define DOT " \xc2\xb7 "
+
+/* Results first. The settings that differ stand below a run's name. */
+static const report_column_t columns[] = {
+    {.title = "accuracy", .key = "average_model_accuracy", .type = CELL_PERCENT},
+    {.title = "training time", .key = "seconds", .type = CELL_DURATION},
+    {.title = "samples/s", .key = "samples_per_second", .type = CELL_COUNT},
+    {.title = "step, ms", .key = "step_ms.mean", .type = CELL_FIXED, .decimals = 2},
+    {.title = "waiting, ms", .key = "wait_ms", .type = CELL_FIXED, .decimals = 2},
+    {.title = "worst node", .key = "test_accuracy.min", .type = CELL_PERCENT},
+    {.title = "best node", .key = "test_accuracy.max", .type = CELL_PERCENT},
+    {.title = "consensus distance", .key = "consensus_distance", .type = CELL_SCIENTIFIC},
+    {.title = "messages sent", .key = "messages.sent", .type = CELL_COUNT},
+};
+
+enum { COLUMNS = sizeof columns / sizeof columns[0] };
+
 static const char *plural(int count) {
     return count == 1 ? "" : "s";
 }
 
-/* The settings that all runs share, in a sentence. */
-static void print_common(FILE *out, const report_t *report) {
-    static const report_column_t shared[] = {
-        {.title = "model", .key = "model"},
-        {.title = "data", .key = "data"},
-        {.title = "nodes", .key = "nodes", .type = CELL_COUNT},
-        {.title = "epochs", .key = "epochs", .type = CELL_COUNT},
-        {.title = "batch size per node", .key = "batch_size", .type = CELL_COUNT},
-        {.title = "parameters", .key = "parameters", .type = CELL_COUNT},
-        {.title = "seed", .key = "seed", .type = CELL_COUNT},
-    };
-    bool first = true;
-    for (size_t i = 0; i < sizeof shared / sizeof shared[0]; i++) {
-        if (report_differs(report, shared[i].key)) continue;
-        if (!report_member(&report->runs[0], shared[i].key)) continue;
-        char *cell = report_cell(&report->runs[0], &shared[i]);
-        fprintf(out, "%s%s <b>", first ? "" : " \xc2\xb7 ", shared[i].title);
-        text_html(out, cell ? cell : "");
-        fputs("</b>", out);
-        free(cell);
-        first = false;
-    }
-}
+/* ---- the head ---- */
 
-/* What the run is called by who reads; the whole path stands in the table. */
 static void print_head(FILE *out, const report_t *report) {
-    char title[3 * OUTPUT_PATH + 32], when[64];
-    time_t now = time(NULL);
-    struct tm local;
-    strftime(when, sizeof when, "%Y-%m-%d %H:%M", localtime_r(&now, &local));
+    char title[3 * OUTPUT_PATH + 32];
     if (report->count > 1) snprintf(title, sizeof title, "Comparison of %d runs", report->count);
     else snprintf(title, sizeof title, "Run %s", report->runs[0].directory);
     page_begin(out, title);
-    fputs("<p>", out);
-    print_common(out, report);
-    fprintf(out, "</p>\n<p class=\"soft\">Written by sgp " SGP_VERSION " on %s.</p>\n", when);
+    char *shared = report_facts_shared(report, DOT);
+    fputs("<p class=\"soft\">", out);
+    text_html(out, shared ? shared : "");
+    fputs("</p>\n", out);
+    free(shared);
 }
 
-/* What is missing, run by run. */
-static void print_notices(FILE *out, const report_t *report) {
+/* A sentence about a run that has no end, or an unusual one. */
+static void print_ending(FILE *out, const report_run_t *run) {
+    char state[REPORT_STATE];
+    bool unfinished = strcmp(run->status, "unfinished") == 0;
+    const char *verb = unfinished ? "is " : strcmp(run->status, "interrupted") == 0 ? "was " : "";
+    fprintf(out, " %s", verb);
+    text_html(out, report_state(run, state));
+    if (run->reason) {
+        fputs(": ", out);
+        text_html(out, run->reason);
+    }
+    size_t length = run->reason ? strlen(run->reason) : 0;
+    if (length == 0 || !strchr(".!?", run->reason[length - 1])) fputc('.', out);
+    if (unfinished)
+        fputs(" It was interrupted, or is still running: it has no summary.json, and its numbers "
+              "are those of its last whole epoch.",
+              out);
+    else if (run->epochs_done > 0 && strcmp(run->status, "diverged") != 0)
+        fprintf(out, " Its figures are those of epoch %d.", run->epochs_done);
+}
+
+/* A banner for each run that did not come to its end, or has lost something. */
+static void print_banners(FILE *out, const report_t *report) {
     for (int i = 0; i < report->count; i++) {
         const report_run_t *run = &report->runs[i];
         bool empty = run->loss.count + run->accuracy.count + run->node_count == 0;
-        char state[80];
-        report_state(run, state);
-        if (!*state && !run->damaged_lines && !empty) continue;
-        fputs("<p class=\"card note\"><b>", out);
+        if (report_finished(run) && !run->damaged_lines && !empty) continue;
+        fprintf(out, "<p class=\"card note%s\"><b>", report_finished(run) ? "" : " bad");
         text_html(out, run->label);
         fputs("</b>", out);
-        if (*state)
-            fprintf(out,
-                    " is %s. It was interrupted, or is still running: it has no summary.json, "
-                    "and its numbers are those of its last whole epoch.",
-                    state);
+        if (!report_finished(run)) print_ending(out, run);
         if (empty) fputs(" It has no measurements (metrics.jsonl) to draw.", out);
         if (run->damaged_lines)
             fprintf(out, " %d damaged line%s of its metrics.jsonl %s left out.", run->damaged_lines,
@@ -78,47 +87,39 @@ static void print_notices(FILE *out, const report_t *report) {
     }
 }
 
+/* ---- the results ---- */
+
 static void print_row(FILE *out, const report_t *report, int number) {
     const report_run_t *run = &report->runs[number];
-    char state[80];
-    report_state(run, state);
-    fputs("<tr><td><div class=\"name\">", out);
-    if (report->count > 1) page_sample(out, number);
-    fputs("<span>", out);
-    text_html(out, run->label);
-    if (*state) fprintf(out, "<small>%s</small>", state);
-    fputs("</span></div></td>", out);
-    for (int i = 0; i < report_column_count; i++) {
-        const report_column_t *column = &report_columns[i];
-        if (!report_column_shown(report, column)) continue;
-        char *cell = report_cell(run, column);
-        fputs(column->type == CELL_TEXT ? "<td>" : "<td class=\"n\">", out);
-        text_html(out, cell ? cell : "");
-        fputs("</td>", out);
-        free(cell);
-    }
-    fputs("<td>", out);
-    text_html(out, run->directory);
-    fputs("</td></tr>\n", out);
+    char state[REPORT_STATE], *own = report_facts_own(report, run, DOT);
+    page_name_begin(out, report, number, run->label);
+    page_name_line(out, report_state(run, state), true);
+    page_name_line(out, own, false);
+    page_name_line(out, report->count > 1 ? run->directory : NULL, false);
+    page_name_end(out);
+    free(own);
+    for (int i = 0; i < COLUMNS; i++) page_cell(out, run, &columns[i]);
+    fputs("</tr>\n", out);
 }
 
 static void print_table(FILE *out, const report_t *report) {
-    fputs("<section class=\"card\">\n<h2>Results</h2>\n"
-          "<p class=\"soft\">Accuracies are fractions on the test set, over the nodes\xe2\x80\x99 "
-          "own models and of the model averaged over them. Times are means of a step.</p>\n"
-          "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Results\">\n"
-          "<table class=\"runs\">\n<thead><tr><th>run</th>",
-          out);
-    for (int i = 0; i < report_column_count; i++) {
-        const report_column_t *column = &report_columns[i];
-        if (!report_column_shown(report, column)) continue;
-        fprintf(out, "<th%s>%s</th>", column->type == CELL_TEXT ? "" : " class=\"n\"",
-                column->title);
-    }
-    fputs("<th>directory</th></tr></thead>\n<tbody>\n", out);
+    fprintf(out,
+            "<section class=\"card\">\n<h2>Results</h2>\n"
+            "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Results\">\n"
+            "<table class=\"runs%s\">\n<thead><tr><th>run</th>",
+            report->count == 1 ? " single" : "");
+    for (int i = 0; i < COLUMNS; i++) page_head_cell(out, &columns[i]);
+    fputs("</tr></thead>\n<tbody>\n", out);
     for (int i = 0; i < report->count; i++) print_row(out, report, i);
-    fputs("</tbody>\n</table>\n</div>\n</section>\n", out);
+    fputs(
+        "</tbody>\n</table>\n</div>\n"
+        "<p class=\"soft\">Accuracy: on the test set, of the model averaged over the nodes; worst "
+        "and best: of the nodes\xe2\x80\x99 own models. Step and waiting: means over steps and "
+        "nodes. Training time is without evaluation.</p>\n</section>\n",
+        out);
 }
+
+/* ---- the rest ---- */
 
 static void print_configuration(FILE *out, const report_run_t *run) {
     const char *key;
@@ -133,18 +134,28 @@ static void print_configuration(FILE *out, const report_run_t *run) {
     fputs("</details>\n", out);
 }
 
+static void print_foot(FILE *out) {
+    char when[64];
+    time_t now = time(NULL);
+    struct tm local;
+    strftime(when, sizeof when, "%Y-%m-%d %H:%M", localtime_r(&now, &local));
+    fprintf(out, "<p class=\"soft\">Written by sgp " SGP_VERSION " on %s.</p>\n", when);
+}
+
 char *report_html(const report_t *report, const report_plot_t plots[REPORT_PLOTS]) {
     char *text = NULL;
     size_t length;
     FILE *out = open_memstream(&text, &length);
     if (!out) return NULL;
     print_head(out, report);
-    print_notices(out, report);
+    report_headline(out, report);
+    print_banners(out, report);
     print_table(out, report);
     for (int i = 0; i < REPORT_PLOTS && plots[i].name; i++) page_plot(out, &plots[i]);
     fputs("<section class=\"card\">\n<h2>Configuration</h2>\n", out);
     for (int i = 0; i < report->count; i++) print_configuration(out, &report->runs[i]);
     fputs("</section>\n", out);
+    print_foot(out);
     page_end(out);
     if (fclose(out) == 0) return text;
     free(text);

@@ -4,6 +4,7 @@
 #define SGP_REPORT_PAGE_H
 
 #include "report_plot.h"
+#include "report_table.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -16,7 +17,17 @@ void page_end(FILE *out);
 void page_plot(FILE *out, const report_plot_t *plot);
 
 /* The line of a run as it is drawn: a table is the legend as well. */
-void page_sample(FILE *out, int run);
+void page_sample(FILE *out, const report_t *report, int run);
+
+/* One cell with its number, and the column's title for where the table has no head. */
+void page_cell(FILE *out, const report_run_t *run, const report_column_t *column);
+void page_head_cell(FILE *out, const report_column_t *column);
+
+/* The first cell of a row: the run's sample where there are several runs, its name, and below it lines in small letters; an
+ * empty one is left out. */
+void page_name_begin(FILE *out, const report_t *report, int run, const char *name);
+void page_name_line(FILE *out, const char *text, bool alarming);
+void page_name_end(FILE *out);
 
 /* The members of an object with their values, below a heading. */
 void page_part(FILE *out, const char *name, json_t *part);

@@ -27,24 +27,24 @@ static const plot_t run_kinds[] = {
     {"loss-epochs",
      "Training loss over epochs",
      "Mean over the nodes, of the batches as the steps met them.",
-     {CURVE(loss), AXIS_EPOCH, "training loss", false, 0, SCALE_AUTO}},
+     {CURVE(loss), AXIS_EPOCH, "training loss", false, 0, SCALE_AUTO, 1}},
     {"loss-time",
      "Training loss over time",
      "The same over the time of training, without evaluation.",
-     {CURVE(loss), AXIS_SECONDS, "training loss", false, 0, SCALE_AUTO}},
+     {CURVE(loss), AXIS_SECONDS, "training loss", false, 0, SCALE_AUTO, 1}},
     {"accuracy-epochs",
      "Test accuracy over epochs",
      "Each node evaluates its own model. Line: mean over the nodes; band: from the worst to the "
      "best node.",
-     {CURVE(accuracy), AXIS_EPOCH, "test accuracy (fraction)", true, 0, SCALE_AUTO}},
+     {CURVE(accuracy), AXIS_EPOCH, "test accuracy, %", true, 0, SCALE_AUTO, 100}},
     {"accuracy-time",
      "Test accuracy over time",
      "The same over the time of training, without evaluation.",
-     {CURVE(accuracy), AXIS_SECONDS, "test accuracy (fraction)", true, 0, SCALE_AUTO}},
+     {CURVE(accuracy), AXIS_SECONDS, "test accuracy, %", true, 0, SCALE_AUTO, 100}},
     {"consensus",
      "Consensus distance over steps",
      "How far the nodes are from their mean: root mean square of |z \xe2\x88\x92 mean| / |mean|.",
-     {CURVE(consensus), AXIS_STEP, "relative distance", false, CURVE(evaluations), SCALE_LOG}},
+     {CURVE(consensus), AXIS_STEP, "relative distance", false, CURVE(evaluations), SCALE_LOG, 1}},
     {"step-time",
      "Where a step\xe2\x80\x99s time goes",
      "Mean of a step, for each node. Compute: the gradient of a batch. Update and push: the local "
@@ -57,26 +57,18 @@ static const plot_t simulation_kinds[] = {
      "Time of a step over nodes",
      "Until the last node has made its steps, over their number. Flat is good: with more nodes "
      "more is done in the same time.",
-     {CURVE(step_ms), AXIS_NODES, "milliseconds per step", false, 0, SCALE_AUTO_ZERO}},
+     {CURVE(step_ms), AXIS_NODES, "milliseconds per step", false, 0, SCALE_AUTO_ZERO, 1}},
     {"efficiency-nodes",
      "Scaling efficiency over nodes",
      "The mean gradient over the step: what n nodes do of what n times one node would that never "
      "waits for others.",
-     {CURVE(efficiency), AXIS_NODES, "efficiency (fraction)", false, 0, SCALE_ZERO}},
+     {CURVE(efficiency), AXIS_NODES, "efficiency, %", false, 0, SCALE_ZERO, 100}},
     {"hours-nodes",
      "Hours for 90 epochs over nodes",
      "Of ImageNet, 1,281,167 images, without evaluation. Each node has a batch of its own, so "
      "twice the nodes make half as many steps.",
-     {CURVE(hours), AXIS_NODES, "hours", false, 0, SCALE_LOG}},
+     {CURVE(hours), AXIS_NODES, "hours", false, 0, SCALE_LOG, 1}},
 };
-
-report_style_t report_style(int run) {
-    static const char *const colors[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
-                                         "#E69F00", "#56B4E9", "#000000"};
-    static const char *const dashes[] = {"", "9,4", "2,3", "10,3,2,3", "5,2"};
-    static const int marks[] = {7, 5, 9, 13, 11, 6, 4};
-    return (report_style_t){colors[run % 7], dashes[run % 5], marks[run % 7]};
-}
 
 static bool shows(const plot_t *kind, const report_run_t *run) {
     return kind->curves.label ? report_curves_show(run, &kind->curves) : report_bars_show(run);
@@ -135,17 +127,6 @@ static void print_terminal(const report_canvas_t *canvas) {
             "set xtics offset 0,0.3\n"
             "set grid ytics lt 1 lc rgb '#dddddd' lw 1\n",
             canvas->width, canvas->height, canvas->narrow ? NARROW_FONT : WIDE_FONT);
-}
-
-double report_round_up(double value) {
-    double power = pow(10, floor(log10(value)));
-    double digits = value / power;
-    return power * (digits <= 1 ? 1 : digits <= 2 ? 2 : digits <= 5 ? 5 : 10);
-}
-
-void report_marks_print(const report_canvas_t *canvas, double most, double least) {
-    double step = most > 0 ? report_round_up(most / (canvas->narrow ? 4 : 8)) : 1;
-    fprintf(canvas->script, "set xtics %.9g\n", step > least ? step : least);
 }
 
 void report_margins_print(const report_canvas_t *canvas, const report_margins_t *margins,

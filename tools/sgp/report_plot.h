@@ -4,6 +4,7 @@
 #define SGP_REPORT_PLOT_H
 
 #include "report_data.h"
+#include "report_style.h"
 
 #include <stdio.h>
 
@@ -21,15 +22,6 @@ typedef struct report_plot {
 int report_plots_draw(const report_t *report, report_plot_t plots[REPORT_PLOTS]);
 void report_plots_release(report_plot_t plots[REPORT_PLOTS]);
 
-/* How a run is drawn wherever it appears: told apart by colour, and by dashes and marks without. */
-typedef struct report_style {
-    const char *color; /* "#0072B2", of the palette of Okabe and Ito */
-    const char *dash;  /* lengths in pixels, such as "8,4"; "": solid */
-    int mark;          /* gnuplot's number of the point */
-} report_style_t;
-
-report_style_t report_style(int run);
-
 /* What follows is between the files that draw. */
 
 typedef enum report_axis { AXIS_EPOCH, AXIS_SECONDS, AXIS_STEP, AXIS_NODES } report_axis_t;
@@ -46,6 +38,7 @@ typedef struct report_curves {
     bool band;         /* shows low to high */
     size_t crosses;    /* offset of a second curve, shown as crosses; 0: none */
     report_scale_t scale;
+    double factor; /* the values are shown times this */
 } report_curves_t;
 
 typedef struct report_canvas {
@@ -58,6 +51,9 @@ typedef struct report_canvas {
 void report_curves_print(const report_canvas_t *canvas, const report_t *report,
                          const report_curves_t *curves);
 void report_bars_print(const report_canvas_t *canvas, const report_t *report);
+
+/* Marks of a logarithmic y axis that goes from low to high, 0 < low <= high, and is so many pixels long. */
+void report_log_marks_print(FILE *script, double low, double high, double pixels);
 
 /* Marks along the x axis, few enough for their labels; least: between two of them. */
 void report_marks_print(const report_canvas_t *canvas, double most, double least);

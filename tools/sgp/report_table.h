@@ -5,28 +5,31 @@
 
 #include "report_data.h"
 
-typedef enum cell { CELL_TEXT, CELL_FIXED, CELL_SCIENTIFIC, CELL_COUNT } cell_t;
+typedef enum cell {
+    CELL_TEXT,
+    CELL_FIXED,
+    CELL_SCIENTIFIC,
+    CELL_COUNT,
+    CELL_SHORT,   /* 25.6 M */
+    CELL_PERCENT, /* of a fraction */
+    CELL_DURATION /* of seconds */
+} cell_t;
 
 typedef struct report_column {
     const char *title;
     const char *key; /* report_member's */
     cell_t type;
-    int decimals;    /* CELL_FIXED */
-    bool if_differs; /* shown only where the runs differ */
-    bool of_gossip;  /* means nothing for allreduce */
+    int decimals;  /* CELL_FIXED */
+    bool optional; /* shown only where a run has it */
 } report_column_t;
 
-extern const report_column_t report_columns[];
-extern const int report_column_count;
-
-bool report_column_shown(const report_t *report, const report_column_t *column);
-
-/* The cell's text, clean; "–" where there is no value. Released with free; NULL when out of memory.
- */
+/* The cell's text, clean; a dash where there is no value. Released with free; NULL when out of memory. */
 char *report_cell(const report_run_t *run, const report_column_t *column);
 
-/* Why a run is not whole, such as "interrupted: 2 of 5 epochs"; "" for a finished one. */
-void report_state(const report_run_t *run, char text[80]);
+enum { REPORT_STATE = 128 };
+
+/* Why a run is not whole, such as "diverged after 412 of 1407 steps"; "" for a finished one. */
+const char *report_state(const report_run_t *run, char text[REPORT_STATE]);
 
 /* comparison.md as text, released with free; NULL when out of memory. */
 char *report_markdown(const report_t *report);

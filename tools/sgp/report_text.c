@@ -63,14 +63,14 @@ char *text_clean(const char *text) {
     return NULL;
 }
 
-static int count_characters(const char *text) {
+int text_length(const char *text) {
     int count = 0;
     while (text_next(&text)) count++;
     return count;
 }
 
 char *text_shorten(const char *text, int most) {
-    int count = count_characters(text), head = most / 2, tail = most - head - 1;
+    int count = text_length(text), head = most / 2, tail = most - head - 1;
     if (count <= most) return strdup(text);
     char *shortened = NULL;
     size_t length;
@@ -84,6 +84,26 @@ char *text_shorten(const char *text, int most) {
     if (fclose(out) == 0) return shortened;
     free(shortened);
     return NULL;
+}
+
+void text_wrap(FILE *out, const char *text, int indent, int width) {
+    int column = 0;
+    while (*text) {
+        int bytes = (int)strcspn(text, " \n"), word = 0;
+        for (const char *at = text; at < text + bytes; word++) text_next(&at);
+        if (column > indent && column + 1 + word > width) {
+            fprintf(out, "\n%*s", indent, "");
+            column = indent;
+        } else if (column > 0) {
+            fputc(' ', out);
+            column++;
+        }
+        fprintf(out, "%.*s", bytes, text);
+        column += word;
+        text += bytes;
+        text += strspn(text, " \n");
+    }
+    fputc('\n', out);
 }
 
 void text_html(FILE *out, const char *text) {

@@ -5,6 +5,7 @@
 
 #include "train/config.h"
 #include "train/json.h"
+#include "train/run_files.h"
 
 #include <limits.h>
 #include <math.h>
@@ -14,11 +15,11 @@
 
 /* ---- from config.json to arguments ---- */
 
-static bool load(const char *directory, const char *name, json_t **json, json_error_t *error) {
+static sgp_status_t load(const char *directory, const char *name, json_t **json,
+                         char problem[TRAIN_JSON_PROBLEM]) {
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/%s", directory, name);
-    *json = train_json_load(path, JSON_REJECT_DUPLICATES, error);
-    return *json != NULL;
+    return train_json_read(path, json, problem);
 }
 
 /* "batch_size" or "batch-size". */
@@ -112,7 +113,8 @@ static bool make_arguments(resume_t *resume, const char *directory, const json_t
 
 /* Those that leave the result as it is; data may have moved, and their checksum tells. */
 static bool may_change(const char *key) {
-    static const char names[] = "output, checkpoint_every, transport, tensorboard, trace, data";
+    static const char names[] = "output, checkpoint_every, checkpoint_minutes, keep_going, "
+                                "transport, tensorboard, trace, data";
     return options_listed(names, key);
 }
 
@@ -121,30 +123,40 @@ static char *text_of(const json_t *value) {
 }
 
 /* One option of both runs. */
-static bool compare_option(const char *directory, const char *key, const json_t *there,
-                           const json_t *here) {
+static bool option_differs(const char *key, const json_t *there, const json_t *here,
+                           resume_difference_t *difference) {
     char *before = text_of(there), *now = text_of(here);
     bool same = before && now && strcmp(before, now) == 0;
-    if (!same)
-        message_error("--resume %s: %s is %s in that run and %s was asked for: leave it out to go "
-                      "on, or start a new run without --resume",
-                      directory, key, before ? before : "?", now ? now : "?");
+    snprintf(difference->name, RESUME_TEXT, "%s", key);
+    snprintf(difference->there, RESUME_TEXT, "%s", before ? before : "?");
+    snprintf(difference->here, RESUME_TEXT, "%s", now ? now : "?");
     free(before);
     free(now);
-    return same;
+    return !same;
 }
 
-static bool compare(const char *directory, const json_t *there, const train_options_t *run) {
+bool resume_differs(const json_t *options, const train_options_t *run,
+                    resume_difference_t *difference) {
     json_t *here = config_options_json(run), *value;
     const char *key;
-    bool same = here != NULL;
+    bool differs = here == NULL;
+    *difference = (resume_difference_t){"?", "?", "?"};
     json_object_foreach(here, key, value) {
-        const json_t *before = json_object_get(there, key);
-        if (!same || !before || may_change(key)) continue;
-        same = compare_option(directory, key, before, value);
+        const json_t *there = json_object_get(options, key);
+        if (differs || !there || may_change(key)) continue;
+        differs = option_differs(key, there, value, difference);
     }
     json_decref(here);
-    return same;
+    return differs;
+}
+
+static bool compare(const char *directory, const json_t *options, const train_options_t *run) {
+    resume_difference_t difference;
+    if (!resume_differs(options, run, &difference)) return true;
+    message_error("--resume %s: %s is %s in that run and %s was asked for: leave it out to go "
+                  "on, or start a new run without --resume",
+                  directory, difference.name, difference.there, difference.here);
+    return false;
 }
 
 /* ---- the whole ---- */
@@ -166,16 +178,14 @@ static bool parse_both(resume_t *resume, int argc, char **argv, settings_t *sett
 
 bool resume_settings(resume_t *resume, int argc, char **argv, settings_t *settings) {
     const char *directory = settings->run.resume;
-    json_error_t error;
+    char problem[TRAIN_JSON_PROBLEM];
     json_t *config;
     *resume = (resume_t){0};
-    if (!load(directory, "config.json", &config, &error)) {
-        if (error.line > 0)
-            message_error("--resume %s: its config.json is damaged in line %d: %s", directory,
-                          error.line, error.text);
-        else message_error("--resume %s: no run there: %s", directory, error.text);
-        return false;
-    }
+    sgp_status_t status = load(directory, "config.json", &config, problem);
+    if (status == SGP_ERR_NOT_FOUND)
+        message_error("--resume %s: no run there: it has no config.json", directory);
+    else if (status) message_error("--resume %s: its config.json %s", directory, problem);
+    if (status) return false;
     const json_t *options = json_object_get(config, "options");
     bool good = make_arguments(resume, directory, options) &&
                 parse_both(resume, argc, argv, settings) &&
@@ -219,10 +229,10 @@ static void fill(const json_t *json, train_summary_t *summary) {
 }
 
 bool resume_finished(const char *directory, train_summary_t *summary) {
-    json_error_t error;
+    char problem[TRAIN_JSON_PROBLEM];
     json_t *json;
-    if (!load(directory, "summary.json", &json, &error)) return false;
-    bool finished = json_is_string(json_object_get(json, "parameters_hash"));
+    if (load(directory, "summary.json", &json, problem) != SGP_OK) return false;
+    bool finished = run_files_finished(json);
     if (finished) fill(json, summary);
     json_decref(json);
     return finished;

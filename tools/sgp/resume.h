@@ -6,6 +6,8 @@
 
 #include "settings.h"
 
+#include <jansson.h>
+
 /* Arguments that settings may point into. */
 typedef struct resume {
     int argc;
@@ -17,6 +19,17 @@ typedef struct resume {
  * would make it another run. Release *resume after the last use of settings, in either case. */
 bool resume_settings(resume_t *resume, int argc, char **argv, settings_t *settings);
 void resume_release(resume_t *resume);
+
+enum { RESUME_TEXT = 256 };
+
+typedef struct resume_difference {
+    char name[RESUME_TEXT], there[RESUME_TEXT], here[RESUME_TEXT]; /* an option, and its values */
+} resume_difference_t;
+
+/* Whether `run` is another run than the one that options, of a config.json, describe: then
+ * *difference is the first option that makes it another one. */
+bool resume_differs(const json_t *options, const train_options_t *run,
+                    resume_difference_t *difference);
 
 /* Whether the run has ended: then *summary is what it came to. */
 bool resume_finished(const char *directory, train_summary_t *summary);

@@ -16,8 +16,10 @@ typedef struct settings {
     int augment; /* -1: as the model asks */
     int biased;
     int slow_alone;
+    int keep_going;
     int tensorboard;
     int trace;
+    int overwrite;
     const char *encoding;
     struct {
         int rank; /* -1: nobody */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `sgp simulate`: how long the steps of the algorithms take on a cluster that is not there. */
 #include "command.h"
+#include "interrupt.h"
 #include "message.h"
 #include "output.h"
 #include "report_simulation.h"
@@ -21,40 +22,60 @@ static int most_nodes(const simulate_settings_t *settings) {
     return most;
 }
 
-static int simulate_rows(const simulate_settings_t *settings, const char *platform,
-                         simulate_row_t *rows) {
-    int total = settings->algorithms_count * settings->nodes_count, status = 0;
-    for (int i = 0; i < total && status == 0; i++) {
-        const simulate_algorithm_t *algorithm = settings->algorithms[i / settings->nodes_count];
-        int nodes = settings->nodes[i % settings->nodes_count];
-        char label[96];
-        snprintf(label, sizeof label, "%s, %d node%s", algorithm->name, nodes,
-                 nodes == 1 ? "" : "s");
-        status = simulate_row(settings, algorithm, nodes, platform, label, &rows[i]);
-    }
-    return status;
+static bool is_shown(const simulate_settings_t *settings) {
+    return !settings->json && !settings->quiet;
 }
 
-static int show(const simulate_settings_t *settings, const simulate_row_t *rows) {
-    bool shown = !settings->json && !settings->quiet, drawn;
-    if (shown) simulate_print(settings, rows);
-    if (!simulate_write(settings, rows)) return EXIT_FAILED;
-    if (settings->quiet) return 0;
-    int status = report_simulation_write(settings->output, settings->output, &drawn);
-    if (status) return status;
-    if (shown)
-        printf("\nreport     %s/" REPORT_FILE "%s\n", settings->output,
-               drawn ? "" : REPORT_NOT_DRAWN);
+static int simulate_next(const simulate_settings_t *settings, const char *platform, int number,
+                         simulate_row_t *rows) {
+    int a = number / settings->nodes_count, at = number % settings->nodes_count;
+    int nodes = settings->nodes[at];
+    char label[96];
+    snprintf(label, sizeof label, "%s, %d node%s", settings->algorithms[a]->name, nodes,
+             nodes == 1 ? "" : "s");
+    int status =
+        simulate_row(settings, settings->algorithms[a], nodes, platform, label, &rows[number]);
+    if (status || !is_shown(settings)) return status;
+    if (number == 0) simulate_print_head(settings);
+    simulate_print_row(settings, a, rows + a * settings->nodes_count, at);
     return 0;
 }
 
+static int write_all(const simulate_settings_t *settings, const simulate_row_t *rows,
+                     int finished) {
+    bool shown = is_shown(settings), drawn;
+    if (shown) simulate_print_legend(settings);
+    if (!simulate_write(settings, rows, finished)) return EXIT_FAILED;
+    if (settings->quiet) return 0;
+    int status = report_simulation_write(settings->output, settings->output, &drawn);
+    if (status || !shown) return status;
+    printf("\nreport     %s/" REPORT_FILE "\n", settings->output);
+    if (!drawn) printf("           without plots: no gnuplot (apt-get install gnuplot-nox)\n");
+    return 0;
+}
+
+/* Rows that are finished are kept, whatever ended the others. */
+static int simulate_all(const simulate_settings_t *settings, const char *platform,
+                        simulate_row_t *rows) {
+    int total = simulate_rows_count(settings), finished = 0, status = 0;
+    interrupt_catch();
+    while (finished < total && !status && !interrupt_signal) {
+        status = simulate_next(settings, platform, finished, rows);
+        if (!status) finished++;
+    }
+    if (finished < total && interrupt_signal)
+        message_error("simulate: stopped (%s); %d of %d rows are finished",
+                      strsignal(interrupt_signal), finished, total);
+    int written = finished > 0 ? write_all(settings, rows, finished) : 0;
+    if (interrupt_signal) return 128 + interrupt_signal;
+    return status ? status : written;
+}
+
 static int run(const simulate_settings_t *settings, const char *platform) {
-    size_t total = (size_t)settings->algorithms_count * (size_t)settings->nodes_count;
-    simulate_row_t *rows = calloc(total, sizeof *rows);
-    int status = EXIT_FAILED;
-    if (rows) status = simulate_rows(settings, platform, rows);
-    else message_error("out of memory for %zu rows", total);
-    if (status == 0) status = show(settings, rows);
+    int total = simulate_rows_count(settings), status = EXIT_FAILED;
+    simulate_row_t *rows = calloc((size_t)total, sizeof *rows);
+    if (rows) status = simulate_all(settings, platform, rows);
+    else message_error("out of memory for %d rows", total);
     free(rows);
     return status;
 }

@@ -17,7 +17,9 @@ typedef enum simulate_kind {
     SIMULATE_BUCKETS, /* the library's all-reduce of a bucket while the gradients of the next are computed */
     SIMULATE_RING, /* the all-reduce around a ring: 2 (n - 1) messages of 1/n of the vector, one
                          after the other */
-    SIMULATE_TREE  /* the whole vector up and down a binomial tree */
+    SIMULATE_HALVING, /* halves, quarters, ... of the vector to nodes half, a quarter, ... of the way around,
+                         and back */
+    SIMULATE_TREE /* the whole vector up and down a binomial tree */
 } simulate_kind_t;
 
 typedef struct simulate_algorithm {
@@ -146,7 +148,8 @@ sgp_status_t simulate_nodes(const simulate_settings_t *settings,
                             const simulate_algorithm_t *algorithm, int nodes, const char *platform,
                             void (*told)(int step, void *user), void *user, simulate_row_t *row);
 
-/* The same in a child process, with a line of progress. Returns the exit status, and has said what went wrong. */
+/* The same in a child process, with lines of progress. Returns the exit status, and has said what went wrong; where
+ * interrupt_signal asks for an end, it has ended the child and says nothing. */
 int simulate_row(const simulate_settings_t *settings, const simulate_algorithm_t *algorithm,
                  int nodes, const char *platform, const char *label, simulate_row_t *row);
 
@@ -171,11 +174,21 @@ bool simulate_calibration_read(simulate_settings_t *settings);
 
 /* ---- what comes out ---- */
 
-/* (algorithms_count, nodes_count) rows. */
-void simulate_print(const simulate_settings_t *settings, const simulate_row_t *rows);
+/* Rows are (algorithms_count, nodes_count), simulated in this order. */
+static inline int simulate_rows_count(const simulate_settings_t *settings) {
+    return settings->algorithms_count * settings->nodes_count;
+}
 
-/* directory/simulation.json, and on standard output with --json; false after a line. */
-bool simulate_write(const simulate_settings_t *settings, const simulate_row_t *rows);
+/* The table on standard output, in 80 columns: its head, a row, and what its words mean. rows: of this algorithm, the
+ * first up to `at`. */
+void simulate_print_head(const simulate_settings_t *settings);
+void simulate_print_row(const simulate_settings_t *settings, int algorithm,
+                        const simulate_row_t *rows, int at);
+void simulate_print_legend(const simulate_settings_t *settings);
+
+/* directory/simulation.json with the first `finished` rows, "interrupted" if these are not all, and on standard output
+ * with --json; false after a line. */
+bool simulate_write(const simulate_settings_t *settings, const simulate_row_t *rows, int finished);
 
 /* The mean gradient with its update over the step: samples per second over those of as many nodes that compute,
  * are equally fast, and never wait. */

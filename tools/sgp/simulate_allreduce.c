@@ -36,8 +36,8 @@ static void destroy(simulate_node_t *node) {
 }
 
 /* z <- z - mean: the local step, the same on all nodes. */
-static void update(simulate_node_t *node, const float *mean, size_t count, float scale) {
-    for (size_t i = 0; i < count; i++) node->z[i] -= scale * mean[i];
+static void update(float *z, const float *mean, size_t count, float scale) {
+    for (size_t i = 0; i < count; i++) z[i] -= scale * mean[i];
 }
 
 /* ---- in buckets ---- */
@@ -90,7 +90,7 @@ static sgp_status_t buckets_step(simulate_node_t *node, uint64_t step, uint64_t 
         if (status != SGP_OK) return status;
     }
     simulate_compute(node, node->work->update);
-    update(node, node->sum, node->work->length, 1);
+    update(node->z, node->sum, node->work->length, 1);
     return SGP_OK;
 }
 
@@ -101,7 +101,7 @@ const simulate_method_t simulate_method_buckets = {
     .waited = inbox_waited,
 };
 
-/* ---- messages of the other two ---- */
+/* ---- messages of the others ---- */
 
 /* count numbers of node->sum from offset on. */
 static sgp_status_t send_part(simulate_node_t *node, int dst, uint64_t number, size_t offset,
@@ -149,9 +149,12 @@ static sgp_status_t receive_part(simulate_node_t *node, int src, uint64_t number
     }
 }
 
-static void begin(simulate_node_t *node, uint64_t compute) {
+/* node->sum becomes the gradient from element `first` on, with what comes before it at the end. */
+static void begin(simulate_node_t *node, uint64_t compute, size_t first) {
+    size_t rest = node->work->length - first;
     simulate_compute(node, compute + node->work->update);
-    memcpy(node->sum, node->gradient, node->work->length * sizeof *node->sum);
+    memcpy(node->sum, node->gradient + first, rest * sizeof *node->sum);
+    memcpy(node->sum + rest, node->gradient, first * sizeof *node->sum);
 }
 
 /* ---- around a ring ---- */
@@ -162,7 +165,7 @@ static sgp_status_t ring_step(simulate_node_t *node, uint64_t step, uint64_t com
     (void)step;
     int n = node->work->nodes, rank = node->rank;
     size_t segment = node->work->length / (size_t)n;
-    begin(node, compute);
+    begin(node, compute, 0);
     for (int round = 0; round < 2 * (n - 1); round++) {
         int leaves = (rank - round + 2 * n) % n, comes = (leaves + n - 1) % n;
         uint64_t number = node->messages++;
@@ -173,7 +176,7 @@ static sgp_status_t ring_step(simulate_node_t *node, uint64_t step, uint64_t com
                                   round < n - 1);
         if (status != SGP_OK) return status;
     }
-    update(node, node->sum, node->work->length, 1 / (float)n);
+    update(node->z, node->sum, node->work->length, 1 / (float)n);
     return SGP_OK;
 }
 
@@ -181,6 +184,68 @@ const simulate_method_t simulate_method_ring = {
     .create = create,
     .destroy = destroy,
     .step = ring_step,
+    .waited = inbox_waited,
+};
+
+/* ---- in halves ---- */
+
+/* Recursive halving and doubling for any number of nodes (J. L. Traeff, Optimal, Non-pipelined Reduce-scatter and
+ * Allreduce Algorithms, 2024): the partner of a round is half of the nodes further on, rounded up, then half of that,
+ * down to 1. A node's segments are numbered from its own, so that number d + i of a node is number i of the one d
+ * further on. Each round it sends what belongs to the upper half of those that are left, and adds what comes for the
+ * lower; then sums go the same way back: 2 (n - 1) segments in 2 log2 n messages, rounded up. */
+
+enum { MOST_ROUNDS = 32 };
+
+/* The partners' distances, after the number of nodes itself. */
+static int distances_of(int nodes, int distances[MOST_ROUNDS]) {
+    int rounds = 0;
+    for (distances[0] = nodes; distances[rounds] > 1; rounds++)
+        distances[rounds + 1] = (distances[rounds] + 1) / 2;
+    return rounds;
+}
+
+/* Segments [near, far) go to the partner, whose first ones they are. */
+static sgp_status_t scatter_half(simulate_node_t *node, int near, int far) {
+    int n = node->work->nodes, rank = node->rank;
+    size_t segment = node->work->length / (size_t)n, count = (size_t)(far - near) * segment;
+    uint64_t number = node->messages++;
+    sgp_status_t status = send_part(node, (rank + near) % n, number, (size_t)near * segment, count);
+    if (status != SGP_OK) return status;
+    return receive_part(node, (rank + n - near) % n, number, 0, true);
+}
+
+static sgp_status_t gather_half(simulate_node_t *node, int near, int far) {
+    int n = node->work->nodes, rank = node->rank;
+    size_t segment = node->work->length / (size_t)n, count = (size_t)(far - near) * segment;
+    uint64_t number = node->messages++;
+    sgp_status_t status = send_part(node, (rank + n - near) % n, number, 0, count);
+    if (status != SGP_OK) return status;
+    return receive_part(node, (rank + near) % n, number, (size_t)near * segment, false);
+}
+
+static sgp_status_t halving_step(simulate_node_t *node, uint64_t step, uint64_t compute) {
+    (void)step;
+    int distances[MOST_ROUNDS], rounds = distances_of(node->work->nodes, distances);
+    size_t length = node->work->length;
+    size_t before = length / (size_t)node->work->nodes * (size_t)node->rank;
+    float scale = 1 / (float)node->work->nodes;
+    sgp_status_t status = SGP_OK;
+    begin(node, compute, before);
+    for (int i = 0; i < rounds && status == SGP_OK; i++)
+        status = scatter_half(node, distances[i + 1], distances[i]);
+    for (int i = rounds - 1; i >= 0 && status == SGP_OK; i--)
+        status = gather_half(node, distances[i + 1], distances[i]);
+    if (status != SGP_OK) return status;
+    update(node->z + before, node->sum, length - before, scale);
+    update(node->z, node->sum + (length - before), before, scale);
+    return SGP_OK;
+}
+
+const simulate_method_t simulate_method_halving = {
+    .create = create,
+    .destroy = destroy,
+    .step = halving_step,
     .waited = inbox_waited,
 };
 
@@ -192,14 +257,14 @@ static sgp_status_t tree_step(simulate_node_t *node, uint64_t step, uint64_t com
     size_t length = node->work->length;
     uint64_t up = 2 * step, down = up + 1;
     sgp_status_t status = SGP_OK;
-    begin(node, compute);
+    begin(node, compute, 0);
     for (; bit < n && !(rank & bit) && status == SGP_OK; bit <<= 1)
         if (rank + bit < n) status = receive_part(node, rank + bit, up, 0, true);
     if (rank > 0 && status == SGP_OK) status = send_part(node, rank - bit, up, 0, length);
     if (rank > 0 && status == SGP_OK) status = receive_part(node, rank - bit, down, 0, false);
     for (bit >>= 1; bit > 0 && status == SGP_OK; bit >>= 1)
         if (rank + bit < n) status = send_part(node, rank + bit, down, 0, length);
-    if (status == SGP_OK) update(node, node->sum, length, 1 / (float)n);
+    if (status == SGP_OK) update(node->z, node->sum, length, 1 / (float)n);
     return status;
 }
 

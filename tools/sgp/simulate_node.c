@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LENGTH     ((size_t)256)       /* numbers in a vector that is not cut into segments */
-#define LINE       ((size_t)16)        /* numbers in the least segment of an all-reduce */
+#define LENGTH     ((size_t)256) /* numbers in a vector that is not cut into segments */
+#define LINE       ((size_t)16)  /* numbers in the least segment of the library's all-reduce */
 #define COURIER    ((double)(1 << 20)) /* bytes from which osgp's courier copies beside the gradient */
 #define REAL_CHUNK ((double)((size_t)256 << 10)) /* bytes of a chunk of the real transports */
 
@@ -30,6 +30,8 @@ static const simulate_algorithm_t algorithms[] = {
      "this project's, in buckets of 25 MiB beside the rest of the gradient, as PyTorch's DDP"},
     {"allreduce-ring", SIMULATE_RING, SGP_ALGORITHM_ALLREDUCE, false,
      "segments around a ring, after the gradient"},
+    {"allreduce-halving", SIMULATE_HALVING, SGP_ALGORITHM_ALLREDUCE, false,
+     "recursive halving and doubling, after the gradient; 2 log2 n messages"},
     {"allreduce-tree", SIMULATE_TREE, SGP_ALGORITHM_ALLREDUCE, false,
      "whole vectors up and down a binomial tree, after the gradient"},
 };
@@ -67,7 +69,8 @@ size_t simulate_length(const simulate_settings_t *settings, const simulate_algor
                        int nodes) {
     if (algorithm->algorithm != SGP_ALGORITHM_ALLREDUCE || algorithm->kind == SIMULATE_TREE)
         return LENGTH;
-    size_t least = LINE * (size_t)nodes;
+    bool own = algorithm->kind == SIMULATE_MIXER || algorithm->kind == SIMULATE_BUCKETS;
+    size_t least = (own ? LINE : 1) * (size_t)nodes;
     if (algorithm->kind == SIMULATE_BUCKETS)
         return least * (size_t)simulate_buckets(settings->parameters * sizeof(float));
     return (LENGTH + least - 1) / least * least;
@@ -346,6 +349,8 @@ static const simulate_method_t *method_of(simulate_kind_t kind) {
         return &simulate_method_buckets;
     case SIMULATE_RING:
         return &simulate_method_ring;
+    case SIMULATE_HALVING:
+        return &simulate_method_halving;
     case SIMULATE_TREE:
         return &simulate_method_tree;
     default:
@@ -353,28 +358,30 @@ static const simulate_method_t *method_of(simulate_kind_t kind) {
     }
 }
 
-/* An all-reduce in which everybody sends everybody a part at a time. As n (n - 1) messages that share their links it
- * could be simulated for few nodes only, and each part as a whole would compete with the means that travel
- * behind it, where real ones are cut into chunks. So a node's leave one after the other at the rate of its line, which
- * ends no later. A platform of one's own can have links that more than a node uses: there they share them. */
-static bool is_all_to_all(const simulate_work_t *work) {
+/* Whether messages are simulated at the rate of their sender's line, each at its own time, instead of on links that
+ * they share. Around a ring that is the same: one node alone sends into a link. In halves a program takes what comes
+ * round by round, one message at a time; on shared links one of a later round would keep it waiting, which MPI's
+ * rendezvous prevents. In this project's all-reduce all send to all, a part at a time. Each part as a whole would
+ * compete with the means that travel behind it, where real ones are cut into chunks; so a node's leave one after the
+ * other, which ends no later than when links into nodes are shared. A platform of one's own can have links that more
+ * than a node uses: there they share them. */
+static bool has_line_rate(const simulate_work_t *work) {
     simulate_kind_t kind = work->algorithm->kind;
-    return (kind == SIMULATE_BUCKETS ||
-            (kind == SIMULATE_MIXER && work->algorithm->algorithm == SGP_ALGORITHM_ALLREDUCE)) &&
+    return work->algorithm->algorithm == SGP_ALGORITHM_ALLREDUCE && kind != SIMULATE_TREE &&
            !work->settings->network.platform;
 }
 
-/* Programs with a ring or a tree send one message after the other. */
+/* Programs with one of the other all-reduces send one message after the other. */
 static bool one_by_one(const simulate_work_t *work) {
     simulate_kind_t kind = work->algorithm->kind;
-    return kind == SIMULATE_RING || kind == SIMULATE_TREE || is_all_to_all(work);
+    return (kind != SIMULATE_MIXER && kind != SIMULATE_BUCKETS) || has_line_rate(work);
 }
 
 /* A message in one piece, for speed; but a passive node of AD-PSGD answers each piece of a question when it is there, so that
  * answers are on their way while the rest is still being asked. */
 static size_t chunk_bytes(const simulate_work_t *work) {
     enum { PIECES = 16 };
-    size_t bytes = work->length * sizeof(float);
+    size_t bytes = (work->length * sizeof(float) + 63) / 64 * 64;
     return work->algorithm->algorithm == SGP_ALGORITHM_ADPSGD ? bytes / PIECES : bytes;
 }
 
@@ -392,7 +399,7 @@ static sgp_simulated_options_t cluster_options(const simulate_work_t *work, cons
         .room_chunk = REAL_CHUNK,
         .latency_seconds = settings->network.latency_ms * 1e-3,
         .one_by_one = one_by_one(work),
-        .line_rate = is_all_to_all(work) ? settings->network.bytes_per_second : 0,
+        .line_rate = has_line_rate(work) ? settings->network.bytes_per_second : 0,
         .copy_seconds = courier ? 0 : settings->local.copy_ms * 1e-3 / bytes,
         .absorb_seconds = settings->local.absorb_ms * 1e-3 / bytes,
         .notice_seconds = SIMULATE_NOTICE,

@@ -76,7 +76,8 @@ uint64_t simulate_now(const simulate_node_t *node);
 void simulate_compute(simulate_node_t *node, uint64_t nanoseconds);
 
 /* In simulate_allreduce.c */
-extern const simulate_method_t simulate_method_buckets, simulate_method_ring, simulate_method_tree;
+extern const simulate_method_t simulate_method_buckets, simulate_method_ring,
+    simulate_method_halving, simulate_method_tree;
 
 /* Of a vector of that many simulated bytes. */
 int simulate_buckets(double bytes);

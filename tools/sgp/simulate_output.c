@@ -39,6 +39,8 @@ static double scaling(const simulate_settings_t *settings, const simulate_row_t 
 
 /* ---- the table ---- */
 
+enum { COLUMNS = 80 };
+
 /* "25.6M". */
 static void format_count(double count, char *text, size_t size) {
     if (count >= 1e9) snprintf(text, size, "%.4gG", count / 1e9);
@@ -50,34 +52,44 @@ static void format_count(double count, char *text, size_t size) {
 static void print_settings(const simulate_settings_t *settings) {
     char count[32];
     const simulate_network_t *network = &settings->network;
+    const simulate_local_t *local = &settings->local;
     format_count(settings->parameters, count, sizeof count);
-    printf("%s%s%s parameters in %s, %.4g MB; gradient %g ms, spread %g",
+    printf("%s%s%s parameters in %s, %.4g MB; %d worker%s per node\n",
            settings->model ? settings->model : "", settings->model ? ", " : "", count,
-           settings->encoding_name, simulate_bytes(settings) / 1e6, settings->compute.mean_ms,
-           settings->compute.spread);
+           settings->encoding_name, simulate_bytes(settings) / 1e6, settings->workers,
+           settings->workers == 1 ? "" : "s");
+    printf("gradient %g ms, spread %g", settings->compute.mean_ms, settings->compute.spread);
     if (settings->compute.tail > 0)
         printf(", ten times as long with probability %g", settings->compute.tail);
-    printf("; %d worker%s per node\n", settings->workers, settings->workers == 1 ? "" : "s");
-    if (network->platform) printf("%s", network->platform);
+    printf("\npasses of %g, %g and %g ms; seed %llu\n", local->update_ms, local->copy_ms,
+           local->absorb_ms, (unsigned long long)settings->seed);
+    if (network->platform) printf("%s\n\n", network->platform);
     else
-        printf("%s: %.4g Mb/s each way, %g ms", network->name, network->bytes_per_second * 8 / 1e6,
-               network->latency_ms);
-    printf("; passes of %g, %g and %g ms; seed %llu\n\n", settings->local.update_ms,
-           settings->local.copy_ms, settings->local.absorb_ms, (unsigned long long)settings->seed);
+        printf("%s: %.4g Mb/s each way, %g ms\n\n", network->name,
+               network->bytes_per_second * 8 / 1e6, network->latency_ms);
 }
 
-static void print_titles(const simulate_settings_t *settings) {
-    char from[16];
-    snprintf(from, sizeof from, "from %d", settings->nodes[0]);
-    printf("%-17s  %5s  %8s  %8s  %8s  %9s  %10s  %8s  %9s\n", "", "", "step", "mean", "waiting",
-           "", "", "scaling", "90 epochs");
-    printf("%-17s  %5s  %8s  %8s  %8s  %9s  %10s  %8s  %9s  %8s\n", "algorithm", "nodes", "ms",
-           "node ms", "ms", "samples/s", "efficiency", from, "hours", "distance");
+static int name_width(const simulate_settings_t *settings) {
+    int width = (int)strlen("algorithm");
+    for (int a = 0; a < settings->algorithms_count; a++) {
+        int length = (int)strlen(settings->algorithms[a]->name);
+        if (length > width) width = length;
+    }
+    return width;
+}
+
+void simulate_print_head(const simulate_settings_t *settings) {
+    int width = name_width(settings);
+    print_settings(settings);
+    printf("%-*s %5s %7s %7s %6s %7s %6s %5s %6s %5s\n", width, "", "", "step", "node", "wait",
+           "samples", "effi-", "scal-", "90 ep.", "dis-");
+    printf("%-*s %5s %7s %7s %6s %7s %6s %5s %6s %5s\n", width, "algorithm", "nodes", "ms", "ms",
+           "ms", "/s", "ciency", "ing", "hours", "tance");
 }
 
 static void print_then(const simulate_settings_t *settings, const simulate_row_t *row) {
     if (settings->distance_at_s == 0) return;
-    printf("%26safter %g s: ", "", settings->distance_at_s);
+    printf("    after %g s: ", settings->distance_at_s);
     if (isfinite(row->distance_at))
         printf("%.1f steps, distance %.3f\n", row->steps_at, row->distance_at);
     else printf("some nodes did not get so far; give more --steps\n");
@@ -86,52 +98,70 @@ static void print_then(const simulate_settings_t *settings, const simulate_row_t
 static void print_end(const simulate_settings_t *settings, int nodes, const simulate_row_t *row) {
     if (settings->failures_s == 0) return;
     if (row->failed_node >= 0)
-        printf("%26snode %d failed after %.6g s: the run ended, after %d steps\n", "",
-               row->failed_node, row->failed_seconds, row->steps);
-    printf("%26s90 epochs with restarts from the last epoch: %.4g h\n", "",
+        printf("    node %d failed after %.6g s: the run ended, after %d steps\n", row->failed_node,
+               row->failed_seconds, row->steps);
+    printf("    90 epochs with restarts from the last epoch: %.4g h\n",
            simulate_hours_with_restarts(settings, nodes, row));
 }
 
+/* With fewer decimals where it would be wider, and at last as 1e+06. */
 static void print_number(int width, int decimals, double value) {
-    if (isfinite(value)) printf("  %*.*f", width, decimals, value);
-    else printf("  %*s", width, "-");
+    char text[400] = "-";
+    if (isfinite(value)) {
+        int length = snprintf(text, sizeof text, "%.*f", decimals, value);
+        while (length > width && decimals > 0)
+            length = snprintf(text, sizeof text, "%.*f", --decimals, value);
+        if (length > width) snprintf(text, sizeof text, "%.0e", value);
+    }
+    printf(" %*s", width, text);
 }
 
-static void print_row(const simulate_settings_t *settings, const char *name,
-                      const simulate_row_t *rows, int at) {
+void simulate_print_row(const simulate_settings_t *settings, int algorithm,
+                        const simulate_row_t *rows, int at) {
     const simulate_row_t *row = &rows[at];
-    printf("%-17s  %5d", name, settings->nodes[at]);
-    print_number(8, 2, row->step_ms);
-    print_number(8, 2, row->node_ms);
-    print_number(8, 2, row->wait_ms);
-    print_number(9, 0, row->samples_per_second);
-    print_number(10, 3, simulate_efficiency(settings, row));
-    print_number(8, 3, scaling(settings, rows, at));
-    print_number(9, 2, simulate_hours(row));
-    print_number(8, 3, row->distance);
+    printf("%-*s %5d", name_width(settings), settings->algorithms[algorithm]->name,
+           settings->nodes[at]);
+    print_number(7, 2, row->step_ms);
+    print_number(7, 2, row->node_ms);
+    print_number(6, 2, row->wait_ms);
+    print_number(7, 0, row->samples_per_second);
+    print_number(6, 3, simulate_efficiency(settings, row));
+    print_number(5, 3, scaling(settings, rows, at));
+    print_number(6, 2, simulate_hours(row));
+    print_number(5, 3, row->distance);
     putchar('\n');
     print_then(settings, row);
     print_end(settings, settings->nodes[at], row);
+    fflush(stdout);
 }
 
-/* What the names mean that are not sgp train's. */
-static void print_legend(const simulate_settings_t *settings) {
-    bool first = true;
+/* In lines that begin two columns further on, but for the first. */
+static void print_wrapped(const char *text) {
+    int column = 0;
+    while (*text) {
+        int word = (int)strcspn(text, " ");
+        if (column && column + 1 + word > COLUMNS) column = printf("\n ") - 1;
+        column += printf("%s%.*s", column ? " " : "", word, text);
+        text += word;
+        text += strspn(text, " ");
+    }
+    putchar('\n');
+}
+
+/* What the titles mean, and the names that are not sgp train's. */
+void simulate_print_legend(const simulate_settings_t *settings) {
+    char text[256];
+    snprintf(text, sizeof text,
+             "\nEfficiency: gradient and update over the step; scaling: samples/s and node over "
+             "those of %d node%s; distance: between the nodes, in units of a step's noise.",
+             settings->nodes[0], settings->nodes[0] == 1 ? "" : "s");
+    print_wrapped(text);
     for (int a = 0; a < settings->algorithms_count; a++) {
         const simulate_algorithm_t *algorithm = settings->algorithms[a];
         if (algorithm->algorithm != SGP_ALGORITHM_ALLREDUCE) continue;
-        printf("%s%s: %s\n", first ? "\n" : "", algorithm->name, algorithm->about);
-        first = false;
+        snprintf(text, sizeof text, "%s: %s", algorithm->name, algorithm->about);
+        print_wrapped(text);
     }
-}
-
-void simulate_print(const simulate_settings_t *settings, const simulate_row_t *rows) {
-    print_settings(settings);
-    print_titles(settings);
-    for (int a = 0; a < settings->algorithms_count; a++)
-        for (int i = 0; i < settings->nodes_count; i++)
-            print_row(settings, settings->algorithms[a]->name, rows + a * settings->nodes_count, i);
-    print_legend(settings);
 }
 
 /* ---- simulation.json ---- */
@@ -168,12 +198,13 @@ static json_t *row_object(const simulate_settings_t *settings, int a, const simu
     return object;
 }
 
-static json_t *rows_array(const simulate_settings_t *settings, const simulate_row_t *rows) {
+static json_t *rows_array(const simulate_settings_t *settings, const simulate_row_t *rows,
+                          int finished) {
     json_t *array = json_array();
-    for (int a = 0; a < settings->algorithms_count; a++)
-        for (int i = 0; i < settings->nodes_count; i++)
-            json_array_append_new(array,
-                                  row_object(settings, a, rows + a * settings->nodes_count, i));
+    for (int row = 0; row < finished; row++) {
+        int a = row / settings->nodes_count, first = a * settings->nodes_count;
+        json_array_append_new(array, row_object(settings, a, rows + first, row - first));
+    }
     return array;
 }
 
@@ -225,11 +256,13 @@ static json_t *constants_object(void) {
                      SIMULATE_EPOCHS);
 }
 
-bool simulate_write(const simulate_settings_t *settings, const simulate_row_t *rows) {
+bool simulate_write(const simulate_settings_t *settings, const simulate_row_t *rows, int finished) {
     train_json_begin();
     json_t *json = json_pack("{s:s, s:s?, s:o, s:o, s:o}", "kind", "simulation", "command",
                              settings->command, "settings", settings_object(settings), "constants",
-                             constants_object(), "rows", rows_array(settings, rows));
+                             constants_object(), "rows", rows_array(settings, rows, finished));
+    if (finished < simulate_rows_count(settings))
+        json_object_set_new(json, "interrupted", json_true());
     bool printed = !settings->json || output_json(json, TRAIN_JSON_FLAGS);
     if (!printed) message_error("simulate: the JSON object could not be written");
     return train_json_write(settings->output, "simulation.json", json) == SGP_OK && printed;

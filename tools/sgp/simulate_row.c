@@ -2,6 +2,7 @@
 /* A row in a process of its own: SimGrid simulates one cluster in the life of a process, ends it where it does not
  * like what it reads, and its memory goes with it. */
 #include "command.h"
+#include "interrupt.h"
 #include "message.h"
 #include "simulate.h"
 
@@ -9,6 +10,7 @@
 #include "transport/simulated/simulated.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,19 +64,19 @@ static sgp_status_t probe(const char *platform, int nodes) {
     return status;
 }
 
-/* Its lines, and SimGrid's, go to `lines`. */
+/* Its lines, and SimGrid's, go to `lines`. What a terminal sends stays blocked here: the parent ends it. */
 static void be_child(const simulate_settings_t *settings, const simulate_algorithm_t *algorithm,
                      int nodes, const char *platform, int pipe, int lines, pid_t parent) {
     teller_t teller = {.pipe = pipe};
     news_t news = {.ended = true};
-    bool shown = message_is_terminal() && !settings->quiet; /* of the terminal that was */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(EXIT_FAILED); /* it died before prctl */
     dup2(lines, STDERR_FILENO);
     dup2(lines, STDOUT_FILENO);
-    news.status = algorithm ? simulate_nodes(settings, algorithm, nodes, platform,
-                                             shown ? tell_step : NULL, &teller, &news.row)
-                            : probe(platform, nodes);
+    news.status = algorithm
+                      ? simulate_nodes(settings, algorithm, nodes, platform,
+                                       !settings->quiet ? tell_step : NULL, &teller, &news.row)
+                      : probe(platform, nodes);
     tell(pipe, &news);
     _exit(0);
 }
@@ -120,39 +122,62 @@ static void explain(const simulate_settings_t *settings, const char *label, int 
 
 /* ---- the parent ---- */
 
-/* false: the pipe ended. */
-static bool hear(int pipe, news_t *news) {
-    ssize_t length;
-    do length = read(pipe, news, sizeof *news);
-    while (length < 0 && errno == EINTR);
-    return length == sizeof *news;
+/* false: the pipe ended, or somebody wants an end. before: the signals that end this sleep are blocked outside it. */
+static bool hear(int pipe, const sigset_t *before, news_t *news) {
+    struct pollfd ready = {.fd = pipe, .events = POLLIN};
+    while (ppoll(&ready, 1, NULL, before) < 0)
+        if (errno != EINTR || interrupt_signal) return false;
+    return read(pipe, news, sizeof *news) == sizeof *news;
+}
+
+/* Elsewhere than on a terminal: a line after 10 s of a row, after twice that, and so on, but at least each minute. */
+#define FIRST_LINE 10000000000u /* nanoseconds */
+#define MOST_QUIET 60000000000u
+
+typedef struct progress {
+    const char *label;
+    int steps;
+    uint64_t start, due;
+} progress_t;
+
+static void show(progress_t *progress, int step) {
+    char text[256];
+    uint64_t passed = sgp_clock_now() - progress->start;
+    snprintf(text, sizeof text, "%s  step %d/%d", progress->label, step, progress->steps);
+    if (message_is_terminal()) {
+        message_progress(text);
+    } else if (passed >= progress->due) {
+        message_line("%s", text);
+        progress->due = passed + (passed < MOST_QUIET ? passed : MOST_QUIET);
+    }
 }
 
 /* Until the child's last word; false: there was none. */
-static bool follow(const simulate_settings_t *settings, const char *label, int pipe, news_t *news) {
-    bool shown = message_is_terminal() && !settings->quiet;
-    if (shown) message_progress(label);
-    while (hear(pipe, news)) {
-        if (news->ended) return true;
-        char text[256];
-        snprintf(text, sizeof text, "%s  step %d/%d", label, news->step, settings->steps);
-        message_progress(text);
-    }
-    return false;
+static bool follow(const simulate_settings_t *settings, const char *label, int pipe,
+                   const sigset_t *before, news_t *news) {
+    progress_t progress = {
+        .label = label, .steps = settings->steps, .start = sgp_clock_now(), .due = FIRST_LINE};
+    bool terminal = message_is_terminal() && !settings->quiet;
+    if (terminal) message_progress(label);
+    bool heard;
+    while ((heard = hear(pipe, before, news)) && !news->ended) show(&progress, news->step);
+    if (terminal) message_progress(NULL);
+    return heard;
 }
 
 static int watch(const simulate_settings_t *settings, const char *label, pid_t child, int pipe,
-                 int lines, simulate_row_t *row) {
+                 int lines, const sigset_t *before, simulate_row_t *row) {
     news_t news;
     int ended = 0;
-    bool heard = follow(settings, label, pipe, &news);
+    bool heard = follow(settings, label, pipe, before, &news);
+    if (!heard && interrupt_signal) kill(child, SIGKILL);
     while (waitpid(child, &ended, 0) < 0 && errno == EINTR) {
     }
-    if (message_is_terminal() && !settings->quiet) message_progress(NULL);
     if (heard && news.status == SGP_OK) {
         *row = news.row;
         return 0;
     }
+    if (!heard && interrupt_signal) return 128 + interrupt_signal;
     explain(settings, label, lines, ended);
     if (heard) return command_exit_status(news.status);
     return settings->network.platform ? EXIT_MISTAKE : EXIT_FAILED;
@@ -173,12 +198,15 @@ int simulate_row(const simulate_settings_t *settings, const simulate_algorithm_t
         if (lines >= 0) close(lines);
         return status;
     }
+    sigset_t before;
+    interrupt_block(&before);
     fflush(NULL);
     pid_t parent = getpid(), child = fork();
     if (child == 0) be_child(settings, algorithm, nodes, platform, ends[1], lines, parent);
     close(ends[1]);
     if (child < 0) message_error("%s: fork: %s", label, strerror(errno));
-    else status = watch(settings, label, child, ends[0], lines, row);
+    else status = watch(settings, label, child, ends[0], lines, &before, row);
+    interrupt_unblock(&before);
     close(ends[0]);
     close(lines);
     return status;

@@ -151,7 +151,7 @@ static const option_t options[] = {
      .list = simulate_algorithm_names,
      .shown = "allreduce,sgp,osgp",
      .wanted = "names, with commas between them, among sgp, osgp, osgp-async, dpsgd, adpsgd, "
-               "allreduce, allreduce-buckets, allreduce-ring, allreduce-tree",
+               "allreduce, allreduce-buckets, allreduce-ring, allreduce-halving, allreduce-tree",
      .help = "how the nodes average"},
     {.name = "model",
      .argument = "NAME",
@@ -340,11 +340,10 @@ static const option_t options[] = {
 const option_table_t simulate_table = {
     .command = "simulate",
     .synopsis = "sgp simulate [OPTIONS]",
-    .about = "Runs the algorithms on a simulated cluster (SimGrid), with the code that trains, and "
-             "prints\n"
-             "how long their steps take. Without options: ResNet-50 on up to 32 nodes of 8 GPUs, "
-             "joined\n"
-             "by 10 Gb/s Ethernet. In parentheses: what is used when the option is not given.",
+    .about = "Runs the algorithms on a simulated cluster (SimGrid), with the code that trains,\n"
+             "and prints how long their steps take. Without options: ResNet-50 on up to 32\n"
+             "nodes of 8 GPUs, joined by 10 Gb/s Ethernet. In parentheses: what is used when\n"
+             "the option is not given.",
     .options = options,
     .count = sizeof options / sizeof options[0],
 };

@@ -106,7 +106,7 @@ static sgp_status_t train_node(thread_node_t *node) {
         callbacks.user = node->progress;
         status = train_run(&node->settings->run, &groups, &callbacks, &node->summary);
     }
-    leave(&member, status == SGP_OK);
+    leave(&member, node_leaves(status, &node->summary));
     return status;
 }
 
@@ -168,12 +168,9 @@ int threads_run(const settings_t *settings) {
         interrupt_catch();
         status = run_all(settings, &hubs, nodes);
     }
-    if (status == SGP_OK) result = summary_print(settings, &nodes[0].summary);
-    else result = command_exit_status(status);
-    if (interrupt_signal && status != SGP_OK) {
+    if (nodes) result = node_end(settings, status, &nodes[0].summary, true);
+    if (interrupt_signal && status != SGP_OK)
         message_error("stopped (%s)", strsignal(interrupt_signal));
-        result = 128 + interrupt_signal;
-    }
     if (status == SGP_OK) destroy_hubs(&hubs);
     free(nodes);
     return result;

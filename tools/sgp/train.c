@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `sgp train` is three programs: a launcher of nodes, one node of a group that somebody else has
  * started, and all nodes in threads. */
+#include "claim.h"
 #include "command.h"
 #include "launch.h"
 #include "message.h"
 #include "interrupt.h"
 #include "node.h"
-#include "output.h"
 #include "resume.h"
 #include "settings.h"
 #include "summary.h"
@@ -22,6 +22,10 @@
 #include <unistd.h>
 
 #define SELF "/proc/self/exe"
+
+/* Seconds to end in: the step under way, the checkpoint and the report. Nodes themselves give up on one
+ * that does not halt a little earlier, see train/halt.h. */
+enum { INTERRUPT_GRACE = 45 };
 
 /* The nodes are this program with the same arguments; the directory's name is decided once. Nodes of one
  * machine that talk over TCP need not be reached from elsewhere. */
@@ -44,7 +48,10 @@ static int launch_nodes(const settings_t *settings, int argc, char **argv) {
     for (int i = 1; i < argc; i++) arguments[count++] = argv[i];
     int status = launch(&(launch_options_t){.nodes = settings->run.nodes * settings->run.workers,
                                             .workers = settings->run.workers,
+                                            .once = true,
                                             .file = SELF,
+                                            .grace = INTERRUPT_GRACE,
+                                            .speaks = true,
                                             .argv = arguments});
     free(arguments);
     return status;
@@ -59,33 +66,40 @@ static int start_again(char **argv) {
     return EXIT_FAILED;
 }
 
-/* Everything that can be wrong before a start, so that one process says it and not every node. whole: all
- * files of the run are here. */
-static bool check_run(const settings_t *settings, bool whole) {
+/* Everything that can be wrong before a start, so that one process says it and not every node. */
+static bool check_run(const settings_t *settings) {
     dataset_t *dataset;
-    uint64_t step;
     if (train_check(&settings->run) != SGP_OK) return false;
     if (dataset_load(settings->run.data, settings->run.limit_samples, &dataset) != SGP_OK)
         return false;
     dataset_destroy(dataset);
-    return !settings->run.resume || !whole || resume_check(&settings->run, &step) == SGP_OK;
+    return true;
+}
+
+/* In a directory that is ours, where all files of the run are. */
+static int run_claimed(settings_t *settings, const claim_t *claim, bool threads, int argc,
+                       char **argv) {
+    uint64_t step;
+    if (settings->run.resume && resume_check(&settings->run, &step) != SGP_OK) return EXIT_MISTAKE;
+    if (!claim_clear(claim)) return EXIT_MISTAKE;
+    settings->run.output = claim->output;
+    if (threads) return threads_run(settings);
+    claim_export(claim);
+    return launch_nodes(settings, argc, argv);
 }
 
 /* All nodes, which this process starts. */
 static int start_nodes(settings_t *settings, bool threads, int argc, char **argv) {
-    char output[OUTPUT_PATH], algorithms[TRAIN_STAGES_TEXT];
+    claim_t claim = CLAIM_NONE;
     train_summary_t summary;
     if (settings->run.resume && resume_finished(settings->run.resume, &summary))
         return node_show_finished(settings, &summary);
     if (threads && !getenv("OMP_NUM_THREADS")) return start_again(argv);
-    if (!settings->run.output) {
-        output_name(settings->run.model,
-                    train_algorithms_text(&settings->run.algorithm, algorithms), output);
-        settings->run.output = output;
-    }
-    if (!check_run(settings, true)) return EXIT_MISTAKE;
-    if (!output_prepare(settings->run.output, OUTPUT_ROOM)) return EXIT_MISTAKE;
-    return threads ? threads_run(settings) : launch_nodes(settings, argc, argv);
+    if (!check_run(settings)) return EXIT_MISTAKE;
+    int status = EXIT_MISTAKE;
+    if (claim_begin(settings, &claim)) status = run_claimed(settings, &claim, threads, argc, argv);
+    claim_release(&claim);
+    return status;
 }
 
 /* One node, which somebody has started. A person wants to hear of mistakes before the others are there. */
@@ -96,7 +110,7 @@ static int be_node(settings_t *settings, place_t *place, char **argv) {
                       settings->run.resume);
         return EXIT_MISTAKE;
     }
-    if (place->joins && !check_run(settings, false)) return EXIT_MISTAKE;
+    if (place->joins && !check_run(settings)) return EXIT_MISTAKE;
     return node_run(settings, place);
 }
 
@@ -117,8 +131,7 @@ static int train(settings_t *settings, int usual, int argc, char **argv) {
     }
     if (place.placed) return be_node(settings, &place, argv);
     if (strcmp(settings->run.transport, "mpi") == 0) {
-        message_error("--transport mpi: MPI's launcher starts the nodes: mpirun -n %d sgp train "
-                      "--transport mpi",
+        message_error("--transport mpi: mpirun starts it: mpirun -n %d sgp train --transport mpi",
                       settings->run.nodes * settings->run.workers);
         return EXIT_MISTAKE;
     }

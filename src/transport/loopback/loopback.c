@@ -329,8 +329,15 @@ static void loopback_signal(sgp_transport_t *transport) {
 /* ---- memory and sending ---- */
 
 static sgp_status_t loopback_prepare(sgp_transport_t *transport, size_t bytes, unsigned messages) {
-    (void)transport, (void)bytes, (void)messages; /* memory is taken as it is needed */
-    return SGP_OK;
+    /* Memory is taken as it is needed. */
+    uint64_t wanted = transport->promised + sgp_chunks_of_room(transport, bytes, messages);
+    sgp_status_t status = sgp_transport_check_room(transport, wanted);
+    if (status == SGP_OK) transport->promised = wanted;
+    return status;
+}
+
+static void loopback_unprepare(sgp_transport_t *transport, size_t bytes, unsigned messages) {
+    transport->promised -= sgp_chunks_of_room(transport, bytes, messages);
 }
 
 /* ---- memory, taken when a message begins, so that nothing after can fail; lock held ---- */
@@ -552,6 +559,7 @@ static const sgp_transport_ops_t loopback_ops = {
     .now = loopback_now,
     .wait = loopback_wait,
     .prepare = loopback_prepare,
+    .unprepare = loopback_unprepare,
     .send_begin = loopback_send_begin,
     .send_next = loopback_send_next,
     .send_commit = loopback_send_commit,

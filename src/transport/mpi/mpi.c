@@ -109,14 +109,22 @@ static void given_back(mpi_t *mpi, uint32_t id, int rank) {
     drop(mpi, slot);
 }
 
+/* Slots stay when a promise is taken back, for the next one. */
 static sgp_status_t mpi_prepare(sgp_transport_t *transport, size_t bytes, unsigned messages) {
     mpi_t *mpi = mpi_of(transport);
-    size_t chunks = (bytes + transport->chunk_bytes - 1) / transport->chunk_bytes;
-    /* The parts of an all-reduce may each end in a chunk that is not full. */
-    size_t more = chunks * messages + 2 * (size_t)transport->size;
-    if (more < UINT32_MAX / 2 && sgp_mpi_slots_add(&mpi->sent, (uint32_t)more)) return SGP_OK;
-    return sgp_fail(SGP_ERR_NO_MEMORY, "mpi: no memory for %u messages of %zu bytes under way",
-                    messages, bytes);
+    uint64_t wanted = transport->promised + sgp_chunks_of_room(transport, bytes, messages);
+    sgp_status_t status = sgp_transport_check_room(transport, wanted);
+    if (status != SGP_OK) return status;
+    uint64_t more = wanted > mpi->sent.count ? wanted - mpi->sent.count : 0;
+    if (more >= UINT32_MAX / 2 || (more && !sgp_mpi_slots_add(&mpi->sent, (uint32_t)more)))
+        return sgp_fail(SGP_ERR_NO_MEMORY, "mpi: no memory for %u messages of %zu bytes under way",
+                        messages, bytes);
+    transport->promised = wanted;
+    return SGP_OK;
+}
+
+static void mpi_unprepare(sgp_transport_t *transport, size_t bytes, unsigned messages) {
+    transport->promised -= sgp_chunks_of_room(transport, bytes, messages);
 }
 
 /* ---- progress ---- */
@@ -502,6 +510,7 @@ static const sgp_transport_ops_t mpi_ops = {
     .now = mpi_now,
     .wait = mpi_wait,
     .prepare = mpi_prepare,
+    .unprepare = mpi_unprepare,
     .send_begin = mpi_send_begin,
     .send_next = mpi_send_next,
     .send_commit = mpi_send_commit,

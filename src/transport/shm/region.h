@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The memory of one rank, as it lies in its memfd: [control][ring per receiver][slot heads][slots].
+/* The memory of one rank, as it lies in its memfd, in parts:
  *
- * The file is sparse: a page exists once it is written, so a large region costs only what is under
- * way at a time. */
+ *   part 0  [control][ring per receiver][slot heads][slots]
+ *   part p  [ring per receiver][slot heads][slots]
+ *
+ * A region begins with part 0, and grows by one part at a time, each of which doubles the slots; the place
+ * and the size of a part follow from its number. The file is sparse: a page exists once it is written, so a
+ * large region costs only what is under way at a time. Others map a part when a ring leads them to it. */
 #ifndef SGP_TRANSPORT_SHM_REGION_H
 #define SGP_TRANSPORT_SHM_REGION_H
 
@@ -13,9 +17,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SGP_REGION_SLOTS                                                                           \
-    65536u /* a power of two; also the room of each ring, so that no ring can run over */
-#define SGP_NO_SLOT UINT32_MAX
+#define SGP_REGION_FIRST ((uint32_t)4096) /* slots of part 0, a power of two */
+#define SGP_REGION_PARTS 20               /* at most: 2^31 slots */
+#define SGP_NO_SLOT      UINT32_MAX
+#define SGP_RING_MOVED   (UINT32_MAX - 1) /* in place of a slot: the ring goes on in another part */
 
 typedef struct sgp_region_control {
     /* Rung by others when something changed for the owner of the region and the owner sleeps. A
@@ -36,15 +41,16 @@ typedef struct sgp_region_control {
 
 typedef struct sgp_region_entry {
     uint32_t slot;
-    uint32_t reserved;
+    uint32_t part; /* SGP_RING_MOVED: where the next entry is */
     double weight; /* the destination's share */
 } sgp_region_entry_t;
 
-/* One sender and one receiver. */
+/* One sender and one receiver. Each part has rings with twice as many entries as there are slots then, so
+ * that no ring can run over. */
 typedef struct sgp_region_ring {
     _Alignas(64) _Atomic uint32_t tail; /* written by the sender, the region's owner */
     _Alignas(64) _Atomic uint32_t head; /* written by the receiver */
-    _Alignas(64) sgp_region_entry_t entries[SGP_REGION_SLOTS];
+    _Alignas(64) sgp_region_entry_t entries[];
 } sgp_region_ring_t;
 
 typedef struct sgp_region_slot {
@@ -53,30 +59,78 @@ typedef struct sgp_region_slot {
     unsigned char header[SGP_HEADER_BYTES];
 } sgp_region_slot_t;
 
+typedef struct sgp_region_part {
+    void *memory; /* NULL: not mapped here */
+    size_t bytes;
+    unsigned char *rings;     /* by receiver */
+    sgp_region_slot_t *slots; /* (slots of the part) */
+    unsigned char *payloads;  /* (slots of the part, chunk_bytes) */
+} sgp_region_part_t;
+
 typedef struct sgp_region {
     int file; /* memfd, -1 once not needed */
-    void *memory;
-    size_t bytes;
-    sgp_region_control_t *control;
-    sgp_region_ring_t *rings; /* (size) by receiver */
-    sgp_region_slot_t *slots; /* (SGP_REGION_SLOTS) */
-    unsigned char *payloads;  /* (SGP_REGION_SLOTS, chunk_bytes) */
+    int size; /* ranks */
     size_t chunk_bytes;
+    sgp_region_control_t *control; /* NULL: there is no region */
+    sgp_region_part_t parts[SGP_REGION_PARTS];
+    int count; /* parts mapped here, the first ones */
 } sgp_region_t;
 
-/* A new region of our own. SGP_ERR_SYSTEM (logged). */
+/* A new region of our own, of part 0. SGP_ERR_SYSTEM (logged). */
 sgp_status_t sgp_region_create(int size, size_t chunk_bytes, sgp_region_t *region);
 
-/* Maps another rank's. Takes file on success. SGP_ERR_SYSTEM, SGP_ERR_MISMATCH (logged): nothing
+/* Adds a part to our own. SGP_ERR_NO_MEMORY (logged): nothing changed. */
+sgp_status_t sgp_region_grow(sgp_region_t *region);
+
+/* Maps another rank's part 0. Takes file on success. SGP_ERR_SYSTEM, SGP_ERR_MISMATCH (logged): nothing
  * changed. */
 sgp_status_t sgp_region_map(int file, int size, size_t chunk_bytes, sgp_region_t *region);
+
+/* Maps another rank's parts up to `part`. SGP_ERR_SYSTEM (logged). */
+sgp_status_t sgp_region_reach(sgp_region_t *region, uint32_t part);
 
 /* Fine on a zeroed region. */
 void sgp_region_unmap(sgp_region_t *region);
 
-static inline void *sgp_region_payload(const sgp_region_t *region, uint32_t slot) {
-    return region->payloads + (size_t)slot * region->chunk_bytes;
+/* Slots of the parts before `part`, in all. */
+static inline uint32_t sgp_region_slots_before(int part) {
+    return part == 0 ? 0 : SGP_REGION_FIRST << (part - 1);
 }
+
+/* The part in which a slot lies. */
+static inline int sgp_region_part_of(uint32_t slot) {
+    int part = 0;
+    for (slot /= SGP_REGION_FIRST; slot; slot /= 2) part++;
+    return part;
+}
+
+static inline sgp_region_slot_t *sgp_region_slot(const sgp_region_t *region, uint32_t slot) {
+    int part = sgp_region_part_of(slot);
+    return &region->parts[part].slots[slot - sgp_region_slots_before(part)];
+}
+
+static inline void *sgp_region_payload(const sgp_region_t *region, uint32_t slot) {
+    int part = sgp_region_part_of(slot);
+    size_t at = slot - sgp_region_slots_before(part);
+    return region->parts[part].payloads + at * region->chunk_bytes;
+}
+
+/* Entries of a ring in a part, a power of two. */
+static inline uint32_t sgp_region_ring_room(int part) {
+    return 2 * sgp_region_slots_before(part + 1);
+}
+
+static inline size_t sgp_region_ring_bytes(int part) {
+    return sizeof(sgp_region_ring_t) + sgp_region_ring_room(part) * sizeof(sgp_region_entry_t);
+}
+
+static inline sgp_region_ring_t *sgp_region_ring(const sgp_region_t *region, int part, int rank) {
+    unsigned char *rings = region->parts[part].rings;
+    return (sgp_region_ring_t *)(void *)(rings + (size_t)rank * sgp_region_ring_bytes(part));
+}
+
+/* Puts an entry into our ring to a rank. The receiver has to be woken. */
+void sgp_region_post(sgp_region_t *region, int rank, const sgp_region_entry_t *entry);
 
 /* Wakes the owner if it sleeps. Call after the change is visible. */
 void sgp_region_ring_doorbell(sgp_region_t *region);

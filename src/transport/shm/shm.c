@@ -31,10 +31,9 @@ typedef struct shm {
     atomic_bool poked;    /* the agent is to return from wait */
     int lost;             /* a rank that ended without leaving, or -1 */
     int next_peer;        /* where receive looks first */
-    uint32_t *free_slots; /* (SGP_REGION_SLOTS) a stack: the slot used last is still in the cache */
+    uint32_t *free_slots; /* (all slots) a stack: the slot used last is still in the cache */
     uint32_t free_count;
     uint32_t created;    /* slots ever used: the next new one */
-    uint32_t capacity;   /* slots that may be used */
     uint32_t reserved;   /* promised to messages begun, not taken yet */
     uint32_t taken_back; /* slots ever taken from `returned` */
 } shm_t;
@@ -54,16 +53,17 @@ static void take_returned(shm_t *shm) {
     uint32_t slot =
         atomic_exchange_explicit(&shm->own.control->returned, SGP_NO_SLOT, memory_order_acquire);
     while (slot != SGP_NO_SLOT) {
-        uint32_t next = shm->own.slots[slot].next;
+        uint32_t next = sgp_region_slot(&shm->own, slot)->next;
         shm->free_slots[shm->free_count++] = slot;
         shm->taken_back++;
         slot = next;
     }
 }
 
-/* Slots that no message has a claim on. */
-static uint32_t room(shm_t *shm) {
-    return shm->free_count + (shm->capacity - shm->created) - shm->reserved;
+/* Slots that no message has a claim on, of those that are promised. */
+static uint64_t room(const shm_t *shm) {
+    uint64_t claimed = (uint64_t)shm->created - shm->free_count + shm->reserved;
+    return claimed < shm->transport.promised ? shm->transport.promised - claimed : 0;
 }
 
 /* From now on a slot given back wakes us, once there are `slots` more. */
@@ -83,27 +83,58 @@ static uint32_t take_slot(shm_t *shm) {
     uint32_t slot = shm->free_slots[--shm->free_count];
     /* Ordered already, through `returned`; but a slot may have come back by another process's mapping,
      * where no thread sanitizer sees that the remote was done with it before. */
-    (void)atomic_load_explicit(&shm->own.slots[slot].references, memory_order_acquire);
+    (void)atomic_load_explicit(&sgp_region_slot(&shm->own, slot)->references, memory_order_acquire);
     return slot;
+}
+
+/* So many, as parts of the region, and a place for each in the stack of free ones. */
+static sgp_status_t make_slots(shm_t *shm, uint64_t wanted) {
+    uint64_t all = sgp_region_slots_before(shm->own.count);
+    uint32_t most = sgp_region_slots_before(SGP_REGION_PARTS);
+    if (wanted > most)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "shm: %llu chunks under way, at most %u are possible",
+                        (unsigned long long)wanted, most);
+    while (all < wanted) all *= 2;
+    uint32_t *grown = realloc(shm->free_slots, all * sizeof *grown);
+    if (!grown)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "shm: no memory to keep count of %llu chunks",
+                        (unsigned long long)all);
+    shm->free_slots = grown;
+    sgp_status_t status = SGP_OK;
+    while (status == SGP_OK && sgp_region_slots_before(shm->own.count) < all)
+        status = sgp_region_grow(&shm->own);
+    return status;
 }
 
 static sgp_status_t shm_prepare(sgp_transport_t *transport, size_t bytes, unsigned messages) {
     shm_t *shm = shm_of(transport);
-    uint64_t chunks = (bytes + transport->chunk_bytes - 1) / transport->chunk_bytes;
-    /* The parts of an all-reduce may each end in a chunk that is not full. */
-    uint64_t wanted = shm->capacity + chunks * messages + 2 * (uint64_t)transport->size;
-    if (wanted > SGP_REGION_SLOTS)
-        return sgp_fail(SGP_ERR_NO_MEMORY,
-                        "shm: %u messages of %zu bytes under way are more than %u chunks of %zu",
-                        messages, bytes, SGP_REGION_SLOTS, transport->chunk_bytes);
-    shm->capacity = (uint32_t)wanted;
+    uint64_t wanted = transport->promised + sgp_chunks_of_room(transport, bytes, messages);
+    sgp_status_t status = sgp_transport_check_room(transport, wanted);
+    if (status == SGP_OK) status = make_slots(shm, wanted);
+    if (status != SGP_OK) return status;
+    transport->promised = wanted;
+    if (shm->remote) shm->remote->ops->allow(shm->remote, wanted);
     return SGP_OK;
+}
+
+/* The slots stay, for the next promise. */
+static void shm_unprepare(sgp_transport_t *transport, size_t bytes, unsigned messages) {
+    transport->promised -= sgp_chunks_of_room(transport, bytes, messages);
+}
+
+/* What sgp_send_t and sgp_chunk_t know a slot by: not NULL. */
+static void *handle_of(uint32_t slot) {
+    return (void *)((uintptr_t)slot + 1);
+}
+
+static uint32_t slot_of(const void *handle) {
+    return (uint32_t)((uintptr_t)handle - 1);
 }
 
 /* ---- sending ---- */
 
 static bool is_local(const shm_t *shm, int rank) {
-    return shm->peers[rank].region.memory != NULL;
+    return shm->peers[rank].region.control != NULL;
 }
 
 /* The remote's memory for a message of so many chunks. */
@@ -122,14 +153,14 @@ static sgp_status_t shm_send_begin(sgp_transport_t *transport, const sgp_header_
                                    sgp_send_t *send) {
     shm_t *shm = shm_of(transport);
     size_t chunks = sgp_chunks_of(transport, header->encoding, header->count);
-    if (chunks > shm->capacity)
-        return sgp_fail(SGP_ERR_INVALID, "shm: a message of %zu chunks, prepared for %u", chunks,
-                        shm->capacity);
+    if (chunks > transport->promised)
+        return sgp_fail(SGP_ERR_INVALID, "shm: a message of %zu chunks, prepared for %llu", chunks,
+                        (unsigned long long)transport->promised);
     for (int i = 0; i < destinations; i++)
         if (to[i].dst == shm->lost) return SGP_ERR_PEER_LOST;
     if (room(shm) < chunks) take_returned(shm);
     if (room(shm) < chunks) {
-        want_room(shm, (uint32_t)chunks - room(shm));
+        want_room(shm, (uint32_t)(chunks - room(shm)));
         take_returned(shm); /* what was given back before we said that we want it */
         if (room(shm) < chunks) return SGP_ERR_AGAIN;
         atomic_store(&shm->own.control->wants_room, 0);
@@ -145,7 +176,7 @@ static void *shm_send_next(sgp_transport_t *transport, sgp_send_t *send) {
     shm_t *shm = shm_of(transport);
     if (!sgp_send_advance(transport, send)) return NULL;
     uint32_t slot = take_slot(shm);
-    send->slot = &shm->own.slots[slot];
+    send->slot = handle_of(slot);
     return sgp_region_payload(&shm->own, slot);
 }
 
@@ -162,19 +193,16 @@ static bool post(shm_t *shm, uint32_t slot, const sgp_send_t *send, const sgp_de
     if (!is_local(shm, to->dst)) return post_remote(shm, slot, send, to);
     sgp_region_t *receiver = &shm->peers[to->dst].region;
     if (atomic_load_explicit(&receiver->control->left, memory_order_relaxed)) return false;
-    sgp_region_ring_t *ring = &shm->own.rings[to->dst];
-    uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
-    ring->entries[tail % SGP_REGION_SLOTS] =
-        (sgp_region_entry_t){.slot = slot, .weight = to->weight};
-    atomic_store_explicit(&ring->tail, tail + 1, memory_order_release);
+    sgp_region_entry_t entry = {.slot = slot, .weight = to->weight};
+    sgp_region_post(&shm->own, to->dst, &entry);
     sgp_region_ring_doorbell(receiver);
     return true;
 }
 
 static void shm_send_commit(sgp_transport_t *transport, sgp_send_t *send) {
     shm_t *shm = shm_of(transport);
-    sgp_region_slot_t *head = send->slot;
-    uint32_t slot = (uint32_t)(head - shm->own.slots);
+    uint32_t slot = slot_of(send->slot);
+    sgp_region_slot_t *head = sgp_region_slot(&shm->own, slot);
     sgp_header_encode(&send->header, head->header);
     /* One reference more, ours, so that the slot cannot come back before all are posted. */
     atomic_store_explicit(&head->references, (uint32_t)send->destinations + 1,
@@ -186,15 +214,39 @@ static void shm_send_commit(sgp_transport_t *transport, sgp_send_t *send) {
 
 /* ---- receiving ---- */
 
-static sgp_region_ring_t *ring_from(shm_t *shm, int src) {
-    return &shm->peers[src].region.rings[shm->transport.rank];
+static sgp_region_ring_t *ring_from(const shm_t *shm, int src) {
+    const sgp_shm_peer_t *peer = &shm->peers[src];
+    return sgp_region_ring(&peer->region, peer->ring, shm->transport.rank);
+}
+
+/* The next entry of src's ring to us, which is at `head`. */
+static const sgp_region_entry_t *entry_at(const shm_t *shm, int src, uint32_t head) {
+    return &ring_from(shm, src)->entries[head % sgp_region_ring_room(shm->peers[src].ring)];
+}
+
+/* The ring goes on in another part. false: that cannot be mapped, so nothing of src can be read any more. */
+static bool follow(shm_t *shm, int src, uint32_t head) {
+    sgp_shm_peer_t *peer = &shm->peers[src];
+    uint32_t part = entry_at(shm, src, head)->part;
+    if (shm->lost == src) return false;
+    if (part <= (uint32_t)peer->ring || sgp_region_reach(&peer->region, part) != SGP_OK) {
+        shm->lost = src;
+        return false;
+    }
+    atomic_store_explicit(&ring_from(shm, src)->head, head + 1, memory_order_release);
+    peer->ring = (int)part;
+    return true;
 }
 
 static bool has_arrived(shm_t *shm, int src) {
     if (!is_local(shm, src)) return false;
-    sgp_region_ring_t *ring = ring_from(shm, src);
-    return atomic_load_explicit(&ring->tail, memory_order_acquire) !=
-           atomic_load_explicit(&ring->head, memory_order_relaxed);
+    for (;;) {
+        sgp_region_ring_t *ring = ring_from(shm, src);
+        uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+        if (atomic_load_explicit(&ring->tail, memory_order_acquire) == head) return false;
+        if (entry_at(shm, src, head)->slot != SGP_RING_MOVED) return true;
+        if (!follow(shm, src, head)) return false;
+    }
 }
 
 static bool anything_arrived(shm_t *shm) {
@@ -208,10 +260,10 @@ static sgp_status_t take_entry(shm_t *shm, int src, sgp_chunk_t *chunk) {
     sgp_region_t *region = &shm->peers[src].region;
     sgp_region_ring_t *ring = ring_from(shm, src);
     uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
-    sgp_region_entry_t entry = ring->entries[head % SGP_REGION_SLOTS];
+    sgp_region_entry_t entry = *entry_at(shm, src, head);
     atomic_store_explicit(&ring->head, head + 1, memory_order_release);
-    if (entry.slot >= SGP_REGION_SLOTS) return SGP_ERR_REFUSED;
-    sgp_region_slot_t *slot = &region->slots[entry.slot];
+    if (entry.slot >= sgp_region_slots_before(region->count)) return SGP_ERR_REFUSED;
+    sgp_region_slot_t *slot = sgp_region_slot(region, entry.slot);
     sgp_status_t status = sgp_transport_accept(&shm->transport, slot->header, &chunk->header);
     if (status == SGP_OK && chunk->header.src != src) status = SGP_ERR_REFUSED;
     if (status != SGP_OK) {
@@ -219,7 +271,7 @@ static sgp_status_t take_entry(shm_t *shm, int src, sgp_chunk_t *chunk) {
         return status;
     }
     chunk->header.weight = entry.weight;
-    chunk->slot = slot;
+    chunk->slot = handle_of(entry.slot);
     chunk->payload = sgp_region_payload(region, entry.slot);
     return SGP_OK;
 }
@@ -245,8 +297,7 @@ static void shm_release(sgp_transport_t *transport, sgp_chunk_t *chunk) {
         return;
     }
     sgp_region_t *region = &shm_of(transport)->peers[chunk->header.src].region;
-    sgp_region_slot_t *slot = chunk->slot;
-    sgp_region_drop(region, (uint32_t)(slot - region->slots));
+    sgp_region_drop(region, slot_of(chunk->slot));
     chunk->slot = NULL;
 }
 
@@ -415,6 +466,7 @@ static const sgp_transport_ops_t shm_ops = {
     .now = shm_now,
     .wait = shm_wait,
     .prepare = shm_prepare,
+    .unprepare = shm_unprepare,
     .send_begin = shm_send_begin,
     .send_next = shm_send_next,
     .send_commit = shm_send_commit,
@@ -463,7 +515,7 @@ static sgp_status_t allocate(shm_t *shm, int size) {
     for (int r = 0; shm->peers && r < size; r++)
         shm->peers[r].socket = shm->peers[r].region.file = -1;
     shm->watched = calloc((size_t)size, sizeof *shm->watched);
-    shm->free_slots = calloc(SGP_REGION_SLOTS, sizeof *shm->free_slots);
+    shm->free_slots = calloc(SGP_REGION_FIRST, sizeof *shm->free_slots);
     if (shm->peers && shm->watched && shm->free_slots) return SGP_OK;
     return sgp_fail(SGP_ERR_NO_MEMORY, "shm: no memory to connect %d nodes", size);
 }

@@ -32,7 +32,9 @@ typedef struct delivery {
     message_t *message;
     const void *payload;
     int dst;
-    double bytes; /* simulated, of the payload */
+    double bytes;             /* simulated, of the payload */
+    uint64_t arrives, number; /* at line rate: when, and which of those of the same time */
+    struct delivery *child;   /* and its place in a heap, with next */
     unsigned char header[SGP_HEADER_BYTES];
 } delivery_t;
 
@@ -70,8 +72,9 @@ typedef enum context_state {
 typedef struct context {
     rank_t *rank;
     context_state_t state;
-    bool poked; /* something other than an arrival changed: room, a loss, a signal */
-    bool woken; /* its semaphore was released since it fell asleep */
+    bool poked;        /* something other than an arrival changed: room, a loss, a signal */
+    bool woken;        /* its semaphore was released since it fell asleep */
+    uint64_t wakes_at; /* by itself, while it sleeps */
     void *semaphore;
     void (*body)(void *context); /* the agent's */
     void *body_context;
@@ -85,7 +88,9 @@ struct rank {
     rank_state_t state;
     context_t contexts[CONTEXTS];
     delivery_t *first, **last; /* arrived, oldest first */
-    uint64_t capacity, in_use; /* of room, in chunks */
+    delivery_t *scheduled;     /* on their way at line rate, a heap */
+    double busy_until;         /* seconds; the line out, at line rate */
+    uint64_t in_use; /* of room, in chunks */
     line_t lines[ENDS];
     bool wants_room;
     bool locked;   /* what the two contexts share; nobody gives way while it is */
@@ -106,7 +111,8 @@ struct sgp_simulated {
     int idle, carriers;
     int living; /* actors that are no carriers */
     int lost;
-    int gone, met; /* ranks */
+    int gone, met;      /* ranks */
+    uint64_t scheduled; /* deliveries so far */
 };
 
 /* ---- the road ---- */
@@ -114,7 +120,7 @@ struct sgp_simulated {
 /* The next chunk of a message leaves, or waits for its turn. Gives way. */
 void sgp_road_send(flow_t *flow, delivery_t *delivery);
 
-/* The oldest that has arrived at a rank, or NULL. */
+/* The oldest that has arrived at a rank, or NULL. Not those at line rate. */
 delivery_t *sgp_road_take(rank_t *rank);
 
 /* When the last actor ends, so do the carriers. Gives way. */
@@ -124,6 +130,20 @@ void sgp_road_close(sgp_simulated_t *cluster);
  * references. */
 void sgp_simulated_arrived(rank_t *receiver);
 void sgp_simulated_drop(message_t *message);
+
+/* ---- at line rate (schedule.c) ---- */
+
+/* Leaves behind what its sender has sent before, if it takes turns, or else at once. Gives way. */
+void sgp_schedule_send(delivery_t *delivery, bool turns);
+
+/* When the first of those on their way to the rank is there, in nanoseconds; UINT64_MAX: there is none. */
+uint64_t sgp_schedule_next(const rank_t *rank);
+
+/* Takes the first of them, arrived or not; NULL: there is none. */
+delivery_t *sgp_schedule_take(rank_t *rank);
+
+/* What simulated.c does for it: wakes whoever of a rank sleeps for longer than until then. Gives way. */
+void sgp_simulated_expect(rank_t *receiver, uint64_t arrives);
 
 /* ---- of simulated.c, for cluster.c ---- */
 

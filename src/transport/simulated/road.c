@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How a message gets from one rank to another: its turn on the two lines, a carrier, and the receiver's queue. */
+/* How a message gets from one rank to another over SimGrid's links: its turn on the two lines, a carrier, and the
+ * receiver's queue. */
 #include "transport/simulated/cluster.h"
 
 #define CARRIER_STACK ((size_t)32 << 10)
@@ -58,8 +59,7 @@ static void arrive(sgp_simulated_t *cluster, delivery_t *delivery) {
 
 /* A message passes when no message of another step does at either end, and then it passes whole. What began first
  * goes first; it does not wait for one that waits itself, for over tcp a line is not kept idle either.
- * Where messages leave one by one, a line out passes one at a time, whatever its step; and where they have a rate of
- * their own, lines in do not matter. */
+ * Where messages leave one by one, a line out passes one at a time, whatever its step. */
 
 static line_t *line_of(const flow_t *flow, int end) {
     rank_t *sender = flow->message->sender;
@@ -73,7 +73,6 @@ static bool one_by_one(const flow_t *flow) {
 static bool is_free(const flow_t *flow, int end) {
     const line_t *line = line_of(flow, end);
     if (line->passing == 0) return true;
-    if (end == IN && flow->message->sender->cluster->options.line_rate > 0) return true;
     return line->step == flow->message->step && !(end == OUT && one_by_one(flow));
 }
 
@@ -142,6 +141,10 @@ static void serve(line_t *line, int end) {
 
 void sgp_road_send(flow_t *flow, delivery_t *delivery) {
     bool turns = flow->message->waits_its_turn;
+    if (flow->message->sender->cluster->options.line_rate > 0) {
+        sgp_schedule_send(delivery, turns);
+        return;
+    }
     if (turns && !flow->passes && !flow->waits[OUT] && may_pass(flow)) pass(flow);
     if (!turns) {
         dispatch(flow->message->sender->cluster, delivery);
@@ -170,9 +173,7 @@ static void end_chunk(flow_t *flow) {
 /* Gives way. */
 static void carry(sgp_simulated_t *cluster, const delivery_t *delivery) {
     int src = delivery->message->sender->transport.rank;
-    double bytes = delivery->bytes + SGP_HEADER_BYTES, rate = cluster->options.line_rate;
-    if (rate > 0) cluster->grid->sleep(bytes / rate);
-    else cluster->grid->carry(src, delivery->dst, bytes);
+    cluster->grid->carry(src, delivery->dst, delivery->bytes + SGP_HEADER_BYTES);
 }
 
 static void carrier_main(void *argument) {

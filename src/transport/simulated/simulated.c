@@ -46,6 +46,13 @@ static void poke_rank(rank_t *rank) {
     for (int c = 0; c < CONTEXTS; c++) poke(&rank->contexts[c]);
 }
 
+void sgp_simulated_expect(rank_t *receiver, uint64_t arrives) {
+    for (int c = 0; c < CONTEXTS; c++) {
+        context_t *context = &receiver->contexts[c];
+        if (context->state == CONTEXT_WAITS && context->wakes_at > arrives) wake(context);
+    }
+}
+
 void sgp_simulated_arrived(rank_t *receiver) {
     for (int c = 0; c < CONTEXTS; c++)
         if (receiver->contexts[c].state == CONTEXT_WAITS) wake(&receiver->contexts[c]);
@@ -63,6 +70,7 @@ static void sleep_until(context_t *context, context_state_t how, uint64_t deadli
     if (seconds > FOREVER) seconds = -1;
     context->state = how;
     context->woken = false;
+    context->wakes_at = deadline;
     /* A release in the moment in which the time has passed is still to be taken. */
     if (!grid->acquire(context->semaphore, seconds) && context->woken)
         grid->acquire(context->semaphore, -1);
@@ -70,13 +78,38 @@ static void sleep_until(context_t *context, context_state_t how, uint64_t deadli
     back(context->rank);
 }
 
+/* SimGrid's clock may end a sleep a little before its time. */
+static bool is_due(const rank_t *rank) {
+    return rank->scheduled && rank->scheduled->arrives <= now(rank->cluster) + 1;
+}
+
+static bool has_arrived(const rank_t *rank) {
+    return rank->first || is_due(rank);
+}
+
+static delivery_t *take_arrived(rank_t *rank) {
+    return is_due(rank) ? sgp_schedule_take(rank) : sgp_road_take(rank);
+}
+
+/* Until something is there that the caller wants to know. A message at line rate wakes nobody when it arrives, but
+ * when it leaves, to sleep until then. */
+static void sleep_until_arrival(context_t *context, uint64_t deadline) {
+    const rank_t *rank = context->rank;
+    do {
+        uint64_t next = sgp_schedule_next(rank);
+        sleep_until(context, CONTEXT_WAITS, next < deadline ? next : deadline);
+    } while (rank->scheduled && !has_arrived(rank) && rank->cluster->lost < 0 && !context->poked &&
+             now(rank->cluster) < deadline);
+}
+
 static sgp_status_t simulated_wait(sgp_transport_t *transport, uint64_t deadline) {
     rank_t *rank = rank_of(transport);
     context_t *context = self(rank);
     const int *lost = &rank->cluster->lost;
-    if (!rank->first && *lost < 0 && !context->poked) sleep_until(context, CONTEXT_WAITS, deadline);
-    sgp_status_t status = rank->first || context->poked ? SGP_OK : SGP_ERR_TIMEOUT;
-    if (!rank->first && *lost >= 0) status = SGP_ERR_PEER_LOST;
+    if (!has_arrived(rank) && *lost < 0 && !context->poked) sleep_until_arrival(context, deadline);
+    bool arrived = has_arrived(rank);
+    sgp_status_t status = arrived || context->poked ? SGP_OK : SGP_ERR_TIMEOUT;
+    if (!arrived && *lost >= 0) status = SGP_ERR_PEER_LOST;
     context->poked = false;
     return status;
 }
@@ -165,15 +198,22 @@ static double scale_of(const sgp_simulated_t *cluster, sgp_encoding_t encoding) 
 }
 
 /* Only a vector in one of its encodings stands for more than itself. */
-static sgp_status_t simulated_prepare(sgp_transport_t *transport, size_t bytes, unsigned messages) {
-    rank_t *rank = rank_of(transport);
+static uint64_t chunks_of_room(const sgp_transport_t *transport, size_t bytes, unsigned messages) {
+    const rank_t *rank = (const rank_t *)transport;
     const sgp_simulated_options_t *options = &rank->cluster->options;
     bool vector = options->vector && (bytes == options->vector * sizeof(float) ||
                                       bytes == options->vector * sizeof(uint16_t));
     double simulated = (double)bytes * (vector ? options->scale : 1);
-    rank->capacity +=
-        chunks_of(rank->cluster, simulated) * messages + 2 * (uint64_t)transport->size;
+    return chunks_of(rank->cluster, simulated) * messages + 2 * (uint64_t)transport->size;
+}
+
+static sgp_status_t simulated_prepare(sgp_transport_t *transport, size_t bytes, unsigned messages) {
+    transport->promised += chunks_of_room(transport, bytes, messages);
     return SGP_OK;
+}
+
+static void simulated_unprepare(sgp_transport_t *transport, size_t bytes, unsigned messages) {
+    transport->promised -= chunks_of_room(transport, bytes, messages);
 }
 
 /* ---- messages ---- */
@@ -233,7 +273,7 @@ static sgp_status_t simulated_send_begin(sgp_transport_t *transport, const sgp_h
     uint64_t room = chunks_of(cluster, bytes * scale_of(cluster, header->encoding));
     for (int i = 0; i < destinations; i++)
         if (to[i].dst == cluster->lost) return SGP_ERR_PEER_LOST;
-    if (rank->in_use && rank->in_use + room > rank->capacity) {
+    if (rank->in_use && rank->in_use + room > transport->promised) {
         rank->wants_room = true;
         return SGP_ERR_AGAIN;
     }
@@ -309,7 +349,7 @@ static void simulated_release(sgp_transport_t *transport, sgp_chunk_t *chunk) {
 static sgp_status_t simulated_receive(sgp_transport_t *transport, sgp_chunk_t *chunk) {
     rank_t *rank = rank_of(transport);
     for (;;) {
-        delivery_t *delivery = sgp_road_take(rank);
+        delivery_t *delivery = take_arrived(rank);
         if (!delivery) return SGP_ERR_AGAIN;
         chunk->slot = delivery;
         chunk->payload = delivery->payload;
@@ -346,7 +386,9 @@ static void set_gone(rank_t *rank, rank_state_t state) {
     sgp_simulated_t *cluster = rank->cluster;
     if (rank->state != RANK_WORKS) return;
     rank->state = state;
-    for (delivery_t *at; (at = sgp_road_take(rank));) sgp_simulated_drop(at->message);
+    for (delivery_t *at; (at = take_arrived(rank));) sgp_simulated_drop(at->message);
+    for (delivery_t *at; (at = sgp_schedule_take(rank)); rank->transport.counters.lost++)
+        sgp_simulated_drop(at->message);
     cluster->gone++;
     look_who_met(cluster);
     if (state != RANK_LOST) return;
@@ -369,6 +411,7 @@ const sgp_transport_ops_t sgp_simulated_ops = {
     .now = simulated_now,
     .wait = simulated_wait,
     .prepare = simulated_prepare,
+    .unprepare = simulated_unprepare,
     .send_begin = simulated_send_begin,
     .send_next = simulated_send_next,
     .send_commit = simulated_send_commit,

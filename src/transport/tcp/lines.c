@@ -7,6 +7,9 @@
 /* Nobody is held for longer, so that no peer takes us for dead. */
 #define MOST_HELD (1000 * MILLISECOND)
 
+/* Bytes of frames that wait to be sent. */
+#define MOST_UNREAD ((size_t)64 << 10)
+
 static const sgp_turn_t nothing;
 
 /* What a caller sends next. */
@@ -19,8 +22,10 @@ static const sgp_turn_t *outgoing(const sgp_link_t *link) {
 
 bool sgp_link_held(const sgp_link_t *link) {
     const sgp_links_t *links = link->links;
-    return link->caller ? !sgp_turns_may(&links->out, outgoing(link))
-                        : !sgp_turns_may(&links->in, &link->turn);
+    if (link->caller) return !sgp_turns_may(&links->out, outgoing(link));
+    /* One that does not read what is said to it is not heard: each chunk of its is answered. */
+    return link->frames_end - link->frames_at > MOST_UNREAD ||
+           !sgp_turns_may(&links->in, &link->turn);
 }
 
 static bool waits_its_turn(const sgp_header_t *header) {
@@ -64,7 +69,7 @@ static void survey(sgp_links_t *links) {
     for (const sgp_link_t *link = links->all; link; link = link->next) {
         if (link->state != SGP_LINK_OPEN) continue;
         if (link->caller) sgp_turns_see(&links->out, outgoing(link));
-        else sgp_turns_see(&links->in, &link->turn);
+        else if (!link->starved) sgp_turns_see(&links->in, &link->turn); /* the line is others' */
     }
 }
 

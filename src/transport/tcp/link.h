@@ -12,6 +12,12 @@ typedef enum sgp_link_state {
     SGP_LINK_CLOSED, /* its memory goes when libuv has let go of it */
 } sgp_link_state_t;
 
+/* A chunk that came damaged and has not come whole since. */
+typedef struct sgp_damage {
+    uint32_t ticket;
+    int times; /* 0: none */
+} sgp_damage_t;
+
 struct sgp_link {
     sgp_links_t *links;
     sgp_link_t *next;
@@ -35,10 +41,12 @@ struct sgp_link {
 
     sgp_stream_t stream;
     sgp_arrival_t *arriving;
-    bool starved;     /* a chunk has come and there is no place for it */
-    sgp_turn_t turn;  /* of the message that arrives */
-    uint64_t message; /* its id */
-    uint64_t left;    /* of its elements */
+    sgp_damage_t damages[4]; /* the latest ones */
+    int next_damage;         /* where the next one is kept */
+    bool starved;            /* a chunk has come and there is no place for it */
+    sgp_turn_t turn;         /* of the message that arrives */
+    uint64_t message;        /* its id */
+    uint64_t left;           /* of its elements */
 };
 
 /* Takes an accepted socket. */
@@ -74,7 +82,7 @@ void sgp_link_close(sgp_link_t *link);
 /* Ends it because of what happened; the peer is lost by that, unless it has left or we do. */
 __attribute__((format(printf, 2, 3))) void sgp_link_fail(sgp_link_t *link, const char *why, ...);
 
-/* It is not its turn to send, or to be read. */
+/* It is not its turn to send, or to be read; or it is not to be read before it has read itself. */
 bool sgp_link_held(const sgp_link_t *link);
 
 /* For link_io.c, of the turns: a post is out; a chunk's head is here, and the whole of it. */

@@ -163,7 +163,7 @@ static void heard_frame(sgp_link_t *link) {
         return;
     case SGP_FRAME_REPEAT:
         if (!sgp_links_repeat(links, link->peer, value))
-            sgp_link_fail(link, "its chunks arrive damaged");
+            sgp_link_fail(link, "it asked too often for a chunk, or for one that was not sent");
         return;
     case SGP_FRAME_LEAVE:
         heard_leave(link);
@@ -189,10 +189,9 @@ static bool begin_arrival(sgp_link_t *link) {
         return false;
     }
     sgp_link_chunk_begins(link, &header);
-    link->arriving = sgp_links_take_place(links);
+    link->arriving = sgp_links_take_place(links, link->peer);
     link->starved = !link->arriving;
     if (link->starved) return false;
-    link->arriving->src = link->peer;
     link->arriving->ticket = link->stream.value;
     link->arriving->header = header;
     sgp_stream_place(&link->stream, link->arriving->place,
@@ -200,22 +199,53 @@ static bool begin_arrival(sgp_link_t *link) {
     return true;
 }
 
+/* What is known of the damage to a chunk; NULL: nothing. */
+static sgp_damage_t *find_damage(sgp_link_t *link, uint32_t ticket) {
+    for (size_t i = 0; i < sizeof link->damages / sizeof *link->damages; i++)
+        if (link->damages[i].times && link->damages[i].ticket == ticket) return &link->damages[i];
+    return NULL;
+}
+
+/* Returns how often it has come damaged. */
+static int count_damage(sgp_link_t *link, uint32_t ticket) {
+    sgp_damage_t *damage = find_damage(link, ticket);
+    if (!damage) {
+        damage = &link->damages[link->next_damage];
+        link->next_damage = (link->next_damage + 1) % (int)(sizeof link->damages / sizeof *damage);
+        *damage = (sgp_damage_t){.ticket = ticket};
+    }
+    return ++damage->times;
+}
+
+/* It is asked for again, but not for ever. */
+static void refuse_damaged(sgp_link_t *link, uint32_t ticket) {
+    sgp_links_t *links = link->links;
+    sgp_rank_name_t name;
+    int times = count_damage(link, ticket);
+    atomic_fetch_add(&links->owner.transport->counters.refused, 1);
+    if (times > SGP_LINK_REPEATS) {
+        sgp_link_fail(link, "a chunk of it came damaged %d times", times);
+        return;
+    }
+    sgp_log(SGP_LOG_WARNING, "tcp: a chunk from %s is damaged: it is to be sent again",
+            sgp_transport_name(links->owner.transport, link->peer, &name));
+    sgp_link_say(link, SGP_FRAME_REPEAT, ticket);
+}
+
 static void end_arrival(sgp_link_t *link) {
     sgp_links_t *links = link->links;
     sgp_arrival_t *arrival = link->arriving;
-    sgp_rank_name_t name;
+    uint32_t ticket = arrival->ticket;
     link->arriving = NULL;
-    if (XXH3_64bits(arrival->place, link->stream.bytes) == arrival->header.payload_hash) {
-        sgp_link_chunk_ended(link, &arrival->header);
-        sgp_links_deliver(links, arrival);
+    if (XXH3_64bits(arrival->place, link->stream.bytes) != arrival->header.payload_hash) {
+        sgp_links_give_place(links, arrival);
+        refuse_damaged(link, ticket);
         return;
     }
-    atomic_fetch_add(&links->owner.transport->counters.refused, 1);
-    sgp_log(SGP_LOG_WARNING, "tcp: a chunk from %s is damaged: it is to be sent again",
-            sgp_transport_name(links->owner.transport, link->peer, &name));
-    uint32_t ticket = arrival->ticket;
-    sgp_links_give_place(links, arrival);
-    sgp_link_say(link, SGP_FRAME_REPEAT, ticket);
+    sgp_damage_t *damage = find_damage(link, ticket);
+    if (damage) damage->times = 0;
+    sgp_link_chunk_ended(link, &arrival->header);
+    sgp_links_deliver(links, arrival);
 }
 
 /* Takes what is in the stream. false: the link is closed or starved. */
@@ -268,6 +298,7 @@ void sgp_link_read(sgp_link_t *link) {
 }
 
 void sgp_link_feed(sgp_link_t *link) {
-    if (!begin_arrival(link) || !take_events(link)) return;
-    sgp_link_read(link);
+    if (!begin_arrival(link)) return;
+    link->heard = sgp_links_now(); /* we have not listened */
+    if (take_events(link)) sgp_link_read(link);
 }

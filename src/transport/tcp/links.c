@@ -18,6 +18,7 @@
 #define CALL_AGAIN           (50 * MILLISECOND)
 #define STRANGER_GRACE       (1000 * MILLISECOND)
 #define MOST_STRANGERS       64
+#define LEAST_ALLOWED        64 /* chunks of a rank, whatever was promised */
 
 uint64_t sgp_links_now(void) {
     return sgp_clock_now();
@@ -29,11 +30,19 @@ static sgp_links_t *links_of(sgp_remote_t *remote) {
 
 /* ---- places ---- */
 
-sgp_arrival_t *sgp_links_take_place(sgp_links_t *links) {
+sgp_arrival_t *sgp_links_take_place(sgp_links_t *links, int src) {
+    sgp_peer_t *peer = &links->peers[src];
+    sgp_arrival_t *arrival = NULL;
     pthread_mutex_lock(&links->lock);
-    sgp_arrival_t *arrival = sgp_stock_take_place(&links->stock);
-    bool no_memory = !arrival && links->stock.places_used < SGP_LINKS_PLACES;
-    if (!arrival) links->full = true;
+    bool allowed = peer->places < links->allowed;
+    if (allowed) arrival = sgp_stock_take_place(&links->stock);
+    bool no_memory = allowed && !arrival;
+    if (arrival) {
+        arrival->src = src;
+        peer->places++;
+    } else {
+        links->full = true;
+    }
     pthread_mutex_unlock(&links->lock);
     if (no_memory && !links->short_of_memory)
         sgp_log(SGP_LOG_WARNING, "tcp: no memory to receive a chunk: it is tried again");
@@ -43,6 +52,7 @@ sgp_arrival_t *sgp_links_take_place(sgp_links_t *links) {
 
 void sgp_links_give_place(sgp_links_t *links, sgp_arrival_t *arrival) {
     pthread_mutex_lock(&links->lock);
+    links->peers[arrival->src].places--;
     arrival->next = links->stock.free_arrivals;
     links->stock.free_arrivals = arrival;
     pthread_mutex_unlock(&links->lock);
@@ -83,9 +93,9 @@ bool sgp_links_released(sgp_links_t *links, int dst, uint32_t ticket) {
 }
 
 bool sgp_links_repeat(sgp_links_t *links, int dst, uint32_t ticket) {
-    enum { MOST = 3 };
     sgp_post_t *post = under_way(links, dst, ticket);
-    if (!post || ++post->repeats > MOST) return false;
+    if (!post || ++post->repeats > SGP_LINK_REPEATS) return false;
+    atomic_fetch_add(&links->owner.transport->counters.resent, 1);
     post->state = SGP_POST_QUEUED;
     sgp_post_list_add(&links->peers[dst].queue, post);
     return true;
@@ -406,6 +416,14 @@ static sgp_status_t links_start(sgp_remote_t *remote, const sgp_remote_owner_t *
     return meet(links);
 }
 
+static void links_allow(sgp_remote_t *remote, uint64_t chunks) {
+    sgp_links_t *links = links_of(remote);
+    pthread_mutex_lock(&links->lock);
+    if (chunks > links->allowed) links->allowed = chunks;
+    pthread_mutex_unlock(&links->lock);
+    uv_async_send(&links->wake);
+}
+
 static bool links_reserve(sgp_remote_t *remote, size_t posts) {
     sgp_links_t *links = links_of(remote);
     pthread_mutex_lock(&links->lock);
@@ -512,6 +530,7 @@ static void links_destroy(sgp_remote_t *remote) {
 
 static const sgp_remote_ops_t links_ops = {
     .start = links_start,
+    .allow = links_allow,
     .reserve = links_reserve,
     .post = links_post,
     .has_arrived = links_has_arrived,
@@ -525,8 +544,9 @@ static const sgp_remote_ops_t links_ops = {
 static sgp_status_t allocate(sgp_links_t *links, const sgp_tcp_options_t *options) {
     links->peers = calloc((size_t)links->size, sizeof *links->peers);
     links->dropped = calloc((size_t)links->size, sizeof *links->dropped);
-    bool stocked = sgp_stock_init(&links->stock, links->chunk_bytes);
-    if (!links->peers || !links->dropped || !stocked)
+    sgp_stock_init(&links->stock, links->chunk_bytes);
+    links->allowed = LEAST_ALLOWED;
+    if (!links->peers || !links->dropped)
         return sgp_fail(SGP_ERR_NO_MEMORY, "tcp: no memory to connect %d nodes", links->size);
     for (int r = 0; r < links->size; r++) {
         sgp_peer_t *peer = &links->peers[r];

@@ -17,6 +17,9 @@
 #include <stdatomic.h>
 #include <uv.h>
 
+/* So often a damaged chunk is asked for again, and sent again; then the peer is lost. */
+#define SGP_LINK_REPEATS 3
+
 typedef struct sgp_links sgp_links_t;
 typedef struct sgp_link sgp_link_t;
 
@@ -32,6 +35,7 @@ typedef struct sgp_peer {
     uint64_t call_again;   /* not before */
     sgp_post_list_t queue; /* posts to be sent */
     sgp_turn_t posted;     /* the last message of them */
+    uint64_t places;       /* with chunks of its; belongs to the lock */
 } sgp_peer_t;
 
 struct sgp_links {
@@ -56,6 +60,7 @@ struct sgp_links {
     bool met; /* the neighbours are there, or somebody is lost */
     bool leaving, has_left, ending;
     bool full;            /* no place was left for an arrival: reading has paused */
+    uint64_t allowed;     /* places that each rank may have */
     atomic_int lost;      /* a rank, or -1 */
     atomic_uint waiting;  /* arrivals not received */
     atomic_bool *dropped; /* (size) no more is to be posted to it */
@@ -98,8 +103,9 @@ void sgp_links_drop_posts(sgp_links_t *links, int rank);
 bool sgp_links_released(sgp_links_t *links, int dst, uint32_t ticket);
 bool sgp_links_repeat(sgp_links_t *links, int dst, uint32_t ticket);
 
-/* An arrival with a place to read to; NULL: there is none now. */
-sgp_arrival_t *sgp_links_take_place(sgp_links_t *links);
+/* An arrival of src, with a place to read to; NULL: there is none now, as src has as many as it may, or for
+ * lack of memory. Until it is given back it counts as one of src's. */
+sgp_arrival_t *sgp_links_take_place(sgp_links_t *links, int src);
 void sgp_links_give_place(sgp_links_t *links, sgp_arrival_t *arrival);
 
 /* Hands an arrival to the owner. */

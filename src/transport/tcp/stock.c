@@ -1,8 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport/tcp/stock.h"
 
+#include "base/memory.h"
+
 #include <stdlib.h>
-#include <sys/mman.h>
+
+/* Places that are allocated at a time. */
+#define BLOCK_PLACES ((size_t)256)
+
+struct sgp_place_block {
+    sgp_place_block_t *next;
+    unsigned char *places; /* (BLOCK_PLACES, chunk_bytes) */
+};
 
 void sgp_post_list_add(sgp_post_list_t *list, sgp_post_t *post) {
     post->next = NULL;
@@ -73,6 +82,17 @@ void sgp_stock_give_post(sgp_links_stock_t *stock, sgp_post_t *post) {
     stock->free_count++;
 }
 
+static bool add_block(sgp_links_stock_t *stock) {
+    sgp_place_block_t *block = calloc(1, sizeof *block);
+    if (!block) return false;
+    block->places = sgp_memory_alloc(BLOCK_PLACES * stock->chunk_bytes);
+    if (!block->places) return free(block), false;
+    block->next = stock->blocks;
+    stock->blocks = block;
+    stock->places_left = BLOCK_PLACES;
+    return true;
+}
+
 /* The place given back last is still in the cache. */
 sgp_arrival_t *sgp_stock_take_place(sgp_links_stock_t *stock) {
     sgp_arrival_t *arrival = stock->free_arrivals;
@@ -80,21 +100,17 @@ sgp_arrival_t *sgp_stock_take_place(sgp_links_stock_t *stock) {
         stock->free_arrivals = arrival->next;
         return arrival;
     }
-    if (stock->places_used == SGP_LINKS_PLACES) return NULL;
+    if (!stock->places_left && !add_block(stock)) return NULL;
     arrival = calloc(1, sizeof *arrival);
     if (!arrival) return NULL;
-    arrival->place = stock->places + stock->places_used++ * stock->chunk_bytes;
+    arrival->place =
+        stock->blocks->places + (BLOCK_PLACES - stock->places_left--) * stock->chunk_bytes;
     arrival->made_before = stock->last_made;
     return stock->last_made = arrival;
 }
 
-bool sgp_stock_init(sgp_links_stock_t *stock, size_t chunk_bytes) {
-    void *places = mmap(NULL, SGP_LINKS_PLACES * chunk_bytes, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (places == MAP_FAILED) return false;
-    madvise(places, SGP_LINKS_PLACES * chunk_bytes, MADV_HUGEPAGE); /* a hint */
-    *stock = (sgp_links_stock_t){.places = places, .chunk_bytes = chunk_bytes};
-    return true;
+void sgp_stock_init(sgp_links_stock_t *stock, size_t chunk_bytes) {
+    *stock = (sgp_links_stock_t){.chunk_bytes = chunk_bytes};
 }
 
 void sgp_stock_fini(sgp_links_stock_t *stock) {
@@ -102,5 +118,9 @@ void sgp_stock_fini(sgp_links_stock_t *stock) {
     for (sgp_arrival_t *next; arrival; arrival = next) next = arrival->made_before, free(arrival);
     for (uint32_t i = 0; i < stock->posts_count; i++) free(stock->posts[i]);
     free(stock->posts);
-    if (stock->places) munmap(stock->places, SGP_LINKS_PLACES * stock->chunk_bytes);
+    for (sgp_place_block_t *next, *block = stock->blocks; block; block = next) {
+        next = block->next;
+        sgp_memory_free(block->places);
+        free(block);
+    }
 }

@@ -50,7 +50,7 @@ typedef struct sgp_arrival_list {
     sgp_arrival_t *first, **last;
 } sgp_arrival_list_t;
 
-#define SGP_LINKS_PLACES ((size_t)65536)
+typedef struct sgp_place_block sgp_place_block_t;
 
 typedef struct sgp_links_stock {
     sgp_post_t **posts; /* (posts_room) by ticket */
@@ -59,8 +59,8 @@ typedef struct sgp_links_stock {
     size_t free_count, reserved;  /* of the free ones, as many are promised */
     sgp_arrival_t *free_arrivals; /* each with its place */
     sgp_arrival_t *last_made;
-    unsigned char *places; /* (SGP_LINKS_PLACES, chunk_bytes) address space; touched as needed */
-    size_t places_used;
+    sgp_place_block_t *blocks; /* of places, the newest first; touched as needed */
+    size_t places_left;        /* of the newest */
     size_t chunk_bytes;
 } sgp_links_stock_t;
 
@@ -71,8 +71,7 @@ void sgp_arrival_list_add(sgp_arrival_list_t *list, sgp_arrival_t *arrival);
 sgp_post_t *sgp_post_list_take(sgp_post_list_t *list);
 sgp_arrival_t *sgp_arrival_list_take(sgp_arrival_list_t *list);
 
-/* false: there is no address space. */
-bool sgp_stock_init(sgp_links_stock_t *stock, size_t chunk_bytes);
+void sgp_stock_init(sgp_links_stock_t *stock, size_t chunk_bytes);
 
 /* Frees all posts and arrivals, wherever they are. Fine on a zeroed stock. */
 void sgp_stock_fini(sgp_links_stock_t *stock);
@@ -85,7 +84,7 @@ sgp_post_t *sgp_stock_take_post(sgp_links_stock_t *stock);
 void sgp_stock_cancel_post(sgp_links_stock_t *stock);
 void sgp_stock_give_post(sgp_links_stock_t *stock, sgp_post_t *post);
 
-/* With a place of chunk_bytes, 64-byte aligned; NULL: none is left. */
+/* With a place of chunk_bytes, 64-byte aligned; NULL: no memory. */
 sgp_arrival_t *sgp_stock_take_place(sgp_links_stock_t *stock);
 
 #endif

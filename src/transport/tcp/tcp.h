@@ -4,8 +4,8 @@
  *
  * One connection per directed edge, opened when it is first used: chunks go one way, what the
  * receiver has released comes back. A chunk stays with its sender until then. So a sender's room
- * bounds what can pile up at a receiver, as over shared memory, and a receiver reads each chunk
- * straight to the place where it is absorbed. A thread of the transport moves the bytes. */
+ * bounds what can pile up at a receiver, as over shared memory; a receiver enforces that (transport.h), and reads
+ * each chunk straight to the place where it is absorbed. A thread of the transport moves the bytes. */
 #ifndef SGP_TRANSPORT_TCP_TCP_H
 #define SGP_TRANSPORT_TCP_TCP_H
 

@@ -1,0 +1,27 @@
+# Run by cpack between installing and packing: the dependencies of the library's package. A module of a transport is
+# loaded on demand, so the library behind it is not a dependency: SimGrid is recommended, MPI libraries are suggested.
+# dpkg-shlibdeps finds the names of their packages.
+set(staged "${CPACK_TEMPORARY_INSTALL_DIRECTORY}/library")
+set(work "${CPACK_TOPLEVEL_DIRECTORY}/shlibdeps")
+file(WRITE "${work}/debian/control" "Source: sgp\n\nPackage: libsgp\nArchitecture: any\n")
+file(GLOB_RECURSE library "${staged}/*/libsgp.so.*.*.*")
+file(GLOB_RECURSE simgrid "${staged}/*/libsgp-simgrid.so")
+file(GLOB_RECURSE mpi "${staged}/*/libsgp-mpi-*.so")
+set(arguments -dDepends ${library})
+if(simgrid)
+  list(APPEND arguments -dRecommends ${simgrid})
+endif()
+if(mpi)
+  list(APPEND arguments -dSuggests ${mpi})
+endif()
+execute_process(COMMAND dpkg-shlibdeps -O --ignore-missing-info ${arguments} WORKING_DIRECTORY "${work}"
+  OUTPUT_VARIABLE found ERROR_VARIABLE why RESULT_VARIABLE failed)
+if(failed)
+  message(FATAL_ERROR "dpkg-shlibdeps failed (Debian: dpkg-dev): ${why}")
+endif()
+foreach(kind Depends Recommends Suggests)
+  string(TOUPPER ${kind} variable)
+  if(found MATCHES "shlibs:${kind}=([^\n]*)")
+    set(CPACK_DEBIAN_LIBRARY_PACKAGE_${variable} "${CMAKE_MATCH_1}")
+  endif()
+endforeach()

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Messages at line rate. They share no link, so the time of an arrival is known when a message leaves: nobody carries
+ * it, and its receiver sleeps until the first that is on its way. These lie in a pairing heap, for it needs no memory
+ * of its own. */
+#include "transport/simulated/cluster.h"
+
+#include <math.h>
+
+static bool is_earlier(const delivery_t *a, const delivery_t *b) {
+    return a->arrives != b->arrives ? a->arrives < b->arrives : a->number < b->number;
+}
+
+/* Of two heaps, either of which may be empty. */
+static delivery_t *meld(delivery_t *a, delivery_t *b) {
+    if (!a || !b) return a ? a : b;
+    delivery_t *root = is_earlier(b, a) ? b : a, *child = root == a ? b : a;
+    child->next = root->child;
+    root->child = child;
+    return root;
+}
+
+/* Of a list of heaps: in pairs, and then these from the last to the first. */
+static delivery_t *meld_all(delivery_t *first) {
+    delivery_t *pairs = NULL, *all = NULL;
+    while (first) {
+        delivery_t *a = first, *b = a->next;
+        first = b ? b->next : NULL;
+        a->next = NULL;
+        if (b) b->next = NULL;
+        delivery_t *pair = meld(a, b);
+        pair->next = pairs;
+        pairs = pair;
+    }
+    while (pairs) {
+        delivery_t *pair = pairs;
+        pairs = pair->next;
+        pair->next = NULL;
+        all = meld(all, pair);
+    }
+    return all;
+}
+
+void sgp_schedule_send(delivery_t *delivery, bool turns) {
+    rank_t *sender = delivery->message->sender;
+    sgp_simulated_t *cluster = sender->cluster;
+    rank_t *receiver = &cluster->ranks[delivery->dst];
+    double begin = cluster->grid->now();
+    if (turns && sender->busy_until > begin) begin = sender->busy_until;
+    double end = begin + (delivery->bytes + SGP_HEADER_BYTES) / cluster->options.line_rate;
+    if (turns) sender->busy_until = end;
+    delivery->arrives = (uint64_t)llround((end + cluster->options.latency_seconds) * 1e9);
+    delivery->number = cluster->scheduled++;
+    delivery->next = delivery->child = NULL;
+    if (receiver->state != RANK_WORKS) {
+        receiver->transport.counters.lost++;
+        sgp_simulated_drop(delivery->message);
+        return;
+    }
+    receiver->scheduled = meld(receiver->scheduled, delivery);
+    sgp_simulated_expect(receiver, delivery->arrives);
+}
+
+uint64_t sgp_schedule_next(const rank_t *rank) {
+    return rank->scheduled ? rank->scheduled->arrives : UINT64_MAX;
+}
+
+delivery_t *sgp_schedule_take(rank_t *rank) {
+    delivery_t *delivery = rank->scheduled;
+    if (delivery) rank->scheduled = meld_all(delivery->child);
+    return delivery;
+}
