@@ -26,12 +26,14 @@ struct sgp_group {
 
 sgp_status_t sgp_group_create(sgp_transport_t *transport, int timeout_ms, sgp_group_t **group) {
     sgp_group_t *made = calloc(1, sizeof *made);
-    if (!made) return SGP_ERR_NO_MEMORY;
+    if (!made) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a group");
     made->transport = transport;
     made->timeout = (uint64_t)(timeout_ms > 0 ? timeout_ms : DEFAULT_TIMEOUT_MS) * MILLISECOND;
     made->everybody = calloc((size_t)transport->size, sizeof *made->everybody);
     sgp_status_t status =
-        made->everybody ? sgp_inbox_create(transport, &made->inbox) : SGP_ERR_NO_MEMORY;
+        made->everybody
+            ? sgp_inbox_create(transport, &made->inbox)
+            : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a group of %d", transport->size);
     /* Two collective calls can overlap: a fast node is in the next one while a slow one is in this.
      */
     if (status == SGP_OK) status = sgp_transport_prepare(transport, LARGEST_GATHER, 4);

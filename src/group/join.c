@@ -144,7 +144,7 @@ static sgp_status_t make_group(const plan_t *plan, const sgp_card_t *mine,
     if (!copy(mine ? NULL : plan->place.rendezvous, &origin->rendezvous) ||
         !copy(plan->interface, &origin->interface) || !copy(plan->ports, &origin->ports)) {
         sgp_group_leave(made);
-        return SGP_ERR_NO_MEMORY;
+        return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a group");
     }
     if (plan->place.source == SGP_SOURCE_DIRECTORY) /* ranks are those of the launcher */
         sgp_group_tell_losses(made, either(NULL, "SGP_LOSSES"));

@@ -40,9 +40,8 @@ static void result(sgp_reduce_t *reduce, size_t offset, size_t count, const floa
     size_t parameters = 0;
     if (step->optimizer && offset < mixer->count) {
         parameters = mixer->count - offset < count ? mixer->count - offset : count;
-        bool finite =
-            sgp_optimizer_apply(step->optimizer, mixer->first + offset, parameters,
-                                mixer->z + offset, mean, step->learning_rate, NULL);
+        bool finite = sgp_optimizer_apply(step->optimizer, mixer->first + offset, parameters,
+                                          mixer->z + offset, mean, step->learning_rate, NULL);
         mixer->broken |= !sgp_mixer_accepts(mixer, finite);
         sgp_ledger_enter(&mixer->ledger, mixer->z, offset, parameters, mixer->w);
     }

@@ -45,7 +45,7 @@ typedef struct pairs {
     float *seen; /* (P + S) z as the caller got it: what differs is the caller's doing */
     uint64_t meetings;
     bool broken; /* live is not finite, and leaves no more; belongs to the lock */
-    bool held; /* from settle or hold to resume z is the vector, and nothing is averaged */
+    bool held;   /* from settle or hold to resume z is the vector, and nothing is averaged */
     /* An active node's exchange; phase belongs to the lock. */
     phase_t phase;
     uint64_t exchanges;
@@ -86,8 +86,8 @@ static sgp_status_t ask(sgp_mixer_t *mixer) {
     sgp_status_t status = sgp_transport_send_begin(mixer->transport, &header, &to, 1, &send);
     if (status != SGP_OK) return status;
     for (void *place; (place = sgp_transport_send_next(mixer->transport, &send));) {
-        bool finite = sgp_push_write(mixer, send.header.elements, place,
-                                     pairs->live + send.header.offset);
+        bool finite =
+            sgp_push_write(mixer, send.header.elements, place, pairs->live + send.header.offset);
         status = sgp_push_commit(mixer, &send, finite);
         if (status != SGP_OK) return status;
     }
@@ -429,7 +429,7 @@ static void pairs_destroy(sgp_mixer_t *mixer) {
 static sgp_status_t pairs_create(sgp_mixer_t *mixer) {
     pairs_t *pairs = calloc(1, sizeof *pairs);
     mixer->extra = pairs;
-    if (!pairs) return SGP_ERR_NO_MEMORY;
+    if (!pairs) return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for its algorithm");
     size_t bytes = mixer->length * sizeof(float);
     pairs->active = sgp_pairs_active(mixer->rank);
     pairs->live = sgp_memory_alloc(bytes);

@@ -71,9 +71,9 @@ bool sgp_push_copy(const sgp_mixer_t *mixer, const sgp_send_t *send, const float
     bool finite = true;
     if (moved > 0) finite = sgp_push_write(mixer, moved, place, mixer->z + offset);
     if (moved < count)
-        finite &= sgp_push_write(mixer, count - moved,
-                                 (char *)place + moved * sgp_mixer_element(mixer),
-                                 buffers + (offset + moved - mixer->count));
+        finite &=
+            sgp_push_write(mixer, count - moved, (char *)place + moved * sgp_mixer_element(mixer),
+                           buffers + (offset + moved - mixer->count));
     return finite;
 }
 

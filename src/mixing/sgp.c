@@ -20,8 +20,7 @@ static sgp_status_t step_chunk(sgp_mixer_t *mixer, const sgp_local_t *local, flo
     double share = absorption->kept / mixer->w;
     bool rounds = sgp_mixer_rounds(mixer);
     uint64_t mark = sgp_mixer_mark(mixer);
-    bool finite =
-        sgp_mixer_update(mixer, local, rate, offset, end - offset, rounds ? NULL : place);
+    bool finite = sgp_mixer_update(mixer, local, rate, offset, end - offset, rounds ? NULL : place);
     mark = sgp_mixer_mark_end(mixer, SGP_TRACE_UPDATE, mark);
     if (rounds) finite &= sgp_push_split(mixer, send, place, share);
     sgp_status_t status = sgp_push_commit(mixer, send, finite);

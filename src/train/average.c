@@ -120,6 +120,7 @@ static sgp_status_t open_newest(const char *run, const checkpoint_list_t *list,
         if (status) return status;
         status = open_folder(source, problem);
         if (!status) return SGP_OK;
+        if (status == SGP_ERR_NO_MEMORY) return sgp_fail(status, "%s", problem);
         bool last = i + 1 == list->count;
         if (last && status == SGP_ERR_NOT_FOUND) status = SGP_ERR_FORMAT;
         if (last) return sgp_fail(status, "%s; there is no good checkpoint", problem);

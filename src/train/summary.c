@@ -53,6 +53,7 @@ json_t *train_summary_json(const train_options_t *options, const train_summary_t
                                          [TRAIN_DIVERGED] = "diverged",
                                          [TRAIN_INTERRUPTED] = "interrupted",
                                          [TRAIN_FAILED] = "failed"};
+    train_json_begin();
     json_t *object = json_object();
     add(&object, "status", json_string(states[summary->state]));
     add(&object, "reason", summary->reason[0] ? json_string(summary->reason) : json_null());
@@ -76,8 +77,7 @@ json_t *train_summary_json(const train_options_t *options, const train_summary_t
         json_pack("{s:o, s:o}", "w_total", train_json_number(summary->consensus.w_total), "drift",
                   train_json_number(summary->consensus.drift)));
     bool finished = summary->state == TRAIN_FINISHED;
-    add(&object, "parameters_hash",
-        finished ? json_string(summary->parameters_hash) : json_null());
+    add(&object, "parameters_hash", finished ? json_string(summary->parameters_hash) : json_null());
     add(&object, "messages", finished ? messages_json(summary) : json_null());
     return object;
 }

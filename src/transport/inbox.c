@@ -33,6 +33,7 @@ struct sgp_inbox {
     entry_t *buckets[BUCKETS];
     queue_t queues[QUEUES];
     entry_t *free;
+    bool starved;    /* there was no memory to take in the next chunk */
     uint64_t waited; /* nanoseconds */
     uint64_t taken_in;
     uint64_t notices;         /* of them */
@@ -47,7 +48,7 @@ struct sgp_inbox {
 
 sgp_status_t sgp_inbox_create(sgp_transport_t *transport, sgp_inbox_t **inbox) {
     sgp_inbox_t *made = calloc(1, sizeof *made);
-    if (!made) return SGP_ERR_NO_MEMORY;
+    if (!made) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for an inbox");
     made->transport = transport;
     *inbox = made;
     return SGP_OK;
@@ -214,6 +215,7 @@ void sgp_inbox_collect(sgp_inbox_t *inbox) {
         entry_t *entry = inbox->free;
         if (entry) inbox->free = entry->next;
         else entry = calloc(1, sizeof *entry);
+        inbox->starved = !entry;
         if (!entry) return; /* it stays with the transport, and is tried again */
         if (sgp_transport_receive(inbox->transport, &entry->chunk) != SGP_OK) {
             put_free(inbox, entry);
@@ -276,10 +278,17 @@ void sgp_inbox_destroy(sgp_inbox_t *inbox) {
     free(inbox);
 }
 
+sgp_status_t sgp_inbox_retry(sgp_inbox_t *inbox, uint64_t since) {
+    if (inbox->starved) sgp_inbox_collect(inbox);
+    if (!inbox->starved || inbox->taken_in != since) return SGP_OK;
+    return sgp_fail(SGP_ERR_NO_MEMORY, "no memory to take in what has arrived");
+}
+
 sgp_status_t sgp_inbox_wait(sgp_inbox_t *inbox, uint64_t since, uint64_t deadline,
                             const char *what) {
     sgp_transport_t *transport = inbox->transport;
     sgp_status_t status = sgp_inbox_look(inbox, false);
+    if (status == SGP_OK) status = sgp_inbox_retry(inbox, since);
     if (status != SGP_OK || inbox->taken_in != since) return status;
     uint64_t start = sgp_transport_now(transport);
     status = sgp_transport_wait(transport, sgp_inbox_next_look(inbox, deadline));

@@ -27,8 +27,12 @@ typedef struct sgp_remote_ops {
      * More are left with their sender. */
     void (*allow)(sgp_remote_t *remote, uint64_t chunks);
 
-    /* Sends a chunk: header with the weight of dst, payload: borrowed until owner.drop(slot). Never
-     * blocks. false: dst has left or is lost, or there is no memory: nothing is sent nor dropped. */
+    /* Takes the memory for so many later posts, each of which uses it, sent or not. false: there is none,
+     * and nothing is reserved. */
+    bool (*reserve)(sgp_remote_t *remote, size_t posts);
+
+    /* Sends a chunk: header with the weight of dst, payload: borrowed until owner.drop(slot). Reserved
+     * before. Never blocks. false: dst has left or is lost: nothing is sent nor dropped. */
     bool (*post)(sgp_remote_t *remote, int dst, const sgp_header_t *header, const void *payload,
                  uint32_t slot);
 

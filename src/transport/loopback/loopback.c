@@ -426,7 +426,7 @@ static sgp_status_t loopback_send_begin(sgp_transport_t *transport, const sgp_he
         rank->in_use + chunks > hub->options.capacity)
         status = SGP_ERR_AGAIN;
     if (status == SGP_OK && !promise(hub, chunks, chunks * (size_t)destinations))
-        status = SGP_ERR_NO_MEMORY;
+        status = sgp_fail(SGP_ERR_NO_MEMORY, "loopback: no memory for %zu chunks", chunks);
     if (status == SGP_OK) rank->in_use += chunks;
     pthread_mutex_unlock(&hub->lock);
     if (status == SGP_OK) sgp_send_init(transport, header, to, destinations, send);
@@ -612,14 +612,14 @@ sgp_status_t sgp_loopback_create(const sgp_loopback_options_t *options, sgp_loop
     sgp_status_t status = check(options);
     if (status != SGP_OK) return status;
     sgp_loopback_t *made = calloc(1, sizeof *made);
-    if (!made) return SGP_ERR_NO_MEMORY;
+    if (!made) return sgp_fail(SGP_ERR_NO_MEMORY, "loopback: no memory for it");
     made->options = *options;
     if (!made->options.chunk_bytes) made->options.chunk_bytes = (size_t)256 << 10;
     made->ranks = calloc((size_t)options->size, sizeof *made->ranks);
     if (!made->ranks || sgp_fates_create(options->size, &made->fates) != SGP_OK) {
         free(made->ranks);
         free(made);
-        return SGP_ERR_NO_MEMORY;
+        return sgp_fail(SGP_ERR_NO_MEMORY, "loopback: no memory for %d ranks", options->size);
     }
     pthread_mutex_init(&made->lock, NULL);
     for (int r = 0; r < options->size; r++) rank_init(&made->ranks[r], made, r);

@@ -557,7 +557,8 @@ static sgp_status_t greet(mpi_t *mpi) {
                        .chunk_bytes = mpi->transport.chunk_bytes};
     strncpy(mine.version, SGP_VERSION, sizeof mine.version - 1);
     greeting_t *all = calloc((size_t)mpi->transport.size, sizeof *all);
-    if (!all) return SGP_ERR_NO_MEMORY;
+    if (!all)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "mpi: no memory to greet %d ranks", mpi->transport.size);
     sgp_mpi_lock();
     int code = mpi->library->binding->gather(mpi->comm, &mine, sizeof mine, all);
     sgp_mpi_unlock();
@@ -571,19 +572,21 @@ static sgp_status_t allocate(mpi_t *mpi) {
     size_t size = (size_t)mpi->transport.size;
     mpi->peers = calloc(size, sizeof *mpi->peers);
     mpi->weights = calloc(size, sizeof *mpi->weights);
-    if (!mpi->peers || !mpi->weights) return SGP_ERR_NO_MEMORY;
-    if (sgp_fates_create((int)size, &mpi->transport.fates) != SGP_OK) return SGP_ERR_NO_MEMORY;
+    if (!mpi->peers || !mpi->weights ||
+        sgp_fates_create((int)size, &mpi->transport.fates) != SGP_OK)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "mpi: no memory to connect %zu ranks", size);
     for (size_t r = 0; r < size; r++) mpi->peers[r].cookie = SGP_MPI_CONTROL;
     sgp_mpi_slots_init(&mpi->sent, SGP_MPI_SENT, (int)size, mpi->transport.chunk_bytes);
     sgp_mpi_slots_init(&mpi->received, SGP_MPI_RECEIVED, (int)size, mpi->transport.chunk_bytes);
-    return sgp_mpi_slots_add(&mpi->received, SLOTS_AT_ONCE) ? SGP_OK : SGP_ERR_NO_MEMORY;
+    if (sgp_mpi_slots_add(&mpi->received, SLOTS_AT_ONCE)) return SGP_OK;
+    return sgp_fail(SGP_ERR_NO_MEMORY, "mpi: no memory to receive");
 }
 
 /* comm: taken in every case. */
 static sgp_status_t make(const sgp_mpi_t *library, sgp_mpi_comm_t *comm, size_t chunk_bytes,
                          sgp_transport_t **transport) {
     mpi_t *mpi = calloc(1, sizeof *mpi);
-    if (!mpi) return SGP_ERR_NO_MEMORY;
+    if (!mpi) return sgp_fail(SGP_ERR_NO_MEMORY, "mpi: no memory for it");
     mpi->transport = (sgp_transport_t){.ops = &mpi_ops, .chunk_bytes = chunk_bytes};
     mpi->library = library;
     mpi->comm = comm;

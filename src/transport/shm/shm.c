@@ -154,6 +154,21 @@ static uint32_t slot_of(const void *handle) {
 
 /* ---- sending ---- */
 
+static bool is_local(const shm_t *shm, int rank) {
+    return shm->peers[rank].region.control != NULL;
+}
+
+/* The remote's memory for a message of so many chunks. */
+static sgp_status_t reserve_remote(shm_t *shm, size_t chunks, const sgp_destination_t *to,
+                                   int destinations) {
+    size_t posts = 0;
+    for (int i = 0; i < destinations; i++)
+        if (!is_local(shm, to[i].dst)) posts += chunks;
+    if (!posts || !shm->remote || shm->remote->ops->reserve(shm->remote, posts)) return SGP_OK;
+    return sgp_fail(SGP_ERR_NO_MEMORY, "%s: no memory for a message of %zu chunks",
+                    shm->transport.ops->name, chunks);
+}
+
 static sgp_status_t shm_send_begin(sgp_transport_t *transport, const sgp_header_t *header,
                                    const sgp_destination_t *to, int destinations,
                                    sgp_send_t *send) {
@@ -170,6 +185,8 @@ static sgp_status_t shm_send_begin(sgp_transport_t *transport, const sgp_header_
         if (room(shm) < chunks) return SGP_ERR_AGAIN;
         atomic_store(&shm->own.control->wants_room, 0);
     }
+    sgp_status_t status = reserve_remote(shm, chunks, to, destinations);
+    if (status != SGP_OK) return status;
     shm->reserved += (uint32_t)chunks;
     sgp_send_init(transport, header, to, destinations, send);
     return SGP_OK;
@@ -181,10 +198,6 @@ static void *shm_send_next(sgp_transport_t *transport, sgp_send_t *send) {
     uint32_t slot = take_slot(shm);
     send->slot = handle_of(slot);
     return sgp_region_payload(&shm->own, slot);
-}
-
-static bool is_local(const shm_t *shm, int rank) {
-    return shm->peers[rank].region.control != NULL;
 }
 
 static bool post_remote(shm_t *shm, uint32_t slot, const sgp_send_t *send,
@@ -502,10 +515,12 @@ static sgp_status_t check(const sgp_shm_options_t *options) {
 
 static sgp_status_t allocate(shm_t *shm, int size) {
     shm->peers = calloc((size_t)size, sizeof *shm->peers);
+    for (int r = 0; shm->peers && r < size; r++)
+        shm->peers[r].socket = shm->peers[r].region.file = -1;
     shm->free_slots = calloc(SGP_REGION_FIRST, sizeof *shm->free_slots);
-    if (!shm->peers || !shm->free_slots) return SGP_ERR_NO_MEMORY;
-    for (int r = 0; r < size; r++) shm->peers[r].socket = shm->peers[r].region.file = -1;
-    return sgp_fates_create(size, &shm->transport.fates);
+    if (shm->peers && shm->free_slots && sgp_fates_create(size, &shm->transport.fates) == SGP_OK)
+        return SGP_OK;
+    return sgp_fail(SGP_ERR_NO_MEMORY, "shm: no memory to connect %d nodes", size);
 }
 
 /* Of the remote, in its context. */
@@ -570,7 +585,8 @@ static sgp_status_t connect_all(shm_t *shm, const sgp_shm_options_t *options) {
 sgp_status_t sgp_shm_connect(const sgp_shm_options_t *options, sgp_transport_t **transport) {
     sgp_status_t status = check(options);
     shm_t *made = status == SGP_OK ? make(options) : NULL;
-    if (status == SGP_OK && !made) status = SGP_ERR_NO_MEMORY;
+    if (status == SGP_OK && !made)
+        status = sgp_fail(SGP_ERR_NO_MEMORY, "%s: no memory for it", name_of(options));
     if (!made) {
         if (options->remote) options->remote->ops->destroy(options->remote);
         return status;

@@ -84,7 +84,7 @@ sgp_status_t sgp_simulated_create(const sgp_simulated_options_t *options,
     sgp_status_t status = check(options);
     if (status != SGP_OK) return status;
     sgp_simulated_t *made = calloc(1, sizeof *made);
-    if (!made) return SGP_ERR_NO_MEMORY;
+    if (!made) return sgp_fail(SGP_ERR_NO_MEMORY, "simulated: no memory for a cluster");
     made->options = *options;
     fill_defaults(&made->options);
     made->last_waiting = &made->waiting;

@@ -278,7 +278,7 @@ static sgp_status_t simulated_send_begin(sgp_transport_t *transport, const sgp_h
         return SGP_ERR_AGAIN;
     }
     message_t *message = make_message(rank, header, to, destinations);
-    if (!message) return SGP_ERR_NO_MEMORY;
+    if (!message) return sgp_fail(SGP_ERR_NO_MEMORY, "simulated: no memory for a message");
     message->room = room;
     rank->in_use += room;
     sgp_send_init(transport, header, to, destinations, send);

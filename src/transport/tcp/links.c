@@ -34,7 +34,9 @@ sgp_arrival_t *sgp_links_take_place(sgp_links_t *links, int src) {
     sgp_peer_t *peer = &links->peers[src];
     sgp_arrival_t *arrival = NULL;
     pthread_mutex_lock(&links->lock);
-    if (peer->places < links->allowed) arrival = sgp_stock_take_place(&links->stock);
+    bool allowed = peer->places < links->allowed;
+    if (allowed) arrival = sgp_stock_take_place(&links->stock);
+    bool no_memory = allowed && !arrival;
     if (arrival) {
         arrival->src = src;
         peer->places++;
@@ -42,6 +44,9 @@ sgp_arrival_t *sgp_links_take_place(sgp_links_t *links, int src) {
         links->full = true;
     }
     pthread_mutex_unlock(&links->lock);
+    if (no_memory && !links->short_of_memory)
+        sgp_log(SGP_LOG_WARNING, "tcp: no memory to receive a chunk: it is tried again");
+    links->short_of_memory = no_memory;
     return arrival;
 }
 
@@ -298,6 +303,7 @@ static void on_timer(uv_timer_t *handle) {
     uint64_t now = sgp_links_now();
     forgive(links, now);
     for (sgp_link_t *link = links->all; link; link = link->next) sgp_link_tick(link, now);
+    if (links->short_of_memory) feed_starved(links);
     for (int r = 0; r < links->size; r++) {
         sgp_peer_t *peer = &links->peers[r];
         if (peer->called_since && !peer->out && (peer->queue.first || !links->leaves))
@@ -384,13 +390,22 @@ static void links_allow(sgp_remote_t *remote, uint64_t chunks) {
     uv_async_send(&links->wake);
 }
 
+static bool links_reserve(sgp_remote_t *remote, size_t posts) {
+    sgp_links_t *links = links_of(remote);
+    pthread_mutex_lock(&links->lock);
+    bool reserved = sgp_stock_reserve(&links->stock, posts);
+    pthread_mutex_unlock(&links->lock);
+    return reserved;
+}
+
 static bool links_post(sgp_remote_t *remote, int dst, const sgp_header_t *header,
                        const void *payload, uint32_t slot) {
     sgp_links_t *links = links_of(remote);
-    if (atomic_load(&links->dropped[dst])) return false;
+    bool dropped = atomic_load(&links->dropped[dst]);
     pthread_mutex_lock(&links->lock);
-    sgp_post_t *post = sgp_stock_take_post(&links->stock);
-    if (post) {
+    if (dropped) sgp_stock_cancel_post(&links->stock);
+    else {
+        sgp_post_t *post = sgp_stock_take_post(&links->stock);
         post->slot = slot;
         post->dst = dst;
         post->state = SGP_POST_NEW;
@@ -401,8 +416,8 @@ static bool links_post(sgp_remote_t *remote, int dst, const sgp_header_t *header
         sgp_post_list_add(&links->posted, post);
     }
     pthread_mutex_unlock(&links->lock);
-    if (post) uv_async_send(&links->wake);
-    return post != NULL;
+    if (!dropped) uv_async_send(&links->wake);
+    return !dropped;
 }
 
 static bool links_has_arrived(sgp_remote_t *remote) {
@@ -497,6 +512,7 @@ static void links_destroy(sgp_remote_t *remote) {
 static const sgp_remote_ops_t links_ops = {
     .start = links_start,
     .allow = links_allow,
+    .reserve = links_reserve,
     .post = links_post,
     .has_arrived = links_has_arrived,
     .receive = links_receive,
@@ -512,7 +528,8 @@ static sgp_status_t allocate(sgp_links_t *links, const sgp_tcp_options_t *option
     links->unsaid = calloc((size_t)links->size, sizeof *links->unsaid);
     sgp_stock_init(&links->stock, links->chunk_bytes);
     links->allowed = LEAST_ALLOWED;
-    if (!links->peers || !links->dropped || !links->unsaid) return SGP_ERR_NO_MEMORY;
+    if (!links->peers || !links->dropped || !links->unsaid)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "tcp: no memory to connect %d nodes", links->size);
     for (int r = 0; r < links->size; r++) {
         sgp_peer_t *peer = &links->peers[r];
         peer->told = -1;
@@ -541,7 +558,7 @@ sgp_status_t sgp_links_create(const sgp_tcp_options_t *options, size_t chunk_byt
     if (!made || uv_loop_init(&made->loop) != 0) {
         free(made);
         close(options->listener);
-        return SGP_ERR_NO_MEMORY;
+        return sgp_fail(SGP_ERR_NO_MEMORY, "tcp: no memory for an event loop");
     }
     made->remote.ops = &links_ops;
     made->rank = options->rank;

@@ -87,6 +87,8 @@ struct sgp_links {
     bool leaves;         /* the owner leaves */
     sgp_turns_t in, out; /* the lines into this process and out of it */
     bool turns_due;      /* messages have begun or ended since turns were taken */
+    /* For an arrival; the log has it, and the timer tries again. */
+    bool short_of_memory;
 };
 
 /* A loss that the owner has noticed. */
