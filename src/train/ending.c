@@ -112,19 +112,16 @@ static void describe(const run_t *run, sgp_status_t status, const halt_ending_t 
 static void summarise(const run_t *run, train_summary_t *summary) {
     double samples = (double)run->replica.dataset->train.count;
     double epochs = (double)run->step / (double)run->replica.steps_per_epoch;
-    *summary = (train_summary_t){
-        .parameters = run->replica.parameters,
-        .steps = run->step,
-        .checkpoint = run->saved,
-        .seconds = run->seconds,
-        .samples_per_second = samples * epochs / run->seconds,
-        .step_ms = {NAN, NAN, NAN},
-        .wait_ms = NAN,
-        .train_loss = run->train_loss,
-        .test_accuracy = run->test_accuracy,
-        .average_model_accuracy = run->average_model_accuracy,
-        .consensus = run->consensus,
-    };
+    train_summary_early(summary, TRAIN_FAILED);
+    summary->parameters = run->replica.parameters;
+    summary->steps = run->step;
+    summary->checkpoint = run->saved;
+    summary->seconds = run->seconds;
+    summary->samples_per_second = samples * epochs / run->seconds;
+    summary->train_loss = run->train_loss;
+    summary->test_accuracy = run->test_accuracy;
+    summary->average_model_accuracy = run->average_model_accuracy;
+    summary->consensus = run->consensus;
     memcpy(summary->run_id, run->id, sizeof run->id);
 }
 

@@ -124,14 +124,32 @@ static void enter(launcher_t *launcher, phase_t phase, int seconds) {
     if (phase == KILLING) signal_nodes(launcher, SIGKILL);
 }
 
-static void report_failure(const launcher_t *launcher) {
+static void say_failure(const launcher_t *launcher, char text[LAUNCH_REASON]) {
     int number = launcher->how.si_status;
     char name[MESSAGE_NODE];
     message_node(launcher->follows < 0 ? launcher->failed : launcher->follows, name);
-    if (launcher->follows >= 0) message_error("%s was lost, and the others ended for that", name);
+    if (launcher->follows >= 0)
+        snprintf(text, LAUNCH_REASON, "%s was lost, and the others ended for that", name);
     else if (launcher->how.si_code == CLD_EXITED)
-        message_error("%s ended with exit status %d", name, number);
-    else message_error("%s was killed by signal %d (%s)", name, number, strsignal(number));
+        snprintf(text, LAUNCH_REASON, "%s ended with exit status %d", name, number);
+    else
+        snprintf(text, LAUNCH_REASON, "%s was killed by signal %d (%s)", name, number,
+                 strsignal(number));
+}
+
+static bool have_spoken(const launcher_t *launcher) {
+    return launcher->options->speaks && launcher->how.si_code == CLD_EXITED &&
+           launcher->alike == launcher->options->nodes;
+}
+
+/* One line, and the caller's copy of what it says. */
+static void report_end(const launcher_t *launcher) {
+    char text[LAUNCH_REASON] = "";
+    if (launcher->interrupted)
+        snprintf(text, sizeof text, "stopped (%s)", strsignal(launcher->interrupted));
+    else if (launcher->failed >= 0) say_failure(launcher, text);
+    if (launcher->options->reason) memcpy(launcher->options->reason, text, sizeof text);
+    if (text[0] && (launcher->interrupted || !have_spoken(launcher))) message_error("%s", text);
 }
 
 /* The rank of whose loss a node has said that it knew; -1: of none. */
@@ -264,11 +282,6 @@ static int exit_status(const launcher_t *launcher) {
     return launcher->how.si_code == CLD_EXITED ? launcher->how.si_status : EXIT_FAILED;
 }
 
-static bool have_spoken(const launcher_t *launcher) {
-    return launcher->options->speaks && launcher->how.si_code == CLD_EXITED &&
-           launcher->alike == launcher->options->nodes;
-}
-
 static int run_nodes(launcher_t *launcher) {
     const launch_options_t *options = launcher->options;
     int error = 0;
@@ -279,8 +292,7 @@ static int run_nodes(launcher_t *launcher) {
     }
     supervise(launcher);
     end_orphans();
-    if (launcher->interrupted) message_error("stopped (%s)", strsignal(launcher->interrupted));
-    else if (launcher->failed >= 0 && !have_spoken(launcher)) report_failure(launcher);
+    report_end(launcher);
     if (!error) return exit_status(launcher);
     return error == ENOENT || error == EACCES || error == ENOEXEC ? EXIT_MISTAKE : EXIT_FAILED;
 }

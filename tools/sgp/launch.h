@@ -5,6 +5,8 @@
 
 #include <stdbool.h>
 
+enum { LAUNCH_REASON = 128 };
+
 typedef struct launch_options {
     int nodes;         /* processes; required, > 0 */
     int workers;       /* so many of them are one node, in messages; 0: one */
@@ -13,6 +15,7 @@ typedef struct launch_options {
     char *const *argv; /* its arguments with its name first, ends with NULL */
     int grace;         /* seconds to end in after Ctrl-C or SIGTERM; 0: 5 */
     bool speaks;       /* when all nodes end alike, they have said why themselves */
+    char *reason;      /* (LAUNCH_REASON) gets what went wrong, "" if nothing has; NULL: unused */
 } launch_options_t;
 
 /* Each node gets its place in the environment: SGP_RANK, SGP_SIZE, SGP_RENDEZVOUS, and

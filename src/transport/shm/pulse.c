@@ -115,7 +115,8 @@ static sgp_status_t prepare(sgp_pulse_t *pulse) {
     if (pulse->stop < 0) return sgp_fail(SGP_ERR_SYSTEM, "shm: eventfd: %s", strerror(errno));
     pulse->beats = calloc(size, sizeof *pulse->beats);
     pulse->watched = calloc(1 + size, sizeof *pulse->watched);
-    if (!pulse->beats || !pulse->watched) return SGP_ERR_NO_MEMORY;
+    if (!pulse->beats || !pulse->watched)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "shm: no memory to watch %zu nodes", size);
     pulse->watched[0] = (struct pollfd){.fd = pulse->stop, .events = POLLIN};
     return SGP_OK;
 }
