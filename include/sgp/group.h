@@ -49,7 +49,8 @@ typedef struct sgp_group_options {
     const char *key_file; /* the same in a file; NULL: SGP_KEY_FILE. Without a key only nodes of
                                this machine are accepted; a launcher that can brings one of its own */
     bool insecure;       /* without a key: accept nodes of other machines as well; SGP_INSECURE=1 */
-    int peer_timeout_ms; /* tcp: a node that is silent for so long is lost; 0: SGP_PEER_TIMEOUT_MS,
+    int peer_timeout_ms; /* shm and tcp: a node that is silent (stopped, suspended, out of reach) for so
+                               long is lost; one that computes is not. 0: SGP_PEER_TIMEOUT_MS,
                                else 10,000 */
 } sgp_group_options_t;
 
@@ -82,7 +83,8 @@ SGP_API sgp_status_t sgp_group_barrier(sgp_group_t *group);
 SGP_API sgp_status_t sgp_group_gather(sgp_group_t *group, const void *mine /* (bytes) */,
                                       size_t bytes, void *all /* (size, bytes) */);
 
-/* The rank of a node that ended without leaving, or -1. */
+/* The rank of the node that was lost first (it ended without leaving, or fell silent), or -1. A node that ended
+ * because of another's loss is not the first, whatever was noticed first. */
 SGP_API int sgp_group_lost_peer(const sgp_group_t *group);
 
 /* Leaves in order: waits until the others have received what was sent to them (at most timeout_ms)

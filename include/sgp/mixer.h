@@ -65,7 +65,7 @@ typedef struct sgp_mixer_options {
     int overlap; /* sgp and osgp: step k waits for the messages of step k - overlap; 0: its own;
                        SGP_OVERLAP_ASYNC: for none */
     bool allow_not_finite; /* send infinities and NaNs as well, instead of SGP_ERR_NOT_FINITE */
-    bool biased; /* an ablation: the push-sum weight is ignored, z = x. Not an average */
+    bool biased;           /* an ablation: the push-sum weight is ignored, z = x. Not an average */
     sgp_encoding_t encoding; /* of the vectors between nodes; SGP_ENCODING_FLOAT32. Averages
                                 (sgp_mixer_average) and a node's own workers stay at float32. All-reduce
                                 adds a gradient's rounding to the next one (error feedback); what is

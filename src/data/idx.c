@@ -115,6 +115,8 @@ static sgp_status_t read_gzip(source_t *source, uint8_t *out, size_t want, size_
         stream->avail_out = (unsigned)part;
         int code = inflate(stream, Z_NO_FLUSH);
         *got += part - stream->avail_out;
+        if (code == Z_MEM_ERROR)
+            return sgp_fail(SGP_ERR_NO_MEMORY, "%s: no memory to decompress it", source->path);
         if (code == Z_STREAM_END) {
             source->between_members = true;
             source->members++;

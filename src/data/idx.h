@@ -24,10 +24,10 @@ typedef struct idx_header {
 
 /* Reads the header alone. dims: what the file must have, 1..IDX_MAX_DIMS.
  * SGP_ERR_NOT_FOUND: no such file. SGP_ERR_IO: it cannot be read. SGP_ERR_FORMAT: it is damaged or
- * something else. *header is set only on success. */
+ * something else. SGP_ERR_NO_MEMORY. *header is set only on success. */
 sgp_status_t idx_read_header(const char *path, int dims, idx_header_t *header);
 
-/* Reads everything. Errors as above, and SGP_ERR_NO_MEMORY. *values (header->bytes) is the
+/* Reads everything. Errors as above. *values (header->bytes) is the
  * caller's, to be released with free; both are set only on success. */
 sgp_status_t idx_read(const char *path, int dims, idx_header_t *header, uint8_t **values);
 

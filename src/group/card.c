@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "group/card.h"
 
+#include "base/limits.h"
 #include "base/log.h"
 #include "wire/bytes.h"
 
@@ -77,8 +78,9 @@ sgp_status_t sgp_card_decode(const unsigned char bytes[SGP_CARD_BYTES], sgp_card
         sgp_bytes_get(bytes + AT_VERSION, 4) != VERSION ||
         sgp_bytes_get(bytes + AT_HASH, 8) != XXH3_64bits(bytes, AT_HASH))
         return SGP_ERR_FORMAT;
-    if (read.size < 1 || read.rank < -1 || read.rank >= read.size || read.run == 0 ||
-        carrier > SGP_CARRIER_LAST || read.port < 0 || read.port > 65535)
+    if (read.size < 1 || read.size > SGP_MOST_PROCESSES || read.rank < -1 ||
+        read.rank >= read.size || read.run == 0 || carrier > SGP_CARRIER_LAST || read.port < 0 ||
+        read.port > 65535)
         return SGP_ERR_FORMAT;
     if (!take_text(bytes + AT_ADDRESS, read.address, sizeof read.address) ||
         !take_text(bytes + AT_HOST, read.host, sizeof read.host) ||

@@ -123,6 +123,7 @@ static sgp_status_t connect_shm(const sgp_party_t *party, const char *place,
                                  .size = party->size,
                                  .rendezvous = place,
                                  .timeout_ms = party->timeout_ms,
+                                 .peer_timeout_ms = party->peer_timeout_ms,
                                  .run = party->cards[0].run};
     return sgp_shm_connect(&options, transport);
 }
@@ -161,7 +162,8 @@ sgp_status_t sgp_party_connect(const sgp_party_t *party, sgp_transport_t **trans
     sgp_status_t status = sgp_card_check_all(party->cards, party->size);
     bool *local = calloc((size_t)party->size, sizeof *local);
     sgp_address_t *addresses = calloc((size_t)party->size, sizeof *addresses);
-    if (!local || !addresses) status = SGP_ERR_NO_MEMORY;
+    if (!local || !addresses)
+        status = sgp_fail(SGP_ERR_NO_MEMORY, "no memory to connect %d processes", party->size);
     if (status == SGP_OK) status = connect_all(party, local, addresses, &listener, transport);
     if (listener >= 0) close(listener);
     free(local);

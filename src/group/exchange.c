@@ -2,6 +2,7 @@
 #include "group/exchange.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,8 +31,9 @@ sgp_status_t sgp_exchange_group(sgp_group_t *group, const sgp_card_t *mine, sgp_
     unsigned char(*gathered)[SGP_CARD_BYTES] = malloc((size_t)size * sizeof *gathered);
     sgp_card_t *cards = calloc((size_t)size, sizeof *cards);
     sgp_card_encode(mine, own);
-    sgp_status_t status =
-        gathered && cards ? sgp_group_gather(group, own, sizeof own, gathered) : SGP_ERR_NO_MEMORY;
+    sgp_status_t status = gathered && cards
+                              ? sgp_group_gather(group, own, sizeof own, gathered)
+                              : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d cards", size);
     for (int r = 0; r < size && status == SGP_OK; r++)
         status = sgp_card_decode(gathered[r], &cards[r]);
     free(gathered);

@@ -127,7 +127,9 @@ sgp_status_t sgp_exchange_directory(const char *directory, const sgp_card_t *min
     if (board.directory < 0)
         return sgp_fail(SGP_ERR_INVALID, "rendezvous directory %s: %s", directory, strerror(errno));
     board.cards = calloc((size_t)mine->size, sizeof *board.cards);
-    sgp_status_t status = board.cards ? publish(&board) : SGP_ERR_NO_MEMORY;
+    sgp_status_t status = board.cards
+                              ? publish(&board)
+                              : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d cards", mine->size);
     if (status == SGP_OK) {
         status = read_all(&board);
         if (status == SGP_OK) clear(&board);

@@ -75,7 +75,7 @@ static sgp_status_t fill(sgp_hall_t *hall, const sgp_limit_t *limit) {
         if (left == 0) status = gave_up(hall, limit);
         struct pollfd *grown =
             count > room ? realloc(places, (size_t)count * sizeof *places) : places;
-        if (!grown) status = SGP_ERR_NO_MEMORY;
+        if (!grown) status = sgp_fail(SGP_ERR_NO_MEMORY, "no memory to wait for %d sockets", count);
         if (status != SGP_OK) break;
         places = grown;
         room = count > room ? count : room;
@@ -91,7 +91,8 @@ static sgp_status_t found(search_t *search, sgp_card_t **all) {
     sgp_hall_t hall;
     sgp_address_t published;
     sgp_card_t *mine = search->mine;
-    sgp_address_published(search->listener, &published);
+    sgp_status_t status = sgp_address_published(search->listener, &published);
+    if (status != SGP_OK) return status;
     if (search->interface.length) {
         int port = sgp_address_port(&published);
         published = search->interface;
@@ -104,7 +105,7 @@ static sgp_status_t found(search_t *search, sgp_card_t **all) {
     sgp_log(SGP_LOG_INFO, "the group is founded at %s, and waits for %d more", hall.founder,
             mine->size - 1);
     int rank = mine->rank;
-    sgp_status_t status = fill(&hall, search->limit);
+    status = fill(&hall, search->limit);
     if (status == SGP_OK) status = sgp_hall_begin(&hall, &rank, all);
     if (status != SGP_OK) sgp_hall_dismiss(&hall, "a process ended while the group was meeting");
     sgp_hall_fini(&hall);

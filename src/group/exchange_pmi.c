@@ -109,7 +109,7 @@ sgp_status_t sgp_exchange_pmi(sgp_card_t *mine, const sgp_limit_t *limit, sgp_ca
     const char *number = getenv("PMI_FD");
     pmi_t pmi = {.socket = number ? atoi(number) : -1, .limit = limit};
     sgp_card_t *cards = calloc((size_t)mine->size, sizeof *cards);
-    if (!cards) return SGP_ERR_NO_MEMORY;
+    if (!cards) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d cards", mine->size);
     sgp_status_t status =
         ask(&pmi, "response_to_init", "cmd=init pmi_version=1 pmi_subversion=1\n");
     if (status == SGP_OK) status = ask(&pmi, "my_kvsname", "cmd=get_my_kvsname\n");

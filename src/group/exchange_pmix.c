@@ -136,7 +136,8 @@ static sgp_status_t exchange(pmix_t *pmix, sgp_card_t *mine, sgp_card_t **all) {
     if (status == SGP_OK) status = put_card(pmix, mine);
     if (status == SGP_OK) status = fence(pmix);
     sgp_card_t *cards = status == SGP_OK ? calloc((size_t)mine->size, sizeof *cards) : NULL;
-    if (status == SGP_OK && !cards) return SGP_ERR_NO_MEMORY;
+    if (status == SGP_OK && !cards)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d cards", mine->size);
     for (int r = 0; r < mine->size && status == SGP_OK; r++) status = get_card(pmix, r, &cards[r]);
     if (status == SGP_OK) *all = cards;
     else free(cards);

@@ -3,9 +3,11 @@
 
 #include "base/log.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define DEFAULT_TIMEOUT_MS 600000
 #define MILLISECOND        1000000u /* in nanoseconds */
@@ -24,12 +26,14 @@ struct sgp_group {
 
 sgp_status_t sgp_group_create(sgp_transport_t *transport, int timeout_ms, sgp_group_t **group) {
     sgp_group_t *made = calloc(1, sizeof *made);
-    if (!made) return SGP_ERR_NO_MEMORY;
+    if (!made) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a group");
     made->transport = transport;
     made->timeout = (uint64_t)(timeout_ms > 0 ? timeout_ms : DEFAULT_TIMEOUT_MS) * MILLISECOND;
     made->everybody = calloc((size_t)transport->size, sizeof *made->everybody);
     sgp_status_t status =
-        made->everybody ? sgp_inbox_create(transport, &made->inbox) : SGP_ERR_NO_MEMORY;
+        made->everybody
+            ? sgp_inbox_create(transport, &made->inbox)
+            : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a group of %d", transport->size);
     /* Two collective calls can overlap: a fast node is in the next one while a slow one is in this.
      */
     if (status == SGP_OK) status = sgp_transport_prepare(transport, LARGEST_GATHER, 4);
@@ -83,6 +87,27 @@ int sgp_group_size(const sgp_group_t *group) {
 }
 int sgp_group_lost_peer(const sgp_group_t *group) {
     return sgp_transport_lost_peer(group->transport);
+}
+
+static int process_of(const sgp_transport_t *transport, int rank) {
+    const sgp_ranks_t *ranks = &transport->ranks;
+    return ranks->workers > 1 ? ranks->first + rank * ranks->stride : rank;
+}
+
+/* What cannot be written leaves the launcher to guess. */
+static void tell_loss(void *context, int rank) {
+    const sgp_group_t *group = context;
+    uint32_t word = (uint32_t)process_of(group->transport, rank) + 1;
+    int own = process_of(group->transport, group->transport->rank);
+    int file = open(group->origin.losses, O_WRONLY | O_CLOEXEC);
+    if (file < 0) return;
+    (void)!pwrite(file, &word, sizeof word, (off_t)own * (off_t)sizeof word);
+    close(file);
+}
+
+void sgp_group_tell_losses(sgp_group_t *group, const char *file) {
+    group->origin.losses = file ? strdup(file) : NULL;
+    if (group->origin.losses) sgp_fates_on_loss(group->transport->fates, tell_loss, group);
 }
 
 static sgp_status_t send_to_all(sgp_group_t *group, const unsigned char *bytes, size_t count,
@@ -172,6 +197,7 @@ void sgp_group_leave(sgp_group_t *group) {
     free(group->origin.rendezvous);
     free(group->origin.interface);
     free(group->origin.ports);
+    free(group->origin.losses);
     free(group->everybody);
     free(group);
 }

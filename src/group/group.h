@@ -21,6 +21,7 @@ typedef struct sgp_group_origin {
     char *rendezvous;               /* owned; NULL: in /tmp */
     char *interface;                /* owned; or NULL */
     char *ports;                    /* owned; or NULL */
+    char *losses;                   /* owned; sgp_group_tell_losses, or NULL */
     char address[SGP_ADDRESS_TEXT]; /* this process's own; "": it has none */
     bool keyed, insecure;
     sgp_key_t key;
@@ -28,6 +29,11 @@ typedef struct sgp_group_origin {
 } sgp_group_origin_t;
 
 sgp_group_origin_t *sgp_group_origin(sgp_group_t *group);
+
+/* For a launcher that tells the cause from what follows it: at the first loss the 32-bit word of this process (word
+ * P of process P) in that file becomes the number of the process that is lost, plus 1. file: copied; NULL: nobody asks.
+ * After the ranks have their names. */
+void sgp_group_tell_losses(sgp_group_t *group, const char *file);
 
 sgp_transport_t *sgp_group_transport(sgp_group_t *group);
 sgp_inbox_t *sgp_group_inbox(sgp_group_t *group);

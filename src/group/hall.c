@@ -389,7 +389,10 @@ static sgp_guest_t *add_guest(sgp_hall_t *hall) {
 static sgp_status_t welcome(sgp_hall_t *hall, int socket, const sgp_address_t *from) {
     const sgp_card_t *mine = hall->mine;
     sgp_guest_t *guest = add_guest(hall);
-    if (!guest) return close(socket), SGP_ERR_NO_MEMORY;
+    if (!guest) {
+        close(socket);
+        return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a caller");
+    }
     sgp_hello_t hello = {.rank = mine->rank, .size = mine->size, .fingerprint = mine->fingerprint};
     memcpy(hello.version, mine->version, sizeof hello.version);
     guest->socket = socket;
@@ -492,7 +495,7 @@ static sgp_status_t tell_cards(sgp_hall_t *hall, const sgp_card_t *all) {
         told = say(hall->guests[i], SGP_NOTE_CARDS, text, bytes);
     }
     free(text);
-    return told ? SGP_OK : SGP_ERR_NO_MEMORY;
+    return told ? SGP_OK : sgp_fail(SGP_ERR_NO_MEMORY, "no memory to tell all who takes part");
 }
 
 static bool all_ready(const sgp_hall_t *hall) {
@@ -523,14 +526,19 @@ static sgp_status_t begin_all(sgp_hall_t *hall, const sgp_card_t *all) {
     enum { MEETING_MS = 30000 };
     sgp_limit_t limit = sgp_limit_make(MEETING_MS);
     struct pollfd *places = calloc((size_t)hall->mine->size, sizeof *places);
-    sgp_status_t status = places ? tell_cards(hall, all) : SGP_ERR_NO_MEMORY;
+    sgp_status_t status =
+        places ? tell_cards(hall, all)
+               : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d processes", hall->mine->size);
     while (status == SGP_OK && !all_ready(hall)) {
         status = attend(hall, &limit, places);
         if (status == SGP_OK && hall->count + 1 < hall->mine->size)
             status = sgp_fail(SGP_ERR_PEER_LOST, "a process ended while the group was meeting");
     }
-    for (int i = 0; i < hall->count && status == SGP_OK; i++)
+    for (int i = 0; i < hall->count && status == SGP_OK; i++) {
         say_last(hall, hall->guests[i], SGP_NOTE_BEGIN, NULL, 0);
+        if (hall->guests[i]->state == GONE)
+            status = sgp_fail(SGP_ERR_NO_MEMORY, "no memory to tell all that the group begins");
+    }
     while (status == SGP_OK && hall->count > 0) status = attend(hall, &limit, places);
     free(places);
     return status;
@@ -540,7 +548,8 @@ sgp_status_t sgp_hall_begin(sgp_hall_t *hall, int *rank, sgp_card_t **all) {
     int size = hall->mine->size, own = hall->mine->rank;
     sgp_card_t *cards = calloc((size_t)size, sizeof *cards);
     bool *taken = calloc((size_t)size, sizeof *taken);
-    sgp_status_t status = cards && taken ? SGP_OK : SGP_ERR_NO_MEMORY;
+    sgp_status_t status =
+        cards && taken ? SGP_OK : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d cards", size);
     hall->listener = -1;
     send_strangers_away(hall);
     if (status == SGP_OK) {

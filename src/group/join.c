@@ -144,8 +144,10 @@ static sgp_status_t make_group(const plan_t *plan, const sgp_card_t *mine,
     if (!copy(mine ? NULL : plan->place.rendezvous, &origin->rendezvous) ||
         !copy(plan->interface, &origin->interface) || !copy(plan->ports, &origin->ports)) {
         sgp_group_leave(made);
-        return SGP_ERR_NO_MEMORY;
+        return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a group");
     }
+    if (plan->place.source == SGP_SOURCE_DIRECTORY) /* ranks are those of the launcher */
+        sgp_group_tell_losses(made, either(NULL, "SGP_LOSSES"));
     *group = made;
     return SGP_OK;
 }
@@ -155,7 +157,8 @@ static sgp_status_t join_plain(const plan_t *plan, sgp_group_t **group) {
     sgp_shm_options_t options = {.rank = plan->place.rank,
                                  .size = plan->place.size,
                                  .rendezvous = plan->place.rendezvous,
-                                 .timeout_ms = plan->join_timeout_ms};
+                                 .timeout_ms = plan->join_timeout_ms,
+                                 .peer_timeout_ms = plan->peer_timeout_ms};
     sgp_status_t status = sgp_shm_connect(&options, &transport);
     return status == SGP_OK ? make_group(plan, NULL, transport, group) : status;
 }

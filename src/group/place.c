@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "group/place.h"
 
+#include "base/limits.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -9,7 +10,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-enum { MOST = 1 << 20, PORTS_TRIED = 17 };
+enum { MOST = SGP_MOST_PROCESSES, PORTS_TRIED = 17 };
 
 static const char *variable(const char *name) {
     const char *text = getenv(name);
@@ -27,6 +28,11 @@ static sgp_status_t read_number(const char *name, int most, int *value) {
                         text, most);
     *value = (int)number;
     return SGP_OK;
+}
+
+static sgp_status_t check_size(int size) {
+    if (size >= 1 && size <= MOST) return SGP_OK;
+    return sgp_fail(SGP_ERR_INVALID, "a group of %d processes: must be 1 to %d", size, MOST);
 }
 
 /* Of rank and size, both of which are needed. */
@@ -51,7 +57,7 @@ static sgp_status_t from_directory(const sgp_group_options_t *options, sgp_place
     if (options->size == 0) return read_place("SGP_RANK", "SGP_SIZE", place);
     place->rank = options->rank;
     place->size = options->size;
-    return SGP_OK;
+    return check_size(place->size);
 }
 
 static sgp_status_t from_join(const sgp_group_options_t *options, const char *at,
@@ -71,7 +77,8 @@ static sgp_status_t from_join(const sgp_group_options_t *options, const char *at
             "join %s: how many processes make the group is not said (size, or SGP_SIZE)", at);
     if (status == SGP_OK && options->size == 0)
         status = read_number("SGP_SIZE", MOST, &place->size);
-    if (status == SGP_OK && (place->size < 1 || place->rank >= place->size || place->rank < -1))
+    if (status == SGP_OK) status = check_size(place->size);
+    if (status == SGP_OK && (place->rank >= place->size || place->rank < -1))
         return sgp_fail(SGP_ERR_INVALID, "rank %d of %d nodes: must be 0 to %d", place->rank,
                         place->size, place->size - 1);
     return status;

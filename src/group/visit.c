@@ -2,6 +2,7 @@
 #include "group/visit.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -57,7 +58,7 @@ static sgp_status_t await(call_t *call, short events) {
         int left = sgp_limit_left_ms(&call->until);
         if (left == 0) return out_of_time(call);
         if (!make_places(call, 1 + (call->seated ? sgp_hall_places(&call->hall) : 0)))
-            return SGP_ERR_NO_MEMORY;
+            return sgp_fail(SGP_ERR_NO_MEMORY, "no memory to wait for an answer");
         nfds_t count = 1;
         call->places[0] = (struct pollfd){.fd = call->socket, .events = events};
         if (call->seated) {
@@ -280,7 +281,9 @@ sgp_status_t sgp_visit(sgp_visit_t *visit, sgp_card_t **all) {
     sgp_card_t *cards = calloc((size_t)visit->mine->size, sizeof *cards);
     call.until = sgp_limit_make(left < visit->answer_ms ? left : visit->answer_ms);
     visit->cause[0] = '\0';
-    sgp_status_t status = cards ? dial(&call) : SGP_ERR_NO_MEMORY;
+    sgp_status_t status =
+        cards ? dial(&call)
+              : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d cards", visit->mine->size);
     if (status == SGP_OK) status = shake(&call);
     if (status == SGP_OK) status = show_card(&call);
     if (status == SGP_OK) status = listen_to_founder(&call, cards);

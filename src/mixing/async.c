@@ -152,11 +152,7 @@ static sgp_status_t push_all(sgp_mixer_t *mixer, const float *buffers) {
     while (async->destinations > 0) {
         sgp_status_t status = push_one(mixer, buffers);
         if (status == SGP_ERR_AGAIN) return SGP_OK;
-        sgp_rank_name_t name;
-        if (status == SGP_ERR_PEER_LOST)
-            return sgp_fail(status, "%s ended without leaving",
-                            sgp_transport_name(mixer->transport,
-                                               sgp_transport_lost_peer(mixer->transport), &name));
+        if (status == SGP_ERR_PEER_LOST) return sgp_transport_fail_lost(mixer->transport, NULL);
         if (status != SGP_OK) return status;
     }
     return SGP_OK;
@@ -376,7 +372,7 @@ static void async_destroy(sgp_mixer_t *mixer) {
 static sgp_status_t async_create(sgp_mixer_t *mixer) {
     async_t *async = calloc(1, sizeof *async);
     mixer->extra = async;
-    if (!async) return SGP_ERR_NO_MEMORY;
+    if (!async) return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for its algorithm");
     size_t size = (size_t)mixer->size, buffers = mixer->length - mixer->count;
     async->senders = calloc(size, sizeof *async->senders);
     async->sent = calloc(size, sizeof *async->sent);

@@ -79,7 +79,9 @@ static void summarise(const double *sums, const sgp_mixer_t *mixer,
 /* sums: (SUMS) of this segment. */
 static sgp_status_t exchange(sgp_mixer_t *mixer, const average_t *average, double *sums) {
     report_t *mine = calloc(1, sizeof *mine), *all = calloc((size_t)mixer->size, sizeof *all);
-    sgp_status_t status = mine && all ? SGP_OK : SGP_ERR_NO_MEMORY;
+    sgp_status_t status = mine && all ? SGP_OK
+                                      : sgp_fail(SGP_ERR_NO_MEMORY,
+                                                 "no memory to average over %d nodes", mixer->size);
     if (status == SGP_OK) {
         mine->w = mixer->w;
         mine->distance = average->distance;
@@ -147,12 +149,11 @@ sgp_status_t sgp_mixer_balance(sgp_mixer_t *mixer, sgp_mixer_consensus_t *balanc
 
 /* The mean weight is 1 but for rounding: sums of it are exact enough to go on with. */
 static sgp_status_t agree_weight(sgp_mixer_t *mixer) {
-    double *all = calloc((size_t)mixer->size, sizeof *all), total = 0;
-    if (!all) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d weights", mixer->size);
-    sgp_status_t status = sgp_group_gather(mixer->group, &mixer->w, sizeof mixer->w, all);
-    for (int r = 0; r < mixer->size; r++) total += all[r];
+    double total = 0;
+    sgp_status_t status =
+        sgp_group_gather(mixer->group, &mixer->w, sizeof mixer->w, mixer->weights);
+    for (int r = 0; r < mixer->size; r++) total += mixer->weights[r];
     if (status == SGP_OK) mixer->w = total / mixer->size;
-    free(all);
     return status;
 }
 

@@ -144,12 +144,11 @@ bool sgp_courier_must_end(sgp_courier_t *courier) {
 
 sgp_status_t sgp_courier_wait(sgp_courier_t *courier, uint64_t since) {
     sgp_transport_t *transport = courier->mixer->transport;
-    sgp_rank_name_t name;
     sgp_inbox_t *inbox = courier->mixer->inbox;
     sgp_status_t status = sgp_inbox_look(inbox, true);
+    if (status == SGP_OK) status = sgp_inbox_retry(inbox, since);
     if (status != SGP_OK || sgp_inbox_taken_in(inbox) != since) return status;
     status = sgp_transport_wait(transport, sgp_inbox_next_look(inbox, UINT64_MAX));
     if (status != SGP_ERR_PEER_LOST) return SGP_OK;
-    return sgp_fail(status, "%s ended without leaving, while messages were under way",
-                    sgp_transport_name(transport, sgp_transport_lost_peer(transport), &name));
+    return sgp_transport_fail_lost(transport, "messages were under way");
 }

@@ -44,8 +44,8 @@ bool sgp_courier_wanted(sgp_courier_t *courier);
 bool sgp_courier_must_end(sgp_courier_t *courier);
 
 /* For work: sleeps until more is here than `since` (sgp_inbox_taken_in, before what is there was
- * looked at), room came free, or somebody wants something; may return earlier. SGP_ERR_PEER_LOST (logged),
- * or what the inbox's watch says. */
+ * looked at), room came free, or somebody wants something; may return earlier. SGP_ERR_PEER_LOST,
+ * SGP_ERR_NO_MEMORY (logged), or what the inbox's watch says. */
 sgp_status_t sgp_courier_wait(sgp_courier_t *courier, uint64_t since);
 
 #endif

@@ -17,7 +17,7 @@ sgp_status_t sgp_feedback_create(sgp_mixer_t *mixer) {
     if (!sgp_mixer_rounds(mixer)) return SGP_OK;
     feedback_t *feedback = calloc(1, sizeof *feedback);
     mixer->extra = feedback;
-    if (!feedback) return SGP_ERR_NO_MEMORY;
+    if (!feedback) return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for its algorithm");
     feedback->rounding = sgp_memory_alloc(mixer->length * sizeof *feedback->rounding);
     if (!feedback->rounding)
         return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu numbers", mixer->length);

@@ -58,7 +58,8 @@ static sgp_status_t check(const sgp_mixer_options_t *options) {
 static sgp_status_t allocate(sgp_mixer_t *mixer) {
     mixer->all = sgp_memory_alloc(mixer->all_length * sizeof *mixer->all);
     mixer->to = calloc((size_t)mixer->size + 1, sizeof *mixer->to);
-    if (!mixer->all || !mixer->to)
+    mixer->weights = calloc((size_t)mixer->size, sizeof *mixer->weights);
+    if (!mixer->all || !mixer->to || !mixer->weights)
         return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu numbers", mixer->all_length);
     mixer->z = mixer->all + mixer->first;
     sgp_status_t status = sgp_reducer_init(&mixer->reducer, mixer->group, mixer->length);
@@ -100,6 +101,7 @@ static void release(sgp_mixer_t *mixer) {
     sgp_memory_free(mixer->slow);
     sgp_memory_free(mixer->anchor);
     free(mixer->to);
+    free(mixer->weights);
     free(mixer);
 }
 
@@ -121,7 +123,7 @@ static sgp_status_t prepare(sgp_mixer_t *mixer, const sgp_mixer_options_t *optio
 sgp_status_t sgp_mixer_create(sgp_group_t *group, const sgp_mixer_options_t *options,
                               const float *initial, sgp_mixer_t **mixer) {
     sgp_mixer_t *made = calloc(1, sizeof *made);
-    if (!made) return SGP_ERR_NO_MEMORY;
+    if (!made) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a mixer");
     init(made, group, options);
     sgp_status_t status = check(options);
     sgp_mixer_options_t wanted;
@@ -159,9 +161,8 @@ float *sgp_mixer_buffers(sgp_mixer_t *mixer) {
 
 sgp_status_t sgp_mixer_refuse(const sgp_mixer_t *mixer, const char *what, size_t offset,
                               size_t count) {
-    sgp_log(SGP_LOG_INFO,
-            "step %" PRIu64 ": of elements %zu to %zu of the %s some are not finite", mixer->step,
-            mixer->first + offset, mixer->first + offset + count - 1, what);
+    sgp_log(SGP_LOG_INFO, "step %" PRIu64 ": of elements %zu to %zu of the %s some are not finite",
+            mixer->step, mixer->first + offset, mixer->first + offset + count - 1, what);
     return SGP_ERR_NOT_FINITE;
 }
 
@@ -178,7 +179,8 @@ bool sgp_mixer_update(sgp_mixer_t *mixer, const sgp_local_t *local, float rate, 
     if (copy && moved < count)
         finite &=
             sgp_copy_out(count - moved, copy + moved, mixer->z + offset + moved, non_temporal);
-    else if (local->optimizer) /* buffers; a vector of the caller's is looked at when it is copied */
+    else if (local
+                 ->optimizer) /* buffers; a vector of the caller's is looked at when it is copied */
         finite &= sgp_is_finite(count - moved, mixer->z + offset + moved);
     sgp_ledger_enter(&mixer->ledger, mixer->z, offset, count, mixer->w);
     return finite;
@@ -237,9 +239,21 @@ static sgp_status_t step_segment(sgp_mixer_t *mixer, const sgp_local_t *local) {
     return status;
 }
 
+/* Not only where a step waits for the lost node: an algorithm that waits for nothing would go on without it. */
+static sgp_status_t look_who_is_lost(const sgp_mixer_t *mixer) {
+    sgp_inbox_t *inboxes[] = {mixer->inbox, mixer->workers.reducer.inbox};
+    for (size_t i = 0; i < sizeof inboxes / sizeof *inboxes; i++) {
+        sgp_transport_t *transport = inboxes[i] ? sgp_inbox_transport(inboxes[i]) : NULL;
+        if (transport && sgp_transport_lost_peer(transport) >= 0)
+            return sgp_transport_fail_lost(transport, NULL);
+    }
+    return SGP_OK;
+}
+
 sgp_status_t sgp_mixer_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer, const float *gradient,
                             float learning_rate) {
     sgp_status_t status = check_step(mixer, optimizer, gradient);
+    if (status == SGP_OK) status = look_who_is_lost(mixer);
     if (status != SGP_OK) return status;
     sgp_local_t local = {optimizer, gradient, learning_rate};
     uint64_t start = sgp_transport_now(mixer->transport), before = waited(mixer);

@@ -125,6 +125,7 @@ struct sgp_mixer {
 
     sgp_edge_t *edges;     /* (max degree) of the graph, in-edges of a step */
     sgp_destination_t *to; /* (size) destinations of the message being sent */
+    double *weights;       /* (size) of all nodes, while they agree */
     sgp_reducer_t reducer; /* of the segment, over the nodes */
     sgp_workers_t workers;
     sgp_trace_t *trace;                /* borrowed; NULL: off */

@@ -79,7 +79,7 @@ static void overlap_destroy(sgp_mixer_t *mixer) {
 static sgp_status_t overlap_create(sgp_mixer_t *mixer) {
     overlap_t *overlap = calloc(1, sizeof *overlap);
     mixer->extra = overlap;
-    if (!overlap) return SGP_ERR_NO_MEMORY;
+    if (!overlap) return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for its algorithm");
     size_t buffers = mixer->length - mixer->count;
     overlap->settled = mixer->round;
     overlap->senders =

@@ -45,7 +45,7 @@ typedef struct pairs {
     float *seen; /* (P + S) z as the caller got it: what differs is the caller's doing */
     uint64_t meetings;
     bool broken; /* live is not finite, and leaves no more; belongs to the lock */
-    bool held; /* from settle or hold to resume z is the vector, and nothing is averaged */
+    bool held;   /* from settle or hold to resume z is the vector, and nothing is averaged */
     /* An active node's exchange; phase belongs to the lock. */
     phase_t phase;
     uint64_t exchanges;
@@ -429,7 +429,7 @@ static void pairs_destroy(sgp_mixer_t *mixer) {
 static sgp_status_t pairs_create(sgp_mixer_t *mixer) {
     pairs_t *pairs = calloc(1, sizeof *pairs);
     mixer->extra = pairs;
-    if (!pairs) return SGP_ERR_NO_MEMORY;
+    if (!pairs) return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for its algorithm");
     size_t bytes = mixer->length * sizeof(float);
     pairs->active = sgp_pairs_active(mixer->rank);
     pairs->live = sgp_memory_alloc(bytes);

@@ -78,7 +78,7 @@ sgp_status_t sgp_optimizer_create(const sgp_optimizer_options_t *options,
     sgp_status_t status = check(options);
     if (status != SGP_OK) return status;
     sgp_optimizer_t *made = calloc(1, sizeof *made);
-    if (!made) return SGP_ERR_NO_MEMORY;
+    if (!made) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for an optimizer");
     made->options = *options;
     if (made->options.beta1 == 0) made->options.beta1 = 0.9f;
     if (made->options.beta2 == 0) made->options.beta2 = 0.999f;
@@ -187,7 +187,8 @@ static bool update(sgp_optimizer_t *optimizer, size_t offset, size_t count, floa
         return adam(count, z, g, lr, decay, copy, m, optimizer->second + offset, optimizer);
     if (m)
         return momentum_sgd(count, z, g, lr, decay, copy, m, options->momentum,
-                     options->heavy_ball ? 0 : 1, options->heavy_ball ? 1 : options->momentum);
+                            options->heavy_ball ? 0 : 1,
+                            options->heavy_ball ? 1 : options->momentum);
     return plain_sgd(count, z, g, lr, decay, copy);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "train/average.h"
 
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "mixing/kernels.h"
@@ -15,9 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define WEIGHT    CHECKPOINT_OWN "mixer.weight"
-#define MAX_FILES (1 << 16)
-#define CHUNK     ((size_t)1 << 16) /* elements */
+#define WEIGHT CHECKPOINT_OWN "mixer.weight"
+#define CHUNK  ((size_t)1 << 16) /* elements */
 
 /* ---- the files ---- */
 
@@ -85,7 +85,8 @@ static sgp_status_t open_folder(average_source_t *source, char problem[TENSOR_FI
     sgp_status_t status = source->files ? open_one(source, 0, problem) : SGP_ERR_NO_MEMORY;
     long nodes = status ? 1 : number_of(&source->files[0], "nodes");
     long workers = status ? 1 : number_of(&source->files[0], "workers_per_node");
-    if (!status && (nodes < 1 || workers < 1 || nodes > MAX_FILES || workers > MAX_FILES / nodes))
+    if (!status && (nodes < 1 || workers < 1 || nodes > SGP_MOST_PROCESSES ||
+                    workers > SGP_MOST_PROCESSES / nodes))
         status =
             say(&source->files[0], problem, "is of %ld nodes with %ld workers", nodes, workers);
     long count = nodes * workers;
@@ -119,6 +120,7 @@ static sgp_status_t open_newest(const char *run, const checkpoint_list_t *list,
         if (status) return status;
         status = open_folder(source, problem);
         if (!status) return SGP_OK;
+        if (status == SGP_ERR_NO_MEMORY) return sgp_fail(status, "%s", problem);
         bool last = i + 1 == list->count;
         if (last && status == SGP_ERR_NOT_FOUND) status = SGP_ERR_FORMAT;
         if (last) return sgp_fail(status, "%s; there is no good checkpoint", problem);

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "train/check.h"
 
+#include "base/limits.h"
 #include "base/log.h"
 #include "data/dataset.h"
 #include "mixing/mixer.h"
 #include "model/model.h"
+#include "train/machine.h"
 #include "train/schedule.h"
 
 #include <math.h>
 #include <string.h>
-#include <unistd.h>
 
 #define MAX_EPOCHS 1000000
 
@@ -68,12 +69,20 @@ static sgp_status_t check_stages(const char *name, const train_stages_t *stages,
     return SGP_OK;
 }
 
+static sgp_status_t check_workers(const train_options_t *options) {
+    if (options->workers >= 1 && options->workers <= SGP_MOST_PROCESSES / options->nodes)
+        return SGP_OK;
+    return sgp_fail(
+        SGP_ERR_INVALID, "workers-per-node is %d: must be 1 to %d with %d nodes (%d processes)",
+        options->workers, SGP_MOST_PROCESSES / options->nodes, options->nodes, SGP_MOST_PROCESSES);
+}
+
 static sgp_status_t check_sizes(const train_options_t *options) {
-    sgp_status_t status = check_integer("nodes", options->nodes, 1, 1 << 16);
+    sgp_status_t status = check_integer("nodes", options->nodes, 1, SGP_MOST_PROCESSES);
     if (!status) status = check_integer("epochs", options->epochs, 1, MAX_EPOCHS);
     if (!status) status = check_integer("batch-size", options->batch_size, 1, 1 << 20);
     if (!status) status = check_integer("limit-samples", options->limit_samples, 0, UINT32_MAX);
-    if (!status) status = check_integer("workers-per-node", options->workers, 1, 1 << 10);
+    if (!status) status = check_workers(options);
     if (!status)
         status = check_integer("checkpoint-every", options->checkpoint_every, 0, INT64_MAX);
     if (!status) status = check_stages("algorithm", &options->algorithm, options->epochs);
@@ -162,20 +171,27 @@ sgp_status_t check_ranges(const train_options_t *options) {
     return status;
 }
 
-/* All nodes of this version are on this machine. */
-static sgp_status_t check_memory(const train_options_t *options, const dataset_shape_t *shape,
-                                 const model_t *model) {
-    double machine = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGE_SIZE);
+/* Bytes of one process, about. */
+static double memory_of_process(const dataset_shape_t *shape, const model_t *model) {
     double floats = (double)model_parameter_count(model) + (double)model_buffer_count(model);
     double pixels = (double)shape->height * shape->width * shape->channels;
-    double node = (double)model_memory_bytes(model) + VECTORS_PER_NODE * sizeof(float) * floats +
-                  pixels * ((double)shape->train_count + shape->test_count);
-    int processes = options->nodes * options->workers;
-    if (node * processes <= machine) return SGP_OK;
-    return sgp_fail(SGP_ERR_INVALID,
-                    "%d %s of %s at batch-size %d need about %.1f GiB: this machine has %.1f",
-                    processes, options->workers > 1 ? "workers" : "nodes", options->model,
-                    options->batch_size, node * processes / 0x1p30, machine / 0x1p30);
+    return (double)model_memory_bytes(model) + VECTORS_PER_NODE * sizeof(float) * floats +
+           pixels * ((double)shape->train_count + shape->test_count);
+}
+
+/* Of the processes that are on this machine. */
+static sgp_status_t check_memory(const train_options_t *options, const dataset_shape_t *shape,
+                                 const model_t *model) {
+    machine_memory_t machine = machine_memory("");
+    int processes = options->here ? options->here : options->nodes * options->workers;
+    double needed = memory_of_process(shape, model) * processes;
+    const char *one = options->workers > 1 ? "worker" : "node";
+    if (needed <= machine.bytes) return SGP_OK;
+    return sgp_fail(
+        SGP_ERR_INVALID, "%d %s%s of %s at batch-size %d need%s about %.1f GiB: %s %s %.1f",
+        processes, one, processes == 1 ? "" : "s", options->model, options->batch_size,
+        processes == 1 ? "s" : "", needed / 0x1p30, machine.limit ? machine.limit : "this machine",
+        machine.limit ? "of its cgroup is" : "has", machine.bytes / 0x1p30);
 }
 
 sgp_status_t train_check(const train_options_t *options) {

@@ -109,6 +109,7 @@ static json_t *versions_json(void) {
 }
 
 json_t *config_json(const train_options_t *options, const replica_t *replica, const char *id) {
+    train_json_begin();
     return json_pack("{s:s, s:o, s:o, s:o, s:o}", IDENTITY_KEY, id, "options",
                      config_options_json(options), "data", data_json(replica->dataset), "derived",
                      derived_json(replica), "versions", versions_json());

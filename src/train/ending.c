@@ -24,11 +24,12 @@ static halt_ending_t own_ending(const run_t *run, sgp_status_t status) {
                            .weight = statistics.weight};
 }
 
-/* Whether the others are there to listen. Not after a loss, which each of them sees, nor where one
- * did not answer. */
-static bool can_talk(const run_t *run, sgp_status_t status) {
-    if (status == SGP_ERR_PEER_LOST || status == SGP_ERR_TIMEOUT) return false;
-    return status != SGP_ERR_INTERRUPTED || run->signal;
+/* Whether there is something to tell, and somebody to listen. Not after a loss, which each of them
+ * sees, nor where one did not answer. When the nodes have agreed to end all know it, and a word about
+ * it would cut short the last collective call of the slower ones. */
+static bool talks(sgp_status_t status) {
+    return status != SGP_ERR_PEER_LOST && status != SGP_ERR_TIMEOUT &&
+           status != SGP_ERR_INTERRUPTED;
 }
 
 /* The first cause: the earliest step, and the lowest rank in it. Who was ended by another has none. */
@@ -53,17 +54,17 @@ static const char *const causes[] = {[TRAIN_NO_CAUSE] = "a number",
                                      [TRAIN_GRADIENT] = "the gradient",
                                      [TRAIN_PARAMETERS] = "a parameter"};
 
-static void say_divergence(const run_t *run, const halt_ending_t *endings, int first,
-                           char *text, size_t room) {
+static void say_divergence(const run_t *run, const halt_ending_t *endings, int first, char *text,
+                           size_t room) {
     const sgp_transport_t *transport = sgp_group_transport(run->group);
     const halt_ending_t *cause = &endings[first];
     int smallest = smallest_weight(endings, run->size);
     double weight = endings[smallest].weight;
     sgp_rank_name_t name, light;
-    int length = snprintf(
-        text, room, "%s of %s is not finite in step %" PRIu64 " of %" PRIu64 ", at lr %.4g",
-        causes[cause->cause], sgp_transport_name(transport, first, &name), cause->step + 1,
-        run->replica.schedule.steps, cause->lr);
+    int length = snprintf(text, room,
+                          "%s of %s is not finite in step %" PRIu64 " of %" PRIu64 ", at lr %.4g",
+                          causes[cause->cause], sgp_transport_name(transport, first, &name),
+                          cause->step + 1, run->replica.schedule.steps, cause->lr);
     if (weight < SMALL_WEIGHT)
         snprintf(text + length, room - (size_t)length,
                  "; the push-sum weight of %s is %.2g, and lr / w too high: try another --graph",
@@ -73,23 +74,24 @@ static void say_divergence(const run_t *run, const halt_ending_t *endings, int f
                  ": try a lower --lr, or more --warmup-epochs");
 }
 
-static void say_failure(const run_t *run, sgp_status_t status, int first, char *text,
-                        size_t room) {
+static void say_failure(const run_t *run, sgp_status_t status, int first, char *text, size_t room) {
     sgp_rank_name_t name;
-    int lost = sgp_group_lost_peer(run->nodes);
-    if (lost < 0) lost = sgp_group_lost_peer(run->group);
+    char why[128];
+    sgp_group_t *seen = sgp_group_lost_peer(run->nodes) >= 0 ? run->nodes : run->group;
+    int lost = sgp_group_lost_peer(seen);
     const sgp_transport_t *transport = sgp_group_transport(run->group);
     if (status == SGP_ERR_PEER_LOST && lost >= 0)
-        snprintf(text, room, "%s ended without leaving",
-                 sgp_transport_name(sgp_group_transport(run->nodes), lost, &name));
+        snprintf(text, room, "%s is lost (%s)",
+                 sgp_transport_name(sgp_group_transport(seen), lost, &name),
+                 sgp_fates_why(sgp_group_transport(seen)->fates, lost, why, sizeof why));
     else if (first >= 0)
         snprintf(text, room, "%s: %s", sgp_transport_name(transport, first, &name),
                  sgp_status_message(status));
     else snprintf(text, room, "%s", sgp_status_message(status));
 }
 
-static void describe(const run_t *run, sgp_status_t status, const halt_ending_t *endings,
-                     int first, train_summary_t *summary) {
+static void describe(const run_t *run, sgp_status_t status, const halt_ending_t *endings, int first,
+                     train_summary_t *summary) {
     char *text = summary->reason;
     size_t room = sizeof summary->reason;
     summary->signal = run->signal;
@@ -110,26 +112,23 @@ static void describe(const run_t *run, sgp_status_t status, const halt_ending_t 
 static void summarise(const run_t *run, train_summary_t *summary) {
     double samples = (double)run->replica.dataset->train.count;
     double epochs = (double)run->step / (double)run->replica.steps_per_epoch;
-    *summary = (train_summary_t){
-        .parameters = run->replica.parameters,
-        .steps = run->step,
-        .checkpoint = run->saved,
-        .seconds = run->seconds,
-        .samples_per_second = samples * epochs / run->seconds,
-        .step_ms = {NAN, NAN, NAN},
-        .wait_ms = NAN,
-        .train_loss = run->train_loss,
-        .test_accuracy = run->test_accuracy,
-        .average_model_accuracy = run->average_model_accuracy,
-        .consensus = run->consensus,
-    };
+    train_summary_early(summary, TRAIN_FAILED);
+    summary->parameters = run->replica.parameters;
+    summary->steps = run->step;
+    summary->checkpoint = run->saved;
+    summary->seconds = run->seconds;
+    summary->samples_per_second = samples * epochs / run->seconds;
+    summary->train_loss = run->train_loss;
+    summary->test_accuracy = run->test_accuracy;
+    summary->average_model_accuracy = run->average_model_accuracy;
+    summary->consensus = run->consensus;
     memcpy(summary->run_id, run->id, sizeof run->id);
 }
 
 sgp_status_t ending_share(run_t *run, sgp_status_t status, train_summary_t *summary) {
     halt_ending_t *endings = calloc((size_t)run->size, sizeof *endings);
     int first = -1;
-    if (endings && can_talk(run, status)) {
+    if (endings && talks(status)) {
         halt_ending_t mine = own_ending(run, status);
         sgp_mixer_destroy(run->replica.mixer); /* its agent has the inbox */
         run->replica.mixer = NULL;

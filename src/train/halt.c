@@ -81,7 +81,10 @@ static bool wants(const halt_t *halt) {
     return wanted_signal(halt) || (halt->due_ns != UINT64_MAX && clock_now_ns() >= halt->due_ns);
 }
 
+/* Whoever promises has the promises of all for the appointment before: they are of no more use. */
 static void promise(halt_t *halt) {
+    if (halt->notice.number > NUMBER_ENDING + 1)
+        sgp_notice_forget(halt->all, halt->notice.number - 1);
     halt->next.signal = wanted_signal(halt);
     memcpy(halt->notice.bytes, &halt->next, sizeof halt->next);
     halt->notice.told = 0;

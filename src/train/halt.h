@@ -23,7 +23,12 @@
 #define HALT_BEHIND_SECONDS   10
 
 /* Where a number was not finite. */
-typedef enum train_cause { TRAIN_NO_CAUSE, TRAIN_LOSS, TRAIN_GRADIENT, TRAIN_PARAMETERS } train_cause_t;
+typedef enum train_cause {
+    TRAIN_NO_CAUSE,
+    TRAIN_LOSS,
+    TRAIN_GRADIENT,
+    TRAIN_PARAMETERS
+} train_cause_t;
 
 /* What a node promises. */
 typedef struct halt_promise {
@@ -46,7 +51,7 @@ typedef struct halt_ending {
 typedef struct halt_watch {
     struct halt *halt;
     sgp_group_t *group; /* NULL: unused */
-    uint64_t seen;      /* notices that came while looking; nothing is looked for without new ones */
+    uint64_t seen; /* notices that came while looking; nothing is looked for without new ones */
 } halt_watch_t;
 
 /* The agent of a transport runs the watch as well, so everything below belongs to the lock. */
@@ -65,8 +70,8 @@ typedef struct halt {
     uint64_t step;       /* agreed: where they halt */
     int signal;          /* agreed: 0: a checkpoint, and on */
     bool too_far;        /* agreed: some node is too far behind to wait for; nobody halts to save */
-    bool again; /* notices that came earlier belong to the appointment that begins now */
-    bool ended; /* another node has */
+    bool again;          /* notices that came earlier belong to the appointment that begins now */
+    bool ended;          /* another node has */
 } halt_t;
 
 /* Sets the watches; fini takes them away. due_ns: see halt_due. */

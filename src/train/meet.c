@@ -100,11 +100,15 @@ static bool is_at_chance(const run_t *run) {
     return run->train_loss > 0.98 * log(classes) && run->average_model_accuracy < 1.2 / classes;
 }
 
-static void warn_if_useless(const run_t *run, uint64_t epoch) {
-    if (run->rank != 0 || run->options->compute_ms > 0) return;
-    if (!isfinite(run->train_loss))
+/* Once. */
+static void warn_if_useless(run_t *run, uint64_t epoch) {
+    bool finite = isfinite(run->train_loss);
+    if (run->rank != 0 || run->options->compute_ms > 0 || run->warned) return;
+    if (finite && !is_at_chance(run)) return;
+    run->warned = true;
+    if (!finite)
         sgp_log(SGP_LOG_WARNING, "the training loss of epoch %d is not finite", (int)epoch + 1);
-    else if (is_at_chance(run))
+    else
         sgp_log(SGP_LOG_WARNING,
                 "after epoch %d the accuracy is %.3f, that of a guess among %d classes: try a "
                 "lower lr than %g",

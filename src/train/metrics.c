@@ -121,6 +121,7 @@ char *metrics_text(const metrics_lines_t *lines, const metrics_epoch_t *epoch,
     size_t length;
     FILE *stream = open_memstream(&text, &length);
     if (!stream) return NULL;
+    train_json_begin();
     bool printed = true;
     for (int i = 0; i < lines->count; i++)
         for (int node = 0; node < lines->size && printed; node++)
@@ -129,7 +130,7 @@ char *metrics_text(const metrics_lines_t *lines, const metrics_epoch_t *epoch,
         printed =
             print_line(stream, joined(line_json(epoch->epoch, (double)epoch->step, lines, node),
                                       epoch_json(epoch, &nodes[node])));
-    if (fclose(stream) == 0 && printed) return text;
+    if (fclose(stream) == 0 && printed && !train_json_failed()) return text;
     free(text);
     return NULL;
 }

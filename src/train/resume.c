@@ -5,7 +5,7 @@
 #include "base/regular.h"
 #include "train/agreement.h"
 #include "train/checkpoint_folder.h"
-#include "train/file.h"
+#include "train/json.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -68,6 +68,8 @@ static sgp_status_t check_all(const train_options_t *options, const replica_t *r
     *step = 0;
     for (size_t i = 0; i < list->count; i++) {
         verdict_t verdict = check_step(options, replica, id, list->steps[i]);
+        if (verdict.status == SGP_ERR_NO_MEMORY)
+            return sgp_fail(verdict.status, "%s", verdict.problem);
         if (i == 0) newest = verdict;
         if (verdict.status) continue;
         *step = list->steps[i];
@@ -111,8 +113,8 @@ typedef struct search {
 } search_t;
 
 /* A file is missing where a run was killed while it wrote: then all nodes' are of no use, and
- * node 0 says so once. */
-static void look(run_t *run, search_t *search, uint64_t limit) {
+ * node 0 says so once. SGP_ERR_NO_MEMORY: what could not be looked at is not bad for that. */
+static sgp_status_t look(run_t *run, search_t *search, uint64_t limit) {
     search->good = 0;
     for (; search->next < search->list.count; search->next++) {
         uint64_t step = search->list.steps[search->next];
@@ -122,8 +124,9 @@ static void look(run_t *run, search_t *search, uint64_t limit) {
             check_file(run->options, &run->replica, run->id, step, run->rank, problem);
         if (!status) {
             search->good = step;
-            return;
+            return SGP_OK;
         }
+        if (status == SGP_ERR_NO_MEMORY) return sgp_fail(status, "%s", problem);
         if (status != SGP_ERR_NOT_FOUND) {
             sgp_log(SGP_LOG_WARNING, "%s", problem);
             search->named++;
@@ -132,6 +135,7 @@ static void look(run_t *run, search_t *search, uint64_t limit) {
         search->newest.status = status;
         memcpy(search->newest.problem, problem, sizeof problem);
     }
+    return SGP_OK;
 }
 
 /* All of them are the same: agreed. Else *limit is the lowest, which all others have to go back to.
@@ -173,12 +177,15 @@ static sgp_status_t conclude(const run_t *run, const search_t *search, const off
 static sgp_status_t choose(run_t *run, search_t *search, offer_t *offers, uint64_t *step) {
     uint64_t limit = UINT64_MAX;
     do {
-        if (search->good > limit || limit == UINT64_MAX) look(run, search, limit);
+        bool looks = search->good > limit || limit == UINT64_MAX;
+        sgp_status_t own = looks ? look(run, search, limit) : SGP_OK;
+        sgp_status_t status = agreement_share(run->group, own);
+        if (status) return status;
         offer_t mine = {.step = search->good,
                         .bad = search->newest.status &&
                                !may_begin_again(search->list.count, search->newest.status),
                         .named = search->named};
-        sgp_status_t status = sgp_group_gather(run->group, &mine, sizeof mine, offers);
+        status = sgp_group_gather(run->group, &mine, sizeof mine, offers);
         if (status) return status;
     } while (!agreed(offers, run->size, &limit));
     *step = offers[0].step;
@@ -199,9 +206,9 @@ sgp_status_t resume_choose(run_t *run, uint64_t *step) {
 
 /* ---- the run's files ---- */
 
-/* Whether the line, without its newline, is of an epoch (from 1) up to `epochs`. */
+/* Whether the line, without its newline, is of an epoch (from 1) up to `epochs`; see train_json_failed. */
 static bool keeps(const char *line, size_t length, uint64_t epochs) {
-    json_t *object = json_loadb(line, length, 0, NULL);
+    json_t *object = train_json_parse(line, length, 0, NULL);
     json_t *epoch = json_object_get(object, "epoch");
     bool kept = json_is_integer(epoch) && json_integer_value(epoch) >= 1 &&
                 (uint64_t)json_integer_value(epoch) <= epochs;
@@ -214,12 +221,14 @@ static bool filter(FILE *file, FILE *kept, uint64_t epochs) {
     char *line = NULL;
     size_t room = 0;
     bool good = true;
+    train_json_begin();
     for (ssize_t length; good && (length = getline(&line, &room, file)) > 0;) {
-        if (line[length - 1] != '\n' || !keeps(line, (size_t)length - 1, epochs)) continue;
-        good = fwrite(line, 1, (size_t)length, kept) == (size_t)length;
+        bool stays = line[length - 1] == '\n' && keeps(line, (size_t)length - 1, epochs);
+        good = !train_json_failed();
+        if (good && stays) good = fwrite(line, 1, (size_t)length, kept) == (size_t)length;
     }
     free(line);
-    return good && !ferror(file);
+    return good && feof(file); /* getline ends without memory, too */
 }
 
 sgp_status_t resume_metrics(const char *from, const char *output, uint64_t epochs) {
@@ -241,9 +250,10 @@ sgp_status_t resume_metrics(const char *from, const char *output, uint64_t epoch
     FILE *kept = open_memstream(&text, &length);
     bool good = kept && filter(file, kept, epochs);
     if (kept && fclose(kept) != 0) good = false;
+    good = good && text; /* which fclose loses in silence if it cannot trim it */
     fclose(file);
     sgp_status_t status = good ? file_replace(output, METRICS_FILE, &(file_part_t){text, length}, 1)
-                               : sgp_fail(SGP_ERR_IO, "%s: cannot be read", path);
+                               : sgp_fail(SGP_ERR_IO, "%s: cannot be read, or no memory", path);
     free(text);
     return status;
 }

@@ -37,6 +37,7 @@ typedef struct run {
 
     uint64_t step;      /* steps done */
     uint64_t saved;     /* of them, in the last complete checkpoint; 0: there is none */
+    bool warned;        /* that the run learns nothing */
     int signal;         /* that the nodes have agreed to end because of; 0: none */
     uint64_t epoch_ns;  /* when this epoch began */
     double seconds;     /* of training on this node, up to the last step */

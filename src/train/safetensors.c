@@ -2,7 +2,7 @@
 #include "train/safetensors.h"
 
 #include "base/log.h"
-#include "train/file.h"
+#include "train/json.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -62,6 +62,7 @@ static json_t *metadata_json(const safetensors_pair_t *metadata, size_t pairs) {
 /* The JSON text padded to a multiple of ALIGNMENT; released with free. NULL when out of memory. */
 static char *make_header(const safetensors_tensor_t *tensors, size_t count,
                          const safetensors_pair_t *metadata, size_t pairs, size_t *length) {
+    train_json_begin();
     json_t *header = json_object();
     int failed = !header;
     failed |= json_object_set_new(header, "__metadata__", metadata_json(metadata, pairs));
@@ -72,7 +73,10 @@ static char *make_header(const safetensors_tensor_t *tensors, size_t count,
     }
     char *text = failed ? NULL : json_dumps(header, JSON_COMPACT | JSON_PRESERVE_ORDER);
     json_decref(header);
-    if (!text) return NULL;
+    if (!text || train_json_failed()) {
+        free(text);
+        return NULL;
+    }
     size_t used = strlen(text);
     *length = (used + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     char *padded = realloc(text, *length + 1);

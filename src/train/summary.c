@@ -53,10 +53,11 @@ json_t *train_summary_json(const train_options_t *options, const train_summary_t
                                          [TRAIN_DIVERGED] = "diverged",
                                          [TRAIN_INTERRUPTED] = "interrupted",
                                          [TRAIN_FAILED] = "failed"};
+    train_json_begin();
     json_t *object = json_object();
     add(&object, "status", json_string(states[summary->state]));
     add(&object, "reason", summary->reason[0] ? json_string(summary->reason) : json_null());
-    add(&object, IDENTITY_KEY, json_string(summary->run_id));
+    add(&object, IDENTITY_KEY, summary->run_id[0] ? json_string(summary->run_id) : json_null());
     add_options(&object, options);
     add(&object, "parameters", train_json_u64(summary->parameters));
     add(&object, "epochs", json_integer(options->epochs));
@@ -76,8 +77,19 @@ json_t *train_summary_json(const train_options_t *options, const train_summary_t
         json_pack("{s:o, s:o}", "w_total", train_json_number(summary->consensus.w_total), "drift",
                   train_json_number(summary->consensus.drift)));
     bool finished = summary->state == TRAIN_FINISHED;
-    add(&object, "parameters_hash",
-        finished ? json_string(summary->parameters_hash) : json_null());
+    add(&object, "parameters_hash", finished ? json_string(summary->parameters_hash) : json_null());
     add(&object, "messages", finished ? messages_json(summary) : json_null());
     return object;
+}
+
+void train_summary_early(train_summary_t *summary, train_state_t state) {
+    *summary = (train_summary_t){.state = state,
+                                 .seconds = NAN,
+                                 .samples_per_second = NAN,
+                                 .step_ms = {NAN, NAN, NAN},
+                                 .wait_ms = NAN,
+                                 .train_loss = NAN,
+                                 .test_accuracy = {NAN, NAN, NAN},
+                                 .average_model_accuracy = NAN,
+                                 .consensus = {NAN, NAN, NAN}};
 }

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/regular.h"
+#include "train/json.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -68,7 +69,9 @@ static sgp_status_t parse_header(tensor_file_t *file, const char *text, size_t l
                                  char *problem) {
     json_error_t error;
     if (text[0] != '{') return say(SGP_ERR_FORMAT, file, problem, "its header is not JSON");
-    file->header = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
+    file->header = train_json_parse(text, length, JSON_REJECT_DUPLICATES, &error);
+    if (train_json_failed())
+        return say(SGP_ERR_NO_MEMORY, file, problem, "no memory for its header");
     if (file->header) return SGP_OK;
     return say(SGP_ERR_FORMAT, file, problem, "its header is damaged: %s", error.text);
 }

@@ -222,7 +222,8 @@ static sgp_status_t enter_epoch(run_t *run, uint64_t epoch) {
 /* From its beginning, or what a checkpoint has left of it. */
 static sgp_status_t run_epoch(run_t *run, uint64_t epoch) {
     bool begins = run->step % run->replica.steps_per_epoch == 0;
-    sgp_status_t status = run_halt(run); /* before the mixer changes: the checkpoint is the old one's */
+    sgp_status_t status =
+        run_halt(run); /* before the mixer changes: the checkpoint is the old one's */
     if (!status && begins) status = enter_epoch(run, epoch);
     if (!status) status = run_steps(run, epoch);
     if (!status) status = run_meet(run, epoch);

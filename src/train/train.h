@@ -33,6 +33,7 @@ typedef struct train_options {
     int slow_every;       /* steps; 0: no slow momentum */
     bool slow_alone;      /* no exact average before a slow update */
     int nodes;            /* that gossip */
+    int here;             /* processes of the run on this machine, for its memory; 0: all */
     int workers;          /* per node: they average gradients exactly; nodes * workers processes.
                              Process r is worker r % workers of node r / workers */
     int epochs;
@@ -55,12 +56,13 @@ typedef struct train_options {
     const char *output;      /* directory, exists and is writable; NULL: no files are written */
     const char *resume;      /* directory of a run to be continued; NULL: a new run */
     int64_t checkpoint_every; /* steps; 0: at the end of every epoch */
-    double checkpoint_minutes; /* and after so much time without one; 0: not by time. Node 0's counts */
-    bool keep_going;           /* train on with numbers that are not finite */
-    bool tensorboard;         /* event files in output/tensorboard */
-    bool trace;               /* output/trace.json, for Perfetto */
-    int slow_rank;            /* of a node, all its workers; -1: nobody */
-    double slow_factor;       /* its gradient takes so many times longer */
+    double
+        checkpoint_minutes; /* and after so much time without one; 0: not by time. Node 0's counts */
+    bool keep_going;        /* train on with numbers that are not finite */
+    bool tensorboard;       /* event files in output/tensorboard */
+    bool trace;             /* output/trace.json, for Perfetto */
+    int slow_rank;          /* of a node, all its workers; -1: nobody */
+    double slow_factor;     /* its gradient takes so many times longer */
     double compute_ms; /* > 0: replaces loading a batch and computing its gradient by a fixed time;
                            the gradient is then small constant noise, nothing is evaluated, and
                            losses and accuracies are NAN */
@@ -106,7 +108,7 @@ typedef struct train_summary {
     char reason[320];    /* of an early end, a sentence; "" of a finished run */
     int signal;          /* that the nodes agreed to end because of; 0: none */
     uint64_t checkpoint; /* steps in the newest checkpoint that is whole; 0: there is none */
-    char run_id[33]; /* 128 random bits, hexadecimal; a run that is continued keeps them */
+    char run_id[33];     /* 128 random bits, hexadecimal; a run that is continued keeps them */
     uint64_t parameters;
     uint64_t steps; /* per node */
     double seconds; /* of training, without evaluation: of each epoch, the slowest node's */

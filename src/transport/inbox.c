@@ -4,6 +4,7 @@
 #include "base/log.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,6 +33,7 @@ struct sgp_inbox {
     entry_t *buckets[BUCKETS];
     queue_t queues[QUEUES];
     entry_t *free;
+    bool starved;    /* there was no memory to take in the next chunk */
     uint64_t waited; /* nanoseconds */
     uint64_t taken_in;
     uint64_t notices;         /* of them */
@@ -46,7 +48,7 @@ struct sgp_inbox {
 
 sgp_status_t sgp_inbox_create(sgp_transport_t *transport, sgp_inbox_t **inbox) {
     sgp_inbox_t *made = calloc(1, sizeof *made);
-    if (!made) return SGP_ERR_NO_MEMORY;
+    if (!made) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for an inbox");
     made->transport = transport;
     *inbox = made;
     return SGP_OK;
@@ -213,6 +215,7 @@ void sgp_inbox_collect(sgp_inbox_t *inbox) {
         entry_t *entry = inbox->free;
         if (entry) inbox->free = entry->next;
         else entry = calloc(1, sizeof *entry);
+        inbox->starved = !entry;
         if (!entry) return; /* it stays with the transport, and is tried again */
         if (sgp_transport_receive(inbox->transport, &entry->chunk) != SGP_OK) {
             put_free(inbox, entry);
@@ -275,20 +278,27 @@ void sgp_inbox_destroy(sgp_inbox_t *inbox) {
     free(inbox);
 }
 
+sgp_status_t sgp_inbox_retry(sgp_inbox_t *inbox, uint64_t since) {
+    if (inbox->starved) sgp_inbox_collect(inbox);
+    if (!inbox->starved || inbox->taken_in != since) return SGP_OK;
+    return sgp_fail(SGP_ERR_NO_MEMORY, "no memory to take in what has arrived");
+}
+
 sgp_status_t sgp_inbox_wait(sgp_inbox_t *inbox, uint64_t since, uint64_t deadline,
                             const char *what) {
     sgp_transport_t *transport = inbox->transport;
     sgp_status_t status = sgp_inbox_look(inbox, false);
+    if (status == SGP_OK) status = sgp_inbox_retry(inbox, since);
     if (status != SGP_OK || inbox->taken_in != since) return status;
     uint64_t start = sgp_transport_now(transport);
     status = sgp_transport_wait(transport, sgp_inbox_next_look(inbox, deadline));
     uint64_t end = sgp_transport_now(transport);
     inbox->waited += end - start;
-    sgp_rank_name_t name;
-    if (status == SGP_ERR_PEER_LOST)
-        return sgp_fail(status, "%s ended without leaving, while waiting for %s",
-                        sgp_transport_name(transport, sgp_transport_lost_peer(transport), &name),
-                        what);
+    if (status == SGP_ERR_PEER_LOST) {
+        char doing[160];
+        snprintf(doing, sizeof doing, "waiting for %s", what);
+        return sgp_transport_fail_lost(transport, doing);
+    }
     if (status == SGP_ERR_TIMEOUT && end >= deadline)
         return sgp_fail(status, "gave up waiting for %s", what);
     return SGP_OK;
@@ -298,13 +308,9 @@ sgp_status_t sgp_inbox_send_begin(sgp_inbox_t *inbox, const sgp_header_t *header
                                   const sgp_destination_t *to, int destinations, uint64_t deadline,
                                   sgp_send_t *send) {
     sgp_transport_t *transport = inbox->transport;
-    sgp_rank_name_t name;
     for (;;) {
         sgp_status_t status = sgp_transport_send_begin(transport, header, to, destinations, send);
-        if (status == SGP_ERR_PEER_LOST)
-            return sgp_fail(
-                status, "%s ended without leaving",
-                sgp_transport_name(transport, sgp_transport_lost_peer(transport), &name));
+        if (status == SGP_ERR_PEER_LOST) return sgp_transport_fail_lost(transport, NULL);
         if (status != SGP_ERR_AGAIN) return status;
         sgp_inbox_collect(inbox);
         status = sgp_inbox_wait(inbox, inbox->taken_in, deadline, "room to send");

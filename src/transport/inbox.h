@@ -35,7 +35,8 @@ void sgp_inbox_destroy(sgp_inbox_t *inbox);
 
 sgp_transport_t *sgp_inbox_transport(sgp_inbox_t *inbox);
 
-/* Takes in all that has arrived, so that the transport has nothing more to give. Never blocks. */
+/* Takes in all that has arrived, so that the transport has nothing more to give. Never blocks. Without
+ * memory the rest stays with the transport until a later call. */
 void sgp_inbox_collect(sgp_inbox_t *inbox);
 
 /* The chunk, or NULL if it has not arrived; takes in first what has. Valid until sgp_inbox_release.
@@ -58,6 +59,10 @@ void sgp_inbox_drop_channel(sgp_inbox_t *inbox, uint32_t channel);
  * has missed: whoever looks for several things remembers the number from before the first look. */
 uint64_t sgp_inbox_taken_in(const sgp_inbox_t *inbox);
 
+/* Before the transport's own wait, which does not sleep while it has something to give: takes in what there
+ * was no memory for. SGP_ERR_NO_MEMORY: still none, and no more are taken in than `since`; logged. */
+sgp_status_t sgp_inbox_retry(sgp_inbox_t *inbox, uint64_t since);
+
 /* Looks for what ends every wait of this node, such as another node's word that the run is over. Called
  * before each sleep and at least ten times a second during one, by whoever waits; `agent`: that is the
  * transport's agent. Its error is the wait's, and it has logged it. It may use the inbox, but not wait. */
@@ -77,7 +82,8 @@ uint64_t sgp_inbox_notices(const sgp_inbox_t *inbox);
 
 /* Sleeps until more chunks are here than `since`, taken in or arrived, room came free, or the deadline
  * passed; may return earlier. Logs why it gave up: `what` says what was waited for. SGP_ERR_TIMEOUT,
- * SGP_ERR_PEER_LOST (once nothing more has arrived), or what the watch says. */
+ * SGP_ERR_PEER_LOST (once nothing more has arrived), SGP_ERR_NO_MEMORY (what has arrived cannot be taken
+ * in), or what the watch says. */
 sgp_status_t sgp_inbox_wait(sgp_inbox_t *inbox, uint64_t since, uint64_t deadline,
                             const char *what);
 

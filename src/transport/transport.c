@@ -17,6 +17,34 @@ const char *sgp_transport_name(const sgp_transport_t *transport, int rank, sgp_r
     return name->text;
 }
 
+sgp_status_t sgp_transport_fail_lost(sgp_transport_t *transport, const char *doing) {
+    char why[256];
+    sgp_rank_name_t name;
+    if (atomic_exchange(&transport->failed, true)) return SGP_ERR_PEER_LOST;
+    int rank = sgp_transport_lost_peer(transport);
+    return sgp_fail(SGP_ERR_PEER_LOST, "%s is lost (%s)%s%s",
+                    sgp_transport_name(transport, rank, &name),
+                    sgp_fates_why(transport->fates, rank, why, sizeof why), doing ? ", while " : "",
+                    doing ? doing : "");
+}
+
+bool sgp_transport_note(sgp_transport_t *transport, int rank, sgp_fate_t fate, const char *why) {
+    sgp_rank_name_t name;
+    if (!sgp_fates_set(transport->fates, rank, fate, why)) return false;
+    if (fate.state == SGP_FATE_LOST)
+        sgp_log(SGP_LOG_INFO, "%s: %s is lost: %s", transport->ops->name,
+                sgp_transport_name(transport, rank, &name), why ? why : sgp_cause_text(fate.cause));
+    return true;
+}
+
+bool sgp_transport_any_lost(const sgp_transport_t *transport, const sgp_destination_t *to,
+                            int destinations) {
+    if (sgp_transport_lost_peer(transport) < 0) return false;
+    for (int i = 0; i < destinations; i++)
+        if (sgp_fates_of(transport->fates, to[i].dst).state == SGP_FATE_LOST) return true;
+    return false;
+}
+
 void sgp_send_init(sgp_transport_t *transport, const sgp_header_t *header,
                    const sgp_destination_t *to, int destinations, sgp_send_t *send) {
     *send = (sgp_send_t){.header = *header, .to = to, .destinations = destinations};

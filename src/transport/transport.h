@@ -16,15 +16,18 @@
  * its own messages and no others. Chunks that nobody can ever ask for are refused and counted (inbox.h).
  * Shared memory belongs to its sender, and mpi trusts its ranks: there a receiver enforces nothing;
  *  - a rank that waits sleeps;
- *  - after `leave` a rank is gone in order; a rank that ends without it is lost, and the others
- * learn it within a second from `wait`. One thread at a time makes the calls of a transport object;
+ *  - after `leave` a rank is gone in order; a rank that ends without it is lost, and so is one that is silent for
+ * the peer time limit where the transport can tell. The others' `fates` have it within a second, whatever they are
+ * doing, and `wait` says it. One thread at a time makes the calls of a transport object;
  * an agent (below) can be a second one. */
 #ifndef SGP_TRANSPORT_TRANSPORT_H
 #define SGP_TRANSPORT_TRANSPORT_H
 
+#include "transport/fates.h"
 #include "wire/header.h"
 
 #include <sgp/status.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -56,6 +59,9 @@ typedef struct sgp_chunk {
     void *slot;          /* the transport's */
 } sgp_chunk_t;
 
+/* A node that is silent for so long is lost, where the options say nothing else. */
+#define SGP_PEER_TIMEOUT_MS 10000
+
 typedef struct sgp_transport_counters {
     _Atomic uint64_t refused; /* chunks that arrived and were not accepted */
     _Atomic uint64_t resent;  /* chunks sent again, as they had come damaged */
@@ -70,8 +76,8 @@ typedef struct sgp_transport_ops {
 
     /* Sleeps until something may have changed: a chunk arrived, room came free, a rank was lost, or
      * now() >= deadline. Returns at once if chunks are there. SGP_OK; SGP_ERR_TIMEOUT: the deadline
-     * passed and nothing is there; SGP_ERR_PEER_LOST: see lost_peer (chunks that arrived before can
-     * still be received). */
+     * passed and nothing is there; SGP_ERR_PEER_LOST: nothing is there and `fates` has a loss (what the
+     * lost rank had sent is received first). */
     sgp_status_t (*wait)(sgp_transport_t *transport, uint64_t deadline);
 
     /* Promises room for messages of `bytes` of payload each, `messages` of them under way at a
@@ -114,9 +120,6 @@ typedef struct sgp_transport_ops {
      * order, at any time. */
     sgp_status_t (*receive)(sgp_transport_t *transport, sgp_chunk_t *chunk);
     void (*release)(sgp_transport_t *transport, sgp_chunk_t *chunk);
-
-    /* A rank that is lost, or -1. */
-    int (*lost_peer)(sgp_transport_t *transport);
 
     /* An agent is a second context of a rank (a thread, an actor of a simulation) that works at
      * messages while the first computes. Who of the two may make the calls above (but `now`) is for
@@ -170,6 +173,8 @@ struct sgp_transport {
     size_t chunk_bytes; /* largest payload of a chunk, a multiple of 64 */
     uint64_t promised;  /* chunks, by prepare; as the transport counts them */
     uint64_t next_id;   /* of this rank's next message */
+    sgp_fates_t *fates; /* of all ranks; the transport's own, or shared by the ranks of a hub */
+    atomic_bool failed; /* by a loss, which has been logged */
     sgp_ranks_t ranks;  /* set by whoever made the transport; zeros are fine */
     sgp_transport_counters_t counters;
 };
@@ -210,8 +215,9 @@ static inline sgp_status_t sgp_transport_receive(sgp_transport_t *t, sgp_chunk_t
 static inline void sgp_transport_release(sgp_transport_t *t, sgp_chunk_t *chunk) {
     t->ops->release(t, chunk);
 }
-static inline int sgp_transport_lost_peer(sgp_transport_t *t) {
-    return t->ops->lost_peer(t);
+/* The first cause: sgp_fates_first_lost. */
+static inline int sgp_transport_lost_peer(const sgp_transport_t *t) {
+    return sgp_fates_first_lost(t->fates);
 }
 static inline sgp_status_t sgp_transport_agent_start(sgp_transport_t *t,
                                                      void (*body)(void *context), void *context) {
@@ -243,7 +249,20 @@ static inline void sgp_transport_destroy(sgp_transport_t *t) {
 /* "node 2", "worker 1 of node 2". Returns name->text. */
 const char *sgp_transport_name(const sgp_transport_t *transport, int rank, sgp_rank_name_t *name);
 
+/* For whoever ends because a rank is lost: SGP_ERR_PEER_LOST after a line such as "node 2 is lost (its process
+ * ended), while waiting for room". The first caller writes it, and the others (an agent, the next step) nothing.
+ * doing: what follows "while"; NULL: nothing. */
+sgp_status_t sgp_transport_fail_lost(sgp_transport_t *transport, const char *doing);
+
 /* For implementations. */
+
+/* Sets the fate of a rank in `fates`, and logs a loss as information: whether it is a failure is for the caller of
+ * the transport to say. false: it was known. */
+bool sgp_transport_note(sgp_transport_t *transport, int rank, sgp_fate_t fate, const char *why);
+
+/* Whether a destination is lost. Cheap as long as no rank is. */
+bool sgp_transport_any_lost(const sgp_transport_t *transport, const sgp_destination_t *to,
+                            int destinations);
 
 /* Completes a header for sending: src, run, id, and the first chunk's place. */
 void sgp_send_init(sgp_transport_t *transport, const sgp_header_t *header,

@@ -469,6 +469,50 @@ static void test_a_lost_message_is_a_timeout(void **state) {
 
 static atomic_int mismatches;
 
+/* No step begins after a loss, also of an algorithm that would wait for nobody in it. */
+static void steps_after_a_loss(sgp_transport_t *transport, void *context) {
+    const sgp_mixer_options_t *options = context;
+    sgp_group_t *group = NULL;
+    if (transport->rank == 2) {
+        sgp_transport_destroy(transport);
+        return;
+    }
+    CHECK(sgp_group_create(transport, 0, &group) == SGP_OK);
+    sgp_mixer_t *mixer = make_mixer(group, options);
+    CHECK(sgp_transport_wait(transport, sgp_transport_now(transport) + (uint64_t)60000000000u) ==
+          SGP_ERR_PEER_LOST);
+    CHECK(sgp_mixer_step(mixer, NULL, NULL, 0) == SGP_ERR_PEER_LOST);
+    CHECK(sgp_mixer_step(mixer, NULL, NULL, 0) == SGP_ERR_PEER_LOST);
+    sgp_mixer_destroy(mixer);
+    sgp_group_leave(group);
+}
+
+static void count_lines(sgp_log_level_t level, int rank, const char *line, void *user) {
+    atomic_int *lines = user;
+    (void)level, (void)rank;
+    CHECK(strstr(line, "node 2 is lost (") != NULL);
+    atomic_fetch_add(lines, 1);
+}
+
+/* Each of the two says it once, whoever of it noticed: an agent, or a step. */
+static void lose_a_rank(sgp_mixer_options_t options) {
+    ranks_setup_t setup = {.loopback = {.size = 3, .chunk_bytes = 64}};
+    atomic_int lines = 0;
+    sgp_log_set(count_lines, &lines, SGP_LOG_WARNING);
+    run_transports(&setup, steps_after_a_loss, &options);
+    sgp_log_set(NULL, NULL, 0);
+    assert_int_equal(atomic_load(&lines), 2);
+}
+
+static void test_no_step_after_a_loss(void **state) {
+    (void)state;
+    static const sgp_algorithm_t algorithms[] = {SGP_ALGORITHM_SGP, SGP_ALGORITHM_ADPSGD,
+                                                 SGP_ALGORITHM_DPSGD};
+    for (size_t i = 0; i < sizeof algorithms / sizeof *algorithms; i++)
+        lose_a_rank((sgp_mixer_options_t){.count = LENGTH, .algorithm = algorithms[i]});
+    lose_a_rank((sgp_mixer_options_t){.count = LENGTH, .overlap = SGP_OVERLAP_ASYNC});
+}
+
 static void other_length(sgp_group_t *group, void *context) {
     sgp_mixer_options_t options = {.count = LENGTH - (size_t)sgp_group_rank(group),
                                    .algorithm = *(sgp_algorithm_t *)context,
@@ -540,6 +584,7 @@ int main(void) {
         cmocka_unit_test(test_one_that_is_ahead_is_not_refused),
         cmocka_unit_test(test_two_mixers),
         cmocka_unit_test(test_a_lost_message_is_a_timeout),
+        cmocka_unit_test(test_no_step_after_a_loss),
         cmocka_unit_test(test_vectors_of_different_length),
         cmocka_unit_test(test_bad_options),
     };

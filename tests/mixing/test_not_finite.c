@@ -51,8 +51,7 @@ static void steps(sgp_group_t *group, sgp_mixer_t *mixer, trial_t *trial) {
                                &optimizer) == SGP_OK);
     while (trial->status[rank] == SGP_OK && trial->made[rank] < MOST) {
         change(trial, rank, z, gradient);
-        bool jumps =
-            rank == BROKEN && trial->made[rank] == STEP && trial->where == IN_UPDATE;
+        bool jumps = rank == BROKEN && trial->made[rank] == STEP && trial->where == IN_UPDATE;
         trial->status[rank] =
             sgp_mixer_step(mixer, own ? NULL : optimizer, gradient, jumps ? 100 : 1e-3f);
         trial->made[rank]++;
@@ -148,8 +147,7 @@ static void let_it_pass(sgp_group_t *group, void *context) {
 static void test_that_it_can_be_allowed(void **state) {
     (void)state;
     ranks_setup_t setup = {.loopback = {.size = NODES}};
-    for (int a = 0; a < ALGORITHMS; a++)
-        run_groups(&setup, let_it_pass, (void *)&algorithms[a]);
+    for (int a = 0; a < ALGORITHMS; a++) run_groups(&setup, let_it_pass, (void *)&algorithms[a]);
 }
 
 /* Each place of a vector of any length is looked at, and each way of not being finite seen. */

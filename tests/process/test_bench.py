@@ -13,7 +13,7 @@ PASSES = ("update_ms", "copy_ms", "absorb_ms")
 
 # (arguments, what the line has to say)
 MISTAKES = [
-    (["--nodes", "0"], ["--nodes 0", "from 1 to 256"]),
+    (["--nodes", "0"], ["--nodes 0", "from 1 to 65536"]),
     (["--transport", "pigeon"], ["--transport pigeon", "auto, shm, tcp, mpi"]),
     (["--model", "vgg"], ["--model vgg", "lenet"]),
     (["--megabytes", "0"], ["--megabytes 0", "0.001 to 10000"]),

@@ -327,6 +327,13 @@ class Apart(JoinTest):
         self.assertEqual(len(err.splitlines()), 1, err)
         self.assertIn(f"cannot join at {self.at}: whoever has the port is not of this group: ", err)
 
+    def test_the_memory_of_other_machines_is_not_counted(self):
+        """Many nodes that need more memory than this machine has; this one is all that is here."""
+        err = self.refused(*self.arguments("--nodes", "60000"))
+        self.assertIn("60000 nodes of mlp", err)
+        err = self.refused(*self.arguments("--nodes", "60000", "--join", self.at, "--join-timeout", "0.3"), status=1)
+        self.assertNotIn("GiB", err)
+
     def test_not_all_come(self):
         err = self.refused(*self.arguments("--nodes", "3", "--join", self.at, "--join-timeout", "0.3"), status=1)
         self.assertIn(f"1 of 3 processes came to {self.at} within 300 ms", err)

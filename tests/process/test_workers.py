@@ -98,7 +98,7 @@ class Workers(ProgramTest):
                 _, err = process.communicate(timeout=LIMIT)
                 self.assertEqual(process.returncode, 1, err)
                 self.assertRegex(err, f"(?m)^sgp: {name} was killed by signal 9")
-                self.assertRegex(err, f"(?m)^sgp: worker . of node .: {name} ended without leaving")
+                self.assertRegex(err, f"(?m)^sgp: worker . of node .: {name} is lost \\(")
                 self.assert_nothing_left()
 
 

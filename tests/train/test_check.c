@@ -57,6 +57,10 @@ static void the_defaults_are_valid(void **state) {
 static void sizes_out_of_range(void **state) {
     (void)state;
     ASSERT_REFUSED(nodes, 0, "nodes is 0", "at least 1");
+    ASSERT_REFUSED(nodes, 65537, "nodes is 65537", "at most 65536");
+    ASSERT_REFUSED(workers, 0, "workers-per-node is 0", "must be 1 to 16384");
+    ASSERT_REFUSED(workers, 16385, "workers-per-node is 16385",
+                   "must be 1 to 16384 with 4 nodes (65536 processes)");
     ASSERT_REFUSED(epochs, 0, "epochs is 0", "at least 1");
     ASSERT_REFUSED(epochs, 2000000, "epochs is 2000000", "at most 1000000");
     ASSERT_REFUSED(batch_size, -3, "batch-size is -3", "at least 1");
@@ -106,6 +110,8 @@ static void more_memory_than_there_is(void **state) {
     train_options_t options = valid();
     options.nodes = 60000;
     assert_refused(&options, "60000 nodes of mlp", "GiB");
+    options.here = 1; /* the others have machines of their own */
+    assert_int_equal(train_check(&options), SGP_OK);
 }
 
 int main(void) {

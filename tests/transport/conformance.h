@@ -197,21 +197,117 @@ static void test_leave(void **state) {
     run_transports(&setup, sends_and_leaves, NULL);
 }
 
+/* ---- losses; not of mpi, which ends the whole job ---- */
+
+/* Sleeps until the fates of so many ranks have changed. */
+static void await_changes(sgp_transport_t *transport, uint32_t changes) {
+    uint64_t deadline = sgp_transport_now(transport) + FAR;
+    sgp_transport_lock(transport);
+    for (uint64_t now; sgp_fates_changes(transport->fates) < changes;) {
+        now = sgp_transport_now(transport);
+        if (now >= deadline) break;
+        sgp_transport_pause(transport, now + 1000000);
+    }
+    sgp_transport_unlock(transport);
+    CHECK(sgp_fates_changes(transport->fates) >= changes);
+}
+
+/* The events of a rank: its fate changes once, if it does. */
+static int events_of(sgp_transport_t *transport, int rank) {
+    int count = 0;
+    for (uint32_t n = 0; n < sgp_fates_changes(transport->fates); n++)
+        count += sgp_fates_changed(transport->fates, n) == rank;
+    return count;
+}
+
+/* Lost, and by itself. */
+static void check_first_cause(sgp_transport_t *transport, int rank) {
+    sgp_fate_t fate = sgp_fates_of(transport->fates, rank);
+    char why[128];
+    CHECK(fate.state == SGP_FATE_LOST && fate.of == -1);
+    CHECK(fate.cause != SGP_CAUSE_NONE && fate.cause != SGP_CAUSE_FOLLOWED);
+    CHECK(sgp_fates_why(transport->fates, rank, why, sizeof why)[0]);
+    CHECK(sgp_transport_lost_peer(transport) == rank);
+    CHECK(events_of(transport, rank) == 1);
+}
+
 /* Rank 1 ends without leaving; nobody had sent it anything. All others learn which one it was. */
-static inline void dies(sgp_transport_t *transport, void *context) {
+static void dies(sgp_transport_t *transport, void *context) {
     (void)context;
     if (transport->rank == 1) {
         sgp_transport_destroy(transport);
         return;
     }
     CHECK(sgp_transport_wait(transport, sgp_transport_now(transport) + FAR) == SGP_ERR_PEER_LOST);
-    CHECK(sgp_transport_lost_peer(transport) == 1);
+    check_first_cause(transport, 1);
     sgp_destination_t to = {1, 1};
     sgp_send_t send;
     sgp_header_t header = {.kind = SGP_KIND_PUSH, .encoding = SGP_ENCODING_FLOAT32, .count = 16};
     CHECK(sgp_transport_prepare(transport, 64, 1) == SGP_OK);
     CHECK(sgp_transport_send_begin(transport, &header, &to, 1, &send) == SGP_ERR_PEER_LOST);
     finish(transport);
+}
+
+/* Rank 1 hears a word of each, who are connected then. */
+static void say_a_word_to_1(sgp_transport_t *transport) {
+    sgp_destination_t to = {1, 1};
+    sgp_chunk_t chunk;
+    CHECK(sgp_transport_prepare(transport, 64, 1) == SGP_OK);
+    if (transport->rank != 1) CHECK(send_vector(transport, &to, 1, 0, 16));
+    for (int r = 1; transport->rank == 1 && r < transport->size; r++)
+        if (receive_chunk(transport, &chunk)) sgp_transport_release(transport, &chunk);
+}
+
+/* Rank 1 ends without leaving, and rank 2 ends for that, without leaving either. Rank 0 looks when both are gone: the
+ * cause is rank 1, the end of rank 2 follows it, and each is one event. Of three each has an edge to each, and so knows
+ * both. */
+static void follow(sgp_transport_t *transport, void *context) {
+    (void)context;
+    say_a_word_to_1(transport);
+    if (transport->rank == 1) {
+        sgp_transport_destroy(transport);
+        return;
+    }
+    sgp_status_t status;
+    do status = sgp_transport_wait(transport, sgp_transport_now(transport) + FAR);
+    while (status == SGP_OK); /* room came free */
+    CHECK(status == SGP_ERR_PEER_LOST);
+    CHECK(sgp_transport_lost_peer(transport) == 1);
+    if (transport->rank != 0) {
+        sgp_transport_destroy(transport);
+        return;
+    }
+    await_changes(transport, 2);
+    check_first_cause(transport, 1);
+    sgp_fate_t fate = sgp_fates_of(transport->fates, 2);
+    CHECK(fate.state == SGP_FATE_LOST && fate.cause == SGP_CAUSE_FOLLOWED && fate.of == 1);
+    CHECK(events_of(transport, 2) == 1);
+    finish(transport);
+}
+
+/* A rank that leaves is not lost, and its leaving is an event as well. */
+static void others_leave(sgp_transport_t *transport, void *context) {
+    (void)context;
+    if (transport->rank == 0) {
+        await_changes(transport, (uint32_t)transport->size - 1);
+        CHECK(sgp_transport_lost_peer(transport) == -1);
+        for (int r = 1; r < transport->size; r++) {
+            CHECK(sgp_fates_of(transport->fates, r).state == SGP_FATE_LEFT);
+            CHECK(events_of(transport, r) == 1);
+        }
+    }
+    finish(transport);
+}
+
+static inline void test_fates(void **state) {
+    (void)state;
+    for (int size = 2; size <= 5; size++) {
+        ranks_setup_t setup = SETUP(size);
+        run_transports(&setup, dies, NULL);
+    }
+    ranks_setup_t setup = SETUP(3);
+    run_transports(&setup, follow, NULL);
+    run_transports(&setup, others_leave, NULL);
 }
 
 /* ---- the agent ---- */
@@ -401,6 +497,9 @@ static int run_conformance(void) {
         cmocka_unit_test(test_little_room), cmocka_unit_test(test_deadline),
         cmocka_unit_test(test_leave),       cmocka_unit_test(test_agent),
         cmocka_unit_test(test_pause),
+#ifndef LOSSES_END_THE_JOB
+        cmocka_unit_test(test_fates),
+#endif
     };
     return cmocka_run_group_tests_name("conformance", tests, NULL, NULL);
 }

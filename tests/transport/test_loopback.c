@@ -71,12 +71,6 @@ static void test_loss(void **state) {
     assert_in_range(record.count, 110, 170); /* 140 +- 4.6 standard deviations of 6.5 */
 }
 
-static void test_death(void **state) {
-    (void)state;
-    ranks_setup_t setup = SETUP(3);
-    run_transports(&setup, dies, NULL);
-}
-
 static void test_bad_options(void **state) {
     (void)state;
     sgp_loopback_t *hub = NULL;
@@ -90,8 +84,9 @@ static void test_bad_options(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_too_much_room), cmocka_unit_test(test_delay_reorders_and_repeats),
-        cmocka_unit_test(test_loss),          cmocka_unit_test(test_death),
+        cmocka_unit_test(test_too_much_room),
+        cmocka_unit_test(test_delay_reorders_and_repeats),
+        cmocka_unit_test(test_loss),
         cmocka_unit_test(test_bad_options),
     };
     int failed = run_conformance();

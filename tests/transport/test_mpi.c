@@ -13,6 +13,7 @@ struct ranks_setup;
 static void run_here(const struct ranks_setup *setup,
                      void (*body)(sgp_transport_t *transport, void *context), void *context);
 
+#define LOSSES_END_THE_JOB
 #include "transport/conformance.h"
 
 #include <math.h>

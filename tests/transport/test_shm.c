@@ -7,10 +7,13 @@
     }
 #include "transport/conformance.h"
 
+#include <dirent.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
+
+static int peer_timeout_ms; /* 0: the default */
 
 static sgp_status_t connect_process(const char *directory, int rank, int size,
                                     sgp_transport_t **transport) {
@@ -18,7 +21,8 @@ static sgp_status_t connect_process(const char *directory, int rank, int size,
                                  .size = size,
                                  .rendezvous = directory,
                                  .chunk_bytes = CHUNK,
-                                 .timeout_ms = 20000};
+                                 .timeout_ms = 20000,
+                                 .peer_timeout_ms = peer_timeout_ms};
     return sgp_shm_connect(&options, transport);
 }
 
@@ -81,6 +85,106 @@ static void test_killed_peer(void **state) {
                      SGP_ERR_PEER_LOST);
     sgp_transport_destroy(transport);
     assert_int_equal(rmdir(directory), 0); /* nothing is left in it */
+}
+
+/* Says that it is there, and then does nothing. */
+static int only_lives(sgp_transport_t *transport) {
+    sgp_destination_t to = {0, 1};
+    if (sgp_transport_prepare(transport, 64, 1) != SGP_OK) return 101;
+    while (send_vector(transport, &to, 1, 0, 16)) pause();
+    return 102;
+}
+
+static void await_words(sgp_transport_t *transport) {
+    sgp_chunk_t chunk;
+    for (int r = 1; r < transport->size && receive_chunk(transport, &chunk); r++)
+        sgp_transport_release(transport, &chunk);
+}
+
+/* A process that does not run is lost when its time is over, and one that has ended at once, whatever the others do: here
+ * rank 0 does not even wait. `number`: the signal that does it. */
+static void lose_without_waiting(int number, sgp_cause_t cause) {
+    char directory[] = "/tmp/sgp-test-XXXXXX", why[128];
+    pid_t children[3];
+    assert_non_null(mkdtemp(directory));
+    peer_timeout_ms = 2000;
+    start(3, directory, only_lives, children);
+    sgp_transport_t *transport = NULL;
+    assert_int_equal(connect_process(directory, 0, 3, &transport), SGP_OK);
+    await_words(transport);
+    uint64_t start_time = sgp_transport_now(transport);
+    kill(children[2], number);
+    await_changes(transport, 1);
+    uint64_t passed = sgp_transport_now(transport) - start_time;
+    check_first_cause(transport, 2);
+    assert_int_equal(sgp_fates_of(transport->fates, 2).cause, cause);
+    assert_int_equal(sgp_fates_of(transport->fates, 1).state, SGP_FATE_PRESENT);
+    if (cause == SGP_CAUSE_SILENT) {
+        assert_true(passed >= 2000000000u);
+        assert_non_null(strstr(sgp_fates_why(transport->fates, 2, why, sizeof why),
+                               "it has been silent for 2."));
+    }
+    sgp_transport_destroy(transport);
+    for (int r = 1; r < 3; r++) {
+        kill(children[r], SIGKILL);
+        exit_status(children[r]);
+    }
+    peer_timeout_ms = 0;
+    assert_int_equal(atomic_load(&ranks_failures), 0);
+    assert_int_equal(rmdir(directory), 0);
+}
+
+static void test_losses_without_waiting(void **state) {
+    (void)state;
+    atomic_store(&ranks_failures, 0);
+    lose_without_waiting(SIGSTOP, SGP_CAUSE_SILENT);
+    lose_without_waiting(SIGKILL, SGP_CAUSE_ENDED);
+}
+
+/* The signals that each thread of this process but the first blocks; returns the number of threads. */
+static int blocked_by_others(uint64_t *blocked) {
+    char path[64], line[256];
+    DIR *tasks = opendir("/proc/self/task");
+    assert_non_null(tasks);
+    int count = 0;
+    *blocked = UINT64_MAX;
+    for (struct dirent *task; (task = readdir(tasks));) {
+        int thread = atoi(task->d_name);
+        if (thread == 0 || thread == (int)getpid()) continue;
+        snprintf(path, sizeof path, "/proc/self/task/%d/status", thread);
+        FILE *file = fopen(path, "r");
+        assert_non_null(file);
+        for (unsigned long long mask; fgets(line, sizeof line, file);)
+            if (sscanf(line, "SigBlk: %llx", &mask) == 1) *blocked &= mask;
+        fclose(file);
+        count++;
+    }
+    closedir(tasks);
+    return count;
+}
+
+/* What the transport starts for itself is no place for the program's signals. */
+static void test_its_thread_gets_no_signals(void **state) {
+    (void)state;
+    char directory[] = "/tmp/sgp-test-XXXXXX";
+    pid_t children[2];
+    assert_non_null(mkdtemp(directory));
+    start(2, directory, only_lives, children);
+    sgp_transport_t *transport = NULL;
+    uint64_t blocked, wanted = 0;
+    int before = blocked_by_others(&blocked);
+    assert_int_equal(connect_process(directory, 0, 2, &transport), SGP_OK);
+    await_words(transport);
+    assert_int_equal(blocked_by_others(&blocked), before + 1);
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGCHLD, SIGALRM, SIGUSR1, SIGPROF};
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+        wanted |= (uint64_t)1 << (signals[i] - 1);
+    assert_true((blocked & wanted) == wanted);
+    sgp_transport_destroy(transport);
+    kill(children[1], SIGKILL);
+    exit_status(children[1]);
+    assert_int_equal(blocked_by_others(&blocked), before);
+    assert_int_equal(rmdir(directory), 0);
 }
 
 /* CPU time of a rank that waits, in microseconds for a wait of 400 ms. */
@@ -218,6 +322,8 @@ static void test_keep_close_waits_for_nobody_long(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_killed_peer),
+        cmocka_unit_test(test_losses_without_waiting),
+        cmocka_unit_test(test_its_thread_gets_no_signals),
         cmocka_unit_test(test_waiting_sleeps),
         cmocka_unit_test(test_nobody_comes),
         cmocka_unit_test(test_sizes_differ),

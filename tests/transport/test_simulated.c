@@ -84,12 +84,6 @@ static void run_here(const ranks_setup_t *setup,
     run_in_child(&options, body, context);
 }
 
-static void test_death(void **state) {
-    (void)state;
-    ranks_setup_t setup = SETUP(3);
-    run_transports(&setup, dies, NULL);
-}
-
 /* ---- times ---- */
 
 #define BYTES 1e7 /* of the simulated message: 100 ms of a link */
@@ -336,10 +330,10 @@ static int have_simgrid(void) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_death),      cmocka_unit_test(test_times),
-        cmocka_unit_test(test_passes),     cmocka_unit_test(test_one_by_one),
-        cmocka_unit_test(test_overtaking), cmocka_unit_test(test_same_bits),
-        cmocka_unit_test(test_mass),       cmocka_unit_test(test_bad_options),
+        cmocka_unit_test(test_times),       cmocka_unit_test(test_passes),
+        cmocka_unit_test(test_one_by_one),  cmocka_unit_test(test_overtaking),
+        cmocka_unit_test(test_same_bits),   cmocka_unit_test(test_mass),
+        cmocka_unit_test(test_bad_options),
     };
     if (!have_simgrid()) return 0;
     int failed = run_conformance();

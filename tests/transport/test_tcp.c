@@ -26,14 +26,6 @@ static bool six;
 
 /* ---- death ---- */
 
-static void test_death(void **state) {
-    (void)state;
-    for (int size = 2; size <= 5; size++) {
-        ranks_setup_t setup = SETUP(size);
-        run_transports(&setup, dies, NULL);
-    }
-}
-
 /* What arrived before a rank died is still received. */
 static void sends_and_dies(sgp_transport_t *transport, void *context) {
     (void)context;
@@ -176,16 +168,30 @@ static const sgp_hello_t rank_1 = {.purpose = SGP_PURPOSE_LINK,
                                    .fingerprint = CHUNK,
                                    .version = "test"};
 
-/* Takes the call that rank 0 makes to watch us. */
-static int answer(const stranger_t *stranger) {
+/* A call that rank 0 makes to watch us. */
+static int take_call(const stranger_t *stranger) {
     struct pollfd readable = {.fd = stranger->listener, .events = POLLIN};
     assert_int_equal(poll(&readable, 1, 60000), 1);
     int connection = accept4(stranger->listener, NULL, NULL, SOCK_CLOEXEC);
     assert_true(connection >= 0);
+    return connection;
+}
+
+/* Takes it, and says who we are. */
+static int answer(const stranger_t *stranger) {
+    int connection = take_call(stranger);
     sgp_handshake_t handshake;
     sgp_handshake_init(&handshake, false, &rank_1, NULL);
     assert_int_equal(shake(connection, &handshake), SGP_HANDSHAKE_DONE);
     return connection;
+}
+
+/* Why it has been lost. */
+static void check_loss(const stranger_t *stranger, sgp_cause_t cause, const char *why) {
+    char text[128];
+    assert_int_equal(sgp_transport_lost_peer(stranger->transport), 1);
+    assert_int_equal(sgp_fates_of(stranger->transport->fates, 1).cause, cause);
+    assert_non_null(strstr(sgp_fates_why(stranger->transport->fates, 1, text, sizeof text), why));
 }
 
 static void end_stranger(stranger_t *stranger) {
@@ -197,14 +203,31 @@ static void end_stranger(stranger_t *stranger) {
 /* One that says nothing more, though its connection stands, is lost when its time is over. */
 static void test_silence(void **state) {
     (void)state;
-    sgp_log_set(ranks_keep_log, NULL, SGP_LOG_WARNING);
     stranger_t stranger = meet_stranger(NULL, 200);
     int connection = answer(&stranger);
     uint64_t start = sgp_transport_now(stranger.transport);
     assert_int_equal(sgp_transport_wait(stranger.transport, start + FAR), SGP_ERR_PEER_LOST);
     assert_true(sgp_transport_now(stranger.transport) - start >= 100000000u);
-    assert_non_null(strstr(ranks_last_error, "node 1 is lost: it has been silent for 0."));
+    check_loss(&stranger, SGP_CAUSE_SILENT, "it has been silent for 0.");
     close(connection);
+    end_stranger(&stranger);
+}
+
+/* A peer that has not come to its first word is given the time to open a connection, not that of silence; and one
+ * that hangs up is called again. */
+static void test_slow_to_open(void **state) {
+    (void)state;
+    stranger_t stranger = meet_stranger(NULL, 100);
+    uint64_t start = sgp_transport_now(stranger.transport);
+    for (int i = 0; i < 30; i++) close(take_call(&stranger));
+    int silent = take_call(&stranger);
+    uint64_t until = sgp_transport_now(stranger.transport) + 400000000u;
+    assert_true(until > start + 1000000000u);
+    assert_int_equal(sgp_transport_wait(stranger.transport, until), SGP_ERR_TIMEOUT);
+    close(silent);
+    close(answer(&stranger));
+    assert_int_equal(sgp_transport_wait(stranger.transport, start + FAR), SGP_ERR_PEER_LOST);
+    check_loss(&stranger, SGP_CAUSE_CLOSED, "connection");
     end_stranger(&stranger);
 }
 
@@ -356,11 +379,11 @@ static void test_repeats_what_is_asked_for(void **state) {
     end_stranger(&stranger);
 }
 
-static void assert_lost(const stranger_t *stranger, const char *line) {
+static void await_loss(const stranger_t *stranger, const char *why) {
     assert_int_equal(
         sgp_transport_wait(stranger->transport, sgp_transport_now(stranger->transport) + FAR),
         SGP_ERR_PEER_LOST);
-    assert_non_null(strstr(ranks_last_error, line));
+    check_loss(stranger, SGP_CAUSE_NONSENSE, why);
 }
 
 /* A chunk that comes damaged again and again is asked for three times: then its sender is lost. One that has
@@ -386,7 +409,7 @@ static void test_always_damaged(void **state) {
     assert_true(receive_chunk(stranger.transport, &chunk));
     assert_memory_equal(chunk.payload, payload, sizeof payload);
     sgp_transport_release(stranger.transport, &chunk);
-    assert_lost(&stranger, "node 1 is lost: a chunk of it came damaged 4 times");
+    await_loss(&stranger, "a chunk of it came damaged 4 times");
     assert_int_equal(sgp_transport_receive(stranger.transport, &chunk), SGP_ERR_AGAIN);
     assert_int_equal(atomic_load(&stranger.transport->counters.refused), 7);
     close(connection);
@@ -411,7 +434,7 @@ static void test_asks_too_often(void **state) {
         sgp_frame_encode(SGP_FRAME_REPEAT, ticket, frame);
         assert_int_equal(send(connection, frame, sizeof frame, MSG_NOSIGNAL), sizeof frame);
     }
-    assert_lost(&stranger, "node 1 is lost: it asked too often for a chunk");
+    await_loss(&stranger, "it asked too often for a chunk");
     assert_int_equal(atomic_load(&stranger.transport->counters.resent), 3);
     close(connection);
     end_stranger(&stranger);
@@ -512,7 +535,6 @@ static void test_one_that_never_reads_is_not_heard(void **state) {
 /* A peer that sends what is no frame is lost, and nothing of it is received. */
 static void test_nonsense_ends_the_peer(void **state) {
     (void)state;
-    sgp_log_set(ranks_keep_log, NULL, SGP_LOG_WARNING);
     stranger_t stranger = meet_stranger(NULL, 0);
     int connection = call_as_rank_1(&stranger);
     static const char nonsense[SGP_FRAME_BYTES] = "GET / HT";
@@ -520,17 +542,17 @@ static void test_nonsense_ends_the_peer(void **state) {
     assert_int_equal(
         sgp_transport_wait(stranger.transport, sgp_transport_now(stranger.transport) + FAR),
         SGP_ERR_PEER_LOST);
-    assert_non_null(strstr(ranks_last_error, "node 1 is lost: it sent what is no frame"));
+    check_loss(&stranger, SGP_CAUSE_NONSENSE, "it sent what is no frame");
     close(connection);
     end_stranger(&stranger);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_death),
         cmocka_unit_test(test_death_leaves_what_has_arrived),
         cmocka_unit_test(test_one_stops),
         cmocka_unit_test(test_silence),
+        cmocka_unit_test(test_slow_to_open),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_one_rank_one_caller),
         cmocka_unit_test(test_damaged_chunk_comes_again),

@@ -4,8 +4,10 @@
 #include "command.h"
 #include "launch.h"
 #include "message.h"
+#include "output.h"
 #include "place.h"
 
+#include "base/limits.h"
 #include "base/log.h"
 #include "model/model.h"
 #include "train/json.h"
@@ -41,7 +43,7 @@ static const option_t options[] = {
      .type = OPTION_INT,
      .offset = AT(nodes),
      .min = 1,
-     .max = 256,
+     .max = SGP_MOST_PROCESSES,
      .shown = "2",
      .help = "start N nodes on this machine; with --join: nodes of the whole group"},
     {.name = "transport",
@@ -141,6 +143,7 @@ static double mean_of(const found_t *all, int nodes, size_t offset) {
 static json_t *object_of(const bench_settings_t *settings, const found_t *all, int nodes,
                          size_t numbers) {
     double gradient = MEAN(local.gradient);
+    train_json_begin();
     json_t *object = json_pack(
         "{s:s, s:i, s:s, s:o, s:o, s:o, s:s?, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o}", "kind",
         "calibration", "nodes", nodes, "transport", settings->transport, "rate_mbps",
@@ -180,13 +183,13 @@ static void print_text(const bench_settings_t *settings, const json_t *object) {
 
 static bool write_result(const bench_settings_t *settings, json_t *object) {
     bool written =
-        object && json_dump_file(object, settings->output, JSON_INDENT(2) | TRAIN_JSON_FLAGS) == 0;
+        object &&
+        json_dump_file(object, settings->output, JSON_INDENT(2) | TRAIN_JSON_FLAGS) == 0 &&
+        !train_json_failed();
     if (!written)
         message_error("--output %s: cannot be written: %s", settings->output, strerror(errno));
-    else if (settings->json) {
-        json_dumpf(object, stdout, JSON_COMPACT | TRAIN_JSON_FLAGS);
-        putchar('\n');
-    } else if (!settings->quiet) print_text(settings, object);
+    else if (settings->json) written = output_json(object, TRAIN_JSON_FLAGS);
+    else if (!settings->quiet) print_text(settings, object);
     json_decref(object);
     return written;
 }

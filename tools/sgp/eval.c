@@ -2,6 +2,7 @@
 /* `sgp eval`: accuracy and loss of a model's file on a test set. */
 #include "command.h"
 #include "message.h"
+#include "output.h"
 #include "options.h"
 #include "report_number.h"
 
@@ -158,15 +159,15 @@ static sgp_status_t print(const eval_t *eval, const evaluation_t *found) {
                (unsigned long long)found->count);
         return SGP_OK;
     }
+    train_json_begin();
     json_t *json =
         json_pack("{s:s, s:s, s:s, s:o, s:o, s:I}", "file", eval->file.path, "model", eval->name,
                   "data", eval->settings->data, "accuracy", train_json_number(accuracy), "loss",
                   train_json_number(loss), "test_samples", (json_int_t)found->count);
-    int failed = json ? json_dumpf(json, stdout, JSON_COMPACT | TRAIN_JSON_FLAGS) : -1;
+    bool printed = output_json(json, TRAIN_JSON_FLAGS);
     json_decref(json);
-    putchar('\n');
-    if (failed) message_error("the result cannot be printed");
-    return failed ? SGP_ERR_IO : SGP_OK;
+    if (!printed) message_error("the result cannot be printed");
+    return printed ? SGP_OK : SGP_ERR_IO;
 }
 
 static int run(const eval_settings_t *settings, const char *path) {

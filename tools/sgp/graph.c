@@ -97,6 +97,7 @@ static const option_t options[] = {
 
 static const option_table_t table = {
     .command = "graph",
+    .any_bytes = true,
     .synopsis = "sgp graph [OPTIONS]",
     .about = "Prints who sends to whom in each step, and how well that averages.",
     .options = options,

@@ -3,11 +3,11 @@
 
 #include "command.h"
 #include "message.h"
+#include "output.h"
 
 #include "train/json.h"
 
 #include <jansson.h>
-#include <stdio.h>
 
 /* [[src, dst, weight], ...] */
 static json_t *edges_of_step(const graph_view_t *view, int step) {
@@ -40,10 +40,10 @@ static json_t *object_of(const graph_view_t *view) {
 }
 
 int graph_json(const graph_view_t *view) {
+    train_json_begin();
     json_t *object = object_of(view);
-    int failed = !object || json_dumpf(object, stdout, JSON_COMPACT | TRAIN_JSON_FLAGS);
+    bool printed = output_json(object, TRAIN_JSON_FLAGS);
     json_decref(object);
-    if (failed) message_error("graph: the JSON object could not be written");
-    else putchar('\n');
-    return failed ? EXIT_FAILED : 0;
+    if (!printed) message_error("graph: the JSON object could not be written");
+    return printed ? 0 : EXIT_FAILED;
 }

@@ -163,7 +163,7 @@ int graph_svg(const graph_view_t *view, const char *path) {
         drawing_t drawing = layout(view, out);
         draw(&drawing);
     }
-    if (!out || fclose(out) != 0) {
+    if (!out || fclose(out) != 0 || !text) {
         message_error("--svg %s: out of memory", path);
         free(text);
         return EXIT_FAILED;

@@ -16,13 +16,12 @@ bool joining_wanted(const joining_t *joining) {
     return joining->join || (in_environment("SGP_JOIN") && !in_environment("SGP_RENDEZVOUS"));
 }
 
-/* The first option that speaks of a network; NULL: none. */
+/* The first option that speaks of a network alone; NULL: none. */
 static const char *network_option(const joining_t *joining) {
     if (joining->interface) return "interface";
     if (joining->ports) return "ports";
     if (joining->key_file) return "key-file";
-    if (joining->insecure) return "insecure";
-    return joining->peer_timeout > 0 ? "peer-timeout" : NULL;
+    return joining->insecure ? "insecure" : NULL;
 }
 
 static bool check_rank(const joining_t *joining, int size) {
@@ -49,6 +48,9 @@ static bool check_transport(const joining_t *joining, const char *transport, boo
     bool own = !strcmp(transport, "loopback") || !strcmp(transport, "mpi");
     if (joining->join && own)
         message_error("--join %s: works with --transport tcp, auto or shm, not %s", joining->join,
+                      transport);
+    else if (joining->peer_timeout > 0 && own)
+        message_error("--peer-timeout: a limit of shm, tcp and auto, not of --transport %s",
                       transport);
     else if (option && !network && !joining_wanted(joining))
         message_error("--%s: says something about tcp, and here is --transport %s", option,

@@ -5,6 +5,8 @@
 
 #include "options.h"
 
+#include "base/limits.h"
+
 #include <sgp/group.h>
 
 typedef struct joining {
@@ -34,7 +36,7 @@ typedef struct joining {
          .argument = "R",                                                                          \
          .type = OPTION_INT,                                                                       \
          .offset = (at) + offsetof(joining_t, rank),                                               \
-         .max = 65535,                                                                             \
+         .max = SGP_MOST_PROCESSES - 1,                                                            \
          .shown = "in order of arrival",                                                           \
          .help = "with --join: the rank that this node claims"},                                   \
         {.name = "join-timeout",                                                                   \
@@ -76,7 +78,7 @@ typedef struct joining {
         .name = "peer-timeout", .argument = "SECONDS", .type = OPTION_REAL,                        \
         .offset = (at) + offsetof(joining_t, peer_timeout), .min = 0.001, .max = 1e6,              \
         .shown = "10", .wanted = "a number of seconds above 0",                                    \
-        .help = "over a network: a node that is silent for so long is lost"                        \
+        .help = "a node that is silent for so long is lost"                                        \
     }
 
 /* Whether this process is told to join somewhere, by the option or by SGP_JOIN. */

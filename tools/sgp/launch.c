@@ -10,9 +10,11 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -38,8 +40,11 @@ typedef struct launcher {
     int running;
     phase_t phase;
     struct timespec deadline; /* of the phases REPORTING and ENDING */
+    int waited;               /* seconds from the first failure or signal to the deadline */
     int failed;               /* rank of the first node that failed, -1: none */
     siginfo_t how;            /* it ended */
+    int follows;              /* the rank for whose loss it ended, -1: for none */
+    int losses;               /* a file without a name, in which nodes tell of losses; or -1 */
     int alike;                /* nodes that failed in the same way */
     int interrupted;          /* the signal that asked us to end, or 0 */
 } launcher_t;
@@ -61,7 +66,7 @@ static void catch_signals(launcher_t *launcher) {
 
 /* In the new process; only returns if the program cannot be started. */
 static void become_node(const launcher_t *launcher, int rank, pid_t parent) {
-    char text[16];
+    char text[48];
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(EXIT_FAILED); /* it died before prctl */
     /* Ctrl-C reaches the whole foreground; the launcher passes it on once, as SIGTERM. */
@@ -75,6 +80,8 @@ static void become_node(const launcher_t *launcher, int rank, pid_t parent) {
     setenv("SGP_RENDEZVOUS", launcher->rendezvous.path, 1);
     if (launcher->options->once) setenv("SGP_RENDEZVOUS_ONCE", "1", 1);
     else unsetenv("SGP_RENDEZVOUS_ONCE");
+    snprintf(text, sizeof text, "/proc/%d/fd/%d", (int)parent, launcher->losses);
+    setenv("SGP_LOSSES", text, 1); /* group/group.h, sgp_group_tell_losses */
     setenv("OMP_NUM_THREADS", "1", 0);
     execvp(launcher->options->file, launcher->options->argv);
 }
@@ -112,32 +119,70 @@ static void enter(launcher_t *launcher, phase_t phase, int seconds) {
     launcher->phase = phase;
     clock_gettime(CLOCK_MONOTONIC, &launcher->deadline);
     launcher->deadline.tv_sec += seconds;
+    launcher->waited += seconds;
     if (phase == ENDING) signal_nodes(launcher, SIGTERM);
     if (phase == KILLING) signal_nodes(launcher, SIGKILL);
 }
 
-static void report_failure(const launcher_t *launcher) {
+static void say_failure(const launcher_t *launcher, char text[LAUNCH_REASON]) {
     int number = launcher->how.si_status;
     char name[MESSAGE_NODE];
-    message_node(launcher->failed, name);
-    if (launcher->how.si_code == CLD_EXITED)
-        message_error("%s ended with exit status %d", name, number);
-    else message_error("%s was killed by signal %d (%s)", name, number, strsignal(number));
+    message_node(launcher->follows < 0 ? launcher->failed : launcher->follows, name);
+    if (launcher->follows >= 0)
+        snprintf(text, LAUNCH_REASON, "%s was lost, and the others ended for that", name);
+    else if (launcher->how.si_code == CLD_EXITED)
+        snprintf(text, LAUNCH_REASON, "%s ended with exit status %d", name, number);
+    else
+        snprintf(text, LAUNCH_REASON, "%s was killed by signal %d (%s)", name, number,
+                 strsignal(number));
 }
 
-/* A node that a signal killed is the cause, even if another that saw it was faster to end. */
+static bool have_spoken(const launcher_t *launcher) {
+    return launcher->options->speaks && launcher->how.si_code == CLD_EXITED &&
+           launcher->alike == launcher->options->nodes;
+}
+
+/* One line, and the caller's copy of what it says. */
+static void report_end(const launcher_t *launcher) {
+    char text[LAUNCH_REASON] = "";
+    if (launcher->interrupted)
+        snprintf(text, sizeof text, "stopped (%s)", strsignal(launcher->interrupted));
+    else if (launcher->failed >= 0) say_failure(launcher, text);
+    if (launcher->options->reason) memcpy(launcher->options->reason, text, sizeof text);
+    if (text[0] && (launcher->interrupted || !have_spoken(launcher))) message_error("%s", text);
+}
+
+/* The rank of whose loss a node has said that it knew; -1: of none. */
+static int known_loss(const launcher_t *launcher, int rank) {
+    uint32_t word;
+    off_t at = (off_t)rank * (off_t)sizeof word;
+    bool there = pread(launcher->losses, &word, sizeof word, at) == (ssize_t)sizeof word;
+    return there && word > 0 && word <= (uint32_t)launcher->options->nodes ? (int)word - 1 : -1;
+}
+
+/* Whether it is more of a cause than what failed first. Nodes that see a loss end as well, and may be taken before the
+ * one that is lost: they say so, or they exit where that one was killed. */
+static bool is_the_cause(const launcher_t *launcher, const siginfo_t *how, int follows) {
+    bool killed = how->si_code != CLD_EXITED;
+    if (launcher->failed < 0) return true;
+    if (launcher->follows >= 0 && follows < 0) return true;
+    return launcher->how.si_code == CLD_EXITED && killed;
+}
+
 static void note_end(launcher_t *launcher, int rank, const siginfo_t *how) {
     launcher->pids[rank] = 0;
     launcher->running--;
     bool failed = how->si_code != CLD_EXITED || how->si_status != 0;
     if (launcher->failed < 0) launcher->alike = failed;
-    else launcher->alike +=
-        how->si_code == launcher->how.si_code && how->si_status == launcher->how.si_status;
-    bool first =
-        launcher->failed < 0 || (launcher->how.si_code == CLD_EXITED && how->si_code != CLD_EXITED);
-    if (!failed || !first || launcher->phase > REPORTING) return;
+    else
+        launcher->alike +=
+            how->si_code == launcher->how.si_code && how->si_status == launcher->how.si_status;
+    if (!failed || launcher->phase > REPORTING) return;
+    int follows = how->si_code == CLD_EXITED ? known_loss(launcher, rank) : -1;
+    if (!is_the_cause(launcher, how, follows)) return;
     launcher->failed = rank;
     launcher->how = *how;
+    launcher->follows = follows;
 }
 
 /* Takes all that have ended; a node's orphans come here too and are only taken. */
@@ -163,13 +208,27 @@ static void interrupt(launcher_t *launcher, int number) {
               launcher->options->grace ? launcher->options->grace : INTERRUPT_GRACE);
 }
 
+/* Whom it kills, and why. */
+static void report_killed(const launcher_t *launcher) {
+    char name[MESSAGE_NODE], since[MESSAGE_NODE + 16];
+    bool asked = launcher->failed < 0;
+    if (!asked) message_node(launcher->failed, name);
+    if (asked) snprintf(since, sizeof since, "SIGTERM");
+    else snprintf(since, sizeof since, "%s's failure", name);
+    for (int rank = 0; rank < launcher->options->nodes; rank++) {
+        if (!launcher->pids[rank]) continue;
+        message_node(rank, name);
+        message_error("%s (pid %d) did not end within %d s of %s and is killed", name,
+                      (int)launcher->pids[rank], launcher->waited, since);
+    }
+}
+
 static void escalate(launcher_t *launcher) {
     if (launcher->phase == REPORTING) {
         enter(launcher, ENDING, FAILED_GRACE);
         return;
     }
-    message_error("%d %s did not end in time and are killed", launcher->running,
-                  launcher->options->workers > 1 ? "workers" : "nodes");
+    report_killed(launcher);
     enter(launcher, KILLING, 0);
 }
 
@@ -223,11 +282,6 @@ static int exit_status(const launcher_t *launcher) {
     return launcher->how.si_code == CLD_EXITED ? launcher->how.si_status : EXIT_FAILED;
 }
 
-static bool have_spoken(const launcher_t *launcher) {
-    return launcher->options->speaks && launcher->how.si_code == CLD_EXITED &&
-           launcher->alike == launcher->options->nodes;
-}
-
 static int run_nodes(launcher_t *launcher) {
     const launch_options_t *options = launcher->options;
     int error = 0;
@@ -238,14 +292,16 @@ static int run_nodes(launcher_t *launcher) {
     }
     supervise(launcher);
     end_orphans();
-    if (launcher->interrupted) message_error("stopped (%s)", strsignal(launcher->interrupted));
-    else if (launcher->failed >= 0 && !have_spoken(launcher)) report_failure(launcher);
+    report_end(launcher);
     if (!error) return exit_status(launcher);
     return error == ENOENT || error == EACCES || error == ENOEXEC ? EXIT_MISTAKE : EXIT_FAILED;
 }
 
 int launch(const launch_options_t *options) {
-    launcher_t launcher = {.options = options, .failed = -1};
+    launcher_t launcher = {.options = options,
+                           .failed = -1,
+                           .follows = -1,
+                           .losses = memfd_create("sgp-losses", MFD_CLOEXEC)};
     int status = EXIT_FAILED;
     message_workers(options->workers);
     launcher.pids = calloc((size_t)options->nodes, sizeof *launcher.pids);
@@ -260,6 +316,7 @@ int launch(const launch_options_t *options) {
         rendezvous_destroy(&launcher.rendezvous);
     }
     sigprocmask(SIG_SETMASK, &launcher.before, NULL);
+    if (launcher.losses >= 0) close(launcher.losses);
     free(launcher.pids);
     return status;
 }

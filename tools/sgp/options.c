@@ -170,15 +170,16 @@ bool options_utf8(const char *option, const char *text) {
     return false;
 }
 
-static bool check_text(const option_t *option, const char *text) {
+static bool check_text(const option_table_t *table, const option_t *option, const char *text) {
     char name[64];
     snprintf(name, sizeof name, "--%s", option->name);
-    return options_utf8(name, text);
+    return table->any_bytes || options_utf8(name, text);
 }
 
-static bool parse_value(const option_t *option, const char *text, void *value) {
+static bool parse_value(const option_table_t *table, const option_t *option, const char *text,
+                        void *value) {
     int64_t number;
-    if (!check_text(option, text)) return false;
+    if (!check_text(table, option, text)) return false;
     if (option->schedule && strchr(text, ':')) {
         message_error("--%s %s: schedules by epoch are not in this version; give one value",
                       option->name, text);
@@ -249,7 +250,7 @@ static bool parse_option(const option_table_t *table, int argc, char **argv, voi
         return !text;
     }
     if (!text && *at < argc) text = argv[(*at)++];
-    if (text) return parse_value(option, text, value);
+    if (text) return parse_value(table, option, text, value);
     message_error("--%s: its value is missing (%s)", option->name, option->argument);
     return false;
 }
@@ -283,7 +284,7 @@ bool options_parse_one(const option_table_t *table, int argc, char **argv, void 
         if (at == argc) return true;
         if (*operand) break;
         *operand = argv[at];
-        if (!options_utf8("", *operand)) return false;
+        if (!table->any_bytes && !options_utf8("", *operand)) return false;
     }
     message_error("%s: one too many; %s", argv[at], table->synopsis);
     return false;

@@ -46,7 +46,8 @@ typedef struct option_table {
     const char *about;    /* a sentence or two under the synopsis */
     const option_t *options;
     size_t count;
-    bool operands; /* arguments that are no options are allowed */
+    bool operands;  /* arguments that are no options are allowed */
+    bool any_bytes; /* values need not be UTF-8: no file in JSON has to name them */
 } option_table_t;
 
 /* Puts the values into settings; stops at "--" or, with operands, at the first argument that is no

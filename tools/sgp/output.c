@@ -3,6 +3,8 @@
 
 #include "message.h"
 
+#include "train/json.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,4 +77,11 @@ bool output_prepare(const char *path, size_t bytes) {
         return false;
     }
     return true;
+}
+
+bool output_json(const json_t *json, size_t flags) {
+    char *text = json ? json_dumps(json, JSON_COMPACT | flags) : NULL;
+    bool printed = text && !train_json_failed() && puts(text) != EOF;
+    free(text);
+    return printed;
 }

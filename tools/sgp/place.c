@@ -6,6 +6,7 @@
 #include "group/place.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 int place_processes(const settings_t *settings) {
     return settings->run.nodes * settings->run.workers;
@@ -26,6 +27,18 @@ bool place_find(const settings_t *settings, place_t *place) {
                        .size = found.size,
                        .source = sgp_source_name(found.source)};
     return true;
+}
+
+int place_here(void) {
+    /* torchrun's, Open MPI's, MPICH's. */
+    static const char *const names[] = {"LOCAL_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE",
+                                        "MPI_LOCALNRANKS"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *text = getenv(names[i]);
+        int here = text ? atoi(text) : 0;
+        if (here > 0) return here;
+    }
+    return 1;
 }
 
 /* What a group of that many processes can be made of. */

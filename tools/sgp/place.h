@@ -25,4 +25,8 @@ bool place_nodes(settings_t *settings, const place_t *place, bool loud);
 /* Processes that the command line asks for; 0: it does not say. */
 int place_processes(const settings_t *settings);
 
+/* Processes of the run on this machine, where this one is one of a group that others have started: as its launcher
+ * says, else 1. */
+int place_here(void);
+
 #endif

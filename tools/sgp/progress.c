@@ -43,7 +43,9 @@ static void format_parts(const train_progress_t *state, char parts[PARTS][PART_S
     memset(parts, 0, (size_t)PARTS * PART_SIZE);
     snprintf(parts[PART_EPOCH], PART_SIZE, "epoch %d/%d", state->epoch, state->epochs);
     snprintf(parts[PART_STEP], PART_SIZE, "step %" PRIu64 "/%" PRIu64, state->step, state->steps);
-    if (isfinite(state->loss)) snprintf(parts[PART_LOSS], PART_SIZE, "loss %.4f", state->loss);
+    if (isfinite(state->loss))
+        snprintf(parts[PART_LOSS], PART_SIZE, state->loss < 1e4 ? "loss %.4f" : "loss %.2e",
+                 state->loss);
     else if (state->epoch_end) strcpy(parts[PART_LOSS], "loss -");
     if (isfinite(state->test_accuracy))
         snprintf(parts[PART_ACCURACY], PART_SIZE, "accuracy %.4f", state->test_accuracy);

@@ -46,6 +46,7 @@ static const option_t options[] = {
 
 static const option_table_t table = {
     .command = "report",
+    .any_bytes = true,
     .synopsis = "sgp report DIR... [--output DIR]",
     .about =
         "Writes a page with tables and plots about runs, finished or not: report.html, which\n"
@@ -116,7 +117,6 @@ static int parse(int argc, char **argv, report_settings_t *settings, const char 
         at += first;
         bool all = strcmp(argv[at - 1], "--") == 0 && first > 1;
         do {
-            if (at < argc && !options_utf8("", argv[at])) return -1;
             if (at < argc) directories[count++] = argv[at];
         } while (all && ++at < argc);
     }

@@ -5,6 +5,8 @@
 #include "message.h"
 #include "report_text.h"
 
+#include "train/json.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -69,7 +71,7 @@ static bool load(const char *directory, const char *name, json_t **json) {
         return false;
     }
     if (access(path, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR)) return true;
-    *json = json_load_file(path, 0, &error);
+    *json = train_json_load(path, 0, &error);
     if (!*json) message_error("%s: %s", path, error.text);
     else if (!json_is_object(*json)) message_error("%s: not a JSON object", path);
     return json_is_object(*json);
@@ -238,7 +240,7 @@ static char *make_label(const report_t *report, const report_run_t *run, naming_
     FILE *out = open_memstream(&text, &length);
     if (!out) return NULL;
     print_label(out, report, run, naming);
-    char *clean = fclose(out) == 0 ? text_clean(length ? text : "run") : NULL;
+    char *clean = fclose(out) == 0 && text ? text_clean(length ? text : "run") : NULL;
     char *label = clean ? text_shorten(clean, LABEL_CHARACTERS) : NULL;
     free(clean);
     free(text);

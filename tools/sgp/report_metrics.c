@@ -3,14 +3,14 @@
 #include "message.h"
 #include "report_data.h"
 
+#include "base/limits.h"
+#include "train/json.h"
 #include "train/metrics.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { MOST_NODES = 1 << 20 }; /* a larger number is damage */
 
 /* Values of several nodes. */
 typedef struct spread {
@@ -134,8 +134,8 @@ static bool add_line(reader_t *reader, json_t *line) {
     double node = number(line, "node"), step = number(line, "step");
     double worker = json_object_get(line, "worker") ? number(line, "worker") : 0;
     bool epoch = json_object_get(line, "test_accuracy");
-    if (!(node >= 0 && node < MOST_NODES) || !(step >= 0)) return false;
-    if (!(worker >= 0 && worker < MOST_NODES)) return false;
+    if (!(node >= 0 && node < SGP_MOST_PROCESSES) || !(step >= 0)) return false;
+    if (!(worker >= 0 && worker < SGP_MOST_PROCESSES)) return false;
     source_t source = {(int)node, (int)worker};
     if (!epoch && !json_object_get(line, "loss")) return false;
     if (!epoch) {
@@ -156,7 +156,7 @@ static void read_lines(reader_t *reader, FILE *file) {
     size_t room = 0;
     for (ssize_t length; (length = getline(&text, &room, file)) >= 0;) {
         if (length == 1 && *text == '\n') continue;
-        json_t *line = json_loadb(text, (size_t)length, 0, NULL);
+        json_t *line = train_json_parse(text, (size_t)length, 0, NULL);
         if (!line || !add_line(reader, line)) reader->run->damaged_lines++;
         json_decref(line);
     }

@@ -157,7 +157,7 @@ static char *draw(const report_t *report, const plot_t *kind, bool narrow) {
     if (bars) report_bars_print(&canvas, report);
     else report_curves_print(&canvas, report, &kind->curves);
     snprintf(name, sizeof name, "%s-%s", kind->name, narrow ? "narrow" : "wide");
-    if (fclose(canvas.script) == 0) svg = gnuplot_svg(text, length, name, kind->title);
+    if (fclose(canvas.script) == 0 && text) svg = gnuplot_svg(text, length, name, kind->title);
     free(text);
     return svg;
 }

@@ -7,7 +7,7 @@
 #include "message.h"
 #include "report_text.h"
 
-#include "train/file.h"
+#include "train/json.h"
 
 #include <errno.h>
 #include <math.h>
@@ -104,7 +104,7 @@ static int read_simulation(const char *directory, report_t *report) {
         message_error("%s: %s", directory, strerror(ENAMETOOLONG));
         return EXIT_MISTAKE;
     }
-    report->simulation = json_load_file(path, 0, &error);
+    report->simulation = train_json_load(path, 0, &error);
     const char *wrong = report->simulation ? judge(report->simulation) : error.text;
     if (!wrong) return add_rows(report);
     message_error("%s: %s", path, wrong);

@@ -92,7 +92,7 @@ static char *make_title(const json_t *simulation) {
     else
         fprintf(out, "%.4g parameters", json_number_value(json_object_get(settings, "parameters")));
     if (name) fprintf(out, " over %s", name);
-    if (fclose(out) == 0) clean = text_clean(text);
+    if (fclose(out) == 0 && text) clean = text_clean(text);
     free(text);
     return clean;
 }

@@ -113,7 +113,8 @@ static bool make_arguments(resume_t *resume, const char *directory, const json_t
 
 /* Those that leave the result as it is; data may have moved, and their checksum tells. */
 static bool may_change(const char *key) {
-    static const char names[] = "output, checkpoint_every, checkpoint_minutes, keep_going, transport, tensorboard, trace, data";
+    static const char names[] = "output, checkpoint_every, checkpoint_minutes, keep_going, "
+                                "transport, tensorboard, trace, data";
     return options_listed(names, key);
 }
 

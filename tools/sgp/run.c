@@ -5,6 +5,8 @@
 #include "message.h"
 #include "options.h"
 
+#include "base/limits.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +25,7 @@ static const option_t options[] = {
      .type = OPTION_INT,
      .offset = offsetof(run_settings_t, nodes),
      .min = 1,
-     .max = 256,
+     .max = SGP_MOST_PROCESSES,
      .shown = "4",
      .help =
          "start N copies of the program on this machine; with --join: nodes of the whole group"},

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "settings.h"
 
+#include "base/limits.h"
 #include "model/model.h"
 
 #include <float.h>
@@ -50,7 +51,7 @@ static const option_t options[] = {
      .type = OPTION_INT,
      .offset = AT(run.nodes),
      .min = 1,
-     .max = 256,
+     .max = SGP_MOST_PROCESSES,
      .help = "start N nodes on this machine; with --join: nodes of the whole group"},
     {.name = "algorithm",
      .argument = "NAME",
@@ -122,7 +123,7 @@ static const option_t options[] = {
      .type = OPTION_INT,
      .offset = AT(run.workers),
      .min = 1,
-     .max = 256,
+     .max = SGP_MOST_PROCESSES,
      .help = "workers that average gradients exactly inside a node; starts N times M processes"},
     {.name = "model",
      .argument = "NAME",
@@ -157,7 +158,7 @@ static const option_t options[] = {
      .offset = AT(run.lr),
      .min = DBL_MIN,
      .max = 1e6,
-     .wanted = "a number above 0",
+     .wanted = "a number above 0, 1e6 at most",
      .help = "learning rate per 256 samples of the global batch, scaled linearly"},
     {.name = "warmup-epochs",
      .argument = "X",

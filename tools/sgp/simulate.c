@@ -109,7 +109,7 @@ static char *command_of(int argc, char **argv) {
             print_word(out, argv[i]);
         }
     }
-    char *clean = fclose(out) == 0 ? text_clean(text) : NULL;
+    char *clean = fclose(out) == 0 && text ? text_clean(text) : NULL;
     free(text);
     return clean;
 }

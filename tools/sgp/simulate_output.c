@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table and simulation.json. No clock of this machine's is in them: the same seed gives the same bytes. */
 #include "message.h"
+#include "output.h"
 #include "report_text.h"
 #include "simulate.h"
 
@@ -256,14 +257,13 @@ static json_t *constants_object(void) {
 }
 
 bool simulate_write(const simulate_settings_t *settings, const simulate_row_t *rows, int finished) {
+    train_json_begin();
     json_t *json = json_pack("{s:s, s:s?, s:o, s:o, s:o}", "kind", "simulation", "command",
                              settings->command, "settings", settings_object(settings), "constants",
                              constants_object(), "rows", rows_array(settings, rows, finished));
     if (finished < simulate_rows_count(settings))
         json_object_set_new(json, "interrupted", json_true());
-    bool printed =
-        !settings->json || (json && json_dumpf(json, stdout, JSON_COMPACT | TRAIN_JSON_FLAGS) == 0);
-    if (settings->json) putchar('\n');
+    bool printed = !settings->json || output_json(json, TRAIN_JSON_FLAGS);
     if (!printed) message_error("simulate: the JSON object could not be written");
     return train_json_write(settings->output, "simulation.json", json) == SGP_OK && printed;
 }

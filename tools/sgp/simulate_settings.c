@@ -339,6 +339,7 @@ static const option_t options[] = {
 
 const option_table_t simulate_table = {
     .command = "simulate",
+    .any_bytes = true,
     .synopsis = "sgp simulate [OPTIONS]",
     .about = "Runs the algorithms on a simulated cluster (SimGrid), with the code that trains,\n"
              "and prints how long their steps take. Without options: ResNet-50 on up to 32\n"

@@ -4,6 +4,7 @@
 #include "command.h"
 #include "gnuplot.h"
 #include "message.h"
+#include "output.h"
 #include "report.h"
 #include "report_number.h"
 
@@ -20,10 +21,10 @@ static int print_json(const char *directory) {
         message_error("%s: %s", path, problem);
         return EXIT_FAILED;
     }
-    int failed = json_dumpf(json, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    bool printed = output_json(json, JSON_PRESERVE_ORDER);
+    if (!printed) message_error("%s: cannot be printed", path);
     json_decref(json);
-    putchar('\n');
-    return failed ? EXIT_FAILED : 0;
+    return printed ? 0 : EXIT_FAILED;
 }
 
 static const char *plural(int count) {

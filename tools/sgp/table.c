@@ -186,6 +186,7 @@ static const option_t options[] = {
 
 static const option_table_t table = {
     .command = "table",
+    .any_bytes = true,
     .synopsis = "sgp table DIR...",
     .about =
         "Prints one line for each run: accuracies, speed and where it is. A directory is one of\n"

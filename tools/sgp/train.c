@@ -12,7 +12,10 @@
 #include "summary.h"
 
 #include "data/dataset.h"
+#include "train/identity.h"
+#include "train/json.h"
 #include "train/resume.h"
+#include "train/summary.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -26,6 +29,32 @@
 /* Seconds to end in: the step under way, the checkpoint and the report. Nodes themselves give up on one
  * that does not halt a little earlier, see train/halt.h. */
 enum { INTERRUPT_GRACE = 45 };
+
+/* The run's id from its config.json; "" if it cannot be read. */
+static void find_id(const char *config, char *id, size_t room) {
+    char problem[TRAIN_JSON_PROBLEM];
+    json_t *json;
+    if (train_json_read(config, &json, problem) != SGP_OK) return;
+    const char *found = json_string_value(json_object_get(json, IDENTITY_KEY));
+    snprintf(id, room, "%s", found ? found : "");
+    json_decref(json);
+}
+
+/* A node 0 that was killed has left no word about the run. Not where it had not begun. */
+static void write_for_node_0(const settings_t *settings, int status, const char *reason) {
+    const char *output = settings->run.output;
+    char path[OUTPUT_PATH + 16];
+    snprintf(path, sizeof path, "%s/summary.json", output);
+    if (access(path, F_OK) == 0) return;
+    snprintf(path, sizeof path, "%s/config.json", output);
+    if (status == EXIT_MISTAKE || access(path, F_OK) != 0) return;
+    train_summary_t summary;
+    train_summary_early(&summary, status > 128 ? TRAIN_INTERRUPTED : TRAIN_FAILED);
+    find_id(path, summary.run_id, sizeof summary.run_id);
+    snprintf(summary.reason, sizeof summary.reason, "%s", reason);
+    train_json_write(output, "summary.json", train_summary_json(&settings->run, &summary));
+    summary_print_early(settings, &summary);
+}
 
 /* The nodes are this program with the same arguments; the directory's name is decided once. Nodes of one
  * machine that talk over TCP need not be reached from elsewhere. */
@@ -46,14 +75,17 @@ static int launch_nodes(const settings_t *settings, int argc, char **argv) {
         arguments[count++] = (char *)"127.0.0.1";
     }
     for (int i = 1; i < argc; i++) arguments[count++] = argv[i];
+    char reason[LAUNCH_REASON];
     int status = launch(&(launch_options_t){.nodes = settings->run.nodes * settings->run.workers,
                                             .workers = settings->run.workers,
                                             .once = true,
                                             .file = SELF,
                                             .grace = INTERRUPT_GRACE,
                                             .speaks = true,
+                                            .reason = reason,
                                             .argv = arguments});
     free(arguments);
+    if (status) write_for_node_0(settings, status, reason);
     return status;
 }
 
@@ -110,6 +142,7 @@ static int be_node(settings_t *settings, place_t *place, char **argv) {
                       settings->run.resume);
         return EXIT_MISTAKE;
     }
+    settings->run.here = place_here();
     if (place->joins && !check_run(settings)) return EXIT_MISTAKE;
     return node_run(settings, place);
 }

@@ -74,8 +74,8 @@ struct sgp_loopback {
     /* What send_begin has promised and send_next and commit have not taken yet, and what lies ready
      * for that. */
     size_t promised_buffers, promised_deliveries, ready_buffers, ready_deliveries;
-    int lost;
-    rank_t *ranks; /* (size) */
+    sgp_fates_t *fates; /* the same for all ranks */
+    rank_t *ranks;      /* (size) */
 };
 
 static rank_t *rank_of(sgp_transport_t *transport) {
@@ -250,9 +250,10 @@ static sgp_status_t loopback_wait(sgp_transport_t *transport, uint64_t deadline)
     sgp_loopback_t *hub = rank->hub;
     pthread_mutex_lock(&hub->lock);
     context_t *context = self(rank);
-    if (!rank->first && hub->lost < 0) sleep_until(rank, context, CONTEXT_WAITS, deadline);
+    if (!rank->first && sgp_transport_lost_peer(transport) < 0)
+        sleep_until(rank, context, CONTEXT_WAITS, deadline);
     sgp_status_t status = rank->first || context->poked ? SGP_OK : SGP_ERR_TIMEOUT;
-    if (!rank->first && hub->lost >= 0) status = SGP_ERR_PEER_LOST;
+    if (!rank->first && sgp_transport_lost_peer(transport) >= 0) status = SGP_ERR_PEER_LOST;
     context->poked = false;
     pthread_mutex_unlock(&hub->lock);
     return status;
@@ -420,13 +421,12 @@ static sgp_status_t loopback_send_begin(sgp_transport_t *transport, const sgp_he
     size_t chunks = sgp_chunks_of(transport, header->encoding, header->count);
     sgp_status_t status = SGP_OK;
     pthread_mutex_lock(&hub->lock);
-    for (int i = 0; i < destinations; i++)
-        if (hub->ranks[to[i].dst].state == RANK_LOST) status = SGP_ERR_PEER_LOST;
+    if (sgp_transport_any_lost(transport, to, destinations)) status = SGP_ERR_PEER_LOST;
     if (status == SGP_OK && hub->options.capacity && rank->in_use &&
         rank->in_use + chunks > hub->options.capacity)
         status = SGP_ERR_AGAIN;
     if (status == SGP_OK && !promise(hub, chunks, chunks * (size_t)destinations))
-        status = SGP_ERR_NO_MEMORY;
+        status = sgp_fail(SGP_ERR_NO_MEMORY, "loopback: no memory for %zu chunks", chunks);
     if (status == SGP_OK) rank->in_use += chunks;
     pthread_mutex_unlock(&hub->lock);
     if (status == SGP_OK) sgp_send_init(transport, header, to, destinations, send);
@@ -523,12 +523,14 @@ static void loopback_release(sgp_transport_t *transport, sgp_chunk_t *chunk) {
     chunk->slot = NULL;
 }
 
-static int loopback_lost_peer(sgp_transport_t *transport) {
-    sgp_loopback_t *hub = rank_of(transport)->hub;
-    pthread_mutex_lock(&hub->lock);
-    int lost = hub->lost;
-    pthread_mutex_unlock(&hub->lock);
-    return lost;
+/* A rank that ends without leaving after another was lost ends for that: every rank knows of it. */
+static void note_gone(rank_t *rank, rank_state_t state) {
+    int first = sgp_transport_lost_peer(&rank->transport);
+    sgp_fate_t fate = state == RANK_LEFT ? sgp_fate_left()
+                      : first < 0        ? sgp_fate_lost(SGP_CAUSE_ENDED)
+                                         : sgp_fate_followed(first);
+    sgp_transport_note(&rank->transport, rank->transport.rank, fate,
+                       fate.cause == SGP_CAUSE_ENDED ? "it ended without leaving" : NULL);
 }
 
 static void set_gone(rank_t *rank, rank_state_t state) {
@@ -536,10 +538,8 @@ static void set_gone(rank_t *rank, rank_state_t state) {
     pthread_mutex_lock(&hub->lock);
     if (rank->state == RANK_WORKS) {
         rank->state = state;
-        if (state == RANK_LOST) {
-            hub->lost = rank->transport.rank;
-            for (int r = 0; r < hub->options.size; r++) poke_rank(&hub->ranks[r]);
-        }
+        note_gone(rank, state);
+        for (int r = 0; state == RANK_LOST && r < hub->options.size; r++) poke_rank(&hub->ranks[r]);
         if (hub->options.virtual_time) advance(hub);
     }
     pthread_mutex_unlock(&hub->lock);
@@ -565,7 +565,6 @@ static const sgp_transport_ops_t loopback_ops = {
     .send_commit = loopback_send_commit,
     .receive = loopback_receive,
     .release = loopback_release,
-    .lost_peer = loopback_lost_peer,
     .agent_start = loopback_agent_start,
     .agent_join = loopback_agent_join,
     .lock = loopback_lock,
@@ -596,6 +595,7 @@ static void rank_init(rank_t *rank, sgp_loopback_t *hub, int number) {
         .size = hub->options.size,
         .run = 1,
         .chunk_bytes = hub->options.chunk_bytes,
+        .fates = hub->fates,
     };
     rank->hub = hub;
     rank->last = &rank->first;
@@ -612,12 +612,15 @@ sgp_status_t sgp_loopback_create(const sgp_loopback_options_t *options, sgp_loop
     sgp_status_t status = check(options);
     if (status != SGP_OK) return status;
     sgp_loopback_t *made = calloc(1, sizeof *made);
-    if (!made) return SGP_ERR_NO_MEMORY;
+    if (!made) return sgp_fail(SGP_ERR_NO_MEMORY, "loopback: no memory for it");
     made->options = *options;
     if (!made->options.chunk_bytes) made->options.chunk_bytes = (size_t)256 << 10;
-    made->lost = -1;
     made->ranks = calloc((size_t)options->size, sizeof *made->ranks);
-    if (!made->ranks) return free(made), SGP_ERR_NO_MEMORY;
+    if (!made->ranks || sgp_fates_create(options->size, &made->fates) != SGP_OK) {
+        free(made->ranks);
+        free(made);
+        return sgp_fail(SGP_ERR_NO_MEMORY, "loopback: no memory for %d ranks", options->size);
+    }
     pthread_mutex_init(&made->lock, NULL);
     for (int r = 0; r < options->size; r++) rank_init(&made->ranks[r], made, r);
     *hub = made;
@@ -647,6 +650,7 @@ void sgp_loopback_destroy(sgp_loopback_t *hub) {
         free(at);
     }
     pthread_mutex_destroy(&hub->lock);
+    sgp_fates_destroy(hub->fates);
     free(hub->heap);
     free(hub->ranks);
     free(hub);

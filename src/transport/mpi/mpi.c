@@ -57,7 +57,6 @@ typedef struct mpi {
     sgp_mpi_comm_t *comm;
     sgp_agent_t agent;
     atomic_bool poked; /* the agent is to return from wait */
-    int lost;          /* a rank that could not be reached, or -1 */
     bool has_failed;
     bool left;       /* in order */
     peer_t *peers;   /* (size); our own entry unused */
@@ -85,7 +84,8 @@ static void fail(mpi_t *mpi, int code, const char *what, int rank) {
     char text[64];
     if (mpi->has_failed) return;
     mpi->has_failed = true;
-    mpi->lost = rank;
+    sgp_transport_note(&mpi->transport, rank, sgp_fate_lost(SGP_CAUSE_FAILED),
+                       "a call of MPI failed");
     snprintf(text, sizeof text, "%s node %d", what, rank);
     sgp_mpi_fail(mpi->library, code, text);
 }
@@ -192,6 +192,7 @@ static void arrived(mpi_t *mpi, sgp_mpi_slot_t *slot) {
     if (slot->tag == TAG_LAST && !peer->has_left) {
         peer->has_left = true;
         mpi->peers_left++;
+        sgp_transport_note(&mpi->transport, slot->src, sgp_fate_left(), NULL);
         for (uint32_t s = 0; s < mpi->sent.count; s++) given_back(mpi, s, slot->src);
         send_last(mpi, slot->src);
     }
@@ -415,10 +416,6 @@ static sgp_status_t mpi_wait(sgp_transport_t *transport, uint64_t deadline) {
     }
 }
 
-static int mpi_lost_peer(sgp_transport_t *transport) {
-    return mpi_of(transport)->lost;
-}
-
 static sgp_status_t mpi_sum(sgp_transport_t *transport, float *values, size_t count) {
     mpi_t *mpi = mpi_of(transport);
     sgp_mpi_lock();
@@ -500,6 +497,7 @@ static void mpi_destroy(sgp_transport_t *transport) {
     sgp_mpi_slots_fini(&mpi->sent, pending);
     sgp_mpi_slots_fini(&mpi->received, pending);
     sgp_agent_fini(&mpi->agent);
+    sgp_fates_destroy(mpi->transport.fates);
     free(mpi->weights);
     if (!pending) free(mpi->peers);
     free(mpi);
@@ -516,7 +514,6 @@ static const sgp_transport_ops_t mpi_ops = {
     .send_commit = mpi_send_commit,
     .receive = mpi_receive,
     .release = mpi_release,
-    .lost_peer = mpi_lost_peer,
     .agent_start = mpi_agent_start,
     .agent_join = mpi_agent_join,
     .lock = mpi_lock,
@@ -560,7 +557,8 @@ static sgp_status_t greet(mpi_t *mpi) {
                        .chunk_bytes = mpi->transport.chunk_bytes};
     strncpy(mine.version, SGP_VERSION, sizeof mine.version - 1);
     greeting_t *all = calloc((size_t)mpi->transport.size, sizeof *all);
-    if (!all) return SGP_ERR_NO_MEMORY;
+    if (!all)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "mpi: no memory to greet %d ranks", mpi->transport.size);
     sgp_mpi_lock();
     int code = mpi->library->binding->gather(mpi->comm, &mine, sizeof mine, all);
     sgp_mpi_unlock();
@@ -574,22 +572,24 @@ static sgp_status_t allocate(mpi_t *mpi) {
     size_t size = (size_t)mpi->transport.size;
     mpi->peers = calloc(size, sizeof *mpi->peers);
     mpi->weights = calloc(size, sizeof *mpi->weights);
-    if (!mpi->peers || !mpi->weights) return SGP_ERR_NO_MEMORY;
+    if (!mpi->peers || !mpi->weights ||
+        sgp_fates_create((int)size, &mpi->transport.fates) != SGP_OK)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "mpi: no memory to connect %zu ranks", size);
     for (size_t r = 0; r < size; r++) mpi->peers[r].cookie = SGP_MPI_CONTROL;
     sgp_mpi_slots_init(&mpi->sent, SGP_MPI_SENT, (int)size, mpi->transport.chunk_bytes);
     sgp_mpi_slots_init(&mpi->received, SGP_MPI_RECEIVED, (int)size, mpi->transport.chunk_bytes);
-    return sgp_mpi_slots_add(&mpi->received, SLOTS_AT_ONCE) ? SGP_OK : SGP_ERR_NO_MEMORY;
+    if (sgp_mpi_slots_add(&mpi->received, SLOTS_AT_ONCE)) return SGP_OK;
+    return sgp_fail(SGP_ERR_NO_MEMORY, "mpi: no memory to receive");
 }
 
 /* comm: taken in every case. */
 static sgp_status_t make(const sgp_mpi_t *library, sgp_mpi_comm_t *comm, size_t chunk_bytes,
                          sgp_transport_t **transport) {
     mpi_t *mpi = calloc(1, sizeof *mpi);
-    if (!mpi) return SGP_ERR_NO_MEMORY;
+    if (!mpi) return sgp_fail(SGP_ERR_NO_MEMORY, "mpi: no memory for it");
     mpi->transport = (sgp_transport_t){.ops = &mpi_ops, .chunk_bytes = chunk_bytes};
     mpi->library = library;
     mpi->comm = comm;
-    mpi->lost = -1;
     mpi->ready_end = &mpi->ready;
     sgp_mpi_count_made();
     int code = library->binding->place(comm, &mpi->transport.rank, &mpi->transport.size);

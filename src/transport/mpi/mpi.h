@@ -9,8 +9,8 @@
  * initialised MPI. A program that makes MPI calls of its own while an agent is running needs
  * MPI_THREAD_MULTIPLE.
  *
- * Failures. MPI ends the whole job when a process dies. So lost_peer is of little use here: it names a
- * rank only after a call of MPI has failed, which is logged. */
+ * Failures. MPI ends the whole job when a process dies. So a rank counts as lost here only after a call of MPI
+ * has failed, which is logged, and a rank that hangs is never noticed. */
 #ifndef SGP_TRANSPORT_MPI_H
 #define SGP_TRANSPORT_MPI_H
 

@@ -73,8 +73,8 @@ sgp_status_t sgp_region_map(int file, int size, size_t chunk_bytes, sgp_region_t
                         "shm: a region of %lld bytes where %zu were expected: another version?",
                         (long long)found.st_size, bytes);
     if (!map_next(&made))
-        return sgp_fail(SGP_ERR_SYSTEM, "shm: cannot map %zu bytes of address space: %s", bytes,
-                        strerror(errno));
+        return sgp_fail(errno == ENOMEM ? SGP_ERR_NO_MEMORY : SGP_ERR_SYSTEM,
+                        "shm: cannot map %zu bytes of address space: %s", bytes, strerror(errno));
     made.control = made.parts[0].memory;
     *region = made;
     return SGP_OK;
@@ -87,8 +87,9 @@ sgp_status_t sgp_region_reach(sgp_region_t *region, uint32_t part) {
         return sgp_fail(SGP_ERR_SYSTEM, "shm: a region has no part %u", part);
     while (region->count <= (int)part)
         if (!map_next(region))
-            return sgp_fail(SGP_ERR_SYSTEM, "shm: cannot map part %d of a region: %s",
-                            region->count, strerror(errno));
+            return sgp_fail(errno == ENOMEM ? SGP_ERR_NO_MEMORY : SGP_ERR_SYSTEM,
+                            "shm: cannot map part %d of a region: %s", region->count,
+                            strerror(errno));
     return SGP_OK;
 }
 

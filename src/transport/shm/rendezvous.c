@@ -24,7 +24,7 @@ typedef struct hello {
 } hello_t;
 
 #define MAGIC       0x53475053u
-#define VERSION     2
+#define VERSION     3
 #define RETRY_MS    10 /* between two tries to reach a node that does not listen yet */
 #define MILLISECOND 1000000u
 

@@ -12,8 +12,7 @@
 typedef struct sgp_shm_peer {
     int socket; /* -1: none */
     sgp_region_t region;
-    int ring;  /* the part in which its ring to us goes on */
-    bool gone; /* ended; in order if its region says so */
+    int ring; /* the part in which its ring to us goes on */
 } sgp_shm_peer_t;
 
 static inline bool sgp_shm_is_local(const sgp_shm_options_t *options, int rank) {

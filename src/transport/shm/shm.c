@@ -2,14 +2,15 @@
 #include "transport/shm/shm.h"
 
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/stream.h"
 #include "transport/agent.h"
+#include "transport/shm/pulse.h"
 #include "transport/shm/region.h"
 #include "transport/shm/rendezvous.h"
 #include "transport/shm/stores.h"
 
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,18 +21,17 @@
 #define FARTHEST    4
 #define NEAREST     2
 #define PATIENCE_NS (20 * (uint64_t)MILLISECOND)
-#define LIVENESS_NS (200 * (uint64_t)MILLISECOND) /* how often a sleeper looks who has died */
+#define LONGEST_NS  ((uint64_t)3600 * 1000 * MILLISECOND) /* that one sleep may take */
 
 typedef struct shm {
     sgp_transport_t transport; /* first: a transport is a shm */
     sgp_transport_ops_t ops;   /* with the name that the user knows it by */
     sgp_remote_t *remote;      /* NULL: all ranks are local */
     sgp_region_t own;
-    sgp_shm_peer_t *peers;  /* (size); our own entry unused */
-    struct pollfd *watched; /* (size) sockets, for polling */
+    sgp_shm_peer_t *peers; /* (size); our own entry unused */
+    sgp_pulse_t pulse;     /* where some are local */
     sgp_agent_t agent;
     atomic_bool poked;    /* the agent is to return from wait */
-    int lost;             /* a rank that ended without leaving, or -1 */
     int next_peer;        /* where receive looks first */
     uint32_t *free_slots; /* (all slots) a stack: the slot used last is still in the cache */
     uint32_t free_count;
@@ -48,6 +48,27 @@ static shm_t *shm_of(sgp_transport_t *transport) {
 static uint64_t shm_now(sgp_transport_t *transport) {
     (void)transport;
     return sgp_clock_now();
+}
+
+/* ---- losses ---- */
+
+/* A loss is told before this rank can end for it, so that its own end is not taken for a cause. In the pulse's
+ * context or the remote's. */
+static void record(sgp_transport_t *transport, int rank, sgp_fate_t fate, const char *why) {
+    shm_t *shm = shm_of(transport);
+    uint32_t none = 0;
+    if (fate.state == SGP_FATE_LOST && fate.cause != SGP_CAUSE_FOLLOWED)
+        atomic_compare_exchange_strong(&shm->own.control->lost, &none,
+                                       sgp_loss_pack(rank, fate.cause));
+    if (sgp_transport_note(transport, rank, fate, why)) sgp_region_ring_doorbell(&shm->own);
+}
+
+/* Of a local rank. The remote tells a loss to those that it reaches, and then has it recorded. */
+static void noticed(void *owner, int rank, sgp_fate_t fate, const char *why) {
+    shm_t *shm = owner;
+    if (shm->remote && fate.state == SGP_FATE_LOST)
+        shm->remote->ops->note(shm->remote, rank, fate, why);
+    else record(&shm->transport, rank, fate, why);
 }
 
 /* ---- slots ---- */
@@ -136,6 +157,21 @@ static uint32_t slot_of(const void *handle) {
 
 /* ---- sending ---- */
 
+static bool is_local(const shm_t *shm, int rank) {
+    return shm->peers[rank].region.control != NULL;
+}
+
+/* The remote's memory for a message of so many chunks. */
+static sgp_status_t reserve_remote(shm_t *shm, size_t chunks, const sgp_destination_t *to,
+                                   int destinations) {
+    size_t posts = 0;
+    for (int i = 0; i < destinations; i++)
+        if (!is_local(shm, to[i].dst)) posts += chunks;
+    if (!posts || !shm->remote || shm->remote->ops->reserve(shm->remote, posts)) return SGP_OK;
+    return sgp_fail(SGP_ERR_NO_MEMORY, "%s: no memory for a message of %zu chunks",
+                    shm->transport.ops->name, chunks);
+}
+
 static sgp_status_t shm_send_begin(sgp_transport_t *transport, const sgp_header_t *header,
                                    const sgp_destination_t *to, int destinations,
                                    sgp_send_t *send) {
@@ -144,8 +180,7 @@ static sgp_status_t shm_send_begin(sgp_transport_t *transport, const sgp_header_
     if (chunks > transport->promised)
         return sgp_fail(SGP_ERR_INVALID, "shm: a message of %zu chunks, prepared for %llu", chunks,
                         (unsigned long long)transport->promised);
-    for (int i = 0; i < destinations; i++)
-        if (to[i].dst == shm->lost) return SGP_ERR_PEER_LOST;
+    if (sgp_transport_any_lost(transport, to, destinations)) return SGP_ERR_PEER_LOST;
     if (room(shm) < chunks) take_returned(shm);
     if (room(shm) < chunks) {
         want_room(shm, (uint32_t)(chunks - room(shm)));
@@ -153,6 +188,8 @@ static sgp_status_t shm_send_begin(sgp_transport_t *transport, const sgp_header_
         if (room(shm) < chunks) return SGP_ERR_AGAIN;
         atomic_store(&shm->own.control->wants_room, 0);
     }
+    sgp_status_t status = reserve_remote(shm, chunks, to, destinations);
+    if (status != SGP_OK) return status;
     shm->reserved += (uint32_t)chunks;
     sgp_send_init(transport, header, to, destinations, send);
     return SGP_OK;
@@ -167,10 +204,6 @@ static void *shm_send_next(sgp_transport_t *transport, sgp_send_t *send) {
     bool timed = bytes == transport->chunk_bytes && created == shm->created;
     send->non_temporal = sgp_stores_begin(&shm->stores, timed, shm_now(transport));
     return sgp_region_payload(&shm->own, slot);
-}
-
-static bool is_local(const shm_t *shm, int rank) {
-    return shm->peers[rank].region.control != NULL;
 }
 
 static bool post_remote(shm_t *shm, uint32_t slot, const sgp_send_t *send,
@@ -223,9 +256,9 @@ static const sgp_region_entry_t *entry_at(const shm_t *shm, int src, uint32_t he
 static bool follow(shm_t *shm, int src, uint32_t head) {
     sgp_shm_peer_t *peer = &shm->peers[src];
     uint32_t part = entry_at(shm, src, head)->part;
-    if (shm->lost == src) return false;
+    if (sgp_fates_of(shm->transport.fates, src).state == SGP_FATE_LOST) return false;
     if (part <= (uint32_t)peer->ring || sgp_region_reach(&peer->region, part) != SGP_OK) {
-        shm->lost = src;
+        noticed(shm, src, sgp_fate_lost(SGP_CAUSE_FAILED), "its memory cannot be mapped");
         return false;
     }
     atomic_store_explicit(&ring_from(shm, src)->head, head + 1, memory_order_release);
@@ -298,21 +331,6 @@ static void shm_release(sgp_transport_t *transport, sgp_chunk_t *chunk) {
 
 /* ---- waiting ---- */
 
-/* A peer's socket ends when its process does. */
-static void look_who_died(shm_t *shm) {
-    int remote = shm->remote ? shm->remote->ops->lost_peer(shm->remote) : -1;
-    if (remote >= 0) shm->lost = remote;
-    for (int r = 0; r < shm->transport.size; r++)
-        shm->watched[r] = (struct pollfd){.fd = shm->peers[r].socket, .events = POLLIN};
-    if (poll(shm->watched, (nfds_t)shm->transport.size, 0) <= 0) return;
-    for (int r = 0; r < shm->transport.size; r++) {
-        sgp_shm_peer_t *peer = &shm->peers[r];
-        if (peer->gone || !shm->watched[r].revents) continue;
-        peer->gone = true;
-        if (!atomic_load(&peer->region.control->left)) shm->lost = r;
-    }
-}
-
 static bool worth_waking(shm_t *shm) {
     sgp_region_control_t *control = shm->own.control;
     if (anything_arrived(shm) || atomic_load(&shm->poked)) return true;
@@ -324,6 +342,7 @@ static sgp_status_t woken(shm_t *shm) {
     return SGP_OK;
 }
 
+/* A loss counts once all that the lost rank had sent is received: so it is looked for first. */
 static sgp_status_t shm_wait(sgp_transport_t *transport, uint64_t deadline) {
     shm_t *shm = shm_of(transport);
     sgp_region_control_t *control = shm->own.control;
@@ -331,22 +350,16 @@ static sgp_status_t shm_wait(sgp_transport_t *transport, uint64_t deadline) {
         uint32_t seen = atomic_load(&control->doorbell);
         atomic_store(&control->sleeping, 1);
         atomic_thread_fence(memory_order_seq_cst); /* pairs with sgp_region_ring_doorbell */
-        bool wake = worth_waking(shm);
+        bool lost = sgp_transport_lost_peer(transport) >= 0, wake = worth_waking(shm);
         uint64_t now = shm_now(transport), left = now < deadline ? deadline - now : 0;
-        if (!wake && left && shm->lost < 0)
-            sgp_region_sleep(&shm->own, seen, left < LIVENESS_NS ? left : LIVENESS_NS);
+        if (!wake && !lost && left)
+            sgp_region_sleep(&shm->own, seen, left < LONGEST_NS ? left : LONGEST_NS);
         atomic_store(&control->sleeping, 0);
-        if (!wake) wake = worth_waking(shm);
-        if (!wake) look_who_died(shm);
-        if (!wake) wake = worth_waking(shm); /* sent before its end */
-        if (wake) return woken(shm);
-        if (shm->lost >= 0) return SGP_ERR_PEER_LOST;
+        if (!wake && !lost) lost = sgp_transport_lost_peer(transport) >= 0;
+        if (wake || worth_waking(shm)) return woken(shm);
+        if (lost) return SGP_ERR_PEER_LOST;
         if (!left) return SGP_ERR_TIMEOUT;
     }
-}
-
-static int shm_lost_peer(sgp_transport_t *transport) {
-    return shm_of(transport)->lost;
 }
 
 static void shm_attend(sgp_transport_t *transport, bool attends) {
@@ -446,12 +459,13 @@ static void shm_leave(sgp_transport_t *transport, uint64_t deadline) {
 
 static void shm_destroy(sgp_transport_t *transport) {
     shm_t *shm = shm_of(transport);
-    if (shm->remote) shm->remote->ops->destroy(shm->remote); /* first: it reads from our region */
+    sgp_pulse_stop(&shm->pulse); /* first: it speaks to the remote, which reads from our region */
+    if (shm->remote) shm->remote->ops->destroy(shm->remote);
     if (shm->peers) sgp_shm_disconnect(shm->peers, transport->size);
     sgp_region_unmap(&shm->own);
     sgp_agent_fini(&shm->agent);
     free(shm->peers);
-    free(shm->watched);
+    sgp_fates_destroy(transport->fates);
     free(shm->free_slots);
     free(shm);
 }
@@ -469,7 +483,6 @@ static const sgp_transport_ops_t shm_ops = {
     .keep_close = shm_keep_close,
     .receive = shm_receive,
     .release = shm_release,
-    .lost_peer = shm_lost_peer,
     .agent_start = shm_agent_start,
     .agent_join = shm_agent_join,
     .lock = shm_lock,
@@ -494,7 +507,10 @@ static const char *name_of(const sgp_shm_options_t *options) {
 }
 
 static sgp_status_t check(const sgp_shm_options_t *options) {
-    if (options->size < 1 || options->rank < 0 || options->rank >= options->size)
+    if (options->size < 1 || options->size > SGP_MOST_PROCESSES)
+        return sgp_fail(SGP_ERR_INVALID, "%d nodes: must be 1 to %d", options->size,
+                        SGP_MOST_PROCESSES);
+    if (options->rank < 0 || options->rank >= options->size)
         return sgp_fail(SGP_ERR_INVALID, "rank %d of %d nodes: must be 0 to %d", options->rank,
                         options->size, options->size - 1);
     if (any_local(options) && (!options->rendezvous || !*options->rendezvous))
@@ -507,11 +523,12 @@ static sgp_status_t check(const sgp_shm_options_t *options) {
 
 static sgp_status_t allocate(shm_t *shm, int size) {
     shm->peers = calloc((size_t)size, sizeof *shm->peers);
-    shm->watched = calloc((size_t)size, sizeof *shm->watched);
+    for (int r = 0; shm->peers && r < size; r++)
+        shm->peers[r].socket = shm->peers[r].region.file = -1;
     shm->free_slots = calloc(SGP_REGION_FIRST, sizeof *shm->free_slots);
-    if (!shm->peers || !shm->watched || !shm->free_slots) return SGP_ERR_NO_MEMORY;
-    for (int r = 0; r < size; r++) shm->peers[r].socket = shm->peers[r].region.file = -1;
-    return SGP_OK;
+    if (shm->peers && shm->free_slots && sgp_fates_create(size, &shm->transport.fates) == SGP_OK)
+        return SGP_OK;
+    return sgp_fail(SGP_ERR_NO_MEMORY, "shm: no memory to connect %d nodes", size);
 }
 
 /* Of the remote, in its context. */
@@ -535,27 +552,49 @@ static shm_t *make(const sgp_shm_options_t *options) {
         .run = options->run ? options->run : 1,
         .chunk_bytes = options->chunk_bytes ? options->chunk_bytes : DEFAULT_CHUNK_BYTES,
     };
-    made->lost = -1;
     made->remote = options->remote;
     sgp_agent_init(&made->agent, options->rank);
     return made;
+}
+
+static sgp_status_t start_remote(shm_t *shm) {
+    sgp_remote_owner_t owner = {
+        .transport = &shm->transport, .drop = drop_slot, .wake = wake, .note = record};
+    return shm->remote ? shm->remote->ops->start(shm->remote, &owner) : SGP_OK;
+}
+
+static sgp_status_t start_pulse(shm_t *shm, const sgp_shm_options_t *options) {
+    int timeout = options->peer_timeout_ms;
+    sgp_pulse_options_t pulse = {.rank = options->rank,
+                                 .size = options->size,
+                                 .own = &shm->own,
+                                 .peers = shm->peers,
+                                 .peer_timeout_ms = timeout ? timeout : SGP_PEER_TIMEOUT_MS,
+                                 .note = noticed,
+                                 .owner = shm};
+    return sgp_pulse_start(&shm->pulse, &pulse);
+}
+
+static sgp_status_t meet(shm_t *shm, const sgp_shm_options_t *options) {
+    sgp_status_t status = start_pulse(shm, options);
+    return status == SGP_OK ? sgp_shm_meet(options, &shm->own, shm->peers) : status;
 }
 
 static sgp_status_t connect_all(shm_t *shm, const sgp_shm_options_t *options) {
     sgp_status_t status = allocate(shm, options->size);
     if (status == SGP_OK)
         status = sgp_region_create(options->size, shm->transport.chunk_bytes, &shm->own);
-    if (status == SGP_OK && any_local(options))
-        status = sgp_shm_meet(options, &shm->own, shm->peers);
-    if (status != SGP_OK || !shm->remote) return status;
-    sgp_remote_owner_t owner = {.transport = &shm->transport, .drop = drop_slot, .wake = wake};
-    return shm->remote->ops->start(shm->remote, &owner);
+    if (status == SGP_OK && any_local(options)) status = meet(shm, options);
+    if (status == SGP_OK) status = start_remote(shm);
+    if (status == SGP_OK && any_local(options)) sgp_pulse_watch(&shm->pulse);
+    return status;
 }
 
 sgp_status_t sgp_shm_connect(const sgp_shm_options_t *options, sgp_transport_t **transport) {
     sgp_status_t status = check(options);
     shm_t *made = status == SGP_OK ? make(options) : NULL;
-    if (status == SGP_OK && !made) status = SGP_ERR_NO_MEMORY;
+    if (status == SGP_OK && !made)
+        status = sgp_fail(SGP_ERR_NO_MEMORY, "%s: no memory for it", name_of(options));
     if (!made) {
         if (options->remote) options->remote->ops->destroy(options->remote);
         return status;

@@ -56,7 +56,8 @@ static void rank_init(rank_t *rank, sgp_simulated_t *cluster, int number) {
                                         .rank = number,
                                         .size = cluster->options.size,
                                         .run = 1,
-                                        .chunk_bytes = cluster->options.chunk_bytes};
+                                        .chunk_bytes = cluster->options.chunk_bytes,
+                                        .fates = cluster->fates};
     rank->cluster = cluster;
     rank->last = &rank->first;
     for (int c = 0; c < CONTEXTS; c++)
@@ -83,16 +84,16 @@ sgp_status_t sgp_simulated_create(const sgp_simulated_options_t *options,
     sgp_status_t status = check(options);
     if (status != SGP_OK) return status;
     sgp_simulated_t *made = calloc(1, sizeof *made);
-    if (!made) return SGP_ERR_NO_MEMORY;
+    if (!made) return sgp_fail(SGP_ERR_NO_MEMORY, "simulated: no memory for a cluster");
     made->options = *options;
     fill_defaults(&made->options);
-    made->lost = -1;
     made->last_waiting = &made->waiting;
     status = start_grid(made);
     made->ranks = status == SGP_OK ? calloc((size_t)options->size, sizeof *made->ranks) : NULL;
-    if (status == SGP_OK && !made->ranks)
+    if (status == SGP_OK &&
+        (!made->ranks || sgp_fates_create(options->size, &made->fates) != SGP_OK))
         status = sgp_fail(SGP_ERR_NO_MEMORY, "simulated: no memory for %d ranks", options->size);
-    if (status != SGP_OK) return free(made), status;
+    if (status != SGP_OK) return free(made->ranks), free(made), status;
     made->work = made->grid->semaphore();
     for (int r = 0; r < options->size; r++) rank_init(&made->ranks[r], made, r);
     *cluster = made;
@@ -146,6 +147,7 @@ void sgp_simulated_destroy(sgp_simulated_t *cluster) {
         for (int c = 0; c < CONTEXTS; c++)
             cluster->grid->destroy(cluster->ranks[r].contexts[c].semaphore);
     cluster->grid->destroy(cluster->work);
+    sgp_fates_destroy(cluster->fates);
     free(cluster->ranks);
     free(cluster);
 }

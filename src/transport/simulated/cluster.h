@@ -86,11 +86,12 @@ struct rank {
     sgp_transport_t transport; /* first: a transport is a rank */
     sgp_simulated_t *cluster;
     rank_state_t state;
+    int ended_for; /* the first rank whose loss it knew of when it was gone, or -1 */
     context_t contexts[CONTEXTS];
     delivery_t *first, **last; /* arrived, oldest first */
     delivery_t *scheduled;     /* on their way at line rate, a heap */
     double busy_until;         /* seconds; the line out, at line rate */
-    uint64_t in_use; /* of room, in chunks */
+    uint64_t in_use;           /* of room, in chunks */
     line_t lines[ENDS];
     bool wants_room;
     bool locked;   /* what the two contexts share; nobody gives way while it is */
@@ -109,8 +110,8 @@ struct sgp_simulated {
     delivery_t *waiting, **last_waiting;
     void *work;
     int idle, carriers;
-    int living; /* actors that are no carriers */
-    int lost;
+    int living;         /* actors that are no carriers */
+    sgp_fates_t *fates; /* the same for all ranks */
     int gone, met;      /* ranks */
     uint64_t scheduled; /* deliveries so far */
 };

@@ -98,18 +98,19 @@ static void sleep_until_arrival(context_t *context, uint64_t deadline) {
     do {
         uint64_t next = sgp_schedule_next(rank);
         sleep_until(context, CONTEXT_WAITS, next < deadline ? next : deadline);
-    } while (rank->scheduled && !has_arrived(rank) && rank->cluster->lost < 0 && !context->poked &&
+    } while (rank->scheduled && !has_arrived(rank) &&
+             sgp_transport_lost_peer(&rank->transport) < 0 && !context->poked &&
              now(rank->cluster) < deadline);
 }
 
 static sgp_status_t simulated_wait(sgp_transport_t *transport, uint64_t deadline) {
     rank_t *rank = rank_of(transport);
     context_t *context = self(rank);
-    const int *lost = &rank->cluster->lost;
-    if (!has_arrived(rank) && *lost < 0 && !context->poked) sleep_until_arrival(context, deadline);
+    if (!has_arrived(rank) && sgp_transport_lost_peer(transport) < 0 && !context->poked)
+        sleep_until_arrival(context, deadline);
     bool arrived = has_arrived(rank);
     sgp_status_t status = arrived || context->poked ? SGP_OK : SGP_ERR_TIMEOUT;
-    if (!arrived && *lost >= 0) status = SGP_ERR_PEER_LOST;
+    if (!arrived && sgp_transport_lost_peer(transport) >= 0) status = SGP_ERR_PEER_LOST;
     context->poked = false;
     return status;
 }
@@ -271,14 +272,13 @@ static sgp_status_t simulated_send_begin(sgp_transport_t *transport, const sgp_h
     sgp_simulated_t *cluster = rank->cluster;
     double bytes = (double)header->count * (double)sgp_encoding_size(header->encoding);
     uint64_t room = chunks_of(cluster, bytes * scale_of(cluster, header->encoding));
-    for (int i = 0; i < destinations; i++)
-        if (to[i].dst == cluster->lost) return SGP_ERR_PEER_LOST;
+    if (sgp_transport_any_lost(transport, to, destinations)) return SGP_ERR_PEER_LOST;
     if (rank->in_use && rank->in_use + room > transport->promised) {
         rank->wants_room = true;
         return SGP_ERR_AGAIN;
     }
     message_t *message = make_message(rank, header, to, destinations);
-    if (!message) return SGP_ERR_NO_MEMORY;
+    if (!message) return sgp_fail(SGP_ERR_NO_MEMORY, "simulated: no memory for a message");
     message->room = room;
     rank->in_use += room;
     sgp_send_init(transport, header, to, destinations, send);
@@ -362,10 +362,6 @@ static sgp_status_t simulated_receive(sgp_transport_t *transport, sgp_chunk_t *c
 
 /* ---- leaving ---- */
 
-static int simulated_lost_peer(sgp_transport_t *transport) {
-    return rank_of(transport)->cluster->lost;
-}
-
 static void look_who_met(sgp_simulated_t *cluster) {
     if (cluster->met + cluster->gone < cluster->options.size) return;
     for (int r = 0; r < cluster->options.size; r++)
@@ -377,7 +373,9 @@ static void tell_loss(void *argument) {
     rank_t *rank = argument;
     sgp_simulated_t *cluster = rank->cluster;
     cluster->grid->sleep(cluster->options.notice_seconds);
-    if (cluster->lost < 0) cluster->lost = rank->transport.rank;
+    int of = rank->ended_for;
+    sgp_fate_t fate = of < 0 ? sgp_fate_lost(SGP_CAUSE_ENDED) : sgp_fate_followed(of);
+    sgp_transport_note(&rank->transport, rank->transport.rank, fate, NULL);
     for (int r = 0; r < cluster->options.size; r++) poke_rank(&cluster->ranks[r]);
     sgp_simulated_end_actor(cluster);
 }
@@ -386,6 +384,9 @@ static void set_gone(rank_t *rank, rank_state_t state) {
     sgp_simulated_t *cluster = rank->cluster;
     if (rank->state != RANK_WORKS) return;
     rank->state = state;
+    rank->ended_for = sgp_transport_lost_peer(&rank->transport);
+    if (state == RANK_LEFT)
+        sgp_transport_note(&rank->transport, rank->transport.rank, sgp_fate_left(), NULL);
     for (delivery_t *at; (at = take_arrived(rank));) sgp_simulated_drop(at->message);
     for (delivery_t *at; (at = sgp_schedule_take(rank)); rank->transport.counters.lost++)
         sgp_simulated_drop(at->message);
@@ -417,7 +418,6 @@ const sgp_transport_ops_t sgp_simulated_ops = {
     .send_commit = simulated_send_commit,
     .receive = simulated_receive,
     .release = simulated_release,
-    .lost_peer = simulated_lost_peer,
     .agent_start = simulated_agent_start,
     .agent_join = simulated_agent_join,
     .lock = simulated_lock,

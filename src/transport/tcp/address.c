@@ -52,6 +52,8 @@ static sgp_status_t look_up(const char *text, int flags, int most, sgp_address_t
     struct addrinfo hints = {.ai_flags = AI_NUMERICSERV | flags, .ai_socktype = SOCK_STREAM};
     struct addrinfo *found = NULL;
     int error = getaddrinfo(parts.host, parts.port, &hints, &found);
+    if (error == EAI_MEMORY)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "host %s: %s", parts.host, gai_strerror(error));
     if (error)
         return sgp_fail(flags ? SGP_ERR_INVALID : SGP_ERR_NOT_FOUND, "host %s: %s", parts.host,
                         error == EAI_SYSTEM ? strerror(errno) : gai_strerror(error));
@@ -163,11 +165,13 @@ static int rank_of(const struct ifaddrs *at) {
     return at->ifa_addr->sa_family == AF_INET ? 4 : 3;
 }
 
-/* The best address of the interface of that name, or of all. */
-static bool best_address(const char *interface, sgp_address_t *address) {
+/* The best address of the interface of that name, or of all. SGP_ERR_NOT_FOUND: there is none. */
+static sgp_status_t best_address(const char *interface, sgp_address_t *address) {
     struct ifaddrs *all = NULL;
     int best = 0;
-    if (getifaddrs(&all) != 0) return false;
+    if (getifaddrs(&all) != 0)
+        return sgp_fail(errno == ENOMEM ? SGP_ERR_NO_MEMORY : SGP_ERR_SYSTEM,
+                        "cannot list the network's interfaces: %s", strerror(errno));
     for (const struct ifaddrs *at = all; at; at = at->ifa_next) {
         if (interface && strcmp(at->ifa_name, interface) != 0) continue;
         if (rank_of(at) <= best) continue;
@@ -175,7 +179,7 @@ static bool best_address(const char *interface, sgp_address_t *address) {
         take(at->ifa_addr, address);
     }
     freeifaddrs(all);
-    return best > 0;
+    return best > 0 ? SGP_OK : SGP_ERR_NOT_FOUND;
 }
 
 static void list_interfaces(char *text, size_t room) {
@@ -200,7 +204,9 @@ sgp_status_t sgp_address_of_interface(const char *interface, sgp_address_t *addr
     } else if (inet_pton(AF_INET6, interface, &six) == 1) {
         struct sockaddr_in6 at = {.sin6_family = AF_INET6, .sin6_addr = six};
         take((const struct sockaddr *)&at, address);
-    } else if (!best_address(interface, address)) {
+    } else {
+        sgp_status_t status = best_address(interface, address);
+        if (status != SGP_ERR_NOT_FOUND) return status;
         list_interfaces(names, sizeof names);
         return sgp_fail(SGP_ERR_INVALID,
                         "interface %s: there is none of that name with an address; there are %s",
@@ -295,14 +301,14 @@ static bool is_everywhere(const sgp_address_t *address) {
     return memcmp(&six->sin6_addr, &any, sizeof any) == 0;
 }
 
-void sgp_address_published(int listener, sgp_address_t *published) {
-    sgp_address_t best;
-    memset(published, 0, sizeof *published);
-    published->length = sizeof published->at;
-    getsockname(listener, (struct sockaddr *)&published->at, &published->length);
-    if (!is_everywhere(published) || !best_address(NULL, &best)) return;
-    sgp_address_set_port(&best, sgp_address_port(published));
-    *published = best;
+sgp_status_t sgp_address_published(int listener, sgp_address_t *published) {
+    sgp_address_t bound = {.length = sizeof bound.at}, best;
+    getsockname(listener, (struct sockaddr *)&bound.at, &bound.length);
+    sgp_status_t status = is_everywhere(&bound) ? best_address(NULL, &best) : SGP_ERR_NOT_FOUND;
+    if (status != SGP_OK && status != SGP_ERR_NOT_FOUND) return status;
+    *published = status == SGP_OK ? best : bound;
+    sgp_address_set_port(published, sgp_address_port(&bound));
+    return SGP_OK;
 }
 
 sgp_status_t sgp_address_listen(const char *interface, const char *ports, int *listener,
@@ -319,8 +325,12 @@ sgp_status_t sgp_address_listen(const char *interface, const char *ports, int *l
                         strerror(errno));
     at.length = sizeof at.at;
     getsockname(made, (struct sockaddr *)&at.at, &at.length);
+    status = sgp_address_published(made, published);
+    if (status != SGP_OK) {
+        close(made);
+        return status;
+    }
     *listener = made;
     *bound = at;
-    sgp_address_published(made, published);
     return SGP_OK;
 }

@@ -15,11 +15,11 @@ typedef struct sgp_address {
 #define SGP_ADDRESS_TEXT 64
 
 /* "10.0.0.1:7070", "[2001:db8::1]:7070": numeric, never blocks. Sets *address only on success.
- * SGP_ERR_INVALID (logged). */
+ * SGP_ERR_INVALID, SGP_ERR_NO_MEMORY (logged). */
 sgp_status_t sgp_address_parse(const char *text, sgp_address_t *address);
 
 /* As above or a host's name, "node17:7070"; asks the system's resolver, and blocks as long as that
- * takes. SGP_ERR_INVALID (not HOST:PORT), SGP_ERR_NOT_FOUND (no such host); logged. */
+ * takes. SGP_ERR_INVALID (not HOST:PORT), SGP_ERR_NOT_FOUND (no such host), SGP_ERR_NO_MEMORY; logged. */
 sgp_status_t sgp_address_resolve(const char *text, sgp_address_t *address);
 
 /* All addresses of that host, at most `most`, the best first. Errors as above. */
@@ -44,7 +44,7 @@ void sgp_address_set_port(sgp_address_t *address, int port);
  * *bound: what it listens on. *published: the address that others are to use: the interface's, or the
  * first one of an interface that is up, loopback if there is no other. Set on success only.
  * SGP_ERR_INVALID: no such interface, not a range of ports; SGP_ERR_SYSTEM: no port is free, with the
- * range and the cause; logged. */
+ * range and the cause; SGP_ERR_NO_MEMORY; logged. */
 sgp_status_t sgp_address_listen(const char *interface, const char *ports, int *socket,
                                 sgp_address_t *bound, sgp_address_t *published);
 
@@ -58,7 +58,8 @@ bool sgp_address_same_host(const sgp_address_t *a, const sgp_address_t *b);
 /* Like listen, at one address and port; at: NULL for all interfaces. Not logged: -1, and errno says why. */
 int sgp_address_listen_at(const sgp_address_t *at, int port);
 
-/* The address that others are to use for a listener, as above. */
-void sgp_address_published(int listener, sgp_address_t *published);
+/* The address that others are to use for a listener, as above. SGP_ERR_SYSTEM, SGP_ERR_NO_MEMORY (logged):
+ * the interfaces cannot be listed, and *published is as before. */
+sgp_status_t sgp_address_published(int listener, sgp_address_t *published);
 
 #endif

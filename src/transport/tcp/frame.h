@@ -18,7 +18,7 @@ typedef enum sgp_frame_kind {
     SGP_FRAME_REPEAT,    /* value: the ticket of a chunk that came damaged */
     SGP_FRAME_ALIVE,     /* nothing else to say */
     SGP_FRAME_LEAVE, /* the sender leaves the group in order; its last frame. The other one closes */
-    SGP_FRAME_LOST,  /* value: a rank that ended without leaving */
+    SGP_FRAME_LOST,  /* value: a rank that is lost, and why (sgp_loss_pack) */
     SGP_FRAME_LEFT,  /* value: a rank that has left */
     SGP_FRAME_LAST = SGP_FRAME_LEFT,
 } sgp_frame_kind_t;

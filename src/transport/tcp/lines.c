@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The two lines of a process, into it and out of it, and the links that take turns on them (turns.h). */
 #include "transport/tcp/link.h"
+#include "transport/tcp/news.h"
 
 #define MILLISECOND ((uint64_t)1000000)
 
@@ -112,4 +113,5 @@ void sgp_links_take_turns(sgp_links_t *links) {
         sgp_turns_rest(&links->in);
         sgp_turns_rest(&links->out);
     }
+    sgp_links_publish(links);
 }

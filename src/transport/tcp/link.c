@@ -3,6 +3,7 @@
 #include "transport/tcp/link.h"
 
 #include "base/log.h"
+#include "transport/tcp/news.h"
 #include "transport/tcp/socket.h"
 
 #include <errno.h>
@@ -12,8 +13,12 @@
 #include <string.h>
 #include <unistd.h>
 
-/* How long a peer that refuses a call may still be one that has left, of which the news is on its way. */
-#define REFUSED_GRACE ((uint64_t)1000000000u)
+/* Calls in a row that a peer refuses before it is lost: it may be one that has left, of which the news is on its way.
+ * The timer makes them, every 50 ms at most. */
+#define MOST_REFUSALS 15
+
+/* Nanoseconds for a caller to say who it is. */
+#define STRANGER_LIMIT ((uint64_t)60 * 1000000000u)
 
 /* ---- beginning and end ---- */
 
@@ -63,7 +68,7 @@ static void close_both(sgp_links_t *links, int rank) {
     if (in) sgp_link_close(in);
 }
 
-void sgp_link_fail(sgp_link_t *link, const char *why, ...) {
+void sgp_link_fail(sgp_link_t *link, sgp_cause_t cause, const char *why, ...) {
     sgp_links_t *links = link->links;
     int peer = link->peer;
     char text[SGP_VERDICT_BYTES + 64];
@@ -74,7 +79,7 @@ void sgp_link_fail(sgp_link_t *link, const char *why, ...) {
     va_end(arguments);
     sgp_link_close(link);
     if (peer < 0) return;
-    sgp_links_lose(links, peer, "%s", text);
+    sgp_links_lose(links, peer, cause, "%s", text);
     if (links->peers[peer].lost) close_both(links, peer);
 }
 
@@ -198,7 +203,8 @@ static void judge_answerer(sgp_link_t *link) {
 }
 
 static void open_link(sgp_link_t *link) {
-    if (!link->caller) link->links->strangers--;
+    if (link->caller) link->links->peers[link->peer].refusals = 0;
+    else link->links->strangers--;
     link->state = SGP_LINK_OPEN;
     link->heard = link->spoke = sgp_links_now();
     sgp_stream_init(&link->stream, link->caller);
@@ -215,8 +221,8 @@ static void refused(sgp_link_t *link) {
     atomic_fetch_add(&links->owner.transport->counters.refused, 1);
     bool by_them = link->handshake.refused_by_them;
     if (link->caller) {
-        sgp_link_fail(link, by_them ? "%s refuses us: \"%s\"" : "%s is refused: %s", address,
-                      reason);
+        sgp_link_fail(link, SGP_CAUSE_REFUSED,
+                      by_them ? "%s refuses us: \"%s\"" : "%s is refused: %s", address, reason);
         return;
     }
     sgp_log(SGP_LOG_WARNING,
@@ -295,18 +301,21 @@ void sgp_link_accept(sgp_links_t *links, int socket, const sgp_address_t *from) 
     sgp_link_watch(link);
 }
 
-/* A call that failed is tried again as long as the peer may be on its way, here or away. */
+/* A call that failed is tried again as long as the peer may be on its way, here or away. One whose address refuses
+ * has ended; one that hangs up may have too many callers, or has ended as well, and refuses the next call. */
 static void call_failed(sgp_link_t *link, int error) {
     sgp_links_t *links = link->links;
     int rank = link->peer;
-    uint64_t tried = sgp_links_now() - links->peers[rank].called_since;
+    sgp_peer_t *peer = &links->peers[rank];
     char address[SGP_ADDRESS_TEXT];
     sgp_address_text(&link->other, address);
     sgp_link_close(link);
-    bool ended = error == ECONNREFUSED || error == ECONNRESET || error == EPIPE;
-    uint64_t grace =
-        ended && REFUSED_GRACE < links->open_timeout ? REFUSED_GRACE : links->open_timeout;
-    if (tried >= grace) sgp_links_lose(links, rank, "%s: %s", address, strerror(error));
+    bool refused = error == ECONNREFUSED;
+    peer->refusals = refused ? peer->refusals + 1 : 0;
+    if (peer->refusals >= MOST_REFUSALS ||
+        sgp_links_now() - peer->called_since >= links->open_timeout)
+        sgp_links_lose(links, rank, refused ? SGP_CAUSE_REFUSED : SGP_CAUSE_UNREACHED, "%s: %s",
+                       address, strerror(error));
 }
 
 static void on_connected(sgp_link_t *link) {
@@ -325,12 +334,12 @@ sgp_link_t *sgp_link_call(sgp_links_t *links, int rank) {
     const sgp_address_t *to = &links->peers[rank].address;
     int made = sgp_socket_make(to, links->listener);
     if (made < 0) {
-        sgp_links_lose(links, rank, "no socket to call it: %s", strerror(errno));
+        sgp_links_lose(links, rank, SGP_CAUSE_FAILED, "no socket to call it: %s", strerror(errno));
         return NULL;
     }
     sgp_link_t *link = make(links, made, to);
     if (!link) {
-        sgp_links_lose(links, rank, "no memory to call it");
+        sgp_links_lose(links, rank, SGP_CAUSE_FAILED, "no memory to call it");
         return NULL;
     }
     link->caller = true;
@@ -363,18 +372,25 @@ static void on_poll(uv_poll_t *handle, int status, int events) {
 
 /* ---- time ---- */
 
+/* One that is being opened has the time for that: a crowd of processes on few cores may need it. */
+static void tick_opening(sgp_link_t *link, uint64_t now) {
+    uint64_t passed = now - link->since;
+    if (link->caller && passed > link->links->open_timeout) call_failed(link, ETIMEDOUT);
+    if (!link->caller && passed > STRANGER_LIMIT) sgp_link_close(link);
+}
+
 void sgp_link_tick(sgp_link_t *link, uint64_t now) {
     sgp_links_t *links = link->links;
     if (link->state == SGP_LINK_CLOSED) return;
-    if (link->state == SGP_LINK_CONNECTING) {
-        if (now - link->since > links->open_timeout) call_failed(link, ETIMEDOUT);
+    if (link->state != SGP_LINK_OPEN) {
+        tick_opening(link, now);
         return;
     }
     if (now - link->heard > links->peer_timeout && !link->starved) {
-        sgp_link_fail(link, "it has been silent for %.1f s", (double)(now - link->heard) / 1e9);
+        sgp_link_fail(link, SGP_CAUSE_SILENT, "it has been silent for %.1f s",
+                      (double)(now - link->heard) / 1e9);
         return;
     }
-    if (link->state != SGP_LINK_OPEN) return;
     if (now - link->spoke > links->peer_timeout / 4 && !link->sending) {
         sgp_link_say(link, SGP_FRAME_ALIVE, 0);
         sgp_link_pump(link);

@@ -80,7 +80,8 @@ void sgp_link_tick(sgp_link_t *link, uint64_t now);
 void sgp_link_close(sgp_link_t *link);
 
 /* Ends it because of what happened; the peer is lost by that, unless it has left or we do. */
-__attribute__((format(printf, 2, 3))) void sgp_link_fail(sgp_link_t *link, const char *why, ...);
+__attribute__((format(printf, 3, 4))) void sgp_link_fail(sgp_link_t *link, sgp_cause_t cause,
+                                                         const char *why, ...);
 
 /* It is not its turn to send, or to be read; or it is not to be read before it has read itself. */
 bool sgp_link_held(const sgp_link_t *link);

@@ -2,6 +2,7 @@
 /* What goes over a connection: chunks one way, frames both ways. */
 #include "base/log.h"
 #include "transport/tcp/link.h"
+#include "transport/tcp/news.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -10,6 +11,9 @@
 
 /* Chunks and reads before the others get their turn. */
 enum { TURN = 16 };
+
+/* Reads that empty a socket whose peer has ended, whatever its buffer holds. */
+enum { MOST_UNREAD = 4096 };
 
 /* ---- sending ---- */
 
@@ -20,7 +24,7 @@ void sgp_link_say(sgp_link_t *link, sgp_frame_kind_t kind, uint32_t value) {
         size_t room = link->frames_room ? 2 * link->frames_room : 4096;
         unsigned char *grown = realloc(link->frames, room);
         if (!grown) {
-            sgp_link_fail(link, "out of memory");
+            sgp_link_fail(link, SGP_CAUSE_FAILED, "out of memory");
             return;
         }
         link->frames = grown;
@@ -85,6 +89,11 @@ static void note_sent(sgp_link_t *link, size_t bytes) {
     sgp_link_sent_post(link, post);
 }
 
+/* The kernel gives up a connection when the other end's kernel has been silent for the time limit. */
+static sgp_cause_t cause_of(int error) {
+    return error == ETIMEDOUT ? SGP_CAUSE_SILENT : SGP_CAUSE_CLOSED;
+}
+
 /* false: nothing more can be sent now. */
 static bool read_some(sgp_link_t *link);
 
@@ -100,10 +109,10 @@ static bool send_some(sgp_link_t *link) {
     if (errno == EINTR) return true;
     if (errno == EAGAIN) return false;
     int error = errno;
-    /* What it said before its end may lie here unread. */
-    for (int reads = 0; reads < TURN && read_some(link); reads++) {
+    /* What it said before its end may lie here unread, and among it why it ended. */
+    for (int reads = 0; reads < MOST_UNREAD && read_some(link); reads++) {
     }
-    if (link->state == SGP_LINK_OPEN) sgp_link_fail(link, "%s", strerror(error));
+    if (link->state == SGP_LINK_OPEN) sgp_link_fail(link, cause_of(error), "%s", strerror(error));
     return false;
 }
 
@@ -143,34 +152,27 @@ static void heard_leave(sgp_link_t *link) {
     sgp_links_note_left(links, peer);
 }
 
-static void heard_news(sgp_link_t *link, sgp_frame_kind_t kind, uint32_t rank) {
-    sgp_links_t *links = link->links;
-    sgp_rank_name_t name;
-    if (rank >= (uint32_t)links->size || (int)rank == links->rank) return;
-    if (kind == SGP_FRAME_LEFT) sgp_links_note_left(links, (int)rank);
-    else
-        sgp_links_lose(links, (int)rank, "%s says so",
-                       sgp_transport_name(links->owner.transport, link->peer, &name));
-}
-
 static void heard_frame(sgp_link_t *link) {
     sgp_links_t *links = link->links;
     uint32_t value = link->stream.value;
     switch (link->stream.kind) {
     case SGP_FRAME_RELEASED:
         if (!sgp_links_released(links, link->peer, value) && !links->leaves && !link->mute)
-            sgp_link_fail(link, "it released what was not sent");
+            sgp_link_fail(link, SGP_CAUSE_NONSENSE, "it released what was not sent");
         return;
     case SGP_FRAME_REPEAT:
         if (!sgp_links_repeat(links, link->peer, value))
-            sgp_link_fail(link, "it asked too often for a chunk, or for one that was not sent");
+            sgp_link_fail(link, SGP_CAUSE_NONSENSE,
+                          "it asked too often for a chunk, or for one that was not sent");
         return;
     case SGP_FRAME_LEAVE:
         heard_leave(link);
         return;
     case SGP_FRAME_LOST:
+        sgp_links_heard_lost(links, link->peer, value);
+        return;
     case SGP_FRAME_LEFT:
-        heard_news(link, link->stream.kind, value);
+        sgp_links_heard_left(links, value);
         return;
     case SGP_FRAME_ALIVE:
     case SGP_FRAME_CHUNK:
@@ -185,7 +187,7 @@ static bool begin_arrival(sgp_link_t *link) {
     if (link->caller ||
         sgp_transport_accept(links->owner.transport, link->stream.header, &header) != SGP_OK ||
         header.src != link->peer) {
-        sgp_link_fail(link, "it sent what is no chunk");
+        sgp_link_fail(link, SGP_CAUSE_NONSENSE, "it sent what is no chunk");
         return false;
     }
     sgp_link_chunk_begins(link, &header);
@@ -224,7 +226,7 @@ static void refuse_damaged(sgp_link_t *link, uint32_t ticket) {
     int times = count_damage(link, ticket);
     atomic_fetch_add(&links->owner.transport->counters.refused, 1);
     if (times > SGP_LINK_REPEATS) {
-        sgp_link_fail(link, "a chunk of it came damaged %d times", times);
+        sgp_link_fail(link, SGP_CAUSE_NONSENSE, "a chunk of it came damaged %d times", times);
         return;
     }
     sgp_log(SGP_LOG_WARNING, "tcp: a chunk from %s is damaged: it is to be sent again",
@@ -264,7 +266,7 @@ static bool take_events(sgp_link_t *link) {
             end_arrival(link);
             break;
         case SGP_STREAM_BROKEN:
-            sgp_link_fail(link, "it sent what is no frame");
+            sgp_link_fail(link, SGP_CAUSE_NONSENSE, "it sent what is no frame");
             return false;
         }
         if (link->state != SGP_LINK_OPEN) return false;
@@ -282,7 +284,9 @@ static bool read_some(sgp_link_t *link) {
     if (got <= 0) {
         /* Whoever leaves has said all, and is answered by an end. */
         if (link->said_leave) sgp_link_close(link);
-        else sgp_link_fail(link, "%s", got < 0 ? strerror(errno) : "its connection ended");
+        else
+            sgp_link_fail(link, cause_of(got < 0 ? errno : 0), "%s",
+                          got < 0 ? strerror(errno) : sgp_cause_text(SGP_CAUSE_CLOSED));
         return false;
     }
     link->heard = sgp_links_now();

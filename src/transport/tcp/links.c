@@ -4,17 +4,17 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "transport/tcp/link.h"
+#include "transport/tcp/news.h"
 
 #include <errno.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define MILLISECOND          ((uint64_t)1000000)
-#define DEFAULT_PEER_TIMEOUT (10000 * MILLISECOND)
+#define DEFAULT_PEER_TIMEOUT (SGP_PEER_TIMEOUT_MS * MILLISECOND)
 #define CALL_AGAIN           (50 * MILLISECOND)
 #define STRANGER_GRACE       (1000 * MILLISECOND)
 #define MOST_STRANGERS       64
@@ -34,7 +34,9 @@ sgp_arrival_t *sgp_links_take_place(sgp_links_t *links, int src) {
     sgp_peer_t *peer = &links->peers[src];
     sgp_arrival_t *arrival = NULL;
     pthread_mutex_lock(&links->lock);
-    if (peer->places < links->allowed) arrival = sgp_stock_take_place(&links->stock);
+    bool allowed = peer->places < links->allowed;
+    if (allowed) arrival = sgp_stock_take_place(&links->stock);
+    bool no_memory = allowed && !arrival;
     if (arrival) {
         arrival->src = src;
         peer->places++;
@@ -42,6 +44,9 @@ sgp_arrival_t *sgp_links_take_place(sgp_links_t *links, int src) {
         links->full = true;
     }
     pthread_mutex_unlock(&links->lock);
+    if (no_memory && !links->short_of_memory)
+        sgp_log(SGP_LOG_WARNING, "tcp: no memory to receive a chunk: it is tried again");
+    links->short_of_memory = no_memory;
     return arrival;
 }
 
@@ -140,66 +145,21 @@ static int missing_neighbour(const sgp_links_t *links) {
     return watcher->local || has_come(watcher, watcher->in) ? -1 : before;
 }
 
-static void note_met(sgp_links_t *links) {
+void sgp_links_note_met(sgp_links_t *links) {
     pthread_mutex_lock(&links->lock);
     links->met = true;
     pthread_cond_broadcast(&links->changed);
     pthread_mutex_unlock(&links->lock);
 }
 
-void sgp_links_note_open(sgp_links_t *links, sgp_link_t *link) {
-    for (int r = 0; r < links->size; r++) {
-        if (links->peers[r].lost) sgp_link_say(link, SGP_FRAME_LOST, (uint32_t)r);
-        if (links->peers[r].left) sgp_link_say(link, SGP_FRAME_LEFT, (uint32_t)r);
-    }
-    if (missing_neighbour(links) < 0) note_met(links);
-}
-
-/* ---- who is gone ---- */
-
-static void tell_all(sgp_links_t *links, sgp_frame_kind_t kind, int rank) {
-    for (sgp_link_t *link = links->all; link; link = link->next)
-        if (link->state == SGP_LINK_OPEN && link->peer != rank)
-            sgp_link_say(link, kind, (uint32_t)rank);
+void sgp_links_look_if_met(sgp_links_t *links) {
+    if (missing_neighbour(links) < 0) sgp_links_note_met(links);
 }
 
 /* Posts to it that are still in the owner's list are dropped when they are seen. */
-static void give_up(sgp_links_t *links, int rank) {
+void sgp_links_give_up(sgp_links_t *links, int rank) {
     atomic_store(&links->dropped[rank], true);
     sgp_links_drop_posts(links, rank);
-}
-
-void sgp_links_lose(sgp_links_t *links, int rank, const char *why, ...) {
-    sgp_peer_t *peer = &links->peers[rank];
-    if (peer->lost || peer->left) return;
-    peer->lost = true;
-    if (links->leaves) { /* nobody here asks for it any more */
-        give_up(links, rank);
-        return;
-    }
-    char text[200];
-    va_list arguments;
-    va_start(arguments, why);
-    vsnprintf(text, sizeof text, why, arguments);
-    va_end(arguments);
-    sgp_rank_name_t name;
-    sgp_log(SGP_LOG_WARNING, "%s is lost: %s",
-            sgp_transport_name(links->owner.transport, rank, &name), text);
-    tell_all(links, SGP_FRAME_LOST, rank);
-    give_up(links, rank);
-    atomic_store(&links->lost, rank);
-    note_met(links);
-    links->owner.wake(links->owner.transport);
-}
-
-void sgp_links_note_left(sgp_links_t *links, int rank) {
-    sgp_peer_t *peer = &links->peers[rank];
-    if (peer->left || peer->lost) return;
-    peer->left = true;
-    tell_all(links, SGP_FRAME_LEFT, rank);
-    give_up(links, rank);
-    if (missing_neighbour(links) < 0) note_met(links);
-    links->owner.wake(links->owner.transport);
 }
 
 /* ---- the thread ---- */
@@ -304,15 +264,19 @@ static void on_wake(uv_async_t *handle) {
     pthread_mutex_lock(&links->lock);
     sgp_post_t *posted = sgp_post_list_take(&links->posted);
     sgp_arrival_t *released = sgp_arrival_list_take(&links->released);
+    sgp_noticed_t *notes = links->notes;
     bool ending = links->ending, full = links->full;
     links->leaves = links->leaving;
+    links->notes = NULL;
     links->full = false;
     pthread_mutex_unlock(&links->lock);
     if (ending) {
+        sgp_links_take_notes(links, notes);
         end_all(links);
         tell_released(links, released);
         return;
     }
+    sgp_links_take_notes(links, notes);
     queue_posts(links, posted);
     tell_released(links, released);
     if (full) feed_starved(links);
@@ -322,10 +286,15 @@ static void on_wake(uv_async_t *handle) {
     sgp_links_take_turns(links);
 }
 
-/* Whoever was stopped itself (a debugger, a suspended machine) has not listened, and accuses nobody. */
+/* A tick that comes late counts as one: whoever did not run itself (a debugger, a suspended machine, a crowd on few
+ * cores) has not listened, and accuses nobody. */
 static void forgive(sgp_links_t *links, uint64_t now) {
-    if (now - links->ticked > links->peer_timeout / 2)
-        for (sgp_link_t *link = links->all; link; link = link->next) link->heard = now;
+    uint64_t passed = now - links->ticked;
+    uint64_t late = passed > 2 * links->tick ? passed - links->tick : 0;
+    for (sgp_link_t *link = links->all; late && link; link = link->next) {
+        link->heard += late < now - link->heard ? late : now - link->heard;
+        link->since += late < now - link->since ? late : now - link->since;
+    }
     links->ticked = now;
 }
 
@@ -334,6 +303,7 @@ static void on_timer(uv_timer_t *handle) {
     uint64_t now = sgp_links_now();
     forgive(links, now);
     for (sgp_link_t *link = links->all; link; link = link->next) sgp_link_tick(link, now);
+    if (links->short_of_memory) feed_starved(links);
     for (int r = 0; r < links->size; r++) {
         sgp_peer_t *peer = &links->peers[r];
         if (peer->called_since && !peer->out && (peer->queue.first || !links->leaves))
@@ -355,7 +325,7 @@ static void *links_main(void *argument) {
     links->ticked = sgp_links_now();
     int next = next_remote(links);
     if (next >= 0) sgp_links_call(links, next);
-    else note_met(links);
+    else sgp_links_note_met(links);
     uv_run(&links->loop, UV_RUN_DEFAULT);
     return NULL;
 }
@@ -365,6 +335,8 @@ static void *links_main(void *argument) {
 static sgp_status_t start_loop(sgp_links_t *links) {
     uint64_t tick = links->peer_timeout / 8 / MILLISECOND;
     if (tick > 50) tick = 50; /* also how often a call is tried again */
+    if (tick < 1) tick = 1;
+    links->tick = tick * MILLISECOND;
     int error = uv_async_init(&links->loop, &links->wake, on_wake);
     if (!error) error = uv_timer_init(&links->loop, &links->timer);
     if (!error) error = uv_timer_init(&links->loop, &links->turns);
@@ -418,13 +390,22 @@ static void links_allow(sgp_remote_t *remote, uint64_t chunks) {
     uv_async_send(&links->wake);
 }
 
+static bool links_reserve(sgp_remote_t *remote, size_t posts) {
+    sgp_links_t *links = links_of(remote);
+    pthread_mutex_lock(&links->lock);
+    bool reserved = sgp_stock_reserve(&links->stock, posts);
+    pthread_mutex_unlock(&links->lock);
+    return reserved;
+}
+
 static bool links_post(sgp_remote_t *remote, int dst, const sgp_header_t *header,
                        const void *payload, uint32_t slot) {
     sgp_links_t *links = links_of(remote);
-    if (atomic_load(&links->dropped[dst])) return false;
+    bool dropped = atomic_load(&links->dropped[dst]);
     pthread_mutex_lock(&links->lock);
-    sgp_post_t *post = sgp_stock_take_post(&links->stock);
-    if (post) {
+    if (dropped) sgp_stock_cancel_post(&links->stock);
+    else {
+        sgp_post_t *post = sgp_stock_take_post(&links->stock);
         post->slot = slot;
         post->dst = dst;
         post->state = SGP_POST_NEW;
@@ -435,8 +416,8 @@ static bool links_post(sgp_remote_t *remote, int dst, const sgp_header_t *header
         sgp_post_list_add(&links->posted, post);
     }
     pthread_mutex_unlock(&links->lock);
-    if (post) uv_async_send(&links->wake);
-    return post != NULL;
+    if (!dropped) uv_async_send(&links->wake);
+    return !dropped;
 }
 
 static bool links_has_arrived(sgp_remote_t *remote) {
@@ -466,8 +447,21 @@ static void links_release(sgp_remote_t *remote, sgp_chunk_t *chunk) {
     uv_async_send(&links->wake);
 }
 
-static int links_lost_peer(sgp_remote_t *remote) {
-    return atomic_load(&links_of(remote)->lost);
+static void links_note(sgp_remote_t *remote, int rank, sgp_fate_t fate, const char *why) {
+    sgp_links_t *links = links_of(remote);
+    sgp_noticed_t *note = calloc(1, sizeof *note);
+    if (!note) { /* then nobody is told */
+        links->owner.note(links->owner.transport, rank, fate, why);
+        return;
+    }
+    note->rank = rank;
+    note->fate = fate;
+    snprintf(note->why, sizeof note->why, "%s", why ? why : "");
+    pthread_mutex_lock(&links->lock);
+    note->next = links->notes;
+    links->notes = note;
+    pthread_mutex_unlock(&links->lock);
+    uv_async_send(&links->wake);
 }
 
 static void links_leave(sgp_remote_t *remote, uint64_t deadline) {
@@ -508,7 +502,9 @@ static void links_destroy(sgp_remote_t *remote) {
     pthread_cond_destroy(&links->changed);
     pthread_mutex_destroy(&links->lock);
     explicit_bzero(&links->key, sizeof links->key);
+    for (int r = 0; links->peers && r < links->size; r++) free(links->peers[r].why);
     free(links->peers);
+    free(links->unsaid);
     free(links->dropped);
     free(links);
 }
@@ -516,11 +512,12 @@ static void links_destroy(sgp_remote_t *remote) {
 static const sgp_remote_ops_t links_ops = {
     .start = links_start,
     .allow = links_allow,
+    .reserve = links_reserve,
     .post = links_post,
     .has_arrived = links_has_arrived,
     .receive = links_receive,
     .release = links_release,
-    .lost_peer = links_lost_peer,
+    .note = links_note,
     .leave = links_leave,
     .destroy = links_destroy,
 };
@@ -528,11 +525,14 @@ static const sgp_remote_ops_t links_ops = {
 static sgp_status_t allocate(sgp_links_t *links, const sgp_tcp_options_t *options) {
     links->peers = calloc((size_t)links->size, sizeof *links->peers);
     links->dropped = calloc((size_t)links->size, sizeof *links->dropped);
+    links->unsaid = calloc((size_t)links->size, sizeof *links->unsaid);
     sgp_stock_init(&links->stock, links->chunk_bytes);
     links->allowed = LEAST_ALLOWED;
-    if (!links->peers || !links->dropped) return SGP_ERR_NO_MEMORY;
+    if (!links->peers || !links->dropped || !links->unsaid)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "tcp: no memory to connect %d nodes", links->size);
     for (int r = 0; r < links->size; r++) {
         sgp_peer_t *peer = &links->peers[r];
+        peer->told = -1;
         peer->address = options->addresses[r];
         peer->local = options->local && options->local[r];
         sgp_post_list_take(&peer->queue); /* empty */
@@ -550,7 +550,6 @@ static void init_lists(sgp_links_t *links) {
     sgp_post_list_take(&links->posted);
     sgp_arrival_list_take(&links->released);
     sgp_arrival_list_take(&links->arrived);
-    atomic_store(&links->lost, -1);
 }
 
 sgp_status_t sgp_links_create(const sgp_tcp_options_t *options, size_t chunk_bytes,
@@ -559,7 +558,7 @@ sgp_status_t sgp_links_create(const sgp_tcp_options_t *options, size_t chunk_byt
     if (!made || uv_loop_init(&made->loop) != 0) {
         free(made);
         close(options->listener);
-        return SGP_ERR_NO_MEMORY;
+        return sgp_fail(SGP_ERR_NO_MEMORY, "tcp: no memory for an event loop");
     }
     made->remote.ops = &links_ops;
     made->rank = options->rank;

@@ -53,17 +53,33 @@ static sgp_post_t *new_post(sgp_links_stock_t *stock) {
     return made;
 }
 
+bool sgp_stock_reserve(sgp_links_stock_t *stock, size_t posts) {
+    while (stock->free_count < stock->reserved + posts) {
+        sgp_post_t *made = new_post(stock);
+        if (!made) return false;
+        sgp_stock_give_post(stock, made);
+    }
+    stock->reserved += posts;
+    return true;
+}
+
 sgp_post_t *sgp_stock_take_post(sgp_links_stock_t *stock) {
     sgp_post_t *post = stock->free_posts;
-    if (!post) return new_post(stock);
     stock->free_posts = post->next;
+    stock->free_count--;
+    stock->reserved--;
     return post;
+}
+
+void sgp_stock_cancel_post(sgp_links_stock_t *stock) {
+    stock->reserved--;
 }
 
 void sgp_stock_give_post(sgp_links_stock_t *stock, sgp_post_t *post) {
     post->state = SGP_POST_FREE;
     post->next = stock->free_posts;
     stock->free_posts = post;
+    stock->free_count++;
 }
 
 static bool add_block(sgp_links_stock_t *stock) {

@@ -56,6 +56,7 @@ typedef struct sgp_links_stock {
     sgp_post_t **posts; /* (posts_room) by ticket */
     uint32_t posts_count, posts_room;
     sgp_post_t *free_posts;
+    size_t free_count, reserved;  /* of the free ones, as many are promised */
     sgp_arrival_t *free_arrivals; /* each with its place */
     sgp_arrival_t *last_made;
     sgp_place_block_t *blocks; /* of places, the newest first; touched as needed */
@@ -75,8 +76,12 @@ void sgp_stock_init(sgp_links_stock_t *stock, size_t chunk_bytes);
 /* Frees all posts and arrivals, wherever they are. Fine on a zeroed stock. */
 void sgp_stock_fini(sgp_links_stock_t *stock);
 
-/* NULL: no memory. */
+/* Promises `posts` more. false: no memory, and nothing is promised. */
+bool sgp_stock_reserve(sgp_links_stock_t *stock, size_t posts);
+
+/* One of those promised; or one less to be taken. */
 sgp_post_t *sgp_stock_take_post(sgp_links_stock_t *stock);
+void sgp_stock_cancel_post(sgp_links_stock_t *stock);
 void sgp_stock_give_post(sgp_links_stock_t *stock, sgp_post_t *post);
 
 /* With a place of chunk_bytes, 64-byte aligned; NULL: no memory. */

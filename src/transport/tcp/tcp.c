@@ -3,6 +3,7 @@
  * remote: tcp where all ranks are remote. */
 #include "transport/tcp/tcp.h"
 
+#include "base/limits.h"
 #include "base/log.h"
 #include "transport/shm/shm.h"
 #include "transport/tcp/links.h"
@@ -12,7 +13,10 @@
 #define DEFAULT_CHUNK_BYTES ((size_t)256 << 10)
 
 static sgp_status_t check(const sgp_tcp_options_t *options) {
-    if (options->size < 1 || options->rank < 0 || options->rank >= options->size)
+    if (options->size < 1 || options->size > SGP_MOST_PROCESSES)
+        return sgp_fail(SGP_ERR_INVALID, "%d nodes: must be 1 to %d", options->size,
+                        SGP_MOST_PROCESSES);
+    if (options->rank < 0 || options->rank >= options->size)
         return sgp_fail(SGP_ERR_INVALID, "rank %d of %d nodes: must be 0 to %d", options->rank,
                         options->size, options->size - 1);
     if (options->chunk_bytes % 64)
@@ -36,6 +40,7 @@ sgp_status_t sgp_tcp_connect(const sgp_tcp_options_t *options, sgp_transport_t *
                              .rendezvous = options->rendezvous,
                              .chunk_bytes = chunk_bytes,
                              .timeout_ms = options->timeout_ms,
+                             .peer_timeout_ms = options->peer_timeout_ms,
                              .run = options->run,
                              .local = options->local,
                              .remote = &links->remote};

@@ -26,7 +26,7 @@ typedef struct sgp_tcp_options {
     const char *rendezvous; /* directory in which the local ones meet; needed if there are any */
     size_t chunk_bytes;     /* a multiple of 64, the same on all ranks; 0: the default */
     int timeout_ms;         /* to meet, and to open an edge; required */
-    int peer_timeout_ms;    /* a peer that is silent for so long is lost; 0: 10,000 */
+    int peer_timeout_ms;    /* a peer that is silent for so long is lost; 0: SGP_PEER_TIMEOUT_MS */
     bool at_once;           /* do not wait for the neighbours */
 } sgp_tcp_options_t;
 

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transport/fates.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct sgp_fates {
+    int size;
+    pthread_mutex_t lock; /* of the arrays */
+    sgp_fate_t *fate;     /* (size) */
+    char **why;           /* (size) owned; NULL: the cause's text */
+    int *order;           /* (size) ranks, as they changed */
+    void (*told)(void *context, int rank);
+    void *context;
+    _Atomic uint32_t changes;
+    atomic_int first_lost; /* -1 */
+};
+
+const char *sgp_cause_text(sgp_cause_t cause) {
+    static const char *const texts[] = {
+#define SGP_CAUSE_TEXT(name, text) text,
+        SGP_CAUSE_MAP(SGP_CAUSE_TEXT)
+#undef SGP_CAUSE_TEXT
+    };
+    return cause < SGP_CAUSES ? texts[cause] : "";
+}
+
+uint32_t sgp_loss_pack(int rank, sgp_cause_t cause) {
+    return (uint32_t)cause << 16 | (uint32_t)rank;
+}
+
+bool sgp_loss_unpack(uint32_t word, int size, int *rank, sgp_cause_t *cause) {
+    uint32_t kind = word >> 16;
+    if (kind == SGP_CAUSE_NONE || kind >= SGP_CAUSE_FOLLOWED || (word & 0xffff) >= (uint32_t)size)
+        return false;
+    *rank = (int)(word & 0xffff);
+    *cause = (sgp_cause_t)kind;
+    return true;
+}
+
+sgp_status_t sgp_fates_create(int size, sgp_fates_t **fates) {
+    sgp_fates_t *made = calloc(1, sizeof *made);
+    if (!made) return SGP_ERR_NO_MEMORY;
+    made->size = size;
+    made->fate = calloc((size_t)size, sizeof *made->fate);
+    made->why = calloc((size_t)size, sizeof *made->why);
+    made->order = calloc((size_t)size, sizeof *made->order);
+    pthread_mutex_init(&made->lock, NULL);
+    atomic_init(&made->first_lost, -1);
+    if (!made->fate || !made->why || !made->order) {
+        sgp_fates_destroy(made);
+        return SGP_ERR_NO_MEMORY;
+    }
+    for (int r = 0; r < size; r++) made->fate[r].of = -1;
+    *fates = made;
+    return SGP_OK;
+}
+
+void sgp_fates_destroy(sgp_fates_t *fates) {
+    if (!fates) return;
+    for (int r = 0; fates->why && r < fates->size; r++) free(fates->why[r]);
+    pthread_mutex_destroy(&fates->lock);
+    free(fates->fate);
+    free(fates->why);
+    free(fates->order);
+    free(fates);
+}
+
+/* Lock held, after a loss. */
+static void note_first(sgp_fates_t *fates, int rank) {
+    int first = atomic_load(&fates->first_lost);
+    bool better = first < 0 || (fates->fate[first].cause == SGP_CAUSE_FOLLOWED &&
+                                fates->fate[rank].cause != SGP_CAUSE_FOLLOWED);
+    if (!better) return;
+    if (fates->told) fates->told(fates->context, rank);
+    atomic_store(&fates->first_lost, rank);
+}
+
+void sgp_fates_on_loss(sgp_fates_t *fates, void (*told)(void *context, int rank), void *context) {
+    pthread_mutex_lock(&fates->lock);
+    int first = atomic_load(&fates->first_lost);
+    fates->told = told;
+    fates->context = context;
+    if (first >= 0) told(context, first);
+    pthread_mutex_unlock(&fates->lock);
+}
+
+bool sgp_fates_set(sgp_fates_t *fates, int rank, sgp_fate_t fate, const char *why) {
+    pthread_mutex_lock(&fates->lock);
+    bool changes = fates->fate[rank].state == SGP_FATE_PRESENT;
+    if (changes) {
+        uint32_t count = atomic_load(&fates->changes);
+        fates->fate[rank] = fate;
+        fates->why[rank] = why ? strdup(why) : NULL;
+        fates->order[count] = rank;
+        if (fate.state == SGP_FATE_LOST) note_first(fates, rank);
+        atomic_store(&fates->changes, count + 1);
+    }
+    pthread_mutex_unlock(&fates->lock);
+    return changes;
+}
+
+sgp_fate_t sgp_fates_of(sgp_fates_t *fates, int rank) {
+    pthread_mutex_lock(&fates->lock);
+    sgp_fate_t fate = fates->fate[rank];
+    pthread_mutex_unlock(&fates->lock);
+    return fate;
+}
+
+const char *sgp_fates_why(sgp_fates_t *fates, int rank, char *text, size_t room) {
+    pthread_mutex_lock(&fates->lock);
+    const char *why = fates->why[rank];
+    snprintf(text, room, "%s", why ? why : sgp_cause_text(fates->fate[rank].cause));
+    pthread_mutex_unlock(&fates->lock);
+    return text;
+}
+
+uint32_t sgp_fates_changes(const sgp_fates_t *fates) {
+    return atomic_load_explicit(&fates->changes, memory_order_acquire);
+}
+
+int sgp_fates_changed(sgp_fates_t *fates, uint32_t n) {
+    pthread_mutex_lock(&fates->lock);
+    int rank = fates->order[n];
+    pthread_mutex_unlock(&fates->lock);
+    return rank;
+}
+
+int sgp_fates_first_lost(const sgp_fates_t *fates) {
+    return atomic_load_explicit(&fates->first_lost, memory_order_acquire);
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The fate of each rank of a transport, as this process knows it: present, left in order, or lost, with the
+ * first cause.
+ *
+ * A fate changes once, and each change is an event with a number, so that a caller who keeps a count of his own
+ * sees every change once. The transport writes the table (transport.h, sgp_transport_note); its callers read it.
+ * The calls may be made from any thread. */
+#ifndef SGP_TRANSPORT_FATES_H
+#define SGP_TRANSPORT_FATES_H
+
+#include <sgp/status.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum sgp_fate_state {
+    SGP_FATE_PRESENT,
+    SGP_FATE_LEFT, /* in order */
+    SGP_FATE_LOST,
+} sgp_fate_state_t;
+
+/* X(name, text after "node 2 is lost: ") */
+#define SGP_CAUSE_MAP(X)                                                                           \
+    X(NONE, "")                                                                                    \
+    X(ENDED, "its process ended")                                                                  \
+    X(SILENT, "it has been silent for too long")                                                   \
+    X(CLOSED, "its connection ended")                                                              \
+    X(REFUSED, "it refuses connections")                                                           \
+    X(UNREACHED, "it cannot be reached")                                                           \
+    X(NONSENSE, "it broke the protocol")                                                           \
+    X(FAILED, "a system call failed")                                                              \
+    /* Not a first cause: its end is the consequence of another's loss. */                         \
+    X(FOLLOWED, "it ended because another node was lost")
+
+typedef enum sgp_cause {
+#define SGP_CAUSE_ENUM(name, text) SGP_CAUSE_##name,
+    SGP_CAUSE_MAP(SGP_CAUSE_ENUM)
+#undef SGP_CAUSE_ENUM
+        SGP_CAUSES
+} sgp_cause_t;
+
+typedef struct sgp_fate {
+    sgp_fate_state_t state;
+    sgp_cause_t cause; /* of a loss */
+    int of;            /* FOLLOWED: the rank whose loss it ended for; otherwise -1 */
+} sgp_fate_t;
+
+static inline sgp_fate_t sgp_fate_left(void) {
+    return (sgp_fate_t){SGP_FATE_LEFT, SGP_CAUSE_NONE, -1};
+}
+static inline sgp_fate_t sgp_fate_lost(sgp_cause_t cause) {
+    return (sgp_fate_t){SGP_FATE_LOST, cause, -1};
+}
+static inline sgp_fate_t sgp_fate_followed(int of) {
+    return (sgp_fate_t){SGP_FATE_LOST, SGP_CAUSE_FOLLOWED, of};
+}
+
+/* Static. */
+const char *sgp_cause_text(sgp_cause_t cause);
+
+/* A rank below SGP_MOST_PROCESSES and the first cause of its loss in one word, as processes tell each other; never
+ * 0. */
+uint32_t sgp_loss_pack(int rank, sgp_cause_t cause);
+
+/* false: it is no such word. */
+bool sgp_loss_unpack(uint32_t word, int size, int *rank, sgp_cause_t *cause);
+
+typedef struct sgp_fates sgp_fates_t;
+
+/* All ranks present. SGP_ERR_NO_MEMORY. */
+sgp_status_t sgp_fates_create(int size, sgp_fates_t **fates);
+void sgp_fates_destroy(sgp_fates_t *fates); /* NULL is fine */
+
+/* Sets the fate of a rank. why: copied; NULL: the cause's text. false: it had changed before, and stays. */
+bool sgp_fates_set(sgp_fates_t *fates, int rank, sgp_fate_t fate, const char *why);
+
+sgp_fate_t sgp_fates_of(sgp_fates_t *fates, int rank);
+
+/* Calls told(context, rank) for the first loss, and again if that followed another's, before any caller can see it. In
+ * the context of whoever noticed it, with the table locked. */
+void sgp_fates_on_loss(sgp_fates_t *fates, void (*told)(void *context, int rank), void *context);
+
+/* Why it is lost, cut off at `room` bytes; "" if it is not. Returns text. */
+const char *sgp_fates_why(sgp_fates_t *fates, int rank, char *text, size_t room);
+
+/* The number of changes so far. One atomic load. */
+uint32_t sgp_fates_changes(const sgp_fates_t *fates);
+
+/* The rank whose fate changed as number n, counted from 0; n is below sgp_fates_changes. */
+int sgp_fates_changed(sgp_fates_t *fates, uint32_t n);
+
+/* The rank that was lost first, of those whose loss does not follow another's if there are any; -1: none is lost.
+ * One atomic load. */
+int sgp_fates_first_lost(const sgp_fates_t *fates);
+
+#endif

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Allocations of the program that fail: it says so and ends, or does without; it never prints half of something."""
+
+import os
+import shutil
+import subprocess
+import unittest
+
+from support import LIMIT, PROGRAM, ProgramTest
+
+PRELOAD = os.environ.get("SGP_FAILING_PRELOAD")
+
+
+@unittest.skipUnless(PRELOAD, "SGP_FAILING_PRELOAD is not set: ctest names the library whose malloc fails")
+class NoMemory(ProgramTest):
+    def start(self, arguments, **settings):
+        environment = dict(self.environment, OMP_NUM_THREADS="1", LD_PRELOAD=PRELOAD, **settings)
+        shutil.rmtree(self.output(), ignore_errors=True)
+        return subprocess.run([PROGRAM, *arguments], env=environment, capture_output=True, text=True, timeout=LIMIT)
+
+    def fail_each(self, *arguments, stride=1):
+        """Each allocation fails alone, and with all that follow it."""
+        count = os.path.join(self.folder, "count")
+        good = self.start(arguments, FAIL_COUNT=count)
+        self.assertEqual(good.returncode, 0, good.stderr)
+        with open(count, encoding="ascii") as file:
+            allocations = int(file.read())
+        self.assertGreater(allocations, 0)
+        for number in range(1, allocations + 1, stride):
+            for settings in ({}, {"FAIL_ALL": "1"}):
+                with self.subTest(allocation=number, **settings):
+                    ended = self.start(arguments, FAIL_AT=str(number), **settings)
+                    self.assertIn(ended.returncode, (0, 1, 2), ended.stderr)
+                    if ended.returncode == 0:
+                        self.assertEqual(ended.stdout, good.stdout)
+                    else:
+                        self.assertRegex(ended.stderr, "^sgp: ")
+
+    def test_json(self):
+        self.fail_each("graph", "--nodes", "4", "--json", stride=3)
+
+    def test_model(self):
+        self.fail_each("model", "--model", "mlp", stride=3)
+
+    def test_training(self):
+        self.fail_each("train", "--nodes", "2", "--transport", "loopback", "--model", "mlp", "--epochs", "1",
+                       "--data", self.data(train=32, test=10), "--batch-size", "8", "--output", self.output(),
+                       "--quiet", stride=97)
+
+
+if __name__ == "__main__":
+    unittest.main()

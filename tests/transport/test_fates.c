@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmocka_all.h"
+
+#include "base/limits.h"
+#include "transport/fates.h"
+
+static sgp_fates_t *make(int size) {
+    sgp_fates_t *fates = NULL;
+    assert_int_equal(sgp_fates_create(size, &fates), SGP_OK);
+    return fates;
+}
+
+/* The first change of a rank stays, and is the only event of it. */
+static void test_a_fate_changes_once(void **state) {
+    (void)state;
+    char why[64];
+    sgp_fates_t *fates = make(4);
+    assert_int_equal(sgp_fates_first_lost(fates), -1);
+    assert_true(sgp_fates_set(fates, 2, sgp_fate_lost(SGP_CAUSE_SILENT), "it has been silent"));
+    assert_false(sgp_fates_set(fates, 2, sgp_fate_lost(SGP_CAUSE_CLOSED), "something else"));
+    assert_false(sgp_fates_set(fates, 2, sgp_fate_left(), NULL));
+    assert_true(sgp_fates_set(fates, 0, sgp_fate_left(), NULL));
+    assert_false(sgp_fates_set(fates, 0, sgp_fate_lost(SGP_CAUSE_ENDED), NULL));
+    assert_true(sgp_fates_set(fates, 3, sgp_fate_lost(SGP_CAUSE_ENDED), NULL));
+    assert_int_equal(sgp_fates_changes(fates), 3);
+    static const int order[] = {2, 0, 3};
+    for (uint32_t n = 0; n < 3; n++) assert_int_equal(sgp_fates_changed(fates, n), order[n]);
+    assert_int_equal(sgp_fates_of(fates, 0).state, SGP_FATE_LEFT);
+    assert_int_equal(sgp_fates_of(fates, 1).state, SGP_FATE_PRESENT);
+    assert_int_equal(sgp_fates_of(fates, 2).cause, SGP_CAUSE_SILENT);
+    assert_string_equal(sgp_fates_why(fates, 2, why, sizeof why), "it has been silent");
+    assert_string_equal(sgp_fates_why(fates, 3, why, sizeof why), "its process ended");
+    assert_string_equal(sgp_fates_why(fates, 1, why, sizeof why), "");
+    assert_int_equal(sgp_fates_first_lost(fates), 2);
+    sgp_fates_destroy(fates);
+}
+
+static void tell(void *context, int rank) {
+    int *told = context;
+    told[0]++;
+    told[1] = rank;
+}
+
+/* An end that follows another's loss is no cause, even if it was noticed before it. */
+static void test_who_follows_is_not_the_first(void **state) {
+    (void)state;
+    int told[2] = {0, -1}, late[2] = {0, -1};
+    sgp_fates_t *fates = make(5);
+    sgp_fates_on_loss(fates, tell, told);
+    sgp_fates_set(fates, 3, sgp_fate_followed(1), NULL);
+    assert_int_equal(sgp_fates_first_lost(fates), 3);
+    sgp_fates_set(fates, 1, sgp_fate_lost(SGP_CAUSE_ENDED), NULL);
+    assert_int_equal(sgp_fates_first_lost(fates), 1);
+    assert_int_equal(told[1], 1);
+    sgp_fates_set(fates, 0, sgp_fate_lost(SGP_CAUSE_ENDED), NULL);
+    sgp_fates_set(fates, 4, sgp_fate_followed(1), NULL);
+    assert_int_equal(sgp_fates_first_lost(fates), 1);
+    assert_int_equal(sgp_fates_of(fates, 4).of, 1);
+    assert_int_equal(told[0], 2);
+    sgp_fates_on_loss(fates, tell, late);
+    assert_int_equal(late[1], 1);
+    sgp_fates_destroy(fates);
+}
+
+/* Every first cause of every rank comes out as it went in; nothing else is taken for one. */
+static void test_words(void **state) {
+    (void)state;
+    int rank;
+    sgp_cause_t cause;
+    const int ranks[] = {0, 1, 255, 256, SGP_MOST_PROCESSES - 1};
+    for (size_t i = 0; i < sizeof ranks / sizeof *ranks; i++)
+        for (int c = SGP_CAUSE_NONE + 1; c < SGP_CAUSE_FOLLOWED; c++) {
+            uint32_t word = sgp_loss_pack(ranks[i], (sgp_cause_t)c);
+            assert_true(sgp_loss_unpack(word, SGP_MOST_PROCESSES, &rank, &cause));
+            assert_int_equal(rank, ranks[i]);
+            assert_int_equal(cause, c);
+        }
+    assert_false(sgp_loss_unpack(0, 8, &rank, &cause));
+    assert_false(sgp_loss_unpack(5, 8, &rank, &cause));
+    assert_false(sgp_loss_unpack(sgp_loss_pack(8, SGP_CAUSE_ENDED), 8, &rank, &cause));
+    assert_false(sgp_loss_unpack(sgp_loss_pack(1, SGP_CAUSE_FOLLOWED), 8, &rank, &cause));
+    assert_false(sgp_loss_unpack(UINT32_MAX, SGP_MOST_PROCESSES, &rank, &cause));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_fate_changes_once),
+        cmocka_unit_test(test_who_follows_is_not_the_first),
+        cmocka_unit_test(test_words),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
