@@ -160,8 +160,10 @@ SGP_API sgp_status_t sgp_mixer_switch(sgp_mixer_t *mixer, const sgp_mixer_option
  * ended or was silent for timeout_ms; the log names it. SGP_ERR_MISMATCH: a node sent a vector of
  * another length or encoding. SGP_ERR_NOT_FINITE: what this node would send, or its vector after the
  * update, has an infinity or a NaN; that part of it was not sent. Many nodes can meet it in one
- * step, so the log has it at level info. SGP_ERR_ENDED: another node has met it. What is left
- * to do is to destroy the mixer and to leave its group. */
+ * step, so the log has it at level info. SGP_ERR_ENDED: another node has said that the run is over
+ * (sgp train does). What is left to do is to destroy the mixer and to leave its group; but a node that
+ * meets SGP_ERR_NOT_FINITE ends its process without leaving, or the others would wait for it until
+ * timeout_ms. */
 SGP_API sgp_status_t sgp_mixer_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer,
                                     const float *gradient /* (P) */, float learning_rate);
 

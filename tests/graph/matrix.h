@@ -47,6 +47,14 @@ static inline void product_of(const sgp_graph_t *graph, uint64_t first, int step
     }
 }
 
+static inline bool same_matrix(const sgp_graph_t *a, const sgp_graph_t *b, uint64_t step_a,
+                               uint64_t step_b) {
+    static matrix_t P, Q;
+    matrix_of(a, step_a, P);
+    matrix_of(b, step_b, Q);
+    return memcmp(P, Q, sizeof P) == 0;
+}
+
 static inline double largest_deviation(int n, matrix_t M) {
     double largest = 0;
     for (int i = 0; i < n; i++)

@@ -9,20 +9,13 @@ static sgp_graph_t random_graph(int n, int peers, uint64_t seed) {
     return (sgp_graph_t){.kind = SGP_GRAPH_RANDOM, .size = n, .peers = peers, .seed = seed};
 }
 
-static bool same(const sgp_graph_t *a, const sgp_graph_t *b, uint64_t step_a, uint64_t step_b) {
-    static matrix_t P, Q;
-    matrix_of(a, step_a, P);
-    matrix_of(b, step_b, Q);
-    return memcmp(P, Q, sizeof P) == 0;
-}
-
 static void test_seed(void **state) {
     (void)state;
     sgp_graph_t a = random_graph(32, 2, 7), b = random_graph(32, 2, 7), c = random_graph(32, 2, 8);
     for (uint64_t step = 0; step < 20; step++) {
-        assert_true(same(&a, &b, step, step));
-        assert_false(same(&a, &c, step, step));
-        assert_false(same(&a, &a, step, step + 1));
+        assert_true(same_matrix(&a, &b, step, step));
+        assert_false(same_matrix(&a, &c, step, step));
+        assert_false(same_matrix(&a, &a, step, step + 1));
     }
 }
 
