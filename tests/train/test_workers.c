@@ -165,7 +165,8 @@ static void metrics_name_the_worker(void **state) {
     free(text);
 }
 
-/* A run that is stopped after a checkpoint and continued ends with the same bits. */
+/* A run that is stopped, which leaves a checkpoint, and continued ends with the same bits; with an overlap only
+ * if it halted at the end of an epoch, as between two steps the checkpoint absorbs what is under way. */
 static volatile sig_atomic_t stop;
 
 static void stop_after_first_epoch(const train_progress_t *progress, void *user) {
@@ -194,9 +195,12 @@ static void it_goes_on_with_the_same_bits(void **state) {
         result = (result_t){.options = options};
         run_workers(&(workers_setup_t){.nodes = 2, .workers = 2}, train_until_stopped, &result);
         assert_int_not_equal(result.status[0], SGP_OK);
+        uint64_t in_epoch = straight.summary[0].steps / (uint64_t)options.epochs;
+        bool between = result.summary[0].steps % in_epoch != 0;
         options.resume = fixture->output;
         run(&result, &options);
         check_alike(&result);
+        if (between && repeatable[a] == SGP_ALGORITHM_OSGP) continue;
         assert_string_equal(result.summary[0].parameters_hash, straight.summary[0].parameters_hash);
     }
 }
