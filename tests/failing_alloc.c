@@ -146,6 +146,13 @@ int __wrap_pthread_join(pthread_t thread, void **result) {
 
 /* ---- rounds ---- */
 
+/* The C library's translates the text, for which it allocates since version 2.37, and does without where it
+ * cannot: no failure that a caller could see. */
+char *strerror(int number) {
+    const char *text = strerrordesc_np(number);
+    return (char *)(text ? text : "unknown error");
+}
+
 size_t failing_allocations(void) {
     return atomic_load(&allocations);
 }
