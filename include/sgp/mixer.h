@@ -161,9 +161,9 @@ SGP_API sgp_status_t sgp_mixer_switch(sgp_mixer_t *mixer, const sgp_mixer_option
  * another length or encoding. SGP_ERR_NOT_FINITE: what this node would send, or its vector after the
  * update, has an infinity or a NaN; that part of it was not sent. Many nodes can meet it in one
  * step, so the log has it at level info. SGP_ERR_ENDED: another node has said that the run is over
- * (sgp train does). What is left to do is to destroy the mixer and to leave its group; but a node that
- * meets SGP_ERR_NOT_FINITE ends its process without leaving, or the others would wait for it until
- * timeout_ms. */
+ * (sgp train does). Then destroy the mixer and leave its group. A node that meets
+ * SGP_ERR_NOT_FINITE ends its process without leaving: the others see a loss at once, where they
+ * would wait until timeout_ms for a node that has left. */
 SGP_API sgp_status_t sgp_mixer_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer,
                                     const float *gradient /* (P) */, float learning_rate);
 

@@ -94,7 +94,7 @@ static int process_of(const sgp_transport_t *transport, int rank) {
     return ranks->workers > 1 ? ranks->first + rank * ranks->stride : rank;
 }
 
-/* What cannot be written leaves the launcher to guess. */
+/* Best effort: without the record the launcher judges by exit statuses alone. */
 static void tell_loss(void *context, int rank) {
     const sgp_group_t *group = context;
     uint32_t word = (uint32_t)process_of(group->transport, rank) + 1;
