@@ -9,7 +9,6 @@ sgp_status_t evaluate(const evaluator_t *evaluator, const float *parameters, con
                       uint32_t first, uint32_t end, evaluation_t *result) {
     evaluation_t sum = {.count = end - first};
     while (first < end) {
-        if (evaluator->stop && *evaluator->stop) return SGP_ERR_INTERRUPTED;
         uint32_t left = end - first;
         int count = left < (uint32_t)evaluator->batch ? (int)left : evaluator->batch;
         loader_test(evaluator->loader, first, count, evaluator->images, evaluator->labels);

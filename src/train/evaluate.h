@@ -6,8 +6,6 @@
 #include "data/loader.h"
 #include "model/model.h"
 
-#include <signal.h>
-
 typedef struct evaluation {
     double loss_sum; /* of the cross-entropy */
     uint64_t correct;
@@ -18,17 +16,16 @@ typedef struct evaluation {
 typedef struct evaluator {
     model_t *model;
     const loader_t *loader;
-    int batch;                         /* samples per call of the model */
-    float *images;                     /* (batch, sample) scratch */
-    int32_t *labels;                   /* (batch) scratch */
-    const volatile sig_atomic_t *stop; /* may be NULL */
+    int batch;       /* samples per call of the model */
+    float *images;   /* (batch, sample) scratch */
+    int32_t *labels; /* (batch) scratch */
 } evaluator_t;
 
 /* The first sample of part `rank` of `size` of `count` samples; part rank ends where the next
  * begins. Parts differ by one sample at most. */
 uint32_t evaluate_slice(uint32_t count, int rank, int size);
 
-/* Test samples [first, end). SGP_ERR_INTERRUPTED: *stop is set; otherwise as model_evaluate. */
+/* Test samples [first, end). Errors as model_evaluate. */
 sgp_status_t evaluate(const evaluator_t *evaluator, const float *parameters, const float *buffers,
                       uint32_t first, uint32_t end, evaluation_t *result);
 
