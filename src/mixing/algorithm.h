@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a mixer runs, and may exchange for something else: an algorithm with its options, its memory, its
+/* The part of a mixer that a switch replaces: an algorithm with its options, its memory, its
  * courier and its room in the transport. For mixer.c and switch.c; sends nothing. */
 #ifndef SGP_MIXING_ALGORITHM_H
 #define SGP_MIXING_ALGORITHM_H

@@ -26,8 +26,8 @@ struct sgp_courier {
  * On an error nothing has changed. */
 sgp_status_t sgp_courier_start(sgp_mixer_t *mixer);
 
-/* What the courier does from now on, NULL: it is given nothing to do; it is idle at the moment. serve: what
- * to do meanwhile if the node itself is in a collective call; NULL: nothing. */
+/* Gives an idle courier its work; NULL: none. serve: called instead while the node itself is in a
+ * collective call; NULL: nothing is done then. */
 void sgp_courier_employ(sgp_mixer_t *mixer, sgp_status_t (*work)(sgp_mixer_t *mixer),
                         void (*serve)(void *mixer));
 

@@ -179,8 +179,7 @@ bool sgp_mixer_update(sgp_mixer_t *mixer, const sgp_local_t *local, float rate, 
     if (copy && moved < count)
         finite &=
             sgp_copy_out(count - moved, copy + moved, mixer->z + offset + moved, non_temporal);
-    else if (local
-                 ->optimizer) /* buffers; a vector of the caller's is looked at when it is copied */
+    else if (local->optimizer) /* buffers; without an optimizer the copy of the push checks z */
         finite &= sgp_is_finite(count - moved, mixer->z + offset + moved);
     sgp_ledger_enter(&mixer->ledger, mixer->z, offset, count, mixer->w);
     return finite;

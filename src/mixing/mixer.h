@@ -80,7 +80,7 @@ typedef struct sgp_workers {
     size_t room;    /* bytes of the vector, for which the transport is prepared; 0: it is not */
 } sgp_workers_t;
 
-/* What the transport has promised; zeros: nothing. */
+/* Room promised by the transport; all zero: none. */
 typedef struct sgp_room {
     size_t bytes; /* of a message */
     unsigned messages;

@@ -52,7 +52,7 @@ static size_t parameters_in(const sgp_mixer_t *mixer, size_t offset, size_t coun
     return mixer->count - offset < count ? mixer->count - offset : count;
 }
 
-/* What becomes of the numbers that are encoded: z <- keep z + part (z - dec(enc(z))). */
+/* The sender keeps the rounding error of encoded numbers: z <- keep z + part (z - dec(enc(z))). */
 typedef struct remainder {
     float *z; /* NULL: they stay as they are */
     float keep, part;

@@ -198,7 +198,7 @@ static sgp_status_t write_file(run_t *run, const contents_t *contents) {
     return safetensors_write(folder, name, contents->tensors, contents->count, pairs, count);
 }
 
-/* What was absorbed since the last push has not been looked at. */
+/* The push checks a vector before it absorbs: messages absorbed since are checked here. */
 static sgp_status_t check_finite(run_t *run) {
     const replica_t *replica = &run->replica;
     const float *z = sgp_mixer_parameters(replica->mixer);
