@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rival of bench/network.c: PyTorch's DistributedDataParallel over Gloo.
+"""The rival of bench/bench_network.c: PyTorch's DistributedDataParallel over Gloo.
 
     python3 network_ddp.py PARAMETERS STEPS COMPUTE_MS SLOW_MS REPORT
 

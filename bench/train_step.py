@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""The models of src/model in PyTorch, timed as bench/train_step.c times ours.
+"""The models of src/model in PyTorch, timed as bench/bench_train_step.c times ours.
 
     train_step.py [--batch N] [--steps N] [MODEL...]
 

@@ -1,4 +1,4 @@
-# The modules of the transport mpi: src/transport/mpi/binding.c, once for each MPI library that is here. Nothing
+# The modules of the transport mpi: src/transport/mpi/mpi_binding.c, once for each MPI library that is here. Nothing
 # else is compiled or linked against MPI. Sets SGP_MPI_FLAVOURS, and SGP_MPIRUN_<flavour> to its launcher.
 include(${CMAKE_CURRENT_LIST_DIR}/SgpSearch.cmake)
 option(SGP_MPI "Build the transport mpi for the MPI libraries that are found" ON)
@@ -28,7 +28,7 @@ function(sgp_mpi_module flavour compiler)
   execute_process(COMMAND ${compiler} -show OUTPUT_VARIABLE line ERROR_QUIET OUTPUT_STRIP_TRAILING_WHITESPACE)
   separate_arguments(flags UNIX_COMMAND "${line}")
   set(target sgp_mpi_${flavour})
-  add_library(${target} MODULE ${PROJECT_SOURCE_DIR}/src/transport/mpi/binding.c)
+  add_library(${target} MODULE ${PROJECT_SOURCE_DIR}/src/transport/mpi/mpi_binding.c)
   set(folders "") # found at run time as well: on clusters these libraries are in folders of their own
   foreach(flag ${flags})
     if(flag MATCHES "^-I(.+)")

@@ -1,4 +1,4 @@
-# The module of the transport simulated: src/transport/simulated/binding.c, where SimGrid is. Nothing else is
+# The module of the transport simulated: src/transport/simulated/simgrid_binding.c, where SimGrid is. Nothing else is
 # compiled or linked against it. Sets SGP_SIMGRID_FOUND.
 include(${CMAKE_CURRENT_LIST_DIR}/SgpSearch.cmake)
 option(SGP_SIMGRID "Build the transport simulated if SimGrid is found" ON)
@@ -12,7 +12,7 @@ if(SGP_SIMGRID)
   mark_as_advanced(SGP_SIMGRID_INCLUDE SGP_SIMGRID_LIBRARY)
   if(SGP_SIMGRID_INCLUDE AND SGP_SIMGRID_LIBRARY)
     set(SGP_SIMGRID_FOUND TRUE)
-    add_library(sgp_simgrid MODULE ${PROJECT_SOURCE_DIR}/src/transport/simulated/binding.c)
+    add_library(sgp_simgrid MODULE ${PROJECT_SOURCE_DIR}/src/transport/simulated/simgrid_binding.c)
     target_include_directories(sgp_simgrid SYSTEM PRIVATE ${SGP_SIMGRID_INCLUDE})
     target_link_libraries(sgp_simgrid PRIVATE sgp_flags ${SGP_SIMGRID_LIBRARY})
     set_target_properties(sgp_simgrid PROPERTIES OUTPUT_NAME sgp-simgrid PREFIX lib)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cmocka with the headers it wants before it. */
-#ifndef TESTS_CMOCKA_ALL_H
-#define TESTS_CMOCKA_ALL_H
+#ifndef SGP_TESTS_CMOCKA_ALL_H
+#define SGP_TESTS_CMOCKA_ALL_H
 
 #include <setjmp.h>
 #include <stdarg.h>

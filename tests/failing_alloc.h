@@ -18,8 +18,8 @@
  * pthread_create for our own code. The C++ runtime, oneDNN, OpenMP, libuv and the dynamic linker are left
  * alone, as they do not survive a failure: libuv aborts if it cannot watch one more file. The executable is
  * linked with failing_alloc.c (tests/CMakeLists.txt). */
-#ifndef TESTS_FAILING_ALLOC_H
-#define TESTS_FAILING_ALLOC_H
+#ifndef SGP_TESTS_FAILING_ALLOC_H
+#define SGP_TESTS_FAILING_ALLOC_H
 
 #include <sgp/status.h>
 

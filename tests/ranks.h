@@ -2,13 +2,13 @@
 /* Ranks as threads of a test, over the loopback, the shared-memory or the TCP transport. CHECK counts
  * failures, as cmocka's own assertions may not leave a thread that is not its own; run_groups
  * asserts at the end that there was none. */
-#ifndef TESTS_RANKS_H
-#define TESTS_RANKS_H
+#ifndef SGP_TESTS_RANKS_H
+#define SGP_TESTS_RANKS_H
 
 #include "cmocka_all.h"
 
-#include "base/log.h"
-#include "group/group.h"
+#include "base/logging.h"
+#include "group/group_internal.h"
 #include "transport/loopback/loopback.h"
 #include "transport/shm/shm.h"
 #include "transport/tcp/tcp.h"

@@ -2,8 +2,8 @@
 /* malloc and its relatives for the whole process, in place of the C library's or a sanitizer's, which do the
  * work. For one file of a program or of a library that is loaded before all others; it says with these what
  * happens to the calls. */
-#ifndef TESTS_REPLACED_MALLOC_H
-#define TESTS_REPLACED_MALLOC_H
+#ifndef SGP_TESTS_REPLACED_MALLOC_H
+#define SGP_TESTS_REPLACED_MALLOC_H
 
 #include <errno.h>
 #include <link.h>

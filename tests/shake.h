@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* For tests that speak to a process of a group over a socket of their own. */
-#ifndef TESTS_SHAKE_H
-#define TESTS_SHAKE_H
+#ifndef SGP_TESTS_SHAKE_H
+#define SGP_TESTS_SHAKE_H
 
 #include "cmocka_all.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/trace.h"
 
-#include "base/log.h"
+#include "base/logging.h"
 #include "base/memory.h"
 
 #include <stdatomic.h>

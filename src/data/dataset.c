@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "data/dataset.h"
 
-#include "base/log.h"
+#include "base/logging.h"
 #include "data/idx.h"
 
 #include <limits.h>

@@ -5,8 +5,8 @@
  * train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte,
  * each with or without ".gz". One channel, labels 0..9. Immutable once loaded: any number of
  * threads may read it. */
-#ifndef DATA_DATASET_H
-#define DATA_DATASET_H
+#ifndef SGP_DATA_DATASET_H
+#define SGP_DATA_DATASET_H
 
 #include <sgp/status.h>
 #include <stdint.h>

@@ -6,8 +6,8 @@
  * size at a random place, and a horizontal flip with probability 1/2. The padding is black, a zero
  * byte, as in torchvision: pictures on a black ground are moved and nothing is added to them. What
  * is drawn for a sample depends on (seed, rank, epoch, sample) alone. */
-#ifndef DATA_LOADER_H
-#define DATA_LOADER_H
+#ifndef SGP_DATA_LOADER_H
+#define SGP_DATA_LOADER_H
 
 #include "data/dataset.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "data/sampler.h"
 
-#include "base/log.h"
+#include "base/logging.h"
 #include "base/random.h"
 
 #include <stdlib.h>

@@ -11,8 +11,8 @@
  * So every sample is taken exactly once per epoch over all nodes, every node makes the same number
  * of steps, and what a node takes is a function of (seed, epoch, step, rank, size, batch, count)
  * alone: the same on every transport, and a resumed run needs no state. */
-#ifndef DATA_SAMPLER_H
-#define DATA_SAMPLER_H
+#ifndef SGP_DATA_SAMPLER_H
+#define SGP_DATA_SAMPLER_H
 
 #include <sgp/status.h>
 #include <stdint.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "graph/analysis.h"
 
-#include "base/log.h"
+#include "base/logging.h"
 #include "base/random.h"
-#include "graph/kinds.h"
+#include "graph/families.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -5,7 +5,7 @@
  * of h that differ modulo m have no pair in common. For odd n the rank m - 1 = n is nobody, and its
  * partner n - h mod m idles. h = 1 and h = -1 are in every list: their pairs join all nodes in a
  * ring (a line for odd n), so repeated averaging over a period reaches consensus for every n. */
-#include "graph/kinds.h"
+#include "graph/families.h"
 
 enum { MOST_MATCHINGS = 64 }; /* two for each power of two in an int */
 

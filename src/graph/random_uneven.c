@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Each node draws its receivers on its own in each step, so in-degrees differ and push-sum weights
  * move. Every node can repeat the draws of all others, which is how it knows its senders. */
-#include "graph/kinds.h"
+#include "graph/families.h"
 
 #include "base/random.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "group/group.h"
+#include "group/group_internal.h"
 
-#include "base/log.h"
+#include "base/logging.h"
 
 #include <fcntl.h>
 #include <stdio.h>

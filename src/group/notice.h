@@ -9,7 +9,7 @@
 #ifndef SGP_GROUP_NOTICE_H
 #define SGP_GROUP_NOTICE_H
 
-#include "group/group.h"
+#include "group/group_internal.h"
 
 #define SGP_NOTICE_BYTES 64
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Groups within a group: the same ways of reaching each other, with connections of their own. */
-#include "base/log.h"
-#include "group/connect.h"
-#include "group/exchange.h"
-#include "group/group.h"
-#include "group/join_mpi.h"
+#include "base/logging.h"
+#include "group/join/connect.h"
+#include "group/join/exchange.h"
+#include "group/group_internal.h"
+#include "group/join/join_mpi.h"
 #include "transport/mpi/mpi.h"
 
 #include <stdio.h>

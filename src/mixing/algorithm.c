@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mixing/algorithm.h"
 
-#include "base/log.h"
+#include "base/logging.h"
 #include "base/memory.h"
-#include "mixing/courier.h"
+#include "mixing/progress_thread.h"
 
 #include <stdlib.h>
 #include <string.h>

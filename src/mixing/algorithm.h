@@ -4,7 +4,7 @@
 #ifndef SGP_MIXING_ALGORITHM_H
 #define SGP_MIXING_ALGORITHM_H
 
-#include "mixing/mixer.h"
+#include "mixing/mixer_internal.h"
 
 /* *wanted: the options with their defaults filled in, as this mixer would run them; set only on success.
  * SGP_ERR_INVALID (logged). */

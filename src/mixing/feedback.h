@@ -9,7 +9,7 @@
 #ifndef SGP_MIXING_FEEDBACK_H
 #define SGP_MIXING_FEEDBACK_H
 
-#include "mixing/mixer.h"
+#include "mixing/mixer_internal.h"
 
 /* All-reduce's ops, beside step and messages. Nothing is kept where nothing is rounded. */
 sgp_status_t sgp_feedback_create(sgp_mixer_t *mixer);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mixing/algorithm.h"
-#include "mixing/courier.h"
+#include "mixing/progress_thread.h"
 #include "mixing/workers.h"
 
-#include "base/log.h"
+#include "base/logging.h"
 #include "base/memory.h"
 #include "mixing/kernels.h"
-#include "optimizer/optimizer.h"
+#include "optimizer/optimizer_internal.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mixing/push.h"
 
-#include "base/log.h"
+#include "base/logging.h"
 #include "base/stream.h"
 #include "mixing/kernels.h"
 #include "mixing/reduce.h"

@@ -4,7 +4,7 @@
 #ifndef SGP_MIXING_PUSH_H
 #define SGP_MIXING_PUSH_H
 
-#include "mixing/mixer.h"
+#include "mixing/mixer_internal.h"
 
 /* Rounds in which a message reaches everybody, about: so far can a receiver be behind, then its
  * sender waits for it anyway. At most 8: on a long ring that would be too much memory for a rare

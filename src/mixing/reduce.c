@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mixing/reduce.h"
 
-#include "base/log.h"
+#include "base/logging.h"
 #include "base/memory.h"
 #include "base/stream.h"
 #include "mixing/kernels.h"
-#include "wire/encoding.h"
+#include "codec/codec.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -7,7 +7,7 @@
 #define SGP_MIXING_REDUCE_H
 
 #include "base/trace.h"
-#include "group/group.h"
+#include "group/group_internal.h"
 
 /* Elements [begin, end) of the vector. */
 typedef struct sgp_segment {

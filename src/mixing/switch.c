@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From one algorithm to another between two steps, on all nodes or on none: the new one is made beside the
  * old one, the nodes tell each other whether they could, and only then the old one ends. */
-#include "base/log.h"
+#include "base/logging.h"
 #include "mixing/algorithm.h"
-#include "mixing/courier.h"
+#include "mixing/progress_thread.h"
 #include "mixing/workers.h"
 
 #include <string.h>

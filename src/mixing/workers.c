@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mixing/workers.h"
 
-#include "base/log.h"
+#include "base/logging.h"
 #include "base/memory.h"
 
 #include <stdlib.h>

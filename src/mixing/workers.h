@@ -9,7 +9,7 @@
 #ifndef SGP_MIXING_WORKERS_H
 #define SGP_MIXING_WORKERS_H
 
-#include "mixing/mixer.h"
+#include "mixing/mixer_internal.h"
 
 /* mixer->workers.group and the segment are set; NULL: the node is one process, and all of the below
  * does nothing. SGP_ERR_NO_MEMORY. */

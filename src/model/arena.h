@@ -5,8 +5,8 @@
  * Blocks are cut from a few large chunks, which the kernel backs with huge pages where it can: a
  * step walks over all of the activations, and with small pages much of its time would go to
  * address translation (measured: about 5 % of a step). */
-#ifndef MODEL_ARENA_H
-#define MODEL_ARENA_H
+#ifndef SGP_MODEL_ARENA_H
+#define SGP_MODEL_ARENA_H
 
 #include <stdbool.h>
 #include <stddef.h>

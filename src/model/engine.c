@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/engine.h"
 
-#include "base/log.h"
+#include "base/logging.h"
 
 #include <dnnl.h>
 #include <stdlib.h>

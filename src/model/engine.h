@@ -10,8 +10,8 @@
  * An engine has a stream and a scratchpad of its own and shares nothing with others: one caller per
  * engine, any number of engines in a process. At one OpenMP thread (OMP_NUM_THREADS=1) the same
  * input gives the same bits. */
-#ifndef MODEL_ENGINE_H
-#define MODEL_ENGINE_H
+#ifndef SGP_MODEL_ENGINE_H
+#define SGP_MODEL_ENGINE_H
 
 #include "model/arena.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/layer.h"
 
-#include "base/log.h"
+#include "base/logging.h"
 #include "model/relu.h"
 
 size_t value_count(const value_t *value) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A layer at work: a line of the network's list with its shapes, its memory and its kernels. */
-#ifndef MODEL_LAYER_H
-#define MODEL_LAYER_H
+#ifndef SGP_MODEL_LAYER_H
+#define SGP_MODEL_LAYER_H
 
 #include "model/batch_norm.h"
 #include "model/engine.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Softmax with cross-entropy. */
-#ifndef MODEL_LOSS_H
-#define MODEL_LOSS_H
+#ifndef SGP_MODEL_LOSS_H
+#define SGP_MODEL_LOSS_H
 
 #include "model/model.h"
 

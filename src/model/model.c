@@ -2,7 +2,7 @@
 #include "model/model.h"
 
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/logging.h"
 #include "model/layer.h"
 #include "model/loss.h"
 #include "model/plan.h"

@@ -7,8 +7,8 @@
  * PyTorch. Not thread-safe: one caller per model; several models may be used by several threads.
  * Run with OMP_NUM_THREADS=1, set before the process first builds a model: faster with several
  * nodes on a machine, and the same bits every time. */
-#ifndef MODEL_MODEL_H
-#define MODEL_MODEL_H
+#ifndef SGP_MODEL_MODEL_H
+#define SGP_MODEL_MODEL_H
 
 #include <sgp/status.h>
 #include <stdbool.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A network as data: its layers in the order in which they run. Each model is a file of its own
  * that writes such a list; layer.c gives the list its meaning. */
-#ifndef MODEL_NETWORK_H
-#define MODEL_NETWORK_H
+#ifndef SGP_MODEL_NETWORK_H
+#define SGP_MODEL_NETWORK_H
 
 #include <stdbool.h>
 

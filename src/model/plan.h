@@ -2,8 +2,8 @@
 /* Where the gradients of activations lie. Each is needed for a short time only, between the layers
  * that read a value and the one that wrote it, so a few buffers serve all: memory saved, and what
  * is in the cache stays there. */
-#ifndef MODEL_PLAN_H
-#define MODEL_PLAN_H
+#ifndef SGP_MODEL_PLAN_H
+#define SGP_MODEL_PLAN_H
 
 #include "model/layer.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The named tensors of a network inside the flat vectors, and their initial values. */
-#ifndef MODEL_TENSORS_H
-#define MODEL_TENSORS_H
+#ifndef SGP_MODEL_TENSORS_H
+#define SGP_MODEL_TENSORS_H
 
 #include "model/layer.h"
 #include "model/model.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "optimizer/optimizer.h"
+#include "optimizer/optimizer_internal.h"
 
-#include "base/log.h"
+#include "base/logging.h"
 #include "base/memory.h"
 #include "base/stream.h"
 #include "base/vector.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport/inbox.h"
 
-#include "base/log.h"
+#include "base/logging.h"
 
 #include <inttypes.h>
 #include <stdio.h>

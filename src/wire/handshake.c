@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "wire/handshake.h"
 
-#include "base/log.h"
+#include "base/logging.h"
 #include "wire/bytes.h"
 #include "wire/header.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* For the tests of data and train: a temporary directory, small IDX data sets, the last log line.
  */
-#ifndef TESTS_DATA_SUPPORT_H
-#define TESTS_DATA_SUPPORT_H
+#ifndef SGP_TESTS_DATA_SUPPORT_H
+#define SGP_TESTS_DATA_SUPPORT_H
 
 #include <setjmp.h>
 #include <stdarg.h>

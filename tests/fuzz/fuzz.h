@@ -5,8 +5,8 @@
  * The first byte of an input is a set of switches. Checksums and proofs would stop nearly all that a
  * fuzzer thinks of; with the switch REPAIR the target puts them right before the parse, so that the code
  * behind them is reached. Without it they have to hold. */
-#ifndef TESTS_FUZZ_H
-#define TESTS_FUZZ_H
+#ifndef SGP_TESTS_FUZZ_FUZZ_H
+#define SGP_TESTS_FUZZ_FUZZ_H
 
 #include <stdbool.h>
 #include <stddef.h>

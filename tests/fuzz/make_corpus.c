@@ -4,8 +4,8 @@
  * fails if one of them is not what it would write. */
 #include "fuzz.h"
 
-#include "group/card.h"
-#include "group/hall.h"
+#include "group/join/endpoint.h"
+#include "group/join/join_server.h"
 #include "transport/tcp/frame.h"
 #include "wire/handshake.h"
 #include "wire/header.h"
@@ -218,7 +218,7 @@ static void make_card(const char *name, unsigned switches, const sgp_card_t *of)
     add_byte(&bytes, switches);
     sgp_card_encode(of, encoded);
     add(&bytes, encoded, sizeof encoded);
-    write_to("card", name, &bytes);
+    write_to("endpoint", name, &bytes);
 }
 
 static void make_cards(void) {
@@ -246,7 +246,7 @@ static void make_cards(void) {
     unsigned char head[SGP_NOTE_HEADER];
     sgp_note_encode(SGP_NOTE_CARDS, 516, head);
     add(&bytes, head, sizeof head);
-    write_to("card", "note", &bytes);
+    write_to("endpoint", "note", &bytes);
 }
 
 int main(int argc, char **argv) {

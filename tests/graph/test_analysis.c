@@ -4,7 +4,7 @@
 
 #include "base/random.h"
 #include "graph/analysis.h"
-#include "graph/kinds.h"
+#include "graph/families.h"
 
 #include "matrix.h"
 

@@ -2,9 +2,9 @@
 /* Cards, and the ways in which they are exchanged within one machine; ranks are threads. */
 #include "ranks.h"
 
-#include "group/exchange.h"
-#include "group/hall.h"
-#include "group/place.h"
+#include "group/join/exchange.h"
+#include "group/join/join_server.h"
+#include "group/join/placement.h"
 
 #include <netinet/in.h>
 #include <poll.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Groups of the workers of a node, and of the workers of one number. */
-#include "workers.h"
+#include "worker_ranks.h"
 
 #include <string.h>
 

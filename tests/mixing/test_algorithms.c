@@ -4,7 +4,7 @@
  * test says. Everything is held against sums in double. */
 #include "trial.h"
 
-#include "graph/pairs.h"
+#include "graph/active_passive.h"
 
 static const sgp_mixer_options_t overlaps[] = {
     {.count = 40, .algorithm = SGP_ALGORITHM_OSGP, .overlap = 1},

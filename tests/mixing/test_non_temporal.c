@@ -3,8 +3,8 @@
  * another transport without. */
 #include "ranks.h"
 
-#include "mixing/mixer.h"
-#include "transport/shm/stores.h"
+#include "mixing/mixer_internal.h"
+#include "transport/slots/stores.h"
 
 #include <sgp/optimizer.h>
 #include <string.h>

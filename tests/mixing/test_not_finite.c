@@ -5,7 +5,7 @@
 
 #include "group/notice.h"
 #include "mixing/kernels.h"
-#include "mixing/mixer.h"
+#include "mixing/mixer_internal.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* N nodes of M workers go where N nodes with the mean of M gradients go. */
-#include "workers.h"
+#include "worker_ranks.h"
 
 #include "base/random.h"
-#include "mixing/mixer.h"
+#include "mixing/mixer_internal.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A run of one mixer per node in which every node follows a gradient of its own, mostly in virtual time,
  * and what its mean must then be. Everything is held against sums in double. */
-#ifndef TESTS_MIXING_TRIAL_H
-#define TESTS_MIXING_TRIAL_H
+#ifndef SGP_TESTS_MIXING_TRIAL_H
+#define SGP_TESTS_MIXING_TRIAL_H
 
 #include "ranks.h"
 
-#include "mixing/mixer.h"
+#include "mixing/mixer_internal.h"
 
 #include <math.h>
 #include <string.h>

@@ -2,8 +2,8 @@
 /* The naive version of every layer, in double precision and straight from the definitions; what
  * the fast code is held against. Arrays are (batch, height, width, channels). Gradients are
  * overwritten. */
-#ifndef TESTS_MODEL_REFERENCE_H
-#define TESTS_MODEL_REFERENCE_H
+#ifndef SGP_TESTS_MODEL_REFERENCE_H
+#define SGP_TESTS_MODEL_REFERENCE_H
 
 #include "base/random.h"
 #include "model/batch_norm.h"

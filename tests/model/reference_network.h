@@ -2,8 +2,8 @@
 /* A whole network run by the naive layers of reference.h, in double precision. It reads the same
  * list of layers as the model, and lays out the flat vectors from their description alone: layers
  * in running order, a weight before its bias. */
-#ifndef TESTS_MODEL_REFERENCE_NETWORK_H
-#define TESTS_MODEL_REFERENCE_NETWORK_H
+#ifndef SGP_TESTS_MODEL_REFERENCE_NETWORK_H
+#define SGP_TESTS_MODEL_REFERENCE_NETWORK_H
 
 #include "reference.h"
 

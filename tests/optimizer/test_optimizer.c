@@ -3,7 +3,7 @@
 #include "cmocka_all.h"
 
 #include "base/random.h"
-#include "optimizer/optimizer.h"
+#include "optimizer/optimizer_internal.h"
 
 #include <math.h>
 #include <stdlib.h>

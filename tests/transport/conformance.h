@@ -2,8 +2,8 @@
 /* What every transport promises (transport/transport.h), as tests. A transport's test file says how
  * its ranks are set up: #define SETUP(ranks) (ranks_setup_t){...} #include
  * "transport/conformance.h" int main(void) { return run_conformance(); } */
-#ifndef TESTS_TRANSPORT_CONFORMANCE_H
-#define TESTS_TRANSPORT_CONFORMANCE_H
+#ifndef SGP_TESTS_TRANSPORT_CONFORMANCE_H
+#define SGP_TESTS_TRANSPORT_CONFORMANCE_H
 
 #include "ranks.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmocka_all.h"
 
-#include "base/limits.h"
+#include "base/constants.h"
 #include "transport/fates.h"
 
 static sgp_fates_t *make(int size) {

@@ -2,7 +2,7 @@
 /* Which stores a sender uses, on machines of which each kind takes a given time. */
 #include "cmocka_all.h"
 
-#include "transport/shm/stores.h"
+#include "transport/slots/stores.h"
 
 #include <stdlib.h>
 

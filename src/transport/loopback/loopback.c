@@ -2,7 +2,7 @@
 #include "transport/loopback/loopback.h"
 
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/logging.h"
 #include "base/memory.h"
 #include "base/random.h"
 

@@ -3,8 +3,8 @@
  * simulation: time stands still while any rank works and jumps to the next arrival or deadline when
  * all wait, so that delays cost nothing and the same seed gives the same run, whatever the threads'
  * real order. */
-#ifndef SGP_TRANSPORT_LOOPBACK_H
-#define SGP_TRANSPORT_LOOPBACK_H
+#ifndef SGP_TRANSPORT_LOOPBACK_LOOPBACK_H
+#define SGP_TRANSPORT_LOOPBACK_LOOPBACK_H
 
 #include "transport/transport.h"
 

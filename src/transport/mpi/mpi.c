@@ -15,10 +15,10 @@
 #include "transport/mpi/mpi.h"
 
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/logging.h"
 #include "transport/agent.h"
-#include "transport/mpi/load.h"
-#include "transport/mpi/slots.h"
+#include "transport/mpi/mpi_load.h"
+#include "transport/mpi/mpi_slots.h"
 
 #include <assert.h>
 #include <math.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Processes that an MPI launcher has started (mpirun, srun): over Open MPI, MPICH or a vendor's library,
  * and so over the cluster's own fabric. libsgp itself does not need MPI: what does is in a module that
- * is loaded when this transport is asked for (transport/mpi/binding.h).
+ * is loaded when this transport is asked for (transport/mpi/mpi_binding.h).
  *
  * Threads. MPI is asked for MPI_THREAD_SERIALIZED, and all MPI calls of this library in a process are
  * made under one lock. A program that has initialised MPI itself with less can do all but run an agent:
@@ -11,8 +11,8 @@
  *
  * Failures. MPI ends the whole job when a process dies. So a rank counts as lost here only after a call of MPI
  * has failed, which is logged, and a rank that hangs is never noticed. */
-#ifndef SGP_TRANSPORT_MPI_H
-#define SGP_TRANSPORT_MPI_H
+#ifndef SGP_TRANSPORT_MPI_MPI_H
+#define SGP_TRANSPORT_MPI_MPI_H
 
 #include "transport/transport.h"
 

@@ -2,7 +2,7 @@
 #include "transport/shm/rendezvous.h"
 
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/logging.h"
 
 #include <errno.h>
 #include <fcntl.h>

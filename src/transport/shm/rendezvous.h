@@ -5,7 +5,7 @@
 #ifndef SGP_TRANSPORT_SHM_RENDEZVOUS_H
 #define SGP_TRANSPORT_SHM_RENDEZVOUS_H
 
-#include "transport/shm/region.h"
+#include "transport/slots/region.h"
 #include "transport/shm/shm.h"
 
 /* One other rank. */

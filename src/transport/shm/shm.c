@@ -2,14 +2,14 @@
 #include "transport/shm/shm.h"
 
 #include "base/clock.h"
-#include "base/limits.h"
-#include "base/log.h"
+#include "base/constants.h"
+#include "base/logging.h"
 #include "base/stream.h"
 #include "transport/agent.h"
-#include "transport/shm/pulse.h"
-#include "transport/shm/region.h"
+#include "transport/shm/heartbeat.h"
+#include "transport/slots/region.h"
 #include "transport/shm/rendezvous.h"
-#include "transport/shm/stores.h"
+#include "transport/slots/stores.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -9,8 +9,8 @@
  * slot back. So no message needs a thread, nobody writes into another's memory but to give back what it
  * has read, and what a dead sender has posted stays readable. A waiting rank sleeps on a futex. A small thread
  * of each rank notices losses (pulse.h). */
-#ifndef SGP_TRANSPORT_SHM_H
-#define SGP_TRANSPORT_SHM_H
+#ifndef SGP_TRANSPORT_SHM_SHM_H
+#define SGP_TRANSPORT_SHM_SHM_H
 
 #include "transport/remote.h"
 

@@ -2,7 +2,7 @@
 /* The cluster as a whole: SimGrid's module, hosts, actors. */
 #include "transport/simulated/cluster.h"
 
-#include "base/log.h"
+#include "base/logging.h"
 #include "base/memory.h"
 #include "transport/module.h"
 

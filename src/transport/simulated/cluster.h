@@ -3,7 +3,7 @@
 #ifndef SGP_TRANSPORT_SIMULATED_CLUSTER_H
 #define SGP_TRANSPORT_SIMULATED_CLUSTER_H
 
-#include "transport/simulated/binding.h"
+#include "transport/simulated/simgrid_binding.h"
 #include "transport/simulated/simulated.h"
 
 typedef struct rank rank_t;
@@ -12,7 +12,7 @@ typedef struct rank rank_t;
  * taken when the message begins, so that nothing after can fail. */
 typedef struct message message_t;
 
-/* A message on its way to one receiver: it takes turns with others, as over tcp (transport/tcp/turns.h). */
+/* A message on its way to one receiver: it takes turns with others, as over tcp (transport/tcp/scheduler.h). */
 enum { OUT, IN, ENDS };
 
 typedef struct flow {

@@ -4,7 +4,7 @@
  * A rank is an actor, its agent a second one on the same host. Payloads are carried as they are, and take
  * the time of `scale` times their bytes on the links between the two hosts, which all that is under way at a
  * time shares fairly. Vectors of different steps take turns at their sender and at their receiver, as over tcp
- * (transport/tcp/turns.h): one passes whole when none of another step does at either end. So a small vector
+ * (transport/tcp/scheduler.h): one passes whole when none of another step does at either end. So a small vector
  * stands for a large model. The actors of a simulation take turns on one thread, and the same input gives the
  * same run.
  *

@@ -2,9 +2,9 @@
 /* The life of a connection. What it carries is in link_io.c. */
 #include "transport/tcp/link.h"
 
-#include "base/log.h"
-#include "transport/tcp/news.h"
-#include "transport/tcp/socket.h"
+#include "base/logging.h"
+#include "transport/tcp/losses.h"
+#include "net/socket.h"
 
 #include <errno.h>
 #include <stdarg.h>

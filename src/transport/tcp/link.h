@@ -3,7 +3,7 @@
 #ifndef SGP_TRANSPORT_TCP_LINK_H
 #define SGP_TRANSPORT_TCP_LINK_H
 
-#include "transport/tcp/links.h"
+#include "transport/tcp/tcp_engine.h"
 
 typedef enum sgp_link_state {
     SGP_LINK_CONNECTING,

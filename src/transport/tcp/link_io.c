@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What goes over a connection: chunks one way, frames both ways. */
-#include "base/log.h"
+#include "base/logging.h"
 #include "transport/tcp/link.h"
-#include "transport/tcp/news.h"
+#include "transport/tcp/losses.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -3,10 +3,10 @@
  * remote: tcp where all ranks are remote. */
 #include "transport/tcp/tcp.h"
 
-#include "base/limits.h"
-#include "base/log.h"
+#include "base/constants.h"
+#include "base/logging.h"
 #include "transport/shm/shm.h"
-#include "transport/tcp/links.h"
+#include "transport/tcp/tcp_engine.h"
 
 #include <unistd.h>
 

@@ -9,7 +9,7 @@
 #ifndef SGP_TRANSPORT_TCP_TCP_H
 #define SGP_TRANSPORT_TCP_TCP_H
 
-#include "transport/tcp/address.h"
+#include "net/address.h"
 #include "transport/transport.h"
 #include "wire/handshake.h"
 

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How fast the encodings of vectors are: `encodings [NUMBERS]` (25,000,000; 16,384 stay in the
+ * cache). Prints, for each pass and encoding, GB/s of what it reads and writes and that of a memcpy
+ * beside it, by CPU time: median and best of 21 interleaved rounds. */
+#include "codec/codec.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define ROUNDS 21
+
+typedef struct work {
+    size_t count;
+    float *x, *y;    /* (count) */
+    uint16_t *s, *t; /* (count) */
+    sgp_encoding_t encoding;
+} work_t;
+
+static void copy(work_t *w) {
+    memcpy(w->y, w->x, w->count * sizeof *w->x);
+}
+static void encode(work_t *w) {
+    sgp_encode(w->encoding, w->count, w->s, w->x);
+}
+static void decode(work_t *w) {
+    sgp_decode(w->encoding, w->count, w->y, w->s);
+}
+static void keep(work_t *w) {
+    sgp_encode_keep(w->encoding, w->count, w->s, w->x, 1, 1);
+}
+static void absorb(work_t *w) {
+    sgp_decode_absorb(w->encoding, w->count, w->y, w->s, 0.5f);
+}
+static void feedback(work_t *w) {
+    sgp_encode_feedback(w->encoding, w->count, w->s, w->x, w->y);
+}
+static void meet(work_t *w) {
+    sgp_encode_meet(w->encoding, w->count, w->x, w->s, w->t);
+}
+
+static const struct {
+    const char *name;
+    void (*pass)(work_t *w);
+    int bytes; /* read and written, for each number */
+} passes[] = {
+    {"memcpy", copy, 8},
+    {"encode", encode, 6},
+    {"decode", decode, 6},
+    {"encode, keep the rounding", keep, 10},
+    {"decode and absorb", absorb, 10},
+    {"encode with error feedback", feedback, 14},
+    {"meet", meet, 12},
+};
+
+enum { PASSES = sizeof passes / sizeof *passes };
+
+/* Of this process: nothing here waits, and others may use the machine as well. */
+static double seconds(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
+}
+
+/* GB/s; short vectors again and again. */
+static double rate(int p, work_t *w) {
+    size_t times = 1 + 8000000 / w->count;
+    double start = seconds();
+    for (size_t i = 0; i < times; i++) {
+        passes[p].pass(w);
+        __asm__ volatile("" : : : "memory");
+    }
+    return (double)passes[p].bytes * (double)w->count * (double)times / (seconds() - start) * 1e-9;
+}
+
+static int ascending(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void measure(work_t *w) {
+    double rates[PASSES][ROUNDS];
+    for (int round = -1; round < ROUNDS; round++) /* the first touches the pages */
+        for (int p = 0; p < PASSES; p++) {
+            for (size_t i = 0; i < w->count && p == 1; i++) w->x[i] = (float)(i % 1009) * 1e-3f;
+            double found = rate(p, w);
+            if (round >= 0) rates[p][round] = found;
+        }
+    for (int p = 0; p < PASSES; p++) {
+        qsort(rates[p], ROUNDS, sizeof(double), ascending);
+        printf("%-10s %-28s %8.1f %8.1f\n", sgp_encoding_name(w->encoding), passes[p].name,
+               rates[p][ROUNDS / 2], rates[p][ROUNDS - 1]);
+    }
+}
+
+int main(int argc, char **argv) {
+    work_t w = {.count = argc > 1 ? strtoull(argv[1], NULL, 10) : 25000000};
+    if (w.count == 0 || w.count % 64) {
+        fprintf(stderr, "usage: %s [NUMBERS], a multiple of 64\n", argv[0]);
+        return 2;
+    }
+    w.x = aligned_alloc(64, w.count * sizeof *w.x);
+    w.y = aligned_alloc(64, w.count * sizeof *w.y);
+    w.s = aligned_alloc(64, w.count * sizeof *w.s);
+    w.t = aligned_alloc(64, w.count * sizeof *w.t);
+    if (!w.x || !w.y || !w.s || !w.t) return 1;
+    memset(w.y, 0, w.count * sizeof *w.y);
+    for (w.encoding = SGP_ENCODING_BFLOAT16; w.encoding <= SGP_ENCODING_FLOAT16; w.encoding++)
+        measure(&w);
+    free(w.x);
+    free(w.y);
+    free(w.s);
+    free(w.t);
+    return 0;
+}

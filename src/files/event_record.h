@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Records of TensorBoard's event files, from values. Pure functions over bytes.
+ *
+ * A file is a sequence of TFRecords:
+ *   length (uint64, little-endian), masked CRC-32C of these 8 bytes, the record, its masked CRC-32C
+ * where masked is (crc >> 15 | crc << 17) + 0xa282ead8. A record is a protobuf message Event, of
+ * which these fields are written (tensorflow/core/util/event.proto, framework/summary.proto):
+ *   Event    1 wall_time (double)  2 step (int64)  3 file_version (string)  5 summary (Summary)
+ *            7 session_log (SessionLog)
+ *   Summary  1 value (repeated Value)
+ *   Value    1 tag (string)  2 simple_value (float)
+ *   SessionLog  1 status (enum; 1: START) */
+#ifndef SGP_FILES_EVENT_RECORD_H
+#define SGP_FILES_EVENT_RECORD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { EVENT_BYTES = 1024, EVENT_SCALARS = 10, EVENT_TAG = 48 };
+
+/* One record; all zero is empty. */
+typedef struct event {
+    size_t length;
+    uint8_t bytes[EVENT_BYTES];
+} event_t;
+
+typedef struct event_scalar {
+    const char *tag; /* at most EVENT_TAG characters */
+    double value;    /* left out if it is not a number */
+} event_scalar_t;
+
+/* The first record of every file. wall_time: seconds since 1970. */
+void event_version(event_t *event, double wall_time);
+
+/* A run begins with `step`: what older files of the directory say of it and of later ones is void. */
+void event_start(event_t *event, double wall_time, int64_t step);
+
+/* Values of one step. scalars: (count), at most EVENT_SCALARS. */
+void event_scalars(event_t *event, double wall_time, int64_t step, const event_scalar_t *scalars,
+                   size_t count);
+
+#endif

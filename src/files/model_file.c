@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "files/model_file.h"
+
+#include "base/logging.h"
+#include "files/run_id.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- writing ---- */
+
+size_t model_file_tensors(const model_t *model, const float *vector,
+                          safetensors_tensor_t *tensors) {
+    size_t count = model_tensor_count(model), parameters = model_parameter_count(model);
+    for (size_t i = 0; i < count; i++) {
+        const model_tensor_t *tensor = model_tensor(model, i);
+        size_t start = tensor->is_buffer ? parameters : 0;
+        tensors[i] = (safetensors_tensor_t){.name = tensor->name,
+                                            .dims = tensor->dims,
+                                            .shape = tensor->shape,
+                                            .data = vector + start + tensor->offset};
+    }
+    return count;
+}
+
+/* Nine digits give back every float32. */
+static void format_numbers(const float *numbers, int count, char text[MODEL_FILE_NUMBERS]) {
+    size_t at = 0;
+    for (int i = 0; i < count; i++)
+        at += (size_t)snprintf(text + at, MODEL_FILE_NUMBERS - at, "%s%.9g", i ? "," : "",
+                               (double)numbers[i]);
+}
+
+size_t model_file_describe(model_file_about_t *about, const dataset_t *dataset,
+                           safetensors_pair_t *pairs) {
+    format_numbers(dataset->mean, dataset->shape.channels, about->mean);
+    format_numbers(dataset->deviation, dataset->shape.channels, about->deviation);
+    pairs[0] = (safetensors_pair_t){"format", "pt"};
+    pairs[1] = (safetensors_pair_t){"sgp_version", SGP_VERSION};
+    pairs[2] = (safetensors_pair_t){"mean", about->mean};
+    pairs[3] = (safetensors_pair_t){"deviation", about->deviation};
+    return MODEL_FILE_PAIRS;
+}
+
+sgp_status_t model_file_write(const char *directory, const char *name, const char *model_name,
+                              const model_t *model, const dataset_t *dataset, const float *vector,
+                              const char *id, const char *hash) {
+    size_t count = model_tensor_count(model);
+    safetensors_pair_t pairs[MODEL_FILE_PAIRS + 3];
+    model_file_about_t about;
+    safetensors_tensor_t *tensors = calloc(count, sizeof *tensors);
+    if (!tensors) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %zu tensors", count);
+    model_file_tensors(model, vector, tensors);
+    size_t told = model_file_describe(&about, dataset, pairs);
+    pairs[told++] = (safetensors_pair_t){"model", model_name};
+    pairs[told++] = (safetensors_pair_t){IDENTITY_KEY, id};
+    pairs[told++] = (safetensors_pair_t){"parameters_hash", hash};
+    sgp_status_t status = safetensors_write(directory, name, tensors, count, pairs, told);
+    free(tensors);
+    return status;
+}
+
+/* ---- reading ---- */
+
+static void shape_text(int dims, const int64_t *shape, char text[96]) {
+    int at = snprintf(text, 96, "(");
+    for (int i = 0; i < dims && at < 70; i++)
+        at += snprintf(text + at, 96 - (size_t)at, "%s%lld", i ? ", " : "", (long long)shape[i]);
+    snprintf(text + at, 96 - (size_t)at, ")");
+}
+
+static sgp_status_t check_tensor(const tensor_file_t *file, const model_tensor_t *tensor,
+                                 char problem[TENSOR_FILE_PROBLEM]) {
+    const tensor_entry_t *entry = tensor_file_find(file, tensor->name);
+    char found[96], wanted[96];
+    if (!entry) {
+        snprintf(problem, TENSOR_FILE_PROBLEM, "%.300s: has no tensor %.64s: another model?",
+                 file->path, tensor->name);
+        return SGP_ERR_MISMATCH;
+    }
+    shape_text(entry->dims, entry->shape, found);
+    shape_text(tensor->dims, tensor->shape, wanted);
+    if (entry->dtype == SAFETENSORS_F32 && strcmp(found, wanted) == 0) return SGP_OK;
+    snprintf(problem, TENSOR_FILE_PROBLEM,
+             "%.200s: tensor %.64s is %s %s and has to be F32 %s: another model, or for other "
+             "images?",
+             file->path, tensor->name, safetensors_dtype_name(entry->dtype), found, wanted);
+    return SGP_ERR_MISMATCH;
+}
+
+/* Of the parameters alone: the only one in models of earlier versions. */
+static sgp_status_t check_parameters(const tensor_file_t *file, const model_t *model,
+                                     const float *vector, char problem[TENSOR_FILE_PROBLEM]) {
+    char found[HASH_TEXT];
+    const char *wanted = tensor_file_text(file, "parameters_hash");
+    hash_of(vector, model_parameter_count(model) * sizeof *vector, found);
+    if (!wanted || strcmp(found, wanted) == 0) return SGP_OK;
+    snprintf(problem, TENSOR_FILE_PROBLEM,
+             "%.300s: is damaged: its parameters do not match their hash", file->path);
+    return SGP_ERR_FORMAT;
+}
+
+sgp_status_t model_file_read(const tensor_file_t *file, const model_t *model, float *vector,
+                             char problem[TENSOR_FILE_PROBLEM]) {
+    size_t count = model_tensor_count(model), parameters = model_parameter_count(model);
+    sgp_status_t status = SGP_OK;
+    for (size_t i = 0; i < count && !status; i++)
+        status = check_tensor(file, model_tensor(model, i), problem);
+    for (size_t i = 0; i < count && !status; i++) {
+        const model_tensor_t *tensor = model_tensor(model, i);
+        float *place = vector + (tensor->is_buffer ? parameters : 0) + tensor->offset;
+        status = tensor_file_read(file, tensor_file_find(file, tensor->name)->begin,
+                                  tensor->count * sizeof *place, place, problem);
+    }
+    return status ? status : check_parameters(file, model, vector, problem);
+}
+
+/* Exactly `count` numbers with commas between them. */
+static bool parse_numbers(const char *text, int count, float *numbers) {
+    for (int i = 0; i < count; i++) {
+        char *end;
+        numbers[i] = strtof(text, &end);
+        bool last = i + 1 == count;
+        if (end == text || *end != (last ? '\0' : ',') || !isfinite(numbers[i])) return false;
+        text = end + 1;
+    }
+    return true;
+}
+
+sgp_status_t model_file_normalisation(const tensor_file_t *file, dataset_t *dataset,
+                                      char problem[TENSOR_FILE_PROBLEM]) {
+    float means[DATASET_MAX_CHANNELS] = {0}, deviations[DATASET_MAX_CHANNELS] = {0};
+    const char *mean = tensor_file_text(file, "mean");
+    const char *deviation = tensor_file_text(file, "deviation");
+    int channels = dataset->shape.channels;
+    if (!mean && !deviation) return SGP_OK;
+    bool good = mean && deviation && parse_numbers(mean, channels, means) &&
+                parse_numbers(deviation, channels, deviations);
+    for (int c = 0; c < channels && good; c++) good = deviations[c] > 0;
+    if (good) {
+        memcpy(dataset->mean, means, (size_t)channels * sizeof *means);
+        memcpy(dataset->deviation, deviations, (size_t)channels * sizeof *deviations);
+        return SGP_OK;
+    }
+    snprintf(problem, TENSOR_FILE_PROBLEM,
+             "%.300s: mean %.40s and deviation %.40s: should be %d numbers each, for the channels "
+             "of the images",
+             file->path, mean ? mean : "?", deviation ? deviation : "?", channels);
+    return SGP_ERR_FORMAT;
+}

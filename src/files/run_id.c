@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "files/run_id.h"
+
+#include "base/logging.h"
+#include "files/json.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define DIGITS "0123456789abcdef"
+
+sgp_status_t identity_draw(char id[IDENTITY_TEXT]) {
+    unsigned char bytes[16];
+    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
+        return sgp_fail(SGP_ERR_SYSTEM, "no random numbers for the run's id: %s", strerror(errno));
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        id[2 * i] = DIGITS[bytes[i] >> 4];
+        id[2 * i + 1] = DIGITS[bytes[i] & 15];
+    }
+    id[IDENTITY_TEXT - 1] = '\0';
+    return SGP_OK;
+}
+
+/* found: NULL: it has none. */
+static sgp_status_t take(const char *path, const char *found, char id[IDENTITY_TEXT]) {
+    if (!found) return SGP_OK;
+    if (strlen(found) != IDENTITY_TEXT - 1 || strspn(found, DIGITS) != IDENTITY_TEXT - 1)
+        return sgp_fail(SGP_ERR_FORMAT, "%s: its " IDENTITY_KEY " is %.40s: must be %d digits",
+                        path, found, IDENTITY_TEXT - 1);
+    strcpy(id, found);
+    return SGP_OK;
+}
+
+sgp_status_t identity_read(const char *directory, char id[IDENTITY_TEXT]) {
+    char path[PATH_MAX], problem[TRAIN_JSON_PROBLEM];
+    json_t *config;
+    *id = '\0';
+    if (snprintf(path, sizeof path, "%s/config.json", directory) >= PATH_MAX)
+        return sgp_fail(SGP_ERR_INVALID, "%.100s...: the path is too long", directory);
+    sgp_status_t status = train_json_read(path, &config, problem);
+    if (status == SGP_ERR_NOT_FOUND) return SGP_OK;
+    if (status) return sgp_fail(status, "%s: %s", path, problem);
+    status = take(path, json_string_value(json_object_get(config, IDENTITY_KEY)), id);
+    json_decref(config);
+    return status;
+}

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* PMIx, as mpirun of Open MPI, prterun and srun speak it. The library is loaded when it is needed, so that
+ * nobody else depends on it; only its header is needed to build. Cards travel as hexadecimal strings. */
+#include "group/join/exchange.h"
+
+#include "base/logging.h"
+
+#ifdef SGP_HAS_PMIX
+
+#include <dlfcn.h>
+#include <pmix.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LIBRARY "libpmix.so.2"
+#define KEY     "sgp.card"
+
+enum { HEX = 2 * SGP_CARD_BYTES + 1 };
+
+typedef struct pmix {
+    void *library;
+    pmix_status_t (*init)(pmix_proc_t *, pmix_info_t *, size_t);
+    pmix_status_t (*finalize)(const pmix_info_t *, size_t);
+    pmix_status_t (*put)(pmix_scope_t, const char *, pmix_value_t *);
+    pmix_status_t (*commit)(void);
+    pmix_status_t (*fence)(const pmix_proc_t *, size_t, const pmix_info_t *, size_t);
+    pmix_status_t (*get)(const pmix_proc_t *, const char *, const pmix_info_t *, size_t,
+                         pmix_value_t **);
+    const char *(*error)(pmix_status_t);
+    pmix_proc_t self;
+    const sgp_limit_t *limit;
+} pmix_t;
+
+static bool find(pmix_t *pmix, const char *name, void *function) {
+    void *found = dlsym(pmix->library, name);
+    memcpy(function, &found, sizeof found);
+    return found != NULL;
+}
+
+/* The library stays loaded: it keeps a thread of its own for a while. */
+static sgp_status_t load(pmix_t *pmix) {
+    pmix->library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+    if (!pmix->library)
+        return sgp_fail(SGP_ERR_UNSUPPORTED,
+                        "the launcher speaks PMIx, and its library is missing (%s): install %s, or "
+                        "start the processes with --join HOST:PORT",
+                        dlerror(), LIBRARY);
+    if (find(pmix, "PMIx_Init", &pmix->init) && find(pmix, "PMIx_Finalize", &pmix->finalize) &&
+        find(pmix, "PMIx_Put", &pmix->put) && find(pmix, "PMIx_Commit", &pmix->commit) &&
+        find(pmix, "PMIx_Fence", &pmix->fence) && find(pmix, "PMIx_Get", &pmix->get) &&
+        find(pmix, "PMIx_Error_string", &pmix->error))
+        return SGP_OK;
+    return sgp_fail(SGP_ERR_UNSUPPORTED, "%s is not a PMIx library of version 2 or later", LIBRARY);
+}
+
+static sgp_status_t convert(const pmix_t *pmix, const char *call, pmix_status_t result) {
+    if (result == PMIX_SUCCESS) return SGP_OK;
+    if (result == PMIX_ERR_TIMEOUT)
+        return sgp_fail(SGP_ERR_TIMEOUT, "PMIx: not all processes came within %d ms",
+                        pmix->limit->timeout_ms);
+    return sgp_fail(SGP_ERR_SYSTEM, "PMIx: %s: %s", call, pmix->error(result));
+}
+
+/* At least a second, in which PMIx counts. */
+static pmix_info_t time_limit(const pmix_t *pmix) {
+    pmix_info_t info;
+    memset(&info, 0, sizeof info);
+    snprintf(info.key, sizeof info.key, "%s", PMIX_TIMEOUT);
+    info.value.type = PMIX_INT;
+    info.value.data.integer = sgp_limit_left_ms(pmix->limit) / 1000 + 1;
+    return info;
+}
+
+static sgp_status_t read_size(pmix_t *pmix, int *size) {
+    pmix_proc_t job = pmix->self;
+    pmix_value_t *value = NULL;
+    job.rank = PMIX_RANK_WILDCARD;
+    sgp_status_t status =
+        convert(pmix, "size of the job", pmix->get(&job, PMIX_JOB_SIZE, NULL, 0, &value));
+    if (status != SGP_OK) return status;
+    *size = value->type == PMIX_UINT32 ? (int)value->data.uint32 : 0;
+    free(value);
+    if (*size > (int)pmix->self.rank) return SGP_OK;
+    return sgp_fail(SGP_ERR_SYSTEM, "PMIx: rank %u of %d processes", (unsigned)pmix->self.rank,
+                    *size);
+}
+
+static sgp_status_t put_card(pmix_t *pmix, const sgp_card_t *mine) {
+    unsigned char bytes[SGP_CARD_BYTES];
+    char text[HEX];
+    sgp_card_encode(mine, bytes);
+    for (int i = 0; i < SGP_CARD_BYTES; i++) snprintf(text + 2 * i, 3, "%02x", bytes[i]);
+    pmix_value_t value;
+    memset(&value, 0, sizeof value);
+    value.type = PMIX_STRING;
+    value.data.string = text;
+    sgp_status_t status = convert(pmix, "put", pmix->put(PMIX_GLOBAL, KEY, &value));
+    return status == SGP_OK ? convert(pmix, "commit", pmix->commit()) : status;
+}
+
+/* Returns when all have put theirs, and their cards are here. */
+static sgp_status_t fence(pmix_t *pmix) {
+    pmix_info_t info[2];
+    info[0] = time_limit(pmix);
+    memset(&info[1], 0, sizeof info[1]);
+    snprintf(info[1].key, sizeof info[1].key, "%s", PMIX_COLLECT_DATA);
+    info[1].value.type = PMIX_BOOL;
+    info[1].value.data.flag = true;
+    return convert(pmix, "fence", pmix->fence(NULL, 0, info, 2));
+}
+
+static sgp_status_t get_card(pmix_t *pmix, int rank, sgp_card_t *card) {
+    unsigned char bytes[SGP_CARD_BYTES] = {0};
+    pmix_proc_t other = pmix->self;
+    pmix_value_t *value = NULL;
+    pmix_info_t limit = time_limit(pmix);
+    other.rank = (pmix_rank_t)rank;
+    sgp_status_t status = convert(pmix, "get", pmix->get(&other, KEY, &limit, 1, &value));
+    if (status != SGP_OK) return status;
+    const char *text = value->type == PMIX_STRING ? value->data.string : NULL;
+    for (int i = 0; text && i < SGP_CARD_BYTES && text[2 * i]; i++) {
+        unsigned byte = 0;
+        sscanf(text + 2 * i, "%2x", &byte);
+        bytes[i] = (unsigned char)byte;
+    }
+    if (value->type == PMIX_STRING) free(value->data.string);
+    free(value);
+    if (sgp_card_decode(bytes, card) == SGP_OK) return SGP_OK;
+    return sgp_fail(SGP_ERR_MISMATCH, "node %d has shown no card of this version of sgp", rank);
+}
+
+static sgp_status_t exchange(pmix_t *pmix, sgp_card_t *mine, sgp_card_t **all) {
+    sgp_status_t status = read_size(pmix, &mine->size);
+    mine->rank = (int)pmix->self.rank;
+    if (status == SGP_OK) status = put_card(pmix, mine);
+    if (status == SGP_OK) status = fence(pmix);
+    sgp_card_t *cards = status == SGP_OK ? calloc((size_t)mine->size, sizeof *cards) : NULL;
+    if (status == SGP_OK && !cards)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d cards", mine->size);
+    for (int r = 0; r < mine->size && status == SGP_OK; r++) status = get_card(pmix, r, &cards[r]);
+    if (status == SGP_OK) *all = cards;
+    else free(cards);
+    return status;
+}
+
+sgp_status_t sgp_exchange_pmix(sgp_card_t *mine, const sgp_limit_t *limit, sgp_card_t **all) {
+    pmix_t pmix = {.limit = limit};
+    sgp_status_t status = load(&pmix);
+    if (status == SGP_OK) status = convert(&pmix, "init", pmix.init(&pmix.self, NULL, 0));
+    if (status != SGP_OK) return status;
+    status = exchange(&pmix, mine, all);
+    pmix.finalize(NULL, 0);
+    return status;
+}
+
+#else
+
+sgp_status_t sgp_exchange_pmix(sgp_card_t *mine, const sgp_limit_t *limit, sgp_card_t **all) {
+    (void)mine, (void)limit, (void)all;
+    return sgp_fail(SGP_ERR_UNSUPPORTED,
+                    "the launcher speaks PMIx, and this sgp is built without it: build it where "
+                    "libpmix-dev is, or start the processes with --join HOST:PORT");
+}
+
+#endif

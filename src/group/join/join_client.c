@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "group/join/join_client.h"
+
+#include "base/clock.h"
+#include "base/logging.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { TICK_MS = 1000, PATIENCE_MS = 10000 };
+
+typedef struct call {
+    sgp_visit_t *visit;
+    int socket;
+    sgp_limit_t until; /* of what is waited for now */
+    bool seated;       /* the hall is open */
+    sgp_hall_t hall;   /* for our own callers */
+    struct pollfd *places;
+    int places_room;
+} call_t;
+
+__attribute__((format(printf, 3, 4))) static sgp_status_t fails(call_t *call, sgp_status_t status,
+                                                                const char *cause, ...) {
+    va_list arguments;
+    va_start(arguments, cause);
+    vsnprintf(call->visit->cause, sizeof call->visit->cause, cause, arguments);
+    va_end(arguments);
+    return status;
+}
+
+/* ---- waiting ---- */
+
+static bool make_places(call_t *call, int count) {
+    if (count <= call->places_room) return true;
+    struct pollfd *grown = realloc(call->places, (size_t)count * sizeof *grown);
+    if (!grown) return false;
+    call->places = grown;
+    call->places_room = count;
+    return true;
+}
+
+static sgp_status_t out_of_time(call_t *call) {
+    char limit[32];
+    if (sgp_limit_left_ms(call->visit->limit) > 0)
+        return fails(call, SGP_ERR_AGAIN, "it accepts calls and says nothing");
+    return fails(call, SGP_ERR_TIMEOUT,
+                 call->seated ? "the group was not complete within %s" : "no answer within %s",
+                 sgp_limit_text(call->visit->limit, limit));
+}
+
+/* Sleeps until the socket is ready, and serves our own callers meanwhile. */
+static sgp_status_t await(call_t *call, short events) {
+    for (;;) {
+        int left = sgp_limit_left_ms(&call->until);
+        if (left == 0) return out_of_time(call);
+        if (!make_places(call, 1 + (call->seated ? sgp_hall_places(&call->hall) : 0)))
+            return sgp_fail(SGP_ERR_NO_MEMORY, "no memory to wait for an answer");
+        nfds_t count = 1;
+        call->places[0] = (struct pollfd){.fd = call->socket, .events = events};
+        if (call->seated) {
+            sgp_hall_watch(&call->hall, call->places + 1);
+            count += (nfds_t)sgp_hall_places(&call->hall);
+        }
+        int ready = poll(call->places, count, left < TICK_MS ? left : TICK_MS);
+        if (ready < 0) continue;
+        bool ours = call->places[0].revents != 0;
+        sgp_status_t status = call->seated ? sgp_hall_serve(&call->hall, call->places + 1) : SGP_OK;
+        if (status != SGP_OK || ours) return status;
+    }
+}
+
+/* ---- bytes ---- */
+
+static sgp_status_t ended(call_t *call, int error) {
+    return fails(call, SGP_ERR_AGAIN, "%s", error ? strerror(error) : "the connection ended");
+}
+
+static sgp_status_t send_all(call_t *call, const void *bytes, size_t count) {
+    for (size_t done = 0; done < count;) {
+        ssize_t sent = send(call->socket, (const char *)bytes + done, count - done, MSG_NOSIGNAL);
+        if (sent < 0 && errno != EAGAIN && errno != EINTR) return ended(call, errno);
+        if (sent > 0) done += (size_t)sent;
+        sgp_status_t status = sent < 0 ? await(call, POLLOUT) : SGP_OK;
+        if (status != SGP_OK) return status;
+    }
+    return SGP_OK;
+}
+
+static sgp_status_t receive(call_t *call, void *bytes, size_t count, size_t *got) {
+    for (;;) {
+        ssize_t read = recv(call->socket, bytes, count, 0);
+        if (read > 0) {
+            *got = (size_t)read;
+            return SGP_OK;
+        }
+        if (read == 0) return ended(call, 0);
+        if (errno != EAGAIN && errno != EINTR) return ended(call, errno);
+        sgp_status_t status = await(call, POLLIN);
+        if (status != SGP_OK) return status;
+    }
+}
+
+static sgp_status_t receive_all(call_t *call, void *bytes, size_t count) {
+    sgp_status_t status = SGP_OK;
+    for (size_t done = 0, got; done < count && status == SGP_OK; done += got) {
+        got = 0;
+        status = receive(call, (char *)bytes + done, count - done, &got);
+    }
+    return status;
+}
+
+/* ---- handshake ---- */
+
+static void judge(call_t *call, sgp_handshake_t *handshake) {
+    const sgp_card_t *mine = call->visit->mine;
+    const sgp_hello_t *theirs = &handshake->theirs;
+    if (strcmp(theirs->version, mine->version) != 0)
+        sgp_handshake_refuse(handshake, "it has sgp %s, and here is %s", theirs->version,
+                             mine->version);
+    /* One that has a run has begun: a group that is full says so itself, if it can be ours. */
+    else if (theirs->run != 0 && mine->fingerprint == 0) sgp_handshake_accept(handshake);
+    else if (theirs->run != 0 || theirs->fingerprint != mine->fingerprint)
+        sgp_handshake_refuse(handshake, "it belongs to another job");
+    else sgp_handshake_accept(handshake);
+}
+
+static sgp_status_t refused(call_t *call, const sgp_handshake_t *handshake) {
+    if (handshake->refused_by_them)
+        return fails(call, SGP_ERR_REFUSED, "it refuses us: %s", handshake->reason);
+    return fails(call, SGP_ERR_FORMAT, "%s", handshake->reason);
+}
+
+static sgp_status_t talk(call_t *call, sgp_handshake_t *handshake) {
+    for (;;) {
+        size_t bytes, got = 0;
+        if (sgp_handshake_state(handshake) == SGP_HANDSHAKE_JUDGE) judge(call, handshake);
+        const void *out = sgp_handshake_pending(handshake, &bytes);
+        sgp_status_t status = bytes ? send_all(call, out, bytes) : SGP_OK;
+        if (status != SGP_OK) return status;
+        if (bytes) {
+            sgp_handshake_sent(handshake, bytes);
+            continue;
+        }
+        if (sgp_handshake_state(handshake) == SGP_HANDSHAKE_DONE) return SGP_OK;
+        if (sgp_handshake_state(handshake) == SGP_HANDSHAKE_REFUSED)
+            return refused(call, handshake);
+        void *place = sgp_handshake_place(handshake, &bytes);
+        status = receive(call, place, bytes, &got);
+        if (status != SGP_OK) return status;
+        sgp_handshake_received(handshake, got);
+    }
+}
+
+static sgp_status_t shake(call_t *call) {
+    const sgp_card_t *mine = call->visit->mine;
+    sgp_hello_t hello = {.purpose = SGP_PURPOSE_JOIN,
+                         .rank = mine->rank,
+                         .size = mine->size,
+                         .fingerprint = mine->fingerprint};
+    memcpy(hello.version, mine->version, sizeof hello.version);
+    sgp_handshake_t handshake;
+    sgp_handshake_init(&handshake, true, &hello, call->visit->meeting->key);
+    sgp_status_t status = talk(call, &handshake);
+    sgp_handshake_fini(&handshake);
+    return status;
+}
+
+/* ---- what is said after it ---- */
+
+static sgp_status_t nonsense(call_t *call) {
+    return fails(call, SGP_ERR_FORMAT, "it says what no sgp of this version does");
+}
+
+static sgp_status_t show_card(call_t *call) {
+    unsigned char card[SGP_CARD_BYTES];
+    sgp_card_encode(call->visit->mine, card);
+    return send_all(call, card, sizeof card);
+}
+
+static sgp_status_t go_elsewhere(call_t *call, const char *where) {
+    if (sgp_address_parse(where, &call->visit->instead) != SGP_OK) return nonsense(call);
+    return fails(call, SGP_ERR_NOT_FOUND, "it sends us to %s", where);
+}
+
+/* From now on our own callers are answered. */
+static void sit_down(call_t *call, const char *founder) {
+    if (call->seated) return;
+    const sgp_visit_t *visit = call->visit;
+    sgp_hall_init(&call->hall, visit->listener, visit->meeting, visit->mine, false);
+    snprintf(call->hall.founder, sizeof call->hall.founder, "%.*s", SGP_ADDRESS_TEXT - 1, founder);
+    call->seated = true;
+    call->until = *visit->limit;
+}
+
+static sgp_status_t read_cards(call_t *call, size_t bytes, sgp_card_t *cards) {
+    sgp_card_t *mine = call->visit->mine;
+    unsigned char text[SGP_CARD_BYTES];
+    if (bytes != 4 + (size_t)mine->size * SGP_CARD_BYTES) return nonsense(call);
+    sgp_status_t status = receive_all(call, text, 4);
+    if (status != SGP_OK) return status;
+    int rank = (int)(text[0] | text[1] << 8 | text[2] << 16 | text[3] << 24);
+    if (rank < 0 || rank >= mine->size) return nonsense(call);
+    for (int r = 0; r < mine->size && status == SGP_OK; r++) {
+        status = receive_all(call, text, sizeof text);
+        if (status == SGP_OK && (sgp_card_decode(text, &cards[r]) != SGP_OK || cards[r].rank != r))
+            status = nonsense(call);
+    }
+    if (status == SGP_OK) mine->rank = rank;
+    return status;
+}
+
+static sgp_status_t be_ready(call_t *call) {
+    unsigned char header[SGP_NOTE_HEADER];
+    sgp_hall_fini(&call->hall); /* callers wait for the transport now */
+    call->seated = false;
+    call->until = sgp_limit_make(4 * PATIENCE_MS);
+    sgp_note_encode(SGP_NOTE_READY, 0, header);
+    return send_all(call, header, sizeof header);
+}
+
+/* The next note but CARDS: its text, which ends with 0. */
+static sgp_status_t read_note(call_t *call, sgp_note_t *note, size_t *bytes, char *text,
+                              size_t room) {
+    unsigned char header[SGP_NOTE_HEADER];
+    size_t most = 4 + (size_t)call->visit->mine->size * SGP_CARD_BYTES;
+    sgp_status_t status = receive_all(call, header, sizeof header);
+    if (status != SGP_OK) return status;
+    if (!sgp_note_decode(header, most > room ? most : room, note, bytes)) return nonsense(call);
+    if (*note == SGP_NOTE_CARDS) return SGP_OK;
+    if (*bytes >= room) return nonsense(call);
+    memset(text, 0, room);
+    status = receive_all(call, text, *bytes);
+    for (char *at = text; *at; at++)
+        if (*at < ' ' || *at > '~') *at = '?';
+    return status;
+}
+
+static sgp_status_t listen_to_founder(call_t *call, sgp_card_t *cards) {
+    for (bool ready = false;;) {
+        char text[SGP_VERDICT_BYTES + 1];
+        sgp_note_t note;
+        size_t bytes;
+        sgp_status_t status = read_note(call, &note, &bytes, text, sizeof text);
+        if (status != SGP_OK) return status;
+        if (note == SGP_NOTE_REFUSED)
+            return fails(call, SGP_ERR_REFUSED, "it refuses us: %s", text);
+        if (note == SGP_NOTE_BEGIN && ready) return SGP_OK;
+        if (note == SGP_NOTE_ELSEWHERE && !ready) return go_elsewhere(call, text);
+        if (note == SGP_NOTE_SEATED && !ready) sit_down(call, text);
+        else if (note == SGP_NOTE_CARDS && !ready) {
+            status = read_cards(call, bytes, cards);
+            if (status == SGP_OK) status = be_ready(call);
+            if (status != SGP_OK) return status;
+            ready = true;
+        } else return nonsense(call);
+    }
+}
+
+static sgp_status_t dial(call_t *call) {
+    const sgp_address_t *to = &call->visit->to;
+    int error = 0;
+    socklen_t length = sizeof error;
+    call->socket = socket(to->at.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (call->socket < 0) return ended(call, errno);
+    if (connect(call->socket, (const struct sockaddr *)&to->at, to->length) == 0) return SGP_OK;
+    if (errno != EINPROGRESS) return ended(call, errno);
+    sgp_status_t status = await(call, POLLOUT);
+    if (status == SGP_ERR_AGAIN || status == SGP_ERR_TIMEOUT) return ended(call, ETIMEDOUT);
+    if (status != SGP_OK) return status;
+    getsockopt(call->socket, SOL_SOCKET, SO_ERROR, &error, &length);
+    return error ? ended(call, error) : SGP_OK;
+}
+
+sgp_status_t sgp_visit(sgp_visit_t *visit, sgp_card_t **all) {
+    call_t call = {.visit = visit, .socket = -1};
+    int left = sgp_limit_left_ms(visit->limit);
+    sgp_card_t *cards = calloc((size_t)visit->mine->size, sizeof *cards);
+    call.until = sgp_limit_make(left < visit->answer_ms ? left : visit->answer_ms);
+    visit->cause[0] = '\0';
+    sgp_status_t status =
+        cards ? dial(&call)
+              : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d cards", visit->mine->size);
+    if (status == SGP_OK) status = shake(&call);
+    if (status == SGP_OK) status = show_card(&call);
+    if (status == SGP_OK) status = listen_to_founder(&call, cards);
+    sgp_hall_fini(&call.hall);
+    if (call.socket >= 0) close(call.socket);
+    free(call.places);
+    if (status == SGP_OK) *all = cards;
+    else free(cards);
+    return status;
+}

@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Stochastic Gradient Push that waits for nothing: a step absorbs what has arrived, however old,
+ * and pushes on. The weight that travels with every vector keeps the average unbiased.
+ *
+ * While the node computes, its courier pushes the last step's vector and folds what arrives into one
+ * vector with its weight, `waiting`. So a slow node holds up nobody: its messages do not pile up,
+ * and their senders' memory is free again at once. What a node may not do is give away too much of
+ * its mass: with little of it, lr / w d would throw z far off. It keeps at least LEAST_KEPT, and
+ * sends less than the graph's share if need be, or nothing. A push for which no room comes free
+ * is taken back. A sender decides alone.
+ *
+ * When the nodes meet (settle), each tells every other how many messages it has sent there, and
+ * rests; nobody sends to a node that rests, or the mass of the slower ones would run out to it. */
+#include "mixing/progress_thread.h"
+#include "mixing/kernels.h"
+#include "mixing/push.h"
+
+#include "base/logging.h"
+#include "base/memory.h"
+#include "optimizer/optimizer_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* With one peer and as many arrivals as steps a node keeps 1/2: a step is never at more than twice
+ * the rate of that. Messages of less weight than LEAST_SENT in all are not worth their bytes. */
+#define LEAST_KEPT 0.5
+#define LEAST_SENT 0.05
+
+/* A sender as its messages come in. Messages to one receiver are numbered from 0, and that is the
+ * step they carry: who receives cannot know in which rounds something is sent. */
+typedef struct sender {
+    uint64_t next;  /* number of the first message not folded */
+    size_t arrived; /* of it: elements known to be there */
+    bool rests;
+} sender_t;
+
+typedef struct async {
+    sender_t *senders; /* (size) */
+    uint64_t *sent;    /* (size) messages sent to each */
+    uint64_t meetings; /* settles so far: the number of the next */
+    float *waiting;    /* (P + S) folded messages, not absorbed yet */
+    double waiting_w;  /* their weight; 0: none */
+    /* The push in the courier's hands. A message goes to one receiver, for it has its number. */
+    sgp_destination_t *to;   /* (size) */
+    int destinations;        /* left to be sent */
+    float *buffers;          /* (S) as they were: the caller changes them meanwhile */
+    double before;           /* this node's weight with it; 0: there is none */
+    sgp_rounding_t rounding; /* of what of it has left */
+} async_t;
+
+static unsigned async_messages(const sgp_mixer_t *mixer) {
+    int degree = sgp_graph_max_degree(&mixer->graph);
+    return (unsigned)(degree < 4 ? degree : 4) + 2;
+}
+
+/* Each other node is told that this one rests. */
+static unsigned async_notices(const sgp_mixer_t *mixer) {
+    return (unsigned)mixer->size;
+}
+
+/* ---- what arrives ---- */
+
+/* Whether the next message of a sender is there as a whole. */
+static bool is_whole(sgp_mixer_t *mixer, int src) {
+    async_t *async = mixer->extra;
+    sender_t *sender = &async->senders[src];
+    while (sender->arrived < mixer->length) {
+        sgp_chunk_t *chunk =
+            sgp_push_find(mixer, SGP_KIND_PUSH, src, sender->next, sender->arrived);
+        if (!chunk) return false;
+        sender->arrived += chunk->header.elements;
+    }
+    return true;
+}
+
+static void fold_chunk(async_t *async, const sgp_chunk_t *chunk) {
+    float *place = async->waiting + chunk->header.offset;
+    size_t count = chunk->header.elements;
+    if (async->waiting_w > 0) sgp_push_absorb_into(place, chunk, async->waiting_w);
+    else if (sgp_encoding_rounds(chunk->header.encoding))
+        sgp_decode(chunk->header.encoding, count, place, chunk->payload);
+    else memcpy(place, chunk->payload, count * sizeof *place);
+}
+
+/* Folds a sender's next message, which is there as a whole. */
+static sgp_status_t fold(sgp_mixer_t *mixer, int src) {
+    async_t *async = mixer->extra;
+    sender_t *sender = &async->senders[src];
+    double weight = 0;
+    for (size_t folded = 0; folded < mixer->length;) {
+        sgp_chunk_t *chunk = sgp_push_find(mixer, SGP_KIND_PUSH, src, sender->next, folded);
+        sgp_status_t status = sgp_push_check(mixer, &chunk->header);
+        if (status != SGP_OK) return status;
+        fold_chunk(async, chunk);
+        weight = chunk->header.weight;
+        folded += chunk->header.elements;
+        sgp_inbox_release(mixer->inbox, chunk);
+    }
+    /* Late: its sender has made at least one step more before this node came to absorb it. */
+    sgp_push_received(mixer, 1, async->waiting_w > 0);
+    async->waiting_w += weight;
+    sender->next++;
+    sender->arrived = 0;
+    return SGP_OK;
+}
+
+/* What a node has said that rests until the next meeting; NULL: nothing. */
+static sgp_chunk_t *find_rest(sgp_mixer_t *mixer, int src) {
+    const async_t *async = mixer->extra;
+    return sgp_push_find(mixer, SGP_KIND_REST, src, async->meetings, 0);
+}
+
+/* Takes in all that is there as a whole, and who rests. */
+static sgp_status_t take_in(sgp_mixer_t *mixer) {
+    async_t *async = mixer->extra;
+    sgp_inbox_collect(mixer->inbox);
+    for (int src = 0; src < mixer->size; src++) {
+        if (src == mixer->rank) continue;
+        while (is_whole(mixer, src)) {
+            sgp_status_t status = fold(mixer, src);
+            if (status != SGP_OK) return status;
+        }
+        async->senders[src].rests = find_rest(mixer, src) != NULL;
+    }
+    return SGP_OK;
+}
+
+/* ---- what leaves ---- */
+
+/* To the last of the destinations left. SGP_ERR_AGAIN: there is no room. */
+static sgp_status_t push_one(sgp_mixer_t *mixer, const float *buffers) {
+    async_t *async = mixer->extra;
+    const sgp_destination_t *to = &async->to[async->destinations - 1];
+    sgp_header_t header = sgp_push_header(mixer, async->sent[to->dst]);
+    sgp_send_t send;
+    sgp_status_t status = sgp_transport_send_begin(mixer->transport, &header, to, 1, &send);
+    if (status != SGP_OK) return status;
+    for (void *place; (place = sgp_transport_send_next(mixer->transport, &send));) {
+        bool finite = sgp_push_copy(mixer, &send, buffers, place);
+        status = sgp_push_commit(mixer, &send, finite);
+        if (status != SGP_OK) return status;
+    }
+    async->sent[to->dst]++;
+    async->destinations--;
+    return SGP_OK;
+}
+
+/* As many as there is room for. */
+static sgp_status_t push_all(sgp_mixer_t *mixer, const float *buffers) {
+    async_t *async = mixer->extra;
+    while (async->destinations > 0) {
+        sgp_status_t status = push_one(mixer, buffers);
+        if (status == SGP_ERR_AGAIN) return SGP_OK;
+        if (status == SGP_ERR_PEER_LOST) return sgp_transport_fail_lost(mixer->transport, NULL);
+        if (status != SGP_OK) return status;
+    }
+    return SGP_OK;
+}
+
+/* In the courier's context. */
+static sgp_status_t carry(sgp_mixer_t *mixer) {
+    async_t *async = mixer->extra;
+    for (;;) {
+        uint64_t mark = sgp_mixer_mark(mixer), since = sgp_inbox_taken_in(mixer->inbox);
+        sgp_status_t status = push_all(mixer, async->buffers);
+        mark = sgp_trace_end(mixer->trace, SGP_TRACE_MESSAGES, SGP_TRACE_PUSH, mark);
+        if (status == SGP_OK) status = take_in(mixer);
+        sgp_trace_end(mixer->trace, SGP_TRACE_MESSAGES, SGP_TRACE_ABSORB, mark);
+        if (status != SGP_OK || sgp_courier_wanted(mixer->courier)) return status;
+        status = sgp_courier_wait(mixer->courier, since);
+        if (status != SGP_OK) return status;
+    }
+}
+
+/* The part of the graph's shares that may leave. */
+static double part_to_send(double w, double kept) {
+    double most = w - LEAST_KEPT, shares = w - kept;
+    if (shares <= most) return 1;
+    return most < LEAST_SENT ? 0 : most / shares;
+}
+
+/* The destinations of a round without those who rest, and what each gets. */
+static void choose_destinations(sgp_mixer_t *mixer, double *kept) {
+    async_t *async = mixer->extra;
+    int count = sgp_push_shares(mixer, mixer->round, mixer->w, kept);
+    double part = part_to_send(mixer->w, *kept);
+    async->destinations = 0;
+    *kept = mixer->w;
+    for (int i = 0; i < count && part > 0; i++) {
+        sgp_destination_t to = mixer->to[i];
+        if (async->senders[to.dst].rests) continue;
+        to.weight *= part;
+        *kept -= to.weight;
+        async->to[async->destinations++] = to;
+    }
+}
+
+/* What could not leave is ours again. */
+static void take_back(sgp_mixer_t *mixer) {
+    async_t *async = mixer->extra;
+    if (async->destinations == 0) return;
+    sgp_push_sent(mixer, -async->destinations);
+    for (; async->destinations > 0; async->destinations--)
+        mixer->w += async->to[async->destinations - 1].weight;
+}
+
+/* ---- the step ---- */
+
+static void absorb_waiting(sgp_mixer_t *mixer, size_t offset, size_t count) {
+    async_t *async = mixer->extra;
+    if (async->waiting_w > 0)
+        sgp_absorb(count, mixer->z + offset, async->waiting + offset,
+                   (float)(async->waiting_w / (mixer->w + async->waiting_w)));
+}
+
+static sgp_status_t update_and_absorb(sgp_mixer_t *mixer, const sgp_local_t *local) {
+    async_t *async = mixer->extra;
+    if (local->optimizer) sgp_optimizer_begin(local->optimizer);
+    float rate = (float)(local->learning_rate / mixer->w);
+    for (size_t offset = 0, count; offset < mixer->length; offset += count) {
+        count = sgp_mixer_chunk_at(mixer, offset);
+        uint64_t mark = sgp_mixer_mark(mixer);
+        sgp_rounding_pay(&async->rounding, mixer, offset, count);
+        bool finite = sgp_mixer_update(mixer, local, rate, offset, count, NULL, false);
+        mark = sgp_mixer_mark_end(mixer, SGP_TRACE_UPDATE, mark);
+        if (!sgp_mixer_accepts(mixer, finite))
+            return sgp_mixer_refuse(mixer, "parameters", offset, count);
+        absorb_waiting(mixer, offset, count);
+        sgp_mixer_mark_end(mixer, SGP_TRACE_ABSORB, mark);
+    }
+    async->rounding.part = 0;
+    mixer->w += async->waiting_w;
+    async->waiting_w = 0;
+    return SGP_OK;
+}
+
+/* What has left is known now, so is what of its rounding is ours. */
+static void end_push(sgp_mixer_t *mixer) {
+    async_t *async = mixer->extra;
+    take_back(mixer);
+    if (async->before > 0)
+        async->rounding = sgp_rounding_of(mixer, async->before, mixer->w, async->buffers);
+    async->before = 0;
+}
+
+static sgp_status_t take(sgp_mixer_t *mixer, uint64_t deadline) {
+    sgp_status_t status = sgp_courier_take(mixer->courier, deadline);
+    end_push(mixer);
+    return status;
+}
+
+static sgp_status_t async_hold(sgp_mixer_t *mixer, uint64_t deadline) {
+    async_t *async = mixer->extra;
+    sgp_status_t status = take(mixer, deadline);
+    sgp_rounding_settle(&async->rounding, mixer);
+    return status;
+}
+
+static sgp_status_t async_step(sgp_mixer_t *mixer, const sgp_local_t *local, uint64_t deadline) {
+    async_t *async = mixer->extra;
+    double kept;
+    sgp_status_t status = take(mixer, deadline);
+    uint64_t mark = sgp_mixer_mark(mixer);
+    if (status == SGP_OK) status = take_in(mixer);
+    sgp_mixer_mark_end(mixer, SGP_TRACE_ABSORB, mark);
+    if (status != SGP_OK) return status;
+    status = update_and_absorb(mixer, local);
+    if (status != SGP_OK) return status;
+    if (!mixer->exchanges) return sgp_courier_give(mixer->courier), SGP_OK;
+    choose_destinations(mixer, &kept);
+    memcpy(async->buffers, mixer->z + mixer->count,
+           (mixer->length - mixer->count) * sizeof *async->buffers);
+    sgp_push_sent(mixer, async->destinations);
+    async->before = mixer->w;
+    mixer->w = kept;
+    /* A caller with an optimizer of its own changes z while the courier would copy it. */
+    if (!local->optimizer) {
+        status = push_all(mixer, async->buffers);
+        end_push(mixer);
+        sgp_ledger_close(&mixer->ledger,
+                         mixer->z); /* the update is entered; what is new was mixed */
+        sgp_rounding_settle(&async->rounding, mixer);
+    }
+    sgp_courier_give(mixer->courier);
+    return status;
+}
+
+/* ---- the meeting ---- */
+
+static sgp_status_t tell_rest(sgp_mixer_t *mixer, uint64_t deadline) {
+    async_t *async = mixer->extra;
+    for (int dst = 0; dst < mixer->size; dst++) {
+        if (dst == mixer->rank) continue;
+        sgp_header_t header = {.kind = SGP_KIND_REST,
+                               .encoding = SGP_ENCODING_BYTES,
+                               .channel = mixer->channel,
+                               .step = async->meetings,
+                               .count = sizeof async->sent[dst]};
+        sgp_destination_t to = {.dst = dst, .weight = 1};
+        sgp_send_t send;
+        sgp_status_t status = sgp_inbox_send_begin(mixer->inbox, &header, &to, 1, deadline, &send);
+        if (status != SGP_OK) return status;
+        memcpy(sgp_transport_send_next(mixer->transport, &send), &async->sent[dst],
+               sizeof async->sent[dst]);
+        sgp_transport_send_commit(mixer->transport, &send);
+    }
+    return SGP_OK;
+}
+
+/* The rank of a node that does not rest yet, or whose messages are not all in; -1: none. */
+static int who_is_missing(sgp_mixer_t *mixer) {
+    async_t *async = mixer->extra;
+    for (int src = 0; src < mixer->size; src++) {
+        if (src == mixer->rank) continue;
+        sgp_chunk_t *chunk = find_rest(mixer, src);
+        uint64_t sent;
+        if (!chunk || chunk->header.count != sizeof sent) return src;
+        memcpy(&sent, chunk->payload, sizeof sent);
+        if (async->senders[src].next < sent) return src;
+    }
+    return -1;
+}
+
+static void end_rest(sgp_mixer_t *mixer) {
+    async_t *async = mixer->extra;
+    for (int src = 0; src < mixer->size; src++) {
+        if (src == mixer->rank) continue;
+        sgp_inbox_release(mixer->inbox, find_rest(mixer, src));
+        async->senders[src].rests = false;
+    }
+    async->meetings++;
+}
+
+static sgp_status_t async_settle(sgp_mixer_t *mixer, uint64_t deadline) {
+    async_t *async = mixer->extra;
+    sgp_status_t status = async_hold(mixer, deadline);
+    if (status == SGP_OK) status = tell_rest(mixer, deadline);
+    while (status == SGP_OK) {
+        uint64_t since = sgp_inbox_taken_in(mixer->inbox);
+        status = take_in(mixer);
+        if (status != SGP_OK || who_is_missing(mixer) < 0) break;
+        status = sgp_inbox_wait(mixer->inbox, since, deadline,
+                                "the slower nodes to come to the meeting");
+    }
+    if (status != SGP_OK) return status;
+    end_rest(mixer);
+    sgp_ledger_enter(&mixer->ledger, mixer->z, 0, mixer->length, mixer->w);
+    absorb_waiting(mixer, 0, mixer->length);
+    mixer->w += async->waiting_w;
+    async->waiting_w = 0;
+    sgp_ledger_close(&mixer->ledger, mixer->z);
+    return SGP_OK;
+}
+
+static sgp_status_t async_resume(sgp_mixer_t *mixer) {
+    sgp_courier_give(mixer->courier);
+    return SGP_OK;
+}
+
+static void async_destroy(sgp_mixer_t *mixer) {
+    async_t *async = mixer->extra;
+    if (!async) return;
+    sgp_memory_free(async->waiting);
+    sgp_memory_free(async->buffers);
+    free(async->senders);
+    free(async->sent);
+    free(async->to);
+    free(async);
+}
+
+static sgp_status_t async_create(sgp_mixer_t *mixer) {
+    async_t *async = calloc(1, sizeof *async);
+    mixer->extra = async;
+    if (!async) return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for its algorithm");
+    size_t size = (size_t)mixer->size, buffers = mixer->length - mixer->count;
+    async->senders = calloc(size, sizeof *async->senders);
+    async->sent = calloc(size, sizeof *async->sent);
+    async->to = calloc(size, sizeof *async->to);
+    async->waiting = sgp_memory_alloc(mixer->length * sizeof *async->waiting);
+    async->buffers = sgp_memory_alloc((buffers + 1) * sizeof *async->buffers);
+    if (!async->senders || !async->sent || !async->to || !async->waiting || !async->buffers)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu numbers", mixer->length);
+    return SGP_OK;
+}
+
+/* No state: after a meeting nothing is left, and numbers start anew with the run. */
+const sgp_algorithm_ops_t sgp_algorithm_async = {
+    .create = async_create,
+    .destroy = async_destroy,
+    .work = carry,
+    .messages = async_messages,
+    .notices = async_notices,
+    .step = async_step,
+    .settle = async_settle,
+    .hold = async_hold,
+    .resume = async_resume,
+};

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Stochastic Gradient Push with overlap (Assran et al. 2019, algorithm 2): a message may be tau
+ * steps late, so it travels while gradients are computed.
+ *
+ *   step k: update; absorb the messages of step k - tau, waiting for them; push
+ *
+ * Pushing comes last, so that what was absorbed goes on at once: with tau = 1 the nodes mix exactly
+ * as in lock step, and only the gradient is taken at parameters without the message under way.
+ * Between steps z holds the kept share of the mass, w = 1 / (1 + tau) in the steady state with one
+ * peer. The numerator moves by the full lr d all the same.
+ *
+ * What a push rounds is the sender's again before the next update; till then z is what was sent, for the
+ * gradient is as well taken there.
+ *
+ * A large vector is copied out by the courier while the next gradient is computed: both only read
+ * z. A small one leaves at once, which costs less than waking a thread. */
+#include "mixing/progress_thread.h"
+#include "mixing/push.h"
+
+#include "base/logging.h"
+#include "base/memory.h"
+#include "optimizer/optimizer_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Bytes from which the courier copies. Below, the copy takes less than 0.1 ms. */
+#define LARGE ((size_t)1 << 20)
+
+typedef struct overlap {
+    uint64_t settled;    /* messages of rounds before it have been absorbed */
+    sgp_edge_t *senders; /* (max degree) */
+    /* The push in the courier's hands. */
+    sgp_destination_t *to; /* (size) */
+    int destinations;
+    uint64_t round;
+    float *buffers; /* (S) as they were: the caller changes them while the courier copies */
+    sgp_rounding_t rounding; /* of the last push */
+} overlap_t;
+
+/* As in lock step, and those that may be late. */
+static unsigned overlap_messages(const sgp_mixer_t *mixer) {
+    return sgp_push_reach(mixer) + (unsigned)mixer->options.overlap + 1;
+}
+
+/* In the courier's context. */
+static sgp_status_t push_later(sgp_mixer_t *mixer) {
+    overlap_t *overlap = mixer->extra;
+    sgp_header_t header = sgp_push_header(mixer, overlap->round);
+    sgp_send_t send;
+    uint64_t mark = sgp_mixer_mark(mixer);
+    for (;;) {
+        sgp_status_t status = sgp_transport_send_begin(mixer->transport, &header, overlap->to,
+                                                       overlap->destinations, &send);
+        if (status == SGP_OK) break;
+        if (status != SGP_ERR_AGAIN || sgp_courier_must_end(mixer->courier)) return status;
+        sgp_inbox_collect(mixer->inbox);
+        status = sgp_courier_wait(mixer->courier, sgp_inbox_taken_in(mixer->inbox));
+        if (status != SGP_OK) return status;
+    }
+    for (void *place; (place = sgp_transport_send_next(mixer->transport, &send));) {
+        bool finite = sgp_push_copy(mixer, &send, overlap->buffers, place);
+        sgp_status_t status = sgp_push_commit(mixer, &send, finite);
+        if (status != SGP_OK) return status;
+    }
+    sgp_trace_end(mixer->trace, SGP_TRACE_MESSAGES, SGP_TRACE_PUSH, mark);
+    return SGP_OK;
+}
+
+static void overlap_destroy(sgp_mixer_t *mixer) {
+    overlap_t *overlap = mixer->extra;
+    if (!overlap) return;
+    sgp_memory_free(overlap->buffers);
+    free(overlap->senders);
+    free(overlap->to);
+    free(overlap);
+}
+
+static sgp_status_t overlap_create(sgp_mixer_t *mixer) {
+    overlap_t *overlap = calloc(1, sizeof *overlap);
+    mixer->extra = overlap;
+    if (!overlap) return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for its algorithm");
+    size_t buffers = mixer->length - mixer->count;
+    overlap->settled = mixer->round;
+    overlap->senders =
+        calloc((size_t)sgp_graph_max_degree(&mixer->graph) + 1, sizeof *overlap->senders);
+    overlap->to = calloc((size_t)mixer->size, sizeof *overlap->to);
+    overlap->buffers = sgp_memory_alloc((buffers + 1) * sizeof *overlap->buffers);
+    if (!overlap->senders || !overlap->to || !overlap->buffers)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu buffers", buffers);
+    return SGP_OK;
+}
+
+/* A small vector leaves at once. */
+static bool overlap_has_courier(const sgp_mixer_t *mixer) {
+    return mixer->length * sizeof(float) >= LARGE;
+}
+
+static sgp_status_t take(sgp_mixer_t *mixer, uint64_t deadline) {
+    return mixer->courier ? sgp_courier_take(mixer->courier, deadline) : SGP_OK;
+}
+
+/* Without anything to absorb. */
+static sgp_status_t update_alone(sgp_mixer_t *mixer, const sgp_local_t *local) {
+    overlap_t *overlap = mixer->extra;
+    sgp_rounding_settle(&overlap->rounding, mixer);
+    return sgp_mixer_update_all(mixer, local);
+}
+
+/* Update and absorb, chunk by chunk while it is in the cache; what is not there yet is waited for
+ * at the end. */
+static sgp_status_t update_and_absorb(sgp_mixer_t *mixer, const sgp_local_t *local,
+                                      uint64_t deadline) {
+    overlap_t *overlap = mixer->extra;
+    uint64_t late = (uint64_t)mixer->options.overlap;
+    if (mixer->round < overlap->settled + late) /* nothing was sent so long ago */
+        return update_alone(mixer, local);
+    sgp_absorption_t absorption;
+    sgp_absorption_begin(&absorption, mixer, mixer->round - late, mixer->w, overlap->senders);
+    if (local->optimizer) sgp_optimizer_begin(local->optimizer);
+    float rate = (float)(local->learning_rate / mixer->w);
+    for (size_t offset = 0; offset < mixer->length;) {
+        size_t count = sgp_mixer_chunk_at(mixer, offset);
+        uint64_t mark = sgp_mixer_mark(mixer);
+        sgp_rounding_pay(&overlap->rounding, mixer, offset, count);
+        bool finite = sgp_mixer_update(mixer, local, rate, offset, count, NULL, false);
+        mark = sgp_mixer_mark_end(mixer, SGP_TRACE_UPDATE, mark);
+        if (!sgp_mixer_accepts(mixer, finite))
+            return sgp_mixer_refuse(mixer, "parameters", offset, count);
+        offset += count;
+        sgp_status_t status = sgp_absorption_ready(&absorption, mixer, offset);
+        sgp_mixer_mark_end(mixer, SGP_TRACE_ABSORB, mark);
+        if (status != SGP_OK) return status;
+    }
+    overlap->rounding.part = 0;
+    return sgp_absorption_finish(&absorption, mixer, deadline);
+}
+
+static void keep_buffers(sgp_mixer_t *mixer) {
+    overlap_t *overlap = mixer->extra;
+    memcpy(overlap->buffers, mixer->z + mixer->count,
+           (mixer->length - mixer->count) * sizeof *overlap->buffers);
+}
+
+static void hand_over(sgp_mixer_t *mixer, int destinations) {
+    overlap_t *overlap = mixer->extra;
+    memcpy(overlap->to, mixer->to, (size_t)destinations * sizeof *overlap->to);
+    keep_buffers(mixer);
+    overlap->destinations = destinations;
+    overlap->round = mixer->round;
+    sgp_courier_give(mixer->courier);
+}
+
+/* share: what is kept of the weight. owed: z gets the rounding later. */
+static sgp_status_t push_now(sgp_mixer_t *mixer, int destinations, double share, bool owed,
+                             uint64_t deadline) {
+    overlap_t *overlap = mixer->extra;
+    sgp_header_t header = sgp_push_header(mixer, mixer->round);
+    sgp_send_t send;
+    uint64_t mark = sgp_mixer_mark(mixer);
+    sgp_status_t status =
+        sgp_inbox_send_begin(mixer->inbox, &header, mixer->to, destinations, deadline, &send);
+    if (status != SGP_OK) return status;
+    for (void *place; (place = sgp_transport_send_next(mixer->transport, &send));) {
+        bool finite = owed ? sgp_push_copy(mixer, &send, overlap->buffers, place)
+                           : sgp_push_split(mixer, &send, place, share);
+        status = sgp_push_commit(mixer, &send, finite);
+        if (status != SGP_OK) return status;
+    }
+    sgp_mixer_mark_end(mixer, SGP_TRACE_PUSH, mark);
+    return SGP_OK;
+}
+
+static sgp_status_t overlap_step(sgp_mixer_t *mixer, const sgp_local_t *local, uint64_t deadline) {
+    overlap_t *overlap = mixer->extra;
+    sgp_status_t status = take(mixer, deadline);
+    if (status != SGP_OK) return status;
+    if (!mixer->exchanges) return update_alone(mixer, local);
+    status = update_and_absorb(mixer, local, deadline);
+    if (status != SGP_OK) return status;
+    double kept, before = mixer->w;
+    int destinations = sgp_push_shares(mixer, mixer->round, before, &kept);
+    /* A caller with an optimizer of its own changes z before the next step. */
+    bool stays = local->optimizer && !mixer->options.biased;
+    bool owed = stays && sgp_mixer_rounds(mixer);
+    if (owed) keep_buffers(mixer);
+    if (owed) overlap->rounding = sgp_rounding_of(mixer, before, kept, overlap->buffers);
+    if (stays && mixer->courier) hand_over(mixer, destinations);
+    else status = push_now(mixer, destinations, kept / before, owed, deadline);
+    if (!mixer->options.biased) mixer->w = kept;
+    sgp_push_sent(mixer, destinations);
+    return status;
+}
+
+static sgp_status_t overlap_hold(sgp_mixer_t *mixer, uint64_t deadline) {
+    overlap_t *overlap = mixer->extra;
+    sgp_status_t status = take(mixer, deadline);
+    if (status == SGP_OK) sgp_rounding_settle(&overlap->rounding, mixer);
+    return status;
+}
+
+static sgp_status_t overlap_settle(sgp_mixer_t *mixer, uint64_t deadline) {
+    overlap_t *overlap = mixer->extra;
+    uint64_t late = (uint64_t)mixer->options.overlap;
+    uint64_t round = mixer->round > late ? mixer->round - late : 0;
+    if (round < overlap->settled) round = overlap->settled;
+    sgp_status_t status = overlap_hold(mixer, deadline);
+    sgp_ledger_enter(&mixer->ledger, mixer->z, 0, mixer->length, mixer->w);
+    for (; round < mixer->round && status == SGP_OK; round++) {
+        sgp_absorption_t absorption;
+        sgp_absorption_begin(&absorption, mixer, round, mixer->w, overlap->senders);
+        status = sgp_absorption_finish(&absorption, mixer, deadline);
+    }
+    overlap->settled = mixer->round;
+    sgp_ledger_close(&mixer->ledger, mixer->z);
+    return status;
+}
+
+static void overlap_state(sgp_mixer_t *mixer, sgp_state_t *state) {
+    overlap_t *overlap = mixer->extra;
+    sgp_state_add(state, "overlap.settled", SGP_STATE_UINT64, &overlap->settled, 1);
+}
+
+const sgp_algorithm_ops_t sgp_algorithm_overlap = {
+    .create = overlap_create,
+    .destroy = overlap_destroy,
+    .has_courier = overlap_has_courier,
+    .work = push_later,
+    .messages = overlap_messages,
+    .step = overlap_step,
+    .settle = overlap_settle,
+    .hold = overlap_hold,
+    .state = overlap_state,
+};

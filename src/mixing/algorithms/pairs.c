@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* AD-PSGD (Lian et al. 2018): an active node asks a passive one to average with it, and computes its
+ * next gradient meanwhile; a passive node's courier answers at once, whatever the node computes.
+ *
+ *   active:  sends x
+ *   passive: d <- (its x - x) / 2 for each number, takes d from its own, and answers with d
+ *   active:  adds d
+ *
+ * For each number both become the mean in one moment, under the passive node's lock, and a change of
+ * either side in between is kept: the sum of x never changes by more than rounding. The active node
+ * has one exchange at a time, and its next step waits for it; nobody answers while asking, so there
+ * is no circle. Where vectors are rounded to travel, what the passive node takes is the rounded d, the
+ * same that the active one adds.
+ *
+ * The averaging goes on while gradients are computed, so it has a vector of its own, `live`; z is
+ * the copy of the last step, at which the gradient is taken. The gradient is applied to live, as it
+ * is by then. All weights are 1. */
+#include "mixing/progress_thread.h"
+#include "mixing/kernels.h"
+#include "mixing/push.h"
+
+#include "base/logging.h"
+#include "base/memory.h"
+#include "graph/active_passive.h"
+#include "optimizer/optimizer_internal.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What a passive node knows of an active one. */
+typedef struct asker {
+    uint64_t next; /* number of its next question to this node */
+    bool answering;
+    sgp_send_t answer; /* under way */
+    sgp_destination_t to;
+    bool rests;
+} asker_t;
+
+typedef enum phase { IDLE, WANTED, ASKED } phase_t;
+
+typedef struct pairs {
+    bool active;
+    float *live; /* (P + S) belongs to the transport's lock */
+    float *seen; /* (P + S) z as the caller got it: what differs is the caller's doing */
+    uint64_t meetings;
+    bool broken; /* live is not finite, and leaves no more; belongs to the lock */
+    bool held;   /* from settle or hold to resume z is the vector, and nothing is averaged */
+    /* An active node's exchange; phase belongs to the lock. */
+    phase_t phase;
+    uint64_t exchanges;
+    uint64_t *asked; /* (size) questions to each node */
+    int partner;
+    size_t added; /* elements of the answer */
+    /* A passive node's. */
+    asker_t *askers; /* (size) */
+    int resting;     /* of the active nodes; belongs to the lock */
+} pairs_t;
+
+static unsigned pairs_messages(const sgp_mixer_t *mixer) {
+    int actives = sgp_pairs_actives(mixer->size);
+    return sgp_pairs_active(mixer->rank) ? 2 : (unsigned)(actives < 8 ? actives : 8) + 1;
+}
+
+/* That this node rests. */
+static unsigned pairs_notices(const sgp_mixer_t *mixer) {
+    (void)mixer;
+    return 2;
+}
+
+static sgp_header_t header_of(const sgp_mixer_t *mixer, sgp_kind_t kind, uint64_t number) {
+    sgp_header_t header = sgp_push_header(mixer, number);
+    header.kind = kind;
+    return header;
+}
+
+/* ---- the active side, in the courier's context ---- */
+
+/* The step waits for the end of the exchange: live is the courier's until then. */
+static sgp_status_t ask(sgp_mixer_t *mixer) {
+    pairs_t *pairs = mixer->extra;
+    int partner = sgp_pairs_partner(mixer->size, mixer->rank, pairs->exchanges);
+    sgp_header_t header = header_of(mixer, SGP_KIND_ASK, pairs->asked[partner]);
+    sgp_destination_t to = {.dst = partner, .weight = 1};
+    sgp_send_t send;
+    sgp_status_t status = sgp_transport_send_begin(mixer->transport, &header, &to, 1, &send);
+    if (status != SGP_OK) return status;
+    for (void *place; (place = sgp_transport_send_next(mixer->transport, &send));) {
+        bool finite = sgp_push_write(mixer, &send, send.header.elements, place,
+                                     pairs->live + send.header.offset);
+        status = sgp_push_commit(mixer, &send, finite);
+        if (status != SGP_OK) return status;
+    }
+    sgp_push_sent(mixer, 1);
+    pairs->partner = partner;
+    pairs->added = 0;
+    return SGP_OK;
+}
+
+static void set_phase(sgp_mixer_t *mixer, phase_t phase) {
+    pairs_t *pairs = mixer->extra;
+    sgp_transport_lock(mixer->transport);
+    pairs->phase = phase;
+    if (phase == IDLE) sgp_transport_signal(mixer->transport);
+    sgp_transport_unlock(mixer->transport);
+}
+
+static sgp_status_t add_answer(sgp_mixer_t *mixer) {
+    pairs_t *pairs = mixer->extra;
+    while (pairs->added < mixer->length) {
+        sgp_chunk_t *chunk = sgp_push_find(mixer, SGP_KIND_ANSWER, pairs->partner,
+                                           pairs->asked[pairs->partner], pairs->added);
+        if (!chunk) return SGP_OK;
+        sgp_status_t status = sgp_push_check(mixer, &chunk->header);
+        if (status != SGP_OK) return status;
+        float *live = pairs->live + pairs->added;
+        if (sgp_mixer_rounds(mixer))
+            sgp_decode_add(mixer->options.encoding, chunk->header.elements, live, chunk->payload,
+                           1);
+        else sgp_add(chunk->header.elements, live, live, chunk->payload);
+        pairs->added += chunk->header.elements;
+        sgp_inbox_release(mixer->inbox, chunk);
+    }
+    sgp_push_received(mixer, 1, 0);
+    pairs->asked[pairs->partner]++;
+    pairs->exchanges++;
+    set_phase(mixer, IDLE);
+    return SGP_OK;
+}
+
+static sgp_status_t serve_active(sgp_mixer_t *mixer) {
+    pairs_t *pairs = mixer->extra;
+    sgp_transport_lock(mixer->transport);
+    phase_t phase = pairs->phase;
+    sgp_transport_unlock(mixer->transport);
+    if (phase == WANTED) {
+        sgp_status_t status = ask(mixer);
+        if (status == SGP_ERR_AGAIN) return SGP_OK;
+        if (status != SGP_OK) return status;
+        set_phase(mixer, phase = ASKED);
+    }
+    return phase == ASKED ? add_answer(mixer) : SGP_OK;
+}
+
+/* ---- the passive side, in the courier's context ---- */
+
+/* SGP_ERR_AGAIN: there is no room now. */
+static sgp_status_t begin_answer(sgp_mixer_t *mixer, int src) {
+    pairs_t *pairs = mixer->extra;
+    asker_t *asker = &pairs->askers[src];
+    sgp_header_t header = header_of(mixer, SGP_KIND_ANSWER, asker->next);
+    asker->to = (sgp_destination_t){.dst = src, .weight = 1};
+    sgp_status_t status =
+        sgp_transport_send_begin(mixer->transport, &header, &asker->to, 1, &asker->answer);
+    asker->answering = status == SGP_OK;
+    return status;
+}
+
+/* One chunk of a question: both sides become the mean here. */
+static sgp_status_t answer_chunk(sgp_mixer_t *mixer, asker_t *asker, sgp_chunk_t *chunk,
+                                 void *place) {
+    pairs_t *pairs = mixer->extra;
+    size_t count = chunk->header.elements;
+    float *live = pairs->live + chunk->header.offset;
+    sgp_transport_lock(mixer->transport);
+    bool finite = !pairs->broken;
+    if (sgp_mixer_rounds(mixer))
+        sgp_encode_meet(mixer->options.encoding, count, live, chunk->payload, place);
+    else sgp_meet(count, live, chunk->payload, place);
+    sgp_transport_unlock(mixer->transport);
+    return sgp_push_commit(mixer, &asker->answer, finite);
+}
+
+/* Answers what has arrived of one node's question, chunk by chunk in order. */
+static sgp_status_t answer(sgp_mixer_t *mixer, int src) {
+    pairs_t *pairs = mixer->extra;
+    asker_t *asker = &pairs->askers[src];
+    for (;;) {
+        size_t offset = 0;
+        if (asker->answering) offset = asker->answer.header.offset + asker->answer.header.elements;
+        sgp_chunk_t *chunk = sgp_push_find(mixer, SGP_KIND_ASK, src, asker->next, offset);
+        if (!chunk) return SGP_OK;
+        sgp_status_t status = sgp_push_check(mixer, &chunk->header);
+        if (status == SGP_OK && !asker->answering) status = begin_answer(mixer, src);
+        if (status == SGP_ERR_AGAIN) return SGP_OK;
+        if (status != SGP_OK) return status;
+        void *place = sgp_transport_send_next(mixer->transport, &asker->answer);
+        status = answer_chunk(mixer, asker, chunk, place);
+        if (status != SGP_OK) return status;
+        bool last = chunk->header.offset + chunk->header.elements == mixer->length;
+        sgp_inbox_release(mixer->inbox, chunk);
+        if (!last) continue;
+        sgp_transport_send_next(mixer->transport, &asker->answer); /* NULL: the message is whole */
+        asker->answering = false;
+        asker->next++;
+        sgp_push_received(mixer, 1, 0);
+        sgp_push_sent(mixer, 1);
+    }
+}
+
+static void note_rest(sgp_mixer_t *mixer, int src) {
+    pairs_t *pairs = mixer->extra;
+    asker_t *asker = &pairs->askers[src];
+    if (asker->rests || !sgp_push_find(mixer, SGP_KIND_REST, src, pairs->meetings, 0)) return;
+    asker->rests = true;
+    sgp_transport_lock(mixer->transport);
+    pairs->resting++;
+    sgp_transport_signal(mixer->transport);
+    sgp_transport_unlock(mixer->transport);
+}
+
+static sgp_status_t serve_passive(sgp_mixer_t *mixer) {
+    for (int src = 0; src < mixer->size; src += 2) {
+        sgp_status_t status = answer(mixer, src);
+        if (status != SGP_OK) return status;
+        note_rest(mixer, src);
+    }
+    return SGP_OK;
+}
+
+static sgp_status_t serve(sgp_mixer_t *mixer) {
+    pairs_t *pairs = mixer->extra;
+    sgp_inbox_collect(mixer->inbox);
+    return pairs->active ? serve_active(mixer) : serve_passive(mixer);
+}
+
+/* In the courier's context. */
+static sgp_status_t carry(sgp_mixer_t *mixer) {
+    pairs_t *pairs = mixer->extra;
+    for (;;) {
+        uint64_t mark = sgp_mixer_mark(mixer), since = sgp_inbox_taken_in(mixer->inbox);
+        sgp_status_t status = serve(mixer);
+        sgp_trace_end(mixer->trace, SGP_TRACE_MESSAGES,
+                      pairs->active ? SGP_TRACE_PUSH : SGP_TRACE_ABSORB, mark);
+        if (status != SGP_OK || sgp_courier_wanted(mixer->courier)) return status;
+        status = sgp_courier_wait(mixer->courier, since);
+        if (status != SGP_OK) return status;
+    }
+}
+
+/* In the node's own context, in a collective call of the group: an error shows in the next step. */
+static void serve_meanwhile(void *owner) {
+    sgp_mixer_t *mixer = owner;
+    const pairs_t *pairs = mixer->extra;
+    if (pairs->held) return;
+    sgp_status_t status = serve(mixer);
+    if (mixer->courier->status == SGP_OK) mixer->courier->status = status;
+}
+
+/* ---- the step ---- */
+
+/* What the caller has changed in z since it was published goes into live. Lock held. */
+static void add_callers_changes(const sgp_mixer_t *mixer, size_t offset, size_t count) {
+    const pairs_t *pairs = mixer->extra;
+    for (size_t i = offset; i < offset + count; i++) pairs->live[i] += mixer->z[i] - pairs->seen[i];
+}
+
+static void publish(const sgp_mixer_t *mixer, size_t offset, size_t count) {
+    const pairs_t *pairs = mixer->extra;
+    memcpy(mixer->z + offset, pairs->live + offset, count * sizeof(float));
+    memcpy(pairs->seen + offset, pairs->live + offset, count * sizeof(float));
+}
+
+/* One chunk of the local step, on live; its copy is z. Lock held. false: it is not finite. */
+static bool update_chunk(sgp_mixer_t *mixer, const sgp_local_t *local, size_t offset,
+                         size_t count) {
+    pairs_t *pairs = mixer->extra;
+    size_t moved = 0;
+    bool finite = true;
+    sgp_ledger_meet(&mixer->ledger, pairs->live, offset, count);
+    if (local->optimizer && offset < mixer->count) {
+        moved = mixer->count - offset < count ? mixer->count - offset : count;
+        finite = sgp_optimizer_apply(local->optimizer, mixer->first + offset, moved,
+                                     pairs->live + offset, local->gradient + offset,
+                                     local->learning_rate, mixer->z + offset, false);
+        memcpy(pairs->seen + offset, mixer->z + offset, moved * sizeof(float));
+    }
+    add_callers_changes(mixer, offset + moved, count - moved);
+    publish(mixer, offset + moved, count - moved);
+    sgp_ledger_enter(&mixer->ledger, pairs->live, offset, count, 1);
+    finite &= sgp_is_finite(count - moved, mixer->z + offset + moved);
+    pairs->broken |= !sgp_mixer_accepts(mixer, finite);
+    return !pairs->broken;
+}
+
+static sgp_status_t wait_for_exchange(sgp_mixer_t *mixer, uint64_t deadline) {
+    pairs_t *pairs = mixer->extra;
+    uint64_t start = sgp_transport_now(mixer->transport), now = start;
+    uint64_t mark = sgp_mixer_mark(mixer);
+    sgp_transport_lock(mixer->transport);
+    while (pairs->phase != IDLE && mixer->courier->has && now < deadline) {
+        sgp_transport_pause(mixer->transport, deadline);
+        now = sgp_transport_now(mixer->transport);
+    }
+    sgp_status_t status = mixer->courier->status;
+    bool late = pairs->phase != IDLE;
+    sgp_transport_unlock(mixer->transport);
+    mixer->paused += now - start;
+    if (now > start) sgp_mixer_mark_end(mixer, SGP_TRACE_WAIT, mark);
+    sgp_rank_name_t name;
+    int partner = sgp_pairs_partner(mixer->size, mixer->rank, pairs->exchanges);
+    if (status == SGP_OK && late)
+        return sgp_fail(SGP_ERR_TIMEOUT, "gave up waiting for the answer of %s",
+                        sgp_transport_name(mixer->transport, partner, &name));
+    return status;
+}
+
+static sgp_status_t pairs_step(sgp_mixer_t *mixer, const sgp_local_t *local, uint64_t deadline) {
+    pairs_t *pairs = mixer->extra;
+    sgp_status_t status = wait_for_exchange(mixer, deadline);
+    if (status != SGP_OK) return status;
+    if (local->optimizer) sgp_optimizer_begin(local->optimizer);
+    for (size_t offset = 0, count; offset < mixer->length; offset += count) {
+        uint64_t mark = sgp_mixer_mark(mixer);
+        count = sgp_mixer_chunk_at(mixer, offset);
+        sgp_transport_lock(mixer->transport);
+        bool finite = update_chunk(mixer, local, offset, count);
+        sgp_transport_unlock(mixer->transport);
+        sgp_mixer_mark_end(mixer, SGP_TRACE_UPDATE, mark);
+        if (!finite) return sgp_mixer_refuse(mixer, "parameters", offset, count);
+    }
+    if (!pairs->active || !mixer->exchanges) return SGP_OK;
+    uint64_t mark = sgp_mixer_mark(mixer);
+    sgp_transport_lock(mixer->transport);
+    pairs->phase = WANTED;
+    sgp_transport_signal(mixer->transport);
+    sgp_transport_unlock(mixer->transport);
+    sgp_mixer_mark_end(mixer, SGP_TRACE_PUSH, mark); /* waking the courier takes its time */
+    return SGP_OK;
+}
+
+/* ---- the meeting ---- */
+
+static sgp_status_t tell_rest(sgp_mixer_t *mixer, uint64_t deadline) {
+    pairs_t *pairs = mixer->extra;
+    int count = 0;
+    for (int dst = 1; dst < mixer->size; dst += 2)
+        mixer->to[count++] = (sgp_destination_t){.dst = dst, .weight = 1};
+    sgp_header_t header = {.kind = SGP_KIND_REST,
+                           .encoding = SGP_ENCODING_BYTES,
+                           .channel = mixer->channel,
+                           .step = pairs->meetings,
+                           .count = 1};
+    sgp_send_t send;
+    sgp_status_t status =
+        sgp_inbox_send_begin(mixer->inbox, &header, mixer->to, count, deadline, &send);
+    if (status != SGP_OK) return status;
+    memset(sgp_transport_send_next(mixer->transport, &send), 0, 1);
+    sgp_transport_send_commit(mixer->transport, &send);
+    return SGP_OK;
+}
+
+/* A passive node answers until all active ones rest. */
+static sgp_status_t wait_for_rest(sgp_mixer_t *mixer, uint64_t deadline) {
+    pairs_t *pairs = mixer->extra;
+    int actives = sgp_pairs_actives(mixer->size);
+    sgp_transport_lock(mixer->transport);
+    while (pairs->resting < actives && mixer->courier->has &&
+           sgp_transport_now(mixer->transport) < deadline)
+        sgp_transport_pause(mixer->transport, deadline);
+    bool late = pairs->resting < actives;
+    sgp_status_t status = mixer->courier->status;
+    sgp_transport_unlock(mixer->transport);
+    if (status == SGP_OK && late)
+        return sgp_fail(SGP_ERR_TIMEOUT, "gave up waiting for the slower nodes");
+    return status;
+}
+
+static void end_rest(sgp_mixer_t *mixer) {
+    pairs_t *pairs = mixer->extra;
+    for (int src = 0; src < mixer->size && !pairs->active; src += 2) {
+        sgp_inbox_release(mixer->inbox,
+                          sgp_push_find(mixer, SGP_KIND_REST, src, pairs->meetings, 0));
+        pairs->askers[src].rests = false;
+    }
+    pairs->resting = 0;
+    pairs->meetings++;
+}
+
+/* The courier has let go. */
+static void make_z_live(sgp_mixer_t *mixer) {
+    pairs_t *pairs = mixer->extra;
+    pairs->held = true;
+    sgp_ledger_meet(&mixer->ledger, pairs->live, 0, mixer->length);
+    add_callers_changes(mixer, 0, mixer->length);
+    sgp_ledger_enter(&mixer->ledger, pairs->live, 0, mixer->length, 1);
+    publish(mixer, 0, mixer->length);
+    sgp_ledger_close(&mixer->ledger, mixer->z);
+}
+
+static sgp_status_t pairs_settle(sgp_mixer_t *mixer, uint64_t deadline) {
+    pairs_t *pairs = mixer->extra;
+    sgp_status_t status =
+        pairs->active ? wait_for_exchange(mixer, deadline) : wait_for_rest(mixer, deadline);
+    if (status == SGP_OK) status = sgp_courier_take(mixer->courier, deadline);
+    if (status == SGP_OK && pairs->active) status = tell_rest(mixer, deadline);
+    if (status != SGP_OK) return status;
+    end_rest(mixer);
+    make_z_live(mixer);
+    return SGP_OK;
+}
+
+static sgp_status_t pairs_hold(sgp_mixer_t *mixer, uint64_t deadline) {
+    sgp_status_t status = wait_for_exchange(mixer, deadline);
+    if (status == SGP_OK) status = sgp_courier_take(mixer->courier, deadline);
+    if (status == SGP_OK) make_z_live(mixer);
+    return status;
+}
+
+static sgp_status_t pairs_resume(sgp_mixer_t *mixer) {
+    pairs_t *pairs = mixer->extra;
+    memcpy(pairs->live, mixer->z, mixer->length * sizeof *pairs->live);
+    memcpy(pairs->seen, mixer->z, mixer->length * sizeof *pairs->seen);
+    pairs->held = false;
+    sgp_courier_give(mixer->courier);
+    return SGP_OK;
+}
+
+static void pairs_destroy(sgp_mixer_t *mixer) {
+    pairs_t *pairs = mixer->extra;
+    if (!pairs) return;
+    sgp_memory_free(pairs->live);
+    sgp_memory_free(pairs->seen);
+    free(pairs->askers);
+    free(pairs->asked);
+    free(pairs);
+}
+
+static sgp_status_t pairs_create(sgp_mixer_t *mixer) {
+    pairs_t *pairs = calloc(1, sizeof *pairs);
+    mixer->extra = pairs;
+    if (!pairs) return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for its algorithm");
+    size_t bytes = mixer->length * sizeof(float);
+    pairs->active = sgp_pairs_active(mixer->rank);
+    pairs->live = sgp_memory_alloc(bytes);
+    pairs->seen = sgp_memory_alloc(bytes);
+    pairs->askers = calloc((size_t)mixer->size, sizeof *pairs->askers);
+    pairs->asked = calloc((size_t)mixer->size, sizeof *pairs->asked);
+    if (!pairs->live || !pairs->seen || !pairs->askers || !pairs->asked)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu numbers", mixer->length);
+    pairs->held = true;
+    return SGP_OK;
+}
+
+const sgp_algorithm_ops_t sgp_algorithm_pairs = {
+    .create = pairs_create,
+    .destroy = pairs_destroy,
+    .work = carry,
+    .serve = serve_meanwhile,
+    .messages = pairs_messages,
+    .notices = pairs_notices,
+    .step = pairs_step,
+    .settle = pairs_settle,
+    .hold = pairs_hold,
+    .resume = pairs_resume,
+};

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The end of an epoch: the nodes average, evaluate, and tell each other what they found. */
+#include "base/logging.h"
+#include "run/agreement.h"
+#include "run/pacing.h"
+#include "run/mass.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* What a node tells the others; doubles only, as it travels. */
+typedef struct report {
+    double epoch_seconds;
+    double seconds; /* since the start of the run */
+    double loss, samples;
+    double own_loss, own_correct,
+        own_count;                     /* its own model, on its worker's part of the test set */
+    double slice_correct, slice_count; /* the averaged model on its slice */
+} report_t;
+
+/* Every node judges its own model by the whole test set, its workers a part each, and all together
+ * the averaged one. With
+ * compute_ms nothing was learned and nothing is evaluated: counts stay 0, and the accuracies are
+ * NAN. */
+static sgp_status_t evaluate_models(run_t *run, report_t *report) {
+    replica_t *replica = &run->replica;
+    if (run->options->compute_ms > 0) return SGP_OK;
+    evaluator_t evaluator = {.model = replica->model,
+                             .loader = &replica->loader,
+                             .batch = run->options->batch_size,
+                             .images = replica->images,
+                             .labels = replica->labels};
+    uint32_t count = replica->dataset->test.count;
+    evaluation_t own, slice;
+    uint64_t start = sgp_trace_begin(run->timeline.trace);
+    int workers = run->options->workers;
+    sgp_status_t status =
+        evaluate(&evaluator, sgp_mixer_parameters(replica->mixer),
+                 sgp_mixer_buffers(replica->mixer), evaluate_slice(count, run->worker, workers),
+                 evaluate_slice(count, run->worker + 1, workers), &own);
+    if (status) return status;
+    status = evaluate(&evaluator, replica->average, replica->average + replica->parameters,
+                      evaluate_slice(count, run->rank, run->size),
+                      evaluate_slice(count, run->rank + 1, run->size), &slice);
+    if (status) return status;
+    sgp_trace_end(run->timeline.trace, SGP_TRACE_COMPUTING, SGP_TRACE_EVALUATE, start);
+    report->own_loss = own.loss_sum;
+    report->own_correct = (double)own.correct;
+    report->own_count = (double)own.count;
+    report->slice_correct = (double)slice.correct;
+    report->slice_count = (double)slice.count;
+    return SGP_OK;
+}
+
+/* What the workers of a node found about its model. */
+static report_t report_of_node(const report_t *reports, int node, int workers) {
+    report_t sum = {0};
+    for (int i = node * workers; i < (node + 1) * workers; i++) {
+        sum.own_loss += reports[i].own_loss;
+        sum.own_correct += reports[i].own_correct;
+        sum.own_count += reports[i].own_count;
+    }
+    return sum;
+}
+
+static train_spread_t spread_of_accuracy(const report_t *reports, int nodes, int workers) {
+    train_spread_t spread = {.mean = 0, .min = INFINITY, .max = -INFINITY};
+    for (int i = 0; i < nodes; i++) {
+        report_t node = report_of_node(reports, i, workers);
+        double accuracy = node.own_correct / node.own_count;
+        if (isnan(accuracy)) return (train_spread_t){NAN, NAN, NAN};
+        spread.mean += accuracy / nodes;
+        spread.min = fmin(spread.min, accuracy);
+        spread.max = fmax(spread.max, accuracy);
+    }
+    return spread;
+}
+
+/* Sums in order of rank: the same results on every node. */
+static void combine(run_t *run, const report_t *reports) {
+    double loss = 0, samples = 0, correct = 0, count = 0, slowest = 0;
+    for (int i = 0; i < run->size; i++) {
+        loss += reports[i].loss;
+        samples += reports[i].samples;
+        correct += reports[i].slice_correct;
+        count += reports[i].slice_count;
+        slowest = fmax(slowest, reports[i].epoch_seconds);
+    }
+    run->train_loss = loss / samples;
+    run->average_model_accuracy = correct / count;
+    run->test_accuracy = spread_of_accuracy(reports, run->options->nodes, run->options->workers);
+    run->all_seconds += slowest;
+}
+
+/* As good as a guess: the loss of a uniform guess or more over a whole epoch, and every class but one
+ * missed or so. */
+static bool is_at_chance(const run_t *run) {
+    double classes = run->replica.dataset->shape.classes;
+    return run->train_loss > 0.98 * log(classes) && run->average_model_accuracy < 1.2 / classes;
+}
+
+/* Once. */
+static void warn_if_useless(run_t *run, uint64_t epoch) {
+    bool finite = isfinite(run->train_loss);
+    if (run->rank != 0 || run->options->compute_ms > 0 || run->warned) return;
+    if (finite && !is_at_chance(run)) return;
+    run->warned = true;
+    if (!finite)
+        sgp_log(SGP_LOG_WARNING, "the training loss of epoch %d is not finite", (int)epoch + 1);
+    else
+        sgp_log(SGP_LOG_WARNING,
+                "after epoch %d the accuracy is %.3f, that of a guess among %d classes: try a "
+                "lower lr than %g",
+                (int)epoch + 1, run->average_model_accuracy, run->replica.dataset->shape.classes,
+                run->options->lr);
+}
+
+static void warn_if_drifted(const run_t *run, uint64_t epoch) {
+    char when[48];
+    snprintf(when, sizeof when, "at the end of epoch %d", (int)epoch + 1);
+    mass_warn(run, &run->consensus, when);
+}
+
+/* ended: when the epoch's steps did, of clock_date. */
+static sgp_status_t write_metrics(run_t *run, uint64_t epoch, const report_t *reports, double ended,
+                                  metrics_node_t *nodes /* (size) */) {
+    int workers = run->options->workers;
+    for (int i = 0; i < run->size; i++) {
+        report_t node = report_of_node(reports, i / workers, workers);
+        nodes[i] = (metrics_node_t){
+            .seconds = reports[i].seconds,
+            .train_loss = reports[i].loss / reports[i].samples,
+            .test_loss = node.own_loss / node.own_count,
+            .test_accuracy = node.own_correct / node.own_count,
+        };
+    }
+    metrics_epoch_t all = {.epoch = (int)epoch + 1,
+                           .step = run->step,
+                           .average_model_accuracy = run->average_model_accuracy,
+                           .consensus = run->consensus};
+    metrics_lines_t lines;
+    sgp_status_t status = metrics_gather(&run->metrics, run->group, &lines);
+    if (status) return status;
+    lines.workers = workers;
+    if (run_writes(run)) status = metrics_write(&lines, run->options->output, &all, nodes);
+    if (!status && run_writes(run) && run->options->tensorboard)
+        status = tensorboard_write(&run->tensorboard, &lines, &all, nodes, ended);
+    metrics_release(&lines);
+    return status;
+}
+
+static sgp_status_t exchange(run_t *run, uint64_t epoch, double ended, const report_t *mine) {
+    size_t size = (size_t)run->size;
+    report_t *reports = malloc(size * sizeof *reports);
+    metrics_node_t *nodes = malloc(size * sizeof *nodes);
+    sgp_status_t status = SGP_OK;
+    if (!reports || !nodes)
+        status = sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the results of %zu nodes", size);
+    status = agreement_share(run->group, status);
+    if (!status) status = sgp_group_gather(run->group, mine, sizeof *mine, reports);
+    if (status) goto free_both;
+    combine(run, reports);
+    warn_if_useless(run, epoch);
+    warn_if_drifted(run, epoch);
+    status = agreement_share(run->group, write_metrics(run, epoch, reports, ended, nodes));
+free_both:
+    free(reports);
+    free(nodes);
+    return status;
+}
+
+sgp_status_t run_meet(run_t *run, uint64_t epoch) {
+    uint64_t start = clock_now_ns();
+    double ended = clock_date();
+    report_t report = {.epoch_seconds = run->seconds - run->before,
+                       .seconds = run->seconds,
+                       .loss = run->epoch.loss,
+                       .samples = run->epoch.samples};
+    sgp_status_t status =
+        sgp_mixer_average(run->replica.mixer, run->replica.average, &run->consensus);
+    if (!status) status = agreement_share(run->group, evaluate_models(run, &report));
+    if (!status) status = exchange(run, epoch, ended, &report);
+    if (!status && run->timeline.trace) status = timeline_meet(&run->timeline, run->group);
+    if (status == SGP_ERR_PEER_LOST && run_stopped(run)) return SGP_ERR_INTERRUPTED;
+    if (status) return status;
+    run->pause = (double)(clock_now_ns() - start) * 1e-9;
+    run_show(run, epoch, true);
+    return SGP_OK;
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* metrics.jsonl: one JSON object per line.
+ *
+ * Every node keeps its own numbers in memory while an epoch runs and sends them to node 0 when the
+ * nodes meet for the evaluation, so that logging adds no message and no waiting to a step. The file
+ * therefore grows by whole epochs; an interrupted run keeps those that were finished.
+ *
+ * About METRICS_PER_EPOCH times per epoch, for each node, means over the steps since the last such
+ * line:
+ *   {"epoch": 1, "step": 40, "node": 0, "seconds": ..., "loss": ..., "lr": ..., "step_ms": ...,
+ *    "gradient_ms": ..., "wait_ms": ..., "weight": ..., "consensus_distance": ...}
+ * (seconds: of training since the start, step: of the run, both at the line's last step; lr and
+ * weight: of that step; consensus_distance: of the nodes after that step of each, whenever that was,
+ * over a sample of at most PROBE_MAX parameters, the same for all nodes) and at the end of each
+ * epoch, for each node:
+ *   {"epoch": 1, "step": 235, "node": 0, "seconds": ..., "train_loss": ..., "test_loss": ...,
+ *    "test_accuracy": ..., "average_model_accuracy": ..., "consensus_distance": ...,
+ *    "w_total": ..., "drift": ...}
+ *
+ * Where a node has several workers there are such lines for each of them, with "worker": 0 behind
+ * "node"; the loss is the worker's own, test loss and accuracy are the node's.
+ *
+ * Of these all from average_model_accuracy on are the same for all nodes; this consensus_distance is
+ * over all parameters. Numbers that do not exist are null. */
+#ifndef SGP_RUN_METRICS_H
+#define SGP_RUN_METRICS_H
+
+#include "base/state.h"
+#include "run/probe.h"
+
+#include <sgp/mixer.h>
+#include <stdbool.h>
+
+#define METRICS_FILE      "metrics.jsonl"
+#define METRICS_PER_EPOCH 20
+
+/* One step of one node. */
+typedef struct metrics_step {
+    double loss_sum; /* over the samples */
+    double samples;
+    double lr;
+    double step_ms, gradient_ms, wait_ms;
+    double seconds; /* of training since the start, after this step */
+    double weight;
+} metrics_step_t;
+
+/* One line of one node, as it travels: doubles only. */
+typedef struct metrics_record {
+    double step;
+    metrics_step_t mean; /* loss_sum and samples are sums, times are means */
+} metrics_record_t;
+
+/* What the nodes found at the end of an epoch. */
+typedef struct metrics_epoch {
+    int epoch; /* from 1 */
+    uint64_t step;
+    double average_model_accuracy;
+    sgp_mixer_consensus_t consensus;
+} metrics_epoch_t;
+
+/* And each of them. */
+typedef struct metrics_node {
+    double seconds; /* of training since the start */
+    double train_loss, test_loss, test_accuracy;
+} metrics_node_t;
+
+/* Embedded; fields are private. */
+typedef struct metrics {
+    uint64_t interval; /* steps per line */
+    probe_t probe;
+    metrics_record_t open; /* sums since the last line */
+    uint64_t open_steps;
+    uint64_t count; /* lines of this epoch */
+    metrics_record_t lines[METRICS_PER_EPOCH];
+    float
+        probes[METRICS_PER_EPOCH * PROBE_MAX]; /* (lines, probe.count) z after a line's last step */
+} metrics_t;
+
+/* The lines of an epoch, of all nodes. */
+typedef struct metrics_lines {
+    int size, count;
+    int workers; /* of a node: line i is worker i % workers of node i / workers; 0: one */
+    metrics_record_t *records; /* (size, count) */
+    double *distances;         /* (count) consensus */
+} metrics_lines_t;
+
+/* parameters: P */
+void metrics_init(metrics_t *metrics, uint64_t steps_per_epoch, size_t parameters);
+
+/* Adds a step; allocates nothing. z: (P) after it. number: of the step in the run, from 1; last: the
+ * epoch's last. */
+void metrics_add(metrics_t *metrics, const metrics_step_t *step, const float *z, uint64_t number,
+                 bool last);
+
+/* Lists what has to be remembered in the middle of an epoch, where it lies. */
+void metrics_state(metrics_t *metrics, sgp_state_t *state);
+
+/* Gathers the lines of the epoch from all nodes and begins the next epoch. All nodes call it; blocks
+ * as gather. Release *lines with metrics_release after success. SGP_ERR_NO_MEMORY. */
+sgp_status_t metrics_gather(metrics_t *metrics, sgp_group_t *group, metrics_lines_t *lines);
+void metrics_release(metrics_lines_t *lines);
+
+/* Appends the lines and the epoch's results to directory/metrics.jsonl. nodes: (size). SGP_ERR_IO,
+ * SGP_ERR_NO_MEMORY. */
+sgp_status_t metrics_write(const metrics_lines_t *lines, const char *directory,
+                           const metrics_epoch_t *epoch, const metrics_node_t *nodes);
+
+/* What it appends, in order of step, then node. NULL when out of memory; released with free. */
+char *metrics_text(const metrics_lines_t *lines, const metrics_epoch_t *epoch,
+                   const metrics_node_t *nodes);
+
+#endif

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "run/resume.h"
+
+#include "base/logging.h"
+#include "base/regular.h"
+#include "run/agreement.h"
+#include "run/checkpoint_folder.h"
+#include "files/json.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- before the start, all files by one process ---- */
+
+typedef struct verdict {
+    sgp_status_t status;
+    char problem[TENSOR_FILE_PROBLEM];
+} verdict_t;
+
+static sgp_status_t check_file(const train_options_t *options, const replica_t *replica,
+                               const char *id, uint64_t step, int rank,
+                               char problem[TENSOR_FILE_PROBLEM]) {
+    char path[PATH_MAX];
+    checkpoint_label_t label;
+    sgp_status_t status = checkpoint_file(options->resume, step, rank, path);
+    if (status) {
+        snprintf(problem, TENSOR_FILE_PROBLEM, "its path is too long");
+        return status;
+    }
+    checkpoint_label_init(&label, options, replica, id, step, rank);
+    return checkpoint_check(path, &label, problem);
+}
+
+/* The first bad file says it for all of a step: one that is damaged before one that is missing. */
+static verdict_t check_step(const train_options_t *options, const replica_t *replica,
+                            const char *id, uint64_t step) {
+    verdict_t verdict = {.status = SGP_OK};
+    for (int rank = 0; rank < options->nodes * options->workers; rank++) {
+        char problem[TENSOR_FILE_PROBLEM];
+        sgp_status_t status = check_file(options, replica, id, step, rank, problem);
+        if (!status || (verdict.status && status == SGP_ERR_NOT_FOUND)) continue;
+        bool first = verdict.status == SGP_OK || verdict.status == SGP_ERR_NOT_FOUND;
+        if (!first) continue;
+        verdict.status = status;
+        memcpy(verdict.problem, problem, sizeof problem);
+    }
+    return verdict;
+}
+
+/* A run that was killed while it wrote its first checkpoint leaves one folder with files missing;
+ * anything else is not its doing. */
+static bool may_begin_again(size_t checkpoints, sgp_status_t newest) {
+    return checkpoints == 0 || (checkpoints == 1 && newest == SGP_ERR_NOT_FOUND);
+}
+
+static sgp_status_t none_is_good(size_t checkpoints, sgp_status_t status, const char *problem) {
+    if (status == SGP_ERR_NOT_FOUND) status = SGP_ERR_FORMAT;
+    if (checkpoints == 1) return sgp_fail(status, "%s; there is no other checkpoint", problem);
+    return sgp_fail(status, "%s; none of the %zu checkpoints is good", problem, checkpoints);
+}
+
+static sgp_status_t check_all(const train_options_t *options, const replica_t *replica,
+                              const char *id, const checkpoint_list_t *list, uint64_t *step) {
+    verdict_t newest = {.status = SGP_OK};
+    *step = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        verdict_t verdict = check_step(options, replica, id, list->steps[i]);
+        if (verdict.status == SGP_ERR_NO_MEMORY)
+            return sgp_fail(verdict.status, "%s", verdict.problem);
+        if (i == 0) newest = verdict;
+        if (verdict.status) continue;
+        *step = list->steps[i];
+        return SGP_OK;
+    }
+    if (may_begin_again(list->count, newest.status)) return SGP_OK;
+    return none_is_good(list->count, newest.status, newest.problem);
+}
+
+sgp_status_t resume_check(const train_options_t *options, uint64_t *step) {
+    replica_t replica;
+    checkpoint_list_t list;
+    char id[IDENTITY_TEXT];
+    sgp_status_t status = identity_read(options->resume, id);
+    if (!status) status = replica_init(&replica, options, 0);
+    if (status) return status;
+    status = checkpoint_list(options->resume, &list);
+    if (!status) {
+        status = check_all(options, &replica, id, &list, step);
+        checkpoint_list_release(&list);
+    }
+    replica_fini(&replica);
+    return status;
+}
+
+/* ---- at the start, each node its own files ---- */
+
+/* What a node tells the others. */
+typedef struct offer {
+    uint64_t step;  /* of its newest good file, not above the limit; 0: none */
+    uint64_t bad;   /* it has files that are no good: to begin again would be an error */
+    uint64_t named; /* bad files that this node has warned of */
+} offer_t;
+
+typedef struct search {
+    checkpoint_list_t list;
+    size_t next;      /* the newest step that has not been looked at, or is good */
+    uint64_t good;    /* step of the last good file found; 0: none */
+    uint64_t named;   /* bad files */
+    verdict_t newest; /* of the newest file that is no good */
+} search_t;
+
+/* A file is missing where a run was killed while it wrote: then all nodes' are of no use, and
+ * node 0 says so once. SGP_ERR_NO_MEMORY: what could not be looked at is not bad for that. */
+static sgp_status_t look(run_t *run, search_t *search, uint64_t limit) {
+    search->good = 0;
+    for (; search->next < search->list.count; search->next++) {
+        uint64_t step = search->list.steps[search->next];
+        char problem[TENSOR_FILE_PROBLEM];
+        if (step > limit) continue;
+        sgp_status_t status =
+            check_file(run->options, &run->replica, run->id, step, run->rank, problem);
+        if (!status) {
+            search->good = step;
+            return SGP_OK;
+        }
+        if (status == SGP_ERR_NO_MEMORY) return sgp_fail(status, "%s", problem);
+        if (status != SGP_ERR_NOT_FOUND) {
+            sgp_log(SGP_LOG_WARNING, "%s", problem);
+            search->named++;
+        }
+        if (search->newest.status) continue;
+        search->newest.status = status;
+        memcpy(search->newest.problem, problem, sizeof problem);
+    }
+    return SGP_OK;
+}
+
+/* All of them are the same: agreed. Else *limit is the lowest, which all others have to go back to.
+ */
+static bool agreed(const offer_t *offers, int size, uint64_t *limit) {
+    bool same = true;
+    for (int i = 1; i < size; i++) same = same && offers[i].step == offers[0].step;
+    *limit = UINT64_MAX;
+    for (int i = 0; i < size; i++)
+        if (offers[i].step < *limit) *limit = offers[i].step;
+    return same;
+}
+
+/* What the choice comes to, said once. */
+static sgp_status_t conclude(const run_t *run, const search_t *search, const offer_t *offers) {
+    const char *directory = run->options->resume;
+    uint64_t step = offers[0].step, named = 0;
+    int bad = -1;
+    for (int i = run->size - 1; i >= 0; i--) {
+        named += offers[i].named;
+        if (offers[i].bad) bad = i;
+    }
+    if (step == 0 && bad >= 0) {
+        if (bad != run->rank) return SGP_ERR_FORMAT;
+        return none_is_good(search->list.count, search->newest.status, search->newest.problem);
+    }
+    if (run->rank != 0) return SGP_OK;
+    if (step == 0)
+        sgp_log(SGP_LOG_WARNING, "%s: has no complete checkpoint: beginning from the start",
+                directory);
+    else if (named == 0 && step < search->list.steps[0])
+        sgp_log(SGP_LOG_WARNING,
+                "%s: the checkpoint of step %" PRIu64
+                " is not complete: going on from step %" PRIu64,
+                directory, search->list.steps[0], step);
+    return SGP_OK;
+}
+
+static sgp_status_t choose(run_t *run, search_t *search, offer_t *offers, uint64_t *step) {
+    uint64_t limit = UINT64_MAX;
+    do {
+        bool looks = search->good > limit || limit == UINT64_MAX;
+        sgp_status_t own = looks ? look(run, search, limit) : SGP_OK;
+        sgp_status_t status = agreement_share(run->group, own);
+        if (status) return status;
+        offer_t mine = {.step = search->good,
+                        .bad = search->newest.status &&
+                               !may_begin_again(search->list.count, search->newest.status),
+                        .named = search->named};
+        status = sgp_group_gather(run->group, &mine, sizeof mine, offers);
+        if (status) return status;
+    } while (!agreed(offers, run->size, &limit));
+    *step = offers[0].step;
+    return conclude(run, search, offers);
+}
+
+sgp_status_t resume_choose(run_t *run, uint64_t *step) {
+    search_t search = {0};
+    offer_t *offers = malloc((size_t)run->size * sizeof *offers);
+    sgp_status_t own = offers ? checkpoint_list(run->options->resume, &search.list)
+                              : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d nodes", run->size);
+    sgp_status_t status = agreement_share(run->group, own);
+    if (!status) status = choose(run, &search, offers, step);
+    checkpoint_list_release(&search.list);
+    free(offers);
+    return status;
+}
+
+/* ---- the run's files ---- */
+
+/* Whether the line, without its newline, is of an epoch (from 1) up to `epochs`; see train_json_failed. */
+static bool keeps(const char *line, size_t length, uint64_t epochs) {
+    json_t *object = train_json_parse(line, length, 0, NULL);
+    json_t *epoch = json_object_get(object, "epoch");
+    bool kept = json_is_integer(epoch) && json_integer_value(epoch) >= 1 &&
+                (uint64_t)json_integer_value(epoch) <= epochs;
+    json_decref(object);
+    return kept;
+}
+
+/* Copies what stays; a line without its newline was cut. */
+static bool filter(FILE *file, FILE *kept, uint64_t epochs) {
+    char *line = NULL;
+    size_t room = 0;
+    bool good = true;
+    train_json_begin();
+    for (ssize_t length; good && (length = getline(&line, &room, file)) > 0;) {
+        bool stays = line[length - 1] == '\n' && keeps(line, (size_t)length - 1, epochs);
+        good = !train_json_failed();
+        if (good && stays) good = fwrite(line, 1, (size_t)length, kept) == (size_t)length;
+    }
+    free(line);
+    return good && feof(file); /* getline ends without memory, too */
+}
+
+sgp_status_t resume_metrics(const char *from, const char *output, uint64_t epochs) {
+    char path[PATH_MAX], *text = NULL;
+    size_t length;
+    if (snprintf(path, sizeof path, "%s/" METRICS_FILE, from) >= PATH_MAX)
+        return sgp_fail(SGP_ERR_INVALID, "%.100s...: the path is too long", from);
+    char problem[SGP_REGULAR_PROBLEM];
+    int descriptor = -1;
+    if (sgp_regular_open(path, &descriptor, problem)) {
+        sgp_log(SGP_LOG_WARNING, "%s: %s; it begins anew", path, problem);
+        return file_replace(output, METRICS_FILE, NULL, 0);
+    }
+    FILE *file = fdopen(descriptor, "r");
+    if (!file) {
+        close(descriptor);
+        return sgp_fail(SGP_ERR_NO_MEMORY, "%s: no memory to read it", path);
+    }
+    FILE *kept = open_memstream(&text, &length);
+    bool good = kept && filter(file, kept, epochs);
+    if (kept && fclose(kept) != 0) good = false;
+    good = good && text; /* which fclose loses in silence if it cannot trim it */
+    fclose(file);
+    sgp_status_t status = good ? file_replace(output, METRICS_FILE, &(file_part_t){text, length}, 1)
+                               : sgp_fail(SGP_ERR_IO, "%s: cannot be read, or no memory", path);
+    free(text);
+    return status;
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "run/run_files.h"
+
+#include "base/logging.h"
+#include "run/checkpoint_folder.h"
+#include "files/atomic_file.h"
+#include "run/metrics.h"
+#include "files/tensorboard.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The first of them are a run's alone; a report can be about anything. */
+static const char *const names[] = {"config.json",       METRICS_FILE,  "summary.json",
+                                    "model.safetensors", "report.html", "trace.json"};
+
+enum { NAMES = sizeof names / sizeof names[0], TELLING = 4 };
+
+static bool is_there(const char *directory, const char *name) {
+    char path[PATH_MAX];
+    struct stat found;
+    return snprintf(path, sizeof path, "%s/%s", directory, name) < PATH_MAX &&
+           lstat(path, &found) == 0;
+}
+
+bool run_files_exist(const char *directory) {
+    checkpoint_list_t list;
+    for (int i = 0; i < TELLING; i++)
+        if (is_there(directory, names[i])) return true;
+    if (!is_there(directory, CHECKPOINT_FOLDER) || checkpoint_list(directory, &list)) return false;
+    bool some = list.count > 0;
+    checkpoint_list_release(&list);
+    return some;
+}
+
+bool run_files_finished(const json_t *summary) {
+    const json_t *status = json_object_get(summary, "status");
+    if (status) return json_is_string(status) && !strcmp(json_string_value(status), "finished");
+    return json_is_string(json_object_get(summary, "parameters_hash"));
+}
+
+/* ---- removing ---- */
+
+/* "NAME.part" of a killed run, and a node's "config-3.json". */
+static bool is_leftover(const char *name) {
+    char whole[NAME_MAX + 1];
+    int rank, length = 0;
+    snprintf(whole, sizeof whole, "%s", name);
+    char *part = strrchr(whole, '.');
+    bool half = part && strcmp(part, ".part") == 0;
+    if (half) *part = '\0';
+    for (int i = 0; half && i < NAMES; i++)
+        if (strcmp(whole, names[i]) == 0) return true;
+    return sscanf(whole, "config-%d.json%n", &rank, &length) == 1 && whole[length] == '\0' &&
+           length > 0;
+}
+
+static bool is_event_file(const char *name) {
+    return strncmp(name, TENSORBOARD_PREFIX, strlen(TENSORBOARD_PREFIX)) == 0;
+}
+
+/* Those entries of the directory, which may be missing. */
+static sgp_status_t remove_entries(const char *directory, bool (*wanted)(const char *name)) {
+    DIR *folder = opendir(directory);
+    if (!folder && (errno == ENOENT || errno == ENOTDIR)) return SGP_OK;
+    if (!folder) return sgp_fail(SGP_ERR_IO, "%s: cannot be read: %s", directory, strerror(errno));
+    sgp_status_t status = SGP_OK;
+    for (struct dirent *entry; !status && (entry = readdir(folder));)
+        if (wanted(entry->d_name)) status = file_remove(directory, entry->d_name);
+    closedir(folder);
+    return status;
+}
+
+static sgp_status_t remove_events(const char *directory) {
+    char path[PATH_MAX], part[PATH_MAX + NAME_MAX + 2];
+    snprintf(path, sizeof path, "%s/" TENSORBOARD_DIRECTORY, directory);
+    DIR *folder = opendir(path);
+    if (!folder) return SGP_OK;
+    sgp_status_t status = SGP_OK;
+    for (struct dirent *entry; !status && (entry = readdir(folder));) {
+        if (entry->d_name[0] == '.') continue;
+        snprintf(part, sizeof part, "%s/%s", path, entry->d_name);
+        status = remove_entries(part, is_event_file);
+        rmdir(part);
+    }
+    closedir(folder);
+    rmdir(path);
+    return status;
+}
+
+static sgp_status_t remove_checkpoints(const char *directory) {
+    char path[PATH_MAX];
+    checkpoint_list_t list;
+    if (!is_there(directory, CHECKPOINT_FOLDER)) return SGP_OK;
+    sgp_status_t status = checkpoint_list(directory, &list);
+    if (status) return status;
+    for (size_t i = 0; i < list.count; i++) checkpoint_folder_remove(directory, list.steps[i], 0);
+    checkpoint_list_release(&list);
+    snprintf(path, sizeof path, "%s/" CHECKPOINT_FOLDER, directory);
+    rmdir(path);
+    return SGP_OK;
+}
+
+/* config.json goes last: an interrupted removal leaves a directory that still counts as a run. */
+sgp_status_t run_files_remove(const char *directory) {
+    sgp_status_t status = remove_checkpoints(directory);
+    if (!status) status = remove_events(directory);
+    if (!status) status = remove_entries(directory, is_leftover);
+    for (int i = NAMES - 1; i >= 0 && !status; i--) status = file_remove(directory, names[i]);
+    return status;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The learning rate of each step, as in Assran et al. 2019, section 6 (after Goyal et al. 2017):
+ *   scaled  = lr * nodes * workers * batch / 256            (linear scaling with the global batch)
+ *   step k < warm-up steps W: start + (scaled - start) (k + 1) / W, at most scaled
+ *   after it: scaled times the decay:
+ *     step:     0.1 from 1/3 of the run's steps on, 0.01 from 2/3, 0.001 from 8/9
+ *               (epochs 30, 60 and 80 of 90)
+ *     cosine:   (1 + cos(pi (k - W) / (steps - W))) / 2
+ *     constant: 1
+ *
+ * The warm-up starts at lr, as the paper's does, but not above a tenth of scaled: with fewer than
+ * 2,560 samples in the global batch it would hardly be one. Steps are counted over the
+ * whole run and each has its own rate. A milestone inside the warm-up applies after it. */
+#ifndef SGP_RUN_SCHEDULE_H
+#define SGP_RUN_SCHEDULE_H
+
+#include "run/train.h"
+
+typedef enum schedule_kind {
+    SCHEDULE_STEP,
+    SCHEDULE_COSINE,
+    SCHEDULE_CONSTANT,
+} schedule_kind_t;
+
+/* A plain value; pure functions of it. */
+typedef struct schedule {
+    schedule_kind_t kind;
+    double start;   /* of the warm-up */
+    double scaled;  /* after it */
+    double warmup;  /* W, steps; may be a fraction; 0: none */
+    uint64_t steps; /* of the run */
+} schedule_t;
+
+/* "step, cosine, constant", for messages. */
+const char *schedule_names(void);
+
+/* SGP_ERR_NOT_FOUND leaves *kind as it was. Logs nothing. */
+sgp_status_t schedule_parse(const char *name, schedule_kind_t *kind);
+
+/* options: checked; nodes, workers, batch_size, epochs, lr, warmup_epochs and lr_schedule are used. */
+schedule_t schedule_make(const train_options_t *options, uint64_t steps_per_epoch);
+
+/* The learning rate of step k, from 0. */
+double schedule_rate(const schedule_t *schedule, uint64_t k);
+
+#endif

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "run/summary.h"
+
+#include "run/config.h"
+#include "files/run_id.h"
+#include "files/json.h"
+
+/* Takes both (NULL: out of memory), and leaves NULL in *object on failure. */
+static void add(json_t **object, const char *name, json_t *value) {
+    if (*object && json_object_set_new(*object, name, value) == 0) return;
+    if (!*object) json_decref(value);
+    json_decref(*object);
+    *object = NULL;
+}
+
+static void add_options(json_t **object, const train_options_t *options) {
+    char algorithms[TRAIN_STAGES_TEXT];
+    sgp_mixer_options_t last = train_mixer_options(options, (uint64_t)options->epochs - 1);
+    add(object, "algorithm", json_string(train_algorithms_text(&options->algorithm, algorithms)));
+    add(object, "graph", json_string(sgp_graph_name(last.graph.kind)));
+    add(object, "peers", config_peers_json(options));
+    add(object, "overlap", config_overlap_json(last.overlap));
+    add(object, "nodes", json_integer(options->nodes));
+    add(object, "workers_per_node", json_integer(options->workers));
+    add(object, "model", json_string(options->model));
+    add(object, "data", json_string(options->data));
+    add(object, "batch_size", json_integer(options->batch_size));
+    add(object, "seed", train_json_u64(options->seed));
+    add(object, "transport", json_string(options->transport));
+    add(object, "encoding", json_string(sgp_encoding_name(options->encoding)));
+}
+
+static json_t *messages_json(const train_summary_t *summary) {
+    json_t *object = json_object();
+    add(&object, "sent", train_json_u64(summary->messages.sent));
+    add(&object, "received", train_json_u64(summary->messages.received));
+    add(&object, "late", train_json_u64(summary->messages.late));
+    add(&object, "refused", train_json_u64(summary->messages.refused));
+    add(&object, "resent", train_json_u64(summary->messages.resent));
+    add(&object, "reabsorbed", train_json_u64(summary->messages.reabsorbed));
+    return object;
+}
+
+static json_t *triple(const char *const names[3], double first, double second, double third) {
+    return json_pack("{s:o, s:o, s:o}", names[0], train_json_number(first), names[1],
+                     train_json_number(second), names[2], train_json_number(third));
+}
+
+json_t *train_summary_json(const train_options_t *options, const train_summary_t *summary) {
+    static const char *const quantiles[3] = {"mean", "p50", "p99"};
+    static const char *const spread[3] = {"mean", "min", "max"};
+    static const char *const states[] = {[TRAIN_FINISHED] = "finished",
+                                         [TRAIN_DIVERGED] = "diverged",
+                                         [TRAIN_INTERRUPTED] = "interrupted",
+                                         [TRAIN_FAILED] = "failed"};
+    train_json_begin();
+    json_t *object = json_object();
+    add(&object, "status", json_string(states[summary->state]));
+    add(&object, "reason", summary->reason[0] ? json_string(summary->reason) : json_null());
+    add(&object, IDENTITY_KEY, summary->run_id[0] ? json_string(summary->run_id) : json_null());
+    add_options(&object, options);
+    add(&object, "parameters", train_json_u64(summary->parameters));
+    add(&object, "epochs", json_integer(options->epochs));
+    add(&object, "steps", train_json_u64(summary->steps));
+    add(&object, "seconds", train_json_number(summary->seconds));
+    add(&object, "samples_per_second", train_json_number(summary->samples_per_second));
+    add(&object, "step_ms",
+        triple(quantiles, summary->step_ms.mean, summary->step_ms.p50, summary->step_ms.p99));
+    add(&object, "wait_ms", train_json_number(summary->wait_ms));
+    add(&object, "train_loss", train_json_number(summary->train_loss));
+    add(&object, "test_accuracy",
+        triple(spread, summary->test_accuracy.mean, summary->test_accuracy.min,
+               summary->test_accuracy.max));
+    add(&object, "average_model_accuracy", train_json_number(summary->average_model_accuracy));
+    add(&object, "consensus_distance", train_json_number(summary->consensus.distance));
+    add(&object, "mass",
+        json_pack("{s:o, s:o}", "w_total", train_json_number(summary->consensus.w_total), "drift",
+                  train_json_number(summary->consensus.drift)));
+    bool finished = summary->state == TRAIN_FINISHED;
+    add(&object, "parameters_hash", finished ? json_string(summary->parameters_hash) : json_null());
+    add(&object, "messages", finished ? messages_json(summary) : json_null());
+    return object;
+}
+
+void train_summary_early(train_summary_t *summary, train_state_t state) {
+    *summary = (train_summary_t){.state = state,
+                                 .seconds = NAN,
+                                 .samples_per_second = NAN,
+                                 .step_ms = {NAN, NAN, NAN},
+                                 .wait_ms = NAN,
+                                 .train_loss = NAN,
+                                 .test_accuracy = {NAN, NAN, NAN},
+                                 .average_model_accuracy = NAN,
+                                 .consensus = {NAN, NAN, NAN}};
+}

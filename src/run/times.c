@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "run/times.h"
+
+#include "base/logging.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define GATHER_STEPS ((uint64_t)(64 << 10) / sizeof(float)) /* the most that one gather takes */
+
+sgp_status_t times_init(times_t *times, uint64_t steps) {
+    *times = (times_t){.ms = malloc(steps * sizeof(float)), .capacity = steps};
+    if (times->ms) return SGP_OK;
+    return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the times of %llu steps",
+                    (unsigned long long)steps);
+}
+
+void times_fini(times_t *times) {
+    free(times->ms);
+    times->ms = NULL;
+}
+
+static int compare(const void *a, const void *b) {
+    float left = *(const float *)a, right = *(const float *)b;
+    return (left > right) - (left < right);
+}
+
+/* The smallest time that at least `percent` of all do not exceed. */
+static double nearest_rank(const float *sorted, uint64_t count, uint64_t percent) {
+    uint64_t rank = (count * percent + 99) / 100;
+    return sorted[rank > 0 ? rank - 1 : 0];
+}
+
+times_summary_t times_quantiles(float *ms, uint64_t count) {
+    double sum = 0;
+    qsort(ms, count, sizeof *ms, compare);
+    for (uint64_t i = 0; i < count; i++) sum += ms[i];
+    return (times_summary_t){.mean = sum / (double)count,
+                             .p50 = nearest_rank(ms, count, 50),
+                             .p99 = nearest_rank(ms, count, 99)};
+}
+
+sgp_status_t times_gather(const times_t *times, sgp_group_t *group, times_summary_t *summary) {
+    uint64_t size = (uint64_t)sgp_group_size(group);
+    float *all = malloc(size * times->count * sizeof *all);
+    if (!all)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the times of %llu steps of %llu nodes",
+                        (unsigned long long)times->count, (unsigned long long)size);
+    sgp_status_t status = SGP_OK;
+    for (uint64_t done = 0; done < times->count && !status;) {
+        uint64_t part = times->count - done < GATHER_STEPS ? times->count - done : GATHER_STEPS;
+        /* The order of times does not matter: part after part, each of all nodes. */
+        status = sgp_group_gather(group, times->ms + done, part * sizeof *all, all + done * size);
+        done += part;
+    }
+    if (!status) *summary = times_quantiles(all, size * times->count);
+    free(all);
+    return status;
+}

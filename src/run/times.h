@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How long each step of a run took, on this node and over all nodes. */
+#ifndef SGP_RUN_TIMES_H
+#define SGP_RUN_TIMES_H
+
+#include <sgp/group.h>
+
+/* Embedded; fields are private. */
+typedef struct times {
+    float *ms;         /* (capacity) */
+    uint64_t capacity; /* steps of the run */
+    uint64_t count;
+} times_t;
+
+typedef struct times_summary {
+    double mean, p50, p99; /* milliseconds, over all steps of all nodes */
+} times_summary_t;
+
+/* SGP_ERR_NO_MEMORY: there is nothing to finish. */
+sgp_status_t times_init(times_t *times, uint64_t steps);
+void times_fini(times_t *times);
+
+/* At most `steps` of them; allocates nothing. */
+static inline void times_add(times_t *times, double ms) {
+    times->ms[times->count++] = (float)ms;
+}
+
+/* Mean and nearest-rank quantiles of ms (count), count >= 1, which is sorted. */
+times_summary_t times_quantiles(float *ms, uint64_t count);
+
+/* The same over all nodes, each of which calls it with as many steps. Blocks as gather, several
+ * times for a long run. */
+sgp_status_t times_gather(const times_t *times, sgp_group_t *group, times_summary_t *summary);
+
+#endif

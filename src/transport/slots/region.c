@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transport/slots/region.h"
+
+#include "base/logging.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static size_t page_up(size_t bytes) {
+    return (bytes + 4095) & ~(size_t)4095;
+}
+
+#define HUGE_PAGE ((size_t)2 << 20)
+
+static size_t huge_page_up(size_t bytes) {
+    return (bytes + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
+}
+
+/* Sets what follows from the number of a part in a region of so many ranks; memory: where it is mapped, or
+ * NULL. */
+static void lay_out(const sgp_region_t *region, int number, unsigned char *memory,
+                    sgp_region_part_t *part) {
+    size_t count = sgp_region_slots_before(number + 1) - sgp_region_slots_before(number);
+    size_t rings = number == 0 ? page_up(sizeof(sgp_region_control_t)) : 0;
+    size_t slots = rings + page_up((size_t)region->size * sgp_region_ring_bytes(number));
+    size_t payloads = huge_page_up(slots + page_up(count * sizeof(sgp_region_slot_t)));
+    *part = (sgp_region_part_t){.memory = memory,
+                                .bytes = huge_page_up(payloads + count * region->chunk_bytes)};
+    if (!memory) return;
+    part->rings = memory + rings;
+    part->slots = (sgp_region_slot_t *)(void *)(memory + slots);
+    part->payloads = memory + payloads;
+}
+
+/* Where a part begins in the file. */
+static size_t offset_of(const sgp_region_t *region, int number) {
+    size_t offset = 0;
+    for (int p = 0; p < number; p++) {
+        sgp_region_part_t part;
+        lay_out(region, p, NULL, &part);
+        offset += part.bytes;
+    }
+    return offset;
+}
+
+/* Maps the next part, which is in the file. false: see errno. */
+static bool map_next(sgp_region_t *region) {
+    sgp_region_part_t *part = &region->parts[region->count];
+    lay_out(region, region->count, NULL, part);
+    void *memory = mmap(NULL, part->bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
+                        region->file, (off_t)offset_of(region, region->count));
+    if (memory == MAP_FAILED) return false;
+    /* A hint: where the system gives huge pages to shared memory, passes over it miss the TLB less.
+     */
+    madvise(memory, part->bytes, MADV_HUGEPAGE);
+    lay_out(region, region->count++, memory, part);
+    return true;
+}
+
+sgp_status_t sgp_region_map(int file, int size, size_t chunk_bytes, sgp_region_t *region) {
+    sgp_region_t made = {.file = file, .size = size, .chunk_bytes = chunk_bytes};
+    size_t bytes = offset_of(&made, 1); /* it may have grown since */
+    struct stat found;
+    if (fstat(file, &found) != 0 || (uint64_t)found.st_size < bytes)
+        return sgp_fail(SGP_ERR_MISMATCH,
+                        "shm: a region of %lld bytes where %zu were expected: another version?",
+                        (long long)found.st_size, bytes);
+    if (!map_next(&made))
+        return sgp_fail(errno == ENOMEM ? SGP_ERR_NO_MEMORY : SGP_ERR_SYSTEM,
+                        "shm: cannot map %zu bytes of address space: %s", bytes, strerror(errno));
+    made.control = made.parts[0].memory;
+    *region = made;
+    return SGP_OK;
+}
+
+sgp_status_t sgp_region_reach(sgp_region_t *region, uint32_t part) {
+    struct stat found;
+    if (part >= SGP_REGION_PARTS || fstat(region->file, &found) != 0 ||
+        (uint64_t)found.st_size < offset_of(region, (int)part + 1))
+        return sgp_fail(SGP_ERR_SYSTEM, "shm: a region has no part %u", part);
+    while (region->count <= (int)part)
+        if (!map_next(region))
+            return sgp_fail(errno == ENOMEM ? SGP_ERR_NO_MEMORY : SGP_ERR_SYSTEM,
+                            "shm: cannot map part %d of a region: %s", region->count,
+                            strerror(errno));
+    return SGP_OK;
+}
+
+sgp_status_t sgp_region_create(int size, size_t chunk_bytes, sgp_region_t *region) {
+    int file = memfd_create("sgp", MFD_CLOEXEC);
+    if (file < 0) return sgp_fail(SGP_ERR_SYSTEM, "shm: memfd_create: %s", strerror(errno));
+    sgp_region_t first = {.size = size, .chunk_bytes = chunk_bytes};
+    size_t bytes = offset_of(&first, 1);
+    if (ftruncate(file, (off_t)bytes) != 0) {
+        sgp_fail(SGP_ERR_SYSTEM, "shm: cannot size a region to %zu bytes: %s", bytes,
+                 strerror(errno));
+        close(file);
+        return SGP_ERR_SYSTEM;
+    }
+    sgp_status_t status = sgp_region_map(file, size, chunk_bytes, region);
+    if (status != SGP_OK) {
+        close(file);
+        return status;
+    }
+    atomic_store(&region->control->returned, SGP_NO_SLOT);
+    return SGP_OK;
+}
+
+/* The rings of the new part follow those of the one before, in which the receivers are told so. */
+sgp_status_t sgp_region_grow(sgp_region_t *region) {
+    int number = region->count;
+    size_t bytes = number < SGP_REGION_PARTS ? offset_of(region, number + 1) : SIZE_MAX;
+    if (bytes > (size_t)INT64_MAX || ftruncate(region->file, (off_t)bytes) != 0 ||
+        !map_next(region))
+        return sgp_fail(SGP_ERR_NO_MEMORY, "shm: cannot grow to %.1f GiB of address space: %s",
+                        (double)bytes / (double)(1 << 30), strerror(errno));
+    sgp_region_entry_t moved = {.slot = SGP_RING_MOVED, .part = (uint32_t)number};
+    region->count = number;
+    for (int r = 0; r < region->size; r++) sgp_region_post(region, r, &moved);
+    region->count = number + 1;
+    return SGP_OK;
+}
+
+void sgp_region_post(sgp_region_t *region, int rank, const sgp_region_entry_t *entry) {
+    int part = region->count - 1;
+    sgp_region_ring_t *ring = sgp_region_ring(region, part, rank);
+    uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
+    ring->entries[tail % sgp_region_ring_room(part)] = *entry;
+    atomic_store_explicit(&ring->tail, tail + 1, memory_order_release);
+}
+
+void sgp_region_unmap(sgp_region_t *region) {
+    if (!region->control) return;
+    for (int p = 0; p < region->count; p++) munmap(region->parts[p].memory, region->parts[p].bytes);
+    if (region->file >= 0) close(region->file);
+    *region = (sgp_region_t){.file = -1};
+}
+
+static long futex(_Atomic uint32_t *word, int operation, uint32_t value,
+                  const struct timespec *timeout) {
+    return syscall(SYS_futex, (uint32_t *)word, operation, value, timeout, NULL, 0);
+}
+
+void sgp_region_ring_doorbell(sgp_region_t *region) {
+    /* Pairs with the fence in the sleeper: either we see that it sleeps, or it sees our change
+     * before it does. */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (!atomic_load_explicit(&region->control->sleeping, memory_order_relaxed)) return;
+    if (!atomic_exchange(&region->control->sleeping, 0)) return; /* another one woke it */
+    atomic_fetch_add(&region->control->doorbell, 1);
+    futex(&region->control->doorbell, FUTEX_WAKE, 1, NULL);
+}
+
+void sgp_region_sleep(sgp_region_t *region, uint32_t seen, uint64_t timeout_ns) {
+    struct timespec timeout = {.tv_sec = (time_t)(timeout_ns / 1000000000u),
+                               .tv_nsec = (long)(timeout_ns % 1000000000u)};
+    futex(&region->control->doorbell, FUTEX_WAIT, seen, &timeout);
+}
+
+void sgp_region_drop(sgp_region_t *region, uint32_t slot) {
+    sgp_region_slot_t *head = sgp_region_slot(region, slot);
+    if (atomic_fetch_sub_explicit(&head->references, 1, memory_order_acq_rel) != 1) return;
+    sgp_region_control_t *control = region->control;
+    uint32_t top = atomic_load_explicit(&control->returned, memory_order_relaxed);
+    do head->next = top;
+    while (!atomic_compare_exchange_weak_explicit(&control->returned, &top, slot,
+                                                  memory_order_release, memory_order_relaxed));
+    uint32_t count = atomic_fetch_add(&control->given_back, 1) + 1;
+    if (atomic_load(&control->wants_room) && (int32_t)(count - atomic_load(&control->wake_at)) >= 0)
+        sgp_region_ring_doorbell(region);
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The memory of one rank, as it lies in its memfd, in parts:
+ *
+ *   part 0  [control][ring per receiver][slot heads][slots]
+ *   part p  [ring per receiver][slot heads][slots]
+ *
+ * A region begins with part 0, and grows by one part at a time, each of which doubles the slots; the place
+ * and the size of a part follow from its number. The file is sparse: a page exists once it is written, so a
+ * large region costs only what is under way at a time. Others map a part when a ring leads them to it. */
+#ifndef SGP_TRANSPORT_SLOTS_REGION_H
+#define SGP_TRANSPORT_SLOTS_REGION_H
+
+#include "wire/header.h"
+
+#include <sgp/status.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SGP_REGION_FIRST ((uint32_t)4096) /* slots of part 0, a power of two */
+#define SGP_REGION_PARTS 20               /* at most: 2^31 slots */
+#define SGP_NO_SLOT      UINT32_MAX
+#define SGP_RING_MOVED   (UINT32_MAX - 1) /* in place of a slot: the ring goes on in another part */
+
+typedef struct sgp_region_control {
+    /* Rung by others when something changed for the owner of the region and the owner sleeps. A
+     * futex. */
+    _Alignas(64) _Atomic uint32_t doorbell;
+    _Atomic uint32_t attends;    /* the owner is at its messages */
+    _Atomic uint32_t sleeping;   /* it is about to sleep, or sleeps, and was not woken yet */
+    _Atomic uint32_t paused;     /* it sleeps in keep_close, and goes on soon */
+    _Atomic uint32_t wants_room; /* slots given back are a reason to wake it, once `given_back`
+                                    reaches `wake_at` */
+    _Atomic uint32_t wake_at;
+    _Atomic uint32_t left; /* the owner has left in order, and receives no more */
+    /* Slots given back, a stack linked by the slots' heads: pushed by receivers, taken as a whole
+     * by the owner. */
+    _Alignas(64) _Atomic uint32_t returned;
+    _Atomic uint32_t given_back; /* slots ever given back */
+    /* What the owner's pulse thread says to those of the others (pulse.h). */
+    _Alignas(64) _Atomic uint32_t pulse; /* counts as long as the owner's process runs */
+    _Atomic uint32_t lost; /* the first loss that the owner knows of (sgp_loss_pack), or 0 */
+} sgp_region_control_t;
+
+typedef struct sgp_region_entry {
+    uint32_t slot;
+    uint32_t part; /* SGP_RING_MOVED: where the next entry is */
+    double weight; /* the destination's share */
+} sgp_region_entry_t;
+
+/* One sender and one receiver. Each part has rings with twice as many entries as there are slots then, so
+ * that no ring can run over. */
+typedef struct sgp_region_ring {
+    _Alignas(64) _Atomic uint32_t tail; /* written by the sender, the region's owner */
+    _Alignas(64) _Atomic uint32_t head; /* written by the receiver */
+    _Alignas(64) sgp_region_entry_t entries[];
+} sgp_region_ring_t;
+
+typedef struct sgp_region_slot {
+    _Alignas(128) _Atomic uint32_t references; /* receivers that have not given it back */
+    uint32_t next;                             /* in `returned` */
+    unsigned char header[SGP_HEADER_BYTES];
+} sgp_region_slot_t;
+
+typedef struct sgp_region_part {
+    void *memory; /* NULL: not mapped here */
+    size_t bytes;
+    unsigned char *rings;     /* by receiver */
+    sgp_region_slot_t *slots; /* (slots of the part) */
+    unsigned char *payloads;  /* (slots of the part, chunk_bytes) */
+} sgp_region_part_t;
+
+typedef struct sgp_region {
+    int file; /* memfd, -1 once not needed */
+    int size; /* ranks */
+    size_t chunk_bytes;
+    sgp_region_control_t *control; /* NULL: there is no region */
+    sgp_region_part_t parts[SGP_REGION_PARTS];
+    int count; /* parts mapped here, the first ones */
+} sgp_region_t;
+
+/* A new region of our own, of part 0. SGP_ERR_SYSTEM (logged). */
+sgp_status_t sgp_region_create(int size, size_t chunk_bytes, sgp_region_t *region);
+
+/* Adds a part to our own. SGP_ERR_NO_MEMORY (logged): nothing changed. */
+sgp_status_t sgp_region_grow(sgp_region_t *region);
+
+/* Maps another rank's part 0. Takes file on success. SGP_ERR_SYSTEM, SGP_ERR_MISMATCH (logged): nothing
+ * changed. */
+sgp_status_t sgp_region_map(int file, int size, size_t chunk_bytes, sgp_region_t *region);
+
+/* Maps another rank's parts up to `part`. SGP_ERR_SYSTEM (logged). */
+sgp_status_t sgp_region_reach(sgp_region_t *region, uint32_t part);
+
+/* Fine on a zeroed region. */
+void sgp_region_unmap(sgp_region_t *region);
+
+/* Slots of the parts before `part`, in all. */
+static inline uint32_t sgp_region_slots_before(int part) {
+    return part == 0 ? 0 : SGP_REGION_FIRST << (part - 1);
+}
+
+/* The part in which a slot lies. */
+static inline int sgp_region_part_of(uint32_t slot) {
+    int part = 0;
+    for (slot /= SGP_REGION_FIRST; slot; slot /= 2) part++;
+    return part;
+}
+
+static inline sgp_region_slot_t *sgp_region_slot(const sgp_region_t *region, uint32_t slot) {
+    int part = sgp_region_part_of(slot);
+    return &region->parts[part].slots[slot - sgp_region_slots_before(part)];
+}
+
+static inline void *sgp_region_payload(const sgp_region_t *region, uint32_t slot) {
+    int part = sgp_region_part_of(slot);
+    size_t at = slot - sgp_region_slots_before(part);
+    return region->parts[part].payloads + at * region->chunk_bytes;
+}
+
+/* Entries of a ring in a part, a power of two. */
+static inline uint32_t sgp_region_ring_room(int part) {
+    return 2 * sgp_region_slots_before(part + 1);
+}
+
+static inline size_t sgp_region_ring_bytes(int part) {
+    return sizeof(sgp_region_ring_t) + sgp_region_ring_room(part) * sizeof(sgp_region_entry_t);
+}
+
+static inline sgp_region_ring_t *sgp_region_ring(const sgp_region_t *region, int part, int rank) {
+    unsigned char *rings = region->parts[part].rings;
+    return (sgp_region_ring_t *)(void *)(rings + (size_t)rank * sgp_region_ring_bytes(part));
+}
+
+/* Puts an entry into our ring to a rank. The receiver has to be woken. */
+void sgp_region_post(sgp_region_t *region, int rank, const sgp_region_entry_t *entry);
+
+/* Wakes the owner if it sleeps. Call after the change is visible. */
+void sgp_region_ring_doorbell(sgp_region_t *region);
+
+/* Sleeps until the doorbell differs from `seen`, at most timeout_ns. Spurious returns are possible.
+ */
+void sgp_region_sleep(sgp_region_t *region, uint32_t seen, uint64_t timeout_ns);
+
+/* Drops one reference; the last one gives the slot back to the owner. */
+void sgp_region_drop(sgp_region_t *region, uint32_t slot);
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The card of a process that joins, with the address in it, and the heads of the notes that answer it:
+ * switches, then bytes. */
+#include "fuzz.h"
+
+#include "group/join/endpoint.h"
+#include "group/join/join_server.h"
+#include "net/address.h"
+
+#include <xxhash.h>
+
+enum { AT_HASH = SGP_CARD_BYTES - 8 };
+
+static void repair(unsigned char bytes[SGP_CARD_BYTES]) {
+    memcpy(bytes, "SGPC\1\0\0\0", 8);
+    uint64_t sum = XXH3_64bits(bytes, AT_HASH);
+    for (int i = 0; i < 8; i++) bytes[AT_HASH + i] = (unsigned char)(sum >> 8 * i);
+}
+
+/* Where another one says it is: an address, or none, and one that is written back as it was read. */
+static void check_address(const char *text) {
+    char written[SGP_ADDRESS_TEXT], again[SGP_ADDRESS_TEXT];
+    sgp_address_t address, same;
+    if (sgp_address_parse(text, &address) != SGP_OK) return;
+    FUZZ_CHECK(address.length <= sizeof address.at);
+    sgp_address_text(&address, written);
+    FUZZ_CHECK(sgp_address_parse(written, &same) == SGP_OK);
+    FUZZ_CHECK(strcmp(sgp_address_text(&same, again), written) == 0);
+    FUZZ_CHECK(sgp_address_port(&same) == sgp_address_port(&address));
+}
+
+static void check_card(const unsigned char bytes[SGP_CARD_BYTES]) {
+    unsigned char again[SGP_CARD_BYTES];
+    sgp_card_t card, same;
+    if (sgp_card_decode(bytes, &card) != SGP_OK) return;
+    FUZZ_CHECK(card.size >= 1 && card.rank >= -1 && card.rank < card.size && card.run != 0);
+    FUZZ_CHECK((unsigned)card.carrier <= SGP_CARRIER_LAST);
+    FUZZ_CHECK(card.port >= 0 && card.port <= 65535);
+    FUZZ_CHECK(fuzz_is_text(card.address, sizeof card.address));
+    FUZZ_CHECK(fuzz_is_text(card.host, sizeof card.host));
+    FUZZ_CHECK(fuzz_is_text(card.version, sizeof card.version));
+    check_address(card.address);
+    sgp_card_encode(&card, again);
+    FUZZ_CHECK(sgp_card_decode(again, &same) == SGP_OK);
+    FUZZ_CHECK(same.rank == card.rank && same.size == card.size && same.run == card.run);
+    FUZZ_CHECK(same.port == card.port && strcmp(same.address, card.address) == 0);
+}
+
+static void check_note(const unsigned char *bytes) {
+    sgp_note_t note = 0;
+    size_t length = 0;
+    if (!sgp_note_decode(bytes, 1000, &note, &length)) return;
+    FUZZ_CHECK(note >= SGP_NOTE_SEATED && note <= SGP_NOTE_LAST);
+    FUZZ_CHECK(length <= 1000);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    fuzz_input_t input = {data, size};
+    unsigned char bytes[SGP_CARD_BYTES];
+    unsigned switches = fuzz_byte(&input);
+    size_t length = fuzz_take(&input, bytes, sizeof bytes);
+    if (length >= SGP_NOTE_HEADER) check_note(bytes);
+    if (length < sizeof bytes) return 0;
+    if (switches & FUZZ_REPAIR) repair(bytes);
+    check_card(bytes);
+    return 0;
+}

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every allocation in making, joining and splitting a group fails once. */
+#include "failing_alloc.h"
+#include "ranks.h"
+
+#include "group/join/exchange.h"
+#include "group/join/join_server.h"
+
+#include <sgp/group.h>
+#include <string.h>
+
+enum { WAIT_MS = 60000, AGAIN_MS = 500 };
+
+/* A loopback address of this process's own: so nobody else takes a port of it that was free. */
+static const char *own_host(void) {
+    static char host[16];
+    unsigned pid = (unsigned)getpid();
+    snprintf(host, sizeof host, "127.%u.%u.%u", 1 + (pid >> 16) % 254, pid >> 8 & 255, pid & 255);
+    return host;
+}
+
+static void free_port(char at[SGP_ADDRESS_TEXT]) {
+    sgp_address_t bound, published;
+    int listener;
+    assert_int_equal(sgp_address_listen(own_host(), NULL, &listener, &bound, &published), SGP_OK);
+    close(listener);
+    sgp_address_text(&published, at);
+}
+
+static void test_create(void **state) {
+    (void)state;
+    failing_t failing = {0};
+    while (failing_round(&failing)) {
+        sgp_loopback_t *hub = NULL;
+        sgp_group_t *group = NULL;
+        assert_int_equal(sgp_loopback_create(&(sgp_loopback_options_t){.size = 3}, &hub), SGP_OK);
+        sgp_status_t status =
+            FAILING(&failing, sgp_group_create(sgp_loopback_transport(hub, 0), WAIT_MS, &group));
+        assert_true((status == SGP_OK) == (group != NULL));
+        sgp_group_leave(group);
+        sgp_loopback_destroy(hub);
+    }
+}
+
+/* ---- a group of one: nobody else waits ---- */
+
+static void join_alone(sgp_group_options_t options) {
+    failing_t failing = {0};
+    while (failing_round(&failing)) {
+        sgp_group_t *group = NULL;
+        sgp_status_t status = FAILING(&failing, sgp_group_join(&options, &group));
+        assert_true((status == SGP_OK) == (group != NULL));
+        sgp_group_leave(group);
+    }
+}
+
+/* After a split that failed the group is as it was. */
+static void split_alone(sgp_group_options_t options) {
+    failing_t failing = {0};
+    while (failing_round(&failing)) {
+        sgp_group_t *group = NULL, *nodes = NULL, *workers = NULL;
+        assert_int_equal(sgp_group_join(&options, &group), SGP_OK);
+        sgp_status_t status = FAILING(&failing, sgp_group_split(group, 1, &nodes, &workers));
+        assert_true((status == SGP_OK) == (nodes != NULL && workers != NULL));
+        assert_true(status == SGP_OK || (!nodes && !workers));
+        assert_int_equal(sgp_group_barrier(group), SGP_OK);
+        if (status != SGP_OK) assert_int_equal(sgp_group_split(group, 1, &nodes, &workers), SGP_OK);
+        sgp_group_leave(nodes);
+        sgp_group_leave(workers);
+        sgp_group_leave(group);
+    }
+}
+
+static void test_alone(void **state) {
+    (void)state;
+    char at[SGP_ADDRESS_TEXT];
+    free_port(at);
+    static const char *const transports[] = {"shm", "tcp", "auto"};
+    join_alone((sgp_group_options_t){.size = 1});
+    split_alone((sgp_group_options_t){.size = 1});
+    for (size_t i = 0; i < sizeof transports / sizeof *transports; i++) {
+        sgp_group_options_t options = {.size = 1,
+                                       .join = at,
+                                       .transport = transports[i],
+                                       .interface = own_host(),
+                                       .join_timeout_ms = WAIT_MS};
+        join_alone(options);
+        split_alone(options);
+    }
+}
+
+/* ---- cards ---- */
+
+static sgp_card_t a_card(int size) {
+    sgp_card_t card;
+    assert_int_equal(sgp_card_init(&card, true), SGP_OK);
+    card.rank = 0;
+    card.size = size;
+    card.carrier = SGP_CARRIER_TCP;
+    snprintf(card.address, sizeof card.address, "127.0.0.1:9");
+    return card;
+}
+
+static void test_exchange_in_a_directory(void **state) {
+    (void)state;
+    char directory[] = "/tmp/sgp-test-XXXXXX";
+    assert_non_null(mkdtemp(directory));
+    failing_t failing = {0};
+    while (failing_round(&failing)) {
+        sgp_card_t mine = a_card(1), *all = NULL;
+        sgp_limit_t limit = sgp_limit_make(WAIT_MS);
+        sgp_status_t status =
+            FAILING(&failing, sgp_exchange_directory(directory, &mine, &limit, &all));
+        assert_true((status == SGP_OK) == (all != NULL));
+        free(all);
+    }
+    assert_int_equal(rmdir(directory), 0); /* nothing is left in it */
+}
+
+/* A process that meets another one at `at`. */
+typedef struct member {
+    const char *at;
+    sgp_founder_t founder;
+    int wait_ms;
+    sgp_card_t *all;
+    pthread_t thread;
+    atomic_bool ended;
+} member_t;
+
+static sgp_status_t meet(member_t *member) {
+    sgp_meeting_t meeting = {.at = member->at, .founder = member->founder};
+    sgp_limit_t limit = sgp_limit_make(member->wait_ms);
+    sgp_card_t mine = a_card(2);
+    int listener = -1;
+    mine.rank = -1;
+    sgp_status_t status = sgp_exchange_join(&meeting, &mine, &limit, &listener, &member->all);
+    if (listener >= 0) close(listener);
+    return status;
+}
+
+static void *meet_in_thread(void *argument) {
+    member_t *member = argument;
+    meet(member);
+    atomic_store(&member->ended, true);
+    return NULL;
+}
+
+/* One of two members runs out of memory, and tries again as long as the other one waits for it. A founder
+ * that has no memory for a caller sends it away, and goes on. */
+static void meet_again(sgp_founder_t founder) {
+    failing_t failing = {.may_pass = founder == SGP_FOUNDER_US};
+    while (failing_round(&failing)) {
+        char at[SGP_ADDRESS_TEXT];
+        free_port(at);
+        member_t one = {.at = at, .founder = founder, .wait_ms = WAIT_MS};
+        member_t other = {.at = at, .wait_ms = WAIT_MS};
+        other.founder = founder == SGP_FOUNDER_US ? SGP_FOUNDER_OTHER : SGP_FOUNDER_US;
+        assert_int_equal(pthread_create(&other.thread, NULL, meet_in_thread, &other), 0);
+        sgp_status_t status = FAILING(&failing, meet(&one));
+        assert_true((status == SGP_OK) == (one.all != NULL));
+        one.wait_ms = AGAIN_MS;
+        while (!one.all && !atomic_load(&other.ended)) meet(&one);
+        pthread_join(other.thread, NULL);
+        free(one.all);
+        free(other.all);
+    }
+    assert_true(failing.round > 2);
+}
+
+static void test_caller_calls_again(void **state) {
+    (void)state;
+    meet_again(SGP_FOUNDER_OTHER);
+}
+
+static void test_founder_founds_again(void **state) {
+    (void)state;
+    meet_again(SGP_FOUNDER_US);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_create),
+        cmocka_unit_test(test_alone),
+        cmocka_unit_test(test_exchange_in_a_directory),
+        cmocka_unit_test(test_caller_calls_again),
+        cmocka_unit_test(test_founder_founds_again),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

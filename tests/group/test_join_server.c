@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A founder and callers of all kinds: slow, silent, lying, dying. None of them keeps the others from
+ * becoming a group. */
+#include "ranks.h"
+#include "shake.h"
+
+#include "group/join/join_server.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum { WAIT_MS = 60000 };
+
+/* ---- members: threads that join in the usual way ---- */
+
+typedef struct member {
+    pthread_t thread;
+    sgp_group_options_t options;
+    sgp_status_t status;
+    int rank;
+} member_t;
+
+static void *member_main(void *argument) {
+    member_t *member = argument;
+    sgp_group_t *group = NULL;
+    member->status = sgp_group_join(&member->options, &group);
+    if (member->status != SGP_OK) return NULL;
+    member->rank = sgp_group_rank(group);
+    CHECK(sgp_group_barrier(group) == SGP_OK);
+    sgp_group_leave(group);
+    return NULL;
+}
+
+static void start(member_t *member, int size, const char *at) {
+    *member = (member_t){
+        .options = {.size = size, .join = at, .transport = "tcp", .join_timeout_ms = WAIT_MS}};
+    assert_int_equal(pthread_create(&member->thread, NULL, member_main, member), 0);
+}
+
+static void finish_member(member_t *member) {
+    pthread_join(member->thread, NULL);
+    assert_int_equal(member->status, SGP_OK);
+    assert_int_equal(atomic_load(&ranks_failures), 0);
+}
+
+static int free_port(char at[64]) {
+    sgp_address_t bound, published;
+    int listener;
+    assert_int_equal(sgp_address_listen("127.0.0.1", NULL, &listener, &bound, &published), SGP_OK);
+    close(listener);
+    snprintf(at, 64, "127.0.0.1:%d", sgp_address_port(&bound));
+    return sgp_address_port(&bound);
+}
+
+/* ---- callers of the test's own ---- */
+
+/* As soon as somebody listens there. */
+static int call(const char *at) {
+    sgp_address_t to;
+    assert_int_equal(sgp_address_parse(at, &to), SGP_OK);
+    for (int tries = 0; tries < 100000; tries++) {
+        int made = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_true(made >= 0);
+        if (connect(made, (struct sockaddr *)&to.at, to.length) == 0) return made;
+        close(made);
+        poll(NULL, 0, 1);
+    }
+    fail_msg("nobody listens at %s", at);
+    return -1;
+}
+
+/* A caller that has been accepted, for a seat in a group of `size`. */
+static int be_accepted(const char *at, const sgp_card_t *card) {
+    sgp_hello_t hello = {.purpose = SGP_PURPOSE_JOIN, .rank = card->rank, .size = card->size};
+    sgp_handshake_t handshake;
+    int connection = call(at);
+    memcpy(hello.version, card->version, sizeof hello.version);
+    sgp_handshake_init(&handshake, true, &hello, NULL);
+    assert_int_equal(shake(connection, &handshake), SGP_HANDSHAKE_DONE);
+    return connection;
+}
+
+static sgp_card_t a_card(int size) {
+    sgp_card_t card;
+    assert_int_equal(sgp_card_init(&card, false), SGP_OK);
+    card.size = size;
+    card.carrier = SGP_CARRIER_TCP;
+    card.port = 9;
+    return card;
+}
+
+/* The next note's kind and text. */
+static sgp_note_t hear(int connection, char text[SGP_VERDICT_BYTES + 1]) {
+    unsigned char header[SGP_NOTE_HEADER];
+    sgp_note_t note;
+    size_t bytes;
+    assert_int_equal(recv(connection, header, sizeof header, MSG_WAITALL), sizeof header);
+    assert_true(sgp_note_decode(header, SGP_VERDICT_BYTES, &note, &bytes));
+    memset(text, 0, SGP_VERDICT_BYTES + 1);
+    assert_int_equal(recv(connection, text, bytes, MSG_WAITALL), bytes);
+    return note;
+}
+
+static void show(int connection, const sgp_card_t *card) {
+    unsigned char bytes[SGP_CARD_BYTES];
+    sgp_card_encode(card, bytes);
+    assert_int_equal(send(connection, bytes, sizeof bytes, MSG_NOSIGNAL), sizeof bytes);
+}
+
+static bool is_closed(int connection) {
+    char rest[512];
+    ssize_t got;
+    while ((got = recv(connection, rest, sizeof rest, 0)) > 0) {
+    }
+    return got == 0 || errno == ECONNRESET;
+}
+
+/* ---- the tests ---- */
+
+/* More than the founder keeps at a time; half of them have begun to speak. */
+static void test_silent_callers(void **state) {
+    (void)state;
+    enum { SILENT = 100 };
+    char at[64];
+    int connections[SILENT];
+    member_t founder, other;
+    free_port(at);
+    start(&founder, 2, at);
+    for (int i = 0; i < SILENT; i++) {
+        connections[i] = call(at);
+        if (i % 2) assert_true(send(connections[i], "SG", 2, MSG_NOSIGNAL) == 2);
+    }
+    assert_true(is_closed(connections[0])); /* it had to make room, and not for want of patience */
+    struct pollfd last = {.fd = connections[SILENT - 1], .events = POLLIN};
+    assert_int_equal(poll(&last, 1, 0), 0);
+    start(&other, 2, at);
+    finish_member(&founder);
+    finish_member(&other);
+    assert_true(founder.rank == 0 && other.rank == 1);
+    for (int i = 0; i < SILENT; i++) {
+        assert_true(is_closed(connections[i]));
+        close(connections[i]);
+    }
+}
+
+static void test_nonsense(void **state) {
+    (void)state;
+    char at[64], junk[4096];
+    member_t founder, other;
+    memset(junk, 0xa5, sizeof junk);
+    free_port(at);
+    start(&founder, 2, at);
+    int connection = call(at);
+    (void)!send(connection, junk, sizeof junk, MSG_NOSIGNAL);
+    assert_true(is_closed(connection));
+    close(connection);
+    start(&other, 2, at);
+    finish_member(&founder);
+    finish_member(&other);
+}
+
+/* Accepted by its hello, and then it shows a card of something else. */
+static void bad_card(sgp_card_t card, const char *reason) {
+    char at[64], text[SGP_VERDICT_BYTES + 1];
+    member_t founder, other;
+    free_port(at);
+    start(&founder, 2, at);
+    sgp_card_t good = a_card(2);
+    int connection = be_accepted(at, &good);
+    show(connection, &card);
+    assert_int_equal(hear(connection, text), SGP_NOTE_REFUSED);
+    assert_string_equal(text, reason);
+    assert_true(is_closed(connection));
+    close(connection);
+    start(&other, 2, at); /* the seat is free again */
+    finish_member(&founder);
+    finish_member(&other);
+}
+
+static void test_cards_that_lie(void **state) {
+    (void)state;
+    static const char no_card[] = "it has shown no card of this version of sgp";
+    sgp_card_t card = a_card(3);
+    bad_card(card, no_card);
+    card = a_card(2), card.rank = 1; /* its hello claimed none */
+    bad_card(card, no_card);
+    card = a_card(2), card.port = 0; /* and no address */
+    bad_card(card, no_card);
+    card = a_card(2), card.carrier = SGP_CARRIER_SHM;
+    bad_card(card, "it has --transport shm, and here is tcp");
+}
+
+/* A seat, and the rank that goes with it, are free again when its holder ends. */
+static void test_leaves_its_seat(void **state) {
+    (void)state;
+    char at[64], text[SGP_VERDICT_BYTES + 1];
+    member_t founder, other;
+    free_port(at);
+    start(&founder, 3, at);
+    sgp_card_t card = a_card(3);
+    card.rank = 2;
+    int first = be_accepted(at, &card);
+    show(first, &card);
+    assert_int_equal(hear(first, text), SGP_NOTE_SEATED);
+    assert_string_equal(text, at);
+    sgp_hello_t hello = {.purpose = SGP_PURPOSE_JOIN, .rank = 2, .size = 3};
+    memcpy(hello.version, card.version, sizeof hello.version);
+    sgp_handshake_t handshake;
+    int second = call(at);
+    sgp_handshake_init(&handshake, true, &hello, NULL);
+    assert_int_equal(shake(second, &handshake), SGP_HANDSHAKE_REFUSED);
+    assert_non_null(strstr(handshake.reason, "rank 2 is taken by 127.0.0.1:"));
+    close(second);
+    close(first);
+    start(&other, 3, at);
+    member_t third = {.options = {.size = 3,
+                                  .join = at,
+                                  .transport = "tcp",
+                                  .rank = 2,
+                                  .claim_rank = true,
+                                  .join_timeout_ms = WAIT_MS}};
+    assert_int_equal(pthread_create(&third.thread, NULL, member_main, &third), 0);
+    finish_member(&founder);
+    finish_member(&other);
+    finish_member(&third);
+    assert_int_equal(third.rank, 2);
+}
+
+/* One who sits and says what nobody asked for is shown out, and its seat is free. */
+static void test_talks_out_of_turn(void **state) {
+    (void)state;
+    char at[64], text[SGP_VERDICT_BYTES + 1];
+    unsigned char header[SGP_NOTE_HEADER];
+    member_t members[3];
+    free_port(at);
+    start(&members[0], 3, at);
+    sgp_card_t card = a_card(3);
+    int connection = be_accepted(at, &card);
+    show(connection, &card);
+    assert_int_equal(hear(connection, text), SGP_NOTE_SEATED);
+    sgp_note_encode(SGP_NOTE_BEGIN, 0, header);
+    assert_int_equal(send(connection, header, sizeof header, MSG_NOSIGNAL), sizeof header);
+    assert_true(is_closed(connection));
+    close(connection);
+    start(&members[1], 3, at);
+    start(&members[2], 3, at);
+    for (int i = 0; i < 3; i++) finish_member(&members[i]);
+}
+
+/* A founder that claims a rank has it, and the others get those that are left. */
+static void test_founder_claims_a_rank(void **state) {
+    (void)state;
+    char at[64];
+    member_t members[3];
+    free_port(at);
+    members[0] = (member_t){.options = {.size = 3,
+                                        .join = at,
+                                        .transport = "tcp",
+                                        .rank = 1,
+                                        .claim_rank = true,
+                                        .join_timeout_ms = WAIT_MS}};
+    assert_int_equal(pthread_create(&members[0].thread, NULL, member_main, &members[0]), 0);
+    close(call(at)); /* it has founded */
+    start(&members[1], 3, at);
+    start(&members[2], 3, at);
+    for (int i = 0; i < 3; i++) finish_member(&members[i]);
+    assert_int_equal(members[0].rank, 1);
+    assert_int_equal(members[1].rank + members[2].rank, 2);
+}
+
+/* Whoever calls a member that waits is sent on to the founder. */
+static void test_any_member_is_the_host(void **state) {
+    (void)state;
+    char at[64], elsewhere[64], port[16];
+    member_t founder, second, third;
+    free_port(at);
+    snprintf(port, sizeof port, "%d", free_port(elsewhere));
+    start(&founder, 3, at);
+    close(call(at));
+    second = (member_t){
+        .options = {
+            .size = 3, .join = at, .ports = port, .transport = "tcp", .join_timeout_ms = WAIT_MS}};
+    assert_int_equal(pthread_create(&second.thread, NULL, member_main, &second), 0);
+    close(call(elsewhere)); /* it listens there */
+    start(&third, 3, elsewhere);
+    finish_member(&founder);
+    finish_member(&second);
+    finish_member(&third);
+    assert_int_equal(founder.rank, 0);
+    assert_int_equal(third.rank, 2);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_silent_callers),         cmocka_unit_test(test_nonsense),
+        cmocka_unit_test(test_cards_that_lie),         cmocka_unit_test(test_leaves_its_seat),
+        cmocka_unit_test(test_talks_out_of_turn),      cmocka_unit_test(test_founder_claims_a_rank),
+        cmocka_unit_test(test_any_member_is_the_host),
+    };
+    return cmocka_run_group_tests_name("hall", tests, NULL, NULL);
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Nodes that halt together: in virtual time, with delayed messages and nodes of different speed, all come to
+ * stand between the same two steps, whoever asks and whenever, and nobody hangs. */
+#include "ranks.h"
+
+#include "mixing/mixer_internal.h"
+#include "run/halt.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { MOST_NODES = 7, STEPS = 400, COUNT = 40, MILLI = 1000000 };
+
+typedef struct trial {
+    sgp_mixer_options_t options;
+    int asker;      /* this node is told to end */
+    uint64_t asks;  /* before this step */
+    uint64_t saves; /* node 0 wants a checkpoint before this step; 0: it does not */
+    double seconds; /* that nodes say a step takes */
+    uint64_t slow;  /* node 1's steps take so many times longer */
+    int breaks;     /* this node cannot go on; -1: all can */
+    volatile sig_atomic_t stop[MOST_NODES];
+    /* Results. */
+    uint64_t halted[MOST_NODES][2]; /* steps made at each halt */
+    int halts[MOST_NODES];
+    bool too_far[MOST_NODES];
+    sgp_status_t status[MOST_NODES];
+    halt_ending_t endings[MOST_NODES][MOST_NODES];
+} trial_t;
+
+static void compute(sgp_transport_t *transport, uint64_t ns) {
+    uint64_t until = sgp_transport_now(transport) + ns;
+    sgp_transport_lock(transport);
+    while (sgp_transport_now(transport) < until) sgp_transport_pause(transport, until);
+    sgp_transport_unlock(transport);
+}
+
+/* Returns whether the run is to end. */
+static bool halt_here(trial_t *trial, halt_t *halt, sgp_mixer_t *mixer, int rank, uint64_t step) {
+    int number = halt->signal;
+    trial->too_far[rank] = halt->too_far;
+    CHECK(trial->halts[rank] < 2);
+    trial->halted[rank][trial->halts[rank]++ % 2] = step;
+    bool meets = !halt->too_far;
+    halt_over(halt);
+    if (meets) CHECK(sgp_mixer_settle(mixer) == SGP_OK); /* all nodes, as for a checkpoint */
+    if (meets) CHECK(sgp_mixer_resume(mixer) == SGP_OK);
+    return number != 0;
+}
+
+static sgp_status_t make_step(const trial_t *trial, sgp_mixer_t *mixer, int rank, uint64_t step) {
+    uint64_t factor = rank == 1 && trial->slow ? trial->slow : 1;
+    compute(mixer->transport,
+            factor * (MILLI + (uint64_t)((rank * 7 + (int)step * 3) % 5) * MILLI));
+    if (trial->breaks == rank && step == trial->asks) return SGP_ERR_NOT_FINITE;
+    return sgp_mixer_step(mixer, NULL, NULL, 0);
+}
+
+static void steps(trial_t *trial, halt_t *halt, sgp_mixer_t *mixer, int rank) {
+    sgp_status_t status = SGP_OK;
+    bool here = false;
+    for (uint64_t step = 0; step < STEPS && status == SGP_OK; step++) {
+        if (rank == trial->asker && step == trial->asks) trial->stop[rank] = 15;
+        if (rank == 0 && trial->saves && step == trial->saves) halt_due(halt, 0);
+        status = halt_before_step(halt, step, trial->seconds, &here);
+        if (rank == 0 && here) halt_due(halt, UINT64_MAX);
+        if (status == SGP_OK && here && halt_here(trial, halt, mixer, rank, step)) break;
+        if (status == SGP_OK) status = make_step(trial, mixer, rank, step);
+    }
+    trial->status[rank] = status;
+}
+
+static void body(sgp_group_t *group, void *context) {
+    trial_t *trial = context;
+    int rank = sgp_group_rank(group);
+    sgp_mixer_t *mixer = NULL;
+    halt_t halt;
+    train_groups_t groups = {.all = group};
+    CHECK(sgp_mixer_create(group, &trial->options, NULL, &mixer) == SGP_OK);
+    halt_init(&halt, &groups, &trial->stop[rank]);
+    steps(trial, &halt, mixer, rank);
+    sgp_mixer_destroy(mixer);
+    if (trial->status[rank] != SGP_OK)
+        halt_end(&halt, &(halt_ending_t){.status = trial->status[rank], .step = trial->asks},
+                 trial->endings[rank]);
+    halt_fini(&halt);
+}
+
+static const sgp_mixer_options_t algorithms[] = {
+    {.algorithm = SGP_ALGORITHM_SGP},
+    {.algorithm = SGP_ALGORITHM_OSGP, .overlap = 2},
+    {.algorithm = SGP_ALGORITHM_OSGP, .overlap = SGP_OVERLAP_ASYNC},
+    {.algorithm = SGP_ALGORITHM_DPSGD},
+    {.algorithm = SGP_ALGORITHM_ADPSGD},
+    {.algorithm = SGP_ALGORITHM_ALLREDUCE},
+};
+
+enum { ALGORITHMS = sizeof algorithms / sizeof *algorithms };
+
+static trial_t trial_of(int algorithm, int asker, uint64_t asks) {
+    trial_t trial = {.options = algorithms[algorithm],
+                     .asker = asker,
+                     .asks = asks,
+                     .seconds = 1e-3,
+                     .breaks = -1};
+    trial.options.count = COUNT;
+    return trial;
+}
+
+static void run(trial_t *trial, int size, uint64_t seed) {
+    ranks_setup_t setup = {.loopback = {.size = size,
+                                        .chunk_bytes = 64,
+                                        .virtual_time = true,
+                                        .seed = seed,
+                                        .delay_min_ns = 1000,
+                                        .delay_max_ns = 4 * MILLI}};
+    run_groups(&setup, body, trial);
+}
+
+static void check_together(const trial_t *trial, int size, int halts) {
+    for (int r = 0; r < size; r++) {
+        assert_int_equal(trial->status[r], SGP_OK);
+        assert_int_equal(trial->halts[r], halts);
+        for (int h = 0; h < halts; h++) assert_int_equal(trial->halted[r][h], trial->halted[0][h]);
+    }
+    assert_true(trial->halted[0][halts - 1] >= trial->asks);
+    assert_true(trial->halted[0][halts - 1] < STEPS);
+}
+
+static void test_all_halt_at_one_step(void **state) {
+    (void)state;
+    for (int a = 0; a < ALGORITHMS; a++)
+        for (int size = 1; size <= MOST_NODES; size++) {
+            trial_t trial = trial_of(a, size / 2, 20 + (uint64_t)size);
+            run(&trial, size, (uint64_t)(a * 10 + size));
+            check_together(&trial, size, 1);
+        }
+}
+
+/* A checkpoint, and on; then another node ends the run. */
+static void test_one_after_the_other(void **state) {
+    (void)state;
+    for (int a = 0; a < ALGORITHMS; a++) {
+        trial_t trial = trial_of(a, 3, 60);
+        trial.saves = 11;
+        run(&trial, 5, (uint64_t)a + 3);
+        check_together(&trial, 5, 2);
+        assert_true(trial.halted[0][0] < trial.halted[0][1]);
+    }
+}
+
+/* A node that says that a step takes it a minute is not waited for, and the run ends all the same. */
+static void test_one_is_too_far_behind(void **state) {
+    (void)state;
+    trial_t trial = trial_of(2, 3, 50);
+    trial.seconds = 60;
+    trial.slow = 8;
+    run(&trial, 5, 1);
+    for (int r = 0; r < 5; r++) {
+        assert_int_equal(trial.status[r], SGP_OK);
+        assert_int_equal(trial.halts[r], 1);
+        assert_true(trial.too_far[r]);
+    }
+    assert_true(trial.halted[1][0] < trial.halted[3][0]);
+}
+
+/* Everybody knows who could not go on, and that it was for nobody else's sake. */
+static void test_an_ending_reaches_all(void **state) {
+    (void)state;
+    for (int a = 0; a < ALGORITHMS; a++) {
+        trial_t trial = trial_of(a, -1, 17);
+        trial.breaks = 2;
+        run(&trial, 6, (uint64_t)a);
+        for (int r = 0; r < 6; r++) {
+            assert_int_equal(trial.status[r], r == 2 ? SGP_ERR_NOT_FINITE : SGP_ERR_ENDED);
+            for (int src = 0; src < 6; src++)
+                assert_int_equal(trial.endings[r][src].status, trial.status[src]);
+        }
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_all_halt_at_one_step),
+        cmocka_unit_test(test_one_after_the_other),
+        cmocka_unit_test(test_one_is_too_far_behind),
+        cmocka_unit_test(test_an_ending_reaches_all),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Turns on a line: who is held and for how long, and what they are worth to nodes in lock step. */
+#include "cmocka_all.h"
+
+#include "base/random.h"
+#include "transport/tcp/scheduler.h"
+
+#include <string.h>
+
+#define WINDOW SGP_TURNS_WINDOW
+#define EVER   ((uint64_t)1 << 60)
+
+static void see_all(sgp_turns_t *turns, const sgp_turn_t *all, int count) {
+    sgp_turns_look(turns);
+    for (int i = 0; i < count; i++) sgp_turns_see(turns, &all[i]);
+}
+
+/* What began first is served, and what is of its step; a message without an order never waits. */
+static void test_first_come_first_served(void **state) {
+    (void)state;
+    sgp_turns_t turns = {0};
+    sgp_turn_t small = {0};
+    assert_true(sgp_turns_may(&turns, &small));
+    sgp_turn_t first = sgp_turns_begin(&turns, 8), other = sgp_turns_begin(&turns, 7),
+               same = sgp_turns_begin(&turns, 8);
+    sgp_turn_t all[] = {same, small, other, first};
+    see_all(&turns, all, 4);
+    assert_true(sgp_turns_contended(&turns));
+    assert_true(sgp_turns_may(&turns, &first) && sgp_turns_may(&turns, &same));
+    assert_true(sgp_turns_may(&turns, &small));
+    assert_false(sgp_turns_may(&turns, &other));
+    see_all(&turns, all, 3); /* the first one is over, and the earliest is another step's */
+    assert_true(sgp_turns_may(&turns, &other));
+    assert_false(sgp_turns_may(&turns, &same));
+    see_all(&turns, all, 1);
+    assert_false(sgp_turns_contended(&turns));
+    see_all(&turns, all, 0);
+    assert_true(sgp_turns_may(&turns, &other));
+}
+
+/* Windows in which a line of 1 byte per nanosecond carries `first` bytes of the first step and `rest` of the other; returns
+ * in how many of them the others were held. */
+static int windows(sgp_turns_t *turns, uint64_t *now, int count, uint64_t first, uint64_t rest,
+                   uint64_t most_held) {
+    int held = 0;
+    const sgp_turn_t one = {1, 1}, two = {2, 2}, all[] = {one, two};
+    see_all(turns, all, 2);
+    sgp_turns_watch(turns, *now, most_held);
+    for (int i = 0; i < count; i++) {
+        bool may = sgp_turns_may(turns, &two);
+        held += !may;
+        sgp_turns_moved(turns, &one, first);
+        if (may) sgp_turns_moved(turns, &two, rest);
+        *now += WINDOW;
+        sgp_turns_watch(turns, *now, most_held);
+    }
+    return held;
+}
+
+/* A line that is used is kept for the first; one that is not is open nearly always, and tried now and then. */
+static void test_no_idle_line(void **state) {
+    (void)state;
+    sgp_turns_t turns = {0};
+    uint64_t now = 1;
+    assert_int_equal(windows(&turns, &now, 1000, WINDOW, WINDOW, EVER), 1000);
+    /* The first one stops: after one window the others are served, and lose a fiftieth of the time to trials. */
+    int held = windows(&turns, &now, 1000, 0, WINDOW, EVER);
+    assert_in_range(held, 2, 25);
+    /* It goes on: from the next trial on the line is its own. */
+    held = windows(&turns, &now, 1000, WINDOW, 0, EVER);
+    assert_in_range(held, 900, 1000);
+    /* It has a tenth of the line, as of a slow sender: the others have the rest. */
+    held = windows(&turns, &now, 1000, WINDOW / 10, WINDOW * 9 / 10, EVER);
+    assert_in_range(held, 2, 25);
+}
+
+/* Nobody waits longer than most_held, and who is used to a fast line learns of a slow one. */
+static void test_nobody_waits_for_ever(void **state) {
+    (void)state;
+    sgp_turns_t turns = {0};
+    uint64_t now = 1;
+    int held = windows(&turns, &now, 1000, WINDOW, WINDOW, 9 * WINDOW);
+    assert_in_range(held, 800, 950);
+    sgp_turns_rest(&turns);
+    held = windows(&turns, &now, 1000, WINDOW / 100, 0, EVER);
+    assert_in_range(held, 500, 999);
+}
+
+/* ---- nodes in lock step ---- */
+
+/* Lines share fairly among those that they serve, as TCP does. Time goes in milliseconds. */
+enum { NODES = 8, PUSH = 200, LOCAL = 10, STEPS = 100, FLOWS = 8 * NODES };
+
+typedef struct flow {
+    int src, dst, step;
+    double left; /* ms alone on both lines */
+    sgp_turn_t out, in;
+} flow_t;
+
+typedef struct world {
+    sgp_turns_t out[NODES], in[NODES];
+    flow_t flows[FLOWS];
+    int count;
+    bool takes_turns;
+    int step[NODES], arrived[NODES][STEPS]; /* arrived: of the messages of a step, 0 or 1 */
+    double ready[NODES];                    /* when the local step is done; then it pushes */
+    bool pushed[NODES];
+    sgp_random_t random;
+} world_t;
+
+static void begin_step(world_t *world, int rank, double now) {
+    world->pushed[rank] = false;
+    world->ready[rank] = now + LOCAL * (0.5 + sgp_random_double(&world->random));
+}
+
+static void push(world_t *world, int src) {
+    int step = world->step[src], dst = (src + (1 << step % 3)) % NODES;
+    assert_true(world->count < FLOWS);
+    world->flows[world->count++] =
+        (flow_t){.src = src,
+                 .dst = dst,
+                 .step = step,
+                 .left = PUSH,
+                 .out = sgp_turns_begin(&world->out[src], (uint64_t)step),
+                 .in = sgp_turns_begin(&world->in[dst], (uint64_t)step)};
+    world->pushed[src] = true;
+}
+
+static void take_turns(world_t *world, int rank, double now) {
+    sgp_turns_t *out = &world->out[rank], *in = &world->in[rank];
+    sgp_turns_look(out);
+    sgp_turns_look(in);
+    for (int i = 0; i < world->count; i++) {
+        if (world->flows[i].src == rank) sgp_turns_see(out, &world->flows[i].out);
+        if (world->flows[i].dst == rank) sgp_turns_see(in, &world->flows[i].in);
+    }
+    uint64_t time = 1 + (uint64_t)(now * 1e6);
+    if (sgp_turns_contended(out)) sgp_turns_watch(out, time, EVER);
+    else sgp_turns_rest(out);
+    if (sgp_turns_contended(in)) sgp_turns_watch(in, time, EVER);
+    else sgp_turns_rest(in);
+}
+
+static bool flows(const world_t *world, const flow_t *flow) {
+    return !world->takes_turns || (sgp_turns_may(&world->out[flow->src], &flow->out) &&
+                                   sgp_turns_may(&world->in[flow->dst], &flow->in));
+}
+
+static void move(world_t *world) {
+    int outs[NODES] = {0}, ins[NODES] = {0};
+    for (int i = 0; i < world->count; i++) {
+        const flow_t *flow = &world->flows[i];
+        if (!flows(world, flow)) continue;
+        outs[flow->src]++;
+        ins[flow->dst]++;
+    }
+    for (int i = 0; i < world->count; i++) {
+        flow_t *flow = &world->flows[i];
+        if (!flows(world, flow)) continue;
+        double part = 1.0 / (outs[flow->src] > ins[flow->dst] ? outs[flow->src] : ins[flow->dst]);
+        flow->left -= part;
+        sgp_turns_moved(&world->out[flow->src], &flow->out, (uint64_t)(part * 1e6));
+        sgp_turns_moved(&world->in[flow->dst], &flow->in, (uint64_t)(part * 1e6));
+    }
+    for (int i = 0; i < world->count;) {
+        flow_t *flow = &world->flows[i];
+        if (flow->left > 0) {
+            i++;
+            continue;
+        }
+        world->arrived[flow->dst][flow->step] = 1;
+        *flow = world->flows[--world->count];
+    }
+}
+
+/* Milliseconds of a step. */
+static double lock_step(bool takes_turns) {
+    static world_t world;
+    memset(&world, 0, sizeof world);
+    world.takes_turns = takes_turns;
+    sgp_random_init(&world.random, 1, 0);
+    for (int r = 0; r < NODES; r++) begin_step(&world, r, 0);
+    double now = 0;
+    for (; world.step[0] < STEPS; now++) {
+        assert_true(now < 10.0 * PUSH * STEPS);
+        for (int r = 0; r < NODES; r++) {
+            if (world.step[r] == STEPS) continue;
+            if (!world.pushed[r] && world.ready[r] <= now) push(&world, r);
+            if (!world.pushed[r] || !world.arrived[r][world.step[r]]) continue;
+            world.step[r]++;
+            begin_step(&world, r, now);
+        }
+        for (int r = 0; r < NODES; r++) take_turns(&world, r, now);
+        move(&world);
+    }
+    return now / STEPS;
+}
+
+/* A model of the exponential graph whose nodes' local steps differ by some milliseconds. */
+static void test_lock_step(void **state) {
+    (void)state;
+    double least = PUSH + LOCAL, fair = lock_step(false), turns = lock_step(true);
+    print_message("a step takes %.0f ms at least, %.0f with lines that are shared, %.0f in turns\n",
+                  least, fair, turns);
+    assert_true(turns < 1.05 * least);
+    assert_true(fair > 1.2 * turns);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_first_come_first_served),
+        cmocka_unit_test(test_no_idle_line),
+        cmocka_unit_test(test_nobody_waits_for_ever),
+        cmocka_unit_test(test_lock_step),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

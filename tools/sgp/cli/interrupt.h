@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Ctrl-C and SIGTERM in a process that computes: a flag that its loop looks at.
+ *
+ * oneDNN's generated code keeps data below the stack pointer, further down than the ABI allows: a
+ * handler that ran on a computing thread's stack would overwrite them. So the handler has a stack of
+ * its own, and threads other than the main one block the signals. */
+#ifndef SGP_CLI_INTERRUPT_H
+#define SGP_CLI_INTERRUPT_H
+
+#include <signal.h>
+
+/* 0, or the number of the first signal that asked this process to stop. */
+extern volatile sig_atomic_t interrupt_signal;
+
+/* Catches SIGINT, SIGTERM and SIGHUP, each unless it was ignored when the process started, on the
+ * calling thread. A second one of the same kind ends the process at once. */
+void interrupt_catch(void);
+
+/* Blocks these signals in the calling thread and in those it starts; `before` for unblock. */
+void interrupt_block(sigset_t *before);
+void interrupt_unblock(const sigset_t *before);
+
+#endif

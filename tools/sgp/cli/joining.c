@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/joining.h"
+
+#include "cli/message.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool in_environment(const char *name) {
+    const char *text = getenv(name);
+    return text && *text;
+}
+
+bool joining_wanted(const joining_t *joining) {
+    return joining->join || (in_environment("SGP_JOIN") && !in_environment("SGP_RENDEZVOUS"));
+}
+
+/* The first option that speaks of a network alone; NULL: none. */
+static const char *network_option(const joining_t *joining) {
+    if (joining->interface) return "interface";
+    if (joining->ports) return "ports";
+    if (joining->key_file) return "key-file";
+    return joining->insecure ? "insecure" : NULL;
+}
+
+static bool check_rank(const joining_t *joining, int size) {
+    if (joining->rank < 0) return true;
+    if (!joining_wanted(joining))
+        message_error("--rank %d: claims a place with --join HOST:PORT; a launcher gives its own",
+                      joining->rank);
+    else if (size && joining->rank >= size)
+        message_error("--rank %d: must be 0 to %d in a group of %d", joining->rank, size - 1, size);
+    else return true;
+    return false;
+}
+
+static bool check_size(const joining_t *joining, int size) {
+    if (!joining->join || size || in_environment("SGP_SIZE")) return true;
+    message_error("--join %s: how many nodes make the group? give each the same --nodes N",
+                  joining->join);
+    return false;
+}
+
+static bool check_transport(const joining_t *joining, const char *transport, bool placed) {
+    const char *option = network_option(joining);
+    bool network = !strcmp(transport, "tcp") || !strcmp(transport, "auto");
+    bool own = !strcmp(transport, "loopback") || !strcmp(transport, "mpi");
+    if (joining->join && own)
+        message_error("--join %s: works with --transport tcp, auto or shm, not %s", joining->join,
+                      transport);
+    else if (joining->peer_timeout > 0 && own)
+        message_error("--peer-timeout: a limit of shm, tcp and auto, not of --transport %s",
+                      transport);
+    else if (option && !network && !joining_wanted(joining))
+        message_error("--%s: says something about tcp, and here is --transport %s", option,
+                      transport);
+    else if (option && !placed && strcmp(transport, "tcp") != 0)
+        message_error("--%s: is for a network: --transport tcp, or --join HOST:PORT", option);
+    else return true;
+    return false;
+}
+
+bool joining_check_join(const joining_t *joining, int size) {
+    return check_size(joining, size) && check_rank(joining, size);
+}
+
+bool joining_check(const joining_t *joining, const char *transport, bool placed) {
+    if (joining->key_file && joining->insecure) {
+        message_error("--insecure: means no key, and here is --key-file %s", joining->key_file);
+        return false;
+    }
+    return check_transport(joining, transport, placed);
+}
+
+static int milliseconds(double seconds) {
+    double ms = seconds * 1e3 + 0.5;
+    return seconds <= 0 ? 0 : ms < 1 ? 1 : ms > 2e9 ? 2000000000 : (int)ms;
+}
+
+void joining_options(const joining_t *joining, const char *transport, int size,
+                     sgp_group_options_t *options) {
+    *options = (sgp_group_options_t){.transport = transport,
+                                     .join = joining->join,
+                                     .interface = joining->interface,
+                                     .ports = joining->ports,
+                                     .key_file = joining->key_file,
+                                     .insecure = joining->insecure,
+                                     .join_timeout_ms = milliseconds(joining->join_timeout),
+                                     .peer_timeout_ms = milliseconds(joining->peer_timeout)};
+    if (!joining_wanted(joining)) return;
+    options->join = joining->join ? joining->join : getenv("SGP_JOIN");
+    options->size = size;
+    options->claim_rank = joining->rank >= 0;
+    options->rank = joining->rank >= 0 ? joining->rank : 0;
+}
+
+static void export_text(const char *name, const char *text) {
+    if (text) setenv(name, text, 1);
+}
+
+static void export_number(const char *name, int number) {
+    char text[16];
+    snprintf(text, sizeof text, "%d", number);
+    setenv(name, text, 1);
+}
+
+void joining_export(const joining_t *joining, const char *transport, int size) {
+    export_text("SGP_TRANSPORT", transport);
+    export_text("SGP_JOIN", joining->join);
+    export_text("SGP_INTERFACE", joining->interface);
+    export_text("SGP_PORTS", joining->ports);
+    export_text("SGP_KEY_FILE", joining->key_file);
+    if (joining->insecure) export_text("SGP_INSECURE", "1");
+    if (joining->rank >= 0) export_number("SGP_RANK", joining->rank);
+    if (joining->join && size) export_number("SGP_SIZE", size);
+    if (joining->join_timeout > 0)
+        export_number("SGP_JOIN_TIMEOUT_MS", milliseconds(joining->join_timeout));
+    if (joining->peer_timeout > 0)
+        export_number("SGP_PEER_TIMEOUT_MS", milliseconds(joining->peer_timeout));
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/progress.h"
+
+#include "cli/message.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Parts of the line, from left to right. */
+typedef enum part {
+    PART_EPOCH,
+    PART_STEP,
+    PART_LOSS,
+    PART_ACCURACY,
+    PART_SPEED,
+    PART_DISTANCE,
+    PART_LEFT,
+    PARTS
+} part_t;
+
+static const part_t by_importance[PARTS] = {PART_EPOCH, PART_LEFT,  PART_LOSS,    PART_ACCURACY,
+                                            PART_STEP,  PART_SPEED, PART_DISTANCE};
+
+/* The end of an epoch says which step it is. */
+static const part_t at_epoch_end[PARTS] = {PART_EPOCH,    PART_LOSS, PART_ACCURACY, PART_SPEED,
+                                           PART_DISTANCE, PART_STEP, PART_LEFT};
+
+enum { PART_SIZE = 48 };
+
+static void format_left(const train_progress_t *state, char *text) {
+    if (state->epoch_end || !(state->seconds_left >= 0) || state->seconds_left > 1e7) return;
+    unsigned long seconds = (unsigned long)(state->seconds_left + 0.5);
+    if (seconds < 3600) snprintf(text, PART_SIZE, "%lu:%02lu left", seconds / 60, seconds % 60);
+    else
+        snprintf(text, PART_SIZE, "%lu:%02lu:%02lu left", seconds / 3600, seconds / 60 % 60,
+                 seconds % 60);
+}
+
+/* A part that has nothing to say yet stays empty. */
+static void format_parts(const train_progress_t *state, char parts[PARTS][PART_SIZE]) {
+    memset(parts, 0, (size_t)PARTS * PART_SIZE);
+    snprintf(parts[PART_EPOCH], PART_SIZE, "epoch %d/%d", state->epoch, state->epochs);
+    snprintf(parts[PART_STEP], PART_SIZE, "step %" PRIu64 "/%" PRIu64, state->step, state->steps);
+    if (isfinite(state->loss))
+        snprintf(parts[PART_LOSS], PART_SIZE, state->loss < 1e4 ? "loss %.4f" : "loss %.2e",
+                 state->loss);
+    else if (state->epoch_end) strcpy(parts[PART_LOSS], "loss -");
+    if (isfinite(state->test_accuracy))
+        snprintf(parts[PART_ACCURACY], PART_SIZE, "accuracy %.4f", state->test_accuracy);
+    if (state->samples_per_second > 0 && isfinite(state->samples_per_second))
+        snprintf(parts[PART_SPEED], PART_SIZE, "%.0f samples/s", state->samples_per_second);
+    if (isfinite(state->consensus_distance))
+        snprintf(parts[PART_DISTANCE], PART_SIZE, "distance %.1e", state->consensus_distance);
+    format_left(state, parts[PART_LEFT]);
+}
+
+void progress_format(const train_progress_t *state, int width, char *text, size_t size) {
+    char parts[PARTS][PART_SIZE];
+    bool taken[PARTS] = {false};
+    size_t length = 0, room = width > 0 && (size_t)width < size ? (size_t)width : size - 1;
+    format_parts(state, parts);
+    for (int i = 0; i < PARTS; i++) {
+        part_t part = state->epoch_end ? at_epoch_end[i] : by_importance[i];
+        size_t more = strlen(parts[part]) + (length ? 2 : 0);
+        if (parts[part][0] == '\0') continue;
+        if (length + more > room) break;
+        taken[part] = true;
+        length += more;
+    }
+    text[0] = '\0';
+    for (int part = 0; part < PARTS; part++) {
+        if (!taken[part]) continue;
+        if (text[0]) strcat(text, "  ");
+        strcat(text, parts[part]);
+    }
+}
+
+void progress_begin(progress_t *progress, bool silent) {
+    *progress = (progress_t){.silent = silent};
+}
+
+void progress_show(const train_progress_t *state, void *user) {
+    progress_t *progress = user;
+    char text[512];
+    if (progress->silent || state->rank != 0) return;
+    if (state->epoch_end) {
+        progress_format(state, message_width(), text, sizeof text);
+        message_line("%s", text);
+        progress->live = false;
+    } else if (message_is_terminal()) {
+        /* The last column stays free: a terminal may wrap when it is filled. */
+        progress_format(state, message_width() - 1, text, sizeof text);
+        message_progress(text);
+        progress->live = true;
+    }
+}
+
+void progress_end(progress_t *progress) {
+    if (progress->live) message_progress(NULL);
+    progress->live = false;
+}

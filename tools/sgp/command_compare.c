@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `sgp compare`: the same training by several algorithms, each as `sgp train` would do it, one after
+ * the other. */
+#include "launch/child.h"
+#include "cli/claim.h"
+#include "command.h"
+#include "report/gnuplot.h"
+#include "cli/message.h"
+#include "cli/options.h"
+#include "cli/output.h"
+#include "report/report.h"
+#include "cli/train_settings.h"
+
+#include "data/dataset.h"
+
+#include "files/json.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_RUNS = 16 };
+
+typedef struct compare_settings {
+    const char *algorithms;
+    const char *output;
+    int help;
+} compare_settings_t;
+
+#define AT(member) offsetof(compare_settings_t, member)
+
+static const option_t options[] = {
+    {.name = "algorithms",
+     .argument = "NAMES",
+     .type = OPTION_STRING,
+     .offset = AT(algorithms),
+     .wanted = "names of algorithms, such as sgp,allreduce",
+     .help = "what is compared: the values of --algorithm, with commas between them"},
+    {.name = "output",
+     .argument = "DIR",
+     .type = OPTION_STRING,
+     .offset = AT(output),
+     .shown = "runs/comparison-TIME",
+     .wanted = "a directory",
+     .help = "the comparison's directory, made if it is missing; each run has one of its own in "
+             "it"},
+    {.name = "help",
+     .type = OPTION_FLAG,
+     .offset = AT(help),
+     .value = 1,
+     .help = "print this text and end"},
+};
+
+static const option_table_t table = {
+    .command = "compare",
+    .synopsis = "sgp compare [--algorithms NAMES] [--output DIR] [OPTIONS OF SGP TRAIN]",
+    .about = "Trains the same model in the same way by several algorithms, one after the other,\n"
+             "prints a table and writes a report. All other options are those of sgp train.",
+    .options = options,
+    .count = sizeof options / sizeof options[0],
+};
+
+/* Options of `sgp train` that mean nothing here. */
+static const struct {
+    const char *name, *reason;
+} refused[] = {
+    {"--algorithm", "of several here: --algorithms NAME,NAME"},
+    {"--resume", "compare begins every run; sgp train --resume continues one"},
+    {"--join", "compare runs on this machine alone; sgp train --join joins others"},
+    {"--json", "compare writes comparison.json"},
+    {"--version", "sgp version prints it"},
+};
+
+typedef struct compare {
+    compare_settings_t settings;
+    char **own;  /* (own_count): arguments for this command, and */
+    char **rest; /* (rest_count): for `sgp train` */
+    int own_count, rest_count;
+    char *names; /* settings.algorithms, cut into */
+    const char *algorithms[MOST_RUNS];
+    char *directories[MOST_RUNS];
+    int count;
+    int quiet;
+    int finished;
+    const char *reported[MOST_RUNS]; /* (reported_count); runs that finished, or say why not */
+    int reported_count;
+} compare_t;
+
+/* Whether the argument is that option, with a value ("--name=value") or without. */
+static bool is_option(const char *argument, const char *name) {
+    size_t length = strlen(name);
+    return strncmp(argument, name, length) == 0 &&
+           (argument[length] == '\0' || argument[length] == '=');
+}
+
+static bool refuse(const char *argument) {
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        if (!is_option(argument, refused[i].name)) continue;
+        message_error("%s: %s", refused[i].name, refused[i].reason);
+        return true;
+    }
+    return false;
+}
+
+/* Returns false after a line about what is refused. own and rest: (argc + 1). */
+static bool divide(compare_t *compare, int argc, char **argv) {
+    compare->own[compare->own_count++] = argv[0];
+    for (int i = 1; i < argc; i++) {
+        bool value = is_option(argv[i], "--algorithms") || is_option(argv[i], "--output");
+        bool help = is_option(argv[i], "--help") || strcmp(argv[i], "-h") == 0;
+        if (refuse(argv[i])) return false;
+        if (!value && !help) {
+            compare->rest[compare->rest_count++] = argv[i];
+            continue;
+        }
+        compare->own[compare->own_count++] = argv[i];
+        if (value && !strchr(argv[i], '=') && i + 1 < argc)
+            compare->own[compare->own_count++] = argv[++i];
+    }
+    return true;
+}
+
+static bool add_algorithm(compare_t *compare, const char *name) {
+    if (compare->count == MOST_RUNS) {
+        message_error("--algorithms %s: %d at most", compare->settings.algorithms, MOST_RUNS);
+        return false;
+    }
+    for (int i = 0; i < compare->count; i++) {
+        if (strcmp(compare->algorithms[i], name) != 0) continue;
+        message_error("--algorithms %s: %s is there twice", compare->settings.algorithms, name);
+        return false;
+    }
+    if (*name == '\0' || strchr(name, ':')) {
+        message_error("--algorithms %s: must be names with commas between them, no schedules",
+                      compare->settings.algorithms);
+        return false;
+    }
+    compare->algorithms[compare->count++] = name;
+    return true;
+}
+
+static bool name_runs(compare_t *compare, const char *output) {
+    compare->names = strdup(compare->settings.algorithms);
+    char *rest = compare->names;
+    if (!rest) message_error("out of memory for the names of the runs");
+    while (rest) {
+        const char *name = strsep(&rest, ",");
+        if (!add_algorithm(compare, name)) return false;
+    }
+    for (int i = 0; i < compare->count; i++) {
+        if (asprintf(&compare->directories[i], "%s/%s", output, compare->algorithms[i]) >= 0)
+            continue;
+        compare->directories[i] = NULL;
+        message_error("out of memory for %d runs", compare->count);
+        return false;
+    }
+    return compare->names;
+}
+
+/* The arguments of one run, from the program's name to NULL; released with free. NULL after a line.
+ */
+static char **arguments(const compare_t *compare, int run) {
+    char **argv = calloc((size_t)compare->rest_count + 7, sizeof *argv);
+    int count = 0;
+    if (!argv) {
+        message_error("out of memory for %d arguments", compare->rest_count);
+        return NULL;
+    }
+    argv[count++] = (char *)"sgp";
+    argv[count++] = (char *)"train";
+    argv[count++] = (char *)"--algorithm";
+    argv[count++] = (char *)compare->algorithms[run];
+    argv[count++] = (char *)"--output";
+    argv[count++] = compare->directories[run];
+    for (int i = 0; i < compare->rest_count; i++) argv[count++] = compare->rest[i];
+    return argv;
+}
+
+/* As the run itself would check it. The data, which are the same for all, with the first alone. */
+static bool check_run(compare_t *compare, int run) {
+    settings_t settings;
+    int first, argc = compare->rest_count + 6;
+    dataset_t *dataset;
+    char **argv = arguments(compare, run);
+    if (!argv) return false;
+    settings_init(&settings);
+    bool right = options_parse(&settings_table, argc - 1, argv + 1, &settings, &first);
+    if (right) settings_finish(&settings);
+    right = right && train_check(&settings.run) == SGP_OK;
+    right = right && claim_allows(&settings, compare->directories[run]);
+    if (right && run == 0) {
+        right = dataset_load(settings.run.data, settings.run.limit_samples, &dataset) == SGP_OK;
+        if (right) dataset_destroy(dataset);
+    }
+    compare->quiet = settings.quiet;
+    free(argv);
+    return right;
+}
+
+/* Everything that can be wrong, for all runs, before hours go into the first. */
+static bool check(compare_t *compare, const char *output) {
+    static const char *const places[] = {"SGP_RANK", "SGP_JOIN"};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        if (!getenv(places[i])) continue;
+        message_error("compare: starts its nodes itself, but %s is set", places[i]);
+        return false;
+    }
+    if (!gnuplot_check() || !name_runs(compare, output)) return false;
+    for (int i = 0; i < compare->count; i++)
+        if (!check_run(compare, i)) return false;
+    return output_prepare(output, OUTPUT_ROOM);
+}
+
+/* Whether the run has left a summary that says how it diverged or failed. */
+static bool says_how_it_failed(const char *directory) {
+    char path[OUTPUT_PATH];
+    if (snprintf(path, sizeof path, "%s/summary.json", directory) >= (int)sizeof path) return false;
+    json_t *summary = train_json_load(path, 0, NULL);
+    const char *status = json_string_value(json_object_get(summary, "status"));
+    bool failed = status && options_listed("diverged, failed", status);
+    json_decref(summary);
+    return failed;
+}
+
+/* Returns the run's exit status. */
+static int train(compare_t *compare, int run, int *stopped) {
+    char **argv = arguments(compare, run);
+    if (!argv) return EXIT_FAILED;
+    if (!compare->quiet)
+        message_line("%srun %d of %d: %s, in %s", run ? "\n" : "", run + 1, compare->count,
+                     compare->algorithms[run], compare->directories[run]);
+    int status = child_run(argv, stopped);
+    free(argv);
+    if (status == 0) compare->finished++;
+    if (status == 0 || (!*stopped && says_how_it_failed(compare->directories[run])))
+        compare->reported[compare->reported_count++] = compare->directories[run];
+    if (status == 0) return 0;
+    if (!*stopped)
+        message_error("compare: %s, run %d of %d, failed (exit status %d)%s",
+                      compare->algorithms[run], run + 1, compare->count, status,
+                      run + 1 < compare->count ? "; going on with the others" : "");
+    return status;
+}
+
+static int train_all(compare_t *compare) {
+    int result = 0, stopped = 0;
+    for (int i = 0; i < compare->count && !stopped; i++)
+        if (train(compare, i, &stopped)) result = EXIT_FAILED;
+    if (stopped)
+        message_error("compare: stopped (%s); %d of %d runs are finished", strsignal(stopped),
+                      compare->finished, compare->count);
+    return stopped ? 128 + stopped : result;
+}
+
+static void print_table(const compare_t *compare) {
+    char *argv[MOST_RUNS + 2] = {(char *)"table", (char *)"--"};
+    for (int i = 0; i < compare->reported_count; i++) argv[i + 2] = (char *)compare->reported[i];
+    putchar('\n');
+    command_table(compare->reported_count + 2, argv);
+}
+
+static int run(compare_t *compare, const char *output) {
+    if (!check(compare, output)) return EXIT_MISTAKE;
+    int status = train_all(compare);
+    if (compare->reported_count == 0) return status;
+    if (!compare->quiet) print_table(compare);
+    fflush(stdout);
+    int written = report_write(compare->reported, compare->reported_count, output);
+    if (!written && !compare->quiet) printf("\n%s/" REPORT_FILE "\n", output);
+    return status ? status : written;
+}
+
+static int parse_and_run(compare_t *compare) {
+    char name[OUTPUT_PATH];
+    int first;
+    compare_settings_t *settings = &compare->settings;
+    if (!options_parse(&table, compare->own_count, compare->own, settings, &first))
+        return EXIT_MISTAKE;
+    if (settings->help) {
+        options_help(&table, &(compare_settings_t){.algorithms = "sgp,allreduce"});
+        return 0;
+    }
+    message_log_library(NULL);
+    if (!settings->output) report_name(name);
+    return run(compare, settings->output ? settings->output : name);
+}
+
+int command_compare(int argc, char **argv) {
+    compare_t compare = {.settings.algorithms = "sgp,allreduce"};
+    int status = EXIT_FAILED;
+    compare.own = calloc((size_t)argc + 1, sizeof *compare.own);
+    compare.rest = calloc((size_t)argc + 1, sizeof *compare.rest);
+    if (!compare.own || !compare.rest) message_error("out of memory for %d arguments", argc);
+    else status = divide(&compare, argc, argv) ? parse_and_run(&compare) : EXIT_MISTAKE;
+    for (int i = 0; i < compare.count; i++) free(compare.directories[i]);
+    free(compare.names);
+    free(compare.own);
+    free(compare.rest);
+    return status;
+}

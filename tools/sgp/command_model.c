@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "command.h"
+#include "cli/message.h"
+#include "cli/options.h"
+
+#include "data/dataset.h"
+#include "model/model.h"
+
+#include <stdio.h>
+
+typedef struct model_settings {
+    const char *model;
+    const char *data;
+    int batch;
+    int help;
+} model_settings_t;
+
+#define AT(member) offsetof(model_settings_t, member)
+
+static const option_t options[] = {
+    {.name = "model",
+     .argument = "NAME",
+     .type = OPTION_CHOICE,
+     .offset = AT(model),
+     .list = model_names,
+     .help = "the network"},
+    {.name = "data",
+     .argument = "NAME",
+     .type = OPTION_STRING,
+     .offset = AT(data),
+     .wanted = "fashion-mnist or a directory with its four IDX files",
+     .help = "the data set, for the size of its images"},
+    {.name = "batch-size",
+     .argument = "N",
+     .type = OPTION_INT,
+     .offset = AT(batch),
+     .min = 1,
+     .max = 65536,
+     .help = "samples per node and step"},
+    {.name = "help",
+     .type = OPTION_FLAG,
+     .offset = AT(help),
+     .value = 1,
+     .help = "print this text and end"},
+};
+
+static const option_table_t table = {
+    .command = "model",
+    .synopsis = "sgp model [OPTIONS]",
+    .about = "Prints a model's parameters and the memory that a node needs to train it.",
+    .options = options,
+    .count = sizeof options / sizeof options[0],
+};
+
+/* The vectors of a node: parameters with buffers, gradient, momentum, and the average over nodes
+ * that is evaluated. Message boxes come on top and depend on the transport. */
+static double vector_bytes(const model_t *model) {
+    double parameters = (double)model_parameter_count(model);
+    double buffers = (double)model_buffer_count(model);
+    return sizeof(float) * (2 * (parameters + buffers) + 2 * parameters);
+}
+
+static void print_model(const model_settings_t *settings, const model_t *model) {
+    const double megabyte = 1e6;
+    double held = (double)model_memory_bytes(model), vectors = vector_bytes(model);
+    printf("model       %s, for the images of %s\n", settings->model, settings->data);
+    printf("parameters  %zu in %zu tensors, and %zu batch-norm statistics\n",
+           model_parameter_count(model), model_tensor_count(model), model_buffer_count(model));
+    printf("memory      %.1f MB at batch size %d\n"
+           "            activations, gradients and layers %.1f MB\n"
+           "            parameters, gradient, momentum and average %.1f MB\n",
+           (held + vectors) / megabyte, settings->batch, held / megabyte, vectors / megabyte);
+}
+
+int command_model(int argc, char **argv) {
+    model_settings_t settings = {.model = "lenet", .data = "fashion-mnist", .batch = 32};
+    int first;
+    if (!options_parse(&table, argc, argv, &settings, &first)) return EXIT_MISTAKE;
+    if (settings.help) {
+        options_help(&table, &settings);
+        return 0;
+    }
+    message_log_library(NULL);
+    dataset_shape_t shape;
+    sgp_status_t status = dataset_inspect(settings.data, &shape);
+    if (status != SGP_OK) return EXIT_MISTAKE;
+    model_t *model;
+    status = model_create(&(model_options_t){.name = settings.model,
+                                             .batch = settings.batch,
+                                             .height = shape.height,
+                                             .width = shape.width,
+                                             .channels = shape.channels,
+                                             .classes = shape.classes},
+                          &model);
+    if (status != SGP_OK) return command_exit_status(status);
+    print_model(&settings, model);
+    model_destroy(model);
+    return 0;
+}

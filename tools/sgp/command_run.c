@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "command.h"
+#include "cli/joining.h"
+#include "launch/launch.h"
+#include "cli/message.h"
+#include "cli/options.h"
+
+#include "base/constants.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct run_settings {
+    int nodes; /* 0: not given */
+    const char *transport;
+    joining_t joining;
+    int help;
+} run_settings_t;
+
+static const option_t options[] = {
+    {.name = "nodes",
+     .argument = "N",
+     .type = OPTION_INT,
+     .offset = offsetof(run_settings_t, nodes),
+     .min = 1,
+     .max = SGP_MOST_PROCESSES,
+     .shown = "4",
+     .help =
+         "start N copies of the program on this machine; with --join: nodes of the whole group"},
+    {.name = "transport",
+     .argument = "NAME",
+     .type = OPTION_CHOICE,
+     .offset = offsetof(run_settings_t, transport),
+     .choices = "auto, shm, tcp",
+     .shown = "SGP_TRANSPORT, else auto",
+     .help = "what carries the messages; auto: shm within a machine, tcp between machines"},
+    JOINING_OPTIONS(offsetof(run_settings_t, joining)),
+    {.name = "help",
+     .type = OPTION_FLAG,
+     .offset = offsetof(run_settings_t, help),
+     .value = 1,
+     .help = "print this text and end"},
+};
+
+static const option_table_t table = {
+    .command = "run",
+    .synopsis = "sgp run [OPTIONS] -- PROGRAM [ARGUMENTS]",
+    .about = "Starts a program written on libsgp on several nodes: sgp_group_join finds its place.",
+    .options = options,
+    .count = sizeof options / sizeof options[0],
+    .operands = true,
+};
+
+/* One node of a group that meets elsewhere: the program itself. */
+static int become_program(char **argv) {
+    setenv("OMP_NUM_THREADS", "1", 0);
+    execvp(argv[0], argv);
+    message_error("%s: cannot be started: %s", argv[0], strerror(errno));
+    return EXIT_MISTAKE;
+}
+
+static int start(const run_settings_t *settings, char **argv) {
+    enum { USUAL_NODES = 4 };
+    const char *transport = settings->transport ? settings->transport : getenv("SGP_TRANSPORT");
+    bool joins = settings->joining.join != NULL;
+    if (!transport || !*transport) transport = "auto";
+    if (!joining_check_join(&settings->joining, settings->nodes) ||
+        !joining_check(&settings->joining, transport, joins))
+        return EXIT_MISTAKE;
+    joining_export(&settings->joining, transport, settings->nodes);
+    if (joins) return become_program(argv);
+    if (strcmp(transport, "tcp") == 0) setenv("SGP_INTERFACE", "127.0.0.1", 0);
+    int nodes = settings->nodes ? settings->nodes : USUAL_NODES;
+    return launch(&(launch_options_t){.nodes = nodes, .file = argv[0], .argv = argv});
+}
+
+int command_run(int argc, char **argv) {
+    run_settings_t settings = {.joining = JOINING_DEFAULTS};
+    int first;
+    if (!options_parse(&table, argc, argv, &settings, &first)) return EXIT_MISTAKE;
+    if (settings.help) {
+        options_help(&table, &settings);
+        return 0;
+    }
+    if (first == argc) {
+        message_error("run: the program to start is missing; %s", table.synopsis);
+        return EXIT_MISTAKE;
+    }
+    return start(&settings, argv + first);
+}

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `sgp train` is three programs: a launcher of nodes, one node of a group that somebody else has
+ * started, and all nodes in threads. */
+#include "cli/claim.h"
+#include "command.h"
+#include "launch/launch.h"
+#include "cli/message.h"
+#include "cli/interrupt.h"
+#include "launch/node.h"
+#include "cli/resume_options.h"
+#include "cli/train_settings.h"
+#include "cli/run_summary.h"
+
+#include "data/dataset.h"
+#include "files/run_id.h"
+#include "files/json.h"
+#include "run/resume.h"
+#include "run/summary.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#define SELF "/proc/self/exe"
+
+/* Seconds to end in: the step under way, the checkpoint and the report. Nodes themselves give up on one
+ * that does not halt a little earlier, see run/halt.h. */
+enum { INTERRUPT_GRACE = 45 };
+
+/* The run's id from its config.json; "" if it cannot be read. */
+static void find_id(const char *config, char *id, size_t room) {
+    char problem[TRAIN_JSON_PROBLEM];
+    json_t *json;
+    if (train_json_read(config, &json, problem) != SGP_OK) return;
+    const char *found = json_string_value(json_object_get(json, IDENTITY_KEY));
+    snprintf(id, room, "%s", found ? found : "");
+    json_decref(json);
+}
+
+/* A node 0 that was killed has left no word about the run. Not where it had not begun. */
+static void write_for_node_0(const settings_t *settings, int status, const char *reason) {
+    const char *output = settings->run.output;
+    char path[OUTPUT_PATH + 16];
+    snprintf(path, sizeof path, "%s/summary.json", output);
+    if (access(path, F_OK) == 0) return;
+    snprintf(path, sizeof path, "%s/config.json", output);
+    if (status == EXIT_MISTAKE || access(path, F_OK) != 0) return;
+    train_summary_t summary;
+    train_summary_early(&summary, status > 128 ? TRAIN_INTERRUPTED : TRAIN_FAILED);
+    find_id(path, summary.run_id, sizeof summary.run_id);
+    snprintf(summary.reason, sizeof summary.reason, "%s", reason);
+    train_json_write(output, "summary.json", train_summary_json(&settings->run, &summary));
+    summary_print_early(settings, &summary);
+}
+
+/* The nodes are this program with the same arguments; the directory's name is decided once. Nodes of one
+ * machine that talk over TCP need not be reached from elsewhere. */
+static int launch_nodes(const settings_t *settings, int argc, char **argv) {
+    char **arguments = calloc((size_t)argc + 6, sizeof *arguments);
+    if (!arguments) {
+        message_error("out of memory for %d arguments", argc);
+        return EXIT_FAILED;
+    }
+    int count = 0;
+    arguments[count++] = (char *)"sgp";
+    arguments[count++] = argv[0];
+    arguments[count++] = (char *)"--output"; /* before the user's own, which is the same */
+    arguments[count++] = (char *)settings->run.output;
+    if (strcmp(settings->run.transport, "tcp") == 0 && !settings->joining.interface &&
+        !getenv("SGP_INTERFACE")) {
+        arguments[count++] = (char *)"--interface";
+        arguments[count++] = (char *)"127.0.0.1";
+    }
+    for (int i = 1; i < argc; i++) arguments[count++] = argv[i];
+    char reason[LAUNCH_REASON];
+    int status = launch(&(launch_options_t){.nodes = settings->run.nodes * settings->run.workers,
+                                            .workers = settings->run.workers,
+                                            .once = true,
+                                            .file = SELF,
+                                            .grace = INTERRUPT_GRACE,
+                                            .speaks = true,
+                                            .reason = reason,
+                                            .argv = arguments});
+    free(arguments);
+    if (status) write_for_node_0(settings, status, reason);
+    return status;
+}
+
+/* Nodes need OpenMP held to one thread each, which it only reads when a program starts: those that are
+ * threads, and those that MPI's launcher has started. */
+static int start_again(char **argv) {
+    setenv("OMP_NUM_THREADS", "1", 1);
+    execv(SELF, argv - 1); /* the subcommand's name follows the program's */
+    message_error("%s: %s", SELF, strerror(errno));
+    return EXIT_FAILED;
+}
+
+/* Everything that can be wrong before a start, so that one process says it and not every node. */
+static bool check_run(const settings_t *settings) {
+    dataset_t *dataset;
+    if (train_check(&settings->run) != SGP_OK) return false;
+    if (dataset_load(settings->run.data, settings->run.limit_samples, &dataset) != SGP_OK)
+        return false;
+    dataset_destroy(dataset);
+    return true;
+}
+
+/* In a directory that is ours, where all files of the run are. */
+static int run_claimed(settings_t *settings, const claim_t *claim, bool threads, int argc,
+                       char **argv) {
+    uint64_t step;
+    if (settings->run.resume && resume_check(&settings->run, &step) != SGP_OK) return EXIT_MISTAKE;
+    if (!claim_clear(claim)) return EXIT_MISTAKE;
+    settings->run.output = claim->output;
+    if (threads) return threads_run(settings);
+    claim_export(claim);
+    return launch_nodes(settings, argc, argv);
+}
+
+/* All nodes, which this process starts. */
+static int start_nodes(settings_t *settings, bool threads, int argc, char **argv) {
+    claim_t claim = CLAIM_NONE;
+    train_summary_t summary;
+    if (settings->run.resume && resume_finished(settings->run.resume, &summary))
+        return node_show_finished(settings, &summary);
+    if (threads && !getenv("OMP_NUM_THREADS")) return start_again(argv);
+    if (!check_run(settings)) return EXIT_MISTAKE;
+    int status = EXIT_MISTAKE;
+    if (claim_begin(settings, &claim)) status = run_claimed(settings, &claim, threads, argc, argv);
+    claim_release(&claim);
+    return status;
+}
+
+/* One node, which somebody has started. A person wants to hear of mistakes before the others are there. */
+static int be_node(settings_t *settings, place_t *place, char **argv) {
+    if (!getenv("OMP_NUM_THREADS")) return start_again(argv);
+    if (place->joins && settings->run.resume && place->rank < 0) {
+        message_error("--resume %s: with --join each node claims the rank that it had: --rank R",
+                      settings->run.resume);
+        return EXIT_MISTAKE;
+    }
+    settings->run.here = place_here();
+    if (place->joins && !check_run(settings)) return EXIT_MISTAKE;
+    return node_run(settings, place);
+}
+
+static int train(settings_t *settings, int usual, int argc, char **argv) {
+    place_t place;
+    bool threads = strcmp(settings->run.transport, "loopback") == 0;
+    if (!place_find(settings, &place)) return EXIT_MISTAKE;
+    if (settings->run.nodes == 0 && !place.placed) settings->run.nodes = usual;
+    if (!joining_check(&settings->joining, settings->run.transport, place.placed))
+        return EXIT_MISTAKE;
+    if (!place_nodes(settings, &place, true)) return EXIT_MISTAKE;
+    message_workers(settings->run.workers);
+    if (threads && place.placed) {
+        message_error("--transport loopback: all nodes are in one process, but this one is a node "
+                      "of a group (%s)",
+                      place.source);
+        return EXIT_MISTAKE;
+    }
+    if (place.placed) return be_node(settings, &place, argv);
+    if (strcmp(settings->run.transport, "mpi") == 0) {
+        message_error("--transport mpi: mpirun starts it: mpirun -n %d sgp train --transport mpi",
+                      settings->run.nodes * settings->run.workers);
+        return EXIT_MISTAKE;
+    }
+    return start_nodes(settings, threads, argc, argv);
+}
+
+int command_train(int argc, char **argv) {
+    settings_t settings;
+    int first;
+    prctl(PR_SET_NAME, "sgp"); /* a node is executed as SELF, and would be listed as "exe" */
+    settings_init(&settings);
+    int usual = settings.run.nodes;
+    settings.run.nodes = 0; /* as many as there are, unless the line says it */
+    if (!options_parse(&settings_table, argc, argv, &settings, &first)) return EXIT_MISTAKE;
+    if (settings.help && settings.run.nodes == 0) settings.run.nodes = usual;
+    if (settings.help) options_help(&settings_table, &settings);
+    if (settings.version) puts("sgp " SGP_VERSION);
+    if (settings.help || settings.version) return 0;
+    message_log_library(&interrupt_signal);
+    if (!settings.run.resume) {
+        settings_finish(&settings);
+        return train(&settings, usual, argc, argv);
+    }
+    resume_t resume;
+    bool good = resume_settings(&resume, argc, argv, &settings);
+    int status = good ? train(&settings, usual, argc, argv) : EXIT_MISTAKE;
+    resume_release(&resume);
+    return status;
+}

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Everything waits in one place, sigtimedwait: the end of a node, a signal to us, a deadline. */
+#include "launch/launch.h"
+
+#include "command.h"
+#include "cli/message.h"
+#include "launch/rendezvous_folder.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Seconds. After a node has failed the others notice within one; all has to be over within ten, or a
+ * little more where nodes that end together write a report. */
+enum { REPORT_GRACE = 4, SPEAKING_GRACE = 10, FAILED_GRACE = 3, INTERRUPT_GRACE = 5 };
+
+typedef enum phase {
+    RUNNING,
+    REPORTING, /* a node failed; the others are left to notice */
+    ENDING,    /* SIGTERM sent */
+    KILLING    /* SIGKILL sent */
+} phase_t;
+
+typedef struct launcher {
+    const launch_options_t *options;
+    rendezvous_t rendezvous;
+    sigset_t signals; /* that sigtimedwait waits for; blocked */
+    sigset_t before;  /* the mask that nodes start with */
+    pid_t *pids;      /* (nodes) 0: not running */
+    int running;
+    phase_t phase;
+    struct timespec deadline; /* of the phases REPORTING and ENDING */
+    int waited;               /* seconds from the first failure or signal to the deadline */
+    int failed;               /* rank of the first node that failed, -1: none */
+    siginfo_t how;            /* it ended */
+    int follows;              /* the rank for whose loss it ended, -1: for none */
+    int losses;               /* a file without a name, in which nodes tell of losses; or -1 */
+    int alike;                /* nodes that failed in the same way */
+    int interrupted;          /* the signal that asked us to end, or 0 */
+} launcher_t;
+
+/* Signals that were ignored when the program started stay ignored (nohup, background jobs). */
+static void catch_signals(launcher_t *launcher) {
+    static const int asking[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    sigemptyset(&launcher->signals);
+    sigaddset(&launcher->signals, SIGCHLD);
+    for (size_t i = 0; i < sizeof asking / sizeof asking[0]; i++) {
+        struct sigaction action;
+        sigaction(asking[i], NULL, &action);
+        if (action.sa_handler != SIG_IGN) sigaddset(&launcher->signals, asking[i]);
+    }
+    signal(SIGCHLD, SIG_DFL);
+    signal(SIGPIPE, SIG_IGN);
+    sigprocmask(SIG_BLOCK, &launcher->signals, &launcher->before);
+}
+
+/* In the new process; only returns if the program cannot be started. */
+static void become_node(const launcher_t *launcher, int rank, pid_t parent) {
+    char text[48];
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(EXIT_FAILED); /* it died before prctl */
+    /* Ctrl-C reaches the whole foreground; the launcher passes it on once, as SIGTERM. */
+    signal(SIGINT, SIG_IGN);
+    signal(SIGPIPE, SIG_DFL);
+    sigprocmask(SIG_SETMASK, &launcher->before, NULL);
+    snprintf(text, sizeof text, "%d", rank);
+    setenv("SGP_RANK", text, 1);
+    snprintf(text, sizeof text, "%d", launcher->options->nodes);
+    setenv("SGP_SIZE", text, 1);
+    setenv("SGP_RENDEZVOUS", launcher->rendezvous.path, 1);
+    if (launcher->options->once) setenv("SGP_RENDEZVOUS_ONCE", "1", 1);
+    else unsetenv("SGP_RENDEZVOUS_ONCE");
+    snprintf(text, sizeof text, "/proc/%d/fd/%d", (int)parent, launcher->losses);
+    setenv("SGP_LOSSES", text, 1); /* group/group_internal.h, sgp_group_tell_losses */
+    setenv("OMP_NUM_THREADS", "1", 0);
+    execvp(launcher->options->file, launcher->options->argv);
+}
+
+/* Starts one node. 0, or the errno of what failed: a pipe that exec closes tells. */
+static int start_node(launcher_t *launcher, int rank) {
+    int ends[2], error = 0;
+    if (pipe2(ends, O_CLOEXEC) != 0) return errno;
+    pid_t parent = getpid();
+    pid_t pid = fork();
+    if (pid == 0) {
+        become_node(launcher, rank, parent);
+        error = errno;
+        if (write(ends[1], &error, sizeof error) < 0) _exit(EXIT_FAILED);
+        _exit(EXIT_MISTAKE);
+    }
+    if (pid < 0) error = errno;
+    close(ends[1]);
+    while (pid > 0 && read(ends[0], &error, sizeof error) < 0 && errno == EINTR) {
+    }
+    close(ends[0]);
+    if (error && pid > 0) waitpid(pid, NULL, 0);
+    if (error) return error;
+    launcher->pids[rank] = pid;
+    launcher->running++;
+    return 0;
+}
+
+static void signal_nodes(const launcher_t *launcher, int number) {
+    for (int rank = 0; rank < launcher->options->nodes; rank++)
+        if (launcher->pids[rank]) kill(launcher->pids[rank], number);
+}
+
+static void enter(launcher_t *launcher, phase_t phase, int seconds) {
+    launcher->phase = phase;
+    clock_gettime(CLOCK_MONOTONIC, &launcher->deadline);
+    launcher->deadline.tv_sec += seconds;
+    launcher->waited += seconds;
+    if (phase == ENDING) signal_nodes(launcher, SIGTERM);
+    if (phase == KILLING) signal_nodes(launcher, SIGKILL);
+}
+
+static void say_failure(const launcher_t *launcher, char text[LAUNCH_REASON]) {
+    int number = launcher->how.si_status;
+    char name[MESSAGE_NODE];
+    message_node(launcher->follows < 0 ? launcher->failed : launcher->follows, name);
+    if (launcher->follows >= 0)
+        snprintf(text, LAUNCH_REASON, "%s was lost, and the others ended for that", name);
+    else if (launcher->how.si_code == CLD_EXITED)
+        snprintf(text, LAUNCH_REASON, "%s ended with exit status %d", name, number);
+    else
+        snprintf(text, LAUNCH_REASON, "%s was killed by signal %d (%s)", name, number,
+                 strsignal(number));
+}
+
+static bool have_spoken(const launcher_t *launcher) {
+    return launcher->options->speaks && launcher->how.si_code == CLD_EXITED &&
+           launcher->alike == launcher->options->nodes;
+}
+
+/* One line, and the caller's copy of what it says. */
+static void report_end(const launcher_t *launcher) {
+    char text[LAUNCH_REASON] = "";
+    if (launcher->interrupted)
+        snprintf(text, sizeof text, "stopped (%s)", strsignal(launcher->interrupted));
+    else if (launcher->failed >= 0) say_failure(launcher, text);
+    if (launcher->options->reason) memcpy(launcher->options->reason, text, sizeof text);
+    if (text[0] && (launcher->interrupted || !have_spoken(launcher))) message_error("%s", text);
+}
+
+/* The rank of whose loss a node has said that it knew; -1: of none. */
+static int known_loss(const launcher_t *launcher, int rank) {
+    uint32_t word;
+    off_t at = (off_t)rank * (off_t)sizeof word;
+    bool there = pread(launcher->losses, &word, sizeof word, at) == (ssize_t)sizeof word;
+    return there && word > 0 && word <= (uint32_t)launcher->options->nodes ? (int)word - 1 : -1;
+}
+
+/* Whether it is more of a cause than what failed first. Nodes that see a loss end as well, and may be taken before the
+ * one that is lost: they say so, or they exit where that one was killed. */
+static bool is_the_cause(const launcher_t *launcher, const siginfo_t *how, int follows) {
+    bool killed = how->si_code != CLD_EXITED;
+    if (launcher->failed < 0) return true;
+    if (launcher->follows >= 0 && follows < 0) return true;
+    return launcher->how.si_code == CLD_EXITED && killed;
+}
+
+static void note_end(launcher_t *launcher, int rank, const siginfo_t *how) {
+    launcher->pids[rank] = 0;
+    launcher->running--;
+    bool failed = how->si_code != CLD_EXITED || how->si_status != 0;
+    if (launcher->failed < 0) launcher->alike = failed;
+    else
+        launcher->alike +=
+            how->si_code == launcher->how.si_code && how->si_status == launcher->how.si_status;
+    if (!failed || launcher->phase > REPORTING) return;
+    int follows = how->si_code == CLD_EXITED ? known_loss(launcher, rank) : -1;
+    if (!is_the_cause(launcher, how, follows)) return;
+    launcher->failed = rank;
+    launcher->how = *how;
+    launcher->follows = follows;
+}
+
+/* Takes all that have ended; a node's orphans come here too and are only taken. */
+static void reap(launcher_t *launcher) {
+    siginfo_t how = {0};
+    while (waitid(P_ALL, 0, &how, WEXITED | WNOHANG) == 0 && how.si_pid) {
+        for (int rank = 0; rank < launcher->options->nodes; rank++)
+            if (launcher->pids[rank] == how.si_pid) note_end(launcher, rank, &how);
+        how.si_pid = 0;
+    }
+    if (launcher->phase == RUNNING && launcher->failed >= 0)
+        enter(launcher, REPORTING,
+              launcher->options->speaks && launcher->how.si_code == CLD_EXITED ? SPEAKING_GRACE
+                                                                               : REPORT_GRACE);
+}
+
+static void interrupt(launcher_t *launcher, int number) {
+    bool again = launcher->interrupted != 0;
+    if (!again) launcher->interrupted = number;
+    if (again) enter(launcher, KILLING, 0);
+    else if (launcher->phase < ENDING)
+        enter(launcher, ENDING,
+              launcher->options->grace ? launcher->options->grace : INTERRUPT_GRACE);
+}
+
+/* Whom it kills, and why. */
+static void report_killed(const launcher_t *launcher) {
+    char name[MESSAGE_NODE], since[MESSAGE_NODE + 16];
+    bool asked = launcher->failed < 0;
+    if (!asked) message_node(launcher->failed, name);
+    if (asked) snprintf(since, sizeof since, "SIGTERM");
+    else snprintf(since, sizeof since, "%s's failure", name);
+    for (int rank = 0; rank < launcher->options->nodes; rank++) {
+        if (!launcher->pids[rank]) continue;
+        message_node(rank, name);
+        message_error("%s (pid %d) did not end within %d s of %s and is killed", name,
+                      (int)launcher->pids[rank], launcher->waited, since);
+    }
+}
+
+static void escalate(launcher_t *launcher) {
+    if (launcher->phase == REPORTING) {
+        enter(launcher, ENDING, FAILED_GRACE);
+        return;
+    }
+    report_killed(launcher);
+    enter(launcher, KILLING, 0);
+}
+
+/* Sleeps until the next event. 0: the deadline has passed. */
+static int next_event(const launcher_t *launcher) {
+    if (launcher->phase == RUNNING || launcher->phase == KILLING)
+        return sigwaitinfo(&launcher->signals, NULL);
+    struct timespec now, left;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    left.tv_sec = launcher->deadline.tv_sec - now.tv_sec;
+    left.tv_nsec = launcher->deadline.tv_nsec - now.tv_nsec;
+    if (left.tv_nsec < 0) {
+        left.tv_sec--;
+        left.tv_nsec += 1000000000;
+    }
+    if (left.tv_sec < 0) return 0;
+    int number = sigtimedwait(&launcher->signals, NULL, &left);
+    return number < 0 && errno == EAGAIN ? 0 : number;
+}
+
+static void supervise(launcher_t *launcher) {
+    while (launcher->running > 0) {
+        int number = next_event(launcher);
+        if (number == 0) escalate(launcher);
+        else if (number == SIGCHLD) reap(launcher);
+        else if (number > 0) interrupt(launcher, number);
+    }
+}
+
+/* Ends what nodes have started themselves and left; as subreaper we are its parent now. */
+static void end_orphans(void) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+    for (;;) {
+        FILE *file = fopen(path, "re");
+        int pid, found = 0;
+        while (file && fscanf(file, "%d", &pid) == 1) {
+            found++;
+            kill(pid, SIGKILL);
+        }
+        if (file) fclose(file);
+        if (!found) return;
+        while (waitpid(-1, NULL, 0) > 0) {
+        }
+    }
+}
+
+static int exit_status(const launcher_t *launcher) {
+    if (launcher->interrupted) return 128 + launcher->interrupted;
+    if (launcher->failed < 0) return 0;
+    return launcher->how.si_code == CLD_EXITED ? launcher->how.si_status : EXIT_FAILED;
+}
+
+static int run_nodes(launcher_t *launcher) {
+    const launch_options_t *options = launcher->options;
+    int error = 0;
+    for (int rank = 0; rank < options->nodes && !error; rank++) error = start_node(launcher, rank);
+    if (error) {
+        message_error("%s: cannot be started: %s", options->file, strerror(error));
+        enter(launcher, KILLING, 0);
+    }
+    supervise(launcher);
+    end_orphans();
+    report_end(launcher);
+    if (!error) return exit_status(launcher);
+    return error == ENOENT || error == EACCES || error == ENOEXEC ? EXIT_MISTAKE : EXIT_FAILED;
+}
+
+int launch(const launch_options_t *options) {
+    launcher_t launcher = {.options = options,
+                           .failed = -1,
+                           .follows = -1,
+                           .losses = memfd_create("sgp-losses", MFD_CLOEXEC)};
+    int status = EXIT_FAILED;
+    message_workers(options->workers);
+    launcher.pids = calloc((size_t)options->nodes, sizeof *launcher.pids);
+    if (!launcher.pids) {
+        message_error("out of memory for %d nodes", options->nodes);
+        return status;
+    }
+    catch_signals(&launcher);
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    if (rendezvous_create(&launcher.rendezvous)) {
+        status = run_nodes(&launcher);
+        rendezvous_destroy(&launcher.rendezvous);
+    }
+    sigprocmask(SIG_SETMASK, &launcher.before, NULL);
+    if (launcher.losses >= 0) close(launcher.losses);
+    free(launcher.pids);
+    return status;
+}

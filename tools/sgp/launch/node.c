@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "launch/node.h"
+
+#include "cli/claim.h"
+#include "command.h"
+#include "cli/interrupt.h"
+#include "cli/message.h"
+#include "cli/progress.h"
+#include "launch/rendezvous_folder.h"
+#include "cli/resume_options.h"
+#include "cli/run_summary.h"
+
+#include "base/logging.h"
+#include "run/agreement.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What node 0 has found before the run begins. The others may not see its files: they can be on machines
+ * that share none. */
+typedef struct beginning {
+    int status; /* EXIT_... */
+    int finished;
+    char output[OUTPUT_PATH];
+    char token[LOCK_TOKEN];
+} beginning_t;
+
+/* How the run ended for this node. */
+typedef struct ending {
+    sgp_status_t status;
+    char reason[320]; /* train_summary_t.reason */
+    uint64_t steps;
+    bool nothing_to_do; /* the run was finished before */
+    bool refused;       /* node 0 could not begin, and says why */
+} ending_t;
+
+int node_show_finished(settings_t *settings, const train_summary_t *summary) {
+    settings->run.output = settings->run.resume;
+    if (!settings->quiet)
+        message_line("%s: the run is finished, after %llu steps", settings->run.resume,
+                     (unsigned long long)summary->steps);
+    return summary_print(settings, summary);
+}
+
+/* ---- the beginning ---- */
+
+static void look_around(const settings_t *settings, beginning_t *found, claim_t *claim,
+                        train_summary_t *summary) {
+    const train_options_t *run = &settings->run;
+    if (run->resume && resume_finished(run->resume, summary)) {
+        found->finished = 1;
+        return;
+    }
+    if (!claim_begin(settings, claim) || !claim_clear(claim)) found->status = EXIT_MISTAKE;
+    memcpy(found->output, claim->output, sizeof found->output);
+    memcpy(found->token, claim->token, sizeof found->token);
+}
+
+/* Node 0 decides, and all hear of it. */
+static sgp_status_t begin(const settings_t *settings, sgp_group_t *group, beginning_t *first,
+                          claim_t *claim, train_summary_t *summary) {
+    int size = sgp_group_size(group);
+    beginning_t *all = calloc((size_t)size + 1, sizeof *all), *mine = all + size;
+    if (!all) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d nodes", size);
+    if (sgp_group_rank(group) == 0) look_around(settings, mine, claim, summary);
+    sgp_status_t status = sgp_group_gather(group, mine, sizeof *mine, all);
+    if (status == SGP_OK) *first = all[0];
+    free(all);
+    return status;
+}
+
+/* A directory of the same name on this node's machine, for its checkpoints. */
+static sgp_status_t follow(settings_t *settings, sgp_group_t *group, const beginning_t *first,
+                           claim_t *claim) {
+    bool good = true;
+    if (!settings->run.output || sgp_group_rank(group) == 0) settings->run.output = first->output;
+    if (sgp_group_rank(group) != 0) {
+        memcpy(claim->token, first->token, sizeof claim->token);
+        good = claim_follow(settings, claim) && claim_clear(claim);
+    }
+    return agreement_share(group, good ? SGP_OK : SGP_ERR_INVALID);
+}
+
+/* ---- the run ---- */
+
+/* When the last node has found all others. */
+static sgp_status_t end_rendezvous(sgp_group_t *group) {
+    const char *path = getenv("SGP_RENDEZVOUS");
+    if (!path || !getenv("SGP_RENDEZVOUS_ONCE")) return SGP_OK;
+    sgp_status_t status = sgp_group_barrier(group);
+    if (status == SGP_OK && sgp_group_rank(group) == 0) rendezvous_remove(path);
+    return status;
+}
+
+static sgp_status_t train(const settings_t *settings, train_groups_t *groups,
+                          train_summary_t *summary) {
+    int workers = settings->run.workers;
+    sgp_status_t status = SGP_OK;
+    if (workers > 1)
+        status = sgp_group_split(groups->all, workers, &groups->nodes, &groups->workers);
+    if (status == SGP_OK) status = end_rendezvous(groups->all);
+    if (status != SGP_OK) return status;
+    progress_t progress;
+    progress_begin(&progress, settings->quiet || sgp_group_rank(groups->all) != 0);
+    train_callbacks_t callbacks = {
+        .progress = progress_show, .user = &progress, .stop = &interrupt_signal};
+    status = train_run(&settings->run, groups, &callbacks, summary);
+    progress_end(&progress);
+    return status;
+}
+
+static void leave(train_groups_t *groups) {
+    sgp_group_leave(groups->nodes);
+    sgp_group_leave(groups->workers);
+    sgp_group_leave(groups->all);
+}
+
+bool node_leaves(sgp_status_t status, const train_summary_t *summary) {
+    return status == SGP_OK || status == SGP_ERR_NOT_FINITE ||
+           (status == SGP_ERR_INTERRUPTED && summary->signal);
+}
+
+int node_end(const settings_t *settings, sgp_status_t status, const train_summary_t *summary,
+             bool writes) {
+    if (status == SGP_OK) return writes ? summary_print(settings, summary) : 0;
+    if (writes && summary->reason[0]) summary_print_early(settings, summary);
+    if (status == SGP_ERR_INTERRUPTED && summary->signal) return 128 + summary->signal;
+    return interrupt_signal ? 128 + interrupt_signal : command_exit_status(status);
+}
+
+static int run_in_group(settings_t *settings, train_groups_t *groups, claim_t *claim,
+                        ending_t *ending) {
+    static beginning_t first; /* its name of the output is used to the end */
+    train_summary_t summary = {.state = TRAIN_FAILED};
+    bool writes = sgp_group_rank(groups->all) == 0;
+    sgp_status_t status = begin(settings, groups->all, &first, claim, &summary);
+    if (status == SGP_OK && (first.status || first.finished)) {
+        leave(groups);
+        ending->nothing_to_do = first.finished;
+        ending->refused = !first.finished;
+        return first.finished && writes ? node_show_finished(settings, &summary) : first.status;
+    }
+    if (status == SGP_OK) status = follow(settings, groups->all, &first, claim);
+    if (status == SGP_ERR_INVALID) { /* some node's directory, as all have heard */
+        leave(groups);
+        return EXIT_MISTAKE;
+    }
+    if (status == SGP_OK) status = train(settings, groups, &summary);
+    *ending = (ending_t){.status = status, .steps = summary.steps};
+    memcpy(ending->reason, summary.reason, sizeof ending->reason);
+    if (node_leaves(status, &summary)) leave(groups);
+    return node_end(settings, status, &summary, writes);
+}
+
+/* ---- a node that joins says where it stands: nobody else on its machine does ---- */
+
+static bool speaks(const settings_t *settings, const place_t *place) {
+    return place->joins && !settings->quiet;
+}
+
+static void say_that_it_waits(const settings_t *settings, const place_t *place) {
+    const char *at = settings->joining.join ? settings->joining.join : getenv("SGP_JOIN");
+    if (speaks(settings, place)) message_line("joining a group of %d at %s", place->size, at);
+}
+
+static void say_that_all_are_there(const settings_t *settings, const place_t *place) {
+    char name[MESSAGE_NODE];
+    if (!speaks(settings, place)) return;
+    message_node(place->rank, name);
+    message_line("%s of %d: the group is complete", name, settings->run.nodes);
+}
+
+/* The cause of an error stands above, or in the lines of the node that met it. */
+static void say_how_it_ended(const settings_t *settings, const place_t *place,
+                             const ending_t *ending) {
+    char name[MESSAGE_NODE];
+    if (!speaks(settings, place)) return;
+    message_node(place->rank, name);
+    if (ending->nothing_to_do) message_line("%s: the run was finished before", name);
+    else if (ending->refused) message_line("%s: ended, node 0 could not begin the run", name);
+    else if (ending->status == SGP_OK)
+        message_line("%s: finished, %" PRIu64 " steps", name, ending->steps);
+    else if (interrupt_signal) message_line("%s: stopped (%s)", name, strsignal(interrupt_signal));
+    else
+        message_line("%s: ended early: %s", name,
+                     ending->reason[0] ? ending->reason : sgp_status_message(ending->status));
+}
+
+/* Until all have come a signal ends the process at once: nothing has begun. */
+int node_run(settings_t *settings, place_t *place) {
+    sgp_group_options_t options;
+    train_groups_t groups = {0};
+    claim_t claim = CLAIM_NONE;
+    sgp_log_set_rank(place->rank);
+    say_that_it_waits(settings, place);
+    joining_options(&settings->joining, settings->run.transport, place_processes(settings),
+                    &options);
+    sgp_status_t status = sgp_group_join(&options, &groups.all);
+    if (status != SGP_OK) return command_exit_status(status);
+    interrupt_catch();
+    place->rank = sgp_group_rank(groups.all);
+    place->size = sgp_group_size(groups.all);
+    if (!place_nodes(settings, place, place->rank == 0)) {
+        leave(&groups);
+        return EXIT_MISTAKE;
+    }
+    ending_t ending = {0};
+    say_that_all_are_there(settings, place);
+    int result = run_in_group(settings, &groups, &claim, &ending);
+    say_how_it_ended(settings, place, &ending);
+    claim_release(&claim);
+    return result;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reports about runs, as files. */
+#ifndef SGP_REPORT_REPORT_H
+#define SGP_REPORT_REPORT_H
+
+#include "cli/output.h"
+
+#define REPORT_FILE "report.html"
+
+/* A name that is not taken: runs/comparison-TIME. */
+void report_name(char path[OUTPUT_PATH]);
+
+/* Reads count > 0 directories of runs and writes report.html into the directory `output`, made if
+ * it is missing; next to it comparison.md and comparison.json, unless output is the one run's own
+ * directory. Prints nothing but what goes wrong. Returns the program's exit status; on a mistake
+ * (no gnuplot, a directory that is none of a run) nothing is written. Starts gnuplot, and blocks
+ * until all is written; not for two threads at a time. */
+int report_write(const char *const *directories, int count, const char *output);
+
+#endif

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* metrics.jsonl as curves over all nodes, and the time that each node spent. */
+#include "cli/message.h"
+#include "report/report_data.h"
+
+#include "base/constants.h"
+#include "files/json.h"
+#include "run/metrics.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Values of several nodes. */
+typedef struct spread {
+    double sum, low, high;
+    int count;
+} spread_t;
+
+/* Lines of one kind and moment, one of each node or of each of its workers. */
+typedef struct moment {
+    int last;        /* node of the last line; -1: no line yet */
+    int last_worker; /* of it */
+    spread_t step, seconds, value, consensus;
+} moment_t;
+
+typedef struct reader {
+    report_run_t *run;
+    moment_t step, epoch;
+    json_t *last_epoch;
+    double *last_steps; /* (run->node_count) */
+    double covered;     /* steps of the last line; its node's other workers have as many */
+} reader_t;
+
+/* Where a line comes from. */
+typedef struct source {
+    int node, worker;
+} source_t;
+
+static double number(const json_t *line, const char *key) {
+    const json_t *value = json_object_get(line, key);
+    return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+static void spread_add(spread_t *spread, double value) {
+    if (!isfinite(value)) return;
+    if (spread->count == 0 || value < spread->low) spread->low = value;
+    if (spread->count == 0 || value > spread->high) spread->high = value;
+    spread->sum += value;
+    spread->count++;
+}
+
+static double spread_mean(const spread_t *spread) {
+    return spread->count ? spread->sum / spread->count : NAN;
+}
+
+/* Out of memory, a curve stays as short as it is. */
+static void curve_add(report_curve_t *curve, const moment_t *moment, const spread_t *spread) {
+    report_point_t point = {.step = spread_mean(&moment->step),
+                            .seconds = spread_mean(&moment->seconds),
+                            .value = spread_mean(spread),
+                            .low = spread->low,
+                            .high = spread->high};
+    if (!isfinite(point.step) || !isfinite(point.seconds) || !isfinite(point.value)) return;
+    if (curve->count == curve->room) {
+        int room = curve->room ? 2 * curve->room : 64;
+        report_point_t *more = realloc(curve->points, (size_t)room * sizeof *more);
+        if (!more) return;
+        curve->points = more;
+        curve->room = room;
+    }
+    curve->points[curve->count++] = point;
+}
+
+static void close_moment(reader_t *reader, moment_t *moment) {
+    report_run_t *run = reader->run;
+    bool step = moment == &reader->step;
+    if (moment->last >= 0) {
+        curve_add(step ? &run->loss : &run->accuracy, moment, &moment->value);
+        curve_add(step ? &run->consensus : &run->evaluations, moment, &moment->consensus);
+    }
+    *moment = (moment_t){.last = -1};
+}
+
+/* Nodes need not be at the same step: a moment ends where their numbers begin again. */
+static void add_to_moment(reader_t *reader, moment_t *moment, const json_t *line, source_t source,
+                          const char *key) {
+    bool follows = source.node > moment->last ||
+                   (source.node == moment->last && source.worker > moment->last_worker);
+    if (!follows) close_moment(reader, moment);
+    moment->last = source.node;
+    moment->last_worker = source.worker;
+    spread_add(&moment->step, number(line, "step"));
+    spread_add(&moment->seconds, number(line, "seconds"));
+    spread_add(&moment->value, number(line, key));
+    spread_add(&moment->consensus, number(line, "consensus_distance"));
+}
+
+static bool make_room(reader_t *reader, int nodes) {
+    report_run_t *run = reader->run;
+    if (nodes <= run->node_count) return true;
+    report_node_t *more = realloc(run->nodes, (size_t)nodes * sizeof *more);
+    if (more) run->nodes = more;
+    double *steps = realloc(reader->last_steps, (size_t)nodes * sizeof *steps);
+    if (steps) reader->last_steps = steps;
+    if (!more || !steps) return false;
+    for (int i = run->node_count; i < nodes; i++) {
+        run->nodes[i] = (report_node_t){.node = i};
+        steps[i] = 0;
+    }
+    run->node_count = nodes;
+    return true;
+}
+
+/* The line holds means over the steps since the node's last one. */
+static void add_times(reader_t *reader, const json_t *line, source_t source) {
+    int node = source.node;
+    double whole = number(line, "step_ms"), gradient = number(line, "gradient_ms");
+    double wait = number(line, "wait_ms"), step = number(line, "step");
+    if (!isfinite(whole + gradient + wait + step) || !make_room(reader, node + 1)) return;
+    report_node_t *sums = &reader->run->nodes[node];
+    if (source.worker == 0) reader->covered = step - reader->last_steps[node];
+    double steps = fmax(reader->covered, 1);
+    reader->last_steps[node] = step;
+    sums->steps += steps;
+    sums->gradient_ms += steps * gradient;
+    sums->wait_ms += steps * wait;
+    sums->update_ms += steps * fmax(whole - gradient - wait, 0);
+}
+
+/* Whether it is a line that a run writes. */
+static bool add_line(reader_t *reader, json_t *line) {
+    double node = number(line, "node"), step = number(line, "step");
+    double worker = json_object_get(line, "worker") ? number(line, "worker") : 0;
+    bool epoch = json_object_get(line, "test_accuracy");
+    if (!(node >= 0 && node < SGP_MOST_PROCESSES) || !(step >= 0)) return false;
+    if (!(worker >= 0 && worker < SGP_MOST_PROCESSES)) return false;
+    source_t source = {(int)node, (int)worker};
+    if (!epoch && !json_object_get(line, "loss")) return false;
+    if (!epoch) {
+        close_moment(reader, &reader->epoch);
+        add_times(reader, line, source);
+        add_to_moment(reader, &reader->step, line, source, "loss");
+        return true;
+    }
+    close_moment(reader, &reader->step);
+    add_to_moment(reader, &reader->epoch, line, source, "test_accuracy");
+    json_decref(reader->last_epoch);
+    reader->last_epoch = json_incref(line);
+    return true;
+}
+
+static void read_lines(reader_t *reader, FILE *file) {
+    char *text = NULL;
+    size_t room = 0;
+    for (ssize_t length; (length = getline(&text, &room, file)) >= 0;) {
+        if (length == 1 && *text == '\n') continue;
+        json_t *line = train_json_parse(text, (size_t)length, 0, NULL);
+        if (!line || !add_line(reader, line)) reader->run->damaged_lines++;
+        json_decref(line);
+    }
+    free(text);
+    close_moment(reader, &reader->step);
+    close_moment(reader, &reader->epoch);
+}
+
+static void finish_nodes(report_run_t *run) {
+    for (int i = 0; i < run->node_count; i++) {
+        report_node_t *node = &run->nodes[i];
+        if (node->steps <= 0) continue;
+        node->gradient_ms /= node->steps;
+        node->update_ms /= node->steps;
+        node->wait_ms /= node->steps;
+    }
+}
+
+/* A point for each of REPORT_POINTS equal parts: the mean of what is there. */
+static void thin(report_curve_t *curve) {
+    int count = curve->count;
+    if (count <= REPORT_POINTS) return;
+    for (int i = 0; i < REPORT_POINTS; i++) {
+        int begin = (int)((int64_t)i * count / REPORT_POINTS);
+        int end = (int)((int64_t)(i + 1) * count / REPORT_POINTS);
+        report_point_t mean = curve->points[begin];
+        for (int j = begin + 1; j < end; j++) {
+            const report_point_t *point = &curve->points[j];
+            mean.step += point->step;
+            mean.seconds += point->seconds;
+            mean.value += point->value;
+            mean.low = fmin(mean.low, point->low);
+            mean.high = fmax(mean.high, point->high);
+        }
+        mean.step /= end - begin;
+        mean.seconds /= end - begin;
+        mean.value /= end - begin;
+        curve->points[i] = mean;
+    }
+    curve->count = REPORT_POINTS;
+}
+
+/* steps_per_epoch is config.json's, or what the last evaluation says. */
+static void finish_curve(report_curve_t *curve, double steps_per_epoch) {
+    thin(curve);
+    for (int i = 0; i < curve->count; i++)
+        curve->points[i].epoch = curve->points[i].step / steps_per_epoch;
+}
+
+static double steps_per_epoch(const report_run_t *run, const json_t *last_epoch) {
+    double steps = number(json_object_get(run->config, "derived"), "steps_per_epoch");
+    if (!(steps >= 1)) steps = number(last_epoch, "step") / number(last_epoch, "epoch");
+    return steps >= 1 && isfinite(steps) ? steps : 1;
+}
+
+json_t *report_read_metrics(const char *directory, report_run_t *run) {
+    char path[4096 + sizeof METRICS_FILE];
+    reader_t reader = {.run = run, .step.last = -1, .epoch.last = -1};
+    snprintf(path, sizeof path, "%s/" METRICS_FILE, directory);
+    FILE *file = fopen(path, "re");
+    if (!file) return NULL;
+    read_lines(&reader, file);
+    fclose(file);
+    free(reader.last_steps);
+    finish_nodes(run);
+    double steps = steps_per_epoch(run, reader.last_epoch);
+    finish_curve(&run->loss, steps);
+    finish_curve(&run->accuracy, steps);
+    finish_curve(&run->consensus, steps);
+    finish_curve(&run->evaluations, steps);
+    if (run->consensus.count == 0) {
+        run->consensus = run->evaluations;
+        run->evaluations = (report_curve_t){0};
+    }
+    if (run->damaged_lines)
+        message_error("%s: %d damaged line%s left out", path, run->damaged_lines,
+                      run->damaged_lines == 1 ? "" : "s");
+    return reader.last_epoch;
+}

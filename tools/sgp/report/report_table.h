@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of a report: one row for each run. */
+#ifndef SGP_REPORT_REPORT_TABLE_H
+#define SGP_REPORT_REPORT_TABLE_H
+
+#include "report/report_data.h"
+
+typedef enum cell {
+    CELL_TEXT,
+    CELL_FIXED,
+    CELL_SCIENTIFIC,
+    CELL_COUNT,
+    CELL_SHORT,   /* 25.6 M */
+    CELL_PERCENT, /* of a fraction */
+    CELL_DURATION /* of seconds */
+} cell_t;
+
+typedef struct report_column {
+    const char *title;
+    const char *key; /* report_member's */
+    cell_t type;
+    int decimals;  /* CELL_FIXED */
+    bool optional; /* shown only where a run has it */
+} report_column_t;
+
+/* The cell's text, clean; a dash where there is no value. Released with free; NULL when out of memory. */
+char *report_cell(const report_run_t *run, const report_column_t *column);
+
+enum { REPORT_STATE = 128 };
+
+/* Why a run is not whole, such as "diverged after 412 of 1407 steps"; "" for a finished one. */
+const char *report_state(const report_run_t *run, char text[REPORT_STATE]);
+
+/* comparison.md as text, released with free; NULL when out of memory. */
+char *report_markdown(const report_t *report);
+
+/* comparison.json: of each run its result with directory, label, finished. NULL when out of memory.
+ */
+json_t *report_json(const report_t *report);
+
+#endif

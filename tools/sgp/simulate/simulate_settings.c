@@ -1,0 +1,466 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "simulate/simulate_settings.h"
+
+#include "cli/message.h"
+
+#include "mixing/mixer_internal.h"
+
+#include <errno.h>
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define AT(member) offsetof(simulate_settings_t, member)
+
+enum { MOST_NODES = 100000, WARMUP_PART = 5 };
+
+static simulate_settings_t *settings_at(void *value, size_t offset) {
+    return (simulate_settings_t *)((char *)value - offset);
+}
+
+/* A number of 0 or more, or of more than that, and where it ends; false: it is none. */
+static bool read_number(const char *text, bool above, double *value, char **end) {
+    if (!strchr("0123456789.", *text)) return false;
+    *value = strtod(text, end);
+    return *end != text && isfinite(*value) && (above ? *value > 0 : *value >= 0);
+}
+
+/* "4,8,16". */
+static bool parse_nodes(const char *text, void *value) {
+    simulate_settings_t *settings = settings_at(value, AT(nodes));
+    for (settings->nodes_count = 0; settings->nodes_count < SIMULATE_LIST;) {
+        char *end;
+        long count = strtol(text, &end, 10);
+        if (end == text || count < 1 || count > MOST_NODES) return false;
+        settings->nodes[settings->nodes_count++] = (int)count;
+        if (*end == '\0') return true;
+        if (*end != ',') return false;
+        text = end + 1;
+    }
+    return false;
+}
+
+/* "sgp,osgp". */
+static bool parse_algorithms(const char *text, void *value) {
+    simulate_settings_t *settings = settings_at(value, AT(algorithms));
+    for (settings->algorithms_count = 0; settings->algorithms_count < SIMULATE_LIST;) {
+        char name[32];
+        size_t length = strcspn(text, ",");
+        if (length == 0 || length >= sizeof name) return false;
+        memcpy(name, text, length);
+        name[length] = '\0';
+        const simulate_algorithm_t *algorithm = simulate_algorithm(name);
+        if (!algorithm) return false;
+        settings->algorithms[settings->algorithms_count++] = algorithm;
+        if (text[length] == '\0') return true;
+        text += length + 1;
+    }
+    return false;
+}
+
+/* "25.6M". */
+static bool parse_parameters(const char *text, void *value) {
+    simulate_settings_t *settings = settings_at(value, AT(parameters));
+    static const struct {
+        char letter;
+        double times;
+    } units[] = {{'K', 1e3}, {'M', 1e6}, {'G', 1e9}, {'B', 1e9}};
+    double count;
+    char *end;
+    if (!read_number(text, true, &count, &end)) return false;
+    for (size_t i = 0; i < sizeof units / sizeof *units && *end; i++)
+        if (*end == units[i].letter && end[1] == '\0') count *= units[i].times, end++;
+    if (*end || count < 1 || count > 1e13) return false;
+    settings->parameters = round(count);
+    settings->parameters_given = true;
+    return true;
+}
+
+/* "MEAN[:SPREAD[:TAIL]]". */
+static bool parse_compute(const char *text, void *value) {
+    simulate_settings_t *settings = settings_at(value, AT(compute));
+    simulate_compute_t *compute = &settings->compute;
+    char *end;
+    *compute = (simulate_compute_t){0};
+    settings->compute_given = true;
+    if (!read_number(text, true, &compute->mean_ms, &end) || compute->mean_ms > 1e6) return false;
+    if (*end == ':' && !read_number(end + 1, false, &compute->spread, &end)) return false;
+    if (*end == ':' && !read_number(end + 1, false, &compute->tail, &end)) return false;
+    return *end == '\0' && compute->spread <= 10 && compute->tail <= 1;
+}
+
+/* "UPDATE[:COPY[:ABSORB]]". */
+static bool parse_local(const char *text, void *value) {
+    simulate_settings_t *settings = settings_at(value, AT(local));
+    simulate_local_t *local = &settings->local;
+    char *end;
+    *local = (simulate_local_t){0};
+    settings->local_given = true;
+    if (!read_number(text, false, &local->update_ms, &end)) return false;
+    if (*end == ':' && !read_number(end + 1, false, &local->copy_ms, &end)) return false;
+    if (*end == ':' && !read_number(end + 1, false, &local->absorb_ms, &end)) return false;
+    return *end == '\0';
+}
+
+static bool parse_network(const char *text, void *value) {
+    simulate_settings_t *settings = settings_at(value, AT(network_name));
+    if (*text == '\0') return false;
+    settings->network_name = text;
+    settings->network_given = true;
+    return true;
+}
+
+/* "RANK:FACTOR". */
+static bool parse_slow_node(const char *text, void *value) {
+    simulate_settings_t *settings = settings_at(value, AT(slow));
+    char *colon, *end;
+    long rank = strtol(text, &colon, 10);
+    if (colon == text || *colon != ':' || rank < 0 || rank >= MOST_NODES) return false;
+    settings->slow.rank = (int)rank;
+    return read_number(colon + 1, true, &settings->slow.factor, &end) && *end == '\0' &&
+           settings->slow.factor >= 1;
+}
+
+/* Steps, or "async". */
+static bool parse_overlap(const char *text, void *value) {
+    char *end;
+    long steps = strtol(text, &end, 10);
+    if (!strcmp(text, "async")) steps = SGP_OVERLAP_ASYNC;
+    else if (end == text || *end != '\0' || steps < 1 || steps > 1000) return false;
+    *(int *)value = (int)steps;
+    return true;
+}
+
+static const option_t options[] = {
+    {.name = "nodes",
+     .argument = "N,...",
+     .type = OPTION_PARSED,
+     .offset = AT(nodes),
+     .parse = parse_nodes,
+     .shown = "4,8,16,32",
+     .wanted = "up to 16 numbers of nodes from 1 to 100000, such as 4,8,16",
+     .help = "nodes of the simulated cluster: a row for each number"},
+    {.name = "algorithm",
+     .argument = "NAME,...",
+     .type = OPTION_PARSED,
+     .offset = AT(algorithms),
+     .parse = parse_algorithms,
+     .list = simulate_algorithm_names,
+     .shown = "allreduce,sgp,osgp",
+     .wanted = "names, with commas between them, among sgp, osgp, osgp-async, dpsgd, adpsgd, "
+               "allreduce, allreduce-buckets, allreduce-ring, allreduce-halving, allreduce-tree",
+     .help = "how the nodes average"},
+    {.name = "model",
+     .argument = "NAME",
+     .type = OPTION_CHOICE,
+     .offset = AT(model),
+     .list = simulate_model_names,
+     .shown = "resnet50, or the calibration's",
+     .help = "whose number of parameters is averaged"},
+    {.name = "parameters",
+     .argument = "P",
+     .type = OPTION_PARSED,
+     .offset = AT(parameters),
+     .parse = parse_parameters,
+     .shown = "the model's",
+     .wanted = "a number of 1 or more, such as 25.6M",
+     .help = "numbers that are averaged, with K, M or G for thousands, millions, and so on"},
+    {.name = "compute-ms",
+     .argument = "MEAN[:SPREAD[:TAIL]]",
+     .type = OPTION_PARSED,
+     .offset = AT(compute),
+     .parse = parse_compute,
+     .shown = "245:0.01",
+     .wanted = "MEAN[:SPREAD[:TAIL]], a time in milliseconds above 0, a spread up to 10 and a "
+               "probability, such as 245:0.05:0.001",
+     .help = "a gradient's time on one worker: log-normal, SPREAD its standard deviation over its "
+             "mean; with probability TAIL ten times as long. A node waits for its slowest worker"},
+    {.name = "workers-per-node",
+     .argument = "M",
+     .type = OPTION_INT,
+     .offset = AT(workers),
+     .min = 1,
+     .max = 1024,
+     .shown = "8; 1 with --calibration",
+     .help = "workers that compute gradients inside a node; their average is part of that time"},
+    {.name = "batch-size",
+     .argument = "N",
+     .type = OPTION_INT,
+     .offset = AT(batch_size),
+     .min = 1,
+     .max = 65536,
+     .shown = "32, or the calibration's",
+     .help = "samples per worker and step"},
+    {.name = "network",
+     .argument = "NAME",
+     .type = OPTION_PARSED,
+     .offset = AT(network_name),
+     .parse = parse_network,
+     .list = simulate_network_names,
+     .shown = "ethernet-10g",
+     .wanted = "the name of a network or of a file",
+     .help = "links of the nodes to a switch; or a SimGrid platform, FILE.xml, whose hosts are the "
+             "nodes in the natural order of their names"},
+    {.name = "rate-mbps",
+     .argument = "X",
+     .type = OPTION_REAL,
+     .offset = AT(rate_mbps),
+     .min = DBL_MIN,
+     .max = 1e9,
+     .shown = "the network's",
+     .wanted = "a number of megabits a second above 0",
+     .help = "payload that a node's link carries each way, instead"},
+    {.name = "latency-ms",
+     .argument = "X",
+     .type = OPTION_REAL,
+     .offset = AT(latency_ms),
+     .max = 1e6,
+     .shown = "the network's",
+     .wanted = "a time in milliseconds, 0 or more",
+     .help = "of a small message from node to node, instead"},
+    {.name = "local-ms",
+     .argument = "UPDATE[:COPY[:ABSORB]]",
+     .type = OPTION_PARSED,
+     .offset = AT(local),
+     .parse = parse_local,
+     .shown = "0:0:0",
+     .wanted = "UPDATE[:COPY[:ABSORB]], times in milliseconds, 0 or more",
+     .help = "passes over the vector: the optimizer's step, writing a message, absorbing one"},
+    {.name = "calibration",
+     .argument = "FILE",
+     .type = OPTION_STRING,
+     .offset = AT(calibration),
+     .shown = "",
+     .wanted = "the name of a file of sgp bench",
+     .help = "rate, latency, gradient and passes as sgp bench has measured them, where they are "
+             "not given"},
+    {.name = "encoding",
+     .argument = "NAME",
+     .type = OPTION_CHOICE,
+     .offset = AT(encoding_name),
+     .choices = "float32, bfloat16, float16",
+     .help = "how vectors travel between nodes"},
+    {.name = "graph",
+     .argument = "NAME",
+     .type = OPTION_CHOICE,
+     .offset = AT(graph),
+     .choices = "exponential, static-exponential, ring, complete, bipartite-exponential, random, "
+                "base",
+     .shown = "exponential; bipartite-exponential for dpsgd and adpsgd",
+     .help = "who sends to whom"},
+    {.name = "peers",
+     .argument = "N",
+     .type = OPTION_INT,
+     .offset = AT(peers),
+     .min = 1,
+     .max = MOST_NODES,
+     .help = "nodes that each node sends to in a step"},
+    {.name = "overlap",
+     .argument = "T",
+     .type = OPTION_PARSED,
+     .offset = AT(overlap),
+     .parse = parse_overlap,
+     .shown = "1",
+     .wanted = "a number of steps from 1 to 1000, or async",
+     .help = "of osgp: steps a message may be late; async: wait for nothing"},
+    {.name = "slow-node",
+     .argument = "RANK:FACTOR",
+     .type = OPTION_PARSED,
+     .offset = AT(slow),
+     .parse = parse_slow_node,
+     .shown = "",
+     .wanted = "RANK:FACTOR with a factor of 1 or more, such as 0:4",
+     .help = "make one node's gradients take FACTOR times as long"},
+    {.name = "failures",
+     .argument = "MTBF",
+     .type = OPTION_REAL,
+     .offset = AT(failures_s),
+     .min = DBL_MIN,
+     .max = 1e12,
+     .shown = "none",
+     .wanted = "a number of seconds above 0",
+     .help = "mean seconds between failures of one node; the first failure ends a run"},
+    {.name = "distance-at",
+     .argument = "SECONDS",
+     .type = OPTION_REAL,
+     .offset = AT(distance_at_s),
+     .min = DBL_MIN,
+     .max = 1e12,
+     .shown = "not",
+     .wanted = "a number of seconds above 0",
+     .help = "measure the nodes' distance also after so many simulated seconds, with the steps "
+             "made until then"},
+    {.name = "steps",
+     .argument = "N",
+     .type = OPTION_INT,
+     .offset = AT(steps),
+     .min = 1,
+     .max = 1e7,
+     .help = "steps of every node"},
+    {.name = "warmup-steps",
+     .argument = "N",
+     .type = OPTION_INT,
+     .offset = AT(warmup),
+     .max = 1e7,
+     .shown = "a fifth",
+     .help = "of them, not measured"},
+    {.name = "seed",
+     .argument = "N",
+     .type = OPTION_SEED,
+     .offset = AT(seed),
+     .wanted = "a whole number, 0 or more",
+     .help = "of everything random"},
+    {.name = "output",
+     .argument = "DIR",
+     .type = OPTION_STRING,
+     .offset = AT(output),
+     .shown = "runs/simulation-NETWORK-TIME",
+     .wanted = "a directory",
+     .help = "where simulation.json and report.html are written, made if it is missing"},
+    {.name = "quiet",
+     .type = OPTION_FLAG,
+     .offset = AT(quiet),
+     .value = 1,
+     .help = "no progress, no table and no report.html; errors only"},
+    {.name = "json",
+     .type = OPTION_FLAG,
+     .offset = AT(json),
+     .value = 1,
+     .help = "print simulation.json as the last line on standard output, and no table"},
+    {.name = "help",
+     .type = OPTION_FLAG,
+     .offset = AT(help),
+     .value = 1,
+     .help = "print this text and end"},
+};
+
+const option_table_t simulate_table = {
+    .command = "simulate",
+    .any_bytes = true,
+    .synopsis = "sgp simulate [OPTIONS]",
+    .about = "Runs the algorithms on a simulated cluster (SimGrid), with the code that trains,\n"
+             "and prints how long their steps take. Without options: ResNet-50 on up to 32\n"
+             "nodes of 8 GPUs, joined by 10 Gb/s Ethernet. In parentheses: what is used when\n"
+             "the option is not given.",
+    .options = options,
+    .count = sizeof options / sizeof options[0],
+};
+
+void simulate_settings_init(simulate_settings_t *settings) {
+    *settings = (simulate_settings_t){
+        .nodes = {4, 8, 16, 32},
+        .nodes_count = 4,
+        .algorithms = {simulate_algorithm("allreduce"), simulate_algorithm("sgp"),
+                       simulate_algorithm("osgp")},
+        .algorithms_count = 3,
+        .compute = {.mean_ms = 245, .spread = 0.01},
+        .encoding_name = "float32",
+        .network_name = "ethernet-10g",
+        .latency_ms = -1,
+        .peers = 1,
+        .overlap = 1,
+        .slow = {.rank = -1},
+        .steps = 100,
+        .warmup = -1,
+        .seed = 1,
+    };
+}
+
+/* ---- judging ---- */
+
+static bool choose_network(simulate_settings_t *settings) {
+    const char *name = settings->network_name;
+    if (simulate_network_find(name, &settings->network)) return true;
+    settings->network = (simulate_network_t){.name = name, .platform = name};
+    struct stat found;
+    bool exists = stat(name, &found) == 0;
+    if (exists && !S_ISDIR(found.st_mode) && access(name, R_OK) == 0) return true;
+    if (exists || strpbrk(name, "./"))
+        message_error("--network %s: %s", name,
+                      exists && S_ISDIR(found.st_mode) ? "is a directory" : strerror(errno));
+    else
+        message_error("--network %s: must be one of %s, or a file of a SimGrid platform", name,
+                      simulate_network_names());
+    return false;
+}
+
+static bool override_network(simulate_settings_t *settings) {
+    simulate_network_t *network = &settings->network;
+    bool given = settings->rate_mbps > 0 || settings->latency_ms >= 0;
+    if (network->platform && given) {
+        message_error("--network %s: rates and latencies are the file's; --rate-mbps and "
+                      "--latency-ms work with %s",
+                      network->platform, simulate_network_names());
+        return false;
+    }
+    if (given) network->name = "custom";
+    if (settings->rate_mbps > 0) network->bytes_per_second = settings->rate_mbps * 1e6 / 8;
+    if (settings->latency_ms >= 0) network->latency_ms = settings->latency_ms;
+    return true;
+}
+
+/* So that a row cannot fail in the middle for what is known at the start. */
+static bool check_rows(const simulate_settings_t *settings) {
+    for (int a = 0; a < settings->algorithms_count; a++) {
+        const simulate_algorithm_t *algorithm = settings->algorithms[a];
+        if (algorithm->kind != SIMULATE_MIXER) continue;
+        for (int i = 0; i < settings->nodes_count; i++) {
+            sgp_mixer_options_t mixer =
+                simulate_mixer_options(settings, algorithm, settings->nodes[i]);
+            if (sgp_mixer_check(&mixer) != SGP_OK) return false;
+        }
+    }
+    return true;
+}
+
+static bool check_slow_node(const simulate_settings_t *settings) {
+    for (int i = 0; i < settings->nodes_count; i++) {
+        if (settings->slow.rank < settings->nodes[i]) continue;
+        message_error("--slow-node %d: with %d nodes the last one is %d", settings->slow.rank,
+                      settings->nodes[i], settings->nodes[i] - 1);
+        return false;
+    }
+    return true;
+}
+
+static bool check_steps(simulate_settings_t *settings) {
+    if (settings->warmup < 0) settings->warmup = settings->steps / WARMUP_PART;
+    if (settings->warmup < settings->steps) return true;
+    message_error("--warmup-steps %d: must be less than the steps, %d", settings->warmup,
+                  settings->steps);
+    return false;
+}
+
+/* What neither the command line nor a calibration has said: the cluster of the paper's figure. */
+static void fill_defaults(simulate_settings_t *settings) {
+    if (settings->parameters == 0) {
+        settings->model = "resnet50";
+        settings->parameters = simulate_model_parameters(settings->model);
+    }
+    if (settings->workers == 0) settings->workers = settings->calibration ? 1 : 8;
+    if (settings->batch_size == 0) settings->batch_size = 32;
+}
+
+static void scale_passes(simulate_settings_t *settings) {
+    if (settings->local_given || settings->pass_parameters == 0) return;
+    double scale = settings->parameters / settings->pass_parameters;
+    settings->local.update_ms *= scale;
+    settings->local.copy_ms *= scale;
+    settings->local.absorb_ms *= scale;
+}
+
+bool simulate_settings_finish(simulate_settings_t *settings) {
+    sgp_encoding_parse(settings->encoding_name, &settings->encoding);
+    if (!choose_network(settings)) return false;
+    if (settings->model && !settings->parameters_given)
+        settings->parameters = simulate_model_parameters(settings->model);
+    if (settings->parameters_given) settings->model = NULL;
+    if (settings->calibration && !simulate_calibration_read(settings)) return false;
+    fill_defaults(settings);
+    scale_passes(settings);
+    return override_network(settings) && check_slow_node(settings) && check_steps(settings) &&
+           check_rows(settings);
+}
