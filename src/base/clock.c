@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/constants.h"
 #include "base/clock.h"
 
 #include <time.h>
@@ -6,5 +7,5 @@
 uint64_t sgp_clock_now(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    return (uint64_t)now.tv_sec * SGP_SECOND + (uint64_t)now.tv_nsec;
 }

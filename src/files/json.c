@@ -43,13 +43,13 @@ static void watch_jansson(void) {
     json_set_alloc_funcs(allocate, release);
 }
 
-void train_json_begin(void) {
+void files_json_begin(void) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, watch_jansson);
     short_of_memory = false;
 }
 
-bool train_json_failed(void) {
+bool files_json_failed(void) {
     return short_of_memory;
 }
 
@@ -76,7 +76,7 @@ static size_t feed(void *buffer, size_t room, void *user) {
 }
 
 static json_t *parse(source_t *source, size_t flags, json_error_t *error) {
-    train_json_begin();
+    files_json_begin();
     reserve = malloc(RESERVE);
     reserve_used = 0;
     short_of_memory = !reserve;
@@ -91,11 +91,11 @@ static json_t *parse(source_t *source, size_t flags, json_error_t *error) {
     return json;
 }
 
-json_t *train_json_parse(const char *text, size_t length, size_t flags, json_error_t *error) {
+json_t *files_json_parse(const char *text, size_t length, size_t flags, json_error_t *error) {
     return parse(&(source_t){.file = -1, .text = text, .left = length}, flags, error);
 }
 
-json_t *train_json_load(const char *path, size_t flags, json_error_t *error) {
+json_t *files_json_load(const char *path, size_t flags, json_error_t *error) {
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0) {
         if (error)
@@ -110,14 +110,14 @@ json_t *train_json_load(const char *path, size_t flags, json_error_t *error) {
 
 /* ---- making and writing ---- */
 
-json_t *train_json_u64(uint64_t value) {
+json_t *files_json_u64(uint64_t value) {
     char digits[24];
     if (value <= INT64_MAX) return json_integer((json_int_t)value);
     snprintf(digits, sizeof digits, "%" PRIu64, value);
     return json_string(digits);
 }
 
-sgp_status_t train_json_read(const char *path, json_t **json, char problem[TRAIN_JSON_PROBLEM]) {
+sgp_status_t files_json_read(const char *path, json_t **json, char problem[FILES_JSON_PROBLEM]) {
     json_error_t error;
     int file;
     sgp_status_t status = sgp_regular_open(path, &file, problem);
@@ -125,18 +125,18 @@ sgp_status_t train_json_read(const char *path, json_t **json, char problem[TRAIN
     *json = parse(&(source_t){.file = file}, JSON_REJECT_DUPLICATES, &error);
     close(file);
     if (*json) return SGP_OK;
-    if (train_json_failed()) {
-        snprintf(problem, TRAIN_JSON_PROBLEM, "no memory to read it");
+    if (files_json_failed()) {
+        snprintf(problem, FILES_JSON_PROBLEM, "no memory to read it");
         return SGP_ERR_NO_MEMORY;
     }
-    snprintf(problem, TRAIN_JSON_PROBLEM, "is damaged in line %d: %s", error.line, error.text);
+    snprintf(problem, FILES_JSON_PROBLEM, "is damaged in line %d: %s", error.line, error.text);
     return SGP_ERR_FORMAT;
 }
 
-sgp_status_t train_json_write(const char *directory, const char *name, json_t *json) {
-    char *text = json ? json_dumps(json, JSON_INDENT(2) | TRAIN_JSON_FLAGS) : NULL;
+sgp_status_t files_json_write(const char *directory, const char *name, json_t *json) {
+    char *text = json ? json_dumps(json, JSON_INDENT(2) | FILES_JSON_FLAGS) : NULL;
     json_decref(json);
-    if (!text || train_json_failed()) {
+    if (!text || files_json_failed()) {
         free(text);
         return sgp_fail(SGP_ERR_NO_MEMORY, "%s/%s: no memory to write it", directory, name);
     }

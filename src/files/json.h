@@ -11,35 +11,35 @@
 #include <stdint.h>
 
 /* Fifteen digits give back every decimal number that a person may have typed (0.1 stays 0.1). */
-#define TRAIN_JSON_FLAGS (JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(15))
+#define FILES_JSON_FLAGS (JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(15))
 
 /* Of its own failures to allocate jansson forgets some, and what it has made or read is then not whole: an
  * array without an element, a key without its beginning. begin: before all that has to be whole. failed:
  * whether this thread has been short of memory since. */
-void train_json_begin(void);
-bool train_json_failed(void);
+void files_json_begin(void);
+bool files_json_failed(void);
 
 /* As json_loadb and json_load_file, which abort where there is no memory for a text: here that is an error like
- * others, train_json_failed. error: NULL, or filled on failure. */
-json_t *train_json_parse(const char *text, size_t length, size_t flags, json_error_t *error);
-json_t *train_json_load(const char *path, size_t flags, json_error_t *error);
+ * others, files_json_failed. error: NULL, or filled on failure. */
+json_t *files_json_parse(const char *text, size_t length, size_t flags, json_error_t *error);
+json_t *files_json_load(const char *path, size_t flags, json_error_t *error);
 
 /* JSON knows no NaN: a number that does not exist is null. */
-static inline json_t *train_json_number(double value) {
+static inline json_t *files_json_number(double value) {
     return isfinite(value) ? json_real(value) : json_null();
 }
 
 /* JSON integers are signed here: a larger one is given as a string of digits. */
-json_t *train_json_u64(uint64_t value);
+json_t *files_json_u64(uint64_t value);
 
 /* Reads an object or an array from path; *json: a new reference. On failure problem says why, to
  * stand behind the path, and nothing is logged. SGP_ERR_NOT_FOUND: there is no such file.
  * SGP_ERR_IO: it cannot be opened. SGP_ERR_FORMAT: no regular file, or not JSON. SGP_ERR_NO_MEMORY. */
-enum { TRAIN_JSON_PROBLEM = 256 };
-sgp_status_t train_json_read(const char *path, json_t **json, char problem[TRAIN_JSON_PROBLEM]);
+enum { FILES_JSON_PROBLEM = 256 };
+sgp_status_t files_json_read(const char *path, json_t **json, char problem[FILES_JSON_PROBLEM]);
 
 /* Replaces directory/name by the indented text, and releases json (NULL: out of memory), which was made
- * after train_json_begin. SGP_ERR_IO, SGP_ERR_NO_MEMORY, logged. */
-sgp_status_t train_json_write(const char *directory, const char *name, json_t *json);
+ * after files_json_begin. SGP_ERR_IO, SGP_ERR_NO_MEMORY, logged. */
+sgp_status_t files_json_write(const char *directory, const char *name, json_t *json);
 
 #endif

@@ -35,12 +35,12 @@ static sgp_status_t take(const char *path, const char *found, char id[IDENTITY_T
 }
 
 sgp_status_t identity_read(const char *directory, char id[IDENTITY_TEXT]) {
-    char path[PATH_MAX], problem[TRAIN_JSON_PROBLEM];
+    char path[PATH_MAX], problem[FILES_JSON_PROBLEM];
     json_t *config;
     *id = '\0';
     if (snprintf(path, sizeof path, "%s/config.json", directory) >= PATH_MAX)
         return sgp_fail(SGP_ERR_INVALID, "%.100s...: the path is too long", directory);
-    sgp_status_t status = train_json_read(path, &config, problem);
+    sgp_status_t status = files_json_read(path, &config, problem);
     if (status == SGP_ERR_NOT_FOUND) return SGP_OK;
     if (status) return sgp_fail(status, "%s: %s", path, problem);
     status = take(path, json_string_value(json_object_get(config, IDENTITY_KEY)), id);

@@ -62,7 +62,7 @@ static json_t *metadata_json(const safetensors_pair_t *metadata, size_t pairs) {
 /* The JSON text padded to a multiple of ALIGNMENT; released with free. NULL when out of memory. */
 static char *make_header(const safetensors_tensor_t *tensors, size_t count,
                          const safetensors_pair_t *metadata, size_t pairs, size_t *length) {
-    train_json_begin();
+    files_json_begin();
     json_t *header = json_object();
     int failed = !header;
     failed |= json_object_set_new(header, "__metadata__", metadata_json(metadata, pairs));
@@ -73,7 +73,7 @@ static char *make_header(const safetensors_tensor_t *tensors, size_t count,
     }
     char *text = failed ? NULL : json_dumps(header, JSON_COMPACT | JSON_PRESERVE_ORDER);
     json_decref(header);
-    if (!text || train_json_failed()) {
+    if (!text || files_json_failed()) {
         free(text);
         return NULL;
     }

@@ -69,8 +69,8 @@ static sgp_status_t parse_header(tensor_file_t *file, const char *text, size_t l
                                  char *problem) {
     json_error_t error;
     if (text[0] != '{') return say(SGP_ERR_FORMAT, file, problem, "its header is not JSON");
-    file->header = train_json_parse(text, length, JSON_REJECT_DUPLICATES, &error);
-    if (train_json_failed())
+    file->header = files_json_parse(text, length, JSON_REJECT_DUPLICATES, &error);
+    if (files_json_failed())
         return say(SGP_ERR_NO_MEMORY, file, problem, "no memory for its header");
     if (file->header) return SGP_OK;
     return say(SGP_ERR_FORMAT, file, problem, "its header is damaged: %s", error.text);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "files/timeline.h"
 
+#include "base/constants.h"
 #include "base/logging.h"
 #include "run/agreement.h"
 #include "files/atomic_file.h"
@@ -13,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define GATHER_SPANS ((size_t)(64 << 10) / sizeof(sgp_trace_span_t)) /* the most of one gather */
+#define GATHER_SPANS (SGP_GATHER_BYTES / sizeof(sgp_trace_span_t)) /* the most of one gather */
 
 static const char head[] = "{\"displayTimeUnit\": \"ms\", \"traceEvents\": [\n"
                            "{\"ph\": \"M\", \"name\": \"process_name\", \"pid\": 1, \"args\": "

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "group/group_internal.h"
 
+#include "base/constants.h"
 #include "base/logging.h"
 
 #include <fcntl.h>
@@ -10,8 +11,6 @@
 #include <unistd.h>
 
 #define DEFAULT_TIMEOUT_MS 600000
-#define MILLISECOND        1000000u /* in nanoseconds */
-#define LARGEST_GATHER     ((size_t)64 << 10)
 
 struct sgp_group {
     sgp_transport_t *transport;
@@ -28,7 +27,7 @@ sgp_status_t sgp_group_create(sgp_transport_t *transport, int timeout_ms, sgp_gr
     sgp_group_t *made = calloc(1, sizeof *made);
     if (!made) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a group");
     made->transport = transport;
-    made->timeout = (uint64_t)(timeout_ms > 0 ? timeout_ms : DEFAULT_TIMEOUT_MS) * MILLISECOND;
+    made->timeout = (uint64_t)(timeout_ms > 0 ? timeout_ms : DEFAULT_TIMEOUT_MS) * SGP_MILLISECOND;
     made->everybody = calloc((size_t)transport->size, sizeof *made->everybody);
     sgp_status_t status =
         made->everybody
@@ -36,7 +35,7 @@ sgp_status_t sgp_group_create(sgp_transport_t *transport, int timeout_ms, sgp_gr
             : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a group of %d", transport->size);
     /* Two collective calls can overlap: a fast node is in the next one while a slow one is in this.
      */
-    if (status == SGP_OK) status = sgp_transport_prepare(transport, LARGEST_GATHER, 4);
+    if (status == SGP_OK) status = sgp_transport_prepare(transport, SGP_GATHER_BYTES, 4);
     if (status != SGP_OK) {
         sgp_inbox_destroy(made->inbox);
         free(made->everybody);
@@ -169,9 +168,9 @@ static sgp_status_t gather(sgp_group_t *group, const void *mine, size_t bytes, v
 }
 
 sgp_status_t sgp_group_gather(sgp_group_t *group, const void *mine, size_t bytes, void *all) {
-    if (bytes == 0 || bytes > LARGEST_GATHER)
+    if (bytes == 0 || bytes > SGP_GATHER_BYTES)
         return sgp_fail(SGP_ERR_INVALID, "gather: %zu bytes, must be 1 to %zu", bytes,
-                        LARGEST_GATHER);
+                        SGP_GATHER_BYTES);
     bool taken;
     sgp_status_t status = sgp_group_take(group, NULL, &taken);
     if (status == SGP_OK) status = gather(group, mine, bytes, all);

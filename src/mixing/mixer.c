@@ -3,6 +3,7 @@
 #include "mixing/progress_thread.h"
 #include "mixing/workers.h"
 
+#include "base/constants.h"
 #include "base/logging.h"
 #include "base/memory.h"
 #include "mixing/kernels.h"
@@ -13,7 +14,6 @@
 #include <string.h>
 
 #define DEFAULT_TIMEOUT_MS 60000
-#define MILLISECOND        1000000u /* in nanoseconds */
 
 static const struct {
     sgp_algorithm_t algorithm;
@@ -90,7 +90,7 @@ static void init(sgp_mixer_t *mixer, sgp_group_t *group, const sgp_mixer_options
     mixer->size = sgp_group_size(group);
     init_lengths(mixer, options);
     int timeout_ms = options->timeout_ms > 0 ? options->timeout_ms : DEFAULT_TIMEOUT_MS;
-    mixer->timeout = (uint64_t)timeout_ms * MILLISECOND;
+    mixer->timeout = (uint64_t)timeout_ms * SGP_MILLISECOND;
     mixer->w = 1;
 }
 

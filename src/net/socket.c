@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/socket.h"
+#include "base/constants.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define MILLISECOND 1000000u
 
 /* Bytes that the kernel may hold unsent: enough to keep the wire busy while the thread is not running,
  * and little enough that a chunk is copied while it is in the cache, and that a word of life does not
@@ -38,9 +37,9 @@ static void set(int socket, int level, int name, int value) {
 }
 
 void sgp_socket_tune(int socket, const sgp_address_t *other, uint64_t peer_timeout) {
-    int seconds = (int)(peer_timeout / 1000 / MILLISECOND);
+    int seconds = (int)(peer_timeout / 1000 / SGP_MILLISECOND);
     set(socket, IPPROTO_TCP, TCP_NODELAY, 1); /* small frames are not held back */
-    set(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)(peer_timeout / MILLISECOND));
+    set(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)(peer_timeout / SGP_MILLISECOND));
     set(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
     set(socket, IPPROTO_TCP, TCP_KEEPIDLE, seconds / 4 + 1);
     set(socket, IPPROTO_TCP, TCP_KEEPINTVL, seconds / 4 + 1);

@@ -59,7 +59,7 @@ json_t *config_options_json(const train_options_t *o) {
         o->warmup_epochs < 0 ? json_null() : exact_json(o->warmup_epochs), "lr_schedule",
         o->lr_schedule, "optimizer", o->optimizer, "momentum", exact_json(o->momentum), "nesterov",
         o->nesterov, "weight_decay", exact_json(o->weight_decay), "augment", o->augment, "seed",
-        train_json_u64(o->seed), "limit_samples", (json_int_t)o->limit_samples, "transport",
+        files_json_u64(o->seed), "limit_samples", (json_int_t)o->limit_samples, "transport",
         o->transport, "allreduce", o->allreduce, "encoding", sgp_encoding_name(o->encoding),
         "output", o->output, "checkpoint_every", (json_int_t)o->checkpoint_every,
         "checkpoint_minutes", exact_json(o->checkpoint_minutes), "keep_going", o->keep_going,
@@ -78,8 +78,8 @@ static json_t *data_json(const dataset_t *dataset) {
     json_t *mean = json_array(), *deviation = json_array();
     snprintf(checksum, sizeof checksum, "%016" PRIx64, dataset->checksum);
     for (int c = 0; c < dataset->shape.channels; c++) {
-        json_array_append_new(mean, train_json_number((double)dataset->mean[c]));
-        json_array_append_new(deviation, train_json_number((double)dataset->deviation[c]));
+        json_array_append_new(mean, files_json_number((double)dataset->mean[c]));
+        json_array_append_new(deviation, files_json_number((double)dataset->deviation[c]));
     }
     return json_pack("{s:I, s:I, s:i, s:i, s:i, s:i, s:o, s:o, s:s}", "train_samples",
                      (json_int_t)dataset->train.count, "test_samples",
@@ -95,9 +95,9 @@ static json_t *derived_json(const replica_t *replica) {
                      "model_memory_bytes", (json_int_t)model_memory_bytes(replica->model),
                      "steps_per_epoch", (json_int_t)replica->steps_per_epoch, "steps",
                      (json_int_t)replica->schedule.steps, "warmup_steps",
-                     train_json_number(replica->schedule.warmup), "warmup_lr",
-                     train_json_number(replica->schedule.start), "scaled_lr",
-                     train_json_number(replica->schedule.scaled));
+                     files_json_number(replica->schedule.warmup), "warmup_lr",
+                     files_json_number(replica->schedule.start), "scaled_lr",
+                     files_json_number(replica->schedule.scaled));
 }
 
 static json_t *versions_json(void) {
@@ -109,7 +109,7 @@ static json_t *versions_json(void) {
 }
 
 json_t *config_json(const train_options_t *options, const replica_t *replica, const char *id) {
-    train_json_begin();
+    files_json_begin();
     return json_pack("{s:s, s:o, s:o, s:o, s:o}", IDENTITY_KEY, id, "options",
                      config_options_json(options), "data", data_json(replica->dataset), "derived",
                      derived_json(replica), "versions", versions_json());

@@ -144,6 +144,6 @@ sgp_status_t ending_share(run_t *run, sgp_status_t status, train_summary_t *summ
 
 void ending_write(const run_t *run, const train_summary_t *summary) {
     if (!run_writes(run) || access(run->options->output, W_OK) != 0) return;
-    train_json_write(run->options->output, "summary.json",
+    files_json_write(run->options->output, "summary.json",
                      train_summary_json(run->options, summary));
 }

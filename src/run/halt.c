@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run/halt.h"
 
+#include "base/constants.h"
 #include "base/logging.h"
 #include "run/pacing.h"
 
@@ -10,7 +11,7 @@
 #define NUMBER_ENDING 0
 
 static uint64_t patience_ns(void) {
-    return (uint64_t)HALT_PATIENCE_SECONDS * 1000000000u;
+    return (uint64_t)HALT_PATIENCE_SECONDS * SGP_SECOND;
 }
 
 /* ---- what the others say ---- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run/metrics.h"
 
+#include "base/constants.h"
 #include "base/logging.h"
 #include "run/agreement.h"
 #include "files/json.h"
@@ -9,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-_Static_assert(sizeof((metrics_t *)0)->lines <= 64 << 10, "fits one gather");
-_Static_assert(sizeof((metrics_t *)0)->probes <= 64 << 10, "fits one gather");
+_Static_assert(sizeof((metrics_t *)0)->lines <= SGP_GATHER_BYTES, "fits one gather");
+_Static_assert(sizeof((metrics_t *)0)->probes <= SGP_GATHER_BYTES, "fits one gather");
 
 void metrics_init(metrics_t *metrics, uint64_t steps_per_epoch, size_t parameters) {
     memset(metrics, 0, sizeof *metrics);
@@ -81,28 +82,28 @@ static json_t *joined(json_t *line, json_t *more) {
 static json_t *record_json(const metrics_record_t *record, double distance) {
     const metrics_step_t *mean = &record->mean;
     return json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "seconds", train_json_number(mean->seconds),
-        "loss", train_json_number(mean->loss_sum / mean->samples), "lr",
-        train_json_number(mean->lr), "step_ms", train_json_number(mean->step_ms), "gradient_ms",
-        train_json_number(mean->gradient_ms), "wait_ms", train_json_number(mean->wait_ms), "weight",
-        train_json_number(mean->weight), "consensus_distance", train_json_number(distance));
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "seconds", files_json_number(mean->seconds),
+        "loss", files_json_number(mean->loss_sum / mean->samples), "lr",
+        files_json_number(mean->lr), "step_ms", files_json_number(mean->step_ms), "gradient_ms",
+        files_json_number(mean->gradient_ms), "wait_ms", files_json_number(mean->wait_ms), "weight",
+        files_json_number(mean->weight), "consensus_distance", files_json_number(distance));
 }
 
 static json_t *epoch_json(const metrics_epoch_t *epoch, const metrics_node_t *result) {
     const sgp_mixer_consensus_t *consensus = &epoch->consensus;
     return json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "seconds", train_json_number(result->seconds),
-        "train_loss", train_json_number(result->train_loss), "test_loss",
-        train_json_number(result->test_loss), "test_accuracy",
-        train_json_number(result->test_accuracy), "average_model_accuracy",
-        train_json_number(epoch->average_model_accuracy), "consensus_distance",
-        train_json_number(consensus->distance), "w_total", train_json_number(consensus->w_total),
-        "drift", train_json_number(consensus->drift));
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "seconds", files_json_number(result->seconds),
+        "train_loss", files_json_number(result->train_loss), "test_loss",
+        files_json_number(result->test_loss), "test_accuracy",
+        files_json_number(result->test_accuracy), "average_model_accuracy",
+        files_json_number(epoch->average_model_accuracy), "consensus_distance",
+        files_json_number(consensus->distance), "w_total", files_json_number(consensus->w_total),
+        "drift", files_json_number(consensus->drift));
 }
 
 /* Takes json (NULL: out of memory). */
 static bool print_line(FILE *stream, json_t *json) {
-    bool printed = json && json_dumpf(json, stream, JSON_COMPACT | TRAIN_JSON_FLAGS) == 0 &&
+    bool printed = json && json_dumpf(json, stream, JSON_COMPACT | FILES_JSON_FLAGS) == 0 &&
                    fputc('\n', stream) != EOF;
     json_decref(json);
     return printed;
@@ -121,7 +122,7 @@ char *metrics_text(const metrics_lines_t *lines, const metrics_epoch_t *epoch,
     size_t length;
     FILE *stream = open_memstream(&text, &length);
     if (!stream) return NULL;
-    train_json_begin();
+    files_json_begin();
     bool printed = true;
     for (int i = 0; i < lines->count; i++)
         for (int node = 0; node < lines->size && printed; node++)
@@ -130,7 +131,7 @@ char *metrics_text(const metrics_lines_t *lines, const metrics_epoch_t *epoch,
         printed =
             print_line(stream, joined(line_json(epoch->epoch, (double)epoch->step, lines, node),
                                       epoch_json(epoch, &nodes[node])));
-    if (fclose(stream) == 0 && printed && !train_json_failed()) return text;
+    if (fclose(stream) == 0 && printed && !files_json_failed()) return text;
     free(text);
     return NULL;
 }

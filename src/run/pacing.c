@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run/pacing.h"
 
+#include "base/constants.h"
 #include "base/clock.h"
 
 #include <errno.h>
 #include <stddef.h>
 #include <time.h>
-
-#define SECOND 1000000000u
 
 uint64_t clock_now_ns(void) {
     return sgp_clock_now();
@@ -21,7 +20,8 @@ double clock_date(void) {
 
 void clock_sleep_ns(uint64_t nanoseconds, const volatile sig_atomic_t *stop) {
     uint64_t end = clock_now_ns() + nanoseconds;
-    struct timespec until = {.tv_sec = (time_t)(end / SECOND), .tv_nsec = (long)(end % SECOND)};
+    struct timespec until = {.tv_sec = (time_t)(end / SGP_SECOND),
+                             .tv_nsec = (long)(end % SGP_SECOND)};
     /* An absolute end, so that signals do not add up to a longer sleep. */
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
         if (stop && *stop) return;

@@ -206,9 +206,9 @@ sgp_status_t resume_choose(run_t *run, uint64_t *step) {
 
 /* ---- the run's files ---- */
 
-/* Whether the line, without its newline, is of an epoch (from 1) up to `epochs`; see train_json_failed. */
+/* Whether the line, without its newline, is of an epoch (from 1) up to `epochs`; see files_json_failed. */
 static bool keeps(const char *line, size_t length, uint64_t epochs) {
-    json_t *object = train_json_parse(line, length, 0, NULL);
+    json_t *object = files_json_parse(line, length, 0, NULL);
     json_t *epoch = json_object_get(object, "epoch");
     bool kept = json_is_integer(epoch) && json_integer_value(epoch) >= 1 &&
                 (uint64_t)json_integer_value(epoch) <= epochs;
@@ -221,10 +221,10 @@ static bool filter(FILE *file, FILE *kept, uint64_t epochs) {
     char *line = NULL;
     size_t room = 0;
     bool good = true;
-    train_json_begin();
+    files_json_begin();
     for (ssize_t length; good && (length = getline(&line, &room, file)) > 0;) {
         bool stays = line[length - 1] == '\n' && keeps(line, (size_t)length - 1, epochs);
-        good = !train_json_failed();
+        good = !files_json_failed();
         if (good && stays) good = fwrite(line, 1, (size_t)length, kept) == (size_t)length;
     }
     free(line);

@@ -25,25 +25,25 @@ static void add_options(json_t **object, const train_options_t *options) {
     add(object, "model", json_string(options->model));
     add(object, "data", json_string(options->data));
     add(object, "batch_size", json_integer(options->batch_size));
-    add(object, "seed", train_json_u64(options->seed));
+    add(object, "seed", files_json_u64(options->seed));
     add(object, "transport", json_string(options->transport));
     add(object, "encoding", json_string(sgp_encoding_name(options->encoding)));
 }
 
 static json_t *messages_json(const train_summary_t *summary) {
     json_t *object = json_object();
-    add(&object, "sent", train_json_u64(summary->messages.sent));
-    add(&object, "received", train_json_u64(summary->messages.received));
-    add(&object, "late", train_json_u64(summary->messages.late));
-    add(&object, "refused", train_json_u64(summary->messages.refused));
-    add(&object, "resent", train_json_u64(summary->messages.resent));
-    add(&object, "reabsorbed", train_json_u64(summary->messages.reabsorbed));
+    add(&object, "sent", files_json_u64(summary->messages.sent));
+    add(&object, "received", files_json_u64(summary->messages.received));
+    add(&object, "late", files_json_u64(summary->messages.late));
+    add(&object, "refused", files_json_u64(summary->messages.refused));
+    add(&object, "resent", files_json_u64(summary->messages.resent));
+    add(&object, "reabsorbed", files_json_u64(summary->messages.reabsorbed));
     return object;
 }
 
 static json_t *triple(const char *const names[3], double first, double second, double third) {
-    return json_pack("{s:o, s:o, s:o}", names[0], train_json_number(first), names[1],
-                     train_json_number(second), names[2], train_json_number(third));
+    return json_pack("{s:o, s:o, s:o}", names[0], files_json_number(first), names[1],
+                     files_json_number(second), names[2], files_json_number(third));
 }
 
 json_t *train_summary_json(const train_options_t *options, const train_summary_t *summary) {
@@ -53,29 +53,29 @@ json_t *train_summary_json(const train_options_t *options, const train_summary_t
                                          [TRAIN_DIVERGED] = "diverged",
                                          [TRAIN_INTERRUPTED] = "interrupted",
                                          [TRAIN_FAILED] = "failed"};
-    train_json_begin();
+    files_json_begin();
     json_t *object = json_object();
     add(&object, "status", json_string(states[summary->state]));
     add(&object, "reason", summary->reason[0] ? json_string(summary->reason) : json_null());
     add(&object, IDENTITY_KEY, summary->run_id[0] ? json_string(summary->run_id) : json_null());
     add_options(&object, options);
-    add(&object, "parameters", train_json_u64(summary->parameters));
+    add(&object, "parameters", files_json_u64(summary->parameters));
     add(&object, "epochs", json_integer(options->epochs));
-    add(&object, "steps", train_json_u64(summary->steps));
-    add(&object, "seconds", train_json_number(summary->seconds));
-    add(&object, "samples_per_second", train_json_number(summary->samples_per_second));
+    add(&object, "steps", files_json_u64(summary->steps));
+    add(&object, "seconds", files_json_number(summary->seconds));
+    add(&object, "samples_per_second", files_json_number(summary->samples_per_second));
     add(&object, "step_ms",
         triple(quantiles, summary->step_ms.mean, summary->step_ms.p50, summary->step_ms.p99));
-    add(&object, "wait_ms", train_json_number(summary->wait_ms));
-    add(&object, "train_loss", train_json_number(summary->train_loss));
+    add(&object, "wait_ms", files_json_number(summary->wait_ms));
+    add(&object, "train_loss", files_json_number(summary->train_loss));
     add(&object, "test_accuracy",
         triple(spread, summary->test_accuracy.mean, summary->test_accuracy.min,
                summary->test_accuracy.max));
-    add(&object, "average_model_accuracy", train_json_number(summary->average_model_accuracy));
-    add(&object, "consensus_distance", train_json_number(summary->consensus.distance));
+    add(&object, "average_model_accuracy", files_json_number(summary->average_model_accuracy));
+    add(&object, "consensus_distance", files_json_number(summary->consensus.distance));
     add(&object, "mass",
-        json_pack("{s:o, s:o}", "w_total", train_json_number(summary->consensus.w_total), "drift",
-                  train_json_number(summary->consensus.drift)));
+        json_pack("{s:o, s:o}", "w_total", files_json_number(summary->consensus.w_total), "drift",
+                  files_json_number(summary->consensus.drift)));
     bool finished = summary->state == TRAIN_FINISHED;
     add(&object, "parameters_hash", finished ? json_string(summary->parameters_hash) : json_null());
     add(&object, "messages", finished ? messages_json(summary) : json_null());

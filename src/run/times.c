@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run/times.h"
 
+#include "base/constants.h"
 #include "base/logging.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define GATHER_STEPS ((uint64_t)(64 << 10) / sizeof(float)) /* the most that one gather takes */
+#define GATHER_STEPS (SGP_GATHER_BYTES / sizeof(float)) /* the most that one gather takes */
 
 sgp_status_t times_init(times_t *times, uint64_t steps) {
     *times = (times_t){.ms = malloc(steps * sizeof(float)), .capacity = steps};

@@ -38,7 +38,7 @@ static sgp_status_t begin_files(run_t *run) {
     const char *output = run->options->output;
     sgp_status_t status = file_remove(output, "summary.json"); /* of a run before this one */
     if (!status)
-        status = train_json_write(output, "config.json",
+        status = files_json_write(output, "config.json",
                                   config_json(run->options, &run->replica, run->id));
     if (!status && run->step > 0)
         status =
@@ -61,7 +61,7 @@ static sgp_status_t copy_config(const run_t *run) {
         snprintf(to, sizeof to, "%s/config.json", output) >= PATH_MAX || access(to, F_OK) == 0)
         return SGP_OK;
     sgp_status_t status =
-        train_json_write(output, name, config_json(run->options, &run->replica, run->id));
+        files_json_write(output, name, config_json(run->options, &run->replica, run->id));
     if (status || rename(from, to) == 0) return status;
     return sgp_fail(SGP_ERR_IO, "%s: cannot be written: %s", to, strerror(errno));
 }
@@ -208,7 +208,7 @@ static sgp_status_t end_files(const run_t *run, const train_summary_t *summary) 
                                            run->options->model, replica->model, replica->dataset,
                                            replica->average, run->id, summary->parameters_hash);
     if (status) return status;
-    return train_json_write(run->options->output, "summary.json",
+    return files_json_write(run->options->output, "summary.json",
                             train_summary_json(run->options, summary));
 }
 

@@ -141,7 +141,7 @@ static void take_model(const json_t *json, const simulate_settings_t *found,
 
 bool simulate_calibration_read(simulate_settings_t *settings) {
     json_error_t error;
-    json_t *json = train_json_load(settings->calibration, 0, &error);
+    json_t *json = files_json_load(settings->calibration, 0, &error);
     if (!json) {
         message_error("--calibration %s: %s", settings->calibration, error.text);
         return false;

@@ -2,6 +2,7 @@
 /* One row: all nodes of a cluster as actors of one simulation. */
 #include "simulate/simulated_node.h"
 
+#include "base/constants.h"
 #include "base/logging.h"
 #include "base/memory.h"
 
@@ -10,10 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LENGTH     ((size_t)256) /* numbers in a vector that is not cut into segments */
-#define LINE       ((size_t)16)  /* numbers in the least segment of the library's all-reduce */
-#define COURIER    ((double)(1 << 20)) /* bytes from which osgp's courier copies beside the gradient */
-#define REAL_CHUNK ((double)((size_t)256 << 10)) /* bytes of a chunk of the real transports */
+#define LENGTH ((size_t)256) /* numbers in a vector that is not cut into segments */
+#define LINE   ((size_t)16)  /* numbers in the least segment of the library's all-reduce */
 
 /* Streams of random numbers of a seed: a node's rank with one of these. */
 enum { STREAM_TIME = 1 << 20, STREAM_NOISE = 2 << 20, STREAM_LIFE = 3 << 20 };
@@ -389,14 +388,15 @@ static sgp_simulated_options_t cluster_options(const simulate_work_t *work, cons
     const simulate_settings_t *settings = work->settings;
     double bytes =
         settings->parameters * sizeof(float); /* that a pass over the vector was measured with */
-    bool courier = work->algorithm->algorithm == SGP_ALGORITHM_OSGP && bytes >= COURIER;
+    bool courier =
+        work->algorithm->algorithm == SGP_ALGORITHM_OSGP && bytes >= (double)SGP_PROGRESS_BYTES;
     return (sgp_simulated_options_t){
         .platform = platform,
         .size = work->nodes,
         .chunk_bytes = chunk_bytes(work),
         .vector = work->length,
         .scale = settings->parameters / (double)work->length,
-        .room_chunk = REAL_CHUNK,
+        .room_chunk = (double)SGP_CHUNK_BYTES,
         .latency_seconds = settings->network.latency_ms * 1e-3,
         .one_by_one = one_by_one(work),
         .line_rate = has_line_rate(work) ? settings->network.bytes_per_second : 0,

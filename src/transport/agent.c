@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport/agent.h"
 
+#include "base/constants.h"
 #include "base/logging.h"
 
 #include <string.h>
@@ -54,8 +55,8 @@ static bool is_agent(const sgp_agent_t *agent) {
 }
 
 void sgp_agent_pause(sgp_agent_t *agent, uint64_t deadline) {
-    struct timespec until = {.tv_sec = (time_t)(deadline / 1000000000u),
-                             .tv_nsec = (long)(deadline % 1000000000u)};
+    struct timespec until = {.tv_sec = (time_t)(deadline / SGP_SECOND),
+                             .tv_nsec = (long)(deadline % SGP_SECOND)};
     bool *signalled = &agent->signalled[is_agent(agent)];
     pthread_mutex_unlock(&agent->lock);
     pthread_mutex_lock(&agent->gate);

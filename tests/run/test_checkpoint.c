@@ -320,7 +320,7 @@ static void a_file_of_another_run_is_refused(void **state) {
 static void a_run_of_an_earlier_version_goes_on(void **state) {
     fixture_t *fixture = *state;
     node_t nodes[MAX_NODES];
-    char path[PATH_MAX], problem[TRAIN_JSON_PROBLEM];
+    char path[PATH_MAX], problem[FILES_JSON_PROBLEM];
     json_t *config;
     train_options_t options = one_epoch(fixture);
     run_alike(nodes, &options);
@@ -331,15 +331,15 @@ static void a_run_of_an_earlier_version_goes_on(void **state) {
         rewrite(path, make_old);
     }
     snprintf(path, sizeof path, "%s/config.json", fixture->output);
-    assert_int_equal(train_json_read(path, &config, problem), SGP_OK);
+    assert_int_equal(files_json_read(path, &config, problem), SGP_OK);
     json_object_del(config, "run_id");
-    assert_int_equal(train_json_write(fixture->output, "config.json", config), SGP_OK);
+    assert_int_equal(files_json_write(fixture->output, "config.json", config), SGP_OK);
     log_start();
     train_summary_t summary = resume(options);
     assert_logged("node-0.safetensors: is of an earlier version", "names no run", NULL);
     assert_string_equal(summary.parameters_hash, whole.parameters_hash);
     assert_int_equal(strlen(summary.run_id), 32);
-    assert_int_equal(train_json_read(path, &config, problem), SGP_OK);
+    assert_int_equal(files_json_read(path, &config, problem), SGP_OK);
     assert_string_equal(json_string_value(json_object_get(config, "run_id")), summary.run_id);
     json_decref(config);
 }

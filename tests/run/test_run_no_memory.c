@@ -121,13 +121,13 @@ typedef struct made {
 } made_t;
 
 static sgp_status_t write_config(const fixture_t *fixture, const made_t *made) {
-    return train_json_write(fixture->output, "config.json",
+    return files_json_write(fixture->output, "config.json",
                             config_json(&made->options, &made->replica, "0"));
 }
 
 static sgp_status_t write_summary(const fixture_t *fixture, const made_t *made) {
     train_summary_t summary = {.steps = 5, .messages.sent = UINT64_MAX};
-    return train_json_write(fixture->output, "summary.json",
+    return files_json_write(fixture->output, "summary.json",
                             train_summary_json(&made->options, &summary));
 }
 

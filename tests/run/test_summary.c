@@ -60,7 +60,7 @@ static void what_json_cannot_say_is_said_otherwise(void **state) {
     train_summary_t summary = example();
     summary.train_loss = summary.test_accuracy.mean = NAN;
     json_t *found = train_summary_json(&options, &summary);
-    char *text = json_dumps(found, TRAIN_JSON_FLAGS);
+    char *text = json_dumps(found, FILES_JSON_FLAGS);
     assert_non_null(strstr(text, "\"train_loss\": null"));
     assert_non_null(strstr(text, "\"test_accuracy\": {\"mean\": null, \"min\": 0.7, "));
     assert_non_null(strstr(text, "\"seed\": \"18446744073709551615\""));

@@ -143,20 +143,20 @@ static double mean_of(const found_t *all, int nodes, size_t offset) {
 static json_t *object_of(const bench_settings_t *settings, const found_t *all, int nodes,
                          size_t numbers) {
     double gradient = MEAN(local.gradient);
-    train_json_begin();
+    files_json_begin();
     json_t *object = json_pack(
         "{s:s, s:i, s:s, s:o, s:o, s:o, s:s?, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o}", "kind",
         "calibration", "nodes", nodes, "transport", settings->transport, "rate_mbps",
-        train_json_number(MEAN(links.together) * 8e-6), "pair_mbps",
-        train_json_number(MEAN(links.alone) * 8e-6), "latency_ms",
-        train_json_number(MEAN(links.latency) * 1e3), "model", settings->model, "parameters",
-        train_json_number(MEAN(local.parameters)), "batch_size",
+        files_json_number(MEAN(links.together) * 8e-6), "pair_mbps",
+        files_json_number(MEAN(links.alone) * 8e-6), "latency_ms",
+        files_json_number(MEAN(links.latency) * 1e3), "model", settings->model, "parameters",
+        files_json_number(MEAN(local.parameters)), "batch_size",
         settings->model ? json_integer(settings->batch_size) : json_null(), "gradient_ms",
-        train_json_number(gradient * 1e3), "gradient_spread",
-        train_json_number(sqrt(MEAN(local.gradient_variance)) / gradient), "pass_parameters",
-        (int)numbers, "update_ms", train_json_number(MEAN(local.update) * 1e3), "copy_ms",
-        train_json_number(MEAN(local.copy) * 1e3), "absorb_ms",
-        train_json_number(MEAN(local.absorb) * 1e3));
+        files_json_number(gradient * 1e3), "gradient_spread",
+        files_json_number(sqrt(MEAN(local.gradient_variance)) / gradient), "pass_parameters",
+        (int)numbers, "update_ms", files_json_number(MEAN(local.update) * 1e3), "copy_ms",
+        files_json_number(MEAN(local.copy) * 1e3), "absorb_ms",
+        files_json_number(MEAN(local.absorb) * 1e3));
     return object;
 }
 
@@ -184,11 +184,11 @@ static void print_text(const bench_settings_t *settings, const json_t *object) {
 static bool write_result(const bench_settings_t *settings, json_t *object) {
     bool written =
         object &&
-        json_dump_file(object, settings->output, JSON_INDENT(2) | TRAIN_JSON_FLAGS) == 0 &&
-        !train_json_failed();
+        json_dump_file(object, settings->output, JSON_INDENT(2) | FILES_JSON_FLAGS) == 0 &&
+        !files_json_failed();
     if (!written)
         message_error("--output %s: cannot be written: %s", settings->output, strerror(errno));
-    else if (settings->json) written = output_json(object, TRAIN_JSON_FLAGS);
+    else if (settings->json) written = output_json(object, FILES_JSON_FLAGS);
     else if (!settings->quiet) print_text(settings, object);
     json_decref(object);
     return written;

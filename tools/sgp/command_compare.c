@@ -215,7 +215,7 @@ static bool check(compare_t *compare, const char *output) {
 static bool says_how_it_failed(const char *directory) {
     char path[OUTPUT_PATH];
     if (snprintf(path, sizeof path, "%s/summary.json", directory) >= (int)sizeof path) return false;
-    json_t *summary = train_json_load(path, 0, NULL);
+    json_t *summary = files_json_load(path, 0, NULL);
     const char *status = json_string_value(json_object_get(summary, "status"));
     bool failed = status && options_listed("diverged, failed", status);
     json_decref(summary);

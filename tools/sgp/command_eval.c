@@ -159,12 +159,12 @@ static sgp_status_t print(const eval_t *eval, const evaluation_t *found) {
                (unsigned long long)found->count);
         return SGP_OK;
     }
-    train_json_begin();
+    files_json_begin();
     json_t *json =
         json_pack("{s:s, s:s, s:s, s:o, s:o, s:I}", "file", eval->file.path, "model", eval->name,
-                  "data", eval->settings->data, "accuracy", train_json_number(accuracy), "loss",
-                  train_json_number(loss), "test_samples", (json_int_t)found->count);
-    bool printed = output_json(json, TRAIN_JSON_FLAGS);
+                  "data", eval->settings->data, "accuracy", files_json_number(accuracy), "loss",
+                  files_json_number(loss), "test_samples", (json_int_t)found->count);
+    bool printed = output_json(json, FILES_JSON_FLAGS);
     json_decref(json);
     if (!printed) message_error("the result cannot be printed");
     return printed ? SGP_OK : SGP_ERR_IO;

@@ -91,7 +91,7 @@ static int write_page(const report_t *report, const char *output) {
 static int write_tables(const report_t *report, const char *output) {
     int status = write_text(output, "comparison.md", report_markdown(report));
     if (status) return status;
-    return train_json_write(output, "comparison.json", report_json(report)) == SGP_OK ? 0
+    return files_json_write(output, "comparison.json", report_json(report)) == SGP_OK ? 0
                                                                                       : EXIT_FAILED;
 }
 

@@ -32,9 +32,9 @@ enum { INTERRUPT_GRACE = 45 };
 
 /* The run's id from its config.json; "" if it cannot be read. */
 static void find_id(const char *config, char *id, size_t room) {
-    char problem[TRAIN_JSON_PROBLEM];
+    char problem[FILES_JSON_PROBLEM];
     json_t *json;
-    if (train_json_read(config, &json, problem) != SGP_OK) return;
+    if (files_json_read(config, &json, problem) != SGP_OK) return;
     const char *found = json_string_value(json_object_get(json, IDENTITY_KEY));
     snprintf(id, room, "%s", found ? found : "");
     json_decref(json);
@@ -52,7 +52,7 @@ static void write_for_node_0(const settings_t *settings, int status, const char 
     train_summary_early(&summary, status > 128 ? TRAIN_INTERRUPTED : TRAIN_FAILED);
     find_id(path, summary.run_id, sizeof summary.run_id);
     snprintf(summary.reason, sizeof summary.reason, "%s", reason);
-    train_json_write(output, "summary.json", train_summary_json(&settings->run, &summary));
+    files_json_write(output, "summary.json", train_summary_json(&settings->run, &summary));
     summary_print_early(settings, &summary);
 }
 

@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "group/join/exchange.h"
 
+#include "base/constants.h"
 #include "base/clock.h"
 #include "base/logging.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#define MILLISECOND 1000000u
-
 sgp_limit_t sgp_limit_make(int timeout_ms) {
-    return (sgp_limit_t){sgp_clock_now() + (uint64_t)timeout_ms * MILLISECOND, timeout_ms};
+    return (sgp_limit_t){sgp_clock_now() + (uint64_t)timeout_ms * SGP_MILLISECOND, timeout_ms};
 }
 
 int sgp_limit_left_ms(const sgp_limit_t *limit) {
     uint64_t now = sgp_clock_now();
     if (now >= limit->deadline) return 0;
-    return (int)((limit->deadline - now + MILLISECOND - 1) / MILLISECOND);
+    return (int)((limit->deadline - now + SGP_MILLISECOND - 1) / SGP_MILLISECOND);
 }
 
 const char *sgp_limit_text(const sgp_limit_t *limit, char text[32]) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "group/join/join_server.h"
 
+#include "base/constants.h"
 #include "base/clock.h"
 #include "base/logging.h"
 
@@ -9,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define SECOND 1000000000u
 
 enum { MOST_STRANGERS = 64, PATIENCE_S = 10 };
 
@@ -112,7 +111,7 @@ static void say_last(sgp_hall_t *hall, sgp_guest_t *guest, sgp_note_t note, cons
     }
     if (guest->state == SEATED || guest->state == READY) hall->seated--;
     guest->state = GOING;
-    guest->until = sgp_clock_now() + (uint64_t)PATIENCE_S * SECOND;
+    guest->until = sgp_clock_now() + (uint64_t)PATIENCE_S * SGP_SECOND;
 }
 
 static void refuse(sgp_hall_t *hall, sgp_guest_t *guest, const char *why) {
@@ -398,7 +397,7 @@ static sgp_status_t welcome(sgp_hall_t *hall, int socket, const sgp_address_t *f
     guest->socket = socket;
     guest->from = *from;
     guest->rank = -1;
-    guest->until = sgp_clock_now() + (uint64_t)PATIENCE_S * SECOND;
+    guest->until = sgp_clock_now() + (uint64_t)PATIENCE_S * SGP_SECOND;
     sgp_handshake_init(&guest->handshake, false, &hello, hall->meeting->key);
     return SGP_OK;
 }

@@ -17,6 +17,7 @@
 #include "mixing/progress_thread.h"
 #include "mixing/push.h"
 
+#include "base/constants.h"
 #include "base/logging.h"
 #include "base/memory.h"
 #include "optimizer/optimizer_internal.h"
@@ -25,7 +26,6 @@
 #include <string.h>
 
 /* Bytes from which the courier copies. Below, the copy takes less than 0.1 ms. */
-#define LARGE ((size_t)1 << 20)
 
 typedef struct overlap {
     uint64_t settled;    /* messages of rounds before it have been absorbed */
@@ -93,7 +93,7 @@ static sgp_status_t overlap_create(sgp_mixer_t *mixer) {
 
 /* A small vector leaves at once. */
 static bool overlap_has_courier(const sgp_mixer_t *mixer) {
-    return mixer->length * sizeof(float) >= LARGE;
+    return mixer->length * sizeof(float) >= SGP_PROGRESS_BYTES;
 }
 
 static sgp_status_t take(sgp_mixer_t *mixer, uint64_t deadline) {

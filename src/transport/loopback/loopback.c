@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport/loopback/loopback.h"
 
+#include "base/constants.h"
 #include "base/clock.h"
 #include "base/logging.h"
 #include "base/memory.h"
@@ -203,8 +204,8 @@ static void sleep_virtual(rank_t *rank, context_t *context, context_state_t how,
 }
 
 static void sleep_real(rank_t *rank, context_t *context, context_state_t how, uint64_t deadline) {
-    struct timespec until = {.tv_sec = (time_t)(deadline / 1000000000u),
-                             .tv_nsec = (long)(deadline % 1000000000u)};
+    struct timespec until = {.tv_sec = (time_t)(deadline / SGP_SECOND),
+                             .tv_nsec = (long)(deadline % SGP_SECOND)};
     context->state = how; /* an arrival rings where it concerns somebody */
     while (!(how == CONTEXT_WAITS && rank->first) && !context->poked && sgp_clock_now() < deadline)
         pthread_cond_timedwait(&context->changed, &rank->hub->lock, &until);
@@ -614,7 +615,7 @@ sgp_status_t sgp_loopback_create(const sgp_loopback_options_t *options, sgp_loop
     sgp_loopback_t *made = calloc(1, sizeof *made);
     if (!made) return sgp_fail(SGP_ERR_NO_MEMORY, "loopback: no memory for it");
     made->options = *options;
-    if (!made->options.chunk_bytes) made->options.chunk_bytes = (size_t)256 << 10;
+    if (!made->options.chunk_bytes) made->options.chunk_bytes = SGP_CHUNK_BYTES;
     made->ranks = calloc((size_t)options->size, sizeof *made->ranks);
     if (!made->ranks || sgp_fates_create(options->size, &made->fates) != SGP_OK) {
         free(made->ranks);

@@ -14,6 +14,7 @@
  * the time that it has waited already, at most MOST_SLEEP_NS, and looks again. */
 #include "transport/mpi/mpi.h"
 
+#include "base/constants.h"
 #include "base/clock.h"
 #include "base/logging.h"
 #include "transport/agent.h"
@@ -30,7 +31,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DEFAULT_CHUNK_BYTES ((size_t)256 << 10)
 /* Measured: docs/results.md. */
 #define YIELD_NS       200000u /* a wait begins with looking and yielding */
 #define LEAST_SLEEP_NS 10000u
@@ -628,6 +628,6 @@ sgp_status_t sgp_mpi_connect(const sgp_mpi_options_t *options, sgp_transport_t *
     sgp_mpi_unlock();
     if (code) return sgp_mpi_fail(library, code, "the group of processes");
     if (!comm) return *transport = NULL, SGP_OK;
-    size_t chunk_bytes = options->chunk_bytes ? options->chunk_bytes : DEFAULT_CHUNK_BYTES;
+    size_t chunk_bytes = options->chunk_bytes ? options->chunk_bytes : SGP_CHUNK_BYTES;
     return make(library, comm, chunk_bytes, transport);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport/shm/heartbeat.h"
 
+#include "base/constants.h"
 #include "base/clock.h"
 #include "base/logging.h"
 
@@ -12,9 +13,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define MILLISECOND  ((uint64_t)1000000)
-#define LONGEST_TICK (100 * MILLISECOND)
-#define LEAST_TICK   (5 * MILLISECOND)
+#define LONGEST_TICK (100 * SGP_MILLISECOND)
+#define LEAST_TICK   (5 * SGP_MILLISECOND)
 #define TICKS        8 /* in the time limit, at least */
 
 static sgp_region_control_t *control_of(const sgp_pulse_t *pulse, int rank) {
@@ -87,7 +87,7 @@ static void look(sgp_pulse_t *pulse, uint64_t elapsed) {
 
 static void *pulse_main(void *argument) {
     sgp_pulse_t *pulse = argument;
-    int tick_ms = (int)(pulse->tick / MILLISECOND);
+    int tick_ms = (int)(pulse->tick / SGP_MILLISECOND);
     uint64_t looked = sgp_clock_now();
     sgp_log_set_rank(pulse->options.rank);
     while (!pulse->watched[0].revents) {
@@ -135,7 +135,7 @@ static sgp_status_t start_thread(sgp_pulse_t *pulse) {
 }
 
 sgp_status_t sgp_pulse_start(sgp_pulse_t *pulse, const sgp_pulse_options_t *options) {
-    uint64_t timeout = (uint64_t)options->peer_timeout_ms * MILLISECOND, tick = timeout / TICKS;
+    uint64_t timeout = (uint64_t)options->peer_timeout_ms * SGP_MILLISECOND, tick = timeout / TICKS;
     if (tick > LONGEST_TICK) tick = LONGEST_TICK;
     if (tick < LEAST_TICK) tick = LEAST_TICK;
     *pulse = (sgp_pulse_t){.options = *options, .tick = tick, .timeout = timeout, .stop = -1};

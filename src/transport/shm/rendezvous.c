@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport/shm/rendezvous.h"
 
+#include "base/constants.h"
 #include "base/clock.h"
 #include "base/logging.h"
 
@@ -23,10 +24,9 @@ typedef struct hello {
     uint64_t chunk_bytes;
 } hello_t;
 
-#define MAGIC       0x53475053u
-#define VERSION     3
-#define RETRY_MS    10 /* between two tries to reach a node that does not listen yet */
-#define MILLISECOND 1000000u
+#define MAGIC    0x53475053u
+#define VERSION  3
+#define RETRY_MS 10 /* between two tries to reach a node that does not listen yet */
 
 typedef struct meeting {
     const sgp_shm_options_t *options;
@@ -40,8 +40,9 @@ typedef struct meeting {
 
 static int milliseconds_left(const meeting_t *meeting) {
     uint64_t at = sgp_clock_now();
-    return at < meeting->deadline ? (int)((meeting->deadline - at + MILLISECOND - 1) / MILLISECOND)
-                                  : 0;
+    return at < meeting->deadline
+               ? (int)((meeting->deadline - at + SGP_MILLISECOND - 1) / SGP_MILLISECOND)
+               : 0;
 }
 
 static struct sockaddr_un address_of(const meeting_t *meeting, int rank) {
@@ -193,7 +194,7 @@ static sgp_status_t answer_higher(meeting_t *meeting) {
 sgp_status_t sgp_shm_meet(const sgp_shm_options_t *options, const sgp_region_t *own,
                           sgp_shm_peer_t *peers) {
     meeting_t meeting = {.options = options, .own = own, .peers = peers, .listener = -1};
-    meeting.deadline = sgp_clock_now() + (uint64_t)options->timeout_ms * MILLISECOND;
+    meeting.deadline = sgp_clock_now() + (uint64_t)options->timeout_ms * SGP_MILLISECOND;
     meeting.directory = open(options->rendezvous, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (meeting.directory < 0)
         return sgp_fail(SGP_ERR_INVALID, "rendezvous directory %s: %s", options->rendezvous,

@@ -14,14 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEFAULT_CHUNK_BYTES ((size_t)256 << 10)
-#define MILLISECOND         1000000u
 /* Chunks that a sender may be ahead of receivers at work; where it goes on; how long it waits for
  * them at most, and then not again in the same message. Measured: docs/results.md. */
 #define FARTHEST    4
 #define NEAREST     2
-#define PATIENCE_NS (20 * (uint64_t)MILLISECOND)
-#define LONGEST_NS  ((uint64_t)3600 * 1000 * MILLISECOND) /* that one sleep may take */
+#define PATIENCE_NS (20 * SGP_MILLISECOND)
+#define LONGEST_NS  ((uint64_t)3600 * 1000 * SGP_MILLISECOND) /* that one sleep may take */
 
 typedef struct shm {
     sgp_transport_t transport; /* first: a transport is a shm */
@@ -550,7 +548,7 @@ static shm_t *make(const sgp_shm_options_t *options) {
         .rank = options->rank,
         .size = options->size,
         .run = options->run ? options->run : 1,
-        .chunk_bytes = options->chunk_bytes ? options->chunk_bytes : DEFAULT_CHUNK_BYTES,
+        .chunk_bytes = options->chunk_bytes ? options->chunk_bytes : SGP_CHUNK_BYTES,
     };
     made->remote = options->remote;
     sgp_agent_init(&made->agent, options->rank);

@@ -2,6 +2,7 @@
 /* The cluster as a whole: SimGrid's module, hosts, actors. */
 #include "transport/simulated/cluster.h"
 
+#include "base/constants.h"
 #include "base/logging.h"
 #include "base/memory.h"
 #include "transport/module.h"
@@ -44,7 +45,7 @@ static sgp_status_t check(const sgp_simulated_options_t *options) {
 }
 
 static void fill_defaults(sgp_simulated_options_t *options) {
-    if (!options->chunk_bytes) options->chunk_bytes = (size_t)256 << 10;
+    if (!options->chunk_bytes) options->chunk_bytes = SGP_CHUNK_BYTES;
     if (options->scale == 0) options->scale = 1;
     if (options->room_chunk == 0) options->room_chunk = (double)options->chunk_bytes;
     if (!options->stack_bytes)

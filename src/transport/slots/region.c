@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport/slots/region.h"
 
+#include "base/constants.h"
 #include "base/logging.h"
 
 #include <errno.h>
@@ -159,8 +160,8 @@ void sgp_region_ring_doorbell(sgp_region_t *region) {
 }
 
 void sgp_region_sleep(sgp_region_t *region, uint32_t seen, uint64_t timeout_ns) {
-    struct timespec timeout = {.tv_sec = (time_t)(timeout_ns / 1000000000u),
-                               .tv_nsec = (long)(timeout_ns % 1000000000u)};
+    struct timespec timeout = {.tv_sec = (time_t)(timeout_ns / SGP_SECOND),
+                               .tv_nsec = (long)(timeout_ns % SGP_SECOND)};
     futex(&region->control->doorbell, FUTEX_WAIT, seen, &timeout);
 }
 

@@ -2,11 +2,10 @@
 /* The two lines of a process, into it and out of it, and the links that take turns on them (turns.h). */
 #include "transport/tcp/link.h"
 #include "transport/tcp/losses.h"
-
-#define MILLISECOND ((uint64_t)1000000)
+#include "base/constants.h"
 
 /* Nobody is held for longer, so that no peer takes us for dead. */
-#define MOST_HELD (1000 * MILLISECOND)
+#define MOST_HELD (1000 * SGP_MILLISECOND)
 
 /* Bytes of frames that wait to be sent. */
 #define MOST_UNREAD ((size_t)64 << 10)
@@ -106,7 +105,7 @@ void sgp_links_take_turns(sgp_links_t *links) {
     }
     bool contended = sgp_turns_contended(&links->in) || sgp_turns_contended(&links->out);
     bool active = uv_is_active((uv_handle_t *)&links->turns);
-    uint64_t period = SGP_TURNS_WINDOW / 2 / MILLISECOND;
+    uint64_t period = SGP_TURNS_WINDOW / 2 / SGP_MILLISECOND;
     if (contended && !active) uv_timer_start(&links->turns, on_turns, period, period);
     if (!contended && active) {
         uv_timer_stop(&links->turns);

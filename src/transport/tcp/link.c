@@ -2,6 +2,7 @@
 /* The life of a connection. What it carries is in link_io.c. */
 #include "transport/tcp/link.h"
 
+#include "base/constants.h"
 #include "base/logging.h"
 #include "transport/tcp/losses.h"
 #include "net/socket.h"
@@ -18,7 +19,7 @@
 #define MOST_REFUSALS 15
 
 /* Nanoseconds for a caller to say who it is. */
-#define STRANGER_LIMIT ((uint64_t)60 * 1000000000u)
+#define STRANGER_LIMIT ((uint64_t)60 * SGP_SECOND)
 
 /* ---- beginning and end ---- */
 

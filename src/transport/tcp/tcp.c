@@ -10,8 +10,6 @@
 
 #include <unistd.h>
 
-#define DEFAULT_CHUNK_BYTES ((size_t)256 << 10)
-
 static sgp_status_t check(const sgp_tcp_options_t *options) {
     if (options->size < 1 || options->size > SGP_MOST_PROCESSES)
         return sgp_fail(SGP_ERR_INVALID, "%d nodes: must be 1 to %d", options->size,
@@ -26,7 +24,7 @@ static sgp_status_t check(const sgp_tcp_options_t *options) {
 }
 
 sgp_status_t sgp_tcp_connect(const sgp_tcp_options_t *options, sgp_transport_t **transport) {
-    size_t chunk_bytes = options->chunk_bytes ? options->chunk_bytes : DEFAULT_CHUNK_BYTES;
+    size_t chunk_bytes = options->chunk_bytes ? options->chunk_bytes : SGP_CHUNK_BYTES;
     sgp_links_t *links = NULL;
     sgp_status_t status = check(options);
     if (status != SGP_OK) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport/tcp/tcp_engine.h"
 
+#include "base/constants.h"
 #include "base/clock.h"
 #include "base/logging.h"
 #include "transport/tcp/link.h"
@@ -13,10 +14,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MILLISECOND          ((uint64_t)1000000)
-#define DEFAULT_PEER_TIMEOUT (SGP_PEER_TIMEOUT_MS * MILLISECOND)
-#define CALL_AGAIN           (50 * MILLISECOND)
-#define STRANGER_GRACE       (1000 * MILLISECOND)
+#define DEFAULT_PEER_TIMEOUT (SGP_PEER_TIMEOUT_MS * SGP_MILLISECOND)
+#define CALL_AGAIN           (50 * SGP_MILLISECOND)
+#define STRANGER_GRACE       (1000 * SGP_MILLISECOND)
 #define MOST_STRANGERS       64
 #define LEAST_ALLOWED        64 /* chunks of a rank, whatever was promised */
 
@@ -333,10 +333,10 @@ static void *links_main(void *argument) {
 /* ---- what the owner calls ---- */
 
 static sgp_status_t start_loop(sgp_links_t *links) {
-    uint64_t tick = links->peer_timeout / 8 / MILLISECOND;
+    uint64_t tick = links->peer_timeout / 8 / SGP_MILLISECOND;
     if (tick > 50) tick = 50; /* also how often a call is tried again */
     if (tick < 1) tick = 1;
-    links->tick = tick * MILLISECOND;
+    links->tick = tick * SGP_MILLISECOND;
     int error = uv_async_init(&links->loop, &links->wake, on_wake);
     if (!error) error = uv_timer_init(&links->loop, &links->timer);
     if (!error) error = uv_timer_init(&links->loop, &links->turns);
@@ -348,8 +348,8 @@ static sgp_status_t start_loop(sgp_links_t *links) {
 }
 
 static bool wait_until(sgp_links_t *links, const bool *what, uint64_t deadline) {
-    struct timespec until = {.tv_sec = (time_t)(deadline / 1000000000u),
-                             .tv_nsec = (long)(deadline % 1000000000u)};
+    struct timespec until = {.tv_sec = (time_t)(deadline / SGP_SECOND),
+                             .tv_nsec = (long)(deadline % SGP_SECOND)};
     int error = 0;
     while (!*what && !error) error = pthread_cond_timedwait(&links->changed, &links->lock, &until);
     return *what;
@@ -362,7 +362,7 @@ static sgp_status_t meet(sgp_links_t *links) {
     pthread_mutex_unlock(&links->lock);
     if (met) return SGP_OK;
     return sgp_fail(SGP_ERR_TIMEOUT, "tcp: not all neighbours of node %d came within %llu ms",
-                    links->rank, (unsigned long long)(links->open_timeout / MILLISECOND));
+                    links->rank, (unsigned long long)(links->open_timeout / SGP_MILLISECOND));
 }
 
 /* Signals are for the program's own threads. */
@@ -570,9 +570,10 @@ sgp_status_t sgp_links_create(const sgp_tcp_options_t *options, size_t chunk_byt
     if (options->key) made->key = *options->key;
     made->insecure = options->insecure;
     made->at_once = options->at_once;
-    made->open_timeout = (uint64_t)options->timeout_ms * MILLISECOND;
-    made->peer_timeout = options->peer_timeout_ms ? (uint64_t)options->peer_timeout_ms * MILLISECOND
-                                                  : DEFAULT_PEER_TIMEOUT;
+    made->open_timeout = (uint64_t)options->timeout_ms * SGP_MILLISECOND;
+    made->peer_timeout = options->peer_timeout_ms
+                             ? (uint64_t)options->peer_timeout_ms * SGP_MILLISECOND
+                             : DEFAULT_PEER_TIMEOUT;
     init_lists(made);
     sgp_status_t status = allocate(made, options);
     if (status != SGP_OK) {

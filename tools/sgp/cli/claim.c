@@ -20,10 +20,10 @@
 /* ---- what is there ---- */
 
 static json_t *load(const char *directory, const char *name) {
-    char path[OUTPUT_PATH + 32], problem[TRAIN_JSON_PROBLEM];
+    char path[OUTPUT_PATH + 32], problem[FILES_JSON_PROBLEM];
     json_t *json = NULL;
     snprintf(path, sizeof path, "%s/%s", directory, name);
-    return train_json_read(path, &json, problem) == SGP_OK ? json : NULL;
+    return files_json_read(path, &json, problem) == SGP_OK ? json : NULL;
 }
 
 static bool refuse(const char *directory, const char *what) {

@@ -81,7 +81,7 @@ bool output_prepare(const char *path, size_t bytes) {
 
 bool output_json(const json_t *json, size_t flags) {
     char *text = json ? json_dumps(json, JSON_COMPACT | flags) : NULL;
-    bool printed = text && !train_json_failed() && puts(text) != EOF;
+    bool printed = text && !files_json_failed() && puts(text) != EOF;
     free(text);
     return printed;
 }

@@ -20,7 +20,7 @@ void output_name(const char *model, const char *algorithm, char path[OUTPUT_PATH
  * after a line about what is wrong. */
 bool output_prepare(const char *path, size_t bytes);
 
-/* Prints what was made after train_json_begin as one line: all of it, or nothing and false. json: NULL if
+/* Prints what was made after files_json_begin as one line: all of it, or nothing and false. json: NULL if
  * there was no memory for it. flags: of jansson. */
 bool output_json(const json_t *json, size_t flags);
 

@@ -16,10 +16,10 @@
 /* ---- from config.json to arguments ---- */
 
 static sgp_status_t load(const char *directory, const char *name, json_t **json,
-                         char problem[TRAIN_JSON_PROBLEM]) {
+                         char problem[FILES_JSON_PROBLEM]) {
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/%s", directory, name);
-    return train_json_read(path, json, problem);
+    return files_json_read(path, json, problem);
 }
 
 /* "batch_size" or "batch-size". */
@@ -119,7 +119,7 @@ static bool may_change(const char *key) {
 }
 
 static char *text_of(const json_t *value) {
-    return json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | TRAIN_JSON_FLAGS);
+    return json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | FILES_JSON_FLAGS);
 }
 
 /* One option of both runs. */
@@ -178,7 +178,7 @@ static bool parse_both(resume_t *resume, int argc, char **argv, settings_t *sett
 
 bool resume_settings(resume_t *resume, int argc, char **argv, settings_t *settings) {
     const char *directory = settings->run.resume;
-    char problem[TRAIN_JSON_PROBLEM];
+    char problem[FILES_JSON_PROBLEM];
     json_t *config;
     *resume = (resume_t){0};
     sgp_status_t status = load(directory, "config.json", &config, problem);
@@ -229,7 +229,7 @@ static void fill(const json_t *json, train_summary_t *summary) {
 }
 
 bool resume_finished(const char *directory, train_summary_t *summary) {
-    char problem[TRAIN_JSON_PROBLEM];
+    char problem[FILES_JSON_PROBLEM];
     json_t *json;
     if (load(directory, "summary.json", &json, problem) != SGP_OK) return false;
     bool finished = run_files_finished(json);

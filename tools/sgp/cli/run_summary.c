@@ -14,10 +14,10 @@
 
 static int print_json(const char *directory) {
     char path[4096];
-    char problem[TRAIN_JSON_PROBLEM];
+    char problem[FILES_JSON_PROBLEM];
     json_t *json;
     snprintf(path, sizeof path, "%s/summary.json", directory);
-    if (train_json_read(path, &json, problem) != SGP_OK) {
+    if (files_json_read(path, &json, problem) != SGP_OK) {
         message_error("%s: %s", path, problem);
         return EXIT_FAILED;
     }

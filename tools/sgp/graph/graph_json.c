@@ -31,18 +31,18 @@ static json_t *object_of(const graph_view_t *view) {
     return json_pack(
         "{s:s, s:i, s:i, s:o, s:o, s:b, s:i, s:f, s:o, s:f, s:f, s:f, s:o, s:o}", "graph",
         sgp_graph_name(graph->kind), "nodes", graph->size, "peers", graph->peers, "seed",
-        random ? train_json_u64(graph->seed) : json_null(), "period",
+        random ? files_json_u64(graph->seed) : json_null(), "period",
         random ? json_null() : json_integer(sgp_graph_period(graph)), "symmetric",
         sgp_graph_symmetric(graph), "steps", found->steps, "messages_per_step", found->edges,
         "exact_steps", found->exact < 0 ? json_null() : json_integer(found->exact), "contraction",
         found->contraction, "contraction_per_step", found->per_step, "deviation", found->deviation,
-        "noise_variance", train_json_number(found->variance), "edges", edges);
+        "noise_variance", files_json_number(found->variance), "edges", edges);
 }
 
 int graph_json(const graph_view_t *view) {
-    train_json_begin();
+    files_json_begin();
     json_t *object = object_of(view);
-    bool printed = output_json(object, TRAIN_JSON_FLAGS);
+    bool printed = output_json(object, FILES_JSON_FLAGS);
     json_decref(object);
     if (!printed) message_error("graph: the JSON object could not be written");
     return printed ? 0 : EXIT_FAILED;

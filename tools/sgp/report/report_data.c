@@ -71,7 +71,7 @@ static bool load(const char *directory, const char *name, json_t **json) {
         return false;
     }
     if (access(path, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR)) return true;
-    *json = train_json_load(path, 0, &error);
+    *json = files_json_load(path, 0, &error);
     if (!*json) message_error("%s: %s", path, error.text);
     else if (!json_is_object(*json)) message_error("%s: not a JSON object", path);
     return json_is_object(*json);

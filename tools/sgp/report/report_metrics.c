@@ -156,7 +156,7 @@ static void read_lines(reader_t *reader, FILE *file) {
     size_t room = 0;
     for (ssize_t length; (length = getline(&text, &room, file)) >= 0;) {
         if (length == 1 && *text == '\n') continue;
-        json_t *line = train_json_parse(text, (size_t)length, 0, NULL);
+        json_t *line = files_json_parse(text, (size_t)length, 0, NULL);
         if (!line || !add_line(reader, line)) reader->run->damaged_lines++;
         json_decref(line);
     }

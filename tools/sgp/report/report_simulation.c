@@ -104,7 +104,7 @@ static int read_simulation(const char *directory, report_t *report) {
         message_error("%s: %s", directory, strerror(ENAMETOOLONG));
         return EXIT_MISTAKE;
     }
-    report->simulation = train_json_load(path, 0, &error);
+    report->simulation = files_json_load(path, 0, &error);
     const char *wrong = report->simulation ? judge(report->simulation) : error.text;
     if (!wrong) return add_rows(report);
     message_error("%s: %s", path, wrong);

@@ -172,25 +172,25 @@ static json_t *row_object(const simulate_settings_t *settings, int a, const simu
     json_t *object = json_pack(
         "{s:s, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
         "algorithm", settings->algorithms[a]->name, "nodes", settings->nodes[at], "steps",
-        row->steps, "step_ms", train_json_number(row->step_ms), "mean_node_ms",
-        train_json_number(row->node_ms), "fastest_node_ms", train_json_number(row->fastest_ms),
-        "slowest_node_ms", train_json_number(row->slowest_ms), "gradient_ms",
-        train_json_number(row->gradient_ms), "wait_ms", train_json_number(row->wait_ms),
-        "samples_per_second", train_json_number(row->samples_per_second), "efficiency",
-        train_json_number(simulate_efficiency(settings, row)), "scaling_efficiency",
-        train_json_number(scaling(settings, rows, at)), "hours_90_epochs",
-        train_json_number(simulate_hours(row)), "bytes_per_step",
-        train_json_number(row->bytes_per_step), "consensus_distance",
-        train_json_number(row->distance), "seconds", train_json_number(row->seconds));
+        row->steps, "step_ms", files_json_number(row->step_ms), "mean_node_ms",
+        files_json_number(row->node_ms), "fastest_node_ms", files_json_number(row->fastest_ms),
+        "slowest_node_ms", files_json_number(row->slowest_ms), "gradient_ms",
+        files_json_number(row->gradient_ms), "wait_ms", files_json_number(row->wait_ms),
+        "samples_per_second", files_json_number(row->samples_per_second), "efficiency",
+        files_json_number(simulate_efficiency(settings, row)), "scaling_efficiency",
+        files_json_number(scaling(settings, rows, at)), "hours_90_epochs",
+        files_json_number(simulate_hours(row)), "bytes_per_step",
+        files_json_number(row->bytes_per_step), "consensus_distance",
+        files_json_number(row->distance), "seconds", files_json_number(row->seconds));
     if (settings->distance_at_s > 0)
         json_object_set_new(object, "then",
                             json_pack("{s:f, s:o, s:o}", "seconds", settings->distance_at_s,
-                                      "steps", train_json_number(row->steps_at),
-                                      "consensus_distance", train_json_number(row->distance_at)));
+                                      "steps", files_json_number(row->steps_at),
+                                      "consensus_distance", files_json_number(row->distance_at)));
     if (settings->failures_s == 0) return object;
     json_object_set_new(
         object, "hours_90_epochs_with_restarts",
-        train_json_number(simulate_hours_with_restarts(settings, settings->nodes[at], row)));
+        files_json_number(simulate_hours_with_restarts(settings, settings->nodes[at], row)));
     if (row->failed_node >= 0)
         json_object_set_new(
             object, "failure",
@@ -235,7 +235,7 @@ static json_t *settings_object(const simulate_settings_t *settings) {
         settings->overlap == SGP_OVERLAP_ASYNC ? json_string("async")
                                                : json_integer(settings->overlap),
         "steps", settings->steps, "warmup_steps", settings->warmup, "seed",
-        train_json_u64(settings->seed));
+        files_json_u64(settings->seed));
     if (settings->slow.rank >= 0)
         json_object_set_new(
             object, "slow_node",
@@ -257,13 +257,13 @@ static json_t *constants_object(void) {
 }
 
 bool simulate_write(const simulate_settings_t *settings, const simulate_row_t *rows, int finished) {
-    train_json_begin();
+    files_json_begin();
     json_t *json = json_pack("{s:s, s:s?, s:o, s:o, s:o}", "kind", "simulation", "command",
                              settings->command, "settings", settings_object(settings), "constants",
                              constants_object(), "rows", rows_array(settings, rows, finished));
     if (finished < simulate_rows_count(settings))
         json_object_set_new(json, "interrupted", json_true());
-    bool printed = !settings->json || output_json(json, TRAIN_JSON_FLAGS);
+    bool printed = !settings->json || output_json(json, FILES_JSON_FLAGS);
     if (!printed) message_error("simulate: the JSON object could not be written");
-    return train_json_write(settings->output, "simulation.json", json) == SGP_OK && printed;
+    return files_json_write(settings->output, "simulation.json", json) == SGP_OK && printed;
 }
