@@ -13,6 +13,7 @@
 #ifndef SGP_GROUP_H
 #define SGP_GROUP_H
 
+#include <sgp/log.h>
 #include <sgp/status.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -52,6 +53,12 @@ typedef struct sgp_group_options {
     int peer_timeout_ms; /* shm and tcp: a node that is silent (stopped, suspended, out of reach) for so
                                long is lost; one that computes is not. 0: SGP_PEER_TIMEOUT_MS,
                                else 10,000 */
+
+    sgp_log_fn
+        log; /* of this group alone: the lines of its calls, its mixers and its threads go here
+                       instead of to sgp_log_set's; NULL: no callback of its own */
+    void *log_user;            /* handed to log; must live as long as the group */
+    sgp_log_level_t log_level; /* 0: SGP_LOG_WARNING */
 } sgp_group_options_t;
 
 /* Joins, and blocks until all nodes have; at most join_timeout_ms. Copies options. Sets *group only on
@@ -60,7 +67,11 @@ typedef struct sgp_group_options {
  * the group: it is full, or the rank is taken. SGP_ERR_MISMATCH: another version of the library, size or
  * transport on the other side. SGP_ERR_UNSUPPORTED: not in this build. SGP_ERR_SYSTEM: a port is taken,
  * or a system call failed. The log always says why. */
-SGP_API sgp_status_t sgp_group_join(const sgp_group_options_t *options, sgp_group_t **group);
+SGP_API sgp_status_t sgp_group_join_sized(const sgp_group_options_t *options, size_t size,
+                                          sgp_group_t **group);
+static inline sgp_status_t sgp_group_join(const sgp_group_options_t *options, sgp_group_t **group) {
+    return sgp_group_join_sized(options, sizeof *options, group);
+}
 
 SGP_API int sgp_group_rank(const sgp_group_t *group);
 SGP_API int sgp_group_size(const sgp_group_t *group);
@@ -82,6 +93,19 @@ SGP_API sgp_status_t sgp_group_barrier(sgp_group_t *group);
  * block, as barrier. */
 SGP_API sgp_status_t sgp_group_gather(sgp_group_t *group, const void *mine /* (bytes) */,
                                       size_t bytes, void *all /* (size, bytes) */);
+
+/* Every call of the group and of its mixers that waits longer than this returns SGP_ERR_AGAIN; the same call, made
+ * again by the same thread, goes on where it was (its arguments are those of the first one). 0: they return when they
+ * are done. For programs that have to look at something else meanwhile, such as Python at its signals. While a call is
+ * in the middle, other calls of the group and its mixers are SGP_ERR_INVALID, but for those that do not wait;
+ * destroying a mixer of the group or leaving it ends the call. What the call works on, gradient included, must
+ * stay as it is until the call has returned something else. */
+SGP_API void sgp_group_set_slice(sgp_group_t *group, int milliseconds);
+
+/* The call that waits now, or else the next one that would, returns SGP_ERR_INTERRUPTED, within 50 ms. It can be made
+ * again and goes on where it was, as after SGP_ERR_AGAIN. Safe in a signal handler and from any thread, as long as the
+ * group exists. Joining, splitting, duplicating and leaving do not end sooner, nor does MPI's own all-reduce. */
+SGP_API void sgp_group_interrupt(sgp_group_t *group);
 
 /* The rank of the node that was lost first (it ended without leaving, or fell silent), or -1. A node that ended
  * because of another's loss is not the first, whatever was noticed first. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where the library's log lines go. Silent until a callback is set; the library itself never
- * prints.
+/* Where the library's log lines go, and the text of the last error. Silent until a callback is set; the library itself
+ * never prints.
  *
  * The function that decides an error logs it once, with the cause and the value that was wrong. */
 #ifndef SGP_LOG_H
@@ -19,15 +19,22 @@ typedef enum sgp_log_level {
     SGP_LOG_DEBUG
 } sgp_log_level_t;
 
-/* line: one line without its newline, borrowed for the call. rank: the calling thread's node, -1 if
- * it has none. Called on the thread that logs, so it must be thread-safe, must not block for long
- * and must not call the library. */
+/* line: one line without its newline, borrowed for the call. rank: the calling thread's node, -1 if it has none. Called
+ * on the thread that logs, on that thread's ordinary stack. It must be thread-safe, must not block for long and must
+ * not call the library. */
 typedef void (*sgp_log_fn)(sgp_log_level_t level, int rank, const char *line, void *user);
 
-/* Sets the callback for the whole process; NULL silences it. Lines above `level` are not formatted.
- * Set it before other calls: changing it while another thread logs is not synchronised with that
- * line. */
+/* Sets the callback for the whole process; NULL silences it. Lines above `level` are not formatted. Set it before other
+ * calls: a change while another thread logs is not synchronised with that line. A group can have a callback of its own
+ * (sgp/group.h), which then gets the lines of its calls, its mixers and its threads. */
 SGP_API void sgp_log_set(sgp_log_fn fn, void *user, sgp_log_level_t level);
+
+/* Longest line, with its end. */
+#define SGP_LOG_LINE 1024
+
+/* Why the calling thread's last call failed: the line that was logged about it. "" if that call succeeded, or failed
+ * without a line (SGP_ERR_NOT_FOUND of a parser, SGP_ERR_AGAIN). Never NULL; valid until the thread's next call. */
+SGP_API const char *sgp_last_error(void);
 
 #ifdef __cplusplus
 }

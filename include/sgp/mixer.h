@@ -126,8 +126,12 @@ typedef struct sgp_mixer_consensus {
  * 16 numbers for each worker of a node; the log says which. SGP_ERR_UNSUPPORTED: library_allreduce, and
  * the group's transport has no such library; or a second mixer of the group that works while the nodes
  * compute. SGP_ERR_NO_MEMORY: nothing changed. */
-SGP_API sgp_status_t sgp_mixer_create(sgp_group_t *group, const sgp_mixer_options_t *options,
-                                      const float *initial, sgp_mixer_t **mixer);
+SGP_API sgp_status_t sgp_mixer_create_sized(sgp_group_t *group, const sgp_mixer_options_t *options,
+                                            size_t size, const float *initial, sgp_mixer_t **mixer);
+static inline sgp_status_t sgp_mixer_create(sgp_group_t *group, const sgp_mixer_options_t *options,
+                                            const float *initial, sgp_mixer_t **mixer) {
+    return sgp_mixer_create_sized(group, options, sizeof *options, initial, mixer);
+}
 
 /* Messages of this node still in flight are delivered all the same. NULL is fine. */
 SGP_API void sgp_mixer_destroy(sgp_mixer_t *mixer);
@@ -151,7 +155,12 @@ SGP_API float *sgp_mixer_buffers(sgp_mixer_t *mixer);
  * SGP_ERR_UNSUPPORTED, as sgp_mixer_create. SGP_ERR_NO_MEMORY: the new algorithm is made beside the old
  * one. The last two also if another node cannot switch; the log names it. After any other error, one of
  * sgp_mixer_average, the run is over for this mixer. */
-SGP_API sgp_status_t sgp_mixer_switch(sgp_mixer_t *mixer, const sgp_mixer_options_t *options);
+SGP_API sgp_status_t sgp_mixer_switch_sized(sgp_mixer_t *mixer, const sgp_mixer_options_t *options,
+                                            size_t size);
+static inline sgp_status_t sgp_mixer_switch(sgp_mixer_t *mixer,
+                                            const sgp_mixer_options_t *options) {
+    return sgp_mixer_switch_sized(mixer, options, sizeof *options);
+}
 
 /* One step: the local update with `gradient` (borrowed for the call), then the algorithm's
  * exchange. optimizer may be NULL: no local update by the mixer, gradient is not read (sgp);
@@ -171,10 +180,20 @@ SGP_API sgp_status_t sgp_mixer_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimiz
  * double, in order of rank: the same bits on every node). Every node calls it after the same step;
  * blocks as a barrier does. The state of the mixer is as after its last step. average: (P + S) or
  * NULL. consensus: filled if not NULL. */
-SGP_API sgp_status_t sgp_mixer_average(sgp_mixer_t *mixer, float *average,
-                                       sgp_mixer_consensus_t *consensus);
+SGP_API sgp_status_t sgp_mixer_average_sized(sgp_mixer_t *mixer, float *average,
+                                             sgp_mixer_consensus_t *consensus, size_t size);
+static inline sgp_status_t sgp_mixer_average(sgp_mixer_t *mixer, float *average,
+                                             sgp_mixer_consensus_t *consensus) {
+    return sgp_mixer_average_sized(mixer, average, consensus, sizeof *consensus);
+}
 
-SGP_API void sgp_mixer_statistics(const sgp_mixer_t *mixer, sgp_mixer_statistics_t *statistics);
+/* Fills *statistics. SGP_ERR_INVALID: no such size. */
+SGP_API sgp_status_t sgp_mixer_statistics_sized(const sgp_mixer_t *mixer,
+                                                sgp_mixer_statistics_t *statistics, size_t size);
+static inline void sgp_mixer_statistics(const sgp_mixer_t *mixer,
+                                        sgp_mixer_statistics_t *statistics) {
+    (void)sgp_mixer_statistics_sized(mixer, statistics, sizeof *statistics);
+}
 
 /* "sgp", "allreduce", "osgp", "dpsgd", "adpsgd"; never NULL, static. */
 SGP_API const char *sgp_algorithm_name(sgp_algorithm_t algorithm);

@@ -47,8 +47,13 @@ typedef struct sgp_optimizer_options {
 /* Copies options; the state starts at zero. Sets *optimizer only on success.
  * SGP_ERR_INVALID: an option is out of range, and the log says which. SGP_ERR_NO_MEMORY: nothing
  * changed. */
-SGP_API sgp_status_t sgp_optimizer_create(const sgp_optimizer_options_t *options,
-                                          sgp_optimizer_t **optimizer);
+SGP_API sgp_status_t sgp_optimizer_create_sized(const sgp_optimizer_options_t *options, size_t size,
+                                                sgp_optimizer_t **optimizer);
+static inline sgp_status_t sgp_optimizer_create(const sgp_optimizer_options_t *options,
+                                                sgp_optimizer_t **optimizer) {
+    return sgp_optimizer_create_sized(options, sizeof *options, optimizer);
+}
+
 SGP_API void sgp_optimizer_destroy(sgp_optimizer_t *optimizer);
 
 /* One step on a vector of one's own, without a mixer. Not thread-safe: one caller per optimizer. */

@@ -11,5 +11,6 @@
 #include <sgp/mixer.h>
 #include <sgp/optimizer.h>
 #include <sgp/status.h>
+#include <sgp/version.h>
 
 #endif

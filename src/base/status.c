@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <sgp/status.h>
+#include <sgp/version.h>
+
+const char *sgp_version(void) {
+    return SGP_VERSION;
+}
 
 const char *sgp_status_name(sgp_status_t status) {
     switch (status) {

@@ -21,6 +21,9 @@ struct sgp_group {
     uint32_t channels;            /* given out */
     sgp_lease_t lease;            /* owner NULL: there is none */
     sgp_group_origin_t origin;
+    sgp_call_t *call;     /* the public call that runs, or was left in the middle */
+    bool owns_call;       /* a group that was split off shares that of the whole */
+    sgp_log_sink_t *sink; /* options.log; NULL: none. Owned where the call is */
 };
 
 sgp_status_t sgp_group_create(sgp_transport_t *transport, int timeout_ms, sgp_group_t **group) {
@@ -36,6 +39,10 @@ sgp_status_t sgp_group_create(sgp_transport_t *transport, int timeout_ms, sgp_gr
     /* Two collective calls can overlap: a fast node is in the next one while a slow one is in this.
      */
     if (status == SGP_OK) status = sgp_transport_prepare(transport, SGP_GATHER_BYTES, 4);
+    made->call = status == SGP_OK ? sgp_call_create() : NULL;
+    made->owns_call = true;
+    if (status == SGP_OK && !made->call)
+        status = sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the stack of a group's calls");
     if (status != SGP_OK) {
         sgp_inbox_destroy(made->inbox);
         free(made->everybody);
@@ -78,6 +85,40 @@ sgp_status_t sgp_group_take(sgp_group_t *group, const void *owner, bool *taken) 
 void sgp_group_give(sgp_group_t *group) {
     group->lease.give(group->lease.owner);
 }
+void sgp_group_set_sink(sgp_group_t *group, sgp_log_sink_t *sink) {
+    group->sink = sink;
+}
+
+void sgp_group_share_call(sgp_group_t *part, sgp_group_t *whole) {
+    sgp_call_destroy(part->call);
+    part->call = whole->call;
+    part->sink = whole->sink;
+    part->owns_call = false;
+}
+
+sgp_status_t sgp_group_run(sgp_group_t *group, const char *name, sgp_call_body_fn body,
+                           const void *argument, size_t size) {
+    const sgp_log_sink_t *before = sgp_api_begin(group->sink);
+    sgp_status_t status = sgp_call_run(group->call, name, body, argument, size);
+    sgp_api_end(before);
+    return status;
+}
+
+void sgp_group_cancel(sgp_group_t *group) {
+    const sgp_log_sink_t *before = sgp_api_begin(group->sink);
+    sgp_call_cancel(group->call);
+    sgp_api_end(before);
+}
+
+void sgp_group_set_slice(sgp_group_t *group, int milliseconds) {
+    sgp_call_set_slice(group->call,
+                       milliseconds > 0 ? (uint64_t)milliseconds * SGP_MILLISECOND : 0);
+}
+
+void sgp_group_interrupt(sgp_group_t *group) {
+    sgp_call_interrupt(group->call);
+}
+
 int sgp_group_rank(const sgp_group_t *group) {
     return group->transport->rank;
 }
@@ -167,7 +208,7 @@ static sgp_status_t gather(sgp_group_t *group, const void *mine, size_t bytes, v
     return status;
 }
 
-sgp_status_t sgp_group_gather(sgp_group_t *group, const void *mine, size_t bytes, void *all) {
+static sgp_status_t do_gather(sgp_group_t *group, const void *mine, size_t bytes, void *all) {
     if (bytes == 0 || bytes > SGP_GATHER_BYTES)
         return sgp_fail(SGP_ERR_INVALID, "gather: %zu bytes, must be 1 to %zu", bytes,
                         SGP_GATHER_BYTES);
@@ -178,21 +219,50 @@ sgp_status_t sgp_group_gather(sgp_group_t *group, const void *mine, size_t bytes
     return status;
 }
 
+typedef struct gather {
+    sgp_group_t *group;
+    const void *mine;
+    size_t bytes;
+    void *all;
+} gather_t;
+
+static sgp_status_t gather_body(void *argument) {
+    const gather_t *gather = argument;
+    return do_gather(gather->group, gather->mine, gather->bytes, gather->all);
+}
+
+sgp_status_t sgp_group_gather(sgp_group_t *group, const void *mine, size_t bytes, void *all) {
+    gather_t argument = {group, mine, bytes, all};
+    return sgp_group_run(group, "sgp_group_gather", gather_body, &argument, sizeof argument);
+}
+
 /* Everybody hears from everybody. For the few nodes of one machine that is as good as any cleverer
  * pattern, and it happens between epochs only. */
-sgp_status_t sgp_group_barrier(sgp_group_t *group) {
+static sgp_status_t barrier_body(void *argument) {
+    sgp_group_t *group = *(sgp_group_t **)argument;
     unsigned char token = 1;
     size_t size = (size_t)group->transport->size;
     unsigned char all[size];
-    return sgp_group_gather(group, &token, 1, all);
+    return do_gather(group, &token, 1, all);
+}
+
+sgp_status_t sgp_group_barrier(sgp_group_t *group) {
+    return sgp_group_run(group, "sgp_group_barrier", barrier_body, &group, sizeof group);
 }
 
 void sgp_group_leave(sgp_group_t *group) {
     if (!group) return;
+    sgp_group_cancel(group);
+    const sgp_log_sink_t *before = sgp_api_begin(group->sink);
     uint64_t now = sgp_transport_now(group->transport);
     sgp_inbox_destroy(group->inbox);
     sgp_transport_leave(group->transport, now + group->timeout);
     sgp_transport_destroy(group->transport);
+    sgp_api_end(before);
+    if (group->owns_call) {
+        sgp_call_destroy(group->call);
+        free(group->sink);
+    }
     free(group->origin.rendezvous);
     free(group->origin.interface);
     free(group->origin.ports);

@@ -7,6 +7,9 @@
 #include "net/address.h"
 #include "wire/handshake.h"
 
+#include "base/call.h"
+#include "base/logging.h"
+
 #include <sgp/group.h>
 
 /* A group over a transport that is connected already. Takes the transport on success:
@@ -34,6 +37,19 @@ sgp_group_origin_t *sgp_group_origin(sgp_group_t *group);
  * P of process P) in that file becomes the number of the process that is lost, plus 1. file: copied; NULL: nobody asks.
  * After the ranks have their names. */
 void sgp_group_tell_losses(sgp_group_t *group, const char *file);
+
+/* Takes a sink (malloc) for the lines of the group's calls; the group frees it. */
+void sgp_group_set_sink(sgp_group_t *group, sgp_log_sink_t *sink);
+
+/* For groups that are split off and used by the same caller: one call at a time in both. The whole outlives the part. */
+void sgp_group_share_call(sgp_group_t *part, sgp_group_t *whole);
+
+/* Runs a public function's body as the group's call, with the group's log (base/call.h). */
+sgp_status_t sgp_group_run(sgp_group_t *group, const char *name, sgp_call_body_fn body,
+                           const void *argument, size_t size);
+
+/* Ends a call that was left in the middle. */
+void sgp_group_cancel(sgp_group_t *group);
 
 sgp_transport_t *sgp_group_transport(sgp_group_t *group);
 sgp_inbox_t *sgp_group_inbox(sgp_group_t *group);

@@ -119,6 +119,8 @@ sgp_status_t sgp_group_split(sgp_group_t *group, int workers_per_node, sgp_group
         return status;
     }
     name_ranks(outer, worker, workers_per_node, workers_per_node);
+    sgp_group_share_call(inner, group);
+    sgp_group_share_call(outer, group);
     sgp_group_tell_losses(inner, sgp_group_origin(group)->losses);
     sgp_group_tell_losses(outer, sgp_group_origin(group)->losses);
     *nodes = outer;

@@ -127,8 +127,8 @@ static sgp_status_t average_segment(sgp_mixer_t *mixer, float *mean, double *sum
     return status;
 }
 
-sgp_status_t sgp_mixer_average(sgp_mixer_t *mixer, float *average,
-                               sgp_mixer_consensus_t *consensus) {
+sgp_status_t sgp_mixer_do_average(sgp_mixer_t *mixer, float *average,
+                                  sgp_mixer_consensus_t *consensus) {
     double sums[SUMS] = {0};
     float *mean = mixer->workers.group ? mixer->workers.mine : average;
     sgp_status_t status = average_segment(mixer, mean, sums);

@@ -120,8 +120,8 @@ static sgp_status_t prepare(sgp_mixer_t *mixer, const sgp_mixer_options_t *optio
     return sgp_mixer_resume(mixer);
 }
 
-sgp_status_t sgp_mixer_create(sgp_group_t *group, const sgp_mixer_options_t *options,
-                              const float *initial, sgp_mixer_t **mixer) {
+sgp_status_t sgp_mixer_do_create(sgp_group_t *group, const sgp_mixer_options_t *options,
+                                 const float *initial, sgp_mixer_t **mixer) {
     sgp_mixer_t *made = calloc(1, sizeof *made);
     if (!made) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a mixer");
     init(made, group, options);
@@ -140,7 +140,7 @@ sgp_status_t sgp_mixer_create(sgp_group_t *group, const sgp_mixer_options_t *opt
     return SGP_OK;
 }
 
-void sgp_mixer_destroy(sgp_mixer_t *mixer) {
+void sgp_mixer_do_destroy(sgp_mixer_t *mixer) {
     if (!mixer) return;
     sgp_courier_stop(mixer);
     bool taken; /* the courier of another mixer may be at the transport */
@@ -249,8 +249,8 @@ static sgp_status_t look_who_is_lost(const sgp_mixer_t *mixer) {
     return SGP_OK;
 }
 
-sgp_status_t sgp_mixer_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer, const float *gradient,
-                            float learning_rate) {
+sgp_status_t sgp_mixer_do_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer,
+                               const float *gradient, float learning_rate) {
     sgp_status_t status = check_step(mixer, optimizer, gradient);
     if (status == SGP_OK) status = look_who_is_lost(mixer);
     if (status != SGP_OK) return status;
@@ -268,7 +268,7 @@ sgp_status_t sgp_mixer_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer, cons
     return status;
 }
 
-void sgp_mixer_statistics(const sgp_mixer_t *mixer, sgp_mixer_statistics_t *statistics) {
+void sgp_mixer_do_statistics(const sgp_mixer_t *mixer, sgp_mixer_statistics_t *statistics) {
     sgp_transport_lock(mixer->transport); /* a courier counts, too */
     *statistics = mixer->statistics;
     sgp_transport_unlock(mixer->transport);

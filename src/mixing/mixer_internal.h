@@ -210,4 +210,15 @@ sgp_status_t sgp_mixer_restored(sgp_mixer_t *mixer);
  * without averaging: the distance stays 0. All nodes call it, with nothing in flight. */
 sgp_status_t sgp_mixer_balance(sgp_mixer_t *mixer, sgp_mixer_consensus_t *balance);
 
+/* The bodies of the public functions of these names (mixer_api.c). */
+sgp_status_t sgp_mixer_do_create(sgp_group_t *group, const sgp_mixer_options_t *options,
+                                 const float *initial, sgp_mixer_t **mixer);
+void sgp_mixer_do_destroy(sgp_mixer_t *mixer);
+sgp_status_t sgp_mixer_do_switch(sgp_mixer_t *mixer, const sgp_mixer_options_t *options);
+sgp_status_t sgp_mixer_do_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer,
+                               const float *gradient, float learning_rate);
+sgp_status_t sgp_mixer_do_average(sgp_mixer_t *mixer, float *average,
+                                  sgp_mixer_consensus_t *consensus);
+void sgp_mixer_do_statistics(const sgp_mixer_t *mixer, sgp_mixer_statistics_t *statistics);
+
 #endif

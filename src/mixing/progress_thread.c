@@ -95,11 +95,12 @@ sgp_status_t sgp_courier_take(sgp_courier_t *courier, uint64_t deadline) {
     sgp_transport_lock(transport);
     courier->wanted = true;
     if (courier->has) sgp_transport_signal(transport);
-    while (courier->has && now < deadline) {
-        sgp_transport_pause(transport, deadline);
+    sgp_status_t status = SGP_OK;
+    while (courier->has && now < deadline && status == SGP_OK) {
+        status = sgp_transport_pause(transport, deadline);
         now = sgp_transport_now(transport);
     }
-    sgp_status_t status = courier->status;
+    if (status == SGP_OK) status = courier->status;
     bool late = courier->has;
     sgp_transport_unlock(transport);
     mixer->paused += now - start;

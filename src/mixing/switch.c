@@ -55,7 +55,7 @@ static sgp_status_t replace(sgp_mixer_t *mixer, const sgp_mixer_options_t *wante
     return status == SGP_OK ? sgp_mixer_resume(mixer) : status;
 }
 
-sgp_status_t sgp_mixer_switch(sgp_mixer_t *mixer, const sgp_mixer_options_t *options) {
+sgp_status_t sgp_mixer_do_switch(sgp_mixer_t *mixer, const sgp_mixer_options_t *options) {
     sgp_mixer_options_t wanted;
     sgp_status_t status = sgp_algorithm_check(mixer, options, &wanted);
     if (status != SGP_OK) return status;

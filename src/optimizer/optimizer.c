@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "optimizer/optimizer_internal.h"
 
+#include "base/abi.h"
 #include "base/logging.h"
 #include "base/memory.h"
 #include "base/stream.h"
@@ -73,8 +74,7 @@ static bool allocate(sgp_optimizer_t *optimizer) {
     return true;
 }
 
-sgp_status_t sgp_optimizer_create(const sgp_optimizer_options_t *options,
-                                  sgp_optimizer_t **optimizer) {
+static sgp_status_t create(const sgp_optimizer_options_t *options, sgp_optimizer_t **optimizer) {
     sgp_status_t status = check(options);
     if (status != SGP_OK) return status;
     sgp_optimizer_t *made = calloc(1, sizeof *made);
@@ -91,6 +91,20 @@ sgp_status_t sgp_optimizer_create(const sgp_optimizer_options_t *options,
     made->options.no_decay = made->no_decay;
     *optimizer = made;
     return SGP_OK;
+}
+
+/* Of version 1.0. */
+#define LEAST_OPTIONS (offsetof(sgp_optimizer_options_t, no_decay_count) + sizeof(size_t))
+
+sgp_status_t sgp_optimizer_create_sized(const sgp_optimizer_options_t *options, size_t size,
+                                        sgp_optimizer_t **optimizer) {
+    const sgp_log_sink_t *before = sgp_api_begin(NULL);
+    sgp_optimizer_options_t ours;
+    sgp_status_t status =
+        sgp_abi_read("optimizer options", options, size, &ours, sizeof ours, LEAST_OPTIONS);
+    if (status == SGP_OK) status = create(&ours, optimizer);
+    sgp_api_end(before);
+    return status;
 }
 
 void sgp_optimizer_destroy(sgp_optimizer_t *optimizer) {

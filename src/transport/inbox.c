@@ -294,6 +294,7 @@ sgp_status_t sgp_inbox_wait(sgp_inbox_t *inbox, uint64_t since, uint64_t deadlin
     status = sgp_transport_wait(transport, sgp_inbox_next_look(inbox, deadline));
     uint64_t end = sgp_transport_now(transport);
     inbox->waited += end - start;
+    if (status == SGP_ERR_INTERRUPTED) return status;
     if (status == SGP_ERR_PEER_LOST) {
         char doing[160];
         snprintf(doing, sizeof doing, "waiting for %s", what);

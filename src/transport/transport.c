@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport/transport.h"
 
+#include "base/call.h"
 #include "base/logging.h"
 
 #include <inttypes.h>
@@ -107,4 +108,27 @@ sgp_status_t sgp_transport_accept(sgp_transport_t *transport, const unsigned cha
     sgp_log(SGP_LOG_WARNING, "%s: node %d refused a message (from node %d): %s",
             transport->ops->name, transport->rank, status == SGP_OK ? header->src : -1, reason);
     return SGP_ERR_REFUSED;
+}
+
+sgp_status_t sgp_transport_wait(sgp_transport_t *transport, uint64_t deadline) {
+    for (;;) {
+        uint64_t now = transport->ops->now(transport);
+        sgp_status_t status = sgp_call_yield(now);
+        if (status != SGP_OK) return status;
+        uint64_t limit = sgp_call_limit(now, deadline, !transport->virtual_time);
+        status = transport->ops->wait(transport, limit);
+        if (status != SGP_ERR_TIMEOUT || limit >= deadline) return status;
+    }
+}
+
+sgp_status_t sgp_transport_pause(sgp_transport_t *transport, uint64_t deadline) {
+    uint64_t now = transport->ops->now(transport);
+    if (sgp_call_due(now)) {
+        transport->ops->unlock(transport);
+        sgp_status_t status = sgp_call_yield(now);
+        transport->ops->lock(transport);
+        return status; /* the caller looks again at what it waits for */
+    }
+    transport->ops->pause(transport, sgp_call_limit(now, deadline, !transport->virtual_time));
+    return SGP_OK;
 }

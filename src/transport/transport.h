@@ -175,6 +175,7 @@ struct sgp_transport {
     uint64_t next_id;   /* of this rank's next message */
     sgp_fates_t *fates; /* of all ranks; the transport's own, or shared by the ranks of a hub */
     atomic_bool failed; /* by a loss, which has been logged */
+    bool virtual_time;  /* its clock stands still while its ranks work */
     sgp_ranks_t ranks;  /* set by whoever made the transport; zeros are fine */
     sgp_transport_counters_t counters;
 };
@@ -182,9 +183,9 @@ struct sgp_transport {
 static inline uint64_t sgp_transport_now(sgp_transport_t *t) {
     return t->ops->now(t);
 }
-static inline sgp_status_t sgp_transport_wait(sgp_transport_t *t, uint64_t deadline) {
-    return t->ops->wait(t, deadline);
-}
+/* As ops->wait. Inside of a public call (base/call.h) it may return to the caller's caller in between, with nothing
+ * locked; SGP_ERR_INTERRUPTED: that call is being cancelled. */
+sgp_status_t sgp_transport_wait(sgp_transport_t *transport, uint64_t deadline);
 static inline sgp_status_t sgp_transport_prepare(sgp_transport_t *t, size_t bytes,
                                                  unsigned messages) {
     return t->ops->prepare(t, bytes, messages);
@@ -232,9 +233,8 @@ static inline void sgp_transport_lock(sgp_transport_t *t) {
 static inline void sgp_transport_unlock(sgp_transport_t *t) {
     t->ops->unlock(t);
 }
-static inline void sgp_transport_pause(sgp_transport_t *t, uint64_t deadline) {
-    t->ops->pause(t, deadline);
-}
+/* As ops->pause, and as sgp_transport_wait; the lock is given up for that and taken again. */
+sgp_status_t sgp_transport_pause(sgp_transport_t *transport, uint64_t deadline);
 static inline void sgp_transport_signal(sgp_transport_t *t) {
     t->ops->signal(t);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Joining: where this process belongs, everybody's cards, and a transport for them. */
+#include "base/abi.h"
 #include "base/logging.h"
 #include "group/join/connect.h"
 #include "group/group_internal.h"
@@ -253,7 +254,7 @@ static sgp_status_t join_mpi(const plan_t *plan, sgp_group_t **group) {
     return status == SGP_OK ? make_group(plan, NULL, transport, group) : status;
 }
 
-sgp_status_t sgp_group_join(const sgp_group_options_t *options, sgp_group_t **group) {
+static sgp_status_t join_group(const sgp_group_options_t *options, sgp_group_t **group) {
     plan_t plan;
     sgp_status_t status = check_options(options);
     if (status == SGP_OK) status = make_plan(options, &plan);
@@ -261,5 +262,34 @@ sgp_status_t sgp_group_join(const sgp_group_options_t *options, sgp_group_t **gr
     if (plan.carrier == SGP_CARRIER_MPI) status = join_mpi(&plan, group);
     else status = is_plain(&plan) ? join_plain(&plan, group) : join_by_cards(&plan, group);
     if (status == SGP_OK) sgp_log_set_rank(sgp_group_rank(*group));
+    return status;
+}
+
+/* Of version 1.0. */
+#define LEAST_OPTIONS (offsetof(sgp_group_options_t, log_level) + sizeof(sgp_log_level_t))
+
+/* The sink is there before the group: threads that joining starts take it over. */
+static sgp_status_t join_with_log(const sgp_group_options_t *options, sgp_group_t **group) {
+    sgp_log_sink_t *sink = malloc(sizeof *sink);
+    if (!sink) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a group's log");
+    sgp_log_level_t level = options->log_level ? options->log_level : SGP_LOG_WARNING;
+    *sink = (sgp_log_sink_t){options->log, options->log_user, level};
+    const sgp_log_sink_t *before = sgp_log_use(sink);
+    sgp_status_t status = join_group(options, group);
+    sgp_log_use(before);
+    if (status == SGP_OK) sgp_group_set_sink(*group, sink);
+    else free(sink);
+    return status;
+}
+
+sgp_status_t sgp_group_join_sized(const sgp_group_options_t *options, size_t size,
+                                  sgp_group_t **group) {
+    sgp_group_options_t ours;
+    const sgp_log_sink_t *before = sgp_api_begin(NULL);
+    sgp_status_t status =
+        sgp_abi_read("group options", options, size, &ours, sizeof ours, LEAST_OPTIONS);
+    if (status == SGP_OK)
+        status = ours.log ? join_with_log(&ours, group) : join_group(&ours, group);
+    sgp_api_end(before);
     return status;
 }

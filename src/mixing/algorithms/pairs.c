@@ -288,11 +288,12 @@ static sgp_status_t wait_for_exchange(sgp_mixer_t *mixer, uint64_t deadline) {
     uint64_t start = sgp_transport_now(mixer->transport), now = start;
     uint64_t mark = sgp_mixer_mark(mixer);
     sgp_transport_lock(mixer->transport);
-    while (pairs->phase != IDLE && mixer->courier->has && now < deadline) {
-        sgp_transport_pause(mixer->transport, deadline);
+    sgp_status_t status = SGP_OK;
+    while (pairs->phase != IDLE && mixer->courier->has && now < deadline && status == SGP_OK) {
+        status = sgp_transport_pause(mixer->transport, deadline);
         now = sgp_transport_now(mixer->transport);
     }
-    sgp_status_t status = mixer->courier->status;
+    if (status == SGP_OK) status = mixer->courier->status;
     bool late = pairs->phase != IDLE;
     sgp_transport_unlock(mixer->transport);
     mixer->paused += now - start;
@@ -355,11 +356,12 @@ static sgp_status_t wait_for_rest(sgp_mixer_t *mixer, uint64_t deadline) {
     pairs_t *pairs = mixer->extra;
     int actives = sgp_pairs_actives(mixer->size);
     sgp_transport_lock(mixer->transport);
-    while (pairs->resting < actives && mixer->courier->has &&
+    sgp_status_t status = SGP_OK;
+    while (pairs->resting < actives && mixer->courier->has && status == SGP_OK &&
            sgp_transport_now(mixer->transport) < deadline)
-        sgp_transport_pause(mixer->transport, deadline);
+        status = sgp_transport_pause(mixer->transport, deadline);
     bool late = pairs->resting < actives;
-    sgp_status_t status = mixer->courier->status;
+    if (status == SGP_OK) status = mixer->courier->status;
     sgp_transport_unlock(mixer->transport);
     if (status == SGP_OK && late)
         return sgp_fail(SGP_ERR_TIMEOUT, "gave up waiting for the slower nodes");
