@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Prints the layout of every public struct and the value of every public enumerator, for test_abi.py. A new field or
+ * enumerator is added here. */
+#include <sgp/sgp.h>
+
+#include <stddef.h>
+#include <stdio.h>
+
+#define STRUCT(type) printf("struct %s: %zu bytes\n", #type, sizeof(type))
+#define FIELD(type, field)                                                                         \
+    printf("    %s: at %zu, %zu bytes\n", #field, offsetof(type, field), sizeof(((type *)0)->field))
+#define ENUM(name) printf("%s = %d\n", #name, (int)(name))
+
+static void print_group(void) {
+#define F(field) FIELD(sgp_group_options_t, field)
+    STRUCT(sgp_group_options_t);
+    F(rank), F(size), F(rendezvous), F(join_timeout_ms), F(timeout_ms), F(transport), F(join);
+    F(claim_rank), F(interface), F(ports), F(key), F(key_file), F(insecure), F(peer_timeout_ms);
+    F(log), F(log_user), F(log_level);
+#undef F
+    ENUM(SGP_LOG_ERROR), ENUM(SGP_LOG_WARNING), ENUM(SGP_LOG_INFO), ENUM(SGP_LOG_DEBUG);
+}
+
+static void print_mixer(void) {
+#define F(field) FIELD(sgp_mixer_options_t, field)
+    STRUCT(sgp_mixer_options_t);
+    F(count), F(buffers), F(algorithm), F(graph), F(overlap), F(allow_not_finite), F(biased);
+    F(encoding), F(local_steps), F(slow_momentum), F(slow_every), F(slow_alone);
+    F(library_allreduce), F(timeout_ms), F(workers);
+#undef F
+#define F(field) FIELD(sgp_mixer_statistics_t, field)
+    STRUCT(sgp_mixer_statistics_t);
+    F(steps), F(sent), F(received), F(late), F(refused), F(resent), F(reabsorbed), F(bytes_sent);
+    F(step_ns), F(wait_ns), F(last_step_ns), F(last_wait_ns), F(weight);
+#undef F
+#define F(field) FIELD(sgp_mixer_consensus_t, field)
+    STRUCT(sgp_mixer_consensus_t);
+    F(w_total), F(drift), F(distance);
+#undef F
+    ENUM(SGP_ALGORITHM_SGP), ENUM(SGP_ALGORITHM_ALLREDUCE), ENUM(SGP_ALGORITHM_OSGP);
+    ENUM(SGP_ALGORITHM_DPSGD), ENUM(SGP_ALGORITHM_ADPSGD), ENUM(SGP_OVERLAP_ASYNC);
+    ENUM(SGP_ENCODING_DEFAULT), ENUM(SGP_ENCODING_FLOAT32), ENUM(SGP_ENCODING_BFLOAT16);
+    ENUM(SGP_ENCODING_FLOAT16);
+}
+
+static void print_graph(void) {
+    STRUCT(sgp_graph_t);
+    FIELD(sgp_graph_t, kind), FIELD(sgp_graph_t, size), FIELD(sgp_graph_t, peers);
+    FIELD(sgp_graph_t, seed);
+    STRUCT(sgp_edge_t);
+    FIELD(sgp_edge_t, peer), FIELD(sgp_edge_t, weight);
+    ENUM(SGP_GRAPH_EXPONENTIAL), ENUM(SGP_GRAPH_RING), ENUM(SGP_GRAPH_COMPLETE);
+    ENUM(SGP_GRAPH_STATIC_EXPONENTIAL), ENUM(SGP_GRAPH_BIPARTITE_EXPONENTIAL);
+    ENUM(SGP_GRAPH_RANDOM), ENUM(SGP_GRAPH_BASE), ENUM(SGP_GRAPH_RANDOM_UNEVEN);
+}
+
+static void print_optimizer(void) {
+#define F(field) FIELD(sgp_optimizer_options_t, field)
+    STRUCT(sgp_optimizer_options_t);
+    F(count), F(kind), F(momentum), F(heavy_ball), F(weight_decay), F(beta1), F(beta2), F(epsilon);
+    F(no_decay), F(no_decay_count);
+#undef F
+    STRUCT(sgp_range_t);
+    FIELD(sgp_range_t, offset), FIELD(sgp_range_t, count);
+    ENUM(SGP_OPTIMIZER_SGD), ENUM(SGP_OPTIMIZER_ADAM);
+}
+
+int main(void) {
+#define PRINT_STATUS(name, value, message) ENUM(SGP_##name);
+    SGP_STATUS_MAP(PRINT_STATUS)
+    print_group();
+    print_mixer();
+    print_graph();
+    print_optimizer();
+    return 0;
+}
