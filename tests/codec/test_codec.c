@@ -222,7 +222,7 @@ static void test_what_arrives(void **state) {
         sgp_decode_add(encoding, LENGTH, z, a->s, 0.25f);
         for (int i = 0; i < LENGTH; i++) assert_true(z[i] == a->x[i] + 0.25f * a->decoded[i]);
         memcpy(z, a->x, sizeof z);
-        sgp_encode_meet(encoding, LENGTH, z, a->s, a->t);
+        sgp_encode_pair(encoding, LENGTH, z, a->s, a->t);
         sgp_decode(encoding, LENGTH, d, a->t);
         for (int i = 0; i < LENGTH; i++) {
             assert_true(z[i] == a->x[i] - d[i]);
@@ -243,6 +243,8 @@ static void test_names_and_sizes(void **state) {
     }
     assert_int_equal(sgp_encoding_parse("float8", &encoding), SGP_ERR_NOT_FOUND);
     assert_string_equal(sgp_encoding_name(SGP_ENCODING_DEFAULT), "float32");
+    assert_string_equal(sgp_encoding_name((sgp_encoding_t)99), "unknown");
+    assert_string_equal(sgp_encoding_names(), "float32, bfloat16, float16");
     assert_int_equal(sgp_encoding_size(SGP_ENCODING_BYTES), 1);
 }
 

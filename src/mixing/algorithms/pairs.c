@@ -165,7 +165,7 @@ static sgp_status_t answer_chunk(sgp_mixer_t *mixer, asker_t *asker, sgp_chunk_t
     sgp_transport_lock(mixer->transport);
     bool finite = !pairs->broken;
     if (sgp_mixer_rounds(mixer))
-        sgp_encode_meet(mixer->options.encoding, count, live, chunk->payload, place);
+        sgp_encode_pair(mixer->options.encoding, count, live, chunk->payload, place);
     else sgp_meet(count, live, chunk->payload, place);
     sgp_transport_unlock(mixer->transport);
     return sgp_push_commit(mixer, &asker->answer, finite);
