@@ -21,7 +21,7 @@
  *
  * Base. n = g q, g having all prime factors <= b: simple on each q ranks in a row, then the cube
  * over the g ranks that are q apart; or simple on all n if that has fewer steps. */
-#include "graph/families.h"
+#include "graph/families/family.h"
 
 enum { MOST_PARTS = 32 }; /* digits of an int */
 
@@ -162,13 +162,16 @@ static int row_of(int n, int base, int *steps) {
     return one ? n : q;
 }
 
-int sgp_base_period(const sgp_graph_t *graph) {
+static int base_period(const sgp_graph_t *graph) {
     int base = sgp_graph_peers(graph) + 1, steps;
     int row = row_of(graph->size, base, &steps);
     return steps + cube_steps(graph->size / row, base);
 }
 
-int sgp_base_edges(const sgp_graph_t *graph, int rank, uint64_t step, sgp_edge_t *edges) {
+/* The neighbours of `rank`, which are its out- and its in-edges. */
+static int base_edges(const sgp_graph_t *graph, int rank, uint64_t step, int sign,
+                      sgp_edge_t *edges) {
+    (void)sign;
     int n = graph->size, base = sgp_graph_peers(graph) + 1, steps;
     int row = row_of(n, base, &steps), count;
     int phase = (int)(step % (uint64_t)(steps + cube_steps(n / row, base)));
@@ -181,3 +184,9 @@ int sgp_base_edges(const sgp_graph_t *graph, int rank, uint64_t step, sgp_edge_t
     for (int e = 0; e < count; e++) edges[e].peer = edges[e].peer * row + rank % row;
     return count;
 }
+
+const sgp_family_t sgp_family_base = {
+    .symmetric = true,
+    .period = base_period,
+    .edges = base_edges,
+};
