@@ -21,8 +21,8 @@ static void look_for_another(sgp_transport_t *transport, void *context) {
         sgp_destination_t to = {.dst = 0, .weight = 1};
         sgp_send_t send;
         CHECK(sgp_inbox_send_begin(inbox, &header, &to, 1, far, &send) == SGP_OK);
-        *(float *)sgp_transport_send_next(transport, &send) = 3;
-        sgp_transport_send_commit(transport, &send);
+        *(float *)sgp_inbox_send_next(inbox, &send) = 3;
+        sgp_inbox_send_commit(inbox, &send);
     } else {
         sgp_inbox_key_t other = {.channel = 1, .kind = SGP_KIND_PUSH, .src = 1, .step = 4};
         uint64_t since = sgp_inbox_taken_in(inbox);
@@ -64,8 +64,8 @@ static void send_one(sgp_inbox_t *inbox, uint32_t channel, uint64_t step, float 
     sgp_send_t send;
     uint64_t far = sgp_transport_now(sgp_inbox_transport(inbox)) + (uint64_t)60 * 1000000000u;
     CHECK(sgp_inbox_send_begin(inbox, &header, &to, 1, far, &send) == SGP_OK);
-    *(float *)sgp_transport_send_next(sgp_inbox_transport(inbox), &send) = value;
-    sgp_transport_send_commit(sgp_inbox_transport(inbox), &send);
+    *(float *)sgp_inbox_send_next(inbox, &send) = value;
+    sgp_inbox_send_commit(inbox, &send);
 }
 
 enum { KNOWN = 5, GONE = 3, REFUSED = 4 };
@@ -150,10 +150,10 @@ static sgp_send_t begin_message(sgp_inbox_t *inbox, const sgp_destination_t *to,
     return send;
 }
 
-static void send_line(sgp_transport_t *transport, sgp_send_t *send, float number) {
-    float *place = sgp_transport_send_next(transport, send);
+static void send_line(sgp_inbox_t *inbox, sgp_send_t *send, float number) {
+    float *place = sgp_inbox_send_next(inbox, send);
     for (int i = 0; i < LINE; i++) place[i] = number;
-    sgp_transport_send_commit(transport, send);
+    sgp_inbox_send_commit(inbox, send);
 }
 
 /* Rank 0 walks over what has arrived of step 5, in the order of each sender, and takes every second chunk
@@ -187,8 +187,8 @@ static void walk(sgp_transport_t *transport, void *context) {
     if (transport->rank > 0) {
         sgp_send_t late = begin_message(inbox, &to, 69), early = begin_message(inbox, &to, 5);
         for (int i = 0; i < EACH; i++) {
-            send_line(transport, &late, (float)i + 0.5f);
-            send_line(transport, &early, (float)i + 1);
+            send_line(inbox, &late, (float)i + 0.5f);
+            send_line(inbox, &early, (float)i + 1);
         }
     } else {
         while (sgp_inbox_collect(inbox), sgp_inbox_taken_in(inbox) < (uint64_t)total)
