@@ -39,7 +39,7 @@ sgp_status_t sgp_encoding_parse(const char *name, sgp_encoding_t *encoding) {
 }
 
 const sgp_codec_t *sgp_codec_of(sgp_encoding_t encoding) {
-    assert(sgp_encoding_rounds(encoding));
+    assert(sgp_encoding_is_lossy(encoding));
     return encodings[encoding].codec;
 }
 

@@ -23,8 +23,8 @@
 /* "float32, bfloat16, float16": for help and error messages. Static. */
 const char *sgp_encoding_names(void);
 
-/* Whether encoded numbers are rounded. */
-static inline bool sgp_encoding_rounds(sgp_encoding_t encoding) {
+/* Whether encoding rounds the numbers. */
+static inline bool sgp_encoding_is_lossy(sgp_encoding_t encoding) {
     return encoding == SGP_ENCODING_BFLOAT16 || encoding == SGP_ENCODING_FLOAT16;
 }
 

@@ -41,7 +41,7 @@ static double tolerance_of(const trial_t *trial) {
     return gradients ? (double)LR * 2 * 16 / 256 : 3e-5;
 }
 
-/* With meetings after every step, or at the end alone; with an optimizer of the caller's or not; with
+/* With settles after every step, or at the end alone; with an optimizer of the caller's or not; with
  * buffers that the caller changes. */
 static void test_no_mass_is_lost(void **state) {
     (void)state;

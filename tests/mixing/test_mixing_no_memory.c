@@ -3,6 +3,7 @@
 #include "failing_alloc.h"
 #include "ranks.h"
 
+#include "mixing/mixer_core.h"
 #include "mixing/mixer_internal.h"
 
 #include <poll.h>

@@ -3,6 +3,7 @@
  * another transport without. */
 #include "ranks.h"
 
+#include "mixing/mixer_core.h"
 #include "mixing/mixer_internal.h"
 #include "transport/slots/stores.h"
 

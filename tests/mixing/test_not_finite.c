@@ -5,6 +5,7 @@
 
 #include "group/notice.h"
 #include "mixing/kernels.h"
+#include "mixing/mixer_core.h"
 #include "mixing/mixer_internal.h"
 
 #include <math.h>

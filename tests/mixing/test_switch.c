@@ -80,7 +80,7 @@ static void refused(sgp_group_t *group, void *context) {
     step(mixer, 3);
     uint64_t promised = mixer->transport->promised;
     CHECK(sgp_mixer_switch(mixer, wanted) == test->status);
-    CHECK(mixer->options.algorithm == test->from->algorithm && !mixer->slow);
+    CHECK(mixer->options.algorithm == test->from->algorithm && !mixer->outer_momentum);
     CHECK(mixer->transport->promised == promised);
     step(mixer, 3);
     check_mass(mixer, COUNT);

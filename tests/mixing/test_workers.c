@@ -3,6 +3,7 @@
 #include "worker_ranks.h"
 
 #include "base/random.h"
+#include "mixing/mixer_core.h"
 #include "mixing/mixer_internal.h"
 
 #include <math.h>

@@ -6,6 +6,7 @@
 
 #include "ranks.h"
 
+#include "mixing/mixer_core.h"
 #include "mixing/mixer_internal.h"
 
 #include <math.h>
@@ -79,7 +80,8 @@ static bool goes_on(const trial_t *trial, const sgp_mixer_t *mixer, int rank) {
  * the owner of a segment has its own part unrounded. */
 static inline bool all_alike(const sgp_mixer_options_t *options) {
     if (options->algorithm == SGP_ALGORITHM_ADPSGD) return false;
-    return options->algorithm != SGP_ALGORITHM_ALLREDUCE || !sgp_encoding_rounds(options->encoding);
+    return options->algorithm != SGP_ALGORITHM_ALLREDUCE ||
+           !sgp_encoding_is_lossy(options->encoding);
 }
 
 static inline void try_body(sgp_group_t *group, void *context) {

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/mixing: averages one vector over the nodes of a group while each node changes it. It knows no socket and no layer
+ * of a network, and takes time and waiting from the transport. Users call sgp/mixer.h; this header has what the program
+ * needs beyond it: checks before a run, names for its help, checkpoints, the trace. Inside src/mixing only the files that
+ * define these calls include it; all others include mixing/mixer_core.h. */
+#ifndef SGP_MIXING_MIXER_INTERNAL_H
+#define SGP_MIXING_MIXER_INTERNAL_H
+
+#include "base/state.h"
+#include "base/trace.h"
+#include "group/group_internal.h"
+#include "mixing/algorithm_table.h"
+#include "mixing/mixer_options.h"
+
+#include <sgp/mixer.h>
+
+/* Records the times of the mixer's parts from now on; NULL: no more. Between two steps. trace: borrowed. */
+void sgp_mixer_trace(sgp_mixer_t *mixer, sgp_trace_t *trace);
+
+/* For checkpoints. All nodes call settle after the same step; then nothing is under way until the next step or resume.
+ * state adds the places that a checkpoint must hold, valid until the next call on the mixer. restored: instead of any
+ * step, after these places were filled in a mixer with the same options. */
+sgp_status_t sgp_mixer_settle(sgp_mixer_t *mixer);
+sgp_status_t sgp_mixer_resume(sgp_mixer_t *mixer);
+void sgp_mixer_state(sgp_mixer_t *mixer, sgp_state_t *state);
+sgp_status_t sgp_mixer_restored(sgp_mixer_t *mixer);
+
+/* The sum of the weights and the drift, as sgp_mixer_average finds them, but without averaging: the distance stays 0. All
+ * nodes call it, settled. */
+sgp_status_t sgp_mixer_balance(sgp_mixer_t *mixer, sgp_mixer_consensus_t *balance);
+
+#endif
