@@ -225,6 +225,47 @@ void sgp_mixer_statistics(const sgp_mixer_t *mixer, sgp_mixer_statistics_t *stat
     statistics->weight = mixer->w;
 }
 
+/* ---- changes by the caller ---- */
+
+static sgp_status_t check_change(const sgp_mixer_t *mixer, size_t offset, size_t count,
+                                 const float *change) {
+    if (offset > mixer->all_length || count > mixer->all_length - offset)
+        return sgp_fail(SGP_ERR_INVALID,
+                        "add: %zu elements from %zu on: must lie within the %zu of the vector",
+                        count, offset, mixer->all_length);
+    if (!change && count > 0) return sgp_fail(SGP_ERR_INVALID, "add: no change is given");
+    if (!sgp_mixer_accepts(mixer, sgp_is_finite(count, change))) {
+        sgp_log(SGP_LOG_INFO, "add: of elements %zu to %zu of the change some are not finite",
+                offset, offset + count - 1);
+        return SGP_ERR_NOT_FINITE;
+    }
+    return SGP_OK;
+}
+
+/* z <- z + change / w on the part of [offset, offset + count) that lies in the segment. A change of the numerator, like
+ * a local step: the ledger enters it at this weight, with the caller's own changes before it. */
+static void add_to_segment(sgp_mixer_t *mixer, size_t offset, size_t count, const float *change) {
+    size_t begin = offset > mixer->first ? offset : mixer->first, end = offset + count;
+    if (end > mixer->first + mixer->length) end = mixer->first + mixer->length;
+    if (begin < end)
+        sgp_add_scaled(end - begin, mixer->all + begin, change + (begin - offset),
+                       (float)(1 / mixer->w));
+    sgp_ledger_enter(&mixer->ledger, mixer->z, 0, mixer->length, mixer->w);
+    sgp_ledger_close(&mixer->ledger, mixer->z);
+}
+
+sgp_status_t sgp_mixer_add(sgp_mixer_t *mixer, size_t offset, size_t count, const float *change) {
+    sgp_status_t status = check_change(mixer, offset, count, change);
+    if (status != SGP_OK || count == 0) return status;
+    uint64_t deadline = sgp_transport_now(mixer->transport) + mixer->timeout;
+    status = sgp_algorithm_hold(mixer, deadline);
+    if (status != SGP_OK) return status;
+    add_to_segment(mixer, offset, count, change);
+    status = sgp_algorithm_resume(mixer);
+    if (status != SGP_OK || !sgp_mixer_has_workers(mixer)) return status;
+    return sgp_workers_share(mixer);
+}
+
 /* ---- for the program ---- */
 
 /* The progress thread reads mixer->trace, so it must not work meanwhile. */
