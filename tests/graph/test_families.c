@@ -268,6 +268,9 @@ static void test_names(void **state) {
         assert_int_equal(kind, number);
     }
     assert_string_equal(sgp_graph_name((sgp_graph_kind_t)KINDS), "unknown");
+    assert_string_equal(sgp_graph_names(),
+                        "exponential, static-exponential, ring, complete, bipartite-exponential, "
+                        "random, base, random-uneven");
 }
 
 int main(void) {
