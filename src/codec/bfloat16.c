@@ -5,8 +5,8 @@
 
 #include "base/vector.h"
 
-/* The upper half of a float32, rounded. Signed numbers, which compare faster; only for what is replaced
- * in the end, a NaN, can the sum be negative. */
+/* The upper half of a float32, rounded. Signed numbers compare faster; the sum can be negative only for a NaN, which is
+ * replaced in the end. */
 static inline uint16_t bfloat16_of(float value) {
     const int32_t infinite = INFINITE, largest = 0x7f7fffff;
     uint32_t bits = bits_of(value);

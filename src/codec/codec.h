@@ -10,8 +10,8 @@
  * bits are the same on every CPU, whatever its instructions and however its float unit treats denormals.
  *
  * enc and dec stand for the two directions; s: an array of 16-bit numbers, 2-byte aligned, in the byte order of the
- * machine (little-endian on all machines that we run on). Arrays have `count` elements and do not overlap. encoding: one
- * that rounds; anything else is our own mistake. */
+ * machine (little-endian on all machines that we run on). Arrays have `count` elements and do not overlap. encoding: a lossy
+ * one; anything else is our own mistake. */
 #ifndef SGP_CODEC_CODEC_H
 #define SGP_CODEC_CODEC_H
 
@@ -23,7 +23,7 @@
 /* "float32, bfloat16, float16": for help and error messages. Static. */
 const char *sgp_encoding_names(void);
 
-/* Whether encoding rounds the numbers. */
+/* Whether encoding a number rounds it. */
 static inline bool sgp_encoding_is_lossy(sgp_encoding_t encoding) {
     return encoding == SGP_ENCODING_BFLOAT16 || encoding == SGP_ENCODING_FLOAT16;
 }
@@ -63,7 +63,7 @@ void sgp_decode_add(sgp_encoding_t encoding, size_t count, float *z, const uint1
 void sgp_encode_pair(sgp_encoding_t encoding, size_t count, float *a, const uint16_t *b,
                      uint16_t *s);
 
-/* For tests: true: use no instructions that only some CPUs have. */
+/* For tests. true: use no instructions that only some CPUs have. */
 void sgp_encoding_only_plain(bool only);
 
 #endif

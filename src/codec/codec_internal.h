@@ -14,7 +14,7 @@ typedef struct sgp_codec {
 
 extern const sgp_codec_t sgp_codec_bfloat16, sgp_codec_float16;
 
-/* Of an encoding that rounds. */
+/* Of a lossy encoding. */
 const sgp_codec_t *sgp_codec_of(sgp_encoding_t encoding);
 
 #endif

@@ -7,7 +7,7 @@
 
 #include <stdatomic.h>
 
-/* Below 2^-14 the unit is 2^-24, which is that of the floats from 0.5 to 1: adding 0.5 rounds. */
+/* Below 2^-14 the unit is 2^-24, as of the floats from 0.5 to 1: adding 0.5 rounds to it. */
 static inline uint16_t float16_of(float value) {
     const uint32_t smallest = 0x38800000u /* 2^-14 */, bias = 112u << 23, largest = 0x7bffu;
     uint32_t bits = bits_of(value), size = bits & ~SIGN;
@@ -44,9 +44,9 @@ void sgp_encoding_only_plain(bool only) {
     atomic_store(&only_plain, only);
 }
 
-/* Most x86 CPUs convert to and from float16 themselves, by the same rules but for numbers that are
- * too large, and three times as fast as the integers above. (Those with AVX-512 also convert to
- * bfloat16, but flush denormals; integers do it at the speed of memory.) */
+/* Most x86 CPUs have instructions for float16, by the same rules except for numbers that are too large, and three times as
+ * fast as the integers above. (AVX-512 also converts to bfloat16, but flushes denormals; integers do that at the speed of
+ * memory.) */
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <cpuid.h>
 #include <immintrin.h>
@@ -64,7 +64,7 @@ static bool has_f16c(void) {
     return found > 0 && !atomic_load_explicit(&only_plain, memory_order_relaxed);
 }
 
-/* Both return how many numbers they have done: a multiple of 8. */
+/* Both return the count of numbers converted, a multiple of 8. */
 __attribute__((target("avx2,f16c"))) static size_t encode_f16c(size_t n, uint16_t *s,
                                                                const float *x) {
     const __m256 sign = _mm256_set1_ps(-0.0f), most = _mm256_set1_ps(65504);

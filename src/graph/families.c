@@ -70,7 +70,7 @@ sgp_status_t sgp_graph_check(const sgp_graph_t *graph) {
     if (graph->peers < 0)
         return sgp_fail(SGP_ERR_INVALID, "graph: %d peers, must be at least 1", graph->peers);
     if (!is_kind(graph->kind))
-        return sgp_fail(SGP_ERR_INVALID, "graph: no kind of number %d", (int)graph->kind);
+        return sgp_fail(SGP_ERR_INVALID, "graph: there is no kind %d", (int)graph->kind);
     return check_peers(graph);
 }
 

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A node alone has nobody to overlap with. */
+/* A single node exchanges nothing, so it needs no overlap. */
 static const sgp_algorithm_ops_t *ops_of(const sgp_mixer_options_t *options) {
     const sgp_algorithm_info_t *info = sgp_algorithm_info(options->algorithm);
     if (options->library_allreduce && info->library_ops) return info->library_ops;

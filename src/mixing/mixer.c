@@ -29,9 +29,10 @@ static sgp_status_t check(const sgp_mixer_options_t *options) {
                         options->timeout_ms);
     size_t workers = options->workers ? (size_t)sgp_group_size(options->workers) : 1;
     if ((options->count + options->buffers + 15) / 16 < workers)
-        return sgp_fail(SGP_ERR_INVALID,
-                        "mixer: %zu numbers for %zu workers of a node: each needs 16",
-                        options->count + options->buffers, workers);
+        return sgp_fail(
+            SGP_ERR_INVALID,
+            "mixer: %zu numbers for %zu workers of a node: each worker needs at least 16",
+            options->count + options->buffers, workers);
     return SGP_OK;
 }
 
@@ -230,13 +231,14 @@ void sgp_mixer_statistics(const sgp_mixer_t *mixer, sgp_mixer_statistics_t *stat
 static sgp_status_t check_change(const sgp_mixer_t *mixer, size_t offset, size_t count,
                                  const float *change) {
     if (offset > mixer->all_length || count > mixer->all_length - offset)
-        return sgp_fail(SGP_ERR_INVALID,
-                        "add: %zu elements from %zu on: must lie within the %zu of the vector",
-                        count, offset, mixer->all_length);
+        return sgp_fail(
+            SGP_ERR_INVALID,
+            "add: %zu elements from element %zu on: must lie within the %zu of the vector", count,
+            offset, mixer->all_length);
     if (!change && count > 0) return sgp_fail(SGP_ERR_INVALID, "add: no change is given");
     if (!sgp_mixer_accepts(mixer, sgp_is_finite(count, change))) {
-        sgp_log(SGP_LOG_INFO, "add: of elements %zu to %zu of the change some are not finite",
-                offset, offset + count - 1);
+        sgp_log(SGP_LOG_INFO, "add: elements %zu to %zu of the change are not all finite", offset,
+                offset + count - 1);
         return SGP_ERR_NOT_FINITE;
     }
     return SGP_OK;

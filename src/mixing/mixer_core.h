@@ -86,7 +86,7 @@ static inline bool sgp_mixer_has_workers(const sgp_mixer_t *mixer) {
     return mixer->workers.group != NULL;
 }
 
-/* Bytes of an encoded element, and whether the encoding rounds. */
+/* Bytes of an encoded element, and whether encoding rounds it. */
 static inline size_t sgp_mixer_element(const sgp_mixer_t *mixer) {
     return sgp_encoding_size(mixer->options.encoding);
 }

@@ -41,22 +41,23 @@ static sgp_status_t check_outer(const sgp_mixer_options_t *options) {
         return sgp_fail(SGP_ERR_INVALID, "slow momentum is %g: must be at least 0 and below 1",
                         (double)options->slow_momentum);
     if (options->slow_every < 0)
-        return sgp_fail(SGP_ERR_INVALID, "steps between slow updates are %d: must be at least 1",
+        return sgp_fail(SGP_ERR_INVALID, "outer updates every %d steps: must be at least 1",
                         options->slow_every);
     if (options->slow_momentum > 0 && options->slow_every == 0)
-        return sgp_fail(SGP_ERR_INVALID,
-                        "slow momentum %g without steps between slow updates: 48 is usual",
-                        (double)options->slow_momentum);
+        return sgp_fail(
+            SGP_ERR_INVALID,
+            "slow momentum %g without outer updates: set the steps between them, 48 is usual",
+            (double)options->slow_momentum);
     if (options->slow_alone && options->slow_every == 0)
-        return sgp_fail(SGP_ERR_INVALID, "slow updates without an average, but none are made: the "
-                                         "steps between them are missing");
+        return sgp_fail(SGP_ERR_INVALID, "outer updates without an average, but there are no outer "
+                                         "updates: set the steps between them");
     return SGP_OK;
 }
 
 static sgp_status_t check_encoding(const sgp_mixer_options_t *options,
                                    const sgp_algorithm_info_t *info) {
     if (options->encoding > SGP_ENCODING_LAST)
-        return sgp_fail(SGP_ERR_INVALID, "mixer: no encoding of number %d", (int)options->encoding);
+        return sgp_fail(SGP_ERR_INVALID, "mixer: there is no encoding %d", (int)options->encoding);
     if (!options->library_allreduce || !info->library_ops) return SGP_OK;
     if (!sgp_encoding_is_lossy(options->encoding)) return SGP_OK;
     return sgp_fail(SGP_ERR_INVALID,
@@ -68,7 +69,7 @@ static sgp_status_t check_encoding(const sgp_mixer_options_t *options,
 sgp_status_t sgp_mixer_check(const sgp_mixer_options_t *options) {
     const sgp_algorithm_info_t *info = sgp_algorithm_info(options->algorithm);
     if (!info)
-        return sgp_fail(SGP_ERR_INVALID, "mixer: no algorithm of number %d",
+        return sgp_fail(SGP_ERR_INVALID, "mixer: there is no algorithm %d",
                         (int)options->algorithm);
     if (options->local_steps < 0)
         return sgp_fail(SGP_ERR_INVALID, "local steps are %d: must be at least 1",

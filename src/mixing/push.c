@@ -169,13 +169,15 @@ sgp_status_t sgp_push_check(const sgp_mixer_t *mixer, const sgp_header_t *header
     if (fits && header->encoding == mixer->options.encoding) return SGP_OK;
     sgp_rank_name_t there, here;
     if (fits)
-        return sgp_fail(SGP_ERR_MISMATCH, "%s sends in encoding %d and %s in %s: not one setting",
-                        sgp_transport_name(mixer->transport, header->src, &there),
-                        (int)header->encoding,
-                        sgp_transport_name(mixer->transport, mixer->rank, &here),
-                        sgp_encoding_name(mixer->options.encoding));
+        return sgp_fail(
+            SGP_ERR_MISMATCH,
+            "%s sends encoding %d and %s expects %s: all nodes must use the same encoding",
+            sgp_transport_name(mixer->transport, header->src, &there), (int)header->encoding,
+            sgp_transport_name(mixer->transport, mixer->rank, &here),
+            sgp_encoding_name(mixer->options.encoding));
     return sgp_fail(SGP_ERR_MISMATCH,
-                    "%s averages %" PRIu64 " numbers and %s averages %zu: not one model",
+                    "%s averages %" PRIu64
+                    " numbers and %s averages %zu: all nodes must use the same model",
                     sgp_transport_name(mixer->transport, header->src, &there), header->count,
                     sgp_transport_name(mixer->transport, mixer->rank, &here), mixer->length);
 }

@@ -117,12 +117,15 @@ static sgp_status_t check_segment(const sgp_reduce_t *reduce, const sgp_header_t
     if (header->count == length_of(segment) && header->encoding == encoding_of(reduce))
         return SGP_OK;
     if (header->encoding != encoding_of(reduce))
-        return sgp_fail(SGP_ERR_MISMATCH, "%s sends in encoding %d and %s in %s: not one setting",
-                        sgp_transport_name(transport, header->src, &there), (int)header->encoding,
-                        sgp_transport_name(transport, transport->rank, &here),
-                        sgp_encoding_name(encoding_of(reduce)));
+        return sgp_fail(
+            SGP_ERR_MISMATCH,
+            "%s sends encoding %d and %s expects %s: all nodes must use the same encoding",
+            sgp_transport_name(transport, header->src, &there), (int)header->encoding,
+            sgp_transport_name(transport, transport->rank, &here),
+            sgp_encoding_name(encoding_of(reduce)));
     return sgp_fail(SGP_ERR_MISMATCH,
-                    "%s sent a segment of %" PRIu64 " numbers where %s has %zu: not one model",
+                    "%s sent a segment of %" PRIu64
+                    " numbers and %s expects %zu: all nodes must use the same model",
                     sgp_transport_name(transport, header->src, &there), header->count,
                     sgp_transport_name(transport, transport->rank, &here), length_of(segment));
 }
@@ -153,7 +156,7 @@ typedef struct part {
 static sgp_status_t judge(const sgp_reduce_t *reduce, bool finite, size_t offset, size_t count) {
     if (finite || reduce->unchecked) return SGP_OK;
     sgp_log(SGP_LOG_INFO,
-            "all-reduce %" PRIu64 ": of elements %zu to %zu of our part some are not finite",
+            "all-reduce %" PRIu64 ": elements %zu to %zu of this node's part are not all finite",
             reduce->step, offset, offset + count - 1);
     return SGP_ERR_NOT_FINITE;
 }

@@ -17,7 +17,7 @@ static sgp_status_t share_status(sgp_group_t *group, sgp_status_t mine) {
     if (mine != SGP_OK || status != SGP_OK) return mine != SGP_OK ? mine : status;
     for (int r = 0; r < size; r++)
         if (all[r] != SGP_OK)
-            return sgp_fail((sgp_status_t)all[r], "mixer: nothing is switched, %s cannot: %s",
+            return sgp_fail((sgp_status_t)all[r], "mixer: no node switches, as %s cannot: %s",
                             sgp_transport_name(sgp_group_transport(group), r, &name),
                             sgp_status_message((sgp_status_t)all[r]));
     return SGP_OK;

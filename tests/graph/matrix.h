@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Graphs as dense matrices, the plain way. */
+/* Graphs as dense matrices, computed plainly. */
 #ifndef SGP_TESTS_GRAPH_MATRIX_H
 #define SGP_TESTS_GRAPH_MATRIX_H
 

@@ -14,7 +14,7 @@ static void test_seed(void **state) {
     check_seed(SGP_GRAPH_RANDOM);
 }
 
-/* Everybody sends to p others and hears from p: rows sum to one like columns, and w stays 1. */
+/* Every node sends to p others and receives from p: rows sum to one like columns, and w stays 1. */
 static void test_degrees(void **state) {
     (void)state;
     static matrix_t P;

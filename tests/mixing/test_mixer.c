@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What every algorithm promises, over threads with delay and reordering and over shared memory:
+/* The promises of every algorithm, over threads with delay and reordering and over shared memory:
  * mass, the exact mean, the local step at full strength, the same bits on every transport. */
 #include "small_mixers.h"
 
@@ -8,7 +8,7 @@
 
 #define MOST 16
 
-/* One run of some steps, by all nodes; what is looked at after. */
+/* One run of some steps by all nodes, and its results. */
 typedef struct run {
     sgp_mixer_options_t options;
     int steps;
@@ -251,7 +251,7 @@ static void test_lengths(void **state) {
         }
 }
 
-/* ---- the average and what is measured with it ---- */
+/* ---- the average and its measures ---- */
 
 static void test_average_is_exact(void **state) {
     (void)state;
@@ -321,12 +321,12 @@ static void test_statistics(void **state) {
         assert_int_equal(statistics->received, 8);
         assert_int_equal(statistics->bytes_sent, 8 * LENGTH * sizeof(float));
         assert_int_equal(statistics->late + statistics->refused + statistics->resent, 0);
-        /* In virtual time a step is nothing but waiting. */
+        /* In virtual time a step only waits. */
         assert_true(statistics->wait_ns == statistics->step_ns && statistics->wait_ns > 0);
     }
 }
 
-/* What the transport counts is in every mixer's statistics. */
+/* The transport's counters are in every mixer's statistics. */
 static void count_chunks(sgp_group_t *group, void *context) {
     (void)context;
     sgp_mixer_t *mixer = NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sgp_mixer_add changes the numerator by exactly the change, whatever the algorithm is doing and whatever the weight is. */
+/* sgp_mixer_add changes the numerator by exactly the change, with every algorithm and at every weight. */
 #include "worker_ranks.h"
 
 #include "mixing/mixer_core.h"
@@ -189,7 +189,7 @@ static void refused(sgp_group_t *group, void *context) {
     sgp_mixer_t *mixer = NULL;
     CHECK(sgp_mixer_create(group, &options, start, &mixer) == SGP_OK);
     CHECK(sgp_mixer_add(mixer, 0, LENGTH + 1, start) == SGP_ERR_INVALID);
-    CHECK(strstr(ranks_last_error, "41 elements from 0 on: must lie within the 40"));
+    CHECK(strstr(ranks_last_error, "41 elements from element 0 on: must lie within the 40"));
     CHECK(sgp_mixer_add(mixer, LENGTH + 1, 0, start) == SGP_ERR_INVALID);
     CHECK(sgp_mixer_add(mixer, 5, SIZE_MAX, start) == SGP_ERR_INVALID);
     CHECK(sgp_mixer_add(mixer, 0, 1, NULL) == SGP_ERR_INVALID);

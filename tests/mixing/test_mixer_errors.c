@@ -27,7 +27,7 @@ static void test_a_lost_message_is_a_timeout(void **state) {
 
 static atomic_int mismatches;
 
-/* No step begins after a loss, also of an algorithm that would wait for nobody in it. */
+/* No step begins after a loss, also with an algorithm that waits for no node. */
 static void steps_after_a_loss(sgp_transport_t *transport, void *context) {
     const sgp_mixer_options_t *options = context;
     sgp_group_t *group = NULL;
@@ -52,7 +52,7 @@ static void count_lines(sgp_log_level_t level, int rank, const char *line, void 
     atomic_fetch_add(lines, 1);
 }
 
-/* Each of the two says it once, whoever of it noticed: an agent, or a step. */
+/* Each of the two logs it once, from the agent or from a step. */
 static void lose_a_rank(sgp_mixer_options_t options) {
     ranks_setup_t setup = {.loopback = {.size = 3, .chunk_bytes = 64}};
     atomic_int lines = 0;
@@ -76,7 +76,7 @@ static void other_length(sgp_group_t *group, void *context) {
                                    .algorithm = *(sgp_algorithm_t *)context,
                                    .timeout_ms = 2000};
     sgp_mixer_t *mixer = make_mixer(group, &options);
-    /* Who sees it says so; the other may be left waiting for a message that is not sent. */
+    /* The node that sees it reports it; the other may wait for a message that is not sent. */
     sgp_status_t status = sgp_mixer_step(mixer, NULL, NULL, 0);
     CHECK(status == SGP_ERR_MISMATCH || status == SGP_ERR_TIMEOUT);
     if (status == SGP_ERR_MISMATCH) atomic_fetch_add(&mismatches, 1);

@@ -28,8 +28,8 @@ static void look_for_another(sgp_transport_t *transport, void *context) {
         uint64_t since = sgp_inbox_taken_in(inbox);
         CHECK(sgp_transport_wait(transport, far) == SGP_OK);
         CHECK(!sgp_inbox_find(inbox, &other));
-        /* The look has taken it in. Whoever would have had a use for it must not sleep now: nothing
-         * else will come. The deadline has passed, so a wait that sleeps says so. */
+        /* The find has taken it in. A caller that needs it must not sleep now, as nothing else will arrive. The deadline
+         * has passed, so a wait that sleeps returns an error. */
         CHECK(sgp_inbox_wait(inbox, since, now, "nothing") == SGP_OK);
         since = sgp_inbox_taken_in(inbox);
         CHECK(sgp_inbox_wait(inbox, since, now, "nothing") == SGP_ERR_TIMEOUT);
@@ -52,7 +52,7 @@ static void test_what_a_look_took_in_is_not_slept_over(void **state) {
     }
 }
 
-/* ---- what nobody will ask for ---- */
+/* ---- refused chunks ---- */
 
 static void send_one(sgp_inbox_t *inbox, uint32_t channel, uint64_t step, float value) {
     sgp_header_t header = {.kind = SGP_KIND_PUSH,
@@ -72,7 +72,7 @@ enum { KNOWN = 5, GONE = 3, REFUSED = 4 };
 
 #define FAR_STEP (UINT64_C(1) << 32)
 
-/* Rank 1 sends what is legal, however far it is ahead, and among it what is not. */
+/* Rank 1 sends legal chunks, however far ahead, and illegal ones among them. */
 static void send_all(sgp_inbox_t *inbox) {
     send_one(inbox, KNOWN, 1, 1);
     send_one(inbox, KNOWN, 1, 2); /* it is there already */
@@ -156,8 +156,7 @@ static void send_line(sgp_inbox_t *inbox, sgp_send_t *send, float number) {
     sgp_inbox_send_commit(inbox, send);
 }
 
-/* Rank 0 walks over what has arrived of step 5, in the order of each sender, and takes every second chunk
- * out. */
+/* Rank 0 walks over the arrived chunks of step 5, in the order of each sender, and takes every second one out. */
 static void walk_over(sgp_inbox_t *inbox, int total) {
     int seen = 0, left = 0;
     float last[8] = {0};

@@ -8,14 +8,14 @@
  * Simple. Any n is |V_1| + ... + |V_L| in base b: |V_l| = a_l B_l, B_l = b^(p_l), 1 <= a_l < b and
  * p_1 > ... > p_L. Each V_l is cut into a_l blocks of B_l.
  *   1. Each V_l averages over itself by its cube: as many steps as V_1 needs. All of V_l are equal.
- *   2. In turn for l = 1..L-1, each of the R nodes after V_l meets one node of each block of V_l
+ *   2. In turn for l = 1..L-1, each of the R nodes after V_l is paired with one node of each block of V_l
  *      (R < B_l: there are enough), by edges of weight B_l / (|V_l| + R). Let v be the value of
  *      V_l, r the mean of the nodes after it and X the mean of both, (|V_l| v + R r) / (|V_l| + R).
  *      A node with value u takes u + |V_l| / (|V_l| + R) (v - u): their mean becomes X, and equal
  *      ones stay equal. A block's sum becomes B_l v + R B_l / (|V_l| + R) (r - v) = B_l X: its mean
  *      is X, too. So V_L, equal and alone at the end, has X everywhere.
- *      Those of V_l that met nobody average among themselves: they are equal, so this changes
- *      nothing but the noise that gradients bring.
+ *      Nodes of V_l without such a partner average among themselves: they are equal, so this changes
+ *      nothing but the noise of gradients.
  *   3. After its turn each block averages over itself by its cube, p_l steps: exact. The last V
  *      repeats its own. Since p_1 > p_2 > ..., all are through 1 + p_1 steps after phase 1.
  *
@@ -94,8 +94,8 @@ static void shift(sgp_edge_t *edges, int count, int64_t distance) {
     for (int e = 0; e < count; e++) edges[e].peer = (int)(edges[e].peer + distance);
 }
 
-/* A node of V_l that met nobody: groups of `base` in a row, without gaps between blocks. `met`:
- * those at the beginning of each block that did. */
+/* A node of V_l without a partner: groups of `base` in a row, without gaps between blocks. `met`: the nodes at the
+ * beginning of each block that have one. */
 static int idle_edges(const parts_t *parts, int l, int met, int base, int index,
                       sgp_edge_t *edges) {
     int block = parts->block[l], idle = block - met, count = 0;
@@ -150,7 +150,7 @@ static int simple_edges(int n, int base, int step, int index, sgp_edge_t *edges)
     return count;
 }
 
-/* q: n without the prime factors <= base; or n, where that takes fewer steps. *steps: of simple on
+/* q: n without the prime factors <= base; or n, if that takes fewer steps. *steps: of simple on
  * q, before those of the cube. */
 static int row_of(int n, int base, int *steps) {
     int q = n;

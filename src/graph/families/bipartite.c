@@ -2,7 +2,7 @@
 /* The bipartite exponential graph: in each step the even ranks are paired with odd ones.
  *
  * With m = n, or n + 1 if n is odd, every odd h pairs each even rank r with r + h mod m; two values
- * of h that differ modulo m have no pair in common. For odd n the rank m - 1 = n is nobody, and its
+ * of h that differ modulo m have no pair in common. For odd n there is no rank m - 1 = n, and its
  * partner n - h mod m idles. h = 1 and h = -1 are in every list: their pairs join all nodes in a
  * ring (a line for odd n), so repeated averaging over a period reaches consensus for every n. */
 #include "graph/families/family.h"
@@ -52,7 +52,7 @@ static int bipartite_edges(const sgp_graph_t *graph, int rank, uint64_t step, in
     for (int j = 0; j < peers; j++) {
         int hop = hops[(first + (uint64_t)j) % matchings];
         int peer = (int)((rank + (rank % 2 ? m - hop : hop)) % m);
-        if (peer == n) continue; /* nobody */
+        if (peer == n) continue; /* there is no such rank */
         int at = count++;
         for (; at > 0 && edges[at - 1].peer > peer; at--) edges[at] = edges[at - 1];
         edges[at] = (sgp_edge_t){.peer = peer, .weight = 1.0 / (peers + 1)};

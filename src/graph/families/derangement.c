@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A derangement drawn in each step: all nodes draw the same permutation of the ranks, which puts
- * them on a circle, and the same p distinct hops around it. Everybody has p receivers and p
+ * them on a circle, and the same p distinct hops around it. Every node has p receivers and p
  * senders, so the mixing matrix is doubly stochastic and a push-sum weight of 1 stays 1.
  *
  * The permutation is the shuffle of Fisher and Yates, whose exchanges can be replayed for one rank

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Each node draws its receivers on its own in each step, so in-degrees differ and push-sum weights
- * move. Every node can repeat the draws of all others, which is how it knows its senders. */
+ * move. Every node finds its senders by repeating the draws of all others. */
 #include "graph/families/family.h"
 
 /* A generator for one node's draw in one step. */

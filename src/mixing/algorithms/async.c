@@ -8,7 +8,7 @@
  * least LEAST_KEPT, and if need be sends less than the graph's share, or nothing. A push for which no room comes free is
  * taken back.
  *
- * To settle, each node tells every other how many messages it has sent there, and rests; nobody sends to a resting node,
+ * To settle, each node tells every other how many messages it has sent there, and rests; no node sends to a resting one,
  * which would otherwise collect the mass of the slower ones. */
 #include "mixing/algorithms/algorithm_ops.h"
 #include "mixing/kernels.h"
