@@ -37,7 +37,7 @@ static void feedback(work_t *w) {
     sgp_encode_feedback(w->encoding, w->count, w->s, w->x, w->y);
 }
 static void meet(work_t *w) {
-    sgp_encode_meet(w->encoding, w->count, w->x, w->s, w->t);
+    sgp_encode_pair(w->encoding, w->count, w->x, w->s, w->t);
 }
 
 static const struct {

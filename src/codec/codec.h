@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The 16-bit encodings of vectors, bfloat16 and IEEE 754 binary16: pure functions over arrays, with
- * what the mixing does to a vector as it is encoded or decoded in the same pass over memory.
+/* src/codec: how a vector travels. Pure functions over arrays, for the mixing and the simulated nodes; they know no
+ * message, no node and no thread. One file per encoding; codec.c has the table of them.
  *
- * Rounding is to nearest, ties to even. What is finite stays finite: beyond the largest number an
- * encoding has, it gives that one. Infinities stay infinities, and a NaN stays a NaN (quiet, with its
- * sign and the payload that fits). The same bits on every CPU, whatever it can do and however its
- * float unit treats denormals.
+ * bfloat16 and IEEE 754 binary16 have 16 bits. Most calls here combine an encoding with the arithmetic of the mixing in
+ * one pass over memory.
  *
- * enc and dec stand for the two directions; s: an array of 16-bit numbers, 2-byte aligned, in the
- * byte order of the machine (little-endian, as is all that we run on). Arrays have `count` elements
- * and do not overlap. encoding: one of the two; anything else is our own mistake. */
+ * Rounding is to nearest, ties to even. A finite number stays finite: beyond the largest number of an encoding it becomes
+ * that number. Infinities stay infinities, and a NaN stays a NaN (quiet, with its sign and the payload that fits). The
+ * bits are the same on every CPU, whatever its instructions and however its float unit treats denormals.
+ *
+ * enc and dec stand for the two directions; s: an array of 16-bit numbers, 2-byte aligned, in the byte order of the
+ * machine (little-endian on all machines that we run on). Arrays have `count` elements and do not overlap. encoding: a lossy
+ * one; anything else is our own mistake. */
 #ifndef SGP_CODEC_CODEC_H
 #define SGP_CODEC_CODEC_H
 
@@ -18,8 +20,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Whether numbers are rounded to travel. */
-static inline bool sgp_encoding_rounds(sgp_encoding_t encoding) {
+/* "float32, bfloat16, float16": for help and error messages. Static. */
+const char *sgp_encoding_names(void);
+
+/* Whether encoding a number rounds it. */
+static inline bool sgp_encoding_is_lossy(sgp_encoding_t encoding) {
     return encoding == SGP_ENCODING_BFLOAT16 || encoding == SGP_ENCODING_FLOAT16;
 }
 
@@ -29,11 +34,11 @@ void sgp_encode(sgp_encoding_t encoding, size_t count, uint16_t *s, const float 
 /* x <- dec(s) */
 void sgp_decode(sgp_encoding_t encoding, size_t count, float *x, const uint16_t *s);
 
-/* s <- enc(z); z <- keep z + part (z - dec(s)): the sender keeps the rounding. */
+/* s <- enc(z); z <- keep z + part (z - dec(s)): the sender keeps the rounding error. */
 void sgp_encode_keep(sgp_encoding_t encoding, size_t count, uint16_t *s, float *z, float keep,
                      float part);
 
-/* z <- z + part (x - dec(enc(x))): the same later, of what x was sent then (x may be z). */
+/* z <- z + part (x - dec(enc(x))): the rounding error of an earlier push of x. x may be z. */
 void sgp_keep_rounding(sgp_encoding_t encoding, size_t count, float *z, const float *x, float part);
 
 /* s <- enc(x + r); r <- x + r - dec(s): error feedback. */
@@ -53,12 +58,12 @@ void sgp_decode_absorb(sgp_encoding_t encoding, size_t count, float *z, const ui
 /* z <- z + a dec(s) */
 void sgp_decode_add(sgp_encoding_t encoding, size_t count, float *z, const uint16_t *s, float a);
 
-/* s <- enc((a - dec(b)) / 2); a <- a - dec(s): a becomes the mean of both, and b will by adding
+/* s <- enc((a - dec(b)) / 2); a <- a - dec(s): a becomes the mean of both, and so does b when it adds
  * dec(s). */
-void sgp_encode_meet(sgp_encoding_t encoding, size_t count, float *a, const uint16_t *b,
+void sgp_encode_pair(sgp_encoding_t encoding, size_t count, float *a, const uint16_t *b,
                      uint16_t *s);
 
-/* For tests: without what only some CPUs have. */
+/* For tests. true: use no instructions that only some CPUs have. */
 void sgp_encoding_only_plain(bool only);
 
 #endif

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Less than this is taken for none. */
+/* A smaller deviation counts as none. */
 #define ROUNDING 1e-13
 
 /* All matrices: (n, n), row by row. */
@@ -128,7 +128,7 @@ static double largest_singular_value(work_t *work) {
         }
         double before = found;
         found = normalize(n, work->left);
-        if (found <= before * (1 + 1e-13)) break; /* it never falls, but by rounding */
+        if (found <= before * (1 + 1e-13)) break; /* it falls by rounding only */
         memset(work->right, 0, n * sizeof *work->right);
         for (size_t i = 0; i < n; i++)
             for (size_t j = 0; j < n; j++) work->right[j] += work->b[i * n + j] * work->left[i];
@@ -156,7 +156,7 @@ static void measure_product(work_t *work, sgp_graph_analysis_t *analysis) {
     }
 }
 
-/* One step of the covariance s of y_i = x_i - w_i (mean x), which is what is not yet averaged:
+/* One step of the covariance s of y_i = x_i - w_i (mean x), the part that is not averaged yet:
  * noise e moves y by e - w (mean e), then y and w mix. Returns the variance of z = x / w. */
 static double covariance_step(work_t *work, uint64_t step) {
     size_t n = work->n;
@@ -206,7 +206,7 @@ static void repeat_for_ever(work_t *work) {
     enum { DOUBLINGS = 60 };
     size_t n = work->n;
     for (int i = 0; i < DOUBLINGS; i++) {
-        double size = 0; /* of A: what is added next is at most its square times s */
+        double size = 0; /* of A: the next addend is at most its square times s */
         for (size_t e = 0; e < n * n; e++) size += work->a[e] * work->a[e];
         if (size < 1e-16) return;
         multiply_transposed(n, work->a, work->s, false, work->b); /* A s, for s^T = s */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How well a graph averages, from its mixing matrices. For the program and the benchmarks, not for
+/* Measures how well a graph averages, from its mixing matrices. For the program and the benchmarks, not for
  * the step path: it allocates a few n x n matrices and takes O(n^3).
  *
  * With M = P_{K-1} ... P_0 and the push-sum weights w = M 1, after K steps node i holds
@@ -22,13 +22,12 @@ typedef struct sgp_graph_analysis {
                            two periods */
     double contraction; /* over K steps: largest singular value of R - 1 1^T / n */
     double per_step;    /* its K-th root */
-    double deviation; /* over K steps: largest |R[i][j] - 1 / n|, what is left of a unit impulse */
-    double edges;     /* messages in a step, all nodes together, mean over K steps */
+    double deviation;   /* over K steps: largest |R[i][j] - 1 / n|, the rest of a unit impulse */
+    double edges;       /* messages in a step, all nodes together, mean over K steps */
 
-    /* Every node adds noise of variance 1 to x in each step, then they mix: what the mean over
-     * nodes of (z_i - mean z)^2 tends to, after mixing, averaged over the steps of a period. For a
-     * random graph, which settles to no period: the mean over SGP_ANALYSIS_VARIANCE_STEPS steps of
-     * it. NAN above SGP_ANALYSIS_VARIANCE_NODES. */
+    /* Every node adds noise of variance 1 to x in each step, then they mix: the limit of the mean over nodes of
+     * (z_i - mean z)^2, after mixing, averaged over the steps of a period. A random graph has no period: its mean over
+     * SGP_ANALYSIS_VARIANCE_STEPS steps. NAN above SGP_ANALYSIS_VARIANCE_NODES. */
     double variance;
 } sgp_graph_analysis_t;
 

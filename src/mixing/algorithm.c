@@ -3,40 +3,52 @@
 
 #include "base/logging.h"
 #include "base/memory.h"
+#include "mixing/algorithm_table.h"
+#include "mixing/algorithms/algorithm_ops.h"
+#include "mixing/mixer_options.h"
 #include "mixing/progress_thread.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+/* A single node exchanges nothing, so it needs no overlap. */
 static const sgp_algorithm_ops_t *ops_of(const sgp_mixer_options_t *options) {
-    if (options->algorithm == SGP_ALGORITHM_ALLREDUCE)
-        return options->library_allreduce ? &sgp_algorithm_library_allreduce
-                                          : &sgp_algorithm_allreduce;
-    if (options->graph.size == 1) return &sgp_algorithm_lockstep; /* nobody to wait for */
-    if (options->algorithm == SGP_ALGORITHM_ADPSGD) return &sgp_algorithm_pairs;
-    if (options->overlap == SGP_OVERLAP_ASYNC) return &sgp_algorithm_async;
-    return options->overlap ? &sgp_algorithm_overlap : &sgp_algorithm_lockstep;
+    const sgp_algorithm_info_t *info = sgp_algorithm_info(options->algorithm);
+    if (options->library_allreduce && info->library_ops) return info->library_ops;
+    if (options->graph.size == 1 && info->graph != SGP_NEEDS_NO_GRAPH)
+        return &sgp_algorithm_lockstep;
+    if (options->overlap == SGP_OVERLAP_ASYNC) return info->async_ops;
+    return options->overlap > 0 ? info->overlap_ops : info->ops;
+}
+
+/* The group's size; the algorithm's default kind where the options leave everything open. An algorithm that needs no
+ * graph ignores the one of the options. */
+static sgp_graph_t graph_of(const sgp_mixer_t *mixer, const sgp_mixer_options_t *options) {
+    const sgp_algorithm_info_t *info = sgp_algorithm_info(options->algorithm);
+    sgp_graph_t graph = options->graph;
+    if (info && info->graph == SGP_NEEDS_NO_GRAPH) graph = (sgp_graph_t){0};
+    if (options->graph.size == 0 && graph.kind == SGP_GRAPH_EXPONENTIAL)
+        graph.kind = sgp_algorithm_default_graph(options->algorithm);
+    graph.size = mixer->size;
+    return graph;
 }
 
 sgp_status_t sgp_algorithm_check(const sgp_mixer_t *mixer, const sgp_mixer_options_t *options,
-                                 sgp_mixer_options_t *wanted) {
-    sgp_mixer_options_t full = *options;
-    if (full.graph.size != 0 && full.graph.size != mixer->size)
+                                 sgp_mixer_options_t *full) {
+    sgp_mixer_options_t made = *options;
+    if (options->graph.size != 0 && options->graph.size != mixer->size)
         return sgp_fail(SGP_ERR_INVALID, "mixer: a graph of %d nodes for a group of %d",
-                        full.graph.size, mixer->size);
-    full.graph.size = mixer->size;
-    bool pairs = full.algorithm == SGP_ALGORITHM_ADPSGD || full.algorithm == SGP_ALGORITHM_DPSGD;
-    if (pairs && full.graph.kind == SGP_GRAPH_EXPONENTIAL && options->graph.size == 0)
-        full.graph.kind = SGP_GRAPH_BIPARTITE_EXPONENTIAL;
-    if (full.local_steps == 0) full.local_steps = 1;
-    if (full.encoding == SGP_ENCODING_DEFAULT) full.encoding = SGP_ENCODING_FLOAT32;
-    full.count = mixer->all_count;
-    full.buffers = mixer->all_length - mixer->all_count;
-    full.workers = mixer->workers.group;
-    sgp_status_t status = sgp_mixer_check(&full);
+                        options->graph.size, mixer->size);
+    made.graph = graph_of(mixer, options);
+    if (made.local_steps == 0) made.local_steps = 1;
+    if (made.encoding == SGP_ENCODING_DEFAULT) made.encoding = SGP_ENCODING_FLOAT32;
+    made.count = mixer->all_count;
+    made.buffers = mixer->all_length - mixer->all_count;
+    made.workers = mixer->workers.group;
+    sgp_status_t status = sgp_mixer_check(&made);
     if (status != SGP_OK) return status;
-    if (mixer->size == 1) full.encoding = SGP_ENCODING_FLOAT32; /* nothing travels */
-    *wanted = full;
+    if (mixer->size == 1) made.encoding = SGP_ENCODING_FLOAT32; /* nothing travels */
+    *full = made;
     return SGP_OK;
 }
 
@@ -50,7 +62,7 @@ static void give_room_back(sgp_mixer_t *mixer, const sgp_room_t *rooms) {
     for (int i = 0; i < SGP_ROOMS; i++) unreserve(mixer, &rooms[i]);
 }
 
-/* All of it or nothing. */
+/* All of them or none. */
 static sgp_status_t reserve(sgp_mixer_t *mixer, const sgp_room_t *rooms) {
     for (int i = 0; i < SGP_ROOMS; i++) {
         if (!rooms[i].messages) continue;
@@ -63,12 +75,12 @@ static sgp_status_t reserve(sgp_mixer_t *mixer, const sgp_room_t *rooms) {
     return SGP_OK;
 }
 
-/* Averages travel as float32 whatever the algorithm's messages do. */
+/* Averages travel as float32 in every encoding. */
 static sgp_status_t reserve_rooms(sgp_mixer_t *mixer) {
     const sgp_algorithm_ops_t *ops = mixer->ops;
     sgp_room_t rooms[SGP_ROOMS] = {
         {.bytes = mixer->length * sgp_mixer_element(mixer), .messages = ops->messages(mixer)},
-        {.bytes = mixer->length * sizeof(float), .messages = sgp_mixer_rounds(mixer) ? 2 : 0},
+        {.bytes = mixer->length * sizeof(float), .messages = sgp_mixer_is_lossy(mixer) ? 2 : 0},
         {.bytes = sizeof(uint64_t), .messages = ops->notices ? ops->notices(mixer) : 0},
     };
     sgp_status_t status = reserve(mixer, rooms);
@@ -78,55 +90,55 @@ static sgp_status_t reserve_rooms(sgp_mixer_t *mixer) {
 
 /* ---- memory ---- */
 
-/* Slow momentum can be switched on later, too. */
-static sgp_status_t make_slow(sgp_mixer_t *mixer) {
-    if (mixer->options.slow_every == 0 || mixer->slow) return SGP_OK;
-    mixer->slow = sgp_memory_alloc(mixer->count * sizeof *mixer->slow);
-    mixer->anchor = sgp_memory_alloc(mixer->count * sizeof *mixer->anchor);
-    if (!mixer->slow || !mixer->anchor)
+/* A switch can begin outer updates. */
+static sgp_status_t make_outer(sgp_mixer_t *mixer) {
+    if (mixer->options.slow_every == 0 || mixer->outer_momentum) return SGP_OK;
+    mixer->outer_momentum = sgp_memory_alloc(mixer->count * sizeof *mixer->outer_momentum);
+    mixer->outer_anchor = sgp_memory_alloc(mixer->count * sizeof *mixer->outer_anchor);
+    if (!mixer->outer_momentum || !mixer->outer_anchor)
         return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for the slow momentum of %zu numbers",
                         mixer->count);
-    memcpy(mixer->anchor, mixer->z, mixer->count * sizeof *mixer->anchor);
+    memcpy(mixer->outer_anchor, mixer->z, mixer->count * sizeof *mixer->outer_anchor);
     return SGP_OK;
 }
 
-static void free_slow(sgp_mixer_t *mixer) {
-    sgp_memory_free(mixer->slow);
-    sgp_memory_free(mixer->anchor);
-    mixer->slow = mixer->anchor = NULL;
+static void free_outer(sgp_mixer_t *mixer) {
+    sgp_memory_free(mixer->outer_momentum);
+    sgp_memory_free(mixer->outer_anchor);
+    mixer->outer_momentum = mixer->outer_anchor = NULL;
 }
 
-static bool has_courier(const sgp_mixer_t *mixer) {
+static bool has_progress(const sgp_mixer_t *mixer) {
     const sgp_algorithm_ops_t *ops = mixer->ops;
-    return ops->has_courier ? ops->has_courier(mixer) : ops->work != NULL;
+    return ops->has_progress ? ops->has_progress(mixer) : ops->work != NULL;
 }
 
 static sgp_status_t make_all(sgp_mixer_t *mixer) {
     size_t degree = (size_t)sgp_graph_max_degree(&mixer->graph);
     mixer->edges = calloc(degree + 1, sizeof *mixer->edges);
     if (!mixer->edges) return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu edges", degree);
-    sgp_status_t status = make_slow(mixer);
+    sgp_status_t status = make_outer(mixer);
     if (status == SGP_OK) status = reserve_rooms(mixer);
     if (status == SGP_OK && mixer->ops->create) status = mixer->ops->create(mixer);
-    if (status == SGP_OK && has_courier(mixer)) status = sgp_courier_start(mixer);
+    if (status == SGP_OK && has_progress(mixer)) status = sgp_progress_start(mixer);
     return status;
 }
 
 sgp_status_t sgp_algorithm_make(sgp_mixer_t *mixer, const sgp_mixer_options_t *options) {
-    bool slow = mixer->slow != NULL;
+    bool outer = mixer->outer_momentum != NULL;
     mixer->options = *options;
     mixer->graph = options->graph;
     mixer->ops = ops_of(options);
     sgp_status_t status = make_all(mixer);
     if (status == SGP_OK) return status;
-    if (!slow) free_slow(mixer);
+    if (!outer) free_outer(mixer);
     sgp_algorithm_end(mixer);
     return status;
 }
 
 void sgp_algorithm_start(sgp_mixer_t *mixer) {
-    if (has_courier(mixer)) sgp_courier_employ(mixer, mixer->ops->work, mixer->ops->serve);
-    else sgp_courier_stop(mixer);
+    if (has_progress(mixer)) sgp_progress_assign(mixer, mixer->ops->work, mixer->ops->serve);
+    else sgp_progress_stop(mixer);
 }
 
 void sgp_algorithm_end(sgp_mixer_t *mixer) {
@@ -139,7 +151,7 @@ void sgp_algorithm_end(sgp_mixer_t *mixer) {
     mixer->ops = NULL;
 }
 
-/* ---- one beside another ---- */
+/* ---- two algorithms, during a switch ---- */
 
 #define EXCHANGE(type, a, b)                                                                       \
     do {                                                                                           \
@@ -148,35 +160,55 @@ void sgp_algorithm_end(sgp_mixer_t *mixer) {
         (b) = first_;                                                                              \
     } while (0)
 
-static void exchange(sgp_mixer_t *mixer, sgp_algorithm_aside_t *aside) {
-    EXCHANGE(sgp_mixer_options_t, mixer->options, aside->options);
-    EXCHANGE(const sgp_algorithm_ops_t *, mixer->ops, aside->ops);
-    EXCHANGE(void *, mixer->extra, aside->extra);
-    EXCHANGE(sgp_graph_t, mixer->graph, aside->graph);
-    EXCHANGE(sgp_edge_t *, mixer->edges, aside->edges);
-    for (int i = 0; i < SGP_ROOMS; i++) EXCHANGE(sgp_room_t, mixer->rooms[i], aside->rooms[i]);
+static void exchange(sgp_mixer_t *mixer, sgp_algorithm_saved_t *saved) {
+    EXCHANGE(sgp_mixer_options_t, mixer->options, saved->options);
+    EXCHANGE(const sgp_algorithm_ops_t *, mixer->ops, saved->ops);
+    EXCHANGE(void *, mixer->extra, saved->extra);
+    EXCHANGE(sgp_graph_t, mixer->graph, saved->graph);
+    EXCHANGE(sgp_edge_t *, mixer->edges, saved->edges);
+    for (int i = 0; i < SGP_ROOMS; i++) EXCHANGE(sgp_room_t, mixer->rooms[i], saved->rooms[i]);
 }
 
-void sgp_algorithm_lay_aside(sgp_mixer_t *mixer, sgp_algorithm_aside_t *aside) {
-    *aside =
-        (sgp_algorithm_aside_t){.courier = mixer->courier != NULL, .slow = mixer->slow != NULL};
-    exchange(mixer, aside);
-    give_room_back(mixer, aside->rooms);
-    if (mixer->courier) sgp_courier_employ(mixer, NULL, NULL);
+void sgp_algorithm_save(sgp_mixer_t *mixer, sgp_algorithm_saved_t *saved) {
+    *saved = (sgp_algorithm_saved_t){.progress = mixer->progress != NULL,
+                                     .outer = mixer->outer_momentum != NULL};
+    exchange(mixer, saved);
+    give_room_back(mixer, saved->rooms);
+    if (mixer->progress) sgp_progress_assign(mixer, NULL, NULL);
 }
 
-void sgp_algorithm_put_back(sgp_mixer_t *mixer, sgp_algorithm_aside_t *aside) {
+void sgp_algorithm_restore(sgp_mixer_t *mixer, sgp_algorithm_saved_t *saved) {
     sgp_algorithm_end(mixer);
-    if (!aside->courier) sgp_courier_stop(mixer);
-    if (!aside->slow) free_slow(mixer);
-    exchange(mixer, aside);
-    reserve(mixer, mixer->rooms); /* it was there before, and nobody else has asked since */
+    if (!saved->progress) sgp_progress_stop(mixer);
+    if (!saved->outer) free_outer(mixer);
+    exchange(mixer, saved);
+    reserve(
+        mixer,
+        mixer->rooms); /* cannot fail: returned a moment ago, and nothing else has been reserved */
     sgp_algorithm_start(mixer);
 }
 
-void sgp_algorithm_end_aside(sgp_mixer_t *mixer, sgp_algorithm_aside_t *aside) {
-    memset(aside->rooms, 0, sizeof aside->rooms); /* given back already */
-    exchange(mixer, aside);
+void sgp_algorithm_discard(sgp_mixer_t *mixer, sgp_algorithm_saved_t *saved) {
+    memset(saved->rooms, 0, sizeof saved->rooms); /* returned by sgp_algorithm_save */
+    exchange(mixer, saved);
     sgp_algorithm_end(mixer);
-    exchange(mixer, aside);
+    exchange(mixer, saved);
+}
+
+/* ---- between steps ---- */
+
+sgp_status_t sgp_algorithm_settle(sgp_mixer_t *mixer) {
+    if (!mixer->ops->settle) return SGP_OK;
+    /* An algorithm that waits for no node in a step waits for the slowest one here. */
+    uint64_t timeout = sgp_group_timeout(mixer->group);
+    if (timeout < mixer->timeout) timeout = mixer->timeout;
+    return mixer->ops->settle(mixer, sgp_transport_now(mixer->transport) + timeout);
+}
+
+sgp_status_t sgp_algorithm_hold(sgp_mixer_t *mixer, uint64_t deadline) {
+    return mixer->ops->hold ? mixer->ops->hold(mixer, deadline) : SGP_OK;
+}
+
+sgp_status_t sgp_algorithm_resume(sgp_mixer_t *mixer) {
+    return mixer->ops->resume ? mixer->ops->resume(mixer) : SGP_OK;
 }

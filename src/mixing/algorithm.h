@@ -1,43 +1,49 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The part of a mixer that a switch replaces: an algorithm with its options, its memory, its
- * courier and its room in the transport. For mixer.c and switch.c; sends nothing. */
+/* The algorithm of a mixer: its options, memory, progress thread and room in the transport, which a switch replaces; and
+ * its calls between steps. For the public calls and the outer update; only the calls between steps send. */
 #ifndef SGP_MIXING_ALGORITHM_H
 #define SGP_MIXING_ALGORITHM_H
 
-#include "mixing/mixer_internal.h"
+#include "mixing/mixer_core.h"
 
-/* *wanted: the options with their defaults filled in, as this mixer would run them; set only on success.
+/* *full: the options as this mixer would run them, with defaults filled in; set only on success.
  * SGP_ERR_INVALID (logged). */
 sgp_status_t sgp_algorithm_check(const sgp_mixer_t *mixer, const sgp_mixer_options_t *options,
-                                 sgp_mixer_options_t *wanted);
+                                 sgp_mixer_options_t *full);
 
-/* All that can fail: makes what the options (as sgp_algorithm_check gives them) need, and reserves room.
- * The mixer has no algorithm; on an error it has none afterwards, and is as it was.
+/* Everything that can fail: allocates for the options (as sgp_algorithm_check gives them) and reserves room. The mixer
+ * has no algorithm before; on an error it has none afterwards either, and nothing has changed.
  * SGP_ERR_NO_MEMORY, SGP_ERR_UNSUPPORTED; logged. */
 sgp_status_t sgp_algorithm_make(sgp_mixer_t *mixer, const sgp_mixer_options_t *options);
 
-/* Employs the courier, or ends one that the algorithm does not have. sgp_mixer_resume comes next. */
+/* Gives the progress thread the algorithm's work, or ends it if the algorithm needs none. sgp_algorithm_resume follows. */
 void sgp_algorithm_start(sgp_mixer_t *mixer);
 
-/* Frees what the algorithm has and gives its room back; the mixer has none then, but may still have a
- * courier, which is idle. Fine where there is none. */
+/* Frees the algorithm and its room. The mixer then has none, but may still have an idle progress thread. Fine where there
+ * is none. */
 void sgp_algorithm_end(sgp_mixer_t *mixer);
 
 /* An algorithm while another one is made in its place. */
-typedef struct sgp_algorithm_aside {
+typedef struct sgp_algorithm_saved {
     sgp_mixer_options_t options;
     const sgp_algorithm_ops_t *ops;
     void *extra;
     sgp_graph_t graph;
     sgp_edge_t *edges;
-    sgp_room_t rooms[SGP_ROOMS]; /* given back until it is restored */
-    bool courier, slow;          /* whether the mixer had them */
-} sgp_algorithm_aside_t;
+    sgp_room_t rooms[SGP_ROOMS]; /* returned to the transport until sgp_algorithm_restore */
+    bool progress, outer;        /* whether the mixer had a progress thread, and outer updates */
+} sgp_algorithm_saved_t;
 
-/* The mixer is settled. One of the other two follows: put_back ends the new algorithm, if there is one,
- * and leaves the mixer as it was before lay_aside; end_aside frees the old one. */
-void sgp_algorithm_lay_aside(sgp_mixer_t *mixer, sgp_algorithm_aside_t *aside);
-void sgp_algorithm_put_back(sgp_mixer_t *mixer, sgp_algorithm_aside_t *aside);
-void sgp_algorithm_end_aside(sgp_mixer_t *mixer, sgp_algorithm_aside_t *aside);
+/* The mixer is settled. One of the other two follows: restore ends the new algorithm, if there is one, and leaves the
+ * mixer as it was before save; discard frees the old one. */
+void sgp_algorithm_save(sgp_mixer_t *mixer, sgp_algorithm_saved_t *saved);
+void sgp_algorithm_restore(sgp_mixer_t *mixer, sgp_algorithm_saved_t *saved);
+void sgp_algorithm_discard(sgp_mixer_t *mixer, sgp_algorithm_saved_t *saved);
+
+/* The operations of these names (algorithms/algorithm_ops.h), on the segment of this process; settle with the time limit
+ * of a collective call. */
+sgp_status_t sgp_algorithm_settle(sgp_mixer_t *mixer);
+sgp_status_t sgp_algorithm_hold(sgp_mixer_t *mixer, uint64_t deadline);
+sgp_status_t sgp_algorithm_resume(sgp_mixer_t *mixer);
 
 #endif

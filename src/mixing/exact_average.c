@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The exact mean over the nodes, and how far they are from it. Between epochs, not in the step
- * path. */
+/* The exact mean over the nodes, and their distance from it. */
+#include "mixing/exact_average.h"
+
 #include "base/logging.h"
+#include "mixing/algorithm.h"
 #include "mixing/kernels.h"
+#include "mixing/mixer_internal.h"
 #include "mixing/workers.h"
 
 #include <math.h>
@@ -34,7 +37,7 @@ static void result(sgp_reduce_t *reduce, size_t offset, size_t count, const floa
     average->norm += norm;
 }
 
-/* What each node tells the others: its weight, its distance, and the balance of its ledger. */
+/* Each node tells the others its weight, its distance, and the balance of its ledger. */
 typedef struct report {
     double w, distance, norm;
     double missing[SGP_LEDGER_SAMPLES], present[SGP_LEDGER_SAMPLES];
@@ -52,8 +55,8 @@ static void add_samples(const report_t *reports, int nodes, size_t samples, doub
     }
 }
 
-/* In order of rank, so that every node comes to the same bits. The norm is node 0's: the mean is
- * the same everywhere, but chunks are added in the order of their arrival. */
+/* In order of rank: the same bits on every node. The norm is node 0's: the mean is the same everywhere, but each node
+ * adds up its chunks in the order of their arrival. */
 static void add_reports(const report_t *reports, const sgp_mixer_t *mixer, double *sums) {
     for (int r = 0; r < mixer->size; r++) {
         sums[DISTANCE] += reports[r].distance;
@@ -63,7 +66,7 @@ static void add_reports(const report_t *reports, const sgp_mixer_t *mixer, doubl
     add_samples(reports, mixer->size, mixer->ledger.samples, sums);
 }
 
-/* Each worker has weights of its own, that add up to the number of nodes. */
+/* Each worker has its own weights, which add up to the number of nodes. */
 static void summarise(const double *sums, const sgp_mixer_t *mixer,
                       sgp_mixer_consensus_t *consensus) {
     int workers = mixer->workers.group ? sgp_group_size(mixer->workers.group) : 1;
@@ -120,21 +123,26 @@ static sgp_status_t average_settled(sgp_mixer_t *mixer, float *mean, double *sum
 static sgp_status_t average_segment(sgp_mixer_t *mixer, float *mean, double *sums) {
     bool taken;
     sgp_status_t status = sgp_group_take(mixer->group, mixer, &taken);
-    if (status == SGP_OK) status = sgp_mixer_settle_segment(mixer);
+    if (status == SGP_OK) status = sgp_algorithm_settle(mixer);
     if (status == SGP_OK) status = average_settled(mixer, mean, sums);
-    if (status == SGP_OK) status = sgp_mixer_resume(mixer);
+    if (status == SGP_OK) status = sgp_algorithm_resume(mixer);
     if (taken) sgp_group_give(mixer->group);
     return status;
+}
+
+/* Each worker has its segment of the mean and of the sums. */
+static sgp_status_t average_of_workers(sgp_mixer_t *mixer, float *average, double *sums) {
+    sgp_status_t status = sgp_workers_share(mixer); /* settling has changed each segment */
+    if (status == SGP_OK) status = sgp_workers_share_mine(mixer, average);
+    return status == SGP_OK ? sgp_workers_sum(mixer, sums, SUMS) : status;
 }
 
 sgp_status_t sgp_mixer_do_average(sgp_mixer_t *mixer, float *average,
                                   sgp_mixer_consensus_t *consensus) {
     double sums[SUMS] = {0};
-    float *mean = mixer->workers.group ? mixer->workers.mine : average;
-    sgp_status_t status = average_segment(mixer, mean, sums);
-    if (status == SGP_OK) status = sgp_workers_share(mixer); /* what came in while settling */
-    if (status == SGP_OK) status = sgp_workers_share_mine(mixer, average);
-    if (status == SGP_OK) status = sgp_workers_sum(mixer, sums, SUMS);
+    bool workers = sgp_mixer_has_workers(mixer);
+    sgp_status_t status = average_segment(mixer, workers ? mixer->workers.mine : average, sums);
+    if (status == SGP_OK && workers) status = average_of_workers(mixer, average, sums);
     if (status == SGP_OK && consensus) summarise(sums, mixer, consensus);
     return status;
 }
@@ -142,12 +150,13 @@ sgp_status_t sgp_mixer_do_average(sgp_mixer_t *mixer, float *average,
 sgp_status_t sgp_mixer_balance(sgp_mixer_t *mixer, sgp_mixer_consensus_t *balance) {
     double sums[SUMS] = {0};
     sgp_status_t status = exchange(mixer, &(average_t){.mixer = mixer}, sums);
-    if (status == SGP_OK) status = sgp_workers_sum(mixer, sums, SUMS);
+    if (status == SGP_OK && sgp_mixer_has_workers(mixer))
+        status = sgp_workers_sum(mixer, sums, SUMS);
     if (status == SGP_OK) summarise(sums, mixer, balance);
     return status;
 }
 
-/* The mean weight is 1 but for rounding: sums of it are exact enough to go on with. */
+/* The mean weight is 1 but for rounding. */
 static sgp_status_t agree_weight(sgp_mixer_t *mixer) {
     double total = 0;
     sgp_status_t status =
@@ -158,7 +167,7 @@ static sgp_status_t agree_weight(sgp_mixer_t *mixer) {
 }
 
 sgp_status_t sgp_mixer_agree(sgp_mixer_t *mixer, uint64_t deadline) {
-    /* Steps of the caller since the last mixing are entered first. */
+    /* The caller's own changes since the last mixing are entered first. */
     sgp_ledger_enter(&mixer->ledger, mixer->z, 0, mixer->length, mixer->w);
     average_t found = {.mixer = mixer, .mean = mixer->z};
     sgp_status_t status = reduce_z(mixer, &found, deadline);

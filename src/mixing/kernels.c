@@ -12,8 +12,8 @@ SGP_VECTOR void sgp_add_scaled(size_t count, float *restrict z, const float *res
     for (size_t i = 0; i < count; i++) z[i] += a * y[i];
 }
 
-SGP_VECTOR void sgp_meet(size_t count, float *restrict a, const float *restrict b,
-                         float *restrict d) {
+SGP_VECTOR void sgp_average_pair(size_t count, float *restrict a, const float *restrict b,
+                                 float *restrict d) {
     for (size_t i = 0; i < count; i++) {
         float half = 0.5f * (a[i] - b[i]);
         d[i] = half;

@@ -7,15 +7,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* z <- z + a (y - z): absorbs y, with a = v / (w + v). Nodes that agree stay as they are, bit for
- * bit. */
+/* z <- z + a (y - z): absorbs y, with a = v / (w + v). Equal z and y keep their bits. */
 void sgp_absorb(size_t count, float *z, const float *y, float a);
 
 /* z <- z + a y */
 void sgp_add_scaled(size_t count, float *z, const float *y, float a);
 
-/* d <- (a - b) / 2; a <- a - d: a becomes the mean of both, and b will by adding d. */
-void sgp_meet(size_t count, float *a, const float *b, float *d);
+/* d <- (a - b) / 2; a <- a - d: a becomes the mean of both, and so does b when it adds d. */
+void sgp_average_pair(size_t count, float *a, const float *b, float *d);
 
 /* sum <- a + b */
 void sgp_add(size_t count, float *sum, const float *a, const float *b);

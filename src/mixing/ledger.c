@@ -17,7 +17,7 @@ void sgp_ledger_init(sgp_ledger_t *ledger, const float *z, size_t length) {
     }
 }
 
-/* The sample's number of a run's first coordinate: only the last run can be short. */
+/* The sample of a run's first coordinate: only the last run can be short. */
 static size_t first_sample(size_t run) {
     return run * SGP_LEDGER_RUN;
 }
@@ -33,7 +33,7 @@ void sgp_ledger_enter(sgp_ledger_t *ledger, const float *z, size_t offset, size_
     }
 }
 
-void sgp_ledger_meet(sgp_ledger_t *ledger, const float *z, size_t offset, size_t count) {
+void sgp_ledger_close_range(sgp_ledger_t *ledger, const float *z, size_t offset, size_t count) {
     for (size_t r = 0; r < ledger->runs; r++) {
         if (ledger->start[r] < offset || ledger->start[r] >= offset + count) continue;
         for (size_t i = 0; i < ledger->length[r]; i++)
@@ -52,7 +52,7 @@ void sgp_ledger_balance(const sgp_ledger_t *ledger, const float *z, double w, do
     for (size_t r = 0; r < ledger->runs; r++)
         for (size_t i = 0; i < ledger->length[r]; i++) {
             size_t sample = first_sample(r) + i;
-            /* Steps by the caller since the last mixing are in z but not entered yet. */
+            /* The caller's own changes since the last mixing are in z but not entered yet. */
             double change = (double)z[ledger->start[r] + i] - (double)ledger->mixed[sample];
             present[sample] = w * z[ledger->start[r] + i];
             missing[sample] = ledger->made[sample] + w * change - present[sample];

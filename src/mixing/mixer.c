@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The calls on a mixer, at the top of the room: mixer.c -> the algorithm -> push.c or reduce.c -> the inbox. */
 #include "mixing/algorithm.h"
+#include "mixing/algorithms/algorithm_ops.h"
+#include "mixing/mixer_internal.h"
+#include "mixing/outer.h"
 #include "mixing/progress_thread.h"
 #include "mixing/workers.h"
 
@@ -9,34 +13,10 @@
 #include "mixing/kernels.h"
 #include "optimizer/optimizer_internal.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define DEFAULT_TIMEOUT_MS 60000
-
-static const struct {
-    sgp_algorithm_t algorithm;
-    const char *name;
-} names[] = {
-    {SGP_ALGORITHM_SGP, "sgp"},       {SGP_ALGORITHM_ALLREDUCE, "allreduce"},
-    {SGP_ALGORITHM_OSGP, "osgp"},     {SGP_ALGORITHM_DPSGD, "dpsgd"},
-    {SGP_ALGORITHM_ADPSGD, "adpsgd"},
-};
-
-#define ALGORITHMS (sizeof names / sizeof *names)
-
-const char *sgp_algorithm_name(sgp_algorithm_t algorithm) {
-    for (size_t i = 0; i < ALGORITHMS; i++)
-        if (names[i].algorithm == algorithm) return names[i].name;
-    return "unknown";
-}
-
-sgp_status_t sgp_algorithm_parse(const char *name, sgp_algorithm_t *algorithm) {
-    for (size_t i = 0; i < ALGORITHMS; i++)
-        if (!strcmp(names[i].name, name)) return *algorithm = names[i].algorithm, SGP_OK;
-    return SGP_ERR_NOT_FOUND;
-}
 
 static sgp_status_t check(const sgp_mixer_options_t *options) {
     if (options->count == 0)
@@ -49,9 +29,10 @@ static sgp_status_t check(const sgp_mixer_options_t *options) {
                         options->timeout_ms);
     size_t workers = options->workers ? (size_t)sgp_group_size(options->workers) : 1;
     if ((options->count + options->buffers + 15) / 16 < workers)
-        return sgp_fail(SGP_ERR_INVALID,
-                        "mixer: %zu numbers for %zu workers of a node: each needs 16",
-                        options->count + options->buffers, workers);
+        return sgp_fail(
+            SGP_ERR_INVALID,
+            "mixer: %zu numbers for %zu workers of a node: each worker needs at least 16",
+            options->count + options->buffers, workers);
     return SGP_OK;
 }
 
@@ -66,7 +47,7 @@ static sgp_status_t allocate(sgp_mixer_t *mixer) {
     return status == SGP_OK ? sgp_workers_init(mixer) : status;
 }
 
-/* The vector, and what of it this process mixes: all, or a worker's segment. */
+/* The vector, and the segment of it that this process mixes: all of it, or a worker's. */
 static void init_lengths(sgp_mixer_t *mixer, const sgp_mixer_options_t *options) {
     mixer->all_count = options->count;
     mixer->all_length = options->count + options->buffers;
@@ -98,14 +79,14 @@ static void release(sgp_mixer_t *mixer) {
     sgp_workers_fini(mixer);
     sgp_reducer_fini(&mixer->reducer);
     sgp_memory_free(mixer->all);
-    sgp_memory_free(mixer->slow);
-    sgp_memory_free(mixer->anchor);
+    sgp_memory_free(mixer->outer_momentum);
+    sgp_memory_free(mixer->outer_anchor);
     free(mixer->to);
     free(mixer->weights);
     free(mixer);
 }
 
-/* The channels come first: they are counted alike on all nodes, also where something fails. */
+/* The channels come first: all nodes must count them alike, also a node on which a later call fails. */
 static sgp_status_t prepare(sgp_mixer_t *mixer, const sgp_mixer_options_t *options,
                             const float *initial) {
     mixer->channel = sgp_group_new_channel(mixer->group);
@@ -117,7 +98,7 @@ static sgp_status_t prepare(sgp_mixer_t *mixer, const sgp_mixer_options_t *optio
     status = sgp_algorithm_make(mixer, options);
     if (status != SGP_OK) return status;
     sgp_algorithm_start(mixer);
-    return sgp_mixer_resume(mixer);
+    return sgp_algorithm_resume(mixer);
 }
 
 sgp_status_t sgp_mixer_do_create(sgp_group_t *group, const sgp_mixer_options_t *options,
@@ -126,11 +107,11 @@ sgp_status_t sgp_mixer_do_create(sgp_group_t *group, const sgp_mixer_options_t *
     if (!made) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a mixer");
     init(made, group, options);
     sgp_status_t status = check(options);
-    sgp_mixer_options_t wanted;
-    if (status == SGP_OK) status = sgp_algorithm_check(made, options, &wanted);
-    bool taken = false; /* from the courier of another mixer */
+    sgp_mixer_options_t full;
+    if (status == SGP_OK) status = sgp_algorithm_check(made, options, &full);
+    bool taken = false; /* from the progress thread of another mixer */
     if (status == SGP_OK) status = sgp_group_take(group, made, &taken);
-    if (status == SGP_OK) status = prepare(made, &wanted, initial);
+    if (status == SGP_OK) status = prepare(made, &full, initial);
     if (taken) sgp_group_give(group);
     if (status != SGP_OK) {
         release(made);
@@ -142,8 +123,8 @@ sgp_status_t sgp_mixer_do_create(sgp_group_t *group, const sgp_mixer_options_t *
 
 void sgp_mixer_do_destroy(sgp_mixer_t *mixer) {
     if (!mixer) return;
-    sgp_courier_stop(mixer);
-    bool taken; /* the courier of another mixer may be at the transport */
+    sgp_progress_stop(mixer);
+    bool taken; /* from the progress thread of another mixer */
     sgp_group_take(mixer->group, mixer, &taken);
     sgp_algorithm_end(mixer);
     sgp_inbox_drop_channel(mixer->inbox, mixer->channel);
@@ -159,42 +140,6 @@ float *sgp_mixer_buffers(sgp_mixer_t *mixer) {
     return mixer->all + mixer->all_count;
 }
 
-sgp_status_t sgp_mixer_refuse(const sgp_mixer_t *mixer, const char *what, size_t offset,
-                              size_t count) {
-    sgp_log(SGP_LOG_INFO, "step %" PRIu64 ": of elements %zu to %zu of the %s some are not finite",
-            mixer->step, mixer->first + offset, mixer->first + offset + count - 1, what);
-    return SGP_ERR_NOT_FINITE;
-}
-
-bool sgp_mixer_update(sgp_mixer_t *mixer, const sgp_local_t *local, float rate, size_t offset,
-                      size_t count, float *copy, bool non_temporal) {
-    size_t moved = 0;
-    bool finite = true;
-    if (local->optimizer && offset < mixer->count) {
-        moved = mixer->count - offset < count ? mixer->count - offset : count;
-        finite =
-            sgp_optimizer_apply(local->optimizer, mixer->first + offset, moved, mixer->z + offset,
-                                local->gradient + offset, rate, copy, non_temporal);
-    }
-    if (copy && moved < count)
-        finite &=
-            sgp_copy_out(count - moved, copy + moved, mixer->z + offset + moved, non_temporal);
-    else if (local->optimizer) /* buffers; without an optimizer the copy of the push checks z */
-        finite &= sgp_is_finite(count - moved, mixer->z + offset + moved);
-    sgp_ledger_enter(&mixer->ledger, mixer->z, offset, count, mixer->w);
-    return finite;
-}
-
-sgp_status_t sgp_mixer_update_all(sgp_mixer_t *mixer, const sgp_local_t *local) {
-    if (local->optimizer) sgp_optimizer_begin(local->optimizer);
-    float rate = (float)(local->learning_rate / mixer->w);
-    uint64_t start = sgp_mixer_mark(mixer);
-    bool finite = sgp_mixer_update(mixer, local, rate, 0, mixer->length, NULL, false);
-    sgp_mixer_mark_end(mixer, SGP_TRACE_UPDATE, start);
-    if (sgp_mixer_accepts(mixer, finite)) return SGP_OK;
-    return sgp_mixer_refuse(mixer, "parameters", 0, mixer->length);
-}
-
 static sgp_status_t check_step(const sgp_mixer_t *mixer, const sgp_optimizer_t *optimizer,
                                const float *gradient) {
     if (!optimizer) return SGP_OK;
@@ -206,13 +151,14 @@ static sgp_status_t check_step(const sgp_mixer_t *mixer, const sgp_optimizer_t *
     return SGP_OK;
 }
 
-/* Asleep so far, in this node's own context. */
+/* Nanoseconds asleep so far, on this node's own thread. */
 static uint64_t waited(const sgp_mixer_t *mixer) {
     const sgp_inbox_t *inside = mixer->workers.reducer.inbox;
     return sgp_inbox_waited(mixer->inbox) + mixer->paused + (inside ? sgp_inbox_waited(inside) : 0);
 }
 
-static sgp_status_t step(sgp_mixer_t *mixer, const sgp_local_t *local, uint64_t deadline) {
+static sgp_status_t step_by_algorithm(sgp_mixer_t *mixer, const sgp_local_t *local,
+                                      uint64_t deadline) {
     mixer->exchanges = (mixer->step + 1) % (uint64_t)mixer->options.local_steps == 0;
     sgp_transport_attend(mixer->transport, true);
     sgp_status_t status = mixer->ops->step(mixer, local, deadline);
@@ -221,25 +167,29 @@ static sgp_status_t step(sgp_mixer_t *mixer, const sgp_local_t *local, uint64_t 
     if (status != SGP_OK) return status;
     mixer->step++;
     mixer->round += mixer->exchanges;
-    int every = mixer->options.slow_every;
-    if (every == 0 || mixer->step % (uint64_t)every != 0) return SGP_OK;
-    return sgp_mixer_slow(mixer, local->learning_rate, deadline);
+    return sgp_outer_due(mixer) ? sgp_outer_update(mixer, local->learning_rate, deadline) : SGP_OK;
 }
 
 static sgp_status_t step_segment(sgp_mixer_t *mixer, const sgp_local_t *local) {
     uint64_t deadline = sgp_transport_now(mixer->transport) + mixer->timeout;
     bool taken;
     sgp_status_t status = sgp_group_take(mixer->group, mixer, &taken);
-    /* With an agent it is looked when the agent waits, and when it is taken from it. */
+    /* With an agent the watch is called when the agent waits, and when the transport is taken from it. */
     if (status == SGP_OK && !sgp_group_has_lease(mixer->group))
         status = sgp_inbox_look(mixer->inbox, false);
-    if (status == SGP_OK) status = step(mixer, local, deadline);
+    if (status == SGP_OK) status = step_by_algorithm(mixer, local, deadline);
     if (taken) sgp_group_give(mixer->group);
     return status;
 }
 
-/* Not only where a step waits for the lost node: an algorithm that waits for nothing would go on without it. */
-static sgp_status_t look_who_is_lost(const sgp_mixer_t *mixer) {
+static sgp_status_t step_with_workers(sgp_mixer_t *mixer, sgp_local_t *local) {
+    sgp_status_t status = sgp_workers_reduce(mixer, local);
+    if (status == SGP_OK) status = step_segment(mixer, local);
+    return status == SGP_OK ? sgp_workers_share(mixer) : status;
+}
+
+/* A lost node ends the run of every algorithm, also of one that would not wait for it. */
+static sgp_status_t check_losses(const sgp_mixer_t *mixer) {
     sgp_inbox_t *inboxes[] = {mixer->inbox, mixer->workers.reducer.inbox};
     for (size_t i = 0; i < sizeof inboxes / sizeof *inboxes; i++) {
         sgp_transport_t *transport = inboxes[i] ? sgp_inbox_transport(inboxes[i]) : NULL;
@@ -252,13 +202,12 @@ static sgp_status_t look_who_is_lost(const sgp_mixer_t *mixer) {
 sgp_status_t sgp_mixer_do_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer,
                                const float *gradient, float learning_rate) {
     sgp_status_t status = check_step(mixer, optimizer, gradient);
-    if (status == SGP_OK) status = look_who_is_lost(mixer);
+    if (status == SGP_OK) status = check_losses(mixer);
     if (status != SGP_OK) return status;
     sgp_local_t local = {optimizer, gradient, learning_rate};
     uint64_t start = sgp_transport_now(mixer->transport), before = waited(mixer);
-    status = sgp_workers_reduce(mixer, &local);
-    if (status == SGP_OK) status = step_segment(mixer, &local);
-    if (status == SGP_OK) status = sgp_workers_share(mixer);
+    status = sgp_mixer_has_workers(mixer) ? step_with_workers(mixer, &local)
+                                          : step_segment(mixer, &local);
     sgp_mixer_statistics_t *statistics = &mixer->statistics;
     statistics->last_step_ns = sgp_transport_now(mixer->transport) - start;
     statistics->last_wait_ns = waited(mixer) - before;
@@ -269,7 +218,7 @@ sgp_status_t sgp_mixer_do_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer,
 }
 
 void sgp_mixer_do_statistics(const sgp_mixer_t *mixer, sgp_mixer_statistics_t *statistics) {
-    sgp_transport_lock(mixer->transport); /* a courier counts, too */
+    sgp_transport_lock(mixer->transport); /* a progress thread counts, too */
     *statistics = mixer->statistics;
     sgp_transport_unlock(mixer->transport);
     statistics->refused = mixer->transport->counters.refused;
@@ -277,35 +226,71 @@ void sgp_mixer_do_statistics(const sgp_mixer_t *mixer, sgp_mixer_statistics_t *s
     statistics->weight = mixer->w;
 }
 
-void sgp_mixer_trace(sgp_mixer_t *mixer, sgp_trace_t *trace) {
-    /* Not while a courier is at work: it would look at trace meanwhile. */
+/* ---- changes by the caller ---- */
+
+static sgp_status_t check_change(const sgp_mixer_t *mixer, size_t offset, size_t count,
+                                 const float *change) {
+    if (offset > mixer->all_length || count > mixer->all_length - offset)
+        return sgp_fail(
+            SGP_ERR_INVALID,
+            "add: %zu elements from element %zu on: must lie within the %zu of the vector", count,
+            offset, mixer->all_length);
+    if (!change && count > 0) return sgp_fail(SGP_ERR_INVALID, "add: no change is given");
+    if (!sgp_mixer_accepts(mixer, sgp_is_finite(count, change))) {
+        sgp_log(SGP_LOG_INFO, "add: elements %zu to %zu of the change are not all finite", offset,
+                offset + count - 1);
+        return SGP_ERR_NOT_FINITE;
+    }
+    return SGP_OK;
+}
+
+/* z <- z + change / w on the part of [offset, offset + count) that lies in the segment. A change of the numerator, like
+ * a local step: the ledger enters it at this weight, with the caller's own changes before it. */
+static void add_to_segment(sgp_mixer_t *mixer, size_t offset, size_t count, const float *change) {
+    size_t begin = offset > mixer->first ? offset : mixer->first, end = offset + count;
+    if (end > mixer->first + mixer->length) end = mixer->first + mixer->length;
+    if (begin < end)
+        sgp_add_scaled(end - begin, mixer->all + begin, change + (begin - offset),
+                       (float)(1 / mixer->w));
+    sgp_ledger_enter(&mixer->ledger, mixer->z, 0, mixer->length, mixer->w);
+    sgp_ledger_close(&mixer->ledger, mixer->z);
+}
+
+sgp_status_t sgp_mixer_add(sgp_mixer_t *mixer, size_t offset, size_t count, const float *change) {
+    sgp_status_t status = check_change(mixer, offset, count, change);
+    if (status != SGP_OK || count == 0) return status;
     uint64_t deadline = sgp_transport_now(mixer->transport) + mixer->timeout;
-    bool held = mixer->ops->hold && mixer->ops->hold(mixer, deadline) == SGP_OK;
+    status = sgp_algorithm_hold(mixer, deadline);
+    if (status != SGP_OK) return status;
+    add_to_segment(mixer, offset, count, change);
+    status = sgp_algorithm_resume(mixer);
+    if (status != SGP_OK || !sgp_mixer_has_workers(mixer)) return status;
+    return sgp_workers_share(mixer);
+}
+
+/* ---- for the program ---- */
+
+/* The progress thread reads mixer->trace, so it must not work meanwhile. */
+void sgp_mixer_trace(sgp_mixer_t *mixer, sgp_trace_t *trace) {
+    uint64_t deadline = sgp_transport_now(mixer->transport) + mixer->timeout;
+    bool held = sgp_algorithm_hold(mixer, deadline) == SGP_OK;
     mixer->trace = trace;
-    if (held) sgp_mixer_resume(mixer);
+    if (held) sgp_algorithm_resume(mixer);
 }
 
-sgp_status_t sgp_mixer_settle_segment(sgp_mixer_t *mixer) {
-    if (!mixer->ops->settle) return SGP_OK;
-    /* As patient as a collective call: where nobody waits in a step, the slowest is waited for here.
-     */
-    uint64_t timeout = sgp_group_timeout(mixer->group);
-    if (timeout < mixer->timeout) timeout = mixer->timeout;
-    return mixer->ops->settle(mixer, sgp_transport_now(mixer->transport) + timeout);
-}
-
-/* Without anything in flight z is whole on all workers after each step. */
+/* With nothing under way the workers already have the same z after each step. */
 sgp_status_t sgp_mixer_settle(sgp_mixer_t *mixer) {
     if (!mixer->ops->settle) return SGP_OK;
-    bool taken; /* from the courier of another mixer */
+    bool taken; /* from the progress thread of another mixer */
     sgp_status_t status = sgp_group_take(mixer->group, mixer, &taken);
-    if (status == SGP_OK) status = sgp_mixer_settle_segment(mixer);
+    if (status == SGP_OK) status = sgp_algorithm_settle(mixer);
     if (taken) sgp_group_give(mixer->group);
-    return status == SGP_OK ? sgp_workers_share(mixer) : status;
+    if (status != SGP_OK || !sgp_mixer_has_workers(mixer)) return status;
+    return sgp_workers_share(mixer);
 }
 
 sgp_status_t sgp_mixer_resume(sgp_mixer_t *mixer) {
-    return mixer->ops->resume ? mixer->ops->resume(mixer) : SGP_OK;
+    return sgp_algorithm_resume(mixer);
 }
 
 void sgp_mixer_state(sgp_mixer_t *mixer, sgp_state_t *state) {
@@ -317,14 +302,14 @@ void sgp_mixer_state(sgp_mixer_t *mixer, sgp_state_t *state) {
     sgp_state_add(state, "mixer.ledger", SGP_STATE_FLOAT64, ledger->made, ledger->samples);
     sgp_state_add(state, "mixer.statistics", SGP_STATE_UINT64, &mixer->statistics,
                   offsetof(sgp_mixer_statistics_t, weight) / sizeof(uint64_t));
-    if (mixer->slow) {
-        sgp_state_add(state, "mixer.slow", SGP_STATE_FLOAT32, mixer->slow, mixer->count);
-        sgp_state_add(state, "mixer.anchor", SGP_STATE_FLOAT32, mixer->anchor, mixer->count);
+    if (mixer->outer_momentum) {
+        sgp_state_add(state, "mixer.slow", SGP_STATE_FLOAT32, mixer->outer_momentum, mixer->count);
+        sgp_state_add(state, "mixer.anchor", SGP_STATE_FLOAT32, mixer->outer_anchor, mixer->count);
     }
     if (mixer->ops->state) mixer->ops->state(mixer, state);
 }
 
 sgp_status_t sgp_mixer_restored(sgp_mixer_t *mixer) {
     sgp_ledger_close(&mixer->ledger, mixer->z);
-    return sgp_mixer_resume(mixer);
+    return sgp_algorithm_resume(mixer);
 }

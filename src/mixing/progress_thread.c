@@ -6,21 +6,21 @@
 #include <stdlib.h>
 
 static void agent(void *argument) {
-    sgp_courier_t *courier = argument;
-    sgp_mixer_t *mixer = courier->mixer;
+    sgp_progress_t *progress = argument;
+    sgp_mixer_t *mixer = progress->mixer;
     sgp_transport_t *transport = mixer->transport;
     sgp_transport_lock(transport);
-    while (!courier->quit) {
-        if (!courier->has) {
+    while (!progress->quit) {
+        if (!progress->holds) {
             sgp_transport_pause(transport, UINT64_MAX);
             continue;
         }
-        sgp_status_t (*todo)(sgp_mixer_t * mixer) = courier->work;
+        sgp_status_t (*todo)(sgp_mixer_t * mixer) = progress->work;
         sgp_transport_unlock(transport);
         sgp_status_t status = todo(mixer);
         sgp_transport_lock(transport);
-        if (courier->status == SGP_OK) courier->status = status;
-        courier->has = false;
+        if (progress->status == SGP_OK) progress->status = status;
+        progress->holds = false;
         sgp_transport_signal(transport);
     }
     sgp_transport_unlock(transport);
@@ -29,79 +29,79 @@ static void agent(void *argument) {
 static sgp_status_t lease_take(void *owner, bool *taken);
 static void lease_give(void *owner);
 
-static sgp_courier_t *courier_of(void *mixer) {
-    return ((sgp_mixer_t *)mixer)->courier;
+static sgp_progress_t *progress_of(void *mixer) {
+    return ((sgp_mixer_t *)mixer)->progress;
 }
 
-sgp_status_t sgp_courier_start(sgp_mixer_t *mixer) {
-    if (mixer->courier) return SGP_OK;
+sgp_status_t sgp_progress_start(sgp_mixer_t *mixer) {
+    if (mixer->progress) return SGP_OK;
     if (sgp_group_has_lease(mixer->group))
         return sgp_fail(SGP_ERR_UNSUPPORTED,
                         "mixer: a group can have one mixer that works beside the computation");
-    sgp_courier_t *courier = calloc(1, sizeof *courier);
-    if (!courier) return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for a courier");
-    courier->mixer = mixer;
-    sgp_status_t status = sgp_transport_agent_start(mixer->transport, agent, courier);
+    sgp_progress_t *progress = calloc(1, sizeof *progress);
+    if (!progress) return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for a progress thread");
+    progress->mixer = mixer;
+    sgp_status_t status = sgp_transport_agent_start(mixer->transport, agent, progress);
     if (status != SGP_OK) {
-        free(courier);
+        free(progress);
         return status;
     }
-    mixer->courier = courier;
-    sgp_courier_employ(mixer, NULL, NULL);
+    mixer->progress = progress;
+    sgp_progress_assign(mixer, NULL, NULL);
     return SGP_OK;
 }
 
-void sgp_courier_employ(sgp_mixer_t *mixer, sgp_status_t (*work)(sgp_mixer_t *mixer),
-                        void (*serve)(void *mixer)) {
+void sgp_progress_assign(sgp_mixer_t *mixer, sgp_status_t (*work)(sgp_mixer_t *mixer),
+                         void (*serve)(void *mixer)) {
     sgp_transport_lock(mixer->transport);
-    mixer->courier->work = work;
-    mixer->courier->status = SGP_OK;
+    mixer->progress->work = work;
+    mixer->progress->status = SGP_OK;
     sgp_transport_unlock(mixer->transport);
     sgp_group_set_lease(
         mixer->group,
         &(sgp_lease_t){.take = lease_take, .give = lease_give, .serve = serve, .owner = mixer});
 }
 
-void sgp_courier_stop(sgp_mixer_t *mixer) {
-    sgp_courier_t *courier = mixer->courier;
-    if (!courier) return;
+void sgp_progress_stop(sgp_mixer_t *mixer) {
+    sgp_progress_t *progress = mixer->progress;
+    if (!progress) return;
     sgp_transport_t *transport = mixer->transport;
     sgp_transport_lock(transport);
-    courier->quit = courier->wanted = true;
+    progress->quit = progress->recalled = true;
     sgp_transport_signal(transport);
     sgp_transport_unlock(transport);
     sgp_transport_agent_join(transport);
     sgp_group_set_lease(mixer->group, NULL);
-    free(courier);
-    mixer->courier = NULL;
+    free(progress);
+    mixer->progress = NULL;
 }
 
-void sgp_courier_give(sgp_courier_t *courier) {
-    sgp_transport_t *transport = courier->mixer->transport;
+void sgp_progress_give(sgp_progress_t *progress) {
+    sgp_transport_t *transport = progress->mixer->transport;
     sgp_transport_lock(transport);
-    courier->has = true;
-    courier->wanted = false;
-    uint64_t mark = sgp_mixer_mark(courier->mixer);
-    sgp_trace_step(courier->mixer->trace, SGP_TRACE_MESSAGES, courier->mixer->step + 1);
+    progress->holds = true;
+    progress->recalled = false;
+    uint64_t mark = sgp_mixer_mark(progress->mixer);
+    sgp_trace_step(progress->mixer->trace, SGP_TRACE_MESSAGES, progress->mixer->step + 1);
     sgp_transport_signal(transport);
     sgp_transport_unlock(transport);
-    sgp_mixer_mark_end(courier->mixer, SGP_TRACE_PUSH, mark); /* waking it takes its time */
+    sgp_mixer_mark_end(progress->mixer, SGP_TRACE_PUSH, mark); /* waking it takes its time */
 }
 
-sgp_status_t sgp_courier_take(sgp_courier_t *courier, uint64_t deadline) {
-    sgp_mixer_t *mixer = courier->mixer;
+sgp_status_t sgp_progress_take(sgp_progress_t *progress, uint64_t deadline) {
+    sgp_mixer_t *mixer = progress->mixer;
     sgp_transport_t *transport = mixer->transport;
     uint64_t start = sgp_transport_now(transport), now = start, mark = sgp_mixer_mark(mixer);
     sgp_transport_lock(transport);
-    courier->wanted = true;
-    if (courier->has) sgp_transport_signal(transport);
+    progress->recalled = true;
+    if (progress->holds) sgp_transport_signal(transport);
     sgp_status_t status = SGP_OK;
-    while (courier->has && now < deadline && status == SGP_OK) {
+    while (progress->holds && now < deadline && status == SGP_OK) {
         status = sgp_transport_pause(transport, deadline);
         now = sgp_transport_now(transport);
     }
-    if (status == SGP_OK) status = courier->status;
-    bool late = courier->has;
+    if (status == SGP_OK) status = progress->status;
+    bool late = progress->holds;
     sgp_transport_unlock(transport);
     mixer->paused += now - start;
     if (now > start) sgp_mixer_mark_end(mixer, SGP_TRACE_WAIT, mark);
@@ -112,40 +112,52 @@ sgp_status_t sgp_courier_take(sgp_courier_t *courier, uint64_t deadline) {
 }
 
 static sgp_status_t lease_take(void *owner, bool *taken) {
-    sgp_courier_t *courier = courier_of(owner);
-    sgp_transport_t *transport = courier->mixer->transport;
+    sgp_progress_t *progress = progress_of(owner);
+    sgp_transport_t *transport = progress->mixer->transport;
     sgp_transport_lock(transport);
-    bool has = courier->has;
+    bool has = progress->holds;
     sgp_transport_unlock(transport);
     *taken = false;
     if (!has) return SGP_OK;
-    uint64_t timeout = sgp_group_timeout(courier->mixer->group);
-    sgp_status_t status = sgp_courier_take(courier, sgp_transport_now(transport) + timeout);
+    uint64_t timeout = sgp_group_timeout(progress->mixer->group);
+    sgp_status_t status = sgp_progress_take(progress, sgp_transport_now(transport) + timeout);
     *taken = status == SGP_OK;
     return status;
 }
 
 static void lease_give(void *owner) {
-    sgp_courier_give(courier_of(owner));
+    sgp_progress_give(progress_of(owner));
 }
 
-bool sgp_courier_wanted(sgp_courier_t *courier) {
-    sgp_transport_lock(courier->mixer->transport);
-    bool wanted = courier->wanted;
-    sgp_transport_unlock(courier->mixer->transport);
-    return wanted;
+bool sgp_progress_holds(const sgp_progress_t *progress) {
+    return progress->holds;
 }
 
-bool sgp_courier_must_end(sgp_courier_t *courier) {
-    sgp_transport_lock(courier->mixer->transport);
-    bool quit = courier->quit;
-    sgp_transport_unlock(courier->mixer->transport);
+sgp_status_t sgp_progress_status(const sgp_progress_t *progress) {
+    return progress->status;
+}
+
+void sgp_progress_fail(sgp_progress_t *progress, sgp_status_t status) {
+    if (progress->status == SGP_OK) progress->status = status;
+}
+
+bool sgp_progress_recalled(sgp_progress_t *progress) {
+    sgp_transport_lock(progress->mixer->transport);
+    bool recalled = progress->recalled;
+    sgp_transport_unlock(progress->mixer->transport);
+    return recalled;
+}
+
+bool sgp_progress_must_end(sgp_progress_t *progress) {
+    sgp_transport_lock(progress->mixer->transport);
+    bool quit = progress->quit;
+    sgp_transport_unlock(progress->mixer->transport);
     return quit;
 }
 
-sgp_status_t sgp_courier_wait(sgp_courier_t *courier, uint64_t since) {
-    sgp_transport_t *transport = courier->mixer->transport;
-    sgp_inbox_t *inbox = courier->mixer->inbox;
+sgp_status_t sgp_progress_wait(sgp_progress_t *progress, uint64_t since) {
+    sgp_transport_t *transport = progress->mixer->transport;
+    sgp_inbox_t *inbox = progress->mixer->inbox;
     sgp_status_t status = sgp_inbox_look(inbox, true);
     if (status == SGP_OK) status = sgp_inbox_retry(inbox, since);
     if (status != SGP_OK || sgp_inbox_taken_in(inbox) != since) return status;

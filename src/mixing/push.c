@@ -46,7 +46,7 @@ sgp_chunk_t *sgp_push_find(const sgp_mixer_t *mixer, sgp_kind_t kind, int src, u
     return sgp_inbox_find(mixer->inbox, &key);
 }
 
-/* Of elements [offset, offset + count) so many are parameters; the rest are buffers. */
+/* The number of parameters among elements [offset, offset + count); the rest are buffers. */
 static size_t parameters_in(const sgp_mixer_t *mixer, size_t offset, size_t count) {
     if (offset >= mixer->count) return 0;
     return mixer->count - offset < count ? mixer->count - offset : count;
@@ -58,8 +58,7 @@ typedef struct remainder {
     float keep, part;
 } remainder_t;
 
-/* place <- enc(values). For non-temporal stores by a scratch that stays in the cache. false: a number is not
- * finite. */
+/* place <- enc(values), through a scratch in the cache if the stores are non-temporal. false: a number is not finite. */
 static bool encode(const sgp_mixer_t *mixer, const sgp_send_t *send, size_t count, uint16_t *place,
                    const float *values, const remainder_t *rest) {
     _Alignas(64) uint16_t scratch[SGP_STREAM_BYTES / sizeof(uint16_t)];
@@ -79,7 +78,7 @@ static bool encode(const sgp_mixer_t *mixer, const sgp_send_t *send, size_t coun
 
 bool sgp_push_write(const sgp_mixer_t *mixer, const sgp_send_t *send, size_t count, void *place,
                     const float *values) {
-    if (sgp_mixer_rounds(mixer))
+    if (sgp_mixer_is_lossy(mixer))
         return encode(mixer, send, count, place, values, &(remainder_t){0});
     return sgp_copy_out(count, place, values, send->non_temporal);
 }
@@ -87,7 +86,7 @@ bool sgp_push_write(const sgp_mixer_t *mixer, const sgp_send_t *send, size_t cou
 sgp_status_t sgp_push_commit(const sgp_mixer_t *mixer, sgp_send_t *send, bool finite) {
     if (!sgp_mixer_accepts(mixer, finite))
         return sgp_mixer_refuse(mixer, "vector", send->header.offset, send->header.elements);
-    sgp_transport_send_commit(mixer->transport, send);
+    sgp_inbox_send_commit(mixer->inbox, send);
     return SGP_OK;
 }
 
@@ -112,7 +111,7 @@ void sgp_push_keep_share(const sgp_mixer_t *mixer, const sgp_send_t *send, doubl
 bool sgp_push_split(sgp_mixer_t *mixer, const sgp_send_t *send, void *place, double share) {
     size_t count = send->header.elements;
     float *z = mixer->z + send->header.offset;
-    if (!sgp_mixer_rounds(mixer)) {
+    if (!sgp_mixer_is_lossy(mixer)) {
         bool finite = sgp_copy_out(count, place, z, send->non_temporal);
         sgp_push_keep_share(mixer, send, share);
         return finite;
@@ -126,7 +125,7 @@ bool sgp_push_split(sgp_mixer_t *mixer, const sgp_send_t *send, void *place, dou
 
 sgp_rounding_t sgp_rounding_of(const sgp_mixer_t *mixer, double before, double kept,
                                const float *buffers) {
-    if (!sgp_mixer_rounds(mixer)) return (sgp_rounding_t){0};
+    if (!sgp_mixer_is_lossy(mixer)) return (sgp_rounding_t){0};
     return (sgp_rounding_t){.part = (float)((before - kept) / kept), .buffers = buffers};
 }
 
@@ -136,13 +135,13 @@ void sgp_rounding_pay(const sgp_rounding_t *rounding, sgp_mixer_t *mixer, size_t
     sgp_encoding_t encoding = mixer->options.encoding;
     size_t moved = parameters_in(mixer, offset, count);
     float *z = mixer->z + offset;
-    /* What the caller has made of the buffers meanwhile is no mixing. */
+    /* The caller's own changes of the buffers are no mixing: they are entered first. */
     sgp_ledger_enter(&mixer->ledger, mixer->z, offset, count, mixer->w);
     if (moved > 0) sgp_keep_rounding(encoding, moved, z, z, rounding->part);
     if (moved < count)
         sgp_keep_rounding(encoding, count - moved, z + moved,
                           rounding->buffers + (offset + moved - mixer->count), rounding->part);
-    sgp_ledger_meet(&mixer->ledger, mixer->z, offset, count);
+    sgp_ledger_close_range(&mixer->ledger, mixer->z, offset, count);
 }
 
 void sgp_rounding_settle(sgp_rounding_t *rounding, sgp_mixer_t *mixer) {
@@ -170,13 +169,15 @@ sgp_status_t sgp_push_check(const sgp_mixer_t *mixer, const sgp_header_t *header
     if (fits && header->encoding == mixer->options.encoding) return SGP_OK;
     sgp_rank_name_t there, here;
     if (fits)
-        return sgp_fail(SGP_ERR_MISMATCH, "%s sends in encoding %d and %s in %s: not one setting",
-                        sgp_transport_name(mixer->transport, header->src, &there),
-                        (int)header->encoding,
-                        sgp_transport_name(mixer->transport, mixer->rank, &here),
-                        sgp_encoding_name(mixer->options.encoding));
+        return sgp_fail(
+            SGP_ERR_MISMATCH,
+            "%s sends encoding %d and %s expects %s: all nodes must use the same encoding",
+            sgp_transport_name(mixer->transport, header->src, &there), (int)header->encoding,
+            sgp_transport_name(mixer->transport, mixer->rank, &here),
+            sgp_encoding_name(mixer->options.encoding));
     return sgp_fail(SGP_ERR_MISMATCH,
-                    "%s averages %" PRIu64 " numbers and %s averages %zu: not one model",
+                    "%s averages %" PRIu64
+                    " numbers and %s averages %zu: all nodes must use the same model",
                     sgp_transport_name(mixer->transport, header->src, &there), header->count,
                     sgp_transport_name(mixer->transport, mixer->rank, &here), mixer->length);
 }
@@ -185,7 +186,7 @@ void sgp_push_absorb(const sgp_mixer_t *mixer, const sgp_chunk_t *chunk, double 
     size_t count = chunk->header.elements;
     float *z = mixer->z + chunk->header.offset, weight = (float)chunk->header.weight;
     if (!mixer->options.biased) sgp_push_absorb_into(z, chunk, w);
-    else if (sgp_encoding_rounds(chunk->header.encoding))
+    else if (sgp_encoding_is_lossy(chunk->header.encoding))
         sgp_decode_add(chunk->header.encoding, count, z, chunk->payload, weight);
     else sgp_add_scaled(count, z, chunk->payload, weight);
 }
@@ -193,7 +194,7 @@ void sgp_push_absorb(const sgp_mixer_t *mixer, const sgp_chunk_t *chunk, double 
 void sgp_push_absorb_into(float *z, const sgp_chunk_t *chunk, double w) {
     size_t count = chunk->header.elements;
     float a = (float)(chunk->header.weight / (w + chunk->header.weight));
-    if (sgp_encoding_rounds(chunk->header.encoding))
+    if (sgp_encoding_is_lossy(chunk->header.encoding))
         sgp_decode_absorb(chunk->header.encoding, count, z, chunk->payload, a);
     else sgp_absorb(count, z, chunk->payload, a);
 }
@@ -223,7 +224,7 @@ static sgp_status_t absorb_chunk(sgp_absorption_t *absorption, sgp_mixer_t *mixe
 }
 
 sgp_status_t sgp_absorption_ready(sgp_absorption_t *absorption, sgp_mixer_t *mixer, size_t limit) {
-    if (absorption->senders_count == 0) { /* nobody sends to us in this round */
+    if (absorption->senders_count == 0) { /* this node has no in-edge in this round */
         absorption->offset = limit;
         absorption->w = absorption->kept;
     }

@@ -11,18 +11,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Where a run stands. */
-typedef struct progress {
+/* The state of one call. */
+typedef struct state {
     sgp_segment_t mine;
     bool scatters, gathers; /* the halves that it has */
     size_t reduced;         /* elements of mine that are added up */
     int there;              /* ranks, from 0 on, whose part of the next chunk of mine has arrived */
-    int finished;           /* other segments whose mean is whole */
+    int finished;           /* other segments whose whole mean has arrived */
     sgp_send_t mean;        /* the message with the mean of mine */
     bool mean_begun;
-    bool moved;    /* something was done since it was last cleared */
-    uint64_t mark; /* of the trace: the span under way begins here */
-} progress_t;
+    bool moved;    /* a chunk was handled since it was last cleared */
+    uint64_t mark; /* of the trace: begin of the current span */
+} state_t;
 
 /* ---- the reducer ---- */
 
@@ -90,7 +90,7 @@ const float *sgp_reduce_joined(const float *head, size_t split, const float *tai
 /* ---- messages ---- */
 
 static sgp_encoding_t encoding_of(const sgp_reduce_t *reduce) {
-    return sgp_encoding_rounds(reduce->encoding) ? reduce->encoding : SGP_ENCODING_FLOAT32;
+    return sgp_encoding_is_lossy(reduce->encoding) ? reduce->encoding : SGP_ENCODING_FLOAT32;
 }
 
 static sgp_header_t header_of(const sgp_reduce_t *reduce, sgp_kind_t kind, sgp_segment_t segment) {
@@ -117,44 +117,46 @@ static sgp_status_t check_segment(const sgp_reduce_t *reduce, const sgp_header_t
     if (header->count == length_of(segment) && header->encoding == encoding_of(reduce))
         return SGP_OK;
     if (header->encoding != encoding_of(reduce))
-        return sgp_fail(SGP_ERR_MISMATCH, "%s sends in encoding %d and %s in %s: not one setting",
-                        sgp_transport_name(transport, header->src, &there), (int)header->encoding,
-                        sgp_transport_name(transport, transport->rank, &here),
-                        sgp_encoding_name(encoding_of(reduce)));
+        return sgp_fail(
+            SGP_ERR_MISMATCH,
+            "%s sends encoding %d and %s expects %s: all nodes must use the same encoding",
+            sgp_transport_name(transport, header->src, &there), (int)header->encoding,
+            sgp_transport_name(transport, transport->rank, &here),
+            sgp_encoding_name(encoding_of(reduce)));
     return sgp_fail(SGP_ERR_MISMATCH,
-                    "%s sent a segment of %" PRIu64 " numbers where %s has %zu: not one model",
+                    "%s sent a segment of %" PRIu64
+                    " numbers and %s expects %zu: all nodes must use the same model",
                     sgp_transport_name(transport, header->src, &there), header->count,
                     sgp_transport_name(transport, transport->rank, &here), length_of(segment));
 }
 
-static void mark_end(const sgp_reduce_t *reduce, progress_t *progress, sgp_trace_kind_t kind) {
-    progress->mark = sgp_trace_end(reduce->trace, SGP_TRACE_COMPUTING, kind, progress->mark);
+static void mark_end(const sgp_reduce_t *reduce, state_t *state, sgp_trace_kind_t kind) {
+    state->mark = sgp_trace_end(reduce->trace, SGP_TRACE_COMPUTING, kind, state->mark);
 }
 
 /* ---- adding up a chunk of my segment ---- */
 
-/* Whether all parts of the next chunk of my segment have arrived. Those that were there stay. */
-static bool parts_there(sgp_reduce_t *reduce, progress_t *progress) {
+/* Whether all parts of the next chunk of my segment have arrived. */
+static bool parts_there(sgp_reduce_t *reduce, state_t *state) {
     int size = reduce->reducer->size, rank = reduce->reducer->rank;
-    while (progress->there < size &&
-           (progress->there == rank ||
-            find(reduce, SGP_KIND_REDUCE, progress->there, progress->reduced)))
-        progress->there++;
-    return progress->there == size;
+    while (state->there < size &&
+           (state->there == rank || find(reduce, SGP_KIND_REDUCE, state->there, state->reduced)))
+        state->there++;
+    return state->there == size;
 }
 
-/* One rank's part of a chunk and its weight; chunk: where it lies, NULL for our own. */
+/* One rank's part of a chunk and its weight; chunk: NULL for our own. */
 typedef struct part {
-    const void *values; /* our own in float32, others as they travel */
+    const void *values; /* our own in float32, others encoded */
     double weight;
     sgp_chunk_t *chunk;
 } part_t;
 
-/* SGP_ERR_NOT_FINITE, logged, unless our part is finite or may be otherwise. */
+/* SGP_ERR_NOT_FINITE, logged, unless our part is finite or is not checked. */
 static sgp_status_t judge(const sgp_reduce_t *reduce, bool finite, size_t offset, size_t count) {
     if (finite || reduce->unchecked) return SGP_OK;
     sgp_log(SGP_LOG_INFO,
-            "all-reduce %" PRIu64 ": of elements %zu to %zu of our part some are not finite",
+            "all-reduce %" PRIu64 ": elements %zu to %zu of this node's part are not all finite",
             reduce->step, offset, offset + count - 1);
     return SGP_ERR_NOT_FINITE;
 }
@@ -165,22 +167,22 @@ static bool copy_part(const sgp_send_t *send, size_t count, float *place, const 
     return sgp_copy_out(count, place, part, send->non_temporal);
 }
 
-/* Of our own segment, with what its last mean lacked. */
+/* Our part of our own segment, with the rounding error of its last mean. */
 static const float *own_part(sgp_reduce_t *reduce, size_t begin, size_t count) {
     float *scratch = reduce->reducer->scratch;
     const float *values = reduce->part(reduce, begin, count, scratch);
-    if (!sgp_encoding_rounds(reduce->encoding)) return values;
+    if (!sgp_encoding_is_lossy(reduce->encoding)) return values;
     sgp_add(count, scratch, values, reduce->rounding + begin);
     return scratch;
 }
 
-/* All of them have arrived. parts: (size), by rank. */
-static sgp_status_t find_parts(sgp_reduce_t *reduce, const progress_t *progress, size_t offset,
+/* All parts have arrived. parts: (size), by rank. */
+static sgp_status_t find_parts(sgp_reduce_t *reduce, const state_t *state, size_t offset,
                                size_t count, part_t *parts) {
     sgp_reducer_t *reducer = reduce->reducer;
     for (int r = 0; r < reducer->size; r++) {
         if (r == reducer->rank) {
-            size_t begin = progress->mine.begin + offset;
+            size_t begin = state->mine.begin + offset;
             const float *own = own_part(reduce, begin, count);
             sgp_status_t status = judge(reduce, sgp_is_finite(count, own), begin, count);
             if (status != SGP_OK) return status;
@@ -188,7 +190,7 @@ static sgp_status_t find_parts(sgp_reduce_t *reduce, const progress_t *progress,
             continue;
         }
         sgp_chunk_t *chunk = find(reduce, SGP_KIND_REDUCE, r, offset);
-        sgp_status_t status = check_segment(reduce, &chunk->header, progress->mine);
+        sgp_status_t status = check_segment(reduce, &chunk->header, state->mine);
         if (status != SGP_OK) return status;
         parts[r] = (part_t){chunk->payload, chunk->header.weight, chunk};
     }
@@ -228,94 +230,93 @@ static void mean_of_encoded(const sgp_reduce_t *reduce, const part_t *parts, siz
     sgp_scale(count, mean, 1.0f / (float)size);
 }
 
-static sgp_status_t add_up(sgp_reduce_t *reduce, const progress_t *progress, size_t offset,
-                           size_t count, float *mean) {
+static sgp_status_t add_up(sgp_reduce_t *reduce, const state_t *state, size_t offset, size_t count,
+                           float *mean) {
     sgp_reducer_t *reducer = reduce->reducer;
     part_t parts[reducer->size];
-    sgp_status_t status = find_parts(reduce, progress, offset, count, parts);
+    sgp_status_t status = find_parts(reduce, state, offset, count, parts);
     if (status != SGP_OK) return status;
     if (reduce->exact) mean_in_double(reducer, parts, count, mean);
-    else if (sgp_encoding_rounds(reduce->encoding)) mean_of_encoded(reduce, parts, count, mean);
+    else if (sgp_encoding_is_lossy(reduce->encoding)) mean_of_encoded(reduce, parts, count, mean);
     else mean_in_float(reducer, parts, count, mean);
     for (int r = 0; r < reducer->size; r++)
         if (parts[r].chunk) sgp_inbox_release(reducer->inbox, parts[r].chunk);
     return SGP_OK;
 }
 
-/* The place for the next chunk of the mean of my segment, and its size: in the message that takes
- * it to the others, if it goes there. */
-static sgp_status_t next_mean(sgp_reduce_t *reduce, progress_t *progress, void **place,
-                              size_t *count) {
+/* The place for the next chunk of the mean of my segment, and its size: inside the message to the others, if there is
+ * one. */
+static sgp_status_t next_mean(sgp_reduce_t *reduce, state_t *state, void **place, size_t *count) {
     sgp_reducer_t *reducer = reduce->reducer;
-    size_t left = length_of(progress->mine) - progress->reduced;
+    size_t left = length_of(state->mine) - state->reduced;
     size_t most = reducer->transport->chunk_bytes / sgp_encoding_size(encoding_of(reduce));
     *place = reducer->mean;
     *count = left < most ? left : most;
-    if (!progress->gathers) return SGP_OK;
-    if (!progress->mean_begun) {
-        sgp_header_t header = header_of(reduce, SGP_KIND_GATHER, progress->mine);
-        progress->mean_begun = true;
+    if (!state->gathers) return SGP_OK;
+    if (!state->mean_begun) {
+        sgp_header_t header = header_of(reduce, SGP_KIND_GATHER, state->mine);
+        state->mean_begun = true;
         sgp_status_t status =
             sgp_inbox_send_begin(reducer->inbox, &header, reducer->everyone, reducer->size - 1,
-                                 reduce->deadline, &progress->mean);
+                                 reduce->deadline, &state->mean);
         if (status != SGP_OK) return status;
     }
-    *place = sgp_transport_send_next(reducer->transport, &progress->mean);
+    *place = sgp_inbox_send_next(reducer->inbox, &state->mean);
     return SGP_OK;
 }
 
-static void end_mean(sgp_reduce_t *reduce, progress_t *progress, size_t count) {
-    if (progress->gathers) sgp_transport_send_commit(reduce->reducer->transport, &progress->mean);
-    progress->reduced += count;
-    progress->there = 0;
-    progress->moved = true;
+static void end_mean(sgp_reduce_t *reduce, state_t *state, size_t count) {
+    if (state->gathers) sgp_inbox_send_commit(reduce->reducer->inbox, &state->mean);
+    state->reduced += count;
+    state->there = 0;
+    state->moved = true;
 }
 
 /* Adds up the chunks of my segment whose parts are all there, and sends each on at once. */
-static sgp_status_t reduce_ready(sgp_reduce_t *reduce, progress_t *progress) {
-    while (progress->reduced < length_of(progress->mine) && parts_there(reduce, progress)) {
+static sgp_status_t reduce_ready(sgp_reduce_t *reduce, state_t *state) {
+    while (state->reduced < length_of(state->mine) && parts_there(reduce, state)) {
         void *place;
-        size_t count, offset = progress->reduced, begin = progress->mine.begin + offset;
-        sgp_status_t status = next_mean(reduce, progress, &place, &count);
-        bool rounds = progress->gathers && sgp_encoding_rounds(reduce->encoding);
-        bool streams = progress->gathers && progress->mean.non_temporal;
-        float *mean = rounds || streams ? reduce->reducer->mean : place;
-        if (status == SGP_OK) status = add_up(reduce, progress, offset, count, mean);
+        size_t count, offset = state->reduced, begin = state->mine.begin + offset;
+        sgp_status_t status = next_mean(reduce, state, &place, &count);
+        bool lossy = state->gathers && sgp_encoding_is_lossy(reduce->encoding);
+        bool streams = state->gathers && state->mean.non_temporal;
+        float *mean = lossy || streams ? reduce->reducer->mean : place;
+        if (status == SGP_OK) status = add_up(reduce, state, offset, count, mean);
         if (status != SGP_OK) return status;
-        if (rounds)
+        if (lossy)
             sgp_encode_mean(reduce->encoding, count, place, mean, reduce->rounding + begin,
                             (float)reduce->reducer->size);
         else if (streams) sgp_stream_copy(count * sizeof *mean, place, mean);
         reduce->result(reduce, begin, count, mean);
-        end_mean(reduce, progress, count);
+        end_mean(reduce, state, count);
     }
     return SGP_OK;
 }
 
 /* ---- the means of the segments ---- */
 
-/* Sends the next chunk of what we have of our own, where there is nothing to add up. */
-static sgp_status_t send_own(sgp_reduce_t *reduce, progress_t *progress) {
+/* Sends the next chunk of our own segment, where there is nothing to add up. */
+static sgp_status_t send_own(sgp_reduce_t *reduce, state_t *state) {
     void *place;
-    size_t count, offset = progress->mine.begin + progress->reduced;
-    sgp_status_t status = next_mean(reduce, progress, &place, &count);
+    size_t count, offset = state->mine.begin + state->reduced;
+    sgp_status_t status = next_mean(reduce, state, &place, &count);
     if (status != SGP_OK) return status;
     const float *part = reduce->part(reduce, offset, count, place);
-    status = judge(reduce, copy_part(&progress->mean, count, place, part), offset, count);
-    if (status == SGP_OK) end_mean(reduce, progress, count);
+    status = judge(reduce, copy_part(&state->mean, count, place, part), offset, count);
+    if (status == SGP_OK) end_mean(reduce, state, count);
     return status;
 }
 
 static const float *as_floats(const sgp_reduce_t *reduce, const sgp_chunk_t *chunk) {
     float *scratch = reduce->reducer->scratch;
-    if (!sgp_encoding_rounds(chunk->header.encoding)) return chunk->payload;
+    if (!sgp_encoding_is_lossy(chunk->header.encoding)) return chunk->payload;
     sgp_decode(chunk->header.encoding, chunk->header.elements, scratch, chunk->payload);
     return scratch;
 }
 
-/* taken: (size) elements of each segment that have arrived. Only chunks that are here are looked at: a look for each
- * rank at each arrival would be n^2 looks. */
-static sgp_status_t gather_ready(sgp_reduce_t *reduce, progress_t *progress, size_t *taken) {
+/* taken: (size) elements of each segment that have arrived. Walks the chunks that are here: a find for each rank at each
+ * arrival would be n^2 finds. */
+static sgp_status_t gather_ready(sgp_reduce_t *reduce, state_t *state, size_t *taken) {
     sgp_reducer_t *reducer = reduce->reducer;
     sgp_inbox_key_t key = {
         .channel = reduce->channel, .kind = SGP_KIND_GATHER, .step = reduce->step};
@@ -325,14 +326,15 @@ static sgp_status_t gather_ready(sgp_reduce_t *reduce, progress_t *progress, siz
         int src = chunk->header.src;
         sgp_segment_t segment = segment_of(reducer, src);
         next = sgp_inbox_next(reducer->inbox, &key, chunk);
-        if (chunk->header.offset != taken[src]) continue; /* an earlier chunk of it comes later */
+        if (chunk->header.offset != taken[src])
+            continue; /* an earlier chunk of it is still to come */
         sgp_status_t status = check_segment(reduce, &chunk->header, segment);
         if (status != SGP_OK) return status;
         reduce->result(reduce, segment.begin + taken[src], chunk->header.elements,
                        as_floats(reduce, chunk));
         taken[src] += chunk->header.elements;
-        if (taken[src] == length_of(segment)) progress->finished++;
-        progress->moved = true;
+        if (taken[src] == length_of(segment)) state->finished++;
+        state->moved = true;
         sgp_inbox_release(reducer->inbox, chunk);
     }
     return SGP_OK;
@@ -347,8 +349,7 @@ static int owned_by_others(const sgp_reducer_t *reducer) {
     return count;
 }
 
-/* One message per other owner, begun in the order rank + 1, rank + 2, ...: not everybody to rank 0
- * first. */
+/* One message per other owner, begun in the order rank + 1, rank + 2, ..., so that not all ranks send to rank 0 first. */
 static sgp_status_t begin_parts(sgp_reduce_t *reduce) {
     sgp_reducer_t *reducer = reduce->reducer;
     for (int i = 1; i < reducer->size; i++) {
@@ -367,94 +368,93 @@ static sgp_status_t begin_parts(sgp_reduce_t *reduce) {
     return SGP_OK;
 }
 
-/* Sends the next chunk of the message to an owner, unless that is whole; then *more stays as it is. */
+/* Sends the next chunk of the message to an owner and sets *more, unless the message is whole. */
 static sgp_status_t send_part(sgp_reduce_t *reduce, int owner, sgp_send_t *send, bool *more) {
     sgp_reducer_t *reducer = reduce->reducer;
     if (send->destinations == 0) return SGP_OK;
-    void *place = sgp_transport_send_next(reducer->transport, send);
+    void *place = sgp_inbox_send_next(reducer->inbox, send);
     if (!place) return SGP_OK;
     sgp_segment_t segment = segment_of(reducer, owner);
     size_t offset = segment.begin + send->header.offset, count = send->header.elements;
-    bool rounds = sgp_encoding_rounds(reduce->encoding);
-    const float *part = reduce->part(reduce, offset, count, rounds ? reducer->scratch : place);
+    bool lossy = sgp_encoding_is_lossy(reduce->encoding);
+    const float *part = reduce->part(reduce, offset, count, lossy ? reducer->scratch : place);
     bool finite;
-    if (rounds) {
+    if (lossy) {
         sgp_encode_feedback(reduce->encoding, count, place, part, reduce->rounding + offset);
         finite = sgp_encoded_finite(reduce->encoding, count, place);
     } else {
         finite = copy_part(send, count, place, part);
     }
     sgp_status_t status = judge(reduce, finite, offset, count);
-    if (status == SGP_OK) sgp_transport_send_commit(reducer->transport, send);
+    if (status == SGP_OK) sgp_inbox_send_commit(reducer->inbox, send);
     *more = true;
     return status;
 }
 
-static sgp_status_t absorb(sgp_reduce_t *reduce, progress_t *progress, size_t *taken) {
+static sgp_status_t absorb(sgp_reduce_t *reduce, state_t *state, size_t *taken) {
     sgp_status_t status = SGP_OK;
-    if (progress->scatters) status = reduce_ready(reduce, progress);
-    if (progress->gathers && status == SGP_OK) status = gather_ready(reduce, progress, taken);
-    mark_end(reduce, progress, SGP_TRACE_ABSORB);
+    if (state->scatters) status = reduce_ready(reduce, state);
+    if (state->gathers && status == SGP_OK) status = gather_ready(reduce, state, taken);
+    mark_end(reduce, state, SGP_TRACE_ABSORB);
     return status;
 }
 
-/* Round the destinations chunk by chunk: all owners can begin to add early. */
-static sgp_status_t send_parts(sgp_reduce_t *reduce, progress_t *progress, size_t *taken) {
+/* One chunk to each owner in turn: all owners can begin to add early. */
+static sgp_status_t send_parts(sgp_reduce_t *reduce, state_t *state, size_t *taken) {
     sgp_reducer_t *reducer = reduce->reducer;
     sgp_status_t status = begin_parts(reduce);
     for (bool more = true; more && status == SGP_OK;) {
         more = false;
         for (int i = 1; i < reducer->size && status == SGP_OK; i++)
             status = send_part(reduce, reducer->owners[i].dst, &reducer->sends[i], &more);
-        mark_end(reduce, progress, SGP_TRACE_PUSH);
-        if (status == SGP_OK) status = absorb(reduce, progress, taken);
+        mark_end(reduce, state, SGP_TRACE_PUSH);
+        if (status == SGP_OK) status = absorb(reduce, state, taken);
     }
     return status;
 }
 
-static sgp_status_t send_mine(sgp_reduce_t *reduce, progress_t *progress, size_t *taken) {
+static sgp_status_t send_mine(sgp_reduce_t *reduce, state_t *state, size_t *taken) {
     sgp_status_t status = SGP_OK;
-    while (progress->reduced < length_of(progress->mine) && status == SGP_OK) {
-        status = send_own(reduce, progress);
-        mark_end(reduce, progress, SGP_TRACE_PUSH);
-        if (status == SGP_OK) status = absorb(reduce, progress, taken);
+    while (state->reduced < length_of(state->mine) && status == SGP_OK) {
+        status = send_own(reduce, state);
+        mark_end(reduce, state, SGP_TRACE_PUSH);
+        if (status == SGP_OK) status = absorb(reduce, state, taken);
     }
     return status;
 }
 
-/* What has moved, for the statistics. */
-static void count_messages(sgp_reduce_t *reduce, const progress_t *progress) {
-    size_t length = length_of(progress->mine);
+/* For the statistics. */
+static void count_messages(sgp_reduce_t *reduce, const state_t *state) {
+    size_t length = length_of(state->mine);
     uint64_t others = length > 0 ? (uint64_t)reduce->reducer->size - 1 : 0;
-    if (progress->scatters) reduce->received += others;
-    if (!progress->gathers) return;
+    if (state->scatters) reduce->received += others;
+    if (!state->gathers) return;
     reduce->sent += others;
     reduce->bytes_sent += others * length * sgp_encoding_size(encoding_of(reduce));
-    reduce->received += (uint64_t)progress->finished;
+    reduce->received += (uint64_t)state->finished;
 }
 
 static sgp_status_t run(sgp_reduce_t *reduce, bool scatters, bool gathers) {
     sgp_reducer_t *reducer = reduce->reducer;
-    progress_t progress = {.mine = segment_of(reducer, reducer->rank),
-                           .scatters = scatters,
-                           .gathers = gathers,
-                           .mark = sgp_trace_begin(reduce->trace)};
+    state_t state = {.mine = segment_of(reducer, reducer->rank),
+                     .scatters = scatters,
+                     .gathers = gathers,
+                     .mark = sgp_trace_begin(reduce->trace)};
     size_t taken[reducer->size];
     memset(taken, 0, sizeof taken);
     sgp_status_t status =
-        scatters ? send_parts(reduce, &progress, taken) : send_mine(reduce, &progress, taken);
+        scatters ? send_parts(reduce, &state, taken) : send_mine(reduce, &state, taken);
     int others = gathers ? owned_by_others(reducer) : 0;
-    while (status == SGP_OK &&
-           (progress.reduced < length_of(progress.mine) || progress.finished < others)) {
+    while (status == SGP_OK && (state.reduced < length_of(state.mine) || state.finished < others)) {
         uint64_t since = sgp_inbox_taken_in(reducer->inbox);
-        progress.moved = false;
-        status = absorb(reduce, &progress, taken);
-        if (status == SGP_OK && !progress.moved)
+        state.moved = false;
+        status = absorb(reduce, &state, taken);
+        if (status == SGP_OK && !state.moved)
             status =
                 sgp_inbox_wait(reducer->inbox, since, reduce->deadline, "parts of an all-reduce");
-        mark_end(reduce, &progress, SGP_TRACE_WAIT);
+        mark_end(reduce, &state, SGP_TRACE_WAIT);
     }
-    count_messages(reduce, &progress);
+    count_messages(reduce, &state);
     return status;
 }
 

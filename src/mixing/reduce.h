@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reduce-scatter and all-gather of one vector, chunked and pipelined: each rank owns a segment,
- * receives everybody's part of it, adds them up in order of rank, and sends the mean to all. Every
- * rank sends and receives 2 (n-1)/n of the vector, the least possible (Patarasuk and Yuan 2009);
- * directly to the owner rather than around a ring: two latencies, not 2 (n-1). */
+/* Reduce-scatter and all-gather of one vector, chunked and pipelined: each rank owns a segment, receives the parts of all
+ * ranks for it, adds them up in order of rank, and sends the mean to all. Every rank sends and receives 2 (n-1)/n of the
+ * vector, the least possible (Patarasuk and Yuan 2009); directly to the owner rather than around a ring: two latencies,
+ * not 2 (n-1). For all-reduce, exact averages and workers; knows no mixer. */
 #ifndef SGP_MIXING_REDUCE_H
 #define SGP_MIXING_REDUCE_H
 
@@ -14,11 +14,11 @@ typedef struct sgp_segment {
     size_t begin, end;
 } sgp_segment_t;
 
-/* What rank `rank` of `size` owns of a vector of `length` elements. Segments begin at multiples of
- * 16 elements, a cache line; with more ranks than lines some are empty. */
+/* The segment of a vector of `length` elements that rank `rank` of `size` owns. Segments begin at multiples of 16 elements,
+ * a cache line; with more ranks than lines some are empty. */
 sgp_segment_t sgp_segment_of(size_t length, int rank, int size);
 
-/* The ranks that reduce together, and memory for it. */
+/* The ranks that reduce together, and their memory. */
 typedef struct sgp_reducer {
     sgp_inbox_t *inbox;
     sgp_transport_t *transport;
@@ -27,12 +27,12 @@ typedef struct sgp_reducer {
     sgp_destination_t *owners;   /* (size) of the parts of it, by distance from rank */
     sgp_destination_t *everyone; /* (size - 1) all others */
     sgp_send_t *sends;           /* (size) the parts under way, by distance from rank */
-    float *scratch;              /* (elements of a chunk) our own part; a mean as it arrived */
+    float *scratch;              /* (elements of a chunk) this rank's part; a decoded mean */
     float *mean;                 /* (elements of a chunk) */
     double *sums;                /* (elements of a chunk) */
 } sgp_reducer_t;
 
-/* group: borrowed. SGP_ERR_NO_MEMORY, logged. fini is fine in every case, also after all zeros. */
+/* group: borrowed. SGP_ERR_NO_MEMORY, logged. fini accepts a failed init and all zeros. */
 sgp_status_t sgp_reducer_init(sgp_reducer_t *reducer, sgp_group_t *group, size_t length);
 void sgp_reducer_fini(sgp_reducer_t *reducer);
 
@@ -48,10 +48,9 @@ struct sgp_reduce {
     bool unchecked;     /* send parts that are not finite as well, instead of SGP_ERR_NOT_FINITE */
     bool exact;         /* accumulate in double; otherwise float32, and all weights are 1 */
 
-    /* How parts and means travel, zero: float32. For sgp_reduce_run, not exact. Where they are rounded
-     * for that, every rank gets the same rounded mean, also the one who has computed it, and nothing is
-     * lost: `rounding` (length) is added to this rank's parts, and becomes what they lacked when they
-     * left; in our own segment it becomes what the mean lacked, times the number of ranks. */
+    /* Of parts and means; zero: float32. For sgp_reduce_run, not exact. With a lossy encoding every rank gets the same
+     * decoded mean, also its owner, and nothing is lost: `rounding` (length) is added to this rank's parts, and becomes
+     * their rounding errors; in this rank's own segment it becomes the error of the mean times the number of ranks. */
     sgp_encoding_t encoding;
     float *rounding;
 
@@ -70,8 +69,7 @@ struct sgp_reduce {
     uint64_t bytes_sent;
 };
 
-/* Every rank makes the same call with the same channel and step. Sleeps while nothing arrives.
- * Errors as sgp_mixer_step. */
+/* Every rank makes the same call with the same channel and step. Sleeps until chunks arrive. Errors as sgp_mixer_step. */
 
 /* The mean of the whole vector, on every rank. */
 sgp_status_t sgp_reduce_run(sgp_reduce_t *reduce);
@@ -79,11 +77,11 @@ sgp_status_t sgp_reduce_run(sgp_reduce_t *reduce);
 /* The first half alone: the mean of our own segment. */
 sgp_status_t sgp_reduce_scatter(sgp_reduce_t *reduce);
 
-/* The second half alone: part is what we have of our own segment, and result gets the others'. */
+/* The second half alone: part gives this rank's own segment, and result gets the others. */
 sgp_status_t sgp_reduce_gather(sgp_reduce_t *reduce);
 
-/* For part: elements of the vector whose first `split` elements lie at `head`, and the rest at
- * `tail`. */
+/* For part: elements [offset, offset + count) of a vector whose first `split` elements lie at `head`, the rest at `tail`.
+ * */
 const float *sgp_reduce_joined(const float *head, size_t split, const float *tail, size_t offset,
                                size_t count, float *scratch);
 

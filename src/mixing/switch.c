@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From one algorithm to another between two steps, on all nodes or on none: the new one is made beside the
- * old one, the nodes tell each other whether they could, and only then the old one ends. */
+/* From one algorithm to another between two steps, on all nodes or on none: each node makes the new one beside the old
+ * one, the nodes tell each other whether that worked, and only then the old one ends. */
 #include "base/logging.h"
 #include "mixing/algorithm.h"
-#include "mixing/progress_thread.h"
+#include "mixing/exact_average.h"
 #include "mixing/workers.h"
 
 #include <string.h>
 
-/* Ours if we have failed, else that of the first rank that has. */
+/* This rank's failure, else that of the first rank that failed. */
 static sgp_status_t share_status(sgp_group_t *group, sgp_status_t mine) {
     int size = sgp_group_size(group);
     int32_t own = mine, all[size];
@@ -17,54 +17,55 @@ static sgp_status_t share_status(sgp_group_t *group, sgp_status_t mine) {
     if (mine != SGP_OK || status != SGP_OK) return mine != SGP_OK ? mine : status;
     for (int r = 0; r < size; r++)
         if (all[r] != SGP_OK)
-            return sgp_fail((sgp_status_t)all[r], "mixer: nothing is switched, %s cannot: %s",
+            return sgp_fail((sgp_status_t)all[r], "mixer: no node switches, as %s cannot: %s",
                             sgp_transport_name(sgp_group_transport(group), r, &name),
                             sgp_status_message((sgp_status_t)all[r]));
     return SGP_OK;
 }
 
-/* Over the nodes first, then over the workers: so each process hears of every other one. */
+/* Over the nodes first, then over the workers: so each process learns the status of every other one. */
 static sgp_status_t share_with_all(const sgp_mixer_t *mixer, sgp_status_t mine) {
     sgp_status_t status = share_status(mixer->group, mine);
     return mixer->workers.group ? share_status(mixer->workers.group, status) : status;
 }
 
-/* As patient as a collective call. */
+/* With the time limit of a collective call. */
 static sgp_status_t agree(sgp_mixer_t *mixer) {
     uint64_t timeout = sgp_group_timeout(mixer->group);
     return sgp_mixer_agree(mixer, sgp_transport_now(mixer->transport) + timeout);
 }
 
-/* *refused: the mixer is as it was. */
+/* *refused: the mixer is unchanged. */
 static sgp_status_t replace(sgp_mixer_t *mixer, const sgp_mixer_options_t *wanted, bool *refused) {
     bool agrees = wanted->algorithm != mixer->options.algorithm;
-    sgp_algorithm_aside_t aside;
-    sgp_algorithm_lay_aside(mixer, &aside);
+    sgp_algorithm_saved_t saved;
+    sgp_algorithm_save(mixer, &saved);
     sgp_status_t status = share_with_all(mixer, sgp_algorithm_make(mixer, wanted));
     *refused = status != SGP_OK;
     if (*refused) {
-        sgp_algorithm_put_back(mixer, &aside);
-        sgp_mixer_resume(mixer);
+        sgp_algorithm_restore(mixer, &saved);
+        sgp_algorithm_resume(mixer);
         return status;
     }
-    sgp_algorithm_end_aside(mixer, &aside);
+    sgp_algorithm_discard(mixer, &saved);
     sgp_algorithm_start(mixer);
     if (agrees) status = agree(mixer);
-    if (mixer->slow && !aside.slow)
-        memcpy(mixer->anchor, mixer->z, mixer->count * sizeof *mixer->anchor);
-    return status == SGP_OK ? sgp_mixer_resume(mixer) : status;
+    if (mixer->outer_momentum && !saved.outer)
+        memcpy(mixer->outer_anchor, mixer->z, mixer->count * sizeof *mixer->outer_anchor);
+    return status == SGP_OK ? sgp_algorithm_resume(mixer) : status;
 }
 
 sgp_status_t sgp_mixer_do_switch(sgp_mixer_t *mixer, const sgp_mixer_options_t *options) {
     sgp_mixer_options_t wanted;
     sgp_status_t status = sgp_algorithm_check(mixer, options, &wanted);
     if (status != SGP_OK) return status;
-    bool taken, refused = false; /* taken: from the courier of another mixer */
+    bool taken, refused = false; /* taken: from the progress thread of another mixer */
     status = sgp_group_take(mixer->group, mixer, &taken);
-    if (status == SGP_OK) status = sgp_mixer_settle_segment(mixer);
+    if (status == SGP_OK) status = sgp_algorithm_settle(mixer);
     if (status == SGP_OK) status = replace(mixer, &wanted, &refused);
     if (taken) sgp_group_give(mixer->group);
     if (status != SGP_OK && !refused) return status;
-    sgp_status_t shared = sgp_workers_share(mixer); /* what came in while settling */
+    if (!sgp_mixer_has_workers(mixer)) return status;
+    sgp_status_t shared = sgp_workers_share(mixer); /* settling has changed each segment */
     return status == SGP_OK ? shared : status;
 }

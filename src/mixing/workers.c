@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Messages of the vector's length: a fast worker sends its part of the next step while a slow one still
- * reads this one's. */
+/* Messages of the vector's length: a fast worker sends its part of the next step while a slow one still reads that of
+ * this step. */
 #define UNDER_WAY 2
 
-/* Somebody else may have lent the transport to an agent. */
+/* Another mixer of that group may have given the transport to its progress thread. */
 static sgp_status_t prepare(sgp_workers_t *workers, size_t bytes) {
     bool taken;
     sgp_status_t status = sgp_group_take(workers->group, NULL, &taken);
@@ -45,7 +45,7 @@ void sgp_workers_fini(sgp_mixer_t *mixer) {
     sgp_memory_free(workers->mine);
 }
 
-/* As patient as a collective call: a worker may wait for another node meanwhile. */
+/* The time limit of a collective call: a worker may wait for another node meanwhile. */
 static uint64_t deadline_of(const sgp_mixer_t *mixer) {
     uint64_t timeout = sgp_group_timeout(mixer->workers.group);
     if (timeout < mixer->timeout) timeout = mixer->timeout;
@@ -99,7 +99,6 @@ static void keep_mean(sgp_reduce_t *reduce, size_t offset, size_t count, const f
 sgp_status_t sgp_workers_reduce(sgp_mixer_t *mixer, sgp_local_t *local) {
     source_t source = {mixer, local};
     sgp_reduce_t reduce = {.part = changed_part, .result = keep_mean, .context = &source};
-    if (!mixer->workers.group) return SGP_OK;
     sgp_status_t status = run(mixer, &reduce, sgp_reduce_scatter);
     local->gradient = mixer->workers.mine;
     return status;
@@ -131,19 +130,17 @@ static sgp_status_t gather(sgp_mixer_t *mixer, const float *from, float *to) {
 }
 
 sgp_status_t sgp_workers_share(sgp_mixer_t *mixer) {
-    return mixer->workers.group ? gather(mixer, mixer->z, mixer->all) : SGP_OK;
+    return gather(mixer, mixer->z, mixer->all);
 }
 
 sgp_status_t sgp_workers_share_mine(sgp_mixer_t *mixer, float *whole) {
     const float *mine = mixer->workers.mine;
-    if (!mixer->workers.group) return SGP_OK;
     if (whole) memcpy(whole + mixer->first, mine, mixer->length * sizeof *mine);
     return gather(mixer, mine, whole);
 }
 
 sgp_status_t sgp_workers_sum(sgp_mixer_t *mixer, double *values, int count) {
     sgp_group_t *group = mixer->workers.group;
-    if (!group) return SGP_OK;
     size_t numbers = (size_t)count, size = (size_t)sgp_group_size(group);
     double *all = calloc(size * numbers, sizeof *all);
     if (!all) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the sums of %zu workers", size);

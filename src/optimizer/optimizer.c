@@ -43,7 +43,7 @@ static sgp_status_t check(const sgp_optimizer_options_t *options) {
     if (options->count == 0)
         return sgp_fail(SGP_ERR_INVALID, "optimizer: count is 0, must be at least 1");
     if (options->kind != SGP_OPTIMIZER_SGD && options->kind != SGP_OPTIMIZER_ADAM)
-        return sgp_fail(SGP_ERR_INVALID, "optimizer: no kind of number %d", (int)options->kind);
+        return sgp_fail(SGP_ERR_INVALID, "optimizer: there is no kind %d", (int)options->kind);
     if (!in_unit(options->momentum) || !in_unit(options->beta1) || !in_unit(options->beta2))
         return sgp_fail(SGP_ERR_INVALID,
                         "optimizer: momentum %g, beta1 %g, beta2 %g: must be in [0, 1)",
@@ -119,7 +119,7 @@ size_t sgp_optimizer_count(const sgp_optimizer_t *optimizer) {
     return optimizer->options.count;
 }
 
-/* The corrections follow from step. */
+/* correction1 and correction2 follow from step. */
 void sgp_optimizer_state(sgp_optimizer_t *optimizer, sgp_state_t *state) {
     size_t count = optimizer->options.count;
     sgp_state_add(state, "optimizer.step", SGP_STATE_UINT64, &optimizer->step, 1);
@@ -192,7 +192,7 @@ static bool adam(size_t count, float *restrict z, const float *restrict g, float
     return bad == 0;
 }
 
-/* A stretch of one decay. */
+/* A stretch with one weight decay. */
 static bool update(sgp_optimizer_t *optimizer, size_t offset, size_t count, float *z,
                    const float *g, float lr, float decay, float *copy) {
     const sgp_optimizer_options_t *options = &optimizer->options;
@@ -206,8 +206,8 @@ static bool update(sgp_optimizer_t *optimizer, size_t offset, size_t count, floa
     return plain_sgd(count, z, g, lr, decay, copy);
 }
 
-/* In short stretches, whose copy goes to a scratch that stays in the cache: one loop serves a step without a
- * push (copy is NULL), and one whose copy is streamed. */
+/* In short stretches, with the copy in a scratch that stays in the cache: for a step without a push (copy is NULL), and
+ * for non-temporal stores. */
 static bool update_by_scratch(sgp_optimizer_t *optimizer, size_t offset, size_t count, float *z,
                               const float *g, float lr, float decay, float *copy) {
     _Alignas(64) float scratch[SGP_STREAM_BYTES / sizeof(float)];
@@ -222,8 +222,7 @@ static bool update_by_scratch(sgp_optimizer_t *optimizer, size_t offset, size_t 
     return finite;
 }
 
-/* Where the next change of decay is: the end of the stretch of elements like `at`, and whether they
- * decay. */
+/* The end of the stretch of elements with the same decay as `at`, and whether they decay. */
 static size_t stretch_end(const sgp_optimizer_options_t *options, size_t *range, size_t at,
                           size_t end, bool *decays) {
     while (*range < options->no_decay_count &&

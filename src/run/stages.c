@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run/stages.h"
 
+#include "mixing/algorithm_table.h"
 #include "run/train.h"
 
 #include <limits.h>
@@ -95,13 +96,9 @@ const char *train_algorithms_text(const train_stages_t *stages, char text[TRAIN_
     return train_stages_text(stages, name_algorithm, text);
 }
 
-static bool is_pairwise(sgp_algorithm_t algorithm) {
-    return algorithm == SGP_ALGORITHM_DPSGD || algorithm == SGP_ALGORITHM_ADPSGD;
-}
-
 static sgp_graph_kind_t graph_at(const train_options_t *options, sgp_algorithm_t algorithm) {
     if (options->graph != TRAIN_BY_ALGORITHM) return (sgp_graph_kind_t)options->graph;
-    return is_pairwise(algorithm) ? SGP_GRAPH_BIPARTITE_EXPONENTIAL : SGP_GRAPH_EXPONENTIAL;
+    return sgp_algorithm_default_graph(algorithm);
 }
 
 /* A schedule from all-reduce to osgp has an overlap for the epochs that can have one. */

@@ -117,7 +117,7 @@ static sgp_status_t send_part(simulate_node_t *node, int dst, uint64_t number, s
         sgp_inbox_send_begin(sgp_group_inbox(node->group), &header, &to, 1, UINT64_MAX, &message);
     if (status != SGP_OK) return status;
     void *place = sgp_transport_send_next(node->transport, &message);
-    if (sgp_encoding_rounds(header.encoding))
+    if (sgp_encoding_is_lossy(header.encoding))
         sgp_encode(header.encoding, count, place, node->sum + offset);
     else memcpy(place, node->sum + offset, count * sizeof(float));
     sgp_transport_send_commit(node->transport, &message);
@@ -140,7 +140,7 @@ static sgp_status_t receive_part(simulate_node_t *node, int src, uint64_t number
         size_t count = chunk->header.elements;
         float *sum = node->sum + offset;
         if (!adds) memset(sum, 0, count * sizeof *sum);
-        if (sgp_encoding_rounds(chunk->header.encoding))
+        if (sgp_encoding_is_lossy(chunk->header.encoding))
             sgp_decode_add(chunk->header.encoding, count, sum, chunk->payload, 1);
         else
             for (size_t i = 0; i < count; i++) sum[i] += ((const float *)chunk->payload)[i];

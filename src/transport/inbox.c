@@ -12,11 +12,11 @@
 typedef struct entry {
     sgp_chunk_t chunk; /* first: a chunk that was given out is an entry */
     struct entry *next;
-    struct entry *after, *before; /* in the order of arrival, among those of its kind and step */
+    struct entry *after, *before; /* in its queue, in the order of arrival */
 } entry_t;
 
 #define BUCKETS 1024
-#define QUEUES  64 /* by channel, kind and step, of which few are here at a time */
+#define QUEUES  64 /* by channel, kind and step; few of these are present at a time */
 
 typedef struct queue {
     entry_t *first, *last;
@@ -26,14 +26,14 @@ typedef struct queue {
 #define CHANNELS_AHEAD 65536u
 #define STEPS_AHEAD                                                                                \
     (UINT64_C(1) << 32)   /* slots have 32 bits, so a sender has fewer chunks under way */
-#define MOST_REFUSED 1024 /* at a time: whoever is flooded gets on with its own work */
+#define MOST_REFUSED 1024 /* in one call: a node that is flooded must get on with its work */
 
 struct sgp_inbox {
     sgp_transport_t *transport;
     entry_t *buckets[BUCKETS];
     queue_t queues[QUEUES];
     entry_t *free;
-    bool starved;    /* there was no memory to take in the next chunk */
+    bool starved;    /* there was no memory for the next chunk */
     uint64_t waited; /* nanoseconds */
     uint64_t taken_in;
     uint64_t notices;         /* of them */
@@ -145,7 +145,7 @@ static entry_t *look_up(sgp_inbox_t *inbox, const sgp_inbox_key_t *key) {
     return NULL;
 }
 
-/* ---- what nobody will ask for ---- */
+/* ---- refused chunks ---- */
 
 void sgp_inbox_open_channel(sgp_inbox_t *inbox, uint32_t channel) {
     if (channel > inbox->channels) inbox->channels = channel;
@@ -155,7 +155,7 @@ static bool is_closed(const sgp_inbox_t *inbox, uint32_t channel) {
     return channel / 8 < inbox->closed_bytes && (inbox->closed[channel / 8] >> channel % 8 & 1);
 }
 
-/* Without memory it stays open: what still comes is kept, as far as the transport lets it in. */
+/* Without memory it stays open, and chunks that still arrive are kept, as far as the transport lets them in. */
 static void close_channel(sgp_inbox_t *inbox, uint32_t channel) {
     size_t bytes = channel / 8 + 1;
     if (bytes > inbox->closed_bytes) {
@@ -168,7 +168,7 @@ static void close_channel(sgp_inbox_t *inbox, uint32_t channel) {
     inbox->closed[channel / 8] |= (unsigned char)(1u << channel % 8);
 }
 
-/* Why a chunk is refused; NULL: it is not. */
+/* The reason to refuse a chunk; NULL: there is none. */
 static const char *judge(sgp_inbox_t *inbox, const sgp_inbox_key_t *key) {
     if (is_closed(inbox, key->channel)) return "its mixer is gone";
     if (key->channel > inbox->channels && key->channel - inbox->channels > CHANNELS_AHEAD)
@@ -178,8 +178,8 @@ static const char *judge(sgp_inbox_t *inbox, const sgp_inbox_key_t *key) {
     return look_up(inbox, key) ? "it is here already" : NULL;
 }
 
-/* A flood of them does not become one of log lines: the first is logged, the second, the fourth, ... A mixer
- * may end here a little before it does elsewhere: that is no warning. */
+/* Logs the first, the second, the fourth, ...: a flood of chunks must not become a flood of log lines. A mixer may end
+ * here a little before it does elsewhere: chunks of its channel are no warning. */
 static void refuse(sgp_inbox_t *inbox, sgp_chunk_t *chunk, const char *reason) {
     const sgp_transport_t *transport = inbox->transport;
     const sgp_header_t *header = &chunk->header;
@@ -194,7 +194,7 @@ static void refuse(sgp_inbox_t *inbox, sgp_chunk_t *chunk, const char *reason) {
     sgp_transport_release(inbox->transport, chunk);
 }
 
-/* ---- what is kept ---- */
+/* ---- kept chunks ---- */
 
 static void put_free(sgp_inbox_t *inbox, entry_t *entry) {
     entry->next = inbox->free;
@@ -305,16 +305,37 @@ sgp_status_t sgp_inbox_wait(sgp_inbox_t *inbox, uint64_t since, uint64_t deadlin
     return SGP_OK;
 }
 
+/* ---- sending ---- */
+
+sgp_status_t sgp_inbox_send_try(sgp_inbox_t *inbox, const sgp_header_t *header,
+                                const sgp_destination_t *to, int destinations, sgp_send_t *send) {
+    sgp_transport_t *transport = inbox->transport;
+    sgp_status_t status = sgp_transport_send_begin(transport, header, to, destinations, send);
+    return status == SGP_ERR_PEER_LOST ? sgp_transport_fail_lost(transport, NULL) : status;
+}
+
 sgp_status_t sgp_inbox_send_begin(sgp_inbox_t *inbox, const sgp_header_t *header,
                                   const sgp_destination_t *to, int destinations, uint64_t deadline,
                                   sgp_send_t *send) {
-    sgp_transport_t *transport = inbox->transport;
     for (;;) {
-        sgp_status_t status = sgp_transport_send_begin(transport, header, to, destinations, send);
-        if (status == SGP_ERR_PEER_LOST) return sgp_transport_fail_lost(transport, NULL);
+        sgp_status_t status = sgp_inbox_send_try(inbox, header, to, destinations, send);
         if (status != SGP_ERR_AGAIN) return status;
         sgp_inbox_collect(inbox);
         status = sgp_inbox_wait(inbox, inbox->taken_in, deadline, "room to send");
         if (status != SGP_OK) return status;
     }
+}
+
+void *sgp_inbox_send_next(sgp_inbox_t *inbox, sgp_send_t *send) {
+    return sgp_transport_send_next(inbox->transport, send);
+}
+
+void sgp_inbox_send_commit(sgp_inbox_t *inbox, sgp_send_t *send) {
+    sgp_transport_send_commit(inbox->transport, send);
+}
+
+bool sgp_inbox_send_paced(sgp_inbox_t *inbox, sgp_send_t *send) {
+    if (!sgp_transport_keep_close(inbox->transport, send)) return false;
+    sgp_inbox_collect(inbox);
+    return true;
 }

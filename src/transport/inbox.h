@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Arrived chunks, kept where they lie until somebody asks for them.
+/* The one object through which a mixer or a group sends and receives: it sits on a transport.
  *
- * A transport gives chunks in the order of arrival; an algorithm wants those of one step in the
- * order of senders, a barrier only its own. The inbox stands between: it takes all that has arrived
- * and finds a chunk by what it is. Not thread-safe.
+ * Receiving: a transport delivers chunks in the order of arrival; an algorithm wants those of one step in the order of
+ * senders, a barrier only its own. The inbox keeps arrived chunks where they lie and finds each by its key.
+ * Sending: begin waits for room and takes in arrivals meanwhile, as the receivers may be waiting for the same. Then next
+ * and commit for each chunk.
+ * Not thread-safe.
  *
  * It refuses, releases and counts chunks that nobody can ever ask for:
- *  - one that is here already;
+ *  - a duplicate of a chunk that it holds;
  *  - of a channel that was dropped, or more than 65,536 channels beyond the last that was opened;
  *  - more than 2^32 steps beyond the last that was asked for: no sender has room for so many.
- * All others are kept. A sender may be ahead, even with a mixer that this rank has not created yet; how
- * many of its chunks can be here is the transport's to bound (transport.h). */
+ * It keeps all others. A sender may be ahead, even with a mixer that this rank has not created yet; the transport bounds
+ * the number of its chunks (transport.h). */
 #ifndef SGP_TRANSPORT_INBOX_H
 #define SGP_TRANSPORT_INBOX_H
 
@@ -18,7 +20,7 @@
 
 typedef struct sgp_inbox sgp_inbox_t;
 
-/* What is asked for. */
+/* Identifies a chunk. */
 typedef struct sgp_inbox_key {
     uint32_t channel;
     sgp_kind_t kind;
@@ -35,16 +37,16 @@ void sgp_inbox_destroy(sgp_inbox_t *inbox);
 
 sgp_transport_t *sgp_inbox_transport(sgp_inbox_t *inbox);
 
-/* Takes in all that has arrived, so that the transport has nothing more to give. Never blocks. Without
- * memory the rest stays with the transport until a later call. */
+/* Takes in every chunk that has arrived. Never blocks. Without memory the rest stays with the transport until a later
+ * call. */
 void sgp_inbox_collect(sgp_inbox_t *inbox);
 
-/* The chunk, or NULL if it has not arrived; takes in first what has. Valid until sgp_inbox_release.
- * Never blocks. */
+/* The chunk of that key, or NULL if it has not arrived; may take in chunks. Valid until sgp_inbox_release. Never
+ * blocks. */
 sgp_chunk_t *sgp_inbox_find(sgp_inbox_t *inbox, const sgp_inbox_key_t *key);
 
-/* Chunks of the key's channel, kind and step in the order of arrival, of any sender and offset: the one after `chunk`, or
- * the first for NULL; NULL: there are no more. Takes nothing in. */
+/* Walks the chunks of the key's channel, kind and step, of any sender and offset, in the order of arrival: the one after
+ * `chunk`, or the first for NULL; NULL: there are no more. Takes nothing in. */
 sgp_chunk_t *sgp_inbox_next(sgp_inbox_t *inbox, const sgp_inbox_key_t *key, sgp_chunk_t *chunk);
 
 void sgp_inbox_release(sgp_inbox_t *inbox, sgp_chunk_t *chunk);
@@ -52,38 +54,37 @@ void sgp_inbox_release(sgp_inbox_t *inbox, sgp_chunk_t *chunk);
 /* A mixer will ask for this channel. */
 void sgp_inbox_open_channel(sgp_inbox_t *inbox, uint32_t channel);
 
-/* Releases all chunks of a channel, seen or not: its mixer is gone. Those that still come are refused. */
+/* The mixer of this channel is gone: releases its chunks, and refuses those that still arrive. */
 void sgp_inbox_drop_channel(sgp_inbox_t *inbox, uint32_t channel);
 
-/* Chunks taken in so far. Every look into the inbox can take some in, also those that an earlier look
- * has missed: whoever looks for several things remembers the number from before the first look. */
+/* Chunks taken in so far. Every find can take some in, also chunks that an earlier find has missed: a caller that looks
+ * for several chunks remembers the number from before its first find. */
 uint64_t sgp_inbox_taken_in(const sgp_inbox_t *inbox);
 
-/* Before the transport's own wait, which does not sleep while it has something to give: takes in what there
- * was no memory for. SGP_ERR_NO_MEMORY: still none, and no more are taken in than `since`; logged. */
+/* Before a call of the transport's own wait, which does not sleep while it holds chunks: takes in the chunks for which
+ * there was no memory. SGP_ERR_NO_MEMORY: there is still none, and nothing was taken in beyond `since`; logged. */
 sgp_status_t sgp_inbox_retry(sgp_inbox_t *inbox, uint64_t since);
 
-/* Looks for what ends every wait of this node, such as another node's word that the run is over. Called
- * before each sleep and at least ten times a second during one, by whoever waits; `agent`: that is the
- * transport's agent. Its error is the wait's, and it has logged it. It may use the inbox, but not wait. */
+/* Looks for an event that ends every wait of this node, such as another node's notice that the run is over. The waiting
+ * context calls it before each sleep and at least ten times a second during one; `agent`: it is the transport's agent. Its
+ * error, which it has logged, becomes the wait's. It may use the inbox, but not wait. */
 typedef sgp_status_t (*sgp_inbox_watch_fn)(void *context, bool agent);
 
 /* context: borrowed. watch NULL: no more. */
 void sgp_inbox_set_watch(sgp_inbox_t *inbox, sgp_inbox_watch_fn watch, void *context);
 
-/* Looks now. SGP_OK where there is no watch. */
+/* Calls the watch now. SGP_OK where there is none. */
 sgp_status_t sgp_inbox_look(sgp_inbox_t *inbox, bool agent);
 
 /* Until when a sleep with that deadline may last before the watch is due again. */
 uint64_t sgp_inbox_next_look(const sgp_inbox_t *inbox, uint64_t deadline);
 
-/* Notices taken in so far; a look for them can be spared while it stays the same. */
+/* Notices taken in so far; while the number stays the same there is no new one to find. */
 uint64_t sgp_inbox_notices(const sgp_inbox_t *inbox);
 
-/* Sleeps until more chunks are here than `since`, taken in or arrived, room came free, or the deadline
- * passed; may return earlier. Logs why it gave up: `what` says what was waited for. SGP_ERR_TIMEOUT,
- * SGP_ERR_PEER_LOST (once nothing more has arrived), SGP_ERR_NO_MEMORY (what has arrived cannot be taken
- * in), or what the watch says. */
+/* Sleeps until more chunks are here than `since`, taken in or arrived, room came free, or the deadline passed; may return
+ * earlier. An error is logged as "... waiting for" and `what`. SGP_ERR_TIMEOUT, SGP_ERR_PEER_LOST (after the last chunk
+ * has been taken in), SGP_ERR_NO_MEMORY (arrived chunks cannot be taken in), or an error of the watch. */
 sgp_status_t sgp_inbox_wait(sgp_inbox_t *inbox, uint64_t since, uint64_t deadline,
                             const char *what);
 
@@ -92,7 +93,21 @@ sgp_status_t sgp_inbox_send_begin(sgp_inbox_t *inbox, const sgp_header_t *header
                                   const sgp_destination_t *to, int destinations, uint64_t deadline,
                                   sgp_send_t *send);
 
-/* Nanoseconds spent asleep in the two calls above. */
+/* The same without waiting. SGP_ERR_AGAIN: there is no room now. SGP_ERR_PEER_LOST: a destination is lost; logged. */
+sgp_status_t sgp_inbox_send_try(sgp_inbox_t *inbox, const sgp_header_t *header,
+                                const sgp_destination_t *to, int destinations, sgp_send_t *send);
+
+/* The place for the next chunk's payload (transport.h), or NULL: the message is whole. */
+void *sgp_inbox_send_next(sgp_inbox_t *inbox, sgp_send_t *send);
+
+/* The chunk leaves. */
+void sgp_inbox_send_commit(sgp_inbox_t *inbox, sgp_send_t *send);
+
+/* After a commit: lets the receivers catch up for a moment where the transport wants that (keep_close in transport.h).
+ * true: chunks arrived meanwhile and were taken in; absorb them, and call again. */
+bool sgp_inbox_send_paced(sgp_inbox_t *inbox, sgp_send_t *send);
+
+/* Nanoseconds spent asleep in sgp_inbox_wait and sgp_inbox_send_begin. */
 uint64_t sgp_inbox_waited(const sgp_inbox_t *inbox);
 
 #endif

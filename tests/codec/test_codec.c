@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The 16-bit encodings against arithmetic in double, by the definition of the formats: all numbers they
- * have, what lies between them, and random bits. */
+/* The 16-bit encodings against arithmetic in double, by the definition of the formats: all their numbers, the numbers
+ * between these, and random bits. */
 #include "cmocka_all.h"
 
 #include "base/random.h"
@@ -37,7 +37,7 @@ static float float_of(uint32_t bits) {
     return value;
 }
 
-/* What 16 bits mean: sign, exponent, fraction. NaN: any. */
+/* The number of 16 bits: sign, exponent, fraction. NaN: any. */
 static double meaning(const format_t *format, uint16_t s) {
     int fraction = s & ((1 << format->fraction) - 1), exponent = (s & 0x7fff) >> format->fraction;
     int bias = 1 - format->lowest;
@@ -72,7 +72,7 @@ static void check_one(const format_t *format, float x, uint16_t s) {
                  (double)x, bits_of(x), s, meaning(format, s));
 }
 
-/* With and without what only some CPUs have; their tails are odd. */
+/* With and without instructions that only some CPUs have; the tails have odd lengths. */
 static void check_encode(const format_t *format, size_t count, const float *x) {
     uint16_t *s = calloc(count, sizeof *s), *plain = calloc(count, sizeof *plain);
     assert_true(s && plain);
@@ -100,15 +100,14 @@ static void test_all_numbers_are_decoded(void **state) {
         for (int i = 0; i < 65536; i++)
             assert_true(isnan(x[i]) ? isnan(meaning(&formats[f], s[i]))
                                     : same((double)x[i], meaning(&formats[f], s[i])));
-        /* They come back as they were, a NaN quiet. */
+        /* They come back unchanged, a NaN quiet. */
         sgp_encode(formats[f].encoding, 65536, back, x);
         for (int i = 0; i < 65536; i++)
             assert_int_equal(back[i], isnan(x[i]) ? s[i] | 1 << (formats[f].fraction - 1) : s[i]);
     }
 }
 
-/* Everywhere that rounding changes its mind: at, just below and just above the middle between any two
- * neighbours, and at the numbers themselves. */
+/* At, just below and just above the middle between any two neighbours, and at the numbers themselves. */
 static void test_ties_and_their_neighbours(void **state) {
     (void)state;
     static float x[65536 * 4];
@@ -146,7 +145,7 @@ static void test_random_and_special_numbers(void **state) {
         check_encode(&formats[f], MANY - 3, x);
         for (size_t count = 1; count < 40; count++) check_encode(&formats[f], count, x + count);
     }
-    /* As IEEE 754 and others write them down. */
+    /* From IEEE 754 and other documents. */
     uint16_t s[4];
     sgp_encode(SGP_ENCODING_FLOAT16, 4, s, (const float[]){1, -2, 65504, 0x1p-24f});
     assert_memory_equal(s, ((const uint16_t[]){0x3c00, 0xc000, 0x7bff, 0x0001}), sizeof s);
@@ -176,7 +175,7 @@ static arrays_t *arrays_of(const format_t *format, uint64_t seed) {
     return &a;
 }
 
-static void test_what_leaves_and_what_is_kept_is_all(void **state) {
+static void test_sent_and_kept_parts_add_up(void **state) {
     (void)state;
     for (int f = 0; f < 2; f++) {
         sgp_encoding_t encoding = formats[f].encoding;
@@ -208,7 +207,7 @@ static void test_what_leaves_and_what_is_kept_is_all(void **state) {
     }
 }
 
-static void test_what_arrives(void **state) {
+static void test_decoding_passes(void **state) {
     (void)state;
     for (int f = 0; f < 2; f++) {
         sgp_encoding_t encoding = formats[f].encoding;
@@ -222,7 +221,7 @@ static void test_what_arrives(void **state) {
         sgp_decode_add(encoding, LENGTH, z, a->s, 0.25f);
         for (int i = 0; i < LENGTH; i++) assert_true(z[i] == a->x[i] + 0.25f * a->decoded[i]);
         memcpy(z, a->x, sizeof z);
-        sgp_encode_meet(encoding, LENGTH, z, a->s, a->t);
+        sgp_encode_pair(encoding, LENGTH, z, a->s, a->t);
         sgp_decode(encoding, LENGTH, d, a->t);
         for (int i = 0; i < LENGTH; i++) {
             assert_true(z[i] == a->x[i] - d[i]);
@@ -243,6 +242,8 @@ static void test_names_and_sizes(void **state) {
     }
     assert_int_equal(sgp_encoding_parse("float8", &encoding), SGP_ERR_NOT_FOUND);
     assert_string_equal(sgp_encoding_name(SGP_ENCODING_DEFAULT), "float32");
+    assert_string_equal(sgp_encoding_name((sgp_encoding_t)99), "unknown");
+    assert_string_equal(sgp_encoding_names(), "float32, bfloat16, float16");
     assert_int_equal(sgp_encoding_size(SGP_ENCODING_BYTES), 1);
 }
 
@@ -251,8 +252,8 @@ int main(void) {
         cmocka_unit_test(test_all_numbers_are_decoded),
         cmocka_unit_test(test_ties_and_their_neighbours),
         cmocka_unit_test(test_random_and_special_numbers),
-        cmocka_unit_test(test_what_leaves_and_what_is_kept_is_all),
-        cmocka_unit_test(test_what_arrives),
+        cmocka_unit_test(test_sent_and_kept_parts_add_up),
+        cmocka_unit_test(test_decoding_passes),
         cmocka_unit_test(test_names_and_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

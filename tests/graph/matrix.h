@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Graphs as dense matrices, the plain way. */
+/* Graphs as dense matrices, computed plainly. */
 #ifndef SGP_TESTS_GRAPH_MATRIX_H
 #define SGP_TESTS_GRAPH_MATRIX_H
+
+#include "cmocka_all.h"
 
 #include <sgp/graph.h>
 
@@ -53,6 +55,17 @@ static inline bool same_matrix(const sgp_graph_t *a, const sgp_graph_t *b, uint6
     matrix_of(a, step_a, P);
     matrix_of(b, step_b, Q);
     return memcmp(P, Q, sizeof P) == 0;
+}
+
+/* The same seed gives the same matrices in every step; another seed, and another step, give others. */
+static inline void check_seed(sgp_graph_kind_t kind) {
+    sgp_graph_t a = {.kind = kind, .size = 32, .peers = 2, .seed = 7}, b = a, c = a;
+    c.seed = 8;
+    for (uint64_t step = 0; step < 20; step++) {
+        assert_true(same_matrix(&a, &b, step, step));
+        assert_false(same_matrix(&a, &c, step, step));
+        assert_false(same_matrix(&a, &a, step, step + 1));
+    }
 }
 
 static inline double largest_deviation(int n, matrix_t M) {

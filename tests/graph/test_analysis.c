@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the analysis finds, against the method's numbers, closed forms, and a plain simulation. */
+/* The analysis against the method's numbers, closed forms, and a plain simulation. */
 #include "cmocka_all.h"
 
 #include "base/random.h"
@@ -78,7 +78,7 @@ static void test_ring(void **state) {
 
 static void test_exact(void **state) {
     (void)state;
-    /* Nothing is left after 400 steps but by rounding: still not exact. */
+    /* After 400 steps only rounding is left: still not exact. */
     assert_int_equal(analyze(GRAPH(RING, 8, 2), 400).exact, -1);
     for (int n = 2; n <= 40; n++)
         for (int peers = 1; peers <= 3 && peers < n; peers++) {

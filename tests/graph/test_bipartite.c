@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The bipartite exponential graph, where sgp_graph_symmetric alone does not say it all. */
+/* The bipartite exponential graph, beyond its symmetry. */
 #include "cmocka_all.h"
 
 #include "matrix.h"

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The graphs as matrices. The numbers are those of the method, derived from the definitions and
- * computed elsewhere. */
+/* The graphs as matrices. The numbers are from the method: derived from the definitions and computed independently. */
 #include "cmocka_all.h"
 
 #include "base/random.h"
@@ -93,8 +92,8 @@ static bool is_symmetric(int n, matrix_t P) {
     return true;
 }
 
-/* sgp_graph_symmetric says what the matrices are; those of a random graph of some size cannot all
- * be symmetric by chance. */
+/* sgp_graph_symmetric agrees with the matrices; those of a random graph of some size cannot all be symmetric by
+ * chance. */
 static void check_symmetry(const sgp_graph_t *graph) {
     static matrix_t P;
     bool symmetric = true;
@@ -268,6 +267,9 @@ static void test_names(void **state) {
         assert_int_equal(kind, number);
     }
     assert_string_equal(sgp_graph_name((sgp_graph_kind_t)KINDS), "unknown");
+    assert_string_equal(sgp_graph_names(),
+                        "exponential, static-exponential, ring, complete, bipartite-exponential, "
+                        "random, base, random-uneven");
 }
 
 int main(void) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The algorithms that do not wait: overlap with and without a bound, and asynchronous pairs; and what
- * every algorithm can be combined with. In virtual time, where a node computes for as long as the
- * test says. Everything is held against sums in double. */
+/* The algorithms that do not wait: overlap with and without a bound, and asynchronous pairs; and the combinations of every
+ * algorithm. In virtual time, where the test decides how long a node computes. Results are compared with sums in
+ * double. */
 #include "trial.h"
 
 #include "graph/active_passive.h"
@@ -38,7 +38,7 @@ static void test_the_mean_moves_by_the_mean_step(void **state) {
             }
 }
 
-/* The same over threads and shared memory in real time, with a vector that the courier copies. */
+/* The same over threads and shared memory in real time, with a vector that the progress thread copies. */
 static void test_large_vectors(void **state) {
     (void)state;
     for (int shm = 0; shm < 2; shm++)
@@ -71,7 +71,7 @@ static void test_no_overlap_is_sgp_bit_for_bit(void **state) {
     assert_memory_equal(found[0], found[1], sizeof found[0]);
 }
 
-/* With a bound, what a step absorbs does not depend on when it came. */
+/* With a bound, the messages that a step absorbs do not depend on their times of arrival. */
 static void test_a_bounded_overlap_repeats(void **state) {
     (void)state;
     float first[64];
@@ -147,7 +147,7 @@ static void test_a_slow_node_slows_nobody(void **state) {
         assert_true(trial->statistics[r].wait_ns > 2000 * (uint64_t)MILLISECOND);
 }
 
-/* Everybody but one is slow: the fast one must not give its mass away and run off. */
+/* All nodes but one are slow: the fast one must not give its mass away. */
 static void test_one_fast_node(void **state) {
     (void)state;
     ranks_setup_t setup = delays(4, 5, MILLISECOND);
@@ -159,8 +159,8 @@ static void test_one_fast_node(void **state) {
     assert_true(fabs(trial->mean[0]) < 4);
 }
 
-/* A fast node that waits at a meeting does not swallow the mass of a slow one. */
-static void test_meetings_of_nodes_of_different_speed(void **state) {
+/* A fast node that waits for the others to settle does not collect the mass of a slow one. */
+static void test_settling_at_different_speeds(void **state) {
     (void)state;
     for (int o = 0; o < 2; o++)
         for (int size = 2; size <= 5; size++) {
@@ -172,13 +172,13 @@ static void test_meetings_of_nodes_of_different_speed(void **state) {
             for (int r = 0; r < size; r++) trial->compute[r] = (r ? 1 : 30) * MILLISECOND;
             run_groups(&setup, try_body, trial);
             check_mean(trial, size, 1e-4);
-            /* It has gathered mass, and kept it while the others rested. */
+            /* It has collected mass, and kept it while the others rested. */
             if (!o) assert_true(trial->statistics[0].weight > 0.9);
         }
 }
 
-/* What the caller adds to the buffers, or to z itself, is there in the end, whatever was averaged
- * meanwhile. (Elsewhere a change of z by c is one of w c in the sum.) */
+/* Changes of the buffers, or of z itself, by the caller are not lost in an averaging at the same time. (In other
+ * algorithms a change of z by c changes the sum by w c.) */
 static void test_pairs_keep_what_the_caller_adds(void **state) {
     (void)state;
     for (int own = 0; own < 2; own++) {
@@ -214,7 +214,7 @@ static void test_pairs_for_every_number_of_nodes(void **state) {
         }
         assert_int_equal(sent, 2 * exchanges);
         assert_int_equal(received, 2 * exchanges);
-        /* They agree far better than they started. */
+        /* They agree far better than at the start. */
         assert_true(trial->consensus[0].distance < 2);
     }
 }
@@ -229,7 +229,7 @@ static void test_partners(void **state) {
                 assert_in_range(partner, 1, size - 1);
                 assert_int_equal(partner % 2, 1);
                 met[partner] = true;
-                /* With as many passive as active nodes nobody is asked twice at a time. */
+                /* With as many passive as active nodes no node is asked twice at a time. */
                 for (int other = 0; other < rank && size % 2 == 0; other += 2)
                     assert_int_not_equal(sgp_pairs_partner(size, other, k), partner);
             }
@@ -275,8 +275,8 @@ static void test_local_steps(void **state) {
     }
 }
 
-/* Without a momentum a slow update is the exact average and nothing else: afterwards all agree. Alone
- * it is nothing at all. */
+/* Without a momentum an outer update is the exact average and nothing else: afterwards all agree. Alone it changes
+ * nothing. */
 static void test_slow_updates_without_momentum(void **state) {
     (void)state;
     for (int a = 0; a < ALGORITHMS; a++)
@@ -292,7 +292,7 @@ static void test_slow_updates_without_momentum(void **state) {
         }
 }
 
-/* All-reduce makes every node one and the same, so plain arithmetic says what SlowMo must do. */
+/* All-reduce keeps all nodes equal, so plain arithmetic gives the result of SlowMo. */
 static void test_slow_momentum_is_slowmo(void **state) {
     (void)state;
     enum { SIZE = 3, EVERY = 4, STEPS = 13 };
@@ -317,7 +317,7 @@ static void test_slow_momentum_is_slowmo(void **state) {
     for (int r = 0; r < SIZE; r++) assert_true(fabs(trial->mean[r] - x) < 1e-5);
 }
 
-/* Slow momentum on top of each of them gets to the same place. */
+/* Each of them with slow momentum converges to the same mean. */
 static void test_slow_momentum_with_every_algorithm(void **state) {
     (void)state;
     for (int a = 0; a < ALGORITHMS; a++)
@@ -389,12 +389,12 @@ static void refuse_options(sgp_group_t *group, void *context) {
     sgp_mixer_t *mixer = NULL;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         CHECK(sgp_mixer_create(group, &bad[i], NULL, &mixer) == SGP_ERR_INVALID && !mixer);
-    /* Only one mixer of a group can have a courier. */
+    /* Only one mixer of a group can have a progress thread. */
     sgp_mixer_options_t async = {.count = 4, .overlap = SGP_OVERLAP_ASYNC};
     sgp_mixer_t *second = NULL, *plain = NULL;
     CHECK(sgp_mixer_create(group, &async, NULL, &mixer) == SGP_OK);
     CHECK(sgp_mixer_create(group, &async, NULL, &second) == SGP_ERR_UNSUPPORTED && !second);
-    /* Another one without, and the group itself, take the transport from it and give it back. */
+    /* Another mixer without one, and the group itself, take the transport from it and give it back. */
     CHECK(sgp_mixer_create(group, &(sgp_mixer_options_t){.count = 4}, NULL, &plain) == SGP_OK);
     for (int step = 0; step < 10; step++) {
         CHECK(sgp_mixer_step(mixer, NULL, NULL, 0) == SGP_OK);
@@ -420,7 +420,7 @@ typedef struct consensus {
     float z[MOST];
 } consensus_t;
 
-/* Averaging alone: nobody takes a gradient. */
+/* Averaging alone, without gradients. */
 static void only_mix(sgp_group_t *group, void *context) {
     consensus_t *consensus = context;
     int rank = sgp_group_rank(group);
@@ -484,7 +484,7 @@ int main(void) {
         cmocka_unit_test(test_overlap_hides_the_delay),
         cmocka_unit_test(test_a_slow_node_slows_nobody),
         cmocka_unit_test(test_one_fast_node),
-        cmocka_unit_test(test_meetings_of_nodes_of_different_speed),
+        cmocka_unit_test(test_settling_at_different_speeds),
         cmocka_unit_test(test_pairs_for_every_number_of_nodes),
         cmocka_unit_test(test_pairs_keep_what_the_caller_adds),
         cmocka_unit_test(test_partners),

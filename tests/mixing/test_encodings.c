@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Vectors that are rounded to travel: nothing is lost, whatever the algorithm, and what does not depend
- * on time repeats bit for bit. */
+/* Vectors in a lossy encoding: no mass is lost in any algorithm, and runs that do not depend on time repeat bit for
+ * bit. */
 #include "trial.h"
 
 static const sgp_encoding_t encodings[] = {SGP_ENCODING_BFLOAT16, SGP_ENCODING_FLOAT16};
@@ -26,23 +26,23 @@ static bool waits_for_all(const sgp_mixer_options_t *options) {
     return options->overlap != SGP_OVERLAP_ASYNC && options->algorithm != SGP_ALGORITHM_ADPSGD;
 }
 
-/* Where the rounding comes back just before the local step, weight decay sees it and the test does not:
- * then without. */
+/* Without weight decay if the rounding error returns just before the local step: weight decay would see it and the test
+ * would not. */
 static trial_t *rounded_trial(sgp_mixer_options_t options, int steps) {
     trial_t *trial = trial_of(options, steps);
     if (options.overlap != 0) trial->decay = 0;
     return trial;
 }
 
-/* What of gradients is not exchanged yet may be missing from the mean: lr times a rounding of a
- * gradient of at most 16, on the way to the owner and on the way back. */
+/* The mean may lack the part of the gradients that is not exchanged yet: lr times the rounding error of a gradient of at
+ * most 16, on the way to the owner and on the way back. */
 static double tolerance_of(const trial_t *trial) {
     bool gradients = trial->options.algorithm == SGP_ALGORITHM_ALLREDUCE && !trial->own_optimizer;
     return gradients ? (double)LR * 2 * 16 / 256 : 3e-5;
 }
 
-/* With meetings after every step, or at the end alone; with an optimizer of the caller's or not; with
- * buffers that the caller changes. */
+/* With an average after every step, or at the end alone; with the caller's own optimizer or without; with buffers that the
+ * caller changes. */
 static void test_no_mass_is_lost(void **state) {
     (void)state;
     for (int e = 0; e < 2; e++)
@@ -69,7 +69,7 @@ static void test_no_mass_is_lost(void **state) {
                 }
 }
 
-/* What runs in the time of the machine: threads, shared memory, TCP, and both by machine. */
+/* Transports in real time: threads, shared memory, TCP, and both by machine. */
 enum { WAYS = 4 };
 
 static ranks_setup_t way_of(int size, int way) {
@@ -79,7 +79,7 @@ static ranks_setup_t way_of(int size, int way) {
     return setup;
 }
 
-/* Vectors that a courier copies, over every transport, many chunks long. */
+/* Vectors that the progress thread copies, over every transport, many chunks long. */
 static void test_large_vectors(void **state) {
     (void)state;
     for (int way = 0; way < WAYS; way++)
@@ -97,8 +97,8 @@ static void test_large_vectors(void **state) {
         }
 }
 
-/* Steps without an exchange, and slow updates with an average and alone: whoever changes z meanwhile
- * gets it with the rounding. */
+/* Steps without an exchange, and outer updates with an average and alone: each changes z after the rounding error was
+ * added to it. */
 static void test_local_steps_and_slow_updates(void **state) {
     (void)state;
     for (int e = 0; e < 2; e++)
@@ -118,7 +118,7 @@ static void test_local_steps_and_slow_updates(void **state) {
             }
 }
 
-/* From each to each, with another encoding. */
+/* From each algorithm to each other, with another encoding. */
 static void test_switching(void **state) {
     (void)state;
     for (int from = 0; from < ALGORITHMS; from++)
@@ -161,7 +161,7 @@ static void test_every_transport_gives_the_same_bits(void **state) {
                 distance[s] = trial->consensus[0].distance;
             }
             for (int s = 1; s < WAYS + 2; s++) assert_true(distance[s] == distance[0]);
-            assert_true(distance[WAYS + 2] != distance[0]); /* it does round */
+            assert_true(distance[WAYS + 2] != distance[0]); /* rounding does happen */
         }
 }
 
@@ -185,7 +185,7 @@ static void test_half_the_bytes(void **state) {
     (void)state;
     for (int a = 0; a < ALGORITHMS; a++) {
         uint64_t bytes[2] = {0}, messages[2] = {0};
-        if (algorithms[a].overlap == SGP_OVERLAP_ASYNC) continue; /* what leaves depends on time */
+        if (algorithms[a].overlap == SGP_OVERLAP_ASYNC) continue; /* its messages depend on time */
         for (int e = 0; e < 2; e++) {
             ranks_setup_t setup = delays(4, 3, MILLISECOND);
             sgp_mixer_options_t options = algorithms[a];
@@ -244,8 +244,8 @@ static void run_body(sgp_group_t *group, void *context) {
     sgp_optimizer_destroy(optimizer);
 }
 
-/* A gradient that bfloat16 would always round the same way: over K steps it counts in full, but for the
- * rounding of the last. And all nodes are one and the same. */
+/* A gradient that bfloat16 would always round the same way: over K steps it counts in full, but for the rounding error of
+ * the last. All nodes stay equal. */
 static void test_rounded_gradients_do_not_add_up_to_a_bias(void **state) {
     (void)state;
     enum { STEPS = 512, SIZE = 3 };
@@ -269,7 +269,7 @@ static void test_rounded_gradients_do_not_add_up_to_a_bias(void **state) {
     }
 }
 
-/* Nodes that agree stay as they are, bit for bit: what one keeps comes back to it. */
+/* Nodes that agree keep their bits: the rounding error that a node keeps cancels that of the message it absorbs. */
 static void test_nodes_that_agree_stay(void **state) {
     (void)state;
     for (int e = 0; e < 2; e++)
@@ -284,7 +284,7 @@ static void test_nodes_that_agree_stay(void **state) {
         }
 }
 
-/* Without the weight it is z whose sum stays. */
+/* Without the weight the sum of z is conserved. */
 static void test_biased(void **state) {
     (void)state;
     for (int e = 0; e < 2; e++)
@@ -302,7 +302,7 @@ static void test_biased(void **state) {
         }
 }
 
-/* What float16 cannot hold is sent piece by piece, and none of it is lost. */
+/* A number beyond the range of float16 is sent piece by piece, and no part of it is lost. */
 static void test_too_large_for_float16(void **state) {
     (void)state;
     for (int o = 0; o < 2; o++) {
@@ -323,7 +323,7 @@ static void test_too_large_for_float16(void **state) {
     for (int r = 0; r < 4; r++) assert_true(fabsf(small.z[r][0] / 25e3f - 1) < 2e-3f);
 }
 
-/* Where that is allowed, a run that has diverged shows it on every node, as with float32. */
+/* If the options allow it, a run that has diverged shows it on every node, as with float32. */
 static void test_what_is_no_number_spreads(void **state) {
     (void)state;
     const float bad[] = {NAN, INFINITY, -INFINITY};
@@ -340,12 +340,13 @@ static void test_what_is_no_number_spreads(void **state) {
             }
 }
 
-/* Two settings in one group are found out, whoever has which. */
+/* Two encodings in one group are found, on whichever node each is. */
 static void test_one_setting_for_all(void **state) {
     (void)state;
     for (int a = 0; a < ALGORITHMS; a++)
         for (int e = 0; e < 2; e++) {
-            if (!waits_for_all(&algorithms[a])) continue; /* they would wait for the courier */
+            if (!waits_for_all(&algorithms[a]))
+                continue; /* they would wait for the progress thread */
             static run_t run;
             run = (run_t){.options = algorithms[a], .other = SGP_ENCODING_FLOAT32, .steps = 8};
             run.options.encoding = SGP_ENCODING_FLOAT16;

@@ -1,19 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What every algorithm promises, over threads with delay and reordering and over shared memory:
+/* The promises of every algorithm, over threads with delay and reordering and over shared memory:
  * mass, the exact mean, the local step at full strength, the same bits on every transport. */
-#include "ranks.h"
-
-#include "base/random.h"
-
-#include <sgp/mixer.h>
+#include "small_mixers.h"
 
 #include <math.h>
 #include <string.h>
 
-#define LENGTH 333 /* with chunks of 16 floats: 20 full ones and a short one */
-#define MOST   16
+#define MOST 16
 
-/* One run of some steps, by all nodes; what is looked at after. */
+/* One run of some steps by all nodes, and its results. */
 typedef struct run {
     sgp_mixer_options_t options;
     int steps;
@@ -26,31 +21,10 @@ typedef struct run {
     sgp_mixer_statistics_t statistics[MOST];
 } run_t;
 
-static float initial_value(int rank, size_t i) {
-    sgp_random_t random;
-    sgp_random_init(&random, 11, (uint64_t)rank * 100000 + i);
-    return (float)sgp_random_normal(&random);
-}
-
 static float gradient_value(int rank, int step, size_t i) {
     sgp_random_t random;
     sgp_random_init(&random, 12 + (uint64_t)step, (uint64_t)rank * 100000 + i);
     return (float)sgp_random_normal(&random);
-}
-
-static sgp_optimizer_t *make_optimizer(size_t count, float momentum) {
-    sgp_optimizer_t *optimizer = NULL;
-    sgp_optimizer_options_t options = {.count = count, .momentum = momentum};
-    CHECK(sgp_optimizer_create(&options, &optimizer) == SGP_OK);
-    return optimizer;
-}
-
-static sgp_mixer_t *make_mixer(sgp_group_t *group, const sgp_mixer_options_t *options) {
-    float initial[LENGTH];
-    sgp_mixer_t *mixer = NULL;
-    for (size_t i = 0; i < LENGTH; i++) initial[i] = initial_value(sgp_group_rank(group), i);
-    CHECK(sgp_mixer_create(group, options, initial, &mixer) == SGP_OK);
-    return mixer;
 }
 
 static void body(sgp_group_t *group, void *context) {
@@ -70,15 +44,6 @@ static void body(sgp_group_t *group, void *context) {
     CHECK(!memcmp(run->z[rank], sgp_mixer_parameters(mixer), sizeof run->z[rank]));
     sgp_mixer_destroy(mixer);
     sgp_optimizer_destroy(optimizer);
-}
-
-static ranks_setup_t reordering(int size, uint64_t seed) {
-    return (ranks_setup_t){.loopback = {.size = size,
-                                        .chunk_bytes = 64,
-                                        .virtual_time = true,
-                                        .seed = seed,
-                                        .delay_min_ns = 1000,
-                                        .delay_max_ns = 50000000}};
 }
 
 static run_t *run_mixers(const ranks_setup_t *setup, sgp_mixer_options_t options, int steps,
@@ -286,7 +251,7 @@ static void test_lengths(void **state) {
         }
 }
 
-/* ---- the average and what is measured with it ---- */
+/* ---- the average and its measures ---- */
 
 static void test_average_is_exact(void **state) {
     (void)state;
@@ -356,12 +321,12 @@ static void test_statistics(void **state) {
         assert_int_equal(statistics->received, 8);
         assert_int_equal(statistics->bytes_sent, 8 * LENGTH * sizeof(float));
         assert_int_equal(statistics->late + statistics->refused + statistics->resent, 0);
-        /* In virtual time a step is nothing but waiting. */
+        /* In virtual time a step only waits. */
         assert_true(statistics->wait_ns == statistics->step_ns && statistics->wait_ns > 0);
     }
 }
 
-/* What the transport counts is in every mixer's statistics. */
+/* The transport's counters are in every mixer's statistics. */
 static void count_chunks(sgp_group_t *group, void *context) {
     (void)context;
     sgp_mixer_t *mixer = NULL;
@@ -444,130 +409,6 @@ static void test_two_mixers(void **state) {
     run_groups(&setup, two_mixers, NULL);
 }
 
-/* ---- what goes wrong ---- */
-
-static void lossy(sgp_group_t *group, void *context) {
-    (void)context;
-    sgp_mixer_t *mixer =
-        make_mixer(group, &(sgp_mixer_options_t){.count = LENGTH, .timeout_ms = 2000});
-    sgp_status_t status = SGP_OK;
-    for (int step = 0; step < 100 && status == SGP_OK; step++)
-        status = sgp_mixer_step(mixer, NULL, NULL, 0);
-    CHECK(status == SGP_ERR_TIMEOUT);
-    sgp_mixer_destroy(mixer);
-}
-
-static void test_a_lost_message_is_a_timeout(void **state) {
-    (void)state;
-    ranks_setup_t setup = reordering(2, 1);
-    setup.loopback.loss = 0.1;
-    sgp_log_set(ranks_keep_log, NULL, SGP_LOG_WARNING);
-    run_groups(&setup, lossy, NULL);
-    sgp_log_set(NULL, NULL, 0);
-    assert_non_null(strstr(ranks_last_error, "gave up waiting for the message of step"));
-}
-
-static atomic_int mismatches;
-
-/* No step begins after a loss, also of an algorithm that would wait for nobody in it. */
-static void steps_after_a_loss(sgp_transport_t *transport, void *context) {
-    const sgp_mixer_options_t *options = context;
-    sgp_group_t *group = NULL;
-    if (transport->rank == 2) {
-        sgp_transport_destroy(transport);
-        return;
-    }
-    CHECK(sgp_group_create(transport, 0, &group) == SGP_OK);
-    sgp_mixer_t *mixer = make_mixer(group, options);
-    CHECK(sgp_transport_wait(transport, sgp_transport_now(transport) + (uint64_t)60000000000u) ==
-          SGP_ERR_PEER_LOST);
-    CHECK(sgp_mixer_step(mixer, NULL, NULL, 0) == SGP_ERR_PEER_LOST);
-    CHECK(sgp_mixer_step(mixer, NULL, NULL, 0) == SGP_ERR_PEER_LOST);
-    sgp_mixer_destroy(mixer);
-    sgp_group_leave(group);
-}
-
-static void count_lines(sgp_log_level_t level, int rank, const char *line, void *user) {
-    atomic_int *lines = user;
-    (void)level, (void)rank;
-    CHECK(strstr(line, "node 2 is lost (") != NULL);
-    atomic_fetch_add(lines, 1);
-}
-
-/* Each of the two says it once, whoever of it noticed: an agent, or a step. */
-static void lose_a_rank(sgp_mixer_options_t options) {
-    ranks_setup_t setup = {.loopback = {.size = 3, .chunk_bytes = 64}};
-    atomic_int lines = 0;
-    sgp_log_set(count_lines, &lines, SGP_LOG_WARNING);
-    run_transports(&setup, steps_after_a_loss, &options);
-    sgp_log_set(NULL, NULL, 0);
-    assert_int_equal(atomic_load(&lines), 2);
-}
-
-static void test_no_step_after_a_loss(void **state) {
-    (void)state;
-    static const sgp_algorithm_t algorithms[] = {SGP_ALGORITHM_SGP, SGP_ALGORITHM_ADPSGD,
-                                                 SGP_ALGORITHM_DPSGD};
-    for (size_t i = 0; i < sizeof algorithms / sizeof *algorithms; i++)
-        lose_a_rank((sgp_mixer_options_t){.count = LENGTH, .algorithm = algorithms[i]});
-    lose_a_rank((sgp_mixer_options_t){.count = LENGTH, .overlap = SGP_OVERLAP_ASYNC});
-}
-
-static void other_length(sgp_group_t *group, void *context) {
-    sgp_mixer_options_t options = {.count = LENGTH - (size_t)sgp_group_rank(group),
-                                   .algorithm = *(sgp_algorithm_t *)context,
-                                   .timeout_ms = 2000};
-    sgp_mixer_t *mixer = make_mixer(group, &options);
-    /* Who sees it says so; the other may be left waiting for a message that is not sent. */
-    sgp_status_t status = sgp_mixer_step(mixer, NULL, NULL, 0);
-    CHECK(status == SGP_ERR_MISMATCH || status == SGP_ERR_TIMEOUT);
-    if (status == SGP_ERR_MISMATCH) atomic_fetch_add(&mismatches, 1);
-    sgp_mixer_destroy(mixer);
-}
-
-static void test_vectors_of_different_length(void **state) {
-    (void)state;
-    for (int a = 0; a < 2; a++) {
-        sgp_algorithm_t algorithm = a ? SGP_ALGORITHM_ALLREDUCE : SGP_ALGORITHM_SGP;
-        ranks_setup_t setup = {.loopback = {.size = 2}};
-        atomic_store(&mismatches, 0);
-        run_groups(&setup, other_length, &algorithm);
-        assert_in_range(atomic_load(&mismatches), 1, 2);
-    }
-}
-
-static void bad_options(sgp_group_t *group, void *context) {
-    (void)context;
-    sgp_mixer_t *mixer = NULL;
-    const sgp_mixer_options_t bad[] = {
-        {.count = 0},
-        {.count = 5, .algorithm = (sgp_algorithm_t)99},
-        {.count = 5, .timeout_ms = -1},
-        {.count = 5, .graph = {.size = 3}},
-        {.count = 5, .graph = {.peers = 2}},
-        {.count = SIZE_MAX / 4},
-    };
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        CHECK(sgp_mixer_create(group, &bad[i], NULL, &mixer) == SGP_ERR_INVALID && !mixer);
-    mixer = make_mixer(group, &(sgp_mixer_options_t){.count = LENGTH});
-    sgp_optimizer_t *optimizer = make_optimizer(LENGTH - 1, 0);
-    float gradient[LENGTH] = {0};
-    CHECK(sgp_mixer_step(mixer, optimizer, gradient, 0.1f) == SGP_ERR_INVALID);
-    sgp_optimizer_destroy(optimizer);
-    optimizer = make_optimizer(LENGTH, 0);
-    CHECK(sgp_mixer_step(mixer, optimizer, NULL, 0.1f) == SGP_ERR_INVALID);
-    CHECK(sgp_mixer_step(mixer, optimizer, gradient, 0.1f) == SGP_OK);
-    sgp_optimizer_destroy(optimizer);
-    sgp_mixer_destroy(mixer);
-    sgp_mixer_destroy(NULL);
-}
-
-static void test_bad_options(void **state) {
-    (void)state;
-    ranks_setup_t setup = {.loopback = {.size = 2}};
-    run_groups(&setup, bad_options, NULL);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mass),
@@ -583,10 +424,6 @@ int main(void) {
         cmocka_unit_test(test_statistics_of_the_transport),
         cmocka_unit_test(test_one_that_is_ahead_is_not_refused),
         cmocka_unit_test(test_two_mixers),
-        cmocka_unit_test(test_a_lost_message_is_a_timeout),
-        cmocka_unit_test(test_no_step_after_a_loss),
-        cmocka_unit_test(test_vectors_of_different_length),
-        cmocka_unit_test(test_bad_options),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 #include "failing_alloc.h"
 #include "ranks.h"
 
+#include "mixing/mixer_core.h"
 #include "mixing/mixer_internal.h"
 
 #include <poll.h>
@@ -11,7 +12,7 @@
 enum {
     NODES = 4,
     SMALL = 1000,
-    LARGE = 1 << 19, /* large enough for a courier of its own, and for memory from mmap */
+    LARGE = 1 << 19, /* large enough for a progress thread, and for memory from mmap */
 };
 
 typedef struct algorithm {
@@ -49,8 +50,8 @@ static sgp_group_t *make_group(sgp_loopback_t *hub) {
 
 /* ---- making ---- */
 
-/* One node of several; none of them waits for the others in this call. Where it fails the group is as it was:
- * the same mixer can be made the next time. */
+/* One node of several; none of them waits for the others in this call. If it fails the group is unchanged: the same mixer
+ * can be made the next time. */
 static void create(sgp_mixer_options_t options, bool worker) {
     failing_t failing = {0};
     while (failing_round(&failing)) {
@@ -110,7 +111,7 @@ static void test_average(void **state) {
     sgp_loopback_destroy(hub);
 }
 
-/* ---- the courier ---- */
+/* ---- the progress thread ---- */
 
 /* Begun with memory, the message needs none to leave. */
 static void send_chunks(sgp_transport_t *transport, sgp_send_t *send) {
@@ -120,7 +121,7 @@ static void send_chunks(sgp_transport_t *transport, sgp_send_t *send) {
     }
 }
 
-/* Its node steps on until it hears of it. */
+/* Its node makes steps until one reports the error. */
 static sgp_status_t step_until_it_fails(sgp_mixer_t *mixer) {
     enum { MOST = 60000 };
     sgp_status_t status = SGP_OK;
@@ -131,9 +132,9 @@ static sgp_status_t step_until_it_fails(sgp_mixer_t *mixer) {
     return status;
 }
 
-/* What arrives while the node computes, and cannot be taken in, stays where it is; but the courier does not
- * go round and round for it in silence. */
-static void test_courier(void **state) {
+/* Chunks that arrive while the node computes, and cannot be taken in, stay with the transport; the progress thread reports
+ * that instead of trying forever. */
+static void test_progress_thread(void **state) {
     (void)state;
     sgp_mixer_options_t options = {.count = SMALL, .overlap = SGP_OVERLAP_ASYNC};
     sgp_loopback_options_t two = {.size = 2, .chunk_bytes = 256};
@@ -168,8 +169,8 @@ static void test_courier(void **state) {
 
 /* ---- steps ---- */
 
-/* What a transport and the inbox keep grows while more is under way than ever before, which is a matter of
- * time where nobody waits. So steps are made until so many of them have allocated nothing. */
+/* The memory of a transport and of the inbox grows while more messages are under way than ever before, and that depends on
+ * time if no node waits. So the test makes steps until a block of them has allocated nothing. */
 enum { BLOCK = 10, MOST_BLOCKS = 200 };
 
 typedef struct steps {
@@ -240,7 +241,7 @@ int main(void) {
         cmocka_unit_test(test_create),
         cmocka_unit_test(test_create_for_a_worker),
         cmocka_unit_test(test_average),
-        cmocka_unit_test(test_courier),
+        cmocka_unit_test(test_progress_thread),
         cmocka_unit_test(test_steps_over_loopback),
         cmocka_unit_test(test_steps_over_shm),
         cmocka_unit_test(test_steps_over_tcp),

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Non-temporal stores change no bit of what is sent: the same run over shared memory with them alone, and over
- * another transport without. */
+/* Non-temporal stores change no bit of a message: the same run over shared memory with them alone, and over another
+ * transport without. */
 #include "ranks.h"
 
+#include "mixing/mixer_core.h"
 #include "mixing/mixer_internal.h"
 #include "transport/slots/stores.h"
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An infinity or a NaN on one node: it stays there, whatever the algorithm, and the node is told in the
- * step that made it. The others are told by a notice, and their waits end. */
+/* An infinity or a NaN on one node: with every algorithm it stays there, and the step that made it reports it. The other
+ * nodes get a notice, and their waits end. */
 #include "ranks.h"
 
 #include "group/notice.h"
 #include "mixing/kernels.h"
+#include "mixing/mixer_core.h"
 #include "mixing/mixer_internal.h"
 
 #include <math.h>
@@ -24,14 +25,14 @@ typedef struct trial {
     bool finite[NODES];
 } trial_t;
 
-/* Whether the broken node has said that it is. */
+/* Whether the broken node has sent its notice. */
 static sgp_status_t look(void *context, bool agent) {
     unsigned char bytes[SGP_NOTICE_BYTES];
     (void)agent;
     return sgp_notice_find(context, NOTICE, BROKEN, bytes) ? SGP_ERR_ENDED : SGP_OK;
 }
 
-/* Before a step: what the caller changes. */
+/* The changes of the caller before a step. */
 static void change(const trial_t *trial, int rank, float *z, float *gradient) {
     bool now = rank == BROKEN && trial->made[rank] == STEP;
     for (int i = 0; i < PARAMETERS; i++) gradient[i] = z[i] - (float)rank;
@@ -102,8 +103,7 @@ static void try(sgp_mixer_options_t options, where_t where, float value, bool sh
         print_error("%s, overlap %d, %s\n", sgp_algorithm_name(options.algorithm), options.overlap,
                     sgp_encoding_name(options.encoding));
     assert_int_equal(trial.status[BROKEN], SGP_ERR_NOT_FINITE);
-    /* A vector of the caller's is looked at when it is sent, and an asynchronous node does not send in
-     * each step. */
+    /* The push checks a vector that the caller has changed, and an asynchronous node does not push in each step. */
     assert_true(trial.made[BROKEN] == STEP + 1 ||
                 (where == IN_PARAMETERS && options.overlap == SGP_OVERLAP_ASYNC));
     for (int r = 0; r < NODES; r++) {
@@ -113,8 +113,7 @@ static void try(sgp_mixer_options_t options, where_t where, float value, bool sh
     }
 }
 
-/* With an optimizer of the mixer's: the gradient, what the update makes of a finite one, and buffers,
- * which the caller writes. */
+/* With an optimizer in the mixer: the gradient, the update of a finite one, and buffers, which the caller writes. */
 static void test_stays_on_its_node(void **state) {
     (void)state;
     for (int a = 0; a < ALGORITHMS; a++) {
@@ -124,7 +123,7 @@ static void test_stays_on_its_node(void **state) {
     }
 }
 
-/* An optimizer of the caller's writes the vector itself. */
+/* The caller's own optimizer writes the vector itself. */
 static void test_of_the_callers_optimizer(void **state) {
     (void)state;
     for (int a = 0; a < ALGORITHMS; a++) try(algorithms[a], IN_PARAMETERS, INFINITY, a % 2);
@@ -150,7 +149,7 @@ static void test_that_it_can_be_allowed(void **state) {
     for (int a = 0; a < ALGORITHMS; a++) run_groups(&setup, let_it_pass, (void *)&algorithms[a]);
 }
 
-/* Each place of a vector of any length is looked at, and each way of not being finite seen. */
+/* Each element of a vector of any length is checked, for each kind of number that is not finite. */
 static void test_kernels(void **state) {
     (void)state;
     const float bad[] = {NAN, -NAN, INFINITY, -INFINITY}, good[] = {3.4028235e38f, -1e-45f, 0};

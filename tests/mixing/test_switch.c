@@ -19,8 +19,8 @@ static const sgp_mixer_options_t algorithms[] = {
 
 #define ALGORITHMS (sizeof algorithms / sizeof *algorithms)
 
-/* Refused before anything is done, by the transport, which would need room for so many messages, and by the
- * algorithm itself: no transport of these tests has a library. */
+/* Refused at once by the transport, which would need room for so many messages, and by the algorithm: no transport of
+ * these tests has a library. */
 static const sgp_mixer_options_t invalid = {.algorithm = SGP_ALGORITHM_ALLREDUCE, .overlap = 1};
 static const sgp_mixer_options_t too_much = {.overlap = INT_MAX, .slow_every = 2};
 static const sgp_mixer_options_t unsupported = {
@@ -58,7 +58,7 @@ static void step(sgp_mixer_t *mixer, int steps) {
 
 typedef struct refusal {
     const sgp_mixer_options_t *to;
-    bool one_node; /* the others ask for what is possible */
+    bool one_node; /* the others ask for a possible switch */
     sgp_status_t status;
     const sgp_mixer_options_t *from;
 } refusal_t;
@@ -71,7 +71,7 @@ static const refusal_t refusals[] = {
     {&unsupported, true, SGP_ERR_UNSUPPORTED, NULL},
 };
 
-/* The mixer goes on as if it had only settled; and another switch works. */
+/* The mixer continues as if it had only settled; and another switch works. */
 static void refused(sgp_group_t *group, void *context) {
     const refusal_t *test = context;
     const sgp_mixer_options_t *wanted = test->to;
@@ -80,7 +80,7 @@ static void refused(sgp_group_t *group, void *context) {
     step(mixer, 3);
     uint64_t promised = mixer->transport->promised;
     CHECK(sgp_mixer_switch(mixer, wanted) == test->status);
-    CHECK(mixer->options.algorithm == test->from->algorithm && !mixer->slow);
+    CHECK(mixer->options.algorithm == test->from->algorithm && !mixer->outer_momentum);
     CHECK(mixer->transport->promised == promised);
     step(mixer, 3);
     check_mass(mixer, COUNT);
@@ -103,7 +103,7 @@ static void test_a_refused_switch_changes_nothing(void **state) {
 
 /* ---- beside another mixer ---- */
 
-/* As many as a courier copies: with an overlap the second mixer would have a courier as well. */
+/* A length that a progress thread copies: with an overlap the second mixer would need one as well. */
 #define LARGE ((size_t)1 << 18)
 
 static void both_step(sgp_mixer_t *async, sgp_mixer_t *plain) {
@@ -123,7 +123,7 @@ static void beside_async(sgp_group_t *group, void *context) {
         sgp_status_t status;
     } switches[] = {
         {{.overlap = -2}, SGP_ERR_INVALID},
-        {{.overlap = 1}, SGP_ERR_UNSUPPORTED}, /* a second courier */
+        {{.overlap = 1}, SGP_ERR_UNSUPPORTED}, /* a second progress thread */
         {unsupported, SGP_ERR_UNSUPPORTED},
         {{.algorithm = SGP_ALGORITHM_ALLREDUCE}, SGP_OK},
         {{.algorithm = SGP_ALGORITHM_DPSGD}, SGP_OK},

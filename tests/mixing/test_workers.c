@@ -3,6 +3,7 @@
 #include "worker_ranks.h"
 
 #include "base/random.h"
+#include "mixing/mixer_core.h"
 #include "mixing/mixer_internal.h"
 
 #include <math.h>
@@ -44,7 +45,7 @@ static void gradient_at(const float *z, size_t length, int first, int count, int
     }
 }
 
-/* Each worker has buffers of its own: their mean counts. */
+/* Each worker writes its own buffers: their mean counts. */
 static void write_buffers(sgp_mixer_t *mixer, const trial_t *trial, int first, int count,
                           int step) {
     float *buffers = sgp_mixer_buffers(mixer);
@@ -250,7 +251,7 @@ static void test_small_vectors(void **state) {
         }
 }
 
-/* Whoever has an optimizer of their own may take each worker's own gradient. */
+/* A caller with its own optimizer may take each worker's own gradient. */
 static void test_own_optimizer(void **state) {
     (void)state;
     for (int o = 0; o < REPEATABLE; o++) {
@@ -274,8 +275,8 @@ static void test_same_bits_on_every_transport(void **state) {
     }
 }
 
-/* Nodes that do not wait: the mean moves by the mean step, whatever the order. */
-static void test_mass_where_nobody_waits(void **state) {
+/* Nodes that do not wait: no mass is lost in any order of events. */
+static void test_mass_without_waiting(void **state) {
     (void)state;
     static const sgp_mixer_options_t options[] = {
         {.count = 1000, .buffers = 0, .overlap = SGP_OVERLAP_ASYNC},
@@ -294,7 +295,7 @@ static void test_mass_where_nobody_waits(void **state) {
         }
 }
 
-/* A link carries a part of the vector, and only what goes to other nodes is counted. */
+/* A link carries a part of the vector, and only messages to other nodes are counted. */
 static void test_a_worker_sends_its_part(void **state) {
     (void)state;
     for (int workers = 1; workers <= 3; workers++) {
@@ -318,14 +319,13 @@ static void test_switch(void **state) {
     }
 }
 
-/* A mixer that goes on from another one's state ends with the same bits as the one that went on,
- * where the nodes met at the same step. */
+/* A mixer that continues from the state of another one ends with the same bits as one that was not interrupted. */
 static void test_state(void **state) {
     (void)state;
     for (int o = 0; o < REPEATABLE; o++) {
         trial_t what = trial_of(repeatable[o], 3);
         what.momentum = 0;
-        if (what.options.overlap) continue; /* a meeting changes what follows */
+        if (what.options.overlap) continue; /* settling changes the later steps */
         trial_t *straight = run_trial(&what, 2, false);
         what.save_at = 4;
         trial_t *saved = run_trial(&what, 2, false);
@@ -351,7 +351,7 @@ static void test_too_short_a_vector(void **state) {
     sgp_log_set(ranks_keep_log, NULL, SGP_LOG_WARNING);
     run_workers(&(workers_setup_t){.nodes = 2, .workers = 3}, too_short, NULL);
     assert_string_equal(ranks_last_error,
-                        "mixer: 32 numbers for 3 workers of a node: each needs 16");
+                        "mixer: 32 numbers for 3 workers of a node: each worker needs at least 16");
     sgp_log_set(NULL, NULL, SGP_LOG_WARNING);
 }
 
@@ -361,7 +361,7 @@ int main(void) {
         cmocka_unit_test(test_small_vectors),
         cmocka_unit_test(test_own_optimizer),
         cmocka_unit_test(test_same_bits_on_every_transport),
-        cmocka_unit_test(test_mass_where_nobody_waits),
+        cmocka_unit_test(test_mass_without_waiting),
         cmocka_unit_test(test_a_worker_sends_its_part),
         cmocka_unit_test(test_switch),
         cmocka_unit_test(test_state),

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A run of one mixer per node in which every node follows a gradient of its own, mostly in virtual time,
- * and what its mean must then be. Everything is held against sums in double. */
+/* A run of one mixer per node in which every node follows its own gradient, mostly in virtual time, and the mean that it
+ * must reach, computed in double. */
 #ifndef SGP_TESTS_MIXING_TRIAL_H
 #define SGP_TESTS_MIXING_TRIAL_H
 
 #include "ranks.h"
 
+#include "mixing/mixer_core.h"
 #include "mixing/mixer_internal.h"
 
 #include <math.h>
@@ -14,8 +15,8 @@
 #define MOST        16
 #define MILLISECOND 1000000u
 
-/* Each node follows the gradient z - target of its own, plus weight decay, so what its steps add up
- * to depends on where it takes them; the test keeps the sum. */
+/* Each node follows the gradient z - target with its own target, plus weight decay, so the sum of its steps depends on
+ * where it takes them; the test keeps that sum. */
 typedef struct trial {
     sgp_mixer_options_t options;
     int steps;
@@ -25,7 +26,7 @@ typedef struct trial {
     uint64_t until;       /* stop at this virtual time instead of after `steps`; 0: never */
     int switch_at;        /* after so many steps: to `then`; 0: never */
     sgp_mixer_options_t then;
-    int average_every; /* meet every so many steps; 0: at the end only */
+    int average_every; /* steps between exact averages; 0: at the end only */
     float z0[MOST];    /* where they start */
     /* Results. */
     double moved[MOST]; /* lr times the sum of what this node's steps did, first coordinate */
@@ -36,7 +37,7 @@ typedef struct trial {
     int made[MOST];       /* steps */
     sgp_mixer_consensus_t consensus[MOST];
     sgp_mixer_statistics_t statistics[MOST]; /* after the steps */
-    sgp_mixer_statistics_t at_end[MOST];     /* when all have met */
+    sgp_mixer_statistics_t at_end[MOST];     /* after the average at the end */
 } trial_t;
 
 #define LR 0.05f
@@ -75,11 +76,12 @@ static bool goes_on(const trial_t *trial, const sgp_mixer_t *mixer, int rank) {
     return trial->made[rank] < trial->steps;
 }
 
-/* Whether all coordinates go the same way: not where chunks are averaged at different moments, or where
- * the owner of a segment has its own part unrounded. */
+/* Whether all coordinates move alike: not if chunks are averaged at different moments, or if the owner of a segment uses
+ * its own part unrounded. */
 static inline bool all_alike(const sgp_mixer_options_t *options) {
     if (options->algorithm == SGP_ALGORITHM_ADPSGD) return false;
-    return options->algorithm != SGP_ALGORITHM_ALLREDUCE || !sgp_encoding_rounds(options->encoding);
+    return options->algorithm != SGP_ALGORITHM_ALLREDUCE ||
+           !sgp_encoding_is_lossy(options->encoding);
 }
 
 static inline void try_body(sgp_group_t *group, void *context) {
@@ -131,7 +133,7 @@ static inline ranks_setup_t threads(int size, bool shm) {
     return (ranks_setup_t){.shm = shm, .loopback = {.size = size, .chunk_bytes = 4096}};
 }
 
-/* The mean over the nodes moved by exactly lr times the mean of what all their steps did. */
+/* The mean over the nodes moved by exactly lr times the mean of all their steps. */
 static inline void check_mean(const trial_t *trial, int size, double tolerance) {
     double expected = 0, buffers = 0;
     for (int r = 0; r < size; r++) {
@@ -151,7 +153,7 @@ static inline void check_mean(const trial_t *trial, int size, double tolerance) 
 static inline trial_t *trial_of(sgp_mixer_options_t options, int steps) {
     static trial_t trial;
     trial = (trial_t){.options = options, .steps = steps, .decay = 0.3};
-    /* Asynchronous pairs decay what the parameters have become by then, which no test knows. */
+    /* Asynchronous pairs decay parameters that have changed since the gradient was taken: no test knows them. */
     if (options.algorithm == SGP_ALGORITHM_ADPSGD) trial.decay = 0;
     for (int r = 0; r < MOST; r++) trial.z0[r] = (float)r;
     return &trial;

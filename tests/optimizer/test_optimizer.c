@@ -117,7 +117,7 @@ static void test_adam(void **state) {
                         1e-5);
 }
 
-/* Fills the places of one optimizer with what is in those of another. */
+/* Copies the state of one optimizer into another. */
 static void copy_state(sgp_optimizer_t *from, sgp_optimizer_t *to) {
     static const size_t bytes[] = {sizeof(float), sizeof(double), sizeof(uint64_t)};
     sgp_state_t saved = {0}, places = {0};

@@ -3,6 +3,7 @@
  * stand between the same two steps, whoever asks and whenever, and nobody hangs. */
 #include "ranks.h"
 
+#include "mixing/mixer_core.h"
 #include "mixing/mixer_internal.h"
 #include "run/halt.h"
 

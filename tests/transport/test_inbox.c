@@ -21,15 +21,15 @@ static void look_for_another(sgp_transport_t *transport, void *context) {
         sgp_destination_t to = {.dst = 0, .weight = 1};
         sgp_send_t send;
         CHECK(sgp_inbox_send_begin(inbox, &header, &to, 1, far, &send) == SGP_OK);
-        *(float *)sgp_transport_send_next(transport, &send) = 3;
-        sgp_transport_send_commit(transport, &send);
+        *(float *)sgp_inbox_send_next(inbox, &send) = 3;
+        sgp_inbox_send_commit(inbox, &send);
     } else {
         sgp_inbox_key_t other = {.channel = 1, .kind = SGP_KIND_PUSH, .src = 1, .step = 4};
         uint64_t since = sgp_inbox_taken_in(inbox);
         CHECK(sgp_transport_wait(transport, far) == SGP_OK);
         CHECK(!sgp_inbox_find(inbox, &other));
-        /* The look has taken it in. Whoever would have had a use for it must not sleep now: nothing
-         * else will come. The deadline has passed, so a wait that sleeps says so. */
+        /* The find has taken it in. A caller that needs it must not sleep now, as nothing else will arrive. The deadline
+         * has passed, so a wait that sleeps returns an error. */
         CHECK(sgp_inbox_wait(inbox, since, now, "nothing") == SGP_OK);
         since = sgp_inbox_taken_in(inbox);
         CHECK(sgp_inbox_wait(inbox, since, now, "nothing") == SGP_ERR_TIMEOUT);
@@ -52,7 +52,7 @@ static void test_what_a_look_took_in_is_not_slept_over(void **state) {
     }
 }
 
-/* ---- what nobody will ask for ---- */
+/* ---- refused chunks ---- */
 
 static void send_one(sgp_inbox_t *inbox, uint32_t channel, uint64_t step, float value) {
     sgp_header_t header = {.kind = SGP_KIND_PUSH,
@@ -64,15 +64,15 @@ static void send_one(sgp_inbox_t *inbox, uint32_t channel, uint64_t step, float 
     sgp_send_t send;
     uint64_t far = sgp_transport_now(sgp_inbox_transport(inbox)) + (uint64_t)60 * 1000000000u;
     CHECK(sgp_inbox_send_begin(inbox, &header, &to, 1, far, &send) == SGP_OK);
-    *(float *)sgp_transport_send_next(sgp_inbox_transport(inbox), &send) = value;
-    sgp_transport_send_commit(sgp_inbox_transport(inbox), &send);
+    *(float *)sgp_inbox_send_next(inbox, &send) = value;
+    sgp_inbox_send_commit(inbox, &send);
 }
 
 enum { KNOWN = 5, GONE = 3, REFUSED = 4 };
 
 #define FAR_STEP (UINT64_C(1) << 32)
 
-/* Rank 1 sends what is legal, however far it is ahead, and among it what is not. */
+/* Rank 1 sends legal chunks, however far ahead, and illegal ones among them. */
 static void send_all(sgp_inbox_t *inbox) {
     send_one(inbox, KNOWN, 1, 1);
     send_one(inbox, KNOWN, 1, 2); /* it is there already */
@@ -150,14 +150,13 @@ static sgp_send_t begin_message(sgp_inbox_t *inbox, const sgp_destination_t *to,
     return send;
 }
 
-static void send_line(sgp_transport_t *transport, sgp_send_t *send, float number) {
-    float *place = sgp_transport_send_next(transport, send);
+static void send_line(sgp_inbox_t *inbox, sgp_send_t *send, float number) {
+    float *place = sgp_inbox_send_next(inbox, send);
     for (int i = 0; i < LINE; i++) place[i] = number;
-    sgp_transport_send_commit(transport, send);
+    sgp_inbox_send_commit(inbox, send);
 }
 
-/* Rank 0 walks over what has arrived of step 5, in the order of each sender, and takes every second chunk
- * out. */
+/* Rank 0 walks over the arrived chunks of step 5, in the order of each sender, and takes every second one out. */
 static void walk_over(sgp_inbox_t *inbox, int total) {
     int seen = 0, left = 0;
     float last[8] = {0};
@@ -187,8 +186,8 @@ static void walk(sgp_transport_t *transport, void *context) {
     if (transport->rank > 0) {
         sgp_send_t late = begin_message(inbox, &to, 69), early = begin_message(inbox, &to, 5);
         for (int i = 0; i < EACH; i++) {
-            send_line(transport, &late, (float)i + 0.5f);
-            send_line(transport, &early, (float)i + 1);
+            send_line(inbox, &late, (float)i + 0.5f);
+            send_line(inbox, &early, (float)i + 1);
         }
     } else {
         while (sgp_inbox_collect(inbox), sgp_inbox_taken_in(inbox) < (uint64_t)total)

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stochastic Gradient Push that waits for nothing: a step absorbs what has arrived, however old,
- * and pushes on. The weight that travels with every vector keeps the average unbiased.
+/* Stochastic Gradient Push without waiting: a step absorbs the messages that have arrived, however old, and pushes. The
+ * weight that travels with every vector keeps the average unbiased.
  *
- * While the node computes, its courier pushes the last step's vector and folds what arrives into one
- * vector with its weight, `waiting`. So a slow node holds up nobody: its messages do not pile up,
- * and their senders' memory is free again at once. What a node may not do is give away too much of
- * its mass: with little of it, lr / w d would throw z far off. It keeps at least LEAST_KEPT, and
- * sends less than the graph's share if need be, or nothing. A push for which no room comes free
- * is taken back. A sender decides alone.
+ * While the node computes, the progress thread pushes the vector of the last step and folds arriving messages into one
+ * vector with its weight, `waiting`. So messages to a slow node do not pile up, and their senders' memory is free again
+ * at once. A node must not give away too much of its mass: with little left, lr / w d would throw z far off. It keeps at
+ * least LEAST_KEPT, and if need be sends less than the graph's share, or nothing. A push for which no room comes free is
+ * taken back.
  *
- * When the nodes meet (settle), each tells every other how many messages it has sent there, and
- * rests; nobody sends to a node that rests, or the mass of the slower ones would run out to it. */
-#include "mixing/progress_thread.h"
+ * To settle, each node tells every other how many messages it has sent there, and rests; no node sends to a resting one,
+ * which would otherwise collect the mass of the slower ones. */
+#include "mixing/algorithms/algorithm_ops.h"
 #include "mixing/kernels.h"
+#include "mixing/progress_thread.h"
 #include "mixing/push.h"
 
 #include "base/logging.h"
@@ -22,31 +22,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* With one peer and as many arrivals as steps a node keeps 1/2: a step is never at more than twice
- * the rate of that. Messages of less weight than LEAST_SENT in all are not worth their bytes. */
+/* With one peer and as many arrivals as steps a node keeps 1/2, so the bound at most doubles the rate lr / w of that
+ * state. Messages of less weight than LEAST_SENT in all are not worth their bytes. */
 #define LEAST_KEPT 0.5
 #define LEAST_SENT 0.05
 
-/* A sender as its messages come in. Messages to one receiver are numbered from 0, and that is the
- * step they carry: who receives cannot know in which rounds something is sent. */
+/* The messages of one sender. They are numbered from 0 for each receiver, and carry that number as their step: a receiver
+ * cannot know in which rounds its senders push. */
 typedef struct sender {
-    uint64_t next;  /* number of the first message not folded */
-    size_t arrived; /* of it: elements known to be there */
+    uint64_t next;  /* number of the first message that is not folded */
+    size_t arrived; /* elements of it that have arrived */
     bool rests;
 } sender_t;
 
 typedef struct async {
     sender_t *senders; /* (size) */
     uint64_t *sent;    /* (size) messages sent to each */
-    uint64_t meetings; /* settles so far: the number of the next */
+    uint64_t settles;  /* so far: the number of the next one */
     float *waiting;    /* (P + S) folded messages, not absorbed yet */
     double waiting_w;  /* their weight; 0: none */
-    /* The push in the courier's hands. A message goes to one receiver, for it has its number. */
+    /* The push of the progress thread: one message to each receiver, with that receiver's number. */
     sgp_destination_t *to;   /* (size) */
-    int destinations;        /* left to be sent */
-    float *buffers;          /* (S) as they were: the caller changes them meanwhile */
-    double before;           /* this node's weight with it; 0: there is none */
-    sgp_rounding_t rounding; /* of what of it has left */
+    int destinations;        /* still to be sent to */
+    float *buffers;          /* (S) copies: the caller changes its own meanwhile */
+    double before;           /* this node's weight before the push; 0: there is none */
+    sgp_rounding_t rounding; /* owed to z for the messages that have left */
 } async_t;
 
 static unsigned async_messages(const sgp_mixer_t *mixer) {
@@ -54,14 +54,14 @@ static unsigned async_messages(const sgp_mixer_t *mixer) {
     return (unsigned)(degree < 4 ? degree : 4) + 2;
 }
 
-/* Each other node is told that this one rests. */
+/* To each other node: this one rests. */
 static unsigned async_notices(const sgp_mixer_t *mixer) {
     return (unsigned)mixer->size;
 }
 
-/* ---- what arrives ---- */
+/* ---- receiving ---- */
 
-/* Whether the next message of a sender is there as a whole. */
+/* Whether the whole next message of a sender has arrived. */
 static bool is_whole(sgp_mixer_t *mixer, int src) {
     async_t *async = mixer->extra;
     sender_t *sender = &async->senders[src];
@@ -78,12 +78,12 @@ static void fold_chunk(async_t *async, const sgp_chunk_t *chunk) {
     float *place = async->waiting + chunk->header.offset;
     size_t count = chunk->header.elements;
     if (async->waiting_w > 0) sgp_push_absorb_into(place, chunk, async->waiting_w);
-    else if (sgp_encoding_rounds(chunk->header.encoding))
+    else if (sgp_encoding_is_lossy(chunk->header.encoding))
         sgp_decode(chunk->header.encoding, count, place, chunk->payload);
     else memcpy(place, chunk->payload, count * sizeof *place);
 }
 
-/* Folds a sender's next message, which is there as a whole. */
+/* Folds a sender's next message, all of which has arrived. */
 static sgp_status_t fold(sgp_mixer_t *mixer, int src) {
     async_t *async = mixer->extra;
     sender_t *sender = &async->senders[src];
@@ -97,7 +97,7 @@ static sgp_status_t fold(sgp_mixer_t *mixer, int src) {
         folded += chunk->header.elements;
         sgp_inbox_release(mixer->inbox, chunk);
     }
-    /* Late: its sender has made at least one step more before this node came to absorb it. */
+    /* Late: its sender has made at least one more step before this node absorbs it. */
     sgp_push_received(mixer, 1, async->waiting_w > 0);
     async->waiting_w += weight;
     sender->next++;
@@ -105,13 +105,13 @@ static sgp_status_t fold(sgp_mixer_t *mixer, int src) {
     return SGP_OK;
 }
 
-/* What a node has said that rests until the next meeting; NULL: nothing. */
+/* The notice of a node that it rests until this settle; NULL: there is none. */
 static sgp_chunk_t *find_rest(sgp_mixer_t *mixer, int src) {
     const async_t *async = mixer->extra;
-    return sgp_push_find(mixer, SGP_KIND_REST, src, async->meetings, 0);
+    return sgp_push_find(mixer, SGP_KIND_REST, src, async->settles, 0);
 }
 
-/* Takes in all that is there as a whole, and who rests. */
+/* Folds every message that has arrived, and notes which nodes rest. */
 static sgp_status_t take_in(sgp_mixer_t *mixer) {
     async_t *async = mixer->extra;
     sgp_inbox_collect(mixer->inbox);
@@ -126,17 +126,17 @@ static sgp_status_t take_in(sgp_mixer_t *mixer) {
     return SGP_OK;
 }
 
-/* ---- what leaves ---- */
+/* ---- sending ---- */
 
-/* To the last of the destinations left. SGP_ERR_AGAIN: there is no room. */
+/* Pushes to the last remaining destination. SGP_ERR_AGAIN: there is no room. */
 static sgp_status_t push_one(sgp_mixer_t *mixer, const float *buffers) {
     async_t *async = mixer->extra;
     const sgp_destination_t *to = &async->to[async->destinations - 1];
     sgp_header_t header = sgp_push_header(mixer, async->sent[to->dst]);
     sgp_send_t send;
-    sgp_status_t status = sgp_transport_send_begin(mixer->transport, &header, to, 1, &send);
+    sgp_status_t status = sgp_inbox_send_try(mixer->inbox, &header, to, 1, &send);
     if (status != SGP_OK) return status;
-    for (void *place; (place = sgp_transport_send_next(mixer->transport, &send));) {
+    for (void *place; (place = sgp_inbox_send_next(mixer->inbox, &send));) {
         bool finite = sgp_push_copy(mixer, &send, buffers, place);
         status = sgp_push_commit(mixer, &send, finite);
         if (status != SGP_OK) return status;
@@ -152,14 +152,13 @@ static sgp_status_t push_all(sgp_mixer_t *mixer, const float *buffers) {
     while (async->destinations > 0) {
         sgp_status_t status = push_one(mixer, buffers);
         if (status == SGP_ERR_AGAIN) return SGP_OK;
-        if (status == SGP_ERR_PEER_LOST) return sgp_transport_fail_lost(mixer->transport, NULL);
         if (status != SGP_OK) return status;
     }
     return SGP_OK;
 }
 
-/* In the courier's context. */
-static sgp_status_t carry(sgp_mixer_t *mixer) {
+/* On the progress thread. */
+static sgp_status_t async_work(sgp_mixer_t *mixer) {
     async_t *async = mixer->extra;
     for (;;) {
         uint64_t mark = sgp_mixer_mark(mixer), since = sgp_inbox_taken_in(mixer->inbox);
@@ -167,20 +166,20 @@ static sgp_status_t carry(sgp_mixer_t *mixer) {
         mark = sgp_trace_end(mixer->trace, SGP_TRACE_MESSAGES, SGP_TRACE_PUSH, mark);
         if (status == SGP_OK) status = take_in(mixer);
         sgp_trace_end(mixer->trace, SGP_TRACE_MESSAGES, SGP_TRACE_ABSORB, mark);
-        if (status != SGP_OK || sgp_courier_wanted(mixer->courier)) return status;
-        status = sgp_courier_wait(mixer->courier, since);
+        if (status != SGP_OK || sgp_progress_recalled(mixer->progress)) return status;
+        status = sgp_progress_wait(mixer->progress, since);
         if (status != SGP_OK) return status;
     }
 }
 
-/* The part of the graph's shares that may leave. */
+/* The factor of the graph's shares that leaves LEAST_KEPT. */
 static double part_to_send(double w, double kept) {
     double most = w - LEAST_KEPT, shares = w - kept;
     if (shares <= most) return 1;
     return most < LEAST_SENT ? 0 : most / shares;
 }
 
-/* The destinations of a round without those who rest, and what each gets. */
+/* The destinations of a round without resting nodes, and the weight for each. */
 static void choose_destinations(sgp_mixer_t *mixer, double *kept) {
     async_t *async = mixer->extra;
     int count = sgp_push_shares(mixer, mixer->round, mixer->w, kept);
@@ -196,7 +195,7 @@ static void choose_destinations(sgp_mixer_t *mixer, double *kept) {
     }
 }
 
-/* What could not leave is ours again. */
+/* The weight of messages that found no room returns to this node. */
 static void take_back(sgp_mixer_t *mixer) {
     async_t *async = mixer->extra;
     if (async->destinations == 0) return;
@@ -222,7 +221,7 @@ static sgp_status_t update_and_absorb(sgp_mixer_t *mixer, const sgp_local_t *loc
         count = sgp_mixer_chunk_at(mixer, offset);
         uint64_t mark = sgp_mixer_mark(mixer);
         sgp_rounding_pay(&async->rounding, mixer, offset, count);
-        bool finite = sgp_mixer_update(mixer, local, rate, offset, count, NULL, false);
+        bool finite = sgp_local_update(mixer, local, rate, offset, count, NULL, false);
         mark = sgp_mixer_mark_end(mixer, SGP_TRACE_UPDATE, mark);
         if (!sgp_mixer_accepts(mixer, finite))
             return sgp_mixer_refuse(mixer, "parameters", offset, count);
@@ -235,7 +234,7 @@ static sgp_status_t update_and_absorb(sgp_mixer_t *mixer, const sgp_local_t *loc
     return SGP_OK;
 }
 
-/* What has left is known now, so is what of its rounding is ours. */
+/* The progress thread has stopped: the messages that have left, and so the rounding error to keep, are known. */
 static void end_push(sgp_mixer_t *mixer) {
     async_t *async = mixer->extra;
     take_back(mixer);
@@ -245,7 +244,7 @@ static void end_push(sgp_mixer_t *mixer) {
 }
 
 static sgp_status_t take(sgp_mixer_t *mixer, uint64_t deadline) {
-    sgp_status_t status = sgp_courier_take(mixer->courier, deadline);
+    sgp_status_t status = sgp_progress_take(mixer->progress, deadline);
     end_push(mixer);
     return status;
 }
@@ -267,26 +266,25 @@ static sgp_status_t async_step(sgp_mixer_t *mixer, const sgp_local_t *local, uin
     if (status != SGP_OK) return status;
     status = update_and_absorb(mixer, local);
     if (status != SGP_OK) return status;
-    if (!mixer->exchanges) return sgp_courier_give(mixer->courier), SGP_OK;
+    if (!mixer->exchanges) return sgp_progress_give(mixer->progress), SGP_OK;
     choose_destinations(mixer, &kept);
     memcpy(async->buffers, mixer->z + mixer->count,
            (mixer->length - mixer->count) * sizeof *async->buffers);
     sgp_push_sent(mixer, async->destinations);
     async->before = mixer->w;
     mixer->w = kept;
-    /* A caller with an optimizer of its own changes z while the courier would copy it. */
+    /* A caller with its own optimizer would change z while the progress thread copies it. */
     if (!local->optimizer) {
         status = push_all(mixer, async->buffers);
         end_push(mixer);
-        sgp_ledger_close(&mixer->ledger,
-                         mixer->z); /* the update is entered; what is new was mixed */
+        sgp_ledger_close(&mixer->ledger, mixer->z); /* the update is entered; the rest is mixing */
         sgp_rounding_settle(&async->rounding, mixer);
     }
-    sgp_courier_give(mixer->courier);
+    sgp_progress_give(mixer->progress);
     return status;
 }
 
-/* ---- the meeting ---- */
+/* ---- settling ---- */
 
 static sgp_status_t tell_rest(sgp_mixer_t *mixer, uint64_t deadline) {
     async_t *async = mixer->extra;
@@ -295,21 +293,21 @@ static sgp_status_t tell_rest(sgp_mixer_t *mixer, uint64_t deadline) {
         sgp_header_t header = {.kind = SGP_KIND_REST,
                                .encoding = SGP_ENCODING_BYTES,
                                .channel = mixer->channel,
-                               .step = async->meetings,
+                               .step = async->settles,
                                .count = sizeof async->sent[dst]};
         sgp_destination_t to = {.dst = dst, .weight = 1};
         sgp_send_t send;
         sgp_status_t status = sgp_inbox_send_begin(mixer->inbox, &header, &to, 1, deadline, &send);
         if (status != SGP_OK) return status;
-        memcpy(sgp_transport_send_next(mixer->transport, &send), &async->sent[dst],
+        memcpy(sgp_inbox_send_next(mixer->inbox, &send), &async->sent[dst],
                sizeof async->sent[dst]);
-        sgp_transport_send_commit(mixer->transport, &send);
+        sgp_inbox_send_commit(mixer->inbox, &send);
     }
     return SGP_OK;
 }
 
-/* The rank of a node that does not rest yet, or whose messages are not all in; -1: none. */
-static int who_is_missing(sgp_mixer_t *mixer) {
+/* The first rank that does not rest yet, or whose messages have not all arrived; -1: none. */
+static int first_missing(sgp_mixer_t *mixer) {
     async_t *async = mixer->extra;
     for (int src = 0; src < mixer->size; src++) {
         if (src == mixer->rank) continue;
@@ -329,7 +327,7 @@ static void end_rest(sgp_mixer_t *mixer) {
         sgp_inbox_release(mixer->inbox, find_rest(mixer, src));
         async->senders[src].rests = false;
     }
-    async->meetings++;
+    async->settles++;
 }
 
 static sgp_status_t async_settle(sgp_mixer_t *mixer, uint64_t deadline) {
@@ -339,9 +337,8 @@ static sgp_status_t async_settle(sgp_mixer_t *mixer, uint64_t deadline) {
     while (status == SGP_OK) {
         uint64_t since = sgp_inbox_taken_in(mixer->inbox);
         status = take_in(mixer);
-        if (status != SGP_OK || who_is_missing(mixer) < 0) break;
-        status = sgp_inbox_wait(mixer->inbox, since, deadline,
-                                "the slower nodes to come to the meeting");
+        if (status != SGP_OK || first_missing(mixer) < 0) break;
+        status = sgp_inbox_wait(mixer->inbox, since, deadline, "the slower nodes to settle");
     }
     if (status != SGP_OK) return status;
     end_rest(mixer);
@@ -354,7 +351,7 @@ static sgp_status_t async_settle(sgp_mixer_t *mixer, uint64_t deadline) {
 }
 
 static sgp_status_t async_resume(sgp_mixer_t *mixer) {
-    sgp_courier_give(mixer->courier);
+    sgp_progress_give(mixer->progress);
     return SGP_OK;
 }
 
@@ -384,11 +381,11 @@ static sgp_status_t async_create(sgp_mixer_t *mixer) {
     return SGP_OK;
 }
 
-/* No state: after a meeting nothing is left, and numbers start anew with the run. */
+/* No state: after a settle nothing is under way, and a resumed run numbers its messages from 0. */
 const sgp_algorithm_ops_t sgp_algorithm_async = {
     .create = async_create,
     .destroy = async_destroy,
-    .work = carry,
+    .work = async_work,
     .messages = async_messages,
     .notices = async_notices,
     .step = async_step,

@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stochastic Gradient Push with overlap (Assran et al. 2019, algorithm 2): a message may be tau
- * steps late, so it travels while gradients are computed.
+/* Stochastic Gradient Push with overlap (Assran et al. 2019, algorithm 2): a message may be tau steps late, so it travels
+ * while gradients are computed.
  *
  *   step k: update; absorb the messages of step k - tau, waiting for them; push
  *
- * Pushing comes last, so that what was absorbed goes on at once: with tau = 1 the nodes mix exactly
- * as in lock step, and only the gradient is taken at parameters without the message under way.
- * Between steps z holds the kept share of the mass, w = 1 / (1 + tau) in the steady state with one
- * peer. The numerator moves by the full lr d all the same.
+ * The push comes last, so that it carries what was just absorbed: with tau = 1 the nodes mix exactly as in lock step, and
+ * only the gradient is taken at parameters without the message under way. Between steps z holds the kept share of the
+ * mass, w = 1 / (1 + tau) in the steady state with one peer. The numerator moves by the full lr d all the same.
  *
- * What a push rounds is the sender's again before the next update; till then z is what was sent, for the
- * gradient is as well taken there.
+ * The sender adds the rounding error of a push to z before its next update. Until then z is the vector that was sent.
  *
- * A large vector is copied out by the courier while the next gradient is computed: both only read
- * z. A small one leaves at once, which costs less than waking a thread. */
+ * The progress thread copies a large vector (SGP_PROGRESS_BYTES) while the next gradient is computed: both only read z. A
+ * small one leaves at once. */
+#include "mixing/algorithms/algorithm_ops.h"
 #include "mixing/progress_thread.h"
 #include "mixing/push.h"
 
@@ -25,40 +24,38 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Bytes from which the courier copies. Below, the copy takes less than 0.1 ms. */
-
 typedef struct overlap {
     uint64_t settled;    /* messages of rounds before it have been absorbed */
     sgp_edge_t *senders; /* (max degree) */
-    /* The push in the courier's hands. */
+    /* The push that the progress thread copies. */
     sgp_destination_t *to; /* (size) */
     int destinations;
     uint64_t round;
-    float *buffers; /* (S) as they were: the caller changes them while the courier copies */
-    sgp_rounding_t rounding; /* of the last push */
+    float *buffers;          /* (S) copies: the caller changes its own meanwhile */
+    sgp_rounding_t rounding; /* owed to z since the last push */
 } overlap_t;
 
-/* As in lock step, and those that may be late. */
+/* As in lock step, and the late ones. */
 static unsigned overlap_messages(const sgp_mixer_t *mixer) {
     return sgp_push_reach(mixer) + (unsigned)mixer->options.overlap + 1;
 }
 
-/* In the courier's context. */
+/* On the progress thread. */
 static sgp_status_t push_later(sgp_mixer_t *mixer) {
     overlap_t *overlap = mixer->extra;
     sgp_header_t header = sgp_push_header(mixer, overlap->round);
     sgp_send_t send;
     uint64_t mark = sgp_mixer_mark(mixer);
     for (;;) {
-        sgp_status_t status = sgp_transport_send_begin(mixer->transport, &header, overlap->to,
-                                                       overlap->destinations, &send);
+        sgp_status_t status =
+            sgp_inbox_send_try(mixer->inbox, &header, overlap->to, overlap->destinations, &send);
         if (status == SGP_OK) break;
-        if (status != SGP_ERR_AGAIN || sgp_courier_must_end(mixer->courier)) return status;
+        if (status != SGP_ERR_AGAIN || sgp_progress_must_end(mixer->progress)) return status;
         sgp_inbox_collect(mixer->inbox);
-        status = sgp_courier_wait(mixer->courier, sgp_inbox_taken_in(mixer->inbox));
+        status = sgp_progress_wait(mixer->progress, sgp_inbox_taken_in(mixer->inbox));
         if (status != SGP_OK) return status;
     }
-    for (void *place; (place = sgp_transport_send_next(mixer->transport, &send));) {
+    for (void *place; (place = sgp_inbox_send_next(mixer->inbox, &send));) {
         bool finite = sgp_push_copy(mixer, &send, overlap->buffers, place);
         sgp_status_t status = sgp_push_commit(mixer, &send, finite);
         if (status != SGP_OK) return status;
@@ -91,24 +88,22 @@ static sgp_status_t overlap_create(sgp_mixer_t *mixer) {
     return SGP_OK;
 }
 
-/* A small vector leaves at once. */
-static bool overlap_has_courier(const sgp_mixer_t *mixer) {
+static bool overlap_has_progress(const sgp_mixer_t *mixer) {
     return mixer->length * sizeof(float) >= SGP_PROGRESS_BYTES;
 }
 
 static sgp_status_t take(sgp_mixer_t *mixer, uint64_t deadline) {
-    return mixer->courier ? sgp_courier_take(mixer->courier, deadline) : SGP_OK;
+    return mixer->progress ? sgp_progress_take(mixer->progress, deadline) : SGP_OK;
 }
 
-/* Without anything to absorb. */
+/* A step without arrivals. */
 static sgp_status_t update_alone(sgp_mixer_t *mixer, const sgp_local_t *local) {
     overlap_t *overlap = mixer->extra;
     sgp_rounding_settle(&overlap->rounding, mixer);
-    return sgp_mixer_update_all(mixer, local);
+    return sgp_local_update_all(mixer, local);
 }
 
-/* Update and absorb, chunk by chunk while it is in the cache; what is not there yet is waited for
- * at the end. */
+/* Update and absorb, chunk by chunk while it is in the cache; waits for late chunks at the end. */
 static sgp_status_t update_and_absorb(sgp_mixer_t *mixer, const sgp_local_t *local,
                                       uint64_t deadline) {
     overlap_t *overlap = mixer->extra;
@@ -123,7 +118,7 @@ static sgp_status_t update_and_absorb(sgp_mixer_t *mixer, const sgp_local_t *loc
         size_t count = sgp_mixer_chunk_at(mixer, offset);
         uint64_t mark = sgp_mixer_mark(mixer);
         sgp_rounding_pay(&overlap->rounding, mixer, offset, count);
-        bool finite = sgp_mixer_update(mixer, local, rate, offset, count, NULL, false);
+        bool finite = sgp_local_update(mixer, local, rate, offset, count, NULL, false);
         mark = sgp_mixer_mark_end(mixer, SGP_TRACE_UPDATE, mark);
         if (!sgp_mixer_accepts(mixer, finite))
             return sgp_mixer_refuse(mixer, "parameters", offset, count);
@@ -148,10 +143,10 @@ static void hand_over(sgp_mixer_t *mixer, int destinations) {
     keep_buffers(mixer);
     overlap->destinations = destinations;
     overlap->round = mixer->round;
-    sgp_courier_give(mixer->courier);
+    sgp_progress_give(mixer->progress);
 }
 
-/* share: what is kept of the weight. owed: z gets the rounding later. */
+/* share: the kept part of the weight. owed: z gets the rounding error later. */
 static sgp_status_t push_now(sgp_mixer_t *mixer, int destinations, double share, bool owed,
                              uint64_t deadline) {
     overlap_t *overlap = mixer->extra;
@@ -161,7 +156,7 @@ static sgp_status_t push_now(sgp_mixer_t *mixer, int destinations, double share,
     sgp_status_t status =
         sgp_inbox_send_begin(mixer->inbox, &header, mixer->to, destinations, deadline, &send);
     if (status != SGP_OK) return status;
-    for (void *place; (place = sgp_transport_send_next(mixer->transport, &send));) {
+    for (void *place; (place = sgp_inbox_send_next(mixer->inbox, &send));) {
         bool finite = owed ? sgp_push_copy(mixer, &send, overlap->buffers, place)
                            : sgp_push_split(mixer, &send, place, share);
         status = sgp_push_commit(mixer, &send, finite);
@@ -182,10 +177,10 @@ static sgp_status_t overlap_step(sgp_mixer_t *mixer, const sgp_local_t *local, u
     int destinations = sgp_push_shares(mixer, mixer->round, before, &kept);
     /* A caller with an optimizer of its own changes z before the next step. */
     bool stays = local->optimizer && !mixer->options.biased;
-    bool owed = stays && sgp_mixer_rounds(mixer);
+    bool owed = stays && sgp_mixer_is_lossy(mixer);
     if (owed) keep_buffers(mixer);
     if (owed) overlap->rounding = sgp_rounding_of(mixer, before, kept, overlap->buffers);
-    if (stays && mixer->courier) hand_over(mixer, destinations);
+    if (stays && mixer->progress) hand_over(mixer, destinations);
     else status = push_now(mixer, destinations, kept / before, owed, deadline);
     if (!mixer->options.biased) mixer->w = kept;
     sgp_push_sent(mixer, destinations);
@@ -224,7 +219,7 @@ static void overlap_state(sgp_mixer_t *mixer, sgp_state_t *state) {
 const sgp_algorithm_ops_t sgp_algorithm_overlap = {
     .create = overlap_create,
     .destroy = overlap_destroy,
-    .has_courier = overlap_has_courier,
+    .has_progress = overlap_has_progress,
     .work = push_later,
     .messages = overlap_messages,
     .step = overlap_step,

@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* AD-PSGD (Lian et al. 2018): an active node asks a passive one to average with it, and computes its
- * next gradient meanwhile; a passive node's courier answers at once, whatever the node computes.
+/* AD-PSGD (Lian et al. 2018): an active node asks a passive one to average with it, and computes its next gradient
+ * meanwhile; the progress thread of a passive node answers at once, even during a computation.
  *
  *   active:  sends x
  *   passive: d <- (its x - x) / 2 for each number, takes d from its own, and answers with d
  *   active:  adds d
  *
- * For each number both become the mean in one moment, under the passive node's lock, and a change of
- * either side in between is kept: the sum of x never changes by more than rounding. The active node
- * has one exchange at a time, and its next step waits for it; nobody answers while asking, so there
- * is no circle. Where vectors are rounded to travel, what the passive node takes is the rounded d, the
- * same that the active one adds.
+ * Each number becomes the mean on both sides in one moment, under the passive node's lock, and a change of either side in
+ * between is kept: the sum of x never changes by more than rounding. The active node has one exchange at a time, and its
+ * next step waits for it; no node both asks and answers, so no circle of nodes can wait for each other. With a lossy
+ * encoding the passive node takes the decoded d from its own vector, the same numbers that the active one adds.
  *
- * The averaging goes on while gradients are computed, so it has a vector of its own, `live`; z is
- * the copy of the last step, at which the gradient is taken. The gradient is applied to live, as it
- * is by then. All weights are 1. */
-#include "mixing/progress_thread.h"
+ * The averaging goes on while gradients are computed, so it has its own vector, `live`; z is a copy from the last step, at
+ * which the gradient is taken. The gradient is applied to live as it is by then. All weights are 1. */
+#include "mixing/algorithms/algorithm_ops.h"
 #include "mixing/kernels.h"
+#include "mixing/progress_thread.h"
 #include "mixing/push.h"
 
 #include "base/logging.h"
@@ -28,7 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What a passive node knows of an active one. */
+/* A passive node's record of an active one. */
 typedef struct asker {
     uint64_t next; /* number of its next question to this node */
     bool answering;
@@ -41,20 +40,20 @@ typedef enum phase { IDLE, WANTED, ASKED } phase_t;
 
 typedef struct pairs {
     bool active;
-    float *live; /* (P + S) belongs to the transport's lock */
-    float *seen; /* (P + S) z as the caller got it: what differs is the caller's doing */
-    uint64_t meetings;
-    bool broken; /* live is not finite, and leaves no more; belongs to the lock */
-    bool held;   /* from settle or hold to resume z is the vector, and nothing is averaged */
-    /* An active node's exchange; phase belongs to the lock. */
+    float *live; /* (P + S); under the transport's lock */
+    float *seen; /* (P + S) z as the caller got it: the difference is the caller's own change */
+    uint64_t settles;
+    bool broken; /* live is not finite, and is not sent any more; under the lock */
+    bool held;   /* from settle or hold to resume: z is the vector, and nothing is averaged */
+    /* Of an active node; phase: under the lock. */
     phase_t phase;
     uint64_t exchanges;
     uint64_t *asked; /* (size) questions to each node */
     int partner;
     size_t added; /* elements of the answer */
-    /* A passive node's. */
+    /* Of a passive node. */
     asker_t *askers; /* (size) */
-    int resting;     /* of the active nodes; belongs to the lock */
+    int resting;     /* active nodes that rest; under the lock */
 } pairs_t;
 
 static unsigned pairs_messages(const sgp_mixer_t *mixer) {
@@ -62,7 +61,7 @@ static unsigned pairs_messages(const sgp_mixer_t *mixer) {
     return sgp_pairs_active(mixer->rank) ? 2 : (unsigned)(actives < 8 ? actives : 8) + 1;
 }
 
-/* That this node rests. */
+/* This node rests. */
 static unsigned pairs_notices(const sgp_mixer_t *mixer) {
     (void)mixer;
     return 2;
@@ -74,18 +73,18 @@ static sgp_header_t header_of(const sgp_mixer_t *mixer, sgp_kind_t kind, uint64_
     return header;
 }
 
-/* ---- the active side, in the courier's context ---- */
+/* ---- the active side, on the progress thread ---- */
 
-/* The step waits for the end of the exchange: live is the courier's until then. */
+/* The step waits for the end of the exchange: until then only the progress thread touches live. */
 static sgp_status_t ask(sgp_mixer_t *mixer) {
     pairs_t *pairs = mixer->extra;
     int partner = sgp_pairs_partner(mixer->size, mixer->rank, pairs->exchanges);
     sgp_header_t header = header_of(mixer, SGP_KIND_ASK, pairs->asked[partner]);
     sgp_destination_t to = {.dst = partner, .weight = 1};
     sgp_send_t send;
-    sgp_status_t status = sgp_transport_send_begin(mixer->transport, &header, &to, 1, &send);
+    sgp_status_t status = sgp_inbox_send_try(mixer->inbox, &header, &to, 1, &send);
     if (status != SGP_OK) return status;
-    for (void *place; (place = sgp_transport_send_next(mixer->transport, &send));) {
+    for (void *place; (place = sgp_inbox_send_next(mixer->inbox, &send));) {
         bool finite = sgp_push_write(mixer, &send, send.header.elements, place,
                                      pairs->live + send.header.offset);
         status = sgp_push_commit(mixer, &send, finite);
@@ -114,7 +113,7 @@ static sgp_status_t add_answer(sgp_mixer_t *mixer) {
         sgp_status_t status = sgp_push_check(mixer, &chunk->header);
         if (status != SGP_OK) return status;
         float *live = pairs->live + pairs->added;
-        if (sgp_mixer_rounds(mixer))
+        if (sgp_mixer_is_lossy(mixer))
             sgp_decode_add(mixer->options.encoding, chunk->header.elements, live, chunk->payload,
                            1);
         else sgp_add(chunk->header.elements, live, live, chunk->payload);
@@ -142,16 +141,15 @@ static sgp_status_t serve_active(sgp_mixer_t *mixer) {
     return phase == ASKED ? add_answer(mixer) : SGP_OK;
 }
 
-/* ---- the passive side, in the courier's context ---- */
+/* ---- the passive side, on the progress thread ---- */
 
-/* SGP_ERR_AGAIN: there is no room now. */
+/* SGP_ERR_AGAIN: no room now. */
 static sgp_status_t begin_answer(sgp_mixer_t *mixer, int src) {
     pairs_t *pairs = mixer->extra;
     asker_t *asker = &pairs->askers[src];
     sgp_header_t header = header_of(mixer, SGP_KIND_ANSWER, asker->next);
     asker->to = (sgp_destination_t){.dst = src, .weight = 1};
-    sgp_status_t status =
-        sgp_transport_send_begin(mixer->transport, &header, &asker->to, 1, &asker->answer);
+    sgp_status_t status = sgp_inbox_send_try(mixer->inbox, &header, &asker->to, 1, &asker->answer);
     asker->answering = status == SGP_OK;
     return status;
 }
@@ -164,14 +162,14 @@ static sgp_status_t answer_chunk(sgp_mixer_t *mixer, asker_t *asker, sgp_chunk_t
     float *live = pairs->live + chunk->header.offset;
     sgp_transport_lock(mixer->transport);
     bool finite = !pairs->broken;
-    if (sgp_mixer_rounds(mixer))
-        sgp_encode_meet(mixer->options.encoding, count, live, chunk->payload, place);
-    else sgp_meet(count, live, chunk->payload, place);
+    if (sgp_mixer_is_lossy(mixer))
+        sgp_encode_pair(mixer->options.encoding, count, live, chunk->payload, place);
+    else sgp_average_pair(count, live, chunk->payload, place);
     sgp_transport_unlock(mixer->transport);
     return sgp_push_commit(mixer, &asker->answer, finite);
 }
 
-/* Answers what has arrived of one node's question, chunk by chunk in order. */
+/* Answers the chunks that have arrived of one node's question, in order. */
 static sgp_status_t answer(sgp_mixer_t *mixer, int src) {
     pairs_t *pairs = mixer->extra;
     asker_t *asker = &pairs->askers[src];
@@ -184,13 +182,13 @@ static sgp_status_t answer(sgp_mixer_t *mixer, int src) {
         if (status == SGP_OK && !asker->answering) status = begin_answer(mixer, src);
         if (status == SGP_ERR_AGAIN) return SGP_OK;
         if (status != SGP_OK) return status;
-        void *place = sgp_transport_send_next(mixer->transport, &asker->answer);
+        void *place = sgp_inbox_send_next(mixer->inbox, &asker->answer);
         status = answer_chunk(mixer, asker, chunk, place);
         if (status != SGP_OK) return status;
         bool last = chunk->header.offset + chunk->header.elements == mixer->length;
         sgp_inbox_release(mixer->inbox, chunk);
         if (!last) continue;
-        sgp_transport_send_next(mixer->transport, &asker->answer); /* NULL: the message is whole */
+        sgp_inbox_send_next(mixer->inbox, &asker->answer); /* NULL: the message is whole */
         asker->answering = false;
         asker->next++;
         sgp_push_received(mixer, 1, 0);
@@ -201,7 +199,7 @@ static sgp_status_t answer(sgp_mixer_t *mixer, int src) {
 static void note_rest(sgp_mixer_t *mixer, int src) {
     pairs_t *pairs = mixer->extra;
     asker_t *asker = &pairs->askers[src];
-    if (asker->rests || !sgp_push_find(mixer, SGP_KIND_REST, src, pairs->meetings, 0)) return;
+    if (asker->rests || !sgp_push_find(mixer, SGP_KIND_REST, src, pairs->settles, 0)) return;
     asker->rests = true;
     sgp_transport_lock(mixer->transport);
     pairs->resting++;
@@ -224,32 +222,31 @@ static sgp_status_t serve(sgp_mixer_t *mixer) {
     return pairs->active ? serve_active(mixer) : serve_passive(mixer);
 }
 
-/* In the courier's context. */
-static sgp_status_t carry(sgp_mixer_t *mixer) {
+/* On the progress thread. */
+static sgp_status_t pairs_work(sgp_mixer_t *mixer) {
     pairs_t *pairs = mixer->extra;
     for (;;) {
         uint64_t mark = sgp_mixer_mark(mixer), since = sgp_inbox_taken_in(mixer->inbox);
         sgp_status_t status = serve(mixer);
         sgp_trace_end(mixer->trace, SGP_TRACE_MESSAGES,
                       pairs->active ? SGP_TRACE_PUSH : SGP_TRACE_ABSORB, mark);
-        if (status != SGP_OK || sgp_courier_wanted(mixer->courier)) return status;
-        status = sgp_courier_wait(mixer->courier, since);
+        if (status != SGP_OK || sgp_progress_recalled(mixer->progress)) return status;
+        status = sgp_progress_wait(mixer->progress, since);
         if (status != SGP_OK) return status;
     }
 }
 
-/* In the node's own context, in a collective call of the group: an error shows in the next step. */
-static void serve_meanwhile(void *owner) {
+/* On the node's own thread, during a collective call of the group: the next step reports an error. */
+static void pairs_serve(void *owner) {
     sgp_mixer_t *mixer = owner;
     const pairs_t *pairs = mixer->extra;
     if (pairs->held) return;
-    sgp_status_t status = serve(mixer);
-    if (mixer->courier->status == SGP_OK) mixer->courier->status = status;
+    sgp_progress_fail(mixer->progress, serve(mixer));
 }
 
 /* ---- the step ---- */
 
-/* What the caller has changed in z since it was published goes into live. Lock held. */
+/* Adds the caller's own changes of z since it was published. Lock held. */
 static void add_callers_changes(const sgp_mixer_t *mixer, size_t offset, size_t count) {
     const pairs_t *pairs = mixer->extra;
     for (size_t i = offset; i < offset + count; i++) pairs->live[i] += mixer->z[i] - pairs->seen[i];
@@ -261,13 +258,13 @@ static void publish(const sgp_mixer_t *mixer, size_t offset, size_t count) {
     memcpy(pairs->seen + offset, pairs->live + offset, count * sizeof(float));
 }
 
-/* One chunk of the local step, on live; its copy is z. Lock held. false: it is not finite. */
+/* One chunk of the local step, on live, with a copy in z. Lock held. false: it is not finite. */
 static bool update_chunk(sgp_mixer_t *mixer, const sgp_local_t *local, size_t offset,
                          size_t count) {
     pairs_t *pairs = mixer->extra;
     size_t moved = 0;
     bool finite = true;
-    sgp_ledger_meet(&mixer->ledger, pairs->live, offset, count);
+    sgp_ledger_close_range(&mixer->ledger, pairs->live, offset, count);
     if (local->optimizer && offset < mixer->count) {
         moved = mixer->count - offset < count ? mixer->count - offset : count;
         finite = sgp_optimizer_apply(local->optimizer, mixer->first + offset, moved,
@@ -289,11 +286,12 @@ static sgp_status_t wait_for_exchange(sgp_mixer_t *mixer, uint64_t deadline) {
     uint64_t mark = sgp_mixer_mark(mixer);
     sgp_transport_lock(mixer->transport);
     sgp_status_t status = SGP_OK;
-    while (pairs->phase != IDLE && mixer->courier->has && now < deadline && status == SGP_OK) {
+    while (pairs->phase != IDLE && sgp_progress_holds(mixer->progress) && now < deadline &&
+           status == SGP_OK) {
         status = sgp_transport_pause(mixer->transport, deadline);
         now = sgp_transport_now(mixer->transport);
     }
-    if (status == SGP_OK) status = mixer->courier->status;
+    if (status == SGP_OK) status = sgp_progress_status(mixer->progress);
     bool late = pairs->phase != IDLE;
     sgp_transport_unlock(mixer->transport);
     mixer->paused += now - start;
@@ -326,11 +324,11 @@ static sgp_status_t pairs_step(sgp_mixer_t *mixer, const sgp_local_t *local, uin
     pairs->phase = WANTED;
     sgp_transport_signal(mixer->transport);
     sgp_transport_unlock(mixer->transport);
-    sgp_mixer_mark_end(mixer, SGP_TRACE_PUSH, mark); /* waking the courier takes its time */
+    sgp_mixer_mark_end(mixer, SGP_TRACE_PUSH, mark); /* waking the progress thread takes its time */
     return SGP_OK;
 }
 
-/* ---- the meeting ---- */
+/* ---- settling ---- */
 
 static sgp_status_t tell_rest(sgp_mixer_t *mixer, uint64_t deadline) {
     pairs_t *pairs = mixer->extra;
@@ -340,14 +338,14 @@ static sgp_status_t tell_rest(sgp_mixer_t *mixer, uint64_t deadline) {
     sgp_header_t header = {.kind = SGP_KIND_REST,
                            .encoding = SGP_ENCODING_BYTES,
                            .channel = mixer->channel,
-                           .step = pairs->meetings,
+                           .step = pairs->settles,
                            .count = 1};
     sgp_send_t send;
     sgp_status_t status =
         sgp_inbox_send_begin(mixer->inbox, &header, mixer->to, count, deadline, &send);
     if (status != SGP_OK) return status;
-    memset(sgp_transport_send_next(mixer->transport, &send), 0, 1);
-    sgp_transport_send_commit(mixer->transport, &send);
+    memset(sgp_inbox_send_next(mixer->inbox, &send), 0, 1);
+    sgp_inbox_send_commit(mixer->inbox, &send);
     return SGP_OK;
 }
 
@@ -357,11 +355,11 @@ static sgp_status_t wait_for_rest(sgp_mixer_t *mixer, uint64_t deadline) {
     int actives = sgp_pairs_actives(mixer->size);
     sgp_transport_lock(mixer->transport);
     sgp_status_t status = SGP_OK;
-    while (pairs->resting < actives && mixer->courier->has && status == SGP_OK &&
+    while (pairs->resting < actives && sgp_progress_holds(mixer->progress) && status == SGP_OK &&
            sgp_transport_now(mixer->transport) < deadline)
         status = sgp_transport_pause(mixer->transport, deadline);
     bool late = pairs->resting < actives;
-    if (status == SGP_OK) status = mixer->courier->status;
+    if (status == SGP_OK) status = sgp_progress_status(mixer->progress);
     sgp_transport_unlock(mixer->transport);
     if (status == SGP_OK && late)
         return sgp_fail(SGP_ERR_TIMEOUT, "gave up waiting for the slower nodes");
@@ -372,18 +370,18 @@ static void end_rest(sgp_mixer_t *mixer) {
     pairs_t *pairs = mixer->extra;
     for (int src = 0; src < mixer->size && !pairs->active; src += 2) {
         sgp_inbox_release(mixer->inbox,
-                          sgp_push_find(mixer, SGP_KIND_REST, src, pairs->meetings, 0));
+                          sgp_push_find(mixer, SGP_KIND_REST, src, pairs->settles, 0));
         pairs->askers[src].rests = false;
     }
     pairs->resting = 0;
-    pairs->meetings++;
+    pairs->settles++;
 }
 
-/* The courier has let go. */
+/* The progress thread does not work now. */
 static void make_z_live(sgp_mixer_t *mixer) {
     pairs_t *pairs = mixer->extra;
     pairs->held = true;
-    sgp_ledger_meet(&mixer->ledger, pairs->live, 0, mixer->length);
+    sgp_ledger_close_range(&mixer->ledger, pairs->live, 0, mixer->length);
     add_callers_changes(mixer, 0, mixer->length);
     sgp_ledger_enter(&mixer->ledger, pairs->live, 0, mixer->length, 1);
     publish(mixer, 0, mixer->length);
@@ -394,7 +392,7 @@ static sgp_status_t pairs_settle(sgp_mixer_t *mixer, uint64_t deadline) {
     pairs_t *pairs = mixer->extra;
     sgp_status_t status =
         pairs->active ? wait_for_exchange(mixer, deadline) : wait_for_rest(mixer, deadline);
-    if (status == SGP_OK) status = sgp_courier_take(mixer->courier, deadline);
+    if (status == SGP_OK) status = sgp_progress_take(mixer->progress, deadline);
     if (status == SGP_OK && pairs->active) status = tell_rest(mixer, deadline);
     if (status != SGP_OK) return status;
     end_rest(mixer);
@@ -404,7 +402,7 @@ static sgp_status_t pairs_settle(sgp_mixer_t *mixer, uint64_t deadline) {
 
 static sgp_status_t pairs_hold(sgp_mixer_t *mixer, uint64_t deadline) {
     sgp_status_t status = wait_for_exchange(mixer, deadline);
-    if (status == SGP_OK) status = sgp_courier_take(mixer->courier, deadline);
+    if (status == SGP_OK) status = sgp_progress_take(mixer->progress, deadline);
     if (status == SGP_OK) make_z_live(mixer);
     return status;
 }
@@ -414,7 +412,7 @@ static sgp_status_t pairs_resume(sgp_mixer_t *mixer) {
     memcpy(pairs->live, mixer->z, mixer->length * sizeof *pairs->live);
     memcpy(pairs->seen, mixer->z, mixer->length * sizeof *pairs->seen);
     pairs->held = false;
-    sgp_courier_give(mixer->courier);
+    sgp_progress_give(mixer->progress);
     return SGP_OK;
 }
 
@@ -447,8 +445,8 @@ static sgp_status_t pairs_create(sgp_mixer_t *mixer) {
 const sgp_algorithm_ops_t sgp_algorithm_pairs = {
     .create = pairs_create,
     .destroy = pairs_destroy,
-    .work = carry,
-    .serve = serve_meanwhile,
+    .work = pairs_work,
+    .serve = pairs_serve,
     .messages = pairs_messages,
     .notices = pairs_notices,
     .step = pairs_step,

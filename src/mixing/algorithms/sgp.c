@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stochastic Gradient Push in lock step (Assran et al. 2019, algorithm 1): update, push, absorb
- * this step's messages. On a symmetric, doubly stochastic graph the same is D-PSGD (Lian et al.
- * 2017): whoever sends receives from the same node, and all weights stay 1.
+/* Stochastic Gradient Push in lock step (Assran et al. 2019, algorithm 1): update, push, absorb this step's messages. On
+ * a symmetric, doubly stochastic graph it is D-PSGD (Lian et al. 2017): every sender receives from its receiver, and all
+ * weights stay 1.
  *
- * The vector moves in chunks, and an arrived chunk is absorbed right after its own place was
- * updated and pushed, while both are in the cache. */
+ * The vector moves in chunks, and an arrived chunk is absorbed right after its own place was updated and pushed, while
+ * both are in the cache. */
+#include "mixing/algorithms/algorithm_ops.h"
 #include "mixing/push.h"
 
 #include "optimizer/optimizer_internal.h"
@@ -18,21 +19,20 @@ static sgp_status_t step_chunk(sgp_mixer_t *mixer, const sgp_local_t *local, flo
                                sgp_send_t *send, void *place, sgp_absorption_t *absorption) {
     size_t offset = send->header.offset, end = offset + send->header.elements;
     double share = absorption->kept / mixer->w;
-    bool rounds = sgp_mixer_rounds(mixer);
+    bool lossy = sgp_mixer_is_lossy(mixer);
     uint64_t mark = sgp_mixer_mark(mixer);
-    bool finite = sgp_mixer_update(mixer, local, rate, offset, end - offset, rounds ? NULL : place,
+    bool finite = sgp_local_update(mixer, local, rate, offset, end - offset, lossy ? NULL : place,
                                    send->non_temporal);
     mark = sgp_mixer_mark_end(mixer, SGP_TRACE_UPDATE, mark);
-    if (rounds) finite &= sgp_push_split(mixer, send, place, share);
+    if (lossy) finite &= sgp_push_split(mixer, send, place, share);
     sgp_status_t status = sgp_push_commit(mixer, send, finite);
     if (status != SGP_OK) return status;
-    if (!rounds) sgp_push_keep_share(mixer, send, share);
+    if (!lossy) sgp_push_keep_share(mixer, send, share);
     mark = sgp_mixer_mark_end(mixer, SGP_TRACE_PUSH, mark);
     status = sgp_absorption_ready(absorption, mixer, end);
     mark = sgp_mixer_mark_end(mixer, SGP_TRACE_ABSORB, mark);
-    while (status == SGP_OK && sgp_transport_keep_close(mixer->transport, send)) {
+    while (status == SGP_OK && sgp_inbox_send_paced(mixer->inbox, send)) {
         mark = sgp_mixer_mark_end(mixer, SGP_TRACE_WAIT, mark);
-        sgp_inbox_collect(mixer->inbox);
         status = sgp_absorption_ready(absorption, mixer, end);
         mark = sgp_mixer_mark_end(mixer, SGP_TRACE_ABSORB, mark);
     }
@@ -41,7 +41,7 @@ static sgp_status_t step_chunk(sgp_mixer_t *mixer, const sgp_local_t *local, flo
 }
 
 static sgp_status_t lockstep_step(sgp_mixer_t *mixer, const sgp_local_t *local, uint64_t deadline) {
-    if (!mixer->exchanges) return sgp_mixer_update_all(mixer, local);
+    if (!mixer->exchanges) return sgp_local_update_all(mixer, local);
     double kept;
     int count = sgp_push_shares(mixer, mixer->round, mixer->w, &kept);
     sgp_header_t header = sgp_push_header(mixer, mixer->round);
@@ -55,7 +55,7 @@ static sgp_status_t lockstep_step(sgp_mixer_t *mixer, const sgp_local_t *local, 
     sgp_absorption_begin(&absorption, mixer, mixer->round, kept, mixer->edges);
     if (local->optimizer) sgp_optimizer_begin(local->optimizer);
     float rate = (float)(local->learning_rate / mixer->w);
-    for (void *place; (place = sgp_transport_send_next(mixer->transport, &send));) {
+    for (void *place; (place = sgp_inbox_send_next(mixer->inbox, &send));) {
         status = step_chunk(mixer, local, rate, &send, place, &absorption);
         if (status != SGP_OK) return status;
     }

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A derangement drawn in each step: all nodes draw the same permutation of the ranks, which puts
- * them on a circle, and the same p distinct hops around it. Everybody has p receivers and p
+ * them on a circle, and the same p distinct hops around it. Every node has p receivers and p
  * senders, so the mixing matrix is doubly stochastic and a push-sum weight of 1 stays 1.
  *
  * The permutation is the shuffle of Fisher and Yates, whose exchanges can be replayed for one rank
  * in either direction: O(n) time for each edge, and no memory. */
-#include "graph/families.h"
-
-#include "base/random.h"
+#include "graph/families/family.h"
 
 enum { STREAM_HOPS = 0 }; /* exchange i of the shuffle, i >= 1, has stream i */
 
@@ -44,8 +42,8 @@ static void insert(sgp_edge_t *edges, int count, sgp_edge_t edge) {
     edges[count] = edge;
 }
 
-int sgp_random_edges(const sgp_graph_t *graph, int rank, uint64_t step, int sign,
-                     sgp_edge_t *edges) {
+static int derangement_edges(const sgp_graph_t *graph, int rank, uint64_t step, int sign,
+                             sgp_edge_t *edges) {
     int n = graph->size, peers = sgp_graph_peers(graph);
     uint64_t key = key_of(graph, step);
     sgp_random_t random;
@@ -60,25 +58,8 @@ int sgp_random_edges(const sgp_graph_t *graph, int rank, uint64_t step, int sign
     return peers;
 }
 
-int sgp_edges_find(const sgp_edge_t *edges, int count, int peer) {
-    int low = 0, high = count;
-    while (low < high) {
-        int middle = low + (high - low) / 2;
-        if (edges[middle].peer < peer) low = middle + 1;
-        else high = middle;
-    }
-    return low;
-}
-
-/* Bentley and Floyd 1987: for each last in n-p..n-1 takes a uniform number of 0..last, or `last`
- * itself if that was taken before. */
-void sgp_draw_distinct(sgp_random_t *random, int n, int p, sgp_edge_t *edges) {
-    for (int count = 0; count < p; count++) {
-        int last = n - p + count;
-        int number = (int)sgp_random_below(random, (uint64_t)last + 1);
-        int at = sgp_edges_find(edges, count, number);
-        if (at < count && edges[at].peer == number) number = last, at = count;
-        for (int e = count; e > at; e--) edges[e].peer = edges[e - 1].peer;
-        edges[at].peer = number;
-    }
-}
+const sgp_family_t sgp_family_derangement = {
+    .random = true,
+    .period = sgp_family_levels,
+    .edges = derangement_edges,
+};

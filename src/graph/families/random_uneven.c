@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Each node draws its receivers on its own in each step, so in-degrees differ and push-sum weights
- * move. Every node can repeat the draws of all others, which is how it knows its senders. */
-#include "graph/families.h"
-
-#include "base/random.h"
+ * move. Every node finds its senders by repeating the draws of all others. */
+#include "graph/families/family.h"
 
 /* A generator for one node's draw in one step. */
 static void begin(const sgp_graph_t *graph, int rank, uint64_t step, sgp_random_t *random) {
@@ -28,7 +26,7 @@ static int peer_of(int number, int rank) {
     return number + (number >= rank);
 }
 
-int sgp_random_uneven_out(const sgp_graph_t *graph, int rank, uint64_t step, sgp_edge_t *edges) {
+static int out_edges(const sgp_graph_t *graph, int rank, uint64_t step, sgp_edge_t *edges) {
     int peers = sgp_graph_peers(graph);
     draw(graph, rank, step, edges);
     for (int e = 0; e < peers; e++)
@@ -36,7 +34,7 @@ int sgp_random_uneven_out(const sgp_graph_t *graph, int rank, uint64_t step, sgp
     return peers;
 }
 
-int sgp_random_uneven_in(const sgp_graph_t *graph, int rank, uint64_t step, sgp_edge_t *edges) {
+static int in_edges(const sgp_graph_t *graph, int rank, uint64_t step, sgp_edge_t *edges) {
     int n = graph->size, peers = sgp_graph_peers(graph), count = 0;
     /* edges has room for n - 1: .peer holds a draw, and .weight of a sender's place says whether that
      * sender has drawn this rank. */
@@ -52,3 +50,20 @@ int sgp_random_uneven_in(const sgp_graph_t *graph, int rank, uint64_t step, sgp_
                 (sgp_edge_t){.peer = peer_of(number, rank), .weight = 1.0 / (peers + 1)};
     return count;
 }
+
+static int uneven_edges(const sgp_graph_t *graph, int rank, uint64_t step, int sign,
+                        sgp_edge_t *edges) {
+    return sign > 0 ? out_edges(graph, rank, step, edges) : in_edges(graph, rank, step, edges);
+}
+
+/* All others may draw the same node. */
+static int uneven_degree(const sgp_graph_t *graph) {
+    return graph->size - 1;
+}
+
+const sgp_family_t sgp_family_random_uneven = {
+    .random = true,
+    .period = sgp_family_levels,
+    .max_degree = uneven_degree,
+    .edges = uneven_edges,
+};

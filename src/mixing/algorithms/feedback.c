@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "mixing/feedback.h"
+#include "mixing/algorithms/feedback.h"
 
 #include "base/logging.h"
 #include "base/memory.h"
@@ -9,12 +9,12 @@
 #include <string.h>
 
 typedef struct feedback {
-    float *rounding;    /* (length) */
-    uint64_t gradients; /* 1: that of the parameters is of gradients; else of z */
+    float *rounding;    /* (length) errors */
+    uint64_t gradients; /* 1: the errors of the parameters are of gradients; else of z */
 } feedback_t;
 
 sgp_status_t sgp_feedback_create(sgp_mixer_t *mixer) {
-    if (!sgp_mixer_rounds(mixer)) return SGP_OK;
+    if (!sgp_mixer_is_lossy(mixer)) return SGP_OK;
     feedback_t *feedback = calloc(1, sizeof *feedback);
     mixer->extra = feedback;
     if (!feedback) return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for its algorithm");
@@ -32,8 +32,8 @@ void sgp_feedback_destroy(sgp_mixer_t *mixer) {
     free(feedback);
 }
 
-/* z <- z + rounding of elements [begin, length), which is mixing, not a local step. (The ledger's runs
- * begin anywhere: it looks at all of z.) */
+/* z <- z + rounding on elements [begin, length): mixing, not a local step. The ledger's runs begin anywhere, so it sees
+ * all of z. */
 static void add_to_z(sgp_mixer_t *mixer, feedback_t *feedback, size_t begin) {
     size_t count = mixer->length - begin;
     float *z = mixer->z + begin, *rounding = feedback->rounding + begin;

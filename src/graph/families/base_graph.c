@@ -8,20 +8,20 @@
  * Simple. Any n is |V_1| + ... + |V_L| in base b: |V_l| = a_l B_l, B_l = b^(p_l), 1 <= a_l < b and
  * p_1 > ... > p_L. Each V_l is cut into a_l blocks of B_l.
  *   1. Each V_l averages over itself by its cube: as many steps as V_1 needs. All of V_l are equal.
- *   2. In turn for l = 1..L-1, each of the R nodes after V_l meets one node of each block of V_l
+ *   2. In turn for l = 1..L-1, each of the R nodes after V_l is paired with one node of each block of V_l
  *      (R < B_l: there are enough), by edges of weight B_l / (|V_l| + R). Let v be the value of
  *      V_l, r the mean of the nodes after it and X the mean of both, (|V_l| v + R r) / (|V_l| + R).
  *      A node with value u takes u + |V_l| / (|V_l| + R) (v - u): their mean becomes X, and equal
  *      ones stay equal. A block's sum becomes B_l v + R B_l / (|V_l| + R) (r - v) = B_l X: its mean
  *      is X, too. So V_L, equal and alone at the end, has X everywhere.
- *      Those of V_l that met nobody average among themselves: they are equal, so this changes
- *      nothing but the noise that gradients bring.
+ *      Nodes of V_l without such a partner average among themselves: they are equal, so this changes
+ *      nothing but the noise of gradients.
  *   3. After its turn each block averages over itself by its cube, p_l steps: exact. The last V
  *      repeats its own. Since p_1 > p_2 > ..., all are through 1 + p_1 steps after phase 1.
  *
  * Base. n = g q, g having all prime factors <= b: simple on each q ranks in a row, then the cube
  * over the g ranks that are q apart; or simple on all n if that has fewer steps. */
-#include "graph/families.h"
+#include "graph/families/family.h"
 
 enum { MOST_PARTS = 32 }; /* digits of an int */
 
@@ -94,8 +94,8 @@ static void shift(sgp_edge_t *edges, int count, int64_t distance) {
     for (int e = 0; e < count; e++) edges[e].peer = (int)(edges[e].peer + distance);
 }
 
-/* A node of V_l that met nobody: groups of `base` in a row, without gaps between blocks. `met`:
- * those at the beginning of each block that did. */
+/* A node of V_l without a partner: groups of `base` in a row, without gaps between blocks. `met`: the nodes at the
+ * beginning of each block that have one. */
 static int idle_edges(const parts_t *parts, int l, int met, int base, int index,
                       sgp_edge_t *edges) {
     int block = parts->block[l], idle = block - met, count = 0;
@@ -150,7 +150,7 @@ static int simple_edges(int n, int base, int step, int index, sgp_edge_t *edges)
     return count;
 }
 
-/* q: n without the prime factors <= base; or n, where that takes fewer steps. *steps: of simple on
+/* q: n without the prime factors <= base; or n, if that takes fewer steps. *steps: of simple on
  * q, before those of the cube. */
 static int row_of(int n, int base, int *steps) {
     int q = n;
@@ -162,13 +162,16 @@ static int row_of(int n, int base, int *steps) {
     return one ? n : q;
 }
 
-int sgp_base_period(const sgp_graph_t *graph) {
+static int base_period(const sgp_graph_t *graph) {
     int base = sgp_graph_peers(graph) + 1, steps;
     int row = row_of(graph->size, base, &steps);
     return steps + cube_steps(graph->size / row, base);
 }
 
-int sgp_base_edges(const sgp_graph_t *graph, int rank, uint64_t step, sgp_edge_t *edges) {
+/* The neighbours of `rank`, which are its out- and its in-edges. */
+static int base_edges(const sgp_graph_t *graph, int rank, uint64_t step, int sign,
+                      sgp_edge_t *edges) {
+    (void)sign;
     int n = graph->size, base = sgp_graph_peers(graph) + 1, steps;
     int row = row_of(n, base, &steps), count;
     int phase = (int)(step % (uint64_t)(steps + cube_steps(n / row, base)));
@@ -181,3 +184,9 @@ int sgp_base_edges(const sgp_graph_t *graph, int rank, uint64_t step, sgp_edge_t
     for (int e = 0; e < count; e++) edges[e].peer = edges[e].peer * row + rank % row;
     return count;
 }
+
+const sgp_family_t sgp_family_base = {
+    .symmetric = true,
+    .period = base_period,
+    .edges = base_edges,
+};

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The contract of an algorithm: one file of this folder, which fills one sgp_algorithm_ops_t; algorithm_table.c lists it.
+ * An algorithm talks to other nodes through the inbox alone. It calls push.h, reduce.h, local_step.h and
+ * progress_thread.h; it never calls mixer.c, and never another algorithm. */
+#ifndef SGP_MIXING_ALGORITHMS_ALGORITHM_OPS_H
+#define SGP_MIXING_ALGORITHMS_ALGORITHM_OPS_H
+
+#include "base/state.h"
+#include "mixing/local_step.h"
+
+struct sgp_algorithm_ops {
+    /* Makes the algorithm's own state, mixer->extra. NULL: it has none. Sends nothing and leaves (z, w) alone: resume
+     * follows. SGP_ERR_NO_MEMORY, SGP_ERR_UNSUPPORTED; logged. destroy frees that state; extra may be NULL. */
+    sgp_status_t (*create)(sgp_mixer_t *mixer);
+    void (*destroy)(sgp_mixer_t *mixer);
+
+    /* The work of the progress thread (mixing/progress_thread.h), and the same work as the node itself does it during a
+     * collective call. NULL: none. has_progress: whether these options need a progress thread; NULL: if there is work. */
+    sgp_status_t (*work)(sgp_mixer_t *mixer);
+    void (*serve)(void *mixer);
+    bool (*has_progress)(const sgp_mixer_t *mixer);
+
+    /* Messages of the vector's length that may be under way at a time. With fewer, a node would wait for room although
+     * the algorithm lets its receiver be behind. notices: messages of a few bytes beside them; NULL: none. */
+    unsigned (*messages)(const sgp_mixer_t *mixer);
+    unsigned (*notices)(const sgp_mixer_t *mixer);
+
+    /* The local update and, if mixer->exchanges, the exchange of mixer->round. deadline: of every wait. */
+    sgp_status_t (*step)(sgp_mixer_t *mixer, const sgp_local_t *local, uint64_t deadline);
+
+    /* Absorbs the messages that are under way to this node. All nodes call it after the same step. Then (z, w) is all the
+     * mass of this node, and the caller may use the transport. NULL: that holds after every step. */
+    sgp_status_t (*settle)(sgp_mixer_t *mixer, uint64_t deadline);
+
+    /* This node alone will change z: the algorithm does not touch z until resume. NULL: it never does between steps. */
+    sgp_status_t (*hold)(sgp_mixer_t *mixer, uint64_t deadline);
+
+    /* After create, settle or hold: continues with (z, w), which may have changed. NULL: nothing to do. */
+    sgp_status_t (*resume)(sgp_mixer_t *mixer);
+
+    /* Adds the parts of extra that a checkpoint after settle must hold. NULL: none. */
+    void (*state)(sgp_mixer_t *mixer, sgp_state_t *state);
+};
+
+extern const sgp_algorithm_ops_t sgp_algorithm_lockstep; /* sgp.c: sgp and dpsgd */
+extern const sgp_algorithm_ops_t sgp_algorithm_overlap;  /* overlap.c: osgp */
+extern const sgp_algorithm_ops_t sgp_algorithm_async;    /* async.c: osgp without a bound */
+extern const sgp_algorithm_ops_t sgp_algorithm_pairs;    /* pairs.c: adpsgd */
+extern const sgp_algorithm_ops_t sgp_algorithm_allreduce;
+extern const sgp_algorithm_ops_t
+    sgp_algorithm_library_allreduce; /* by the transport's own library */
+
+#endif

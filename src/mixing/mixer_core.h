@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The state of a mixer, and the primitives that its parts share. For the files of src/mixing alone; it calls nothing.
+ *
+ * Calls go one way: mixer.c, switch.c and exact_average.c (the public calls) -> outer.c, workers.c, algorithm.c ->
+ * algorithms/ -> push.c, reduce.c, progress_thread.c, local_step.c -> the inbox -> the transport. Nothing here knows a
+ * socket or a layer of a network. */
+#ifndef SGP_MIXING_MIXER_CORE_H
+#define SGP_MIXING_MIXER_CORE_H
+
+#include "base/trace.h"
+#include "codec/codec.h"
+#include "group/group_internal.h"
+#include "mixing/ledger.h"
+#include "mixing/reduce.h"
+
+#include <sgp/mixer.h>
+
+typedef struct sgp_progress sgp_progress_t;           /* mixing/progress_thread.h */
+typedef struct sgp_algorithm_ops sgp_algorithm_ops_t; /* mixing/algorithms/algorithm_ops.h */
+
+/* The workers of a node; see mixing/workers.h. */
+typedef struct sgp_workers {
+    sgp_group_t *group; /* NULL: the node is one process */
+    sgp_reducer_t reducer;
+    uint32_t channel;
+    uint64_t calls; /* collective calls so far: the step of their messages */
+    float *mine;    /* (length) our segment of a mean */
+    size_t room;    /* bytes of a message for which the transport is prepared; 0: it is not */
+} sgp_workers_t;
+
+/* Room promised by the transport; all zero: none. */
+typedef struct sgp_room {
+    size_t bytes; /* of a message */
+    unsigned messages;
+} sgp_room_t;
+
+/* For vectors as they travel, for exact averages, and for notices. */
+enum { SGP_ROOMS = 3 };
+
+/* An algorithm mixes this worker's segment of the vector: z, count and length describe the segment. In a node of one
+ * process the segment is the whole vector. */
+struct sgp_mixer {
+    sgp_mixer_options_t options; /* defaults filled in */
+    const sgp_algorithm_ops_t *ops;
+    void *extra;                 /* the algorithm's own state */
+    sgp_progress_t *progress;    /* NULL: the algorithm needs none */
+    sgp_room_t rooms[SGP_ROOMS]; /* promised by the transport */
+    sgp_group_t *group;
+    sgp_inbox_t *inbox;
+    sgp_transport_t *transport;
+    int rank, size;
+    size_t all_count;  /* P */
+    size_t all_length; /* P + S */
+    size_t first;      /* of the segment, in the whole vector */
+    size_t count;      /* parameters in the segment, before its buffers */
+    size_t length;     /* of the segment: parameters and buffers */
+    sgp_graph_t graph;
+    uint64_t timeout; /* nanoseconds */
+    uint32_t channel, average_channel;
+    uint64_t averages; /* exact means computed */
+
+    float *all;     /* (P + S) de-biased; the numerator is w z */
+    float *z;       /* (length) the segment that this process mixes */
+    double w;       /* push-sum weight */
+    uint64_t step;  /* of the next sgp_mixer_step */
+    uint64_t round; /* of the next exchange: the step of its messages */
+    bool exchanges; /* this step ends with an exchange */
+    bool broken;    /* the update of this step has made numbers that are not finite */
+    sgp_ledger_t ledger;
+
+    float *outer_momentum; /* (count) u of mixing/outer.h; NULL: no outer updates */
+    float *outer_anchor;   /* (count) z after the last outer update */
+
+    sgp_edge_t *edges;     /* (max degree) of the graph, in-edges of a step */
+    sgp_destination_t *to; /* (size) destinations of the message being sent */
+    double *weights;       /* (size) of all nodes, while sgp_mixer_agree runs */
+    sgp_reducer_t reducer; /* of the segment, over the nodes */
+    sgp_workers_t workers;
+    sgp_trace_t *trace;                /* borrowed; NULL: off */
+    uint64_t paused;                   /* nanoseconds asleep in sgp_transport_pause */
+    sgp_mixer_statistics_t statistics; /* with a progress thread: under the transport's lock */
+};
+
+/* Whether the node has several processes. */
+static inline bool sgp_mixer_has_workers(const sgp_mixer_t *mixer) {
+    return mixer->workers.group != NULL;
+}
+
+/* Bytes of an encoded element, and whether encoding rounds it. */
+static inline size_t sgp_mixer_element(const sgp_mixer_t *mixer) {
+    return sgp_encoding_size(mixer->options.encoding);
+}
+static inline bool sgp_mixer_is_lossy(const sgp_mixer_t *mixer) {
+    return sgp_encoding_is_lossy(mixer->options.encoding);
+}
+
+/* Elements in a full chunk. */
+static inline size_t sgp_mixer_chunk(const sgp_mixer_t *mixer) {
+    return mixer->transport->chunk_bytes / sgp_mixer_element(mixer);
+}
+
+/* Elements of the chunk that begins at offset. */
+static inline size_t sgp_mixer_chunk_at(const sgp_mixer_t *mixer, size_t offset) {
+    size_t left = mixer->length - offset, most = sgp_mixer_chunk(mixer);
+    return left < most ? left : most;
+}
+
+/* For the trace of the computing context: the begin of a span, and its end, where the next one may begin. */
+static inline uint64_t sgp_mixer_mark(const sgp_mixer_t *mixer) {
+    return sgp_trace_begin(mixer->trace);
+}
+static inline uint64_t sgp_mixer_mark_end(const sgp_mixer_t *mixer, sgp_trace_kind_t kind,
+                                          uint64_t start) {
+    return sgp_trace_end(mixer->trace, SGP_TRACE_COMPUTING, kind, start);
+}
+
+/* Whether numbers may be sent, or kept: they are finite, or the options allow all. */
+static inline bool sgp_mixer_accepts(const sgp_mixer_t *mixer, bool finite) {
+    return finite || mixer->options.allow_not_finite;
+}
+
+/* SGP_ERR_NOT_FINITE, logged: some of elements [offset, offset + count) of `what` are not finite. */
+sgp_status_t sgp_mixer_refuse(const sgp_mixer_t *mixer, const char *what, size_t offset,
+                              size_t count);
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The outer update (SlowMo): every tau steps the nodes average exactly, or not (slow_alone), and the tau steps count as
+ * one step of an outer momentum u:
+ *
+ *   u <- beta u + (anchor - z) / lr,   z <- anchor - lr u,   anchor <- z
+ *
+ * Source: Wang, Tantia, Ballas, Rabbat 2020, "SlowMo", algorithm 1 with an outer learning rate of 1. With beta = 0 it
+ * leaves z as it is. The optimizer keeps its own momentum. */
+#ifndef SGP_MIXING_OUTER_H
+#define SGP_MIXING_OUTER_H
+
+#include "mixing/mixer_core.h"
+
+/* Whether one is due after the step that was just made. */
+static inline bool sgp_outer_due(const sgp_mixer_t *mixer) {
+    int every = mixer->options.slow_every;
+    return every > 0 && mixer->step % (uint64_t)every == 0;
+}
+
+/* On the segment. learning_rate: of the last step. Errors as sgp_mixer_step. */
+sgp_status_t sgp_outer_update(sgp_mixer_t *mixer, float learning_rate, uint64_t deadline);
+
+#endif
