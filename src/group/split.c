@@ -31,7 +31,7 @@ static sgp_status_t check_split(sgp_group_t *group, int workers) {
 
 /* A listener of the part's own, at the host where the whole group reaches us. */
 static sgp_status_t listen_again(const sgp_group_origin_t *origin, int *listener,
-                                 sgp_card_t *card) {
+                                 sgp_endpoint_t *endpoint) {
     sgp_address_t bound, published, whole;
     if (origin->shm || !origin->address[0]) return SGP_OK;
     sgp_status_t status =
@@ -39,44 +39,44 @@ static sgp_status_t listen_again(const sgp_group_origin_t *origin, int *listener
     if (status == SGP_OK) status = sgp_address_parse(origin->address, &whole);
     if (status != SGP_OK) return status;
     sgp_address_set_port(&whole, sgp_address_port(&bound));
-    sgp_address_text(origin->interface ? &published : &whole, card->address);
+    sgp_address_text(origin->interface ? &published : &whole, endpoint->address);
     return SGP_OK;
 }
 
-static sgp_status_t make_card(const sgp_group_origin_t *origin, const part_t *part, int *listener,
-                              sgp_card_t *card) {
-    sgp_status_t status = sgp_card_init(card, false);
-    card->rank = part->rank;
-    card->size = part->size;
-    card->carrier = origin->shm   ? SGP_CARRIER_SHM
-                    : origin->tcp ? SGP_CARRIER_TCP
-                                  : SGP_CARRIER_AUTO;
-    return status == SGP_OK ? listen_again(origin, listener, card) : status;
+static sgp_status_t make_endpoint(const sgp_group_origin_t *origin, const part_t *part,
+                                  int *listener, sgp_endpoint_t *endpoint) {
+    sgp_status_t status = sgp_endpoint_init(endpoint, false);
+    endpoint->rank = part->rank;
+    endpoint->size = part->size;
+    endpoint->transport = origin->shm   ? SGP_CHOICE_SHM
+                          : origin->tcp ? SGP_CHOICE_TCP
+                                        : SGP_CHOICE_AUTO;
+    return status == SGP_OK ? listen_again(origin, listener, endpoint) : status;
 }
 
-/* The whole group exchanges cards, as it is connected, and each part keeps its own. */
+/* The whole group exchanges endpoints, as it is connected, and each part keeps its own. */
 static sgp_status_t connect_part(sgp_group_t *whole, const part_t *part,
                                  sgp_transport_t **transport) {
     const sgp_group_origin_t *origin = sgp_group_origin(whole);
-    sgp_card_t mine, *all = NULL;
+    sgp_endpoint_t mine, *all = NULL;
     int listener = -1;
-    sgp_status_t status = make_card(origin, part, &listener, &mine);
+    sgp_status_t status = make_endpoint(origin, part, &listener, &mine);
     if (status == SGP_OK) status = sgp_exchange_group(whole, &mine, &all);
     if (status != SGP_OK) {
         if (listener >= 0) close(listener);
         return status;
     }
     for (int r = 0; r < part->size; r++) all[r] = all[part->first + r * part->stride];
-    sgp_party_t party = {.cards = all,
-                         .rank = part->rank,
-                         .size = part->size,
-                         .listener = listener,
-                         .key = origin->keyed ? &origin->key : NULL,
-                         .insecure = origin->insecure,
-                         .rendezvous = origin->rendezvous,
-                         .timeout_ms = origin->join_timeout_ms,
-                         .peer_timeout_ms = origin->peer_timeout_ms};
-    status = sgp_party_connect(&party, transport);
+    sgp_connect_options_t connection = {.endpoints = all,
+                                        .rank = part->rank,
+                                        .size = part->size,
+                                        .listener = listener,
+                                        .key = origin->keyed ? &origin->key : NULL,
+                                        .insecure = origin->insecure,
+                                        .rendezvous = origin->rendezvous,
+                                        .timeout_ms = origin->join_timeout_ms,
+                                        .peer_timeout_ms = origin->peer_timeout_ms};
+    status = sgp_connect_endpoints(&connection, transport);
     free(all);
     return status;
 }

@@ -210,41 +210,42 @@ static void make_streams(void) {
     write_to("stream", "truncated", &bytes);
 }
 
-/* ---- cards ---- */
+/* ---- endpoints ---- */
 
-static void make_card(const char *name, unsigned switches, const sgp_card_t *of) {
-    unsigned char encoded[SGP_CARD_BYTES];
+static void make_endpoint(const char *name, unsigned switches, const sgp_endpoint_t *of) {
+    unsigned char encoded[SGP_ENDPOINT_BYTES];
     bytes_t bytes = {0};
     add_byte(&bytes, switches);
-    sgp_card_encode(of, encoded);
+    sgp_endpoint_encode(of, encoded);
     add(&bytes, encoded, sizeof encoded);
     write_to("endpoint", name, &bytes);
 }
 
-static void make_cards(void) {
-    sgp_card_t card = {.rank = 1,
-                       .size = 4,
-                       .run = 99,
-                       .machine = 5,
-                       .port = 7070,
-                       .host = "node17",
-                       .version = "1.2.3"};
+static void make_endpoints(void) {
+    sgp_endpoint_t endpoint = {.rank = 1,
+                               .size = 4,
+                               .run = 99,
+                               .machine = 5,
+                               .port = 7070,
+                               .host = "node17",
+                               .version = "1.2.3"};
     bytes_t bytes = {0};
-    make_card("good", 0, &card);
-    make_card("repaired", FUZZ_REPAIR, &card);
-    memcpy(card.address, "10.0.0.1:7070", 13);
-    make_card("address", FUZZ_REPAIR, &card);
-    snprintf(card.address, sizeof card.address, "[2001:db8::1]:65535");
-    make_card("address-six", FUZZ_REPAIR, &card);
-    snprintf(card.address, sizeof card.address, "[::ffff:10.0.0.1]:0");
-    make_card("address-mapped", FUZZ_REPAIR, &card);
-    snprintf(card.address, sizeof card.address, "node17:7070"); /* names are not asked for */
-    make_card("address-name", FUZZ_REPAIR, &card);
-    card.rank = 4;
-    make_card("rank", FUZZ_REPAIR, &card);
+    make_endpoint("good", 0, &endpoint);
+    make_endpoint("repaired", FUZZ_REPAIR, &endpoint);
+    memcpy(endpoint.address, "10.0.0.1:7070", 13);
+    make_endpoint("address", FUZZ_REPAIR, &endpoint);
+    snprintf(endpoint.address, sizeof endpoint.address, "[2001:db8::1]:65535");
+    make_endpoint("address-six", FUZZ_REPAIR, &endpoint);
+    snprintf(endpoint.address, sizeof endpoint.address, "[::ffff:10.0.0.1]:0");
+    make_endpoint("address-mapped", FUZZ_REPAIR, &endpoint);
+    snprintf(endpoint.address, sizeof endpoint.address,
+             "node17:7070"); /* names are not asked for */
+    make_endpoint("address-name", FUZZ_REPAIR, &endpoint);
+    endpoint.rank = 4;
+    make_endpoint("rank", FUZZ_REPAIR, &endpoint);
     add_byte(&bytes, 0);
-    unsigned char head[SGP_NOTE_HEADER];
-    sgp_note_encode(SGP_NOTE_CARDS, 516, head);
+    unsigned char head[SGP_JOIN_MESSAGE_HEADER];
+    sgp_join_message_encode(SGP_JOIN_ENDPOINTS, 516, head);
     add(&bytes, head, sizeof head);
     write_to("endpoint", "note", &bytes);
 }
@@ -259,6 +260,6 @@ int main(int argc, char **argv) {
     make_handshakes();
     make_chunks();
     make_streams();
-    make_cards();
+    make_endpoints();
     return failed;
 }

@@ -89,16 +89,16 @@ static void test_alone(void **state) {
     }
 }
 
-/* ---- cards ---- */
+/* ---- endpoints ---- */
 
-static sgp_card_t a_card(int size) {
-    sgp_card_t card;
-    assert_int_equal(sgp_card_init(&card, true), SGP_OK);
-    card.rank = 0;
-    card.size = size;
-    card.carrier = SGP_CARRIER_TCP;
-    snprintf(card.address, sizeof card.address, "127.0.0.1:9");
-    return card;
+static sgp_endpoint_t an_endpoint(int size) {
+    sgp_endpoint_t endpoint;
+    assert_int_equal(sgp_endpoint_init(&endpoint, true), SGP_OK);
+    endpoint.rank = 0;
+    endpoint.size = size;
+    endpoint.transport = SGP_CHOICE_TCP;
+    snprintf(endpoint.address, sizeof endpoint.address, "127.0.0.1:9");
+    return endpoint;
 }
 
 static void test_exchange_in_a_directory(void **state) {
@@ -107,10 +107,10 @@ static void test_exchange_in_a_directory(void **state) {
     assert_non_null(mkdtemp(directory));
     failing_t failing = {0};
     while (failing_round(&failing)) {
-        sgp_card_t mine = a_card(1), *all = NULL;
-        sgp_limit_t limit = sgp_limit_make(WAIT_MS);
+        sgp_endpoint_t mine = an_endpoint(1), *all = NULL;
+        sgp_deadline_t deadline = sgp_deadline_in(WAIT_MS);
         sgp_status_t status =
-            FAILING(&failing, sgp_exchange_directory(directory, &mine, &limit, &all));
+            FAILING(&failing, sgp_exchange_directory(directory, &mine, &deadline, &all));
         assert_true((status == SGP_OK) == (all != NULL));
         free(all);
     }
@@ -120,20 +120,20 @@ static void test_exchange_in_a_directory(void **state) {
 /* A process that meets another one at `at`. */
 typedef struct member {
     const char *at;
-    sgp_founder_t founder;
+    sgp_join_role_t founder;
     int wait_ms;
-    sgp_card_t *all;
+    sgp_endpoint_t *all;
     pthread_t thread;
     atomic_bool ended;
 } member_t;
 
 static sgp_status_t meet(member_t *member) {
-    sgp_meeting_t meeting = {.at = member->at, .founder = member->founder};
-    sgp_limit_t limit = sgp_limit_make(member->wait_ms);
-    sgp_card_t mine = a_card(2);
+    sgp_join_options_t meeting = {.at = member->at, .founder = member->founder};
+    sgp_deadline_t deadline = sgp_deadline_in(member->wait_ms);
+    sgp_endpoint_t mine = an_endpoint(2);
     int listener = -1;
     mine.rank = -1;
-    sgp_status_t status = sgp_exchange_join(&meeting, &mine, &limit, &listener, &member->all);
+    sgp_status_t status = sgp_exchange_join(&meeting, &mine, &deadline, &listener, &member->all);
     if (listener >= 0) close(listener);
     return status;
 }
@@ -147,14 +147,15 @@ static void *meet_in_thread(void *argument) {
 
 /* One of two members runs out of memory, and tries again as long as the other one waits for it. A founder
  * that has no memory for a caller sends it away, and goes on. */
-static void meet_again(sgp_founder_t founder) {
-    failing_t failing = {.may_pass = founder == SGP_FOUNDER_US};
+static void meet_again(sgp_join_role_t founder) {
+    failing_t failing = {.may_pass = founder == SGP_JOIN_ROLE_SERVER};
     while (failing_round(&failing)) {
         char at[SGP_ADDRESS_TEXT];
         free_port(at);
         member_t one = {.at = at, .founder = founder, .wait_ms = WAIT_MS};
         member_t other = {.at = at, .wait_ms = WAIT_MS};
-        other.founder = founder == SGP_FOUNDER_US ? SGP_FOUNDER_OTHER : SGP_FOUNDER_US;
+        other.founder =
+            founder == SGP_JOIN_ROLE_SERVER ? SGP_JOIN_ROLE_CLIENT : SGP_JOIN_ROLE_SERVER;
         assert_int_equal(pthread_create(&other.thread, NULL, meet_in_thread, &other), 0);
         sgp_status_t status = FAILING(&failing, meet(&one));
         assert_true((status == SGP_OK) == (one.all != NULL));
@@ -169,12 +170,12 @@ static void meet_again(sgp_founder_t founder) {
 
 static void test_caller_calls_again(void **state) {
     (void)state;
-    meet_again(SGP_FOUNDER_OTHER);
+    meet_again(SGP_JOIN_ROLE_CLIENT);
 }
 
 static void test_founder_founds_again(void **state) {
     (void)state;
-    meet_again(SGP_FOUNDER_US);
+    meet_again(SGP_JOIN_ROLE_SERVER);
 }
 
 int main(void) {

@@ -72,40 +72,41 @@ static int call(const char *at) {
 }
 
 /* A caller that has been accepted, for a seat in a group of `size`. */
-static int be_accepted(const char *at, const sgp_card_t *card) {
-    sgp_hello_t hello = {.purpose = SGP_PURPOSE_JOIN, .rank = card->rank, .size = card->size};
+static int be_accepted(const char *at, const sgp_endpoint_t *endpoint) {
+    sgp_hello_t hello = {
+        .purpose = SGP_PURPOSE_JOIN, .rank = endpoint->rank, .size = endpoint->size};
     sgp_handshake_t handshake;
     int connection = call(at);
-    memcpy(hello.version, card->version, sizeof hello.version);
+    memcpy(hello.version, endpoint->version, sizeof hello.version);
     sgp_handshake_init(&handshake, true, &hello, NULL);
     assert_int_equal(shake(connection, &handshake), SGP_HANDSHAKE_DONE);
     return connection;
 }
 
-static sgp_card_t a_card(int size) {
-    sgp_card_t card;
-    assert_int_equal(sgp_card_init(&card, false), SGP_OK);
-    card.size = size;
-    card.carrier = SGP_CARRIER_TCP;
-    card.port = 9;
-    return card;
+static sgp_endpoint_t an_endpoint(int size) {
+    sgp_endpoint_t endpoint;
+    assert_int_equal(sgp_endpoint_init(&endpoint, false), SGP_OK);
+    endpoint.size = size;
+    endpoint.transport = SGP_CHOICE_TCP;
+    endpoint.port = 9;
+    return endpoint;
 }
 
 /* The next note's kind and text. */
-static sgp_note_t hear(int connection, char text[SGP_VERDICT_BYTES + 1]) {
-    unsigned char header[SGP_NOTE_HEADER];
-    sgp_note_t note;
+static sgp_join_message_t hear(int connection, char text[SGP_VERDICT_BYTES + 1]) {
+    unsigned char header[SGP_JOIN_MESSAGE_HEADER];
+    sgp_join_message_t note;
     size_t bytes;
     assert_int_equal(recv(connection, header, sizeof header, MSG_WAITALL), sizeof header);
-    assert_true(sgp_note_decode(header, SGP_VERDICT_BYTES, &note, &bytes));
+    assert_true(sgp_join_message_decode(header, SGP_VERDICT_BYTES, &note, &bytes));
     memset(text, 0, SGP_VERDICT_BYTES + 1);
     assert_int_equal(recv(connection, text, bytes, MSG_WAITALL), bytes);
     return note;
 }
 
-static void show(int connection, const sgp_card_t *card) {
-    unsigned char bytes[SGP_CARD_BYTES];
-    sgp_card_encode(card, bytes);
+static void show(int connection, const sgp_endpoint_t *endpoint) {
+    unsigned char bytes[SGP_ENDPOINT_BYTES];
+    sgp_endpoint_encode(endpoint, bytes);
     assert_int_equal(send(connection, bytes, sizeof bytes, MSG_NOSIGNAL), sizeof bytes);
 }
 
@@ -161,16 +162,16 @@ static void test_nonsense(void **state) {
     finish_member(&other);
 }
 
-/* Accepted by its hello, and then it shows a card of something else. */
-static void bad_card(sgp_card_t card, const char *reason) {
+/* Accepted by its hello, and then it shows a endpoint of something else. */
+static void bad_card(sgp_endpoint_t endpoint, const char *reason) {
     char at[64], text[SGP_VERDICT_BYTES + 1];
     member_t founder, other;
     free_port(at);
     start(&founder, 2, at);
-    sgp_card_t good = a_card(2);
+    sgp_endpoint_t good = an_endpoint(2);
     int connection = be_accepted(at, &good);
-    show(connection, &card);
-    assert_int_equal(hear(connection, text), SGP_NOTE_REFUSED);
+    show(connection, &endpoint);
+    assert_int_equal(hear(connection, text), SGP_JOIN_REFUSED);
     assert_string_equal(text, reason);
     assert_true(is_closed(connection));
     close(connection);
@@ -181,15 +182,15 @@ static void bad_card(sgp_card_t card, const char *reason) {
 
 static void test_cards_that_lie(void **state) {
     (void)state;
-    static const char no_card[] = "it has shown no card of this version of sgp";
-    sgp_card_t card = a_card(3);
-    bad_card(card, no_card);
-    card = a_card(2), card.rank = 1; /* its hello claimed none */
-    bad_card(card, no_card);
-    card = a_card(2), card.port = 0; /* and no address */
-    bad_card(card, no_card);
-    card = a_card(2), card.carrier = SGP_CARRIER_SHM;
-    bad_card(card, "it has --transport shm, and here is tcp");
+    static const char no_card[] = "it has shown no endpoint of this version of sgp";
+    sgp_endpoint_t endpoint = an_endpoint(3);
+    bad_card(endpoint, no_card);
+    endpoint = an_endpoint(2), endpoint.rank = 1; /* its hello claimed none */
+    bad_card(endpoint, no_card);
+    endpoint = an_endpoint(2), endpoint.port = 0; /* and no address */
+    bad_card(endpoint, no_card);
+    endpoint = an_endpoint(2), endpoint.transport = SGP_CHOICE_SHM;
+    bad_card(endpoint, "it has --transport shm, and here is tcp");
 }
 
 /* A seat, and the rank that goes with it, are free again when its holder ends. */
@@ -199,14 +200,14 @@ static void test_leaves_its_seat(void **state) {
     member_t founder, other;
     free_port(at);
     start(&founder, 3, at);
-    sgp_card_t card = a_card(3);
-    card.rank = 2;
-    int first = be_accepted(at, &card);
-    show(first, &card);
-    assert_int_equal(hear(first, text), SGP_NOTE_SEATED);
+    sgp_endpoint_t endpoint = an_endpoint(3);
+    endpoint.rank = 2;
+    int first = be_accepted(at, &endpoint);
+    show(first, &endpoint);
+    assert_int_equal(hear(first, text), SGP_JOIN_ADMITTED);
     assert_string_equal(text, at);
     sgp_hello_t hello = {.purpose = SGP_PURPOSE_JOIN, .rank = 2, .size = 3};
-    memcpy(hello.version, card.version, sizeof hello.version);
+    memcpy(hello.version, endpoint.version, sizeof hello.version);
     sgp_handshake_t handshake;
     int second = call(at);
     sgp_handshake_init(&handshake, true, &hello, NULL);
@@ -232,15 +233,15 @@ static void test_leaves_its_seat(void **state) {
 static void test_talks_out_of_turn(void **state) {
     (void)state;
     char at[64], text[SGP_VERDICT_BYTES + 1];
-    unsigned char header[SGP_NOTE_HEADER];
+    unsigned char header[SGP_JOIN_MESSAGE_HEADER];
     member_t members[3];
     free_port(at);
     start(&members[0], 3, at);
-    sgp_card_t card = a_card(3);
-    int connection = be_accepted(at, &card);
-    show(connection, &card);
-    assert_int_equal(hear(connection, text), SGP_NOTE_SEATED);
-    sgp_note_encode(SGP_NOTE_BEGIN, 0, header);
+    sgp_endpoint_t endpoint = an_endpoint(3);
+    int connection = be_accepted(at, &endpoint);
+    show(connection, &endpoint);
+    assert_int_equal(hear(connection, text), SGP_JOIN_ADMITTED);
+    sgp_join_message_encode(SGP_JOIN_BEGIN, 0, header);
     assert_int_equal(send(connection, header, sizeof header, MSG_NOSIGNAL), sizeof header);
     assert_true(is_closed(connection));
     close(connection);
@@ -299,5 +300,5 @@ int main(void) {
         cmocka_unit_test(test_talks_out_of_turn),      cmocka_unit_test(test_founder_claims_a_rank),
         cmocka_unit_test(test_any_member_is_the_host),
     };
-    return cmocka_run_group_tests_name("hall", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("server", tests, NULL, NULL);
 }

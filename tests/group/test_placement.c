@@ -45,9 +45,9 @@ static void set_environment(const char *text) {
     }
 }
 
-static sgp_status_t find(const char *environment, sgp_place_t *place) {
+static sgp_status_t find(const char *environment, sgp_placement_t *place) {
     set_environment(environment);
-    return sgp_place_find(&(sgp_group_options_t){0}, place);
+    return sgp_placement_find(&(sgp_group_options_t){0}, place);
 }
 
 static void test_sources(void **state) {
@@ -82,7 +82,7 @@ static void test_sources(void **state) {
         {"RANK=1 WORLD_SIZE=4", SGP_SOURCE_NONE, 0, 1},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        sgp_place_t place;
+        sgp_placement_t place;
         assert_int_equal(find(cases[i].environment, &place), SGP_OK);
         assert_int_equal(place.source, cases[i].source);
         assert_int_equal(place.rank, cases[i].rank);
@@ -106,7 +106,7 @@ static void test_what_makes_no_sense(void **state) {
         "SLURM_PROCID=1 SLURM_STEP_NUM_TASKS=4 SLURM_STEP_NODELIST=n[3-4 SLURM_STEP_ID=0",
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        sgp_place_t place;
+        sgp_placement_t place;
         assert_int_equal(find(bad[i], &place), SGP_ERR_INVALID);
     }
 }
@@ -114,18 +114,18 @@ static void test_what_makes_no_sense(void **state) {
 /* torchrun's store has MASTER_PORT itself; two of its jobs are told apart. */
 static void test_torchrun(void **state) {
     (void)state;
-    sgp_place_t first, agent, other;
+    sgp_placement_t first, agent, other;
     assert_int_equal(find("RANK=0 WORLD_SIZE=4 MASTER_ADDR=node7 MASTER_PORT=29500", &first),
                      SGP_OK);
     assert_string_equal(first.at, "node7:29500");
-    assert_int_equal(first.founder, SGP_FOUNDER_US);
+    assert_int_equal(first.founder, SGP_JOIN_ROLE_SERVER);
     assert_int_equal(find("RANK=3 WORLD_SIZE=4 MASTER_ADDR=2001:db8::1 MASTER_PORT=29500 "
                           "TORCHELASTIC_USE_AGENT_STORE=True TORCHELASTIC_RUN_ID=x",
                           &agent),
                      SGP_OK);
     assert_string_equal(agent.at, "[2001:db8::1]:29501");
     assert_int_equal(agent.ports, 16);
-    assert_int_equal(agent.founder, SGP_FOUNDER_OTHER);
+    assert_int_equal(agent.founder, SGP_JOIN_ROLE_CLIENT);
     assert_int_equal(find("RANK=3 WORLD_SIZE=4 MASTER_ADDR=2001:db8::1 MASTER_PORT=29500 "
                           "TORCHELASTIC_USE_AGENT_STORE=True TORCHELASTIC_RUN_ID=y",
                           &other),
@@ -141,30 +141,30 @@ static void test_first_host(void **state) {
         {"r[1-2]n[04-05]", "r1n04"},  {"a[1-2]-ib,b", "a1-ib"}};
     char host[16];
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
-        assert_true(sgp_place_first_host(lists[i][0], host, sizeof host));
+        assert_true(sgp_slurm_first_host(lists[i][0], host, sizeof host));
         assert_string_equal(host, lists[i][1]);
     }
-    assert_false(sgp_place_first_host("", host, sizeof host));
-    assert_false(sgp_place_first_host("node[1-2", host, sizeof host));
-    assert_false(sgp_place_first_host("a-name-of-16-chars", host, sizeof host));
+    assert_false(sgp_slurm_first_host("", host, sizeof host));
+    assert_false(sgp_slurm_first_host("node[1-2", host, sizeof host));
+    assert_false(sgp_slurm_first_host("a-name-of-16-chars", host, sizeof host));
 }
 
 /* Options are stronger than the environment. */
 static void test_options(void **state) {
     (void)state;
-    sgp_place_t place;
+    sgp_placement_t place;
     set_environment("SGP_JOIN=a:1 SGP_SIZE=3 SGP_RANK=1");
     sgp_group_options_t options = {.join = "b:2", .size = 5};
-    assert_int_equal(sgp_place_find(&options, &place), SGP_OK);
+    assert_int_equal(sgp_placement_find(&options, &place), SGP_OK);
     assert_string_equal(place.at, "b:2");
     assert_int_equal(place.size, 5);
     assert_int_equal(place.rank, 1);
     options.claim_rank = true;
     options.rank = 4;
-    assert_int_equal(sgp_place_find(&options, &place), SGP_OK);
+    assert_int_equal(sgp_placement_find(&options, &place), SGP_OK);
     assert_int_equal(place.rank, 4);
     options = (sgp_group_options_t){.rank = 1, .size = 2, .rendezvous = "/x"};
-    assert_int_equal(sgp_place_find(&options, &place), SGP_OK);
+    assert_int_equal(sgp_placement_find(&options, &place), SGP_OK);
     assert_int_equal(place.source, SGP_SOURCE_DIRECTORY);
     assert_string_equal(place.rendezvous, "/x");
 }

@@ -22,9 +22,9 @@ enum {
 };
 
 typedef struct search {
-    const sgp_meeting_t *meeting;
-    sgp_card_t *mine;
-    const sgp_limit_t *limit;
+    const sgp_join_options_t *options;
+    sgp_endpoint_t *mine;
+    const sgp_deadline_t *deadline;
     sgp_address_t places[MOST_ADDRESSES]; /* (count) of HOST */
     int count;
     int ports;
@@ -38,7 +38,7 @@ typedef struct search {
 /* A name that stands for an address that only this machine can reach, as that of the machine itself does
  * in many a hosts file: the others will find another address behind it. */
 static bool means_everywhere(const search_t *search, const sgp_address_t *at) {
-    const char *text = search->meeting->at;
+    const char *text = search->options->at;
     bool numeric = *text == '[' || text[strspn(text, "0123456789.")] == ':';
     return sgp_address_is_loopback(at) && !numeric && strncmp(text, "localhost", 9) != 0;
 }
@@ -58,39 +58,39 @@ static const sgp_address_t *founding_place(const search_t *search) {
                                                                                         : here;
 }
 
-static sgp_status_t gave_up(sgp_hall_t *hall, const sgp_limit_t *limit) {
+static sgp_status_t gave_up(sgp_join_server_t *server, const sgp_deadline_t *deadline) {
     char why[SGP_VERDICT_BYTES], time[32];
-    snprintf(why, sizeof why, "%d of %d processes came to %s within %s", hall->seated + 1,
-             hall->mine->size, hall->founder, sgp_limit_text(limit, time));
-    sgp_hall_dismiss(hall, why);
+    snprintf(why, sizeof why, "%d of %d processes came to %s within %s", server->seated + 1,
+             server->mine->size, server->founder, sgp_deadline_text(deadline, time));
+    sgp_join_server_refuse_all(server, why);
     return sgp_fail(SGP_ERR_TIMEOUT, "%s", why);
 }
 
-static sgp_status_t fill(sgp_hall_t *hall, const sgp_limit_t *limit) {
+static sgp_status_t fill(sgp_join_server_t *server, const sgp_deadline_t *deadline) {
     struct pollfd *places = NULL;
     int room = 0;
     sgp_status_t status = SGP_OK;
-    while (status == SGP_OK && hall->seated + 1 < hall->mine->size) {
-        int left = sgp_limit_left_ms(limit), count = sgp_hall_places(hall);
-        if (left == 0) status = gave_up(hall, limit);
+    while (status == SGP_OK && server->seated + 1 < server->mine->size) {
+        int left = sgp_deadline_left_ms(deadline), count = sgp_join_server_sockets(server);
+        if (left == 0) status = gave_up(server, deadline);
         struct pollfd *grown =
             count > room ? realloc(places, (size_t)count * sizeof *places) : places;
         if (!grown) status = sgp_fail(SGP_ERR_NO_MEMORY, "no memory to wait for %d sockets", count);
         if (status != SGP_OK) break;
         places = grown;
         room = count > room ? count : room;
-        sgp_hall_watch(hall, places);
+        sgp_join_server_watch(server, places);
         if (poll(places, (nfds_t)count, left < TICK_MS ? left : TICK_MS) >= 0)
-            status = sgp_hall_serve(hall, places);
+            status = sgp_join_server_serve(server, places);
     }
     free(places);
     return status;
 }
 
-static sgp_status_t found(search_t *search, sgp_card_t **all) {
-    sgp_hall_t hall;
+static sgp_status_t found(search_t *search, sgp_endpoint_t **all) {
+    sgp_join_server_t server;
     sgp_address_t published;
-    sgp_card_t *mine = search->mine;
+    sgp_endpoint_t *mine = search->mine;
     sgp_status_t status = sgp_address_published(search->listener, &published);
     if (status != SGP_OK) return status;
     if (search->interface.length) {
@@ -100,38 +100,39 @@ static sgp_status_t found(search_t *search, sgp_card_t **all) {
     }
     sgp_address_text(&published, mine->address);
     mine->port = 0;
-    sgp_hall_init(&hall, search->listener, search->meeting, mine, true);
-    memcpy(hall.founder, mine->address, sizeof hall.founder);
-    sgp_log(SGP_LOG_INFO, "the group is founded at %s, and waits for %d more", hall.founder,
+    sgp_join_server_init(&server, search->listener, search->options, mine, true);
+    memcpy(server.founder, mine->address, sizeof server.founder);
+    sgp_log(SGP_LOG_INFO, "the group is founded at %s, and waits for %d more", server.founder,
             mine->size - 1);
     int rank = mine->rank;
-    status = fill(&hall, search->limit);
-    if (status == SGP_OK) status = sgp_hall_begin(&hall, &rank, all);
-    if (status != SGP_OK) sgp_hall_dismiss(&hall, "a process ended while the group was meeting");
-    sgp_hall_fini(&hall);
+    status = fill(&server, search->deadline);
+    if (status == SGP_OK) status = sgp_join_server_complete(&server, &rank, all);
+    if (status != SGP_OK)
+        sgp_join_server_refuse_all(&server, "a process ended while the group was meeting");
+    sgp_join_server_fini(&server);
     if (status == SGP_OK) mine->rank = rank;
     return status;
 }
 
 /* SGP_ERR_AGAIN: this process is not to found. Otherwise what came of it. */
-static sgp_status_t try_to_found(search_t *search, sgp_card_t **all) {
-    const sgp_meeting_t *meeting = search->meeting;
+static sgp_status_t try_to_found(search_t *search, sgp_endpoint_t **all) {
+    const sgp_join_options_t *options = search->options;
     const sgp_address_t *place = founding_place(search);
     int first = sgp_address_port(&search->places[0]);
-    if (meeting->founder == SGP_FOUNDER_OTHER) return SGP_ERR_AGAIN;
-    if (meeting->founder == SGP_FOUNDER_HERE && !place_here(search)) return SGP_ERR_AGAIN;
+    if (options->founder == SGP_JOIN_ROLE_CLIENT) return SGP_ERR_AGAIN;
+    if (options->founder == SGP_JOIN_ROLE_ANY && !place_here(search)) return SGP_ERR_AGAIN;
     int made = -1;
     for (int i = 0; i < search->ports && made < 0; i++) {
         made = sgp_address_listen_at(place, first + i);
         if (made < 0 && errno != EADDRINUSE) break;
     }
-    if (made < 0 && errno == EADDRINUSE && meeting->founder == SGP_FOUNDER_HERE)
+    if (made < 0 && errno == EADDRINUSE && options->founder == SGP_JOIN_ROLE_ANY)
         return SGP_ERR_AGAIN; /* by the founder, it seems */
     if (made < 0 && search->ports > 1)
         return sgp_fail(SGP_ERR_SYSTEM, "cannot listen on %s or the %d ports after it: %s",
-                        meeting->at, search->ports - 1, strerror(errno));
+                        options->at, search->ports - 1, strerror(errno));
     if (made < 0)
-        return sgp_fail(SGP_ERR_SYSTEM, "cannot listen on %s: %s", meeting->at, strerror(errno));
+        return sgp_fail(SGP_ERR_SYSTEM, "cannot listen on %s: %s", options->at, strerror(errno));
     if (search->listener >= 0) close(search->listener); /* a caller's, before */
     search->listener = made;
     return found(search, all);
@@ -140,56 +141,56 @@ static sgp_status_t try_to_found(search_t *search, sgp_card_t **all) {
 /* ---- calling ---- */
 
 static sgp_status_t prepare_to_call(search_t *search) {
-    const sgp_meeting_t *meeting = search->meeting;
+    const sgp_join_options_t *options = search->options;
     sgp_address_t bound, published;
-    bool reachable = meeting->key || meeting->insecure;
+    bool reachable = options->key || options->insecure;
     for (int i = 0; i < search->count; i++)
         reachable = reachable || sgp_address_is_here(&search->places[i]);
     if (!reachable)
         return sgp_fail(SGP_ERR_INVALID,
                         "%s is another machine, and there is no key: give all nodes the same "
                         "--key-file, or --insecure",
-                        meeting->at);
+                        options->at);
     if (search->listener >= 0) return SGP_OK;
-    sgp_status_t status = sgp_address_listen(meeting->interface, meeting->listen_ports,
+    sgp_status_t status = sgp_address_listen(options->interface, options->listen_ports,
                                              &search->listener, &bound, &published);
     if (status != SGP_OK) return status;
-    if (meeting->interface) sgp_address_text(&published, search->mine->address);
+    if (options->interface) sgp_address_text(&published, search->mine->address);
     else search->mine->port = sgp_address_port(&published);
     return SGP_OK;
 }
 
 /* One place, and wherever it sends us. */
-static sgp_status_t call_place(search_t *search, const sgp_address_t *to, sgp_card_t **all) {
+static sgp_status_t call_place(search_t *search, const sgp_address_t *to, sgp_endpoint_t **all) {
     char address[SGP_ADDRESS_TEXT];
     sgp_status_t status = SGP_ERR_NOT_FOUND;
-    sgp_visit_t visit = {.meeting = search->meeting,
-                         .mine = search->mine,
-                         .limit = search->limit,
-                         .listener = search->listener,
-                         .answer_ms = search->ports > 1 ? QUICK_ANSWER_MS : ANSWER_MS,
-                         .instead = *to};
+    sgp_join_client_t client = {.options = search->options,
+                                .mine = search->mine,
+                                .deadline = search->deadline,
+                                .listener = search->listener,
+                                .answer_ms = search->ports > 1 ? QUICK_ANSWER_MS : ANSWER_MS,
+                                .instead = *to};
     for (int hop = 0; hop < MOST_HOPS && status == SGP_ERR_NOT_FOUND; hop++) {
-        visit.to = visit.instead;
-        status = sgp_visit(&visit, all);
+        client.to = client.instead;
+        status = sgp_join_client_run(&client, all);
     }
     if (status == SGP_OK) return status;
-    sgp_address_text(&visit.to, address);
-    if (strcmp(address, search->meeting->at) == 0) memcpy(search->cause, visit.cause, SGP_CAUSE);
-    else snprintf(search->cause, sizeof search->cause, "%s: %s", address, visit.cause);
+    sgp_address_text(&client.to, address);
+    if (strcmp(address, search->options->at) == 0) memcpy(search->cause, client.cause, SGP_CAUSE);
+    else snprintf(search->cause, sizeof search->cause, "%s: %s", address, client.cause);
     if (status == SGP_ERR_FORMAT && search->ports > 1) return SGP_ERR_AGAIN;
     return status;
 }
 
 /* SGP_ERR_AGAIN: nobody of the group is there yet. */
-static sgp_status_t call_all(search_t *search, sgp_card_t **all) {
+static sgp_status_t call_all(search_t *search, sgp_endpoint_t **all) {
     sgp_status_t status = prepare_to_call(search);
     if (status != SGP_OK) return status;
     for (int port = 0; port < search->ports; port++)
         for (int i = 0; i < search->count; i++) {
             sgp_address_t to = search->places[i];
             sgp_address_set_port(&to, sgp_address_port(&to) + port);
-            if (sgp_limit_left_ms(search->limit) == 0) return SGP_ERR_AGAIN;
+            if (sgp_deadline_left_ms(search->deadline) == 0) return SGP_ERR_AGAIN;
             status = call_place(search, &to, all);
             if (status != SGP_ERR_AGAIN) return status;
         }
@@ -200,10 +201,10 @@ static sgp_status_t call_all(search_t *search, sgp_card_t **all) {
 
 static sgp_status_t report(const search_t *search, sgp_status_t status) {
     char time[32];
-    const char *at = search->meeting->at;
+    const char *at = search->options->at;
     if (status == SGP_ERR_AGAIN)
         return sgp_fail(SGP_ERR_TIMEOUT, "cannot join at %s within %s: %s", at,
-                        sgp_limit_text(search->limit, time), search->cause);
+                        sgp_deadline_text(search->deadline, time), search->cause);
     if (status == SGP_ERR_FORMAT)
         return sgp_fail(SGP_ERR_MISMATCH, "cannot join at %s: %s is not of this group: %s", at,
                         place_here(search) ? "whoever has the port" : "whoever answers there",
@@ -215,34 +216,35 @@ static sgp_status_t report(const search_t *search, sgp_status_t status) {
 }
 
 /* Until somebody has founded: us, where the one who did has gone again. */
-static sgp_status_t look_around(search_t *search, sgp_card_t **all) {
+static sgp_status_t look_around(search_t *search, sgp_endpoint_t **all) {
     int pause = FIRST_PAUSE_MS;
     for (;;) {
         sgp_status_t status = try_to_found(search, all);
         if (status != SGP_ERR_AGAIN) return status; /* its own line is in the log */
         status = call_all(search, all);
         if (status != SGP_ERR_AGAIN) return report(search, status);
-        int left = sgp_limit_left_ms(search->limit);
+        int left = sgp_deadline_left_ms(search->deadline);
         if (left == 0) return report(search, status);
         poll(NULL, 0, pause < left ? pause : left);
         pause = pause < LONGEST_PAUSE_MS ? 2 * pause : LONGEST_PAUSE_MS;
     }
 }
 
-sgp_status_t sgp_exchange_join(const sgp_meeting_t *meeting, sgp_card_t *mine,
-                               const sgp_limit_t *limit, int *listener, sgp_card_t **all) {
-    search_t search = {.meeting = meeting,
+sgp_status_t sgp_exchange_join(const sgp_join_options_t *options, sgp_endpoint_t *mine,
+                               const sgp_deadline_t *deadline, int *listener,
+                               sgp_endpoint_t **all) {
+    search_t search = {.options = options,
                        .mine = mine,
-                       .limit = limit,
-                       .ports = meeting->ports > 1 ? meeting->ports : 1,
+                       .deadline = deadline,
+                       .ports = options->ports > 1 ? options->ports : 1,
                        .listener = -1};
     sgp_status_t status =
-        sgp_address_resolve_all(meeting->at, MOST_ADDRESSES, search.places, &search.count);
+        sgp_address_resolve_all(options->at, MOST_ADDRESSES, search.places, &search.count);
     if (status != SGP_OK) return status;
     if (sgp_address_port(&search.places[0]) == 0)
-        return sgp_fail(SGP_ERR_INVALID, "address %s: the port must be above 0", meeting->at);
-    if (meeting->interface)
-        status = sgp_address_of_interface(meeting->interface, &search.interface);
+        return sgp_fail(SGP_ERR_INVALID, "address %s: the port must be above 0", options->at);
+    if (options->interface)
+        status = sgp_address_of_interface(options->interface, &search.interface);
     if (status == SGP_OK) status = look_around(&search, all);
     if (status == SGP_OK) *listener = search.listener;
     else if (search.listener >= 0) close(search.listener);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* PMI-1, as MPICH's launcher Hydra speaks it (and srun --mpi=pmi2): lines of "name=value" on a socket that
- * the process inherits, one answer for each request. Cards travel as hexadecimal values. */
+ * the process inherits, one answer for each request. Endpoints travel as hexadecimal values. */
 #include "group/join/exchange.h"
 
 #include "base/logging.h"
@@ -13,11 +13,11 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LINE = 2048, NAME = 512, HEX = 2 * SGP_CARD_BYTES + 1 };
+enum { LINE = 2048, NAME = 512, HEX = 2 * SGP_ENDPOINT_BYTES + 1 };
 
 typedef struct pmi {
     int socket;
-    const sgp_limit_t *limit;
+    const sgp_deadline_t *deadline;
     char answer[LINE];
     char space[NAME]; /* the name under which values are kept */
 } pmi_t;
@@ -31,10 +31,10 @@ static sgp_status_t read_line(pmi_t *pmi) {
     size_t length = 0;
     while (length == 0 || pmi->answer[length - 1] != '\n') {
         struct pollfd readable = {.fd = pmi->socket, .events = POLLIN};
-        int left = sgp_limit_left_ms(pmi->limit);
+        int left = sgp_deadline_left_ms(pmi->deadline);
         if (left == 0)
             return sgp_fail(SGP_ERR_TIMEOUT, "mpirun (PMI): not all processes came within %d ms",
-                            pmi->limit->timeout_ms);
+                            pmi->deadline->timeout_ms);
         if (poll(&readable, 1, left) <= 0) continue;
         if (length == sizeof pmi->answer - 1) return no_answer("an answer of too many characters");
         ssize_t got = read(pmi->socket, pmi->answer + length, sizeof pmi->answer - 1 - length);
@@ -80,46 +80,48 @@ __attribute__((format(printf, 3, 4))) static sgp_status_t ask(pmi_t *pmi, const 
     return SGP_OK;
 }
 
-static sgp_status_t put_card(pmi_t *pmi, const sgp_card_t *mine) {
-    unsigned char bytes[SGP_CARD_BYTES];
+static sgp_status_t put_endpoint(pmi_t *pmi, const sgp_endpoint_t *mine) {
+    unsigned char bytes[SGP_ENDPOINT_BYTES];
     char text[HEX];
-    sgp_card_encode(mine, bytes);
-    for (int i = 0; i < SGP_CARD_BYTES; i++) snprintf(text + 2 * i, 3, "%02x", bytes[i]);
+    sgp_endpoint_encode(mine, bytes);
+    for (int i = 0; i < SGP_ENDPOINT_BYTES; i++) snprintf(text + 2 * i, 3, "%02x", bytes[i]);
     return ask(pmi, "put_result", "cmd=put kvsname=%s key=sgp-%d value=%s\n", pmi->space,
                mine->rank, text);
 }
 
-static sgp_status_t get_card(pmi_t *pmi, int rank, sgp_card_t *card) {
-    unsigned char bytes[SGP_CARD_BYTES] = {0};
+static sgp_status_t get_endpoint(pmi_t *pmi, int rank, sgp_endpoint_t *endpoint) {
+    unsigned char bytes[SGP_ENDPOINT_BYTES] = {0};
     char text[HEX] = "";
     sgp_status_t status =
         ask(pmi, "get_result", "cmd=get kvsname=%s key=sgp-%d\n", pmi->space, rank);
     if (status != SGP_OK) return status;
     value_of(pmi, "value", text, sizeof text);
-    for (int i = 0; i < SGP_CARD_BYTES && text[2 * i]; i++) {
+    for (int i = 0; i < SGP_ENDPOINT_BYTES && text[2 * i]; i++) {
         unsigned byte = 0;
         sscanf(text + 2 * i, "%2x", &byte);
         bytes[i] = (unsigned char)byte;
     }
-    if (sgp_card_decode(bytes, card) == SGP_OK) return SGP_OK;
-    return sgp_fail(SGP_ERR_MISMATCH, "node %d has shown no card of this version of sgp", rank);
+    if (sgp_endpoint_decode(bytes, endpoint) == SGP_OK) return SGP_OK;
+    return sgp_fail(SGP_ERR_MISMATCH, "node %d has shown no endpoint of this version of sgp", rank);
 }
 
-sgp_status_t sgp_exchange_pmi(sgp_card_t *mine, const sgp_limit_t *limit, sgp_card_t **all) {
+sgp_status_t sgp_exchange_pmi(sgp_endpoint_t *mine, const sgp_deadline_t *deadline,
+                              sgp_endpoint_t **all) {
     const char *number = getenv("PMI_FD");
-    pmi_t pmi = {.socket = number ? atoi(number) : -1, .limit = limit};
-    sgp_card_t *cards = calloc((size_t)mine->size, sizeof *cards);
-    if (!cards) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d cards", mine->size);
+    pmi_t pmi = {.socket = number ? atoi(number) : -1, .deadline = deadline};
+    sgp_endpoint_t *endpoints = calloc((size_t)mine->size, sizeof *endpoints);
+    if (!endpoints) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d endpoints", mine->size);
     sgp_status_t status =
         ask(&pmi, "response_to_init", "cmd=init pmi_version=1 pmi_subversion=1\n");
     if (status == SGP_OK) status = ask(&pmi, "my_kvsname", "cmd=get_my_kvsname\n");
     if (status == SGP_OK && !value_of(&pmi, "kvsname", pmi.space, sizeof pmi.space))
         status = no_answer("it gives no name for the values of this job");
-    if (status == SGP_OK) status = put_card(&pmi, mine);
+    if (status == SGP_OK) status = put_endpoint(&pmi, mine);
     if (status == SGP_OK) status = ask(&pmi, "barrier_out", "cmd=barrier_in\n");
-    for (int r = 0; r < mine->size && status == SGP_OK; r++) status = get_card(&pmi, r, &cards[r]);
+    for (int r = 0; r < mine->size && status == SGP_OK; r++)
+        status = get_endpoint(&pmi, r, &endpoints[r]);
     if (status == SGP_OK) status = ask(&pmi, "finalize_ack", "cmd=finalize\n");
-    if (status == SGP_OK) *all = cards;
-    else free(cards);
+    if (status == SGP_OK) *all = endpoints;
+    else free(endpoints);
     return status;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Joining: where this process belongs, everybody's cards, and a transport for them. */
+/* Joining: where this process belongs, everybody's endpoints, and a transport for them. */
 #include "base/logging.h"
 #include "group/join/connect.h"
 #include "group/group_internal.h"
@@ -21,13 +21,13 @@
 
 /* Options and environment together. Strings are borrowed. */
 typedef struct plan {
-    sgp_place_t place;
-    sgp_carrier_t carrier;
+    sgp_placement_t place;
+    sgp_transport_choice_t transport;
     const char *interface, *ports;
     bool keyed, insecure;
     sgp_key_t key;
     int join_timeout_ms, timeout_ms, peer_timeout_ms;
-    sgp_limit_t limit;
+    sgp_deadline_t deadline;
 } plan_t;
 
 /* ---- the plan ---- */
@@ -50,10 +50,10 @@ static sgp_status_t read_time(int given, const char *name, int usual, int *value
     return SGP_OK;
 }
 
-static sgp_status_t read_carrier(const char *name, sgp_carrier_t *carrier) {
-    for (int i = 0; i <= SGP_CARRIER_LAST; i++) {
-        *carrier = (sgp_carrier_t)i;
-        if (!name || strcmp(name, sgp_carrier_name(*carrier)) == 0) return SGP_OK;
+static sgp_status_t read_choice(const char *name, sgp_transport_choice_t *choice) {
+    for (int i = 0; i <= SGP_CHOICE_LAST; i++) {
+        *choice = (sgp_transport_choice_t)i;
+        if (!name || strcmp(name, sgp_transport_choice_name(*choice)) == 0) return SGP_OK;
     }
     return sgp_fail(SGP_ERR_INVALID, "transport %s: must be auto, shm, tcp or mpi", name);
 }
@@ -74,10 +74,10 @@ static sgp_status_t make_plan(const sgp_group_options_t *options, plan_t *plan) 
                      .ports = either(options->ports, "SGP_PORTS"),
                      .insecure = options->insecure || (insecure && strcmp(insecure, "0") != 0),
                      .timeout_ms = options->timeout_ms};
-    sgp_status_t status = sgp_place_find(options, &plan->place);
+    sgp_status_t status = sgp_placement_find(options, &plan->place);
     int usual = plan->place.source == SGP_SOURCE_JOIN ? BY_HAND_TIMEOUT_MS : DEFAULT_TIMEOUT_MS;
     if (status == SGP_OK)
-        status = read_carrier(either(options->transport, "SGP_TRANSPORT"), &plan->carrier);
+        status = read_choice(either(options->transport, "SGP_TRANSPORT"), &plan->transport);
     if (status == SGP_OK)
         status = read_time(options->join_timeout_ms, "SGP_JOIN_TIMEOUT_MS", usual,
                            &plan->join_timeout_ms);
@@ -85,7 +85,7 @@ static sgp_status_t make_plan(const sgp_group_options_t *options, plan_t *plan) 
         status =
             read_time(options->peer_timeout_ms, "SGP_PEER_TIMEOUT_MS", 0, &plan->peer_timeout_ms);
     if (status == SGP_OK) status = sgp_secret_find(options, &plan->keyed, &plan->key);
-    plan->limit = sgp_limit_make(plan->join_timeout_ms);
+    plan->deadline = sgp_deadline_in(plan->join_timeout_ms);
     return status;
 }
 
@@ -109,13 +109,13 @@ static bool is_shared(const char *directory) {
     return false;
 }
 
-/* Processes of one machine that meet in a directory need no cards. */
+/* Processes of one machine that meet in a directory need no endpoints. */
 static bool is_plain(const plan_t *plan) {
-    const sgp_place_t *place = &plan->place;
+    const sgp_placement_t *place = &plan->place;
     if (place->source == SGP_SOURCE_NONE) return true;
     if (place->source != SGP_SOURCE_DIRECTORY) return false;
-    if (place->size <= 1 || plan->carrier == SGP_CARRIER_SHM || !place->rendezvous) return true;
-    return plan->carrier == SGP_CARRIER_AUTO && !is_shared(place->rendezvous);
+    if (place->size <= 1 || plan->transport == SGP_CHOICE_SHM || !place->rendezvous) return true;
+    return plan->transport == SGP_CHOICE_AUTO && !is_shared(place->rendezvous);
 }
 
 /* ---- joining ---- */
@@ -125,15 +125,15 @@ static bool copy(const char *text, char **place) {
     return *place || !text;
 }
 
-static sgp_status_t make_group(const plan_t *plan, const sgp_card_t *mine,
+static sgp_status_t make_group(const plan_t *plan, const sgp_endpoint_t *mine,
                                sgp_transport_t *transport, sgp_group_t **group) {
     sgp_group_t *made;
     sgp_status_t status = sgp_group_create(transport, plan->timeout_ms, &made);
     if (status != SGP_OK) return sgp_transport_destroy(transport), status;
     sgp_group_origin_t *origin = sgp_group_origin(made);
     origin->joined = true;
-    origin->shm = !mine || plan->carrier == SGP_CARRIER_SHM;
-    origin->tcp = mine && plan->carrier == SGP_CARRIER_TCP;
+    origin->shm = !mine || plan->transport == SGP_CHOICE_SHM;
+    origin->tcp = mine && plan->transport == SGP_CHOICE_TCP;
     origin->keyed = plan->keyed;
     origin->key = plan->key;
     origin->insecure = plan->insecure;
@@ -163,81 +163,82 @@ static sgp_status_t join_plain(const plan_t *plan, sgp_group_t **group) {
     return status == SGP_OK ? make_group(plan, NULL, transport, group) : status;
 }
 
-/* Cards that travel through others' hands come without secrets. */
+/* Endpoints that travel through others' hands come without secrets. */
 static bool is_private(sgp_source_t source) {
     return source == SGP_SOURCE_DIRECTORY || source == SGP_SOURCE_PMIX || source == SGP_SOURCE_PMI;
 }
 
-static sgp_status_t meet(const plan_t *plan, sgp_card_t *mine, int *listener, sgp_card_t **all) {
-    const sgp_place_t *place = &plan->place;
-    sgp_meeting_t meeting = {.at = place->at,
-                             .ports = place->ports,
-                             .founder = place->founder,
-                             .key = plan->keyed ? &plan->key : NULL,
-                             .insecure = plan->insecure,
-                             .interface = plan->interface,
-                             .listen_ports = plan->ports};
-    return sgp_exchange_join(&meeting, mine, &plan->limit, listener, all);
+static sgp_status_t meet(const plan_t *plan, sgp_endpoint_t *mine, int *listener,
+                         sgp_endpoint_t **all) {
+    const sgp_placement_t *place = &plan->place;
+    sgp_join_options_t meeting = {.at = place->at,
+                                  .ports = place->ports,
+                                  .founder = place->founder,
+                                  .key = plan->keyed ? &plan->key : NULL,
+                                  .insecure = plan->insecure,
+                                  .interface = plan->interface,
+                                  .listen_ports = plan->ports};
+    return sgp_exchange_join(&meeting, mine, &plan->deadline, listener, all);
 }
 
-static sgp_status_t listen_first(const plan_t *plan, sgp_card_t *mine, int *listener) {
+static sgp_status_t listen_first(const plan_t *plan, sgp_endpoint_t *mine, int *listener) {
     sgp_address_t bound, published;
-    if (plan->carrier == SGP_CARRIER_SHM) return SGP_OK;
+    if (plan->transport == SGP_CHOICE_SHM) return SGP_OK;
     sgp_status_t status =
         sgp_address_listen(plan->interface, plan->ports, listener, &bound, &published);
     if (status == SGP_OK) sgp_address_text(&published, mine->address);
     return status;
 }
 
-static sgp_status_t exchange(const plan_t *plan, sgp_card_t *mine, int *listener,
-                             sgp_card_t **all) {
+static sgp_status_t exchange(const plan_t *plan, sgp_endpoint_t *mine, int *listener,
+                             sgp_endpoint_t **all) {
     sgp_source_t source = plan->place.source;
     if (!is_private(source)) return meet(plan, mine, listener, all);
     sgp_status_t status = listen_first(plan, mine, listener);
     if (status != SGP_OK) return status;
-    if (source == SGP_SOURCE_PMIX) return sgp_exchange_pmix(mine, &plan->limit, all);
-    if (source == SGP_SOURCE_PMI) return sgp_exchange_pmi(mine, &plan->limit, all);
-    return sgp_exchange_directory(plan->place.rendezvous, mine, &plan->limit, all);
+    if (source == SGP_SOURCE_PMIX) return sgp_exchange_pmix(mine, &plan->deadline, all);
+    if (source == SGP_SOURCE_PMI) return sgp_exchange_pmi(mine, &plan->deadline, all);
+    return sgp_exchange_directory(plan->place.rendezvous, mine, &plan->deadline, all);
 }
 
 /* The time that is left, at least a little: all have come, and only meet again. */
 static int time_to_meet(const plan_t *plan) {
     enum { LEAST_MS = 10000 };
-    int left = sgp_limit_left_ms(&plan->limit);
+    int left = sgp_deadline_left_ms(&plan->deadline);
     return left > LEAST_MS ? left : LEAST_MS;
 }
 
-static sgp_status_t connect_cards(plan_t *plan, sgp_card_t *all, int rank, int listener,
-                                  sgp_group_t **group) {
+static sgp_status_t connect_endpoints(plan_t *plan, sgp_endpoint_t *all, int rank, int listener,
+                                      sgp_group_t **group) {
     sgp_transport_t *transport = NULL;
-    sgp_party_t party = {.cards = all,
-                         .rank = rank,
-                         .size = all[rank].size,
-                         .listener = listener,
-                         .answers = !is_private(plan->place.source),
-                         .key = plan->keyed ? &plan->key : NULL,
-                         .insecure = plan->insecure,
-                         .timeout_ms = time_to_meet(plan),
-                         .peer_timeout_ms = plan->peer_timeout_ms};
-    sgp_status_t status = sgp_party_connect(&party, &transport);
+    sgp_connect_options_t connection = {.endpoints = all,
+                                        .rank = rank,
+                                        .size = all[rank].size,
+                                        .listener = listener,
+                                        .answers = !is_private(plan->place.source),
+                                        .key = plan->keyed ? &plan->key : NULL,
+                                        .insecure = plan->insecure,
+                                        .timeout_ms = time_to_meet(plan),
+                                        .peer_timeout_ms = plan->peer_timeout_ms};
+    sgp_status_t status = sgp_connect_endpoints(&connection, &transport);
     if (status != SGP_OK) return status;
-    plan->keyed = sgp_party_key(&party, &plan->key);
+    plan->keyed = sgp_connect_key(&connection, &plan->key);
     return make_group(plan, &all[rank], transport, group);
 }
 
-static sgp_status_t join_by_cards(plan_t *plan, sgp_group_t **group) {
-    sgp_card_t mine, *all = NULL;
+static sgp_status_t join_by_endpoints(plan_t *plan, sgp_group_t **group) {
+    sgp_endpoint_t mine, *all = NULL;
     int listener = -1;
-    sgp_status_t status = sgp_card_init(&mine, is_private(plan->place.source));
+    sgp_status_t status = sgp_endpoint_init(&mine, is_private(plan->place.source));
     if (status != SGP_OK) return status;
     mine.rank = plan->place.rank;
     mine.size = plan->place.size;
     mine.fingerprint = plan->place.fingerprint;
-    mine.carrier = plan->carrier;
+    mine.transport = plan->transport;
     status = exchange(plan, &mine, &listener, &all);
     if (status == SGP_OK) {
         sgp_log_set_rank(mine.rank);
-        return status = connect_cards(plan, all, mine.rank, listener, group), free(all), status;
+        return status = connect_endpoints(plan, all, mine.rank, listener, group), free(all), status;
     }
     if (listener >= 0) close(listener);
     return status;
@@ -245,7 +246,7 @@ static sgp_status_t join_by_cards(plan_t *plan, sgp_group_t **group) {
 
 /* MPI knows by itself who takes part. */
 static sgp_status_t join_mpi(const plan_t *plan, sgp_group_t **group) {
-    const sgp_place_t *place = &plan->place;
+    const sgp_placement_t *place = &plan->place;
     bool placed = place->source != SGP_SOURCE_NONE && place->rank >= 0;
     sgp_transport_t *transport = NULL;
     sgp_status_t status =
@@ -258,8 +259,8 @@ sgp_status_t sgp_group_join(const sgp_group_options_t *options, sgp_group_t **gr
     sgp_status_t status = check_options(options);
     if (status == SGP_OK) status = make_plan(options, &plan);
     if (status != SGP_OK) return status;
-    if (plan.carrier == SGP_CARRIER_MPI) status = join_mpi(&plan, group);
-    else status = is_plain(&plan) ? join_plain(&plan, group) : join_by_cards(&plan, group);
+    if (plan.transport == SGP_CHOICE_MPI) status = join_mpi(&plan, group);
+    else status = is_plain(&plan) ? join_plain(&plan, group) : join_by_endpoints(&plan, group);
     if (status == SGP_OK) sgp_log_set_rank(sgp_group_rank(*group));
     return status;
 }

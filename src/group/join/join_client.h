@@ -8,10 +8,10 @@
 
 #define SGP_CAUSE 256
 
-typedef struct sgp_visit {
-    const sgp_meeting_t *meeting;
-    sgp_card_t *mine; /* port or address set; its rank is set on success */
-    const sgp_limit_t *limit;
+typedef struct sgp_join_client {
+    const sgp_join_options_t *options;
+    sgp_endpoint_t *mine; /* port or address set; its rank is set on success */
+    const sgp_deadline_t *deadline;
     int listener;  /* borrowed; of this process */
     int answer_ms; /* for the first sign of life */
     sgp_address_t to;
@@ -19,12 +19,12 @@ typedef struct sgp_visit {
     /* What came of it. */
     char cause[SGP_CAUSE]; /* why it did not succeed, without a line of its own in the log */
     sgp_address_t instead; /* with SGP_ERR_NOT_FOUND */
-} sgp_visit_t;
+} sgp_join_client_t;
 
-/* Calls visit->to. SGP_OK: *all is the caller's to free. SGP_ERR_AGAIN: nobody is there, or the
- * connection ended (see cause). SGP_ERR_NOT_FOUND: the founder is elsewhere, at visit->instead.
+/* Calls client->to. SGP_OK: *all is the caller's to free. SGP_ERR_AGAIN: nobody is there, or the
+ * connection ended (see cause). SGP_ERR_NOT_FOUND: the founder is elsewhere, at client->instead.
  * SGP_ERR_FORMAT: whoever answers is not of this group (cause). SGP_ERR_REFUSED: by the founder (cause).
  * SGP_ERR_TIMEOUT: the group was not complete in time (cause). SGP_ERR_NO_MEMORY. */
-sgp_status_t sgp_visit(sgp_visit_t *visit, sgp_card_t **all);
+sgp_status_t sgp_join_client_run(sgp_join_client_t *client, sgp_endpoint_t **all);
 
 #endif

@@ -15,27 +15,27 @@ enum { MOST_STRANGERS = 64, PATIENCE_S = 10 };
 
 typedef enum guest_state {
     SHAKING,
-    SHOWING, /* its card is coming */
+    SHOWING, /* its endpoint is coming */
     SEATED,  /* waits */
-    READY,   /* has all cards and accepts no callers any more */
+    READY,   /* has all endpoints and accepts no callers any more */
     GOING,   /* what is left to be said to it is being sent, then it is closed */
     GONE,
 } guest_state_t;
 
-struct sgp_guest {
+struct sgp_join_session {
     guest_state_t state;
     int socket;
     int order;      /* of arrival */
     uint64_t until; /* to be seated, or gone */
     sgp_address_t from;
     sgp_handshake_t handshake;
-    unsigned char in[SGP_CARD_BYTES];
+    unsigned char in[SGP_ENDPOINT_BYTES];
     size_t have;
     unsigned char *out; /* owned */
     size_t out_at, out_end;
-    bool expected;   /* it was accepted, and has a seat */
-    int rank;        /* claimed, and in the end given; -1: none yet */
-    sgp_card_t card; /* from SEATED on */
+    bool expected;           /* it was accepted, and has a seat */
+    int rank;                /* claimed, and in the end given; -1: none yet */
+    sgp_endpoint_t endpoint; /* from SEATED on */
 };
 
 /* ---- notes ---- */
@@ -48,308 +48,318 @@ static uint32_t get_4(const unsigned char *at) {
     return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
 }
 
-void sgp_note_encode(sgp_note_t note, size_t bytes, unsigned char header[SGP_NOTE_HEADER]) {
+void sgp_join_message_encode(sgp_join_message_t note, size_t bytes,
+                             unsigned char header[SGP_JOIN_MESSAGE_HEADER]) {
     put_4(header, note);
     put_4(header + 4, (uint32_t)bytes);
 }
 
-bool sgp_note_decode(const unsigned char header[SGP_NOTE_HEADER], size_t most, sgp_note_t *note,
-                     size_t *bytes) {
+bool sgp_join_message_decode(const unsigned char header[SGP_JOIN_MESSAGE_HEADER], size_t most,
+                             sgp_join_message_t *note, size_t *bytes) {
     uint32_t kind = get_4(header), count = get_4(header + 4);
-    if (kind < SGP_NOTE_SEATED || kind > SGP_NOTE_LAST || count > most) return false;
-    *note = (sgp_note_t)kind;
+    if (kind < SGP_JOIN_ADMITTED || kind > SGP_JOIN_MESSAGE_LAST || count > most) return false;
+    *note = (sgp_join_message_t)kind;
     *bytes = count;
     return true;
 }
 
-/* ---- guests ---- */
+/* ---- sessions ---- */
 
-static void see_off(sgp_hall_t *hall, sgp_guest_t *guest) {
-    if (guest->state == GONE) return;
-    if (guest->state == SEATED || guest->state == READY) hall->seated--;
-    guest->state = GONE;
-    close(guest->socket);
-    sgp_handshake_fini(&guest->handshake);
-    free(guest->out);
-    guest->out = NULL;
-    guest->out_at = guest->out_end = 0;
+static void see_off(sgp_join_server_t *server, sgp_join_session_t *session) {
+    if (session->state == GONE) return;
+    if (session->state == SEATED || session->state == READY) server->seated--;
+    session->state = GONE;
+    close(session->socket);
+    sgp_handshake_fini(&session->handshake);
+    free(session->out);
+    session->out = NULL;
+    session->out_at = session->out_end = 0;
 }
 
-static bool stranger(const sgp_guest_t *guest) {
-    return guest->state == SHAKING || guest->state == SHOWING || guest->state == GOING;
+static bool stranger(const sgp_join_session_t *session) {
+    return session->state == SHAKING || session->state == SHOWING || session->state == GOING;
 }
 
-static void sweep(sgp_hall_t *hall) {
+static void sweep(sgp_join_server_t *server) {
     int kept = 0;
-    for (int i = 0; i < hall->count; i++) {
-        if (hall->guests[i]->state == GONE) free(hall->guests[i]);
-        else hall->guests[kept++] = hall->guests[i];
+    for (int i = 0; i < server->count; i++) {
+        if (server->sessions[i]->state == GONE) free(server->sessions[i]);
+        else server->sessions[kept++] = server->sessions[i];
     }
-    hall->count = kept;
+    server->count = kept;
 }
 
 /* Nothing is said while something still is to be: notes are few, and far between. */
-static bool say(sgp_guest_t *guest, sgp_note_t note, const void *text, size_t bytes) {
-    size_t left = guest->out_end - guest->out_at;
-    unsigned char *out = malloc(left + SGP_NOTE_HEADER + bytes);
+static bool say(sgp_join_session_t *session, sgp_join_message_t note, const void *text,
+                size_t bytes) {
+    size_t left = session->out_end - session->out_at;
+    unsigned char *out = malloc(left + SGP_JOIN_MESSAGE_HEADER + bytes);
     if (!out) return false;
-    if (left) memcpy(out, guest->out + guest->out_at, left);
-    sgp_note_encode(note, bytes, out + left);
-    if (bytes) memcpy(out + left + SGP_NOTE_HEADER, text, bytes);
-    free(guest->out);
-    guest->out = out;
-    guest->out_at = 0;
-    guest->out_end = left + SGP_NOTE_HEADER + bytes;
+    if (left) memcpy(out, session->out + session->out_at, left);
+    sgp_join_message_encode(note, bytes, out + left);
+    if (bytes) memcpy(out + left + SGP_JOIN_MESSAGE_HEADER, text, bytes);
+    free(session->out);
+    session->out = out;
+    session->out_at = 0;
+    session->out_end = left + SGP_JOIN_MESSAGE_HEADER + bytes;
     return true;
 }
 
-static void say_last(sgp_hall_t *hall, sgp_guest_t *guest, sgp_note_t note, const void *text,
-                     size_t bytes) {
-    if (!say(guest, note, text, bytes)) {
-        see_off(hall, guest);
+static void say_last(sgp_join_server_t *server, sgp_join_session_t *session,
+                     sgp_join_message_t note, const void *text, size_t bytes) {
+    if (!say(session, note, text, bytes)) {
+        see_off(server, session);
         return;
     }
-    if (guest->state == SEATED || guest->state == READY) hall->seated--;
-    guest->state = GOING;
-    guest->until = sgp_clock_now() + (uint64_t)PATIENCE_S * SGP_SECOND;
+    if (session->state == SEATED || session->state == READY) server->seated--;
+    session->state = GOING;
+    session->until = sgp_clock_now() + (uint64_t)PATIENCE_S * SGP_SECOND;
 }
 
-static void refuse(sgp_hall_t *hall, sgp_guest_t *guest, const char *why) {
+static void refuse(sgp_join_server_t *server, sgp_join_session_t *session, const char *why) {
     char reason[SGP_VERDICT_BYTES] = "", address[SGP_ADDRESS_TEXT];
     snprintf(reason, sizeof reason, "%s", why);
-    sgp_log(SGP_LOG_WARNING, "refused %s: %s", sgp_address_text(&guest->from, address), reason);
-    say_last(hall, guest, SGP_NOTE_REFUSED, reason, sizeof reason);
+    sgp_log(SGP_LOG_WARNING, "refused %s: %s", sgp_address_text(&session->from, address), reason);
+    say_last(server, session, SGP_JOIN_REFUSED, reason, sizeof reason);
 }
 
 /* ---- judging ---- */
 
 /* Who else has that rank: its address, or NULL. */
-static const char *holder(const sgp_hall_t *hall, const sgp_guest_t *but, int rank,
+static const char *holder(const sgp_join_server_t *server, const sgp_join_session_t *but, int rank,
                           char text[SGP_ADDRESS_TEXT]) {
-    if (rank == hall->mine->rank) return "the process that founded the group";
-    for (int i = 0; i < hall->count; i++) {
-        const sgp_guest_t *guest = hall->guests[i];
-        if (guest != but && guest->rank == rank && guest->state != GOING && guest->state != GONE)
-            return sgp_address_text(&guest->from, text);
+    if (rank == server->mine->rank) return "the process that founded the group";
+    for (int i = 0; i < server->count; i++) {
+        const sgp_join_session_t *session = server->sessions[i];
+        if (session != but && session->rank == rank && session->state != GOING &&
+            session->state != GONE)
+            return sgp_address_text(&session->from, text);
     }
     return NULL;
 }
 
-static int expected(const sgp_hall_t *hall) {
+static int expected(const sgp_join_server_t *server) {
     int count = 1; /* ourselves */
-    for (int i = 0; i < hall->count; i++) {
-        const sgp_guest_t *guest = hall->guests[i];
-        count += guest->expected && guest->state != GOING && guest->state != GONE;
+    for (int i = 0; i < server->count; i++) {
+        const sgp_join_session_t *session = server->sessions[i];
+        count += session->expected && session->state != GOING && session->state != GONE;
     }
     return count;
 }
 
-static void judge_for_seat(sgp_hall_t *hall, sgp_guest_t *guest) {
-    const sgp_card_t *mine = hall->mine;
-    const sgp_hello_t *theirs = &guest->handshake.theirs;
+static void judge_for_seat(sgp_join_server_t *server, sgp_join_session_t *session) {
+    const sgp_endpoint_t *mine = server->mine;
+    const sgp_hello_t *theirs = &session->handshake.theirs;
     char text[SGP_ADDRESS_TEXT];
     const char *other;
     if (theirs->size != mine->size)
-        sgp_handshake_refuse(&guest->handshake,
+        sgp_handshake_refuse(&session->handshake,
                              "it wants a group of %d processes, and this one is of %d",
                              theirs->size, mine->size);
     else if (theirs->rank < -1 || theirs->rank >= mine->size)
-        sgp_handshake_refuse(&guest->handshake, "there is no rank %d in a group of %d",
+        sgp_handshake_refuse(&session->handshake, "there is no rank %d in a group of %d",
                              theirs->rank, mine->size);
-    else if (expected(hall) >= mine->size)
-        sgp_handshake_refuse(&guest->handshake, "the group is full: all %d processes have come",
+    else if (expected(server) >= mine->size)
+        sgp_handshake_refuse(&session->handshake, "the group is full: all %d processes have come",
                              mine->size);
-    else if (theirs->rank >= 0 && (other = holder(hall, guest, theirs->rank, text)))
-        sgp_handshake_refuse(&guest->handshake, "rank %d is taken by %s", theirs->rank, other);
-    else sgp_handshake_accept(&guest->handshake);
+    else if (theirs->rank >= 0 && (other = holder(server, session, theirs->rank, text)))
+        sgp_handshake_refuse(&session->handshake, "rank %d is taken by %s", theirs->rank, other);
+    else sgp_handshake_accept(&session->handshake);
 }
 
-static void judge(sgp_hall_t *hall, sgp_guest_t *guest) {
-    const sgp_meeting_t *meeting = hall->meeting;
-    const sgp_hello_t *theirs = &guest->handshake.theirs;
+static void judge(sgp_join_server_t *server, sgp_join_session_t *session) {
+    const sgp_join_options_t *options = server->options;
+    const sgp_hello_t *theirs = &session->handshake.theirs;
     char address[SGP_ADDRESS_TEXT];
-    if (!meeting->key && !meeting->insecure && !sgp_address_is_here(&guest->from))
-        sgp_handshake_refuse(&guest->handshake,
+    if (!options->key && !options->insecure && !sgp_address_is_here(&session->from))
+        sgp_handshake_refuse(&session->handshake,
                              "%s is another machine, and there is no key: give all nodes the same "
                              "--key-file, or --insecure",
-                             sgp_address_text(&guest->from, address));
+                             sgp_address_text(&session->from, address));
     else if (theirs->purpose != SGP_PURPOSE_JOIN)
-        sgp_handshake_refuse(&guest->handshake, "the group has not begun");
-    else if (theirs->fingerprint != hall->mine->fingerprint)
-        sgp_handshake_refuse(&guest->handshake, "it belongs to another job");
-    else if (strcmp(theirs->version, hall->mine->version) != 0)
-        sgp_handshake_refuse(&guest->handshake, "it has sgp %s, and here is %s", theirs->version,
-                             hall->mine->version);
-    else if (hall->seats) judge_for_seat(hall, guest);
-    else sgp_handshake_accept(&guest->handshake);
+        sgp_handshake_refuse(&session->handshake, "the group has not begun");
+    else if (theirs->fingerprint != server->mine->fingerprint)
+        sgp_handshake_refuse(&session->handshake, "it belongs to another job");
+    else if (strcmp(theirs->version, server->mine->version) != 0)
+        sgp_handshake_refuse(&session->handshake, "it has sgp %s, and here is %s", theirs->version,
+                             server->mine->version);
+    else if (server->seats) judge_for_seat(server, session);
+    else sgp_handshake_accept(&session->handshake);
 }
 
 /* The port a member listens on is its own to say; the host is the one that it calls from, for that is
  * how it is reached. On this machine that may be one that only we can reach. */
-static bool complete_address(const sgp_hall_t *hall, sgp_guest_t *guest) {
+static bool complete_address(const sgp_join_server_t *server, sgp_join_session_t *session) {
     char text[SGP_ADDRESS_TEXT], ours[SGP_ADDRESS_TEXT];
     sgp_address_t address;
-    if (!guest->card.port) return sgp_address_parse(guest->card.address, &address) == SGP_OK;
-    const char *from = sgp_address_text(&guest->from, text);
+    if (!session->endpoint.port)
+        return sgp_address_parse(session->endpoint.address, &address) == SGP_OK;
+    const char *from = sgp_address_text(&session->from, text);
     bool loopback = strncmp(from, "127.", 4) == 0 || strncmp(from, "[::1]", 5) == 0;
-    if (loopback && hall->mine->address[0]) {
-        snprintf(ours, sizeof ours, "%s", hall->mine->address);
+    if (loopback && server->mine->address[0]) {
+        snprintf(ours, sizeof ours, "%s", server->mine->address);
         from = ours;
     }
     int length = (int)(strrchr(from, ':') - from);
-    snprintf(guest->card.address, sizeof guest->card.address, "%.*s:%d", length, from,
-             guest->card.port);
-    guest->card.port = 0;
+    snprintf(session->endpoint.address, sizeof session->endpoint.address, "%.*s:%d", length, from,
+             session->endpoint.port);
+    session->endpoint.port = 0;
     return true;
 }
 
-static void seat(sgp_hall_t *hall, sgp_guest_t *guest) {
-    const sgp_card_t *mine = hall->mine;
+static void seat(sgp_join_server_t *server, sgp_join_session_t *session) {
+    const sgp_endpoint_t *mine = server->mine;
     char why[SGP_VERDICT_BYTES];
-    if (sgp_card_decode(guest->in, &guest->card) != SGP_OK || guest->card.size != mine->size ||
-        guest->card.rank != guest->rank || !complete_address(hall, guest)) {
-        refuse(hall, guest, "it has shown no card of this version of sgp");
+    if (sgp_endpoint_decode(session->in, &session->endpoint) != SGP_OK ||
+        session->endpoint.size != mine->size || session->endpoint.rank != session->rank ||
+        !complete_address(server, session)) {
+        refuse(server, session, "it has shown no endpoint of this version of sgp");
         return;
     }
-    if (guest->card.carrier != mine->carrier) {
+    if (session->endpoint.transport != mine->transport) {
         snprintf(why, sizeof why, "it has --transport %s, and here is %s",
-                 sgp_carrier_name(guest->card.carrier), sgp_carrier_name(mine->carrier));
-        refuse(hall, guest, why);
+                 sgp_transport_choice_name(session->endpoint.transport),
+                 sgp_transport_choice_name(mine->transport));
+        refuse(server, session, why);
         return;
     }
-    guest->state = SEATED;
-    guest->order = ++hall->order;
-    guest->have = 0;
-    hall->seated++;
+    session->state = SEATED;
+    session->order = ++server->order;
+    session->have = 0;
+    server->seated++;
     char address[SGP_ADDRESS_TEXT];
-    memcpy(address, hall->founder, sizeof address);
-    if (!say(guest, SGP_NOTE_SEATED, address, sizeof address)) see_off(hall, guest);
+    memcpy(address, server->founder, sizeof address);
+    if (!say(session, SGP_JOIN_ADMITTED, address, sizeof address)) see_off(server, session);
 }
 
 /* ---- bytes ---- */
 
-static void leaves(sgp_hall_t *hall, sgp_guest_t *guest) {
+static void leaves(sgp_join_server_t *server, sgp_join_session_t *session) {
     char address[SGP_ADDRESS_TEXT];
-    if (guest->state == SEATED || guest->state == READY)
-        sgp_log(SGP_LOG_WARNING, "%s (%s) is gone again", sgp_address_text(&guest->from, address),
-                guest->card.host);
-    see_off(hall, guest);
+    if (session->state == SEATED || session->state == READY)
+        sgp_log(SGP_LOG_WARNING, "%s (%s) is gone again", sgp_address_text(&session->from, address),
+                session->endpoint.host);
+    see_off(server, session);
 }
 
-static void flush(sgp_hall_t *hall, sgp_guest_t *guest) {
-    while (guest->out_at < guest->out_end) {
-        ssize_t sent = send(guest->socket, guest->out + guest->out_at,
-                            guest->out_end - guest->out_at, MSG_NOSIGNAL);
+static void flush(sgp_join_server_t *server, sgp_join_session_t *session) {
+    while (session->out_at < session->out_end) {
+        ssize_t sent = send(session->socket, session->out + session->out_at,
+                            session->out_end - session->out_at, MSG_NOSIGNAL);
         if (sent < 0 && errno == EINTR) continue;
-        if (sent < 0 && errno != EAGAIN) leaves(hall, guest);
+        if (sent < 0 && errno != EAGAIN) leaves(server, session);
         if (sent < 0) return;
-        guest->out_at += (size_t)sent;
+        session->out_at += (size_t)sent;
     }
-    if (guest->state == GOING) see_off(hall, guest);
+    if (session->state == GOING) see_off(server, session);
 }
 
-/* Bytes into place; false: none came, or the guest has left. */
-static bool receive(sgp_hall_t *hall, sgp_guest_t *guest, void *place, size_t wanted, size_t *got) {
-    ssize_t count = recv(guest->socket, place, wanted, 0);
+/* Bytes into place; false: none came, or the session has left. */
+static bool receive(sgp_join_server_t *server, sgp_join_session_t *session, void *place,
+                    size_t wanted, size_t *got) {
+    ssize_t count = recv(session->socket, place, wanted, 0);
     if (count < 0 && (errno == EAGAIN || errno == EINTR)) return false;
     if (count <= 0) {
-        leaves(hall, guest);
+        leaves(server, session);
         return false;
     }
     *got = (size_t)count;
     return true;
 }
 
-static void shaken(sgp_hall_t *hall, sgp_guest_t *guest) {
-    if (hall->seats) {
-        guest->state = SHOWING;
-        guest->have = 0;
+static void shaken(sgp_join_server_t *server, sgp_join_session_t *session) {
+    if (server->seats) {
+        session->state = SHOWING;
+        session->have = 0;
         return;
     }
     char address[SGP_ADDRESS_TEXT];
-    memcpy(address, hall->founder, sizeof address);
-    say_last(hall, guest, SGP_NOTE_ELSEWHERE, address, sizeof address);
+    memcpy(address, server->founder, sizeof address);
+    say_last(server, session, SGP_JOIN_REDIRECT, address, sizeof address);
 }
 
-static void refused(sgp_hall_t *hall, sgp_guest_t *guest) {
+static void refused(sgp_join_server_t *server, sgp_join_session_t *session) {
     char address[SGP_ADDRESS_TEXT];
-    sgp_address_text(&guest->from, address);
+    sgp_address_text(&session->from, address);
     sgp_log(SGP_LOG_WARNING,
-            guest->handshake.refused_by_them ? "%s called and refuses us: %s" : "refused %s: %s",
-            address, guest->handshake.reason);
-    see_off(hall, guest);
+            session->handshake.refused_by_them ? "%s called and refuses us: %s" : "refused %s: %s",
+            address, session->handshake.reason);
+    see_off(server, session);
 }
 
-static bool send_handshake(sgp_hall_t *hall, sgp_guest_t *guest) {
+static bool send_handshake(sgp_join_server_t *server, sgp_join_session_t *session) {
     size_t bytes;
-    for (const void *out; (out = sgp_handshake_pending(&guest->handshake, &bytes)), bytes;) {
-        ssize_t sent = send(guest->socket, out, bytes, MSG_NOSIGNAL);
+    for (const void *out; (out = sgp_handshake_pending(&session->handshake, &bytes)), bytes;) {
+        ssize_t sent = send(session->socket, out, bytes, MSG_NOSIGNAL);
         if (sent < 0 && errno == EINTR) continue;
-        if (sent < 0 && errno != EAGAIN) leaves(hall, guest);
+        if (sent < 0 && errno != EAGAIN) leaves(server, session);
         if (sent < 0) return false;
-        sgp_handshake_sent(&guest->handshake, (size_t)sent);
+        sgp_handshake_sent(&session->handshake, (size_t)sent);
     }
     return true;
 }
 
-static void shake(sgp_hall_t *hall, sgp_guest_t *guest) {
+static void shake(sgp_join_server_t *server, sgp_join_session_t *session) {
     for (;;) {
         size_t wanted, got;
-        if (sgp_handshake_state(&guest->handshake) == SGP_HANDSHAKE_JUDGE) {
-            judge(hall, guest);
-            guest->expected = sgp_handshake_state(&guest->handshake) != SGP_HANDSHAKE_REFUSED;
-            if (guest->expected && hall->seats) guest->rank = guest->handshake.theirs.rank;
+        if (sgp_handshake_state(&session->handshake) == SGP_HANDSHAKE_JUDGE) {
+            judge(server, session);
+            session->expected = sgp_handshake_state(&session->handshake) != SGP_HANDSHAKE_REFUSED;
+            if (session->expected && server->seats) session->rank = session->handshake.theirs.rank;
         }
-        if (!send_handshake(hall, guest)) return;
-        sgp_handshake_state_t state = sgp_handshake_state(&guest->handshake);
-        if (state == SGP_HANDSHAKE_DONE) shaken(hall, guest);
-        if (state == SGP_HANDSHAKE_REFUSED) refused(hall, guest);
+        if (!send_handshake(server, session)) return;
+        sgp_handshake_state_t state = sgp_handshake_state(&session->handshake);
+        if (state == SGP_HANDSHAKE_DONE) shaken(server, session);
+        if (state == SGP_HANDSHAKE_REFUSED) refused(server, session);
         if (state == SGP_HANDSHAKE_DONE || state == SGP_HANDSHAKE_REFUSED) return;
-        void *place = sgp_handshake_place(&guest->handshake, &wanted);
-        if (!wanted || !receive(hall, guest, place, wanted, &got)) return;
-        sgp_handshake_received(&guest->handshake, got);
+        void *place = sgp_handshake_place(&session->handshake, &wanted);
+        if (!wanted || !receive(server, session, place, wanted, &got)) return;
+        sgp_handshake_received(&session->handshake, got);
     }
 }
 
-static void look_at_card(sgp_hall_t *hall, sgp_guest_t *guest) {
+static void receive_endpoint(sgp_join_server_t *server, sgp_join_session_t *session) {
     size_t got;
-    if (!receive(hall, guest, guest->in + guest->have, sizeof guest->in - guest->have, &got))
+    if (!receive(server, session, session->in + session->have, sizeof session->in - session->have,
+                 &got))
         return;
-    guest->have += got;
-    if (guest->have == sizeof guest->in) seat(hall, guest);
+    session->have += got;
+    if (session->have == sizeof session->in) seat(server, session);
 }
 
 /* One who sits has nothing to say but that it is ready. */
-static void listen_to(sgp_hall_t *hall, sgp_guest_t *guest) {
+static void listen_to(sgp_join_server_t *server, sgp_join_session_t *session) {
     size_t got, bytes;
-    sgp_note_t note;
-    if (!receive(hall, guest, guest->in + guest->have, SGP_NOTE_HEADER - guest->have, &got)) return;
-    guest->have += got;
-    if (guest->have < SGP_NOTE_HEADER) return;
-    guest->have = 0;
-    if (guest->state == SEATED && sgp_note_decode(guest->in, 0, &note, &bytes) &&
-        note == SGP_NOTE_READY)
-        guest->state = READY;
-    else leaves(hall, guest);
+    sgp_join_message_t note;
+    if (!receive(server, session, session->in + session->have,
+                 SGP_JOIN_MESSAGE_HEADER - session->have, &got))
+        return;
+    session->have += got;
+    if (session->have < SGP_JOIN_MESSAGE_HEADER) return;
+    session->have = 0;
+    if (session->state == SEATED && sgp_join_message_decode(session->in, 0, &note, &bytes) &&
+        note == SGP_JOIN_READY)
+        session->state = READY;
+    else leaves(server, session);
 }
 
-static void serve(sgp_hall_t *hall, sgp_guest_t *guest, short events) {
+static void serve(sgp_join_server_t *server, sgp_join_session_t *session, short events) {
     unsigned char rest[256];
-    if (guest->out_at < guest->out_end && (events & POLLOUT)) flush(hall, guest);
-    if (!(events & ~POLLOUT) && guest->state != SHAKING) return;
-    switch (guest->state) {
+    if (session->out_at < session->out_end && (events & POLLOUT)) flush(server, session);
+    if (!(events & ~POLLOUT) && session->state != SHAKING) return;
+    switch (session->state) {
     case SHAKING:
-        shake(hall, guest);
+        shake(server, session);
         break;
     case SHOWING:
-        look_at_card(hall, guest);
+        receive_endpoint(server, session);
         break;
     case SEATED:
     case READY:
-        listen_to(hall, guest);
+        listen_to(server, session);
         break;
-    case GOING: /* a card that nobody wants any more */
-        receive(hall, guest, rest, sizeof rest, &(size_t){0});
+    case GOING: /* a endpoint that nobody wants any more */
+        receive(server, session, rest, sizeof rest, &(size_t){0});
         break;
     case GONE:
         break;
@@ -359,226 +369,231 @@ static void serve(sgp_hall_t *hall, sgp_guest_t *guest, short events) {
 /* ---- callers ---- */
 
 /* Whoever has been a stranger for longest makes room. */
-static void make_room(sgp_hall_t *hall) {
-    sgp_guest_t *oldest = NULL;
+static void make_room(sgp_join_server_t *server) {
+    sgp_join_session_t *oldest = NULL;
     int strangers = 0;
-    for (int i = 0; i < hall->count; i++) {
-        if (!stranger(hall->guests[i])) continue;
+    for (int i = 0; i < server->count; i++) {
+        if (!stranger(server->sessions[i])) continue;
         strangers++;
-        if (!oldest || hall->guests[i]->until < oldest->until) oldest = hall->guests[i];
+        if (!oldest || server->sessions[i]->until < oldest->until) oldest = server->sessions[i];
     }
-    if (strangers >= MOST_STRANGERS) see_off(hall, oldest);
-    sweep(hall);
+    if (strangers >= MOST_STRANGERS) see_off(server, oldest);
+    sweep(server);
 }
 
-static sgp_guest_t *add_guest(sgp_hall_t *hall) {
-    make_room(hall);
-    if (hall->count == hall->room) {
-        int room = hall->room ? 2 * hall->room : 16;
-        sgp_guest_t **grown = realloc(hall->guests, (size_t)room * sizeof(sgp_guest_t *));
+static sgp_join_session_t *add_guest(sgp_join_server_t *server) {
+    make_room(server);
+    if (server->count == server->room) {
+        int room = server->room ? 2 * server->room : 16;
+        sgp_join_session_t **grown =
+            realloc(server->sessions, (size_t)room * sizeof(sgp_join_session_t *));
         if (!grown) return NULL;
-        hall->guests = grown;
-        hall->room = room;
+        server->sessions = grown;
+        server->room = room;
     }
-    sgp_guest_t *guest = calloc(1, sizeof *guest);
-    if (guest) hall->guests[hall->count++] = guest;
-    return guest;
+    sgp_join_session_t *session = calloc(1, sizeof *session);
+    if (session) server->sessions[server->count++] = session;
+    return session;
 }
 
-static sgp_status_t welcome(sgp_hall_t *hall, int socket, const sgp_address_t *from) {
-    const sgp_card_t *mine = hall->mine;
-    sgp_guest_t *guest = add_guest(hall);
-    if (!guest) {
+static sgp_status_t welcome(sgp_join_server_t *server, int socket, const sgp_address_t *from) {
+    const sgp_endpoint_t *mine = server->mine;
+    sgp_join_session_t *session = add_guest(server);
+    if (!session) {
         close(socket);
         return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a caller");
     }
     sgp_hello_t hello = {.rank = mine->rank, .size = mine->size, .fingerprint = mine->fingerprint};
     memcpy(hello.version, mine->version, sizeof hello.version);
-    guest->socket = socket;
-    guest->from = *from;
-    guest->rank = -1;
-    guest->until = sgp_clock_now() + (uint64_t)PATIENCE_S * SGP_SECOND;
-    sgp_handshake_init(&guest->handshake, false, &hello, hall->meeting->key);
+    session->socket = socket;
+    session->from = *from;
+    session->rank = -1;
+    session->until = sgp_clock_now() + (uint64_t)PATIENCE_S * SGP_SECOND;
+    sgp_handshake_init(&session->handshake, false, &hello, server->options->key);
     return SGP_OK;
 }
 
 /* Some at a time: they keep coming as long as someone calls. */
-static sgp_status_t accept_callers(sgp_hall_t *hall) {
+static sgp_status_t accept_callers(sgp_join_server_t *server) {
     sgp_status_t status = SGP_OK;
     for (int i = 0; i < MOST_STRANGERS / 4 && status == SGP_OK; i++) {
         sgp_address_t from = {.length = sizeof from.at};
-        int made = accept4(hall->listener, (struct sockaddr *)&from.at, &from.length,
+        int made = accept4(server->listener, (struct sockaddr *)&from.at, &from.length,
                            SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (made < 0 && (errno == EMFILE || errno == ENFILE))
             return sgp_fail(SGP_ERR_SYSTEM, "no more connections: %s", strerror(errno));
         if (made < 0) return SGP_OK;
-        status = welcome(hall, made, &from);
+        status = welcome(server, made, &from);
     }
     return status;
 }
 
-/* ---- the hall ---- */
+/* ---- the server ---- */
 
-void sgp_hall_init(sgp_hall_t *hall, int listener, const sgp_meeting_t *meeting,
-                   const sgp_card_t *mine, bool seats) {
-    *hall = (sgp_hall_t){.listener = listener, .meeting = meeting, .mine = mine, .seats = seats};
+void sgp_join_server_init(sgp_join_server_t *server, int listener,
+                          const sgp_join_options_t *options, const sgp_endpoint_t *mine,
+                          bool seats) {
+    *server =
+        (sgp_join_server_t){.listener = listener, .options = options, .mine = mine, .seats = seats};
 }
 
-void sgp_hall_fini(sgp_hall_t *hall) {
-    for (int i = 0; i < hall->count; i++) {
-        see_off(hall, hall->guests[i]);
-        free(hall->guests[i]);
+void sgp_join_server_fini(sgp_join_server_t *server) {
+    for (int i = 0; i < server->count; i++) {
+        see_off(server, server->sessions[i]);
+        free(server->sessions[i]);
     }
-    free(hall->guests);
-    *hall = (sgp_hall_t){.listener = -1};
+    free(server->sessions);
+    *server = (sgp_join_server_t){.listener = -1};
 }
 
-int sgp_hall_places(const sgp_hall_t *hall) {
-    return hall->count + 1;
+int sgp_join_server_sockets(const sgp_join_server_t *server) {
+    return server->count + 1;
 }
 
-static short events_of(const sgp_guest_t *guest) {
-    size_t pending = guest->out_end - guest->out_at;
-    if (guest->state == SHAKING) sgp_handshake_pending(&guest->handshake, &pending);
+static short events_of(const sgp_join_session_t *session) {
+    size_t pending = session->out_end - session->out_at;
+    if (session->state == SHAKING) sgp_handshake_pending(&session->handshake, &pending);
     return (short)(POLLIN | (pending ? POLLOUT : 0));
 }
 
-void sgp_hall_watch(const sgp_hall_t *hall, struct pollfd *places) {
-    places[0] = (struct pollfd){.fd = hall->listener, .events = POLLIN};
-    for (int i = 0; i < hall->count; i++)
-        places[i + 1] =
-            (struct pollfd){.fd = hall->guests[i]->socket, .events = events_of(hall->guests[i])};
+void sgp_join_server_watch(const sgp_join_server_t *server, struct pollfd *places) {
+    places[0] = (struct pollfd){.fd = server->listener, .events = POLLIN};
+    for (int i = 0; i < server->count; i++)
+        places[i + 1] = (struct pollfd){.fd = server->sessions[i]->socket,
+                                        .events = events_of(server->sessions[i])};
 }
 
-sgp_status_t sgp_hall_serve(sgp_hall_t *hall, const struct pollfd *places) {
+sgp_status_t sgp_join_server_serve(sgp_join_server_t *server, const struct pollfd *places) {
     uint64_t now = sgp_clock_now();
-    int count = hall->count; /* those that places has */
+    int count = server->count; /* those that places has */
     for (int i = 0; i < count; i++) {
-        sgp_guest_t *guest = hall->guests[i];
-        if (places[i + 1].revents) serve(hall, guest, places[i + 1].revents);
-        if (stranger(guest) && now > guest->until) see_off(hall, guest);
+        sgp_join_session_t *session = server->sessions[i];
+        if (places[i + 1].revents) serve(server, session, places[i + 1].revents);
+        if (stranger(session) && now > session->until) see_off(server, session);
     }
     sgp_status_t status = SGP_OK;
-    if (hall->listener >= 0 && places[0].revents) status = accept_callers(hall);
-    sweep(hall);
+    if (server->listener >= 0 && places[0].revents) status = accept_callers(server);
+    sweep(server);
     return status;
 }
 
 /* ---- the beginning ---- */
 
 /* Ranks that were claimed, and the others in order of arrival: the founder came first. */
-static void give_ranks(sgp_hall_t *hall, bool *taken, int *rank) {
-    int size = hall->mine->size;
+static void give_ranks(sgp_join_server_t *server, bool *taken, int *rank) {
+    int size = server->mine->size;
     if (*rank >= 0) taken[*rank] = true;
-    for (int i = 0; i < hall->count; i++)
-        if (hall->guests[i]->rank >= 0) taken[hall->guests[i]->rank] = true;
+    for (int i = 0; i < server->count; i++)
+        if (server->sessions[i]->rank >= 0) taken[server->sessions[i]->rank] = true;
     int next = 0;
-    for (int order = 0; order <= hall->order; order++) {
+    for (int order = 0; order <= server->order; order++) {
         int *place = order == 0 ? rank : NULL;
-        for (int i = 0; i < hall->count && !place; i++)
-            if (hall->guests[i]->order == order) place = &hall->guests[i]->rank;
+        for (int i = 0; i < server->count && !place; i++)
+            if (server->sessions[i]->order == order) place = &server->sessions[i]->rank;
         if (!place || *place >= 0) continue;
         while (next < size && taken[next]) next++;
         *place = next++;
     }
 }
 
-static sgp_status_t tell_cards(sgp_hall_t *hall, const sgp_card_t *all) {
-    size_t bytes = 4 + (size_t)hall->mine->size * SGP_CARD_BYTES;
+static sgp_status_t send_endpoints(sgp_join_server_t *server, const sgp_endpoint_t *all) {
+    size_t bytes = 4 + (size_t)server->mine->size * SGP_ENDPOINT_BYTES;
     unsigned char *text = malloc(bytes);
     bool told = text != NULL;
-    for (int r = 0; r < hall->mine->size && told; r++)
-        sgp_card_encode(&all[r], text + 4 + (size_t)r * SGP_CARD_BYTES);
-    for (int i = 0; i < hall->count && told; i++) {
-        put_4(text, (uint32_t)hall->guests[i]->rank);
-        told = say(hall->guests[i], SGP_NOTE_CARDS, text, bytes);
+    for (int r = 0; r < server->mine->size && told; r++)
+        sgp_endpoint_encode(&all[r], text + 4 + (size_t)r * SGP_ENDPOINT_BYTES);
+    for (int i = 0; i < server->count && told; i++) {
+        put_4(text, (uint32_t)server->sessions[i]->rank);
+        told = say(server->sessions[i], SGP_JOIN_ENDPOINTS, text, bytes);
     }
     free(text);
     return told ? SGP_OK : sgp_fail(SGP_ERR_NO_MEMORY, "no memory to tell all who takes part");
 }
 
-static bool all_ready(const sgp_hall_t *hall) {
-    for (int i = 0; i < hall->count; i++)
-        if (hall->guests[i]->state != READY) return false;
+static bool all_ready(const sgp_join_server_t *server) {
+    for (int i = 0; i < server->count; i++)
+        if (server->sessions[i]->state != READY) return false;
     return true;
 }
 
-/* Serves the guests once. places: (size). */
-static sgp_status_t attend(sgp_hall_t *hall, const sgp_limit_t *limit, struct pollfd *places) {
-    int left = sgp_limit_left_ms(limit);
+/* Serves the sessions once. places: (size). */
+static sgp_status_t attend(sgp_join_server_t *server, const sgp_deadline_t *deadline,
+                           struct pollfd *places) {
+    int left = sgp_deadline_left_ms(deadline);
     if (left == 0)
         return sgp_fail(SGP_ERR_TIMEOUT, "a process fell silent while the group was meeting");
-    sgp_hall_watch(hall, places);
-    if (poll(places, (nfds_t)sgp_hall_places(hall), left) < 0) return SGP_OK;
-    return sgp_hall_serve(hall, places);
+    sgp_join_server_watch(server, places);
+    if (poll(places, (nfds_t)sgp_join_server_sockets(server), left) < 0) return SGP_OK;
+    return sgp_join_server_serve(server, places);
 }
 
-static void send_strangers_away(sgp_hall_t *hall) {
-    for (int i = 0; i < hall->count; i++)
-        if (stranger(hall->guests[i])) see_off(hall, hall->guests[i]);
-    sweep(hall);
+static void send_strangers_away(sgp_join_server_t *server) {
+    for (int i = 0; i < server->count; i++)
+        if (stranger(server->sessions[i])) see_off(server, server->sessions[i]);
+    sweep(server);
 }
 
 /* All say that they accept nobody any more before anybody begins: then no caller of the group meets a
  * member that takes it for a newcomer. */
-static sgp_status_t begin_all(sgp_hall_t *hall, const sgp_card_t *all) {
+static sgp_status_t begin_all(sgp_join_server_t *server, const sgp_endpoint_t *all) {
     enum { MEETING_MS = 30000 };
-    sgp_limit_t limit = sgp_limit_make(MEETING_MS);
-    struct pollfd *places = calloc((size_t)hall->mine->size, sizeof *places);
+    sgp_deadline_t deadline = sgp_deadline_in(MEETING_MS);
+    struct pollfd *places = calloc((size_t)server->mine->size, sizeof *places);
     sgp_status_t status =
-        places ? tell_cards(hall, all)
-               : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d processes", hall->mine->size);
-    while (status == SGP_OK && !all_ready(hall)) {
-        status = attend(hall, &limit, places);
-        if (status == SGP_OK && hall->count + 1 < hall->mine->size)
+        places ? send_endpoints(server, all)
+               : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d processes", server->mine->size);
+    while (status == SGP_OK && !all_ready(server)) {
+        status = attend(server, &deadline, places);
+        if (status == SGP_OK && server->count + 1 < server->mine->size)
             status = sgp_fail(SGP_ERR_PEER_LOST, "a process ended while the group was meeting");
     }
-    for (int i = 0; i < hall->count && status == SGP_OK; i++) {
-        say_last(hall, hall->guests[i], SGP_NOTE_BEGIN, NULL, 0);
-        if (hall->guests[i]->state == GONE)
+    for (int i = 0; i < server->count && status == SGP_OK; i++) {
+        say_last(server, server->sessions[i], SGP_JOIN_BEGIN, NULL, 0);
+        if (server->sessions[i]->state == GONE)
             status = sgp_fail(SGP_ERR_NO_MEMORY, "no memory to tell all that the group begins");
     }
-    while (status == SGP_OK && hall->count > 0) status = attend(hall, &limit, places);
+    while (status == SGP_OK && server->count > 0) status = attend(server, &deadline, places);
     free(places);
     return status;
 }
 
-sgp_status_t sgp_hall_begin(sgp_hall_t *hall, int *rank, sgp_card_t **all) {
-    int size = hall->mine->size, own = hall->mine->rank;
-    sgp_card_t *cards = calloc((size_t)size, sizeof *cards);
+sgp_status_t sgp_join_server_complete(sgp_join_server_t *server, int *rank, sgp_endpoint_t **all) {
+    int size = server->mine->size, own = server->mine->rank;
+    sgp_endpoint_t *endpoints = calloc((size_t)size, sizeof *endpoints);
     bool *taken = calloc((size_t)size, sizeof *taken);
-    sgp_status_t status =
-        cards && taken ? SGP_OK : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d cards", size);
-    hall->listener = -1;
-    send_strangers_away(hall);
+    sgp_status_t status = endpoints && taken
+                              ? SGP_OK
+                              : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d endpoints", size);
+    server->listener = -1;
+    send_strangers_away(server);
     if (status == SGP_OK) {
-        give_ranks(hall, taken, &own);
-        cards[own] = *hall->mine;
-        cards[own].rank = own;
-        for (int i = 0; i < hall->count; i++) {
-            int r = hall->guests[i]->rank;
-            cards[r] = hall->guests[i]->card;
-            cards[r].rank = r;
+        give_ranks(server, taken, &own);
+        endpoints[own] = *server->mine;
+        endpoints[own].rank = own;
+        for (int i = 0; i < server->count; i++) {
+            int r = server->sessions[i]->rank;
+            endpoints[r] = server->sessions[i]->endpoint;
+            endpoints[r].rank = r;
         }
-        status = begin_all(hall, cards);
+        status = begin_all(server, endpoints);
     }
     free(taken);
     if (status != SGP_OK) {
-        free(cards);
+        free(endpoints);
         return status;
     }
     *rank = own;
-    *all = cards;
+    *all = endpoints;
     return SGP_OK;
 }
 
-void sgp_hall_dismiss(sgp_hall_t *hall, const char *why) {
+void sgp_join_server_refuse_all(sgp_join_server_t *server, const char *why) {
     char reason[SGP_VERDICT_BYTES] = "";
     snprintf(reason, sizeof reason, "%s", why);
-    for (int i = 0; i < hall->count; i++) {
-        sgp_guest_t *guest = hall->guests[i];
-        if (guest->state != SEATED && guest->state != READY) continue;
-        say_last(hall, guest, SGP_NOTE_REFUSED, reason, sizeof reason);
-        if (guest->state == GOING) flush(hall, guest);
+    for (int i = 0; i < server->count; i++) {
+        sgp_join_session_t *session = server->sessions[i];
+        if (session->state != SEATED && session->state != READY) continue;
+        say_last(server, session, SGP_JOIN_REFUSED, reason, sizeof reason);
+        if (session->state == GOING) flush(server, session);
     }
 }

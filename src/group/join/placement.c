@@ -36,7 +36,7 @@ static sgp_status_t check_size(int size) {
 }
 
 /* Of rank and size, both of which are needed. */
-static sgp_status_t read_place(const char *rank, const char *size, sgp_place_t *place) {
+static sgp_status_t read_place(const char *rank, const char *size, sgp_placement_t *place) {
     sgp_status_t status = read_number(size, MOST, &place->size);
     if (status == SGP_OK) status = read_number(rank, MOST, &place->rank);
     if (status == SGP_OK && (place->size < 1 || place->rank >= place->size))
@@ -52,7 +52,7 @@ static uint64_t hash_of(const char *text) {
 
 /* ---- each source ---- */
 
-static sgp_status_t from_directory(const sgp_group_options_t *options, sgp_place_t *place) {
+static sgp_status_t from_directory(const sgp_group_options_t *options, sgp_placement_t *place) {
     place->source = SGP_SOURCE_DIRECTORY;
     if (options->size == 0) return read_place("SGP_RANK", "SGP_SIZE", place);
     place->rank = options->rank;
@@ -61,10 +61,10 @@ static sgp_status_t from_directory(const sgp_group_options_t *options, sgp_place
 }
 
 static sgp_status_t from_join(const sgp_group_options_t *options, const char *at,
-                              sgp_place_t *place) {
+                              sgp_placement_t *place) {
     sgp_status_t status = SGP_OK;
     place->source = SGP_SOURCE_JOIN;
-    place->founder = SGP_FOUNDER_HERE;
+    place->founder = SGP_JOIN_ROLE_ANY;
     place->size = options->size;
     if ((size_t)snprintf(place->at, sizeof place->at, "%s", at) >= sizeof place->at)
         return sgp_fail(SGP_ERR_INVALID, "join: an address of more than %zu characters",
@@ -96,7 +96,7 @@ static bool has_pmix(void) {
 }
 
 /* PMIx itself says the rest; this much is there early. */
-static sgp_status_t from_pmix(sgp_place_t *place) {
+static sgp_status_t from_pmix(sgp_placement_t *place) {
     place->source = SGP_SOURCE_PMIX;
     if (variable("OMPI_COMM_WORLD_SIZE") && variable("OMPI_COMM_WORLD_RANK"))
         return read_place("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", place);
@@ -105,7 +105,7 @@ static sgp_status_t from_pmix(sgp_place_t *place) {
     return variable("PMIX_RANK") ? read_number("PMIX_RANK", MOST, &place->rank) : SGP_OK;
 }
 
-static sgp_status_t from_pmi(sgp_place_t *place) {
+static sgp_status_t from_pmi(sgp_placement_t *place) {
     place->source = SGP_SOURCE_PMI;
     return read_place("PMI_RANK", "PMI_SIZE", place);
 }
@@ -116,11 +116,11 @@ static bool has_torchrun(void) {
 }
 
 /* torchrun's own store may listen on MASTER_PORT, and so may the program's. */
-static sgp_status_t from_torchrun(sgp_place_t *place) {
+static sgp_status_t from_torchrun(sgp_placement_t *place) {
     const char *host = variable("MASTER_ADDR"), *store = variable("TORCHELASTIC_USE_AGENT_STORE");
     const char *run = variable("TORCHELASTIC_RUN_ID");
     const char *restart = variable("TORCHELASTIC_RESTART_COUNT");
-    char job[SGP_PLACE_TEXT];
+    char job[SGP_PLACEMENT_TEXT];
     int port = 0;
     place->source = SGP_SOURCE_TORCHRUN;
     sgp_status_t status = read_place("RANK", "WORLD_SIZE", place);
@@ -129,7 +129,7 @@ static sgp_status_t from_torchrun(sgp_place_t *place) {
     snprintf(job, sizeof job, "torchrun %s %s %d %d", run ? run : "", restart ? restart : "", port,
              place->size);
     place->fingerprint = hash_of(job);
-    place->founder = place->rank == 0 ? SGP_FOUNDER_US : SGP_FOUNDER_OTHER;
+    place->founder = place->rank == 0 ? SGP_JOIN_ROLE_SERVER : SGP_JOIN_ROLE_CLIENT;
     bool taken = store && strcmp(store, "True") == 0;
     place->ports = taken ? PORTS_TRIED - 1 : PORTS_TRIED;
     const char *format = strchr(host, ':') && *host != '[' ? "[%s]:%d" : "%s:%d";
@@ -140,7 +140,7 @@ static sgp_status_t from_torchrun(sgp_place_t *place) {
     return SGP_OK;
 }
 
-bool sgp_place_first_host(const char *list, char *host, size_t room) {
+bool sgp_slurm_first_host(const char *list, char *host, size_t room) {
     size_t length = 0;
     for (const char *at = list; *at && *at != ','; at++) {
         if (*at == '[') {
@@ -162,20 +162,20 @@ static bool has_slurm(void) {
 }
 
 /* Rank 0 runs on the first host; the port follows from the job, so that two of them seldom meet. */
-static sgp_status_t from_slurm(sgp_place_t *place) {
+static sgp_status_t from_slurm(sgp_placement_t *place) {
     enum { FIRST_PORT = 17000, SPAN = 14000 };
-    char host[SGP_PLACE_TEXT - 8], text[SGP_PLACE_TEXT];
+    char host[SGP_PLACEMENT_TEXT - 8], text[SGP_PLACEMENT_TEXT];
     const char *job = variable("SLURM_JOB_ID"), *list = variable("SLURM_STEP_NODELIST");
     place->source = SGP_SOURCE_SLURM;
     sgp_status_t status = read_place("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", place);
     if (status != SGP_OK) return status;
-    if (!sgp_place_first_host(list, host, sizeof host))
+    if (!sgp_slurm_first_host(list, host, sizeof host))
         return sgp_fail(SGP_ERR_INVALID,
                         "SLURM_STEP_NODELIST is \"%.200s\", must be a list of hosts", list);
     snprintf(text, sizeof text, "slurm %s.%s %d", job ? job : "", variable("SLURM_STEP_ID"),
              place->size);
     place->fingerprint = hash_of(text);
-    place->founder = place->rank == 0 ? SGP_FOUNDER_US : SGP_FOUNDER_OTHER;
+    place->founder = place->rank == 0 ? SGP_JOIN_ROLE_SERVER : SGP_JOIN_ROLE_CLIENT;
     place->ports = PORTS_TRIED;
     snprintf(place->at, sizeof place->at, "%s:%d", host,
              FIRST_PORT + (int)(place->fingerprint % SPAN));
@@ -184,10 +184,10 @@ static sgp_status_t from_slurm(sgp_place_t *place) {
 
 /* ---- which of them ---- */
 
-sgp_status_t sgp_place_find(const sgp_group_options_t *options, sgp_place_t *place) {
+sgp_status_t sgp_placement_find(const sgp_group_options_t *options, sgp_placement_t *place) {
     const char *rendezvous = options->rendezvous ? options->rendezvous : variable("SGP_RENDEZVOUS");
     const char *join = options->join;
-    *place = (sgp_place_t){.rank = -1, .ports = 1, .rendezvous = rendezvous};
+    *place = (sgp_placement_t){.rank = -1, .ports = 1, .rendezvous = rendezvous};
     if (!join && !rendezvous) join = variable("SGP_JOIN");
     if (join) return from_join(options, join, place);
     if (options->size > 0 || getenv("SGP_SIZE") || getenv("SGP_RANK"))

@@ -15,27 +15,27 @@ typedef enum sgp_source {
     SGP_SOURCE_SLURM,
 } sgp_source_t;
 
-#define SGP_PLACE_TEXT 300
+#define SGP_PLACEMENT_TEXT 300
 
-typedef struct sgp_place {
+typedef struct sgp_placement {
     sgp_source_t source;
     int rank; /* -1: not known before the group is there */
     int size; /* 0: the same */
     const char
         *rendezvous; /* of DIRECTORY; points into the options or the environment; may be NULL */
-    char at[SGP_PLACE_TEXT]; /* HOST:PORT, for those that meet there */
-    int ports;               /* from PORT on */
-    sgp_founder_t founder;
+    char at[SGP_PLACEMENT_TEXT]; /* HOST:PORT, for those that meet there */
+    int ports;                   /* from PORT on */
+    sgp_join_role_t founder;
     uint64_t fingerprint; /* of the launcher's job; 0: none */
-} sgp_place_t;
+} sgp_placement_t;
 
 /* options: as sgp_group_join has them. SGP_ERR_INVALID (logged): what was said makes no sense. */
-sgp_status_t sgp_place_find(const sgp_group_options_t *options, sgp_place_t *place);
+sgp_status_t sgp_placement_find(const sgp_group_options_t *options, sgp_placement_t *place);
 
 /* "SGP_SIZE", "mpirun", for messages. */
 const char *sgp_source_name(sgp_source_t source);
 
 /* The first host of a list as Slurm writes it, "node[03-05,9],other7". false: it does not fit. */
-bool sgp_place_first_host(const char *list, char *host, size_t room);
+bool sgp_slurm_first_host(const char *list, char *host, size_t room);
 
 #endif
