@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "wire/handshake.h"
 
-#include "base/logging.h"
 #include "wire/bytes.h"
 #include "wire/header.h"
 
@@ -31,21 +30,7 @@ static const unsigned char magic[8] = {'s', 'g', 'p', 'h', 'e', 'l', 'l', 'o'};
 /* What is wanted next, in `stage`. */
 enum { WANT_HELLO, WANT_HELLO_PROOF, WANT_PROOF_VERDICT, WANT_VERDICT };
 
-/* ---- key and proof ---- */
-
-sgp_status_t sgp_key_make(const void *secret, size_t length, sgp_key_t *key) {
-    static const char label[] = "sgp key 1";
-    if (length < SGP_KEY_LEAST)
-        return sgp_fail(SGP_ERR_INVALID, "a key of %zu bytes: must have at least %d", length,
-                        SGP_KEY_LEAST);
-    if (sodium_init() < 0) return sgp_fail(SGP_ERR_SYSTEM, "libsodium cannot be initialised");
-    crypto_generichash_state hash;
-    crypto_generichash_init(&hash, NULL, 0, sizeof key->bytes);
-    crypto_generichash_update(&hash, (const unsigned char *)label, sizeof label);
-    crypto_generichash_update(&hash, secret, length);
-    crypto_generichash_final(&hash, key->bytes, sizeof key->bytes);
-    return SGP_OK;
-}
+/* ---- proof ---- */
 
 /* Of the caller or of the answerer, over both hellos. Without a key it proves nothing, and keeps the
  * layout. */

@@ -18,7 +18,8 @@
 #ifndef SGP_WIRE_HANDSHAKE_H
 #define SGP_WIRE_HANDSHAKE_H
 
-#include <sgp/status.h>
+#include "wire/key.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,23 +29,6 @@
 #define SGP_PROOF_BYTES       32
 #define SGP_VERDICT_BYTES     192 /* all 0: accepted; 1: refused, then a reason, then 0 */
 #define SGP_NONCE_BYTES       32
-
-#define SGP_KEY_LEAST 16 /* bytes of a secret */
-
-/* What a key file or SGP_KEY holds, of any length, hashed to the MAC's key. */
-typedef struct sgp_key {
-    unsigned char bytes[32];
-} sgp_key_t;
-
-/* secret: (length) borrowed; at least SGP_KEY_LEAST bytes, else SGP_ERR_INVALID (logged). */
-sgp_status_t sgp_key_make(const void *secret, size_t length, sgp_key_t *key);
-
-/* As it stands in SGP_KEY or in a file: newlines at its end do not count. */
-sgp_status_t sgp_key_of_text(const char *text, size_t length, sgp_key_t *key);
-
-/* The key of a file of at most 4096 bytes. SGP_ERR_INVALID: it cannot be read, others than its owner may
- * use it, or it is too short (logged, with what would be right). */
-sgp_status_t sgp_key_read(const char *path, sgp_key_t *key);
 
 typedef enum sgp_purpose {
     SGP_PURPOSE_JOIN = 1, /* the caller wants to become a member */

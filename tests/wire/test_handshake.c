@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 static const sgp_hello_t caller_hello = {.purpose = SGP_PURPOSE_LINK,
                                          .rank = 3,
@@ -155,13 +153,6 @@ static void test_keys(void **state) {
     talk(sides, tapes, &none);
     assert_int_equal(tapes[1].length, SGP_HELLO_BYTES + SGP_PROOF_BYTES);
     assert_memory_equal(tapes[1].bytes + SGP_HELLO_BYTES, nothing, sizeof nothing);
-}
-
-static void test_short_keys(void **state) {
-    (void)state;
-    sgp_key_t key;
-    assert_int_equal(sgp_key_make("fifteen bytes..", 15, &key), SGP_ERR_INVALID);
-    assert_int_equal(sgp_key_make("sixteen bytes...", 16, &key), SGP_OK);
 }
 
 /* A refusal reaches the other side with its reason. */
@@ -457,75 +448,15 @@ static void test_reasons_are_printable(void **state) {
     assert_string_equal(sides[1].reason, "bad ");
 }
 
-/* ---- key files ---- */
-
-static sgp_status_t read_key(const char *text, mode_t mode, sgp_key_t *key) {
-    char path[] = "/tmp/sgp-test-key-XXXXXX";
-    int file = mkstemp(path);
-    assert_true(file >= 0);
-    assert_int_equal(write(file, text, strlen(text)), strlen(text));
-    assert_int_equal(fchmod(file, mode), 0);
-    close(file);
-    sgp_status_t status = sgp_key_read(path, key);
-    unlink(path);
-    return status;
-}
-
-static void test_key_files(void **state) {
-    (void)state;
-    sgp_key_t key, right = key_of("a secret of 23 bytes...");
-    assert_int_equal(read_key("a secret of 23 bytes...", 0600, &key), SGP_OK);
-    assert_memory_equal(&key, &right, sizeof key);
-    assert_int_equal(read_key("a secret of 23 bytes...\r\n\n", 0400, &key), SGP_OK);
-    assert_memory_equal(&key, &right, sizeof key);
-    assert_int_equal(read_key("a secret of 23 bytes...", 0640, &key), SGP_ERR_INVALID);
-    assert_int_equal(read_key("a secret of 23 bytes...", 0604, &key), SGP_ERR_INVALID);
-    assert_int_equal(read_key("fifteen bytes..\n\n\n\n", 0600, &key), SGP_ERR_INVALID);
-    assert_int_equal(sgp_key_read("/nowhere/at/all", &key), SGP_ERR_INVALID);
-    assert_int_equal(sgp_key_read("/tmp", &key), SGP_ERR_INVALID);
-    assert_int_equal(sgp_key_of_text("a secret of 23 bytes...\n", 24, &key), SGP_OK);
-    assert_memory_equal(&key, &right, sizeof key);
-}
-
-/* Of a larger file no part is taken for the key, and a pipe is not waited for. */
-static void test_key_file_limits(void **state) {
-    (void)state;
-    sgp_key_t key;
-    char text[4098];
-    memset(text, 'k', sizeof text);
-    text[4096] = '\0';
-    assert_int_equal(read_key(text, 0600, &key), SGP_OK);
-    text[4096] = 'k';
-    text[4097] = '\0';
-    assert_int_equal(read_key(text, 0600, &key), SGP_ERR_INVALID);
-    char folder[] = "/tmp/sgp-test-key-XXXXXX", path[64];
-    assert_non_null(mkdtemp(folder));
-    snprintf(path, sizeof path, "%s/pipe", folder);
-    assert_int_equal(mkfifo(path, 0600), 0);
-    assert_int_equal(sgp_key_read(path, &key), SGP_ERR_INVALID);
-    unlink(path);
-    rmdir(folder);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_both_accept),
-        cmocka_unit_test(test_keys),
-        cmocka_unit_test(test_short_keys),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_every_bit),
-        cmocka_unit_test(test_replay),
-        cmocka_unit_test(test_reflection),
-        cmocka_unit_test(test_proof_sent_back),
-        cmocka_unit_test(test_purposes),
-        cmocka_unit_test(test_strangers),
-        cmocka_unit_test(test_refusal_is_no_proof),
-        cmocka_unit_test(test_its_own_bytes),
-        cmocka_unit_test(test_keys_are_forgotten),
-        cmocka_unit_test(test_versions),
-        cmocka_unit_test(test_reasons_are_printable),
-        cmocka_unit_test(test_key_files),
-        cmocka_unit_test(test_key_file_limits),
+        cmocka_unit_test(test_both_accept),     cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_refusals),        cmocka_unit_test(test_every_bit),
+        cmocka_unit_test(test_replay),          cmocka_unit_test(test_reflection),
+        cmocka_unit_test(test_proof_sent_back), cmocka_unit_test(test_purposes),
+        cmocka_unit_test(test_strangers),       cmocka_unit_test(test_refusal_is_no_proof),
+        cmocka_unit_test(test_its_own_bytes),   cmocka_unit_test(test_keys_are_forgotten),
+        cmocka_unit_test(test_versions),        cmocka_unit_test(test_reasons_are_printable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
