@@ -136,8 +136,8 @@ static void check_refused(const side_t *side) {
     FUZZ_CHECK(machine->reason[0]);
     FUZZ_CHECK(fuzz_is_text(machine->reason, sizeof machine->reason));
     if (machine->refused_by_them) return;
-    if (strcmp(machine->reason, "its key is another one") != 0 &&
-        strcmp(machine->reason, "its words are damaged") != 0)
+    if (strcmp(machine->reason, "it has another key") != 0 &&
+        strcmp(machine->reason, "its proof is damaged") != 0)
         return;
     right_proof(side, side->heard, proof);
     FUZZ_CHECK(memcmp(side->heard + SGP_HELLO_BYTES, proof, sizeof proof) != 0);

@@ -134,7 +134,7 @@ static void test_keys(void **state) {
     } cases[] = {
         {&a, NULL, {"it has no key, and here one is needed", "it has a key, and here is none"}},
         {NULL, &a, {"it has a key, and here is none", "it has no key, and here one is needed"}},
-        {&a, &b, {"its key is another one", "its key is another one"}},
+        {&a, &b, {"it has another key", "it has another key"}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         sgp_handshake_t sides[2];
@@ -320,7 +320,7 @@ static void test_reflection(void **state) {
     while (hear(&caller, &tape, &at, 0)) {
     }
     assert_int_equal(sgp_handshake_state(&caller), SGP_HANDSHAKE_REFUSED);
-    assert_string_equal(caller.reason, "it plays our own words back");
+    assert_string_equal(caller.reason, "it sends our own hello back");
 }
 
 /* The proof that an answerer shows is not the one that it wants: sent back it opens nothing. */
@@ -339,7 +339,7 @@ static void test_proof_sent_back(void **state) {
     thiefs.length += SGP_PROOF_BYTES + SGP_VERDICT_BYTES; /* it accepts */
     hear(&answerer, &thiefs, &at, 0);
     assert_int_equal(sgp_handshake_state(&answerer), SGP_HANDSHAKE_REFUSED);
-    assert_string_equal(answerer.reason, "its key is another one");
+    assert_string_equal(answerer.reason, "it has another key");
     sgp_handshake_fini(&thief);
 }
 
@@ -368,9 +368,9 @@ static void test_purposes(void **state) {
         const char *reason; /* NULL: it is the right one */
     } cases[] = {
         {SGP_PURPOSE_LINK, NULL},
-        {SGP_PURPOSE_JOIN, "it answers to another question"},
-        {0, "it wants something unknown (0)"},
-        {SGP_PURPOSE_LAST + 1, "it wants something unknown (3)"},
+        {SGP_PURPOSE_JOIN, "it answers for another purpose"},
+        {0, "unknown purpose 0"},
+        {SGP_PURPOSE_LAST + 1, "unknown purpose 3"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         sgp_handshake_t caller;
