@@ -301,7 +301,7 @@ static bool is_everywhere(const sgp_address_t *address) {
     return memcmp(&six->sin6_addr, &any, sizeof any) == 0;
 }
 
-sgp_status_t sgp_address_published(int listener, sgp_address_t *published) {
+sgp_status_t sgp_address_advertised(int listener, sgp_address_t *published) {
     sgp_address_t bound = {.length = sizeof bound.at}, best;
     getsockname(listener, (struct sockaddr *)&bound.at, &bound.length);
     sgp_status_t status = is_everywhere(&bound) ? best_address(NULL, &best) : SGP_ERR_NOT_FOUND;
@@ -325,7 +325,7 @@ sgp_status_t sgp_address_listen(const char *interface, const char *ports, int *l
                         strerror(errno));
     at.length = sizeof at.at;
     getsockname(made, (struct sockaddr *)&at.at, &at.length);
-    status = sgp_address_published(made, published);
+    status = sgp_address_advertised(made, published);
     if (status != SGP_OK) {
         close(made);
         return status;

@@ -60,6 +60,6 @@ int sgp_address_listen_at(const sgp_address_t *at, int port);
 
 /* The address that others are to use for a listener, as above. SGP_ERR_SYSTEM, SGP_ERR_NO_MEMORY (logged):
  * the interfaces cannot be listed, and *published is as before. */
-sgp_status_t sgp_address_published(int listener, sgp_address_t *published);
+sgp_status_t sgp_address_advertised(int listener, sgp_address_t *published);
 
 #endif

@@ -4,7 +4,7 @@
 #include "fuzz.h"
 
 #include "group/join/endpoint.h"
-#include "group/join/join_server.h"
+#include "group/join/join_message.h"
 #include "net/address.h"
 
 #include <xxhash.h>

@@ -5,7 +5,7 @@
 #include "fuzz.h"
 
 #include "group/join/endpoint.h"
-#include "group/join/join_server.h"
+#include "group/join/join_message.h"
 #include "transport/tcp/frame.h"
 #include "wire/handshake.h"
 #include "wire/header.h"

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Endpoints, and the ways in which they are exchanged within one machine; ranks are threads. */
+/* Endpoints, and their exchange within one machine; ranks are threads. */
 #include "ranks.h"
 
-#include "group/join/exchange.h"
-#include "group/join/join_server.h"
-#include "group/join/placement.h"
+#include "group/join/launcher.h"
 
 #include <netinet/in.h>
 #include <poll.h>
@@ -27,7 +25,7 @@ static sgp_endpoint_t an_endpoint(int rank, int size) {
     return endpoint;
 }
 
-static void test_card_there_and_back(void **state) {
+static void test_endpoint_round_trip(void **state) {
     (void)state;
     unsigned char bytes[SGP_ENDPOINT_BYTES];
     sgp_endpoint_t endpoint = an_endpoint(3, 8), back;
@@ -44,8 +42,8 @@ static void test_card_there_and_back(void **state) {
     assert_memory_equal(back.secret, endpoint.secret, sizeof endpoint.secret);
 }
 
-/* Whatever bit is wrong, it is no endpoint. */
-static void test_damaged_cards(void **state) {
+/* An endpoint with any one bit flipped is refused. */
+static void test_damaged_endpoints(void **state) {
     (void)state;
     unsigned char bytes[SGP_ENDPOINT_BYTES];
     sgp_endpoint_t endpoint = an_endpoint(3, 8), back;
@@ -57,8 +55,8 @@ static void test_damaged_cards(void **state) {
     }
 }
 
-/* A whole endpoint of nonsense is refused as well. */
-static void test_nonsense_on_cards(void **state) {
+/* A field out of range is refused, whatever the hash. */
+static void test_fields_out_of_range(void **state) {
     (void)state;
     unsigned char bytes[SGP_ENDPOINT_BYTES];
     sgp_endpoint_t back;
@@ -75,7 +73,7 @@ static void test_nonsense_on_cards(void **state) {
     }
 }
 
-static void test_cards_that_do_not_fit(void **state) {
+static void test_endpoints_that_do_not_fit(void **state) {
     (void)state;
     sgp_endpoint_t all[3] = {an_endpoint(0, 3), an_endpoint(1, 3), an_endpoint(2, 3)};
     assert_int_equal(sgp_endpoint_check_all(all, 3), SGP_OK);
@@ -130,7 +128,7 @@ static void run_members(member_t *members, int count) {
     assert_int_equal(atomic_load(&ranks_failures), 0);
 }
 
-/* All ranks are there, each once. */
+/* Each rank occurs once. */
 static void check_ranks(const member_t *members, int count) {
     unsigned seen = 0;
     for (int i = 0; i < count; i++) {
@@ -165,6 +163,15 @@ static void test_directory(void **state) {
         }
 }
 
+static sgp_status_t exchange(const char *directory, int wait_ms, sgp_endpoint_t *mine,
+                             sgp_endpoint_t **all) {
+    sgp_placement_t placement = {.launcher = &sgp_launcher_directory, .rendezvous = directory};
+    sgp_deadline_t deadline = sgp_deadline_in(wait_ms);
+    sgp_exchange_t with = {.placement = &placement, .deadline = &deadline};
+    int listener = -1;
+    return placement.launcher->exchange(&with, mine, &listener, all);
+}
+
 static void test_directory_rank_claimed_twice(void **state) {
     (void)state;
     char directory[] = "/tmp/sgp-test-XXXXXX";
@@ -176,16 +183,14 @@ static void test_directory_rank_claimed_twice(void **state) {
     assert_non_null(left);
     fclose(left);
     sgp_log_set(ranks_keep_log, NULL, SGP_LOG_WARNING);
-    sgp_deadline_t deadline = sgp_deadline_in(WAIT_MS);
-    assert_int_equal(sgp_exchange_directory(directory, &mine, &deadline, &all), SGP_ERR_INVALID);
+    assert_int_equal(exchange(directory, WAIT_MS, &mine, &all), SGP_ERR_INVALID);
     assert_non_null(strstr(ranks_last_error, "rank 0 is taken in"));
     unlink(name);
-    deadline = sgp_deadline_in(20);
-    assert_int_equal(sgp_exchange_directory(directory, &mine, &deadline, &all), SGP_ERR_TIMEOUT);
+    assert_int_equal(exchange(directory, 20, &mine, &all), SGP_ERR_TIMEOUT);
     assert_string_equal(ranks_last_error, "node 1 of 2 did not come within 20 ms");
     sgp_log_set(NULL, NULL, 0);
     assert_int_equal(rmdir(directory), 0);
-    assert_int_equal(sgp_exchange_directory(directory, &mine, &deadline, &all), SGP_ERR_INVALID);
+    assert_int_equal(exchange(directory, WAIT_MS, &mine, &all), SGP_ERR_INVALID);
     assert_null(all);
 }
 
@@ -221,7 +226,7 @@ static void test_join_in_order_of_arrival(void **state) {
         }
 }
 
-/* Those who claim a rank get it, whoever founds; the others get what is left. */
+/* A process that claims a rank gets it, whichever serves; the others get the ranks that are left. */
 static void test_join_with_ranks(void **state) {
     (void)state;
     char at[64];
@@ -247,10 +252,10 @@ static void test_join_with_a_key(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_card_there_and_back),
-        cmocka_unit_test(test_damaged_cards),
-        cmocka_unit_test(test_nonsense_on_cards),
-        cmocka_unit_test(test_cards_that_do_not_fit),
+        cmocka_unit_test(test_endpoint_round_trip),
+        cmocka_unit_test(test_damaged_endpoints),
+        cmocka_unit_test(test_fields_out_of_range),
+        cmocka_unit_test(test_endpoints_that_do_not_fit),
         cmocka_unit_test(test_directory),
         cmocka_unit_test(test_directory_rank_claimed_twice),
         cmocka_unit_test(test_join_in_order_of_arrival),

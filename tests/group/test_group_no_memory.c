@@ -3,8 +3,7 @@
 #include "failing_alloc.h"
 #include "ranks.h"
 
-#include "group/join/exchange.h"
-#include "group/join/join_server.h"
+#include "group/join/exchange_address.h"
 
 #include <sgp/group.h>
 #include <string.h>
@@ -108,19 +107,22 @@ static void test_exchange_in_a_directory(void **state) {
     failing_t failing = {0};
     while (failing_round(&failing)) {
         sgp_endpoint_t mine = an_endpoint(1), *all = NULL;
+        sgp_placement_t placement = {.launcher = &sgp_launcher_directory, .rendezvous = directory};
         sgp_deadline_t deadline = sgp_deadline_in(WAIT_MS);
+        sgp_exchange_t with = {.placement = &placement, .deadline = &deadline};
+        int listener = -1;
         sgp_status_t status =
-            FAILING(&failing, sgp_exchange_directory(directory, &mine, &deadline, &all));
+            FAILING(&failing, placement.launcher->exchange(&with, &mine, &listener, &all));
         assert_true((status == SGP_OK) == (all != NULL));
         free(all);
     }
     assert_int_equal(rmdir(directory), 0); /* nothing is left in it */
 }
 
-/* A process that meets another one at `at`. */
+/* One of two processes that meet at `at`. */
 typedef struct member {
     const char *at;
-    sgp_join_role_t founder;
+    sgp_join_role_t role;
     int wait_ms;
     sgp_endpoint_t *all;
     pthread_t thread;
@@ -128,12 +130,14 @@ typedef struct member {
 } member_t;
 
 static sgp_status_t meet(member_t *member) {
-    sgp_join_options_t meeting = {.at = member->at, .founder = member->founder};
+    sgp_placement_t placement = {.role = member->role};
     sgp_deadline_t deadline = sgp_deadline_in(member->wait_ms);
+    sgp_exchange_t with = {.placement = &placement, .deadline = &deadline};
+    snprintf(placement.at, sizeof placement.at, "%s", member->at);
     sgp_endpoint_t mine = an_endpoint(2);
     int listener = -1;
     mine.rank = -1;
-    sgp_status_t status = sgp_exchange_join(&meeting, &mine, &deadline, &listener, &member->all);
+    sgp_status_t status = sgp_exchange_address(&with, &mine, &listener, &member->all);
     if (listener >= 0) close(listener);
     return status;
 }
@@ -145,17 +149,16 @@ static void *meet_in_thread(void *argument) {
     return NULL;
 }
 
-/* One of two members runs out of memory, and tries again as long as the other one waits for it. A founder
- * that has no memory for a caller sends it away, and goes on. */
-static void meet_again(sgp_join_role_t founder) {
-    failing_t failing = {.may_pass = founder == SGP_JOIN_ROLE_SERVER};
+/* One of two members runs out of memory, and tries again as long as the other waits for it. A server without memory for
+ * a client closes its connection, and goes on. */
+static void meet_again(sgp_join_role_t role) {
+    failing_t failing = {.may_pass = role == SGP_JOIN_ROLE_SERVER};
     while (failing_round(&failing)) {
         char at[SGP_ADDRESS_TEXT];
         free_port(at);
-        member_t one = {.at = at, .founder = founder, .wait_ms = WAIT_MS};
+        member_t one = {.at = at, .role = role, .wait_ms = WAIT_MS};
         member_t other = {.at = at, .wait_ms = WAIT_MS};
-        other.founder =
-            founder == SGP_JOIN_ROLE_SERVER ? SGP_JOIN_ROLE_CLIENT : SGP_JOIN_ROLE_SERVER;
+        other.role = role == SGP_JOIN_ROLE_SERVER ? SGP_JOIN_ROLE_CLIENT : SGP_JOIN_ROLE_SERVER;
         assert_int_equal(pthread_create(&other.thread, NULL, meet_in_thread, &other), 0);
         sgp_status_t status = FAILING(&failing, meet(&one));
         assert_true((status == SGP_OK) == (one.all != NULL));
@@ -168,12 +171,12 @@ static void meet_again(sgp_join_role_t founder) {
     assert_true(failing.round > 2);
 }
 
-static void test_caller_calls_again(void **state) {
+static void test_client_calls_again(void **state) {
     (void)state;
     meet_again(SGP_JOIN_ROLE_CLIENT);
 }
 
-static void test_founder_founds_again(void **state) {
+static void test_server_serves_again(void **state) {
     (void)state;
     meet_again(SGP_JOIN_ROLE_SERVER);
 }
@@ -183,8 +186,8 @@ int main(void) {
         cmocka_unit_test(test_create),
         cmocka_unit_test(test_alone),
         cmocka_unit_test(test_exchange_in_a_directory),
-        cmocka_unit_test(test_caller_calls_again),
-        cmocka_unit_test(test_founder_founds_again),
+        cmocka_unit_test(test_client_calls_again),
+        cmocka_unit_test(test_server_serves_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

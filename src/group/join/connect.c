@@ -13,9 +13,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- who shares memory with whom ---- */
+/* ---- shared memory ---- */
 
-/* local: (size) filled. Returns how many ranks share memory with this one. */
+/* Fills in local (size): the ranks that share memory with this one. Returns how many they are. */
 static int find_local(const sgp_connect_options_t *options, bool *local) {
     const sgp_endpoint_t *mine = &options->endpoints[options->rank];
     int count = 0;
@@ -37,9 +37,7 @@ static sgp_status_t refuse_shm(const sgp_connect_options_t *options, const bool 
                     options->endpoints[r].host);
 }
 
-/* ---- where they meet ---- */
-
-/* A directory that belongs to us and nobody else can enter. */
+/* Makes or checks a directory that only our user can enter. */
 static sgp_status_t make_private(const char *path) {
     struct stat about;
     if (mkdir(path, 0700) != 0 && errno != EEXIST)
@@ -49,12 +47,13 @@ static sgp_status_t make_private(const char *path) {
     if (!S_ISDIR(about.st_mode) || about.st_uid != geteuid() || (about.st_mode & 077))
         return sgp_fail(
             SGP_ERR_SYSTEM,
-            "%s belongs to somebody else, or others can enter it: nodes cannot meet there", path);
+            "%s belongs to another user, or other users can enter it: nodes cannot meet there",
+            path);
     return SGP_OK;
 }
 
-/* All of the run on this machine come to the same name. */
-static sgp_status_t make_meeting_place(const sgp_connect_options_t *options, char path[PATH_MAX]) {
+/* Every process of this run on this machine derives the same path. */
+static sgp_status_t make_rendezvous(const sgp_connect_options_t *options, char path[PATH_MAX]) {
     unsigned long long run = options->endpoints[0].run;
     int length = options->rendezvous
                      ? snprintf(path, PATH_MAX, "%s/run-%016llx", options->rendezvous, run)
@@ -77,7 +76,7 @@ bool sgp_connect_key(const sgp_connect_options_t *options, sgp_key_t *key) {
     return sgp_key_make(secret, SGP_ENDPOINT_SECRET, key) == SGP_OK;
 }
 
-/* Sooner than the first message would find out. */
+/* Fails here rather than with the first message. */
 static sgp_status_t check_key(const sgp_connect_options_t *options, const sgp_address_t *addresses,
                               const bool *local) {
     char text[SGP_ADDRESS_TEXT];
@@ -130,7 +129,7 @@ static sgp_status_t connect_shm(const sgp_connect_options_t *options, const char
     return sgp_shm_connect(&shm, transport);
 }
 
-/* addresses: (size) filled; those that nobody calls stay empty. */
+/* Fills in addresses (size); those of ranks that are not called stay empty. */
 static sgp_status_t read_addresses(const sgp_connect_options_t *options, const bool *local,
                                    sgp_address_t *addresses) {
     sgp_status_t status = SGP_OK;
@@ -149,19 +148,18 @@ static sgp_status_t connect_all(const sgp_connect_options_t *options, bool *loca
     sgp_transport_choice_t choice = options->endpoints[options->rank].transport;
     if (choice == SGP_CHOICE_SHM && !all) return refuse_shm(options, local);
     sgp_status_t status = read_addresses(options, local, addresses);
-    if (status == SGP_OK && neighbours > 0) status = make_meeting_place(options, path);
+    if (status == SGP_OK && neighbours > 0) status = make_rendezvous(options, path);
     if (status != SGP_OK) return status;
     int taken = *listener;
     if (options->answers || (!all && options->size > 1)) {
         *listener = -1;
         status = connect_tcp(options, addresses, local, path, taken, transport);
     } else status = connect_shm(options, path, transport);
-    if (*path) rmdir(path); /* fails while another one is meeting there */
+    if (*path) rmdir(path); /* fails while others still meet there */
     return status;
 }
 
-sgp_status_t sgp_connect_endpoints(const sgp_connect_options_t *options,
-                                   sgp_transport_t **transport) {
+sgp_status_t sgp_connect(const sgp_connect_options_t *options, sgp_transport_t **transport) {
     int listener = options->listener;
     sgp_status_t status = sgp_endpoint_check_all(options->endpoints, options->size);
     bool *local = calloc((size_t)options->size, sizeof *local);

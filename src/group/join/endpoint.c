@@ -14,7 +14,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-/* Little-endian, and what is not named is 0:
+/* Little-endian; bytes that are not named are 0:
  *   0 magic   4 version   8 rank   12 size   16 run   24 machine   32 fingerprint   40 transport
  *  44 port   48 address   112 host   160 version of the library   184 secret   248 hash of all before */
 enum {
@@ -57,7 +57,7 @@ void sgp_endpoint_encode(const sgp_endpoint_t *endpoint, unsigned char bytes[SGP
     sgp_bytes_put(bytes + AT_HASH, XXH3_64bits(bytes, AT_HASH), 8);
 }
 
-/* Text that ends within its place, and can be printed. */
+/* Printable text that ends within `room`. */
 static bool take_text(const unsigned char *at, char *text, size_t room) {
     size_t length = strnlen((const char *)at, room);
     if (length == room) return false;
@@ -114,7 +114,7 @@ uint64_t sgp_endpoint_machine(void) {
 }
 
 static bool fill_random(void *place, size_t bytes) {
-    return getrandom(place, bytes, 0) == (ssize_t)bytes; /* so few come at once */
+    return getrandom(place, bytes, 0) == (ssize_t)bytes; /* never cut short: at most 256 bytes */
 }
 
 static void find_host(char host[SGP_ENDPOINT_HOST]) {
@@ -161,11 +161,11 @@ static sgp_status_t differ(const sgp_endpoint_t *zero, const sgp_endpoint_t *oth
 
 sgp_status_t sgp_endpoint_check_all(const sgp_endpoint_t *all, int size) {
     if (all[0].size != size)
-        return sgp_fail(SGP_ERR_MISMATCH, "node 0 counts %d nodes, and here are %d", all[0].size,
-                        size);
+        return sgp_fail(SGP_ERR_MISMATCH, "node 0 counts %d nodes, and here there are %d",
+                        all[0].size, size);
     for (int r = 0; r < size; r++) {
         if (all[r].rank != r)
-            return sgp_fail(SGP_ERR_MISMATCH, "node %d shows the endpoint of node %d", r,
+            return sgp_fail(SGP_ERR_MISMATCH, "node %d has the endpoint of node %d", r,
                             all[r].rank);
         sgp_status_t status = differ(&all[0], &all[r]);
         if (status != SGP_OK) return status;

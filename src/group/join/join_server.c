@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "group/join/join_server.h"
 
-#include "base/constants.h"
 #include "base/clock.h"
 #include "base/logging.h"
+#include "wire/bytes.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -11,143 +11,53 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MOST_STRANGERS = 64, PATIENCE_S = 10 };
-
-typedef enum guest_state {
-    SHAKING,
-    SHOWING, /* its endpoint is coming */
-    SEATED,  /* waits */
-    READY,   /* has all endpoints and accepts no callers any more */
-    GOING,   /* what is left to be said to it is being sent, then it is closed */
-    GONE,
-} guest_state_t;
-
-struct sgp_join_session {
-    guest_state_t state;
-    int socket;
-    int order;      /* of arrival */
-    uint64_t until; /* to be seated, or gone */
-    sgp_address_t from;
-    sgp_handshake_t handshake;
-    unsigned char in[SGP_ENDPOINT_BYTES];
-    size_t have;
-    unsigned char *out; /* owned */
-    size_t out_at, out_end;
-    bool expected;           /* it was accepted, and has a seat */
-    int rank;                /* claimed, and in the end given; -1: none yet */
-    sgp_endpoint_t endpoint; /* from SEATED on */
-};
-
-/* ---- notes ---- */
-
-static void put_4(unsigned char *at, uint32_t value) {
-    for (int i = 0; i < 4; i++) at[i] = (unsigned char)(value >> (8 * i));
-}
-
-static uint32_t get_4(const unsigned char *at) {
-    return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
-}
-
-void sgp_join_message_encode(sgp_join_message_t note, size_t bytes,
-                             unsigned char header[SGP_JOIN_MESSAGE_HEADER]) {
-    put_4(header, note);
-    put_4(header + 4, (uint32_t)bytes);
-}
-
-bool sgp_join_message_decode(const unsigned char header[SGP_JOIN_MESSAGE_HEADER], size_t most,
-                             sgp_join_message_t *note, size_t *bytes) {
-    uint32_t kind = get_4(header), count = get_4(header + 4);
-    if (kind < SGP_JOIN_ADMITTED || kind > SGP_JOIN_MESSAGE_LAST || count > most) return false;
-    *note = (sgp_join_message_t)kind;
-    *bytes = count;
-    return true;
-}
+enum { MOST_PENDING = 64 };
 
 /* ---- sessions ---- */
 
-static void see_off(sgp_join_server_t *server, sgp_join_session_t *session) {
-    if (session->state == GONE) return;
-    if (session->state == SEATED || session->state == READY) server->seated--;
-    session->state = GONE;
-    close(session->socket);
-    sgp_handshake_fini(&session->handshake);
-    free(session->out);
-    session->out = NULL;
-    session->out_at = session->out_end = 0;
-}
-
-static bool stranger(const sgp_join_session_t *session) {
-    return session->state == SHAKING || session->state == SHOWING || session->state == GOING;
-}
-
-static void sweep(sgp_join_server_t *server) {
+static void remove_closed(sgp_join_server_t *server) {
     int kept = 0;
     for (int i = 0; i < server->count; i++) {
-        if (server->sessions[i]->state == GONE) free(server->sessions[i]);
-        else server->sessions[kept++] = server->sessions[i];
+        sgp_join_session_t *session = server->sessions[i];
+        if (session->state == SGP_SESSION_CLOSED) sgp_session_destroy(session);
+        else server->sessions[kept++] = session;
     }
     server->count = kept;
 }
 
-/* Nothing is said while something still is to be: notes are few, and far between. */
-static bool say(sgp_join_session_t *session, sgp_join_message_t note, const void *text,
-                size_t bytes) {
-    size_t left = session->out_end - session->out_at;
-    unsigned char *out = malloc(left + SGP_JOIN_MESSAGE_HEADER + bytes);
-    if (!out) return false;
-    if (left) memcpy(out, session->out + session->out_at, left);
-    sgp_join_message_encode(note, bytes, out + left);
-    if (bytes) memcpy(out + left + SGP_JOIN_MESSAGE_HEADER, text, bytes);
-    free(session->out);
-    session->out = out;
-    session->out_at = 0;
-    session->out_end = left + SGP_JOIN_MESSAGE_HEADER + bytes;
-    return true;
+static bool is_open(const sgp_join_session_t *session) {
+    return session->state != SGP_SESSION_CLOSING && session->state != SGP_SESSION_CLOSED;
 }
 
-static void say_last(sgp_join_server_t *server, sgp_join_session_t *session,
-                     sgp_join_message_t note, const void *text, size_t bytes) {
-    if (!say(session, note, text, bytes)) {
-        see_off(server, session);
-        return;
-    }
-    if (session->state == SEATED || session->state == READY) server->seated--;
-    session->state = GOING;
-    session->until = sgp_clock_now() + (uint64_t)PATIENCE_S * SGP_SECOND;
+int sgp_join_server_admitted(const sgp_join_server_t *server) {
+    int count = 0;
+    for (int i = 0; i < server->count; i++) count += sgp_session_is_admitted(server->sessions[i]);
+    return count;
 }
 
-static void refuse(sgp_join_server_t *server, sgp_join_session_t *session, const char *why) {
-    char reason[SGP_VERDICT_BYTES] = "", address[SGP_ADDRESS_TEXT];
-    snprintf(reason, sizeof reason, "%s", why);
-    sgp_log(SGP_LOG_WARNING, "refused %s: %s", sgp_address_text(&session->from, address), reason);
-    say_last(server, session, SGP_JOIN_REFUSED, reason, sizeof reason);
+/* Processes that are admitted or will be, this one included. */
+static int reserved(const sgp_join_server_t *server) {
+    int count = 1;
+    for (int i = 0; i < server->count; i++)
+        count += server->sessions[i]->reserved && is_open(server->sessions[i]);
+    return count;
 }
 
-/* ---- judging ---- */
-
-/* Who else has that rank: its address, or NULL. */
-static const char *holder(const sgp_join_server_t *server, const sgp_join_session_t *but, int rank,
-                          char text[SGP_ADDRESS_TEXT]) {
-    if (rank == server->mine->rank) return "the process that founded the group";
+/* The process, other than `session`, that has that rank; NULL: none. */
+static const char *holder(const sgp_join_server_t *server, const sgp_join_session_t *session,
+                          int rank, char text[SGP_ADDRESS_TEXT]) {
+    if (rank == server->mine->rank) return "the join server";
     for (int i = 0; i < server->count; i++) {
-        const sgp_join_session_t *session = server->sessions[i];
-        if (session != but && session->rank == rank && session->state != GOING &&
-            session->state != GONE)
-            return sgp_address_text(&session->from, text);
+        const sgp_join_session_t *other = server->sessions[i];
+        if (other != session && other->rank == rank && is_open(other))
+            return sgp_address_text(&other->from, text);
     }
     return NULL;
 }
 
-static int expected(const sgp_join_server_t *server) {
-    int count = 1; /* ourselves */
-    for (int i = 0; i < server->count; i++) {
-        const sgp_join_session_t *session = server->sessions[i];
-        count += session->expected && session->state != GOING && session->state != GONE;
-    }
-    return count;
-}
+/* ---- judging a client's hello ---- */
 
-static void judge_for_seat(sgp_join_server_t *server, sgp_join_session_t *session) {
+static void judge_as_member(const sgp_join_server_t *server, sgp_join_session_t *session) {
     const sgp_endpoint_t *mine = server->mine;
     const sgp_hello_t *theirs = &session->handshake.theirs;
     char text[SGP_ADDRESS_TEXT];
@@ -159,7 +69,7 @@ static void judge_for_seat(sgp_join_server_t *server, sgp_join_session_t *sessio
     else if (theirs->rank < -1 || theirs->rank >= mine->size)
         sgp_handshake_refuse(&session->handshake, "there is no rank %d in a group of %d",
                              theirs->rank, mine->size);
-    else if (expected(server) >= mine->size)
+    else if (reserved(server) >= mine->size)
         sgp_handshake_refuse(&session->handshake, "the group is full: all %d processes have come",
                              mine->size);
     else if (theirs->rank >= 0 && (other = holder(server, session, theirs->rank, text)))
@@ -167,33 +77,43 @@ static void judge_for_seat(sgp_join_server_t *server, sgp_join_session_t *sessio
     else sgp_handshake_accept(&session->handshake);
 }
 
-static void judge(sgp_join_server_t *server, sgp_join_session_t *session) {
-    const sgp_join_options_t *options = server->options;
+static void judge(const sgp_join_server_t *server, sgp_join_session_t *session) {
+    const sgp_exchange_t *exchange = server->exchange;
     const sgp_hello_t *theirs = &session->handshake.theirs;
     char address[SGP_ADDRESS_TEXT];
-    if (!options->key && !options->insecure && !sgp_address_is_here(&session->from))
+    if (!exchange->key && !exchange->insecure && !sgp_address_is_here(&session->from))
         sgp_handshake_refuse(&session->handshake,
                              "%s is another machine, and there is no key: give all nodes the same "
                              "--key-file, or --insecure",
                              sgp_address_text(&session->from, address));
     else if (theirs->purpose != SGP_PURPOSE_JOIN)
-        sgp_handshake_refuse(&session->handshake, "the group has not begun");
+        sgp_handshake_refuse(&session->handshake, "the group is not complete yet");
     else if (theirs->fingerprint != server->mine->fingerprint)
         sgp_handshake_refuse(&session->handshake, "it belongs to another job");
     else if (strcmp(theirs->version, server->mine->version) != 0)
         sgp_handshake_refuse(&session->handshake, "it has sgp %s, and here is %s", theirs->version,
                              server->mine->version);
-    else if (server->seats) judge_for_seat(server, session);
-    else sgp_handshake_accept(&session->handshake);
+    else if (server->redirects) sgp_handshake_accept(&session->handshake);
+    else judge_as_member(server, session);
+    session->reserved = sgp_handshake_state(&session->handshake) != SGP_HANDSHAKE_REFUSED;
+    if (session->reserved && !server->redirects) session->rank = theirs->rank;
 }
 
-/* The port a member listens on is its own to say; the host is the one that it calls from, for that is
- * how it is reached. On this machine that may be one that only we can reach. */
+/* ---- admitting a client ---- */
+
+static void accepted(const sgp_join_server_t *server, sgp_join_session_t *session) {
+    if (server->redirects)
+        sgp_session_send_last(session, SGP_JOIN_REDIRECT, server->address, sizeof server->address);
+    else session->state = SGP_SESSION_ENDPOINT;
+}
+
+/* A client states the port it listens on; its host is the one it calls from, as others reach it there. From this
+ * machine it may call from an address that only this machine reaches: then the host is the server's. */
 static bool complete_address(const sgp_join_server_t *server, sgp_join_session_t *session) {
+    sgp_endpoint_t *endpoint = &session->endpoint;
     char text[SGP_ADDRESS_TEXT], ours[SGP_ADDRESS_TEXT];
     sgp_address_t address;
-    if (!session->endpoint.port)
-        return sgp_address_parse(session->endpoint.address, &address) == SGP_OK;
+    if (!endpoint->port) return sgp_address_parse(endpoint->address, &address) == SGP_OK;
     const char *from = sgp_address_text(&session->from, text);
     bool loopback = strncmp(from, "127.", 4) == 0 || strncmp(from, "[::1]", 5) == 0;
     if (loopback && server->mine->address[0]) {
@@ -201,247 +121,109 @@ static bool complete_address(const sgp_join_server_t *server, sgp_join_session_t
         from = ours;
     }
     int length = (int)(strrchr(from, ':') - from);
-    snprintf(session->endpoint.address, sizeof session->endpoint.address, "%.*s:%d", length, from,
-             session->endpoint.port);
-    session->endpoint.port = 0;
+    snprintf(endpoint->address, sizeof endpoint->address, "%.*s:%d", length, from, endpoint->port);
+    endpoint->port = 0;
     return true;
 }
 
-static void seat(sgp_join_server_t *server, sgp_join_session_t *session) {
+static void admit(sgp_join_server_t *server, sgp_join_session_t *session) {
     const sgp_endpoint_t *mine = server->mine;
+    sgp_endpoint_t *theirs = &session->endpoint;
     char why[SGP_VERDICT_BYTES];
-    if (sgp_endpoint_decode(session->in, &session->endpoint) != SGP_OK ||
-        session->endpoint.size != mine->size || session->endpoint.rank != session->rank ||
-        !complete_address(server, session)) {
-        refuse(server, session, "it has shown no endpoint of this version of sgp");
+    if (sgp_endpoint_decode(session->in, theirs) != SGP_OK || theirs->size != mine->size ||
+        theirs->rank != session->rank || !complete_address(server, session)) {
+        sgp_session_refuse(session, "it sent no endpoint of this version of sgp");
         return;
     }
-    if (session->endpoint.transport != mine->transport) {
+    if (theirs->transport != mine->transport) {
         snprintf(why, sizeof why, "it has --transport %s, and here is %s",
-                 sgp_transport_choice_name(session->endpoint.transport),
+                 sgp_transport_choice_name(theirs->transport),
                  sgp_transport_choice_name(mine->transport));
-        refuse(server, session, why);
+        sgp_session_refuse(session, why);
         return;
     }
-    session->state = SEATED;
-    session->order = ++server->order;
-    session->have = 0;
-    server->seated++;
-    char address[SGP_ADDRESS_TEXT];
-    memcpy(address, server->founder, sizeof address);
-    if (!say(session, SGP_JOIN_ADMITTED, address, sizeof address)) see_off(server, session);
-}
-
-/* ---- bytes ---- */
-
-static void leaves(sgp_join_server_t *server, sgp_join_session_t *session) {
-    char address[SGP_ADDRESS_TEXT];
-    if (session->state == SEATED || session->state == READY)
-        sgp_log(SGP_LOG_WARNING, "%s (%s) is gone again", sgp_address_text(&session->from, address),
-                session->endpoint.host);
-    see_off(server, session);
-}
-
-static void flush(sgp_join_server_t *server, sgp_join_session_t *session) {
-    while (session->out_at < session->out_end) {
-        ssize_t sent = send(session->socket, session->out + session->out_at,
-                            session->out_end - session->out_at, MSG_NOSIGNAL);
-        if (sent < 0 && errno == EINTR) continue;
-        if (sent < 0 && errno != EAGAIN) leaves(server, session);
-        if (sent < 0) return;
-        session->out_at += (size_t)sent;
-    }
-    if (session->state == GOING) see_off(server, session);
-}
-
-/* Bytes into place; false: none came, or the session has left. */
-static bool receive(sgp_join_server_t *server, sgp_join_session_t *session, void *place,
-                    size_t wanted, size_t *got) {
-    ssize_t count = recv(session->socket, place, wanted, 0);
-    if (count < 0 && (errno == EAGAIN || errno == EINTR)) return false;
-    if (count <= 0) {
-        leaves(server, session);
-        return false;
-    }
-    *got = (size_t)count;
-    return true;
-}
-
-static void shaken(sgp_join_server_t *server, sgp_join_session_t *session) {
-    if (server->seats) {
-        session->state = SHOWING;
-        session->have = 0;
-        return;
-    }
-    char address[SGP_ADDRESS_TEXT];
-    memcpy(address, server->founder, sizeof address);
-    say_last(server, session, SGP_JOIN_REDIRECT, address, sizeof address);
-}
-
-static void refused(sgp_join_server_t *server, sgp_join_session_t *session) {
-    char address[SGP_ADDRESS_TEXT];
-    sgp_address_text(&session->from, address);
-    sgp_log(SGP_LOG_WARNING,
-            session->handshake.refused_by_them ? "%s called and refuses us: %s" : "refused %s: %s",
-            address, session->handshake.reason);
-    see_off(server, session);
-}
-
-static bool send_handshake(sgp_join_server_t *server, sgp_join_session_t *session) {
-    size_t bytes;
-    for (const void *out; (out = sgp_handshake_pending(&session->handshake, &bytes)), bytes;) {
-        ssize_t sent = send(session->socket, out, bytes, MSG_NOSIGNAL);
-        if (sent < 0 && errno == EINTR) continue;
-        if (sent < 0 && errno != EAGAIN) leaves(server, session);
-        if (sent < 0) return false;
-        sgp_handshake_sent(&session->handshake, (size_t)sent);
-    }
-    return true;
-}
-
-static void shake(sgp_join_server_t *server, sgp_join_session_t *session) {
-    for (;;) {
-        size_t wanted, got;
-        if (sgp_handshake_state(&session->handshake) == SGP_HANDSHAKE_JUDGE) {
-            judge(server, session);
-            session->expected = sgp_handshake_state(&session->handshake) != SGP_HANDSHAKE_REFUSED;
-            if (session->expected && server->seats) session->rank = session->handshake.theirs.rank;
-        }
-        if (!send_handshake(server, session)) return;
-        sgp_handshake_state_t state = sgp_handshake_state(&session->handshake);
-        if (state == SGP_HANDSHAKE_DONE) shaken(server, session);
-        if (state == SGP_HANDSHAKE_REFUSED) refused(server, session);
-        if (state == SGP_HANDSHAKE_DONE || state == SGP_HANDSHAKE_REFUSED) return;
-        void *place = sgp_handshake_place(&session->handshake, &wanted);
-        if (!wanted || !receive(server, session, place, wanted, &got)) return;
-        sgp_handshake_received(&session->handshake, got);
-    }
-}
-
-static void receive_endpoint(sgp_join_server_t *server, sgp_join_session_t *session) {
-    size_t got;
-    if (!receive(server, session, session->in + session->have, sizeof session->in - session->have,
-                 &got))
-        return;
-    session->have += got;
-    if (session->have == sizeof session->in) seat(server, session);
-}
-
-/* One who sits has nothing to say but that it is ready. */
-static void listen_to(sgp_join_server_t *server, sgp_join_session_t *session) {
-    size_t got, bytes;
-    sgp_join_message_t note;
-    if (!receive(server, session, session->in + session->have,
-                 SGP_JOIN_MESSAGE_HEADER - session->have, &got))
-        return;
-    session->have += got;
-    if (session->have < SGP_JOIN_MESSAGE_HEADER) return;
-    session->have = 0;
-    if (session->state == SEATED && sgp_join_message_decode(session->in, 0, &note, &bytes) &&
-        note == SGP_JOIN_READY)
-        session->state = READY;
-    else leaves(server, session);
+    session->state = SGP_SESSION_ADMITTED;
+    session->arrival = ++server->arrivals;
+    if (!sgp_session_send(session, SGP_JOIN_ADMITTED, server->address, sizeof server->address))
+        sgp_session_close(session);
 }
 
 static void serve(sgp_join_server_t *server, sgp_join_session_t *session, short events) {
-    unsigned char rest[256];
-    if (session->out_at < session->out_end && (events & POLLOUT)) flush(server, session);
-    if (!(events & ~POLLOUT) && session->state != SHAKING) return;
-    switch (session->state) {
-    case SHAKING:
-        shake(server, session);
-        break;
-    case SHOWING:
-        receive_endpoint(server, session);
-        break;
-    case SEATED:
-    case READY:
-        listen_to(server, session);
-        break;
-    case GOING: /* a endpoint that nobody wants any more */
-        receive(server, session, rest, sizeof rest, &(size_t){0});
-        break;
-    case GONE:
-        break;
-    }
+    sgp_session_event_t event;
+    while ((event = sgp_session_serve(session, events)) == SGP_SESSION_JUDGE)
+        judge(server, session);
+    if (event == SGP_SESSION_ACCEPTED) accepted(server, session);
+    if (event == SGP_SESSION_ARRIVED) admit(server, session);
 }
 
-/* ---- callers ---- */
+/* ---- new clients ---- */
 
-/* Whoever has been a stranger for longest makes room. */
-static void make_room(sgp_join_server_t *server) {
+/* Too many pending sessions: the oldest makes room. */
+static void limit_pending(sgp_join_server_t *server) {
     sgp_join_session_t *oldest = NULL;
-    int strangers = 0;
+    int pending = 0;
     for (int i = 0; i < server->count; i++) {
-        if (!stranger(server->sessions[i])) continue;
-        strangers++;
-        if (!oldest || server->sessions[i]->until < oldest->until) oldest = server->sessions[i];
+        sgp_join_session_t *session = server->sessions[i];
+        if (!sgp_session_is_pending(session)) continue;
+        pending++;
+        if (!oldest || session->until < oldest->until) oldest = session;
     }
-    if (strangers >= MOST_STRANGERS) see_off(server, oldest);
-    sweep(server);
+    if (pending >= MOST_PENDING) sgp_session_close(oldest);
+    remove_closed(server);
 }
 
-static sgp_join_session_t *add_guest(sgp_join_server_t *server) {
-    make_room(server);
-    if (server->count == server->room) {
-        int room = server->room ? 2 * server->room : 16;
-        sgp_join_session_t **grown =
-            realloc(server->sessions, (size_t)room * sizeof(sgp_join_session_t *));
-        if (!grown) return NULL;
-        server->sessions = grown;
-        server->room = room;
-    }
-    sgp_join_session_t *session = calloc(1, sizeof *session);
-    if (session) server->sessions[server->count++] = session;
-    return session;
+static bool grow(sgp_join_server_t *server) {
+    if (server->count < server->room) return true;
+    int room = server->room ? 2 * server->room : 16;
+    sgp_join_session_t **grown =
+        realloc(server->sessions, (size_t)room * sizeof(sgp_join_session_t *));
+    if (!grown) return false;
+    server->sessions = grown;
+    server->room = room;
+    return true;
 }
 
-static sgp_status_t welcome(sgp_join_server_t *server, int socket, const sgp_address_t *from) {
+static sgp_status_t add_session(sgp_join_server_t *server, int socket, const sgp_address_t *from) {
     const sgp_endpoint_t *mine = server->mine;
-    sgp_join_session_t *session = add_guest(server);
-    if (!session) {
-        close(socket);
-        return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a caller");
-    }
     sgp_hello_t hello = {.rank = mine->rank, .size = mine->size, .fingerprint = mine->fingerprint};
     memcpy(hello.version, mine->version, sizeof hello.version);
-    session->socket = socket;
-    session->from = *from;
-    session->rank = -1;
-    session->until = sgp_clock_now() + (uint64_t)PATIENCE_S * SGP_SECOND;
-    sgp_handshake_init(&session->handshake, false, &hello, server->options->key);
+    limit_pending(server);
+    sgp_join_session_t *session =
+        grow(server) ? sgp_session_create(socket, from, &hello, server->exchange->key) : NULL;
+    if (!session) {
+        close(socket);
+        return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a client");
+    }
+    server->sessions[server->count++] = session;
     return SGP_OK;
 }
 
-/* Some at a time: they keep coming as long as someone calls. */
-static sgp_status_t accept_callers(sgp_join_server_t *server) {
+/* A few at a time: a flood of calls does not keep the others waiting. */
+static sgp_status_t accept_clients(sgp_join_server_t *server) {
     sgp_status_t status = SGP_OK;
-    for (int i = 0; i < MOST_STRANGERS / 4 && status == SGP_OK; i++) {
+    for (int i = 0; i < MOST_PENDING / 4 && status == SGP_OK; i++) {
         sgp_address_t from = {.length = sizeof from.at};
         int made = accept4(server->listener, (struct sockaddr *)&from.at, &from.length,
                            SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (made < 0 && (errno == EMFILE || errno == ENFILE))
             return sgp_fail(SGP_ERR_SYSTEM, "no more connections: %s", strerror(errno));
         if (made < 0) return SGP_OK;
-        status = welcome(server, made, &from);
+        status = add_session(server, made, &from);
     }
     return status;
 }
 
-/* ---- the server ---- */
+/* ---- serving ---- */
 
-void sgp_join_server_init(sgp_join_server_t *server, int listener,
-                          const sgp_join_options_t *options, const sgp_endpoint_t *mine,
-                          bool seats) {
-    *server =
-        (sgp_join_server_t){.listener = listener, .options = options, .mine = mine, .seats = seats};
+void sgp_join_server_init(sgp_join_server_t *server, int listener, const sgp_exchange_t *exchange,
+                          const sgp_endpoint_t *mine, const char *address, bool redirects) {
+    *server = (sgp_join_server_t){
+        .listener = listener, .exchange = exchange, .mine = mine, .redirects = redirects};
+    snprintf(server->address, sizeof server->address, "%.*s", SGP_ADDRESS_TEXT - 1, address);
 }
 
 void sgp_join_server_fini(sgp_join_server_t *server) {
-    for (int i = 0; i < server->count; i++) {
-        see_off(server, server->sessions[i]);
-        free(server->sessions[i]);
-    }
+    for (int i = 0; i < server->count; i++) sgp_session_destroy(server->sessions[i]);
     free(server->sessions);
     *server = (sgp_join_server_t){.listener = -1};
 }
@@ -450,46 +232,40 @@ int sgp_join_server_sockets(const sgp_join_server_t *server) {
     return server->count + 1;
 }
 
-static short events_of(const sgp_join_session_t *session) {
-    size_t pending = session->out_end - session->out_at;
-    if (session->state == SHAKING) sgp_handshake_pending(&session->handshake, &pending);
-    return (short)(POLLIN | (pending ? POLLOUT : 0));
-}
-
-void sgp_join_server_watch(const sgp_join_server_t *server, struct pollfd *places) {
-    places[0] = (struct pollfd){.fd = server->listener, .events = POLLIN};
+void sgp_join_server_watch(const sgp_join_server_t *server, struct pollfd *sockets) {
+    sockets[0] = (struct pollfd){.fd = server->listener, .events = POLLIN};
     for (int i = 0; i < server->count; i++)
-        places[i + 1] = (struct pollfd){.fd = server->sessions[i]->socket,
-                                        .events = events_of(server->sessions[i])};
+        sockets[i + 1] = (struct pollfd){.fd = server->sessions[i]->socket,
+                                         .events = sgp_session_events(server->sessions[i])};
 }
 
-sgp_status_t sgp_join_server_serve(sgp_join_server_t *server, const struct pollfd *places) {
+sgp_status_t sgp_join_server_serve(sgp_join_server_t *server, const struct pollfd *sockets) {
     uint64_t now = sgp_clock_now();
-    int count = server->count; /* those that places has */
+    int count = server->count; /* of the entries in sockets */
     for (int i = 0; i < count; i++) {
         sgp_join_session_t *session = server->sessions[i];
-        if (places[i + 1].revents) serve(server, session, places[i + 1].revents);
-        if (stranger(session) && now > session->until) see_off(server, session);
+        if (sockets[i + 1].revents) serve(server, session, sockets[i + 1].revents);
+        if (sgp_session_is_pending(session) && now > session->until) sgp_session_close(session);
     }
     sgp_status_t status = SGP_OK;
-    if (server->listener >= 0 && places[0].revents) status = accept_callers(server);
-    sweep(server);
+    if (server->listener >= 0 && sockets[0].revents) status = accept_clients(server);
+    remove_closed(server);
     return status;
 }
 
-/* ---- the beginning ---- */
+/* ---- completing the group ---- */
 
-/* Ranks that were claimed, and the others in order of arrival: the founder came first. */
-static void give_ranks(sgp_join_server_t *server, bool *taken, int *rank) {
+/* Requested ranks first; the others in order of arrival, this process before all clients. */
+static void assign_ranks(sgp_join_server_t *server, bool *taken, int *rank) {
     int size = server->mine->size;
     if (*rank >= 0) taken[*rank] = true;
     for (int i = 0; i < server->count; i++)
         if (server->sessions[i]->rank >= 0) taken[server->sessions[i]->rank] = true;
     int next = 0;
-    for (int order = 0; order <= server->order; order++) {
-        int *place = order == 0 ? rank : NULL;
+    for (int arrival = 0; arrival <= server->arrivals; arrival++) {
+        int *place = arrival == 0 ? rank : NULL;
         for (int i = 0; i < server->count && !place; i++)
-            if (server->sessions[i]->order == order) place = &server->sessions[i]->rank;
+            if (server->sessions[i]->arrival == arrival) place = &server->sessions[i]->rank;
         if (!place || *place >= 0) continue;
         while (next < size && taken[next]) next++;
         *place = next++;
@@ -499,62 +275,79 @@ static void give_ranks(sgp_join_server_t *server, bool *taken, int *rank) {
 static sgp_status_t send_endpoints(sgp_join_server_t *server, const sgp_endpoint_t *all) {
     size_t bytes = 4 + (size_t)server->mine->size * SGP_ENDPOINT_BYTES;
     unsigned char *text = malloc(bytes);
-    bool told = text != NULL;
-    for (int r = 0; r < server->mine->size && told; r++)
+    bool sent = text != NULL;
+    for (int r = 0; r < server->mine->size && sent; r++)
         sgp_endpoint_encode(&all[r], text + 4 + (size_t)r * SGP_ENDPOINT_BYTES);
-    for (int i = 0; i < server->count && told; i++) {
-        put_4(text, (uint32_t)server->sessions[i]->rank);
-        told = say(server->sessions[i], SGP_JOIN_ENDPOINTS, text, bytes);
+    for (int i = 0; i < server->count && sent; i++) {
+        sgp_bytes_put(text, (uint32_t)server->sessions[i]->rank, 4);
+        sent = sgp_session_send(server->sessions[i], SGP_JOIN_ENDPOINTS, text, bytes);
     }
     free(text);
-    return told ? SGP_OK : sgp_fail(SGP_ERR_NO_MEMORY, "no memory to tell all who takes part");
+    return sent ? SGP_OK : sgp_fail(SGP_ERR_NO_MEMORY, "no memory to send all endpoints");
 }
 
 static bool all_ready(const sgp_join_server_t *server) {
     for (int i = 0; i < server->count; i++)
-        if (server->sessions[i]->state != READY) return false;
+        if (server->sessions[i]->state != SGP_SESSION_READY) return false;
     return true;
 }
 
-/* Serves the sessions once. places: (size). */
-static sgp_status_t attend(sgp_join_server_t *server, const sgp_deadline_t *deadline,
-                           struct pollfd *places) {
+/* Serves the clients once. sockets: (size). */
+static sgp_status_t serve_once(sgp_join_server_t *server, const sgp_deadline_t *deadline,
+                               struct pollfd *sockets) {
     int left = sgp_deadline_left_ms(deadline);
     if (left == 0)
-        return sgp_fail(SGP_ERR_TIMEOUT, "a process fell silent while the group was meeting");
-    sgp_join_server_watch(server, places);
-    if (poll(places, (nfds_t)sgp_join_server_sockets(server), left) < 0) return SGP_OK;
-    return sgp_join_server_serve(server, places);
+        return sgp_fail(SGP_ERR_TIMEOUT, "a process fell silent while the group was completed");
+    sgp_join_server_watch(server, sockets);
+    if (poll(sockets, (nfds_t)sgp_join_server_sockets(server), left) < 0) return SGP_OK;
+    return sgp_join_server_serve(server, sockets);
 }
 
-static void send_strangers_away(sgp_join_server_t *server) {
+static void close_pending(sgp_join_server_t *server) {
     for (int i = 0; i < server->count; i++)
-        if (stranger(server->sessions[i])) see_off(server, server->sessions[i]);
-    sweep(server);
+        if (sgp_session_is_pending(server->sessions[i])) sgp_session_close(server->sessions[i]);
+    remove_closed(server);
 }
 
-/* All say that they accept nobody any more before anybody begins: then no caller of the group meets a
- * member that takes it for a newcomer. */
-static sgp_status_t begin_all(sgp_join_server_t *server, const sgp_endpoint_t *all) {
-    enum { MEETING_MS = 30000 };
-    sgp_deadline_t deadline = sgp_deadline_in(MEETING_MS);
-    struct pollfd *places = calloc((size_t)server->mine->size, sizeof *places);
-    sgp_status_t status =
-        places ? send_endpoints(server, all)
-               : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d processes", server->mine->size);
-    while (status == SGP_OK && !all_ready(server)) {
-        status = attend(server, &deadline, places);
-        if (status == SGP_OK && server->count + 1 < server->mine->size)
-            status = sgp_fail(SGP_ERR_PEER_LOST, "a process ended while the group was meeting");
+static sgp_status_t wait_until_ready(sgp_join_server_t *server, const sgp_deadline_t *deadline,
+                                     struct pollfd *sockets) {
+    while (!all_ready(server)) {
+        sgp_status_t status = serve_once(server, deadline, sockets);
+        if (status != SGP_OK) return status;
+        if (server->count + 1 < server->mine->size)
+            return sgp_fail(SGP_ERR_PEER_LOST, "a process ended while the group was completed");
     }
+    return SGP_OK;
+}
+
+/* No process begins before all have said that they accept no more callers: so no member's first call reaches another
+ * member that takes it for a client. */
+static sgp_status_t begin_all(sgp_join_server_t *server, const sgp_endpoint_t *all) {
+    enum { COMPLETION_MS = 30000 };
+    sgp_deadline_t deadline = sgp_deadline_in(COMPLETION_MS);
+    struct pollfd *sockets = calloc((size_t)server->mine->size, sizeof *sockets);
+    sgp_status_t status =
+        sockets ? send_endpoints(server, all)
+                : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d processes", server->mine->size);
+    if (status == SGP_OK) status = wait_until_ready(server, &deadline, sockets);
     for (int i = 0; i < server->count && status == SGP_OK; i++) {
-        say_last(server, server->sessions[i], SGP_JOIN_BEGIN, NULL, 0);
-        if (server->sessions[i]->state == GONE)
+        sgp_session_send_last(server->sessions[i], SGP_JOIN_BEGIN, NULL, 0);
+        if (server->sessions[i]->state == SGP_SESSION_CLOSED)
             status = sgp_fail(SGP_ERR_NO_MEMORY, "no memory to tell all that the group begins");
     }
-    while (status == SGP_OK && server->count > 0) status = attend(server, &deadline, places);
-    free(places);
+    while (status == SGP_OK && server->count > 0) status = serve_once(server, &deadline, sockets);
+    free(sockets);
     return status;
+}
+
+static void fill_endpoints(const sgp_join_server_t *server, int own, sgp_endpoint_t *all) {
+    all[own] = *server->mine;
+    all[own].rank = own;
+    for (int i = 0; i < server->count; i++) {
+        int r = server->sessions[i]->rank;
+        all[r] = server->sessions[i]->endpoint;
+        all[r].rank = r;
+    }
 }
 
 sgp_status_t sgp_join_server_complete(sgp_join_server_t *server, int *rank, sgp_endpoint_t **all) {
@@ -565,16 +358,10 @@ sgp_status_t sgp_join_server_complete(sgp_join_server_t *server, int *rank, sgp_
                               ? SGP_OK
                               : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d endpoints", size);
     server->listener = -1;
-    send_strangers_away(server);
+    close_pending(server);
     if (status == SGP_OK) {
-        give_ranks(server, taken, &own);
-        endpoints[own] = *server->mine;
-        endpoints[own].rank = own;
-        for (int i = 0; i < server->count; i++) {
-            int r = server->sessions[i]->rank;
-            endpoints[r] = server->sessions[i]->endpoint;
-            endpoints[r].rank = r;
-        }
+        assign_ranks(server, taken, &own);
+        fill_endpoints(server, own, endpoints);
         status = begin_all(server, endpoints);
     }
     free(taken);
@@ -592,8 +379,8 @@ void sgp_join_server_refuse_all(sgp_join_server_t *server, const char *why) {
     snprintf(reason, sizeof reason, "%s", why);
     for (int i = 0; i < server->count; i++) {
         sgp_join_session_t *session = server->sessions[i];
-        if (session->state != SEATED && session->state != READY) continue;
-        say_last(server, session, SGP_JOIN_REFUSED, reason, sizeof reason);
-        if (session->state == GOING) flush(server, session);
+        if (!sgp_session_is_admitted(session)) continue;
+        sgp_session_send_last(session, SGP_JOIN_REFUSED, reason, sizeof reason);
+        if (session->state == SGP_SESSION_CLOSING) sgp_session_flush(session);
     }
 }

@@ -20,12 +20,12 @@ bool place_find(const settings_t *settings, place_t *place) {
     if (!joining_check_join(&settings->joining, size)) return false;
     joining_options(&settings->joining, settings->run.transport, size, &options);
     if (sgp_placement_find(&options, &found) != SGP_OK) return false;
-    if (found.source == SGP_SOURCE_NONE) return true;
+    if (!found.launcher) return true;
     *place = (place_t){.placed = true,
-                       .joins = found.source == SGP_SOURCE_JOIN,
+                       .joins = found.launcher == &sgp_launcher_address,
                        .rank = found.rank,
                        .size = found.size,
-                       .source = sgp_source_name(found.source)};
+                       .source = found.launcher->name};
     return true;
 }
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* PMIx, as mpirun of Open MPI, prterun and srun speak it. The library is loaded when it is needed, so that
- * nobody else depends on it; only its header is needed to build. Endpoints travel as hexadecimal strings. */
-#include "group/join/exchange.h"
+/* mpirun of Open MPI, prterun and srun, by PMIx. The library is loaded when one of them is recognised, so that nothing
+ * else depends on it; only its header is needed to build. Endpoints travel as hexadecimal strings. */
+#include "group/join/environment.h"
+#include "group/join/launcher.h"
 
+#include "base/constants.h"
 #include "base/logging.h"
 
 #ifdef SGP_HAS_PMIX
@@ -38,7 +40,7 @@ static bool find(pmix_t *pmix, const char *name, void *function) {
     return found != NULL;
 }
 
-/* The library stays loaded: it keeps a thread of its own for a while. */
+/* Never unloaded, as a thread of the library may outlive its finalize. */
 static sgp_status_t load(pmix_t *pmix) {
     pmix->library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
     if (!pmix->library)
@@ -62,7 +64,7 @@ static sgp_status_t convert(const pmix_t *pmix, const char *call, pmix_status_t 
     return sgp_fail(SGP_ERR_SYSTEM, "PMIx: %s: %s", call, pmix->error(result));
 }
 
-/* At least a second, in which PMIx counts. */
+/* PMIx counts in seconds; at least one. */
 static pmix_info_t time_limit(const pmix_t *pmix) {
     pmix_info_t info;
     memset(&info, 0, sizeof info);
@@ -99,7 +101,7 @@ static sgp_status_t put_endpoint(pmix_t *pmix, const sgp_endpoint_t *mine) {
     return status == SGP_OK ? convert(pmix, "commit", pmix->commit()) : status;
 }
 
-/* Returns when all have put theirs, and their endpoints are here. */
+/* Returns when the endpoints of all processes are here. */
 static sgp_status_t fence(pmix_t *pmix) {
     pmix_info_t info[2];
     info[0] = time_limit(pmix);
@@ -127,10 +129,10 @@ static sgp_status_t get_endpoint(pmix_t *pmix, int rank, sgp_endpoint_t *endpoin
     if (value->type == PMIX_STRING) free(value->data.string);
     free(value);
     if (sgp_endpoint_decode(bytes, endpoint) == SGP_OK) return SGP_OK;
-    return sgp_fail(SGP_ERR_MISMATCH, "node %d has shown no endpoint of this version of sgp", rank);
+    return sgp_fail(SGP_ERR_MISMATCH, "node %d gave no endpoint of this version of sgp", rank);
 }
 
-static sgp_status_t exchange(pmix_t *pmix, sgp_endpoint_t *mine, sgp_endpoint_t **all) {
+static sgp_status_t put_and_get(pmix_t *pmix, sgp_endpoint_t *mine, sgp_endpoint_t **all) {
     sgp_status_t status = read_size(pmix, &mine->size);
     mine->rank = (int)pmix->self.rank;
     if (status == SGP_OK) status = put_endpoint(pmix, mine);
@@ -146,25 +148,54 @@ static sgp_status_t exchange(pmix_t *pmix, sgp_endpoint_t *mine, sgp_endpoint_t 
     return status;
 }
 
-sgp_status_t sgp_exchange_pmix(sgp_endpoint_t *mine, const sgp_deadline_t *deadline,
-                               sgp_endpoint_t **all) {
-    pmix_t pmix = {.deadline = deadline};
+static sgp_status_t exchange(const sgp_exchange_t *with, sgp_endpoint_t *mine, int *listener,
+                             sgp_endpoint_t **all) {
+    (void)listener;
+    pmix_t pmix = {.deadline = with->deadline};
     sgp_status_t status = load(&pmix);
     if (status == SGP_OK) status = convert(&pmix, "init", pmix.init(&pmix.self, NULL, 0));
     if (status != SGP_OK) return status;
-    status = exchange(&pmix, mine, all);
+    status = put_and_get(&pmix, mine, all);
     pmix.finalize(NULL, 0);
     return status;
 }
 
 #else
 
-sgp_status_t sgp_exchange_pmix(sgp_endpoint_t *mine, const sgp_deadline_t *deadline,
-                               sgp_endpoint_t **all) {
-    (void)mine, (void)deadline, (void)all;
+static sgp_status_t exchange(const sgp_exchange_t *with, sgp_endpoint_t *mine, int *listener,
+                             sgp_endpoint_t **all) {
+    (void)with, (void)mine, (void)listener, (void)all;
     return sgp_fail(SGP_ERR_UNSUPPORTED,
                     "the launcher speaks PMIx, and this sgp is built without it: build it where "
                     "libpmix-dev is, or start the processes with --join HOST:PORT");
 }
 
 #endif
+
+static bool recognise(const sgp_group_options_t *options) {
+    (void)options;
+    bool found = (sgp_environment_text("PMIX_NAMESPACE") && sgp_environment_text("PMIX_RANK")) ||
+                 sgp_environment_text("OMPI_COMM_WORLD_SIZE");
+    return found && !sgp_slurm_is_shell();
+}
+
+/* As far as it is known before PMIx is initialised. */
+static sgp_status_t place(const sgp_group_options_t *options, sgp_placement_t *placement) {
+    (void)options;
+    if (sgp_environment_text("OMPI_COMM_WORLD_SIZE") &&
+        sgp_environment_text("OMPI_COMM_WORLD_RANK"))
+        return sgp_environment_place("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", placement);
+    if (sgp_environment_text("SLURM_PROCID") && sgp_environment_text("SLURM_STEP_NUM_TASKS"))
+        return sgp_environment_place("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", placement);
+    if (!sgp_environment_text("PMIX_RANK")) return SGP_OK;
+    return sgp_environment_number("PMIX_RANK", SGP_MOST_PROCESSES, &placement->rank);
+}
+
+const sgp_launcher_t sgp_launcher_pmix = {
+    .name = "PMIx",
+    .timeout_ms = SGP_LAUNCHER_TIMEOUT_MS,
+    .private_channel = true,
+    .recognise = recognise,
+    .place = place,
+    .exchange = exchange,
+};

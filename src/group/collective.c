@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The collective calls of a group: gather, barrier, broadcast. They happen between epochs and at the ends of a run. */
+#include "base/constants.h"
+#include "base/logging.h"
+#include "group/group_internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* One collective call, or a part of it: a message of `count` bytes. */
+typedef struct part {
+    sgp_group_t *group;
+    uint64_t sequence;
+    size_t count;
+    uint64_t deadline;
+} part_t;
+
+static sgp_status_t send_part(const part_t *part, const unsigned char *bytes,
+                              const sgp_destination_t *to, int destinations) {
+    sgp_transport_t *transport = sgp_group_transport(part->group);
+    sgp_header_t header = {.kind = SGP_KIND_CONTROL,
+                           .encoding = SGP_ENCODING_BYTES,
+                           .step = part->sequence,
+                           .count = part->count};
+    sgp_send_t send;
+    sgp_status_t status = sgp_inbox_send_begin(sgp_group_inbox(part->group), &header, to,
+                                               destinations, part->deadline, &send);
+    if (status != SGP_OK) return status;
+    for (void *place; (place = sgp_transport_send_next(transport, &send));) {
+        memcpy(place, bytes + send.header.offset, send.header.elements);
+        sgp_transport_send_commit(transport, &send);
+    }
+    return SGP_OK;
+}
+
+/* The chunk of the part that begins at `offset`, asleep until it is there. */
+static sgp_status_t wait_for_chunk(const part_t *part, int src, size_t offset,
+                                   sgp_chunk_t **chunk) {
+    sgp_inbox_t *inbox = sgp_group_inbox(part->group);
+    sgp_inbox_key_t key = {
+        .kind = SGP_KIND_CONTROL, .src = src, .step = part->sequence, .offset = offset};
+    char doing[80];
+    sgp_rank_name_t name;
+    snprintf(doing, sizeof doing, "%s in a collective call",
+             sgp_transport_name(sgp_group_transport(part->group), src, &name));
+    for (;;) {
+        uint64_t since = sgp_inbox_taken_in(inbox);
+        sgp_group_serve(part->group);
+        *chunk = sgp_inbox_find(inbox, &key);
+        if (*chunk) return SGP_OK;
+        sgp_status_t status = sgp_inbox_wait(inbox, since, part->deadline, doing);
+        if (status != SGP_OK) return status;
+    }
+}
+
+static sgp_status_t receive_part(const part_t *part, int src, unsigned char *bytes) {
+    const sgp_transport_t *transport = sgp_group_transport(part->group);
+    sgp_rank_name_t name, here;
+    for (size_t done = 0; done < part->count;) {
+        sgp_chunk_t *chunk;
+        sgp_status_t status = wait_for_chunk(part, src, done, &chunk);
+        if (status != SGP_OK) return status;
+        if (chunk->header.count != part->count)
+            return sgp_fail(SGP_ERR_MISMATCH, "%s gathers %" PRIu64 " bytes where %s gathers %zu",
+                            sgp_transport_name(transport, src, &name), chunk->header.count,
+                            sgp_transport_name(transport, transport->rank, &here), part->count);
+        memcpy(bytes + done, chunk->payload, chunk->header.elements);
+        done += chunk->header.elements;
+        sgp_inbox_release(sgp_group_inbox(part->group), chunk);
+    }
+    return SGP_OK;
+}
+
+static part_t first_part(sgp_group_t *group, size_t count) {
+    uint64_t now = sgp_transport_now(sgp_group_transport(group));
+    return (part_t){.group = group,
+                    .sequence = sgp_group_next_sequence(group),
+                    .count = count,
+                    .deadline = now + sgp_group_timeout(group)};
+}
+
+/* ---- gather ---- */
+
+static sgp_status_t gather(sgp_group_t *group, const void *mine, size_t bytes, void *all) {
+    part_t part = first_part(group, bytes);
+    int rank = sgp_group_rank(group), size = sgp_group_size(group);
+    sgp_status_t status = send_part(&part, mine, sgp_group_others(group), size - 1);
+    for (int r = 0; r < size && status == SGP_OK; r++) {
+        unsigned char *place = (unsigned char *)all + (size_t)r * bytes;
+        if (r == rank) memmove(place, mine, bytes);
+        else status = receive_part(&part, r, place);
+    }
+    return status;
+}
+
+sgp_status_t sgp_group_gather(sgp_group_t *group, const void *mine, size_t bytes, void *all) {
+    if (bytes == 0 || bytes > SGP_GATHER_BYTES)
+        return sgp_fail(SGP_ERR_INVALID, "gather: %zu bytes, must be 1 to %zu", bytes,
+                        SGP_GATHER_BYTES);
+    bool taken;
+    sgp_status_t status = sgp_group_take(group, NULL, &taken);
+    if (status == SGP_OK) status = gather(group, mine, bytes, all);
+    if (taken) sgp_group_give(group);
+    return status;
+}
+
+/* Every rank hears from every other: among the few nodes of one machine no pattern is much better, and it happens
+ * between epochs only. */
+sgp_status_t sgp_group_barrier(sgp_group_t *group) {
+    unsigned char token = 1;
+    size_t size = (size_t)sgp_group_size(group);
+    unsigned char all[size];
+    return sgp_group_gather(group, &token, 1, all);
+}
