@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* One collective call, or a part of it: a message of `count` bytes. */
+/* One message of a collective call. */
 typedef struct part {
     sgp_group_t *group;
     uint64_t sequence;
@@ -62,7 +62,8 @@ static sgp_status_t receive_part(const part_t *part, int src, unsigned char *byt
         sgp_status_t status = wait_for_chunk(part, src, done, &chunk);
         if (status != SGP_OK) return status;
         if (chunk->header.count != part->count)
-            return sgp_fail(SGP_ERR_MISMATCH, "%s gathers %" PRIu64 " bytes where %s gathers %zu",
+            return sgp_fail(SGP_ERR_MISMATCH,
+                            "in a collective call %s sends %" PRIu64 " bytes and %s %zu",
                             sgp_transport_name(transport, src, &name), chunk->header.count,
                             sgp_transport_name(transport, transport->rank, &here), part->count);
         memcpy(bytes + done, chunk->payload, chunk->header.elements);
@@ -112,4 +113,86 @@ sgp_status_t sgp_group_barrier(sgp_group_t *group) {
     size_t size = (size_t)sgp_group_size(group);
     unsigned char all[size];
     return sgp_group_gather(group, &token, 1, all);
+}
+
+/* ---- broadcast ---- */
+
+/* Chunks under way from one rank to the next. */
+enum { WINDOW = 32 };
+
+/* What a rank is about to broadcast; equal on all. */
+typedef struct terms {
+    uint64_t count;
+    int32_t root;
+    uint32_t prepared; /* 0: it has no room for the messages */
+} terms_t;
+
+static sgp_status_t compare(sgp_group_t *group, const terms_t *mine, int other,
+                            const terms_t *theirs) {
+    const sgp_transport_t *transport = sgp_group_transport(group);
+    sgp_rank_name_t name, here;
+    sgp_transport_name(transport, other, &name);
+    if (theirs->count != mine->count || theirs->root != mine->root)
+        return sgp_fail(
+            SGP_ERR_MISMATCH,
+            "%s broadcasts %" PRIu64 " bytes of rank %d where %s broadcasts %" PRIu64 " of rank %d",
+            name.text, theirs->count, (int)theirs->root,
+            sgp_transport_name(transport, transport->rank, &here), mine->count, (int)mine->root);
+    if (!theirs->prepared)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "%s has no memory for a broadcast", name.text);
+    return SGP_OK;
+}
+
+/* Every rank hears the terms of every other, and all of them come to the same end. */
+static sgp_status_t agree(sgp_group_t *group, const terms_t *mine) {
+    part_t part = first_part(group, sizeof *mine);
+    int size = sgp_group_size(group);
+    sgp_status_t result = mine->prepared ? SGP_OK : SGP_ERR_NO_MEMORY; /* logged by prepare */
+    sgp_status_t status =
+        send_part(&part, (const unsigned char *)mine, sgp_group_others(group), size - 1);
+    for (int r = 0; r < size && status == SGP_OK; r++) {
+        terms_t theirs;
+        if (r == sgp_group_rank(group)) continue;
+        status = receive_part(&part, r, (unsigned char *)&theirs);
+        if (status == SGP_OK && result == SGP_OK) result = compare(group, mine, r, &theirs);
+    }
+    return status == SGP_OK ? result : status;
+}
+
+/* Along the chain root, root + 1, ..., chunk by chunk: each rank passes a chunk on while the next one arrives. */
+static sgp_status_t pass_along(sgp_group_t *group, unsigned char *bytes, const terms_t *terms) {
+    int rank = sgp_group_rank(group), size = sgp_group_size(group), root = terms->root;
+    size_t chunk = sgp_group_transport(group)->chunk_bytes, count = (size_t)terms->count;
+    sgp_destination_t next = {.dst = (rank + 1) % size, .weight = 1};
+    int previous = (rank + size - 1) % size;
+    sgp_status_t status = SGP_OK;
+    for (size_t done = 0; done < count && status == SGP_OK;) {
+        part_t part = first_part(group, count - done < chunk ? count - done : chunk);
+        if (rank != root) status = receive_part(&part, previous, bytes + done);
+        if (status == SGP_OK && next.dst != root) status = send_part(&part, bytes + done, &next, 1);
+        done += part.count;
+    }
+    return status;
+}
+
+static sgp_status_t broadcast(sgp_group_t *group, void *bytes, terms_t *terms) {
+    sgp_transport_t *transport = sgp_group_transport(group);
+    terms->prepared = sgp_transport_prepare(transport, transport->chunk_bytes, WINDOW) == SGP_OK;
+    sgp_status_t status = agree(group, terms);
+    if (status == SGP_OK) status = pass_along(group, bytes, terms);
+    if (terms->prepared) sgp_transport_unprepare(transport, transport->chunk_bytes, WINDOW);
+    return status;
+}
+
+sgp_status_t sgp_group_broadcast(sgp_group_t *group, void *bytes, size_t count, int root) {
+    terms_t terms = {.count = count, .root = root};
+    bool taken;
+    if (root < 0 || root >= sgp_group_size(group))
+        return sgp_fail(SGP_ERR_INVALID, "broadcast: root is rank %d of %d, must be 0 to %d", root,
+                        sgp_group_size(group), sgp_group_size(group) - 1);
+    if (sgp_group_size(group) == 1) return SGP_OK;
+    sgp_status_t status = sgp_group_take(group, NULL, &taken);
+    if (status == SGP_OK) status = broadcast(group, bytes, &terms);
+    if (taken) sgp_group_give(group);
+    return status;
 }

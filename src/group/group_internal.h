@@ -33,11 +33,11 @@ uint64_t sgp_group_timeout(const sgp_group_t *group);
 
 /* ---- collective calls (collective.c) ---- */
 
-/* Every rank gets root's bytes: count of them, the same on every rank, of any number. The bytes go along a chain of the
- * ranks, chunk by chunk, so that each rank sends and receives them once. Blocks, as sgp_group_gather. All ranks fail
- * together where they can see it: SGP_ERR_MISMATCH: another rank has another count or root; SGP_ERR_NO_MEMORY: on some
- * rank. SGP_ERR_INVALID: root is out of range, seen by this rank alone. And the errors of sgp_group_gather, after which
- * bytes are undefined, except at root. */
+/* Every rank gets root's `count` bytes, of any number and the same number on every rank; 0 is fine. They travel along a
+ * chain of the ranks, chunk by chunk, so that each rank receives and sends them once. Blocks as sgp_group_gather does;
+ * the group's time limit holds for each chunk. On an error `bytes` are undefined, except at root.
+ * SGP_ERR_INVALID: root is out of range; this rank sends nothing. On all ranks: SGP_ERR_MISMATCH: another count or root
+ * on another rank; SGP_ERR_NO_MEMORY: no room for the messages on one of them. And the errors of sgp_group_gather. */
 sgp_status_t sgp_group_broadcast(sgp_group_t *group, void *bytes /* (count) */, size_t count,
                                  int root);
 

@@ -41,6 +41,57 @@ static void test_create(void **state) {
     }
 }
 
+/* ---- a broadcast between two ranks, of which one has no memory ---- */
+
+enum { COUNT = 1 << 20 };
+
+typedef struct receiver {
+    pthread_t thread;
+    const char *directory;
+    sgp_status_t status;
+} receiver_t;
+
+static sgp_group_t *join_in(const char *directory, int rank) {
+    sgp_group_t *group = NULL;
+    sgp_group_options_t options = {
+        .rank = rank, .size = 2, .rendezvous = directory, .join_timeout_ms = WAIT_MS};
+    sgp_group_join(&options, &group);
+    return group;
+}
+
+static void *receive_broadcast(void *argument) {
+    receiver_t *receiver = argument;
+    sgp_group_t *group = join_in(receiver->directory, 1);
+    unsigned char *bytes = calloc(COUNT, 1);
+    receiver->status = sgp_group_broadcast(group, bytes, COUNT, 0);
+    if (receiver->status == SGP_OK) assert_int_equal(bytes[COUNT - 1], 7);
+    free(bytes);
+    sgp_group_leave(group);
+    return NULL;
+}
+
+/* A root that fails before the first byte tells the other rank; one that fails later aborts. */
+static void test_broadcast(void **state) {
+    (void)state;
+    static unsigned char bytes[COUNT];
+    failing_t failing = {.may_pass = true};
+    memset(bytes, 7, sizeof bytes);
+    while (failing_round(&failing)) {
+        char directory[] = "/tmp/sgp-test-XXXXXX";
+        assert_non_null(mkdtemp(directory));
+        receiver_t receiver = {.directory = directory};
+        assert_int_equal(pthread_create(&receiver.thread, NULL, receive_broadcast, &receiver), 0);
+        sgp_group_t *group = join_in(directory, 0);
+        assert_non_null(group);
+        sgp_status_t status = FAILING(&failing, sgp_group_broadcast(group, bytes, COUNT, 0));
+        if (status == SGP_OK) sgp_group_leave(group);
+        else sgp_group_abort(group);
+        pthread_join(receiver.thread, NULL);
+        assert_true(status != SGP_OK || receiver.status == SGP_OK);
+        assert_int_equal(rmdir(directory), 0);
+    }
+}
+
 /* ---- a group of one: nobody else waits ---- */
 
 static void join_alone(sgp_group_options_t options) {
@@ -184,6 +235,7 @@ static void test_server_serves_again(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_create),
+        cmocka_unit_test(test_broadcast),
         cmocka_unit_test(test_alone),
         cmocka_unit_test(test_exchange_in_a_directory),
         cmocka_unit_test(test_client_calls_again),
