@@ -250,7 +250,7 @@ sgp_status_t sgp_exchange_address(const sgp_exchange_t *exchange, sgp_endpoint_t
                        .ports = placement->ports > 1 ? placement->ports : 1,
                        .listener = -1};
     sgp_status_t status =
-        sgp_address_resolve_all(search.at, MOST_ADDRESSES, search.addresses, &search.count);
+        sgp_address_resolve(search.at, MOST_ADDRESSES, search.addresses, &search.count);
     if (status != SGP_OK) return status;
     if (sgp_address_port(&search.addresses[0]) == 0)
         return sgp_fail(SGP_ERR_INVALID, "address %s: the port must be above 0", search.at);
