@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The collective calls of a group: gather, barrier, broadcast. They happen between epochs and at the ends of a run. */
+/* The collective calls of a group: gather, barrier, broadcast. They happen between epochs and at
+ * the ends of a run. */
 #include "base/constants.h"
 #include "base/logging.h"
 #include "group/group_internal.h"
@@ -106,8 +107,8 @@ sgp_status_t sgp_group_gather(sgp_group_t *group, const void *mine, size_t bytes
     return status;
 }
 
-/* Every rank hears from every other: among the few nodes of one machine no pattern is much better, and it happens
- * between epochs only. */
+/* Every rank hears from every other: among the few nodes of one machine no pattern is much better,
+ * and it happens between epochs only. */
 sgp_status_t sgp_group_barrier(sgp_group_t *group) {
     unsigned char token = 1;
     size_t size = (size_t)sgp_group_size(group);
@@ -159,7 +160,8 @@ static sgp_status_t agree(sgp_group_t *group, const terms_t *mine) {
     return status == SGP_OK ? result : status;
 }
 
-/* Along the chain root, root + 1, ..., chunk by chunk: each rank passes a chunk on while the next one arrives. */
+/* Along the chain root, root + 1, ..., chunk by chunk: each rank passes a chunk on while the next
+ * one arrives. */
 static sgp_status_t pass_along(sgp_group_t *group, unsigned char *bytes, const terms_t *terms) {
     int rank = sgp_group_rank(group), size = sgp_group_size(group), root = terms->root;
     size_t chunk = sgp_group_transport(group)->chunk_bytes, count = (size_t)terms->count;

@@ -33,7 +33,8 @@ sgp_status_t sgp_group_create(sgp_transport_t *transport, int timeout_ms, sgp_gr
     sgp_status_t status =
         made->others ? sgp_inbox_create(transport, &made->inbox)
                      : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a group of %d", transport->size);
-    /* Two collective calls can overlap: a fast node is in the next one while a slow one is in this. */
+    /* Two collective calls can overlap: a fast node is in the next one while a slow one is in
+     * this. */
     if (status == SGP_OK) status = sgp_transport_prepare(transport, SGP_GATHER_BYTES, 4);
     if (status != SGP_OK) {
         sgp_inbox_destroy(made->inbox);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* src/group is the set of ranks that train together: a transport with an inbox, collective calls, notices, the lease of
- * the transport, and groups within a group. The mixing, the run and the program call it; src/group/join makes it. It
- * reaches other ranks through its transport alone: nothing here names a socket or an address.
+/* src/group is the set of ranks that train together: a transport with an inbox, collective calls,
+ * notices, the lease of the transport, and groups within a group. The mixing, the run and the
+ * program call it; src/group/join makes it. It reaches other ranks through its transport alone:
+ * nothing here names a socket or an address.
  *
  * This header: the group as its callers inside the library see it. */
 #ifndef SGP_GROUP_GROUP_INTERNAL_H
@@ -12,13 +13,14 @@
 
 #include <sgp/group.h>
 
-/* A group over a connected transport, which it takes on success: sgp_group_leave and sgp_group_abort destroy it.
- * timeout_ms: of a collective call; 0: the default. SGP_ERR_NO_MEMORY. */
+/* A group over a connected transport, which it takes on success: sgp_group_leave and
+ * sgp_group_abort destroy it. timeout_ms: of a collective call; 0: the default.
+ * SGP_ERR_NO_MEMORY. */
 sgp_status_t sgp_group_create(sgp_transport_t *transport, int timeout_ms, sgp_group_t **group);
 
-/* The other ranks lose this one at once, as if its process had ended: a rank that fails and must not look as if it had
- * left in order. Sends nothing that is under way, does not wait, and frees the group. NULL is fine. Mixers of the group
- * are destroyed first. */
+/* The other ranks lose this one at once, as if its process had ended: a rank that fails and must
+ * not look as if it had left in order. Sends nothing that is under way, does not wait, and frees
+ * the group. NULL is fine. Mixers of the group are destroyed first. */
 void sgp_group_abort(sgp_group_t *group);
 
 sgp_transport_t *sgp_group_transport(sgp_group_t *group);
@@ -33,11 +35,13 @@ uint64_t sgp_group_timeout(const sgp_group_t *group);
 
 /* ---- collective calls (collective.c) ---- */
 
-/* Every rank gets root's `count` bytes, of any number and the same number on every rank; 0 is fine. They travel along a
- * chain of the ranks, chunk by chunk, so that each rank receives and sends them once. Blocks as sgp_group_gather does;
- * the group's time limit holds for each chunk. On an error `bytes` are undefined, except at root.
- * SGP_ERR_INVALID: root is out of range; this rank sends nothing. On all ranks: SGP_ERR_MISMATCH: another count or root
- * on another rank; SGP_ERR_NO_MEMORY: no room for the messages on one of them. And the errors of sgp_group_gather. */
+/* Every rank gets root's `count` bytes, of any number and the same number on every rank; 0 is
+ * fine. They travel along a chain of the ranks, chunk by chunk, so that each rank receives and
+ * sends them once. Blocks as sgp_group_gather does; the group's time limit holds for each chunk.
+ * On an error `bytes` are undefined, except at root. SGP_ERR_INVALID: root is out of range; this
+ * rank sends nothing. On all ranks: SGP_ERR_MISMATCH: another count or root on another rank;
+ * SGP_ERR_NO_MEMORY: no room for the messages on one of them. And the errors of
+ * sgp_group_gather. */
 sgp_status_t sgp_group_broadcast(sgp_group_t *group, void *bytes /* (count) */, size_t count,
                                  int root);
 
@@ -66,8 +70,9 @@ typedef struct sgp_origin sgp_origin_t; /* group/join/origin.h */
 const sgp_origin_t *sgp_group_origin(const sgp_group_t *group);
 void sgp_group_set_origin(sgp_group_t *group, sgp_origin_t *origin /* taken */);
 
-/* Records the first loss for the launcher: the 32-bit word of this process in that file (word P of process P) becomes
- * the number of the lost process, plus 1. file: copied; NULL: nothing is recorded. Call it once the ranks are named. */
+/* Records the first loss for the launcher: the 32-bit word of this process in that file (word P of
+ * process P) becomes the number of the lost process, plus 1. file: copied; NULL: nothing is
+ * recorded. Call it once the ranks are named. */
 void sgp_group_tell_losses(sgp_group_t *group, const char *file);
 
 /* That file, or NULL. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The lease of a group's transport: an agent (transport/transport.h) that uses it between the steps of a mixer. A
- * caller that is not the owner takes the transport from the agent, sends and receives, and gives it back. */
+/* The lease of a group's transport: an agent (transport/transport.h) that uses it between the steps
+ * of a mixer. A caller that is not the owner takes the transport from the agent, sends and
+ * receives, and gives it back. */
 #ifndef SGP_GROUP_LEASE_H
 #define SGP_GROUP_LEASE_H
 
@@ -14,8 +15,8 @@ typedef struct sgp_lease {
     void *owner;                /* NULL: there is no agent */
 } sgp_lease_t;
 
-/* For a caller `by`; the owner itself takes nothing. *taken: call sgp_lease_give later. The errors that the agent
- * met. */
+/* For a caller `by`; the owner itself takes nothing. *taken: call sgp_lease_give later. The errors
+ * that the agent met. */
 sgp_status_t sgp_lease_take(const sgp_lease_t *lease, const void *by, bool *taken);
 void sgp_lease_give(const sgp_lease_t *lease);
 

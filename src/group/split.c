@@ -53,7 +53,8 @@ static sgp_status_t make_endpoint(const sgp_origin_t *origin, const part_t *part
     return status == SGP_OK ? listen_again(origin, listener, endpoint) : status;
 }
 
-/* Through the whole group, of which all processes call. *all: (size of the group) in its order; the caller frees it. */
+/* Through the whole group, of which all processes call. *all: (size of the group) in its order; the
+ * caller frees it. */
 static sgp_status_t exchange_endpoints(sgp_group_t *group, const sgp_endpoint_t *mine,
                                        sgp_endpoint_t **all) {
     int size = sgp_group_size(group);

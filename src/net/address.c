@@ -149,8 +149,8 @@ static void take(const struct sockaddr *at, sgp_address_t *address) {
     memcpy(&address->at, at, address->length);
 }
 
-/* Preference of an interface's address as the one that others call: IPv4 before IPv6, as every network has it; loopback
- * last; never link-local. 0: unusable. */
+/* Preference of an interface's address as the one that others call: IPv4 before IPv6, as every
+ * network has it; loopback last; never link-local. 0: unusable. */
 static int preference(const struct ifaddrs *at) {
     struct in6_addr host;
     if (!at->ifa_addr || !(at->ifa_flags & IFF_UP) || !host_of(at->ifa_addr, &host)) return 0;
@@ -159,7 +159,8 @@ static int preference(const struct ifaddrs *at) {
     return at->ifa_addr->sa_family == AF_INET ? 4 : 3;
 }
 
-/* The preferred address of the interface of that name; NULL: of all. SGP_ERR_NOT_FOUND: there is none. */
+/* The preferred address of the interface of that name; NULL: of all. SGP_ERR_NOT_FOUND: there is
+ * none. */
 static sgp_status_t best_address(const char *interface, sgp_address_t *address) {
     struct ifaddrs *all = NULL;
     int best = 0;

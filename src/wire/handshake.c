@@ -32,7 +32,8 @@ enum { WANT_HELLO, WANT_HELLO_PROOF, WANT_PROOF_VERDICT, WANT_VERDICT };
 
 /* ---- proof ---- */
 
-/* Of the caller or of the answerer, over both hellos. Without a key it is a plain hash, so that the layout stays. */
+/* Of the caller or of the answerer, over both hellos. Without a key it is a plain hash, so that the
+ * layout stays. */
 static void make_proof(const sgp_handshake_t *handshake, bool of_caller,
                        unsigned char proof[SGP_PROOF_BYTES]) {
     static const char *const labels[] = {"sgp proof 1 answerer", "sgp proof 1 caller"};
@@ -143,7 +144,8 @@ static void append_hello(sgp_handshake_t *handshake) {
     append_no_proof(handshake);
 }
 
-/* Whether a hello is of sgp, of our protocol version, and keyed as we are. Otherwise it has failed. */
+/* Whether a hello is of sgp, of our protocol version, and keyed as we are. Otherwise it has
+ * failed. */
 static bool check_hello(sgp_handshake_t *handshake, const unsigned char *theirs) {
     const unsigned char *mine = handshake->hello[!handshake->caller];
     char version[24];
@@ -227,8 +229,8 @@ static bool received_verdict(sgp_handshake_t *handshake, const unsigned char *ve
     return false;
 }
 
-/* In the answerer: the caller's proof and verdict have arrived. A refusal is believed without a proof: that costs
- * nothing. */
+/* In the answerer: the caller's proof and verdict have arrived. A refusal is believed without a
+ * proof: that costs nothing. */
 static void received_proof(sgp_handshake_t *handshake) {
     if (!received_verdict(handshake, handshake->in + SGP_PROOF_BYTES)) return;
     if (!is_proven(handshake, handshake->in)) {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The handshake of two processes that have just connected: do they belong together?
  *
- * Each sends a hello (identity, run, version of the program) with a fresh random nonce. Where there is a key, each
- * proves that it knows it: a MAC over both hellos and its role, so that no recording can be replayed, not even to its
- * own sender. Then each judges the other's hello and sends a verdict, with a reason for the other's log. A caller
- * without the key gets a hello and a proof, which allow an offline guess at the key: keys are random bytes, not words.
- * A caller that sends no hello gets no answer.
+ * Each sends a hello (identity, run, version of the program) with a fresh random nonce. Where there
+ * is a key, each proves that it knows it: a MAC over both hellos and its role, so that no recording
+ * can be replayed, not even to its own sender. Then each judges the other's hello and sends a
+ * verdict, with a reason for the other's log. A caller without the key gets a hello and a proof,
+ * which allow an offline guess at the key: keys are random bytes, not words. A caller that sends no
+ * hello gets no answer.
  *
  *     caller                          answerer
  *     hello                    ->
@@ -68,8 +69,8 @@ typedef struct sgp_handshake {
     unsigned char out[SGP_HELLO_BYTES + SGP_PROOF_BYTES + SGP_VERDICT_BYTES];
 } sgp_handshake_t;
 
-/* mine: copied; an answerer's purpose is ignored. key: copied; NULL: none. A side with a key refuses a side without
- * one, and the reason says so. */
+/* mine: copied; an answerer's purpose is ignored. key: copied; NULL: none. A side with a key
+ * refuses a side without one, and the reason says so. */
 void sgp_handshake_init(sgp_handshake_t *handshake, bool caller, const sgp_hello_t *mine,
                         const sgp_key_t *key);
 
@@ -77,8 +78,8 @@ static inline sgp_handshake_state_t sgp_handshake_state(const sgp_handshake_t *h
     return handshake->state;
 }
 
-/* The buffer for received bytes. *wanted: its size (0: nothing is awaited now); never read more, as later bytes are not
- * the handshake's. */
+/* The buffer for received bytes. *wanted: its size (0: nothing is awaited now); never read more, as
+ * later bytes are not the handshake's. */
 void *sgp_handshake_place(sgp_handshake_t *handshake, size_t *wanted);
 void sgp_handshake_received(sgp_handshake_t *handshake, size_t bytes);
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* src/wire turns messages, handshakes and keys into bytes and back: pure functions over bytes for the transports, the
- * join protocol and their tests. It opens no file and no socket, and knows no group.
+/* src/wire turns messages, handshakes and keys into bytes and back: pure functions over bytes
+ * for the transports, the join protocol and their tests. It opens no file and no socket, and
+ * knows no group.
  *
- * This header: the 96 bytes in front of every chunk of a message, little-endian, versioned, with a checksum. A message
- * is a vector with a weight, cut into chunks that travel, arrive and are absorbed independently. Each chunk carries
- * the whole header, so it is checked without the others. */
+ * This header: the 96 bytes in front of every chunk of a message, little-endian, versioned, with
+ * a checksum. A message is a vector with a weight, cut into chunks that travel, arrive and are
+ * absorbed independently. Each chunk carries the whole header, so it is checked without the
+ * others. */
 #ifndef SGP_WIRE_HEADER_H
 #define SGP_WIRE_HEADER_H
 
@@ -28,8 +30,8 @@ typedef enum sgp_kind {
     SGP_KIND_LAST = SGP_KIND_NOTICE,
 } sgp_kind_t;
 
-/* The values of sgp_encoding_t travel as they are; 0, its default, marks bytes that are no vector. A receiver refuses
- * a message of an unknown encoding. */
+/* The values of sgp_encoding_t travel as they are; 0, its default, marks bytes that are no vector.
+ * A receiver refuses a message of an unknown encoding. */
 #define SGP_ENCODING_BYTES ((sgp_encoding_t)0)
 #define SGP_ENCODING_LAST  SGP_ENCODING_FLOAT16
 
@@ -54,9 +56,10 @@ size_t sgp_encoding_size(sgp_encoding_t encoding);
 /* Writes the header and its checksum. */
 void sgp_header_encode(const sgp_header_t *header, unsigned char bytes[SGP_HEADER_BYTES]);
 
-/* Reads and checks a header. Sets *header only on success. Does not log: *reason (static) is the cause.
- * SGP_ERR_FORMAT: another magic number or version, a wrong checksum, an unknown kind or encoding, or a chunk outside
- * its message; SGP_ERR_REFUSED: a weight that is not finite or not > 0. */
+/* Reads and checks a header. Sets *header only on success. Does not log: *reason (static) is the
+ * cause. SGP_ERR_FORMAT: another magic number or version, a wrong checksum, an unknown kind or
+ * encoding, or a chunk outside its message; SGP_ERR_REFUSED: a weight that is not finite or not >
+ * 0. */
 sgp_status_t sgp_header_decode(const unsigned char bytes[SGP_HEADER_BYTES], sgp_header_t *header,
                                const char **reason);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the fuzz targets share. Each target is one file with LLVMFuzzerTestOneInput: libFuzzer drives it
- * where clang has it, and replay.c runs the corpus through it everywhere.
+/* What the fuzz targets share. Each target is one file with LLVMFuzzerTestOneInput: libFuzzer
+ * drives it where clang has it, and replay.c runs the corpus through it everywhere.
  *
- * The first byte of an input is a set of switches. Checksums and proofs would stop nearly all that a
- * fuzzer thinks of; with the switch REPAIR the target puts them right before the parse, so that the code
- * behind them is reached. Without it they have to hold. */
+ * The first byte of an input is a set of switches. Checksums and proofs would stop nearly all that
+ * a fuzzer thinks of; with the switch REPAIR the target puts them right before the parse, so that
+ * the code behind them is reached. Without it they have to hold. */
 #ifndef SGP_TESTS_FUZZ_FUZZ_H
 #define SGP_TESTS_FUZZ_FUZZ_H
 

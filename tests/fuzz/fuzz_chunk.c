@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A header as it arrives: switches, then its bytes. A header that is accepted has every property that the code behind
- * it relies on. */
+/* A header as it arrives: switches, then its bytes. A header that is accepted has every property
+ * that the code behind it relies on. */
 #include "fuzz.h"
 
 #include "transport/transport.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The endpoint of a process that joins, with the address in it, and the heads of the notes that answer it:
- * switches, then bytes. */
+/* The endpoint of a process that joins, with the address in it, and the heads of the notes that
+ * answer it: switches, then bytes. */
 #include "fuzz.h"
 
 #include "group/join/endpoint.h"
@@ -17,7 +17,8 @@ static void repair(unsigned char bytes[SGP_ENDPOINT_BYTES]) {
     for (int i = 0; i < 8; i++) bytes[AT_HASH + i] = (unsigned char)(sum >> 8 * i);
 }
 
-/* Where another one says it is: an address, or none, and one that is written back as it was read. */
+/* Where another one says it is: an address, or none, and one that is written back as it was
+ * read. */
 static void check_address(const char *text) {
     char written[SGP_ADDRESS_TEXT], again[SGP_ADDRESS_TEXT];
     sgp_address_t address, same;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What comes over an open connection: switches, seed of the pieces, then frames and chunks. The same
- * bytes are parsed twice, in pieces of different sizes and read ahead by different amounts: what is found
- * in them must be the same. Payloads have a place of just their size, so that the address sanitizer sees
- * a byte too many. */
+/* What comes over an open connection: switches, seed of the pieces, then frames and chunks. The
+ * same bytes are parsed twice, in pieces of different sizes and read ahead by different amounts:
+ * what is found in them must be the same. Payloads have a place of just their size, so that the
+ * address sanitizer sees a byte too many. */
 #include "fuzz.h"
 
 #include "transport/tcp/frame.h"

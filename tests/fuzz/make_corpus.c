@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* make_corpus FOLDER: writes the inputs that the targets begin with, FOLDER/TARGET/made-NAME. They are
- * what a good peer says, and what is nearly that; the fuzzer finds the rest. make_corpus --check FOLDER:
- * fails if one of them is not what it would write. */
+/* make_corpus FOLDER: writes the inputs that the targets begin with, FOLDER/TARGET/made-NAME. They
+ * are what a good peer says, and what is nearly that; the fuzzer finds the rest. make_corpus
+ * --check FOLDER: fails if one of them is not what it would write. */
 #include "fuzz.h"
 
 #include "group/join/endpoint.h"

@@ -60,8 +60,9 @@ static void test_barrier_holds(void **state) {
     }
 }
 
-/* A node that never comes to the barrier: the others give up at their time deadline, in virtual time.
- */
+/* A node that never comes to the barrier: the others give up at their time deadline, in virtual
+ * time.
+ * */
 static void silent(sgp_transport_t *transport, void *context) {
     (void)context;
     sgp_group_t *group = NULL;

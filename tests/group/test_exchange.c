@@ -226,7 +226,8 @@ static void test_join_in_order_of_arrival(void **state) {
         }
 }
 
-/* A process that claims a rank gets it, whichever serves; the others get the ranks that are left. */
+/* A process that claims a rank gets it, whichever serves; the others get the ranks that are
+ * left. */
 static void test_join_with_ranks(void **state) {
     (void)state;
     char at[64];

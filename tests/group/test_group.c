@@ -9,7 +9,8 @@
 
 enum { GONE = 1, WAIT_MS = 60000 };
 
-/* The others lose a rank that ends without leaving, and learn which it is; a call that waits ends at once. */
+/* The others lose a rank that ends without leaving, and learn which it is; a call that waits ends
+ * at once. */
 static void hear_of_loss(sgp_group_t *group, void *context) {
     (void)context;
     sgp_fates_t *fates = sgp_group_transport(group)->fates;

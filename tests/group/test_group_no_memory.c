@@ -200,8 +200,8 @@ static void *meet_in_thread(void *argument) {
     return NULL;
 }
 
-/* One of two members runs out of memory, and tries again as long as the other waits for it. A server without memory for
- * a client closes its connection, and goes on. */
+/* One of two members runs out of memory, and tries again as long as the other waits for it. A
+ * server without memory for a client closes its connection, and goes on. */
 static void meet_again(sgp_join_role_t role) {
     failing_t failing = {.may_pass = role == SGP_JOIN_ROLE_SERVER};
     while (failing_round(&failing)) {

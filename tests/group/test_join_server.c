@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A join server and clients of all kinds: slow, silent, lying, dying. None of them keeps the others from forming the
- * group. */
+/* A join server and clients of all kinds: slow, silent, lying, dying. None of them keeps the others
+ * from forming the group. */
 #include "ranks.h"
 #include "shake.h"
 

@@ -64,7 +64,8 @@ static int port_in(const sgp_address_t *address) {
     return atoi(strrchr(sgp_address_text(address, text), ':') + 1);
 }
 
-/* A listener on all interfaces is reached over IPv4 as well, and advertises an address of this machine. */
+/* A listener on all interfaces is reached over IPv4 as well, and advertises an address of this
+ * machine. */
 static void test_listen_everywhere(void **state) {
     (void)state;
     int listener;
@@ -81,7 +82,8 @@ static void test_listen_everywhere(void **state) {
     close(listener);
 }
 
-/* The first free port of a range is taken; if there is none, the log line names the range and the cause. */
+/* The first free port of a range is taken; if there is none, the log line names the range and the
+ * cause. */
 static void test_ranges(void **state) {
     (void)state;
     int first, second;

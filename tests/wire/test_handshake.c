@@ -37,7 +37,8 @@ static sgp_key_t key_of(const char *secret) {
     return key;
 }
 
-/* What the test does with the flow: flips a bit of what one side says; hands over `piece` bytes at a time. */
+/* What the test does with the flow: flips a bit of what one side says; hands over `piece` bytes at
+ * a time. */
 typedef struct mischief {
     int flip_side; /* 0: the caller's words, 1: the answerer's, -1: none */
     size_t flip_bit;
@@ -124,7 +125,8 @@ static void test_both_accept(void **state) {
         }
 }
 
-/* Who does not have the same key is refused, both know why, and neither shows a proof to one without. */
+/* Who does not have the same key is refused, both know why, and neither shows a proof to one
+ * without. */
 static void test_keys(void **state) {
     (void)state;
     sgp_key_t a = key_of("a secret of 23 bytes..."), b = key_of("a secret of 23 bytes..!");
@@ -175,8 +177,8 @@ static void test_refusals(void **state) {
     }
 }
 
-/* Whatever bit of whatever word is changed on the way: who hears it does not go on, and nobody is taken
- * for somebody else. The same for a refusal, which never becomes an acceptance. */
+/* Whatever bit of whatever word is changed on the way: who hears it does not go on, and nobody is
+ * taken for somebody else. The same for a refusal, which never becomes an acceptance. */
 static void check_every_bit(const sgp_key_t *key, const mischief_t *as) {
     tape_t whole[2] = {0};
     sgp_handshake_t sides[2];
@@ -211,7 +213,8 @@ static void test_every_bit(void **state) {
     }
 }
 
-/* A caller that refuses keeps its proof to itself: nobody on the way can make an acceptance of it. */
+/* A caller that refuses keeps its proof to itself: nobody on the way can make an acceptance of
+ * it. */
 static void test_refusal_is_no_proof(void **state) {
     (void)state;
     sgp_key_t key = key_of("a secret of 23 bytes...");
@@ -230,7 +233,8 @@ static void test_refusal_is_no_proof(void **state) {
     assert_int_equal(sgp_handshake_state(&sides[1]), SGP_HANDSHAKE_REFUSED);
 }
 
-/* Of a stream that goes on it takes its own bytes and no more; of one that ends early it makes nothing. */
+/* Of a stream that goes on it takes its own bytes and no more; of one that ends early it makes
+ * nothing. */
 static void test_its_own_bytes(void **state) {
     (void)state;
     sgp_key_t key = key_of("a secret of 23 bytes...");
@@ -359,7 +363,8 @@ static void make_answer(const unsigned char *hello, const sgp_key_t *key, int pu
     answer->length = SGP_HELLO_BYTES + SGP_PROOF_BYTES;
 }
 
-/* A proof made here by hand is taken; an answer to a question that was not asked is not, proven or not. */
+/* A proof made here by hand is taken; an answer to a question that was not asked is not, proven or
+ * not. */
 static void test_purposes(void **state) {
     (void)state;
     sgp_key_t key = key_of("a secret of 23 bytes...");
@@ -404,8 +409,8 @@ static void test_strangers(void **state) {
     assert_int_equal(bytes, 0);
 }
 
-/* Another protocol, of the handshake or of the messages: both sides say whose program is which, and no
- * proof is shown. */
+/* Another protocol, of the handshake or of the messages: both sides say whose program is which, and
+ * no proof is shown. */
 static void test_versions(void **state) {
     (void)state;
     sgp_key_t key = key_of("a secret of 23 bytes...");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From the endpoints of all processes to a transport: shared memory between processes of one machine, where it is
- * wanted, and TCP between the others. */
+/* From the endpoints of all processes to a transport: shared memory between processes of one
+ * machine, where it is wanted, and TCP between the others. */
 #ifndef SGP_GROUP_JOIN_CONNECT_H
 #define SGP_GROUP_JOIN_CONNECT_H
 
@@ -20,9 +20,10 @@ typedef struct sgp_connect_options {
     int peer_timeout_ms;    /* 0: the default */
 } sgp_connect_options_t;
 
-/* Sets *transport only on success. Blocks until the processes that share memory have met. SGP_ERR_MISMATCH: the
- * endpoints do not fit together; SGP_ERR_UNSUPPORTED: shm across machines; SGP_ERR_INVALID: other machines, and no key;
- * and the errors of sgp_shm_connect and sgp_tcp_connect. All logged. */
+/* Sets *transport only on success. Blocks until the processes that share memory have met.
+ * SGP_ERR_MISMATCH: the endpoints do not fit together; SGP_ERR_UNSUPPORTED: shm across machines;
+ * SGP_ERR_INVALID: other machines, and no key; and the errors of sgp_shm_connect and
+ * sgp_tcp_connect. All logged. */
 sgp_status_t sgp_connect(const sgp_connect_options_t *options, sgp_transport_t **transport);
 
 /* The key that sgp_connect uses; false: none. */

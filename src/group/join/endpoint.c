@@ -16,7 +16,8 @@
 
 /* Little-endian; bytes that are not named are 0:
  *   0 magic   4 version   8 rank   12 size   16 run   24 machine   32 fingerprint   40 transport
- *  44 port   48 address   112 host   160 version of the library   184 secret   248 hash of all before */
+ *  44 port   48 address   112 host   160 version of the library   184 secret
+ * 248 hash of all before */
 enum {
     AT_MAGIC = 0,
     AT_VERSION = 4,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The endpoint of a process: all that the others need to connect to it, and to check that it belongs to their group.
- * Plain data, of a fixed size when it travels. */
+/* The endpoint of a process: all that the others need to connect to it, and to check that it
+ * belongs to their group. Plain data, of a fixed size when it travels. */
 #ifndef SGP_GROUP_JOIN_ENDPOINT_H
 #define SGP_GROUP_JOIN_ENDPOINT_H
 
@@ -35,27 +35,28 @@ typedef struct sgp_endpoint {
     char host[SGP_ENDPOINT_HOST];       /* its name, for log lines */
     char version[SGP_ENDPOINT_VERSION]; /* of the library */
 
-    /* Rank 0's becomes the group's key where there is no other. Zeros unless the launcher's channel is private. */
+    /* Rank 0's becomes the group's key where there is no other. Zeros unless the launcher's channel
+     * is private. */
     unsigned char secret[SGP_ENDPOINT_SECRET];
 } sgp_endpoint_t;
 
-/* This process's: machine, host, version, and a new random run; with a random secret if asked for. SGP_ERR_SYSTEM
- * (logged): no random numbers. */
+/* This process's: machine, host, version, and a new random run; with a random secret if asked for.
+ * SGP_ERR_SYSTEM (logged): no random numbers. */
 sgp_status_t sgp_endpoint_init(sgp_endpoint_t *endpoint, bool secret);
 
 void sgp_endpoint_encode(const sgp_endpoint_t *endpoint, unsigned char bytes[SGP_ENDPOINT_BYTES]);
 
-/* Sets *endpoint only on success. SGP_ERR_FORMAT (not logged): not an endpoint, another version of the format, damaged,
- * or a field is out of range. */
+/* Sets *endpoint only on success. SGP_ERR_FORMAT (not logged): not an endpoint, another version of
+ * the format, damaged, or a field is out of range. */
 sgp_status_t sgp_endpoint_decode(const unsigned char bytes[SGP_ENDPOINT_BYTES],
                                  sgp_endpoint_t *endpoint);
 
-/* Whether `all` (size) form a group: ranks in order, and one size, version, transport and job. SGP_ERR_MISMATCH
- * (logged). */
+/* Whether `all` (size) form a group: ranks in order, and one size, version, transport and job.
+ * SGP_ERR_MISMATCH (logged). */
 sgp_status_t sgp_endpoint_check_all(const sgp_endpoint_t *all, int size);
 
-/* A hash of the properties that processes with shared memory have in common: the booted kernel, the user, and /tmp,
- * where they meet. */
+/* A hash of the properties that processes with shared memory have in common: the booted kernel, the
+ * user, and /tmp, where they meet. */
 uint64_t sgp_endpoint_machine(void);
 
 const char *sgp_transport_choice_name(sgp_transport_choice_t choice);

@@ -11,7 +11,8 @@ const char *sgp_environment_text(const char *name);
 /* From 0 to `most`. SGP_ERR_INVALID (logged): not set, or no such number. */
 sgp_status_t sgp_environment_number(const char *name, int most, int *value);
 
-/* The placement's rank and size, from variables of these names; both are needed. SGP_ERR_INVALID (logged). */
+/* The placement's rank and size, from variables of these names; both are needed. SGP_ERR_INVALID
+ * (logged). */
 sgp_status_t sgp_environment_place(const char *rank, const char *size, sgp_placement_t *placement);
 
 /* SGP_ERR_INVALID (logged): a group cannot have so many processes. */

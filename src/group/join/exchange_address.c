@@ -42,8 +42,8 @@ static const sgp_address_t *local_address(const search_t *search) {
 
 /* ---- serving ---- */
 
-/* A host's own name that resolves to loopback here, as many a hosts file has it: the others resolve it to another
- * address of this machine. */
+/* A host's own name that resolves to loopback here, as many a hosts file has it: the others resolve
+ * it to another address of this machine. */
 static bool is_loopback_alias(const search_t *search, const sgp_address_t *at) {
     bool numeric = *search->at == '[' || search->at[strspn(search->at, "0123456789.")] == ':';
     return sgp_address_is_loopback(at) && !numeric && strncmp(search->at, "localhost", 9) != 0;
@@ -153,7 +153,8 @@ static sgp_status_t check_key(const search_t *search) {
                     search->at);
 }
 
-/* A client without an interface states its port alone: the server knows the host that it calls from. */
+/* A client without an interface states its port alone: the server knows the host that it calls
+ * from. */
 static sgp_status_t listen_as_client(search_t *search) {
     const sgp_exchange_t *exchange = search->exchange;
     sgp_address_t bound, advertised;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sgp_group_join: options and environment, the endpoints of all processes, and a transport between them. */
+/* sgp_group_join: options and environment, the endpoints of all processes, and a transport between
+ * them. */
 #include "base/logging.h"
 #include "group/group_internal.h"
 #include "group/join/connect.h"
@@ -108,7 +109,8 @@ static bool is_shared(const char *directory) {
     return false;
 }
 
-/* Whether all processes share memory for certain: such processes meet in the directory and need no endpoints. */
+/* Whether all processes share memory for certain: such processes meet in the directory and need no
+ * endpoints. */
 static bool all_share_memory(const plan_t *plan) {
     const sgp_placement_t *placement = &plan->placement;
     if (!placement->launcher) return true;

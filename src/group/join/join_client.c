@@ -122,7 +122,8 @@ static void judge(call_t *call, sgp_handshake_t *handshake) {
     if (strcmp(theirs->version, mine->version) != 0)
         sgp_handshake_refuse(handshake, "it has sgp %s, and here is %s", theirs->version,
                              mine->version);
-    /* A group with a run is complete: unless it is of another job, it refuses us itself and says so. */
+    /* A group with a run is complete: unless it is of another job, it refuses us itself and says
+     * so. */
     else if (theirs->run != 0 && mine->fingerprint == 0) sgp_handshake_accept(handshake);
     else if (theirs->run != 0 || theirs->fingerprint != mine->fingerprint)
         sgp_handshake_refuse(handshake, "it belongs to another job");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The messages of the join protocol, after the handshake (wire/handshake.h). The client sends its endpoint, of a fixed
- * size and without a header, and READY when it has all endpoints; the server sends the other messages. Pure functions
- * over bytes. */
+/* The messages of the join protocol, after the handshake (wire/handshake.h). The client sends its
+ * endpoint, of a fixed size and without a header, and READY when it has all endpoints; the server
+ * sends the other messages. Pure functions over bytes. */
 #ifndef SGP_GROUP_JOIN_JOIN_MESSAGE_H
 #define SGP_GROUP_JOIN_JOIN_MESSAGE_H
 

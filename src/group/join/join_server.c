@@ -107,8 +107,9 @@ static void accepted(const sgp_join_server_t *server, sgp_join_session_t *sessio
     else session->state = SGP_SESSION_ENDPOINT;
 }
 
-/* A client states the port it listens on; its host is the one it calls from, as others reach it there. From this
- * machine it may call from an address that only this machine reaches: then the host is the server's. */
+/* A client states the port it listens on; its host is the one it calls from, as others reach it
+ * there. From this machine it may call from an address that only this machine reaches: then the
+ * host is the server's. */
 static bool complete_address(const sgp_join_server_t *server, sgp_join_session_t *session) {
     sgp_endpoint_t *endpoint = &session->endpoint;
     char text[SGP_ADDRESS_TEXT], ours[SGP_ADDRESS_TEXT];
@@ -320,8 +321,8 @@ static sgp_status_t wait_until_ready(sgp_join_server_t *server, const sgp_deadli
     return SGP_OK;
 }
 
-/* No process begins before all have said that they accept no more callers: so no member's first call reaches another
- * member that takes it for a client. */
+/* No process begins before all have said that they accept no more callers: so no member's first
+ * call reaches another member that takes it for a client. */
 static sgp_status_t begin_all(sgp_join_server_t *server, const sgp_endpoint_t *all) {
     enum { COMPLETION_MS = 30000 };
     sgp_deadline_t deadline = sgp_deadline_in(COMPLETION_MS);

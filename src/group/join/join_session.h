@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One client's connection to the join server: handshake, endpoint, messages. It moves bytes and reports events; the
- * server decides (join_server.h). Nothing blocks. Not thread-safe. */
+/* One client's connection to the join server: handshake, endpoint, messages. It moves bytes and
+ * reports events; the server decides (join_server.h). Nothing blocks. Not thread-safe. */
 #ifndef SGP_GROUP_JOIN_JOIN_SESSION_H
 #define SGP_GROUP_JOIN_JOIN_SESSION_H
 

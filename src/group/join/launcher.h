@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* src/group/join is how the processes of a group find each other: sgp_group_join asks which launcher started this
- * process (placement.h), exchanges endpoints as that launcher allows, and connects a transport (connect.h). Only
- * sgp_group_join, sgp_group_split and the program's check of its options call it. It runs before the group exists and
- * never in a step.
+/* src/group/join is how the processes of a group find each other: sgp_group_join asks which
+ * launcher started this process (placement.h), exchanges endpoints as that launcher allows, and
+ * connects a transport (connect.h). Only sgp_group_join, sgp_group_split and the program's check of
+ * its options call it. It runs before the group exists and never in a step.
  *
- * This header: a launcher, and the place of a process that it started. A new launcher is a file launcher_NAME.c with
- * one sgp_launcher_t, and an entry in the table of placement.c. */
+ * This header: a launcher, and the place of a process that it started. A new launcher is a file
+ * launcher_NAME.c with one sgp_launcher_t, and an entry in the table of placement.c. */
 #ifndef SGP_GROUP_JOIN_LAUNCHER_H
 #define SGP_GROUP_JOIN_LAUNCHER_H
 
@@ -52,22 +52,23 @@ struct sgp_launcher {
     const char *name; /* for messages: what states the number of processes */
     int timeout_ms;   /* default for all processes to come */
 
-    /* The launcher's channel carries endpoints to the processes of this group alone. So rank 0's endpoint carries a
-     * secret for the key, and each process listens before the exchange. Otherwise the exchange itself listens, at an
-     * address that any process may call. */
+    /* The launcher's channel carries endpoints to the processes of this group alone. So rank 0's
+     * endpoint carries a secret for the key, and each process listens before the exchange.
+     * Otherwise the exchange itself listens, at an address that any process may call. */
     bool private_channel;
 
     /* Whether it started this process, from options and environment. */
     bool (*recognise)(const sgp_group_options_t *options);
 
-    /* Fills in the rest of a placement whose launcher is set and whose other fields are defaults. SGP_ERR_INVALID
-     * (logged): a value makes no sense. */
+    /* Fills in the rest of a placement whose launcher is set and whose other fields are defaults.
+     * SGP_ERR_INVALID (logged): a value makes no sense. */
     sgp_status_t (*place)(const sgp_group_options_t *options, sgp_placement_t *placement);
 
-    /* Exchanges endpoints: mine for all of them, in order of rank. Sets the rank and size of `mine` where the exchange
-     * decides them. Blocks, until the deadline at most. Sets *all, which the caller frees, only on success, and
-     * without a private channel *listener as well: the socket of this process's address. SGP_ERR_TIMEOUT: a process
-     * did not come; SGP_ERR_MISMATCH; SGP_ERR_SYSTEM; SGP_ERR_NO_MEMORY; all logged. */
+    /* Exchanges endpoints: mine for all of them, in order of rank. Sets the rank and size of `mine`
+     * where the exchange decides them. Blocks, until the deadline at most. Sets *all, which the
+     * caller frees, only on success, and without a private channel *listener as well: the socket of
+     * this process's address. SGP_ERR_TIMEOUT: a process did not come; SGP_ERR_MISMATCH;
+     * SGP_ERR_SYSTEM; SGP_ERR_NO_MEMORY; all logged. */
     sgp_status_t (*exchange)(const sgp_exchange_t *exchange, sgp_endpoint_t *mine, int *listener,
                              sgp_endpoint_t **all);
 };
@@ -78,20 +79,19 @@ enum {
 };
 
 /* launcher_NAME.c */
-extern const sgp_launcher_t
-    sgp_launcher_address; /* --join HOST:PORT, SGP_JOIN: no launcher at all */
-extern const sgp_launcher_t
-    sgp_launcher_directory;                    /* SGP_RANK, SGP_SIZE, SGP_RENDEZVOUS: sgp run */
-extern const sgp_launcher_t sgp_launcher_pmix; /* mpirun of Open MPI, prterun, srun */
-extern const sgp_launcher_t sgp_launcher_pmi;  /* mpirun of MPICH */
+extern const sgp_launcher_t sgp_launcher_address;   /* --join HOST:PORT, or SGP_JOIN: people */
+extern const sgp_launcher_t sgp_launcher_directory; /* SGP_RANK and so on: sgp run */
+extern const sgp_launcher_t sgp_launcher_pmix;      /* mpirun of Open MPI, prterun, srun */
+extern const sgp_launcher_t sgp_launcher_pmi;       /* mpirun of MPICH */
 extern const sgp_launcher_t sgp_launcher_torchrun;
 extern const sgp_launcher_t sgp_launcher_slurm; /* srun without PMIx */
 
-/* Whether this is a Slurm step of one process. An interactive shell of Slurm is one, with all variables of a job, and
- * started nothing. */
+/* Whether this is a Slurm step of one process. An interactive shell of Slurm is one, with all
+ * variables of a job, and started nothing. */
 bool sgp_slurm_is_shell(void);
 
-/* The first host of a list in Slurm's notation, "node[03-05,9],other7". false: no list, or `room` is too small. */
+/* The first host of a list in Slurm's notation, "node[03-05,9],other7". false: no list, or `room`
+ * is too small. */
 bool sgp_slurm_first_host(const char *list, char *host, size_t room);
 
 #endif

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sgp run, and any other launcher that states rank, size and a directory that all processes reach and nobody else can
- * read; it may be on a file system that machines share.
+/* sgp run, and any other launcher that states rank, size and a directory that all processes reach
+ * and nobody else can read; it may be on a file system that machines share.
  *
- * Each process writes its endpoint under a draft name, links it to the name that the others look for once it is
- * complete, and renames it when it has read all the others. The process that finds all of them renamed removes them. */
+ * Each process writes its endpoint under a draft name, links it to the name that the others look
+ * for once it is complete, and renames it when it has read all the others. The process that finds
+ * all of them renamed removes them. */
 #include "group/join/environment.h"
 #include "group/join/launcher.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mpirun of MPICH (Hydra), by PMI-1: lines of "name=value" on a socket that the process inherits, one answer for each
- * request. Endpoints travel as hexadecimal values. */
+/* mpirun of MPICH (Hydra), by PMI-1: lines of "name=value" on a socket that the process inherits,
+ * one answer for each request. Endpoints travel as hexadecimal values. */
 #include "group/join/environment.h"
 #include "group/join/launcher.h"
 
@@ -47,7 +47,8 @@ static sgp_status_t read_line(pmi_t *pmi) {
     return SGP_OK;
 }
 
-/* The value of a name in the answer, up to the next space. false: missing, or longer than `room`. */
+/* The value of a name in the answer, up to the next space. false: missing, or longer than
+ * `room`. */
 static bool value_of(const pmi_t *pmi, const char *name, char *value, size_t room) {
     size_t length = strlen(name);
     for (const char *at = pmi->answer; at; at = strchr(at, ' ')) {

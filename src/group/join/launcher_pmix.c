@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mpirun of Open MPI, prterun and srun, by PMIx. The library is loaded when one of them is recognised, so that nothing
- * else depends on it; only its header is needed to build. Endpoints travel as hexadecimal strings. */
+/* mpirun of Open MPI, prterun and srun, by PMIx. The library is loaded when one of them is
+ * recognised, so that nothing else depends on it; only its header is needed to build. Endpoints
+ * travel as hexadecimal strings. */
 #include "group/join/environment.h"
 #include "group/join/launcher.h"
 

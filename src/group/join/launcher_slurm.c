@@ -39,7 +39,8 @@ bool sgp_slurm_first_host(const char *list, char *host, size_t room) {
     return true;
 }
 
-/* Rank 0 runs on the first host. The port follows from the job, so that two jobs rarely try the same one. */
+/* Rank 0 runs on the first host. The port follows from the job, so that two jobs rarely try the
+ * same one. */
 static sgp_status_t place(const sgp_group_options_t *options, sgp_placement_t *placement) {
     (void)options;
     char host[SGP_PLACEMENT_TEXT - 8], text[SGP_PLACEMENT_TEXT];

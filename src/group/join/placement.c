@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "group/join/placement.h"
 
-/* Options come before the environment, and within it our own variables before others', as a process of sgp run may
- * itself be one of a launcher's. PMIx and PMI come before torchrun, whose RANK and WORLD_SIZE other programs set too;
- * srun sets Slurm's variables beside those of PMIx. */
+/* Options come before the environment, and within it our own variables before others', as a process
+ * of sgp run may itself be one of a launcher's. PMIx and PMI come before torchrun, whose RANK and
+ * WORLD_SIZE other programs set too; srun sets Slurm's variables beside those of PMIx. */
 static const sgp_launcher_t *const launchers[] = {
     &sgp_launcher_address, &sgp_launcher_directory, &sgp_launcher_pmix,
     &sgp_launcher_pmi,     &sgp_launcher_torchrun,  &sgp_launcher_slurm,

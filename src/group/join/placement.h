@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The launcher that started this process, and the rank and size that it gave, from options and environment. */
+/* The launcher that started this process, and the rank and size that it gave, from options and
+ * environment. */
 #ifndef SGP_GROUP_JOIN_PLACEMENT_H
 #define SGP_GROUP_JOIN_PLACEMENT_H
 
