@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The endpoint of a process that joins, with the address in it, and the heads of the notes that
- * answer it: switches, then bytes. */
+/* The endpoint of a process that joins, with its address, and the headers of join messages:
+ * switches, then bytes. */
 #include "fuzz.h"
 
 #include "group/join/endpoint.h"
@@ -17,8 +17,7 @@ static void repair(unsigned char bytes[SGP_ENDPOINT_BYTES]) {
     for (int i = 0; i < 8; i++) bytes[AT_HASH + i] = (unsigned char)(sum >> 8 * i);
 }
 
-/* Where another one says it is: an address, or none, and one that is written back as it was
- * read. */
+/* A peer's address text: either no address, or one that survives writing and reading. */
 static void check_address(const char *text) {
     char written[SGP_ADDRESS_TEXT], again[SGP_ADDRESS_TEXT];
     sgp_address_t address, same;
@@ -49,11 +48,11 @@ static void check_endpoint(const unsigned char bytes[SGP_ENDPOINT_BYTES]) {
     FUZZ_CHECK(same.port == endpoint.port && strcmp(same.address, endpoint.address) == 0);
 }
 
-static void check_note(const unsigned char *bytes) {
-    sgp_join_message_t note = 0;
+static void check_message(const unsigned char *bytes) {
+    sgp_join_message_t message = 0;
     size_t length = 0;
-    if (!sgp_join_message_decode(bytes, 1000, &note, &length)) return;
-    FUZZ_CHECK(note >= SGP_JOIN_ADMITTED && note <= SGP_JOIN_MESSAGE_LAST);
+    if (!sgp_join_message_decode(bytes, 1000, &message, &length)) return;
+    FUZZ_CHECK(message >= SGP_JOIN_ADMITTED && message <= SGP_JOIN_MESSAGE_LAST);
     FUZZ_CHECK(length <= 1000);
 }
 
@@ -62,7 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     unsigned char bytes[SGP_ENDPOINT_BYTES];
     unsigned switches = fuzz_byte(&input);
     size_t length = fuzz_take(&input, bytes, sizeof bytes);
-    if (length >= SGP_JOIN_MESSAGE_HEADER) check_note(bytes);
+    if (length >= SGP_JOIN_MESSAGE_HEADER) check_message(bytes);
     if (length < sizeof bytes) return 0;
     if (switches & FUZZ_REPAIR) repair(bytes);
     check_endpoint(bytes);

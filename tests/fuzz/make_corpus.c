@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* make_corpus FOLDER: writes the inputs that the targets begin with, FOLDER/TARGET/made-NAME. They
- * are what a good peer says, and what is nearly that; the fuzzer finds the rest. make_corpus
- * --check FOLDER: fails if one of them is not what it would write. */
+/* make_corpus FOLDER writes the first inputs of the targets, FOLDER/TARGET/made-NAME: the bytes of a
+ * good peer, and nearly good ones; the fuzzer finds the rest. make_corpus --check FOLDER fails if a
+ * file differs from the one that it would write. */
 #include "fuzz.h"
 
 #include "group/join/endpoint.h"
@@ -54,14 +54,16 @@ static void write_to(const char *target, const char *name, const bytes_t *bytes)
     if (!check) mkdir(path, 0777);
     snprintf(path, sizeof path, "%s/%s/made-%s", root, target, name);
     if (check ? is_file(path, bytes) : write_file(path, bytes)) return;
-    if (check) fprintf(stderr, "%s: is not what make_corpus writes: make_corpus %s\n", path, root);
+    if (check)
+        fprintf(stderr, "%s: differs from what make_corpus writes; run make_corpus %s\n", path,
+                root);
     else perror(path);
     failed = true;
 }
 
 /* ---- handshake ---- */
 
-/* A hello as a good peer's, whose proof and magic the target puts right. */
+/* The hello of a good peer; the target corrects its proof and its magic number. */
 static void add_hello(bytes_t *bytes, unsigned purpose) {
     unsigned char hello[SGP_HELLO_BYTES] = "sgphello\1\0\1";
     hello[13] = (unsigned char)purpose;
@@ -239,7 +241,7 @@ static void make_endpoints(void) {
     snprintf(endpoint.address, sizeof endpoint.address, "[::ffff:10.0.0.1]:0");
     make_endpoint("address-mapped", FUZZ_REPAIR, &endpoint);
     snprintf(endpoint.address, sizeof endpoint.address,
-             "node17:7070"); /* names are not asked for */
+             "node17:7070"); /* names are not looked up */
     make_endpoint("address-name", FUZZ_REPAIR, &endpoint);
     endpoint.rank = 4;
     make_endpoint("rank", FUZZ_REPAIR, &endpoint);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Two sides that talk through the test, which may change, cut, repeat and record what they say. */
+/* Two sides that talk through the test, which may change, cut, repeat and record their bytes. */
 #include "cmocka_all.h"
 
 #include "wire/handshake.h"
@@ -25,7 +25,7 @@ static const sgp_hello_t answerer_hello = {.purpose = SGP_PURPOSE_LINK,
 
 enum { ROOM = 1024 };
 
-/* What one side has said so far. */
+/* The bytes that one side has sent so far. */
 typedef struct tape {
     unsigned char bytes[ROOM];
     size_t length;
@@ -37,10 +37,9 @@ static sgp_key_t key_of(const char *secret) {
     return key;
 }
 
-/* What the test does with the flow: flips a bit of what one side says; hands over `piece` bytes at
- * a time. */
+/* What the test does to the bytes: flips one bit, delivers `piece` bytes at a time. */
 typedef struct mischief {
-    int flip_side; /* 0: the caller's words, 1: the answerer's, -1: none */
+    int flip_side; /* 0: of the caller's bytes, 1: of the answerer's, -1: none */
     size_t flip_bit;
     size_t piece; /* 0: all */
     bool refuse[2];
@@ -52,7 +51,7 @@ static void judge(sgp_handshake_t *side, bool refuse) {
     else sgp_handshake_accept(side);
 }
 
-/* Takes what it has to say onto its tape, flipped where that is wanted. */
+/* Records the pending bytes of a side on its tape, with the bit flipped. */
 static bool speak(sgp_handshake_t *side, tape_t *tape, const mischief_t *mischief, int number) {
     size_t bytes;
     const void *said = sgp_handshake_pending(side, &bytes);
@@ -66,7 +65,7 @@ static bool speak(sgp_handshake_t *side, tape_t *tape, const mischief_t *mischie
     return bytes > 0;
 }
 
-/* Gives it what it wants of a tape from *at on. false: nothing was wanted or there. */
+/* Delivers the awaited bytes of a tape, from *at on. false: none were awaited, or none are left. */
 static bool hear(sgp_handshake_t *side, const tape_t *tape, size_t *at, size_t piece) {
     size_t wanted;
     void *place = sgp_handshake_place(side, &wanted);
@@ -125,8 +124,7 @@ static void test_both_accept(void **state) {
         }
 }
 
-/* Who does not have the same key is refused, both know why, and neither shows a proof to one
- * without. */
+/* Different keys are refused, both sides know why, and no proof goes to a side without a key. */
 static void test_keys(void **state) {
     (void)state;
     sgp_key_t a = key_of("a secret of 23 bytes..."), b = key_of("a secret of 23 bytes..!");
@@ -177,8 +175,8 @@ static void test_refusals(void **state) {
     }
 }
 
-/* Whatever bit of whatever word is changed on the way: who hears it does not go on, and nobody is
- * taken for somebody else. The same for a refusal, which never becomes an acceptance. */
+/* A flipped bit anywhere: its receiver does not accept, and no side is taken for another. A refusal
+ * never becomes an acceptance. */
 static void check_every_bit(const sgp_key_t *key, const mischief_t *as) {
     tape_t whole[2] = {0};
     sgp_handshake_t sides[2];
@@ -213,8 +211,7 @@ static void test_every_bit(void **state) {
     }
 }
 
-/* A caller that refuses keeps its proof to itself: nobody on the way can make an acceptance of
- * it. */
+/* A caller that refuses sends no proof, so no one in between can turn it into an acceptance. */
 static void test_refusal_is_no_proof(void **state) {
     (void)state;
     sgp_key_t key = key_of("a secret of 23 bytes...");
@@ -233,8 +230,7 @@ static void test_refusal_is_no_proof(void **state) {
     assert_int_equal(sgp_handshake_state(&sides[1]), SGP_HANDSHAKE_REFUSED);
 }
 
-/* Of a stream that goes on it takes its own bytes and no more; of one that ends early it makes
- * nothing. */
+/* Of a longer stream it reads its own bytes and no more; a stream that is cut decides nothing. */
 static void test_its_own_bytes(void **state) {
     (void)state;
     sgp_key_t key = key_of("a secret of 23 bytes...");
@@ -268,7 +264,7 @@ static void test_its_own_bytes(void **state) {
     }
 }
 
-/* Whoever has ended, well or not, or is given up, knows the key no more. */
+/* A handshake that has ended, either way, or was abandoned has erased the key. */
 static void test_keys_are_forgotten(void **state) {
     (void)state;
     sgp_key_t a = key_of("a secret of 23 bytes..."), b = key_of("a secret of 23 bytes..!");
@@ -286,7 +282,7 @@ static void test_keys_are_forgotten(void **state) {
     assert_memory_equal(&side.key, &nothing, sizeof nothing);
 }
 
-/* What a good caller said once is worth nothing the next time. */
+/* A recording of a good caller is worth nothing later. */
 static void test_replay(void **state) {
     (void)state;
     sgp_key_t key = key_of("a secret of 23 bytes...");
@@ -302,7 +298,7 @@ static void test_replay(void **state) {
         sgp_handshake_sent(&fresh, bytes);
     }
     assert_int_equal(sgp_handshake_state(&fresh), SGP_HANDSHAKE_REFUSED);
-    /* Nor what a good answerer said to another caller. */
+    /* Nor is one of a good answerer, for another caller. */
     sgp_handshake_init(&fresh, true, &caller_hello, &key);
     at = 0;
     while (hear(&fresh, &tapes[1], &at, 0)) {
@@ -310,7 +306,7 @@ static void test_replay(void **state) {
     assert_int_equal(sgp_handshake_state(&fresh), SGP_HANDSHAKE_REFUSED);
 }
 
-/* A caller that hears its own words is not fooled, whichever way they are sent back. */
+/* A caller is not fooled by its own bytes, whichever way they are sent back. */
 static void test_reflection(void **state) {
     (void)state;
     sgp_key_t key = key_of("a secret of 23 bytes...");
@@ -327,7 +323,7 @@ static void test_reflection(void **state) {
     assert_string_equal(caller.reason, "it sends our own hello back");
 }
 
-/* The proof that an answerer shows is not the one that it wants: sent back it opens nothing. */
+/* An answerer's own proof, sent back to it, proves nothing. */
 static void test_proof_sent_back(void **state) {
     (void)state;
     sgp_key_t key = key_of("a secret of 23 bytes..."), other = key_of("a secret of 23 bytes..!");
@@ -347,7 +343,7 @@ static void test_proof_sent_back(void **state) {
     sgp_handshake_fini(&thief);
 }
 
-/* What an answerer that says `purpose` would say to `hello`, as the header has it. */
+/* The bytes of an answerer with that purpose to `hello`, by the header of wire/handshake.h. */
 static void make_answer(const unsigned char *hello, const sgp_key_t *key, int purpose,
                         tape_t *answer) {
     static const char label[] = "sgp proof 1 answerer";
@@ -363,14 +359,13 @@ static void make_answer(const unsigned char *hello, const sgp_key_t *key, int pu
     answer->length = SGP_HELLO_BYTES + SGP_PROOF_BYTES;
 }
 
-/* A proof made here by hand is taken; an answer to a question that was not asked is not, proven or
- * not. */
+/* A proof computed here is accepted; an answer for another purpose is not, proven or not. */
 static void test_purposes(void **state) {
     (void)state;
     sgp_key_t key = key_of("a secret of 23 bytes...");
     const struct {
         int purpose;
-        const char *reason; /* NULL: it is the right one */
+        const char *reason; /* NULL: accepted */
     } cases[] = {
         {SGP_PURPOSE_LINK, NULL},
         {SGP_PURPOSE_JOIN, "it answers for another purpose"},
@@ -392,7 +387,7 @@ static void test_purposes(void **state) {
     }
 }
 
-/* Anything else than sgp gets no answer at all. */
+/* A caller that is not sgp gets no answer. */
 static void test_strangers(void **state) {
     (void)state;
     sgp_handshake_t answerer;
@@ -409,8 +404,8 @@ static void test_strangers(void **state) {
     assert_int_equal(bytes, 0);
 }
 
-/* Another protocol, of the handshake or of the messages: both sides say whose program is which, and
- * no proof is shown. */
+/* Another protocol version, of the handshake or of the messages: both sides name the two versions of
+ * the program, and no proof is sent. */
 static void test_versions(void **state) {
     (void)state;
     sgp_key_t key = key_of("a secret of 23 bytes...");
@@ -420,7 +415,7 @@ static void test_versions(void **state) {
         sgp_handshake_t sides[2];
         tape_t tapes[2] = {0};
         begin(sides, &key, &key);
-        /* The caller as another program would be. */
+        /* The hello of another version. */
         sides[0].hello[0][at_versions[i]] ^= 0x40;
         sides[0].out[at_versions[i]] ^= 0x40;
         talk(sides, tapes, &none);
@@ -435,7 +430,7 @@ static void test_versions(void **state) {
     }
 }
 
-/* What the other side writes into our log has no control characters. */
+/* A peer's text in our log has no control characters. */
 static void test_reasons_are_printable(void **state) {
     (void)state;
     sgp_handshake_t sides[2];

@@ -30,7 +30,7 @@ typedef struct sgp_endpoint {
     uint64_t machine;     /* processes of equal value can share memory */
     uint64_t fingerprint; /* of the launcher's job; 0: it has none */
     sgp_transport_choice_t transport;
-    int port; /* 0, or address is "": the host that it calls from, with this port */
+    int port; /* not 0: address is "", and its host the one that it calls from */
     char address[SGP_ADDRESS_TEXT];     /* where it listens; "" and port 0: nowhere */
     char host[SGP_ENDPOINT_HOST];       /* its name, for log lines */
     char version[SGP_ENDPOINT_VERSION]; /* of the library */
