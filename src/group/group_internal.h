@@ -19,8 +19,8 @@
 sgp_status_t sgp_group_create(sgp_transport_t *transport, int timeout_ms, sgp_group_t **group);
 
 /* The other ranks lose this one at once, as if its process had ended: a rank that fails and must
- * not look as if it had left in order. Sends nothing that is under way, does not wait, and frees
- * the group. NULL is fine. Mixers of the group are destroyed first. */
+ * not look as if it had left in order. Does not wait: messages under way may be lost. Frees the
+ * group. NULL is fine. Mixers of the group are destroyed first. */
 void sgp_group_abort(sgp_group_t *group);
 
 sgp_transport_t *sgp_group_transport(sgp_group_t *group);
@@ -30,7 +30,7 @@ sgp_inbox_t *sgp_group_inbox(sgp_group_t *group);
  * same order. */
 uint32_t sgp_group_new_channel(sgp_group_t *group);
 
-/* Nanoseconds of a collective call. */
+/* The time limit of a collective call, in nanoseconds. */
 uint64_t sgp_group_timeout(const sgp_group_t *group);
 
 /* ---- collective calls (collective.c) ---- */

@@ -42,6 +42,26 @@ static void test_endpoint_round_trip(void **state) {
     assert_memory_equal(back.secret, endpoint.secret, sizeof endpoint.secret);
 }
 
+static void test_endpoint_as_text(void **state) {
+    (void)state;
+    char text[SGP_ENDPOINT_HEX];
+    unsigned char bytes[2][SGP_ENDPOINT_BYTES];
+    sgp_endpoint_t endpoint = an_endpoint(3, 8), back;
+    sgp_endpoint_to_hex(&endpoint, text);
+    assert_int_equal(strlen(text), SGP_ENDPOINT_HEX - 1);
+    assert_int_equal(sgp_endpoint_of_hex(text, &back), SGP_OK);
+    sgp_endpoint_encode(&endpoint, bytes[0]);
+    sgp_endpoint_encode(&back, bytes[1]);
+    assert_memory_equal(bytes[0], bytes[1], sizeof bytes[0]);
+    assert_int_equal(sgp_endpoint_of_hex(NULL, &back), SGP_ERR_FORMAT);
+    assert_int_equal(sgp_endpoint_of_hex("", &back), SGP_ERR_FORMAT);
+    text[0] = 'x';
+    assert_int_equal(sgp_endpoint_of_hex(text, &back), SGP_ERR_FORMAT);
+    text[0] = '5';
+    text[SGP_ENDPOINT_HEX - 2] = '\0';
+    assert_int_equal(sgp_endpoint_of_hex(text, &back), SGP_ERR_FORMAT);
+}
+
 /* An endpoint with any one bit flipped is refused. */
 static void test_damaged_endpoints(void **state) {
     (void)state;
@@ -254,6 +274,7 @@ static void test_join_with_a_key(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_endpoint_round_trip),
+        cmocka_unit_test(test_endpoint_as_text),
         cmocka_unit_test(test_damaged_endpoints),
         cmocka_unit_test(test_fields_out_of_range),
         cmocka_unit_test(test_endpoints_that_do_not_fit),

@@ -95,7 +95,7 @@ static sgp_status_t check_key(const sgp_connect_options_t *options, const sgp_ad
 
 static sgp_status_t connect_tcp(const sgp_connect_options_t *options,
                                 const sgp_address_t *addresses, const bool *local,
-                                const char *place, int listener, sgp_transport_t **transport) {
+                                const char *rendezvous, int listener, sgp_transport_t **transport) {
     sgp_key_t key;
     bool keyed = sgp_connect_key(options, &key);
     sgp_status_t status =
@@ -112,17 +112,17 @@ static sgp_status_t connect_tcp(const sgp_connect_options_t *options,
                              .key = keyed ? &key : NULL,
                              .insecure = options->insecure,
                              .local = local,
-                             .rendezvous = place,
+                             .rendezvous = rendezvous,
                              .timeout_ms = options->timeout_ms,
                              .peer_timeout_ms = options->peer_timeout_ms};
     return sgp_tcp_connect(&tcp, transport);
 }
 
-static sgp_status_t connect_shm(const sgp_connect_options_t *options, const char *place,
+static sgp_status_t connect_shm(const sgp_connect_options_t *options, const char *rendezvous,
                                 sgp_transport_t **transport) {
     sgp_shm_options_t shm = {.rank = options->rank,
                              .size = options->size,
-                             .rendezvous = place,
+                             .rendezvous = rendezvous,
                              .timeout_ms = options->timeout_ms,
                              .peer_timeout_ms = options->peer_timeout_ms,
                              .run = options->endpoints[0].run};

@@ -96,6 +96,23 @@ sgp_status_t sgp_endpoint_decode(const unsigned char bytes[SGP_ENDPOINT_BYTES],
     return SGP_OK;
 }
 
+void sgp_endpoint_to_hex(const sgp_endpoint_t *endpoint, char text[SGP_ENDPOINT_HEX]) {
+    unsigned char bytes[SGP_ENDPOINT_BYTES];
+    sgp_endpoint_encode(endpoint, bytes);
+    for (int i = 0; i < SGP_ENDPOINT_BYTES; i++) snprintf(text + 2 * i, 3, "%02x", bytes[i]);
+}
+
+sgp_status_t sgp_endpoint_of_hex(const char *text, sgp_endpoint_t *endpoint) {
+    unsigned char bytes[SGP_ENDPOINT_BYTES];
+    if (!text || strnlen(text, SGP_ENDPOINT_HEX) != SGP_ENDPOINT_HEX - 1) return SGP_ERR_FORMAT;
+    for (int i = 0; i < SGP_ENDPOINT_BYTES; i++) {
+        unsigned byte;
+        if (sscanf(text + 2 * i, "%2x", &byte) != 1) return SGP_ERR_FORMAT;
+        bytes[i] = (unsigned char)byte;
+    }
+    return sgp_endpoint_decode(bytes, endpoint);
+}
+
 uint64_t sgp_endpoint_machine(void) {
     struct {
         char boot[64];

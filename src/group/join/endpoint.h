@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #define SGP_ENDPOINT_BYTES   256
+#define SGP_ENDPOINT_HEX     (2 * SGP_ENDPOINT_BYTES + 1)
 #define SGP_ENDPOINT_SECRET  32
 #define SGP_ENDPOINT_HOST    48
 #define SGP_ENDPOINT_VERSION 24
@@ -50,6 +51,11 @@ void sgp_endpoint_encode(const sgp_endpoint_t *endpoint, unsigned char bytes[SGP
  * the format, damaged, or a field is out of range. */
 sgp_status_t sgp_endpoint_decode(const unsigned char bytes[SGP_ENDPOINT_BYTES],
                                  sgp_endpoint_t *endpoint);
+
+/* The same as hexadecimal text, for launchers that pass on text. Text that is too short, or not
+ * hexadecimal, is SGP_ERR_FORMAT; NULL is, too. */
+void sgp_endpoint_to_hex(const sgp_endpoint_t *endpoint, char text[SGP_ENDPOINT_HEX]);
+sgp_status_t sgp_endpoint_of_hex(const char *text, sgp_endpoint_t *endpoint);
 
 /* Whether `all` (size) form a group: ranks in order, and one size, version, transport and job.
  * SGP_ERR_MISMATCH (logged). */

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LINE = 2048, NAME = 512, HEX = 2 * SGP_ENDPOINT_BYTES + 1 };
+enum { LINE = 2048, NAME = 512 };
 
 typedef struct pmi {
     int socket;
@@ -83,27 +83,19 @@ __attribute__((format(printf, 3, 4))) static sgp_status_t ask(pmi_t *pmi, const 
 }
 
 static sgp_status_t put_endpoint(pmi_t *pmi, const sgp_endpoint_t *mine) {
-    unsigned char bytes[SGP_ENDPOINT_BYTES];
-    char text[HEX];
-    sgp_endpoint_encode(mine, bytes);
-    for (int i = 0; i < SGP_ENDPOINT_BYTES; i++) snprintf(text + 2 * i, 3, "%02x", bytes[i]);
+    char text[SGP_ENDPOINT_HEX];
+    sgp_endpoint_to_hex(mine, text);
     return ask(pmi, "put_result", "cmd=put kvsname=%s key=sgp-%d value=%s\n", pmi->space,
                mine->rank, text);
 }
 
 static sgp_status_t get_endpoint(pmi_t *pmi, int rank, sgp_endpoint_t *endpoint) {
-    unsigned char bytes[SGP_ENDPOINT_BYTES] = {0};
-    char text[HEX] = "";
+    char text[SGP_ENDPOINT_HEX] = "";
     sgp_status_t status =
         ask(pmi, "get_result", "cmd=get kvsname=%s key=sgp-%d\n", pmi->space, rank);
     if (status != SGP_OK) return status;
     value_of(pmi, "value", text, sizeof text);
-    for (int i = 0; i < SGP_ENDPOINT_BYTES && text[2 * i]; i++) {
-        unsigned byte = 0;
-        sscanf(text + 2 * i, "%2x", &byte);
-        bytes[i] = (unsigned char)byte;
-    }
-    if (sgp_endpoint_decode(bytes, endpoint) == SGP_OK) return SGP_OK;
+    if (sgp_endpoint_of_hex(text, endpoint) == SGP_OK) return SGP_OK;
     return sgp_fail(SGP_ERR_MISMATCH, "node %d gave no endpoint of this version of sgp", rank);
 }
 

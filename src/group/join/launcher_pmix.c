@@ -19,8 +19,6 @@
 #define LIBRARY "libpmix.so.2"
 #define KEY     "sgp.card"
 
-enum { HEX = 2 * SGP_ENDPOINT_BYTES + 1 };
-
 typedef struct pmix {
     void *library;
     pmix_status_t (*init)(pmix_proc_t *, pmix_info_t *, size_t);
@@ -90,10 +88,8 @@ static sgp_status_t read_size(pmix_t *pmix, int *size) {
 }
 
 static sgp_status_t put_endpoint(pmix_t *pmix, const sgp_endpoint_t *mine) {
-    unsigned char bytes[SGP_ENDPOINT_BYTES];
-    char text[HEX];
-    sgp_endpoint_encode(mine, bytes);
-    for (int i = 0; i < SGP_ENDPOINT_BYTES; i++) snprintf(text + 2 * i, 3, "%02x", bytes[i]);
+    char text[SGP_ENDPOINT_HEX];
+    sgp_endpoint_to_hex(mine, text);
     pmix_value_t value;
     memset(&value, 0, sizeof value);
     value.type = PMIX_STRING;
@@ -114,22 +110,17 @@ static sgp_status_t fence(pmix_t *pmix) {
 }
 
 static sgp_status_t get_endpoint(pmix_t *pmix, int rank, sgp_endpoint_t *endpoint) {
-    unsigned char bytes[SGP_ENDPOINT_BYTES] = {0};
     pmix_proc_t other = pmix->self;
     pmix_value_t *value = NULL;
     pmix_info_t deadline = time_limit(pmix);
     other.rank = (pmix_rank_t)rank;
     sgp_status_t status = convert(pmix, "get", pmix->get(&other, KEY, &deadline, 1, &value));
     if (status != SGP_OK) return status;
-    const char *text = value->type == PMIX_STRING ? value->data.string : NULL;
-    for (int i = 0; text && i < SGP_ENDPOINT_BYTES && text[2 * i]; i++) {
-        unsigned byte = 0;
-        sscanf(text + 2 * i, "%2x", &byte);
-        bytes[i] = (unsigned char)byte;
-    }
-    if (value->type == PMIX_STRING) free(value->data.string);
+    bool is_text = value->type == PMIX_STRING;
+    sgp_status_t read = sgp_endpoint_of_hex(is_text ? value->data.string : NULL, endpoint);
+    if (is_text) free(value->data.string);
     free(value);
-    if (sgp_endpoint_decode(bytes, endpoint) == SGP_OK) return SGP_OK;
+    if (read == SGP_OK) return SGP_OK;
     return sgp_fail(SGP_ERR_MISMATCH, "node %d gave no endpoint of this version of sgp", rank);
 }
 
