@@ -121,7 +121,7 @@ sgp_status_t sgp_group_barrier(sgp_group_t *group) {
 /* Chunks under way from one rank to the next. */
 enum { WINDOW = 32 };
 
-/* What a rank is about to broadcast; equal on all. */
+/* The terms of a broadcast, equal on all ranks. */
 typedef struct terms {
     uint64_t count;
     int32_t root;

@@ -14,7 +14,8 @@
  *     proof, verdict           ->
  *                              <-     verdict
  *
- * A state machine over bytes: it knows no socket, never blocks, allocates nothing. Not thread-safe. */
+ * A state machine over bytes: it knows no socket, never blocks, allocates nothing. Not
+ * thread-safe. */
 #ifndef SGP_WIRE_HANDSHAKE_H
 #define SGP_WIRE_HANDSHAKE_H
 

@@ -14,7 +14,7 @@ enum {
     AT_KIND = 6,
     AT_ENCODING = 7,
     AT_SRC = 8,
-    AT_UNUSED = 12, /* zero, as AT_RESERVED; whatever arrives there is ignored */
+    AT_UNUSED = 12, /* sent as zero and ignored on arrival, as AT_RESERVED */
     AT_RUN = 16,
     AT_STEP = 24,
     AT_ID = 32,

@@ -38,7 +38,7 @@ static void test_gather_and_barrier(void **state) {
     for (int size = 1; size <= 6; size++) for_all_transports(size, gather, NULL);
 }
 
-/* Nobody passes a barrier before all have reached it. */
+/* No rank passes a barrier before all have reached it. */
 static void barrier(sgp_group_t *group, void *context) {
     atomic_int *arrived = context;
     for (int call = 1; call <= 20; call++) {
@@ -60,7 +60,7 @@ static void test_barrier_holds(void **state) {
     }
 }
 
-/* A node that never comes to the barrier: the others give up at their time deadline, in virtual
+/* A node that never comes to the barrier: the others give up at their time limit, in virtual
  * time.
  * */
 static void silent(sgp_transport_t *transport, void *context) {

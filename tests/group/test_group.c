@@ -44,7 +44,7 @@ static void aborts(sgp_transport_t *transport, void *context) {
     sgp_group_leave(group);
 }
 
-/* One who has left in order is no loss. */
+/* A rank that has left in order is not lost. */
 static void leaves(sgp_transport_t *transport, void *context) {
     (void)context;
     sgp_group_t *group = NULL;

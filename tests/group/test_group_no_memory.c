@@ -10,7 +10,7 @@
 
 enum { WAIT_MS = 60000, AGAIN_MS = 500 };
 
-/* A loopback address of this process's own: so nobody else takes a port of it that was free. */
+/* A loopback address of this process alone, so that no other process takes a free port of it. */
 static const char *own_host(void) {
     static char host[16];
     unsigned pid = (unsigned)getpid();
@@ -92,7 +92,7 @@ static void test_broadcast(void **state) {
     }
 }
 
-/* ---- a group of one: nobody else waits ---- */
+/* ---- a group of one: no other process waits ---- */
 
 static void join_alone(sgp_group_options_t options) {
     failing_t failing = {0};

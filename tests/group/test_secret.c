@@ -42,7 +42,7 @@ static void test_key_files(void **state) {
     assert_int_equal(sgp_secret_read("/tmp", &key), SGP_ERR_INVALID);
 }
 
-/* Of a larger file no part is taken for the key, and a pipe is not waited for. */
+/* A larger file is refused as a whole, and a pipe without waiting for a writer. */
 static void test_key_file_limits(void **state) {
     (void)state;
     sgp_key_t key;

@@ -208,7 +208,7 @@ sgp_session_event_t sgp_session_serve(sgp_join_session_t *session, short events)
     case SGP_SESSION_READY:
         serve_admitted(session);
         break;
-    case SGP_SESSION_CLOSING: /* an endpoint that nobody needs any more */
+    case SGP_SESSION_CLOSING: /* an endpoint that is not needed any more */
         receive(session, rest, sizeof rest, &(size_t){0});
         break;
     case SGP_SESSION_CLOSED:

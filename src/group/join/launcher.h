@@ -49,7 +49,7 @@ typedef struct sgp_exchange {
 } sgp_exchange_t;
 
 struct sgp_launcher {
-    const char *name; /* for messages: what states the number of processes */
+    const char *name; /* of the variable or option that states the size, for messages */
     int timeout_ms;   /* default for all processes to come */
 
     /* The launcher's channel carries endpoints to the processes of this group alone. So rank 0's

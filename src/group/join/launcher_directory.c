@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sgp run, and any other launcher that states rank, size and a directory that all processes reach
- * and nobody else can read; it may be on a file system that machines share.
+/* sgp run, and any other launcher that states rank, size and a directory. All processes can reach
+ * the directory and no other user can; it may be on a file system that machines share.
  *
  * Each process writes its endpoint under a draft name, links it to the name that the others look
  * for once it is complete, and renames it when it has read all the others. The process that finds
