@@ -94,6 +94,14 @@ SGP_API sgp_status_t sgp_group_barrier(sgp_group_t *group);
 SGP_API sgp_status_t sgp_group_gather(sgp_group_t *group, const void *mine /* (bytes) */,
                                       size_t bytes, void *all /* (size, bytes) */);
 
+/* Every node gets root's `count` bytes: any number, the same on every node; 0 is fine. They travel along a chain of the
+ * nodes, piece by piece, so that each node receives and sends them once. Blocks as sgp_group_gather; the time limit
+ * holds for each piece. On an error `bytes` are undefined, but for root's. SGP_ERR_INVALID: no such root; this node
+ * sends nothing. On all nodes: SGP_ERR_MISMATCH: another count or root on another node; SGP_ERR_NO_MEMORY: no room for
+ * the messages on one of them. And the errors of sgp_group_gather. */
+SGP_API sgp_status_t sgp_group_broadcast(sgp_group_t *group, void *bytes /* (count) */,
+                                         size_t count, int root);
+
 /* Every call of the group and of its mixers that waits longer than this returns SGP_ERR_AGAIN; the same call, made
  * again by the same thread, goes on where it was (its arguments are those of the first one). 0: they return when they
  * are done. For programs that have to look at something else meanwhile, such as Python at its signals. While a call is
@@ -115,6 +123,11 @@ SGP_API int sgp_group_lost_peer(const sgp_group_t *group);
  * and frees the group. Never fails the others: a node that leaves is not lost. NULL is fine. Mixers
  * of the group are destroyed first. */
 SGP_API void sgp_group_leave(sgp_group_t *group);
+
+/* Ends the membership without waiting: the other nodes lose this one at once, as if its process had ended, and may not
+ * get what it has sent last. For a node that fails and must not look as if it had left in order. Frees the group. NULL
+ * is fine. Mixers of the group are destroyed first. */
+SGP_API void sgp_group_abort(sgp_group_t *group);
 
 #ifdef __cplusplus
 }

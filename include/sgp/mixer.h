@@ -176,6 +176,19 @@ static inline sgp_status_t sgp_mixer_switch(sgp_mixer_t *mixer,
 SGP_API sgp_status_t sgp_mixer_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer,
                                     const float *gradient /* (P) */, float learning_rate);
 
+/* Between two steps: x <- x + change on elements [offset, offset + count) of the vector (P + S), whatever the push-sum
+ * weight is: z <- z + change / w. Waits for the progress thread as sgp_mixer_step does; sends nothing to other nodes.
+ * change: (count), borrowed for the call. An outer update counts it as part of the movement since the last one.
+ *
+ * The workers of a node call it together, with the same arguments, as they share one vector: the change of the worker
+ * that owns a segment counts there, and z is the same on all workers afterwards.
+ *
+ * SGP_ERR_INVALID: the range is outside the vector; nothing has changed. SGP_ERR_NOT_FINITE: a change is not finite, and
+ * the options do not allow it; nothing has changed. Else the errors of sgp_mixer_step, after which the run is over for
+ * this mixer. */
+SGP_API sgp_status_t sgp_mixer_add(sgp_mixer_t *mixer, size_t offset, size_t count,
+                                   const float *change /* (count) */);
+
 /* Absorbs what is in flight, and computes the exact weighted mean over the nodes (accumulated in
  * double, in order of rank: the same bits on every node). Every node calls it after the same step;
  * blocks as a barrier does. The state of the mixer is as after its last step. average: (P + S) or

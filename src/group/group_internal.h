@@ -1,42 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The group as the mixing and the program's loopback runs see it. */
+/* src/group is the set of ranks that train together: a transport with an inbox, collective calls,
+ * notices, the lease of the transport, and groups within a group. The mixing, the run and the
+ * program call it; src/group/join makes it. It reaches other ranks through its transport alone:
+ * nothing here names a socket or an address.
+ *
+ * This header: the group as its callers inside the library see it. */
 #ifndef SGP_GROUP_GROUP_INTERNAL_H
 #define SGP_GROUP_GROUP_INTERNAL_H
 
+#include "group/lease.h"
 #include "transport/inbox.h"
-#include "net/address.h"
-#include "wire/handshake.h"
 
 #include "base/call.h"
 #include "base/logging.h"
 
 #include <sgp/group.h>
 
-/* A group over a transport that is connected already. Takes the transport on success:
- * sgp_group_leave destroys it. timeout_ms: 0 for the default. SGP_ERR_NO_MEMORY. */
+/* A group over a connected transport, which it takes on success: sgp_group_leave and
+ * sgp_group_abort destroy it. timeout_ms: of a collective call; 0: the default.
+ * SGP_ERR_NO_MEMORY. */
 sgp_status_t sgp_group_create(sgp_transport_t *transport, int timeout_ms, sgp_group_t **group);
-
-/* How a group was joined, for those that are split from it. */
-typedef struct sgp_group_origin {
-    bool joined;
-    bool shm;                       /* all share memory */
-    bool tcp;                       /* none shall */
-    char *rendezvous;               /* owned; NULL: in /tmp */
-    char *interface;                /* owned; or NULL */
-    char *ports;                    /* owned; or NULL */
-    char *losses;                   /* owned; sgp_group_tell_losses, or NULL */
-    char address[SGP_ADDRESS_TEXT]; /* this process's own; "": it has none */
-    bool keyed, insecure;
-    sgp_key_t key;
-    int join_timeout_ms, timeout_ms, peer_timeout_ms;
-} sgp_group_origin_t;
-
-sgp_group_origin_t *sgp_group_origin(sgp_group_t *group);
-
-/* For a launcher that tells the cause from what follows it: at the first loss the 32-bit word of this process (word
- * P of process P) in that file becomes the number of the process that is lost, plus 1. file: copied; NULL: nobody asks.
- * After the ranks have their names. */
-void sgp_group_tell_losses(sgp_group_t *group, const char *file);
 
 /* Takes a sink (malloc) for the lines of the group's calls; the group frees it. */
 void sgp_group_set_sink(sgp_group_t *group, sgp_log_sink_t *sink);
@@ -58,25 +41,42 @@ sgp_inbox_t *sgp_group_inbox(sgp_group_t *group);
  * same order. */
 uint32_t sgp_group_new_channel(sgp_group_t *group);
 
-/* Nanoseconds of a collective call. */
+/* The time limit of a collective call, in nanoseconds. */
 uint64_t sgp_group_timeout(const sgp_group_t *group);
 
-/* An agent (transport/transport.h) that has the use of the transport between the steps of a mixer.
- * Whoever else wants to send or receive takes it from the agent and gives it back. */
-typedef struct sgp_lease {
-    sgp_status_t (*take)(void *owner, bool *taken); /* *taken: false if nobody had it */
-    void (*give)(void *owner);
-    void (*serve)(void *owner); /* does what the agent would do now; never blocks; may be NULL */
-    void *owner;
-} sgp_lease_t;
+/* ---- collective calls (collective.c) ---- */
 
-/* lease: copied; NULL: none any more. */
+/* The next step of the group's own messages; all ranks count alike. */
+uint64_t sgp_group_next_sequence(sgp_group_t *group);
+
+/* (size - 1) every rank but this one, each of weight 1. */
+const sgp_destination_t *sgp_group_others(const sgp_group_t *group);
+
+/* ---- the lease ---- */
+
+/* lease: copied; NULL: no agent any more. */
 void sgp_group_set_lease(sgp_group_t *group, const sgp_lease_t *lease);
 
 bool sgp_group_has_lease(const sgp_group_t *group);
 
-/* For whoever is not `owner`. *taken: to be given back. The errors that the agent met. */
+/* As sgp_lease_take and so on, with the group's lease. */
 sgp_status_t sgp_group_take(sgp_group_t *group, const void *owner, bool *taken);
 void sgp_group_give(sgp_group_t *group);
+void sgp_group_serve(sgp_group_t *group);
+
+/* ---- for src/group/join and its launchers ---- */
+
+/* How the group was joined; NULL: it was made by sgp_group_create alone. */
+typedef struct sgp_origin sgp_origin_t; /* group/join/origin.h */
+const sgp_origin_t *sgp_group_origin(const sgp_group_t *group);
+void sgp_group_set_origin(sgp_group_t *group, sgp_origin_t *origin /* taken */);
+
+/* Records the first loss for the launcher: the 32-bit word of this process in that file (word P of
+ * process P) becomes the number of the lost process, plus 1. file: copied; NULL: nothing is
+ * recorded. Call it once the ranks are named. */
+void sgp_group_tell_losses(sgp_group_t *group, const char *file);
+
+/* That file, or NULL. */
+const char *sgp_group_loss_file(const sgp_group_t *group);
 
 #endif

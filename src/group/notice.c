@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* To one rank. false: there is no room. */
+/* false: there is no room. */
 static bool tell_one(sgp_transport_t *transport, const sgp_notice_t *notice, int dst) {
     sgp_header_t header = {.kind = SGP_KIND_NOTICE,
                            .encoding = SGP_ENCODING_BYTES,

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Notices: short messages from a node to all others that nobody waits for in a collective call, such
- * as "I stop after step 40". A notice has a number, the same for what the nodes tell each other on
- * one occasion, and each node sends at most one with a number.
+/* Notices: short messages from a node to all others outside collective calls, such as "I stop after
+ * step 40". The notices of one occasion have one number, and each node sends at most one of a
+ * number.
  *
- * A notice is seen by whoever looks for it. To look while the node waits for something else, set a
- * watch on the group's inbox (transport/inbox.h). Calls belong to whoever has the use of the group's
- * transport. */
+ * A notice waits in the inbox until it is looked for. To look while the node waits for something
+ * else, set a watch on the group's inbox (transport/inbox.h). Not thread-safe: the caller has the
+ * use of the group's transport (group/lease.h). */
 #ifndef SGP_GROUP_NOTICE_H
 #define SGP_GROUP_NOTICE_H
 
@@ -13,22 +13,23 @@
 
 #define SGP_NOTICE_BYTES 64
 
-/* On its way out. Zero but for number and bytes before the first call of tell. */
+/* A notice being sent. Set number and bytes, and zero the rest, before the first
+ * sgp_notice_tell. */
 typedef struct sgp_notice {
     uint64_t number;
     unsigned char bytes[SGP_NOTICE_BYTES];
-    int told; /* ranks below it have it, or are gone */
+    int told; /* ranks below have it, or are gone */
 } sgp_notice_t;
 
-/* Sends to those who do not have it yet. Never blocks. false: there is no room now; call again. Nodes
- * that are gone are left out. */
+/* Sends to the nodes that do not have it yet, but those that are gone. Never blocks. false: no room
+ * now; call again. */
 bool sgp_notice_tell(sgp_group_t *group, sgp_notice_t *notice);
 
-/* The notice of that number from src. false: it has not arrived. */
+/* The notice of that number from rank src. false: it has not arrived. */
 bool sgp_notice_find(sgp_group_t *group, uint64_t number, int src,
                      unsigned char bytes[SGP_NOTICE_BYTES]);
 
-/* Frees what has arrived with that number; the occasion is over. */
+/* Releases the notices of that number that have arrived; the occasion is over. */
 void sgp_notice_forget(sgp_group_t *group, uint64_t number);
 
 #endif

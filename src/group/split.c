@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Groups within a group: the same ways of reaching each other, with connections of their own. */
+/* Groups within a group, joined in the same way, each with connections of its own. */
 #include "base/logging.h"
 #include "group/join/connect.h"
-#include "group/join/exchange.h"
 #include "group/group_internal.h"
 #include "group/join/join_mpi.h"
+#include "group/join/origin.h"
 #include "transport/mpi/mpi.h"
 
 #include <stdio.h>
@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Every `stride`-th process of the whole from `first` on. */
+/* The processes of one new group: every `stride`-th of the whole from `first` on. */
 typedef struct part {
     int first, stride, size;
     int rank; /* ours in it */
@@ -24,59 +24,78 @@ static sgp_status_t check_split(sgp_group_t *group, int workers) {
         return sgp_fail(SGP_ERR_INVALID,
                         "a group of %d processes is not a whole number of nodes of %d workers",
                         size, workers);
-    if (!sgp_group_origin(group)->joined)
-        return sgp_fail(SGP_ERR_UNSUPPORTED, "group: only what was joined can be split");
+    if (!sgp_group_origin(group))
+        return sgp_fail(SGP_ERR_UNSUPPORTED,
+                        "group: only a group made by sgp_group_join can be split");
     return SGP_OK;
 }
 
-/* A listener of the part's own, at the host where the whole group reaches us. */
-static sgp_status_t listen_again(const sgp_group_origin_t *origin, int *listener,
-                                 sgp_card_t *card) {
-    sgp_address_t bound, published, whole;
-    if (origin->shm || !origin->address[0]) return SGP_OK;
+/* A listener for the part, at the host where the whole group reaches us. */
+static sgp_status_t listen_again(const sgp_origin_t *origin, int *listener,
+                                 sgp_endpoint_t *endpoint) {
+    sgp_address_t bound, advertised, whole;
+    if (origin->transport == SGP_CHOICE_SHM || !origin->address[0]) return SGP_OK;
     sgp_status_t status =
-        sgp_address_listen(origin->interface, origin->ports, listener, &bound, &published);
+        sgp_address_listen(origin->interface, origin->ports, listener, &bound, &advertised);
     if (status == SGP_OK) status = sgp_address_parse(origin->address, &whole);
     if (status != SGP_OK) return status;
     sgp_address_set_port(&whole, sgp_address_port(&bound));
-    sgp_address_text(origin->interface ? &published : &whole, card->address);
+    sgp_address_text(origin->interface ? &advertised : &whole, endpoint->address);
     return SGP_OK;
 }
 
-static sgp_status_t make_card(const sgp_group_origin_t *origin, const part_t *part, int *listener,
-                              sgp_card_t *card) {
-    sgp_status_t status = sgp_card_init(card, false);
-    card->rank = part->rank;
-    card->size = part->size;
-    card->carrier = origin->shm   ? SGP_CARRIER_SHM
-                    : origin->tcp ? SGP_CARRIER_TCP
-                                  : SGP_CARRIER_AUTO;
-    return status == SGP_OK ? listen_again(origin, listener, card) : status;
+static sgp_status_t make_endpoint(const sgp_origin_t *origin, const part_t *part, int *listener,
+                                  sgp_endpoint_t *endpoint) {
+    sgp_status_t status = sgp_endpoint_init(endpoint, false);
+    endpoint->rank = part->rank;
+    endpoint->size = part->size;
+    endpoint->transport = origin->transport;
+    return status == SGP_OK ? listen_again(origin, listener, endpoint) : status;
 }
 
-/* The whole group exchanges cards, as it is connected, and each part keeps its own. */
+/* Through the whole group, of which all processes call. *all: (size of the group) in its order; the
+ * caller frees it. */
+static sgp_status_t exchange_endpoints(sgp_group_t *group, const sgp_endpoint_t *mine,
+                                       sgp_endpoint_t **all) {
+    int size = sgp_group_size(group);
+    unsigned char own[SGP_ENDPOINT_BYTES];
+    unsigned char(*gathered)[SGP_ENDPOINT_BYTES] = malloc((size_t)size * sizeof *gathered);
+    sgp_endpoint_t *endpoints = calloc((size_t)size, sizeof *endpoints);
+    sgp_endpoint_encode(mine, own);
+    sgp_status_t status = gathered && endpoints
+                              ? sgp_group_gather(group, own, sizeof own, gathered)
+                              : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d endpoints", size);
+    for (int r = 0; r < size && status == SGP_OK; r++)
+        status = sgp_endpoint_decode(gathered[r], &endpoints[r]);
+    free(gathered);
+    if (status == SGP_OK) *all = endpoints;
+    else free(endpoints);
+    return status;
+}
+
+/* All processes of the whole exchange endpoints, and each part keeps those of its members. */
 static sgp_status_t connect_part(sgp_group_t *whole, const part_t *part,
                                  sgp_transport_t **transport) {
-    const sgp_group_origin_t *origin = sgp_group_origin(whole);
-    sgp_card_t mine, *all = NULL;
+    const sgp_origin_t *origin = sgp_group_origin(whole);
+    sgp_endpoint_t mine, *all = NULL;
     int listener = -1;
-    sgp_status_t status = make_card(origin, part, &listener, &mine);
-    if (status == SGP_OK) status = sgp_exchange_group(whole, &mine, &all);
+    sgp_status_t status = make_endpoint(origin, part, &listener, &mine);
+    if (status == SGP_OK) status = exchange_endpoints(whole, &mine, &all);
     if (status != SGP_OK) {
         if (listener >= 0) close(listener);
         return status;
     }
     for (int r = 0; r < part->size; r++) all[r] = all[part->first + r * part->stride];
-    sgp_party_t party = {.cards = all,
-                         .rank = part->rank,
-                         .size = part->size,
-                         .listener = listener,
-                         .key = origin->keyed ? &origin->key : NULL,
-                         .insecure = origin->insecure,
-                         .rendezvous = origin->rendezvous,
-                         .timeout_ms = origin->join_timeout_ms,
-                         .peer_timeout_ms = origin->peer_timeout_ms};
-    status = sgp_party_connect(&party, transport);
+    sgp_connect_options_t connection = {.endpoints = all,
+                                        .rank = part->rank,
+                                        .size = part->size,
+                                        .listener = listener,
+                                        .key = origin->keyed ? &origin->key : NULL,
+                                        .insecure = origin->insecure,
+                                        .rendezvous = origin->rendezvous,
+                                        .timeout_ms = origin->join_timeout_ms,
+                                        .peer_timeout_ms = origin->peer_timeout_ms};
+    status = sgp_connect(&connection, transport);
     free(all);
     return status;
 }
@@ -93,7 +112,7 @@ static sgp_status_t join_part(sgp_group_t *whole, const part_t *part, sgp_group_
     return status;
 }
 
-/* What they are called in log lines. */
+/* For log lines. */
 static void name_ranks(sgp_group_t *group, int first, int stride, int workers) {
     sgp_group_transport(group)->ranks =
         (sgp_ranks_t){.first = first, .stride = stride, .workers = workers};
@@ -121,8 +140,8 @@ sgp_status_t sgp_group_split(sgp_group_t *group, int workers_per_node, sgp_group
     name_ranks(outer, worker, workers_per_node, workers_per_node);
     sgp_group_share_call(inner, group);
     sgp_group_share_call(outer, group);
-    sgp_group_tell_losses(inner, sgp_group_origin(group)->losses);
-    sgp_group_tell_losses(outer, sgp_group_origin(group)->losses);
+    sgp_group_tell_losses(inner, sgp_group_loss_file(group));
+    sgp_group_tell_losses(outer, sgp_group_loss_file(group));
     *nodes = outer;
     *workers = inner;
     return SGP_OK;

@@ -256,7 +256,8 @@ static void add_to_segment(sgp_mixer_t *mixer, size_t offset, size_t count, cons
     sgp_ledger_close(&mixer->ledger, mixer->z);
 }
 
-sgp_status_t sgp_mixer_add(sgp_mixer_t *mixer, size_t offset, size_t count, const float *change) {
+sgp_status_t sgp_mixer_do_add(sgp_mixer_t *mixer, size_t offset, size_t count,
+                              const float *change) {
     sgp_status_t status = check_change(mixer, offset, count, change);
     if (status != SGP_OK || count == 0) return status;
     uint64_t deadline = sgp_transport_now(mixer->transport) + mixer->timeout;

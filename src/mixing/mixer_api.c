@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The public functions of sgp/mixer.h: sizes of the caller's structs, the group's log, and calls that can be left in the
  * middle. What they do is in mixer.c, switch.c and exact_average.c. */
+#include "mixing/mixer_core.h"
 #include "mixing/mixer_internal.h"
 
 #include "base/abi.h"
@@ -83,6 +84,24 @@ sgp_status_t sgp_mixer_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer, cons
                             float learning_rate) {
     step_t argument = {mixer, optimizer, gradient, learning_rate};
     return sgp_group_run(mixer->group, "sgp_mixer_step", step, &argument, sizeof argument);
+}
+
+/* ---- add ---- */
+
+typedef struct add {
+    sgp_mixer_t *mixer;
+    size_t offset, count;
+    const float *change;
+} add_t;
+
+static sgp_status_t add(void *argument) {
+    const add_t *add = argument;
+    return sgp_mixer_do_add(add->mixer, add->offset, add->count, add->change);
+}
+
+sgp_status_t sgp_mixer_add(sgp_mixer_t *mixer, size_t offset, size_t count, const float *change) {
+    add_t argument = {mixer, offset, count, change};
+    return sgp_group_run(mixer->group, "sgp_mixer_add", add, &argument, sizeof argument);
 }
 
 /* ---- average, statistics ---- */

@@ -17,18 +17,6 @@
 /* Records the times of the mixer's parts from now on; NULL: no more. Between two steps. trace: borrowed. */
 void sgp_mixer_trace(sgp_mixer_t *mixer, sgp_trace_t *trace);
 
-/* Between two steps: x <- x + change on elements [offset, offset + count) of the vector (P + S), whatever the push-sum
- * weight is: z <- z + change / w. Waits for the progress thread as sgp_mixer_step does; sends nothing to other nodes.
- * change: (count), borrowed for the call. An outer update counts it as part of the movement since the last one.
- *
- * The workers of a node call it together, with the same arguments, as they share one vector: the change of the worker
- * that owns a segment counts there, and z is the same on all workers afterwards.
- *
- * SGP_ERR_INVALID: the range is outside the vector; nothing has changed. SGP_ERR_NOT_FINITE: a change is not finite, and
- * the options do not allow it; nothing has changed. Else the errors of sgp_mixer_step, after which the run is over for
- * this mixer. */
-sgp_status_t sgp_mixer_add(sgp_mixer_t *mixer, size_t offset, size_t count, const float *change);
-
 /* For checkpoints. All nodes call settle after the same step; then nothing is under way until the next step or resume.
  * state adds the places that a checkpoint must hold, valid until the next call on the mixer. restored: instead of any
  * step, after these places were filled in a mixer with the same options. */
@@ -50,6 +38,7 @@ sgp_status_t sgp_mixer_do_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer,
                                const float *gradient, float learning_rate);
 sgp_status_t sgp_mixer_do_average(sgp_mixer_t *mixer, float *average,
                                   sgp_mixer_consensus_t *consensus);
+sgp_status_t sgp_mixer_do_add(sgp_mixer_t *mixer, size_t offset, size_t count, const float *change);
 void sgp_mixer_do_statistics(const sgp_mixer_t *mixer, sgp_mixer_statistics_t *statistics);
 
 #endif

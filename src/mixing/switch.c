@@ -2,6 +2,7 @@
 /* From one algorithm to another between two steps, on all nodes or on none: each node makes the new one beside the old
  * one, the nodes tell each other whether that worked, and only then the old one ends. */
 #include "base/logging.h"
+#include "mixing/mixer_internal.h"
 #include "mixing/algorithm.h"
 #include "mixing/exact_average.h"
 #include "mixing/workers.h"

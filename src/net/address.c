@@ -24,7 +24,7 @@ typedef struct host_port {
     char port[8];
 } host_port_t;
 
-/* The colon before the port: the last one, behind the bracket if there is one. */
+/* The last colon is the port's; behind the bracket, if there is one. */
 static bool split(const char *text, host_port_t *parts) {
     const char *colon = strrchr(text, ':');
     const char *host = text, *end = colon;
@@ -73,13 +73,7 @@ sgp_status_t sgp_address_parse(const char *text, sgp_address_t *address) {
     return look_up(text, AI_NUMERICHOST, 1, address, &one);
 }
 
-sgp_status_t sgp_address_resolve(const char *text, sgp_address_t *address) {
-    int one;
-    return look_up(text, 0, 1, address, &one);
-}
-
-sgp_status_t sgp_address_resolve_all(const char *text, int most, sgp_address_t *addresses,
-                                     int *count) {
+sgp_status_t sgp_address_resolve(const char *text, int most, sgp_address_t *addresses, int *count) {
     return look_up(text, 0, most, addresses, count);
 }
 
@@ -104,7 +98,7 @@ const char *sgp_address_text(const sgp_address_t *address, char text[SGP_ADDRESS
 
 /* ---- interfaces ---- */
 
-/* The bytes of the host alone, IPv4 as IPv6 writes it, for comparing. */
+/* The host's bytes without the port, IPv4 mapped to IPv6, for comparisons. false: neither. */
 static bool host_of(const struct sockaddr *at, struct in6_addr *host) {
     if (at->sa_family == AF_INET6) {
         *host = ((const struct sockaddr_in6 *)at)->sin6_addr;
@@ -155,9 +149,9 @@ static void take(const struct sockaddr *at, sgp_address_t *address) {
     memcpy(&address->at, at, address->length);
 }
 
-/* How good an address of an interface is for others to call: IPv4 before IPv6, for it is where all are;
- * never those that mean something on one link alone. 0: not at all. */
-static int rank_of(const struct ifaddrs *at) {
+/* Preference of an interface's address as the one that others call: IPv4 before IPv6, as every
+ * network has it; loopback last; never link-local. 0: unusable. */
+static int preference(const struct ifaddrs *at) {
     struct in6_addr host;
     if (!at->ifa_addr || !(at->ifa_flags & IFF_UP) || !host_of(at->ifa_addr, &host)) return 0;
     if (IN6_IS_ADDR_LINKLOCAL(&host)) return 0;
@@ -165,7 +159,8 @@ static int rank_of(const struct ifaddrs *at) {
     return at->ifa_addr->sa_family == AF_INET ? 4 : 3;
 }
 
-/* The best address of the interface of that name, or of all. SGP_ERR_NOT_FOUND: there is none. */
+/* The preferred address of the interface of that name; NULL: of all. SGP_ERR_NOT_FOUND: there is
+ * none. */
 static sgp_status_t best_address(const char *interface, sgp_address_t *address) {
     struct ifaddrs *all = NULL;
     int best = 0;
@@ -174,8 +169,8 @@ static sgp_status_t best_address(const char *interface, sgp_address_t *address) 
                         "cannot list the network's interfaces: %s", strerror(errno));
     for (const struct ifaddrs *at = all; at; at = at->ifa_next) {
         if (interface && strcmp(at->ifa_name, interface) != 0) continue;
-        if (rank_of(at) <= best) continue;
-        best = rank_of(at);
+        if (preference(at) <= best) continue;
+        best = preference(at);
         take(at->ifa_addr, address);
     }
     freeifaddrs(all);
@@ -192,7 +187,6 @@ static void list_interfaces(char *text, size_t room) {
     if (names) if_freenameindex(names);
 }
 
-/* An interface's name, or a numeric address without a port. */
 sgp_status_t sgp_address_of_interface(const char *interface, sgp_address_t *address) {
     char names[256];
     struct in6_addr six;
@@ -209,8 +203,8 @@ sgp_status_t sgp_address_of_interface(const char *interface, sgp_address_t *addr
         if (status != SGP_ERR_NOT_FOUND) return status;
         list_interfaces(names, sizeof names);
         return sgp_fail(SGP_ERR_INVALID,
-                        "interface %s: there is none of that name with an address; there are %s",
-                        interface, names);
+                        "interface %s: none of that name has an address; there are %s", interface,
+                        names);
     }
     return SGP_OK;
 }
@@ -248,13 +242,14 @@ static sgp_status_t parse_ports(const char *ports, int *first, int *last) {
     return SGP_OK;
 }
 
-/* -1: errno says why. */
+/* -1: errno is the cause. */
 static int try_listen(sgp_address_t *address, int port) {
-    enum { BACKLOG = 1024 }; /* the system cuts it to what it allows */
+    enum { BACKLOG = 1024 }; /* the system cuts it to its own limit */
     int family = address->at.ss_family, on = 1, off = 0;
     int made = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (made < 0) return -1;
-    setsockopt(made, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on); /* connections of a run before */
+    setsockopt(made, SOL_SOCKET, SO_REUSEADDR, &on,
+               sizeof on); /* a run before may have left connections */
     if (family == AF_INET6) setsockopt(made, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
     sgp_address_set_port(address, port);
     if (bind(made, (struct sockaddr *)&address->at, address->length) == 0 &&
@@ -275,7 +270,7 @@ static int listen_in_range(sgp_address_t *address, int first, int last) {
     return made;
 }
 
-/* All addresses of the machine, IPv6 and IPv4; IPv4 alone where the system has no IPv6. */
+/* On all addresses of the machine, IPv6 and IPv4; on IPv4 alone where the system has no IPv6. */
 static int listen_everywhere(sgp_address_t *address, int first, int last) {
     struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_ANY_INIT};
     struct sockaddr_in four = {.sin_family = AF_INET};
@@ -301,18 +296,18 @@ static bool is_everywhere(const sgp_address_t *address) {
     return memcmp(&six->sin6_addr, &any, sizeof any) == 0;
 }
 
-sgp_status_t sgp_address_published(int listener, sgp_address_t *published) {
+sgp_status_t sgp_address_advertised(int listener, sgp_address_t *advertised) {
     sgp_address_t bound = {.length = sizeof bound.at}, best;
     getsockname(listener, (struct sockaddr *)&bound.at, &bound.length);
     sgp_status_t status = is_everywhere(&bound) ? best_address(NULL, &best) : SGP_ERR_NOT_FOUND;
     if (status != SGP_OK && status != SGP_ERR_NOT_FOUND) return status;
-    *published = status == SGP_OK ? best : bound;
-    sgp_address_set_port(published, sgp_address_port(&bound));
+    *advertised = status == SGP_OK ? best : bound;
+    sgp_address_set_port(advertised, sgp_address_port(&bound));
     return SGP_OK;
 }
 
 sgp_status_t sgp_address_listen(const char *interface, const char *ports, int *listener,
-                                sgp_address_t *bound, sgp_address_t *published) {
+                                sgp_address_t *bound, sgp_address_t *advertised) {
     int first, last;
     sgp_address_t at;
     sgp_status_t status = parse_ports(ports, &first, &last);
@@ -325,7 +320,7 @@ sgp_status_t sgp_address_listen(const char *interface, const char *ports, int *l
                         strerror(errno));
     at.length = sizeof at.at;
     getsockname(made, (struct sockaddr *)&at.at, &at.length);
-    status = sgp_address_published(made, published);
+    status = sgp_address_advertised(made, advertised);
     if (status != SGP_OK) {
         close(made);
         return status;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whole numbers as little-endian bytes, on whatever machine. */
+/* Whole numbers as little-endian bytes, on any machine. */
 #ifndef SGP_WIRE_BYTES_H
 #define SGP_WIRE_BYTES_H
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "wire/handshake.h"
 
-#include "base/logging.h"
 #include "wire/bytes.h"
 #include "wire/header.h"
 
@@ -28,27 +27,13 @@ enum {
 
 static const unsigned char magic[8] = {'s', 'g', 'p', 'h', 'e', 'l', 'l', 'o'};
 
-/* What is wanted next, in `stage`. */
+/* `stage`: the bytes that are awaited. */
 enum { WANT_HELLO, WANT_HELLO_PROOF, WANT_PROOF_VERDICT, WANT_VERDICT };
 
-/* ---- key and proof ---- */
+/* ---- proof ---- */
 
-sgp_status_t sgp_key_make(const void *secret, size_t length, sgp_key_t *key) {
-    static const char label[] = "sgp key 1";
-    if (length < SGP_KEY_LEAST)
-        return sgp_fail(SGP_ERR_INVALID, "a key of %zu bytes: must have at least %d", length,
-                        SGP_KEY_LEAST);
-    if (sodium_init() < 0) return sgp_fail(SGP_ERR_SYSTEM, "libsodium cannot be initialised");
-    crypto_generichash_state hash;
-    crypto_generichash_init(&hash, NULL, 0, sizeof key->bytes);
-    crypto_generichash_update(&hash, (const unsigned char *)label, sizeof label);
-    crypto_generichash_update(&hash, secret, length);
-    crypto_generichash_final(&hash, key->bytes, sizeof key->bytes);
-    return SGP_OK;
-}
-
-/* Of the caller or of the answerer, over both hellos. Without a key it proves nothing, and keeps the
- * layout. */
+/* Of the caller or of the answerer, over both hellos. Without a key it is a plain hash, so that the
+ * layout stays. */
 static void make_proof(const sgp_handshake_t *handshake, bool of_caller,
                        unsigned char proof[SGP_PROOF_BYTES]) {
     static const char *const labels[] = {"sgp proof 1 answerer", "sgp proof 1 caller"};
@@ -86,7 +71,7 @@ static void encode_hello(const sgp_hello_t *hello, bool keyed,
     randombytes_buf(bytes + AT_NONCE, SGP_NONCE_BYTES);
 }
 
-/* Another one's text: printable, or nothing. */
+/* The printable beginning of a peer's text. */
 static void copy_text(const unsigned char *bytes, size_t length, char *text) {
     size_t i = 0;
     for (; i + 1 < length && bytes[i] >= ' ' && bytes[i] <= '~'; i++) text[i] = (char)bytes[i];
@@ -104,7 +89,7 @@ static void decode_hello(const unsigned char *bytes, sgp_hello_t *hello) {
     copy_text(bytes + AT_PROGRAM, sizeof hello->version, hello->version);
 }
 
-/* ---- the machine ---- */
+/* ---- the state machine ---- */
 
 static void want(sgp_handshake_t *handshake, int stage, size_t bytes) {
     handshake->stage = stage;
@@ -112,28 +97,28 @@ static void want(sgp_handshake_t *handshake, int stage, size_t bytes) {
     handshake->in_want = bytes;
 }
 
-static void say(sgp_handshake_t *handshake, const void *bytes, size_t length) {
+static void append(sgp_handshake_t *handshake, const void *bytes, size_t length) {
     memcpy(handshake->out + handshake->out_end, bytes, length);
     handshake->out_end += length;
 }
 
-/* In the place of a proof: who refuses gives nothing away that could serve as an acceptance. */
-static void say_no_proof(sgp_handshake_t *handshake) {
+/* In place of a proof: a refusal must not contain bytes that could serve in an acceptance. */
+static void append_no_proof(sgp_handshake_t *handshake) {
     static const unsigned char nothing[SGP_PROOF_BYTES];
-    say(handshake, nothing, sizeof nothing);
+    append(handshake, nothing, sizeof nothing);
 }
 
-static void say_proof(sgp_handshake_t *handshake) {
+static void append_proof(sgp_handshake_t *handshake) {
     unsigned char proof[SGP_PROOF_BYTES];
     make_proof(handshake, handshake->caller, proof);
-    say(handshake, proof, sizeof proof);
+    append(handshake, proof, sizeof proof);
 }
 
-static void say_verdict(sgp_handshake_t *handshake, bool refused) {
+static void append_verdict(sgp_handshake_t *handshake, bool refused) {
     unsigned char verdict[SGP_VERDICT_BYTES] = {refused};
     if (refused)
         memcpy(verdict + 1, handshake->reason, strnlen(handshake->reason, sizeof verdict - 2));
-    say(handshake, verdict, sizeof verdict);
+    append(handshake, verdict, sizeof verdict);
 }
 
 /* Nothing more is read. */
@@ -152,14 +137,15 @@ __attribute__((format(printf, 2, 3))) static void fail(sgp_handshake_t *handshak
     end(handshake, SGP_HANDSHAKE_REFUSED);
 }
 
-/* The caller finds by itself what differs: it gets our hello, and no proof. */
-static void show_hello(sgp_handshake_t *handshake) {
+/* The caller gets our hello, in which it finds the difference, and no proof. */
+static void append_hello(sgp_handshake_t *handshake) {
     if (handshake->caller) return;
-    say(handshake, handshake->hello[1], SGP_HELLO_BYTES);
-    say_no_proof(handshake);
+    append(handshake, handshake->hello[1], SGP_HELLO_BYTES);
+    append_no_proof(handshake);
 }
 
-/* Whether a hello is one of ours, of a version that we speak, and as keyed as we are. */
+/* Whether a hello is of sgp, of our protocol version, and keyed as we are. Otherwise it has
+ * failed. */
 static bool check_hello(sgp_handshake_t *handshake, const unsigned char *theirs) {
     const unsigned char *mine = handshake->hello[!handshake->caller];
     char version[24];
@@ -169,54 +155,54 @@ static bool check_hello(sgp_handshake_t *handshake, const unsigned char *theirs)
     }
     copy_text(theirs + AT_PROGRAM, sizeof version, version);
     if (memcmp(theirs + AT_VERSION, mine + AT_VERSION, 4) != 0) {
-        show_hello(handshake);
+        append_hello(handshake);
         fail(handshake, "it runs sgp %s, whose protocol is not that of sgp %.23s here", version,
              (const char *)mine + AT_PROGRAM);
         return false;
     }
     bool keyed = theirs[AT_KEYED] != 0;
     if (keyed != handshake->keyed) {
-        show_hello(handshake);
+        append_hello(handshake);
         fail(handshake,
              keyed ? "it has a key, and here is none" : "it has no key, and here one is needed");
         return false;
     }
     if (sodium_memcmp(theirs + AT_NONCE, mine + AT_NONCE, SGP_NONCE_BYTES) == 0) {
-        fail(handshake, "it plays our own words back");
+        fail(handshake, "it sends our own hello back");
         return false;
     }
     int purpose = theirs[AT_PURPOSE];
     if (purpose >= SGP_PURPOSE_JOIN && purpose <= SGP_PURPOSE_LAST) return true;
-    fail(handshake, "it wants something unknown (%d)", purpose);
+    fail(handshake, "unknown purpose %d", purpose);
     return false;
 }
 
 static void refuse(sgp_handshake_t *handshake) {
-    if (handshake->caller) say_no_proof(handshake);
-    say_verdict(handshake, true);
+    if (handshake->caller) append_no_proof(handshake);
+    append_verdict(handshake, true);
     end(handshake, SGP_HANDSHAKE_REFUSED);
 }
 
 static void refuse_unproven(sgp_handshake_t *handshake) {
     snprintf(handshake->reason, sizeof handshake->reason, "%s",
-             handshake->keyed ? "its key is another one" : "its words are damaged");
+             handshake->keyed ? "it has another key" : "its proof is damaged");
     refuse(handshake);
 }
 
-/* An answerer has the caller's hello. */
-static void heard_hello(sgp_handshake_t *handshake) {
+/* In the answerer: the caller's hello has arrived. */
+static void received_hello(sgp_handshake_t *handshake) {
     memcpy(handshake->hello[0], handshake->in, SGP_HELLO_BYTES);
-    /* It answers to what it was asked. */
+    /* The answer repeats the purpose of the call. */
     if (handshake->in[AT_PURPOSE] <= SGP_PURPOSE_LAST)
         handshake->hello[1][AT_PURPOSE] = handshake->in[AT_PURPOSE];
     if (!check_hello(handshake, handshake->in)) return;
-    say(handshake, handshake->hello[1], SGP_HELLO_BYTES);
-    say_proof(handshake);
+    append(handshake, handshake->hello[1], SGP_HELLO_BYTES);
+    append_proof(handshake);
     want(handshake, WANT_PROOF_VERDICT, SGP_PROOF_BYTES + SGP_VERDICT_BYTES);
 }
 
-/* A caller has the answerer's hello and proof. */
-static void heard_answer(sgp_handshake_t *handshake) {
+/* In the caller: the answerer's hello and proof have arrived. */
+static void received_answer(sgp_handshake_t *handshake) {
     memcpy(handshake->hello[1], handshake->in, SGP_HELLO_BYTES);
     if (!check_hello(handshake, handshake->in)) return;
     if (!is_proven(handshake, handshake->in + SGP_HELLO_BYTES)) {
@@ -224,7 +210,7 @@ static void heard_answer(sgp_handshake_t *handshake) {
         return;
     }
     if (handshake->in[AT_PURPOSE] != handshake->hello[0][AT_PURPOSE]) {
-        fail(handshake, "it answers to another question");
+        fail(handshake, "it answers for another purpose");
         return;
     }
     decode_hello(handshake->hello[1], &handshake->theirs);
@@ -232,8 +218,8 @@ static void heard_answer(sgp_handshake_t *handshake) {
     handshake->in_have = handshake->in_want = 0;
 }
 
-/* false: it refuses us. All zeros accept; so a refusal of which a bit is changed stays one. */
-static bool heard_verdict(sgp_handshake_t *handshake, const unsigned char *verdict) {
+/* false: a refusal. Only all zeros accept, so a refusal with a flipped bit stays a refusal. */
+static bool received_verdict(sgp_handshake_t *handshake, const unsigned char *verdict) {
     if (sodium_is_zero(verdict, SGP_VERDICT_BYTES)) return true;
     copy_text(verdict + 1, SGP_VERDICT_BYTES - 1, handshake->reason);
     if (!handshake->reason[0])
@@ -243,10 +229,10 @@ static bool heard_verdict(sgp_handshake_t *handshake, const unsigned char *verdi
     return false;
 }
 
-/* An answerer has the caller's proof and verdict. A verdict without a proof is believed only if it is
- * a refusal: nothing is lost by that. */
-static void heard_proof(sgp_handshake_t *handshake) {
-    if (!heard_verdict(handshake, handshake->in + SGP_PROOF_BYTES)) return;
+/* In the answerer: the caller's proof and verdict have arrived. A refusal is believed without a
+ * proof: that costs nothing. */
+static void received_proof(sgp_handshake_t *handshake) {
+    if (!received_verdict(handshake, handshake->in + SGP_PROOF_BYTES)) return;
     if (!is_proven(handshake, handshake->in)) {
         refuse_unproven(handshake);
         return;
@@ -256,19 +242,19 @@ static void heard_proof(sgp_handshake_t *handshake) {
     handshake->in_have = handshake->in_want = 0;
 }
 
-static void heard(sgp_handshake_t *handshake) {
+static void received(sgp_handshake_t *handshake) {
     switch (handshake->stage) {
     case WANT_HELLO:
-        heard_hello(handshake);
+        received_hello(handshake);
         return;
     case WANT_HELLO_PROOF:
-        heard_answer(handshake);
+        received_answer(handshake);
         return;
     case WANT_PROOF_VERDICT:
-        heard_proof(handshake);
+        received_proof(handshake);
         return;
     case WANT_VERDICT:
-        if (heard_verdict(handshake, handshake->in)) end(handshake, SGP_HANDSHAKE_DONE);
+        if (received_verdict(handshake, handshake->in)) end(handshake, SGP_HANDSHAKE_DONE);
         return;
     }
 }
@@ -279,7 +265,7 @@ void sgp_handshake_init(sgp_handshake_t *handshake, bool caller, const sgp_hello
                         const sgp_key_t *key) {
     memset(handshake, 0, sizeof *handshake);
     handshake->caller = caller;
-    if (sodium_init() < 0) { /* no nonces */
+    if (sodium_init() < 0) { /* without it there are no nonces */
         fail(handshake, "libsodium cannot be initialised here");
         return;
     }
@@ -290,7 +276,7 @@ void sgp_handshake_init(sgp_handshake_t *handshake, bool caller, const sgp_hello
         want(handshake, WANT_HELLO, SGP_HELLO_BYTES);
         return;
     }
-    say(handshake, handshake->hello[0], SGP_HELLO_BYTES);
+    append(handshake, handshake->hello[0], SGP_HELLO_BYTES);
     want(handshake, WANT_HELLO_PROOF, SGP_HELLO_BYTES + SGP_PROOF_BYTES);
 }
 
@@ -303,7 +289,7 @@ void sgp_handshake_received(sgp_handshake_t *handshake, size_t bytes) {
     assert(bytes <= handshake->in_want - handshake->in_have);
     if (bytes == 0) return;
     handshake->in_have += bytes;
-    if (handshake->in_have == handshake->in_want) heard(handshake);
+    if (handshake->in_have == handshake->in_want) received(handshake);
 }
 
 const void *sgp_handshake_pending(const sgp_handshake_t *handshake, size_t *bytes) {
@@ -320,13 +306,13 @@ void sgp_handshake_sent(sgp_handshake_t *handshake, size_t bytes) {
 void sgp_handshake_accept(sgp_handshake_t *handshake) {
     assert(handshake->state == SGP_HANDSHAKE_JUDGE);
     if (handshake->caller) {
-        say_proof(handshake);
-        say_verdict(handshake, false);
+        append_proof(handshake);
+        append_verdict(handshake, false);
         handshake->state = SGP_HANDSHAKE_RUNNING;
         want(handshake, WANT_VERDICT, SGP_VERDICT_BYTES);
         return;
     }
-    say_verdict(handshake, false);
+    append_verdict(handshake, false);
     end(handshake, SGP_HANDSHAKE_DONE);
 }
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How two processes that have just connected find out whether they belong together.
+/* The handshake of two processes that have just connected: do they belong together?
  *
- * Each shows a hello (who it is, of which run, which version of the program) with a fresh random
- * nonce, and, where there is a key, proves that it knows it: a MAC over both hellos and its role. So
- * nothing that was recorded can be played back, not even to its own sender. Then each judges the
- * other's hello and says its verdict, with a reason that the other one logs. Who calls without the
- * key gets a hello and a proof, of which nothing can be made but guesses at the key: so keys are random
- * bytes, not words. Who does not even say hello gets nothing.
+ * Each sends a hello (identity, run, version of the program) with a fresh random nonce. Where there
+ * is a key, each proves that it knows it: a MAC over both hellos and its role, so that no recording
+ * can be replayed, not even to its own sender. Then each judges the other's hello and sends a
+ * verdict, with a reason for the other's log. A caller without the key gets a hello and a proof,
+ * which allow an offline guess at the key: keys are random bytes, not words. A caller that sends no
+ * hello gets no answer.
  *
  *     caller                          answerer
  *     hello                    ->
@@ -14,11 +14,13 @@
  *     proof, verdict           ->
  *                              <-     verdict
  *
- * A state machine over bytes: it knows no socket, never blocks, allocates nothing. Not thread-safe. */
+ * A state machine over bytes: it knows no socket, never blocks, allocates nothing. Not
+ * thread-safe. */
 #ifndef SGP_WIRE_HANDSHAKE_H
 #define SGP_WIRE_HANDSHAKE_H
 
-#include <sgp/status.h>
+#include "wire/key.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,29 +28,12 @@
 #define SGP_HANDSHAKE_VERSION 1
 #define SGP_HELLO_BYTES       128
 #define SGP_PROOF_BYTES       32
-#define SGP_VERDICT_BYTES     192 /* all 0: accepted; 1: refused, then a reason, then 0 */
+#define SGP_VERDICT_BYTES     192 /* all 0: accepted; 1: refused, then a reason that ends with 0 */
 #define SGP_NONCE_BYTES       32
-
-#define SGP_KEY_LEAST 16 /* bytes of a secret */
-
-/* What a key file or SGP_KEY holds, of any length, hashed to the MAC's key. */
-typedef struct sgp_key {
-    unsigned char bytes[32];
-} sgp_key_t;
-
-/* secret: (length) borrowed; at least SGP_KEY_LEAST bytes, else SGP_ERR_INVALID (logged). */
-sgp_status_t sgp_key_make(const void *secret, size_t length, sgp_key_t *key);
-
-/* As it stands in SGP_KEY or in a file: newlines at its end do not count. */
-sgp_status_t sgp_key_of_text(const char *text, size_t length, sgp_key_t *key);
-
-/* The key of a file of at most 4096 bytes. SGP_ERR_INVALID: it cannot be read, others than its owner may
- * use it, or it is too short (logged, with what would be right). */
-sgp_status_t sgp_key_read(const char *path, sgp_key_t *key);
 
 typedef enum sgp_purpose {
     SGP_PURPOSE_JOIN = 1, /* the caller wants to become a member */
-    SGP_PURPOSE_LINK,     /* the caller is a member and opens an edge to the answerer */
+    SGP_PURPOSE_LINK,     /* the caller is a member and opens a link to the answerer */
     SGP_PURPOSE_LAST = SGP_PURPOSE_LINK,
 } sgp_purpose_t;
 
@@ -57,18 +42,19 @@ typedef struct sgp_hello {
     int rank;              /* -1: not known yet */
     int size;              /* processes of the group; 0: not known yet */
     uint64_t run;          /* 0: not known yet */
-    uint64_t fingerprint;  /* of whatever else both have to have in common (chunk size, group) */
-    char version[24];      /* of the program, "0.1.0"; ends with 0 */
+    uint64_t
+        fingerprint;  /* equal on both sides: the chunk size (LINK), the launcher's job (JOIN) */
+    char version[24]; /* of the program, "0.1.0"; ends with 0 */
 } sgp_hello_t;
 
 typedef enum sgp_handshake_state {
-    SGP_HANDSHAKE_RUNNING, /* wants bytes, or has some to be sent */
-    SGP_HANDSHAKE_JUDGE,   /* `theirs` is there and proven: say accept or refuse */
-    SGP_HANDSHAKE_DONE,    /* both have accepted: send what is left to be sent, then begin */
-    SGP_HANDSHAKE_REFUSED, /* by us or by them: `reason`; send what is left to be sent, then close */
+    SGP_HANDSHAKE_RUNNING, /* waits for bytes, or has bytes to send */
+    SGP_HANDSHAKE_JUDGE,   /* `theirs` is valid and proven: call accept or refuse */
+    SGP_HANDSHAKE_DONE,    /* both accepted: send the pending bytes, then use the connection */
+    SGP_HANDSHAKE_REFUSED, /* by either side, see `reason`: send the pending bytes, then close */
 } sgp_handshake_state_t;
 
-/* Embedded; all but theirs and reason are private. */
+/* Embedded. theirs, reason and refused_by_them may be read; the rest is private. */
 typedef struct sgp_handshake {
     bool caller;
     bool keyed;
@@ -84,8 +70,8 @@ typedef struct sgp_handshake {
     unsigned char out[SGP_HELLO_BYTES + SGP_PROOF_BYTES + SGP_VERDICT_BYTES];
 } sgp_handshake_t;
 
-/* mine: copied; an answerer's purpose is ignored. key: copied; NULL: there is none, and a side that
- * has one refuses the side that has none, with a reason that says so. */
+/* mine: copied; an answerer's purpose is ignored. key: copied; NULL: none. A side with a key
+ * refuses a side without one, and the reason says so. */
 void sgp_handshake_init(sgp_handshake_t *handshake, bool caller, const sgp_hello_t *mine,
                         const sgp_key_t *key);
 
@@ -93,20 +79,19 @@ static inline sgp_handshake_state_t sgp_handshake_state(const sgp_handshake_t *h
     return handshake->state;
 }
 
-/* Where received bytes go, and how many are wanted (0: none now): never read more than that, for what
- * follows is not the handshake's. */
+/* The buffer for received bytes. *wanted: its size (0: nothing is awaited now); never read more, as
+ * later bytes are not the handshake's. */
 void *sgp_handshake_place(sgp_handshake_t *handshake, size_t *wanted);
 void sgp_handshake_received(sgp_handshake_t *handshake, size_t bytes);
 
-/* What is to be sent (0 bytes: nothing now), and how much of it was. */
+/* The bytes to send (0: none now); then, how many of them were sent. */
 const void *sgp_handshake_pending(const sgp_handshake_t *handshake, size_t *bytes);
 void sgp_handshake_sent(sgp_handshake_t *handshake, size_t bytes);
 
-/* Forgets the key: for one that is given up before its end. One that has ended has forgotten it. */
+/* Erases the key of a handshake that is abandoned; one that has ended has erased it. */
 void sgp_handshake_fini(sgp_handshake_t *handshake);
 
-/* In JUDGE. An answerer that does not know its rank or run when the caller's hello comes sends what
- * it has. refuse: reason is copied, cut to fit. */
+/* In JUDGE only. reason: copied, cut to fit. */
 void sgp_handshake_accept(sgp_handshake_t *handshake);
 __attribute__((format(printf, 2, 3))) void sgp_handshake_refuse(sgp_handshake_t *handshake,
                                                                 const char *reason, ...);

@@ -14,7 +14,7 @@ enum {
     AT_KIND = 6,
     AT_ENCODING = 7,
     AT_SRC = 8,
-    AT_INCARNATION = 12,
+    AT_UNUSED = 12, /* sent as zero and ignored on arrival, as AT_RESERVED */
     AT_RUN = 16,
     AT_STEP = 24,
     AT_ID = 32,
@@ -24,7 +24,7 @@ enum {
     AT_ELEMENTS = 64,
     AT_CHANNEL = 68,
     AT_PAYLOAD_HASH = 72,
-    AT_RESERVED = 80, /* zero */
+    AT_RESERVED = 80,
     AT_CHECKSUM = 88,
 };
 
@@ -43,7 +43,7 @@ void sgp_header_encode(const sgp_header_t *header, unsigned char bytes[SGP_HEADE
     sgp_bytes_put(bytes + AT_KIND, (uint64_t)header->kind, 1);
     sgp_bytes_put(bytes + AT_ENCODING, (uint64_t)header->encoding, 1);
     sgp_bytes_put(bytes + AT_SRC, (uint32_t)header->src, 4);
-    sgp_bytes_put(bytes + AT_INCARNATION, header->incarnation, 4);
+    sgp_bytes_put(bytes + AT_UNUSED, 0, 4);
     sgp_bytes_put(bytes + AT_RUN, header->run, 8);
     sgp_bytes_put(bytes + AT_STEP, header->step, 8);
     sgp_bytes_put(bytes + AT_ID, header->id, 8);
@@ -57,7 +57,7 @@ void sgp_header_encode(const sgp_header_t *header, unsigned char bytes[SGP_HEADE
     sgp_bytes_put(bytes + AT_CHECKSUM, XXH3_64bits(bytes, AT_CHECKSUM), 8);
 }
 
-static sgp_status_t judge(const unsigned char *bytes, const sgp_header_t *header,
+static sgp_status_t check(const unsigned char *bytes, const sgp_header_t *header,
                           const char **reason) {
     uint64_t kind = sgp_bytes_get(bytes + AT_KIND, 1),
              encoding = sgp_bytes_get(bytes + AT_ENCODING, 1);
@@ -83,7 +83,6 @@ sgp_status_t sgp_header_decode(const unsigned char bytes[SGP_HEADER_BYTES], sgp_
         .kind = (sgp_kind_t)sgp_bytes_get(bytes + AT_KIND, 1),
         .encoding = (sgp_encoding_t)sgp_bytes_get(bytes + AT_ENCODING, 1),
         .src = (int)(int32_t)sgp_bytes_get(bytes + AT_SRC, 4),
-        .incarnation = (uint32_t)sgp_bytes_get(bytes + AT_INCARNATION, 4),
         .run = sgp_bytes_get(bytes + AT_RUN, 8),
         .channel = (uint32_t)sgp_bytes_get(bytes + AT_CHANNEL, 4),
         .step = sgp_bytes_get(bytes + AT_STEP, 8),
@@ -95,7 +94,7 @@ sgp_status_t sgp_header_decode(const unsigned char bytes[SGP_HEADER_BYTES], sgp_
     };
     uint64_t weight = sgp_bytes_get(bytes + AT_WEIGHT, 8);
     memcpy(&read.weight, &weight, sizeof weight);
-    sgp_status_t status = judge(bytes, &read, reason);
+    sgp_status_t status = check(bytes, &read, reason);
     if (status == SGP_OK) *header = read;
     return status;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the fuzz targets share. Each target is one file with LLVMFuzzerTestOneInput: libFuzzer drives it
+/* Shared by the fuzz targets. A target is one file with LLVMFuzzerTestOneInput: libFuzzer drives it
  * where clang has it, and replay.c runs the corpus through it everywhere.
  *
- * The first byte of an input is a set of switches. Checksums and proofs would stop nearly all that a
- * fuzzer thinks of; with the switch REPAIR the target puts them right before the parse, so that the code
- * behind them is reached. Without it they have to hold. */
+ * The first byte of an input is a set of switches. Checksums and proofs would stop nearly all inputs
+ * of a fuzzer: with the switch REPAIR the target corrects them before the parse, so that the code
+ * behind them is reached. Without it they must be right. */
 #ifndef SGP_TESTS_FUZZ_FUZZ_H
 #define SGP_TESTS_FUZZ_FUZZ_H
 
@@ -19,7 +19,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* With and without assert: a property that does not hold ends the process. */
+/* Ends the process if a property does not hold, also where assert is off. */
 #define FUZZ_CHECK(condition)                                                                      \
     do {                                                                                           \
         if (condition) break;                                                                      \
@@ -32,7 +32,7 @@ typedef struct fuzz_input {
     size_t left;
 } fuzz_input_t;
 
-/* Up to `bytes` of what is left; returns how many. */
+/* Up to `bytes` of the rest of the input; returns how many. */
 static inline size_t fuzz_take(fuzz_input_t *input, void *to, size_t bytes) {
     size_t now = bytes < input->left ? bytes : input->left;
     if (now) memcpy(to, input->bytes, now);
@@ -47,7 +47,7 @@ static inline unsigned fuzz_byte(fuzz_input_t *input) {
     return byte;
 }
 
-/* Sizes of the pieces in which bytes arrive, from a seed: 0 stands for all at once. */
+/* The sizes of the pieces in which bytes arrive, from a seed; 0: all at once. */
 typedef struct fuzz_pieces {
     uint32_t state;
 } fuzz_pieces_t;

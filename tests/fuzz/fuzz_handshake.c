@@ -13,9 +13,9 @@ enum {
     AS_CALLER = 0x02,
     KEYED = 0x04,
     REPAIR_HELLO = 0x08, /* magic, versions, keyed */
-    REFUSE = 0x10,       /* whoever is proven */
+    REFUSE = 0x10,       /* a proven peer */
     ECHO = 0x20,         /* our own hello comes back */
-    SLOW = 0x40,         /* what we say goes out in pieces */
+    SLOW = 0x40,         /* our bytes are sent in pieces */
 };
 
 enum { AT_VERSION = 8, AT_MESSAGES = 10, AT_KEYED = 12, AT_PURPOSE = 13, AT_RANK = 16 };
@@ -28,9 +28,9 @@ typedef struct side {
     sgp_handshake_t machine;
     sgp_key_t key;
     fuzz_pieces_t pieces;
-    unsigned char said[ROOM]; /* by the machine */
+    unsigned char said[ROOM]; /* by the state machine */
     size_t said_bytes;
-    unsigned char heard[ROOM]; /* by it */
+    unsigned char heard[ROOM]; /* by the state machine */
     size_t heard_bytes;
 } side_t;
 
@@ -61,7 +61,7 @@ static void use_fixed_nonces(void) {
     FUZZ_CHECK(randombytes_set_implementation(&source) == 0);
 }
 
-/* ---- the protocol, once more ---- */
+/* ---- the protocol, a second time ---- */
 
 static uint64_t number(const unsigned char *at, int bytes) {
     uint64_t value = 0;
@@ -69,7 +69,7 @@ static uint64_t number(const unsigned char *at, int bytes) {
     return value;
 }
 
-/* What the other side has to prove. hello: of both, the caller's first. */
+/* The proof that the other side owes, over both hellos, the caller's first. */
 static void prove(const side_t *side, const unsigned char *caller, const unsigned char *answerer,
                   unsigned char proof[SGP_PROOF_BYTES]) {
     const char *label = side->switches & AS_CALLER ? "sgp proof 1 answerer" : "sgp proof 1 caller";
@@ -83,7 +83,7 @@ static void prove(const side_t *side, const unsigned char *caller, const unsigne
                        keyed ? side->key.bytes : NULL, keyed ? sizeof side->key.bytes : 0);
 }
 
-/* The proof that fits what was said and what `hello` says. */
+/* The proof for our own hello and `hello`. */
 static void right_proof(const side_t *side, const unsigned char *hello, unsigned char *proof) {
     if (side->switches & AS_CALLER) prove(side, side->said, hello, proof);
     else prove(side, hello, side->said, proof);
@@ -99,7 +99,7 @@ static void repair_hello(const side_t *side, unsigned char *hello) {
     hello[AT_KEYED] = (side->switches & KEYED) != 0;
 }
 
-/* A whole message to the machine, as the protocol has it at this point. */
+/* A complete message to the state machine, as the protocol has it at this point. */
 static void repair(const side_t *side, unsigned char *message) {
     bool caller = side->switches & AS_CALLER, fix = side->switches & FUZZ_REPAIR;
     if (side->heard_bytes == 0) {
@@ -109,7 +109,7 @@ static void repair(const side_t *side, unsigned char *message) {
         right_proof(side, side->heard, message);
 }
 
-/* ---- what has to hold ---- */
+/* ---- properties ---- */
 
 static void check_proven(const side_t *side) {
     const unsigned char *hello = side->heard;
@@ -129,15 +129,15 @@ static void check_proven(const side_t *side) {
     FUZZ_CHECK(!(side->switches & ECHO));
 }
 
-/* Who gives a right proof is not told that it is wrong. */
+/* A right proof is not refused as wrong. */
 static void check_refused(const side_t *side) {
     const sgp_handshake_t *machine = &side->machine;
     unsigned char proof[SGP_PROOF_BYTES];
     FUZZ_CHECK(machine->reason[0]);
     FUZZ_CHECK(fuzz_is_text(machine->reason, sizeof machine->reason));
     if (machine->refused_by_them) return;
-    if (strcmp(machine->reason, "its key is another one") != 0 &&
-        strcmp(machine->reason, "its words are damaged") != 0)
+    if (strcmp(machine->reason, "it has another key") != 0 &&
+        strcmp(machine->reason, "its proof is damaged") != 0)
         return;
     right_proof(side, side->heard, proof);
     FUZZ_CHECK(memcmp(side->heard + SGP_HELLO_BYTES, proof, sizeof proof) != 0);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What comes over an open connection: switches, seed of the pieces, then frames and chunks. The same
- * bytes are parsed twice, in pieces of different sizes and read ahead by different amounts: what is found
- * in them must be the same. Payloads have a place of just their size, so that the address sanitizer sees
- * a byte too many. */
+/* The bytes of an open connection: switches, seed of the pieces, then frames and chunks. They are
+ * parsed twice, in pieces of different sizes and read ahead by different amounts, with the same
+ * result. A payload's buffer has exactly its size, so that the address sanitizer sees a byte too
+ * many. */
 #include "fuzz.h"
 
 #include "transport/tcp/frame.h"
@@ -74,7 +74,7 @@ static void take_events(reading_t *reading) {
     }
 }
 
-/* One read of the socket: as much as is wanted, as there is, and as the piece allows. */
+/* One read of the socket, limited by the room, the bytes left and the piece. */
 static void read_once(reading_t *reading, fuzz_input_t *input, fuzz_pieces_t *pieces) {
     struct iovec wanted[2];
     int count = sgp_stream_places(&reading->stream, wanted);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* make_corpus FOLDER: writes the inputs that the targets begin with, FOLDER/TARGET/made-NAME. They are
- * what a good peer says, and what is nearly that; the fuzzer finds the rest. make_corpus --check FOLDER:
- * fails if one of them is not what it would write. */
+/* make_corpus FOLDER writes the first inputs of the targets, FOLDER/TARGET/made-NAME: the bytes of a
+ * good peer, and nearly good ones; the fuzzer finds the rest. make_corpus --check FOLDER fails if a
+ * file differs from the one that it would write. */
 #include "fuzz.h"
 
 #include "group/join/endpoint.h"
-#include "group/join/join_server.h"
+#include "group/join/join_message.h"
 #include "transport/tcp/frame.h"
 #include "wire/handshake.h"
 #include "wire/header.h"
@@ -54,14 +54,16 @@ static void write_to(const char *target, const char *name, const bytes_t *bytes)
     if (!check) mkdir(path, 0777);
     snprintf(path, sizeof path, "%s/%s/made-%s", root, target, name);
     if (check ? is_file(path, bytes) : write_file(path, bytes)) return;
-    if (check) fprintf(stderr, "%s: is not what make_corpus writes: make_corpus %s\n", path, root);
+    if (check)
+        fprintf(stderr, "%s: differs from what make_corpus writes; run make_corpus %s\n", path,
+                root);
     else perror(path);
     failed = true;
 }
 
 /* ---- handshake ---- */
 
-/* A hello as a good peer's, whose proof and magic the target puts right. */
+/* The hello of a good peer; the target corrects its proof and its magic number. */
 static void add_hello(bytes_t *bytes, unsigned purpose) {
     unsigned char hello[SGP_HELLO_BYTES] = "sgphello\1\0\1";
     hello[13] = (unsigned char)purpose;
@@ -210,41 +212,42 @@ static void make_streams(void) {
     write_to("stream", "truncated", &bytes);
 }
 
-/* ---- cards ---- */
+/* ---- endpoints ---- */
 
-static void make_card(const char *name, unsigned switches, const sgp_card_t *of) {
-    unsigned char encoded[SGP_CARD_BYTES];
+static void make_endpoint(const char *name, unsigned switches, const sgp_endpoint_t *of) {
+    unsigned char encoded[SGP_ENDPOINT_BYTES];
     bytes_t bytes = {0};
     add_byte(&bytes, switches);
-    sgp_card_encode(of, encoded);
+    sgp_endpoint_encode(of, encoded);
     add(&bytes, encoded, sizeof encoded);
     write_to("endpoint", name, &bytes);
 }
 
-static void make_cards(void) {
-    sgp_card_t card = {.rank = 1,
-                       .size = 4,
-                       .run = 99,
-                       .machine = 5,
-                       .port = 7070,
-                       .host = "node17",
-                       .version = "1.2.3"};
+static void make_endpoints(void) {
+    sgp_endpoint_t endpoint = {.rank = 1,
+                               .size = 4,
+                               .run = 99,
+                               .machine = 5,
+                               .port = 7070,
+                               .host = "node17",
+                               .version = "1.2.3"};
     bytes_t bytes = {0};
-    make_card("good", 0, &card);
-    make_card("repaired", FUZZ_REPAIR, &card);
-    memcpy(card.address, "10.0.0.1:7070", 13);
-    make_card("address", FUZZ_REPAIR, &card);
-    snprintf(card.address, sizeof card.address, "[2001:db8::1]:65535");
-    make_card("address-six", FUZZ_REPAIR, &card);
-    snprintf(card.address, sizeof card.address, "[::ffff:10.0.0.1]:0");
-    make_card("address-mapped", FUZZ_REPAIR, &card);
-    snprintf(card.address, sizeof card.address, "node17:7070"); /* names are not asked for */
-    make_card("address-name", FUZZ_REPAIR, &card);
-    card.rank = 4;
-    make_card("rank", FUZZ_REPAIR, &card);
+    make_endpoint("good", 0, &endpoint);
+    make_endpoint("repaired", FUZZ_REPAIR, &endpoint);
+    memcpy(endpoint.address, "10.0.0.1:7070", 13);
+    make_endpoint("address", FUZZ_REPAIR, &endpoint);
+    snprintf(endpoint.address, sizeof endpoint.address, "[2001:db8::1]:65535");
+    make_endpoint("address-six", FUZZ_REPAIR, &endpoint);
+    snprintf(endpoint.address, sizeof endpoint.address, "[::ffff:10.0.0.1]:0");
+    make_endpoint("address-mapped", FUZZ_REPAIR, &endpoint);
+    snprintf(endpoint.address, sizeof endpoint.address,
+             "node17:7070"); /* names are not looked up */
+    make_endpoint("address-name", FUZZ_REPAIR, &endpoint);
+    endpoint.rank = 4;
+    make_endpoint("rank", FUZZ_REPAIR, &endpoint);
     add_byte(&bytes, 0);
-    unsigned char head[SGP_NOTE_HEADER];
-    sgp_note_encode(SGP_NOTE_CARDS, 516, head);
+    unsigned char head[SGP_JOIN_MESSAGE_HEADER];
+    sgp_join_message_encode(SGP_JOIN_ENDPOINTS, 516, head);
     add(&bytes, head, sizeof head);
     write_to("endpoint", "note", &bytes);
 }
@@ -259,6 +262,6 @@ int main(int argc, char **argv) {
     make_handshakes();
     make_chunks();
     make_streams();
-    make_cards();
+    make_endpoints();
     return failed;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* replay FOLDER: runs each file of the folder through the target this is linked with. */
+/* replay FOLDER runs each file of the folder through the target that it is linked with. */
 #include "fuzz.h"
 
 #include <dirent.h>
@@ -13,7 +13,7 @@ static int run_file(const char *path) {
     }
     size_t size = fread(bytes, 1, sizeof bytes, file);
     fclose(file);
-    /* Memory of just its size: what reads beyond it is seen. */
+    /* A buffer of exactly its size, so that sanitizers see a read beyond it. */
     uint8_t *copy = malloc(size ? size : 1);
     if (!copy) return 1;
     memcpy(copy, bytes, size);

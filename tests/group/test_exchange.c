@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Cards, and the ways in which they are exchanged within one machine; ranks are threads. */
+/* Endpoints, and their exchange within one machine; ranks are threads. */
 #include "ranks.h"
 
-#include "group/join/exchange.h"
-#include "group/join/join_server.h"
-#include "group/join/placement.h"
+#include "group/join/launcher.h"
 
 #include <netinet/in.h>
 #include <poll.h>
@@ -14,83 +12,104 @@
 
 enum { WAIT_MS = 60000, MOST = 16 };
 
-/* ---- cards ---- */
+/* ---- endpoints ---- */
 
-static sgp_card_t a_card(int rank, int size) {
-    sgp_card_t card;
-    assert_int_equal(sgp_card_init(&card, true), SGP_OK);
-    card.rank = rank;
-    card.size = size;
-    card.fingerprint = 77;
-    card.carrier = SGP_CARRIER_TCP;
-    snprintf(card.address, sizeof card.address, "[2001:db8::1]:65535");
-    return card;
+static sgp_endpoint_t an_endpoint(int rank, int size) {
+    sgp_endpoint_t endpoint;
+    assert_int_equal(sgp_endpoint_init(&endpoint, true), SGP_OK);
+    endpoint.rank = rank;
+    endpoint.size = size;
+    endpoint.fingerprint = 77;
+    endpoint.transport = SGP_CHOICE_TCP;
+    snprintf(endpoint.address, sizeof endpoint.address, "[2001:db8::1]:65535");
+    return endpoint;
 }
 
-static void test_card_there_and_back(void **state) {
+static void test_endpoint_round_trip(void **state) {
     (void)state;
-    unsigned char bytes[SGP_CARD_BYTES];
-    sgp_card_t card = a_card(3, 8), back;
-    sgp_card_encode(&card, bytes);
-    assert_int_equal(sgp_card_decode(bytes, &back), SGP_OK);
+    unsigned char bytes[SGP_ENDPOINT_BYTES];
+    sgp_endpoint_t endpoint = an_endpoint(3, 8), back;
+    sgp_endpoint_encode(&endpoint, bytes);
+    assert_int_equal(sgp_endpoint_decode(bytes, &back), SGP_OK);
     assert_int_equal(back.rank, 3);
     assert_int_equal(back.size, 8);
-    assert_true(back.run == card.run && back.run != 0);
-    assert_true(back.machine == sgp_card_machine());
+    assert_true(back.run == endpoint.run && back.run != 0);
+    assert_true(back.machine == sgp_endpoint_machine());
     assert_true(back.fingerprint == 77);
-    assert_int_equal(back.carrier, SGP_CARRIER_TCP);
+    assert_int_equal(back.transport, SGP_CHOICE_TCP);
     assert_string_equal(back.address, "[2001:db8::1]:65535");
-    assert_string_equal(back.host, card.host);
-    assert_memory_equal(back.secret, card.secret, sizeof card.secret);
+    assert_string_equal(back.host, endpoint.host);
+    assert_memory_equal(back.secret, endpoint.secret, sizeof endpoint.secret);
 }
 
-/* Whatever bit is wrong, it is no card. */
-static void test_damaged_cards(void **state) {
+static void test_endpoint_as_text(void **state) {
     (void)state;
-    unsigned char bytes[SGP_CARD_BYTES];
-    sgp_card_t card = a_card(3, 8), back;
-    sgp_card_encode(&card, bytes);
+    char text[SGP_ENDPOINT_HEX];
+    unsigned char bytes[2][SGP_ENDPOINT_BYTES];
+    sgp_endpoint_t endpoint = an_endpoint(3, 8), back;
+    sgp_endpoint_to_hex(&endpoint, text);
+    assert_int_equal(strlen(text), SGP_ENDPOINT_HEX - 1);
+    assert_int_equal(sgp_endpoint_of_hex(text, &back), SGP_OK);
+    sgp_endpoint_encode(&endpoint, bytes[0]);
+    sgp_endpoint_encode(&back, bytes[1]);
+    assert_memory_equal(bytes[0], bytes[1], sizeof bytes[0]);
+    assert_int_equal(sgp_endpoint_of_hex(NULL, &back), SGP_ERR_FORMAT);
+    assert_int_equal(sgp_endpoint_of_hex("", &back), SGP_ERR_FORMAT);
+    text[0] = 'x';
+    assert_int_equal(sgp_endpoint_of_hex(text, &back), SGP_ERR_FORMAT);
+    text[0] = '5';
+    text[SGP_ENDPOINT_HEX - 2] = '\0';
+    assert_int_equal(sgp_endpoint_of_hex(text, &back), SGP_ERR_FORMAT);
+}
+
+/* An endpoint with any one bit flipped is refused. */
+static void test_damaged_endpoints(void **state) {
+    (void)state;
+    unsigned char bytes[SGP_ENDPOINT_BYTES];
+    sgp_endpoint_t endpoint = an_endpoint(3, 8), back;
+    sgp_endpoint_encode(&endpoint, bytes);
     for (size_t i = 0; i < 8 * sizeof bytes; i++) {
         bytes[i / 8] ^= (unsigned char)(1u << i % 8);
-        assert_int_equal(sgp_card_decode(bytes, &back), SGP_ERR_FORMAT);
+        assert_int_equal(sgp_endpoint_decode(bytes, &back), SGP_ERR_FORMAT);
         bytes[i / 8] ^= (unsigned char)(1u << i % 8);
     }
 }
 
-/* A whole card of nonsense is refused as well. */
-static void test_nonsense_on_cards(void **state) {
+/* A field out of range is refused, whatever the hash. */
+static void test_fields_out_of_range(void **state) {
     (void)state;
-    unsigned char bytes[SGP_CARD_BYTES];
-    sgp_card_t back;
-    sgp_card_t bad[] = {a_card(8, 8), a_card(-2, 8), a_card(0, 0), a_card(0, 1),
-                        a_card(0, 1), a_card(0, 1),  a_card(0, 1)};
+    unsigned char bytes[SGP_ENDPOINT_BYTES];
+    sgp_endpoint_t back;
+    sgp_endpoint_t bad[] = {an_endpoint(8, 8), an_endpoint(-2, 8), an_endpoint(0, 0),
+                            an_endpoint(0, 1), an_endpoint(0, 1),  an_endpoint(0, 1),
+                            an_endpoint(0, 1)};
     bad[3].run = 0;
     bad[4].port = 65536;
-    bad[5].carrier = (sgp_carrier_t)(SGP_CARRIER_LAST + 1);
+    bad[5].transport = (sgp_transport_choice_t)(SGP_CHOICE_LAST + 1);
     snprintf(bad[6].host, sizeof bad[6].host, "a\033[2Jb");
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        sgp_card_encode(&bad[i], bytes);
-        assert_int_equal(sgp_card_decode(bytes, &back), SGP_ERR_FORMAT);
+        sgp_endpoint_encode(&bad[i], bytes);
+        assert_int_equal(sgp_endpoint_decode(bytes, &back), SGP_ERR_FORMAT);
     }
 }
 
-static void test_cards_that_do_not_fit(void **state) {
+static void test_endpoints_that_do_not_fit(void **state) {
     (void)state;
-    sgp_card_t all[3] = {a_card(0, 3), a_card(1, 3), a_card(2, 3)};
-    assert_int_equal(sgp_card_check_all(all, 3), SGP_OK);
+    sgp_endpoint_t all[3] = {an_endpoint(0, 3), an_endpoint(1, 3), an_endpoint(2, 3)};
+    assert_int_equal(sgp_endpoint_check_all(all, 3), SGP_OK);
     sgp_log_set(ranks_keep_log, NULL, SGP_LOG_WARNING);
     all[2].size = 4;
-    assert_int_equal(sgp_card_check_all(all, 3), SGP_ERR_MISMATCH);
+    assert_int_equal(sgp_endpoint_check_all(all, 3), SGP_ERR_MISMATCH);
     assert_string_equal(ranks_last_error, "node 2 counts 4 nodes and node 0 counts 3");
-    all[2] = a_card(2, 3);
+    all[2] = an_endpoint(2, 3);
     snprintf(all[2].version, sizeof all[2].version, "9.9.9");
-    assert_int_equal(sgp_card_check_all(all, 3), SGP_ERR_MISMATCH);
+    assert_int_equal(sgp_endpoint_check_all(all, 3), SGP_ERR_MISMATCH);
     assert_non_null(strstr(ranks_last_error, "has sgp 9.9.9"));
-    all[2] = a_card(2, 3);
-    all[2].carrier = SGP_CARRIER_SHM;
-    assert_int_equal(sgp_card_check_all(all, 3), SGP_ERR_MISMATCH);
-    all[2] = a_card(1, 3);
-    assert_int_equal(sgp_card_check_all(all, 3), SGP_ERR_MISMATCH);
+    all[2] = an_endpoint(2, 3);
+    all[2].transport = SGP_CHOICE_SHM;
+    assert_int_equal(sgp_endpoint_check_all(all, 3), SGP_ERR_MISMATCH);
+    all[2] = an_endpoint(1, 3);
+    assert_int_equal(sgp_endpoint_check_all(all, 3), SGP_ERR_MISMATCH);
     sgp_log_set(NULL, NULL, 0);
 }
 
@@ -129,7 +148,7 @@ static void run_members(member_t *members, int count) {
     assert_int_equal(atomic_load(&ranks_failures), 0);
 }
 
-/* All ranks are there, each once. */
+/* Each rank occurs once. */
 static void check_ranks(const member_t *members, int count) {
     unsigned seen = 0;
     for (int i = 0; i < count; i++) {
@@ -164,10 +183,19 @@ static void test_directory(void **state) {
         }
 }
 
+static sgp_status_t exchange(const char *directory, int wait_ms, sgp_endpoint_t *mine,
+                             sgp_endpoint_t **all) {
+    sgp_placement_t placement = {.launcher = &sgp_launcher_directory, .rendezvous = directory};
+    sgp_deadline_t deadline = sgp_deadline_in(wait_ms);
+    sgp_exchange_t with = {.placement = &placement, .deadline = &deadline};
+    int listener = -1;
+    return placement.launcher->exchange(&with, mine, &listener, all);
+}
+
 static void test_directory_rank_claimed_twice(void **state) {
     (void)state;
     char directory[] = "/tmp/sgp-test-XXXXXX";
-    sgp_card_t mine = a_card(0, 2), *all = NULL;
+    sgp_endpoint_t mine = an_endpoint(0, 2), *all = NULL;
     assert_non_null(mkdtemp(directory));
     char name[64];
     snprintf(name, sizeof name, "%s/card-0", directory);
@@ -175,16 +203,14 @@ static void test_directory_rank_claimed_twice(void **state) {
     assert_non_null(left);
     fclose(left);
     sgp_log_set(ranks_keep_log, NULL, SGP_LOG_WARNING);
-    sgp_limit_t limit = sgp_limit_make(WAIT_MS);
-    assert_int_equal(sgp_exchange_directory(directory, &mine, &limit, &all), SGP_ERR_INVALID);
+    assert_int_equal(exchange(directory, WAIT_MS, &mine, &all), SGP_ERR_INVALID);
     assert_non_null(strstr(ranks_last_error, "rank 0 is taken in"));
     unlink(name);
-    limit = sgp_limit_make(20);
-    assert_int_equal(sgp_exchange_directory(directory, &mine, &limit, &all), SGP_ERR_TIMEOUT);
+    assert_int_equal(exchange(directory, 20, &mine, &all), SGP_ERR_TIMEOUT);
     assert_string_equal(ranks_last_error, "node 1 of 2 did not come within 20 ms");
     sgp_log_set(NULL, NULL, 0);
     assert_int_equal(rmdir(directory), 0);
-    assert_int_equal(sgp_exchange_directory(directory, &mine, &limit, &all), SGP_ERR_INVALID);
+    assert_int_equal(exchange(directory, WAIT_MS, &mine, &all), SGP_ERR_INVALID);
     assert_null(all);
 }
 
@@ -220,7 +246,8 @@ static void test_join_in_order_of_arrival(void **state) {
         }
 }
 
-/* Those who claim a rank get it, whoever founds; the others get what is left. */
+/* A process that claims a rank gets it, whichever serves; the others get the ranks that are
+ * left. */
 static void test_join_with_ranks(void **state) {
     (void)state;
     char at[64];
@@ -246,10 +273,11 @@ static void test_join_with_a_key(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_card_there_and_back),
-        cmocka_unit_test(test_damaged_cards),
-        cmocka_unit_test(test_nonsense_on_cards),
-        cmocka_unit_test(test_cards_that_do_not_fit),
+        cmocka_unit_test(test_endpoint_round_trip),
+        cmocka_unit_test(test_endpoint_as_text),
+        cmocka_unit_test(test_damaged_endpoints),
+        cmocka_unit_test(test_fields_out_of_range),
+        cmocka_unit_test(test_endpoints_that_do_not_fit),
         cmocka_unit_test(test_directory),
         cmocka_unit_test(test_directory_rank_claimed_twice),
         cmocka_unit_test(test_join_in_order_of_arrival),

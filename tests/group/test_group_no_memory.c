@@ -3,15 +3,14 @@
 #include "failing_alloc.h"
 #include "ranks.h"
 
-#include "group/join/exchange.h"
-#include "group/join/join_server.h"
+#include "group/join/exchange_address.h"
 
 #include <sgp/group.h>
 #include <string.h>
 
 enum { WAIT_MS = 60000, AGAIN_MS = 500 };
 
-/* A loopback address of this process's own: so nobody else takes a port of it that was free. */
+/* A loopback address of this process alone, so that no other process takes a free port of it. */
 static const char *own_host(void) {
     static char host[16];
     unsigned pid = (unsigned)getpid();
@@ -42,7 +41,58 @@ static void test_create(void **state) {
     }
 }
 
-/* ---- a group of one: nobody else waits ---- */
+/* ---- a broadcast between two ranks, of which one has no memory ---- */
+
+enum { COUNT = 1 << 20 };
+
+typedef struct receiver {
+    pthread_t thread;
+    const char *directory;
+    sgp_status_t status;
+} receiver_t;
+
+static sgp_group_t *join_in(const char *directory, int rank) {
+    sgp_group_t *group = NULL;
+    sgp_group_options_t options = {
+        .rank = rank, .size = 2, .rendezvous = directory, .join_timeout_ms = WAIT_MS};
+    sgp_group_join(&options, &group);
+    return group;
+}
+
+static void *receive_broadcast(void *argument) {
+    receiver_t *receiver = argument;
+    sgp_group_t *group = join_in(receiver->directory, 1);
+    unsigned char *bytes = calloc(COUNT, 1);
+    receiver->status = sgp_group_broadcast(group, bytes, COUNT, 0);
+    if (receiver->status == SGP_OK) assert_int_equal(bytes[COUNT - 1], 7);
+    free(bytes);
+    sgp_group_leave(group);
+    return NULL;
+}
+
+/* A root that fails before the first byte tells the other rank; one that fails later aborts. */
+static void test_broadcast(void **state) {
+    (void)state;
+    static unsigned char bytes[COUNT];
+    failing_t failing = {.may_pass = true};
+    memset(bytes, 7, sizeof bytes);
+    while (failing_round(&failing)) {
+        char directory[] = "/tmp/sgp-test-XXXXXX";
+        assert_non_null(mkdtemp(directory));
+        receiver_t receiver = {.directory = directory};
+        assert_int_equal(pthread_create(&receiver.thread, NULL, receive_broadcast, &receiver), 0);
+        sgp_group_t *group = join_in(directory, 0);
+        assert_non_null(group);
+        sgp_status_t status = FAILING(&failing, sgp_group_broadcast(group, bytes, COUNT, 0));
+        if (status == SGP_OK) sgp_group_leave(group);
+        else sgp_group_abort(group);
+        pthread_join(receiver.thread, NULL);
+        assert_true(status != SGP_OK || receiver.status == SGP_OK);
+        assert_int_equal(rmdir(directory), 0);
+    }
+}
+
+/* ---- a group of one: no other process waits ---- */
 
 static void join_alone(sgp_group_options_t options) {
     failing_t failing = {0};
@@ -89,16 +139,16 @@ static void test_alone(void **state) {
     }
 }
 
-/* ---- cards ---- */
+/* ---- endpoints ---- */
 
-static sgp_card_t a_card(int size) {
-    sgp_card_t card;
-    assert_int_equal(sgp_card_init(&card, true), SGP_OK);
-    card.rank = 0;
-    card.size = size;
-    card.carrier = SGP_CARRIER_TCP;
-    snprintf(card.address, sizeof card.address, "127.0.0.1:9");
-    return card;
+static sgp_endpoint_t an_endpoint(int size) {
+    sgp_endpoint_t endpoint;
+    assert_int_equal(sgp_endpoint_init(&endpoint, true), SGP_OK);
+    endpoint.rank = 0;
+    endpoint.size = size;
+    endpoint.transport = SGP_CHOICE_TCP;
+    snprintf(endpoint.address, sizeof endpoint.address, "127.0.0.1:9");
+    return endpoint;
 }
 
 static void test_exchange_in_a_directory(void **state) {
@@ -107,33 +157,38 @@ static void test_exchange_in_a_directory(void **state) {
     assert_non_null(mkdtemp(directory));
     failing_t failing = {0};
     while (failing_round(&failing)) {
-        sgp_card_t mine = a_card(1), *all = NULL;
-        sgp_limit_t limit = sgp_limit_make(WAIT_MS);
+        sgp_endpoint_t mine = an_endpoint(1), *all = NULL;
+        sgp_placement_t placement = {.launcher = &sgp_launcher_directory, .rendezvous = directory};
+        sgp_deadline_t deadline = sgp_deadline_in(WAIT_MS);
+        sgp_exchange_t with = {.placement = &placement, .deadline = &deadline};
+        int listener = -1;
         sgp_status_t status =
-            FAILING(&failing, sgp_exchange_directory(directory, &mine, &limit, &all));
+            FAILING(&failing, placement.launcher->exchange(&with, &mine, &listener, &all));
         assert_true((status == SGP_OK) == (all != NULL));
         free(all);
     }
     assert_int_equal(rmdir(directory), 0); /* nothing is left in it */
 }
 
-/* A process that meets another one at `at`. */
+/* One of two processes that meet at `at`. */
 typedef struct member {
     const char *at;
-    sgp_founder_t founder;
+    sgp_join_role_t role;
     int wait_ms;
-    sgp_card_t *all;
+    sgp_endpoint_t *all;
     pthread_t thread;
     atomic_bool ended;
 } member_t;
 
 static sgp_status_t meet(member_t *member) {
-    sgp_meeting_t meeting = {.at = member->at, .founder = member->founder};
-    sgp_limit_t limit = sgp_limit_make(member->wait_ms);
-    sgp_card_t mine = a_card(2);
+    sgp_placement_t placement = {.role = member->role};
+    sgp_deadline_t deadline = sgp_deadline_in(member->wait_ms);
+    sgp_exchange_t with = {.placement = &placement, .deadline = &deadline};
+    snprintf(placement.at, sizeof placement.at, "%s", member->at);
+    sgp_endpoint_t mine = an_endpoint(2);
     int listener = -1;
     mine.rank = -1;
-    sgp_status_t status = sgp_exchange_join(&meeting, &mine, &limit, &listener, &member->all);
+    sgp_status_t status = sgp_exchange_address(&with, &mine, &listener, &member->all);
     if (listener >= 0) close(listener);
     return status;
 }
@@ -145,16 +200,16 @@ static void *meet_in_thread(void *argument) {
     return NULL;
 }
 
-/* One of two members runs out of memory, and tries again as long as the other one waits for it. A founder
- * that has no memory for a caller sends it away, and goes on. */
-static void meet_again(sgp_founder_t founder) {
-    failing_t failing = {.may_pass = founder == SGP_FOUNDER_US};
+/* One of two members runs out of memory, and tries again as long as the other waits for it. A
+ * server without memory for a client closes its connection, and goes on. */
+static void meet_again(sgp_join_role_t role) {
+    failing_t failing = {.may_pass = role == SGP_JOIN_ROLE_SERVER};
     while (failing_round(&failing)) {
         char at[SGP_ADDRESS_TEXT];
         free_port(at);
-        member_t one = {.at = at, .founder = founder, .wait_ms = WAIT_MS};
+        member_t one = {.at = at, .role = role, .wait_ms = WAIT_MS};
         member_t other = {.at = at, .wait_ms = WAIT_MS};
-        other.founder = founder == SGP_FOUNDER_US ? SGP_FOUNDER_OTHER : SGP_FOUNDER_US;
+        other.role = role == SGP_JOIN_ROLE_SERVER ? SGP_JOIN_ROLE_CLIENT : SGP_JOIN_ROLE_SERVER;
         assert_int_equal(pthread_create(&other.thread, NULL, meet_in_thread, &other), 0);
         sgp_status_t status = FAILING(&failing, meet(&one));
         assert_true((status == SGP_OK) == (one.all != NULL));
@@ -167,23 +222,24 @@ static void meet_again(sgp_founder_t founder) {
     assert_true(failing.round > 2);
 }
 
-static void test_caller_calls_again(void **state) {
+static void test_client_calls_again(void **state) {
     (void)state;
-    meet_again(SGP_FOUNDER_OTHER);
+    meet_again(SGP_JOIN_ROLE_CLIENT);
 }
 
-static void test_founder_founds_again(void **state) {
+static void test_server_serves_again(void **state) {
     (void)state;
-    meet_again(SGP_FOUNDER_US);
+    meet_again(SGP_JOIN_ROLE_SERVER);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_create),
+        cmocka_unit_test(test_broadcast),
         cmocka_unit_test(test_alone),
         cmocka_unit_test(test_exchange_in_a_directory),
-        cmocka_unit_test(test_caller_calls_again),
-        cmocka_unit_test(test_founder_founds_again),
+        cmocka_unit_test(test_client_calls_again),
+        cmocka_unit_test(test_server_serves_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A founder and callers of all kinds: slow, silent, lying, dying. None of them keeps the others from
- * becoming a group. */
+/* A join server and clients of all kinds: slow, silent, lying, dying. None of them keeps the others
+ * from forming the group. */
 #include "ranks.h"
 #include "shake.h"
 
@@ -13,7 +13,7 @@
 
 enum { WAIT_MS = 60000 };
 
-/* ---- members: threads that join in the usual way ---- */
+/* ---- members: threads that call sgp_group_join ---- */
 
 typedef struct member {
     pthread_t thread;
@@ -54,9 +54,9 @@ static int free_port(char at[64]) {
     return sgp_address_port(&bound);
 }
 
-/* ---- callers of the test's own ---- */
+/* ---- clients of the test's own ---- */
 
-/* As soon as somebody listens there. */
+/* A connection, as soon as a process listens there. */
 static int call(const char *at) {
     sgp_address_t to;
     assert_int_equal(sgp_address_parse(at, &to), SGP_OK);
@@ -67,45 +67,46 @@ static int call(const char *at) {
         close(made);
         poll(NULL, 0, 1);
     }
-    fail_msg("nobody listens at %s", at);
+    fail_msg("no process listens at %s", at);
     return -1;
 }
 
-/* A caller that has been accepted, for a seat in a group of `size`. */
-static int be_accepted(const char *at, const sgp_card_t *card) {
-    sgp_hello_t hello = {.purpose = SGP_PURPOSE_JOIN, .rank = card->rank, .size = card->size};
+/* A client whose handshake is accepted. */
+static int be_accepted(const char *at, const sgp_endpoint_t *endpoint) {
+    sgp_hello_t hello = {
+        .purpose = SGP_PURPOSE_JOIN, .rank = endpoint->rank, .size = endpoint->size};
     sgp_handshake_t handshake;
     int connection = call(at);
-    memcpy(hello.version, card->version, sizeof hello.version);
+    memcpy(hello.version, endpoint->version, sizeof hello.version);
     sgp_handshake_init(&handshake, true, &hello, NULL);
     assert_int_equal(shake(connection, &handshake), SGP_HANDSHAKE_DONE);
     return connection;
 }
 
-static sgp_card_t a_card(int size) {
-    sgp_card_t card;
-    assert_int_equal(sgp_card_init(&card, false), SGP_OK);
-    card.size = size;
-    card.carrier = SGP_CARRIER_TCP;
-    card.port = 9;
-    return card;
+static sgp_endpoint_t an_endpoint(int size) {
+    sgp_endpoint_t endpoint;
+    assert_int_equal(sgp_endpoint_init(&endpoint, false), SGP_OK);
+    endpoint.size = size;
+    endpoint.transport = SGP_CHOICE_TCP;
+    endpoint.port = 9;
+    return endpoint;
 }
 
-/* The next note's kind and text. */
-static sgp_note_t hear(int connection, char text[SGP_VERDICT_BYTES + 1]) {
-    unsigned char header[SGP_NOTE_HEADER];
-    sgp_note_t note;
+/* The next message and its text. */
+static sgp_join_message_t receive(int connection, char text[SGP_VERDICT_BYTES + 1]) {
+    unsigned char header[SGP_JOIN_MESSAGE_HEADER];
+    sgp_join_message_t message;
     size_t bytes;
     assert_int_equal(recv(connection, header, sizeof header, MSG_WAITALL), sizeof header);
-    assert_true(sgp_note_decode(header, SGP_VERDICT_BYTES, &note, &bytes));
+    assert_true(sgp_join_message_decode(header, SGP_VERDICT_BYTES, &message, &bytes));
     memset(text, 0, SGP_VERDICT_BYTES + 1);
     assert_int_equal(recv(connection, text, bytes, MSG_WAITALL), bytes);
-    return note;
+    return message;
 }
 
-static void show(int connection, const sgp_card_t *card) {
-    unsigned char bytes[SGP_CARD_BYTES];
-    sgp_card_encode(card, bytes);
+static void send_endpoint(int connection, const sgp_endpoint_t *endpoint) {
+    unsigned char bytes[SGP_ENDPOINT_BYTES];
+    sgp_endpoint_encode(endpoint, bytes);
     assert_int_equal(send(connection, bytes, sizeof bytes, MSG_NOSIGNAL), sizeof bytes);
 }
 
@@ -119,94 +120,94 @@ static bool is_closed(int connection) {
 
 /* ---- the tests ---- */
 
-/* More than the founder keeps at a time; half of them have begun to speak. */
-static void test_silent_callers(void **state) {
+/* More than the server keeps pending; half of them have sent a few bytes. */
+static void test_silent_clients(void **state) {
     (void)state;
     enum { SILENT = 100 };
     char at[64];
     int connections[SILENT];
-    member_t founder, other;
+    member_t server, other;
     free_port(at);
-    start(&founder, 2, at);
+    start(&server, 2, at);
     for (int i = 0; i < SILENT; i++) {
         connections[i] = call(at);
         if (i % 2) assert_true(send(connections[i], "SG", 2, MSG_NOSIGNAL) == 2);
     }
-    assert_true(is_closed(connections[0])); /* it had to make room, and not for want of patience */
+    assert_true(is_closed(connections[0])); /* the oldest made room, long before its time was up */
     struct pollfd last = {.fd = connections[SILENT - 1], .events = POLLIN};
     assert_int_equal(poll(&last, 1, 0), 0);
     start(&other, 2, at);
-    finish_member(&founder);
+    finish_member(&server);
     finish_member(&other);
-    assert_true(founder.rank == 0 && other.rank == 1);
+    assert_true(server.rank == 0 && other.rank == 1);
     for (int i = 0; i < SILENT; i++) {
         assert_true(is_closed(connections[i]));
         close(connections[i]);
     }
 }
 
-static void test_nonsense(void **state) {
+static void test_junk(void **state) {
     (void)state;
     char at[64], junk[4096];
-    member_t founder, other;
+    member_t server, other;
     memset(junk, 0xa5, sizeof junk);
     free_port(at);
-    start(&founder, 2, at);
+    start(&server, 2, at);
     int connection = call(at);
     (void)!send(connection, junk, sizeof junk, MSG_NOSIGNAL);
     assert_true(is_closed(connection));
     close(connection);
     start(&other, 2, at);
-    finish_member(&founder);
+    finish_member(&server);
     finish_member(&other);
 }
 
-/* Accepted by its hello, and then it shows a card of something else. */
-static void bad_card(sgp_card_t card, const char *reason) {
+/* A client that is accepted by its hello, and then sends an endpoint that does not fit it. */
+static void bad_endpoint(sgp_endpoint_t endpoint, const char *reason) {
     char at[64], text[SGP_VERDICT_BYTES + 1];
-    member_t founder, other;
+    member_t server, other;
     free_port(at);
-    start(&founder, 2, at);
-    sgp_card_t good = a_card(2);
+    start(&server, 2, at);
+    sgp_endpoint_t good = an_endpoint(2);
     int connection = be_accepted(at, &good);
-    show(connection, &card);
-    assert_int_equal(hear(connection, text), SGP_NOTE_REFUSED);
+    send_endpoint(connection, &endpoint);
+    assert_int_equal(receive(connection, text), SGP_JOIN_REFUSED);
     assert_string_equal(text, reason);
     assert_true(is_closed(connection));
     close(connection);
-    start(&other, 2, at); /* the seat is free again */
-    finish_member(&founder);
+    start(&other, 2, at); /* its place is free again */
+    finish_member(&server);
     finish_member(&other);
 }
 
-static void test_cards_that_lie(void **state) {
+static void test_false_endpoints(void **state) {
     (void)state;
-    static const char no_card[] = "it has shown no card of this version of sgp";
-    sgp_card_t card = a_card(3);
-    bad_card(card, no_card);
-    card = a_card(2), card.rank = 1; /* its hello claimed none */
-    bad_card(card, no_card);
-    card = a_card(2), card.port = 0; /* and no address */
-    bad_card(card, no_card);
-    card = a_card(2), card.carrier = SGP_CARRIER_SHM;
-    bad_card(card, "it has --transport shm, and here is tcp");
+    static const char no_endpoint[] = "it sent no endpoint of this version of sgp";
+    sgp_endpoint_t endpoint = an_endpoint(3);
+    bad_endpoint(endpoint, no_endpoint);
+    endpoint = an_endpoint(2), endpoint.rank = 1; /* its hello requested none */
+    bad_endpoint(endpoint, no_endpoint);
+    endpoint = an_endpoint(2), endpoint.port = 0; /* and no address */
+    bad_endpoint(endpoint, no_endpoint);
+    endpoint = an_endpoint(2), endpoint.transport = SGP_CHOICE_SHM;
+    bad_endpoint(endpoint, "it has --transport shm, and here is tcp");
 }
 
-/* A seat, and the rank that goes with it, are free again when its holder ends. */
-static void test_leaves_its_seat(void **state) {
+/* The place and the rank of an admitted client are free again when it ends. */
+static void test_admitted_client_ends(void **state) {
     (void)state;
     char at[64], text[SGP_VERDICT_BYTES + 1];
-    member_t founder, other;
+    member_t server, other;
     free_port(at);
-    start(&founder, 3, at);
-    sgp_card_t card = a_card(3);
-    card.rank = 2;
-    int first = be_accepted(at, &card);
-    show(first, &card);
-    assert_int_equal(hear(first, text), SGP_NOTE_SEATED);
+    start(&server, 3, at);
+    sgp_endpoint_t endpoint = an_endpoint(3);
+    endpoint.rank = 2;
+    int first = be_accepted(at, &endpoint);
+    send_endpoint(first, &endpoint);
+    assert_int_equal(receive(first, text), SGP_JOIN_ADMITTED);
     assert_string_equal(text, at);
     sgp_hello_t hello = {.purpose = SGP_PURPOSE_JOIN, .rank = 2, .size = 3};
-    memcpy(hello.version, card.version, sizeof hello.version);
+    memcpy(hello.version, endpoint.version, sizeof hello.version);
     sgp_handshake_t handshake;
     int second = call(at);
     sgp_handshake_init(&handshake, true, &hello, NULL);
@@ -222,25 +223,25 @@ static void test_leaves_its_seat(void **state) {
                                   .claim_rank = true,
                                   .join_timeout_ms = WAIT_MS}};
     assert_int_equal(pthread_create(&third.thread, NULL, member_main, &third), 0);
-    finish_member(&founder);
+    finish_member(&server);
     finish_member(&other);
     finish_member(&third);
     assert_int_equal(third.rank, 2);
 }
 
-/* One who sits and says what nobody asked for is shown out, and its seat is free. */
-static void test_talks_out_of_turn(void **state) {
+/* An admitted client that sends anything but READY is closed, and its place is free. */
+static void test_unexpected_message(void **state) {
     (void)state;
     char at[64], text[SGP_VERDICT_BYTES + 1];
-    unsigned char header[SGP_NOTE_HEADER];
+    unsigned char header[SGP_JOIN_MESSAGE_HEADER];
     member_t members[3];
     free_port(at);
     start(&members[0], 3, at);
-    sgp_card_t card = a_card(3);
-    int connection = be_accepted(at, &card);
-    show(connection, &card);
-    assert_int_equal(hear(connection, text), SGP_NOTE_SEATED);
-    sgp_note_encode(SGP_NOTE_BEGIN, 0, header);
+    sgp_endpoint_t endpoint = an_endpoint(3);
+    int connection = be_accepted(at, &endpoint);
+    send_endpoint(connection, &endpoint);
+    assert_int_equal(receive(connection, text), SGP_JOIN_ADMITTED);
+    sgp_join_message_encode(SGP_JOIN_BEGIN, 0, header);
     assert_int_equal(send(connection, header, sizeof header, MSG_NOSIGNAL), sizeof header);
     assert_true(is_closed(connection));
     close(connection);
@@ -249,8 +250,8 @@ static void test_talks_out_of_turn(void **state) {
     for (int i = 0; i < 3; i++) finish_member(&members[i]);
 }
 
-/* A founder that claims a rank has it, and the others get those that are left. */
-static void test_founder_claims_a_rank(void **state) {
+/* A server that claims a rank has it, and the others get the ranks that are left. */
+static void test_server_claims_a_rank(void **state) {
     (void)state;
     char at[64];
     member_t members[3];
@@ -262,7 +263,7 @@ static void test_founder_claims_a_rank(void **state) {
                                         .claim_rank = true,
                                         .join_timeout_ms = WAIT_MS}};
     assert_int_equal(pthread_create(&members[0].thread, NULL, member_main, &members[0]), 0);
-    close(call(at)); /* it has founded */
+    close(call(at)); /* it serves now */
     start(&members[1], 3, at);
     start(&members[2], 3, at);
     for (int i = 0; i < 3; i++) finish_member(&members[i]);
@@ -270,34 +271,34 @@ static void test_founder_claims_a_rank(void **state) {
     assert_int_equal(members[1].rank + members[2].rank, 2);
 }
 
-/* Whoever calls a member that waits is sent on to the founder. */
-static void test_any_member_is_the_host(void **state) {
+/* A member that waits redirects its callers to the server. */
+static void test_members_redirect(void **state) {
     (void)state;
-    char at[64], elsewhere[64], port[16];
-    member_t founder, second, third;
+    char at[64], second_at[64], port[16];
+    member_t server, second, third;
     free_port(at);
-    snprintf(port, sizeof port, "%d", free_port(elsewhere));
-    start(&founder, 3, at);
+    snprintf(port, sizeof port, "%d", free_port(second_at));
+    start(&server, 3, at);
     close(call(at));
     second = (member_t){
         .options = {
             .size = 3, .join = at, .ports = port, .transport = "tcp", .join_timeout_ms = WAIT_MS}};
     assert_int_equal(pthread_create(&second.thread, NULL, member_main, &second), 0);
-    close(call(elsewhere)); /* it listens there */
-    start(&third, 3, elsewhere);
-    finish_member(&founder);
+    close(call(second_at)); /* the second listens there */
+    start(&third, 3, second_at);
+    finish_member(&server);
     finish_member(&second);
     finish_member(&third);
-    assert_int_equal(founder.rank, 0);
+    assert_int_equal(server.rank, 0);
     assert_int_equal(third.rank, 2);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_silent_callers),         cmocka_unit_test(test_nonsense),
-        cmocka_unit_test(test_cards_that_lie),         cmocka_unit_test(test_leaves_its_seat),
-        cmocka_unit_test(test_talks_out_of_turn),      cmocka_unit_test(test_founder_claims_a_rank),
-        cmocka_unit_test(test_any_member_is_the_host),
+        cmocka_unit_test(test_silent_clients),     cmocka_unit_test(test_junk),
+        cmocka_unit_test(test_false_endpoints),    cmocka_unit_test(test_admitted_client_ends),
+        cmocka_unit_test(test_unexpected_message), cmocka_unit_test(test_server_claims_a_rank),
+        cmocka_unit_test(test_members_redirect),
     };
-    return cmocka_run_group_tests_name("hall", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("join_server", tests, NULL, NULL);
 }

@@ -20,7 +20,7 @@ static void check_place(const workers_place_t *place, void *context) {
 
 static void test_places(void **state) {
     (void)state;
-    /* All in one process: more would need more addresses than a thread sanitizer leaves. */
+    /* All in one process: more need more address space than a thread sanitizer leaves. */
     static const int shapes[][2] = {{1, 1}, {3, 1}, {1, 3}, {2, 2}, {3, 2}, {2, 3}};
     for (int s = 0; s < 6; s++) {
         workers_setup_t setup = {.shm = true, .nodes = shapes[s][0], .workers = shapes[s][1]};

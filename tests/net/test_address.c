@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-static void test_text_there_and_back(void **state) {
+static void test_text_round_trip(void **state) {
     (void)state;
     static const char *const good[] = {"127.0.0.1:7070", "10.1.2.3:1", "[::1]:65535",
                                        "[2001:db8::1]:80"};
@@ -17,7 +17,7 @@ static void test_text_there_and_back(void **state) {
     }
 }
 
-static void test_what_is_no_address(void **state) {
+static void test_bad_text(void **state) {
     (void)state;
     static const char *const bad[] = {
         "",         "localhost", ":80",           "127.0.0.1",  "::1:80", "[::1]",  "[::1:80",
@@ -31,13 +31,19 @@ static void test_what_is_no_address(void **state) {
 
 static void test_names(void **state) {
     (void)state;
-    sgp_address_t address;
-    assert_int_equal(sgp_address_resolve("localhost:7070", &address), SGP_OK);
-    assert_true(sgp_address_is_here(&address));
-    assert_int_equal(sgp_address_resolve("no-such-host.invalid:7070", &address), SGP_ERR_NOT_FOUND);
+    sgp_address_t addresses[4];
+    int count = 0;
+    assert_int_equal(sgp_address_resolve("localhost:7070", 4, addresses, &count), SGP_OK);
+    assert_in_range(count, 1, 4);
+    for (int i = 0; i < count; i++) {
+        assert_true(sgp_address_is_here(&addresses[i]));
+        assert_int_equal(sgp_address_port(&addresses[i]), 7070);
+    }
+    assert_int_equal(sgp_address_resolve("no-such-host.invalid:7070", 4, addresses, &count),
+                     SGP_ERR_NOT_FOUND);
 }
 
-static void test_where_it_is(void **state) {
+static void test_is_here(void **state) {
     (void)state;
     static const char *const here[] = {"127.0.0.1:1", "127.8.9.1:1", "[::1]:1",
                                        "[::ffff:127.0.0.1]:1"};
@@ -58,15 +64,16 @@ static int port_in(const sgp_address_t *address) {
     return atoi(strrchr(sgp_address_text(address, text), ':') + 1);
 }
 
-/* A listener on all interfaces is reached over both IPs; what it publishes is an address of ours. */
+/* A listener on all interfaces is reached over IPv4 as well, and advertises an address of this
+ * machine. */
 static void test_listen_everywhere(void **state) {
     (void)state;
     int listener;
-    sgp_address_t bound, published, to;
+    sgp_address_t bound, advertised, to;
     char text[SGP_ADDRESS_TEXT];
-    assert_int_equal(sgp_address_listen(NULL, NULL, &listener, &bound, &published), SGP_OK);
-    assert_true(sgp_address_is_here(&published));
-    assert_int_equal(port_in(&published), port_in(&bound));
+    assert_int_equal(sgp_address_listen(NULL, NULL, &listener, &bound, &advertised), SGP_OK);
+    assert_true(sgp_address_is_here(&advertised));
+    assert_int_equal(port_in(&advertised), port_in(&bound));
     snprintf(text, sizeof text, "127.0.0.1:%d", port_in(&bound));
     assert_int_equal(sgp_address_parse(text, &to), SGP_OK);
     int made = socket(AF_INET, SOCK_STREAM, 0);
@@ -75,29 +82,30 @@ static void test_listen_everywhere(void **state) {
     close(listener);
 }
 
-/* In a range the first free port is taken; when none is, the line names range and cause. */
+/* The first free port of a range is taken; if there is none, the log line names the range and the
+ * cause. */
 static void test_ranges(void **state) {
     (void)state;
     int first, second;
-    sgp_address_t bound, published;
+    sgp_address_t bound, advertised;
     char range[32], wanted[128];
-    assert_int_equal(sgp_address_listen("127.0.0.1", NULL, &first, &bound, &published), SGP_OK);
+    assert_int_equal(sgp_address_listen("127.0.0.1", NULL, &first, &bound, &advertised), SGP_OK);
     int port = port_in(&bound);
     snprintf(range, sizeof range, "%d", port);
     sgp_log_set(ranks_keep_log, NULL, SGP_LOG_WARNING);
-    assert_int_equal(sgp_address_listen("127.0.0.1", range, &second, &bound, &published),
+    assert_int_equal(sgp_address_listen("127.0.0.1", range, &second, &bound, &advertised),
                      SGP_ERR_SYSTEM);
     snprintf(wanted, sizeof wanted, "cannot listen on 127.0.0.1, port %d: Address already in use",
              port);
     assert_string_equal(ranks_last_error, wanted);
     snprintf(range, sizeof range, "%d-%d", port, port + 200 < 65535 ? port + 200 : 65535);
-    assert_int_equal(sgp_address_listen("127.0.0.1", range, &second, &bound, &published), SGP_OK);
+    assert_int_equal(sgp_address_listen("127.0.0.1", range, &second, &bound, &advertised), SGP_OK);
     assert_true(port_in(&bound) > port);
     close(second);
     close(first);
     static const char *const bad[] = {"", "x", "0", "70000", "8-7", "7070-", "7070-x", "-5"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        assert_int_equal(sgp_address_listen(NULL, bad[i], &second, &bound, &published),
+        assert_int_equal(sgp_address_listen(NULL, bad[i], &second, &bound, &advertised),
                          SGP_ERR_INVALID);
     sgp_log_set(NULL, NULL, 0);
 }
@@ -105,26 +113,26 @@ static void test_ranges(void **state) {
 static void test_interfaces(void **state) {
     (void)state;
     int listener;
-    sgp_address_t bound, published;
-    assert_int_equal(sgp_address_listen("lo", NULL, &listener, &bound, &published), SGP_OK);
+    sgp_address_t bound, advertised;
+    assert_int_equal(sgp_address_listen("lo", NULL, &listener, &bound, &advertised), SGP_OK);
     assert_true(sgp_address_is_here(&bound));
     close(listener);
     sgp_log_set(ranks_keep_log, NULL, SGP_LOG_WARNING);
-    assert_int_equal(sgp_address_listen("nowhere7", NULL, &listener, &bound, &published),
+    assert_int_equal(sgp_address_listen("nowhere7", NULL, &listener, &bound, &advertised),
                      SGP_ERR_INVALID);
     assert_non_null(strstr(ranks_last_error, "interface nowhere7: "));
     assert_non_null(strstr(ranks_last_error, "lo"));
-    assert_int_equal(sgp_address_listen("192.0.2.1", NULL, &listener, &bound, &published),
+    assert_int_equal(sgp_address_listen("192.0.2.1", NULL, &listener, &bound, &advertised),
                      SGP_ERR_SYSTEM);
     sgp_log_set(NULL, NULL, 0);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text_there_and_back),
-        cmocka_unit_test(test_what_is_no_address),
+        cmocka_unit_test(test_text_round_trip),
+        cmocka_unit_test(test_bad_text),
         cmocka_unit_test(test_names),
-        cmocka_unit_test(test_where_it_is),
+        cmocka_unit_test(test_is_here),
         cmocka_unit_test(test_listen_everywhere),
         cmocka_unit_test(test_ranges),
         cmocka_unit_test(test_interfaces),

@@ -255,7 +255,7 @@ class Apart(JoinTest):
 
     def test_two_claim_one_rank(self):
         ours, theirs = self.pair(["--nodes", "2", "--rank", "1"], ["--nodes", "2", "--rank", "1"])
-        self.assertIn("rank 1 is taken by the process that founded the group", ours)
+        self.assertIn("rank 1 is taken by the join server", ours)
         self.assertIn(f"cannot join at {self.at}: it refuses us: rank 1 is taken by", theirs)
 
     def test_other_size(self):
@@ -325,7 +325,7 @@ class Apart(JoinTest):
             [err] = self.end_all([node], status=2)
             connection.close()
         self.assertEqual(len(err.splitlines()), 1, err)
-        self.assertIn(f"cannot join at {self.at}: whoever has the port is not of this group: ", err)
+        self.assertIn(f"cannot join at {self.at}: the process at that port is not of this group: ", err)
 
     def test_the_memory_of_other_machines_is_not_counted(self):
         """Many nodes that need more memory than this machine has; this one is all that is here."""

@@ -13,32 +13,31 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- who shares memory with whom ---- */
+/* ---- shared memory ---- */
 
-/* local: (size) filled. Returns how many ranks share memory with this one. */
-static int find_local(const sgp_party_t *party, bool *local) {
-    const sgp_card_t *mine = &party->cards[party->rank];
+/* Fills in local (size): the ranks that share memory with this one. Returns how many they are. */
+static int find_local(const sgp_connect_options_t *options, bool *local) {
+    const sgp_endpoint_t *mine = &options->endpoints[options->rank];
     int count = 0;
-    for (int r = 0; r < party->size; r++) {
-        local[r] = r != party->rank && mine->carrier != SGP_CARRIER_TCP &&
-                   party->cards[r].machine == mine->machine;
+    for (int r = 0; r < options->size; r++) {
+        local[r] = r != options->rank && mine->transport != SGP_CHOICE_TCP &&
+                   options->endpoints[r].machine == mine->machine;
         count += local[r];
     }
     return count;
 }
 
-static sgp_status_t refuse_shm(const sgp_party_t *party, const bool *local) {
+static sgp_status_t refuse_shm(const sgp_connect_options_t *options, const bool *local) {
     int r = 0;
-    while (local[r] || r == party->rank) r++;
+    while (local[r] || r == options->rank) r++;
     return sgp_fail(SGP_ERR_UNSUPPORTED,
                     "transport shm: node %d (%s) and node %d (%s) share no memory; auto or tcp "
                     "reaches both",
-                    party->rank, party->cards[party->rank].host, r, party->cards[r].host);
+                    options->rank, options->endpoints[options->rank].host, r,
+                    options->endpoints[r].host);
 }
 
-/* ---- where they meet ---- */
-
-/* A directory that belongs to us and nobody else can enter. */
+/* Makes or checks a directory that only our user can enter. */
 static sgp_status_t make_private(const char *path) {
     struct stat about;
     if (mkdir(path, 0700) != 0 && errno != EEXIST)
@@ -48,123 +47,126 @@ static sgp_status_t make_private(const char *path) {
     if (!S_ISDIR(about.st_mode) || about.st_uid != geteuid() || (about.st_mode & 077))
         return sgp_fail(
             SGP_ERR_SYSTEM,
-            "%s belongs to somebody else, or others can enter it: nodes cannot meet there", path);
+            "%s belongs to another user, or other users can enter it: nodes cannot meet there",
+            path);
     return SGP_OK;
 }
 
-/* All of the run on this machine come to the same name. */
-static sgp_status_t make_meeting_place(const sgp_party_t *party, char path[PATH_MAX]) {
-    unsigned long long run = party->cards[0].run;
-    int length = party->rendezvous
-                     ? snprintf(path, PATH_MAX, "%s/run-%016llx", party->rendezvous, run)
+/* Every process of this run on this machine derives the same path. */
+static sgp_status_t make_rendezvous(const sgp_connect_options_t *options, char path[PATH_MAX]) {
+    unsigned long long run = options->endpoints[0].run;
+    int length = options->rendezvous
+                     ? snprintf(path, PATH_MAX, "%s/run-%016llx", options->rendezvous, run)
                      : snprintf(path, PATH_MAX, "/tmp/sgp-%u-%016llx", (unsigned)geteuid(), run);
     if (length >= PATH_MAX)
-        return sgp_fail(SGP_ERR_SYSTEM, "%s: %s", party->rendezvous, strerror(ENAMETOOLONG));
+        return sgp_fail(SGP_ERR_SYSTEM, "%s: %s", options->rendezvous, strerror(ENAMETOOLONG));
     return make_private(path);
 }
 
 /* ---- keys ---- */
 
-bool sgp_party_key(const sgp_party_t *party, sgp_key_t *key) {
-    static const unsigned char none[SGP_CARD_SECRET];
-    const unsigned char *secret = party->cards[0].secret;
-    if (party->key) {
-        *key = *party->key;
+bool sgp_connect_key(const sgp_connect_options_t *options, sgp_key_t *key) {
+    static const unsigned char none[SGP_ENDPOINT_SECRET];
+    const unsigned char *secret = options->endpoints[0].secret;
+    if (options->key) {
+        *key = *options->key;
         return true;
     }
     if (memcmp(secret, none, sizeof none) == 0) return false;
-    return sgp_key_make(secret, SGP_CARD_SECRET, key) == SGP_OK;
+    return sgp_key_make(secret, SGP_ENDPOINT_SECRET, key) == SGP_OK;
 }
 
-/* Sooner than the first message would find out. */
-static sgp_status_t check_key(const sgp_party_t *party, const sgp_address_t *addresses,
+/* Fails here rather than with the first message. */
+static sgp_status_t check_key(const sgp_connect_options_t *options, const sgp_address_t *addresses,
                               const bool *local) {
     char text[SGP_ADDRESS_TEXT];
-    for (int r = 0; r < party->size; r++) {
-        if (local[r] || r == party->rank || sgp_address_is_here(&addresses[r])) continue;
+    for (int r = 0; r < options->size; r++) {
+        if (local[r] || r == options->rank || sgp_address_is_here(&addresses[r])) continue;
         return sgp_fail(
             SGP_ERR_INVALID,
             "node %d (%s, %s) is on another machine, and there is no key: give all nodes "
             "the same --key-file, or --insecure",
-            r, party->cards[r].host, sgp_address_text(&addresses[r], text));
+            r, options->endpoints[r].host, sgp_address_text(&addresses[r], text));
     }
     return SGP_OK;
 }
 
 /* ---- connecting ---- */
 
-static sgp_status_t connect_tcp(const sgp_party_t *party, const sgp_address_t *addresses,
-                                const bool *local, const char *place, int listener,
-                                sgp_transport_t **transport) {
+static sgp_status_t connect_tcp(const sgp_connect_options_t *options,
+                                const sgp_address_t *addresses, const bool *local,
+                                const char *rendezvous, int listener, sgp_transport_t **transport) {
     sgp_key_t key;
-    bool keyed = sgp_party_key(party, &key);
-    sgp_status_t status = keyed || party->insecure ? SGP_OK : check_key(party, addresses, local);
+    bool keyed = sgp_connect_key(options, &key);
+    sgp_status_t status =
+        keyed || options->insecure ? SGP_OK : check_key(options, addresses, local);
     if (status != SGP_OK) {
         close(listener);
         return status;
     }
-    sgp_tcp_options_t options = {.rank = party->rank,
-                                 .size = party->size,
-                                 .run = party->cards[0].run,
-                                 .listener = listener,
-                                 .addresses = addresses,
-                                 .key = keyed ? &key : NULL,
-                                 .insecure = party->insecure,
-                                 .local = local,
-                                 .rendezvous = place,
-                                 .timeout_ms = party->timeout_ms,
-                                 .peer_timeout_ms = party->peer_timeout_ms};
-    return sgp_tcp_connect(&options, transport);
+    sgp_tcp_options_t tcp = {.rank = options->rank,
+                             .size = options->size,
+                             .run = options->endpoints[0].run,
+                             .listener = listener,
+                             .addresses = addresses,
+                             .key = keyed ? &key : NULL,
+                             .insecure = options->insecure,
+                             .local = local,
+                             .rendezvous = rendezvous,
+                             .timeout_ms = options->timeout_ms,
+                             .peer_timeout_ms = options->peer_timeout_ms};
+    return sgp_tcp_connect(&tcp, transport);
 }
 
-static sgp_status_t connect_shm(const sgp_party_t *party, const char *place,
+static sgp_status_t connect_shm(const sgp_connect_options_t *options, const char *rendezvous,
                                 sgp_transport_t **transport) {
-    sgp_shm_options_t options = {.rank = party->rank,
-                                 .size = party->size,
-                                 .rendezvous = place,
-                                 .timeout_ms = party->timeout_ms,
-                                 .peer_timeout_ms = party->peer_timeout_ms,
-                                 .run = party->cards[0].run};
-    return sgp_shm_connect(&options, transport);
+    sgp_shm_options_t shm = {.rank = options->rank,
+                             .size = options->size,
+                             .rendezvous = rendezvous,
+                             .timeout_ms = options->timeout_ms,
+                             .peer_timeout_ms = options->peer_timeout_ms,
+                             .run = options->endpoints[0].run};
+    return sgp_shm_connect(&shm, transport);
 }
 
-/* addresses: (size) filled; those that nobody calls stay empty. */
-static sgp_status_t read_addresses(const sgp_party_t *party, const bool *local,
+/* Fills in addresses (size); those of ranks that are not called stay empty. */
+static sgp_status_t read_addresses(const sgp_connect_options_t *options, const bool *local,
                                    sgp_address_t *addresses) {
     sgp_status_t status = SGP_OK;
-    for (int r = 0; r < party->size && status == SGP_OK; r++)
-        if (!local[r] && r != party->rank)
-            status = sgp_address_parse(party->cards[r].address, &addresses[r]);
+    for (int r = 0; r < options->size && status == SGP_OK; r++)
+        if (!local[r] && r != options->rank)
+            status = sgp_address_parse(options->endpoints[r].address, &addresses[r]);
     return status;
 }
 
-static sgp_status_t connect_all(const sgp_party_t *party, bool *local, sgp_address_t *addresses,
-                                int *listener, sgp_transport_t **transport) {
+static sgp_status_t connect_all(const sgp_connect_options_t *options, bool *local,
+                                sgp_address_t *addresses, int *listener,
+                                sgp_transport_t **transport) {
     char path[PATH_MAX] = "";
-    int neighbours = find_local(party, local);
-    bool all = neighbours == party->size - 1;
-    sgp_carrier_t carrier = party->cards[party->rank].carrier;
-    if (carrier == SGP_CARRIER_SHM && !all) return refuse_shm(party, local);
-    sgp_status_t status = read_addresses(party, local, addresses);
-    if (status == SGP_OK && neighbours > 0) status = make_meeting_place(party, path);
+    int neighbours = find_local(options, local);
+    bool all = neighbours == options->size - 1;
+    sgp_transport_choice_t choice = options->endpoints[options->rank].transport;
+    if (choice == SGP_CHOICE_SHM && !all) return refuse_shm(options, local);
+    sgp_status_t status = read_addresses(options, local, addresses);
+    if (status == SGP_OK && neighbours > 0) status = make_rendezvous(options, path);
     if (status != SGP_OK) return status;
     int taken = *listener;
-    if (party->answers || (!all && party->size > 1)) {
+    if (options->answers || (!all && options->size > 1)) {
         *listener = -1;
-        status = connect_tcp(party, addresses, local, path, taken, transport);
-    } else status = connect_shm(party, path, transport);
-    if (*path) rmdir(path); /* fails while another one is meeting there */
+        status = connect_tcp(options, addresses, local, path, taken, transport);
+    } else status = connect_shm(options, path, transport);
+    if (*path) rmdir(path); /* fails while others still meet there */
     return status;
 }
 
-sgp_status_t sgp_party_connect(const sgp_party_t *party, sgp_transport_t **transport) {
-    int listener = party->listener;
-    sgp_status_t status = sgp_card_check_all(party->cards, party->size);
-    bool *local = calloc((size_t)party->size, sizeof *local);
-    sgp_address_t *addresses = calloc((size_t)party->size, sizeof *addresses);
+sgp_status_t sgp_connect(const sgp_connect_options_t *options, sgp_transport_t **transport) {
+    int listener = options->listener;
+    sgp_status_t status = sgp_endpoint_check_all(options->endpoints, options->size);
+    bool *local = calloc((size_t)options->size, sizeof *local);
+    sgp_address_t *addresses = calloc((size_t)options->size, sizeof *addresses);
     if (!local || !addresses)
-        status = sgp_fail(SGP_ERR_NO_MEMORY, "no memory to connect %d processes", party->size);
-    if (status == SGP_OK) status = connect_all(party, local, addresses, &listener, transport);
+        status = sgp_fail(SGP_ERR_NO_MEMORY, "no memory to connect %d processes", options->size);
+    if (status == SGP_OK) status = connect_all(options, local, addresses, &listener, transport);
     if (listener >= 0) close(listener);
     free(local);
     free(addresses);

@@ -1,30 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From everybody's cards to a transport. */
+/* From the endpoints of all processes to a transport: shared memory between processes of one
+ * machine, where it is wanted, and TCP between the others. */
 #ifndef SGP_GROUP_JOIN_CONNECT_H
 #define SGP_GROUP_JOIN_CONNECT_H
 
 #include "group/join/endpoint.h"
 #include "transport/transport.h"
-#include "wire/handshake.h"
+#include "wire/key.h"
 
-typedef struct sgp_party {
-    const sgp_card_t *cards; /* (size) */
+typedef struct sgp_connect_options {
+    const sgp_endpoint_t *endpoints; /* (size) */
     int rank, size;
-    int listener;         /* taken, in every case; -1: none, where nobody needs it */
-    bool answers;         /* late callers are to be answered, even if all share memory */
-    const sgp_key_t *key; /* NULL: none; then rank 0's secret, if its card has one */
+    int listener;         /* taken, in every case; -1: none, where no process calls this one */
+    bool answers;         /* late callers are answered even if all processes share memory */
+    const sgp_key_t *key; /* NULL: the secret of rank 0's endpoint, if it has one */
     bool insecure;
-    const char *rendezvous; /* directory for those that share memory; NULL: one in /tmp */
-    int timeout_ms;         /* to meet */
+    const char *rendezvous; /* directory for processes that share memory; NULL: one in /tmp */
+    int timeout_ms;         /* to connect */
     int peer_timeout_ms;    /* 0: the default */
-} sgp_party_t;
+} sgp_connect_options_t;
 
-/* Shared memory where it can be and is wanted, TCP otherwise. Blocks until those that share memory have
- * met. SGP_ERR_MISMATCH: the cards do not fit together; SGP_ERR_UNSUPPORTED: shm across machines;
- * SGP_ERR_INVALID: other machines, and no key; and the errors of sgp_tcp_connect. All logged. */
-sgp_status_t sgp_party_connect(const sgp_party_t *party, sgp_transport_t **transport);
+/* Sets *transport only on success. Blocks until the processes that share memory have met.
+ * SGP_ERR_MISMATCH: the endpoints do not fit together; SGP_ERR_UNSUPPORTED: shm across machines;
+ * SGP_ERR_INVALID: other machines, and no key; and the errors of sgp_shm_connect and
+ * sgp_tcp_connect. All logged. */
+sgp_status_t sgp_connect(const sgp_connect_options_t *options, sgp_transport_t **transport);
 
-/* The key that the party uses; false: none. */
-bool sgp_party_key(const sgp_party_t *party, sgp_key_t *key);
+/* The key that sgp_connect uses; false: none. */
+bool sgp_connect_key(const sgp_connect_options_t *options, sgp_key_t *key);
 
 #endif

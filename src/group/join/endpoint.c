@@ -14,9 +14,10 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-/* Little-endian, and what is not named is 0:
- *   0 magic   4 version   8 rank   12 size   16 run   24 machine   32 fingerprint   40 carrier
- *  44 port   48 address   112 host   160 version of the library   184 secret   248 hash of all before */
+/* Little-endian; bytes that are not named are 0:
+ *   0 magic   4 version   8 rank   12 size   16 run   24 machine   32 fingerprint   40 transport
+ *  44 port   48 address   112 host   160 version of the library   184 secret
+ * 248 hash of all before */
 enum {
     AT_MAGIC = 0,
     AT_VERSION = 4,
@@ -25,7 +26,7 @@ enum {
     AT_RUN = 16,
     AT_MACHINE = 24,
     AT_FINGERPRINT = 32,
-    AT_CARRIER = 40,
+    AT_TRANSPORT = 40,
     AT_PORT = 44,
     AT_ADDRESS = 48,
     AT_HOST = 112,
@@ -37,25 +38,27 @@ enum {
 #define MAGIC   0x43504753u /* "SGPC" */
 #define VERSION 1
 
-void sgp_card_encode(const sgp_card_t *card, unsigned char bytes[SGP_CARD_BYTES]) {
-    memset(bytes, 0, SGP_CARD_BYTES);
+void sgp_endpoint_encode(const sgp_endpoint_t *endpoint, unsigned char bytes[SGP_ENDPOINT_BYTES]) {
+    memset(bytes, 0, SGP_ENDPOINT_BYTES);
     sgp_bytes_put(bytes + AT_MAGIC, MAGIC, 4);
     sgp_bytes_put(bytes + AT_VERSION, VERSION, 4);
-    sgp_bytes_put(bytes + AT_RANK, (uint32_t)card->rank, 4);
-    sgp_bytes_put(bytes + AT_SIZE, (uint32_t)card->size, 4);
-    sgp_bytes_put(bytes + AT_RUN, card->run, 8);
-    sgp_bytes_put(bytes + AT_MACHINE, card->machine, 8);
-    sgp_bytes_put(bytes + AT_FINGERPRINT, card->fingerprint, 8);
-    sgp_bytes_put(bytes + AT_CARRIER, card->carrier, 4);
-    sgp_bytes_put(bytes + AT_PORT, (uint32_t)card->port, 4);
-    memcpy(bytes + AT_ADDRESS, card->address, strnlen(card->address, sizeof card->address - 1));
-    memcpy(bytes + AT_HOST, card->host, strnlen(card->host, sizeof card->host - 1));
-    memcpy(bytes + AT_LIBRARY, card->version, strnlen(card->version, sizeof card->version - 1));
-    memcpy(bytes + AT_SECRET, card->secret, sizeof card->secret);
+    sgp_bytes_put(bytes + AT_RANK, (uint32_t)endpoint->rank, 4);
+    sgp_bytes_put(bytes + AT_SIZE, (uint32_t)endpoint->size, 4);
+    sgp_bytes_put(bytes + AT_RUN, endpoint->run, 8);
+    sgp_bytes_put(bytes + AT_MACHINE, endpoint->machine, 8);
+    sgp_bytes_put(bytes + AT_FINGERPRINT, endpoint->fingerprint, 8);
+    sgp_bytes_put(bytes + AT_TRANSPORT, endpoint->transport, 4);
+    sgp_bytes_put(bytes + AT_PORT, (uint32_t)endpoint->port, 4);
+    memcpy(bytes + AT_ADDRESS, endpoint->address,
+           strnlen(endpoint->address, sizeof endpoint->address - 1));
+    memcpy(bytes + AT_HOST, endpoint->host, strnlen(endpoint->host, sizeof endpoint->host - 1));
+    memcpy(bytes + AT_LIBRARY, endpoint->version,
+           strnlen(endpoint->version, sizeof endpoint->version - 1));
+    memcpy(bytes + AT_SECRET, endpoint->secret, sizeof endpoint->secret);
     sgp_bytes_put(bytes + AT_HASH, XXH3_64bits(bytes, AT_HASH), 8);
 }
 
-/* Text that ends within its place, and can be printed. */
+/* Printable text that ends within `room`. */
 static bool take_text(const unsigned char *at, char *text, size_t room) {
     size_t length = strnlen((const char *)at, room);
     if (length == room) return false;
@@ -66,33 +69,51 @@ static bool take_text(const unsigned char *at, char *text, size_t room) {
     return true;
 }
 
-sgp_status_t sgp_card_decode(const unsigned char bytes[SGP_CARD_BYTES], sgp_card_t *card) {
-    sgp_card_t read = {.rank = (int32_t)sgp_bytes_get(bytes + AT_RANK, 4),
-                       .size = (int32_t)sgp_bytes_get(bytes + AT_SIZE, 4),
-                       .run = sgp_bytes_get(bytes + AT_RUN, 8),
-                       .machine = sgp_bytes_get(bytes + AT_MACHINE, 8),
-                       .fingerprint = sgp_bytes_get(bytes + AT_FINGERPRINT, 8),
-                       .port = (int32_t)sgp_bytes_get(bytes + AT_PORT, 4)};
-    uint64_t carrier = sgp_bytes_get(bytes + AT_CARRIER, 4);
+sgp_status_t sgp_endpoint_decode(const unsigned char bytes[SGP_ENDPOINT_BYTES],
+                                 sgp_endpoint_t *endpoint) {
+    sgp_endpoint_t read = {.rank = (int32_t)sgp_bytes_get(bytes + AT_RANK, 4),
+                           .size = (int32_t)sgp_bytes_get(bytes + AT_SIZE, 4),
+                           .run = sgp_bytes_get(bytes + AT_RUN, 8),
+                           .machine = sgp_bytes_get(bytes + AT_MACHINE, 8),
+                           .fingerprint = sgp_bytes_get(bytes + AT_FINGERPRINT, 8),
+                           .port = (int32_t)sgp_bytes_get(bytes + AT_PORT, 4)};
+    uint64_t choice = sgp_bytes_get(bytes + AT_TRANSPORT, 4);
     if (sgp_bytes_get(bytes + AT_MAGIC, 4) != MAGIC ||
         sgp_bytes_get(bytes + AT_VERSION, 4) != VERSION ||
         sgp_bytes_get(bytes + AT_HASH, 8) != XXH3_64bits(bytes, AT_HASH))
         return SGP_ERR_FORMAT;
     if (read.size < 1 || read.size > SGP_MOST_PROCESSES || read.rank < -1 ||
-        read.rank >= read.size || read.run == 0 || carrier > SGP_CARRIER_LAST || read.port < 0 ||
+        read.rank >= read.size || read.run == 0 || choice > SGP_CHOICE_LAST || read.port < 0 ||
         read.port > 65535)
         return SGP_ERR_FORMAT;
     if (!take_text(bytes + AT_ADDRESS, read.address, sizeof read.address) ||
         !take_text(bytes + AT_HOST, read.host, sizeof read.host) ||
         !take_text(bytes + AT_LIBRARY, read.version, sizeof read.version))
         return SGP_ERR_FORMAT;
-    read.carrier = (sgp_carrier_t)carrier;
+    read.transport = (sgp_transport_choice_t)choice;
     memcpy(read.secret, bytes + AT_SECRET, sizeof read.secret);
-    *card = read;
+    *endpoint = read;
     return SGP_OK;
 }
 
-uint64_t sgp_card_machine(void) {
+void sgp_endpoint_to_hex(const sgp_endpoint_t *endpoint, char text[SGP_ENDPOINT_HEX]) {
+    unsigned char bytes[SGP_ENDPOINT_BYTES];
+    sgp_endpoint_encode(endpoint, bytes);
+    for (int i = 0; i < SGP_ENDPOINT_BYTES; i++) snprintf(text + 2 * i, 3, "%02x", bytes[i]);
+}
+
+sgp_status_t sgp_endpoint_of_hex(const char *text, sgp_endpoint_t *endpoint) {
+    unsigned char bytes[SGP_ENDPOINT_BYTES];
+    if (!text || strnlen(text, SGP_ENDPOINT_HEX) != SGP_ENDPOINT_HEX - 1) return SGP_ERR_FORMAT;
+    for (int i = 0; i < SGP_ENDPOINT_BYTES; i++) {
+        unsigned byte;
+        if (sscanf(text + 2 * i, "%2x", &byte) != 1) return SGP_ERR_FORMAT;
+        bytes[i] = (unsigned char)byte;
+    }
+    return sgp_endpoint_decode(bytes, endpoint);
+}
+
+uint64_t sgp_endpoint_machine(void) {
     struct {
         char boot[64];
         uint64_t user, device, inode;
@@ -111,57 +132,59 @@ uint64_t sgp_card_machine(void) {
 }
 
 static bool fill_random(void *place, size_t bytes) {
-    return getrandom(place, bytes, 0) == (ssize_t)bytes; /* so few come at once */
+    return getrandom(place, bytes, 0) == (ssize_t)bytes; /* never cut short: at most 256 bytes */
 }
 
-static void find_host(char host[SGP_CARD_HOST]) {
+static void find_host(char host[SGP_ENDPOINT_HOST]) {
     char name[256] = "";
     gethostname(name, sizeof name - 1);
-    memset(host, 0, SGP_CARD_HOST);
-    for (size_t i = 0; i < SGP_CARD_HOST - 1 && name[i] > ' ' && name[i] <= '~'; i++)
+    memset(host, 0, SGP_ENDPOINT_HOST);
+    for (size_t i = 0; i < SGP_ENDPOINT_HOST - 1 && name[i] > ' ' && name[i] <= '~'; i++)
         host[i] = name[i];
 }
 
-sgp_status_t sgp_card_init(sgp_card_t *card, bool secret) {
-    *card = (sgp_card_t){.rank = -1, .machine = sgp_card_machine(), .version = SGP_VERSION};
-    find_host(card->host);
-    while (card->run == 0)
-        if (!fill_random(&card->run, sizeof card->run)) goto fail;
-    if (!secret || fill_random(card->secret, sizeof card->secret)) return SGP_OK;
+sgp_status_t sgp_endpoint_init(sgp_endpoint_t *endpoint, bool secret) {
+    *endpoint =
+        (sgp_endpoint_t){.rank = -1, .machine = sgp_endpoint_machine(), .version = SGP_VERSION};
+    find_host(endpoint->host);
+    while (endpoint->run == 0)
+        if (!fill_random(&endpoint->run, sizeof endpoint->run)) goto fail;
+    if (!secret || fill_random(endpoint->secret, sizeof endpoint->secret)) return SGP_OK;
 fail:
     return sgp_fail(SGP_ERR_SYSTEM, "no random numbers: %s", strerror(errno));
 }
 
-const char *sgp_carrier_name(sgp_carrier_t carrier) {
+const char *sgp_transport_choice_name(sgp_transport_choice_t choice) {
     static const char *const names[] = {"auto", "shm", "tcp", "mpi"};
-    return names[carrier];
+    return names[choice];
 }
 
-static sgp_status_t differ(const sgp_card_t *zero, const sgp_card_t *other) {
+static sgp_status_t differ(const sgp_endpoint_t *zero, const sgp_endpoint_t *other) {
     if (other->size != zero->size)
         return sgp_fail(SGP_ERR_MISMATCH, "node %d counts %d nodes and node 0 counts %d",
                         other->rank, other->size, zero->size);
     if (strcmp(other->version, zero->version) != 0)
         return sgp_fail(SGP_ERR_MISMATCH, "node %d (%s) has sgp %s and node 0 (%s) has %s",
                         other->rank, other->host, other->version, zero->host, zero->version);
-    if (other->carrier != zero->carrier)
+    if (other->transport != zero->transport)
         return sgp_fail(SGP_ERR_MISMATCH,
                         "node %d (%s) has transport %s and node 0 (%s) has %s: give all the same",
-                        other->rank, other->host, sgp_carrier_name(other->carrier), zero->host,
-                        sgp_carrier_name(zero->carrier));
+                        other->rank, other->host, sgp_transport_choice_name(other->transport),
+                        zero->host, sgp_transport_choice_name(zero->transport));
     if (other->fingerprint != zero->fingerprint)
         return sgp_fail(SGP_ERR_MISMATCH, "node %d (%s) belongs to another job than node 0 (%s)",
                         other->rank, other->host, zero->host);
     return SGP_OK;
 }
 
-sgp_status_t sgp_card_check_all(const sgp_card_t *all, int size) {
+sgp_status_t sgp_endpoint_check_all(const sgp_endpoint_t *all, int size) {
     if (all[0].size != size)
-        return sgp_fail(SGP_ERR_MISMATCH, "node 0 counts %d nodes, and here are %d", all[0].size,
-                        size);
+        return sgp_fail(SGP_ERR_MISMATCH, "node 0 counts %d nodes, and here there are %d",
+                        all[0].size, size);
     for (int r = 0; r < size; r++) {
         if (all[r].rank != r)
-            return sgp_fail(SGP_ERR_MISMATCH, "node %d shows the card of node %d", r, all[r].rank);
+            return sgp_fail(SGP_ERR_MISMATCH, "node %d has the endpoint of node %d", r,
+                            all[r].rank);
         sgp_status_t status = differ(&all[0], &all[r]);
         if (status != SGP_OK) return status;
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a process shows to the others of its group before they are connected. Plain data, of a fixed
- * size when it travels. */
+/* The endpoint of a process: all that the others need to connect to it, and to check that it
+ * belongs to their group. Plain data, of a fixed size when it travels. */
 #ifndef SGP_GROUP_JOIN_ENDPOINT_H
 #define SGP_GROUP_JOIN_ENDPOINT_H
 
@@ -9,53 +9,62 @@
 #include <sgp/status.h>
 #include <stdint.h>
 
-#define SGP_CARD_BYTES   256
-#define SGP_CARD_SECRET  32
-#define SGP_CARD_HOST    48
-#define SGP_CARD_VERSION 24
+#define SGP_ENDPOINT_BYTES   256
+#define SGP_ENDPOINT_HEX     (2 * SGP_ENDPOINT_BYTES + 1)
+#define SGP_ENDPOINT_SECRET  32
+#define SGP_ENDPOINT_HOST    48
+#define SGP_ENDPOINT_VERSION 24
 
-/* What was wished for; MPI has a way of its own to join. */
-typedef enum sgp_carrier {
-    SGP_CARRIER_AUTO,
-    SGP_CARRIER_SHM,
-    SGP_CARRIER_TCP,
-    SGP_CARRIER_MPI, /* has no cards: MPI knows who takes part */
-    SGP_CARRIER_LAST = SGP_CARRIER_MPI,
-} sgp_carrier_t;
+/* The transport that the user asked for. */
+typedef enum sgp_transport_choice {
+    SGP_CHOICE_AUTO,
+    SGP_CHOICE_SHM,
+    SGP_CHOICE_TCP,
+    SGP_CHOICE_MPI, /* never in an endpoint: MPI knows which processes take part */
+    SGP_CHOICE_LAST = SGP_CHOICE_MPI,
+} sgp_transport_choice_t;
 
-typedef struct sgp_card {
-    int rank;             /* -1: to be given */
+typedef struct sgp_endpoint {
+    int rank;             /* -1: not assigned yet */
     int size;             /* of the group */
-    uint64_t run;         /* random, not 0; the group's is that of rank 0 */
-    uint64_t machine;     /* the same: memory can be shared */
-    uint64_t fingerprint; /* of the job that started the processes; 0: not known */
-    sgp_carrier_t carrier;
-    int port;                              /* address is "": the caller's, with this port */
-    char address[SGP_ADDRESS_TEXT];        /* where it listens; "" and port 0: it does not */
-    char host[SGP_CARD_HOST];              /* its name, for log lines */
-    char version[SGP_CARD_VERSION];        /* of the library */
-    unsigned char secret[SGP_CARD_SECRET]; /* rank 0's is the group's key where there is no other;
-                                              travels only where nobody else can read it */
-} sgp_card_t;
+    uint64_t run;         /* random, not 0; rank 0's is the group's */
+    uint64_t machine;     /* processes of equal value can share memory */
+    uint64_t fingerprint; /* of the launcher's job; 0: it has none */
+    sgp_transport_choice_t transport;
+    int port; /* not 0: address is "", and its host the one that it calls from */
+    char address[SGP_ADDRESS_TEXT];     /* where it listens; "" and port 0: nowhere */
+    char host[SGP_ENDPOINT_HOST];       /* its name, for log lines */
+    char version[SGP_ENDPOINT_VERSION]; /* of the library */
 
-/* A card of this process: machine, host, version, and a new run. secret: a random one, too.
+    /* Rank 0's becomes the group's key where there is no other. Zeros unless the launcher's channel
+     * is private. */
+    unsigned char secret[SGP_ENDPOINT_SECRET];
+} sgp_endpoint_t;
+
+/* This process's: machine, host, version, and a new random run; with a random secret if asked for.
  * SGP_ERR_SYSTEM (logged): no random numbers. */
-sgp_status_t sgp_card_init(sgp_card_t *card, bool secret);
+sgp_status_t sgp_endpoint_init(sgp_endpoint_t *endpoint, bool secret);
 
-void sgp_card_encode(const sgp_card_t *card, unsigned char bytes[SGP_CARD_BYTES]);
+void sgp_endpoint_encode(const sgp_endpoint_t *endpoint, unsigned char bytes[SGP_ENDPOINT_BYTES]);
 
-/* Sets *card only on success. SGP_ERR_FORMAT (not logged): no card, of another version, damaged, or
- * something in it is out of range. */
-sgp_status_t sgp_card_decode(const unsigned char bytes[SGP_CARD_BYTES], sgp_card_t *card);
+/* Sets *endpoint only on success. SGP_ERR_FORMAT (not logged): not an endpoint, another version of
+ * the format, damaged, or a field is out of range. */
+sgp_status_t sgp_endpoint_decode(const unsigned char bytes[SGP_ENDPOINT_BYTES],
+                                 sgp_endpoint_t *endpoint);
 
-/* Whether `all` (size) can be one group: each in its place, of one size, version, carrier and job.
+/* The same as hexadecimal text, for launchers that pass on text. Text that is too short, or not
+ * hexadecimal, is SGP_ERR_FORMAT; NULL is, too. */
+void sgp_endpoint_to_hex(const sgp_endpoint_t *endpoint, char text[SGP_ENDPOINT_HEX]);
+sgp_status_t sgp_endpoint_of_hex(const char *text, sgp_endpoint_t *endpoint);
+
+/* Whether `all` (size) form a group: ranks in order, and one size, version, transport and job.
  * SGP_ERR_MISMATCH (logged). */
-sgp_status_t sgp_card_check_all(const sgp_card_t *all, int size);
+sgp_status_t sgp_endpoint_check_all(const sgp_endpoint_t *all, int size);
 
-/* A hash of what processes that can share memory have in common: the kernel that booted, the user, and
- * /tmp, in which they meet. */
-uint64_t sgp_card_machine(void);
+/* A hash of the properties that processes with shared memory have in common: the booted kernel, the
+ * user, and /tmp, where they meet. */
+uint64_t sgp_endpoint_machine(void);
 
-const char *sgp_carrier_name(sgp_carrier_t carrier);
+const char *sgp_transport_choice_name(sgp_transport_choice_t choice);
 
 #endif

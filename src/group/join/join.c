@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Joining: where this process belongs, everybody's cards, and a transport for them. */
+/* sgp_group_join: options and environment, the endpoints of all processes, and a transport between
+ * them. */
 #include "base/abi.h"
 #include "base/logging.h"
-#include "group/join/connect.h"
 #include "group/group_internal.h"
+#include "group/join/connect.h"
 #include "group/join/join_mpi.h"
+#include "group/join/origin.h"
 #include "group/join/placement.h"
 #include "group/join/secret.h"
 #include "transport/shm/shm.h"
@@ -17,18 +19,15 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#define DEFAULT_TIMEOUT_MS 30000  /* for processes that a launcher starts */
-#define BY_HAND_TIMEOUT_MS 300000 /* for those that people start */
-
 /* Options and environment together. Strings are borrowed. */
 typedef struct plan {
-    sgp_place_t place;
-    sgp_carrier_t carrier;
+    sgp_placement_t placement;
+    sgp_transport_choice_t transport;
     const char *interface, *ports;
     bool keyed, insecure;
     sgp_key_t key;
     int join_timeout_ms, timeout_ms, peer_timeout_ms;
-    sgp_limit_t limit;
+    sgp_deadline_t deadline;
 } plan_t;
 
 /* ---- the plan ---- */
@@ -51,10 +50,10 @@ static sgp_status_t read_time(int given, const char *name, int usual, int *value
     return SGP_OK;
 }
 
-static sgp_status_t read_carrier(const char *name, sgp_carrier_t *carrier) {
-    for (int i = 0; i <= SGP_CARRIER_LAST; i++) {
-        *carrier = (sgp_carrier_t)i;
-        if (!name || strcmp(name, sgp_carrier_name(*carrier)) == 0) return SGP_OK;
+static sgp_status_t read_transport(const char *name, sgp_transport_choice_t *choice) {
+    for (int i = 0; i <= SGP_CHOICE_LAST; i++) {
+        *choice = (sgp_transport_choice_t)i;
+        if (!name || strcmp(name, sgp_transport_choice_name(*choice)) == 0) return SGP_OK;
     }
     return sgp_fail(SGP_ERR_INVALID, "transport %s: must be auto, shm, tcp or mpi", name);
 }
@@ -65,7 +64,7 @@ static sgp_status_t check_options(const sgp_group_options_t *options) {
                         options->join_timeout_ms, options->timeout_ms, options->peer_timeout_ms);
     if (options->join && options->rendezvous)
         return sgp_fail(SGP_ERR_INVALID,
-                        "group: join and rendezvous are two ways to meet, and one is enough");
+                        "group: join and rendezvous are two ways to meet: give one of them");
     return SGP_OK;
 }
 
@@ -75,10 +74,11 @@ static sgp_status_t make_plan(const sgp_group_options_t *options, plan_t *plan) 
                      .ports = either(options->ports, "SGP_PORTS"),
                      .insecure = options->insecure || (insecure && strcmp(insecure, "0") != 0),
                      .timeout_ms = options->timeout_ms};
-    sgp_status_t status = sgp_place_find(options, &plan->place);
-    int usual = plan->place.source == SGP_SOURCE_JOIN ? BY_HAND_TIMEOUT_MS : DEFAULT_TIMEOUT_MS;
+    sgp_status_t status = sgp_placement_find(options, &plan->placement);
+    const sgp_launcher_t *launcher = plan->placement.launcher;
+    int usual = launcher ? launcher->timeout_ms : SGP_LAUNCHER_TIMEOUT_MS;
     if (status == SGP_OK)
-        status = read_carrier(either(options->transport, "SGP_TRANSPORT"), &plan->carrier);
+        status = read_transport(either(options->transport, "SGP_TRANSPORT"), &plan->transport);
     if (status == SGP_OK)
         status = read_time(options->join_timeout_ms, "SGP_JOIN_TIMEOUT_MS", usual,
                            &plan->join_timeout_ms);
@@ -86,11 +86,11 @@ static sgp_status_t make_plan(const sgp_group_options_t *options, plan_t *plan) 
         status =
             read_time(options->peer_timeout_ms, "SGP_PEER_TIMEOUT_MS", 0, &plan->peer_timeout_ms);
     if (status == SGP_OK) status = sgp_secret_find(options, &plan->keyed, &plan->key);
-    plan->limit = sgp_limit_make(plan->join_timeout_ms);
+    plan->deadline = sgp_deadline_in(plan->join_timeout_ms);
     return status;
 }
 
-/* Sockets and memory of one machine do not work through a file system that machines share. */
+/* Local sockets do not work through a file system that machines share. */
 static bool is_shared(const char *directory) {
     static const long shared[] = {NFS_SUPER_MAGIC,
                                   SMB_SUPER_MAGIC,
@@ -110,147 +110,136 @@ static bool is_shared(const char *directory) {
     return false;
 }
 
-/* Processes of one machine that meet in a directory need no cards. */
-static bool is_plain(const plan_t *plan) {
-    const sgp_place_t *place = &plan->place;
-    if (place->source == SGP_SOURCE_NONE) return true;
-    if (place->source != SGP_SOURCE_DIRECTORY) return false;
-    if (place->size <= 1 || plan->carrier == SGP_CARRIER_SHM || !place->rendezvous) return true;
-    return plan->carrier == SGP_CARRIER_AUTO && !is_shared(place->rendezvous);
+/* Whether all processes share memory for certain: such processes meet in the directory and need no
+ * endpoints. */
+static bool all_share_memory(const plan_t *plan) {
+    const sgp_placement_t *placement = &plan->placement;
+    if (!placement->launcher) return true;
+    if (placement->launcher != &sgp_launcher_directory) return false;
+    if (placement->size <= 1 || plan->transport == SGP_CHOICE_SHM || !placement->rendezvous)
+        return true;
+    return plan->transport == SGP_CHOICE_AUTO && !is_shared(placement->rendezvous);
 }
 
 /* ---- joining ---- */
 
-static bool copy(const char *text, char **place) {
-    *place = text ? strdup(text) : NULL;
-    return *place || !text;
-}
-
-static sgp_status_t make_group(const plan_t *plan, const sgp_card_t *mine,
+/* mine: NULL without endpoints. Takes the transport. */
+static sgp_status_t make_group(const plan_t *plan, const sgp_endpoint_t *mine,
                                sgp_transport_t *transport, sgp_group_t **group) {
+    sgp_origin_t from = {.transport = mine ? plan->transport : SGP_CHOICE_SHM,
+                         .rendezvous = mine ? NULL : plan->placement.rendezvous,
+                         .interface = plan->interface,
+                         .ports = plan->ports,
+                         .keyed = plan->keyed,
+                         .key = plan->key,
+                         .insecure = plan->insecure,
+                         .join_timeout_ms = plan->join_timeout_ms,
+                         .timeout_ms = plan->timeout_ms,
+                         .peer_timeout_ms = plan->peer_timeout_ms};
+    sgp_origin_t *origin = NULL;
     sgp_group_t *made;
-    sgp_status_t status = sgp_group_create(transport, plan->timeout_ms, &made);
-    if (status != SGP_OK) return sgp_transport_destroy(transport), status;
-    sgp_group_origin_t *origin = sgp_group_origin(made);
-    origin->joined = true;
-    origin->shm = !mine || plan->carrier == SGP_CARRIER_SHM;
-    origin->tcp = mine && plan->carrier == SGP_CARRIER_TCP;
-    origin->keyed = plan->keyed;
-    origin->key = plan->key;
-    origin->insecure = plan->insecure;
-    origin->join_timeout_ms = plan->join_timeout_ms;
-    origin->timeout_ms = plan->timeout_ms;
-    origin->peer_timeout_ms = plan->peer_timeout_ms;
-    if (mine) memcpy(origin->address, mine->address, sizeof origin->address);
-    if (!copy(mine ? NULL : plan->place.rendezvous, &origin->rendezvous) ||
-        !copy(plan->interface, &origin->interface) || !copy(plan->ports, &origin->ports)) {
-        sgp_group_leave(made);
-        return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a group");
+    if (mine) memcpy(from.address, mine->address, sizeof from.address);
+    sgp_status_t status = sgp_origin_copy(&from, &origin);
+    if (status == SGP_OK) status = sgp_group_create(transport, plan->timeout_ms, &made);
+    if (status != SGP_OK) {
+        sgp_origin_destroy(origin);
+        sgp_transport_destroy(transport);
+        return status;
     }
-    if (plan->place.source == SGP_SOURCE_DIRECTORY) /* ranks are those of the launcher */
+    sgp_group_set_origin(made, origin);
+    if (plan->placement.launcher == &sgp_launcher_directory) /* ranks are the launcher's */
         sgp_group_tell_losses(made, either(NULL, "SGP_LOSSES"));
     *group = made;
     return SGP_OK;
 }
 
-static sgp_status_t join_plain(const plan_t *plan, sgp_group_t **group) {
+static sgp_status_t join_by_memory(const plan_t *plan, sgp_group_t **group) {
     sgp_transport_t *transport = NULL;
-    sgp_shm_options_t options = {.rank = plan->place.rank,
-                                 .size = plan->place.size,
-                                 .rendezvous = plan->place.rendezvous,
+    sgp_shm_options_t options = {.rank = plan->placement.rank,
+                                 .size = plan->placement.size,
+                                 .rendezvous = plan->placement.rendezvous,
                                  .timeout_ms = plan->join_timeout_ms,
                                  .peer_timeout_ms = plan->peer_timeout_ms};
     sgp_status_t status = sgp_shm_connect(&options, &transport);
     return status == SGP_OK ? make_group(plan, NULL, transport, group) : status;
 }
 
-/* Cards that travel through others' hands come without secrets. */
-static bool is_private(sgp_source_t source) {
-    return source == SGP_SOURCE_DIRECTORY || source == SGP_SOURCE_PMIX || source == SGP_SOURCE_PMI;
-}
-
-static sgp_status_t meet(const plan_t *plan, sgp_card_t *mine, int *listener, sgp_card_t **all) {
-    const sgp_place_t *place = &plan->place;
-    sgp_meeting_t meeting = {.at = place->at,
-                             .ports = place->ports,
-                             .founder = place->founder,
-                             .key = plan->keyed ? &plan->key : NULL,
-                             .insecure = plan->insecure,
-                             .interface = plan->interface,
-                             .listen_ports = plan->ports};
-    return sgp_exchange_join(&meeting, mine, &plan->limit, listener, all);
-}
-
-static sgp_status_t listen_first(const plan_t *plan, sgp_card_t *mine, int *listener) {
-    sgp_address_t bound, published;
-    if (plan->carrier == SGP_CARRIER_SHM) return SGP_OK;
+static sgp_status_t listen_first(const plan_t *plan, sgp_endpoint_t *mine, int *listener) {
+    sgp_address_t bound, advertised;
+    if (plan->transport == SGP_CHOICE_SHM) return SGP_OK;
     sgp_status_t status =
-        sgp_address_listen(plan->interface, plan->ports, listener, &bound, &published);
-    if (status == SGP_OK) sgp_address_text(&published, mine->address);
+        sgp_address_listen(plan->interface, plan->ports, listener, &bound, &advertised);
+    if (status == SGP_OK) sgp_address_text(&advertised, mine->address);
     return status;
 }
 
-static sgp_status_t exchange(const plan_t *plan, sgp_card_t *mine, int *listener,
-                             sgp_card_t **all) {
-    sgp_source_t source = plan->place.source;
-    if (!is_private(source)) return meet(plan, mine, listener, all);
-    sgp_status_t status = listen_first(plan, mine, listener);
-    if (status != SGP_OK) return status;
-    if (source == SGP_SOURCE_PMIX) return sgp_exchange_pmix(mine, &plan->limit, all);
-    if (source == SGP_SOURCE_PMI) return sgp_exchange_pmi(mine, &plan->limit, all);
-    return sgp_exchange_directory(plan->place.rendezvous, mine, &plan->limit, all);
+static sgp_status_t exchange_endpoints(const plan_t *plan, sgp_endpoint_t *mine, int *listener,
+                                       sgp_endpoint_t **all) {
+    const sgp_launcher_t *launcher = plan->placement.launcher;
+    sgp_exchange_t exchange = {.placement = &plan->placement,
+                               .deadline = &plan->deadline,
+                               .key = plan->keyed ? &plan->key : NULL,
+                               .insecure = plan->insecure,
+                               .interface = plan->interface,
+                               .ports = plan->ports};
+    sgp_status_t status = launcher->private_channel ? listen_first(plan, mine, listener) : SGP_OK;
+    return status == SGP_OK ? launcher->exchange(&exchange, mine, listener, all) : status;
 }
 
-/* The time that is left, at least a little: all have come, and only meet again. */
-static int time_to_meet(const plan_t *plan) {
+/* The time that is left, or a little more: all processes have come. */
+static int time_to_connect(const plan_t *plan) {
     enum { LEAST_MS = 10000 };
-    int left = sgp_limit_left_ms(&plan->limit);
+    int left = sgp_deadline_left_ms(&plan->deadline);
     return left > LEAST_MS ? left : LEAST_MS;
 }
 
-static sgp_status_t connect_cards(plan_t *plan, sgp_card_t *all, int rank, int listener,
-                                  sgp_group_t **group) {
+/* Takes the listener. */
+static sgp_status_t connect_all(plan_t *plan, sgp_endpoint_t *all, int rank, int listener,
+                                sgp_group_t **group) {
     sgp_transport_t *transport = NULL;
-    sgp_party_t party = {.cards = all,
-                         .rank = rank,
-                         .size = all[rank].size,
-                         .listener = listener,
-                         .answers = !is_private(plan->place.source),
-                         .key = plan->keyed ? &plan->key : NULL,
-                         .insecure = plan->insecure,
-                         .timeout_ms = time_to_meet(plan),
-                         .peer_timeout_ms = plan->peer_timeout_ms};
-    sgp_status_t status = sgp_party_connect(&party, &transport);
+    sgp_connect_options_t options = {.endpoints = all,
+                                     .rank = rank,
+                                     .size = all[rank].size,
+                                     .listener = listener,
+                                     .answers = !plan->placement.launcher->private_channel,
+                                     .key = plan->keyed ? &plan->key : NULL,
+                                     .insecure = plan->insecure,
+                                     .timeout_ms = time_to_connect(plan),
+                                     .peer_timeout_ms = plan->peer_timeout_ms};
+    sgp_status_t status = sgp_connect(&options, &transport);
     if (status != SGP_OK) return status;
-    plan->keyed = sgp_party_key(&party, &plan->key);
+    plan->keyed = sgp_connect_key(&options, &plan->key);
     return make_group(plan, &all[rank], transport, group);
 }
 
-static sgp_status_t join_by_cards(plan_t *plan, sgp_group_t **group) {
-    sgp_card_t mine, *all = NULL;
+static sgp_status_t join_by_endpoints(plan_t *plan, sgp_group_t **group) {
+    const sgp_placement_t *placement = &plan->placement;
+    sgp_endpoint_t mine, *all = NULL;
     int listener = -1;
-    sgp_status_t status = sgp_card_init(&mine, is_private(plan->place.source));
+    sgp_status_t status = sgp_endpoint_init(&mine, placement->launcher->private_channel);
     if (status != SGP_OK) return status;
-    mine.rank = plan->place.rank;
-    mine.size = plan->place.size;
-    mine.fingerprint = plan->place.fingerprint;
-    mine.carrier = plan->carrier;
-    status = exchange(plan, &mine, &listener, &all);
-    if (status == SGP_OK) {
-        sgp_log_set_rank(mine.rank);
-        return status = connect_cards(plan, all, mine.rank, listener, group), free(all), status;
+    mine.rank = placement->rank;
+    mine.size = placement->size;
+    mine.fingerprint = placement->fingerprint;
+    mine.transport = plan->transport;
+    status = exchange_endpoints(plan, &mine, &listener, &all);
+    if (status != SGP_OK) {
+        if (listener >= 0) close(listener);
+        return status;
     }
-    if (listener >= 0) close(listener);
+    sgp_log_set_rank(mine.rank);
+    status = connect_all(plan, all, mine.rank, listener, group);
+    free(all);
     return status;
 }
 
-/* MPI knows by itself who takes part. */
-static sgp_status_t join_mpi(const plan_t *plan, sgp_group_t **group) {
-    const sgp_place_t *place = &plan->place;
-    bool placed = place->source != SGP_SOURCE_NONE && place->rank >= 0;
+/* MPI knows which processes take part. */
+static sgp_status_t join_by_mpi(const plan_t *plan, sgp_group_t **group) {
+    const sgp_placement_t *placement = &plan->placement;
+    bool placed = placement->launcher && placement->rank >= 0;
     sgp_transport_t *transport = NULL;
     sgp_status_t status =
-        sgp_join_mpi(placed ? place->rank : 0, placed ? place->size : 0, &transport);
+        sgp_join_mpi(placed ? placement->rank : 0, placed ? placement->size : 0, &transport);
     return status == SGP_OK ? make_group(plan, NULL, transport, group) : status;
 }
 
@@ -259,8 +248,9 @@ static sgp_status_t join_group(const sgp_group_options_t *options, sgp_group_t *
     sgp_status_t status = check_options(options);
     if (status == SGP_OK) status = make_plan(options, &plan);
     if (status != SGP_OK) return status;
-    if (plan.carrier == SGP_CARRIER_MPI) status = join_mpi(&plan, group);
-    else status = is_plain(&plan) ? join_plain(&plan, group) : join_by_cards(&plan, group);
+    if (plan.transport == SGP_CHOICE_MPI) status = join_by_mpi(&plan, group);
+    else if (all_share_memory(&plan)) status = join_by_memory(&plan, group);
+    else status = join_by_endpoints(&plan, group);
     if (status == SGP_OK) sgp_log_set_rank(sgp_group_rank(*group));
     return status;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "group/join/join_client.h"
 
-#include "base/clock.h"
 #include "base/logging.h"
+#include "wire/bytes.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -11,64 +11,65 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TICK_MS = 1000, PATIENCE_MS = 10000 };
+enum { TICK_MS = 1000, COMPLETION_MS = 40000 };
 
 typedef struct call {
-    sgp_visit_t *visit;
+    sgp_join_client_t *client;
     int socket;
-    sgp_limit_t until; /* of what is waited for now */
-    bool seated;       /* the hall is open */
-    sgp_hall_t hall;   /* for our own callers */
-    struct pollfd *places;
-    int places_room;
+    sgp_deadline_t until;     /* of the present wait */
+    bool admitted;            /* and redirecting callers of our own */
+    sgp_join_server_t server; /* while admitted */
+    struct pollfd *sockets;
+    int sockets_room;
 } call_t;
 
 __attribute__((format(printf, 3, 4))) static sgp_status_t fails(call_t *call, sgp_status_t status,
                                                                 const char *cause, ...) {
     va_list arguments;
     va_start(arguments, cause);
-    vsnprintf(call->visit->cause, sizeof call->visit->cause, cause, arguments);
+    vsnprintf(call->client->cause, sizeof call->client->cause, cause, arguments);
     va_end(arguments);
     return status;
 }
 
 /* ---- waiting ---- */
 
-static bool make_places(call_t *call, int count) {
-    if (count <= call->places_room) return true;
-    struct pollfd *grown = realloc(call->places, (size_t)count * sizeof *grown);
+static bool grow_sockets(call_t *call, int count) {
+    if (count <= call->sockets_room) return true;
+    struct pollfd *grown = realloc(call->sockets, (size_t)count * sizeof *grown);
     if (!grown) return false;
-    call->places = grown;
-    call->places_room = count;
+    call->sockets = grown;
+    call->sockets_room = count;
     return true;
 }
 
 static sgp_status_t out_of_time(call_t *call) {
-    char limit[32];
-    if (sgp_limit_left_ms(call->visit->limit) > 0)
-        return fails(call, SGP_ERR_AGAIN, "it accepts calls and says nothing");
+    char deadline[32];
+    if (sgp_deadline_left_ms(call->client->exchange->deadline) > 0)
+        return fails(call, SGP_ERR_AGAIN, "it accepts connections and sends nothing");
     return fails(call, SGP_ERR_TIMEOUT,
-                 call->seated ? "the group was not complete within %s" : "no answer within %s",
-                 sgp_limit_text(call->visit->limit, limit));
+                 call->admitted ? "the group was not complete within %s" : "no answer within %s",
+                 sgp_deadline_text(call->client->exchange->deadline, deadline));
 }
 
-/* Sleeps until the socket is ready, and serves our own callers meanwhile. */
+/* Sleeps until the socket is ready; serves our own callers meanwhile. */
 static sgp_status_t await(call_t *call, short events) {
     for (;;) {
-        int left = sgp_limit_left_ms(&call->until);
+        int left = sgp_deadline_left_ms(&call->until);
         if (left == 0) return out_of_time(call);
-        if (!make_places(call, 1 + (call->seated ? sgp_hall_places(&call->hall) : 0)))
+        if (!grow_sockets(call, 1 + (call->admitted ? sgp_join_server_sockets(&call->server) : 0)))
             return sgp_fail(SGP_ERR_NO_MEMORY, "no memory to wait for an answer");
         nfds_t count = 1;
-        call->places[0] = (struct pollfd){.fd = call->socket, .events = events};
-        if (call->seated) {
-            sgp_hall_watch(&call->hall, call->places + 1);
-            count += (nfds_t)sgp_hall_places(&call->hall);
+        call->sockets[0] = (struct pollfd){.fd = call->socket, .events = events};
+        if (call->admitted) {
+            sgp_join_server_watch(&call->server, call->sockets + 1);
+            count += (nfds_t)sgp_join_server_sockets(&call->server);
         }
-        int ready = poll(call->places, count, left < TICK_MS ? left : TICK_MS);
+        int ready = poll(call->sockets, count, left < TICK_MS ? left : TICK_MS);
         if (ready < 0) continue;
-        bool ours = call->places[0].revents != 0;
-        sgp_status_t status = call->seated ? sgp_hall_serve(&call->hall, call->places + 1) : SGP_OK;
+        bool ours = call->sockets[0].revents != 0;
+        sgp_status_t status =
+            call->admitted ? sgp_join_server_serve(&call->server, call->sockets + 1) : SGP_OK;
         if (status != SGP_OK || ours) return status;
     }
 }
@@ -116,12 +117,13 @@ static sgp_status_t receive_all(call_t *call, void *bytes, size_t count) {
 /* ---- handshake ---- */
 
 static void judge(call_t *call, sgp_handshake_t *handshake) {
-    const sgp_card_t *mine = call->visit->mine;
+    const sgp_endpoint_t *mine = call->client->mine;
     const sgp_hello_t *theirs = &handshake->theirs;
     if (strcmp(theirs->version, mine->version) != 0)
         sgp_handshake_refuse(handshake, "it has sgp %s, and here is %s", theirs->version,
                              mine->version);
-    /* One that has a run has begun: a group that is full says so itself, if it can be ours. */
+    /* A group with a run is complete: unless it is of another job, it refuses us itself and says
+     * so. */
     else if (theirs->run != 0 && mine->fingerprint == 0) sgp_handshake_accept(handshake);
     else if (theirs->run != 0 || theirs->fingerprint != mine->fingerprint)
         sgp_handshake_refuse(handshake, "it belongs to another job");
@@ -156,82 +158,84 @@ static sgp_status_t talk(call_t *call, sgp_handshake_t *handshake) {
 }
 
 static sgp_status_t shake(call_t *call) {
-    const sgp_card_t *mine = call->visit->mine;
+    const sgp_endpoint_t *mine = call->client->mine;
     sgp_hello_t hello = {.purpose = SGP_PURPOSE_JOIN,
                          .rank = mine->rank,
                          .size = mine->size,
                          .fingerprint = mine->fingerprint};
     memcpy(hello.version, mine->version, sizeof hello.version);
     sgp_handshake_t handshake;
-    sgp_handshake_init(&handshake, true, &hello, call->visit->meeting->key);
+    sgp_handshake_init(&handshake, true, &hello, call->client->exchange->key);
     sgp_status_t status = talk(call, &handshake);
     sgp_handshake_fini(&handshake);
     return status;
 }
 
-/* ---- what is said after it ---- */
+/* ---- messages ---- */
 
-static sgp_status_t nonsense(call_t *call) {
-    return fails(call, SGP_ERR_FORMAT, "it says what no sgp of this version does");
+static sgp_status_t broke_protocol(call_t *call) {
+    return fails(call, SGP_ERR_FORMAT, "it broke the join protocol");
 }
 
-static sgp_status_t show_card(call_t *call) {
-    unsigned char card[SGP_CARD_BYTES];
-    sgp_card_encode(call->visit->mine, card);
-    return send_all(call, card, sizeof card);
+static sgp_status_t send_endpoint(call_t *call) {
+    unsigned char endpoint[SGP_ENDPOINT_BYTES];
+    sgp_endpoint_encode(call->client->mine, endpoint);
+    return send_all(call, endpoint, sizeof endpoint);
 }
 
-static sgp_status_t go_elsewhere(call_t *call, const char *where) {
-    if (sgp_address_parse(where, &call->visit->instead) != SGP_OK) return nonsense(call);
-    return fails(call, SGP_ERR_NOT_FOUND, "it sends us to %s", where);
+static sgp_status_t follow_redirect(call_t *call, const char *where) {
+    if (sgp_address_parse(where, &call->client->redirect) != SGP_OK) return broke_protocol(call);
+    return fails(call, SGP_ERR_NOT_FOUND, "it redirects us to %s", where);
 }
 
-/* From now on our own callers are answered. */
-static void sit_down(call_t *call, const char *founder) {
-    if (call->seated) return;
-    const sgp_visit_t *visit = call->visit;
-    sgp_hall_init(&call->hall, visit->listener, visit->meeting, visit->mine, false);
-    snprintf(call->hall.founder, sizeof call->hall.founder, "%.*s", SGP_ADDRESS_TEXT - 1, founder);
-    call->seated = true;
-    call->until = *visit->limit;
+/* From now on callers of our own are redirected. */
+static void serve_callers(call_t *call, const char *server) {
+    const sgp_join_client_t *client = call->client;
+    if (call->admitted) return;
+    sgp_join_server_init(&call->server, client->listener, client->exchange, client->mine, server,
+                         true);
+    call->admitted = true;
+    call->until = *client->exchange->deadline;
 }
 
-static sgp_status_t read_cards(call_t *call, size_t bytes, sgp_card_t *cards) {
-    sgp_card_t *mine = call->visit->mine;
-    unsigned char text[SGP_CARD_BYTES];
-    if (bytes != 4 + (size_t)mine->size * SGP_CARD_BYTES) return nonsense(call);
+static sgp_status_t read_endpoints(call_t *call, size_t bytes, sgp_endpoint_t *endpoints) {
+    sgp_endpoint_t *mine = call->client->mine;
+    unsigned char text[SGP_ENDPOINT_BYTES];
+    if (bytes != 4 + (size_t)mine->size * SGP_ENDPOINT_BYTES) return broke_protocol(call);
     sgp_status_t status = receive_all(call, text, 4);
     if (status != SGP_OK) return status;
-    int rank = (int)(text[0] | text[1] << 8 | text[2] << 16 | text[3] << 24);
-    if (rank < 0 || rank >= mine->size) return nonsense(call);
+    int rank = (int)(int32_t)sgp_bytes_get(text, 4);
+    if (rank < 0 || rank >= mine->size) return broke_protocol(call);
     for (int r = 0; r < mine->size && status == SGP_OK; r++) {
         status = receive_all(call, text, sizeof text);
-        if (status == SGP_OK && (sgp_card_decode(text, &cards[r]) != SGP_OK || cards[r].rank != r))
-            status = nonsense(call);
+        if (status == SGP_OK &&
+            (sgp_endpoint_decode(text, &endpoints[r]) != SGP_OK || endpoints[r].rank != r))
+            status = broke_protocol(call);
     }
     if (status == SGP_OK) mine->rank = rank;
     return status;
 }
 
-static sgp_status_t be_ready(call_t *call) {
-    unsigned char header[SGP_NOTE_HEADER];
-    sgp_hall_fini(&call->hall); /* callers wait for the transport now */
-    call->seated = false;
-    call->until = sgp_limit_make(4 * PATIENCE_MS);
-    sgp_note_encode(SGP_NOTE_READY, 0, header);
+static sgp_status_t send_ready(call_t *call) {
+    unsigned char header[SGP_JOIN_MESSAGE_HEADER];
+    sgp_join_server_fini(&call->server); /* the transport answers callers from now on */
+    call->admitted = false;
+    call->until = sgp_deadline_in(COMPLETION_MS);
+    sgp_join_message_encode(SGP_JOIN_READY, 0, header);
     return send_all(call, header, sizeof header);
 }
 
-/* The next note but CARDS: its text, which ends with 0. */
-static sgp_status_t read_note(call_t *call, sgp_note_t *note, size_t *bytes, char *text,
-                              size_t room) {
-    unsigned char header[SGP_NOTE_HEADER];
-    size_t most = 4 + (size_t)call->visit->mine->size * SGP_CARD_BYTES;
+/* The next message, and its text, printable and ending with 0; not that of ENDPOINTS. */
+static sgp_status_t read_message(call_t *call, sgp_join_message_t *message, size_t *bytes,
+                                 char *text, size_t room) {
+    unsigned char header[SGP_JOIN_MESSAGE_HEADER];
+    size_t most = 4 + (size_t)call->client->mine->size * SGP_ENDPOINT_BYTES;
     sgp_status_t status = receive_all(call, header, sizeof header);
     if (status != SGP_OK) return status;
-    if (!sgp_note_decode(header, most > room ? most : room, note, bytes)) return nonsense(call);
-    if (*note == SGP_NOTE_CARDS) return SGP_OK;
-    if (*bytes >= room) return nonsense(call);
+    if (!sgp_join_message_decode(header, most > room ? most : room, message, bytes))
+        return broke_protocol(call);
+    if (*message == SGP_JOIN_ENDPOINTS) return SGP_OK;
+    if (*bytes >= room) return broke_protocol(call);
     memset(text, 0, room);
     status = receive_all(call, text, *bytes);
     for (char *at = text; *at; at++)
@@ -239,29 +243,29 @@ static sgp_status_t read_note(call_t *call, sgp_note_t *note, size_t *bytes, cha
     return status;
 }
 
-static sgp_status_t listen_to_founder(call_t *call, sgp_card_t *cards) {
+static sgp_status_t follow_protocol(call_t *call, sgp_endpoint_t *endpoints) {
     for (bool ready = false;;) {
         char text[SGP_VERDICT_BYTES + 1];
-        sgp_note_t note;
+        sgp_join_message_t message;
         size_t bytes;
-        sgp_status_t status = read_note(call, &note, &bytes, text, sizeof text);
+        sgp_status_t status = read_message(call, &message, &bytes, text, sizeof text);
         if (status != SGP_OK) return status;
-        if (note == SGP_NOTE_REFUSED)
+        if (message == SGP_JOIN_REFUSED)
             return fails(call, SGP_ERR_REFUSED, "it refuses us: %s", text);
-        if (note == SGP_NOTE_BEGIN && ready) return SGP_OK;
-        if (note == SGP_NOTE_ELSEWHERE && !ready) return go_elsewhere(call, text);
-        if (note == SGP_NOTE_SEATED && !ready) sit_down(call, text);
-        else if (note == SGP_NOTE_CARDS && !ready) {
-            status = read_cards(call, bytes, cards);
-            if (status == SGP_OK) status = be_ready(call);
+        if (message == SGP_JOIN_BEGIN && ready) return SGP_OK;
+        if (message == SGP_JOIN_REDIRECT && !ready) return follow_redirect(call, text);
+        if (message == SGP_JOIN_ADMITTED && !ready) serve_callers(call, text);
+        else if (message == SGP_JOIN_ENDPOINTS && !ready) {
+            status = read_endpoints(call, bytes, endpoints);
+            if (status == SGP_OK) status = send_ready(call);
             if (status != SGP_OK) return status;
             ready = true;
-        } else return nonsense(call);
+        } else return broke_protocol(call);
     }
 }
 
-static sgp_status_t dial(call_t *call) {
-    const sgp_address_t *to = &call->visit->to;
+static sgp_status_t connect_to_server(call_t *call) {
+    const sgp_address_t *to = &call->client->to;
     int error = 0;
     socklen_t length = sizeof error;
     call->socket = socket(to->at.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -275,22 +279,22 @@ static sgp_status_t dial(call_t *call) {
     return error ? ended(call, error) : SGP_OK;
 }
 
-sgp_status_t sgp_visit(sgp_visit_t *visit, sgp_card_t **all) {
-    call_t call = {.visit = visit, .socket = -1};
-    int left = sgp_limit_left_ms(visit->limit);
-    sgp_card_t *cards = calloc((size_t)visit->mine->size, sizeof *cards);
-    call.until = sgp_limit_make(left < visit->answer_ms ? left : visit->answer_ms);
-    visit->cause[0] = '\0';
+sgp_status_t sgp_join_client_run(sgp_join_client_t *client, sgp_endpoint_t **all) {
+    call_t call = {.client = client, .socket = -1};
+    int left = sgp_deadline_left_ms(client->exchange->deadline);
+    sgp_endpoint_t *endpoints = calloc((size_t)client->mine->size, sizeof *endpoints);
+    call.until = sgp_deadline_in(left < client->answer_ms ? left : client->answer_ms);
+    client->cause[0] = '\0';
     sgp_status_t status =
-        cards ? dial(&call)
-              : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d cards", visit->mine->size);
+        endpoints ? connect_to_server(&call)
+                  : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d endpoints", client->mine->size);
     if (status == SGP_OK) status = shake(&call);
-    if (status == SGP_OK) status = show_card(&call);
-    if (status == SGP_OK) status = listen_to_founder(&call, cards);
-    sgp_hall_fini(&call.hall);
+    if (status == SGP_OK) status = send_endpoint(&call);
+    if (status == SGP_OK) status = follow_protocol(&call, endpoints);
+    sgp_join_server_fini(&call.server);
     if (call.socket >= 0) close(call.socket);
-    free(call.places);
-    if (status == SGP_OK) *all = cards;
-    else free(cards);
+    free(call.sockets);
+    if (status == SGP_OK) *all = endpoints;
+    else free(endpoints);
     return status;
 }

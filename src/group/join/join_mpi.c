@@ -6,16 +6,16 @@
 
 #include <stdlib.h>
 
-/* Open MPI's mpirun, MPICH's, srun. */
-static const char *const places[][2] = {
+/* mpirun of Open MPI, mpirun of MPICH, srun. */
+static const char *const variables[][2] = {
     {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"},
     {"PMI_RANK", "PMI_SIZE"},
     {"SLURM_PROCID", "SLURM_NTASKS"},
 };
 
-static bool launcher_place(int *rank, int *size) {
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        const char *own = getenv(places[i][0]), *all = getenv(places[i][1]);
+static bool read_environment(int *rank, int *size) {
+    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
+        const char *own = getenv(variables[i][0]), *all = getenv(variables[i][1]);
         if (!own || !all) continue;
         *rank = atoi(own);
         *size = atoi(all);
@@ -24,7 +24,7 @@ static bool launcher_place(int *rank, int *size) {
     return false;
 }
 
-/* Started by one MPI's mpirun and run with another's library, each process is a job of its own. */
+/* A process that mpirun of one MPI starts, with the library of another, is a job of its own. */
 static sgp_status_t check_place(const sgp_transport_t *transport, int rank, int size) {
     if (!size || (transport->rank == rank && transport->size == size)) return SGP_OK;
     return sgp_fail(
@@ -38,7 +38,7 @@ sgp_status_t sgp_join_mpi(int rank, int size, sgp_transport_t **transport) {
     sgp_transport_t *made;
     sgp_status_t status = sgp_mpi_connect(&(sgp_mpi_options_t){0}, &made);
     if (status != SGP_OK) return status;
-    if (!size) launcher_place(&rank, &size);
+    if (!size) read_environment(&rank, &size);
     status = check_place(made, rank, size);
     if (status != SGP_OK) return sgp_transport_destroy(made), status;
     *transport = made;

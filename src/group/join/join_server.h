@@ -1,69 +1,53 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The answering side of joining: a listener whose callers shake hands and show their card.
+/* The serving side of the join protocol: a listener whose clients shake hands and send their
+ * endpoints.
  *
- * Where the group is founded, they are seated until it is complete, and then get their rank and all
- * cards. A member that waits itself sends them on to the founder. Nothing blocks: the owner polls the
- * hall's sockets, together with its own, and lets the hall serve them. Each caller has a few seconds
- * until it is seated, so none holds up the others. */
+ * The server of the group admits clients until the group is complete, and then sends each its rank
+ * and all endpoints. A member that waits itself redirects clients to the server. Nothing blocks but
+ * sgp_join_server_complete: the owner polls the server's sockets, together with its own, and calls
+ * serve. A client has a few seconds to be admitted, so that none holds up the others. Not
+ * thread-safe. */
 #ifndef SGP_GROUP_JOIN_JOIN_SERVER_H
 #define SGP_GROUP_JOIN_JOIN_SERVER_H
 
-#include "group/join/exchange.h"
+#include "group/join/join_session.h"
+#include "group/join/launcher.h"
 
 #include <poll.h>
 
-/* ---- what travels after the handshake ----
- * The caller: its card; READY when it has all cards. The answerer: the messages below. */
-typedef enum sgp_note {
-    SGP_NOTE_SEATED = 1, /* SGP_ADDRESS_TEXT: of the founder, as others can reach it */
-    SGP_NOTE_ELSEWHERE,  /* SGP_ADDRESS_TEXT: call there instead */
-    SGP_NOTE_REFUSED,    /* SGP_VERDICT_BYTES: why */
-    SGP_NOTE_CARDS,      /* 4: the receiver's rank; then all cards in order of rank */
-    SGP_NOTE_READY,      /* nothing: the sender accepts no callers any more */
-    SGP_NOTE_BEGIN,      /* nothing: all are ready */
-    SGP_NOTE_LAST = SGP_NOTE_BEGIN,
-} sgp_note_t;
-
-#define SGP_NOTE_HEADER 8 /* kind, bytes that follow: both 4 bytes, little-endian */
-
-void sgp_note_encode(sgp_note_t note, size_t bytes, unsigned char header[SGP_NOTE_HEADER]);
-
-/* false: not a note, or more than `most` bytes. */
-bool sgp_note_decode(const unsigned char header[SGP_NOTE_HEADER], size_t most, sgp_note_t *note,
-                     size_t *bytes);
-
-/* ---- the hall ---- */
-
-typedef struct sgp_guest sgp_guest_t;
-
-typedef struct sgp_hall {
-    int listener; /* borrowed; -1: no more callers */
-    const sgp_meeting_t *meeting;
-    const sgp_card_t *mine; /* the founder's own: a rank, or -1; what callers must agree with */
-    char founder[SGP_ADDRESS_TEXT]; /* where callers are sent; the founder itself: its address */
-    bool seats;                     /* this is the founder */
-    sgp_guest_t **guests;           /* (count) */
+/* Embedded; private but for `address`. */
+typedef struct sgp_join_server {
+    int listener;                   /* borrowed; -1: no more clients */
+    const sgp_exchange_t *exchange; /* borrowed, as mine */
+    const sgp_endpoint_t *mine;     /* its rank may be -1; clients must fit its other fields */
+    char address[SGP_ADDRESS_TEXT]; /* of the group's server, where redirects lead */
+    bool redirects;                 /* another process is the server */
+    sgp_join_session_t **sessions;  /* (count) */
     int count, room;
-    int seated; /* guests whose card is here */
-    int order;  /* of arrival */
-} sgp_hall_t;
+    int arrivals;
+} sgp_join_server_t;
 
-/* Starts empty. */
-void sgp_hall_init(sgp_hall_t *hall, int listener, const sgp_meeting_t *meeting,
-                   const sgp_card_t *mine, bool seats);
-void sgp_hall_fini(sgp_hall_t *hall);
+/* address: of the group's server, this one unless it redirects; copied. Starts without clients. */
+void sgp_join_server_init(sgp_join_server_t *server, int listener, const sgp_exchange_t *exchange,
+                          const sgp_endpoint_t *mine, const char *address, bool redirects);
+void sgp_join_server_fini(sgp_join_server_t *server);
 
-/* Fills places (sgp_hall_places() of them), and after poll serves what is ready; serve is called at least
- * every second. SGP_ERR_NO_MEMORY. */
-int sgp_hall_places(const sgp_hall_t *hall);
-void sgp_hall_watch(const sgp_hall_t *hall, struct pollfd *places);
-sgp_status_t sgp_hall_serve(sgp_hall_t *hall, const struct pollfd *places);
+/* Clients that are admitted: the group is complete when all but this process are. */
+int sgp_join_server_admitted(const sgp_join_server_t *server);
 
-/* With all seated: gives ranks, tells everybody, and waits until all are ready. *all: (size), the
- * caller frees it; *rank: ours. SGP_ERR_PEER_LOST, SGP_ERR_TIMEOUT (logged). */
-sgp_status_t sgp_hall_begin(sgp_hall_t *hall, int *rank, sgp_card_t **all);
+/* Fills in sgp_join_server_sockets() entries; after poll, serve handles those that are ready. Call
+ * serve at least every second. SGP_ERR_NO_MEMORY; SGP_ERR_SYSTEM: no more connections can be
+ * accepted; logged. */
+int sgp_join_server_sockets(const sgp_join_server_t *server);
+void sgp_join_server_watch(const sgp_join_server_t *server, struct pollfd *sockets);
+sgp_status_t sgp_join_server_serve(sgp_join_server_t *server, const struct pollfd *sockets);
 
-/* Tells all who sit why they sat in vain, as far as it can be sent at once. */
-void sgp_hall_dismiss(sgp_hall_t *hall, const char *why);
+/* With all admitted: assigns ranks, sends all endpoints to all, and waits until each client is
+ * ready. *all: (size), the caller frees it; *rank: of this process. SGP_ERR_PEER_LOST,
+ * SGP_ERR_TIMEOUT, SGP_ERR_NO_MEMORY (logged). */
+sgp_status_t sgp_join_server_complete(sgp_join_server_t *server, int *rank, sgp_endpoint_t **all);
+
+/* Refuses the admitted clients, with a reason, as far as it can be sent without waiting. */
+void sgp_join_server_refuse_all(sgp_join_server_t *server, const char *why);
 
 #endif

@@ -3,12 +3,16 @@
 #ifndef SGP_GROUP_JOIN_SECRET_H
 #define SGP_GROUP_JOIN_SECRET_H
 
-#include "wire/handshake.h"
+#include "wire/key.h"
 
 #include <sgp/group.h>
 
-/* Sets *keyed, and *key if there is one. SGP_ERR_INVALID: too short, or a file that cannot be used (see
- * sgp_key_read); logged. */
+/* The key that the options name, or else SGP_KEY_FILE or SGP_KEY. Sets *keyed, and *key if there is
+ * one. The errors of sgp_secret_read and sgp_key_make. */
 sgp_status_t sgp_secret_find(const sgp_group_options_t *options, bool *keyed, sgp_key_t *key);
+
+/* The key of a file of at most 4096 bytes. SGP_ERR_INVALID (logged, with the remedy): the file
+ * cannot be read, users other than its owner may use it, or the secret is too short. */
+sgp_status_t sgp_secret_read(const char *path, sgp_key_t *key);
 
 #endif

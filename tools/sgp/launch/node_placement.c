@@ -14,18 +14,18 @@ int place_processes(const settings_t *settings) {
 
 bool place_find(const settings_t *settings, place_t *place) {
     sgp_group_options_t options;
-    sgp_place_t found;
+    sgp_placement_t found;
     int size = place_processes(settings);
     *place = (place_t){.rank = -1};
     if (!joining_check_join(&settings->joining, size)) return false;
     joining_options(&settings->joining, settings->run.transport, size, &options);
-    if (sgp_place_find(&options, &found) != SGP_OK) return false;
-    if (found.source == SGP_SOURCE_NONE) return true;
+    if (sgp_placement_find(&options, &found) != SGP_OK) return false;
+    if (!found.launcher) return true;
     *place = (place_t){.placed = true,
-                       .joins = found.source == SGP_SOURCE_JOIN,
+                       .joins = found.launcher == &sgp_launcher_address,
                        .rank = found.rank,
                        .size = found.size,
-                       .source = sgp_source_name(found.source)};
+                       .source = found.launcher->name};
     return true;
 }
 

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* PMIx, as mpirun of Open MPI, prterun and srun speak it. The library is loaded when it is needed, so that
- * nobody else depends on it; only its header is needed to build. Cards travel as hexadecimal strings. */
-#include "group/join/exchange.h"
+/* mpirun of Open MPI, prterun and srun, by PMIx. The library is loaded when one of them is
+ * recognised, so that nothing else depends on it; only its header is needed to build. Endpoints
+ * travel as hexadecimal strings. */
+#include "group/join/environment.h"
+#include "group/join/launcher.h"
 
+#include "base/constants.h"
 #include "base/logging.h"
 
 #ifdef SGP_HAS_PMIX
@@ -16,8 +19,6 @@
 #define LIBRARY "libpmix.so.2"
 #define KEY     "sgp.card"
 
-enum { HEX = 2 * SGP_CARD_BYTES + 1 };
-
 typedef struct pmix {
     void *library;
     pmix_status_t (*init)(pmix_proc_t *, pmix_info_t *, size_t);
@@ -29,7 +30,7 @@ typedef struct pmix {
                          pmix_value_t **);
     const char *(*error)(pmix_status_t);
     pmix_proc_t self;
-    const sgp_limit_t *limit;
+    const sgp_deadline_t *deadline;
 } pmix_t;
 
 static bool find(pmix_t *pmix, const char *name, void *function) {
@@ -38,7 +39,7 @@ static bool find(pmix_t *pmix, const char *name, void *function) {
     return found != NULL;
 }
 
-/* The library stays loaded: it keeps a thread of its own for a while. */
+/* Never unloaded, as a thread of the library may outlive its finalize. */
 static sgp_status_t load(pmix_t *pmix) {
     pmix->library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
     if (!pmix->library)
@@ -58,17 +59,17 @@ static sgp_status_t convert(const pmix_t *pmix, const char *call, pmix_status_t 
     if (result == PMIX_SUCCESS) return SGP_OK;
     if (result == PMIX_ERR_TIMEOUT)
         return sgp_fail(SGP_ERR_TIMEOUT, "PMIx: not all processes came within %d ms",
-                        pmix->limit->timeout_ms);
+                        pmix->deadline->timeout_ms);
     return sgp_fail(SGP_ERR_SYSTEM, "PMIx: %s: %s", call, pmix->error(result));
 }
 
-/* At least a second, in which PMIx counts. */
+/* PMIx counts in seconds; at least one. */
 static pmix_info_t time_limit(const pmix_t *pmix) {
     pmix_info_t info;
     memset(&info, 0, sizeof info);
     snprintf(info.key, sizeof info.key, "%s", PMIX_TIMEOUT);
     info.value.type = PMIX_INT;
-    info.value.data.integer = sgp_limit_left_ms(pmix->limit) / 1000 + 1;
+    info.value.data.integer = sgp_deadline_left_ms(pmix->deadline) / 1000 + 1;
     return info;
 }
 
@@ -86,11 +87,9 @@ static sgp_status_t read_size(pmix_t *pmix, int *size) {
                     *size);
 }
 
-static sgp_status_t put_card(pmix_t *pmix, const sgp_card_t *mine) {
-    unsigned char bytes[SGP_CARD_BYTES];
-    char text[HEX];
-    sgp_card_encode(mine, bytes);
-    for (int i = 0; i < SGP_CARD_BYTES; i++) snprintf(text + 2 * i, 3, "%02x", bytes[i]);
+static sgp_status_t put_endpoint(pmix_t *pmix, const sgp_endpoint_t *mine) {
+    char text[SGP_ENDPOINT_HEX];
+    sgp_endpoint_to_hex(mine, text);
     pmix_value_t value;
     memset(&value, 0, sizeof value);
     value.type = PMIX_STRING;
@@ -99,7 +98,7 @@ static sgp_status_t put_card(pmix_t *pmix, const sgp_card_t *mine) {
     return status == SGP_OK ? convert(pmix, "commit", pmix->commit()) : status;
 }
 
-/* Returns when all have put theirs, and their cards are here. */
+/* Returns when the endpoints of all processes are here. */
 static sgp_status_t fence(pmix_t *pmix) {
     pmix_info_t info[2];
     info[0] = time_limit(pmix);
@@ -110,57 +109,85 @@ static sgp_status_t fence(pmix_t *pmix) {
     return convert(pmix, "fence", pmix->fence(NULL, 0, info, 2));
 }
 
-static sgp_status_t get_card(pmix_t *pmix, int rank, sgp_card_t *card) {
-    unsigned char bytes[SGP_CARD_BYTES] = {0};
+static sgp_status_t get_endpoint(pmix_t *pmix, int rank, sgp_endpoint_t *endpoint) {
     pmix_proc_t other = pmix->self;
     pmix_value_t *value = NULL;
-    pmix_info_t limit = time_limit(pmix);
+    pmix_info_t deadline = time_limit(pmix);
     other.rank = (pmix_rank_t)rank;
-    sgp_status_t status = convert(pmix, "get", pmix->get(&other, KEY, &limit, 1, &value));
+    sgp_status_t status = convert(pmix, "get", pmix->get(&other, KEY, &deadline, 1, &value));
     if (status != SGP_OK) return status;
-    const char *text = value->type == PMIX_STRING ? value->data.string : NULL;
-    for (int i = 0; text && i < SGP_CARD_BYTES && text[2 * i]; i++) {
-        unsigned byte = 0;
-        sscanf(text + 2 * i, "%2x", &byte);
-        bytes[i] = (unsigned char)byte;
-    }
-    if (value->type == PMIX_STRING) free(value->data.string);
+    bool is_text = value->type == PMIX_STRING;
+    sgp_status_t read = sgp_endpoint_of_hex(is_text ? value->data.string : NULL, endpoint);
+    if (is_text) free(value->data.string);
     free(value);
-    if (sgp_card_decode(bytes, card) == SGP_OK) return SGP_OK;
-    return sgp_fail(SGP_ERR_MISMATCH, "node %d has shown no card of this version of sgp", rank);
+    if (read == SGP_OK) return SGP_OK;
+    return sgp_fail(SGP_ERR_MISMATCH, "node %d gave no endpoint of this version of sgp", rank);
 }
 
-static sgp_status_t exchange(pmix_t *pmix, sgp_card_t *mine, sgp_card_t **all) {
+static sgp_status_t put_and_get(pmix_t *pmix, sgp_endpoint_t *mine, sgp_endpoint_t **all) {
     sgp_status_t status = read_size(pmix, &mine->size);
     mine->rank = (int)pmix->self.rank;
-    if (status == SGP_OK) status = put_card(pmix, mine);
+    if (status == SGP_OK) status = put_endpoint(pmix, mine);
     if (status == SGP_OK) status = fence(pmix);
-    sgp_card_t *cards = status == SGP_OK ? calloc((size_t)mine->size, sizeof *cards) : NULL;
-    if (status == SGP_OK && !cards)
-        return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d cards", mine->size);
-    for (int r = 0; r < mine->size && status == SGP_OK; r++) status = get_card(pmix, r, &cards[r]);
-    if (status == SGP_OK) *all = cards;
-    else free(cards);
+    sgp_endpoint_t *endpoints =
+        status == SGP_OK ? calloc((size_t)mine->size, sizeof *endpoints) : NULL;
+    if (status == SGP_OK && !endpoints)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d endpoints", mine->size);
+    for (int r = 0; r < mine->size && status == SGP_OK; r++)
+        status = get_endpoint(pmix, r, &endpoints[r]);
+    if (status == SGP_OK) *all = endpoints;
+    else free(endpoints);
     return status;
 }
 
-sgp_status_t sgp_exchange_pmix(sgp_card_t *mine, const sgp_limit_t *limit, sgp_card_t **all) {
-    pmix_t pmix = {.limit = limit};
+static sgp_status_t exchange(const sgp_exchange_t *with, sgp_endpoint_t *mine, int *listener,
+                             sgp_endpoint_t **all) {
+    (void)listener;
+    pmix_t pmix = {.deadline = with->deadline};
     sgp_status_t status = load(&pmix);
     if (status == SGP_OK) status = convert(&pmix, "init", pmix.init(&pmix.self, NULL, 0));
     if (status != SGP_OK) return status;
-    status = exchange(&pmix, mine, all);
+    status = put_and_get(&pmix, mine, all);
     pmix.finalize(NULL, 0);
     return status;
 }
 
 #else
 
-sgp_status_t sgp_exchange_pmix(sgp_card_t *mine, const sgp_limit_t *limit, sgp_card_t **all) {
-    (void)mine, (void)limit, (void)all;
+static sgp_status_t exchange(const sgp_exchange_t *with, sgp_endpoint_t *mine, int *listener,
+                             sgp_endpoint_t **all) {
+    (void)with, (void)mine, (void)listener, (void)all;
     return sgp_fail(SGP_ERR_UNSUPPORTED,
                     "the launcher speaks PMIx, and this sgp is built without it: build it where "
                     "libpmix-dev is, or start the processes with --join HOST:PORT");
 }
 
 #endif
+
+static bool recognise(const sgp_group_options_t *options) {
+    (void)options;
+    bool found = (sgp_environment_text("PMIX_NAMESPACE") && sgp_environment_text("PMIX_RANK")) ||
+                 sgp_environment_text("OMPI_COMM_WORLD_SIZE");
+    return found && !sgp_slurm_is_shell();
+}
+
+/* As far as it is known before PMIx is initialised. */
+static sgp_status_t place(const sgp_group_options_t *options, sgp_placement_t *placement) {
+    (void)options;
+    if (sgp_environment_text("OMPI_COMM_WORLD_SIZE") &&
+        sgp_environment_text("OMPI_COMM_WORLD_RANK"))
+        return sgp_environment_place("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", placement);
+    if (sgp_environment_text("SLURM_PROCID") && sgp_environment_text("SLURM_STEP_NUM_TASKS"))
+        return sgp_environment_place("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", placement);
+    if (!sgp_environment_text("PMIX_RANK")) return SGP_OK;
+    return sgp_environment_number("PMIX_RANK", SGP_MOST_PROCESSES, &placement->rank);
+}
+
+const sgp_launcher_t sgp_launcher_pmix = {
+    .name = "PMIx",
+    .timeout_ms = SGP_LAUNCHER_TIMEOUT_MS,
+    .private_channel = true,
+    .recognise = recognise,
+    .place = place,
+    .exchange = exchange,
+};
