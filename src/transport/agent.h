@@ -4,7 +4,7 @@
 #ifndef SGP_TRANSPORT_AGENT_H
 #define SGP_TRANSPORT_AGENT_H
 
-#include <sgp/status.h>
+#include "transport/contexts.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -15,12 +15,9 @@ typedef struct sgp_agent {
     pthread_mutex_t lock; /* of what the two contexts share */
     pthread_mutex_t gate; /* of the fields below */
     pthread_cond_t changed;
-    bool signalled[2]; /* the first context, the agent */
-    pthread_t thread;
-    bool running;
+    sgp_contexts_t contexts;
+    pthread_t thread; /* while the agent has not ended */
     int rank;
-    void (*body)(void *context);
-    void *context;
 } sgp_agent_t;
 
 /* rank: of its log lines. */
