@@ -6,6 +6,10 @@ void sgp_contexts_init(sgp_contexts_t *contexts, const sgp_contexts_ops_t *ops) 
     contexts->of[SGP_CONTEXT_AGENT].state = SGP_CONTEXT_ENDED;
 }
 
+const sgp_context_t *sgp_contexts_self(const sgp_contexts_t *contexts) {
+    return &contexts->of[contexts->ops->self(contexts)];
+}
+
 void sgp_contexts_sleep(sgp_contexts_t *contexts, sgp_context_state_t how, uint64_t deadline) {
     int self = contexts->ops->self(contexts);
     sgp_context_t *context = &contexts->of[self];

@@ -55,6 +55,9 @@ static inline bool sgp_context_sleeps(const sgp_context_t *context) {
     return context->state == SGP_CONTEXT_WAITS || context->state == SGP_CONTEXT_PAUSES;
 }
 
+/* The calling context. */
+const sgp_context_t *sgp_contexts_self(const sgp_contexts_t *contexts);
+
 /* The calling context sleeps in `how` until ops.sleep returns. */
 void sgp_contexts_sleep(sgp_contexts_t *contexts, sgp_context_state_t how, uint64_t deadline);
 

@@ -4,7 +4,6 @@
 
 #include "base/constants.h"
 #include "base/logging.h"
-#include "base/memory.h"
 #include "transport/module.h"
 
 #include <dlfcn.h>
@@ -52,20 +51,6 @@ static void fill_defaults(sgp_simulated_options_t *options) {
         options->stack_bytes = STACK_BYTES + (size_t)options->size * STACK_A_RANK;
 }
 
-static void rank_init(rank_t *rank, sgp_simulated_t *cluster, int number) {
-    rank->transport = (sgp_transport_t){.ops = &sgp_simulated_ops,
-                                        .rank = number,
-                                        .size = cluster->options.size,
-                                        .run = 1,
-                                        .chunk_bytes = cluster->options.chunk_bytes,
-                                        .fates = cluster->fates};
-    rank->cluster = cluster;
-    rank->last = &rank->first;
-    for (int c = 0; c < CONTEXTS; c++)
-        rank->contexts[c] = (context_t){
-            .rank = rank, .state = CONTEXT_ENDED, .semaphore = cluster->grid->semaphore()};
-}
-
 static sgp_status_t start_grid(sgp_simulated_t *cluster) {
     const sgp_simulated_options_t *options = &cluster->options;
     sgp_status_t status = sgp_simulated_load();
@@ -80,8 +65,7 @@ static sgp_status_t start_grid(sgp_simulated_t *cluster) {
                     hosts);
 }
 
-sgp_status_t sgp_simulated_create(const sgp_simulated_options_t *options,
-                                  sgp_simulated_t **cluster) {
+sgp_status_t sgp_cluster_create(const sgp_simulated_options_t *options, sgp_simulated_t **cluster) {
     sgp_status_t status = check(options);
     if (status != SGP_OK) return status;
     sgp_simulated_t *made = calloc(1, sizeof *made);
@@ -96,37 +80,12 @@ sgp_status_t sgp_simulated_create(const sgp_simulated_options_t *options,
         status = sgp_fail(SGP_ERR_NO_MEMORY, "simulated: no memory for %d ranks", options->size);
     if (status != SGP_OK) return free(made->ranks), free(made), status;
     made->work = made->grid->semaphore();
-    for (int r = 0; r < options->size; r++) rank_init(&made->ranks[r], made, r);
     *cluster = made;
     return SGP_OK;
 }
 
-sgp_transport_t *sgp_simulated_transport(sgp_simulated_t *cluster, int rank) {
-    return &cluster->ranks[rank].transport;
-}
-
-static void rank_main(void *argument) {
-    context_t *context = argument;
-    rank_t *rank = context->rank;
-    sgp_log_set_rank(rank->transport.rank);
-    rank->body(&rank->transport, rank->body_context);
-    context->state = CONTEXT_ENDED;
-    sgp_simulated_end_actor(rank->cluster);
-}
-
-void sgp_simulated_actor(sgp_simulated_t *cluster, int rank,
-                         void (*body)(sgp_transport_t *transport, void *context), void *context) {
-    rank_t *made = &cluster->ranks[rank];
-    made->body = body;
-    made->body_context = context;
-    made->contexts[FIRST].state = CONTEXT_WORKS;
-    cluster->living++;
-    cluster->grid->actor(rank, cluster->options.stack_bytes, rank_main, &made->contexts[FIRST]);
-}
-
-void sgp_simulated_run(sgp_simulated_t *cluster) {
-    cluster->grid->run();
-    sgp_log_set_rank(-1);
+uint64_t sgp_cluster_now(const sgp_simulated_t *cluster) {
+    return (uint64_t)llround(cluster->grid->now() * 1e9);
 }
 
 void sgp_simulated_route(const sgp_simulated_t *cluster, int src, int dst, double *latency,
@@ -134,19 +93,7 @@ void sgp_simulated_route(const sgp_simulated_t *cluster, int src, int dst, doubl
     cluster->grid->route(src, dst, latency, bandwidth);
 }
 
-double sgp_simulated_sent(const sgp_transport_t *transport) {
-    return ((const rank_t *)transport)->sent;
-}
-
-void sgp_simulated_destroy(sgp_simulated_t *cluster) {
-    if (!cluster) return;
-    for (message_t *next, *at = cluster->messages; at; at = next) {
-        next = at->next;
-        sgp_memory_free(at);
-    }
-    for (int r = 0; r < cluster->options.size; r++)
-        for (int c = 0; c < CONTEXTS; c++)
-            cluster->grid->destroy(cluster->ranks[r].contexts[c].semaphore);
+void sgp_cluster_destroy(sgp_simulated_t *cluster) {
     cluster->grid->destroy(cluster->work);
     sgp_fates_destroy(cluster->fates);
     free(cluster->ranks);

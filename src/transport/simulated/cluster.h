@@ -3,6 +3,7 @@
 #ifndef SGP_TRANSPORT_SIMULATED_CLUSTER_H
 #define SGP_TRANSPORT_SIMULATED_CLUSTER_H
 
+#include "transport/contexts.h"
 #include "transport/simulated/simgrid_binding.h"
 #include "transport/simulated/simulated.h"
 
@@ -61,33 +62,20 @@ typedef struct line {
 
 typedef enum rank_state { RANK_WORKS, RANK_LEFT, RANK_LOST } rank_state_t;
 
-/* As in transport/loopback. */
-typedef enum context_state {
-    CONTEXT_WORKS,
-    CONTEXT_WAITS,  /* in wait */
-    CONTEXT_PAUSES, /* in pause or agent_join: arrivals do not wake it */
-    CONTEXT_ENDED   /* or was never started */
-} context_state_t;
-
-typedef struct context {
+/* A context of a rank as an actor. */
+typedef struct actor {
     rank_t *rank;
-    context_state_t state;
-    bool poked;        /* something other than an arrival changed: room, a loss, a signal */
-    bool woken;        /* its semaphore was released since it fell asleep */
-    uint64_t wakes_at; /* by itself, while it sleeps */
-    void *semaphore;
-    void (*body)(void *context); /* the agent's */
-    void *body_context;
-} context_t;
-
-enum { FIRST, AGENT, CONTEXTS };
+    void *semaphore; /* where it sleeps */
+    bool woken;      /* it was released since the actor fell asleep */
+} actor_t;
 
 struct rank {
     sgp_transport_t transport; /* first: a transport is a rank */
     sgp_simulated_t *cluster;
     rank_state_t state;
     int ended_for; /* the first rank whose loss it knew of when it was gone, or -1 */
-    context_t contexts[CONTEXTS];
+    sgp_contexts_t contexts;
+    actor_t actors[SGP_CONTEXTS];
     delivery_t *first, **last; /* arrived, oldest first */
     delivery_t *scheduled;     /* on their way at line rate, a heap */
     double busy_until;         /* seconds; the line out, at line rate */
@@ -116,41 +104,12 @@ struct sgp_simulated {
     uint64_t scheduled; /* deliveries so far */
 };
 
-/* ---- the road ---- */
+/* SimGrid with its platform, and the ranks, whose contexts and operations are the caller's to set. Sets *cluster only on
+ * success. Errors as sgp_simulated_create. */
+sgp_status_t sgp_cluster_create(const sgp_simulated_options_t *options, sgp_simulated_t **cluster);
+void sgp_cluster_destroy(sgp_simulated_t *cluster);
 
-/* The next chunk of a message leaves, or waits for its turn. Gives way. */
-void sgp_road_send(flow_t *flow, delivery_t *delivery);
-
-/* The oldest that has arrived at a rank, or NULL. Not those at line rate. */
-delivery_t *sgp_road_take(rank_t *rank);
-
-/* When the last actor ends, so do the carriers. Gives way. */
-void sgp_road_close(sgp_simulated_t *cluster);
-
-/* What simulated.c does for it: wakes whoever of a rank waits for arrivals (gives way), and drops one of a message's
- * references. */
-void sgp_simulated_arrived(rank_t *receiver);
-void sgp_simulated_drop(message_t *message);
-
-/* ---- at line rate (schedule.c) ---- */
-
-/* Leaves behind what its sender has sent before, if it takes turns, or else at once. Gives way. */
-void sgp_schedule_send(delivery_t *delivery, bool turns);
-
-/* When the first of those on their way to the rank is there, in nanoseconds; UINT64_MAX: there is none. */
-uint64_t sgp_schedule_next(const rank_t *rank);
-
-/* Takes the first of them, arrived or not; NULL: there is none. */
-delivery_t *sgp_schedule_take(rank_t *rank);
-
-/* What simulated.c does for it: wakes whoever of a rank sleeps for longer than until then. Gives way. */
-void sgp_simulated_expect(rank_t *receiver, uint64_t arrives);
-
-/* ---- of simulated.c, for cluster.c ---- */
-
-extern const sgp_transport_ops_t sgp_simulated_ops;
-
-/* An actor that is no carrier has come to its end; with the last one the simulation has. Gives way. */
-void sgp_simulated_end_actor(sgp_simulated_t *cluster);
+/* Simulated nanoseconds. */
+uint64_t sgp_cluster_now(const sgp_simulated_t *cluster);
 
 #endif

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How a message gets from one rank to another over SimGrid's links: its turn on the two lines, a carrier, and the
  * receiver's queue. */
-#include "transport/simulated/cluster.h"
+#include "transport/simulated/network_path.h"
+
+#include "transport/simulated/deliveries.h"
+#include "transport/simulated/simulated_message.h"
 
 #define CARRIER_STACK ((size_t)32 << 10)
 
@@ -21,7 +24,7 @@ static delivery_t *take(delivery_t **first, delivery_t ***last) {
     return delivery;
 }
 
-delivery_t *sgp_road_take(rank_t *rank) {
+delivery_t *sgp_path_take(rank_t *rank) {
     return take(&rank->first, &rank->last);
 }
 
@@ -40,7 +43,7 @@ static void dispatch(sgp_simulated_t *cluster, delivery_t *delivery) {
     cluster->grid->release(cluster->work);
 }
 
-void sgp_road_close(sgp_simulated_t *cluster) {
+void sgp_path_close(sgp_simulated_t *cluster) {
     for (int c = 0; c < cluster->carriers; c++) cluster->grid->release(cluster->work);
 }
 
@@ -48,11 +51,11 @@ static void arrive(sgp_simulated_t *cluster, delivery_t *delivery) {
     rank_t *receiver = &cluster->ranks[delivery->dst];
     if (receiver->state != RANK_WORKS) {
         receiver->transport.counters.lost++;
-        sgp_simulated_drop(delivery->message);
+        sgp_simulated_message_drop(delivery->message);
         return;
     }
     put(&receiver->last, delivery);
-    sgp_simulated_arrived(receiver);
+    sgp_contexts_arrived(&receiver->contexts);
 }
 
 /* ---- turns ---- */
@@ -139,10 +142,10 @@ static void serve(line_t *line, int end) {
     }
 }
 
-void sgp_road_send(flow_t *flow, delivery_t *delivery) {
+void sgp_path_send(flow_t *flow, delivery_t *delivery) {
     bool turns = flow->message->waits_its_turn;
     if (flow->message->sender->cluster->options.line_rate > 0) {
-        sgp_schedule_send(delivery, turns);
+        sgp_deliveries_send(delivery, turns);
         return;
     }
     if (turns && !flow->passes && !flow->waits[OUT] && may_pass(flow)) pass(flow);
