@@ -3,7 +3,7 @@
 
 #include "base/logging.h"
 
-#define FOREVER 1e6 /* seconds from which on a sleep has no end */
+#define FOREVER 1e6 /* seconds; a longer sleep has no deadline */
 
 void sgp_actor_resume(const rank_t *rank) {
     sgp_log_set_rank(rank->transport.rank);
@@ -19,7 +19,7 @@ static int self(const sgp_contexts_t *contexts) {
     return is_agent ? SGP_CONTEXT_AGENT : SGP_CONTEXT_FIRST;
 }
 
-/* Gives way. */
+/* Yields. */
 static void wake(sgp_contexts_t *contexts, int which) {
     rank_t *rank = rank_of_contexts(contexts);
     actor_t *actor = &rank->actors[which];
@@ -36,7 +36,7 @@ static void sleep_here(sgp_contexts_t *contexts, int which) {
     if (seconds <= 0) return;
     if (seconds > FOREVER) seconds = -1;
     actor->woken = false;
-    /* A release in the moment in which the time has passed is still to be taken. */
+    /* A release at the very moment of the deadline remains to be taken. */
     if (!grid->acquire(actor->semaphore, seconds) && actor->woken)
         grid->acquire(actor->semaphore, -1);
     sgp_actor_resume(rank);

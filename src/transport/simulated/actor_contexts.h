@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The contexts of a simulated rank: actors that sleep on semaphores of SimGrid's. Called by the simulated transport's
- * files alone. */
+/* The contexts of a simulated rank (transport/contexts.h) as actors that sleep on SimGrid's semaphores. Called by
+ * deliveries.c and simulated.c; knows no message. */
 #ifndef SGP_TRANSPORT_SIMULATED_ACTOR_CONTEXTS_H
 #define SGP_TRANSPORT_SIMULATED_ACTOR_CONTEXTS_H
 
@@ -9,10 +9,10 @@
 void sgp_actor_contexts_init(rank_t *rank);
 void sgp_actor_contexts_fini(rank_t *rank);
 
-/* Log lines are this rank's again, after a call that gives way to other actors. */
+/* After a call that yields: log lines belong to this rank again. */
 void sgp_actor_resume(const rank_t *rank);
 
-/* A chunk will arrive then: wakes the contexts in wait that would sleep for longer. Gives way. */
+/* Wakes the contexts in wait whose sleep would end after `arrives`, so that they sleep until then. Yields. */
 void sgp_actor_expect(rank_t *receiver, uint64_t arrives);
 
 #endif

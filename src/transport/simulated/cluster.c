@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The cluster as a whole: SimGrid's module, hosts, actors. */
 #include "transport/simulated/cluster.h"
 
 #include "base/constants.h"
@@ -12,7 +11,7 @@
 #include <unistd.h>
 
 #define STACK_BYTES  ((size_t)64 << 10)
-#define STACK_A_RANK 96 /* bytes of stack for each rank: reductions keep a few numbers of each */
+#define STACK_A_RANK 96 /* more for each rank: reductions keep a few numbers per rank on it */
 
 static const sgp_simgrid_binding_t *loaded;
 

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Messages at line rate. They share no link, so the time of an arrival is known when a message leaves: nobody carries
- * it, and its receiver sleeps until the first that is on its way. These lie in a pairing heap, for it needs no memory
- * of its own. */
 #include "transport/simulated/deliveries.h"
 
 #include "transport/simulated/actor_contexts.h"
@@ -9,11 +6,13 @@
 
 #include <math.h>
 
+/* Deliveries lie in a pairing heap, which needs no memory of its own. */
+
 static bool is_earlier(const delivery_t *a, const delivery_t *b) {
     return a->arrives != b->arrives ? a->arrives < b->arrives : a->number < b->number;
 }
 
-/* Of two heaps, either of which may be empty. */
+/* One heap of two, either of which may be empty. */
 static delivery_t *meld(delivery_t *a, delivery_t *b) {
     if (!a || !b) return a ? a : b;
     delivery_t *root = is_earlier(b, a) ? b : a, *child = root == a ? b : a;
@@ -22,7 +21,7 @@ static delivery_t *meld(delivery_t *a, delivery_t *b) {
     return root;
 }
 
-/* Of a list of heaps: in pairs, and then these from the last to the first. */
+/* One heap of a list of heaps: melds them in pairs, then the pairs from the last to the first. */
 static delivery_t *meld_all(delivery_t *first) {
     delivery_t *pairs = NULL, *all = NULL;
     while (first) {

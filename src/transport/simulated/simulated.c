@@ -34,8 +34,8 @@ static delivery_t *take_arrived(rank_t *rank) {
     return is_due(rank) ? sgp_deliveries_take(rank) : sgp_path_take(rank);
 }
 
-/* Until something is there that the caller wants to know. A message at line rate wakes nobody when it arrives, but
- * when it leaves, to sleep until then. */
+/* A delivery at line rate wakes its receiver when it leaves, not when it arrives: the receiver then sleeps until its
+ * arrival. */
 static void sleep_until_arrival(rank_t *rank, const sgp_context_t *context, uint64_t deadline) {
     do {
         uint64_t next = sgp_deliveries_next(rank);
@@ -58,7 +58,7 @@ static sgp_status_t simulated_wait(sgp_transport_t *transport, uint64_t deadline
 
 /* ---- the agent ---- */
 
-/* An actor that transfers no chunks has come to its end; with the last one the simulation has. Gives way. */
+/* The end of an actor that transfers no chunks: with the last one the simulation ends. Yields. */
 static void end_actor(sgp_simulated_t *cluster) {
     if (--cluster->living == 0) sgp_path_close(cluster);
 }
@@ -87,8 +87,8 @@ static void simulated_agent_join(sgp_transport_t *transport) {
     sgp_contexts_await_agent(&rank_of(transport)->contexts);
 }
 
-/* Actors give way to each other in sleeps and where messages leave, never under the lock: it is always
- * free, and a signal under it waits for its end. */
+/* Actors yield in sleeps and when messages leave, never under the lock: so it is always free, and a signal under it is
+ * delivered by unlock. */
 static void simulated_lock(sgp_transport_t *transport) {
     rank_of(transport)->locked = true;
 }
@@ -117,7 +117,7 @@ static void simulated_signal(sgp_transport_t *transport) {
 
 /* ---- room ---- */
 
-/* Chunks of `bytes` of payload, as room is counted. */
+/* Chunks of room that simulated bytes take. */
 static uint64_t chunks_of(const sgp_simulated_t *cluster, double bytes) {
     double chunks = ceil(bytes / cluster->options.room_chunk);
     return chunks < 1 ? 1 : (uint64_t)chunks;
@@ -127,7 +127,7 @@ static double scale_of(const sgp_simulated_t *cluster, sgp_encoding_t encoding) 
     return encoding == SGP_ENCODING_BYTES ? 1 : cluster->options.scale;
 }
 
-/* Only a vector in one of its encodings stands for more than itself. */
+/* Only a vector, in one of its encodings, stands for more bytes than its own. */
 static uint64_t chunks_of_room(const sgp_transport_t *transport, size_t bytes, unsigned messages) {
     const rank_t *rank = (const rank_t *)transport;
     const sgp_simulated_options_t *options = &rank->cluster->options;
@@ -180,7 +180,7 @@ static void take_time(const rank_t *rank, double seconds) {
     sgp_actor_resume(rank);
 }
 
-/* The chunk leaves while it is being copied: what takes longer decides. */
+/* The chunk leaves while it is being copied: the longer of the two decides. */
 static void simulated_send_commit(sgp_transport_t *transport, sgp_send_t *send) {
     rank_t *rank = rank_of(transport);
     sgp_simulated_t *cluster = rank->cluster;
@@ -227,14 +227,14 @@ static sgp_status_t simulated_receive(sgp_transport_t *transport, sgp_chunk_t *c
 
 /* ---- leaving ---- */
 
-static void look_who_met(sgp_simulated_t *cluster) {
+static void end_meeting(sgp_simulated_t *cluster) {
     if (cluster->met + cluster->gone < cluster->options.size) return;
     for (int r = 0; r < cluster->options.size; r++)
         if (cluster->ranks[r].state == RANK_WORKS)
             sgp_contexts_poke(&cluster->ranks[r].contexts, SGP_CONTEXT_FIRST);
 }
 
-/* In an actor of its own, as the rank's has ended. */
+/* Tells the others of a loss, in an actor of its own: the rank's has ended. */
 static void notice_loss(void *argument) {
     rank_t *rank = argument;
     sgp_simulated_t *cluster = rank->cluster;
@@ -258,7 +258,7 @@ static void set_gone(rank_t *rank, rank_state_t state) {
     for (delivery_t *at; (at = sgp_deliveries_take(rank)); rank->transport.counters.lost++)
         sgp_simulated_message_drop(at->message);
     cluster->gone++;
-    look_who_met(cluster);
+    end_meeting(cluster);
     if (state != RANK_LOST) return;
     cluster->living++;
     cluster->grid->actor(rank->transport.rank, NOTICE_STACK, notice_loss, rank);
@@ -364,7 +364,7 @@ void sgp_simulated_meet(sgp_transport_t *transport) {
     rank_t *rank = rank_of(transport);
     sgp_simulated_t *cluster = rank->cluster;
     cluster->met++;
-    look_who_met(cluster);
+    end_meeting(cluster);
     while (cluster->met + cluster->gone < cluster->options.size) {
         sgp_contexts_take_poke(&rank->contexts);
         sgp_contexts_sleep(&rank->contexts, SGP_CONTEXT_PAUSES, UINT64_MAX);
