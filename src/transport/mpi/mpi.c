@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Leaving. The last message of a rank to another says that it is that. A rank that leaves sends it to
- * all; whoever gets it sends nothing more there but its own last message. MPI keeps messages of one
- * rank in order, so whoever has the last messages of all has received everything, and nobody has to
- * wait until the others leave as well.
+/* Leaving. A rank that leaves sends a last message, marked as such, to every other rank. A rank that receives one sends
+ * nothing more there but its own last message. MPI keeps the messages of one rank in order, so a rank that has all last
+ * messages has received everything, and no rank waits until the others leave as well.
  *
- * Waiting. MPI has no call that sleeps until something arrives, so a rank looks, sleeps for a part of
- * the time that it has waited already, at most MOST_SLEEP_NS, and looks again. */
+ * Waiting. MPI has no call that sleeps until something arrives. So a rank polls, sleeps for a part of the time that it
+ * has waited already, at most MOST_SLEEP_NS, and polls again. */
 #include "transport/mpi/mpi.h"
 
 #include "base/constants.h"
@@ -21,7 +20,7 @@
 #include <unistd.h>
 
 /* Measured: docs/results.md. */
-#define YIELD_NS       200000u /* a wait begins with looking and yielding */
+#define YIELD_NS       200000u /* a wait begins with polling and yielding */
 #define LEAST_SLEEP_NS 10000u
 #define MOST_SLEEP_NS  200000u
 #define SLEEP_SHARE    8 /* of the wait so far */
@@ -37,7 +36,7 @@ static uint64_t mpi_now(sgp_transport_t *transport) {
 
 /* ---- sending ---- */
 
-/* Slots stay when a promise is taken back, for the next one. */
+/* A promise that is taken back leaves its slots for the next one. */
 static sgp_status_t mpi_prepare(sgp_transport_t *transport, size_t bytes, unsigned messages) {
     mpi_t *mpi = mpi_of(transport);
     uint64_t wanted = transport->promised + sgp_chunks_of_room(transport, bytes, messages);
@@ -88,7 +87,7 @@ static void *mpi_send_next(sgp_transport_t *transport, sgp_send_t *send) {
     return slot->memory + mpi->sent.front;
 }
 
-/* By rank; NULL: all destinations have the same. */
+/* (size) by rank; NULL: the weight is the same for all destinations. */
 static const double *weights_of(mpi_t *mpi, const sgp_send_t *send) {
     bool differ = false;
     for (int i = 1; i < send->destinations; i++) differ |= send->to[i].weight != send->to[0].weight;
@@ -152,7 +151,7 @@ static void mpi_release(sgp_transport_t *transport, sgp_chunk_t *chunk) {
 
 /* ---- waiting ---- */
 
-/* Between two looks of a wait that began at `start`. */
+/* Between two polls of a wait that began at `start`. */
 static void rest(uint64_t start, uint64_t deadline) {
     uint64_t now = sgp_clock_now(), waited = now - start, left = deadline - now;
     if (now >= deadline) return;
@@ -199,8 +198,8 @@ static sgp_status_t mpi_agent_start(sgp_transport_t *transport, void (*body)(voi
     mpi_t *mpi = mpi_of(transport);
     if (mpi->library->state.any_thread) return sgp_agent_start(&mpi->agent, body, context);
     return sgp_fail(SGP_ERR_UNSUPPORTED,
-                    "mpi: MPI was initialised for calls of one thread alone, and what works at "
-                    "messages beside the computation needs MPI_THREAD_SERIALIZED");
+                    "mpi: the program initialised MPI for one thread alone; an agent needs "
+                    "MPI_THREAD_SERIALIZED");
 }
 
 static void mpi_agent_join(sgp_transport_t *transport) {
@@ -221,7 +220,7 @@ static void mpi_pause(sgp_transport_t *transport, uint64_t deadline) {
 
 static void mpi_signal(sgp_transport_t *transport) {
     mpi_t *mpi = mpi_of(transport);
-    if (sgp_agent_signal(&mpi->agent)) atomic_store(&mpi->poked, true); /* seen at its next look */
+    if (sgp_agent_signal(&mpi->agent)) atomic_store(&mpi->poked, true); /* seen at its next poll */
 }
 
 /* ---- the end ---- */
@@ -252,7 +251,7 @@ static void mpi_leave(sgp_transport_t *transport, uint64_t deadline) {
     }
 }
 
-/* Where it was not left in order MPI may still use its memory. */
+/* If the transport was not left in order, MPI may still use its memory. */
 static void mpi_destroy(sgp_transport_t *transport) {
     mpi_t *mpi = mpi_of(transport);
     bool pending = mpi->comm && mpi->library->binding->pending(mpi->comm) > 0;
@@ -296,7 +295,7 @@ bool sgp_mpi_is(const sgp_transport_t *transport) {
 
 /* ---- making ---- */
 
-/* What each rank tells all before anything else. */
+/* The first exchange of all ranks. */
 typedef struct greeting {
     uint64_t run;
     uint64_t chunk_bytes;
@@ -333,7 +332,7 @@ static sgp_status_t greet(mpi_t *mpi) {
     return status;
 }
 
-/* comm: taken in every case. */
+/* Takes comm, on failure as well. */
 static sgp_status_t make(const sgp_mpi_t *library, sgp_mpi_comm_t *comm, size_t chunk_bytes,
                          sgp_transport_t **transport) {
     mpi_t *mpi = calloc(1, sizeof *mpi);
@@ -359,11 +358,11 @@ static sgp_status_t check(const sgp_mpi_options_t *options, const sgp_mpi_t *lib
                         "mpi: chunk_bytes is %zu, must be a multiple of 64 and at most 2^30",
                         options->chunk_bytes);
     if (options->parent && !sgp_mpi_is(options->parent))
-        return sgp_fail(SGP_ERR_INVALID, "mpi: a part of a transport that is %s",
+        return sgp_fail(SGP_ERR_INVALID, "mpi: the parent is a transport %s, must be mpi",
                         options->parent->ops->name);
     if (!library->state.any_thread && !library->state.main)
-        return sgp_fail(SGP_ERR_UNSUPPORTED,
-                        "mpi: MPI was initialised for calls of its main thread alone");
+        return sgp_fail(SGP_ERR_UNSUPPORTED, "mpi: the program initialised MPI for its main thread "
+                                             "alone, and this is another thread");
     return SGP_OK;
 }
 

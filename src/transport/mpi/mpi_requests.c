@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RECEIVES      4 /* chunks that are being received at a time */
+#define RECEIVES      4 /* under way at a time */
 #define SLOTS_AT_ONCE 16
 
 enum { TAG_CHUNK = 1, TAG_CREDITS, TAG_LAST };
@@ -35,8 +35,8 @@ void sgp_mpi_drop(mpi_t *mpi, sgp_mpi_slot_t *slot) {
     if (--slot->references == 0) sgp_mpi_slots_give(&mpi->sent, slot);
 }
 
-/* `rank` needs the slot no more. */
-static void given_back(mpi_t *mpi, uint32_t id, int rank) {
+/* `rank` has returned the slot. */
+static void take_back(mpi_t *mpi, uint32_t id, int rank) {
     sgp_mpi_slot_t *slot = id < mpi->sent.count ? mpi->sent.all[id] : NULL;
     if (!slot || !slot->awaits[rank]) return;
     slot->awaits[rank] = false;
@@ -45,7 +45,7 @@ static void given_back(mpi_t *mpi, uint32_t id, int rank) {
 
 /* ---- progress ---- */
 
-/* A small message from memory of the peer's. */
+/* bytes: in the peer's own memory, which stays there. */
 static void send_control(mpi_t *mpi, int rank, int tag, const void *bytes, size_t count) {
     const sgp_mpi_binding_t *call = mpi->library->binding;
     int code = call->send(mpi->comm, bytes, count, rank, tag, &mpi->peers[rank]);
@@ -57,7 +57,7 @@ static void forget_released(mpi_t *mpi, peer_t *peer) {
         next = slot->next;
         sgp_mpi_slots_give(&mpi->received, slot);
     }
-    if (peer->released) mpi->to_tell--;
+    if (peer->released) mpi->to_return--;
     peer->released = NULL;
 }
 
@@ -69,27 +69,27 @@ void sgp_mpi_send_last(mpi_t *mpi, int rank) {
     send_control(mpi, rank, TAG_LAST, NULL, 0);
 }
 
-/* Tells a peer which of its slots we have released. */
-static void tell(mpi_t *mpi, int rank) {
+/* Returns released slots to a peer. */
+static void return_slots(mpi_t *mpi, int rank) {
     peer_t *peer = &mpi->peers[rank];
     size_t count = 0;
     while (peer->released && count < SGP_MPI_CREDITS) {
         sgp_mpi_slot_t *slot = peer->released;
         peer->released = slot->next;
-        peer->given[count++] = slot->theirs;
+        peer->returned[count++] = slot->theirs;
         sgp_mpi_slots_give(&mpi->received, slot);
     }
-    if (!peer->released) mpi->to_tell--;
+    if (!peer->released) mpi->to_return--;
     peer->sending = true;
-    send_control(mpi, rank, TAG_CREDITS, peer->given, count * sizeof *peer->given);
+    send_control(mpi, rank, TAG_CREDITS, peer->returned, count * sizeof *peer->returned);
 }
 
-static void tell_peers(mpi_t *mpi) {
-    for (int r = 0; mpi->to_tell > 0 && r < mpi->transport.size; r++)
-        if (mpi->peers[r].released && !mpi->peers[r].sending) tell(mpi, r);
+static void return_all(mpi_t *mpi) {
+    for (int r = 0; mpi->to_return > 0 && r < mpi->transport.size; r++)
+        if (mpi->peers[r].released && !mpi->peers[r].sending) return_slots(mpi, r);
 }
 
-/* What a message in a slot means, once it is here. */
+/* Handles a message that has arrived in a slot. */
 static void arrived(mpi_t *mpi, sgp_mpi_slot_t *slot) {
     peer_t *peer = &mpi->peers[slot->src];
     mpi->receiving--;
@@ -103,13 +103,13 @@ static void arrived(mpi_t *mpi, sgp_mpi_slot_t *slot) {
     for (size_t at = 0; slot->tag == TAG_CREDITS && at + sizeof id <= slot->bytes;
          at += sizeof id) {
         memcpy(&id, slot->memory + at, sizeof id);
-        given_back(mpi, id, slot->src);
+        take_back(mpi, id, slot->src);
     }
     if (slot->tag == TAG_LAST && !peer->has_left) {
         peer->has_left = true;
         mpi->peers_left++;
         sgp_transport_note(&mpi->transport, slot->src, sgp_fate_left(), NULL);
-        for (uint32_t s = 0; s < mpi->sent.count; s++) given_back(mpi, s, slot->src);
+        for (uint32_t s = 0; s < mpi->sent.count; s++) take_back(mpi, s, slot->src);
         sgp_mpi_send_last(mpi, slot->src);
     }
     sgp_mpi_slots_give(&mpi->received, slot);
@@ -133,7 +133,7 @@ static void end_requests(mpi_t *mpi) {
         }
 }
 
-/* Into a slot, where it stays. One that is too long is not from one of us: MPI cuts it off and says so. */
+/* A message that is too long is not from sgp: MPI truncates it and reports an error. */
 static void begin_receive(mpi_t *mpi, sgp_mpi_message_t *message) {
     sgp_mpi_slot_t *slot = sgp_mpi_slots_take(&mpi->received);
     size_t most = mpi->received.front + mpi->received.chunk_bytes;
@@ -146,8 +146,8 @@ static void begin_receive(mpi_t *mpi, sgp_mpi_message_t *message) {
     else fail(mpi, code, "a message from", message->src);
 }
 
-/* A few at a time: the first ones are to be whole soon. Without memory for a slot the message stays with
- * MPI, and is tried again. */
+/* Few at a time, so that the oldest are complete soon. Without memory for a slot the message stays with MPI until the
+ * next call. */
 static void begin_receives(mpi_t *mpi) {
     sgp_mpi_message_t message;
     while (mpi->receiving < RECEIVES && !mpi->has_failed) {
@@ -160,19 +160,17 @@ static void begin_receives(mpi_t *mpi) {
     }
 }
 
-/* All that can be done without waiting. */
 void sgp_mpi_progress(mpi_t *mpi) {
     if (mpi->has_failed) return;
     sgp_mpi_lock();
     begin_receives(mpi);
     end_requests(mpi);
-    tell_peers(mpi);
+    return_all(mpi);
     sgp_mpi_unlock();
 }
 
 /* ---- chunks ---- */
 
-/* To a rank that has left nothing is sent. */
 void sgp_mpi_post(mpi_t *mpi, sgp_mpi_slot_t *slot, const unsigned char *begin, int dst) {
     if (mpi->peers[dst].last_sent || mpi->has_failed) return;
     int code = mpi->library->binding->send(mpi->comm, begin, slot->bytes, dst, TAG_CHUNK, slot);
@@ -198,7 +196,7 @@ void sgp_mpi_release(mpi_t *mpi, sgp_mpi_slot_t *slot) {
         sgp_mpi_slots_give(&mpi->received, slot);
         return;
     }
-    if (!peer->released) mpi->to_tell++;
+    if (!peer->released) mpi->to_return++;
     slot->next = peer->released;
     peer->released = slot;
 }

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What was added at a time. */
+/* Slots that were added together. */
 typedef struct sgp_mpi_block {
     struct sgp_mpi_block *next;
     unsigned char *memory;
@@ -56,7 +56,7 @@ static block_t *make_block(const sgp_mpi_slots_t *slots, uint32_t more, size_t s
     return NULL;
 }
 
-/* Below the free ones, as they have never been in a cache. */
+/* Below the free slots: the new ones have never been in a cache. */
 static void put_below(sgp_mpi_slots_t *slots, sgp_mpi_slot_t *first) {
     sgp_mpi_slot_t **end = &slots->free;
     while (*end) end = &(*end)->next;
