@@ -59,7 +59,7 @@ void sgp_agent_fini(sgp_agent_t *agent) {
 
 static void *agent_main(void *argument) {
     sgp_agent_t *agent = argument;
-    pthread_mutex_lock(&agent->gate); /* until the thread's name is known to both */
+    pthread_mutex_lock(&agent->gate); /* until agent->thread is set */
     pthread_mutex_unlock(&agent->gate);
     sgp_log_set_rank(agent->rank);
     agent->contexts.body(agent->contexts.body_context);

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-/* Ties are broken by who sent what, never by which thread came first. */
+/* Ties are broken by sender and message, never by the order of threads. */
 static bool earlier(const delivery_t *a, const delivery_t *b) {
     if (a->time != b->time) return a->time < b->time;
     if (a->src != b->src) return a->src < b->src;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The chunks of loopback that are under way in virtual time, the earliest arrival first. Called by loopback alone, with
- * the hub's lock held; knows neither ranks nor the clock. */
+/* The chunks of loopback that are under way in virtual time, by arrival. Called by the files of transport/loopback alone,
+ * with the hub's lock held; knows neither ranks nor the clock. */
 #ifndef SGP_TRANSPORT_LOOPBACK_ARRIVALS_H
 #define SGP_TRANSPORT_LOOPBACK_ARRIVALS_H
 
@@ -13,7 +13,7 @@
 /* One chunk's payload, shared by its destinations. */
 typedef struct buffer {
     struct buffer *next;      /* in the hub's free list */
-    struct buffer *next_made; /* in the list of all */
+    struct buffer *next_made; /* in the list of all buffers */
     int references;
     int src;
     void *payload; /* (chunk_bytes) */
@@ -35,13 +35,13 @@ typedef struct arrivals {
     size_t count, room;
 } arrivals_t;
 
-/* Room for so many at a time. false: no memory, nothing changed. */
+/* Memory for `room` deliveries at a time. false: there is none, and nothing changed. */
 bool sgp_arrivals_reserve(arrivals_t *arrivals, size_t room);
 
-/* There is room. */
+/* Room has been reserved. */
 void sgp_arrivals_put(arrivals_t *arrivals, delivery_t *delivery);
 
-/* The earliest, or NULL. take takes it out. */
+/* The earliest delivery, or NULL; take removes it. */
 delivery_t *sgp_arrivals_first(const arrivals_t *arrivals);
 delivery_t *sgp_arrivals_take(arrivals_t *arrivals);
 

@@ -142,7 +142,7 @@ static void loopback_signal(sgp_transport_t *transport) {
 /* ---- room and sending ---- */
 
 static sgp_status_t loopback_prepare(sgp_transport_t *transport, size_t bytes, unsigned messages) {
-    /* Memory is taken as it is needed. */
+    /* send_begin allocates. */
     uint64_t wanted = transport->promised + sgp_chunks_of_room(transport, bytes, messages);
     sgp_status_t status = sgp_transport_check_room(transport, wanted);
     if (status == SGP_OK) transport->promised = wanted;
@@ -184,7 +184,7 @@ static void *loopback_send_next(sgp_transport_t *transport, sgp_send_t *send) {
     return buffer->payload;
 }
 
-/* Draws from the chunk's own generator, so that the draw does not depend on the order of sends. */
+/* Each chunk has its own generator, so that the draw does not depend on the order of sends. */
 static void draw_fate(const sgp_loopback_t *hub, delivery_t *delivery, bool *lost) {
     uint64_t edge = (uint64_t)delivery->src << 32 | (uint64_t)delivery->dst;
     sgp_random_t random;
@@ -225,7 +225,7 @@ static void loopback_send_commit(sgp_transport_t *transport, sgp_send_t *send) {
     rank_t *rank = rank_of(transport);
     buffer_t *buffer = send->slot;
     pthread_mutex_lock(&rank->hub->lock);
-    buffer->references = send->destinations + 1; /* one is ours while we dispatch */
+    buffer->references = send->destinations + 1; /* one is ours until all are dispatched */
     for (int i = 0; i < send->destinations; i++) dispatch(rank, send, &send->to[i]);
     sgp_hub_drop_buffer(rank->hub, buffer);
     pthread_mutex_unlock(&rank->hub->lock);
@@ -254,7 +254,7 @@ static void loopback_release(sgp_transport_t *transport, sgp_chunk_t *chunk) {
     chunk->slot = NULL;
 }
 
-/* A rank that ends without leaving after another was lost ends for that: every rank knows of it. */
+/* A rank that ends without leaving after a loss ends because of it: every rank knows of the loss. */
 static void note_gone(rank_t *rank, rank_state_t state) {
     int first = sgp_transport_lost_peer(&rank->transport);
     sgp_fate_t fate = state == RANK_LEFT ? sgp_fate_left()
@@ -278,7 +278,7 @@ static void set_gone(rank_t *rank, rank_state_t state) {
 }
 
 static void loopback_leave(sgp_transport_t *transport, uint64_t deadline) {
-    (void)deadline; /* the hub keeps what is under way */
+    (void)deadline; /* the hub keeps the messages under way */
     set_gone(rank_of(transport), RANK_LEFT);
 }
 
@@ -344,7 +344,7 @@ sgp_status_t sgp_loopback_create(const sgp_loopback_options_t *options, sgp_loop
     sgp_status_t status = check(options);
     if (status != SGP_OK) return status;
     sgp_loopback_t *made = calloc(1, sizeof *made);
-    if (!made) return sgp_fail(SGP_ERR_NO_MEMORY, "loopback: no memory for it");
+    if (!made) return sgp_fail(SGP_ERR_NO_MEMORY, "loopback: no memory for a hub");
     made->options = *options;
     if (!made->options.chunk_bytes) made->options.chunk_bytes = SGP_CHUNK_BYTES;
     made->ranks = calloc((size_t)options->size, sizeof *made->ranks);

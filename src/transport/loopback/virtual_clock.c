@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport/loopback/virtual_clock.h"
 
-/* What happens next to sleeping contexts: whether one was poked, and the earliest deadline. False:
- * somebody works, or nobody sleeps. */
+/* The next event of sleeping contexts: whether one was poked, and the earliest deadline. false: a context works, or none
+ * sleeps. */
 static bool find_next(const sgp_loopback_t *hub, bool *poked, uint64_t *next) {
     bool sleeping = false;
     for (int r = 0; r < hub->options.size; r++) {
@@ -20,8 +20,8 @@ static bool find_next(const sgp_loopback_t *hub, bool *poked, uint64_t *next) {
     return sleeping;
 }
 
-/* One context of a rank at a time, the agent first, so that what they do to each other does not
- * depend on the threads' real order: the other one is due again when this one sleeps. */
+/* Wakes one context of a rank at a time, the agent first, so that the result does not depend on the order of threads: the
+ * other one is due again when this one sleeps. */
 static bool wake_due(rank_t *rank) {
     for (int c = SGP_CONTEXTS - 1; c >= 0; c--) {
         const sgp_context_t *context = &rank->contexts.of[c];
@@ -35,8 +35,8 @@ static bool wake_due(rank_t *rank) {
     return false;
 }
 
-/* The clock moves to the next thing that happens; messages are delivered here only, so what a rank
- * finds does not depend on the threads' real order. */
+/* Moves the clock to the next event. Messages are delivered here only, so a rank's queue does not depend on the order of
+ * threads. */
 static void move_clock(sgp_loopback_t *hub, uint64_t next) {
     const delivery_t *first = sgp_arrivals_first(&hub->arrivals);
     if (first && first->time < next) next = first->time;
