@@ -3,46 +3,44 @@
 #ifndef SGP_SIMULATE_SIMULATED_NODE_H
 #define SGP_SIMULATE_SIMULATED_NODE_H
 
-#include "simulate/simulation.h"
-
 #include "base/random.h"
 #include "group/group_internal.h"
 #include "mixing/reduce.h"
-#include "transport/simulated/simulated.h"
+#include "simulate/simulated_algorithms.h"
 
-typedef struct simulate_node simulate_node_t;
+typedef struct simulation_node simulation_node_t;
 
-typedef struct simulate_method {
+typedef struct simulation_method {
     /* The errors of what they call. destroy is called in every case. */
-    sgp_status_t (*create)(simulate_node_t *node);
-    void (*destroy)(simulate_node_t *node);
+    sgp_status_t (*create)(simulation_node_t *node);
+    void (*destroy)(simulation_node_t *node);
 
     /* From the beginning of the gradient to the end of the exchange. compute: of the gradient, ns. */
-    sgp_status_t (*step)(simulate_node_t *node, uint64_t step, uint64_t compute);
+    sgp_status_t (*step)(simulation_node_t *node, uint64_t step, uint64_t compute);
 
-    uint64_t (*waited)(const simulate_node_t *node); /* nanoseconds asleep for messages */
-} simulate_method_t;
+    uint64_t (*waited)(const simulation_node_t *node); /* nanoseconds asleep for messages */
+} simulation_method_t;
 
 /* One run: a row of the table. */
-typedef struct simulate_work {
-    const simulate_settings_t *settings;
-    const simulate_algorithm_t *algorithm;
-    const simulate_method_t *method;
+typedef struct simulation_work {
+    const simulation_settings_t *settings;
+    const simulation_algorithm_t *algorithm;
+    const simulation_method_t *method;
     int nodes;
-    size_t length;        /* of the vector */
-    uint64_t update;      /* the optimizer's pass, nanoseconds */
-    simulate_node_t *all; /* (nodes) */
-    double *sums;         /* (length) of z over the nodes that have made their steps */
-    double distance;      /* sum over nodes and coordinates of the squared distance to their mean */
-    float *then;          /* (nodes, length) z at settings->distance_at_s; NULL: not asked for */
-    int failed;           /* the first node that failed, or -1 */
+    size_t length;          /* of the vector */
+    uint64_t update;        /* the optimizer's pass, nanoseconds */
+    simulation_node_t *all; /* (nodes) */
+    double *sums;           /* (length) of z over the nodes that have made their steps */
+    double distance; /* sum over nodes and coordinates of the squared distance to their mean */
+    float *then;     /* (nodes, length) z at settings->distance_at_s; NULL: not asked for */
+    int failed;      /* the first node that failed, or -1 */
     uint64_t failed_at;
     void (*told)(int step, void *user);
     void *user;
-} simulate_work_t;
+} simulation_work_t;
 
-struct simulate_node {
-    simulate_work_t *work;
+struct simulation_node {
+    simulation_work_t *work;
     int rank;
     sgp_transport_t *transport;
     sgp_group_t *group;
@@ -70,16 +68,15 @@ struct simulate_node {
     double sent; /* simulated bytes */
 };
 
-uint64_t simulate_now(const simulate_node_t *node);
+uint64_t simulation_now(const simulation_node_t *node);
 
 /* The gradient: this node computes, and its agent goes on. */
-void simulate_compute(simulate_node_t *node, uint64_t nanoseconds);
+void simulation_compute(simulation_node_t *node, uint64_t nanoseconds);
 
-/* In simulate_allreduce.c */
-extern const simulate_method_t simulate_method_buckets, simulate_method_ring,
-    simulate_method_halving, simulate_method_tree;
+/* The body of each node's actor; context: the work. */
+void simulation_node_main(sgp_transport_t *transport, void *context);
 
-/* Of a vector of that many simulated bytes. */
-int simulate_buckets(double bytes);
+/* The library's own algorithms. */
+extern const simulation_method_t simulation_method_mixer;
 
 #endif

@@ -5,7 +5,7 @@
 #include "report/report_simulation.h"
 #include "report/report_table.h"
 #include "report/report_text.h"
-#include "simulate/simulation.h"
+#include "simulate/simulated_algorithms.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -218,7 +218,7 @@ static void print_table(FILE *out, const report_t *report) {
 static void print_algorithms(FILE *out, const report_t *report) {
     json_t *known = json_object();
     for (int i = 0; i < report->count; i++) {
-        const simulate_algorithm_t *algorithm = simulate_algorithm(report->runs[i].label);
+        const simulation_algorithm_t *algorithm = simulation_algorithm_find(report->runs[i].label);
         if (algorithm) json_object_set_new(known, algorithm->name, json_string(algorithm->about));
     }
     if (json_object_size(known) > 0) page_part(out, "Algorithms", known);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A row in a process of its own: SimGrid simulates one cluster in the life of a process, ends it where it does not
  * like what it reads, and its memory goes with it. */
+#include "simulate/simulate_child.h"
+
 #include "command.h"
 #include "cli/interrupt.h"
 #include "cli/message.h"
-#include "simulate/simulation.h"
 
 #include "base/clock.h"
-#include "transport/simulated/simulated.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -25,7 +25,7 @@ typedef struct news {
     int step;   /* of the first node, while it runs */
     bool ended; /* status and row are set */
     sgp_status_t status;
-    simulate_row_t row;
+    simulation_row_t row;
 } news_t;
 
 typedef struct teller {
@@ -46,26 +46,8 @@ static void tell_step(int step, void *user) {
     tell(teller->pipe, &(news_t){.step = step});
 }
 
-/* Whether a platform can carry what is asked for. */
-static sgp_status_t probe(const char *platform, int nodes) {
-    sgp_simulated_t *cluster;
-    sgp_status_t status = sgp_simulated_create(
-        &(sgp_simulated_options_t){.platform = platform, .size = nodes}, &cluster);
-    for (int r = 1; r < nodes && status == SGP_OK; r++) {
-        double latency, bandwidth;
-        sgp_simulated_route(cluster, r - 1, r, &latency, &bandwidth);
-        if (bandwidth > 0 && latency >= 0) continue;
-        message_error(
-            "from host %d to host %d: %g bytes a second, %g s; rates must be above 0, and "
-            "latencies not below",
-            r - 1, r, bandwidth, latency);
-        status = SGP_ERR_INVALID;
-    }
-    return status;
-}
-
 /* Its lines, and SimGrid's, go to `lines`. What a terminal sends stays blocked here: the parent ends it. */
-static void be_child(const simulate_settings_t *settings, const simulate_algorithm_t *algorithm,
+static void be_child(const simulate_settings_t *settings, const simulation_algorithm_t *algorithm,
                      int nodes, const char *platform, int pipe, int lines, pid_t parent) {
     teller_t teller = {.pipe = pipe};
     news_t news = {.ended = true};
@@ -74,9 +56,9 @@ static void be_child(const simulate_settings_t *settings, const simulate_algorit
     dup2(lines, STDERR_FILENO);
     dup2(lines, STDOUT_FILENO);
     news.status = algorithm
-                      ? simulate_nodes(settings, algorithm, nodes, platform,
+                      ? simulation_run(&settings->simulation, algorithm, nodes, platform,
                                        !settings->quiet ? tell_step : NULL, &teller, &news.row)
-                      : probe(platform, nodes);
+                      : simulation_probe(platform, nodes);
     tell(pipe, &news);
     _exit(0);
 }
@@ -110,8 +92,8 @@ static void first_line(int lines, char *text, size_t size) {
 static void explain(const simulate_settings_t *settings, const char *label, int lines, int ended) {
     char said[512];
     first_line(lines, said, sizeof said);
-    if (settings->network.platform)
-        message_error("--network %s: %s", settings->network.platform,
+    if (settings->simulation.network.platform)
+        message_error("--network %s: %s", settings->simulation.network.platform,
                       *said ? said : "SimGrid ended");
     else if (*said) message_error("%s: %s", label, said);
     else if (WIFSIGNALED(ended))
@@ -155,8 +137,10 @@ static void show(progress_t *progress, int step) {
 /* Until the child's last word; false: there was none. */
 static bool follow(const simulate_settings_t *settings, const char *label, int pipe,
                    const sigset_t *before, news_t *news) {
-    progress_t progress = {
-        .label = label, .steps = settings->steps, .start = sgp_clock_now(), .due = FIRST_LINE};
+    progress_t progress = {.label = label,
+                           .steps = settings->simulation.steps,
+                           .start = sgp_clock_now(),
+                           .due = FIRST_LINE};
     bool terminal = message_is_terminal() && !settings->quiet;
     if (terminal) message_progress(label);
     bool heard;
@@ -166,7 +150,7 @@ static bool follow(const simulate_settings_t *settings, const char *label, int p
 }
 
 static int watch(const simulate_settings_t *settings, const char *label, pid_t child, int pipe,
-                 int lines, const sigset_t *before, simulate_row_t *row) {
+                 int lines, const sigset_t *before, simulation_row_t *row) {
     news_t news;
     int ended = 0;
     bool heard = follow(settings, label, pipe, before, &news);
@@ -180,17 +164,17 @@ static int watch(const simulate_settings_t *settings, const char *label, pid_t c
     if (!heard && interrupt_signal) return 128 + interrupt_signal;
     explain(settings, label, lines, ended);
     if (heard) return command_exit_status(news.status);
-    return settings->network.platform ? EXIT_MISTAKE : EXIT_FAILED;
+    return settings->simulation.network.platform ? EXIT_MISTAKE : EXIT_FAILED;
 }
 
 int simulate_probe(const simulate_settings_t *settings, int nodes) {
-    simulate_row_t ignored;
-    return simulate_row(settings, NULL, nodes, settings->network.platform, "the platform",
-                        &ignored);
+    simulation_row_t ignored;
+    return simulate_row(settings, NULL, nodes, settings->simulation.network.platform,
+                        "the platform", &ignored);
 }
 
-int simulate_row(const simulate_settings_t *settings, const simulate_algorithm_t *algorithm,
-                 int nodes, const char *platform, const char *label, simulate_row_t *row) {
+int simulate_row(const simulate_settings_t *settings, const simulation_algorithm_t *algorithm,
+                 int nodes, const char *platform, const char *label, simulation_row_t *row) {
     int ends[2], status = EXIT_FAILED;
     int lines = memfd_create("sgp-simulate", MFD_CLOEXEC);
     if (lines < 0 || pipe(ends) != 0) {
