@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* false: it is there and no number of `least` or more. */
+/* Missing and null members leave *value. false: not a number, or below `least`. */
 static bool take_number(const json_t *object, const char *key, double least, double *value) {
     const json_t *number = json_object_get(object, key);
     if (!number || json_is_null(number)) return true;
@@ -12,7 +12,7 @@ static bool take_number(const json_t *object, const char *key, double least, dou
     return true;
 }
 
-/* Names the member that is wrong; NULL: none. */
+/* Returns the name of the member that is wrong, or NULL. */
 static const char *take_members(const json_t *json, simulation_calibration_t *found) {
     double rate = 0;
     if (!take_number(json, "rate_mbps", 1e-6, &rate)) return "rate_mbps";

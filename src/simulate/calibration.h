@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Calibrations: what `sgp bench` has measured on a machine, as JSON. */
+/* Calibrations: the JSON in which `sgp bench` writes its measurements of a machine. Called by tools/sgp; opens no file. */
 #ifndef SGP_SIMULATE_CALIBRATION_H
 #define SGP_SIMULATE_CALIBRATION_H
 
@@ -11,14 +11,14 @@ typedef struct simulation_calibration {
     simulation_network_t network;
     simulation_compute_t compute;
     simulation_local_t local;
-    double pass_parameters; /* numbers that the passes of `local` were measured over */
-    double parameters;      /* of the model that was measured */
+    double pass_parameters; /* numbers in the vector of which `local` was measured */
+    double parameters;      /* of the measured model */
     int batch_size;
-    char *model; /* its name; taken by the caller, released with free */
+    char *model; /* the measured model's name; the caller frees it */
 } simulation_calibration_t;
 
-/* Members that the JSON lacks keep the values that they have. SGP_ERR_FORMAT: *wrong names a member that is not as sgp
- * bench writes it, "the whole" where the JSON is no object; not logged, for only the caller knows the file. */
+/* Values that the JSON lacks stay as they are. SGP_ERR_FORMAT: *wrong names the member that is not as `sgp bench` writes
+ * it, or "the whole"; not logged, because the caller knows the file. SGP_ERR_NO_MEMORY. */
 sgp_status_t simulation_calibration_read(const json_t *json, simulation_calibration_t *calibration,
                                          const char **wrong);
 

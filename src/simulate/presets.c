@@ -9,10 +9,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* Payload that TCP carries on Ethernet: 1460 of the 1538 bytes that a full frame takes on the wire, and 8960 of
- * 9038 with the large frames (MTU 9000) that are usual from 10 Gb/s on. Latencies are those of a TCP message
- * from process to process through one switch; of InfiniBand with its own verbs; and of the internet between
- * two sites. */
+/* TCP's payload on Ethernet: 1460 of the 1538 bytes of a full frame on the wire, and 8960 of 9038 with the large frames
+ * (MTU 9000) that are usual from 10 Gb/s on. Latencies: a TCP message from process to process through one switch;
+ * InfiniBand's verbs; the internet between two sites. */
 static const struct {
     const char *name;
     double gigabits; /* a second, of payload, each way */
@@ -25,8 +24,8 @@ static const struct {
     {"wan", 0.2, 25},
 };
 
-/* Trainable parameters: of torchvision's models, of the Transformer's base model with the vocabulary of WMT'16
- * En-De, of BERT and GPT-2 as published, and of our own. */
+/* Trainable parameters of torchvision's models, of the Transformer's base model with the vocabulary of WMT'16 En-De, of
+ * BERT and GPT-2 as published, and of sgp's own models. */
 static const struct {
     const char *name;
     double parameters;
@@ -77,8 +76,8 @@ bool simulation_network_find(const char *name, simulation_network_t *network) {
     return false;
 }
 
-/* A route goes up one host's link and down the other's. Latencies are the transport's: it adds them to what the
- * links take, also where messages leave one after the other. */
+/* A route is one host's link up and the other's link down. Its latency is 0: the transport adds the network's to each
+ * message. */
 int simulation_network_file(const simulation_network_t *network, int hosts) {
     int file = memfd_create("sgp-platform", 0);
     if (file >= 0 &&
@@ -91,7 +90,8 @@ int simulation_network_file(const simulation_network_t *network, int hosts) {
                 "</platform>\n",
                 hosts - 1, network->bytes_per_second) > 0)
         return file;
-    sgp_fail(SGP_ERR_SYSTEM, "a file in memory for the platform: %s", strerror(errno));
+    sgp_fail(SGP_ERR_SYSTEM, "simulate: the platform's file in memory cannot be written: %s",
+             strerror(errno));
     if (file >= 0) close(file);
     return -1;
 }

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The all-reduces that others use, on the same transport: what the library's own is compared with, and what the
- * published figures were measured with. All of them really add. */
 #include "simulate/rival_allreduce.h"
 
 #include "base/memory.h"
@@ -36,7 +34,7 @@ static void destroy(simulation_node_t *node) {
     sgp_memory_free(node->rounding);
 }
 
-/* z <- z - mean: the local step, the same on all nodes. */
+/* z <- z - scale mean: the same local step on all nodes. */
 static void update(float *z, const float *mean, size_t count, float scale) {
     for (size_t i = 0; i < count; i++) z[i] -= scale * mean[i];
 }
@@ -78,7 +76,7 @@ static sgp_status_t buckets_create(simulation_node_t *node) {
     return status == SGP_OK ? sgp_reducer_init(&node->reducer, node->group, length) : status;
 }
 
-/* An accelerator computes: buckets travel one after the other, each when its gradients are there. */
+/* An accelerator computes, so the node is free to reduce each bucket as soon as its gradients are complete. */
 static sgp_status_t buckets_step(simulation_node_t *node, uint64_t step, uint64_t compute) {
     (void)step;
     uint64_t start = simulation_now(node);
@@ -102,9 +100,9 @@ const simulation_method_t simulation_method_buckets = {
     .waited = inbox_waited,
 };
 
-/* ---- messages of the others ---- */
+/* ---- messages ---- */
 
-/* count numbers of node->sum from offset on. */
+/* Sends count numbers of node->sum from offset on. */
 static sgp_status_t send_part(simulation_node_t *node, int dst, uint64_t number, size_t offset,
                               size_t count) {
     sgp_header_t header = {.kind = SGP_KIND_REDUCE,
@@ -125,7 +123,7 @@ static sgp_status_t send_part(simulation_node_t *node, int dst, uint64_t number,
     return SGP_OK;
 }
 
-/* Adds them to node->sum, or replaces what is there. */
+/* Adds the received numbers to node->sum, or puts them in its place. */
 static sgp_status_t receive_part(simulation_node_t *node, int src, uint64_t number, size_t offset,
                                  bool adds) {
     sgp_inbox_t *inbox = sgp_group_inbox(node->group);
@@ -150,7 +148,7 @@ static sgp_status_t receive_part(simulation_node_t *node, int src, uint64_t numb
     }
 }
 
-/* node->sum becomes the gradient from element `first` on, with what comes before it at the end. */
+/* Computes the gradient and puts it into node->sum, rotated: element `first` is at the start. */
 static void begin(simulation_node_t *node, uint64_t compute, size_t first) {
     size_t rest = node->work->length - first;
     simulation_compute(node, compute + node->work->update);
@@ -160,8 +158,8 @@ static void begin(simulation_node_t *node, uint64_t compute, size_t first) {
 
 /* ---- around a ring ---- */
 
-/* Each round everybody sends a segment to the next node and gets one of the previous: n - 1 rounds in which what
- * arrives is added, and n - 1 in which sums go round. */
+/* In each round a node sends a segment to the next node and receives one from the previous: n - 1 rounds add, and n - 1
+ * pass the sums on. */
 static sgp_status_t ring_step(simulation_node_t *node, uint64_t step, uint64_t compute) {
     (void)step;
     int n = node->work->nodes, rank = node->rank;
@@ -191,14 +189,14 @@ const simulation_method_t simulation_method_ring = {
 /* ---- in halves ---- */
 
 /* Recursive halving and doubling for any number of nodes (J. L. Traeff, Optimal, Non-pipelined Reduce-scatter and
- * Allreduce Algorithms, 2024): the partner of a round is half of the nodes further on, rounded up, then half of that,
- * down to 1. A node's segments are numbered from its own, so that number d + i of a node is number i of the one d
- * further on. Each round it sends what belongs to the upper half of those that are left, and adds what comes for the
- * lower; then sums go the same way back: 2 (n - 1) segments in 2 log2 n messages, rounded up. */
+ * Allreduce Algorithms, 2024): the partner of the first round is half of the nodes further on, rounded up, then half of
+ * that, down to 1. A node numbers the segments from its own, so that segment d + i of a node is segment i of the node d
+ * further on. In each round it sends the upper half of the remaining segments, and adds the received half to the lower.
+ * Then the sums go the same way back: 2 (n - 1) segments in 2 log2 n messages, rounded up. */
 
 enum { MOST_ROUNDS = 32 };
 
-/* The partners' distances, after the number of nodes itself. */
+/* distances[0] is the number of nodes, and distances[i] the distance of the partner of round i. */
 static int distances_of(int nodes, int distances[MOST_ROUNDS]) {
     int rounds = 0;
     for (distances[0] = nodes; distances[rounds] > 1; rounds++)
@@ -206,7 +204,7 @@ static int distances_of(int nodes, int distances[MOST_ROUNDS]) {
     return rounds;
 }
 
-/* Segments [near, far) go to the partner, whose first ones they are. */
+/* Sends segments [near, far), which are the partner's first ones. */
 static sgp_status_t scatter_half(simulation_node_t *node, int near, int far) {
     int n = node->work->nodes, rank = node->rank;
     size_t segment = node->work->length / (size_t)n, count = (size_t)(far - near) * segment;
@@ -252,7 +250,7 @@ const simulation_method_t simulation_method_halving = {
 
 /* ---- up and down a tree ---- */
 
-/* Up: in round i the nodes whose lowest set bit is i send their sum to the one without it. Down: the way back. */
+/* Up: in round i the nodes whose lowest set bit is i send their sum to the node without that bit. Down: in reverse. */
 static sgp_status_t tree_step(simulation_node_t *node, uint64_t step, uint64_t compute) {
     int n = node->work->nodes, rank = node->rank, bit = 1;
     size_t length = node->work->length;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The all-reduces that others use, as methods of a simulated node. */
+/* The all-reduces of other systems, as methods of a simulated node: rivals of the library's own, and the ones behind the
+ * published figures. All of them really add. They run over the simulated transport alone. */
 #ifndef SGP_SIMULATE_RIVAL_ALLREDUCE_H
 #define SGP_SIMULATE_RIVAL_ALLREDUCE_H
 

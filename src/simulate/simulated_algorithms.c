@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-#define LENGTH ((size_t)256) /* numbers in a vector that is not cut into segments */
+#define LENGTH ((size_t)256) /* numbers in a vector without segments */
 #define LINE   ((size_t)16)  /* numbers in the least segment of the library's all-reduce */
 
 static const simulation_algorithm_t algorithms[] = {
@@ -17,7 +17,7 @@ static const simulation_algorithm_t algorithms[] = {
     {"allreduce", SIMULATION_MIXER, SGP_ALGORITHM_ALLREDUCE, false,
      "this project's, after the gradient; each byte is sent once"},
     {"allreduce-buckets", SIMULATION_BUCKETS, SGP_ALGORITHM_ALLREDUCE, false,
-     "this project's, in buckets of 25 MiB beside the rest of the gradient, as PyTorch's DDP"},
+     "this project's, in buckets of 25 MiB during the gradient, as PyTorch's DDP"},
     {"allreduce-ring", SIMULATION_RING, SGP_ALGORITHM_ALLREDUCE, false,
      "segments around a ring, after the gradient"},
     {"allreduce-halving", SIMULATION_HALVING, SGP_ALGORITHM_ALLREDUCE, false,
@@ -54,7 +54,7 @@ int simulation_buckets(double bytes) {
     return (int)ceil(bytes / SIMULATION_BUCKET_BYTES);
 }
 
-/* Segments and buckets are to be equal, as those of a large vector nearly are. */
+/* A multiple of segments and buckets: those of a large vector are nearly equal, so these must be. */
 size_t simulation_length(const simulation_settings_t *settings,
                          const simulation_algorithm_t *algorithm, int nodes) {
     if (algorithm->algorithm != SGP_ALGORITHM_ALLREDUCE || algorithm->kind == SIMULATION_TREE)

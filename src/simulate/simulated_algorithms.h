@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The algorithms of a simulation: their names, and the vectors and mixers that stand for them. Pure functions. */
+/* The algorithms of a simulation: names, vector lengths, mixer options. Pure functions. */
 #ifndef SGP_SIMULATE_SIMULATED_ALGORITHMS_H
 #define SGP_SIMULATE_SIMULATED_ALGORITHMS_H
 
@@ -8,10 +8,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* How the nodes of a row average. The first two are the library's own code, as in a real run. */
+/* How nodes average. The first two run the library's own code, as in a real run. */
 typedef enum simulation_kind {
-    SIMULATION_MIXER, /* sgp_mixer_step, with the algorithm below */
-    SIMULATION_BUCKETS, /* the library's all-reduce of a bucket while the gradients of the next are computed */
+    SIMULATION_MIXER,   /* sgp_mixer_step, with the algorithm below */
+    SIMULATION_BUCKETS, /* the library's all-reduce, of one bucket while the next is computed */
     SIMULATION_RING, /* the all-reduce around a ring: 2 (n - 1) messages of 1/n of the vector, one
                          after the other */
     SIMULATION_HALVING, /* halves, quarters, ... of the vector to nodes half, a quarter, ... of the way around,
@@ -27,18 +27,18 @@ typedef struct simulation_algorithm {
     const char *about;
 } simulation_algorithm_t;
 
-/* NULL: there is none of that name. */
+/* NULL: no algorithm has that name. */
 const simulation_algorithm_t *simulation_algorithm_find(const char *name);
 
 /* "sgp, osgp, ..." */
 const char *simulation_algorithm_names(void);
 
-/* A small vector stands for the model's: numbers in it, and simulated bytes of the whole. */
+/* A small vector stands for the model's: its numbers, and the simulated bytes of the model's. */
 size_t simulation_length(const simulation_settings_t *settings,
                          const simulation_algorithm_t *algorithm, int nodes);
 double simulation_bytes(const simulation_settings_t *settings);
 
-/* The mixer's options of a row; SIMULATION_MIXER. */
+/* For SIMULATION_MIXER. */
 sgp_mixer_options_t simulation_mixer_options(const simulation_settings_t *settings,
                                              const simulation_algorithm_t *algorithm, int nodes);
 

@@ -10,7 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-/* Streams of random numbers of a seed: a node's rank with one of these. */
+/* Streams of random numbers of a seed: one of these plus a node's rank. */
 enum { STREAM_TIME = 1 << 20, STREAM_NOISE = 2 << 20, STREAM_LIFE = 3 << 20 };
 
 /* ---- a node's own ---- */
@@ -33,7 +33,7 @@ static double draw_worker(simulation_node_t *node) {
     return compute->mean_ms * factor;
 }
 
-/* The node's: of its slowest worker. Nanoseconds; the same for every algorithm. */
+/* A node waits for its slowest worker. Nanoseconds; the same for every algorithm. */
 static uint64_t draw_compute(simulation_node_t *node) {
     const simulation_settings_t *settings = node->work->settings;
     double longest = 0;
@@ -108,7 +108,7 @@ static void mark(simulation_node_t *node) {
     node->measured = node->computed;
 }
 
-/* It ends in the middle of its gradient, without a word to the others. */
+/* The node ends in the middle of its gradient and sends nothing more. */
 static void fail(simulation_node_t *node) {
     simulation_work_t *work = node->work;
     uint64_t now = simulation_now(node);
@@ -120,15 +120,14 @@ static void fail(simulation_node_t *node) {
     node->status = SGP_ERR_INTERRUPTED;
 }
 
-/* What is measured is what came after the mark. */
 static void end_measuring(simulation_node_t *node) {
     node->waited = node->work->method->waited(node) - node->waited;
     node->sent = sgp_simulated_sent(node->transport) - node->sent;
     node->measured = node->computed - node->measured;
 }
 
-/* What it has at the moment that --distance-at asks for. */
-static void look(simulation_node_t *node) {
+/* Keeps the node's parameters at distance_at_s. */
+static void keep_distance_at(simulation_node_t *node) {
     const simulation_work_t *work = node->work;
     if (!work->then || node->steps_then > 0) return;
     if ((double)node->last * 1e-9 < work->settings->distance_at_s) return;
@@ -151,12 +150,12 @@ static void make_steps(simulation_node_t *node) {
         if (node->status != SGP_OK) return;
         node->last = simulation_now(node);
         node->steps++;
-        look(node);
+        keep_distance_at(node);
         if (node->rank == 0 && work->told) work->told(node->steps, work->user);
     }
 }
 
-/* All have made their steps and are still there: what each holds is compared with the mean of all. */
+/* The distance of each node from the mean of all, which are still present. */
 static void compare(simulation_node_t *node) {
     simulation_work_t *work = node->work;
     for (size_t i = 0; i < work->length; i++) work->sums[i] += node->z[i];
@@ -191,7 +190,7 @@ void simulation_node_main(sgp_transport_t *transport, void *context) {
     if (node->status == SGP_OK) compare(node);
     work->method->destroy(node);
     sgp_memory_free(node->gradient);
-    /* A node that failed leaves its group as it is, as a process does that dies. */
+    /* A failed node does not leave its group, like a process that dies. */
     if (node->status == SGP_ERR_INTERRUPTED) sgp_transport_destroy(transport);
     else sgp_group_leave(node->group);
 }

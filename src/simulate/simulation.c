@@ -11,8 +11,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* ---- the row ---- */
-
 static void summarise_then(const simulation_work_t *work, simulation_row_t *row) {
     double squares = 0, steps = 0;
     row->distance_at = row->steps_at = NAN;
@@ -33,7 +31,7 @@ static void summarise_then(const simulation_work_t *work, simulation_row_t *row)
     row->distance_at = sqrt(fmax(squares, 0) / work->nodes / (double)work->length);
 }
 
-/* What a node has measured in its own time. */
+/* Adds a node's own figures. */
 static void add_node(const simulation_node_t *node, int steps, simulation_row_t *row) {
     double step = (double)(node->last - node->marked) * 1e-6 / steps;
     row->node_ms += step;
@@ -46,7 +44,7 @@ static void add_node(const simulation_node_t *node, int steps, simulation_row_t 
 
 static void summarise(const simulation_work_t *work, simulation_row_t *row) {
     int batch = work->settings->batch_size * work->settings->workers, measured = 0, least = INT_MAX;
-    uint64_t begin = 0, end = 0; /* when the last node had made its warm-up, and its steps */
+    uint64_t begin = 0, end = 0; /* of the last node's warm-up, and of its steps */
     *row = (simulation_row_t){.fastest_ms = INFINITY,
                               .steps = INT_MAX,
                               .failed_node = work->failed,
@@ -65,7 +63,7 @@ static void summarise(const simulation_work_t *work, simulation_row_t *row) {
     }
     if (measured == 0) row->fastest_ms = NAN;
     row->step_ms = measured == 0 ? NAN : (double)(end - begin) * 1e-6 / least;
-    /* Nodes of a run that was cut short have not made the same number. */
+    /* After a failure the nodes have not made the same number of steps. */
     if (measured > 0 && work->failed >= 0) row->step_ms = row->slowest_ms;
     row->node_ms /= measured;
     row->gradient_ms /= measured;
@@ -92,27 +90,27 @@ static const simulation_method_t *method_of(simulation_kind_t kind) {
     }
 }
 
-/* Whether messages are simulated at the rate of their sender's line, each at its own time, instead of on links that
- * they share. Around a ring that is the same: one node alone sends into a link. In halves a program takes what comes
- * round by round, one message at a time; on shared links one of a later round would keep it waiting, which MPI's
- * rendezvous prevents. In this project's all-reduce all send to all, a part at a time. Each part as a whole would
- * compete with the means that travel behind it, where real ones are cut into chunks; so a node's leave one after the
- * other, which ends no later than when links into nodes are shared. A platform of one's own can have links that more
- * than a node uses: there they share them. */
+/* Whether messages leave at the sender's line rate, each independent of the others, instead of on shared links.
+ *  - In a ring both are the same: a single node sends into each link.
+ *  - In halves a program receives round by round; on shared links a message of a later round would delay an earlier one,
+ *    which MPI's rendezvous prevents.
+ *  - In this project's all-reduce every node sends a part to every other. A part is one message here, and would compete
+ *    with the means behind it, where real parts are cut into chunks. One by one they end no later than on shared links.
+ * A platform file can have links that several nodes use: these are shared. */
 static bool has_line_rate(const simulation_work_t *work) {
     simulation_kind_t kind = work->algorithm->kind;
     return work->algorithm->algorithm == SGP_ALGORITHM_ALLREDUCE && kind != SIMULATION_TREE &&
            !work->settings->network.platform;
 }
 
-/* Programs with one of the other all-reduces send one message after the other. */
+/* The rival all-reduces send one message after the other. */
 static bool one_by_one(const simulation_work_t *work) {
     simulation_kind_t kind = work->algorithm->kind;
     return (kind != SIMULATION_MIXER && kind != SIMULATION_BUCKETS) || has_line_rate(work);
 }
 
-/* A message in one piece, for speed; but a passive node of AD-PSGD answers each piece of a question when it is there, so that
- * answers are on their way while the rest is still being asked. */
+/* One chunk per message, for speed. But a passive node of AD-PSGD answers each chunk of a request when it arrives, so that
+ * its answer is under way while the rest of the request still arrives. */
 static size_t chunk_bytes(const simulation_work_t *work) {
     enum { PIECES = 16 };
     size_t bytes = (work->length * sizeof(float) + 63) / 64 * 64;
@@ -123,8 +121,8 @@ static sgp_simulated_options_t cluster_options(const simulation_work_t *work,
                                                const char *platform) {
     const simulation_settings_t *settings = work->settings;
     double bytes =
-        settings->parameters * sizeof(float); /* that a pass over the vector was measured with */
-    bool courier =
+        settings->parameters * sizeof(float); /* of the vector whose passes were measured */
+    bool progress_thread =
         work->algorithm->algorithm == SGP_ALGORITHM_OSGP && bytes >= (double)SGP_PROGRESS_BYTES;
     return (sgp_simulated_options_t){
         .platform = platform,
@@ -136,7 +134,7 @@ static sgp_simulated_options_t cluster_options(const simulation_work_t *work,
         .latency_seconds = settings->network.latency_ms * 1e-3,
         .one_by_one = one_by_one(work),
         .line_rate = has_line_rate(work) ? settings->network.bytes_per_second : 0,
-        .copy_seconds = courier ? 0 : settings->local.copy_ms * 1e-3 / bytes,
+        .copy_seconds = progress_thread ? 0 : settings->local.copy_ms * 1e-3 / bytes,
         .absorb_seconds = settings->local.absorb_ms * 1e-3 / bytes,
         .notice_seconds = SIMULATION_NOTICE,
     };

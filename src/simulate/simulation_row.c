@@ -13,8 +13,8 @@ double simulation_hours(const simulation_row_t *row) {
     return SIMULATION_EPOCHS * SIMULATION_SAMPLES / row->samples_per_second / HOUR;
 }
 
-/* Failures come at random with rate n / MTBF. To make T seconds of progress between two checkpoints, where each
- * failure costs what was done since the last one and R seconds more, takes (1 / rate + R) (exp(rate T) - 1). */
+/* Failures are a Poisson process of rate n / MTBF. Each costs the progress since the last checkpoint and R seconds, so T
+ * seconds of progress between two checkpoints take (1 / rate + R) (exp(rate T) - 1). */
 double simulation_hours_with_restarts(const simulation_settings_t *settings, int nodes,
                                       const simulation_row_t *row) {
     double rate = nodes / settings->failures_s,
