@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `sgp simulate`: how long the steps of the algorithms take on a cluster that is not there. */
+/* `sgp simulate`: how long the algorithms' steps take on a simulated cluster. */
 #include "command.h"
 #include "cli/interrupt.h"
 #include "cli/message.h"
@@ -56,7 +56,7 @@ static int write_all(const simulate_settings_t *settings, const simulation_row_t
     return 0;
 }
 
-/* Rows that are finished are kept, whatever ended the others. */
+/* Finished rows are kept, however the rest ends. */
 static int simulate_all(const simulate_settings_t *settings, const char *platform,
                         simulation_row_t *rows) {
     int total = simulate_rows_count(settings), finished = 0, status = 0;
@@ -82,7 +82,7 @@ static int run(const simulate_settings_t *settings, const char *platform) {
     return status;
 }
 
-/* As a shell reads it: bare where that is safe, or else between quotes. */
+/* As a shell reads it: bare if that is safe, otherwise quoted. */
 static void print_word(FILE *out, const char *word) {
     static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
                                "-_.,:/=+@%";
@@ -95,8 +95,8 @@ static void print_word(FILE *out, const char *word) {
     fputc('\'', out);
 }
 
-/* Without what only says where the result goes: the same command gives the same files. Released with free;
- * NULL when out of memory. */
+/* Without the options that name a destination, so that the same command gives the same files. Released with free; NULL:
+ * out of memory. */
 static char *command_of(int argc, char **argv) {
     char *text = NULL;
     size_t length;

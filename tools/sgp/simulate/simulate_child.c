@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A row in a process of its own: SimGrid simulates one cluster in the life of a process, ends it where it does not
- * like what it reads, and its memory goes with it. */
 #include "simulate/simulate_child.h"
 
 #include "command.h"
@@ -20,52 +18,52 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* What the child tells: at most PIPE_BUF bytes, so in one piece. */
-typedef struct news {
-    int step;   /* of the first node, while it runs */
+/* A report of the child: at most PIPE_BUF bytes, so that a write is atomic. */
+typedef struct child_report {
+    int step;   /* of the first node, while the simulation runs */
     bool ended; /* status and row are set */
     sgp_status_t status;
     simulation_row_t row;
-} news_t;
+} child_report_t;
 
-typedef struct teller {
+typedef struct reporter {
     int pipe;
     uint64_t last; /* nanoseconds */
-} teller_t;
+} reporter_t;
 
-static void tell(int pipe, const news_t *news) {
-    if (write(pipe, news, sizeof *news) != sizeof *news) _exit(EXIT_FAILED);
+static void send_report(int pipe, const child_report_t *report) {
+    if (write(pipe, report, sizeof *report) != sizeof *report) _exit(EXIT_FAILED);
 }
 
-/* A few times a second. */
-static void tell_step(int step, void *user) {
-    teller_t *teller = user;
+/* At most five times a second. */
+static void report_step(int step, void *user) {
+    reporter_t *reporter = user;
     uint64_t now = sgp_clock_now();
-    if (now - teller->last < 200000000u) return;
-    teller->last = now;
-    tell(teller->pipe, &(news_t){.step = step});
+    if (now - reporter->last < 200000000u) return;
+    reporter->last = now;
+    send_report(reporter->pipe, &(child_report_t){.step = step});
 }
 
-/* Its lines, and SimGrid's, go to `lines`. What a terminal sends stays blocked here: the parent ends it. */
+/* The child writes its messages, and SimGrid's, to `lines`. A terminal's signals stay blocked in it: the parent ends it. */
 static void be_child(const simulate_settings_t *settings, const simulation_algorithm_t *algorithm,
                      int nodes, const char *platform, int pipe, int lines, pid_t parent) {
-    teller_t teller = {.pipe = pipe};
-    news_t news = {.ended = true};
+    reporter_t reporter = {.pipe = pipe};
+    child_report_t report = {.ended = true};
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent) _exit(EXIT_FAILED); /* it died before prctl */
+    if (getppid() != parent) _exit(EXIT_FAILED); /* the parent died before prctl */
     dup2(lines, STDERR_FILENO);
     dup2(lines, STDOUT_FILENO);
-    news.status = algorithm
-                      ? simulation_run(&settings->simulation, algorithm, nodes, platform,
-                                       !settings->quiet ? tell_step : NULL, &teller, &news.row)
-                      : simulation_probe(platform, nodes);
-    tell(pipe, &news);
+    report.status =
+        algorithm ? simulation_run(&settings->simulation, algorithm, nodes, platform,
+                                   !settings->quiet ? report_step : NULL, &reporter, &report.row)
+                  : simulation_probe(platform, nodes);
+    send_report(pipe, &report);
     _exit(0);
 }
 
-/* ---- what went wrong ---- */
+/* ---- errors ---- */
 
-/* SimGrid's lines begin with where they come from: "[0.000000] ./src/a.cpp:99: [root/CRITICAL] ". */
+/* SimGrid's lines begin with their origin: "[0.000000] ./src/a.cpp:99: [root/CRITICAL] ". */
 static const char *without_origin(const char *line) {
     static const char *const ends[] = {"/ERROR] ", "/CRITICAL] ", "/WARNING] "};
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
@@ -75,27 +73,28 @@ static const char *without_origin(const char *line) {
     return line;
 }
 
-/* The first line that says something: the library's (without "sgp: "), or else SimGrid's. */
+/* The first message of the library's, without "sgp: ", or else SimGrid's first line. */
 static void first_line(int lines, char *text, size_t size) {
     char all[8192];
     ssize_t length = pread(lines, all, sizeof all - 1, 0);
     all[length > 0 ? length : 0] = '\0';
     text[0] = '\0';
     for (char *rest = all, *line; (line = strsep(&rest, "\n"));) {
-        const char *ours = strstr(line, "sgp: "); /* behind what clears a terminal's line */
-        const char *said = ours ? ours + 5 : without_origin(line);
-        if (*said && (ours || !*text)) snprintf(text, size, "%s", said);
+        const char *ours =
+            strstr(line, "sgp: "); /* after the escape that clears a terminal's line */
+        const char *cause = ours ? ours + 5 : without_origin(line);
+        if (*cause && (ours || !*text)) snprintf(text, size, "%s", cause);
         if (ours) return;
     }
 }
 
 static void explain(const simulate_settings_t *settings, const char *label, int lines, int ended) {
-    char said[512];
-    first_line(lines, said, sizeof said);
+    char cause[512];
+    first_line(lines, cause, sizeof cause);
     if (settings->simulation.network.platform)
         message_error("--network %s: %s", settings->simulation.network.platform,
-                      *said ? said : "SimGrid ended");
-    else if (*said) message_error("%s: %s", label, said);
+                      *cause ? cause : "SimGrid ended");
+    else if (*cause) message_error("%s: %s", label, cause);
     else if (WIFSIGNALED(ended))
         message_error("%s: the simulation was ended by signal %d (%s)", label, WTERMSIG(ended),
                       strsignal(WTERMSIG(ended)));
@@ -104,15 +103,15 @@ static void explain(const simulate_settings_t *settings, const char *label, int 
 
 /* ---- the parent ---- */
 
-/* false: the pipe ended, or somebody wants an end. before: the signals that end this sleep are blocked outside it. */
-static bool hear(int pipe, const sigset_t *before, news_t *news) {
+/* false: the pipe has ended, or a signal asks for the end. before: the signal mask during the sleep. */
+static bool read_report(int pipe, const sigset_t *before, child_report_t *report) {
     struct pollfd ready = {.fd = pipe, .events = POLLIN};
     while (ppoll(&ready, 1, NULL, before) < 0)
         if (errno != EINTR || interrupt_signal) return false;
-    return read(pipe, news, sizeof *news) == sizeof *news;
+    return read(pipe, report, sizeof *report) == sizeof *report;
 }
 
-/* Elsewhere than on a terminal: a line after 10 s of a row, after twice that, and so on, but at least each minute. */
+/* Without a terminal: a line after 10 s of a row, then after twice that, and so on, at least once a minute. */
 #define FIRST_LINE 10000000000u /* nanoseconds */
 #define MOST_QUIET 60000000000u
 
@@ -134,9 +133,9 @@ static void show(progress_t *progress, int step) {
     }
 }
 
-/* Until the child's last word; false: there was none. */
+/* Reads the child's reports to the last; false: there was none. */
 static bool follow(const simulate_settings_t *settings, const char *label, int pipe,
-                   const sigset_t *before, news_t *news) {
+                   const sigset_t *before, child_report_t *report) {
     progress_t progress = {.label = label,
                            .steps = settings->simulation.steps,
                            .start = sgp_clock_now(),
@@ -144,26 +143,27 @@ static bool follow(const simulate_settings_t *settings, const char *label, int p
     bool terminal = message_is_terminal() && !settings->quiet;
     if (terminal) message_progress(label);
     bool heard;
-    while ((heard = hear(pipe, before, news)) && !news->ended) show(&progress, news->step);
+    while ((heard = read_report(pipe, before, report)) && !report->ended)
+        show(&progress, report->step);
     if (terminal) message_progress(NULL);
     return heard;
 }
 
 static int watch(const simulate_settings_t *settings, const char *label, pid_t child, int pipe,
                  int lines, const sigset_t *before, simulation_row_t *row) {
-    news_t news;
+    child_report_t report;
     int ended = 0;
-    bool heard = follow(settings, label, pipe, before, &news);
+    bool heard = follow(settings, label, pipe, before, &report);
     if (!heard && interrupt_signal) kill(child, SIGKILL);
     while (waitpid(child, &ended, 0) < 0 && errno == EINTR) {
     }
-    if (heard && news.status == SGP_OK) {
-        *row = news.row;
+    if (heard && report.status == SGP_OK) {
+        *row = report.row;
         return 0;
     }
     if (!heard && interrupt_signal) return 128 + interrupt_signal;
     explain(settings, label, lines, ended);
-    if (heard) return command_exit_status(news.status);
+    if (heard) return command_exit_status(report.status);
     return settings->simulation.network.platform ? EXIT_MISTAKE : EXIT_FAILED;
 }
 

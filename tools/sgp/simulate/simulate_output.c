@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table and simulation.json. No clock of this machine's is in them: the same seed gives the same bytes. */
 #include "simulate/simulate_output.h"
 
 #include "cli/message.h"
@@ -13,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Samples a second per node, over those of the algorithm's first row. */
+/* Samples per second and node, relative to the algorithm's first row. */
 static double scaling(const simulate_settings_t *settings, const simulation_row_t *rows, int at) {
     return rows[at].samples_per_second / settings->nodes[at] /
            (rows[0].samples_per_second / settings->nodes[0]);
@@ -75,7 +74,7 @@ static void print_then(const simulate_settings_t *settings, const simulation_row
     printf("    after %g s: ", settings->simulation.distance_at_s);
     if (isfinite(row->distance_at))
         printf("%.1f steps, distance %.3f\n", row->steps_at, row->distance_at);
-    else printf("some nodes did not get so far; give more --steps\n");
+    else printf("not reached by all nodes; use more --steps\n");
 }
 
 static void print_end(const simulate_settings_t *settings, int nodes, const simulation_row_t *row) {
@@ -87,7 +86,7 @@ static void print_end(const simulate_settings_t *settings, int nodes, const simu
            simulation_hours_with_restarts(&settings->simulation, nodes, row));
 }
 
-/* With fewer decimals where it would be wider, and at last as 1e+06. */
+/* Drops decimals if the number is too wide, and falls back to 1e+06. */
 static void print_number(int width, int decimals, double value) {
     char text[400] = "-";
     if (isfinite(value)) {
@@ -118,7 +117,7 @@ void simulate_print_row(const simulate_settings_t *settings, int algorithm,
     fflush(stdout);
 }
 
-/* In lines that begin two columns further on, but for the first. */
+/* Lines after the first are indented by two columns. */
 static void print_wrapped(const char *text) {
     int column = 0;
     while (*text) {
@@ -131,13 +130,14 @@ static void print_wrapped(const char *text) {
     putchar('\n');
 }
 
-/* What the titles mean, and the names that are not sgp train's. */
+/* The columns, and the algorithms that `sgp train` does not have. */
 void simulate_print_legend(const simulate_settings_t *settings) {
     char text[256];
-    snprintf(text, sizeof text,
-             "\nEfficiency: gradient and update over the step; scaling: samples/s and node over "
-             "those of %d node%s; distance: between the nodes, in units of a step's noise.",
-             settings->nodes[0], settings->nodes[0] == 1 ? "" : "s");
+    snprintf(
+        text, sizeof text,
+        "\nEfficiency: gradient and update over the step; scaling: samples/s and node relative "
+        "to %d node%s; distance: between the nodes, in units of a step's noise.",
+        settings->nodes[0], settings->nodes[0] == 1 ? "" : "s");
     print_wrapped(text);
     for (int a = 0; a < settings->algorithms_count; a++) {
         const simulation_algorithm_t *algorithm = settings->algorithms[a];
@@ -194,7 +194,7 @@ static json_t *rows_array(const simulate_settings_t *settings, const simulation_
 
 static json_t *network_object(const simulation_network_t *network) {
     if (network->platform) {
-        char *clean = text_clean(network->platform); /* a path need not be UTF-8, as JSON is */
+        char *clean = text_clean(network->platform); /* a path need not be UTF-8, but JSON must */
         json_t *object = json_pack("{s:s}", "platform", clean ? clean : "");
         free(clean);
         return object;
@@ -233,7 +233,7 @@ static json_t *settings_object(const simulate_settings_t *settings) {
     return object;
 }
 
-/* What no option changes. */
+/* Values that no option changes. */
 static json_t *constants_object(void) {
     return json_pack("{s:i, s:f, s:f, s:i, s:i, s:i, s:i}", "tail_factor", SIMULATION_TAIL_FACTOR,
                      "bucket_bytes", SIMULATION_BUCKET_BYTES, "forward_part_of_gradient",

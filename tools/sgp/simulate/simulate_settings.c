@@ -24,7 +24,7 @@ static simulate_settings_t *settings_at(void *value, size_t offset) {
     return (simulate_settings_t *)((char *)value - offset);
 }
 
-/* A number of 0 or more, or of more than that, and where it ends; false: it is none. */
+/* A number of 0 or more, with `above` of more than 0, and its end; false: the text is none. */
 static bool read_number(const char *text, bool above, double *value, char **end) {
     if (!strchr("0123456789.", *text)) return false;
     *value = strtod(text, end);
@@ -145,7 +145,7 @@ static const option_t options[] = {
      .parse = parse_nodes,
      .shown = "4,8,16,32",
      .wanted = "up to 16 numbers of nodes from 1 to 100000, such as 4,8,16",
-     .help = "nodes of the simulated cluster: a row for each number"},
+     .help = "numbers of nodes in the simulated cluster: one row for each"},
     {.name = "algorithm",
      .argument = "NAME,...",
      .type = OPTION_PARSED,
@@ -162,7 +162,7 @@ static const option_t options[] = {
      .offset = AT(model),
      .list = simulation_model_names,
      .shown = "resnet50, or the calibration's",
-     .help = "whose number of parameters is averaged"},
+     .help = "average the parameters of this model"},
     {.name = "parameters",
      .argument = "P",
      .type = OPTION_PARSED,
@@ -170,7 +170,7 @@ static const option_t options[] = {
      .parse = parse_parameters,
      .shown = "the model's",
      .wanted = "a number of 1 or more, such as 25.6M",
-     .help = "numbers that are averaged, with K, M or G for thousands, millions, and so on"},
+     .help = "number of parameters to average; K, M and G stand for thousands, millions, billions"},
     {.name = "compute-ms",
      .argument = "MEAN[:SPREAD[:TAIL]]",
      .type = OPTION_PARSED,
@@ -179,8 +179,10 @@ static const option_t options[] = {
      .shown = "245:0.01",
      .wanted = "MEAN[:SPREAD[:TAIL]], a time in milliseconds above 0, a spread up to 10 and a "
                "probability, such as 245:0.05:0.001",
-     .help = "a gradient's time on one worker: log-normal, SPREAD its standard deviation over its "
-             "mean; with probability TAIL ten times as long. A node waits for its slowest worker"},
+     .help =
+         "time of a gradient on one worker: log-normal, SPREAD is the standard deviation over the "
+         "mean; with probability TAIL it is ten times as long. A node waits for its slowest "
+         "worker"},
     {.name = "workers-per-node",
      .argument = "M",
      .type = OPTION_INT,
@@ -188,7 +190,8 @@ static const option_t options[] = {
      .min = 1,
      .max = 1024,
      .shown = "8; 1 with --calibration",
-     .help = "workers that compute gradients inside a node; their average is part of that time"},
+     .help = "workers that compute gradients in a node; averaging inside the node is part of the "
+             "gradient's time"},
     {.name = "batch-size",
      .argument = "N",
      .type = OPTION_INT,
@@ -205,8 +208,8 @@ static const option_t options[] = {
      .list = simulation_network_names,
      .shown = "ethernet-10g",
      .wanted = "the name of a network or of a file",
-     .help = "links of the nodes to a switch; or a SimGrid platform, FILE.xml, whose hosts are the "
-             "nodes in the natural order of their names"},
+     .help = "the link of each node to a switch; or a SimGrid platform, FILE.xml, whose hosts are "
+             "the nodes in the natural order of their names"},
     {.name = "rate-mbps",
      .argument = "X",
      .type = OPTION_REAL,
@@ -215,7 +218,7 @@ static const option_t options[] = {
      .max = 1e9,
      .shown = "the network's",
      .wanted = "a number of megabits a second above 0",
-     .help = "payload that a node's link carries each way, instead"},
+     .help = "payload rate of a node's link, each way"},
     {.name = "latency-ms",
      .argument = "X",
      .type = OPTION_REAL,
@@ -223,7 +226,7 @@ static const option_t options[] = {
      .max = 1e6,
      .shown = "the network's",
      .wanted = "a time in milliseconds, 0 or more",
-     .help = "of a small message from node to node, instead"},
+     .help = "time of a small message from node to node"},
     {.name = "local-ms",
      .argument = "UPDATE[:COPY[:ABSORB]]",
      .type = OPTION_PARSED,
@@ -231,15 +234,16 @@ static const option_t options[] = {
      .parse = parse_local,
      .shown = "0:0:0",
      .wanted = "UPDATE[:COPY[:ABSORB]], times in milliseconds, 0 or more",
-     .help = "passes over the vector: the optimizer's step, writing a message, absorbing one"},
+     .help =
+         "time of a pass over the vector: the optimizer's step, writing a message, absorbing one"},
     {.name = "calibration",
      .argument = "FILE",
      .type = OPTION_STRING,
      .offset = AT(calibration),
      .shown = "",
      .wanted = "the name of a file of sgp bench",
-     .help = "rate, latency, gradient and passes as sgp bench has measured them, where they are "
-             "not given"},
+     .help = "take rate, latency, gradient and passes from this result of sgp bench, unless an "
+             "option gives them"},
     {.name = "encoding",
      .argument = "NAME",
      .type = OPTION_CHOICE,
@@ -260,7 +264,7 @@ static const option_t options[] = {
      .offset = AT(simulation.peers),
      .min = 1,
      .max = MOST_NODES,
-     .help = "nodes that each node sends to in a step"},
+     .help = "receivers of each node in a step"},
     {.name = "overlap",
      .argument = "T",
      .type = OPTION_PARSED,
@@ -268,7 +272,7 @@ static const option_t options[] = {
      .parse = parse_overlap,
      .shown = "1",
      .wanted = "a number of steps from 1 to 1000, or async",
-     .help = "of osgp: steps a message may be late; async: wait for nothing"},
+     .help = "for osgp: steps a message may be late; async: wait for nothing"},
     {.name = "slow-node",
      .argument = "RANK:FACTOR",
      .type = OPTION_PARSED,
@@ -285,7 +289,7 @@ static const option_t options[] = {
      .max = 1e12,
      .shown = "none",
      .wanted = "a number of seconds above 0",
-     .help = "mean seconds between failures of one node; the first failure ends a run"},
+     .help = "mean seconds between failures of one node; the first failure ends a row's run"},
     {.name = "distance-at",
      .argument = "SECONDS",
      .type = OPTION_REAL,
@@ -294,8 +298,8 @@ static const option_t options[] = {
      .max = 1e12,
      .shown = "not",
      .wanted = "a number of seconds above 0",
-     .help = "measure the nodes' distance also after so many simulated seconds, with the steps "
-             "made until then"},
+     .help = "also measure the nodes' distance after so many simulated seconds, and the steps made "
+             "until then"},
     {.name = "steps",
      .argument = "N",
      .type = OPTION_INT,
@@ -309,20 +313,20 @@ static const option_t options[] = {
      .offset = AT(simulation.warmup),
      .max = 1e7,
      .shown = "a fifth",
-     .help = "of them, not measured"},
+     .help = "first steps of every node, which are not measured"},
     {.name = "seed",
      .argument = "N",
      .type = OPTION_SEED,
      .offset = AT(simulation.seed),
      .wanted = "a whole number, 0 or more",
-     .help = "of everything random"},
+     .help = "of all random numbers"},
     {.name = "output",
      .argument = "DIR",
      .type = OPTION_STRING,
      .offset = AT(output),
      .shown = "runs/simulation-NETWORK-TIME",
      .wanted = "a directory",
-     .help = "where simulation.json and report.html are written, made if it is missing"},
+     .help = "directory for simulation.json and report.html, created if missing"},
     {.name = "quiet",
      .type = OPTION_FLAG,
      .offset = AT(quiet),
@@ -344,10 +348,9 @@ const option_table_t simulate_table = {
     .command = "simulate",
     .any_bytes = true,
     .synopsis = "sgp simulate [OPTIONS]",
-    .about = "Runs the algorithms on a simulated cluster (SimGrid), with the code that trains,\n"
-             "and prints how long their steps take. Without options: ResNet-50 on up to 32\n"
-             "nodes of 8 GPUs, joined by 10 Gb/s Ethernet. In parentheses: what is used when\n"
-             "the option is not given.",
+    .about = "Runs the algorithms' own code on a simulated cluster (SimGrid) and prints how long\n"
+             "their steps take. Without options: ResNet-50 on up to 32 nodes of 8 GPUs, joined\n"
+             "by 10 Gb/s Ethernet. Defaults are in parentheses.",
     .options = options,
     .count = sizeof options / sizeof options[0],
 };
@@ -372,7 +375,7 @@ void simulate_settings_init(simulate_settings_t *settings) {
     };
 }
 
-/* ---- judging ---- */
+/* ---- checks ---- */
 
 static bool choose_network(simulate_settings_t *settings) {
     const char *name = settings->network_name;
@@ -394,7 +397,7 @@ static bool override_network(simulate_settings_t *settings) {
     simulation_network_t *network = &settings->simulation.network;
     bool given = settings->rate_mbps > 0 || settings->latency_ms >= 0;
     if (network->platform && given) {
-        message_error("--network %s: rates and latencies are the file's; --rate-mbps and "
+        message_error("--network %s: the file sets rates and latencies; --rate-mbps and "
                       "--latency-ms work with %s",
                       network->platform, simulation_network_names());
         return false;
@@ -405,7 +408,7 @@ static bool override_network(simulate_settings_t *settings) {
     return true;
 }
 
-/* So that a row cannot fail in the middle for what is known at the start. */
+/* Finds invalid combinations before the first row. */
 static bool check_rows(const simulate_settings_t *settings) {
     for (int a = 0; a < settings->algorithms_count; a++) {
         const simulation_algorithm_t *algorithm = settings->algorithms[a];
@@ -438,7 +441,7 @@ static bool check_steps(simulate_settings_t *settings) {
     return false;
 }
 
-/* What neither the command line nor a calibration has said: the cluster of the paper's figure. */
+/* Settings that neither the command line nor a calibration gives: the cluster of the paper's figure. */
 static void fill_defaults(simulate_settings_t *settings) {
     if (settings->simulation.parameters == 0) {
         settings->model = "resnet50";
@@ -449,7 +452,7 @@ static void fill_defaults(simulate_settings_t *settings) {
     if (settings->simulation.batch_size == 0) settings->simulation.batch_size = 32;
 }
 
-/* Into all that the command line leaves open. */
+/* Fills in the settings that the command line leaves open. */
 static void take_calibration(simulate_settings_t *settings, const simulation_calibration_t *found) {
     simulation_settings_t *simulation = &settings->simulation;
     if (!settings->network_given) simulation->network = found->network;
