@@ -140,6 +140,28 @@ static sgp_simulated_options_t cluster_options(const simulation_work_t *work,
     };
 }
 
+static bool allocate(simulation_work_t *work) {
+    bool then = work->settings->distance_at_s > 0;
+    size_t nodes = (size_t)work->nodes;
+    work->all = calloc(nodes, sizeof *work->all);
+    work->sums = calloc(work->length, sizeof *work->sums);
+    if (then) work->then = calloc(nodes * work->length, sizeof *work->then);
+    return work->all && work->sums && (work->then || !then);
+}
+
+/* The first error of a node, but not of one that failed on purpose, nor of those that ended for it. */
+static sgp_status_t run_nodes(simulation_work_t *work, sgp_simulated_t *cluster) {
+    sgp_status_t status = SGP_OK;
+    if (!allocate(work)) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d nodes", work->nodes);
+    for (int r = 0; r < work->nodes; r++)
+        sgp_simulated_actor(cluster, r, simulation_node_main, work);
+    sgp_simulated_run(cluster);
+    for (int r = 0; r < work->nodes && status == SGP_OK; r++)
+        if (work->all[r].status != SGP_ERR_INTERRUPTED && work->failed < 0)
+            status = work->all[r].status;
+    return status;
+}
+
 sgp_status_t simulation_run(const simulation_settings_t *settings,
                             const simulation_algorithm_t *algorithm, int nodes,
                             const char *platform, void (*told)(int step, void *user), void *user,
@@ -157,17 +179,7 @@ sgp_status_t simulation_run(const simulation_settings_t *settings,
     sgp_simulated_t *cluster = NULL;
     sgp_status_t status = sgp_simulated_create(&options, &cluster);
     if (status != SGP_OK) return status;
-    work.all = calloc((size_t)nodes, sizeof *work.all);
-    work.sums = calloc(work.length, sizeof *work.sums);
-    bool then = settings->distance_at_s > 0;
-    if (then) work.then = calloc((size_t)nodes * work.length, sizeof *work.then);
-    if (!work.all || !work.sums || (then && !work.then))
-        return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d nodes", nodes);
-    for (int r = 0; r < nodes; r++) sgp_simulated_actor(cluster, r, simulation_node_main, &work);
-    sgp_simulated_run(cluster);
-    for (int r = 0; r < nodes && status == SGP_OK; r++)
-        if (work.all[r].status != SGP_ERR_INTERRUPTED && work.failed < 0)
-            status = work.all[r].status;
+    status = run_nodes(&work, cluster);
     if (status == SGP_OK) summarise(&work, row);
     sgp_simulated_destroy(cluster);
     free(work.then);

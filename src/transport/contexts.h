@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The two contexts of a rank, its first one and its agent (transport.h): which works, sleeps or has ended, and how one
- * wakes the other. For transports alone: loopback, the simulated cluster, and agent.h. It knows no thread and no
- * actor: the owner supplies how a context sleeps and is woken, and protects these calls with its own lock if its
- * contexts run at the same time. */
+/* The state machine of a rank's two contexts, the first and the agent (transport.h): each works, sleeps or has ended, and
+ * wakes the other. Called by transports alone: loopback, simulated, and agent.h for shm and mpi. It never blocks itself:
+ * the owner supplies the functions by which a context sleeps and wakes, and makes these calls under a lock of its own if
+ * its contexts run at the same time. */
 #ifndef SGP_TRANSPORT_CONTEXTS_H
 #define SGP_TRANSPORT_CONTEXTS_H
 
@@ -22,7 +22,7 @@ enum { SGP_CONTEXT_FIRST, SGP_CONTEXT_AGENT, SGP_CONTEXTS };
 
 typedef struct sgp_context {
     sgp_context_state_t state;
-    bool poked;        /* something other than an arrival changed: room, a loss, a signal */
+    bool poked;        /* to wake for another reason than an arrival: room, a loss, a signal */
     uint64_t deadline; /* while it sleeps */
 } sgp_context_t;
 
@@ -40,7 +40,7 @@ typedef struct sgp_contexts_ops {
     void (*wake)(sgp_contexts_t *contexts, int which);
 } sgp_contexts_ops_t;
 
-/* Embedded; the owner reads the states, and only these calls write them. */
+/* Embedded. The owner may read the states; only these calls write them. */
 struct sgp_contexts {
     const sgp_contexts_ops_t *ops;
     sgp_context_t of[SGP_CONTEXTS];
@@ -61,7 +61,7 @@ const sgp_context_t *sgp_contexts_self(const sgp_contexts_t *contexts);
 /* The calling context sleeps in `how` until ops.sleep returns. */
 void sgp_contexts_sleep(sgp_contexts_t *contexts, sgp_context_state_t how, uint64_t deadline);
 
-/* Ends the sleep of a context: it works from now on, before its own thread runs again. */
+/* Wakes a context and marks it as working at once, before it runs again. */
 void sgp_contexts_end_sleep(sgp_contexts_t *contexts, int which);
 
 /* Wakes one context, or both, for something other than an arrival. */
@@ -71,7 +71,7 @@ void sgp_contexts_poke_all(sgp_contexts_t *contexts);
 /* A chunk has arrived: wakes the contexts in wait. */
 void sgp_contexts_arrived(sgp_contexts_t *contexts);
 
-/* Takes the pokes that the calling context has had, after a wait. */
+/* Whether the calling context has been poked; clears that. */
 bool sgp_contexts_take_poke(sgp_contexts_t *contexts);
 
 /* The transport's pause and signal, without the lock that the two contexts share. signal returns the context that
@@ -79,8 +79,8 @@ bool sgp_contexts_take_poke(sgp_contexts_t *contexts);
 void sgp_contexts_pause(sgp_contexts_t *contexts, uint64_t deadline);
 int sgp_contexts_signal(sgp_contexts_t *contexts);
 
-/* The agent's life: it has been started; its body has returned (called by the agent); the first context sleeps until
- * then. */
+/* begin: the agent has been started. end: its body has returned; called by the agent. await: the first context sleeps
+ * until then. */
 void sgp_contexts_begin_agent(sgp_contexts_t *contexts, void (*body)(void *context), void *context);
 void sgp_contexts_end_agent(sgp_contexts_t *contexts);
 void sgp_contexts_await_agent(sgp_contexts_t *contexts);

@@ -6,7 +6,7 @@
 
 #include "transport/contexts.h"
 #include "transport/loopback/arrivals.h"
-#include "transport/loopback/loopback.h"
+#include "transport/loopback/loopback.h" /* its options alone */
 
 #include <pthread.h>
 

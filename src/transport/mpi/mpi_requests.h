@@ -10,9 +10,9 @@
 #define SGP_TRANSPORT_MPI_MPI_REQUESTS_H
 
 #include "transport/agent.h"
-#include "transport/mpi/mpi.h"
 #include "transport/mpi/mpi_load.h"
 #include "transport/mpi/mpi_slots.h"
+#include "transport/transport.h"
 
 #include <stdatomic.h>
 

@@ -10,14 +10,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define STACK_BYTES  ((size_t)64 << 10)
-#define STACK_A_RANK 96 /* more for each rank: reductions keep a few numbers per rank on it */
+#define STACK_BYTES ((size_t)64 << 10)
+#define STACK_A_RANK                                                                               \
+    96 /* bytes more per rank: reductions keep a few numbers of each rank on the stack */
 
-static const sgp_simgrid_binding_t *loaded;
-
-sgp_status_t sgp_simulated_load(void) {
+sgp_status_t sgp_cluster_load(const sgp_simgrid_binding_t **grid) {
+    static const sgp_simgrid_binding_t *loaded;
     const char *why = NULL;
-    if (loaded) return SGP_OK;
+    if (loaded) return *grid = loaded, SGP_OK;
     void *module = sgp_module_open("simgrid", &why);
     if (!module && why) return sgp_fail(SGP_ERR_UNSUPPORTED, "simulated: %s", why);
     if (!module)
@@ -25,7 +25,7 @@ sgp_status_t sgp_simulated_load(void) {
                         "simulated: sgp was built without SimGrid: no module libsgp-simgrid.so "
                         "beside it; install SimGrid (Debian: libsimgrid-dev) and build again");
     loaded = dlsym(module, SGP_SIMGRID_BINDING_SYMBOL);
-    if (loaded) return SGP_OK;
+    if (loaded) return *grid = loaded, SGP_OK;
     return sgp_fail(SGP_ERR_UNSUPPORTED, "simulated: the module is of another version of sgp: %s",
                     dlerror());
 }
@@ -38,7 +38,8 @@ static sgp_status_t check(const sgp_simulated_options_t *options) {
         return sgp_fail(SGP_ERR_INVALID, "simulated: chunk_bytes is %zu, must be a multiple of 64",
                         options->chunk_bytes);
     if (!(options->scale >= 0 && isfinite(options->scale)))
-        return sgp_fail(SGP_ERR_INVALID, "simulated: scale is %g, must be above 0", options->scale);
+        return sgp_fail(SGP_ERR_INVALID, "simulated: scale is %g, must be 0 or more",
+                        options->scale);
     return SGP_OK;
 }
 
@@ -52,9 +53,8 @@ static void fill_defaults(sgp_simulated_options_t *options) {
 
 static sgp_status_t start_grid(sgp_simulated_t *cluster) {
     const sgp_simulated_options_t *options = &cluster->options;
-    sgp_status_t status = sgp_simulated_load();
+    sgp_status_t status = sgp_cluster_load(&cluster->grid);
     if (status != SGP_OK) return status;
-    cluster->grid = loaded;
     if (access(options->platform, R_OK) != 0)
         return sgp_fail(SGP_ERR_NOT_FOUND, "simulated: %s cannot be read", options->platform);
     cluster->grid->start(options->platform, options->threads);
@@ -85,11 +85,6 @@ sgp_status_t sgp_cluster_create(const sgp_simulated_options_t *options, sgp_simu
 
 uint64_t sgp_cluster_now(const sgp_simulated_t *cluster) {
     return (uint64_t)llround(cluster->grid->now() * 1e9);
-}
-
-void sgp_simulated_route(const sgp_simulated_t *cluster, int src, int dst, double *latency,
-                         double *bandwidth) {
-    cluster->grid->route(src, dst, latency, bandwidth);
 }
 
 void sgp_cluster_destroy(sgp_simulated_t *cluster) {

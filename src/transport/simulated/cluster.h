@@ -6,7 +6,7 @@
 
 #include "transport/contexts.h"
 #include "transport/simulated/simgrid_binding.h"
-#include "transport/simulated/simulated.h"
+#include "transport/simulated/simulated.h" /* its options alone */
 
 typedef struct rank rank_t;
 
@@ -105,6 +105,9 @@ struct sgp_simulated {
     int gone, met;      /* ranks that have left or are lost; that are in meet */
     uint64_t scheduled; /* deliveries at line rate so far */
 };
+
+/* Loads SimGrid's module. As sgp_simulated_load. */
+sgp_status_t sgp_cluster_load(const sgp_simgrid_binding_t **grid);
 
 /* Starts SimGrid and allocates the ranks, which the caller initialises. Sets *cluster only on success. Errors as
  * sgp_simulated_create. */

@@ -264,9 +264,8 @@ static void set_gone(rank_t *rank, rank_state_t state) {
     cluster->grid->actor(rank->transport.rank, NOTICE_STACK, notice_loss, rank);
 }
 
-/* The cluster keeps what is under way. */
 static void simulated_leave(sgp_transport_t *transport, uint64_t deadline) {
-    (void)deadline;
+    (void)deadline; /* the cluster keeps the messages under way */
     set_gone(rank_of(transport), RANK_LEFT);
 }
 
@@ -307,6 +306,11 @@ static void rank_init(rank_t *rank, sgp_simulated_t *cluster, int number) {
     rank->cluster = cluster;
     rank->last = &rank->first;
     sgp_actor_contexts_init(rank);
+}
+
+sgp_status_t sgp_simulated_load(void) {
+    const sgp_simgrid_binding_t *grid;
+    return sgp_cluster_load(&grid);
 }
 
 sgp_status_t sgp_simulated_create(const sgp_simulated_options_t *options,
@@ -369,6 +373,11 @@ void sgp_simulated_meet(sgp_transport_t *transport) {
         sgp_contexts_take_poke(&rank->contexts);
         sgp_contexts_sleep(&rank->contexts, SGP_CONTEXT_PAUSES, UINT64_MAX);
     }
+}
+
+void sgp_simulated_route(const sgp_simulated_t *cluster, int src, int dst, double *latency,
+                         double *bandwidth) {
+    cluster->grid->route(src, dst, latency, bandwidth);
 }
 
 double sgp_simulated_sent(const sgp_transport_t *transport) {
