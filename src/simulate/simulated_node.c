@@ -151,7 +151,7 @@ static void make_steps(simulation_node_t *node) {
         node->last = simulation_now(node);
         node->steps++;
         keep_distance_at(node);
-        if (node->rank == 0 && work->told) work->told(node->steps, work->user);
+        if (node->rank == 0 && work->on_step) work->on_step(node->steps, work->user);
     }
 }
 
@@ -159,7 +159,7 @@ static void make_steps(simulation_node_t *node) {
 static void compare(simulation_node_t *node) {
     simulation_work_t *work = node->work;
     for (size_t i = 0; i < work->length; i++) work->sums[i] += node->z[i];
-    sgp_simulated_meet(node->transport);
+    sgp_simulated_barrier(node->transport);
     for (size_t i = 0; i < work->length; i++) {
         double distance = node->z[i] - work->sums[i] / work->nodes;
         work->distance += distance * distance;

@@ -36,7 +36,7 @@ typedef struct simulation_work {
     float *then;     /* (nodes, length) z at settings->distance_at_s; NULL: not wanted */
     int failed;      /* the first node that failed, or -1 */
     uint64_t failed_at;
-    void (*told)(int step, void *user);
+    void (*on_step)(int step, void *user);
     void *user;
 } simulation_work_t;
 

@@ -164,7 +164,7 @@ static sgp_status_t run_nodes(simulation_work_t *work, sgp_simulated_t *cluster)
 
 sgp_status_t simulation_run(const simulation_settings_t *settings,
                             const simulation_algorithm_t *algorithm, int nodes,
-                            const char *platform, void (*told)(int step, void *user), void *user,
+                            const char *platform, void (*on_step)(int step, void *user), void *user,
                             simulation_row_t *row) {
     simulation_work_t work = {.settings = settings,
                               .algorithm = algorithm,
@@ -173,7 +173,7 @@ sgp_status_t simulation_run(const simulation_settings_t *settings,
                               .length = simulation_length(settings, algorithm, nodes),
                               .update = (uint64_t)llround(settings->local.update_ms * 1e6),
                               .failed = -1,
-                              .told = told,
+                              .on_step = on_step,
                               .user = user};
     sgp_simulated_options_t options = cluster_options(&work, platform);
     sgp_simulated_t *cluster = NULL;

@@ -8,12 +8,12 @@
 #include "simulate/simulated_algorithms.h"
 #include "simulate/simulation_row.h"
 
-/* Simulates `nodes` nodes on the hosts of a platform file; once per process. Returns when all have ended. told: called
+/* Simulates `nodes` nodes on the hosts of a platform file; once per process. Returns when all have ended. on_step: called
  * after each step of the first node; may be NULL. SGP_ERR_NO_MEMORY, errors of sgp_simulated_create and of the algorithm;
  * all logged. */
 sgp_status_t simulation_run(const simulation_settings_t *settings,
                             const simulation_algorithm_t *algorithm, int nodes,
-                            const char *platform, void (*told)(int step, void *user), void *user,
+                            const char *platform, void (*on_step)(int step, void *user), void *user,
                             simulation_row_t *row);
 
 /* Checks that a platform file has hosts and usable links for so many nodes; once per process, instead of a run. Errors as

@@ -20,8 +20,8 @@ typedef struct simulation_row {
     double wait_ms;                /* asleep for messages */
     double samples_per_second;     /* of all nodes, by step_ms */
     double bytes_per_step;         /* simulated bytes that a node sends */
-    /* Root mean square over nodes and coordinates of z - mean z, over the standard deviation of what one
-     * local step adds; NAN: not all steps were made. */
+    /* Root mean square over nodes and coordinates of z - mean z, over the standard deviation of one local
+     * step's addition; NAN: not all steps were made. */
     double distance;
     /* The same at settings.distance_at_s, where each node ends the first step then or later; and the nodes' mean number
      * of steps until then. NAN: a node did not get so far. */

@@ -42,7 +42,7 @@ static void test_all_members(void **state) {
     free(found.model);
 }
 
-/* So do those that are null, as bench writes what it has not measured, and a batch size out of range. */
+/* So do null members, which bench writes for missing measurements, and a batch size out of range. */
 static void test_missing_members_keep_their_values(void **state) {
     (void)state;
     simulation_calibration_t found = {

@@ -75,7 +75,7 @@ void sgp_hub_drop_delivery(sgp_loopback_t *hub, delivery_t *delivery) {
     put_delivery(hub, delivery);
 }
 
-/* ---- what has arrived ---- */
+/* ---- arrived chunks ---- */
 
 void sgp_hub_queue_put(rank_t *receiver, delivery_t *delivery) {
     delivery->next = NULL;

@@ -14,12 +14,12 @@ typedef struct sgp_mpi_block {
     sgp_mpi_slot_t slots[];
 } block_t;
 
-static size_t round_up(size_t bytes) {
+static size_t padded(size_t bytes) {
     return (bytes + 63) / 64 * 64;
 }
 
 size_t sgp_mpi_front(int size, bool table) {
-    return SGP_MPI_FRONT + (table ? round_up((size_t)size * sizeof(double)) : 0);
+    return SGP_MPI_FRONT + (table ? padded((size_t)size * sizeof(double)) : 0);
 }
 
 void sgp_mpi_slots_init(sgp_mpi_slots_t *slots, sgp_mpi_cookie_t cookie, int size,

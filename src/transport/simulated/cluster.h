@@ -100,10 +100,10 @@ struct sgp_simulated {
     delivery_t *waiting, **last_waiting;
     void *work;
     int idle, transfers;
-    int living;         /* actors, without those of transfers */
-    sgp_fates_t *fates; /* the same for all ranks */
-    int gone, met;      /* ranks that have left or are lost; that are in meet */
-    uint64_t scheduled; /* deliveries at line rate so far */
+    int living;           /* actors, without those of transfers */
+    sgp_fates_t *fates;   /* the same for all ranks */
+    int gone, at_barrier; /* ranks that have left or are lost; that wait in sgp_simulated_barrier */
+    uint64_t scheduled;   /* deliveries at line rate so far */
 };
 
 /* Loads SimGrid's module. As sgp_simulated_load. */

@@ -227,8 +227,8 @@ static sgp_status_t simulated_receive(sgp_transport_t *transport, sgp_chunk_t *c
 
 /* ---- leaving ---- */
 
-static void end_meeting(sgp_simulated_t *cluster) {
-    if (cluster->met + cluster->gone < cluster->options.size) return;
+static void end_barrier(sgp_simulated_t *cluster) {
+    if (cluster->at_barrier + cluster->gone < cluster->options.size) return;
     for (int r = 0; r < cluster->options.size; r++)
         if (cluster->ranks[r].state == RANK_WORKS)
             sgp_contexts_poke(&cluster->ranks[r].contexts, SGP_CONTEXT_FIRST);
@@ -258,7 +258,7 @@ static void set_gone(rank_t *rank, rank_state_t state) {
     for (delivery_t *at; (at = sgp_deliveries_take(rank)); rank->transport.counters.lost++)
         sgp_simulated_message_drop(at->message);
     cluster->gone++;
-    end_meeting(cluster);
+    end_barrier(cluster);
     if (state != RANK_LOST) return;
     cluster->living++;
     cluster->grid->actor(rank->transport.rank, NOTICE_STACK, notice_loss, rank);
@@ -364,12 +364,12 @@ void sgp_simulated_sleep(sgp_transport_t *transport, uint64_t until) {
     take_time(rank, (double)until * 1e-9 - rank->cluster->grid->now());
 }
 
-void sgp_simulated_meet(sgp_transport_t *transport) {
+void sgp_simulated_barrier(sgp_transport_t *transport) {
     rank_t *rank = rank_of(transport);
     sgp_simulated_t *cluster = rank->cluster;
-    cluster->met++;
-    end_meeting(cluster);
-    while (cluster->met + cluster->gone < cluster->options.size) {
+    cluster->at_barrier++;
+    end_barrier(cluster);
+    while (cluster->at_barrier + cluster->gone < cluster->options.size) {
         sgp_contexts_take_poke(&rank->contexts);
         sgp_contexts_sleep(&rank->contexts, SGP_CONTEXT_PAUSES, UINT64_MAX);
     }

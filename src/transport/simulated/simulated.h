@@ -70,7 +70,7 @@ void sgp_simulated_sleep(sgp_transport_t *transport, uint64_t until);
 
 /* From a rank's first context: sleeps until each rank is in this call or gone; its agent goes on. Takes no simulated time
  * and sends nothing: for measurements, not for algorithms. */
-void sgp_simulated_meet(sgp_transport_t *transport);
+void sgp_simulated_barrier(sgp_transport_t *transport);
 
 /* The route between two ranks: seconds, bytes per second. */
 void sgp_simulated_route(const sgp_simulated_t *cluster, int src, int dst, double *latency,

@@ -32,7 +32,7 @@ static const char *name_of(const json_t *row) {
     return json_string_value(json_object_get(row, "algorithm"));
 }
 
-/* Returns what is wrong with the file, or NULL. */
+/* Returns the problem of the file, or NULL. */
 static const char *check(const json_t *simulation) {
     const json_t *rows = json_object_get(simulation, "rows");
     const char *kind = json_string_value(json_object_get(simulation, "kind"));

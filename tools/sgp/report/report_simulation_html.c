@@ -254,7 +254,7 @@ char *report_simulation_html(const report_t *report, const report_plot_t *plots)
     print_head(out, report, plots != NULL);
     print_table(out, report);
     for (int i = 0; plots && i < REPORT_PLOTS && plots[i].name; i++) page_plot(out, &plots[i]);
-    fputs("<section class=\"card\">\n<h2>What was simulated</h2>\n", out);
+    fputs("<section class=\"card\">\n<h2>Settings and algorithms</h2>\n", out);
     print_algorithms(out, report);
     print_part(out, report, "Settings", "settings");
     print_part(out, report, "Constants", "constants");

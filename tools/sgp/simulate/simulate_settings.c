@@ -483,7 +483,7 @@ static bool read_calibration(simulate_settings_t *settings) {
         return true;
     }
     message_error("--calibration %s: %s%s", settings->calibration, wrong ? wrong : "out of memory",
-                  wrong ? " is not what sgp bench writes" : "");
+                  wrong ? " is not as sgp bench writes it" : "");
     return false;
 }
 
