@@ -82,6 +82,7 @@ sgp_status_t sgp_agent_start(sgp_agent_t *agent, void (*body)(void *context), vo
 void sgp_agent_join(sgp_agent_t *agent) {
     pthread_mutex_lock(&agent->gate);
     sgp_contexts_await_agent(&agent->contexts);
+    sgp_contexts_take_poke(&agent->contexts); /* its end is no signal */
     pthread_mutex_unlock(&agent->gate);
     pthread_join(agent->thread, NULL);
 }
