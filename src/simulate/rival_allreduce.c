@@ -1,25 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The all-reduces that others use, on the same transport: what the library's own is compared with, and what the
- * published figures were measured with. All of them really add. */
-#include "simulate/simulated_node.h"
+#include "simulate/rival_allreduce.h"
 
 #include "base/memory.h"
 #include "codec/codec.h"
+#include "transport/simulated/simulated.h"
 
 #include <limits.h>
 #include <string.h>
 
 enum { CHANNEL = 1000, ROOM = 4 /* vectors under way */ };
 
-static sgp_encoding_t encoding_of(const simulate_node_t *node) {
+static sgp_encoding_t encoding_of(const simulation_node_t *node) {
     return node->work->settings->encoding;
 }
 
-static uint64_t inbox_waited(const simulate_node_t *node) {
+static uint64_t inbox_waited(const simulation_node_t *node) {
     return sgp_inbox_waited(sgp_group_inbox(node->group));
 }
 
-static sgp_status_t create(simulate_node_t *node) {
+static sgp_status_t create(simulation_node_t *node) {
     size_t bytes = node->work->length * sizeof(float);
     node->z = sgp_memory_alloc(bytes);
     node->sum = sgp_memory_alloc(bytes);
@@ -28,14 +27,14 @@ static sgp_status_t create(simulate_node_t *node) {
     return sgp_transport_prepare(node->transport, bytes, ROOM);
 }
 
-static void destroy(simulate_node_t *node) {
+static void destroy(simulation_node_t *node) {
     sgp_reducer_fini(&node->reducer);
     sgp_memory_free(node->z);
     sgp_memory_free(node->sum);
     sgp_memory_free(node->rounding);
 }
 
-/* z <- z - mean: the local step, the same on all nodes. */
+/* z <- z - scale mean: the same local step on all nodes. */
 static void update(float *z, const float *mean, size_t count, float scale) {
     for (size_t i = 0; i < count; i++) z[i] -= scale * mean[i];
 }
@@ -43,17 +42,17 @@ static void update(float *z, const float *mean, size_t count, float scale) {
 /* ---- in buckets ---- */
 
 static const float *bucket_part(sgp_reduce_t *reduce, size_t offset, size_t count, float *scratch) {
-    const simulate_node_t *node = reduce->context;
+    const simulation_node_t *node = reduce->context;
     (void)count, (void)scratch;
     return node->gradient + node->bucket + offset;
 }
 
 static void bucket_result(sgp_reduce_t *reduce, size_t offset, size_t count, const float *mean) {
-    simulate_node_t *node = reduce->context;
+    simulation_node_t *node = reduce->context;
     memcpy(node->sum + node->bucket + offset, mean, count * sizeof *mean);
 }
 
-static sgp_status_t reduce_bucket(simulate_node_t *node) {
+static sgp_status_t reduce_bucket(simulation_node_t *node) {
     sgp_reduce_t reduce = {.reducer = &node->reducer,
                            .channel = CHANNEL,
                            .step = node->messages++,
@@ -67,44 +66,44 @@ static sgp_status_t reduce_bucket(simulate_node_t *node) {
     return sgp_reduce_run(&reduce);
 }
 
-static int buckets_of(const simulate_node_t *node) {
-    return simulate_buckets(node->work->settings->parameters * sizeof(float));
+static int buckets_of(const simulation_node_t *node) {
+    return simulation_buckets(node->work->settings->parameters * sizeof(float));
 }
 
-static sgp_status_t buckets_create(simulate_node_t *node) {
+static sgp_status_t buckets_create(simulation_node_t *node) {
     size_t length = node->work->length / (size_t)buckets_of(node);
     sgp_status_t status = create(node);
     return status == SGP_OK ? sgp_reducer_init(&node->reducer, node->group, length) : status;
 }
 
-/* An accelerator computes: buckets travel one after the other, each when its gradients are there. */
-static sgp_status_t buckets_step(simulate_node_t *node, uint64_t step, uint64_t compute) {
+/* An accelerator computes, so the node is free to reduce each bucket as soon as its gradients are complete. */
+static sgp_status_t buckets_step(simulation_node_t *node, uint64_t step, uint64_t compute) {
     (void)step;
-    uint64_t start = simulate_now(node);
+    uint64_t start = simulation_now(node);
     int buckets = buckets_of(node);
     for (int b = 0; b < buckets; b++) {
-        double part = SIMULATE_FORWARD + (1 - SIMULATE_FORWARD) * (b + 1) / buckets;
+        double part = SIMULATION_FORWARD + (1 - SIMULATION_FORWARD) * (b + 1) / buckets;
         node->bucket = (size_t)b * node->reducer.length;
         sgp_simulated_sleep(node->transport, start + (uint64_t)((double)compute * part));
         sgp_status_t status = reduce_bucket(node);
         if (status != SGP_OK) return status;
     }
-    simulate_compute(node, node->work->update);
+    simulation_compute(node, node->work->update);
     update(node->z, node->sum, node->work->length, 1);
     return SGP_OK;
 }
 
-const simulate_method_t simulate_method_buckets = {
+const simulation_method_t simulation_method_buckets = {
     .create = buckets_create,
     .destroy = destroy,
     .step = buckets_step,
     .waited = inbox_waited,
 };
 
-/* ---- messages of the others ---- */
+/* ---- messages ---- */
 
-/* count numbers of node->sum from offset on. */
-static sgp_status_t send_part(simulate_node_t *node, int dst, uint64_t number, size_t offset,
+/* Sends count numbers of node->sum from offset on. */
+static sgp_status_t send_part(simulation_node_t *node, int dst, uint64_t number, size_t offset,
                               size_t count) {
     sgp_header_t header = {.kind = SGP_KIND_REDUCE,
                            .encoding = encoding_of(node),
@@ -124,8 +123,8 @@ static sgp_status_t send_part(simulate_node_t *node, int dst, uint64_t number, s
     return SGP_OK;
 }
 
-/* Adds them to node->sum, or replaces what is there. */
-static sgp_status_t receive_part(simulate_node_t *node, int src, uint64_t number, size_t offset,
+/* Adds the received numbers to node->sum, or puts them in its place. */
+static sgp_status_t receive_part(simulation_node_t *node, int src, uint64_t number, size_t offset,
                                  bool adds) {
     sgp_inbox_t *inbox = sgp_group_inbox(node->group);
     sgp_inbox_key_t key = {.channel = CHANNEL, .kind = SGP_KIND_REDUCE, .src = src, .step = number};
@@ -149,19 +148,19 @@ static sgp_status_t receive_part(simulate_node_t *node, int src, uint64_t number
     }
 }
 
-/* node->sum becomes the gradient from element `first` on, with what comes before it at the end. */
-static void begin(simulate_node_t *node, uint64_t compute, size_t first) {
+/* Computes the gradient and puts it into node->sum, rotated: element `first` is at the start. */
+static void begin(simulation_node_t *node, uint64_t compute, size_t first) {
     size_t rest = node->work->length - first;
-    simulate_compute(node, compute + node->work->update);
+    simulation_compute(node, compute + node->work->update);
     memcpy(node->sum, node->gradient + first, rest * sizeof *node->sum);
     memcpy(node->sum + rest, node->gradient, first * sizeof *node->sum);
 }
 
 /* ---- around a ring ---- */
 
-/* Each round everybody sends a segment to the next node and gets one of the previous: n - 1 rounds in which what
- * arrives is added, and n - 1 in which sums go round. */
-static sgp_status_t ring_step(simulate_node_t *node, uint64_t step, uint64_t compute) {
+/* In each round a node sends a segment to the next node and receives one from the previous: n - 1 rounds add, and n - 1
+ * pass the sums on. */
+static sgp_status_t ring_step(simulation_node_t *node, uint64_t step, uint64_t compute) {
     (void)step;
     int n = node->work->nodes, rank = node->rank;
     size_t segment = node->work->length / (size_t)n;
@@ -180,7 +179,7 @@ static sgp_status_t ring_step(simulate_node_t *node, uint64_t step, uint64_t com
     return SGP_OK;
 }
 
-const simulate_method_t simulate_method_ring = {
+const simulation_method_t simulation_method_ring = {
     .create = create,
     .destroy = destroy,
     .step = ring_step,
@@ -190,14 +189,14 @@ const simulate_method_t simulate_method_ring = {
 /* ---- in halves ---- */
 
 /* Recursive halving and doubling for any number of nodes (J. L. Traeff, Optimal, Non-pipelined Reduce-scatter and
- * Allreduce Algorithms, 2024): the partner of a round is half of the nodes further on, rounded up, then half of that,
- * down to 1. A node's segments are numbered from its own, so that number d + i of a node is number i of the one d
- * further on. Each round it sends what belongs to the upper half of those that are left, and adds what comes for the
- * lower; then sums go the same way back: 2 (n - 1) segments in 2 log2 n messages, rounded up. */
+ * Allreduce Algorithms, 2024): the partner of the first round is half of the nodes further on, rounded up, then half of
+ * that, down to 1. A node numbers the segments from its own, so that segment d + i of a node is segment i of the node d
+ * further on. In each round it sends the upper half of the remaining segments, and adds the received half to the lower.
+ * Then the sums go the same way back: 2 (n - 1) segments in 2 log2 n messages, rounded up. */
 
 enum { MOST_ROUNDS = 32 };
 
-/* The partners' distances, after the number of nodes itself. */
+/* distances[0] is the number of nodes, and distances[i] the distance of the partner of round i. */
 static int distances_of(int nodes, int distances[MOST_ROUNDS]) {
     int rounds = 0;
     for (distances[0] = nodes; distances[rounds] > 1; rounds++)
@@ -205,8 +204,8 @@ static int distances_of(int nodes, int distances[MOST_ROUNDS]) {
     return rounds;
 }
 
-/* Segments [near, far) go to the partner, whose first ones they are. */
-static sgp_status_t scatter_half(simulate_node_t *node, int near, int far) {
+/* Sends segments [near, far), which are the partner's first ones. */
+static sgp_status_t scatter_half(simulation_node_t *node, int near, int far) {
     int n = node->work->nodes, rank = node->rank;
     size_t segment = node->work->length / (size_t)n, count = (size_t)(far - near) * segment;
     uint64_t number = node->messages++;
@@ -215,7 +214,7 @@ static sgp_status_t scatter_half(simulate_node_t *node, int near, int far) {
     return receive_part(node, (rank + n - near) % n, number, 0, true);
 }
 
-static sgp_status_t gather_half(simulate_node_t *node, int near, int far) {
+static sgp_status_t gather_half(simulation_node_t *node, int near, int far) {
     int n = node->work->nodes, rank = node->rank;
     size_t segment = node->work->length / (size_t)n, count = (size_t)(far - near) * segment;
     uint64_t number = node->messages++;
@@ -224,7 +223,7 @@ static sgp_status_t gather_half(simulate_node_t *node, int near, int far) {
     return receive_part(node, (rank + near) % n, number, (size_t)near * segment, false);
 }
 
-static sgp_status_t halving_step(simulate_node_t *node, uint64_t step, uint64_t compute) {
+static sgp_status_t halving_step(simulation_node_t *node, uint64_t step, uint64_t compute) {
     (void)step;
     int distances[MOST_ROUNDS], rounds = distances_of(node->work->nodes, distances);
     size_t length = node->work->length;
@@ -242,7 +241,7 @@ static sgp_status_t halving_step(simulate_node_t *node, uint64_t step, uint64_t 
     return SGP_OK;
 }
 
-const simulate_method_t simulate_method_halving = {
+const simulation_method_t simulation_method_halving = {
     .create = create,
     .destroy = destroy,
     .step = halving_step,
@@ -251,8 +250,8 @@ const simulate_method_t simulate_method_halving = {
 
 /* ---- up and down a tree ---- */
 
-/* Up: in round i the nodes whose lowest set bit is i send their sum to the one without it. Down: the way back. */
-static sgp_status_t tree_step(simulate_node_t *node, uint64_t step, uint64_t compute) {
+/* Up: in round i the nodes whose lowest set bit is i send their sum to the node without that bit. Down: in reverse. */
+static sgp_status_t tree_step(simulation_node_t *node, uint64_t step, uint64_t compute) {
     int n = node->work->nodes, rank = node->rank, bit = 1;
     size_t length = node->work->length;
     uint64_t up = 2 * step, down = up + 1;
@@ -268,7 +267,7 @@ static sgp_status_t tree_step(simulate_node_t *node, uint64_t step, uint64_t com
     return status;
 }
 
-const simulate_method_t simulate_method_tree = {
+const simulation_method_t simulation_method_tree = {
     .create = create,
     .destroy = destroy,
     .step = tree_step,

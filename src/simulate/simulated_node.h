@@ -1,85 +1,83 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A node of a simulation, and the ways in which it makes a step. */
+/* A node of a simulation, and the methods by which it makes a step. Used inside src/simulate; a node waits only in its
+ * transport's calls. */
 #ifndef SGP_SIMULATE_SIMULATED_NODE_H
 #define SGP_SIMULATE_SIMULATED_NODE_H
-
-#include "simulate/simulation.h"
 
 #include "base/random.h"
 #include "group/group_internal.h"
 #include "mixing/reduce.h"
-#include "transport/simulated/simulated.h"
+#include "simulate/simulated_algorithms.h"
 
-typedef struct simulate_node simulate_node_t;
+typedef struct simulation_node simulation_node_t;
 
-typedef struct simulate_method {
-    /* The errors of what they call. destroy is called in every case. */
-    sgp_status_t (*create)(simulate_node_t *node);
-    void (*destroy)(simulate_node_t *node);
+typedef struct simulation_method {
+    /* Errors of the calls they make. destroy is called even if create failed. */
+    sgp_status_t (*create)(simulation_node_t *node);
+    void (*destroy)(simulation_node_t *node);
 
-    /* From the beginning of the gradient to the end of the exchange. compute: of the gradient, ns. */
-    sgp_status_t (*step)(simulate_node_t *node, uint64_t step, uint64_t compute);
+    /* One step: the gradient, which takes `compute` ns, and the exchange. */
+    sgp_status_t (*step)(simulation_node_t *node, uint64_t step, uint64_t compute);
 
-    uint64_t (*waited)(const simulate_node_t *node); /* nanoseconds asleep for messages */
-} simulate_method_t;
+    uint64_t (*waited)(const simulation_node_t *node); /* nanoseconds asleep for messages */
+} simulation_method_t;
 
 /* One run: a row of the table. */
-typedef struct simulate_work {
-    const simulate_settings_t *settings;
-    const simulate_algorithm_t *algorithm;
-    const simulate_method_t *method;
+typedef struct simulation_work {
+    const simulation_settings_t *settings;
+    const simulation_algorithm_t *algorithm;
+    const simulation_method_t *method;
     int nodes;
-    size_t length;        /* of the vector */
-    uint64_t update;      /* the optimizer's pass, nanoseconds */
-    simulate_node_t *all; /* (nodes) */
-    double *sums;         /* (length) of z over the nodes that have made their steps */
-    double distance;      /* sum over nodes and coordinates of the squared distance to their mean */
-    float *then;          /* (nodes, length) z at settings->distance_at_s; NULL: not asked for */
-    int failed;           /* the first node that failed, or -1 */
+    size_t length;          /* of the vector */
+    uint64_t update;        /* the optimizer's pass, nanoseconds */
+    simulation_node_t *all; /* (nodes) */
+    double *sums;           /* (length) sum of z over the nodes that have made their steps */
+    double distance; /* sum over nodes and coordinates of the squared distance to their mean */
+    float *then;     /* (nodes, length) z at settings->distance_at_s; NULL: not wanted */
+    int failed;      /* the first node that failed, or -1 */
     uint64_t failed_at;
-    void (*told)(int step, void *user);
+    void (*on_step)(int step, void *user);
     void *user;
-} simulate_work_t;
+} simulation_work_t;
 
-struct simulate_node {
-    simulate_work_t *work;
+struct simulation_node {
+    simulation_work_t *work;
     int rank;
     sgp_transport_t *transport;
     sgp_group_t *group;
     sgp_random_t time, noise;
     uint64_t fails_at;
     float *gradient; /* (length) */
-    float *z;        /* (length) what the node has */
+    float *z;        /* (length) the node's parameters */
 
     sgp_mixer_t *mixer;
     sgp_optimizer_t *optimizer;
     sgp_reducer_t reducer;
-    float *sum;        /* (length) the sum of the gradients, on its way */
-    float *rounding;   /* (length) */
-    size_t bucket;     /* first element of the bucket that is being reduced */
-    uint64_t messages; /* rounds of messages so far, the step of the next; alike on all nodes */
+    float *sum;        /* (length) partial sums of gradients */
+    float *rounding;   /* (length) rounding errors of an encoding, kept for the next step */
+    size_t bucket;     /* first element of the current bucket */
+    uint64_t messages; /* rounds so far, which number the next one's messages; equal on all nodes */
 
     sgp_status_t status;
     int steps;             /* made */
     int steps_then;        /* of them, at settings->distance_at_s; 0: before that */
     uint64_t computed;     /* nanoseconds of gradients */
     uint64_t marked, last; /* the end of the warm-up, and of the last step made */
-    /* Before the mark nothing, then what they were at it, and in the end what came after it. */
+    /* At the mark: the values so far; in the end: the differences since then. */
     uint64_t measured; /* of computed */
     uint64_t waited;
     double sent; /* simulated bytes */
 };
 
-uint64_t simulate_now(const simulate_node_t *node);
+uint64_t simulation_now(const simulation_node_t *node);
 
-/* The gradient: this node computes, and its agent goes on. */
-void simulate_compute(simulate_node_t *node, uint64_t nanoseconds);
+/* The node computes for so long; its agent goes on. */
+void simulation_compute(simulation_node_t *node, uint64_t nanoseconds);
 
-/* In simulate_allreduce.c */
-extern const simulate_method_t simulate_method_buckets, simulate_method_ring,
-    simulate_method_halving, simulate_method_tree;
+/* The body of each node's actor; context: a simulation_work_t. */
+void simulation_node_main(sgp_transport_t *transport, void *context);
 
-/* Of a vector of that many simulated bytes. */
-int simulate_buckets(double bytes);
+/* The library's own algorithms. */
+extern const simulation_method_t simulation_method_mixer;
 
 #endif

@@ -4,11 +4,44 @@
 #include "base/constants.h"
 #include "base/logging.h"
 
+#include <stddef.h>
 #include <string.h>
 #include <time.h>
 
+/* ---- how its contexts sleep; gate held ---- */
+
+static sgp_agent_t *agent_of(const sgp_contexts_t *contexts) {
+    return (sgp_agent_t *)((char *)contexts - offsetof(sgp_agent_t, contexts));
+}
+
+static int self(const sgp_contexts_t *contexts) {
+    bool is_agent = contexts->of[SGP_CONTEXT_AGENT].state != SGP_CONTEXT_ENDED &&
+                    pthread_equal(pthread_self(), agent_of(contexts)->thread);
+    return is_agent ? SGP_CONTEXT_AGENT : SGP_CONTEXT_FIRST;
+}
+
+static void sleep_here(sgp_contexts_t *contexts, int which) {
+    sgp_agent_t *agent = agent_of(contexts);
+    const sgp_context_t *context = &contexts->of[which];
+    struct timespec until = {.tv_sec = (time_t)(context->deadline / SGP_SECOND),
+                             .tv_nsec = (long)(context->deadline % SGP_SECOND)};
+    int error = 0;
+    while (!context->poked && !error)
+        error = pthread_cond_timedwait(&agent->changed, &agent->gate, &until);
+}
+
+static void wake(sgp_contexts_t *contexts, int which) {
+    (void)which;
+    pthread_cond_broadcast(&agent_of(contexts)->changed);
+}
+
+static const sgp_contexts_ops_t contexts_ops = {.self = self, .sleep = sleep_here, .wake = wake};
+
+/* ---- the calls ---- */
+
 void sgp_agent_init(sgp_agent_t *agent, int rank) {
     *agent = (sgp_agent_t){.rank = rank};
+    sgp_contexts_init(&agent->contexts, &contexts_ops);
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -26,19 +59,20 @@ void sgp_agent_fini(sgp_agent_t *agent) {
 
 static void *agent_main(void *argument) {
     sgp_agent_t *agent = argument;
-    pthread_mutex_lock(&agent->gate); /* until the thread's name is known to both */
+    pthread_mutex_lock(&agent->gate); /* until agent->thread is set */
     pthread_mutex_unlock(&agent->gate);
     sgp_log_set_rank(agent->rank);
-    agent->body(agent->context);
+    agent->contexts.body(agent->contexts.body_context);
+    pthread_mutex_lock(&agent->gate);
+    sgp_contexts_end_agent(&agent->contexts);
+    pthread_mutex_unlock(&agent->gate);
     return NULL;
 }
 
 sgp_status_t sgp_agent_start(sgp_agent_t *agent, void (*body)(void *context), void *context) {
-    agent->body = body;
-    agent->context = context;
     pthread_mutex_lock(&agent->gate);
     int error = pthread_create(&agent->thread, NULL, agent_main, agent);
-    agent->running = error == 0;
+    if (!error) sgp_contexts_begin_agent(&agent->contexts, body, context);
     pthread_mutex_unlock(&agent->gate);
     if (!error) return SGP_OK;
     return sgp_fail(SGP_ERR_NO_MEMORY, "a thread for messages cannot be started: %s",
@@ -46,33 +80,24 @@ sgp_status_t sgp_agent_start(sgp_agent_t *agent, void (*body)(void *context), vo
 }
 
 void sgp_agent_join(sgp_agent_t *agent) {
+    pthread_mutex_lock(&agent->gate);
+    sgp_contexts_await_agent(&agent->contexts);
+    sgp_contexts_take_poke(&agent->contexts); /* its end is no signal */
+    pthread_mutex_unlock(&agent->gate);
     pthread_join(agent->thread, NULL);
-    agent->running = false;
-}
-
-static bool is_agent(const sgp_agent_t *agent) {
-    return agent->running && pthread_equal(pthread_self(), agent->thread);
 }
 
 void sgp_agent_pause(sgp_agent_t *agent, uint64_t deadline) {
-    struct timespec until = {.tv_sec = (time_t)(deadline / SGP_SECOND),
-                             .tv_nsec = (long)(deadline % SGP_SECOND)};
-    bool *signalled = &agent->signalled[is_agent(agent)];
     pthread_mutex_unlock(&agent->lock);
     pthread_mutex_lock(&agent->gate);
-    int error = 0;
-    while (!*signalled && !error)
-        error = pthread_cond_timedwait(&agent->changed, &agent->gate, &until);
-    *signalled = false;
+    sgp_contexts_pause(&agent->contexts, deadline);
     pthread_mutex_unlock(&agent->gate);
     pthread_mutex_lock(&agent->lock);
 }
 
 bool sgp_agent_signal(sgp_agent_t *agent) {
-    bool first = !is_agent(agent);
     pthread_mutex_lock(&agent->gate);
-    agent->signalled[first] = true;
-    pthread_cond_broadcast(&agent->changed);
+    bool first = sgp_contexts_signal(&agent->contexts) == SGP_CONTEXT_FIRST;
     pthread_mutex_unlock(&agent->gate);
     return first;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The agent of transports whose contexts are threads in real time: a thread, a lock, and a way to
- * wake each other. See transport/transport.h for what it is good for. */
+/* The agent (transport.h) of a transport whose contexts are threads in real time: a thread, the lock that both share, and
+ * pause and signal. Embedded by shm and mpi; never sends or receives. */
 #ifndef SGP_TRANSPORT_AGENT_H
 #define SGP_TRANSPORT_AGENT_H
 
-#include <sgp/status.h>
+#include "transport/contexts.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -12,15 +12,12 @@
 
 /* Embedded; fields are private. */
 typedef struct sgp_agent {
-    pthread_mutex_t lock; /* of what the two contexts share */
+    pthread_mutex_t lock; /* the transport's lock, between the two contexts */
     pthread_mutex_t gate; /* of the fields below */
     pthread_cond_t changed;
-    bool signalled[2]; /* the first context, the agent */
-    pthread_t thread;
-    bool running;
+    sgp_contexts_t contexts;
+    pthread_t thread; /* while the agent has not ended */
     int rank;
-    void (*body)(void *context);
-    void *context;
 } sgp_agent_t;
 
 /* rank: of its log lines. */
@@ -32,8 +29,8 @@ sgp_status_t sgp_agent_start(sgp_agent_t *agent, void (*body)(void *context), vo
 void sgp_agent_join(sgp_agent_t *agent);
 void sgp_agent_pause(sgp_agent_t *agent, uint64_t deadline);
 
-/* Wakes the other one from sgp_agent_pause; true: the caller is the first context, so that the
- * transport wakes the agent from its own wait as well. */
+/* Wakes the other context from sgp_agent_pause. true: the caller is the first context, so the transport must also wake the
+ * agent from its own wait. */
 bool sgp_agent_signal(sgp_agent_t *agent);
 
 #endif

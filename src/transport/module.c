@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char here = 0; /* its address tells where libsgp is */
+static const char here = 0; /* its address lies in libsgp */
 
 /* The folder of a file; false: it has none. */
 static bool folder_of(const char *file, char folder[PATH_MAX]) {

@@ -17,7 +17,7 @@ import unittest
 from support import LIMIT, PROGRAM, ProgramTest, write
 
 HEAD = '<?xml version="1.0"?>\n<!DOCTYPE platform SYSTEM "https://simgrid.org/simgrid.dtd">\n'
-# Three hosts on one link of 1 Gb/s that all share, in an order that is not that of their names.
+# Three hosts that share one link of 1 Gb/s, not in the order of their names.
 PLATFORM = HEAD + """<platform version="4.1"><zone id="z" routing="Full">
 <host id="n10" speed="1Gf"/><host id="n2" speed="1Gf"/><host id="n1" speed="1Gf"/>
 <link id="l" bandwidth="125MBps" latency="1ms"/>
@@ -27,7 +27,7 @@ PLATFORM = HEAD + """<platform version="4.1"><zone id="z" routing="Full">
 </zone></platform>
 """
 
-# (arguments, what the line has to say)
+# (arguments, parts of the message)
 MISTAKES = [
     (["--network", "star"], ["--network star", "ethernet-10g", "platform"]),
     (["--network", "none.xml"], ["none.xml", "No such file or directory"]),
@@ -86,7 +86,7 @@ def have_simgrid():
 @unittest.skipUnless(have_simgrid(), "this build has no SimGrid (Debian: libsimgrid-dev)")
 class Simulate(ProgramTest):
     def run_program(self, *arguments, environment=None):
-        """As usual, without the lines of progress that a slow machine has."""
+        """As usual, without the progress lines of a slow machine."""
         status, out, err = super().run_program(*arguments, environment=environment)
         return status, out, re.sub(r"(?m)^[a-z-]+, \d+ nodes?  step \d+/\d+\n", "", err)
 
@@ -129,7 +129,7 @@ class Simulate(ProgramTest):
         return {key: row["step_ms"] / 1e3 - self.GRADIENT for key, row in rows.items()}
 
     def test_a_push(self):
-        """P / B and a latency, for any number of nodes; two pushes leave by the same link."""
+        """A push takes P / B and a latency, for any number of nodes; two pushes of a node share its link."""
         push = self.BYTES / self.RATE
         for (name, nodes), seconds in self.theory("sgp,dpsgd").items():
             self.near(seconds, push + self.LATENCY, 0.02, f"{name}, {nodes} nodes")
@@ -139,8 +139,8 @@ class Simulate(ProgramTest):
             self.near(seconds, push / 2 + self.LATENCY, 0.02, f"{name}, {nodes} nodes, bfloat16")
 
     def test_hidden_pushes(self):
-        """A push of 128 ms beside a gradient of 100: a step waits for the message that left a step before, or with an
-        overlap of 2 for the link alone. One of 64 ms is hidden."""
+        """A push of 128 ms during a gradient of 100: a step waits for the message of the previous step, or with an
+        overlap of 2 for the link alone. A push of 64 ms is hidden."""
         push = self.BYTES / self.RATE
         for key, seconds in self.theory("osgp").items():
             self.near(seconds + self.GRADIENT, push + self.LATENCY, 0.02, key)
@@ -150,7 +150,7 @@ class Simulate(ProgramTest):
             self.near(seconds + self.GRADIENT, self.GRADIENT, 0.001, key)
 
     def test_allreduce(self):
-        """2 (n - 1) / n P / B; our own with two latencies, a ring with 2 (n - 1), a tree with log2 n whole vectors
+        """2 (n - 1) / n P / B, plus two latencies in this project's, 2 (n - 1) in a ring; in a tree log2 n whole vectors
         each way."""
         for (name, nodes), seconds in self.theory("allreduce,allreduce-ring,allreduce-tree").items():
             part = 2 * (nodes - 1) / nodes * self.BYTES / self.RATE
@@ -163,7 +163,7 @@ class Simulate(ProgramTest):
 
     def test_halving(self):
         """2 (n - 1) / n P / B and 2 log2 n latencies, rounded up, for any number of nodes, with an exact mean; and no more
-        than a ring takes where gradients vary."""
+        than a ring takes if gradients vary."""
         rows = self.theory("allreduce-halving", nodes=(1, 2, 3, 5, 7, 8, 24, 64))
         for (_, nodes), seconds in rows.items():
             expected = 2 * (nodes - 1) / nodes * self.BYTES / self.RATE + 2 * math.ceil(math.log2(nodes)) * self.LATENCY
@@ -175,18 +175,17 @@ class Simulate(ProgramTest):
             self.assertLess(rows["allreduce-halving", nodes]["step_ms"], rows["allreduce-ring", nodes]["step_ms"] * 1.001)
 
     def test_buckets(self):
-        """Forward is a third of the gradient, and 100 MB are four buckets, of which the link is busy from the end of the
-        first bucket's gradients on: 1/3 + 2/3 / 4 of the gradient, and all of the all-reduce."""
+        """Forward is a third of the gradient, and 100 MB are four buckets. The link is busy from the end of the first
+        bucket's gradients on: 1/3 + 2/3 / 4 of the gradient, plus the whole all-reduce."""
         rows = self.simulate("--nodes", "2,8", "--algorithm", "allreduce-buckets", "--parameters", "26.2144M",
                              "--rate-mbps", "1000", "--latency-ms", "0", "--compute-ms", "100", "--steps", "10")
         for (name, nodes), row in rows.items():
             expected = 0.1 * (1 / 3 + 2 / 3 / 4) + 2 * (nodes - 1) / nodes * 26.2144e6 * 4 / self.RATE
             self.near(row["step_ms"] / 1e3, expected, 0.02, f"{name}, {nodes} nodes")
 
-    def test_a_question(self):
-        """AD-PSGD: an active node's exchange is a vector there and one back, of 16 chunks each of which is answered when it is
-        there, beside its gradient; passive nodes wait for nothing. As all make as many steps, the active ones decide
-        what is done in a second."""
+    def test_adpsgd_exchange(self):
+        """AD-PSGD: an active node exchanges vectors with a passive one during its gradient, in 16 chunks, each answered on
+        arrival; passive nodes wait for nothing. All make the same number of steps, so the active ones set the rate."""
         exchange = (1 + 1 / 16) * self.BYTES / self.RATE + 2 * self.LATENCY
         rows = self.simulate("--nodes", "2,8", "--algorithm", "adpsgd", "--parameters", "4M", "--rate-mbps", "1000",
                              "--latency-ms", str(self.LATENCY * 1e3), "--compute-ms", "50", "--steps", "20",
@@ -198,13 +197,13 @@ class Simulate(ProgramTest):
             self.near(row["samples_per_second"], nodes * 32 / exchange, 0.02, nodes)
 
     def test_passes(self):
-        """An update of 5 ms, a copy of 200 that is longer than the push, and 11 of absorbing."""
+        """An update of 5 ms, a copy of 200, which is longer than the push, and 11 of absorbing."""
         rows = self.simulate("--nodes", "4", "--algorithm", "sgp", "--parameters", "4M", "--rate-mbps", "1000",
                              "--latency-ms", "0", "--compute-ms", "100", "--local-ms", "5:200:11", "--steps", "10")
         self.near(rows["sgp", 4]["step_ms"], 100 + 5 + 200 + 11, 0.001)
 
     def test_platform(self):
-        """Hosts in the order of their numbers; two pushes of two nodes share the one link, each way of its own."""
+        """Hosts are in the order of their numbers; two pushes of two nodes share the single link."""
         path = os.path.join(self.folder, "good.xml")
         write(path, PLATFORM.encode())
         rows = self.simulate("--nodes", "2", "--network", path, "--algorithm", "sgp", "--parameters", "4M",
@@ -212,7 +211,7 @@ class Simulate(ProgramTest):
         self.near(rows["sgp", 2]["step_ms"] / 1e3, 0.1 + 2 * self.BYTES / self.RATE, 0.02)
 
     def test_slow_node(self):
-        """It slows everybody in lock step, and only itself where nobody waits."""
+        """A slow node delays all nodes in lock step, and no other node if none waits."""
         rows = self.simulate("--nodes", "8", "--algorithm", "allreduce,osgp-async", "--slow-node", "3:4",
                              "--compute-ms", "100", "--network", "infiniband-100g", "--steps", "40")
         row = rows["osgp-async", 8]
@@ -222,8 +221,8 @@ class Simulate(ProgramTest):
         self.near(row["step_ms"], 400, 0.01)
         self.assertGreater(rows["allreduce", 8]["fastest_node_ms"], 400)
 
-    def test_gradients_are_drawn_as_said(self):
-        """Mean, and the mean of the largest of two log-normal draws: mean (1 + erf(sigma / 2))."""
+    def test_gradient_times(self):
+        """The mean of one log-normal draw, and of the larger of two: mean (1 + erf(sigma / 2))."""
         for workers, factor in ((1, 1), (2, 1 + math.erf(math.sqrt(math.log(1 + 0.3**2)) / 2))):
             rows = self.simulate("--nodes", "16", "--algorithm", "osgp-async", "--steps", "500", "--compute-ms",
                                  "10:0.3", "--workers-per-node", str(workers), "--warmup-steps", "0")
@@ -233,7 +232,7 @@ class Simulate(ProgramTest):
         self.near(rows["osgp-async", 16]["gradient_ms"], 10 * (0.9 + 0.1 * 10), 0.1)
 
     def test_consensus(self):
-        """In units of a step's noise: the root of 1 - (1 + log2 n) / n (docs: method), and none in all-reduce."""
+        """In units of a step's noise: the root of 1 - (1 + log2 n) / n (docs: method), and 0 in all-reduce."""
         rows = self.simulate("--nodes", "8,32,128", "--algorithm", "sgp,allreduce,allreduce-ring,allreduce-tree",
                              "--steps", "30", "--compute-ms", "10:0.1")
         for nodes in (8, 32, 128):
@@ -242,10 +241,10 @@ class Simulate(ProgramTest):
             for name in ("allreduce", "allreduce-ring", "allreduce-tree"):
                 self.assertLess(rows[name, nodes]["consensus_distance"], 1e-4)
 
-    def test_distance_then(self):
-        """After the same time, in which a push takes 20 gradients. SGP has made one step, the means of pairs: 1/2, less the
-        variance 1/16 of the mean of all. Who waits for nothing has made 16, and nothing has arrived yet: the first step adds
-        1; then half of the mass is under way, w = 1/2, and each adds 4."""
+    def test_distance_at(self):
+        """After the same time, with pushes as long as 20 gradients. SGP has made one step, means of pairs: 1/2, less the
+        variance 1/16 of the mean of all. Nodes that wait for nothing have made 16, and no message has arrived: the first step
+        adds 1; then half of the mass is under way, w = 1/2, and each step adds 4."""
         rows = self.simulate("--nodes", "16", "--algorithm", "sgp,osgp-async,allreduce", "--compute-ms", "100",
                              "--parameters", "25M", "--rate-mbps", "400", "--latency-ms", "0", "--steps", "40",
                              "--distance-at", "1.55")
@@ -258,7 +257,7 @@ class Simulate(ProgramTest):
         rows = self.simulate("--nodes", "4", "--algorithm", "sgp", "--steps", "10", "--distance-at", "60")
         self.assertEqual(rows["sgp", 4]["then"], {"seconds": 60, "steps": None, "consensus_distance": None})
 
-    # ---- against what is published ----
+    # ---- against published figures ----
 
     def test_published_figures(self):
         """Milliseconds on 32 nodes of 8 GPUs over 10 Gb/s Ethernet, ResNet-50: within 10 %, all with the defaults."""
@@ -266,10 +265,10 @@ class Simulate(ProgramTest):
         for name, published in (("allreduce", 420), ("sgp", 304), ("osgp", 271)):
             self.near(rows[name, 32]["step_ms"], published, 0.1, name)
 
-    # ---- the same again ----
+    # ---- repeatability and files ----
 
     def test_repeats(self):
-        """The same seed gives the same bytes, another one others."""
+        """The same seed gives the same bytes, and another seed gives others."""
         arguments = ["--nodes", "5,16", "--algorithm", "sgp,osgp,osgp-async,dpsgd,adpsgd,allreduce,allreduce-buckets",
                      "--compute-ms", "30:0.3:0.01", "--steps", "30", "--output", self.output()]
         path = os.path.join(self.output(), "simulation.json")
@@ -283,7 +282,7 @@ class Simulate(ProgramTest):
         self.assertNotEqual(results[0], results[2])
 
     def test_files(self):
-        """The file holds what was asked for, and the printed line is the file's object."""
+        """The file holds settings and rows, and the printed line equals the file."""
         status, out, err = self.run_program("simulate", "--nodes", "2,4", "--algorithm", "sgp", "--seed", "7",
                                             "--json", "--output", self.output("a/b"))
         self.assertEqual((status, err), (0, ""))
@@ -297,7 +296,7 @@ class Simulate(ProgramTest):
         self.assertEqual(found["rows"][0]["scaling_efficiency"], 1)
 
     def test_page(self):
-        """It is written with the table, tells what made it, and sgp report writes the same again."""
+        """The page is written with the table and shows the command; sgp report writes the same page again."""
         platform = os.path.join(self.folder, os.fsdecode(b"it's \xff.xml"))
         write(platform, PLATFORM.encode())
         status, out, err = self.run_program("simulate", "--network", platform, "--nodes", "2,3", "--steps", "10",
@@ -317,7 +316,7 @@ class Simulate(ProgramTest):
             self.assertEqual(file.read(), page)
 
     def test_without_gnuplot(self):
-        """The page has the table alone, and the program says why."""
+        """The page has only the table, and the program says why."""
         status, out, err = self.run_program("simulate", "--nodes", "2", "--steps", "5", "--output", self.output(),
                                             environment={"PATH": self.runtime})
         self.assertEqual((status, err), (0, ""))
@@ -326,7 +325,7 @@ class Simulate(ProgramTest):
             self.assertNotIn("<figure", file.read())
 
     def test_calibration(self):
-        """Passes are scaled with the model; what the line says counts."""
+        """Passes scale with the model; options on the command line take precedence."""
         path = os.path.join(self.folder, "calibration.json")
         write(path, json.dumps({"rate_mbps": 1000, "latency_ms": 0, "gradient_ms": 50, "gradient_spread": 0,
                                 "pass_parameters": 1e6, "update_ms": 1, "copy_ms": 0, "absorb_ms": 2}).encode())
@@ -338,7 +337,7 @@ class Simulate(ProgramTest):
         self.near(self.simulate(*arguments, *more)["sgp", 4]["step_ms"], 80 + push / 2, 0.001)
 
     def test_failures(self):
-        """The first failure ends a run, which says when; and what restarts cost on average is in the row."""
+        """The first failure ends a run and is reported with its time; the row has the mean cost of restarts."""
         rows = self.simulate("--nodes", "8", "--algorithm", "sgp", "--failures", "100", "--steps", "3000",
                              "--compute-ms", "245", "--seed", "3", "--warmup-steps", "2")
         row = rows["sgp", 8]
@@ -357,7 +356,7 @@ class Simulate(ProgramTest):
         self.assertEqual(len(re.findall(r"(?m)^(?:allreduce|sgp|osgp) +[48] +\d+\.\d\d ", out)), 6)
 
     def test_width(self):
-        """Nothing is wider than 80 columns, and columns stay apart, whatever the numbers."""
+        """No line is wider than 80 columns, and columns stay apart, whatever the numbers."""
         algorithms = "sgp,osgp,osgp-async,dpsgd,adpsgd,allreduce,allreduce-buckets,allreduce-ring,allreduce-halving,allreduce-tree"
         for more in (["--compute-ms", "245:0.3:0.01", "--failures", "50", "--distance-at", "3"],
                      ["--compute-ms", "1e6:10:1", "--parameters", "9.99T", "--rate-mbps", "0.001", "--distance-at", "1e12",
@@ -374,12 +373,12 @@ class Simulate(ProgramTest):
             _, out, _ = self.run_program(command, "--help")
             self.assertLessEqual(max(map(len, out.splitlines())), 80, command)
 
-    # ---- a long one ----
+    # ---- long runs ----
 
     LONG = ["--nodes", "1,64", "--algorithm", "allreduce", "--compute-ms", "245:0.1", "--network", "ethernet-1g"]
 
     def start_long(self, *more):
-        """A simulation that has printed its first row, and is in the middle of the second, which would take hours."""
+        """A simulation that has printed its first row and is in its second, which would take hours."""
         process = self.start("simulate", *self.LONG, "--steps", "200000", "--output", self.output(), *more)
         head = []
         while not head or not head[-1].startswith("allreduce "):
@@ -388,7 +387,7 @@ class Simulate(ProgramTest):
         return process
 
     def wait_for_child(self, process):
-        """The process that simulates a row."""
+        """Returns the id of the process that simulates a row."""
         end = time.monotonic() + LIMIT
         while time.monotonic() < end:
             with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="ascii") as file:
@@ -403,8 +402,8 @@ class Simulate(ProgramTest):
             return json.load(file)
 
     def test_interrupted(self):
-        """A row is there when it is finished; of a long one a line tells how far it is. Ctrl-C ends it, and what is
-        finished is in the file and on the page."""
+        """A row is printed when it is finished; a long one reports its progress. Ctrl-C ends it, and finished rows
+        are in the file and on the page."""
         process = self.start_long()
         line = "allreduce, 1 node "
         while line.startswith("allreduce, 1 node "):  # on a slow machine
@@ -429,7 +428,7 @@ class Simulate(ProgramTest):
         self.assertEqual(len(self.read_result()["rows"]), 1)
 
     def test_row_that_fails(self):
-        """Rows before it are kept, and the one line says what ended it."""
+        """Earlier rows are kept, and one message names the cause."""
         process = self.start_long()
         os.kill(self.wait_for_child(process), signal.SIGKILL)
         _, err = process.communicate(timeout=LIMIT)
@@ -438,7 +437,7 @@ class Simulate(ProgramTest):
         self.assertEqual([row["nodes"] for row in self.read_result()["rows"]], [1])
 
     def test_interrupted_at_once(self):
-        """Nothing is finished and nothing is written."""
+        """Without a finished row no file is written."""
         process = self.start("simulate", "--nodes", "256", "--steps", "100000", "--algorithm", "allreduce", "--output", self.output())
         self.wait_for_child(process)
         process.send_signal(signal.SIGINT)
@@ -452,14 +451,14 @@ class Simulate(ProgramTest):
         self.assertEqual(os.listdir(self.output()), ["simulation.json"])
 
     def test_manual(self):
-        """The man page has the options of --help, with the same defaults, and no others."""
+        """The man page has exactly the options of --help, with the same defaults."""
         _, out, _ = self.run_program("simulate", "--help")
         self.assert_documented("simulate", out)
 
 
 class Without(ProgramTest):
     def test_without_the_module(self):
-        """Where there is none beside the program, one line says what to install."""
+        """Without the module beside the program, one message names the package to install."""
         program = shutil.copy(PROGRAM, os.path.join(self.folder, "sgp"))
         done = subprocess.run([program, "simulate"], capture_output=True, text=True, timeout=LIMIT, cwd=self.folder,
                               check=False)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page about a simulation, from a simulation.json: no SimGrid is needed to write it."""
+"""The page about a simulation, made from simulation.json, without SimGrid."""
 
 import json
 import os
@@ -35,14 +35,14 @@ class Simulation(test_report.ReportTest):
         return name
 
     def curve(self, picture, color="rgb(  0, 114, 178)"):
-        """Points of the line of that colour, from left to right, of the first algorithm if none is given."""
+        """The points of the line of that colour, from left to right; by default the first algorithm's."""
         for element in picture.iter("path"):
             if element.get("stroke") == color and element.get("d").count("L") > 0:
                 return [tuple(map(float, point.split(","))) for point in re.findall(r"[ML] ?([\d.]+,[\d.]+)", element.get("d"))]
         return []
 
     def test_page(self):
-        """Three plots in two widths, every number of the rows, and all that was told and what made it."""
+        """Three plots in two widths, all numbers of the rows, the settings, and the command."""
         text, page = self.report(self.write_simulation("a"))
         shown = pictures(text)
         self.assertEqual(list(shown), PLOTS)
@@ -59,7 +59,7 @@ class Simulation(test_report.ReportTest):
         self.assertIn("Simulation: resnet50 over ethernet-10g", page.text)
 
     def test_same_in_all_rows(self):
-        """A column whose rows are all alike is said once, above the table; it is no column."""
+        """A value that all rows share is shown once, above the table, and has no column."""
         text, page = self.report(self.write_simulation("a"))
         [said] = [part for part in re.findall(r"<p>In all rows: (.*?)</p>", text)]
         self.assertEqual(said.split(" \u00b7 "), ["distance 0.654", "waiting, ms 55.50", "mean node, ms 432.10",
@@ -71,7 +71,7 @@ class Simulation(test_report.ReportTest):
         self.assertNotIn("In all rows", self.report("a")[0])
 
     def test_headline(self):
-        """On the largest number of nodes, against all-reduce."""
+        """The headline compares with all-reduce on the largest number of nodes."""
         def said(rows):
             self.write_simulation("a", rows)
             return test_report.leads(self.report("a")[0])
@@ -86,7 +86,7 @@ class Simulation(test_report.ReportTest):
                          ["On 4 nodes a step of a4 took 0.50 of allreduce\u2019s time (496 ms against 1000 ms)."])
 
     def test_colors_are_those_of_runs(self):
-        """An algorithm has the colour that it has on the page about runs."""
+        """An algorithm has the same colour as on the page about runs."""
         self.write_run("run", test_report.metrics(1, 2), algorithm="allreduce")
         of_run = test_report.line_colors(pictures(self.report("run")[0])["loss-epochs"][0])
         self.write_simulation("a", [row("sgp", 4), row("sgp", 8), row("allreduce", 4), row("allreduce", 8)])
@@ -101,7 +101,7 @@ class Simulation(test_report.ReportTest):
         self.check_in_browser("a/report.html", ["nodes", "step, ms", "samples/s", "efficiency"])
 
     def test_axis_of_nodes(self):
-        """Four times the nodes are as far apart everywhere, whatever the order of rows; the axis of times begins at 0."""
+        """The axis of nodes is logarithmic, whatever the order of rows; the axis of times begins at 0."""
         steps = {4: 100.0, 16: 200.0, 64: 400.0}
         self.write_simulation("a", [row("sgp", nodes, steps[nodes]) for nodes in (64, 4, 16)])
         text, _ = self.report("a")
@@ -112,7 +112,7 @@ class Simulation(test_report.ReportTest):
             self.assertIn("0", words(picture))
 
     def test_labels_leave_room(self):
-        """Sixteen numbers of nodes that lie close together: a phone shows the largest, and no two on top of each other."""
+        """Sixteen close numbers of nodes: a narrow page shows the largest, and no labels overlap."""
         self.write_simulation("a", [row("sgp", nodes) for nodes in range(10, 26)])
         text, _ = self.report("a")
         wide, narrow = (set(words(picture)) for picture in pictures(text)["step-nodes"])
@@ -122,7 +122,7 @@ class Simulation(test_report.ReportTest):
         self.assertIn(len(labels & narrow), range(6, 16))
 
     def test_wide_spread(self):
-        """Above a factor of ten a logarithm shows more, but efficiencies stay as they are."""
+        """Above a factor of ten the axis of times is logarithmic; that of efficiencies never is."""
         for most, log in ((900.0, False), (1100.0, True)):
             self.write_simulation("a", [row("sgp", 4, 100.0), row("sgp", 8, most)])
             text, _ = self.report("a")
@@ -131,7 +131,7 @@ class Simulation(test_report.ReportTest):
             self.assertIn("efficiency, %", words(shown["efficiency-nodes"][0]))
 
     def test_failures(self):
-        """Rows that a failure ended say so, and a column tells what restarts cost."""
+        """Rows that a failure ended are marked, and a column shows the cost of restarts."""
         ended = row("sgp", 8, hours_90_epochs_with_restarts=77.25, failure={"node": 5, "seconds": 12.5}, steps=41)
         self.write_simulation("a", [ended])
         _, page = self.report("a")
@@ -142,7 +142,7 @@ class Simulation(test_report.ReportTest):
         self.assertNotIn("with restarts", self.report("a")[1].text)
 
     def test_nothing_measured(self):
-        """Numbers that do not exist are null; the rest is drawn."""
+        """Missing numbers are null; the rest is drawn."""
         empty = dict.fromkeys(("step_ms", "efficiency", "hours_90_epochs", "consensus_distance"))
         self.write_simulation("a", [row("sgp", 4), {**row("osgp", 4), **empty}])
         text, page = self.report("a")
@@ -151,7 +151,7 @@ class Simulation(test_report.ReportTest):
         self.assertEqual(pictures(self.report("a")[0]), {name: [] for name in PLOTS})
 
     def test_nasty_names(self):
-        """Whatever the file says stands on the page as it is, and does nothing."""
+        """Text from the file is shown literally and never interpreted."""
         settings = {**SETTINGS, "model": NASTY, "network": {"platform": "<img src=x>"}, "<x>": {"<y>": ["&", None]}}
         self.write_simulation("a", [row(NASTY, 4), row("a\nb\x1b", 4)], settings, command="<script>", constants=5)
         text, page = self.report("a")
@@ -165,7 +165,7 @@ class Simulation(test_report.ReportTest):
             self.assertFalse(os.path.exists(self.path(name)))
 
     def test_no_gnuplot(self):
-        """The table alone, and a line that says so, which is also on the page."""
+        """Without gnuplot the page has only the table; the program and the page say so."""
         self.write_simulation("a")
         status, out, err = self.run_program("report", "a", environment={"PATH": self.runtime})
         self.assertEqual((status, out), (0, "a/report.html\n"))
@@ -179,7 +179,7 @@ class Simulation(test_report.ReportTest):
         self.assertIn("300.00", page.text)
 
     def test_output(self):
-        """A page elsewhere; the directory of the simulation stays as it is."""
+        """The page goes to another directory; the simulation's directory is not changed."""
         self.write_simulation("a")
         self.report("a", "--output", "b/c")
         self.assertEqual((os.listdir(self.path("a")), os.listdir(self.path("b/c"))), (["simulation.json"], ["report.html"]))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The contract over threads in real time and in virtual time with reordering; then what only
- * loopback has. */
+/* The conformance suite over threads, in real time and in virtual time with reordering; then the properties of
+ * loopback. */
 #include "ranks.h"
 
 static bool virtual_time;

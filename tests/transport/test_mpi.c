@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The contract over MPI: each rank is a process of a job of five (tests/CMakeLists.txt starts it under each MPI
- * library that is here), and a test with fewer ranks runs on a part of them. The module that talks to MPI
- * is found as the program finds it. */
+/* The conformance suite over MPI: each rank is a process of a job of five, which tests/CMakeLists.txt starts under each
+ * installed MPI library. A test with fewer ranks runs on a part of them. The MPI module is found as the program finds
+ * it. */
 #include "transport/mpi/mpi.h"
 
 #define SETUP(ranks)                                                                               \
@@ -40,9 +40,9 @@ static void run_here(const ranks_setup_t *setup,
     body(transport, context);
 }
 
-/* ---- what is MPI's own ---- */
+/* ---- properties of mpi ---- */
 
-/* CPU time of this process in microseconds, and how often it went to sleep. */
+/* CPU time of this process in microseconds, and the number of its sleeps. */
 static long cpu_time(long *sleeps) {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
@@ -51,8 +51,8 @@ static long cpu_time(long *sleeps) {
            usage.ru_stime.tv_usec;
 }
 
-/* A rank that waits looks, sleeps, and looks again. One that spins takes all the time that it gets, which on a
- * busy machine is little, and does not sleep. */
+/* A waiting rank polls and sleeps in turn. A spinning one would take all CPU time that it gets, which on a busy machine is
+ * little, and would never sleep. */
 static void waits(sgp_transport_t *transport, void *context) {
     (void)context;
     long before, after, cpu = cpu_time(&before);
@@ -76,8 +76,8 @@ static bool begin(sgp_transport_t *transport, const sgp_destination_t *to, size_
     return sgp_transport_send_begin(transport, &header, to, 1, send) == SGP_OK;
 }
 
-/* A chunk that is held takes room at its sender, wherever it lies, and gives it back when it is released: so
- * what piles up at a receiver is bounded. Rank 1 says when it holds all, and rank 0 when it may let go. */
+/* A held chunk takes room at its sender until it is released, which bounds the chunks at a receiver. Rank 1 tells rank 0
+ * when it holds all chunks, and rank 0 tells it when to release them. */
 static void held_chunks_take_room(sgp_transport_t *transport, void *context) {
     (void)context;
     enum { CHUNKS = 16 };
@@ -111,8 +111,8 @@ static void test_held_chunks_take_room(void **state) {
     run_transports(&setup, held_chunks_take_room, NULL);
 }
 
-/* A rank that leaves does not wait for the others to leave: here rank 0 still uses the transport after the
- * others have gone, and what it sends them then is dropped. */
+/* A rank that leaves does not wait until the others leave: here rank 0 still uses the transport after the others have
+ * left, and its messages to them are dropped. */
 static void leaves_early(sgp_transport_t *transport, void *context) {
     (void)context;
     CHECK(sgp_transport_prepare(transport, ELEMENTS * sizeof(float), 1) == SGP_OK);
@@ -141,7 +141,7 @@ static void test_leaves_early(void **state) {
     run_transports(&setup, leaves_early, NULL);
 }
 
-/* Parts are ordered by the rank that is given, and do not hear each other. */
+/* Parts are ordered by the given rank, and their messages do not mix. */
 static void test_parts(void **state) {
     (void)state;
     atomic_store(&ranks_failures, 0);

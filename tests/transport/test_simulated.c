@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The contract over a simulated cluster; then times, which the definitions give, and the algorithms, whose
- * numbers are those of any other transport. SimGrid simulates once in a process, so each run is a child. */
+/* The conformance suite over a simulated cluster; then times, which follow from the definitions, and algorithms, whose
+ * results equal those of any other transport. SimGrid simulates one cluster per process, so each run is a child. */
 #include "transport/simulated/simulated.h"
 
 #define SETUP(ranks)                                                                               \
@@ -29,7 +29,7 @@ static void run_here(const struct ranks_setup *setup,
 #define THREADS false
 #endif
 
-/* A switch that is never busy, and a link of each host to it. Returns the file's name. */
+/* A switch of unlimited capacity, and a link from each host to it. Returns the file's name. */
 static const char *write_platform(int hosts, double latency) {
     static char name[64];
     snprintf(name, sizeof name, "/tmp/sgp-test-XXXXXX");
@@ -86,9 +86,9 @@ static void run_here(const ranks_setup_t *setup,
 
 /* ---- times ---- */
 
-#define BYTES 1e7 /* of the simulated message: 100 ms of a link */
+#define BYTES 1e7 /* of a simulated message, which takes a link for 100 ms */
 
-/* Rank 1 gets a message of each other rank, all sent at time 0 with another step each, or with the same one. */
+/* All other ranks send rank 1 a message at time 0: all of the same step, or each of its own. */
 static void times_of_pushes(sgp_transport_t *transport, void *context) {
     const bool *same_step = context;
     sgp_destination_t to = {1, 1};
@@ -112,8 +112,8 @@ static void times_of_pushes(sgp_transport_t *transport, void *context) {
     finish(transport);
 }
 
-/* A push takes its bytes over the rate, and the latency. Those of one step share the link into their receiver, and
- * those of several take turns on it. */
+/* A push takes its bytes over the rate, plus the latency. Pushes of one step share the receiver's link; pushes of different
+ * steps take turns on it. */
 static void test_times(void **state) {
     (void)state;
     for (int size = 2; size <= 4; size++)
@@ -127,7 +127,7 @@ static void test_times(void **state) {
         }
 }
 
-/* Passes over memory take the time of whoever makes them; the message leaves meanwhile. */
+/* A pass over memory takes its own rank's time; the message leaves meanwhile. */
 static void times_of_passes(sgp_transport_t *transport, void *context) {
     (void)context;
     sgp_destination_t to = {1, 1};
@@ -154,8 +154,8 @@ static void test_passes(void **state) {
     run_in_child(&options, times_of_passes, NULL);
 }
 
-/* Rank 0 sends to all at once: together they take what one after the other takes, and then the first is there
- * earlier. */
+/* Rank 0 sends to all at once. Together or one by one, the last message arrives at the same time; one by one, the first
+ * arrives earlier. */
 static void times_of_many(sgp_transport_t *transport, void *context) {
     const bool *one_by_one = context;
     int others = transport->size - 1;
@@ -188,8 +188,8 @@ static void test_one_by_one(void **state) {
     }
 }
 
-/* At line rate: rank 2 begins later, with a message of a quarter, which overtakes that of rank 0; so does the second of
- * rank 0 not, which waits for its line. */
+/* At line rate: the message of rank 2, later and a quarter as long, overtakes the first of rank 0. The second of rank 0,
+ * as short, does not: it waits for the link. */
 static void times_of_overtaking(sgp_transport_t *transport, void *context) {
     static const double order[][2] = {{2, 0.1 + 0.25}, {0, 1}, {0, 1 + 0.25}}; /* of BYTES / RATE */
     (void)context;
@@ -225,7 +225,7 @@ static void test_overtaking(void **state) {
 
 enum { NODES = 5, NUMBERS = 400, ROUNDS = 9 };
 
-/* What a run leaves, in memory that its processes share. */
+/* The result of a run, in memory that its processes share. */
 typedef struct outcome {
     sgp_mixer_options_t options;
     float z[NODES][NUMBERS];
@@ -271,7 +271,7 @@ static sgp_mixer_options_t options_of(sgp_algorithm_t algorithm, sgp_graph_kind_
                                  .overlap = overlap};
 }
 
-/* In lock step the numbers are those of any other transport, bit by bit. */
+/* In lock step the results equal those of any other transport, bit by bit. */
 static void test_same_bits(void **state) {
     (void)state;
     const sgp_mixer_options_t all[] = {
@@ -290,7 +290,7 @@ static void test_same_bits(void **state) {
     }
 }
 
-/* Also where nobody waits, and an agent works beside the node. */
+/* Mass is conserved, also if no node waits and if an agent works beside the node. */
 static void test_mass(void **state) {
     (void)state;
     const sgp_mixer_options_t all[] = {

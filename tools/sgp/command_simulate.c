@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `sgp simulate`: how long the steps of the algorithms take on a cluster that is not there. */
+/* `sgp simulate`: how long the algorithms' steps take on a simulated cluster. */
 #include "command.h"
 #include "cli/interrupt.h"
 #include "cli/message.h"
 #include "cli/output.h"
 #include "report/report_simulation.h"
 #include "report/report_text.h"
-#include "simulate/simulate_settings.h"
+#include "simulate/presets.h"
+#include "simulate/simulate_child.h"
+#include "simulate/simulate_output.h"
 
 #include "transport/simulated/simulated.h"
 
@@ -27,7 +29,7 @@ static bool is_shown(const simulate_settings_t *settings) {
 }
 
 static int simulate_next(const simulate_settings_t *settings, const char *platform, int number,
-                         simulate_row_t *rows) {
+                         simulation_row_t *rows) {
     int a = number / settings->nodes_count, at = number % settings->nodes_count;
     int nodes = settings->nodes[at];
     char label[96];
@@ -41,7 +43,7 @@ static int simulate_next(const simulate_settings_t *settings, const char *platfo
     return 0;
 }
 
-static int write_all(const simulate_settings_t *settings, const simulate_row_t *rows,
+static int write_all(const simulate_settings_t *settings, const simulation_row_t *rows,
                      int finished) {
     bool shown = is_shown(settings), drawn;
     if (shown) simulate_print_legend(settings);
@@ -54,9 +56,9 @@ static int write_all(const simulate_settings_t *settings, const simulate_row_t *
     return 0;
 }
 
-/* Rows that are finished are kept, whatever ended the others. */
+/* Finished rows are kept, however the rest ends. */
 static int simulate_all(const simulate_settings_t *settings, const char *platform,
-                        simulate_row_t *rows) {
+                        simulation_row_t *rows) {
     int total = simulate_rows_count(settings), finished = 0, status = 0;
     interrupt_catch();
     while (finished < total && !status && !interrupt_signal) {
@@ -73,14 +75,14 @@ static int simulate_all(const simulate_settings_t *settings, const char *platfor
 
 static int run(const simulate_settings_t *settings, const char *platform) {
     int total = simulate_rows_count(settings), status = EXIT_FAILED;
-    simulate_row_t *rows = calloc((size_t)total, sizeof *rows);
+    simulation_row_t *rows = calloc((size_t)total, sizeof *rows);
     if (rows) status = simulate_all(settings, platform, rows);
     else message_error("out of memory for %d rows", total);
     free(rows);
     return status;
 }
 
-/* As a shell reads it: bare where that is safe, or else between quotes. */
+/* As a shell reads it: bare if that is safe, otherwise quoted. */
 static void print_word(FILE *out, const char *word) {
     static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
                                "-_.,:/=+@%";
@@ -93,8 +95,8 @@ static void print_word(FILE *out, const char *word) {
     fputc('\'', out);
 }
 
-/* Without what only says where the result goes: the same command gives the same files. Released with free;
- * NULL when out of memory. */
+/* Without the options that name a destination, so that the same command gives the same files. Released with free; NULL:
+ * out of memory. */
 static char *command_of(int argc, char **argv) {
     char *text = NULL;
     size_t length;
@@ -116,8 +118,9 @@ static char *command_of(int argc, char **argv) {
 
 static int run_on_network(const simulate_settings_t *settings) {
     char path[64];
-    if (settings->network.platform) return run(settings, settings->network.platform);
-    int file = simulate_network_file(&settings->network, most_nodes(settings));
+    if (settings->simulation.network.platform)
+        return run(settings, settings->simulation.network.platform);
+    int file = simulation_network_file(&settings->simulation.network, most_nodes(settings));
     if (file < 0) return EXIT_FAILED;
     snprintf(path, sizeof path, "/proc/self/fd/%d", file);
     int status = run(settings, path);
@@ -139,11 +142,14 @@ int command_simulate(int argc, char **argv) {
     if (!simulate_settings_finish(&settings)) return EXIT_MISTAKE;
     if (sgp_simulated_load() != SGP_OK) return EXIT_MISTAKE;
     if (!settings.output) {
-        output_name("simulation", settings.network.platform ? "platform" : settings.network.name,
+        output_name("simulation",
+                    settings.simulation.network.platform ? "platform"
+                                                         : settings.simulation.network.name,
                     output);
         settings.output = output;
     }
-    int status = settings.network.platform ? simulate_probe(&settings, most_nodes(&settings)) : 0;
+    int status =
+        settings.simulation.network.platform ? simulate_probe(&settings, most_nodes(&settings)) : 0;
     if (status) return status;
     if (!output_prepare(settings.output, OUTPUT_ROOM)) return EXIT_MISTAKE;
     char *command = command_of(argc, argv);

@@ -1,74 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Room. A sender's slot comes back when all receivers have released the chunk: each names the slots it
- * gives back in a small message. So what a receiver holds is bounded by what its senders have prepared,
- * and it takes in whatever has arrived, into slots that it adds as it needs them: it never refuses a chunk
- * for lack of a slot, whichever steps the ones belong to that it holds. So two that hold much of each other's
- * cannot wait for each other.
+/* Leaving. A rank that leaves sends a last message, marked as such, to every other rank. A rank that receives one sends
+ * nothing more there but its own last message. MPI keeps the messages of one rank in order, so a rank that has all last
+ * messages has received everything, and no rank waits until the others leave as well.
  *
- * Leaving. The last message of a rank to another says that it is that. A rank that leaves sends it to
- * all; whoever gets it sends nothing more there but its own last message. MPI keeps messages of one
- * rank in order, so whoever has the last messages of all has received everything, and nobody has to
- * wait until the others leave as well.
- *
- * Waiting. MPI has no call that sleeps until something arrives, so a rank looks, sleeps for a part of
- * the time that it has waited already, at most MOST_SLEEP_NS, and looks again. */
+ * Waiting. MPI has no call that sleeps until something arrives. So a rank polls, sleeps for a part of the time that it
+ * has waited already, at most MOST_SLEEP_NS, and polls again. */
 #include "transport/mpi/mpi.h"
 
 #include "base/constants.h"
 #include "base/clock.h"
 #include "base/logging.h"
-#include "transport/agent.h"
-#include "transport/mpi/mpi_load.h"
-#include "transport/mpi/mpi_slots.h"
+#include "transport/mpi/mpi_requests.h"
 
-#include <assert.h>
 #include <math.h>
 #include <sched.h>
-#include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 /* Measured: docs/results.md. */
-#define YIELD_NS       200000u /* a wait begins with looking and yielding */
+#define YIELD_NS       200000u /* a wait begins with polling and yielding */
 #define LEAST_SLEEP_NS 10000u
 #define MOST_SLEEP_NS  200000u
 #define SLEEP_SHARE    8 /* of the wait so far */
-#define RECEIVES       4 /* chunks that are being received at a time */
-#define SLOTS_AT_ONCE  16
-#define CREDITS        64 /* slots that one message gives back */
-
-enum { TAG_CHUNK = 1, TAG_CREDITS, TAG_LAST };
-
-typedef struct peer {
-    sgp_mpi_cookie_t cookie;  /* first: of `given` and of the last message, SGP_MPI_CONTROL */
-    bool sending;             /* `given` is under way */
-    bool has_left;            /* its last message is here */
-    bool last_sent;           /* our last message to it has been sent */
-    sgp_mpi_slot_t *released; /* what it is to be told of */
-    uint32_t given[CREDITS];
-} peer_t;
-
-typedef struct mpi {
-    sgp_transport_t transport; /* first: a transport is an mpi */
-    const sgp_mpi_t *library;
-    sgp_mpi_comm_t *comm;
-    sgp_agent_t agent;
-    atomic_bool poked; /* the agent is to return from wait */
-    bool has_failed;
-    bool left;       /* in order */
-    peer_t *peers;   /* (size); our own entry unused */
-    int peers_left;  /* whose last message is here */
-    int to_tell;     /* peers with something released */
-    double *weights; /* (size) of the chunk being sent */
-    sgp_mpi_slots_t sent, received;
-    uint32_t reserved; /* free slots promised to messages begun */
-    uint32_t wanted;   /* slots, by a sender that was told to come again; 0: none */
-    int receiving;     /* chunks on their way into slots */
-    sgp_mpi_slot_t *ready, **ready_end; /* that have arrived, in order */
-} mpi_t;
 
 static mpi_t *mpi_of(sgp_transport_t *transport) {
     return (mpi_t *)transport;
@@ -79,37 +34,9 @@ static uint64_t mpi_now(sgp_transport_t *transport) {
     return sgp_clock_now();
 }
 
-/* The first failure is logged; from then on the rank counts as lost. */
-static void fail(mpi_t *mpi, int code, const char *what, int rank) {
-    char text[64];
-    if (mpi->has_failed) return;
-    mpi->has_failed = true;
-    sgp_transport_note(&mpi->transport, rank, sgp_fate_lost(SGP_CAUSE_FAILED),
-                       "a call of MPI failed");
-    snprintf(text, sizeof text, "%s node %d", what, rank);
-    sgp_mpi_fail(mpi->library, code, text);
-}
+/* ---- sending ---- */
 
-/* ---- slots ---- */
-
-static uint32_t room(const mpi_t *mpi) {
-    return mpi->sent.free_count - mpi->reserved;
-}
-
-static void drop(mpi_t *mpi, sgp_mpi_slot_t *slot) {
-    assert(slot->references > 0);
-    if (--slot->references == 0) sgp_mpi_slots_give(&mpi->sent, slot);
-}
-
-/* `rank` needs the slot no more. */
-static void given_back(mpi_t *mpi, uint32_t id, int rank) {
-    sgp_mpi_slot_t *slot = id < mpi->sent.count ? mpi->sent.all[id] : NULL;
-    if (!slot || !slot->awaits[rank]) return;
-    slot->awaits[rank] = false;
-    drop(mpi, slot);
-}
-
-/* Slots stay when a promise is taken back, for the next one. */
+/* A promise that is taken back leaves its slots for the next one. */
 static sgp_status_t mpi_prepare(sgp_transport_t *transport, size_t bytes, unsigned messages) {
     mpi_t *mpi = mpi_of(transport);
     uint64_t wanted = transport->promised + sgp_chunks_of_room(transport, bytes, messages);
@@ -127,138 +54,9 @@ static void mpi_unprepare(sgp_transport_t *transport, size_t bytes, unsigned mes
     transport->promised -= sgp_chunks_of_room(transport, bytes, messages);
 }
 
-/* ---- progress ---- */
-
-/* A small message from memory of the peer's. */
-static void send_control(mpi_t *mpi, int rank, int tag, const void *bytes, size_t count) {
-    const sgp_mpi_binding_t *call = mpi->library->binding;
-    int code = call->send(mpi->comm, bytes, count, rank, tag, &mpi->peers[rank]);
-    if (code) fail(mpi, code, "a message to", rank);
-}
-
-static void forget_released(mpi_t *mpi, peer_t *peer) {
-    for (sgp_mpi_slot_t *next, *slot = peer->released; slot; slot = next) {
-        next = slot->next;
-        sgp_mpi_slots_give(&mpi->received, slot);
-    }
-    if (peer->released) mpi->to_tell--;
-    peer->released = NULL;
-}
-
-static void send_last(mpi_t *mpi, int rank) {
-    peer_t *peer = &mpi->peers[rank];
-    if (peer->last_sent) return;
-    peer->last_sent = true;
-    forget_released(mpi, peer);
-    send_control(mpi, rank, TAG_LAST, NULL, 0);
-}
-
-/* Tells a peer which of its slots we have released. */
-static void tell(mpi_t *mpi, int rank) {
-    peer_t *peer = &mpi->peers[rank];
-    size_t count = 0;
-    while (peer->released && count < CREDITS) {
-        sgp_mpi_slot_t *slot = peer->released;
-        peer->released = slot->next;
-        peer->given[count++] = slot->theirs;
-        sgp_mpi_slots_give(&mpi->received, slot);
-    }
-    if (!peer->released) mpi->to_tell--;
-    peer->sending = true;
-    send_control(mpi, rank, TAG_CREDITS, peer->given, count * sizeof *peer->given);
-}
-
-static void tell_peers(mpi_t *mpi) {
-    for (int r = 0; mpi->to_tell > 0 && r < mpi->transport.size; r++)
-        if (mpi->peers[r].released && !mpi->peers[r].sending) tell(mpi, r);
-}
-
-/* What a message in a slot means, once it is here. */
-static void arrived(mpi_t *mpi, sgp_mpi_slot_t *slot) {
-    peer_t *peer = &mpi->peers[slot->src];
-    mpi->receiving--;
-    if (slot->tag == TAG_CHUNK) {
-        slot->next = NULL;
-        *mpi->ready_end = slot;
-        mpi->ready_end = &slot->next;
-        return;
-    }
-    uint32_t id;
-    for (size_t at = 0; slot->tag == TAG_CREDITS && at + sizeof id <= slot->bytes;
-         at += sizeof id) {
-        memcpy(&id, slot->memory + at, sizeof id);
-        given_back(mpi, id, slot->src);
-    }
-    if (slot->tag == TAG_LAST && !peer->has_left) {
-        peer->has_left = true;
-        mpi->peers_left++;
-        sgp_transport_note(&mpi->transport, slot->src, sgp_fate_left(), NULL);
-        for (uint32_t s = 0; s < mpi->sent.count; s++) given_back(mpi, s, slot->src);
-        send_last(mpi, slot->src);
-    }
-    sgp_mpi_slots_give(&mpi->received, slot);
-}
-
-static void end_requests(mpi_t *mpi) {
-    void **cookies = NULL;
-    int count = 0;
-    int code = mpi->library->binding->test(mpi->comm, &cookies, &count);
-    if (code) fail(mpi, code, "messages under way of", mpi->transport.rank);
-    for (int i = 0; i < count; i++) switch (*(sgp_mpi_cookie_t *)cookies[i]) {
-        case SGP_MPI_SENT:
-            drop(mpi, cookies[i]);
-            break;
-        case SGP_MPI_RECEIVED:
-            arrived(mpi, cookies[i]);
-            break;
-        case SGP_MPI_CONTROL:
-            ((peer_t *)cookies[i])->sending = false;
-            break;
-        }
-}
-
-/* Into a slot, where it stays. One that is too long is not from one of us: MPI cuts it off and says so. */
-static void begin_receive(mpi_t *mpi, sgp_mpi_message_t *message) {
-    sgp_mpi_slot_t *slot = sgp_mpi_slots_take(&mpi->received);
-    size_t most = mpi->received.front + mpi->received.chunk_bytes;
-    if (message->bytes > most) message->bytes = most;
-    slot->src = message->src;
-    slot->tag = message->tag;
-    slot->bytes = message->bytes;
-    int code = mpi->library->binding->receive(mpi->comm, message, slot->memory, slot);
-    if (!code) mpi->receiving++;
-    else fail(mpi, code, "a message from", message->src);
-}
-
-/* A few at a time: the first ones are to be whole soon. Without memory for a slot the message stays with
- * MPI, and is tried again. */
-static void begin_receives(mpi_t *mpi) {
-    sgp_mpi_message_t message;
-    while (mpi->receiving < RECEIVES && !mpi->has_failed) {
-        bool found = false;
-        if (!mpi->received.free && !sgp_mpi_slots_add(&mpi->received, SLOTS_AT_ONCE)) return;
-        int code = mpi->library->binding->probe(mpi->comm, &message, &found);
-        if (code) fail(mpi, code, "messages to", mpi->transport.rank);
-        if (!found) return;
-        begin_receive(mpi, &message);
-    }
-}
-
-/* All that can be done without waiting. */
-static void progress(mpi_t *mpi) {
-    if (mpi->has_failed) return;
-    sgp_mpi_lock();
-    begin_receives(mpi);
-    end_requests(mpi);
-    tell_peers(mpi);
-    sgp_mpi_unlock();
-}
-
-/* ---- sending ---- */
-
 static bool is_there_room(mpi_t *mpi, uint32_t chunks) {
-    if (room(mpi) < chunks) progress(mpi);
-    return room(mpi) >= chunks;
+    if (sgp_mpi_room(mpi) < chunks) sgp_mpi_progress(mpi);
+    return sgp_mpi_room(mpi) >= chunks;
 }
 
 static sgp_status_t mpi_send_begin(sgp_transport_t *transport, const sgp_header_t *header,
@@ -289,25 +87,13 @@ static void *mpi_send_next(sgp_transport_t *transport, sgp_send_t *send) {
     return slot->memory + mpi->sent.front;
 }
 
-/* By rank; NULL: all destinations have the same. */
+/* (size) by rank; NULL: the weight is the same for all destinations. */
 static const double *weights_of(mpi_t *mpi, const sgp_send_t *send) {
     bool differ = false;
     for (int i = 1; i < send->destinations; i++) differ |= send->to[i].weight != send->to[0].weight;
     for (int i = 0; differ && i < send->destinations; i++)
         mpi->weights[send->to[i].dst] = send->to[i].weight;
     return differ ? mpi->weights : NULL;
-}
-
-/* To a rank that has left nothing is sent. */
-static void post(mpi_t *mpi, sgp_mpi_slot_t *slot, const unsigned char *begin, int dst) {
-    if (mpi->peers[dst].last_sent || mpi->has_failed) return;
-    int code = mpi->library->binding->send(mpi->comm, begin, slot->bytes, dst, TAG_CHUNK, slot);
-    if (code) {
-        fail(mpi, code, "a message to", dst);
-        return;
-    }
-    slot->awaits[dst] = true;
-    slot->references += 2; /* the request, and the receiver */
 }
 
 static void mpi_send_commit(sgp_transport_t *transport, sgp_send_t *send) {
@@ -319,23 +105,12 @@ static void mpi_send_commit(sgp_transport_t *transport, sgp_send_t *send) {
         sgp_mpi_slot_seal(&mpi->sent, slot, &header, weights_of(mpi, send));
     slot->references = 1; /* ours, until all are posted */
     sgp_mpi_lock();
-    for (int i = 0; i < send->destinations; i++) post(mpi, slot, begin, send->to[i].dst);
+    for (int i = 0; i < send->destinations; i++) sgp_mpi_post(mpi, slot, begin, send->to[i].dst);
     sgp_mpi_unlock();
-    drop(mpi, slot);
+    sgp_mpi_drop(mpi, slot);
 }
 
 /* ---- receiving ---- */
-
-static void give_back(mpi_t *mpi, sgp_mpi_slot_t *slot) {
-    peer_t *peer = &mpi->peers[slot->src];
-    if (peer->last_sent) {
-        sgp_mpi_slots_give(&mpi->received, slot);
-        return;
-    }
-    if (!peer->released) mpi->to_tell++;
-    slot->next = peer->released;
-    peer->released = slot;
-}
 
 static bool is_weight(double weight) {
     return isfinite(weight) && weight > 0;
@@ -359,32 +134,24 @@ static sgp_status_t open_chunk(mpi_t *mpi, sgp_mpi_slot_t *slot, sgp_chunk_t *ch
     return SGP_OK;
 }
 
-static sgp_mpi_slot_t *take_ready(mpi_t *mpi) {
-    sgp_mpi_slot_t *slot = mpi->ready;
-    if (!slot) return NULL;
-    mpi->ready = slot->next;
-    if (!mpi->ready) mpi->ready_end = &mpi->ready;
-    return slot;
-}
-
 static sgp_status_t mpi_receive(sgp_transport_t *transport, sgp_chunk_t *chunk) {
     mpi_t *mpi = mpi_of(transport);
-    if (!mpi->ready) progress(mpi);
-    for (sgp_mpi_slot_t *slot; (slot = take_ready(mpi));) {
+    if (!mpi->ready) sgp_mpi_progress(mpi);
+    for (sgp_mpi_slot_t *slot; (slot = sgp_mpi_take_ready(mpi));) {
         if (open_chunk(mpi, slot, chunk) == SGP_OK) return SGP_OK;
-        give_back(mpi, slot);
+        sgp_mpi_release(mpi, slot);
     }
     return SGP_ERR_AGAIN;
 }
 
 static void mpi_release(sgp_transport_t *transport, sgp_chunk_t *chunk) {
-    give_back(mpi_of(transport), chunk->slot);
+    sgp_mpi_release(mpi_of(transport), chunk->slot);
     chunk->slot = NULL;
 }
 
 /* ---- waiting ---- */
 
-/* Between two looks of a wait that began at `start`. */
+/* Between two polls of a wait that began at `start`. */
 static void rest(uint64_t start, uint64_t deadline) {
     uint64_t now = sgp_clock_now(), waited = now - start, left = deadline - now;
     if (now >= deadline) return;
@@ -401,14 +168,14 @@ static void rest(uint64_t start, uint64_t deadline) {
 
 static bool worth_waking(mpi_t *mpi) {
     if (mpi->ready || atomic_exchange(&mpi->poked, false)) return true;
-    return mpi->wanted && room(mpi) >= mpi->wanted;
+    return mpi->wanted && sgp_mpi_room(mpi) >= mpi->wanted;
 }
 
 static sgp_status_t mpi_wait(sgp_transport_t *transport, uint64_t deadline) {
     mpi_t *mpi = mpi_of(transport);
     uint64_t start = sgp_clock_now();
     for (;;) {
-        progress(mpi);
+        sgp_mpi_progress(mpi);
         if (worth_waking(mpi)) return SGP_OK;
         if (mpi->has_failed) return SGP_ERR_PEER_LOST;
         if (sgp_clock_now() >= deadline) return SGP_ERR_TIMEOUT;
@@ -431,8 +198,8 @@ static sgp_status_t mpi_agent_start(sgp_transport_t *transport, void (*body)(voi
     mpi_t *mpi = mpi_of(transport);
     if (mpi->library->state.any_thread) return sgp_agent_start(&mpi->agent, body, context);
     return sgp_fail(SGP_ERR_UNSUPPORTED,
-                    "mpi: MPI was initialised for calls of one thread alone, and what works at "
-                    "messages beside the computation needs MPI_THREAD_SERIALIZED");
+                    "mpi: the program initialised MPI for one thread alone; an agent needs "
+                    "MPI_THREAD_SERIALIZED");
 }
 
 static void mpi_agent_join(sgp_transport_t *transport) {
@@ -453,13 +220,13 @@ static void mpi_pause(sgp_transport_t *transport, uint64_t deadline) {
 
 static void mpi_signal(sgp_transport_t *transport) {
     mpi_t *mpi = mpi_of(transport);
-    if (sgp_agent_signal(&mpi->agent)) atomic_store(&mpi->poked, true); /* seen at its next look */
+    if (sgp_agent_signal(&mpi->agent)) atomic_store(&mpi->poked, true); /* seen at its next poll */
 }
 
 /* ---- the end ---- */
 
 static void discard_ready(mpi_t *mpi) {
-    for (sgp_mpi_slot_t *slot; (slot = take_ready(mpi));) give_back(mpi, slot);
+    for (sgp_mpi_slot_t *slot; (slot = sgp_mpi_take_ready(mpi));) sgp_mpi_release(mpi, slot);
 }
 
 static bool is_over(const mpi_t *mpi) {
@@ -473,10 +240,10 @@ static void mpi_leave(sgp_transport_t *transport, uint64_t deadline) {
     discard_ready(mpi);
     sgp_mpi_lock();
     for (int r = 0; r < transport->size; r++)
-        if (r != transport->rank) send_last(mpi, r);
+        if (r != transport->rank) sgp_mpi_send_last(mpi, r);
     sgp_mpi_unlock();
     for (;;) {
-        progress(mpi);
+        sgp_mpi_progress(mpi);
         discard_ready(mpi);
         mpi->left = is_over(mpi);
         if (mpi->left || mpi->has_failed || sgp_clock_now() >= deadline) return;
@@ -484,7 +251,7 @@ static void mpi_leave(sgp_transport_t *transport, uint64_t deadline) {
     }
 }
 
-/* Where it was not left in order MPI may still use its memory. */
+/* If the transport was not left in order, MPI may still use its memory. */
 static void mpi_destroy(sgp_transport_t *transport) {
     mpi_t *mpi = mpi_of(transport);
     bool pending = mpi->comm && mpi->library->binding->pending(mpi->comm) > 0;
@@ -494,12 +261,9 @@ static void mpi_destroy(sgp_transport_t *transport) {
         sgp_mpi_unlock();
         sgp_mpi_count_left();
     }
-    sgp_mpi_slots_fini(&mpi->sent, pending);
-    sgp_mpi_slots_fini(&mpi->received, pending);
+    sgp_mpi_requests_fini(mpi, pending);
     sgp_agent_fini(&mpi->agent);
     sgp_fates_destroy(mpi->transport.fates);
-    free(mpi->weights);
-    if (!pending) free(mpi->peers);
     free(mpi);
 }
 
@@ -531,7 +295,7 @@ bool sgp_mpi_is(const sgp_transport_t *transport) {
 
 /* ---- making ---- */
 
-/* What each rank tells all before anything else. */
+/* The first exchange of all ranks. */
 typedef struct greeting {
     uint64_t run;
     uint64_t chunk_bytes;
@@ -568,21 +332,7 @@ static sgp_status_t greet(mpi_t *mpi) {
     return status;
 }
 
-static sgp_status_t allocate(mpi_t *mpi) {
-    size_t size = (size_t)mpi->transport.size;
-    mpi->peers = calloc(size, sizeof *mpi->peers);
-    mpi->weights = calloc(size, sizeof *mpi->weights);
-    if (!mpi->peers || !mpi->weights ||
-        sgp_fates_create((int)size, &mpi->transport.fates) != SGP_OK)
-        return sgp_fail(SGP_ERR_NO_MEMORY, "mpi: no memory to connect %zu ranks", size);
-    for (size_t r = 0; r < size; r++) mpi->peers[r].cookie = SGP_MPI_CONTROL;
-    sgp_mpi_slots_init(&mpi->sent, SGP_MPI_SENT, (int)size, mpi->transport.chunk_bytes);
-    sgp_mpi_slots_init(&mpi->received, SGP_MPI_RECEIVED, (int)size, mpi->transport.chunk_bytes);
-    if (sgp_mpi_slots_add(&mpi->received, SLOTS_AT_ONCE)) return SGP_OK;
-    return sgp_fail(SGP_ERR_NO_MEMORY, "mpi: no memory to receive");
-}
-
-/* comm: taken in every case. */
+/* Takes comm, on failure as well. */
 static sgp_status_t make(const sgp_mpi_t *library, sgp_mpi_comm_t *comm, size_t chunk_bytes,
                          sgp_transport_t **transport) {
     mpi_t *mpi = calloc(1, sizeof *mpi);
@@ -595,7 +345,7 @@ static sgp_status_t make(const sgp_mpi_t *library, sgp_mpi_comm_t *comm, size_t 
     int code = library->binding->place(comm, &mpi->transport.rank, &mpi->transport.size);
     sgp_agent_init(&mpi->agent, mpi->transport.rank);
     sgp_status_t status =
-        code ? sgp_mpi_fail(library, code, "the group of processes") : allocate(mpi);
+        code ? sgp_mpi_fail(library, code, "the group of processes") : sgp_mpi_requests_init(mpi);
     if (status == SGP_OK) status = greet(mpi);
     if (status == SGP_OK) *transport = &mpi->transport;
     else mpi_destroy(&mpi->transport);
@@ -608,11 +358,11 @@ static sgp_status_t check(const sgp_mpi_options_t *options, const sgp_mpi_t *lib
                         "mpi: chunk_bytes is %zu, must be a multiple of 64 and at most 2^30",
                         options->chunk_bytes);
     if (options->parent && !sgp_mpi_is(options->parent))
-        return sgp_fail(SGP_ERR_INVALID, "mpi: a part of a transport that is %s",
+        return sgp_fail(SGP_ERR_INVALID, "mpi: the parent is a transport %s, must be mpi",
                         options->parent->ops->name);
     if (!library->state.any_thread && !library->state.main)
-        return sgp_fail(SGP_ERR_UNSUPPORTED,
-                        "mpi: MPI was initialised for calls of its main thread alone");
+        return sgp_fail(SGP_ERR_UNSUPPORTED, "mpi: the program initialised MPI for its main thread "
+                                             "alone, and this is another thread");
     return SGP_OK;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Compiled into a module, once for each MPI library; see binding.h. */
+/* Compiled into a module, once for each MPI library (mpi_binding.h). */
 #include "transport/mpi/mpi_binding.h"
 
 #include <limits.h>
@@ -11,9 +11,9 @@ struct sgp_mpi_comm {
     MPI_Comm comm;
     MPI_Request *requests; /* (capacity) the first `count` are under way */
     void **cookies;        /* (capacity) of the requests */
-    void **finished;       /* (capacity) what test gives out */
+    void **finished;       /* (capacity) the result of test */
     int *indices;          /* (capacity) for MPI_Testsome, as is the next */
-    MPI_Status *statuses;  /* not ignored: MPICH's marker for that makes gcc warn */
+    MPI_Status *statuses;  /* instead of MPI_STATUSES_IGNORE: MPICH's makes gcc warn */
     int count, capacity;
 };
 
@@ -92,7 +92,7 @@ static int sum(sgp_mpi_comm_t *comm, float *values, size_t count) {
 
 /* ---- requests ---- */
 
-/* Each array on its own, so that a failure leaves all as they were. */
+/* Array by array, so that a failure leaves all of them valid. */
 static bool grow(sgp_mpi_comm_t *comm) {
     size_t wanted = comm->capacity ? 2 * (size_t)comm->capacity : 64;
     MPI_Request *requests = realloc(comm->requests, wanted * sizeof *requests);
@@ -153,7 +153,7 @@ static int probe(sgp_mpi_comm_t *comm, sgp_mpi_message_t *message, bool *found) 
     return code;
 }
 
-/* Takes out those that are complete, and keeps the order of the others: the oldest are tested first. */
+/* Removes completed requests and keeps the order of the others: the oldest are tested first. */
 static void compact(sgp_mpi_comm_t *comm) {
     int kept = 0;
     for (int i = 0; i < comm->count; i++) {

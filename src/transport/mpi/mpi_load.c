@@ -13,7 +13,7 @@
 #define UNKNOWN "other" /* an MPI library that is neither of the two */
 
 static pthread_mutex_t calls = PTHREAD_MUTEX_INITIALIZER;   /* of MPI */
-static pthread_mutex_t loading = PTHREAD_MUTEX_INITIALIZER; /* of what follows */
+static pthread_mutex_t loading = PTHREAD_MUTEX_INITIALIZER; /* of the variables below */
 static sgp_mpi_t loaded;
 static int made, left;
 
@@ -32,13 +32,13 @@ sgp_status_t sgp_mpi_fail(const sgp_mpi_t *mpi, int code, const char *what) {
 
 /* ---- which module ---- */
 
-/* Of an MPI that the program itself is linked against. */
+/* The MPI library that the program itself is linked against. */
 static const char *flavour_in_process(void) {
     int (*version)(char *text, int *length);
     void *symbol = dlsym(RTLD_DEFAULT, "MPI_Get_library_version");
     if (!symbol) return NULL;
     memcpy(&version, &symbol, sizeof version);
-    char text[8192] = ""; /* MPI_MAX_LIBRARY_VERSION_STRING of all known ones */
+    char text[8192] = ""; /* MPI_MAX_LIBRARY_VERSION_STRING of all known libraries */
     int length = 0;
     if (version(text, &length) != 0) return NULL;
     if (strstr(text, "Open MPI")) return "openmpi";
@@ -95,8 +95,8 @@ static sgp_status_t open_module(void **module) {
 
 /* ---- starting and ending ---- */
 
-/* At the end of the process. Where a transport was not left in order the process has failed, and the others
- * would be waited for in vain. */
+/* At the end of the process. If a transport was not left in order, the process has failed, and MPI_Finalize would wait for
+ * the others in vain. */
 static void end(void) {
     if (made == left && (loaded.state.any_thread || loaded.state.main)) loaded.binding->end();
 }

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What was added at a time. */
+/* Slots that were added together. */
 typedef struct sgp_mpi_block {
     struct sgp_mpi_block *next;
     unsigned char *memory;
@@ -14,12 +14,12 @@ typedef struct sgp_mpi_block {
     sgp_mpi_slot_t slots[];
 } block_t;
 
-static size_t round_up(size_t bytes) {
+static size_t padded(size_t bytes) {
     return (bytes + 63) / 64 * 64;
 }
 
 size_t sgp_mpi_front(int size, bool table) {
-    return SGP_MPI_FRONT + (table ? round_up((size_t)size * sizeof(double)) : 0);
+    return SGP_MPI_FRONT + (table ? padded((size_t)size * sizeof(double)) : 0);
 }
 
 void sgp_mpi_slots_init(sgp_mpi_slots_t *slots, sgp_mpi_cookie_t cookie, int size,
@@ -56,7 +56,7 @@ static block_t *make_block(const sgp_mpi_slots_t *slots, uint32_t more, size_t s
     return NULL;
 }
 
-/* Below the free ones, as they have never been in a cache. */
+/* Below the free slots: the new ones have never been in a cache. */
 static void put_below(sgp_mpi_slots_t *slots, sgp_mpi_slot_t *first) {
     sgp_mpi_slot_t **end = &slots->free;
     while (*end) end = &(*end)->next;

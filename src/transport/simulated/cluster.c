@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The cluster as a whole: SimGrid's module, hosts, actors. */
 #include "transport/simulated/cluster.h"
 
 #include "base/constants.h"
 #include "base/logging.h"
-#include "base/memory.h"
 #include "transport/module.h"
 
 #include <dlfcn.h>
@@ -12,14 +10,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define STACK_BYTES  ((size_t)64 << 10)
-#define STACK_A_RANK 96 /* bytes of stack for each rank: reductions keep a few numbers of each */
+#define STACK_BYTES ((size_t)64 << 10)
+#define STACK_A_RANK                                                                               \
+    96 /* bytes more per rank: reductions keep a few numbers of each rank on the stack */
 
-static const sgp_simgrid_binding_t *loaded;
-
-sgp_status_t sgp_simulated_load(void) {
+sgp_status_t sgp_cluster_load(const sgp_simgrid_binding_t **grid) {
+    static const sgp_simgrid_binding_t *loaded;
     const char *why = NULL;
-    if (loaded) return SGP_OK;
+    if (loaded) return *grid = loaded, SGP_OK;
     void *module = sgp_module_open("simgrid", &why);
     if (!module && why) return sgp_fail(SGP_ERR_UNSUPPORTED, "simulated: %s", why);
     if (!module)
@@ -27,7 +25,7 @@ sgp_status_t sgp_simulated_load(void) {
                         "simulated: sgp was built without SimGrid: no module libsgp-simgrid.so "
                         "beside it; install SimGrid (Debian: libsimgrid-dev) and build again");
     loaded = dlsym(module, SGP_SIMGRID_BINDING_SYMBOL);
-    if (loaded) return SGP_OK;
+    if (loaded) return *grid = loaded, SGP_OK;
     return sgp_fail(SGP_ERR_UNSUPPORTED, "simulated: the module is of another version of sgp: %s",
                     dlerror());
 }
@@ -40,7 +38,8 @@ static sgp_status_t check(const sgp_simulated_options_t *options) {
         return sgp_fail(SGP_ERR_INVALID, "simulated: chunk_bytes is %zu, must be a multiple of 64",
                         options->chunk_bytes);
     if (!(options->scale >= 0 && isfinite(options->scale)))
-        return sgp_fail(SGP_ERR_INVALID, "simulated: scale is %g, must be above 0", options->scale);
+        return sgp_fail(SGP_ERR_INVALID, "simulated: scale is %g, must be 0 or more",
+                        options->scale);
     return SGP_OK;
 }
 
@@ -52,25 +51,10 @@ static void fill_defaults(sgp_simulated_options_t *options) {
         options->stack_bytes = STACK_BYTES + (size_t)options->size * STACK_A_RANK;
 }
 
-static void rank_init(rank_t *rank, sgp_simulated_t *cluster, int number) {
-    rank->transport = (sgp_transport_t){.ops = &sgp_simulated_ops,
-                                        .rank = number,
-                                        .size = cluster->options.size,
-                                        .run = 1,
-                                        .chunk_bytes = cluster->options.chunk_bytes,
-                                        .fates = cluster->fates};
-    rank->cluster = cluster;
-    rank->last = &rank->first;
-    for (int c = 0; c < CONTEXTS; c++)
-        rank->contexts[c] = (context_t){
-            .rank = rank, .state = CONTEXT_ENDED, .semaphore = cluster->grid->semaphore()};
-}
-
 static sgp_status_t start_grid(sgp_simulated_t *cluster) {
     const sgp_simulated_options_t *options = &cluster->options;
-    sgp_status_t status = sgp_simulated_load();
+    sgp_status_t status = sgp_cluster_load(&cluster->grid);
     if (status != SGP_OK) return status;
-    cluster->grid = loaded;
     if (access(options->platform, R_OK) != 0)
         return sgp_fail(SGP_ERR_NOT_FOUND, "simulated: %s cannot be read", options->platform);
     cluster->grid->start(options->platform, options->threads);
@@ -80,8 +64,7 @@ static sgp_status_t start_grid(sgp_simulated_t *cluster) {
                     hosts);
 }
 
-sgp_status_t sgp_simulated_create(const sgp_simulated_options_t *options,
-                                  sgp_simulated_t **cluster) {
+sgp_status_t sgp_cluster_create(const sgp_simulated_options_t *options, sgp_simulated_t **cluster) {
     sgp_status_t status = check(options);
     if (status != SGP_OK) return status;
     sgp_simulated_t *made = calloc(1, sizeof *made);
@@ -96,57 +79,15 @@ sgp_status_t sgp_simulated_create(const sgp_simulated_options_t *options,
         status = sgp_fail(SGP_ERR_NO_MEMORY, "simulated: no memory for %d ranks", options->size);
     if (status != SGP_OK) return free(made->ranks), free(made), status;
     made->work = made->grid->semaphore();
-    for (int r = 0; r < options->size; r++) rank_init(&made->ranks[r], made, r);
     *cluster = made;
     return SGP_OK;
 }
 
-sgp_transport_t *sgp_simulated_transport(sgp_simulated_t *cluster, int rank) {
-    return &cluster->ranks[rank].transport;
+uint64_t sgp_cluster_now(const sgp_simulated_t *cluster) {
+    return (uint64_t)llround(cluster->grid->now() * 1e9);
 }
 
-static void rank_main(void *argument) {
-    context_t *context = argument;
-    rank_t *rank = context->rank;
-    sgp_log_set_rank(rank->transport.rank);
-    rank->body(&rank->transport, rank->body_context);
-    context->state = CONTEXT_ENDED;
-    sgp_simulated_end_actor(rank->cluster);
-}
-
-void sgp_simulated_actor(sgp_simulated_t *cluster, int rank,
-                         void (*body)(sgp_transport_t *transport, void *context), void *context) {
-    rank_t *made = &cluster->ranks[rank];
-    made->body = body;
-    made->body_context = context;
-    made->contexts[FIRST].state = CONTEXT_WORKS;
-    cluster->living++;
-    cluster->grid->actor(rank, cluster->options.stack_bytes, rank_main, &made->contexts[FIRST]);
-}
-
-void sgp_simulated_run(sgp_simulated_t *cluster) {
-    cluster->grid->run();
-    sgp_log_set_rank(-1);
-}
-
-void sgp_simulated_route(const sgp_simulated_t *cluster, int src, int dst, double *latency,
-                         double *bandwidth) {
-    cluster->grid->route(src, dst, latency, bandwidth);
-}
-
-double sgp_simulated_sent(const sgp_transport_t *transport) {
-    return ((const rank_t *)transport)->sent;
-}
-
-void sgp_simulated_destroy(sgp_simulated_t *cluster) {
-    if (!cluster) return;
-    for (message_t *next, *at = cluster->messages; at; at = next) {
-        next = at->next;
-        sgp_memory_free(at);
-    }
-    for (int r = 0; r < cluster->options.size; r++)
-        for (int c = 0; c < CONTEXTS; c++)
-            cluster->grid->destroy(cluster->ranks[r].contexts[c].semaphore);
+void sgp_cluster_destroy(sgp_simulated_t *cluster) {
     cluster->grid->destroy(cluster->work);
     sgp_fates_destroy(cluster->fates);
     free(cluster->ranks);

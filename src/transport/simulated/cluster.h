@@ -1,101 +1,91 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The simulated transport's own: messages, ranks, and the road between them. */
+/* The simulated cluster's data: ranks, their links, and the messages between them; and the start and end of SimGrid.
+ * Included by the files of transport/simulated alone; its functions never send, wait or wake a rank. */
 #ifndef SGP_TRANSPORT_SIMULATED_CLUSTER_H
 #define SGP_TRANSPORT_SIMULATED_CLUSTER_H
 
+#include "transport/contexts.h"
 #include "transport/simulated/simgrid_binding.h"
-#include "transport/simulated/simulated.h"
+#include "transport/simulated/simulated.h" /* its options alone */
 
 typedef struct rank rank_t;
 
-/* A message as it is sent: all of its chunks, and each on its way to each receiver. One block of memory,
- * taken when the message begins, so that nothing after can fail. */
+/* A message with all of its chunks and deliveries: one block of memory, allocated when the message begins, so that no
+ * later step can fail. */
 typedef struct message message_t;
 
-/* A message on its way to one receiver: it takes turns with others, as over tcp (transport/tcp/scheduler.h). */
+/* A message on its way to one receiver. Flows take turns on the links, as over tcp (transport/tcp/scheduler.h). */
 enum { OUT, IN, ENDS };
 
 typedef struct flow {
     message_t *message;
     int dst;
-    bool waits[ENDS]; /* at its sender, at its receiver: among these: */
+    bool waits[ENDS]; /* for the sender's link out, for the receiver's link in; in the lists of */
     struct flow *next[ENDS], *previous[ENDS];
-    bool passes, moves; /* it has its turn; a chunk of it travels */
+    bool passes, moves; /* it has its turn; one of its chunks is being transferred */
     size_t left;        /* chunks that have not arrived */
-    struct delivery *held, **last_held;
+    struct delivery *held, **last_held; /* chunks that wait for the turn, oldest first */
 } flow_t;
 
+/* One chunk on its way to one receiver. */
 typedef struct delivery {
     struct delivery
-        *next; /* among those held, those that wait for a carrier, or in the receiver's queue */
+        *next; /* in the flow's list, the list of pending transfers, or the receiver's queue */
     flow_t *flow;
     message_t *message;
     const void *payload;
     int dst;
     double bytes;             /* simulated, of the payload */
-    uint64_t arrives, number; /* at line rate: when, and which of those of the same time */
-    struct delivery *child;   /* and its place in a heap, with next */
+    uint64_t arrives, number; /* at line rate: arrival in ns; order among equal arrivals */
+    struct delivery *child;   /* in the heap, with next */
     unsigned char header[SGP_HEADER_BYTES];
 } delivery_t;
 
 struct message {
-    message_t *next, *previous; /* all that there are: one can be abandoned */
+    message_t *next, *previous; /* in the list of all: a sender can abandon one */
     rank_t *sender;
-    uint64_t room;  /* chunks of it, as room is counted */
-    int references; /* deliveries not released, and one while it is being written */
+    uint64_t room;  /* that it takes at its sender, in chunks */
+    int references; /* deliveries not released, and one for the writer */
     delivery_t *unused;
     unsigned char *place; /* of the current chunk */
     size_t place_bytes;
     uint64_t step;
-    bool waits_its_turn; /* it is no word of the group itself */
+    bool waits_its_turn; /* a vector does; the group's own messages do not */
     flow_t *flows;       /* (destinations) */
     delivery_t deliveries[];
 };
 
-/* One of the two lines of a rank. */
-typedef struct line {
-    uint64_t step; /* of the messages that pass */
+/* A rank's link out, or its link in. */
+typedef struct link {
+    uint64_t step; /* of the flows that pass */
     int passing;
-    flow_t *first, *last; /* that wait, in the order of their beginning */
-} line_t;
+    flow_t *first, *last; /* waiting flows, oldest first */
+} link_t;
 
 typedef enum rank_state { RANK_WORKS, RANK_LEFT, RANK_LOST } rank_state_t;
 
-/* As in transport/loopback. */
-typedef enum context_state {
-    CONTEXT_WORKS,
-    CONTEXT_WAITS,  /* in wait */
-    CONTEXT_PAUSES, /* in pause or agent_join: arrivals do not wake it */
-    CONTEXT_ENDED   /* or was never started */
-} context_state_t;
-
-typedef struct context {
+/* A context of a rank as an actor. */
+typedef struct actor {
     rank_t *rank;
-    context_state_t state;
-    bool poked;        /* something other than an arrival changed: room, a loss, a signal */
-    bool woken;        /* its semaphore was released since it fell asleep */
-    uint64_t wakes_at; /* by itself, while it sleeps */
-    void *semaphore;
-    void (*body)(void *context); /* the agent's */
-    void *body_context;
-} context_t;
-
-enum { FIRST, AGENT, CONTEXTS };
+    void *semaphore; /* where it sleeps */
+    bool woken;      /* the semaphore was released since the actor fell asleep */
+} actor_t;
 
 struct rank {
     sgp_transport_t transport; /* first: a transport is a rank */
     sgp_simulated_t *cluster;
     rank_state_t state;
     int ended_for; /* the first rank whose loss it knew of when it was gone, or -1 */
-    context_t contexts[CONTEXTS];
+    sgp_contexts_t contexts;
+    actor_t actors[SGP_CONTEXTS];
     delivery_t *first, **last; /* arrived, oldest first */
     delivery_t *scheduled;     /* on their way at line rate, a heap */
-    double busy_until;         /* seconds; the line out, at line rate */
+    double busy_until;         /* of the link out, at line rate; seconds */
     uint64_t in_use;           /* of room, in chunks */
-    line_t lines[ENDS];
+    link_t links[ENDS];
     bool wants_room;
-    bool locked;   /* what the two contexts share; nobody gives way while it is */
-    bool signaled; /* by who holds the lock */
+    bool locked;   /* by one of the two contexts, which does not yield meanwhile */
+    bool signaled; /* by the holder of the lock */
     double sent;   /* simulated bytes */
     void (*body)(sgp_transport_t *transport, void *context);
     void *body_context;
@@ -106,51 +96,25 @@ struct sgp_simulated {
     const sgp_simgrid_binding_t *grid;
     rank_t *ranks; /* (size) */
     message_t *messages;
-    /* A delivery travels in the hands of a carrier, an actor that takes the next one when it is back. */
+    /* Pending transfers, oldest first, and the pool of actors that run them: each transfers one delivery at a time. */
     delivery_t *waiting, **last_waiting;
     void *work;
-    int idle, carriers;
-    int living;         /* actors that are no carriers */
-    sgp_fates_t *fates; /* the same for all ranks */
-    int gone, met;      /* ranks */
-    uint64_t scheduled; /* deliveries so far */
+    int idle, transfers;
+    int living;           /* actors, without those of transfers */
+    sgp_fates_t *fates;   /* the same for all ranks */
+    int gone, at_barrier; /* ranks that have left or are lost; that wait in sgp_simulated_barrier */
+    uint64_t scheduled;   /* deliveries at line rate so far */
 };
 
-/* ---- the road ---- */
+/* Loads SimGrid's module. As sgp_simulated_load. */
+sgp_status_t sgp_cluster_load(const sgp_simgrid_binding_t **grid);
 
-/* The next chunk of a message leaves, or waits for its turn. Gives way. */
-void sgp_road_send(flow_t *flow, delivery_t *delivery);
+/* Starts SimGrid and allocates the ranks, which the caller initialises. Sets *cluster only on success. Errors as
+ * sgp_simulated_create. */
+sgp_status_t sgp_cluster_create(const sgp_simulated_options_t *options, sgp_simulated_t **cluster);
+void sgp_cluster_destroy(sgp_simulated_t *cluster);
 
-/* The oldest that has arrived at a rank, or NULL. Not those at line rate. */
-delivery_t *sgp_road_take(rank_t *rank);
-
-/* When the last actor ends, so do the carriers. Gives way. */
-void sgp_road_close(sgp_simulated_t *cluster);
-
-/* What simulated.c does for it: wakes whoever of a rank waits for arrivals (gives way), and drops one of a message's
- * references. */
-void sgp_simulated_arrived(rank_t *receiver);
-void sgp_simulated_drop(message_t *message);
-
-/* ---- at line rate (schedule.c) ---- */
-
-/* Leaves behind what its sender has sent before, if it takes turns, or else at once. Gives way. */
-void sgp_schedule_send(delivery_t *delivery, bool turns);
-
-/* When the first of those on their way to the rank is there, in nanoseconds; UINT64_MAX: there is none. */
-uint64_t sgp_schedule_next(const rank_t *rank);
-
-/* Takes the first of them, arrived or not; NULL: there is none. */
-delivery_t *sgp_schedule_take(rank_t *rank);
-
-/* What simulated.c does for it: wakes whoever of a rank sleeps for longer than until then. Gives way. */
-void sgp_simulated_expect(rank_t *receiver, uint64_t arrives);
-
-/* ---- of simulated.c, for cluster.c ---- */
-
-extern const sgp_transport_ops_t sgp_simulated_ops;
-
-/* An actor that is no carrier has come to its end; with the last one the simulation has. Gives way. */
-void sgp_simulated_end_actor(sgp_simulated_t *cluster);
+/* Simulated nanoseconds. */
+uint64_t sgp_cluster_now(const sgp_simulated_t *cluster);
 
 #endif

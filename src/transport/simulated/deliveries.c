@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Messages at line rate. They share no link, so the time of an arrival is known when a message leaves: nobody carries
- * it, and its receiver sleeps until the first that is on its way. These lie in a pairing heap, for it needs no memory
- * of its own. */
-#include "transport/simulated/cluster.h"
+#include "transport/simulated/deliveries.h"
+
+#include "transport/simulated/actor_contexts.h"
+#include "transport/simulated/simulated_message.h"
 
 #include <math.h>
+
+/* Deliveries lie in a pairing heap, which needs no memory of its own. */
 
 static bool is_earlier(const delivery_t *a, const delivery_t *b) {
     return a->arrives != b->arrives ? a->arrives < b->arrives : a->number < b->number;
 }
 
-/* Of two heaps, either of which may be empty. */
+/* One heap of two, either of which may be empty. */
 static delivery_t *meld(delivery_t *a, delivery_t *b) {
     if (!a || !b) return a ? a : b;
     delivery_t *root = is_earlier(b, a) ? b : a, *child = root == a ? b : a;
@@ -19,7 +21,7 @@ static delivery_t *meld(delivery_t *a, delivery_t *b) {
     return root;
 }
 
-/* Of a list of heaps: in pairs, and then these from the last to the first. */
+/* One heap of a list of heaps: melds them in pairs, then the pairs from the last to the first. */
 static delivery_t *meld_all(delivery_t *first) {
     delivery_t *pairs = NULL, *all = NULL;
     while (first) {
@@ -40,7 +42,7 @@ static delivery_t *meld_all(delivery_t *first) {
     return all;
 }
 
-void sgp_schedule_send(delivery_t *delivery, bool turns) {
+void sgp_deliveries_send(delivery_t *delivery, bool turns) {
     rank_t *sender = delivery->message->sender;
     sgp_simulated_t *cluster = sender->cluster;
     rank_t *receiver = &cluster->ranks[delivery->dst];
@@ -53,18 +55,18 @@ void sgp_schedule_send(delivery_t *delivery, bool turns) {
     delivery->next = delivery->child = NULL;
     if (receiver->state != RANK_WORKS) {
         receiver->transport.counters.lost++;
-        sgp_simulated_drop(delivery->message);
+        sgp_simulated_message_drop(delivery->message);
         return;
     }
     receiver->scheduled = meld(receiver->scheduled, delivery);
-    sgp_simulated_expect(receiver, delivery->arrives);
+    sgp_actor_expect(receiver, delivery->arrives);
 }
 
-uint64_t sgp_schedule_next(const rank_t *rank) {
+uint64_t sgp_deliveries_next(const rank_t *rank) {
     return rank->scheduled ? rank->scheduled->arrives : UINT64_MAX;
 }
 
-delivery_t *sgp_schedule_take(rank_t *rank) {
+delivery_t *sgp_deliveries_take(rank_t *rank) {
     delivery_t *delivery = rank->scheduled;
     if (delivery) rank->scheduled = meld_all(delivery->child);
     return delivery;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The module libsgp-simgrid.so: see binding.h. For SimGrid 3.32 and later, and 4. */
+/* The module libsgp-simgrid.so (simgrid_binding.h), for SimGrid 3.32 and later, and 4. */
 #include "transport/simulated/simgrid_binding.h"
 
 #include <simgrid/actor.h>
@@ -37,8 +37,8 @@ static int compare_hosts(const void *a, const void *b) {
     return order ? order : strcmp(name_a, name_b);
 }
 
-/* The bandwidth of a link is its bandwidth: no share of it is lost to TCP's headers, acknowledgements or window,
- * which a cluster's rate has to say already. Times are compared to the nanosecond. */
+/* Rates are those of payload, so SimGrid must not subtract TCP's headers, acknowledgements or window from a link's
+ * bandwidth. Times are compared to the nanosecond. */
 static void start(const char *platform, bool threads) {
     char *arguments[] = {
         "sgp",
@@ -75,7 +75,7 @@ static void route(int src, int dst, double *latency, double *bandwidth) {
     *bandwidth = sg_host_get_route_bandwidth(hosts[src], hosts[dst]);
 }
 
-/* What an actor is given: read and freed by it. */
+/* The start of an actor, which frees it. */
 typedef struct task {
     void (*body)(void *context);
     void *context;
@@ -133,7 +133,7 @@ static void destroy(void *sem) {
     sg_sem_destroy(sem);
 }
 
-static void carry(int src, int dst, double bytes) {
+static void transfer(int src, int dst, double bytes) {
     sg_host_sendto(hosts[src], hosts[dst], bytes);
 }
 
@@ -150,5 +150,5 @@ __attribute__((visibility("default"))) const sgp_simgrid_binding_t SGP_SIMGRID_B
     .acquire = acquire,
     .release = release,
     .destroy = destroy,
-    .carry = carry,
+    .transfer = transfer,
 };

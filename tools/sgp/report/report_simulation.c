@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* simulation.json, read into curves: of each algorithm, over the nodes. */
+/* Reads simulation.json into curves: one per algorithm, over the number of nodes. */
 #include "report/report_simulation.h"
 
 #include "command.h"
@@ -32,8 +32,8 @@ static const char *name_of(const json_t *row) {
     return json_string_value(json_object_get(row, "algorithm"));
 }
 
-/* What is wrong with it; NULL: nothing. */
-static const char *judge(const json_t *simulation) {
+/* Returns the problem of the file, or NULL. */
+static const char *check(const json_t *simulation) {
     const json_t *rows = json_object_get(simulation, "rows");
     const char *kind = json_string_value(json_object_get(simulation, "kind"));
     if (!kind || strcmp(kind, "simulation") != 0) return "its \"kind\" is not \"simulation\"";
@@ -47,7 +47,7 @@ static const char *judge(const json_t *simulation) {
     return NULL;
 }
 
-/* The run of that label, a new one if there is none yet; NULL when out of memory. runs: with room. */
+/* The run with that label, added if it is missing; NULL: out of memory. report->runs has room. */
 static report_run_t *find_run(report_t *report, const char *name) {
     char *label = text_clean(name);
     if (!label) return NULL;
@@ -60,7 +60,7 @@ static report_run_t *find_run(report_t *report, const char *name) {
     return &report->runs[report->count++];
 }
 
-/* Points stand in the order of nodes. */
+/* Keeps the points in the order of nodes. */
 static bool add_point(report_curve_t *curve, double nodes, const json_t *value) {
     double number = json_is_number(value) ? json_number_value(value) : NAN;
     if (!isfinite(number)) return true;
@@ -105,7 +105,7 @@ static int read_simulation(const char *directory, report_t *report) {
         return EXIT_MISTAKE;
     }
     report->simulation = files_json_load(path, 0, &error);
-    const char *wrong = report->simulation ? judge(report->simulation) : error.text;
+    const char *wrong = report->simulation ? check(report->simulation) : error.text;
     if (!wrong) return add_rows(report);
     message_error("%s: %s", path, wrong);
     return EXIT_MISTAKE;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The page about a simulation: report.html, from simulation.json. */
+/* The page about a simulation: report.html, made from simulation.json. Called by `sgp simulate` and `sgp report`; it never
+ * simulates. */
 #ifndef SGP_REPORT_REPORT_SIMULATION_H
 #define SGP_REPORT_REPORT_SIMULATION_H
 
@@ -8,19 +9,17 @@
 
 #include <stdbool.h>
 
-#define SIMULATION_FILE "simulation.json"
-#define REPORT_NOT_DRAWN                                                                           \
-    " (without plots: gnuplot draws them, and is not there; apt-get install gnuplot-nox)"
+#define SIMULATION_FILE  "simulation.json"
+#define REPORT_NOT_DRAWN " (without plots: gnuplot is missing; apt-get install gnuplot-nox)"
 
 /* Whether the directory holds a simulation. */
 bool report_simulation_is(const char *directory);
 
-/* Reads directory/simulation.json and writes report.html into the directory `output`, which is there. Without
- * gnuplot the page has the table alone, and *drawn is false. Returns the program's exit status, after a line where
- * it is not 0. */
+/* Reads directory/simulation.json and writes report.html into the existing directory `output`. Without gnuplot the page
+ * has the table alone, and *drawn is false. Returns the program's exit status, after a message if it is not 0. */
 int report_simulation_write(const char *directory, const char *output, bool *drawn);
 
-/* The page as text, released with free; NULL when out of memory. plots: NULL where nothing can draw. */
+/* The page as text, released with free; NULL: out of memory. plots: NULL without gnuplot. */
 char *report_simulation_html(const report_t *report, const report_plot_t *plots);
 
 #endif

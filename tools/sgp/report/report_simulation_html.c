@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The page about a simulation: plots, the table, which may be long, and all that the cluster was told. */
+/* The page about a simulation: the table, the plots, and the settings. */
 #include "report/report_headline.h"
 #include "report/report_page.h"
 #include "report/report_simulation.h"
 #include "report/report_table.h"
 #include "report/report_text.h"
-#include "simulate/simulation.h"
+#include "simulate/simulated_algorithms.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -56,7 +56,7 @@ static const json_t *value_of(const report_t *report, size_t row, const report_c
     return report_member(&run, column->key);
 }
 
-/* Whether several rows all have the same there: it is said once, above the table. */
+/* Whether several rows all have the same value: it is shown once, above the table. */
 static bool is_shared(const report_t *report, const report_column_t *column) {
     size_t count = json_array_size(rows_of(report));
     const json_t *first = value_of(report, 0, column);
@@ -75,7 +75,7 @@ static bool is_column(const report_t *report, const report_column_t *column) {
 
 /* ---- the head ---- */
 
-/* "resnet50 over ethernet-10g", clean; NULL when out of memory. */
+/* "Simulation: resnet50 over ethernet-10g", clean; NULL: out of memory. */
 static char *make_title(const json_t *simulation) {
     const json_t *settings = json_object_get(simulation, "settings");
     bool interrupted = json_is_true(json_object_get(simulation, "interrupted"));
@@ -107,7 +107,7 @@ static void print_command(FILE *out, const report_t *report) {
     free(clean);
 }
 
-/* A row that a failure has ended is no measure of what was asked. */
+/* A row that a failure ended does not measure the settings. */
 static void print_failures(FILE *out, const report_t *report) {
     const json_t *rows = rows_of(report);
     int ended = 0;
@@ -129,19 +129,18 @@ static void print_head(FILE *out, const report_t *report, bool drawn) {
     report_simulation_headline(out, report);
     print_failures(out, report);
     if (!drawn)
-        fputs(
-            "<p class=\"card note\">The plots are missing: gnuplot draws them, and was not there. "
-            "When it is (apt-get install gnuplot-nox), <code>sgp report</code> and this directory "
-            "make the page again.</p>\n",
-            out);
+        fputs("<p class=\"card note\">The plots are missing because gnuplot was not installed. "
+              "Install it (apt-get install gnuplot-nox) and run <code>sgp report</code> on this "
+              "directory to draw them.</p>\n",
+              out);
 }
 
 static void print_foot(FILE *out) {
     fputs("<p class=\"soft\">The algorithms\xe2\x80\x99 own code ran on a simulated cluster, with "
           "the "
-          "settings above. Left out are lost packets, "
-          "the queues of switches, others on the network, and cores that messages take from "
-          "gradients. Written by sgp " SGP_VERSION ".</p>\n",
+          "settings above. Not simulated: lost packets, "
+          "queues in switches, other traffic on the network, and the processor time of "
+          "messages. Written by sgp " SGP_VERSION ".</p>\n",
           out);
 }
 
@@ -204,28 +203,31 @@ static void print_table(FILE *out, const report_t *report) {
         print_row(out, report, json_array_get(rows, i));
     fputs(
         "</tbody>\n</table>\n</div>\n"
-        "<p class=\"soft\">Of the steps after the warm-up. Step: until the last node has made its "
-        "steps, over their number; samples, efficiency and hours follow from it. Mean node and "
-        "waiting: of the nodes\xe2\x80\x99 own steps. Scaling: samples per second and node, over "
-        "the algorithm\xe2\x80\x99s first row. Distance: of the nodes from their mean at the end, "
-        "in units of the noise that a step adds. Bytes sent: by a node in a step.</p>\n"
+        "<p class=\"soft\">All figures are of the steps after the warm-up. Step: the time until "
+        "the "
+        "last node has made its steps, divided by their number; samples, efficiency and hours are "
+        "derived from it. Mean node and waiting: means of the nodes\xe2\x80\x99 own steps. "
+        "Scaling: "
+        "samples per second and node, relative to the algorithm\xe2\x80\x99s first row. Distance: "
+        "of the nodes from their mean at the end, in units of the noise that a step adds. Bytes "
+        "sent: by one node in one step.</p>\n"
         "</section>\n",
         out);
 }
 
-/* ---- what was simulated ---- */
+/* ---- settings ---- */
 
 static void print_algorithms(FILE *out, const report_t *report) {
     json_t *known = json_object();
     for (int i = 0; i < report->count; i++) {
-        const simulate_algorithm_t *algorithm = simulate_algorithm(report->runs[i].label);
+        const simulation_algorithm_t *algorithm = simulation_algorithm_find(report->runs[i].label);
         if (algorithm) json_object_set_new(known, algorithm->name, json_string(algorithm->about));
     }
     if (json_object_size(known) > 0) page_part(out, "Algorithms", known);
     json_decref(known);
 }
 
-/* Members of members become members: "compute_ms.mean". */
+/* Nested members become one level: "compute_ms.mean". */
 static void flatten(json_t *object, const char *above, json_t *flat) {
     const char *key;
     json_t *value;
@@ -252,7 +254,7 @@ char *report_simulation_html(const report_t *report, const report_plot_t *plots)
     print_head(out, report, plots != NULL);
     print_table(out, report);
     for (int i = 0; plots && i < REPORT_PLOTS && plots[i].name; i++) page_plot(out, &plots[i]);
-    fputs("<section class=\"card\">\n<h2>What was simulated</h2>\n", out);
+    fputs("<section class=\"card\">\n<h2>Settings and algorithms</h2>\n", out);
     print_algorithms(out, report);
     print_part(out, report, "Settings", "settings");
     print_part(out, report, "Constants", "constants");

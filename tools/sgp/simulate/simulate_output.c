@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table and simulation.json. No clock of this machine's is in them: the same seed gives the same bytes. */
+#include "simulate/simulate_output.h"
+
 #include "cli/message.h"
 #include "cli/output.h"
 #include "report/report_text.h"
-#include "simulate/simulation.h"
 
 #include "files/json.h"
 
@@ -12,27 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HOUR 3600.0 /* seconds */
-
-double simulate_efficiency(const simulate_settings_t *settings, const simulate_row_t *row) {
-    return (row->gradient_ms + settings->local.update_ms) / row->step_ms;
-}
-
-double simulate_hours(const simulate_row_t *row) {
-    return SIMULATE_EPOCHS * SIMULATE_SAMPLES / row->samples_per_second / HOUR;
-}
-
-/* Failures come at random with rate n / MTBF. To make T seconds of progress between two checkpoints, where each
- * failure costs what was done since the last one and R seconds more, takes (1 / rate + R) (exp(rate T) - 1). */
-double simulate_hours_with_restarts(const simulate_settings_t *settings, int nodes,
-                                    const simulate_row_t *row) {
-    double rate = nodes / settings->failures_s, epoch = SIMULATE_SAMPLES / row->samples_per_second;
-    return SIMULATE_EPOCHS * (1 / rate + SIMULATE_NOTICE + SIMULATE_RESTART) * expm1(rate * epoch) /
-           HOUR;
-}
-
-/* Samples a second per node, over those of the algorithm's first row. */
-static double scaling(const simulate_settings_t *settings, const simulate_row_t *rows, int at) {
+/* Samples per second and node, relative to the algorithm's first row. */
+static double scaling(const simulate_settings_t *settings, const simulation_row_t *rows, int at) {
     return rows[at].samples_per_second / settings->nodes[at] /
            (rows[0].samples_per_second / settings->nodes[0]);
 }
@@ -51,18 +32,19 @@ static void format_count(double count, char *text, size_t size) {
 
 static void print_settings(const simulate_settings_t *settings) {
     char count[32];
-    const simulate_network_t *network = &settings->network;
-    const simulate_local_t *local = &settings->local;
-    format_count(settings->parameters, count, sizeof count);
+    const simulation_network_t *network = &settings->simulation.network;
+    const simulation_local_t *local = &settings->simulation.local;
+    format_count(settings->simulation.parameters, count, sizeof count);
     printf("%s%s%s parameters in %s, %.4g MB; %d worker%s per node\n",
            settings->model ? settings->model : "", settings->model ? ", " : "", count,
-           settings->encoding_name, simulate_bytes(settings) / 1e6, settings->workers,
-           settings->workers == 1 ? "" : "s");
-    printf("gradient %g ms, spread %g", settings->compute.mean_ms, settings->compute.spread);
-    if (settings->compute.tail > 0)
-        printf(", ten times as long with probability %g", settings->compute.tail);
+           settings->encoding_name, simulation_bytes(&settings->simulation) / 1e6,
+           settings->simulation.workers, settings->simulation.workers == 1 ? "" : "s");
+    printf("gradient %g ms, spread %g", settings->simulation.compute.mean_ms,
+           settings->simulation.compute.spread);
+    if (settings->simulation.compute.tail > 0)
+        printf(", ten times as long with probability %g", settings->simulation.compute.tail);
     printf("\npasses of %g, %g and %g ms; seed %llu\n", local->update_ms, local->copy_ms,
-           local->absorb_ms, (unsigned long long)settings->seed);
+           local->absorb_ms, (unsigned long long)settings->simulation.seed);
     if (network->platform) printf("%s\n\n", network->platform);
     else
         printf("%s: %.4g Mb/s each way, %g ms\n\n", network->name,
@@ -87,24 +69,24 @@ void simulate_print_head(const simulate_settings_t *settings) {
            "ms", "/s", "ciency", "ing", "hours", "tance");
 }
 
-static void print_then(const simulate_settings_t *settings, const simulate_row_t *row) {
-    if (settings->distance_at_s == 0) return;
-    printf("    after %g s: ", settings->distance_at_s);
+static void print_then(const simulate_settings_t *settings, const simulation_row_t *row) {
+    if (settings->simulation.distance_at_s == 0) return;
+    printf("    after %g s: ", settings->simulation.distance_at_s);
     if (isfinite(row->distance_at))
         printf("%.1f steps, distance %.3f\n", row->steps_at, row->distance_at);
-    else printf("some nodes did not get so far; give more --steps\n");
+    else printf("not reached by all nodes; use more --steps\n");
 }
 
-static void print_end(const simulate_settings_t *settings, int nodes, const simulate_row_t *row) {
-    if (settings->failures_s == 0) return;
+static void print_end(const simulate_settings_t *settings, int nodes, const simulation_row_t *row) {
+    if (settings->simulation.failures_s == 0) return;
     if (row->failed_node >= 0)
         printf("    node %d failed after %.6g s: the run ended, after %d steps\n", row->failed_node,
                row->failed_seconds, row->steps);
     printf("    90 epochs with restarts from the last epoch: %.4g h\n",
-           simulate_hours_with_restarts(settings, nodes, row));
+           simulation_hours_with_restarts(&settings->simulation, nodes, row));
 }
 
-/* With fewer decimals where it would be wider, and at last as 1e+06. */
+/* Drops decimals if the number is too wide, and falls back to 1e+06. */
 static void print_number(int width, int decimals, double value) {
     char text[400] = "-";
     if (isfinite(value)) {
@@ -117,17 +99,17 @@ static void print_number(int width, int decimals, double value) {
 }
 
 void simulate_print_row(const simulate_settings_t *settings, int algorithm,
-                        const simulate_row_t *rows, int at) {
-    const simulate_row_t *row = &rows[at];
+                        const simulation_row_t *rows, int at) {
+    const simulation_row_t *row = &rows[at];
     printf("%-*s %5d", name_width(settings), settings->algorithms[algorithm]->name,
            settings->nodes[at]);
     print_number(7, 2, row->step_ms);
     print_number(7, 2, row->node_ms);
     print_number(6, 2, row->wait_ms);
     print_number(7, 0, row->samples_per_second);
-    print_number(6, 3, simulate_efficiency(settings, row));
+    print_number(6, 3, simulation_efficiency(&settings->simulation, row));
     print_number(5, 3, scaling(settings, rows, at));
-    print_number(6, 2, simulate_hours(row));
+    print_number(6, 2, simulation_hours(row));
     print_number(5, 3, row->distance);
     putchar('\n');
     print_then(settings, row);
@@ -135,7 +117,7 @@ void simulate_print_row(const simulate_settings_t *settings, int algorithm,
     fflush(stdout);
 }
 
-/* In lines that begin two columns further on, but for the first. */
+/* Lines after the first are indented by two columns. */
 static void print_wrapped(const char *text) {
     int column = 0;
     while (*text) {
@@ -148,16 +130,17 @@ static void print_wrapped(const char *text) {
     putchar('\n');
 }
 
-/* What the titles mean, and the names that are not sgp train's. */
+/* The columns, and the algorithms that `sgp train` does not have. */
 void simulate_print_legend(const simulate_settings_t *settings) {
     char text[256];
-    snprintf(text, sizeof text,
-             "\nEfficiency: gradient and update over the step; scaling: samples/s and node over "
-             "those of %d node%s; distance: between the nodes, in units of a step's noise.",
-             settings->nodes[0], settings->nodes[0] == 1 ? "" : "s");
+    snprintf(
+        text, sizeof text,
+        "\nEfficiency: gradient and update over the step; scaling: samples/s and node relative "
+        "to %d node%s; distance: between the nodes, in units of a step's noise.",
+        settings->nodes[0], settings->nodes[0] == 1 ? "" : "s");
     print_wrapped(text);
     for (int a = 0; a < settings->algorithms_count; a++) {
-        const simulate_algorithm_t *algorithm = settings->algorithms[a];
+        const simulation_algorithm_t *algorithm = settings->algorithms[a];
         if (algorithm->algorithm != SGP_ALGORITHM_ALLREDUCE) continue;
         snprintf(text, sizeof text, "%s: %s", algorithm->name, algorithm->about);
         print_wrapped(text);
@@ -166,9 +149,9 @@ void simulate_print_legend(const simulate_settings_t *settings) {
 
 /* ---- simulation.json ---- */
 
-static json_t *row_object(const simulate_settings_t *settings, int a, const simulate_row_t *rows,
+static json_t *row_object(const simulate_settings_t *settings, int a, const simulation_row_t *rows,
                           int at) {
-    const simulate_row_t *row = &rows[at];
+    const simulation_row_t *row = &rows[at];
     json_t *object = json_pack(
         "{s:s, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
         "algorithm", settings->algorithms[a]->name, "nodes", settings->nodes[at], "steps",
@@ -177,20 +160,21 @@ static json_t *row_object(const simulate_settings_t *settings, int a, const simu
         "slowest_node_ms", files_json_number(row->slowest_ms), "gradient_ms",
         files_json_number(row->gradient_ms), "wait_ms", files_json_number(row->wait_ms),
         "samples_per_second", files_json_number(row->samples_per_second), "efficiency",
-        files_json_number(simulate_efficiency(settings, row)), "scaling_efficiency",
+        files_json_number(simulation_efficiency(&settings->simulation, row)), "scaling_efficiency",
         files_json_number(scaling(settings, rows, at)), "hours_90_epochs",
-        files_json_number(simulate_hours(row)), "bytes_per_step",
+        files_json_number(simulation_hours(row)), "bytes_per_step",
         files_json_number(row->bytes_per_step), "consensus_distance",
         files_json_number(row->distance), "seconds", files_json_number(row->seconds));
-    if (settings->distance_at_s > 0)
+    if (settings->simulation.distance_at_s > 0)
         json_object_set_new(object, "then",
-                            json_pack("{s:f, s:o, s:o}", "seconds", settings->distance_at_s,
-                                      "steps", files_json_number(row->steps_at),
-                                      "consensus_distance", files_json_number(row->distance_at)));
-    if (settings->failures_s == 0) return object;
-    json_object_set_new(
-        object, "hours_90_epochs_with_restarts",
-        files_json_number(simulate_hours_with_restarts(settings, settings->nodes[at], row)));
+                            json_pack("{s:f, s:o, s:o}", "seconds",
+                                      settings->simulation.distance_at_s, "steps",
+                                      files_json_number(row->steps_at), "consensus_distance",
+                                      files_json_number(row->distance_at)));
+    if (settings->simulation.failures_s == 0) return object;
+    json_object_set_new(object, "hours_90_epochs_with_restarts",
+                        files_json_number(simulation_hours_with_restarts(
+                            &settings->simulation, settings->nodes[at], row)));
     if (row->failed_node >= 0)
         json_object_set_new(
             object, "failure",
@@ -198,7 +182,7 @@ static json_t *row_object(const simulate_settings_t *settings, int a, const simu
     return object;
 }
 
-static json_t *rows_array(const simulate_settings_t *settings, const simulate_row_t *rows,
+static json_t *rows_array(const simulate_settings_t *settings, const simulation_row_t *rows,
                           int finished) {
     json_t *array = json_array();
     for (int row = 0; row < finished; row++) {
@@ -208,9 +192,9 @@ static json_t *rows_array(const simulate_settings_t *settings, const simulate_ro
     return array;
 }
 
-static json_t *network_object(const simulate_network_t *network) {
+static json_t *network_object(const simulation_network_t *network) {
     if (network->platform) {
-        char *clean = text_clean(network->platform); /* a path need not be UTF-8, as JSON is */
+        char *clean = text_clean(network->platform); /* a path need not be UTF-8, but JSON must */
         json_t *object = json_pack("{s:s}", "platform", clean ? clean : "");
         free(clean);
         return object;
@@ -220,43 +204,46 @@ static json_t *network_object(const simulate_network_t *network) {
 }
 
 static json_t *settings_object(const simulate_settings_t *settings) {
-    const simulate_compute_t *compute = &settings->compute;
-    const simulate_local_t *local = &settings->local;
+    const simulation_compute_t *compute = &settings->simulation.compute;
+    const simulation_local_t *local = &settings->simulation.local;
     json_t *object = json_pack(
         "{s:o, s:f, s:s, s:f, s:{s:f, s:f, s:f}, s:{s:f, s:f, s:f}, s:o, s:i, s:i, s:s?, s:i, "
         "s:o, s:i, s:i, s:o}",
         "model", settings->model ? json_string(settings->model) : json_null(), "parameters",
-        settings->parameters, "encoding", settings->encoding_name, "vector_bytes",
-        simulate_bytes(settings), "compute_ms", "mean", compute->mean_ms, "spread", compute->spread,
-        "tail", compute->tail, "local_ms", "update", local->update_ms, "copy", local->copy_ms,
-        "absorb", local->absorb_ms, "network", network_object(&settings->network),
-        "workers_per_node", settings->workers, "batch_size", settings->batch_size, "graph",
-        settings->graph, "peers", settings->peers, "overlap",
-        settings->overlap == SGP_OVERLAP_ASYNC ? json_string("async")
-                                               : json_integer(settings->overlap),
-        "steps", settings->steps, "warmup_steps", settings->warmup, "seed",
-        files_json_u64(settings->seed));
-    if (settings->slow.rank >= 0)
-        json_object_set_new(
-            object, "slow_node",
-            json_pack("{s:i, s:f}", "rank", settings->slow.rank, "factor", settings->slow.factor));
-    if (settings->distance_at_s > 0)
-        json_object_set_new(object, "distance_at_s", json_real(settings->distance_at_s));
-    if (settings->failures_s > 0)
-        json_object_set_new(object, "failures_s", json_real(settings->failures_s));
+        settings->simulation.parameters, "encoding", settings->encoding_name, "vector_bytes",
+        simulation_bytes(&settings->simulation), "compute_ms", "mean", compute->mean_ms, "spread",
+        compute->spread, "tail", compute->tail, "local_ms", "update", local->update_ms, "copy",
+        local->copy_ms, "absorb", local->absorb_ms, "network",
+        network_object(&settings->simulation.network), "workers_per_node",
+        settings->simulation.workers, "batch_size", settings->simulation.batch_size, "graph",
+        settings->simulation.graph, "peers", settings->simulation.peers, "overlap",
+        settings->simulation.overlap == SGP_OVERLAP_ASYNC
+            ? json_string("async")
+            : json_integer(settings->simulation.overlap),
+        "steps", settings->simulation.steps, "warmup_steps", settings->simulation.warmup, "seed",
+        files_json_u64(settings->simulation.seed));
+    if (settings->simulation.slow.rank >= 0)
+        json_object_set_new(object, "slow_node",
+                            json_pack("{s:i, s:f}", "rank", settings->simulation.slow.rank,
+                                      "factor", settings->simulation.slow.factor));
+    if (settings->simulation.distance_at_s > 0)
+        json_object_set_new(object, "distance_at_s", json_real(settings->simulation.distance_at_s));
+    if (settings->simulation.failures_s > 0)
+        json_object_set_new(object, "failures_s", json_real(settings->simulation.failures_s));
     return object;
 }
 
-/* What no option changes. */
+/* Values that no option changes. */
 static json_t *constants_object(void) {
-    return json_pack("{s:i, s:f, s:f, s:i, s:i, s:i, s:i}", "tail_factor", SIMULATE_TAIL_FACTOR,
-                     "bucket_bytes", SIMULATE_BUCKET_BYTES, "forward_part_of_gradient",
-                     SIMULATE_FORWARD, "failure_noticed_s", SIMULATE_NOTICE, "restart_s",
-                     SIMULATE_RESTART, "samples_per_epoch", (int)SIMULATE_SAMPLES, "epochs",
-                     SIMULATE_EPOCHS);
+    return json_pack("{s:i, s:f, s:f, s:i, s:i, s:i, s:i}", "tail_factor", SIMULATION_TAIL_FACTOR,
+                     "bucket_bytes", SIMULATION_BUCKET_BYTES, "forward_part_of_gradient",
+                     SIMULATION_FORWARD, "failure_noticed_s", SIMULATION_NOTICE, "restart_s",
+                     SIMULATION_RESTART, "samples_per_epoch", (int)SIMULATION_SAMPLES, "epochs",
+                     SIMULATION_EPOCHS);
 }
 
-bool simulate_write(const simulate_settings_t *settings, const simulate_row_t *rows, int finished) {
+bool simulate_write(const simulate_settings_t *settings, const simulation_row_t *rows,
+                    int finished) {
     files_json_begin();
     json_t *json = json_pack("{s:s, s:s?, s:o, s:o, s:o}", "kind", "simulation", "command",
                              settings->command, "settings", settings_object(settings), "constants",

@@ -3,7 +3,10 @@
 
 #include "cli/message.h"
 
+#include "files/json.h"
 #include "mixing/mixer_internal.h"
+#include "simulate/calibration.h"
+#include "simulate/presets.h"
 
 #include <errno.h>
 #include <float.h>
@@ -21,7 +24,7 @@ static simulate_settings_t *settings_at(void *value, size_t offset) {
     return (simulate_settings_t *)((char *)value - offset);
 }
 
-/* A number of 0 or more, or of more than that, and where it ends; false: it is none. */
+/* A number of 0 or more, with `above` of more than 0, and its end; false: the text is none. */
 static bool read_number(const char *text, bool above, double *value, char **end) {
     if (!strchr("0123456789.", *text)) return false;
     *value = strtod(text, end);
@@ -52,7 +55,7 @@ static bool parse_algorithms(const char *text, void *value) {
         if (length == 0 || length >= sizeof name) return false;
         memcpy(name, text, length);
         name[length] = '\0';
-        const simulate_algorithm_t *algorithm = simulate_algorithm(name);
+        const simulation_algorithm_t *algorithm = simulation_algorithm_find(name);
         if (!algorithm) return false;
         settings->algorithms[settings->algorithms_count++] = algorithm;
         if (text[length] == '\0') return true;
@@ -63,7 +66,7 @@ static bool parse_algorithms(const char *text, void *value) {
 
 /* "25.6M". */
 static bool parse_parameters(const char *text, void *value) {
-    simulate_settings_t *settings = settings_at(value, AT(parameters));
+    simulate_settings_t *settings = settings_at(value, AT(simulation.parameters));
     static const struct {
         char letter;
         double times;
@@ -74,17 +77,17 @@ static bool parse_parameters(const char *text, void *value) {
     for (size_t i = 0; i < sizeof units / sizeof *units && *end; i++)
         if (*end == units[i].letter && end[1] == '\0') count *= units[i].times, end++;
     if (*end || count < 1 || count > 1e13) return false;
-    settings->parameters = round(count);
+    settings->simulation.parameters = round(count);
     settings->parameters_given = true;
     return true;
 }
 
 /* "MEAN[:SPREAD[:TAIL]]". */
 static bool parse_compute(const char *text, void *value) {
-    simulate_settings_t *settings = settings_at(value, AT(compute));
-    simulate_compute_t *compute = &settings->compute;
+    simulate_settings_t *settings = settings_at(value, AT(simulation.compute));
+    simulation_compute_t *compute = &settings->simulation.compute;
     char *end;
-    *compute = (simulate_compute_t){0};
+    *compute = (simulation_compute_t){0};
     settings->compute_given = true;
     if (!read_number(text, true, &compute->mean_ms, &end) || compute->mean_ms > 1e6) return false;
     if (*end == ':' && !read_number(end + 1, false, &compute->spread, &end)) return false;
@@ -94,10 +97,10 @@ static bool parse_compute(const char *text, void *value) {
 
 /* "UPDATE[:COPY[:ABSORB]]". */
 static bool parse_local(const char *text, void *value) {
-    simulate_settings_t *settings = settings_at(value, AT(local));
-    simulate_local_t *local = &settings->local;
+    simulate_settings_t *settings = settings_at(value, AT(simulation.local));
+    simulation_local_t *local = &settings->simulation.local;
     char *end;
-    *local = (simulate_local_t){0};
+    *local = (simulation_local_t){0};
     settings->local_given = true;
     if (!read_number(text, false, &local->update_ms, &end)) return false;
     if (*end == ':' && !read_number(end + 1, false, &local->copy_ms, &end)) return false;
@@ -115,13 +118,13 @@ static bool parse_network(const char *text, void *value) {
 
 /* "RANK:FACTOR". */
 static bool parse_slow_node(const char *text, void *value) {
-    simulate_settings_t *settings = settings_at(value, AT(slow));
+    simulate_settings_t *settings = settings_at(value, AT(simulation.slow));
     char *colon, *end;
     long rank = strtol(text, &colon, 10);
     if (colon == text || *colon != ':' || rank < 0 || rank >= MOST_NODES) return false;
-    settings->slow.rank = (int)rank;
-    return read_number(colon + 1, true, &settings->slow.factor, &end) && *end == '\0' &&
-           settings->slow.factor >= 1;
+    settings->simulation.slow.rank = (int)rank;
+    return read_number(colon + 1, true, &settings->simulation.slow.factor, &end) && *end == '\0' &&
+           settings->simulation.slow.factor >= 1;
 }
 
 /* Steps, or "async". */
@@ -142,13 +145,13 @@ static const option_t options[] = {
      .parse = parse_nodes,
      .shown = "4,8,16,32",
      .wanted = "up to 16 numbers of nodes from 1 to 100000, such as 4,8,16",
-     .help = "nodes of the simulated cluster: a row for each number"},
+     .help = "numbers of nodes in the simulated cluster: one row for each"},
     {.name = "algorithm",
      .argument = "NAME,...",
      .type = OPTION_PARSED,
      .offset = AT(algorithms),
      .parse = parse_algorithms,
-     .list = simulate_algorithm_names,
+     .list = simulation_algorithm_names,
      .shown = "allreduce,sgp,osgp",
      .wanted = "names, with commas between them, among sgp, osgp, osgp-async, dpsgd, adpsgd, "
                "allreduce, allreduce-buckets, allreduce-ring, allreduce-halving, allreduce-tree",
@@ -157,39 +160,42 @@ static const option_t options[] = {
      .argument = "NAME",
      .type = OPTION_CHOICE,
      .offset = AT(model),
-     .list = simulate_model_names,
+     .list = simulation_model_names,
      .shown = "resnet50, or the calibration's",
-     .help = "whose number of parameters is averaged"},
+     .help = "average the parameters of this model"},
     {.name = "parameters",
      .argument = "P",
      .type = OPTION_PARSED,
-     .offset = AT(parameters),
+     .offset = AT(simulation.parameters),
      .parse = parse_parameters,
      .shown = "the model's",
      .wanted = "a number of 1 or more, such as 25.6M",
-     .help = "numbers that are averaged, with K, M or G for thousands, millions, and so on"},
+     .help = "number of parameters to average; K, M and G stand for thousands, millions, billions"},
     {.name = "compute-ms",
      .argument = "MEAN[:SPREAD[:TAIL]]",
      .type = OPTION_PARSED,
-     .offset = AT(compute),
+     .offset = AT(simulation.compute),
      .parse = parse_compute,
      .shown = "245:0.01",
      .wanted = "MEAN[:SPREAD[:TAIL]], a time in milliseconds above 0, a spread up to 10 and a "
                "probability, such as 245:0.05:0.001",
-     .help = "a gradient's time on one worker: log-normal, SPREAD its standard deviation over its "
-             "mean; with probability TAIL ten times as long. A node waits for its slowest worker"},
+     .help =
+         "time of a gradient on one worker: log-normal, SPREAD is the standard deviation over the "
+         "mean; with probability TAIL it is ten times as long. A node waits for its slowest "
+         "worker"},
     {.name = "workers-per-node",
      .argument = "M",
      .type = OPTION_INT,
-     .offset = AT(workers),
+     .offset = AT(simulation.workers),
      .min = 1,
      .max = 1024,
      .shown = "8; 1 with --calibration",
-     .help = "workers that compute gradients inside a node; their average is part of that time"},
+     .help = "workers that compute gradients in a node; averaging inside the node is part of the "
+             "gradient's time"},
     {.name = "batch-size",
      .argument = "N",
      .type = OPTION_INT,
-     .offset = AT(batch_size),
+     .offset = AT(simulation.batch_size),
      .min = 1,
      .max = 65536,
      .shown = "32, or the calibration's",
@@ -199,11 +205,11 @@ static const option_t options[] = {
      .type = OPTION_PARSED,
      .offset = AT(network_name),
      .parse = parse_network,
-     .list = simulate_network_names,
+     .list = simulation_network_names,
      .shown = "ethernet-10g",
      .wanted = "the name of a network or of a file",
-     .help = "links of the nodes to a switch; or a SimGrid platform, FILE.xml, whose hosts are the "
-             "nodes in the natural order of their names"},
+     .help = "the link of each node to a switch; or a SimGrid platform, FILE.xml, whose hosts are "
+             "the nodes in the natural order of their names"},
     {.name = "rate-mbps",
      .argument = "X",
      .type = OPTION_REAL,
@@ -212,7 +218,7 @@ static const option_t options[] = {
      .max = 1e9,
      .shown = "the network's",
      .wanted = "a number of megabits a second above 0",
-     .help = "payload that a node's link carries each way, instead"},
+     .help = "payload rate of a node's link, each way"},
     {.name = "latency-ms",
      .argument = "X",
      .type = OPTION_REAL,
@@ -220,23 +226,24 @@ static const option_t options[] = {
      .max = 1e6,
      .shown = "the network's",
      .wanted = "a time in milliseconds, 0 or more",
-     .help = "of a small message from node to node, instead"},
+     .help = "time of a small message from node to node"},
     {.name = "local-ms",
      .argument = "UPDATE[:COPY[:ABSORB]]",
      .type = OPTION_PARSED,
-     .offset = AT(local),
+     .offset = AT(simulation.local),
      .parse = parse_local,
      .shown = "0:0:0",
      .wanted = "UPDATE[:COPY[:ABSORB]], times in milliseconds, 0 or more",
-     .help = "passes over the vector: the optimizer's step, writing a message, absorbing one"},
+     .help =
+         "time of a pass over the vector: the optimizer's step, writing a message, absorbing one"},
     {.name = "calibration",
      .argument = "FILE",
      .type = OPTION_STRING,
      .offset = AT(calibration),
      .shown = "",
      .wanted = "the name of a file of sgp bench",
-     .help = "rate, latency, gradient and passes as sgp bench has measured them, where they are "
-             "not given"},
+     .help = "take rate, latency, gradient and passes from this result of sgp bench, unless an "
+             "option gives them"},
     {.name = "encoding",
      .argument = "NAME",
      .type = OPTION_CHOICE,
@@ -246,7 +253,7 @@ static const option_t options[] = {
     {.name = "graph",
      .argument = "NAME",
      .type = OPTION_CHOICE,
-     .offset = AT(graph),
+     .offset = AT(simulation.graph),
      .choices = "exponential, static-exponential, ring, complete, bipartite-exponential, random, "
                 "base",
      .shown = "exponential; bipartite-exponential for dpsgd and adpsgd",
@@ -254,22 +261,22 @@ static const option_t options[] = {
     {.name = "peers",
      .argument = "N",
      .type = OPTION_INT,
-     .offset = AT(peers),
+     .offset = AT(simulation.peers),
      .min = 1,
      .max = MOST_NODES,
-     .help = "nodes that each node sends to in a step"},
+     .help = "receivers of each node in a step"},
     {.name = "overlap",
      .argument = "T",
      .type = OPTION_PARSED,
-     .offset = AT(overlap),
+     .offset = AT(simulation.overlap),
      .parse = parse_overlap,
      .shown = "1",
      .wanted = "a number of steps from 1 to 1000, or async",
-     .help = "of osgp: steps a message may be late; async: wait for nothing"},
+     .help = "for osgp: steps a message may be late; async: wait for nothing"},
     {.name = "slow-node",
      .argument = "RANK:FACTOR",
      .type = OPTION_PARSED,
-     .offset = AT(slow),
+     .offset = AT(simulation.slow),
      .parse = parse_slow_node,
      .shown = "",
      .wanted = "RANK:FACTOR with a factor of 1 or more, such as 0:4",
@@ -277,49 +284,49 @@ static const option_t options[] = {
     {.name = "failures",
      .argument = "MTBF",
      .type = OPTION_REAL,
-     .offset = AT(failures_s),
+     .offset = AT(simulation.failures_s),
      .min = DBL_MIN,
      .max = 1e12,
      .shown = "none",
      .wanted = "a number of seconds above 0",
-     .help = "mean seconds between failures of one node; the first failure ends a run"},
+     .help = "mean seconds between failures of one node; the first failure ends a row's run"},
     {.name = "distance-at",
      .argument = "SECONDS",
      .type = OPTION_REAL,
-     .offset = AT(distance_at_s),
+     .offset = AT(simulation.distance_at_s),
      .min = DBL_MIN,
      .max = 1e12,
      .shown = "not",
      .wanted = "a number of seconds above 0",
-     .help = "measure the nodes' distance also after so many simulated seconds, with the steps "
-             "made until then"},
+     .help = "also measure the nodes' distance after so many simulated seconds, and the steps made "
+             "until then"},
     {.name = "steps",
      .argument = "N",
      .type = OPTION_INT,
-     .offset = AT(steps),
+     .offset = AT(simulation.steps),
      .min = 1,
      .max = 1e7,
      .help = "steps of every node"},
     {.name = "warmup-steps",
      .argument = "N",
      .type = OPTION_INT,
-     .offset = AT(warmup),
+     .offset = AT(simulation.warmup),
      .max = 1e7,
      .shown = "a fifth",
-     .help = "of them, not measured"},
+     .help = "first steps of every node, which are not measured"},
     {.name = "seed",
      .argument = "N",
      .type = OPTION_SEED,
-     .offset = AT(seed),
+     .offset = AT(simulation.seed),
      .wanted = "a whole number, 0 or more",
-     .help = "of everything random"},
+     .help = "of all random numbers"},
     {.name = "output",
      .argument = "DIR",
      .type = OPTION_STRING,
      .offset = AT(output),
      .shown = "runs/simulation-NETWORK-TIME",
      .wanted = "a directory",
-     .help = "where simulation.json and report.html are written, made if it is missing"},
+     .help = "directory for simulation.json and report.html, created if missing"},
     {.name = "quiet",
      .type = OPTION_FLAG,
      .offset = AT(quiet),
@@ -341,10 +348,9 @@ const option_table_t simulate_table = {
     .command = "simulate",
     .any_bytes = true,
     .synopsis = "sgp simulate [OPTIONS]",
-    .about = "Runs the algorithms on a simulated cluster (SimGrid), with the code that trains,\n"
-             "and prints how long their steps take. Without options: ResNet-50 on up to 32\n"
-             "nodes of 8 GPUs, joined by 10 Gb/s Ethernet. In parentheses: what is used when\n"
-             "the option is not given.",
+    .about = "Runs the algorithms' own code on a simulated cluster (SimGrid) and prints how long\n"
+             "their steps take. Without options: ResNet-50 on up to 32 nodes of 8 GPUs, joined\n"
+             "by 10 Gb/s Ethernet. Defaults are in parentheses.",
     .options = options,
     .count = sizeof options / sizeof options[0],
 };
@@ -353,28 +359,28 @@ void simulate_settings_init(simulate_settings_t *settings) {
     *settings = (simulate_settings_t){
         .nodes = {4, 8, 16, 32},
         .nodes_count = 4,
-        .algorithms = {simulate_algorithm("allreduce"), simulate_algorithm("sgp"),
-                       simulate_algorithm("osgp")},
+        .algorithms = {simulation_algorithm_find("allreduce"), simulation_algorithm_find("sgp"),
+                       simulation_algorithm_find("osgp")},
         .algorithms_count = 3,
-        .compute = {.mean_ms = 245, .spread = 0.01},
+        .simulation = {.compute = {.mean_ms = 245, .spread = 0.01},
+                       .peers = 1,
+                       .overlap = 1,
+                       .slow = {.rank = -1},
+                       .steps = 100,
+                       .warmup = -1,
+                       .seed = 1},
         .encoding_name = "float32",
         .network_name = "ethernet-10g",
         .latency_ms = -1,
-        .peers = 1,
-        .overlap = 1,
-        .slow = {.rank = -1},
-        .steps = 100,
-        .warmup = -1,
-        .seed = 1,
     };
 }
 
-/* ---- judging ---- */
+/* ---- checks ---- */
 
 static bool choose_network(simulate_settings_t *settings) {
     const char *name = settings->network_name;
-    if (simulate_network_find(name, &settings->network)) return true;
-    settings->network = (simulate_network_t){.name = name, .platform = name};
+    if (simulation_network_find(name, &settings->simulation.network)) return true;
+    settings->simulation.network = (simulation_network_t){.name = name, .platform = name};
     struct stat found;
     bool exists = stat(name, &found) == 0;
     if (exists && !S_ISDIR(found.st_mode) && access(name, R_OK) == 0) return true;
@@ -383,17 +389,17 @@ static bool choose_network(simulate_settings_t *settings) {
                       exists && S_ISDIR(found.st_mode) ? "is a directory" : strerror(errno));
     else
         message_error("--network %s: must be one of %s, or a file of a SimGrid platform", name,
-                      simulate_network_names());
+                      simulation_network_names());
     return false;
 }
 
 static bool override_network(simulate_settings_t *settings) {
-    simulate_network_t *network = &settings->network;
+    simulation_network_t *network = &settings->simulation.network;
     bool given = settings->rate_mbps > 0 || settings->latency_ms >= 0;
     if (network->platform && given) {
-        message_error("--network %s: rates and latencies are the file's; --rate-mbps and "
+        message_error("--network %s: the file sets rates and latencies; --rate-mbps and "
                       "--latency-ms work with %s",
-                      network->platform, simulate_network_names());
+                      network->platform, simulation_network_names());
         return false;
     }
     if (given) network->name = "custom";
@@ -402,14 +408,14 @@ static bool override_network(simulate_settings_t *settings) {
     return true;
 }
 
-/* So that a row cannot fail in the middle for what is known at the start. */
+/* Finds invalid combinations before the first row. */
 static bool check_rows(const simulate_settings_t *settings) {
     for (int a = 0; a < settings->algorithms_count; a++) {
-        const simulate_algorithm_t *algorithm = settings->algorithms[a];
-        if (algorithm->kind != SIMULATE_MIXER) continue;
+        const simulation_algorithm_t *algorithm = settings->algorithms[a];
+        if (algorithm->kind != SIMULATION_MIXER) continue;
         for (int i = 0; i < settings->nodes_count; i++) {
             sgp_mixer_options_t mixer =
-                simulate_mixer_options(settings, algorithm, settings->nodes[i]);
+                simulation_mixer_options(&settings->simulation, algorithm, settings->nodes[i]);
             if (sgp_mixer_check(&mixer) != SGP_OK) return false;
         }
     }
@@ -418,47 +424,84 @@ static bool check_rows(const simulate_settings_t *settings) {
 
 static bool check_slow_node(const simulate_settings_t *settings) {
     for (int i = 0; i < settings->nodes_count; i++) {
-        if (settings->slow.rank < settings->nodes[i]) continue;
-        message_error("--slow-node %d: with %d nodes the last one is %d", settings->slow.rank,
-                      settings->nodes[i], settings->nodes[i] - 1);
+        if (settings->simulation.slow.rank < settings->nodes[i]) continue;
+        message_error("--slow-node %d: with %d nodes the last one is %d",
+                      settings->simulation.slow.rank, settings->nodes[i], settings->nodes[i] - 1);
         return false;
     }
     return true;
 }
 
 static bool check_steps(simulate_settings_t *settings) {
-    if (settings->warmup < 0) settings->warmup = settings->steps / WARMUP_PART;
-    if (settings->warmup < settings->steps) return true;
-    message_error("--warmup-steps %d: must be less than the steps, %d", settings->warmup,
-                  settings->steps);
+    if (settings->simulation.warmup < 0)
+        settings->simulation.warmup = settings->simulation.steps / WARMUP_PART;
+    if (settings->simulation.warmup < settings->simulation.steps) return true;
+    message_error("--warmup-steps %d: must be less than the steps, %d", settings->simulation.warmup,
+                  settings->simulation.steps);
     return false;
 }
 
-/* What neither the command line nor a calibration has said: the cluster of the paper's figure. */
+/* Settings that neither the command line nor a calibration gives: the cluster of the paper's figure. */
 static void fill_defaults(simulate_settings_t *settings) {
-    if (settings->parameters == 0) {
+    if (settings->simulation.parameters == 0) {
         settings->model = "resnet50";
-        settings->parameters = simulate_model_parameters(settings->model);
+        settings->simulation.parameters = simulation_model_parameters(settings->model);
     }
-    if (settings->workers == 0) settings->workers = settings->calibration ? 1 : 8;
-    if (settings->batch_size == 0) settings->batch_size = 32;
+    if (settings->simulation.workers == 0)
+        settings->simulation.workers = settings->calibration ? 1 : 8;
+    if (settings->simulation.batch_size == 0) settings->simulation.batch_size = 32;
+}
+
+/* Fills in the settings that the command line leaves open. */
+static void take_calibration(simulate_settings_t *settings, const simulation_calibration_t *found) {
+    simulation_settings_t *simulation = &settings->simulation;
+    if (!settings->network_given) simulation->network = found->network;
+    if (!settings->compute_given) simulation->compute = found->compute;
+    if (!settings->local_given) simulation->local = found->local;
+    if (simulation->batch_size == 0) simulation->batch_size = found->batch_size;
+    settings->pass_parameters = found->pass_parameters;
+    if (simulation->parameters > 0) return;
+    simulation->parameters = found->parameters;
+    settings->model = found->model; /* kept to the program's end */
+}
+
+static bool read_calibration(simulate_settings_t *settings) {
+    simulation_settings_t *simulation = &settings->simulation;
+    simulation_calibration_t found = {
+        .network = simulation->network, .compute = simulation->compute, .local = simulation->local};
+    json_error_t error;
+    const char *wrong = NULL;
+    json_t *json = files_json_load(settings->calibration, 0, &error);
+    if (!json) {
+        message_error("--calibration %s: %s", settings->calibration, error.text);
+        return false;
+    }
+    sgp_status_t status = simulation_calibration_read(json, &found, &wrong);
+    json_decref(json);
+    if (status == SGP_OK) {
+        take_calibration(settings, &found);
+        return true;
+    }
+    message_error("--calibration %s: %s%s", settings->calibration, wrong ? wrong : "out of memory",
+                  wrong ? " is not as sgp bench writes it" : "");
+    return false;
 }
 
 static void scale_passes(simulate_settings_t *settings) {
     if (settings->local_given || settings->pass_parameters == 0) return;
-    double scale = settings->parameters / settings->pass_parameters;
-    settings->local.update_ms *= scale;
-    settings->local.copy_ms *= scale;
-    settings->local.absorb_ms *= scale;
+    double scale = settings->simulation.parameters / settings->pass_parameters;
+    settings->simulation.local.update_ms *= scale;
+    settings->simulation.local.copy_ms *= scale;
+    settings->simulation.local.absorb_ms *= scale;
 }
 
 bool simulate_settings_finish(simulate_settings_t *settings) {
-    sgp_encoding_parse(settings->encoding_name, &settings->encoding);
+    sgp_encoding_parse(settings->encoding_name, &settings->simulation.encoding);
     if (!choose_network(settings)) return false;
     if (settings->model && !settings->parameters_given)
-        settings->parameters = simulate_model_parameters(settings->model);
+        settings->simulation.parameters = simulation_model_parameters(settings->model);
     if (settings->parameters_given) settings->model = NULL;
-    if (settings->calibration && !simulate_calibration_read(settings)) return false;
+    if (settings->calibration && !read_calibration(settings)) return false;
     fill_defaults(settings);
     scale_passes(settings);
     return override_network(settings) && check_slow_node(settings) && check_steps(settings) &&

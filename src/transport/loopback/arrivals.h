@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The chunks of loopback that are under way in virtual time, by arrival. Called by the files of transport/loopback alone,
+ * with the hub's lock held; knows neither ranks nor the clock. */
+#ifndef SGP_TRANSPORT_LOOPBACK_ARRIVALS_H
+#define SGP_TRANSPORT_LOOPBACK_ARRIVALS_H
+
+#include "wire/header.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* One chunk's payload, shared by its destinations. */
+typedef struct buffer {
+    struct buffer *next;      /* in the hub's free list */
+    struct buffer *next_made; /* in the list of all buffers */
+    int references;
+    int src;
+    void *payload; /* (chunk_bytes) */
+} buffer_t;
+
+/* One chunk on its way to one rank. */
+typedef struct delivery {
+    uint64_t time; /* of arrival, virtual */
+    int src, dst;
+    uint64_t id, offset;
+    unsigned char header[SGP_HEADER_BYTES];
+    buffer_t *buffer;
+    struct delivery *next; /* in the receiver's queue, or the free list */
+} delivery_t;
+
+/* A binary heap. Zeros are an empty one. */
+typedef struct arrivals {
+    delivery_t **heap; /* (count) */
+    size_t count, room;
+} arrivals_t;
+
+/* Memory for `room` deliveries at a time. false: there is none, and nothing changed. */
+bool sgp_arrivals_reserve(arrivals_t *arrivals, size_t room);
+
+/* Room has been reserved. */
+void sgp_arrivals_put(arrivals_t *arrivals, delivery_t *delivery);
+
+/* The earliest delivery, or NULL; take removes it. */
+delivery_t *sgp_arrivals_first(const arrivals_t *arrivals);
+delivery_t *sgp_arrivals_take(arrivals_t *arrivals);
+
+void sgp_arrivals_fini(arrivals_t *arrivals);
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The hub of loopback: its ranks, and the memory of the chunks under way between them. Called by the files of
+ * transport/loopback alone, with the hub's lock held; never sleeps and never moves the clock. */
+#ifndef SGP_TRANSPORT_LOOPBACK_HUB_H
+#define SGP_TRANSPORT_LOOPBACK_HUB_H
+
+#include "transport/contexts.h"
+#include "transport/loopback/arrivals.h"
+#include "transport/loopback/loopback.h" /* its options alone */
+
+#include <pthread.h>
+
+typedef enum rank_state { RANK_WORKS, RANK_LEFT, RANK_LOST } rank_state_t;
+
+typedef struct rank {
+    sgp_transport_t transport; /* first: a transport is a rank */
+    sgp_loopback_t *hub;
+    rank_state_t state;
+    sgp_contexts_t contexts;
+    pthread_cond_t changed[SGP_CONTEXTS]; /* where they sleep */
+    delivery_t *first, **last;            /* arrived, oldest first */
+    size_t in_use;                        /* chunks sent and not yet released */
+    pthread_mutex_t shared;               /* the transport's lock, between the two contexts */
+    pthread_t agent;                      /* while it has not ended */
+} rank_t;
+
+struct sgp_loopback {
+    sgp_loopback_options_t options;
+    pthread_mutex_t lock; /* of all fields below and of the ranks' fields */
+    uint64_t clock;       /* virtual nanoseconds */
+    arrivals_t arrivals;  /* in virtual time */
+    buffer_t *free_buffers;
+    buffer_t *made_buffers; /* all of them: an abandoned message keeps its buffer */
+    delivery_t *free_deliveries;
+    /* Promised by send_begin and not yet taken by send_next and send_commit; free for that. */
+    size_t promised_buffers, promised_deliveries, ready_buffers, ready_deliveries;
+    sgp_fates_t *fates; /* the same for all ranks */
+    rank_t *ranks;      /* (size) */
+};
+
+/* For send_begin: allocates so many buffers and deliveries, so that no later step can fail. false: no memory. */
+bool sgp_hub_promise(sgp_loopback_t *hub, size_t buffers, size_t deliveries);
+
+/* Take a promised one. */
+buffer_t *sgp_hub_take_buffer(sgp_loopback_t *hub);
+delivery_t *sgp_hub_take_delivery(sgp_loopback_t *hub);
+
+/* Drops one reference. The last one gives the sender its room back. */
+void sgp_hub_drop_buffer(sgp_loopback_t *hub, buffer_t *buffer);
+
+/* Ends a delivery and drops its buffer. */
+void sgp_hub_drop_delivery(sgp_loopback_t *hub, delivery_t *delivery);
+
+/* The receiver's queue, oldest first. take: NULL if it is empty. */
+void sgp_hub_queue_put(rank_t *receiver, delivery_t *delivery);
+delivery_t *sgp_hub_queue_take(rank_t *receiver);
+
+/* Frees all messages under way and their memory, at the end of the hub. */
+void sgp_hub_free_messages(sgp_loopback_t *hub);
+
+#endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transport/simulated/simulated_message.h"
+
+#include "base/memory.h"
+
+/* Chunks begin at multiples of 64 bytes. */
+static size_t padded(size_t bytes) {
+    return (bytes + 63) / 64 * 64;
+}
+
+static void init_flow(flow_t *flow, message_t *message, int dst, size_t chunks) {
+    *flow = (flow_t){.message = message, .dst = dst, .left = chunks};
+}
+
+message_t *sgp_simulated_message_create(rank_t *sender, const sgp_header_t *header,
+                                        const sgp_destination_t *to, int destinations,
+                                        uint64_t room) {
+    sgp_simulated_t *cluster = sender->cluster;
+    size_t chunks = sgp_chunks_of(&sender->transport, header->encoding, header->count);
+    size_t deliveries = chunks * (size_t)destinations * sizeof(delivery_t);
+    size_t head = padded(sizeof(message_t) + deliveries + (size_t)destinations * sizeof(flow_t));
+    size_t payload = (size_t)header->count * sgp_encoding_size(header->encoding);
+    message_t *message = sgp_memory_alloc(head + payload + chunks * 64);
+    if (!message) return NULL;
+    *message = (message_t){.next = cluster->messages,
+                           .sender = sender,
+                           .room = room,
+                           .references = 1,
+                           .unused = message->deliveries,
+                           .step = header->step,
+                           .waits_its_turn = header->encoding != SGP_ENCODING_BYTES,
+                           .flows = (flow_t *)((char *)message->deliveries + deliveries),
+                           .place = (unsigned char *)message + head};
+    for (int i = 0; i < destinations; i++)
+        init_flow(&message->flows[i], message, to[i].dst, chunks);
+    if (message->next) message->next->previous = message;
+    cluster->messages = message;
+    return message;
+}
+
+void *sgp_simulated_message_advance(message_t *message, size_t bytes) {
+    message->place += padded(message->place_bytes);
+    message->place_bytes = bytes;
+    return message->place;
+}
+
+delivery_t *sgp_simulated_message_deliver(message_t *message, const sgp_header_t *header,
+                                          const sgp_destination_t *to, flow_t *flow, double scale) {
+    sgp_header_t own = *header;
+    own.weight = to->weight;
+    delivery_t *delivery = message->unused++;
+    *delivery = (delivery_t){.message = message,
+                             .flow = flow,
+                             .payload = message->place,
+                             .dst = to->dst,
+                             .bytes = (double)message->place_bytes * scale};
+    sgp_header_encode(&own, delivery->header);
+    message->references++;
+    return delivery;
+}
+
+void sgp_simulated_message_drop(message_t *message) {
+    if (--message->references > 0) return;
+    rank_t *sender = message->sender;
+    sender->in_use -= message->room;
+    if (message->previous) message->previous->next = message->next;
+    else sender->cluster->messages = message->next;
+    if (message->next) message->next->previous = message->previous;
+    sgp_memory_free(message);
+    if (!sender->wants_room) return;
+    sender->wants_room = false;
+    sgp_contexts_poke_all(&sender->contexts);
+}
+
+void sgp_simulated_message_free_all(sgp_simulated_t *cluster) {
+    for (message_t *next, *at = cluster->messages; at; at = next) {
+        next = at->next;
+        sgp_memory_free(at);
+    }
+    cluster->messages = NULL;
+}

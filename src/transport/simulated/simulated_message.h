@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The memory of the simulated cluster's messages: allocated whole when they begin, freed with the last reference. Called
+ * by the files of transport/simulated alone; takes no simulated time. */
+#ifndef SGP_TRANSPORT_SIMULATED_SIMULATED_MESSAGE_H
+#define SGP_TRANSPORT_SIMULATED_SIMULATED_MESSAGE_H
+
+#include "transport/simulated/cluster.h"
+
+/* A message with one reference, the writer's. room: that it takes at its sender, in chunks. NULL: no memory. */
+message_t *sgp_simulated_message_create(rank_t *sender, const sgp_header_t *header,
+                                        const sgp_destination_t *to, int destinations,
+                                        uint64_t room);
+
+/* The place for the next chunk, of so many bytes. */
+void *sgp_simulated_message_advance(message_t *message, size_t bytes);
+
+/* The delivery of the current chunk to one destination; it holds a reference to the message. scale: simulated bytes per
+ * byte of payload. */
+delivery_t *sgp_simulated_message_deliver(message_t *message, const sgp_header_t *header,
+                                          const sgp_destination_t *to, flow_t *flow, double scale);
+
+/* Drops one reference. The last one gives the sender its room back, and wakes it if it waits for room. Yields. */
+void sgp_simulated_message_drop(message_t *message);
+
+/* Frees the messages that are left. */
+void sgp_simulated_message_free_all(sgp_simulated_t *cluster);
+
+#endif
