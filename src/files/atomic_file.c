@@ -52,8 +52,8 @@ static sgp_status_t sync_directory(const char *directory) {
     return status;
 }
 
-sgp_status_t file_replace(const char *directory, const char *name, const file_part_t *parts,
-                          int count) {
+sgp_status_t atomic_file_replace(const char *directory, const char *name,
+                                 const atomic_file_part_t *parts, int count) {
     char path[PATH_MAX], part_path[PATH_MAX];
     sgp_status_t status = join(directory, name, "", path);
     if (!status) status = join(directory, name, ".part", part_path);
@@ -72,7 +72,8 @@ sgp_status_t file_replace(const char *directory, const char *name, const file_pa
     return sync_directory(directory);
 }
 
-sgp_status_t file_append(const char *directory, const char *name, const void *bytes, size_t count) {
+sgp_status_t atomic_file_append(const char *directory, const char *name, const void *bytes,
+                                size_t count) {
     char path[PATH_MAX];
     sgp_status_t status = join(directory, name, "", path);
     if (status) return status;
@@ -88,14 +89,14 @@ sgp_status_t file_append(const char *directory, const char *name, const void *by
     return finish(file, path, status);
 }
 
-sgp_status_t file_remove(const char *directory, const char *name) {
+sgp_status_t atomic_file_remove(const char *directory, const char *name) {
     char path[PATH_MAX];
     sgp_status_t status = join(directory, name, "", path);
     if (status || unlink(path) == 0 || errno == ENOENT || errno == ENOTDIR) return status;
     return fail(path, "removed");
 }
 
-sgp_status_t file_make_directory(const char *directory, const char *name) {
+sgp_status_t atomic_file_make_directory(const char *directory, const char *name) {
     char path[PATH_MAX];
     struct stat found;
     sgp_status_t status = join(directory, name, "", path);

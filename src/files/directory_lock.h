@@ -10,31 +10,33 @@
 #include <limits.h>
 #include <stdbool.h>
 
-enum { LOCK_TOKEN = 33, LOCK_HOST = 65, LOCK_PROBLEM = 128 };
+enum { DIRECTORY_LOCK_TOKEN = 33, DIRECTORY_LOCK_HOST = 65, DIRECTORY_LOCK_PROBLEM = 128 };
 
-#define LOCK_FILE "lock"
+#define DIRECTORY_LOCK_FILE "lock"
 
-typedef enum lock_state {
-    LOCK_FIRST,       /* held, and this process is the first of its run here */
-    LOCK_SHARED,      /* held, with others of the same token */
-    LOCK_BUSY,        /* not held: another run works here */
-    LOCK_UNSUPPORTED, /* not held: the file system has no locks */
-    LOCK_FAILED       /* not held: errno says why */
-} lock_state_t;
+typedef enum directory_lock_state {
+    DIRECTORY_LOCK_FIRST,       /* held, and this process is the first of its run here */
+    DIRECTORY_LOCK_SHARED,      /* held, with others of the same token */
+    DIRECTORY_LOCK_BUSY,        /* not held: another run works here */
+    DIRECTORY_LOCK_UNSUPPORTED, /* not held: the file system has no locks */
+    DIRECTORY_LOCK_FAILED       /* not held: errno says why */
+} directory_lock_state_t;
 
-typedef struct lock {
+typedef struct directory_lock {
     int file; /* -1: not held */
     char path[PATH_MAX];
     long
-        pid; /* of the process that has begun, and its host; LOCK_BUSY: 0, "": it has not said it */
-    char host[LOCK_HOST];
-} lock_t;
+        pid; /* of the process that has begun, and its host; DIRECTORY_LOCK_BUSY: 0, "": it has not said it */
+    char host[DIRECTORY_LOCK_HOST];
+} directory_lock_t;
 
 /* token: hexadecimal digits. May wait some seconds for a process that takes or leaves the lock
- * right now. Release *lock after LOCK_FIRST and LOCK_SHARED. */
-lock_state_t lock_take(const char *directory, const char token[LOCK_TOKEN], lock_t *lock);
+ * right now. Release *lock after DIRECTORY_LOCK_FIRST and DIRECTORY_LOCK_SHARED. */
+directory_lock_state_t directory_lock_take(const char *directory,
+                                           const char token[DIRECTORY_LOCK_TOKEN],
+                                           directory_lock_t *lock);
 
 /* The last process of the run removes the file. Nothing happens to a lock that is not held. */
-void lock_release(lock_t *lock);
+void directory_lock_release(directory_lock_t *lock);
 
 #endif

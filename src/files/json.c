@@ -140,8 +140,8 @@ sgp_status_t files_json_write(const char *directory, const char *name, json_t *j
         free(text);
         return sgp_fail(SGP_ERR_NO_MEMORY, "%s/%s: no memory to write it", directory, name);
     }
-    file_part_t parts[] = {{text, strlen(text)}, {"\n", 1}};
-    sgp_status_t status = file_replace(directory, name, parts, 2);
+    atomic_file_part_t parts[] = {{text, strlen(text)}, {"\n", 1}};
+    sgp_status_t status = atomic_file_replace(directory, name, parts, 2);
     free(text);
     return status;
 }

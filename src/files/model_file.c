@@ -2,7 +2,7 @@
 #include "files/model_file.h"
 
 #include "base/logging.h"
-#include "files/run_id.h"
+#include "run/run_id.h"
 
 #include <math.h>
 #include <stdbool.h>
@@ -56,7 +56,7 @@ sgp_status_t model_file_write(const char *directory, const char *name, const cha
     model_file_tensors(model, vector, tensors);
     size_t told = model_file_describe(&about, dataset, pairs);
     pairs[told++] = (safetensors_pair_t){"model", model_name};
-    pairs[told++] = (safetensors_pair_t){IDENTITY_KEY, id};
+    pairs[told++] = (safetensors_pair_t){RUN_ID_KEY, id};
     pairs[told++] = (safetensors_pair_t){"parameters_hash", hash};
     sgp_status_t status = safetensors_write(directory, name, tensors, count, pairs, told);
     free(tensors);
@@ -74,7 +74,7 @@ static void shape_text(int dims, const int64_t *shape, char text[96]) {
 
 static sgp_status_t check_tensor(const tensor_file_t *file, const model_tensor_t *tensor,
                                  char problem[TENSOR_FILE_PROBLEM]) {
-    const tensor_entry_t *entry = tensor_file_find(file, tensor->name);
+    const tensor_file_entry_t *entry = tensor_file_find(file, tensor->name);
     char found[96], wanted[96];
     if (!entry) {
         snprintf(problem, TENSOR_FILE_PROBLEM, "%.300s: has no tensor %.64s: another model?",
@@ -94,9 +94,9 @@ static sgp_status_t check_tensor(const tensor_file_t *file, const model_tensor_t
 /* Of the parameters alone: the only one in models of earlier versions. */
 static sgp_status_t check_parameters(const tensor_file_t *file, const model_t *model,
                                      const float *vector, char problem[TENSOR_FILE_PROBLEM]) {
-    char found[HASH_TEXT];
+    char found[CONTENT_HASH_TEXT];
     const char *wanted = tensor_file_text(file, "parameters_hash");
-    hash_of(vector, model_parameter_count(model) * sizeof *vector, found);
+    content_hash_of(vector, model_parameter_count(model) * sizeof *vector, found);
     if (!wanted || strcmp(found, wanted) == 0) return SGP_OK;
     snprintf(problem, TENSOR_FILE_PROBLEM,
              "%.300s: is damaged: its parameters do not match their hash", file->path);

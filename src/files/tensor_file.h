@@ -20,19 +20,19 @@ enum {
     TENSOR_FILE_PROBLEM = 640
 };
 
-typedef struct tensor_entry {
+typedef struct tensor_file_entry {
     const char *name; /* the file's own */
     safetensors_dtype_t dtype;
     int dims;
     int64_t shape[TENSOR_FILE_DIMS]; /* (dims) */
     uint64_t begin, end;             /* bytes, in the data */
-} tensor_entry_t;
+} tensor_file_entry_t;
 
 /* Embedded; fields up to `tensors` are for reading, the others private. */
 typedef struct tensor_file {
     uint64_t data_bytes;
     size_t count;
-    tensor_entry_t *tensors; /* (count) in the order of their data */
+    tensor_file_entry_t *tensors; /* (count) in the order of their data */
     char *path;
     int descriptor;
     uint64_t data_start;
@@ -46,7 +46,7 @@ sgp_status_t tensor_file_open(const char *path, tensor_file_t *file,
 void tensor_file_close(tensor_file_t *file);
 
 /* NULL: there is none of that name. */
-const tensor_entry_t *tensor_file_find(const tensor_file_t *file, const char *name);
+const tensor_file_entry_t *tensor_file_find(const tensor_file_t *file, const char *name);
 
 /* The text under that key in "__metadata__", or NULL. */
 const char *tensor_file_text(const tensor_file_t *file, const char *key);
@@ -73,7 +73,7 @@ sgp_status_t tensor_file_check(const tensor_file_t *file, char problem[TENSOR_FI
 void tensor_file_note(const tensor_file_t *file);
 
 /* The number of elements. */
-static inline uint64_t tensor_entry_count(const tensor_entry_t *entry) {
+static inline uint64_t tensor_file_entry_count(const tensor_file_entry_t *entry) {
     return (entry->end - entry->begin) / safetensors_dtype_bytes(entry->dtype);
 }
 

@@ -38,15 +38,16 @@ static sgp_status_t make_directory(const char *output, const char *directory) {
 static sgp_status_t begin_file(const tensorboard_t *tensorboard, int node, double now,
                                uint64_t step) {
     char name[256], directory[256];
-    event_t version, start;
+    event_record_t version, start;
     name_file(tensorboard, node, name);
     snprintf(directory, sizeof directory, "%.*s", (int)(strrchr(name, '/') - name), name);
     sgp_status_t status = make_directory(tensorboard->output, directory);
     if (status) return status;
-    event_version(&version, now);
-    event_start(&start, now, (int64_t)step + 1);
-    const file_part_t parts[] = {{version.bytes, version.length}, {start.bytes, start.length}};
-    return file_replace(tensorboard->output, name, parts, 2);
+    event_record_version(&version, now);
+    event_record_start(&start, now, (int64_t)step + 1);
+    const atomic_file_part_t parts[] = {{version.bytes, version.length},
+                                        {start.bytes, start.length}};
+    return atomic_file_replace(tensorboard->output, name, parts, 2);
 }
 
 sgp_status_t tensorboard_begin(tensorboard_t *tensorboard, const char *output, int size,
@@ -70,9 +71,9 @@ typedef struct records {
 } records_t;
 
 static void add_event(records_t *records, double wall_time, double step,
-                      const event_scalar_t *scalars, size_t count) {
-    event_t event;
-    event_scalars(&event, wall_time, (int64_t)step, scalars, count);
+                      const event_record_scalar_t *scalars, size_t count) {
+    event_record_t event;
+    event_record_scalars(&event, wall_time, (int64_t)step, scalars, count);
     memcpy(records->bytes + records->length, event.bytes, event.length);
     records->length += event.length;
 }
@@ -80,20 +81,20 @@ static void add_event(records_t *records, double wall_time, double step,
 static void add_line(records_t *records, double wall_time, const metrics_record_t *line,
                      double distance) {
     const metrics_step_t *mean = &line->mean;
-    const event_scalar_t scalars[] = {{"train/loss", mean->loss_sum / mean->samples},
-                                      {"train/lr", mean->lr},
-                                      {"time/step_ms", mean->step_ms},
-                                      {"time/gradient_ms", mean->gradient_ms},
-                                      {"time/wait_ms", mean->wait_ms},
-                                      {"mixing/weight", mean->weight},
-                                      {"mixing/consensus_distance", distance}};
+    const event_record_scalar_t scalars[] = {{"train/loss", mean->loss_sum / mean->samples},
+                                             {"train/lr", mean->lr},
+                                             {"time/step_ms", mean->step_ms},
+                                             {"time/gradient_ms", mean->gradient_ms},
+                                             {"time/wait_ms", mean->wait_ms},
+                                             {"mixing/weight", mean->weight},
+                                             {"mixing/consensus_distance", distance}};
     add_event(records, wall_time, line->step, scalars, sizeof scalars / sizeof *scalars);
 }
 
 /* Behind the lines. everywhere: what only the whole run has. */
 static void add_end(records_t *records, double wall_time, const metrics_epoch_t *epoch,
                     const metrics_node_t *node, bool everywhere) {
-    const event_scalar_t scalars[] = {
+    const event_record_scalar_t scalars[] = {
         {"test/loss", node->test_loss},
         {"test/accuracy", node->test_accuracy},
         {"epoch/train_loss", node->train_loss},
@@ -144,13 +145,13 @@ static sgp_status_t write_file(const tensorboard_t *tensorboard, int node, recor
     }
     add_end(records, ended, epoch, &result, node == ALL);
     name_file(tensorboard, node, name);
-    return file_append(tensorboard->output, name, records->bytes, records->length);
+    return atomic_file_append(tensorboard->output, name, records->bytes, records->length);
 }
 
 sgp_status_t tensorboard_write(const tensorboard_t *tensorboard, const metrics_lines_t *lines,
                                const metrics_epoch_t *epoch, const metrics_node_t *nodes,
                                double ended) {
-    records_t records = {.bytes = malloc(((size_t)lines->count + 1) * EVENT_BYTES)};
+    records_t records = {.bytes = malloc(((size_t)lines->count + 1) * EVENT_RECORD_BYTES)};
     if (!records.bytes) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for event files");
     sgp_status_t status = SGP_OK;
     for (int node = ALL; node < lines->size && !status; node++)

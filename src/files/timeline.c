@@ -29,11 +29,11 @@ typedef struct offer {
 } offer_t;
 
 sgp_status_t timeline_begin(timeline_t *timeline, const char *directory, size_t spans) {
-    const file_part_t parts[] = {{head, sizeof head - 1}, {tail, sizeof tail - 1}};
+    const atomic_file_part_t parts[] = {{head, sizeof head - 1}, {tail, sizeof tail - 1}};
     *timeline = (timeline_t){.room = spans, .directory = directory, .end = (long)sizeof head - 1};
     sgp_status_t status = sgp_trace_create(spans, &timeline->trace);
     timeline->origin = sgp_trace_begin(timeline->trace);
-    if (!status && directory) status = file_replace(directory, TIMELINE_FILE, parts, 2);
+    if (!status && directory) status = atomic_file_replace(directory, TIMELINE_FILE, parts, 2);
     if (status) timeline_fini(timeline);
     return status;
 }
@@ -66,7 +66,7 @@ static sgp_status_t close_file(timeline_t *timeline, FILE *file, const char *pat
     }
     sgp_fail(SGP_ERR_IO, "%s: cannot be written: %s", path, strerror(errno));
     if (truncate(path, timeline->end) == 0)
-        file_append(timeline->directory, TIMELINE_FILE, tail, sizeof tail - 1);
+        atomic_file_append(timeline->directory, TIMELINE_FILE, tail, sizeof tail - 1);
     return SGP_ERR_IO;
 }
 

@@ -21,7 +21,7 @@ typedef struct average_result {
     const char *model; /* the source's own */
     uint64_t step;
     int nodes;
-    char hash[HASH_TEXT]; /* of the averaged parameters: summary.json's parameters_hash */
+    char hash[CONTENT_HASH_TEXT]; /* of the averaged parameters: summary.json's parameters_hash */
 } average_result_t;
 
 /* path: a run, of which the newest good checkpoint is taken, with a warning for each bad one; or a

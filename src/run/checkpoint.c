@@ -33,7 +33,7 @@ add_text(checkpoint_label_t *label, const char *key, const char *format, ...) {
 /* In the order in which a difference is named: the first says most. */
 void checkpoint_label_init(checkpoint_label_t *label, const train_options_t *options,
                            const replica_t *replica, const char *id, uint64_t step, int rank) {
-    char fingerprint[HASH_TEXT];
+    char fingerprint[CONTENT_HASH_TEXT];
     config_fingerprint(options, replica, fingerprint);
     label->count = 0;
     add_text(label, "kind", "checkpoint");
@@ -44,7 +44,7 @@ void checkpoint_label_init(checkpoint_label_t *label, const train_options_t *opt
     add_text(label, "buffers", "%zu", replica->buffers);
     add_text(label, "data_checksum", "%016" PRIx64, replica->dataset->checksum);
     add_text(label, "options", "%s", fingerprint);
-    add_text(label, IDENTITY_KEY, "%s", *id ? id : "unknown");
+    add_text(label, RUN_ID_KEY, "%s", *id ? id : "unknown");
     add_text(label, "step", "%" PRIu64, step);
     add_text(label, "rank", "%d", rank);
 }
@@ -63,7 +63,7 @@ static sgp_status_t compare(const tensor_file_t *file, const checkpoint_label_t 
         const safetensors_pair_t *pair = &label->pairs[i];
         const char *found = tensor_file_text(file, pair->key);
         if (found && strcmp(found, pair->value) == 0) continue;
-        if (old && strcmp(pair->key, IDENTITY_KEY) == 0) continue;
+        if (old && strcmp(pair->key, RUN_ID_KEY) == 0) continue;
         if (i == 0 || !found) return no_checkpoint(file, problem);
         snprintf(problem, TENSOR_FILE_PROBLEM,
                  "%.300s: is of another run: %s is %.40s there and %.40s here", file->path,
@@ -248,7 +248,7 @@ sgp_status_t checkpoint_write(run_t *run) {
 
 /* ---- reading ---- */
 
-static bool is_alike(const safetensors_tensor_t *tensor, const tensor_entry_t *entry) {
+static bool is_alike(const safetensors_tensor_t *tensor, const tensor_file_entry_t *entry) {
     if (!entry || entry->dtype != tensor->dtype || entry->dims != tensor->dims) return false;
     for (int i = 0; i < tensor->dims; i++)
         if (entry->shape[i] != tensor->shape[i]) return false;
@@ -269,7 +269,7 @@ static sgp_status_t read_contents(const tensor_file_t *file, const contents_t *c
     }
     sgp_status_t status = SGP_OK;
     for (size_t i = 0; i < contents->count && !status; i++) {
-        const tensor_entry_t *entry = tensor_file_find(file, contents->tensors[i].name);
+        const tensor_file_entry_t *entry = tensor_file_find(file, contents->tensors[i].name);
         status = tensor_file_read(file, entry->begin, (size_t)(entry->end - entry->begin),
                                   (void *)contents->tensors[i].data, problem);
     }

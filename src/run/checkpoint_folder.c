@@ -109,9 +109,9 @@ void checkpoint_list_release(checkpoint_list_t *list) {
 sgp_status_t checkpoint_folder_prepare(const char *run, uint64_t step, int rank) {
     char path[PATH_MAX], name[CHECKPOINT_NAME];
     step_name(step, name);
-    sgp_status_t status = file_make_directory(run, CHECKPOINT_FOLDER);
+    sgp_status_t status = atomic_file_make_directory(run, CHECKPOINT_FOLDER);
     if (!status) status = join(path, run, "", "");
-    if (!status) status = file_make_directory(path, name);
+    if (!status) status = atomic_file_make_directory(path, name);
     if (!status) status = checkpoint_file(run, step, rank, path);
     if (status || unlink(path) == 0 || errno == ENOENT) return status;
     return sgp_fail(SGP_ERR_IO, "%s: cannot be replaced: %s", path, strerror(errno));

@@ -178,7 +178,7 @@ sgp_status_t metrics_write(const metrics_lines_t *lines, const char *directory,
     char *text = metrics_text(lines, epoch, nodes);
     if (!text)
         return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the metrics of %d nodes", lines->size);
-    sgp_status_t status = file_append(directory, METRICS_FILE, text, strlen(text));
+    sgp_status_t status = atomic_file_append(directory, METRICS_FILE, text, strlen(text));
     free(text);
     return status;
 }

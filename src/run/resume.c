@@ -82,8 +82,8 @@ static sgp_status_t check_all(const train_options_t *options, const replica_t *r
 sgp_status_t resume_check(const train_options_t *options, uint64_t *step) {
     replica_t replica;
     checkpoint_list_t list;
-    char id[IDENTITY_TEXT];
-    sgp_status_t status = identity_read(options->resume, id);
+    char id[RUN_ID_TEXT];
+    sgp_status_t status = run_id_read(options->resume, id);
     if (!status) status = replica_init(&replica, options, 0);
     if (status) return status;
     status = checkpoint_list(options->resume, &list);
@@ -240,7 +240,7 @@ sgp_status_t resume_metrics(const char *from, const char *output, uint64_t epoch
     int descriptor = -1;
     if (sgp_regular_open(path, &descriptor, problem)) {
         sgp_log(SGP_LOG_WARNING, "%s: %s; it begins anew", path, problem);
-        return file_replace(output, METRICS_FILE, NULL, 0);
+        return atomic_file_replace(output, METRICS_FILE, NULL, 0);
     }
     FILE *file = fdopen(descriptor, "r");
     if (!file) {
@@ -252,8 +252,9 @@ sgp_status_t resume_metrics(const char *from, const char *output, uint64_t epoch
     if (kept && fclose(kept) != 0) good = false;
     good = good && text; /* which fclose loses in silence if it cannot trim it */
     fclose(file);
-    sgp_status_t status = good ? file_replace(output, METRICS_FILE, &(file_part_t){text, length}, 1)
-                               : sgp_fail(SGP_ERR_IO, "%s: cannot be read, or no memory", path);
+    sgp_status_t status =
+        good ? atomic_file_replace(output, METRICS_FILE, &(atomic_file_part_t){text, length}, 1)
+             : sgp_fail(SGP_ERR_IO, "%s: cannot be read, or no memory", path);
     free(text);
     return status;
 }

@@ -72,7 +72,7 @@ static sgp_status_t remove_entries(const char *directory, bool (*wanted)(const c
     if (!folder) return sgp_fail(SGP_ERR_IO, "%s: cannot be read: %s", directory, strerror(errno));
     sgp_status_t status = SGP_OK;
     for (struct dirent *entry; !status && (entry = readdir(folder));)
-        if (wanted(entry->d_name)) status = file_remove(directory, entry->d_name);
+        if (wanted(entry->d_name)) status = atomic_file_remove(directory, entry->d_name);
     closedir(folder);
     return status;
 }
@@ -112,6 +112,7 @@ sgp_status_t run_files_remove(const char *directory) {
     sgp_status_t status = remove_checkpoints(directory);
     if (!status) status = remove_events(directory);
     if (!status) status = remove_entries(directory, is_leftover);
-    for (int i = NAMES - 1; i >= 0 && !status; i--) status = file_remove(directory, names[i]);
+    for (int i = NAMES - 1; i >= 0 && !status; i--)
+        status = atomic_file_remove(directory, names[i]);
     return status;
 }

@@ -6,7 +6,7 @@
 
 #include "run/evaluate.h"
 #include "run/halt.h"
-#include "files/run_id.h"
+#include "run/run_id.h"
 #include "run/metrics.h"
 #include "run/replica.h"
 #include "files/tensorboard.h"
@@ -24,8 +24,8 @@ typedef struct run {
     sgp_group_t *group; /* of all processes */
     int rank, size;     /* in it */
     sgp_group_t *nodes, *inside;
-    int node, worker;       /* worker `worker` of node `node` */
-    char id[IDENTITY_TEXT]; /* the same on all nodes; "": of an earlier version, not drawn yet */
+    int node, worker;     /* worker `worker` of node `node` */
+    char id[RUN_ID_TEXT]; /* the same on all nodes; "": of an earlier version, not drawn yet */
     train_callbacks_t callbacks;
     halt_t halt;
     train_cause_t cause; /* of SGP_ERR_NOT_FINITE on this node */

@@ -36,14 +36,14 @@ static sgp_status_t check_place(const run_t *run) {
 static sgp_status_t begin_files(run_t *run) {
     if (!run_writes(run)) return SGP_OK;
     const char *output = run->options->output;
-    sgp_status_t status = file_remove(output, "summary.json"); /* of a run before this one */
+    sgp_status_t status = atomic_file_remove(output, "summary.json"); /* of a run before this one */
     if (!status)
         status = files_json_write(output, "config.json",
                                   config_json(run->options, &run->replica, run->id));
     if (!status && run->step > 0)
         status =
             resume_metrics(run->options->resume, output, run->step / run->replica.steps_per_epoch);
-    else if (!status) status = file_replace(output, METRICS_FILE, NULL, 0);
+    else if (!status) status = atomic_file_replace(output, METRICS_FILE, NULL, 0);
     if (!status && run->options->tensorboard)
         status = tensorboard_begin(&run->tensorboard, output, run->size, run->options->workers,
                                    run->step - run->step % run->replica.steps_per_epoch);
@@ -110,7 +110,7 @@ static sgp_status_t join(run_t *run, uint64_t step) {
 
 /* Every node takes node 0's, which a resumed run has from its directory. */
 static sgp_status_t share_id(run_t *run) {
-    char(*all)[IDENTITY_TEXT] = malloc((size_t)run->size * sizeof *all);
+    char(*all)[RUN_ID_TEXT] = malloc((size_t)run->size * sizeof *all);
     if (!all) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d nodes", run->size);
     sgp_status_t status = sgp_group_gather(run->group, run->id, sizeof run->id, all);
     if (!status) memcpy(run->id, all[0], sizeof run->id);
@@ -120,8 +120,7 @@ static sgp_status_t share_id(run_t *run) {
 
 static sgp_status_t find_id(run_t *run) {
     sgp_status_t status = SGP_OK;
-    if (run->rank == 0 && run->options->resume)
-        status = identity_read(run->options->resume, run->id);
+    if (run->rank == 0 && run->options->resume) status = run_id_read(run->options->resume, run->id);
     status = agreement_share(run->group, status);
     return status ? status : share_id(run);
 }
@@ -129,7 +128,7 @@ static sgp_status_t find_id(run_t *run) {
 /* For a new run, and for one that is continued from an earlier version. */
 static sgp_status_t draw_id(run_t *run) {
     if (*run->id) return SGP_OK;
-    sgp_status_t status = run->rank == 0 ? identity_draw(run->id) : SGP_OK;
+    sgp_status_t status = run->rank == 0 ? run_id_draw(run->id) : SGP_OK;
     status = agreement_share(run->group, status);
     return status ? status : share_id(run);
 }
@@ -191,8 +190,8 @@ static sgp_status_t summarise(const run_t *run, train_summary_t *summary) {
         .consensus = run->consensus,
     };
     memcpy(summary->run_id, run->id, sizeof run->id);
-    hash_of(run->replica.average, run->replica.parameters * sizeof *run->replica.average,
-            summary->parameters_hash);
+    content_hash_of(run->replica.average, run->replica.parameters * sizeof *run->replica.average,
+                    summary->parameters_hash);
     sgp_status_t status = times_gather(&run->times, run->group, &times);
     if (status) return status;
     summary->step_ms.mean = times.mean;

@@ -63,7 +63,7 @@ static void overwrite(const char *path, const void *bytes, size_t count) {
 static bool holds(const tensor_file_t *file, const safetensors_tensor_t *tensor) {
     char problem[TENSOR_FILE_PROBLEM];
     uint8_t bytes[64];
-    const tensor_entry_t *entry = tensor_file_find(file, tensor->name);
+    const tensor_file_entry_t *entry = tensor_file_find(file, tensor->name);
     if (!entry || entry->dtype != tensor->dtype || entry->dims != tensor->dims ||
         memcmp(entry->shape, tensor->shape, (size_t)tensor->dims * sizeof *tensor->shape) != 0)
         return false;
@@ -109,7 +109,7 @@ static void tensors_come_back(void **state) {
     assert_int_equal(captured.lines, 0);
     assert_null(tensor_file_text(&file, "nothing"));
     assert_null(tensor_file_find(&file, "nothing"));
-    assert_int_equal(tensor_entry_count(tensor_file_find(&file, "layer.weight")), 6);
+    assert_int_equal(tensor_file_entry_count(tensor_file_find(&file, "layer.weight")), 6);
     tensor_file_close(&file);
 }
 
@@ -192,9 +192,9 @@ static void write_header(const fixture_t *fixture, const char *header, size_t da
 static void an_earlier_version_is_taken_with_a_note(void **state) {
     const fixture_t *fixture = *state;
     static const char tensor[] = "\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}";
-    char hash[HASH_TEXT], header[512], problem[TENSOR_FILE_PROBLEM];
+    char hash[CONTENT_HASH_TEXT], header[512], problem[TENSOR_FILE_PROBLEM];
     tensor_file_t file;
-    hash_of((const uint8_t[8]){0}, 8, hash);
+    content_hash_of((const uint8_t[8]){0}, 8, hash);
     for (int hashed = 0; hashed < 2; hashed++) {
         snprintf(header, sizeof header, "{\"__metadata__\":{\"sgp_version\":\"0.1\"%s%s%s},%s}",
                  hashed ? ",\"hash\":\"" : "", hashed ? hash : "", hashed ? "\"" : "", tensor);

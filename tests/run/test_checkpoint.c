@@ -282,9 +282,9 @@ static void rewrite(const char *path,
 
 /* As versions wrote it that knew neither ids nor a hash of the whole file. */
 static void make_old(json_t *header, const uint8_t *data, size_t bytes) {
-    char hash[HASH_TEXT];
+    char hash[CONTENT_HASH_TEXT];
     json_t *metadata = json_object_get(header, "__metadata__");
-    hash_of(data, bytes, hash);
+    content_hash_of(data, bytes, hash);
     json_object_del(metadata, "file_hash");
     json_object_del(metadata, "sgp_format");
     json_object_del(metadata, "run_id");

@@ -139,7 +139,7 @@ static sgp_status_t write_metrics(const fixture_t *fixture, const made_t *made) 
     metrics_node_t nodes[2] = {{.train_loss = 1}, {.train_loss = 2}};
     metrics_epoch_t epoch = {.epoch = 1, .step = 2};
     (void)made;
-    sgp_status_t status = file_replace(fixture->output, METRICS_FILE, NULL, 0);
+    sgp_status_t status = atomic_file_replace(fixture->output, METRICS_FILE, NULL, 0);
     return status ? status : metrics_write(&lines, fixture->output, &epoch, nodes);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "files/run_id.h"
+#include "run/run_id.h"
 
 #include "base/logging.h"
 #include "files/json.h"
@@ -12,7 +12,7 @@
 
 #define DIGITS "0123456789abcdef"
 
-sgp_status_t identity_draw(char id[IDENTITY_TEXT]) {
+sgp_status_t run_id_draw(char id[RUN_ID_TEXT]) {
     unsigned char bytes[16];
     if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
         return sgp_fail(SGP_ERR_SYSTEM, "no random numbers for the run's id: %s", strerror(errno));
@@ -20,21 +20,21 @@ sgp_status_t identity_draw(char id[IDENTITY_TEXT]) {
         id[2 * i] = DIGITS[bytes[i] >> 4];
         id[2 * i + 1] = DIGITS[bytes[i] & 15];
     }
-    id[IDENTITY_TEXT - 1] = '\0';
+    id[RUN_ID_TEXT - 1] = '\0';
     return SGP_OK;
 }
 
 /* found: NULL: it has none. */
-static sgp_status_t take(const char *path, const char *found, char id[IDENTITY_TEXT]) {
+static sgp_status_t take(const char *path, const char *found, char id[RUN_ID_TEXT]) {
     if (!found) return SGP_OK;
-    if (strlen(found) != IDENTITY_TEXT - 1 || strspn(found, DIGITS) != IDENTITY_TEXT - 1)
-        return sgp_fail(SGP_ERR_FORMAT, "%s: its " IDENTITY_KEY " is %.40s: must be %d digits",
-                        path, found, IDENTITY_TEXT - 1);
+    if (strlen(found) != RUN_ID_TEXT - 1 || strspn(found, DIGITS) != RUN_ID_TEXT - 1)
+        return sgp_fail(SGP_ERR_FORMAT, "%s: its " RUN_ID_KEY " is %.40s: must be %d digits", path,
+                        found, RUN_ID_TEXT - 1);
     strcpy(id, found);
     return SGP_OK;
 }
 
-sgp_status_t identity_read(const char *directory, char id[IDENTITY_TEXT]) {
+sgp_status_t run_id_read(const char *directory, char id[RUN_ID_TEXT]) {
     char path[PATH_MAX], problem[FILES_JSON_PROBLEM];
     json_t *config;
     *id = '\0';
@@ -43,7 +43,7 @@ sgp_status_t identity_read(const char *directory, char id[IDENTITY_TEXT]) {
     sgp_status_t status = files_json_read(path, &config, problem);
     if (status == SGP_ERR_NOT_FOUND) return SGP_OK;
     if (status) return sgp_fail(status, "%s: %s", path, problem);
-    status = take(path, json_string_value(json_object_get(config, IDENTITY_KEY)), id);
+    status = take(path, json_string_value(json_object_get(config, RUN_ID_KEY)), id);
     json_decref(config);
     return status;
 }
