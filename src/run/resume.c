@@ -3,9 +3,10 @@
 
 #include "base/logging.h"
 #include "base/regular.h"
+#include "files/json.h"
 #include "run/agreement.h"
 #include "run/checkpoint_folder.h"
-#include "files/json.h"
+#include "run/checkpoint_label.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -31,7 +32,7 @@ static sgp_status_t check_file(const train_options_t *options, const replica_t *
         return status;
     }
     checkpoint_label_init(&label, options, replica, id, step, rank);
-    return checkpoint_check(path, &label, problem);
+    return checkpoint_label_check(path, &label, problem);
 }
 
 /* The first bad file says it for all of a step: one that is damaged before one that is missing. */

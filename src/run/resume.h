@@ -7,7 +7,7 @@
 #ifndef SGP_RUN_RESUME_H
 #define SGP_RUN_RESUME_H
 
-#include "run/checkpoint.h"
+#include "run/run_state.h"
 
 /* Looks at the files of all nodes in options->resume, before any node starts. *step: of the
  * checkpoint that they will choose, 0: from the beginning. Logs nothing but errors.

@@ -5,7 +5,8 @@
 #include "run/checkpoint_folder.h"
 #include "files/atomic_file.h"
 #include "run/metrics.h"
-#include "files/tensorboard.h"
+#include "run/run_tensorboard.h"
+#include "run/run_trace.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -18,7 +19,7 @@
 
 /* The first of them are a run's alone; a report can be about anything. */
 static const char *const names[] = {"config.json",       METRICS_FILE,  "summary.json",
-                                    "model.safetensors", "report.html", "trace.json"};
+                                    "model.safetensors", "report.html", RUN_TRACE_FILE};
 
 enum { NAMES = sizeof names / sizeof names[0], TELLING = 4 };
 
@@ -62,7 +63,7 @@ static bool is_leftover(const char *name) {
 }
 
 static bool is_event_file(const char *name) {
-    return strncmp(name, TENSORBOARD_PREFIX, strlen(TENSORBOARD_PREFIX)) == 0;
+    return strncmp(name, EVENT_FILE_PREFIX, strlen(EVENT_FILE_PREFIX)) == 0;
 }
 
 /* Those entries of the directory, which may be missing. */
@@ -79,7 +80,7 @@ static sgp_status_t remove_entries(const char *directory, bool (*wanted)(const c
 
 static sgp_status_t remove_events(const char *directory) {
     char path[PATH_MAX], part[PATH_MAX + NAME_MAX + 2];
-    snprintf(path, sizeof path, "%s/" TENSORBOARD_DIRECTORY, directory);
+    snprintf(path, sizeof path, "%s/" RUN_TENSORBOARD_DIRECTORY, directory);
     DIR *folder = opendir(path);
     if (!folder) return SGP_OK;
     sgp_status_t status = SGP_OK;

@@ -3,10 +3,12 @@
 
 #include "base/logging.h"
 #include "files/json.h"
+#include "run/agreement.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -24,7 +26,7 @@ sgp_status_t run_id_draw(char id[RUN_ID_TEXT]) {
     return SGP_OK;
 }
 
-/* found: NULL: it has none. */
+/* found: may be NULL. */
 static sgp_status_t take(const char *path, const char *found, char id[RUN_ID_TEXT]) {
     if (!found) return SGP_OK;
     if (strlen(found) != RUN_ID_TEXT - 1 || strspn(found, DIGITS) != RUN_ID_TEXT - 1)
@@ -46,4 +48,30 @@ sgp_status_t run_id_read(const char *directory, char id[RUN_ID_TEXT]) {
     status = take(path, json_string_value(json_object_get(config, RUN_ID_KEY)), id);
     json_decref(config);
     return status;
+}
+
+/* Every node takes node 0's id. */
+static sgp_status_t share(sgp_group_t *group, char id[RUN_ID_TEXT]) {
+    int size = sgp_group_size(group);
+    char(*all)[RUN_ID_TEXT] = malloc((size_t)size * sizeof *all);
+    if (!all) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d nodes", size);
+    sgp_status_t status = sgp_group_gather(group, id, RUN_ID_TEXT, all);
+    if (!status) memcpy(id, all[0], RUN_ID_TEXT);
+    free(all);
+    return status;
+}
+
+sgp_status_t run_id_find(sgp_group_t *group, const char *directory, char id[RUN_ID_TEXT]) {
+    sgp_status_t status = SGP_OK;
+    memset(id, 0, RUN_ID_TEXT);
+    if (sgp_group_rank(group) == 0 && directory) status = run_id_read(directory, id);
+    status = agreement_share(group, status);
+    return status ? status : share(group, id);
+}
+
+sgp_status_t run_id_complete(sgp_group_t *group, char id[RUN_ID_TEXT]) {
+    if (*id) return SGP_OK;
+    sgp_status_t status = sgp_group_rank(group) == 0 ? run_id_draw(id) : SGP_OK;
+    status = agreement_share(group, status);
+    return status ? status : share(group, id);
 }

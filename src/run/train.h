@@ -144,7 +144,7 @@ typedef struct train_groups {
 /* Trains, evaluates after each epoch, and writes config.json, metrics.jsonl, summary.json and
  * model.safetensors into options->output (node 0; each file replaced atomically, but for
  * metrics.jsonl, which grows by whole epochs, see run/metrics.h; so do those of tensorboard and
- * trace, see files/tensorboard.h and files/timeline.h). Blocks until the run is over. options,
+ * trace, see run/run_tensorboard.h and run/run_trace.h). Blocks until the run is over. options,
  * groups and callbacks are borrowed for the call; callbacks may be NULL. Fills *summary: on an
  * error its state and reason, and what is known of the rest; node 0 then writes summary.json unless
  * nothing had begun.

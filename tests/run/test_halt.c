@@ -81,8 +81,9 @@ static void body(sgp_group_t *group, void *context) {
     steps(trial, &halt, mixer, rank);
     sgp_mixer_destroy(mixer);
     if (trial->status[rank] != SGP_OK)
-        halt_end(&halt, &(halt_ending_t){.status = trial->status[rank], .step = trial->asks},
-                 trial->endings[rank]);
+        halt_exchange_endings(&halt,
+                              &(halt_ending_t){.status = trial->status[rank], .step = trial->asks},
+                              trial->endings[rank]);
     halt_fini(&halt);
 }
 

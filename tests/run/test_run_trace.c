@@ -5,7 +5,7 @@
 
 #include "base/logging.h"
 #include "group/group_internal.h"
-#include "files/timeline.h"
+#include "run/run_trace.h"
 #include "transport/loopback/loopback.h"
 
 #include <jansson.h>
@@ -43,27 +43,27 @@ static void record(const node_t *node, sgp_trace_t *trace, uint64_t origin, size
 
 static void remove_file(const char *directory) {
     char path[96];
-    snprintf(path, sizeof path, "%s/%s", directory, TIMELINE_FILE);
+    snprintf(path, sizeof path, "%s/%s", directory, RUN_TRACE_FILE);
     if (unlink(path) != 0) abort();
 }
 
 static void *run_node(void *argument) {
     node_t *node = argument;
     sgp_group_t *group;
-    timeline_t timeline;
+    run_trace_t trace;
     sgp_log_set_rank(node->rank);
     if (sgp_group_create(sgp_loopback_transport(node->hub, node->rank), 0, &group)) abort();
-    if (timeline_begin(&timeline, node->rank == 0 ? node->directory : NULL, ROOM)) abort();
+    if (run_trace_begin(&trace, node->rank == 0 ? node->directory : NULL, ROOM, 1)) abort();
     node->status = sgp_group_barrier(group); /* the run begins with node 0's clock */
     uint64_t origin = sgp_clock_now();
     for (int i = 0; i < node->meetings && !node->status; i++) {
-        record(node, timeline.trace, origin, (size_t)i);
+        record(node, trace.trace, origin, (size_t)i);
         if (node->loses_file && node->rank == 0) remove_file(node->directory);
-        node->status = timeline_meet(&timeline, group);
+        node->status = run_trace_gather(&trace, group);
     }
-    record(node, timeline.trace, origin, (size_t)node->meetings);
-    if (!node->status) timeline_rescue(&timeline);
-    timeline_fini(&timeline);
+    record(node, trace.trace, origin, (size_t)node->meetings);
+    if (!node->status) run_trace_write_own(&trace);
+    run_trace_fini(&trace);
     sgp_group_leave(group);
     return NULL;
 }
@@ -85,7 +85,7 @@ static void run_nodes(node_t *nodes, const node_t *like) {
 static json_t *load(const char *directory) {
     char path[96];
     json_error_t error;
-    snprintf(path, sizeof path, "%s/%s", directory, TIMELINE_FILE);
+    snprintf(path, sizeof path, "%s/%s", directory, RUN_TRACE_FILE);
     json_t *json = json_load_file(path, 0, &error);
     if (!json) fail_msg("%s", error.text);
     return json;
@@ -175,7 +175,7 @@ static void a_full_trace_says_so(void **state) {
     make_directory(directory);
     log_start();
     run_nodes(nodes, &(node_t){.directory = directory, .meetings = 1, .spans = ROOM});
-    assert_logged(TIMELINE_FILE " is full", "50000", NULL);
+    assert_logged(RUN_TRACE_FILE " is full", "50000", NULL);
     json_t *file = load(directory);
     for (int r = 0; r < NODES; r++) {
         assert_int_equal(count_spans(file, r, "data"), ROOM);

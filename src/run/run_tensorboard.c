@@ -1,66 +1,51 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "files/tensorboard.h"
+#include "run/run_tensorboard.h"
 
 #include "base/logging.h"
-#include "run/pacing.h"
-#include "files/event_record.h"
 #include "files/atomic_file.h"
+#include "files/event_record.h"
+#include "run/pacing.h"
 
-#include <errno.h>
 #include <limits.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-enum { ALL = -1 }; /* nodes */
+enum { ALL = -1 }; /* the means over all processes */
 
-/* Names the file of a node, or of ALL, below the run's directory. */
-static void name_file(const tensorboard_t *tensorboard, int node, char name[256]) {
-    char part[48] = "all";
-    int workers = tensorboard->workers;
-    if (node != ALL && workers <= 1) snprintf(part, sizeof part, "node-%d", node);
-    if (node != ALL && workers > 1)
-        snprintf(part, sizeof part, "node-%d-worker-%d", node / workers, node % workers);
-    snprintf(name, 256, TENSORBOARD_DIRECTORY "/%s/%s", part, tensorboard->file);
+/* The sub-run of a process, or of ALL: the name of its directory. */
+static void name_part(const run_tensorboard_t *board, int process, char name[48]) {
+    int workers = board->workers;
+    if (process == ALL) snprintf(name, 48, "all");
+    else if (workers <= 1) snprintf(name, 48, "node-%d", process);
+    else snprintf(name, 48, "node-%d-worker-%d", process / workers, process % workers);
 }
 
-/* directory: below output, may be there already. */
-static sgp_status_t make_directory(const char *output, const char *directory) {
-    char path[PATH_MAX];
-    int length = snprintf(path, sizeof path, "%s/%s", output, directory);
-    if (length < (int)sizeof path && (mkdir(path, 0777) == 0 || errno == EEXIST)) return SGP_OK;
-    return sgp_fail(SGP_ERR_IO, "%s: cannot be made: %s", path, strerror(errno));
+/* The file of a process, or of ALL, below the run's directory. */
+static void name_file(const run_tensorboard_t *board, int process, char name[256]) {
+    char part[48];
+    name_part(board, process, part);
+    snprintf(name, 256, RUN_TENSORBOARD_DIRECTORY "/%s/%s", part, board->file);
 }
 
-static sgp_status_t begin_file(const tensorboard_t *tensorboard, int node, double now,
+static sgp_status_t begin_file(const run_tensorboard_t *board, int process, double now,
                                uint64_t step) {
-    char name[256], directory[256];
-    event_record_t version, start;
-    name_file(tensorboard, node, name);
-    snprintf(directory, sizeof directory, "%.*s", (int)(strrchr(name, '/') - name), name);
-    sgp_status_t status = make_directory(tensorboard->output, directory);
-    if (status) return status;
-    event_record_version(&version, now);
-    event_record_start(&start, now, (int64_t)step + 1);
-    const atomic_file_part_t parts[] = {{version.bytes, version.length},
-                                        {start.bytes, start.length}};
-    return atomic_file_replace(tensorboard->output, name, parts, 2);
+    char part[48], directory[64], name[256];
+    name_part(board, process, part);
+    snprintf(directory, sizeof directory, RUN_TENSORBOARD_DIRECTORY "/%s", part);
+    sgp_status_t status = atomic_file_make_directory(board->output, directory);
+    name_file(board, process, name);
+    return status ? status : event_file_begin(board->output, name, now, (int64_t)step + 1);
 }
 
-sgp_status_t tensorboard_begin(tensorboard_t *tensorboard, const char *output, int size,
-                               int workers, uint64_t step) {
-    char host[65] = "";
-    double now = clock_date();
-    if (gethostname(host, sizeof host - 1) != 0 || !host[0]) snprintf(host, sizeof host, "host");
-    *tensorboard = (tensorboard_t){.workers = workers, .output = output};
-    snprintf(tensorboard->file, sizeof tensorboard->file, TENSORBOARD_PREFIX "%010lld.%s.%ld",
-             (long long)now, host, (long)getpid());
-    sgp_status_t status = make_directory(output, TENSORBOARD_DIRECTORY);
-    for (int node = ALL; node < size && !status; node++)
-        status = begin_file(tensorboard, node, now, step);
+sgp_status_t run_tensorboard_begin(run_tensorboard_t *board, const char *output, int size,
+                                   int workers, uint64_t step) {
+    double now = pacing_wall_time();
+    *board = (run_tensorboard_t){.workers = workers, .output = output};
+    event_file_name(now, board->file);
+    sgp_status_t status = atomic_file_make_directory(output, RUN_TENSORBOARD_DIRECTORY);
+    for (int process = ALL; process < size && !status; process++)
+        status = begin_file(board, process, now, step);
     return status;
 }
 
@@ -91,7 +76,7 @@ static void add_line(records_t *records, double wall_time, const metrics_record_
     add_event(records, wall_time, line->step, scalars, sizeof scalars / sizeof *scalars);
 }
 
-/* Behind the lines. everywhere: what only the whole run has. */
+/* After the lines. everywhere: of all nodes, with the values that only the whole run has. */
 static void add_end(records_t *records, double wall_time, const metrics_epoch_t *epoch,
                     const metrics_node_t *node, bool everywhere) {
     const event_record_scalar_t scalars[] = {
@@ -103,7 +88,7 @@ static void add_end(records_t *records, double wall_time, const metrics_epoch_t 
     add_event(records, wall_time, (double)epoch->step, scalars, everywhere ? 5 : 3);
 }
 
-/* Means over the nodes. */
+/* Means over the processes. */
 static metrics_record_t mean_line(const metrics_lines_t *lines, int line) {
     metrics_record_t mean = {.mean.samples = 1};
     for (int i = 0; i < lines->size; i++) {
@@ -131,31 +116,31 @@ static metrics_node_t mean_node(const metrics_node_t *nodes, int size) {
     return mean;
 }
 
-static sgp_status_t write_file(const tensorboard_t *tensorboard, int node, records_t *records,
+static sgp_status_t write_file(const run_tensorboard_t *board, int process, records_t *records,
                                const metrics_lines_t *lines, const metrics_epoch_t *epoch,
                                const metrics_node_t *nodes, double ended) {
-    metrics_node_t result = node == ALL ? mean_node(nodes, lines->size) : nodes[node];
+    metrics_node_t result = process == ALL ? mean_node(nodes, lines->size) : nodes[process];
     char name[256];
     records->length = 0;
     for (int i = 0; i < lines->count; i++) {
         metrics_record_t line =
-            node == ALL ? mean_line(lines, i) : lines->records[node * lines->count + i];
+            process == ALL ? mean_line(lines, i) : lines->records[process * lines->count + i];
         double wall_time = ended - (result.seconds - line.mean.seconds);
         add_line(records, wall_time, &line, lines->distances[i]);
     }
-    add_end(records, ended, epoch, &result, node == ALL);
-    name_file(tensorboard, node, name);
-    return atomic_file_append(tensorboard->output, name, records->bytes, records->length);
+    add_end(records, ended, epoch, &result, process == ALL);
+    name_file(board, process, name);
+    return atomic_file_append(board->output, name, records->bytes, records->length);
 }
 
-sgp_status_t tensorboard_write(const tensorboard_t *tensorboard, const metrics_lines_t *lines,
-                               const metrics_epoch_t *epoch, const metrics_node_t *nodes,
-                               double ended) {
+sgp_status_t run_tensorboard_write(const run_tensorboard_t *board, const metrics_lines_t *lines,
+                                   const metrics_epoch_t *epoch, const metrics_node_t *nodes,
+                                   double ended) {
     records_t records = {.bytes = malloc(((size_t)lines->count + 1) * EVENT_RECORD_BYTES)};
     if (!records.bytes) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for event files");
     sgp_status_t status = SGP_OK;
-    for (int node = ALL; node < lines->size && !status; node++)
-        status = write_file(tensorboard, node, &records, lines, epoch, nodes, ended);
+    for (int process = ALL; process < lines->size && !status; process++)
+        status = write_file(board, process, &records, lines, epoch, nodes, ended);
     free(records.bytes);
     return status;
 }
