@@ -14,7 +14,7 @@
 #define SGP_RUN_HALT_H
 
 #include "group/notice.h"
-#include "run/train.h"
+#include "run/train_types.h"
 
 #include <pthread.h>
 

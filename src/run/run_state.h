@@ -11,6 +11,7 @@
 #include "run/run_tensorboard.h"
 #include "run/run_trace.h"
 #include "run/times.h"
+#include "run/train_types.h"
 
 /* The number that was not finite. */
 typedef enum run_cause {

@@ -4,6 +4,7 @@
 
 #include "files/json.h"
 #include "run/summary.h"
+#include "run/train.h"
 
 static train_summary_t example(void) {
     return (train_summary_t){.parameters = 269322,
