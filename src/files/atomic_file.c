@@ -12,8 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static sgp_status_t fail(const char *path, const char *what) {
-    return sgp_fail(SGP_ERR_IO, "%s: cannot be %s: %s", path, what, strerror(errno));
+static sgp_status_t fail(const char *path, const char *participle) {
+    return sgp_fail(SGP_ERR_IO, "%s: cannot be %s: %s", path, participle, strerror(errno));
 }
 
 static sgp_status_t join(const char *directory, const char *name, const char *suffix,
@@ -35,14 +35,14 @@ static sgp_status_t write_all(int file, const char *path, const void *bytes, siz
     return SGP_OK;
 }
 
-/* close reports errors that a network file system kept to itself so far. */
+/* close may report an error that a network file system has delayed. */
 static sgp_status_t finish(int file, const char *path, sgp_status_t status) {
     if (!status && fsync(file) != 0) status = fail(path, "written");
     if (close(file) != 0 && !status) status = fail(path, "written");
     return status;
 }
 
-/* Makes the rename itself last. Some file systems cannot sync a directory and say EINVAL. */
+/* Forces the new entry to the disk. EINVAL: the file system cannot sync a directory. */
 static sgp_status_t sync_directory(const char *directory) {
     int handle = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (handle < 0) return fail(directory, "opened");

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Files that are whole or not there. A file is written beside its place under NAME.part, forced to
- * the disk, and renamed: whoever opens NAME sees the old file or the new one, never a half. Errors
- * (a full disk, a quota, a vanished directory) log one line with the file and the reason, and leave
- * no NAME.part behind. */
+/* The room src/files: formats on disk, and how files get there. It knows no run and no data set;
+ * src/run and the program call it with plain values. It never decides what is written or when, never
+ * prints, and takes no path from the environment. Each file here has the prefix of its name, json
+ * alone has files_json_, since json_ is jansson's.
+ *
+ * This file: atomic replacement. A file is written as NAME.part, forced to the disk, and renamed:
+ * readers of NAME see the old file or the new one, never a part of it. Errors (a full disk, a quota, a
+ * vanished directory) log one line with the file and the reason, and leave no NAME.part behind. */
 #ifndef SGP_FILES_ATOMIC_FILE_H
 #define SGP_FILES_ATOMIC_FILE_H
 
@@ -19,15 +23,16 @@ typedef struct atomic_file_part {
 sgp_status_t atomic_file_replace(const char *directory, const char *name,
                                  const atomic_file_part_t *parts /* (count) */, int count);
 
-/* Adds to the end of directory/name, which must exist. What could not be written entirely is taken
- * back, so that a file of lines holds whole ones. SGP_ERR_IO. */
+/* Appends to directory/name, which must exist. An incomplete write is taken back, so that a file of
+ * lines holds whole ones. SGP_ERR_IO. */
 sgp_status_t atomic_file_append(const char *directory, const char *name, const void *bytes,
                                 size_t count);
 
-/* Removes directory/name, if it is there. SGP_ERR_IO. */
+/* Removes directory/name, if it exists. SGP_ERR_IO. */
 sgp_status_t atomic_file_remove(const char *directory, const char *name);
 
-/* Makes directory/name, if it is not there, and makes that last. SGP_ERR_IO. */
+/* Makes the directory directory/name, if it does not exist, and forces that to the disk.
+ * SGP_ERR_IO. */
 sgp_status_t atomic_file_make_directory(const char *directory, const char *name);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* XXH3, 128 bits, as text: for telling whether two runs or two files hold the same bits. */
+/* XXH3, 128 bits, as text: equal for two files or two vectors only if they hold the same bits. */
 #ifndef SGP_FILES_CONTENT_HASH_H
 #define SGP_FILES_CONTENT_HASH_H
 
@@ -17,7 +17,7 @@ typedef struct content_hash {
 sgp_status_t content_hash_begin(content_hash_t *hash);
 void content_hash_add(content_hash_t *hash, const void *bytes, size_t count);
 
-/* Writes the text (NULL: none is wanted), and ends what content_hash_begin began. */
+/* Writes the text (may be NULL) and releases the state. */
 void content_hash_end(content_hash_t *hash, char text[CONTENT_HASH_TEXT]);
 
 /* All at once. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The first process locks the file for itself, writes into it, and then shares the lock. flock
- * does not convert a lock atomically, so each process reads back whose token the file has. */
+/* The first process takes an exclusive lock, writes the file, and then shares the lock. flock does not
+ * convert a lock atomically, so each process reads the token back from the file. */
 #include "files/directory_lock.h"
 
 #include <errno.h>
@@ -17,7 +17,7 @@ enum { TEXT = 160, PAUSE_MS = 10, LONGEST_MS = 5000, LOOKS = 3 };
 /* DIRECTORY_LOCK_AGAIN: the file was just removed, or is in the hands of another process for a moment. */
 enum { DIRECTORY_LOCK_AGAIN = DIRECTORY_LOCK_FAILED + 1 };
 
-/* "sgp PID HOST TOKEN\n". Returns false for an empty file, or one of somebody else. */
+/* "sgp PID HOST TOKEN\n". Returns false if the file is empty or not of this form. */
 static bool read_text(directory_lock_t *lock, char token[DIRECTORY_LOCK_TOKEN]) {
     char text[TEXT];
     ssize_t length = pread(lock->file, text, sizeof text - 1, 0);
@@ -43,7 +43,7 @@ static bool is_in_place(const directory_lock_t *lock) {
            held.st_dev == named.st_dev && held.st_ino == named.st_ino;
 }
 
-/* A file of this name that no sgp has written is left alone. */
+/* A file of this name that sgp has not written is left alone. */
 static bool is_ours(directory_lock_t *lock) {
     struct stat held;
     char token[DIRECTORY_LOCK_TOKEN];
@@ -84,7 +84,7 @@ static void close_it(directory_lock_t *lock) {
     errno = error;
 }
 
-/* A process that only probes shares the lock for a moment, so one busy answer is not enough. */
+/* A process that only tries the lock holds it for a moment, so one busy answer is not enough. */
 directory_lock_state_t directory_lock_take(const char *directory,
                                            const char token[DIRECTORY_LOCK_TOKEN],
                                            directory_lock_t *lock) {

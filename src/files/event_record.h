@@ -26,13 +26,14 @@ typedef struct event_record {
 
 typedef struct event_record_scalar {
     const char *tag; /* at most EVENT_RECORD_TAG characters */
-    double value;    /* left out if it is not a number */
+    double value;    /* left out unless finite */
 } event_record_scalar_t;
 
 /* The first record of every file. wall_time: seconds since 1970. */
 void event_record_version(event_record_t *event, double wall_time);
 
-/* A run begins with `step`: what older files of the directory say of it and of later ones is void. */
+/* The file begins with `step`: values of this and later steps in older files of the directory are
+ * void. */
 void event_record_start(event_record_t *event, double wall_time, int64_t step);
 
 /* Values of one step. scalars: (count), at most EVENT_RECORD_SCALARS. */

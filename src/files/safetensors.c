@@ -85,7 +85,7 @@ static char *make_header(const safetensors_tensor_t *tensors, size_t count,
     return padded;
 }
 
-/* Puts the hash of all parts into the header, which is one of them. */
+/* Inserts the hash of all parts into the header, which is one of them. */
 static sgp_status_t insert_hash(char *header, const atomic_file_part_t *parts, size_t count) {
     char text[CONTENT_HASH_TEXT];
     content_hash_t hash;

@@ -39,7 +39,7 @@ static sgp_status_t read_at(const tensor_file_t *file, uint64_t place, size_t co
             pread(file->descriptor, next, count < BLOCK_BYTES ? count : BLOCK_BYTES, (off_t)place);
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) return say(SGP_ERR_IO, file, problem, "cannot be read: %s", strerror(errno));
-        if (got == 0) return say(SGP_ERR_IO, file, problem, "got shorter while it was read");
+        if (got == 0) return say(SGP_ERR_IO, file, problem, "became shorter while it was read");
         next += got;
         place += (uint64_t)got;
         count -= (size_t)got;
@@ -80,14 +80,14 @@ static sgp_status_t read_header(tensor_file_t *file, uint64_t size, char *proble
     uint8_t prefix[LENGTH_BYTES];
     uint64_t length = 0;
     if (size < LENGTH_BYTES)
-        return say(SGP_ERR_FORMAT, file, problem, "has %llu bytes: no safetensors file",
+        return say(SGP_ERR_FORMAT, file, problem, "has %llu bytes: not a safetensors file",
                    (unsigned long long)size);
     sgp_status_t status = read_at(file, 0, sizeof prefix, prefix, problem);
     if (status) return status;
     for (int i = LENGTH_BYTES - 1; i >= 0; i--) length = length << 8 | prefix[i];
     if (length < 2 || length > TENSOR_FILE_HEADER || length > size - LENGTH_BYTES)
         return say(SGP_ERR_FORMAT, file, problem,
-                   "a header of %llu bytes in a file of %llu: cut, or no safetensors file",
+                   "a header of %llu bytes in a file of %llu: cut, or not a safetensors file",
                    (unsigned long long)length, (unsigned long long)size);
     char *text = malloc(length);
     if (!text) return say(SGP_ERR_NO_MEMORY, file, problem, "no memory for its header");
@@ -99,7 +99,7 @@ static sgp_status_t read_header(tensor_file_t *file, uint64_t size, char *proble
     return status;
 }
 
-/* Text to text. */
+/* Strings by key. */
 static sgp_status_t check_metadata(const tensor_file_t *file, const json_t *metadata,
                                    char *problem) {
     const char *key;
@@ -107,7 +107,7 @@ static sgp_status_t check_metadata(const tensor_file_t *file, const json_t *meta
     bool good = json_is_object(metadata);
     json_object_foreach((json_t *)metadata, key, value) good = good && json_is_string(value);
     if (good) return SGP_OK;
-    return say(SGP_ERR_FORMAT, file, problem, "its metadata are not a list of texts");
+    return say(SGP_ERR_FORMAT, file, problem, "its metadata are not all strings");
 }
 
 static bool parse_dtype(const json_t *value, safetensors_dtype_t *dtype) {
@@ -218,7 +218,7 @@ void tensor_file_close(tensor_file_t *file) {
     *file = (tensor_file_t){.descriptor = -1};
 }
 
-/* ---- what is in it ---- */
+/* ---- lookup ---- */
 
 const tensor_file_entry_t *tensor_file_find(const tensor_file_t *file, const char *name) {
     for (size_t i = 0; i < file->count; i++)
@@ -230,7 +230,7 @@ const char *tensor_file_text(const tensor_file_t *file, const char *key) {
     return json_string_value(json_object_get(json_object_get(file->header, METADATA), key));
 }
 
-/* ---- its hash ---- */
+/* ---- the hash ---- */
 
 #define HASH_PLACE (LENGTH_BYTES + sizeof SAFETENSORS_BEGIN - 1) /* of the digits, bytes */
 

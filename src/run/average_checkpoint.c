@@ -40,7 +40,7 @@ static long number_of(const tensor_file_t *file, const char *key) {
     return *end == '\0' ? number : -1;
 }
 
-/* Of node 0's run and step. */
+/* Whether it is of the same run and step as node 0's file. */
 static sgp_status_t check_alike(const tensor_file_t *file, const tensor_file_t *first,
                                 char problem[TENSOR_FILE_PROBLEM]) {
     static const char *const keys[] = {"model",      "nodes",    "workers_per_node",
@@ -52,7 +52,7 @@ static sgp_status_t check_alike(const tensor_file_t *file, const tensor_file_t *
         if (!here && !there && strcmp(keys[i], RUN_ID_KEY) == 0) continue; /* earlier versions */
         if (!here || !there) return say(file, problem, "its metadata have no %s", keys[i]);
         if (strcmp(here, there) == 0) continue;
-        say(file, problem, "is of another run than node 0's: %s is %.40s and not %.40s", keys[i],
+        say(file, problem, "is of another run than node 0's: %s is %.40s, there %.40s", keys[i],
             here, there);
         return SGP_ERR_MISMATCH;
     }
@@ -111,7 +111,7 @@ void average_close(average_source_t *source) {
     source->count = 0;
 }
 
-/* The newest that is good. */
+/* Opens the newest good one. */
 static sgp_status_t open_newest(const char *run, const checkpoint_list_t *list,
                                 average_source_t *source) {
     char problem[TENSOR_FILE_PROBLEM];
@@ -124,7 +124,7 @@ static sgp_status_t open_newest(const char *run, const checkpoint_list_t *list,
         bool last = i + 1 == list->count;
         if (last && status == SGP_ERR_NOT_FOUND) status = SGP_ERR_FORMAT;
         if (last) return sgp_fail(status, "%s; there is no good checkpoint", problem);
-        sgp_log(SGP_LOG_WARNING, "%s; the checkpoint before it is taken", problem);
+        sgp_log(SGP_LOG_WARNING, "%s; using the checkpoint before it", problem);
     }
     return sgp_fail(SGP_ERR_NOT_FOUND, "%s: has no checkpoint", run);
 }
@@ -186,7 +186,7 @@ static sgp_status_t find_vector(const tensor_file_t *file, vector_t *vector,
     return SGP_OK;
 }
 
-/* Two nodes' files have the same tensors in the same order. */
+/* Whether the files of two nodes have the same tensors in the same order. */
 static sgp_status_t check_vectors(const vector_t *one, const tensor_file_t *file,
                                   const vector_t *other, char problem[TENSOR_FILE_PROBLEM]) {
     bool same = one->tensors == other->tensors;
@@ -206,7 +206,7 @@ static sgp_status_t read_weight(const tensor_file_t *file, double *weight,
     return say(file, problem, "its push-sum weight is %g", *weight);
 }
 
-/* What all files have, and memory for a chunk of their sum. */
+/* The contents of all files, and memory for a chunk of their sum. */
 typedef struct sum {
     const average_source_t *source;
     vector_t *vectors; /* (files) */
@@ -215,7 +215,7 @@ typedef struct sum {
     float *part;       /* (CHUNK) */
 } sum_t;
 
-/* Elements [begin, begin + count) over the nodes, as their workers of this number have them. */
+/* Elements [begin, begin + count), averaged over worker number `worker` of every node. */
 static sgp_status_t add_chunk(const sum_t *sum, int worker, size_t begin, size_t count, float *mean,
                               char problem[TENSOR_FILE_PROBLEM]) {
     const average_source_t *source = sum->source;
@@ -234,8 +234,8 @@ static sgp_status_t add_chunk(const sum_t *sum, int worker, size_t begin, size_t
     return SGP_OK;
 }
 
-/* The workers of a node have the same parameters; but each has mixed a segment of them, and where
- * nobody waits each segment has a push-sum weight of its own. mean: (length). */
+/* The workers of a node have equal parameters, but each mixes one segment of them, and in asynchronous
+ * algorithms the segments have different push-sum weights. mean: (length). */
 static sgp_status_t add_up(const sum_t *sum, float *mean, char problem[TENSOR_FILE_PROBLEM]) {
     sgp_status_t status = SGP_OK;
     for (int worker = 0; worker < sum->source->workers; worker++) {

@@ -67,7 +67,7 @@ sgp_status_t checkpoint_file(const char *run, uint64_t step, int rank, char path
     return join(path, run, name, file);
 }
 
-/* ---- what is there ---- */
+/* ---- listing ---- */
 
 static int newest_first(const void *a, const void *b) {
     uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
@@ -117,7 +117,7 @@ sgp_status_t checkpoint_folder_prepare(const char *run, uint64_t step, int rank)
     return sgp_fail(SGP_ERR_IO, "%s: cannot be replaced: %s", path, strerror(errno));
 }
 
-/* Another node may have removed it already. */
+/* ENOENT: another node has removed it already. */
 static void warn(const char *path) {
     if (errno != ENOENT)
         sgp_log(SGP_LOG_WARNING, "%s: cannot be removed: %s", path, strerror(errno));

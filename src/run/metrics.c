@@ -61,7 +61,7 @@ void metrics_state(metrics_t *metrics, sgp_state_t *state) {
                   METRICS_PER_EPOCH * metrics->probe.count);
 }
 
-/* Where a line comes from. */
+/* The fields that say where a line comes from. */
 static json_t *line_json(int epoch, double step, const metrics_lines_t *lines, int process) {
     int workers = lines->workers > 1 ? lines->workers : 1;
     json_t *line = json_pack("{s:i, s:I, s:i}", "epoch", epoch, "step", (json_int_t)step, "node",

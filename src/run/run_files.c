@@ -17,11 +17,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The first of them are a run's alone; a report can be about anything. */
+/* The first RUN_ALONE belong to runs alone; there are reports on other things as well. */
 static const char *const names[] = {"config.json",       METRICS_FILE,  "summary.json",
                                     "model.safetensors", "report.html", RUN_TRACE_FILE};
 
-enum { NAMES = sizeof names / sizeof names[0], TELLING = 4 };
+enum { NAMES = sizeof names / sizeof names[0], RUN_ALONE = 4 };
 
 static bool is_there(const char *directory, const char *name) {
     char path[PATH_MAX];
@@ -32,7 +32,7 @@ static bool is_there(const char *directory, const char *name) {
 
 bool run_files_exist(const char *directory) {
     checkpoint_list_t list;
-    for (int i = 0; i < TELLING; i++)
+    for (int i = 0; i < RUN_ALONE; i++)
         if (is_there(directory, names[i])) return true;
     if (!is_there(directory, CHECKPOINT_FOLDER) || checkpoint_list(directory, &list)) return false;
     bool some = list.count > 0;
@@ -48,7 +48,7 @@ bool run_files_finished(const json_t *summary) {
 
 /* ---- removing ---- */
 
-/* "NAME.part" of a killed run, and a node's "config-3.json". */
+/* "NAME.part" or "config-3.json" of a killed run. */
 static bool is_leftover(const char *name) {
     char whole[NAME_MAX + 1];
     int rank, length = 0;
@@ -66,7 +66,7 @@ static bool is_event_file(const char *name) {
     return strncmp(name, EVENT_FILE_PREFIX, strlen(EVENT_FILE_PREFIX)) == 0;
 }
 
-/* Those entries of the directory, which may be missing. */
+/* Removes the entries that are wanted. The directory may be missing. */
 static sgp_status_t remove_entries(const char *directory, bool (*wanted)(const char *name)) {
     DIR *folder = opendir(directory);
     if (!folder && (errno == ENOENT || errno == ENOTDIR)) return SGP_OK;
@@ -108,7 +108,7 @@ static sgp_status_t remove_checkpoints(const char *directory) {
     return SGP_OK;
 }
 
-/* config.json goes last: an interrupted removal leaves a directory that still counts as a run. */
+/* config.json last, so that a directory whose removal is interrupted still counts as a run. */
 sgp_status_t run_files_remove(const char *directory) {
     sgp_status_t status = remove_checkpoints(directory);
     if (!status) status = remove_events(directory);

@@ -8,9 +8,9 @@
  *     cosine:   (1 + cos(pi (k - W) / (steps - W))) / 2
  *     constant: 1
  *
- * The warm-up starts at lr, as the paper's does, but not above a tenth of scaled: with fewer than
- * 2,560 samples in the global batch it would hardly be one. Steps are counted over the
- * whole run and each has its own rate. A milestone inside the warm-up applies after it. */
+ * The warm-up starts at lr, as in the paper, or at a tenth of scaled if that is less: a global batch
+ * below 2,560 samples would hardly have a warm-up otherwise. Steps count over the whole run, and each
+ * has its own rate. A milestone inside the warm-up applies after it. */
 #ifndef SGP_RUN_SCHEDULE_H
 #define SGP_RUN_SCHEDULE_H
 

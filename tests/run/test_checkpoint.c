@@ -22,24 +22,11 @@ static int set_up(void **state) {
 }
 
 static train_options_t small_run(const fixture_t *fixture) {
-    train_options_t options;
-    train_options_init(&options);
-    options.model = "mlp";
-    options.data = fixture->data;
+    train_options_t options = fixture_run(fixture, NODES);
     options.output = fixture->output;
-    options.nodes = NODES;
     options.epochs = 3;
-    options.batch_size = 8;
-    options.transport = "loopback";
     options.checkpoint_every = 4;
     return options;
-}
-
-static void assert_all_ended(const node_t *nodes, sgp_status_t status) {
-    for (int rank = 0; rank < NODES; rank++)
-        if (nodes[rank].status != status)
-            fail_msg("node %d: %s instead of %s (%s)", rank, sgp_status_name(nodes[rank].status),
-                     sgp_status_name(status), captured.last);
 }
 
 /* ---- a full disk, which also ends a run on all nodes after the same step ---- */
@@ -64,7 +51,7 @@ static void run_until(const train_options_t *options, int epoch) {
     nodes[0].callbacks = (train_callbacks_t){.progress = fill_disk, .user = &epoch};
     run_nodes(nodes, NODES);
     set_limit(RLIM_INFINITY);
-    assert_all_ended(nodes, SGP_ERR_IO);
+    assert_all_ended(nodes, NODES, SGP_ERR_IO);
     assert_non_null(strstr(captured.last, "File too large"));
 }
 
@@ -81,7 +68,7 @@ static train_summary_t resume(train_options_t options) {
     node_t nodes[MAX_NODES];
     options.resume = options.output;
     run_alike(nodes, &options);
-    assert_all_ended(nodes, SGP_OK);
+    assert_all_ended(nodes, NODES, SGP_OK);
     return nodes[0].summary;
 }
 
@@ -101,7 +88,7 @@ static void assert_same(train_summary_t summary, train_summary_t whole) {
 static void stop_and_go_on(const fixture_t *fixture, train_options_t options) {
     node_t nodes[MAX_NODES];
     run_alike(nodes, &options);
-    assert_all_ended(nodes, SGP_OK);
+    assert_all_ended(nodes, NODES, SGP_OK);
     train_summary_t whole = nodes[0].summary;
     for (int epoch = 1; epoch <= 2; epoch++) {
         run_until(&options, epoch); /* 13 steps; the checkpoint of 16 or 28 fails */

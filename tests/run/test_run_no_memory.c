@@ -26,15 +26,8 @@ static int set_up(void **state) {
 }
 
 static train_options_t small_run(const fixture_t *fixture) {
-    train_options_t options;
-    train_options_init(&options);
-    options.model = "mlp";
-    options.data = fixture->data;
+    train_options_t options = fixture_run(fixture, 1);
     options.output = fixture->output;
-    options.nodes = 1;
-    options.epochs = 2;
-    options.batch_size = 8;
-    options.transport = "loopback";
     return options;
 }
 

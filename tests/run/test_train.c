@@ -19,22 +19,7 @@ static int set_up(void **state) {
 }
 
 static train_options_t small_run(const fixture_t *fixture) {
-    train_options_t options;
-    train_options_init(&options);
-    options.model = "mlp";
-    options.data = fixture->data;
-    options.nodes = 4;
-    options.epochs = 2;
-    options.batch_size = 8;
-    options.transport = "loopback";
-    return options;
-}
-
-static void assert_all_ended(const node_t *nodes, int count, sgp_status_t status) {
-    for (int rank = 0; rank < count; rank++)
-        if (nodes[rank].status != status)
-            fail_msg("node %d: %s instead of %s", rank, sgp_status_name(nodes[rank].status),
-                     sgp_status_name(status));
+    return fixture_run(fixture, 4);
 }
 
 static void the_same_seed_gives_the_same_bits(void **state) {

@@ -43,16 +43,10 @@ static void run(result_t *result, const train_options_t *options) {
 
 /* batch: of a node and step. */
 static train_options_t small_run(const fixture_t *fixture, int nodes, int workers, int batch) {
-    train_options_t options;
-    train_options_init(&options);
-    options.model = "mlp";
-    options.data = fixture->data;
+    train_options_t options = fixture_run(fixture, nodes);
     options.output = fixture->output;
-    options.nodes = nodes;
     options.workers = workers;
-    options.epochs = 2;
     options.batch_size = batch / workers;
-    options.transport = "loopback";
     return options;
 }
 
@@ -239,12 +233,7 @@ static void groups_of_other_sizes_are_refused(void **state) {
 
 int main(int argc, char **argv) {
     (void)argc;
-    /* oneDNN gives the same bits every time with one OpenMP thread. */
-    if (!getenv("OMP_NUM_THREADS")) {
-        setenv("OMP_NUM_THREADS", "1", 1);
-        execv("/proc/self/exe", argv);
-        abort();
-    }
+    hold_openmp_to_one_thread(argv);
     const struct CMUnitTest tests[] = {
         TEST(workers_are_a_larger_batch),
         TEST(nobody_waits_and_mass_is_kept),
