@@ -58,7 +58,7 @@ sgp_status_t atomic_file_replace(const char *directory, const char *name,
     sgp_status_t status = join(directory, name, "", path);
     if (!status) status = join(directory, name, ".part", part_path);
     if (status) return status;
-    unlink(part_path); /* of a run that was killed */
+    unlink(part_path); /* of a killed process */
     int file = open(part_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (file < 0) return fail(part_path, "written");
     for (int i = 0; i < count && !status; i++)

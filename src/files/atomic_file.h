@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The room src/files: formats on disk, and how files get there. It knows no run and no data set;
- * src/run and the program call it with plain values. It never decides what is written or when, never
- * prints, and takes no path from the environment. Each file here has the prefix of its name, json
- * alone has files_json_, since json_ is jansson's.
+/* src/files: formats on disk, and how files are replaced. Called by src/run and the
+ * program, with plain values. Nothing here knows a run or a data set, decides what is written or
+ * when, or prints. Symbols begin with the name of their file; those of json.h with files_json_,
+ * because json_ is jansson's.
  *
- * This file: atomic replacement. A file is written as NAME.part, forced to the disk, and renamed:
- * readers of NAME see the old file or the new one, never a part of it. Errors (a full disk, a quota, a
- * vanished directory) log one line with the file and the reason, and leave no NAME.part behind. */
+ * atomic_file: a file is written as NAME.part, forced to the disk, and renamed:
+ * readers of NAME see the old file or the new one, never a part of it. Errors (a full disk, a
+ * quota, a vanished directory) log one line with the file and the reason, and leave no NAME.part
+ * behind. */
 #ifndef SGP_FILES_ATOMIC_FILE_H
 #define SGP_FILES_ATOMIC_FILE_H
 

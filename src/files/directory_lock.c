@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The first process takes an exclusive lock, writes the file, and then shares the lock. flock does not
- * convert a lock atomically, so each process reads the token back from the file. */
+/* The first process takes an exclusive lock, writes the file, and then shares the lock. flock does
+ * not convert a lock atomically, so each process reads the token back from the file. */
 #include "files/directory_lock.h"
 
 #include <errno.h>
@@ -14,7 +14,7 @@
 
 enum { TEXT = 160, PAUSE_MS = 10, LONGEST_MS = 5000, LOOKS = 3 };
 
-/* DIRECTORY_LOCK_AGAIN: the file was just removed, or is in the hands of another process for a moment. */
+/* DIRECTORY_LOCK_AGAIN: the file was just removed, or another process holds it for a moment. */
 enum { DIRECTORY_LOCK_AGAIN = DIRECTORY_LOCK_FAILED + 1 };
 
 /* "sgp PID HOST TOKEN\n". Returns false if the file is empty or not of this form. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A lock on a directory, shared by processes that have the same token.
  *
- * Each of them holds a shared flock on DIR/lock. The lock ends with the last of them, however they end,
- * and a file left behind blocks nobody. The file names the process that took the lock first and its
- * host, and holds the token. */
+ * Each of them holds a shared flock on DIR/lock. The lock ends with the last of them, however they
+ * end, and a file left behind blocks nobody. The file names the process that took the lock first
+ * and its host, and holds the token. */
 #ifndef SGP_FILES_DIRECTORY_LOCK_H
 #define SGP_FILES_DIRECTORY_LOCK_H
 
@@ -25,9 +25,8 @@ typedef enum directory_lock_state {
 typedef struct directory_lock {
     int file; /* -1: not held */
     char path[PATH_MAX];
-    long
-        pid; /* of the process that has begun, and its host; DIRECTORY_LOCK_BUSY: 0, "": it has not said it */
-    char host[DIRECTORY_LOCK_HOST];
+    long pid; /* of the first process; DIRECTORY_LOCK_BUSY: 0 if it has not written it yet */
+    char host[DIRECTORY_LOCK_HOST]; /* of the same; "" then */
 } directory_lock_t;
 
 /* token: hexadecimal digits. May block for some seconds while another process takes or releases the

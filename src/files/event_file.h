@@ -15,8 +15,8 @@ enum { EVENT_FILE_NAME = 160 };
 void event_file_name(double wall_time, char name[EVENT_FILE_NAME]);
 
 /* Replaces directory/name by a file with the records that every event file begins with. first: the
- * step that it begins with; values of this and later steps in older files of the directory are void.
- * SGP_ERR_IO, logged. */
+ * step that it begins with; values of this and later steps in older files of the directory are
+ * void. SGP_ERR_IO, logged. */
 sgp_status_t event_file_begin(const char *directory, const char *name, double wall_time,
                               int64_t first);
 

@@ -9,7 +9,7 @@
 
 enum { FRAME_HEAD = 12, FRAME_TAIL = 4 }; /* around the record */
 
-/* Of protobuf fields. */
+/* Types of protobuf fields. */
 enum { VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5 };
 
 enum { MESSAGE_BYTES = EVENT_RECORD_SCALARS * (EVENT_RECORD_TAG + 16) };

@@ -15,8 +15,8 @@
 
 /* ---- jansson's memory ---- */
 
-/* While jansson parses it has a reserve; once it draws on that, feed ends the text. It reads text in
- * pieces of a KiB, for which the reserve is enough. */
+/* While jansson parses it has a reserve; once it draws on that, feed ends the text. It reads text
+ * in pieces of a KiB, for which the reserve is enough. */
 enum { RESERVE = 1 << 17 };
 
 static _Thread_local bool short_of_memory;

@@ -25,7 +25,7 @@ size_t model_file_tensors(const model_t *model, const float *vector,
     return count;
 }
 
-/* Nine digits give back every float32. */
+/* Nine digits reproduce every float32. */
 static void format_numbers(const float *numbers, int count, char text[MODEL_FILE_NUMBERS]) {
     size_t at = 0;
     for (int i = 0; i < count; i++)

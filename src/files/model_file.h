@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A model's parameters and batch-norm statistics as named tensors of a safetensors file, written and
- * read. The metadata hold the normalisation of the images that the model was trained on. */
+/* A model's parameters and batch-norm statistics as named tensors of a safetensors file, written
+ * and read. The metadata hold the normalisation of the images that the model was trained on. */
 #ifndef SGP_FILES_MODEL_FILE_H
 #define SGP_FILES_MODEL_FILE_H
 
@@ -37,15 +37,15 @@ sgp_status_t model_file_write(const char *directory, const char *name, const mod
                               const float *vector, const safetensors_pair_t *pairs /* (count) */,
                               size_t count);
 
-/* Fills vector (P + S) from a file with all of the model's tensors; others in it are ignored. Checks
- * the parameters' hash in the metadata, if there is one; the hash of the file is left to
+/* Fills vector (P + S) from a file with all of the model's tensors; others in it are ignored.
+ * Checks the parameters' hash in the metadata, if there is one; the hash of the file is left to
  * tensor_file_check. problem: filled on failure, nothing is logged. SGP_ERR_MISMATCH: a tensor is
  * missing or has another shape. SGP_ERR_FORMAT: damaged. SGP_ERR_IO, SGP_ERR_NO_MEMORY. */
 sgp_status_t model_file_read(const tensor_file_t *file, const model_t *model, float *vector,
                              char problem[TENSOR_FILE_PROBLEM]);
 
-/* Replaces the normalisation by the file's, if the file has one. SGP_ERR_FORMAT: the file's does not
- * fit the number of channels; problem says so, nothing is logged. */
+/* Replaces the normalisation by the file's, if the file has one. SGP_ERR_FORMAT: the file's does
+ * not fit the number of channels; problem says so, nothing is logged. */
 sgp_status_t model_file_normalise(const tensor_file_t *file,
                                   model_file_normalisation_t *normalisation,
                                   char problem[TENSOR_FILE_PROBLEM]);

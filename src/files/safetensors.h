@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writes named tensors in the safetensors format: 8 bytes with the header's length
- * (little-endian), a JSON header padded with spaces so that the data start at a multiple of 8, then
- * the data, tensor after tensor without gaps. Source: https://github.com/huggingface/safetensors,
- * "Format". For reading see files/tensor_file.h.
+/* Writes named tensors in the safetensors format: 8 bytes with the header's length (little-endian),
+ * a JSON header padded with spaces so that the data start at a multiple of 8, then the data, tensor
+ * after tensor without gaps. Source: https://github.com/huggingface/safetensors, "Format". For
+ * reading see files/tensor_file.h.
  *
- * The metadata begin with the hash of the whole file, header and data, in which the hash's own digits
- * count as zeros. It is at a fixed place, and a second key says that the file has one, so that a file
- * with a damaged key is not taken for one without a hash. */
+ * The metadata begin with the hash of the whole file, header and data, in which the hash's own
+ * digits count as zeros. It is at a fixed place, and a second key says that the file has one, so
+ * that a file with a damaged key is not taken for one without a hash. */
 #ifndef SGP_FILES_SAFETENSORS_H
 #define SGP_FILES_SAFETENSORS_H
 
@@ -66,9 +66,9 @@ const char *safetensors_dtype_name(safetensors_dtype_t dtype);
 /* Of an element. */
 size_t safetensors_dtype_bytes(safetensors_dtype_t dtype);
 
-/* Replaces directory/name atomically (files/atomic_file.h), with the hash before the other metadata. The
- * data are in the given order; put wide elements first, so that all are aligned. SGP_ERR_IO,
- * SGP_ERR_NO_MEMORY. */
+/* Replaces directory/name atomically (files/atomic_file.h), with the hash before the other
+ * metadata. The data are in the given order; put wide elements first, so that all are aligned.
+ * SGP_ERR_IO, SGP_ERR_NO_MEMORY. */
 sgp_status_t safetensors_write(const char *directory, const char *name,
                                const safetensors_tensor_t *tensors /* (count) */, size_t count,
                                const safetensors_pair_t *metadata /* (pairs) */, size_t pairs);

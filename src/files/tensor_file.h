@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reads a file in the safetensors format that may come from anywhere, and be damaged or cut.
  *
- * Opening checks the whole header: its length, its JSON, each tensor's type, shape and place, and that
- * the tensors fill the data without gap or overlap to the file's end. Data are read on demand, straight
- * to the caller's memory.
+ * Opening checks the whole header: its length, its JSON, each tensor's type, shape and place, and
+ * that the tensors fill the data without gap or overlap to the file's end. Data are read on demand,
+ * straight to the caller's memory.
  *
- * Errors are not logged but written into a text, "PATH: reason": for one caller a damaged file is an
- * error, for another a reason to take an older one. */
+ * Errors are not logged but written into a text, "PATH: reason": for one caller a damaged file is
+ * an error, for another a reason to take an older one. */
 #ifndef SGP_FILES_TENSOR_FILE_H
 #define SGP_FILES_TENSOR_FILE_H
 

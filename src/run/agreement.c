@@ -24,7 +24,8 @@ void agreement_add(agreement_t *agreement, const char *name, const char *format,
     agreement->length += (size_t)length < room ? (size_t)length : room - 1;
 }
 
-/* Splits the line at `text`; returns the next one. At the end of the list both strings are empty. */
+/* Splits the line at `text`; returns the next one. At the end of the list both strings are
+ * empty. */
 static const char *parse_line(const char *text, char name[64], char value[256]) {
     size_t line = strcspn(text, "\n"), key = strcspn(text, "=\n");
     snprintf(name, 64, "%.*s", (int)key, text);

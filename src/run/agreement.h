@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Agreement of the nodes of a run, by gathers: that they want the same run, for which each lists its
- * settings as lines "name=value" and the lists are compared with node 0's; and that all of them
+/* Agreement of the nodes of a run, by gathers: that they want the same run, for which each lists
+ * its settings as lines "name=value" and the lists are compared with node 0's; and that all of them
  * succeeded in a step of their own, so that no node waits for one that failed. */
 #ifndef SGP_RUN_AGREEMENT_H
 #define SGP_RUN_AGREEMENT_H

@@ -234,8 +234,8 @@ static sgp_status_t add_chunk(const sum_t *sum, int worker, size_t begin, size_t
     return SGP_OK;
 }
 
-/* The workers of a node have equal parameters, but each mixes one segment of them, and in asynchronous
- * algorithms the segments have different push-sum weights. mean: (length). */
+/* The workers of a node have equal parameters, but each mixes one segment of them, and in
+ * asynchronous algorithms the segments have different push-sum weights. mean: (length). */
 static sgp_status_t add_up(const sum_t *sum, float *mean, char problem[TENSOR_FILE_PROBLEM]) {
     sgp_status_t status = SGP_OK;
     for (int worker = 0; worker < sum->source->workers; worker++) {

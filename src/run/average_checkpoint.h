@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Averages the checkpoint of a run into one model: the mean of the nodes' parameters, weighted by
- * their push-sum weights, summed in double and in order of rank. The bits equal those of the average
- * that the run itself takes after the same step. */
+ * their push-sum weights, summed in double and in order of rank. The bits equal those of the
+ * average that the run itself takes after the same step. */
 #ifndef SGP_RUN_AVERAGE_CHECKPOINT_H
 #define SGP_RUN_AVERAGE_CHECKPOINT_H
 
@@ -24,9 +24,10 @@ typedef struct average_result {
     char hash[CONTENT_HASH_TEXT]; /* of the averaged parameters: summary.json's parameters_hash */
 } average_result_t;
 
-/* Opens a checkpoint. path: its folder; or the directory of a run, of which the newest good checkpoint
- * is taken, with a warning for each bad one. SGP_ERR_NOT_FOUND: there is none. SGP_ERR_FORMAT,
- * SGP_ERR_MISMATCH: none is good. SGP_ERR_IO, SGP_ERR_NO_MEMORY. Logged. Close *source after success. */
+/* Opens a checkpoint. path: its folder; or the directory of a run, of which the newest good
+ * checkpoint is taken, with a warning for each bad one. SGP_ERR_NOT_FOUND: there is none.
+ * SGP_ERR_FORMAT, SGP_ERR_MISMATCH: none is good. SGP_ERR_IO, SGP_ERR_NO_MEMORY. Logged. Close
+ * *source after success. */
 sgp_status_t average_open(const char *path, average_source_t *source);
 void average_close(average_source_t *source);
 

@@ -55,8 +55,8 @@ static const safetensors_dtype_t dtypes[] = {[SGP_STATE_FLOAT32] = SAFETENSORS_F
                                              [SGP_STATE_FLOAT64] = SAFETENSORS_F64,
                                              [SGP_STATE_UINT64] = SAFETENSORS_U64};
 
-/* Adds the items with elements of 8 bytes (wide) or those of 4. z is left out: it is saved under the
- * names of the model's tensors. */
+/* Adds the items with elements of 8 bytes (wide) or those of 4. z is left out: it is saved under
+ * the names of the model's tensors. */
 static void add_items(contents_t *contents, bool wide, const float *z) {
     for (size_t i = 0; i < contents->state.count; i++) {
         const sgp_state_item_t *item = &contents->state.items[i];
@@ -135,7 +135,7 @@ static sgp_status_t write_file(run_t *run, const contents_t *contents) {
     return safetensors_write(folder, name, contents->tensors, contents->count, pairs, count);
 }
 
-/* The push checks a vector before it absorbs: messages absorbed since are checked here. */
+/* A push checks its vector before it absorbs; messages absorbed since then are checked here. */
 static sgp_status_t check_finite(run_t *run) {
     const replica_t *replica = &run->replica;
     const float *z = sgp_mixer_parameters(replica->mixer);

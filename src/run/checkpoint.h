@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Checkpoints: the state of a run after a step, as one file for each node, from which the run can be
- * continued (run/checkpoint_folder.h: where the files lie).
+/* Checkpoints: the state of a run after a step, as one file for each node, from which the run can
+ * be continued (run/checkpoint_folder.h: where the files lie).
  *
  * The file is a safetensors file. The tensors with the model's names are the node's own parameters
- * and batch-norm statistics, as in model.safetensors. Names that begin with "sgp." are the rest: the
- * state of the mixer ("sgp.mixer.weight"), of the optimizer and of the run. "__metadata__" has the
- * label (run/checkpoint_label.h) and a hash of the file.
+ * and batch-norm statistics, as in model.safetensors. Names that begin with "sgp." are the rest:
+ * the state of the mixer ("sgp.mixer.weight"), of the optimizer and of the run. "__metadata__" has
+ * the label (run/checkpoint_label.h) and a hash of the file.
  *
  * All nodes write after the same step. A checkpoint counts when all of them have: only then older
  * ones are removed, so a run that is killed at any moment leaves a complete one. */
@@ -31,8 +31,8 @@ void checkpoint_restart_clock(run_t *run);
  * errors of sgp_mixer_settle. */
 sgp_status_t checkpoint_write(run_t *run);
 
-/* Restores the run from the checkpoint of `step` in a run's directory. Called after replica_join and
- * before any step. SGP_ERR_FORMAT: the file is not what this version writes. */
+/* Restores the run from the checkpoint of `step` in a run's directory. Called after replica_join
+ * and before any step. SGP_ERR_FORMAT: the file is not what this version writes. */
 sgp_status_t checkpoint_read(run_t *run, const char *directory, uint64_t step);
 
 #endif

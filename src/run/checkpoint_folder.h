@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The folders of a run's checkpoints: RUN/checkpoint/step-000000123/node-R.safetensors, one file for
- * each process; R is its rank in the run. A checkpoint is complete when all files are there; a run
- * keeps the last two. */
+/* The folders of a run's checkpoints: RUN/checkpoint/step-000000123/node-R.safetensors, one file
+ * for each process; R is its rank in the run. A checkpoint is complete when all files are there; a
+ * run keeps the last two. */
 #ifndef SGP_RUN_CHECKPOINT_FOLDER_H
 #define SGP_RUN_CHECKPOINT_FOLDER_H
 
@@ -36,8 +36,8 @@ void checkpoint_file_name(int rank, char name[CHECKPOINT_NAME]);
 /* Makes the folder and removes an old file of this node from it. SGP_ERR_IO, logged. */
 sgp_status_t checkpoint_folder_prepare(const char *run, uint64_t step, int rank);
 
-/* Removes this node's files of that step, on node 0 those of all nodes, and the folder if it is then
- * empty. Warns of a file that cannot be removed. */
+/* Removes this node's files of that step, on node 0 those of all nodes, and the folder if it is
+ * then empty. Warns of a file that cannot be removed. */
 void checkpoint_folder_remove(const char *run, uint64_t step, int rank);
 
 /* The same for all steps except these two: older ones, and leftovers of killed runs. */

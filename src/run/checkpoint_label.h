@@ -19,9 +19,10 @@ typedef struct checkpoint_label {
 void checkpoint_label_init(checkpoint_label_t *label, const train_options_t *options,
                            const replica_t *replica, const char *id, uint64_t step, int rank);
 
-/* Whether the file at path is whole and has this label; files of earlier versions have no id. problem:
- * filled on failure, nothing is logged. SGP_ERR_NOT_FOUND: there is no file. SGP_ERR_FORMAT: damaged,
- * or no checkpoint. SGP_ERR_MISMATCH: of another run, step or node. SGP_ERR_IO, SGP_ERR_NO_MEMORY. */
+/* Whether the file at path is whole and has this label; files of earlier versions have no id.
+ * problem: filled on failure, nothing is logged. SGP_ERR_NOT_FOUND: there is no file.
+ * SGP_ERR_FORMAT: damaged, or no checkpoint. SGP_ERR_MISMATCH: of another run, step or node.
+ * SGP_ERR_IO, SGP_ERR_NO_MEMORY. */
 sgp_status_t checkpoint_label_check(const char *path, const checkpoint_label_t *label,
                                     char problem[TENSOR_FILE_PROBLEM]);
 

@@ -21,16 +21,16 @@ static halt_ending_t own_ending(const run_t *run, sgp_status_t status) {
                            .weight = statistics.weight};
 }
 
-/* Whether the nodes exchange their endings. If a node is lost or has not answered in time, it may not
- * answer now. After an agreed interruption all nodes know the cause, and an ending would abort the last
- * collective call of a slower node. */
+/* Whether the nodes exchange their endings. If a node is lost or has not answered in time, it may
+ * not answer now. After an agreed interruption all nodes know the cause, and an ending would abort
+ * the last collective call of a slower node. */
 static bool is_exchanged(sgp_status_t status) {
     return status != SGP_ERR_PEER_LOST && status != SGP_ERR_TIMEOUT &&
            status != SGP_ERR_INTERRUPTED;
 }
 
-/* The node that failed first: in the earliest step, and the lowest rank in it. -1: none failed on its
- * own. */
+/* The node that failed first: in the earliest step, and the lowest rank in it. -1: none failed on
+ * its own. */
 static int first_cause(const halt_ending_t *endings, int size) {
     int first = -1;
     for (int r = 0; r < size; r++) {

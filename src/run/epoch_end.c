@@ -22,9 +22,9 @@ typedef struct report {
     double slice_correct, slice_count;       /* of the averaged model, on its slice */
 } report_t;
 
-/* The workers of a node together evaluate its model on the whole test set, and all processes together
- * the averaged model. With compute_ms nothing is learned and nothing evaluated: counts stay 0, and
- * accuracies are NAN. */
+/* The workers of a node together evaluate its model on the whole test set, and all processes
+ * together the averaged model. With compute_ms nothing is learned and nothing evaluated: counts
+ * stay 0, and accuracies are NAN. */
 static sgp_status_t evaluate_models(run_t *run, report_t *report) {
     replica_t *replica = &run->replica;
     if (run->options->compute_ms > 0) return SGP_OK;
@@ -95,8 +95,8 @@ static void combine(run_t *run, const report_t *reports) {
     run->all_seconds += slowest;
 }
 
-/* No better than a guess: the loss of a uniform guess or more over a whole epoch, and about one class
- * recognised. */
+/* No better than a guess: the loss of a uniform guess or more over a whole epoch, and about one
+ * class recognised. */
 static bool is_at_chance(const run_t *run) {
     double classes = run->replica.dataset->shape.classes;
     return run->train_loss > 0.98 * log(classes) && run->average_model_accuracy < 1.2 / classes;
@@ -111,11 +111,12 @@ static void warn_if_useless(run_t *run, uint64_t epoch) {
     if (!finite)
         sgp_log(SGP_LOG_WARNING, "the training loss of epoch %d is not finite", (int)epoch + 1);
     else
-        sgp_log(SGP_LOG_WARNING,
-                "after epoch %d the accuracy is %.3f, that of a guess among %d classes: try a "
-                "lower lr than %g",
-                (int)epoch + 1, run->average_model_accuracy, run->replica.dataset->shape.classes,
-                run->options->lr);
+        sgp_log(
+            SGP_LOG_WARNING,
+            "after epoch %d the accuracy is %.3f, no better than a guess among %d classes: try an "
+            "lr below %g",
+            (int)epoch + 1, run->average_model_accuracy, run->replica.dataset->shape.classes,
+            run->options->lr);
 }
 
 static void warn_if_drifted(const run_t *run, uint64_t epoch) {
@@ -172,7 +173,7 @@ free_both:
     return status;
 }
 
-sgp_status_t epoch_end(run_t *run, uint64_t epoch) {
+sgp_status_t epoch_end_run(run_t *run, uint64_t epoch) {
     uint64_t start = sgp_clock_now();
     double ended = pacing_wall_time();
     report_t report = {.epoch_seconds = run->seconds - run->seconds_before,

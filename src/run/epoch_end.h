@@ -8,6 +8,6 @@
 /* Averages, evaluates and writes metrics after an epoch, from 0. All nodes call it, and it blocks
  * until all have. Leaves the averaged model in replica.average. SGP_ERR_INTERRUPTED; SGP_ERR_IO and
  * SGP_ERR_NO_MEMORY of any node; the errors of sgp_mixer_average, evaluate and sgp_group_gather. */
-sgp_status_t epoch_end(run_t *run, uint64_t epoch);
+sgp_status_t epoch_end_run(run_t *run, uint64_t epoch);
 
 #endif

@@ -21,8 +21,8 @@ typedef struct evaluator {
     int32_t *labels; /* (batch) scratch */
 } evaluator_t;
 
-/* The first sample of slice `rank` when `count` samples are cut into `size` slices; a slice ends where
- * the next begins. Slices differ by one sample at most. */
+/* The first sample of slice `rank` when `count` samples are cut into `size` slices; a slice ends
+ * where the next begins. Slices differ by one sample at most. */
 uint32_t evaluate_slice(uint32_t count, int rank, int size);
 
 /* Evaluates test samples [first, end). The errors of model_evaluate. */

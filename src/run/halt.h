@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Stops all nodes of a run together, by notices (group/notice.h) and without a master.
  *
- * A halt: all nodes stop between the same two steps, to write a checkpoint and go on, or to write one
- * and end. A node that wants a halt sends all others a promise not to begin step p, its next, before
- * it has the promises of all. A node that receives a promise sends its own, also while it waits for a
- * message inside a step. The nodes halt before the largest p of all: no node has begun that step, and
- * a node that has not reached it goes on until it does, so no node waits for a message of a node that
- * has halted.
+ * A halt: all nodes stop between the same two steps, to write a checkpoint and go on, or to write
+ * one and end. A node that wants a halt sends all others a promise not to begin step p, its next,
+ * before it has the promises of all. A node that receives a promise sends its own, also while it
+ * waits for a message inside a step. The nodes halt before the largest p of all: no node has begun
+ * that step, and a node that has not reached it goes on until it does, so no node waits for a
+ * message of a node that has halted.
  *
  * An ending: the error that ends a node, which it sends to all others. Their waits then fail with
  * SGP_ERR_ENDED, they send their own endings, and every node knows the same facts about the end. */
@@ -70,8 +70,8 @@ typedef struct halt {
     bool ended;          /* another node has sent its ending */
 } halt_t;
 
-/* Sets the watches on the groups' inboxes; fini removes them. stop: a signal's number, borrowed, may
- * be NULL. */
+/* Sets the watches on the groups' inboxes; fini removes them. stop: a signal's number, borrowed,
+ * may be NULL. */
 void halt_init(halt_t *halt, const train_groups_t *groups, const volatile sig_atomic_t *stop);
 void halt_fini(halt_t *halt);
 
@@ -91,8 +91,9 @@ void halt_next_step(halt_t *halt, uint64_t step);
 /* The halt is over, or was given up because a node is too far behind. */
 void halt_over(halt_t *halt);
 
-/* Sends all nodes the ending of this one and waits for theirs, HALT_PATIENCE_SECONDS at most. No agent
- * is running. endings: (size); status SGP_ERR_PEER_LOST for nodes whose ending did not arrive. */
+/* Sends all nodes the ending of this one and waits for theirs, HALT_PATIENCE_SECONDS at most. No
+ * agent is running. endings: (size); status SGP_ERR_PEER_LOST for nodes whose ending did not
+ * arrive. */
 void halt_exchange_endings(halt_t *halt, const halt_ending_t *mine, halt_ending_t *endings);
 
 #endif

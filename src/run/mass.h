@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Warns when the mass of a run has drifted: the average over nodes is then no longer the mean of their
- * updates. Rounding alone makes a relative drift of about 1e-7. */
+/* Warns when the mass of a run has drifted: the average over nodes is then no longer the mean of
+ * their updates. Rounding alone makes a relative drift of about 1e-7. */
 #ifndef SGP_RUN_MASS_H
 #define SGP_RUN_MASS_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sleeping on purpose, for the experiments that make a node slow; and the date. The run measures time
- * with sgp_clock_now (base/clock.h). */
+/* Sleeping on purpose, for the experiments that make a node slow; and the date. The run measures
+ * time with sgp_clock_now (base/clock.h). */
 #ifndef SGP_RUN_PACING_H
 #define SGP_RUN_PACING_H
 

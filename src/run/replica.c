@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Stream of the random numbers that replace a gradient; differs from the sampler's and the loader's. */
+/* Stream of the random numbers that replace a gradient; differs from the sampler's and the
+ * loader's. */
 #define STAND_IN_STREAM ((uint64_t)3 << 62)
 
 static sgp_status_t create_model(replica_t *replica, const train_options_t *options) {

@@ -29,9 +29,9 @@ typedef struct replica {
     float *average;    /* (P + S) over the nodes, after an epoch */
 } replica_t;
 
-/* Loads the data and builds the model; nodes differ only in their part of the data. options: checked,
- * borrowed for the call. The errors of dataset_load and model_create; then there is nothing to
- * finish. */
+/* Loads the data and builds the model; nodes differ only in their part of the data. options:
+ * checked, borrowed for the call. The errors of dataset_load and model_create; then there is
+ * nothing to finish. */
 sgp_status_t replica_init(replica_t *replica, const train_options_t *options, int rank);
 
 /* Creates the mixer with the options of that epoch, from 0, and the model's initial values for

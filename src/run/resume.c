@@ -51,8 +51,8 @@ static verdict_t check_step(const train_options_t *options, const replica_t *rep
     return verdict;
 }
 
-/* A run that is killed while it writes its first checkpoint leaves one folder with files missing. Any
- * other damage is an error. */
+/* A run that is killed while it writes its first checkpoint leaves one folder with files missing.
+ * Any other damage is an error. */
 static bool may_begin_again(size_t checkpoints, sgp_status_t newest) {
     return checkpoints == 0 || (checkpoints == 1 && newest == SGP_ERR_NOT_FOUND);
 }
@@ -113,9 +113,9 @@ typedef struct search {
     verdict_t newest; /* on the newest bad file */
 } search_t;
 
-/* Finds the newest good file up to `limit`. A missing file is not warned of here: it means a killed run,
- * the checkpoint is void on all nodes, and node 0 says so once. SGP_ERR_NO_MEMORY: a file that could
- * not be checked does not count as bad. */
+/* Finds the newest good file up to `limit`. A missing file is not warned of here: it means a killed
+ * run, the checkpoint is void on all nodes, and node 0 says so once. SGP_ERR_NO_MEMORY: a file that
+ * could not be checked does not count as bad. */
 static sgp_status_t look(run_t *run, search_t *search, uint64_t limit) {
     search->good = 0;
     for (; search->next < search->list.count; search->next++) {
@@ -140,7 +140,8 @@ static sgp_status_t look(run_t *run, search_t *search, uint64_t limit) {
     return SGP_OK;
 }
 
-/* Whether all offers are of one step. *limit: the lowest step, beyond which no node may look next. */
+/* Whether all offers are of one step. *limit: the lowest step, beyond which no node may look
+ * next. */
 static bool agreed(const offer_t *offers, int size, uint64_t *limit) {
     bool same = true;
     for (int i = 1; i < size; i++) same = same && offers[i].step == offers[0].step;
@@ -207,7 +208,8 @@ sgp_status_t resume_choose(run_t *run, uint64_t *step) {
 
 /* ---- the run's files ---- */
 
-/* Whether the line, without its newline, is of an epoch from 1 to `epochs`; see files_json_failed. */
+/* Whether the line, without its newline, is of an epoch from 1 to `epochs`; see
+ * files_json_failed. */
 static bool keeps(const char *line, size_t length, uint64_t epochs) {
     json_t *object = files_json_parse(line, length, 0, NULL);
     json_t *epoch = json_object_get(object, "epoch");

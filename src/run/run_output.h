@@ -11,8 +11,8 @@
  * finished epochs. SGP_ERR_IO, SGP_ERR_NO_MEMORY, logged. */
 sgp_status_t run_output_begin(run_t *run);
 
-/* Writes config.json on a machine that does not see node 0's, so that the run can be continued there.
- * Called after node 0's run_output_begin. SGP_ERR_IO, SGP_ERR_NO_MEMORY, logged. */
+/* Writes config.json on a machine that does not see node 0's, so that the run can be continued
+ * there. Called after node 0's run_output_begin. SGP_ERR_IO, SGP_ERR_NO_MEMORY, logged. */
 sgp_status_t run_output_copy_config(const run_t *run);
 
 /* Writes the averaged model and the summary, on node 0. SGP_ERR_IO, SGP_ERR_NO_MEMORY, logged. */

@@ -9,8 +9,8 @@
  * SGP_ERR_NO_MEMORY. */
 sgp_status_t run_result_finished(const run_t *run, train_summary_t *summary);
 
-/* Of a run that ended early: this node's own figures and those of the last finished epoch; the others
- * are NAN. State and reason are left to the caller. */
+/* Of a run that ended early: this node's own figures and those of the last finished epoch; the
+ * others are NAN. State and reason are left to the caller. */
 void run_result_early(const run_t *run, train_summary_t *summary);
 
 #endif

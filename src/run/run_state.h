@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The state of a running run on one node: plain data that train.c makes and the files of this folder
- * work on. No function here but questions about the state itself. */
+/* The state of a running run on one node: plain data that train.c makes and the files of this
+ * folder work on. No function here but questions about the state itself. */
 #ifndef SGP_RUN_RUN_STATE_H
 #define SGP_RUN_RUN_STATE_H
 

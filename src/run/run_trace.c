@@ -150,7 +150,8 @@ static sgp_status_t hand_over(run_trace_t *run_trace, sgp_group_t *group, const 
     return SGP_OK;
 }
 
-/* A node whose file cannot be opened still takes part in the gathers, so that no node waits for it. */
+/* A node whose file cannot be opened still takes part in the gathers, so that no node waits for
+ * it. */
 static sgp_status_t gather(run_trace_t *run_trace, sgp_group_t *group, offer_t *offers,
                            sgp_trace_span_t *spans) {
     int size = sgp_group_size(group);

@@ -19,7 +19,8 @@
 #define RUN_TRACE_FILE  "trace.json"
 #define RUN_TRACE_SPANS ((size_t)1 << 17) /* usually: 3 MiB in memory, about 14 MB in the file */
 
-/* Embedded; fields are private except trace. All zero: no trace, which only begin and fini accept. */
+/* Embedded; fields are private except trace. All zero: no trace, which only begin and fini
+ * accept. */
 typedef struct run_trace {
     sgp_trace_t *trace;               /* to record to */
     size_t taken[SGP_TRACE_CONTEXTS]; /* spans that are in the file */

@@ -31,9 +31,9 @@ static double ms_between(uint64_t start, uint64_t end) {
     return (double)(end - start) * 1e-6;
 }
 
-/* Every sample has the same weight in an epoch: the gradient of a short batch is scaled by its share
- * of a full one. So nodes that together take the samples of one large batch move the average exactly
- * as one node with that batch would. */
+/* Every sample has the same weight in an epoch: the gradient of a short batch is scaled by its
+ * share of a full one. So nodes that together take the samples of one large batch move the average
+ * exactly as one node with that batch would. */
 static void weigh_tail(const run_t *run, int valid) {
     if (valid == run->options->batch_size) return;
     float weight = (float)valid / (float)run->options->batch_size;

@@ -10,9 +10,9 @@
  * between them. The errors of steps_halt, model_train and sgp_mixer_step. */
 sgp_status_t steps_run(run_t *run, uint64_t epoch);
 
-/* Between two steps: halts if the nodes have agreed to do so here, writes a checkpoint, and ends the
- * run if a signal is the reason. SGP_ERR_INTERRUPTED: it ends. The errors of halt_before_step and
- * checkpoint_write. */
+/* Between two steps: halts if the nodes have agreed to do so here, writes a checkpoint, and ends
+ * the run if a signal is the reason. SGP_ERR_INTERRUPTED: it ends. The errors of halt_before_step
+ * and checkpoint_write. */
 sgp_status_t steps_halt(run_t *run);
 
 #endif

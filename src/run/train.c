@@ -94,14 +94,14 @@ static sgp_status_t enter_epoch(run_t *run, uint64_t epoch) {
     return sgp_mixer_switch(run->replica.mixer, &mixer);
 }
 
-/* An epoch, or the steps of it that the checkpoint of a resumed run does not hold. A halt comes before
- * the switch, so that its checkpoint is in the old mixer's format. */
+/* An epoch, or the steps of it that the checkpoint of a resumed run does not hold. A halt comes
+ * before the switch, so that its checkpoint is in the old mixer's format. */
 static sgp_status_t run_epoch(run_t *run, uint64_t epoch) {
     bool begins = run->step % run->replica.steps_per_epoch == 0;
     sgp_status_t status = steps_halt(run);
     if (!status && begins) status = enter_epoch(run, epoch);
     if (!status) status = steps_run(run, epoch);
-    if (!status) status = epoch_end(run, epoch);
+    if (!status) status = epoch_end_run(run, epoch);
     if (!status && checkpoint_due_after_epoch(run)) status = checkpoint_write(run);
     return status;
 }

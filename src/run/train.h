@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The room src/run: one training run, on one node of a group. It has the options of a run, the loop
- * over epochs and steps, the learning rate, evaluation, metrics, checkpoints, and the agreement of the
- * nodes about all of these.
+/* src/run: one training run, on one node of a group. It has the loop over epochs and steps, the
+ * learning rate, evaluation, metrics, checkpoints, and the nodes' agreement about them.
  *
  * The program calls train_run on every node, with the same options; the differences between nodes
  * (the part of the data, a slow node) follow from the rank. A node may have several workers, each a
  * process; then every one of them is a node here. Node 0 writes the run's files.
  *
- * The room never prints and never exits (progress goes to a callback), starts no process, and opens no
- * connection: the caller makes the groups. Nothing below src/run may include it. */
+ * This folder never prints (progress goes to a callback), never exits, starts no process and opens
+ * no connection: the caller makes the groups. Only tools/ and tests include its headers. */
 #ifndef SGP_RUN_TRAIN_H
 #define SGP_RUN_TRAIN_H
 
@@ -76,22 +75,22 @@ typedef struct train_options {
 /* The defaults of the command line, as docs/guide.md lists them. */
 void train_options_init(train_options_t *options);
 
-/* Trains, evaluates after each epoch, and writes the run's files into options->output (run_output.h;
- * each file is replaced atomically, except metrics.jsonl, TensorBoard's and the trace, which grow by
- * whole epochs). Blocks until the run is over. options, groups and callbacks are borrowed for the
- * call; callbacks may be NULL. Fills *summary: on an error its state and reason, and the figures that
- * are known; node 0 then writes summary.json if the first step had been reached.
+/* Trains, evaluates after each epoch, and writes the run's files into options->output
+ * (run_output.h; each file is replaced atomically, except metrics.jsonl, TensorBoard's and the
+ * trace, which grow by whole epochs). Blocks until the run is over. options, groups and callbacks
+ * are borrowed for the call; callbacks may be NULL. Fills *summary: on an error its state and
+ * reason, and the figures that are known; node 0 then writes summary.json if the first step had
+ * been reached.
  *
  * An error of one node (its data, its disk, a number that is not finite) ends the run on all nodes,
- * with the same status; that node's log has the cause. After SGP_ERR_NOT_FINITE (a loss, a gradient or
- * a parameter; the reason says where) and after SGP_ERR_INTERRUPTED with summary->signal the groups can
- * be left in order.
- * SGP_ERR_INTERRUPTED: *stop was set on some node. With an output there is a checkpoint of the last
- * step, unless summary->signal is 0: then some node did not halt.
+ * with the same status; that node's log has the cause. After SGP_ERR_NOT_FINITE (a loss, a gradient
+ * or a parameter; the reason says where) and after SGP_ERR_INTERRUPTED with summary->signal the
+ * groups can be left in order. SGP_ERR_INTERRUPTED: *stop was set on some node. With an output
+ * there is a checkpoint of the last step, unless summary->signal is 0: then some node did not halt.
  * SGP_ERR_INVALID: an option is out of range, or nodes and workers are not the sizes of the groups.
  * SGP_ERR_MISMATCH: the nodes' options differ; the log names the option and the nodes.
- * SGP_ERR_NOT_FOUND, SGP_ERR_FORMAT: the data; SGP_ERR_IO: the output; the log names file and reason.
- * SGP_ERR_PEER_LOST, SGP_ERR_TIMEOUT: another node; see sgp_group_lost_peer. */
+ * SGP_ERR_NOT_FOUND, SGP_ERR_FORMAT: the data; SGP_ERR_IO: the output; the log names file and
+ * reason. SGP_ERR_PEER_LOST, SGP_ERR_TIMEOUT: another node; see sgp_group_lost_peer. */
 sgp_status_t train_run(const train_options_t *options, const train_groups_t *groups,
                        const train_callbacks_t *callbacks, train_summary_t *summary);
 

@@ -37,8 +37,8 @@ typedef enum train_state {
     TRAIN_FAILED,
 } train_state_t;
 
-/* The contents of summary.json; identical on every node of a finished run. After an early end node 0
- * has its own figures and those of the last finished epoch; the others are NAN. */
+/* The contents of summary.json; identical on every node of a finished run. After an early end node
+ * 0 has its own figures and those of the last finished epoch; the others are NAN. */
 typedef struct train_summary {
     train_state_t state;
     char reason[320];    /* of an early end, a sentence; "" of a finished run */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A file is replaced whole or not at all, and the log says why not. A limit on the size of files
- * stands in for a full disk: it stops a write in the middle just so. */
+ * acts as a full disk: it stops a write in the middle. */
 #include "data/support.h"
 
 #include "files/atomic_file.h"
@@ -60,7 +60,7 @@ static void replaces_and_appends(void **state) {
     assert_int_equal(captured.lines, 0);
 }
 
-static void what_a_killed_run_left_is_no_obstacle(void **state) {
+static void a_leftover_part_is_replaced(void **state) {
     const fixture_t *fixture = *state;
     char part[128];
     snprintf(part, sizeof part, "%s.part", fixture->path);
@@ -80,7 +80,7 @@ static void a_full_disk_leaves_the_old_file(void **state) {
     assert_holds(fixture, "the old text");
 }
 
-static void a_full_disk_takes_a_half_line_back(void **state) {
+static void a_full_disk_takes_back_a_partial_line(void **state) {
     const fixture_t *fixture = *state;
     assert_int_equal(replace(fixture, "line 1\n"), SGP_OK);
     set_limit(10);
@@ -139,9 +139,9 @@ int main(void) {
     signal(SIGXFSZ, SIG_IGN); /* so that a write over the limit fails instead */
     const struct CMUnitTest tests[] = {
         TEST(replaces_and_appends),
-        TEST(what_a_killed_run_left_is_no_obstacle),
+        TEST(a_leftover_part_is_replaced),
         TEST(a_full_disk_leaves_the_old_file),
-        TEST(a_full_disk_takes_a_half_line_back),
+        TEST(a_full_disk_takes_back_a_partial_line),
         TEST(removes_and_makes_directories),
         TEST(the_reason_is_named),
         TEST(a_directory_in_its_place_stays),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A directory has one run at a time, and a dead one holds nothing. */
+/* A directory is locked by one token at a time, and a dead process holds nothing. */
 #include "data/support.h"
 
 #include "files/directory_lock.h"
@@ -17,7 +17,8 @@
 #define ONE   "11111111111111111111111111111111"
 #define OTHER "22222222222222222222222222222222"
 
-/* In place of the C library's: the errno of a file system without locks, or 0. */
+/* For the flock below, which replaces the C library's: the errno of a file system without locks, or
+ * 0. */
 static int no_locks;
 
 int flock(int file, int operation) {
@@ -42,7 +43,7 @@ static void assert_empty(const char *directory) {
     assert_int_equal(mkdir(directory, 0700), 0);
 }
 
-static void processes_of_a_run_share_it(void **state) {
+static void processes_with_a_token_share_it(void **state) {
     directory_lock_t first, second, other;
     char host[DIRECTORY_LOCK_HOST] = "";
     assert_int_equal(gethostname(host, sizeof host - 1), 0);
@@ -87,7 +88,7 @@ static void a_killed_process_holds_nothing(void **state) {
     close(ends[1]);
 }
 
-static void a_file_of_somebody_else_is_left_alone(void **state) {
+static void another_file_is_left_alone(void **state) {
     char path[96];
     size_t size;
     directory_lock_t lock;
@@ -100,7 +101,7 @@ static void a_file_of_somebody_else_is_left_alone(void **state) {
     free(text);
 }
 
-static void what_cannot_be_locked_is_said(void **state) {
+static void failures_are_told_apart(void **state) {
     static const int errors[] = {ENOLCK, EOPNOTSUPP};
     directory_lock_t lock;
     assert_int_equal(directory_lock_take("/nowhere/at/all", ONE, &lock), DIRECTORY_LOCK_FAILED);
@@ -157,10 +158,10 @@ static void never_two_at_once(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(processes_of_a_run_share_it),
+        TEST(processes_with_a_token_share_it),
         TEST(a_killed_process_holds_nothing),
-        TEST(a_file_of_somebody_else_is_left_alone),
-        TEST(what_cannot_be_locked_is_said),
+        TEST(another_file_is_left_alone),
+        TEST(failures_are_told_apart),
         TEST(never_two_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

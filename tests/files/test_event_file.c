@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An event file begins with the records that TensorBoard expects, under the name that it looks for. */
+/* An event file begins with the records that TensorBoard expects, and has the name that it looks
+ * for. */
 #include "data/support.h"
 
 #include "files/crc32c.h"
@@ -11,7 +12,7 @@ static uint64_t little_endian(const uint8_t *bytes, int count) {
     return value;
 }
 
-/* Checks the frame at *bytes and moves behind it; returns the record's length. */
+/* Checks the frame at *bytes and moves past it; returns the record's length. */
 static size_t next_record(const uint8_t **bytes, const uint8_t **record) {
     uint64_t length = little_endian(*bytes, 8);
     uint32_t crc = crc32c(*bytes, 8);
@@ -23,7 +24,8 @@ static size_t next_record(const uint8_t **bytes, const uint8_t **record) {
     return length;
 }
 
-/* Field 1 of both records is the time; then the version (3), or step (2) and session log (7: START). */
+/* Field 1 of both records is the time; then the version (3), or step (2) and session log (7:
+ * START). */
 static void it_begins_with_version_and_start(void **state) {
     (void)state;
     static const uint8_t time[] = {1 << 3 | 1, 0, 0, 0, 0, 0, 0, 0xf8, 0x3f}; /* 1.5 */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The file is valid JSON whenever it is closed, spans begin at its origin, and a full disk takes back
- * what was written last. */
+/* The file is valid JSON whenever it is closed, spans begin at its origin, and a full disk takes
+ * back what was written last. */
 #include "data/support.h"
 
 #include "files/trace_file.h"
