@@ -12,8 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static sgp_status_t fail(const char *path, const char *what) {
-    return sgp_fail(SGP_ERR_IO, "%s: cannot be %s: %s", path, what, strerror(errno));
+static sgp_status_t fail(const char *path, const char *participle) {
+    return sgp_fail(SGP_ERR_IO, "%s: cannot be %s: %s", path, participle, strerror(errno));
 }
 
 static sgp_status_t join(const char *directory, const char *name, const char *suffix,
@@ -35,14 +35,14 @@ static sgp_status_t write_all(int file, const char *path, const void *bytes, siz
     return SGP_OK;
 }
 
-/* close reports errors that a network file system kept to itself so far. */
+/* close may report an error that a network file system has delayed. */
 static sgp_status_t finish(int file, const char *path, sgp_status_t status) {
     if (!status && fsync(file) != 0) status = fail(path, "written");
     if (close(file) != 0 && !status) status = fail(path, "written");
     return status;
 }
 
-/* Makes the rename itself last. Some file systems cannot sync a directory and say EINVAL. */
+/* Forces the new entry to the disk. EINVAL: the file system cannot sync a directory. */
 static sgp_status_t sync_directory(const char *directory) {
     int handle = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (handle < 0) return fail(directory, "opened");
@@ -52,13 +52,13 @@ static sgp_status_t sync_directory(const char *directory) {
     return status;
 }
 
-sgp_status_t file_replace(const char *directory, const char *name, const file_part_t *parts,
-                          int count) {
+sgp_status_t atomic_file_replace(const char *directory, const char *name,
+                                 const atomic_file_part_t *parts, int count) {
     char path[PATH_MAX], part_path[PATH_MAX];
     sgp_status_t status = join(directory, name, "", path);
     if (!status) status = join(directory, name, ".part", part_path);
     if (status) return status;
-    unlink(part_path); /* of a run that was killed */
+    unlink(part_path); /* of a killed process */
     int file = open(part_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (file < 0) return fail(part_path, "written");
     for (int i = 0; i < count && !status; i++)
@@ -72,7 +72,8 @@ sgp_status_t file_replace(const char *directory, const char *name, const file_pa
     return sync_directory(directory);
 }
 
-sgp_status_t file_append(const char *directory, const char *name, const void *bytes, size_t count) {
+sgp_status_t atomic_file_append(const char *directory, const char *name, const void *bytes,
+                                size_t count) {
     char path[PATH_MAX];
     sgp_status_t status = join(directory, name, "", path);
     if (status) return status;
@@ -88,14 +89,14 @@ sgp_status_t file_append(const char *directory, const char *name, const void *by
     return finish(file, path, status);
 }
 
-sgp_status_t file_remove(const char *directory, const char *name) {
+sgp_status_t atomic_file_remove(const char *directory, const char *name) {
     char path[PATH_MAX];
     sgp_status_t status = join(directory, name, "", path);
     if (status || unlink(path) == 0 || errno == ENOENT || errno == ENOTDIR) return status;
     return fail(path, "removed");
 }
 
-sgp_status_t file_make_directory(const char *directory, const char *name) {
+sgp_status_t atomic_file_make_directory(const char *directory, const char *name) {
     char path[PATH_MAX];
     struct stat found;
     sgp_status_t status = join(directory, name, "", path);

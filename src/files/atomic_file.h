@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Files that are whole or not there. A file is written beside its place under NAME.part, forced to
- * the disk, and renamed: whoever opens NAME sees the old file or the new one, never a half. Errors
- * (a full disk, a quota, a vanished directory) log one line with the file and the reason, and leave
- * no NAME.part behind. */
+/* src/files: formats on disk, and how files are replaced. Called by src/run and the
+ * program, with plain values. Nothing here knows a run or a data set, decides what is written or
+ * when, or prints. Symbols begin with the name of their file; those of json.h with files_json_,
+ * because json_ is jansson's.
+ *
+ * atomic_file: a file is written as NAME.part, forced to the disk, and renamed:
+ * readers of NAME see the old file or the new one, never a part of it. Errors (a full disk, a
+ * quota, a vanished directory) log one line with the file and the reason, and leave no NAME.part
+ * behind. */
 #ifndef SGP_FILES_ATOMIC_FILE_H
 #define SGP_FILES_ATOMIC_FILE_H
 
@@ -10,23 +15,25 @@
 #include <stddef.h>
 
 /* A piece of a file's contents, borrowed for the call. */
-typedef struct file_part {
+typedef struct atomic_file_part {
     const void *bytes;
     size_t count;
-} file_part_t;
+} atomic_file_part_t;
 
 /* Replaces directory/name by the parts one after the other. May block on the disk. SGP_ERR_IO. */
-sgp_status_t file_replace(const char *directory, const char *name,
-                          const file_part_t *parts /* (count) */, int count);
+sgp_status_t atomic_file_replace(const char *directory, const char *name,
+                                 const atomic_file_part_t *parts /* (count) */, int count);
 
-/* Adds to the end of directory/name, which must exist. What could not be written entirely is taken
- * back, so that a file of lines holds whole ones. SGP_ERR_IO. */
-sgp_status_t file_append(const char *directory, const char *name, const void *bytes, size_t count);
+/* Appends to directory/name, which must exist. An incomplete write is taken back, so that a file of
+ * lines holds whole ones. SGP_ERR_IO. */
+sgp_status_t atomic_file_append(const char *directory, const char *name, const void *bytes,
+                                size_t count);
 
-/* Removes directory/name, if it is there. SGP_ERR_IO. */
-sgp_status_t file_remove(const char *directory, const char *name);
+/* Removes directory/name, if it exists. SGP_ERR_IO. */
+sgp_status_t atomic_file_remove(const char *directory, const char *name);
 
-/* Makes directory/name, if it is not there, and makes that last. SGP_ERR_IO. */
-sgp_status_t file_make_directory(const char *directory, const char *name);
+/* Makes the directory directory/name, if it does not exist, and forces that to the disk.
+ * SGP_ERR_IO. */
+sgp_status_t atomic_file_make_directory(const char *directory, const char *name);
 
 #endif

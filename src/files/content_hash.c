@@ -3,18 +3,18 @@
 
 #include "base/logging.h"
 
-sgp_status_t hash_begin(hash_t *hash) {
+sgp_status_t content_hash_begin(content_hash_t *hash) {
     hash->state = XXH3_createState();
     if (!hash->state) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a hash");
     XXH3_128bits_reset(hash->state);
     return SGP_OK;
 }
 
-void hash_add(hash_t *hash, const void *bytes, size_t count) {
+void content_hash_add(content_hash_t *hash, const void *bytes, size_t count) {
     XXH3_128bits_update(hash->state, bytes, count);
 }
 
-static void write_text(XXH128_hash_t value, char text[HASH_TEXT]) {
+static void write_text(XXH128_hash_t value, char text[CONTENT_HASH_TEXT]) {
     static const char digits[] = "0123456789abcdef";
     XXH128_canonical_t canonical;
     XXH128_canonicalFromHash(&canonical, value);
@@ -25,12 +25,12 @@ static void write_text(XXH128_hash_t value, char text[HASH_TEXT]) {
     text[32] = '\0';
 }
 
-void hash_end(hash_t *hash, char text[HASH_TEXT]) {
+void content_hash_end(content_hash_t *hash, char text[CONTENT_HASH_TEXT]) {
     if (text) write_text(XXH3_128bits_digest(hash->state), text);
     XXH3_freeState(hash->state);
     hash->state = NULL;
 }
 
-void hash_of(const void *bytes, size_t count, char text[HASH_TEXT]) {
+void content_hash_of(const void *bytes, size_t count, char text[CONTENT_HASH_TEXT]) {
     write_text(XXH3_128bits(bytes, count), text);
 }

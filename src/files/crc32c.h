@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CRC-32C (Castagnoli), as RFC 3720 has it: of "123456789" it is 0xe3069283. For short records: it
- * goes bit by bit. */
+/* CRC-32C (Castagnoli), source: RFC 3720; of "123456789" it is 0xe3069283. Computed bit by bit, for
+ * short records. */
 #ifndef SGP_FILES_CRC32C_H
 #define SGP_FILES_CRC32C_H
 

@@ -9,17 +9,18 @@
 
 enum { FRAME_HEAD = 12, FRAME_TAIL = 4 }; /* around the record */
 
-/* Of protobuf fields. */
+/* Types of protobuf fields. */
 enum { VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5 };
 
-enum { MESSAGE_BYTES = EVENT_SCALARS * (EVENT_TAG + 16) };
+enum { MESSAGE_BYTES = EVENT_RECORD_SCALARS * (EVENT_RECORD_TAG + 16) };
 
-_Static_assert(MESSAGE_BYTES + 64 + FRAME_HEAD + FRAME_TAIL <= EVENT_BYTES, "an event has room");
+_Static_assert(MESSAGE_BYTES + 64 + FRAME_HEAD + FRAME_TAIL <= EVENT_RECORD_BYTES,
+               "an event has room");
 
 /* A protobuf message being written. */
 typedef struct message {
     size_t length;
-    uint8_t bytes[EVENT_BYTES];
+    uint8_t bytes[EVENT_RECORD_BYTES];
 } message_t;
 
 static void put_fixed(uint8_t *bytes, uint64_t value, int count) {
@@ -72,7 +73,7 @@ static uint32_t masked_crc(const void *bytes, size_t count) {
     return (crc >> 15 | crc << 17) + 0xa282ead8u;
 }
 
-static void frame(event_t *event, const message_t *message) {
+static void frame(event_record_t *event, const message_t *message) {
     size_t length = message->length;
     put_fixed(event->bytes, length, 8);
     put_fixed(event->bytes + 8, masked_crc(event->bytes, 8), 4);
@@ -81,7 +82,7 @@ static void frame(event_t *event, const message_t *message) {
     event->length = FRAME_HEAD + length + FRAME_TAIL;
 }
 
-void event_version(event_t *event, double wall_time) {
+void event_record_version(event_record_t *event, double wall_time) {
     static const char version[] = "brain.Event:2";
     message_t message = {0};
     add_double(&message, 1, wall_time);
@@ -89,7 +90,7 @@ void event_version(event_t *event, double wall_time) {
     frame(event, &message);
 }
 
-void event_start(event_t *event, double wall_time, int64_t step) {
+void event_record_start(event_record_t *event, double wall_time, int64_t step) {
     message_t message = {0}, log = {0};
     add_integer(&log, 1, 1);
     add_double(&message, 1, wall_time);
@@ -98,14 +99,14 @@ void event_start(event_t *event, double wall_time, int64_t step) {
     frame(event, &message);
 }
 
-void event_scalars(event_t *event, double wall_time, int64_t step, const event_scalar_t *scalars,
-                   size_t count) {
+void event_record_scalars(event_record_t *event, double wall_time, int64_t step,
+                          const event_record_scalar_t *scalars, size_t count) {
     message_t message = {0}, summary = {0};
-    assert(count <= EVENT_SCALARS);
+    assert(count <= EVENT_RECORD_SCALARS);
     for (size_t i = 0; i < count; i++) {
         message_t value = {0};
         size_t tag = strlen(scalars[i].tag);
-        assert(tag <= EVENT_TAG);
+        assert(tag <= EVENT_RECORD_TAG);
         if (!isfinite(scalars[i].value)) continue;
         add_bytes(&value, 1, scalars[i].tag, tag);
         add_float(&value, 2, (float)scalars[i].value);

@@ -16,27 +16,28 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { EVENT_BYTES = 1024, EVENT_SCALARS = 10, EVENT_TAG = 48 };
+enum { EVENT_RECORD_BYTES = 1024, EVENT_RECORD_SCALARS = 10, EVENT_RECORD_TAG = 48 };
 
 /* One record; all zero is empty. */
-typedef struct event {
+typedef struct event_record {
     size_t length;
-    uint8_t bytes[EVENT_BYTES];
-} event_t;
+    uint8_t bytes[EVENT_RECORD_BYTES];
+} event_record_t;
 
-typedef struct event_scalar {
-    const char *tag; /* at most EVENT_TAG characters */
-    double value;    /* left out if it is not a number */
-} event_scalar_t;
+typedef struct event_record_scalar {
+    const char *tag; /* at most EVENT_RECORD_TAG characters */
+    double value;    /* left out unless finite */
+} event_record_scalar_t;
 
 /* The first record of every file. wall_time: seconds since 1970. */
-void event_version(event_t *event, double wall_time);
+void event_record_version(event_record_t *event, double wall_time);
 
-/* A run begins with `step`: what older files of the directory say of it and of later ones is void. */
-void event_start(event_t *event, double wall_time, int64_t step);
+/* The file begins with `step`: values of this and later steps in older files of the directory are
+ * void. */
+void event_record_start(event_record_t *event, double wall_time, int64_t step);
 
-/* Values of one step. scalars: (count), at most EVENT_SCALARS. */
-void event_scalars(event_t *event, double wall_time, int64_t step, const event_scalar_t *scalars,
-                   size_t count);
+/* Values of one step. scalars: (count), at most EVENT_RECORD_SCALARS. */
+void event_record_scalars(event_record_t *event, double wall_time, int64_t step,
+                          const event_record_scalar_t *scalars, size_t count);
 
 #endif

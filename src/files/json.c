@@ -15,8 +15,8 @@
 
 /* ---- jansson's memory ---- */
 
-/* While it parses it gets a reserve, and when it draws on that the text ends. It takes what it parses in pieces
- * of a KiB, for which the reserve is enough. */
+/* While jansson parses it has a reserve; once it draws on that, feed ends the text. It reads text
+ * in pieces of a KiB, for which the reserve is enough. */
 enum { RESERVE = 1 << 17 };
 
 static _Thread_local bool short_of_memory;
@@ -140,8 +140,8 @@ sgp_status_t files_json_write(const char *directory, const char *name, json_t *j
         free(text);
         return sgp_fail(SGP_ERR_NO_MEMORY, "%s/%s: no memory to write it", directory, name);
     }
-    file_part_t parts[] = {{text, strlen(text)}, {"\n", 1}};
-    sgp_status_t status = file_replace(directory, name, parts, 2);
+    atomic_file_part_t parts[] = {{text, strlen(text)}, {"\n", 1}};
+    sgp_status_t status = atomic_file_replace(directory, name, parts, 2);
     free(text);
     return status;
 }

@@ -2,7 +2,6 @@
 #include "files/model_file.h"
 
 #include "base/logging.h"
-#include "files/run_id.h"
 
 #include <math.h>
 #include <stdbool.h>
@@ -26,7 +25,7 @@ size_t model_file_tensors(const model_t *model, const float *vector,
     return count;
 }
 
-/* Nine digits give back every float32. */
+/* Nine digits reproduce every float32. */
 static void format_numbers(const float *numbers, int count, char text[MODEL_FILE_NUMBERS]) {
     size_t at = 0;
     for (int i = 0; i < count; i++)
@@ -34,10 +33,11 @@ static void format_numbers(const float *numbers, int count, char text[MODEL_FILE
                                (double)numbers[i]);
 }
 
-size_t model_file_describe(model_file_about_t *about, const dataset_t *dataset,
+size_t model_file_describe(model_file_about_t *about,
+                           const model_file_normalisation_t *normalisation,
                            safetensors_pair_t *pairs) {
-    format_numbers(dataset->mean, dataset->shape.channels, about->mean);
-    format_numbers(dataset->deviation, dataset->shape.channels, about->deviation);
+    format_numbers(normalisation->mean, normalisation->channels, about->mean);
+    format_numbers(normalisation->deviation, normalisation->channels, about->deviation);
     pairs[0] = (safetensors_pair_t){"format", "pt"};
     pairs[1] = (safetensors_pair_t){"sgp_version", SGP_VERSION};
     pairs[2] = (safetensors_pair_t){"mean", about->mean};
@@ -45,20 +45,13 @@ size_t model_file_describe(model_file_about_t *about, const dataset_t *dataset,
     return MODEL_FILE_PAIRS;
 }
 
-sgp_status_t model_file_write(const char *directory, const char *name, const char *model_name,
-                              const model_t *model, const dataset_t *dataset, const float *vector,
-                              const char *id, const char *hash) {
-    size_t count = model_tensor_count(model);
-    safetensors_pair_t pairs[MODEL_FILE_PAIRS + 3];
-    model_file_about_t about;
-    safetensors_tensor_t *tensors = calloc(count, sizeof *tensors);
-    if (!tensors) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %zu tensors", count);
+sgp_status_t model_file_write(const char *directory, const char *name, const model_t *model,
+                              const float *vector, const safetensors_pair_t *pairs, size_t count) {
+    size_t tensor_count = model_tensor_count(model);
+    safetensors_tensor_t *tensors = calloc(tensor_count, sizeof *tensors);
+    if (!tensors) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %zu tensors", tensor_count);
     model_file_tensors(model, vector, tensors);
-    size_t told = model_file_describe(&about, dataset, pairs);
-    pairs[told++] = (safetensors_pair_t){"model", model_name};
-    pairs[told++] = (safetensors_pair_t){IDENTITY_KEY, id};
-    pairs[told++] = (safetensors_pair_t){"parameters_hash", hash};
-    sgp_status_t status = safetensors_write(directory, name, tensors, count, pairs, told);
+    sgp_status_t status = safetensors_write(directory, name, tensors, tensor_count, pairs, count);
     free(tensors);
     return status;
 }
@@ -74,7 +67,7 @@ static void shape_text(int dims, const int64_t *shape, char text[96]) {
 
 static sgp_status_t check_tensor(const tensor_file_t *file, const model_tensor_t *tensor,
                                  char problem[TENSOR_FILE_PROBLEM]) {
-    const tensor_entry_t *entry = tensor_file_find(file, tensor->name);
+    const tensor_file_entry_t *entry = tensor_file_find(file, tensor->name);
     char found[96], wanted[96];
     if (!entry) {
         snprintf(problem, TENSOR_FILE_PROBLEM, "%.300s: has no tensor %.64s: another model?",
@@ -85,18 +78,17 @@ static sgp_status_t check_tensor(const tensor_file_t *file, const model_tensor_t
     shape_text(tensor->dims, tensor->shape, wanted);
     if (entry->dtype == SAFETENSORS_F32 && strcmp(found, wanted) == 0) return SGP_OK;
     snprintf(problem, TENSOR_FILE_PROBLEM,
-             "%.200s: tensor %.64s is %s %s and has to be F32 %s: another model, or for other "
-             "images?",
+             "%.200s: tensor %.64s is %s %s, must be F32 %s: another model, or for other images?",
              file->path, tensor->name, safetensors_dtype_name(entry->dtype), found, wanted);
     return SGP_ERR_MISMATCH;
 }
 
-/* Of the parameters alone: the only one in models of earlier versions. */
+/* The hash of the parameters is the only one in models of earlier versions. */
 static sgp_status_t check_parameters(const tensor_file_t *file, const model_t *model,
                                      const float *vector, char problem[TENSOR_FILE_PROBLEM]) {
-    char found[HASH_TEXT];
+    char found[CONTENT_HASH_TEXT];
     const char *wanted = tensor_file_text(file, "parameters_hash");
-    hash_of(vector, model_parameter_count(model) * sizeof *vector, found);
+    content_hash_of(vector, model_parameter_count(model) * sizeof *vector, found);
     if (!wanted || strcmp(found, wanted) == 0) return SGP_OK;
     snprintf(problem, TENSOR_FILE_PROBLEM,
              "%.300s: is damaged: its parameters do not match their hash", file->path);
@@ -130,24 +122,26 @@ static bool parse_numbers(const char *text, int count, float *numbers) {
     return true;
 }
 
-sgp_status_t model_file_normalisation(const tensor_file_t *file, dataset_t *dataset,
-                                      char problem[TENSOR_FILE_PROBLEM]) {
-    float means[DATASET_MAX_CHANNELS] = {0}, deviations[DATASET_MAX_CHANNELS] = {0};
+sgp_status_t model_file_normalise(const tensor_file_t *file,
+                                  model_file_normalisation_t *normalisation,
+                                  char problem[TENSOR_FILE_PROBLEM]) {
     const char *mean = tensor_file_text(file, "mean");
     const char *deviation = tensor_file_text(file, "deviation");
-    int channels = dataset->shape.channels;
+    int channels = normalisation->channels;
+    float means[channels], deviations[channels];
     if (!mean && !deviation) return SGP_OK;
     bool good = mean && deviation && parse_numbers(mean, channels, means) &&
                 parse_numbers(deviation, channels, deviations);
     for (int c = 0; c < channels && good; c++) good = deviations[c] > 0;
     if (good) {
-        memcpy(dataset->mean, means, (size_t)channels * sizeof *means);
-        memcpy(dataset->deviation, deviations, (size_t)channels * sizeof *deviations);
+        memcpy(normalisation->mean, means, sizeof means);
+        memcpy(normalisation->deviation, deviations, sizeof deviations);
         return SGP_OK;
     }
-    snprintf(problem, TENSOR_FILE_PROBLEM,
-             "%.300s: mean %.40s and deviation %.40s: should be %d numbers each, for the channels "
-             "of the images",
-             file->path, mean ? mean : "?", deviation ? deviation : "?", channels);
+    snprintf(
+        problem, TENSOR_FILE_PROBLEM,
+        "%.300s: mean %.40s and deviation %.40s: must be %d numbers each, one for each channel "
+        "of the images",
+        file->path, mean ? mean : "?", deviation ? deviation : "?", channels);
     return SGP_ERR_FORMAT;
 }

@@ -11,7 +11,7 @@
 #define ALIGNMENT 8 /* of the data, bytes */
 #define ZEROS     "00000000000000000000000000000000"
 
-_Static_assert(sizeof ZEROS == HASH_TEXT, "as many digits as a hash has");
+_Static_assert(sizeof ZEROS == CONTENT_HASH_TEXT, "as many digits as a hash has");
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the format is little-endian");
 
@@ -85,15 +85,15 @@ static char *make_header(const safetensors_tensor_t *tensors, size_t count,
     return padded;
 }
 
-/* Puts the hash of all parts into the header, which is one of them. */
-static sgp_status_t insert_hash(char *header, const file_part_t *parts, size_t count) {
-    char text[HASH_TEXT];
-    hash_t hash;
-    sgp_status_t status = hash_begin(&hash);
+/* Inserts the hash of all parts into the header, which is one of them. */
+static sgp_status_t insert_hash(char *header, const atomic_file_part_t *parts, size_t count) {
+    char text[CONTENT_HASH_TEXT];
+    content_hash_t hash;
+    sgp_status_t status = content_hash_begin(&hash);
     if (status) return status;
-    for (size_t i = 0; i < count; i++) hash_add(&hash, parts[i].bytes, parts[i].count);
-    hash_end(&hash, text);
-    memcpy(header + strlen(SAFETENSORS_BEGIN), text, HASH_TEXT - 1);
+    for (size_t i = 0; i < count; i++) content_hash_add(&hash, parts[i].bytes, parts[i].count);
+    content_hash_end(&hash, text);
+    memcpy(header + strlen(SAFETENSORS_BEGIN), text, CONTENT_HASH_TEXT - 1);
     return SGP_OK;
 }
 
@@ -102,7 +102,7 @@ sgp_status_t safetensors_write(const char *directory, const char *name,
                                const safetensors_pair_t *metadata, size_t pairs) {
     size_t length;
     char *header = make_header(tensors, count, metadata, pairs, &length);
-    file_part_t *parts = malloc((count + 2) * sizeof *parts);
+    atomic_file_part_t *parts = malloc((count + 2) * sizeof *parts);
     sgp_status_t status;
     if (!header || !parts) {
         status = sgp_fail(SGP_ERR_NO_MEMORY, "%s/%s: no memory for the header of %zu tensors",
@@ -110,12 +110,12 @@ sgp_status_t safetensors_write(const char *directory, const char *name,
         goto free_both;
     }
     uint64_t header_bytes = length;
-    parts[0] = (file_part_t){&header_bytes, sizeof header_bytes};
-    parts[1] = (file_part_t){header, length};
+    parts[0] = (atomic_file_part_t){&header_bytes, sizeof header_bytes};
+    parts[1] = (atomic_file_part_t){header, length};
     for (size_t i = 0; i < count; i++)
-        parts[i + 2] = (file_part_t){tensors[i].data, tensor_bytes(&tensors[i])};
+        parts[i + 2] = (atomic_file_part_t){tensors[i].data, tensor_bytes(&tensors[i])};
     status = insert_hash(header, parts, count + 2);
-    if (!status) status = file_replace(directory, name, parts, (int)count + 2);
+    if (!status) status = atomic_file_replace(directory, name, parts, (int)count + 2);
 free_both:
     free(parts);
     free(header);

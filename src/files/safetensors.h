@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writing named tensors in the safetensors format: 8 bytes with the header's length
- * (little-endian), a JSON header padded with spaces so that the data start at a multiple of 8, then
- * the data, tensor after tensor without gaps. Source: https://github.com/huggingface/safetensors,
- * "Format". For reading see files/tensor_file.h.
+/* Writes named tensors in the safetensors format: 8 bytes with the header's length (little-endian),
+ * a JSON header padded with spaces so that the data start at a multiple of 8, then the data, tensor
+ * after tensor without gaps. Source: https://github.com/huggingface/safetensors, "Format". For
+ * reading see files/tensor_file.h.
  *
  * The metadata begin with the hash of the whole file, header and data, in which the hash's own
- * digits count as zeros. It stands at a fixed place, and a second key says that there is one: no
- * damage to a name turns the file into one that never had a hash. */
+ * digits count as zeros. It is at a fixed place, and a second key says that the file has one, so
+ * that a file with a damaged key is not taken for one without a hash. */
 #ifndef SGP_FILES_SAFETENSORS_H
 #define SGP_FILES_SAFETENSORS_H
 
@@ -16,10 +16,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Every file begins with these bytes, behind the header's length; then come the digits. */
+/* After the header's length every file has these bytes, then the digits. */
 #define SAFETENSORS_BEGIN "{\"__metadata__\":{\"" SAFETENSORS_HASH "\":\""
 #define SAFETENSORS_HASH  "file_hash"
-/* The key that only a file with such a hash has. */
+/* The key of a file that has such a hash. */
 #define SAFETENSORS_MARK "sgp_format"
 
 /* X(name, bytes of an element) */
@@ -66,9 +66,9 @@ const char *safetensors_dtype_name(safetensors_dtype_t dtype);
 /* Of an element. */
 size_t safetensors_dtype_bytes(safetensors_dtype_t dtype);
 
-/* Replaces directory/name atomically (files/atomic_file.h), with the hash before the other metadata. The
- * data are in the order given; wide elements first keep all of them aligned. SGP_ERR_IO,
- * SGP_ERR_NO_MEMORY. */
+/* Replaces directory/name atomically (files/atomic_file.h), with the hash before the other
+ * metadata. The data are in the given order; put wide elements first, so that all are aligned.
+ * SGP_ERR_IO, SGP_ERR_NO_MEMORY. */
 sgp_status_t safetensors_write(const char *directory, const char *name,
                                const safetensors_tensor_t *tensors /* (count) */, size_t count,
                                const safetensors_pair_t *metadata /* (pairs) */, size_t pairs);

@@ -39,7 +39,7 @@ static sgp_status_t read_at(const tensor_file_t *file, uint64_t place, size_t co
             pread(file->descriptor, next, count < BLOCK_BYTES ? count : BLOCK_BYTES, (off_t)place);
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) return say(SGP_ERR_IO, file, problem, "cannot be read: %s", strerror(errno));
-        if (got == 0) return say(SGP_ERR_IO, file, problem, "got shorter while it was read");
+        if (got == 0) return say(SGP_ERR_IO, file, problem, "became shorter while it was read");
         next += got;
         place += (uint64_t)got;
         count -= (size_t)got;
@@ -80,14 +80,14 @@ static sgp_status_t read_header(tensor_file_t *file, uint64_t size, char *proble
     uint8_t prefix[LENGTH_BYTES];
     uint64_t length = 0;
     if (size < LENGTH_BYTES)
-        return say(SGP_ERR_FORMAT, file, problem, "has %llu bytes: no safetensors file",
+        return say(SGP_ERR_FORMAT, file, problem, "has %llu bytes: not a safetensors file",
                    (unsigned long long)size);
     sgp_status_t status = read_at(file, 0, sizeof prefix, prefix, problem);
     if (status) return status;
     for (int i = LENGTH_BYTES - 1; i >= 0; i--) length = length << 8 | prefix[i];
     if (length < 2 || length > TENSOR_FILE_HEADER || length > size - LENGTH_BYTES)
         return say(SGP_ERR_FORMAT, file, problem,
-                   "a header of %llu bytes in a file of %llu: cut, or no safetensors file",
+                   "a header of %llu bytes in a file of %llu: cut, or not a safetensors file",
                    (unsigned long long)length, (unsigned long long)size);
     char *text = malloc(length);
     if (!text) return say(SGP_ERR_NO_MEMORY, file, problem, "no memory for its header");
@@ -99,7 +99,7 @@ static sgp_status_t read_header(tensor_file_t *file, uint64_t size, char *proble
     return status;
 }
 
-/* Text to text. */
+/* Strings by key. */
 static sgp_status_t check_metadata(const tensor_file_t *file, const json_t *metadata,
                                    char *problem) {
     const char *key;
@@ -107,7 +107,7 @@ static sgp_status_t check_metadata(const tensor_file_t *file, const json_t *meta
     bool good = json_is_object(metadata);
     json_object_foreach((json_t *)metadata, key, value) good = good && json_is_string(value);
     if (good) return SGP_OK;
-    return say(SGP_ERR_FORMAT, file, problem, "its metadata are not a list of texts");
+    return say(SGP_ERR_FORMAT, file, problem, "its metadata are not all strings");
 }
 
 static bool parse_dtype(const json_t *value, safetensors_dtype_t *dtype) {
@@ -120,7 +120,7 @@ static bool parse_dtype(const json_t *value, safetensors_dtype_t *dtype) {
 }
 
 /* Fills in dims and shape. *bytes: of the tensor. */
-static bool parse_shape(const json_t *shape, tensor_entry_t *entry, uint64_t *bytes) {
+static bool parse_shape(const json_t *shape, tensor_file_entry_t *entry, uint64_t *bytes) {
     size_t dims = json_array_size(shape);
     if (!json_is_array(shape) || dims > TENSOR_FILE_DIMS) return false;
     entry->dims = (int)dims;
@@ -135,7 +135,7 @@ static bool parse_shape(const json_t *shape, tensor_entry_t *entry, uint64_t *by
 }
 
 static bool parse_place(const json_t *offsets, uint64_t bytes, uint64_t data_bytes,
-                        tensor_entry_t *entry) {
+                        tensor_file_entry_t *entry) {
     json_t *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
     if (json_array_size(offsets) != 2 || !json_is_integer(begin) || !json_is_integer(end))
         return false;
@@ -146,7 +146,7 @@ static bool parse_place(const json_t *offsets, uint64_t bytes, uint64_t data_byt
     return entry->end <= data_bytes && entry->end - entry->begin == bytes;
 }
 
-static bool parse_entry(const json_t *json, uint64_t data_bytes, tensor_entry_t *entry) {
+static bool parse_entry(const json_t *json, uint64_t data_bytes, tensor_file_entry_t *entry) {
     uint64_t bytes;
     return json_is_object(json) && json_object_size(json) == 3 &&
            parse_dtype(json_object_get(json, "dtype"), &entry->dtype) &&
@@ -155,7 +155,7 @@ static bool parse_entry(const json_t *json, uint64_t data_bytes, tensor_entry_t 
 }
 
 static int by_place(const void *a, const void *b) {
-    const tensor_entry_t *left = a, *right = b;
+    const tensor_file_entry_t *left = a, *right = b;
     if (left->begin != right->begin) return left->begin < right->begin ? -1 : 1;
     return (left->end > right->end) - (left->end < right->end); /* empty ones first */
 }
@@ -185,7 +185,7 @@ static sgp_status_t list_tensors(tensor_file_t *file, char *problem) {
             if (status) return status;
             continue;
         }
-        tensor_entry_t *entry = &file->tensors[file->count++];
+        tensor_file_entry_t *entry = &file->tensors[file->count++];
         entry->name = name;
         if (!parse_entry(json, file->data_bytes, entry))
             return say(SGP_ERR_FORMAT, file, problem,
@@ -218,9 +218,9 @@ void tensor_file_close(tensor_file_t *file) {
     *file = (tensor_file_t){.descriptor = -1};
 }
 
-/* ---- what is in it ---- */
+/* ---- lookup ---- */
 
-const tensor_entry_t *tensor_file_find(const tensor_file_t *file, const char *name) {
+const tensor_file_entry_t *tensor_file_find(const tensor_file_t *file, const char *name) {
     for (size_t i = 0; i < file->count; i++)
         if (strcmp(file->tensors[i].name, name) == 0) return &file->tensors[i];
     return NULL;
@@ -230,17 +230,17 @@ const char *tensor_file_text(const tensor_file_t *file, const char *key) {
     return json_string_value(json_object_get(json_object_get(file->header, METADATA), key));
 }
 
-/* ---- its hash ---- */
+/* ---- the hash ---- */
 
 #define HASH_PLACE (LENGTH_BYTES + sizeof SAFETENSORS_BEGIN - 1) /* of the digits, bytes */
 
 /* Bytes [begin, end of the file). From the beginning, the hash's own digits count as zeros. */
-static sgp_status_t hash_from(const tensor_file_t *file, uint64_t begin, char text[HASH_TEXT],
-                              char *problem) {
-    hash_t hash;
+static sgp_status_t hash_from(const tensor_file_t *file, uint64_t begin,
+                              char text[CONTENT_HASH_TEXT], char *problem) {
+    content_hash_t hash;
     uint64_t end = file->data_start + file->data_bytes;
     uint8_t *block = malloc(BLOCK_BYTES);
-    sgp_status_t status = block ? hash_begin(&hash) : SGP_ERR_NO_MEMORY;
+    sgp_status_t status = block ? content_hash_begin(&hash) : SGP_ERR_NO_MEMORY;
     if (status) {
         free(block);
         return say(status, file, problem, "no memory to read it");
@@ -248,11 +248,11 @@ static sgp_status_t hash_from(const tensor_file_t *file, uint64_t begin, char te
     for (uint64_t done = begin; done < end && !status;) {
         size_t count = end - done < BLOCK_BYTES ? (size_t)(end - done) : BLOCK_BYTES;
         status = read_at(file, done, count, block, problem);
-        if (done == 0) memset(block + HASH_PLACE, '0', HASH_TEXT - 1);
-        if (!status) hash_add(&hash, block, count);
+        if (done == 0) memset(block + HASH_PLACE, '0', CONTENT_HASH_TEXT - 1);
+        if (!status) content_hash_add(&hash, block, count);
         done += count;
     }
-    hash_end(&hash, text);
+    content_hash_end(&hash, text);
     free(block);
     return status;
 }
@@ -260,7 +260,7 @@ static sgp_status_t hash_from(const tensor_file_t *file, uint64_t begin, char te
 /* *begins: the hash is where safetensors_write puts it. */
 static sgp_status_t find_hash(const tensor_file_t *file, bool *begins, char *problem) {
     char begin[sizeof SAFETENSORS_BEGIN - 1];
-    *begins = file->data_start > HASH_PLACE + HASH_TEXT;
+    *begins = file->data_start > HASH_PLACE + CONTENT_HASH_TEXT;
     if (!*begins) return SGP_OK;
     sgp_status_t status = read_at(file, LENGTH_BYTES, sizeof begin, begin, problem);
     *begins = !status && memcmp(begin, SAFETENSORS_BEGIN, sizeof begin) == 0;
@@ -269,7 +269,7 @@ static sgp_status_t find_hash(const tensor_file_t *file, bool *begins, char *pro
 
 static sgp_status_t compare_hash(const tensor_file_t *file, const char *key, uint64_t begin,
                                  char *problem) {
-    char found[HASH_TEXT];
+    char found[CONTENT_HASH_TEXT];
     const char *wanted = tensor_file_text(file, key);
     sgp_status_t status = hash_from(file, begin, found, problem);
     if (status || (wanted && strcmp(found, wanted) == 0)) return status;

@@ -24,7 +24,8 @@ void agreement_add(agreement_t *agreement, const char *name, const char *format,
     agreement->length += (size_t)length < room ? (size_t)length : room - 1;
 }
 
-/* Splits the line at `text`; returns the next one. A list that has ended gives empty strings. */
+/* Splits the line at `text`; returns the next one. At the end of the list both strings are
+ * empty. */
 static const char *parse_line(const char *text, char name[64], char value[256]) {
     size_t line = strcspn(text, "\n"), key = strcspn(text, "=\n");
     snprintf(name, 64, "%.*s", (int)key, text);
@@ -50,7 +51,7 @@ bool agreement_compare(const agreement_t *all, int size, agreement_difference_t 
     return false;
 }
 
-static void say_difference(sgp_group_t *group, const agreement_difference_t *difference) {
+static void log_difference(sgp_group_t *group, const agreement_difference_t *difference) {
     const sgp_transport_t *transport = sgp_group_transport(group);
     sgp_rank_name_t there, first;
     sgp_fail(SGP_ERR_MISMATCH, "%s is %s on %s, but %s on %s: all nodes need the same",
@@ -68,7 +69,7 @@ sgp_status_t agreement_check(sgp_group_t *group, const agreement_t *mine) {
     for (int node = 0; node < size && !status; node++) all[node].text[AGREEMENT_BYTES - 1] = '\0';
     if (!status && agreement_compare(all, size, &difference)) {
         status = SGP_ERR_MISMATCH;
-        if (rank == 0 || rank == difference.node) say_difference(group, &difference);
+        if (rank == 0 || rank == difference.node) log_difference(group, &difference);
     }
     free(all);
     return status;
@@ -82,7 +83,7 @@ sgp_status_t agreement_share(sgp_group_t *group, sgp_status_t mine) {
     if (mine) return mine;
     for (int node = 0; node < size && !status; node++) {
         status = (sgp_status_t)all[node];
-        /* The node itself has logged the cause. */
+        /* That node has logged the cause. */
         sgp_rank_name_t name;
         if (status)
             sgp_log(SGP_LOG_INFO, "ended by %s: %s",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Do the nodes want the same run? Each lists what must agree as lines "name=value"; the lists are
- * gathered and compared with node 0's. Also: how the nodes tell each other that one of them failed
- * on its own, so that nobody waits for a node that will not come. */
+/* Agreement of the nodes of a run, by gathers: that they want the same run, for which each lists
+ * its settings as lines "name=value" and the lists are compared with node 0's; and that all of them
+ * succeeded in a step of their own, so that no node waits for one that failed. */
 #ifndef SGP_RUN_AGREEMENT_H
 #define SGP_RUN_AGREEMENT_H
 
@@ -12,36 +12,35 @@
 
 typedef struct agreement {
     size_t length;
-    char text[AGREEMENT_BYTES]; /* lines, and zeros behind them */
+    char text[AGREEMENT_BYTES]; /* lines, then zeros */
 } agreement_t;
 
 /* The first difference from node 0. */
 typedef struct agreement_difference {
     int node;
     char name[64];
-    char value[256];  /* there */
+    char value[256];  /* on that node */
     char value0[256]; /* on node 0 */
 } agreement_difference_t;
 
 /* An empty list. */
 void agreement_init(agreement_t *agreement);
 
-/* Adds a line; the value has no newline. What exceeds AGREEMENT_BYTES is cut. */
+/* Adds a line; the value has no newline. The list is cut at AGREEMENT_BYTES. */
 __attribute__((format(printf, 3, 4))) void agreement_add(agreement_t *agreement, const char *name,
                                                          const char *format, ...);
 
-/* True if a node's list differs from node 0's: the lowest such node and its first different line.
- */
+/* Whether a node's list differs from node 0's. *difference: of the lowest such node, its first
+ * different line. */
 bool agreement_compare(const agreement_t *all /* (size) */, int size,
                        agreement_difference_t *difference);
 
-/* All nodes call it; may block as sgp_group_gather. SGP_ERR_MISMATCH: some node's list differs;
- * node 0 and that node log which name, and the two values. */
+/* All nodes call it; blocks as sgp_group_gather. SGP_ERR_MISMATCH: some node's list differs; node 0
+ * and that node log the name and the two values. */
 sgp_status_t agreement_check(sgp_group_t *group, const agreement_t *mine);
 
-/* All nodes call it with what became of their own work: SGP_OK if it was SGP_OK everywhere, else
- * this node's error, or the error of the lowest node that has one. May block as sgp_group_gather.
- */
+/* All nodes call it with the status of their own work. Returns SGP_OK if all are; else this node's
+ * error, or that of the lowest node that has one. Blocks as sgp_group_gather. */
 sgp_status_t agreement_share(sgp_group_t *group, sgp_status_t mine);
 
 #endif

@@ -8,7 +8,7 @@
 #include "mixing/reduce.h"
 #include "run/checkpoint.h"
 #include "run/checkpoint_folder.h"
-#include "files/run_id.h"
+#include "run/run_id.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -40,19 +40,19 @@ static long number_of(const tensor_file_t *file, const char *key) {
     return *end == '\0' ? number : -1;
 }
 
-/* Of node 0's run and step. */
+/* Whether it is of the same run and step as node 0's file. */
 static sgp_status_t check_alike(const tensor_file_t *file, const tensor_file_t *first,
                                 char problem[TENSOR_FILE_PROBLEM]) {
-    static const char *const keys[] = {"model",      "nodes",      "workers_per_node",
-                                       "parameters", "buffers",    "data_checksum",
-                                       "options",    IDENTITY_KEY, "step"};
+    static const char *const keys[] = {"model",      "nodes",    "workers_per_node",
+                                       "parameters", "buffers",  "data_checksum",
+                                       "options",    RUN_ID_KEY, "step"};
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         const char *here = tensor_file_text(file, keys[i]);
         const char *there = tensor_file_text(first, keys[i]);
-        if (!here && !there && strcmp(keys[i], IDENTITY_KEY) == 0) continue; /* earlier versions */
+        if (!here && !there && strcmp(keys[i], RUN_ID_KEY) == 0) continue; /* earlier versions */
         if (!here || !there) return say(file, problem, "its metadata have no %s", keys[i]);
         if (strcmp(here, there) == 0) continue;
-        say(file, problem, "is of another run than node 0's: %s is %.40s and not %.40s", keys[i],
+        say(file, problem, "is of another run than node 0's: %s is %.40s, there %.40s", keys[i],
             here, there);
         return SGP_ERR_MISMATCH;
     }
@@ -111,7 +111,7 @@ void average_close(average_source_t *source) {
     source->count = 0;
 }
 
-/* The newest that is good. */
+/* Opens the newest good one. */
 static sgp_status_t open_newest(const char *run, const checkpoint_list_t *list,
                                 average_source_t *source) {
     char problem[TENSOR_FILE_PROBLEM];
@@ -124,7 +124,7 @@ static sgp_status_t open_newest(const char *run, const checkpoint_list_t *list,
         bool last = i + 1 == list->count;
         if (last && status == SGP_ERR_NOT_FOUND) status = SGP_ERR_FORMAT;
         if (last) return sgp_fail(status, "%s; there is no good checkpoint", problem);
-        sgp_log(SGP_LOG_WARNING, "%s; the checkpoint before it is taken", problem);
+        sgp_log(SGP_LOG_WARNING, "%s; using the checkpoint before it", problem);
     }
     return sgp_fail(SGP_ERR_NOT_FOUND, "%s: has no checkpoint", run);
 }
@@ -158,12 +158,12 @@ sgp_status_t average_open(const char *path, average_source_t *source) {
 
 /* The model's tensors, which lie one after the other: parameters, then buffers. */
 typedef struct vector {
-    const tensor_entry_t *first;
+    const tensor_file_entry_t *first;
     size_t tensors;
     size_t parameters, length; /* P, P + S */
 } vector_t;
 
-static bool is_own(const tensor_entry_t *entry) {
+static bool is_own(const tensor_file_entry_t *entry) {
     return strncmp(entry->name, CHECKPOINT_OWN, strlen(CHECKPOINT_OWN)) == 0;
 }
 
@@ -176,7 +176,7 @@ static sgp_status_t find_vector(const tensor_file_t *file, vector_t *vector,
     for (; i < file->count && !is_own(&file->tensors[i]); i++, vector->tensors++) {
         if (file->tensors[i].dtype != SAFETENSORS_F32)
             return say(file, problem, "tensor %.64s is not F32", file->tensors[i].name);
-        vector->length += (size_t)tensor_entry_count(&file->tensors[i]);
+        vector->length += (size_t)tensor_file_entry_count(&file->tensors[i]);
     }
     long parameters = number_of(file, "parameters"), buffers = number_of(file, "buffers");
     if (parameters < 1 || buffers < 0 || (size_t)parameters + (size_t)buffers != vector->length)
@@ -186,27 +186,27 @@ static sgp_status_t find_vector(const tensor_file_t *file, vector_t *vector,
     return SGP_OK;
 }
 
-/* Two nodes' files have the same tensors in the same order. */
+/* Whether the files of two nodes have the same tensors in the same order. */
 static sgp_status_t check_vectors(const vector_t *one, const tensor_file_t *file,
                                   const vector_t *other, char problem[TENSOR_FILE_PROBLEM]) {
     bool same = one->tensors == other->tensors;
     for (size_t i = 0; i < one->tensors && same; i++)
         same = strcmp(one->first[i].name, other->first[i].name) == 0 &&
-               tensor_entry_count(&one->first[i]) == tensor_entry_count(&other->first[i]);
+               tensor_file_entry_count(&one->first[i]) == tensor_file_entry_count(&other->first[i]);
     return same ? SGP_OK : say(file, problem, "has other tensors than node 0's");
 }
 
 static sgp_status_t read_weight(const tensor_file_t *file, double *weight,
                                 char problem[TENSOR_FILE_PROBLEM]) {
-    const tensor_entry_t *entry = tensor_file_find(file, WEIGHT);
-    if (!entry || entry->dtype != SAFETENSORS_F64 || tensor_entry_count(entry) != 1)
+    const tensor_file_entry_t *entry = tensor_file_find(file, WEIGHT);
+    if (!entry || entry->dtype != SAFETENSORS_F64 || tensor_file_entry_count(entry) != 1)
         return say(file, problem, "has no push-sum weight");
     sgp_status_t status = tensor_file_read(file, entry->begin, sizeof *weight, weight, problem);
     if (status || (*weight > 0 && isfinite(*weight))) return status;
     return say(file, problem, "its push-sum weight is %g", *weight);
 }
 
-/* What all files have, and memory for a chunk of their sum. */
+/* The contents of all files, and memory for a chunk of their sum. */
 typedef struct sum {
     const average_source_t *source;
     vector_t *vectors; /* (files) */
@@ -215,7 +215,7 @@ typedef struct sum {
     float *part;       /* (CHUNK) */
 } sum_t;
 
-/* Elements [begin, begin + count) over the nodes, as their workers of this number have them. */
+/* Elements [begin, begin + count), averaged over worker number `worker` of every node. */
 static sgp_status_t add_chunk(const sum_t *sum, int worker, size_t begin, size_t count, float *mean,
                               char problem[TENSOR_FILE_PROBLEM]) {
     const average_source_t *source = sum->source;
@@ -234,8 +234,8 @@ static sgp_status_t add_chunk(const sum_t *sum, int worker, size_t begin, size_t
     return SGP_OK;
 }
 
-/* The workers of a node have the same parameters; but each has mixed a segment of them, and where
- * nobody waits each segment has a push-sum weight of its own. mean: (length). */
+/* The workers of a node have equal parameters, but each mixes one segment of them, and in
+ * asynchronous algorithms the segments have different push-sum weights. mean: (length). */
 static sgp_status_t add_up(const sum_t *sum, float *mean, char problem[TENSOR_FILE_PROBLEM]) {
     sgp_status_t status = SGP_OK;
     for (int worker = 0; worker < sum->source->workers; worker++) {
@@ -282,17 +282,17 @@ static sgp_status_t make_mean(const average_source_t *source, vector_t *vectors,
 
 static sgp_status_t write_mean(const tensor_file_t *file, const vector_t *vector, const float *mean,
                                const char *directory, const char *name, const char *hash) {
-    static const char *const same[] = {"model", "mean", "deviation", IDENTITY_KEY, "step", "nodes"};
+    static const char *const same[] = {"model", "mean", "deviation", RUN_ID_KEY, "step", "nodes"};
     safetensors_pair_t pairs[9] = {
         {"format", "pt"}, {"sgp_version", SGP_VERSION}, {"parameters_hash", hash}};
     size_t count = 3;
     safetensors_tensor_t *tensors = calloc(vector->tensors, sizeof *tensors);
     if (!tensors) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %zu tensors", vector->tensors);
     for (size_t i = 0; i < vector->tensors; i++) {
-        const tensor_entry_t *entry = &vector->first[i];
+        const tensor_file_entry_t *entry = &vector->first[i];
         tensors[i] = (safetensors_tensor_t){
             .name = entry->name, .dims = entry->dims, .shape = entry->shape, .data = mean};
-        mean += tensor_entry_count(entry);
+        mean += tensor_file_entry_count(entry);
     }
     for (size_t i = 0; i < sizeof same / sizeof same[0]; i++)
         if (tensor_file_text(file, same[i]))
@@ -316,7 +316,7 @@ sgp_status_t average_write(const average_source_t *source, const char *directory
         *result = (average_result_t){.model = tensor_file_text(file, "model"),
                                      .step = (uint64_t)number_of(file, "step"),
                                      .nodes = source->nodes};
-        hash_of(mean, vectors[0].parameters * sizeof *mean, result->hash);
+        content_hash_of(mean, vectors[0].parameters * sizeof *mean, result->hash);
         status = write_mean(file, &vectors[0], mean, directory, name, result->hash);
     }
     sgp_memory_free(mean);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One model from the checkpoint of a run: the mean of the nodes' parameters, each with its push-sum
- * weight, in double and in order of rank. These are the bits of the average that the run itself
- * takes after the same step. */
+/* Averages the checkpoint of a run into one model: the mean of the nodes' parameters, weighted by
+ * their push-sum weights, summed in double and in order of rank. The bits equal those of the
+ * average that the run itself takes after the same step. */
 #ifndef SGP_RUN_AVERAGE_CHECKPOINT_H
 #define SGP_RUN_AVERAGE_CHECKPOINT_H
 
@@ -9,29 +9,30 @@
 
 #include <limits.h>
 
-/* The files of one checkpoint, whole and of one run. */
+/* The files of one checkpoint: each of them whole, and all of one run. */
 typedef struct average_source {
     int nodes, workers;    /* of each node */
     int count;             /* nodes * workers */
     tensor_file_t *files;  /* (count) worker m of node i is at i * workers + m */
-    char folder[PATH_MAX]; /* where they lie */
+    char folder[PATH_MAX]; /* of the files */
 } average_source_t;
 
 typedef struct average_result {
-    const char *model; /* the source's own */
+    const char *model; /* borrowed from the source */
     uint64_t step;
     int nodes;
-    char hash[HASH_TEXT]; /* of the averaged parameters: summary.json's parameters_hash */
+    char hash[CONTENT_HASH_TEXT]; /* of the averaged parameters: summary.json's parameters_hash */
 } average_result_t;
 
-/* path: a run, of which the newest good checkpoint is taken, with a warning for each bad one; or a
- * checkpoint's folder. SGP_ERR_NOT_FOUND: there is none. SGP_ERR_FORMAT, SGP_ERR_MISMATCH: none is
- * good. SGP_ERR_IO, SGP_ERR_NO_MEMORY. Logged. Close *source after success. */
+/* Opens a checkpoint. path: its folder; or the directory of a run, of which the newest good
+ * checkpoint is taken, with a warning for each bad one. SGP_ERR_NOT_FOUND: there is none.
+ * SGP_ERR_FORMAT, SGP_ERR_MISMATCH: none is good. SGP_ERR_IO, SGP_ERR_NO_MEMORY. Logged. Close
+ * *source after success. */
 sgp_status_t average_open(const char *path, average_source_t *source);
 void average_close(average_source_t *source);
 
 /* Replaces directory/name by the mean, with the tensors and metadata of a run's model.safetensors.
- * SGP_ERR_FORMAT: the files hold no such numbers. SGP_ERR_IO, SGP_ERR_NO_MEMORY. Logged. */
+ * SGP_ERR_FORMAT: the files do not hold a model. SGP_ERR_IO, SGP_ERR_NO_MEMORY. Logged. */
 sgp_status_t average_write(const average_source_t *source, const char *directory, const char *name,
                            average_result_t *result);
 

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run/checkpoint.h"
 
+#include "base/clock.h"
 #include "base/logging.h"
+#include "files/model_file.h"
 #include "mixing/kernels.h"
 #include "mixing/mixer_internal.h"
 #include "optimizer/optimizer_internal.h"
 #include "run/agreement.h"
 #include "run/checkpoint_folder.h"
-#include "run/pacing.h"
-#include "run/config.h"
-#include "files/model_file.h"
+#include "run/checkpoint_label.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -17,79 +17,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- the label ---- */
-
-/* value: NULL: as format says. */
-__attribute__((format(printf, 3, 4))) static void
-add_text(checkpoint_label_t *label, const char *key, const char *format, ...) {
-    char *text = label->texts[label->count];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, CHECKPOINT_TEXT, format, arguments);
-    va_end(arguments);
-    label->pairs[label->count++] = (safetensors_pair_t){key, text};
-}
-
-/* In the order in which a difference is named: the first says most. */
-void checkpoint_label_init(checkpoint_label_t *label, const train_options_t *options,
-                           const replica_t *replica, const char *id, uint64_t step, int rank) {
-    char fingerprint[HASH_TEXT];
-    config_fingerprint(options, replica, fingerprint);
-    label->count = 0;
-    add_text(label, "kind", "checkpoint");
-    add_text(label, "model", "%s", options->model);
-    add_text(label, "nodes", "%d", options->nodes);
-    add_text(label, "workers_per_node", "%d", options->workers);
-    add_text(label, "parameters", "%zu", replica->parameters);
-    add_text(label, "buffers", "%zu", replica->buffers);
-    add_text(label, "data_checksum", "%016" PRIx64, replica->dataset->checksum);
-    add_text(label, "options", "%s", fingerprint);
-    add_text(label, IDENTITY_KEY, "%s", *id ? id : "unknown");
-    add_text(label, "step", "%" PRIu64, step);
-    add_text(label, "rank", "%d", rank);
-}
-
-static sgp_status_t no_checkpoint(const tensor_file_t *file, char problem[TENSOR_FILE_PROBLEM]) {
-    snprintf(problem, TENSOR_FILE_PROBLEM, "%.300s: is not the checkpoint of a node", file->path);
-    return SGP_ERR_FORMAT;
-}
-
-static sgp_status_t compare(const tensor_file_t *file, const checkpoint_label_t *label,
-                            char problem[TENSOR_FILE_PROBLEM]) {
-    tensor_file_cover_t cover = tensor_file_cover(file);
-    bool old = cover == TENSOR_FILE_DATA; /* from before there were ids */
-    if (cover == TENSOR_FILE_NOTHING) return no_checkpoint(file, problem);
-    for (int i = 0; i < label->count; i++) {
-        const safetensors_pair_t *pair = &label->pairs[i];
-        const char *found = tensor_file_text(file, pair->key);
-        if (found && strcmp(found, pair->value) == 0) continue;
-        if (old && strcmp(pair->key, IDENTITY_KEY) == 0) continue;
-        if (i == 0 || !found) return no_checkpoint(file, problem);
-        snprintf(problem, TENSOR_FILE_PROBLEM,
-                 "%.300s: is of another run: %s is %.40s there and %.40s here", file->path,
-                 pair->key, found, pair->value);
-        return SGP_ERR_MISMATCH;
-    }
-    return SGP_OK;
-}
-
-sgp_status_t checkpoint_check(const char *path, const checkpoint_label_t *label,
-                              char problem[TENSOR_FILE_PROBLEM]) {
-    tensor_file_t file;
-    sgp_status_t status = tensor_file_open(path, &file, problem);
-    if (status) return status;
-    status = tensor_file_check(&file, problem);
-    if (!status) status = compare(&file, label, problem);
-    tensor_file_close(&file);
-    return status;
-}
+enum { NAME_TEXT = 64 };
 
 /* ---- the contents ---- */
 
-/* Everything that is saved, where it lies. */
+/* Everything that is saved: pointers to where it lies. */
 typedef struct contents {
     sgp_state_t state;
-    char names[SGP_STATE_ITEMS][CHECKPOINT_TEXT];
+    char names[SGP_STATE_ITEMS][NAME_TEXT];
     int64_t shapes[SGP_STATE_ITEMS];
     size_t count;
     safetensors_tensor_t *tensors; /* (count) */
@@ -99,14 +34,14 @@ static void add_doubles(sgp_state_t *state, const char *name, void *data, size_t
     sgp_state_add(state, name, SGP_STATE_FLOAT64, data, bytes / sizeof(double));
 }
 
-/* The run's own; structures of doubles are written as such. */
-static void run_state(run_t *run, sgp_state_t *state) {
+/* The run's own state; a structure of doubles is written as an array of them. */
+static void list_run(run_t *run, sgp_state_t *state) {
     sgp_state_add(state, "run.step", SGP_STATE_UINT64, &run->step, 1);
     add_doubles(state, "run.seconds", &run->seconds, sizeof run->seconds);
-    add_doubles(state, "run.before", &run->before, sizeof run->before);
+    add_doubles(state, "run.before", &run->seconds_before, sizeof run->seconds_before);
     add_doubles(state, "run.all_seconds", &run->all_seconds, sizeof run->all_seconds);
-    add_doubles(state, "run.epoch", &run->epoch, sizeof run->epoch);
-    add_doubles(state, "run.pause", &run->pause, sizeof run->pause);
+    add_doubles(state, "run.epoch", &run->epoch_sums, sizeof run->epoch_sums);
+    add_doubles(state, "run.pause", &run->epoch_end_seconds, sizeof run->epoch_end_seconds);
     add_doubles(state, "run.train_loss", &run->train_loss, sizeof run->train_loss);
     add_doubles(state, "run.test_accuracy", &run->test_accuracy, sizeof run->test_accuracy);
     add_doubles(state, "run.average_model_accuracy", &run->average_model_accuracy,
@@ -120,12 +55,13 @@ static const safetensors_dtype_t dtypes[] = {[SGP_STATE_FLOAT32] = SAFETENSORS_F
                                              [SGP_STATE_FLOAT64] = SAFETENSORS_F64,
                                              [SGP_STATE_UINT64] = SAFETENSORS_U64};
 
-/* Those items whose elements are wide, or those whose are not; z goes by the model's names. */
+/* Adds the items with elements of 8 bytes (wide) or those of 4. z is left out: it is saved under
+ * the names of the model's tensors. */
 static void add_items(contents_t *contents, bool wide, const float *z) {
     for (size_t i = 0; i < contents->state.count; i++) {
         const sgp_state_item_t *item = &contents->state.items[i];
         if (item->data == z || (item->kind != SGP_STATE_FLOAT32) != wide) continue;
-        snprintf(contents->names[i], CHECKPOINT_TEXT, CHECKPOINT_OWN "%s", item->name);
+        snprintf(contents->names[i], NAME_TEXT, CHECKPOINT_OWN "%s", item->name);
         contents->shapes[i] = (int64_t)item->count;
         contents->tensors[contents->count++] = (safetensors_tensor_t){.name = contents->names[i],
                                                                       .dims = 1,
@@ -135,9 +71,9 @@ static void add_items(contents_t *contents, bool wide, const float *z) {
     }
 }
 
-/* In the order of the file: wide elements first, so that all are aligned. NULL when out of memory,
- * logged; released with contents_destroy. times.count is that of the steps to be saved, or to be
- * read. */
+/* In the order of the file: wide elements first, so that all are aligned. run->times.count is the
+ * number of steps to be saved or read. NULL when out of memory, logged; released with
+ * contents_destroy. */
 static contents_t *contents_create(run_t *run) {
     const model_t *model = run->replica.model;
     float *z = sgp_mixer_parameters(run->replica.mixer);
@@ -149,7 +85,7 @@ static contents_t *contents_create(run_t *run) {
         sgp_log(SGP_LOG_ERROR, "no memory for the list of %zu tensors", most);
         return NULL;
     }
-    run_state(run, &contents->state);
+    list_run(run, &contents->state);
     sgp_optimizer_state(run->replica.optimizer, &contents->state);
     sgp_mixer_state(run->replica.mixer, &contents->state);
     add_items(contents, true, z);
@@ -183,13 +119,14 @@ bool checkpoint_due_after_epoch(const run_t *run) {
 
 static sgp_status_t write_file(run_t *run, const contents_t *contents) {
     char folder[PATH_MAX], name[CHECKPOINT_NAME], epoch[24];
-    safetensors_pair_t pairs[CHECKPOINT_TEXTS + MODEL_FILE_PAIRS + 1];
+    safetensors_pair_t pairs[CHECKPOINT_LABEL_PAIRS + MODEL_FILE_PAIRS + 1];
     checkpoint_label_t label;
     model_file_about_t about;
     checkpoint_label_init(&label, run->options, &run->replica, run->id, run->step, run->rank);
     memcpy(pairs, label.pairs, sizeof label.pairs);
     size_t count = (size_t)label.count;
-    count += model_file_describe(&about, run->replica.dataset, pairs + count);
+    model_file_normalisation_t images = replica_normalisation(&run->replica);
+    count += model_file_describe(&about, &images, pairs + count);
     snprintf(epoch, sizeof epoch, "%" PRIu64, run->step / run->replica.steps_per_epoch);
     pairs[count++] = (safetensors_pair_t){"epochs_finished", epoch};
     sgp_status_t status = checkpoint_folder(run->options->output, run->step, folder);
@@ -198,24 +135,24 @@ static sgp_status_t write_file(run_t *run, const contents_t *contents) {
     return safetensors_write(folder, name, contents->tensors, contents->count, pairs, count);
 }
 
-/* The push checks a vector before it absorbs: messages absorbed since are checked here. */
+/* A push checks its vector before it absorbs; messages absorbed since then are checked here. */
 static sgp_status_t check_finite(run_t *run) {
     const replica_t *replica = &run->replica;
     const float *z = sgp_mixer_parameters(replica->mixer);
     if (run->options->keep_going || sgp_is_finite(replica->parameters + replica->buffers, z))
         return SGP_OK;
-    run->cause = TRAIN_PARAMETERS;
+    run->cause = RUN_CAUSE_PARAMETERS;
     return SGP_ERR_NOT_FINITE;
 }
 
 void checkpoint_restart_clock(run_t *run) {
     double minutes = run->options->checkpoint_minutes;
     bool counts = run_writes(run) && minutes > 0;
-    halt_due(&run->halt, counts ? clock_now_ns() + (uint64_t)(minutes * 60e9) : UINT64_MAX);
+    halt_due(&run->halt, counts ? sgp_clock_now() + (uint64_t)(minutes * 60e9) : UINT64_MAX);
 }
 
-/* A file of this step from before (of a run that was killed, or whose other files are damaged) is
- * gone everywhere before the first new one is there: files of two runs never make up one. */
+/* Every node removes an old file of this step (of a killed run, or beside damaged files) before any
+ * node writes a new one, so a checkpoint never mixes files of two runs. */
 static sgp_status_t write_together(run_t *run) {
     const char *output = run->options->output;
     contents_t *contents = contents_create(run);
@@ -232,30 +169,30 @@ static sgp_status_t write_together(run_t *run) {
 }
 
 sgp_status_t checkpoint_write(run_t *run) {
-    uint64_t start = clock_now_ns();
+    uint64_t start = sgp_clock_now();
     sgp_status_t status = sgp_mixer_settle(run->replica.mixer);
-    uint64_t settled = sgp_trace_begin(run->timeline.trace);
+    uint64_t settled = sgp_trace_begin(run->trace.trace);
     if (!status) status = write_together(run);
-    sgp_trace_end(run->timeline.trace, SGP_TRACE_COMPUTING, SGP_TRACE_CHECKPOINT, settled);
+    sgp_trace_end(run->trace.trace, SGP_TRACE_COMPUTING, SGP_TRACE_CHECKPOINT, settled);
     if (!status) status = sgp_mixer_resume(run->replica.mixer);
     if (status == SGP_ERR_PEER_LOST && run_stopped(run)) return SGP_ERR_INTERRUPTED;
     if (status) return status;
     run->saved = run->step;
     checkpoint_restart_clock(run);
-    run->epoch_ns += clock_now_ns() - start;
+    run->epoch_ns += sgp_clock_now() - start;
     return SGP_OK;
 }
 
 /* ---- reading ---- */
 
-static bool is_alike(const safetensors_tensor_t *tensor, const tensor_entry_t *entry) {
+static bool is_alike(const safetensors_tensor_t *tensor, const tensor_file_entry_t *entry) {
     if (!entry || entry->dtype != tensor->dtype || entry->dims != tensor->dims) return false;
     for (int i = 0; i < tensor->dims; i++)
         if (entry->shape[i] != tensor->shape[i]) return false;
     return true;
 }
 
-/* Nothing is read before everything is known to be there. */
+/* Checks that every tensor is there before it reads any. */
 static sgp_status_t read_contents(const tensor_file_t *file, const contents_t *contents,
                                   char problem[TENSOR_FILE_PROBLEM]) {
     for (size_t i = 0; i < contents->count; i++) {
@@ -269,21 +206,23 @@ static sgp_status_t read_contents(const tensor_file_t *file, const contents_t *c
     }
     sgp_status_t status = SGP_OK;
     for (size_t i = 0; i < contents->count && !status; i++) {
-        const tensor_entry_t *entry = tensor_file_find(file, contents->tensors[i].name);
+        const tensor_file_entry_t *entry = tensor_file_find(file, contents->tensors[i].name);
         status = tensor_file_read(file, entry->begin, (size_t)(entry->end - entry->begin),
                                   (void *)contents->tensors[i].data, problem);
     }
     return status;
 }
 
-/* What a file with the right hash could still break. */
+/* Values that no run writes, in a file with the right hash. */
 static sgp_status_t check_state(const run_t *run, uint64_t step, const char *path) {
     sgp_mixer_statistics_t statistics;
     sgp_mixer_statistics(run->replica.mixer, &statistics);
     bool good = run->step == step && run->metrics.count <= METRICS_PER_EPOCH &&
                 run->metrics.open_steps <= run->metrics.interval && statistics.weight > 0 &&
                 isfinite(statistics.weight);
-    return good ? SGP_OK : sgp_fail(SGP_ERR_FORMAT, "%s: its numbers make no sense", path);
+    return good ? SGP_OK
+                : sgp_fail(SGP_ERR_FORMAT,
+                           "%s: its step, metrics or push-sum weight is out of range", path);
 }
 
 static sgp_status_t read_file(run_t *run, const char *path, uint64_t step) {

@@ -67,7 +67,7 @@ sgp_status_t checkpoint_file(const char *run, uint64_t step, int rank, char path
     return join(path, run, name, file);
 }
 
-/* ---- what is there ---- */
+/* ---- listing ---- */
 
 static int newest_first(const void *a, const void *b) {
     uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
@@ -109,15 +109,15 @@ void checkpoint_list_release(checkpoint_list_t *list) {
 sgp_status_t checkpoint_folder_prepare(const char *run, uint64_t step, int rank) {
     char path[PATH_MAX], name[CHECKPOINT_NAME];
     step_name(step, name);
-    sgp_status_t status = file_make_directory(run, CHECKPOINT_FOLDER);
+    sgp_status_t status = atomic_file_make_directory(run, CHECKPOINT_FOLDER);
     if (!status) status = join(path, run, "", "");
-    if (!status) status = file_make_directory(path, name);
+    if (!status) status = atomic_file_make_directory(path, name);
     if (!status) status = checkpoint_file(run, step, rank, path);
     if (status || unlink(path) == 0 || errno == ENOENT) return status;
     return sgp_fail(SGP_ERR_IO, "%s: cannot be replaced: %s", path, strerror(errno));
 }
 
-/* Another node may have removed it already. */
+/* ENOENT: another node has removed it already. */
 static void warn(const char *path) {
     if (errno != ENOENT)
         sgp_log(SGP_LOG_WARNING, "%s: cannot be removed: %s", path, strerror(errno));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where a run's checkpoints lie: RUN/checkpoint/step-000000123/node-0.safetensors, one file for
- * each process; where a node has several workers, R is the worker's rank in the run. A checkpoint
- * is complete when all files are there; a run keeps the last two. */
+/* The folders of a run's checkpoints: RUN/checkpoint/step-000000123/node-R.safetensors, one file
+ * for each process; R is its rank in the run. A checkpoint is complete when all files are there; a
+ * run keeps the last two. */
 #ifndef SGP_RUN_CHECKPOINT_FOLDER_H
 #define SGP_RUN_CHECKPOINT_FOLDER_H
 
@@ -14,7 +14,7 @@
 
 enum { CHECKPOINT_NAME = 40 };
 
-/* The steps of which there is a folder, complete or not, the newest first. */
+/* The steps that have a folder, complete or not, newest first. */
 typedef struct checkpoint_list {
     size_t count;
     uint64_t *steps; /* (count) */
@@ -33,14 +33,14 @@ sgp_status_t checkpoint_file(const char *run, uint64_t step, int rank, char path
 /* "node-0.safetensors" */
 void checkpoint_file_name(int rank, char name[CHECKPOINT_NAME]);
 
-/* Makes the folder, without a file of this node in it. SGP_ERR_IO, logged. */
+/* Makes the folder and removes an old file of this node from it. SGP_ERR_IO, logged. */
 sgp_status_t checkpoint_folder_prepare(const char *run, uint64_t step, int rank);
 
-/* Removes this node's files of that step, on node 0 those of all nodes, and the folder if that made
- * it empty. What cannot be removed stays, with a warning. */
+/* Removes this node's files of that step, on node 0 those of all nodes, and the folder if it is
+ * then empty. Warns of a file that cannot be removed. */
 void checkpoint_folder_remove(const char *run, uint64_t step, int rank);
 
-/* The same for all steps but these two: older ones, and what runs that were killed have left. */
+/* The same for all steps except these two: older ones, and leftovers of killed runs. */
 void checkpoint_folder_keep(const char *run, uint64_t newest, uint64_t before, int rank);
 
 #endif

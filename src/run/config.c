@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run/config.h"
 
-#include "files/run_id.h"
+#include "run/run_id.h"
 #include "files/json.h"
 
 #include <inttypes.h>
@@ -110,7 +110,7 @@ static json_t *versions_json(void) {
 
 json_t *config_json(const train_options_t *options, const replica_t *replica, const char *id) {
     files_json_begin();
-    return json_pack("{s:s, s:o, s:o, s:o, s:o}", IDENTITY_KEY, id, "options",
+    return json_pack("{s:s, s:o, s:o, s:o, s:o}", RUN_ID_KEY, id, "options",
                      config_options_json(options), "data", data_json(replica->dataset), "derived",
                      derived_json(replica), "versions", versions_json());
 }
@@ -167,7 +167,7 @@ static bool may_change(const char *line) {
 }
 
 void config_fingerprint(const train_options_t *options, const replica_t *replica,
-                        char text[HASH_TEXT]) {
+                        char text[CONTENT_HASH_TEXT]) {
     agreement_t agreement;
     char kept[AGREEMENT_BYTES];
     size_t length = 0;
@@ -181,5 +181,5 @@ void config_fingerprint(const train_options_t *options, const replica_t *replica
         }
         line += bytes;
     }
-    hash_of(kept, length, text);
+    content_hash_of(kept, length, text);
 }

@@ -30,6 +30,6 @@ void config_agreement(const train_options_t *options, const replica_t *replica,
 /* Of all that the agreement has, but for what may change when a run is continued: the version, when
  * checkpoints are written, and what else is written. */
 void config_fingerprint(const train_options_t *options, const replica_t *replica,
-                        char text[HASH_TEXT]);
+                        char text[CONTENT_HASH_TEXT]);
 
 #endif

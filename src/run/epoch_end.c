@@ -1,28 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The end of an epoch: the nodes average, evaluate, and tell each other what they found. */
+#include "run/epoch_end.h"
+
+#include "base/clock.h"
 #include "base/logging.h"
 #include "run/agreement.h"
-#include "run/pacing.h"
+#include "run/evaluate.h"
 #include "run/mass.h"
+#include "run/pacing.h"
+#include "run/run_progress.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-/* What a node tells the others; doubles only, as it travels. */
+/* The results of one process, as they travel: doubles only. */
 typedef struct report {
     double epoch_seconds;
     double seconds; /* since the start of the run */
     double loss, samples;
-    double own_loss, own_correct,
-        own_count;                     /* its own model, on its worker's part of the test set */
-    double slice_correct, slice_count; /* the averaged model on its slice */
+    double own_loss, own_correct, own_count; /* of its node's model, on its part of the test set */
+    double slice_correct, slice_count;       /* of the averaged model, on its slice */
 } report_t;
 
-/* Every node judges its own model by the whole test set, its workers a part each, and all together
- * the averaged one. With
- * compute_ms nothing was learned and nothing is evaluated: counts stay 0, and the accuracies are
- * NAN. */
+/* The workers of a node together evaluate its model on the whole test set, and all processes
+ * together the averaged model. With compute_ms nothing is learned and nothing evaluated: counts
+ * stay 0, and accuracies are NAN. */
 static sgp_status_t evaluate_models(run_t *run, report_t *report) {
     replica_t *replica = &run->replica;
     if (run->options->compute_ms > 0) return SGP_OK;
@@ -33,7 +35,7 @@ static sgp_status_t evaluate_models(run_t *run, report_t *report) {
                              .labels = replica->labels};
     uint32_t count = replica->dataset->test.count;
     evaluation_t own, slice;
-    uint64_t start = sgp_trace_begin(run->timeline.trace);
+    uint64_t start = sgp_trace_begin(run->trace.trace);
     int workers = run->options->workers;
     sgp_status_t status =
         evaluate(&evaluator, sgp_mixer_parameters(replica->mixer),
@@ -44,7 +46,7 @@ static sgp_status_t evaluate_models(run_t *run, report_t *report) {
                       evaluate_slice(count, run->rank, run->size),
                       evaluate_slice(count, run->rank + 1, run->size), &slice);
     if (status) return status;
-    sgp_trace_end(run->timeline.trace, SGP_TRACE_COMPUTING, SGP_TRACE_EVALUATE, start);
+    sgp_trace_end(run->trace.trace, SGP_TRACE_COMPUTING, SGP_TRACE_EVALUATE, start);
     report->own_loss = own.loss_sum;
     report->own_correct = (double)own.correct;
     report->own_count = (double)own.count;
@@ -53,7 +55,7 @@ static sgp_status_t evaluate_models(run_t *run, report_t *report) {
     return SGP_OK;
 }
 
-/* What the workers of a node found about its model. */
+/* The sums over the workers of a node, about its model. */
 static report_t report_of_node(const report_t *reports, int node, int workers) {
     report_t sum = {0};
     for (int i = node * workers; i < (node + 1) * workers; i++) {
@@ -93,14 +95,14 @@ static void combine(run_t *run, const report_t *reports) {
     run->all_seconds += slowest;
 }
 
-/* As good as a guess: the loss of a uniform guess or more over a whole epoch, and every class but one
- * missed or so. */
+/* No better than a guess: the loss of a uniform guess or more over a whole epoch, and about one
+ * class recognised. */
 static bool is_at_chance(const run_t *run) {
     double classes = run->replica.dataset->shape.classes;
     return run->train_loss > 0.98 * log(classes) && run->average_model_accuracy < 1.2 / classes;
 }
 
-/* Once. */
+/* Warns once. */
 static void warn_if_useless(run_t *run, uint64_t epoch) {
     bool finite = isfinite(run->train_loss);
     if (run->rank != 0 || run->options->compute_ms > 0 || run->warned) return;
@@ -109,11 +111,12 @@ static void warn_if_useless(run_t *run, uint64_t epoch) {
     if (!finite)
         sgp_log(SGP_LOG_WARNING, "the training loss of epoch %d is not finite", (int)epoch + 1);
     else
-        sgp_log(SGP_LOG_WARNING,
-                "after epoch %d the accuracy is %.3f, that of a guess among %d classes: try a "
-                "lower lr than %g",
-                (int)epoch + 1, run->average_model_accuracy, run->replica.dataset->shape.classes,
-                run->options->lr);
+        sgp_log(
+            SGP_LOG_WARNING,
+            "after epoch %d the accuracy is %.3f, no better than a guess among %d classes: try an "
+            "lr below %g",
+            (int)epoch + 1, run->average_model_accuracy, run->replica.dataset->shape.classes,
+            run->options->lr);
 }
 
 static void warn_if_drifted(const run_t *run, uint64_t epoch) {
@@ -122,7 +125,7 @@ static void warn_if_drifted(const run_t *run, uint64_t epoch) {
     mass_warn(run, &run->consensus, when);
 }
 
-/* ended: when the epoch's steps did, of clock_date. */
+/* ended: the time of the epoch's last step, as pacing_wall_time. */
 static sgp_status_t write_metrics(run_t *run, uint64_t epoch, const report_t *reports, double ended,
                                   metrics_node_t *nodes /* (size) */) {
     int workers = run->options->workers;
@@ -145,7 +148,7 @@ static sgp_status_t write_metrics(run_t *run, uint64_t epoch, const report_t *re
     lines.workers = workers;
     if (run_writes(run)) status = metrics_write(&lines, run->options->output, &all, nodes);
     if (!status && run_writes(run) && run->options->tensorboard)
-        status = tensorboard_write(&run->tensorboard, &lines, &all, nodes, ended);
+        status = run_tensorboard_write(&run->tensorboard, &lines, &all, nodes, ended);
     metrics_release(&lines);
     return status;
 }
@@ -170,21 +173,21 @@ free_both:
     return status;
 }
 
-sgp_status_t run_meet(run_t *run, uint64_t epoch) {
-    uint64_t start = clock_now_ns();
-    double ended = clock_date();
-    report_t report = {.epoch_seconds = run->seconds - run->before,
+sgp_status_t epoch_end_run(run_t *run, uint64_t epoch) {
+    uint64_t start = sgp_clock_now();
+    double ended = pacing_wall_time();
+    report_t report = {.epoch_seconds = run->seconds - run->seconds_before,
                        .seconds = run->seconds,
-                       .loss = run->epoch.loss,
-                       .samples = run->epoch.samples};
+                       .loss = run->epoch_sums.loss,
+                       .samples = run->epoch_sums.samples};
     sgp_status_t status =
         sgp_mixer_average(run->replica.mixer, run->replica.average, &run->consensus);
     if (!status) status = agreement_share(run->group, evaluate_models(run, &report));
     if (!status) status = exchange(run, epoch, ended, &report);
-    if (!status && run->timeline.trace) status = timeline_meet(&run->timeline, run->group);
+    if (!status && run->trace.trace) status = run_trace_gather(&run->trace, run->group);
     if (status == SGP_ERR_PEER_LOST && run_stopped(run)) return SGP_ERR_INTERRUPTED;
     if (status) return status;
-    run->pause = (double)(clock_now_ns() - start) * 1e-9;
-    run_show(run, epoch, true);
+    run->epoch_end_seconds = (double)(sgp_clock_now() - start) * 1e-9;
+    run_progress_after_epoch(run, epoch);
     return SGP_OK;
 }

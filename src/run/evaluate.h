@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Accuracy of parameters on the test set, or on a node's slice of it. */
+/* Evaluates parameters on the test set, or on a node's slice of it. */
 #ifndef SGP_RUN_EVALUATE_H
 #define SGP_RUN_EVALUATE_H
 
@@ -12,7 +12,7 @@ typedef struct evaluation {
     uint64_t count; /* samples */
 } evaluation_t;
 
-/* What evaluating takes; all borrowed. */
+/* All borrowed. */
 typedef struct evaluator {
     model_t *model;
     const loader_t *loader;
@@ -21,11 +21,11 @@ typedef struct evaluator {
     int32_t *labels; /* (batch) scratch */
 } evaluator_t;
 
-/* The first sample of part `rank` of `size` of `count` samples; part rank ends where the next
- * begins. Parts differ by one sample at most. */
+/* The first sample of slice `rank` when `count` samples are cut into `size` slices; a slice ends
+ * where the next begins. Slices differ by one sample at most. */
 uint32_t evaluate_slice(uint32_t count, int rank, int size);
 
-/* Test samples [first, end). Errors as model_evaluate. */
+/* Evaluates test samples [first, end). The errors of model_evaluate. */
 sgp_status_t evaluate(const evaluator_t *evaluator, const float *parameters, const float *buffers,
                       uint32_t first, uint32_t end, evaluation_t *result);
 

@@ -1,20 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run/halt.h"
 
+#include "base/clock.h"
 #include "base/constants.h"
-#include "base/logging.h"
-#include "run/pacing.h"
 
 #include <string.h>
 
-/* Numbers of notices: an appointment has its own, counted from 1. */
-#define NUMBER_ENDING 0
+/* The number of the notice; the halts of a run count on from it. */
+#define ENDING_NUMBER 0
 
 static uint64_t patience_ns(void) {
     return (uint64_t)HALT_PATIENCE_SECONDS * SGP_SECOND;
 }
 
-/* ---- what the others say ---- */
+/* ---- the promises and endings of others ---- */
 
 static bool find_promise(const halt_t *halt, int src, halt_promise_t *promise) {
     unsigned char bytes[SGP_NOTICE_BYTES];
@@ -27,14 +26,15 @@ static bool find_promise(const halt_t *halt, int src, halt_promise_t *promise) {
     return true;
 }
 
-/* Whether anybody has made an appointment that this node has not heard of. */
-static bool is_asked(const halt_t *halt) {
+/* Whether some node has begun a halt. */
+static bool is_begun(const halt_t *halt) {
     halt_promise_t promise;
     for (int src = 0; src < sgp_group_size(halt->all); src++)
         if (find_promise(halt, src, &promise)) return true;
     return false;
 }
 
+/* Once the promises of all are there. */
 static void agree(halt_t *halt) {
     int size = sgp_group_size(halt->all);
     halt_promise_t promise;
@@ -58,15 +58,15 @@ static void agree(halt_t *halt) {
 static bool has_ended(sgp_group_t *group) {
     unsigned char bytes[SGP_NOTICE_BYTES];
     for (int src = 0; src < sgp_group_size(group); src++)
-        if (src != sgp_group_rank(group) && sgp_notice_find(group, NUMBER_ENDING, src, bytes))
+        if (src != sgp_group_rank(group) && sgp_notice_find(group, ENDING_NUMBER, src, bytes))
             return true;
     return false;
 }
 
-/* ---- looking, in any wait ---- */
+/* ---- the watch, called in every wait ---- */
 
-/* Whether notices have come since this was last asked. */
-static bool has_news(halt_watch_t *watch) {
+/* Whether notices have arrived since the last call. */
+static bool has_new_notices(halt_watch_t *watch) {
     sgp_inbox_t *inbox = sgp_group_inbox(watch->group);
     sgp_inbox_collect(inbox);
     uint64_t before = watch->seen;
@@ -79,12 +79,12 @@ static int wanted_signal(const halt_t *halt) {
 }
 
 static bool wants(const halt_t *halt) {
-    return wanted_signal(halt) || (halt->due_ns != UINT64_MAX && clock_now_ns() >= halt->due_ns);
+    return wanted_signal(halt) || (halt->due_ns != UINT64_MAX && sgp_clock_now() >= halt->due_ns);
 }
 
-/* Whoever promises has the promises of all for the appointment before: they are of no more use. */
+/* The promises of the halt before have all arrived, and are no longer needed. */
 static void promise(halt_t *halt) {
-    if (halt->notice.number > NUMBER_ENDING + 1)
+    if (halt->notice.number > ENDING_NUMBER + 1)
         sgp_notice_forget(halt->all, halt->notice.number - 1);
     halt->next.signal = wanted_signal(halt);
     memcpy(halt->notice.bytes, &halt->next, sizeof halt->next);
@@ -92,43 +92,43 @@ static void promise(halt_t *halt) {
     halt->promised = true;
 }
 
-/* Makes this node's promise if it wants to halt or another does, and tells it. */
-static void look_for_appointment(halt_t *halt, bool news) {
+/* Makes and sends this node's promise if it or another node wants a halt. */
+static void join_halt(halt_t *halt, bool fresh) {
     if (halt->agreed) return;
-    news |= halt->again;
+    fresh |= halt->again;
     halt->again = false;
-    if (!halt->promised && (wants(halt) || (news && is_asked(halt)))) promise(halt), news = true;
+    if (!halt->promised && (wants(halt) || (fresh && is_begun(halt)))) promise(halt), fresh = true;
     if (!halt->promised) return;
     if (!halt->told) {
         halt->told = sgp_notice_tell(halt->all, &halt->notice);
-        news = true;
+        fresh = true;
     }
-    if (halt->told && news) agree(halt);
+    if (halt->told && fresh) agree(halt);
 }
 
 static bool is_late(halt_t *halt) {
     if (!wanted_signal(halt)) return false;
-    if (!halt->stopped_ns) halt->stopped_ns = clock_now_ns();
-    return clock_now_ns() - halt->stopped_ns > patience_ns();
+    if (!halt->stopped_ns) halt->stopped_ns = sgp_clock_now();
+    return sgp_clock_now() - halt->stopped_ns > patience_ns();
 }
 
-/* Of the group that waits. Where appointments are made in another group, only the node itself looks
- * into that: it may be in use beside the agent. */
+/* Looks at the inbox of the group that waits. If halts are agreed in another group, only the node's
+ * own context looks at that one as well, since it may be in use while the agent runs. */
 static sgp_status_t look(void *context, bool agent) {
     halt_watch_t *watch = context;
     halt_t *halt = watch->halt;
     bool into_all = halt->one_group || !agent;
     sgp_status_t status = SGP_OK;
     pthread_mutex_lock(&halt->lock);
-    bool news = has_news(watch);
-    if (news && !halt->ended) halt->ended = has_ended(watch->group);
+    bool fresh = has_new_notices(watch);
+    if (fresh && !halt->ended) halt->ended = has_ended(watch->group);
     if (into_all && watch != &halt->watches[0]) {
-        news = has_news(&halt->watches[0]);
-        if (news && !halt->ended) halt->ended = has_ended(halt->all);
+        fresh = has_new_notices(&halt->watches[0]);
+        if (fresh && !halt->ended) halt->ended = has_ended(halt->all);
     }
     if (halt->ended) status = SGP_ERR_ENDED;
     else if (is_late(halt)) status = SGP_ERR_INTERRUPTED;
-    else if (into_all) look_for_appointment(halt, news);
+    else if (into_all) join_halt(halt, fresh);
     pthread_mutex_unlock(&halt->lock);
     return status;
 }
@@ -138,7 +138,7 @@ void halt_init(halt_t *halt, const train_groups_t *groups, const volatile sig_at
     *halt = (halt_t){.all = groups->all,
                      .one_group = !groups->nodes || groups->nodes == groups->all,
                      .stop = stop,
-                     .notice.number = NUMBER_ENDING + 1,
+                     .notice.number = ENDING_NUMBER + 1,
                      .due_ns = UINT64_MAX};
     pthread_mutex_init(&halt->lock, NULL);
     for (int i = 0; i < 3; i++) {
@@ -155,7 +155,7 @@ void halt_fini(halt_t *halt) {
     pthread_mutex_destroy(&halt->lock);
 }
 
-/* ---- appointments ---- */
+/* ---- halts ---- */
 
 void halt_due(halt_t *halt, uint64_t ns) {
     pthread_mutex_lock(&halt->lock);
@@ -171,7 +171,7 @@ void halt_next_step(halt_t *halt, uint64_t step) {
 
 typedef enum where { GOES_ON, HAS_TO_WAIT, HALTS } where_t;
 
-/* Where an agent has the group's inbox the node does not look itself: the agent does. */
+/* Where an agent uses the group's inbox, the agent looks at it. */
 static where_t look_where(halt_t *halt, uint64_t step, double seconds) {
     where_t where = GOES_ON;
     pthread_mutex_lock(&halt->lock);
@@ -232,26 +232,26 @@ static bool tell_ending(halt_t *halt, sgp_notice_t notices[3]) {
     return told;
 }
 
-/* Whose endings are in; true: all. */
+/* Takes the endings that have arrived; true: all have. */
 static bool take_endings(const halt_t *halt, halt_ending_t *endings) {
     bool whole = true;
     unsigned char bytes[SGP_NOTICE_BYTES];
     for (int src = 0; src < sgp_group_size(halt->all); src++) {
         if (src == sgp_group_rank(halt->all)) continue;
-        if (sgp_notice_find(halt->all, NUMBER_ENDING, src, bytes))
+        if (sgp_notice_find(halt->all, ENDING_NUMBER, src, bytes))
             memcpy(&endings[src], bytes, sizeof endings[src]);
         else whole = false;
     }
     return whole;
 }
 
-void halt_end(halt_t *halt, const halt_ending_t *mine, halt_ending_t *endings) {
+void halt_exchange_endings(halt_t *halt, const halt_ending_t *mine, halt_ending_t *endings) {
     sgp_transport_t *transport = sgp_group_transport(halt->all);
     sgp_notice_t notices[3];
     for (int i = 0; i < 3; i++) {
         if (halt->watches[i].group)
             sgp_inbox_set_watch(sgp_group_inbox(halt->watches[i].group), NULL, NULL);
-        notices[i] = (sgp_notice_t){.number = NUMBER_ENDING};
+        notices[i] = (sgp_notice_t){.number = ENDING_NUMBER};
         memcpy(notices[i].bytes, mine, sizeof *mine);
     }
     for (int r = 0; r < sgp_group_size(halt->all); r++)

@@ -1,48 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How the nodes of a run come to a halt together, by notices (group/notice.h) and without a master.
+/* Stops all nodes of a run together, by notices (group/notice.h) and without a master.
  *
- * An appointment: some node wants all of them between the same two steps, to write a checkpoint and
- * go on, or to write one and end. Each node promises, as soon as it hears of it and also while it
- * waits for a message, not to begin step p before it has the promises of all; the largest p of all
- * is where they halt. Nobody has begun that step, and everybody who is short of it goes on until
- * there: nobody waits for a message of a node that halts.
+ * A halt: all nodes stop between the same two steps, to write a checkpoint and go on, or to write
+ * one and end. A node that wants a halt sends all others a promise not to begin step p, its next,
+ * before it has the promises of all. A node that receives a promise sends its own, also while it
+ * waits for a message inside a step. The nodes halt before the largest p of all: no node has begun
+ * that step, and a node that has not reached it goes on until it does, so no node waits for a
+ * message of a node that has halted.
  *
- * An ending: a node that cannot go on says so, and why, to all; their waits end with SGP_ERR_ENDED,
- * they tell their own ending, and everybody knows the same facts about the end. */
+ * An ending: the error that ends a node, which it sends to all others. Their waits then fail with
+ * SGP_ERR_ENDED, they send their own endings, and every node knows the same facts about the end. */
 #ifndef SGP_RUN_HALT_H
 #define SGP_RUN_HALT_H
 
 #include "group/notice.h"
-#include "run/train.h"
+#include "run/train_types.h"
 
 #include <pthread.h>
 
-/* How long a node that was told to end waits for the others to come to a halt; and how long all may
- * wait for one that is behind, or they do not halt to save. */
+/* The time that a node with a signal waits for the others to halt; and the time that all nodes may
+ * wait for a slower one, beyond which they do not halt for a checkpoint. */
 #define HALT_PATIENCE_SECONDS 30
 #define HALT_BEHIND_SECONDS   10
 
-/* Where a number was not finite. */
-typedef enum train_cause {
-    TRAIN_NO_CAUSE,
-    TRAIN_LOSS,
-    TRAIN_GRADIENT,
-    TRAIN_PARAMETERS
-} train_cause_t;
-
-/* What a node promises. */
+/* As it travels. */
 typedef struct halt_promise {
-    uint64_t step;  /* it begins only once it has the promises of all; steps count from 0 */
-    double seconds; /* a step takes on this node */
-    int32_t signal; /* the run is to end because of it; 0: a checkpoint, and on */
+    uint64_t step;  /* begun only after the promises of all have arrived; steps count from 0 */
+    double seconds; /* that a step takes on this node */
+    int32_t signal; /* the run ends because of it; 0: it goes on after a checkpoint */
     int32_t unused;
 } halt_promise_t;
 
-/* What a node ended with. */
+/* As it travels. */
 typedef struct halt_ending {
     int32_t status; /* sgp_status_t */
-    int32_t cause;  /* train_cause_t, with SGP_ERR_NOT_FINITE */
-    uint64_t step;  /* steps that it had done */
+    int32_t cause;  /* run_cause_t, with SGP_ERR_NOT_FINITE */
+    uint64_t step;  /* steps done */
     double lr;      /* of the step after them */
     double weight;  /* push-sum weight */
 } halt_ending_t;
@@ -51,50 +44,56 @@ typedef struct halt_ending {
 typedef struct halt_watch {
     struct halt *halt;
     sgp_group_t *group; /* NULL: unused */
-    uint64_t seen; /* notices that came while looking; nothing is looked for without new ones */
+    uint64_t seen;      /* notices that had arrived at the last look; the next waits for new ones */
 } halt_watch_t;
 
-/* The agent of a transport runs the watch as well, so everything below belongs to the lock. */
+/* Embedded; fields are private except signal and too_far. Everything is under the lock, because the
+ * agent of a transport calls the watch as well. */
 typedef struct halt {
     pthread_mutex_t lock;
     sgp_group_t *all;
-    halt_watch_t watches[3]; /* of the groups all, nodes, workers; the same group only once */
-    bool one_group;          /* the agent's group is `all` */
+    halt_watch_t watches[3];           /* of the groups all, nodes, workers; each group only once */
+    bool one_group;                    /* the agent uses the group `all` */
     const volatile sig_atomic_t *stop; /* may be NULL */
     uint64_t stopped_ns;               /* when *stop was first seen; 0: not yet */
-    uint64_t due_ns; /* this node wants a checkpoint then; UINT64_MAX: it does not */
+    uint64_t due_ns; /* from then on this node wants a checkpoint; UINT64_MAX: never */
 
-    halt_promise_t next; /* what this node would promise now */
-    bool promised, told, agreed;
+    halt_promise_t next; /* the promise that this node would make now */
+    bool promised;       /* it has made its promise */
+    bool told;           /* and sent it to all */
+    bool agreed;         /* it has the promises of all */
     sgp_notice_t notice; /* with the promise */
-    uint64_t step;       /* agreed: where they halt */
-    int signal;          /* agreed: 0: a checkpoint, and on */
-    bool too_far;        /* agreed: some node is too far behind to wait for; nobody halts to save */
-    bool again;          /* notices that came earlier belong to the appointment that begins now */
-    bool ended;          /* another node has */
+    uint64_t step;       /* agreed: the nodes halt before it */
+    int signal;          /* agreed: the reason; 0: a checkpoint */
+    bool too_far;        /* agreed: some node is too far behind, so the nodes do not halt to save */
+    bool again;          /* earlier notices may belong to the halt that begins now */
+    bool ended;          /* another node has sent its ending */
 } halt_t;
 
-/* Sets the watches; fini takes them away. due_ns: see halt_due. */
+/* Sets the watches on the groups' inboxes; fini removes them. stop: a signal's number, borrowed,
+ * may be NULL. */
 void halt_init(halt_t *halt, const train_groups_t *groups, const volatile sig_atomic_t *stop);
 void halt_fini(halt_t *halt);
 
-/* From when on (of clock_now_ns) this node wants a checkpoint. */
+/* This node wants a checkpoint from then on, as sgp_clock_now; UINT64_MAX: never. */
 void halt_due(halt_t *halt, uint64_t ns);
 
-/* Before step `step`, whatever it is (there may be none): waits, asleep, if a promise of this node
- * says so. *here: the nodes halt here; do what halt->signal says, then call halt_over. seconds: that a
- * step takes here. SGP_ERR_ENDED, and the errors of a wait; SGP_ERR_INTERRUPTED: *stop is set, and not
- * all nodes have promised within HALT_PATIENCE_SECONDS. */
+/* Called before step `step`, even if the run has no such step. Waits, asleep, where this node has
+ * promised to. *here: the nodes halt here; the caller does what halt->signal says, then calls
+ * halt_over. seconds: that a step takes on this node. SGP_ERR_ENDED: another node has ended.
+ * SGP_ERR_INTERRUPTED: *stop is set, and not all nodes have promised within HALT_PATIENCE_SECONDS.
+ * The errors of a wait. */
 sgp_status_t halt_before_step(halt_t *halt, uint64_t step, double seconds, bool *here);
 
-/* In the step, or behind the last one of an epoch: step `step` is the next one. */
+/* Outside of a step: `step` is the next one. */
 void halt_next_step(halt_t *halt, uint64_t step);
 
-/* The appointment has been kept, or has come to nothing. */
+/* The halt is over, or was given up because a node is too far behind. */
 void halt_over(halt_t *halt);
 
-/* Tells everybody how this node ended and waits for all the others' endings, HALT_PATIENCE_SECONDS at
- * most. No agent is at work. endings: (size), status SGP_ERR_PEER_LOST for those that did not tell. */
-void halt_end(halt_t *halt, const halt_ending_t *mine, halt_ending_t *endings);
+/* Sends all nodes the ending of this one and waits for theirs, HALT_PATIENCE_SECONDS at most. No
+ * agent is running. endings: (size); status SGP_ERR_PEER_LOST for nodes whose ending did not
+ * arrive. */
+void halt_exchange_endings(halt_t *halt, const halt_ending_t *mine, halt_ending_t *endings);
 
 #endif

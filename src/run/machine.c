@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* "max" is no number, and no limit. */
+/* false: not a number, such as "max", which is no limit. */
 static bool read_bytes(const char *path, double *bytes) {
     char text[64];
     FILE *file = fopen(path, "re");
@@ -20,8 +20,8 @@ static bool read_bytes(const char *path, double *bytes) {
     return end != text;
 }
 
-/* The least of a cgroup and all above it: name is a file of each. In a container the path may be the host's, of which
- * only the root is seen here. */
+/* The least limit of a cgroup and all above it, in the file `name` of each. In a container the path
+ * may be the host's, of which only the root is visible. */
 static void walk_up(const char *mount, char *group, const char *name, machine_memory_t *least) {
     char path[PATH_MAX];
     for (;;) {
@@ -44,7 +44,7 @@ static bool has_memory(const char *controllers) {
     return false;
 }
 
-/* A line of /proc/self/cgroup: number:controllers:path, the second one of version 2 empty. */
+/* A line of /proc/self/cgroup: "number:controllers:path"; in version 2 controllers is empty. */
 static void take_line(const char *root, char *line, machine_memory_t *least) {
     char mount[PATH_MAX];
     char *controllers = strchr(line, ':'),

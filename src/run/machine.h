@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the processes of this machine can have of its memory. */
+/* The memory that the processes of this machine may use. */
 #ifndef SGP_RUN_MACHINE_H
 #define SGP_RUN_MACHINE_H
 
 typedef struct machine_memory {
     double bytes;
-    const char *limit; /* the cgroup file that sets it ("memory.max"), static; NULL: the machine */
+    const char
+        *limit; /* the cgroup file that sets it ("memory.max"), static; NULL: no such limit */
 } machine_memory_t;
 
-/* The machine's memory, or what the cgroup of this process or one above it allows, where that is less. root: "" for
- * this machine; of a test, a directory that stands for /. What cannot be read does not limit. */
+/* The machine's memory, or the limit of this process's cgroup or of one above it, whichever is
+ * least. Files that cannot be read set no limit. root: ""; in a test, a directory in place of /. */
 machine_memory_t machine_memory(const char *root);
 
 #endif

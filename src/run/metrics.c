@@ -61,7 +61,7 @@ void metrics_state(metrics_t *metrics, sgp_state_t *state) {
                   METRICS_PER_EPOCH * metrics->probe.count);
 }
 
-/* Where a line comes from. */
+/* The fields that say where a line comes from. */
 static json_t *line_json(int epoch, double step, const metrics_lines_t *lines, int process) {
     int workers = lines->workers > 1 ? lines->workers : 1;
     json_t *line = json_pack("{s:i, s:I, s:i}", "epoch", epoch, "step", (json_int_t)step, "node",
@@ -178,7 +178,7 @@ sgp_status_t metrics_write(const metrics_lines_t *lines, const char *directory,
     char *text = metrics_text(lines, epoch, nodes);
     if (!text)
         return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the metrics of %d nodes", lines->size);
-    sgp_status_t status = file_append(directory, METRICS_FILE, text, strlen(text));
+    sgp_status_t status = atomic_file_append(directory, METRICS_FILE, text, strlen(text));
     free(text);
     return status;
 }

@@ -1,27 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* metrics.jsonl: one JSON object per line.
+/* The metrics of a run, and metrics.jsonl, in which each line is a JSON object.
  *
- * Every node keeps its own numbers in memory while an epoch runs and sends them to node 0 when the
- * nodes meet for the evaluation, so that logging adds no message and no waiting to a step. The file
- * therefore grows by whole epochs; an interrupted run keeps those that were finished.
+ * Every node keeps its own numbers in memory during an epoch and sends them to node 0 at its end,
+ * so that logging adds no message and no waiting to a step. The file therefore grows by whole
+ * epochs; an interrupted run has those that were finished.
  *
  * About METRICS_PER_EPOCH times per epoch, for each node, means over the steps since the last such
  * line:
  *   {"epoch": 1, "step": 40, "node": 0, "seconds": ..., "loss": ..., "lr": ..., "step_ms": ...,
  *    "gradient_ms": ..., "wait_ms": ..., "weight": ..., "consensus_distance": ...}
  * (seconds: of training since the start, step: of the run, both at the line's last step; lr and
- * weight: of that step; consensus_distance: of the nodes after that step of each, whenever that was,
- * over a sample of at most PROBE_MAX parameters, the same for all nodes) and at the end of each
- * epoch, for each node:
+ * weight: of that step; consensus_distance: of the nodes after that step, which they need not reach
+ * at the same time, estimated by the probe and the same for all nodes). At the end of each epoch,
+ * for each node:
  *   {"epoch": 1, "step": 235, "node": 0, "seconds": ..., "train_loss": ..., "test_loss": ...,
  *    "test_accuracy": ..., "average_model_accuracy": ..., "consensus_distance": ...,
  *    "w_total": ..., "drift": ...}
  *
- * Where a node has several workers there are such lines for each of them, with "worker": 0 behind
- * "node"; the loss is the worker's own, test loss and accuracy are the node's.
- *
- * Of these all from average_model_accuracy on are the same for all nodes; this consensus_distance is
- * over all parameters. Numbers that do not exist are null. */
+ * The fields from average_model_accuracy on are the same for all nodes; this consensus_distance is
+ * over all parameters. If a node has several workers, each has lines of its own, with "worker": 0
+ * after "node"; the loss is the worker's, test loss and accuracy are the node's. Numbers that do
+ * not exist are null. */
 #ifndef SGP_RUN_METRICS_H
 #define SGP_RUN_METRICS_H
 
@@ -50,7 +49,7 @@ typedef struct metrics_record {
     metrics_step_t mean; /* loss_sum and samples are sums, times are means */
 } metrics_record_t;
 
-/* What the nodes found at the end of an epoch. */
+/* The results of an epoch that all nodes share. */
 typedef struct metrics_epoch {
     int epoch; /* from 1 */
     uint64_t step;
@@ -58,7 +57,7 @@ typedef struct metrics_epoch {
     sgp_mixer_consensus_t consensus;
 } metrics_epoch_t;
 
-/* And each of them. */
+/* Those of each. */
 typedef struct metrics_node {
     double seconds; /* of training since the start */
     double train_loss, test_loss, test_accuracy;
@@ -87,16 +86,17 @@ typedef struct metrics_lines {
 /* parameters: P */
 void metrics_init(metrics_t *metrics, uint64_t steps_per_epoch, size_t parameters);
 
-/* Adds a step; allocates nothing. z: (P) after it. number: of the step in the run, from 1; last: the
- * epoch's last. */
+/* Adds a step; allocates nothing. z: (P) after it. number: of the step in the run, from 1; last:
+ * the epoch's last. */
 void metrics_add(metrics_t *metrics, const metrics_step_t *step, const float *z, uint64_t number,
                  bool last);
 
-/* Lists what has to be remembered in the middle of an epoch, where it lies. */
+/* Lists the state that a checkpoint in the middle of an epoch has to hold. */
 void metrics_state(metrics_t *metrics, sgp_state_t *state);
 
-/* Gathers the lines of the epoch from all nodes and begins the next epoch. All nodes call it; blocks
- * as gather. Release *lines with metrics_release after success. SGP_ERR_NO_MEMORY. */
+/* Gathers the lines of the epoch from all nodes and begins the next epoch. All nodes call it;
+ * blocks as sgp_group_gather. Release *lines with metrics_release after success.
+ * SGP_ERR_NO_MEMORY. */
 sgp_status_t metrics_gather(metrics_t *metrics, sgp_group_t *group, metrics_lines_t *lines);
 void metrics_release(metrics_lines_t *lines);
 
@@ -105,7 +105,8 @@ void metrics_release(metrics_lines_t *lines);
 sgp_status_t metrics_write(const metrics_lines_t *lines, const char *directory,
                            const metrics_epoch_t *epoch, const metrics_node_t *nodes);
 
-/* What it appends, in order of step, then node. NULL when out of memory; released with free. */
+/* The text that it appends, in order of step, then node. NULL when out of memory; released with
+ * free. */
 char *metrics_text(const metrics_lines_t *lines, const metrics_epoch_t *epoch,
                    const metrics_node_t *nodes);
 

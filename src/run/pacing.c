@@ -1,25 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run/pacing.h"
 
-#include "base/constants.h"
 #include "base/clock.h"
+#include "base/constants.h"
 
 #include <errno.h>
 #include <stddef.h>
 #include <time.h>
 
-uint64_t clock_now_ns(void) {
-    return sgp_clock_now();
-}
-
-double clock_date(void) {
+double pacing_wall_time(void) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-void clock_sleep_ns(uint64_t nanoseconds, const volatile sig_atomic_t *stop) {
-    uint64_t end = clock_now_ns() + nanoseconds;
+void pacing_sleep_ns(uint64_t nanoseconds, const volatile sig_atomic_t *stop) {
+    uint64_t end = sgp_clock_now() + nanoseconds;
     struct timespec until = {.tv_sec = (time_t)(end / SGP_SECOND),
                              .tv_nsec = (long)(end % SGP_SECOND)};
     /* An absolute end, so that signals do not add up to a longer sleep. */

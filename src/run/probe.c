@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-/* Any number will do, as long as all nodes and all versions of the program have the same. */
+/* Arbitrary, but the same on all nodes and in all versions of the program. */
 #define PROBE_SEED 0x70726f6265u
 
 void probe_init(probe_t *probe, size_t parameters) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A fixed sample of the parameters, the same coordinates on every node: enough of them to follow how
- * far the nodes are apart without sending whole vectors. Pure functions. */
+/* The probe: a fixed sample of the parameters, the same coordinates on every node, from which the
+ * consensus distance is estimated without sending whole vectors. Pure functions. */
 #ifndef SGP_RUN_PROBE_H
 #define SGP_RUN_PROBE_H
 
@@ -14,7 +14,7 @@ typedef struct probe {
     size_t at[PROBE_MAX]; /* (count), ascending */
 } probe_t;
 
-/* A function of P = parameters alone: all of them up to PROBE_MAX, else one at random out of each of
+/* Depends on P = parameters alone: all of them up to PROBE_MAX, else one at random out of each of
  * PROBE_MAX equal parts. */
 void probe_init(probe_t *probe, size_t parameters);
 
@@ -22,7 +22,7 @@ void probe_init(probe_t *probe, size_t parameters);
 void probe_take(const probe_t *probe, const float *z, float *values);
 
 /* Root mean square over the nodes of |z_i - mean|, divided by |mean|. Node i's values are the
- * `count` at values + i * stride. NAN where it does not exist. */
+ * `count` at values + i * stride. NAN if the mean is 0. */
 double probe_distance(const float *values, int nodes, size_t stride, size_t count);
 
 #endif

@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of the random numbers that stand in for a gradient; apart from the sampler's and the loader's. */
+/* Stream of the random numbers that replace a gradient; differs from the sampler's and the
+ * loader's. */
 #define STAND_IN_STREAM ((uint64_t)3 << 62)
 
 static sgp_status_t create_model(replica_t *replica, const train_options_t *options) {
@@ -44,7 +45,7 @@ static sgp_status_t create_feed(replica_t *replica, const train_options_t *optio
     return SGP_OK;
 }
 
-/* Where weight decay does not apply, neighbours joined. ranges: (model_tensor_count). */
+/* The ranges without weight decay, with adjacent ones joined. ranges: (model_tensor_count). */
 static size_t find_no_decay(const model_t *model, sgp_range_t *ranges) {
     size_t count = 0;
     for (size_t i = 0; i < model_tensor_count(model); i++) {
@@ -75,8 +76,8 @@ static sgp_status_t create_optimizer(replica_t *replica, const train_options_t *
     return status;
 }
 
-/* Without a real gradient the vectors must differ between nodes all the same, or there would be
- * nothing to average: small numbers, drawn once for each node. */
+/* With compute_ms the gradient is small constant noise that differs between nodes, so that there is
+ * something to average. */
 static void fill_stand_in(replica_t *replica, uint64_t seed, int rank) {
     sgp_random_t random;
     sgp_random_init(&random, seed, STAND_IN_STREAM + (uint64_t)rank);
@@ -123,7 +124,7 @@ sgp_status_t replica_join(replica_t *replica, const train_options_t *options, ui
     return sgp_mixer_create(nodes, &mixer, replica->average, &replica->mixer);
 }
 
-/* What was not made is NULL, and that is fine everywhere. */
+/* Also after a failed init: members that were not created are NULL. */
 void replica_fini(replica_t *replica) {
     sgp_mixer_destroy(replica->mixer);
     sgp_optimizer_destroy(replica->optimizer);
@@ -136,4 +137,11 @@ void replica_fini(replica_t *replica) {
     sgp_memory_free(replica->gradient);
     sgp_memory_free(replica->average);
     memset(replica, 0, sizeof *replica);
+}
+
+model_file_normalisation_t replica_normalisation(const replica_t *replica) {
+    dataset_t *dataset = replica->dataset;
+    return (model_file_normalisation_t){.channels = dataset->shape.channels,
+                                        .mean = dataset->mean,
+                                        .deviation = dataset->deviation};
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What one node of a run owns: its data, model, optimizer and mixer, and the memory of a step. All
+/* The training objects of one node: data, model, optimizer and mixer, and the memory of a step. All
  * of it is allocated before the first step; a step allocates nothing. */
 #ifndef SGP_RUN_REPLICA_H
 #define SGP_RUN_REPLICA_H
 
 #include "data/loader.h"
 #include "data/sampler.h"
+#include "files/model_file.h"
 #include "model/model.h"
 #include "run/schedule.h"
 
@@ -28,17 +29,20 @@ typedef struct replica {
     float *average;    /* (P + S) over the nodes, after an epoch */
 } replica_t;
 
-/* Loads the data and builds the model, the same on every node but for the rank's part. options:
- * borrowed for the call, checked. The errors of dataset_load and model_create. On an error there is
+/* Loads the data and builds the model; nodes differ only in their part of the data. options:
+ * checked, borrowed for the call. The errors of dataset_load and model_create; then there is
  * nothing to finish. */
 sgp_status_t replica_init(replica_t *replica, const train_options_t *options, int rank);
 
-/* Creates the mixer as that epoch (from 0) has it, with the model's initial values for
+/* Creates the mixer with the options of that epoch, from 0, and the model's initial values for
  * options->seed. All nodes call it. workers: of this node, or NULL. The errors of
  * sgp_mixer_create. */
 sgp_status_t replica_join(replica_t *replica, const train_options_t *options, uint64_t epoch,
                           sgp_group_t *nodes, sgp_group_t *workers);
 
 void replica_fini(replica_t *replica);
+
+/* Of the data set's images; borrows from the replica. */
+model_file_normalisation_t replica_normalisation(const replica_t *replica);
 
 #endif

@@ -3,9 +3,10 @@
 
 #include "base/logging.h"
 #include "base/regular.h"
+#include "files/json.h"
 #include "run/agreement.h"
 #include "run/checkpoint_folder.h"
-#include "files/json.h"
+#include "run/checkpoint_label.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -13,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- before the start, all files by one process ---- */
+/* ---- before the start: one process checks all files ---- */
 
 typedef struct verdict {
     sgp_status_t status;
@@ -31,10 +32,10 @@ static sgp_status_t check_file(const train_options_t *options, const replica_t *
         return status;
     }
     checkpoint_label_init(&label, options, replica, id, step, rank);
-    return checkpoint_check(path, &label, problem);
+    return checkpoint_label_check(path, &label, problem);
 }
 
-/* The first bad file says it for all of a step: one that is damaged before one that is missing. */
+/* The verdict on a step is that of its first damaged file, or else of its first missing one. */
 static verdict_t check_step(const train_options_t *options, const replica_t *replica,
                             const char *id, uint64_t step) {
     verdict_t verdict = {.status = SGP_OK};
@@ -50,8 +51,8 @@ static verdict_t check_step(const train_options_t *options, const replica_t *rep
     return verdict;
 }
 
-/* A run that was killed while it wrote its first checkpoint leaves one folder with files missing;
- * anything else is not its doing. */
+/* A run that is killed while it writes its first checkpoint leaves one folder with files missing.
+ * Any other damage is an error. */
 static bool may_begin_again(size_t checkpoints, sgp_status_t newest) {
     return checkpoints == 0 || (checkpoints == 1 && newest == SGP_ERR_NOT_FOUND);
 }
@@ -82,8 +83,8 @@ static sgp_status_t check_all(const train_options_t *options, const replica_t *r
 sgp_status_t resume_check(const train_options_t *options, uint64_t *step) {
     replica_t replica;
     checkpoint_list_t list;
-    char id[IDENTITY_TEXT];
-    sgp_status_t status = identity_read(options->resume, id);
+    char id[RUN_ID_TEXT];
+    sgp_status_t status = run_id_read(options->resume, id);
     if (!status) status = replica_init(&replica, options, 0);
     if (status) return status;
     status = checkpoint_list(options->resume, &list);
@@ -95,25 +96,26 @@ sgp_status_t resume_check(const train_options_t *options, uint64_t *step) {
     return status;
 }
 
-/* ---- at the start, each node its own files ---- */
+/* ---- at the start: each node checks its own files ---- */
 
-/* What a node tells the others. */
+/* As it travels. */
 typedef struct offer {
     uint64_t step;  /* of its newest good file, not above the limit; 0: none */
-    uint64_t bad;   /* it has files that are no good: to begin again would be an error */
-    uint64_t named; /* bad files that this node has warned of */
+    uint64_t bad;   /* it has bad files, so that the run must not begin again */
+    uint64_t named; /* bad files of which it has warned */
 } offer_t;
 
 typedef struct search {
     checkpoint_list_t list;
-    size_t next;      /* the newest step that has not been looked at, or is good */
+    size_t next;      /* index of the newest step that is good or not checked yet */
     uint64_t good;    /* step of the last good file found; 0: none */
     uint64_t named;   /* bad files */
-    verdict_t newest; /* of the newest file that is no good */
+    verdict_t newest; /* on the newest bad file */
 } search_t;
 
-/* A file is missing where a run was killed while it wrote: then all nodes' are of no use, and
- * node 0 says so once. SGP_ERR_NO_MEMORY: what could not be looked at is not bad for that. */
+/* Finds the newest good file up to `limit`. A missing file is not warned of here: it means a killed
+ * run, the checkpoint is void on all nodes, and node 0 says so once. SGP_ERR_NO_MEMORY: a file that
+ * could not be checked does not count as bad. */
 static sgp_status_t look(run_t *run, search_t *search, uint64_t limit) {
     search->good = 0;
     for (; search->next < search->list.count; search->next++) {
@@ -138,8 +140,8 @@ static sgp_status_t look(run_t *run, search_t *search, uint64_t limit) {
     return SGP_OK;
 }
 
-/* All of them are the same: agreed. Else *limit is the lowest, which all others have to go back to.
- */
+/* Whether all offers are of one step. *limit: the lowest step, beyond which no node may look
+ * next. */
 static bool agreed(const offer_t *offers, int size, uint64_t *limit) {
     bool same = true;
     for (int i = 1; i < size; i++) same = same && offers[i].step == offers[0].step;
@@ -149,7 +151,7 @@ static bool agreed(const offer_t *offers, int size, uint64_t *limit) {
     return same;
 }
 
-/* What the choice comes to, said once. */
+/* Logs the choice once. */
 static sgp_status_t conclude(const run_t *run, const search_t *search, const offer_t *offers) {
     const char *directory = run->options->resume;
     uint64_t step = offers[0].step, named = 0;
@@ -206,7 +208,8 @@ sgp_status_t resume_choose(run_t *run, uint64_t *step) {
 
 /* ---- the run's files ---- */
 
-/* Whether the line, without its newline, is of an epoch (from 1) up to `epochs`; see files_json_failed. */
+/* Whether the line, without its newline, is of an epoch from 1 to `epochs`; see
+ * files_json_failed. */
 static bool keeps(const char *line, size_t length, uint64_t epochs) {
     json_t *object = files_json_parse(line, length, 0, NULL);
     json_t *epoch = json_object_get(object, "epoch");
@@ -216,7 +219,7 @@ static bool keeps(const char *line, size_t length, uint64_t epochs) {
     return kept;
 }
 
-/* Copies what stays; a line without its newline was cut. */
+/* Copies the lines to keep. A line without its newline was cut. */
 static bool filter(FILE *file, FILE *kept, uint64_t epochs) {
     char *line = NULL;
     size_t room = 0;
@@ -228,7 +231,7 @@ static bool filter(FILE *file, FILE *kept, uint64_t epochs) {
         if (good && stays) good = fwrite(line, 1, (size_t)length, kept) == (size_t)length;
     }
     free(line);
-    return good && feof(file); /* getline ends without memory, too */
+    return good && feof(file); /* without memory getline ends earlier */
 }
 
 sgp_status_t resume_metrics(const char *from, const char *output, uint64_t epochs) {
@@ -239,8 +242,8 @@ sgp_status_t resume_metrics(const char *from, const char *output, uint64_t epoch
     char problem[SGP_REGULAR_PROBLEM];
     int descriptor = -1;
     if (sgp_regular_open(path, &descriptor, problem)) {
-        sgp_log(SGP_LOG_WARNING, "%s: %s; it begins anew", path, problem);
-        return file_replace(output, METRICS_FILE, NULL, 0);
+        sgp_log(SGP_LOG_WARNING, "%s: %s; beginning a new file", path, problem);
+        return atomic_file_replace(output, METRICS_FILE, NULL, 0);
     }
     FILE *file = fdopen(descriptor, "r");
     if (!file) {
@@ -250,10 +253,11 @@ sgp_status_t resume_metrics(const char *from, const char *output, uint64_t epoch
     FILE *kept = open_memstream(&text, &length);
     bool good = kept && filter(file, kept, epochs);
     if (kept && fclose(kept) != 0) good = false;
-    good = good && text; /* which fclose loses in silence if it cannot trim it */
+    good = good && text; /* which fclose drops without an error if it cannot trim it */
     fclose(file);
-    sgp_status_t status = good ? file_replace(output, METRICS_FILE, &(file_part_t){text, length}, 1)
-                               : sgp_fail(SGP_ERR_IO, "%s: cannot be read, or no memory", path);
+    sgp_status_t status =
+        good ? atomic_file_replace(output, METRICS_FILE, &(atomic_file_part_t){text, length}, 1)
+             : sgp_fail(SGP_ERR_IO, "%s: cannot be read, or no memory", path);
     free(text);
     return status;
 }

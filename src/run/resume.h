@@ -1,27 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Going on with a run: which checkpoint, and what of the run's files stays.
+/* Resuming a run: chooses the checkpoint, and keeps the metrics of finished epochs.
  *
- * The newest checkpoint counts whose files of all nodes are whole and of this run. A file that is
- * not is named in a warning, and the checkpoint before it is taken. A run that ended before its
- * first checkpoint was complete begins again; one whose checkpoints are all bad is an error. */
+ * The choice is the newest checkpoint in which every node's file is whole and of this run. Any
+ * other file is named in a warning, and an older checkpoint is taken. A run that ended before its
+ * first checkpoint was complete begins again; it is an error if all checkpoints are bad. */
 #ifndef SGP_RUN_RESUME_H
 #define SGP_RUN_RESUME_H
 
-#include "run/checkpoint.h"
+#include "run/run_state.h"
 
-/* Looks at the files of all nodes in options->resume, before any node starts. *step: of the
- * checkpoint that they will choose, 0: from the beginning. Logs nothing but errors.
- * SGP_ERR_FORMAT, SGP_ERR_MISMATCH: there are checkpoints and none is good; the line says what is
- * wrong with the newest. SGP_ERR_IO: unreadable. The errors of replica_init. */
+/* Checks the files of all nodes in options->resume before any node starts. *step: of the checkpoint
+ * that the nodes will choose; 0: they begin again. Logs only errors. SGP_ERR_FORMAT,
+ * SGP_ERR_MISMATCH: there are checkpoints and none is good; the log says what is wrong with the
+ * newest. SGP_ERR_IO: unreadable. The errors of replica_init. */
 sgp_status_t resume_check(const train_options_t *options, uint64_t *step);
 
-/* The same by all nodes together, each of which looks at its own files and warns of bad ones: every
- * node comes to the same *step. The nodes call it before replica_join; run->id is known. */
+/* The same choice by all nodes together: each checks its own files and warns of bad ones, and *step
+ * is the same on every node. Called before replica_join and after run_id_find. */
 sgp_status_t resume_choose(run_t *run, uint64_t *step);
 
-/* Replaces OUTPUT/metrics.jsonl by the lines of finished epochs in FROM/metrics.jsonl: those
- * that an epoch after `epochs` has left, and a last line that was cut, go. Without a file there
- * are no lines, and a warning. SGP_ERR_IO, SGP_ERR_NO_MEMORY. */
+/* Replaces OUTPUT/metrics.jsonl by the lines of FROM/metrics.jsonl up to epoch `epochs`. Later
+ * lines and a last line that was cut are dropped. If there is no file, the new one is empty, with a
+ * warning. SGP_ERR_IO, SGP_ERR_NO_MEMORY, logged. */
 sgp_status_t resume_metrics(const char *from, const char *output, uint64_t epochs);
 
 #endif

@@ -5,7 +5,8 @@
 #include "run/checkpoint_folder.h"
 #include "files/atomic_file.h"
 #include "run/metrics.h"
-#include "files/tensorboard.h"
+#include "run/run_tensorboard.h"
+#include "run/run_trace.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -16,11 +17,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The first of them are a run's alone; a report can be about anything. */
+/* The first RUN_ALONE belong to runs alone; there are reports on other things as well. */
 static const char *const names[] = {"config.json",       METRICS_FILE,  "summary.json",
-                                    "model.safetensors", "report.html", "trace.json"};
+                                    "model.safetensors", "report.html", RUN_TRACE_FILE};
 
-enum { NAMES = sizeof names / sizeof names[0], TELLING = 4 };
+enum { NAMES = sizeof names / sizeof names[0], RUN_ALONE = 4 };
 
 static bool is_there(const char *directory, const char *name) {
     char path[PATH_MAX];
@@ -31,7 +32,7 @@ static bool is_there(const char *directory, const char *name) {
 
 bool run_files_exist(const char *directory) {
     checkpoint_list_t list;
-    for (int i = 0; i < TELLING; i++)
+    for (int i = 0; i < RUN_ALONE; i++)
         if (is_there(directory, names[i])) return true;
     if (!is_there(directory, CHECKPOINT_FOLDER) || checkpoint_list(directory, &list)) return false;
     bool some = list.count > 0;
@@ -47,7 +48,7 @@ bool run_files_finished(const json_t *summary) {
 
 /* ---- removing ---- */
 
-/* "NAME.part" of a killed run, and a node's "config-3.json". */
+/* "NAME.part" or "config-3.json" of a killed run. */
 static bool is_leftover(const char *name) {
     char whole[NAME_MAX + 1];
     int rank, length = 0;
@@ -62,24 +63,24 @@ static bool is_leftover(const char *name) {
 }
 
 static bool is_event_file(const char *name) {
-    return strncmp(name, TENSORBOARD_PREFIX, strlen(TENSORBOARD_PREFIX)) == 0;
+    return strncmp(name, EVENT_FILE_PREFIX, strlen(EVENT_FILE_PREFIX)) == 0;
 }
 
-/* Those entries of the directory, which may be missing. */
+/* Removes the entries that are wanted. The directory may be missing. */
 static sgp_status_t remove_entries(const char *directory, bool (*wanted)(const char *name)) {
     DIR *folder = opendir(directory);
     if (!folder && (errno == ENOENT || errno == ENOTDIR)) return SGP_OK;
     if (!folder) return sgp_fail(SGP_ERR_IO, "%s: cannot be read: %s", directory, strerror(errno));
     sgp_status_t status = SGP_OK;
     for (struct dirent *entry; !status && (entry = readdir(folder));)
-        if (wanted(entry->d_name)) status = file_remove(directory, entry->d_name);
+        if (wanted(entry->d_name)) status = atomic_file_remove(directory, entry->d_name);
     closedir(folder);
     return status;
 }
 
 static sgp_status_t remove_events(const char *directory) {
     char path[PATH_MAX], part[PATH_MAX + NAME_MAX + 2];
-    snprintf(path, sizeof path, "%s/" TENSORBOARD_DIRECTORY, directory);
+    snprintf(path, sizeof path, "%s/" RUN_TENSORBOARD_DIRECTORY, directory);
     DIR *folder = opendir(path);
     if (!folder) return SGP_OK;
     sgp_status_t status = SGP_OK;
@@ -107,11 +108,12 @@ static sgp_status_t remove_checkpoints(const char *directory) {
     return SGP_OK;
 }
 
-/* config.json goes last: an interrupted removal leaves a directory that still counts as a run. */
+/* config.json last, so that a directory whose removal is interrupted still counts as a run. */
 sgp_status_t run_files_remove(const char *directory) {
     sgp_status_t status = remove_checkpoints(directory);
     if (!status) status = remove_events(directory);
     if (!status) status = remove_entries(directory, is_leftover);
-    for (int i = NAMES - 1; i >= 0 && !status; i--) status = file_remove(directory, names[i]);
+    for (int i = NAMES - 1; i >= 0 && !status; i--)
+        status = atomic_file_remove(directory, names[i]);
     return status;
 }

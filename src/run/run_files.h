@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The files of a run in its directory: whether there are any, whether the run has finished, and how
- * they are removed. What else lies there is not looked at. */
+/* A run's directory as it is found: whether it holds files of a run, whether that run has finished,
+ * and their removal. Other files in it are ignored. */
 #ifndef SGP_RUN_RUN_FILES_H
 #define SGP_RUN_RUN_FILES_H
 
@@ -8,15 +8,15 @@
 #include <sgp/status.h>
 #include <stdbool.h>
 
-/* Whether a new run here would replace something that a run has written. */
+/* Whether a new run here would replace files of a run. */
 bool run_files_exist(const char *directory);
 
-/* summary: summary.json, NULL if there is none. It says so itself, or is of an earlier version,
- * which wrote it for finished runs alone. */
+/* Whether the run has finished. summary: summary.json, NULL if there is none. One without a status
+ * is of an earlier version, which wrote it only for finished runs. */
 bool run_files_finished(const json_t *summary);
 
-/* Removes what a run writes, and what a killed one has left of it; checkpoint/ and tensorboard/ go
- * if that makes them empty. SGP_ERR_IO, logged: something cannot be removed. */
+/* Removes the files of a run, and leftovers of a killed one; checkpoint/ and tensorboard/ only if
+ * they are then empty. SGP_ERR_IO, logged: a file cannot be removed. */
 sgp_status_t run_files_remove(const char *directory);
 
 #endif

@@ -1,17 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The state of a running run on one node, and its two phases: an epoch of steps, in which a node
- * talks to others through the mixer alone, and the end of an epoch, where all nodes meet. */
+/* The state of a running run on one node: plain data that train.c makes and the files of this
+ * folder work on. No function here but questions about the state itself. */
 #ifndef SGP_RUN_RUN_STATE_H
 #define SGP_RUN_RUN_STATE_H
 
-#include "run/evaluate.h"
 #include "run/halt.h"
-#include "files/run_id.h"
 #include "run/metrics.h"
 #include "run/replica.h"
-#include "files/tensorboard.h"
-#include "files/timeline.h"
+#include "run/run_id.h"
+#include "run/run_tensorboard.h"
+#include "run/run_trace.h"
 #include "run/times.h"
+#include "run/train_types.h"
+
+/* The number that was not finite. */
+typedef enum run_cause {
+    RUN_CAUSE_NONE,
+    RUN_CAUSE_LOSS,
+    RUN_CAUSE_GRADIENT,
+    RUN_CAUSE_PARAMETERS
+} run_cause_t;
 
 /* Sums over steps of this node. */
 typedef struct run_sums {
@@ -21,33 +29,34 @@ typedef struct run_sums {
 
 typedef struct run {
     const train_options_t *options;
-    sgp_group_t *group; /* of all processes */
-    int rank, size;     /* in it */
-    sgp_group_t *nodes, *inside;
-    int node, worker;       /* worker `worker` of node `node` */
-    char id[IDENTITY_TEXT]; /* the same on all nodes; "": of an earlier version, not drawn yet */
     train_callbacks_t callbacks;
+    sgp_group_t *group;   /* of all processes */
+    int rank, size;       /* in it */
+    sgp_group_t *nodes;   /* of this worker and its counterparts on the other nodes */
+    sgp_group_t *workers; /* of this node's workers; NULL: there is one */
+    int node, worker;     /* this process is worker `worker` of node `node` */
+    char id[RUN_ID_TEXT]; /* the same on all nodes; "": of an earlier version, not drawn yet */
     halt_t halt;
-    train_cause_t cause; /* of SGP_ERR_NOT_FINITE on this node */
     replica_t replica;
     metrics_t metrics;
     times_t times;
-    tensorboard_t tensorboard; /* where run_writes and options->tensorboard say so */
-    timeline_t timeline;       /* without a trace unless options->trace */
+    run_tensorboard_t tensorboard; /* used if run_writes and options->tensorboard */
+    run_trace_t trace;             /* all zero unless options->trace */
 
-    uint64_t step;      /* steps done */
-    uint64_t saved;     /* of them, in the last complete checkpoint; 0: there is none */
-    bool warned;        /* that the run learns nothing */
-    int signal;         /* that the nodes have agreed to end because of; 0: none */
-    uint64_t epoch_ns;  /* when this epoch began */
-    double seconds;     /* of training on this node, up to the last step */
-    double before;      /* the same up to this epoch's beginning */
-    double all_seconds; /* sum over finished epochs of the slowest node's seconds */
-    run_sums_t epoch;   /* of this epoch */
+    uint64_t step;         /* steps done */
+    uint64_t saved;        /* of them, in the last complete checkpoint; 0: there is none */
+    run_cause_t cause;     /* of SGP_ERR_NOT_FINITE on this node */
+    int signal;            /* for which the nodes have agreed to end the run; 0: none */
+    bool warned;           /* that the run learns nothing */
+    uint64_t epoch_ns;     /* when this epoch began */
+    double seconds;        /* of training on this node, up to the last step */
+    double seconds_before; /* the same up to this epoch's beginning */
+    double all_seconds;    /* sum over finished epochs of the slowest node's seconds */
+    run_sums_t epoch_sums; /* of this epoch */
 
-    uint64_t shown_ns; /* when progress was last reported */
-    run_sums_t recent; /* since then */
-    double pause;      /* seconds that the last meeting at an epoch's end took */
+    uint64_t shown_ns;        /* when progress was last reported */
+    run_sums_t shown_sums;    /* since then */
+    double epoch_end_seconds; /* the duration of the last epoch end */
 
     /* After the last finished epoch; the same on every node, NAN before. */
     double train_loss;
@@ -62,21 +71,8 @@ static inline bool run_writes(const run_t *run) {
 }
 
 /* Whether the caller wants the run to end. */
-bool run_stopped(const run_t *run);
-
-/* Between two steps: halts where the nodes have agreed to, for a checkpoint and perhaps the end of the
- * run. SGP_ERR_INTERRUPTED, and the errors of halt_before_step and checkpoint_write. */
-sgp_status_t run_halt(run_t *run);
-
-/* The steps of an epoch, from 0, that are not done yet, with the checkpoints that fall between
- * them. The errors of run_halt, model_train and sgp_mixer_step. */
-sgp_status_t run_steps(run_t *run, uint64_t epoch);
-
-/* Average, evaluation and metrics after an epoch, from 0; all nodes call it. Leaves the averaged
- * model in replica.average. */
-sgp_status_t run_meet(run_t *run, uint64_t epoch);
-
-/* Reports to the progress callback, if there is one. */
-void run_show(run_t *run, uint64_t epoch, bool epoch_end);
+static inline bool run_stopped(const run_t *run) {
+    return run->callbacks.stop && *run->callbacks.stop;
+}
 
 #endif

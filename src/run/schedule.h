@@ -8,9 +8,9 @@
  *     cosine:   (1 + cos(pi (k - W) / (steps - W))) / 2
  *     constant: 1
  *
- * The warm-up starts at lr, as the paper's does, but not above a tenth of scaled: with fewer than
- * 2,560 samples in the global batch it would hardly be one. Steps are counted over the
- * whole run and each has its own rate. A milestone inside the warm-up applies after it. */
+ * The warm-up starts at lr, as in the paper, or at a tenth of scaled if that is less: a global
+ * batch below 2,560 samples would hardly have a warm-up otherwise. Steps count over the whole run,
+ * and each has its own rate. A milestone inside the warm-up applies after it. */
 #ifndef SGP_RUN_SCHEDULE_H
 #define SGP_RUN_SCHEDULE_H
 
@@ -37,7 +37,8 @@ const char *schedule_names(void);
 /* SGP_ERR_NOT_FOUND leaves *kind as it was. Logs nothing. */
 sgp_status_t schedule_parse(const char *name, schedule_kind_t *kind);
 
-/* options: checked; nodes, workers, batch_size, epochs, lr, warmup_epochs and lr_schedule are used. */
+/* options: checked; nodes, workers, batch_size, epochs, lr, warmup_epochs and lr_schedule are
+ * used. */
 schedule_t schedule_make(const train_options_t *options, uint64_t steps_per_epoch);
 
 /* The learning rate of step k, from 0. */

@@ -1,23 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The steps of an epoch. Nothing here allocates, but for a checkpoint. */
-#include "base/trace.h"
+#include "run/steps.h"
+
+#include "base/clock.h"
 #include "mixing/kernels.h"
 #include "run/checkpoint.h"
 #include "run/pacing.h"
+#include "run/run_progress.h"
 
 #include <math.h>
-
-#define SHOW_EVERY_NS 250000000u
-
-bool run_stopped(const run_t *run) {
-    return run->callbacks.stop && *run->callbacks.stop;
-}
 
 static double seconds_per_step(const run_t *run) {
     return run->step > 0 ? run->seconds / (double)run->step : 0;
 }
 
-sgp_status_t run_halt(run_t *run) {
+sgp_status_t steps_halt(run_t *run) {
     bool here;
     sgp_status_t status = halt_before_step(&run->halt, run->step, seconds_per_step(run), &here);
     if (status || !here) return status;
@@ -35,9 +31,9 @@ static double ms_between(uint64_t start, uint64_t end) {
     return (double)(end - start) * 1e-6;
 }
 
-/* Every sample has the same weight in an epoch: the gradient of a step's mean loss over a full
- * batch is taken as it is, that of fewer samples in proportion. So nodes that together take the
- * samples of one large batch move the average exactly as one node with that batch would. */
+/* Every sample has the same weight in an epoch: the gradient of a short batch is scaled by its
+ * share of a full one. So nodes that together take the samples of one large batch move the average
+ * exactly as one node with that batch would. */
 static void weigh_tail(const run_t *run, int valid) {
     if (valid == run->options->batch_size) return;
     float weight = (float)valid / (float)run->options->batch_size;
@@ -46,10 +42,10 @@ static void weigh_tail(const run_t *run, int valid) {
 }
 
 static void span(const run_t *run, sgp_trace_kind_t kind, uint64_t start, uint64_t end) {
-    sgp_trace_span(run->timeline.trace, SGP_TRACE_COMPUTING, kind, start, end);
+    sgp_trace_span(run->trace.trace, SGP_TRACE_COMPUTING, kind, start, end);
 }
 
-/* start: when the step began. */
+/* start: of the step. */
 static sgp_status_t train_batch(run_t *run, uint64_t epoch, int valid, uint64_t start,
                                 metrics_step_t *step) {
     replica_t *replica = &run->replica;
@@ -57,7 +53,7 @@ static sgp_status_t train_batch(run_t *run, uint64_t epoch, int valid, uint64_t 
     model_result_t result;
     loader_train(&replica->loader, epoch, replica->indices, batch, replica->images,
                  replica->labels);
-    uint64_t loaded = clock_now_ns();
+    uint64_t loaded = sgp_clock_now();
     sgp_status_t status = model_train(replica->model, sgp_mixer_parameters(replica->mixer),
                                       sgp_mixer_buffers(replica->mixer), replica->images,
                                       replica->labels, batch, valid, replica->gradient, &result);
@@ -65,25 +61,25 @@ static sgp_status_t train_batch(run_t *run, uint64_t epoch, int valid, uint64_t 
     weigh_tail(run, valid);
     step->loss_sum = result.loss_sum;
     if (!isfinite(result.loss_sum) && !run->options->keep_going) {
-        run->cause = TRAIN_LOSS;
+        run->cause = RUN_CAUSE_LOSS;
         return SGP_ERR_NOT_FINITE;
     }
     span(run, SGP_TRACE_DATA, start, loaded);
     span(run, SGP_TRACE_FORWARD, loaded, result.backward_ns);
-    span(run, SGP_TRACE_BACKWARD, result.backward_ns, clock_now_ns());
+    span(run, SGP_TRACE_BACKWARD, result.backward_ns, sgp_clock_now());
     return SGP_OK;
 }
 
 static void delay(const run_t *run, double nanoseconds) {
-    uint64_t start = clock_now_ns();
-    clock_sleep_ns((uint64_t)nanoseconds, run->callbacks.stop);
-    span(run, SGP_TRACE_DELAY, start, clock_now_ns());
+    uint64_t start = sgp_clock_now();
+    pacing_sleep_ns((uint64_t)nanoseconds, run->callbacks.stop);
+    span(run, SGP_TRACE_DELAY, start, sgp_clock_now());
 }
 
-/* The gradient of a step, or the time that stands for it; slower where that is asked for. */
+/* The gradient of a step, or the fixed time that replaces it; slower on --slow-node. */
 static sgp_status_t compute_gradient(run_t *run, uint64_t epoch, uint64_t s, metrics_step_t *step) {
     const train_options_t *options = run->options;
-    uint64_t start = clock_now_ns();
+    uint64_t start = sgp_clock_now();
     int valid = sampler_batch(&run->replica.sampler, s, run->replica.indices);
     step->samples = valid;
     if (options->compute_ms > 0) {
@@ -94,99 +90,68 @@ static sgp_status_t compute_gradient(run_t *run, uint64_t epoch, uint64_t s, met
         if (status) return status;
     }
     if (options->slow_rank == run->node)
-        delay(run, (options->slow_factor - 1) * (double)(clock_now_ns() - start));
-    step->gradient_ms = ms_between(start, clock_now_ns());
+        delay(run, (options->slow_factor - 1) * (double)(sgp_clock_now() - start));
+    step->gradient_ms = ms_between(start, sgp_clock_now());
     return SGP_OK;
 }
 
 static void record(run_t *run, uint64_t start, metrics_step_t *step, bool last) {
     sgp_mixer_statistics_t statistics;
     sgp_mixer_statistics(run->replica.mixer, &statistics);
-    uint64_t now = clock_now_ns();
+    uint64_t now = sgp_clock_now();
     run->step++;
-    run->seconds = run->before + (double)(now - run->epoch_ns) * 1e-9;
+    run->seconds = run->seconds_before + (double)(now - run->epoch_ns) * 1e-9;
     step->step_ms = ms_between(start, now);
     step->wait_ms = (double)statistics.last_wait_ns * 1e-6;
     step->weight = statistics.weight;
     step->seconds = run->seconds;
     times_add(&run->times, step->step_ms);
     metrics_add(&run->metrics, step, sgp_mixer_parameters(run->replica.mixer), run->step, last);
-    run->epoch.loss += step->loss_sum;
-    run->epoch.samples += step->samples;
-    run->recent.loss += step->loss_sum;
-    run->recent.samples += step->samples;
+    run->epoch_sums.loss += step->loss_sum;
+    run->epoch_sums.samples += step->samples;
+    run->shown_sums.loss += step->loss_sum;
+    run->shown_sums.samples += step->samples;
 }
 
 static sgp_status_t run_step(run_t *run, uint64_t epoch, uint64_t s) {
     replica_t *replica = &run->replica;
     metrics_step_t step = {.lr = schedule_rate(&replica->schedule, run->step)};
-    uint64_t start = clock_now_ns();
-    sgp_trace_step(run->timeline.trace, SGP_TRACE_COMPUTING, run->step + 1);
+    uint64_t start = sgp_clock_now();
+    sgp_trace_step(run->trace.trace, SGP_TRACE_COMPUTING, run->step + 1);
     sgp_status_t status = compute_gradient(run, epoch, s, &step);
     if (status) return status;
     status = sgp_mixer_step(replica->mixer, replica->optimizer, replica->gradient, (float)step.lr);
     if (status == SGP_ERR_NOT_FINITE)
-        run->cause = sgp_is_finite(replica->parameters, replica->gradient) ? TRAIN_PARAMETERS
-                                                                           : TRAIN_GRADIENT;
-    /* A signal that ends the run reaches other nodes as well: their end must not look like an
-     * error. */
+        run->cause = sgp_is_finite(replica->parameters, replica->gradient) ? RUN_CAUSE_PARAMETERS
+                                                                           : RUN_CAUSE_GRADIENT;
+    /* The signal may have ended the other node already, which is then no error. */
     if (status == SGP_ERR_PEER_LOST && run_stopped(run)) return SGP_ERR_INTERRUPTED;
     if (status) return status;
     record(run, start, &step, s + 1 == replica->steps_per_epoch);
     return SGP_OK;
 }
 
-/* Returns the steps of this epoch that were done before a checkpoint from which the run goes on. */
+/* Returns how many of its steps the checkpoint of a resumed run holds already. */
 static uint64_t begin_epoch(run_t *run, uint64_t epoch) {
     uint64_t done = run->step % run->replica.steps_per_epoch;
     if (done == 0) {
-        run->epoch = (run_sums_t){0};
-        run->before = run->seconds;
+        run->epoch_sums = (run_sums_t){0};
+        run->seconds_before = run->seconds;
     }
-    run->epoch_ns = clock_now_ns() - (uint64_t)((run->seconds - run->before) * 1e9);
+    run->epoch_ns = sgp_clock_now() - (uint64_t)((run->seconds - run->seconds_before) * 1e9);
     sampler_begin_epoch(&run->replica.sampler, epoch);
     return done;
 }
 
-sgp_status_t run_steps(run_t *run, uint64_t epoch) {
+sgp_status_t steps_run(run_t *run, uint64_t epoch) {
     uint64_t done = begin_epoch(run, epoch);
     for (uint64_t s = done; s < run->replica.steps_per_epoch; s++) {
-        sgp_status_t status = run_halt(run);
+        sgp_status_t status = steps_halt(run);
         if (!status) status = run_step(run, epoch, s);
         if (!status && checkpoint_due(run)) status = checkpoint_write(run);
         if (status) return status;
-        if (clock_now_ns() - run->shown_ns >= SHOW_EVERY_NS) run_show(run, epoch, false);
+        run_progress_after_step(run, epoch);
     }
     halt_next_step(&run->halt, run->step);
     return SGP_OK;
-}
-
-static double seconds_left(const run_t *run, uint64_t epoch) {
-    uint64_t steps = run->replica.schedule.steps;
-    double per_step = run->seconds / (double)run->step;
-    double meetings = (double)run->options->epochs - (double)epoch;
-    return (double)(steps - run->step) * per_step + meetings * run->pause;
-}
-
-void run_show(run_t *run, uint64_t epoch, bool epoch_end) {
-    run->shown_ns = clock_now_ns();
-    if (run->callbacks.progress) {
-        double samples = (double)run->replica.dataset->train.count;
-        double share = (double)run->step / (double)run->replica.steps_per_epoch;
-        train_progress_t progress = {
-            .rank = run->rank,
-            .epoch = (int)epoch + 1,
-            .epochs = run->options->epochs,
-            .step = run->step,
-            .steps = run->replica.schedule.steps,
-            .loss = epoch_end ? run->train_loss : run->recent.loss / run->recent.samples,
-            .test_accuracy = run->test_accuracy.mean,
-            .samples_per_second = samples * share / run->seconds,
-            .consensus_distance = run->consensus.distance,
-            .seconds_left = seconds_left(run, epoch + epoch_end),
-            .epoch_end = epoch_end,
-        };
-        run->callbacks.progress(&progress, run->callbacks.user);
-    }
-    run->recent = (run_sums_t){0};
 }

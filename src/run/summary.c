@@ -2,7 +2,7 @@
 #include "run/summary.h"
 
 #include "run/config.h"
-#include "files/run_id.h"
+#include "run/run_id.h"
 #include "files/json.h"
 
 /* Takes both (NULL: out of memory), and leaves NULL in *object on failure. */
@@ -57,7 +57,7 @@ json_t *train_summary_json(const train_options_t *options, const train_summary_t
     json_t *object = json_object();
     add(&object, "status", json_string(states[summary->state]));
     add(&object, "reason", summary->reason[0] ? json_string(summary->reason) : json_null());
-    add(&object, IDENTITY_KEY, summary->run_id[0] ? json_string(summary->run_id) : json_null());
+    add(&object, RUN_ID_KEY, summary->run_id[0] ? json_string(summary->run_id) : json_null());
     add_options(&object, options);
     add(&object, "parameters", files_json_u64(summary->parameters));
     add(&object, "epochs", json_integer(options->epochs));

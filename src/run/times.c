@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GATHER_STEPS (SGP_GATHER_BYTES / sizeof(float)) /* the most that one gather takes */
+#define GATHER_STEPS (SGP_GATHER_BYTES / sizeof(float)) /* of one gather, at most */
 
 sgp_status_t times_init(times_t *times, uint64_t steps) {
     *times = (times_t){.ms = malloc(steps * sizeof(float)), .capacity = steps};
@@ -50,7 +50,7 @@ sgp_status_t times_gather(const times_t *times, sgp_group_t *group, times_summar
     sgp_status_t status = SGP_OK;
     for (uint64_t done = 0; done < times->count && !status;) {
         uint64_t part = times->count - done < GATHER_STEPS ? times->count - done : GATHER_STEPS;
-        /* The order of times does not matter: part after part, each of all nodes. */
+        /* Part after part, each of all nodes: the order of times does not matter. */
         status = sgp_group_gather(group, times->ms + done, part * sizeof *all, all + done * size);
         done += part;
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How long each step of a run took, on this node and over all nodes. */
+/* The time of each step of a run, on this node, and its statistics over all nodes. */
 #ifndef SGP_RUN_TIMES_H
 #define SGP_RUN_TIMES_H
 
@@ -20,7 +20,7 @@ typedef struct times_summary {
 sgp_status_t times_init(times_t *times, uint64_t steps);
 void times_fini(times_t *times);
 
-/* At most `steps` of them; allocates nothing. */
+/* At most `steps` times; allocates nothing. */
 static inline void times_add(times_t *times, double ms) {
     times->ms[times->count++] = (float)ms;
 }
@@ -28,7 +28,7 @@ static inline void times_add(times_t *times, double ms) {
 /* Mean and nearest-rank quantiles of ms (count), count >= 1, which is sorted. */
 times_summary_t times_quantiles(float *ms, uint64_t count);
 
-/* The same over all nodes, each of which calls it with as many steps. Blocks as gather, several
+/* The same over all nodes, which call it with equal counts. Blocks as sgp_group_gather, several
  * times for a long run. */
 sgp_status_t times_gather(const times_t *times, sgp_group_t *group, times_summary_t *summary);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A file is replaced whole or not at all, and the log says why not. A limit on the size of files
- * stands in for a full disk: it stops a write in the middle just so. */
+ * acts as a full disk: it stops a write in the middle. */
 #include "data/support.h"
 
 #include "files/atomic_file.h"
@@ -29,8 +29,8 @@ static int tear_down(void **state) {
 }
 
 static sgp_status_t replace(const fixture_t *fixture, const char *text) {
-    file_part_t parts[] = {{text, 1}, {text + 1, strlen(text) - 1}};
-    return file_replace(fixture->directory, "it", parts, 2);
+    atomic_file_part_t parts[] = {{text, 1}, {text + 1, strlen(text) - 1}};
+    return atomic_file_replace(fixture->directory, "it", parts, 2);
 }
 
 static void assert_holds(const fixture_t *fixture, const char *text) {
@@ -53,14 +53,14 @@ static void replaces_and_appends(void **state) {
     assert_holds(fixture, "first text");
     assert_int_equal(replace(fixture, "second"), SGP_OK);
     assert_holds(fixture, "second");
-    assert_int_equal(file_append(fixture->directory, "it", " and third", 10), SGP_OK);
+    assert_int_equal(atomic_file_append(fixture->directory, "it", " and third", 10), SGP_OK);
     assert_holds(fixture, "second and third");
-    assert_int_equal(file_replace(fixture->directory, "it", NULL, 0), SGP_OK);
+    assert_int_equal(atomic_file_replace(fixture->directory, "it", NULL, 0), SGP_OK);
     assert_holds(fixture, "");
     assert_int_equal(captured.lines, 0);
 }
 
-static void what_a_killed_run_left_is_no_obstacle(void **state) {
+static void a_leftover_part_is_replaced(void **state) {
     const fixture_t *fixture = *state;
     char part[128];
     snprintf(part, sizeof part, "%s.part", fixture->path);
@@ -80,11 +80,11 @@ static void a_full_disk_leaves_the_old_file(void **state) {
     assert_holds(fixture, "the old text");
 }
 
-static void a_full_disk_takes_a_half_line_back(void **state) {
+static void a_full_disk_takes_back_a_partial_line(void **state) {
     const fixture_t *fixture = *state;
     assert_int_equal(replace(fixture, "line 1\n"), SGP_OK);
     set_limit(10);
-    sgp_status_t status = file_append(fixture->directory, "it", "line 2\n", 7);
+    sgp_status_t status = atomic_file_append(fixture->directory, "it", "line 2\n", 7);
     set_limit(RLIM_INFINITY);
     assert_int_equal(status, SGP_ERR_IO);
     assert_logged(fixture->path, "File too large", NULL);
@@ -93,34 +93,34 @@ static void a_full_disk_takes_a_half_line_back(void **state) {
 
 static void removes_and_makes_directories(void **state) {
     const fixture_t *fixture = *state;
-    assert_int_equal(file_make_directory(fixture->directory, "it"), SGP_OK);
-    assert_int_equal(file_make_directory(fixture->directory, "it"), SGP_OK);
+    assert_int_equal(atomic_file_make_directory(fixture->directory, "it"), SGP_OK);
+    assert_int_equal(atomic_file_make_directory(fixture->directory, "it"), SGP_OK);
     assert_int_equal(rmdir(fixture->path), 0);
-    assert_int_equal(file_remove(fixture->directory, "it"), SGP_OK);
+    assert_int_equal(atomic_file_remove(fixture->directory, "it"), SGP_OK);
     assert_int_equal(replace(fixture, "text"), SGP_OK);
     assert_int_equal(captured.lines, 0);
-    assert_int_equal(file_make_directory(fixture->directory, "it"), SGP_ERR_IO);
+    assert_int_equal(atomic_file_make_directory(fixture->directory, "it"), SGP_ERR_IO);
     assert_logged(fixture->path, "Not a directory", NULL);
-    assert_int_equal(file_remove(fixture->directory, "it"), SGP_OK);
+    assert_int_equal(atomic_file_remove(fixture->directory, "it"), SGP_OK);
     assert_int_equal(count_entries(fixture->directory), 0);
     log_start();
-    assert_int_equal(file_make_directory("/nowhere/at/all", "it"), SGP_ERR_IO);
+    assert_int_equal(atomic_file_make_directory("/nowhere/at/all", "it"), SGP_ERR_IO);
     assert_logged("/nowhere/at/all/it", "No such file", NULL);
 }
 
 static void the_reason_is_named(void **state) {
     const fixture_t *fixture = *state;
-    assert_int_equal(file_append("/dev", "full", "x", 1), SGP_ERR_IO);
+    assert_int_equal(atomic_file_append("/dev", "full", "x", 1), SGP_ERR_IO);
     assert_logged("/dev/full", "No space left", NULL);
     log_start();
-    assert_int_equal(file_append(fixture->directory, "it", "x", 1), SGP_ERR_IO);
+    assert_int_equal(atomic_file_append(fixture->directory, "it", "x", 1), SGP_ERR_IO);
     assert_logged(fixture->path, "No such file", NULL);
     write_file(fixture->path, "a file", 6);
     log_start();
-    assert_int_equal(file_replace(fixture->path, "below", NULL, 0), SGP_ERR_IO);
+    assert_int_equal(atomic_file_replace(fixture->path, "below", NULL, 0), SGP_ERR_IO);
     assert_logged(fixture->path, "Not a directory", NULL);
     log_start();
-    assert_int_equal(file_replace("/nowhere/at/all", "it", NULL, 0), SGP_ERR_IO);
+    assert_int_equal(atomic_file_replace("/nowhere/at/all", "it", NULL, 0), SGP_ERR_IO);
     assert_logged("/nowhere/at/all/it", "No such file", NULL);
 }
 
@@ -139,9 +139,9 @@ int main(void) {
     signal(SIGXFSZ, SIG_IGN); /* so that a write over the limit fails instead */
     const struct CMUnitTest tests[] = {
         TEST(replaces_and_appends),
-        TEST(what_a_killed_run_left_is_no_obstacle),
+        TEST(a_leftover_part_is_replaced),
         TEST(a_full_disk_leaves_the_old_file),
-        TEST(a_full_disk_takes_a_half_line_back),
+        TEST(a_full_disk_takes_back_a_partial_line),
         TEST(removes_and_makes_directories),
         TEST(the_reason_is_named),
         TEST(a_directory_in_its_place_stays),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The values that are published: the check value of the catalogues, and those of RFC 3720, B.4. */
+/* Published values: the check value of the catalogues, and those of RFC 3720, B.4. */
 #include "cmocka_all.h"
 
 #include "files/crc32c.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A directory has one run at a time, and a dead one holds nothing. */
+/* A directory is locked by one token at a time, and a dead process holds nothing. */
 #include "data/support.h"
 
 #include "files/directory_lock.h"
@@ -17,7 +17,8 @@
 #define ONE   "11111111111111111111111111111111"
 #define OTHER "22222222222222222222222222222222"
 
-/* In place of the C library's: the errno of a file system without locks, or 0. */
+/* For the flock below, which replaces the C library's: the errno of a file system without locks, or
+ * 0. */
 static int no_locks;
 
 int flock(int file, int operation) {
@@ -42,72 +43,73 @@ static void assert_empty(const char *directory) {
     assert_int_equal(mkdir(directory, 0700), 0);
 }
 
-static void processes_of_a_run_share_it(void **state) {
-    lock_t first, second, other;
-    char host[LOCK_HOST] = "";
+static void processes_with_a_token_share_it(void **state) {
+    directory_lock_t first, second, other;
+    char host[DIRECTORY_LOCK_HOST] = "";
     assert_int_equal(gethostname(host, sizeof host - 1), 0);
-    assert_int_equal(lock_take(*state, ONE, &first), LOCK_FIRST);
-    assert_int_equal(lock_take(*state, ONE, &second), LOCK_SHARED);
-    assert_int_equal(lock_take(*state, OTHER, &other), LOCK_BUSY);
+    assert_int_equal(directory_lock_take(*state, ONE, &first), DIRECTORY_LOCK_FIRST);
+    assert_int_equal(directory_lock_take(*state, ONE, &second), DIRECTORY_LOCK_SHARED);
+    assert_int_equal(directory_lock_take(*state, OTHER, &other), DIRECTORY_LOCK_BUSY);
     assert_int_equal(other.pid, getpid());
     assert_string_equal(other.host, host);
-    lock_release(&first);
-    lock_release(&other);
-    assert_int_equal(lock_take(*state, OTHER, &other), LOCK_BUSY); /* of the second */
-    lock_release(&second);
+    directory_lock_release(&first);
+    directory_lock_release(&other);
+    assert_int_equal(directory_lock_take(*state, OTHER, &other),
+                     DIRECTORY_LOCK_BUSY); /* of the second */
+    directory_lock_release(&second);
     assert_empty(*state);
-    assert_int_equal(lock_take(*state, OTHER, &other), LOCK_FIRST);
-    lock_release(&other);
-    lock_release(&other);
+    assert_int_equal(directory_lock_take(*state, OTHER, &other), DIRECTORY_LOCK_FIRST);
+    directory_lock_release(&other);
+    directory_lock_release(&other);
     assert_empty(*state);
 }
 
 static void a_killed_process_holds_nothing(void **state) {
     int ends[2];
     char byte;
-    lock_t lock;
+    directory_lock_t lock;
     assert_int_equal(pipe(ends), 0);
     pid_t child = fork();
     if (child == 0) {
-        byte = (char)lock_take(*state, ONE, &lock);
+        byte = (char)directory_lock_take(*state, ONE, &lock);
         if (write(ends[1], &byte, 1) == 1) pause();
         _exit(0);
     }
     assert_int_equal(read(ends[0], &byte, 1), 1);
-    assert_int_equal(byte, LOCK_FIRST);
-    assert_int_equal(lock_take(*state, OTHER, &lock), LOCK_BUSY);
+    assert_int_equal(byte, DIRECTORY_LOCK_FIRST);
+    assert_int_equal(directory_lock_take(*state, OTHER, &lock), DIRECTORY_LOCK_BUSY);
     assert_int_equal(lock.pid, child);
     assert_int_equal(kill(child, SIGKILL), 0);
     assert_int_equal(waitpid(child, NULL, 0), child);
-    assert_int_equal(lock_take(*state, OTHER, &lock), LOCK_FIRST);
-    lock_release(&lock);
+    assert_int_equal(directory_lock_take(*state, OTHER, &lock), DIRECTORY_LOCK_FIRST);
+    directory_lock_release(&lock);
     assert_empty(*state);
     close(ends[0]);
     close(ends[1]);
 }
 
-static void a_file_of_somebody_else_is_left_alone(void **state) {
+static void another_file_is_left_alone(void **state) {
     char path[96];
     size_t size;
-    lock_t lock;
-    snprintf(path, sizeof path, "%s/" LOCK_FILE, (char *)*state);
+    directory_lock_t lock;
+    snprintf(path, sizeof path, "%s/" DIRECTORY_LOCK_FILE, (char *)*state);
     write_file(path, "mine", 4);
-    assert_int_equal(lock_take(*state, ONE, &lock), LOCK_FAILED);
+    assert_int_equal(directory_lock_take(*state, ONE, &lock), DIRECTORY_LOCK_FAILED);
     char *text = read_whole(path, &size);
     assert_int_equal(size, 4);
     assert_memory_equal(text, "mine", 4);
     free(text);
 }
 
-static void what_cannot_be_locked_is_said(void **state) {
+static void failures_are_told_apart(void **state) {
     static const int errors[] = {ENOLCK, EOPNOTSUPP};
-    lock_t lock;
-    assert_int_equal(lock_take("/nowhere/at/all", ONE, &lock), LOCK_FAILED);
+    directory_lock_t lock;
+    assert_int_equal(directory_lock_take("/nowhere/at/all", ONE, &lock), DIRECTORY_LOCK_FAILED);
     assert_int_equal(errno, ENOENT);
     for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
         no_locks = errors[i];
-        assert_int_equal(lock_take(*state, ONE, &lock), LOCK_UNSUPPORTED);
-        lock_release(&lock);
+        assert_int_equal(directory_lock_take(*state, ONE, &lock), DIRECTORY_LOCK_UNSUPPORTED);
+        directory_lock_release(&lock);
         no_locks = 0;
     }
 }
@@ -118,7 +120,7 @@ enum { THREADS = 6, TIMES = 60 };
 
 typedef struct rival {
     const char *directory;
-    char token[LOCK_TOKEN];
+    char token[DIRECTORY_LOCK_TOKEN];
     pthread_t thread;
     atomic_int *inside, *most, *won;
 } rival_t;
@@ -126,14 +128,15 @@ typedef struct rival {
 static void *compete(void *argument) {
     rival_t *rival = argument;
     for (int i = 0; i < TIMES; i++) {
-        lock_t lock;
-        if (lock_take(rival->directory, rival->token, &lock) != LOCK_FIRST) continue;
+        directory_lock_t lock;
+        if (directory_lock_take(rival->directory, rival->token, &lock) != DIRECTORY_LOCK_FIRST)
+            continue;
         int inside = atomic_fetch_add(rival->inside, 1) + 1;
         if (inside > atomic_load(rival->most)) atomic_store(rival->most, inside);
         sched_yield();
         atomic_fetch_sub(rival->inside, 1);
         atomic_fetch_add(rival->won, 1);
-        lock_release(&lock);
+        directory_lock_release(&lock);
     }
     return NULL;
 }
@@ -143,7 +146,7 @@ static void never_two_at_once(void **state) {
     rival_t rivals[THREADS];
     for (int i = 0; i < THREADS; i++) {
         rivals[i] = (rival_t){.directory = *state, .inside = &inside, .most = &most, .won = &won};
-        memset(rivals[i].token, 'a' + i, LOCK_TOKEN - 1);
+        memset(rivals[i].token, 'a' + i, DIRECTORY_LOCK_TOKEN - 1);
         assert_int_equal(pthread_create(&rivals[i].thread, NULL, compete, &rivals[i]), 0);
     }
     for (int i = 0; i < THREADS; i++) pthread_join(rivals[i].thread, NULL);
@@ -155,10 +158,10 @@ static void never_two_at_once(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(processes_of_a_run_share_it),
+        TEST(processes_with_a_token_share_it),
         TEST(a_killed_process_holds_nothing),
-        TEST(a_file_of_somebody_else_is_left_alone),
-        TEST(what_cannot_be_locked_is_said),
+        TEST(another_file_is_left_alone),
+        TEST(failures_are_told_apart),
         TEST(never_two_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

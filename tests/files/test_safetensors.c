@@ -38,7 +38,7 @@ static void tensors_come_back(void **state) {
     remove_directory(directory);
 }
 
-/* What the format's readers insist on: data aligned, without gaps, to the end; text metadata. */
+/* Readers of the format require aligned data without gaps up to the end, and string metadata. */
 static void header_follows_the_format(void **state) {
     (void)state;
     char directory[64], path[96];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What was written comes back; whatever happens to a file, it is refused or means the same. */
+/* Written tensors are read back; a damaged file is refused or means the same. */
 #include "data/support.h"
 
 #include "files/safetensors.h"
@@ -50,7 +50,7 @@ static int tear_down(void **state) {
     return 0;
 }
 
-/* In place: some file systems force a file that was cut and written anew to the disk. */
+/* In place, since some file systems force a truncated and rewritten file to the disk. */
 static void overwrite(const char *path, const void *bytes, size_t count) {
     int file = open(path, O_WRONLY);
     assert_true(file >= 0);
@@ -63,7 +63,7 @@ static void overwrite(const char *path, const void *bytes, size_t count) {
 static bool holds(const tensor_file_t *file, const safetensors_tensor_t *tensor) {
     char problem[TENSOR_FILE_PROBLEM];
     uint8_t bytes[64];
-    const tensor_entry_t *entry = tensor_file_find(file, tensor->name);
+    const tensor_file_entry_t *entry = tensor_file_find(file, tensor->name);
     if (!entry || entry->dtype != tensor->dtype || entry->dims != tensor->dims ||
         memcmp(entry->shape, tensor->shape, (size_t)tensor->dims * sizeof *tensor->shape) != 0)
         return false;
@@ -74,7 +74,7 @@ static bool holds(const tensor_file_t *file, const safetensors_tensor_t *tensor)
     return true;
 }
 
-/* SGP_OK: the file was taken for good, and everything that is found in it is right. */
+/* SGP_OK: the file was accepted, and everything in it is right. */
 static sgp_status_t take(const char *path, char problem[TENSOR_FILE_PROBLEM]) {
     tensor_file_t file;
     sgp_status_t status = tensor_file_open(path, &file, problem);
@@ -109,11 +109,11 @@ static void tensors_come_back(void **state) {
     assert_int_equal(captured.lines, 0);
     assert_null(tensor_file_text(&file, "nothing"));
     assert_null(tensor_file_find(&file, "nothing"));
-    assert_int_equal(tensor_entry_count(tensor_file_find(&file, "layer.weight")), 6);
+    assert_int_equal(tensor_file_entry_count(tensor_file_find(&file, "layer.weight")), 6);
     tensor_file_close(&file);
 }
 
-static void what_is_no_file_is_named(void **state) {
+static void other_than_a_file_is_named(void **state) {
     const fixture_t *fixture = *state;
     char problem[TENSOR_FILE_PROBLEM];
     tensor_file_t file;
@@ -125,7 +125,7 @@ static void what_is_no_file_is_named(void **state) {
     assert_non_null(strstr(problem, "is not a regular file"));
 }
 
-/* Cut anywhere, or with something behind it. */
+/* Cut anywhere, or with a byte appended. */
 static void another_length_is_refused(void **state) {
     const fixture_t *fixture = *state;
     char problem[TENSOR_FILE_PROBLEM];
@@ -138,8 +138,8 @@ static void another_length_is_refused(void **state) {
     free(longer);
 }
 
-/* Every byte of length, header and data, with each of its bits turned and with some values that
- * mean something. */
+/* Every byte of length, header and data, with each of its bits flipped and with some values that
+ * have a meaning in the format. */
 static void a_changed_byte_is_refused(void **state) {
     const fixture_t *fixture = *state;
     static const uint8_t values[] = {0, ' ', '"', '0', '9', '{', '}', ',', 0xff};
@@ -158,7 +158,7 @@ static void a_changed_byte_is_refused(void **state) {
     free(bad);
 }
 
-/* Two bytes at a time, and stretches, wherever a simple generator points to. */
+/* Up to seven bytes at once, at pseudo-random places. */
 static void noise_is_refused(void **state) {
     const fixture_t *fixture = *state;
     char problem[TENSOR_FILE_PROBLEM];
@@ -178,7 +178,7 @@ static void noise_is_refused(void **state) {
     free(bad);
 }
 
-/* A file with this header and so many zero bytes of data. */
+/* A file with this header and `data` zero bytes of data. */
 static void write_header(const fixture_t *fixture, const char *header, size_t data) {
     uint64_t length = strlen(header);
     uint8_t *bytes = calloc(1, 8 + length + data);
@@ -189,12 +189,12 @@ static void write_header(const fixture_t *fixture, const char *header, size_t da
 }
 
 /* A checkpoint of an earlier version has a hash of its data, a model has none. */
-static void an_earlier_version_is_taken_with_a_note(void **state) {
+static void an_earlier_version_is_accepted_with_a_warning(void **state) {
     const fixture_t *fixture = *state;
     static const char tensor[] = "\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}";
-    char hash[HASH_TEXT], header[512], problem[TENSOR_FILE_PROBLEM];
+    char hash[CONTENT_HASH_TEXT], header[512], problem[TENSOR_FILE_PROBLEM];
     tensor_file_t file;
-    hash_of((const uint8_t[8]){0}, 8, hash);
+    content_hash_of((const uint8_t[8]){0}, 8, hash);
     for (int hashed = 0; hashed < 2; hashed++) {
         snprintf(header, sizeof header, "{\"__metadata__\":{\"sgp_version\":\"0.1\"%s%s%s},%s}",
                  hashed ? ",\"hash\":\"" : "", hashed ? hash : "", hashed ? "\"" : "", tensor);
@@ -213,8 +213,8 @@ static void an_earlier_version_is_taken_with_a_note(void **state) {
     assert_refused(fixture, "does not match its hash");
 }
 
-/* Headers that are JSON and lie. */
-static void a_lying_header_is_refused(void **state) {
+/* Headers that are JSON but wrong. */
+static void a_wrong_header_is_refused(void **state) {
     const fixture_t *fixture = *state;
     static const struct {
         const char *header;
@@ -224,8 +224,8 @@ static void a_lying_header_is_refused(void **state) {
         {"[1]", 0, "not JSON"},
         {"{\"a\":1}", 0, "tensor a is wrong"},
         {"{\"a\":{}}", 0, "tensor a is wrong"},
-        {"{\"__metadata__\":{\"a\":1}}", 0, "texts"},
-        {"{\"__metadata__\":7}", 0, "texts"},
+        {"{\"__metadata__\":{\"a\":1}}", 0, "not all strings"},
+        {"{\"__metadata__\":7}", 0, "not all strings"},
         {"{\"a\":{\"dtype\":\"F31\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "tensor a"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,8]}}", 8, "tensor a"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}", 4, "tensor a"},
@@ -282,10 +282,10 @@ static void a_deep_header_is_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(tensors_come_back),         TEST(what_is_no_file_is_named),
+        TEST(tensors_come_back),         TEST(other_than_a_file_is_named),
         TEST(another_length_is_refused), TEST(a_changed_byte_is_refused),
-        TEST(noise_is_refused),          TEST(an_earlier_version_is_taken_with_a_note),
-        TEST(a_lying_header_is_refused), TEST(a_huge_header_is_refused),
+        TEST(noise_is_refused),          TEST(an_earlier_version_is_accepted_with_a_warning),
+        TEST(a_wrong_header_is_refused), TEST(a_huge_header_is_refused),
         TEST(a_deep_header_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

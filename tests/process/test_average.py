@@ -173,7 +173,7 @@ class Eval(ProgramTest):
     def test_other_tensors(self):
         self.train(*SHORT, "--epochs", "1", "--model", "mlp")
         for change, reason in ((lambda h: h.replace(b"fc2.bias", b"fc9.bias"), "has no tensor fc2.bias"),
-                               (lambda h: h.replace(b"[256,784]", b"[784,256]"), "(784, 256) and has to be F32 (256"),
+                               (lambda h: h.replace(b"[256,784]", b"[784,256]"), "(784, 256), must be F32 (256"),
                                (lambda h: h.replace(b'"mlp"', b'"mlq"'), "is of model mlq; here: mlp"),
                                (lambda h: re.sub(rb'"mean":"\d', b'"mean":"x', h), "numbers each")):
             with self.subTest(reason):
@@ -228,7 +228,7 @@ class Eval(ProgramTest):
                 count = struct.unpack(">I", content[4:8])[0]
                 write(path, struct.pack(">IIII", 0x803, count, 14, 28) + content[16:16 + count * 14 * 28])
         err = self.refused("eval", "--data", smaller, self.model())
-        self.assertIn("fc1.weight is F32 (256, 784) and has to be F32 (256, 392)", err)
+        self.assertIn("fc1.weight is F32 (256, 784), must be F32 (256, 392)", err)
 
 
 if __name__ == "__main__":

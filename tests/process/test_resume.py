@@ -186,7 +186,7 @@ class Directory(ResumeTest):
         self.killed()
         step = self.last_complete()
         self.damage(self.node_file(step, 0), size=0)
-        self.check_goes_back(self.node_file(step, 0), "no safetensors file")
+        self.check_goes_back(self.node_file(step, 0), "not a safetensors file")
 
     def test_flipped_byte(self):
         self.killed()

@@ -17,20 +17,11 @@ typedef struct node {
     train_callbacks_t callbacks;
     int rank;
     sgp_loopback_t *hub;
-    uint64_t resent; /* what the node's transport has counted */
+    uint64_t resent; /* in the counters of the node's transport from the start */
     pthread_t thread;
     sgp_status_t status;
     train_summary_t summary;
 } node_t;
-
-/* oneDNN gives the same bits every time with one OpenMP thread, which OpenMP only reads when a
- * program starts. */
-static inline void hold_openmp_to_one_thread(char **argv) {
-    if (getenv("OMP_NUM_THREADS")) return;
-    setenv("OMP_NUM_THREADS", "1", 1);
-    execv("/proc/self/exe", argv);
-    abort();
-}
 
 static inline void *node_main(void *argument) {
     node_t *node = argument;
@@ -56,6 +47,13 @@ static inline void run_nodes(node_t *nodes, int count) {
     }
     for (int rank = 0; rank < count; rank++) pthread_join(nodes[rank].thread, NULL);
     sgp_loopback_destroy(hub);
+}
+
+static inline void assert_all_ended(const node_t *nodes, int count, sgp_status_t status) {
+    for (int rank = 0; rank < count; rank++)
+        if (nodes[rank].status != status)
+            fail_msg("node %d: %s instead of %s (%s)", rank, sgp_status_name(nodes[rank].status),
+                     sgp_status_name(status), captured.last);
 }
 
 /* The same options for all. nodes: (options->nodes), written here. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A run that is stopped and continued equals one that is not; a checkpoint that anything
- * happened to is refused; a full disk leaves the one before. */
+/* A run that is stopped and continued equals an uninterrupted one; a damaged checkpoint is refused;
+ * a full disk leaves the last complete checkpoint. */
 #include "run/run_fixture.h"
 #include "run/nodes.h"
 
@@ -22,24 +22,11 @@ static int set_up(void **state) {
 }
 
 static train_options_t small_run(const fixture_t *fixture) {
-    train_options_t options;
-    train_options_init(&options);
-    options.model = "mlp";
-    options.data = fixture->data;
+    train_options_t options = fixture_run(fixture, NODES);
     options.output = fixture->output;
-    options.nodes = NODES;
     options.epochs = 3;
-    options.batch_size = 8;
-    options.transport = "loopback";
     options.checkpoint_every = 4;
     return options;
-}
-
-static void assert_all_ended(const node_t *nodes, sgp_status_t status) {
-    for (int rank = 0; rank < NODES; rank++)
-        if (nodes[rank].status != status)
-            fail_msg("node %d: %s instead of %s (%s)", rank, sgp_status_name(nodes[rank].status),
-                     sgp_status_name(status), captured.last);
 }
 
 /* ---- a full disk, which also ends a run on all nodes after the same step ---- */
@@ -51,7 +38,7 @@ static void set_limit(rlim_t bytes) {
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
-/* A limit on the size of files stands in for it. */
+/* By a limit on the size of files. */
 static void fill_disk(const train_progress_t *progress, void *user) {
     const int *epoch = user;
     if (progress->epoch_end && progress->epoch == *epoch) set_limit(20000);
@@ -64,7 +51,7 @@ static void run_until(const train_options_t *options, int epoch) {
     nodes[0].callbacks = (train_callbacks_t){.progress = fill_disk, .user = &epoch};
     run_nodes(nodes, NODES);
     set_limit(RLIM_INFINITY);
-    assert_all_ended(nodes, SGP_ERR_IO);
+    assert_all_ended(nodes, NODES, SGP_ERR_IO);
     assert_non_null(strstr(captured.last, "File too large"));
 }
 
@@ -81,7 +68,7 @@ static train_summary_t resume(train_options_t options) {
     node_t nodes[MAX_NODES];
     options.resume = options.output;
     run_alike(nodes, &options);
-    assert_all_ended(nodes, SGP_OK);
+    assert_all_ended(nodes, NODES, SGP_OK);
     return nodes[0].summary;
 }
 
@@ -101,7 +88,7 @@ static void assert_same(train_summary_t summary, train_summary_t whole) {
 static void stop_and_go_on(const fixture_t *fixture, train_options_t options) {
     node_t nodes[MAX_NODES];
     run_alike(nodes, &options);
-    assert_all_ended(nodes, SGP_OK);
+    assert_all_ended(nodes, NODES, SGP_OK);
     train_summary_t whole = nodes[0].summary;
     for (int epoch = 1; epoch <= 2; epoch++) {
         run_until(&options, epoch); /* 13 steps; the checkpoint of 16 or 28 fails */
@@ -161,8 +148,8 @@ static void a_run_that_changes_goes_on(void **state) {
     stop_and_go_on(*state, options);
 }
 
-/* Nobody knows what an asynchronous run comes to, but nothing is lost. */
-static void nothing_is_lost_without_lock_step(void **state) {
+/* The result of an asynchronous run is not reproducible, but its mass is. */
+static void mass_is_kept_without_lock_step(void **state) {
     static const sgp_algorithm_t algorithms[] = {SGP_ALGORITHM_OSGP, SGP_ALGORITHM_ADPSGD};
     for (size_t i = 0; i < sizeof algorithms / sizeof algorithms[0]; i++) {
         train_options_t options = small_run(*state);
@@ -178,31 +165,30 @@ static void nothing_is_lost_without_lock_step(void **state) {
 
 /* ---- damage ---- */
 
-typedef struct victim {
+typedef struct damaged {
     char path[PATH_MAX];
     char *bytes;         /* (size) as it was */
     size_t size, header; /* bytes before the data */
-} victim_t;
+} damaged_t;
 
-static victim_t take_victim(const fixture_t *fixture, uint64_t step) {
-    victim_t victim;
+static damaged_t read_checkpoint(const fixture_t *fixture, uint64_t step) {
+    damaged_t damaged;
     uint64_t length;
-    assert_int_equal(checkpoint_file(fixture->output, step, 1, victim.path), SGP_OK);
-    victim.bytes = read_whole(victim.path, &victim.size);
-    memcpy(&length, victim.bytes, sizeof length);
-    victim.header = 8 + length;
-    return victim;
+    assert_int_equal(checkpoint_file(fixture->output, step, 1, damaged.path), SGP_OK);
+    damaged.bytes = read_whole(damaged.path, &damaged.size);
+    memcpy(&length, damaged.bytes, sizeof length);
+    damaged.header = 8 + length;
+    return damaged;
 }
 
-static void write_at(const victim_t *victim, size_t at, char byte) {
-    FILE *file = fopen(victim->path, "r+b");
+static void write_at(const damaged_t *damaged, size_t at, char byte) {
+    FILE *file = fopen(damaged->path, "r+b");
     assert_non_null(file);
     assert_int_equal(fseek(file, (long)at, SEEK_SET), 0);
     assert_int_equal(fputc(byte, file), (unsigned char)byte);
     assert_int_equal(fclose(file), 0);
 }
 
-/* Bytes all over the file. */
 static void a_flipped_byte_is_noticed(void **state) {
     fixture_t *fixture = *state;
     node_t nodes[MAX_NODES];
@@ -212,19 +198,19 @@ static void a_flipped_byte_is_noticed(void **state) {
     options.checkpoint_every = 100;
     run_alike(nodes, &options);
     options.resume = fixture->output;
-    victim_t victim = take_victim(fixture, 13);
+    damaged_t damaged = read_checkpoint(fixture, 13);
     for (size_t i = 0; i < 300; i++) {
-        size_t range = i % 2 ? victim.size : victim.header;
+        size_t range = i % 2 ? damaged.size : damaged.header;
         size_t at = i * 7919 % range;
         uint64_t step = 0;
-        write_at(&victim, at, (char)(victim.bytes[at] ^ (char)(1 << i % 8)));
+        write_at(&damaged, at, (char)(damaged.bytes[at] ^ (char)(1 << i % 8)));
         sgp_status_t status = resume_check(&options, &step);
-        write_at(&victim, at, victim.bytes[at]);
+        write_at(&damaged, at, damaged.bytes[at]);
         assert_int_equal(status, SGP_ERR_FORMAT);
     }
     uint64_t step;
     assert_int_equal(resume_check(&options, &step), SGP_OK);
-    free(victim.bytes);
+    free(damaged.bytes);
 }
 
 static void a_cut_file_is_noticed(void **state) {
@@ -236,18 +222,18 @@ static void a_cut_file_is_noticed(void **state) {
     options.checkpoint_every = 100;
     run_alike(nodes, &options);
     options.resume = fixture->output;
-    victim_t victim = take_victim(fixture, 13);
-    for (size_t size = victim.size; size > 0;) {
+    damaged_t damaged = read_checkpoint(fixture, 13);
+    for (size_t size = damaged.size; size > 0;) {
         uint64_t step;
-        size -= size > victim.size / 40 ? victim.size / 40 : size;
-        assert_int_equal(truncate(victim.path, (off_t)size), 0);
+        size -= size > damaged.size / 40 ? damaged.size / 40 : size;
+        assert_int_equal(truncate(damaged.path, (off_t)size), 0);
         assert_int_equal(resume_check(&options, &step), SGP_ERR_FORMAT);
     }
-    assert_non_null(strstr(captured.last, victim.path));
-    free(victim.bytes);
+    assert_non_null(strstr(captured.last, damaged.path));
+    free(damaged.bytes);
 }
 
-/* ---- whose it is ---- */
+/* ---- files of other runs ---- */
 
 /* One epoch with a checkpoint at its end. */
 static train_options_t one_epoch(const fixture_t *fixture) {
@@ -257,7 +243,7 @@ static train_options_t one_epoch(const fixture_t *fixture) {
     return options;
 }
 
-/* The file at path once more, as something else. change: of its header. */
+/* Rewrites the file at path with a changed header. */
 static void rewrite(const char *path,
                     void (*change)(json_t *header, const uint8_t *data, size_t bytes)) {
     size_t size;
@@ -280,11 +266,11 @@ static void rewrite(const char *path,
     free(bytes);
 }
 
-/* As versions wrote it that knew neither ids nor a hash of the whole file. */
+/* The header of versions without run ids and hashes of whole files. */
 static void make_old(json_t *header, const uint8_t *data, size_t bytes) {
-    char hash[HASH_TEXT];
+    char hash[CONTENT_HASH_TEXT];
     json_t *metadata = json_object_get(header, "__metadata__");
-    hash_of(data, bytes, hash);
+    content_hash_of(data, bytes, hash);
     json_object_del(metadata, "file_hash");
     json_object_del(metadata, "sgp_format");
     json_object_del(metadata, "run_id");
@@ -302,21 +288,21 @@ static void a_file_of_another_run_is_refused(void **state) {
     node_t first[MAX_NODES], second[MAX_NODES];
     train_options_t options = one_epoch(fixture);
     run_alike(first, &options);
-    victim_t victim = take_victim(fixture, 13);
+    damaged_t damaged = read_checkpoint(fixture, 13);
     run_alike(second, &options);
     assert_string_equal(first[0].summary.parameters_hash, second[0].summary.parameters_hash);
     assert_string_not_equal(first[0].summary.run_id, second[0].summary.run_id);
     assert_string_equal(second[0].summary.run_id, second[NODES - 1].summary.run_id);
-    write_file(victim.path, victim.bytes, victim.size);
-    free(victim.bytes);
+    write_file(damaged.path, damaged.bytes, damaged.size);
+    free(damaged.bytes);
     uint64_t step;
     options.resume = fixture->output;
     log_start();
     assert_int_equal(resume_check(&options, &step), SGP_ERR_MISMATCH);
-    assert_logged(victim.path, "run_id", first[0].summary.run_id, second[0].summary.run_id, NULL);
+    assert_logged(damaged.path, "run_id", first[0].summary.run_id, second[0].summary.run_id, NULL);
 }
 
-/* It is continued, and is a run with an id from then on. */
+/* It is continued, and has an id from then on. */
 static void a_run_of_an_earlier_version_goes_on(void **state) {
     fixture_t *fixture = *state;
     node_t nodes[MAX_NODES];
@@ -344,8 +330,8 @@ static void a_run_of_an_earlier_version_goes_on(void **state) {
     json_decref(config);
 }
 
-/* Node 1's weight is twice what it was, in a file that is whole. */
-static void mass_that_is_wrong_is_named(void **state) {
+/* Node 1's weight is doubled, in a file that is whole. */
+static void wrong_mass_is_warned_of(void **state) {
     fixture_t *fixture = *state;
     node_t nodes[MAX_NODES];
     char problem[TENSOR_FILE_PROBLEM];
@@ -355,14 +341,14 @@ static void mass_that_is_wrong_is_named(void **state) {
     run_alike(nodes, &options);
     lose_summary(fixture);
     checkpoint_folder_remove(fixture->output, 13, 0);
-    victim_t victim = take_victim(fixture, 8);
-    assert_int_equal(tensor_file_open(victim.path, &file, problem), SGP_OK);
-    double *weight = (double *)(victim.bytes + victim.header +
+    damaged_t damaged = read_checkpoint(fixture, 8);
+    assert_int_equal(tensor_file_open(damaged.path, &file, problem), SGP_OK);
+    double *weight = (double *)(damaged.bytes + damaged.header +
                                 tensor_file_find(&file, "sgp.mixer.weight")->begin);
     tensor_file_close(&file);
     *weight *= 2;
-    write_file(victim.path, victim.bytes, victim.size);
-    free(victim.bytes);
+    write_file(damaged.path, damaged.bytes, damaged.size);
+    free(damaged.bytes);
     for (int rank = 0; rank < NODES; rank++) {
         char path[PATH_MAX];
         assert_int_equal(checkpoint_file(fixture->output, 8, rank, path), SGP_OK);
@@ -370,12 +356,12 @@ static void mass_that_is_wrong_is_named(void **state) {
     }
     log_start();
     resume(options);
-    assert_int_equal(captured.lines, 3); /* with that about the version */
+    assert_int_equal(captured.lines, 3); /* the first about the version */
     assert_non_null(strstr(captured.last, "the mass has drifted by"));
     assert_non_null(strstr(captured.last, "at the end of epoch 1"));
 }
 
-static void a_full_disk_leaves_the_checkpoint_before(void **state) {
+static void a_full_disk_leaves_the_last_checkpoint(void **state) {
     fixture_t *fixture = *state;
     uint64_t step;
     train_options_t options = small_run(fixture);
@@ -398,13 +384,13 @@ int main(int argc, char **argv) {
         TEST(every_encoding_goes_on),
         TEST(every_variant_goes_on),
         TEST(a_run_that_changes_goes_on),
-        TEST(nothing_is_lost_without_lock_step),
+        TEST(mass_is_kept_without_lock_step),
         TEST(a_flipped_byte_is_noticed),
         TEST(a_cut_file_is_noticed),
         TEST(a_file_of_another_run_is_refused),
         TEST(a_run_of_an_earlier_version_goes_on),
-        TEST(mass_that_is_wrong_is_named),
-        TEST(a_full_disk_leaves_the_checkpoint_before),
+        TEST(wrong_mass_is_warned_of),
+        TEST(a_full_disk_leaves_the_last_checkpoint),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Nodes that halt together: in virtual time, with delayed messages and nodes of different speed, all come to
- * stand between the same two steps, whoever asks and whenever, and nobody hangs. */
+/* In virtual time, with delayed messages and nodes of different speed, all nodes halt between the
+ * same two steps, whichever node asks and whenever, and none hangs. */
 #include "ranks.h"
 
 #include "mixing/mixer_core.h"
@@ -17,9 +17,9 @@ typedef struct trial {
     int asker;      /* this node is told to end */
     uint64_t asks;  /* before this step */
     uint64_t saves; /* node 0 wants a checkpoint before this step; 0: it does not */
-    double seconds; /* that nodes say a step takes */
+    double seconds; /* per step, in the nodes' promises */
     uint64_t slow;  /* node 1's steps take so many times longer */
-    int breaks;     /* this node cannot go on; -1: all can */
+    int breaks;     /* this node fails; -1: none does */
     volatile sig_atomic_t stop[MOST_NODES];
     /* Results. */
     uint64_t halted[MOST_NODES][2]; /* steps made at each halt */
@@ -42,10 +42,10 @@ static bool halt_here(trial_t *trial, halt_t *halt, sgp_mixer_t *mixer, int rank
     trial->too_far[rank] = halt->too_far;
     CHECK(trial->halts[rank] < 2);
     trial->halted[rank][trial->halts[rank]++ % 2] = step;
-    bool meets = !halt->too_far;
+    bool saves = !halt->too_far;
     halt_over(halt);
-    if (meets) CHECK(sgp_mixer_settle(mixer) == SGP_OK); /* all nodes, as for a checkpoint */
-    if (meets) CHECK(sgp_mixer_resume(mixer) == SGP_OK);
+    if (saves) CHECK(sgp_mixer_settle(mixer) == SGP_OK); /* all nodes, as for a checkpoint */
+    if (saves) CHECK(sgp_mixer_resume(mixer) == SGP_OK);
     return number != 0;
 }
 
@@ -82,8 +82,9 @@ static void body(sgp_group_t *group, void *context) {
     steps(trial, &halt, mixer, rank);
     sgp_mixer_destroy(mixer);
     if (trial->status[rank] != SGP_OK)
-        halt_end(&halt, &(halt_ending_t){.status = trial->status[rank], .step = trial->asks},
-                 trial->endings[rank]);
+        halt_exchange_endings(&halt,
+                              &(halt_ending_t){.status = trial->status[rank], .step = trial->asks},
+                              trial->endings[rank]);
     halt_fini(&halt);
 }
 
@@ -138,7 +139,7 @@ static void test_all_halt_at_one_step(void **state) {
         }
 }
 
-/* A checkpoint, and on; then another node ends the run. */
+/* A halt for a checkpoint; then another node ends the run. */
 static void test_one_after_the_other(void **state) {
     (void)state;
     for (int a = 0; a < ALGORITHMS; a++) {
@@ -150,7 +151,7 @@ static void test_one_after_the_other(void **state) {
     }
 }
 
-/* A node that says that a step takes it a minute is not waited for, and the run ends all the same. */
+/* Steps of a minute: no node waits for the slower one, and the run ends all the same. */
 static void test_one_is_too_far_behind(void **state) {
     (void)state;
     trial_t trial = trial_of(2, 3, 50);
@@ -165,7 +166,7 @@ static void test_one_is_too_far_behind(void **state) {
     assert_true(trial.halted[1][0] < trial.halted[3][0]);
 }
 
-/* Everybody knows who could not go on, and that it was for nobody else's sake. */
+/* Every node knows which node failed, and that the others ended because of it. */
 static void test_an_ending_reaches_all(void **state) {
     (void)state;
     for (int a = 0; a < ALGORITHMS; a++) {

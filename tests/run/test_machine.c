@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The memory of this machine and the limits of cgroups, in a directory that stands for /. */
+/* The memory of this machine and the limits of cgroups, with a directory in place of /. */
 #include "data/support.h"
 
 #include "run/machine.h"
@@ -48,7 +48,7 @@ static void without_cgroups(void **state) {
     assert_null(found.limit);
 }
 
-/* The least on the way up; "max" is none. */
+/* The least limit on the way up; "max" is none. */
 static void version_2(void **state) {
     (void)state;
     put("/proc/self/cgroup", "0::/user.slice/run.scope\n");
@@ -63,7 +63,8 @@ static void version_2(void **state) {
     assert_limit(1048576, "memory.max");
 }
 
-/* Among other controllers, with the number that stands for none; and where only the root is seen, as in a container. */
+/* Among other controllers; with the number that means no limit; and with only the root visible, as
+ * in a container. */
 static void version_1(void **state) {
     (void)state;
     put("/proc/self/cgroup", "5:cpu,memory_like:/other\n4:cpuset,memory:/docker/1234\n0::/\n");

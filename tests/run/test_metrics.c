@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lines cover every step of an epoch, each is a JSON object with the promised fields, and the nodes
- * find out how far they were apart. */
+/* Lines cover every step of an epoch, each is a JSON object with the documented fields, and the
+ * nodes compute their consensus distance. */
 #include "data/support.h"
 
 #include "group/group_internal.h"
@@ -73,9 +73,8 @@ static size_t bytes_of(const sgp_state_item_t *item) {
     return item->count * (item->kind == SGP_STATE_FLOAT32 ? sizeof(float) : sizeof(double));
 }
 
-/* Whatever the step at which they are taken to another place, the lines are those of an epoch in one
- * piece. */
-static void the_state_is_all_there_is(void **state) {
+/* Metrics that are saved and restored after any step give the same lines as uninterrupted ones. */
+static void the_state_is_complete(void **state) {
     (void)state;
     enum { STEPS = 70 };
     for (uint64_t split = 0; split <= STEPS; split++) {
@@ -193,7 +192,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lines_cover_the_epoch),
         cmocka_unit_test(a_line_is_the_mean_of_its_steps),
-        cmocka_unit_test(the_state_is_all_there_is),
+        cmocka_unit_test(the_state_is_complete),
         cmocka_unit_test(the_nodes_find_their_distance),
         cmocka_unit_test(text_is_one_object_per_line),
     };

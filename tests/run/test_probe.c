@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A probe is spread over the parameters, the same everywhere, and its distance is close to that of the
- * whole vectors. */
+/* A probe is spread over the parameters, the same everywhere, and its distance is close to that of
+ * the whole vectors. */
 #include "cmocka_all.h"
 
 #include "base/random.h"
@@ -38,7 +38,7 @@ static void a_short_vector_is_taken_whole(void **state) {
     assert_memory_equal(values, z, sizeof z);
 }
 
-/* Mean (2, 0); distances from it 1, 1, 2 and 2: sqrt(2.5) / 2. The third column belongs to others. */
+/* Mean (2, 0); distances from it 1, 1, 2 and 2: sqrt(2.5) / 2. The third column is not read. */
 static void the_distance_is_its_definition(void **state) {
     (void)state;
     const float values[4][3] = {{1, 0, 9}, {3, 0, -9}, {2, 2, 1}, {2, -2, 0}};
@@ -48,7 +48,8 @@ static void the_distance_is_its_definition(void **state) {
     assert_true(isnan(probe_distance(zeros, 2, 1, 1)));
 }
 
-/* Four nodes around a common vector: 512 of 50,000 coordinates tell the distance to a few percent. */
+/* Four nodes around a common vector: 512 of 50,000 coordinates give the distance within a few
+ * percent. */
 static void a_sample_is_enough(void **state) {
     (void)state;
     enum { NODES = 4, LENGTH = 50000 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What counts as a run's, and what of it is removed. */
+/* A directory holds a run if it has a run's files, and only these are removed. */
 #include "data/support.h"
 
 #include "run/run_files.h"
@@ -14,7 +14,7 @@ static bool finished(const char *text) {
     return found;
 }
 
-static void a_summary_says_whether_it_is_of_a_finished_run(void **state) {
+static void a_summary_shows_a_finished_run(void **state) {
     (void)state;
     assert_true(finished("{\"status\": \"finished\", \"parameters_hash\": \"0\"}"));
     assert_false(finished("{\"status\": \"interrupted\", \"parameters_hash\": \"0\"}"));
@@ -66,7 +66,7 @@ static void each_of_its_files_makes_a_run(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_summary_says_whether_it_is_of_a_finished_run),
+        cmocka_unit_test(a_summary_shows_a_finished_run),
         cmocka_unit_test(each_of_its_files_makes_a_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

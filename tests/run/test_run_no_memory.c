@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every allocation in reading and writing a run's files fails once, and then those of whole runs: no file is
- * half-written, taken for a damaged one, or other than it would be with enough memory. */
+/* Every allocation fails once, in reading and writing a run's files and in whole runs: no file is
+ * half-written, taken for a damaged one, or different from the file with enough memory. */
 #include "failing_alloc.h"
 #include "run/run_fixture.h"
 #include "run/nodes.h"
@@ -15,7 +15,7 @@
 
 enum { TRAIN = 24, TESTS = 10, SIDE = 10 };
 
-/* In place of the C library's, as thousands of files are written here. */
+/* Replaces the C library's: thousands of files are written here. */
 __attribute__((visibility("default"))) int fsync(int file) {
     (void)file;
     return 0;
@@ -26,15 +26,8 @@ static int set_up(void **state) {
 }
 
 static train_options_t small_run(const fixture_t *fixture) {
-    train_options_t options;
-    train_options_init(&options);
-    options.model = "mlp";
-    options.data = fixture->data;
+    train_options_t options = fixture_run(fixture, 1);
     options.output = fixture->output;
-    options.nodes = 1;
-    options.epochs = 2;
-    options.batch_size = 8;
-    options.transport = "loopback";
     return options;
 }
 
@@ -139,11 +132,11 @@ static sgp_status_t write_metrics(const fixture_t *fixture, const made_t *made) 
     metrics_node_t nodes[2] = {{.train_loss = 1}, {.train_loss = 2}};
     metrics_epoch_t epoch = {.epoch = 1, .step = 2};
     (void)made;
-    sgp_status_t status = file_replace(fixture->output, METRICS_FILE, NULL, 0);
+    sgp_status_t status = atomic_file_replace(fixture->output, METRICS_FILE, NULL, 0);
     return status ? status : metrics_write(&lines, fixture->output, &epoch, nodes);
 }
 
-/* empty: the file may be without what could not be appended. */
+/* empty: after a failed append the file is empty. */
 static void write_json(const fixture_t *fixture, const char *name, bool empty,
                        sgp_status_t (*write)(const fixture_t *fixture, const made_t *made)) {
     made_t made = {.options = small_run(fixture)};
@@ -175,9 +168,9 @@ static void test_metrics(void **state) {
     write_json(*state, METRICS_FILE, true, write_metrics);
 }
 
-/* ---- going on with a run ---- */
+/* ---- resuming ---- */
 
-/* Without the first line or the last nothing is won: all of what is kept, or what was there before. */
+/* The file has all the lines to keep, or is unchanged. */
 static void test_resume_metrics(void **state) {
     const fixture_t *fixture = *state;
     static const char before[] = "{\"epoch\": 1, \"step\": 1}\n{\"epoch\": 2, \"step\": 2}\n"
@@ -195,7 +188,7 @@ static void test_resume_metrics(void **state) {
     assert_true(failing.round > 2);
 }
 
-/* A checkpoint that there is no memory to look at is not a bad one: the run does not go on from an older. */
+/* A checkpoint that could not be checked for want of memory is not bad: no older one is chosen. */
 static void test_resume_check(void **state) {
     const fixture_t *fixture = *state;
     train_options_t options = small_run(fixture);
@@ -256,7 +249,7 @@ static void kill_run(const fixture_t *fixture) {
     }
 }
 
-/* What it goes on from is as it was, whatever fails. */
+/* The checkpoint to continue from stays as it was, whatever fails. */
 static void test_resumed_run(void **state) {
     const fixture_t *fixture = *state;
     train_options_t options = small_run(fixture);

@@ -19,22 +19,7 @@ static int set_up(void **state) {
 }
 
 static train_options_t small_run(const fixture_t *fixture) {
-    train_options_t options;
-    train_options_init(&options);
-    options.model = "mlp";
-    options.data = fixture->data;
-    options.nodes = 4;
-    options.epochs = 2;
-    options.batch_size = 8;
-    options.transport = "loopback";
-    return options;
-}
-
-static void assert_all_ended(const node_t *nodes, int count, sgp_status_t status) {
-    for (int rank = 0; rank < count; rank++)
-        if (nodes[rank].status != status)
-            fail_msg("node %d: %s instead of %s", rank, sgp_status_name(nodes[rank].status),
-                     sgp_status_name(status));
+    return fixture_run(fixture, 4);
 }
 
 static void the_same_seed_gives_the_same_bits(void **state) {
@@ -106,8 +91,8 @@ static void run_to_file(const fixture_t *fixture, train_options_t options,
     *file = safetensors_open(path);
 }
 
-/* Three nodes that take a batch together go where one node with the whole batch goes, its last,
- * shorter one included: 406 samples are 16 steps of 24 and one of 22. */
+/* Three nodes with a third of a batch each equal one node with the whole batch, also in the last,
+ * shorter step: 406 samples are 16 steps of 24 and one of 22. */
 static void exact_averaging_equals_one_large_batch(void **state) {
     train_options_t options = small_run(*state);
     safetensors_file_t alone, together;
@@ -152,9 +137,9 @@ static void check_metrics(const fixture_t *fixture, int nodes, int epochs) {
     free(text);
 }
 
-/* Four files, the checkpoints and nothing else; they agree with what the run returned and with each
+/* Four files, the checkpoints and nothing else; they agree with the returned summary and with each
  * other. */
-static void the_files_tell_the_run(void **state) {
+static void the_files_describe_the_run(void **state) {
     const fixture_t *fixture = *state;
     node_t nodes[MAX_NODES];
     train_options_t options = small_run(fixture);
@@ -226,7 +211,7 @@ static void run_with_one_different(node_t *nodes, const train_options_t *options
     assert_all_ended(nodes, options->nodes, status);
 }
 
-/* Node 0 and the node that differs say so, the others only end. */
+/* Node 0 and the node that differs log it, the others only end. */
 static void different_options_are_named(void **state) {
     node_t nodes[MAX_NODES];
     train_options_t options = small_run(*state), other = options;
@@ -253,7 +238,7 @@ static void different_data_are_noticed(void **state) {
     remove_directory(directory);
 }
 
-/* A node that fails on its own says why, and nobody waits for it. */
+/* A node that fails on its own logs the cause, and no node waits for it. */
 static void one_nodes_failure_ends_all(void **state) {
     node_t nodes[MAX_NODES];
     train_options_t options = small_run(*state), other = options;
@@ -304,7 +289,7 @@ static void stop_after_first_epoch(const train_progress_t *progress, void *user)
     stop = progress->epoch_end && progress->epoch == 1;
 }
 
-/* What was finished stays, a summary says how the run ended, and there is no model of the whole run. */
+/* Finished epochs stay in the files, the summary says how the run ended, and there is no model. */
 static void a_stopped_run_leaves_whole_files(void **state) {
     const fixture_t *fixture = *state;
     node_t nodes[MAX_NODES];
@@ -325,8 +310,8 @@ static void a_stopped_run_leaves_whole_files(void **state) {
     assert_int_equal(count_entries(fixture->output), 4);
 }
 
-/* Time instead of a gradient: vectors still move and mix, and nothing is claimed to be learned. */
-static void a_fixed_time_stands_for_the_gradient(void **state) {
+/* A fixed time in place of a gradient: vectors still move and mix, and accuracies are NAN. */
+static void a_fixed_time_replaces_the_gradient(void **state) {
     node_t nodes[MAX_NODES];
     train_options_t options = small_run(*state);
     options.compute_ms = 0.5;
@@ -342,7 +327,7 @@ static void a_fixed_time_stands_for_the_gradient(void **state) {
     assert_true(summary->messages.sent > 0 && summary->messages.sent == summary->messages.received);
 }
 
-/* What was sent again is summed up over the nodes, and is in summary.json. */
+/* Chunks sent again are summed over the nodes, and are in summary.json. */
 static void chunks_sent_again_are_counted(void **state) {
     const fixture_t *fixture = *state;
     node_t nodes[MAX_NODES];
@@ -410,7 +395,7 @@ int main(int argc, char **argv) {
         TEST(the_summary_is_the_same_everywhere),
         TEST(it_learns),
         TEST(exact_averaging_equals_one_large_batch),
-        TEST(the_files_tell_the_run),
+        TEST(the_files_describe_the_run),
         TEST(the_model_file_holds_the_average),
         TEST(different_options_are_named),
         TEST(different_data_are_noticed),
@@ -418,7 +403,7 @@ int main(int argc, char **argv) {
         TEST(an_unwritable_output_ends_all),
         TEST(an_output_that_vanishes_ends_all),
         TEST(a_stopped_run_leaves_whole_files),
-        TEST(a_fixed_time_stands_for_the_gradient),
+        TEST(a_fixed_time_replaces_the_gradient),
         TEST(chunks_sent_again_are_counted),
         TEST(a_handful_of_samples_is_enough),
         TEST(progress_reports_every_epoch),

@@ -99,6 +99,13 @@ static sgp_status_t find_name(eval_t *eval) {
     return SGP_ERR_MISMATCH;
 }
 
+static sgp_status_t normalise(eval_t *eval, char problem[TENSOR_FILE_PROBLEM]) {
+    dataset_t *dataset = eval->dataset;
+    model_file_normalisation_t images = {dataset->shape.channels, dataset->mean,
+                                         dataset->deviation};
+    return refuse(model_file_normalise(&eval->file, &images, problem), problem);
+}
+
 static sgp_status_t make_model(eval_t *eval) {
     const dataset_shape_t *shape = &eval->dataset->shape;
     return model_create(&(model_options_t){.name = eval->name,
@@ -131,8 +138,7 @@ static sgp_status_t prepare(eval_t *eval, const char *path) {
     tensor_file_note(&eval->file);
     status = find_name(eval);
     if (!status) status = dataset_load(eval->settings->data, 0, &eval->dataset);
-    if (!status)
-        status = refuse(model_file_normalisation(&eval->file, eval->dataset, problem), problem);
+    if (!status) status = normalise(eval, problem);
     if (!status) status = make_model(eval);
     if (!status) status = allocate(eval);
     if (!status)

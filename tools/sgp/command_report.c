@@ -74,8 +74,8 @@ static int write_text(const char *output, const char *name, char *text) {
         message_error("%s/%s: out of memory", output, name);
         return EXIT_FAILED;
     }
-    file_part_t part = {text, strlen(text)};
-    sgp_status_t status = file_replace(output, name, &part, 1);
+    atomic_file_part_t part = {text, strlen(text)};
+    sgp_status_t status = atomic_file_replace(output, name, &part, 1);
     free(text);
     return status == SGP_OK ? 0 : EXIT_FAILED;
 }

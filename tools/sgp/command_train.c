@@ -12,7 +12,7 @@
 #include "cli/run_summary.h"
 
 #include "data/dataset.h"
-#include "files/run_id.h"
+#include "run/run_id.h"
 #include "files/json.h"
 #include "run/resume.h"
 #include "run/summary.h"
@@ -35,7 +35,7 @@ static void find_id(const char *config, char *id, size_t room) {
     char problem[FILES_JSON_PROBLEM];
     json_t *json;
     if (files_json_read(config, &json, problem) != SGP_OK) return;
-    const char *found = json_string_value(json_object_get(json, IDENTITY_KEY));
+    const char *found = json_string_value(json_object_get(json, RUN_ID_KEY));
     snprintf(id, room, "%s", found ? found : "");
     json_decref(json);
 }

@@ -5,7 +5,7 @@
 #include "cli/resume_options.h"
 
 #include "run/config.h"
-#include "files/run_id.h"
+#include "run/run_id.h"
 #include "files/json.h"
 #include "run/run_files.h"
 
@@ -68,7 +68,7 @@ bool claim_allows(const settings_t *settings, const char *directory) {
 
 /* ---- the lock ---- */
 
-static void say_busy(const char *option, const char *directory, const lock_t *lock) {
+static void say_busy(const char *option, const char *directory, const directory_lock_t *lock) {
     if (lock->pid == 0)
         message_error("--%s %s: another process is working there", option, directory);
     else
@@ -78,7 +78,7 @@ static void say_busy(const char *option, const char *directory, const lock_t *lo
 
 static void say_failed(const char *option, const char *directory) {
     const char *why = errno == EEXIST ? "it is not one of sgp" : strerror(errno);
-    message_error("--%s %s/" LOCK_FILE ": cannot be locked: %s", option, directory, why);
+    message_error("--%s %s/" DIRECTORY_LOCK_FILE ": cannot be locked: %s", option, directory, why);
 }
 
 static bool same_directory(const char *one, const char *other) {
@@ -96,7 +96,8 @@ static bool continues(const settings_t *settings, const char *output) {
 static bool lock_source(const settings_t *settings, claim_t *claim) {
     const char *source = settings->run.resume;
     if (!source || continues(settings, claim->output)) return true;
-    if (lock_take(source, claim->token, &claim->source) != LOCK_BUSY) return true;
+    if (directory_lock_take(source, claim->token, &claim->source) != DIRECTORY_LOCK_BUSY)
+        return true;
     say_busy("resume", source, &claim->source);
     return false;
 }
@@ -117,17 +118,19 @@ static bool look(const settings_t *settings, bool checked, claim_t *claim) {
 /* again: set where another run has the directory and its name is no wish. */
 static bool lock_output(const settings_t *settings, bool *again, claim_t *claim) {
     const char *option = continues(settings, claim->output) ? "resume" : "output";
-    lock_state_t state = lock_take(claim->output, claim->token, &claim->lock);
-    *again = state == LOCK_BUSY && !settings->run.output;
+    directory_lock_state_t state = directory_lock_take(claim->output, claim->token, &claim->lock);
+    *again = state == DIRECTORY_LOCK_BUSY && !settings->run.output;
     if (*again) return true;
-    if (state == LOCK_BUSY) say_busy(option, claim->output, &claim->lock);
-    if (state == LOCK_FAILED) say_failed(option, claim->output);
-    if (state == LOCK_BUSY || state == LOCK_FAILED) return false;
+    if (state == DIRECTORY_LOCK_BUSY) say_busy(option, claim->output, &claim->lock);
+    if (state == DIRECTORY_LOCK_FAILED) say_failed(option, claim->output);
+    if (state == DIRECTORY_LOCK_BUSY || state == DIRECTORY_LOCK_FAILED) return false;
     bool launched = getenv(TOKEN) != NULL;
-    if (state == LOCK_UNSUPPORTED && !launched && !settings->quiet)
+    if (state == DIRECTORY_LOCK_UNSUPPORTED && !launched && !settings->quiet)
         message_line("%s: no locks on this file system: nothing keeps a second run out",
                      claim->output);
-    return look(settings, state == LOCK_SHARED || (state == LOCK_UNSUPPORTED && launched), claim);
+    return look(settings,
+                state == DIRECTORY_LOCK_SHARED || (state == DIRECTORY_LOCK_UNSUPPORTED && launched),
+                claim);
 }
 
 static void name_output(const settings_t *settings, claim_t *claim) {
@@ -139,7 +142,8 @@ static void name_output(const settings_t *settings, claim_t *claim) {
 
 static bool find_token(claim_t *claim) {
     const char *token = getenv(TOKEN);
-    if (!token || strlen(token) != LOCK_TOKEN - 1) return identity_draw(claim->token) == SGP_OK;
+    if (!token || strlen(token) != DIRECTORY_LOCK_TOKEN - 1)
+        return run_id_draw(claim->token) == SGP_OK;
     strcpy(claim->token, token);
     return true;
 }
@@ -158,11 +162,11 @@ bool claim_begin(const settings_t *settings, claim_t *claim) {
 bool claim_follow(const settings_t *settings, claim_t *claim) {
     snprintf(claim->output, sizeof claim->output, "%s", settings->run.output);
     if (!output_prepare(claim->output, 1)) return false;
-    lock_state_t state = lock_take(claim->output, claim->token, &claim->lock);
-    if (state == LOCK_BUSY) say_busy("output", claim->output, &claim->lock);
-    if (state == LOCK_FAILED) say_failed("output", claim->output);
-    if (state == LOCK_BUSY || state == LOCK_FAILED) return false;
-    return look(settings, state != LOCK_FIRST, claim);
+    directory_lock_state_t state = directory_lock_take(claim->output, claim->token, &claim->lock);
+    if (state == DIRECTORY_LOCK_BUSY) say_busy("output", claim->output, &claim->lock);
+    if (state == DIRECTORY_LOCK_FAILED) say_failed("output", claim->output);
+    if (state == DIRECTORY_LOCK_BUSY || state == DIRECTORY_LOCK_FAILED) return false;
+    return look(settings, state != DIRECTORY_LOCK_FIRST, claim);
 }
 
 bool claim_clear(const claim_t *claim) {
@@ -174,6 +178,6 @@ void claim_export(const claim_t *claim) {
 }
 
 void claim_release(claim_t *claim) {
-    lock_release(&claim->source);
-    lock_release(&claim->lock);
+    directory_lock_release(&claim->source);
+    directory_lock_release(&claim->lock);
 }

@@ -11,10 +11,10 @@
 
 /* The directories that this process holds until claim_release. */
 typedef struct claim {
-    char token[LOCK_TOKEN];   /* the same in all processes of the run */
-    char output[OUTPUT_PATH]; /* the run's directory */
-    lock_t lock, source;      /* of output, and of --resume if that is another directory */
-    bool clears;              /* an old run's files are to be removed first */
+    char token[DIRECTORY_LOCK_TOKEN]; /* the same in all processes of the run */
+    char output[OUTPUT_PATH];         /* the run's directory */
+    directory_lock_t lock, source;    /* of output, and of --resume if that is another directory */
+    bool clears;                      /* an old run's files are to be removed first */
 } claim_t;
 
 #define CLAIM_NONE                                                                                 \

@@ -168,9 +168,9 @@ int graph_svg(const graph_view_t *view, const char *path) {
         free(text);
         return EXIT_FAILED;
     }
-    file_part_t part = {text, size};
-    sgp_status_t status =
-        file_replace(dirname(strcpy(directory, path)), basename(strcpy(name, path)), &part, 1);
+    atomic_file_part_t part = {text, size};
+    sgp_status_t status = atomic_file_replace(dirname(strcpy(directory, path)),
+                                              basename(strcpy(name, path)), &part, 1);
     free(text);
     return status == SGP_OK ? 0 : EXIT_FAILED;
 }

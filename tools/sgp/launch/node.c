@@ -24,7 +24,7 @@ typedef struct beginning {
     int status; /* EXIT_... */
     int finished;
     char output[OUTPUT_PATH];
-    char token[LOCK_TOKEN];
+    char token[DIRECTORY_LOCK_TOKEN];
 } beginning_t;
 
 /* How the run ended for this node. */

@@ -118,8 +118,8 @@ static int write_page(const char *output, char *text) {
         message_error("%s/" REPORT_FILE ": out of memory", output);
         return EXIT_FAILED;
     }
-    file_part_t part = {text, strlen(text)};
-    sgp_status_t status = file_replace(output, REPORT_FILE, &part, 1);
+    atomic_file_part_t part = {text, strlen(text)};
+    sgp_status_t status = atomic_file_replace(output, REPORT_FILE, &part, 1);
     free(text);
     return status == SGP_OK ? 0 : EXIT_FAILED;
 }

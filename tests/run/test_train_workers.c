@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whole runs of nodes with several workers, as threads: the same training as nodes with a batch
- * that is so many times larger. */
+/* Whole runs of nodes with several workers, as threads, equal runs of nodes whose batch is as many
+ * times larger. */
 #include "run/run_fixture.h"
 #include "worker_ranks.h"
 
@@ -43,16 +43,10 @@ static void run(result_t *result, const train_options_t *options) {
 
 /* batch: of a node and step. */
 static train_options_t small_run(const fixture_t *fixture, int nodes, int workers, int batch) {
-    train_options_t options;
-    train_options_init(&options);
-    options.model = "mlp";
-    options.data = fixture->data;
+    train_options_t options = fixture_run(fixture, nodes);
     options.output = fixture->output;
-    options.nodes = nodes;
     options.workers = workers;
-    options.epochs = 2;
     options.batch_size = batch / workers;
-    options.transport = "loopback";
     return options;
 }
 
@@ -118,7 +112,7 @@ static void workers_are_a_larger_batch(void **state) {
         }
 }
 
-static void nobody_waits_and_mass_is_kept(void **state) {
+static void mass_is_kept_without_lock_step(void **state) {
     for (int async = 0; async < 2; async++) {
         result_t result;
         train_options_t options = small_run(*state, 3, 2, 8);
@@ -140,7 +134,7 @@ static void batch_norm_is_averaged(void **state) {
     check_alike(&result);
 }
 
-/* The lines of a node's workers say which, and the same of their node's model. */
+/* Lines name the worker; those of a node's workers have the accuracy of its model. */
 static void metrics_name_the_worker(void **state) {
     const fixture_t *fixture = *state;
     result_t result;
@@ -165,8 +159,8 @@ static void metrics_name_the_worker(void **state) {
     free(text);
 }
 
-/* A run that is stopped, which leaves a checkpoint, and continued ends with the same bits; with an overlap only
- * if it halted at the end of an epoch, as between two steps the checkpoint absorbs what is under way. */
+/* A run that is stopped and continued ends with the same bits; with an overlap only if it halted at
+ * the end of an epoch, since a checkpoint between two steps absorbs the messages in flight. */
 static volatile sig_atomic_t stop;
 
 static void stop_after_first_epoch(const train_progress_t *progress, void *user) {
@@ -239,15 +233,10 @@ static void groups_of_other_sizes_are_refused(void **state) {
 
 int main(int argc, char **argv) {
     (void)argc;
-    /* oneDNN gives the same bits every time with one OpenMP thread. */
-    if (!getenv("OMP_NUM_THREADS")) {
-        setenv("OMP_NUM_THREADS", "1", 1);
-        execv("/proc/self/exe", argv);
-        abort();
-    }
+    hold_openmp_to_one_thread(argv);
     const struct CMUnitTest tests[] = {
         TEST(workers_are_a_larger_batch),
-        TEST(nobody_waits_and_mass_is_kept),
+        TEST(mass_is_kept_without_lock_step),
         TEST(batch_norm_is_averaged),
         TEST(metrics_name_the_worker),
         TEST(it_goes_on_with_the_same_bits),

@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the nodes recorded is in the file of node 0, every span once and by its track, whether they
- * meet often or end alone. */
+/* The spans of all nodes are in the file of node 0, each once and on its track, whether they are
+ * gathered often or node 0 writes its own. */
 #include "data/support.h"
 
 #include "base/logging.h"
 #include "group/group_internal.h"
-#include "files/timeline.h"
+#include "run/run_trace.h"
 #include "transport/loopback/loopback.h"
 
 #include <jansson.h>
 #include <math.h>
 
-enum { NODES = 3, MEETINGS = 3, ROOM = 50000 };
+enum { NODES = 3, GATHERS = 3, ROOM = 50000 };
 
-/* A node records `spans` times (node + 1) in each of its contexts before each meeting; node 1 has
- * none in the other context. */
+/* A node records `spans` times (node + 1) in each of its contexts before each gather; node 1 has
+ * none in the agent's context. */
 typedef struct node {
     sgp_loopback_t *hub;
     const char *directory;
-    int rank, meetings;
+    int rank, gathers;
     size_t spans;
-    bool loses_file; /* of node 0, before the meeting */
+    bool loses_file; /* of node 0, before the gather */
     sgp_status_t status;
     pthread_t thread;
 } node_t;
@@ -43,32 +43,32 @@ static void record(const node_t *node, sgp_trace_t *trace, uint64_t origin, size
 
 static void remove_file(const char *directory) {
     char path[96];
-    snprintf(path, sizeof path, "%s/%s", directory, TIMELINE_FILE);
+    snprintf(path, sizeof path, "%s/%s", directory, RUN_TRACE_FILE);
     if (unlink(path) != 0) abort();
 }
 
 static void *run_node(void *argument) {
     node_t *node = argument;
     sgp_group_t *group;
-    timeline_t timeline;
+    run_trace_t trace;
     sgp_log_set_rank(node->rank);
     if (sgp_group_create(sgp_loopback_transport(node->hub, node->rank), 0, &group)) abort();
-    if (timeline_begin(&timeline, node->rank == 0 ? node->directory : NULL, ROOM)) abort();
+    if (run_trace_begin(&trace, node->rank == 0 ? node->directory : NULL, ROOM, 1)) abort();
     node->status = sgp_group_barrier(group); /* the run begins with node 0's clock */
     uint64_t origin = sgp_clock_now();
-    for (int i = 0; i < node->meetings && !node->status; i++) {
-        record(node, timeline.trace, origin, (size_t)i);
+    for (int i = 0; i < node->gathers && !node->status; i++) {
+        record(node, trace.trace, origin, (size_t)i);
         if (node->loses_file && node->rank == 0) remove_file(node->directory);
-        node->status = timeline_meet(&timeline, group);
+        node->status = run_trace_gather(&trace, group);
     }
-    record(node, timeline.trace, origin, (size_t)node->meetings);
-    if (!node->status) timeline_rescue(&timeline);
-    timeline_fini(&timeline);
+    record(node, trace.trace, origin, (size_t)node->gathers);
+    if (!node->status) run_trace_write_own(&trace);
+    run_trace_fini(&trace);
     sgp_group_leave(group);
     return NULL;
 }
 
-/* like: directory, meetings, spans and loses_file. */
+/* like: directory, gathers, spans and loses_file. */
 static void run_nodes(node_t *nodes, const node_t *like) {
     sgp_loopback_t *hub;
     assert_int_equal(sgp_loopback_create(&(sgp_loopback_options_t){.size = NODES}, &hub), SGP_OK);
@@ -85,7 +85,7 @@ static void run_nodes(node_t *nodes, const node_t *like) {
 static json_t *load(const char *directory) {
     char path[96];
     json_error_t error;
-    snprintf(path, sizeof path, "%s/%s", directory, TIMELINE_FILE);
+    snprintf(path, sizeof path, "%s/%s", directory, RUN_TRACE_FILE);
     json_t *json = json_load_file(path, 0, &error);
     if (!json) fail_msg("%s", error.text);
     return json;
@@ -126,8 +126,8 @@ static size_t count_events(const json_t *file, int node, const char *name) {
     return count;
 }
 
-/* More than one gather takes, and a different number on each node. What comes after the last meeting
- * is there for node 0 alone. */
+/* More spans than one message takes, and a different number on each node. Spans after the last
+ * gather are in the file for node 0 alone. */
 static void every_span_is_there_once(void **state) {
     (void)state;
     static const size_t sizes[] = {1, 100, 1500};
@@ -135,12 +135,10 @@ static void every_span_is_there_once(void **state) {
         char directory[64];
         node_t nodes[NODES];
         make_directory(directory);
-        run_nodes(nodes,
-                  &(node_t){.directory = directory, .meetings = MEETINGS, .spans = sizes[s]});
+        run_nodes(nodes, &(node_t){.directory = directory, .gathers = GATHERS, .spans = sizes[s]});
         json_t *file = load(directory);
         for (int r = 0; r < NODES; r++) {
-            size_t expected =
-                sizes[s] * (size_t)(r + 1) * (size_t)(r == 0 ? MEETINGS + 1 : MEETINGS);
+            size_t expected = sizes[s] * (size_t)(r + 1) * (size_t)(r == 0 ? GATHERS + 1 : GATHERS);
             assert_int_equal(nodes[r].status, SGP_OK);
             assert_int_equal(count_spans(file, r, "data"), expected);
             assert_int_equal(count_spans(file, r, "push"), r == 1 ? 0 : expected);
@@ -152,7 +150,7 @@ static void every_span_is_there_once(void **state) {
     }
 }
 
-static void a_run_that_never_meets_leaves_node_0(void **state) {
+static void without_a_gather_node_0_is_there(void **state) {
     (void)state;
     char directory[64];
     node_t nodes[NODES];
@@ -166,16 +164,16 @@ static void a_run_that_never_meets_leaves_node_0(void **state) {
     remove_directory(directory);
 }
 
-/* Node 2 records three times as many spans as there is room for, and node 0, after the meeting, twice
- * as many. */
-static void a_full_trace_says_so(void **state) {
+/* Node 2 records three times as many spans as there is room for, and node 0, after the gather,
+ * twice as many. */
+static void a_full_trace_is_reported(void **state) {
     (void)state;
     char directory[64];
     node_t nodes[NODES];
     make_directory(directory);
     log_start();
-    run_nodes(nodes, &(node_t){.directory = directory, .meetings = 1, .spans = ROOM});
-    assert_logged(TIMELINE_FILE " is full", "50000", NULL);
+    run_nodes(nodes, &(node_t){.directory = directory, .gathers = 1, .spans = ROOM});
+    assert_logged(RUN_TRACE_FILE " is full", "50000", NULL);
     json_t *file = load(directory);
     for (int r = 0; r < NODES; r++) {
         assert_int_equal(count_spans(file, r, "data"), ROOM);
@@ -185,7 +183,7 @@ static void a_full_trace_says_so(void **state) {
     remove_directory(directory);
 }
 
-/* On every node: nobody waits for node 0. */
+/* On every node: none waits for node 0. */
 static void a_file_that_is_gone_ends_all(void **state) {
     (void)state;
     char directory[64];
@@ -193,7 +191,7 @@ static void a_file_that_is_gone_ends_all(void **state) {
     make_directory(directory);
     log_start();
     run_nodes(nodes,
-              &(node_t){.directory = directory, .meetings = 1, .spans = 1, .loses_file = true});
+              &(node_t){.directory = directory, .gathers = 1, .spans = 1, .loses_file = true});
     for (int r = 0; r < NODES; r++) assert_int_equal(nodes[r].status, SGP_ERR_IO);
     assert_true(captured.lines >= 1);
     remove_directory(directory);
@@ -202,8 +200,8 @@ static void a_file_that_is_gone_ends_all(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_span_is_there_once),
-        cmocka_unit_test(a_run_that_never_meets_leaves_node_0),
-        cmocka_unit_test(a_full_trace_says_so),
+        cmocka_unit_test(without_a_gather_node_0_is_there),
+        cmocka_unit_test(a_full_trace_is_reported),
         cmocka_unit_test(a_file_that_is_gone_ends_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

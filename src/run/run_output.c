@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "run/run_output.h"
+
+#include "base/logging.h"
+#include "files/json.h"
+#include "mixing/mixer_internal.h"
+#include "run/config.h"
+#include "run/resume.h"
+#include "run/summary.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static sgp_status_t write_config(const run_t *run, const char *name) {
+    return files_json_write(run->options->output, name,
+                            config_json(run->options, &run->replica, run->id));
+}
+
+static sgp_status_t begin_files(run_t *run) {
+    if (!run_writes(run)) return SGP_OK;
+    const char *output = run->options->output;
+    uint64_t epochs = run->step / run->replica.steps_per_epoch;
+    sgp_status_t status = atomic_file_remove(output, "summary.json"); /* of an earlier run */
+    if (!status) status = write_config(run, "config.json");
+    if (!status && run->step > 0) status = resume_metrics(run->options->resume, output, epochs);
+    else if (!status) status = atomic_file_replace(output, METRICS_FILE, NULL, 0);
+    if (!status && run->options->tensorboard)
+        status = run_tensorboard_begin(&run->tensorboard, output, run->size, run->options->workers,
+                                       epochs * run->replica.steps_per_epoch);
+    return status;
+}
+
+static sgp_status_t begin_trace(run_t *run) {
+    if (!run->options->trace) return SGP_OK;
+    const char *directory = run_writes(run) ? run->options->output : NULL;
+    sgp_status_t status =
+        run_trace_begin(&run->trace, directory, RUN_TRACE_SPANS, run->options->workers);
+    sgp_mixer_trace(run->replica.mixer, run->trace.trace);
+    return status;
+}
+
+sgp_status_t run_output_begin(run_t *run) {
+    sgp_status_t status = begin_files(run);
+    return status ? status : begin_trace(run);
+}
+
+/* Several nodes of a machine may do this at once: each renames an equal file into place. */
+sgp_status_t run_output_copy_config(const run_t *run) {
+    char name[32], from[PATH_MAX], to[PATH_MAX];
+    const char *output = run->options->output;
+    if (run->rank == 0 || !output) return SGP_OK;
+    snprintf(name, sizeof name, "config-%d.json", run->rank);
+    if (snprintf(from, sizeof from, "%s/%s", output, name) >= PATH_MAX ||
+        snprintf(to, sizeof to, "%s/config.json", output) >= PATH_MAX || access(to, F_OK) == 0)
+        return SGP_OK;
+    sgp_status_t status = write_config(run, name);
+    if (status || rename(from, to) == 0) return status;
+    return sgp_fail(SGP_ERR_IO, "%s: cannot be written: %s", to, strerror(errno));
+}
+
+static sgp_status_t write_summary(const run_t *run, const train_summary_t *summary) {
+    return files_json_write(run->options->output, "summary.json",
+                            train_summary_json(run->options, summary));
+}
+
+static sgp_status_t write_model(const run_t *run, const char *hash) {
+    const replica_t *replica = &run->replica;
+    safetensors_pair_t pairs[MODEL_FILE_PAIRS + 3];
+    model_file_about_t about;
+    model_file_normalisation_t images = replica_normalisation(replica);
+    size_t count = model_file_describe(&about, &images, pairs);
+    pairs[count++] = (safetensors_pair_t){"model", run->options->model};
+    pairs[count++] = (safetensors_pair_t){RUN_ID_KEY, run->id};
+    pairs[count++] = (safetensors_pair_t){"parameters_hash", hash};
+    return model_file_write(run->options->output, "model.safetensors", replica->model,
+                            replica->average, pairs, count);
+}
+
+sgp_status_t run_output_finish(const run_t *run, const train_summary_t *summary) {
+    if (!run_writes(run)) return SGP_OK;
+    sgp_status_t status = write_model(run, summary->parameters_hash);
+    return status ? status : write_summary(run, summary);
+}
+
+void run_output_end_early(const run_t *run, const train_summary_t *summary) {
+    if (run_writes(run) && access(run->options->output, W_OK) == 0) write_summary(run, summary);
+}

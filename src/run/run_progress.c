@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "run/run_progress.h"
+
+#include "base/clock.h"
+
+#define EVERY_NS 250000000u
+
+/* left: epochs whose end is still to come. */
+static double seconds_left(const run_t *run, uint64_t left) {
+    uint64_t steps = run->replica.schedule.steps;
+    double per_step = run->seconds / (double)run->step;
+    return (double)(steps - run->step) * per_step + (double)left * run->epoch_end_seconds;
+}
+
+static void report(run_t *run, uint64_t epoch, bool epoch_end) {
+    run->shown_ns = sgp_clock_now();
+    if (run->callbacks.progress) {
+        double samples = (double)run->replica.dataset->train.count;
+        double epochs = (double)run->step / (double)run->replica.steps_per_epoch;
+        uint64_t left = (uint64_t)run->options->epochs - epoch - epoch_end;
+        train_progress_t progress = {
+            .rank = run->rank,
+            .epoch = (int)epoch + 1,
+            .epochs = run->options->epochs,
+            .step = run->step,
+            .steps = run->replica.schedule.steps,
+            .loss = epoch_end ? run->train_loss : run->shown_sums.loss / run->shown_sums.samples,
+            .test_accuracy = run->test_accuracy.mean,
+            .samples_per_second = samples * epochs / run->seconds,
+            .consensus_distance = run->consensus.distance,
+            .seconds_left = seconds_left(run, left),
+            .epoch_end = epoch_end,
+        };
+        run->callbacks.progress(&progress, run->callbacks.user);
+    }
+    run->shown_sums = (run_sums_t){0};
+}
+
+void run_progress_after_step(run_t *run, uint64_t epoch) {
+    if (sgp_clock_now() - run->shown_ns >= EVERY_NS) report(run, epoch, false);
+}
+
+void run_progress_after_epoch(run_t *run, uint64_t epoch) {
+    report(run, epoch, true);
+}

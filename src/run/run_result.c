@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "run/run_result.h"
+
+#include "base/logging.h"
+#include "files/content_hash.h"
+#include "run/summary.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Counters over all nodes, and the mean wait. */
+static sgp_status_t gather_messages(const run_t *run, train_summary_t *summary) {
+    sgp_mixer_statistics_t mine;
+    sgp_mixer_statistics(run->replica.mixer, &mine);
+    sgp_mixer_statistics_t *all = malloc((size_t)run->size * sizeof *all);
+    if (!all) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d nodes' counters", run->size);
+    sgp_status_t status = sgp_group_gather(run->group, &mine, sizeof mine, all);
+    for (int i = 0; i < run->size && !status; i++) {
+        summary->messages.sent += all[i].sent;
+        summary->messages.received += all[i].received;
+        summary->messages.late += all[i].late;
+        summary->messages.refused += all[i].refused;
+        summary->messages.resent += all[i].resent;
+        summary->messages.reabsorbed += all[i].reabsorbed;
+        summary->wait_ms += (double)all[i].wait_ns * 1e-6 / (double)run->step / (double)run->size;
+    }
+    free(all);
+    return status;
+}
+
+sgp_status_t run_result_finished(const run_t *run, train_summary_t *summary) {
+    double samples = (double)run->replica.dataset->train.count * run->options->epochs;
+    times_summary_t times;
+    *summary = (train_summary_t){
+        .parameters = run->replica.parameters,
+        .steps = run->step,
+        .seconds = run->all_seconds,
+        .samples_per_second = samples / run->all_seconds,
+        .train_loss = run->train_loss,
+        .test_accuracy = run->test_accuracy,
+        .average_model_accuracy = run->average_model_accuracy,
+        .consensus = run->consensus,
+    };
+    memcpy(summary->run_id, run->id, sizeof run->id);
+    content_hash_of(run->replica.average, run->replica.parameters * sizeof *run->replica.average,
+                    summary->parameters_hash);
+    sgp_status_t status = times_gather(&run->times, run->group, &times);
+    if (status) return status;
+    summary->step_ms.mean = times.mean;
+    summary->step_ms.p50 = times.p50;
+    summary->step_ms.p99 = times.p99;
+    return gather_messages(run, summary);
+}
+
+void run_result_early(const run_t *run, train_summary_t *summary) {
+    double samples = (double)run->replica.dataset->train.count;
+    double epochs = (double)run->step / (double)run->replica.steps_per_epoch;
+    train_summary_early(summary, TRAIN_FAILED);
+    summary->parameters = run->replica.parameters;
+    summary->steps = run->step;
+    summary->checkpoint = run->saved;
+    summary->seconds = run->seconds;
+    summary->samples_per_second = samples * epochs / run->seconds;
+    summary->train_loss = run->train_loss;
+    summary->test_accuracy = run->test_accuracy;
+    summary->average_model_accuracy = run->average_model_accuracy;
+    summary->consensus = run->consensus;
+    memcpy(summary->run_id, run->id, sizeof run->id);
+}

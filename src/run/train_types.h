@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The types that train_run takes and returns, for its callers and for the files of this folder. */
+#ifndef SGP_RUN_TRAIN_TYPES_H
+#define SGP_RUN_TRAIN_TYPES_H
+
+#include <sgp/sgp.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Progress of one node, about four times a second and at the end of each epoch. */
+typedef struct train_progress {
+    int rank;
+    int epoch; /* from 1 */
+    int epochs;
+    uint64_t step; /* within the run, from 1 */
+    uint64_t steps;
+    double loss; /* mean over this node's samples since the last call; at the end of an epoch over
+                    all of the epoch's samples, of all nodes */
+    double test_accuracy; /* fraction, mean over nodes, after the last finished epoch; NAN before */
+    double samples_per_second; /* over all nodes, training time only */
+    double consensus_distance; /* relative; NAN before the first evaluation */
+    double seconds_left;       /* estimate */
+    bool epoch_end;            /* this epoch has been evaluated */
+} train_progress_t;
+
+/* mean, min and max over nodes. */
+typedef struct train_spread {
+    double mean, min, max;
+} train_spread_t;
+
+/* How a run ended. */
+typedef enum train_state {
+    TRAIN_FINISHED,
+    TRAIN_DIVERGED,    /* a number was not finite */
+    TRAIN_INTERRUPTED, /* by a signal to a node */
+    TRAIN_FAILED,
+} train_state_t;
+
+/* The contents of summary.json; identical on every node of a finished run. After an early end node
+ * 0 has its own figures and those of the last finished epoch; the others are NAN. */
+typedef struct train_summary {
+    train_state_t state;
+    char reason[320];    /* of an early end, a sentence; "" of a finished run */
+    int signal;          /* for which the nodes agreed to end the run; 0: none */
+    uint64_t checkpoint; /* steps in the newest complete checkpoint; 0: there is none */
+    char run_id[33];     /* run/run_id.h */
+    uint64_t parameters;
+    uint64_t steps; /* per node */
+    double seconds; /* of training, without evaluation: of each epoch, the slowest node's */
+    double samples_per_second;
+    struct {
+        double mean, p50, p99;
+    } step_ms;
+    double wait_ms;    /* mean over steps and nodes: asleep until a message arrives */
+    double train_loss; /* mean over all samples of the last epoch, each at its step */
+    train_spread_t test_accuracy;
+    double average_model_accuracy;
+    sgp_mixer_consensus_t consensus;
+    char parameters_hash[33]; /* XXH3, 128 bits, of the averaged parameters, hexadecimal */
+    struct {
+        uint64_t sent, received, late, refused, resent, reabsorbed; /* over all nodes */
+    } messages;
+} train_summary_t;
+
+typedef struct train_callbacks {
+    void (*progress)(const train_progress_t *progress, void *user); /* may be NULL */
+    void *user;
+    /* May be NULL. A signal's number: end after this step with SGP_ERR_INTERRUPTED. */
+    const volatile sig_atomic_t *stop;
+} train_callbacks_t;
+
+/* The processes of a run; with one worker per node, `all` is enough. See sgp_group_split. */
+typedef struct train_groups {
+    sgp_group_t *all;     /* every process */
+    sgp_group_t *nodes;   /* this worker and its counterparts on the other nodes */
+    sgp_group_t *workers; /* those of this node */
+} train_groups_t;
+
+#endif
