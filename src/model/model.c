@@ -3,8 +3,9 @@
 
 #include "base/clock.h"
 #include "base/logging.h"
-#include "model/layer.h"
-#include "model/loss.h"
+#include "model/layers/layer.h"
+#include "model/layers/loss.h"
+#include "model/models/models.h"
 #include "model/plan.h"
 #include "model/tensors.h"
 
@@ -64,11 +65,11 @@ static sgp_status_t build_network(model_t *m, const model_options_t *options) {
     network_t *network = calloc(1, sizeof *network);
     if (!network) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a list of layers");
     sgp_status_t status;
-    if (options->name && network_build(network, options->name, options->classes))
+    if (options->name && models_build(network, options->name, options->classes))
         status = connect(m, network);
     else
         status = sgp_fail(SGP_ERR_INVALID, "there is no model \"%s\"; there are %s",
-                          options->name ? options->name : "", network_names());
+                          options->name ? options->name : "", models_names());
     free(network);
     return status;
 }
@@ -133,7 +134,7 @@ void model_destroy(model_t *model) {
 }
 
 const char *model_names(void) {
-    return network_names();
+    return models_names();
 }
 
 size_t model_parameter_count(const model_t *model) {

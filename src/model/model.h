@@ -10,10 +10,9 @@
 #ifndef SGP_MODEL_MODEL_H
 #define SGP_MODEL_MODEL_H
 
+#include "model/model_types.h"
+
 #include <sgp/status.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
 typedef struct model model_t;
 
@@ -25,25 +24,6 @@ typedef struct model_options {
     int channels; /* of an image; required */
     int classes;  /* required, >= 2 */
 } model_options_t;
-
-/* One named tensor inside the flat parameter vector (or inside the buffers). */
-typedef struct model_tensor {
-    const char *name; /* unique, such as "conv1.weight"; owned by the model */
-    size_t offset;    /* floats from the start of its vector */
-    size_t count;     /* floats */
-    int dims;
-    int64_t shape[4]; /* (dims) plain layout, outermost first */
-    bool is_buffer; /* in the buffers (batch-norm running mean and variance), not in the parameters
-                     */
-    bool decays;    /* weight decay applies: false for batch-norm scale and shift */
-} model_tensor_t;
-
-/* What a forward pass over some samples gave. */
-typedef struct model_result {
-    double loss_sum;      /* sum of the cross-entropy over the valid samples */
-    int correct;          /* of the valid samples, those whose largest logit is the label's */
-    uint64_t backward_ns; /* sgp_clock_now when the backward pass began; 0 without one */
-} model_result_t;
 
 /* Builds the layers. Sets *model only on success.
  * SGP_ERR_INVALID: unknown name (the log lists the known ones), an option out of range, or images

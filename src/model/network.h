@@ -42,15 +42,4 @@ typedef struct network {
 __attribute__((format(printf, 3, 4))) int network_add(network_t *network, layer_spec_t spec,
                                                       const char *format, ...);
 
-/* The models. The last layer's output is the logits. */
-void network_mlp(network_t *network, int classes);
-void network_lenet(network_t *network, int classes);
-void network_resnet20(network_t *network, int classes);
-
-/* Writes the named model's layers into an empty network; false if there is no such model. */
-bool network_build(network_t *network, const char *name, int classes);
-
-/* Comma-separated. Static. */
-const char *network_names(void);
-
 #endif

@@ -5,7 +5,7 @@
 #ifndef SGP_MODEL_PLAN_H
 #define SGP_MODEL_PLAN_H
 
-#include "model/layer.h"
+#include "model/layers/layer.h"
 
 /* Allocates the buffers and sets `gradients` of each value and d_input of each layer.
  * layers: (count), in running order. values: (count + 1), value i being layer i - 1's output. */

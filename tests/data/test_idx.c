@@ -2,7 +2,7 @@
 /* What the IDX reader accepts, and that each kind of damage is refused with its reason. */
 #include "data/support.h"
 
-#include "data/idx.h"
+#include "data/formats/idx.h"
 
 #define COUNT      (3 * 4 * 5)
 #define FILE_BYTES (16 + COUNT)

@@ -6,9 +6,9 @@
 #define SGP_TESTS_MODEL_REFERENCE_H
 
 #include "base/random.h"
-#include "model/batch_norm.h"
+#include "model/layers/batch_norm.h"
 #include "model/engine.h"
-#include "model/pooling.h"
+#include "model/layers/pooling.h"
 
 #include <math.h>
 #include <setjmp.h>

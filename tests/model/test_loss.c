@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "reference.h"
 
-#include "model/loss.h"
-#include "model/relu.h"
+#include "model/layers/loss.h"
+#include "model/layers/relu.h"
 
 enum { COUNT = 5, CLASSES = 7 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The rectifier where no other layer has it built in, and the sum of two gradients. */
-#ifndef SGP_MODEL_RELU_H
-#define SGP_MODEL_RELU_H
+#ifndef SGP_MODEL_LAYERS_RELU_H
+#define SGP_MODEL_LAYERS_RELU_H
 
 #include <stddef.h>
 

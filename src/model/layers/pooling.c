@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "model/pooling.h"
+#include "model/layers/pooling.h"
 
-#include "model/lanes.h"
+#include "model/layers/lanes.h"
 
 #include <stddef.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "data/idx.h"
+#include "data/formats/idx.h"
 
 #include "base/logging.h"
 #include "base/regular.h"

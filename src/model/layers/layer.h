@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A layer at work: a line of the network's list with its shapes, its memory and its kernels. */
-#ifndef SGP_MODEL_LAYER_H
-#define SGP_MODEL_LAYER_H
+#ifndef SGP_MODEL_LAYERS_LAYER_H
+#define SGP_MODEL_LAYERS_LAYER_H
 
-#include "model/batch_norm.h"
+#include "model/layers/batch_norm.h"
 #include "model/engine.h"
 #include "model/network.h"
-#include "model/pooling.h"
+#include "model/layers/pooling.h"
 
 #include <sgp/status.h>
 #include <stddef.h>

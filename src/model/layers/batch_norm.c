@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "model/batch_norm.h"
+#include "model/layers/batch_norm.h"
 
 #include "base/logging.h"
-#include "model/lanes.h"
+#include "model/layers/lanes.h"
 
 #include <math.h>
 

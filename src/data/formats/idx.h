@@ -7,8 +7,8 @@
  * its header claims is compared with what is there before memory is taken, and the file must end
  * where its data do. Every failure logs one line with the file, what was found and what would be
  * right. */
-#ifndef SGP_DATA_IDX_H
-#define SGP_DATA_IDX_H
+#ifndef SGP_DATA_FORMATS_IDX_H
+#define SGP_DATA_FORMATS_IDX_H
 
 #include <sgp/status.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "model/loss.h"
+#include "model/layers/loss.h"
 
 #include <math.h>
 #include <string.h>

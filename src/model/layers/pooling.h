@@ -4,8 +4,8 @@
  * Max pooling has the ReLU that follows or precedes it built in: the largest of the rectified is
  * the rectified largest, so that the ReLU costs a pass over the small output in place of two over
  * the large input. */
-#ifndef SGP_MODEL_POOLING_H
-#define SGP_MODEL_POOLING_H
+#ifndef SGP_MODEL_LAYERS_POOLING_H
+#define SGP_MODEL_LAYERS_POOLING_H
 
 #include <stdbool.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "model/network.h"
+#include "model/models/models.h"
 
 static int block(network_t *network, int x, int number, int channels) {
     x = network_add(network,
@@ -18,7 +18,7 @@ static int block(network_t *network, int x, int number, int channels) {
 
 /* The small LeNet (after LeCun et al. 1998): two blocks of 5x5 convolution, ReLU and 2x2 max
  * pooling, with 16 and 32 channels, and one dense layer. */
-void network_lenet(network_t *network, int classes) {
+void models_lenet(network_t *network, int classes) {
     int x = block(network, 0, 1, 16);
     x = block(network, x, 2, 32);
     network_add(network,

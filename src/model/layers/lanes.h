@@ -4,8 +4,8 @@
  *
  * Four floats are what every 64-bit CPU has without asking. Wider ones were measured to save 1 % of
  * a step (these loops wait for memory), and would need versions per CPU. */
-#ifndef SGP_MODEL_LANES_H
-#define SGP_MODEL_LANES_H
+#ifndef SGP_MODEL_LAYERS_LANES_H
+#define SGP_MODEL_LAYERS_LANES_H
 
 #include <stdint.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "model/relu.h"
+#include "model/layers/relu.h"
 
 /* Plain loops: the arrays are small (dense layers) or the call is rare. */
 

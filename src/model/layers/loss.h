@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Softmax with cross-entropy. */
-#ifndef SGP_MODEL_LOSS_H
-#define SGP_MODEL_LOSS_H
+#ifndef SGP_MODEL_LAYERS_LOSS_H
+#define SGP_MODEL_LAYERS_LOSS_H
 
-#include "model/model.h"
+#include "model/model_types.h"
 
 /* Over the first `valid` of `count` samples: result, as model.h says. logits: (count, classes).
  * labels: (valid), each in [0, classes). d_logits: (count, classes), the gradient of the mean loss

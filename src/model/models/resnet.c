@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "model/network.h"
+#include "model/models/models.h"
 
 enum { STAGES = 3, BLOCKS = 3, WIDTH = 16 };
 
@@ -38,7 +38,7 @@ static int basic_block(network_t *network, int x, int stage, int number, int cha
 
 /* ResNet-20 for small images (He, Zhang, Ren, Sun 2015, section 4.2): 16, 32 and 64 channels, three
  * basic blocks each. */
-void network_resnet20(network_t *network, int classes) {
+void models_resnet20(network_t *network, int classes) {
     int x = network_add(network, convolution(0, WIDTH, 3, 1), "conv1");
     x = network_add(network, (layer_spec_t){.kind = LAYER_BATCH_NORM, .input = x, .relu = true},
                     "bn1");

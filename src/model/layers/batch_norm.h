@@ -9,8 +9,8 @@
  * Arrays of activations are (rows, channels), rows being batch x height x width. Sums over rows are
  * taken per channel, over short runs in float and over the runs in double, in an order that depends
  * on the shape alone. */
-#ifndef SGP_MODEL_BATCH_NORM_H
-#define SGP_MODEL_BATCH_NORM_H
+#ifndef SGP_MODEL_LAYERS_BATCH_NORM_H
+#define SGP_MODEL_LAYERS_BATCH_NORM_H
 
 #include "model/arena.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "model/layer.h"
+#include "model/layers/layer.h"
 
 #include "base/logging.h"
-#include "model/relu.h"
+#include "model/layers/relu.h"
 
 size_t value_count(const value_t *value) {
     return (size_t)value->batch * (size_t)value->height * (size_t)value->width *

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "model/network.h"
+#include "model/models/models.h"
 
 /* Two hidden layers of 256. */
-void network_mlp(network_t *network, int classes) {
+void models_mlp(network_t *network, int classes) {
     enum { WIDTH = 256 };
     int x = 0;
     for (int i = 1; i <= 2; i++) {
