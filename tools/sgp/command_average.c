@@ -86,7 +86,7 @@ static int average(const char *run, const char *output) {
         else printf("  file             %s/%s\n", place.directory, place.name);
     }
     average_close(&source);
-    return command_exit_status(status);
+    return exit_status_of(status);
 }
 
 int command_average(int argc, char **argv) {

@@ -223,7 +223,7 @@ static int run_node(const bench_settings_t *settings, const place_t *place) {
     sgp_log_set_rank(place->rank);
     joining_options(&settings->joining, settings->transport, settings->nodes, &group_options);
     sgp_status_t status = sgp_group_join(&group_options, &group);
-    if (status != SGP_OK) return command_exit_status(status);
+    if (status != SGP_OK) return exit_status_of(status);
     int rank = sgp_group_rank(group), nodes = sgp_group_size(group);
     sgp_log_set_rank(rank);
     if (place->joins && rank == 0 && !check_output(settings->output)) return EXIT_MISTAKE;
@@ -235,7 +235,7 @@ static int run_node(const bench_settings_t *settings, const place_t *place) {
     size_t numbers = (size_t)(settings->megabytes * 1e6 / sizeof(float));
     if (good && rank == 0) good = write_result(settings, object_of(settings, all, nodes, numbers));
     free(all);
-    return status != SGP_OK ? command_exit_status(status) : good ? 0 : EXIT_FAILED;
+    return status != SGP_OK ? exit_status_of(status) : good ? 0 : EXIT_FAILED;
 }
 
 /* ---- all nodes ---- */

@@ -185,7 +185,7 @@ static int run(const eval_settings_t *settings, const char *path) {
     }
     if (!status) status = print(&eval, &found);
     release(&eval);
-    return command_exit_status(status);
+    return exit_status_of(status);
 }
 
 int command_eval(int argc, char **argv) {

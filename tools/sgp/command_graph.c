@@ -139,7 +139,7 @@ static bool can_be_drawn(const graph_settings_t *settings, const sgp_graph_t *gr
 
 static int show(const graph_settings_t *settings, graph_view_t *view) {
     sgp_status_t analyzed = sgp_graph_analyze(&view->graph, settings->steps, &view->analysis);
-    if (analyzed != SGP_OK) return command_exit_status(analyzed);
+    if (analyzed != SGP_OK) return exit_status_of(analyzed);
     int status = settings->svg ? graph_svg(view, settings->svg) : 0;
     if (status) return status;
     if (settings->json) return graph_json(view);

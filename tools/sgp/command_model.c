@@ -92,7 +92,7 @@ int command_model(int argc, char **argv) {
                                              .channels = shape.channels,
                                              .classes = shape.classes},
                           &model);
-    if (status != SGP_OK) return command_exit_status(status);
+    if (status != SGP_OK) return exit_status_of(status);
     print_model(&settings, model);
     model_destroy(model);
     return 0;

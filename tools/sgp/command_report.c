@@ -11,7 +11,7 @@
 #include "report/report_plot.h"
 #include "report/report_simulation.h"
 #include "report/report_table.h"
-#include "cli/run_list.h"
+#include "report/run_list.h"
 
 #include "files/atomic_file.h"
 #include "files/json.h"

@@ -7,7 +7,7 @@
 #include "report/report_headline.h"
 #include "report/report_table.h"
 #include "report/report_text.h"
-#include "cli/run_list.h"
+#include "report/run_list.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -9,7 +9,7 @@
 #include "launch/node.h"
 #include "cli/resume_options.h"
 #include "cli/train_settings.h"
-#include "cli/run_summary.h"
+#include "report/run_summary.h"
 
 #include "data/dataset.h"
 #include "files/run_id.h"

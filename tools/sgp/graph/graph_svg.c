@@ -4,7 +4,7 @@
  * Lengths are pixels. */
 #include "graph/graph_view.h"
 
-#include "command.h"
+#include "cli/exit_status.h"
 #include "cli/message.h"
 
 #include "files/atomic_file.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "launch/child.h"
 
-#include "command.h"
+#include "cli/exit_status.h"
 #include "cli/message.h"
 
 #include <errno.h>

@@ -2,7 +2,7 @@
 /* Everything waits in one place, sigtimedwait: the end of a node, a signal to us, a deadline. */
 #include "launch/launch.h"
 
-#include "command.h"
+#include "cli/exit_status.h"
 #include "cli/message.h"
 #include "launch/rendezvous_folder.h"
 

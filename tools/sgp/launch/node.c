@@ -2,13 +2,13 @@
 #include "launch/node.h"
 
 #include "cli/claim.h"
-#include "command.h"
+#include "cli/exit_status.h"
 #include "cli/interrupt.h"
 #include "cli/message.h"
 #include "cli/progress.h"
 #include "launch/rendezvous_folder.h"
 #include "cli/resume_options.h"
-#include "cli/run_summary.h"
+#include "report/run_summary.h"
 
 #include "base/logging.h"
 #include "run/agreement.h"
@@ -127,7 +127,7 @@ int node_end(const settings_t *settings, sgp_status_t status, const train_summar
     if (status == SGP_OK) return writes ? summary_print(settings, summary) : 0;
     if (writes && summary->reason[0]) summary_print_early(settings, summary);
     if (status == SGP_ERR_INTERRUPTED && summary->signal) return 128 + summary->signal;
-    return interrupt_signal ? 128 + interrupt_signal : command_exit_status(status);
+    return interrupt_signal ? 128 + interrupt_signal : exit_status_of(status);
 }
 
 static int run_in_group(settings_t *settings, train_groups_t *groups, claim_t *claim,
@@ -198,7 +198,7 @@ int node_run(settings_t *settings, place_t *place) {
     joining_options(&settings->joining, settings->run.transport, place_processes(settings),
                     &options);
     sgp_status_t status = sgp_group_join(&options, &groups.all);
-    if (status != SGP_OK) return command_exit_status(status);
+    if (status != SGP_OK) return exit_status_of(status);
     interrupt_catch();
     place->rank = sgp_group_rank(groups.all);
     place->size = sgp_group_size(groups.all);

@@ -2,11 +2,11 @@
 /* The nodes of a run as threads of one process. */
 #include "launch/node.h"
 
-#include "command.h"
+#include "cli/exit_status.h"
 #include "cli/interrupt.h"
 #include "cli/message.h"
 #include "cli/progress.h"
-#include "cli/run_summary.h"
+#include "report/run_summary.h"
 
 #include "base/logging.h"
 #include "group/group_internal.h"

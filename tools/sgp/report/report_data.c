@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "report/report_data.h"
 
-#include "command.h"
+#include "cli/exit_status.h"
 #include "cli/message.h"
 #include "report/report_text.h"
 

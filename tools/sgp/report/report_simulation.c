@@ -2,7 +2,7 @@
 /* simulation.json, read into curves: of each algorithm, over the nodes. */
 #include "report/report_simulation.h"
 
-#include "command.h"
+#include "cli/exit_status.h"
 #include "report/gnuplot.h"
 #include "cli/message.h"
 #include "report/report_text.h"

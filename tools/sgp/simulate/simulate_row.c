@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A row in a process of its own: SimGrid simulates one cluster in the life of a process, ends it where it does not
  * like what it reads, and its memory goes with it. */
-#include "command.h"
+#include "cli/exit_status.h"
 #include "cli/interrupt.h"
 #include "cli/message.h"
 #include "simulate/simulation.h"
@@ -179,7 +179,7 @@ static int watch(const simulate_settings_t *settings, const char *label, pid_t c
     }
     if (!heard && interrupt_signal) return 128 + interrupt_signal;
     explain(settings, label, lines, ended);
-    if (heard) return command_exit_status(news.status);
+    if (heard) return exit_status_of(news.status);
     return settings->network.platform ? EXIT_MISTAKE : EXIT_FAILED;
 }
 

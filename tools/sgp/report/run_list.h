@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The runs that a person means by some directories: `sgp table` and `sgp report` take those of runs, and those in
  * which runs lie. */
-#ifndef SGP_CLI_RUN_LIST_H
-#define SGP_CLI_RUN_LIST_H
+#ifndef SGP_REPORT_RUN_LIST_H
+#define SGP_REPORT_RUN_LIST_H
 
 typedef struct run_list {
     char **directories; /* (count) */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is printed about a run that has ended. */
-#ifndef SGP_CLI_RUN_SUMMARY_H
-#define SGP_CLI_RUN_SUMMARY_H
+#ifndef SGP_REPORT_RUN_SUMMARY_H
+#define SGP_REPORT_RUN_SUMMARY_H
 
 #include "cli/train_settings.h"
 

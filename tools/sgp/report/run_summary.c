@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/run_summary.h"
+#include "report/run_summary.h"
 
-#include "command.h"
+#include "cli/exit_status.h"
 #include "report/gnuplot.h"
 #include "cli/message.h"
 #include "cli/output.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/run_list.h"
+#include "report/run_list.h"
 
-#include "command.h"
+#include "cli/exit_status.h"
 #include "cli/message.h"
 #include "report/report_data.h"
 
