@@ -17,4 +17,8 @@ void report_name(char path[OUTPUT_PATH]);
  * until all is written; not for two threads at a time. */
 int report_write(const char *const *directories, int count, const char *output);
 
+/* Prints one line for each of count > 0 runs on standard output, leaving out those that cannot be read. Returns the
+ * program's exit status, after a line for each of those. */
+int report_print(const char *const *directories, int count);
+
 #endif

@@ -59,15 +59,7 @@ typedef struct report {
 /* Whether the run came to its end. */
 bool report_finished(const report_run_t *run);
 
-/* Whether the directory holds files of a run. */
-bool report_is_run(const char *directory);
-
-/* Reads count > 0 runs. Returns 0, or the program's exit status after one line about the first
- * directory that is none of a run. Release in any case. */
-int report_read(const char *const *directories, int count, report_t *report);
-
-/* The same, but leaves out those that cannot be read, and reads on. */
-int report_read_good(const char *const *directories, int count, report_t *report);
+void report_run_release(report_run_t *run);
 void report_release(report_t *report);
 
 /* A member of the result, such as "nodes" or "test_accuracy.mean"; NULL: there is none. */
@@ -76,15 +68,14 @@ const json_t *report_member(const report_run_t *run, const char *key);
 /* A number of the result; NAN: there is none. */
 double report_number(const report_run_t *run, const char *key);
 
+/* The accuracy of a run's result: of the averaged model, which is the one that the run leaves, or where that is not
+ * known the mean of the nodes' own. NAN: there is none. */
+double report_accuracy(const report_run_t *run);
+
 /* Whether the run pushes: a graph, peers and an overlap mean nothing for all-reduce. */
 bool report_gossips(const report_run_t *run);
 
 /* Whether the runs do not all have the same value there. */
 bool report_differs(const report_t *report, const char *key);
-
-/* Reads directory/metrics.jsonl into the run, whose config is read already; lines that are damaged
- * are left out with a warning. Returns the last line of an evaluation, to be released (NULL: there
- * is none). */
-json_t *report_read_metrics(const char *directory, report_run_t *run);
 
 #endif

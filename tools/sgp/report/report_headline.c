@@ -14,11 +14,6 @@ enum { MOST_SENTENCES = 4 };
 /* Times nearer to each other than this part are as long. */
 #define SAME_TIME 0.005
 
-double report_accuracy(const report_run_t *run) {
-    double averaged = report_number(run, "average_model_accuracy");
-    return isfinite(averaged) ? averaged : report_number(run, "test_accuracy.mean");
-}
-
 static void begin(FILE *out) {
     fputs("<p class=\"lead\">", out);
 }

@@ -7,10 +7,6 @@
 
 #include <stdio.h>
 
-/* The accuracy of a run's result: of the averaged model, which is the one that the run leaves, or where that is not
- * known the mean of the nodes' own. NAN: there is none. */
-double report_accuracy(const report_run_t *run);
-
 /* Paragraphs of HTML about the runs that finished: each against the one by all-reduce; without that two runs
  * against each other, and of more the fastest and the most accurate. Nothing where there is nothing to say. */
 void report_headline(FILE *out, const report_t *report);

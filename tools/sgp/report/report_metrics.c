@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* metrics.jsonl as curves over all nodes, and the time that each node spent. */
+#include "report/report_metrics.h"
+
 #include "cli/message.h"
-#include "report/report_data.h"
 
 #include "base/constants.h"
 #include "files/json.h"
@@ -212,7 +212,7 @@ static double steps_per_epoch(const report_run_t *run, const json_t *last_epoch)
     return steps >= 1 && isfinite(steps) ? steps : 1;
 }
 
-json_t *report_read_metrics(const char *directory, report_run_t *run) {
+json_t *report_metrics_read(const char *directory, report_run_t *run) {
     char path[4096 + sizeof METRICS_FILE];
     reader_t reader = {.run = run, .step.last = -1, .epoch.last = -1};
     snprintf(path, sizeof path, "%s/" METRICS_FILE, directory);

@@ -3,7 +3,7 @@
 
 #include "cli/exit_status.h"
 #include "cli/message.h"
-#include "report/report_data.h"
+#include "report/report_read.h"
 
 #include <dirent.h>
 #include <errno.h>
