@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A stacked bar for each node, run below run, as a script for gnuplot. */
-#include "report/report_plot.h"
+#include "report/report_bars.h"
 
 #include "report/gnuplot.h"
+#include "report/report_marks.h"
+#include "report/report_style.h"
 
 #include <math.h>
 #include <stdlib.h>

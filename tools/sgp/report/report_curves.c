@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Curves over epochs, time or steps, as a script for gnuplot. */
-#include "report/report_plot.h"
+#include "report/report_curves.h"
 
 #include "report/gnuplot.h"
+#include "report/report_marks.h"
+#include "report/report_style.h"
 #include "report/report_text.h"
 
 #include <math.h>

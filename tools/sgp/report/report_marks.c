@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where the axes of a plot are labelled: at round numbers, so few that no label touches the next. */
-#include "report/report_plot.h"
+#include "report/report_marks.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "report/report_page.h"
 
+#include "report/report_style.h"
 #include "report/report_text.h"
 
 #include <stdio.h>

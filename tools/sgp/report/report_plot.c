@@ -3,17 +3,13 @@
 
 #include "cli/exit_status.h"
 #include "report/gnuplot.h"
+#include "report/report_bars.h"
+#include "report/report_curves.h"
 #include "cli/message.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Pixels. A phone's page is 360 wide and keeps a margin; letters are never scaled below 12. */
-enum { WIDE = 860, NARROW = 336, WIDE_FONT = 15, NARROW_FONT = 13 };
-
-/* Pixels from the x axis to the middle of its label. */
-enum { LABEL_BELOW = 42 };
 
 typedef struct plot {
     const char *name, *title, *note;
@@ -117,43 +113,20 @@ static char *make_note(const report_t *report, const plot_t *kind) {
     return NULL;
 }
 
-static void print_terminal(const report_canvas_t *canvas) {
-    fprintf(canvas->script,
-            "set terminal svg noenhanced dynamic size %d,%d font 'sans-serif,%d' background "
-            "'#ffffff'\n"
-            "set encoding utf8\n"
-            "set border 3 lc rgb '#666666'\n"
-            "set tics nomirror out scale 0.5 tc rgb '#333333'\n"
-            "set xtics offset 0,0.3\n"
-            "set grid ytics lt 1 lc rgb '#dddddd' lw 1\n",
-            canvas->width, canvas->height, canvas->narrow ? NARROW_FONT : WIDE_FONT);
-}
-
-void report_margins_print(const report_canvas_t *canvas, const report_margins_t *margins,
-                          const char *label) {
-    double width = canvas->width, height = canvas->height;
-    fprintf(canvas->script,
-            "set lmargin at screen %.4f\nset rmargin at screen %.4f\n"
-            "set tmargin at screen %.4f\nset bmargin at screen %.4f\n"
-            "set label 2 '%s' at screen %.4f, screen %.4f center tc rgb '#333333'\n",
-            margins->left / width, 1 - margins->right / width, 1 - margins->top / height,
-            margins->bottom / height, label, (margins->left + width - margins->right) / 2 / width,
-            (margins->bottom - LABEL_BELOW) / height);
-}
-
 /* NULL after a line about what went wrong. */
 static char *draw(const report_t *report, const plot_t *kind, bool narrow) {
     char *text = NULL, *svg = NULL, name[64];
     size_t length;
     bool bars = !kind->curves.label;
-    report_canvas_t canvas = {open_memstream(&text, &length), narrow, narrow ? NARROW : WIDE, 0};
+    report_canvas_t canvas = {open_memstream(&text, &length), narrow, report_canvas_width(narrow),
+                              0};
     if (!canvas.script) {
         message_error("out of memory for a plot");
         return NULL;
     }
     canvas.height =
         bars ? report_bars_height(report, narrow) : report_curves_height(report, narrow);
-    print_terminal(&canvas);
+    report_canvas_begin(&canvas);
     if (bars) report_bars_print(&canvas, report);
     else report_curves_print(&canvas, report, &kind->curves);
     snprintf(name, sizeof name, "%s-%s", kind->name, narrow ? "narrow" : "wide");
