@@ -137,6 +137,10 @@ const char *model_names(void) {
     return models_names();
 }
 
+bool model_known(const char *name) {
+    return models_known(name);
+}
+
 size_t model_parameter_count(const model_t *model) {
     return model->tensors.parameter_count;
 }

@@ -36,6 +36,9 @@ void model_destroy(model_t *model);
 /* Comma-separated names that model_create knows, for messages. Static. */
 const char *model_names(void);
 
+/* Whether model_create knows the name. */
+bool model_known(const char *name);
+
 size_t model_parameter_count(const model_t *model); /* P, floats */
 size_t model_buffer_count(const model_t *model);    /* S, floats; 0 without batch norm */
 

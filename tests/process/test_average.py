@@ -167,14 +167,14 @@ class Eval(ProgramTest):
         self.assertIn("nosuch: cannot be opened", self.refuse("nosuch"))
         self.assertIn("is a directory", self.refuse(self.output()))
         self.assertIn("safetensors", self.refuse(os.path.join(self.output(), "config.json")))
-        self.assertIn(f"--model lenet: {self.model()} is of model mlp", self.refuse("--model", "lenet", self.model()))
+        self.assertIn(f"--model lenet: {self.model()} holds a model mlp", self.refuse("--model", "lenet", self.model()))
         self.assertIn("nowhere", self.refused("eval", "--data", "nowhere", self.model()))
 
     def test_other_tensors(self):
         self.train(*SHORT, "--epochs", "1", "--model", "mlp")
         for change, reason in ((lambda h: h.replace(b"fc2.bias", b"fc9.bias"), "has no tensor fc2.bias"),
                                (lambda h: h.replace(b"[256,784]", b"[784,256]"), "(784, 256) and has to be F32 (256"),
-                               (lambda h: h.replace(b'"mlp"', b'"mlq"'), "is of model mlq; here: mlp"),
+                               (lambda h: h.replace(b'"mlp"', b'"mlq"'), "holds a model mlq; this program has mlp"),
                                (lambda h: re.sub(rb'"mean":"\d', b'"mean":"x', h), "numbers each")):
             with self.subTest(reason):
                 shutil.copy(self.model(), self.model("bad"))

@@ -12,13 +12,21 @@ static const struct {
 #undef MODELS_ENTRY
 };
 
+/* The entry's index; -1: no model has that name. */
+static int find(const char *name) {
+    for (int i = 0; i < (int)(sizeof table / sizeof *table); i++)
+        if (strcmp(table[i].name, name) == 0) return i;
+    return -1;
+}
+
+bool models_known(const char *name) {
+    return find(name) >= 0;
+}
+
 bool models_build(network_t *network, const char *name, int classes) {
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-        if (strcmp(table[i].name, name)) continue;
-        table[i].build(network, classes);
-        return true;
-    }
-    return false;
+    int index = find(name);
+    if (index >= 0) table[index].build(network, classes);
+    return index >= 0;
 }
 
 const char *models_names(void) {

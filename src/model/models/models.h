@@ -20,6 +20,8 @@ MODELS(MODELS_DECLARE)
 /* Writes the named model's layers into an empty network. Returns false if no model has that name. */
 bool models_build(network_t *network, const char *name, int classes);
 
+bool models_known(const char *name);
+
 /* All names, separated by ", ". Static. */
 const char *models_names(void);
 
