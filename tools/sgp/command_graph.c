@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* `sgp graph`: who sends to whom in each step, and how well it averages. */
 #include "command.h"
 #include "graph/graph_view.h"
 #include "cli/message.h"
@@ -104,39 +105,6 @@ static const option_table_t table = {
     .count = sizeof options / sizeof options[0],
 };
 
-int graph_view_edges(const graph_view_t *view, int rank, int step) {
-    return sgp_graph_out(&view->graph, rank, (uint64_t)step, view->edges);
-}
-
-bool graph_view_uniform(const sgp_edge_t *edges, int count) {
-    for (int e = 0; e < count; e++)
-        if (edges[e].weight != 1.0 / (count + 1)) return false;
-    return true;
-}
-
-void graph_view_title(const graph_view_t *view, char *title, int size) {
-    const sgp_graph_t *graph = &view->graph;
-    int used = snprintf(title, (size_t)size, "%s graph, %d node%s", sgp_graph_name(graph->kind),
-                        graph->size, graph->size == 1 ? "" : "s");
-    if (graph->kind == SGP_GRAPH_COMPLETE || graph->kind == SGP_GRAPH_STATIC_EXPONENTIAL) return;
-    if (used < size)
-        snprintf(title + used, (size_t)(size - used), ", %d peer%s", graph->peers,
-                 graph->peers == 1 ? "" : "s");
-}
-
-/* Refuses a drawing before the work is done. */
-static bool can_be_drawn(const graph_settings_t *settings, const sgp_graph_t *graph) {
-    int steps = settings->steps ? settings->steps : sgp_graph_period(graph);
-    if (graph->size > GRAPH_SVG_NODES)
-        message_error("--svg: %d nodes cannot be drawn legibly; at most %d", graph->size,
-                      GRAPH_SVG_NODES);
-    else if (steps > GRAPH_SVG_STEPS)
-        message_error("--svg: %d steps are too many for a drawing; --steps at most %d", steps,
-                      GRAPH_SVG_STEPS);
-    else return true;
-    return false;
-}
-
 static int show(const graph_settings_t *settings, graph_view_t *view) {
     sgp_status_t analyzed = sgp_graph_analyze(&view->graph, settings->steps, &view->analysis);
     if (analyzed != SGP_OK) return exit_status_of(analyzed);
@@ -161,7 +129,7 @@ int command_graph(int argc, char **argv) {
         .all = settings.all};
     sgp_graph_parse(settings.graph, &view.graph.kind);
     if (sgp_graph_check(&view.graph) != SGP_OK) return EXIT_MISTAKE;
-    if (settings.svg && !can_be_drawn(&settings, &view.graph)) return EXIT_MISTAKE;
+    if (settings.svg && !graph_svg_check(&view, settings.steps)) return EXIT_MISTAKE;
     view.edges = calloc((size_t)sgp_graph_max_degree(&view.graph) + 1, sizeof *view.edges);
     if (!view.edges) {
         message_error("graph: out of memory for %d nodes", settings.nodes);

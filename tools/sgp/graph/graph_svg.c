@@ -154,6 +154,19 @@ static bool check_path(const char *path) {
     return false;
 }
 
+bool graph_svg_check(const graph_view_t *view, int steps) {
+    const sgp_graph_t *graph = &view->graph;
+    if (steps == 0) steps = sgp_graph_period(graph);
+    if (graph->size > GRAPH_SVG_NODES)
+        message_error("--svg: %d nodes cannot be drawn legibly; at most %d", graph->size,
+                      GRAPH_SVG_NODES);
+    else if (steps > GRAPH_SVG_STEPS)
+        message_error("--svg: %d steps are too many for a drawing; --steps at most %d", steps,
+                      GRAPH_SVG_STEPS);
+    else return true;
+    return false;
+}
+
 int graph_svg(const graph_view_t *view, const char *path) {
     char *text = NULL, directory[PATH_MAX], name[PATH_MAX];
     size_t size;
