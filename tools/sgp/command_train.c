@@ -7,6 +7,7 @@
 #include "cli/message.h"
 #include "cli/interrupt.h"
 #include "launch/node.h"
+#include "launch/threads.h"
 #include "cli/resume_options.h"
 #include "cli/train_settings.h"
 #include "report/run_summary.h"

@@ -3,6 +3,7 @@
 
 #include "cli/exit_status.h"
 #include "cli/message.h"
+#include "launch/self.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -10,8 +11,6 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define SELF "/proc/self/exe"
 
 static const int asking[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 
@@ -37,8 +36,8 @@ static void become_child(char *const *argv, const sigset_t *before, pid_t parent
     for (int i = 0; i < ASKING; i++)
         if (asking[i] != SIGTERM) signal(asking[i], SIG_IGN);
     sigprocmask(SIG_SETMASK, before, NULL);
-    execv(SELF, argv);
-    message_error("%s: %s", SELF, strerror(errno));
+    execv(SELF_FILE, argv);
+    message_error("%s: %s", SELF_FILE, strerror(errno));
     _exit(EXIT_FAILED);
 }
 

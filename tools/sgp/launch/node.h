@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `sgp train` as one node of a group, and as all nodes in threads of one process. */
+/* `sgp train` as one node of a group. */
 #ifndef SGP_LAUNCH_NODE_H
 #define SGP_LAUNCH_NODE_H
 
@@ -18,8 +18,5 @@ bool node_leaves(sgp_status_t status, const train_summary_t *summary);
 /* Says how the run ended, on the node that writes its files. Returns the exit status. */
 int node_end(const settings_t *settings, sgp_status_t status, const train_summary_t *summary,
              bool writes);
-
-/* All nodes as threads over the loopback transport; otherwise as node_run. */
-int threads_run(const settings_t *settings);
 
 #endif

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The nodes of a run as threads of one process. */
-#include "launch/node.h"
+#include "launch/threads.h"
 
 #include "cli/exit_status.h"
 #include "cli/interrupt.h"
 #include "cli/message.h"
 #include "cli/progress.h"
+#include "launch/node.h"
 #include "report/run_summary.h"
 
 #include "base/logging.h"

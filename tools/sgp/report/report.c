@@ -29,6 +29,10 @@ void report_name(char path[OUTPUT_PATH]) {
         snprintf(path, OUTPUT_PATH, "runs/comparison-%s-%d", when, i);
 }
 
+bool report_check(void) {
+    return gnuplot_check();
+}
+
 /* Takes text (NULL: out of memory). */
 static int write_text(const char *output, const char *name, char *text) {
     if (!text) {

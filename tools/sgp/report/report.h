@@ -5,10 +5,15 @@
 
 #include "cli/output.h"
 
+#include <stdbool.h>
+
 #define REPORT_FILE "report.html"
 
 /* A name that is not taken: runs/comparison-TIME. */
 void report_name(char path[OUTPUT_PATH]);
+
+/* Whether gnuplot can draw a report's plots; false after a line that names the package to install. */
+bool report_check(void);
 
 /* Reads count > 0 directories of runs and writes report.html into the directory `output`, made if
  * it is missing; next to it comparison.md and comparison.json, unless output is the one run's own
