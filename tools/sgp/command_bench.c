@@ -94,13 +94,13 @@ static const option_table_t table = {
 };
 
 static int bench(bench_settings_t *settings, int argc, char **argv) {
-    settings_t run; /* what place_find asks */
-    place_t place;
+    settings_t run; /* what node_placement_find asks */
+    node_placement_t place;
     settings_init(&run);
     run.run.nodes = settings->nodes;
     run.run.transport = settings->transport;
     run.joining = settings->joining;
-    if (!place_find(&run, &place)) return EXIT_MISTAKE;
+    if (!node_placement_find(&run, &place)) return EXIT_MISTAKE;
     if (!joining_check(&settings->joining, settings->transport, place.placed)) return EXIT_MISTAKE;
     bool writes = !place.placed || (place.rank == 0 && !place.joins);
     if (writes && !bench_check_output(settings->output)) return EXIT_MISTAKE;

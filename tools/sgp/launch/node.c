@@ -156,16 +156,16 @@ static int run_in_group(settings_t *settings, train_groups_t *groups, claim_t *c
 
 /* ---- a node that joins says where it stands: nobody else on its machine does ---- */
 
-static bool speaks(const settings_t *settings, const place_t *place) {
+static bool speaks(const settings_t *settings, const node_placement_t *place) {
     return place->joins && !settings->quiet;
 }
 
-static void say_that_it_waits(const settings_t *settings, const place_t *place) {
+static void say_that_it_waits(const settings_t *settings, const node_placement_t *place) {
     const char *at = settings->joining.join ? settings->joining.join : getenv("SGP_JOIN");
     if (speaks(settings, place)) message_line("joining a group of %d at %s", place->size, at);
 }
 
-static void say_that_all_are_there(const settings_t *settings, const place_t *place) {
+static void say_that_all_are_there(const settings_t *settings, const node_placement_t *place) {
     char name[MESSAGE_NODE];
     if (!speaks(settings, place)) return;
     message_node(place->rank, name);
@@ -173,7 +173,7 @@ static void say_that_all_are_there(const settings_t *settings, const place_t *pl
 }
 
 /* The cause of an error stands above, or in the lines of the node that met it. */
-static void say_how_it_ended(const settings_t *settings, const place_t *place,
+static void say_how_it_ended(const settings_t *settings, const node_placement_t *place,
                              const ending_t *ending) {
     char name[MESSAGE_NODE];
     if (!speaks(settings, place)) return;
@@ -189,20 +189,20 @@ static void say_how_it_ended(const settings_t *settings, const place_t *place,
 }
 
 /* Until all have come a signal ends the process at once: nothing has begun. */
-int node_run(settings_t *settings, place_t *place) {
+int node_run(settings_t *settings, node_placement_t *place) {
     sgp_group_options_t options;
     train_groups_t groups = {0};
     claim_t claim = CLAIM_NONE;
     sgp_log_set_rank(place->rank);
     say_that_it_waits(settings, place);
-    joining_options(&settings->joining, settings->run.transport, place_processes(settings),
+    joining_options(&settings->joining, settings->run.transport, node_placement_processes(settings),
                     &options);
     sgp_status_t status = sgp_group_join(&options, &groups.all);
     if (status != SGP_OK) return exit_status_of(status);
     interrupt_catch();
     place->rank = sgp_group_rank(groups.all);
     place->size = sgp_group_size(groups.all);
-    if (!place_nodes(settings, place, place->rank == 0)) {
+    if (!node_placement_set_nodes(settings, place, place->rank == 0)) {
         leave(&groups);
         return EXIT_MISTAKE;
     }

@@ -6,7 +6,7 @@
 #include "launch/node_placement.h"
 
 /* Joins the group and trains. Returns the program's exit status and has said what went wrong. */
-int node_run(settings_t *settings, place_t *place);
+int node_run(settings_t *settings, node_placement_t *place);
 
 /* A run that is to be continued and has nothing left to do. Returns the exit status. */
 int node_show_finished(settings_t *settings, const train_summary_t *summary);

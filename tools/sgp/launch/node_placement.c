@@ -8,28 +8,28 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-int place_processes(const settings_t *settings) {
+int node_placement_processes(const settings_t *settings) {
     return settings->run.nodes * settings->run.workers;
 }
 
-bool place_find(const settings_t *settings, place_t *place) {
+bool node_placement_find(const settings_t *settings, node_placement_t *place) {
     sgp_group_options_t options;
     sgp_place_t found;
-    int size = place_processes(settings);
-    *place = (place_t){.rank = -1};
+    int size = node_placement_processes(settings);
+    *place = (node_placement_t){.rank = -1};
     if (!joining_check_join(&settings->joining, size)) return false;
     joining_options(&settings->joining, settings->run.transport, size, &options);
     if (sgp_place_find(&options, &found) != SGP_OK) return false;
     if (found.source == SGP_SOURCE_NONE) return true;
-    *place = (place_t){.placed = true,
-                       .joins = found.source == SGP_SOURCE_JOIN,
-                       .rank = found.rank,
-                       .size = found.size,
-                       .source = sgp_source_name(found.source)};
+    *place = (node_placement_t){.placed = true,
+                                .joins = found.source == SGP_SOURCE_JOIN,
+                                .rank = found.rank,
+                                .size = found.size,
+                                .source = sgp_source_name(found.source)};
     return true;
 }
 
-int place_here(void) {
+int node_placement_local(void) {
     /* torchrun's, Open MPI's, MPICH's. */
     static const char *const names[] = {"LOCAL_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE",
                                         "MPI_LOCALNRANKS"};
@@ -51,7 +51,7 @@ static void list_divisors(int size, char *text, size_t room) {
     }
 }
 
-static void complain(const train_options_t *run, const place_t *place) {
+static void complain(const train_options_t *run, const node_placement_t *place) {
     char right[256];
     list_divisors(place->size, right, sizeof right);
     if (place->size % run->workers)
@@ -68,7 +68,7 @@ static void complain(const train_options_t *run, const place_t *place) {
             run->nodes, place->size, place->source, place->size / run->workers, run->workers);
 }
 
-bool place_nodes(settings_t *settings, const place_t *place, bool loud) {
+bool node_placement_set_nodes(settings_t *settings, const node_placement_t *place, bool loud) {
     train_options_t *run = &settings->run;
     if (place->size == 0) return true;
     if (run->nodes == 0 && place->size % run->workers == 0) run->nodes = place->size / run->workers;
