@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The results of model.h's calls, for the parts of a model that fill them in. Callers of a model include model.h. */
+/* The results of model.h's calls, for the parts of a model that fill them in. Callers of a model
+ * include model.h. */
 #ifndef SGP_MODEL_MODEL_TYPES_H
 #define SGP_MODEL_MODEL_TYPES_H
 

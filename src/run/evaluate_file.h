@@ -20,9 +20,9 @@ typedef struct evaluate_file_result {
     double loss;     /* mean cross-entropy */
 } evaluate_file_result_t;
 
-/* SGP_ERR_NOT_FOUND: the file or the data cannot be read. SGP_ERR_FORMAT: damaged. SGP_ERR_MISMATCH: the model is not
- * known, not the one of options->model, or does not fit the data. SGP_ERR_NO_MEMORY. Logged. *result is set only on
- * success. */
+/* SGP_ERR_NOT_FOUND: the file or the data cannot be read. SGP_ERR_FORMAT: damaged.
+ * SGP_ERR_MISMATCH: the model is not known, not the one of options->model, or does not fit the
+ * data. SGP_ERR_NO_MEMORY. Logged. *result is set only on success. */
 sgp_status_t evaluate_file(const evaluate_file_options_t *options, evaluate_file_result_t *result);
 
 #endif

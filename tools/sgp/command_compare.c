@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `sgp compare`: the same training by several algorithms, each as `sgp train` would do it, one after
- * the other. */
+/* `sgp compare`: the same training by several algorithms, each as `sgp train` would do it, one
+ * after the other. */
 #include "launch/run_sequence.h"
 #include "cli/claim.h"
 #include "command.h"

@@ -48,8 +48,8 @@ static const option_table_t table = {
     .operands = true,
 };
 
-/* Options may stand behind directories. directories: (argc). Returns how many, -1 after a line about
- * a mistake. */
+/* Options may stand behind directories. directories: (argc). Returns how many, -1 after a line
+ * about a mistake. */
 static int parse(int argc, char **argv, report_settings_t *settings, const char **directories) {
     int count = 0, at = 0; /* argv[at] counts as the command's name */
     while (at + 1 < argc) {

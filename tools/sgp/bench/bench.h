@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The measurements of `sgp bench`, which become the constants of `sgp simulate`. command_bench.c calls bench_node on each
- * node. This folder starts no process and parses no option. */
+/* The measurements of `sgp bench`, which become the constants of `sgp simulate`. command_bench.c
+ * calls bench_node on each node. This folder starts no process and parses no option. */
 #ifndef SGP_BENCH_BENCH_H
 #define SGP_BENCH_BENCH_H
 
@@ -50,22 +50,24 @@ typedef struct bench_found {
     bench_local_t local;
 } bench_found_t;
 
-/* Joins the group and measures; node 0 writes and prints the result. rank: -1 where it is not known before the group is
- * complete. check: node 0 first makes sure that the output file can be written. Returns the exit status, after a line
- * about a failure. */
+/* Joins the group and measures; node 0 writes and prints the result. rank: -1 where it is not known
+ * before the group is complete. check: node 0 first makes sure that the output file can be written.
+ * Returns the exit status, after a line about a failure. */
 int bench_node(const bench_settings_t *settings, int rank, bool check);
 
 /* Vector length of messages and passes, in floats. */
 size_t bench_numbers(const bench_settings_t *settings);
 
-/* All nodes call them in turn, and measure at the same time. The errors of the group, and of the model. */
+/* All nodes call them in turn, and measure at the same time. The errors of the group, and of the
+ * model. */
 sgp_status_t bench_links(sgp_group_t *group, const bench_work_t *work, bench_links_t *found);
 sgp_status_t bench_local(sgp_group_t *group, const bench_work_t *work, bench_local_t *found);
 
 /* Whether the file can be written; false after a line. Called before the measurements. */
 bool bench_check_output(const char *path);
 
-/* Writes the means over the nodes to the output file, and prints them as the settings ask. false after a line. */
+/* Writes the means over the nodes to the output file, and prints them as the settings ask. false
+ * after a line. */
 bool bench_write(const bench_settings_t *settings, const bench_found_t *all /* (nodes) */,
                  int nodes);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rates and latency, by messages as a step sends them: copied out chunk by chunk, absorbed where they lie. */
+/* Rates and latency, by messages as a step sends them: copied out chunk by chunk, absorbed where
+ * they lie. */
 #include "bench/bench.h"
 
 #include "base/logging.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a node does by itself: gradients, and passes over a large vector. All nodes at the same time, for those of one
- * machine share its cores and its memory. */
+/* What a node does by itself: gradients, and passes over a large vector. All nodes at the same
+ * time, for those of one machine share its cores and its memory. */
 #include "bench/bench.h"
 
 #include "base/clock.h"

@@ -13,8 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The mean over the nodes of one of their numbers, `offset` in bench_found_t, without those that have not measured it; NAN:
- * none has. */
+/* The mean over the nodes of one of their numbers, `offset` in bench_found_t, without those that
+ * have not measured it; NAN: none has. */
 static double mean_of(const bench_found_t *all, int nodes, size_t offset) {
     double sum = 0;
     int count = 0;

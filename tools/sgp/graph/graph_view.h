@@ -35,8 +35,8 @@ void graph_view_title(const graph_view_t *view, char *title, int size);
 void graph_text(const graph_view_t *view);
 int graph_json(const graph_view_t *view);
 
-/* Whether `steps` steps (0: a period) can be drawn legibly; false after a line. The graph is set; call it before the
- * graph is analyzed, which may take long. */
+/* Whether `steps` steps (0: a period) can be drawn legibly; false after a line. The graph is set;
+ * call it before the graph is analyzed, which may take long. */
 bool graph_svg_check(const graph_view_t *view, int steps);
 
 /* Writes the file, whole or not at all. Returns the exit status, after a line if that is not 0. */

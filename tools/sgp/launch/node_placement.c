@@ -41,7 +41,7 @@ int node_placement_local(void) {
     return 1;
 }
 
-/* What a group of that many processes can be made of. */
+/* The numbers of workers per node into which `size` processes divide, as text. */
 static void list_divisors(int size, char *text, size_t room) {
     size_t length = 0;
     for (int d = 1; d <= size && length < room; d++) {
@@ -55,9 +55,10 @@ static void complain(const train_options_t *run, const node_placement_t *place) 
     char right[256];
     list_divisors(place->size, right, sizeof right);
     if (place->size % run->workers)
-        message_error("--workers-per-node %d: this process is one of a group of %d (%s), of which "
-                      "nodes of %s workers can be made",
-                      run->workers, place->size, place->source, right);
+        message_error(
+            "--workers-per-node %d: this process is one of a group of %d (%s), which divides "
+            "into nodes of %s workers",
+            run->workers, place->size, place->source, right);
     else if (run->workers == 1)
         message_error("--nodes %d: this process is one of a group of %d (%s)", run->nodes,
                       place->size, place->source);

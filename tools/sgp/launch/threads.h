@@ -5,8 +5,8 @@
 
 #include "cli/train_settings.h"
 
-/* Trains with one thread for each node, or each worker of a node. Returns the program's exit status and has said what
- * went wrong. */
+/* Trains with one thread for each node, or each worker of a node. Returns the program's exit status
+ * and has said what went wrong. */
 int threads_run(const settings_t *settings);
 
 #endif

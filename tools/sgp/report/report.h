@@ -12,7 +12,8 @@
 /* A name that is not taken: runs/comparison-TIME. */
 void report_name(char path[OUTPUT_PATH]);
 
-/* Whether gnuplot can draw a report's plots; false after a line that names the package to install. */
+/* Whether gnuplot can draw a report's plots; false after a line that names the package to
+ * install. */
 bool report_check(void);
 
 /* Reads count > 0 directories of runs and writes report.html into the directory `output`, made if
@@ -22,8 +23,8 @@ bool report_check(void);
  * until all is written; not for two threads at a time. */
 int report_write(const char *const *directories, int count, const char *output);
 
-/* Prints one line for each of count > 0 runs on standard output, leaving out those that cannot be read. Returns the
- * program's exit status, after a line for each of those. */
+/* Prints one line for each of count > 0 runs on standard output, leaving out those that cannot be
+ * read. Returns the program's exit status, after a line for each of those. */
 int report_print(const char *const *directories, int count);
 
 #endif

@@ -19,8 +19,8 @@ typedef struct bar {
     int row; /* from the top */
 } bar_t;
 
-/* The parts of a bar: its run's colour, the same with white in it, and nearly white. In the key, which is for all, the
- * colour is grey. */
+/* The parts of a bar: its run's colour, the same with white in it, and nearly white. In the key,
+ * which is for all, the colour is grey. */
 #define KEY_COLOR    "#555555"
 #define WAIT_COLOR   "#F2F2F2"
 #define UPDATE_WHITE 0.55

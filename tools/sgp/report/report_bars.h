@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A stacked bar for each node with the parts of its step, run below run, as a script for gnuplot. */
+/* A stacked bar for each node with the parts of its step, run below run, as a script for
+ * gnuplot. */
 #ifndef SGP_REPORT_REPORT_BARS_H
 #define SGP_REPORT_REPORT_BARS_H
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The script of one picture: its size, font and margins. report_plot.c begins it; curves and bars continue it. */
+/* The script of one picture: its size, font and margins. report_plot.c begins it; curves and bars
+ * continue it. */
 #ifndef SGP_REPORT_REPORT_CANVAS_H
 #define SGP_REPORT_REPORT_CANVAS_H
 

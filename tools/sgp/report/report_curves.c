@@ -12,7 +12,8 @@
 /* Above so many seconds, minutes or hours are easier to read. */
 enum { MOST_SECONDS = 300, MOST_MINUTES = 180 * 60 };
 
-/* The largest of the values over the smallest: above, a logarithmic scale shows more; also than one from 0. */
+/* The largest of the values over the smallest: above, a logarithmic scale shows more; also than one
+ * from 0. */
 enum { WIDE_SPREAD = 4, WIDE_FROM_ZERO = 10 };
 
 /* Pixels: margins, and a row and about a letter of the key. */
@@ -118,7 +119,8 @@ static int places_of(const report_t *report, const report_curves_t *curves, doub
     return count;
 }
 
-/* Each number of nodes that was simulated has a mark, and a label where the one above leaves room. */
+/* Each number of nodes that was simulated has a mark, and a label where the one above leaves
+ * room. */
 static void print_nodes(const report_canvas_t *canvas, const report_t *report,
                         const report_curves_t *curves, range_t range) {
     double *places, room = canvas->narrow ? NODES_NARROW : NODES_WIDE, above = INFINITY;

@@ -10,8 +10,8 @@
 
 typedef enum report_axis { AXIS_EPOCH, AXIS_SECONDS, AXIS_STEP, AXIS_NODES } report_axis_t;
 
-/* The axis of the values: as far as they go, and a logarithm where they spread wide and there is no band; always one;
- * as AUTO, but from 0; never one, and from 0. */
+/* The axis of the values: as far as they go, and a logarithm where they spread wide and there is no
+ * band; always one; as AUTO, but from 0; never one, and from 0. */
 typedef enum report_scale { SCALE_AUTO, SCALE_LOG, SCALE_AUTO_ZERO, SCALE_ZERO } report_scale_t;
 
 /* A plot with a curve for each run. */

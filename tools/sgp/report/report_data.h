@@ -68,8 +68,8 @@ const json_t *report_member(const report_run_t *run, const char *key);
 /* A number of the result; NAN: there is none. */
 double report_number(const report_run_t *run, const char *key);
 
-/* The accuracy of a run's result: of the averaged model, which is the one that the run leaves, or where that is not
- * known the mean of the nodes' own. NAN: there is none. */
+/* The accuracy of a run's result: of the averaged model, which is the one that the run leaves, or
+ * where that is not known the mean of the nodes' own. NAN: there is none. */
 double report_accuracy(const report_run_t *run);
 
 /* Whether the run pushes: a graph, peers and an overlap mean nothing for all-reduce. */

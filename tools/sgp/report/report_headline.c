@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Against a reference each other run has a sentence of its own, up to so many; of more only the best have. */
+/* Against a reference each other run has a sentence of its own, up to so many; of more only the
+ * best have. */
 enum { MOST_SENTENCES = 4 };
 
 /* Times nearer to each other than this part are as long. */

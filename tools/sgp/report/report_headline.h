@@ -7,8 +7,9 @@
 
 #include <stdio.h>
 
-/* Paragraphs of HTML about the runs that finished: each against the one by all-reduce; without that two runs
- * against each other, and of more the fastest and the most accurate. Nothing where there is nothing to say. */
+/* Paragraphs of HTML about the runs that finished: each against the one by all-reduce; without that
+ * two runs against each other, and of more the fastest and the most accurate. Nothing where there
+ * is nothing to say. */
 void report_headline(FILE *out, const report_t *report);
 
 /* The same about a simulation: steps on the largest number of nodes. */

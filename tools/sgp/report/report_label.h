@@ -5,8 +5,9 @@
 
 #include "report/report_data.h"
 
-/* Sets the label of each run, whose directory and result are read already: the algorithm, with the settings that
- * differ where that is not unique, else the directory. Returns false when out of memory. */
+/* Sets the label of each run, whose directory and result are read already: the algorithm, with the
+ * settings that differ where that is not unique, else the directory. Returns false when out of
+ * memory. */
 bool report_label_runs(report_t *report);
 
 #endif

@@ -14,7 +14,8 @@ typedef struct marks {
     double digits[9]; /* (count) */
 } marks_t;
 
-/* The sparse ones first. Those behind 1, 2 and 5 are for axes on which the others have fewer than three. */
+/* The sparse ones first. Those behind 1, 2 and 5 are for axes on which the others have fewer than
+ * three. */
 static const marks_t choices[] = {
     {100, 1, {1}},
     {50, 1, {1}},

@@ -5,7 +5,8 @@
 
 #include "report/report_canvas.h"
 
-/* Marks of a logarithmic y axis that goes from low to high, 0 < low <= high, and is so many pixels long. */
+/* Marks of a logarithmic y axis that goes from low to high, 0 < low <= high, and is so many pixels
+ * long. */
 void report_log_marks_print(FILE *script, double low, double high, double pixels);
 
 /* Marks along the x axis, few enough for their labels; least: between two of them. */

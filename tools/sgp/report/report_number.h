@@ -28,8 +28,8 @@ const char *number_short(double count, char text[NUMBER_TEXT]);
  * "0.61", "0.0043", "12". */
 const char *number_ratio(double ratio, char text[NUMBER_TEXT]);
 
-/* Two fractions, in percent points: "0.4 points less accuracy", "0.03 points more accuracy", "the same
- * accuracy". */
+/* Two fractions, in percent points: "0.4 points less accuracy", "0.03 points more accuracy", "the
+ * same accuracy". */
 const char *number_points(double fraction, double reference, const char *noun, char text[96]);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the pages of all reports are made of: HTML that needs nothing else, neither a network nor a script. */
+/* What the pages of all reports are made of: HTML that needs nothing else, neither a network nor a
+ * script. */
 #ifndef SGP_REPORT_REPORT_PAGE_H
 #define SGP_REPORT_REPORT_PAGE_H
 
@@ -23,8 +24,8 @@ void page_sample(FILE *out, const report_t *report, int run);
 void page_cell(FILE *out, const report_run_t *run, const report_column_t *column);
 void page_head_cell(FILE *out, const report_column_t *column);
 
-/* The first cell of a row: the run's sample where there are several runs, its name, and below it lines in small letters; an
- * empty one is left out. */
+/* The first cell of a row: the run's sample where there are several runs, its name, and below it
+ * lines in small letters; an empty one is left out. */
 void page_name_begin(FILE *out, const report_t *report, int run, const char *name);
 void page_name_line(FILE *out, const char *text, bool alarming);
 void page_name_end(FILE *out);

@@ -14,8 +14,8 @@ typedef struct report_plot {
     char *wide, *narrow; /* <svg>; NULL: no run has anything to draw */
 } report_plot_t;
 
-/* Draws all that there are of runs, or of a simulation. Returns 0, or the program's exit status after a line about what went wrong. Release in
- * any case. */
+/* Draws all that there are of runs, or of a simulation. Returns 0, or the program's exit status
+ * after a line about what went wrong. Release in any case. */
 int report_plots_draw(const report_t *report, report_plot_t plots[REPORT_PLOTS]);
 void report_plots_release(report_plot_t plots[REPORT_PLOTS]);
 

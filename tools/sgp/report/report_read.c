@@ -97,8 +97,8 @@ static void make_result(report_run_t *run, const json_t *last_epoch) {
     add_last_points(run);
 }
 
-/* A run that was interrupted has no figures of its end; those of its last whole epoch stand for them.
- * A run that diverged has none worth showing. */
+/* A run that was interrupted has no figures of its end; those of its last whole epoch stand for
+ * them. A run that diverged has none worth showing. */
 static void complete_result(report_run_t *run, const json_t *last_epoch) {
     json_t *own = run->result, *value;
     const char *key;
@@ -111,7 +111,8 @@ static void complete_result(report_run_t *run, const json_t *last_epoch) {
     json_decref(own);
 }
 
-/* What the run says of its own end. Versions before this field wrote a summary of finished runs alone. */
+/* What the run says of its own end. Versions before this field wrote a summary of finished runs
+ * alone. */
 static bool read_status(report_run_t *run) {
     const char *status = json_string_value(report_member(run, "status"));
     const char *reason = json_string_value(report_member(run, "reason"));

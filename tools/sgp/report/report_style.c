@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of the palettes of Okabe and Ito and, for what only a simulation has, of Tol: they stay apart for the colour-blind. */
+/* Of the palettes of Okabe and Ito and, for what only a simulation has, of Tol: they stay apart for
+ * the colour-blind. */
 static const struct {
     const char *algorithm, *color;
 } colors[] = {

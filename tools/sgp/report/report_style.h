@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How a run is drawn wherever it appears: an algorithm has one colour on every page, in shades where it has several
- * runs; dashes and marks tell runs apart without colours. */
+/* How a run is drawn wherever it appears: an algorithm has one colour on every page, in shades
+ * where it has several runs; dashes and marks tell runs apart without colours. */
 #ifndef SGP_REPORT_REPORT_STYLE_H
 #define SGP_REPORT_REPORT_STYLE_H
 

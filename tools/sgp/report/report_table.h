@@ -23,7 +23,8 @@ typedef struct report_column {
     bool optional; /* shown only where a run has it */
 } report_column_t;
 
-/* The cell's text, clean; a dash where there is no value. Released with free; NULL when out of memory. */
+/* The cell's text, clean; a dash where there is no value. Released with free; NULL when out of
+ * memory. */
 char *report_cell(const report_run_t *run, const report_column_t *column);
 
 enum { REPORT_STATE = 128 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The columns that fit: optional ones are left out of a narrow terminal, and directories go below the table. */
+/* The columns that fit: optional ones are left out of a narrow terminal, and directories go below
+ * the table. */
 #include "report/report_terminal.h"
 
 #include "cli/message.h"

@@ -5,7 +5,8 @@
 
 #include "report/report_data.h"
 
-/* Prints the settings that all runs share, the table, and the reason of each run that did not finish. */
+/* Prints the settings that all runs share, the table, and the reason of each run that did not
+ * finish. */
 void report_terminal_print(const report_t *report);
 
 #endif

@@ -24,8 +24,9 @@ char *text_clean(const char *text);
  * of memory. text: clean. */
 char *text_shorten(const char *text, int most);
 
-/* Prints text in lines of at most `width` characters, broken at spaces and newlines; those after the first begin with `indent`
- * spaces. A word that is longer has a line of its own. text: clean. */
+/* Prints text in lines of at most `width` characters, broken at spaces and newlines; those after
+ * the first begin with `indent` spaces. A word that is longer has a line of its own. text:
+ * clean. */
 void text_wrap(FILE *out, const char *text, int indent, int width);
 
 /* Characters of a clean text. */
