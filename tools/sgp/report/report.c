@@ -33,7 +33,7 @@ bool report_check(void) {
     return gnuplot_check();
 }
 
-/* Takes text (NULL: out of memory). */
+/* Frees text; NULL: out of memory. */
 static int write_text(const char *output, const char *name, char *text) {
     if (!text) {
         message_error("%s/%s: out of memory", output, name);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reports about runs, as files. */
+/* Reports about runs: pages, files and lines of a terminal. The folder report reads the files that
+ * runs and simulations leave, and writes or prints what they show; commands and launch call it. It
+ * changes no file of a run, starts no node, and is the only caller of gnuplot. */
 #ifndef SGP_REPORT_REPORT_H
 #define SGP_REPORT_REPORT_H
 
@@ -9,11 +11,11 @@
 
 #define REPORT_FILE "report.html"
 
-/* A name that is not taken: runs/comparison-TIME. */
+/* A name that no file has yet: runs/comparison-TIME. */
 void report_name(char path[OUTPUT_PATH]);
 
-/* Whether gnuplot can draw a report's plots; false after a line that names the package to
- * install. */
+/* Whether gnuplot, which draws the plots, can be started; false after a line that names the package
+ * to install. */
 bool report_check(void);
 
 /* Reads count > 0 directories of runs and writes report.html into the directory `output`, made if

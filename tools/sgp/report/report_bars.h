@@ -7,10 +7,10 @@
 #include "report/report_canvas.h"
 #include "report/report_data.h"
 
-/* Whether there is anything to draw of a run. */
+/* Whether the run has a node to draw. */
 bool report_bars_show(const report_run_t *run);
 
-/* Nodes of a run that have a bar, at most. */
+/* The most bars of a run. */
 int report_bars_most(const report_t *report);
 
 /* The height in pixels. */

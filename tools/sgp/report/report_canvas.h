@@ -19,7 +19,7 @@ int report_canvas_width(bool narrow);
 /* Prints the settings of the terminal; the height is known. */
 void report_canvas_begin(const report_canvas_t *canvas);
 
-/* Room around the plot, in pixels; bottom: with REPORT_BELOW for marks and label. */
+/* Margins of the plot in pixels; bottom includes REPORT_BELOW for marks and label. */
 typedef struct report_margins {
     double left, right, top, bottom;
 } report_margins_t;

@@ -23,7 +23,7 @@ static const report_column_t columns[] = {
 
 enum { COLUMNS = sizeof columns / sizeof columns[0] };
 
-/* The labels say most of it, but not all. */
+/* Labels name only some of the settings. */
 static void print_own(FILE *out, const report_t *report, const report_run_t *run) {
     char *own = report_facts_own(report, run, ", ");
     fputs(" | ", out);
@@ -73,8 +73,9 @@ char *report_markdown(const report_t *report) {
     if (!out) return NULL;
     markdown_head(out, report);
     for (int i = 0; i < report->count; i++) markdown_row(out, report, &report->runs[i]);
-    fputs("\nAccuracies are fractions; worst, best and mean are over the nodes, and times are of a "
-          "step.\n",
+    fputs("\nAccuracies are fractions. Worst, best and mean are over the nodes; step and waiting "
+          "times "
+          "are means over steps.\n",
           out);
     if (fclose(out) == 0) return text;
     free(text);

@@ -8,8 +8,8 @@
 /* comparison.md as text, released with free; NULL when out of memory. */
 char *report_markdown(const report_t *report);
 
-/* comparison.json: of each run its result with directory, label, finished. NULL when out of memory.
- */
+/* comparison.json: the result of each run with directory, label and finished. NULL when out of
+ * memory. */
 json_t *report_json(const report_t *report);
 
 #endif

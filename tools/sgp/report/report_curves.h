@@ -10,8 +10,8 @@
 
 typedef enum report_axis { AXIS_EPOCH, AXIS_SECONDS, AXIS_STEP, AXIS_NODES } report_axis_t;
 
-/* The axis of the values: as far as they go, and a logarithm where they spread wide and there is no
- * band; always one; as AUTO, but from 0; never one, and from 0. */
+/* The axis of the values. AUTO: their range, logarithmic where it is wide and there is no band.
+ * LOG: always logarithmic. AUTO_ZERO: as AUTO, from 0 where linear. ZERO: linear, from 0. */
 typedef enum report_scale { SCALE_AUTO, SCALE_LOG, SCALE_AUTO_ZERO, SCALE_ZERO } report_scale_t;
 
 /* A plot with a curve for each run. */
@@ -25,7 +25,7 @@ typedef struct report_curves {
     double factor; /* the values are shown times this */
 } report_curves_t;
 
-/* Whether there is anything to draw of a run. */
+/* Whether the run has points to draw. */
 bool report_curves_show(const report_run_t *run, const report_curves_t *curves);
 
 /* The height in pixels. */

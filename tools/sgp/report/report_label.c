@@ -24,7 +24,7 @@ static void print_value(FILE *out, const json_t *value) {
 /* Ways to tell runs apart, the shortest first. */
 typedef enum naming { ALGORITHM, DIFFERENCES, LAST_PART, WHOLE_PATH, NUMBERED, NAMINGS } naming_t;
 
-/* Whether another run by the same algorithm is known to have another value there. */
+/* Whether another run by the same algorithm has another value of the setting. */
 static bool differs(const report_t *report, const report_run_t *run, const char *key) {
     const json_t *algorithm = report_member(run, "algorithm"), *value = report_member(run, key);
     for (int i = 0; i < report->count; i++) {
@@ -36,7 +36,7 @@ static bool differs(const report_t *report, const report_run_t *run, const char 
     return false;
 }
 
-/* The settings in which a run differs from others by its algorithm: "sgp, ring, seed 2". */
+/* The settings in which a run differs from the others of its algorithm: "sgp, ring, seed 2". */
 static void print_differences(FILE *out, const report_t *report, const report_run_t *run) {
     static const struct {
         const char *key, *name; /* name "": the value says it */

@@ -12,7 +12,7 @@ void report_log_marks_print(FILE *script, double low, double high, double pixels
 /* Marks along the x axis, few enough for their labels; least: between two of them. */
 void report_marks_print(const report_canvas_t *canvas, double most, double least);
 
-/* To 1, 2 or 5 times a power of ten. */
+/* Rounds up to 1, 2 or 5 times a power of ten. */
 double report_round_up(double value);
 
 #endif

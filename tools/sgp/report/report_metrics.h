@@ -5,9 +5,8 @@
 
 #include "report/report_data.h"
 
-/* Reads directory/metrics.jsonl into the run, whose config is read already; lines that are damaged
- * are left out with a warning. Returns the last line of an evaluation, to be released (NULL: there
- * is none). */
+/* Reads directory/metrics.jsonl into the run, after its config. Leaves out damaged lines, with a
+ * warning. Returns the last line of an evaluation, to be released with json_decref; NULL: none. */
 json_t *report_metrics_read(const char *directory, report_run_t *run);
 
 #endif

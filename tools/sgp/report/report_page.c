@@ -88,7 +88,7 @@ void page_end(FILE *out) {
     fputs("</main>\n</body>\n</html>\n", out);
 }
 
-/* The run's mark, as gnuplot draws it. */
+/* The mark of a run, drawn as gnuplot draws it. */
 static void print_mark(FILE *out, const report_style_t *style) {
     static const struct {
         int mark;

@@ -22,47 +22,46 @@ typedef struct plot {
 static const plot_t run_kinds[] = {
     {"loss-epochs",
      "Training loss over epochs",
-     "Mean over the nodes, of the batches as the steps met them.",
+     "Mean over the nodes of each step\xe2\x80\x99s own batch.",
      {CURVE(loss), AXIS_EPOCH, "training loss", false, 0, SCALE_AUTO, 1}},
     {"loss-time",
      "Training loss over time",
-     "The same over the time of training, without evaluation.",
+     "The same over training time, which excludes evaluation.",
      {CURVE(loss), AXIS_SECONDS, "training loss", false, 0, SCALE_AUTO, 1}},
     {"accuracy-epochs",
      "Test accuracy over epochs",
-     "Each node evaluates its own model. Line: mean over the nodes; band: from the worst to the "
-     "best node.",
+     "Each node evaluates its own model. Line: mean over the nodes; band: worst to best node.",
      {CURVE(accuracy), AXIS_EPOCH, "test accuracy, %", true, 0, SCALE_AUTO, 100}},
     {"accuracy-time",
      "Test accuracy over time",
-     "The same over the time of training, without evaluation.",
+     "The same over training time, which excludes evaluation.",
      {CURVE(accuracy), AXIS_SECONDS, "test accuracy, %", true, 0, SCALE_AUTO, 100}},
     {"consensus",
      "Consensus distance over steps",
-     "How far the nodes are from their mean: root mean square of |z \xe2\x88\x92 mean| / |mean|.",
+     "Distance of the nodes from their mean: root mean square of |z \xe2\x88\x92 mean| / |mean|.",
      {CURVE(consensus), AXIS_STEP, "relative distance", false, CURVE(evaluations), SCALE_LOG, 1}},
     {"step-time",
      "Where a step\xe2\x80\x99s time goes",
-     "Mean of a step, for each node. Compute: the gradient of a batch. Update and push: the local "
-     "step, sending, absorbing. Wait: asleep until messages came.",
+     "Mean over the steps of each node. Compute: the gradient of a batch. Update and push: "
+     "optimizer step, sending and absorbing. Wait: sleeping until messages arrive.",
      {.label = NULL}},
 };
 
 static const plot_t simulation_kinds[] = {
     {"step-nodes",
      "Time of a step over nodes",
-     "Until the last node has made its steps, over their number. Flat is good: with more nodes "
-     "more is done in the same time.",
+     "Time until the last node has made its steps, divided by their number. A flat curve is ideal: "
+     "more nodes do more work in the same time.",
      {CURVE(step_ms), AXIS_NODES, "milliseconds per step", false, 0, SCALE_AUTO_ZERO, 1}},
     {"efficiency-nodes",
      "Scaling efficiency over nodes",
-     "The mean gradient over the step: what n nodes do of what n times one node would that never "
-     "waits for others.",
+     "Time of the gradient divided by time of the step: the work of n nodes, relative to n times "
+     "one node that never waits.",
      {CURVE(efficiency), AXIS_NODES, "efficiency, %", false, 0, SCALE_ZERO, 100}},
     {"hours-nodes",
      "Hours for 90 epochs over nodes",
-     "Of ImageNet, 1,281,167 images, without evaluation. Each node has a batch of its own, so "
-     "twice the nodes make half as many steps.",
+     "ImageNet, 1,281,167 images, without evaluation. The batch size is per node, so twice the "
+     "nodes make half as many steps.",
      {CURVE(hours), AXIS_NODES, "hours", false, 0, SCALE_LOG, 1}},
 };
 
@@ -87,7 +86,7 @@ static void print_thinned(FILE *out, const report_t *report) {
     for (int i = 0; i < report->count; i++) {
         if (report->runs[i].node_count <= most) continue;
         fprintf(out,
-                " Of more than %d nodes, %d are shown: from the one that waits least to the one "
+                " Of more than %d nodes, %d are shown, from the one that waits least to the one "
                 "that waits most.",
                 most, most);
         return;

@@ -10,12 +10,12 @@ enum { REPORT_PLOTS = 6 };
 typedef struct report_plot {
     const char *name; /* for ids: letters and dashes; NULL: there is no such plot */
     const char *title;
-    char *note;          /* clean text: how to read it, and what it leaves out */
+    char *note;          /* clean text: how to read it, and runs that it omits */
     char *wide, *narrow; /* <svg>; NULL: no run has anything to draw */
 } report_plot_t;
 
-/* Draws all that there are of runs, or of a simulation. Returns 0, or the program's exit status
- * after a line about what went wrong. Release in any case. */
+/* Draws all plots of runs, or of a simulation. Returns 0, or the program's exit status after a line
+ * about the failure. Release in any case. */
 int report_plots_draw(const report_t *report, report_plot_t plots[REPORT_PLOTS]);
 void report_plots_release(report_plot_t plots[REPORT_PLOTS]);
 

@@ -26,7 +26,7 @@ bool report_is_run(const char *directory) {
     return false;
 }
 
-/* *json: NULL where the file is missing. Returns false after a line about what is wrong with it. */
+/* *json: NULL where the file is missing. Returns false after a line if it cannot be read. */
 static bool load(const char *directory, const char *name, json_t **json) {
     char path[4096];
     json_error_t error;
@@ -81,7 +81,7 @@ static void add_last_points(report_run_t *run) {
     }
 }
 
-/* What summary.json would say, as far as the other files know it. */
+/* Makes the members of summary.json that the other files have. */
 static void make_result(report_run_t *run, const json_t *last_epoch) {
     static const char *const options[] = {
         "algorithm", "graph", "peers",      "overlap", "nodes",     "workers_per_node",
@@ -97,8 +97,8 @@ static void make_result(report_run_t *run, const json_t *last_epoch) {
     add_last_points(run);
 }
 
-/* A run that was interrupted has no figures of its end; those of its last whole epoch stand for
- * them. A run that diverged has none worth showing. */
+/* An interrupted run has no final figures; those of its last whole epoch take their place. A run
+ * that diverged has no figures worth showing. */
 static void complete_result(report_run_t *run, const json_t *last_epoch) {
     json_t *own = run->result, *value;
     const char *key;
@@ -111,9 +111,8 @@ static void complete_result(report_run_t *run, const json_t *last_epoch) {
     json_decref(own);
 }
 
-/* What the run says of its own end. Versions before this field wrote a summary of finished runs
- * alone. */
-static bool read_status(report_run_t *run) {
+/* Reads the run's end. Versions before this field wrote a summary only of finished runs. */
+static bool read_end(report_run_t *run) {
     const char *status = json_string_value(report_member(run, "status"));
     const char *reason = json_string_value(report_member(run, "reason"));
     run->status = text_clean(status ? status : run->result ? "finished" : "unfinished");
@@ -130,7 +129,7 @@ static int read_run(const char *directory, report_run_t *run) {
         message_error("%s: not the directory of a run (no config.json)", directory);
         return EXIT_MISTAKE;
     }
-    if (!read_status(run)) {
+    if (!read_end(run)) {
         message_error("out of memory for %s", directory);
         return EXIT_FAILED;
     }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The columns that fit: optional ones are left out of a narrow terminal, and directories go below
- * the table. */
+/* A narrow terminal omits optional columns and prints the directories below the table. */
 #include "report/report_terminal.h"
 
 #include "cli/message.h"
@@ -19,7 +18,7 @@ typedef struct column {
     const char *title[2]; /* in two lines */
     const char *key;      /* report_member's; NULL: report_accuracy */
     int decimals;
-    int optional; /* 0: always there; others are left out where the lines would be too long, the greatest first */
+    int optional; /* 0: always shown; a narrow terminal omits the others, the greatest first */
 } column_t;
 
 static const column_t columns[] = {
@@ -34,14 +33,13 @@ static const column_t columns[] = {
 
 enum { COLUMNS = sizeof columns / sizeof columns[0], MOST_OPTIONAL = 2 };
 
-/* How the table is laid out. */
 typedef struct layout {
     int label;           /* characters */
     int widths[COLUMNS]; /* 0: left out */
-    bool beside;         /* directories stand at the ends of the lines; else below the table */
+    bool beside;         /* directories are at the ends of the lines; else below the table */
 } layout_t;
 
-/* A number that does not exist is a dash. */
+/* A missing number is a dash. */
 static void format_cell(const report_run_t *run, const column_t *column, char text[CELL]) {
     double value = column->key ? report_number(run, column->key) : report_accuracy(run);
     if (isfinite(value)) snprintf(text, CELL, "%.*f", column->decimals, value);
@@ -61,7 +59,7 @@ static int width_of(const report_t *report, const column_t *column) {
     return (int)width;
 }
 
-/* Of the labels, or of the directories. */
+/* The longest label or directory, in characters. */
 static int longest(const report_t *report, bool directories) {
     int most = (int)strlen(directories ? "directory" : "run");
     for (int i = 0; i < report->count; i++) {
@@ -134,7 +132,7 @@ static void print_shared(const report_t *report) {
     free(shared);
 }
 
-/* Below the table, for each run that did not come to its end. */
+/* One line below the table for each run that did not finish. */
 static void print_endings(const report_t *report) {
     int count = 0;
     for (int i = 0; i < report->count; i++) {

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Bytes of the character that begins so, 0: none does. */
+/* Bytes of the character with this first byte; 0: no character begins so. */
 static int length_of(unsigned char first) {
     if (first < 0x80) return 1;
     if (first >= 0xc2 && first <= 0xdf) return 2;
@@ -13,7 +13,7 @@ static int length_of(unsigned char first) {
     return 0;
 }
 
-/* Overlong forms, surrogates, and what is no character for XML. */
+/* Refuses overlong forms, surrogates, and code points that XML does not allow. */
 static bool is_character(uint32_t character, int length) {
     static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
     if (character < smallest[length] || character > 0x10ffff) return false;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Strings of a run (names, paths) on their way into files that have a syntax of their own. */
+/* Strings of a run (names, paths), cleaned and escaped for files with a syntax of their own. */
 #ifndef SGP_REPORT_REPORT_TEXT_H
 #define SGP_REPORT_REPORT_TEXT_H
 
@@ -7,10 +7,10 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define TEXT_UNKNOWN 0xfffd /* stands for what is no character */
+#define TEXT_UNKNOWN 0xfffd /* replaces bytes that are no character */
 
-/* The next character of a UTF-8 string, and moves *text behind it; 0 at the end. Bytes that are no
- * UTF-8 give TEXT_UNKNOWN, one each. */
+/* Returns the next character of a UTF-8 string and moves *text behind it; 0 at the end. Each byte
+ * that is not UTF-8 gives TEXT_UNKNOWN. */
 uint32_t text_next(const char **text);
 
 /* Writes one character as UTF-8. */
@@ -32,10 +32,10 @@ void text_wrap(FILE *out, const char *text, int indent, int width);
 /* Characters of a clean text. */
 int text_length(const char *text);
 
-/* As contents or quoted attribute of HTML. text: clean. */
+/* Escapes text as contents or quoted attribute of HTML. text: clean. */
 void text_html(FILE *out, const char *text);
 
-/* As a cell of a Markdown table, where it means nothing but itself. text: clean. */
+/* Escapes text as a cell of a Markdown table. text: clean. */
 void text_markdown(FILE *out, const char *text);
 
 #endif
