@@ -12,7 +12,7 @@
  * this list, and a test holds the manual against it. */
 #define COMMANDS(X)                                                                                \
     X(train, "train a model on several nodes")                                                     \
-    X(run, "start a program written on libsgp on several nodes")                                   \
+    X(run, "start a program that uses libsgp on several nodes")                                    \
     X(compare, "train with several algorithms and write a report")                                 \
     X(table, "print one line for each finished run")                                               \
     X(report, "write a page with tables and plots about runs")                                     \

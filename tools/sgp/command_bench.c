@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `sgp bench`: measures on the machines at hand what `sgp simulate` has to know. */
+/* `sgp bench`: measures the constants of `sgp simulate` on real machines. */
 #include "command.h"
 #include "bench/bench.h"
 #include "cli/message.h"
@@ -37,14 +37,14 @@ static const option_t options[] = {
      .offset = AT(model),
      .list = model_names,
      .shown = "none",
-     .help = "whose gradient is measured, on made-up images of 28 by 28"},
+     .help = "the model whose gradient is measured, on random images of 28 by 28 pixels"},
     {.name = "batch-size",
      .argument = "N",
      .type = OPTION_INT,
      .offset = AT(batch_size),
      .min = 1,
      .max = 65536,
-     .help = "samples of a gradient"},
+     .help = "samples per gradient"},
     {.name = "megabytes",
      .argument = "X",
      .type = OPTION_REAL,
@@ -52,30 +52,30 @@ static const option_t options[] = {
      .min = 0.001,
      .max = 1e4,
      .wanted = "a number from 0.001 to 10000",
-     .help = "of a message, and of the vector that passes over memory are measured on"},
+     .help = "size of a message, and of the vector for passes over memory"},
     {.name = "rounds",
      .argument = "N",
      .type = OPTION_INT,
      .offset = AT(rounds),
      .min = 1,
      .max = 10000,
-     .help = "of pushes; medians count"},
+     .help = "pushes of each kind, of which the median counts"},
     {.name = "output",
      .argument = "FILE",
      .type = OPTION_STRING,
      .offset = AT(output),
      .wanted = "the name of a file",
-     .help = "where the constants are written, for sgp simulate --calibration"},
+     .help = "the file for the constants, which sgp simulate --calibration reads"},
     {.name = "quiet",
      .type = OPTION_FLAG,
      .offset = AT(quiet),
      .value = 1,
-     .help = "print nothing; errors only"},
+     .help = "print errors only"},
     {.name = "json",
      .type = OPTION_FLAG,
      .offset = AT(json),
      .value = 1,
-     .help = "print the file's object instead, as one line"},
+     .help = "print the file's JSON object instead, as one line"},
     {.name = "help",
      .type = OPTION_FLAG,
      .offset = AT(help),
@@ -86,15 +86,14 @@ static const option_t options[] = {
 static const option_table_t table = {
     .command = "bench",
     .synopsis = "sgp bench [OPTIONS]",
-    .about = "Measures links, gradient and memory of the nodes, for some seconds, and writes\n"
-             "what sgp simulate has to know of them. The nodes are started as those of sgp\n"
-             "train are.",
+    .about = "Measures links, gradient and memory of the nodes for some seconds, and writes the\n"
+             "constants that sgp simulate needs. The nodes are started like those of sgp train.",
     .options = options,
     .count = sizeof options / sizeof options[0],
 };
 
 static int bench(bench_settings_t *settings, int argc, char **argv) {
-    settings_t run; /* what node_placement_find asks */
+    settings_t run; /* for node_placement_find */
     node_placement_t place;
     settings_init(&run);
     run.run.nodes = settings->nodes;

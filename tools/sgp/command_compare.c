@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `sgp compare`: the same training by several algorithms, each as `sgp train` would do it, one
- * after the other. */
+/* `sgp compare`: trains the same model with several algorithms, one `sgp train` after another. */
 #include "launch/run_sequence.h"
 #include "cli/claim.h"
 #include "command.h"
@@ -78,7 +77,8 @@ typedef struct compare {
     char *directories[MOST_RUNS];
     int count;
     int quiet;
-    const char *reported[MOST_RUNS]; /* (reported_count); runs that finished, or say why not */
+    const char
+        *reported[MOST_RUNS]; /* (reported_count); runs that finished or recorded a failure */
     int reported_count;
 } compare_t;
 
@@ -98,7 +98,8 @@ static bool refuse(const char *argument) {
     return false;
 }
 
-/* Returns false after a line about what is refused. own and rest: (argc + 1). */
+/* Divides the arguments. Returns false after a line about a refused one. own and rest: (argc +
+ * 1). */
 static bool divide(compare_t *compare, int argc, char **argv) {
     compare->own[compare->own_count++] = argv[0];
     for (int i = 1; i < argc; i++) {
@@ -172,7 +173,7 @@ static char **arguments(const compare_t *compare, int run) {
     return argv;
 }
 
-/* As the run itself would check it. The data, which are the same for all, with the first alone. */
+/* Checks as the run itself will. The data are the same for all runs, and checked with the first. */
 static bool check_run(compare_t *compare, int run) {
     settings_t settings;
     int first, argc = compare->rest_count + 6;
@@ -193,7 +194,7 @@ static bool check_run(compare_t *compare, int run) {
     return right;
 }
 
-/* Everything that can be wrong, for all runs, before hours go into the first. */
+/* Checks the settings of all runs before hours go into the first. */
 static bool check(compare_t *compare, const char *output) {
     static const char *const places[] = {"SGP_RANK", "SGP_JOIN"};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {

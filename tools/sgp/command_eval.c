@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `sgp eval`: accuracy and loss of a model's file on a test set. */
+/* `sgp eval`: accuracy and loss of a model file on a test set. */
 #include "command.h"
 #include "cli/message.h"
 #include "cli/output.h"
@@ -15,7 +15,7 @@
 
 typedef struct eval_settings {
     const char *data;
-    const char *model; /* NULL: as the file says */
+    const char *model; /* NULL: the name in the file */
     int batch;
     int json;
     int help;
@@ -43,7 +43,7 @@ static const option_t options[] = {
      .offset = AT(batch),
      .min = 1,
      .max = 65536,
-     .help = "samples at a time"},
+     .help = "samples per call of the model"},
     {.name = "json",
      .type = OPTION_FLAG,
      .offset = AT(json),
@@ -59,8 +59,9 @@ static const option_t options[] = {
 static const option_table_t table = {
     .command = "eval",
     .synopsis = "sgp eval [OPTIONS] FILE",
-    .about = "Prints accuracy and loss on the test set of the model in FILE: a run's\n"
-             "model.safetensors, that of sgp average, or the checkpoint of a node.",
+    .about =
+        "Prints the accuracy and loss on the test set of the model in FILE: model.safetensors\n"
+        "of a run, the output of sgp average, or the checkpoint of a node.",
     .options = options,
     .count = sizeof options / sizeof options[0],
     .operands = true,

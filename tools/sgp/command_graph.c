@@ -24,7 +24,7 @@ typedef struct graph_settings {
 
 #define AT(member) offsetof(graph_settings_t, member)
 
-/* "exponential, ring, ...": every kind that the library knows. */
+/* The kinds of graphs in the library, separated by ", ". */
 static const char *graph_names(void) {
     static char list[256];
     list[0] = '\0';
@@ -43,7 +43,7 @@ static const option_t options[] = {
      .type = OPTION_CHOICE,
      .offset = AT(graph),
      .list = graph_names,
-     .help = "who sends to whom"},
+     .help = "the graph of senders and receivers"},
     {.name = "nodes",
      .argument = "N",
      .type = OPTION_INT,
@@ -57,13 +57,13 @@ static const option_t options[] = {
      .offset = AT(peers),
      .min = 1,
      .max = SGP_ANALYSIS_NODES,
-     .help = "nodes that each node sends to in a step"},
+     .help = "receivers of each node in a step"},
     {.name = "seed",
      .argument = "N",
      .type = OPTION_SEED,
      .offset = AT(seed),
      .wanted = "a whole number of at most 64 bits",
-     .help = "of a random graph"},
+     .help = "seed of a random graph"},
     {.name = "steps",
      .argument = "N",
      .type = OPTION_INT,
@@ -71,7 +71,7 @@ static const option_t options[] = {
      .min = 1,
      .max = GRAPH_STEPS_LIMIT,
      .shown = "those after which the graph repeats",
-     .help = "steps to look at"},
+     .help = "steps to show and analyze"},
     {.name = "all",
      .type = OPTION_FLAG,
      .offset = AT(all),
@@ -83,7 +83,7 @@ static const option_t options[] = {
      .offset = AT(svg),
      .shown = "",
      .wanted = "the name of a file",
-     .help = "draw the graph, of up to 64 nodes"},
+     .help = "draw the graph, up to 64 nodes, as SVG"},
     {.name = "json",
      .type = OPTION_FLAG,
      .offset = AT(json),
@@ -100,7 +100,7 @@ static const option_table_t table = {
     .command = "graph",
     .any_bytes = true,
     .synopsis = "sgp graph [OPTIONS]",
-    .about = "Prints who sends to whom in each step, and how well that averages.",
+    .about = "Prints who sends to whom in each step, and how well the graph averages.",
     .options = options,
     .count = sizeof options / sizeof options[0],
 };

@@ -26,7 +26,7 @@ static const option_t options[] = {
      .offset = AT(output),
      .shown = "DIR; of several, runs/comparison-TIME",
      .wanted = "a directory",
-     .help = "where the report goes, made if it is missing"},
+     .help = "the directory of the report, made if it is missing"},
     {.name = "help",
      .type = OPTION_FLAG,
      .offset = AT(help),
@@ -39,16 +39,16 @@ static const option_table_t table = {
     .any_bytes = true,
     .synopsis = "sgp report DIR... [--output DIR]",
     .about =
-        "Writes a page with tables and plots about runs, finished or not: report.html, which\n"
-        "needs nothing else. Of several runs also comparison.md and comparison.json. A directory\n"
-        "is one of a run, or of runs, as sgp compare makes it. Of a simulation, the directory of\n"
-        "one sgp simulate, the page that it has written itself.",
+        "Writes report.html, a page with tables and plots about runs, finished or not, that loads\n"
+        "no other file. For several runs it also writes comparison.md and comparison.json. Each\n"
+        "DIR is a run, or contains runs, as sgp compare makes it. For the DIR of a simulation it\n"
+        "writes again the page that sgp simulate wrote.",
     .options = options,
     .count = sizeof options / sizeof options[0],
     .operands = true,
 };
 
-/* Options may stand behind directories. directories: (argc). Returns how many, -1 after a line
+/* Options may follow directories. directories: (argc). Returns their number, or -1 after a line
  * about a mistake. */
 static int parse(int argc, char **argv, report_settings_t *settings, const char **directories) {
     int count = 0, at = 0; /* argv[at] counts as the command's name */
@@ -74,14 +74,14 @@ static int write_simulation(const char *directory, const char *output) {
     return status;
 }
 
-/* NULL: there is none among them. */
+/* NULL: none of the directories holds a simulation. */
 static const char *find_simulation(const char *const *directories, int count) {
     for (int i = 0; i < count; i++)
         if (report_simulation_is(directories[i])) return directories[i];
     return NULL;
 }
 
-/* Into `output`; NULL: into the one directory that was named, or a new one. */
+/* output: NULL for the only directory that was named, else a new one. */
 static int write_runs(const char *const *named, int count, const char *output) {
     char name[OUTPUT_PATH];
     run_list_t runs = {0};

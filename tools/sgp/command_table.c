@@ -15,8 +15,8 @@ static const option_table_t table = {
     .any_bytes = true,
     .synopsis = "sgp table DIR...",
     .about =
-        "Prints one line for each run: accuracies, speed and where it is. A directory is one of\n"
-        "a run, or of runs, as sgp compare makes it.",
+        "Prints one line for each run: accuracies, speed and directory. Each DIR is a run, or\n"
+        "contains runs, as sgp compare makes it.",
     .options = options,
     .count = sizeof options / sizeof options[0],
     .operands = true,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The calibration file, and the same as text. */
+/* Writes the calibration file and prints its values. */
 #include "bench/bench.h"
 
 #include "cli/message.h"
@@ -13,8 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The mean over the nodes of one of their numbers, `offset` in bench_found_t, without those that
- * have not measured it; NAN: none has. */
+/* The mean of a member, at `offset` in bench_found_t, over the nodes that measured it; NAN: no node
+ * did. */
 static double mean_of(const bench_found_t *all, int nodes, size_t offset) {
     double sum = 0;
     int count = 0;
@@ -63,7 +63,7 @@ static void print_text(const bench_settings_t *settings, const json_t *object) {
     print_number("", object, "pair_mbps", "Mb/s from one node to another, alone");
     print_number("latency", object, "latency_ms", "ms");
     print_number("gradient", object, "gradient_ms", "ms");
-    print_number("", object, "gradient_spread", "of it: standard deviation");
+    print_number("", object, "gradient_spread", "of that: standard deviation");
     print_number("update", object, "update_ms", passes);
     print_number("copy", object, "copy_ms", passes);
     print_number("absorb", object, "absorb_ms", passes);
@@ -84,7 +84,6 @@ bool bench_write(const bench_settings_t *settings, const bench_found_t *all, int
     return written;
 }
 
-/* A file that cannot be written shows before the measuring. */
 bool bench_check_output(const char *path) {
     FILE *file = fopen(path, "a");
     if (file && fclose(file) == 0) return true;

@@ -12,8 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Whether the run has left a summary that says how it diverged or failed. */
-static bool says_how_it_failed(const char *directory) {
+/* Whether the run's summary records that it diverged or failed. */
+static bool has_failure(const char *directory) {
     char path[OUTPUT_PATH];
     if (snprintf(path, sizeof path, "%s/summary.json", directory) >= (int)sizeof path) return false;
     json_t *summary = files_json_load(path, 0, NULL);
@@ -44,7 +44,7 @@ int run_sequence(const sequence_run_t *runs, int count, bool quiet, const char *
         int status = train(&runs[i], number, i + 1 == count, &stopped);
         if (status == 0) finished++;
         else result = EXIT_FAILED;
-        if (status == 0 || (!stopped && says_how_it_failed(runs[i].directory)))
+        if (status == 0 || (!stopped && has_failure(runs[i].directory)))
             reported[(*reported_count)++] = runs[i].directory;
     }
     if (stopped)

@@ -13,7 +13,7 @@ typedef struct sequence_run {
 
 /* Trains the runs in order, going on after one that fails, and ends early when a signal asks for
  * it. Prints a line before each run unless `quiet`. Writes to reported (count) the directories of
- * the runs that finished or whose summary.json says how they failed. Returns 0, EXIT_FAILED if a
+ * the runs that finished or whose summary.json records the failure. Returns 0, EXIT_FAILED if a
  * run failed, or 128 and the signal's number. */
 int run_sequence(const sequence_run_t *runs, int count, bool quiet, const char **reported,
                  int *reported_count);

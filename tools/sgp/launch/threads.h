@@ -6,7 +6,7 @@
 #include "cli/train_settings.h"
 
 /* Trains with one thread for each node, or each worker of a node. Returns the program's exit status
- * and has said what went wrong. */
+ * and has printed the cause of a failure. */
 int threads_run(const settings_t *settings);
 
 #endif

@@ -8,10 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* gnuplot draws on white with colours chosen for it; where the reader wants it dark, lightness is
- * turned round and hues stay. The narrow picture's letters are 13 pixels in 336, the wide one's 15
- * in 860: each takes over where the other would be too small to read. On a phone, and where there
- * is one run alone, a row of results is a card. */
+/* gnuplot draws on white with colours chosen for white; a dark colour scheme inverts the lightness and keeps the
+ * hues. The narrow picture's letters are 13 pixels in 336, the wide one's 15 in 860: the page shows the picture whose
+ * letters are large enough. On a phone, and in a report about one run, a row of results is a card. */
 /* clang-format off */
 #define CARDS(scope)                                                                               \
     scope " thead{display:none}"                                                                   \
