@@ -5,7 +5,7 @@ import os
 import shutil
 import unittest
 
-from test_report import ReportTest, metrics
+from report_support import ReportTest, metrics
 
 
 class Table(ReportTest):

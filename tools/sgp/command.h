@@ -16,9 +16,9 @@
     X(compare, "train with several algorithms and write a report")                                 \
     X(table, "print one line for each finished run")                                               \
     X(report, "write a page with tables and plots about runs")                                     \
+    X(graph, "show who sends to whom, and how well it averages")                                   \
     X(simulate, "predict the training speed of a cluster")                                         \
     X(bench, "measure the figures that simulate needs of a cluster")                               \
-    X(graph, "show who sends to whom, and how well it averages")                                   \
     X(average, "write one model from a run's newest checkpoint")                                   \
     X(eval, "print accuracy and loss of a model file")                                             \
     X(model, "print a model's parameters and memory")                                              \
