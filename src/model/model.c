@@ -42,7 +42,7 @@ static sgp_status_t check_options(const model_options_t *options) {
     return SGP_OK;
 }
 
-/* The list of layers, with who reads what. */
+/* Makes the layers and values, and connects each layer to the values that it reads. */
 static sgp_status_t connect(model_t *m, const network_t *network) {
     m->layer_count = network->count;
     m->layers = calloc((size_t)network->count, sizeof *m->layers);
@@ -165,7 +165,7 @@ void model_init_parameters(const model_t *model, uint64_t seed, float *parameter
     tensors_set_initial(model->layers, model->layer_count, seed, parameters, buffers);
 }
 
-/* What a caller can get wrong, before anything changes. */
+/* Checks the arguments of a call before anything changes. */
 static sgp_status_t check_call(const model_t *m, const int32_t *labels, int count, int valid) {
     if (count < 1 || count > m->batch)
         return sgp_fail(SGP_ERR_INVALID, "%d samples given to a model built for 1 to %d", count,
@@ -179,8 +179,8 @@ static sgp_status_t check_call(const model_t *m, const int32_t *labels, int coun
     return SGP_OK;
 }
 
-/* The kernels are built for `batch` samples. Fewer are repeated in turn up to it; a whole batch is
- * read where it lies. */
+/* The kernels are built for `batch` samples. Fewer samples are repeated in turn to fill the batch;
+ * a whole batch is read in place. */
 static void set_images(model_t *m, const float *images, int count) {
     if (count == m->batch) {
         m->values[0].data = images;

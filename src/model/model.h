@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A network with its loss, forward and backward, for one replica. Knows nothing of nodes.
+/* A network with its loss, forward and backward, for one replica. The program's run, bench and eval
+ * call it; this folder never sees a node, a message or a file.
  *
  * The model owns layers, activations and private copies of the weights; parameters, buffers and
  * gradients are the caller's flat vectors in plain layouts (oihw, oi), the same on every CPU (see
  * docs/how-it-works.md). Dense weights behind a map of pixels are numbered channel first, as in
  * PyTorch. Not thread-safe: one caller per model; several models may be used by several threads.
- * Run with OMP_NUM_THREADS=1, set before the process first builds a model: faster with several
- * nodes on a machine, and the same bits every time. */
+ * Set OMP_NUM_THREADS=1 before the process first builds a model: faster with several nodes on a
+ * machine, and the same bits every time. */
 #ifndef SGP_MODEL_MODEL_H
 #define SGP_MODEL_MODEL_H
 
@@ -29,11 +30,11 @@ typedef struct model_options {
  * SGP_ERR_INVALID: unknown name (the log lists the known ones), an option out of range, or images
  * too small for the layers.
  * SGP_ERR_UNSUPPORTED: oneDNN would use a reference implementation for a layer (the log names layer
- * and implementation). SGP_ERR_NO_MEMORY: nothing is left behind. */
+ * and implementation). SGP_ERR_NO_MEMORY. */
 sgp_status_t model_create(const model_options_t *options, model_t **model);
 void model_destroy(model_t *model);
 
-/* Comma-separated names that model_create knows, for messages. Static. */
+/* The names that model_create knows, separated by ", ". Static. */
 const char *model_names(void);
 
 /* Whether model_create knows the name. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The results of model.h's calls, for the parts of a model that fill them in. Callers of a model
- * include model.h. */
+/* Structs that the calls of model.h return and the parts of a model fill in. Callers include
+ * model.h. */
 #ifndef SGP_MODEL_MODEL_TYPES_H
 #define SGP_MODEL_MODEL_TYPES_H
 
@@ -20,10 +20,10 @@ typedef struct model_tensor {
     bool decays;    /* weight decay applies: false for batch-norm scale and shift */
 } model_tensor_t;
 
-/* What a forward pass over some samples gave. */
+/* The result of a forward pass over some samples. */
 typedef struct model_result {
     double loss_sum;      /* sum of the cross-entropy over the valid samples */
-    int correct;          /* of the valid samples, those whose largest logit is the label's */
+    int correct;          /* valid samples whose largest logit is that of the label */
     uint64_t backward_ns; /* sgp_clock_now when the backward pass began; 0 without one */
 } model_result_t;
 

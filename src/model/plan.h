@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where the gradients of activations lie. Each is needed for a short time only, between the layers
- * that read a value and the one that wrote it, so a few buffers serve all: memory saved, and what
- * is in the cache stays there. */
+/* Assigns memory to the gradients of activations. Each is needed only between the layers that read
+ * a value and the layer that wrote it, so a few buffers serve all, which saves memory and keeps the
+ * cache warm. */
 #ifndef SGP_MODEL_PLAN_H
 #define SGP_MODEL_PLAN_H
 

@@ -14,13 +14,13 @@
 #include <zlib.h>
 
 #define HEADER_BYTES(dims) (4 + 4 * (size_t)(dims))
-#define MAX_BYTES          ((size_t)1 << 40) /* a header that claims more is damaged */
+#define MAX_BYTES          ((size_t)1 << 40) /* a header that states more is damaged */
 /* Deflate cannot shrink by more than this (zlib's technical details, "maximum compression factor"),
  * which bounds what a compressed file of a given size can hold. */
 #define MAX_RATIO 1032
 
-/* A file as a stream of decompressed bytes. zlib's own gzread is not used because it ignores
- * whatever follows a compressed stream. */
+/* A file as a stream of decompressed bytes. zlib's gzread would ignore bytes behind a compressed
+ * stream. */
 typedef struct source {
     const char *path; /* for messages; borrowed */
     FILE *file;
@@ -154,7 +154,7 @@ static sgp_status_t parse_shape(const source_t *source, const uint8_t *bytes,
     return SGP_OK;
 }
 
-/* Refuses a header that promises more than the file can hold, before memory is taken for it. */
+/* Refuses a header that states more than the file can hold, before memory is allocated. */
 static sgp_status_t check_size(const source_t *source, const idx_header_t *header) {
     size_t limit = source->gzip ? source->file_bytes * MAX_RATIO : source->file_bytes;
     size_t need = header->bytes + HEADER_BYTES(header->dims);

@@ -6,12 +6,12 @@
 
 #include <math.h>
 
-/* Rows summed in float before the sum goes into a double; they stay in the first-level cache for
- * the second look that the variance takes. */
+/* Rows summed in float before the sum is added to a double; they stay in the first-level cache for
+ * the second pass, of the variance. */
 enum { RUN = 64 };
 
-/* Vectors of columns that are summed side by side. A single sum would wait for each of its
- * additions; these many are about what the registers hold. */
+/* Vectors of columns that are summed side by side. A single sum would wait for each addition; more
+ * vectors than these would exceed the registers. */
 enum { WIDE = 8, NARROW = 4 };
 
 sgp_status_t batch_norm_init(batch_norm_t *norm, arena_t *arena, size_t rows, int channels,
@@ -19,7 +19,7 @@ sgp_status_t batch_norm_init(batch_norm_t *norm, arena_t *arena, size_t rows, in
     if (channels < 1 || channels % (NARROW * LANES))
         return sgp_fail(SGP_ERR_INVALID, "batch norm has %d channels, it takes a multiple of %d",
                         channels, NARROW * LANES);
-    /* Two rows of 16 channels are as good as one of 32, and keep more sums going. */
+    /* Two rows of 16 channels are treated as one of 32, which keeps more sums in flight. */
     int fold = channels % (WIDE * LANES) && rows % 2 == 0 ? 2 : 1;
     *norm = (batch_norm_t){.rows = rows,
                            .channels = channels,
@@ -86,7 +86,7 @@ static void moments(size_t rows, int columns, const float *x, double *mean, doub
     else moments_body(rows, columns, x, mean, squares, NARROW);
 }
 
-/* Zeroes what is not positive; a NaN passes, so that nothing hides it. */
+/* Zeroes all but positive values and NaN, which passes so that it is noticed. */
 LANES_INLINE void rectify(lanes_t *value) {
     *value = (lanes_t)((lanes_mask_t)*value & ~(*value <= (lanes_t){0}));
 }
@@ -157,14 +157,14 @@ void batch_norm_evaluate(batch_norm_t *norm, const float *x, const float *scale,
     apply(norm, x, residual, y);
 }
 
-/* What the gradient kernels read at one place, and how. */
+/* The inputs of the gradient kernels. */
 typedef struct upstream {
     const float *y; /* NULL: no ReLU */
     const float *more;
     float *d_y;
 } upstream_t;
 
-/* The gradient at the vector that starts at i: both readers' summed, and stopped by the ReLU. */
+/* The gradient at the vector that starts at i: the sum of both readers', masked by the ReLU. */
 LANES_INLINE void load_gradient(const upstream_t *up, size_t i, bool relu, bool more,
                                 lanes_t *gradient) {
     *gradient = *lanes_at(up->d_y + i);
@@ -173,8 +173,8 @@ LANES_INLINE void load_gradient(const upstream_t *up, size_t i, bool relu, bool 
         *gradient = (lanes_t)((lanes_mask_t)*gradient & (*lanes_at(up->y + i) > (lanes_t){0}));
 }
 
-/* Sums of g and of g (x - mean) over the rows. With `keep`, g is written over d_y: where there is a
- * residual that is its gradient, and the second pass need not add and mask again. */
+/* Sums of g and of g (x - mean) over the rows. With `keep`, g is written over d_y: it is the
+ * gradient of a residual, and the second pass need not add and mask again. */
 LANES_INLINE void sums_body(const batch_norm_t *norm, const float *x, const upstream_t *up,
                             bool relu, bool more, bool keep, int vectors) {
     int columns = norm->columns;
@@ -211,7 +211,7 @@ LANES_INLINE void sums_flags(const batch_norm_t *norm, const float *x, const ups
     else if (up->more) sums_body(norm, x, up, false, true, true, vectors);
     else if (relu && keep) sums_body(norm, x, up, true, false, true, vectors);
     else if (relu) sums_body(norm, x, up, true, false, false, vectors);
-    /* Without a ReLU and another reader, d_y is g already. */
+    /* Without a ReLU and a second reader, d_y is g. */
     else sums_body(norm, x, up, false, false, false, vectors);
 }
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Batch normalisation (Ioffe, Szegedy 2015) with what follows it in a network, fused:
+/* Batch normalisation (Ioffe, Szegedy 2015), fused with the residual addition and the ReLU behind
+ * it:
  *
  *     y = relu(scale (x - mean) / sqrt(variance + 1e-5) + shift + residual)
  *
- * where ReLU and residual are optional. One pass for the statistics and one for everything else;
- * these loops wait for memory, so the passes saved are the time saved.
+ * where ReLU and residual are optional. One pass computes the statistics and one the rest; these
+ * loops are bound by memory, so each pass saved saves its time.
  *
  * Arrays of activations are (rows, channels), rows being batch x height x width. Sums over rows are
  * taken per channel, over short runs in float and over the runs in double, in an order that depends
@@ -24,9 +25,9 @@ typedef struct batch_norm {
     size_t rows;
     int channels;
     bool relu;
-    size_t runs_rows; /* rows as the kernels see them, see batch_norm.c */
+    size_t runs_rows; /* rows of the kernels, see batch_norm.c */
     int columns;
-    float *mean; /* (columns), and so the two below: y = (x - mean) factor + offset */
+    float *mean; /* (columns), as factor and offset: y = (x - mean) factor + offset */
     float *factor;
     float *offset;    /* in the backward pass: the constant of d_x */
     float *slope;     /* in the backward pass: d_x = factor d_y + slope (x - mean) + offset */
@@ -34,7 +35,7 @@ typedef struct batch_norm {
     float *deviation; /* (channels) 1 / sqrt(variance + epsilon) of the last training batch */
 } batch_norm_t;
 
-/* channels: a multiple of 16. SGP_ERR_INVALID if it isn't, SGP_ERR_NO_MEMORY; nothing to undo. */
+/* channels: a multiple of 16. SGP_ERR_INVALID: it is not. SGP_ERR_NO_MEMORY. Nothing to undo. */
 sgp_status_t batch_norm_init(batch_norm_t *norm, arena_t *arena, size_t rows, int channels,
                              bool relu);
 

@@ -11,7 +11,7 @@ static int index_of_largest(int classes, const float *logits) {
     return best;
 }
 
-/* One sample. The largest logit is taken off first, so that no exponential overflows. */
+/* One sample. The largest logit is subtracted first, so that no exponential overflows. */
 static double sample_loss(int classes, const float *logits, int label, float largest,
                           float *d_logits, double share) {
     double sum = 0.0;

@@ -12,7 +12,7 @@ typedef struct window {
     int height, width; /* pixels */
 } window_t;
 
-/* How the windows lie, in what the compiler makes into constants. */
+/* The arrangement of the windows, which the compiler turns into constants. */
 typedef struct tiling {
     bool tiled; /* each pixel is in exactly one window, and no window reaches over the edge */
     int kernel;
@@ -42,8 +42,8 @@ LANES_INLINE window_t window_at(const pooling_t *p, int out_row, int out_column,
     return window;
 }
 
-/* Both kernels treat four channels at a time, and what is left of them one by one. Pointers are to
- * the window's first pixel. */
+/* Both kernels treat four channels at a time, and the remaining ones singly. Pointers are to the
+ * window's first pixel. */
 LANES_INLINE void max_lanes(const pooling_t *p, window_t window, const float *x, float *y) {
     lanes_t best = *lanes_at(x);
     for (int row = 0; row < window.height; row++) {
@@ -90,7 +90,7 @@ void pooling_max_forward(const pooling_t *p, const float *x, float *y) {
     else max_body(p, x, y, (tiling_t){true, p->kernel});
 }
 
-/* Where windows overlap, the gradient is added to what is there. */
+/* Where windows overlap, the gradient is added. */
 LANES_INLINE void route_lanes(const pooling_t *p, window_t window, const float *x, const float *y,
                               const float *d_y, float *d_x, bool add) {
     lanes_t best = *lanes_at(y);

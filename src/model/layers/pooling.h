@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Pooling over pixels. Arrays are (batch, height, width, channels).
  *
- * Max pooling has the ReLU that follows or precedes it built in: the largest of the rectified is
- * the rectified largest, so that the ReLU costs a pass over the small output in place of two over
- * the large input. */
+ * Max pooling includes the ReLU that follows or precedes it: the maximum of rectified values is the
+ * rectified maximum, so that the ReLU costs one pass over the small output instead of two over the
+ * large input. */
 #ifndef SGP_MODEL_LAYERS_POOLING_H
 #define SGP_MODEL_LAYERS_POOLING_H
 
@@ -21,7 +21,7 @@ typedef struct pooling {
 void pooling_max_forward(const pooling_t *pooling, const float *x, float *y);
 
 /* The first of equal largest pixels takes the gradient. x and y as in the forward pass; d_x is
- * overwritten. Nothing is stored in between: comparing x with y finds the winner again. */
+ * overwritten. The forward pass stores no indices: comparing x with y finds the maximum again. */
 void pooling_max_backward(const pooling_t *pooling, const float *x, const float *y,
                           const float *d_y, float *d_x);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/layers/relu.h"
 
-/* Plain loops: the arrays are small (dense layers) or the call is rare. */
+/* Plain loops: the arrays are small (dense layers), or the call is rare. */
 
 void relu_forward(size_t count, const float *x, float *y) {
     for (size_t i = 0; i < count; i++) y[i] = x[i] <= 0.0f ? 0.0f : x[i];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The rectifier where no other layer has it built in, and the sum of two gradients. */
+/* The ReLU where no other layer includes it, and the sum of two gradients. */
 #ifndef SGP_MODEL_LAYERS_RELU_H
 #define SGP_MODEL_LAYERS_RELU_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/models/models.h"
 
-/* Two hidden layers of 256. */
+/* A multilayer perceptron with two hidden layers of 256 units. */
 void models_mlp(network_t *network, int classes) {
     enum { WIDTH = 256 };
     int x = 0;
