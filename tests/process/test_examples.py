@@ -39,7 +39,7 @@ class Examples(unittest.TestCase):
         self.assertEqual(len(summary), 1)
         accuracy = float(re.search(r"accuracy ([\d.]+)", summary[0]).group(1))
         self.assertGreater(accuracy, 0.95)
-        self.assertIn("weight in all 4", summary[0])
+        self.assertIn("total weight 4", summary[0])
         self.assertEqual(len(lines), 5)
 
 
