@@ -146,7 +146,7 @@ static UNUSED void reference_add(double *sum, const double *added, size_t count)
     for (size_t i = 0; sum && i < count; i++) sum[i] += added[i];
 }
 
-/* Adds to the gradients of what the layer reads. */
+/* Adds to the gradients of the layer's inputs. */
 static UNUSED void reference_layer_backward(reference_network_t *r, int layer) {
     const layer_spec_t *spec = &r->network.layers[layer];
     const reference_value_t *in = &r->values[spec->input], *out = &r->values[layer + 1];

@@ -216,7 +216,7 @@ static void dense_layers(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) check(cases[i]);
 }
 
-/* The caller's vectors are read and written where they lie, aligned or not. */
+/* The caller's vectors are read and written in place, aligned or not. */
 static void unaligned_weights(void **state) {
     (void)state;
     fixture_t f;

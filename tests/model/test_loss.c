@@ -41,7 +41,7 @@ static void agrees_with_finite_differences(void **state) {
     free(logits);
 }
 
-/* Equal logits: log of the number of classes. A huge one: no overflow. */
+/* Equal logits give the log of the number of classes; a huge logit does not overflow. */
 static void known_values(void **state) {
     (void)state;
     float even[CLASSES] = {0}, huge[CLASSES] = {[2] = 1e30f}, gradient[CLASSES];

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs made by hand, and pages taken apart, for the tests of reports."""
+"""Makes runs by hand and parses pages, for the tests of reports."""
 
 import html
 import html.parser

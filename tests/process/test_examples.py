@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The examples do what their first lines say, started by `sgp run` as a person would."""
+"""The examples, started by `sgp run`, do what their first lines describe."""
 
 import os
 import re
