@@ -5,7 +5,7 @@
 #include "cli/message.h"
 #include "cli/output.h"
 #include "report/report_simulation.h"
-#include "report/report_text.h"
+#include "cli/text.h"
 #include "simulate/simulate_settings.h"
 
 #include "transport/simulated/simulated.h"

@@ -2,7 +2,7 @@
 #include "report/gnuplot.h"
 
 #include "cli/message.h"
-#include "report/report_text.h"
+#include "cli/text.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -15,7 +15,7 @@ bool gnuplot_check(void);
 
 /* Writes text as a quoted string of a script. gnuplot sees letters and digits only: every other
  * ASCII character is replaced by one of Unicode's private area, and gnuplot_svg restores it, so
- * that no text can be read as a command. text: clean (report_text.h). */
+ * that no text can be read as a command. text: clean (cli/text.h). */
 void gnuplot_text(FILE *script, const char *text);
 
 /* Runs a script that plots to the svg terminal. Returns the element <svg>, without namespaces, as

@@ -3,7 +3,7 @@
 
 #include "report/report_facts.h"
 #include "report/report_table.h"
-#include "report/report_text.h"
+#include "cli/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
 #include "report/gnuplot.h"
 #include "report/report_marks.h"
 #include "report/report_style.h"
-#include "report/report_text.h"
+#include "cli/text.h"
 
 #include <math.h>
 #include <stdlib.h>

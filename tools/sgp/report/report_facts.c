@@ -2,7 +2,7 @@
 #include "report/report_facts.h"
 
 #include "report/report_number.h"
-#include "report/report_text.h"
+#include "cli/text.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -6,7 +6,7 @@
 #include "report/report_headline.h"
 #include "report/report_page.h"
 #include "report/report_table.h"
-#include "report/report_text.h"
+#include "cli/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "report/report_label.h"
 
-#include "report/report_text.h"
+#include "cli/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 #include "report/report_page.h"
 
 #include "report/report_style.h"
-#include "report/report_text.h"
+#include "cli/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -5,7 +5,7 @@
 #include "cli/message.h"
 #include "report/report_label.h"
 #include "report/report_metrics.h"
-#include "report/report_text.h"
+#include "cli/text.h"
 
 #include "files/json.h"
 

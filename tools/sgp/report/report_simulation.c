@@ -5,7 +5,7 @@
 #include "cli/exit_status.h"
 #include "report/gnuplot.h"
 #include "cli/message.h"
-#include "report/report_text.h"
+#include "cli/text.h"
 
 #include "files/json.h"
 

@@ -4,7 +4,7 @@
 #include "report/report_page.h"
 #include "report/report_simulation.h"
 #include "report/report_table.h"
-#include "report/report_text.h"
+#include "cli/text.h"
 #include "simulate/simulation.h"
 
 #include <math.h>

@@ -2,7 +2,7 @@
 #include "report/report_table.h"
 
 #include "report/report_number.h"
-#include "report/report_text.h"
+#include "cli/text.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -5,7 +5,7 @@
 #include "cli/message.h"
 #include "report/report_facts.h"
 #include "report/report_table.h"
-#include "report/report_text.h"
+#include "cli/text.h"
 
 #include <math.h>
 #include <stdio.h>

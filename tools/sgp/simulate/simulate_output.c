@@ -2,7 +2,7 @@
 /* The table and simulation.json. No clock of this machine's is in them: the same seed gives the same bytes. */
 #include "cli/message.h"
 #include "cli/output.h"
-#include "report/report_text.h"
+#include "cli/text.h"
 #include "simulate/simulation.h"
 
 #include "files/json.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Strings of a run (names, paths), cleaned and escaped for files with a syntax of their own. */
-#ifndef SGP_REPORT_REPORT_TEXT_H
-#define SGP_REPORT_REPORT_TEXT_H
+#ifndef SGP_CLI_TEXT_H
+#define SGP_CLI_TEXT_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "report/report_text.h"
+#include "cli/text.h"
 
 #include <stdlib.h>
 #include <string.h>
