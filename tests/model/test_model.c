@@ -176,9 +176,11 @@ static void known_sizes(void **state) {
         assert_int_equal(f.count, counts[i][0]);
         assert_int_equal(f.buffer_count, counts[i][1]);
         assert_non_null(strstr(model_names(), NAMES[i]));
+        assert_true(model_known(NAMES[i]));
         tear_down(&f);
     }
     assert_string_equal(model_names(), "mlp, lenet, resnet20");
+    assert_false(model_known("resnet"));
 }
 
 static void names_are_those_of_pytorch(void **state) {

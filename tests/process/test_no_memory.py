@@ -42,6 +42,13 @@ class NoMemory(ProgramTest):
     def test_model(self):
         self.fail_each("model", "--model", "mlp", stride=3)
 
+    def test_eval(self):
+        data = self.data(train=32, test=10)
+        kept = os.path.join(self.folder, "kept")
+        subprocess.run([PROGRAM, "train", "--nodes", "1", "--model", "mlp", "--epochs", "1", "--data", data, "--output", kept,
+                        "--quiet"], env=self.environment, check=True, timeout=LIMIT)
+        self.fail_each("eval", "--data", data, "--batch-size", "8", os.path.join(kept, "model.safetensors"), stride=5)
+
     def test_training(self):
         self.fail_each("train", "--nodes", "2", "--transport", "loopback", "--model", "mlp", "--epochs", "1",
                        "--data", self.data(train=32, test=10), "--batch-size", "8", "--output", self.output(),

@@ -77,8 +77,7 @@ typedef struct compare {
     char *directories[MOST_RUNS];
     int count;
     int quiet;
-    const char
-        *reported[MOST_RUNS]; /* (reported_count); runs that finished or recorded a failure */
+    const char *reported[MOST_RUNS]; /* (reported_count): of runs with a result or a failure */
     int reported_count;
 } compare_t;
 

@@ -54,9 +54,9 @@ static void write_for_node_0(const settings_t *settings, int status, const char 
     summary_print_early(settings, &summary);
 }
 
-/* The nodes take the same arguments; the directory's name is decided once. */
+/* The nodes take the same arguments, behind --output: the directory's name is decided once. */
 static int launch_nodes(const settings_t *settings, int argc, char **argv) {
-    const char *const added[] = {"--output", settings->run.output, NULL}; /* or as the user says */
+    const char *const added[] = {"--output", settings->run.output, NULL};
     char reason[LAUNCH_REASON];
     int status =
         self_launch((launch_options_t){.nodes = settings->run.nodes * settings->run.workers,

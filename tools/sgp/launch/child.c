@@ -30,8 +30,8 @@ static void block_signals(sigset_t *signals, sigset_t *before) {
     sigprocmask(SIG_BLOCK, signals, before);
 }
 
-/* In the new process. A terminal signals it and its parent: it ignores the terminal and hears from
- * its parent once. */
+/* In the new process. A terminal signals the child and its parent: the child ignores these signals
+ * and takes one SIGTERM from its parent. */
 static void become_child(char *const *argv, const sigset_t *before, pid_t parent) {
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent) _exit(EXIT_FAILED); /* the parent died before prctl */

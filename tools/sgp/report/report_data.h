@@ -8,7 +8,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-/* Points that a curve is thinned out to. */
+/* The most points of a curve. */
 enum { REPORT_POINTS = 240 };
 
 typedef struct report_point {

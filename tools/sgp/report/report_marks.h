@@ -5,11 +5,10 @@
 
 #include "report/report_canvas.h"
 
-/* Marks of a logarithmic y axis that goes from low to high, 0 < low <= high, and is so many pixels
- * long. */
+/* Marks of a logarithmic y axis from low to high, 0 < low <= high; pixels: its length. */
 void report_log_marks_print(FILE *script, double low, double high, double pixels);
 
-/* Marks along the x axis, few enough for their labels; least: between two of them. */
+/* Marks of the x axis from 0 to most, few enough for their labels, at least `least` apart. */
 void report_marks_print(const report_canvas_t *canvas, double most, double least);
 
 /* Rounds up to 1, 2 or 5 times a power of ten. */
