@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Nanoseconds for a cache line from one core to another and back: `cache_line`. Of the first two cores that this
- * process may use; the shortest of many batches, as others use the cores, too. Cores with a common cache need some
- * 50, cores without one 200 and more. On a virtual machine it changes as the hypervisor moves its cores. */
+/* Prints the nanoseconds in which a cache line moves from one core to another and back:
+ * `cache_line`. Measures the first two cores of this process and takes the shortest of many
+ * batches, because other processes use the cores too. Cores with a common cache need about 50 ns,
+ * others 200 or more. On a virtual machine the value changes as the hypervisor moves its cores. */
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -11,7 +12,7 @@
 #define BATCHES 50
 #define TRIPS   100
 
-static _Alignas(128) atomic_int turn; /* 1: the other core's */
+static _Alignas(128) atomic_int turn; /* 1: of the other core */
 static int cores[2], count;
 
 static double nanoseconds(void) {

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Averaging and training on problems of which the answer is known; bench/convergence makes the
- * tables.
+/* Averaging and training on problems with a known answer; bench/convergence makes the tables.
  *
  *     convergence noise GRAPH PEERS NODES STEPS SEED
  *
@@ -10,19 +9,17 @@
  *
  *     convergence train ALGORITHM NODES STEPS RATE START DIFFERENCE SEED
  *
- * Minimizes f(x) = sum of phi(x_c), phi(x) = x^2 / (1 + x^2): smooth, and not convex for
- * |x| > 0.58. Node i sees phi'(x_c) + b_ic + noise. The b_ic (normal, times DIFFERENCE) make the
- * nodes' own problems differ, and sum to zero over the nodes. The noise is normal with standard
- * deviation 2. Every coordinate starts at START. ALGORITHM is a name of the library's, or "async":
- * sgp that waits for nothing.
- * Prints, per coordinate: the mean over steps of |grad f|^2 at the mean over nodes of z, the same
- * at the nodes' own z (mean over nodes), and the root mean square distance of the nodes to their
- * mean in the second half of the steps.
+ * Minimizes f(x) = sum of phi(x_c), phi(x) = x^2 / (1 + x^2): smooth, and not convex for |x| >
+ * 0.58. Node i sees phi'(x_c) + b_ic + noise. The b_ic (normal, times DIFFERENCE) make the nodes'
+ * own problems differ, and sum to zero over the nodes. The noise is normal with standard deviation
+ * 2. Every coordinate starts at START. ALGORITHM is a name of the library, or "async", sgp without
+ * waiting. Prints, per coordinate: the mean over steps of |grad f|^2 at the mean over nodes of z,
+ * the same at the nodes' own z (mean over nodes), and the root mean square distance of the nodes to
+ * their mean in the second half of the steps.
  *
- * The nodes are threads of this process in virtual time. A gradient takes 0.9 to 1.1 ms, a message
- * is under way for 0.1 to 0.2 ms: so nodes that wait for nobody drift apart as on a real machine,
- * and the same seed gives the same figures each time. The coordinates are independent problems: as
- * many samples. */
+ * The nodes are threads of this process in virtual time. A gradient takes 0.9 to 1.1 ms and a
+ * message 0.1 to 0.2 ms: nodes that do not wait drift apart as on a real machine, and the same seed
+ * always gives the same figures. The coordinates are independent problems, each one sample. */
 #include "base/memory.h"
 #include "base/random.h"
 #include "group/group_internal.h"
@@ -39,8 +36,8 @@
 enum {
     MOST_NODES = 64,
     NOISE_LENGTH = 1024, /* numbers in a vector */
-    NOISE_BEFORE = 700,  /* steps until it is steady: the ring of 32 forgets by 0.974 in a step */
-    NOISE_EVERY = 7,     /* steps from one sample to the next: each phase of a graph alike */
+    NOISE_BEFORE = 700,  /* steps until it is steady: the ring of 32 contracts by 0.974 per step */
+    NOISE_EVERY = 7,     /* steps between samples, which visit every phase of a graph */
     TRAIN_LENGTH = 256,
     TRAIN_SAMPLES = 1024, /* at most */
 };
@@ -132,7 +129,7 @@ static sgp_status_t step(node_t *node) {
     return sgp_mixer_step(node->mixer, node->optimizer, node->gradient, node->work->rate);
 }
 
-/* Ends with a meeting, so that nobody leaves while another one still asks it. */
+/* Ends with a barrier, so that no node leaves while another still needs an answer. */
 static sgp_status_t run(node_t *node) {
     for (int k = 0; k < node->work->steps; k++) {
         take_sample(node, k);
@@ -200,7 +197,7 @@ static int run_nodes(work_t *work) {
     return failed;
 }
 
-/* ---- what came out ---- */
+/* ---- results ---- */
 
 /* Of coordinate c in a sample: the mean over nodes, and the variance around it. */
 static double spread(const work_t *work, int index, int c, double *mean) {
@@ -306,7 +303,7 @@ static int train(char **argv) {
     if (parse_algorithm(argv[0], &work.options) != SGP_OK) return 2;
     if (work.nodes < 1 || work.nodes > MOST_NODES || work.steps < 2) return 2;
     work.every = (work.steps + TRAIN_SAMPLES - 1) / TRAIN_SAMPLES;
-    work.before = work.every / 2; /* the middle of what a sample stands for */
+    work.before = work.every / 2; /* the middle of the steps of a sample */
     int failed = make_difference(&work, atof(argv[5])) || run_nodes(&work);
     if (!failed) print_training(&work);
     free(work.difference);

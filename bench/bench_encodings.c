@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How fast the encodings of vectors are: `encodings [NUMBERS]` (25,000,000; 16,384 stay in the
- * cache). Prints, for each pass and encoding, GB/s of what it reads and writes and that of a memcpy
- * beside it, by CPU time: median and best of 21 interleaved rounds. */
+/* The speed of the encodings: `encodings [NUMBERS]` (25,000,000; 16,384 stay in the cache). Prints,
+ * for each pass and encoding, the GB/s that it reads and writes and those of a memcpy, by CPU time:
+ * median and best of 21 interleaved rounds. */
 #include "codec/codec.h"
 
 #include <stdio.h>
@@ -56,14 +56,14 @@ static const struct {
 
 enum { PASSES = sizeof passes / sizeof *passes };
 
-/* Of this process: nothing here waits, and others may use the machine as well. */
+/* CPU time of this process: nothing here waits, and other processes may use the machine. */
 static double seconds(void) {
     struct timespec time;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
     return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
 }
 
-/* GB/s; short vectors again and again. */
+/* GB/s; short vectors are passed over repeatedly. */
 static double rate(int p, work_t *w) {
     size_t times = 1 + 8000000 / w->count;
     double start = seconds();

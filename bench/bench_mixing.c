@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Time of one mixing step between processes of this machine: `mixing ALGORITHM NODES BYTES STEPS [ENCODING]`.
+/* Time of one mixing step between processes of this machine: `mixing ALGORITHM NODES BYTES STEPS
+ * [ENCODING]`.
  *
- * ALGORITHM: sgp (push to one peer and absorb), allreduce (exact mean), library (the same by MPI's own, over MPI), memcpy
- * (every process copies the vector once, the yardstick). NODES 0: this process is one node, as its
- * launcher says (SGP_TRANSPORT=mpi under mpirun). BYTES: of the vector in float32. ENCODING: float32 (default), bfloat16, float16. Prints milliseconds per step, from barrier to barrier over
- * STEPS steps. bench/mixing compares with MPI. */
+ * ALGORITHM: sgp (push to one peer and absorb), allreduce (exact mean), library (MPI's own
+ * all-reduce, over MPI), memcpy (every process copies the vector once, as a reference). NODES 0:
+ * this process is one node of a launcher (SGP_TRANSPORT=mpi under mpirun). BYTES: size of the
+ * vector in float32. ENCODING: float32 (default), bfloat16, float16. Prints milliseconds per step,
+ * from barrier to barrier over STEPS steps, and CPU milliseconds of one process. bench/mixing
+ * compares with MPI. */
 #include <sgp/sgp.h>
 
 #include <stdio.h>

@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Steps of one node on a host of its own:
- * `network ALGORITHM OVERLAP ENCODING PARAMETERS together|apart STEPS COMPUTE_MS REPORT`.
+/* Measures the steps of one node on its host: `network ALGORITHM OVERLAP ENCODING PARAMETERS
+ * together|apart STEPS COMPUTE_MS REPORT`.
  *
- * OVERLAP: steps, "async", or "-" for the algorithm's own. Together: all begin the measured steps at a
- * barrier, and end them at one when all messages have arrived. Apart: each after some steps more, when those that may run
- * ahead have done so; a barrier would give them that lead anew, and at its end wait for what travels during a gradient. A step sleeps for COMPUTE_MS and exchanges
- * the vector; there is no local step, as there is none in the programs that it is compared with. The
- * group is that of the environment: SGP_RANK, SGP_SIZE, SGP_JOIN, ... What was measured goes to the
- * folder REPORT, see network_times.h. bench/network starts it and makes the tables. */
+ * OVERLAP: steps, "async", or "-" for the algorithm's own. Together: all nodes begin the measured
+ * steps at a barrier and end them at another, after all messages have arrived. Apart: each node
+ * begins after some more steps, when nodes that may run ahead have done so; a barrier would renew
+ * their lead, and at the end wait for messages that travel during a gradient. A step sleeps for
+ * COMPUTE_MS and exchanges the vector; like the programs it is compared with, it has no local step.
+ * The group comes from the environment: SGP_RANK, SGP_SIZE, SGP_JOIN, ... The measurements go to
+ * the folder REPORT, see network_times.h. bench/network starts this program and makes the
+ * tables. */
 #include "network_times.h"
 
 #include <sgp/sgp.h>
 
 #include <stdlib.h>
 
-/* Steps before the measured ones, until as much is under way as ever. */
+/* Steps before the measured ones, until the number of messages in flight is steady. */
 enum { WARM_UP = 2, WARM_UP_APART = 7, OVERLAP_MOST = 8 };
 
 typedef struct work {
@@ -30,7 +32,7 @@ static void print_log(sgp_log_level_t level, int rank, const char *line, void *u
     fprintf(stderr, "node %d: %s\n", rank, line);
 }
 
-/* Numbers that differ between nodes and are not all alike. */
+/* Values that differ between nodes and between elements. */
 static void fill(float *z, size_t count, int rank) {
     for (size_t i = 0; i < count; i++) z[i] = (float)((int)(i % 13) - 6 + rank) * 1e-3f;
 }
@@ -74,7 +76,7 @@ static sgp_status_t run_node(const work_t *work) {
         fill(sgp_mixer_parameters(mixer), work->options.count, sgp_group_rank(group));
         status = measure(group, mixer, work);
     }
-    /* A meeting: nobody leaves while another one still asks it. */
+    /* A barrier: no node leaves while another still needs an answer. */
     if (status == SGP_OK) status = sgp_mixer_average(mixer, NULL, NULL);
     sgp_mixer_destroy(mixer);
     sgp_group_leave(group);

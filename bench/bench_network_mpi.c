@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The rival of bench/bench_network.c, under mpirun: `network_mpi allreduce|sendrecv PARAMETERS STEPS COMPUTE_MS SLOW_MS REPORT`.
+/* MPI's counterpart of bench_network.c, under mpirun:
+ * `network_mpi allreduce|sendrecv PARAMETERS STEPS COMPUTE_MS SLOW_MS REPORT`.
  * The last rank sleeps for SLOW_MS instead of COMPUTE_MS. */
 #include "network_times.h"
 

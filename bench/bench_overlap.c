@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Training steps of processes of this machine whose gradients take a fixed time and no CPU, as on
+/* Training steps of processes on this machine whose gradients take a fixed time and no CPU, as on
  * an accelerator: `overlap ALGORITHM NODES PARAMETERS STEPS COMPUTE_MS JITTER_MS`.
  *
- * ALGORITHM: a name of the library's; "async", sgp that waits for nothing; "alone", every process
- * by itself, the update without any communication. A step sleeps for COMPUTE_MS, give or take up to
- * JITTER_MS, and calls sgp_mixer_step with the paper's optimizer. Prints milliseconds per step,
- * means over nodes: of the step, from barrier to barrier over STEPS steps; in sgp_mixer_step; asleep
- * in it; CPU time, which includes what goes on beside the gradient. bench/overlap makes the table. */
+ * ALGORITHM: a name of the library; "async", sgp without waiting; "alone", every process by itself,
+ * the update without communication. A step sleeps for COMPUTE_MS plus or minus up to JITTER_MS, and
+ * calls sgp_mixer_step with the paper's optimizer. Prints milliseconds per step, as means over
+ * nodes: the step, from barrier to barrier over STEPS steps; in sgp_mixer_step; asleep in it; CPU
+ * time, which includes work during the gradient. bench/overlap makes the table. */
 #include "base/random.h"
 
 #include <sgp/sgp.h>
@@ -33,7 +33,7 @@ typedef struct work {
 typedef struct node {
     const work_t *work;
     int rank;
-    sgp_group_t *all; /* keeps time */
+    sgp_group_t *all; /* for barriers and times */
     sgp_group_t *own; /* mixes: all, or this process alone */
     sgp_mixer_t *mixer;
     sgp_optimizer_t *optimizer;
@@ -142,7 +142,7 @@ static sgp_status_t create(node_t *node) {
     return status == SGP_OK ? sgp_optimizer_create(&recipe, &node->optimizer) : status;
 }
 
-/* The average at the end is a meeting: nobody leaves while another one still asks it. */
+/* The average at the end is a barrier: no node leaves while another still needs an answer. */
 static int node_main(const work_t *work, int rank) {
     node_t node = {.work = work, .rank = rank};
     times_t times;

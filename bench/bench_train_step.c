@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How long a training step takes on one thread: forward, backward, update.
+/* The time of a training step on one thread: forward, backward, update.
  *
  *     train_step [--batch N] [--steps N] [MODEL...]
  *
  * prints one line per model: its name, the median in ms of forward and backward together, of the
- * update, and of the step. bench/train_step runs it in turns with PyTorch. */
+ * update, and of the step. bench/train_step alternates it with PyTorch. */
 #include "base/memory.h"
 #include "base/random.h"
 #include "model/model.h"

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rival of bench/bench_network.c: PyTorch's DistributedDataParallel over Gloo.
+"""The counterpart of bench_network.c in PyTorch: DistributedDataParallel over Gloo.
 
     python3 network_ddp.py PARAMETERS STEPS COMPUTE_MS SLOW_MS REPORT
 
-The place in the group is that of the environment, as torchrun gives it: RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT. The model's
-layers are as large as those of a ResNet-50 on average; the backward of each sleeps for its share of COMPUTE_MS (of SLOW_MS on the
-last rank) and leaves a gradient. So DDP sends full buckets while the others are being computed. As elsewhere there is no local step."""
+Rank and group come from the environment, as torchrun sets it: RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT. The layers have the
+average size of ResNet-50's; the backward pass of each sleeps for its share of COMPUTE_MS (of SLOW_MS on the last rank) and leaves a
+gradient, so DDP sends full buckets while other layers are computed. As in the other programs there is no local step."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ import torch.distributed
 from torch.nn.parallel import DistributedDataParallel
 
 LAYERS = 54
-WARM_UP = 3  # DDP arranges its buckets anew after the first step
+WARM_UP = 3  # DDP rearranges its buckets after the first step
 
 
 class Layer(torch.nn.Module):
@@ -44,7 +44,7 @@ class Backward(torch.autograd.Function):
 
 
 def moment():
-    """As in network_times.h."""
+    """The measurements of network_times.h."""
     with open("/proc/self/net/dev", encoding="ascii") as file:
         fields = next(line for line in file if "eth0" in line).split(":")[1].split()
     with open("/proc/stat", encoding="ascii") as file:

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the programs of bench/network measure alike: times, CPU, and the bytes of the host's interface. */
+/* Measurements that the programs of bench/network share: times, CPU, and the bytes of the host's
+ * interface. */
 #ifndef SGP_BENCH_NETWORK_TIMES_H
 #define SGP_BENCH_NETWORK_TIMES_H
 
@@ -12,7 +13,7 @@
 
 typedef struct moment {
     double time, cpu;      /* milliseconds; cpu: of this process, all threads */
-    double received, sent; /* bytes of eth0 since it was made */
+    double received, sent; /* bytes of eth0 since its creation */
     double busy;           /* milliseconds that all cores of the machine were not idle */
 } moment_t;
 
@@ -22,7 +23,7 @@ static double clock_milliseconds(clockid_t clock) {
     return (double)time.tv_sec * 1e3 + (double)time.tv_nsec * 1e-6;
 }
 
-/* In a namespace of its own each host sees its own interfaces only. */
+/* Each host is a network namespace and sees only its own interfaces. */
 static void read_counters(moment_t *moment) {
     char line[512];
     FILE *file = fopen("/proc/self/net/dev", "r");
@@ -61,9 +62,9 @@ static void compute_for(double milliseconds) {
     while (nanosleep(&left, &left) && errno == EINTR) continue;
 }
 
-/* Writes one line to the file of this rank: of each step, on average, milliseconds from the first
- * barrier to the last, milliseconds of this node's own steps, CPU milliseconds, bytes received and
- * sent; and the cores of the machine that were busy meanwhile. Returns 0, or -1. */
+/* Writes one line to the file of this rank: per step, milliseconds from the first barrier to the
+ * last, milliseconds of this node's own steps, CPU milliseconds, bytes received and sent; and the
+ * number of busy cores of the machine. Returns 0 or -1. */
 static int report(const char *directory, int rank, int steps, const moment_t *start,
                   const moment_t *own, const moment_t *end) {
     char path[4096];

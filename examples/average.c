@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The smallest program: every node has a number of its own, and all agree on the mean by PushSum.
+/* The smallest program: every node has a number, and all agree on the mean by PushSum.
  *
- *   sgp run --nodes 4 -- ./average
+ * sgp run --nodes 4 -- ./average
  *
- * Each node prints its number and what it believes the mean to be after each step. With 4 nodes, 2
- * steps give the exact mean: each node sends to one other per step, first to its neighbour, then to
- * the node two away. */
+ * Each node prints its number and its estimate of the mean. With 4 nodes, 2 steps give the exact
+ * mean: each node sends to one other per step, first to its neighbour, then to the node two
+ * away. */
 #include <sgp/sgp.h>
 
 #include <stdio.h>
@@ -17,7 +17,7 @@ static void print_log(sgp_log_level_t level, int rank, const char *line, void *u
 }
 
 static void must(sgp_status_t status) {
-    if (status != SGP_OK) exit(EXIT_FAILURE); /* the log has said why */
+    if (status != SGP_OK) exit(EXIT_FAILURE); /* the log has the cause */
 }
 
 int main(void) {

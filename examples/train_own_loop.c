@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A training loop of one's own, made distributed by five calls: logistic regression, written by
- * hand.
+/* A hand-written training loop, here logistic regression, made distributed by five calls.
  *
- *   sgp run --nodes 4 -- ./train_own_loop
+ * sgp run --nodes 4 -- ./train_own_loop
  *
- * Each node has points of its own that nobody else sees: two clouds around +-centre. Node r's
- * centre lies in direction r, so no node can learn the whole rule alone; together they do. */
+ * Each node has its own points, which no other node sees: two clouds around +-centre. Node r's
+ * centre lies in direction r, so no single node can learn the whole rule; together the nodes do. */
 #include <sgp/sgp.h>
 
 #include <math.h>
@@ -24,10 +23,10 @@ static void print_log(sgp_log_level_t level, int rank, const char *line, void *u
 }
 
 static void must(sgp_status_t status) {
-    if (status != SGP_OK) exit(EXIT_FAILURE); /* the log has said why */
+    if (status != SGP_OK) exit(EXIT_FAILURE); /* the log has the cause */
 }
 
-/* Uniform in [-1, 1); a small generator of the example's own, the same everywhere. */
+/* Uniform in [-1, 1); a small generator that gives the same numbers everywhere. */
 static float draw(unsigned *state) {
     *state = *state * 1664525u + 1013904223u;
     return (float)(*state >> 8) / 8388608.0f - 1.0f;
@@ -70,7 +69,7 @@ static double accuracy(const float *z, const float *points, const float *labels)
     return (double)right / POINTS;
 }
 
-/* Over the points of all nodes, new ones. */
+/* Over new points of all nodes. */
 static double accuracy_everywhere(const float *z, int nodes) {
     static float points[POINTS * FEATURES], labels[POINTS];
     double sum = 0;
@@ -104,9 +103,9 @@ int main(void) {
     double own = accuracy_everywhere(sgp_mixer_parameters(mixer), nodes);
     must(sgp_mixer_average(mixer, average, &consensus));
 
-    printf("node %d: accuracy on everybody's points %.3f\n", rank, own);
+    printf("node %d: accuracy on the points of all nodes %.3f\n", rank, own);
     if (rank == 0)
-        printf("average of %d nodes: accuracy %.3f, consensus distance %.1e, weight in all %g\n",
+        printf("average of %d nodes: accuracy %.3f, consensus distance %.1e, total weight %g\n",
                nodes, accuracy_everywhere(average, nodes), consensus.distance, consensus.w_total);
     sgp_optimizer_destroy(optimizer);
     sgp_mixer_destroy(mixer);

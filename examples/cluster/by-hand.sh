@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# One node on each of several machines, through ssh: ./by-hand.sh "node17 node18 node19" [OPTIONS OF SGP TRAIN]
-# The first machine is the one where they meet. Needs a login without a password, and the program, the data
-# and the key file in the same place on all of them.
+# Starts one node on each of several machines through ssh: ./by-hand.sh "node17 node18 node19" [OPTIONS OF SGP TRAIN]
+# The nodes join at the first machine. Needs a login without a password, and the program, the data and the
+# key file at the same paths on all machines.
 set -eu
 
 : "${SGP:=sgp}" "${SSH:=ssh}" "${PORT:=7070}" "${KEY_FILE:=$HOME/sgp.key}"
@@ -10,7 +10,7 @@ hosts=$1
 shift
 set -- --key-file "$KEY_FILE" "$@"
 
-# shellcheck disable=SC2086 # a list of words
+# shellcheck disable=SC2086 # word splitting is intended
 first=${hosts%% *} count=$(echo $hosts | wc -w) rank=0
 for host in $hosts; do
     $SSH "$host" "$SGP" train --nodes "$count" --join "$first:$PORT" --rank "$rank" "$@" &

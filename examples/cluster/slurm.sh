@@ -8,10 +8,10 @@
 #SBATCH --output=sgp-%j.log
 set -eu
 
-: "${SGP:=sgp}" # the program, the same on every machine
+: "${SGP:=sgp}" # the program, at the same path on every machine
 
-# With PMIx rank, size, addresses and a key come from Slurm. Without it sgp reads SLURM_PROCID and the like,
-# and needs a key of its own, in a file that all machines see.
+# With PMIx, Slurm provides rank, size, addresses and a key. Without it sgp reads SLURM_PROCID and similar
+# variables, and needs a key in a file that all machines can read.
 if srun --mpi=list 2>&1 | grep -q pmix; then
     mpi=pmix
 else

@@ -2,7 +2,7 @@
 #include "data/dataset.h"
 
 #include "base/logging.h"
-#include "data/idx.h"
+#include "data/formats/idx.h"
 
 #include <limits.h>
 #include <math.h>

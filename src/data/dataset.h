@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A labelled image data set in memory: training and test set, as bytes.
+/* A labelled image data set in memory: training and test set, as bytes. The folder data loads data
+ * sets and turns them into batches; run, files and the commands call it. It knows (rank, size) of a
+ * node and nothing else of the cluster.
  *
  * The one format so far is that of MNIST: a directory with the four IDX files
  * train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte,
@@ -13,7 +15,7 @@
 
 #define DATASET_MAX_CHANNELS 4
 
-/* What the headers of the files say. */
+/* Read from the headers of the files. */
 typedef struct dataset_shape {
     int height; /* pixels */
     int width;
@@ -33,24 +35,23 @@ typedef struct dataset {
     dataset_shape_t shape;
     dataset_split_t train; /* the first `limit` samples of the training files */
     dataset_split_t test;
-    /* Of each channel over the pixels of `train`, in units of a byte (0..255): what makes the
-     * training set have mean 0 and variance 1. deviation is 1 where all pixels are equal. */
+    /* Of each channel over the pixels of `train`, in units of a byte (0..255): normalised with them
+     * the training set has mean 0 and variance 1. deviation is 1 where all pixels are equal. */
     float mean[DATASET_MAX_CHANNELS];
     float deviation[DATASET_MAX_CHANNELS];
-    uint64_t checksum; /* XXH3 of shape, train and test as they are here: tells whether two nodes
-                          have the same data */
+    uint64_t checksum; /* XXH3 of shape, train and test: equal where two nodes have the same data */
 } dataset_t;
 
-/* data: "fashion-mnist" (where Debian's dataset-fashion-mnist puts it), or a directory.
- * Reads the headers alone. Sets *shape only on success. Errors as dataset_load. */
+/* data: "fashion-mnist" (in the directory of Debian's dataset-fashion-mnist), or a directory.
+ * Reads only the headers. Sets *shape only on success. Errors as dataset_load. */
 sgp_status_t dataset_inspect(const char *data, dataset_shape_t *shape);
 
 /* Loads and checks everything. limit: number of training samples to keep, the first ones; 0: all.
  * Sets *dataset only on success.
  * SGP_ERR_NOT_FOUND: no such directory or file. SGP_ERR_IO: cannot be read. SGP_ERR_FORMAT: a file
- * is damaged, or two files do not fit each other. SGP_ERR_INVALID: limit is negative or more than
- * there is. SGP_ERR_NO_MEMORY. Each logs one line with the file, what was found, and what would be
- * right. */
+ * is damaged, or two files do not fit each other. SGP_ERR_INVALID: limit is negative or exceeds the
+ * training set. SGP_ERR_NO_MEMORY. Each logs one line with the file, the value found, and the value
+ * expected. */
 sgp_status_t dataset_load(const char *data, int64_t limit, dataset_t **dataset);
 
 /* NULL is fine. */

@@ -3,11 +3,11 @@
 
 #include "base/random.h"
 
-/* Streams at and above this belong to augmentation; those below, to the epochs of the sampler,
- * which has the same seed. */
+/* Random streams from this on belong to the augmentation; those below, to the epochs of the
+ * sampler, which has the same seed. */
 #define AUGMENT_STREAM ((uint64_t)1 << 63)
 
-/* Where in its padded image a sample is cut, and whether it is mirrored. */
+/* The crop of a sample from its padded image, and whether it is mirrored. */
 typedef struct crop {
     int dy, dx; /* pixels, -LOADER_PADDING..LOADER_PADDING: output (y, x) is input (y + dy, x + dx)
                  */
@@ -51,7 +51,7 @@ static crop_t draw_crop(const loader_t *loader, uint64_t epoch, uint32_t sample)
     return crop;
 }
 
-/* in, out: (width, channels); reverses the order of the pixels. */
+/* in, out: (width, channels), in reverse order of the pixels. */
 static void normalise_flipped(const loader_t *loader, const uint8_t *in, int width, float *out) {
     int channels = loader->dataset->shape.channels;
     for (int x = 0; x < width; x++)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From bytes to batches: normalises samples to floats, and augments them where asked.
+/* Turns bytes into batches: normalises samples to floats, and augments them if asked.
  *
  * A pixel becomes (byte - mean) / deviation of its channel. Augmentation is that of CIFAR residual
  * networks (He et al. 2016, section 4.2): 4 pixels of padding on each side, a crop of the original
  * size at a random place, and a horizontal flip with probability 1/2. The padding is black, a zero
- * byte, as in torchvision: pictures on a black ground are moved and nothing is added to them. What
- * is drawn for a sample depends on (seed, rank, epoch, sample) alone. */
+ * byte, as in torchvision: an image on a black background is only shifted. The random numbers of a
+ * sample depend only on (seed, rank, epoch, sample). */
 #ifndef SGP_DATA_LOADER_H
 #define SGP_DATA_LOADER_H
 
@@ -19,11 +19,11 @@
 typedef struct loader_options {
     const dataset_t *dataset; /* borrowed, must outlive the loader; required */
     bool augment;
-    uint64_t seed; /* of the augmentation, with rank */
+    uint64_t seed; /* of the augmentation, together with rank */
     int rank;
 } loader_options_t;
 
-/* Embedded; fields are private. Loading changes nothing in it: several threads may share one. */
+/* Embedded; fields are private. Loading does not change it: several threads may share one. */
 typedef struct loader {
     const dataset_t *dataset;
     bool augment;
@@ -31,7 +31,7 @@ typedef struct loader {
     float table[DATASET_MAX_CHANNELS][256]; /* normalised value of each byte, by channel */
 } loader_t;
 
-/* Cannot fail, and there is nothing to finish. */
+/* Cannot fail; needs no fini. */
 void loader_init(loader_t *loader, const loader_options_t *options);
 
 /* Floats in one sample. */

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-enum { CHUNK = 2 << 20 }; /* a huge page; chunks are multiples of it */
+enum { CHUNK = 2 << 20 }; /* bytes of a huge page; chunks are multiples of it */
 
 static size_t round_up(size_t bytes, size_t unit) {
     return (bytes + unit - 1) / unit * unit;

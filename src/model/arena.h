@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The memory of one model, which lives until the model ends. Everything is taken while the model is
- * built, so that a step allocates nothing.
+/* The memory of one model. Blocks are allocated while the model is built and freed with it; a step
+ * allocates nothing.
  *
  * Blocks are cut from a few large chunks, which the kernel backs with huge pages where it can: a
  * step walks over all of the activations, and with small pages much of its time would go to
@@ -18,17 +18,18 @@ typedef struct arena {
     size_t used, limit; /* of the newest chunk, bytes */
 } arena_t;
 
-/* One chunk for the next blocks, of `bytes` together; false when out of memory. Without it, a block
- * for which the newest chunk has no room starts another, and the room is lost. */
+/* Allocates one chunk for the next blocks, `bytes` in total; false when out of memory. Without a
+ * reservation, a block that does not fit the newest chunk starts another, and the rest is
+ * wasted. */
 bool arena_reserve(arena_t *arena, size_t bytes);
 
-/* What arena_floats takes of a chunk. */
+/* Bytes of a chunk that arena_floats uses for `count` floats. */
 size_t arena_floats_bytes(size_t count);
 
-/* Zeroed and 64-byte aligned; NULL when out of memory. An arena of zeros is an empty one. */
+/* Zeroed and 64-byte aligned; NULL when out of memory. A zeroed arena_t is an empty arena. */
 void *arena_alloc(arena_t *arena, size_t bytes);
 
-/* NULL too if count floats cannot be. */
+/* As arena_alloc; NULL also if the size overflows. */
 float *arena_floats(arena_t *arena, size_t count);
 
 /* Frees every block; the arena is empty again. */

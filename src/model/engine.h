@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* All that a model asks of oneDNN, versions 2 and 3: convolutions and dense layers, forward and
- * backward. No other file includes oneDNN's header.
+/* The interface to oneDNN, versions 2 and 3: convolutions and dense layers, forward and backward.
+ * No other file includes oneDNN's header.
  *
- * Activations are nhwc, always. With a layout of oneDNN's own choice some shapes fall to reference
- * code, 8 to 1000 times slower; for the same reason a reference implementation is refused when the
- * operation is built. Weights come and go in plain layouts (oihw); the blocked copies that the
- * kernels want are private, because they differ between instruction sets.
+ * Activations are always nhwc. With a layout of oneDNN's own choice some shapes fall back to
+ * reference code, 8 to 1000 times slower; for the same reason an operation with a reference
+ * implementation is refused when it is built. The caller's weights have plain layouts (oihw); the
+ * blocked copies for the kernels are private, because they differ between instruction sets.
  *
- * An engine has a stream and a scratchpad of its own and shares nothing with others: one caller per
- * engine, any number of engines in a process. At one OpenMP thread (OMP_NUM_THREADS=1) the same
+ * Each engine has its own stream and scratchpad and shares nothing with other engines: one caller
+ * per engine, any number of engines in a process. At one OpenMP thread (OMP_NUM_THREADS=1) the same
  * input gives the same bits. */
 #ifndef SGP_MODEL_ENGINE_H
 #define SGP_MODEL_ENGINE_H
@@ -30,7 +30,7 @@ sgp_status_t engine_allocate_scratchpad(engine_t *engine);
 /* After the engine's operations are destroyed. NULL is fine. */
 void engine_destroy(engine_t *engine);
 
-/* SGP_ERR_UNSUPPORTED if oneDNN's name of an implementation says that it is the reference one. */
+/* SGP_ERR_UNSUPPORTED if oneDNN's name of an implementation contains "ref". */
 sgp_status_t engine_check_implementation(const char *layer, const char *operation,
                                          const char *implementation);
 
@@ -45,7 +45,7 @@ typedef struct affine_options {
     int kernel;                              /* pixels, both directions; 0: dense */
     int stride, padding;                     /* of a convolution */
     bool bias;
-    bool input_gradient; /* false on the first layer, which saves a pass */
+    bool input_gradient; /* false on the first layer, to save a pass */
 } affine_options_t;
 
 /* Sets *affine only on success. SGP_ERR_UNSUPPORTED: oneDNN has no fast implementation. */

@@ -3,8 +3,9 @@
 
 #include "base/clock.h"
 #include "base/logging.h"
-#include "model/layer.h"
-#include "model/loss.h"
+#include "model/layers/layer.h"
+#include "model/layers/loss.h"
+#include "model/models/models.h"
 #include "model/plan.h"
 #include "model/tensors.h"
 
@@ -41,7 +42,7 @@ static sgp_status_t check_options(const model_options_t *options) {
     return SGP_OK;
 }
 
-/* The list of layers, with who reads what. */
+/* Makes the layers and values, and connects each layer to the values that it reads. */
 static sgp_status_t connect(model_t *m, const network_t *network) {
     m->layer_count = network->count;
     m->layers = calloc((size_t)network->count, sizeof *m->layers);
@@ -64,11 +65,11 @@ static sgp_status_t build_network(model_t *m, const model_options_t *options) {
     network_t *network = calloc(1, sizeof *network);
     if (!network) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a list of layers");
     sgp_status_t status;
-    if (options->name && network_build(network, options->name, options->classes))
+    if (options->name && models_build(network, options->name, options->classes))
         status = connect(m, network);
     else
         status = sgp_fail(SGP_ERR_INVALID, "there is no model \"%s\"; there are %s",
-                          options->name ? options->name : "", network_names());
+                          options->name ? options->name : "", models_names());
     free(network);
     return status;
 }
@@ -133,7 +134,11 @@ void model_destroy(model_t *model) {
 }
 
 const char *model_names(void) {
-    return network_names();
+    return models_names();
+}
+
+bool model_known(const char *name) {
+    return models_known(name);
 }
 
 size_t model_parameter_count(const model_t *model) {
@@ -160,7 +165,7 @@ void model_init_parameters(const model_t *model, uint64_t seed, float *parameter
     tensors_set_initial(model->layers, model->layer_count, seed, parameters, buffers);
 }
 
-/* What a caller can get wrong, before anything changes. */
+/* Checks the arguments of a call before anything changes. */
 static sgp_status_t check_call(const model_t *m, const int32_t *labels, int count, int valid) {
     if (count < 1 || count > m->batch)
         return sgp_fail(SGP_ERR_INVALID, "%d samples given to a model built for 1 to %d", count,
@@ -174,8 +179,8 @@ static sgp_status_t check_call(const model_t *m, const int32_t *labels, int coun
     return SGP_OK;
 }
 
-/* The kernels are built for `batch` samples. Fewer are repeated in turn up to it; a whole batch is
- * read where it lies. */
+/* The kernels are built for `batch` samples. Fewer samples are repeated in turn to fill the batch;
+ * a whole batch is read in place. */
 static void set_images(model_t *m, const float *images, int count) {
     if (count == m->batch) {
         m->values[0].data = images;

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A network with its loss, forward and backward, for one replica. Knows nothing of nodes.
+/* A network with its loss, forward and backward, for one replica. The program's run, bench and eval
+ * call it; this folder never sees a node, a message or a file.
  *
  * The model owns layers, activations and private copies of the weights; parameters, buffers and
  * gradients are the caller's flat vectors in plain layouts (oihw, oi), the same on every CPU (see
  * docs/how-it-works.md). Dense weights behind a map of pixels are numbered channel first, as in
  * PyTorch. Not thread-safe: one caller per model; several models may be used by several threads.
- * Run with OMP_NUM_THREADS=1, set before the process first builds a model: faster with several
- * nodes on a machine, and the same bits every time. */
+ * Set OMP_NUM_THREADS=1 before the process first builds a model: faster with several nodes on a
+ * machine, and the same bits every time. */
 #ifndef SGP_MODEL_MODEL_H
 #define SGP_MODEL_MODEL_H
 
+#include "model/model_types.h"
+
 #include <sgp/status.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
 typedef struct model model_t;
 
@@ -26,35 +26,19 @@ typedef struct model_options {
     int classes;  /* required, >= 2 */
 } model_options_t;
 
-/* One named tensor inside the flat parameter vector (or inside the buffers). */
-typedef struct model_tensor {
-    const char *name; /* unique, such as "conv1.weight"; owned by the model */
-    size_t offset;    /* floats from the start of its vector */
-    size_t count;     /* floats */
-    int dims;
-    int64_t shape[4]; /* (dims) plain layout, outermost first */
-    bool is_buffer; /* in the buffers (batch-norm running mean and variance), not in the parameters
-                     */
-    bool decays;    /* weight decay applies: false for batch-norm scale and shift */
-} model_tensor_t;
-
-/* What a forward pass over some samples gave. */
-typedef struct model_result {
-    double loss_sum;      /* sum of the cross-entropy over the valid samples */
-    int correct;          /* of the valid samples, those whose largest logit is the label's */
-    uint64_t backward_ns; /* sgp_clock_now when the backward pass began; 0 without one */
-} model_result_t;
-
 /* Builds the layers. Sets *model only on success.
  * SGP_ERR_INVALID: unknown name (the log lists the known ones), an option out of range, or images
  * too small for the layers.
  * SGP_ERR_UNSUPPORTED: oneDNN would use a reference implementation for a layer (the log names layer
- * and implementation). SGP_ERR_NO_MEMORY: nothing is left behind. */
+ * and implementation). SGP_ERR_NO_MEMORY. */
 sgp_status_t model_create(const model_options_t *options, model_t **model);
 void model_destroy(model_t *model);
 
-/* Comma-separated names that model_create knows, for messages. Static. */
+/* The names that model_create knows, separated by ", ". Static. */
 const char *model_names(void);
+
+/* Whether model_create knows the name. */
+bool model_known(const char *name);
 
 size_t model_parameter_count(const model_t *model); /* P, floats */
 size_t model_buffer_count(const model_t *model);    /* S, floats; 0 without batch norm */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A network as data: its layers in the order in which they run. Each model is a file of its own
- * that writes such a list; layer.c gives the list its meaning. */
+/* A network as data: a list of layers in running order. The files of models/ write the list, and
+ * layers/layer.c interprets it. */
 #ifndef SGP_MODEL_NETWORK_H
 #define SGP_MODEL_NETWORK_H
 
@@ -8,9 +8,9 @@
 
 typedef enum layer_kind {
     LAYER_CONVOLUTION,
-    LAYER_DENSE, /* over all that it reads, whatever its shape */
+    LAYER_DENSE, /* over all values of its input, of any shape */
     LAYER_RELU,
-    LAYER_BATCH_NORM, /* with the residual addition and the ReLU behind it, if wanted */
+    LAYER_BATCH_NORM, /* optionally with a residual addition and a ReLU behind it */
     LAYER_MAX_POOL,
     LAYER_AVERAGE_POOL, /* over all pixels */
 } layer_kind_t;
@@ -22,12 +22,12 @@ typedef struct layer_spec {
     int input;    /* a value; 0: the images */
     int residual; /* batch norm: a value to be added before the ReLU; 0: none */
     int channels; /* convolution, dense: of the output */
-    int kernel;   /* convolution, max pooling: pixels in both directions, and so the two below */
+    int kernel;   /* convolution, max pooling: pixels in both directions, as stride and padding */
     int stride;   /* 0 means 1 */
     int padding;
     bool bias;       /* convolution, dense */
     bool relu;       /* batch norm, max pooling: a ReLU is built in */
-    bool zero_scale; /* batch norm: scale 0 at the start, so that the block starts as identity */
+    bool zero_scale; /* batch norm: initial scale 0, so that the block starts as identity */
     char name[32];   /* of its tensors, as in PyTorch: "layer1.0.conv1"; unique */
 } layer_spec_t;
 
@@ -41,16 +41,5 @@ typedef struct network {
 /* Appends a layer, named by a printf format, and returns the value that it writes. */
 __attribute__((format(printf, 3, 4))) int network_add(network_t *network, layer_spec_t spec,
                                                       const char *format, ...);
-
-/* The models. The last layer's output is the logits. */
-void network_mlp(network_t *network, int classes);
-void network_lenet(network_t *network, int classes);
-void network_resnet20(network_t *network, int classes);
-
-/* Writes the named model's layers into an empty network; false if there is no such model. */
-bool network_build(network_t *network, const char *name, int classes);
-
-/* Comma-separated. Static. */
-const char *network_names(void);
 
 #endif

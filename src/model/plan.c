@@ -17,7 +17,7 @@ typedef struct plan {
     int buffer_count;
     buffer_t buffers[2 * MAX_VALUES];
     int slots[MAX_VALUES][2]; /* buffers of a value's gradients */
-    int written[MAX_VALUES];  /* how many of them have a writer yet */
+    int written[MAX_VALUES];  /* gradients of the value that have a writer */
     int d_input[NETWORK_MAX_LAYERS];
 } plan_t;
 
@@ -48,8 +48,8 @@ static void write_slot(plan_t *plan, int value, int buffer) {
     plan->slots[value][plan->written[value]++] = buffer;
 }
 
-/* The gradients of what one layer reads take over the buffers of its output's gradients where the
- * layer can work in place, which is where each element depends on no other that is still needed. */
+/* The gradients of a layer's inputs reuse the buffers of its output's gradients where the layer
+ * works in place: where no element depends on another that is still needed. */
 static void plan_layer(plan_t *plan, int index, const layer_t *layer, const value_t *values) {
     const int *own = plan->slots[index + 1];
     const layer_spec_t *spec = &layer->spec;

@@ -84,9 +84,9 @@ static void fill(float *values, size_t count, float value) {
 }
 
 /* Variance 2 / inputs keeps the size of activations through a layer and its ReLU (He et al. 2015).
- * The last layer starts with a deviation of 0.01, so that all classes are about as likely (Goyal et
- * al. 2017, section 5.1): larger logits make the first steps at a high rate too long. Each layer draws
- * from a stream of its own. */
+ * The last layer starts with a deviation of 0.01, so that all classes are about equally likely
+ * (Goyal et al. 2017, section 5.1): larger logits make the first steps at a high rate too long.
+ * Each layer draws from its own random stream. */
 static void draw_weight(const layer_t *layer, int index, bool last, uint64_t seed, float *weight) {
     size_t inputs = layer->weight_count / (size_t)layer->spec.channels;
     double deviation = last ? 0.01 : sqrt(2.0 / (double)inputs);

@@ -3,8 +3,8 @@
 #ifndef SGP_MODEL_TENSORS_H
 #define SGP_MODEL_TENSORS_H
 
-#include "model/layer.h"
-#include "model/model.h"
+#include "model/layers/layer.h"
+#include "model/model_types.h"
 
 typedef struct tensors {
     size_t count;

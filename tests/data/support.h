@@ -20,7 +20,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-/* The log's lines since log_start, the last one apart; nodes may be threads. */
+/* The lines of the log since log_start, and the last one; nodes may be threads. */
 static struct {
     pthread_mutex_t lock;
     int lines;
@@ -41,7 +41,7 @@ static inline void log_start(void) {
     sgp_log_set(capture_line, NULL, SGP_LOG_WARNING);
 }
 
-/* One line was logged since log_start, and it holds each of the texts (NULL ends the list). */
+/* One line was logged since log_start, and it contains each of the texts (NULL ends the list). */
 static inline void assert_logged(const char *text, ...) {
     if (captured.lines != 1)
         fail_msg("%d lines were logged, the last: %s", captured.lines, captured.last);
@@ -52,13 +52,13 @@ static inline void assert_logged(const char *text, ...) {
     va_end(arguments);
 }
 
-/* directory: (64), made anew. */
+/* directory: (64) receives the name of a new directory. */
 static inline void make_directory(char *directory) {
     strcpy(directory, "/tmp/sgp-test-XXXXXX");
     assert_non_null(mkdtemp(directory));
 }
 
-/* Removes the directory with everything in it. */
+/* Removes the directory with its contents. */
 static inline void remove_directory(const char *directory) {
     DIR *list = opendir(directory);
     assert_non_null(list);
@@ -143,7 +143,7 @@ static inline void write_idx(const char *directory, const char *name, int dims,
     free(file.bytes);
 }
 
-/* A learnable data set: class k is a bright row k on a noisy ground; side >= 10. */
+/* A learnable data set: class k is a bright row k on a noisy background; side >= 10. */
 static inline void write_split(const char *directory, const char *prefix, uint32_t count,
                                uint32_t side) {
     size_t pixels = (size_t)side * side;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every allocation in reading a data set fails once; making batches of it allocates nothing. */
+/* Every allocation while reading a data set fails once; making batches allocates nothing. */
 #include "failing_alloc.h"
 #include "support.h"
 
@@ -24,7 +24,7 @@ static int tear_down(void **state) {
     return 0;
 }
 
-/* The C library does without a buffer for a file if there is no memory for it, but not without the file. */
+/* The C library works without memory for the buffer of a file, but not for the file itself. */
 static void test_inspect(void **state) {
     (void)state;
     failing_t failing = {.may_pass = true, .also = SGP_ERR_IO};

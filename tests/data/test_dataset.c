@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A directory of four files becomes a data set, or one line says why not. */
+/* A directory of four files becomes a data set, or is refused with one line. */
 #include "data/support.h"
 
 #include "data/dataset.h"
@@ -51,7 +51,7 @@ static void loads_shape_and_samples(void **state) {
     dataset_destroy(dataset);
 }
 
-/* Mean 0 and variance 1 over the training set, computed the plain way. */
+/* Mean 0 and variance 1 over the training set, by the plain definition. */
 static void normalisation_is_of_the_training_set(void **state) {
     for (int64_t limit = 0; limit <= TRAIN; limit += 20) {
         dataset_t *dataset;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the IDX reader accepts, and that each kind of damage is refused with its reason. */
+/* Files that the IDX reader accepts, and each kind of damage, which it refuses with the reason. */
 #include "data/support.h"
 
-#include "data/idx.h"
+#include "data/formats/idx.h"
 
 #define COUNT      (3 * 4 * 5)
 #define FILE_BYTES (16 + COUNT)
@@ -47,8 +47,8 @@ static void assert_reads(const fixture_t *fixture) {
     assert_int_equal(captured.lines, 0);
 }
 
-/* The file is refused with `status`, one line that names it and holds `text`; outputs stay as they
- * were. */
+/* The file is refused with `status` and one line that contains its name and `text`; outputs are
+ * unchanged. */
 static void assert_refused(const fixture_t *fixture, sgp_status_t status, const char *text) {
     idx_header_t header = {.dims = -7};
     uint8_t *values = (uint8_t *)fixture;
@@ -71,7 +71,7 @@ static void reads_gzip(void **state) {
     assert_reads(fixture);
 }
 
-/* As pigz and `cat a.gz b.gz` make it; the second starts inside the header, or inside the data. */
+/* As pigz and `cat a.gz b.gz` write it; the second stream starts inside the header, or the data. */
 static void reads_several_gzip_members(void **state) {
     fixture_t *fixture = *state;
     for (size_t cut = 0; cut <= FILE_BYTES; cut += 7) {
@@ -168,8 +168,8 @@ static void wrong_magic_is_refused(void **state) {
     }
 }
 
-/* Sizes that are zero, overflow 64 bits, or exceed what so small a file can hold: refused without
- * taking memory for them. */
+/* Sizes that are zero, overflow 64 bits, or exceed what so small a file can hold are refused
+ * without an allocation. */
 static void impossible_sizes_are_refused(void **state) {
     fixture_t *fixture = *state;
     memset(fixture->file.bytes + 8, 0, 4);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Normalisation and augmentation against the plain definition; the data set is made by hand. */
+/* Normalisation and augmentation compared with the definition, on a data set made by hand. */
 #include "data/support.h"
 
 #include "data/loader.h"
@@ -62,7 +62,7 @@ static bool is_crop(const float *out, uint32_t sample, int dy, int dx, int flip)
     return true;
 }
 
-/* The crops that out may be, as dy, dx, flip; returns how many. */
+/* The crops that `out` may be, as dy, dx, flip. Returns their number. */
 static int find_crop(const float *out, uint32_t sample, int *dy, int *dx, int *flip) {
     int found = 0;
     for (int y = -LOADER_PADDING; y <= LOADER_PADDING; y++)
@@ -122,14 +122,14 @@ static int count_same(const loader_t *a, uint64_t epoch_a, const loader_t *b, ui
     static float out_a[COUNT][FLOATS], out_b[COUNT][FLOATS];
     int32_t classes[COUNT];
     loader_train(a, epoch_a, indices, COUNT, out_a[0], classes);
-    for (int i = 0; i < COUNT; i++) /* one at a time: the batch around a sample must not matter */
+    for (int i = 0; i < COUNT; i++) /* one at a time: a sample must not depend on its batch */
         loader_train(b, epoch_b, &indices[i], 1, out_b[i], classes);
     int same = 0;
     for (int i = 0; i < COUNT; i++) same += memcmp(out_a[i], out_b[i], sizeof out_a[i]) == 0;
     return same;
 }
 
-/* 162 crops are equally likely: of 40 samples, 0.25 coincide by accident. */
+/* 162 crops are equally likely: of 40 samples, 0.25 coincide by chance. */
 static void augmentation_depends_on_seed_rank_epoch_and_sample_alone(void **state) {
     (void)state;
     loader_t loader = make(true, 1, 0), again = make(true, 1, 0), other_seed = make(true, 2, 0),
@@ -140,7 +140,7 @@ static void augmentation_depends_on_seed_rank_epoch_and_sample_alone(void **stat
     assert_true(count_same(&loader, 4, &other_rank, 4) < 5);
 }
 
-/* An image smaller than the padding may be cut away entirely. */
+/* A crop of an image smaller than the padding may be all black. */
 static void tiny_images_stay_inside_their_memory(void **state) {
     (void)state;
     static const uint8_t pixels[3] = {10, 20, 30};

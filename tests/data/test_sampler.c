@@ -14,8 +14,8 @@ static sampler_t make(uint32_t count, int rank, int size, int batch, uint64_t se
     return sampler;
 }
 
-/* Adds what all nodes take in one step to taken (count); returns how many that are. Shares in a
- * step differ by one at most, and lower ranks take more. */
+/* Adds the samples of all nodes in one step to taken (count). Returns their number. Shares in a
+ * step differ by at most one, and lower ranks take more. */
 static int take_step(sampler_t *nodes, int size, uint64_t step, uint8_t *taken) {
     uint32_t indices[MAX_BATCH];
     int total = 0, previous = nodes[0].options.batch, first = 0;
@@ -58,8 +58,8 @@ static void every_sample_once_per_epoch(void **state) {
                 assert_partition(counts[c], size, batches[b]);
 }
 
-/* The whole batch, its filling as well, depends on nothing but the options, epoch and step:
- * neither on what was asked before, nor on other samplers. */
+/* The whole batch, with its filling, depends only on the options, epoch and step: not on earlier
+ * calls or other samplers. */
 static void order_is_reproducible(void **state) {
     (void)state;
     sampler_t straight = make(103, 1, 3, 8, 42), jumping = make(103, 1, 3, 8, 42);
@@ -77,7 +77,7 @@ static void order_is_reproducible(void **state) {
     sampler_fini(&jumping);
 }
 
-/* The global batch of a step is the same set of samples however many nodes share it. */
+/* The global batch of a step is the same set of samples for any number of nodes. */
 static void global_batch_does_not_depend_on_the_split(void **state) {
     (void)state;
     sampler_t one = make(90, 0, 1, 24, 3), nodes[4];
@@ -98,7 +98,7 @@ static int count_equal(const sampler_t *a, const sampler_t *b) {
     return equal;
 }
 
-/* Two random permutations agree in one place on average; 30 of 1000 would be no accident. */
+/* Two random permutations agree at one position on average; 30 of 1000 would be no chance. */
 static void epochs_and_seeds_differ(void **state) {
     (void)state;
     sampler_t a = make(1000, 0, 1, 10, 1), b = make(1000, 0, 1, 10, 1), c = make(1000, 0, 1, 10, 2);
@@ -135,7 +135,7 @@ static void options_out_of_range_are_refused(void **state) {
     assert_logged("4 processes", "nodes of 3 workers", NULL);
 }
 
-/* The workers of a node take, in order, what a node with a batch so many times larger takes. */
+/* The m workers of a node take, in order, the samples of a node with an m times larger batch. */
 static void workers_share_the_samples_of_their_node(void **state) {
     (void)state;
     enum { WORKERS = 3, BATCH = 5 };

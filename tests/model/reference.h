@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The naive version of every layer, in double precision and straight from the definitions; what
- * the fast code is held against. Arrays are (batch, height, width, channels). Gradients are
+/* The naive version of every layer, in double precision and straight from the definitions. The
+ * tests compare the fast code with it. Arrays are (batch, height, width, channels). Gradients are
  * overwritten. */
 #ifndef SGP_TESTS_MODEL_REFERENCE_H
 #define SGP_TESTS_MODEL_REFERENCE_H
 
 #include "base/random.h"
-#include "model/batch_norm.h"
+#include "model/layers/batch_norm.h"
 #include "model/engine.h"
-#include "model/pooling.h"
+#include "model/layers/pooling.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -41,7 +41,7 @@ static UNUSED double *make_doubles(size_t count) {
     return make(count, sizeof(double));
 }
 
-/* Normal numbers, times scale. */
+/* Normal random numbers, times scale. */
 static UNUSED float *make_random(size_t count, uint64_t seed, double scale) {
     float *values = make_floats(count);
     sgp_random_t random;
@@ -170,7 +170,7 @@ static UNUSED void reference_norm_moments(reference_norm_t *n, const double *x) 
     }
 }
 
-/* With n's mean and variance. residual: NULL for none. */
+/* With the mean and variance of n. residual: NULL for none. */
 static UNUSED void reference_norm_forward(const reference_norm_t *n, const double *x,
                                           const double *scale, const double *shift,
                                           const double *residual, double *y) {
@@ -232,7 +232,7 @@ static UNUSED void reference_max_pool(const pooling_t *p, const double *x, doubl
                 }
 }
 
-/* The mean loss over the first `valid` samples; d_logits as loss.h says. */
+/* The mean loss over the first `valid` samples; d_logits as in loss.h. */
 static UNUSED double reference_loss(int count, int valid, int classes, const double *logits,
                                     const int32_t *labels, double *d_logits) {
     double loss = 0.0;

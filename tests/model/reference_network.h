@@ -7,7 +7,7 @@
 
 #include "reference.h"
 
-#include "model/network.h"
+#include "model/models/models.h"
 
 typedef struct reference_value {
     int height, width, channels;
@@ -71,7 +71,7 @@ static UNUSED void reference_network_init(reference_network_t *r, const char *na
     memset(r, 0, sizeof *r);
     r->batch = batch;
     r->classes = classes;
-    assert_true(network_build(&r->network, name, classes));
+    assert_true(models_build(&r->network, name, classes));
     r->values[0] = (reference_value_t){
         height, width, channels, (size_t)(batch * height * width * channels), NULL, NULL};
     size_t offset = 0;
@@ -146,7 +146,7 @@ static UNUSED void reference_add(double *sum, const double *added, size_t count)
     for (size_t i = 0; sum && i < count; i++) sum[i] += added[i];
 }
 
-/* Adds to the gradients of what the layer reads. */
+/* Adds to the gradients of the layer's inputs. */
 static UNUSED void reference_layer_backward(reference_network_t *r, int layer) {
     const layer_spec_t *spec = &r->network.layers[layer];
     const reference_value_t *in = &r->values[spec->input], *out = &r->values[layer + 1];

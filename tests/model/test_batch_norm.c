@@ -43,7 +43,7 @@ static void tear_down(fixture_t *f) {
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
-/* y from mean and variance; and the same in `expected`. */
+/* y from mean and variance, and the same in `expected`. */
 static reference_norm_t reference_of(const fixture_t *f) {
     return (reference_norm_t){.rows = f->v.rows,
                               .channels = f->v.channels,
@@ -141,7 +141,7 @@ static void agrees_with_the_reference(void **state) {
                               .more = flags & 4});
 }
 
-/* Where plan.c lets d_x lie over what is read for the last time. */
+/* d_x may overwrite arrays that are read for the last time, as plan.c arranges it. */
 static void works_in_place(void **state) {
     (void)state;
     for (unsigned relu = 0; relu < 2; relu++) {
@@ -157,7 +157,8 @@ static void works_in_place(void **state) {
     }
 }
 
-/* A variance computed as mean of squares less square of mean would be all rounding error here. */
+/* Here a variance computed as mean of squares minus square of mean would consist of rounding
+ * error. */
 static void survives_a_mean_far_from_zero(void **state) {
     (void)state;
     fixture_t f;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "reference.h"
 
-#include "model/loss.h"
-#include "model/relu.h"
+#include "model/layers/loss.h"
+#include "model/layers/relu.h"
 
 enum { COUNT = 5, CLASSES = 7 };
 
@@ -41,7 +41,7 @@ static void agrees_with_finite_differences(void **state) {
     free(logits);
 }
 
-/* Equal logits: log of the number of classes. A huge one: no overflow. */
+/* Equal logits give the log of the number of classes; a huge logit does not overflow. */
 static void known_values(void **state) {
     (void)state;
     float even[CLASSES] = {0}, huge[CLASSES] = {[2] = 1e30f}, gradient[CLASSES];

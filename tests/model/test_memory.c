@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* This program has its own sgp_memory_alloc, in place of the library's: it counts, and fails when
- * told to. */
+/* This program replaces the library's sgp_memory_alloc by its own, which counts and can fail. */
 #include "reference.h"
 
 #include "base/memory.h"
@@ -84,7 +83,7 @@ static void a_step_allocates_nothing(void **state) {
     model_destroy(model);
 }
 
-/* Whichever allocation fails, the call says so and leaves nothing behind. */
+/* Whichever allocation fails, the call returns the error and frees everything. */
 static void failure_leaves_nothing(void **state) {
     (void)state;
     model_options_t options = options_of("resnet20", 16);
@@ -107,7 +106,7 @@ static void failure_leaves_nothing(void **state) {
     assert_true(failures > 2);
 }
 
-/* Gradients of activations share a few buffers: together they are less than the activations. */
+/* Gradients of activations share a few buffers, which are smaller than the activations. */
 static void gradients_share_memory(void **state) {
     (void)state;
     model_options_t options = options_of("resnet20", 32);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What model.h promises, besides numbers (those are in test_network.c). */
+/* The promises of model.h, except for numbers (see test_network.c). */
 #include "reference.h"
 
 #include "model/model.h"
@@ -176,9 +176,11 @@ static void known_sizes(void **state) {
         assert_int_equal(f.count, counts[i][0]);
         assert_int_equal(f.buffer_count, counts[i][1]);
         assert_non_null(strstr(model_names(), NAMES[i]));
+        assert_true(model_known(NAMES[i]));
         tear_down(&f);
     }
     assert_string_equal(model_names(), "mlp, lenet, resnet20");
+    assert_false(model_known("resnet"));
 }
 
 static void names_are_those_of_pytorch(void **state) {
@@ -253,7 +255,7 @@ static void *run_steps(void *fixture) {
     return NULL;
 }
 
-/* Models in threads of one process do what they do alone. */
+/* Models in threads of one process give the same results as alone. */
 static void several_threads(void **state) {
     (void)state;
     enum { THREADS = 6 };
@@ -275,8 +277,8 @@ static void several_threads(void **state) {
     for (int i = 0; i < NAME_COUNT; i++) tear_down(&alone[i]);
 }
 
-/* Without batch norm, the others and the filling leave no trace: the same gradient as that of a
- * smaller model, whose batch the valid samples are. */
+/* Without batch norm, invalid and filling samples have no effect: the gradient is that of a smaller
+ * model whose batch is the valid samples. */
 static void only_the_valid_count(void **state) {
     (void)state;
     enum { VALID = 4, COUNT = 5 };
@@ -332,7 +334,7 @@ static void few_samples_are_repeated(void **state) {
     tear_down(&g);
 }
 
-/* A sample's loss in evaluation depends on the sample alone. */
+/* The loss of a sample in evaluation depends on no other sample. */
 static void evaluation_adds_up(void **state) {
     (void)state;
     for (int i = 0; i < NAME_COUNT; i++) {
@@ -361,7 +363,7 @@ static void evaluation_adds_up(void **state) {
     }
 }
 
-/* It learns these few samples by heart. */
+/* Training memorises these few samples. */
 static void training_lowers_the_loss(void **state) {
     (void)state;
     for (int i = 0; i < NAME_COUNT; i++) {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every allocation of our own in building a model fails once, mmap's for the activations included. */
+/* Every allocation of our own in building a model fails once, mmap's for the activations
+ * included. */
 #include "cmocka_all.h"
 #include "failing_alloc.h"
 
 #include "model/model.h"
 
-/* asprintf does without its last allocation. */
+/* asprintf succeeds without its last allocation. */
 static void build(const char *name) {
     model_options_t options = {
         .name = name, .batch = 4, .height = 28, .width = 28, .channels = 1, .classes = 10};

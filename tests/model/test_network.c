@@ -9,7 +9,7 @@ typedef struct scene {
     int batch, height, width, channels, classes;
 } scene_t;
 
-/* Small images: the naive network takes its time. resnet20 ends in pixels of 2 x 2 and 3 x 2. */
+/* Small images, because the naive network is slow. resnet20 ends in 2 x 2 and 3 x 2 pixels. */
 static const scene_t SCENES[] = {
     {"mlp", 6, 7, 5, 1, 10},   {"mlp", 3, 4, 4, 3, 5},       {"lenet", 4, 12, 8, 1, 10},
     {"lenet", 3, 9, 11, 3, 4}, {"resnet20", 3, 8, 8, 1, 10}, {"resnet20", 2, 9, 7, 3, 10},
@@ -36,7 +36,7 @@ static void set_up(fixture_t *f, const scene_t *s) {
     f->buffers = make_floats(f->buffer_count);
     f->gradient = make_random(f->count, 1, 1.0); /* stale: all of it is overwritten */
     model_init_parameters(f->model, 7, f->parameters, f->buffers);
-    /* Away from the start, where half of a residual block has no gradient. */
+    /* Not the initial values, where half of a residual block has no gradient. */
     float *noise = make_random(f->count, 2, 0.1);
     for (size_t i = 0; i < f->count; i++) f->parameters[i] += noise[i];
     free(noise);
@@ -71,7 +71,7 @@ static double train(fixture_t *f, int valid) {
     return valid ? result.loss_sum / valid : 0.0;
 }
 
-/* Tensor by tensor: a small one is held to its own size, not to the largest of all. */
+/* Tensor by tensor: the tolerance of a small one follows its own size, not that of the largest. */
 static void compare_gradients(const fixture_t *f) {
     for (size_t i = 0; i < model_tensor_count(f->model); i++) {
         const model_tensor_t *t = model_tensor(f->model, i);
@@ -93,7 +93,7 @@ static void gradients_agree_with_the_reference(void **state) {
     }
 }
 
-/* Batch norm sees the samples that are not valid, the loss does not: as the reference has it. */
+/* Batch norm includes the invalid samples and the loss does not, as in the reference. */
 static void samples_that_are_not_valid_have_no_loss(void **state) {
     enum { VALID = 1 };
     (void)state;
@@ -129,8 +129,8 @@ static void evaluation_agrees_with_the_reference(void **state) {
     }
 }
 
-/* In double precision through the naive network, whose loss is the model's as tested above: small
- * steps, no rounding and hardly a kink. */
+/* In double precision through the naive network, whose loss equals the model's (tested above):
+ * small steps, no rounding, and rarely a kink. */
 static void gradients_agree_with_finite_differences(void **state) {
     (void)state;
     enum { COORDINATES = 6 };
@@ -157,7 +157,7 @@ static void gradients_agree_with_finite_differences(void **state) {
     }
 }
 
-/* And of the model's own loss: along the gradient it rises by the gradient's squared length. */
+/* The model's own loss: along the gradient it rises by the gradient's squared length. */
 static void loss_rises_along_the_gradient(void **state) {
     (void)state;
     for (size_t i = 0; i < SCENE_COUNT; i++) {

@@ -15,7 +15,7 @@ static size_t outputs(const pooling_t *p) {
     return (size_t)(p->batch * p->out_height * p->out_width * p->channels);
 }
 
-/* steps: x takes few values then, so that windows have equal pixels; 0: it does not. */
+/* steps: number of values of x, so that windows contain equal pixels; 0: any values. */
 static void check_max(pooling_t p, int steps) {
     p = sized(p);
     float *x = make_random(inputs(&p), 1, 1.0), *dy = make_random(outputs(&p), 2, 1.0);
@@ -56,7 +56,7 @@ static void max_agrees_with_the_reference(void **state) {
     }
 }
 
-/* The built-in ReLU is the ReLU before the pooling. */
+/* The built-in ReLU equals a ReLU before the pooling. */
 static void relu_and_max_commute(void **state) {
     (void)state;
     pooling_t p = sized(

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* oneDNN's choice of implementation depends on the CPU, so this program tells model_create another:
- * it has its own dnnl_primitive_desc_query, in front of the library's. */
+/* oneDNN's choice of implementation depends on the CPU, so this program replaces the library's
+ * dnnl_primitive_desc_query by its own, which reports another implementation. */
 #include "reference.h"
 
 #include "model/model.h"
@@ -26,7 +26,7 @@ static void keep_line(sgp_log_level_t level, int rank, const char *line, void *u
     snprintf(user, 256, "%s", line);
 }
 
-/* Whichever primitive of the model it is. */
+/* For every primitive of the model. */
 static void a_reference_implementation_is_refused(void **state) {
     (void)state;
     char line[256] = "";

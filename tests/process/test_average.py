@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`sgp average` and `sgp eval`: what they say of a run is what the run itself said."""
+"""`sgp average` and `sgp eval` give the figures that the run itself gave."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def rewrite_header(path, change, own=()):
     write(path, struct.pack("<Q", len(header)) + header + content[8 + size:])
 
 
-# Without these a file is one of another program.
+# Metadata that only sgp writes.
 OWN = ["file_hash", "sgp_format", "sgp_version", "parameters_hash"]
 
 
@@ -52,7 +52,7 @@ class Average(ProgramTest):
         return sorted(os.listdir(os.path.join(self.output(), "checkpoint")))
 
     def test_a_finished_run(self):
-        """Also with batch norm's statistics, and where the weights of the nodes differ."""
+        """With batch-norm statistics, and where the nodes' push-sum weights differ, too."""
         for arguments in (["--model", "mlp"], ["--model", "resnet20", "--epochs", "1", "--limit-samples", "64"],
                           ["--model", "lenet", "--graph", "random", "--nodes", "3"],
                           ["--model", "mlp", "--algorithm", "osgp"],
@@ -130,7 +130,7 @@ class Eval(ProgramTest):
         return os.path.join(self.output(), name)
 
     def test_a_finished_run(self):
-        """The images are normalised as in the run, which saw a part of the training set only."""
+        """The images are normalised as in the run, which used only a part of the training set."""
         for arguments in (["--model", "mlp"], ["--model", "resnet20", "--epochs", "1", "--limit-samples", "64"],
                           ["--model", "lenet", "--limit-samples", "100"]):
             with self.subTest(" ".join(arguments)):
@@ -141,7 +141,7 @@ class Eval(ProgramTest):
                 self.assertEqual((result["model"], result["test_samples"]), (arguments[1], 128))
 
     def test_loss_of_a_node(self):
-        """A node's checkpoint is its own model; its test loss stands in the metrics."""
+        """A node's checkpoint is its own model, whose test loss is in the metrics."""
         self.train(*SHORT, "--model", "lenet", "--graph", "ring")
         with open(os.path.join(self.output(), "metrics.jsonl"), encoding="utf-8") as file:
             ends = [line for line in map(json.loads, file) if line.get("test_loss") and line["epoch"] == 2]
@@ -167,14 +167,14 @@ class Eval(ProgramTest):
         self.assertIn("nosuch: cannot be opened", self.refuse("nosuch"))
         self.assertIn("is a directory", self.refuse(self.output()))
         self.assertIn("safetensors", self.refuse(os.path.join(self.output(), "config.json")))
-        self.assertIn(f"--model lenet: {self.model()} is of model mlp", self.refuse("--model", "lenet", self.model()))
+        self.assertIn(f"--model lenet: {self.model()} holds a model mlp", self.refuse("--model", "lenet", self.model()))
         self.assertIn("nowhere", self.refused("eval", "--data", "nowhere", self.model()))
 
     def test_other_tensors(self):
         self.train(*SHORT, "--epochs", "1", "--model", "mlp")
         for change, reason in ((lambda h: h.replace(b"fc2.bias", b"fc9.bias"), "has no tensor fc2.bias"),
                                (lambda h: h.replace(b"[256,784]", b"[784,256]"), "(784, 256), must be F32 (256"),
-                               (lambda h: h.replace(b'"mlp"', b'"mlq"'), "is of model mlq; here: mlp"),
+                               (lambda h: h.replace(b'"mlp"', b'"mlq"'), "holds a model mlq; this program has mlp"),
                                (lambda h: re.sub(rb'"mean":"\d', b'"mean":"x', h), "numbers each")):
             with self.subTest(reason):
                 shutil.copy(self.model(), self.model("bad"))
@@ -182,7 +182,7 @@ class Eval(ProgramTest):
                 self.assertIn(reason, self.refuse(self.model("bad")))
 
     def test_damaged(self):
-        """One bit of the data, of a name, and of what only readers of the header use."""
+        """One bit of the data, of a name, or of the metadata is flipped."""
         self.train(*SHORT, "--epochs", "1", "--model", "mlp")
         with open(self.model(), "rb") as file:
             content = file.read()
@@ -194,7 +194,7 @@ class Eval(ProgramTest):
                 self.assertIn(reason, self.refuse(self.model("bad")))
 
     def test_an_earlier_version(self):
-        """Its models have a hash of the parameters alone."""
+        """Models of earlier versions have only a hash of the parameters."""
         self.train(*SHORT, "--epochs", "1", "--model", "mlp")
         rewrite_header(self.model(), lambda header: header, ["file_hash", "sgp_format"])
         status, out, err = self.run_program("eval", "--data", self.data(), self.model())
@@ -202,7 +202,7 @@ class Eval(ProgramTest):
         self.assertIn("is of an earlier version", err)
 
     def test_another_writer(self):
-        """A file with the tensors alone, as any library writes it, and another one among them."""
+        """A file with only tensors, as any library writes it, and an extra one among them."""
         self.train(*SHORT, "--epochs", "1", "--model", "mlp")
         _, tensors = read_tensors(self.model())
         tensors["batches"] = ("I64", [], struct.pack("<q", 7))
@@ -217,7 +217,7 @@ class Eval(ProgramTest):
                          self.eval("--data", self.data(), self.model())["loss"])
 
     def test_other_images(self):
-        """Another size, and a model for the size that it was trained with."""
+        """Images of another size than the model's are refused."""
         self.train(*SHORT, "--epochs", "1", "--model", "mlp")
         smaller = make_data(os.path.join(self.folder, "smaller"), train=20, test=20)
         for name in os.listdir(smaller):

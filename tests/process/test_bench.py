@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""sgp bench: what it measures is there and fits together, and sgp simulate reads it."""
+"""sgp bench measures consistent constants, and sgp simulate reads them."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from support import ProgramTest, described_options, documented_options
 LINKS = ("rate_mbps", "pair_mbps", "latency_ms")
 PASSES = ("update_ms", "copy_ms", "absorb_ms")
 
-# (arguments, what the line has to say)
+# (arguments, text in the line)
 MISTAKES = [
     (["--nodes", "0"], ["--nodes 0", "from 1 to 65536"]),
     (["--transport", "pigeon"], ["--transport pigeon", "auto, shm, tcp, mpi"]),
@@ -56,7 +56,7 @@ class Bench(ProgramTest):
                 self.assertIsNone(found[name], name)
 
     def test_one_node(self):
-        """It has no links, and a gradient."""
+        """One node has a gradient and no links."""
         found = self.bench("--nodes", "1", "--model", "mlp", "--batch-size", "4")
         for name in LINKS:
             self.assertIsNone(found[name], name)
@@ -65,7 +65,7 @@ class Bench(ProgramTest):
         self.assertGreaterEqual(found["gradient_spread"], 0)
 
     def test_joined(self):
-        """As nodes that meet somewhere; node 0 writes."""
+        """With --join; node 0 writes the file."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]

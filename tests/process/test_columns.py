@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the program prints fits into 80 columns, where nobody has said otherwise: names and paths of a person's own are as
-long as they are."""
+"""The output of the program fits into 80 columns, except for names and paths that the user gives."""
 
 import unittest
 
@@ -51,7 +50,7 @@ class Columns(ProgramTest):
             self.assert_fits(out + err)
 
     def test_training(self):
-        """As long as numbers get in an ordinary run: this one has ten nodes, and names its directory itself."""
+        """A run with long numbers: ten nodes, and a directory that sgp names."""
         self.data()
         run = ["--data", "data", "--nodes", "10", "--model", "mlp", "--epochs", "2", "--batch-size", "4"]
         for more in ([], ["--algorithm", "allreduce", "--compute-ms", "0.1"], ["--workers-per-node", "2", "--nodes", "2"]):
@@ -64,7 +63,7 @@ class Columns(ProgramTest):
         self.assert_fits(out + err)
 
     def test_numbers_that_do_not_exist(self):
-        """Without a learned model there is no accuracy: a dash."""
+        """A run that learns no model shows a dash as its accuracy."""
         status, out, err = self.run_program("train", "--data", self.data(), "--output", "r", "--nodes", "2", "--epochs", "1",
                                             "--model", "mlp", "--compute-ms", "0.1")
         self.assertEqual(status, 0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""sgp compare: the runs that sgp train would do, one after the other, with a report of those that finished."""
+"""sgp compare trains one run after another, as sgp train would, and reports those that finished."""
 
 import json
 import os
@@ -13,7 +13,7 @@ SMALL = ["--nodes", "2", "--model", "mlp", "--epochs", "1"]
 
 class Compare(ProgramTest):
     def compare(self, *arguments, status=0):
-        """Returns what was printed."""
+        """Returns the output."""
         code, out, err = self.run_program("compare", "--data", self.data(), "--output", self.output("c"), *arguments)
         self.assertEqual(code, status, err)
         return out, err
@@ -51,7 +51,7 @@ class Compare(ProgramTest):
         self.assertEqual(self.reported(), ["sgp"])
 
     def test_threads(self):
-        """That transport replaces its process: it must not replace the comparison."""
+        """loopback restarts its process, which must not replace the comparison."""
         self.compare("--algorithms", "sgp,allreduce", "--transport", "loopback", *SMALL)
         self.assertEqual(self.reported(), ["sgp", "allreduce"])
 
@@ -63,7 +63,7 @@ class Compare(ProgramTest):
         self.assertEqual(self.reported(), ["allreduce"])
 
     def test_runs_diverge(self):
-        """They stand in the table and in the report, whether a run ends at that or not."""
+        """Diverged runs are in the table and in the report, whether or not the run ends with an error."""
         code, out, err = self.run_program("compare", "--data", self.data(), "--output", self.output("c"), "--algorithms",
                                           "sgp,allreduce", "--lr", "1e6", *SMALL)
         self.assertIn(code, (0, 1), err)
@@ -95,7 +95,7 @@ class Compare(ProgramTest):
         (os.killpg if group else os.kill)(process.pid, number)
         out, err = process.communicate(timeout=LIMIT)
         self.assertEqual(process.returncode, 128 + number, err)
-        self.assertIn("sgp: stopped (Terminated)", err)  # the run heard of it once, from the comparison
+        self.assertIn("sgp: stopped (Terminated)", err)  # the run receives it once, from the comparison
         self.assertIn("1 of 2 runs are finished", err)
         self.assertIn("c/report.html", out)
         self.assertEqual(self.reported(), ["sgp"])
@@ -103,7 +103,7 @@ class Compare(ProgramTest):
         self.assert_nothing_left()
 
     def test_ctrl_c(self):
-        """A terminal sends it to all: the run is still ended in order, not killed."""
+        """A terminal sends the signal to all processes: the run ends in order and is not killed."""
         self.interrupt(signal.SIGINT, group=True)
 
     def test_hangup(self):
@@ -113,14 +113,14 @@ class Compare(ProgramTest):
         self.interrupt(signal.SIGTERM, group=False)
 
     def test_killed(self):
-        """Nobody is left who trains on."""
+        """No process continues to train."""
         process = self.start("compare", "--data", self.data(), "--output", self.output("c"), "--nodes", "2",
                              "--model", "mlp", "--epochs", "100000", start_new_session=True)
         self.addCleanup(self.end_session, process.pid)
         process.stderr.readline()
         self.assertIn("epoch 1/", process.stderr.readline())
         process.kill()
-        process.communicate(timeout=LIMIT)  # all have closed their ends of the pipes
+        process.communicate(timeout=LIMIT)  # all processes have closed the pipes
         self.assert_nothing_left()
 
     def test_mistakes(self):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The examples do what their first lines say, started by `sgp run` as a person would."""
+"""The examples, started by `sgp run`, do what their first lines describe."""
 
 import os
 import re
@@ -39,7 +39,7 @@ class Examples(unittest.TestCase):
         self.assertEqual(len(summary), 1)
         accuracy = float(re.search(r"accuracy ([\d.]+)", summary[0]).group(1))
         self.assertGreater(accuracy, 0.95)
-        self.assertIn("weight in all 4", summary[0])
+        self.assertIn("total weight 4", summary[0])
         self.assertEqual(len(lines), 5)
 
 

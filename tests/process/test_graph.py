@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""sgp graph: who sends to whom, how well that averages, and a drawing of it."""
+"""sgp graph prints who sends to whom and how well it averages, and draws it."""
 
 import json
 import os
@@ -13,7 +13,7 @@ KINDS = ["exponential", "ring", "complete", "static-exponential", "bipartite-exp
          "random-uneven"]
 SVG = "{http://www.w3.org/2000/svg}"
 
-# (arguments, what the line has to say)
+# (arguments, text in the line)
 MISTAKES = [
     (["--graph", "star"], ["--graph star", ", ".join(KINDS[:4]) + ", ..."]),
     (["--graph"], ["--graph", "missing"]),
@@ -89,7 +89,7 @@ class Graph(ProgramTest):
         self.assertNotIn("(x)", self.graph("--graph", "bipartite-exponential", "--nodes", "9"))
 
     def test_numbers(self):
-        """Those that check an implementation of the method."""
+        """Known figures that check an implementation of the method."""
         found = self.graph_json("--nodes", "24")
         self.assertIsNone(found["exact_steps"])
         self.assertEqual((found["steps"], found["period"]), (5, 5))

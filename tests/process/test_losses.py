@@ -48,7 +48,7 @@ class Losses(ProgramTest):
         os.kill(pids[NODE], signal.SIGSTOP)
         err = self.check(process, "silent")
         self.assertRegex(err, rf"(?m)^sgp: node {NODE} \(pid {pids[NODE]}\) did not end within \d+ s of node \d+'s failure and is killed$")
-        self.assertTrue(err.endswith(f"sgp: node {NODE} was lost, and the others ended for that\n"), err)
+        self.assertTrue(err.endswith(f"sgp: node {NODE} was lost, and the others ended because of it\n"), err)
 
     def test_killed(self):
         for transport in ("shm", "tcp"):
@@ -107,7 +107,7 @@ class Launcher(ProgramTest):
         self.assertEqual(status, 1)
         killed, last = err.splitlines()
         self.assertRegex(killed, r"^sgp: node 1 \(pid \d+\) did not end within \d+ s of node [02]'s failure and is killed$")
-        self.assertEqual(last, "sgp: node 1 was lost, and the others ended for that")
+        self.assertEqual(last, "sgp: node 1 was lost, and the others ended because of it")
         self.assert_nothing_left()
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Allocations of the program that fail: it says so and ends, or does without; it never prints half of something."""
+"""When an allocation fails, the program reports it and ends, or works without; it never prints partial output."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ class NoMemory(ProgramTest):
         return subprocess.run([PROGRAM, *arguments], env=environment, capture_output=True, text=True, timeout=LIMIT)
 
     def fail_each(self, *arguments, stride=1):
-        """Each allocation fails alone, and with all that follow it."""
+        """Each allocation fails alone, and together with all later ones."""
         count = os.path.join(self.folder, "count")
         good = self.start(arguments, FAIL_COUNT=count)
         self.assertEqual(good.returncode, 0, good.stderr)
@@ -41,6 +41,13 @@ class NoMemory(ProgramTest):
 
     def test_model(self):
         self.fail_each("model", "--model", "mlp", stride=3)
+
+    def test_eval(self):
+        data = self.data(train=32, test=10)
+        kept = os.path.join(self.folder, "kept")
+        subprocess.run([PROGRAM, "train", "--nodes", "1", "--model", "mlp", "--epochs", "1", "--data", data, "--output", kept,
+                        "--quiet"], env=self.environment, check=True, timeout=LIMIT)
+        self.fail_each("eval", "--data", data, "--batch-size", "8", os.path.join(kept, "model.safetensors"), stride=5)
 
     def test_training(self):
         self.fail_each("train", "--nodes", "2", "--transport", "loopback", "--model", "mlp", "--epochs", "1",

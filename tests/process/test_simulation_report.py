@@ -7,8 +7,8 @@ import re
 import shutil
 import unittest
 
-import test_report
-from test_report import NASTY, pictures, words
+import report_support
+from report_support import NASTY, pictures, words
 
 PLOTS = ["step-nodes", "efficiency-nodes", "hours-nodes"]
 
@@ -25,7 +25,7 @@ SETTINGS = {"model": "resnet50", "parameters": 25557032.0, "network": {"name": "
             "compute_ms": {"mean": 245.0, "spread": 0.01}, "slow_node": None}
 
 
-class Simulation(test_report.ReportTest):
+class Simulation(report_support.ReportTest):
     def write_simulation(self, name, rows=ROWS, settings=SETTINGS, **more):
         os.makedirs(self.path(name), exist_ok=True)
         whole = {"kind": "simulation", "command": "sgp simulate --nodes 4,16,64", "settings": settings,
@@ -74,7 +74,7 @@ class Simulation(test_report.ReportTest):
         """The headline compares with all-reduce on the largest number of nodes."""
         def said(rows):
             self.write_simulation("a", rows)
-            return test_report.leads(self.report("a")[0])
+            return report_support.leads(self.report("a")[0])
         self.assertEqual(said(ROWS), ["On 64 nodes a step of sgp took 0.60 of allreduce\u2019s time (300 ms against 500 ms)."])
         self.assertEqual(said([row("sgp", 4, 250.0), row("sgp", 8, 500.0)]),
                          ["On 8 nodes a step of sgp takes 500 ms, at an efficiency of 50.00\u202f%."])
@@ -86,11 +86,11 @@ class Simulation(test_report.ReportTest):
                          ["On 4 nodes a step of a4 took 0.50 of allreduce\u2019s time (496 ms against 1000 ms)."])
 
     def test_colors_are_those_of_runs(self):
-        """An algorithm has the same colour as on the page about runs."""
-        self.write_run("run", test_report.metrics(1, 2), algorithm="allreduce")
-        of_run = test_report.line_colors(pictures(self.report("run")[0])["loss-epochs"][0])
+        """An algorithm has the colour that it has on the page about runs."""
+        self.write_run("run", report_support.metrics(1, 2), algorithm="allreduce")
+        of_run = report_support.line_colors(pictures(self.report("run")[0])["loss-epochs"][0])
         self.write_simulation("a", [row("sgp", 4), row("sgp", 8), row("allreduce", 4), row("allreduce", 8)])
-        of_simulation = test_report.line_colors(pictures(self.report("a")[0])["step-nodes"][0])
+        of_simulation = report_support.line_colors(pictures(self.report("a")[0])["step-nodes"][0])
         self.assertEqual(len(of_simulation), 2)
         self.assertEqual(len(of_run), 1)
         self.assertLess(of_run, of_simulation)
@@ -186,7 +186,7 @@ class Simulation(test_report.ReportTest):
 
     def test_mistakes(self):
         self.write_simulation("a")
-        self.write_run("run", test_report.metrics(1, 2))
+        self.write_run("run", report_support.metrics(1, 2))
         for arguments in (["a", "run"], ["run", "a"], ["a", "a"]):
             self.assertIn("a: a simulation", self.refused("report", *arguments, "--output", "out"))
         self.assertFalse(os.path.exists(self.path("out")))

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""sgp table: runs by their directories, or by the directory that holds them, in lines of 80 columns."""
+"""sgp table lists runs, named by their directories or the directory above, in lines of 80 columns."""
 
 import os
 import shutil
 import unittest
 
-from test_report import ReportTest, metrics
+from report_support import ReportTest, metrics
 
 
 class Table(ReportTest):
     def table(self, *arguments, status=0):
-        """Returns what is printed and the fields of the rows."""
+        """Returns the output and the fields of its rows."""
         code, out, err = self.run_program("table", *arguments)
         self.assertEqual(code, status, err)
         lines = out.splitlines()
@@ -38,7 +38,7 @@ class Table(ReportTest):
                                  "exponential graph", "seed 1"])
 
     def test_80_columns(self):
-        """Directories that make lines too long stand below the table; columns that do, nowhere."""
+        """Directories that would make lines too long are below the table; such columns are omitted."""
         for name, more, beside in (("runs/short", {}, True), ("runs/quickstart-allreduce", {}, False),
                                    ("runs/lenet-allreduce-20261129-201825", {"seconds": 123456.7, "wait_ms": 1234.5}, False),
                                    ("x" * 60 + "/" + "y" * 60, {}, False)):
@@ -57,7 +57,7 @@ class Table(ReportTest):
             shutil.rmtree(self.path("third"))
 
     def test_runs_that_have_no_end(self):
-        """Dashes for figures that do not exist, and why, in words."""
+        """Missing figures are dashes, and the reason is below the table."""
         self.write_diverged("a", lines=[])
         self.write_summary("b", algorithm="allreduce")
         self.write_run("c", metrics(1, 2), epochs=3, algorithm="osgp")
@@ -82,7 +82,7 @@ class Table(ReportTest):
 
 
 class Subdirectories(ReportTest):
-    """A directory that holds runs stands for them."""
+    """A directory that contains runs names all of them."""
 
     def setUp(self):
         super().setUp()
@@ -101,7 +101,7 @@ class Subdirectories(ReportTest):
             self.assertEqual([line.split()[0] for line in out.splitlines()[-3:]], ["sgp", "osgp", "allreduce"])
 
     def test_report(self):
-        """The page goes into the directory that was named; several go where several runs do."""
+        """The page goes into the one directory that was named; of several, into a new one."""
         self.report("all")
         self.assertLessEqual({"report.html", "comparison.md", "comparison.json"}, set(os.listdir(self.path("all"))))
         text, _ = self.report("all", "--output", "elsewhere")
@@ -112,7 +112,7 @@ class Subdirectories(ReportTest):
         self.assertNotIn("report.html", os.listdir(self.path("all/a")))
 
     def test_a_run_is_itself(self):
-        """Even if others lie in it."""
+        """A run's directory names that run, even if it contains others."""
         self.write_summary("all/a/inside", algorithm="dpsgd")
         _, out, _ = self.run_program("table", "all/a")
         self.assertNotIn("dpsgd", out)
@@ -122,13 +122,13 @@ class Subdirectories(ReportTest):
     def test_none(self):
         os.mkdir(self.path("empty"))
         for command in ("table", "report"):
-            self.assertIn("empty: not the directory of a run, and none is in it", self.refused(command, "empty"))
+            self.assertIn("empty: not the directory of a run, and it contains none", self.refused(command, "empty"))
             self.assertIn("nosuch: not the directory of a run", self.refused(command, "nosuch"))
             self.assertIn("all/file: not the directory of a run", self.refused(command, "all/file"))
         self.assertEqual(os.listdir(self.path("empty")), [])
 
     def test_compare(self):
-        """What sgp compare has made."""
+        """The directory of sgp compare."""
         status, _, err = self.run_program("compare", "--data", self.data(), "--output", "c", "--nodes", "2", "--epochs", "1",
                                           "--model", "mlp")
         self.assertEqual(status, 0, err)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `sgp average`: one model from a checkpoint. */
+/* `sgp average`: writes one model from a checkpoint. */
 #include "command.h"
 #include "cli/message.h"
 #include "cli/options.h"
@@ -22,7 +22,7 @@ static const option_t options[] = {
      .offset = offsetof(average_settings_t, output),
      .shown = "average.safetensors in the run's directory",
      .wanted = "a file",
-     .help = "the model's file"},
+     .help = "the file of the averaged model"},
     {.name = "help",
      .type = OPTION_FLAG,
      .offset = offsetof(average_settings_t, help),
@@ -33,20 +33,20 @@ static const option_t options[] = {
 static const option_table_t table = {
     .command = "average",
     .synopsis = "sgp average [OPTIONS] RUN",
-    .about = "Writes the average of the nodes' models in a run's newest checkpoint, or in the\n"
-             "checkpoint RUN/checkpoint/step-..., as one safetensors file.",
+    .about = "Averages the nodes' models in the newest checkpoint of a run, or in the checkpoint\n"
+             "RUN/checkpoint/step-..., and writes the result as one safetensors file.",
     .options = options,
     .count = sizeof options / sizeof options[0],
     .operands = true,
 };
 
-/* Where the average goes. */
+/* The file of the average. */
 typedef struct place {
     char directory[PATH_MAX];
     const char *name;
 } place_t;
 
-/* The run's directory: what is above "checkpoint/step-...". */
+/* The run's directory: `path` without its last "/checkpoint/step-...". */
 static void run_of(const char *path, char directory[PATH_MAX]) {
     snprintf(directory, PATH_MAX, "%s", path);
     char *folder = strstr(directory, "/checkpoint/step-");
@@ -73,7 +73,7 @@ static int average(const char *run, const char *output) {
     place_t place;
     find_place(output, run, &place);
     if (!*place.name) {
-        message_error("--output %s: must be a file, this is a directory", output);
+        message_error("--output %s: must be a file, but this is a directory", output);
         return EXIT_MISTAKE;
     }
     sgp_status_t status = average_open(run, &source);
@@ -86,7 +86,7 @@ static int average(const char *run, const char *output) {
         else printf("  file             %s/%s\n", place.directory, place.name);
     }
     average_close(&source);
-    return command_exit_status(status);
+    return exit_status_of(status);
 }
 
 int command_average(int argc, char **argv) {

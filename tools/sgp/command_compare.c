@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `sgp compare`: the same training by several algorithms, each as `sgp train` would do it, one after
- * the other. */
-#include "launch/child.h"
+/* `sgp compare`: trains the same model with several algorithms, one `sgp train` after another. */
+#include "launch/run_sequence.h"
 #include "cli/claim.h"
 #include "command.h"
-#include "report/gnuplot.h"
 #include "cli/message.h"
 #include "cli/options.h"
 #include "cli/output.h"
@@ -12,8 +10,6 @@
 #include "cli/train_settings.h"
 
 #include "data/dataset.h"
-
-#include "files/json.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,8 +77,7 @@ typedef struct compare {
     char *directories[MOST_RUNS];
     int count;
     int quiet;
-    int finished;
-    const char *reported[MOST_RUNS]; /* (reported_count); runs that finished, or say why not */
+    const char *reported[MOST_RUNS]; /* (reported_count): of runs with a result or a failure */
     int reported_count;
 } compare_t;
 
@@ -102,7 +97,8 @@ static bool refuse(const char *argument) {
     return false;
 }
 
-/* Returns false after a line about what is refused. own and rest: (argc + 1). */
+/* Divides the arguments. Returns false after a line about a refused one. own and rest: (argc +
+ * 1). */
 static bool divide(compare_t *compare, int argc, char **argv) {
     compare->own[compare->own_count++] = argv[0];
     for (int i = 1; i < argc; i++) {
@@ -176,7 +172,7 @@ static char **arguments(const compare_t *compare, int run) {
     return argv;
 }
 
-/* As the run itself would check it. The data, which are the same for all, with the first alone. */
+/* Checks as the run itself will. The data are the same for all runs, and checked with the first. */
 static bool check_run(compare_t *compare, int run) {
     settings_t settings;
     int first, argc = compare->rest_count + 6;
@@ -197,7 +193,7 @@ static bool check_run(compare_t *compare, int run) {
     return right;
 }
 
-/* Everything that can be wrong, for all runs, before hours go into the first. */
+/* Checks the settings of all runs before hours go into the first. */
 static bool check(compare_t *compare, const char *output) {
     static const char *const places[] = {"SGP_RANK", "SGP_JOIN"};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
@@ -205,65 +201,38 @@ static bool check(compare_t *compare, const char *output) {
         message_error("compare: starts its nodes itself, but %s is set", places[i]);
         return false;
     }
-    if (!gnuplot_check() || !name_runs(compare, output)) return false;
+    if (!report_check() || !name_runs(compare, output)) return false;
     for (int i = 0; i < compare->count; i++)
         if (!check_run(compare, i)) return false;
     return output_prepare(output, OUTPUT_ROOM);
 }
 
-/* Whether the run has left a summary that says how it diverged or failed. */
-static bool says_how_it_failed(const char *directory) {
-    char path[OUTPUT_PATH];
-    if (snprintf(path, sizeof path, "%s/summary.json", directory) >= (int)sizeof path) return false;
-    json_t *summary = files_json_load(path, 0, NULL);
-    const char *status = json_string_value(json_object_get(summary, "status"));
-    bool failed = status && options_listed("diverged, failed", status);
-    json_decref(summary);
-    return failed;
-}
-
-/* Returns the run's exit status. */
-static int train(compare_t *compare, int run, int *stopped) {
-    char **argv = arguments(compare, run);
-    if (!argv) return EXIT_FAILED;
-    if (!compare->quiet)
-        message_line("%srun %d of %d: %s, in %s", run ? "\n" : "", run + 1, compare->count,
-                     compare->algorithms[run], compare->directories[run]);
-    int status = child_run(argv, stopped);
-    free(argv);
-    if (status == 0) compare->finished++;
-    if (status == 0 || (!*stopped && says_how_it_failed(compare->directories[run])))
-        compare->reported[compare->reported_count++] = compare->directories[run];
-    if (status == 0) return 0;
-    if (!*stopped)
-        message_error("compare: %s, run %d of %d, failed (exit status %d)%s",
-                      compare->algorithms[run], run + 1, compare->count, status,
-                      run + 1 < compare->count ? "; going on with the others" : "");
-    return status;
-}
-
+/* Returns the exit status. */
 static int train_all(compare_t *compare) {
-    int result = 0, stopped = 0;
-    for (int i = 0; i < compare->count && !stopped; i++)
-        if (train(compare, i, &stopped)) result = EXIT_FAILED;
-    if (stopped)
-        message_error("compare: stopped (%s); %d of %d runs are finished", strsignal(stopped),
-                      compare->finished, compare->count);
-    return stopped ? 128 + stopped : result;
-}
-
-static void print_table(const compare_t *compare) {
-    char *argv[MOST_RUNS + 2] = {(char *)"table", (char *)"--"};
-    for (int i = 0; i < compare->reported_count; i++) argv[i + 2] = (char *)compare->reported[i];
-    putchar('\n');
-    command_table(compare->reported_count + 2, argv);
+    sequence_run_t runs[MOST_RUNS];
+    int status = EXIT_FAILED, ready = 0;
+    for (; ready < compare->count; ready++) {
+        char **argv = arguments(compare, ready);
+        if (!argv) break;
+        runs[ready] = (sequence_run_t){.name = compare->algorithms[ready],
+                                       .directory = compare->directories[ready],
+                                       .argv = argv};
+    }
+    if (ready == compare->count)
+        status =
+            run_sequence(runs, ready, compare->quiet, compare->reported, &compare->reported_count);
+    for (int i = 0; i < ready; i++) free(runs[i].argv);
+    return status;
 }
 
 static int run(compare_t *compare, const char *output) {
     if (!check(compare, output)) return EXIT_MISTAKE;
     int status = train_all(compare);
     if (compare->reported_count == 0) return status;
-    if (!compare->quiet) print_table(compare);
+    if (!compare->quiet) {
+        putchar('\n');
+        report_print(compare->reported, compare->reported_count);
+    }
     fflush(stdout);
     int written = report_write(compare->reported, compare->reported_count, output);
     if (!written && !compare->quiet) printf("\n%s/" REPORT_FILE "\n", output);

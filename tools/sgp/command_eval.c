@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `sgp eval`: accuracy and loss of a model's file on a test set. */
+/* `sgp eval`: accuracy and loss of a model file on a test set. */
 #include "command.h"
 #include "cli/message.h"
 #include "cli/output.h"
 #include "cli/options.h"
 #include "report/report_number.h"
 
-#include "base/memory.h"
-#include "run/evaluate.h"
 #include "files/json.h"
-#include "files/model_file.h"
+#include "model/model.h"
+#include "run/evaluate_file.h"
 
+#include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 typedef struct eval_settings {
     const char *data;
-    const char *model; /* NULL: as the file says */
+    const char *model; /* NULL: the name in the file */
     int batch;
     int json;
     int help;
@@ -44,7 +43,7 @@ static const option_t options[] = {
      .offset = AT(batch),
      .min = 1,
      .max = 65536,
-     .help = "samples at a time"},
+     .help = "samples per call of the model"},
     {.name = "json",
      .type = OPTION_FLAG,
      .offset = AT(json),
@@ -60,138 +59,37 @@ static const option_t options[] = {
 static const option_table_t table = {
     .command = "eval",
     .synopsis = "sgp eval [OPTIONS] FILE",
-    .about = "Prints accuracy and loss on the test set of the model in FILE: a run's\n"
-             "model.safetensors, that of sgp average, or the checkpoint of a node.",
+    .about =
+        "Prints the accuracy and loss on the test set of the model in FILE: model.safetensors\n"
+        "of a run, the output of sgp average, or the checkpoint of a node.",
     .options = options,
     .count = sizeof options / sizeof options[0],
     .operands = true,
 };
 
-/* What evaluating takes, all of it; NULL: not made yet. */
-typedef struct eval {
-    const eval_settings_t *settings;
-    tensor_file_t file;
-    const char *name; /* of the model */
-    dataset_t *dataset;
-    model_t *model;
-    loader_t loader;
-    float *vector, *images; /* (P + S), (batch, sample) */
-    int32_t *labels;        /* (batch) */
-} eval_t;
-
-/* The library has not said it. */
-static sgp_status_t refuse(sgp_status_t status, const char *problem) {
-    if (status != SGP_OK) message_error("%s", problem);
-    return status;
-}
-
-static sgp_status_t find_name(eval_t *eval) {
-    const char *said = tensor_file_text(&eval->file, "model"), *asked = eval->settings->model;
-    eval->name = asked ? asked : said;
-    if (!eval->name)
-        message_error("%s: does not say of which model it is: give --model NAME", eval->file.path);
-    else if (!options_listed(model_names(), eval->name))
-        message_error("%s: is of model %.64s; here: %s", eval->file.path, eval->name,
-                      model_names());
-    else if (said && strcmp(said, eval->name) != 0)
-        message_error("--model %s: %s is of model %.64s", asked, eval->file.path, said);
-    else return SGP_OK;
-    return SGP_ERR_MISMATCH;
-}
-
-static sgp_status_t normalise(eval_t *eval, char problem[TENSOR_FILE_PROBLEM]) {
-    dataset_t *dataset = eval->dataset;
-    model_file_normalisation_t images = {dataset->shape.channels, dataset->mean,
-                                         dataset->deviation};
-    return refuse(model_file_normalise(&eval->file, &images, problem), problem);
-}
-
-static sgp_status_t make_model(eval_t *eval) {
-    const dataset_shape_t *shape = &eval->dataset->shape;
-    return model_create(&(model_options_t){.name = eval->name,
-                                           .batch = eval->settings->batch,
-                                           .height = shape->height,
-                                           .width = shape->width,
-                                           .channels = shape->channels,
-                                           .classes = shape->classes},
-                        &eval->model);
-}
-
-static sgp_status_t allocate(eval_t *eval) {
-    size_t batch = (size_t)eval->settings->batch;
-    size_t length = model_parameter_count(eval->model) + model_buffer_count(eval->model);
-    loader_init(&eval->loader, &(loader_options_t){.dataset = eval->dataset});
-    eval->vector = sgp_memory_alloc(length * sizeof *eval->vector);
-    eval->images =
-        sgp_memory_alloc(batch * loader_sample_floats(&eval->loader) * sizeof *eval->images);
-    eval->labels = sgp_memory_alloc(batch * sizeof *eval->labels);
-    if (eval->vector && eval->images && eval->labels) return SGP_OK;
-    message_error("out of memory for %d samples and %zu parameters", eval->settings->batch, length);
-    return SGP_ERR_NO_MEMORY;
-}
-
-static sgp_status_t prepare(eval_t *eval, const char *path) {
-    char problem[TENSOR_FILE_PROBLEM] = "";
-    sgp_status_t status = refuse(tensor_file_open(path, &eval->file, problem), problem);
-    if (!status) status = refuse(tensor_file_check(&eval->file, problem), problem);
-    if (status) return status == SGP_ERR_IO ? SGP_ERR_NOT_FOUND : status;
-    tensor_file_note(&eval->file);
-    status = find_name(eval);
-    if (!status) status = dataset_load(eval->settings->data, 0, &eval->dataset);
-    if (!status) status = normalise(eval, problem);
-    if (!status) status = make_model(eval);
-    if (!status) status = allocate(eval);
-    if (!status)
-        status = refuse(model_file_read(&eval->file, eval->model, eval->vector, problem), problem);
-    return status;
-}
-
-static void release(eval_t *eval) {
-    sgp_memory_free(eval->labels);
-    sgp_memory_free(eval->images);
-    sgp_memory_free(eval->vector);
-    model_destroy(eval->model);
-    dataset_destroy(eval->dataset);
-    tensor_file_close(&eval->file);
-}
-
-static sgp_status_t print(const eval_t *eval, const evaluation_t *found) {
-    double accuracy = (double)found->correct / (double)found->count;
-    double loss = found->loss_sum / (double)found->count;
-    if (!eval->settings->json) {
-        char text[NUMBER_TEXT];
-        printf("%s on %s: accuracy %.4f, loss %s over %llu test samples\n", eval->name,
-               eval->settings->data, accuracy, number_text("%.4f", loss, text),
-               (unsigned long long)found->count);
-        return SGP_OK;
-    }
+static bool print_json(const evaluate_file_options_t *what, const evaluate_file_result_t *result) {
     files_json_begin();
     json_t *json =
-        json_pack("{s:s, s:s, s:s, s:o, s:o, s:I}", "file", eval->file.path, "model", eval->name,
-                  "data", eval->settings->data, "accuracy", files_json_number(accuracy), "loss",
-                  files_json_number(loss), "test_samples", (json_int_t)found->count);
+        json_pack("{s:s, s:s, s:s, s:o, s:o, s:I}", "file", what->path, "model", result->model,
+                  "data", what->data, "accuracy", files_json_number(result->accuracy), "loss",
+                  files_json_number(result->loss), "test_samples", (json_int_t)result->samples);
     bool printed = output_json(json, FILES_JSON_FLAGS);
     json_decref(json);
     if (!printed) message_error("the result cannot be printed");
-    return printed ? SGP_OK : SGP_ERR_IO;
+    return printed;
 }
 
 static int run(const eval_settings_t *settings, const char *path) {
-    eval_t eval = {.settings = settings, .file.descriptor = -1};
-    evaluation_t found;
-    sgp_status_t status = prepare(&eval, path);
-    if (!status) {
-        evaluator_t evaluator = {.model = eval.model,
-                                 .loader = &eval.loader,
-                                 .batch = settings->batch,
-                                 .images = eval.images,
-                                 .labels = eval.labels};
-        status = evaluate(&evaluator, eval.vector, eval.vector + model_parameter_count(eval.model),
-                          0, eval.dataset->test.count, &found);
-    }
-    if (!status) status = print(&eval, &found);
-    release(&eval);
-    return command_exit_status(status);
+    evaluate_file_options_t what = {
+        .path = path, .data = settings->data, .model = settings->model, .batch = settings->batch};
+    evaluate_file_result_t result;
+    char loss[NUMBER_TEXT];
+    sgp_status_t status = evaluate_file(&what, &result);
+    if (status != SGP_OK) return exit_status_of(status);
+    if (settings->json) return print_json(&what, &result) ? 0 : EXIT_FAILED;
+    printf("%s on %s: accuracy %.4f, loss %s over %" PRIu64 " test samples\n", result.model,
+           settings->data, result.accuracy, number_text("%.4f", result.loss, loss), result.samples);
+    return 0;
 }
 
 int command_eval(int argc, char **argv) {

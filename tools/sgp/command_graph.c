@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* `sgp graph`: who sends to whom in each step, and how well it averages. */
 #include "command.h"
 #include "graph/graph_view.h"
 #include "cli/message.h"
@@ -23,7 +24,7 @@ typedef struct graph_settings {
 
 #define AT(member) offsetof(graph_settings_t, member)
 
-/* "exponential, ring, ...": every kind that the library knows. */
+/* The kinds of graphs in the library, separated by ", ". */
 static const char *graph_names(void) {
     static char list[256];
     list[0] = '\0';
@@ -42,7 +43,7 @@ static const option_t options[] = {
      .type = OPTION_CHOICE,
      .offset = AT(graph),
      .list = graph_names,
-     .help = "who sends to whom"},
+     .help = "the graph of senders and receivers"},
     {.name = "nodes",
      .argument = "N",
      .type = OPTION_INT,
@@ -56,13 +57,13 @@ static const option_t options[] = {
      .offset = AT(peers),
      .min = 1,
      .max = SGP_ANALYSIS_NODES,
-     .help = "nodes that each node sends to in a step"},
+     .help = "receivers of each node in a step"},
     {.name = "seed",
      .argument = "N",
      .type = OPTION_SEED,
      .offset = AT(seed),
      .wanted = "a whole number of at most 64 bits",
-     .help = "of a random graph"},
+     .help = "seed of a random graph"},
     {.name = "steps",
      .argument = "N",
      .type = OPTION_INT,
@@ -70,7 +71,7 @@ static const option_t options[] = {
      .min = 1,
      .max = GRAPH_STEPS_LIMIT,
      .shown = "those after which the graph repeats",
-     .help = "steps to look at"},
+     .help = "steps to show and analyze"},
     {.name = "all",
      .type = OPTION_FLAG,
      .offset = AT(all),
@@ -82,7 +83,7 @@ static const option_t options[] = {
      .offset = AT(svg),
      .shown = "",
      .wanted = "the name of a file",
-     .help = "draw the graph, of up to 64 nodes"},
+     .help = "draw the graph, up to 64 nodes, as SVG"},
     {.name = "json",
      .type = OPTION_FLAG,
      .offset = AT(json),
@@ -99,47 +100,14 @@ static const option_table_t table = {
     .command = "graph",
     .any_bytes = true,
     .synopsis = "sgp graph [OPTIONS]",
-    .about = "Prints who sends to whom in each step, and how well that averages.",
+    .about = "Prints who sends to whom in each step, and how well the graph averages.",
     .options = options,
     .count = sizeof options / sizeof options[0],
 };
 
-int graph_view_edges(const graph_view_t *view, int rank, int step) {
-    return sgp_graph_out(&view->graph, rank, (uint64_t)step, view->edges);
-}
-
-bool graph_view_uniform(const sgp_edge_t *edges, int count) {
-    for (int e = 0; e < count; e++)
-        if (edges[e].weight != 1.0 / (count + 1)) return false;
-    return true;
-}
-
-void graph_view_title(const graph_view_t *view, char *title, int size) {
-    const sgp_graph_t *graph = &view->graph;
-    int used = snprintf(title, (size_t)size, "%s graph, %d node%s", sgp_graph_name(graph->kind),
-                        graph->size, graph->size == 1 ? "" : "s");
-    if (graph->kind == SGP_GRAPH_COMPLETE || graph->kind == SGP_GRAPH_STATIC_EXPONENTIAL) return;
-    if (used < size)
-        snprintf(title + used, (size_t)(size - used), ", %d peer%s", graph->peers,
-                 graph->peers == 1 ? "" : "s");
-}
-
-/* Refuses a drawing before the work is done. */
-static bool can_be_drawn(const graph_settings_t *settings, const sgp_graph_t *graph) {
-    int steps = settings->steps ? settings->steps : sgp_graph_period(graph);
-    if (graph->size > GRAPH_SVG_NODES)
-        message_error("--svg: %d nodes cannot be drawn legibly; at most %d", graph->size,
-                      GRAPH_SVG_NODES);
-    else if (steps > GRAPH_SVG_STEPS)
-        message_error("--svg: %d steps are too many for a drawing; --steps at most %d", steps,
-                      GRAPH_SVG_STEPS);
-    else return true;
-    return false;
-}
-
 static int show(const graph_settings_t *settings, graph_view_t *view) {
     sgp_status_t analyzed = sgp_graph_analyze(&view->graph, settings->steps, &view->analysis);
-    if (analyzed != SGP_OK) return command_exit_status(analyzed);
+    if (analyzed != SGP_OK) return exit_status_of(analyzed);
     int status = settings->svg ? graph_svg(view, settings->svg) : 0;
     if (status) return status;
     if (settings->json) return graph_json(view);
@@ -161,7 +129,7 @@ int command_graph(int argc, char **argv) {
         .all = settings.all};
     sgp_graph_parse(settings.graph, &view.graph.kind);
     if (sgp_graph_check(&view.graph) != SGP_OK) return EXIT_MISTAKE;
-    if (settings.svg && !can_be_drawn(&settings, &view.graph)) return EXIT_MISTAKE;
+    if (settings.svg && !graph_svg_check(&view, settings.steps)) return EXIT_MISTAKE;
     view.edges = calloc((size_t)sgp_graph_max_degree(&view.graph) + 1, sizeof *view.edges);
     if (!view.edges) {
         message_error("graph: out of memory for %d nodes", settings.nodes);

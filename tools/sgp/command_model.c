@@ -29,7 +29,7 @@ static const option_t options[] = {
      .type = OPTION_STRING,
      .offset = AT(data),
      .wanted = "fashion-mnist or a directory with its four IDX files",
-     .help = "the data set, for the size of its images"},
+     .help = "the data set, which gives the size of the images"},
     {.name = "batch-size",
      .argument = "N",
      .type = OPTION_INT,
@@ -52,8 +52,8 @@ static const option_table_t table = {
     .count = sizeof options / sizeof options[0],
 };
 
-/* The vectors of a node: parameters with buffers, gradient, momentum, and the average over nodes
- * that is evaluated. Message boxes come on top and depend on the transport. */
+/* Bytes of a node's vectors: parameters with buffers, gradient, momentum, and the average over
+ * nodes that is evaluated. Message buffers are extra and depend on the transport. */
 static double vector_bytes(const model_t *model) {
     double parameters = (double)model_parameter_count(model);
     double buffers = (double)model_buffer_count(model);
@@ -92,7 +92,7 @@ int command_model(int argc, char **argv) {
                                              .channels = shape.channels,
                                              .classes = shape.classes},
                           &model);
-    if (status != SGP_OK) return command_exit_status(status);
+    if (status != SGP_OK) return exit_status_of(status);
     print_model(&settings, model);
     model_destroy(model);
     return 0;

@@ -1,26 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "report/report.h"
-
+/* `sgp report`: a page about runs, or about a simulation. */
 #include "command.h"
-#include "report/gnuplot.h"
 #include "cli/message.h"
 #include "cli/options.h"
 #include "cli/output.h"
-#include "report/report_data.h"
-#include "report/report_html.h"
-#include "report/report_plot.h"
+#include "report/report.h"
 #include "report/report_simulation.h"
-#include "report/report_table.h"
-#include "cli/run_list.h"
-
-#include "files/atomic_file.h"
-#include "files/json.h"
+#include "report/run_list.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 typedef struct report_settings {
     const char *output;
@@ -36,7 +26,7 @@ static const option_t options[] = {
      .offset = AT(output),
      .shown = "DIR; of several, runs/comparison-TIME",
      .wanted = "a directory",
-     .help = "where the report goes, made if it is missing"},
+     .help = "the directory of the report, made if it is missing"},
     {.name = "help",
      .type = OPTION_FLAG,
      .offset = AT(help),
@@ -49,66 +39,17 @@ static const option_table_t table = {
     .any_bytes = true,
     .synopsis = "sgp report DIR... [--output DIR]",
     .about =
-        "Writes a page with tables and plots about runs, finished or not: report.html, which\n"
-        "needs nothing else. Of several runs also comparison.md and comparison.json. A directory\n"
-        "is one of a run, or of runs, as sgp compare makes it. Of a simulation, the directory of\n"
-        "one sgp simulate, the page that it has written itself.",
+        "Writes report.html, a page with tables and plots about runs, finished or not, that loads\n"
+        "no other file. For several runs it also writes comparison.md and comparison.json. Each\n"
+        "DIR is a run, or contains runs, as sgp compare makes it. For the DIR of a simulation it\n"
+        "writes again the page that sgp simulate wrote.",
     .options = options,
     .count = sizeof options / sizeof options[0],
     .operands = true,
 };
 
-void report_name(char path[OUTPUT_PATH]) {
-    char when[32];
-    time_t now = time(NULL);
-    struct tm local;
-    strftime(when, sizeof when, "%Y%m%d-%H%M%S", localtime_r(&now, &local));
-    snprintf(path, OUTPUT_PATH, "runs/comparison-%s", when);
-    for (int i = 2; access(path, F_OK) == 0 && i < 1000; i++)
-        snprintf(path, OUTPUT_PATH, "runs/comparison-%s-%d", when, i);
-}
-
-/* Takes text (NULL: out of memory). */
-static int write_text(const char *output, const char *name, char *text) {
-    if (!text) {
-        message_error("%s/%s: out of memory", output, name);
-        return EXIT_FAILED;
-    }
-    atomic_file_part_t part = {text, strlen(text)};
-    sgp_status_t status = atomic_file_replace(output, name, &part, 1);
-    free(text);
-    return status == SGP_OK ? 0 : EXIT_FAILED;
-}
-
-static int write_page(const report_t *report, const char *output) {
-    report_plot_t plots[REPORT_PLOTS];
-    int status = report_plots_draw(report, plots);
-    if (!status) status = write_text(output, REPORT_FILE, report_html(report, plots));
-    report_plots_release(plots);
-    return status;
-}
-
-static int write_tables(const report_t *report, const char *output) {
-    int status = write_text(output, "comparison.md", report_markdown(report));
-    if (status) return status;
-    return files_json_write(output, "comparison.json", report_json(report)) == SGP_OK ? 0
-                                                                                      : EXIT_FAILED;
-}
-
-int report_write(const char *const *directories, int count, const char *output) {
-    report_t report = {0};
-    if (!gnuplot_check()) return EXIT_MISTAKE;
-    int status = report_read(directories, count, &report);
-    if (!status && !output_prepare(output, OUTPUT_ROOM)) status = EXIT_MISTAKE;
-    if (!status && (count > 1 || strcmp(output, directories[0]) != 0))
-        status = write_tables(&report, output);
-    if (!status) status = write_page(&report, output);
-    report_release(&report);
-    return status;
-}
-
-/* Options may stand behind directories. directories: (argc). Returns how many, -1 after a line about
- * a mistake. */
+/* Options may follow directories. directories: (argc). Returns their number, or -1 after a line
+ * about a mistake. */
 static int parse(int argc, char **argv, report_settings_t *settings, const char **directories) {
     int count = 0, at = 0; /* argv[at] counts as the command's name */
     while (at + 1 < argc) {
@@ -133,14 +74,14 @@ static int write_simulation(const char *directory, const char *output) {
     return status;
 }
 
-/* NULL: there is none among them. */
+/* NULL: none of the directories holds a simulation. */
 static const char *find_simulation(const char *const *directories, int count) {
     for (int i = 0; i < count; i++)
         if (report_simulation_is(directories[i])) return directories[i];
     return NULL;
 }
 
-/* Into `output`; NULL: into the one directory that was named, or a new one. */
+/* output: NULL for the only directory that was named, else a new one. */
 static int write_runs(const char *const *named, int count, const char *output) {
     char name[OUTPUT_PATH];
     run_list_t runs = {0};

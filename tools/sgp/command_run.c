@@ -47,13 +47,14 @@ static const option_t options[] = {
 static const option_table_t table = {
     .command = "run",
     .synopsis = "sgp run [OPTIONS] -- PROGRAM [ARGUMENTS]",
-    .about = "Starts a program written on libsgp on several nodes: sgp_group_join finds its place.",
+    .about = "Starts a program that uses libsgp on several nodes; there sgp_group_join needs no "
+             "options.",
     .options = options,
     .count = sizeof options / sizeof options[0],
     .operands = true,
 };
 
-/* One node of a group that meets elsewhere: the program itself. */
+/* With --join this process becomes the program, as one node of the group. */
 static int become_program(char **argv) {
     setenv("OMP_NUM_THREADS", "1", 0);
     execvp(argv[0], argv);

@@ -5,10 +5,11 @@
 #include "cli/message.h"
 #include "cli/output.h"
 #include "report/report_simulation.h"
-#include "report/report_text.h"
 #include "simulate/presets.h"
 #include "simulate/simulate_child.h"
 #include "simulate/simulate_output.h"
+#include "cli/text.h"
+#include "simulate/simulate_settings.h"
 
 #include "transport/simulated/simulated.h"
 

@@ -1,184 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `sgp table`: a line for each run, as wide as the terminal allows. */
+/* `sgp table`: one line for each run. */
 #include "command.h"
 #include "cli/message.h"
 #include "cli/options.h"
-#include "report/report_facts.h"
-#include "report/report_headline.h"
-#include "report/report_table.h"
-#include "report/report_text.h"
-#include "cli/run_list.h"
-
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-enum { GAP = 2, CELL = 32 };
-
-typedef struct column {
-    const char *title[2]; /* in two lines */
-    const char *key;      /* report_member's; NULL: report_accuracy */
-    int decimals;
-    int optional; /* 0: always there; others are left out where the lines would be too long, the greatest first */
-} column_t;
-
-static const column_t columns[] = {
-    {{"", "accuracy"}, NULL, 4, 0},
-    {{"worst", "node"}, "test_accuracy.min", 4, 1},
-    {{"best", "node"}, "test_accuracy.max", 4, 2},
-    {{"train", "s"}, "seconds", 1, 0},
-    {{"samples", "per s"}, "samples_per_second", 0, 0},
-    {{"step", "ms"}, "step_ms.mean", 2, 0},
-    {{"wait", "ms"}, "wait_ms", 2, 0},
-};
-
-enum { COLUMNS = sizeof columns / sizeof columns[0], MOST_OPTIONAL = 2 };
-
-/* How the table is laid out. */
-typedef struct layout {
-    int label;           /* characters */
-    int widths[COLUMNS]; /* 0: left out */
-    bool beside;         /* directories stand at the ends of the lines; else below the table */
-} layout_t;
-
-/* A number that does not exist is a dash. */
-static void format_cell(const report_run_t *run, const column_t *column, char text[CELL]) {
-    double value = column->key ? report_number(run, column->key) : report_accuracy(run);
-    if (isfinite(value)) snprintf(text, CELL, "%.*f", column->decimals, value);
-    else strcpy(text, "-");
-}
-
-/* ---- layout ---- */
-
-static int width_of(const report_t *report, const column_t *column) {
-    char text[CELL];
-    size_t width = strlen(column->title[0]);
-    if (strlen(column->title[1]) > width) width = strlen(column->title[1]);
-    for (int i = 0; i < report->count; i++) {
-        format_cell(&report->runs[i], column, text);
-        if (strlen(text) > width) width = strlen(text);
-    }
-    return (int)width;
-}
-
-/* Of the labels, or of the directories. */
-static int longest(const report_t *report, bool directories) {
-    int most = (int)strlen(directories ? "directory" : "run");
-    for (int i = 0; i < report->count; i++) {
-        const report_run_t *run = &report->runs[i];
-        int length = text_length(directories ? run->directory : run->label);
-        if (length > most) most = length;
-    }
-    return most;
-}
-
-static int line_width(const layout_t *layout) {
-    int width = layout->label;
-    for (int i = 0; i < COLUMNS; i++)
-        if (layout->widths[i]) width += GAP + layout->widths[i];
-    return width;
-}
-
-static layout_t lay_out(const report_t *report) {
-    layout_t layout = {.label = longest(report, false)};
-    int room = message_output_width();
-    for (int i = 0; i < COLUMNS; i++) layout.widths[i] = width_of(report, &columns[i]);
-    for (int least = MOST_OPTIONAL; least > 0 && line_width(&layout) > room; least--)
-        for (int i = 0; i < COLUMNS; i++)
-            if (columns[i].optional == least) layout.widths[i] = 0;
-    layout.beside = line_width(&layout) + GAP + longest(report, true) <= room;
-    return layout;
-}
-
-/* ---- printing ---- */
-
-static void print_titles(const layout_t *layout) {
-    for (int line = 0; line < 2; line++) {
-        printf("%-*s", layout->label, line ? "run" : "");
-        for (int i = 0; i < COLUMNS; i++)
-            if (layout->widths[i])
-                printf("%*s%*s", GAP, "", layout->widths[i], columns[i].title[line]);
-        puts(line && layout->beside ? "  directory" : "");
-    }
-}
-
-static void print_label(const report_run_t *run, const layout_t *layout) {
-    printf("%s%*s", run->label, layout->label - text_length(run->label), "");
-}
-
-static void print_row(const report_run_t *run, const layout_t *layout) {
-    char text[CELL];
-    print_label(run, layout);
-    for (int i = 0; i < COLUMNS; i++) {
-        if (!layout->widths[i]) continue;
-        format_cell(run, &columns[i], text);
-        printf("%*s%*s", GAP, "", layout->widths[i], text);
-    }
-    printf("%s%s\n", layout->beside ? "  " : "", layout->beside ? run->directory : "");
-}
-
-static void print_directories(const report_t *report, const layout_t *layout) {
-    putchar('\n');
-    for (int i = 0; i < report->count; i++) {
-        print_label(&report->runs[i], layout);
-        printf("  %s\n", report->runs[i].directory);
-    }
-}
-
-static void print_shared(const report_t *report) {
-    char *shared = report_facts_shared(report, ", ");
-    if (shared && *shared) {
-        text_wrap(stdout, shared, 0, message_output_width());
-        putchar('\n');
-    }
-    free(shared);
-}
-
-/* Below the table, for each run that did not come to its end. */
-static void print_endings(const report_t *report) {
-    int count = 0;
-    for (int i = 0; i < report->count; i++) {
-        const report_run_t *run = &report->runs[i];
-        char state[REPORT_STATE], *line = NULL;
-        if (!*report_state(run, state)) continue;
-        if (asprintf(&line, "%s: %s%s%s", run->label, state, run->reason ? ": " : "",
-                     run->reason ? run->reason : "") < 0)
-            continue;
-        if (count++ == 0) putchar('\n');
-        text_wrap(stdout, line, 2, message_output_width());
-        free(line);
-    }
-}
-
-static void print_table(const report_t *report) {
-    layout_t layout = lay_out(report);
-    print_shared(report);
-    print_titles(&layout);
-    for (int i = 0; i < report->count; i++) print_row(&report->runs[i], &layout);
-    if (!layout.beside) print_directories(report, &layout);
-    print_endings(report);
-}
-
-static int show(const char *const *directories, int count) {
-    run_list_t runs = {0};
-    report_t report = {0};
-    int result = 0, status = 0;
-    for (int i = 0; i < count; i++) {
-        status = run_list_add(&runs, directories[i]);
-        if (status) result = status;
-    }
-    if (runs.count > 0) {
-        status = report_read_good((const char *const *)runs.directories, runs.count, &report);
-        if (status) result = status;
-        if (report.count > 0) print_table(&report);
-    }
-    report_release(&report);
-    run_list_release(&runs);
-    return result;
-}
-
-/* ---- the command ---- */
+#include "report/report.h"
+#include "report/run_list.h"
 
 static const option_t options[] = {
     {.name = "help", .type = OPTION_FLAG, .value = 1, .help = "print this text and end"},
@@ -189,12 +15,27 @@ static const option_table_t table = {
     .any_bytes = true,
     .synopsis = "sgp table DIR...",
     .about =
-        "Prints one line for each run: accuracies, speed and where it is. A directory is one of\n"
-        "a run, or of runs, as sgp compare makes it.",
+        "Prints one line for each run: accuracies, speed and directory. Each DIR is a run, or\n"
+        "contains runs, as sgp compare makes it.",
     .options = options,
     .count = sizeof options / sizeof options[0],
     .operands = true,
 };
+
+static int print_runs(const char *const *directories, int count) {
+    run_list_t runs = {0};
+    int result = 0;
+    for (int i = 0; i < count; i++) {
+        int status = run_list_add(&runs, directories[i]);
+        if (status) result = status;
+    }
+    if (runs.count > 0) {
+        int status = report_print((const char *const *)runs.directories, runs.count);
+        if (status) result = status;
+    }
+    run_list_release(&runs);
+    return result;
+}
 
 int command_table(int argc, char **argv) {
     int help = 0, first;
@@ -207,5 +48,5 @@ int command_table(int argc, char **argv) {
         message_error("table: the runs' directories are missing; %s", table.synopsis);
         return EXIT_MISTAKE;
     }
-    return show((const char *const *)argv + first, argc - first);
+    return print_runs((const char *const *)argv + first, argc - first);
 }

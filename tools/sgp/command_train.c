@@ -3,13 +3,14 @@
  * started, and all nodes in threads. */
 #include "cli/claim.h"
 #include "command.h"
-#include "launch/launch.h"
+#include "launch/self.h"
 #include "cli/message.h"
 #include "cli/interrupt.h"
 #include "launch/node.h"
+#include "launch/threads.h"
 #include "cli/resume_options.h"
 #include "cli/train_settings.h"
-#include "cli/run_summary.h"
+#include "report/run_summary.h"
 
 #include "data/dataset.h"
 #include "run/run_id.h"
@@ -17,14 +18,11 @@
 #include "run/resume.h"
 #include "run/summary.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
-
-#define SELF "/proc/self/exe"
 
 /* Seconds to end in: the step under way, the checkpoint and the report. Nodes themselves give up on one
  * that does not halt a little earlier, see run/halt.h. */
@@ -56,46 +54,20 @@ static void write_for_node_0(const settings_t *settings, int status, const char 
     summary_print_early(settings, &summary);
 }
 
-/* The nodes are this program with the same arguments; the directory's name is decided once. Nodes of one
- * machine that talk over TCP need not be reached from elsewhere. */
+/* The nodes take the same arguments, behind --output: the directory's name is decided once. */
 static int launch_nodes(const settings_t *settings, int argc, char **argv) {
-    char **arguments = calloc((size_t)argc + 6, sizeof *arguments);
-    if (!arguments) {
-        message_error("out of memory for %d arguments", argc);
-        return EXIT_FAILED;
-    }
-    int count = 0;
-    arguments[count++] = (char *)"sgp";
-    arguments[count++] = argv[0];
-    arguments[count++] = (char *)"--output"; /* before the user's own, which is the same */
-    arguments[count++] = (char *)settings->run.output;
-    if (strcmp(settings->run.transport, "tcp") == 0 && !settings->joining.interface &&
-        !getenv("SGP_INTERFACE")) {
-        arguments[count++] = (char *)"--interface";
-        arguments[count++] = (char *)"127.0.0.1";
-    }
-    for (int i = 1; i < argc; i++) arguments[count++] = argv[i];
+    const char *const added[] = {"--output", settings->run.output, NULL};
     char reason[LAUNCH_REASON];
-    int status = launch(&(launch_options_t){.nodes = settings->run.nodes * settings->run.workers,
-                                            .workers = settings->run.workers,
-                                            .once = true,
-                                            .file = SELF,
-                                            .grace = INTERRUPT_GRACE,
-                                            .speaks = true,
-                                            .reason = reason,
-                                            .argv = arguments});
-    free(arguments);
+    int status =
+        self_launch((launch_options_t){.nodes = settings->run.nodes * settings->run.workers,
+                                       .workers = settings->run.workers,
+                                       .once = true,
+                                       .grace = INTERRUPT_GRACE,
+                                       .speaks = true,
+                                       .reason = reason},
+                    settings->run.transport, &settings->joining, added, argc, argv);
     if (status) write_for_node_0(settings, status, reason);
     return status;
-}
-
-/* Nodes need OpenMP held to one thread each, which it only reads when a program starts: those that are
- * threads, and those that MPI's launcher has started. */
-static int start_again(char **argv) {
-    setenv("OMP_NUM_THREADS", "1", 1);
-    execv(SELF, argv - 1); /* the subcommand's name follows the program's */
-    message_error("%s: %s", SELF, strerror(errno));
-    return EXIT_FAILED;
 }
 
 /* Everything that can be wrong before a start, so that one process says it and not every node. */
@@ -126,7 +98,7 @@ static int start_nodes(settings_t *settings, bool threads, int argc, char **argv
     train_summary_t summary;
     if (settings->run.resume && resume_finished(settings->run.resume, &summary))
         return node_show_finished(settings, &summary);
-    if (threads && !getenv("OMP_NUM_THREADS")) return start_again(argv);
+    if (threads && !getenv("OMP_NUM_THREADS")) return self_restart(argv);
     if (!check_run(settings)) return EXIT_MISTAKE;
     int status = EXIT_MISTAKE;
     if (claim_begin(settings, &claim)) status = run_claimed(settings, &claim, threads, argc, argv);
@@ -135,26 +107,26 @@ static int start_nodes(settings_t *settings, bool threads, int argc, char **argv
 }
 
 /* One node, which somebody has started. A person wants to hear of mistakes before the others are there. */
-static int be_node(settings_t *settings, place_t *place, char **argv) {
-    if (!getenv("OMP_NUM_THREADS")) return start_again(argv);
+static int be_node(settings_t *settings, node_placement_t *place, char **argv) {
+    if (!getenv("OMP_NUM_THREADS")) return self_restart(argv);
     if (place->joins && settings->run.resume && place->rank < 0) {
         message_error("--resume %s: with --join each node claims the rank that it had: --rank R",
                       settings->run.resume);
         return EXIT_MISTAKE;
     }
-    settings->run.here = place_here();
+    settings->run.here = node_placement_local();
     if (place->joins && !check_run(settings)) return EXIT_MISTAKE;
     return node_run(settings, place);
 }
 
 static int train(settings_t *settings, int usual, int argc, char **argv) {
-    place_t place;
+    node_placement_t place;
     bool threads = strcmp(settings->run.transport, "loopback") == 0;
-    if (!place_find(settings, &place)) return EXIT_MISTAKE;
+    if (!node_placement_find(settings, &place)) return EXIT_MISTAKE;
     if (settings->run.nodes == 0 && !place.placed) settings->run.nodes = usual;
     if (!joining_check(&settings->joining, settings->run.transport, place.placed))
         return EXIT_MISTAKE;
-    if (!place_nodes(settings, &place, true)) return EXIT_MISTAKE;
+    if (!node_placement_set_nodes(settings, &place, true)) return EXIT_MISTAKE;
     message_workers(settings->run.workers);
     if (threads && place.placed) {
         message_error("--transport loopback: all nodes are in one process, but this one is a node "
@@ -174,7 +146,7 @@ static int train(settings_t *settings, int usual, int argc, char **argv) {
 int command_train(int argc, char **argv) {
     settings_t settings;
     int first;
-    prctl(PR_SET_NAME, "sgp"); /* a node is executed as SELF, and would be listed as "exe" */
+    prctl(PR_SET_NAME, "sgp"); /* a node is executed as SELF_FILE, and would be listed as "exe" */
     settings_init(&settings);
     int usual = settings.run.nodes;
     settings.run.nodes = 0; /* as many as there are, unless the line says it */

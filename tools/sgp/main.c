@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Finds the subcommand and returns its exit status. */
 #include "command.h"
 #include "cli/message.h"
 #include "cli/options.h"
@@ -7,72 +8,15 @@
 #include <stdio.h>
 #include <string.h>
 
-static int command_help(int argc, char **argv);
-static int command_version(int argc, char **argv);
-
-static const struct command {
-    const char *name;
-    int (*run)(int argc, char **argv);
-    const char *help;
-} commands[] = {
-    {"train", command_train, "train a model on several nodes"},
-    {"run", command_run, "start a program written on libsgp on several nodes"},
-    {"compare", command_compare, "train by several algorithms and report"},
-    {"table", command_table, "compare finished runs"},
-    {"report", command_report, "a page with tables and plots about runs"},
-    {"simulate", command_simulate, "how fast a cluster would train that is not there"},
-    {"bench", command_bench, "measure what simulate has to know of a cluster"},
-    {"graph", command_graph, "who sends to whom, and how well it averages"},
-    {"average", command_average, "one model from a run's newest checkpoint"},
-    {"eval", command_eval, "accuracy and loss of a model's file"},
-    {"model", command_model, "parameters and memory of a model"},
-    {"help", command_help, "this text"},
-    {"version", command_version, "the program's version"},
-};
-
-enum { COMMANDS = sizeof commands / sizeof commands[0] };
-
-static int command_help(int argc, char **argv) {
-    (void)argc;
-    (void)argv;
-    puts("usage: sgp COMMAND [OPTIONS]\n");
-    for (int i = 0; i < COMMANDS; i++) printf("  %-9s %s\n", commands[i].name, commands[i].help);
-    puts("\nsgp COMMAND --help lists the options of a command.");
-    return 0;
-}
-
-static int command_version(int argc, char **argv) {
-    (void)argc;
-    (void)argv;
-    puts("sgp " SGP_VERSION);
-    return 0;
-}
-
-static int unknown(const char *name) {
+static int refuse_unknown(const char *name) {
     const char *nearest = NULL;
-    int best = INT_MAX;
-    for (int i = 0; i < COMMANDS; i++)
+    int best = INT_MAX, count;
+    const command_t *commands = command_list(&count);
+    for (int i = 0; i < count; i++)
         if (options_near(name, commands[i].name, &best)) nearest = commands[i].name;
     if (nearest) message_error("%s: unknown command; did you mean %s?", name, nearest);
     else message_error("%s: unknown command; sgp help lists them", name);
     return EXIT_MISTAKE;
-}
-
-int command_exit_status(sgp_status_t status) {
-    switch (status) {
-    case SGP_OK:
-        return 0;
-    case SGP_ERR_INVALID:
-    case SGP_ERR_NOT_FOUND:
-    case SGP_ERR_FORMAT:
-    case SGP_ERR_UNSUPPORTED:
-    case SGP_ERR_MISMATCH:
-        return EXIT_MISTAKE;
-    case SGP_ERR_INTERRUPTED:
-        return EXIT_INTERRUPT;
-    default:
-        return EXIT_FAILED;
-    }
 }
 
 int main(int argc, char **argv) {
@@ -83,12 +27,14 @@ int main(int argc, char **argv) {
     const char *name = argv[1];
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) name = "help";
     if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) name = "version";
-    for (int i = 0; i < COMMANDS; i++) {
+    int count;
+    const command_t *commands = command_list(&count);
+    for (int i = 0; i < count; i++) {
         if (strcmp(name, commands[i].name) != 0) continue;
         int status = commands[i].run(argc - 1, argv + 1);
         if (fflush(stdout) == 0 || status) return status;
         message_error("standard output: cannot be written");
         return EXIT_FAILED;
     }
-    return unknown(name);
+    return refuse_unknown(name);
 }

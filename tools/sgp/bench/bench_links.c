@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rates and latency, by messages as a step sends them: copied out chunk by chunk, absorbed where they lie. */
+/* Rates and latency of messages that are sent as in a training step: copied out chunk by chunk, and
+ * absorbed in place. */
 #include "bench/bench.h"
 
 #include "base/logging.h"
@@ -18,7 +19,7 @@ typedef struct links {
     sgp_transport_t *transport;
     sgp_inbox_t *inbox;
     uint32_t channel;
-    uint64_t step; /* of the next message; alike on all nodes */
+    uint64_t step; /* of the next message; the same on all nodes */
     size_t count;
     float *z; /* (count) */
     double *times;
@@ -41,7 +42,7 @@ static sgp_chunk_t *find(const links_t *links, int src, size_t offset) {
     return sgp_inbox_find(links->inbox, &key);
 }
 
-/* What has arrived of src's message, from *taken on. */
+/* Absorbs the chunks of src's message that have arrived, from *taken on. */
 static void absorb(const links_t *links, int src, size_t *taken, size_t count) {
     sgp_chunk_t *chunk;
     while (*taken < count && (chunk = find(links, src, *taken))) {
@@ -70,7 +71,7 @@ static sgp_status_t push(const links_t *links, int dst, int src, size_t count, s
     return SGP_OK;
 }
 
-/* One message of `count` numbers to dst and one from src; either can be NOBODY. */
+/* Sends a message of `count` floats to dst and receives one from src; either may be NOBODY. */
 static sgp_status_t exchange(links_t *links, int dst, int src, size_t count) {
     size_t taken = 0;
     sgp_status_t status = dst != NOBODY ? push(links, dst, src, count, &taken) : SGP_OK;
@@ -94,7 +95,7 @@ static double median(double *values, int count) {
     return values[count / 2];
 }
 
-/* All push at once: one round to warm up, and then those that count. */
+/* All nodes push at once: one round to warm up, then the rounds that count. */
 static sgp_status_t push_together(links_t *links, int rounds, double *seconds) {
     int rank = sgp_group_rank(links->group), size = sgp_group_size(links->group);
     sgp_status_t status = SGP_OK;
@@ -109,7 +110,7 @@ static sgp_status_t push_together(links_t *links, int rounds, double *seconds) {
     return status;
 }
 
-/* From node 0 to node 1, while the others sleep. */
+/* From node 0 to node 1, while the other nodes sleep. */
 static sgp_status_t push_alone(links_t *links, int rounds, double *seconds) {
     int rank = sgp_group_rank(links->group);
     sgp_status_t status = SGP_OK;
@@ -124,7 +125,7 @@ static sgp_status_t push_alone(links_t *links, int rounds, double *seconds) {
     return status;
 }
 
-/* There and back between nodes 0 and 1. */
+/* A round trip between nodes 0 and 1. */
 static sgp_status_t ping(links_t *links, double *seconds) {
     int rank = sgp_group_rank(links->group);
     sgp_status_t status = sgp_group_barrier(links->group);
@@ -154,7 +155,7 @@ static sgp_status_t measure(links_t *links, const bench_work_t *work, bench_link
 
 sgp_status_t bench_links(sgp_group_t *group, const bench_work_t *work, bench_links_t *found) {
     *found = (bench_links_t){NAN, NAN, NAN};
-    if (sgp_group_size(group) == 1) return SGP_OK; /* there is none */
+    if (sgp_group_size(group) == 1) return SGP_OK; /* no link */
     int times = work->rounds > PINGS ? work->rounds : PINGS;
     links_t links = {.group = group,
                      .transport = sgp_group_transport(group),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a node does by itself: gradients, and passes over a large vector. All nodes at the same time, for those of one
- * machine share its cores and its memory. */
+/* The local work of a node: gradients, and passes over a large vector. All nodes measure at the
+ * same time, because those of one machine share its cores and its memory. */
 #include "bench/bench.h"
 
 #include "base/clock.h"
@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Images as those of the data sets that the models are for. */
+/* Images of the size of Fashion-MNIST. */
 enum { SIDE = 28, CHANNELS = 1, CLASSES = 10, WARM_UP = 5, FEWEST = 20, MOST = 2000 };
 
 #define ENOUGH ((uint64_t)2000000000) /* nanoseconds of gradients */
@@ -119,7 +119,7 @@ static int compare(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* The median of some, after one that touches all pages. */
+/* The median of several passes, after one that touches all pages. */
 static double time_pass(const vectors_t *vectors, pass_t pass) {
     enum { TIMES = 7 };
     double seconds[TIMES];

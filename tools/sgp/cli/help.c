@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/options.h"
 
-#include "report/report_text.h"
+#include "cli/text.h"
 
 #include <inttypes.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "graph/graph_view.h"
 
-#include "command.h"
+#include "cli/exit_status.h"
 #include "cli/message.h"
 #include "cli/output.h"
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One panel for each step: nodes on a circle, arrows from sender to receiver, or plain lines where
- * all mixing is symmetric. Blue and black are told apart by everybody, and an idle node is hollow.
+ * all mixing is symmetric. The colour-blind can tell blue from black; an idle node is hollow.
  * Lengths are pixels. */
 #include "graph/graph_view.h"
 
-#include "command.h"
+#include "cli/exit_status.h"
 #include "cli/message.h"
 
 #include "files/atomic_file.h"
@@ -48,9 +48,9 @@ static point_t toward(point_t from, point_t to, double distance) {
     return (point_t){from.x + x / length * distance, from.y + y / length * distance};
 }
 
-/* What a line is pulled to on its way: the middle, moved to the right as seen from the sender, so
- * that the two ways between a pair stay apart; lines that stand for both go toward the centre.
- * Short ones are bent most: with small hops they would else lie on the circle of the nodes. */
+/* The control point of a line: its middle, moved to the right as seen from the sender, so that the
+ * two lines between a pair stay apart; a line for both directions bends toward the centre. Short
+ * lines are bent most: with small hops they would otherwise lie on the circle of the nodes. */
 static point_t pulled_to(const drawing_t *drawing, int src, int dst) {
     point_t from = on_circle(drawing, src, drawing->radius);
     point_t to = on_circle(drawing, dst, drawing->radius);
@@ -58,7 +58,7 @@ static point_t pulled_to(const drawing_t *drawing, int src, int dst) {
     double length = hypot(to.x - from.x, to.y - from.y);
     double bend = 0.4 - 0.3 * length / (2 * drawing->radius);
     double side = -1;
-    if (drawing->symmetric) /* right of the way, where the centre is */
+    if (drawing->symmetric) /* toward the centre */
         side = from.x * to.y - from.y * to.x > 0 ? -1 : 1;
     return (point_t){middle.x + side * bend * (to.y - from.y),
                      middle.y - side * bend * (to.x - from.x)};
@@ -143,7 +143,7 @@ static drawing_t layout(const graph_view_t *view, FILE *out) {
     return drawing;
 }
 
-/* false after a line about why there cannot be such a file. */
+/* Whether the file can be written; false after a line. */
 static bool check_path(const char *path) {
     char copy[PATH_MAX];
     struct stat found;
@@ -151,6 +151,19 @@ static bool check_path(const char *path) {
     else if (stat(path, &found) == 0 && S_ISDIR(found.st_mode)) errno = EISDIR;
     else if (access(dirname(strcpy(copy, path)), W_OK | X_OK) == 0) return true;
     message_error("--svg %s: cannot be written: %s", path, strerror(errno));
+    return false;
+}
+
+bool graph_svg_check(const graph_view_t *view, int steps) {
+    const sgp_graph_t *graph = &view->graph;
+    if (steps == 0) steps = sgp_graph_period(graph);
+    if (graph->size > GRAPH_SVG_NODES)
+        message_error("--svg: %d nodes cannot be drawn legibly; at most %d", graph->size,
+                      GRAPH_SVG_NODES);
+    else if (steps > GRAPH_SVG_STEPS)
+        message_error("--svg: %d steps are too many for a drawing; --steps at most %d", steps,
+                      GRAPH_SVG_STEPS);
+    else return true;
     return false;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table has a row for each node and a column for each step, and goes on below when the columns
- * are wider than the terminal. */
+/* The table has a row for each node and a column for each step. Columns that do not fit the
+ * terminal follow in a further table below. */
 #include "graph/graph_view.h"
 
 #include "cli/message.h"
@@ -10,7 +10,7 @@
 #include <string.h>
 
 enum {
-    CELL = 8192,         /* bytes: all receivers of a node fit */
+    CELL = 8192,         /* bytes, enough for all receivers of a node */
     RECEIVERS_SHOWN = 8, /* unless `all` is set */
     GAP = 2,
 };
@@ -44,7 +44,7 @@ static int width_of(const graph_view_t *view, int step) {
     return width;
 }
 
-/* A cell, filled up to its width unless it is the last. */
+/* Pads the cell to its width, unless it is the last. */
 static void print_cell(const char *text, int width, bool last) {
     printf("%*s%-*s", GAP, "", last ? 0 : width, text);
 }
@@ -106,7 +106,7 @@ static void print_analysis(const graph_view_t *view) {
     print_exact(view);
     printf("contraction  %.4g over %d step%s, %.4g a step\n", found->contraction, found->steps,
            plural, found->per_step);
-    printf("impulse      off the mean by %.4g at most after %d step%s\n", found->deviation,
+    printf("impulse      at most %.4g off the mean after %d step%s\n", found->deviation,
            found->steps, plural);
     if (isfinite(found->variance))
         printf("noise        of variance s^2 in each step: steady consensus variance %.4g s^2%s\n",
@@ -123,7 +123,7 @@ void graph_text(const graph_view_t *view) {
     else printf("%s; repeats after %d steps\n\n", title, sgp_graph_period(&view->graph));
     print_table(view);
     if (!is_uniform(view))
-        puts("(x): the share of its mass that each receiver gets; elsewhere the receivers\n"
-             "and the node itself get the same\n");
+        puts("(x): the share of the node's mass for each receiver; where it is missing, the\n"
+             "receivers and the node itself get equal shares\n");
     print_analysis(view);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "launch/child.h"
 
-#include "command.h"
+#include "cli/exit_status.h"
 #include "cli/message.h"
+#include "launch/self.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -11,13 +12,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define SELF "/proc/self/exe"
-
 static const int asking[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 
 enum { ASKING = sizeof asking / sizeof asking[0] };
 
-/* Blocks them for sigwaitinfo. Those that were ignored when the program started stay ignored. */
+/* Blocks the signals for sigwaitinfo. Those that were ignored when the program started stay
+ * ignored. */
 static void block_signals(sigset_t *signals, sigset_t *before) {
     sigemptyset(signals);
     sigaddset(signals, SIGCHLD);
@@ -30,19 +30,20 @@ static void block_signals(sigset_t *signals, sigset_t *before) {
     sigprocmask(SIG_BLOCK, signals, before);
 }
 
-/* In the new process. What a terminal sends reaches it as well as us: it is to hear of it once. */
+/* In the new process. A terminal signals the child and its parent: the child ignores these signals
+ * and takes one SIGTERM from its parent. */
 static void become_child(char *const *argv, const sigset_t *before, pid_t parent) {
     prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (getppid() != parent) _exit(EXIT_FAILED); /* it died before prctl */
+    if (getppid() != parent) _exit(EXIT_FAILED); /* the parent died before prctl */
     for (int i = 0; i < ASKING; i++)
         if (asking[i] != SIGTERM) signal(asking[i], SIG_IGN);
     sigprocmask(SIG_SETMASK, before, NULL);
-    execv(SELF, argv);
-    message_error("%s: %s", SELF, strerror(errno));
+    execv(SELF_FILE, argv);
+    message_error("%s: %s", SELF_FILE, strerror(errno));
     _exit(EXIT_FAILED);
 }
 
-/* Sleeps until the child has ended; returns how. */
+/* Sleeps until the child has ended. Returns its status, as waitpid gives it. */
 static int supervise(pid_t pid, const sigset_t *signals, int *stopped) {
     int ended = 0;
     while (waitpid(pid, &ended, WNOHANG) == 0) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Everything waits in one place, sigtimedwait: the end of a node, a signal to us, a deadline. */
+/* The only wait is sigtimedwait, for the end of a node, a signal to the launcher, or a deadline. */
 #include "launch/launch.h"
 
-#include "command.h"
+#include "cli/exit_status.h"
 #include "cli/message.h"
 #include "launch/rendezvous_folder.h"
 
@@ -20,13 +20,13 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Seconds. After a node has failed the others notice within one; all has to be over within ten, or a
- * little more where nodes that end together write a report. */
+/* Seconds. The other nodes notice a failure within one; the run has to end within ten, or a little
+ * more where nodes that end together write a report. */
 enum { REPORT_GRACE = 4, SPEAKING_GRACE = 10, FAILED_GRACE = 3, INTERRUPT_GRACE = 5 };
 
 typedef enum phase {
     RUNNING,
-    REPORTING, /* a node failed; the others are left to notice */
+    REPORTING, /* a node failed; the others have time to notice */
     ENDING,    /* SIGTERM sent */
     KILLING    /* SIGKILL sent */
 } phase_t;
@@ -34,19 +34,19 @@ typedef enum phase {
 typedef struct launcher {
     const launch_options_t *options;
     rendezvous_t rendezvous;
-    sigset_t signals; /* that sigtimedwait waits for; blocked */
-    sigset_t before;  /* the mask that nodes start with */
+    sigset_t signals; /* blocked; sigtimedwait waits for them */
+    sigset_t before;  /* the signal mask of the nodes */
     pid_t *pids;      /* (nodes) 0: not running */
     int running;
     phase_t phase;
     struct timespec deadline; /* of the phases REPORTING and ENDING */
     int waited;               /* seconds from the first failure or signal to the deadline */
     int failed;               /* rank of the first node that failed, -1: none */
-    siginfo_t how;            /* it ended */
-    int follows;              /* the rank for whose loss it ended, -1: for none */
-    int losses;               /* a file without a name, in which nodes tell of losses; or -1 */
+    siginfo_t how;            /* its end, as waitid reports it */
+    int follows;              /* the lost rank because of which it ended, -1: none */
+    int losses;               /* an unnamed file in which nodes report losses; or -1 */
     int alike;                /* nodes that failed in the same way */
-    int interrupted;          /* the signal that asked us to end, or 0 */
+    int interrupted;          /* the signal that asked the launcher to end, or 0 */
 } launcher_t;
 
 /* Signals that were ignored when the program started stay ignored (nohup, background jobs). */
@@ -64,11 +64,11 @@ static void catch_signals(launcher_t *launcher) {
     sigprocmask(SIG_BLOCK, &launcher->signals, &launcher->before);
 }
 
-/* In the new process; only returns if the program cannot be started. */
+/* In the new process; returns only if the program cannot be started. */
 static void become_node(const launcher_t *launcher, int rank, pid_t parent) {
     char text[48];
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent) _exit(EXIT_FAILED); /* it died before prctl */
+    if (getppid() != parent) _exit(EXIT_FAILED); /* the parent died before prctl */
     /* Ctrl-C reaches the whole foreground; the launcher passes it on once, as SIGTERM. */
     signal(SIGINT, SIG_IGN);
     signal(SIGPIPE, SIG_DFL);
@@ -86,7 +86,8 @@ static void become_node(const launcher_t *launcher, int rank, pid_t parent) {
     execvp(launcher->options->file, launcher->options->argv);
 }
 
-/* Starts one node. 0, or the errno of what failed: a pipe that exec closes tells. */
+/* Starts one node. Returns 0 or an errno; a failing exec sends its errno through a pipe that a
+ * successful one closes. */
 static int start_node(launcher_t *launcher, int rank) {
     int ends[2], error = 0;
     if (pipe2(ends, O_CLOEXEC) != 0) return errno;
@@ -124,12 +125,12 @@ static void enter(launcher_t *launcher, phase_t phase, int seconds) {
     if (phase == KILLING) signal_nodes(launcher, SIGKILL);
 }
 
-static void say_failure(const launcher_t *launcher, char text[LAUNCH_REASON]) {
+static void describe_failure(const launcher_t *launcher, char text[LAUNCH_REASON]) {
     int number = launcher->how.si_status;
     char name[MESSAGE_NODE];
     message_node(launcher->follows < 0 ? launcher->failed : launcher->follows, name);
     if (launcher->follows >= 0)
-        snprintf(text, LAUNCH_REASON, "%s was lost, and the others ended for that", name);
+        snprintf(text, LAUNCH_REASON, "%s was lost, and the others ended because of it", name);
     else if (launcher->how.si_code == CLD_EXITED)
         snprintf(text, LAUNCH_REASON, "%s ended with exit status %d", name, number);
     else
@@ -142,17 +143,17 @@ static bool have_spoken(const launcher_t *launcher) {
            launcher->alike == launcher->options->nodes;
 }
 
-/* One line, and the caller's copy of what it says. */
+/* Prints one line, and copies it to the caller. */
 static void report_end(const launcher_t *launcher) {
     char text[LAUNCH_REASON] = "";
     if (launcher->interrupted)
         snprintf(text, sizeof text, "stopped (%s)", strsignal(launcher->interrupted));
-    else if (launcher->failed >= 0) say_failure(launcher, text);
+    else if (launcher->failed >= 0) describe_failure(launcher, text);
     if (launcher->options->reason) memcpy(launcher->options->reason, text, sizeof text);
     if (text[0] && (launcher->interrupted || !have_spoken(launcher))) message_error("%s", text);
 }
 
-/* The rank of whose loss a node has said that it knew; -1: of none. */
+/* The rank whose loss a node has reported; -1: none. */
 static int known_loss(const launcher_t *launcher, int rank) {
     uint32_t word;
     off_t at = (off_t)rank * (off_t)sizeof word;
@@ -160,8 +161,9 @@ static int known_loss(const launcher_t *launcher, int rank) {
     return there && word > 0 && word <= (uint32_t)launcher->options->nodes ? (int)word - 1 : -1;
 }
 
-/* Whether it is more of a cause than what failed first. Nodes that see a loss end as well, and may be taken before the
- * one that is lost: they say so, or they exit where that one was killed. */
+/* Whether this node's end explains the failure better than the one recorded so far. Nodes that see
+ * a loss end too, and may be reaped before the lost one: they report the loss, or they exit whereas
+ * the lost one was killed. */
 static bool is_the_cause(const launcher_t *launcher, const siginfo_t *how, int follows) {
     bool killed = how->si_code != CLD_EXITED;
     if (launcher->failed < 0) return true;
@@ -185,7 +187,7 @@ static void note_end(launcher_t *launcher, int rank, const siginfo_t *how) {
     launcher->follows = follows;
 }
 
-/* Takes all that have ended; a node's orphans come here too and are only taken. */
+/* Reaps all children that have ended, among them the orphans of nodes, which need nothing more. */
 static void reap(launcher_t *launcher) {
     siginfo_t how = {0};
     while (waitid(P_ALL, 0, &how, WEXITED | WNOHANG) == 0 && how.si_pid) {
@@ -208,7 +210,7 @@ static void interrupt(launcher_t *launcher, int number) {
               launcher->options->grace ? launcher->options->grace : INTERRUPT_GRACE);
 }
 
-/* Whom it kills, and why. */
+/* Names each node that is killed, and the reason. */
 static void report_killed(const launcher_t *launcher) {
     char name[MESSAGE_NODE], since[MESSAGE_NODE + 16];
     bool asked = launcher->failed < 0;
@@ -232,7 +234,7 @@ static void escalate(launcher_t *launcher) {
     enter(launcher, KILLING, 0);
 }
 
-/* Sleeps until the next event. 0: the deadline has passed. */
+/* Sleeps until the next event. Returns the signal; 0: the deadline has passed. */
 static int next_event(const launcher_t *launcher) {
     if (launcher->phase == RUNNING || launcher->phase == KILLING)
         return sigwaitinfo(&launcher->signals, NULL);
@@ -258,7 +260,8 @@ static void supervise(launcher_t *launcher) {
     }
 }
 
-/* Ends what nodes have started themselves and left; as subreaper we are its parent now. */
+/* Kills processes that nodes started and left behind; the launcher is their parent now, as
+ * subreaper. */
 static void end_orphans(void) {
     char path[64];
     snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Starts the nodes of a run as processes of this machine and stays until all have ended. */
+/* Starts the nodes of a run as processes of this machine and waits until all have ended. The folder
+ * launch starts and ends processes: commands call it; it parses no option of its own, trains
+ * nothing outside node.c and threads.c, and prints only the cause of a failure. */
 #ifndef SGP_LAUNCH_LAUNCH_H
 #define SGP_LAUNCH_LAUNCH_H
 
@@ -9,22 +11,22 @@ enum { LAUNCH_REASON = 128 };
 
 typedef struct launch_options {
     int nodes;         /* processes; required, > 0 */
-    int workers;       /* so many of them are one node, in messages; 0: one */
-    bool once;         /* the nodes join once, and then remove the directory in which they met */
+    int workers;       /* consecutive processes that messages call one node; 0: one */
+    bool once;         /* the nodes join once, and then remove the rendezvous directory */
     const char *file;  /* the program, searched in PATH if it has no slash */
     char *const *argv; /* its arguments with its name first, ends with NULL */
-    int grace;         /* seconds to end in after Ctrl-C or SIGTERM; 0: 5 */
-    bool speaks;       /* when all nodes end alike, they have said why themselves */
-    char *reason;      /* (LAUNCH_REASON) gets what went wrong, "" if nothing has; NULL: unused */
+    int grace;         /* seconds that nodes have to end after Ctrl-C or SIGTERM; 0: 5 */
+    bool speaks;       /* nodes that all end alike have printed the cause themselves */
+    char *reason;      /* (LAUNCH_REASON) receives the failure, "" without one; NULL: unused */
 } launch_options_t;
 
-/* Each node gets its place in the environment: SGP_RANK, SGP_SIZE, SGP_RENDEZVOUS, and
- * OMP_NUM_THREADS=1 unless that is set; and SGP_LOSSES, the file in which it tells of a loss
- * (sgp_group_tell_losses). When one fails, the others have a few seconds to say what they saw, and
- * are then ended; Ctrl-C, SIGTERM and SIGHUP end all. Nothing is left behind: no process, not even a
- * node's own children, and no file; if this process itself is killed, the nodes are too. Returns the
- * program's exit status and has said what went wrong: which node is the cause, not counting those
- * that ended because another was lost, and whom it had to kill. */
+/* Each node finds its placement in the environment: SGP_RANK, SGP_SIZE, SGP_RENDEZVOUS,
+ * OMP_NUM_THREADS=1 unless that is set, and SGP_LOSSES, the file in which it reports a loss
+ * (sgp_group_tell_losses). When a node fails, the others have a few seconds to report the loss and
+ * are then ended; Ctrl-C, SIGTERM and SIGHUP end all. No process is left behind, not even a node's
+ * own children, and no file; if this process is killed, the kernel kills the nodes. Returns the
+ * program's exit status and has printed the node that caused a failure (a node that ended because
+ * another was lost is no cause) and each node that had to be killed. */
 int launch(const launch_options_t *options);
 
 #endif

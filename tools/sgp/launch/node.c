@@ -2,13 +2,13 @@
 #include "launch/node.h"
 
 #include "cli/claim.h"
-#include "command.h"
+#include "cli/exit_status.h"
 #include "cli/interrupt.h"
 #include "cli/message.h"
 #include "cli/progress.h"
 #include "launch/rendezvous_folder.h"
 #include "cli/resume_options.h"
-#include "cli/run_summary.h"
+#include "report/run_summary.h"
 
 #include "base/logging.h"
 #include "run/agreement.h"
@@ -18,8 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What node 0 has found before the run begins. The others may not see its files: they can be on machines
- * that share none. */
+/* The findings of node 0 before the run begins. The other nodes may be on machines that cannot see
+ * its files. */
 typedef struct beginning {
     int status; /* EXIT_... */
     int finished;
@@ -27,13 +27,13 @@ typedef struct beginning {
     char token[DIRECTORY_LOCK_TOKEN];
 } beginning_t;
 
-/* How the run ended for this node. */
+/* The end of the run for this node. */
 typedef struct ending {
     sgp_status_t status;
     char reason[320]; /* train_summary_t.reason */
     uint64_t steps;
     bool nothing_to_do; /* the run was finished before */
-    bool refused;       /* node 0 could not begin, and says why */
+    bool refused;       /* node 0 could not begin, and prints the cause */
 } ending_t;
 
 int node_show_finished(settings_t *settings, const train_summary_t *summary) {
@@ -46,8 +46,8 @@ int node_show_finished(settings_t *settings, const train_summary_t *summary) {
 
 /* ---- the beginning ---- */
 
-static void look_around(const settings_t *settings, beginning_t *found, claim_t *claim,
-                        train_summary_t *summary) {
+static void claim_output(const settings_t *settings, beginning_t *found, claim_t *claim,
+                         train_summary_t *summary) {
     const train_options_t *run = &settings->run;
     if (run->resume && resume_finished(run->resume, summary)) {
         found->finished = 1;
@@ -58,22 +58,22 @@ static void look_around(const settings_t *settings, beginning_t *found, claim_t 
     memcpy(found->token, claim->token, sizeof found->token);
 }
 
-/* Node 0 decides, and all hear of it. */
-static sgp_status_t begin(const settings_t *settings, sgp_group_t *group, beginning_t *first,
-                          claim_t *claim, train_summary_t *summary) {
+/* Node 0 claims the output directory and tells all nodes the result. */
+static sgp_status_t agree_on_start(const settings_t *settings, sgp_group_t *group,
+                                   beginning_t *first, claim_t *claim, train_summary_t *summary) {
     int size = sgp_group_size(group);
     beginning_t *all = calloc((size_t)size + 1, sizeof *all), *mine = all + size;
     if (!all) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d nodes", size);
-    if (sgp_group_rank(group) == 0) look_around(settings, mine, claim, summary);
+    if (sgp_group_rank(group) == 0) claim_output(settings, mine, claim, summary);
     sgp_status_t status = sgp_group_gather(group, mine, sizeof *mine, all);
     if (status == SGP_OK) *first = all[0];
     free(all);
     return status;
 }
 
-/* A directory of the same name on this node's machine, for its checkpoints. */
-static sgp_status_t follow(settings_t *settings, sgp_group_t *group, const beginning_t *first,
-                           claim_t *claim) {
+/* Makes a directory of the same name on this node's machine, for its checkpoints. */
+static sgp_status_t prepare_directory(settings_t *settings, sgp_group_t *group,
+                                      const beginning_t *first, claim_t *claim) {
     bool good = true;
     if (!settings->run.output || sgp_group_rank(group) == 0) settings->run.output = first->output;
     if (sgp_group_rank(group) != 0) {
@@ -85,7 +85,7 @@ static sgp_status_t follow(settings_t *settings, sgp_group_t *group, const begin
 
 /* ---- the run ---- */
 
-/* When the last node has found all others. */
+/* Removes the rendezvous directory once the last node has found all others. */
 static sgp_status_t end_rendezvous(sgp_group_t *group) {
     const char *path = getenv("SGP_RENDEZVOUS");
     if (!path || !getenv("SGP_RENDEZVOUS_ONCE")) return SGP_OK;
@@ -127,23 +127,23 @@ int node_end(const settings_t *settings, sgp_status_t status, const train_summar
     if (status == SGP_OK) return writes ? summary_print(settings, summary) : 0;
     if (writes && summary->reason[0]) summary_print_early(settings, summary);
     if (status == SGP_ERR_INTERRUPTED && summary->signal) return 128 + summary->signal;
-    return interrupt_signal ? 128 + interrupt_signal : command_exit_status(status);
+    return interrupt_signal ? 128 + interrupt_signal : exit_status_of(status);
 }
 
 static int run_in_group(settings_t *settings, train_groups_t *groups, claim_t *claim,
                         ending_t *ending) {
-    static beginning_t first; /* its name of the output is used to the end */
+    static beginning_t first; /* settings point to its output to the end */
     train_summary_t summary = {.state = TRAIN_FAILED};
     bool writes = sgp_group_rank(groups->all) == 0;
-    sgp_status_t status = begin(settings, groups->all, &first, claim, &summary);
+    sgp_status_t status = agree_on_start(settings, groups->all, &first, claim, &summary);
     if (status == SGP_OK && (first.status || first.finished)) {
         leave(groups);
         ending->nothing_to_do = first.finished;
         ending->refused = !first.finished;
         return first.finished && writes ? node_show_finished(settings, &summary) : first.status;
     }
-    if (status == SGP_OK) status = follow(settings, groups->all, &first, claim);
-    if (status == SGP_ERR_INVALID) { /* some node's directory, as all have heard */
+    if (status == SGP_OK) status = prepare_directory(settings, groups->all, &first, claim);
+    if (status == SGP_ERR_INVALID) { /* some node's directory, which all nodes know */
         leave(groups);
         return EXIT_MISTAKE;
     }
@@ -154,27 +154,27 @@ static int run_in_group(settings_t *settings, train_groups_t *groups, claim_t *c
     return node_end(settings, status, &summary, writes);
 }
 
-/* ---- a node that joins says where it stands: nobody else on its machine does ---- */
+/* ---- a node that joins reports its progress: no launcher on its machine does ---- */
 
-static bool speaks(const settings_t *settings, const place_t *place) {
+static bool speaks(const settings_t *settings, const node_placement_t *place) {
     return place->joins && !settings->quiet;
 }
 
-static void say_that_it_waits(const settings_t *settings, const place_t *place) {
+static void print_waiting(const settings_t *settings, const node_placement_t *place) {
     const char *at = settings->joining.join ? settings->joining.join : getenv("SGP_JOIN");
     if (speaks(settings, place)) message_line("joining a group of %d at %s", place->size, at);
 }
 
-static void say_that_all_are_there(const settings_t *settings, const place_t *place) {
+static void print_complete(const settings_t *settings, const node_placement_t *place) {
     char name[MESSAGE_NODE];
     if (!speaks(settings, place)) return;
     message_node(place->rank, name);
     message_line("%s of %d: the group is complete", name, settings->run.nodes);
 }
 
-/* The cause of an error stands above, or in the lines of the node that met it. */
-static void say_how_it_ended(const settings_t *settings, const place_t *place,
-                             const ending_t *ending) {
+/* The cause of an error has been printed before, here or by the node that met it. */
+static void print_end(const settings_t *settings, const node_placement_t *place,
+                      const ending_t *ending) {
     char name[MESSAGE_NODE];
     if (!speaks(settings, place)) return;
     message_node(place->rank, name);
@@ -188,28 +188,28 @@ static void say_how_it_ended(const settings_t *settings, const place_t *place,
                      ending->reason[0] ? ending->reason : sgp_status_message(ending->status));
 }
 
-/* Until all have come a signal ends the process at once: nothing has begun. */
-int node_run(settings_t *settings, place_t *place) {
+/* Until the group is complete nothing has begun, and a signal ends the process at once. */
+int node_run(settings_t *settings, node_placement_t *place) {
     sgp_group_options_t options;
     train_groups_t groups = {0};
     claim_t claim = CLAIM_NONE;
     sgp_log_set_rank(place->rank);
-    say_that_it_waits(settings, place);
-    joining_options(&settings->joining, settings->run.transport, place_processes(settings),
+    print_waiting(settings, place);
+    joining_options(&settings->joining, settings->run.transport, node_placement_processes(settings),
                     &options);
     sgp_status_t status = sgp_group_join(&options, &groups.all);
-    if (status != SGP_OK) return command_exit_status(status);
+    if (status != SGP_OK) return exit_status_of(status);
     interrupt_catch();
     place->rank = sgp_group_rank(groups.all);
     place->size = sgp_group_size(groups.all);
-    if (!place_nodes(settings, place, place->rank == 0)) {
+    if (!node_placement_set_nodes(settings, place, place->rank == 0)) {
         leave(&groups);
         return EXIT_MISTAKE;
     }
     ending_t ending = {0};
-    say_that_all_are_there(settings, place);
+    print_complete(settings, place);
     int result = run_in_group(settings, &groups, &claim, &ending);
-    say_how_it_ended(settings, place, &ending);
+    print_end(settings, place, &ending);
     claim_release(&claim);
     return result;
 }

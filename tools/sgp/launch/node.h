@@ -1,25 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `sgp train` as one node of a group, and as all nodes in threads of one process. */
+/* `sgp train` as one node of a group. */
 #ifndef SGP_LAUNCH_NODE_H
 #define SGP_LAUNCH_NODE_H
 
 #include "launch/node_placement.h"
 
-/* Joins the group and trains. Returns the program's exit status and has said what went wrong. */
-int node_run(settings_t *settings, place_t *place);
+/* Joins the group and trains. Returns the program's exit status and has printed the cause of a
+ * failure. */
+int node_run(settings_t *settings, node_placement_t *place);
 
-/* A run that is to be continued and has nothing left to do. Returns the exit status. */
+/* Prints the result of a run that is resumed but was already finished. Returns the exit status. */
 int node_show_finished(settings_t *settings, const train_summary_t *summary);
 
-/* Whether a run that ended with status is left in order: all nodes know how it ended. On another failure
- * the others learn of it because the node is gone. */
+/* Whether a node leaves its group in order after a run that ended with this status: all nodes know
+ * of the end. After another failure the others learn of it from the loss of this node. */
 bool node_leaves(sgp_status_t status, const train_summary_t *summary);
 
-/* Says how the run ended, on the node that writes its files. Returns the exit status. */
+/* Prints the end of the run, on the node that writes its files. Returns the exit status. */
 int node_end(const settings_t *settings, sgp_status_t status, const train_summary_t *summary,
              bool writes);
-
-/* All nodes as threads over the loopback transport; otherwise as node_run. */
-int threads_run(const settings_t *settings);
 
 #endif

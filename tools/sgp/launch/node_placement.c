@@ -8,28 +8,28 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-int place_processes(const settings_t *settings) {
+int node_placement_processes(const settings_t *settings) {
     return settings->run.nodes * settings->run.workers;
 }
 
-bool place_find(const settings_t *settings, place_t *place) {
+bool node_placement_find(const settings_t *settings, node_placement_t *place) {
     sgp_group_options_t options;
     sgp_placement_t found;
-    int size = place_processes(settings);
-    *place = (place_t){.rank = -1};
+    int size = node_placement_processes(settings);
+    *place = (node_placement_t){.rank = -1};
     if (!joining_check_join(&settings->joining, size)) return false;
     joining_options(&settings->joining, settings->run.transport, size, &options);
     if (sgp_placement_find(&options, &found) != SGP_OK) return false;
     if (!found.launcher) return true;
-    *place = (place_t){.placed = true,
-                       .joins = found.launcher == &sgp_launcher_address,
-                       .rank = found.rank,
-                       .size = found.size,
-                       .source = found.launcher->name};
+    *place = (node_placement_t){.placed = true,
+                                .joins = found.launcher == &sgp_launcher_address,
+                                .rank = found.rank,
+                                .size = found.size,
+                                .source = found.launcher->name};
     return true;
 }
 
-int place_here(void) {
+int node_placement_local(void) {
     /* torchrun's, Open MPI's, MPICH's. */
     static const char *const names[] = {"LOCAL_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE",
                                         "MPI_LOCALNRANKS"};
@@ -41,7 +41,7 @@ int place_here(void) {
     return 1;
 }
 
-/* What a group of that many processes can be made of. */
+/* The numbers of workers per node into which `size` processes divide, as text. */
 static void list_divisors(int size, char *text, size_t room) {
     size_t length = 0;
     for (int d = 1; d <= size && length < room; d++) {
@@ -51,13 +51,14 @@ static void list_divisors(int size, char *text, size_t room) {
     }
 }
 
-static void complain(const train_options_t *run, const place_t *place) {
+static void complain(const train_options_t *run, const node_placement_t *place) {
     char right[256];
     list_divisors(place->size, right, sizeof right);
     if (place->size % run->workers)
-        message_error("--workers-per-node %d: this process is one of a group of %d (%s), of which "
-                      "nodes of %s workers can be made",
-                      run->workers, place->size, place->source, right);
+        message_error(
+            "--workers-per-node %d: this process is one of a group of %d (%s), which divides "
+            "into nodes of %s workers",
+            run->workers, place->size, place->source, right);
     else if (run->workers == 1)
         message_error("--nodes %d: this process is one of a group of %d (%s)", run->nodes,
                       place->size, place->source);
@@ -68,7 +69,7 @@ static void complain(const train_options_t *run, const place_t *place) {
             run->nodes, place->size, place->source, place->size / run->workers, run->workers);
 }
 
-bool place_nodes(settings_t *settings, const place_t *place, bool loud) {
+bool node_placement_set_nodes(settings_t *settings, const node_placement_t *place, bool loud) {
     train_options_t *run = &settings->run;
     if (place->size == 0) return true;
     if (run->nodes == 0 && place->size % run->workers == 0) run->nodes = place->size / run->workers;

@@ -1,32 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whether this process is one node of a group, and of which. */
+/* Whether this process is one node of a group, and which, as its launcher or --join says. */
 #ifndef SGP_LAUNCH_NODE_PLACEMENT_H
 #define SGP_LAUNCH_NODE_PLACEMENT_H
 
 #include "cli/train_settings.h"
 
-/* As a launcher has put it into the environment, or --join says. */
-typedef struct place {
-    bool placed;        /* it is one; otherwise it starts the nodes itself */
+typedef struct node_placement {
+    bool placed;        /* it is one node of a group; otherwise it starts the nodes itself */
     bool joins;         /* by --join or SGP_JOIN, started by a person */
-    int rank;           /* -1: not known before the group is there */
-    int size;           /* processes of the group; 0: the same */
-    const char *source; /* who says so, for messages */
-} place_t;
+    int rank;           /* -1: not known before the group is complete */
+    int size;           /* processes of the group; 0: not known before the group is complete */
+    const char *source; /* the launcher or option, for messages */
+} node_placement_t;
 
-/* After the options are parsed; settings->run.nodes: 0: not given. Returns false after a line about what
- * is wrong with what was said. */
-bool place_find(const settings_t *settings, place_t *place);
+/* After the options are parsed; settings->run.nodes is 0 if it was not given. Returns false after a
+ * line about a wrong option or variable. */
+bool node_placement_find(const settings_t *settings, node_placement_t *place);
 
-/* How many nodes a group of place->size processes is, unless the command line has said it. Returns false
- * after a line if it does not fit; not `loud`: without it. */
-bool place_nodes(settings_t *settings, const place_t *place, bool loud);
+/* Sets the number of nodes from the size of the group, unless the command line gives it. Returns
+ * false if the two do not fit, after a line where `loud` is set. */
+bool node_placement_set_nodes(settings_t *settings, const node_placement_t *place, bool loud);
 
-/* Processes that the command line asks for; 0: it does not say. */
-int place_processes(const settings_t *settings);
+/* Processes that the command line asks for; 0: not given. */
+int node_placement_processes(const settings_t *settings);
 
-/* Processes of the run on this machine, where this one is one of a group that others have started: as its launcher
- * says, else 1. */
-int place_here(void);
+/* Processes of the run on this machine where a foreign launcher has started them: its count, else
+ * 1. */
+int node_placement_local(void);
 
 #endif

@@ -16,7 +16,7 @@
 
 #define PREFIX "sgp-rendezvous-"
 
-/* Room for the names of what nodes put there. */
+/* Bytes of a path for the names of files that nodes make there. */
 enum { RESERVED = 32 };
 
 static int remove_one(const char *path, const struct stat *stat, int type, struct FTW *ftw) {
@@ -31,10 +31,10 @@ void rendezvous_remove(const char *path) {
     nftw(path, remove_one, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 }
 
-/* ---- what killed launchers have left ---- */
+/* ---- directories of killed launchers ---- */
 
-/* Whether the open directory is a rendezvous of this user that nobody holds. */
-static bool is_left(int directory) {
+/* Whether the open directory is a rendezvous of this user without a lock. */
+static bool is_abandoned(int directory) {
     struct stat about;
     return fstat(directory, &about) == 0 && about.st_uid == geteuid() &&
            (about.st_mode & 07777) == 0700 && flock(directory, LOCK_EX | LOCK_NB) == 0;
@@ -47,7 +47,7 @@ static void sweep_one(const char *parent, int above, const char *name) {
         return;
     int directory = openat(above, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (directory < 0) return;
-    if (is_left(directory)) rendezvous_remove(path);
+    if (is_abandoned(directory)) rendezvous_remove(path);
     close(directory);
 }
 
@@ -61,7 +61,7 @@ static void sweep(const char *parent) {
 
 /* ---- a new one ---- */
 
-/* Until the lock is there another launcher may take the directory for one that is left. */
+/* Until it is locked, another launcher may take the directory for an abandoned one. */
 static bool hold(rendezvous_t *rendezvous) {
     struct stat held, named;
     rendezvous->lock = open(rendezvous->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -94,7 +94,7 @@ bool rendezvous_create(rendezvous_t *rendezvous) {
     const char *runtime = getenv("XDG_RUNTIME_DIR");
     if (runtime && runtime[0] == '/' && try_in(runtime, rendezvous)) return true;
     if (try_in("/tmp", rendezvous)) return true;
-    message_error("/tmp: no directory for the nodes to meet in: %s", strerror(errno));
+    message_error("/tmp: the nodes' rendezvous directory cannot be made: %s", strerror(errno));
     return false;
 }
 

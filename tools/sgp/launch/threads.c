@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The nodes of a run as threads of one process. */
-#include "launch/node.h"
+#include "launch/threads.h"
 
-#include "command.h"
+#include "cli/exit_status.h"
 #include "cli/interrupt.h"
 #include "cli/message.h"
 #include "cli/progress.h"
-#include "cli/run_summary.h"
+#include "launch/node.h"
+#include "report/run_summary.h"
 
 #include "base/logging.h"
 #include "group/group_internal.h"
@@ -17,8 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Where the threads meet: all of them, and where a node has several workers those of one node, and
- * those of one number. */
+/* The loopback hubs: one of all threads, and, where a node has several workers, one of the workers
+ * of each node and one of the workers of each number. */
 typedef struct hubs {
     sgp_loopback_t *all;
     int nodes, workers;
@@ -48,7 +48,7 @@ static sgp_status_t create_hub(int size, sgp_loopback_t **hub) {
     return sgp_loopback_create(&(sgp_loopback_options_t){.size = size}, hub);
 }
 
-/* What was made of them stays in *hubs on an error. */
+/* After an error *hubs holds those that were made. */
 static sgp_status_t create_hubs(const train_options_t *run, hubs_t *hubs) {
     *hubs = (hubs_t){.nodes = run->nodes, .workers = run->workers};
     sgp_status_t status = create_hub(run->nodes * run->workers, &hubs->all);
@@ -89,7 +89,7 @@ static sgp_status_t join(const hubs_t *hubs, int rank, membership_t *member) {
     return status;
 }
 
-/* In order, or without having left: then the others see it as lost. */
+/* Leaves in order, or closes the transports, and the others see a loss. */
 static void leave(membership_t *member, bool in_order) {
     for (int g = GROUPS - 1; g >= 0; g--)
         if (in_order) sgp_group_leave(member->groups[g]);
@@ -117,7 +117,8 @@ static void *node_main(void *argument) {
     return NULL;
 }
 
-/* Signals are for the main thread. A thread that cannot be started ends the process: the others would wait for it. */
+/* The main thread takes the signals. A thread that cannot be started ends the process: the others
+ * would wait for it. */
 static void start_all(thread_node_t *nodes, int count) {
     sigset_t before;
     interrupt_block(&before);
@@ -130,7 +131,7 @@ static void start_all(thread_node_t *nodes, int count) {
     interrupt_unblock(&before);
 }
 
-/* The cause among what the nodes returned: a lost peer is only what others saw of it. */
+/* The status that is the cause: a lost peer is only the other nodes' view of it. */
 static sgp_status_t join_all(thread_node_t *nodes, int count) {
     sgp_status_t worst = SGP_OK;
     for (int rank = 0; rank < count; rank++) {

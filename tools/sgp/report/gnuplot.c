@@ -2,7 +2,7 @@
 #include "report/gnuplot.h"
 
 #include "cli/message.h"
-#include "report/report_text.h"
+#include "cli/text.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -16,13 +16,12 @@
 
 #define PROGRAM "gnuplot"
 
-/* Where ASCII travels through gnuplot. */
+/* The private characters that stand for ASCII on the way through gnuplot. */
 enum { PRIVATE = 0xe000, PRIVATE_END = PRIVATE + 0x80 };
 
 extern char **environ;
 
-/* Input, output and errors of the child: files in memory, so that neither side waits for the other.
- */
+/* Input, output and errors of the child, in memory files: neither process waits for the other. */
 typedef struct child {
     int files[3];
 } child_t;
@@ -60,7 +59,7 @@ static char *contents(int file) {
     return text;
 }
 
-/* The child begins with no signal blocked, whatever this process does. 0, or an errno. */
+/* The child begins with no signal blocked, whatever this process blocks. Returns 0 or an errno. */
 static int spawn(const child_t *child, char *const *argv, pid_t *pid) {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
@@ -77,7 +76,8 @@ static int spawn(const child_t *child, char *const *argv, pid_t *pid) {
     return error;
 }
 
-/* Runs it to its end. 0, or the errno of why it could not be started; *ended: as waitpid says. */
+/* Runs the child to its end; *ended: its status, as waitpid gives it. Returns 0, or an errno if it
+ * could not be started. */
 static int run(const child_t *child, char *const *argv, int *ended) {
     pid_t pid;
     *ended = 0;
@@ -88,7 +88,7 @@ static int run(const child_t *child, char *const *argv, int *ended) {
     return 0;
 }
 
-/* 0, or the errno of why it could not be started; *ended: as waitpid says. */
+/* As run. */
 static int try_version(int *ended) {
     char *argv[] = {(char *)PROGRAM, (char *)"--version", NULL};
     child_t child;
@@ -123,7 +123,7 @@ void gnuplot_text(FILE *script, const char *text) {
     fputc('\'', script);
 }
 
-/* Where an element that only says something about the picture ends, NULL: none begins here. */
+/* The end of an element that only describes the picture; NULL: none begins here. */
 static const char *skip_description(const char *at) {
     static const char *const names[][2] = {{"<title>", "</title>"}, {"<desc>", "</desc>"}};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -134,8 +134,8 @@ static const char *skip_description(const char *at) {
     return NULL;
 }
 
-/* Writes what is special at this place of a tag, with `name` before an id, and returns what follows
- * it; NULL: nothing is. */
+/* Inside a tag: drops a namespace, or writes an id or a reference to one with `name` before it.
+ * Returns the text behind it; NULL: neither begins here. */
 static const char *change_tag(FILE *out, const char *at, const char *name) {
     static const struct {
         const char *found, *written;
@@ -158,7 +158,7 @@ static const char *change_tag(FILE *out, const char *at, const char *name) {
     return NULL;
 }
 
-/* Outside of tags: what gnuplot_text has changed becomes itself again. */
+/* Outside of tags: restores the characters that gnuplot_text replaced. */
 static const char *copy_text(FILE *out, const char *at) {
     uint32_t character = text_next(&at);
     char ascii[2] = {(char)(character - PRIVATE), '\0'};
@@ -199,7 +199,7 @@ static char *clean_svg(const char *start, const char *name, const char *title) {
     return NULL;
 }
 
-/* gnuplot's first complaint, in one line. */
+/* Prints the first line of gnuplot's errors. */
 static void complain(char *errors) {
     char *line = errors ? errors + strspn(errors, "\n\t ^") : NULL;
     if (line) line[strcspn(line, "\n")] = '\0';
@@ -207,7 +207,7 @@ static void complain(char *errors) {
 }
 
 char *gnuplot_svg(const char *script, size_t length, const char *name, const char *title) {
-    /* -d: a person's own start-up file does not count */
+    /* -d: without the user's start-up file */
     char *argv[] = {(char *)PROGRAM, (char *)"-d", (char *)"-", NULL};
     child_t child;
     int ended;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A stacked bar for each node, run below run, as a script for gnuplot. */
-#include "report/report_plot.h"
+#include "report/report_bars.h"
 
 #include "report/gnuplot.h"
+#include "report/report_marks.h"
+#include "report/report_style.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -18,8 +19,8 @@ typedef struct bar {
     int row; /* from the top */
 } bar_t;
 
-/* The parts of a bar: its run's colour, the same with white in it, and nearly white. In the key, which is for all, the
- * colour is grey. */
+/* The parts of a bar: the run's colour, a tint of it, and nearly white. The key, which is for all
+ * runs, uses grey. */
 #define KEY_COLOR    "#555555"
 #define WAIT_COLOR   "#F2F2F2"
 #define UPDATE_WHITE 0.55
@@ -42,8 +43,8 @@ static int compare_waits(const void *a, const void *b) {
     return (left->node > right->node) - (left->node < right->node);
 }
 
-/* The nodes that get a bar: all, or `most` from the one that waits least to the one that waits
- * most. Returns how many. */
+/* Chooses the nodes with a bar: all, or `most` of them, from the one that waits least to the one
+ * that waits most. Returns their number. */
 static int choose(const report_run_t *run, int most, const report_node_t **chosen /* (most) */) {
     const report_node_t **known = calloc((size_t)run->node_count + 1, sizeof *known);
     int count = 0;
@@ -58,8 +59,8 @@ static int choose(const report_run_t *run, int most, const report_node_t **chose
     return shown;
 }
 
-/* All bars, and for each run the row of its name; a free row lies above a run's name.
- * *rows: how many there are. Returns the bars. */
+/* Fills in all bars, for each run the row of its name (-1: none), and *rows, their number. Returns
+ * the number of bars. */
 static int lay_out(const report_t *report, bar_t *bars, int *names, int *rows) {
     const report_node_t *chosen[MOST_OF_RUN];
     int count = 0, row = 0, most = report_bars_most(report);
@@ -72,7 +73,7 @@ static int lay_out(const report_t *report, bar_t *bars, int *names, int *rows) {
     return count;
 }
 
-/* With the key. */
+/* The top margin, which holds the key. */
 static int top_of(bool narrow) {
     return narrow ? 74 : 34;
 }
@@ -81,7 +82,7 @@ static double whole(const report_node_t *node) {
     return node->gradient_ms + node->update_ms + node->wait_ms;
 }
 
-/* Room on the right is for the numbers behind the bars. */
+/* The right margin holds the numbers behind the bars. */
 static void print_axes(const report_canvas_t *canvas, const bar_t *bars, int count, int rows) {
     FILE *script = canvas->script;
     double most = 0;

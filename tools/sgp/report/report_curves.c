@@ -1,28 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Curves over epochs, time or steps, as a script for gnuplot. */
-#include "report/report_plot.h"
+#include "report/report_curves.h"
 
 #include "report/gnuplot.h"
-#include "report/report_text.h"
+#include "report/report_marks.h"
+#include "report/report_style.h"
+#include "cli/text.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-/* Above so many seconds, minutes or hours are easier to read. */
+/* Above this, in seconds, the axis shows minutes or hours. */
 enum { MOST_SECONDS = 300, MOST_MINUTES = 180 * 60 };
 
-/* The largest of the values over the smallest: above, a logarithmic scale shows more; also than one from 0. */
+/* The largest value over the smallest: above this ratio the scale is logarithmic; the second is for
+ * scales that would begin at 0. */
 enum { WIDE_SPREAD = 4, WIDE_FROM_ZERO = 10 };
 
-/* Pixels: margins, and a row and about a letter of the key. */
+/* Pixels: margins, a row of the key, and about a letter of it. */
 enum { HEIGHT_WIDE = 380, HEIGHT_NARROW = 270 };
 enum { TOP = 32, LEFT_WIDE = 62, LEFT_NARROW = 50, KEY_ROW = 20, KEY_LETTER = 8 };
 
-/* Pixels: of the axis of nodes about, and a letter of its labels; and its margins, a part of it. */
+/* Pixels: about the length of the axis of nodes, and a letter of its labels. NODES_MARGIN: a
+ * fraction. */
 enum { NODES_WIDE = 600, NODES_NARROW = 270, LABEL_LETTER = 9 };
 #define NODES_MARGIN 0.04
 
-/* On a curve. */
+/* Of a curve. */
 enum { MOST_MARKS = 16 };
 
 typedef struct range {
@@ -42,7 +45,7 @@ static double place(const report_point_t *point, report_axis_t axis) {
     return axis == AXIS_EPOCH ? point->epoch : point->seconds;
 }
 
-/* A logarithm knows no zero. */
+/* A logarithmic scale has no zero. */
 static bool drawn(const report_point_t *point, const report_curves_t *curves) {
     return curves->scale != SCALE_LOG || point->value > 0;
 }
@@ -84,7 +87,7 @@ static void extend(range_t *range, const report_curve_t *curve, const report_cur
     }
 }
 
-/* Of places (values: of values). */
+/* The range of x, or, with `values`, of y. */
 static range_t range_of(const report_t *report, const report_curves_t *curves, bool values) {
     range_t range = {INFINITY, -INFINITY};
     for (int i = 0; i < report->count; i++) {
@@ -103,7 +106,7 @@ static int compare_downwards(const void *a, const void *b) {
     return (left < right) - (left > right);
 }
 
-/* All places of the curves, the largest first. Returns how many; *places: released with free. */
+/* The x of all points, the largest first. Returns their number; *places: released with free. */
 static int places_of(const report_t *report, const report_curves_t *curves, double **places) {
     int count = 0, all = 0;
     for (int i = 0; i < report->count; i++) all += curve_of(&report->runs[i], curves)->count;
@@ -117,7 +120,8 @@ static int places_of(const report_t *report, const report_curves_t *curves, doub
     return count;
 }
 
-/* Each number of nodes that was simulated has a mark, and a label where the one above leaves room. */
+/* Each simulated number of nodes has a mark, and a label where the next larger label leaves
+ * room. */
 static void print_nodes(const report_canvas_t *canvas, const report_t *report,
                         const report_curves_t *curves, range_t range) {
     double *places, room = canvas->narrow ? NODES_NARROW : NODES_WIDE, above = INFINITY;
@@ -137,7 +141,7 @@ static void print_nodes(const report_canvas_t *canvas, const report_t *report,
     free(places);
 }
 
-/* Returns what a place is divided by; *label: below the axis. */
+/* Returns the unit by which x is divided; *label: of the x axis. */
 static double print_places(const report_canvas_t *canvas, const report_t *report,
                            const report_curves_t *curves, const char **label) {
     range_t range = range_of(report, curves, false);
@@ -160,7 +164,7 @@ static double print_places(const report_canvas_t *canvas, const report_t *report
     return unit;
 }
 
-/* The axis as long as it is without a key below it, which makes the picture taller. */
+/* The length of the axis is that without a key below it, which makes the picture taller. */
 static void print_log_marks(const report_canvas_t *canvas, range_t range) {
     double low = range.low / 1.15, high = range.high * 1.15;
     fprintf(canvas->script, "set logscale y\nset yrange [%.6g:%.6g]\n", low, high);
@@ -194,7 +198,7 @@ static void print_values(const report_canvas_t *canvas, const report_t *report,
     }
 }
 
-/* Wide: beside the plot. Narrow: below it. */
+/* In a wide picture beside the plot, in a narrow one below it. */
 static void print_key(const report_canvas_t *canvas, const report_t *report, int shown,
                       report_margins_t *margins) {
     double width = canvas->width, height = canvas->height;
@@ -243,8 +247,8 @@ static void print_dash(FILE *script, const report_style_t *style) {
     else fputs(" lw 2 dt solid", script);
 }
 
-/* A line, marks on it, and the entry of both in the key. The marks of a run lie beside those of the
- * others. */
+/* A line, its marks, and the entry of both in the key. The marks of different runs are
+ * staggered. */
 static void print_line(FILE *script, const report_t *report, const report_curve_t *curve, int run) {
     report_style_t style = report_style(report, run);
     int every = curve->count <= MOST_MARKS ? 1 : curve->count / (MOST_MARKS / 2);
@@ -261,7 +265,7 @@ static void print_line(FILE *script, const report_t *report, const report_curve_
     fputs(", \\\n", script);
 }
 
-/* Runs with the highest end first: the order in which the lines leave the plot. */
+/* Sorts the runs by their last value, the highest first, as the lines end at the right. */
 static void sort_by_end(const report_t *report, const report_curves_t *curves, int *order) {
     for (int i = 0; i < report->count; i++) {
         const report_curve_t *curve = curve_of(&report->runs[i], curves);

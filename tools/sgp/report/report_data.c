@@ -1,20 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "report/report_data.h"
 
-#include "command.h"
-#include "cli/message.h"
-#include "report/report_text.h"
-
-#include "files/json.h"
-
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-enum { LABEL_CHARACTERS = 28 };
 
 static const json_t *member(const json_t *object, const char *key) {
     char name[32];
@@ -33,14 +23,9 @@ double report_number(const report_run_t *run, const char *key) {
     return json_is_number(value) ? json_number_value(value) : NAN;
 }
 
-bool report_is_run(const char *directory) {
-    static const char *const files[] = {"config.json", "summary.json"};
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        char path[4096];
-        snprintf(path, sizeof path, "%s/%s", directory, files[i]);
-        if (access(path, F_OK) == 0) return true;
-    }
-    return false;
+double report_accuracy(const report_run_t *run) {
+    double averaged = report_number(run, "average_model_accuracy");
+    return isfinite(averaged) ? averaged : report_number(run, "test_accuracy.mean");
 }
 
 bool report_finished(const report_run_t *run) {
@@ -61,208 +46,7 @@ bool report_differs(const report_t *report, const char *key) {
     return false;
 }
 
-/* *json: NULL where the file is missing. Returns false after a line about what is wrong with it. */
-static bool load(const char *directory, const char *name, json_t **json) {
-    char path[4096];
-    json_error_t error;
-    *json = NULL;
-    if (snprintf(path, sizeof path, "%s/%s", directory, name) >= (int)sizeof path) {
-        message_error("%s: %s", directory, strerror(ENAMETOOLONG));
-        return false;
-    }
-    if (access(path, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR)) return true;
-    *json = files_json_load(path, 0, &error);
-    if (!*json) message_error("%s: %s", path, error.text);
-    else if (!json_is_object(*json)) message_error("%s: not a JSON object", path);
-    return json_is_object(*json);
-}
-
-static void copy(json_t *to, const json_t *from, const char *key) {
-    json_t *value = json_object_get(from, key);
-    if (value && !json_is_null(value)) json_object_set(to, key, value);
-}
-
-static void set_number(json_t *object, const char *key, double value) {
-    if (isfinite(value)) json_object_set_new(object, key, json_real(value));
-}
-
-static void add_times(report_run_t *run) {
-    double steps = 0, whole = 0, wait = 0;
-    for (int i = 0; i < run->node_count; i++) {
-        const report_node_t *node = &run->nodes[i];
-        steps += node->steps;
-        whole += node->steps * (node->gradient_ms + node->update_ms + node->wait_ms);
-        wait += node->steps * node->wait_ms;
-    }
-    if (steps <= 0) return;
-    json_object_set_new(run->result, "step_ms", json_pack("{s:f}", "mean", whole / steps));
-    set_number(run->result, "wait_ms", wait / steps);
-}
-
-static void add_last_points(report_run_t *run) {
-    if (run->loss.count) {
-        const report_point_t *last = &run->loss.points[run->loss.count - 1];
-        double workers = report_number(run, "workers_per_node");
-        double samples = last->step * report_number(run, "batch_size") *
-                         report_number(run, "nodes") * (workers > 1 ? workers : 1);
-        set_number(run->result, "seconds", last->seconds);
-        set_number(run->result, "samples_per_second", samples / last->seconds);
-    }
-    if (run->accuracy.count) {
-        const report_point_t *last = &run->accuracy.points[run->accuracy.count - 1];
-        json_object_set_new(
-            run->result, "test_accuracy",
-            json_pack("{s:f, s:f, s:f}", "mean", last->value, "min", last->low, "max", last->high));
-    }
-}
-
-/* What summary.json would say, as far as the other files know it. */
-static void make_result(report_run_t *run, const json_t *last_epoch) {
-    static const char *const options[] = {
-        "algorithm", "graph", "peers",      "overlap", "nodes",     "workers_per_node",
-        "model",     "data",  "batch_size", "seed",    "transport", "epochs"};
-    const json_t *given = json_object_get(run->config, "options");
-    run->result = json_object();
-    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)
-        copy(run->result, given, options[i]);
-    copy(run->result, json_object_get(run->config, "derived"), "parameters");
-    copy(run->result, last_epoch, "average_model_accuracy");
-    copy(run->result, last_epoch, "consensus_distance");
-    add_times(run);
-    add_last_points(run);
-}
-
-/* A run that was interrupted has no figures of its end; those of its last whole epoch stand for them.
- * A run that diverged has none worth showing. */
-static void complete_result(report_run_t *run, const json_t *last_epoch) {
-    json_t *own = run->result, *value;
-    const char *key;
-    make_result(run, last_epoch);
-    json_object_foreach(own, key, value) {
-        bool missing = json_is_null(value) ||
-                       (json_is_object(value) && json_is_null(json_object_get(value, "mean")));
-        if (!missing) json_object_set(run->result, key, value);
-    }
-    json_decref(own);
-}
-
-/* What the run says of its own end. Versions before this field wrote a summary of finished runs alone. */
-static bool read_status(report_run_t *run) {
-    const char *status = json_string_value(report_member(run, "status"));
-    const char *reason = json_string_value(report_member(run, "reason"));
-    run->status = text_clean(status ? status : run->result ? "finished" : "unfinished");
-    run->reason = reason && *reason ? text_clean(reason) : NULL;
-    return run->status;
-}
-
-static int read_run(const char *directory, report_run_t *run) {
-    run->directory = text_clean(directory);
-    if (!load(directory, "config.json", &run->config) ||
-        !load(directory, "summary.json", &run->result))
-        return EXIT_MISTAKE;
-    if (!run->config && !run->result) {
-        message_error("%s: not the directory of a run (no config.json)", directory);
-        return EXIT_MISTAKE;
-    }
-    if (!read_status(run)) {
-        message_error("out of memory for %s", directory);
-        return EXIT_FAILED;
-    }
-    json_t *last_epoch = report_read_metrics(directory, run);
-    run->epochs_done = (int)json_integer_value(json_object_get(last_epoch, "epoch"));
-    if (!run->result) make_result(run, last_epoch);
-    else if (!report_finished(run) && strcmp(run->status, "diverged") != 0)
-        complete_result(run, last_epoch);
-    json_decref(last_epoch);
-    return 0;
-}
-
-static bool distinct(const report_t *report) {
-    for (int i = 0; i < report->count; i++)
-        for (int j = 0; j < i; j++)
-            if (strcmp(report->runs[i].label, report->runs[j].label) == 0) return false;
-    return true;
-}
-
-static void print_value(FILE *out, const json_t *value) {
-    if (json_is_string(value)) fputs(json_string_value(value), out);
-    else if (json_is_number(value)) fprintf(out, "%.6g", json_number_value(value));
-}
-
-/* Ways to tell runs apart, the shortest first. */
-typedef enum naming { ALGORITHM, DIFFERENCES, LAST_PART, WHOLE_PATH, NUMBERED, NAMINGS } naming_t;
-
-/* Whether another run by the same algorithm is known to have another value there. */
-static bool differs(const report_t *report, const report_run_t *run, const char *key) {
-    const json_t *algorithm = report_member(run, "algorithm"), *value = report_member(run, key);
-    for (int i = 0; i < report->count; i++) {
-        const json_t *other = report_member(&report->runs[i], key);
-        if (algorithm && !json_equal(report_member(&report->runs[i], "algorithm"), algorithm))
-            continue;
-        if (other && !json_equal(other, value)) return true;
-    }
-    return false;
-}
-
-/* The settings in which a run differs from others by its algorithm: "sgp, ring, seed 2". */
-static void print_differences(FILE *out, const report_t *report, const report_run_t *run) {
-    static const struct {
-        const char *key, *name; /* name "": the value says it */
-        bool of_gossip;
-    } settings[] = {{"model", "", false},       {"graph", "", true},
-                    {"peers", "peers ", true},  {"overlap", "overlap ", true},
-                    {"nodes", "nodes ", false}, {"batch_size", "batch ", false},
-                    {"seed", "seed ", false}};
-    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
-        const json_t *value = report_member(run, settings[i].key);
-        if (!value || !differs(report, run, settings[i].key)) continue;
-        if (settings[i].of_gossip && !report_gossips(run)) continue;
-        fprintf(out, ", %s", settings[i].name);
-        print_value(out, value);
-    }
-}
-
-static void print_label(FILE *out, const report_t *report, const report_run_t *run,
-                        naming_t naming) {
-    const char *end = run->directory + strlen(run->directory), *start;
-    while (end > run->directory && end[-1] == '/') end--;
-    for (start = end; start > run->directory && start[-1] != '/'; start--) continue;
-    if (naming == NUMBERED) fprintf(out, "%d: ", (int)(run - report->runs) + 1);
-    if (naming == LAST_PART) fprintf(out, "%.*s", (int)(end - start), start);
-    else if (naming >= WHOLE_PATH) fputs(run->directory, out);
-    else print_value(out, report_member(run, "algorithm"));
-    if (naming == DIFFERENCES) print_differences(out, report, run);
-}
-
-static char *make_label(const report_t *report, const report_run_t *run, naming_t naming) {
-    char *text = NULL;
-    size_t length;
-    FILE *out = open_memstream(&text, &length);
-    if (!out) return NULL;
-    print_label(out, report, run, naming);
-    char *clean = fclose(out) == 0 && text ? text_clean(length ? text : "run") : NULL;
-    char *label = clean ? text_shorten(clean, LABEL_CHARACTERS) : NULL;
-    free(clean);
-    free(text);
-    return label;
-}
-
-static int make_labels(report_t *report) {
-    for (naming_t naming = ALGORITHM; naming < NAMINGS; naming++) {
-        for (int i = 0; i < report->count; i++) {
-            free(report->runs[i].label);
-            report->runs[i].label = make_label(report, &report->runs[i], naming);
-            if (!report->runs[i].label || !report->runs[i].directory) {
-                message_error("out of memory for %d runs", report->count);
-                return EXIT_FAILED;
-            }
-        }
-        if (distinct(report)) break;
-    }
-    return 0;
-}
-
-static void release_run(report_run_t *run) {
+void report_run_release(report_run_t *run) {
     free(run->directory);
     free(run->label);
     free(run->status);
@@ -280,38 +64,8 @@ static void release_run(report_run_t *run) {
     *run = (report_run_t){0};
 }
 
-static int read_runs(const char *const *directories, int count, bool all, report_t *report) {
-    int result = 0;
-    *report = (report_t){.runs = calloc((size_t)count, sizeof *report->runs)};
-    if (!report->runs) {
-        message_error("out of memory for %d runs", count);
-        return EXIT_FAILED;
-    }
-    for (int i = 0; i < count; i++) {
-        report_run_t *run = &report->runs[report->count];
-        int status = read_run(directories[i], run);
-        if (!status) {
-            report->count++;
-            continue;
-        }
-        release_run(run);
-        if (all) return status;
-        if (!result) result = status;
-    }
-    int labelled = make_labels(report);
-    return result ? result : labelled;
-}
-
-int report_read(const char *const *directories, int count, report_t *report) {
-    return read_runs(directories, count, true, report);
-}
-
-int report_read_good(const char *const *directories, int count, report_t *report) {
-    return read_runs(directories, count, false, report);
-}
-
 void report_release(report_t *report) {
-    for (int i = 0; i < report->count; i++) release_run(&report->runs[i]);
+    for (int i = 0; i < report->count; i++) report_run_release(&report->runs[i]);
     json_decref(report->simulation);
     free(report->runs);
     *report = (report_t){0};

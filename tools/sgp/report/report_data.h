@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What `sgp report` knows of runs: read from their directories into plain structs, thinned out to
- * what a plot can show. Runs that were interrupted count with what they have. */
+/* The data of a report: runs, or the algorithms of a simulation, as plain structs, with curves
+ * thinned out to the resolution of a plot. report_read.h and report_simulation.h fill them in; the
+ * rest of the folder reads them. */
 #ifndef SGP_REPORT_REPORT_DATA_H
 #define SGP_REPORT_REPORT_DATA_H
 
 #include <jansson.h>
 #include <stdbool.h>
 
-/* Points that a curve is thinned out to. */
+/* The most points of a curve. */
 enum { REPORT_POINTS = 240 };
 
 typedef struct report_point {
     double step;    /* of the run; of a simulation: nodes */
     double epoch;   /* fractions of one between evaluations */
     double seconds; /* of training */
-    double value;   /* mean over the nodes */
+    double value;   /* mean over the nodes, as low and high are the extremes */
     double low, high;
 } report_point_t;
 
@@ -27,24 +28,24 @@ typedef struct report_curve {
 /* Means over the steps of one node, in milliseconds. */
 typedef struct report_node {
     int node;
-    double steps; /* 0: nothing is known of it */
+    double steps; /* 0: no measurements */
     double gradient_ms, update_ms, wait_ms;
 } report_node_t;
 
-/* A run; or of a simulation an algorithm, with a label and the last three curves alone. */
+/* A run; or an algorithm of a simulation, which has only a label and the last three curves. */
 typedef struct report_run {
     char *directory; /* clean text */
     char *label;     /* clean text, short, and unique in the report */
     json_t *config;  /* config.json; NULL: missing */
-    json_t *result;  /* summary.json, or what the other files say of its members */
+    json_t *result;  /* summary.json, or its members as far as the other files have them */
     char *status; /* clean text: summary.json's "finished", "diverged", "interrupted", "failed", or
                         "unfinished": there is none */
-    char *reason; /* clean text, why it is not finished; NULL: not said */
+    char *reason; /* clean text, why it is not finished; NULL: unknown */
     int epochs_done;
     int damaged_lines; /* of metrics.jsonl, left out */
     report_curve_t loss, accuracy;
-    report_curve_t consensus;   /* while training, or, of a run without, */
-    report_curve_t evaluations; /* of it at evaluations, when nothing is in flight */
+    report_curve_t consensus;   /* distance while training; where that is missing, at evaluations */
+    report_curve_t evaluations; /* distance at evaluations, when no message is in flight */
     report_curve_t step_ms, efficiency, hours;
     report_node_t *nodes; /* (node_count), by number */
     int node_count;
@@ -56,35 +57,26 @@ typedef struct report {
     json_t *simulation; /* simulation.json; NULL: these are runs */
 } report_t;
 
-/* Whether the run came to its end. */
+/* Whether the run finished. */
 bool report_finished(const report_run_t *run);
 
-/* Whether the directory holds files of a run. */
-bool report_is_run(const char *directory);
-
-/* Reads count > 0 runs. Returns 0, or the program's exit status after one line about the first
- * directory that is none of a run. Release in any case. */
-int report_read(const char *const *directories, int count, report_t *report);
-
-/* The same, but leaves out those that cannot be read, and reads on. */
-int report_read_good(const char *const *directories, int count, report_t *report);
+void report_run_release(report_run_t *run);
 void report_release(report_t *report);
 
-/* A member of the result, such as "nodes" or "test_accuracy.mean"; NULL: there is none. */
+/* A member of the result, such as "nodes" or "test_accuracy.mean"; NULL: missing. */
 const json_t *report_member(const report_run_t *run, const char *key);
 
-/* A number of the result; NAN: there is none. */
+/* A number of the result; NAN: missing. */
 double report_number(const report_run_t *run, const char *key);
 
-/* Whether the run pushes: a graph, peers and an overlap mean nothing for all-reduce. */
+/* The accuracy of the averaged model, which the run leaves; where that is missing, the mean over
+ * the nodes' own models. NAN: neither is known. */
+double report_accuracy(const report_run_t *run);
+
+/* Whether the run pushes. All-reduce has no graph, peers or overlap. */
 bool report_gossips(const report_run_t *run);
 
-/* Whether the runs do not all have the same value there. */
+/* Whether the runs have different values of a member. */
 bool report_differs(const report_t *report, const char *key);
-
-/* Reads directory/metrics.jsonl into the run, whose config is read already; lines that are damaged
- * are left out with a warning. Returns the last line of an evaluation, to be released (NULL: there
- * is none). */
-json_t *report_read_metrics(const char *directory, report_run_t *run);
 
 #endif

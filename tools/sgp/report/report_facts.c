@@ -2,15 +2,15 @@
 #include "report/report_facts.h"
 
 #include "report/report_number.h"
-#include "report/report_text.h"
+#include "cli/text.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* before and after stand around the value; a value that is `usual` need not be said. */
+/* before and after surround the value; a value that equals `usual` is left out. */
 typedef struct fact {
     const char *key, *before, *after;
-    bool plural; /* "s" behind, unless the value is 1 */
+    bool plural; /* appends "s" unless the value is 1 */
     bool large;  /* shortened: 25.6 M */
     bool of_gossip;
     const char *usual;
@@ -37,7 +37,7 @@ static bool applies(const fact_t *fact, const report_run_t *run) {
     return !fact->of_gossip || report_gossips(run);
 }
 
-/* The value that every run has for which the fact means something; NULL: there is none. */
+/* The value of all runs to which the fact applies; NULL: they differ, or one lacks it. */
 static const json_t *shared(const report_t *report, const fact_t *fact) {
     const json_t *value = NULL;
     for (int i = 0; i < report->count; i++) {
@@ -50,7 +50,7 @@ static const json_t *shared(const report_t *report, const fact_t *fact) {
     return value;
 }
 
-/* Nothing for a value that is neither text nor a number. */
+/* Prints nothing for a value that is neither text nor a number. */
 static void print_fact(FILE *out, const fact_t *fact, const json_t *value, const char *separator) {
     char number[NUMBER_TEXT], *clean = NULL;
     const char *text = number;
@@ -66,7 +66,7 @@ static void print_fact(FILE *out, const fact_t *fact, const json_t *value, const
     free(clean);
 }
 
-/* of: whose own facts; NULL: the shared ones. */
+/* of: the run whose own facts are printed; NULL: the shared ones. */
 static char *print_facts(const report_t *report, const report_run_t *of, const char *separator) {
     char *text = NULL;
     size_t length;

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The settings of runs in words, such as "4 nodes", "lenet" and "seed 1": those that all runs of a report share are said
- * once, the others belong to each run. */
+/* The settings of runs as words, such as "4 nodes", "lenet" and "seed 1": a page names those that
+ * all runs share once, and the others with each run. */
 #ifndef SGP_REPORT_REPORT_FACTS_H
 #define SGP_REPORT_REPORT_FACTS_H
 
 #include "report/report_data.h"
 
-/* What all runs share, with `separator` between two of them. Clean text; "" where there is none. Released with
- * free; NULL when out of memory. */
+/* The settings that all runs share, joined by `separator`. Clean text; "" without any. Released
+ * with free; NULL when out of memory. */
 char *report_facts_shared(const report_t *report, const char *separator);
 
-/* What is the run's own, the same way. */
+/* The settings of one run that the others do not share, in the same form. */
 char *report_facts_own(const report_t *report, const report_run_t *run, const char *separator);
 
 #endif

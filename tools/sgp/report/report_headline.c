@@ -2,22 +2,17 @@
 #include "report/report_headline.h"
 
 #include "report/report_number.h"
-#include "report/report_text.h"
+#include "cli/text.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Against a reference each other run has a sentence of its own, up to so many; of more only the best have. */
+/* Up to this many runs each have a sentence against the reference; of more, only the best have. */
 enum { MOST_SENTENCES = 4 };
 
-/* Times nearer to each other than this part are as long. */
+/* Times that differ by less than this fraction count as equal. */
 #define SAME_TIME 0.005
-
-double report_accuracy(const report_run_t *run) {
-    double averaged = report_number(run, "average_model_accuracy");
-    return isfinite(averaged) ? averaged : report_number(run, "test_accuracy.mean");
-}
 
 static void begin(FILE *out) {
     fputs("<p class=\"lead\">", out);
@@ -38,7 +33,7 @@ static void print_percent(FILE *out, double fraction) {
     text_html(out, number_percent(fraction, text));
 }
 
-/* Both, or one where a reader could not tell them apart. */
+/* Prints both, or one if both have the same text. */
 static void print_percents(FILE *out, double fraction, double reference) {
     char text[NUMBER_TEXT], other[NUMBER_TEXT];
     print_percent(out, fraction);
@@ -76,14 +71,14 @@ static bool same_option(const report_t *report, const char *key) {
     return true;
 }
 
-/* Whether the runs learned the same from the same. */
+/* Whether the runs trained the same model on the same data. */
 static bool comparable(const report_t *report) {
     return !report_differs(report, "model") && !report_differs(report, "data") &&
            !report_differs(report, "epochs") && same_option(report, "limit_samples") &&
            same_option(report, "compute_ms");
 }
 
-/* The one run by all-reduce; NULL: there is none, or more than one. */
+/* The only run by all-reduce, else the first of two runs; NULL: neither. */
 static const report_run_t *find_reference(const report_run_t *const *runs, int count) {
     const report_run_t *found = NULL;
     for (int i = 0; i < count; i++) {
@@ -180,7 +175,7 @@ void report_headline(FILE *out, const report_t *report) {
 
 /* ---- simulations ---- */
 
-/* The value for so many nodes; NAN: there is none. */
+/* The value at a number of nodes; NAN: missing. */
 static double value_at(const report_curve_t *curve, double nodes) {
     for (int i = 0; i < curve->count; i++)
         if (curve->points[i].step == nodes) return curve->points[i].value;
@@ -196,7 +191,7 @@ static double most_nodes(const report_t *report) {
     return most;
 }
 
-/* All-reduce, or the first. */
+/* All-reduce, or the first run. */
 static const report_run_t *simulated_reference(const report_t *report, double nodes) {
     const report_run_t *first = NULL;
     for (int i = 0; i < report->count; i++) {
@@ -208,7 +203,7 @@ static const report_run_t *simulated_reference(const report_t *report, double no
     return first;
 }
 
-/* NULL: no run has a step there. */
+/* NULL: no run has a step at that number of nodes. */
 static const report_run_t *fastest_at(const report_t *report, double nodes) {
     const report_run_t *fastest = NULL;
     for (int i = 0; i < report->count; i++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The result of a report in a sentence or a few. */
+/* The result of a report in one to four sentences of HTML. */
 #ifndef SGP_REPORT_REPORT_HEADLINE_H
 #define SGP_REPORT_REPORT_HEADLINE_H
 
@@ -7,15 +7,12 @@
 
 #include <stdio.h>
 
-/* The accuracy of a run's result: of the averaged model, which is the one that the run leaves, or where that is not
- * known the mean of the nodes' own. NAN: there is none. */
-double report_accuracy(const report_run_t *run);
-
-/* Paragraphs of HTML about the runs that finished: each against the one by all-reduce; without that two runs
- * against each other, and of more the fastest and the most accurate. Nothing where there is nothing to say. */
+/* Paragraphs about the finished runs: each compared with the one by all-reduce; without that, two
+ * runs with each other, or the fastest and the most accurate of several. Prints nothing if the runs
+ * cannot be compared. */
 void report_headline(FILE *out, const report_t *report);
 
-/* The same about a simulation: steps on the largest number of nodes. */
+/* Paragraphs about a simulation: the time of a step on the largest number of nodes. */
 void report_simulation_headline(FILE *out, const report_t *report);
 
 #endif

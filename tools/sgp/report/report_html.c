@@ -6,7 +6,7 @@
 #include "report/report_headline.h"
 #include "report/report_page.h"
 #include "report/report_table.h"
-#include "report/report_text.h"
+#include "cli/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@
 
 #define DOT " \xc2\xb7 "
 
-/* Results first. The settings that differ stand below a run's name. */
+/* Results first. The settings that differ are below a run's name. */
 static const report_column_t columns[] = {
     {.title = "accuracy", .key = "average_model_accuracy", .type = CELL_PERCENT},
     {.title = "training time", .key = "seconds", .type = CELL_DURATION},
@@ -48,7 +48,7 @@ static void print_head(FILE *out, const report_t *report) {
     free(shared);
 }
 
-/* A sentence about a run that has no end, or an unusual one. */
+/* A sentence about a run that did not finish. */
 static void print_ending(FILE *out, const report_run_t *run) {
     char state[REPORT_STATE];
     bool unfinished = strcmp(run->status, "unfinished") == 0;
@@ -62,14 +62,15 @@ static void print_ending(FILE *out, const report_run_t *run) {
     size_t length = run->reason ? strlen(run->reason) : 0;
     if (length == 0 || !strchr(".!?", run->reason[length - 1])) fputc('.', out);
     if (unfinished)
-        fputs(" It was interrupted, or is still running: it has no summary.json, and its numbers "
-              "are those of its last whole epoch.",
-              out);
+        fputs(
+            " It was interrupted or is still running: summary.json is missing, and the figures are "
+            "those of its last whole epoch.",
+            out);
     else if (run->epochs_done > 0 && strcmp(run->status, "diverged") != 0)
         fprintf(out, " Its figures are those of epoch %d.", run->epochs_done);
 }
 
-/* A banner for each run that did not come to its end, or has lost something. */
+/* A banner for each run that did not finish, or whose metrics are damaged or missing. */
 static void print_banners(FILE *out, const report_t *report) {
     for (int i = 0; i < report->count; i++) {
         const report_run_t *run = &report->runs[i];
@@ -111,12 +112,11 @@ static void print_table(FILE *out, const report_t *report) {
     for (int i = 0; i < COLUMNS; i++) page_head_cell(out, &columns[i]);
     fputs("</tr></thead>\n<tbody>\n", out);
     for (int i = 0; i < report->count; i++) print_row(out, report, i);
-    fputs(
-        "</tbody>\n</table>\n</div>\n"
-        "<p class=\"soft\">Accuracy: on the test set, of the model averaged over the nodes; worst "
-        "and best: of the nodes\xe2\x80\x99 own models. Step and waiting: means over steps and "
-        "nodes. Training time is without evaluation.</p>\n</section>\n",
-        out);
+    fputs("</tbody>\n</table>\n</div>\n"
+          "<p class=\"soft\">Accuracy is measured on the test set, for the model averaged over the "
+          "nodes; worst and best node, for the nodes\xe2\x80\x99 own models. Step and waiting are "
+          "means over steps and nodes. Training time excludes evaluation.</p>\n</section>\n",
+          out);
 }
 
 /* ---- the rest ---- */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* report.html: one page that needs nothing else, neither a network nor a script. */
+/* report.html about runs: one page that loads nothing and runs no script. */
 #ifndef SGP_REPORT_REPORT_HTML_H
 #define SGP_REPORT_REPORT_HTML_H
 

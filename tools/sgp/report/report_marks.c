@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where the axes of a plot are labelled: at round numbers, so few that no label touches the next. */
-#include "report/report_plot.h"
+#include "report/report_marks.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-/* Pixels from one label of a vertical axis to the next, at least; and labels, at most. */
+/* The least distance between labels of a vertical axis, in pixels, and the most labels. */
 enum { LABEL_GAP = 24, MOST_LABELS = 7 };
 
-/* Marks of a logarithmic axis: multiples of the powers of ten, and of those every `stride`-th. */
+/* Marks of a logarithmic axis: multiples of every `stride`-th power of ten. */
 typedef struct marks {
     int stride;
     int count;
     double digits[9]; /* (count) */
 } marks_t;
 
-/* The sparse ones first. Those behind 1, 2 and 5 are for axes on which the others have fewer than three. */
+/* The sparse ones first. Those behind 1, 2 and 5 are for axes on which the others give fewer than
+ * three marks. */
 static const marks_t choices[] = {
     {100, 1, {1}},
     {50, 1, {1}},
@@ -72,7 +72,7 @@ static void measure(double mark, void *user) {
     spacing->last = mark;
 }
 
-/* The densest marks that leave room, two or more of them; NONE: there are none. */
+/* The densest choice whose labels have room, with two or more marks; NONE: there is none. */
 static int choose(double low, double high, double pixels) {
     int best = NONE, most = 1;
     for (int i = 0; i < CHOICES && (i < USUAL || most < ENOUGH); i++) {
@@ -86,7 +86,7 @@ static int choose(double low, double high, double pixels) {
     return best;
 }
 
-/* "0.02", "500", or where that is long "2·10⁻⁷". */
+/* "0.02", "500", or "2·10⁻⁷" where that would be long. */
 static void print_label(FILE *script, double mark) {
     static const char *const raised[] = {
         "\xe2\x81\xb0", "\xc2\xb9",     "\xc2\xb2",     "\xc2\xb3",     "\xe2\x81\xb4",
@@ -116,7 +116,7 @@ static void print_mark(double mark, void *user) {
     fprintf(printer->script, "' %.9g", mark);
 }
 
-/* Too narrow a range for round numbers of one digit. */
+/* For a range without round numbers of one digit. */
 static void print_even(printer_t *printer, double low, double high, double pixels) {
     double most = fmin(MOST_LABELS, pixels / LABEL_GAP);
     double step = high > low ? report_round_up((high - low) / fmax(most - 1, 1)) : low;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* metrics.jsonl as curves over all nodes, and the time that each node spent. */
+#include "report/report_metrics.h"
+
 #include "cli/message.h"
-#include "report/report_data.h"
 
 #include "base/constants.h"
 #include "files/json.h"
@@ -12,16 +12,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Values of several nodes. */
+/* A value over several nodes. */
 typedef struct spread {
     double sum, low, high;
     int count;
 } spread_t;
 
-/* Lines of one kind and moment, one of each node or of each of its workers. */
+/* The lines of one kind and step, one of each node or of each of its workers. */
 typedef struct moment {
     int last;        /* node of the last line; -1: no line yet */
-    int last_worker; /* of it */
+    int last_worker; /* worker of the last line */
     spread_t step, seconds, value, consensus;
 } moment_t;
 
@@ -30,10 +30,10 @@ typedef struct reader {
     moment_t step, epoch;
     json_t *last_epoch;
     double *last_steps; /* (run->node_count) */
-    double covered;     /* steps of the last line; its node's other workers have as many */
+    double covered; /* steps that the last line covers; the node's other workers cover as many */
 } reader_t;
 
-/* Where a line comes from. */
+/* The node and worker that wrote a line. */
 typedef struct source {
     int node, worker;
 } source_t;
@@ -55,7 +55,7 @@ static double spread_mean(const spread_t *spread) {
     return spread->count ? spread->sum / spread->count : NAN;
 }
 
-/* Out of memory, a curve stays as short as it is. */
+/* Without memory for another point the curve stays short. */
 static void curve_add(report_curve_t *curve, const moment_t *moment, const spread_t *spread) {
     report_point_t point = {.step = spread_mean(&moment->step),
                             .seconds = spread_mean(&moment->seconds),
@@ -83,7 +83,7 @@ static void close_moment(reader_t *reader, moment_t *moment) {
     *moment = (moment_t){.last = -1};
 }
 
-/* Nodes need not be at the same step: a moment ends where their numbers begin again. */
+/* Nodes may be at different steps: a moment ends where the node numbers start over. */
 static void add_to_moment(reader_t *reader, moment_t *moment, const json_t *line, source_t source,
                           const char *key) {
     bool follows = source.node > moment->last ||
@@ -113,7 +113,7 @@ static bool make_room(reader_t *reader, int nodes) {
     return true;
 }
 
-/* The line holds means over the steps since the node's last one. */
+/* A line holds means over the steps since the node's line before it. */
 static void add_times(reader_t *reader, const json_t *line, source_t source) {
     int node = source.node;
     double whole = number(line, "step_ms"), gradient = number(line, "gradient_ms");
@@ -129,7 +129,7 @@ static void add_times(reader_t *reader, const json_t *line, source_t source) {
     sums->update_ms += steps * fmax(whole - gradient - wait, 0);
 }
 
-/* Whether it is a line that a run writes. */
+/* Returns false for a line that no run writes. */
 static bool add_line(reader_t *reader, json_t *line) {
     double node = number(line, "node"), step = number(line, "step");
     double worker = json_object_get(line, "worker") ? number(line, "worker") : 0;
@@ -175,7 +175,7 @@ static void finish_nodes(report_run_t *run) {
     }
 }
 
-/* A point for each of REPORT_POINTS equal parts: the mean of what is there. */
+/* One point for each of REPORT_POINTS equal parts: the mean of the part. */
 static void thin(report_curve_t *curve) {
     int count = curve->count;
     if (count <= REPORT_POINTS) return;
@@ -199,7 +199,7 @@ static void thin(report_curve_t *curve) {
     curve->count = REPORT_POINTS;
 }
 
-/* steps_per_epoch is config.json's, or what the last evaluation says. */
+/* steps_per_epoch: from config.json, or from the last evaluation. */
 static void finish_curve(report_curve_t *curve, double steps_per_epoch) {
     thin(curve);
     for (int i = 0; i < curve->count; i++)
@@ -212,7 +212,7 @@ static double steps_per_epoch(const report_run_t *run, const json_t *last_epoch)
     return steps >= 1 && isfinite(steps) ? steps : 1;
 }
 
-json_t *report_read_metrics(const char *directory, report_run_t *run) {
+json_t *report_metrics_read(const char *directory, report_run_t *run) {
     char path[4096 + sizeof METRICS_FILE];
     reader_t reader = {.run = run, .step.last = -1, .epoch.last = -1};
     snprintf(path, sizeof path, "%s/" METRICS_FILE, directory);

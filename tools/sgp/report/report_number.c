@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define NARROW_SPACE "\xe2\x80\xaf" /* no line is broken there */
+#define NARROW_SPACE "\xe2\x80\xaf" /* does not break a line */
 
 static const char *none(char *text) {
     return strcpy(text, NUMBER_NONE);
@@ -79,7 +79,7 @@ const char *number_ratio(double ratio, char text[NUMBER_TEXT]) {
     return text;
 }
 
-/* Below a tenth of a point one digit would say 0.0 or twice too much. */
+/* Below a tenth of a point one decimal would show 0.0 or double the difference. */
 const char *number_points(double fraction, double reference, const char *noun, char text[96]) {
     double points = 100 * (fraction - reference);
     if (fraction == reference) snprintf(text, 96, "the same %s", noun);

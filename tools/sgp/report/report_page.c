@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "report/report_page.h"
 
-#include "report/report_text.h"
+#include "report/report_style.h"
+#include "cli/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* gnuplot draws on white with colours chosen for it; where the reader wants it dark, lightness is turned round and hues
- * stay. The narrow picture's letters are 13 pixels in 336, the wide one's 15 in 860: each takes over where the other would
- * be too small to read. On a phone, and where there is one run alone, a row of results is a card. */
+/* gnuplot draws on white with colours chosen for white; a dark colour scheme inverts the lightness and keeps the
+ * hues. The narrow picture's letters are 13 pixels in 336, the wide one's 15 in 860: the page shows the picture whose
+ * letters are large enough. On a phone, and in a report about one run, a row of results is a card. */
 /* clang-format off */
 #define CARDS(scope)                                                                               \
     scope " thead{display:none}"                                                                   \
@@ -86,7 +87,7 @@ void page_end(FILE *out) {
     fputs("</main>\n</body>\n</html>\n", out);
 }
 
-/* The run's mark, as gnuplot draws it. */
+/* The mark of a run, drawn as gnuplot draws it. */
 static void print_mark(FILE *out, const report_style_t *style) {
     static const struct {
         int mark;

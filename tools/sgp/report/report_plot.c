@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "report/report_plot.h"
 
-#include "command.h"
+#include "cli/exit_status.h"
 #include "report/gnuplot.h"
+#include "report/report_bars.h"
+#include "report/report_curves.h"
 #include "cli/message.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Pixels. A phone's page is 360 wide and keeps a margin; letters are never scaled below 12. */
-enum { WIDE = 860, NARROW = 336, WIDE_FONT = 15, NARROW_FONT = 13 };
-
-/* Pixels from the x axis to the middle of its label. */
-enum { LABEL_BELOW = 42 };
 
 typedef struct plot {
     const char *name, *title, *note;
@@ -26,47 +22,46 @@ typedef struct plot {
 static const plot_t run_kinds[] = {
     {"loss-epochs",
      "Training loss over epochs",
-     "Mean over the nodes, of the batches as the steps met them.",
+     "Mean over the nodes of each step\xe2\x80\x99s own batch.",
      {CURVE(loss), AXIS_EPOCH, "training loss", false, 0, SCALE_AUTO, 1}},
     {"loss-time",
      "Training loss over time",
-     "The same over the time of training, without evaluation.",
+     "The same over training time, which excludes evaluation.",
      {CURVE(loss), AXIS_SECONDS, "training loss", false, 0, SCALE_AUTO, 1}},
     {"accuracy-epochs",
      "Test accuracy over epochs",
-     "Each node evaluates its own model. Line: mean over the nodes; band: from the worst to the "
-     "best node.",
+     "Each node evaluates its own model. Line: mean over the nodes; band: worst to best node.",
      {CURVE(accuracy), AXIS_EPOCH, "test accuracy, %", true, 0, SCALE_AUTO, 100}},
     {"accuracy-time",
      "Test accuracy over time",
-     "The same over the time of training, without evaluation.",
+     "The same over training time, which excludes evaluation.",
      {CURVE(accuracy), AXIS_SECONDS, "test accuracy, %", true, 0, SCALE_AUTO, 100}},
     {"consensus",
      "Consensus distance over steps",
-     "How far the nodes are from their mean: root mean square of |z \xe2\x88\x92 mean| / |mean|.",
+     "Distance of the nodes from their mean: root mean square of |z \xe2\x88\x92 mean| / |mean|.",
      {CURVE(consensus), AXIS_STEP, "relative distance", false, CURVE(evaluations), SCALE_LOG, 1}},
     {"step-time",
      "Where a step\xe2\x80\x99s time goes",
-     "Mean of a step, for each node. Compute: the gradient of a batch. Update and push: the local "
-     "step, sending, absorbing. Wait: asleep until messages came.",
+     "Mean over the steps of each node. Compute: the gradient of a batch. Update and push: "
+     "optimizer step, sending and absorbing. Wait: sleeping until messages arrive.",
      {.label = NULL}},
 };
 
 static const plot_t simulation_kinds[] = {
     {"step-nodes",
      "Time of a step over nodes",
-     "Until the last node has made its steps, over their number. Flat is good: with more nodes "
-     "more is done in the same time.",
+     "Time until the last node has made its steps, divided by their number. A flat curve is ideal: "
+     "more nodes do more work in the same time.",
      {CURVE(step_ms), AXIS_NODES, "milliseconds per step", false, 0, SCALE_AUTO_ZERO, 1}},
     {"efficiency-nodes",
      "Scaling efficiency over nodes",
-     "The mean gradient over the step: what n nodes do of what n times one node would that never "
-     "waits for others.",
+     "Time of the gradient divided by time of the step: the work of n nodes, relative to n times "
+     "one node that never waits.",
      {CURVE(efficiency), AXIS_NODES, "efficiency, %", false, 0, SCALE_ZERO, 100}},
     {"hours-nodes",
      "Hours for 90 epochs over nodes",
-     "Of ImageNet, 1,281,167 images, without evaluation. Each node has a batch of its own, so "
-     "twice the nodes make half as many steps.",
+     "ImageNet, 1,281,167 images, without evaluation. The batch size is per node, so twice the "
+     "nodes make half as many steps.",
      {CURVE(hours), AXIS_NODES, "hours", false, 0, SCALE_LOG, 1}},
 };
 
@@ -91,7 +86,7 @@ static void print_thinned(FILE *out, const report_t *report) {
     for (int i = 0; i < report->count; i++) {
         if (report->runs[i].node_count <= most) continue;
         fprintf(out,
-                " Of more than %d nodes, %d are shown: from the one that waits least to the one "
+                " Of more than %d nodes, %d are shown, from the one that waits least to the one "
                 "that waits most.",
                 most, most);
         return;
@@ -117,43 +112,20 @@ static char *make_note(const report_t *report, const plot_t *kind) {
     return NULL;
 }
 
-static void print_terminal(const report_canvas_t *canvas) {
-    fprintf(canvas->script,
-            "set terminal svg noenhanced dynamic size %d,%d font 'sans-serif,%d' background "
-            "'#ffffff'\n"
-            "set encoding utf8\n"
-            "set border 3 lc rgb '#666666'\n"
-            "set tics nomirror out scale 0.5 tc rgb '#333333'\n"
-            "set xtics offset 0,0.3\n"
-            "set grid ytics lt 1 lc rgb '#dddddd' lw 1\n",
-            canvas->width, canvas->height, canvas->narrow ? NARROW_FONT : WIDE_FONT);
-}
-
-void report_margins_print(const report_canvas_t *canvas, const report_margins_t *margins,
-                          const char *label) {
-    double width = canvas->width, height = canvas->height;
-    fprintf(canvas->script,
-            "set lmargin at screen %.4f\nset rmargin at screen %.4f\n"
-            "set tmargin at screen %.4f\nset bmargin at screen %.4f\n"
-            "set label 2 '%s' at screen %.4f, screen %.4f center tc rgb '#333333'\n",
-            margins->left / width, 1 - margins->right / width, 1 - margins->top / height,
-            margins->bottom / height, label, (margins->left + width - margins->right) / 2 / width,
-            (margins->bottom - LABEL_BELOW) / height);
-}
-
 /* NULL after a line about what went wrong. */
 static char *draw(const report_t *report, const plot_t *kind, bool narrow) {
     char *text = NULL, *svg = NULL, name[64];
     size_t length;
     bool bars = !kind->curves.label;
-    report_canvas_t canvas = {open_memstream(&text, &length), narrow, narrow ? NARROW : WIDE, 0};
+    report_canvas_t canvas = {open_memstream(&text, &length), narrow, report_canvas_width(narrow),
+                              0};
     if (!canvas.script) {
         message_error("out of memory for a plot");
         return NULL;
     }
     canvas.height =
         bars ? report_bars_height(report, narrow) : report_curves_height(report, narrow);
-    print_terminal(&canvas);
+    report_canvas_begin(&canvas);
     if (bars) report_bars_print(&canvas, report);
     else report_curves_print(&canvas, report, &kind->curves);
     snprintf(name, sizeof name, "%s-%s", kind->name, narrow ? "narrow" : "wide");

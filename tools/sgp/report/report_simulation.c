@@ -2,10 +2,10 @@
 /* Reads simulation.json into curves: one per algorithm, over the number of nodes. */
 #include "report/report_simulation.h"
 
-#include "command.h"
+#include "cli/exit_status.h"
 #include "report/gnuplot.h"
 #include "cli/message.h"
-#include "report/report_text.h"
+#include "cli/text.h"
 
 #include "files/json.h"
 

@@ -4,8 +4,8 @@
 #include "report/report_page.h"
 #include "report/report_simulation.h"
 #include "report/report_table.h"
-#include "report/report_text.h"
 #include "simulate/simulated_algorithms.h"
+#include "cli/text.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of the palettes of Okabe and Ito and, for what only a simulation has, of Tol: they stay apart for the colour-blind. */
+/* From the palette of Okabe and Ito, and from Tol's for the algorithms that only a simulation has:
+ * the colour-blind can tell them apart. */
 static const struct {
     const char *algorithm, *color;
 } colors[] = {
@@ -20,12 +21,12 @@ static const struct {
     {"allreduce-tree", "#777777"},
 };
 
-/* A schedule of several, or one of another version. */
+/* A schedule of several algorithms, or an unknown one. */
 #define OTHER_COLOR "#332288"
 
 enum { COLORS = sizeof colors / sizeof colors[0] };
 
-/* Of the runs of one algorithm: how much white, or below 0 how much black, is in the colour. */
+/* The runs of one algorithm in order: the part of white, or below 0 of black, in the colour. */
 static const double shades[] = {0, 0.45, -0.45, 0.65, -0.7};
 
 enum { SHADES = sizeof shades / sizeof shades[0] };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How a run is drawn wherever it appears: an algorithm has one colour on every page, in shades where it has several
- * runs; dashes and marks tell runs apart without colours. */
+/* The colour, dashes and mark of a run wherever it is drawn: an algorithm has the same colour on
+ * every page, in shades where it has several runs; dashes and marks tell runs apart without
+ * colours. */
 #ifndef SGP_REPORT_REPORT_STYLE_H
 #define SGP_REPORT_REPORT_STYLE_H
 
@@ -14,7 +15,7 @@ typedef struct report_style {
 
 report_style_t report_style(const report_t *report, int run);
 
-/* The colour with so much white in it, 0 to 1. */
+/* The colour mixed with white; white: 0 to 1. */
 void report_tint(const char color[8], double white, char tint[8]);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of a report: one row for each run. */
+/* The cells of a report's tables, and the state of a run that did not finish. */
 #ifndef SGP_REPORT_REPORT_TABLE_H
 #define SGP_REPORT_REPORT_TABLE_H
 
@@ -23,19 +23,13 @@ typedef struct report_column {
     bool optional; /* shown only where a run has it */
 } report_column_t;
 
-/* The cell's text, clean; a dash where there is no value. Released with free; NULL when out of memory. */
+/* The cell's text, clean; a dash for a missing value. Released with free; NULL when out of
+ * memory. */
 char *report_cell(const report_run_t *run, const report_column_t *column);
 
 enum { REPORT_STATE = 128 };
 
-/* Why a run is not whole, such as "diverged after 412 of 1407 steps"; "" for a finished one. */
+/* The end of a run that did not finish, such as "diverged after 412 of 1407 steps"; else "". */
 const char *report_state(const report_run_t *run, char text[REPORT_STATE]);
-
-/* comparison.md as text, released with free; NULL when out of memory. */
-char *report_markdown(const report_t *report);
-
-/* comparison.json: of each run its result with directory, label, finished. NULL when out of memory.
- */
-json_t *report_json(const report_t *report);
 
 #endif

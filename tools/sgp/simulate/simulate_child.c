@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "simulate/simulate_child.h"
 
-#include "command.h"
+#include "cli/exit_status.h"
 #include "cli/interrupt.h"
 #include "cli/message.h"
 
@@ -163,7 +163,7 @@ static int watch(const simulate_settings_t *settings, const char *label, pid_t c
     }
     if (!heard && interrupt_signal) return 128 + interrupt_signal;
     explain(settings, label, lines, ended);
-    if (heard) return command_exit_status(report.status);
+    if (heard) return exit_status_of(report.status);
     return settings->simulation.network.platform ? EXIT_MISTAKE : EXIT_FAILED;
 }
 

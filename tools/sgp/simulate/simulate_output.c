@@ -3,7 +3,7 @@
 
 #include "cli/message.h"
 #include "cli/output.h"
-#include "report/report_text.h"
+#include "cli/text.h"
 
 #include "files/json.h"
 

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "command.h"
+
+static const command_t commands[] = {
+#define COMMAND_ENTRY(name, help) {#name, command_##name, help},
+    COMMANDS(COMMAND_ENTRY)
+#undef COMMAND_ENTRY
+};
+
+const command_t *command_list(int *count) {
+    *count = sizeof commands / sizeof commands[0];
+    return commands;
+}
