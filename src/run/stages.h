@@ -4,7 +4,6 @@
 #ifndef SGP_RUN_STAGES_H
 #define SGP_RUN_STAGES_H
 
-#include <sgp/mixer.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -46,13 +45,5 @@ const char *train_stages_text(const train_stages_t *stages, const char *(*name)(
 bool train_algorithms_parse(const char *text, train_stages_t *stages);
 bool train_peers_parse(const char *text, train_stages_t *stages);
 const char *train_algorithms_text(const train_stages_t *stages, char text[TRAIN_STAGES_TEXT]);
-
-struct train_options;
-
-/* What the mixer does in an epoch. count and buffers are left 0. */
-sgp_mixer_options_t train_mixer_options(const struct train_options *options, uint64_t epoch);
-
-/* Whether it does something else than in the epoch before; false for epoch 0. */
-bool train_mixer_changes(const struct train_options *options, uint64_t epoch);
 
 #endif
