@@ -12,7 +12,7 @@
 
 typedef struct average_settings {
     const char *output; /* NULL: RUN/average.safetensors */
-    int help;
+    bool help;
 } average_settings_t;
 
 static const option_t options[] = {
@@ -26,8 +26,8 @@ static const option_t options[] = {
     {.name = "help",
      .type = OPTION_FLAG,
      .offset = offsetof(average_settings_t, help),
-     .value = 1,
      .help = "print this text and end"},
+    {0},
 };
 
 static const option_table_t table = {
@@ -35,8 +35,7 @@ static const option_table_t table = {
     .synopsis = "sgp average [OPTIONS] RUN",
     .about = "Writes the average of the nodes' models in a run's newest checkpoint, or in the\n"
              "checkpoint RUN/checkpoint/step-..., as one safetensors file.",
-    .options = options,
-    .count = sizeof options / sizeof options[0],
+    .parts = {{.rows = options}},
     .operands = true,
 };
 
@@ -92,9 +91,10 @@ static int average(const char *run, const char *output) {
 int command_average(int argc, char **argv) {
     average_settings_t settings = {0};
     const char *run;
+    options_init(&table, &settings);
     if (!options_parse_one(&table, argc, argv, &settings, &run)) return EXIT_MISTAKE;
     if (settings.help) {
-        options_help(&table, &settings);
+        options_help(&table);
         return 0;
     }
     if (!run) {

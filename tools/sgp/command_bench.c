@@ -32,12 +32,12 @@ typedef struct bench_settings {
     double megabytes;
     int rounds;
     const char *output;
-    int json, quiet, help;
+    bool json, quiet, help;
 } bench_settings_t;
 
 #define AT(member) offsetof(bench_settings_t, member)
 
-static const option_t options[] = {
+static const option_t first_options[] = {
     {.name = "nodes",
      .argument = "N",
      .type = OPTION_INT,
@@ -50,9 +50,13 @@ static const option_t options[] = {
      .argument = "NAME",
      .type = OPTION_CHOICE,
      .offset = AT(transport),
+     .initial = "auto",
      .choices = "auto, shm, tcp, mpi",
      .help = "what carries the messages; auto: shm within a machine, tcp between machines"},
-    JOINING_OPTIONS(AT(joining)),
+    {0},
+};
+
+static const option_t last_options[] = {
     {.name = "model",
      .argument = "NAME",
      .type = OPTION_CHOICE,
@@ -64,6 +68,7 @@ static const option_t options[] = {
      .argument = "N",
      .type = OPTION_INT,
      .offset = AT(batch_size),
+     .initial = "32",
      .min = 1,
      .max = 65536,
      .help = "samples of a gradient"},
@@ -71,6 +76,7 @@ static const option_t options[] = {
      .argument = "X",
      .type = OPTION_REAL,
      .offset = AT(megabytes),
+     .initial = "64",
      .min = 0.001,
      .max = 1e4,
      .wanted = "a number from 0.001 to 10000",
@@ -79,6 +85,7 @@ static const option_t options[] = {
      .argument = "N",
      .type = OPTION_INT,
      .offset = AT(rounds),
+     .initial = "5",
      .min = 1,
      .max = 10000,
      .help = "of pushes; medians count"},
@@ -86,23 +93,19 @@ static const option_t options[] = {
      .argument = "FILE",
      .type = OPTION_STRING,
      .offset = AT(output),
+     .initial = "calibration.json",
      .wanted = "the name of a file",
      .help = "where the constants are written, for sgp simulate --calibration"},
     {.name = "quiet",
      .type = OPTION_FLAG,
      .offset = AT(quiet),
-     .value = 1,
      .help = "print nothing; errors only"},
     {.name = "json",
      .type = OPTION_FLAG,
      .offset = AT(json),
-     .value = 1,
      .help = "print the file's object instead, as one line"},
-    {.name = "help",
-     .type = OPTION_FLAG,
-     .offset = AT(help),
-     .value = 1,
-     .help = "print this text and end"},
+    {.name = "help", .type = OPTION_FLAG, .offset = AT(help), .help = "print this text and end"},
+    {0},
 };
 
 static const option_table_t table = {
@@ -111,8 +114,9 @@ static const option_table_t table = {
     .about = "Measures links, gradient and memory of the nodes, for some seconds, and writes\n"
              "what sgp simulate has to know of them. The nodes are started as those of sgp\n"
              "train are.",
-    .options = options,
-    .count = sizeof options / sizeof options[0],
+    .parts = {{.rows = first_options},
+              JOINING_PART(AT(joining), JOINING_MANUAL),
+              {.rows = last_options}},
 };
 
 /* ---- the result ---- */
@@ -283,16 +287,13 @@ static int bench(bench_settings_t *settings, int argc, char **argv) {
 
 int command_bench(int argc, char **argv) {
     const char *transport = getenv("SGP_TRANSPORT");
-    bench_settings_t settings = {.transport = transport && *transport ? transport : "auto",
-                                 .joining = JOINING_DEFAULTS,
-                                 .batch_size = 32,
-                                 .megabytes = 64,
-                                 .rounds = 5,
-                                 .output = "calibration.json"};
+    bench_settings_t settings = {0};
     int first;
+    options_init(&table, &settings);
+    if (transport && *transport) settings.transport = transport;
     if (!options_parse(&table, argc, argv, &settings, &first)) return EXIT_MISTAKE;
     if (settings.help) {
-        options_help(&table, &settings);
+        options_help(&table);
         return 0;
     }
     message_log_library(NULL);

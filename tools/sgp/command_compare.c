@@ -24,7 +24,7 @@ enum { MOST_RUNS = 16 };
 typedef struct compare_settings {
     const char *algorithms;
     const char *output;
-    int help;
+    bool help;
 } compare_settings_t;
 
 #define AT(member) offsetof(compare_settings_t, member)
@@ -34,6 +34,7 @@ static const option_t options[] = {
      .argument = "NAMES",
      .type = OPTION_STRING,
      .offset = AT(algorithms),
+     .initial = "sgp,allreduce",
      .wanted = "names of algorithms, such as sgp,allreduce",
      .help = "what is compared: the values of --algorithm, with commas between them"},
     {.name = "output",
@@ -44,11 +45,8 @@ static const option_t options[] = {
      .wanted = "a directory",
      .help = "the comparison's directory, made if it is missing; each run has one of its own in "
              "it"},
-    {.name = "help",
-     .type = OPTION_FLAG,
-     .offset = AT(help),
-     .value = 1,
-     .help = "print this text and end"},
+    {.name = "help", .type = OPTION_FLAG, .offset = AT(help), .help = "print this text and end"},
+    {0},
 };
 
 static const option_table_t table = {
@@ -56,8 +54,7 @@ static const option_table_t table = {
     .synopsis = "sgp compare [--algorithms NAMES] [--output DIR] [OPTIONS OF SGP TRAIN]",
     .about = "Trains the same model in the same way by several algorithms, one after the other,\n"
              "prints a table and writes a report. All other options are those of sgp train.",
-    .options = options,
-    .count = sizeof options / sizeof options[0],
+    .parts = {{.rows = options}},
 };
 
 /* Options of `sgp train` that mean nothing here. */
@@ -80,7 +77,7 @@ typedef struct compare {
     const char *algorithms[MOST_RUNS];
     char *directories[MOST_RUNS];
     int count;
-    int quiet;
+    bool quiet;
     int finished;
     const char *reported[MOST_RUNS]; /* (reported_count); runs that finished, or say why not */
     int reported_count;
@@ -179,13 +176,12 @@ static char **arguments(const compare_t *compare, int run) {
 /* As the run itself would check it. The data, which are the same for all, with the first alone. */
 static bool check_run(compare_t *compare, int run) {
     settings_t settings;
-    int first, argc = compare->rest_count + 6;
+    int argc = compare->rest_count + 6;
     dataset_t *dataset;
     char **argv = arguments(compare, run);
     if (!argv) return false;
     settings_init(&settings);
-    bool right = options_parse(&settings_table, argc - 1, argv + 1, &settings, &first);
-    if (right) settings_finish(&settings);
+    bool right = settings_parse(&settings, argc - 1, argv + 1);
     right = right && train_check(&settings.run) == SGP_OK;
     right = right && claim_allows(&settings, compare->directories[run]);
     if (right && run == 0) {
@@ -217,7 +213,7 @@ static bool says_how_it_failed(const char *directory) {
     if (snprintf(path, sizeof path, "%s/summary.json", directory) >= (int)sizeof path) return false;
     json_t *summary = files_json_load(path, 0, NULL);
     const char *status = json_string_value(json_object_get(summary, "status"));
-    bool failed = status && options_listed("diverged, failed", status);
+    bool failed = status && option_listed("diverged, failed", status);
     json_decref(summary);
     return failed;
 }
@@ -274,10 +270,11 @@ static int parse_and_run(compare_t *compare) {
     char name[OUTPUT_PATH];
     int first;
     compare_settings_t *settings = &compare->settings;
+    options_init(&table, settings);
     if (!options_parse(&table, compare->own_count, compare->own, settings, &first))
         return EXIT_MISTAKE;
     if (settings->help) {
-        options_help(&table, &(compare_settings_t){.algorithms = "sgp,allreduce"});
+        options_help(&table);
         return 0;
     }
     message_log_library(NULL);
@@ -286,7 +283,7 @@ static int parse_and_run(compare_t *compare) {
 }
 
 int command_compare(int argc, char **argv) {
-    compare_t compare = {.settings.algorithms = "sgp,allreduce"};
+    compare_t compare = {0};
     int status = EXIT_FAILED;
     compare.own = calloc((size_t)argc + 1, sizeof *compare.own);
     compare.rest = calloc((size_t)argc + 1, sizeof *compare.rest);

@@ -18,8 +18,8 @@ typedef struct eval_settings {
     const char *data;
     const char *model; /* NULL: as the file says */
     int batch;
-    int json;
-    int help;
+    bool json;
+    bool help;
 } eval_settings_t;
 
 #define AT(member) offsetof(eval_settings_t, member)
@@ -29,6 +29,7 @@ static const option_t options[] = {
      .argument = "NAME",
      .type = OPTION_STRING,
      .offset = AT(data),
+     .initial = "fashion-mnist",
      .wanted = "fashion-mnist or a directory with its four IDX files",
      .help = "fashion-mnist, or a directory with four files of the same names and format"},
     {.name = "model",
@@ -42,19 +43,16 @@ static const option_t options[] = {
      .argument = "N",
      .type = OPTION_INT,
      .offset = AT(batch),
+     .initial = "256",
      .min = 1,
      .max = 65536,
      .help = "samples at a time"},
     {.name = "json",
      .type = OPTION_FLAG,
      .offset = AT(json),
-     .value = 1,
      .help = "print the result as one JSON object"},
-    {.name = "help",
-     .type = OPTION_FLAG,
-     .offset = AT(help),
-     .value = 1,
-     .help = "print this text and end"},
+    {.name = "help", .type = OPTION_FLAG, .offset = AT(help), .help = "print this text and end"},
+    {0},
 };
 
 static const option_table_t table = {
@@ -62,8 +60,7 @@ static const option_table_t table = {
     .synopsis = "sgp eval [OPTIONS] FILE",
     .about = "Prints accuracy and loss on the test set of the model in FILE: a run's\n"
              "model.safetensors, that of sgp average, or the checkpoint of a node.",
-    .options = options,
-    .count = sizeof options / sizeof options[0],
+    .parts = {{.rows = options}},
     .operands = true,
 };
 
@@ -90,7 +87,7 @@ static sgp_status_t find_name(eval_t *eval) {
     eval->name = asked ? asked : said;
     if (!eval->name)
         message_error("%s: does not say of which model it is: give --model NAME", eval->file.path);
-    else if (!options_listed(model_names(), eval->name))
+    else if (!option_listed(model_names(), eval->name))
         message_error("%s: is of model %.64s; here: %s", eval->file.path, eval->name,
                       model_names());
     else if (said && strcmp(said, eval->name) != 0)
@@ -189,11 +186,12 @@ static int run(const eval_settings_t *settings, const char *path) {
 }
 
 int command_eval(int argc, char **argv) {
-    eval_settings_t settings = {.data = "fashion-mnist", .batch = 256};
+    eval_settings_t settings = {0};
     const char *path;
+    options_init(&table, &settings);
     if (!options_parse_one(&table, argc, argv, &settings, &path)) return EXIT_MISTAKE;
     if (settings.help) {
-        options_help(&table, &settings);
+        options_help(&table);
         return 0;
     }
     if (!path) {

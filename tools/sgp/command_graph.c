@@ -4,6 +4,8 @@
 #include "cli/message.h"
 #include "cli/options.h"
 
+#include "run/names.h"
+
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,38 +17,27 @@ typedef struct graph_settings {
     int peers;
     uint64_t seed;
     int steps;
-    int all;
+    bool all;
     const char *svg;
-    int json;
-    int help;
+    bool json;
+    bool help;
 } graph_settings_t;
 
 #define AT(member) offsetof(graph_settings_t, member)
-
-/* "exponential, ring, ...": every kind that the library knows. */
-static const char *graph_names(void) {
-    static char list[256];
-    list[0] = '\0';
-    for (int number = 0;; number++) {
-        const char *name = sgp_graph_name((sgp_graph_kind_t)number);
-        sgp_graph_kind_t kind;
-        if (sgp_graph_parse(name, &kind) != SGP_OK) return list;
-        size_t length = strlen(list);
-        snprintf(list + length, sizeof list - length, "%s%s", number ? ", " : "", name);
-    }
-}
 
 static const option_t options[] = {
     {.name = "graph",
      .argument = "NAME",
      .type = OPTION_CHOICE,
      .offset = AT(graph),
-     .list = graph_names,
+     .initial = "exponential",
+     .list = names_graphs,
      .help = "who sends to whom"},
     {.name = "nodes",
      .argument = "N",
      .type = OPTION_INT,
      .offset = AT(nodes),
+     .initial = "8",
      .min = 1,
      .max = SGP_ANALYSIS_NODES,
      .help = "nodes"},
@@ -54,6 +45,7 @@ static const option_t options[] = {
      .argument = "N",
      .type = OPTION_INT,
      .offset = AT(peers),
+     .initial = "1",
      .min = 1,
      .max = SGP_ANALYSIS_NODES,
      .help = "nodes that each node sends to in a step"},
@@ -61,6 +53,7 @@ static const option_t options[] = {
      .argument = "N",
      .type = OPTION_SEED,
      .offset = AT(seed),
+     .initial = "1",
      .wanted = "a whole number of at most 64 bits",
      .help = "of a random graph"},
     {.name = "steps",
@@ -74,7 +67,6 @@ static const option_t options[] = {
     {.name = "all",
      .type = OPTION_FLAG,
      .offset = AT(all),
-     .value = 1,
      .help = "list all nodes, not the first 16, and all receivers"},
     {.name = "svg",
      .argument = "FILE",
@@ -86,13 +78,9 @@ static const option_t options[] = {
     {.name = "json",
      .type = OPTION_FLAG,
      .offset = AT(json),
-     .value = 1,
      .help = "print one JSON object instead, with all edges"},
-    {.name = "help",
-     .type = OPTION_FLAG,
-     .offset = AT(help),
-     .value = 1,
-     .help = "print this text and end"},
+    {.name = "help", .type = OPTION_FLAG, .offset = AT(help), .help = "print this text and end"},
+    {0},
 };
 
 static const option_table_t table = {
@@ -100,8 +88,7 @@ static const option_table_t table = {
     .any_bytes = true,
     .synopsis = "sgp graph [OPTIONS]",
     .about = "Prints who sends to whom in each step, and how well that averages.",
-    .options = options,
-    .count = sizeof options / sizeof options[0],
+    .parts = {{.rows = options}},
 };
 
 int graph_view_edges(const graph_view_t *view, int rank, int step) {
@@ -148,11 +135,12 @@ static int show(const graph_settings_t *settings, graph_view_t *view) {
 }
 
 int command_graph(int argc, char **argv) {
-    graph_settings_t settings = {.graph = "exponential", .nodes = 8, .peers = 1, .seed = 1};
+    graph_settings_t settings = {0};
     int first;
+    options_init(&table, &settings);
     if (!options_parse(&table, argc, argv, &settings, &first)) return EXIT_MISTAKE;
     if (settings.help) {
-        options_help(&table, &settings);
+        options_help(&table);
         return 0;
     }
     message_log_library(NULL);

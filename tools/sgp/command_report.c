@@ -24,7 +24,7 @@
 
 typedef struct report_settings {
     const char *output;
-    int help;
+    bool help;
 } report_settings_t;
 
 #define AT(member) offsetof(report_settings_t, member)
@@ -37,11 +37,8 @@ static const option_t options[] = {
      .shown = "DIR; of several, runs/comparison-TIME",
      .wanted = "a directory",
      .help = "where the report goes, made if it is missing"},
-    {.name = "help",
-     .type = OPTION_FLAG,
-     .offset = AT(help),
-     .value = 1,
-     .help = "print this text and end"},
+    {.name = "help", .type = OPTION_FLAG, .offset = AT(help), .help = "print this text and end"},
+    {0},
 };
 
 static const option_table_t table = {
@@ -53,8 +50,7 @@ static const option_table_t table = {
         "needs nothing else. Of several runs also comparison.md and comparison.json. A directory\n"
         "is one of a run, or of runs, as sgp compare makes it. Of a simulation, the directory of\n"
         "one sgp simulate, the page that it has written itself.",
-    .options = options,
-    .count = sizeof options / sizeof options[0],
+    .parts = {{.rows = options}},
     .operands = true,
 };
 
@@ -182,7 +178,7 @@ int command_report(int argc, char **argv) {
     message_log_library(NULL);
     int count = parse(argc, argv, &settings, directories), status = EXIT_MISTAKE;
     if (count >= 0 && settings.help) {
-        options_help(&table, &(report_settings_t){0});
+        options_help(&table);
         status = 0;
     } else if (count >= 0) status = write_report(directories, count, settings.output);
     free(directories);

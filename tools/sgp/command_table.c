@@ -181,7 +181,8 @@ static int show(const char *const *directories, int count) {
 /* ---- the command ---- */
 
 static const option_t options[] = {
-    {.name = "help", .type = OPTION_FLAG, .value = 1, .help = "print this text and end"},
+    {.name = "help", .type = OPTION_FLAG, .help = "print this text and end"},
+    {0},
 };
 
 static const option_table_t table = {
@@ -191,16 +192,16 @@ static const option_table_t table = {
     .about =
         "Prints one line for each run: accuracies, speed and where it is. A directory is one of\n"
         "a run, or of runs, as sgp compare makes it.",
-    .options = options,
-    .count = sizeof options / sizeof options[0],
+    .parts = {{.rows = options}},
     .operands = true,
 };
 
 int command_table(int argc, char **argv) {
-    int help = 0, first;
+    bool help = false;
+    int first;
     if (!options_parse(&table, argc, argv, &help, &first)) return EXIT_MISTAKE;
     if (help) {
-        options_help(&table, &help);
+        options_help(&table);
         return 0;
     }
     if (first == argc) {

@@ -171,26 +171,26 @@ static int train(settings_t *settings, int usual, int argc, char **argv) {
     return start_nodes(settings, threads, argc, argv);
 }
 
+/* Continues settings->run.resume. */
+static int train_on(settings_t *settings, int usual, int argc, char **argv) {
+    json_t *config;
+    bool good = resume_settings(&config, argc, argv, settings);
+    int status = good ? train(settings, usual, argc, argv) : EXIT_MISTAKE;
+    json_decref(config);
+    return status;
+}
+
 int command_train(int argc, char **argv) {
     settings_t settings;
-    int first;
     prctl(PR_SET_NAME, "sgp"); /* a node is executed as SELF, and would be listed as "exe" */
     settings_init(&settings);
     int usual = settings.run.nodes;
-    settings.run.nodes = 0; /* as many as there are, unless the line says it */
-    if (!options_parse(&settings_table, argc, argv, &settings, &first)) return EXIT_MISTAKE;
-    if (settings.help && settings.run.nodes == 0) settings.run.nodes = usual;
-    if (settings.help) options_help(&settings_table, &settings);
+    settings.run.nodes = 0; /* follows the launcher, unless --nodes is given */
+    if (!settings_parse(&settings, argc, argv)) return EXIT_MISTAKE;
+    if (settings.help) options_help(&settings_table);
     if (settings.version) puts("sgp " SGP_VERSION);
     if (settings.help || settings.version) return 0;
     message_log_library(&interrupt_signal);
-    if (!settings.run.resume) {
-        settings_finish(&settings);
-        return train(&settings, usual, argc, argv);
-    }
-    resume_t resume;
-    bool good = resume_settings(&resume, argc, argv, &settings);
-    int status = good ? train(&settings, usual, argc, argv) : EXIT_MISTAKE;
-    resume_release(&resume);
-    return status;
+    return settings.run.resume ? train_on(&settings, usual, argc, argv)
+                               : train(&settings, usual, argc, argv);
 }

@@ -2,7 +2,6 @@
 #include "cli/claim.h"
 
 #include "cli/message.h"
-#include "cli/resume_options.h"
 
 #include "run/config.h"
 #include "files/run_id.h"
@@ -41,10 +40,10 @@ static void print_word(const char *path, char *text, size_t room) {
 
 static bool refuse_unfinished(const char *directory, const json_t *options,
                               const train_options_t *run) {
-    char what[2 * RESUME_TEXT + 32], word[OUTPUT_PATH + 2];
-    resume_difference_t difference;
-    if (resume_differs(options, run, &difference)) {
-        snprintf(what, sizeof what, "another run (%s is %s)", difference.name, difference.there);
+    char what[CONFIG_KEY + CONFIG_VALUE + 32], word[OUTPUT_PATH + 2];
+    config_difference_t difference;
+    if (config_differs(options, run, &difference)) {
+        snprintf(what, sizeof what, "another run (%s is %s)", difference.key, difference.there);
         return refuse(directory, what);
     }
     print_word(directory, word, sizeof word);

@@ -3,7 +3,9 @@
 
 #include "cli/message.h"
 
+#include "mixing/default_graph.h"
 #include "mixing/mixer_internal.h"
+#include "run/names.h"
 
 #include <errno.h>
 #include <float.h>
@@ -217,6 +219,7 @@ static const option_t options[] = {
      .argument = "X",
      .type = OPTION_REAL,
      .offset = AT(latency_ms),
+     .initial = "-1",
      .max = 1e6,
      .shown = "the network's",
      .wanted = "a time in milliseconds, 0 or more",
@@ -241,20 +244,21 @@ static const option_t options[] = {
      .argument = "NAME",
      .type = OPTION_CHOICE,
      .offset = AT(encoding_name),
-     .choices = "float32, bfloat16, float16",
+     .initial = "float32",
+     .list = names_encodings,
      .help = "how vectors travel between nodes"},
     {.name = "graph",
      .argument = "NAME",
      .type = OPTION_CHOICE,
      .offset = AT(graph),
-     .choices = "exponential, static-exponential, ring, complete, bipartite-exponential, random, "
-                "base",
-     .shown = "exponential; bipartite-exponential for dpsgd and adpsgd",
+     .list = names_graphs,
+     .shown = SGP_DEFAULT_GRAPH_TEXT,
      .help = "who sends to whom"},
     {.name = "peers",
      .argument = "N",
      .type = OPTION_INT,
      .offset = AT(peers),
+     .initial = "1",
      .min = 1,
      .max = MOST_NODES,
      .help = "nodes that each node sends to in a step"},
@@ -297,6 +301,7 @@ static const option_t options[] = {
      .argument = "N",
      .type = OPTION_INT,
      .offset = AT(steps),
+     .initial = "100",
      .min = 1,
      .max = 1e7,
      .help = "steps of every node"},
@@ -304,6 +309,7 @@ static const option_t options[] = {
      .argument = "N",
      .type = OPTION_INT,
      .offset = AT(warmup),
+     .initial = "-1",
      .max = 1e7,
      .shown = "a fifth",
      .help = "of them, not measured"},
@@ -311,6 +317,7 @@ static const option_t options[] = {
      .argument = "N",
      .type = OPTION_SEED,
      .offset = AT(seed),
+     .initial = "1",
      .wanted = "a whole number, 0 or more",
      .help = "of everything random"},
     {.name = "output",
@@ -323,18 +330,13 @@ static const option_t options[] = {
     {.name = "quiet",
      .type = OPTION_FLAG,
      .offset = AT(quiet),
-     .value = 1,
      .help = "no progress, no table and no report.html; errors only"},
     {.name = "json",
      .type = OPTION_FLAG,
      .offset = AT(json),
-     .value = 1,
      .help = "print simulation.json as the last line on standard output, and no table"},
-    {.name = "help",
-     .type = OPTION_FLAG,
-     .offset = AT(help),
-     .value = 1,
-     .help = "print this text and end"},
+    {.name = "help", .type = OPTION_FLAG, .offset = AT(help), .help = "print this text and end"},
+    {0},
 };
 
 const option_table_t simulate_table = {
@@ -345,8 +347,7 @@ const option_table_t simulate_table = {
              "and prints how long their steps take. Without options: ResNet-50 on up to 32\n"
              "nodes of 8 GPUs, joined by 10 Gb/s Ethernet. In parentheses: what is used when\n"
              "the option is not given.",
-    .options = options,
-    .count = sizeof options / sizeof options[0],
+    .parts = {{.rows = options}},
 };
 
 void simulate_settings_init(simulate_settings_t *settings) {
@@ -357,16 +358,11 @@ void simulate_settings_init(simulate_settings_t *settings) {
                        simulate_algorithm("osgp")},
         .algorithms_count = 3,
         .compute = {.mean_ms = 245, .spread = 0.01},
-        .encoding_name = "float32",
         .network_name = "ethernet-10g",
-        .latency_ms = -1,
-        .peers = 1,
         .overlap = 1,
         .slow = {.rank = -1},
-        .steps = 100,
-        .warmup = -1,
-        .seed = 1,
     };
+    options_init(&simulate_table, settings);
 }
 
 /* ---- judging ---- */
