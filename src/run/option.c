@@ -171,6 +171,12 @@ static void default_of(const option_t *option, option_value_t *value) {
     option_init(&row, value);
 }
 
+/* A number may be negative to say that it is not given. */
+static bool is_absent(const option_t *option, const void *value) {
+    bool can_be = option->type == OPTION_REAL && option->initial && option->initial[0] == '-';
+    return can_be && *(const double *)value < option->min;
+}
+
 bool option_valid(const option_t *option, const void *base) {
     const void *value = (const char *)base + option->offset;
     option_value_t fallback;
@@ -185,7 +191,7 @@ bool option_valid(const option_t *option, const void *base) {
     case OPTION_LONG:
         return fallback.longer == *(const int64_t *)value;
     case OPTION_REAL:
-        return fallback.real == *(const double *)value;
+        return fallback.real == *(const double *)value || is_absent(option, value);
     default:
         return true;
     }
@@ -228,9 +234,8 @@ static void print_value(const option_t *option, const void *value, int digits, c
 
 void option_print(const option_t *option, const void *base, int digits, char text[OPTION_TEXT]) {
     const void *value = (const char *)base + option->offset;
-    bool real = option->type == OPTION_REAL;
     text[0] = '\0';
-    if (real && *(const double *)value < 0 && *(const double *)value < option->min) return;
+    if (is_absent(option, value)) return;
     print_value(option, value, digits, text);
 }
 

@@ -142,8 +142,8 @@ const option_t train_option_rows[] = {
      .initial = "fashion-mnist",
      .wanted = "fashion-mnist or a directory with its four IDX files",
      .may_change = true,
-     .help =
-         "the data set: fashion-mnist, or a directory with four files of the same names and format",
+     .help = "the data set: fashion-mnist, or a directory with four files of the same names and "
+             "format",
      .more = "Debian's package dataset-fashion-mnist provides *fashion-mnist*."},
     {.name = "nodes",
      .argument = "N",
@@ -166,9 +166,8 @@ const option_t train_option_rows[] = {
      .max = SGP_MOST_PROCESSES,
      .agreed = 6,
      .help = "workers of a node, which average their gradients exactly; starts N times M processes",
-     .more = "Workers are processes; those of a node gossip as one. A launcher's processes form as "
-             "many nodes as "
-             "their number divided by M."},
+     .more = "Workers are processes; those of a node gossip as one. A launcher's processes form "
+             "as many nodes as their number divided by M."},
     {.name = "epochs",
      .argument = "N",
      .type = OPTION_INT,
@@ -188,8 +187,8 @@ const option_t train_option_rows[] = {
      .min = 1,
      .max = 65536,
      .agreed = 21,
-     .help =
-         "samples per worker and step; a node is one worker unless --workers-per-node says more"},
+     .help = "samples per worker and step; a node is one worker unless --workers-per-node says "
+             "more"},
     {.name = "lr",
      .argument = "X",
      .type = OPTION_REAL,
@@ -294,8 +293,8 @@ const option_t train_option_rows[] = {
      .may_change = true,
      .help = "what carries the messages; auto: shm within a machine, tcp between machines; mpi: "
              "under mpirun or srun; loopback: all nodes are threads of one process",
-     .more = "*shm* is shared memory of one machine; *tcp* is a network, or the machine's loopback "
-             "interface."},
+     .more = "*shm* is shared memory of one machine; *tcp* is a network, or the machine's "
+             "loopback interface."},
     {.name = "allreduce",
      .argument = "WHOSE",
      .type = OPTION_CHOICE,
@@ -304,8 +303,8 @@ const option_t train_option_rows[] = {
      .initial = "own",
      .choices = "own, library",
      .agreed = 19,
-     .help =
-         "whose all-reduce the algorithm of that name uses; library: MPI's, with --transport mpi",
+     .help = "whose all-reduce the algorithm of that name uses; library: MPI's, with --transport "
+             "mpi",
      .more = "With *library* the bits are those of the MPI library."},
     {.name = "encoding",
      .argument = "NAME",
@@ -317,8 +316,8 @@ const option_t train_option_rows[] = {
      .print = print_encoding,
      .list = names_encodings,
      .agreed = 12,
-     .help =
-         "how vectors travel between nodes; the last two take two bytes a number instead of four",
+     .help = "how vectors travel between nodes; the last two take two bytes a number instead of "
+             "four",
      .more = "The sender keeps the rounding error of its message, so that no mass is lost."},
     {.name = "output",
      .argument = "DIR",
@@ -365,8 +364,7 @@ const option_t train_option_rows[] = {
      .may_change = true,
      .help = "train on when a loss, a gradient or a parameter is not finite",
      .more = "Without it the run ends on all nodes in that step, with exit status 1, and the "
-             "checkpoint before it is "
-             "kept."},
+             "checkpoint before it is kept."},
     {.name = "tensorboard",
      .type = OPTION_FLAG,
      .section = SECTION_FILES,
@@ -392,7 +390,7 @@ const option_t train_option_rows[] = {
      .parse = parse_slow_node,
      .print = print_slow_node,
      .parts = {"rank", "factor"},
-     .wanted = "RANK:FACTOR with a factor from 1 to 1000000, such as 0:4",
+     .wanted = "RANK:FACTOR, FACTOR from 1 to 1e6, such as 0:4",
      .help = "make one node's gradients take FACTOR times as long"},
     {.name = "compute-ms",
      .argument = "MS",
@@ -415,15 +413,13 @@ const option_t train_option_rows[] = {
      .print = print_algorithms,
      .list = names_algorithms,
      .agreed = 7,
-     .help = "how the nodes average",
-     .also = "or a schedule by epoch such as 0:allreduce,5:sgp",
+     .help = "how the nodes average; 0:allreduce,5:sgp is sgp from epoch 5 on",
+     .also = "or a schedule",
      .more = "*sgp* is Stochastic Gradient Push in lock step; *osgp* is the same with "
-             "communication beside the "
-             "computation; in *dpsgd* pairs average with each other in each step; in *adpsgd* "
-             "pairs average whenever "
-             "one of them is ready; *allreduce* takes the exact mean of all gradients in every "
-             "step. A schedule counts "
-             "epochs from 0: *0:allreduce,5:sgp* is sgp from epoch 5 on."},
+             "communication beside the computation; in *dpsgd* pairs average with each other in "
+             "each step; in *adpsgd* pairs average whenever one of them is ready; *allreduce* "
+             "takes the exact mean of all gradients in every step. A schedule counts epochs from "
+             "0."},
     {.name = "graph",
      .argument = "NAME",
      .type = OPTION_PARSED,
@@ -437,10 +433,9 @@ const option_t train_option_rows[] = {
      .agreed = 8,
      .agree = agree_graph,
      .help = "who sends to whom; random-uneven is not for training: its push-sum weights move",
-     .more = "In a *random-uneven* graph in-degrees differ, push-sum weights shrink, the rate lr / "
-             "w grows, and the "
-             "run diverges. It serves experiments with --biased. *sgp graph* shows how well each "
-             "graph averages."},
+     .more = "In a *random-uneven* graph in-degrees differ, push-sum weights shrink, the rate lr "
+             "/ w grows, and the run diverges. It serves experiments with --biased. *sgp graph* "
+             "shows how well each graph averages."},
     {.name = "peers",
      .argument = "N",
      .type = OPTION_PARSED,
@@ -523,11 +518,12 @@ const option_t train_option_rows[] = {
      .may_change = true,
      .unrecorded = true,
      .help = "continue a run from its last good checkpoint, with its options",
-     .more = "The newest checkpoint that is whole on all nodes counts. The run ends with the same "
-             "parameters, bit for "
-             "bit, as if it had never stopped. Without --output it continues in DIR. Of a finished "
-             "run the summary is "
-             "printed."},
+     .more =
+         "The newest checkpoint that is whole on all nodes counts. The run ends with the same "
+         "parameters, bit for bit, as if it had never stopped. Only --data (if the same data "
+         "have moved), --transport, --output, --checkpoint-every, --checkpoint-minutes, "
+         "--keep-going, --tensorboard, --trace, --quiet and --json may be given new values. "
+         "Without --output the run continues in DIR. Of a finished run the summary is printed."},
     {0},
 };
 

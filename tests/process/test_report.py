@@ -12,7 +12,7 @@ import subprocess
 import unittest
 import xml.etree.ElementTree as ElementTree
 
-from support import LIMIT, SOURCE, ProgramTest
+from support import LIMIT, ProgramTest
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 NASTY = "a 'b' \"c\" <script>alert(1)</script> &amp; `touch x` $(touch y) \\n @z {/Bold q} \u20ac_%"
@@ -661,20 +661,6 @@ class Incomplete(ReportTest):
     def test_output_cannot_be_made(self):
         self.write_run("a", metrics(1, 2))
         self.assertIn("--output a/config.json", self.refused("report", "a", "--output", "a/config.json"))
-
-
-class Manual(ProgramTest):
-    def test_manual_has_the_options(self):
-        with open(os.path.join(SOURCE, "docs", "sgp.1"), encoding="utf-8") as file:
-            manual = file.read().replace("\\-", "-")
-        for command in ("report", "compare"):
-            status, out, _ = self.run_program(command, "--help")
-            self.assertEqual(status, 0)
-            self.assertIn(".SS sgp " + command, manual)
-            section = manual[manual.index(".SH OPTIONS OF SGP COMPARE"):manual.index(".SH EXIT STATUS")]
-            for name in re.findall(r"(?m)^  (--[a-z-]+)", out):
-                if name != "--help":
-                    self.assertIn(name, section, command)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ static const option_t options[] = {
     {0},
 };
 
-static const option_table_t table = {
+const option_table_t average_table = {
     .command = "average",
     .synopsis = "sgp average [OPTIONS] RUN",
     .about = "Writes the average of the nodes' models in a run's newest checkpoint, or in the\n"
@@ -91,14 +91,14 @@ static int average(const char *run, const char *output) {
 int command_average(int argc, char **argv) {
     average_settings_t settings = {0};
     const char *run;
-    options_init(&table, &settings);
-    if (!options_parse_one(&table, argc, argv, &settings, &run)) return EXIT_MISTAKE;
+    options_init(&average_table, &settings);
+    if (!options_parse_one(&average_table, argc, argv, &settings, &run)) return EXIT_MISTAKE;
     if (settings.help) {
-        options_help(&table);
+        options_help(&average_table);
         return 0;
     }
     if (!run) {
-        message_error("average: the run is missing; %s", table.synopsis);
+        message_error("average: the run is missing; %s", average_table.synopsis);
         return EXIT_MISTAKE;
     }
     message_log_library(NULL);

@@ -63,7 +63,7 @@ static const option_t last_options[] = {
      .offset = AT(model),
      .list = model_names,
      .shown = "none",
-     .help = "whose gradient is measured, on made-up images of 28 by 28"},
+     .help = "model whose gradient is measured, on made-up images of 28 by 28"},
     {.name = "batch-size",
      .argument = "N",
      .type = OPTION_INT,
@@ -80,7 +80,7 @@ static const option_t last_options[] = {
      .min = 0.001,
      .max = 1e4,
      .wanted = "a number from 0.001 to 10000",
-     .help = "of a message, and of the vector that passes over memory are measured on"},
+     .help = "size of a message, and of the vector for passes over memory"},
     {.name = "rounds",
      .argument = "N",
      .type = OPTION_INT,
@@ -88,14 +88,15 @@ static const option_t last_options[] = {
      .initial = "5",
      .min = 1,
      .max = 10000,
-     .help = "of pushes; medians count"},
+     .help = "rounds of pushes; the median counts"},
     {.name = "output",
      .argument = "FILE",
      .type = OPTION_STRING,
      .offset = AT(output),
      .initial = "calibration.json",
      .wanted = "the name of a file",
-     .help = "where the constants are written, for sgp simulate --calibration"},
+     .help = "where the constants are written, for sgp simulate --calibration",
+     .more = "Node 0 writes it."},
     {.name = "quiet",
      .type = OPTION_FLAG,
      .offset = AT(quiet),
@@ -103,12 +104,12 @@ static const option_t last_options[] = {
     {.name = "json",
      .type = OPTION_FLAG,
      .offset = AT(json),
-     .help = "print the file's object instead, as one line"},
+     .help = "print the file's object as one line instead of the text"},
     {.name = "help", .type = OPTION_FLAG, .offset = AT(help), .help = "print this text and end"},
     {0},
 };
 
-static const option_table_t table = {
+const option_table_t bench_table = {
     .command = "bench",
     .synopsis = "sgp bench [OPTIONS]",
     .about = "Measures links, gradient and memory of the nodes, for some seconds, and writes\n"
@@ -289,11 +290,11 @@ int command_bench(int argc, char **argv) {
     const char *transport = getenv("SGP_TRANSPORT");
     bench_settings_t settings = {0};
     int first;
-    options_init(&table, &settings);
+    options_init(&bench_table, &settings);
     if (transport && *transport) settings.transport = transport;
-    if (!options_parse(&table, argc, argv, &settings, &first)) return EXIT_MISTAKE;
+    if (!options_parse(&bench_table, argc, argv, &settings, &first)) return EXIT_MISTAKE;
     if (settings.help) {
-        options_help(&table);
+        options_help(&bench_table);
         return 0;
     }
     message_log_library(NULL);

@@ -36,24 +36,26 @@ static const option_t options[] = {
      .offset = AT(algorithms),
      .initial = "sgp,allreduce",
      .wanted = "names of algorithms, such as sgp,allreduce",
-     .help = "what is compared: the values of --algorithm, with commas between them"},
+     .help = "the algorithms to compare: values of --algorithm, with commas between them"},
     {.name = "output",
      .argument = "DIR",
      .type = OPTION_STRING,
      .offset = AT(output),
      .shown = "runs/comparison-TIME",
      .wanted = "a directory",
-     .help = "the comparison's directory, made if it is missing; each run has one of its own in "
-             "it"},
+     .help =
+         "the comparison's directory, made if it is missing; each run has one of its own in it"},
     {.name = "help", .type = OPTION_FLAG, .offset = AT(help), .help = "print this text and end"},
     {0},
 };
 
-static const option_table_t table = {
+const option_table_t compare_table = {
     .command = "compare",
     .synopsis = "sgp compare [--algorithms NAMES] [--output DIR] [OPTIONS OF SGP TRAIN]",
     .about = "Trains the same model in the same way by several algorithms, one after the other,\n"
              "prints a table and writes a report. All other options are those of sgp train.",
+    .manual = "All options of *sgp train* except --algorithm, --resume, --join, --json and "
+              "--version, and:",
     .parts = {{.rows = options}},
 };
 
@@ -270,11 +272,11 @@ static int parse_and_run(compare_t *compare) {
     char name[OUTPUT_PATH];
     int first;
     compare_settings_t *settings = &compare->settings;
-    options_init(&table, settings);
-    if (!options_parse(&table, compare->own_count, compare->own, settings, &first))
+    options_init(&compare_table, settings);
+    if (!options_parse(&compare_table, compare->own_count, compare->own, settings, &first))
         return EXIT_MISTAKE;
     if (settings->help) {
-        options_help(&table);
+        options_help(&compare_table);
         return 0;
     }
     message_log_library(NULL);

@@ -55,7 +55,7 @@ static const option_t options[] = {
     {0},
 };
 
-static const option_table_t table = {
+const option_table_t eval_table = {
     .command = "eval",
     .synopsis = "sgp eval [OPTIONS] FILE",
     .about = "Prints accuracy and loss on the test set of the model in FILE: a run's\n"
@@ -188,14 +188,14 @@ static int run(const eval_settings_t *settings, const char *path) {
 int command_eval(int argc, char **argv) {
     eval_settings_t settings = {0};
     const char *path;
-    options_init(&table, &settings);
-    if (!options_parse_one(&table, argc, argv, &settings, &path)) return EXIT_MISTAKE;
+    options_init(&eval_table, &settings);
+    if (!options_parse_one(&eval_table, argc, argv, &settings, &path)) return EXIT_MISTAKE;
     if (settings.help) {
-        options_help(&table);
+        options_help(&eval_table);
         return 0;
     }
     if (!path) {
-        message_error("eval: the file is missing; %s", table.synopsis);
+        message_error("eval: the file is missing; %s", eval_table.synopsis);
         return EXIT_MISTAKE;
     }
     message_log_library(NULL);

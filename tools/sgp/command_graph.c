@@ -32,7 +32,16 @@ static const option_t options[] = {
      .offset = AT(graph),
      .initial = "exponential",
      .list = names_graphs,
-     .help = "who sends to whom"},
+     .help = "who sends to whom",
+     .more =
+         "*exponential*: to the node 1, 2, 4, ... further in turn; with p peers the powers of "
+         "p+1 and their multiples. *ring*: to the next node, with two peers to both "
+         "neighbours. *complete*: to all. *static-exponential*: to the nodes 1, 2, 4, ... "
+         "further, all in every step. *bipartite-exponential*: pairs of even and odd nodes, "
+         "1, 3, 5, 9, ... apart. *random*: all nodes draw the same derangement in each step, "
+         "so that each node has as many senders as receivers. *base*: the Base-(k+1) graph, k "
+         "being the peers, which is exact for every number of nodes. *random-uneven*: each "
+         "node draws its own receivers, so that push-sum weights move; it is not for training."},
     {.name = "nodes",
      .argument = "N",
      .type = OPTION_INT,
@@ -40,7 +49,7 @@ static const option_t options[] = {
      .initial = "8",
      .min = 1,
      .max = SGP_ANALYSIS_NODES,
-     .help = "nodes"},
+     .help = "nodes, at most 1024"},
     {.name = "peers",
      .argument = "N",
      .type = OPTION_INT,
@@ -48,14 +57,15 @@ static const option_t options[] = {
      .initial = "1",
      .min = 1,
      .max = SGP_ANALYSIS_NODES,
-     .help = "nodes that each node sends to in a step"},
+     .help = "nodes that each node sends to in a step",
+     .more = "Without meaning for complete and static-exponential."},
     {.name = "seed",
      .argument = "N",
      .type = OPTION_SEED,
      .offset = AT(seed),
      .initial = "1",
      .wanted = "a whole number of at most 64 bits",
-     .help = "of a random graph"},
+     .help = "seed of a random graph"},
     {.name = "steps",
      .argument = "N",
      .type = OPTION_INT,
@@ -74,16 +84,18 @@ static const option_t options[] = {
      .offset = AT(svg),
      .shown = "",
      .wanted = "the name of a file",
-     .help = "draw the graph, of up to 64 nodes"},
+     .help = "draw the graph, of up to 64 nodes",
+     .more = "One panel for each step."},
     {.name = "json",
      .type = OPTION_FLAG,
      .offset = AT(json),
-     .help = "print one JSON object instead, with all edges"},
+     .help = "print one JSON object instead, with all edges",
+     .more = "For each step it has a list of sender, receiver and share of the sender's mass."},
     {.name = "help", .type = OPTION_FLAG, .offset = AT(help), .help = "print this text and end"},
     {0},
 };
 
-static const option_table_t table = {
+const option_table_t graph_table = {
     .command = "graph",
     .any_bytes = true,
     .synopsis = "sgp graph [OPTIONS]",
@@ -137,10 +149,10 @@ static int show(const graph_settings_t *settings, graph_view_t *view) {
 int command_graph(int argc, char **argv) {
     graph_settings_t settings = {0};
     int first;
-    options_init(&table, &settings);
-    if (!options_parse(&table, argc, argv, &settings, &first)) return EXIT_MISTAKE;
+    options_init(&graph_table, &settings);
+    if (!options_parse(&graph_table, argc, argv, &settings, &first)) return EXIT_MISTAKE;
     if (settings.help) {
-        options_help(&table);
+        options_help(&graph_table);
         return 0;
     }
     message_log_library(NULL);

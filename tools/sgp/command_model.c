@@ -44,7 +44,7 @@ static const option_t options[] = {
     {0},
 };
 
-static const option_table_t table = {
+const option_table_t model_table = {
     .command = "model",
     .synopsis = "sgp model [OPTIONS]",
     .about = "Prints a model's parameters and the memory that a node needs to train it.",
@@ -74,10 +74,10 @@ static void print_model(const model_settings_t *settings, const model_t *model) 
 int command_model(int argc, char **argv) {
     model_settings_t settings = {0};
     int first;
-    options_init(&table, &settings);
-    if (!options_parse(&table, argc, argv, &settings, &first)) return EXIT_MISTAKE;
+    options_init(&model_table, &settings);
+    if (!options_parse(&model_table, argc, argv, &settings, &first)) return EXIT_MISTAKE;
     if (settings.help) {
-        options_help(&table);
+        options_help(&model_table);
         return 0;
     }
     message_log_library(NULL);

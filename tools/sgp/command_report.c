@@ -41,7 +41,7 @@ static const option_t options[] = {
     {0},
 };
 
-static const option_table_t table = {
+const option_table_t report_table = {
     .command = "report",
     .any_bytes = true,
     .synopsis = "sgp report DIR... [--output DIR]",
@@ -50,6 +50,7 @@ static const option_table_t table = {
         "needs nothing else. Of several runs also comparison.md and comparison.json. A directory\n"
         "is one of a run, or of runs, as sgp compare makes it. Of a simulation, the directory of\n"
         "one sgp simulate, the page that it has written itself.",
+    .manual = "They may stand before or behind the directories.",
     .parts = {{.rows = options}},
     .operands = true,
 };
@@ -109,7 +110,7 @@ static int parse(int argc, char **argv, report_settings_t *settings, const char 
     int count = 0, at = 0; /* argv[at] counts as the command's name */
     while (at + 1 < argc) {
         int first;
-        if (!options_parse(&table, argc - at, argv + at, settings, &first)) return -1;
+        if (!options_parse(&report_table, argc - at, argv + at, settings, &first)) return -1;
         at += first;
         bool all = strcmp(argv[at - 1], "--") == 0 && first > 1;
         do {
@@ -155,7 +156,7 @@ static int write_runs(const char *const *named, int count, const char *output) {
 
 static int write_report(const char *const *directories, int count, const char *output) {
     if (count == 0) {
-        message_error("report: the runs' directories are missing; %s", table.synopsis);
+        message_error("report: the runs' directories are missing; %s", report_table.synopsis);
         return EXIT_MISTAKE;
     }
     const char *simulation = find_simulation(directories, count);
@@ -178,7 +179,7 @@ int command_report(int argc, char **argv) {
     message_log_library(NULL);
     int count = parse(argc, argv, &settings, directories), status = EXIT_MISTAKE;
     if (count >= 0 && settings.help) {
-        options_help(&table);
+        options_help(&report_table);
         status = 0;
     } else if (count >= 0) status = write_report(directories, count, settings.output);
     free(directories);

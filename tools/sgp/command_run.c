@@ -47,13 +47,14 @@ static const option_t last_options[] = {
     {0},
 };
 
-static const option_table_t table = {
+const option_table_t run_table = {
     .command = "run",
     .synopsis = "sgp run [OPTIONS] -- PROGRAM [ARGUMENTS]",
     .about = "Starts a program written on libsgp on several nodes: sgp_group_join finds its place.",
     .parts = {{.rows = first_options},
               JOINING_PART(offsetof(run_settings_t, joining), JOINING_MANUAL),
               {.rows = last_options}},
+    .manual = "With --join the program is started once, as one node.",
     .operands = true,
 };
 
@@ -83,14 +84,14 @@ static int start(const run_settings_t *settings, char **argv) {
 int command_run(int argc, char **argv) {
     run_settings_t settings = {0};
     int first;
-    options_init(&table, &settings);
-    if (!options_parse(&table, argc, argv, &settings, &first)) return EXIT_MISTAKE;
+    options_init(&run_table, &settings);
+    if (!options_parse(&run_table, argc, argv, &settings, &first)) return EXIT_MISTAKE;
     if (settings.help) {
-        options_help(&table);
+        options_help(&run_table);
         return 0;
     }
     if (first == argc) {
-        message_error("run: the program to start is missing; %s", table.synopsis);
+        message_error("run: the program to start is missing; %s", run_table.synopsis);
         return EXIT_MISTAKE;
     }
     return start(&settings, argv + first);

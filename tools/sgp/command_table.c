@@ -185,7 +185,7 @@ static const option_t options[] = {
     {0},
 };
 
-static const option_table_t table = {
+const option_table_t table_table = {
     .command = "table",
     .any_bytes = true,
     .synopsis = "sgp table DIR...",
@@ -199,13 +199,13 @@ static const option_table_t table = {
 int command_table(int argc, char **argv) {
     bool help = false;
     int first;
-    if (!options_parse(&table, argc, argv, &help, &first)) return EXIT_MISTAKE;
+    if (!options_parse(&table_table, argc, argv, &help, &first)) return EXIT_MISTAKE;
     if (help) {
-        options_help(&table);
+        options_help(&table_table);
         return 0;
     }
     if (first == argc) {
-        message_error("table: the runs' directories are missing; %s", table.synopsis);
+        message_error("table: the runs' directories are missing; %s", table_table.synopsis);
         return EXIT_MISTAKE;
     }
     return show((const char *const *)argv + first, argc - first);

@@ -187,7 +187,7 @@ int command_train(int argc, char **argv) {
     int usual = settings.run.nodes;
     settings.run.nodes = 0; /* follows the launcher, unless --nodes is given */
     if (!settings_parse(&settings, argc, argv)) return EXIT_MISTAKE;
-    if (settings.help) options_help(&settings_table);
+    if (settings.help) options_help(&train_table);
     if (settings.version) puts("sgp " SGP_VERSION);
     if (settings.help || settings.version) return 0;
     message_log_library(&interrupt_signal);

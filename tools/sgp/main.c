@@ -13,28 +13,36 @@ static int command_version(int argc, char **argv);
 static const struct command {
     const char *name;
     int (*run)(int argc, char **argv);
+    const option_table_t *options; /* NULL: none */
     const char *help;
 } commands[] = {
-    {"train", command_train, "train a model on several nodes"},
-    {"run", command_run, "start a program written on libsgp on several nodes"},
-    {"compare", command_compare, "train by several algorithms and report"},
-    {"table", command_table, "compare finished runs"},
-    {"report", command_report, "a page with tables and plots about runs"},
-    {"simulate", command_simulate, "how fast a cluster would train that is not there"},
-    {"bench", command_bench, "measure what simulate has to know of a cluster"},
-    {"graph", command_graph, "who sends to whom, and how well it averages"},
-    {"average", command_average, "one model from a run's newest checkpoint"},
-    {"eval", command_eval, "accuracy and loss of a model's file"},
-    {"model", command_model, "parameters and memory of a model"},
-    {"help", command_help, "this text"},
-    {"version", command_version, "the program's version"},
+    {"train", command_train, &train_table, "train a model on several nodes"},
+    {"run", command_run, &run_table, "start a program written on libsgp on several nodes"},
+    {"compare", command_compare, &compare_table, "train by several algorithms and report"},
+    {"table", command_table, &table_table, "compare finished runs"},
+    {"report", command_report, &report_table, "a page with tables and plots about runs"},
+    {"simulate", command_simulate, &simulate_table,
+     "how fast a cluster would train, without the cluster"},
+    {"bench", command_bench, &bench_table, "measure a cluster's constants for simulate"},
+    {"graph", command_graph, &graph_table, "who sends to whom, and how well it averages"},
+    {"average", command_average, &average_table, "one model from a run's newest checkpoint"},
+    {"eval", command_eval, &eval_table, "accuracy and loss of a model's file"},
+    {"model", command_model, &model_table, "parameters and memory of a model"},
+    {"help", command_help, NULL, "this text"},
+    {"version", command_version, NULL, "the program's version"},
 };
 
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
+/* The sections of docs/sgp.1 that describe options: scripts/make-manual puts them there. */
+static int print_manual(void) {
+    for (int i = 0; i < COMMANDS; i++)
+        if (commands[i].options) options_manual(commands[i].options, stdout);
+    return 0;
+}
+
 static int command_help(int argc, char **argv) {
-    (void)argc;
-    (void)argv;
+    if (argc == 2 && strcmp(argv[1], "--man") == 0) return print_manual();
     puts("usage: sgp COMMAND [OPTIONS]\n");
     for (int i = 0; i < COMMANDS; i++) printf("  %-9s %s\n", commands[i].name, commands[i].help);
     puts("\nsgp COMMAND --help lists the options of a command.");

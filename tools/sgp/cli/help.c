@@ -61,11 +61,15 @@ static void print_option(const option_t *option) {
     print_wrapped(text, column);
 }
 
-static void print_section(const option_table_t *table, int section) {
+const char *options_heading(int section) {
     static const char *const headings[SECTION_COUNT] = {
         "Nodes and messages", "Averaging", "Training", "Files", "Experiments", "This program"};
+    return headings[section];
+}
+
+static void print_section(const option_table_t *table, int section) {
     int part;
-    printf("\n%s:\n", headings[section]);
+    printf("\n%s:\n", options_heading(section));
     for (const option_t *option = NULL; (option = options_next(table, option, &part));)
         if ((int)option->section == section) print_option(option);
 }

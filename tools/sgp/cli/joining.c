@@ -20,8 +20,7 @@ const option_t joining_rows[] = {
      .wanted = "HOST:PORT, such as node17:7070",
      .help = "be one node of a group of --nodes N that meets there; the same on every machine",
      .more = "The process that finds HOST to be an address of its own, and the port free, founds "
-             "the group; the "
-             "others join it. HOST may be any member."},
+             "the group; the others join it. HOST may be any member."},
     {.name = "rank",
      .argument = "R",
      .type = OPTION_INT,
@@ -62,10 +61,8 @@ const option_t joining_rows[] = {
      .wanted = "a file",
      .help = "a secret that all nodes share; without one only nodes of this machine are let in",
      .more = "It has 16 characters or more, and only its owner may read the file (chmod 600). "
-             "Nodes prove that they "
-             "know the secret; it does not travel, and messages are not encrypted. A launcher may "
-             "bring a key itself "
-             "(mpirun, srun with PMIx)."},
+             "Nodes prove that they know the secret; it does not travel, and messages are not "
+             "encrypted. A launcher may bring a key itself (mpirun, srun with PMIx)."},
     {.name = "insecure",
      .type = OPTION_FLAG,
      .offset = AT(insecure),
@@ -80,8 +77,7 @@ const option_t joining_rows[] = {
      .wanted = "a number of seconds above 0",
      .help = "silence after which a node is lost",
      .more = "A node is silent if it does not run (stopped, suspended) or cannot be reached; a "
-             "node that computes is "
-             "not. The limit holds over shared memory and over a network."},
+             "node that computes is not. The limit holds over shared memory and over a network."},
     {0},
 };
 

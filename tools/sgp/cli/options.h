@@ -26,6 +26,7 @@ typedef struct option_table {
     const char *synopsis;              /* "sgp train [OPTIONS]" */
     const char *about;                 /* a sentence or two under the synopsis */
     option_part_t parts[OPTION_PARTS]; /* as many as have rows */
+    const char *manual;                /* begins its section of the manual, *bold*; may be NULL */
     bool sections;                     /* --help groups the options under headings */
     bool operands;                     /* arguments that are not options are allowed */
     bool any_bytes;                    /* values need not be UTF-8, since no JSON file names them */
@@ -56,11 +57,15 @@ bool options_utf8(const char *option, const char *text);
 /* Prints synopsis and options with their defaults on standard output. */
 void options_help(const option_table_t *table);
 
-/* The same for docs/sgp.1: one tagged paragraph per option, in man's markup. */
+/* The section of docs/sgp.1, in man's markup: a tagged paragraph per option, but for --help. Nothing if there is no
+ * other option. */
 void options_manual(const option_table_t *table, FILE *out);
 
 /* The option's help with choices and default, as --help prints it. */
 void options_text(const option_t *option, char *text, size_t room);
+
+/* The heading of a section. */
+const char *options_heading(int section);
 
 enum { OPTION_SPELLING = 80 };
 

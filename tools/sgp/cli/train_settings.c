@@ -35,7 +35,7 @@ static const option_t program_options[] = {
     {0},
 };
 
-const option_table_t settings_table = {
+const option_table_t train_table = {
     .command = "train",
     .synopsis = "sgp train [OPTIONS]",
     .about = "Trains a model on several nodes that average their parameters as they go, and writes "
@@ -43,19 +43,21 @@ const option_table_t settings_table = {
     .parts = {{.rows = train_option_rows, .at = AT(run)},
               JOINING_PART(AT(joining), NULL),
               {.rows = program_options}},
+    .manual = "Defaults are in parentheses. A value follows its option, or an equals sign. Every "
+              "command has --help.",
     .sections = true,
 };
 
 void settings_init(settings_t *settings) {
     const char *transport = getenv("SGP_TRANSPORT");
     *settings = (settings_t){0};
-    options_init(&settings_table, settings);
+    options_init(&train_table, settings);
     if (transport && *transport) settings->run.transport = transport;
 }
 
 bool settings_parse(settings_t *settings, int argc, char **argv) {
     int first;
-    if (!options_parse(&settings_table, argc, argv, settings, &first)) return false;
+    if (!options_parse(&train_table, argc, argv, settings, &first)) return false;
     train_options_settle(&settings->run);
     return true;
 }

@@ -19,7 +19,7 @@ typedef struct settings {
     bool version;
 } settings_t;
 
-extern const option_table_t settings_table;
+extern const option_table_t train_table;
 
 /* The defaults, before settings_parse: what a command line without options means. */
 void settings_init(settings_t *settings);
