@@ -8,7 +8,7 @@
 #include "model/model.h"
 #include "run/machine.h"
 #include "run/mixing_plan.h"
-#include "run/train_options.h"
+#include "run/option_rows.h"
 
 #include <string.h>
 

@@ -11,8 +11,7 @@
 #include <string.h>
 #include <sys/utsname.h>
 
-/* A continued run needs the same bits. What a person types has 15 digits or less; what a script has
- * computed may have 17. */
+/* A continued run needs the same bits. A typed number has 15 digits or less, a computed one up to 17. */
 static json_t *exact_json(double value) {
     char digits[32];
     snprintf(digits, sizeof digits, "%.15g", value);
@@ -21,7 +20,7 @@ static json_t *exact_json(double value) {
     return json_string(digits);
 }
 
-/* A text of digits is a number, as peers and overlap are where they are one. */
+/* Of peers and overlap: a number, or another text. */
 static json_t *word_json(const char *text) {
     char *end;
     long long number = strtoll(text, &end, 10);
@@ -38,7 +37,7 @@ static json_t *parts_json(const option_t *option, const char *text) {
                      strtod(colon + 1, NULL));
 }
 
-/* Strings are not cut. */
+/* The whole string; option_print may cut it. */
 static json_t *string_json(const option_t *option, const void *base) {
     const char *text = *(const char *const *)((const char *)base + option->offset);
     return text ? json_string(text) : json_null();
@@ -241,8 +240,7 @@ static const option_t *option_at(int place) {
 static void add_option(const option_t *option, const train_options_t *options,
                        agreement_t *agreement) {
     char text[OPTION_TEXT];
-    /* Numbers as they are, also those that stand for a default. */
-    double number;
+    double number; /* as it is, also if it stands for a default */
     if (option->agree) option->agree(options, text);
     else if (option->type == OPTION_REAL) {
         memcpy(&number, (const char *)options + option->offset, sizeof number);

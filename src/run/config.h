@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a run is: as config.json, and as the list that all nodes must agree on. */
+/* A run as config.json, and as the list that all nodes must agree on. Both follow from the rows of option_rows.h. */
 #ifndef SGP_RUN_CONFIG_H
 #define SGP_RUN_CONFIG_H
 
 #include "run/agreement.h"
+#include "run/option_rows.h"
 #include "files/content_hash.h"
 #include "run/replica.h"
 
@@ -50,13 +51,12 @@ bool config_differs(const json_t *object, const train_options_t *options,
 /* The row of a member's name; NULL: there is none. */
 const option_t *config_option(const char *key);
 
-/* What would give another result if it differed. Not in it: the names of directories, the
- * transport, and who is slow. */
+/* Everything that would change the result, or the messages that nodes expect. Not the names of directories, the
+ * transport, or the slow node. */
 void config_agreement(const train_options_t *options, const replica_t *replica,
                       agreement_t *agreement);
 
-/* Of all that the agreement has, but for what may change when a run is continued: the version, when
- * checkpoints are written, and what else is written. */
+/* The hash of the agreement without the version and the options that --resume may change. Checkpoints hold it. */
 void config_fingerprint(const train_options_t *options, const replica_t *replica,
                         char text[HASH_TEXT]);
 

@@ -2,7 +2,7 @@
 /* One option as a row of a table, and its value as text.
  *
  * A row states everything about an option: its name, type, default, range, help, and the field that it fills in a
- * settings struct. train_options.h has the rows of a run, each subcommand in tools/ has rows of its own. The command
+ * settings struct. option_rows.h has the rows of a run, each subcommand in tools/ has rows of its own. The command
  * line, --help, the manual, config.json, --resume and the comparison of nodes all read rows.
  *
  * Anyone above src/run may call this file. It never sees argv, prints nothing and allocates nothing. */
@@ -65,7 +65,7 @@ typedef struct option {
     bool (*parse)(const char *text, void *value);
     void (*print)(const void *value, char *text);
 
-    /* The rest concerns the rows of a run (train_options.h). */
+    /* The rest concerns the rows of a run (option_rows.h). */
 
     /* Place in the list that all nodes must agree on, from 1; 0: nodes may differ. The list is hashed into
      * checkpoints, so a place never changes. */

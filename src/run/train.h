@@ -8,7 +8,7 @@
 #ifndef SGP_RUN_TRAIN_H
 #define SGP_RUN_TRAIN_H
 
-#include "run/train_options.h"
+#include "run/option_rows.h"
 
 #include <sgp/sgp.h>
 #include <signal.h>

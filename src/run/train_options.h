@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The options of a run, each one row of a table.
- *
- * To add an option, add its row to train_options.c, its field below, and the code that uses it. The command line,
- * --help, the manual, config.json, --resume, the range check and the comparison of nodes follow from the row. */
+/* The options of a run as the code reads them. Each field but `here` has a row in option_rows.c. */
 #ifndef SGP_RUN_TRAIN_OPTIONS_H
 #define SGP_RUN_TRAIN_OPTIONS_H
 
-#include "run/option.h"
 #include "run/stages.h"
 
 #include <sgp/mixer.h>
@@ -15,7 +11,7 @@
 
 #define TRAIN_BY_ALGORITHM (-2)
 
-/* Everything that decides a run. Defaults and ranges are in the rows. Strings are borrowed. */
+/* Everything that decides a run. Defaults and ranges are in option_rows.c. Strings are borrowed. */
 typedef struct train_options {
     const char *model;
     const char *data;         /* "fashion-mnist", or a directory with the same four IDX files */
@@ -61,15 +57,6 @@ typedef struct train_options {
         compute_ms; /* > 0: a fixed time replaces loading a batch and computing its gradient; the gradient is then
                           small constant noise, nothing is evaluated, and losses and accuracies are NAN */
 } train_options_t;
-
-/* The rows, in the order of config.json; the last has no name. Offsets count in train_options_t. */
-extern const option_t train_option_rows[];
-
-/* The defaults, settled. */
-void train_options_init(train_options_t *options);
-
-/* The defaults before settling, for a caller that goes on to parse. */
-void train_options_unset(train_options_t *options);
 
 /* Fills the defaults that follow from other options: SlowMo's pair, augment by the model. Call it after the last
  * change; it may be called again. */

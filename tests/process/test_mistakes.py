@@ -23,7 +23,7 @@ OPTIONS = [
     (["--nodes", "2.5"], ["--nodes 2.5", "whole number"]),
     (["--nodes", "99999999999999999999"], ["--nodes 99999999999999999999", "whole number"]),
     (["--algorithm", "sgd"], ["--algorithm sgd", "sgp, ", "osgp, ", "allreduce", "or a schedule"]),
-    (["--algorithm", "1:sgp"], ["--algorithm 1:sgp", "adpsgd", "or a schedule by epoch such as 0:allreduce,5:sgp"]),
+    (["--algorithm", "1:sgp"], ["--algorithm 1:sgp", "adpsgd", "or a schedule"]),
     (["--algorithm", "0:sgp,0:osgp"], ["--algorithm 0:sgp,0:osgp"]),
     (["--algorithm", "0:allreduce,5:sgp"], ["epoch 5", "5 epochs"]),
     (["--algorithm", "0:allreduce,2:dpsgd", "--graph", "exponential"], ["dpsgd", "exponential"]),

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `sgp compare`: the same training by several algorithms, each as `sgp train` would do it, one after
- * the other. */
+/* `sgp compare`: the same training by several algorithms, one after the other, each by `sgp train`. */
 #include "launch/child.h"
 #include "cli/claim.h"
 #include "command.h"
@@ -59,13 +58,13 @@ const option_table_t compare_table = {
     .parts = {{.rows = options}},
 };
 
-/* Options of `sgp train` that mean nothing here. */
+/* Options of `sgp train` that are refused here. */
 static const struct {
     const char *name, *reason;
 } refused[] = {
-    {"--algorithm", "of several here: --algorithms NAME,NAME"},
-    {"--resume", "compare begins every run; sgp train --resume continues one"},
-    {"--join", "compare runs on this machine alone; sgp train --join joins others"},
+    {"--algorithm", "use --algorithms NAME,NAME"},
+    {"--resume", "compare begins every run; sgp train --resume continues a run"},
+    {"--join", "compare runs on this machine alone; sgp train --join joins other machines"},
     {"--json", "compare writes comparison.json"},
     {"--version", "sgp version prints it"},
 };
@@ -81,7 +80,8 @@ typedef struct compare {
     int count;
     bool quiet;
     int finished;
-    const char *reported[MOST_RUNS]; /* (reported_count); runs that finished, or say why not */
+    const char
+        *reported[MOST_RUNS]; /* (reported_count): runs that finished, or left the reason why not */
     int reported_count;
 } compare_t;
 
@@ -101,7 +101,7 @@ static bool refuse(const char *argument) {
     return false;
 }
 
-/* Returns false after a line about what is refused. own and rest: (argc + 1). */
+/* Returns false after a line about an option that is refused. own and rest: (argc + 1). */
 static bool divide(compare_t *compare, int argc, char **argv) {
     compare->own[compare->own_count++] = argv[0];
     for (int i = 1; i < argc; i++) {
@@ -175,7 +175,7 @@ static char **arguments(const compare_t *compare, int run) {
     return argv;
 }
 
-/* As the run itself would check it. The data, which are the same for all, with the first alone. */
+/* The run's own checks. The data are the same for all runs, and are checked with the first. */
 static bool check_run(compare_t *compare, int run) {
     settings_t settings;
     int argc = compare->rest_count + 6;
@@ -195,12 +195,12 @@ static bool check_run(compare_t *compare, int run) {
     return right;
 }
 
-/* Everything that can be wrong, for all runs, before hours go into the first. */
+/* Checks all runs before hours go into the first. */
 static bool check(compare_t *compare, const char *output) {
     static const char *const places[] = {"SGP_RANK", "SGP_JOIN"};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         if (!getenv(places[i])) continue;
-        message_error("compare: starts its nodes itself, but %s is set", places[i]);
+        message_error("compare: starts its nodes itself, so %s must not be set", places[i]);
         return false;
     }
     if (!gnuplot_check() || !name_runs(compare, output)) return false;
@@ -209,8 +209,8 @@ static bool check(compare_t *compare, const char *output) {
     return output_prepare(output, OUTPUT_ROOM);
 }
 
-/* Whether the run has left a summary that says how it diverged or failed. */
-static bool says_how_it_failed(const char *directory) {
+/* Whether the run has left a summary with the reason why it diverged or failed. */
+static bool left_a_reason(const char *directory) {
     char path[OUTPUT_PATH];
     if (snprintf(path, sizeof path, "%s/summary.json", directory) >= (int)sizeof path) return false;
     json_t *summary = files_json_load(path, 0, NULL);
@@ -230,7 +230,7 @@ static int train(compare_t *compare, int run, int *stopped) {
     int status = child_run(argv, stopped);
     free(argv);
     if (status == 0) compare->finished++;
-    if (status == 0 || (!*stopped && says_how_it_failed(compare->directories[run])))
+    if (status == 0 || (!*stopped && left_a_reason(compare->directories[run])))
         compare->reported[compare->reported_count++] = compare->directories[run];
     if (status == 0) return 0;
     if (!*stopped)

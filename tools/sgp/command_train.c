@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `sgp train` is three programs: a launcher of nodes, one node of a group that somebody else has
- * started, and all nodes in threads. */
+/* `sgp train` is three programs: a launcher of nodes, one node of a group that another launcher has started, and all
+ * nodes as threads. */
 #include "cli/claim.h"
 #include "command.h"
 #include "launch/launch.h"
@@ -26,8 +26,8 @@
 
 #define SELF "/proc/self/exe"
 
-/* Seconds to end in: the step under way, the checkpoint and the report. Nodes themselves give up on one
- * that does not halt a little earlier, see run/halt.h. */
+/* Seconds after Ctrl-C for the current step, the checkpoint and the report. Nodes give up on a node that does not halt
+ * a little earlier, see run/halt.h. */
 enum { INTERRUPT_GRACE = 45 };
 
 /* The run's id from its config.json; "" if it cannot be read. */
@@ -40,7 +40,7 @@ static void find_id(const char *config, char *id, size_t room) {
     json_decref(json);
 }
 
-/* A node 0 that was killed has left no word about the run. Not where it had not begun. */
+/* Writes summary.json for a node 0 that was killed after the run had begun. */
 static void write_for_node_0(const settings_t *settings, int status, const char *reason) {
     const char *output = settings->run.output;
     char path[OUTPUT_PATH + 16];
@@ -56,8 +56,8 @@ static void write_for_node_0(const settings_t *settings, int status, const char 
     summary_print_early(settings, &summary);
 }
 
-/* The nodes are this program with the same arguments; the directory's name is decided once. Nodes of one
- * machine that talk over TCP need not be reached from elsewhere. */
+/* The nodes are this program with the same arguments and the name of the directory. With --transport tcp on one machine
+ * they listen on the loopback interface alone. */
 static int launch_nodes(const settings_t *settings, int argc, char **argv) {
     char **arguments = calloc((size_t)argc + 6, sizeof *arguments);
     if (!arguments) {
@@ -89,8 +89,8 @@ static int launch_nodes(const settings_t *settings, int argc, char **argv) {
     return status;
 }
 
-/* Nodes need OpenMP held to one thread each, which it only reads when a program starts: those that are
- * threads, and those that MPI's launcher has started. */
+/* Starts this program again with one OpenMP thread, which OpenMP reads only at the start: for nodes that are threads,
+ * and for nodes of another launcher. */
 static int start_again(char **argv) {
     setenv("OMP_NUM_THREADS", "1", 1);
     execv(SELF, argv - 1); /* the subcommand's name follows the program's */
@@ -98,7 +98,7 @@ static int start_again(char **argv) {
     return EXIT_FAILED;
 }
 
-/* Everything that can be wrong before a start, so that one process says it and not every node. */
+/* Checks before the start, so that one process reports a mistake and not every node. */
 static bool check_run(const settings_t *settings) {
     dataset_t *dataset;
     if (train_check(&settings->run) != SGP_OK) return false;
@@ -108,7 +108,7 @@ static bool check_run(const settings_t *settings) {
     return true;
 }
 
-/* In a directory that is ours, where all files of the run are. */
+/* Once the run's directory is claimed. */
 static int run_claimed(settings_t *settings, const claim_t *claim, bool threads, int argc,
                        char **argv) {
     uint64_t step;
@@ -120,7 +120,7 @@ static int run_claimed(settings_t *settings, const claim_t *claim, bool threads,
     return launch_nodes(settings, argc, argv);
 }
 
-/* All nodes, which this process starts. */
+/* Starts all nodes. */
 static int start_nodes(settings_t *settings, bool threads, int argc, char **argv) {
     claim_t claim = CLAIM_NONE;
     train_summary_t summary;
@@ -134,11 +134,11 @@ static int start_nodes(settings_t *settings, bool threads, int argc, char **argv
     return status;
 }
 
-/* One node, which somebody has started. A person wants to hear of mistakes before the others are there. */
+/* One node of a group. A node that joins by hand checks its options before it waits for the others. */
 static int be_node(settings_t *settings, place_t *place, char **argv) {
     if (!getenv("OMP_NUM_THREADS")) return start_again(argv);
     if (place->joins && settings->run.resume && place->rank < 0) {
-        message_error("--resume %s: with --join each node claims the rank that it had: --rank R",
+        message_error("--resume %s: with --join each node needs the rank that it had: --rank R",
                       settings->run.resume);
         return EXIT_MISTAKE;
     }
@@ -164,14 +164,14 @@ static int train(settings_t *settings, int usual, int argc, char **argv) {
     }
     if (place.placed) return be_node(settings, &place, argv);
     if (strcmp(settings->run.transport, "mpi") == 0) {
-        message_error("--transport mpi: mpirun starts it: mpirun -n %d sgp train --transport mpi",
+        message_error("--transport mpi: needs mpirun: mpirun -n %d sgp train --transport mpi",
                       settings->run.nodes * settings->run.workers);
         return EXIT_MISTAKE;
     }
     return start_nodes(settings, threads, argc, argv);
 }
 
-/* Continues settings->run.resume. */
+/* Continues the run in settings->run.resume. */
 static int train_on(settings_t *settings, int usual, int argc, char **argv) {
     json_t *config;
     bool good = resume_settings(&config, argc, argv, settings);

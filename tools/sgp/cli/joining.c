@@ -90,7 +90,7 @@ bool joining_wanted(const joining_t *joining) {
     return joining->join || (in_environment("SGP_JOIN") && !in_environment("SGP_RENDEZVOUS"));
 }
 
-/* The first option that speaks of a network alone; NULL: none. */
+/* The first option that only tcp uses; NULL: none. */
 static const char *network_option(const joining_t *joining) {
     if (joining->interface) return "interface";
     if (joining->ports) return "ports";
@@ -111,7 +111,7 @@ static bool check_rank(const joining_t *joining, int size) {
 
 static bool check_size(const joining_t *joining, int size) {
     if (!joining->join || size || in_environment("SGP_SIZE")) return true;
-    message_error("--join %s: how many nodes make the group? give each the same --nodes N",
+    message_error("--join %s: needs the size of the group: give each node the same --nodes N",
                   joining->join);
     return false;
 }
@@ -127,10 +127,9 @@ static bool check_transport(const joining_t *joining, const char *transport, boo
         message_error("--peer-timeout: a limit of shm, tcp and auto, not of --transport %s",
                       transport);
     else if (option && !network && !joining_wanted(joining))
-        message_error("--%s: says something about tcp, and here is --transport %s", option,
-                      transport);
+        message_error("--%s: is an option of tcp, not of --transport %s", option, transport);
     else if (option && !placed && strcmp(transport, "tcp") != 0)
-        message_error("--%s: is for a network: --transport tcp, or --join HOST:PORT", option);
+        message_error("--%s: needs a network: --transport tcp, or --join HOST:PORT", option);
     else return true;
     return false;
 }
@@ -141,7 +140,7 @@ bool joining_check_join(const joining_t *joining, int size) {
 
 bool joining_check(const joining_t *joining, const char *transport, bool placed) {
     if (joining->key_file && joining->insecure) {
-        message_error("--insecure: means no key, and here is --key-file %s", joining->key_file);
+        message_error("--insecure: means no key, but --key-file %s gives one", joining->key_file);
         return false;
     }
     return check_transport(joining, transport, placed);

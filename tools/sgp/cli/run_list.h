@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The runs that a person means by some directories: `sgp table` and `sgp report` take those of runs, and those in
- * which runs lie. */
+/* The runs that `sgp table` and `sgp report` take: each directory is one of a run, or contains those of runs. */
 #ifndef SGP_CLI_RUN_LIST_H
 #define SGP_CLI_RUN_LIST_H
 
@@ -9,8 +8,8 @@ typedef struct run_list {
     int count;
 } run_list_t;
 
-/* Appends `directory` if it is a run's, otherwise its subdirectories that are, by name. Returns 0, or the program's
- * exit status after a line: there is none, or no memory. */
+/* Appends `directory` if it is a run's, otherwise its subdirectories that are, sorted by name. Returns 0, or the
+ * program's exit status after a line: there is no run, or no memory. */
 int run_list_add(run_list_t *list, const char *directory);
 
 void run_list_release(run_list_t *list);

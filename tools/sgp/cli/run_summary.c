@@ -65,7 +65,7 @@ static void print_text(const train_options_t *run, const train_summary_t *summar
     printf("  directory    %s\n", run->output);
 }
 
-/* A run without a gnuplot has no report, and one that cannot be drawn is no reason to fail. */
+/* A missing gnuplot or a failed drawing is no error of the run. */
 static void write_report(const settings_t *settings) {
     const char *directory = settings->run.output;
     if (!settings->quiet && gnuplot_found()) report_write(&directory, 1, directory);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The command line of `sgp train`: the options of the run (run/train_options.h), how nodes join, and options of the
+/* The command line of `sgp train`: the options of the run (run/option_rows.h), how nodes join, and options of the
  * program alone. */
 #ifndef SGP_CLI_TRAIN_SETTINGS_H
 #define SGP_CLI_TRAIN_SETTINGS_H

@@ -4,7 +4,7 @@
 
 #include "files/json.h"
 #include "run/config.h"
-#include "run/train_options.h"
+#include "run/option_rows.h"
 
 static void names_are_unique(void **state) {
     (void)state;
