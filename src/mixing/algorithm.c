@@ -3,6 +3,7 @@
 
 #include "base/logging.h"
 #include "base/memory.h"
+#include "mixing/default_graph.h"
 #include "mixing/progress_thread.h"
 
 #include <stdlib.h>
@@ -25,9 +26,8 @@ sgp_status_t sgp_algorithm_check(const sgp_mixer_t *mixer, const sgp_mixer_optio
         return sgp_fail(SGP_ERR_INVALID, "mixer: a graph of %d nodes for a group of %d",
                         full.graph.size, mixer->size);
     full.graph.size = mixer->size;
-    bool pairs = full.algorithm == SGP_ALGORITHM_ADPSGD || full.algorithm == SGP_ALGORITHM_DPSGD;
-    if (pairs && full.graph.kind == SGP_GRAPH_EXPONENTIAL && options->graph.size == 0)
-        full.graph.kind = SGP_GRAPH_BIPARTITE_EXPONENTIAL;
+    if (full.graph.kind == SGP_GRAPH_EXPONENTIAL && options->graph.size == 0)
+        full.graph.kind = sgp_algorithm_default_graph(full.algorithm);
     if (full.local_steps == 0) full.local_steps = 1;
     if (full.encoding == SGP_ENCODING_DEFAULT) full.encoding = SGP_ENCODING_FLOAT32;
     full.count = mixer->all_count;

@@ -11,6 +11,7 @@
 #include "files/json.h"
 #include "run/mass.h"
 #include "files/model_file.h"
+#include "run/mixing_plan.h"
 #include "run/resume.h"
 #include "run/summary.h"
 

@@ -5,6 +5,7 @@
 #include "base/constants.h"
 #include "base/logging.h"
 #include "base/memory.h"
+#include "mixing/default_graph.h"
 
 #include <limits.h>
 #include <math.h>
@@ -84,10 +85,8 @@ sgp_mixer_options_t simulate_mixer_options(const simulate_settings_t *settings,
         .encoding = settings->encoding,
         .local_steps = 1,
         .timeout_ms = INT_MAX};
-    bool pairs =
-        algorithm->algorithm == SGP_ALGORITHM_DPSGD || algorithm->algorithm == SGP_ALGORITHM_ADPSGD;
+    options.graph.kind = sgp_algorithm_default_graph(algorithm->algorithm);
     if (settings->graph) sgp_graph_parse(settings->graph, &options.graph.kind);
-    else if (pairs) options.graph.kind = SGP_GRAPH_BIPARTITE_EXPONENTIAL;
     if (algorithm->algorithm == SGP_ALGORITHM_OSGP)
         options.overlap = algorithm->async ? SGP_OVERLAP_ASYNC : settings->overlap;
     return options;

@@ -106,7 +106,7 @@ typedef struct simulate_settings {
     uint64_t seed;
     const char *output;
     const char *command; /* that made it, without what only says where it goes; NULL: not known */
-    int json, quiet, help;
+    bool json, quiet, help;
     /* Which of them the command line said: what a calibration does not overwrite. */
     bool compute_given, local_given, network_given, parameters_given;
 } simulate_settings_t;
