@@ -34,4 +34,7 @@ const char *sgp_algorithm_names(void);
 /* The graph of a mixer whose options name none: exponential, or bipartite-exponential for pairs. */
 sgp_graph_kind_t sgp_algorithm_default_graph(sgp_algorithm_t algorithm);
 
+/* The same for --help. */
+#define SGP_DEFAULT_GRAPH_TEXT "exponential; bipartite-exponential for dpsgd and adpsgd"
+
 #endif

@@ -11,8 +11,7 @@
 #include <string.h>
 #include <sys/utsname.h>
 
-/* A continued run needs the same bits. What a person types has 15 digits or less; what a script has
- * computed may have 17. */
+/* A continued run needs the same bits. A typed number has 15 digits or less, a computed one up to 17. */
 static json_t *exact_json(double value) {
     char digits[32];
     snprintf(digits, sizeof digits, "%.15g", value);
@@ -21,57 +20,162 @@ static json_t *exact_json(double value) {
     return json_string(digits);
 }
 
-static json_t *slow_json(const train_options_t *options) {
-    if (options->slow_rank < 0) return json_null();
-    return json_pack("{s:i, s:f}", "rank", options->slow_rank, "factor", options->slow_factor);
+/* Of peers and overlap: a number, or another text. */
+static json_t *word_json(const char *text) {
+    char *end;
+    long long number = strtoll(text, &end, 10);
+    if (*text == '\0') return json_null();
+    return *end == '\0' ? json_integer(number) : json_string(text);
+}
+
+/* "INTEGER:NUMBER" as an object of its parts. */
+static json_t *parts_json(const option_t *option, const char *text) {
+    char *colon;
+    if (*text == '\0') return json_null();
+    int first = (int)strtol(text, &colon, 10);
+    return json_pack("{s:i, s:f}", option->parts[0], first, option->parts[1],
+                     strtod(colon + 1, NULL));
+}
+
+/* The whole string; option_print may cut it. */
+static json_t *string_json(const option_t *option, const void *base) {
+    const char *text = *(const char *const *)((const char *)base + option->offset);
+    return text ? json_string(text) : json_null();
 }
 
 json_t *config_peers_json(const train_options_t *options) {
     char text[TRAIN_STAGES_TEXT];
-    if (options->peers.count == 1) return json_integer(options->peers.stage[0].value);
-    return json_string(train_stages_text(&options->peers, NULL, text));
+    return word_json(train_stages_text(&options->peers, NULL, text));
 }
 
 json_t *config_overlap_json(int overlap) {
     return overlap == SGP_OVERLAP_ASYNC ? json_string("async") : json_integer(overlap);
 }
 
-static json_t *mixing_json(const train_options_t *o) {
-    char algorithms[TRAIN_STAGES_TEXT];
-    return json_pack("{s:s, s:s?, s:o, s:o?, s:b, s:i, s:o, s:i, s:b}", "algorithm",
-                     train_algorithms_text(&o->algorithm, algorithms), "graph",
-                     o->graph == TRAIN_BY_ALGORITHM ? NULL
-                                                    : sgp_graph_name((sgp_graph_kind_t)o->graph),
-                     "peers", config_peers_json(o), "overlap",
-                     o->overlap == TRAIN_BY_ALGORITHM ? NULL : config_overlap_json(o->overlap),
-                     "biased", o->biased, "local_steps", o->local_steps, "slow_momentum",
-                     o->slow_every > 0 ? exact_json(o->slow_momentum) : json_null(), "slow_every",
-                     o->slow_every, "slow_alone", o->slow_alone);
+json_t *config_value_json(const option_t *option, const train_options_t *options) {
+    const void *value = (const char *)options + option->offset;
+    char text[OPTION_TEXT];
+    option_print(option, options, 17, text);
+    switch (option->type) {
+    case OPTION_STRING:
+    case OPTION_CHOICE:
+        return string_json(option, options);
+    case OPTION_INT:
+        return json_integer(*(const int *)value);
+    case OPTION_LONG:
+        return json_integer(*(const int64_t *)value);
+    case OPTION_SEED:
+        return files_json_u64(*(const uint64_t *)value);
+    case OPTION_REAL:
+        return *text ? exact_json(*(const double *)value) : json_null();
+    case OPTION_PARSED:
+        return option->parts[0] ? parts_json(option, text) : word_json(text);
+    default:
+        return json_boolean(strcmp(text, "on") == 0);
+    }
 }
 
-/* Names are those of the command line, with _ for -. */
-json_t *config_options_json(const train_options_t *o) {
-    json_t *options = json_pack(
-        "{s:s, s:s, s:i, s:i, s:i, s:i, s:o, s:o, s:s, s:s, s:o, s:b, s:o, s:b, s:o, s:I, s:s, "
-        "s:s, s:s, s:s?, s:I, s:o, s:b, s:b, s:b, s:o, s:o}",
-        "model", o->model, "data", o->data, "nodes", o->nodes, "workers_per_node", o->workers,
-        "epochs", o->epochs, "batch_size", o->batch_size, "lr", exact_json(o->lr), "warmup_epochs",
-        o->warmup_epochs < 0 ? json_null() : exact_json(o->warmup_epochs), "lr_schedule",
-        o->lr_schedule, "optimizer", o->optimizer, "momentum", exact_json(o->momentum), "nesterov",
-        o->nesterov, "weight_decay", exact_json(o->weight_decay), "augment", o->augment, "seed",
-        files_json_u64(o->seed), "limit_samples", (json_int_t)o->limit_samples, "transport",
-        o->transport, "allreduce", o->allreduce, "encoding", sgp_encoding_name(o->encoding),
-        "output", o->output, "checkpoint_every", (json_int_t)o->checkpoint_every,
-        "checkpoint_minutes", exact_json(o->checkpoint_minutes), "keep_going", o->keep_going,
-        "tensorboard", o->tensorboard, "trace", o->trace, "slow_node", slow_json(o), "compute_ms",
-        exact_json(o->compute_ms));
-    json_t *mixing = mixing_json(o);
-    int failed = json_object_update(options, mixing);
-    json_decref(mixing);
-    if (!failed) return options;
-    json_decref(options);
+/* batch-size is batch_size in a file. */
+static void key_of(const option_t *option, char key[CONFIG_KEY]) {
+    snprintf(key, CONFIG_KEY, "%s", option->name);
+    for (; *key; key++)
+        if (*key == '-') *key = '_';
+}
+
+json_t *config_options_json(const train_options_t *options) {
+    json_t *object = json_object();
+    for (const option_t *option = train_option_rows; option->name; option++) {
+        char key[CONFIG_KEY];
+        if (option->unrecorded) continue;
+        key_of(option, key);
+        if (json_object_set_new(object, key, config_value_json(option, options)) == 0) continue;
+        json_decref(object);
+        return NULL;
+    }
+    return object;
+}
+
+const option_t *config_option(const char *key) {
+    for (const option_t *option = train_option_rows; option->name; option++) {
+        char name[CONFIG_KEY];
+        key_of(option, name);
+        if (!option->unrecorded && strcmp(key, name) == 0) return option;
+    }
     return NULL;
 }
+
+/* ---- back from config.json ---- */
+
+/* The value as option_parse reads it, in `text` unless it is a string. NULL: it has no such type. */
+static const char *text_of(const option_t *option, const json_t *value, char text[OPTION_TEXT]) {
+    bool borrows = option->type == OPTION_STRING || option->type == OPTION_CHOICE;
+    if (json_is_string(value)) return json_string_value(value);
+    if (borrows) return NULL;
+    if (json_is_boolean(value)) return json_is_true(value) ? "on" : "off";
+    if (json_is_integer(value))
+        snprintf(text, OPTION_TEXT, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    else if (json_is_real(value)) snprintf(text, OPTION_TEXT, "%.17g", json_real_value(value));
+    else if (json_is_object(value) && option->parts[0])
+        snprintf(text, OPTION_TEXT, "%" JSON_INTEGER_FORMAT ":%.17g",
+                 json_integer_value(json_object_get(value, option->parts[0])),
+                 json_number_value(json_object_get(value, option->parts[1])));
+    else return NULL;
+    return text;
+}
+
+/* A 0 that the command line cannot ask for is the default. */
+static bool is_unset(const option_t *option, const json_t *value) {
+    return json_is_number(value) && option->min > 0 && json_number_value(value) == 0;
+}
+
+static bool read_one(const char *key, const json_t *value, train_options_t *options,
+                     config_mistake_t *mistake) {
+    char text[OPTION_TEXT];
+    const option_t *option = config_option(key);
+    if (json_is_null(value) || (option && option->elsewhere)) return true;
+    if (option && is_unset(option, value)) return true;
+    const char *found = option ? text_of(option, value, text) : NULL;
+    if (found && option_parse(option, found, options)) return true;
+    mistake->option = found ? option : NULL;
+    snprintf(mistake->key, sizeof mistake->key, "%s", key);
+    snprintf(mistake->text, sizeof mistake->text, "%.255s", found ? found : "");
+    return false;
+}
+
+bool config_options_read(const json_t *object, train_options_t *options,
+                         config_mistake_t *mistake) {
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)object, key, value) {
+        if (!read_one(key, value, options, mistake)) return false;
+    }
+    return true;
+}
+
+/* ---- whether it is the same run ---- */
+
+static void print_json(const json_t *value, char *text, size_t room) {
+    char *all = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | FILES_JSON_FLAGS);
+    snprintf(text, room, "%s", all ? all : "?");
+    free(all);
+}
+
+bool config_differs(const json_t *object, const train_options_t *options,
+                    config_difference_t *difference) {
+    for (const option_t *option = train_option_rows; option->name; option++) {
+        key_of(option, difference->key);
+        const json_t *there = json_object_get(object, difference->key);
+        if (!there || option->may_change || option->unrecorded) continue;
+        json_t *here = config_value_json(option, options);
+        print_json(there, difference->there, sizeof difference->there);
+        print_json(here, difference->here, sizeof difference->here);
+        json_decref(here);
+        if (strcmp(difference->there, difference->here) != 0) return true;
+    }
+    return false;
+}
+
+/* ---- config.json ---- */
 
 static json_t *data_json(const dataset_t *dataset) {
     char checksum[17];
@@ -115,71 +219,60 @@ json_t *config_json(const train_options_t *options, const replica_t *replica, co
                      derived_json(replica), "versions", versions_json());
 }
 
-void config_agreement(const train_options_t *o, const replica_t *replica, agreement_t *agreement) {
+/* ---- what the nodes agree on ---- */
+
+/* Places in the list that are not an option's. */
+enum { PLACE_PARAMETERS = 3, PLACE_DATA = 5 };
+
+static void add_data(const replica_t *replica, agreement_t *agreement) {
     const dataset_shape_t *shape = &replica->dataset->shape;
-    agreement_init(agreement);
-    agreement_add(agreement, "version", "%s", SGP_VERSION);
-    agreement_add(agreement, "nodes", "%d", o->nodes);
-    agreement_add(agreement, "model", "%s", o->model);
-    agreement_add(agreement, "parameters", "%zu", replica->parameters);
-    agreement_add(agreement, "limit-samples", "%" PRId64, o->limit_samples);
     agreement_add(agreement, "training samples", "%u", shape->train_count);
     agreement_add(agreement, "test samples", "%u", shape->test_count);
     agreement_add(agreement, "data checksum", "%016" PRIx64, replica->dataset->checksum);
-    char text[TRAIN_STAGES_TEXT];
-    agreement_add(agreement, "workers-per-node", "%d", o->workers);
-    agreement_add(agreement, "algorithm", "%s", train_algorithms_text(&o->algorithm, text));
-    agreement_add(agreement, "graph", "%s", sgp_graph_name(train_mixer_options(o, 0).graph.kind));
-    agreement_add(agreement, "peers", "%s", train_stages_text(&o->peers, NULL, text));
-    agreement_add(agreement, "overlap", "%d", o->overlap);
-    agreement_add(agreement, "biased", "%s", o->biased ? "on" : "off");
-    agreement_add(agreement, "encoding", "%s", sgp_encoding_name(o->encoding));
-    agreement_add(agreement, "local-steps", "%d", o->local_steps);
-    agreement_add(agreement, "slow-momentum", "%.15g", o->slow_momentum);
-    agreement_add(agreement, "slow-every", "%d", o->slow_every);
-    agreement_add(agreement, "slow-alone", "%s", o->slow_alone ? "on" : "off");
-    agreement_add(agreement, "checkpoint-every", "%" PRId64, o->checkpoint_every);
-    agreement_add(agreement, "keep-going", "%s", o->keep_going ? "on" : "off");
-    agreement_add(agreement, "allreduce", "%s", o->allreduce);
-    agreement_add(agreement, "epochs", "%d", o->epochs);
-    agreement_add(agreement, "batch-size", "%d", o->batch_size);
-    agreement_add(agreement, "lr", "%.15g", o->lr);
-    agreement_add(agreement, "warmup-epochs", "%.15g", o->warmup_epochs);
-    agreement_add(agreement, "lr-schedule", "%s", o->lr_schedule);
-    agreement_add(agreement, "optimizer", "%s", o->optimizer);
-    agreement_add(agreement, "momentum", "%.15g", o->momentum);
-    agreement_add(agreement, "nesterov", "%s", o->nesterov ? "on" : "off");
-    agreement_add(agreement, "weight-decay", "%.15g", o->weight_decay);
-    agreement_add(agreement, "augment", "%s", o->augment ? "on" : "off");
-    agreement_add(agreement, "seed", "%" PRIu64, o->seed);
-    agreement_add(agreement, "compute-ms", "%.15g", o->compute_ms);
-    agreement_add(agreement, "trace", "%s", o->trace ? "on" : "off");
-    agreement_add(agreement, "output", "%s", o->output ? "written" : "none");
-    agreement_add(agreement, "resume", "%s", o->resume ? "on" : "off");
 }
 
-static bool may_change(const char *line) {
-    static const char *const names[] = {
-        "version=", "checkpoint-every=", "keep-going=", "trace=", "output=", "resume="};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (strncmp(line, names[i], strlen(names[i])) == 0) return true;
-    return false;
+static const option_t *option_at(int place) {
+    for (const option_t *option = train_option_rows; option->name; option++)
+        if (option->agreed == place) return option;
+    return NULL;
+}
+
+static void add_option(const option_t *option, const train_options_t *options,
+                       agreement_t *agreement) {
+    char text[OPTION_TEXT];
+    double number; /* as it is, also if it stands for a default */
+    if (option->agree) option->agree(options, text);
+    else if (option->type == OPTION_REAL) {
+        memcpy(&number, (const char *)options + option->offset, sizeof number);
+        snprintf(text, sizeof text, "%.15g", number);
+    } else option_print(option, options, 15, text);
+    agreement_add(agreement, option->name, "%s", text);
+}
+
+/* kept: only what a continued run may not change. */
+static void add_all(const train_options_t *options, const replica_t *replica, bool kept,
+                    agreement_t *agreement) {
+    for (int place = 1;; place++) {
+        const option_t *option = option_at(place);
+        if (place == PLACE_PARAMETERS)
+            agreement_add(agreement, "parameters", "%zu", replica->parameters);
+        else if (place == PLACE_DATA) add_data(replica, agreement);
+        else if (!option) return;
+        else if (!kept || !option->may_change) add_option(option, options, agreement);
+    }
+}
+
+void config_agreement(const train_options_t *options, const replica_t *replica,
+                      agreement_t *agreement) {
+    agreement_init(agreement);
+    agreement_add(agreement, "version", "%s", SGP_VERSION);
+    add_all(options, replica, false, agreement);
 }
 
 void config_fingerprint(const train_options_t *options, const replica_t *replica,
                         char text[CONTENT_HASH_TEXT]) {
     agreement_t agreement;
-    char kept[AGREEMENT_BYTES];
-    size_t length = 0;
-    config_agreement(options, replica, &agreement);
-    for (const char *line = agreement.text; *line;) {
-        size_t bytes = strcspn(line, "\n");
-        bytes += line[bytes] == '\n';
-        if (!may_change(line)) {
-            memcpy(kept + length, line, bytes);
-            length += bytes;
-        }
-        line += bytes;
-    }
-    content_hash_of(kept, length, text);
+    agreement_init(&agreement);
+    add_all(options, replica, true, &agreement);
+    content_hash_of(agreement.text, agreement.length, text);
 }

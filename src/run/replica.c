@@ -4,6 +4,7 @@
 #include "base/logging.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "run/mixing_plan.h"
 
 #include <stdlib.h>
 #include <string.h>

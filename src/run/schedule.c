@@ -2,25 +2,9 @@
 #include "run/schedule.h"
 
 #include <math.h>
-#include <string.h>
 
 #define REFERENCE_BATCH 256.0
 #define PI              3.14159265358979323846
-
-static const char *const names[] = {"step", "cosine", "constant"};
-
-const char *schedule_names(void) {
-    return "step, cosine, constant";
-}
-
-sgp_status_t schedule_parse(const char *name, schedule_kind_t *kind) {
-    for (int i = 0; i < 3; i++)
-        if (strcmp(name, names[i]) == 0) {
-            *kind = (schedule_kind_t)i;
-            return SGP_OK;
-        }
-    return SGP_ERR_NOT_FOUND;
-}
 
 schedule_t schedule_make(const train_options_t *options, uint64_t steps_per_epoch) {
     schedule_t schedule = {.kind = SCHEDULE_STEP};

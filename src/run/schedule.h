@@ -14,13 +14,10 @@
 #ifndef SGP_RUN_SCHEDULE_H
 #define SGP_RUN_SCHEDULE_H
 
-#include "run/train.h"
+#include "run/decay.h"
+#include "run/train_options.h"
 
-typedef enum schedule_kind {
-    SCHEDULE_STEP,
-    SCHEDULE_COSINE,
-    SCHEDULE_CONSTANT,
-} schedule_kind_t;
+#include <sgp/status.h>
 
 /* A plain value; pure functions of it. */
 typedef struct schedule {
@@ -30,12 +27,6 @@ typedef struct schedule {
     double warmup;  /* W, steps; may be a fraction; 0: none */
     uint64_t steps; /* of the run */
 } schedule_t;
-
-/* "step, cosine, constant", for messages. */
-const char *schedule_names(void);
-
-/* SGP_ERR_NOT_FOUND leaves *kind as it was. Logs nothing. */
-sgp_status_t schedule_parse(const char *name, schedule_kind_t *kind);
 
 /* options: checked; nodes, workers, batch_size, epochs, lr, warmup_epochs and lr_schedule are
  * used. */

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A setting that changes between epochs, such as "0:allreduce,5:sgp": sgp from epoch 5 on, where
- * epochs count from 0. A single value is one stage. Plain values. */
+ * epochs count from 0. A single value is one stage. Plain values; any caller in src/run and tools. */
 #ifndef SGP_RUN_STAGES_H
 #define SGP_RUN_STAGES_H
 
-#include <sgp/mixer.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -33,26 +32,18 @@ static inline int train_stages_at(const train_stages_t *stages, uint64_t epoch) 
 /* Whether a stage begins with this epoch. */
 bool train_stages_begin(const train_stages_t *stages, uint64_t epoch);
 
-/* "VALUE" or "0:VALUE,EPOCH:VALUE,..."; value reads one of them. false: the text makes no sense, and
- * *stages is as it was. */
+/* Reads "VALUE" or "0:VALUE,EPOCH:VALUE,..."; value reads one VALUE. false: the text is no schedule, and *stages is
+ * unchanged. */
 bool train_stages_parse(const char *text, bool (*value)(const char *text, int *value),
                         train_stages_t *stages);
 
-/* The same text again. name: of a value; NULL: the number. Returns text. */
+/* Writes the text that train_stages_parse reads. name: of a value; NULL: its number. Returns text. */
 const char *train_stages_text(const train_stages_t *stages, const char *(*name)(int value),
                               char text[TRAIN_STAGES_TEXT]);
 
-/* Values are sgp_algorithm_t, or numbers of peers. */
+/* The same for sgp_algorithm_t and for numbers of peers. */
 bool train_algorithms_parse(const char *text, train_stages_t *stages);
 bool train_peers_parse(const char *text, train_stages_t *stages);
 const char *train_algorithms_text(const train_stages_t *stages, char text[TRAIN_STAGES_TEXT]);
-
-struct train_options;
-
-/* What the mixer does in an epoch. count and buffers are left 0. */
-sgp_mixer_options_t train_mixer_options(const struct train_options *options, uint64_t epoch);
-
-/* Whether it does something else than in the epoch before; false for epoch 0. */
-bool train_mixer_changes(const struct train_options *options, uint64_t epoch);
 
 #endif

@@ -4,6 +4,7 @@
 #include "run/config.h"
 #include "run/run_id.h"
 #include "files/json.h"
+#include "run/mixing_plan.h"
 
 /* Takes both (NULL: out of memory), and leaves NULL in *object on failure. */
 static void add(json_t **object, const char *name, json_t *value) {

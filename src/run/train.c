@@ -9,6 +9,7 @@
 #include "run/ending.h"
 #include "run/epoch_end.h"
 #include "run/mass.h"
+#include "run/mixing_plan.h"
 #include "run/resume.h"
 #include "run/run_output.h"
 #include "run/run_result.h"

@@ -147,7 +147,8 @@ sgp_status_t sgp_saved_state_read(const char *what, const char *description, sgp
     if (status == SGP_OK) status = check_description(what, description, start, size);
     if (status != SGP_OK) return status;
     const unsigned char *from = start + HEAD + padded(strlen(description));
-    status = check_items(what, state, from, start + size, (uint32_t)sgp_bytes_get(start + AT_ITEMS, 4));
+    status =
+        check_items(what, state, from, start + size, (uint32_t)sgp_bytes_get(start + AT_ITEMS, 4));
     if (status != SGP_OK) return status;
     for (size_t i = 0; i < state->count; i++) {
         size_t count = bytes_of(&state->items[i]);

@@ -4,7 +4,6 @@
 import json
 import os
 import random
-import re
 import select
 import shutil
 import struct
@@ -89,40 +88,8 @@ def wait_gone(descriptors, seconds=LIMIT):
     return True
 
 
-def manual_section(command):
-    """The options of the command, as the man page has them."""
-    with open(os.path.join(SOURCE, "docs", "sgp.1"), encoding="utf-8") as file:
-        manual = file.read().replace("\\-", "-")
-    section = manual[manual.index(f".SH OPTIONS OF SGP {command.upper()}"):]
-    return section[:section.index(".SH", 5)]
-
-
-def documented_options(command):
-    """name -> text, of the man page"""
-    documented = {}
-    for paragraph in manual_section(command).split(".TP\n")[1:]:
-        head, text = paragraph.split("\n", 1)
-        for name in re.findall(r"--([a-z-]+)", head):
-            documented[name] = " ".join(text.split())
-    return documented
-
-
-def described_options(text):
-    """name -> text, of what --help has printed"""
-    return {re.match(r"[a-z-]+", part).group(): " ".join(part.split()) for part in re.split(r"(?m)^  --", text)[1:]}
-
-
 class ProgramTest(unittest.TestCase):
     """Gives each test a folder of its own, and an empty folder for rendezvous directories."""
-
-    def assert_documented(self, command, printed):
-        """The man page has the options that --help has printed, with the same defaults, and no others."""
-        documented, described = documented_options(command), described_options(printed)
-        self.assertEqual(sorted(documented), sorted(described))
-        for name, text in described.items():
-            default = re.search(r"\([^()]*\)$", text)
-            if default:
-                self.assertIn(default.group(), documented[name], name)
 
     def setUp(self):
         self.folder = tempfile.mkdtemp(prefix="sgp-test-")

@@ -97,7 +97,7 @@ class Overwrite(ProgramTest):
     def test_a_finished_run(self):
         self.train(*SHORT)
         for arguments in ([], ["--epochs", "2"], ["--transport", "loopback"]):
-            self.assertIn("holds a finished run: take another one, or --overwrite", self.refuse(*SHORT, *arguments))
+            self.assertIn("holds a finished run: give another directory, or --overwrite", self.refuse(*SHORT, *arguments))
 
     def test_a_finished_run_in_the_way_of_a_resumed_one(self):
         for name in ("out", "other"):
@@ -122,7 +122,7 @@ class Overwrite(ProgramTest):
         whole = self.train(*SHORT)
         os.remove(os.path.join(self.output("my runs/a"), "summary.json"))
         err = self.refused("train", "--data", self.data(), *SHORT, "--output", self.output("my runs/a"))
-        self.assertIn("this run is there, unfinished: sgp train --resume ", err)
+        self.assertIn("holds this run, unfinished: sgp train --resume ", err)
         line = shlex.split(err[err.index("sgp train --resume"):])
         status, _, err = self.run_program(*line[1:])
         self.assertEqual(status, 0, err)
@@ -262,7 +262,7 @@ class OneAtATime(ProgramTest):
         path = os.path.join(self.output(), "lock")
         write(path, b"mine")
         err = self.refused("train", "--data", self.data(), "--output", self.output(), *SHORT)
-        self.assertIn(f"{path}: cannot be locked: it is not one of sgp", err)
+        self.assertIn(f"{path}: cannot be locked: it is not a lock of sgp", err)
         self.assertEqual(tree(self.output()), {path: b"mine"})
 
 

@@ -7,7 +7,7 @@ import re
 import unittest
 import xml.etree.ElementTree as ElementTree
 
-from support import ProgramTest, manual_section
+from support import ProgramTest
 
 KINDS = ["exponential", "ring", "complete", "static-exponential", "bipartite-exponential", "random", "base",
          "random-uneven"]
@@ -170,12 +170,10 @@ class Graph(ProgramTest):
         circles = list(self.draw("--graph", "bipartite-exponential", "--nodes", "9").iter(SVG + "circle"))
         self.assertEqual(sum(circle.get("fill") == "#ffffff" for circle in circles), 5)
 
-    def test_manual(self):
-        """The man page has the options of --help, with the same defaults, and no others."""
-        self.assert_documented("graph", self.graph("--help"))
-        section = manual_section("graph")
+    def test_help_has_every_kind(self):
+        text = " ".join(self.graph("--help").split())
         for kind in KINDS:
-            self.assertIn(kind, section)
+            self.assertIn(kind, text)
 
 
 if __name__ == "__main__":

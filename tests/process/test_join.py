@@ -426,7 +426,7 @@ class Machines(JoinTest):
         before = self.files(1)
         self.at = f"127.0.0.1:{free_port()}"
         errors = self.end_all([self.on(rank // 2, rank, *new) for rank in range(4)], status=2)
-        self.assertIn(f"--output {run}: this run is there, unfinished: sgp train --resume {run}", "".join(errors))
+        self.assertIn(f"--output {run}: holds this run, unfinished: sgp train --resume {run}", "".join(errors))
         self.assertEqual(self.files(1), before)
         self.at = f"127.0.0.1:{free_port()}"
         self.assertEqual(self.run_all(*new, "--epochs", "1", "--overwrite"), ["", "", "", ""])

@@ -234,18 +234,6 @@ class Results(ReportTest):
 
 
 class Manual(ProgramTest):
-    def test_manual_has_the_options(self):
-        with open(os.path.join(SOURCE, "docs", "sgp.1"), encoding="utf-8") as file:
-            manual = file.read().replace("\\-", "-")
-        for command in ("report", "compare"):
-            status, out, _ = self.run_program(command, "--help")
-            self.assertEqual(status, 0)
-            self.assertIn(".SS sgp " + command, manual)
-            section = manual[manual.index(".SH OPTIONS OF SGP COMPARE"):manual.index(".SH EXIT STATUS")]
-            for name in re.findall(r"(?m)^  (--[a-z-]+)", out):
-                if name != "--help":
-                    self.assertIn(name, section, command)
-
     def test_manual_has_the_commands(self):
         """The manual describes the commands of sgp help, in that order."""
         with open(os.path.join(SOURCE, "docs", "sgp.1"), encoding="utf-8") as file:

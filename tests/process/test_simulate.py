@@ -450,11 +450,6 @@ class Simulate(ProgramTest):
         self.assertEqual((status, out, err), (0, "", ""))
         self.assertEqual(os.listdir(self.output()), ["simulation.json"])
 
-    def test_manual(self):
-        """The man page has exactly the options of --help, with the same defaults."""
-        _, out, _ = self.run_program("simulate", "--help")
-        self.assert_documented("simulate", out)
-
 
 class Without(ProgramTest):
     def test_without_the_module(self):

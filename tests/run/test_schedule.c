@@ -2,6 +2,7 @@
 /* Learning rates against numbers worked out by hand from the paper's recipe. */
 #include "data/support.h"
 
+#include "run/option_rows.h"
 #include "run/schedule.h"
 
 #include <math.h>

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "command.h"
 
+#include <stddef.h>
+
 static const command_t commands[] = {
-#define COMMAND_ENTRY(name, help) {#name, command_##name, help},
+#define COMMAND_ENTRY(name, options, help) {#name, command_##name, options, help},
     COMMANDS(COMMAND_ENTRY)
 #undef COMMAND_ENTRY
 };

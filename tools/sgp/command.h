@@ -7,34 +7,40 @@
 #define SGP_COMMAND_H
 
 #include "cli/exit_status.h"
+#include "cli/options.h"
 
-/* X(name, help): a new subcommand is one line here and a file command_NAME.c; `sgp help` prints
+/* X(name, options, help): a new subcommand is one line here and a file command_NAME.c; `sgp help` prints
  * this list, and a test holds the manual against it. */
 #define COMMANDS(X)                                                                                \
-    X(train, "train a model on several nodes")                                                     \
-    X(run, "start a program that uses libsgp on several nodes")                                    \
-    X(compare, "train with several algorithms and write a report")                                 \
-    X(table, "print one line for each finished run")                                               \
-    X(report, "write a page with tables and plots about runs")                                     \
-    X(graph, "show who sends to whom, and how well it averages")                                   \
-    X(simulate, "predict the training speed of a cluster")                                         \
-    X(bench, "measure the figures that simulate needs of a cluster")                               \
-    X(average, "write one model from a run's newest checkpoint")                                   \
-    X(eval, "print accuracy and loss of a model file")                                             \
-    X(model, "print a model's parameters and memory")                                              \
-    X(help, "print this text")                                                                     \
-    X(version, "print the program's version")
+    X(train, &train_table, "train a model on several nodes")                                       \
+    X(run, &run_table, "start a program that uses libsgp on several nodes")                        \
+    X(compare, &compare_table, "train with several algorithms and write a report")                 \
+    X(table, &table_table, "print one line for each finished run")                                 \
+    X(report, &report_table, "write a page with tables and plots about runs")                      \
+    X(graph, &graph_table, "show who sends to whom, and how well it averages")                     \
+    X(simulate, &simulate_table, "predict the training speed of a cluster")                        \
+    X(bench, &bench_table, "measure the figures that simulate needs of a cluster")                 \
+    X(average, &average_table, "write one model from a run's newest checkpoint")                   \
+    X(eval, &eval_table, "print accuracy and loss of a model file")                                \
+    X(model, &model_table, "print a model's parameters and memory")                                \
+    X(help, NULL, "print this text")                                                               \
+    X(version, NULL, "print the program's version")
 
 /* int command_NAME(int argc, char **argv): argv[0] is the subcommand's name. Returns the exit
  * status and has printed the cause of a failure. */
-#define COMMAND_DECLARE(name, help) int command_##name(int argc, char **argv);
+#define COMMAND_DECLARE(name, options, help) int command_##name(int argc, char **argv);
 COMMANDS(COMMAND_DECLARE)
 #undef COMMAND_DECLARE
+
+/* Their options. */
+extern const option_table_t train_table, run_table, compare_table, table_table, report_table,
+    graph_table, simulate_table, bench_table, average_table, eval_table, model_table;
 
 typedef struct command {
     const char *name;
     int (*run)(int argc, char **argv);
-    const char *help; /* one line */
+    const option_table_t *options; /* NULL: none */
+    const char *help;              /* one line */
 } command_t;
 
 /* (count), in the order of COMMANDS. */

@@ -12,7 +12,7 @@
 
 typedef struct average_settings {
     const char *output; /* NULL: RUN/average.safetensors */
-    int help;
+    bool help;
 } average_settings_t;
 
 static const option_t options[] = {
@@ -26,17 +26,16 @@ static const option_t options[] = {
     {.name = "help",
      .type = OPTION_FLAG,
      .offset = offsetof(average_settings_t, help),
-     .value = 1,
      .help = "print this text and end"},
+    {0},
 };
 
-static const option_table_t table = {
+const option_table_t average_table = {
     .command = "average",
     .synopsis = "sgp average [OPTIONS] RUN",
     .about = "Averages the nodes' models in the newest checkpoint of a run, or in the checkpoint\n"
              "RUN/checkpoint/step-..., and writes the result as one safetensors file.",
-    .options = options,
-    .count = sizeof options / sizeof options[0],
+    .parts = {{.rows = options}},
     .operands = true,
 };
 
@@ -92,13 +91,14 @@ static int average(const char *run, const char *output) {
 int command_average(int argc, char **argv) {
     average_settings_t settings = {0};
     const char *run;
-    if (!options_parse_one(&table, argc, argv, &settings, &run)) return EXIT_MISTAKE;
+    options_init(&average_table, &settings);
+    if (!options_parse_one(&average_table, argc, argv, &settings, &run)) return EXIT_MISTAKE;
     if (settings.help) {
-        options_help(&table, &settings);
+        options_help(&average_table);
         return 0;
     }
     if (!run) {
-        message_error("average: the run is missing; %s", table.synopsis);
+        message_error("average: the run is missing; %s", average_table.synopsis);
         return EXIT_MISTAKE;
     }
     message_log_library(NULL);

@@ -15,7 +15,7 @@ enum { USUAL_NODES = 2 };
 
 #define AT(member) offsetof(bench_settings_t, member)
 
-static const option_t options[] = {
+static const option_t first_options[] = {
     {.name = "nodes",
      .argument = "N",
      .type = OPTION_INT,
@@ -28,9 +28,13 @@ static const option_t options[] = {
      .argument = "NAME",
      .type = OPTION_CHOICE,
      .offset = AT(transport),
+     .initial = "auto",
      .choices = "auto, shm, tcp, mpi",
      .help = "what carries the messages; auto: shm within a machine, tcp between machines"},
-    JOINING_OPTIONS(AT(joining)),
+    {0},
+};
+
+static const option_t last_options[] = {
     {.name = "model",
      .argument = "NAME",
      .type = OPTION_CHOICE,
@@ -42,6 +46,7 @@ static const option_t options[] = {
      .argument = "N",
      .type = OPTION_INT,
      .offset = AT(batch_size),
+     .initial = "32",
      .min = 1,
      .max = 65536,
      .help = "samples per gradient"},
@@ -49,6 +54,7 @@ static const option_t options[] = {
      .argument = "X",
      .type = OPTION_REAL,
      .offset = AT(megabytes),
+     .initial = "64",
      .min = 0.001,
      .max = 1e4,
      .wanted = "a number from 0.001 to 10000",
@@ -57,6 +63,7 @@ static const option_t options[] = {
      .argument = "N",
      .type = OPTION_INT,
      .offset = AT(rounds),
+     .initial = "5",
      .min = 1,
      .max = 10000,
      .help = "pushes of each kind, of which the median counts"},
@@ -64,32 +71,27 @@ static const option_t options[] = {
      .argument = "FILE",
      .type = OPTION_STRING,
      .offset = AT(output),
+     .initial = "calibration.json",
      .wanted = "the name of a file",
-     .help = "the file for the constants, which sgp simulate --calibration reads"},
-    {.name = "quiet",
-     .type = OPTION_FLAG,
-     .offset = AT(quiet),
-     .value = 1,
-     .help = "print errors only"},
+     .help = "the file for the constants, which sgp simulate --calibration reads",
+     .more = "Node 0 writes it."},
+    {.name = "quiet", .type = OPTION_FLAG, .offset = AT(quiet), .help = "print errors only"},
     {.name = "json",
      .type = OPTION_FLAG,
      .offset = AT(json),
-     .value = 1,
      .help = "print the file's JSON object instead, as one line"},
-    {.name = "help",
-     .type = OPTION_FLAG,
-     .offset = AT(help),
-     .value = 1,
-     .help = "print this text and end"},
+    {.name = "help", .type = OPTION_FLAG, .offset = AT(help), .help = "print this text and end"},
+    {0},
 };
 
-static const option_table_t table = {
+const option_table_t bench_table = {
     .command = "bench",
     .synopsis = "sgp bench [OPTIONS]",
     .about = "Measures links, gradient and memory of the nodes for some seconds, and writes the\n"
              "constants that sgp simulate needs. The nodes are started like those of sgp train.",
-    .options = options,
-    .count = sizeof options / sizeof options[0],
+    .parts = {{.rows = first_options},
+              JOINING_PART(AT(joining), JOINING_MANUAL),
+              {.rows = last_options}},
 };
 
 static int bench(bench_settings_t *settings, int argc, char **argv) {
@@ -113,16 +115,13 @@ static int bench(bench_settings_t *settings, int argc, char **argv) {
 
 int command_bench(int argc, char **argv) {
     const char *transport = getenv("SGP_TRANSPORT");
-    bench_settings_t settings = {.transport = transport && *transport ? transport : "auto",
-                                 .joining = JOINING_DEFAULTS,
-                                 .batch_size = 32,
-                                 .megabytes = 64,
-                                 .rounds = 5,
-                                 .output = "calibration.json"};
+    bench_settings_t settings = {0};
     int first;
-    if (!options_parse(&table, argc, argv, &settings, &first)) return EXIT_MISTAKE;
+    options_init(&bench_table, &settings);
+    if (transport && *transport) settings.transport = transport;
+    if (!options_parse(&bench_table, argc, argv, &settings, &first)) return EXIT_MISTAKE;
     if (settings.help) {
-        options_help(&table, &settings);
+        options_help(&bench_table);
         return 0;
     }
     message_log_library(NULL);

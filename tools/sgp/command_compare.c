@@ -20,7 +20,7 @@ enum { MOST_RUNS = 16 };
 typedef struct compare_settings {
     const char *algorithms;
     const char *output;
-    int help;
+    bool help;
 } compare_settings_t;
 
 #define AT(member) offsetof(compare_settings_t, member)
@@ -30,39 +30,38 @@ static const option_t options[] = {
      .argument = "NAMES",
      .type = OPTION_STRING,
      .offset = AT(algorithms),
+     .initial = "sgp,allreduce",
      .wanted = "names of algorithms, such as sgp,allreduce",
-     .help = "what is compared: the values of --algorithm, with commas between them"},
+     .help = "the algorithms to compare: values of --algorithm, with commas between them"},
     {.name = "output",
      .argument = "DIR",
      .type = OPTION_STRING,
      .offset = AT(output),
      .shown = "runs/comparison-TIME",
      .wanted = "a directory",
-     .help = "the comparison's directory, made if it is missing; each run has one of its own in "
-             "it"},
-    {.name = "help",
-     .type = OPTION_FLAG,
-     .offset = AT(help),
-     .value = 1,
-     .help = "print this text and end"},
+     .help =
+         "the comparison's directory, made if it is missing; each run has one of its own in it"},
+    {.name = "help", .type = OPTION_FLAG, .offset = AT(help), .help = "print this text and end"},
+    {0},
 };
 
-static const option_table_t table = {
+const option_table_t compare_table = {
     .command = "compare",
     .synopsis = "sgp compare [--algorithms NAMES] [--output DIR] [OPTIONS OF SGP TRAIN]",
     .about = "Trains the same model in the same way by several algorithms, one after the other,\n"
              "prints a table and writes a report. All other options are those of sgp train.",
-    .options = options,
-    .count = sizeof options / sizeof options[0],
+    .manual = "All options of *sgp train* except --algorithm, --resume, --join, --json and "
+              "--version, and:",
+    .parts = {{.rows = options}},
 };
 
-/* Options of `sgp train` that mean nothing here. */
+/* Options of `sgp train` that are refused here. */
 static const struct {
     const char *name, *reason;
 } refused[] = {
-    {"--algorithm", "of several here: --algorithms NAME,NAME"},
-    {"--resume", "compare begins every run; sgp train --resume continues one"},
-    {"--join", "compare runs on this machine alone; sgp train --join joins others"},
+    {"--algorithm", "use --algorithms NAME,NAME"},
+    {"--resume", "compare begins every run; sgp train --resume continues a run"},
+    {"--join", "compare runs on this machine alone; sgp train --join joins other machines"},
     {"--json", "compare writes comparison.json"},
     {"--version", "sgp version prints it"},
 };
@@ -76,7 +75,7 @@ typedef struct compare {
     const char *algorithms[MOST_RUNS];
     char *directories[MOST_RUNS];
     int count;
-    int quiet;
+    bool quiet;
     const char *reported[MOST_RUNS]; /* (reported_count): of runs with a result or a failure */
     int reported_count;
 } compare_t;
@@ -97,8 +96,7 @@ static bool refuse(const char *argument) {
     return false;
 }
 
-/* Divides the arguments. Returns false after a line about a refused one. own and rest: (argc +
- * 1). */
+/* Returns false after a line about an option that is refused. own and rest: (argc + 1). */
 static bool divide(compare_t *compare, int argc, char **argv) {
     compare->own[compare->own_count++] = argv[0];
     for (int i = 1; i < argc; i++) {
@@ -172,16 +170,15 @@ static char **arguments(const compare_t *compare, int run) {
     return argv;
 }
 
-/* Checks as the run itself will. The data are the same for all runs, and checked with the first. */
+/* The run's own checks. The data are the same for all runs, and are checked with the first. */
 static bool check_run(compare_t *compare, int run) {
     settings_t settings;
-    int first, argc = compare->rest_count + 6;
+    int argc = compare->rest_count + 6;
     dataset_t *dataset;
     char **argv = arguments(compare, run);
     if (!argv) return false;
     settings_init(&settings);
-    bool right = options_parse(&settings_table, argc - 1, argv + 1, &settings, &first);
-    if (right) settings_finish(&settings);
+    bool right = settings_parse(&settings, argc - 1, argv + 1);
     right = right && train_check(&settings.run) == SGP_OK;
     right = right && claim_allows(&settings, compare->directories[run]);
     if (right && run == 0) {
@@ -193,12 +190,12 @@ static bool check_run(compare_t *compare, int run) {
     return right;
 }
 
-/* Checks the settings of all runs before hours go into the first. */
+/* Checks all runs before hours go into the first. */
 static bool check(compare_t *compare, const char *output) {
     static const char *const places[] = {"SGP_RANK", "SGP_JOIN"};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         if (!getenv(places[i])) continue;
-        message_error("compare: starts its nodes itself, but %s is set", places[i]);
+        message_error("compare: starts its nodes itself, so %s must not be set", places[i]);
         return false;
     }
     if (!report_check() || !name_runs(compare, output)) return false;
@@ -243,10 +240,11 @@ static int parse_and_run(compare_t *compare) {
     char name[OUTPUT_PATH];
     int first;
     compare_settings_t *settings = &compare->settings;
-    if (!options_parse(&table, compare->own_count, compare->own, settings, &first))
+    options_init(&compare_table, settings);
+    if (!options_parse(&compare_table, compare->own_count, compare->own, settings, &first))
         return EXIT_MISTAKE;
     if (settings->help) {
-        options_help(&table, &(compare_settings_t){.algorithms = "sgp,allreduce"});
+        options_help(&compare_table);
         return 0;
     }
     message_log_library(NULL);
@@ -255,7 +253,7 @@ static int parse_and_run(compare_t *compare) {
 }
 
 int command_compare(int argc, char **argv) {
-    compare_t compare = {.settings.algorithms = "sgp,allreduce"};
+    compare_t compare = {0};
     int status = EXIT_FAILED;
     compare.own = calloc((size_t)argc + 1, sizeof *compare.own);
     compare.rest = calloc((size_t)argc + 1, sizeof *compare.rest);

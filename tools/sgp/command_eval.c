@@ -17,8 +17,8 @@ typedef struct eval_settings {
     const char *data;
     const char *model; /* NULL: the name in the file */
     int batch;
-    int json;
-    int help;
+    bool json;
+    bool help;
 } eval_settings_t;
 
 #define AT(member) offsetof(eval_settings_t, member)
@@ -28,6 +28,7 @@ static const option_t options[] = {
      .argument = "NAME",
      .type = OPTION_STRING,
      .offset = AT(data),
+     .initial = "fashion-mnist",
      .wanted = "fashion-mnist or a directory with its four IDX files",
      .help = "fashion-mnist, or a directory with four files of the same names and format"},
     {.name = "model",
@@ -41,29 +42,25 @@ static const option_t options[] = {
      .argument = "N",
      .type = OPTION_INT,
      .offset = AT(batch),
+     .initial = "256",
      .min = 1,
      .max = 65536,
      .help = "samples per call of the model"},
     {.name = "json",
      .type = OPTION_FLAG,
      .offset = AT(json),
-     .value = 1,
      .help = "print the result as one JSON object"},
-    {.name = "help",
-     .type = OPTION_FLAG,
-     .offset = AT(help),
-     .value = 1,
-     .help = "print this text and end"},
+    {.name = "help", .type = OPTION_FLAG, .offset = AT(help), .help = "print this text and end"},
+    {0},
 };
 
-static const option_table_t table = {
+const option_table_t eval_table = {
     .command = "eval",
     .synopsis = "sgp eval [OPTIONS] FILE",
     .about =
         "Prints the accuracy and loss on the test set of the model in FILE: model.safetensors\n"
         "of a run, the output of sgp average, or the checkpoint of a node.",
-    .options = options,
-    .count = sizeof options / sizeof options[0],
+    .parts = {{.rows = options}},
     .operands = true,
 };
 
@@ -93,15 +90,16 @@ static int run(const eval_settings_t *settings, const char *path) {
 }
 
 int command_eval(int argc, char **argv) {
-    eval_settings_t settings = {.data = "fashion-mnist", .batch = 256};
+    eval_settings_t settings = {0};
     const char *path;
-    if (!options_parse_one(&table, argc, argv, &settings, &path)) return EXIT_MISTAKE;
+    options_init(&eval_table, &settings);
+    if (!options_parse_one(&eval_table, argc, argv, &settings, &path)) return EXIT_MISTAKE;
     if (settings.help) {
-        options_help(&table, &settings);
+        options_help(&eval_table);
         return 0;
     }
     if (!path) {
-        message_error("eval: the file is missing; %s", table.synopsis);
+        message_error("eval: the file is missing; %s", eval_table.synopsis);
         return EXIT_MISTAKE;
     }
     message_log_library(NULL);

@@ -5,6 +5,8 @@
 #include "cli/message.h"
 #include "cli/options.h"
 
+#include "run/names.h"
+
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,52 +18,53 @@ typedef struct graph_settings {
     int peers;
     uint64_t seed;
     int steps;
-    int all;
+    bool all;
     const char *svg;
-    int json;
-    int help;
+    bool json;
+    bool help;
 } graph_settings_t;
 
 #define AT(member) offsetof(graph_settings_t, member)
-
-/* The kinds of graphs in the library, separated by ", ". */
-static const char *graph_names(void) {
-    static char list[256];
-    list[0] = '\0';
-    for (int number = 0;; number++) {
-        const char *name = sgp_graph_name((sgp_graph_kind_t)number);
-        sgp_graph_kind_t kind;
-        if (sgp_graph_parse(name, &kind) != SGP_OK) return list;
-        size_t length = strlen(list);
-        snprintf(list + length, sizeof list - length, "%s%s", number ? ", " : "", name);
-    }
-}
 
 static const option_t options[] = {
     {.name = "graph",
      .argument = "NAME",
      .type = OPTION_CHOICE,
      .offset = AT(graph),
-     .list = graph_names,
-     .help = "the graph of senders and receivers"},
+     .initial = "exponential",
+     .list = names_graphs,
+     .help = "the graph of senders and receivers",
+     .more =
+         "*exponential*: to the node 1, 2, 4, ... further in turn; with p peers the powers of "
+         "p+1 and their multiples. *ring*: to the next node, with two peers to both "
+         "neighbours. *complete*: to all. *static-exponential*: to the nodes 1, 2, 4, ... "
+         "further, all in every step. *bipartite-exponential*: pairs of even and odd nodes, "
+         "1, 3, 5, 9, ... apart. *random*: all nodes draw the same derangement in each step, "
+         "so that each node has as many senders as receivers. *base*: the Base-(k+1) graph, k "
+         "being the peers, which is exact for every number of nodes. *random-uneven*: each "
+         "node draws its own receivers, so that push-sum weights move; it is not for training."},
     {.name = "nodes",
      .argument = "N",
      .type = OPTION_INT,
      .offset = AT(nodes),
+     .initial = "8",
      .min = 1,
      .max = SGP_ANALYSIS_NODES,
-     .help = "nodes"},
+     .help = "nodes, at most 1024"},
     {.name = "peers",
      .argument = "N",
      .type = OPTION_INT,
      .offset = AT(peers),
+     .initial = "1",
      .min = 1,
      .max = SGP_ANALYSIS_NODES,
-     .help = "receivers of each node in a step"},
+     .help = "receivers of each node in a step",
+     .more = "Ignored by complete and static-exponential."},
     {.name = "seed",
      .argument = "N",
      .type = OPTION_SEED,
      .offset = AT(seed),
+     .initial = "1",
      .wanted = "a whole number of at most 64 bits",
      .help = "seed of a random graph"},
     {.name = "steps",
@@ -75,7 +78,6 @@ static const option_t options[] = {
     {.name = "all",
      .type = OPTION_FLAG,
      .offset = AT(all),
-     .value = 1,
      .help = "list all nodes, not the first 16, and all receivers"},
     {.name = "svg",
      .argument = "FILE",
@@ -83,26 +85,23 @@ static const option_t options[] = {
      .offset = AT(svg),
      .shown = "",
      .wanted = "the name of a file",
-     .help = "draw the graph, up to 64 nodes, as SVG"},
+     .help = "draw the graph, up to 64 nodes, as SVG",
+     .more = "One panel for each step."},
     {.name = "json",
      .type = OPTION_FLAG,
      .offset = AT(json),
-     .value = 1,
-     .help = "print one JSON object instead, with all edges"},
-    {.name = "help",
-     .type = OPTION_FLAG,
-     .offset = AT(help),
-     .value = 1,
-     .help = "print this text and end"},
+     .help = "print one JSON object instead, with all edges",
+     .more = "For each step it has a list of sender, receiver and share of the sender's mass."},
+    {.name = "help", .type = OPTION_FLAG, .offset = AT(help), .help = "print this text and end"},
+    {0},
 };
 
-static const option_table_t table = {
+const option_table_t graph_table = {
     .command = "graph",
     .any_bytes = true,
     .synopsis = "sgp graph [OPTIONS]",
     .about = "Prints who sends to whom in each step, and how well the graph averages.",
-    .options = options,
-    .count = sizeof options / sizeof options[0],
+    .parts = {{.rows = options}},
 };
 
 static int show(const graph_settings_t *settings, graph_view_t *view) {
@@ -116,11 +115,12 @@ static int show(const graph_settings_t *settings, graph_view_t *view) {
 }
 
 int command_graph(int argc, char **argv) {
-    graph_settings_t settings = {.graph = "exponential", .nodes = 8, .peers = 1, .seed = 1};
+    graph_settings_t settings = {0};
     int first;
-    if (!options_parse(&table, argc, argv, &settings, &first)) return EXIT_MISTAKE;
+    options_init(&graph_table, &settings);
+    if (!options_parse(&graph_table, argc, argv, &settings, &first)) return EXIT_MISTAKE;
     if (settings.help) {
-        options_help(&table, &settings);
+        options_help(&graph_table);
         return 0;
     }
     message_log_library(NULL);

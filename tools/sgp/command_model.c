@@ -12,7 +12,7 @@ typedef struct model_settings {
     const char *model;
     const char *data;
     int batch;
-    int help;
+    bool help;
 } model_settings_t;
 
 #define AT(member) offsetof(model_settings_t, member)
@@ -22,34 +22,33 @@ static const option_t options[] = {
      .argument = "NAME",
      .type = OPTION_CHOICE,
      .offset = AT(model),
+     .initial = "lenet",
      .list = model_names,
      .help = "the network"},
     {.name = "data",
      .argument = "NAME",
      .type = OPTION_STRING,
      .offset = AT(data),
+     .initial = "fashion-mnist",
      .wanted = "fashion-mnist or a directory with its four IDX files",
      .help = "the data set, which gives the size of the images"},
     {.name = "batch-size",
      .argument = "N",
      .type = OPTION_INT,
      .offset = AT(batch),
+     .initial = "32",
      .min = 1,
      .max = 65536,
      .help = "samples per node and step"},
-    {.name = "help",
-     .type = OPTION_FLAG,
-     .offset = AT(help),
-     .value = 1,
-     .help = "print this text and end"},
+    {.name = "help", .type = OPTION_FLAG, .offset = AT(help), .help = "print this text and end"},
+    {0},
 };
 
-static const option_table_t table = {
+const option_table_t model_table = {
     .command = "model",
     .synopsis = "sgp model [OPTIONS]",
     .about = "Prints a model's parameters and the memory that a node needs to train it.",
-    .options = options,
-    .count = sizeof options / sizeof options[0],
+    .parts = {{.rows = options}},
 };
 
 /* Bytes of a node's vectors: parameters with buffers, gradient, momentum, and the average over
@@ -73,11 +72,12 @@ static void print_model(const model_settings_t *settings, const model_t *model) 
 }
 
 int command_model(int argc, char **argv) {
-    model_settings_t settings = {.model = "lenet", .data = "fashion-mnist", .batch = 32};
+    model_settings_t settings = {0};
     int first;
-    if (!options_parse(&table, argc, argv, &settings, &first)) return EXIT_MISTAKE;
+    options_init(&model_table, &settings);
+    if (!options_parse(&model_table, argc, argv, &settings, &first)) return EXIT_MISTAKE;
     if (settings.help) {
-        options_help(&table, &settings);
+        options_help(&model_table);
         return 0;
     }
     message_log_library(NULL);

@@ -14,7 +14,7 @@
 
 typedef struct report_settings {
     const char *output;
-    int help;
+    bool help;
 } report_settings_t;
 
 #define AT(member) offsetof(report_settings_t, member)
@@ -27,14 +27,11 @@ static const option_t options[] = {
      .shown = "DIR; of several, runs/comparison-TIME",
      .wanted = "a directory",
      .help = "the directory of the report, made if it is missing"},
-    {.name = "help",
-     .type = OPTION_FLAG,
-     .offset = AT(help),
-     .value = 1,
-     .help = "print this text and end"},
+    {.name = "help", .type = OPTION_FLAG, .offset = AT(help), .help = "print this text and end"},
+    {0},
 };
 
-static const option_table_t table = {
+const option_table_t report_table = {
     .command = "report",
     .any_bytes = true,
     .synopsis = "sgp report DIR... [--output DIR]",
@@ -43,8 +40,8 @@ static const option_table_t table = {
         "no other file. For several runs it also writes comparison.md and comparison.json. Each\n"
         "DIR is a run, or contains runs, as sgp compare makes it. For the DIR of a simulation it\n"
         "writes again the page that sgp simulate wrote.",
-    .options = options,
-    .count = sizeof options / sizeof options[0],
+    .manual = "They may stand before or behind the directories.",
+    .parts = {{.rows = options}},
     .operands = true,
 };
 
@@ -54,7 +51,7 @@ static int parse(int argc, char **argv, report_settings_t *settings, const char 
     int count = 0, at = 0; /* argv[at] counts as the command's name */
     while (at + 1 < argc) {
         int first;
-        if (!options_parse(&table, argc - at, argv + at, settings, &first)) return -1;
+        if (!options_parse(&report_table, argc - at, argv + at, settings, &first)) return -1;
         at += first;
         bool all = strcmp(argv[at - 1], "--") == 0 && first > 1;
         do {
@@ -100,7 +97,7 @@ static int write_runs(const char *const *named, int count, const char *output) {
 
 static int write_report(const char *const *directories, int count, const char *output) {
     if (count == 0) {
-        message_error("report: the runs' directories are missing; %s", table.synopsis);
+        message_error("report: the runs' directories are missing; %s", report_table.synopsis);
         return EXIT_MISTAKE;
     }
     const char *simulation = find_simulation(directories, count);
@@ -123,7 +120,7 @@ int command_report(int argc, char **argv) {
     message_log_library(NULL);
     int count = parse(argc, argv, &settings, directories), status = EXIT_MISTAKE;
     if (count >= 0 && settings.help) {
-        options_help(&table, &(report_settings_t){0});
+        options_help(&report_table);
         status = 0;
     } else if (count >= 0) status = write_report(directories, count, settings.output);
     free(directories);

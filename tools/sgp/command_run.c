@@ -16,10 +16,10 @@ typedef struct run_settings {
     int nodes; /* 0: not given */
     const char *transport;
     joining_t joining;
-    int help;
+    bool help;
 } run_settings_t;
 
-static const option_t options[] = {
+static const option_t first_options[] = {
     {.name = "nodes",
      .argument = "N",
      .type = OPTION_INT,
@@ -36,21 +36,26 @@ static const option_t options[] = {
      .choices = "auto, shm, tcp",
      .shown = "SGP_TRANSPORT, else auto",
      .help = "what carries the messages; auto: shm within a machine, tcp between machines"},
-    JOINING_OPTIONS(offsetof(run_settings_t, joining)),
+    {0},
+};
+
+static const option_t last_options[] = {
     {.name = "help",
      .type = OPTION_FLAG,
      .offset = offsetof(run_settings_t, help),
-     .value = 1,
      .help = "print this text and end"},
+    {0},
 };
 
-static const option_table_t table = {
+const option_table_t run_table = {
     .command = "run",
     .synopsis = "sgp run [OPTIONS] -- PROGRAM [ARGUMENTS]",
     .about = "Starts a program that uses libsgp on several nodes; there sgp_group_join needs no "
              "options.",
-    .options = options,
-    .count = sizeof options / sizeof options[0],
+    .parts = {{.rows = first_options},
+              JOINING_PART(offsetof(run_settings_t, joining), JOINING_MANUAL),
+              {.rows = last_options}},
+    .manual = "With --join the program is started once, as one node.",
     .operands = true,
 };
 
@@ -78,15 +83,16 @@ static int start(const run_settings_t *settings, char **argv) {
 }
 
 int command_run(int argc, char **argv) {
-    run_settings_t settings = {.joining = JOINING_DEFAULTS};
+    run_settings_t settings = {0};
     int first;
-    if (!options_parse(&table, argc, argv, &settings, &first)) return EXIT_MISTAKE;
+    options_init(&run_table, &settings);
+    if (!options_parse(&run_table, argc, argv, &settings, &first)) return EXIT_MISTAKE;
     if (settings.help) {
-        options_help(&table, &settings);
+        options_help(&run_table);
         return 0;
     }
     if (first == argc) {
-        message_error("run: the program to start is missing; %s", table.synopsis);
+        message_error("run: the program to start is missing; %s", run_table.synopsis);
         return EXIT_MISTAKE;
     }
     return start(&settings, argv + first);

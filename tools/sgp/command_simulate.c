@@ -136,7 +136,7 @@ int command_simulate(int argc, char **argv) {
     simulate_settings_init(&settings);
     if (!options_parse(&simulate_table, argc, argv, &settings, &first)) return EXIT_MISTAKE;
     if (settings.help) {
-        options_help(&simulate_table, &settings);
+        options_help(&simulate_table);
         return 0;
     }
     message_log_library(NULL);

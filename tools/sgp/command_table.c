@@ -7,18 +7,18 @@
 #include "report/run_list.h"
 
 static const option_t options[] = {
-    {.name = "help", .type = OPTION_FLAG, .value = 1, .help = "print this text and end"},
+    {.name = "help", .type = OPTION_FLAG, .help = "print this text and end"},
+    {0},
 };
 
-static const option_table_t table = {
+const option_table_t table_table = {
     .command = "table",
     .any_bytes = true,
     .synopsis = "sgp table DIR...",
     .about =
         "Prints one line for each run: accuracies, speed and directory. Each DIR is a run, or\n"
         "contains runs, as sgp compare makes it.",
-    .options = options,
-    .count = sizeof options / sizeof options[0],
+    .parts = {{.rows = options}},
     .operands = true,
 };
 
@@ -38,14 +38,15 @@ static int print_runs(const char *const *directories, int count) {
 }
 
 int command_table(int argc, char **argv) {
-    int help = 0, first;
-    if (!options_parse(&table, argc, argv, &help, &first)) return EXIT_MISTAKE;
+    bool help = false;
+    int first;
+    if (!options_parse(&table_table, argc, argv, &help, &first)) return EXIT_MISTAKE;
     if (help) {
-        options_help(&table, &help);
+        options_help(&table_table);
         return 0;
     }
     if (first == argc) {
-        message_error("table: the runs' directories are missing; %s", table.synopsis);
+        message_error("table: the runs' directories are missing; %s", table_table.synopsis);
         return EXIT_MISTAKE;
     }
     return print_runs((const char *const *)argv + first, argc - first);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `sgp train` is three programs: a launcher of nodes, one node of a group that somebody else has
- * started, and all nodes in threads. */
+/* `sgp train` is three programs: a launcher of nodes, one node of a group that another launcher has started, and all
+ * nodes as threads. */
 #include "cli/claim.h"
 #include "command.h"
 #include "launch/self.h"
@@ -24,8 +24,8 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-/* Seconds to end in: the step under way, the checkpoint and the report. Nodes themselves give up on one
- * that does not halt a little earlier, see run/halt.h. */
+/* Seconds after Ctrl-C for the current step, the checkpoint and the report. Nodes give up on a node that does not halt
+ * a little earlier, see run/halt.h. */
 enum { INTERRUPT_GRACE = 45 };
 
 /* The run's id from its config.json; "" if it cannot be read. */
@@ -38,7 +38,7 @@ static void find_id(const char *config, char *id, size_t room) {
     json_decref(json);
 }
 
-/* A node 0 that was killed has left no word about the run. Not where it had not begun. */
+/* Writes summary.json for a node 0 that was killed after the run had begun. */
 static void write_for_node_0(const settings_t *settings, int status, const char *reason) {
     const char *output = settings->run.output;
     char path[OUTPUT_PATH + 16];
@@ -70,7 +70,7 @@ static int launch_nodes(const settings_t *settings, int argc, char **argv) {
     return status;
 }
 
-/* Everything that can be wrong before a start, so that one process says it and not every node. */
+/* Checks before the start, so that one process reports a mistake and not every node. */
 static bool check_run(const settings_t *settings) {
     dataset_t *dataset;
     if (train_check(&settings->run) != SGP_OK) return false;
@@ -80,7 +80,7 @@ static bool check_run(const settings_t *settings) {
     return true;
 }
 
-/* In a directory that is ours, where all files of the run are. */
+/* Once the run's directory is claimed. */
 static int run_claimed(settings_t *settings, const claim_t *claim, bool threads, int argc,
                        char **argv) {
     uint64_t step;
@@ -92,7 +92,7 @@ static int run_claimed(settings_t *settings, const claim_t *claim, bool threads,
     return launch_nodes(settings, argc, argv);
 }
 
-/* All nodes, which this process starts. */
+/* Starts all nodes. */
 static int start_nodes(settings_t *settings, bool threads, int argc, char **argv) {
     claim_t claim = CLAIM_NONE;
     train_summary_t summary;
@@ -106,11 +106,11 @@ static int start_nodes(settings_t *settings, bool threads, int argc, char **argv
     return status;
 }
 
-/* One node, which somebody has started. A person wants to hear of mistakes before the others are there. */
+/* One node of a group. A node that joins by hand checks its options before it waits for the others. */
 static int be_node(settings_t *settings, node_placement_t *place, char **argv) {
     if (!getenv("OMP_NUM_THREADS")) return self_restart(argv);
     if (place->joins && settings->run.resume && place->rank < 0) {
-        message_error("--resume %s: with --join each node claims the rank that it had: --rank R",
+        message_error("--resume %s: with --join each node needs the rank that it had: --rank R",
                       settings->run.resume);
         return EXIT_MISTAKE;
     }
@@ -136,33 +136,33 @@ static int train(settings_t *settings, int usual, int argc, char **argv) {
     }
     if (place.placed) return be_node(settings, &place, argv);
     if (strcmp(settings->run.transport, "mpi") == 0) {
-        message_error("--transport mpi: mpirun starts it: mpirun -n %d sgp train --transport mpi",
+        message_error("--transport mpi: needs mpirun: mpirun -n %d sgp train --transport mpi",
                       settings->run.nodes * settings->run.workers);
         return EXIT_MISTAKE;
     }
     return start_nodes(settings, threads, argc, argv);
 }
 
+/* Continues the run in settings->run.resume. */
+static int train_on(settings_t *settings, int usual, int argc, char **argv) {
+    json_t *config;
+    bool good = resume_settings(&config, argc, argv, settings);
+    int status = good ? train(settings, usual, argc, argv) : EXIT_MISTAKE;
+    json_decref(config);
+    return status;
+}
+
 int command_train(int argc, char **argv) {
     settings_t settings;
-    int first;
     prctl(PR_SET_NAME, "sgp"); /* a node is executed as SELF_FILE, and would be listed as "exe" */
     settings_init(&settings);
     int usual = settings.run.nodes;
-    settings.run.nodes = 0; /* as many as there are, unless the line says it */
-    if (!options_parse(&settings_table, argc, argv, &settings, &first)) return EXIT_MISTAKE;
-    if (settings.help && settings.run.nodes == 0) settings.run.nodes = usual;
-    if (settings.help) options_help(&settings_table, &settings);
+    settings.run.nodes = 0; /* follows the launcher, unless --nodes is given */
+    if (!settings_parse(&settings, argc, argv)) return EXIT_MISTAKE;
+    if (settings.help) options_help(&train_table);
     if (settings.version) puts("sgp " SGP_VERSION);
     if (settings.help || settings.version) return 0;
     message_log_library(&interrupt_signal);
-    if (!settings.run.resume) {
-        settings_finish(&settings);
-        return train(&settings, usual, argc, argv);
-    }
-    resume_t resume;
-    bool good = resume_settings(&resume, argc, argv, &settings);
-    int status = good ? train(&settings, usual, argc, argv) : EXIT_MISTAKE;
-    resume_release(&resume);
-    return status;
+    return settings.run.resume ? train_on(&settings, usual, argc, argv)
+                               : train(&settings, usual, argc, argv);
 }

@@ -2,7 +2,6 @@
 #include "cli/claim.h"
 
 #include "cli/message.h"
-#include "cli/resume_options.h"
 
 #include "run/config.h"
 #include "run/run_id.h"
@@ -17,7 +16,7 @@
 
 #define TOKEN "SGP_LOCK"
 
-/* ---- what is there ---- */
+/* ---- the directory's contents ---- */
 
 static json_t *load(const char *directory, const char *name) {
     char path[OUTPUT_PATH + 32], problem[FILES_JSON_PROBLEM];
@@ -27,11 +26,11 @@ static json_t *load(const char *directory, const char *name) {
 }
 
 static bool refuse(const char *directory, const char *what) {
-    message_error("--output %s: holds %s: take another one, or --overwrite", directory, what);
+    message_error("--output %s: holds %s: give another directory, or --overwrite", directory, what);
     return false;
 }
 
-/* With quotes where a shell would not read it as one word. */
+/* Quoted if a shell would not read it as one word. */
 static void print_word(const char *path, char *text, size_t room) {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
                                 "/._-+=:,@%";
@@ -41,14 +40,14 @@ static void print_word(const char *path, char *text, size_t room) {
 
 static bool refuse_unfinished(const char *directory, const json_t *options,
                               const train_options_t *run) {
-    char what[2 * RESUME_TEXT + 32], word[OUTPUT_PATH + 2];
-    resume_difference_t difference;
-    if (resume_differs(options, run, &difference)) {
-        snprintf(what, sizeof what, "another run (%s is %s)", difference.name, difference.there);
+    char what[CONFIG_KEY + CONFIG_VALUE + 32], word[OUTPUT_PATH + 2];
+    config_difference_t difference;
+    if (config_differs(options, run, &difference)) {
+        snprintf(what, sizeof what, "another run (%s is %s)", difference.key, difference.there);
         return refuse(directory, what);
     }
     print_word(directory, word, sizeof word);
-    message_error("--output %s: this run is there, unfinished: sgp train --resume %s", directory,
+    message_error("--output %s: holds this run, unfinished: sgp train --resume %s", directory,
                   word);
     return false;
 }
@@ -58,8 +57,7 @@ bool claim_allows(const settings_t *settings, const char *directory) {
     json_t *summary = load(directory, "summary.json"), *config = load(directory, "config.json");
     const json_t *options = json_object_get(config, "options");
     if (run_files_finished(summary)) refuse(directory, "a finished run");
-    else if (!json_is_object(options))
-        refuse(directory, "files of a run, and no config.json of it");
+    else if (!json_is_object(options)) refuse(directory, "files of a run without its config.json");
     else refuse_unfinished(directory, options, &settings->run);
     json_decref(config);
     json_decref(summary);
@@ -77,7 +75,7 @@ static void say_busy(const char *option, const char *directory, const directory_
 }
 
 static void say_failed(const char *option, const char *directory) {
-    const char *why = errno == EEXIST ? "it is not one of sgp" : strerror(errno);
+    const char *why = errno == EEXIST ? "it is not a lock of sgp" : strerror(errno);
     message_error("--%s %s/" DIRECTORY_LOCK_FILE ": cannot be locked: %s", option, directory, why);
 }
 
@@ -87,12 +85,12 @@ static bool same_directory(const char *one, const char *other) {
            first.st_ino == second.st_ino;
 }
 
-/* Whether the run is continued where it is. */
+/* Whether the run continues in its own directory. */
 static bool continues(const settings_t *settings, const char *output) {
     return settings->run.resume && same_directory(settings->run.resume, output);
 }
 
-/* A directory that only gives its checkpoints need not be writable. */
+/* A directory that is only read need not be writable. */
 static bool lock_source(const settings_t *settings, claim_t *claim) {
     const char *source = settings->run.resume;
     if (!source || continues(settings, claim->output)) return true;
@@ -102,11 +100,11 @@ static bool lock_source(const settings_t *settings, claim_t *claim) {
     return false;
 }
 
-/* Once a directory is held. checked: somebody has looked at what is there already. */
+/* Once a directory is locked. checked: another process has checked its contents. */
 static bool look(const settings_t *settings, bool checked, claim_t *claim) {
     bool same = continues(settings, claim->output);
     if (same && settings->overwrite) {
-        message_error("--overwrite: begins anew, and --resume %s continues: leave one out",
+        message_error("--overwrite begins a new run, --resume %s continues one: leave one out",
                       settings->run.resume);
         return false;
     }
@@ -115,7 +113,7 @@ static bool look(const settings_t *settings, bool checked, claim_t *claim) {
     return claim_allows(settings, claim->output);
 }
 
-/* again: set where another run has the directory and its name is no wish. */
+/* *again: another run has the directory, and its name was not asked for: try another name. */
 static bool lock_output(const settings_t *settings, bool *again, claim_t *claim) {
     const char *option = continues(settings, claim->output) ? "resume" : "output";
     directory_lock_state_t state = directory_lock_take(claim->output, claim->token, &claim->lock);

@@ -3,41 +3,28 @@
 
 #include "cli/text.h"
 
-#include <inttypes.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 enum { HELP_COLUMN = 28, HELP_WIDTH = 78 };
 
-/* "" where the option has no default to show. */
-static void default_text(const option_t *option, const void *settings, char *text, size_t size) {
-    const void *value = (const char *)settings + option->offset;
-    text[0] = '\0';
-    if (option->shown) {
-        snprintf(text, size, "%s", option->shown);
-        return;
-    }
-    switch (option->type) {
-    case OPTION_STRING:
-    case OPTION_CHOICE:
-        if (*(const char *const *)value) snprintf(text, size, "%s", *(const char *const *)value);
-        break;
-    case OPTION_INT:
-        snprintf(text, size, "%d", *(const int *)value);
-        break;
-    case OPTION_LONG:
-        snprintf(text, size, "%" PRId64, *(const int64_t *)value);
-        break;
-    case OPTION_SEED:
-        snprintf(text, size, "%" PRIu64, *(const uint64_t *)value);
-        break;
-    case OPTION_REAL:
-        snprintf(text, size, "%g", *(const double *)value);
-        break;
-    default:
-        break;
-    }
+void options_spelling(const option_t *option, char text[OPTION_SPELLING]) {
+    const char *format = option->type == OPTION_OFF      ? "--no-%s"
+                         : option->type == OPTION_SWITCH ? "--%s, --no-%s"
+                                                         : "--%s";
+    snprintf(text, OPTION_SPELLING, format, option->name, option->name);
+}
+
+/* Choices stand behind the first clause of the help. */
+void options_text(const option_t *option, char *text, size_t room) {
+    char fallback[OPTION_TEXT];
+    const char *choices = option_choices(option), *also = option->also;
+    const char *rest = choices ? strchr(option->help, ';') : NULL;
+    int clause = (int)(rest ? (size_t)(rest - option->help) : strlen(option->help));
+    option_default(option, fallback);
+    snprintf(text, room, "%.*s%s%s%s%s%s%s%s%s", clause, option->help, choices ? ": " : "",
+             choices ? choices : "", also ? " " : "", also ? also : "", rest ? rest : "",
+             fallback[0] ? " (" : "", fallback, fallback[0] ? ")" : "");
 }
 
 /* Prints text from HELP_COLUMN on, in lines of HELP_WIDTH; the cursor is at `column`. */
@@ -65,23 +52,39 @@ static void print_wrapped(const char *text, int column) {
     putchar('\n');
 }
 
-static void print_option(const option_t *option, const void *settings) {
-    char text[512], fallback[128];
-    default_text(option, settings, fallback, sizeof fallback);
-    const char *choices = option->list ? option->list() : option->choices;
-    int length =
-        snprintf(text, sizeof text, "%s%s%s%s%s%s", option->help, choices ? ": " : "",
-                 choices ? choices : "", fallback[0] ? " (" : "", fallback, fallback[0] ? ")" : "");
-    if (option->type == OPTION_ABSENT && length < (int)sizeof text)
-        snprintf(text + length, sizeof text - (size_t)length, " (not in this version)");
-    int column = printf("  --%s%s%s", option->name, option->argument ? " " : "",
+static void print_option(const option_t *option) {
+    char text[1024], spelling[OPTION_SPELLING];
+    options_text(option, text, sizeof text);
+    options_spelling(option, spelling);
+    int column = printf("  %s%s%s", spelling, option->argument ? " " : "",
                         option->argument ? option->argument : "");
     print_wrapped(text, column);
 }
 
-void options_help(const option_table_t *table, const void *settings) {
+const char *options_heading(int section) {
+    static const char *const headings[SECTION_COUNT] = {
+        "Nodes and messages", "Averaging", "Training", "Files", "Experiments", "This program"};
+    return headings[section];
+}
+
+static void print_section(const option_table_t *table, int section) {
+    int part;
+    printf("\n%s:\n", options_heading(section));
+    for (const option_t *option = NULL; (option = options_next(table, option, &part));)
+        if ((int)option->section == section) print_option(option);
+}
+
+static void print_all(const option_table_t *table) {
+    int part;
+    putchar('\n');
+    for (const option_t *option = NULL; (option = options_next(table, option, &part));)
+        print_option(option);
+}
+
+void options_help(const option_table_t *table) {
     printf("usage: %s\n\n", table->synopsis);
     text_wrap(stdout, table->about, 0, HELP_WIDTH);
-    putchar('\n');
-    for (size_t i = 0; i < table->count; i++) print_option(&table->options[i], settings);
+    for (int section = 0; section < SECTION_COUNT && table->sections; section++)
+        print_section(table, section);
+    if (!table->sections) print_all(table);
 }

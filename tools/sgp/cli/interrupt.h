@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Ctrl-C and SIGTERM in a process that computes: a flag that its loop looks at.
+/* Ctrl-C and SIGTERM in a process that computes: they set a flag, which its loop reads.
  *
  * oneDNN's generated code keeps data below the stack pointer, further down than the ABI allows: a
- * handler that ran on a computing thread's stack would overwrite them. So the handler has a stack of
- * its own, and threads other than the main one block the signals. */
+ * handler on a computing thread's stack would overwrite them. So the handler has its own stack, and threads other than
+ * the main one block the signals. */
 #ifndef SGP_CLI_INTERRUPT_H
 #define SGP_CLI_INTERRUPT_H
 
@@ -16,7 +16,7 @@ extern volatile sig_atomic_t interrupt_signal;
  * calling thread. A second one of the same kind ends the process at once. */
 void interrupt_catch(void);
 
-/* Blocks these signals in the calling thread and in those it starts; `before` for unblock. */
+/* Blocks these signals in the calling thread and in threads that it starts. *before: for interrupt_unblock. */
 void interrupt_block(sigset_t *before);
 void interrupt_unblock(const sigset_t *before);
 

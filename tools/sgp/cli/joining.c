@@ -3,9 +3,83 @@
 
 #include "cli/message.h"
 
+#include "base/constants.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define AT(member) offsetof(joining_t, member)
+
+const option_t joining_rows[] = {
+    {.name = "join",
+     .argument = "HOST:PORT",
+     .type = OPTION_STRING,
+     .offset = AT(join),
+     .shown = "",
+     .wanted = "HOST:PORT, such as node17:7070",
+     .help = "be one node of a group of --nodes N that meets there; the same on every machine",
+     .more = "The process that finds HOST to be an address of its own, and the port free, founds "
+             "the group; the others join it. HOST may be any member."},
+    {.name = "rank",
+     .argument = "R",
+     .type = OPTION_INT,
+     .offset = AT(rank),
+     .initial = "-1",
+     .max = SGP_MOST_PROCESSES - 1,
+     .shown = "in order of arrival",
+     .help = "with --join: the rank that this node claims"},
+    {.name = "join-timeout",
+     .argument = "SECONDS",
+     .type = OPTION_REAL,
+     .offset = AT(join_timeout),
+     .min = 0.001,
+     .max = 1e6,
+     .shown = "30; 300 with --join",
+     .wanted = "a number of seconds above 0",
+     .help = "how long to wait for all nodes to join"},
+    {.name = "interface",
+     .argument = "NAME",
+     .type = OPTION_STRING,
+     .offset = AT(interface),
+     .shown = "the one that leads to HOST",
+     .wanted = "an interface of this machine, by name or address",
+     .help = "the interface, by name or address, on which other nodes reach this one"},
+    {.name = "ports",
+     .argument = "A-B",
+     .type = OPTION_STRING,
+     .offset = AT(ports),
+     .shown = "any",
+     .wanted = "a port or a range such as 7070-7090",
+     .help = "where this node listens: the first free port of the range",
+     .more = "Nodes of several workers need three ports for each process."},
+    {.name = "key-file",
+     .argument = "FILE",
+     .type = OPTION_STRING,
+     .offset = AT(key_file),
+     .shown = "SGP_KEY_FILE, or the secret in SGP_KEY",
+     .wanted = "a file",
+     .help = "a secret that all nodes share; without one only nodes of this machine are let in",
+     .more = "It has 16 characters or more, and only its owner may read the file (chmod 600). "
+             "Nodes prove that they know the secret; it does not travel, and messages are not "
+             "encrypted. A launcher may bring a key itself (mpirun, srun with PMIx)."},
+    {.name = "insecure",
+     .type = OPTION_FLAG,
+     .offset = AT(insecure),
+     .help = "let other machines in without a key"},
+    {.name = "peer-timeout",
+     .argument = "SECONDS",
+     .type = OPTION_REAL,
+     .offset = AT(peer_timeout),
+     .min = 0.001,
+     .max = 1e6,
+     .shown = "10",
+     .wanted = "a number of seconds above 0",
+     .help = "silence after which a node is lost",
+     .more = "A node is silent if it does not run (stopped, suspended) or cannot be reached; a "
+             "node that computes is not. The limit holds over shared memory and over a network."},
+    {0},
+};
 
 static bool in_environment(const char *name) {
     const char *text = getenv(name);
@@ -16,7 +90,7 @@ bool joining_wanted(const joining_t *joining) {
     return joining->join || (in_environment("SGP_JOIN") && !in_environment("SGP_RENDEZVOUS"));
 }
 
-/* The first option that speaks of a network alone; NULL: none. */
+/* The first option that only tcp uses; NULL: none. */
 static const char *network_option(const joining_t *joining) {
     if (joining->interface) return "interface";
     if (joining->ports) return "ports";
@@ -37,7 +111,7 @@ static bool check_rank(const joining_t *joining, int size) {
 
 static bool check_size(const joining_t *joining, int size) {
     if (!joining->join || size || in_environment("SGP_SIZE")) return true;
-    message_error("--join %s: how many nodes make the group? give each the same --nodes N",
+    message_error("--join %s: needs the size of the group: give each node the same --nodes N",
                   joining->join);
     return false;
 }
@@ -53,10 +127,9 @@ static bool check_transport(const joining_t *joining, const char *transport, boo
         message_error("--peer-timeout: a limit of shm, tcp and auto, not of --transport %s",
                       transport);
     else if (option && !network && !joining_wanted(joining))
-        message_error("--%s: says something about tcp, and here is --transport %s", option,
-                      transport);
+        message_error("--%s: is an option of tcp, not of --transport %s", option, transport);
     else if (option && !placed && strcmp(transport, "tcp") != 0)
-        message_error("--%s: is for a network: --transport tcp, or --join HOST:PORT", option);
+        message_error("--%s: needs a network: --transport tcp, or --join HOST:PORT", option);
     else return true;
     return false;
 }
@@ -67,7 +140,7 @@ bool joining_check_join(const joining_t *joining, int size) {
 
 bool joining_check(const joining_t *joining, const char *transport, bool placed) {
     if (joining->key_file && joining->insecure) {
-        message_error("--insecure: means no key, and here is --key-file %s", joining->key_file);
+        message_error("--insecure: means no key, but --key-file %s gives one", joining->key_file);
         return false;
     }
     return check_transport(joining, transport, placed);

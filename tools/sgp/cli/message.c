@@ -30,7 +30,7 @@ int message_output_width(void) {
     return columns_of(STDOUT_FILENO);
 }
 
-/* A line that cannot be written has nowhere else to go. */
+/* Errors are ignored: there is nowhere to report them. */
 static void write_all(const char *text, size_t length) {
     while (length > 0) {
         ssize_t written = write(STDERR_FILENO, text, length);

@@ -3,13 +3,9 @@
 
 #include "cli/message.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <limits.h>
-#include <math.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { CHOICE_TEXT = 64, LINE_WIDTH = 80 };
@@ -43,27 +39,6 @@ bool options_near(const char *given, const char *name, int *best) {
     return true;
 }
 
-bool options_listed(const char *list, const char *name) {
-    size_t length = strlen(name);
-    while (list && *list) {
-        size_t word = strcspn(list, ", ");
-        if (word == length && strncmp(list, name, length) == 0) return true;
-        list += word;
-        list += strspn(list, ", ");
-    }
-    return false;
-}
-
-static const char *choices_of(const option_t *option) {
-    return option->list ? option->list() : option->choices;
-}
-
-/* Refuses a value that a later version will take; `right` is what this one takes. */
-static bool refuse_later(const option_t *option, const char *text, const char *right) {
-    message_error("--%s %s: not in this version; here: %s", option->name, text, right);
-    return false;
-}
-
 /* The choice that may have been meant; false: none is near. */
 static bool nearest_choice(const char *choices, const char *text, char nearest[CHOICE_TEXT]) {
     int best = INT_MAX;
@@ -76,12 +51,13 @@ static bool nearest_choice(const char *choices, const char *text, char nearest[C
     return best < INT_MAX;
 }
 
-/* All that would be right, what may have been meant, or as much as a line has room for. */
+/* All choices, the one that may have been meant, or as many as a line has room for. */
 static void refuse_choice(const option_t *option, const char *text, const char *choices) {
-    char nearest[CHOICE_TEXT];
+    char nearest[CHOICE_TEXT], wanted[OPTION_TEXT];
     int head = snprintf(NULL, 0, "sgp: --%s %s: must be , ...", option->name, text), shown = 0;
-    if (head + (int)strlen("one of ") + (int)strlen(choices) <= LINE_WIDTH) {
-        message_error("--%s %s: must be one of %s", option->name, text, choices);
+    option_wanted(option, wanted);
+    if (option->also || head + (int)strlen(wanted) <= LINE_WIDTH) {
+        message_error("--%s %s: must be %s", option->name, text, wanted);
     } else if (nearest_choice(choices, text, nearest)) {
         message_error("--%s %s: did you mean %s? --help lists all", option->name, text, nearest);
     } else {
@@ -91,61 +67,16 @@ static void refuse_choice(const option_t *option, const char *text, const char *
     }
 }
 
-static bool parse_choice(const option_t *option, const char *text, void *value) {
-    const char *choices = choices_of(option);
-    if (options_listed(choices, text)) {
-        *(const char **)value = text;
-        return true;
-    }
-    if (options_listed(option->later, text)) return refuse_later(option, text, choices);
-    refuse_choice(option, text, choices);
-    return false;
-}
-
-static bool out_of_range(const option_t *option, const char *text) {
-    if (option->wanted) message_error("--%s %s: must be %s", option->name, text, option->wanted);
-    else if (option->min == option->max)
-        message_error("--%s %s: must be %.0f", option->name, text, option->min);
+bool options_refuse(const option_t *option, const char *text) {
+    char wanted[OPTION_TEXT];
+    const char *choices = option_choices(option);
+    if (option_listed(option->later, text))
+        message_error("--%s %s: not in this version; here: %s", option->name, text, choices);
+    else if (choices && !option->wanted) refuse_choice(option, text, choices);
     else
-        message_error("--%s %s: must be a whole number from %.0f to %.0f", option->name, text,
-                      option->min, option->max);
+        message_error("--%s %s: must be %s", option->name, *text ? text : "\"\"",
+                      option_wanted(option, wanted));
     return false;
-}
-
-static bool parse_whole(const option_t *option, const char *text, int64_t *number) {
-    char *end;
-    errno = 0;
-    long long parsed = strtoll(text, &end, 10);
-    bool whole = end != text && *end == '\0' && errno == 0;
-    char right[32];
-    snprintf(right, sizeof right, "%.0f", option->max);
-    if (options_listed(option->later, text) ||
-        (whole && (double)parsed > option->max && (double)parsed <= option->max_later))
-        return refuse_later(option, text, right);
-    if (!whole || (double)parsed < option->min || (double)parsed > option->max)
-        return out_of_range(option, text);
-    *number = parsed;
-    return true;
-}
-
-static bool parse_seed(const option_t *option, const char *text, uint64_t *value) {
-    char *end;
-    errno = 0;
-    unsigned long long parsed = strtoull(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0)
-        return out_of_range(option, text);
-    *value = parsed;
-    return true;
-}
-
-static bool parse_real(const option_t *option, const char *text, double *value) {
-    char *end;
-    double parsed = strtod(text, &end);
-    if (end == text || *end != '\0' || !isfinite(parsed) || parsed < option->min ||
-        parsed > option->max)
-        return out_of_range(option, text);
-    *value = parsed;
-    return true;
 }
 
 /* Bytes that a terminal may not show, as \xff. */
@@ -170,89 +101,112 @@ bool options_utf8(const char *option, const char *text) {
     return false;
 }
 
-static bool check_text(const option_table_t *table, const option_t *option, const char *text) {
+static bool parse_value(const option_table_t *table, const option_t *option, const char *text,
+                        void *base) {
     char name[64];
     snprintf(name, sizeof name, "--%s", option->name);
-    return table->any_bytes || options_utf8(name, text);
+    if (!table->any_bytes && !options_utf8(name, text)) return false;
+    return option_parse(option, text, base) || options_refuse(option, text);
 }
 
-static bool parse_value(const option_table_t *table, const option_t *option, const char *text,
-                        void *value) {
-    int64_t number;
-    if (!check_text(table, option, text)) return false;
-    if (option->schedule && strchr(text, ':')) {
-        message_error("--%s %s: schedules by epoch are not in this version; give one value",
-                      option->name, text);
-        return false;
-    }
-    switch (option->type) {
-    case OPTION_STRING:
-        if (*text == '\0') return out_of_range(option, "\"\"");
-        *(const char **)value = text;
-        return true;
-    case OPTION_CHOICE:
-        return parse_choice(option, text, value);
-    case OPTION_INT:
-        if (!parse_whole(option, text, &number)) return false;
-        *(int *)value = (int)number;
-        return true;
-    case OPTION_LONG:
-        return parse_whole(option, text, value);
-    case OPTION_SEED:
-        return parse_seed(option, text, value);
-    case OPTION_REAL:
-        return parse_real(option, text, value);
-    case OPTION_PARSED:
-        return option->parse(text, value) || out_of_range(option, text);
-    default:
-        return false;
-    }
+/* ---- finding an option ---- */
+
+const option_t *options_next(const option_table_t *table, const option_t *row, int *part) {
+    if (!row) *part = 0;
+    else if ((++row)->name) return row;
+    else ++*part;
+    return *part < OPTION_PARTS ? table->parts[*part].rows : NULL;
 }
 
-static const option_t *find(const option_table_t *table, const char *name, size_t length) {
-    for (size_t i = 0; i < table->count; i++) {
-        const option_t *option = &table->options[i];
-        if (strlen(option->name) == length && strncmp(option->name, name, length) == 0)
-            return option;
+/* An option on the command line. */
+typedef struct found {
+    const option_t *option;
+    size_t at; /* of its struct in the settings */
+    bool no;   /* spelled --no-NAME */
+} found_t;
+
+/* Calls match for each spelling of each option, until it returns true. */
+static bool each_name(const option_table_t *table,
+                      bool (*match)(const char *name, const found_t *found, void *user),
+                      void *user) {
+    int part;
+    for (const option_t *option = NULL; (option = options_next(table, option, &part));) {
+        char no[OPTION_SPELLING];
+        found_t found = {.option = option, .at = table->parts[part].at};
+        if (option->type != OPTION_OFF && match(option->name, &found, user)) return true;
+        if (option->type != OPTION_OFF && option->type != OPTION_SWITCH) continue;
+        snprintf(no, sizeof no, "no-%s", option->name);
+        found.no = true;
+        if (match(no, &found, user)) return true;
     }
-    return NULL;
+    return false;
+}
+
+typedef struct search {
+    const char *name; /* (length) */
+    size_t length;
+    found_t found;
+} search_t;
+
+static bool is_it(const char *name, const found_t *found, void *user) {
+    search_t *search = user;
+    if (strlen(name) != search->length || strncmp(name, search->name, search->length) != 0)
+        return false;
+    search->found = *found;
+    return true;
+}
+
+typedef struct guess {
+    char given[65], nearest[OPTION_SPELLING];
+    int best;
+} guess_t;
+
+static bool is_nearer(const char *name, const found_t *found, void *user) {
+    guess_t *guess = user;
+    (void)found;
+    if (options_near(guess->given, name, &guess->best))
+        snprintf(guess->nearest, sizeof guess->nearest, "%s", name);
+    return false;
 }
 
 static bool unknown(const option_table_t *table, const char *name, size_t length) {
-    char given[65] = {0};
-    const char *nearest = NULL;
-    int best = INT_MAX;
-    memcpy(given, name, length < sizeof given - 1 ? length : sizeof given - 1);
-    for (size_t i = 0; i < table->count; i++)
-        if (options_near(given, table->options[i].name, &best)) nearest = table->options[i].name;
-    if (nearest) message_error("--%s: unknown option; did you mean --%s?", given, nearest);
-    else message_error("--%s: unknown option; sgp %s --help lists them", given, table->command);
+    guess_t guess = {.best = INT_MAX};
+    memcpy(guess.given, name, length < sizeof guess.given - 1 ? length : sizeof guess.given - 1);
+    each_name(table, is_nearer, &guess);
+    if (guess.best < INT_MAX)
+        message_error("--%s: unknown option; did you mean --%s?", guess.given, guess.nearest);
+    else
+        message_error("--%s: unknown option; sgp %s --help lists the options", guess.given,
+                      table->command);
     return false;
 }
+
+/* ---- the whole line ---- */
 
 /* One "--name value", "--name=value" or "--flag" at argv[*at]; *at moves past what it took. */
 static bool parse_option(const option_table_t *table, int argc, char **argv, void *settings,
                          int *at) {
     const char *name = argv[*at] + 2;
-    size_t length = strcspn(name, "=");
-    const char *text = name[length] == '=' ? name + length + 1 : NULL;
-    const option_t *option = find(table, name, length);
-    if (!option) return unknown(table, name, length);
-    if (option->type == OPTION_ABSENT) {
-        message_error("--%s: not in this version", option->name);
-        return false;
-    }
-    void *value = (char *)settings + option->offset;
+    search_t search = {.name = name, .length = strcspn(name, "=")};
+    const char *text = name[search.length] == '=' ? name + search.length + 1 : NULL;
+    if (!each_name(table, is_it, &search)) return unknown(table, name, search.length);
+    const option_t *option = search.found.option;
+    void *base = (char *)settings + search.found.at;
     *at += 1;
-    if (option->type == OPTION_FLAG) {
-        if (text) message_error("--%s %s: takes no value", option->name, text);
-        *(int *)value = option->value;
-        return !text;
+    if (option_is_flag(option)) {
+        if (text) message_error("--%.*s %s: takes no value", (int)search.length, name, text);
+        return !text && option_parse(option, search.found.no ? "off" : "on", base);
     }
     if (!text && *at < argc) text = argv[(*at)++];
-    if (text) return parse_value(table, option, text, value);
+    if (text) return parse_value(table, option, text, base);
     message_error("--%s: its value is missing (%s)", option->name, option->argument);
     return false;
+}
+
+void options_init(const option_table_t *table, void *settings) {
+    int part;
+    for (const option_t *option = NULL; (option = options_next(table, option, &part));)
+        option_init(option, (char *)settings + table->parts[part].at);
 }
 
 bool options_parse(const option_table_t *table, int argc, char **argv, void *settings, int *first) {
@@ -267,7 +221,8 @@ bool options_parse(const option_table_t *table, int argc, char **argv, void *set
         if (!parse_option(table, argc, argv, settings, &at)) return false;
     }
     if (at < argc && !table->operands) {
-        message_error("%s: not an option; sgp %s --help lists them", argv[at], table->command);
+        message_error("%s: not an option; sgp %s --help lists the options", argv[at],
+                      table->command);
         return false;
     }
     *first = at;

@@ -18,7 +18,7 @@ void output_name(const char *model, const char *algorithm, char path[OUTPUT_PATH
     time_t now = time(NULL);
     struct tm local;
     strftime(when, sizeof when, "%Y%m%d-%H%M%S", localtime_r(&now, &local));
-    char names[64]; /* of a schedule: "0:allreduce,5:sgp" would be awkward in a shell */
+    char names[64]; /* a schedule such as "0:allreduce,5:sgp" would be awkward in a shell */
     snprintf(names, sizeof names, "%s", algorithm);
     for (char *at = names; *at; at++)
         if (*at == ':' || *at == ',') *at = '-';
@@ -28,7 +28,7 @@ void output_name(const char *model, const char *algorithm, char path[OUTPUT_PATH
         snprintf(path, OUTPUT_PATH, "runs/%s-%s-%s-%d", model, names, when, i);
 }
 
-/* mkdir, and first of all that is above. errno says why not. */
+/* mkdir -p. Sets errno on failure. */
 static bool make_directories(const char *path) {
     char part[OUTPUT_PATH];
     struct stat stat_buffer;
@@ -41,7 +41,7 @@ static bool make_directories(const char *path) {
         memcpy(part, path, i);
         part[i] = '\0';
         if (mkdir(part, 0777) == 0 || errno == EEXIST) continue;
-        int error = errno; /* says more than that of stat, to which the directory is just missing */
+        int error = errno; /* of mkdir; stat would only say that the directory is missing */
         if (stat(part, &stat_buffer) == 0) continue;
         errno = error;
         return false;
@@ -51,7 +51,7 @@ static bool make_directories(const char *path) {
     return S_ISDIR(stat_buffer.st_mode);
 }
 
-/* Whether a small file can be written there: a full disk shows before hours of training. */
+/* Whether a small file can be written there, so that a full disk is noticed before hours of training. */
 static bool try_to_write(const char *path, size_t bytes) {
     static const char zeros[OUTPUT_ROOM];
     char name[OUTPUT_PATH + 16];

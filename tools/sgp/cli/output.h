@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The run's directory, and JSON on standard output. */
+/* The run's directory, and JSON on standard output. Called by subcommands; prints one line about a mistake. */
 #ifndef SGP_CLI_OUTPUT_H
 #define SGP_CLI_OUTPUT_H
 
@@ -9,19 +9,19 @@
 
 enum {
     OUTPUT_PATH = 4096,
-    OUTPUT_ROOM = 65536, /* bytes that there should be at least */
+    OUTPUT_ROOM = 65536, /* least free bytes */
 };
 
-/* A name that is not taken: runs/MODEL-ALGORITHM-TIME. */
+/* An unused name, runs/MODEL-ALGORITHM-TIME. */
 void output_name(const char *model, const char *algorithm, char path[OUTPUT_PATH]);
 
-/* Makes the directory with all above it, and tries to write so many bytes there, OUTPUT_ROOM at most.
- * (Several nodes of one machine do so at once, and one of them asking for room is enough.) Returns false
- * after a line about what is wrong. */
+/* Makes the directory and its parents, and tries to write so many bytes there, at most OUTPUT_ROOM. Several nodes of
+ * one machine call this at once; only one of them needs to ask for OUTPUT_ROOM. Returns false after a line about the
+ * cause. */
 bool output_prepare(const char *path, size_t bytes);
 
-/* Prints what was made after files_json_begin as one line: all of it, or nothing and false. json: NULL if
- * there was no memory for it. flags: of jansson. */
+/* Prints a value made after files_json_begin as one line: all of it, or nothing and false. json: NULL if it could not
+ * be allocated. flags: of jansson. */
 bool output_json(const json_t *json, size_t flags);
 
 #endif

@@ -23,7 +23,7 @@ typedef enum part {
 static const part_t by_importance[PARTS] = {PART_EPOCH, PART_LEFT,  PART_LOSS,    PART_ACCURACY,
                                             PART_STEP,  PART_SPEED, PART_DISTANCE};
 
-/* The end of an epoch says which step it is. */
+/* At the end of an epoch the step matters least. */
 static const part_t at_epoch_end[PARTS] = {PART_EPOCH,    PART_LOSS, PART_ACCURACY, PART_SPEED,
                                            PART_DISTANCE, PART_STEP, PART_LEFT};
 
@@ -38,7 +38,7 @@ static void format_left(const train_progress_t *state, char *text) {
                  seconds % 60);
 }
 
-/* A part that has nothing to say yet stays empty. */
+/* A part without a value yet stays empty. */
 static void format_parts(const train_progress_t *state, char parts[PARTS][PART_SIZE]) {
     memset(parts, 0, (size_t)PARTS * PART_SIZE);
     snprintf(parts[PART_EPOCH], PART_SIZE, "epoch %d/%d", state->epoch, state->epochs);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a person sees of a run: on a terminal a line that changes in place and one line for each
- * finished epoch, elsewhere the lines of the epochs alone. */
+/* The progress of a run on standard error: one line per finished epoch, and on a terminal a line that changes in
+ * place. */
 #ifndef SGP_CLI_PROGRESS_H
 #define SGP_CLI_PROGRESS_H
 
@@ -10,7 +10,7 @@
 
 typedef struct progress {
     bool silent;
-    bool live; /* a line stands there without its newline */
+    bool live; /* the terminal shows a line without its newline */
 } progress_t;
 
 void progress_begin(progress_t *progress, bool silent);
@@ -18,10 +18,10 @@ void progress_begin(progress_t *progress, bool silent);
 /* A train_callbacks_t.progress; user: progress_t. */
 void progress_show(const train_progress_t *state, void *user);
 
-/* Leaves the terminal as it was found. */
+/* Removes the line from the terminal. */
 void progress_end(progress_t *progress);
 
-/* The line for a state, in at most `width` columns: the less important parts go first. */
+/* The line for a state in at most `width` columns; leaves out the less important parts first. */
 void progress_format(const train_progress_t *state, int width, char *text, size_t size);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The settings of `sgp train`: the run's options, and what only the program needs. */
+/* The command line of `sgp train`: the options of the run (run/option_rows.h), how nodes join, and options of the
+ * program alone. */
 #ifndef SGP_CLI_TRAIN_SETTINGS_H
 #define SGP_CLI_TRAIN_SETTINGS_H
 
@@ -11,32 +12,20 @@
 typedef struct settings {
     train_options_t run;
     joining_t joining;
-    const char *graph; /* NULL: by the algorithm */
-    int no_nesterov;
-    int augment; /* -1: as the model asks */
-    int biased;
-    int slow_alone;
-    int keep_going;
-    int tensorboard;
-    int trace;
-    int overwrite;
-    const char *encoding;
-    struct {
-        int rank; /* -1: nobody */
-        double factor;
-    } slow;
-    int quiet;
-    int json;
-    int help;
-    int version;
+    bool overwrite;
+    bool quiet;
+    bool json;
+    bool help;
+    bool version;
 } settings_t;
 
-extern const option_table_t settings_table;
+extern const option_table_t train_table;
 
-/* The defaults: what a command line without options means. */
+/* The defaults, before settings_parse: what a command line without options means. */
 void settings_init(settings_t *settings);
 
-/* Puts what the table cannot store into settings->run. After a successful options_parse. */
-void settings_finish(settings_t *settings);
+/* Puts the command line over *settings, which settings_init or a resumed run has filled, and settles the defaults that
+ * follow from other options. Strings point into argv. Returns false after a line about the first mistake. */
+bool settings_parse(settings_t *settings, int argc, char **argv);
 
 #endif

@@ -18,7 +18,7 @@ static bool has_failure(const char *directory) {
     if (snprintf(path, sizeof path, "%s/summary.json", directory) >= (int)sizeof path) return false;
     json_t *summary = files_json_load(path, 0, NULL);
     const char *status = json_string_value(json_object_get(summary, "status"));
-    bool failed = status && options_listed("diverged, failed", status);
+    bool failed = status && option_listed("diverged, failed", status);
     json_decref(summary);
     return failed;
 }

@@ -32,7 +32,7 @@ static char *join(const char *directory, const char *name) {
     return asprintf(&path, "%s%s%s", directory, slash, name) >= 0 ? path : NULL;
 }
 
-/* Returns 0 even if none of the entries is a run. */
+/* Returns 0 even if none of them is a run. */
 static int add_inside(run_list_t *list, const char *directory, struct dirent **entries, int count) {
     for (int i = 0; i < count; i++) {
         if (entries[i]->d_name[0] == '.') continue;
@@ -57,7 +57,7 @@ int run_list_add(run_list_t *list, const char *directory) {
     for (int i = 0; i < count; i++) free(entries[i]);
     free(entries);
     if (status || list->count > before) return status;
-    message_error("%s: not the directory of a run, and it contains none", directory);
+    message_error("%s: neither the directory of a run nor of runs", directory);
     return EXIT_MISTAKE;
 }
 

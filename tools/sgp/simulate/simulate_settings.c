@@ -4,7 +4,9 @@
 #include "cli/message.h"
 
 #include "files/json.h"
+#include "mixing/algorithm_table.h"
 #include "mixing/mixer_internal.h"
+#include "run/names.h"
 #include "simulate/calibration.h"
 #include "simulate/presets.h"
 
@@ -155,14 +157,22 @@ static const option_t options[] = {
      .shown = "allreduce,sgp,osgp",
      .wanted = "names, with commas between them, among sgp, osgp, osgp-async, dpsgd, adpsgd, "
                "allreduce, allreduce-buckets, allreduce-ring, allreduce-halving, allreduce-tree",
-     .help = "how the nodes average"},
+     .help = "how the nodes average",
+     .more = "*sgp*, *osgp*, *dpsgd*, *adpsgd* and *allreduce* are the algorithms of sgp train; "
+             "*osgp-async* is osgp with --overlap async. The others are what other programs do, "
+             "for comparison. *allreduce-buckets*: the same all-reduce in buckets of 25 MiB while "
+             "the rest of the gradient is computed, as PyTorch's DistributedDataParallel does; "
+             "forward is a third of the gradient. *allreduce-ring*: segments around a ring, after "
+             "the gradient. *allreduce-halving*: recursive halving and doubling, after the "
+             "gradient. *allreduce-tree*: the whole vector up and down a binomial tree."},
     {.name = "model",
      .argument = "NAME",
      .type = OPTION_CHOICE,
      .offset = AT(model),
      .list = simulation_model_names,
      .shown = "resnet50, or the calibration's",
-     .help = "average the parameters of this model"},
+     .help = "the model whose number of parameters is averaged",
+     .more = "The transformer is the base model, with 65 million parameters."},
     {.name = "parameters",
      .argument = "P",
      .type = OPTION_PARSED,
@@ -170,7 +180,7 @@ static const option_t options[] = {
      .parse = parse_parameters,
      .shown = "the model's",
      .wanted = "a number of 1 or more, such as 25.6M",
-     .help = "number of parameters to average; K, M and G stand for thousands, millions, billions"},
+     .help = "numbers that are averaged; K, M or G stand for thousands, millions, billions"},
     {.name = "compute-ms",
      .argument = "MEAN[:SPREAD[:TAIL]]",
      .type = OPTION_PARSED,
@@ -179,10 +189,9 @@ static const option_t options[] = {
      .shown = "245:0.01",
      .wanted = "MEAN[:SPREAD[:TAIL]], a time in milliseconds above 0, a spread up to 10 and a "
                "probability, such as 245:0.05:0.001",
-     .help =
-         "time of a gradient on one worker: log-normal, SPREAD is the standard deviation over the "
-         "mean; with probability TAIL it is ten times as long. A node waits for its slowest "
-         "worker"},
+     .help = "a gradient's time on one worker: log-normal, SPREAD its standard deviation over its "
+             "mean; with probability TAIL ten times as long",
+     .more = "It is drawn for each worker and step. A node waits for the slowest of its workers."},
     {.name = "workers-per-node",
      .argument = "M",
      .type = OPTION_INT,
@@ -190,7 +199,7 @@ static const option_t options[] = {
      .min = 1,
      .max = 1024,
      .shown = "8; 1 with --calibration",
-     .help = "workers that compute gradients in a node; averaging inside the node is part of the "
+     .help = "workers that compute gradients inside a node; their own average is part of the "
              "gradient's time"},
     {.name = "batch-size",
      .argument = "N",
@@ -208,8 +217,12 @@ static const option_t options[] = {
      .list = simulation_network_names,
      .shown = "ethernet-10g",
      .wanted = "the name of a network or of a file",
-     .help = "the link of each node to a switch; or a SimGrid platform, FILE.xml, whose hosts are "
-             "the nodes in the natural order of their names"},
+     .help = "links of the nodes to a switch; or a SimGrid platform, FILE.xml, whose hosts are "
+             "the nodes in the natural order of their names",
+     .more = "Payload each way and latency from node to node of *ethernet-1g*: 949 Mb/s, 0.05 ms; "
+             "*ethernet-10g*: 9.91 Gb/s, 0.03 ms; *ethernet-100g*: 99.1 Gb/s, 0.02 ms; "
+             "*infiniband-100g*: 97 Gb/s, 0.002 ms; *wan*: 200 Mb/s, 25 ms. The switch is never "
+             "busy."},
     {.name = "rate-mbps",
      .argument = "X",
      .type = OPTION_REAL,
@@ -218,15 +231,16 @@ static const option_t options[] = {
      .max = 1e9,
      .shown = "the network's",
      .wanted = "a number of megabits a second above 0",
-     .help = "payload rate of a node's link, each way"},
+     .help = "payload that a node's link carries each way"},
     {.name = "latency-ms",
      .argument = "X",
      .type = OPTION_REAL,
      .offset = AT(latency_ms),
+     .initial = "-1",
      .max = 1e6,
      .shown = "the network's",
      .wanted = "a time in milliseconds, 0 or more",
-     .help = "time of a small message from node to node"},
+     .help = "latency of a small message from node to node"},
     {.name = "local-ms",
      .argument = "UPDATE[:COPY[:ABSORB]]",
      .type = OPTION_PARSED,
@@ -234,34 +248,35 @@ static const option_t options[] = {
      .parse = parse_local,
      .shown = "0:0:0",
      .wanted = "UPDATE[:COPY[:ABSORB]], times in milliseconds, 0 or more",
-     .help =
-         "time of a pass over the vector: the optimizer's step, writing a message, absorbing one"},
+     .help = "passes over the model's vector: the optimizer's step, writing it into a message, "
+             "absorbing one",
+     .more = "Those of an accelerator take nearly nothing."},
     {.name = "calibration",
      .argument = "FILE",
      .type = OPTION_STRING,
      .offset = AT(calibration),
      .shown = "",
      .wanted = "the name of a file of sgp bench",
-     .help = "take rate, latency, gradient and passes from this result of sgp bench, unless an "
-             "option gives them"},
+     .help = "constants that sgp bench has measured, for every option that is not given"},
     {.name = "encoding",
      .argument = "NAME",
      .type = OPTION_CHOICE,
      .offset = AT(encoding_name),
-     .choices = "float32, bfloat16, float16",
+     .initial = "float32",
+     .list = names_encodings,
      .help = "how vectors travel between nodes"},
     {.name = "graph",
      .argument = "NAME",
      .type = OPTION_CHOICE,
      .offset = AT(simulation.graph),
-     .choices = "exponential, static-exponential, ring, complete, bipartite-exponential, random, "
-                "base",
-     .shown = "exponential; bipartite-exponential for dpsgd and adpsgd",
+     .list = names_graphs,
+     .shown = SGP_DEFAULT_GRAPH_TEXT,
      .help = "who sends to whom"},
     {.name = "peers",
      .argument = "N",
      .type = OPTION_INT,
      .offset = AT(simulation.peers),
+     .initial = "1",
      .min = 1,
      .max = MOST_NODES,
      .help = "receivers of each node in a step"},
@@ -289,7 +304,10 @@ static const option_t options[] = {
      .max = 1e12,
      .shown = "none",
      .wanted = "a number of seconds above 0",
-     .help = "mean seconds between failures of one node; the first failure ends a row's run"},
+     .help = "mean seconds between failures of one node; the first failure ends a run",
+     .more = "Failures are random. A failed node is noticed after 10 seconds and ends the run, as "
+             "it would end sgp train; the row also gives the duration of 90 epochs if all nodes "
+             "begin again at the last epoch's checkpoint, 60 seconds later."},
     {.name = "distance-at",
      .argument = "SECONDS",
      .type = OPTION_REAL,
@@ -298,12 +316,16 @@ static const option_t options[] = {
      .max = 1e12,
      .shown = "not",
      .wanted = "a number of seconds above 0",
-     .help = "also measure the nodes' distance after so many simulated seconds, and the steps made "
-             "until then"},
+     .help = "measure the consensus distance also after so many simulated seconds, with the steps "
+             "made until then",
+     .more = "Each node counts from the first step that it ends then or later. So algorithms are "
+             "compared after the same time instead of after the same number of steps; --steps "
+             "must be large enough for all nodes to get so far."},
     {.name = "steps",
      .argument = "N",
      .type = OPTION_INT,
      .offset = AT(simulation.steps),
+     .initial = "100",
      .min = 1,
      .max = 1e7,
      .help = "steps of every node"},
@@ -311,15 +333,17 @@ static const option_t options[] = {
      .argument = "N",
      .type = OPTION_INT,
      .offset = AT(simulation.warmup),
+     .initial = "-1",
      .max = 1e7,
      .shown = "a fifth",
-     .help = "first steps of every node, which are not measured"},
+     .help = "the first steps, which are not measured"},
     {.name = "seed",
      .argument = "N",
      .type = OPTION_SEED,
      .offset = AT(simulation.seed),
+     .initial = "1",
      .wanted = "a whole number, 0 or more",
-     .help = "of all random numbers"},
+     .help = "seed of every random choice"},
     {.name = "output",
      .argument = "DIR",
      .type = OPTION_STRING,
@@ -330,29 +354,24 @@ static const option_t options[] = {
     {.name = "quiet",
      .type = OPTION_FLAG,
      .offset = AT(quiet),
-     .value = 1,
      .help = "no progress, no table and no report.html; errors only"},
     {.name = "json",
      .type = OPTION_FLAG,
      .offset = AT(json),
-     .value = 1,
      .help = "print simulation.json as the last line on standard output, and no table"},
-    {.name = "help",
-     .type = OPTION_FLAG,
-     .offset = AT(help),
-     .value = 1,
-     .help = "print this text and end"},
+    {.name = "help", .type = OPTION_FLAG, .offset = AT(help), .help = "print this text and end"},
+    {0},
 };
 
 const option_table_t simulate_table = {
     .command = "simulate",
     .any_bytes = true,
     .synopsis = "sgp simulate [OPTIONS]",
-    .about = "Runs the algorithms' own code on a simulated cluster (SimGrid) and prints how long\n"
-             "their steps take. Without options: ResNet-50 on up to 32 nodes of 8 GPUs, joined\n"
-             "by 10 Gb/s Ethernet. Defaults are in parentheses.",
-    .options = options,
-    .count = sizeof options / sizeof options[0],
+    .about = "Runs the algorithms on a simulated cluster (SimGrid), with the code that trains,\n"
+             "and prints how long their steps take. Without options: ResNet-50 on up to 32\n"
+             "nodes of 8 GPUs, joined by 10 Gb/s Ethernet. In parentheses: what is used when\n"
+             "the option is not given.",
+    .parts = {{.rows = options}},
 };
 
 void simulate_settings_init(simulate_settings_t *settings) {
@@ -363,16 +382,11 @@ void simulate_settings_init(simulate_settings_t *settings) {
                        simulation_algorithm_find("osgp")},
         .algorithms_count = 3,
         .simulation = {.compute = {.mean_ms = 245, .spread = 0.01},
-                       .peers = 1,
                        .overlap = 1,
-                       .slow = {.rank = -1},
-                       .steps = 100,
-                       .warmup = -1,
-                       .seed = 1},
-        .encoding_name = "float32",
+                       .slow = {.rank = -1}},
         .network_name = "ethernet-10g",
-        .latency_ms = -1,
     };
+    options_init(&simulate_table, settings);
 }
 
 /* ---- checks ---- */

@@ -25,7 +25,7 @@ typedef struct simulate_settings {
     const char *output;
     const char
         *command; /* the command line, without --output, --json and --quiet; NULL: not known */
-    int json, quiet, help;
+    bool json, quiet, help;
     /* On the command line, so that a calibration does not overwrite them. */
     bool compute_given, local_given, network_given, parameters_given;
 } simulate_settings_t;

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The options of a run as the code reads them. Each field but `here` has a row in option_rows.c. */
+#ifndef SGP_RUN_TRAIN_OPTIONS_H
+#define SGP_RUN_TRAIN_OPTIONS_H
+
+#include "run/stages.h"
+
+#include <sgp/mixer.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define TRAIN_BY_ALGORITHM (-2)
+
+/* Everything that decides a run. Defaults and ranges are in option_rows.c. Strings are borrowed. */
+typedef struct train_options {
+    const char *model;
+    const char *data;         /* "fashion-mnist", or a directory with the same four IDX files */
+    train_stages_t algorithm; /* sgp_algorithm_t, by epoch */
+    train_stages_t peers;     /* by epoch */
+    int graph;                /* sgp_graph_kind_t, or TRAIN_BY_ALGORITHM */
+    int overlap;          /* steps, SGP_OVERLAP_ASYNC, or TRAIN_BY_ALGORITHM: 1 for osgp, else 0 */
+    bool biased;          /* ignore the push-sum weight */
+    int local_steps;      /* exchange in every so many-th step */
+    double slow_momentum; /* below 0: not given */
+    int slow_every;       /* steps; 0: no slow momentum */
+    bool slow_alone;      /* no exact average before an outer update */
+    int nodes;            /* that gossip */
+    int here; /* processes of the run on this machine, for its memory; 0: all. No option: the program finds it */
+    int workers; /* per node: they average gradients exactly; nodes * workers processes. Process r is worker
+                    r % workers of node r / workers */
+    int epochs;
+    int batch_size;          /* samples per worker and step */
+    double lr;               /* per 256 samples of the global batch, scaled linearly */
+    double warmup_epochs;    /* below 0: 5/90 of the epochs */
+    const char *lr_schedule; /* schedule_kind_t by name */
+    double momentum;
+    bool nesterov;
+    double weight_decay;
+    const char *optimizer; /* "sgd" or "adam" */
+    int augment;           /* random crops and flips: 1 or 0; below 0 until train_options_settle */
+    uint64_t seed;
+    int64_t limit_samples;    /* 0: the whole training set */
+    const char *transport;    /* recorded only: the caller makes the group */
+    const char *allreduce;    /* "own", or "library": MPI's */
+    sgp_encoding_t encoding;  /* of vectors between nodes */
+    const char *output;       /* directory, exists and is writable; NULL: no files are written */
+    const char *resume;       /* directory of the run to continue; NULL: a new run */
+    int64_t checkpoint_every; /* steps; 0: at the end of every epoch */
+    double
+        checkpoint_minutes; /* longest time without a checkpoint, by node 0's clock; 0: no limit */
+    bool keep_going;        /* train on with numbers that are not finite */
+    bool tensorboard;       /* event files in output/tensorboard */
+    bool trace;             /* output/trace.json, for Perfetto */
+    int slow_rank;          /* of a node, all its workers; -1: none */
+    double slow_factor;     /* its gradient takes so many times as long */
+    double
+        compute_ms; /* > 0: a fixed time replaces loading a batch and computing its gradient; the gradient is then
+                          small constant noise, nothing is evaluated, and losses and accuracies are NAN */
+} train_options_t;
+
+/* Fills the defaults that follow from other options: SlowMo's pair, augment by the model. Call it after the last
+ * change; it may be called again. */
+void train_options_settle(train_options_t *options);
+
+/* The graph for an algorithm of the run. */
+sgp_graph_kind_t train_graph(const train_options_t *options, sgp_algorithm_t algorithm);
+
+#endif
