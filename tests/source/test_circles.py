@@ -63,6 +63,9 @@ class Finder(unittest.TestCase):
         found = [(f.name, f.first, f.last, f.static) for f in tree.functions(code)]
         self.assertEqual(found, [("add", 1, 5, True), ("h", 8, 9, False)])
 
+    def test_knows_variables(self):
+        self.assertEqual(tree.variables("void f(bool end, char *text);\nreturn stop;\nint x = stop;"), {"end", "text", "x"})
+
     def test_blanks_comments_and_strings(self):
         self.assertEqual(tree.without_comments('a /* b\nc */ "d"; // e').split(), ["a", ";"])
 

@@ -155,6 +155,12 @@ def functions(code):
         first = end + 1
 
 
+def variables(code):
+    """Names that are declared as parameters or variables: a type, then the name."""
+    declared = re.findall(r"\b([A-Za-z_]\w*)[\s*]+([A-Za-z_]\w*)\s*[,;)=\[]", code)
+    return {name for kind, name in declared if kind not in ("return", "else", "case", "goto")}
+
+
 class Tree:
     """All C files below `folders`; a quoted or <sgp/...> include is found as the build finds it."""
 
@@ -178,17 +184,20 @@ class Tree:
             for function in source.functions:
                 if not function.static:
                     defined[function.name] = source
-        name = re.compile(r"(?<![\w.>])[A-Za-z_]\w*")
+        name = re.compile(r"(?<![\w.>])([A-Za-z_]\w*)(\s*\()?")
         for source in self.files.values():
             if not source.path.endswith(".c"):
                 continue
             own = {function.name for function in source.functions}
+            shadowed = variables(source.code)
             for number, line in enumerate(source.code.splitlines(), 1):
                 if line.lstrip().startswith("#"):
                     continue
-                for word in name.findall(line):
+                for word, called in name.findall(line):
                     target = defined.get(word)
-                    if target and word not in own and target.module != source.module:
+                    if not target or word in own or (word in shadowed and not called):
+                        continue
+                    if target.module != source.module:
                         yield source.path, number, word, target.path
 
     def reached(self, path):
