@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of test_hashes.c: XXH3 (64 bits) of the averaged parameters of each run, in the order of the test.
- * Regenerate it only for a change that is meant to change bits. */
+/* The table of test_hashes.c: XXH3 (64 bits) of the averaged parameters of each run, in the order of
+ * the test. Regenerate it only for a change that is meant to change bits. */
 #ifndef SGP_TESTS_MIXING_HASHES_H
 #define SGP_TESTS_MIXING_HASHES_H
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bits that never change: the hash of the averaged parameters for every deterministic algorithm, graph, encoding and
- * overlap, against the table in hashes.h. The library alone, without oneDNN and without libm: each node follows
- * a quadratic loss whose numbers come from a seeded generator, so every CPU gives the same bits. `async`
- * and `adpsgd` are left out: their result depends on who was faster.
+/* Bits that never change: the hash of the averaged parameters for every deterministic algorithm, graph,
+ * encoding and overlap, against the table in hashes.h. The library alone, without oneDNN and libm: each
+ * node follows a quadratic loss whose numbers come from a seeded generator, so every CPU gives the same
+ * bits. `async` and `adpsgd` are left out: their result depends on timing.
  *
- *   test_mixing_hashes FILE    writes the table's rows to FILE, after a change that is meant to change bits */
+ *   test_mixing_hashes FILE
+ *
+ * writes the table's rows to FILE, after a change that is meant to change bits. */
 #include "worker_ranks.h"
 
 #include "hashes.h"
