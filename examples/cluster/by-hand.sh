@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # One node on each of several machines, through ssh: ./by-hand.sh "node17 node18 node19" [OPTIONS OF SGP TRAIN]
-# They join at the first machine. Needs a login without a password, and the program, the data
+# The first machine is the one where they meet. Needs a login without a password, and the program, the data
 # and the key file in the same place on all of them.
 set -eu
 

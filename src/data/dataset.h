@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* src/data gives a node its batches: data sets, loader and sampler. src/run and the program call
- * it. It knows no model, and nothing of nodes but (rank, size).
- *
- * This header: a labelled image data set in memory: training and test set, as bytes.
+/* A labelled image data set in memory: training and test set, as bytes.
  *
  * The one format so far is that of MNIST: a directory with the four IDX files
  * train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte,

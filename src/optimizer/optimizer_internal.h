@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* src/optimizer is the local step of a node: SGD and Adam on the flat vector. Callers use
- * sgp/optimizer.h; the mixing uses this header: a part of the vector at a time, with the copy for
- * the push in the same pass. It never sends, waits or allocates in a step. */
+/* The optimizer as the mixing uses it: a stretch of the vector at a time, with the copy for the
+ * push in the same pass. */
 #ifndef SGP_OPTIMIZER_OPTIMIZER_INTERNAL_H
 #define SGP_OPTIMIZER_OPTIMIZER_INTERNAL_H
 
