@@ -1,5 +1,5 @@
-# What `cmake --install` puts where: library, headers, program, manual, and how others find the library
-# (pkg-config and find_package(sgp)). Components: program, library (with the modules), development.
+# Installation of library, headers, program, manual, and the files of pkg-config and find_package(sgp).
+# Components: program, library (with the modules), development.
 include(CMakePackageConfigHelpers)
 
 install(TARGETS sgp_shared sgp_static EXPORT sgp
@@ -12,8 +12,8 @@ if(TARGET sgp)
   install(FILES docs/sgp.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT program)
 endif()
 
-# Relative, so that the installed tree may be moved and `cmake --install --prefix` is enough. That prefix decides
-# which of two is installed: programs need an rpath where the run-time linker does not search.
+# Relative, so that the installed tree can be moved and `cmake --install --prefix` is enough. That prefix decides
+# which of two sgp.pc is installed: programs need an rpath if the run-time linker does not search the folder.
 file(RELATIVE_PATH SGP_PC_PREFIX ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
 string(REGEX REPLACE "/$" "" SGP_PC_PREFIX "${SGP_PC_PREFIX}")
 set(SGP_PC_RPATH "")

@@ -1,4 +1,4 @@
-# How an installation deals with the run-time linker. Included by `cmake --install` itself, not by the configuration.
+# An installation and the run-time linker. Included by `cmake --install` itself, not by the configuration.
 
 # sgp_find_ldconfig(RESULT): its path, or empty. It lies outside the PATH of most users.
 function(sgp_find_ldconfig result)

@@ -1,4 +1,4 @@
-# The modules of the transport mpi: src/transport/mpi/mpi_binding.c, once for each MPI library that is here. Nothing
+# The modules of the transport mpi: src/transport/mpi/mpi_binding.c, once for each MPI library that is found. Nothing
 # else is compiled or linked against MPI. Sets SGP_MPI_FLAVOURS, and SGP_MPIRUN_<flavour> to its launcher.
 include(${CMAKE_CURRENT_LIST_DIR}/SgpSearch.cmake)
 option(SGP_MPI "Build the transport mpi for the MPI libraries that are found" ON)
@@ -6,7 +6,7 @@ set(SGP_MPI_COMPILERS "mpicc.openmpi;mpicc.mpich;mpicc" CACHE STRING
   "Compilers of MPI libraries, by name or path; of two for the same library the first one counts")
 set(SGP_MPI_FLAVOURS "")
 
-# What a compiler of MPI's compiles for: openmpi, mpich, other; empty: it does not work.
+# The library of an MPI compiler: openmpi, mpich, other; empty: the compiler does not work.
 function(sgp_mpi_flavour compiler result)
   set(source ${CMAKE_CURRENT_BINARY_DIR}/mpi_flavour.c)
   file(WRITE ${source} "#include <mpi.h>\n")

@@ -1,10 +1,10 @@
-# Debian packages, by cpack: sgp (the program), libsgp0 (the library and its modules), libsgp-dev. To be used with the
-# preset "package", whose prefix /usr gives Debian's folders.
+# Debian packages, by cpack: sgp (the program), libsgp0 (the library and its modules), libsgp-dev. For the preset
+# "package", whose prefix /usr gives Debian's folders.
 set(SGP_PACKAGE_MAINTAINER "sgp developers <developers@sgp.invalid>" CACHE STRING
-  "Maintainer of the Debian packages: name and address of whoever distributes them")
+  "Maintainer of the Debian packages: name and address of their distributor")
 set(library_package libsgp${PROJECT_VERSION_MAJOR})
 
-# Where Debian expects it; only packages have it.
+# In Debian's place for it; only packages have it.
 install(FILES cmake/debian-copyright DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/${library_package} RENAME copyright
   COMPONENT library EXCLUDE_FROM_ALL)
 install(FILES cmake/debian-copyright DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/libsgp-dev RENAME copyright

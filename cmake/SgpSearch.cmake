@@ -1,4 +1,4 @@
-# find_path and its relatives search again for what they have not found, but keep what they have found once.
+# find_path and its relatives repeat a search that failed, but keep a result for ever.
 
 # sgp_forget_removed(VARIABLE [FILE]): before a search. A path in the cache, or FILE below it, that is no longer there
 # is searched for again.

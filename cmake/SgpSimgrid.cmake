@@ -1,5 +1,5 @@
-# The module of the transport simulated: src/transport/simulated/simgrid_binding.c, where SimGrid is. Nothing else is
-# compiled or linked against it. Sets SGP_SIMGRID_FOUND.
+# The module of the transport simulated: src/transport/simulated/simgrid_binding.c, if SimGrid is found. Nothing else is
+# compiled or linked against SimGrid. Sets SGP_SIMGRID_FOUND.
 include(${CMAKE_CURRENT_LIST_DIR}/SgpSearch.cmake)
 option(SGP_SIMGRID "Build the transport simulated if SimGrid is found" ON)
 set(SGP_SIMGRID_FOUND FALSE)

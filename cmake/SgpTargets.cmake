@@ -1,4 +1,4 @@
-# How every target here is compiled, and one call per folder of the house.
+# The flags of every target, and one call per folder of the house.
 
 add_library(sgp_flags INTERFACE)
 target_compile_definitions(sgp_flags INTERFACE _GNU_SOURCE)
@@ -16,7 +16,7 @@ if(SGP_SANITIZE)
   target_compile_options(sgp_flags INTERFACE -fsanitize=${sanitizers} -fno-omit-frame-pointer
     -fno-sanitize-recover=all)
   target_link_options(sgp_flags INTERFACE -fsanitize=${sanitizers})
-  # gcc warns that it does not see fences; those order memory shared with other processes, which it sees even less.
+  # gcc warns that the thread sanitizer ignores fences; ours order memory shared with other processes, which it does not check at all.
   if(SGP_SANITIZE MATCHES "thread" AND CMAKE_C_COMPILER_ID STREQUAL "GNU")
     target_compile_options(sgp_flags INTERFACE -Wno-tsan)
   endif()

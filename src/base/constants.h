@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Limits and units that several rooms share. */
+/* src/base is the bottom of the library: status, log, random numbers, memory, clock, trace. Every
+ * room may call it; it calls no other room and knows no node.
+ *
+ * This header: limits and units that several rooms share. */
 #ifndef SGP_BASE_CONSTANTS_H
 #define SGP_BASE_CONSTANTS_H
 

@@ -39,7 +39,7 @@ class InstallTest(unittest.TestCase):
             os.symlink(shutil.which(name), os.path.join(self.commands, name))
 
     def stand_in(self, name, script=""):
-        """A command that notes how it was called, and then does what the script says."""
+        """A command that records its arguments, and then runs the script."""
         path = os.path.join(self.commands, name)
         write(path, f'#!/bin/sh\necho "{name} $*" >>"{self.calls_file}"\n{script}\n')
         os.chmod(path, 0o755)
@@ -48,7 +48,7 @@ class InstallTest(unittest.TestCase):
         return [line for line in read(self.calls_file).splitlines() if line.startswith(name + " ")]
 
     def run_alone(self, *command, **options):
-        """Runs a command that sees no others than these. Returns (exit status, standard output, standard error)."""
+        """Runs a command whose PATH has these commands alone. Returns (exit status, standard output, standard error)."""
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                               text=True, timeout=LIMIT, env={"PATH": self.commands}, check=False, **options)
         return done.returncode, done.stdout, done.stderr

@@ -8,7 +8,7 @@ import unittest
 
 from stand_ins import LIMIT, SOURCE, InstallTest, write
 
-# The system's folders are not searched: SimGrid and MPI are there or not as the test decides.
+# The system's folders are not searched: the test decides whether SimGrid and MPI are found.
 PROJECT = f"""
 cmake_minimum_required(VERSION 3.25)
 project(searches LANGUAGES C)
@@ -36,7 +36,7 @@ class FoundLater(InstallTest):
         self.prefix = self.path("prefix")
 
     def configure(self):
-        """What the configuration says of MPI and of SimGrid."""
+        """The lines of the configuration about MPI and SimGrid."""
         done = subprocess.run(
             ["cmake", "-S", self.path("project"), "-B", self.path("build"), f"-DCMAKE_PREFIX_PATH={self.prefix}"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=LIMIT,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""scripts/install-packages installs what is missing and no more, and says what to do when it cannot."""
+"""scripts/install-packages installs missing packages and no others, and names the remedy when it cannot."""
 
 import os
 import unittest

@@ -26,7 +26,7 @@ class Linker(InstallTest):
         self.stand_in("ldconfig", LDCONFIG.format(status))
 
     def install_into(self, folder, destdir=""):
-        """(whether the linker searches there, how often its cache was renewed, what was said)"""
+        """(whether the linker searches there, how often its cache was renewed, the output)"""
         environment = {**os.environ, "PATH": self.commands + ":" + os.environ["PATH"], "FOLDER": folder,
                        "DESTDIR": destdir}
         before = self.calls("ldconfig").count("ldconfig ")

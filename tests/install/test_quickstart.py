@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""./quickstart shows one line for each stage, and of a failure the end of the log. Stand-ins take
-the place of apt and cmake."""
+"""./quickstart shows one line for each stage, and the end of the log after a failure. Stand-ins replace
+apt and cmake."""
 
 import os
 import pty

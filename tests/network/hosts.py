@@ -51,7 +51,7 @@ def run(*command, text=None):
 
 
 def started_at(pid):
-    """When the process started, in ticks since boot: with its pid it names one process. None: there is none, or it has ended."""
+    """The start of the process, in ticks since boot: with its pid it names one process. None: there is none, or it has ended."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
             fields = file.read().rpartition(")")[2].split()
@@ -72,7 +72,7 @@ def pids_in(namespace):
 
 
 def end_processes(namespace):
-    """Kills what runs there, and waits until it has ended; more than once, for it may have been starting others."""
+    """Kills the processes there, and waits until they have ended; repeatedly, because they may be starting others."""
     for _ in range(10):
         descriptors = []
         for pid in pids_in(namespace):
@@ -94,7 +94,7 @@ def remove_namespace(name):
 
 
 def remove_stale():
-    """What programs left that have been killed."""
+    """Removes the remains of killed programs."""
     for path in glob.glob(f"/run/netns/{PREFIX}*"):
         name = os.path.basename(path)
         pid, start = name[len(PREFIX):].split("-")[:2]
@@ -116,7 +116,7 @@ class Host:
         self.ipv6 = str(ipaddress.ip_address("fd53:4750::") + index + 1) if os.path.exists("/proc/sys/net/ipv6") else None
 
     def command(self, arguments):
-        """The same in this host. Replaces itself by what it starts, so its pid is that one's."""
+        """The same command in this host. Replaces itself by the program, so the pid is the program's."""
         named = 'hostname "$0" && exec "$@"'
         return ["ip", "netns", "exec", self.namespace, "unshare", "--uts", "sh", "-c", named, self.name, *arguments]
 
@@ -131,7 +131,7 @@ class Host:
         return subprocess.run(self.command(arguments), preexec_fn=die_with_parent, **options)
 
     def set_link(self, up):
-        """Plugs the cable into the switch, or pulls it out there. The host itself is not told."""
+        """Plugs the cable into the switch, or pulls it out there. The host itself does not notice."""
         relay = self.network.relay
         if relay:
             relay.stdin.write(f"{'up' if up else 'down'} {self.index}\n")
@@ -150,7 +150,7 @@ class Host:
 class Network:
     """`count` hosts, up to 200; indexed and iterated as a list of Host.
 
-    congestion: TCP's congestion control in all hosts. The machine's own default may be BBR; cubic is what most have."""
+    congestion: TCP's congestion control in all hosts. The machine's own default may be BBR; most machines have cubic."""
 
     made = 0
 
@@ -202,7 +202,7 @@ class Network:
         remove_namespace(self.switch)
 
     def end_relay(self):
-        """It ends with its standard input. What it has counted is in relay_report then."""
+        """Ends with its standard input, and then writes its counts into relay_report."""
         if not self.relay or self.relay.returncode is not None:
             return
         try:
@@ -233,7 +233,7 @@ class Network:
             self.limit(self.switch, host.port)
 
     def start_relay(self):
-        """It makes the hosts' interfaces, and limits what goes to them; what they send is limited in the host."""
+        """Makes the hosts' interfaces and limits the traffic to them; traffic from a host is limited in the host."""
         if not self.relay_program or not os.path.exists(self.relay_program):
             raise HostsError(f"a delay needs the relay that is built with the tests, and {self.relay_program} is not there")
         command = [self.relay_program, str(round(self.delay * 1e6)), str(round(self.rate or 0)), str(self.queue()),
@@ -244,7 +244,7 @@ class Network:
             raise HostsError(f"relay: {self.relay.communicate()[1].strip()}")
 
     def set_up(self, host):
-        """The route names the congestion control: the sysctl takes only what the machine allows to everybody."""
+        """The route names the congestion control: the sysctl takes only the names that the machine allows to all users."""
         lines = [f"link set eth0 address {host.mac}", f"address add {host.ipv4}/24 dev eth0 noprefixroute", "link set lo up",
                  "link set eth0 up", f"route add 10.83.0.0/24 dev eth0 src {host.ipv4} congctl {self.congestion}"]
         if host.ipv6:
@@ -267,7 +267,7 @@ class Network:
 
 @functools.lru_cache(maxsize=None)
 def why_not():
-    """None: networks can be made here; else why they cannot, in one line. Tries it."""
+    """None: networks can be made here; otherwise the reason in one line. Tries it."""
     if os.geteuid() != 0:
         return "only root can make network namespaces"
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of runs on several hosts share."""
+"""Shared by the tests of runs on several hosts."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def with_port(address, port):
 
 @unittest.skipIf(hosts.why_not(), hosts.why_not())
 class NetworkTest(ProgramTest):
-    """Trainings of which each node is a process on a host of its own."""
+    """Trainings whose nodes are processes on hosts of their own."""
 
     port = 7070  # in namespaces all ports are ours; each run has another one, so that none meets what is left of the one before
     known = {}  # parameters_hash of runs on one machine, by their options
@@ -65,7 +65,7 @@ class NetworkTest(ProgramTest):
                 for rank in range(nodes)]
 
     def finish(self, processes):
-        """Waits for all, which have to succeed. Returns what node 0 says in the end."""
+        """Waits for all, which have to succeed. Returns node 0's summary."""
         try:
             outcomes = [process.communicate(timeout=LIMIT) for process in processes]
         except subprocess.TimeoutExpired:
@@ -86,7 +86,7 @@ class NetworkTest(ProgramTest):
         return self.known[key]
 
     def complaints(self, err):
-        """The lines that are no progress."""
+        """The lines other than progress."""
         return [line for line in err.splitlines() if line and not line.startswith(("epoch ", "joining ", "node "))]
 
     def one_line(self, process, status=1):

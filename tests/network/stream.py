@@ -4,7 +4,7 @@
     rates(network, [(0, 1), (1, 0)], seconds)    # from host 0 to 1 and from 1 to 0, at the same time
 
 A stream is what any program could do at best: one connection, nothing but send and receive of large buffers. The rate is
-measured by the receiver between its first byte and its last, so what is still in queues does not count."""
+measured by the receiver between its first byte and its last, so bytes still in queues do not count."""
 
 import socket
 import subprocess

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The hosts that the other tests and bench/network stand on: they reach each other as real ones would, and nothing stays behind."""
+"""The hosts of the other tests and of bench/network: they reach each other as real hosts do, and leave nothing behind."""
 
 import glob
 import os
@@ -21,7 +21,7 @@ with hosts.Network(2) as network:
     sys.stdin.read()
 """
 
-# Prints how long a connection to a port that nobody listens on takes to be refused: one round trip.
+# Prints the time until a connection to a closed port is refused: one round trip.
 ROUND_TRIP = """
 import socket, sys, time
 start = time.monotonic()

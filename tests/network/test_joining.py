@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What goes wrong where nodes meet: one clear line for whoever it concerns, and a group that is at work is none the worse for it."""
+"""Failures of joining: one clear line for each process concerned, and no effect on a group at work."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ import unittest
 
 from runs import TRAINING, NetworkTest, with_port
 
-# Listens, and never says a word.
+# Listens, and never answers.
 SILENT = """
 import socket, sys
 with socket.create_server((sys.argv[1], int(sys.argv[2]))) as server:
@@ -23,7 +23,7 @@ class Joining(NetworkTest):
         self.assertEqual(process.stdout.readline(), b"there\n")
 
     def test_port_is_taken(self):
-        """By somebody who is no member: whoever finds it taken takes that one for the founder, and hears nothing."""
+        """The port is taken by a program that is no member: nodes take it for the founder, and get no answer."""
         network = self.make_network(1)
         self.start_silent(network[0], self.port)
         line = self.one_line(self.start_node(network[0], "--join-timeout", "2", at=network[0].ipv4))
@@ -51,14 +51,14 @@ class Joining(NetworkTest):
                 self.assertIn(f"{address}:{self.port}", line)
 
     def test_nobody_founds(self):
-        """A member's address at which nobody listens yet: it is waited for, up to the limit."""
+        """No process listens at a member's address yet: nodes wait for it, up to the limit."""
         network = self.make_network(2)
         line = self.one_line(self.start_node(network[1], "--join-timeout", "2", at=network[0].ipv4))
         self.assertIn(f"{network[0].ipv4}:{self.port}", line)
         self.assertIn("2 s", line)
 
     def test_a_node_does_not_come(self):
-        """Those that came say which are missing."""
+        """The nodes that came name the missing ones."""
         network = self.make_network(2)
         founder, other = [self.start_node(network[rank], "--rank", str(rank), "--join-timeout", limit, at=network[0].ipv4, nodes=3)
                           for rank, limit in enumerate(("3", "60"))]
@@ -67,7 +67,7 @@ class Joining(NetworkTest):
 
 
 class Intruders(NetworkTest):
-    """A group of 3 at work on slow links, and a fourth host that has no business there."""
+    """A group of 3 at work on slow links, and a fourth host that does not belong to it."""
 
     rate = 20e6  # a push takes 0.4 s, and so the whole run several seconds: it is not over before the others have tried
 
@@ -117,7 +117,7 @@ class Intruders(NetworkTest):
 
 
 class Founding(NetworkTest):
-    """The same while the group is still meeting: two of three are there, then somebody comes who does not fit, then the third."""
+    """The same while the group is still joining: two of three are there, then a process that does not fit, then the third."""
 
     def check(self, pattern, *arguments, status=1, **options):
         network = self.make_network(4)

@@ -48,7 +48,7 @@ class Training(NetworkTest):
                 self.check(network, *ALGORITHMS[name])
 
     def test_what_waits_for_nothing_ends_well(self):
-        """Its parameters depend on what came first, and the mass does not."""
+        """Its parameters depend on the order of messages, and the mass does not."""
         network = self.make_network(4, rate=100e6)
         for arguments in (["--algorithm", "sgp", "--overlap", "async"], ["--algorithm", "adpsgd"]):
             with self.subTest(arguments):
@@ -57,7 +57,7 @@ class Training(NetworkTest):
                 self.assertLess(summary["mass"]["drift"], 1e-4)
 
     def test_the_network_carries_it(self):
-        """A run that went another way would prove nothing. One push per step and node, each with all parameters."""
+        """A run over another path would prove nothing. One push per step and node, each with all parameters."""
         network = self.make_network(4)
         before = [host.counters() for host in network]
         summary = self.check(network)

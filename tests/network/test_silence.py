@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A host that stops answering in the middle of a message: the others say which, within the time limit, and end with a failure."""
+"""A host that stops answering in the middle of a message: the others name it within the time limit, and end with a failure."""
 
 import os
 import re
@@ -27,7 +27,7 @@ class Silence(NetworkTest):
         return group
 
     def check(self, group, silence, peer_timeout=PEER_TIMEOUT):
-        """All but the silent one fail, and each says who is gone. They do not wait for TCP's own limits, which are minutes."""
+        """All but the silent node fail, and each names it. They do not wait for TCP's own limits, which are minutes."""
         start = time.monotonic()
         silence()
         for rank, process in enumerate(group):
