@@ -542,7 +542,7 @@ static void test_nonsense_ends_the_peer(void **state) {
     assert_int_equal(
         sgp_transport_wait(stranger.transport, sgp_transport_now(stranger.transport) + FAR),
         SGP_ERR_PEER_LOST);
-    check_loss(&stranger, SGP_CAUSE_NONSENSE, "it sent what is no frame");
+    check_loss(&stranger, SGP_CAUSE_NONSENSE, "it sent bytes that are no frame");
     close(connection);
     end_stranger(&stranger);
 }

@@ -37,8 +37,8 @@ typedef struct sgp_region_control {
      * by the owner. */
     _Alignas(64) _Atomic uint32_t returned;
     _Atomic uint32_t given_back; /* slots ever given back */
-    /* What the owner's pulse thread says to those of the others (pulse.h). */
-    _Alignas(64) _Atomic uint32_t pulse; /* counts as long as the owner's process runs */
+    /* Written by the owner's heartbeat thread, read by those of the others (shm/heartbeat.h). */
+    _Alignas(64) _Atomic uint32_t heartbeat; /* counts as long as the owner's process runs */
     _Atomic uint32_t lost; /* the first loss that the owner knows of (sgp_loss_pack), or 0 */
 } sgp_region_control_t;
 

@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 /* How long the line is watched before it is judged. */
-#define SGP_TURNS_WINDOW ((uint64_t)20000000)
+#define SGP_SCHEDULER_WINDOW ((uint64_t)20000000)
 
 /* The message under way on one connection. */
 typedef struct sgp_turn {
@@ -30,7 +30,7 @@ typedef struct sgp_turn {
 } sgp_turn_t;
 
 /* One line. Embedded; zeros are an idle one. */
-typedef struct sgp_turns {
+typedef struct sgp_scheduler {
     uint64_t begun; /* messages so far */
     sgp_turn_t first;
     uint64_t lowest, highest; /* steps under way */
@@ -41,28 +41,28 @@ typedef struct sgp_turns {
     uint64_t held_since;         /* when all were served last */
     uint64_t moved, moved_first; /* bytes in this window */
     double line;                 /* bytes per nanosecond that it has carried of late */
-} sgp_turns_t;
+} sgp_scheduler_t;
 
 /* A message begins. */
-sgp_turn_t sgp_turns_begin(sgp_turns_t *turns, uint64_t step);
+sgp_turn_t sgp_scheduler_begin(sgp_scheduler_t *scheduler, uint64_t step);
 
 /* Finds the first one: look, then see for every connection. */
-void sgp_turns_look(sgp_turns_t *turns);
-void sgp_turns_see(sgp_turns_t *turns, const sgp_turn_t *turn);
+void sgp_scheduler_look(sgp_scheduler_t *scheduler);
+void sgp_scheduler_see(sgp_scheduler_t *scheduler, const sgp_turn_t *turn);
 
 /* Messages of several steps are under way: windows have to be closed. */
-bool sgp_turns_contended(const sgp_turns_t *turns);
+bool sgp_scheduler_contended(const sgp_scheduler_t *scheduler);
 
-bool sgp_turns_may(const sgp_turns_t *turns, const sgp_turn_t *turn);
+bool sgp_scheduler_may(const sgp_scheduler_t *scheduler, const sgp_turn_t *turn);
 
 /* Bytes of a message have passed. */
-void sgp_turns_moved(sgp_turns_t *turns, const sgp_turn_t *turn, uint64_t bytes);
+void sgp_scheduler_moved(sgp_scheduler_t *scheduler, const sgp_turn_t *turn, uint64_t bytes);
 
 /* Opens a window if there is none, closes one that is over, and judges it. most_held: nobody is held for
  * longer without a moment of service. true: who may has changed. */
-bool sgp_turns_watch(sgp_turns_t *turns, uint64_t now, uint64_t most_held);
+bool sgp_scheduler_watch(sgp_scheduler_t *scheduler, uint64_t now, uint64_t most_held);
 
 /* Nothing is contended any more. */
-void sgp_turns_rest(sgp_turns_t *turns);
+void sgp_scheduler_rest(sgp_scheduler_t *scheduler);
 
 #endif
