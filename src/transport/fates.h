@@ -71,6 +71,9 @@ typedef struct sgp_fates sgp_fates_t;
 sgp_status_t sgp_fates_create(int size, sgp_fates_t **fates);
 void sgp_fates_destroy(sgp_fates_t *fates); /* NULL is fine */
 
+/* In a forked child, in which a thread that does not exist may hold the table's lock. */
+void sgp_fates_forked(sgp_fates_t *fates);
+
 /* Sets the fate of a rank. why: copied; NULL: the cause's text. false: it had changed before, and stays. */
 bool sgp_fates_set(sgp_fates_t *fates, int rank, sgp_fate_t fate, const char *why);
 

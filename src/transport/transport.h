@@ -23,6 +23,7 @@
 #ifndef SGP_TRANSPORT_TRANSPORT_H
 #define SGP_TRANSPORT_TRANSPORT_H
 
+#include "base/fork.h"
 #include "transport/fates.h"
 #include "wire/header.h"
 
@@ -177,6 +178,7 @@ struct sgp_transport {
     atomic_bool failed; /* by a loss, which has been logged */
     sgp_ranks_t ranks;  /* set by whoever made the transport; zeros are fine */
     sgp_transport_counters_t counters;
+    sgp_fork_hook_t fork; /* forked.h */
 };
 
 static inline uint64_t sgp_transport_now(sgp_transport_t *t) {

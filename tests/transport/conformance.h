@@ -491,7 +491,7 @@ static inline void test_many_chunks(void **state) {
     run_transports(&setup, sends_many_chunks, NULL);
 }
 
-static int run_conformance(void) {
+static inline int run_conformance(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_to_all),  cmocka_unit_test(test_hold),
         cmocka_unit_test(test_little_room), cmocka_unit_test(test_deadline),

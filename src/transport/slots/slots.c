@@ -5,6 +5,7 @@
 #include "base/constants.h"
 #include "base/logging.h"
 #include "base/stream.h"
+#include "transport/forked.h"
 
 #include <stdlib.h>
 
@@ -450,6 +451,7 @@ sgp_status_t sgp_slots_init(sgp_slots_t *slots, const sgp_slots_options_t *optio
     if (status == SGP_OK) status = allocate(slots, options->size);
     if (status == SGP_OK)
         status = sgp_region_create(options->size, slots->transport.chunk_bytes, &slots->own);
+    if (status == SGP_OK) sgp_forked_guard(&slots->transport);
     return status;
 }
 
@@ -462,6 +464,7 @@ void sgp_slots_leave(sgp_transport_t *transport, uint64_t deadline) {
 }
 
 void sgp_slots_fini(sgp_slots_t *slots) {
+    sgp_forked_unguard(&slots->transport);
     for (int r = 0; slots->peers && r < slots->transport.size; r++)
         sgp_region_unmap(&slots->peers[r].region);
     sgp_region_unmap(&slots->own);
