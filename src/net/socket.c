@@ -10,8 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Bytes that the kernel may hold unsent: enough to keep the wire busy while the thread is not running, and few enough that a
- * chunk is copied while it is in the cache, and that a frame that says this rank lives does not wait behind megabytes. */
+/* Bytes that the kernel may hold unsent: enough to keep the wire busy while the thread is not
+ * running, and few enough that a chunk is copied while it is in the cache, and that a frame that
+ * says this rank lives does not wait behind megabytes. */
 #define UNSENT (1024 << 10)
 
 int sgp_socket_accept(int listener, sgp_address_t *from) {
@@ -59,8 +60,8 @@ void sgp_socket_tune(int socket, const sgp_address_t *other, uint64_t peer_timeo
     set(socket, IPPROTO_TCP, TCP_KEEPINTVL, seconds / 4 + 1);
     set(socket, IPPROTO_TCP, TCP_KEEPCNT, 3);
     set(socket, IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT);
-    /* BBR paces by a measured rate, and halves the throughput of loopback; cubic loses nothing where bytes do not leave the
-     * machine. Elsewhere the user chooses, who knows the network. */
+    /* BBR paces by a measured rate, and halves the throughput of loopback; cubic loses nothing
+     * where bytes do not leave the machine. Elsewhere the user chooses, who knows the network. */
     const char *wanted = sgp_address_is_here(other) ? "cubic" : getenv("SGP_TCP_CONGESTION");
     if (wanted && *wanted)
         (void)!setsockopt(socket, IPPROTO_TCP, TCP_CONGESTION, wanted, (socklen_t)strlen(wanted));

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A transport in a forked child of its process (a data loader's worker, say). The child has a copy of the parent's memory,
- * shares its mapped memory, and has none of its threads; so nothing that it does with the transport may take effect.
+/* A transport in a forked child of its process (a data loader's worker, say). The child has a copy
+ * of the parent's memory, shares its mapped memory, and has none of its threads; so nothing that it
+ * does with the transport may take effect.
  *
- * There `now` is past every deadline, so each wait times out; sending, prepare and agent_start fail with
- * SGP_ERR_UNSUPPORTED, logged once; all other calls, destroy included, do nothing. Memory stays as it is until the child
- * ends. Called by the transports that have connections or shared memory. */
+ * There `now` is past every deadline, so each wait times out; sending, prepare and agent_start fail
+ * with SGP_ERR_UNSUPPORTED, logged once; all other calls, destroy included, do nothing. Memory
+ * stays as it is until the child ends. Called by the transports that have connections or shared
+ * memory. */
 #ifndef SGP_TRANSPORT_FORKED_H
 #define SGP_TRANSPORT_FORKED_H
 

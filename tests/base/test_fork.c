@@ -114,7 +114,8 @@ static int count_others(void *context) {
     return others;
 }
 
-/* A fork in the middle of it, by another thread: the child has none of them, and its registry works. */
+/* A fork in the middle of it, by another thread: the child has none of them, and its registry
+ * works. */
 static void test_fork_beside_other_threads(void **state) {
     (void)state;
     bool before[64];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Nodes that fork, without exec: a child that outlives its node does not hide the node's death, and no call of a child
- * disturbs its node. Over shared memory, over TCP, and over both. */
+/* Nodes that fork, without exec: a child that outlives its node does not hide the node's death, and
+ * no call of a child disturbs its node. Over shared memory, over TCP, and over both. */
 #include <stdbool.h>
 
 static bool over_tcp;
@@ -103,7 +103,8 @@ static void end_run(run_t *run, pid_t *children, int dying) {
     assert_int_equal(rmdir(run->directory), 0);
 }
 
-/* Rank 0 learns of the death of rank `dying` while the child of that rank is alive. cause: NONE for any. */
+/* Rank 0 learns of the death of rank `dying` while the child of that rank is alive. cause: NONE for
+ * any. */
 static void see_death(int dying, sgp_cause_t cause) {
     run_t run;
     pid_t children[RANKS];

@@ -41,8 +41,8 @@ static void note_follower(sgp_heartbeat_t *heartbeat, int rank, int of, sgp_caus
          of_this ? "it has lost this node, and ended" : NULL);
 }
 
-/* Looks at the processes whose sockets ended: at those that knew of another's loss (followers), or at the others, which
- * are the causes and come first. */
+/* Looks at the processes whose sockets ended: at those that knew of another's loss (followers), or
+ * at the others, which are the causes and come first. */
 static void look_who_ended(sgp_heartbeat_t *heartbeat, bool followers) {
     for (int r = 0; r < size_of(heartbeat); r++) {
         if (heartbeat->beats[r].gone || !heartbeat->watched[1 + r].revents) continue;

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The heartbeat of a rank: a thread that counts in the rank's control page, and looks at the counts and sockets of the
- * other local ranks. So a loss is noticed while both ranks compute: the end of a process at once, by its socket, and a
- * process that does not run (stopped, hung in the kernel) when its count has stood still for the peer time limit.
+/* The heartbeat of a rank: a thread that counts in the rank's control page, and looks at the counts
+ * and sockets of the other local ranks. So a loss is noticed while both ranks compute: the end of a
+ * process at once, by its socket, and a process that does not run (stopped, hung in the kernel)
+ * when its count has stood still for the peer time limit.
  *
- * Silence is measured in the looker's own ticks, and a late tick counts as two at most. So a machine that was suspended,
- * or on which no process gets to run, makes no rank lost.
+ * Silence is measured in the looker's own ticks, and a late tick counts as two at most. So a
+ * machine that was suspended, or on which no process gets to run, makes no rank lost.
  *
- * The thread blocks all signals, allocates nothing, and touches nothing that a step reads or writes. */
+ * The thread blocks all signals, allocates nothing, and touches nothing that a step reads or
+ * writes. */
 #ifndef SGP_TRANSPORT_SHM_HEARTBEAT_H
 #define SGP_TRANSPORT_SHM_HEARTBEAT_H
 
@@ -34,8 +36,9 @@ typedef struct sgp_heartbeat {
     bool started;
 } sgp_heartbeat_t;
 
-/* The thread begins to count. slots: borrowed. In the thread slots->note is called once for each peer that leaves or is
- * lost, and for a loss that a peer knew of when it ended. SGP_ERR_NO_MEMORY, SGP_ERR_SYSTEM (logged): nothing to stop. */
+/* The thread begins to count. slots: borrowed. In the thread slots->note is called once for each
+ * peer that leaves or is lost, and for a loss that a peer knew of when it ended. SGP_ERR_NO_MEMORY,
+ * SGP_ERR_SYSTEM (logged): nothing to stop. */
 sgp_status_t sgp_heartbeat_start(sgp_heartbeat_t *heartbeat, sgp_slots_t *slots,
                                  int peer_timeout_ms);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The other ranks of this machine, with whom a transport over slots shares memory: they meet in a directory, each maps the
- * others' regions, and a heartbeat notices their losses. Called by shm.c, for all ranks, and by tcp/tcp.c, for some. */
+/* The other ranks of this machine, with whom a transport over slots shares memory: they meet in a
+ * directory, each maps the others' regions, and a heartbeat notices their losses. Called by shm.c,
+ * for all ranks, and by tcp/tcp.c, for some. */
 #ifndef SGP_TRANSPORT_SHM_LOCAL_RANKS_H
 #define SGP_TRANSPORT_SHM_LOCAL_RANKS_H
 
@@ -20,9 +21,10 @@ typedef struct sgp_local_ranks {
     sgp_heartbeat_t heartbeat;
 } sgp_local_ranks_t;
 
-/* Blocks until all local ranks have come; fills slots->peers, and calls slots->note for what the heartbeat notices, from
- * sgp_local_ranks_watch on. slots: borrowed. SGP_ERR_INVALID, SGP_ERR_TIMEOUT, SGP_ERR_MISMATCH, SGP_ERR_SYSTEM,
- * SGP_ERR_NO_MEMORY; all logged; sgp_local_ranks_fini is due in every case. */
+/* Blocks until all local ranks have come; fills slots->peers, and calls slots->note for what the
+ * heartbeat notices, from sgp_local_ranks_watch on. slots: borrowed. SGP_ERR_INVALID,
+ * SGP_ERR_TIMEOUT, SGP_ERR_MISMATCH, SGP_ERR_SYSTEM, SGP_ERR_NO_MEMORY; all logged;
+ * sgp_local_ranks_fini is due in every case. */
 sgp_status_t sgp_local_ranks_meet(sgp_local_ranks_t *ranks, sgp_slots_t *slots,
                                   const sgp_local_options_t *options);
 

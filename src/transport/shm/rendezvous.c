@@ -15,7 +15,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* The first bytes in either direction, together with the file of the sender's region. Same machine, same byte order. */
+/* The first bytes in either direction, together with the file of the sender's region. Same machine,
+ * same byte order. */
 typedef struct hello {
     uint32_t magic;
     uint32_t version;
@@ -34,7 +35,7 @@ typedef struct meeting {
     sgp_slots_peer_t *peers;
     int rank, size;
     uint64_t deadline; /* nanoseconds of CLOCK_MONOTONIC */
-    int directory; /* open; sockets are named through it, as their own names have at most 107 bytes */
+    int directory;     /* open; sockets are named through it, since a name has 107 bytes at most */
     int listener;
 } meeting_t;
 
@@ -106,7 +107,8 @@ static bool send_hello(const meeting_t *meeting, int socket) {
     return sendmsg(socket, &message, MSG_NOSIGNAL) == (ssize_t)sizeof hello;
 }
 
-/* A few bytes sent at once over a local stream arrive at once. *file: -1, or a descriptor that the caller closes. */
+/* A few bytes sent at once over a local stream arrive at once. *file: -1, or a descriptor that the
+ * caller closes. */
 static bool receive_hello(const meeting_t *meeting, int socket, hello_t *hello, int *file) {
     *file = -1;
     struct pollfd readable = {.fd = socket, .events = POLLIN};

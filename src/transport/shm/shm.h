@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Processes of one machine over shared memory: the chunk store (slots/slots.h) of each rank, a rendezvous at which all map
- * each other's, and a heartbeat that notices losses.
+/* Processes of one machine over shared memory, for src/group/join: the chunk store (slots/slots.h)
+ * of each rank, a rendezvous at which all map each other's, and a heartbeat that notices losses.
  *
- * A push writes its chunk into a slot of the sender's own memory and posts the slot's number; the receivers, one or
- * several, absorb it where it lies and give the slot back. So no message needs a thread, a rank writes into another's
- * memory only to give slots back, and the chunks that a dead sender posted stay readable. A waiting rank sleeps on a
- * futex. */
+ * A push writes its chunk into a slot of the sender's own memory and posts the slot's number; the
+ * receivers, one or several, absorb it where it lies and give the slot back. So no message needs a
+ * thread, a rank writes into another's memory only to give slots back, and the chunks that a dead
+ * sender posted stay readable. A waiting rank sleeps on a futex. */
 #ifndef SGP_TRANSPORT_SHM_SHM_H
 #define SGP_TRANSPORT_SHM_SHM_H
 
@@ -21,9 +21,9 @@ typedef struct sgp_shm_options {
     uint64_t run;           /* the same on all ranks; 0: the rendezvous is private to a run */
 } sgp_shm_options_t;
 
-/* Connects to all other ranks, and blocks until they have come. Sets *transport only on success; destroy frees it.
- * SGP_ERR_INVALID, SGP_ERR_TIMEOUT (a node did not come), SGP_ERR_MISMATCH (another version or size on the other side),
- * SGP_ERR_SYSTEM, SGP_ERR_NO_MEMORY; all logged. */
+/* Connects to all other ranks, and blocks until they have come. Sets *transport only on success;
+ * destroy frees it. SGP_ERR_INVALID, SGP_ERR_TIMEOUT (a node did not come), SGP_ERR_MISMATCH
+ * (another version or size on the other side), SGP_ERR_SYSTEM, SGP_ERR_NO_MEMORY; all logged. */
 sgp_status_t sgp_shm_connect(const sgp_shm_options_t *options, sgp_transport_t **transport);
 
 #endif

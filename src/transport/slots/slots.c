@@ -9,8 +9,8 @@
 
 #include <stdlib.h>
 
-/* Chunks that a sender may be ahead of receivers at work; where it continues; how long it waits for them at most, and then
- * not again in the same message. Measured: docs/results.md. */
+/* Chunks that a sender may be ahead of receivers at work; where it continues; how long it waits for
+ * them at most, and then not again in the same message. Measured: docs/results.md. */
 #define FARTHEST    4
 #define NEAREST     2
 #define PATIENCE_NS (20 * SGP_MILLISECOND)
@@ -63,22 +63,24 @@ static void want_room(sgp_slots_t *slots, uint32_t more) {
     atomic_store(&control->wants_room, 1);
 }
 
-/* The slot given back last is still in the cache. Taking from the free ones first would cycle through all slots that were
- * ever needed at a time. */
+/* The slot given back last is still in the cache. Taking from the free ones first would cycle
+ * through all slots that were ever needed at a time. */
 static uint32_t take_slot(sgp_slots_t *slots) {
     slots->reserved--;
     if (atomic_load_explicit(&slots->own.control->returned, memory_order_relaxed) != SGP_NO_SLOT)
         take_returned(slots);
     if (!slots->free_count) return slots->created++;
     uint32_t slot = slots->free_slots[--slots->free_count];
-    /* Ordered already, through `returned`; but a slot may have come back by another process's mapping, where no thread
-     * sanitizer sees that the transport's own thread had finished with it before. */
+    /* Ordered already, through `returned`; but a slot may have come back by another process's
+     * mapping, where no thread sanitizer sees that the transport's own thread had finished with it
+     * before. */
     (void)atomic_load_explicit(&sgp_region_slot(&slots->own, slot)->references,
                                memory_order_acquire);
     return slot;
 }
 
-/* Adds parts to the region until it has that many slots, with a place for each in the stack of free ones. */
+/* Adds parts to the region until it has that many slots, with a place for each in the stack of free
+ * ones. */
 static sgp_status_t make_slots(sgp_slots_t *slots, uint64_t wanted) {
     uint64_t all = sgp_region_slots_before(slots->own.count);
     uint32_t most = sgp_region_slots_before(SGP_REGION_PARTS);
@@ -212,7 +214,8 @@ static const sgp_region_entry_t *entry_at(const sgp_slots_t *slots, int src, uin
     return &ring_from(slots, src)->entries[head % sgp_region_ring_room(slots->peers[src].ring)];
 }
 
-/* The ring continues in another part. false: that cannot be mapped, so nothing more of src can be read. */
+/* The ring continues in another part. false: that cannot be mapped, so nothing more of src can be
+ * read. */
 static bool follow(sgp_slots_t *slots, int src, uint32_t head) {
     sgp_slots_peer_t *peer = &slots->peers[src];
     uint32_t part = entry_at(slots, src, head)->part;
@@ -337,7 +340,8 @@ static uint32_t backlog(sgp_slots_t *slots) {
     return slots->created - slots->free_count - uncollected;
 }
 
-/* All receivers are local and at their messages, and none of them waits there for somebody else's. */
+/* All receivers are local and at their messages, and none of them waits there for somebody
+ * else's. */
 static bool receivers_at_work(sgp_slots_t *slots, const sgp_send_t *send) {
     for (int i = 0; i < send->destinations; i++) {
         if (!sgp_slots_is_local(slots, send->to[i].dst)) return false;

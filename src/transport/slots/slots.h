@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The chunk store that the transports shm and tcp share. A rank writes each chunk that it sends into a slot of its own
- * memory (region.h), whence every receiver reads it; ranks that map that memory, the local ones, are told the slot's
- * number in a ring, and any other way of carrying a chunk is the transport's.
+/* The chunk store that the transports shm and tcp share. A rank writes each chunk that it sends
+ * into a slot of its own memory (region.h), where all receivers read it. Local ranks map that
+ * memory, and find the slot's number in a ring; the transport carries the chunk to all others.
  *
- * Called by transport/shm and transport/tcp. It must never open a socket, start a thread, or learn how a rank is reached
- * that does not share memory.
+ * Called by transport/shm and transport/tcp. It must never open a socket or start a thread, and
+ * knows no way to reach a rank but shared memory.
  *
- * A transport embeds sgp_slots_t as its first member and completes the table of sgp_transport_ops_t. The functions below
- * that are named for a call of that table are that call, for local ranks, with the contract of transport.h. */
+ * A transport embeds sgp_slots_t as its first member and completes the table of
+ * sgp_transport_ops_t. A function below with the name of a call in that table implements that call
+ * for local ranks, under the contract of transport.h. */
 #ifndef SGP_TRANSPORT_SLOTS_SLOTS_H
 #define SGP_TRANSPORT_SLOTS_SLOTS_H
 
@@ -22,7 +23,8 @@ typedef struct sgp_slots_peer {
     int ring;            /* the part in which its ring to this rank continues */
 } sgp_slots_peer_t;
 
-/* Embedded. The transport sets `note`, and the rendezvous fills `peers`; all else is written by slots.c. */
+/* Embedded. The transport sets `note`, and the rendezvous fills `peers`; all else is written by
+ * slots.c. */
 typedef struct sgp_slots {
     sgp_transport_t transport; /* first: a transport is its slots */
     sgp_region_t own;
@@ -50,8 +52,8 @@ typedef struct sgp_slots_options {
     size_t chunk_bytes; /* 0: the default */
 } sgp_slots_options_t;
 
-/* SGP_ERR_INVALID (a value out of range), SGP_ERR_SYSTEM, SGP_ERR_NO_MEMORY; all logged. sgp_slots_fini is due in every
- * case. slots: zeroed. */
+/* SGP_ERR_INVALID (a value out of range), SGP_ERR_SYSTEM, SGP_ERR_NO_MEMORY; all logged.
+ * sgp_slots_fini is due in every case. slots: zeroed. */
 sgp_status_t sgp_slots_init(sgp_slots_t *slots, const sgp_slots_options_t *options);
 void sgp_slots_fini(sgp_slots_t *slots);
 
@@ -59,8 +61,8 @@ static inline bool sgp_slots_is_local(const sgp_slots_t *slots, int rank) {
     return slots->peers[rank].region.control != NULL;
 }
 
-/* Records the fate of any rank, and wakes this one. A loss is written to this rank's memory first, so that its own end,
- * if it follows, is not taken for a cause. Any thread. */
+/* Records the fate of any rank, and wakes this one. A loss is written to this rank's memory first,
+ * so that its own end, if it follows, is not taken for a cause. Any thread. */
 void sgp_slots_note(void *slots, int rank, sgp_fate_t fate, const char *why);
 
 /* ---- sending ---- */
@@ -77,9 +79,10 @@ void sgp_slots_attend(sgp_transport_t *transport, bool attends);
 /* Instead of the first next: a message that was begun is not sent. */
 void sgp_slots_cancel(sgp_slots_t *slots, const sgp_send_t *send);
 
-/* The parts of a commit, for a transport that also carries chunks otherwise. seal: the chunk is written; returns its
- * slot, to which this rank and each destination hold one reference. post: tells a local destination. drop: gives one
- * reference up, by any thread; the last one frees the slot. */
+/* The parts of a commit, for a transport that also carries chunks otherwise. seal: the chunk is
+ * written; returns its slot, to which this rank and each destination hold one reference. post:
+ * tells a local destination. drop: gives one reference up, by any thread; the last one frees the
+ * slot. */
 uint32_t sgp_slots_seal(sgp_slots_t *slots, sgp_send_t *send);
 void sgp_slots_post(sgp_slots_t *slots, uint32_t slot, const sgp_destination_t *to);
 void sgp_slots_drop(sgp_slots_t *slots, uint32_t slot);

@@ -49,7 +49,8 @@ static sgp_arrival_t *take_arrivals(sgp_arrival_list_t *list) {
 
 /* ---- posts ---- */
 
-/* Lock held, here and below. The table grows while more is under way than ever before, and not in later steps. */
+/* Lock held, here and below. The table grows while more is under way than ever before, and not in
+ * later steps. */
 static sgp_post_t *make_post(sgp_chunk_pool_t *pool) {
     if (pool->posts_count == pool->posts_room) {
         uint32_t room = pool->posts_room ? 2 * pool->posts_room : 256;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The chunks on their way out of a rank and into it, which its two contexts hand to each other: the owner makes the
- * transport's calls (tcp.c), the progress thread moves the bytes (tcp_engine.h). A chunk is in one context's hands at a
- * time, or in one of the lists between them, which a lock protects.
+/* The chunks on their way out of a rank and into it, which its two contexts hand to each other: the
+ * owner makes the transport's calls (tcp.c), the progress thread moves the bytes (tcp_engine.h). A
+ * chunk is in one context's hands at a time, or in one of the lists between them, which a lock
+ * protects.
  *
  * Nothing is allocated while no more chunks are under way than ever before. */
 #ifndef SGP_TRANSPORT_TCP_CHUNK_POOL_H
@@ -20,7 +21,8 @@ typedef enum sgp_post_state {
     SGP_POST_SENT,   /* and not released */
 } sgp_post_state_t;
 
-/* An own chunk on its way to one receiver; but for `next` and `state`, the thread's from NEW until it is FREE. */
+/* An own chunk on its way to one receiver; but for `next` and `state`, the thread's from NEW until
+ * it is FREE. */
 typedef struct sgp_post {
     struct sgp_post *next;
     uint32_t ticket; /* its place in the table of all posts; the receiver names it by that */
@@ -44,7 +46,8 @@ typedef struct sgp_arrival {
     sgp_header_t header;
 } sgp_arrival_t;
 
-/* First in, first out. Zeros are not a list: begin with sgp_post_list_take, sgp_arrival_list_take. */
+/* First in, first out. Zeros are not a list: begin with sgp_post_list_take,
+ * sgp_arrival_list_take. */
 typedef struct sgp_post_list {
     sgp_post_t *first, **last;
 } sgp_post_list_t;
@@ -88,11 +91,13 @@ void sgp_chunk_pool_fini(sgp_chunk_pool_t *pool);
 
 /* ---- for the owner ---- */
 
-/* Promises so many posts; each is then used or cancelled. false: no memory, and nothing is promised. */
+/* Promises so many posts; each is then used or cancelled. false: no memory, and nothing is
+ * promised. */
 bool sgp_chunk_pool_reserve(sgp_chunk_pool_t *pool, size_t posts);
 void sgp_chunk_pool_cancel(sgp_chunk_pool_t *pool);
 
-/* Hands a chunk to the thread: header with the weight of dst; payload: borrowed until the thread drops the slot. */
+/* Hands a chunk to the thread: header with the weight of dst; payload: borrowed until the thread
+ * drops the slot. */
 void sgp_chunk_pool_post(sgp_chunk_pool_t *pool, int dst, const sgp_header_t *header,
                          const void *payload, uint32_t slot);
 
@@ -104,7 +109,8 @@ void sgp_chunk_pool_release(sgp_chunk_pool_t *pool, sgp_arrival_t *arrival);
 
 /* ---- for the thread ---- */
 
-/* Takes what the owner handed over since the last call. true: a rank was refused a place meanwhile, and may get it now. */
+/* Takes what the owner handed over since the last call. true: a rank was refused a place meanwhile,
+ * and may get it now. */
 bool sgp_chunk_pool_collect(sgp_chunk_pool_t *pool, sgp_post_t **posts, sgp_arrival_t **released);
 
 /* The post of that ticket, if it was sent to dst and not released; or NULL. */
@@ -116,8 +122,8 @@ sgp_post_t *sgp_chunk_pool_posts_to(sgp_chunk_pool_t *pool, int dst);
 /* Frees a post; its slot is returned, for the caller to drop. */
 uint32_t sgp_chunk_pool_free_post(sgp_chunk_pool_t *pool, sgp_post_t *post);
 
-/* An arrival of src with a place to read to, which counts as held by src until it is given back. NULL: src holds as many
- * as it may, or, with *no_memory, there is none. */
+/* An arrival of src with a place to read to, which counts as held by src until it is given back.
+ * NULL: src holds as many as it may, or, with *no_memory, there is none. */
 sgp_arrival_t *sgp_chunk_pool_take_place(sgp_chunk_pool_t *pool, int src, bool *no_memory);
 void sgp_chunk_pool_give_place(sgp_chunk_pool_t *pool, sgp_arrival_t *arrival);
 

@@ -243,8 +243,8 @@ bool sgp_connection_is_clogged(const sgp_connection_t *connection) {
     return connection->frames_end - connection->frames_at > MOST_UNREAD;
 }
 
-/* The hash is computed here and not where the chunk was written: next the kernel copies these bytes, and the owner's thread
- * computes meanwhile. */
+/* The hash is computed here and not where the chunk was written: next the kernel copies these
+ * bytes, and the owner's thread computes meanwhile. */
 void sgp_connection_begin_chunk(sgp_connection_t *connection, sgp_post_t *post) {
     post->header.payload_hash = XXH3_64bits(post->payload, post->bytes);
     sgp_frame_encode(SGP_FRAME_CHUNK, post->ticket, connection->head);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One connection of the progress thread: opening, handshake, sending, receiving, ending. Chunks travel from the caller to
- * the answerer, frames both ways.
+/* One connection of the progress thread: opening, handshake, sending, receiving, ending. Chunks
+ * travel from the caller to the answerer, frames both ways.
  *
- * A connection moves bytes and returns what happened. It decides nothing about ranks: whom to accept, what to send next,
- * whether to read, and what an end means is its caller's decision (edges.h, traffic.h), who alone reads these fields. It
- * never logs, and calls no file above it. */
+ * A connection moves bytes and returns what happened. It decides nothing about ranks: whom to
+ * accept, what to send next, whether to read, and what an end means is its caller's decision
+ * (edges.h, traffic.h), who alone reads these fields. It never logs, and calls no file above it. */
 #ifndef SGP_TRANSPORT_TCP_CONNECTION_H
 #define SGP_TRANSPORT_TCP_CONNECTION_H
 
@@ -79,7 +79,8 @@ struct sgp_connection {
 sgp_connection_t *sgp_connection_answer(sgp_connections_t *set, int socket,
                                         const sgp_address_t *from);
 
-/* Calls a rank over a new socket, which is taken. NULL: *error says why (an errno; 0: no memory). */
+/* Calls a rank over a new socket, which is taken. NULL: *error says why (an errno; 0: no
+ * memory). */
 sgp_connection_t *sgp_connection_call(sgp_connections_t *set, int rank, const sgp_address_t *to,
                                       int socket, int *error);
 
@@ -97,7 +98,8 @@ sgp_opening_t sgp_connection_open(sgp_connection_t *connection);
 /* In JUDGE. Refusing is sgp_handshake_refuse(&connection->handshake, reason). */
 void sgp_connection_accept(sgp_connection_t *connection, int rank);
 
-/* Polls for what may happen next. has_posts: a chunk may be sent when this one is out. held: it is not to be read. */
+/* Polls for what may happen next. has_posts: a chunk may be sent when this one is out. held: it is
+ * not to be read. */
 void sgp_connection_watch(sgp_connection_t *connection, bool has_posts, bool held);
 
 /* libuv reports an error and has stopped polling; the calls that follow find its cause. */
@@ -113,10 +115,12 @@ static inline bool sgp_connection_has_frames(const sgp_connection_t *connection)
     return connection->frames_at < connection->frames_end;
 }
 
-/* The peer has left too many frames unread. Each of its chunks is answered, so it is not to be read either. */
+/* The peer has left too many frames unread. Each of its chunks is answered, so it is not to be read
+ * either. */
 bool sgp_connection_is_clogged(const sgp_connection_t *connection);
 
-/* The next chunk, where none is being sent. post: borrowed until it is sent, or the connection closed or broken off. */
+/* The next chunk, where none is being sent. post: borrowed until it is sent, or the connection
+ * closed or broken off. */
 void sgp_connection_begin_chunk(sgp_connection_t *connection, sgp_post_t *post);
 
 typedef enum sgp_sent {
@@ -144,8 +148,9 @@ typedef enum sgp_heard {
 /* Reads once. *bytes: how many. Then sgp_connection_next until MORE. */
 sgp_heard_t sgp_connection_read(sgp_connection_t *connection, size_t *bytes);
 
-/* The next event among the bytes read. FRAME: stream.kind, stream.value. CHUNK: stream.header; sgp_connection_place, now or
- * later, or nothing more is read. WHOLE: sgp_connection_take_arrival. */
+/* The next event among the bytes read. FRAME: stream.kind, stream.value. CHUNK: stream.header;
+ * sgp_connection_place, now or later, or nothing more is read. WHOLE:
+ * sgp_connection_take_arrival. */
 sgp_stream_event_t sgp_connection_next(sgp_connection_t *connection);
 
 /* The chunk's payload is read into the arrival, which is taken. header: as decoded. */

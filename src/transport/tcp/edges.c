@@ -18,8 +18,8 @@
 #define STRANGER_LIMIT (60 * SGP_SECOND) /* for a caller to say who it is */
 #define MOST_STRANGERS 64
 
-/* Calls in a row that a peer refuses before it is lost: it may have left, of which the news is on its way. The timer makes
- * them, every 50 ms at most. */
+/* Calls in a row that a peer refuses before it is lost: it may have left, of which the news is on
+ * its way. The timer makes them, every 50 ms at most. */
 #define MOST_REFUSALS 15
 
 /* How long the owner does not learn of a loss because a connection takes no bytes. */
@@ -74,8 +74,8 @@ void sgp_edges_fail(sgp_edges_t *edges, sgp_connection_t *connection, sgp_cause_
     if (edges->of[peer].in) sgp_edges_close(edges, edges->of[peer].in);
 }
 
-/* After LEAVE the peer sends nothing more; it answers by closing the connection. The kernel gives a connection up, with
- * ETIMEDOUT, when the other end's kernel has been silent for the time limit. */
+/* After LEAVE the peer sends nothing more; it answers by closing the connection. The kernel gives a
+ * connection up, with ETIMEDOUT, when the other end's kernel has been silent for the time limit. */
 void sgp_edges_ended(sgp_edges_t *edges, sgp_connection_t *connection, int error) {
     sgp_cause_t cause = error == ETIMEDOUT ? SGP_CAUSE_SILENT : SGP_CAUSE_CLOSED;
     if (connection->said_leave) sgp_edges_close(edges, connection);
@@ -162,8 +162,9 @@ bool sgp_edges_have_met(const sgp_edges_t *edges) {
 
 /* ---- calling ---- */
 
-/* A call that failed is made again as long as the peer may be on its way, here or away. A peer whose address refuses has
- * ended; one that hangs up may have too many callers, or has ended as well and refuses the next call. */
+/* A call that failed is made again as long as the peer may be on its way, here or away. A peer
+ * whose address refuses has ended; one that hangs up may have too many callers, or has ended as
+ * well and refuses the next call. */
 static void call_failed(sgp_edges_t *edges, int rank, int error) {
     sgp_edge_t *edge = &edges->of[rank];
     char address[SGP_ADDRESS_TEXT];
@@ -341,8 +342,8 @@ static void tick(sgp_edges_t *edges, sgp_connection_t *connection, uint64_t now)
         sgp_edges_say(edges, connection, SGP_FRAME_ALIVE, 0);
 }
 
-/* A late tick counts as one: a process that did not run itself (a debugger, a suspended machine, a crowd on few cores) has
- * not listened, and calls no other silent. */
+/* A late tick counts as one: a process that did not run itself (a debugger, a suspended machine, a
+ * crowd on few cores) has not listened, and calls no other silent. */
 static void forgive(sgp_edges_t *edges, uint64_t now, uint64_t late) {
     for (sgp_connection_t *each = edges->connections.first; each; each = each->next)
         sgp_connection_forgive(each, late, now);
@@ -375,8 +376,8 @@ void sgp_edges_attach(sgp_edges_t *edges, uv_loop_t *loop, sgp_chunk_pool_t *poo
     edges->connections.owner = owner;
 }
 
-/* A caller that has just come may be a member, and has to hear that this rank leaves; a stranger that says nothing delays it
- * for a moment only. */
+/* A caller that has just come may be a member, and has to hear that this rank leaves; a stranger
+ * that says nothing delays it for a moment only. */
 bool sgp_edges_delays_leaving(const sgp_connection_t *connection) {
     if (connection->state == SGP_CONNECTION_CLOSED) return false;
     return connection->peer >= 0 || sgp_clock_now() - connection->since < STRANGER_GRACE;

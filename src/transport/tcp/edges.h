@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The edges of a rank: its connections to and from each other rank, who may open one, and which ranks are lost. In the
- * progress thread. It calls connection.c and losses.c; it knows no chunk, and nothing of the files above it (traffic.h,
- * tcp_engine.h), to which it returns decisions.
+/* The edges of a rank: its connections to and from each other rank, who may open one, and which
+ * ranks are lost. In the progress thread. It calls connection.c and losses.c; it knows no chunk,
+ * and nothing of the files above it (traffic.h, tcp_engine.h), to which it returns decisions.
  *
- * An edge is directed, and opened when it is first used. Liveness needs an edge even where no message goes: so each rank
- * opens the one to the next rank that is not local, and losses are told along all edges. */
+ * An edge is directed, and opened when it is first used. Liveness needs an edge even where no
+ * message goes: so each rank opens the one to the next rank that is not local, and losses are told
+ * along all edges. */
 #ifndef SGP_TRANSPORT_TCP_EDGES_H
 #define SGP_TRANSPORT_TCP_EDGES_H
 
@@ -39,13 +40,15 @@ typedef struct sgp_edges {
     bool leaves;                         /* this rank leaves in order */
 } sgp_edges_t;
 
-/* options->listener is taken in every case. transport: borrowed, for names and counters. SGP_ERR_NO_MEMORY (logged); sgp_edges_fini is due in every case. */
+/* options->listener is taken in every case. transport: borrowed, for names and counters.
+ * SGP_ERR_NO_MEMORY (logged); sgp_edges_fini is due in every case. */
 sgp_status_t sgp_edges_init(sgp_edges_t *edges, const sgp_tcp_options_t *options,
                             sgp_transport_t *transport);
 void sgp_edges_fini(sgp_edges_t *edges);
 
-/* Before any call below: the loop in which connections are polled, the pool of their chunks, and on_poll, which libuv calls
- * with handle->data a connection whose owner is `owner`. All borrowed. */
+/* Before any call below: the loop in which connections are polled, the pool of their chunks, and
+ * on_poll, which libuv calls with handle->data a connection whose owner is `owner`. All
+ * borrowed. */
 void sgp_edges_attach(sgp_edges_t *edges, uv_loop_t *loop, sgp_chunk_pool_t *pool,
                       uv_poll_cb on_poll, void *owner);
 
@@ -63,7 +66,8 @@ void sgp_edges_take_callers(sgp_edges_t *edges);
 /* Goes on with a connection that is being opened, or closes it. true: it has just been opened. */
 bool sgp_edges_open(sgp_edges_t *edges, sgp_connection_t *connection);
 
-/* The neighbours are there or have left: the next rank, and the one before, which watches this one. */
+/* The neighbours are there or have left: the next rank, and the one before, which watches this
+ * one. */
 bool sgp_edges_have_met(const sgp_edges_t *edges);
 
 /* ---- ending ---- */
@@ -76,7 +80,8 @@ __attribute__((format(printf, 4, 5))) void sgp_edges_fail(sgp_edges_t *edges,
                                                           sgp_connection_t *connection,
                                                           sgp_cause_t cause, const char *why, ...);
 
-/* The connection has ended or failed with that error: the peer is lost, unless it was waited for after LEAVE. */
+/* The connection has ended or failed with that error: the peer is lost, unless it was waited for
+ * after LEAVE. */
 void sgp_edges_ended(sgp_edges_t *edges, sgp_connection_t *connection, int error);
 
 /* The peer says LEAVE. */
@@ -89,15 +94,17 @@ void sgp_edges_say(sgp_edges_t *edges, sgp_connection_t *connection, sgp_frame_k
 /* Tells all peers of the next rank that was lost or has left, and returns it; -1: none. */
 int sgp_edges_settle(sgp_edges_t *edges);
 
-/* Tells the owner, by note, of what the peers have been told, or could not be for a while. true: of a loss. */
+/* Tells the owner, by note, of what the peers have been told, or could not be for a while. true: of
+ * a loss. */
 bool sgp_edges_publish(sgp_edges_t *edges,
                        void (*note)(void *owner, int rank, sgp_fate_t fate, const char *why),
                        void *owner);
 
 /* ---- time ---- */
 
-/* After `elapsed` nanoseconds, where a tick is `tick`: closes what is silent or overdue, says that this rank lives, and
- * calls again where a call failed. wanted(context, rank): chunks wait for that rank. */
+/* After `elapsed` nanoseconds, where a tick is `tick`: closes what is silent or overdue, says that
+ * this rank lives, and calls again where a call failed. wanted(context, rank): chunks wait for that
+ * rank. */
 void sgp_edges_tick(sgp_edges_t *edges, uint64_t now, uint64_t elapsed, uint64_t tick,
                     bool (*wanted)(void *context, int rank), void *context);
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which ranks are lost or have left, as the progress thread knows it: a ledger of one entry per rank, which changes once.
+/* Which ranks are lost or have left, as the progress thread knows it: a ledger of one entry per
+ * rank, which changes once.
  *
- * A change passes two steps, in order. First the peers are told of a loss and posts to the rank are dropped
- * (sgp_losses_next); then, once the frames that tell it are sent, the owner learns it (sgp_losses_publish). So a process
- * that ends because of a loss has named the cause by then, and its own end is not taken for one.
+ * A change passes two steps, in order. First the peers are told of a loss and posts to the rank are
+ * dropped (sgp_losses_next); then, once the frames that tell it are sent, the owner learns it
+ * (sgp_losses_publish). So a process that ends because of a loss has named the cause by then, and
+ * its own end is not taken for one.
  *
  * No socket, no lock: edges.c acts on it. */
 #ifndef SGP_TRANSPORT_TCP_LOSSES_H
@@ -35,23 +37,26 @@ static inline sgp_fate_state_t sgp_losses_state(const sgp_losses_t *losses, int 
     return losses->of[rank].fate.state;
 }
 
-/* The rank is lost, or has left; no effect after the first change. why: copied; NULL: the cause's text. A rank whose
- * connection ended or that refuses calls follows the loss that it has told of, if any. */
+/* The rank is lost, or has left; no effect after the first change. why: copied; NULL: the cause's
+ * text. A rank whose connection ended or that refuses calls follows the loss that it has told of,
+ * if any. */
 void sgp_losses_lose(sgp_losses_t *losses, int rank, sgp_fate_t fate, const char *why);
 void sgp_losses_leave(sgp_losses_t *losses, int rank);
 
-/* The rank `from`, called `name`, says that another one is lost (word: sgp_loss_pack). A word that is none is ignored. */
+/* The rank `from`, called `name`, says that another one is lost (word: sgp_loss_pack). A word that
+ * is none is ignored. */
 void sgp_losses_heard(sgp_losses_t *losses, int from, const char *name, uint32_t word);
 
 /* The next rank that changed, to be acted on; -1: none. */
 int sgp_losses_next(sgp_losses_t *losses);
 
-/* The frame that tells a peer of this rank's change. false: there is nothing to tell. A rank that followed another's loss
- * is not told of: whoever knows the cause sees the rest. */
+/* The frame that tells a peer of this rank's change. false: there is nothing to tell. A rank that
+ * followed another's loss is not told of: whoever knows the cause sees the rest. */
 bool sgp_losses_frame(const sgp_losses_t *losses, int rank, sgp_frame_kind_t *kind,
                       uint32_t *value);
 
-/* When the oldest change was noticed that the owner does not know, nanoseconds; 0: no loss is among these. */
+/* When the oldest change was noticed that the owner does not know, nanoseconds; 0: no loss is among
+ * these. */
 uint64_t sgp_losses_unpublished(const sgp_losses_t *losses);
 
 /* Calls note(owner, ...) for each change that was acted on and not published. */

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport/tcp/scheduler.h"
 
-/* Windows for which the line is open when it was found idle; doubled while it stays so. */
+/* Windows for which an idle line is open to all; doubled while it stays idle. */
 enum { OPEN_FIRST = 2, OPEN_MOST = 64 };
 
-/* Less than that part of what the line can carry is an idle line. */
+/* A line is idle if the step that is served uses less than this part of it. */
 #define IDLE 0.25
 
-/* Of what is known of the line in a window: it may have become slower. */
+/* The estimate of the line shrinks by this part in each window: the line may have become slower. */
 #define FORGET (1.0 / 32)
 
 sgp_turn_t sgp_scheduler_begin(sgp_scheduler_t *scheduler, uint64_t step) {
@@ -54,7 +54,7 @@ static void open_for(sgp_scheduler_t *scheduler, unsigned windows) {
     scheduler->windows = windows;
 }
 
-/* The line was kept for those whose turn it is. */
+/* The line was kept for one step, which used `first` bytes per nanosecond of it. */
 static void judge(sgp_scheduler_t *scheduler, double first, uint64_t now, uint64_t most_held) {
     if (first <= IDLE * scheduler->line) {
         open_for(scheduler, scheduler->patience);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The transport's calls. Chunks are written into slots as over shared memory; to local ranks the slot's number is posted in
- * a ring, for all others the chunk goes into the pool, whence the progress thread sends it. */
+/* The transport's calls. Chunks are written into slots as over shared memory; to local ranks the
+ * slot's number is posted in a ring, for all others the chunk goes into the pool, whence the
+ * progress thread sends it. */
 #include "transport/tcp/tcp.h"
 
 #include "base/logging.h"

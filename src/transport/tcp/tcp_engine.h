@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The progress thread of tcp: a libuv loop that moves the chunks of a rank over its connections.
  *
- * The owner (tcp.c) puts chunks that leave into the pool, and takes arrived ones out of it; a call here wakes the thread.
- * Everything about sockets belongs to the thread, and only what chunk_pool.h and the fields under `lock` hold is shared.
- * In the thread, files call one way: tcp_engine.c calls traffic.c, which calls edges.c, which calls connection.c. */
+ * The owner (tcp.c) puts chunks that leave into the pool, and takes arrived ones out of it; a call
+ * here wakes the thread. Everything about sockets belongs to the thread, and only what chunk_pool.h
+ * and the fields under `lock` hold is shared. In the thread, files call one way: tcp_engine.c calls
+ * traffic.c, which calls edges.c, which calls connection.c. */
 #ifndef SGP_TRANSPORT_TCP_TCP_ENGINE_H
 #define SGP_TRANSPORT_TCP_TCP_ENGINE_H
 
@@ -40,12 +41,13 @@ typedef struct sgp_tcp_engine {
     uint64_t tick;   /* between two runs of it */
 } sgp_tcp_engine_t;
 
-/* options->listener is taken in every case. slots: borrowed. SGP_ERR_NO_MEMORY (logged): nothing to destroy. */
+/* options->listener is taken in every case. slots: borrowed. SGP_ERR_NO_MEMORY (logged): nothing to
+ * destroy. */
 sgp_status_t sgp_tcp_engine_init(sgp_tcp_engine_t *engine, const sgp_tcp_options_t *options,
                                  sgp_slots_t *slots);
 
-/* Starts the thread, and waits for the neighbours unless options->at_once. SGP_ERR_SYSTEM, SGP_ERR_NO_MEMORY,
- * SGP_ERR_TIMEOUT; logged. */
+/* Starts the thread, and waits for the neighbours unless options->at_once. SGP_ERR_SYSTEM,
+ * SGP_ERR_NO_MEMORY, SGP_ERR_TIMEOUT; logged. */
 sgp_status_t sgp_tcp_engine_start(sgp_tcp_engine_t *engine, const sgp_tcp_options_t *options);
 
 /* Ends the thread. Other ranks see a process that has ended, unless it has left. */
@@ -61,10 +63,12 @@ static inline bool sgp_tcp_engine_is_gone(const sgp_tcp_engine_t *engine, int ra
     return atomic_load(&engine->gone[rank]);
 }
 
-/* A local rank is lost: the peers are told, and then slots->transport.fates has it. Any thread; never blocks. */
+/* A local rank is lost: the peers are told, and then slots->transport.fates has it. Any thread;
+ * never blocks. */
 void sgp_tcp_engine_note(sgp_tcp_engine_t *engine, int rank, sgp_fate_t fate, const char *why);
 
-/* Blocks until all posts are delivered and all peers know that this rank leaves, or the deadline has passed. */
+/* Blocks until all posts are delivered and all peers know that this rank leaves, or the deadline
+ * has passed. */
 void sgp_tcp_engine_leave(sgp_tcp_engine_t *engine, uint64_t deadline);
 
 #endif

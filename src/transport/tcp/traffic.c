@@ -394,7 +394,8 @@ bool sgp_traffic_has_left(const sgp_traffic_t *traffic) {
 
 /* ---- schedules ---- */
 
-/* Shows the schedulers the messages under way. A connection that is stalled leaves the line to others. */
+/* Shows the schedulers the messages under way. A connection that is stalled leaves the line to
+ * others. */
 static void survey(sgp_traffic_t *traffic) {
     sgp_scheduler_look(&traffic->in);
     sgp_scheduler_look(&traffic->out);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The chunks between a rank and the others: the queues to each, what is sent and read next, and what becomes of a chunk. In
- * the progress thread. It acts on the decisions of two schedulers (scheduler.h), for the network line into this rank and
- * the line out of it. Called by tcp_engine.c; it calls edges.c, connection.c and chunk_pool.c. */
+/* The chunks between a rank and the others: the queues to each, what is sent and read next, and
+ * what becomes of a chunk. In the progress thread. It acts on the decisions of two schedulers
+ * (scheduler.h), for the network line into this rank and the line out of it. Called by
+ * tcp_engine.c; it calls edges.c, connection.c and chunk_pool.c. */
 #ifndef SGP_TRANSPORT_TCP_TRAFFIC_H
 #define SGP_TRANSPORT_TCP_TRAFFIC_H
 
@@ -35,7 +36,8 @@ sgp_status_t sgp_traffic_init(sgp_traffic_t *traffic, sgp_edges_t *edges, sgp_ch
                               sgp_slots_t *slots);
 void sgp_traffic_fini(sgp_traffic_t *traffic);
 
-/* Does what the owner has handed over: queues its posts, tells senders of the chunks it released. */
+/* Does what the owner has handed over: queues its posts, tells senders of the chunks it
+ * released. */
 void sgp_traffic_collect(sgp_traffic_t *traffic);
 
 /* Sends what can be sent on a connection; reads what has come, and sends. */
@@ -58,8 +60,9 @@ bool sgp_traffic_waits_for(const sgp_traffic_t *traffic, int rank);
 /* All is delivered, and all peers know that this rank leaves. */
 bool sgp_traffic_has_left(const sgp_traffic_t *traffic);
 
-/* Asks the schedulers again if that is due, and serves the connections that may continue. Last in each call of the loop.
- * true: a line is contended, so sgp_traffic_look is due twice in SGP_SCHEDULER_WINDOW. */
+/* Asks the schedulers again if that is due, and serves the connections that may continue. Last in
+ * each call of the loop. true: a line is contended, so sgp_traffic_look is due twice in
+ * SGP_SCHEDULER_WINDOW. */
 bool sgp_traffic_schedule(sgp_traffic_t *traffic);
 void sgp_traffic_look(sgp_traffic_t *traffic);
 
