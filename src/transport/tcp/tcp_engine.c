@@ -129,6 +129,7 @@ static void on_wake(uv_async_t *handle) {
 static void on_poll(uv_poll_t *handle, int status, int events) {
     sgp_connection_t *connection = handle->data;
     sgp_tcp_engine_t *engine = connection->owner;
+    if (connection->state == SGP_CONNECTION_CLOSED) return;
     if (status < 0) {
         events = UV_READABLE | UV_WRITABLE;
         sgp_connection_poll_failed(connection);

@@ -24,13 +24,13 @@ static const sgp_turn_t *outgoing(const sgp_traffic_t *traffic,
     bool open = connection->state == SGP_CONNECTION_OPEN;
     if (!connection->caller || !open || connection->mute) return &no_turn;
     if (connection->sending) return &connection->sending->turn;
-    const sgp_post_t *post = traffic->lanes[connection->peer].queue.first;
+    const sgp_post_t *post = traffic->flows[connection->peer].queue.first;
     return post ? &post->turn : &no_turn;
 }
 
 static const sgp_turn_t *incoming(const sgp_traffic_t *traffic,
                                   const sgp_connection_t *connection) {
-    return connection->caller ? &no_turn : &traffic->lanes[connection->peer].arriving;
+    return connection->caller ? &no_turn : &traffic->flows[connection->peer].arriving;
 }
 
 /* It has to wait with sending, or is not to be read. */
@@ -53,34 +53,34 @@ static bool takes_turns(const sgp_header_t *header) {
 }
 
 static void begin_posting(sgp_traffic_t *traffic, sgp_post_t *post) {
-    sgp_lane_t *lane = &traffic->lanes[post->dst];
+    sgp_flow_t *flow = &traffic->flows[post->dst];
     if (takes_turns(&post->header) && post->header.offset == 0) {
-        lane->posted = sgp_scheduler_begin(&traffic->out, post->header.step);
+        flow->posted = sgp_scheduler_begin(&traffic->out, post->header.step);
         traffic->due = true;
     }
-    post->turn = takes_turns(&post->header) ? lane->posted : no_turn;
+    post->turn = takes_turns(&post->header) ? flow->posted : no_turn;
 }
 
-static void begin_arriving(sgp_traffic_t *traffic, sgp_lane_t *lane, const sgp_header_t *header) {
-    if (!takes_turns(header) || header->offset != 0 || header->id == lane->message) return;
-    lane->message = header->id;
-    lane->left = header->count;
-    lane->arriving = sgp_scheduler_begin(&traffic->in, header->step);
+static void begin_arriving(sgp_traffic_t *traffic, sgp_flow_t *flow, const sgp_header_t *header) {
+    if (!takes_turns(header) || header->offset != 0 || header->id == flow->message) return;
+    flow->message = header->id;
+    flow->left = header->count;
+    flow->arriving = sgp_scheduler_begin(&traffic->in, header->step);
     traffic->due = true;
 }
 
-static void end_arriving(sgp_traffic_t *traffic, sgp_lane_t *lane, const sgp_header_t *header) {
-    if (!lane->arriving.order) return;
-    lane->left -= header->elements < lane->left ? header->elements : lane->left;
-    if (lane->left > 0) return;
-    lane->arriving = no_turn;
+static void end_arriving(sgp_traffic_t *traffic, sgp_flow_t *flow, const sgp_header_t *header) {
+    if (!flow->arriving.order) return;
+    flow->left -= header->elements < flow->left ? header->elements : flow->left;
+    if (flow->left > 0) return;
+    flow->arriving = no_turn;
     traffic->due = true;
 }
 
 /* ---- posts ---- */
 
 bool sgp_traffic_waits_for(const sgp_traffic_t *traffic, int rank) {
-    return traffic->lanes[rank].queue.first != NULL;
+    return traffic->flows[rank].queue.first != NULL;
 }
 
 static void drop_post(sgp_traffic_t *traffic, sgp_post_t *post) {
@@ -92,12 +92,12 @@ static void queue_posts(sgp_traffic_t *traffic, sgp_post_t *post) {
     for (sgp_post_t *next; post; post = next) {
         next = post->next;
         post->state = SGP_POST_QUEUED;
-        if (traffic->lanes[post->dst].gone) {
+        if (traffic->flows[post->dst].gone) {
             drop_post(traffic, post);
             continue;
         }
         begin_posting(traffic, post);
-        sgp_post_list_add(&traffic->lanes[post->dst].queue, post);
+        sgp_post_list_add(&traffic->flows[post->dst].queue, post);
     }
     for (int r = 0; r < traffic->edges->size; r++)
         if (sgp_traffic_waits_for(traffic, r)) sgp_edges_call(traffic->edges, r);
@@ -105,9 +105,9 @@ static void queue_posts(sgp_traffic_t *traffic, sgp_post_t *post) {
 
 void sgp_traffic_give_up(sgp_traffic_t *traffic, int rank) {
     sgp_connection_t *out = traffic->edges->of[rank].out;
-    sgp_lane_t *lane = &traffic->lanes[rank];
-    lane->gone = true;
-    sgp_post_list_take(&lane->queue); /* the pool has them as well */
+    sgp_flow_t *flow = &traffic->flows[rank];
+    flow->gone = true;
+    sgp_post_list_take(&flow->queue); /* the pool has them as well */
     traffic->due = true;
     if (out) sgp_connection_break_off(out);
     sgp_post_t *post = sgp_chunk_pool_posts_to(traffic->pool, rank);
@@ -131,7 +131,7 @@ static void leave(sgp_traffic_t *traffic, sgp_connection_t *connection) {
 /* Begins the next chunk of the queue. false: there is none, or it has to wait. */
 static bool next_chunk(sgp_traffic_t *traffic, sgp_connection_t *connection) {
     if (!connection->caller || connection->said_leave || is_held(traffic, connection)) return false;
-    sgp_post_t *post = sgp_post_list_pop(&traffic->lanes[connection->peer].queue);
+    sgp_post_t *post = sgp_post_list_pop(&traffic->flows[connection->peer].queue);
     if (post) sgp_connection_begin_chunk(connection, post);
     return post != NULL;
 }
@@ -211,7 +211,7 @@ static void heard_repeat(sgp_traffic_t *traffic, sgp_connection_t *connection, u
     }
     atomic_fetch_add(&traffic->slots->transport.counters.resent, 1);
     post->state = SGP_POST_QUEUED;
-    sgp_post_list_add(&traffic->lanes[connection->peer].queue, post);
+    sgp_post_list_add(&traffic->flows[connection->peer].queue, post);
 }
 
 static void heard_frame(sgp_traffic_t *traffic, sgp_connection_t *connection) {
@@ -264,7 +264,7 @@ static bool begin_arrival(sgp_traffic_t *traffic, sgp_connection_t *connection) 
         sgp_edges_fail(traffic->edges, connection, SGP_CAUSE_NONSENSE, "it sent an invalid chunk");
         return false;
     }
-    begin_arriving(traffic, &traffic->lanes[connection->peer], &header);
+    begin_arriving(traffic, &traffic->flows[connection->peer], &header);
     sgp_arrival_t *arrival = take_place(traffic, connection->peer);
     if (arrival) sgp_connection_place(connection, arrival, &header);
     return arrival != NULL;
@@ -295,7 +295,7 @@ static void end_arrival(sgp_traffic_t *traffic, sgp_connection_t *connection) {
         refuse_damaged(traffic, connection, arrival, damaged);
         return;
     }
-    end_arriving(traffic, &traffic->lanes[connection->peer], &arrival->header);
+    end_arriving(traffic, &traffic->flows[connection->peer], &arrival->header);
     sgp_chunk_pool_deliver(traffic->pool, arrival);
     sgp_slots_arrived_elsewhere(traffic->slots);
 }
@@ -357,8 +357,8 @@ void sgp_traffic_retry(sgp_traffic_t *traffic) {
 }
 
 void sgp_traffic_begin(sgp_traffic_t *traffic, sgp_connection_t *connection) {
-    sgp_lane_t *lane = &traffic->lanes[connection->peer];
-    if (!connection->caller) lane->arriving = no_turn, lane->message = 0;
+    sgp_flow_t *flow = &traffic->flows[connection->peer];
+    if (!connection->caller) flow->arriving = no_turn, flow->message = 0;
     sgp_traffic_send(traffic, connection);
 }
 
@@ -451,13 +451,13 @@ void sgp_traffic_look(sgp_traffic_t *traffic) {
 sgp_status_t sgp_traffic_init(sgp_traffic_t *traffic, sgp_edges_t *edges, sgp_chunk_pool_t *pool,
                               sgp_slots_t *slots) {
     *traffic = (sgp_traffic_t){.edges = edges, .pool = pool, .slots = slots};
-    traffic->lanes = calloc((size_t)edges->size, sizeof *traffic->lanes);
-    if (!traffic->lanes)
+    traffic->flows = calloc((size_t)edges->size, sizeof *traffic->flows);
+    if (!traffic->flows)
         return sgp_fail(SGP_ERR_NO_MEMORY, "tcp: no memory to connect %d nodes", edges->size);
-    for (int r = 0; r < edges->size; r++) sgp_post_list_take(&traffic->lanes[r].queue);
+    for (int r = 0; r < edges->size; r++) sgp_post_list_take(&traffic->flows[r].queue);
     return SGP_OK;
 }
 
 void sgp_traffic_fini(sgp_traffic_t *traffic) {
-    free(traffic->lanes);
+    free(traffic->flows);
 }

@@ -10,21 +10,21 @@
 #include "transport/tcp/edges.h"
 
 /* The messages to and from one rank. */
-typedef struct sgp_lane {
+typedef struct sgp_flow {
     sgp_post_list_t queue; /* posts to be sent */
     sgp_turn_t posted;     /* of the message that the last one belongs to */
     sgp_turn_t arriving;   /* of the message that arrives */
     uint64_t message;      /* its id */
     uint64_t left;         /* elements of it that have not arrived */
     bool gone;             /* the rank is lost or has left */
-} sgp_lane_t;
+} sgp_flow_t;
 
 /* Embedded. Written by traffic.c alone. */
 typedef struct sgp_traffic {
     sgp_edges_t *edges;
     sgp_chunk_pool_t *pool;
     sgp_slots_t *slots;
-    sgp_lane_t *lanes;       /* (size) */
+    sgp_flow_t *flows;       /* (size) */
     sgp_scheduler_t in, out; /* of the lines into this rank and out of it */
     bool due;                /* messages have begun or ended since the schedulers were asked */
     unsigned closed;         /* of edges->closed, as many were looked at */
