@@ -84,11 +84,26 @@ void sgp_edges_ended(sgp_edges_t *edges, sgp_connection_t *connection, int error
                        error ? strerror(error) : sgp_cause_text(cause));
 }
 
-/* All of it is read, so the peer sees an end in order. */
-void sgp_edges_peer_leaves(sgp_edges_t *edges, sgp_connection_t *connection) {
-    int peer = connection->peer;
+void sgp_edges_note(sgp_edges_t *edges, int rank, sgp_fate_t fate, const char *why) {
+    sgp_losses_lose(&edges->losses, rank, fate, why);
+}
+
+/* All bytes of the peer are read, so it sees an end in order. */
+static void heard_leave(sgp_edges_t *edges, sgp_connection_t *connection) {
     sgp_edges_close(edges, connection);
-    sgp_losses_leave(&edges->losses, peer);
+    sgp_losses_leave(&edges->losses, connection->peer);
+}
+
+void sgp_edges_heard(sgp_edges_t *edges, sgp_connection_t *connection, sgp_frame_kind_t kind,
+                     uint32_t value) {
+    sgp_rank_name_t name;
+    int peer = connection->peer;
+    if (kind == SGP_FRAME_LEAVE) heard_leave(edges, connection);
+    if (kind == SGP_FRAME_LEFT && value < (uint32_t)edges->size && (int)value != edges->rank)
+        sgp_losses_leave(&edges->losses, (int)value);
+    if (kind == SGP_FRAME_LOST)
+        sgp_losses_heard(&edges->losses, peer, sgp_transport_name(edges->transport, peer, &name),
+                         value);
 }
 
 void sgp_edges_say(sgp_edges_t *edges, sgp_connection_t *connection, sgp_frame_kind_t kind,

@@ -84,8 +84,12 @@ __attribute__((format(printf, 4, 5))) void sgp_edges_fail(sgp_edges_t *edges,
  * after LEAVE. */
 void sgp_edges_ended(sgp_edges_t *edges, sgp_connection_t *connection, int error);
 
-/* The peer says LEAVE. */
-void sgp_edges_peer_leaves(sgp_edges_t *edges, sgp_connection_t *connection);
+/* The peer has said a frame that concerns no chunk: it is alive or leaves, or another rank is gone. */
+void sgp_edges_heard(sgp_edges_t *edges, sgp_connection_t *connection, sgp_frame_kind_t kind,
+                     uint32_t value);
+
+/* The owner has noticed the loss of a local rank. why: copied; NULL: the cause's text. */
+void sgp_edges_note(sgp_edges_t *edges, int rank, sgp_fate_t fate, const char *why);
 
 /* Says a frame to one peer; one for which there is no memory is lost. */
 void sgp_edges_say(sgp_edges_t *edges, sgp_connection_t *connection, sgp_frame_kind_t kind,

@@ -79,8 +79,8 @@ static void take_noticed(sgp_tcp_engine_t *engine, sgp_noticed_t *noticed) {
     noticed = reverse(noticed);
     for (sgp_noticed_t *next; noticed; noticed = next) {
         next = noticed->next;
-        sgp_losses_lose(&engine->edges.losses, noticed->rank, noticed->fate,
-                        noticed->why[0] ? noticed->why : NULL);
+        sgp_edges_note(&engine->edges, noticed->rank, noticed->fate,
+                       noticed->why[0] ? noticed->why : NULL);
         free(noticed);
     }
     settle(engine);

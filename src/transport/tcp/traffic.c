@@ -215,31 +215,11 @@ static void heard_repeat(sgp_traffic_t *traffic, sgp_connection_t *connection, u
 }
 
 static void heard_frame(sgp_traffic_t *traffic, sgp_connection_t *connection) {
-    sgp_edges_t *edges = traffic->edges;
+    sgp_frame_kind_t kind = connection->stream.kind;
     uint32_t value = connection->stream.value;
-    sgp_rank_name_t name;
-    switch (connection->stream.kind) {
-    case SGP_FRAME_RELEASED:
-        heard_released(traffic, connection, value);
-        return;
-    case SGP_FRAME_REPEAT:
-        heard_repeat(traffic, connection, value);
-        return;
-    case SGP_FRAME_LEAVE:
-        sgp_edges_peer_leaves(edges, connection);
-        return;
-    case SGP_FRAME_LOST:
-        sgp_transport_name(edges->transport, connection->peer, &name);
-        sgp_losses_heard(&edges->losses, connection->peer, name.text, value);
-        return;
-    case SGP_FRAME_LEFT:
-        if (value < (uint32_t)edges->size && (int)value != edges->rank)
-            sgp_losses_leave(&edges->losses, (int)value);
-        return;
-    case SGP_FRAME_ALIVE:
-    case SGP_FRAME_CHUNK:
-        return;
-    }
+    if (kind == SGP_FRAME_RELEASED) heard_released(traffic, connection, value);
+    else if (kind == SGP_FRAME_REPEAT) heard_repeat(traffic, connection, value);
+    else sgp_edges_heard(traffic->edges, connection, kind, value);
 }
 
 /* ---- arrivals ---- */
