@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
-#define MOST_UNREAD ((size_t)64 << 10) /* bytes of frames that wait to be sent */
+#define MOST_UNREAD ((size_t)64 << 10) /* bytes of frames to be sent */
 
 /* ---- beginning and end ---- */
 
@@ -150,7 +150,7 @@ static moved_t shake_send(sgp_connection_t *connection) {
         if (!bytes) return MOVED_ALL;
         ssize_t sent = send(connection->socket, out, bytes, MSG_NOSIGNAL);
         if (sent < 0 && errno == EINTR) continue;
-        /* A refusal is all that was left to say, heard or not. */
+        /* Nothing follows a refusal, whether the peer reads it or not. */
         if (sent < 0 && sgp_handshake_state(&connection->handshake) == SGP_HANDSHAKE_REFUSED)
             return MOVED_ALL;
         if (sent < 0 && errno == EAGAIN) return MOVED_LATER;
@@ -243,8 +243,8 @@ bool sgp_connection_is_clogged(const sgp_connection_t *connection) {
     return connection->frames_end - connection->frames_at > MOST_UNREAD;
 }
 
-/* The hash is computed here and not where the chunk was written: next the kernel copies these
- * bytes, and the owner's thread computes meanwhile. */
+/* The hash is computed here, not where the chunk is written: the kernel copies these bytes next, so
+ * they are in the cache, and the owner's thread computes meanwhile. */
 void sgp_connection_begin_chunk(sgp_connection_t *connection, sgp_post_t *post) {
     post->header.payload_hash = XXH3_64bits(post->payload, post->bytes);
     sgp_frame_encode(SGP_FRAME_CHUNK, post->ticket, connection->head);
@@ -342,7 +342,7 @@ void sgp_connection_place(sgp_connection_t *connection, sgp_arrival_t *arrival,
                      header->elements * sgp_encoding_size(header->encoding));
 }
 
-/* The damage to a chunk; NULL: it has come whole, or did not come. */
+/* NULL: the chunk has not come damaged since it last came whole. */
 static sgp_damage_t *find_damage(sgp_connection_t *connection, uint32_t ticket) {
     for (size_t i = 0; i < sizeof connection->damages / sizeof *connection->damages; i++) {
         sgp_damage_t *damage = &connection->damages[i];

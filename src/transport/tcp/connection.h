@@ -22,7 +22,7 @@ typedef struct sgp_connections {
     uv_loop_t *loop;
     uv_poll_cb on_poll; /* handle->data is the connection, whose `owner` is the one here */
     void *owner;
-    sgp_chunk_pool_t *pool; /* to which an arrival that ends unfinished returns */
+    sgp_chunk_pool_t *pool; /* which gets unfinished arrivals back */
     sgp_hello_t hello;
     const sgp_key_t *key;    /* NULL: none */
     uint64_t peer_timeout;   /* nanoseconds */
@@ -63,7 +63,7 @@ struct sgp_connection {
     sgp_post_t *sending;                                    /* NULL: between two chunks */
     unsigned char head[SGP_FRAME_BYTES + SGP_HEADER_BYTES]; /* of that chunk */
     size_t sent;                                            /* bytes of head and payload */
-    bool said_leave; /* the last frame that is ever sent is among the frames, or was */
+    bool said_leave; /* LEAVE was appended, after which there are no more frames */
     bool mute;       /* a chunk was broken off: nothing more can be sent */
 
     sgp_stream_t stream;
@@ -75,7 +75,7 @@ struct sgp_connection {
 
 /* ---- opening ---- */
 
-/* An accepted socket, which is taken, and begins the handshake. NULL: no memory. */
+/* Begins the handshake on an accepted socket, which is taken. NULL: no memory. */
 sgp_connection_t *sgp_connection_answer(sgp_connections_t *set, int socket,
                                         const sgp_address_t *from);
 
@@ -92,22 +92,22 @@ typedef enum sgp_opening {
     SGP_OPENING_ENDED,   /* `error` */
 } sgp_opening_t;
 
-/* Goes on with the opening, as far as it goes without waiting. */
+/* Continues the opening until it is over, has to wait, or needs a judgement. */
 sgp_opening_t sgp_connection_open(sgp_connection_t *connection);
 
-/* In JUDGE. Refusing is sgp_handshake_refuse(&connection->handshake, reason). */
+/* In JUDGE: accepts the peer as that rank; sgp_handshake_refuse refuses it. */
 void sgp_connection_accept(sgp_connection_t *connection, int rank);
 
-/* Polls for what may happen next. has_posts: a chunk may be sent when this one is out. held: it is
- * not to be read. */
+/* Sets the events to poll for. has_posts: a chunk may be sent after the current one. held: the
+ * connection is not to be read. */
 void sgp_connection_watch(sgp_connection_t *connection, bool has_posts, bool held);
 
-/* libuv reports an error and has stopped polling; the calls that follow find its cause. */
+/* libuv reports an error and has stopped polling; the next read or write returns the cause. */
 void sgp_connection_poll_failed(sgp_connection_t *connection);
 
 /* ---- sending ---- */
 
-/* Appends a frame; nothing if no more can be said. false: no memory. */
+/* Appends a frame, unless the last one was appended. false: no memory. */
 bool sgp_connection_say(sgp_connection_t *connection, sgp_frame_kind_t kind, uint32_t value);
 
 /* Frames wait to be sent. */
@@ -115,12 +115,11 @@ static inline bool sgp_connection_has_frames(const sgp_connection_t *connection)
     return connection->frames_at < connection->frames_end;
 }
 
-/* The peer has left too many frames unread. Each of its chunks is answered, so it is not to be read
- * either. */
+/* The peer leaves too many frames unread. Each of its chunks adds one, so it is not to be read. */
 bool sgp_connection_is_clogged(const sgp_connection_t *connection);
 
-/* The next chunk, where none is being sent. post: borrowed until it is sent, or the connection
- * closed or broken off. */
+/* Begins a chunk while none is being sent. post: borrowed until SGP_SENT_POST, break_off or
+ * close. */
 void sgp_connection_begin_chunk(sgp_connection_t *connection, sgp_post_t *post);
 
 typedef enum sgp_sent {
@@ -130,10 +129,10 @@ typedef enum sgp_sent {
     SGP_SENT_FAILED,
 } sgp_sent_t;
 
-/* Sends frames, or of the chunk that was begun. *bytes: of the chunk, or 0. */
+/* Sends bytes of the current chunk, or else frames. *bytes: those of the chunk. */
 sgp_sent_t sgp_connection_send(sgp_connection_t *connection, size_t *bytes);
 
-/* The peer is gone: the chunk that is being sent is broken off. */
+/* Stops in the middle of the current chunk, if there is one: its receiver is gone. */
 void sgp_connection_break_off(sgp_connection_t *connection);
 
 /* ---- receiving ---- */

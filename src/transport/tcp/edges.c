@@ -14,15 +14,15 @@
 #include <string.h>
 
 #define CALL_AGAIN     (50 * SGP_MILLISECOND)
-#define STRANGER_GRACE SGP_SECOND        /* that one may delay leaving */
-#define STRANGER_LIMIT (60 * SGP_SECOND) /* for a caller to say who it is */
+#define STRANGER_GRACE SGP_SECOND        /* for which a stranger may delay leaving */
+#define STRANGER_LIMIT (60 * SGP_SECOND) /* for the handshake of a caller */
 #define MOST_STRANGERS 64
 
-/* Calls in a row that a peer refuses before it is lost: it may have left, of which the news is on
- * its way. The timer makes them, every 50 ms at most. */
+/* A peer that refuses so many calls in a row is lost. One that has left refuses them as well, until
+ * another peer tells of its leaving. The timer calls again, every 50 ms at most. */
 #define MOST_REFUSALS 15
 
-/* How long the owner does not learn of a loss because a connection takes no bytes. */
+/* The longest time for which a connection that takes no bytes keeps a loss from the owner. */
 #define SAY_GRACE (250 * SGP_MILLISECOND)
 
 static bool is_gone(const sgp_edges_t *edges, int rank) {
@@ -126,7 +126,7 @@ int sgp_edges_settle(sgp_edges_t *edges) {
     return rank;
 }
 
-/* A new edge is told of all that happened before. */
+/* A new connection is told of all earlier losses. */
 static void tell_losses(sgp_edges_t *edges, sgp_connection_t *connection) {
     sgp_frame_kind_t kind;
     uint32_t value;
@@ -177,9 +177,9 @@ bool sgp_edges_have_met(const sgp_edges_t *edges) {
 
 /* ---- calling ---- */
 
-/* A call that failed is made again as long as the peer may be on its way, here or away. A peer
- * whose address refuses has ended; one that hangs up may have too many callers, or has ended as
- * well and refuses the next call. */
+/* A call that failed is made again as long as the peer may be starting or leaving. A peer whose
+ * address refuses has ended. A peer that hangs up may have too many callers, or has ended as well
+ * and refuses the next call. */
 static void call_failed(sgp_edges_t *edges, int rank, int error) {
     sgp_edge_t *edge = &edges->of[rank];
     char address[SGP_ADDRESS_TEXT];
@@ -192,7 +192,7 @@ static void call_failed(sgp_edges_t *edges, int rank, int error) {
          sgp_address_text(&edge->address, address), strerror(error));
 }
 
-/* NULL: it failed at once, and the reason is dealt with. */
+/* NULL: the call failed at once, and the failure is dealt with. */
 static sgp_connection_t *call(sgp_edges_t *edges, int rank) {
     const sgp_address_t *to = &edges->of[rank].address;
     int error = 0, socket = sgp_socket_make(to, edges->listener);
@@ -233,7 +233,7 @@ void sgp_edges_take_callers(sgp_edges_t *edges) {
 
 /* ---- judging a peer that has shown who it is ---- */
 
-/* Both sides have to agree on this. Why they do not is in the handshake. */
+/* Both sides have to be of the same run, size and chunk size. false: the handshake is refused. */
 static bool judge_group(const sgp_edges_t *edges, sgp_handshake_t *handshake) {
     const sgp_hello_t *theirs = &handshake->theirs, *mine = &edges->connections.hello;
     if (theirs->run != mine->run) sgp_handshake_refuse(handshake, "it belongs to another run");
@@ -340,7 +340,7 @@ bool sgp_edges_open(sgp_edges_t *edges, sgp_connection_t *connection) {
 
 /* ---- time ---- */
 
-/* One that is being opened has the time for that: many processes on few cores may need it. */
+/* Opening has a time limit of its own: many processes on few cores may need it. */
 static void tick_opening(sgp_edges_t *edges, sgp_connection_t *connection, uint64_t now) {
     uint64_t passed = now - connection->since;
     if (connection->caller && passed > edges->open_timeout) hung_up(edges, connection, ETIMEDOUT);
@@ -357,8 +357,8 @@ static void tick(sgp_edges_t *edges, sgp_connection_t *connection, uint64_t now)
         sgp_edges_say(edges, connection, SGP_FRAME_ALIVE, 0);
 }
 
-/* A late tick counts as one: a process that did not run itself (a debugger, a suspended machine, a
- * crowd on few cores) has not listened, and calls no other silent. */
+/* A late tick counts as one: a process that did not run itself (in a debugger, on a suspended or
+ * overloaded machine) has not listened, so it calls no other silent. */
 static void forgive(sgp_edges_t *edges, uint64_t now, uint64_t late) {
     for (sgp_connection_t *each = edges->connections.first; each; each = each->next)
         sgp_connection_forgive(each, late, now);

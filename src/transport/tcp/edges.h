@@ -84,7 +84,8 @@ __attribute__((format(printf, 4, 5))) void sgp_edges_fail(sgp_edges_t *edges,
  * after LEAVE. */
 void sgp_edges_ended(sgp_edges_t *edges, sgp_connection_t *connection, int error);
 
-/* The peer has said a frame that concerns no chunk: it is alive or leaves, or another rank is gone. */
+/* The peer has said a frame that concerns no chunk: it is alive or leaves, or another rank is
+ * gone. */
 void sgp_edges_heard(sgp_edges_t *edges, sgp_connection_t *connection, sgp_frame_kind_t kind,
                      uint32_t value);
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The transport's calls. Chunks are written into slots as over shared memory; to local ranks the
- * slot's number is posted in a ring, for all others the chunk goes into the pool, whence the
- * progress thread sends it. */
+/* The transport's calls. Chunks are written into slots. A local rank gets the slot's number in a
+ * ring; for other ranks the chunk is put into the pool, and the progress thread sends it. */
 #include "transport/tcp/tcp.h"
 
 #include "base/logging.h"
@@ -33,7 +32,7 @@ static sgp_status_t tcp_prepare(sgp_transport_t *transport, size_t bytes, unsign
 
 /* ---- sending ---- */
 
-/* The memory to send a message of so many chunks to the ranks that are not local. */
+/* Reserves the posts of a message of so many chunks to the ranks that are not local. */
 static bool reserve_posts(tcp_t *tcp, size_t chunks, const sgp_destination_t *to,
                           int destinations) {
     size_t posts = 0;
@@ -119,7 +118,7 @@ static void tcp_leave(sgp_transport_t *transport, uint64_t deadline) {
     sgp_slots_leave(transport, deadline);
 }
 
-/* The heartbeat speaks to the engine, which reads from the slots. */
+/* In the order of use: the heartbeat calls the engine, which reads from the slots. */
 static void tcp_destroy(sgp_transport_t *transport) {
     tcp_t *tcp = tcp_of(transport);
     sgp_local_ranks_fini(&tcp->local);
@@ -142,7 +141,7 @@ static void tcp_destroy(sgp_transport_t *transport) {
         .destroy = tcp_destroy,                                                                    \
     }
 
-/* The user's name for it: auto, where some ranks share memory. */
+/* With the name that the user knows: auto, if some ranks share memory. */
 static const sgp_transport_ops_t tcp_ops = OPS("tcp"), auto_ops = OPS("auto");
 
 static const sgp_transport_ops_t *ops_of(const sgp_tcp_options_t *options) {

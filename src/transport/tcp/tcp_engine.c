@@ -30,7 +30,7 @@ static void note_met(sgp_tcp_engine_t *engine) {
     pthread_mutex_unlock(&engine->lock);
 }
 
-/* Tells the peers of ranks that are gone, and gives these up. false: there were none. */
+/* Tells the peers which ranks are gone, and drops the posts to them. false: there were none. */
 static bool settle(sgp_tcp_engine_t *engine) {
     bool any = false;
     for (int rank; (rank = sgp_edges_settle(&engine->edges)) >= 0; any = true) {
@@ -48,7 +48,7 @@ static void finish(sgp_tcp_engine_t *engine) {
     bool contended;
     settle(engine);
     do contended = sgp_traffic_schedule(&engine->traffic);
-    while (settle(engine)); /* a peer was lost as it was served */
+    while (settle(engine)); /* serving a peer may lose it */
     bool active = uv_is_active((uv_handle_t *)&engine->contention);
     if (contended && !active) uv_timer_start(&engine->contention, on_contention, period, period);
     if (!contended && active) uv_timer_stop(&engine->contention);

@@ -18,11 +18,11 @@ typedef struct sgp_tcp_engine {
     sgp_chunk_pool_t pool;
     sgp_slots_t *slots;
 
-    pthread_mutex_t lock; /* of the next six */
+    pthread_mutex_t lock; /* of the next five */
     pthread_cond_t changed;
     sgp_noticed_t *noticed; /* not seen by the thread yet, the latest first */
     bool met;               /* the neighbours are there, or a rank is lost */
-    bool leaving, has_left; /* the owner wants to; it may */
+    bool leaving, has_left; /* the owner asks; the thread answers */
     bool ending;
     atomic_bool *gone; /* (size) nothing more is to be posted to it */
 

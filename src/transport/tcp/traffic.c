@@ -7,12 +7,10 @@
 
 #include <stdlib.h>
 
-#define REPEATS   3 /* that a damaged chunk is asked for and sent again; then the peer is lost */
-#define MOST_HELD SGP_SECOND /* so that no peer takes this rank for dead */
-enum { TURN = 16 };          /* chunks and reads of a connection before the next one is served */
-enum {
-    LAST_READS = 4096
-}; /* that empty a socket whose peer has ended, whatever its buffer holds */
+#define REPEATS    3          /* of a damaged chunk; then the peer is lost */
+#define MOST_HELD  SGP_SECOND /* for a message; so that no peer takes this rank for dead */
+#define TURN       16         /* chunks and reads of a connection before the next one is served */
+#define LAST_READS 4096 /* that empty a socket whose peer has ended, whatever its buffer holds */
 
 static const sgp_turn_t no_turn;
 
@@ -33,7 +31,7 @@ static const sgp_turn_t *incoming(const sgp_traffic_t *traffic,
     return connection->caller ? &no_turn : &traffic->flows[connection->peer].arriving;
 }
 
-/* It has to wait with sending, or is not to be read. */
+/* The connection must not send its next chunk, or must not be read. */
 static bool is_held(const sgp_traffic_t *traffic, const sgp_connection_t *connection) {
     if (connection->caller) return !sgp_scheduler_may(&traffic->out, outgoing(traffic, connection));
     return sgp_connection_is_clogged(connection) ||
@@ -87,7 +85,7 @@ static void drop_post(sgp_traffic_t *traffic, sgp_post_t *post) {
     sgp_slots_drop(traffic->slots, sgp_chunk_pool_free_post(traffic->pool, post));
 }
 
-/* Into the queues of their receivers; calls those that have no edge yet. */
+/* Queues posts by receiver, and calls receivers that have no edge yet. */
 static void queue_posts(sgp_traffic_t *traffic, sgp_post_t *post) {
     for (sgp_post_t *next; post; post = next) {
         next = post->next;
@@ -107,7 +105,7 @@ void sgp_traffic_give_up(sgp_traffic_t *traffic, int rank) {
     sgp_connection_t *out = traffic->edges->of[rank].out;
     sgp_flow_t *flow = &traffic->flows[rank];
     flow->gone = true;
-    sgp_post_list_take(&flow->queue); /* the pool has them as well */
+    sgp_post_list_take(&flow->queue); /* the pool's table has them, too */
     traffic->due = true;
     if (out) sgp_connection_break_off(out);
     sgp_post_t *post = sgp_chunk_pool_posts_to(traffic->pool, rank);
@@ -138,7 +136,7 @@ static bool next_chunk(sgp_traffic_t *traffic, sgp_connection_t *connection) {
 
 static bool hear(sgp_traffic_t *traffic, sgp_connection_t *connection);
 
-/* Frames that the peer sent before its end may lie here unread, and among them why it ended. */
+/* The peer has ended; frames that it sent before, which may tell why, are still unread. */
 static void read_last(sgp_traffic_t *traffic, sgp_connection_t *connection) {
     int error = connection->error;
     for (int reads = 0; reads < LAST_READS && hear(traffic, connection); reads++) {
@@ -233,7 +231,7 @@ static sgp_arrival_t *take_place(sgp_traffic_t *traffic, int src) {
     return arrival;
 }
 
-/* A chunk's head is here: its payload needs a place. false: the connection goes no further. */
+/* A chunk's head has been read: finds a place for its payload. false: the connection stops here. */
 static bool begin_arrival(sgp_traffic_t *traffic, sgp_connection_t *connection) {
     sgp_header_t header;
     bool fits = !connection->caller &&
@@ -250,7 +248,7 @@ static bool begin_arrival(sgp_traffic_t *traffic, sgp_connection_t *connection) 
     return arrival != NULL;
 }
 
-/* It is asked for again, three times at most. */
+/* Asks for the chunk again, three times at most. */
 static void refuse_damaged(sgp_traffic_t *traffic, sgp_connection_t *connection,
                            sgp_arrival_t *arrival, int times) {
     sgp_transport_t *transport = &traffic->slots->transport;
@@ -280,7 +278,7 @@ static void end_arrival(sgp_traffic_t *traffic, sgp_connection_t *connection) {
     sgp_slots_arrived_elsewhere(traffic->slots);
 }
 
-/* Acts on all that was read. false: the connection is closed or stalled. */
+/* Handles all bytes read. false: the connection is closed or stalled. */
 static bool take_events(sgp_traffic_t *traffic, sgp_connection_t *connection) {
     for (;;) {
         switch (sgp_connection_next(connection)) {
@@ -321,7 +319,7 @@ void sgp_traffic_receive(sgp_traffic_t *traffic, sgp_connection_t *connection) {
     sgp_traffic_send(traffic, connection);
 }
 
-/* Goes on with a chunk that found no place. */
+/* Continues with a chunk for which there was no place. */
 static void feed(sgp_traffic_t *traffic, sgp_connection_t *connection) {
     if (!connection->stalled || !begin_arrival(traffic, connection)) return;
     if (take_events(traffic, connection)) sgp_traffic_receive(traffic, connection);
@@ -396,11 +394,11 @@ static void serve(sgp_traffic_t *traffic) {
 }
 
 bool sgp_traffic_schedule(sgp_traffic_t *traffic) {
-    if (traffic->closed != traffic->edges->closed) { /* nothing more comes of their messages */
+    if (traffic->closed != traffic->edges->closed) { /* their messages are over */
         traffic->closed = traffic->edges->closed;
         traffic->due = true;
     }
-    while (traffic->due) { /* a message that is out makes room for the next */
+    while (traffic->due) { /* the end of one message may admit the next */
         traffic->due = false;
         survey(traffic);
         serve(traffic);
