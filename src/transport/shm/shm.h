@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Processes of one machine over shared memory, for src/group/join: the chunk store (slots/slots.h)
- * of each rank, a rendezvous at which all map each other's, and a heartbeat that notices losses.
+/* Processes of one machine over shared memory: the chunk store (slots/slots.h) of each rank, a
+ * rendezvous at which all map each other's, and a heartbeat that notices losses. Called by
+ * src/group/join; tcp uses local_ranks.h. It knows no network.
  *
  * A push writes its chunk into a slot of the sender's own memory and posts the slot's number; the
  * receivers, one or several, absorb it where it lies and give the slot back. So no message needs a

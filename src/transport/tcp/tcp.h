@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Processes of several machines over TCP, and those of one machine over shared memory where that is
- * wanted.
+ * wanted. Called by src/group/join. No call of the step path waits for the network.
  *
  * One connection per directed edge, opened when it is first used: chunks go one way,
  * acknowledgements of released chunks come back. A chunk stays in its sender's slot (slots/slots.h)
