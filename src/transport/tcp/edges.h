@@ -11,7 +11,8 @@
 
 #include "transport/tcp/connection.h"
 #include "transport/tcp/losses.h"
-#include "transport/tcp/tcp.h"
+#include "transport/tcp/tcp_options.h"
+#include "transport/transport.h"
 
 /* To and from one other rank. */
 typedef struct sgp_edge {
