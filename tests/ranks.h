@@ -49,7 +49,7 @@ struct ranks_setup {
     int machines; /* tcp: rank r is on machine r % machines, within which memory is shared; 0: each rank
                      has one of its own */
     bool six;     /* tcp: over IPv6 */
-    int peer_timeout_ms; /* tcp */
+    int peer_timeout_ms; /* shm and tcp; 0: the default */
     sgp_loopback_options_t loopback;
 };
 
@@ -94,7 +94,8 @@ static sgp_transport_t *ranks_connect(const ranks_thread_t *thread) {
                                  .size = thread->setup->loopback.size,
                                  .rendezvous = thread->directory,
                                  .chunk_bytes = thread->setup->loopback.chunk_bytes,
-                                 .timeout_ms = 60000};
+                                 .timeout_ms = 60000,
+                                 .peer_timeout_ms = thread->setup->peer_timeout_ms};
     sgp_transport_t *transport = NULL;
     CHECK(sgp_shm_connect(&options, &transport) == SGP_OK);
     return transport;

@@ -1,17 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/socket.h"
-#include "base/constants.h"
 
+#include "base/constants.h"
+#include "base/fork.h"
+
+#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-/* Bytes that the kernel may hold unsent: enough to keep the wire busy while the thread is not running,
- * and little enough that a chunk is copied while it is in the cache, and that a word of life does not
- * stand behind megabytes. */
+/* Bytes that the kernel may hold unsent: enough to keep the wire busy while the thread is not
+ * running, and few enough that a chunk is copied while it is in the cache, and that a frame that
+ * says this rank lives does not wait behind megabytes. */
 #define UNSENT (1024 << 10)
+
+int sgp_socket_accept(int listener, sgp_address_t *from) {
+    sgp_fork_hold();
+    int made = sgp_fork_mark(accept4(listener, (struct sockaddr *)&from->at, &from->length,
+                                     SOCK_CLOEXEC | SOCK_NONBLOCK));
+    sgp_fork_release();
+    return made;
+}
 
 static bool is_wildcard(const sgp_address_t *address) {
     if (address->at.ss_family == AF_INET)
@@ -21,14 +31,19 @@ static bool is_wildcard(const sgp_address_t *address) {
 }
 
 int sgp_socket_make(const sgp_address_t *to, int listener) {
-    int made = socket(to->at.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    sgp_fork_hold();
+    int made =
+        sgp_fork_mark(socket(to->at.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    sgp_fork_release();
     if (made < 0) return -1;
     sgp_address_t from = {.length = sizeof from.at};
     if (getsockname(listener, (struct sockaddr *)&from.at, &from.length) != 0) return made;
     if (from.at.ss_family != to->at.ss_family || is_wildcard(&from)) return made;
     sgp_address_set_port(&from, 0);
     if (bind(made, (struct sockaddr *)&from.at, from.length) == 0) return made;
-    close(made);
+    int error = errno;
+    sgp_fork_close(made);
+    errno = error;
     return -1;
 }
 
@@ -45,8 +60,8 @@ void sgp_socket_tune(int socket, const sgp_address_t *other, uint64_t peer_timeo
     set(socket, IPPROTO_TCP, TCP_KEEPINTVL, seconds / 4 + 1);
     set(socket, IPPROTO_TCP, TCP_KEEPCNT, 3);
     set(socket, IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT);
-    /* BBR paces by a measured rate, and halves what goes over loopback; where bytes do not leave the
-     * machine cubic has nothing to lose. Elsewhere it is for whoever knows the network to say. */
+    /* BBR paces by a measured rate, and halves the throughput of loopback; cubic loses nothing
+     * where bytes do not leave the machine. Elsewhere the user chooses, who knows the network. */
     const char *wanted = sgp_address_is_here(other) ? "cubic" : getenv("SGP_TCP_CONGESTION");
     if (wanted && *wanted)
         (void)!setsockopt(socket, IPPROTO_TCP, TCP_CONGESTION, wanted, (socklen_t)strlen(wanted));

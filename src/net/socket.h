@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How a connection's socket is tuned. */
+/* The sockets of connections between processes: close-on-exec, non-blocking, and closed in forked
+ * children (base/fork.h), so that a connection ends with its process. Close them by
+ * sgp_fork_close. */
 #ifndef SGP_NET_SOCKET_H
 #define SGP_NET_SOCKET_H
 
@@ -7,12 +9,15 @@
 
 #include <stdint.h>
 
-/* A socket for calling `to`, non-blocking, from the address that the listener is bound to, if that is
- * one. -1: errno says why. */
+/* A socket to call `to`, from the address that the listener is bound to unless that is a wildcard.
+ * -1: see errno. */
 int sgp_socket_make(const sgp_address_t *to, int listener);
 
-/* Sets what is wanted of a connection; what the system refuses is left as it is. peer_timeout:
- * nanoseconds until bytes that nobody acknowledges end it. */
+/* The socket of the next caller of a non-blocking listener. from->length: set. -1: see errno. */
+int sgp_socket_accept(int listener, sgp_address_t *from);
+
+/* Sets the options of a connection; those that the system refuses stay as they are. peer_timeout:
+ * nanoseconds after which bytes that are not acknowledged end the connection. */
 void sgp_socket_tune(int socket, const sgp_address_t *other, uint64_t peer_timeout);
 
 #endif

@@ -69,6 +69,10 @@ void sgp_fates_destroy(sgp_fates_t *fates) {
     free(fates);
 }
 
+void sgp_fates_forked(sgp_fates_t *fates) {
+    pthread_mutex_init(&fates->lock, NULL);
+}
+
 /* Lock held, after a loss. */
 static void note_first(sgp_fates_t *fates, int rank) {
     int first = atomic_load(&fates->first_lost);

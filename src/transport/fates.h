@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The fate of each rank of a transport, as this process knows it: present, left in order, or lost, with the
- * first cause.
+/* The fate of each rank of a transport, as this process knows it: present, left in order, or lost,
+ * with the first cause.
  *
- * A fate changes once, and each change is an event with a number, so that a caller who keeps a count of his own
- * sees every change once. The transport writes the table (transport.h, sgp_transport_note); its callers read it.
- * The calls may be made from any thread. */
+ * A fate changes once, and each change is an event with a number, so a caller that keeps its own
+ * count sees every change once. The transport writes the table (transport.h, sgp_transport_note);
+ * its callers read it. Any thread may call. */
 #ifndef SGP_TRANSPORT_FATES_H
 #define SGP_TRANSPORT_FATES_H
 
@@ -29,7 +29,7 @@ typedef enum sgp_fate_state {
     X(UNREACHED, "it cannot be reached")                                                           \
     X(NONSENSE, "it broke the protocol")                                                           \
     X(FAILED, "a system call failed")                                                              \
-    /* Not a first cause: its end is the consequence of another's loss. */                         \
+    /* Not a first cause: it ended as a consequence of another's loss. */                          \
     X(FOLLOWED, "it ended because another node was lost")
 
 typedef enum sgp_cause {
@@ -58,11 +58,11 @@ static inline sgp_fate_t sgp_fate_followed(int of) {
 /* Static. */
 const char *sgp_cause_text(sgp_cause_t cause);
 
-/* A rank below SGP_MOST_PROCESSES and the first cause of its loss in one word, as processes tell each other; never
- * 0. */
+/* A rank below SGP_MOST_PROCESSES and the first cause of its loss in one word, as processes
+ * exchange it; never 0. */
 uint32_t sgp_loss_pack(int rank, sgp_cause_t cause);
 
-/* false: it is no such word. */
+/* false: the word is none. */
 bool sgp_loss_unpack(uint32_t word, int size, int *rank, sgp_cause_t *cause);
 
 typedef struct sgp_fates sgp_fates_t;
@@ -71,16 +71,20 @@ typedef struct sgp_fates sgp_fates_t;
 sgp_status_t sgp_fates_create(int size, sgp_fates_t **fates);
 void sgp_fates_destroy(sgp_fates_t *fates); /* NULL is fine */
 
-/* Sets the fate of a rank. why: copied; NULL: the cause's text. false: it had changed before, and stays. */
+/* In a forked child, in which a thread that does not exist may hold the table's lock. */
+void sgp_fates_forked(sgp_fates_t *fates);
+
+/* Sets the fate of a rank. why: copied; NULL: the cause's text. false: it had changed before, and
+ * stays. */
 bool sgp_fates_set(sgp_fates_t *fates, int rank, sgp_fate_t fate, const char *why);
 
 sgp_fate_t sgp_fates_of(sgp_fates_t *fates, int rank);
 
-/* Calls told(context, rank) for the first loss, and again if that followed another's, before any caller can see it. In
- * the context of whoever noticed it, with the table locked. */
+/* Calls told(context, rank) for the first loss, and again for the cause if that one followed
+ * another's, before any caller can see it. In the thread that noticed it, with the table locked. */
 void sgp_fates_on_loss(sgp_fates_t *fates, void (*told)(void *context, int rank), void *context);
 
-/* Why it is lost, cut off at `room` bytes; "" if it is not. Returns text. */
+/* Why the rank is lost, cut off at `room` bytes; "" if it is not. Returns text. */
 const char *sgp_fates_why(sgp_fates_t *fates, int rank, char *text, size_t room);
 
 /* The number of changes so far. One atomic load. */
@@ -89,8 +93,8 @@ uint32_t sgp_fates_changes(const sgp_fates_t *fates);
 /* The rank whose fate changed as number n, counted from 0; n is below sgp_fates_changes. */
 int sgp_fates_changed(sgp_fates_t *fates, uint32_t n);
 
-/* The rank that was lost first, of those whose loss does not follow another's if there are any; -1: none is lost.
- * One atomic load. */
+/* The rank that was lost first, preferring ranks that did not follow another's loss; -1: none is
+ * lost. One atomic load. */
 int sgp_fates_first_lost(const sgp_fates_t *fates);
 
 #endif

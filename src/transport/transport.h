@@ -1,28 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The contract between the algorithms and whatever carries their messages.
+/* The contract between the algorithms and the transports that carry their messages. Called by
+ * src/group and src/mixing; a transport knows no algorithm, and no file of this room calls one
+ * above it.
  *
  * A transport connects `size` ranks. It moves messages (wire/header.h) from one rank to one or
  * several others, in chunks of at most `chunk_bytes` of payload, and it owns time and waiting:
- * nothing above it asks the operating system. What every transport promises:
- *  - a chunk that arrives is the chunk that was sent, once; chunks may arrive in any order, or (on
- * transports that say so) never;
- *  - a sender needs nothing from the receiver but, in the end, room; send_begin says SGP_ERR_AGAIN
- * instead of waiting;
- *  - what ranks have promised (`prepare`) bounds what can pile up at a receiver. Over a network a receiver
- * enforces it: it holds at most as many chunks of each rank, arrived and not released, as it has ever promised
- * itself, and at least 64. All ranks run the same, so a rank that keeps its own promises never meets the bound. More
- * are not read from the connection until chunks are released or more is promised; they are not refused, as the
- * sender may only be ahead, with a mixer that this rank is about to create. A rank that sends too much delays
- * its own messages and no others. Chunks that nobody can ever ask for are refused and counted (inbox.h).
- * Shared memory belongs to its sender, and mpi trusts its ranks: there a receiver enforces nothing;
- *  - a rank that waits sleeps;
- *  - after `leave` a rank is gone in order; a rank that ends without it is lost, and so is one that is silent for
- * the peer time limit where the transport can tell. The others' `fates` have it within a second, whatever they are
- * doing, and `wait` says it. One thread at a time makes the calls of a transport object;
- * an agent (below) can be a second one. */
+ * nothing above it asks the operating system for either. Every transport promises:
+ *  - A chunk arrives as it was sent, once. Chunks may arrive in any order, or (on transports that
+ *    say so) never.
+ *  - A sender depends on its receivers only for buffer space; send_begin returns SGP_ERR_AGAIN
+ *    instead of waiting.
+ *  - The ranks' promises (`prepare`) bound the chunks that can pile up at a receiver. Over a
+ *    network a receiver enforces that: of each rank it holds at most as many chunks, arrived and
+ *    not released, as it has ever promised itself, and at least 64. All ranks run the same program,
+ *    so a rank that keeps its own promises never meets the bound. Further chunks stay in the
+ *    connection until others are released or more is promised; they are not refused, since their
+ *    sender may only be ahead, with a mixer that this rank is about to create. A rank that sends
+ *    too much delays its own messages alone. Chunks that no call can ever ask for are refused and
+ *    counted (inbox.h). Shared memory belongs to its sender, and mpi trusts its ranks: there a
+ *    receiver enforces nothing.
+ *  - A rank that waits sleeps.
+ *  - After `leave` a rank is gone in order. A rank that ends without it is lost, and so is a rank
+ *    that is silent for the peer time limit, where the transport can tell. The others' `fates` show
+ *    it within a second, whatever these ranks are doing, and `wait` returns it.
+ *
+ * One thread at a time makes the calls of a transport object; an agent (below) can be a second. */
 #ifndef SGP_TRANSPORT_TRANSPORT_H
 #define SGP_TRANSPORT_TRANSPORT_H
 
+#include "base/fork.h"
 #include "transport/fates.h"
 #include "wire/header.h"
 
@@ -34,86 +40,85 @@
 
 typedef struct sgp_transport sgp_transport_t;
 
-/* Where a message goes and the mass it takes there; the payload is the same for all. */
+/* A receiver of a message, and the push-sum weight sent to it; the payload is the same for all. */
 typedef struct sgp_destination {
     int dst;
     double weight;
 } sgp_destination_t;
 
-/* A message being sent: made by send_begin, lives with the caller until its last chunk is
- * committed. Fields other than header are the transport's. */
+/* A message being sent, from send_begin to the commit of its last chunk. The caller owns it; fields
+ * other than header are the transport's. */
 typedef struct sgp_send {
     sgp_header_t header;         /* as given; offset and elements are those of the current chunk */
-    const sgp_destination_t *to; /* (destinations) borrowed until the last commit; may be none */
+    const sgp_destination_t *to; /* (destinations) borrowed until the last commit */
     int destinations;
-    void *slot;            /* the current chunk's place */
-    bool non_temporal;     /* write it with non-temporal stores (base/stream.h), if you can */
-    uint64_t paused_since; /* keep_close sleeps since then; 0: it does not */
-    bool impatient;        /* it has waited for its receivers in vain */
+    void *slot;            /* of the current chunk */
+    bool non_temporal;     /* better written with non-temporal stores (base/stream.h) */
+    uint64_t paused_since; /* when keep_close began to wait; 0: it does not */
+    bool impatient;        /* keep_close has waited in vain, and waits no more */
 } sgp_send_t;
 
 /* An arrived chunk, where it lies: valid and unchanged until released. */
 typedef struct sgp_chunk {
-    sgp_header_t header; /* judged: it belongs to this run, and src is a rank */
+    sgp_header_t header; /* valid: it belongs to this run, and src is a rank */
     const void *payload; /* (header.elements) in header.encoding, 64-byte aligned */
     void *slot;          /* the transport's */
 } sgp_chunk_t;
 
-/* A node that is silent for so long is lost, where the options say nothing else. */
+/* The default of the peer time limit: a rank that is silent for so long is lost. */
 #define SGP_PEER_TIMEOUT_MS 10000
 
 typedef struct sgp_transport_counters {
     _Atomic uint64_t refused; /* chunks that arrived and were not accepted */
-    _Atomic uint64_t resent;  /* chunks sent again, as they had come damaged */
+    _Atomic uint64_t resent;  /* chunks sent again, because they came damaged */
     uint64_t lost;            /* chunks dropped on purpose (tests) */
 } sgp_transport_counters_t;
 
 typedef struct sgp_transport_ops {
     const char *name;
 
-    /* Nanoseconds since some start; never goes back. */
+    /* Nanoseconds, monotonic, from an arbitrary start. */
     uint64_t (*now)(sgp_transport_t *transport);
 
-    /* Sleeps until something may have changed: a chunk arrived, room came free, a rank was lost, or
-     * now() >= deadline. Returns at once if chunks are there. SGP_OK; SGP_ERR_TIMEOUT: the deadline
-     * passed and nothing is there; SGP_ERR_PEER_LOST: nothing is there and `fates` has a loss (what the
-     * lost rank had sent is received first). */
+    /* Sleeps until a chunk arrived, room came free, a rank was lost, or now() >= deadline; may
+     * return earlier. Returns at once if chunks are there. SGP_OK; SGP_ERR_TIMEOUT: the deadline
+     * passed, and no chunk is there; SGP_ERR_PEER_LOST: `fates` has a loss, and no chunk is there
+     * (those of the lost rank are received first). */
     sgp_status_t (*wait)(sgp_transport_t *transport, uint64_t deadline);
 
-    /* Promises room for messages of `bytes` of payload each, `messages` of them under way at a
-     * time, beside what is promised already. Not in the step path. SGP_ERR_NO_MEMORY, logged with the
-     * figures: the machine's memory is less, and nothing has changed. */
+    /* Promises room for `messages` messages under way at a time, of `bytes` of payload each, in
+     * addition to earlier promises. Not in the step path. SGP_ERR_NO_MEMORY, logged with the
+     * figures: the machine has less memory, and nothing has changed. */
     sgp_status_t (*prepare)(sgp_transport_t *transport, size_t bytes, unsigned messages);
 
-    /* Takes such a promise back. What is under way stays so, and memory is kept for the next promise: one
-     * that was taken back can be made again. Not in the step path. */
+    /* Takes such a promise back. Messages under way are not affected, and the memory is kept: a
+     * promise that was taken back can be made again. Not in the step path. */
     void (*unprepare)(sgp_transport_t *transport, size_t bytes, unsigned messages);
 
-    /* Starts a message and takes the room for all its chunks, so that next and commit never wait.
-     * Never blocks. SGP_ERR_AGAIN: no room now; wait, release what can be released, try again.
-     * SGP_ERR_PEER_LOST: a destination is gone. SGP_ERR_NO_MEMORY. On an error nothing is sent and
+    /* Begins a message and takes the room for all its chunks, so that next and commit never wait.
+     * Never blocks. SGP_ERR_AGAIN: no room now; wait, release chunks that are absorbed, try again.
+     * SGP_ERR_PEER_LOST: a destination is lost. SGP_ERR_NO_MEMORY. On an error nothing is sent and
      * *send is undefined. header: kind, encoding, channel, step, count (> 0). */
     sgp_status_t (*send_begin)(sgp_transport_t *transport, const sgp_header_t *header,
                                const sgp_destination_t *to, int destinations, sgp_send_t *send);
 
-    /* The place to write the next chunk's payload: send->header.offset and .elements say which.
-     * NULL: there is none left, the message is whole. 64-byte aligned, owned by the transport; the
-     * caller may write it, and read it back, until commit. Every next is followed by a commit
-     * before the following next. */
+    /* The memory for the payload of the next chunk, whose place in the message is
+     * send->header.offset and .elements; NULL: the message is complete. 64-byte aligned, owned by
+     * the transport; the caller may write and read it until commit, which follows each next. */
     void *(*send_next)(sgp_transport_t *transport, sgp_send_t *send);
 
-    /* The chunk leaves. */
+    /* Sends the chunk. */
     void (*send_commit)(sgp_transport_t *transport, sgp_send_t *send);
 
-    /* This rank is at its messages from now on (or no more): it absorbs what arrives without delay.
-     * May be NULL. */
+    /* From now on this rank absorbs chunks as they arrive (true), or is busy elsewhere (false). May
+     * be NULL. */
     void (*attend)(sgp_transport_t *transport, bool attends);
 
-    /* A courtesy after commit. A sender far ahead of its receivers writes to memory that has left the
-     * cache, and they read it from there: both take much longer. So a transport may sleep here for a
-     * moment while the receivers are at their messages and behind. It never waits for a receiver that
-     * does not attend. true: something arrived meanwhile; receive it, absorb what can be absorbed, and
-     * call again (two that wait for each other to absorb would wait in vain). May be NULL. */
+    /* Optional, after commit. A sender far ahead of its receivers writes to memory that has left
+     * the cache, and they read it from there: both take much longer. So a transport may sleep here
+     * for a moment while its receivers attend and are behind; it never waits for one that does not
+     * attend. true: a chunk arrived meanwhile; receive and absorb it, and call again (two senders
+     * that wait for each other to absorb would wait in vain). May be NULL. */
     bool (*keep_close)(sgp_transport_t *transport, sgp_send_t *send);
 
     /* The next arrived chunk. SGP_ERR_AGAIN: none. Never blocks. Chunks may be released in any
@@ -122,42 +127,42 @@ typedef struct sgp_transport_ops {
     void (*release)(sgp_transport_t *transport, sgp_chunk_t *chunk);
 
     /* An agent is a second context of a rank (a thread, an actor of a simulation) that works at
-     * messages while the first computes. Who of the two may make the calls above (but `now`) is for
-     * them to agree on; they share what lock protects, and wake each other:
+     * messages while the first computes. The two agree on which of them makes the calls above (but
+     * `now`); they share the data under lock, and wake each other:
      *
-     * agent_start runs body(context) there. SGP_ERR_NO_MEMORY: no thread. agent_join returns when body
-     * has, which the first context has told it to. One agent at a time. */
+     * agent_start runs body(context) there. SGP_ERR_NO_MEMORY: no thread. agent_join returns when
+     * body has; the first context has told it to end. One agent at a time. */
     sgp_status_t (*agent_start)(sgp_transport_t *transport, void (*body)(void *context),
                                 void *context);
     void (*agent_join)(sgp_transport_t *transport);
     void (*lock)(sgp_transport_t *transport);
     void (*unlock)(sgp_transport_t *transport);
 
-    /* Lock held: gives it up, sleeps until the other context signals or the deadline has passed, and
-     * takes it again. A signal since the last pause is not missed; may return without one. */
+    /* Lock held: unlocks, sleeps until the other context signals or the deadline has passed, and
+     * locks again. A signal since the last pause is not missed; may return without one. */
     void (*pause)(sgp_transport_t *transport, uint64_t deadline);
 
     /* Wakes the other context from `pause` and from `wait`. */
     void (*signal)(sgp_transport_t *transport);
 
-    /* The sum over all ranks, in place, by the library that carries the messages: all ranks call it, with
-     * nothing else of theirs in between. How it adds, and so its bits, and how it waits are the library's;
-     * an agent of this process waits meanwhile. SGP_ERR_SYSTEM, logged. May be NULL: there is no such
-     * library. */
+    /* The sum over all ranks, in place, by the library that carries the messages: all ranks call
+     * it, with no other call of theirs in between. The order of addition, so the bits, and the way
+     * of waiting are the library's; an agent of this process waits meanwhile. SGP_ERR_SYSTEM,
+     * logged. NULL: there is no such library. */
     sgp_status_t (*sum)(sgp_transport_t *transport, float *values /* (count) */, size_t count);
 
-    /* Everything committed stays deliverable; this rank sends no more. Sleeps until the others have
-     * received it or have gone, or the deadline has passed. */
+    /* This rank sends no more; all committed chunks stay deliverable. Sleeps until the others have
+     * received them or are gone, or the deadline has passed. */
     void (*leave)(sgp_transport_t *transport, uint64_t deadline);
 
     void (*destroy)(sgp_transport_t *transport);
 } sgp_transport_ops_t;
 
-/* What the ranks of a transport are called in log lines, where a node is several processes: rank r
- * is process first + r * stride, and process p is worker p % workers of node p / workers. */
+/* The names of a transport's ranks in log lines, where a node is several processes: rank r is
+ * process first + r * stride, and process p is worker p % workers of node p / workers. */
 typedef struct sgp_ranks {
     int first, stride;
-    int workers; /* of a node; 0, 1: rank r is node r */
+    int workers; /* of each node; 0, 1: rank r is node r */
 } sgp_ranks_t;
 
 typedef struct sgp_rank_name {
@@ -171,13 +176,14 @@ struct sgp_transport {
     int size;
     uint64_t run;       /* messages of other runs are refused */
     size_t chunk_bytes; /* largest payload of a chunk, a multiple of 64 */
-    uint64_t promised;  /* chunks, by prepare; as the transport counts them */
+    uint64_t promised;  /* chunks, by prepare */
     uint64_t next_id;   /* of this rank's next message */
-    sgp_fates_t *fates; /* of all ranks; the transport's own, or shared by the ranks of a hub */
-    atomic_bool failed; /* by a loss, which has been logged */
+    sgp_fates_t *fates; /* of all ranks; owned by the transport, or by the hub of its ranks */
+    atomic_bool failed; /* an error that ends its use has been logged */
     bool virtual_time;  /* its clock stands still while its ranks work */
-    sgp_ranks_t ranks;  /* set by whoever made the transport; zeros are fine */
+    sgp_ranks_t ranks;  /* set by the transport's owner; zeros are fine */
     sgp_transport_counters_t counters;
+    sgp_fork_hook_t fork; /* forked.h */
 };
 
 static inline uint64_t sgp_transport_now(sgp_transport_t *t) {
@@ -249,41 +255,41 @@ static inline void sgp_transport_destroy(sgp_transport_t *t) {
 /* "node 2", "worker 1 of node 2". Returns name->text. */
 const char *sgp_transport_name(const sgp_transport_t *transport, int rank, sgp_rank_name_t *name);
 
-/* For whoever ends because a rank is lost: SGP_ERR_PEER_LOST after a line such as "node 2 is lost (its process
- * ended), while waiting for room". The first caller writes it, and the others (an agent, the next step) nothing.
- * doing: what follows "while"; NULL: nothing. */
+/* For a caller that ends because a rank is lost: returns SGP_ERR_PEER_LOST, after a line such as
+ * "node 2 is lost (its process ended), while waiting for room". Only the first caller logs it, not
+ * the others (an agent, the next step). doing: the text after "while"; NULL: none. */
 sgp_status_t sgp_transport_fail_lost(sgp_transport_t *transport, const char *doing);
 
 /* For implementations. */
 
-/* Sets the fate of a rank in `fates`, and logs a loss as information: whether it is a failure is for the caller of
- * the transport to say. false: it was known. */
+/* Sets the fate of a rank in `fates`, and logs a loss as information: the transport's caller
+ * decides whether it is a failure. false: it was known. */
 bool sgp_transport_note(sgp_transport_t *transport, int rank, sgp_fate_t fate, const char *why);
 
 /* Whether a destination is lost. Cheap as long as no rank is. */
 bool sgp_transport_any_lost(const sgp_transport_t *transport, const sgp_destination_t *to,
                             int destinations);
 
-/* Completes a header for sending: src, run, id, and the first chunk's place. */
+/* Completes a header for sending: src, run and id. Call sgp_send_advance for the first chunk. */
 void sgp_send_init(sgp_transport_t *transport, const sgp_header_t *header,
                    const sgp_destination_t *to, int destinations, sgp_send_t *send);
 
-/* Moves send->header to the next chunk; the first call gives the first one. false: there is none.
- */
+/* Moves send->header to the next chunk; the first call gives the first one. false: there is
+ * none. */
 bool sgp_send_advance(const sgp_transport_t *transport, sgp_send_t *send);
 
-/* What prepare promises, in chunks. Too many to count are UINT64_MAX / 2. */
+/* The chunks that prepare promises for these messages; UINT64_MAX / 2: too many to count. */
 uint64_t sgp_chunks_of_room(const sgp_transport_t *transport, size_t bytes, unsigned messages);
 
-/* For prepare: whether the machine has memory for `chunks` of this transport in all. SGP_ERR_NO_MEMORY,
- * logged. */
+/* For prepare: whether the machine has memory for `chunks` of this transport in all.
+ * SGP_ERR_NO_MEMORY, logged. */
 sgp_status_t sgp_transport_check_room(const sgp_transport_t *transport, uint64_t chunks);
 
 /* Chunks of a message of `count` elements. */
 size_t sgp_chunks_of(const sgp_transport_t *transport, sgp_encoding_t encoding, uint64_t count);
 
-/* Decodes and judges an arrived header (run id, rank, size of the payload) and counts and logs a
- * refusal. */
+/* Decodes and validates an arrived header (run id, rank, size of the payload). SGP_ERR_REFUSED:
+ * counted and logged. */
 sgp_status_t sgp_transport_accept(sgp_transport_t *transport, const unsigned char *bytes,
                                   sgp_header_t *header);
 

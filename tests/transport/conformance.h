@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What every transport promises (transport/transport.h), as tests. A transport's test file says how
- * its ranks are set up: #define SETUP(ranks) (ranks_setup_t){...} #include
- * "transport/conformance.h" int main(void) { return run_conformance(); } */
+/* The promises of every transport (transport/transport.h), as tests. The test file of a transport
+ * defines how its ranks are set up, and includes this:
+ *
+ *   #define SETUP(ranks) {.shm = true, .loopback = {.size = (ranks), .chunk_bytes = 256}}
+ *   #include "transport/conformance.h"
+ *   int main(void) { return run_conformance(); } */
 #ifndef SGP_TESTS_TRANSPORT_CONFORMANCE_H
 #define SGP_TESTS_TRANSPORT_CONFORMANCE_H
 
@@ -108,7 +111,7 @@ static void test_all_to_all(void **state) {
     }
 }
 
-/* Chunks stay as they are while they are held, and can be released in any order. */
+/* Chunks do not change while they are held, and can be released in any order. */
 static void hold(sgp_transport_t *transport, void *context) {
     (void)context;
     enum { CHUNKS = 16 };
@@ -132,7 +135,7 @@ static void test_hold(void **state) {
     run_transports(&setup, hold, NULL);
 }
 
-/* With little room a sender is told to come again, and everything arrives all the same. */
+/* With little room send_begin returns AGAIN, and every chunk arrives all the same. */
 static void little_room(sgp_transport_t *transport, void *context) {
     (void)context;
     enum { MESSAGES = 50 };
@@ -175,7 +178,7 @@ static void test_deadline(void **state) {
     run_transports(&setup, deadline, NULL);
 }
 
-/* What a rank sent before it left in order arrives, and its absence is no failure. */
+/* Chunks that a rank sent before it left in order arrive, and its absence is no failure. */
 static void sends_and_leaves(sgp_transport_t *transport, void *context) {
     (void)context;
     CHECK(sgp_transport_prepare(transport, ELEMENTS * sizeof(float), 1) == SGP_OK);
@@ -197,7 +200,7 @@ static void test_leave(void **state) {
     run_transports(&setup, sends_and_leaves, NULL);
 }
 
-/* ---- losses; not of mpi, which ends the whole job ---- */
+/* ---- losses; not under mpi, which ends the whole job ---- */
 
 /* Sleeps until the fates of so many ranks have changed. */
 static void await_changes(sgp_transport_t *transport, uint32_t changes) {
@@ -212,7 +215,7 @@ static void await_changes(sgp_transport_t *transport, uint32_t changes) {
     CHECK(sgp_fates_changes(transport->fates) >= changes);
 }
 
-/* The events of a rank: its fate changes once, if it does. */
+/* The number of events of a rank: its fate changes once at most. */
 static int events_of(sgp_transport_t *transport, int rank) {
     int count = 0;
     for (uint32_t n = 0; n < sgp_fates_changes(transport->fates); n++)
@@ -220,7 +223,7 @@ static int events_of(sgp_transport_t *transport, int rank) {
     return count;
 }
 
-/* Lost, and by itself. */
+/* The rank is lost, and its loss follows no other. */
 static void check_first_cause(sgp_transport_t *transport, int rank) {
     sgp_fate_t fate = sgp_fates_of(transport->fates, rank);
     char why[128];
@@ -231,7 +234,8 @@ static void check_first_cause(sgp_transport_t *transport, int rank) {
     CHECK(events_of(transport, rank) == 1);
 }
 
-/* Rank 1 ends without leaving; nobody had sent it anything. All others learn which one it was. */
+/* Rank 1 ends without leaving, before any message is sent to it. All others learn which rank it
+ * was. */
 static void dies(sgp_transport_t *transport, void *context) {
     (void)context;
     if (transport->rank == 1) {
@@ -248,8 +252,8 @@ static void dies(sgp_transport_t *transport, void *context) {
     finish(transport);
 }
 
-/* Rank 1 hears a word of each, who are connected then. */
-static void say_a_word_to_1(sgp_transport_t *transport) {
+/* Rank 1 receives a message from each, so that all are connected to it. */
+static void send_to_1(sgp_transport_t *transport) {
     sgp_destination_t to = {1, 1};
     sgp_chunk_t chunk;
     CHECK(sgp_transport_prepare(transport, 64, 1) == SGP_OK);
@@ -258,12 +262,12 @@ static void say_a_word_to_1(sgp_transport_t *transport) {
         if (receive_chunk(transport, &chunk)) sgp_transport_release(transport, &chunk);
 }
 
-/* Rank 1 ends without leaving, and rank 2 ends for that, without leaving either. Rank 0 looks when both are gone: the
- * cause is rank 1, the end of rank 2 follows it, and each is one event. Of three each has an edge to each, and so knows
- * both. */
+/* Rank 1 ends without leaving, and rank 2 ends for that, without leaving either. Rank 0 looks when
+ * both are gone: the cause is rank 1, the end of rank 2 follows it, and each is one event. Of three
+ * each has an edge to each, and so knows both. */
 static void follow(sgp_transport_t *transport, void *context) {
     (void)context;
-    say_a_word_to_1(transport);
+    send_to_1(transport);
     if (transport->rank == 1) {
         sgp_transport_destroy(transport);
         return;
@@ -285,7 +289,7 @@ static void follow(sgp_transport_t *transport, void *context) {
     finish(transport);
 }
 
-/* A rank that leaves is not lost, and its leaving is an event as well. */
+/* A rank that leaves is not lost; its departure is an event, too. */
 static void others_leave(sgp_transport_t *transport, void *context) {
     (void)context;
     if (transport->rank == 0) {
@@ -315,8 +319,8 @@ static inline void test_fates(void **state) {
 typedef struct agent_test {
     sgp_transport_t *transport;
     bool told;     /* all of these belong to the lock */
-    int received;  /* messages that the agent has taken in */
-    bool finished; /* the agent's last word */
+    int received;  /* messages, by the agent */
+    bool finished; /* the agent has ended */
 } agent_test_t;
 
 /* Receives until it is told to end, asleep in between. */
@@ -346,9 +350,8 @@ static void agent_receives(void *context) {
     sgp_transport_unlock(transport);
 }
 
-/* The first context sends before it starts the agent, and then only sleeps, until its agent has
- * received from all; then it wakes the agent from a wait for nothing. Twice, as an agent may be
- * started again. */
+/* The first context sends, starts the agent, and sleeps until the agent has received from all; then
+ * it wakes the agent from a wait without end. Twice, since an agent may be started again. */
 static void with_agent(sgp_transport_t *transport, void *context) {
     (void)context;
     int others = transport->size - 1;
@@ -382,7 +385,7 @@ static void test_agent(void **state) {
     run_transports(&setup, with_agent, NULL);
 }
 
-/* A pause ends with its deadline, and not before without a signal; one that came early is not lost. */
+/* Without a signal a pause ends at its deadline. */
 static void pauses(sgp_transport_t *transport, void *context) {
     (void)context;
     uint64_t start = sgp_transport_now(transport), until = start + 2000000u;
@@ -400,7 +403,7 @@ static void test_pause(void **state) {
     run_transports(&setup, pauses, NULL);
 }
 
-/* ---- room; for the transports that have a bound of it ---- */
+/* ---- room; for the transports that bound it ---- */
 
 static void receive_elements(sgp_transport_t *transport, size_t elements) {
     sgp_chunk_t chunk;
@@ -411,7 +414,7 @@ static void receive_elements(sgp_transport_t *transport, size_t elements) {
     }
 }
 
-/* What no machine has memory for is refused. */
+/* Promises for which no machine has the memory are refused. */
 static void ask_for_too_much(sgp_transport_t *transport) {
     const size_t absurd[] = {SIZE_MAX, SIZE_MAX / 2, (size_t)1 << 50};
     uint64_t promised = transport->promised;
@@ -425,7 +428,7 @@ static void ask_for_too_much(sgp_transport_t *transport) {
     pthread_mutex_unlock(&ranks_log_lock);
 }
 
-/* That changes nothing, and what was taken back can be had again. */
+/* A refused promise changes nothing, and a promise that was taken back can be made again. */
 static inline void asks_for_too_much(sgp_transport_t *transport, void *context) {
     (void)context;
     enum { STEPS = 20 };
@@ -452,8 +455,8 @@ static inline void test_too_much_room(void **state) {
     sgp_log_set(NULL, NULL, 0);
 }
 
-/* More chunks under way at a time than 16 bits can count, promised after the ranks have met, while earlier
- * ones are under way. */
+/* More chunks under way at a time than 16 bits can count, promised after the ranks have met, while
+ * earlier ones are under way. */
 #define MANY_CHUNKS ((size_t)70000)
 
 static inline void sends_many_chunks(sgp_transport_t *transport, void *context) {
@@ -491,7 +494,7 @@ static inline void test_many_chunks(void **state) {
     run_transports(&setup, sends_many_chunks, NULL);
 }
 
-static int run_conformance(void) {
+static inline int run_conformance(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_to_all),  cmocka_unit_test(test_hold),
         cmocka_unit_test(test_little_room), cmocka_unit_test(test_deadline),

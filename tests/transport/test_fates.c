@@ -41,7 +41,7 @@ static void tell(void *context, int rank) {
     told[1] = rank;
 }
 
-/* An end that follows another's loss is no cause, even if it was noticed before it. */
+/* A loss that follows another is not the first cause, even if it was noticed earlier. */
 static void test_who_follows_is_not_the_first(void **state) {
     (void)state;
     int told[2] = {0, -1}, late[2] = {0, -1};
@@ -62,7 +62,7 @@ static void test_who_follows_is_not_the_first(void **state) {
     sgp_fates_destroy(fates);
 }
 
-/* Every first cause of every rank comes out as it went in; nothing else is taken for one. */
+/* Packing and unpacking keeps every rank and first cause; other words are rejected. */
 static void test_words(void **state) {
     (void)state;
     int rank;

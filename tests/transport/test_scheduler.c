@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Turns on a line: who is held and for how long, and what they are worth to nodes in lock step. */
+/* Which messages are held and for how long, and the time that saves nodes in lock step. */
 #include "cmocka_all.h"
 
 #include "base/random.h"
@@ -7,82 +7,83 @@
 
 #include <string.h>
 
-#define WINDOW SGP_TURNS_WINDOW
+#define WINDOW SGP_SCHEDULER_WINDOW
 #define EVER   ((uint64_t)1 << 60)
 
-static void see_all(sgp_turns_t *turns, const sgp_turn_t *all, int count) {
-    sgp_turns_look(turns);
-    for (int i = 0; i < count; i++) sgp_turns_see(turns, &all[i]);
+static void see_all(sgp_scheduler_t *line, const sgp_turn_t *all, int count) {
+    sgp_scheduler_look(line);
+    for (int i = 0; i < count; i++) sgp_scheduler_see(line, &all[i]);
 }
 
-/* What began first is served, and what is of its step; a message without an order never waits. */
+/* The message that began first is served, with those of its step; one without order never waits. */
 static void test_first_come_first_served(void **state) {
     (void)state;
-    sgp_turns_t turns = {0};
+    sgp_scheduler_t line = {0};
     sgp_turn_t small = {0};
-    assert_true(sgp_turns_may(&turns, &small));
-    sgp_turn_t first = sgp_turns_begin(&turns, 8), other = sgp_turns_begin(&turns, 7),
-               same = sgp_turns_begin(&turns, 8);
+    assert_true(sgp_scheduler_may(&line, &small));
+    sgp_turn_t first = sgp_scheduler_begin(&line, 8), other = sgp_scheduler_begin(&line, 7),
+               same = sgp_scheduler_begin(&line, 8);
     sgp_turn_t all[] = {same, small, other, first};
-    see_all(&turns, all, 4);
-    assert_true(sgp_turns_contended(&turns));
-    assert_true(sgp_turns_may(&turns, &first) && sgp_turns_may(&turns, &same));
-    assert_true(sgp_turns_may(&turns, &small));
-    assert_false(sgp_turns_may(&turns, &other));
-    see_all(&turns, all, 3); /* the first one is over, and the earliest is another step's */
-    assert_true(sgp_turns_may(&turns, &other));
-    assert_false(sgp_turns_may(&turns, &same));
-    see_all(&turns, all, 1);
-    assert_false(sgp_turns_contended(&turns));
-    see_all(&turns, all, 0);
-    assert_true(sgp_turns_may(&turns, &other));
+    see_all(&line, all, 4);
+    assert_true(sgp_scheduler_contended(&line));
+    assert_true(sgp_scheduler_may(&line, &first) && sgp_scheduler_may(&line, &same));
+    assert_true(sgp_scheduler_may(&line, &small));
+    assert_false(sgp_scheduler_may(&line, &other));
+    see_all(&line, all, 3); /* the first one is over, and the earliest is another step's */
+    assert_true(sgp_scheduler_may(&line, &other));
+    assert_false(sgp_scheduler_may(&line, &same));
+    see_all(&line, all, 1);
+    assert_false(sgp_scheduler_contended(&line));
+    see_all(&line, all, 0);
+    assert_true(sgp_scheduler_may(&line, &other));
 }
 
-/* Windows in which a line of 1 byte per nanosecond carries `first` bytes of the first step and `rest` of the other; returns
- * in how many of them the others were held. */
-static int windows(sgp_turns_t *turns, uint64_t *now, int count, uint64_t first, uint64_t rest,
+/* Windows in which a line of 1 byte per nanosecond carries `first` bytes of the first step and
+ * `rest` of the other; returns in how many of them the others were held. */
+static int windows(sgp_scheduler_t *line, uint64_t *now, int count, uint64_t first, uint64_t rest,
                    uint64_t most_held) {
     int held = 0;
     const sgp_turn_t one = {1, 1}, two = {2, 2}, all[] = {one, two};
-    see_all(turns, all, 2);
-    sgp_turns_watch(turns, *now, most_held);
+    see_all(line, all, 2);
+    sgp_scheduler_watch(line, *now, most_held);
     for (int i = 0; i < count; i++) {
-        bool may = sgp_turns_may(turns, &two);
+        bool may = sgp_scheduler_may(line, &two);
         held += !may;
-        sgp_turns_moved(turns, &one, first);
-        if (may) sgp_turns_moved(turns, &two, rest);
+        sgp_scheduler_moved(line, &one, first);
+        if (may) sgp_scheduler_moved(line, &two, rest);
         *now += WINDOW;
-        sgp_turns_watch(turns, *now, most_held);
+        sgp_scheduler_watch(line, *now, most_held);
     }
     return held;
 }
 
-/* A line that is used is kept for the first; one that is not is open nearly always, and tried now and then. */
+/* A line that the first message uses is kept for it; an idle one is open except for trials. */
 static void test_no_idle_line(void **state) {
     (void)state;
-    sgp_turns_t turns = {0};
+    sgp_scheduler_t line = {0};
     uint64_t now = 1;
-    assert_int_equal(windows(&turns, &now, 1000, WINDOW, WINDOW, EVER), 1000);
-    /* The first one stops: after one window the others are served, and lose a fiftieth of the time to trials. */
-    int held = windows(&turns, &now, 1000, 0, WINDOW, EVER);
+    assert_int_equal(windows(&line, &now, 1000, WINDOW, WINDOW, EVER), 1000);
+    /* The first one stops: after one window the others are served, and lose a fiftieth of the time
+     * to trials. */
+    int held = windows(&line, &now, 1000, 0, WINDOW, EVER);
     assert_in_range(held, 2, 25);
     /* It goes on: from the next trial on the line is its own. */
-    held = windows(&turns, &now, 1000, WINDOW, 0, EVER);
+    held = windows(&line, &now, 1000, WINDOW, 0, EVER);
     assert_in_range(held, 900, 1000);
     /* It has a tenth of the line, as of a slow sender: the others have the rest. */
-    held = windows(&turns, &now, 1000, WINDOW / 10, WINDOW * 9 / 10, EVER);
+    held = windows(&line, &now, 1000, WINDOW / 10, WINDOW * 9 / 10, EVER);
     assert_in_range(held, 2, 25);
 }
 
-/* Nobody waits longer than most_held, and who is used to a fast line learns of a slow one. */
-static void test_nobody_waits_for_ever(void **state) {
+/* No message waits longer than most_held, and the estimate of a fast line adapts to a slow one. */
+static void test_no_message_waits_for_ever(void **state) {
     (void)state;
-    sgp_turns_t turns = {0};
+    sgp_scheduler_t line = {0};
     uint64_t now = 1;
-    int held = windows(&turns, &now, 1000, WINDOW, WINDOW, 9 * WINDOW);
+    int held = windows(&line, &now, 1000, WINDOW, WINDOW, 9 * WINDOW);
     assert_in_range(held, 800, 950);
-    sgp_turns_rest(&turns);
-    held = windows(&turns, &now, 1000, WINDOW / 100, 0, EVER);
+    sgp_scheduler_rest(&line);
+    held = windows(&line, &now, 1000, WINDOW / 100, 0, EVER);
     assert_in_range(held, 500, 999);
 }
 
@@ -98,7 +99,7 @@ typedef struct flow {
 } flow_t;
 
 typedef struct world {
-    sgp_turns_t out[NODES], in[NODES];
+    sgp_scheduler_t out[NODES], in[NODES];
     flow_t flows[FLOWS];
     int count;
     bool takes_turns;
@@ -121,29 +122,29 @@ static void push(world_t *world, int src) {
                  .dst = dst,
                  .step = step,
                  .left = PUSH,
-                 .out = sgp_turns_begin(&world->out[src], (uint64_t)step),
-                 .in = sgp_turns_begin(&world->in[dst], (uint64_t)step)};
+                 .out = sgp_scheduler_begin(&world->out[src], (uint64_t)step),
+                 .in = sgp_scheduler_begin(&world->in[dst], (uint64_t)step)};
     world->pushed[src] = true;
 }
 
 static void take_turns(world_t *world, int rank, double now) {
-    sgp_turns_t *out = &world->out[rank], *in = &world->in[rank];
-    sgp_turns_look(out);
-    sgp_turns_look(in);
+    sgp_scheduler_t *out = &world->out[rank], *in = &world->in[rank];
+    sgp_scheduler_look(out);
+    sgp_scheduler_look(in);
     for (int i = 0; i < world->count; i++) {
-        if (world->flows[i].src == rank) sgp_turns_see(out, &world->flows[i].out);
-        if (world->flows[i].dst == rank) sgp_turns_see(in, &world->flows[i].in);
+        if (world->flows[i].src == rank) sgp_scheduler_see(out, &world->flows[i].out);
+        if (world->flows[i].dst == rank) sgp_scheduler_see(in, &world->flows[i].in);
     }
     uint64_t time = 1 + (uint64_t)(now * 1e6);
-    if (sgp_turns_contended(out)) sgp_turns_watch(out, time, EVER);
-    else sgp_turns_rest(out);
-    if (sgp_turns_contended(in)) sgp_turns_watch(in, time, EVER);
-    else sgp_turns_rest(in);
+    if (sgp_scheduler_contended(out)) sgp_scheduler_watch(out, time, EVER);
+    else sgp_scheduler_rest(out);
+    if (sgp_scheduler_contended(in)) sgp_scheduler_watch(in, time, EVER);
+    else sgp_scheduler_rest(in);
 }
 
 static bool flows(const world_t *world, const flow_t *flow) {
-    return !world->takes_turns || (sgp_turns_may(&world->out[flow->src], &flow->out) &&
-                                   sgp_turns_may(&world->in[flow->dst], &flow->in));
+    return !world->takes_turns || (sgp_scheduler_may(&world->out[flow->src], &flow->out) &&
+                                   sgp_scheduler_may(&world->in[flow->dst], &flow->in));
 }
 
 static void move(world_t *world) {
@@ -159,8 +160,8 @@ static void move(world_t *world) {
         if (!flows(world, flow)) continue;
         double part = 1.0 / (outs[flow->src] > ins[flow->dst] ? outs[flow->src] : ins[flow->dst]);
         flow->left -= part;
-        sgp_turns_moved(&world->out[flow->src], &flow->out, (uint64_t)(part * 1e6));
-        sgp_turns_moved(&world->in[flow->dst], &flow->in, (uint64_t)(part * 1e6));
+        sgp_scheduler_moved(&world->out[flow->src], &flow->out, (uint64_t)(part * 1e6));
+        sgp_scheduler_moved(&world->in[flow->dst], &flow->in, (uint64_t)(part * 1e6));
     }
     for (int i = 0; i < world->count;) {
         flow_t *flow = &world->flows[i];
@@ -210,7 +211,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_first_come_first_served),
         cmocka_unit_test(test_no_idle_line),
-        cmocka_unit_test(test_nobody_waits_for_ever),
+        cmocka_unit_test(test_no_message_waits_for_ever),
         cmocka_unit_test(test_lock_step),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The contract over shared memory, its ranks as threads; then what needs processes: death and idle
+/* The contract over shared memory, with ranks as threads; then with processes: death and idle
  * waiting. */
 #define SETUP(ranks)                                                                               \
     {                                                                                              \
@@ -26,7 +26,7 @@ static sgp_status_t connect_process(const char *directory, int rank, int size,
     return sgp_shm_connect(&options, transport);
 }
 
-/* Runs child in processes 1..size-1; their exit statuses are given, signals as 128 + signal. */
+/* Runs child in processes 1 to size - 1, which exit with what it returns. */
 static void start(int size, const char *directory, int (*child)(sgp_transport_t *transport),
                   pid_t *children) {
     for (int r = 1; r < size; r++) {
@@ -53,8 +53,7 @@ static int is_killed(sgp_transport_t *transport) {
     return 0;
 }
 
-/* What a rank posted before it was killed is still received; then its death is reported, with its
- * rank. */
+/* Chunks that a rank posted before it was killed are still received; then its death is reported. */
 static void test_killed_peer(void **state) {
     (void)state;
     char directory[] = "/tmp/sgp-test-XXXXXX";
@@ -87,7 +86,7 @@ static void test_killed_peer(void **state) {
     assert_int_equal(rmdir(directory), 0); /* nothing is left in it */
 }
 
-/* Says that it is there, and then does nothing. */
+/* Sends one message, and then does nothing. */
 static int only_lives(sgp_transport_t *transport) {
     sgp_destination_t to = {0, 1};
     if (sgp_transport_prepare(transport, 64, 1) != SGP_OK) return 101;
@@ -95,14 +94,14 @@ static int only_lives(sgp_transport_t *transport) {
     return 102;
 }
 
-static void await_words(sgp_transport_t *transport) {
+static void receive_one_from_each(sgp_transport_t *transport) {
     sgp_chunk_t chunk;
     for (int r = 1; r < transport->size && receive_chunk(transport, &chunk); r++)
         sgp_transport_release(transport, &chunk);
 }
 
-/* A process that does not run is lost when its time is over, and one that has ended at once, whatever the others do: here
- * rank 0 does not even wait. `number`: the signal that does it. */
+/* A process that does not run is lost after the time limit, and a process that has ended at once,
+ * whatever the others do: here rank 0 does not even wait. `number`: the signal that does it. */
 static void lose_without_waiting(int number, sgp_cause_t cause) {
     char directory[] = "/tmp/sgp-test-XXXXXX", why[128];
     pid_t children[3];
@@ -111,7 +110,7 @@ static void lose_without_waiting(int number, sgp_cause_t cause) {
     start(3, directory, only_lives, children);
     sgp_transport_t *transport = NULL;
     assert_int_equal(connect_process(directory, 0, 3, &transport), SGP_OK);
-    await_words(transport);
+    receive_one_from_each(transport);
     uint64_t start_time = sgp_transport_now(transport);
     kill(children[2], number);
     await_changes(transport, 1);
@@ -141,7 +140,8 @@ static void test_losses_without_waiting(void **state) {
     lose_without_waiting(SIGKILL, SGP_CAUSE_ENDED);
 }
 
-/* The signals that each thread of this process but the first blocks; returns the number of threads. */
+/* The signals that each thread of this process but the first blocks; returns the number of
+ * threads. */
 static int blocked_by_others(uint64_t *blocked) {
     char path[64], line[256];
     DIR *tasks = opendir("/proc/self/task");
@@ -163,7 +163,7 @@ static int blocked_by_others(uint64_t *blocked) {
     return count;
 }
 
-/* What the transport starts for itself is no place for the program's signals. */
+/* The transport's own thread blocks the program's signals. */
 static void test_its_thread_gets_no_signals(void **state) {
     (void)state;
     char directory[] = "/tmp/sgp-test-XXXXXX";
@@ -174,7 +174,7 @@ static void test_its_thread_gets_no_signals(void **state) {
     uint64_t blocked, wanted = 0;
     int before = blocked_by_others(&blocked);
     assert_int_equal(connect_process(directory, 0, 2, &transport), SGP_OK);
-    await_words(transport);
+    receive_one_from_each(transport);
     assert_int_equal(blocked_by_others(&blocked), before + 1);
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGCHLD, SIGALRM, SIGUSR1, SIGPROF};
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
@@ -221,7 +221,7 @@ static void test_waiting_sleeps(void **state) {
     assert_int_equal(rmdir(directory), 0);
 }
 
-/* A node that does not come is named; a rank that is taken, too. */
+/* A node that does not come is named in the error. */
 static void test_nobody_comes(void **state) {
     (void)state;
     char directory[] = "/tmp/sgp-test-XXXXXX";
@@ -260,7 +260,8 @@ static void test_sizes_differ(void **state) {
     assert_int_equal(rmdir(directory), 0);
 }
 
-/* A push of many chunks with keep_close after each, to a receiver that takes nothing until it is over. */
+/* A push of many chunks with keep_close after each, to a receiver that receives none before its
+ * end. */
 typedef struct push {
     bool receiver_attends;
     pthread_barrier_t before, after;
@@ -311,8 +312,9 @@ static push_t run_push(bool receiver_attends) {
     return push;
 }
 
-/* A sender does not wait for a receiver that is busy elsewhere, and not for ever for one that is not. */
-static void test_keep_close_waits_for_nobody_long(void **state) {
+/* A sender does not wait for a receiver that is busy elsewhere, and for an idle one only a
+ * moment. */
+static void test_keep_close_waits_for_a_moment_at_most(void **state) {
     (void)state;
     push_t busy = run_push(false), idle = run_push(true);
     assert_false(busy.paused);
@@ -327,7 +329,7 @@ int main(void) {
         cmocka_unit_test(test_waiting_sleeps),
         cmocka_unit_test(test_nobody_comes),
         cmocka_unit_test(test_sizes_differ),
-        cmocka_unit_test(test_keep_close_waits_for_nobody_long),
+        cmocka_unit_test(test_keep_close_waits_for_a_moment_at_most),
         cmocka_unit_test(test_too_much_room),
         cmocka_unit_test(test_many_chunks),
     };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which stores a sender uses, on machines of which each kind takes a given time. */
+/* The kind of stores that a sender uses, on machines where each kind takes a given time. */
 #include "cmocka_all.h"
 
 #include "transport/slots/stores.h"
@@ -76,7 +76,8 @@ static void test_cold_slots_keep_nobody_from_plain_stores(void **state) {
     assert_in_range(write_chunks(&machine, 1000), 0, 20);
 }
 
-/* The scheduler moves processes at any time: a sender follows within some vectors of 100 MB, 382 chunks each. */
+/* The scheduler moves processes at any time: a sender follows within some vectors of 100 MB, 382
+ * chunks each. */
 static void test_follows_a_change(void **state) {
     (void)state;
     machine_t machine = {.time = {TOGETHER, NON_TEMPORAL}};
@@ -101,7 +102,7 @@ static void test_interruptions_decide_nothing(void **state) {
     assert_in_range(write_chunks(&machine, 10000), 9800, 10000);
 }
 
-/* Chunks that compare with no other are written like the others, and tell nothing. */
+/* Chunks that are not timed are written like the others, and change no estimate. */
 static void test_untimed_chunks(void **state) {
     (void)state;
     machine_t machine = {.time = {APART, NON_TEMPORAL}};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The contract over TCP, over both IPs, and mixed with shared memory; then what only a network has:
+/* The contract over TCP, over both IPs, and mixed with shared memory; then the faults of a network:
  * peers that die, fall silent, lie, or send damaged chunks. */
 #include "ranks.h"
 #include "shake.h"
@@ -26,7 +26,7 @@ static bool six;
 
 /* ---- death ---- */
 
-/* What arrived before a rank died is still received. */
+/* Chunks that arrived before a rank died are still received. */
 static void sends_and_dies(sgp_transport_t *transport, void *context) {
     (void)context;
     sgp_destination_t to = {1 - transport->rank, 1};
@@ -34,7 +34,7 @@ static void sends_and_dies(sgp_transport_t *transport, void *context) {
     CHECK(sgp_transport_prepare(transport, ELEMENTS * sizeof(float), 1) == SGP_OK);
     if (transport->rank == 0) {
         CHECK(send_vector(transport, &to, 1, 0, ELEMENTS));
-        CHECK(receive_chunk(transport, &chunk)); /* the other one has all of it */
+        CHECK(receive_chunk(transport, &chunk)); /* rank 1 has received all */
         sgp_transport_destroy(transport);
         return;
     }
@@ -56,7 +56,7 @@ static void test_death_leaves_what_has_arrived(void **state) {
     run_transports(&setup, sends_and_dies, NULL);
 }
 
-/* ---- turns ---- */
+/* ---- the scheduler ---- */
 
 enum { LONG = 1 << 16 }; /* elements; more than is read at once */
 
@@ -70,7 +70,7 @@ static void receive_from(sgp_transport_t *transport, int src, size_t elements) {
     }
 }
 
-/* Sends a message of step 1 to rank 0, and stops behind its first chunk until rank 0 says so. */
+/* Sends a message of step 1 to rank 0, and stops after its first chunk until rank 0 sends one. */
 static void stop_in_the_middle(sgp_transport_t *transport) {
     sgp_header_t header = {.kind = SGP_KIND_PUSH,
                            .encoding = SGP_ENCODING_FLOAT32,
@@ -88,7 +88,7 @@ static void stop_in_the_middle(sgp_transport_t *transport) {
     }
 }
 
-/* A message that comes later is held while an earlier one is on its way; not when that one has stopped. */
+/* A later message is held while an earlier one is under way, but not once that one has stopped. */
 static void one_stops(sgp_transport_t *transport, void *context) {
     (void)context;
     sgp_destination_t first = {1, 1}, second = {2, 1}, receiver = {0, 1};
@@ -116,12 +116,12 @@ static void test_one_stops(void **state) {
     run_transports(&setup, one_stops, NULL);
 }
 
-/* ---- a peer of the test's own, which speaks as it likes ---- */
+/* ---- a peer played by the test, which may break the protocol ---- */
 
 typedef struct stranger {
     int listener;
     sgp_address_t address, theirs;
-    sgp_transport_t *transport; /* rank 0 of 2 or 3; the stranger is all others */
+    sgp_transport_t *transport; /* rank 0 of 2 or 3; the stranger plays all others */
 } stranger_t;
 
 static stranger_t meet_strangers(int size, const sgp_key_t *key, int peer_timeout_ms) {
@@ -168,7 +168,7 @@ static const sgp_hello_t rank_1 = {.purpose = SGP_PURPOSE_LINK,
                                    .fingerprint = CHUNK,
                                    .version = "test"};
 
-/* A call that rank 0 makes to watch us. */
+/* The connection that rank 0 opens to watch the next rank. */
 static int take_call(const stranger_t *stranger) {
     struct pollfd readable = {.fd = stranger->listener, .events = POLLIN};
     assert_int_equal(poll(&readable, 1, 60000), 1);
@@ -177,7 +177,7 @@ static int take_call(const stranger_t *stranger) {
     return connection;
 }
 
-/* Takes it, and says who we are. */
+/* Takes it, and answers as rank 1. */
 static int answer(const stranger_t *stranger) {
     int connection = take_call(stranger);
     sgp_handshake_t handshake;
@@ -186,7 +186,7 @@ static int answer(const stranger_t *stranger) {
     return connection;
 }
 
-/* Why it has been lost. */
+/* Rank 1 is lost, for that reason. */
 static void check_loss(const stranger_t *stranger, sgp_cause_t cause, const char *why) {
     char text[128];
     assert_int_equal(sgp_transport_lost_peer(stranger->transport), 1);
@@ -200,7 +200,7 @@ static void end_stranger(stranger_t *stranger) {
     sgp_log_set(NULL, NULL, 0);
 }
 
-/* One that says nothing more, though its connection stands, is lost when its time is over. */
+/* A peer that falls silent on an open connection is lost after the time limit. */
 static void test_silence(void **state) {
     (void)state;
     stranger_t stranger = meet_stranger(NULL, 200);
@@ -213,8 +213,8 @@ static void test_silence(void **state) {
     end_stranger(&stranger);
 }
 
-/* A peer that has not come to its first word is given the time to open a connection, not that of silence; and one
- * that hangs up is called again. */
+/* The time limit for opening a connection, not that for silence, holds until the handshake is over;
+ * a peer that hangs up is called again. */
 static void test_slow_to_open(void **state) {
     (void)state;
     stranger_t stranger = meet_stranger(NULL, 100);
@@ -231,7 +231,7 @@ static void test_slow_to_open(void **state) {
     end_stranger(&stranger);
 }
 
-/* A caller that does not belong here is refused, and told why; nobody is lost by it. */
+/* A caller that is no member is refused and told why; no rank is lost by that. */
 static void refuses(const sgp_hello_t *hello, const char *reason) {
     stranger_t stranger = meet_stranger(NULL, 0);
     int connection = call(&stranger.theirs);
@@ -291,7 +291,7 @@ static int send_chunk(int connection, const sgp_header_t *header, const float *p
     return send(connection, payload, bytes, MSG_NOSIGNAL) == (ssize_t)bytes;
 }
 
-/* The next frame that is no word of life. */
+/* The next frame that is no heartbeat. */
 static sgp_frame_kind_t read_frame(int connection, uint32_t *value) {
     sgp_frame_kind_t kind = SGP_FRAME_ALIVE;
     while (kind == SGP_FRAME_ALIVE) {
@@ -329,7 +329,7 @@ static sgp_header_t header_of(const float *payload, uint32_t elements) {
                           .payload_hash = XXH3_64bits(payload, elements * sizeof *payload)};
 }
 
-/* A damaged chunk is counted, asked for again and never given to anybody; the good one is. */
+/* A damaged chunk is counted, asked for again and never received; its repetition is. */
 static void test_damaged_chunk_comes_again(void **state) {
     (void)state;
     float payload[CHUNK / sizeof(float)] = {1, 2, 3}, damaged[CHUNK / sizeof(float)] = {1, 2, 4};
@@ -354,7 +354,7 @@ static void test_damaged_chunk_comes_again(void **state) {
     end_stranger(&stranger);
 }
 
-/* And the other side of it: what is asked for again is sent again, the same. */
+/* The sender's side: a chunk that is asked for again is sent again, with the same bytes. */
 static void test_repeats_what_is_asked_for(void **state) {
     (void)state;
     stranger_t stranger = meet_stranger(NULL, 0);
@@ -386,8 +386,8 @@ static void await_loss(const stranger_t *stranger, const char *why) {
     check_loss(stranger, SGP_CAUSE_NONSENSE, why);
 }
 
-/* A chunk that comes damaged again and again is asked for three times: then its sender is lost. One that has
- * come whole meanwhile is forgotten. */
+/* A chunk that comes damaged repeatedly is asked for three times; then its sender is lost. Damage
+ * to a chunk that has come whole since does not count. */
 static void test_always_damaged(void **state) {
     (void)state;
     float payload[CHUNK / sizeof(float)] = {1, 2, 3}, damaged[CHUNK / sizeof(float)] = {1, 2, 4};
@@ -416,7 +416,7 @@ static void test_always_damaged(void **state) {
     end_stranger(&stranger);
 }
 
-/* And the other side of it: nothing is sent a fifth time. */
+/* The sender's side: no chunk is sent a fifth time. */
 static void test_asks_too_often(void **state) {
     (void)state;
     sgp_log_set(ranks_keep_log, NULL, SGP_LOG_WARNING);
@@ -442,7 +442,7 @@ static void test_asks_too_often(void **state) {
 
 /* ---- a flood ---- */
 
-/* Chunks of steps and channels that nobody knows, until the connection ends. */
+/* Sends chunks of unknown steps and channels until the connection ends. */
 static void *flood(void *argument) {
     int connection = *(int *)argument;
     float payload[CHUNK / sizeof(float)] = {7};
@@ -457,9 +457,9 @@ static void *flood(void *argument) {
     }
 }
 
-/* A rank has as many chunks here as we have promised for our own messages, and no more until some of them are
- * released; meanwhile others' arrive. */
-static void test_a_flood_holds_up_nobody_else(void **state) {
+/* A rank may hold as many places here as this rank has promised for its own messages, and no more
+ * until it releases some; the chunks of others arrive meanwhile. */
+static void test_a_flood_delays_no_other_rank(void **state) {
     (void)state;
     enum { MESSAGES = 100 };
     stranger_t stranger = meet_strangers(3, NULL, 0);
@@ -490,7 +490,7 @@ static void test_a_flood_holds_up_nobody_else(void **state) {
     assert_true(receive_chunk(stranger.transport, &chunk)); /* there is room again */
     assert_int_equal(chunk.header.src, 1);
     assert_int_equal(chunk.header.step, most);
-    /* And a larger promise is one for others, too. */
+    /* A larger promise of this rank is one to the others, too. */
     assert_int_equal(sgp_transport_prepare(stranger.transport, CHUNK, MESSAGES), SGP_OK);
     for (; most < stranger.transport->promised; most++)
         assert_true(receive_chunk(stranger.transport, &chunk));
@@ -502,9 +502,9 @@ static void test_a_flood_holds_up_nobody_else(void **state) {
     end_stranger(&stranger);
 }
 
-/* Each chunk that is released is answered. A peer that never reads the answers is not read either, so they do
- * not pile up. */
-static void test_one_that_never_reads_is_not_heard(void **state) {
+/* Each released chunk is acknowledged. A peer that never reads the acknowledgements is not read
+ * either, so they do not pile up. */
+static void test_a_peer_that_never_reads_is_not_read(void **state) {
     (void)state;
     float payload[1] = {7};
     sgp_header_t header = header_of(payload, 1);
@@ -532,7 +532,7 @@ static void test_one_that_never_reads_is_not_heard(void **state) {
     end_stranger(&stranger);
 }
 
-/* A peer that sends what is no frame is lost, and nothing of it is received. */
+/* A peer that sends bytes that are no frame is lost, and nothing of it is received. */
 static void test_nonsense_ends_the_peer(void **state) {
     (void)state;
     stranger_t stranger = meet_stranger(NULL, 0);
@@ -542,7 +542,7 @@ static void test_nonsense_ends_the_peer(void **state) {
     assert_int_equal(
         sgp_transport_wait(stranger.transport, sgp_transport_now(stranger.transport) + FAR),
         SGP_ERR_PEER_LOST);
-    check_loss(&stranger, SGP_CAUSE_NONSENSE, "it sent what is no frame");
+    check_loss(&stranger, SGP_CAUSE_NONSENSE, "it sent bytes that are no frame");
     close(connection);
     end_stranger(&stranger);
 }
@@ -559,8 +559,8 @@ int main(void) {
         cmocka_unit_test(test_repeats_what_is_asked_for),
         cmocka_unit_test(test_always_damaged),
         cmocka_unit_test(test_asks_too_often),
-        cmocka_unit_test(test_a_flood_holds_up_nobody_else),
-        cmocka_unit_test(test_one_that_never_reads_is_not_heard),
+        cmocka_unit_test(test_a_flood_delays_no_other_rank),
+        cmocka_unit_test(test_a_peer_that_never_reads_is_not_read),
         cmocka_unit_test(test_nonsense_ends_the_peer),
         cmocka_unit_test(test_too_much_room),
         cmocka_unit_test(test_many_chunks),

@@ -38,7 +38,7 @@ static bool take_message(sgp_inbox_t *inbox, int src, uint64_t step) {
     return true;
 }
 
-/* ---- loopback, both of whose ranks are this thread, and the inbox ---- */
+/* ---- loopback, with both ranks in this thread, and the inbox ---- */
 
 static void test_loopback_create(void **state) {
     (void)state;
@@ -95,7 +95,7 @@ static void test_loopback_send(void **state) {
     }
 }
 
-/* Chunks that could not be taken in stay with the transport, and whoever waits for them hears of it. */
+/* Chunks that could not be taken in stay with the transport, and a wait for them reports that. */
 static void test_inbox_collect(void **state) {
     (void)state;
     failing_t failing = {.may_pass = true};
@@ -123,7 +123,7 @@ static void test_inbox_collect(void **state) {
     }
 }
 
-/* A rank that cannot have an agent goes on without. */
+/* A rank whose agent cannot be started continues without. */
 static void nothing(void *context) {
     (void)context;
 }
@@ -182,7 +182,7 @@ static void *be_rank_0(void *argument) {
     return NULL;
 }
 
-/* Rank 0 hears of the failure as it would if the process had ended: by a connection that does. */
+/* Rank 0 learns of the failure as if the process had ended: by a connection that ends. */
 static void hang_up(const other_t *other) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     snprintf(address.sun_path, sizeof address.sun_path, "%s/node-0", other->directory);
@@ -236,7 +236,8 @@ static void test_tcp_alone(void **state) {
     }
 }
 
-/* Two ranks that have met; then allocations fail in both, and in the threads that move the bytes. */
+/* Two ranks that have met; then allocations fail in both, and in the threads that move the
+ * bytes. */
 typedef struct exchange {
     failing_t *failing;
     pthread_barrier_t met, sent;
@@ -286,8 +287,8 @@ static void exchange_message(sgp_transport_t *transport, void *context) {
     sgp_transport_destroy(transport);
 }
 
-/* A message whose memory is missing is refused when it begins, or the peer is reported as lost: none is
- * lost in silence, and nobody waits for one in vain. */
+/* A message for which memory is missing is refused when it begins, or the peer is reported as lost:
+ * none is lost in silence, and no rank waits for one in vain. */
 static void test_tcp_exchange(void **state) {
     (void)state;
     failing_t failing = {.every_thread = true};

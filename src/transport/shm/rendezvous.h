@@ -1,29 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How the processes of one machine find each other: every rank listens on a socket in a directory,
  * connects to all lower ranks, and the two exchange their regions. The connection stays open: it
- * ends when a process does. */
+ * ends when a process does, so a forked child closes it (base/fork.h). */
 #ifndef SGP_TRANSPORT_SHM_RENDEZVOUS_H
 #define SGP_TRANSPORT_SHM_RENDEZVOUS_H
 
-#include "transport/slots/region.h"
-#include "transport/shm/shm.h"
+#include "transport/slots/slots.h"
 
-/* One other rank. */
-typedef struct sgp_shm_peer {
-    int socket; /* -1: none */
-    sgp_region_t region;
-    int ring; /* the part in which its ring to us goes on */
-} sgp_shm_peer_t;
+typedef struct sgp_rendezvous {
+    sgp_slots_t *slots;
+    const char *directory;
+    const bool *local; /* (size) the ranks that meet here; NULL: all */
+    int timeout_ms;    /* for all to come */
+    int *sockets;      /* (size) -1 each */
+} sgp_rendezvous_t;
 
-static inline bool sgp_shm_is_local(const sgp_shm_options_t *options, int rank) {
-    return options->local ? options->local[rank] : !options->remote;
-}
-
-/* peers: (size) with socket -1; filled for the local ones but our own. On failure what was opened is left for
- * sgp_shm_disconnect. Errors as sgp_shm_connect. */
-sgp_status_t sgp_shm_meet(const sgp_shm_options_t *options, const sgp_region_t *own,
-                          sgp_shm_peer_t *peers);
-
-void sgp_shm_disconnect(sgp_shm_peer_t *peers, int size);
+/* Maps the regions of all local ranks into slots->peers, and fills their sockets, which the caller
+ * closes by sgp_fork_close, after an error too. Blocks. Errors as sgp_local_ranks_meet. */
+sgp_status_t sgp_rendezvous_meet(const sgp_rendezvous_t *rendezvous);
 
 #endif

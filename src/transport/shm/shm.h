@@ -1,31 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Processes of one machine over shared memory.
- * Ranks that cannot share memory are reached by a remote (transport/remote.h), which reads what it
- * sends from the same slots.
+/* Processes of one machine over shared memory: the chunk store (slots/slots.h) of each rank, a
+ * rendezvous at which all map each other's, and a heartbeat that notices losses. Called by
+ * src/group/join; tcp uses local_ranks.h. It knows no network.
  *
- * Each rank owns a region (a memfd that all others map): slots for the chunks it sends, and for
- * every receiver a ring of what to read. A push writes its chunk into a slot of the sender's own
- * and posts the slot's number; the receivers, one or several, absorb it where it lies and give the
- * slot back. So no message needs a thread, nobody writes into another's memory but to give back what it
- * has read, and what a dead sender has posted stays readable. A waiting rank sleeps on a futex. A small thread
- * of each rank notices losses (pulse.h). */
+ * A push writes its chunk into a slot of the sender's own memory and posts the slot's number; the
+ * receivers, one or several, absorb it where it lies and give the slot back. So no message needs a
+ * thread, a rank writes into another's memory only to give slots back, and the chunks that a dead
+ * sender posted stay readable. A waiting rank sleeps on a futex. */
 #ifndef SGP_TRANSPORT_SHM_SHM_H
 #define SGP_TRANSPORT_SHM_SHM_H
 
-#include "transport/remote.h"
+#include "transport/transport.h"
 
 typedef struct sgp_shm_options {
     int rank;
     int size;
-    const char
-        *rendezvous;    /* directory in which the ranks find each other; unused when size is 1 */
-    size_t chunk_bytes; /* a multiple of 64, the same on all ranks; 0: the default */
-    int timeout_ms;     /* for all to come; required */
-    int peer_timeout_ms; /* a local rank that is silent for so long is lost; 0: SGP_PEER_TIMEOUT_MS */
-    uint64_t run;        /* as all ranks know it; 0: the rendezvous is private to a run */
-    const bool *local;   /* (size) ranks that meet here; NULL: all, or, with a remote, none */
-    sgp_remote_t *remote; /* carries to and from the ranks that are not; taken, in every case; NULL:
-                             all are local */
+    const char *rendezvous; /* directory in which the ranks find each other; unused if size is 1 */
+    size_t chunk_bytes;     /* a multiple of 64, the same on all ranks; 0: the default */
+    int timeout_ms;         /* for all to come; required */
+    int peer_timeout_ms;    /* a rank that is silent for so long is lost; 0: SGP_PEER_TIMEOUT_MS */
+    uint64_t run;           /* the same on all ranks; 0: the rendezvous is private to a run */
 } sgp_shm_options_t;
 
 /* Connects to all other ranks, and blocks until they have come. Sets *transport only on success;

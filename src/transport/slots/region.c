@@ -24,8 +24,8 @@ static size_t huge_page_up(size_t bytes) {
     return (bytes + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
 }
 
-/* Sets what follows from the number of a part in a region of so many ranks; memory: where it is mapped, or
- * NULL. */
+/* Sets the fields of a part, which follow from its number and the region's ranks; memory: where it
+ * is mapped, or NULL. */
 static void lay_out(const sgp_region_t *region, int number, unsigned char *memory,
                     sgp_region_part_t *part) {
     size_t count = sgp_region_slots_before(number + 1) - sgp_region_slots_before(number);
@@ -51,15 +51,15 @@ static size_t offset_of(const sgp_region_t *region, int number) {
     return offset;
 }
 
-/* Maps the next part, which is in the file. false: see errno. */
+/* Maps the next part, which the file has already. false: see errno. */
 static bool map_next(sgp_region_t *region) {
     sgp_region_part_t *part = &region->parts[region->count];
     lay_out(region, region->count, NULL, part);
     void *memory = mmap(NULL, part->bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
                         region->file, (off_t)offset_of(region, region->count));
     if (memory == MAP_FAILED) return false;
-    /* A hint: where the system gives huge pages to shared memory, passes over it miss the TLB less.
-     */
+    /* A hint: where the system has huge pages for shared memory, passes over it miss the TLB
+     * less. */
     madvise(memory, part->bytes, MADV_HUGEPAGE);
     lay_out(region, region->count++, memory, part);
     return true;
@@ -67,7 +67,7 @@ static bool map_next(sgp_region_t *region) {
 
 sgp_status_t sgp_region_map(int file, int size, size_t chunk_bytes, sgp_region_t *region) {
     sgp_region_t made = {.file = file, .size = size, .chunk_bytes = chunk_bytes};
-    size_t bytes = offset_of(&made, 1); /* it may have grown since */
+    size_t bytes = offset_of(&made, 1); /* of part 0; it may have grown since */
     struct stat found;
     if (fstat(file, &found) != 0 || (uint64_t)found.st_size < bytes)
         return sgp_fail(SGP_ERR_MISMATCH,
@@ -114,7 +114,7 @@ sgp_status_t sgp_region_create(int size, size_t chunk_bytes, sgp_region_t *regio
     return SGP_OK;
 }
 
-/* The rings of the new part follow those of the one before, in which the receivers are told so. */
+/* The last entry of each ring before leads its receiver to the new part. */
 sgp_status_t sgp_region_grow(sgp_region_t *region) {
     int number = region->count;
     size_t bytes = number < SGP_REGION_PARTS ? offset_of(region, number + 1) : SIZE_MAX;
@@ -151,10 +151,10 @@ static long futex(_Atomic uint32_t *word, int operation, uint32_t value,
 
 void sgp_region_ring_doorbell(sgp_region_t *region) {
     /* Pairs with the fence in the sleeper: either we see that it sleeps, or it sees our change
-     * before it does. */
+     * before it sleeps. */
     atomic_thread_fence(memory_order_seq_cst);
     if (!atomic_load_explicit(&region->control->sleeping, memory_order_relaxed)) return;
-    if (!atomic_exchange(&region->control->sleeping, 0)) return; /* another one woke it */
+    if (!atomic_exchange(&region->control->sleeping, 0)) return; /* another thread woke it */
     atomic_fetch_add(&region->control->doorbell, 1);
     futex(&region->control->doorbell, FUTEX_WAKE, 1, NULL);
 }

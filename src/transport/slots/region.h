@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The memory of one rank, as it lies in its memfd, in parts:
+/* The shared memory of one rank, a memfd, in parts:
  *
  *   part 0  [control][ring per receiver][slot heads][slots]
  *   part p  [ring per receiver][slot heads][slots]
  *
- * A region begins with part 0, and grows by one part at a time, each of which doubles the slots; the place
- * and the size of a part follow from its number. The file is sparse: a page exists once it is written, so a
- * large region costs only what is under way at a time. Others map a part when a ring leads them to it. */
+ * A region begins with part 0 and grows by one part at a time, each of which doubles the slots; the
+ * offset and size of a part follow from its number. The file is sparse: a page exists once it is
+ * written, so a large region costs as much memory as the chunks under way at a time. Others map a
+ * part when a ring leads them to it. */
 #ifndef SGP_TRANSPORT_SLOTS_REGION_H
 #define SGP_TRANSPORT_SLOTS_REGION_H
 
@@ -20,15 +21,14 @@
 #define SGP_REGION_FIRST ((uint32_t)4096) /* slots of part 0, a power of two */
 #define SGP_REGION_PARTS 20               /* at most: 2^31 slots */
 #define SGP_NO_SLOT      UINT32_MAX
-#define SGP_RING_MOVED   (UINT32_MAX - 1) /* in place of a slot: the ring goes on in another part */
+#define SGP_RING_MOVED   (UINT32_MAX - 1) /* for a slot: the ring continues in another part */
 
 typedef struct sgp_region_control {
-    /* Rung by others when something changed for the owner of the region and the owner sleeps. A
-     * futex. */
+    /* A futex, on which the owner sleeps. Others wake it when something has changed for it. */
     _Alignas(64) _Atomic uint32_t doorbell;
-    _Atomic uint32_t attends;    /* the owner is at its messages */
+    _Atomic uint32_t attends;    /* the owner absorbs chunks as they arrive */
     _Atomic uint32_t sleeping;   /* it is about to sleep, or sleeps, and was not woken yet */
-    _Atomic uint32_t paused;     /* it sleeps in keep_close, and goes on soon */
+    _Atomic uint32_t paused;     /* it sleeps in keep_close, for a moment */
     _Atomic uint32_t wants_room; /* slots given back are a reason to wake it, once `given_back`
                                     reaches `wake_at` */
     _Atomic uint32_t wake_at;
@@ -37,8 +37,8 @@ typedef struct sgp_region_control {
      * by the owner. */
     _Alignas(64) _Atomic uint32_t returned;
     _Atomic uint32_t given_back; /* slots ever given back */
-    /* What the owner's pulse thread says to those of the others (pulse.h). */
-    _Alignas(64) _Atomic uint32_t pulse; /* counts as long as the owner's process runs */
+    /* Written by the owner's heartbeat thread, read by those of the others (shm/heartbeat.h). */
+    _Alignas(64) _Atomic uint32_t heartbeat; /* counts as long as the owner's process runs */
     _Atomic uint32_t lost; /* the first loss that the owner knows of (sgp_loss_pack), or 0 */
 } sgp_region_control_t;
 
@@ -48,8 +48,8 @@ typedef struct sgp_region_entry {
     double weight; /* the destination's share */
 } sgp_region_entry_t;
 
-/* One sender and one receiver. Each part has rings with twice as many entries as there are slots then, so
- * that no ring can run over. */
+/* From one sender to one receiver. The rings of a part have twice as many entries as the region
+ * then has slots, so that no ring can overflow. */
 typedef struct sgp_region_ring {
     _Alignas(64) _Atomic uint32_t tail; /* written by the sender, the region's owner */
     _Alignas(64) _Atomic uint32_t head; /* written by the receiver */
@@ -71,7 +71,7 @@ typedef struct sgp_region_part {
 } sgp_region_part_t;
 
 typedef struct sgp_region {
-    int file; /* memfd, -1 once not needed */
+    int file; /* memfd; -1: none */
     int size; /* ranks */
     size_t chunk_bytes;
     sgp_region_control_t *control; /* NULL: there is no region */
@@ -85,8 +85,8 @@ sgp_status_t sgp_region_create(int size, size_t chunk_bytes, sgp_region_t *regio
 /* Adds a part to our own. SGP_ERR_NO_MEMORY (logged): nothing changed. */
 sgp_status_t sgp_region_grow(sgp_region_t *region);
 
-/* Maps another rank's part 0. Takes file on success. SGP_ERR_SYSTEM, SGP_ERR_MISMATCH (logged): nothing
- * changed. */
+/* Maps another rank's part 0. Takes file on success. SGP_ERR_SYSTEM, SGP_ERR_MISMATCH (logged):
+ * nothing changed. */
 sgp_status_t sgp_region_map(int file, int size, size_t chunk_bytes, sgp_region_t *region);
 
 /* Maps another rank's parts up to `part`. SGP_ERR_SYSTEM (logged). */
@@ -132,7 +132,7 @@ static inline sgp_region_ring_t *sgp_region_ring(const sgp_region_t *region, int
     return (sgp_region_ring_t *)(void *)(rings + (size_t)rank * sgp_region_ring_bytes(part));
 }
 
-/* Puts an entry into our ring to a rank. The receiver has to be woken. */
+/* Puts an entry into our ring to a rank. The caller wakes the receiver. */
 void sgp_region_post(sgp_region_t *region, int rank, const sgp_region_entry_t *entry);
 
 /* Wakes the owner if it sleeps. Call after the change is visible. */

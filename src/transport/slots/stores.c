@@ -3,15 +3,18 @@
 
 #include <stdatomic.h>
 
-/* Chunks between trials of the other kind. A slow one takes the time of seven others: a loss of 5 %. */
+/* Chunks between trials of the other kind. A slow trial takes the time of seven other chunks: a
+ * loss of 5 %. */
 #define TRY_EVERY 128
-/* Plain stores are left where they take `LEAVE` times as long, and taken again below `RETURN` times. Where both
- * are alike plain ones are better, because the receiver finds in the cache what they wrote. A trial of plain stores
- * among others finds its slot in no cache, and takes up to 1.8 times as long even where plain ones are better. */
+/* Plain stores are given up once they take LEAVE times as long as the others, and used again below
+ * RETURN times. At equal times plain ones are better, because the receiver finds the chunk in the
+ * cache. A trial of plain stores among others finds its slot in no cache, and takes up to 1.8 times
+ * as long even where plain ones are better. */
 #define LEAVE  2.5
 #define RETURN 2.0
-/* A time follows its samples: down by a part of the difference, up by a part of itself at most. So a chunk in
- * which the process was interrupted counts as a slow one, and not by how long the interruption took. */
+/* A time follows its samples: down by a part of the difference, up by a part of itself at most. So
+ * a chunk during which the process was interrupted counts as a slow one, whatever the length of the
+ * interruption. */
 #define RISE (1 + 1.0 / 4)
 #define FALL (1.0 / 8)
 

@@ -21,8 +21,8 @@ bool sgp_frame_decode(const unsigned char bytes[SGP_FRAME_BYTES], sgp_frame_kind
     return true;
 }
 
-/* Behind the payload of a chunk comes, as a rule, the next chunk's head: so much and no more is read
- * together with it, for a byte of its payload would have to be copied. */
+/* The next chunk's head usually follows the payload of a chunk. It is read together with that
+ * payload, and no more: bytes of the next payload would have to be copied. */
 #define CHUNK_HEAD (SGP_FRAME_BYTES + SGP_HEADER_BYTES)
 
 void sgp_stream_init(sgp_stream_t *stream, bool many_frames) {
@@ -54,7 +54,7 @@ void sgp_stream_received(sgp_stream_t *stream, size_t bytes) {
     stream->end += bytes;
 }
 
-/* What was read together with the head. */
+/* The part of the payload that was read together with its head. */
 static void take_buffered(sgp_stream_t *stream) {
     size_t left = stream->bytes - stream->filled, here = stream->end - stream->begin;
     size_t now = here < left ? here : left;

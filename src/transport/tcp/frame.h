@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What travels on a connection after the handshake: frames of 8 bytes, and behind the frame of a chunk
- * its header (wire/header.h) and its payload. The stream is a parser that says where the next bytes
- * belong, so that a payload is read straight to its place. Pure functions over bytes. */
+/* The bytes on a connection after the handshake: frames of 8 bytes, and behind the frame of a chunk
+ * its header (wire/header.h) and its payload. The stream is a parser that tells where the next
+ * bytes belong, so that a payload is read straight to its place. Pure functions over bytes. */
 #ifndef SGP_TRANSPORT_TCP_FRAME_H
 #define SGP_TRANSPORT_TCP_FRAME_H
 
@@ -13,11 +13,11 @@
 #define SGP_FRAME_BYTES 8
 
 typedef enum sgp_frame_kind {
-    SGP_FRAME_CHUNK = 1, /* value: a ticket, by which the receiver speaks of it */
-    SGP_FRAME_RELEASED,  /* value: the ticket of a chunk that the receiver needs no more */
+    SGP_FRAME_CHUNK = 1, /* value: a ticket, by which the receiver names the chunk */
+    SGP_FRAME_RELEASED,  /* value: the ticket of a chunk that the receiver has released */
     SGP_FRAME_REPEAT,    /* value: the ticket of a chunk that came damaged */
-    SGP_FRAME_ALIVE,     /* nothing else to say */
-    SGP_FRAME_LEAVE, /* the sender leaves the group in order; its last frame. The other one closes */
+    SGP_FRAME_ALIVE,     /* the heartbeat of a sender without other frames */
+    SGP_FRAME_LEAVE, /* the sender leaves the group in order; its last frame. The receiver closes */
     SGP_FRAME_LOST,  /* value: a rank that is lost, and why (sgp_loss_pack) */
     SGP_FRAME_LEFT,  /* value: a rank that has left */
     SGP_FRAME_LAST = SGP_FRAME_LEFT,
@@ -32,17 +32,17 @@ bool sgp_frame_decode(const unsigned char bytes[SGP_FRAME_BYTES], sgp_frame_kind
 typedef enum sgp_stream_event {
     SGP_STREAM_MORE,   /* more bytes are needed */
     SGP_STREAM_FRAME,  /* kind and value, of any kind but CHUNK */
-    SGP_STREAM_CHUNK,  /* value and header: the caller says where the payload goes */
-    SGP_STREAM_WHOLE,  /* its payload is in its place */
-    SGP_STREAM_BROKEN, /* no frame where one should be; no more can be read */
+    SGP_STREAM_CHUNK,  /* value and header: call sgp_stream_place */
+    SGP_STREAM_WHOLE,  /* the chunk's payload is in its place */
+    SGP_STREAM_BROKEN, /* no frame where one must be; no more can be read */
 } sgp_stream_event_t;
 
-/* Embedded. What is not named below is private. */
+/* Embedded. kind, value, header and bytes may be read; the rest is private. */
 typedef struct sgp_stream {
     sgp_frame_kind_t kind;
     uint32_t value;
     unsigned char header[SGP_HEADER_BYTES];
-    size_t greed; /* bytes that are read at once beside a payload */
+    size_t greed; /* bytes that are read together with a payload, at most */
     size_t begin, end;
     unsigned char *place; /* of the payload */
     size_t bytes, filled;
@@ -50,17 +50,17 @@ typedef struct sgp_stream {
     unsigned char buffer[4096];
 } sgp_stream_t;
 
-/* many_frames: mostly frames are expected, and otherwise chunks. */
+/* many_frames: frames are expected, rather than chunks. */
 void sgp_stream_init(sgp_stream_t *stream, bool many_frames);
 
-/* Where the next bytes are to be read to, one or two pieces; returns how many. Call after next has said
- * MORE. */
+/* Where to read the next bytes to, one or two pieces; returns how many. Call after next has
+ * returned MORE. */
 int sgp_stream_places(sgp_stream_t *stream, struct iovec pieces[2]);
 
-/* So many bytes are there now, in that order. */
+/* So many bytes have been read, in that order. */
 void sgp_stream_received(sgp_stream_t *stream, size_t bytes);
 
-/* What has come. Call until it says MORE. */
+/* The next event. Call until it is MORE. */
 sgp_stream_event_t sgp_stream_next(sgp_stream_t *stream);
 
 /* After CHUNK: its payload of `bytes` goes to place, which stays the caller's. */

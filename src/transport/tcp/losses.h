@@ -1,33 +1,67 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who is gone, and who is told. In the thread of the links.
+/* Which ranks are lost or have left, as the progress thread knows it: a ledger of one entry per
+ * rank, which changes once.
  *
- * A loss is said on all open links before the owner of the links knows of it: a process that ends because of a loss
- * has named the cause by then, and its own end is not taken for one. */
+ * A change passes two steps, in order. First the peers are told of a loss and posts to the rank are
+ * dropped (sgp_losses_next); then, once the frames that tell it are sent, the owner learns it
+ * (sgp_losses_publish). So a process that ends because of a loss has named the cause by then, and
+ * its own end is not taken for one.
+ *
+ * No socket, no lock: edges.c acts on it. */
 #ifndef SGP_TRANSPORT_TCP_LOSSES_H
 #define SGP_TRANSPORT_TCP_LOSSES_H
 
-#include "transport/tcp/tcp_engine.h"
+#include "transport/fates.h"
+#include "transport/tcp/frame.h"
 
-/* A rank is lost; the first word counts. why: for people. Where its connections ended and it had told of
- * another's loss before, its end follows that one. */
-__attribute__((format(printf, 4, 5))) void sgp_links_lose(sgp_links_t *links, int rank,
-                                                          sgp_cause_t cause, const char *why, ...);
+typedef struct sgp_loss {
+    sgp_fate_t fate;
+    char *why; /* owned; NULL: the cause's text */
+    int told;  /* the first loss that this rank has told of; -1: none */
+} sgp_loss_t;
 
-/* A rank has left in order. */
-void sgp_links_note_left(sgp_links_t *links, int rank);
+/* Embedded; private. */
+typedef struct sgp_losses {
+    int rank, size;
+    sgp_loss_t *of;          /* (size) */
+    int *changed;            /* (size) ranks in the order of their changes */
+    int count, acted, known; /* of these; known <= acted <= count */
+    uint64_t since; /* when the first one of those not published yet was noticed, nanoseconds */
+} sgp_losses_t;
 
-/* A peer says that another rank is lost (word: sgp_loss_pack) or has left. */
-void sgp_links_heard_lost(sgp_links_t *links, int from, uint32_t word);
-void sgp_links_heard_left(sgp_links_t *links, uint32_t rank);
+/* SGP_ERR_NO_MEMORY (logged). sgp_losses_fini is due in every case. */
+sgp_status_t sgp_losses_init(sgp_losses_t *losses, int rank, int size);
+void sgp_losses_fini(sgp_losses_t *losses);
 
-/* What the owner has noticed, the latest first; frees them. */
-void sgp_links_take_notes(sgp_links_t *links, sgp_noticed_t *notes);
+static inline sgp_fate_state_t sgp_losses_state(const sgp_losses_t *losses, int rank) {
+    return losses->of[rank].fate.state;
+}
 
-/* An edge has been opened: tells it what is known of others. */
-void sgp_links_note_open(sgp_links_t *links, sgp_link_t *link);
+/* The rank is lost, or has left; no effect after the first change. why: copied; NULL: the cause's
+ * text. A rank whose connection ended or that refuses calls follows the loss that it has told of,
+ * if any. */
+void sgp_losses_lose(sgp_losses_t *losses, int rank, sgp_fate_t fate, const char *why);
+void sgp_losses_leave(sgp_losses_t *losses, int rank);
 
-/* Tells the owner of losses once they have been said, or could not be for a while. Last in everything that the loop
- * calls. */
-void sgp_links_publish(sgp_links_t *links);
+/* The rank `from`, called `name`, says that another one is lost (word: sgp_loss_pack). A word that
+ * is none is ignored. */
+void sgp_losses_heard(sgp_losses_t *losses, int from, const char *name, uint32_t word);
+
+/* The next rank that changed, to be acted on; -1: none. */
+int sgp_losses_next(sgp_losses_t *losses);
+
+/* The frame that tells a peer of this rank's change. false: there is nothing to tell. A rank that
+ * followed another's loss is not told of: whoever knows the cause sees the rest. */
+bool sgp_losses_frame(const sgp_losses_t *losses, int rank, sgp_frame_kind_t *kind,
+                      uint32_t *value);
+
+/* When the oldest change was noticed that the owner does not know, nanoseconds; 0: no loss is among
+ * these. */
+uint64_t sgp_losses_unpublished(const sgp_losses_t *losses);
+
+/* Calls note(owner, ...) for each change that was acted on and not published. */
+void sgp_losses_publish(sgp_losses_t *losses,
+                        void (*note)(void *owner, int rank, sgp_fate_t fate, const char *why),
+                        void *owner);
 
 #endif

@@ -1,93 +1,94 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport/tcp/scheduler.h"
 
-/* Windows for which the line is open when it was found idle; doubled while it stays so. */
+/* Windows for which an idle line is open to all; doubled while it stays idle. */
 enum { OPEN_FIRST = 2, OPEN_MOST = 64 };
 
-/* Less than that part of what the line can carry is an idle line. */
+/* A line is idle if the step that is served uses less than this part of it. */
 #define IDLE 0.25
 
-/* Of what is known of the line in a window: it may have become slower. */
+/* The estimate of the line shrinks by this part in each window: the line may have become slower. */
 #define FORGET (1.0 / 32)
 
-sgp_turn_t sgp_turns_begin(sgp_turns_t *turns, uint64_t step) {
-    return (sgp_turn_t){.order = ++turns->begun, .step = step};
+sgp_turn_t sgp_scheduler_begin(sgp_scheduler_t *scheduler, uint64_t step) {
+    return (sgp_turn_t){.order = ++scheduler->begun, .step = step};
 }
 
-void sgp_turns_look(sgp_turns_t *turns) {
-    turns->first = (sgp_turn_t){0};
+void sgp_scheduler_look(sgp_scheduler_t *scheduler) {
+    scheduler->first = (sgp_turn_t){0};
 }
 
-void sgp_turns_see(sgp_turns_t *turns, const sgp_turn_t *turn) {
+void sgp_scheduler_see(sgp_scheduler_t *scheduler, const sgp_turn_t *turn) {
     if (!turn->order) return;
-    if (!turns->first.order) {
-        turns->first = *turn;
-        turns->lowest = turns->highest = turn->step;
+    if (!scheduler->first.order) {
+        scheduler->first = *turn;
+        scheduler->lowest = scheduler->highest = turn->step;
         return;
     }
-    if (turn->order < turns->first.order) turns->first = *turn;
-    if (turn->step < turns->lowest) turns->lowest = turn->step;
-    if (turn->step > turns->highest) turns->highest = turn->step;
+    if (turn->order < scheduler->first.order) scheduler->first = *turn;
+    if (turn->step < scheduler->lowest) scheduler->lowest = turn->step;
+    if (turn->step > scheduler->highest) scheduler->highest = turn->step;
 }
 
-bool sgp_turns_contended(const sgp_turns_t *turns) {
-    return turns->first.order && turns->lowest != turns->highest;
+bool sgp_scheduler_contended(const sgp_scheduler_t *scheduler) {
+    return scheduler->first.order && scheduler->lowest != scheduler->highest;
 }
 
-bool sgp_turns_may(const sgp_turns_t *turns, const sgp_turn_t *turn) {
-    return !turn->order || turns->open || !turns->first.order || turn->step == turns->first.step;
+bool sgp_scheduler_may(const sgp_scheduler_t *scheduler, const sgp_turn_t *turn) {
+    return !turn->order || scheduler->open || !scheduler->first.order ||
+           turn->step == scheduler->first.step;
 }
 
-void sgp_turns_moved(sgp_turns_t *turns, const sgp_turn_t *turn, uint64_t bytes) {
-    turns->moved += bytes;
-    if (turn->order && turn->step == turns->first.step) turns->moved_first += bytes;
+void sgp_scheduler_moved(sgp_scheduler_t *scheduler, const sgp_turn_t *turn, uint64_t bytes) {
+    scheduler->moved += bytes;
+    if (turn->order && turn->step == scheduler->first.step) scheduler->moved_first += bytes;
 }
 
-static void begin_window(sgp_turns_t *turns, uint64_t now) {
-    turns->since = now;
-    turns->moved = turns->moved_first = 0;
+static void begin_window(sgp_scheduler_t *scheduler, uint64_t now) {
+    scheduler->since = now;
+    scheduler->moved = scheduler->moved_first = 0;
 }
 
-static void open_for(sgp_turns_t *turns, unsigned windows) {
-    turns->open = true;
-    turns->windows = windows;
+static void open_for(sgp_scheduler_t *scheduler, unsigned windows) {
+    scheduler->open = true;
+    scheduler->windows = windows;
 }
 
-/* The line was kept for those whose turn it is. */
-static void judge(sgp_turns_t *turns, double first, uint64_t now, uint64_t most_held) {
-    if (first <= IDLE * turns->line) {
-        open_for(turns, turns->patience);
-        if (turns->patience < OPEN_MOST) turns->patience *= 2;
+/* The line was kept for one step, which used `first` bytes per nanosecond of it. */
+static void judge(sgp_scheduler_t *scheduler, double first, uint64_t now, uint64_t most_held) {
+    if (first <= IDLE * scheduler->line) {
+        open_for(scheduler, scheduler->patience);
+        if (scheduler->patience < OPEN_MOST) scheduler->patience *= 2;
         return;
     }
-    turns->patience = OPEN_FIRST;
-    if (now - turns->held_since > most_held) open_for(turns, 1);
+    scheduler->patience = OPEN_FIRST;
+    if (now - scheduler->held_since > most_held) open_for(scheduler, 1);
 }
 
-bool sgp_turns_watch(sgp_turns_t *turns, uint64_t now, uint64_t most_held) {
-    if (!turns->since) {
-        turns->held_since = now;
-        turns->patience = OPEN_FIRST;
-        begin_window(turns, now);
+bool sgp_scheduler_watch(sgp_scheduler_t *scheduler, uint64_t now, uint64_t most_held) {
+    if (!scheduler->since) {
+        scheduler->held_since = now;
+        scheduler->patience = OPEN_FIRST;
+        begin_window(scheduler, now);
         return false;
     }
-    if (now - turns->since < SGP_TURNS_WINDOW) return false;
-    double length = (double)(now - turns->since);
-    double all = (double)turns->moved / length, first = (double)turns->moved_first / length;
-    bool before = turns->open;
-    turns->line -= turns->line * FORGET;
-    if (all > turns->line) turns->line = all;
-    if (turns->open) {
-        turns->held_since = now;
-        if (--turns->windows == 0) turns->open = false;
+    if (now - scheduler->since < SGP_SCHEDULER_WINDOW) return false;
+    double length = (double)(now - scheduler->since);
+    double all = (double)scheduler->moved / length, first = (double)scheduler->moved_first / length;
+    bool before = scheduler->open;
+    scheduler->line -= scheduler->line * FORGET;
+    if (all > scheduler->line) scheduler->line = all;
+    if (scheduler->open) {
+        scheduler->held_since = now;
+        if (--scheduler->windows == 0) scheduler->open = false;
     } else {
-        judge(turns, first, now, most_held);
+        judge(scheduler, first, now, most_held);
     }
-    begin_window(turns, now);
-    return turns->open != before;
+    begin_window(scheduler, now);
+    return scheduler->open != before;
 }
 
-void sgp_turns_rest(sgp_turns_t *turns) {
-    turns->since = 0;
-    turns->open = false;
+void sgp_scheduler_rest(sgp_scheduler_t *scheduler) {
+    scheduler->since = 0;
+    scheduler->open = false;
 }

@@ -1,68 +1,71 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whose turn it is on the line into a node, and on the one out of it.
+/* Which messages may use a network line: the one into a node, or the one out of it.
  *
- * Two vectors that come into a node at once share its line, and both arrive late. In lock step that grows: the
- * node that waits for the earlier one pushes late itself, while the sender of the later one had no need to hurry,
- * and the nodes drift apart until every step of theirs meets another one on some line. (tests/transport/test_scheduler.c has a
- * model: a step of 8 nodes whose push takes 200 ms takes 280 with shared lines, 211 in turns.)
- * So a line serves the messages of one step at a time, those that began first, and the others are held: a sender
- * leaves them in their queue, a receiver does not read them. Messages of one step share. Who begins first is
- * served first, whatever the steps are, so that nobody waits for ever.
+ * Two vectors that come into a node at once share its line, and both arrive late. In lock step that
+ * grows: the node that waits for the earlier vector pushes late itself, while the sender of the
+ * later one had no need to hurry, and the nodes drift apart until every step of theirs meets
+ * another one on some line. (tests/transport/test_scheduler.c has a model: a step of 8 nodes whose
+ * push takes 200 ms takes 280 with shared lines, 211 when messages take turns.) So a line serves
+ * the messages of one step at a time, those that began first. The others are held: a sender leaves
+ * them in their queue, a receiver does not read them. Messages of one step share the line. The
+ * message that began first is served first, whatever its step, so none waits for ever.
  *
- * A line must not idle for that: where those whose turn it is leave more than three quarters of it free (a slow
- * sender, a receiver that holds them in its turn), it is open to all for a while, and then tried again.
+ * No line idles because of that: where the messages that are served leave more than three quarters
+ * of the line free (a slow sender, or a receiver that holds them), it is open to all messages for a
+ * while, and then tried again.
  *
- * Pure functions; the links (links.c) own the sockets and the clock. Times are nanoseconds. */
+ * Pure functions: traffic.c acts on their decisions. Times are nanoseconds. */
 #ifndef SGP_TRANSPORT_TCP_SCHEDULER_H
 #define SGP_TRANSPORT_TCP_SCHEDULER_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* How long the line is watched before it is judged. */
-#define SGP_TURNS_WINDOW ((uint64_t)20000000)
+/* How long a line is watched before its use is judged. */
+#define SGP_SCHEDULER_WINDOW ((uint64_t)20000000)
 
 /* The message under way on one connection. */
 typedef struct sgp_turn {
-    uint64_t
-        order; /* in which messages began, from 1; 0: none is under way, or one that need not wait */
+    uint64_t order; /* of the beginning of messages, from 1; 0: none, or one that need not wait */
     uint64_t step;
 } sgp_turn_t;
 
-/* One line. Embedded; zeros are an idle one. */
-typedef struct sgp_turns {
-    uint64_t begun; /* messages so far */
-    sgp_turn_t first;
-    uint64_t lowest, highest; /* steps under way */
-    bool open;
+/* One line. Embedded, private; zeros are an idle one. */
+typedef struct sgp_scheduler {
+    uint64_t begun;              /* messages so far */
+    sgp_turn_t first;            /* the earliest message under way, whose step is served */
+    uint64_t lowest, highest;    /* steps under way */
+    bool open;                   /* to all */
     unsigned windows;            /* for so many more */
     unsigned patience;           /* for so many the next time */
     uint64_t since;              /* begin of this window; 0: there is none */
     uint64_t held_since;         /* when all were served last */
-    uint64_t moved, moved_first; /* bytes in this window */
-    double line;                 /* bytes per nanosecond that it has carried of late */
-} sgp_turns_t;
+    uint64_t moved, moved_first; /* bytes in this window: of all, and of the step that is served */
+    double line;                 /* bytes per nanosecond that the line has carried of late */
+} sgp_scheduler_t;
 
 /* A message begins. */
-sgp_turn_t sgp_turns_begin(sgp_turns_t *turns, uint64_t step);
+sgp_turn_t sgp_scheduler_begin(sgp_scheduler_t *scheduler, uint64_t step);
 
-/* Finds the first one: look, then see for every connection. */
-void sgp_turns_look(sgp_turns_t *turns);
-void sgp_turns_see(sgp_turns_t *turns, const sgp_turn_t *turn);
+/* Finds the message that began first: look, then see for every connection. */
+void sgp_scheduler_look(sgp_scheduler_t *scheduler);
+void sgp_scheduler_see(sgp_scheduler_t *scheduler, const sgp_turn_t *turn);
 
-/* Messages of several steps are under way: windows have to be closed. */
-bool sgp_turns_contended(const sgp_turns_t *turns);
+/* Messages of several steps are under way: call watch twice per window. */
+bool sgp_scheduler_contended(const sgp_scheduler_t *scheduler);
 
-bool sgp_turns_may(const sgp_turns_t *turns, const sgp_turn_t *turn);
+/* Whether a message may use the line now. */
+bool sgp_scheduler_may(const sgp_scheduler_t *scheduler, const sgp_turn_t *turn);
 
 /* Bytes of a message have passed. */
-void sgp_turns_moved(sgp_turns_t *turns, const sgp_turn_t *turn, uint64_t bytes);
+void sgp_scheduler_moved(sgp_scheduler_t *scheduler, const sgp_turn_t *turn, uint64_t bytes);
 
-/* Opens a window if there is none, closes one that is over, and judges it. most_held: nobody is held for
- * longer without a moment of service. true: who may has changed. */
-bool sgp_turns_watch(sgp_turns_t *turns, uint64_t now, uint64_t most_held);
+/* Opens a window if there is none, closes one that is over, and judges it. No message is held for
+ * longer than most_held without a moment of service. true: another set of messages may use the line
+ * now. */
+bool sgp_scheduler_watch(sgp_scheduler_t *scheduler, uint64_t now, uint64_t most_held);
 
-/* Nothing is contended any more. */
-void sgp_turns_rest(sgp_turns_t *turns);
+/* The line is not contended any more. */
+void sgp_scheduler_rest(sgp_scheduler_t *scheduler);
 
 #endif

@@ -1,46 +1,191 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The transport is the one over shared memory, whose slots hold what is sent, with the links as its
- * remote: tcp where all ranks are remote. */
+/* The transport's calls. Chunks are written into slots. A local rank gets the slot's number in a
+ * ring; for other ranks the chunk is put into the pool, and the progress thread sends it. */
 #include "transport/tcp/tcp.h"
 
-#include "base/constants.h"
 #include "base/logging.h"
-#include "transport/shm/shm.h"
+#include "transport/shm/local_ranks.h"
 #include "transport/tcp/tcp_engine.h"
 
+#include <stdlib.h>
 #include <unistd.h>
 
-static sgp_status_t check(const sgp_tcp_options_t *options) {
-    if (options->size < 1 || options->size > SGP_MOST_PROCESSES)
-        return sgp_fail(SGP_ERR_INVALID, "%d nodes: must be 1 to %d", options->size,
-                        SGP_MOST_PROCESSES);
-    if (options->rank < 0 || options->rank >= options->size)
-        return sgp_fail(SGP_ERR_INVALID, "rank %d of %d nodes: must be 0 to %d", options->rank,
-                        options->size, options->size - 1);
-    if (options->chunk_bytes % 64)
-        return sgp_fail(SGP_ERR_INVALID, "tcp: chunk_bytes is %zu, must be a multiple of 64",
-                        options->chunk_bytes);
+typedef struct tcp {
+    sgp_slots_t slots; /* first: a transport is its slots, and these are a tcp */
+    sgp_local_ranks_t local;
+    sgp_tcp_engine_t engine;
+    bool has_engine;
+} tcp_t;
+
+static tcp_t *tcp_of(sgp_transport_t *transport) {
+    return (tcp_t *)transport;
+}
+
+static sgp_status_t tcp_prepare(sgp_transport_t *transport, size_t bytes, unsigned messages) {
+    tcp_t *tcp = tcp_of(transport);
+    sgp_status_t status = sgp_slots_prepare(transport, bytes, messages);
+    if (status != SGP_OK) return status;
+    sgp_chunk_pool_allow(&tcp->engine.pool, transport->promised);
+    sgp_tcp_engine_wake(&tcp->engine);
     return SGP_OK;
 }
 
-sgp_status_t sgp_tcp_connect(const sgp_tcp_options_t *options, sgp_transport_t **transport) {
-    size_t chunk_bytes = options->chunk_bytes ? options->chunk_bytes : SGP_CHUNK_BYTES;
-    sgp_links_t *links = NULL;
-    sgp_status_t status = check(options);
-    if (status != SGP_OK) {
-        close(options->listener);
-        return status;
+/* ---- sending ---- */
+
+/* Reserves the posts of a message of so many chunks to the ranks that are not local. */
+static bool reserve_posts(tcp_t *tcp, size_t chunks, const sgp_destination_t *to,
+                          int destinations) {
+    size_t posts = 0;
+    for (int i = 0; i < destinations; i++)
+        if (!sgp_slots_is_local(&tcp->slots, to[i].dst)) posts += chunks;
+    return !posts || sgp_chunk_pool_reserve(&tcp->engine.pool, posts);
+}
+
+static sgp_status_t tcp_send_begin(sgp_transport_t *transport, const sgp_header_t *header,
+                                   const sgp_destination_t *to, int destinations,
+                                   sgp_send_t *send) {
+    tcp_t *tcp = tcp_of(transport);
+    size_t chunks = sgp_chunks_of(transport, header->encoding, header->count);
+    sgp_status_t status = sgp_slots_send_begin(transport, header, to, destinations, send);
+    if (status != SGP_OK || reserve_posts(tcp, chunks, to, destinations)) return status;
+    sgp_slots_cancel(&tcp->slots, send);
+    return sgp_fail(SGP_ERR_NO_MEMORY, "%s: no memory for a message of %zu chunks",
+                    transport->ops->name, chunks);
+}
+
+/* To a rank that is not local. */
+static void post(tcp_t *tcp, uint32_t slot, const sgp_send_t *send, const sgp_destination_t *to) {
+    if (sgp_tcp_engine_is_gone(&tcp->engine, to->dst)) {
+        sgp_chunk_pool_cancel(&tcp->engine.pool);
+        sgp_slots_drop(&tcp->slots, slot);
+        return;
     }
-    status = sgp_links_create(options, chunk_bytes, &links);
-    if (status != SGP_OK) return status;
-    sgp_shm_options_t shm = {.rank = options->rank,
-                             .size = options->size,
-                             .rendezvous = options->rendezvous,
-                             .chunk_bytes = chunk_bytes,
-                             .timeout_ms = options->timeout_ms,
-                             .peer_timeout_ms = options->peer_timeout_ms,
-                             .run = options->run,
-                             .local = options->local,
-                             .remote = &links->remote};
-    return sgp_shm_connect(&shm, transport);
+    sgp_header_t header = send->header;
+    header.weight = to->weight;
+    sgp_chunk_pool_post(&tcp->engine.pool, to->dst, &header,
+                        sgp_region_payload(&tcp->slots.own, slot), slot);
+}
+
+static void tcp_send_commit(sgp_transport_t *transport, sgp_send_t *send) {
+    tcp_t *tcp = tcp_of(transport);
+    uint32_t slot = sgp_slots_seal(&tcp->slots, send);
+    bool posted = false;
+    for (int i = 0; i < send->destinations; i++) {
+        bool local = sgp_slots_is_local(&tcp->slots, send->to[i].dst);
+        if (local) sgp_slots_post(&tcp->slots, slot, &send->to[i]);
+        else post(tcp, slot, send, &send->to[i]);
+        posted |= !local;
+    }
+    sgp_slots_drop(&tcp->slots, slot);
+    if (posted) sgp_tcp_engine_wake(&tcp->engine);
+}
+
+/* ---- receiving ---- */
+
+static sgp_status_t tcp_receive(sgp_transport_t *transport, sgp_chunk_t *chunk) {
+    tcp_t *tcp = tcp_of(transport);
+    if (sgp_slots_receive(transport, chunk) == SGP_OK) return SGP_OK;
+    if (!atomic_load(&tcp->slots.elsewhere)) return SGP_ERR_AGAIN;
+    sgp_arrival_t *arrival = sgp_chunk_pool_receive(&tcp->engine.pool);
+    if (!arrival) return SGP_ERR_AGAIN;
+    sgp_slots_received_elsewhere(&tcp->slots);
+    *chunk = (sgp_chunk_t){.header = arrival->header, .payload = arrival->place, .slot = arrival};
+    return SGP_OK;
+}
+
+static void tcp_release(sgp_transport_t *transport, sgp_chunk_t *chunk) {
+    tcp_t *tcp = tcp_of(transport);
+    if (sgp_slots_is_local(&tcp->slots, chunk->header.src)) {
+        sgp_slots_release(transport, chunk);
+        return;
+    }
+    sgp_chunk_pool_release(&tcp->engine.pool, chunk->slot);
+    chunk->slot = NULL;
+    sgp_tcp_engine_wake(&tcp->engine);
+}
+
+/* ---- losses and the end ---- */
+
+/* Of a local rank. */
+static void note_local(void *owner, int rank, sgp_fate_t fate, const char *why) {
+    tcp_t *tcp = owner;
+    if (fate.state == SGP_FATE_LOST) sgp_tcp_engine_note(&tcp->engine, rank, fate, why);
+    else sgp_slots_note(&tcp->slots, rank, fate, why);
+}
+
+static void tcp_leave(sgp_transport_t *transport, uint64_t deadline) {
+    sgp_tcp_engine_leave(&tcp_of(transport)->engine, deadline);
+    sgp_slots_leave(transport, deadline);
+}
+
+/* In the order of use: the heartbeat calls the engine, which reads from the slots. */
+static void tcp_destroy(sgp_transport_t *transport) {
+    tcp_t *tcp = tcp_of(transport);
+    sgp_local_ranks_fini(&tcp->local);
+    if (tcp->has_engine) sgp_tcp_engine_fini(&tcp->engine);
+    sgp_slots_fini(&tcp->slots);
+    free(tcp);
+}
+
+/* ---- connecting ---- */
+
+#define OPS(user_name)                                                                             \
+    {                                                                                              \
+        .name = (user_name), .now = sgp_slots_now, .wait = sgp_slots_wait, .prepare = tcp_prepare, \
+        .unprepare = sgp_slots_unprepare, .send_begin = tcp_send_begin,                            \
+        .send_next = sgp_slots_send_next, .send_commit = tcp_send_commit,                          \
+        .attend = sgp_slots_attend, .keep_close = sgp_slots_keep_close, .receive = tcp_receive,    \
+        .release = tcp_release, .agent_start = sgp_slots_agent_start,                              \
+        .agent_join = sgp_slots_agent_join, .lock = sgp_slots_lock, .unlock = sgp_slots_unlock,    \
+        .pause = sgp_slots_pause, .signal = sgp_slots_signal, .leave = tcp_leave,                  \
+        .destroy = tcp_destroy,                                                                    \
+    }
+
+/* With the name that the user knows: auto, if some ranks share memory. */
+static const sgp_transport_ops_t tcp_ops = OPS("tcp"), auto_ops = OPS("auto");
+
+static const sgp_transport_ops_t *ops_of(const sgp_tcp_options_t *options) {
+    for (int r = 0; options->local && r < options->size; r++)
+        if (options->local[r] && r != options->rank) return &auto_ops;
+    return &tcp_ops;
+}
+
+/* The transport and its slots; *tcp is set, for tcp_destroy, if there was memory for it. */
+static sgp_status_t make(const sgp_tcp_options_t *options, tcp_t **tcp) {
+    tcp_t *made = calloc(1, sizeof *made);
+    if (!made) return sgp_fail(SGP_ERR_NO_MEMORY, "tcp: no memory for a transport");
+    sgp_slots_options_t slots = {.ops = ops_of(options),
+                                 .rank = options->rank,
+                                 .size = options->size,
+                                 .run = options->run,
+                                 .chunk_bytes = options->chunk_bytes};
+    *tcp = made;
+    return sgp_slots_init(&made->slots, &slots);
+}
+
+/* The local ranks first, and then the neighbours. */
+static sgp_status_t connect_all(tcp_t *tcp, const sgp_tcp_options_t *options) {
+    sgp_local_options_t local = {.local = options->local,
+                                 .rendezvous = options->rendezvous,
+                                 .timeout_ms = options->timeout_ms,
+                                 .peer_timeout_ms = options->peer_timeout_ms};
+    sgp_status_t status = SGP_OK;
+    tcp->slots.note = note_local;
+    if (tcp->slots.transport.ops == &auto_ops)
+        status = sgp_local_ranks_meet(&tcp->local, &tcp->slots, &local);
+    if (status == SGP_OK) status = sgp_tcp_engine_start(&tcp->engine, options);
+    if (status == SGP_OK) sgp_local_ranks_watch(&tcp->local);
+    return status;
+}
+
+sgp_status_t sgp_tcp_connect(const sgp_tcp_options_t *options, sgp_transport_t **transport) {
+    tcp_t *tcp = NULL;
+    sgp_status_t status = make(options, &tcp);
+    if (status != SGP_OK) close(options->listener);
+    else status = sgp_tcp_engine_init(&tcp->engine, options, &tcp->slots);
+    if (tcp) tcp->has_engine = status == SGP_OK;
+    if (status == SGP_OK) status = connect_all(tcp, options);
+    if (status == SGP_OK) *transport = &tcp->slots.transport;
+    else if (tcp) tcp_destroy(&tcp->slots.transport);
+    return status;
 }

@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transport/slots/slots.h"
+
+#include "base/clock.h"
+#include "base/constants.h"
+#include "base/logging.h"
+#include "base/stream.h"
+#include "transport/forked.h"
+
+#include <stdlib.h>
+
+/* Chunks that a sender may be ahead of receivers at work; where it continues; how long it waits for
+ * them at most, and then not again in the same message. Measured: docs/results.md. */
+#define FARTHEST    4
+#define NEAREST     2
+#define PATIENCE_NS (20 * SGP_MILLISECOND)
+#define LONGEST_NS  (3600 * SGP_SECOND) /* of one sleep */
+
+static sgp_slots_t *slots_of(sgp_transport_t *transport) {
+    return (sgp_slots_t *)transport;
+}
+
+uint64_t sgp_slots_now(sgp_transport_t *transport) {
+    (void)transport;
+    return sgp_clock_now();
+}
+
+/* ---- losses ---- */
+
+void sgp_slots_note(void *owner, int rank, sgp_fate_t fate, const char *why) {
+    sgp_slots_t *slots = owner;
+    uint32_t none = 0;
+    if (fate.state == SGP_FATE_LOST && fate.cause != SGP_CAUSE_FOLLOWED)
+        atomic_compare_exchange_strong(&slots->own.control->lost, &none,
+                                       sgp_loss_pack(rank, fate.cause));
+    if (sgp_transport_note(&slots->transport, rank, fate, why))
+        sgp_region_ring_doorbell(&slots->own);
+}
+
+/* ---- slots ---- */
+
+static void take_returned(sgp_slots_t *slots) {
+    uint32_t slot =
+        atomic_exchange_explicit(&slots->own.control->returned, SGP_NO_SLOT, memory_order_acquire);
+    while (slot != SGP_NO_SLOT) {
+        uint32_t next = sgp_region_slot(&slots->own, slot)->next;
+        slots->free_slots[slots->free_count++] = slot;
+        slots->taken_back++;
+        slot = next;
+    }
+}
+
+/* Promised slots that no message has a claim on. */
+static uint64_t room(const sgp_slots_t *slots) {
+    uint64_t claimed = (uint64_t)slots->created - slots->free_count + slots->reserved;
+    return claimed < slots->transport.promised ? slots->transport.promised - claimed : 0;
+}
+
+/* From now on a slot given back wakes this rank, once there are `more`. */
+static void want_room(sgp_slots_t *slots, uint32_t more) {
+    sgp_region_control_t *control = slots->own.control;
+    atomic_store(&control->wake_at, slots->taken_back + more);
+    atomic_store(&control->wants_room, 1);
+}
+
+/* The slot given back last is still in the cache. Taking from the free ones first would cycle
+ * through all slots that were ever needed at a time. */
+static uint32_t take_slot(sgp_slots_t *slots) {
+    slots->reserved--;
+    if (atomic_load_explicit(&slots->own.control->returned, memory_order_relaxed) != SGP_NO_SLOT)
+        take_returned(slots);
+    if (!slots->free_count) return slots->created++;
+    uint32_t slot = slots->free_slots[--slots->free_count];
+    /* Ordered already, through `returned`; but a slot may have come back by another process's
+     * mapping, where no thread sanitizer sees that the transport's own thread had finished with it
+     * before. */
+    (void)atomic_load_explicit(&sgp_region_slot(&slots->own, slot)->references,
+                               memory_order_acquire);
+    return slot;
+}
+
+/* Adds parts to the region until it has that many slots, with a place for each in the stack of free
+ * ones. */
+static sgp_status_t make_slots(sgp_slots_t *slots, uint64_t wanted) {
+    uint64_t all = sgp_region_slots_before(slots->own.count);
+    uint32_t most = sgp_region_slots_before(SGP_REGION_PARTS);
+    const char *name = slots->transport.ops->name;
+    if (wanted > most)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "%s: %llu chunks under way, at most %u are possible",
+                        name, (unsigned long long)wanted, most);
+    while (all < wanted) all *= 2;
+    uint32_t *grown = realloc(slots->free_slots, all * sizeof *grown);
+    if (!grown)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "%s: no memory to keep count of %llu chunks", name,
+                        (unsigned long long)all);
+    slots->free_slots = grown;
+    sgp_status_t status = SGP_OK;
+    while (status == SGP_OK && sgp_region_slots_before(slots->own.count) < all)
+        status = sgp_region_grow(&slots->own);
+    return status;
+}
+
+sgp_status_t sgp_slots_prepare(sgp_transport_t *transport, size_t bytes, unsigned messages) {
+    uint64_t wanted = transport->promised + sgp_chunks_of_room(transport, bytes, messages);
+    sgp_status_t status = sgp_transport_check_room(transport, wanted);
+    if (status == SGP_OK) status = make_slots(slots_of(transport), wanted);
+    if (status == SGP_OK) transport->promised = wanted;
+    return status;
+}
+
+void sgp_slots_unprepare(sgp_transport_t *transport, size_t bytes, unsigned messages) {
+    transport->promised -= sgp_chunks_of_room(transport, bytes, messages);
+}
+
+/* How sgp_send_t and sgp_chunk_t name a slot: not NULL. */
+static void *handle_of(uint32_t slot) {
+    return (void *)((uintptr_t)slot + 1);
+}
+
+static uint32_t slot_of(const void *handle) {
+    return (uint32_t)((uintptr_t)handle - 1);
+}
+
+/* ---- sending ---- */
+
+/* Whether there is room for so many chunks. If not, this rank is woken once there is. */
+static bool find_room(sgp_slots_t *slots, size_t chunks) {
+    if (room(slots) < chunks) take_returned(slots);
+    if (room(slots) >= chunks) return true;
+    want_room(slots, (uint32_t)(chunks - room(slots)));
+    take_returned(slots); /* slots given back before `wants_room` was set */
+    if (room(slots) < chunks) return false;
+    atomic_store(&slots->own.control->wants_room, 0);
+    return true;
+}
+
+sgp_status_t sgp_slots_send_begin(sgp_transport_t *transport, const sgp_header_t *header,
+                                  const sgp_destination_t *to, int destinations, sgp_send_t *send) {
+    sgp_slots_t *slots = slots_of(transport);
+    size_t chunks = sgp_chunks_of(transport, header->encoding, header->count);
+    if (chunks > transport->promised)
+        return sgp_fail(SGP_ERR_INVALID, "%s: a message of %zu chunks, prepared for %llu",
+                        transport->ops->name, chunks, (unsigned long long)transport->promised);
+    if (sgp_transport_any_lost(transport, to, destinations)) return SGP_ERR_PEER_LOST;
+    if (!find_room(slots, chunks)) return SGP_ERR_AGAIN;
+    slots->reserved += (uint32_t)chunks;
+    sgp_send_init(transport, header, to, destinations, send);
+    return SGP_OK;
+}
+
+void sgp_slots_cancel(sgp_slots_t *slots, const sgp_send_t *send) {
+    slots->reserved -=
+        (uint32_t)sgp_chunks_of(&slots->transport, send->header.encoding, send->header.count);
+}
+
+void *sgp_slots_send_next(sgp_transport_t *transport, sgp_send_t *send) {
+    sgp_slots_t *slots = slots_of(transport);
+    if (!sgp_send_advance(transport, send)) return NULL;
+    uint32_t created = slots->created, slot = take_slot(slots);
+    send->slot = handle_of(slot);
+    size_t bytes = send->header.elements * sgp_encoding_size(send->header.encoding);
+    bool timed = bytes == transport->chunk_bytes && created == slots->created;
+    send->non_temporal = sgp_stores_begin(&slots->stores, timed, sgp_clock_now());
+    return sgp_region_payload(&slots->own, slot);
+}
+
+/* Local receivers read the header from the slot; others get their own, with the chunk's hash. */
+uint32_t sgp_slots_seal(sgp_slots_t *slots, sgp_send_t *send) {
+    uint32_t slot = slot_of(send->slot);
+    sgp_region_slot_t *head = sgp_region_slot(&slots->own, slot);
+    bool local = false;
+    if (send->non_temporal) sgp_stream_fence();
+    sgp_stores_end(&slots->stores, sgp_clock_now());
+    for (int i = 0; i < send->destinations && !local; i++)
+        local = sgp_slots_is_local(slots, send->to[i].dst);
+    if (local) sgp_header_encode(&send->header, head->header);
+    /* One more for this rank, so that the slot cannot come back before all are told. */
+    atomic_store_explicit(&head->references, (uint32_t)send->destinations + 1,
+                          memory_order_relaxed);
+    return slot;
+}
+
+void sgp_slots_drop(sgp_slots_t *slots, uint32_t slot) {
+    sgp_region_drop(&slots->own, slot);
+}
+
+void sgp_slots_post(sgp_slots_t *slots, uint32_t slot, const sgp_destination_t *to) {
+    sgp_region_t *receiver = &slots->peers[to->dst].region;
+    if (atomic_load_explicit(&receiver->control->left, memory_order_relaxed)) {
+        sgp_slots_drop(slots, slot);
+        return;
+    }
+    sgp_region_entry_t entry = {.slot = slot, .weight = to->weight};
+    sgp_region_post(&slots->own, to->dst, &entry);
+    sgp_region_ring_doorbell(receiver);
+}
+
+void sgp_slots_send_commit(sgp_transport_t *transport, sgp_send_t *send) {
+    sgp_slots_t *slots = slots_of(transport);
+    uint32_t slot = sgp_slots_seal(slots, send);
+    for (int i = 0; i < send->destinations; i++) sgp_slots_post(slots, slot, &send->to[i]);
+    sgp_slots_drop(slots, slot);
+}
+
+/* ---- receiving ---- */
+
+static sgp_region_ring_t *ring_from(const sgp_slots_t *slots, int src) {
+    const sgp_slots_peer_t *peer = &slots->peers[src];
+    return sgp_region_ring(&peer->region, peer->ring, slots->transport.rank);
+}
+
+/* The entry at `head` of src's ring to this rank. */
+static const sgp_region_entry_t *entry_at(const sgp_slots_t *slots, int src, uint32_t head) {
+    return &ring_from(slots, src)->entries[head % sgp_region_ring_room(slots->peers[src].ring)];
+}
+
+/* The ring continues in another part. false: that cannot be mapped, so nothing more of src can be
+ * read. */
+static bool follow(sgp_slots_t *slots, int src, uint32_t head) {
+    sgp_slots_peer_t *peer = &slots->peers[src];
+    uint32_t part = entry_at(slots, src, head)->part;
+    if (sgp_fates_of(slots->transport.fates, src).state == SGP_FATE_LOST) return false;
+    if (part <= (uint32_t)peer->ring || sgp_region_reach(&peer->region, part) != SGP_OK) {
+        slots->note(slots, src, sgp_fate_lost(SGP_CAUSE_FAILED), "its memory cannot be mapped");
+        return false;
+    }
+    atomic_store_explicit(&ring_from(slots, src)->head, head + 1, memory_order_release);
+    peer->ring = (int)part;
+    return true;
+}
+
+static bool has_arrived(sgp_slots_t *slots, int src) {
+    if (!sgp_slots_is_local(slots, src)) return false;
+    for (;;) {
+        sgp_region_ring_t *ring = ring_from(slots, src);
+        uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+        if (atomic_load_explicit(&ring->tail, memory_order_acquire) == head) return false;
+        if (entry_at(slots, src, head)->slot != SGP_RING_MOVED) return true;
+        if (!follow(slots, src, head)) return false;
+    }
+}
+
+static bool anything_arrived(sgp_slots_t *slots) {
+    if (atomic_load(&slots->elsewhere)) return true;
+    for (int r = 0; r < slots->transport.size; r++)
+        if (has_arrived(slots, r)) return true;
+    return false;
+}
+
+/* Takes the next entry of src's ring. */
+static sgp_status_t take_entry(sgp_slots_t *slots, int src, sgp_chunk_t *chunk) {
+    sgp_region_t *region = &slots->peers[src].region;
+    sgp_region_ring_t *ring = ring_from(slots, src);
+    uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+    sgp_region_entry_t entry = *entry_at(slots, src, head);
+    atomic_store_explicit(&ring->head, head + 1, memory_order_release);
+    if (entry.slot >= sgp_region_slots_before(region->count)) return SGP_ERR_REFUSED;
+    sgp_region_slot_t *slot = sgp_region_slot(region, entry.slot);
+    sgp_status_t status = sgp_transport_accept(&slots->transport, slot->header, &chunk->header);
+    if (status == SGP_OK && chunk->header.src != src) status = SGP_ERR_REFUSED;
+    if (status != SGP_OK) {
+        sgp_region_drop(region, entry.slot);
+        return status;
+    }
+    chunk->header.weight = entry.weight;
+    chunk->slot = handle_of(entry.slot);
+    chunk->payload = sgp_region_payload(region, entry.slot);
+    return SGP_OK;
+}
+
+/* In turns, so that a sender that never stops does not hide the others. */
+sgp_status_t sgp_slots_receive(sgp_transport_t *transport, sgp_chunk_t *chunk) {
+    sgp_slots_t *slots = slots_of(transport);
+    for (int i = 0; i < transport->size; i++) {
+        int src = (slots->next_peer + i) % transport->size;
+        while (has_arrived(slots, src)) {
+            if (take_entry(slots, src, chunk) != SGP_OK) continue;
+            slots->next_peer = (src + 1) % transport->size;
+            return SGP_OK;
+        }
+    }
+    return SGP_ERR_AGAIN;
+}
+
+void sgp_slots_release(sgp_transport_t *transport, sgp_chunk_t *chunk) {
+    sgp_region_drop(&slots_of(transport)->peers[chunk->header.src].region, slot_of(chunk->slot));
+    chunk->slot = NULL;
+}
+
+void sgp_slots_arrived_elsewhere(sgp_slots_t *slots) {
+    atomic_fetch_add(&slots->elsewhere, 1);
+    sgp_region_ring_doorbell(&slots->own);
+}
+
+void sgp_slots_received_elsewhere(sgp_slots_t *slots) {
+    atomic_fetch_sub(&slots->elsewhere, 1);
+}
+
+/* ---- waiting ---- */
+
+static bool worth_waking(sgp_slots_t *slots) {
+    sgp_region_control_t *control = slots->own.control;
+    if (anything_arrived(slots) || atomic_load(&slots->poked)) return true;
+    return atomic_load(&control->wants_room) && atomic_load(&control->returned) != SGP_NO_SLOT;
+}
+
+static sgp_status_t woken(sgp_slots_t *slots) {
+    atomic_store(&slots->poked, false);
+    return SGP_OK;
+}
+
+/* A loss counts once all chunks of the lost rank are received, so losses are looked for first. */
+sgp_status_t sgp_slots_wait(sgp_transport_t *transport, uint64_t deadline) {
+    sgp_slots_t *slots = slots_of(transport);
+    sgp_region_control_t *control = slots->own.control;
+    for (;;) {
+        uint32_t seen = atomic_load(&control->doorbell);
+        atomic_store(&control->sleeping, 1);
+        atomic_thread_fence(memory_order_seq_cst); /* pairs with sgp_region_ring_doorbell */
+        bool lost = sgp_transport_lost_peer(transport) >= 0, wake = worth_waking(slots);
+        uint64_t now = sgp_clock_now(), left = now < deadline ? deadline - now : 0;
+        if (!wake && !lost && left)
+            sgp_region_sleep(&slots->own, seen, left < LONGEST_NS ? left : LONGEST_NS);
+        atomic_store(&control->sleeping, 0);
+        if (!wake && !lost) lost = sgp_transport_lost_peer(transport) >= 0;
+        if (wake || worth_waking(slots)) return woken(slots);
+        if (lost) return SGP_ERR_PEER_LOST;
+        if (!left) return SGP_ERR_TIMEOUT;
+    }
+}
+
+void sgp_slots_attend(sgp_transport_t *transport, bool attends) {
+    atomic_store_explicit(&slots_of(transport)->own.control->attends, attends,
+                          memory_order_relaxed);
+}
+
+/* Own slots that some receiver has not given back. */
+static uint32_t backlog(sgp_slots_t *slots) {
+    uint32_t uncollected = atomic_load(&slots->own.control->given_back) - slots->taken_back;
+    return slots->created - slots->free_count - uncollected;
+}
+
+/* All receivers are local and at their messages, and none of them waits there for somebody
+ * else's. */
+static bool receivers_at_work(sgp_slots_t *slots, const sgp_send_t *send) {
+    for (int i = 0; i < send->destinations; i++) {
+        if (!sgp_slots_is_local(slots, send->to[i].dst)) return false;
+        sgp_region_control_t *control = slots->peers[send->to[i].dst].region.control;
+        if (!atomic_load(&control->attends) || atomic_load(&control->left)) return false;
+        if (atomic_load(&control->sleeping) && !atomic_load(&control->paused)) return false;
+    }
+    return send->destinations > 0;
+}
+
+/* Sleeps once, for as long as the sender's patience lasts. */
+static void sleep_paused(sgp_slots_t *slots, sgp_send_t *send) {
+    sgp_region_control_t *control = slots->own.control;
+    want_room(slots, backlog(slots) - NEAREST);
+    atomic_store(&control->paused, 1);
+    uint32_t seen = atomic_load(&control->doorbell);
+    atomic_store(&control->sleeping, 1);
+    atomic_thread_fence(memory_order_seq_cst); /* pairs with sgp_region_ring_doorbell */
+    uint64_t now = sgp_clock_now(), end = send->paused_since + PATIENCE_NS;
+    send->impatient = now >= end;
+    if (!send->impatient && backlog(slots) > NEAREST && !anything_arrived(slots))
+        sgp_region_sleep(&slots->own, seen, end - now);
+    atomic_store(&control->sleeping, 0);
+    atomic_store(&control->paused, 0);
+    atomic_store(&control->wants_room, 0);
+}
+
+bool sgp_slots_keep_close(sgp_transport_t *transport, sgp_send_t *send) {
+    sgp_slots_t *slots = slots_of(transport);
+    uint32_t most = send->paused_since ? NEAREST : FARTHEST;
+    if (send->paused_since && sgp_clock_now() - send->paused_since >= PATIENCE_NS)
+        send->impatient = true; /* also where arrivals never let it sleep */
+    while (!send->impatient && backlog(slots) > most && receivers_at_work(slots, send)) {
+        if (anything_arrived(slots)) return true;
+        if (!send->paused_since) send->paused_since = sgp_clock_now();
+        most = NEAREST;
+        take_returned(slots);
+        if (backlog(slots) > most) sleep_paused(slots, send);
+    }
+    send->paused_since = 0;
+    return false;
+}
+
+/* ---- the agent ---- */
+
+sgp_status_t sgp_slots_agent_start(sgp_transport_t *transport, void (*body)(void *context),
+                                   void *context) {
+    return sgp_agent_start(&slots_of(transport)->agent, body, context);
+}
+
+void sgp_slots_agent_join(sgp_transport_t *transport) {
+    sgp_agent_join(&slots_of(transport)->agent);
+}
+
+void sgp_slots_lock(sgp_transport_t *transport) {
+    pthread_mutex_lock(&slots_of(transport)->agent.lock);
+}
+
+void sgp_slots_unlock(sgp_transport_t *transport) {
+    pthread_mutex_unlock(&slots_of(transport)->agent.lock);
+}
+
+void sgp_slots_pause(sgp_transport_t *transport, uint64_t deadline) {
+    sgp_agent_pause(&slots_of(transport)->agent, deadline);
+}
+
+void sgp_slots_signal(sgp_transport_t *transport) {
+    sgp_slots_t *slots = slots_of(transport);
+    if (!sgp_agent_signal(&slots->agent)) return;
+    atomic_store(&slots->poked, true);
+    sgp_region_ring_doorbell(&slots->own);
+}
+
+/* ---- making and ending ---- */
+
+static sgp_status_t check(const sgp_slots_options_t *options) {
+    if (options->size < 1 || options->size > SGP_MOST_PROCESSES)
+        return sgp_fail(SGP_ERR_INVALID, "%d nodes: must be 1 to %d", options->size,
+                        SGP_MOST_PROCESSES);
+    if (options->rank < 0 || options->rank >= options->size)
+        return sgp_fail(SGP_ERR_INVALID, "rank %d of %d nodes: must be 0 to %d", options->rank,
+                        options->size, options->size - 1);
+    if (options->chunk_bytes % 64)
+        return sgp_fail(SGP_ERR_INVALID, "%s: chunk_bytes is %zu, must be a multiple of 64",
+                        options->ops->name, options->chunk_bytes);
+    return SGP_OK;
+}
+
+static sgp_status_t allocate(sgp_slots_t *slots, int size) {
+    slots->peers = calloc((size_t)size, sizeof *slots->peers);
+    for (int r = 0; slots->peers && r < size; r++) slots->peers[r].region.file = -1;
+    slots->free_slots = calloc(SGP_REGION_FIRST, sizeof *slots->free_slots);
+    if (slots->peers && slots->free_slots &&
+        sgp_fates_create(size, &slots->transport.fates) == SGP_OK)
+        return SGP_OK;
+    return sgp_fail(SGP_ERR_NO_MEMORY, "%s: no memory to connect %d nodes",
+                    slots->transport.ops->name, size);
+}
+
+sgp_status_t sgp_slots_init(sgp_slots_t *slots, const sgp_slots_options_t *options) {
+    slots->transport = (sgp_transport_t){
+        .ops = options->ops,
+        .rank = options->rank,
+        .size = options->size,
+        .run = options->run,
+        .chunk_bytes = options->chunk_bytes ? options->chunk_bytes : SGP_CHUNK_BYTES,
+    };
+    slots->note = sgp_slots_note;
+    sgp_agent_init(&slots->agent, options->rank);
+    sgp_status_t status = check(options);
+    if (status == SGP_OK) status = allocate(slots, options->size);
+    if (status == SGP_OK)
+        status = sgp_region_create(options->size, slots->transport.chunk_bytes, &slots->own);
+    if (status == SGP_OK) sgp_forked_guard(&slots->transport);
+    return status;
+}
+
+void sgp_slots_leave(sgp_transport_t *transport, uint64_t deadline) {
+    sgp_chunk_t chunk;
+    (void)deadline;
+    atomic_store(&slots_of(transport)->own.control->left, 1);
+    while (sgp_transport_receive(transport, &chunk) == SGP_OK)
+        sgp_transport_release(transport, &chunk);
+}
+
+void sgp_slots_fini(sgp_slots_t *slots) {
+    sgp_forked_unguard(&slots->transport);
+    for (int r = 0; slots->peers && r < slots->transport.size; r++)
+        sgp_region_unmap(&slots->peers[r].region);
+    sgp_region_unmap(&slots->own);
+    sgp_agent_fini(&slots->agent);
+    sgp_fates_destroy(slots->transport.fates);
+    free(slots->peers);
+    free(slots->free_slots);
+}

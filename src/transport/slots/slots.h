@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The chunk store that the transports shm and tcp share. A rank writes each chunk that it sends
+ * into a slot of its own memory (region.h), where all receivers read it. Local ranks map that
+ * memory, and find the slot's number in a ring; the transport carries the chunk to all others.
+ *
+ * Called by transport/shm and transport/tcp. It must never open a socket or start a thread, and
+ * knows no way to reach a rank but shared memory.
+ *
+ * A transport embeds sgp_slots_t as its first member and completes the table of
+ * sgp_transport_ops_t. A function below with the name of a call in that table implements that call
+ * for local ranks, under the contract of transport.h. */
+#ifndef SGP_TRANSPORT_SLOTS_SLOTS_H
+#define SGP_TRANSPORT_SLOTS_SLOTS_H
+
+#include "transport/agent.h"
+#include "transport/slots/region.h"
+#include "transport/slots/stores.h"
+#include "transport/transport.h"
+
+/* Another rank, as its memory is mapped here. */
+typedef struct sgp_slots_peer {
+    sgp_region_t region; /* region.control NULL: it is not local */
+    int ring;            /* the part in which its ring to this rank continues */
+} sgp_slots_peer_t;
+
+/* Embedded. The transport sets `note`, and the rendezvous fills `peers`; all else is written by
+ * slots.c. */
+typedef struct sgp_slots {
+    sgp_transport_t transport; /* first: a transport is its slots */
+    sgp_region_t own;
+    sgp_slots_peer_t *peers; /* (size); this rank's own entry is unused */
+
+    /* The loss or departure of a local rank. Any thread; the default is sgp_slots_note. */
+    void (*note)(void *slots, int rank, sgp_fate_t fate, const char *why);
+
+    sgp_agent_t agent;
+    atomic_bool poked;     /* the agent has to return from wait */
+    atomic_uint elsewhere; /* chunks that arrived outside the rings, and were not received */
+    int next_peer;         /* where receive looks first */
+    uint32_t *free_slots;  /* (all slots) a stack: the slot used last is still in the cache */
+    uint32_t free_count;
+    uint32_t created;    /* slots ever used: the number of the next new one */
+    uint32_t reserved;   /* promised to messages begun, and not taken yet */
+    uint32_t taken_back; /* slots ever taken from `returned` */
+    sgp_stores_t stores;
+} sgp_slots_t;
+
+typedef struct sgp_slots_options {
+    const sgp_transport_ops_t *ops; /* borrowed */
+    int rank, size;
+    uint64_t run;
+    size_t chunk_bytes; /* 0: the default */
+} sgp_slots_options_t;
+
+/* SGP_ERR_INVALID (a value out of range), SGP_ERR_SYSTEM, SGP_ERR_NO_MEMORY; all logged.
+ * sgp_slots_fini is due in every case. slots: zeroed. */
+sgp_status_t sgp_slots_init(sgp_slots_t *slots, const sgp_slots_options_t *options);
+void sgp_slots_fini(sgp_slots_t *slots);
+
+static inline bool sgp_slots_is_local(const sgp_slots_t *slots, int rank) {
+    return slots->peers[rank].region.control != NULL;
+}
+
+/* Records the fate of any rank, and wakes this one. A loss is written to this rank's memory first,
+ * so that its own end, if it follows, is not taken for a cause. Any thread. */
+void sgp_slots_note(void *slots, int rank, sgp_fate_t fate, const char *why);
+
+/* ---- sending ---- */
+
+sgp_status_t sgp_slots_prepare(sgp_transport_t *transport, size_t bytes, unsigned messages);
+void sgp_slots_unprepare(sgp_transport_t *transport, size_t bytes, unsigned messages);
+sgp_status_t sgp_slots_send_begin(sgp_transport_t *transport, const sgp_header_t *header,
+                                  const sgp_destination_t *to, int destinations, sgp_send_t *send);
+void *sgp_slots_send_next(sgp_transport_t *transport, sgp_send_t *send);
+void sgp_slots_send_commit(sgp_transport_t *transport, sgp_send_t *send);
+bool sgp_slots_keep_close(sgp_transport_t *transport, sgp_send_t *send);
+void sgp_slots_attend(sgp_transport_t *transport, bool attends);
+
+/* Instead of the first next: a message that was begun is not sent. */
+void sgp_slots_cancel(sgp_slots_t *slots, const sgp_send_t *send);
+
+/* The parts of a commit, for a transport that also carries chunks otherwise. seal: the chunk is
+ * written; returns its slot, to which this rank and each destination hold one reference. post:
+ * tells a local destination. drop: gives one reference up, by any thread; the last one frees the
+ * slot. */
+uint32_t sgp_slots_seal(sgp_slots_t *slots, sgp_send_t *send);
+void sgp_slots_post(sgp_slots_t *slots, uint32_t slot, const sgp_destination_t *to);
+void sgp_slots_drop(sgp_slots_t *slots, uint32_t slot);
+
+/* ---- receiving and waiting ---- */
+
+sgp_status_t sgp_slots_receive(sgp_transport_t *transport, sgp_chunk_t *chunk);
+void sgp_slots_release(sgp_transport_t *transport, sgp_chunk_t *chunk);
+uint64_t sgp_slots_now(sgp_transport_t *transport);
+sgp_status_t sgp_slots_wait(sgp_transport_t *transport, uint64_t deadline);
+
+/* A chunk arrived outside the rings, by any thread; and one such chunk was received. */
+void sgp_slots_arrived_elsewhere(sgp_slots_t *slots);
+void sgp_slots_received_elsewhere(sgp_slots_t *slots);
+
+sgp_status_t sgp_slots_agent_start(sgp_transport_t *transport, void (*body)(void *context),
+                                   void *context);
+void sgp_slots_agent_join(sgp_transport_t *transport);
+void sgp_slots_lock(sgp_transport_t *transport);
+void sgp_slots_unlock(sgp_transport_t *transport);
+void sgp_slots_pause(sgp_transport_t *transport, uint64_t deadline);
+void sgp_slots_signal(sgp_transport_t *transport);
+
+/* Never blocks: posted chunks stay readable for all who map this rank's memory. */
+void sgp_slots_leave(sgp_transport_t *transport, uint64_t deadline);
+
+#endif

@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transport/tcp/edges.h"
+
+#include "base/clock.h"
+#include "base/constants.h"
+#include "base/fork.h"
+#include "base/logging.h"
+#include "net/socket.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CALL_AGAIN     (50 * SGP_MILLISECOND)
+#define STRANGER_GRACE SGP_SECOND        /* for which a stranger may delay leaving */
+#define STRANGER_LIMIT (60 * SGP_SECOND) /* for the handshake of a caller */
+#define MOST_STRANGERS 64
+
+/* A peer that refuses so many calls in a row is lost. One that has left refuses them as well, until
+ * another peer tells of its leaving. The timer calls again, every 50 ms at most. */
+#define MOST_REFUSALS 15
+
+/* The longest time for which a connection that takes no bytes keeps a loss from the owner. */
+#define SAY_GRACE (250 * SGP_MILLISECOND)
+
+static bool is_gone(const sgp_edges_t *edges, int rank) {
+    return sgp_losses_state(&edges->losses, rank) != SGP_FATE_PRESENT;
+}
+
+static bool has_left(const sgp_edges_t *edges, int rank) {
+    return sgp_losses_state(&edges->losses, rank) == SGP_FATE_LEFT;
+}
+
+/* ---- ending ---- */
+
+void sgp_edges_close(sgp_edges_t *edges, sgp_connection_t *connection) {
+    if (connection->state == SGP_CONNECTION_CLOSED) return;
+    if (connection->state != SGP_CONNECTION_OPEN && !connection->caller) edges->strangers--;
+    sgp_connection_close(connection);
+    edges->closed++;
+    if (connection->peer < 0) return;
+    sgp_edge_t *edge = &edges->of[connection->peer];
+    if (edge->out == connection) edge->out = NULL;
+    if (edge->in == connection) edge->in = NULL;
+}
+
+/* A rank that cannot be called, or whose connection ended. */
+__attribute__((format(printf, 4, 5))) static void lose(sgp_edges_t *edges, int rank,
+                                                       sgp_cause_t cause, const char *why, ...) {
+    char text[SGP_VERDICT_BYTES + 128];
+    va_list arguments;
+    va_start(arguments, why);
+    vsnprintf(text, sizeof text, why, arguments);
+    va_end(arguments);
+    sgp_losses_lose(&edges->losses, rank, sgp_fate_lost(cause), text);
+}
+
+void sgp_edges_fail(sgp_edges_t *edges, sgp_connection_t *connection, sgp_cause_t cause,
+                    const char *why, ...) {
+    int peer = connection->peer;
+    char text[SGP_VERDICT_BYTES + 64];
+    if (connection->state == SGP_CONNECTION_CLOSED) return;
+    va_list arguments;
+    va_start(arguments, why);
+    vsnprintf(text, sizeof text, why, arguments);
+    va_end(arguments);
+    sgp_edges_close(edges, connection);
+    if (peer < 0) return;
+    lose(edges, peer, cause, "%s", text);
+    if (has_left(edges, peer)) return;
+    if (edges->of[peer].out) sgp_edges_close(edges, edges->of[peer].out);
+    if (edges->of[peer].in) sgp_edges_close(edges, edges->of[peer].in);
+}
+
+/* After LEAVE the peer sends nothing more; it answers by closing the connection. The kernel gives a
+ * connection up, with ETIMEDOUT, when the other end's kernel has been silent for the time limit. */
+void sgp_edges_ended(sgp_edges_t *edges, sgp_connection_t *connection, int error) {
+    sgp_cause_t cause = error == ETIMEDOUT ? SGP_CAUSE_SILENT : SGP_CAUSE_CLOSED;
+    if (connection->said_leave) sgp_edges_close(edges, connection);
+    else
+        sgp_edges_fail(edges, connection, cause, "%s",
+                       error ? strerror(error) : sgp_cause_text(cause));
+}
+
+void sgp_edges_note(sgp_edges_t *edges, int rank, sgp_fate_t fate, const char *why) {
+    sgp_losses_lose(&edges->losses, rank, fate, why);
+}
+
+/* All bytes of the peer are read, so it sees an end in order. */
+static void heard_leave(sgp_edges_t *edges, sgp_connection_t *connection) {
+    sgp_edges_close(edges, connection);
+    sgp_losses_leave(&edges->losses, connection->peer);
+}
+
+void sgp_edges_heard(sgp_edges_t *edges, sgp_connection_t *connection, sgp_frame_kind_t kind,
+                     uint32_t value) {
+    sgp_rank_name_t name;
+    int peer = connection->peer;
+    if (kind == SGP_FRAME_LEAVE) heard_leave(edges, connection);
+    if (kind == SGP_FRAME_LEFT && value < (uint32_t)edges->size && (int)value != edges->rank)
+        sgp_losses_leave(&edges->losses, (int)value);
+    if (kind == SGP_FRAME_LOST)
+        sgp_losses_heard(&edges->losses, peer, sgp_transport_name(edges->transport, peer, &name),
+                         value);
+}
+
+void sgp_edges_say(sgp_edges_t *edges, sgp_connection_t *connection, sgp_frame_kind_t kind,
+                   uint32_t value) {
+    if (!sgp_connection_say(connection, kind, value))
+        sgp_edges_fail(edges, connection, SGP_CAUSE_FAILED, "out of memory");
+}
+
+/* ---- telling of losses ---- */
+
+int sgp_edges_settle(sgp_edges_t *edges) {
+    sgp_frame_kind_t kind;
+    uint32_t value;
+    int rank = sgp_losses_next(&edges->losses);
+    if (rank < 0 || !sgp_losses_frame(&edges->losses, rank, &kind, &value)) return rank;
+    if (edges->leaves && kind == SGP_FRAME_LOST) return rank;
+    for (sgp_connection_t *each = edges->connections.first; each; each = each->next)
+        if (each->state == SGP_CONNECTION_OPEN && each->peer != rank)
+            sgp_edges_say(edges, each, kind, value);
+    return rank;
+}
+
+/* A new connection is told of all earlier losses. */
+static void tell_losses(sgp_edges_t *edges, sgp_connection_t *connection) {
+    sgp_frame_kind_t kind;
+    uint32_t value;
+    for (int r = 0; r < edges->size; r++)
+        if (sgp_losses_frame(&edges->losses, r, &kind, &value))
+            sgp_edges_say(edges, connection, kind, value);
+}
+
+static bool all_is_said(const sgp_edges_t *edges) {
+    for (const sgp_connection_t *each = edges->connections.first; each; each = each->next)
+        if (each->state == SGP_CONNECTION_OPEN && !each->mute && sgp_connection_has_frames(each))
+            return false;
+    return true;
+}
+
+bool sgp_edges_publish(sgp_edges_t *edges,
+                       void (*note)(void *owner, int rank, sgp_fate_t fate, const char *why),
+                       void *owner) {
+    uint64_t since = sgp_losses_unpublished(&edges->losses);
+    if (since && !all_is_said(edges) && sgp_clock_now() - since < SAY_GRACE) return false;
+    sgp_losses_publish(&edges->losses, note, owner);
+    return since != 0;
+}
+
+/* ---- who is there ---- */
+
+/* -1: all others are local. */
+static int next_remote(const sgp_edges_t *edges) {
+    for (int i = 1; i < edges->size; i++) {
+        int rank = (edges->rank + i) % edges->size;
+        if (!edges->of[rank].local) return rank;
+    }
+    return -1;
+}
+
+/* The connection is open, or was: the rank may have left already. */
+static bool has_come(const sgp_edges_t *edges, int rank, const sgp_connection_t *connection) {
+    bool open = connection && connection->state == SGP_CONNECTION_OPEN;
+    return open || has_left(edges, rank);
+}
+
+bool sgp_edges_have_met(const sgp_edges_t *edges) {
+    int next = next_remote(edges), before = (edges->rank + edges->size - 1) % edges->size;
+    if (next < 0) return true;
+    if (!has_come(edges, next, edges->of[next].out)) return false;
+    return edges->of[before].local || has_come(edges, before, edges->of[before].in);
+}
+
+/* ---- calling ---- */
+
+/* A call that failed is made again as long as the peer may be starting or leaving. A peer whose
+ * address refuses has ended. A peer that hangs up may have too many callers, or has ended as well
+ * and refuses the next call. */
+static void call_failed(sgp_edges_t *edges, int rank, int error) {
+    sgp_edge_t *edge = &edges->of[rank];
+    char address[SGP_ADDRESS_TEXT];
+    bool refused = error == ECONNREFUSED;
+    edge->refusals = refused ? edge->refusals + 1 : 0;
+    if (edge->refusals < MOST_REFUSALS &&
+        sgp_clock_now() - edge->called_since < edges->open_timeout)
+        return;
+    lose(edges, rank, refused ? SGP_CAUSE_REFUSED : SGP_CAUSE_UNREACHED, "%s: %s",
+         sgp_address_text(&edge->address, address), strerror(error));
+}
+
+/* NULL: the call failed at once, and the failure is dealt with. */
+static sgp_connection_t *call(sgp_edges_t *edges, int rank) {
+    const sgp_address_t *to = &edges->of[rank].address;
+    int error = 0, socket = sgp_socket_make(to, edges->listener);
+    if (socket < 0) {
+        lose(edges, rank, SGP_CAUSE_FAILED, "no socket to call it: %s", strerror(errno));
+        return NULL;
+    }
+    sgp_connection_t *made = sgp_connection_call(&edges->connections, rank, to, socket, &error);
+    if (!made && error) call_failed(edges, rank, error);
+    else if (!made) lose(edges, rank, SGP_CAUSE_FAILED, "no memory to call it");
+    return made;
+}
+
+void sgp_edges_call(sgp_edges_t *edges, int rank) {
+    sgp_edge_t *edge = &edges->of[rank];
+    uint64_t now = sgp_clock_now();
+    if (edge->out || edge->local || is_gone(edges, rank) || now < edge->call_again) return;
+    if (!edge->called_since) edge->called_since = now;
+    edge->call_again = now + CALL_AGAIN;
+    edge->out = call(edges, rank);
+}
+
+void sgp_edges_call_next(sgp_edges_t *edges) {
+    int next = next_remote(edges);
+    if (next >= 0) sgp_edges_call(edges, next);
+}
+
+void sgp_edges_take_callers(sgp_edges_t *edges) {
+    for (;;) {
+        sgp_address_t from = {.length = sizeof from.at};
+        int made = sgp_socket_accept(edges->listener, &from);
+        if (made < 0 && errno == EINTR) continue;
+        if (made < 0) return;
+        if (edges->strangers >= MOST_STRANGERS) sgp_fork_close(made); /* it will call again */
+        else if (sgp_connection_answer(&edges->connections, made, &from)) edges->strangers++;
+    }
+}
+
+/* ---- judging a peer that has shown who it is ---- */
+
+/* Both sides have to be of the same run, size and chunk size. false: the handshake is refused. */
+static bool judge_group(const sgp_edges_t *edges, sgp_handshake_t *handshake) {
+    const sgp_hello_t *theirs = &handshake->theirs, *mine = &edges->connections.hello;
+    if (theirs->run != mine->run) sgp_handshake_refuse(handshake, "it belongs to another run");
+    else if (theirs->size != mine->size)
+        sgp_handshake_refuse(handshake, "it counts %d processes, and here are %d", theirs->size,
+                             mine->size);
+    else if (theirs->fingerprint != mine->fingerprint)
+        sgp_handshake_refuse(handshake, "its chunks have %llu bytes, and here %llu",
+                             (unsigned long long)theirs->fingerprint,
+                             (unsigned long long)mine->fingerprint);
+    else return true;
+    return false;
+}
+
+static bool may_call(const sgp_edges_t *edges, sgp_connection_t *connection) {
+    sgp_handshake_t *handshake = &connection->handshake;
+    char address[SGP_ADDRESS_TEXT];
+    bool open = edges->connections.key || edges->insecure;
+    if (!open && !sgp_address_is_here(&connection->other))
+        sgp_handshake_refuse(handshake,
+                             "%s is another machine, and there is no key: give all nodes the same "
+                             "--key-file, or --insecure",
+                             sgp_address_text(&connection->other, address));
+    else if (handshake->theirs.purpose == SGP_PURPOSE_JOIN)
+        sgp_handshake_refuse(handshake, "the group is full: all %d processes have come",
+                             edges->size);
+    else return judge_group(edges, handshake);
+    return false;
+}
+
+static void judge_caller(sgp_edges_t *edges, sgp_connection_t *connection) {
+    if (!may_call(edges, connection)) return;
+    int rank = connection->handshake.theirs.rank;
+    if (rank < 0 || rank >= edges->size || rank == edges->rank || edges->of[rank].local)
+        sgp_handshake_refuse(&connection->handshake, "rank %d has no business here", rank);
+    else if (edges->of[rank].in)
+        sgp_handshake_refuse(&connection->handshake, "a second node claims rank %d", rank);
+    else {
+        edges->of[rank].in = connection;
+        sgp_connection_accept(connection, rank);
+    }
+}
+
+static void judge_answerer(sgp_edges_t *edges, sgp_connection_t *connection) {
+    int rank = connection->handshake.theirs.rank;
+    if (!judge_group(edges, &connection->handshake)) return;
+    if (rank == connection->peer) sgp_connection_accept(connection, rank);
+    else
+        sgp_handshake_refuse(&connection->handshake, "it has rank %d, and %d was called", rank,
+                             connection->peer);
+}
+
+/* A caller that is refused may claim any rank, so none is lost by that. */
+static void refused(sgp_edges_t *edges, sgp_connection_t *connection) {
+    const char *reason = connection->handshake.reason;
+    bool by_them = connection->handshake.refused_by_them;
+    char address[SGP_ADDRESS_TEXT];
+    sgp_address_text(&connection->other, address);
+    atomic_fetch_add(&edges->transport->counters.refused, 1);
+    if (connection->caller) {
+        sgp_edges_fail(edges, connection, SGP_CAUSE_REFUSED,
+                       by_them ? "%s refuses us: \"%s\"" : "%s is refused: %s", address, reason);
+        return;
+    }
+    sgp_log(SGP_LOG_WARNING,
+            by_them ? "tcp: %s called and refuses us: \"%s\"" : "tcp: refused %s: %s", address,
+            reason);
+    sgp_edges_close(edges, connection);
+}
+
+/* The connection ended before the handshake did: the peer ends, or leaves. */
+static void hung_up(sgp_edges_t *edges, sgp_connection_t *connection, int error) {
+    sgp_edges_close(edges, connection);
+    if (connection->caller) call_failed(edges, connection->peer, error ? error : ECONNRESET);
+}
+
+static void opened(sgp_edges_t *edges, sgp_connection_t *connection) {
+    if (connection->caller) edges->of[connection->peer].refusals = 0;
+    else edges->strangers--;
+    tell_losses(edges, connection);
+}
+
+bool sgp_edges_open(sgp_edges_t *edges, sgp_connection_t *connection) {
+    for (;;) {
+        switch (sgp_connection_open(connection)) {
+        case SGP_OPENING_WAITS:
+            return false;
+        case SGP_OPENING_JUDGE:
+            if (connection->caller) judge_answerer(edges, connection);
+            else judge_caller(edges, connection);
+            break;
+        case SGP_OPENING_DONE:
+            opened(edges, connection);
+            return true;
+        case SGP_OPENING_REFUSED:
+            refused(edges, connection);
+            return false;
+        case SGP_OPENING_ENDED:
+            hung_up(edges, connection, connection->error);
+            return false;
+        }
+    }
+}
+
+/* ---- time ---- */
+
+/* Opening has a time limit of its own: many processes on few cores may need it. */
+static void tick_opening(sgp_edges_t *edges, sgp_connection_t *connection, uint64_t now) {
+    uint64_t passed = now - connection->since;
+    if (connection->caller && passed > edges->open_timeout) hung_up(edges, connection, ETIMEDOUT);
+    if (!connection->caller && passed > STRANGER_LIMIT) sgp_edges_close(edges, connection);
+}
+
+static void tick(sgp_edges_t *edges, sgp_connection_t *connection, uint64_t now) {
+    if (connection->state == SGP_CONNECTION_CLOSED) return;
+    if (connection->state != SGP_CONNECTION_OPEN) tick_opening(edges, connection, now);
+    else if (now - connection->heard > edges->peer_timeout && !connection->stalled)
+        sgp_edges_fail(edges, connection, SGP_CAUSE_SILENT, "it has been silent for %.1f s",
+                       (double)(now - connection->heard) / 1e9);
+    else if (now - connection->spoke > edges->peer_timeout / 4 && !connection->sending)
+        sgp_edges_say(edges, connection, SGP_FRAME_ALIVE, 0);
+}
+
+/* A late tick counts as one: a process that did not run itself (in a debugger, on a suspended or
+ * overloaded machine) has not listened, so it calls no other silent. */
+static void forgive(sgp_edges_t *edges, uint64_t now, uint64_t late) {
+    for (sgp_connection_t *each = edges->connections.first; each; each = each->next)
+        sgp_connection_forgive(each, late, now);
+}
+
+void sgp_edges_tick(sgp_edges_t *edges, uint64_t now, uint64_t elapsed, uint64_t tick_length,
+                    bool (*wanted)(void *context, int rank), void *context) {
+    if (elapsed > 2 * tick_length) forgive(edges, now, elapsed - tick_length);
+    for (sgp_connection_t *each = edges->connections.first; each; each = each->next)
+        tick(edges, each, now);
+    for (int r = 0; r < edges->size; r++)
+        if (edges->of[r].called_since && (!edges->leaves || wanted(context, r)))
+            sgp_edges_call(edges, r);
+}
+
+void sgp_edges_leave(sgp_edges_t *edges) {
+    edges->leaves = true;
+}
+
+void sgp_edges_close_all(sgp_edges_t *edges) {
+    for (sgp_connection_t *each = edges->connections.first; each; each = each->next)
+        sgp_edges_close(edges, each);
+}
+
+void sgp_edges_attach(sgp_edges_t *edges, uv_loop_t *loop, sgp_chunk_pool_t *pool,
+                      uv_poll_cb on_poll, void *owner) {
+    edges->connections.loop = loop;
+    edges->connections.pool = pool;
+    edges->connections.on_poll = on_poll;
+    edges->connections.owner = owner;
+}
+
+/* A caller that has just come may be a member, and has to hear that this rank leaves; a stranger
+ * that says nothing delays it for a moment only. */
+bool sgp_edges_delays_leaving(const sgp_connection_t *connection) {
+    if (connection->state == SGP_CONNECTION_CLOSED) return false;
+    return connection->peer >= 0 || sgp_clock_now() - connection->since < STRANGER_GRACE;
+}
+
+/* ---- making ---- */
+
+static void set_addresses(sgp_edges_t *edges, const sgp_tcp_options_t *options) {
+    for (int r = 0; r < edges->size; r++) {
+        edges->of[r].address = options->addresses[r];
+        edges->of[r].local = options->local && options->local[r];
+    }
+}
+
+sgp_status_t sgp_edges_init(sgp_edges_t *edges, const sgp_tcp_options_t *options,
+                            sgp_transport_t *transport) {
+    int timeout = options->peer_timeout_ms ? options->peer_timeout_ms : SGP_PEER_TIMEOUT_MS;
+    *edges = (sgp_edges_t){.transport = transport,
+                           .rank = options->rank,
+                           .size = options->size,
+                           .insecure = options->insecure,
+                           .listener = options->listener,
+                           .open_timeout = (uint64_t)options->timeout_ms * SGP_MILLISECOND,
+                           .peer_timeout = (uint64_t)timeout * SGP_MILLISECOND};
+    sgp_fork_hold();
+    sgp_fork_mark(edges->listener);
+    sgp_fork_release();
+    if (options->key) edges->key = *options->key;
+    edges->connections = (sgp_connections_t){.key = options->key ? &edges->key : NULL,
+                                             .peer_timeout = edges->peer_timeout,
+                                             .hello = {.purpose = SGP_PURPOSE_LINK,
+                                                       .rank = options->rank,
+                                                       .size = options->size,
+                                                       .run = options->run,
+                                                       .fingerprint = transport->chunk_bytes,
+                                                       .version = SGP_VERSION}};
+    edges->of = calloc((size_t)edges->size, sizeof *edges->of);
+    if (!edges->of)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "tcp: no memory to connect %d nodes", edges->size);
+    set_addresses(edges, options);
+    return sgp_losses_init(&edges->losses, edges->rank, edges->size);
+}
+
+void sgp_edges_fini(sgp_edges_t *edges) {
+    sgp_fork_close(edges->listener);
+    explicit_bzero(&edges->key, sizeof edges->key);
+    sgp_losses_fini(&edges->losses);
+    free(edges->of);
+}

@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transport/tcp/traffic.h"
+
+#include "base/clock.h"
+#include "base/constants.h"
+#include "base/logging.h"
+
+#include <stdlib.h>
+
+#define REPEATS    3          /* of a damaged chunk; then the peer is lost */
+#define MOST_HELD  SGP_SECOND /* for a message; so that no peer takes this rank for dead */
+#define TURN       16         /* chunks and reads of a connection before the next one is served */
+#define LAST_READS 4096 /* that empty a socket whose peer has ended, whatever its buffer holds */
+
+static const sgp_turn_t no_turn;
+
+/* ---- turns ---- */
+
+/* Of the message that a connection sends next. */
+static const sgp_turn_t *outgoing(const sgp_traffic_t *traffic,
+                                  const sgp_connection_t *connection) {
+    bool open = connection->state == SGP_CONNECTION_OPEN;
+    if (!connection->caller || !open || connection->mute) return &no_turn;
+    if (connection->sending) return &connection->sending->turn;
+    const sgp_post_t *post = traffic->flows[connection->peer].queue.first;
+    return post ? &post->turn : &no_turn;
+}
+
+static const sgp_turn_t *incoming(const sgp_traffic_t *traffic,
+                                  const sgp_connection_t *connection) {
+    return connection->caller ? &no_turn : &traffic->flows[connection->peer].arriving;
+}
+
+/* The connection must not send its next chunk, or must not be read. */
+static bool is_held(const sgp_traffic_t *traffic, const sgp_connection_t *connection) {
+    if (connection->caller) return !sgp_scheduler_may(&traffic->out, outgoing(traffic, connection));
+    return sgp_connection_is_clogged(connection) ||
+           !sgp_scheduler_may(&traffic->in, incoming(traffic, connection));
+}
+
+static void watch(sgp_traffic_t *traffic, sgp_connection_t *connection) {
+    if (connection->state != SGP_CONNECTION_OPEN) return;
+    bool held = is_held(traffic, connection);
+    bool posts = connection->caller && sgp_traffic_waits_for(traffic, connection->peer);
+    sgp_connection_watch(connection, posts && !held, held && !connection->caller);
+}
+
+/* A message of one chunk need not wait. */
+static bool takes_turns(const sgp_header_t *header) {
+    return header->elements < header->count;
+}
+
+static void begin_posting(sgp_traffic_t *traffic, sgp_post_t *post) {
+    sgp_flow_t *flow = &traffic->flows[post->dst];
+    if (takes_turns(&post->header) && post->header.offset == 0) {
+        flow->posted = sgp_scheduler_begin(&traffic->out, post->header.step);
+        traffic->due = true;
+    }
+    post->turn = takes_turns(&post->header) ? flow->posted : no_turn;
+}
+
+static void begin_arriving(sgp_traffic_t *traffic, sgp_flow_t *flow, const sgp_header_t *header) {
+    if (!takes_turns(header) || header->offset != 0 || header->id == flow->message) return;
+    flow->message = header->id;
+    flow->left = header->count;
+    flow->arriving = sgp_scheduler_begin(&traffic->in, header->step);
+    traffic->due = true;
+}
+
+static void end_arriving(sgp_traffic_t *traffic, sgp_flow_t *flow, const sgp_header_t *header) {
+    if (!flow->arriving.order) return;
+    flow->left -= header->elements < flow->left ? header->elements : flow->left;
+    if (flow->left > 0) return;
+    flow->arriving = no_turn;
+    traffic->due = true;
+}
+
+/* ---- posts ---- */
+
+bool sgp_traffic_waits_for(const sgp_traffic_t *traffic, int rank) {
+    return traffic->flows[rank].queue.first != NULL;
+}
+
+static void drop_post(sgp_traffic_t *traffic, sgp_post_t *post) {
+    sgp_slots_drop(traffic->slots, sgp_chunk_pool_free_post(traffic->pool, post));
+}
+
+/* Queues posts by receiver, and calls receivers that have no edge yet. */
+static void queue_posts(sgp_traffic_t *traffic, sgp_post_t *post) {
+    for (sgp_post_t *next; post; post = next) {
+        next = post->next;
+        post->state = SGP_POST_QUEUED;
+        if (traffic->flows[post->dst].gone) {
+            drop_post(traffic, post);
+            continue;
+        }
+        begin_posting(traffic, post);
+        sgp_post_list_add(&traffic->flows[post->dst].queue, post);
+    }
+    for (int r = 0; r < traffic->edges->size; r++)
+        if (sgp_traffic_waits_for(traffic, r)) sgp_edges_call(traffic->edges, r);
+}
+
+void sgp_traffic_give_up(sgp_traffic_t *traffic, int rank) {
+    sgp_connection_t *out = traffic->edges->of[rank].out;
+    sgp_flow_t *flow = &traffic->flows[rank];
+    flow->gone = true;
+    sgp_post_list_take(&flow->queue); /* the pool's table has them, too */
+    traffic->due = true;
+    if (out) sgp_connection_break_off(out);
+    sgp_post_t *post = sgp_chunk_pool_posts_to(traffic->pool, rank);
+    for (sgp_post_t *next; post; post = next) next = post->next, drop_post(traffic, post);
+}
+
+/* ---- sending ---- */
+
+static void leave(sgp_traffic_t *traffic, sgp_connection_t *connection) {
+    if (connection->state != SGP_CONNECTION_OPEN || connection->said_leave) return;
+    bool left = sgp_losses_state(&traffic->edges->losses, connection->peer) == SGP_FATE_LEFT;
+    if (connection->mute || left) {
+        sgp_edges_close(traffic->edges, connection);
+        return;
+    }
+    if (connection->sending) return;
+    if (connection->caller && sgp_traffic_waits_for(traffic, connection->peer)) return;
+    sgp_edges_say(traffic->edges, connection, SGP_FRAME_LEAVE, 0);
+}
+
+/* Begins the next chunk of the queue. false: there is none, or it has to wait. */
+static bool next_chunk(sgp_traffic_t *traffic, sgp_connection_t *connection) {
+    if (!connection->caller || connection->said_leave || is_held(traffic, connection)) return false;
+    sgp_post_t *post = sgp_post_list_pop(&traffic->flows[connection->peer].queue);
+    if (post) sgp_connection_begin_chunk(connection, post);
+    return post != NULL;
+}
+
+static bool hear(sgp_traffic_t *traffic, sgp_connection_t *connection);
+
+/* The peer has ended; frames that it sent before, which may tell why, are still unread. */
+static void read_last(sgp_traffic_t *traffic, sgp_connection_t *connection) {
+    int error = connection->error;
+    for (int reads = 0; reads < LAST_READS && hear(traffic, connection); reads++) {
+    }
+    if (connection->state == SGP_CONNECTION_OPEN)
+        sgp_edges_ended(traffic->edges, connection, error);
+}
+
+/* false: nothing more can be sent now. */
+static bool send_some(sgp_traffic_t *traffic, sgp_connection_t *connection) {
+    sgp_post_t *post = connection->sending;
+    size_t bytes;
+    sgp_sent_t sent = sgp_connection_send(connection, &bytes);
+    if (bytes) sgp_scheduler_moved(&traffic->out, &post->turn, bytes);
+    switch (sent) {
+    case SGP_SENT_SOME:
+        return true;
+    case SGP_SENT_NONE:
+        return false;
+    case SGP_SENT_FAILED:
+        read_last(traffic, connection);
+        return false;
+    case SGP_SENT_POST:
+        break;
+    }
+    post->state = SGP_POST_SENT;
+    if (post->turn.order && outgoing(traffic, connection)->order != post->turn.order)
+        traffic->due = true; /* its message is out */
+    return true;
+}
+
+void sgp_traffic_send(sgp_traffic_t *traffic, sgp_connection_t *connection) {
+    if (connection->state != SGP_CONNECTION_OPEN) return;
+    if (traffic->edges->leaves) leave(traffic, connection);
+    for (int chunks = 0; chunks < TURN && connection->state == SGP_CONNECTION_OPEN;) {
+        if (connection->mute) break;
+        if (!connection->sending && !sgp_connection_has_frames(connection)) {
+            if (!next_chunk(traffic, connection)) break;
+            chunks++;
+        }
+        if (!send_some(traffic, connection)) break;
+    }
+    if (traffic->edges->leaves) leave(traffic, connection);
+    watch(traffic, connection);
+}
+
+void sgp_traffic_send_all(sgp_traffic_t *traffic) {
+    sgp_connection_t *each = traffic->edges->connections.first;
+    for (; each; each = each->next) sgp_traffic_send(traffic, each);
+}
+
+/* ---- frames ---- */
+
+/* The receiver has absorbed a chunk. */
+static void heard_released(sgp_traffic_t *traffic, sgp_connection_t *connection, uint32_t ticket) {
+    sgp_post_t *post = sgp_chunk_pool_find_sent(traffic->pool, connection->peer, ticket);
+    if (post) drop_post(traffic, post);
+    else if (!traffic->edges->leaves && !connection->mute)
+        sgp_edges_fail(traffic->edges, connection, SGP_CAUSE_NONSENSE,
+                       "it acknowledged a chunk that was not in flight");
+}
+
+/* The chunk came damaged. */
+static void heard_repeat(sgp_traffic_t *traffic, sgp_connection_t *connection, uint32_t ticket) {
+    sgp_post_t *post = sgp_chunk_pool_find_sent(traffic->pool, connection->peer, ticket);
+    if (!post || ++post->repeats > REPEATS) {
+        sgp_edges_fail(traffic->edges, connection, SGP_CAUSE_NONSENSE,
+                       "it asked too often for a chunk, or for one that was not sent");
+        return;
+    }
+    atomic_fetch_add(&traffic->slots->transport.counters.resent, 1);
+    post->state = SGP_POST_QUEUED;
+    sgp_post_list_add(&traffic->flows[connection->peer].queue, post);
+}
+
+static void heard_frame(sgp_traffic_t *traffic, sgp_connection_t *connection) {
+    sgp_frame_kind_t kind = connection->stream.kind;
+    uint32_t value = connection->stream.value;
+    if (kind == SGP_FRAME_RELEASED) heard_released(traffic, connection, value);
+    else if (kind == SGP_FRAME_REPEAT) heard_repeat(traffic, connection, value);
+    else sgp_edges_heard(traffic->edges, connection, kind, value);
+}
+
+/* ---- arrivals ---- */
+
+static sgp_arrival_t *take_place(sgp_traffic_t *traffic, int src) {
+    bool no_memory;
+    sgp_arrival_t *arrival = sgp_chunk_pool_take_place(traffic->pool, src, &no_memory);
+    if (no_memory && !traffic->short_of_memory)
+        sgp_log(SGP_LOG_WARNING, "tcp: no memory to receive a chunk: it is tried again");
+    traffic->short_of_memory = no_memory;
+    return arrival;
+}
+
+/* A chunk's head has been read: finds a place for its payload. false: the connection stops here. */
+static bool begin_arrival(sgp_traffic_t *traffic, sgp_connection_t *connection) {
+    sgp_header_t header;
+    bool fits = !connection->caller &&
+                sgp_transport_accept(&traffic->slots->transport, connection->stream.header,
+                                     &header) == SGP_OK &&
+                header.src == connection->peer;
+    if (!fits) {
+        sgp_edges_fail(traffic->edges, connection, SGP_CAUSE_NONSENSE, "it sent an invalid chunk");
+        return false;
+    }
+    begin_arriving(traffic, &traffic->flows[connection->peer], &header);
+    sgp_arrival_t *arrival = take_place(traffic, connection->peer);
+    if (arrival) sgp_connection_place(connection, arrival, &header);
+    return arrival != NULL;
+}
+
+/* Asks for the chunk again, three times at most. */
+static void refuse_damaged(sgp_traffic_t *traffic, sgp_connection_t *connection,
+                           sgp_arrival_t *arrival, int times) {
+    sgp_transport_t *transport = &traffic->slots->transport;
+    uint32_t ticket = arrival->ticket;
+    sgp_rank_name_t name;
+    sgp_chunk_pool_give_place(traffic->pool, arrival);
+    atomic_fetch_add(&transport->counters.refused, 1);
+    if (times > REPEATS) {
+        sgp_edges_fail(traffic->edges, connection, SGP_CAUSE_NONSENSE,
+                       "a chunk of it came damaged %d times", times);
+        return;
+    }
+    sgp_log(SGP_LOG_WARNING, "tcp: a chunk from %s is damaged: it is to be sent again",
+            sgp_transport_name(transport, connection->peer, &name));
+    sgp_edges_say(traffic->edges, connection, SGP_FRAME_REPEAT, ticket);
+}
+
+static void end_arrival(sgp_traffic_t *traffic, sgp_connection_t *connection) {
+    int damaged;
+    sgp_arrival_t *arrival = sgp_connection_take_arrival(connection, &damaged);
+    if (damaged) {
+        refuse_damaged(traffic, connection, arrival, damaged);
+        return;
+    }
+    end_arriving(traffic, &traffic->flows[connection->peer], &arrival->header);
+    sgp_chunk_pool_deliver(traffic->pool, arrival);
+    sgp_slots_arrived_elsewhere(traffic->slots);
+}
+
+/* Handles all bytes read. false: the connection is closed or stalled. */
+static bool take_events(sgp_traffic_t *traffic, sgp_connection_t *connection) {
+    for (;;) {
+        switch (sgp_connection_next(connection)) {
+        case SGP_STREAM_MORE:
+            return true;
+        case SGP_STREAM_FRAME:
+            heard_frame(traffic, connection);
+            break;
+        case SGP_STREAM_CHUNK:
+            if (!begin_arrival(traffic, connection)) return false;
+            break;
+        case SGP_STREAM_WHOLE:
+            end_arrival(traffic, connection);
+            break;
+        case SGP_STREAM_BROKEN:
+            sgp_edges_fail(traffic->edges, connection, SGP_CAUSE_NONSENSE,
+                           "it sent bytes that are no frame");
+            return false;
+        }
+        if (connection->state != SGP_CONNECTION_OPEN) return false;
+    }
+}
+
+/* Reads once. false: there is no more now, or the connection is closed. */
+static bool hear(sgp_traffic_t *traffic, sgp_connection_t *connection) {
+    size_t bytes;
+    if (connection->stalled) return false;
+    sgp_heard_t heard = sgp_connection_read(connection, &bytes);
+    if (heard == SGP_HEARD_END) sgp_edges_ended(traffic->edges, connection, connection->error);
+    if (!bytes) return heard == SGP_HEARD_ALL;
+    sgp_scheduler_moved(&traffic->in, incoming(traffic, connection), bytes);
+    return take_events(traffic, connection) && heard == SGP_HEARD_ALL;
+}
+
+void sgp_traffic_receive(sgp_traffic_t *traffic, sgp_connection_t *connection) {
+    for (int reads = 0; reads < TURN && connection->state == SGP_CONNECTION_OPEN; reads++)
+        if (!hear(traffic, connection) || is_held(traffic, connection)) break;
+    sgp_traffic_send(traffic, connection);
+}
+
+/* Continues with a chunk for which there was no place. */
+static void feed(sgp_traffic_t *traffic, sgp_connection_t *connection) {
+    if (!connection->stalled || !begin_arrival(traffic, connection)) return;
+    if (take_events(traffic, connection)) sgp_traffic_receive(traffic, connection);
+}
+
+static void feed_all(sgp_traffic_t *traffic) {
+    sgp_connection_t *each = traffic->edges->connections.first;
+    for (; each; each = each->next) feed(traffic, each);
+}
+
+void sgp_traffic_retry(sgp_traffic_t *traffic) {
+    if (traffic->short_of_memory) feed_all(traffic);
+}
+
+void sgp_traffic_begin(sgp_traffic_t *traffic, sgp_connection_t *connection) {
+    sgp_flow_t *flow = &traffic->flows[connection->peer];
+    if (!connection->caller) flow->arriving = no_turn, flow->message = 0;
+    sgp_traffic_send(traffic, connection);
+}
+
+/* ---- the owner's ---- */
+
+/* Tells the senders. */
+static void tell_released(sgp_traffic_t *traffic, sgp_arrival_t *arrival) {
+    for (sgp_arrival_t *next; arrival; arrival = next) {
+        sgp_connection_t *in = traffic->edges->of[arrival->src].in;
+        next = arrival->next;
+        if (in) sgp_edges_say(traffic->edges, in, SGP_FRAME_RELEASED, arrival->ticket);
+        sgp_chunk_pool_give_place(traffic->pool, arrival);
+    }
+}
+
+void sgp_traffic_collect(sgp_traffic_t *traffic) {
+    sgp_post_t *posts;
+    sgp_arrival_t *released;
+    bool refused = sgp_chunk_pool_collect(traffic->pool, &posts, &released);
+    queue_posts(traffic, posts);
+    tell_released(traffic, released);
+    if (refused) feed_all(traffic);
+}
+
+bool sgp_traffic_has_left(const sgp_traffic_t *traffic) {
+    const sgp_connection_t *each = traffic->edges->connections.first;
+    for (; each; each = each->next)
+        if (sgp_edges_delays_leaving(each)) return false;
+    for (int r = 0; r < traffic->edges->size; r++)
+        if (sgp_traffic_waits_for(traffic, r)) return false;
+    return true;
+}
+
+/* ---- schedules ---- */
+
+/* Shows the schedulers the messages under way. A connection that is stalled leaves the line to
+ * others. */
+static void survey(sgp_traffic_t *traffic) {
+    sgp_scheduler_look(&traffic->in);
+    sgp_scheduler_look(&traffic->out);
+    const sgp_connection_t *each = traffic->edges->connections.first;
+    for (; each; each = each->next) {
+        if (each->state != SGP_CONNECTION_OPEN) continue;
+        if (each->caller) sgp_scheduler_see(&traffic->out, outgoing(traffic, each));
+        else if (!each->stalled) sgp_scheduler_see(&traffic->in, incoming(traffic, each));
+    }
+}
+
+static void serve(sgp_traffic_t *traffic) {
+    sgp_connection_t *each = traffic->edges->connections.first;
+    for (; each; each = each->next) {
+        if (each->caller) sgp_traffic_send(traffic, each);
+        else watch(traffic, each);
+    }
+}
+
+bool sgp_traffic_schedule(sgp_traffic_t *traffic) {
+    if (traffic->closed != traffic->edges->closed) { /* their messages are over */
+        traffic->closed = traffic->edges->closed;
+        traffic->due = true;
+    }
+    while (traffic->due) { /* the end of one message may admit the next */
+        traffic->due = false;
+        survey(traffic);
+        serve(traffic);
+    }
+    bool in = sgp_scheduler_contended(&traffic->in), out = sgp_scheduler_contended(&traffic->out);
+    if (in || out) return true;
+    sgp_scheduler_rest(&traffic->in);
+    sgp_scheduler_rest(&traffic->out);
+    return false;
+}
+
+static bool look(const sgp_traffic_t *traffic, sgp_scheduler_t *scheduler) {
+    uint64_t quarter = traffic->edges->peer_timeout / 4;
+    if (sgp_scheduler_contended(scheduler))
+        return sgp_scheduler_watch(scheduler, sgp_clock_now(),
+                                   quarter < MOST_HELD ? quarter : MOST_HELD);
+    sgp_scheduler_rest(scheduler);
+    return false;
+}
+
+void sgp_traffic_look(sgp_traffic_t *traffic) {
+    bool in = look(traffic, &traffic->in), out = look(traffic, &traffic->out);
+    if (in || out) traffic->due = true;
+}
+
+/* ---- making and ending ---- */
+
+sgp_status_t sgp_traffic_init(sgp_traffic_t *traffic, sgp_edges_t *edges, sgp_chunk_pool_t *pool,
+                              sgp_slots_t *slots) {
+    *traffic = (sgp_traffic_t){.edges = edges, .pool = pool, .slots = slots};
+    traffic->flows = calloc((size_t)edges->size, sizeof *traffic->flows);
+    if (!traffic->flows)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "tcp: no memory to connect %d nodes", edges->size);
+    for (int r = 0; r < edges->size; r++) sgp_post_list_take(&traffic->flows[r].queue);
+    return SGP_OK;
+}
+
+void sgp_traffic_fini(sgp_traffic_t *traffic) {
+    free(traffic->flows);
+}
