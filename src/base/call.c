@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/call.h"
 
-#include "base/logging.h"
-
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -153,14 +152,14 @@ void sgp_call_destroy(sgp_call_t *call) {
     free(call);
 }
 
-/* Whether a call that was left is this one. */
-static sgp_status_t check_left(const sgp_call_t *call, const char *name, sgp_call_body_fn body) {
+bool sgp_call_may_run(const sgp_call_t *call, sgp_call_body_fn body, char reason[SGP_CALL_REASON]) {
+    if (current || call->state != LEFT) return true;
     if (call->body != body)
-        return sgp_fail(SGP_ERR_INVALID, "%s: %s is in the middle, call it again first", name,
-                        call->name);
-    if (!pthread_equal(call->thread, pthread_self()))
-        return sgp_fail(SGP_ERR_INVALID, "%s: in the middle, begun by another thread", name);
-    return SGP_OK;
+        snprintf(reason, SGP_CALL_REASON, "%s is in the middle, call it again first", call->name);
+    else if (!pthread_equal(call->thread, pthread_self()))
+        snprintf(reason, SGP_CALL_REASON, "it is in the middle, begun by another thread");
+    else return true;
+    return false;
 }
 
 sgp_status_t sgp_call_run(sgp_call_t *call, const char *name, sgp_call_body_fn body,
@@ -170,10 +169,7 @@ sgp_status_t sgp_call_run(sgp_call_t *call, const char *name, sgp_call_body_fn b
         memcpy(copy, argument, size);
         return body(copy);
     }
-    if (call->state == LEFT) {
-        sgp_status_t status = check_left(call, name, body);
-        if (status != SGP_OK) return status;
-    } else {
+    if (call->state != LEFT) {
         call->name = name;
         call->body = body;
         call->thread = pthread_self();

@@ -32,10 +32,14 @@ typedef sgp_status_t (*sgp_call_body_fn)(void *argument);
 /* Runs body(a copy of argument) until it returns, and returns its status; or, where a call with this body was left in
  * the middle, goes on with that one and ignores argument. SGP_ERR_AGAIN: it has waited for the slice;
  * SGP_ERR_INTERRUPTED: sgp_call_interrupt; after both the call is left in the middle and sgp_call_left names it.
- * Inside of another call: runs body there. SGP_ERR_INVALID, logged: another call is in the middle, or this one was
- * begun by another thread. name: of the public function, static. */
+ * Inside of another call: runs body there. sgp_call_may_run holds. name: of the public function, static. */
 sgp_status_t sgp_call_run(sgp_call_t *call, const char *name, sgp_call_body_fn body,
                           const void *argument, size_t size);
+
+/* Whether sgp_call_run may be called with this body; if not, why: another call is in the middle, or this one was begun by
+ * another thread. */
+enum { SGP_CALL_REASON = 128 };
+bool sgp_call_may_run(const sgp_call_t *call, sgp_call_body_fn body, char reason[SGP_CALL_REASON]);
 
 /* The function that is in the middle; NULL: none. */
 const char *sgp_call_left(const sgp_call_t *call);

@@ -6,7 +6,7 @@
 #include <pthread.h>
 
 /* Runs body(argument) in a new thread that blocks all signals: the program's own threads handle
- * those. The caller joins it. Returns the error of pthread_create, 0 on success. */
+ * those. Its log lines go where the caller's go. The caller joins it. Returns 0, or the errno of the failure. */
 int sgp_thread_start(pthread_t *thread, void *(*body)(void *argument), void *argument);
 
 #endif

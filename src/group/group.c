@@ -112,7 +112,10 @@ void sgp_group_share_call(sgp_group_t *part, sgp_group_t *whole) {
 sgp_status_t sgp_group_run(sgp_group_t *group, const char *name, sgp_call_body_fn body,
                            const void *argument, size_t size) {
     const sgp_log_sink_t *before = sgp_api_begin(group->sink);
-    sgp_status_t status = sgp_call_run(group->call, name, body, argument, size);
+    char reason[SGP_CALL_REASON];
+    sgp_status_t status = sgp_call_may_run(group->call, body, reason)
+                              ? sgp_call_run(group->call, name, body, argument, size)
+                              : sgp_fail(SGP_ERR_INVALID, "%s: %s", name, reason);
     sgp_api_end(before);
     return status;
 }

@@ -3,6 +3,7 @@
 
 #include "base/constants.h"
 #include "base/logging.h"
+#include "base/thread.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -71,7 +72,7 @@ static void *agent_main(void *argument) {
 
 sgp_status_t sgp_agent_start(sgp_agent_t *agent, void (*body)(void *context), void *context) {
     pthread_mutex_lock(&agent->gate);
-    int error = pthread_create(&agent->thread, NULL, agent_main, agent);
+    int error = sgp_thread_start(&agent->thread, agent_main, agent);
     if (!error) sgp_contexts_begin_agent(&agent->contexts, body, context);
     pthread_mutex_unlock(&agent->gate);
     if (!error) return SGP_OK;

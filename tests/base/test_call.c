@@ -92,11 +92,9 @@ static sgp_status_t other(void *argument) {
 }
 
 static void *run_other_thread(void *argument) {
-    int at = 0;
-    uint64_t clock = 0;
-    count_t wanted = {1, &at, &clock};
-    sgp_status_t status = sgp_call_run(argument, "count", count, &wanted, sizeof wanted);
-    assert_int_equal(status, SGP_ERR_INVALID);
+    char reason[SGP_CALL_REASON];
+    assert_false(sgp_call_may_run(argument, count, reason));
+    assert_string_equal(reason, "it is in the middle, begun by another thread");
     return NULL;
 }
 
@@ -108,8 +106,10 @@ static void test_no_other_call_in_the_middle(void **state) {
     count_t wanted = {1000, &at, &clock};
     sgp_call_set_slice(call, 25);
     assert_int_equal(sgp_call_run(call, "count", count, &wanted, sizeof wanted), SGP_ERR_AGAIN);
-    assert_int_equal(sgp_call_run(call, "other", other, &wanted, sizeof wanted), SGP_ERR_INVALID);
-    assert_string_equal(sgp_last_error(), "other: count is in the middle, call it again first");
+    char reason[SGP_CALL_REASON];
+    assert_false(sgp_call_may_run(call, other, reason));
+    assert_string_equal(reason, "count is in the middle, call it again first");
+    assert_true(sgp_call_may_run(call, count, reason));
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, run_other_thread, call), 0);
     pthread_join(thread, NULL);
