@@ -52,7 +52,7 @@ json_t *config_overlap_json(int overlap) {
     return overlap == SGP_OVERLAP_ASYNC ? json_string("async") : json_integer(overlap);
 }
 
-json_t *config_value_json(const option_t *option, const train_options_t *options) {
+static json_t *value_json(const option_t *option, const train_options_t *options) {
     const void *value = (const char *)options + option->offset;
     char text[OPTION_TEXT];
     option_print(option, options, 17, text);
@@ -88,14 +88,14 @@ json_t *config_options_json(const train_options_t *options) {
         char key[CONFIG_KEY];
         if (option->unrecorded) continue;
         key_of(option, key);
-        if (json_object_set_new(object, key, config_value_json(option, options)) == 0) continue;
+        if (json_object_set_new(object, key, value_json(option, options)) == 0) continue;
         json_decref(object);
         return NULL;
     }
     return object;
 }
 
-const option_t *config_option(const char *key) {
+static const option_t *find(const char *key) {
     for (const option_t *option = train_option_rows; option->name; option++) {
         char name[CONFIG_KEY];
         key_of(option, name);
@@ -131,7 +131,7 @@ static bool is_unset(const option_t *option, const json_t *value) {
 static bool read_one(const char *key, const json_t *value, train_options_t *options,
                      config_mistake_t *mistake) {
     char text[OPTION_TEXT];
-    const option_t *option = config_option(key);
+    const option_t *option = find(key);
     if (json_is_null(value) || (option && option->elsewhere)) return true;
     if (option && is_unset(option, value)) return true;
     const char *found = option ? text_of(option, value, text) : NULL;
@@ -146,18 +146,23 @@ bool config_options_read(const json_t *object, train_options_t *options,
                          config_mistake_t *mistake) {
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)object, key, value) {
-        if (!read_one(key, value, options, mistake)) return false;
-    }
+    json_object_foreach((json_t *)object, key,
+                        value) if (!read_one(key, value, options, mistake)) return false;
     return true;
 }
 
 /* ---- whether it is the same run ---- */
 
-static void print_json(const json_t *value, char *text, size_t room) {
-    char *all = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | FILES_JSON_FLAGS);
-    snprintf(text, room, "%s", all ? all : "?");
-    free(all);
+/* Compares the values as they are written, and puts them into the difference. */
+static bool same_json(const json_t *there, const json_t *here, config_difference_t *difference) {
+    const size_t flags = JSON_ENCODE_ANY | JSON_COMPACT | FILES_JSON_FLAGS;
+    char *before = json_dumps(there, flags), *now = json_dumps(here, flags);
+    bool same = before && now && strcmp(before, now) == 0;
+    snprintf(difference->there, CONFIG_VALUE, "%s", before ? before : "?");
+    snprintf(difference->here, CONFIG_VALUE, "%s", now ? now : "?");
+    free(before);
+    free(now);
+    return same;
 }
 
 bool config_differs(const json_t *object, const train_options_t *options,
@@ -166,11 +171,10 @@ bool config_differs(const json_t *object, const train_options_t *options,
         key_of(option, difference->key);
         const json_t *there = json_object_get(object, difference->key);
         if (!there || option->may_change || option->unrecorded) continue;
-        json_t *here = config_value_json(option, options);
-        print_json(there, difference->there, sizeof difference->there);
-        print_json(here, difference->here, sizeof difference->here);
+        json_t *here = value_json(option, options);
+        bool same = same_json(there, here, difference);
         json_decref(here);
-        if (strcmp(difference->there, difference->here) != 0) return true;
+        if (!same) return true;
     }
     return false;
 }

@@ -18,9 +18,6 @@ json_t *config_json(const train_options_t *options, const replica_t *replica, co
  * other options. A number of more than 15 digits is a string. A new reference; NULL when out of memory. */
 json_t *config_options_json(const train_options_t *options);
 
-/* The value of one option, as there. A new reference. */
-json_t *config_value_json(const option_t *option, const train_options_t *options);
-
 /* Of the peers, and of an overlap in steps, as there. */
 json_t *config_peers_json(const train_options_t *options);
 json_t *config_overlap_json(int overlap);
@@ -47,9 +44,6 @@ typedef struct config_difference {
  * them. *difference: the first such option, if true. */
 bool config_differs(const json_t *object, const train_options_t *options,
                     config_difference_t *difference);
-
-/* The row of a member's name; NULL: there is none. */
-const option_t *config_option(const char *key);
 
 /* Everything that would change the result, or the messages that nodes expect. Not the names of directories, the
  * transport, or the slow node. */

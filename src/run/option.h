@@ -46,8 +46,8 @@ typedef struct option {
     size_t offset; /* of the field in its struct */
 
     /* The default as text; NULL: 0, NULL or false; of OPTION_PARSED: the field stays as it is. The default may be
-     * outside the range: then the command line cannot ask for it, and .shown explains it. If it is a negative number,
-     * every number below .min means "not given". */
+     * outside the range: then the command line cannot ask for it, and .shown explains it. If it is a negative
+     * OPTION_REAL, every number below .min means "not given". */
     const char *initial;
     const char *shown; /* the default in --help; NULL: the value; "": none */
     const char *help;  /* one clause */

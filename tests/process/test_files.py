@@ -106,7 +106,7 @@ class Overwrite(ProgramTest):
         err = self.refused("train", "--resume", self.output("other"), "--output", self.output())
         self.assertIn("holds a finished run", err)
         err = self.refused("train", "--resume", self.output("other"), "--overwrite")
-        self.assertIn("--overwrite: begins anew", err)
+        self.assertIn("--overwrite begins a new run", err)
 
     def test_another_run(self):
         self.train(*SHORT)

@@ -122,7 +122,7 @@ class Subdirectories(ReportTest):
     def test_none(self):
         os.mkdir(self.path("empty"))
         for command in ("table", "report"):
-            self.assertIn("empty: neither the directory of a run nor of runs", self.refused(command, "empty"))
+            self.assertIn("empty: not the directory of a run or of runs", self.refused(command, "empty"))
             self.assertIn("nosuch: not the directory of a run", self.refused(command, "nosuch"))
             self.assertIn("all/file: not the directory of a run", self.refused(command, "all/file"))
         self.assertEqual(os.listdir(self.path("empty")), [])

@@ -58,8 +58,22 @@ static void places_in_the_agreement_are_complete(void **state) {
     assert_int_equal(count, last);
 }
 
-/* Every field has a value that is not its default. A new field breaks the build here, since fields have no names: give
- * it a value, and its row must carry it. */
+/* The manual lists under --resume every option that may change, and no other option of a run. */
+static void resume_lists_what_may_change(void **state) {
+    (void)state;
+    const option_t *resume = train_option_rows;
+    while (strcmp(resume->name, "resume") != 0) resume++;
+    for (const option_t *row = train_option_rows; row->name; row++) {
+        char name[80];
+        snprintf(name, sizeof name, "--%s", row->name);
+        const char *found = strstr(resume->more, name);
+        bool listed = found && !strchr("-abcdefghijklmnopqrstuvwxyz", found[strlen(name)]);
+        if (row != resume && listed != row->may_change) fail_msg("%s", name);
+    }
+}
+
+/* Every field has a value that is not its default. Fields are given without names, so that a new one is a warning
+ * here: give it a value, which its row must carry. */
 static const train_options_t unusual = {
     "mlp",
     "/data",
@@ -227,6 +241,7 @@ int main(void) {
         cmocka_unit_test(every_row_explains_itself),
         cmocka_unit_test(defaults_are_in_range),
         cmocka_unit_test(places_in_the_agreement_are_complete),
+        cmocka_unit_test(resume_lists_what_may_change),
         cmocka_unit_test(no_field_is_without_a_row),
         cmocka_unit_test(config_json_keeps_every_option),
         cmocka_unit_test(the_defaults_come_back_too),

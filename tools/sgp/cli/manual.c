@@ -13,7 +13,6 @@ static void put(char letter, bool begins, FILE *out) {
 }
 
 /* A word in a font, with dashes that stay dashes. */
-
 static void put_word(const char *word, size_t length, const char *font, FILE *out) {
     fprintf(out, "\\f%s", font);
     for (size_t i = 0; i < length; i++) fprintf(out, word[i] == '-' ? "\\%c" : "%c", word[i]);
@@ -40,16 +39,23 @@ static size_t argument_length(const char *before, const char *text, const char *
     return in_word(text[length]) ? 0 : length;
 }
 
+/* Whether the space at `at` ends a sentence; "..." does not. */
+static bool ends_sentence(const char *text, const char *at) {
+    return *at == ' ' && at - text >= 2 && at[-1] == '.' && at[-2] != '.';
+}
+
 /* One sentence a line. */
 static void put_text(const char *text, const char *argument, FILE *out) {
+    bool begins = true;
     for (const char *at = text; *at;) {
         size_t bold = option_length(at), italic = argument_length(text, at, argument);
         const char *end = *at == '*' ? strchr(at + 1, '*') : NULL;
-        bool sentence = at > text && *at == ' ' && at[-1] == '.';
+        bool sentence = ends_sentence(text, at);
         if (bold) put_word(at, bold, "B", out);
         else if (italic) put_word(at, italic, "I", out);
         else if (end) put_word(at + 1, (size_t)(end - at) - 1, "B", out);
-        else put(sentence ? '\n' : *at, at == text || at[-1] == '\n', out);
+        else put(sentence ? '\n' : *at, begins, out);
+        begins = sentence;
         at += bold ? bold : italic ? italic : end ? (size_t)(end - at) + 1 : 1;
     }
 }

@@ -57,7 +57,7 @@ int run_list_add(run_list_t *list, const char *directory) {
     for (int i = 0; i < count; i++) free(entries[i]);
     free(entries);
     if (status || list->count > before) return status;
-    message_error("%s: neither the directory of a run nor of runs", directory);
+    message_error("%s: not the directory of a run or of runs", directory);
     return EXIT_MISTAKE;
 }
 
