@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The whole library: join a group, create a mixer over a vector, step, read, leave. Start with
- * sgp/mixer.h. */
+/* include/sgp is the library's public interface, and includes nothing else of the tree: join a group, create a mixer over a
+ * vector, step, read, leave. This header includes all of it; start reading with sgp/mixer.h. */
 #ifndef SGP_SGP_H
 #define SGP_SGP_H
 

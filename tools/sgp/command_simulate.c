@@ -4,6 +4,7 @@
 #include "cli/interrupt.h"
 #include "cli/message.h"
 #include "cli/output.h"
+#include "report/report.h"
 #include "report/report_simulation.h"
 #include "simulate/presets.h"
 #include "simulate/simulate_child.h"

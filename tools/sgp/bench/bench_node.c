@@ -8,10 +8,6 @@
 
 #include <stdlib.h>
 
-size_t bench_numbers(const bench_settings_t *settings) {
-    return (size_t)(settings->megabytes * 1e6 / sizeof(float));
-}
-
 static sgp_status_t measure(sgp_group_t *group, const bench_settings_t *settings,
                             bench_found_t *all) {
     bench_work_t work = {.model = settings->model,

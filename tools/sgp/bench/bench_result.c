@@ -13,6 +13,10 @@
 #include <string.h>
 #include <unistd.h>
 
+size_t bench_numbers(const bench_settings_t *settings) {
+    return (size_t)(settings->megabytes * 1e6 / sizeof(float));
+}
+
 /* The mean of a member, at `offset` in bench_found_t, over the nodes that measured it; NAN: no node
  * did. */
 static double mean_of(const bench_found_t *all, int nodes, size_t offset) {

@@ -4,6 +4,7 @@
 
 #include "cli/exit_status.h"
 #include "report/gnuplot.h"
+#include "report/report_simulation_html.h"
 #include "cli/message.h"
 #include "cli/text.h"
 

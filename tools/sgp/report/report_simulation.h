@@ -4,9 +4,6 @@
 #ifndef SGP_REPORT_REPORT_SIMULATION_H
 #define SGP_REPORT_REPORT_SIMULATION_H
 
-#include "report/report.h"
-#include "report/report_plot.h"
-
 #include <stdbool.h>
 
 #define SIMULATION_FILE  "simulation.json"
@@ -18,8 +15,5 @@ bool report_simulation_is(const char *directory);
 /* Reads directory/simulation.json and writes report.html into the existing directory `output`. Without gnuplot the page
  * has the table alone, and *drawn is false. Returns the program's exit status, after a message if it is not 0. */
 int report_simulation_write(const char *directory, const char *output, bool *drawn);
-
-/* The page as text, released with free; NULL: out of memory. plots: NULL without gnuplot. */
-char *report_simulation_html(const report_t *report, const report_plot_t *plots);
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The page about a simulation: the table, the plots, and the settings. */
+#include "report/report_simulation_html.h"
+
 #include "report/report_headline.h"
 #include "report/report_page.h"
-#include "report/report_simulation.h"
 #include "report/report_table.h"
 #include "simulate/simulated_algorithms.h"
 #include "cli/text.h"
