@@ -41,16 +41,14 @@ static sgp_status_t check_outer(const sgp_mixer_options_t *options) {
         return sgp_fail(SGP_ERR_INVALID, "slow momentum is %g: must be at least 0 and below 1",
                         (double)options->slow_momentum);
     if (options->slow_every < 0)
-        return sgp_fail(SGP_ERR_INVALID, "outer updates every %d steps: must be at least 1",
+        return sgp_fail(SGP_ERR_INVALID, "slow_every is %d steps: must be at least 1",
                         options->slow_every);
     if (options->slow_momentum > 0 && options->slow_every == 0)
-        return sgp_fail(
-            SGP_ERR_INVALID,
-            "slow momentum %g without outer updates: set the steps between them, 48 is usual",
-            (double)options->slow_momentum);
+        return sgp_fail(SGP_ERR_INVALID,
+                        "slow momentum %g without outer updates: set slow_every, 48 steps is usual",
+                        (double)options->slow_momentum);
     if (options->slow_alone && options->slow_every == 0)
-        return sgp_fail(SGP_ERR_INVALID, "outer updates without an average, but there are no outer "
-                                         "updates: set the steps between them");
+        return sgp_fail(SGP_ERR_INVALID, "slow_alone without outer updates: set slow_every");
     return SGP_OK;
 }
 
