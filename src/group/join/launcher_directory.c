@@ -20,7 +20,8 @@
 
 enum { FIRST_PAUSE_MS = 2, LONGEST_PAUSE_MS = 100, NAME = 64 };
 
-/* Names of files: "card-3" is complete, "read-3" has read all the others. */
+/* Names of files, which other builds of this version look for: "card-3" is complete, "read-3" has
+ * read all the others. */
 #define WRITTEN "card"
 #define READ    "read"
 

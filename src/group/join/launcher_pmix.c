@@ -17,7 +17,7 @@
 #include <string.h>
 
 #define LIBRARY "libpmix.so.2"
-#define KEY     "sgp.card"
+#define KEY     "sgp.card" /* other builds of this version ask for it */
 
 typedef struct pmix {
     void *library;
