@@ -138,8 +138,8 @@ SGP_API void sgp_mixer_destroy(sgp_mixer_t *mixer);
 
 /* z, (P + S), parameters first, then buffers: 64-byte aligned, at the same address for the mixer's
  * whole life. Owned by the mixer. Its values are this node's estimate until the next call on the
- * mixer. Whoever has an optimizer of their own changes it in place between two calls and steps with
- * a NULL optimizer: a change of z by d changes x by w d. */
+ * mixer. Whoever has an optimizer of their own changes it in place and steps with a NULL optimizer,
+ * best after sgp_mixer_hold: a change of z by d changes x by w d. */
 SGP_API float *sgp_mixer_parameters(sgp_mixer_t *mixer);
 
 /* The S buffers behind the parameters: written by the caller between steps (each node its own
@@ -175,6 +175,32 @@ static inline sgp_status_t sgp_mixer_switch(sgp_mixer_t *mixer,
  * would wait until timeout_ms for a node that has left. */
 SGP_API sgp_status_t sgp_mixer_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer,
                                     const float *gradient /* (P) */, float learning_rate);
+
+/* ---- An optimizer of the caller's own ----
+ *
+ *   sgp_mixer_hold(mixer);
+ *   sgp_mixer_statistics(mixer, &statistics);       w: a change of z by d changes x by w d
+ *   z -= lr / statistics.weight * d                 by whatever optimizer
+ *   sgp_mixer_step(mixer, NULL, NULL, lr)           ends the hold
+ *
+ * does what sgp_mixer_step does with an optimizer: the same bits, but for all-reduce and the workers of a node, which
+ * average z here and gradients there. An overlap is kept, where a NULL optimizer without a hold makes the step
+ * itself copy the vector. */
+
+/* Returns when nothing reads or writes z until the hold ends. z then is what the last step made of it, with
+ * the rounding error of its push; with adpsgd also with what has arrived until now. A later step absorbs, so the weight
+ * changes in a step; or here, where SGP_OVERLAP_ASYNC takes back messages that have found no room. Waits as
+ * sgp_mixer_step; the workers of a node call it together. A node of adpsgd answers nobody while it holds: it must not
+ * wait for other nodes meanwhile.
+ *
+ * sgp_mixer_step without an optimizer ends the hold. With an overlap it returns while z is still being read: the
+ * parameters must not be changed before the next hold; buffers may be. learning_rate: for the outer update alone;
+ * SGP_ERR_INVALID where one is due and it is not above 0: the hold goes on.
+ *
+ * SGP_ERR_INVALID: it is held already. While it is held, sgp_mixer_step with an optimizer, sgp_mixer_average and
+ * sgp_mixer_switch are SGP_ERR_INVALID and change nothing; sgp_mixer_add and
+ * sgp_mixer_statistics are fine, and so is sgp_mixer_destroy. Else the errors of sgp_mixer_step. */
+SGP_API sgp_status_t sgp_mixer_hold(sgp_mixer_t *mixer);
 
 /* Between two steps: x <- x + change on elements [offset, offset + count) of the vector (P + S), whatever the push-sum
  * weight is: z <- z + change / w. Waits for the progress thread as sgp_mixer_step does; sends nothing to other nodes.

@@ -141,7 +141,9 @@ sgp_status_t sgp_mixer_do_average(sgp_mixer_t *mixer, float *average,
                                   sgp_mixer_consensus_t *consensus) {
     double sums[SUMS] = {0};
     bool workers = sgp_mixer_has_workers(mixer);
-    sgp_status_t status = average_segment(mixer, workers ? mixer->workers.mine : average, sums);
+    sgp_status_t status = sgp_mixer_refuse_held(mixer, "average");
+    if (status != SGP_OK) return status;
+    status = average_segment(mixer, workers ? mixer->workers.mine : average, sums);
     if (status == SGP_OK && workers) status = average_of_workers(mixer, average, sums);
     if (status == SGP_OK && consensus) summarise(sums, mixer, consensus);
     return status;

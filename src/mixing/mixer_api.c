@@ -86,6 +86,16 @@ sgp_status_t sgp_mixer_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer, cons
     return sgp_group_run(mixer->group, "sgp_mixer_step", step, &argument, sizeof argument);
 }
 
+/* ---- hold ---- */
+
+static sgp_status_t hold(void *argument) {
+    return sgp_mixer_do_hold(*(sgp_mixer_t **)argument);
+}
+
+sgp_status_t sgp_mixer_hold(sgp_mixer_t *mixer) {
+    return sgp_group_run(mixer->group, "sgp_mixer_hold", hold, &mixer, sizeof mixer);
+}
+
 /* ---- add ---- */
 
 typedef struct add {

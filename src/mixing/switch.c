@@ -58,7 +58,8 @@ static sgp_status_t replace(sgp_mixer_t *mixer, const sgp_mixer_options_t *wante
 
 sgp_status_t sgp_mixer_do_switch(sgp_mixer_t *mixer, const sgp_mixer_options_t *options) {
     sgp_mixer_options_t wanted;
-    sgp_status_t status = sgp_algorithm_check(mixer, options, &wanted);
+    sgp_status_t status = sgp_mixer_refuse_held(mixer, "switch");
+    if (status == SGP_OK) status = sgp_algorithm_check(mixer, options, &wanted);
     if (status != SGP_OK) return status;
     bool taken, refused = false; /* taken: from the progress thread of another mixer */
     status = sgp_group_take(mixer->group, mixer, &taken);

@@ -273,8 +273,8 @@ static sgp_status_t async_step(sgp_mixer_t *mixer, const sgp_local_t *local, uin
     sgp_push_sent(mixer, async->destinations);
     async->before = mixer->w;
     mixer->w = kept;
-    /* A caller with its own optimizer would change z while the progress thread copies it. */
-    if (!local->optimizer) {
+    /* A caller that changes z without a hold would do so while the progress thread copies it. */
+    if (!local->optimizer && !local->held) {
         status = push_all(mixer, async->buffers);
         end_push(mixer);
         sgp_ledger_close(&mixer->ledger, mixer->z); /* the update is entered; the rest is mixing */

@@ -175,8 +175,8 @@ static sgp_status_t overlap_step(sgp_mixer_t *mixer, const sgp_local_t *local, u
     if (status != SGP_OK) return status;
     double kept, before = mixer->w;
     int destinations = sgp_push_shares(mixer, mixer->round, before, &kept);
-    /* A caller with an optimizer of its own changes z before the next step. */
-    bool stays = local->optimizer && !mixer->options.biased;
+    /* A caller that changes z without a hold does so before the next step. */
+    bool stays = (local->optimizer || local->held) && !mixer->options.biased;
     bool owed = stays && sgp_mixer_is_lossy(mixer);
     if (owed) keep_buffers(mixer);
     if (owed) overlap->rounding = sgp_rounding_of(mixer, before, kept, overlap->buffers);
