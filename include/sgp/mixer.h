@@ -80,6 +80,9 @@ typedef struct sgp_mixer_options {
     int timeout_ms;        /* longest wait for a message of a step; 0: 60,000 */
     sgp_group_t *workers; /* of this node, borrowed; NULL or of size 1: the node is one process.
                              See below */
+    float *vector; /* (P + S), 64-byte aligned, of any mapping: the vector lies there instead of in
+                      memory of the mixer's own. Borrowed for the mixer's life. Without initial values
+                      its contents are the initial ones. NULL: the mixer's own */
 } sgp_mixer_options_t;
 
 /* A node of M workers (processes, one GPU each): they average their gradients exactly, in order of
@@ -120,12 +123,13 @@ typedef struct sgp_mixer_consensus {
                         parameters */
 } sgp_mixer_consensus_t;
 
-/* Copies options and initial values ((P + S), NULL: zeros); each node may start with its own. Sets
+/* Copies options and initial values ((P + S), NULL: zeros, or those of options.vector); each node may start
+ * with its own. Sets
  * *mixer only on success. Every node of the group calls it, in the same order for several mixers;
  * it does not block. SGP_ERR_INVALID: an option is out of range, or the vector has fewer than
  * 16 numbers for each worker of a node; the log says which. SGP_ERR_UNSUPPORTED: library_allreduce, and
  * the group's transport has no such library; or a second mixer of the group that works while the nodes
- * compute. SGP_ERR_NO_MEMORY: nothing changed. */
+ * compute. SGP_ERR_NO_MEMORY: nothing changed, options.vector neither. */
 SGP_API sgp_status_t sgp_mixer_create_sized(sgp_group_t *group, const sgp_mixer_options_t *options,
                                             size_t size, const float *initial, sgp_mixer_t **mixer);
 static inline sgp_status_t sgp_mixer_create(sgp_group_t *group, const sgp_mixer_options_t *options,
@@ -137,7 +141,7 @@ static inline sgp_status_t sgp_mixer_create(sgp_group_t *group, const sgp_mixer_
 SGP_API void sgp_mixer_destroy(sgp_mixer_t *mixer);
 
 /* z, (P + S), parameters first, then buffers: 64-byte aligned, at the same address for the mixer's
- * whole life. Owned by the mixer. Its values are this node's estimate until the next call on the
+ * whole life. Owned by the mixer, but for options.vector. Its values are this node's estimate until the next call on the
  * mixer. Whoever has an optimizer of their own changes it in place and steps with a NULL optimizer,
  * best after sgp_mixer_hold: a change of z by d changes x by w d. */
 SGP_API float *sgp_mixer_parameters(sgp_mixer_t *mixer);
@@ -146,8 +150,8 @@ SGP_API float *sgp_mixer_parameters(sgp_mixer_t *mixer);
  * statistics). */
 SGP_API float *sgp_mixer_buffers(sgp_mixer_t *mixer);
 
-/* Another algorithm, graph, overlap, ... from the next step on; count, buffers, workers and timeout_ms are
- * those of before. All nodes call it after the same step, with the same options; it blocks as
+/* Another algorithm, graph, overlap, ... from the next step on; count, buffers, workers, timeout_ms and vector
+ * are those of before. All nodes call it after the same step, with the same options; it blocks as
  * sgp_mixer_average. What is in flight is absorbed first. If the algorithm changes, the nodes go
  * on from their exact mean, each with weight 1. Momentum is the optimizer's and stays.
  *

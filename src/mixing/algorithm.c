@@ -45,6 +45,7 @@ sgp_status_t sgp_algorithm_check(const sgp_mixer_t *mixer, const sgp_mixer_optio
     made.count = mixer->all_count;
     made.buffers = mixer->all_length - mixer->all_count;
     made.workers = mixer->workers.group;
+    if (mixer->all) made.vector = mixer->own ? NULL : mixer->all; /* a switch keeps it */
     sgp_status_t status = sgp_mixer_check(&made);
     if (status != SGP_OK) return status;
     if (mixer->size == 1) made.encoding = SGP_ENCODING_FLOAT32; /* nothing travels */

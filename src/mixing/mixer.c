@@ -28,6 +28,9 @@ static sgp_status_t check(const sgp_mixer_options_t *options) {
     if (options->timeout_ms < 0)
         return sgp_fail(SGP_ERR_INVALID, "mixer: timeout is %d ms, must be above 0",
                         options->timeout_ms);
+    if ((uintptr_t)options->vector % SGP_ALIGNMENT != 0)
+        return sgp_fail(SGP_ERR_INVALID, "mixer: the vector is at %p: must be %d-byte aligned",
+                        (void *)options->vector, SGP_ALIGNMENT);
     size_t workers = options->workers ? (size_t)sgp_group_size(options->workers) : 1;
     if ((options->count + options->buffers + 15) / 16 < workers)
         return sgp_fail(
@@ -37,8 +40,9 @@ static sgp_status_t check(const sgp_mixer_options_t *options) {
     return SGP_OK;
 }
 
-static sgp_status_t allocate(sgp_mixer_t *mixer) {
-    mixer->all = sgp_memory_alloc(mixer->all_length * sizeof *mixer->all);
+static sgp_status_t allocate(sgp_mixer_t *mixer, float *vector) {
+    mixer->all = vector;
+    if (!vector) mixer->all = mixer->own = sgp_memory_alloc(mixer->all_length * sizeof *mixer->all);
     mixer->to = calloc((size_t)mixer->size + 1, sizeof *mixer->to);
     mixer->weights = calloc((size_t)mixer->size, sizeof *mixer->weights);
     if (!mixer->all || !mixer->to || !mixer->weights)
@@ -79,7 +83,7 @@ static void init(sgp_mixer_t *mixer, sgp_group_t *group, const sgp_mixer_options
 static void release(sgp_mixer_t *mixer) {
     sgp_workers_fini(mixer);
     sgp_reducer_fini(&mixer->reducer);
-    sgp_memory_free(mixer->all);
+    sgp_memory_free(mixer->own);
     sgp_memory_free(mixer->outer_momentum);
     sgp_memory_free(mixer->outer_anchor);
     free(mixer->to);
@@ -87,17 +91,24 @@ static void release(sgp_mixer_t *mixer) {
     free(mixer);
 }
 
+/* The last step that can fail is behind: a caller's vector has kept its contents until here. */
+static void set_initial(sgp_mixer_t *mixer, const float *initial) {
+    if (initial && initial != mixer->all)
+        memcpy(mixer->all, initial, mixer->all_length * sizeof *initial);
+    sgp_ledger_init(&mixer->ledger, mixer->z, mixer->length);
+    if (mixer->outer_anchor)
+        memcpy(mixer->outer_anchor, mixer->z, mixer->count * sizeof *mixer->outer_anchor);
+}
+
 /* The channels come first: all nodes must count them alike, also a node on which a later call fails. */
 static sgp_status_t prepare(sgp_mixer_t *mixer, const sgp_mixer_options_t *options,
                             const float *initial) {
     mixer->channel = sgp_group_new_channel(mixer->group);
     mixer->average_channel = sgp_group_new_channel(mixer->group);
-    sgp_status_t status = allocate(mixer);
+    sgp_status_t status = allocate(mixer, options->vector);
+    if (status == SGP_OK) status = sgp_algorithm_make(mixer, options);
     if (status != SGP_OK) return status;
-    if (initial) memcpy(mixer->all, initial, mixer->all_length * sizeof *initial);
-    sgp_ledger_init(&mixer->ledger, mixer->z, mixer->length);
-    status = sgp_algorithm_make(mixer, options);
-    if (status != SGP_OK) return status;
+    set_initial(mixer, initial);
     sgp_algorithm_start(mixer);
     return sgp_algorithm_resume(mixer);
 }

@@ -60,6 +60,7 @@ struct sgp_mixer {
     uint64_t averages; /* exact means computed */
 
     float *all;     /* (P + S) de-biased; the numerator is w z */
+    float *own;     /* all, where it is this mixer's memory; NULL: the caller's */
     float *z;       /* (length) the segment that this process mixes */
     double w;       /* push-sum weight */
     uint64_t step;  /* of the next sgp_mixer_step */
