@@ -201,9 +201,9 @@ SGP_API sgp_status_t sgp_mixer_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimiz
  * parameters must not be changed before the next hold; buffers may be. learning_rate: for the outer update alone;
  * SGP_ERR_INVALID where one is due and it is not above 0: the hold goes on.
  *
- * SGP_ERR_INVALID: it is held already. While it is held, sgp_mixer_step with an optimizer, sgp_mixer_average and
- * sgp_mixer_switch are SGP_ERR_INVALID and change nothing; sgp_mixer_add and
- * sgp_mixer_statistics are fine, and so is sgp_mixer_destroy. Else the errors of sgp_mixer_step. */
+ * SGP_ERR_INVALID: it is held already. While it is held, sgp_mixer_step with an optimizer, sgp_mixer_average,
+ * sgp_mixer_switch, sgp_mixer_state_save and sgp_mixer_state_load are SGP_ERR_INVALID and change nothing; sgp_mixer_add
+ * and sgp_mixer_statistics are fine, and so is sgp_mixer_destroy. Else the errors of sgp_mixer_step. */
 SGP_API sgp_status_t sgp_mixer_hold(sgp_mixer_t *mixer);
 
 /* Between two steps: x <- x + change on elements [offset, offset + count) of the vector (P + S), whatever the push-sum
@@ -218,6 +218,25 @@ SGP_API sgp_status_t sgp_mixer_hold(sgp_mixer_t *mixer);
  * this mixer. */
 SGP_API sgp_status_t sgp_mixer_add(sgp_mixer_t *mixer, size_t offset, size_t count,
                                    const float *change /* (count) */);
+
+/* ---- State, for resuming bit for bit ---- */
+
+/* Bytes of the state as it is now. */
+SGP_API size_t sgp_mixer_state_size(const sgp_mixer_t *mixer);
+
+/* What is in flight is absorbed first, as sgp_mixer_average does: a run that saves and goes on equals one that saves,
+ * ends, and is resumed. Every node calls it after the same step; blocks as sgp_mixer_average, with its errors. The
+ * optimizer has a state of its own. size: sgp_mixer_state_size. SGP_ERR_INVALID: another size, or the mixer is held;
+ * nothing has changed. */
+SGP_API sgp_status_t sgp_mixer_state_save(sgp_mixer_t *mixer, void *bytes /* (size) */,
+                                          size_t size);
+
+/* Into a mixer with the same options on the same node, before its first step, on every node; sends nothing. With adpsgd
+ * nodes meet before the first step (sgp_group_barrier), as a passive one would answer with values of before. SGP_ERR_INVALID: not a
+ * whole, undamaged state, the mixer has stepped, or it is held. SGP_ERR_MISMATCH: of another mixer or version; the log
+ * says the first difference. After both nothing has changed. */
+SGP_API sgp_status_t sgp_mixer_state_load(sgp_mixer_t *mixer, const void *bytes /* (size) */,
+                                          size_t size);
 
 /* Absorbs what is in flight, and computes the exact weighted mean over the nodes (accumulated in
  * double, in order of rank: the same bits on every node). Every node calls it after the same step;

@@ -109,6 +109,10 @@ static void free_outer(sgp_mixer_t *mixer) {
     mixer->outer_momentum = mixer->outer_anchor = NULL;
 }
 
+void sgp_algorithm_forget_outer(sgp_mixer_t *mixer) {
+    if (mixer->options.slow_every == 0) free_outer(mixer);
+}
+
 static bool has_progress(const sgp_mixer_t *mixer) {
     const sgp_algorithm_ops_t *ops = mixer->ops;
     return ops->has_progress ? ops->has_progress(mixer) : ops->work != NULL;

@@ -342,7 +342,7 @@ void sgp_mixer_state(sgp_mixer_t *mixer, sgp_state_t *state) {
     sgp_state_add(state, "mixer.ledger", SGP_STATE_FLOAT64, ledger->made, ledger->samples);
     sgp_state_add(state, "mixer.statistics", SGP_STATE_UINT64, &mixer->statistics,
                   offsetof(sgp_mixer_statistics_t, weight) / sizeof(uint64_t));
-    if (mixer->outer_momentum) {
+    if (mixer->options.slow_every > 0) {
         sgp_state_add(state, "mixer.slow", SGP_STATE_FLOAT32, mixer->outer_momentum, mixer->count);
         sgp_state_add(state, "mixer.anchor", SGP_STATE_FLOAT32, mixer->outer_anchor, mixer->count);
     }
