@@ -128,8 +128,8 @@ typedef struct sgp_mixer_consensus {
  * *mixer only on success. Every node of the group calls it, in the same order for several mixers;
  * it does not block. SGP_ERR_INVALID: an option is out of range, or the vector has fewer than
  * 16 numbers for each worker of a node; the log says which. SGP_ERR_UNSUPPORTED: library_allreduce, and
- * the group's transport has no such library; or a second mixer of the group that works while the nodes
- * compute. SGP_ERR_NO_MEMORY: nothing changed, options.vector neither. */
+ * the group's transport has no such library; or adpsgd beside another mixer of the group that has an overlap or
+ * is adpsgd: give it a group of its own. All others share a group; the nodes step them in the same order. SGP_ERR_NO_MEMORY: nothing changed, options.vector neither. */
 SGP_API sgp_status_t sgp_mixer_create_sized(sgp_group_t *group, const sgp_mixer_options_t *options,
                                             size_t size, const float *initial, sgp_mixer_t **mixer);
 static inline sgp_status_t sgp_mixer_create(sgp_group_t *group, const sgp_mixer_options_t *options,

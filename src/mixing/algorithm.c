@@ -125,7 +125,8 @@ static sgp_status_t make_all(sgp_mixer_t *mixer) {
     sgp_status_t status = make_outer(mixer);
     if (status == SGP_OK) status = reserve_rooms(mixer);
     if (status == SGP_OK && mixer->ops->create) status = mixer->ops->create(mixer);
-    if (status == SGP_OK && has_progress(mixer)) status = sgp_progress_start(mixer);
+    if (status == SGP_OK && has_progress(mixer))
+        status = sgp_progress_start(mixer, mixer->ops->serve != NULL);
     return status;
 }
 
@@ -215,5 +216,7 @@ sgp_status_t sgp_algorithm_hold(sgp_mixer_t *mixer, uint64_t deadline) {
 }
 
 sgp_status_t sgp_algorithm_resume(sgp_mixer_t *mixer) {
-    return mixer->ops->resume ? mixer->ops->resume(mixer) : SGP_OK;
+    sgp_status_t status = mixer->ops->resume ? mixer->ops->resume(mixer) : SGP_OK;
+    if (mixer->progress) sgp_group_give(mixer->group); /* the work of other mixers goes on */
+    return status;
 }

@@ -6,6 +6,7 @@
 #include "mixing/algorithm.h"
 #include "mixing/kernels.h"
 #include "mixing/mixer_internal.h"
+#include "mixing/progress_thread.h"
 #include "mixing/workers.h"
 
 #include <math.h>
@@ -122,7 +123,7 @@ static sgp_status_t average_settled(sgp_mixer_t *mixer, float *mean, double *sum
 
 static sgp_status_t average_segment(sgp_mixer_t *mixer, float *mean, double *sums) {
     bool taken;
-    sgp_status_t status = sgp_group_take(mixer->group, mixer, &taken);
+    sgp_status_t status = sgp_group_take(mixer->group, sgp_progress_owner(mixer), &taken);
     if (status == SGP_OK) status = sgp_algorithm_settle(mixer);
     if (status == SGP_OK) status = average_settled(mixer, mean, sums);
     if (status == SGP_OK) status = sgp_algorithm_resume(mixer);

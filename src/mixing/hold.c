@@ -4,14 +4,15 @@
 #include "mixing/algorithm.h"
 #include "mixing/algorithms/algorithm_ops.h"
 #include "mixing/mixer_internal.h"
+#include "mixing/progress_thread.h"
 #include "mixing/workers.h"
 
 static sgp_status_t hold_segment(sgp_mixer_t *mixer) {
     uint64_t deadline = sgp_transport_now(mixer->transport) + mixer->timeout;
     bool taken; /* from the progress thread of another mixer */
-    sgp_status_t status = sgp_group_take(mixer->group, mixer, &taken);
+    sgp_status_t status = sgp_group_take(mixer->group, sgp_progress_owner(mixer), &taken);
     if (status == SGP_OK) status = sgp_algorithm_hold(mixer, deadline);
-    if (taken) sgp_group_give(mixer->group);
+    if (taken || mixer->progress) sgp_group_give(mixer->group);
     return status;
 }
 

@@ -122,7 +122,7 @@ sgp_status_t sgp_mixer_do_create(sgp_group_t *group, const sgp_mixer_options_t *
     sgp_mixer_options_t full;
     if (status == SGP_OK) status = sgp_algorithm_check(made, options, &full);
     bool taken = false; /* from the progress thread of another mixer */
-    if (status == SGP_OK) status = sgp_group_take(group, made, &taken);
+    if (status == SGP_OK) status = sgp_group_take(group, NULL, &taken);
     if (status == SGP_OK) status = prepare(made, &full, initial);
     if (taken) sgp_group_give(group);
     if (status != SGP_OK) {
@@ -136,12 +136,12 @@ sgp_status_t sgp_mixer_do_create(sgp_group_t *group, const sgp_mixer_options_t *
 void sgp_mixer_do_destroy(sgp_mixer_t *mixer) {
     if (!mixer) return;
     sgp_progress_stop(mixer);
-    bool taken; /* from the progress thread of another mixer */
-    sgp_group_take(mixer->group, mixer, &taken);
+    bool taken; /* from the progress thread, which works for other mixers */
+    sgp_group_take(mixer->group, NULL, &taken);
     sgp_algorithm_end(mixer);
     sgp_inbox_drop_channel(mixer->inbox, mixer->channel);
     sgp_inbox_drop_channel(mixer->inbox, mixer->average_channel);
-    if (taken) sgp_group_give(mixer->group);
+    if (sgp_group_has_lease(mixer->group)) sgp_group_give(mixer->group);
     release(mixer);
 }
 
@@ -199,12 +199,12 @@ static sgp_status_t step_by_algorithm(sgp_mixer_t *mixer, const sgp_local_t *loc
 static sgp_status_t step_segment(sgp_mixer_t *mixer, const sgp_local_t *local) {
     uint64_t deadline = sgp_transport_now(mixer->transport) + mixer->timeout;
     bool taken;
-    sgp_status_t status = sgp_group_take(mixer->group, mixer, &taken);
+    sgp_status_t status = sgp_group_take(mixer->group, sgp_progress_owner(mixer), &taken);
     /* With an agent the watch is called when the agent waits, and when the transport is taken from it. */
     if (status == SGP_OK && !sgp_group_has_lease(mixer->group))
         status = sgp_inbox_look(mixer->inbox, false);
     if (status == SGP_OK) status = step_by_algorithm(mixer, local, deadline);
-    if (taken) sgp_group_give(mixer->group);
+    if (taken || mixer->progress) sgp_group_give(mixer->group);
     return status;
 }
 
@@ -322,7 +322,7 @@ void sgp_mixer_trace(sgp_mixer_t *mixer, sgp_trace_t *trace) {
 sgp_status_t sgp_mixer_settle(sgp_mixer_t *mixer) {
     if (!mixer->ops->settle) return SGP_OK;
     bool taken; /* from the progress thread of another mixer */
-    sgp_status_t status = sgp_group_take(mixer->group, mixer, &taken);
+    sgp_status_t status = sgp_group_take(mixer->group, sgp_progress_owner(mixer), &taken);
     if (status == SGP_OK) status = sgp_algorithm_settle(mixer);
     if (taken) sgp_group_give(mixer->group);
     if (status != SGP_OK || !sgp_mixer_has_workers(mixer)) return status;

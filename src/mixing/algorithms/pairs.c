@@ -223,17 +223,14 @@ static sgp_status_t serve(sgp_mixer_t *mixer) {
 }
 
 /* On the progress thread. */
-static sgp_status_t pairs_work(sgp_mixer_t *mixer) {
-    pairs_t *pairs = mixer->extra;
-    for (;;) {
-        uint64_t mark = sgp_mixer_mark(mixer), since = sgp_inbox_taken_in(mixer->inbox);
-        sgp_status_t status = serve(mixer);
-        sgp_trace_end(mixer->trace, SGP_TRACE_MESSAGES,
-                      pairs->active ? SGP_TRACE_PUSH : SGP_TRACE_ABSORB, mark);
-        if (status != SGP_OK || sgp_progress_recalled(mixer->progress)) return status;
-        status = sgp_progress_wait(mixer->progress, since);
-        if (status != SGP_OK) return status;
-    }
+static sgp_status_t pairs_work(sgp_mixer_t *mixer, sgp_work_t *left) {
+    const pairs_t *pairs = mixer->extra;
+    uint64_t mark = sgp_mixer_mark(mixer);
+    *left = SGP_WORK_WAITS;
+    sgp_status_t status = serve(mixer);
+    sgp_trace_end(mixer->trace, SGP_TRACE_MESSAGES,
+                  pairs->active ? SGP_TRACE_PUSH : SGP_TRACE_ABSORB, mark);
+    return status;
 }
 
 /* On the node's own thread, during a collective call of the group: the next step reports an error. */
