@@ -80,6 +80,9 @@ typedef struct sgp_mixer_options {
     int timeout_ms;        /* longest wait for a message of a step; 0: 60,000 */
     sgp_group_t *workers; /* of this node, borrowed; NULL or of size 1: the node is one process.
                              See below */
+    float *vector; /* (P + S), 64-byte aligned, of any mapping: the vector lies there instead of in
+                      memory of the mixer's own. Borrowed for the mixer's life. Without initial values
+                      its contents are the initial ones. NULL: the mixer's own */
 } sgp_mixer_options_t;
 
 /* A node of M workers (processes, one GPU each): they average their gradients exactly, in order of
@@ -120,12 +123,13 @@ typedef struct sgp_mixer_consensus {
                         parameters */
 } sgp_mixer_consensus_t;
 
-/* Copies options and initial values ((P + S), NULL: zeros); each node may start with its own. Sets
+/* Copies options and initial values ((P + S), NULL: zeros, or those of options.vector); each node may start
+ * with its own. Sets
  * *mixer only on success. Every node of the group calls it, in the same order for several mixers;
  * it does not block. SGP_ERR_INVALID: an option is out of range, or the vector has fewer than
  * 16 numbers for each worker of a node; the log says which. SGP_ERR_UNSUPPORTED: library_allreduce, and
- * the group's transport has no such library; or a second mixer of the group that works while the nodes
- * compute. SGP_ERR_NO_MEMORY: nothing changed. */
+ * the group's transport has no such library; or adpsgd beside another mixer of the group that has an overlap or
+ * is adpsgd: give it a group of its own. All others share a group; the nodes step them in the same order. SGP_ERR_NO_MEMORY: nothing changed, options.vector neither. */
 SGP_API sgp_status_t sgp_mixer_create_sized(sgp_group_t *group, const sgp_mixer_options_t *options,
                                             size_t size, const float *initial, sgp_mixer_t **mixer);
 static inline sgp_status_t sgp_mixer_create(sgp_group_t *group, const sgp_mixer_options_t *options,
@@ -137,17 +141,17 @@ static inline sgp_status_t sgp_mixer_create(sgp_group_t *group, const sgp_mixer_
 SGP_API void sgp_mixer_destroy(sgp_mixer_t *mixer);
 
 /* z, (P + S), parameters first, then buffers: 64-byte aligned, at the same address for the mixer's
- * whole life. Owned by the mixer. Its values are this node's estimate until the next call on the
- * mixer. Whoever has an optimizer of their own changes it in place between two calls and steps with
- * a NULL optimizer: a change of z by d changes x by w d. */
+ * whole life. Owned by the mixer, but for options.vector. Its values are this node's estimate until the next call on the
+ * mixer. Whoever has an optimizer of their own changes it in place and steps with a NULL optimizer,
+ * best after sgp_mixer_hold: a change of z by d changes x by w d. */
 SGP_API float *sgp_mixer_parameters(sgp_mixer_t *mixer);
 
 /* The S buffers behind the parameters: written by the caller between steps (each node its own
  * statistics). */
 SGP_API float *sgp_mixer_buffers(sgp_mixer_t *mixer);
 
-/* Another algorithm, graph, overlap, ... from the next step on; count, buffers, workers and timeout_ms are
- * those of before. All nodes call it after the same step, with the same options; it blocks as
+/* Another algorithm, graph, overlap, ... from the next step on; count, buffers, workers, timeout_ms and vector
+ * are those of before. All nodes call it after the same step, with the same options; it blocks as
  * sgp_mixer_average. What is in flight is absorbed first. If the algorithm changes, the nodes go
  * on from their exact mean, each with weight 1. Momentum is the optimizer's and stays.
  *
@@ -176,6 +180,32 @@ static inline sgp_status_t sgp_mixer_switch(sgp_mixer_t *mixer,
 SGP_API sgp_status_t sgp_mixer_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer,
                                     const float *gradient /* (P) */, float learning_rate);
 
+/* ---- An optimizer of the caller's own ----
+ *
+ *   sgp_mixer_hold(mixer);
+ *   sgp_mixer_statistics(mixer, &statistics);       w: a change of z by d changes x by w d
+ *   z -= lr / statistics.weight * d                 by whatever optimizer
+ *   sgp_mixer_step(mixer, NULL, NULL, lr)           ends the hold
+ *
+ * does what sgp_mixer_step does with an optimizer: the same bits, but for all-reduce and the workers of a node, which
+ * average z here and gradients there. An overlap is kept, where a NULL optimizer without a hold makes the step
+ * itself copy the vector. */
+
+/* Returns when nothing reads or writes z until the hold ends. z then is what the last step made of it, with
+ * the rounding error of its push; with adpsgd also with what has arrived until now. A later step absorbs, so the weight
+ * changes in a step; or here, where SGP_OVERLAP_ASYNC takes back messages that have found no room. Waits as
+ * sgp_mixer_step; the workers of a node call it together. A node of adpsgd answers nobody while it holds: it must not
+ * wait for other nodes meanwhile.
+ *
+ * sgp_mixer_step without an optimizer ends the hold. With an overlap it returns while z is still being read: the
+ * parameters must not be changed before the next hold; buffers may be. learning_rate: for the outer update alone;
+ * SGP_ERR_INVALID where one is due and it is not above 0: the hold goes on.
+ *
+ * SGP_ERR_INVALID: it is held already. While it is held, sgp_mixer_step with an optimizer, sgp_mixer_average,
+ * sgp_mixer_switch, sgp_mixer_state_save and sgp_mixer_state_load are SGP_ERR_INVALID and change nothing; sgp_mixer_add
+ * and sgp_mixer_statistics are fine, and so is sgp_mixer_destroy. Else the errors of sgp_mixer_step. */
+SGP_API sgp_status_t sgp_mixer_hold(sgp_mixer_t *mixer);
+
 /* Between two steps: x <- x + change on elements [offset, offset + count) of the vector (P + S), whatever the push-sum
  * weight is: z <- z + change / w. Waits for the progress thread as sgp_mixer_step does; sends nothing to other nodes.
  * change: (count), borrowed for the call. An outer update counts it as part of the movement since the last one.
@@ -188,6 +218,25 @@ SGP_API sgp_status_t sgp_mixer_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimiz
  * this mixer. */
 SGP_API sgp_status_t sgp_mixer_add(sgp_mixer_t *mixer, size_t offset, size_t count,
                                    const float *change /* (count) */);
+
+/* ---- State, for resuming bit for bit ---- */
+
+/* Bytes of the state as it is now. */
+SGP_API size_t sgp_mixer_state_size(const sgp_mixer_t *mixer);
+
+/* What is in flight is absorbed first, as sgp_mixer_average does: a run that saves and goes on equals one that saves,
+ * ends, and is resumed. Every node calls it after the same step; blocks as sgp_mixer_average, with its errors. The
+ * optimizer has a state of its own. size: sgp_mixer_state_size. SGP_ERR_INVALID: another size, or the mixer is held;
+ * nothing has changed. */
+SGP_API sgp_status_t sgp_mixer_state_save(sgp_mixer_t *mixer, void *bytes /* (size) */,
+                                          size_t size);
+
+/* Into a mixer with the same options on the same node, before its first step, on every node; sends nothing. With adpsgd
+ * nodes meet before the first step (sgp_group_barrier), as a passive one would answer with values of before. SGP_ERR_INVALID: not a
+ * whole, undamaged state, the mixer has stepped, or it is held. SGP_ERR_MISMATCH: of another mixer or version; the log
+ * says the first difference. After both nothing has changed. */
+SGP_API sgp_status_t sgp_mixer_state_load(sgp_mixer_t *mixer, const void *bytes /* (size) */,
+                                          size_t size);
 
 /* Absorbs what is in flight, and computes the exact weighted mean over the nodes (accumulated in
  * double, in order of rank: the same bits on every node). Every node calls it after the same step;

@@ -56,6 +56,21 @@ static inline sgp_status_t sgp_optimizer_create(const sgp_optimizer_options_t *o
 
 SGP_API void sgp_optimizer_destroy(sgp_optimizer_t *optimizer);
 
+/* ---- State, for resuming bit for bit ---- */
+
+/* Bytes of the state. */
+SGP_API size_t sgp_optimizer_state_size(const sgp_optimizer_t *optimizer);
+
+/* size: sgp_optimizer_state_size. SGP_ERR_INVALID: another size. */
+SGP_API sgp_status_t sgp_optimizer_state_save(const sgp_optimizer_t *optimizer,
+                                              void *bytes /* (size) */, size_t size);
+
+/* Into an optimizer with the same options, before its first step. SGP_ERR_INVALID: not a whole, undamaged state, or the
+ * optimizer has stepped. SGP_ERR_MISMATCH: of another optimizer or version; the log says the first difference. After both
+ * nothing has changed. */
+SGP_API sgp_status_t sgp_optimizer_state_load(sgp_optimizer_t *optimizer,
+                                              const void *bytes /* (size) */, size_t size);
+
 /* One step on a vector of one's own, without a mixer. Not thread-safe: one caller per optimizer. */
 SGP_API void sgp_optimizer_step(sgp_optimizer_t *optimizer, float *parameters /* (P) */,
                                 const float *gradient /* (P) */, float learning_rate);

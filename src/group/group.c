@@ -76,6 +76,9 @@ void sgp_group_set_lease(sgp_group_t *group, const sgp_lease_t *lease) {
 bool sgp_group_has_lease(const sgp_group_t *group) {
     return group->lease.owner != NULL;
 }
+void *sgp_group_lease_owner(const sgp_group_t *group) {
+    return group->lease.owner;
+}
 sgp_status_t sgp_group_take(sgp_group_t *group, const void *owner, bool *taken) {
     return sgp_lease_take(&group->lease, owner, taken);
 }

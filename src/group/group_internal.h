@@ -59,6 +59,9 @@ void sgp_group_set_lease(sgp_group_t *group, const sgp_lease_t *lease);
 
 bool sgp_group_has_lease(const sgp_group_t *group);
 
+/* The lease's owner; NULL: there is none. */
+void *sgp_group_lease_owner(const sgp_group_t *group);
+
 /* As sgp_lease_take and so on, with the group's lease. */
 sgp_status_t sgp_group_take(sgp_group_t *group, const void *owner, bool *taken);
 void sgp_group_give(sgp_group_t *group);

@@ -45,6 +45,7 @@ sgp_status_t sgp_algorithm_check(const sgp_mixer_t *mixer, const sgp_mixer_optio
     made.count = mixer->all_count;
     made.buffers = mixer->all_length - mixer->all_count;
     made.workers = mixer->workers.group;
+    if (mixer->all) made.vector = mixer->own ? NULL : mixer->all; /* a switch keeps it */
     sgp_status_t status = sgp_mixer_check(&made);
     if (status != SGP_OK) return status;
     if (mixer->size == 1) made.encoding = SGP_ENCODING_FLOAT32; /* nothing travels */
@@ -108,6 +109,10 @@ static void free_outer(sgp_mixer_t *mixer) {
     mixer->outer_momentum = mixer->outer_anchor = NULL;
 }
 
+void sgp_algorithm_forget_outer(sgp_mixer_t *mixer) {
+    if (mixer->options.slow_every == 0) free_outer(mixer);
+}
+
 static bool has_progress(const sgp_mixer_t *mixer) {
     const sgp_algorithm_ops_t *ops = mixer->ops;
     return ops->has_progress ? ops->has_progress(mixer) : ops->work != NULL;
@@ -120,7 +125,8 @@ static sgp_status_t make_all(sgp_mixer_t *mixer) {
     sgp_status_t status = make_outer(mixer);
     if (status == SGP_OK) status = reserve_rooms(mixer);
     if (status == SGP_OK && mixer->ops->create) status = mixer->ops->create(mixer);
-    if (status == SGP_OK && has_progress(mixer)) status = sgp_progress_start(mixer);
+    if (status == SGP_OK && has_progress(mixer))
+        status = sgp_progress_start(mixer, mixer->ops->serve != NULL);
     return status;
 }
 
@@ -210,5 +216,7 @@ sgp_status_t sgp_algorithm_hold(sgp_mixer_t *mixer, uint64_t deadline) {
 }
 
 sgp_status_t sgp_algorithm_resume(sgp_mixer_t *mixer) {
-    return mixer->ops->resume ? mixer->ops->resume(mixer) : SGP_OK;
+    sgp_status_t status = mixer->ops->resume ? mixer->ops->resume(mixer) : SGP_OK;
+    if (mixer->progress) sgp_group_give(mixer->group); /* the work of other mixers goes on */
+    return status;
 }

@@ -19,6 +19,9 @@ sgp_status_t sgp_algorithm_make(sgp_mixer_t *mixer, const sgp_mixer_options_t *o
 /* Gives the progress thread the algorithm's work, or ends it if the algorithm needs none. sgp_algorithm_resume follows. */
 void sgp_algorithm_start(sgp_mixer_t *mixer);
 
+/* Where a switch has ended outer updates: forgets their momentum, with which a later switch would begin them again. */
+void sgp_algorithm_forget_outer(sgp_mixer_t *mixer);
+
 /* Frees the algorithm and its room. The mixer then has none, but may still have an idle progress thread. Fine where there
  * is none. */
 void sgp_algorithm_end(sgp_mixer_t *mixer);

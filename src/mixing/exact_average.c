@@ -6,6 +6,7 @@
 #include "mixing/algorithm.h"
 #include "mixing/kernels.h"
 #include "mixing/mixer_internal.h"
+#include "mixing/progress_thread.h"
 #include "mixing/workers.h"
 
 #include <math.h>
@@ -122,7 +123,7 @@ static sgp_status_t average_settled(sgp_mixer_t *mixer, float *mean, double *sum
 
 static sgp_status_t average_segment(sgp_mixer_t *mixer, float *mean, double *sums) {
     bool taken;
-    sgp_status_t status = sgp_group_take(mixer->group, mixer, &taken);
+    sgp_status_t status = sgp_group_take(mixer->group, sgp_progress_owner(mixer), &taken);
     if (status == SGP_OK) status = sgp_algorithm_settle(mixer);
     if (status == SGP_OK) status = average_settled(mixer, mean, sums);
     if (status == SGP_OK) status = sgp_algorithm_resume(mixer);
@@ -141,7 +142,9 @@ sgp_status_t sgp_mixer_do_average(sgp_mixer_t *mixer, float *average,
                                   sgp_mixer_consensus_t *consensus) {
     double sums[SUMS] = {0};
     bool workers = sgp_mixer_has_workers(mixer);
-    sgp_status_t status = average_segment(mixer, workers ? mixer->workers.mine : average, sums);
+    sgp_status_t status = sgp_mixer_refuse_held(mixer, "average");
+    if (status != SGP_OK) return status;
+    status = average_segment(mixer, workers ? mixer->workers.mine : average, sums);
     if (status == SGP_OK && workers) status = average_of_workers(mixer, average, sums);
     if (status == SGP_OK && consensus) summarise(sums, mixer, consensus);
     return status;

@@ -11,6 +11,8 @@ typedef struct sgp_local {
     sgp_optimizer_t *optimizer; /* NULL: the caller has changed z */
     const float *gradient;      /* (P) */
     float learning_rate;
+    bool
+        held; /* this step ends a hold: until the next one the caller does not change the parameters */
 } sgp_local_t;
 
 /* The local step on elements [offset, offset + count) of z, with a copy of the result (NULL: none):

@@ -13,6 +13,7 @@
 #include "mixing/kernels.h"
 #include "optimizer/optimizer_internal.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +28,9 @@ static sgp_status_t check(const sgp_mixer_options_t *options) {
     if (options->timeout_ms < 0)
         return sgp_fail(SGP_ERR_INVALID, "mixer: timeout is %d ms, must be above 0",
                         options->timeout_ms);
+    if ((uintptr_t)options->vector % SGP_ALIGNMENT != 0)
+        return sgp_fail(SGP_ERR_INVALID, "mixer: the vector is at %p: must be %d-byte aligned",
+                        (void *)options->vector, SGP_ALIGNMENT);
     size_t workers = options->workers ? (size_t)sgp_group_size(options->workers) : 1;
     if ((options->count + options->buffers + 15) / 16 < workers)
         return sgp_fail(
@@ -36,8 +40,9 @@ static sgp_status_t check(const sgp_mixer_options_t *options) {
     return SGP_OK;
 }
 
-static sgp_status_t allocate(sgp_mixer_t *mixer) {
-    mixer->all = sgp_memory_alloc(mixer->all_length * sizeof *mixer->all);
+static sgp_status_t allocate(sgp_mixer_t *mixer, float *vector) {
+    mixer->all = vector;
+    if (!vector) mixer->all = mixer->own = sgp_memory_alloc(mixer->all_length * sizeof *mixer->all);
     mixer->to = calloc((size_t)mixer->size + 1, sizeof *mixer->to);
     mixer->weights = calloc((size_t)mixer->size, sizeof *mixer->weights);
     if (!mixer->all || !mixer->to || !mixer->weights)
@@ -78,7 +83,7 @@ static void init(sgp_mixer_t *mixer, sgp_group_t *group, const sgp_mixer_options
 static void release(sgp_mixer_t *mixer) {
     sgp_workers_fini(mixer);
     sgp_reducer_fini(&mixer->reducer);
-    sgp_memory_free(mixer->all);
+    sgp_memory_free(mixer->own);
     sgp_memory_free(mixer->outer_momentum);
     sgp_memory_free(mixer->outer_anchor);
     free(mixer->to);
@@ -86,17 +91,24 @@ static void release(sgp_mixer_t *mixer) {
     free(mixer);
 }
 
+/* The last step that can fail is behind: a caller's vector has kept its contents until here. */
+static void set_initial(sgp_mixer_t *mixer, const float *initial) {
+    if (initial && initial != mixer->all)
+        memcpy(mixer->all, initial, mixer->all_length * sizeof *initial);
+    sgp_ledger_init(&mixer->ledger, mixer->z, mixer->length);
+    if (mixer->outer_anchor)
+        memcpy(mixer->outer_anchor, mixer->z, mixer->count * sizeof *mixer->outer_anchor);
+}
+
 /* The channels come first: all nodes must count them alike, also a node on which a later call fails. */
 static sgp_status_t prepare(sgp_mixer_t *mixer, const sgp_mixer_options_t *options,
                             const float *initial) {
     mixer->channel = sgp_group_new_channel(mixer->group);
     mixer->average_channel = sgp_group_new_channel(mixer->group);
-    sgp_status_t status = allocate(mixer);
+    sgp_status_t status = allocate(mixer, options->vector);
+    if (status == SGP_OK) status = sgp_algorithm_make(mixer, options);
     if (status != SGP_OK) return status;
-    if (initial) memcpy(mixer->all, initial, mixer->all_length * sizeof *initial);
-    sgp_ledger_init(&mixer->ledger, mixer->z, mixer->length);
-    status = sgp_algorithm_make(mixer, options);
-    if (status != SGP_OK) return status;
+    set_initial(mixer, initial);
     sgp_algorithm_start(mixer);
     return sgp_algorithm_resume(mixer);
 }
@@ -110,7 +122,7 @@ sgp_status_t sgp_mixer_do_create(sgp_group_t *group, const sgp_mixer_options_t *
     sgp_mixer_options_t full;
     if (status == SGP_OK) status = sgp_algorithm_check(made, options, &full);
     bool taken = false; /* from the progress thread of another mixer */
-    if (status == SGP_OK) status = sgp_group_take(group, made, &taken);
+    if (status == SGP_OK) status = sgp_group_take(group, NULL, &taken);
     if (status == SGP_OK) status = prepare(made, &full, initial);
     if (taken) sgp_group_give(group);
     if (status != SGP_OK) {
@@ -124,12 +136,12 @@ sgp_status_t sgp_mixer_do_create(sgp_group_t *group, const sgp_mixer_options_t *
 void sgp_mixer_do_destroy(sgp_mixer_t *mixer) {
     if (!mixer) return;
     sgp_progress_stop(mixer);
-    bool taken; /* from the progress thread of another mixer */
-    sgp_group_take(mixer->group, mixer, &taken);
+    bool taken; /* from the progress thread, which works for other mixers */
+    sgp_group_take(mixer->group, NULL, &taken);
     sgp_algorithm_end(mixer);
     sgp_inbox_drop_channel(mixer->inbox, mixer->channel);
     sgp_inbox_drop_channel(mixer->inbox, mixer->average_channel);
-    if (taken) sgp_group_give(mixer->group);
+    if (sgp_group_has_lease(mixer->group)) sgp_group_give(mixer->group);
     release(mixer);
 }
 
@@ -140,9 +152,23 @@ float *sgp_mixer_buffers(sgp_mixer_t *mixer) {
     return mixer->all + mixer->all_count;
 }
 
+/* An outer update divides by the rate: without one it would be left out in silence. */
+static sgp_status_t check_end_of_hold(const sgp_mixer_t *mixer, float learning_rate) {
+    if (!sgp_outer_due_at(mixer, mixer->step + 1) || (learning_rate > 0 && isfinite(learning_rate)))
+        return SGP_OK;
+    return sgp_fail(
+        SGP_ERR_INVALID,
+        "step: an outer update (slow momentum) is due and needs the learning rate, which "
+        "is %g: sgp_mixer_step(mixer, NULL, NULL, rate)",
+        (double)learning_rate);
+}
+
 static sgp_status_t check_step(const sgp_mixer_t *mixer, const sgp_optimizer_t *optimizer,
-                               const float *gradient) {
-    if (!optimizer) return SGP_OK;
+                               const float *gradient, float learning_rate) {
+    if (optimizer && mixer->held)
+        return sgp_fail(SGP_ERR_INVALID,
+                        "step: the mixer is held: a step without an optimizer ends the hold");
+    if (!optimizer) return mixer->held ? check_end_of_hold(mixer, learning_rate) : SGP_OK;
     if (sgp_optimizer_count(optimizer) != mixer->all_count)
         return sgp_fail(SGP_ERR_INVALID,
                         "step: the optimizer is for %zu parameters and the mixer has %zu",
@@ -173,12 +199,12 @@ static sgp_status_t step_by_algorithm(sgp_mixer_t *mixer, const sgp_local_t *loc
 static sgp_status_t step_segment(sgp_mixer_t *mixer, const sgp_local_t *local) {
     uint64_t deadline = sgp_transport_now(mixer->transport) + mixer->timeout;
     bool taken;
-    sgp_status_t status = sgp_group_take(mixer->group, mixer, &taken);
+    sgp_status_t status = sgp_group_take(mixer->group, sgp_progress_owner(mixer), &taken);
     /* With an agent the watch is called when the agent waits, and when the transport is taken from it. */
     if (status == SGP_OK && !sgp_group_has_lease(mixer->group))
         status = sgp_inbox_look(mixer->inbox, false);
     if (status == SGP_OK) status = step_by_algorithm(mixer, local, deadline);
-    if (taken) sgp_group_give(mixer->group);
+    if (taken || mixer->progress) sgp_group_give(mixer->group);
     return status;
 }
 
@@ -188,23 +214,13 @@ static sgp_status_t step_with_workers(sgp_mixer_t *mixer, sgp_local_t *local) {
     return status == SGP_OK ? sgp_workers_share(mixer) : status;
 }
 
-/* A lost node ends the run of every algorithm, also of one that would not wait for it. */
-static sgp_status_t check_losses(const sgp_mixer_t *mixer) {
-    sgp_inbox_t *inboxes[] = {mixer->inbox, mixer->workers.reducer.inbox};
-    for (size_t i = 0; i < sizeof inboxes / sizeof *inboxes; i++) {
-        sgp_transport_t *transport = inboxes[i] ? sgp_inbox_transport(inboxes[i]) : NULL;
-        if (transport && sgp_transport_lost_peer(transport) >= 0)
-            return sgp_transport_fail_lost(transport, NULL);
-    }
-    return SGP_OK;
-}
-
 sgp_status_t sgp_mixer_do_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer,
                                const float *gradient, float learning_rate) {
-    sgp_status_t status = check_step(mixer, optimizer, gradient);
-    if (status == SGP_OK) status = check_losses(mixer);
+    sgp_status_t status = check_step(mixer, optimizer, gradient, learning_rate);
+    if (status == SGP_OK) status = sgp_mixer_check_losses(mixer);
     if (status != SGP_OK) return status;
-    sgp_local_t local = {optimizer, gradient, learning_rate};
+    sgp_local_t local = {optimizer, gradient, learning_rate, mixer->held};
+    mixer->held = false;
     uint64_t start = sgp_transport_now(mixer->transport), before = waited(mixer);
     status = sgp_mixer_has_workers(mixer) ? step_with_workers(mixer, &local)
                                           : step_segment(mixer, &local);
@@ -244,26 +260,49 @@ static sgp_status_t check_change(const sgp_mixer_t *mixer, size_t offset, size_t
     return SGP_OK;
 }
 
-/* z <- z + change / w on the part of [offset, offset + count) that lies in the segment. A change of the numerator, like
- * a local step: the ledger enters it at this weight, with the caller's own changes before it. */
-static void add_to_segment(sgp_mixer_t *mixer, size_t offset, size_t count, const float *change) {
-    size_t begin = offset > mixer->first ? offset : mixer->first, end = offset + count;
-    if (end > mixer->first + mixer->length) end = mixer->first + mixer->length;
+/* z <- z + change / w on the part of [offset, offset + count) that lies in a segment of weight w. */
+static void add_to_segment(sgp_mixer_t *mixer, sgp_segment_t segment, double w, size_t offset,
+                           size_t count, const float *change) {
+    size_t begin = offset > segment.begin ? offset : segment.begin, end = offset + count;
+    if (end > segment.end) end = segment.end;
     if (begin < end)
-        sgp_add_scaled(end - begin, mixer->all + begin, change + (begin - offset),
-                       (float)(1 / mixer->w));
+        sgp_add_scaled(end - begin, mixer->all + begin, change + (begin - offset), (float)(1 / w));
+}
+
+/* A change of the numerator, like a local step: the ledger enters it at this weight, with the caller's own changes before
+ * it. */
+static void add_to_own(sgp_mixer_t *mixer, size_t offset, size_t count, const float *change) {
+    sgp_segment_t own = {mixer->first, mixer->first + mixer->length};
+    add_to_segment(mixer, own, mixer->w, offset, count, change);
     sgp_ledger_enter(&mixer->ledger, mixer->z, 0, mixer->length, mixer->w);
     sgp_ledger_close(&mixer->ledger, mixer->z);
+}
+
+/* During a hold each worker has made changes of its own to all of the vector, of which the step will take the mean: so
+ * each adds the change to every segment. */
+static sgp_status_t add_held(sgp_mixer_t *mixer, size_t offset, size_t count, const float *change) {
+    add_to_own(mixer, offset, count, change);
+    if (!sgp_mixer_has_workers(mixer)) return SGP_OK;
+    int size = sgp_group_size(mixer->workers.group), own = sgp_group_rank(mixer->workers.group);
+    double weights[size];
+    for (int m = 0; m < size; m++) weights[m] = m == own ? mixer->w : 0;
+    sgp_status_t status = sgp_workers_sum(mixer, weights, size);
+    for (int m = 0; m < size && status == SGP_OK; m++)
+        if (m != own)
+            add_to_segment(mixer, sgp_segment_of(mixer->all_length, m, size), weights[m], offset,
+                           count, change);
+    return status;
 }
 
 sgp_status_t sgp_mixer_do_add(sgp_mixer_t *mixer, size_t offset, size_t count,
                               const float *change) {
     sgp_status_t status = check_change(mixer, offset, count, change);
     if (status != SGP_OK || count == 0) return status;
+    if (mixer->held) return add_held(mixer, offset, count, change);
     uint64_t deadline = sgp_transport_now(mixer->transport) + mixer->timeout;
     status = sgp_algorithm_hold(mixer, deadline);
     if (status != SGP_OK) return status;
-    add_to_segment(mixer, offset, count, change);
+    add_to_own(mixer, offset, count, change);
     status = sgp_algorithm_resume(mixer);
     if (status != SGP_OK || !sgp_mixer_has_workers(mixer)) return status;
     return sgp_workers_share(mixer);
@@ -274,7 +313,7 @@ sgp_status_t sgp_mixer_do_add(sgp_mixer_t *mixer, size_t offset, size_t count,
 /* The progress thread reads mixer->trace, so it must not work meanwhile. */
 void sgp_mixer_trace(sgp_mixer_t *mixer, sgp_trace_t *trace) {
     uint64_t deadline = sgp_transport_now(mixer->transport) + mixer->timeout;
-    bool held = sgp_algorithm_hold(mixer, deadline) == SGP_OK;
+    bool held = !mixer->held && sgp_algorithm_hold(mixer, deadline) == SGP_OK;
     mixer->trace = trace;
     if (held) sgp_algorithm_resume(mixer);
 }
@@ -283,7 +322,7 @@ void sgp_mixer_trace(sgp_mixer_t *mixer, sgp_trace_t *trace) {
 sgp_status_t sgp_mixer_settle(sgp_mixer_t *mixer) {
     if (!mixer->ops->settle) return SGP_OK;
     bool taken; /* from the progress thread of another mixer */
-    sgp_status_t status = sgp_group_take(mixer->group, mixer, &taken);
+    sgp_status_t status = sgp_group_take(mixer->group, sgp_progress_owner(mixer), &taken);
     if (status == SGP_OK) status = sgp_algorithm_settle(mixer);
     if (taken) sgp_group_give(mixer->group);
     if (status != SGP_OK || !sgp_mixer_has_workers(mixer)) return status;
@@ -303,7 +342,7 @@ void sgp_mixer_state(sgp_mixer_t *mixer, sgp_state_t *state) {
     sgp_state_add(state, "mixer.ledger", SGP_STATE_FLOAT64, ledger->made, ledger->samples);
     sgp_state_add(state, "mixer.statistics", SGP_STATE_UINT64, &mixer->statistics,
                   offsetof(sgp_mixer_statistics_t, weight) / sizeof(uint64_t));
-    if (mixer->outer_momentum) {
+    if (mixer->options.slow_every > 0) {
         sgp_state_add(state, "mixer.slow", SGP_STATE_FLOAT32, mixer->outer_momentum, mixer->count);
         sgp_state_add(state, "mixer.anchor", SGP_STATE_FLOAT32, mixer->outer_anchor, mixer->count);
     }

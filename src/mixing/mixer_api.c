@@ -86,6 +86,16 @@ sgp_status_t sgp_mixer_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer, cons
     return sgp_group_run(mixer->group, "sgp_mixer_step", step, &argument, sizeof argument);
 }
 
+/* ---- hold ---- */
+
+static sgp_status_t hold(void *argument) {
+    return sgp_mixer_do_hold(*(sgp_mixer_t **)argument);
+}
+
+sgp_status_t sgp_mixer_hold(sgp_mixer_t *mixer) {
+    return sgp_group_run(mixer->group, "sgp_mixer_hold", hold, &mixer, sizeof mixer);
+}
+
 /* ---- add ---- */
 
 typedef struct add {
@@ -102,6 +112,40 @@ static sgp_status_t add(void *argument) {
 sgp_status_t sgp_mixer_add(sgp_mixer_t *mixer, size_t offset, size_t count, const float *change) {
     add_t argument = {mixer, offset, count, change};
     return sgp_group_run(mixer->group, "sgp_mixer_add", add, &argument, sizeof argument);
+}
+
+/* ---- state ---- */
+
+typedef struct state_call {
+    sgp_mixer_t *mixer;
+    void *to;
+    const void *from;
+    size_t size;
+} state_call_t;
+
+/* Nothing is changed through it. */
+size_t sgp_mixer_state_size(const sgp_mixer_t *mixer) {
+    return sgp_mixer_do_state_size((sgp_mixer_t *)(uintptr_t)mixer);
+}
+
+static sgp_status_t state_save(void *argument) {
+    const state_call_t *call = argument;
+    return sgp_mixer_do_state_save(call->mixer, call->to, call->size);
+}
+
+sgp_status_t sgp_mixer_state_save(sgp_mixer_t *mixer, void *bytes, size_t size) {
+    state_call_t call = {.mixer = mixer, .to = bytes, .size = size};
+    return sgp_group_run(mixer->group, "sgp_mixer_state_save", state_save, &call, sizeof call);
+}
+
+static sgp_status_t state_load(void *argument) {
+    const state_call_t *call = argument;
+    return sgp_mixer_do_state_load(call->mixer, call->from, call->size);
+}
+
+sgp_status_t sgp_mixer_state_load(sgp_mixer_t *mixer, const void *bytes, size_t size) {
+    state_call_t call = {.mixer = mixer, .from = bytes, .size = size};
+    return sgp_group_run(mixer->group, "sgp_mixer_state_load", state_load, &call, sizeof call);
 }
 
 /* ---- average, statistics ---- */

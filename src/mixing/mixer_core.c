@@ -11,3 +11,19 @@ sgp_status_t sgp_mixer_refuse(const sgp_mixer_t *mixer, const char *what, size_t
             mixer->step, mixer->first + offset, mixer->first + offset + count - 1, what);
     return SGP_ERR_NOT_FINITE;
 }
+
+sgp_status_t sgp_mixer_refuse_held(const sgp_mixer_t *mixer, const char *call) {
+    if (!mixer->held) return SGP_OK;
+    return sgp_fail(SGP_ERR_INVALID,
+                    "%s: the mixer is held: a step without an optimizer ends the hold first", call);
+}
+
+sgp_status_t sgp_mixer_check_losses(const sgp_mixer_t *mixer) {
+    sgp_inbox_t *inboxes[] = {mixer->inbox, mixer->workers.reducer.inbox};
+    for (size_t i = 0; i < sizeof inboxes / sizeof *inboxes; i++) {
+        sgp_transport_t *transport = inboxes[i] ? sgp_inbox_transport(inboxes[i]) : NULL;
+        if (transport && sgp_transport_lost_peer(transport) >= 0)
+            return sgp_transport_fail_lost(transport, NULL);
+    }
+    return SGP_OK;
+}

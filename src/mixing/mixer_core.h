@@ -60,11 +60,13 @@ struct sgp_mixer {
     uint64_t averages; /* exact means computed */
 
     float *all;     /* (P + S) de-biased; the numerator is w z */
+    float *own;     /* all, where it is this mixer's memory; NULL: the caller's */
     float *z;       /* (length) the segment that this process mixes */
     double w;       /* push-sum weight */
     uint64_t step;  /* of the next sgp_mixer_step */
     uint64_t round; /* of the next exchange: the step of its messages */
     bool exchanges; /* this step ends with an exchange */
+    bool held;      /* from sgp_mixer_hold to the step that ends it: only the caller touches z */
     bool broken;    /* the update of this step has made numbers that are not finite */
     sgp_ledger_t ledger;
 
@@ -122,5 +124,11 @@ static inline bool sgp_mixer_accepts(const sgp_mixer_t *mixer, bool finite) {
 /* SGP_ERR_NOT_FINITE, logged: some of elements [offset, offset + count) of `what` are not finite. */
 sgp_status_t sgp_mixer_refuse(const sgp_mixer_t *mixer, const char *what, size_t offset,
                               size_t count);
+
+/* SGP_ERR_INVALID, logged, while the caller holds z (sgp_mixer_hold). call: "average". */
+sgp_status_t sgp_mixer_refuse_held(const sgp_mixer_t *mixer, const char *call);
+
+/* A lost node ends the run of every algorithm, also of one that would not wait for it: SGP_ERR_PEER_LOST, logged. */
+sgp_status_t sgp_mixer_check_losses(const sgp_mixer_t *mixer);
 
 #endif

@@ -36,8 +36,12 @@ void sgp_mixer_do_destroy(sgp_mixer_t *mixer);
 sgp_status_t sgp_mixer_do_switch(sgp_mixer_t *mixer, const sgp_mixer_options_t *options);
 sgp_status_t sgp_mixer_do_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer,
                                const float *gradient, float learning_rate);
+sgp_status_t sgp_mixer_do_hold(sgp_mixer_t *mixer);
 sgp_status_t sgp_mixer_do_average(sgp_mixer_t *mixer, float *average,
                                   sgp_mixer_consensus_t *consensus);
+size_t sgp_mixer_do_state_size(sgp_mixer_t *mixer);
+sgp_status_t sgp_mixer_do_state_save(sgp_mixer_t *mixer, void *bytes, size_t size);
+sgp_status_t sgp_mixer_do_state_load(sgp_mixer_t *mixer, const void *bytes, size_t size);
 sgp_status_t sgp_mixer_do_add(sgp_mixer_t *mixer, size_t offset, size_t count, const float *change);
 void sgp_mixer_do_statistics(const sgp_mixer_t *mixer, sgp_mixer_statistics_t *statistics);
 

@@ -11,10 +11,13 @@
 
 #include "mixing/mixer_core.h"
 
-/* Whether one is due after the step that was just made. */
-static inline bool sgp_outer_due(const sgp_mixer_t *mixer) {
+/* Whether one is due once so many steps have been made; after the step that was just made. */
+static inline bool sgp_outer_due_at(const sgp_mixer_t *mixer, uint64_t steps) {
     int every = mixer->options.slow_every;
-    return every > 0 && mixer->step % (uint64_t)every == 0;
+    return every > 0 && steps % (uint64_t)every == 0;
+}
+static inline bool sgp_outer_due(const sgp_mixer_t *mixer) {
+    return sgp_outer_due_at(mixer, mixer->step);
 }
 
 /* On the segment. learning_rate: of the last step. Errors as sgp_mixer_step. */

@@ -5,6 +5,7 @@
 #include "mixing/mixer_internal.h"
 #include "mixing/algorithm.h"
 #include "mixing/exact_average.h"
+#include "mixing/progress_thread.h"
 #include "mixing/workers.h"
 
 #include <string.h>
@@ -58,10 +59,11 @@ static sgp_status_t replace(sgp_mixer_t *mixer, const sgp_mixer_options_t *wante
 
 sgp_status_t sgp_mixer_do_switch(sgp_mixer_t *mixer, const sgp_mixer_options_t *options) {
     sgp_mixer_options_t wanted;
-    sgp_status_t status = sgp_algorithm_check(mixer, options, &wanted);
+    sgp_status_t status = sgp_mixer_refuse_held(mixer, "switch");
+    if (status == SGP_OK) status = sgp_algorithm_check(mixer, options, &wanted);
     if (status != SGP_OK) return status;
     bool taken, refused = false; /* taken: from the progress thread of another mixer */
-    status = sgp_group_take(mixer->group, mixer, &taken);
+    status = sgp_group_take(mixer->group, sgp_progress_owner(mixer), &taken);
     if (status == SGP_OK) status = sgp_algorithm_settle(mixer);
     if (status == SGP_OK) status = replace(mixer, &wanted, &refused);
     if (taken) sgp_group_give(mixer->group);

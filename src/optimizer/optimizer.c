@@ -115,6 +115,14 @@ void sgp_optimizer_destroy(sgp_optimizer_t *optimizer) {
     free(optimizer);
 }
 
+const sgp_optimizer_options_t *sgp_optimizer_options(const sgp_optimizer_t *optimizer) {
+    return &optimizer->options;
+}
+
+uint64_t sgp_optimizer_steps(const sgp_optimizer_t *optimizer) {
+    return optimizer->step;
+}
+
 size_t sgp_optimizer_count(const sgp_optimizer_t *optimizer) {
     return optimizer->options.count;
 }

@@ -13,6 +13,10 @@
 /* P. */
 size_t sgp_optimizer_count(const sgp_optimizer_t *optimizer);
 
+/* With defaults filled in, and the steps so far. */
+const sgp_optimizer_options_t *sgp_optimizer_options(const sgp_optimizer_t *optimizer);
+uint64_t sgp_optimizer_steps(const sgp_optimizer_t *optimizer);
+
 /* Call once per step, before its stretches. */
 void sgp_optimizer_begin(sgp_optimizer_t *optimizer);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "wire/header.h"
 
-#include "wire/bytes.h"
+#include "base/bytes.h"
 
 #include <math.h>
 #include <string.h>

@@ -26,7 +26,7 @@ static void print_mixer(void) {
     STRUCT(sgp_mixer_options_t);
     F(count), F(buffers), F(algorithm), F(graph), F(overlap), F(allow_not_finite), F(biased);
     F(encoding), F(local_steps), F(slow_momentum), F(slow_every), F(slow_alone);
-    F(library_allreduce), F(timeout_ms), F(workers);
+    F(library_allreduce), F(timeout_ms), F(workers), F(vector);
 #undef F
 #define F(field) FIELD(sgp_mixer_statistics_t, field)
     STRUCT(sgp_mixer_statistics_t);

@@ -123,7 +123,8 @@ static void beside_async(sgp_group_t *group, void *context) {
         sgp_status_t status;
     } switches[] = {
         {{.overlap = -2}, SGP_ERR_INVALID},
-        {{.overlap = 1}, SGP_ERR_UNSUPPORTED}, /* a second progress thread */
+        {{.overlap = 1}, SGP_OK}, /* the progress thread serves both */
+        {{.algorithm = SGP_ALGORITHM_ADPSGD}, SGP_ERR_UNSUPPORTED},
         {unsupported, SGP_ERR_UNSUPPORTED},
         {{.algorithm = SGP_ALGORITHM_ALLREDUCE}, SGP_OK},
         {{.algorithm = SGP_ALGORITHM_DPSGD}, SGP_OK},

@@ -2,8 +2,8 @@
 #include "group/join/endpoint.h"
 
 #include "base/constants.h"
+#include "base/bytes.h"
 #include "base/logging.h"
-#include "wire/bytes.h"
 
 #include <errno.h>
 #include <fcntl.h>

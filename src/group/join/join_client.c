@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "group/join/join_client.h"
 
+#include "base/bytes.h"
 #include "base/logging.h"
-#include "wire/bytes.h"
 
 #include <errno.h>
 #include <stdarg.h>

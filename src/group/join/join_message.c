@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "group/join/join_message.h"
 
-#include "wire/bytes.h"
+#include "base/bytes.h"
 
 void sgp_join_message_encode(sgp_join_message_t message, size_t bytes,
                              unsigned char header[SGP_JOIN_MESSAGE_HEADER]) {

@@ -2,8 +2,8 @@
 #include "group/join/join_server.h"
 
 #include "base/clock.h"
+#include "base/bytes.h"
 #include "base/logging.h"
-#include "wire/bytes.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -7,6 +7,7 @@
 
 #include "base/state.h"
 #include "mixing/local_step.h"
+#include "mixing/progress_thread.h"
 
 struct sgp_algorithm_ops {
     /* Makes the algorithm's own state, mixer->extra. NULL: it has none. Sends nothing and leaves (z, w) alone: resume
@@ -16,7 +17,7 @@ struct sgp_algorithm_ops {
 
     /* The work of the progress thread (mixing/progress_thread.h), and the same work as the node itself does it during a
      * collective call. NULL: none. has_progress: whether these options need a progress thread; NULL: if there is work. */
-    sgp_status_t (*work)(sgp_mixer_t *mixer);
+    sgp_work_fn work;
     void (*serve)(void *mixer);
     bool (*has_progress)(const sgp_mixer_t *mixer);
 

@@ -158,18 +158,15 @@ static sgp_status_t push_all(sgp_mixer_t *mixer, const float *buffers) {
 }
 
 /* On the progress thread. */
-static sgp_status_t async_work(sgp_mixer_t *mixer) {
+static sgp_status_t async_work(sgp_mixer_t *mixer, sgp_work_t *left) {
     async_t *async = mixer->extra;
-    for (;;) {
-        uint64_t mark = sgp_mixer_mark(mixer), since = sgp_inbox_taken_in(mixer->inbox);
-        sgp_status_t status = push_all(mixer, async->buffers);
-        mark = sgp_trace_end(mixer->trace, SGP_TRACE_MESSAGES, SGP_TRACE_PUSH, mark);
-        if (status == SGP_OK) status = take_in(mixer);
-        sgp_trace_end(mixer->trace, SGP_TRACE_MESSAGES, SGP_TRACE_ABSORB, mark);
-        if (status != SGP_OK || sgp_progress_recalled(mixer->progress)) return status;
-        status = sgp_progress_wait(mixer->progress, since);
-        if (status != SGP_OK) return status;
-    }
+    uint64_t mark = sgp_mixer_mark(mixer);
+    *left = SGP_WORK_WAITS;
+    sgp_status_t status = push_all(mixer, async->buffers);
+    mark = sgp_trace_end(mixer->trace, SGP_TRACE_MESSAGES, SGP_TRACE_PUSH, mark);
+    if (status == SGP_OK) status = take_in(mixer);
+    sgp_trace_end(mixer->trace, SGP_TRACE_MESSAGES, SGP_TRACE_ABSORB, mark);
+    return status;
 }
 
 /* The factor of the graph's shares that leaves LEAST_KEPT. */
@@ -273,8 +270,8 @@ static sgp_status_t async_step(sgp_mixer_t *mixer, const sgp_local_t *local, uin
     sgp_push_sent(mixer, async->destinations);
     async->before = mixer->w;
     mixer->w = kept;
-    /* A caller with its own optimizer would change z while the progress thread copies it. */
-    if (!local->optimizer) {
+    /* A caller that changes z without a hold would do so while the progress thread copies it. */
+    if (!local->optimizer && !local->held) {
         status = push_all(mixer, async->buffers);
         end_push(mixer);
         sgp_ledger_close(&mixer->ledger, mixer->z); /* the update is entered; the rest is mixing */

@@ -33,6 +33,8 @@ typedef struct overlap {
     uint64_t round;
     float *buffers;          /* (S) copies: the caller changes its own meanwhile */
     sgp_rounding_t rounding; /* owed to z since the last push */
+    sgp_send_t send;
+    bool begun; /* send is under way */
 } overlap_t;
 
 /* As in lock step, and the late ones. */
@@ -41,27 +43,40 @@ static unsigned overlap_messages(const sgp_mixer_t *mixer) {
 }
 
 /* On the progress thread. */
-static sgp_status_t push_later(sgp_mixer_t *mixer) {
+static sgp_status_t begin_later(sgp_mixer_t *mixer, sgp_work_t *left) {
     overlap_t *overlap = mixer->extra;
     sgp_header_t header = sgp_push_header(mixer, overlap->round);
-    sgp_send_t send;
-    uint64_t mark = sgp_mixer_mark(mixer);
-    for (;;) {
-        sgp_status_t status =
-            sgp_inbox_send_try(mixer->inbox, &header, overlap->to, overlap->destinations, &send);
-        if (status == SGP_OK) break;
-        if (status != SGP_ERR_AGAIN || sgp_progress_must_end(mixer->progress)) return status;
-        sgp_inbox_collect(mixer->inbox);
-        status = sgp_progress_wait(mixer->progress, sgp_inbox_taken_in(mixer->inbox));
-        if (status != SGP_OK) return status;
-    }
-    for (void *place; (place = sgp_inbox_send_next(mixer->inbox, &send));) {
-        bool finite = sgp_push_copy(mixer, &send, overlap->buffers, place);
-        sgp_status_t status = sgp_push_commit(mixer, &send, finite);
-        if (status != SGP_OK) return status;
-    }
-    sgp_trace_end(mixer->trace, SGP_TRACE_MESSAGES, SGP_TRACE_PUSH, mark);
+    sgp_status_t status = sgp_inbox_send_try(mixer->inbox, &header, overlap->to,
+                                             overlap->destinations, &overlap->send);
+    overlap->begun = status == SGP_OK;
+    if (status != SGP_ERR_AGAIN) return status;
+    sgp_inbox_collect(mixer->inbox);
+    if (sgp_progress_must_end(mixer->progress)) *left = SGP_WORK_DONE;
     return SGP_OK;
+}
+
+/* Chunk by chunk until the push is complete, or the node wants the transport for another mixer. */
+static sgp_status_t copy_later(sgp_mixer_t *mixer, sgp_work_t *left) {
+    overlap_t *overlap = mixer->extra;
+    for (void *place; (place = sgp_inbox_send_next(mixer->inbox, &overlap->send));) {
+        bool finite = sgp_push_copy(mixer, &overlap->send, overlap->buffers, place);
+        sgp_status_t status = sgp_push_commit(mixer, &overlap->send, finite);
+        if (status != SGP_OK) return status;
+        if (sgp_progress_recalled(mixer->progress)) return SGP_OK;
+    }
+    overlap->begun = false;
+    *left = SGP_WORK_DONE;
+    return SGP_OK;
+}
+
+static sgp_status_t push_later(sgp_mixer_t *mixer, sgp_work_t *left) {
+    overlap_t *overlap = mixer->extra;
+    uint64_t mark = sgp_mixer_mark(mixer);
+    *left = SGP_WORK_UNFINISHED;
+    sgp_status_t status = overlap->begun ? SGP_OK : begin_later(mixer, left);
+    if (status == SGP_OK && overlap->begun) status = copy_later(mixer, left);
+    sgp_trace_end(mixer->trace, SGP_TRACE_MESSAGES, SGP_TRACE_PUSH, mark);
+    return status;
 }
 
 static void overlap_destroy(sgp_mixer_t *mixer) {
@@ -175,8 +190,8 @@ static sgp_status_t overlap_step(sgp_mixer_t *mixer, const sgp_local_t *local, u
     if (status != SGP_OK) return status;
     double kept, before = mixer->w;
     int destinations = sgp_push_shares(mixer, mixer->round, before, &kept);
-    /* A caller with an optimizer of its own changes z before the next step. */
-    bool stays = local->optimizer && !mixer->options.biased;
+    /* A caller that changes z without a hold does so before the next step. */
+    bool stays = (local->optimizer || local->held) && !mixer->options.biased;
     bool owed = stays && sgp_mixer_is_lossy(mixer);
     if (owed) keep_buffers(mixer);
     if (owed) overlap->rounding = sgp_rounding_of(mixer, before, kept, overlap->buffers);

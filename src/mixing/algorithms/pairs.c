@@ -223,17 +223,14 @@ static sgp_status_t serve(sgp_mixer_t *mixer) {
 }
 
 /* On the progress thread. */
-static sgp_status_t pairs_work(sgp_mixer_t *mixer) {
-    pairs_t *pairs = mixer->extra;
-    for (;;) {
-        uint64_t mark = sgp_mixer_mark(mixer), since = sgp_inbox_taken_in(mixer->inbox);
-        sgp_status_t status = serve(mixer);
-        sgp_trace_end(mixer->trace, SGP_TRACE_MESSAGES,
-                      pairs->active ? SGP_TRACE_PUSH : SGP_TRACE_ABSORB, mark);
-        if (status != SGP_OK || sgp_progress_recalled(mixer->progress)) return status;
-        status = sgp_progress_wait(mixer->progress, since);
-        if (status != SGP_OK) return status;
-    }
+static sgp_status_t pairs_work(sgp_mixer_t *mixer, sgp_work_t *left) {
+    const pairs_t *pairs = mixer->extra;
+    uint64_t mark = sgp_mixer_mark(mixer);
+    *left = SGP_WORK_WAITS;
+    sgp_status_t status = serve(mixer);
+    sgp_trace_end(mixer->trace, SGP_TRACE_MESSAGES,
+                  pairs->active ? SGP_TRACE_PUSH : SGP_TRACE_ABSORB, mark);
+    return status;
 }
 
 /* On the node's own thread, during a collective call of the group: the next step reports an error. */
@@ -304,10 +301,7 @@ static sgp_status_t wait_for_exchange(sgp_mixer_t *mixer, uint64_t deadline) {
     return status;
 }
 
-static sgp_status_t pairs_step(sgp_mixer_t *mixer, const sgp_local_t *local, uint64_t deadline) {
-    pairs_t *pairs = mixer->extra;
-    sgp_status_t status = wait_for_exchange(mixer, deadline);
-    if (status != SGP_OK) return status;
+static sgp_status_t update_live(sgp_mixer_t *mixer, const sgp_local_t *local) {
     if (local->optimizer) sgp_optimizer_begin(local->optimizer);
     for (size_t offset = 0, count; offset < mixer->length; offset += count) {
         uint64_t mark = sgp_mixer_mark(mixer);
@@ -318,6 +312,32 @@ static sgp_status_t pairs_step(sgp_mixer_t *mixer, const sgp_local_t *local, uin
         sgp_mixer_mark_end(mixer, SGP_TRACE_UPDATE, mark);
         if (!finite) return sgp_mixer_refuse(mixer, "parameters", offset, count);
     }
+    return SGP_OK;
+}
+
+/* z is the vector, with the caller's own changes. */
+static void make_z_seen(sgp_mixer_t *mixer) {
+    pairs_t *pairs = mixer->extra;
+    memcpy(pairs->live, mixer->z, mixer->length * sizeof *pairs->live);
+    memcpy(pairs->seen, mixer->z, mixer->length * sizeof *pairs->seen);
+    pairs->held = false;
+}
+
+/* The progress thread does not work yet. */
+static sgp_status_t end_hold(sgp_mixer_t *mixer, const sgp_local_t *local) {
+    sgp_status_t status = sgp_local_update_all(mixer, local);
+    if (status != SGP_OK) return status;
+    sgp_ledger_close(&mixer->ledger, mixer->z);
+    make_z_seen(mixer);
+    sgp_progress_give(mixer->progress);
+    return SGP_OK;
+}
+
+static sgp_status_t pairs_step(sgp_mixer_t *mixer, const sgp_local_t *local, uint64_t deadline) {
+    pairs_t *pairs = mixer->extra;
+    sgp_status_t status = wait_for_exchange(mixer, deadline);
+    if (status == SGP_OK) status = (local->held ? end_hold : update_live)(mixer, local);
+    if (status != SGP_OK) return status;
     if (!pairs->active || !mixer->exchanges) return SGP_OK;
     uint64_t mark = sgp_mixer_mark(mixer);
     sgp_transport_lock(mixer->transport);
@@ -408,10 +428,7 @@ static sgp_status_t pairs_hold(sgp_mixer_t *mixer, uint64_t deadline) {
 }
 
 static sgp_status_t pairs_resume(sgp_mixer_t *mixer) {
-    pairs_t *pairs = mixer->extra;
-    memcpy(pairs->live, mixer->z, mixer->length * sizeof *pairs->live);
-    memcpy(pairs->seen, mixer->z, mixer->length * sizeof *pairs->seen);
-    pairs->held = false;
+    make_z_seen(mixer);
     sgp_progress_give(mixer->progress);
     return SGP_OK;
 }

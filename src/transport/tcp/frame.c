@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport/tcp/frame.h"
 
-#include "wire/bytes.h"
+#include "base/bytes.h"
 
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "wire/saved_state.h"
+#include "base/saved_state.h"
 
+#include "base/bytes.h"
 #include "base/logging.h"
-#include "wire/bytes.h"
 
 #include <string.h>
 #include <xxhash.h>

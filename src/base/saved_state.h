@@ -8,8 +8,8 @@
  *
  * The description says of what object the state is, as "name=value" separated by blanks; one of another description is
  * refused with the first difference. */
-#ifndef SGP_WIRE_SAVED_STATE_H
-#define SGP_WIRE_SAVED_STATE_H
+#ifndef SGP_BASE_SAVED_STATE_H
+#define SGP_BASE_SAVED_STATE_H
 
 #include "base/state.h"
 

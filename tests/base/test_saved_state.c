@@ -3,7 +3,7 @@
 #include "cmocka_all.h"
 
 #include "base/logging.h"
-#include "wire/saved_state.h"
+#include "base/saved_state.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Whole numbers as little-endian bytes, on any machine. */
-#ifndef SGP_WIRE_BYTES_H
-#define SGP_WIRE_BYTES_H
+#ifndef SGP_BASE_BYTES_H
+#define SGP_BASE_BYTES_H
 
 #include <stddef.h>
 #include <stdint.h>
