@@ -140,8 +140,8 @@ float *sgp_mixer_buffers(sgp_mixer_t *mixer) {
     return mixer->all + mixer->all_count;
 }
 
-static sgp_status_t check_step(const sgp_mixer_t *mixer, const sgp_optimizer_t *optimizer,
-                               const float *gradient) {
+sgp_status_t sgp_mixer_check_step(const sgp_mixer_t *mixer, const sgp_optimizer_t *optimizer,
+                                  const float *gradient) {
     if (!optimizer) return SGP_OK;
     if (sgp_optimizer_count(optimizer) != mixer->all_count)
         return sgp_fail(SGP_ERR_INVALID,
@@ -189,7 +189,7 @@ static sgp_status_t step_with_workers(sgp_mixer_t *mixer, sgp_local_t *local) {
 }
 
 /* A lost node ends the run of every algorithm, also of one that would not wait for it. */
-static sgp_status_t check_losses(const sgp_mixer_t *mixer) {
+sgp_status_t sgp_mixer_check_losses(const sgp_mixer_t *mixer) {
     sgp_inbox_t *inboxes[] = {mixer->inbox, mixer->workers.reducer.inbox};
     for (size_t i = 0; i < sizeof inboxes / sizeof *inboxes; i++) {
         sgp_transport_t *transport = inboxes[i] ? sgp_inbox_transport(inboxes[i]) : NULL;
@@ -201,8 +201,8 @@ static sgp_status_t check_losses(const sgp_mixer_t *mixer) {
 
 sgp_status_t sgp_mixer_do_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer,
                                const float *gradient, float learning_rate) {
-    sgp_status_t status = check_step(mixer, optimizer, gradient);
-    if (status == SGP_OK) status = check_losses(mixer);
+    sgp_status_t status = sgp_mixer_check_step(mixer, optimizer, gradient);
+    if (status == SGP_OK) status = sgp_mixer_check_losses(mixer);
     if (status != SGP_OK) return status;
     sgp_local_t local = {optimizer, gradient, learning_rate};
     uint64_t start = sgp_transport_now(mixer->transport), before = waited(mixer);

@@ -17,6 +17,7 @@
 
 typedef struct sgp_progress sgp_progress_t;           /* mixing/progress_thread.h */
 typedef struct sgp_algorithm_ops sgp_algorithm_ops_t; /* mixing/algorithms/algorithm_ops.h */
+typedef struct sgp_part_step sgp_part_step_t;         /* mixing/part_step.h */
 
 /* The workers of a node; see mixing/workers.h. */
 typedef struct sgp_workers {
@@ -76,6 +77,7 @@ struct sgp_mixer {
     double *weights;       /* (size) of all nodes, while sgp_mixer_agree runs */
     sgp_reducer_t reducer; /* of the segment, over the nodes */
     sgp_workers_t workers;
+    sgp_part_step_t *parts;            /* NULL: no step in parts so far */
     sgp_trace_t *trace;                /* borrowed; NULL: off */
     uint64_t paused;                   /* nanoseconds asleep in sgp_transport_pause */
     sgp_mixer_statistics_t statistics; /* with a progress thread: under the transport's lock */

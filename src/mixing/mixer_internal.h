@@ -41,4 +41,16 @@ sgp_status_t sgp_mixer_do_average(sgp_mixer_t *mixer, float *average,
 sgp_status_t sgp_mixer_do_add(sgp_mixer_t *mixer, size_t offset, size_t count, const float *change);
 void sgp_mixer_do_statistics(const sgp_mixer_t *mixer, sgp_mixer_statistics_t *statistics);
 
+/* parts.c */
+sgp_status_t sgp_mixer_do_begin(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer,
+                                const float *gradient, float learning_rate);
+sgp_status_t sgp_mixer_do_part(sgp_mixer_t *mixer, size_t offset, size_t count);
+sgp_status_t sgp_mixer_do_end(sgp_mixer_t *mixer);
+sgp_status_t sgp_mixer_do_wait(sgp_mixer_t *mixer, size_t offset, size_t count);
+
+/* Before a step: its arguments, and whether a node is lost (logged). */
+sgp_status_t sgp_mixer_check_step(const sgp_mixer_t *mixer, const sgp_optimizer_t *optimizer,
+                                  const float *gradient);
+sgp_status_t sgp_mixer_check_losses(const sgp_mixer_t *mixer);
+
 #endif
