@@ -14,9 +14,11 @@ typedef struct sgp_part_chunk {
     uint32_t count;   /* elements */
     uint32_t missing; /* of them, not given yet */
     /* The algorithm's: */
-    int absorbed; /* senders, in order */
-    bool done;    /* it is as after the step */
-    double w;     /* the push-sum weight after these senders */
+    int owner;      /* of its segment in an all-reduce */
+    uint32_t index; /* there: in the segment */
+    int absorbed; /* senders, in order; of our own segment in an all-reduce: ranks whose part is here */
+    bool done; /* it is as after the step */
+    double w;  /* the push-sum weight after these senders */
 } sgp_part_chunk_t;
 
 typedef struct sgp_part_chunks {

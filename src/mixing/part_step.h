@@ -5,6 +5,7 @@
 #ifndef SGP_MIXING_PART_STEP_H
 #define SGP_MIXING_PART_STEP_H
 
+#include "mixing/algorithms/allreduce_step.h"
 #include "mixing/local_step.h"
 #include "mixing/part_chunks.h"
 
@@ -21,6 +22,16 @@ typedef struct sgp_push_parts {
     uint64_t seen;      /* the inbox's count of chunks when all that are here were looked at */
 } sgp_push_parts_t;
 
+/* Of all-reduce (reduce_parts.h). */
+typedef struct sgp_reduce_parts {
+    sgp_reduce_t reduce;
+    sgp_allreduce_step_t context; /* of reduce */
+    size_t mine, others;          /* our own chunks: [mine, others) */
+    sgp_send_t mean;              /* of our segment */
+    bool begun, mean_begun;       /* messages that have not been abandoned */
+    uint64_t seen;                /* as in sgp_push_parts_t */
+} sgp_reduce_parts_t;
+
 typedef enum sgp_part_phase {
     SGP_PARTS_NONE = 0, /* between two steps */
     SGP_PARTS_GIVEN,    /* from begin to end: parts are given */
@@ -35,6 +46,7 @@ struct sgp_part_step {
     float rate;           /* learning rate over weight */
     sgp_part_chunks_t chunks;
     sgp_push_parts_t push;
+    sgp_reduce_parts_t reduce;
 };
 
 /* The local update of elements that are given; SGP_ERR_NOT_FINITE. */

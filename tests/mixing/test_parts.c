@@ -255,6 +255,10 @@ static const setting_t settings[] = {
     ROW(.algorithm = SGP_ALGORITHM_DPSGD),
     ROW(.algorithm = SGP_ALGORITHM_DPSGD, F16),
     ROW(.slow_every = 100, .slow_momentum = 0.5f),
+    ROW(.algorithm = SGP_ALGORITHM_ALLREDUCE),
+    ROW(.algorithm = SGP_ALGORITHM_ALLREDUCE, BF16),
+    ROW(.algorithm = SGP_ALGORITHM_ALLREDUCE, F16, .local_steps = 2),
+    ROW(.algorithm = SGP_ALGORITHM_ALLREDUCE, .local_steps = 3),
 };
 enum { SETTINGS = sizeof settings / sizeof *settings };
 
@@ -416,9 +420,10 @@ static void wrong_calls(sgp_group_t *group, void *context) {
 
 static void test_wrong_calls(void **state) {
     (void)state;
-    sgp_mixer_options_t kinds[] = {{.overlap = 0}, {.overlap = 1}};
+    sgp_mixer_options_t kinds[] = {
+        {.overlap = 0}, {.overlap = 1}, {.algorithm = SGP_ALGORITHM_ALLREDUCE}};
     ranks_setup_t setups[] = {delays(3, 8, MILLISECOND), threads(3, true)};
-    for (int s = 0; s < 4; s++) run_groups(&setups[s % 2], wrong_calls, &kinds[s / 2]);
+    for (int s = 0; s < 6; s++) run_groups(&setups[s % 2], wrong_calls, &kinds[s / 2]);
 }
 
 static void unsupported(sgp_group_t *group, void *context) {
@@ -474,8 +479,11 @@ static void destroys(sgp_group_t *group, void *context) {
 
 static void test_destroy_in_the_middle(void **state) {
     (void)state;
-    sgp_mixer_options_t kinds[] = {{.overlap = 0}, {.overlap = 1}, {.overlap = 1, BF16}};
-    for (int k = 0; k < 3; k++) {
+    sgp_mixer_options_t kinds[] = {{.overlap = 0},
+                                   {.overlap = 1},
+                                   {.overlap = 1, BF16},
+                                   {.algorithm = SGP_ALGORITHM_ALLREDUCE}};
+    for (int k = 0; k < 4; k++) {
         ranks_setup_t setups[] = {
             threads(3, true),
             {.tcp = true, .loopback = {.size = 3, .chunk_bytes = 256}},
