@@ -132,7 +132,9 @@ sgp_status_t sgp_mixer_do_begin(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer,
     mixer->statistics.last_step_ns = mixer->statistics.last_wait_ns = 0;
     status = enter(mixer, &frame);
     if (status == SGP_OK) status = begin(mixer, frame.deadline);
-    return leave(mixer, &frame, status);
+    leave(mixer, &frame, status);
+    if (status == SGP_ERR_NO_MEMORY) mixer->parts->phase = SGP_PARTS_NONE; /* nothing has moved */
+    return status;
 }
 
 /* ---- part ---- */
