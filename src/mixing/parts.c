@@ -7,6 +7,7 @@
 
 #include "base/logging.h"
 #include "optimizer/optimizer_internal.h"
+#include "transport/forked.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -26,7 +27,8 @@ static uint64_t waited(const sgp_mixer_t *mixer) {
 static sgp_status_t enter(sgp_mixer_t *mixer, frame_t *frame) {
     uint64_t now = sgp_transport_now(mixer->transport);
     *frame = (frame_t){.start = now, .waited = waited(mixer), .deadline = now + mixer->timeout};
-    sgp_status_t status = sgp_group_take(mixer->group, mixer, &frame->taken);
+    sgp_status_t status = sgp_forked_check(mixer->transport);
+    if (status == SGP_OK) status = sgp_group_take(mixer->group, mixer, &frame->taken);
     sgp_transport_attend(mixer->transport, true);
     return status;
 }

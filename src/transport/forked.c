@@ -101,6 +101,10 @@ static const sgp_transport_ops_t forked_ops = {
     .destroy = nothing,
 };
 
+sgp_status_t sgp_forked_check(sgp_transport_t *transport) {
+    return transport->ops == &forked_ops ? refuse(transport) : SGP_OK;
+}
+
 static void in_child(void *context) {
     sgp_transport_t *transport = context;
     transport->ops = &forked_ops;

@@ -115,7 +115,7 @@ typedef struct sgp_transport_ops {
     void *(*send_next)(sgp_transport_t *transport, sgp_send_t *send);
 
     /* The same for chunk `index`, from 0 on, of sgp_chunks_of the message; each once, in any order.
-     * A message uses this or send_next, not both. Never NULL. */
+     * A message uses this or send_next, not both. NULL: a forked child (forked.h). */
     void *(*send_chunk)(sgp_transport_t *transport, sgp_send_t *send, uint64_t index);
 
     /* Sends the chunk. */

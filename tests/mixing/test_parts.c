@@ -4,6 +4,8 @@
 
 #include "base/random.h"
 
+#include <sys/wait.h>
+
 enum { LENGTH = 300, BUFFERS = 33, ALL = LENGTH + BUFFERS, STEPS = 6, NODES = 6 };
 
 /* Who steps in parts: nobody, all, or some nodes in some steps. */
@@ -573,6 +575,35 @@ static void test_a_loss(void **state) {
     for (int s = 0; s < 2; s++) run_transports(&setups[s], dies, NULL);
 }
 
+/* ---- a forked child ---- */
+
+/* A child cannot go on with the step of its parent, which does. */
+static void forks(sgp_group_t *group, void *context) {
+    (void)context;
+    float gradient[LENGTH] = {0};
+    sgp_mixer_t *mixer = small_mixer(group, (sgp_mixer_options_t){.overlap = 0});
+    CHECK(sgp_mixer_begin(mixer, NULL, gradient, LR) == SGP_OK);
+    CHECK(sgp_mixer_part(mixer, 0, 100) == SGP_OK);
+    pid_t child = fork();
+    if (child == 0) {
+        bool fails = sgp_mixer_part(mixer, 100, 100) == SGP_ERR_UNSUPPORTED &&
+                     sgp_mixer_end(mixer) == SGP_ERR_UNSUPPORTED;
+        _exit(fails ? 0 : 1);
+    }
+    int status = 0;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    CHECK(sgp_mixer_part(mixer, 100, 200) == SGP_OK);
+    CHECK(sgp_mixer_end(mixer) == SGP_OK);
+    CHECK(sgp_mixer_wait(mixer, 0, LENGTH) == SGP_OK);
+    sgp_mixer_destroy(mixer);
+}
+
+static void test_a_forked_child(void **state) {
+    (void)state;
+    ranks_setup_t setup = threads(2, true);
+    run_groups(&setup, forks, NULL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bits),
@@ -585,6 +616,7 @@ int main(void) {
         cmocka_unit_test(test_destroy_in_the_middle),
         cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_a_loss),
+        cmocka_unit_test(test_a_forked_child),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
