@@ -104,7 +104,7 @@ typedef struct sgp_mixer_statistics {
     uint64_t resent;       /* chunks sent again, as they had arrived damaged */
     uint64_t reabsorbed;   /* taken back by the sender because they could not be delivered */
     uint64_t bytes_sent;   /* payload */
-    uint64_t step_ns;      /* in sgp_mixer_step */
+    uint64_t step_ns;      /* in sgp_mixer_step, or the calls of a step in parts */
     uint64_t wait_ns;      /* of step_ns: asleep until a message arrived */
     uint64_t last_step_ns; /* the last step alone */
     uint64_t last_wait_ns;
@@ -201,7 +201,8 @@ SGP_API sgp_status_t sgp_mixer_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimiz
  * was given before or is out of range; end while parts are missing (the log names the first element); wait before end; a
  * call in the wrong order, or another step, average, switch or add between begin and end. After any other error, those
  * of sgp_mixer_step, the run is over for this mixer: the chunk that is not finite, or was not sent yet, is never sent, and
- * every further call returns the error. */
+ * every further call returns the error. So it is for the nodes that wait for a message of a mixer that is destroyed in the
+ * middle of a step. */
 SGP_API sgp_status_t sgp_mixer_begin(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer,
                                      const float *gradient /* (P) */, float learning_rate);
 SGP_API sgp_status_t sgp_mixer_part(sgp_mixer_t *mixer, size_t offset, size_t count);
