@@ -107,7 +107,7 @@ typedef struct sgp_mixer_statistics {
     uint64_t resent;       /* chunks sent again, as they had arrived damaged */
     uint64_t reabsorbed;   /* taken back by the sender because they could not be delivered */
     uint64_t bytes_sent;   /* payload */
-    uint64_t step_ns;      /* in sgp_mixer_step */
+    uint64_t step_ns;      /* in sgp_mixer_step, or the calls of a step in parts */
     uint64_t wait_ns;      /* of step_ns: asleep until a message arrived */
     uint64_t last_step_ns; /* the last step alone */
     uint64_t last_wait_ns;
@@ -205,6 +205,39 @@ SGP_API sgp_status_t sgp_mixer_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimiz
  * sgp_mixer_switch, sgp_mixer_state_save and sgp_mixer_state_load are SGP_ERR_INVALID and change nothing; sgp_mixer_add
  * and sgp_mixer_statistics are fine, and so is sgp_mixer_destroy. Else the errors of sgp_mixer_step. */
 SGP_API sgp_status_t sgp_mixer_hold(sgp_mixer_t *mixer);
+
+/* ---- A step in parts ---- */
+
+/* A step whose gradient becomes known part by part (backward), and whose result is needed part by part (forward). The
+ * bits of z after it are those of sgp_mixer_step, and nodes that step in parts mix with nodes that do not.
+ *
+ *   begin(optimizer, gradient, rate)  optimizer NULL: the caller has changed z in [offset, offset + count) before part
+ *   part(offset, count) ...           any order, each element once, all of P + S (the buffers too): the part is updated,
+ *                                     and leaves at once, in chunks; a chunk that parts share leaves with its last element
+ *   end()                             all parts have been given; returns as soon as the algorithm lets the next gradient
+ *                                     begin
+ *   wait(offset, count) ...           until the part is as after the step: before the caller reads it, or changes it
+ *
+ * Between part and wait the mixer changes the part. The parts that have not been given yet are the caller's to read.
+ * gradient: borrowed until all parts have been waited for. A step is over then; the next begin, and every other call on
+ * the mixer, waits for the rest first. The optimizer counts one step. Statistics are those of the last step that is over,
+ * but for the times.
+ *
+ * Only wait blocks for the messages of other nodes; with an overlap end does, for those that sgp_mixer_step waits for;
+ * begin and part sleep until there is room to send. The first begin allocates.
+ *
+ * SGP_ERR_UNSUPPORTED, before anything moves: adpsgd, workers, SGP_OVERLAP_ASYNC, library_allreduce, or slow momentum
+ * that is due in this step. SGP_ERR_NO_MEMORY: no step has begun. SGP_ERR_INVALID, and nothing has moved: a part that
+ * was given before or is out of range; end while parts are missing (the log names the first element); wait before end; a
+ * call in the wrong order, or another step, average, switch or add between begin and end. After any other error, those
+ * of sgp_mixer_step, the run is over for this mixer: the chunk that is not finite, or was not sent yet, is never sent, and
+ * every further call returns the error. So it is for the nodes that wait for a message of a mixer that is destroyed in the
+ * middle of a step. */
+SGP_API sgp_status_t sgp_mixer_begin(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer,
+                                     const float *gradient /* (P) */, float learning_rate);
+SGP_API sgp_status_t sgp_mixer_part(sgp_mixer_t *mixer, size_t offset, size_t count);
+SGP_API sgp_status_t sgp_mixer_end(sgp_mixer_t *mixer);
+SGP_API sgp_status_t sgp_mixer_wait(sgp_mixer_t *mixer, size_t offset, size_t count);
 
 /* Between two steps: x <- x + change on elements [offset, offset + count) of the vector (P + S), whatever the push-sum
  * weight is: z <- z + change / w. Waits for the progress thread as sgp_mixer_step does; sends nothing to other nodes.

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mixing/ledger.h"
 
+#include <stdbool.h>
+
 void sgp_ledger_init(sgp_ledger_t *ledger, const float *z, size_t length) {
     size_t lines = (length + SGP_LEDGER_RUN - 1) / SGP_LEDGER_RUN;
     ledger->runs = lines < SGP_LEDGER_RUNS ? lines : SGP_LEDGER_RUNS;
@@ -22,10 +24,21 @@ static size_t first_sample(size_t run) {
     return run * SGP_LEDGER_RUN;
 }
 
+/* The part of a run that lies in [offset, end): from *first to *last of its coordinates. false: none. */
+static bool part_of(const sgp_ledger_t *ledger, size_t run, size_t offset, size_t end,
+                    size_t *first, size_t *last) {
+    size_t start = ledger->start[run], stop = start + ledger->length[run];
+    if (start >= end || stop <= offset) return false;
+    *first = start < offset ? offset - start : 0;
+    *last = stop > end ? end - start : stop - start;
+    return true;
+}
+
 void sgp_ledger_enter(sgp_ledger_t *ledger, const float *z, size_t offset, size_t count, double w) {
+    size_t first, last;
     for (size_t r = 0; r < ledger->runs; r++) {
-        if (ledger->start[r] < offset || ledger->start[r] >= offset + count) continue;
-        for (size_t i = 0; i < ledger->length[r]; i++) {
+        if (!part_of(ledger, r, offset, offset + count, &first, &last)) continue;
+        for (size_t i = first; i < last; i++) {
             size_t sample = first_sample(r) + i;
             double change = (double)z[ledger->start[r] + i] - (double)ledger->mixed[sample];
             ledger->made[sample] += w * change;
@@ -34,9 +47,10 @@ void sgp_ledger_enter(sgp_ledger_t *ledger, const float *z, size_t offset, size_
 }
 
 void sgp_ledger_close_range(sgp_ledger_t *ledger, const float *z, size_t offset, size_t count) {
+    size_t first, last;
     for (size_t r = 0; r < ledger->runs; r++) {
-        if (ledger->start[r] < offset || ledger->start[r] >= offset + count) continue;
-        for (size_t i = 0; i < ledger->length[r]; i++)
+        if (!part_of(ledger, r, offset, offset + count, &first, &last)) continue;
+        for (size_t i = first; i < last; i++)
             ledger->mixed[first_sample(r) + i] = z[ledger->start[r] + i];
     }
 }

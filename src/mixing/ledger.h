@@ -24,8 +24,7 @@ typedef struct sgp_ledger {
 /* Spreads the runs evenly over z (length), of which x = z at the start. */
 void sgp_ledger_init(sgp_ledger_t *ledger, const float *z, size_t length);
 
-/* Elements [offset, offset + count) have been changed locally and not mixed yet; w: the weight at that moment. Only whole
- * runs count: those that begin in the range. */
+/* Elements [offset, offset + count) have been changed locally and not mixed yet; w: the weight at that moment. */
 void sgp_ledger_enter(sgp_ledger_t *ledger, const float *z, size_t offset, size_t count, double w);
 
 /* Elements [offset, offset + count) of z have only been mixed since they were entered: local changes count from here. */

@@ -152,23 +152,9 @@ float *sgp_mixer_buffers(sgp_mixer_t *mixer) {
     return mixer->all + mixer->all_count;
 }
 
-/* An outer update divides by the rate: without one it would be left out in silence. */
-static sgp_status_t check_end_of_hold(const sgp_mixer_t *mixer, float learning_rate) {
-    if (!sgp_outer_due_at(mixer, mixer->step + 1) || (learning_rate > 0 && isfinite(learning_rate)))
-        return SGP_OK;
-    return sgp_fail(
-        SGP_ERR_INVALID,
-        "step: an outer update (slow momentum) is due and needs the learning rate, which "
-        "is %g: sgp_mixer_step(mixer, NULL, NULL, rate)",
-        (double)learning_rate);
-}
-
-static sgp_status_t check_step(const sgp_mixer_t *mixer, const sgp_optimizer_t *optimizer,
-                               const float *gradient, float learning_rate) {
-    if (optimizer && mixer->held)
-        return sgp_fail(SGP_ERR_INVALID,
-                        "step: the mixer is held: a step without an optimizer ends the hold");
-    if (!optimizer) return mixer->held ? check_end_of_hold(mixer, learning_rate) : SGP_OK;
+sgp_status_t sgp_mixer_check_step(const sgp_mixer_t *mixer, const sgp_optimizer_t *optimizer,
+                                  const float *gradient) {
+    if (!optimizer) return SGP_OK;
     if (sgp_optimizer_count(optimizer) != mixer->all_count)
         return sgp_fail(SGP_ERR_INVALID,
                         "step: the optimizer is for %zu parameters and the mixer has %zu",
@@ -214,9 +200,30 @@ static sgp_status_t step_with_workers(sgp_mixer_t *mixer, sgp_local_t *local) {
     return status == SGP_OK ? sgp_workers_share(mixer) : status;
 }
 
+/* An outer update divides by the rate: without one it would be left out in silence. */
+static sgp_status_t check_end_of_hold(const sgp_mixer_t *mixer, float learning_rate) {
+    if (!sgp_outer_due_at(mixer, mixer->step + 1) || (learning_rate > 0 && isfinite(learning_rate)))
+        return SGP_OK;
+    return sgp_fail(
+        SGP_ERR_INVALID,
+        "step: an outer update (slow momentum) is due and needs the learning rate, which "
+        "is %g: sgp_mixer_step(mixer, NULL, NULL, rate)",
+        (double)learning_rate);
+}
+
+/* A hold ends with a step without an optimizer. */
+static sgp_status_t check_hold(const sgp_mixer_t *mixer, const sgp_optimizer_t *optimizer,
+                               float learning_rate) {
+    if (!mixer->held) return SGP_OK;
+    if (!optimizer) return check_end_of_hold(mixer, learning_rate);
+    return sgp_fail(SGP_ERR_INVALID,
+                    "step: the mixer is held: a step without an optimizer ends the hold");
+}
+
 sgp_status_t sgp_mixer_do_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer,
                                const float *gradient, float learning_rate) {
-    sgp_status_t status = check_step(mixer, optimizer, gradient, learning_rate);
+    sgp_status_t status = check_hold(mixer, optimizer, learning_rate);
+    if (status == SGP_OK) status = sgp_mixer_check_step(mixer, optimizer, gradient);
     if (status == SGP_OK) status = sgp_mixer_check_losses(mixer);
     if (status != SGP_OK) return status;
     sgp_local_t local = {optimizer, gradient, learning_rate, mixer->held};

@@ -3,6 +3,7 @@
  * middle. What they do is in mixer.c, switch.c and exact_average.c. */
 #include "mixing/mixer_core.h"
 #include "mixing/mixer_internal.h"
+#include "mixing/parts.h"
 
 #include "base/abi.h"
 #include "base/logging.h"
@@ -41,6 +42,7 @@ sgp_status_t sgp_mixer_create_sized(sgp_group_t *group, const sgp_mixer_options_
 void sgp_mixer_destroy(sgp_mixer_t *mixer) {
     if (!mixer) return;
     sgp_group_cancel(mixer->group);
+    sgp_parts_destroy(mixer);
     sgp_mixer_do_destroy(mixer);
 }
 
@@ -57,6 +59,7 @@ static sgp_status_t change(void *argument) {
     sgp_mixer_options_t ours;
     sgp_status_t status = sgp_abi_read("mixer options", change->options, change->size, &ours,
                                        sizeof ours, LEAST_OPTIONS);
+    if (status == SGP_OK) status = sgp_parts_complete(change->mixer, "switch");
     return status == SGP_OK ? sgp_mixer_do_switch(change->mixer, &ours) : status;
 }
 
@@ -77,6 +80,8 @@ typedef struct step {
 
 static sgp_status_t step(void *argument) {
     const step_t *step = argument;
+    sgp_status_t status = sgp_parts_complete(step->mixer, "step");
+    if (status != SGP_OK) return status;
     return sgp_mixer_do_step(step->mixer, step->optimizer, step->gradient, step->learning_rate);
 }
 
@@ -89,11 +94,59 @@ sgp_status_t sgp_mixer_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer, cons
 /* ---- hold ---- */
 
 static sgp_status_t hold(void *argument) {
-    return sgp_mixer_do_hold(*(sgp_mixer_t **)argument);
+    sgp_mixer_t *mixer = *(sgp_mixer_t **)argument;
+    sgp_status_t status = sgp_parts_complete(mixer, "hold");
+    return status == SGP_OK ? sgp_mixer_do_hold(mixer) : status;
 }
 
 sgp_status_t sgp_mixer_hold(sgp_mixer_t *mixer) {
     return sgp_group_run(mixer->group, "sgp_mixer_hold", hold, &mixer, sizeof mixer);
+}
+
+/* ---- a step in parts ---- */
+
+static sgp_status_t begin(void *argument) {
+    const step_t *step = argument;
+    return sgp_mixer_do_begin(step->mixer, step->optimizer, step->gradient, step->learning_rate);
+}
+
+sgp_status_t sgp_mixer_begin(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer, const float *gradient,
+                             float learning_rate) {
+    step_t argument = {mixer, optimizer, gradient, learning_rate};
+    return sgp_group_run(mixer->group, "sgp_mixer_begin", begin, &argument, sizeof argument);
+}
+
+typedef struct range {
+    sgp_mixer_t *mixer;
+    size_t offset, count;
+} range_t;
+
+static sgp_status_t part(void *argument) {
+    const range_t *range = argument;
+    return sgp_mixer_do_part(range->mixer, range->offset, range->count);
+}
+
+sgp_status_t sgp_mixer_part(sgp_mixer_t *mixer, size_t offset, size_t count) {
+    range_t argument = {mixer, offset, count};
+    return sgp_group_run(mixer->group, "sgp_mixer_part", part, &argument, sizeof argument);
+}
+
+static sgp_status_t end(void *argument) {
+    return sgp_mixer_do_end(*(sgp_mixer_t **)argument);
+}
+
+sgp_status_t sgp_mixer_end(sgp_mixer_t *mixer) {
+    return sgp_group_run(mixer->group, "sgp_mixer_end", end, &mixer, sizeof mixer);
+}
+
+static sgp_status_t wait_for(void *argument) {
+    const range_t *range = argument;
+    return sgp_mixer_do_wait(range->mixer, range->offset, range->count);
+}
+
+sgp_status_t sgp_mixer_wait(sgp_mixer_t *mixer, size_t offset, size_t count) {
+    range_t argument = {mixer, offset, count};
+    return sgp_group_run(mixer->group, "sgp_mixer_wait", wait_for, &argument, sizeof argument);
 }
 
 /* ---- add ---- */
@@ -106,6 +159,8 @@ typedef struct add {
 
 static sgp_status_t add(void *argument) {
     const add_t *add = argument;
+    sgp_status_t status = sgp_parts_complete(add->mixer, "add");
+    if (status != SGP_OK) return status;
     return sgp_mixer_do_add(add->mixer, add->offset, add->count, add->change);
 }
 
@@ -130,7 +185,8 @@ size_t sgp_mixer_state_size(const sgp_mixer_t *mixer) {
 
 static sgp_status_t state_save(void *argument) {
     const state_call_t *call = argument;
-    return sgp_mixer_do_state_save(call->mixer, call->to, call->size);
+    sgp_status_t status = sgp_parts_complete(call->mixer, "state_save");
+    return status == SGP_OK ? sgp_mixer_do_state_save(call->mixer, call->to, call->size) : status;
 }
 
 sgp_status_t sgp_mixer_state_save(sgp_mixer_t *mixer, void *bytes, size_t size) {
@@ -140,7 +196,8 @@ sgp_status_t sgp_mixer_state_save(sgp_mixer_t *mixer, void *bytes, size_t size) 
 
 static sgp_status_t state_load(void *argument) {
     const state_call_t *call = argument;
-    return sgp_mixer_do_state_load(call->mixer, call->from, call->size);
+    sgp_status_t status = sgp_parts_complete(call->mixer, "state_load");
+    return status == SGP_OK ? sgp_mixer_do_state_load(call->mixer, call->from, call->size) : status;
 }
 
 sgp_status_t sgp_mixer_state_load(sgp_mixer_t *mixer, const void *bytes, size_t size) {
@@ -162,6 +219,7 @@ static sgp_status_t average(void *argument) {
     sgp_mixer_consensus_t ours;
     sgp_status_t status = SGP_OK;
     if (average->consensus) status = sgp_abi_check("consensus", average->size, LEAST_CONSENSUS);
+    if (status == SGP_OK) status = sgp_parts_complete(average->mixer, "average");
     if (status == SGP_OK)
         status = sgp_mixer_do_average(average->mixer, average->average,
                                       average->consensus ? &ours : NULL);

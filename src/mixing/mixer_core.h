@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The state of a mixer, and the primitives that its parts share. For the files of src/mixing alone; it calls nothing.
  *
- * Calls go one way: mixer.c, switch.c and exact_average.c (the public calls) -> outer.c, workers.c, algorithm.c ->
- * algorithms/ -> push.c, reduce.c, progress_thread.c, local_step.c -> the inbox -> the transport. Nothing here knows a
+ * Calls go one way: parts.c, mixer.c, switch.c and exact_average.c (the public calls) -> outer.c, workers.c, algorithm.c ->
+ * algorithms/ -> push_parts.c, reduce_parts.c -> push.c, reduce.c, progress_thread.c, local_step.c -> the inbox -> the transport. Nothing here knows a
  * socket or a layer of a network. */
 #ifndef SGP_MIXING_MIXER_CORE_H
 #define SGP_MIXING_MIXER_CORE_H
@@ -17,6 +17,7 @@
 
 typedef struct sgp_progress sgp_progress_t;           /* mixing/progress_thread.h */
 typedef struct sgp_algorithm_ops sgp_algorithm_ops_t; /* mixing/algorithms/algorithm_ops.h */
+typedef struct sgp_part_step sgp_part_step_t;         /* mixing/part_step.h */
 
 /* The workers of a node; see mixing/workers.h. */
 typedef struct sgp_workers {
@@ -78,6 +79,7 @@ struct sgp_mixer {
     double *weights;       /* (size) of all nodes, while sgp_mixer_agree runs */
     sgp_reducer_t reducer; /* of the segment, over the nodes */
     sgp_workers_t workers;
+    sgp_part_step_t *parts;            /* NULL: no step in parts so far */
     sgp_trace_t *trace;                /* borrowed; NULL: off */
     uint64_t paused;                   /* nanoseconds asleep in sgp_transport_pause */
     sgp_mixer_statistics_t statistics; /* with a progress thread: under the transport's lock */

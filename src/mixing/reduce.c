@@ -136,13 +136,11 @@ static void mark_end(const sgp_reduce_t *reduce, state_t *state, sgp_trace_kind_
 
 /* ---- adding up a chunk of my segment ---- */
 
-/* Whether all parts of the next chunk of my segment have arrived. */
-static bool parts_there(sgp_reduce_t *reduce, state_t *state) {
+bool sgp_reduce_is_there(sgp_reduce_t *reduce, size_t offset, int *there) {
     int size = reduce->reducer->size, rank = reduce->reducer->rank;
-    while (state->there < size &&
-           (state->there == rank || find(reduce, SGP_KIND_REDUCE, state->there, state->reduced)))
-        state->there++;
-    return state->there == size;
+    while (*there < size && (*there == rank || find(reduce, SGP_KIND_REDUCE, *there, offset)))
+        ++*there;
+    return *there == size;
 }
 
 /* One rank's part of a chunk and its weight; chunk: NULL for our own. */
@@ -177,12 +175,12 @@ static const float *own_part(sgp_reduce_t *reduce, size_t begin, size_t count) {
 }
 
 /* All parts have arrived. parts: (size), by rank. */
-static sgp_status_t find_parts(sgp_reduce_t *reduce, const state_t *state, size_t offset,
+static sgp_status_t find_parts(sgp_reduce_t *reduce, sgp_segment_t mine, size_t offset,
                                size_t count, part_t *parts) {
     sgp_reducer_t *reducer = reduce->reducer;
     for (int r = 0; r < reducer->size; r++) {
         if (r == reducer->rank) {
-            size_t begin = state->mine.begin + offset;
+            size_t begin = mine.begin + offset;
             const float *own = own_part(reduce, begin, count);
             sgp_status_t status = judge(reduce, sgp_is_finite(count, own), begin, count);
             if (status != SGP_OK) return status;
@@ -190,7 +188,7 @@ static sgp_status_t find_parts(sgp_reduce_t *reduce, const state_t *state, size_
             continue;
         }
         sgp_chunk_t *chunk = find(reduce, SGP_KIND_REDUCE, r, offset);
-        sgp_status_t status = check_segment(reduce, &chunk->header, state->mine);
+        sgp_status_t status = check_segment(reduce, &chunk->header, mine);
         if (status != SGP_OK) return status;
         parts[r] = (part_t){chunk->payload, chunk->header.weight, chunk};
     }
@@ -230,11 +228,11 @@ static void mean_of_encoded(const sgp_reduce_t *reduce, const part_t *parts, siz
     sgp_scale(count, mean, 1.0f / (float)size);
 }
 
-static sgp_status_t add_up(sgp_reduce_t *reduce, const state_t *state, size_t offset, size_t count,
+static sgp_status_t add_up(sgp_reduce_t *reduce, sgp_segment_t mine, size_t offset, size_t count,
                            float *mean) {
     sgp_reducer_t *reducer = reduce->reducer;
     part_t parts[reducer->size];
-    sgp_status_t status = find_parts(reduce, state, offset, count, parts);
+    sgp_status_t status = find_parts(reduce, mine, offset, count, parts);
     if (status != SGP_OK) return status;
     if (reduce->exact) mean_in_double(reducer, parts, count, mean);
     else if (sgp_encoding_is_lossy(reduce->encoding)) mean_of_encoded(reduce, parts, count, mean);
@@ -242,6 +240,13 @@ static sgp_status_t add_up(sgp_reduce_t *reduce, const state_t *state, size_t of
     for (int r = 0; r < reducer->size; r++)
         if (parts[r].chunk) sgp_inbox_release(reducer->inbox, parts[r].chunk);
     return SGP_OK;
+}
+
+sgp_status_t sgp_reduce_begin_mean(sgp_reduce_t *reduce, sgp_send_t *mean) {
+    sgp_reducer_t *reducer = reduce->reducer;
+    sgp_header_t header = header_of(reduce, SGP_KIND_GATHER, segment_of(reducer, reducer->rank));
+    return sgp_inbox_send_begin(reducer->inbox, &header, reducer->everyone, reducer->size - 1,
+                                reduce->deadline, mean);
 }
 
 /* The place for the next chunk of the mean of my segment, and its size: inside the message to the others, if there is
@@ -254,11 +259,8 @@ static sgp_status_t next_mean(sgp_reduce_t *reduce, state_t *state, void **place
     *count = left < most ? left : most;
     if (!state->gathers) return SGP_OK;
     if (!state->mean_begun) {
-        sgp_header_t header = header_of(reduce, SGP_KIND_GATHER, state->mine);
         state->mean_begun = true;
-        sgp_status_t status =
-            sgp_inbox_send_begin(reducer->inbox, &header, reducer->everyone, reducer->size - 1,
-                                 reduce->deadline, &state->mean);
+        sgp_status_t status = sgp_reduce_begin_mean(reduce, &state->mean);
         if (status != SGP_OK) return status;
     }
     *place = sgp_inbox_send_next(reducer->inbox, &state->mean);
@@ -272,25 +274,45 @@ static void end_mean(sgp_reduce_t *reduce, state_t *state, size_t count) {
     state->moved = true;
 }
 
+/* The mean of a chunk of my segment, to reduce->result, and to the place of its message; send NULL: there is none. */
+static sgp_status_t make_mean(sgp_reduce_t *reduce, sgp_segment_t mine, size_t offset, size_t count,
+                              const sgp_send_t *send, void *place) {
+    bool lossy = send && sgp_encoding_is_lossy(reduce->encoding);
+    bool streams = send && send->non_temporal;
+    size_t begin = mine.begin + offset;
+    float *mean = lossy || streams ? reduce->reducer->mean : place;
+    sgp_status_t status = add_up(reduce, mine, offset, count, mean);
+    if (status != SGP_OK) return status;
+    if (lossy)
+        sgp_encode_mean(reduce->encoding, count, place, mean, reduce->rounding + begin,
+                        (float)reduce->reducer->size);
+    else if (streams) sgp_stream_copy(count * sizeof *mean, place, mean);
+    reduce->result(reduce, begin, count, mean);
+    return SGP_OK;
+}
+
 /* Adds up the chunks of my segment whose parts are all there, and sends each on at once. */
 static sgp_status_t reduce_ready(sgp_reduce_t *reduce, state_t *state) {
-    while (state->reduced < length_of(state->mine) && parts_there(reduce, state)) {
+    while (state->reduced < length_of(state->mine) &&
+           sgp_reduce_is_there(reduce, state->reduced, &state->there)) {
         void *place;
-        size_t count, offset = state->reduced, begin = state->mine.begin + offset;
+        size_t count;
         sgp_status_t status = next_mean(reduce, state, &place, &count);
-        bool lossy = state->gathers && sgp_encoding_is_lossy(reduce->encoding);
-        bool streams = state->gathers && state->mean.non_temporal;
-        float *mean = lossy || streams ? reduce->reducer->mean : place;
-        if (status == SGP_OK) status = add_up(reduce, state, offset, count, mean);
+        if (status == SGP_OK)
+            status = make_mean(reduce, state->mine, state->reduced, count,
+                               state->gathers ? &state->mean : NULL, place);
         if (status != SGP_OK) return status;
-        if (lossy)
-            sgp_encode_mean(reduce->encoding, count, place, mean, reduce->rounding + begin,
-                            (float)reduce->reducer->size);
-        else if (streams) sgp_stream_copy(count * sizeof *mean, place, mean);
-        reduce->result(reduce, begin, count, mean);
         end_mean(reduce, state, count);
     }
     return SGP_OK;
+}
+
+sgp_status_t sgp_reduce_mean_chunk(sgp_reduce_t *reduce, sgp_send_t *mean, void *place) {
+    sgp_reducer_t *reducer = reduce->reducer;
+    sgp_status_t status = make_mean(reduce, segment_of(reducer, reducer->rank), mean->header.offset,
+                                    mean->header.elements, mean, place);
+    if (status == SGP_OK) sgp_inbox_send_commit(reducer->inbox, mean);
+    return status;
 }
 
 /* ---- the means of the segments ---- */
@@ -314,6 +336,16 @@ static const float *as_floats(const sgp_reduce_t *reduce, const sgp_chunk_t *chu
     return scratch;
 }
 
+sgp_status_t sgp_reduce_take_chunk(sgp_reduce_t *reduce, sgp_chunk_t *chunk) {
+    sgp_segment_t segment = segment_of(reduce->reducer, chunk->header.src);
+    sgp_status_t status = check_segment(reduce, &chunk->header, segment);
+    if (status != SGP_OK) return status;
+    reduce->result(reduce, segment.begin + (size_t)chunk->header.offset, chunk->header.elements,
+                   as_floats(reduce, chunk));
+    sgp_inbox_release(reduce->reducer->inbox, chunk);
+    return SGP_OK;
+}
+
 /* taken: (size) elements of each segment that have arrived. Walks the chunks that are here: a find for each rank at each
  * arrival would be n^2 finds. */
 static sgp_status_t gather_ready(sgp_reduce_t *reduce, state_t *state, size_t *taken) {
@@ -328,14 +360,11 @@ static sgp_status_t gather_ready(sgp_reduce_t *reduce, state_t *state, size_t *t
         next = sgp_inbox_next(reducer->inbox, &key, chunk);
         if (chunk->header.offset != taken[src])
             continue; /* an earlier chunk of it is still to come */
-        sgp_status_t status = check_segment(reduce, &chunk->header, segment);
-        if (status != SGP_OK) return status;
-        reduce->result(reduce, segment.begin + taken[src], chunk->header.elements,
-                       as_floats(reduce, chunk));
         taken[src] += chunk->header.elements;
+        sgp_status_t status = sgp_reduce_take_chunk(reduce, chunk);
+        if (status != SGP_OK) return status;
         if (taken[src] == length_of(segment)) state->finished++;
         state->moved = true;
-        sgp_inbox_release(reducer->inbox, chunk);
     }
     return SGP_OK;
 }
@@ -350,7 +379,7 @@ static int owned_by_others(const sgp_reducer_t *reducer) {
 }
 
 /* One message per other owner, begun in the order rank + 1, rank + 2, ..., so that not all ranks send to rank 0 first. */
-static sgp_status_t begin_parts(sgp_reduce_t *reduce) {
+sgp_status_t sgp_reduce_begin_scatter(sgp_reduce_t *reduce) {
     sgp_reducer_t *reducer = reduce->reducer;
     for (int i = 1; i < reducer->size; i++) {
         sgp_destination_t *owner = &reducer->owners[i];
@@ -368,12 +397,9 @@ static sgp_status_t begin_parts(sgp_reduce_t *reduce) {
     return SGP_OK;
 }
 
-/* Sends the next chunk of the message to an owner and sets *more, unless the message is whole. */
-static sgp_status_t send_part(sgp_reduce_t *reduce, int owner, sgp_send_t *send, bool *more) {
+/* Writes the current chunk of the message to an owner and sends it. */
+static sgp_status_t write_part(sgp_reduce_t *reduce, int owner, sgp_send_t *send, void *place) {
     sgp_reducer_t *reducer = reduce->reducer;
-    if (send->destinations == 0) return SGP_OK;
-    void *place = sgp_inbox_send_next(reducer->inbox, send);
-    if (!place) return SGP_OK;
     sgp_segment_t segment = segment_of(reducer, owner);
     size_t offset = segment.begin + send->header.offset, count = send->header.elements;
     bool lossy = sgp_encoding_is_lossy(reduce->encoding);
@@ -387,8 +413,23 @@ static sgp_status_t send_part(sgp_reduce_t *reduce, int owner, sgp_send_t *send,
     }
     sgp_status_t status = judge(reduce, finite, offset, count);
     if (status == SGP_OK) sgp_inbox_send_commit(reducer->inbox, send);
-    *more = true;
     return status;
+}
+
+/* Sends the next chunk of the message to an owner and sets *more, unless the message is whole. */
+static sgp_status_t send_part(sgp_reduce_t *reduce, int owner, sgp_send_t *send, bool *more) {
+    if (send->destinations == 0) return SGP_OK;
+    void *place = sgp_inbox_send_next(reduce->reducer->inbox, send);
+    if (!place) return SGP_OK;
+    *more = true;
+    return write_part(reduce, owner, send, place);
+}
+
+sgp_status_t sgp_reduce_send_chunk(sgp_reduce_t *reduce, int owner, uint64_t index) {
+    sgp_reducer_t *reducer = reduce->reducer;
+    int distance = (owner - reducer->rank + reducer->size) % reducer->size;
+    sgp_send_t *send = &reducer->sends[distance];
+    return write_part(reduce, owner, send, sgp_inbox_send_chunk(reducer->inbox, send, index));
 }
 
 static sgp_status_t absorb(sgp_reduce_t *reduce, state_t *state, size_t *taken) {
@@ -402,7 +443,7 @@ static sgp_status_t absorb(sgp_reduce_t *reduce, state_t *state, size_t *taken) 
 /* One chunk to each owner in turn: all owners can begin to add early. */
 static sgp_status_t send_parts(sgp_reduce_t *reduce, state_t *state, size_t *taken) {
     sgp_reducer_t *reducer = reduce->reducer;
-    sgp_status_t status = begin_parts(reduce);
+    sgp_status_t status = sgp_reduce_begin_scatter(reduce);
     for (bool more = true; more && status == SGP_OK;) {
         more = false;
         for (int i = 1; i < reducer->size && status == SGP_OK; i++)
@@ -423,15 +464,19 @@ static sgp_status_t send_mine(sgp_reduce_t *reduce, state_t *state, size_t *take
     return status;
 }
 
-/* For the statistics. */
-static void count_messages(sgp_reduce_t *reduce, const state_t *state) {
-    size_t length = length_of(state->mine);
+/* For the statistics. finished: segments of others whose whole mean has arrived. */
+static void count_messages(sgp_reduce_t *reduce, bool scatters, bool gathers, int finished) {
+    size_t length = length_of(segment_of(reduce->reducer, reduce->reducer->rank));
     uint64_t others = length > 0 ? (uint64_t)reduce->reducer->size - 1 : 0;
-    if (state->scatters) reduce->received += others;
-    if (!state->gathers) return;
+    if (scatters) reduce->received += others;
+    if (!gathers) return;
     reduce->sent += others;
     reduce->bytes_sent += others * length * sgp_encoding_size(encoding_of(reduce));
-    reduce->received += (uint64_t)state->finished;
+    reduce->received += (uint64_t)finished;
+}
+
+void sgp_reduce_count(sgp_reduce_t *reduce) {
+    count_messages(reduce, true, true, owned_by_others(reduce->reducer));
 }
 
 static sgp_status_t run(sgp_reduce_t *reduce, bool scatters, bool gathers) {
@@ -454,7 +499,7 @@ static sgp_status_t run(sgp_reduce_t *reduce, bool scatters, bool gathers) {
                 sgp_inbox_wait(reducer->inbox, since, reduce->deadline, "parts of an all-reduce");
         mark_end(reduce, &state, SGP_TRACE_WAIT);
     }
-    count_messages(reduce, &state);
+    count_messages(reduce, scatters, gathers, state.finished);
     return status;
 }
 

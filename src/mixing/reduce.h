@@ -80,6 +80,31 @@ sgp_status_t sgp_reduce_scatter(sgp_reduce_t *reduce);
 /* The second half alone: part gives this rank's own segment, and result gets the others. */
 sgp_status_t sgp_reduce_gather(sgp_reduce_t *reduce);
 
+/* ---- the same chunk by chunk, in any order: for reduce_parts.c ----
+ * The scattered messages are reducer->sends, by distance from rank, and the mean's is the caller's. */
+
+/* Begins the messages with this rank's parts to the owners of the other segments. */
+sgp_status_t sgp_reduce_begin_scatter(sgp_reduce_t *reduce);
+
+/* Begins the message with the mean of our own segment. */
+sgp_status_t sgp_reduce_begin_mean(sgp_reduce_t *reduce, sgp_send_t *mean);
+
+/* Writes chunk `index` of our part of rank owner's segment and sends it. SGP_ERR_NOT_FINITE: not sent. */
+sgp_status_t sgp_reduce_send_chunk(sgp_reduce_t *reduce, int owner, uint64_t index);
+
+/* Whether the parts of our chunk at `offset` of our segment have arrived from all ranks. *there: ranks, from 0 on, whose
+ * part is known to be here; 0 at first. */
+bool sgp_reduce_is_there(sgp_reduce_t *reduce, size_t offset, int *there);
+
+/* They have: adds them up, sends the mean as the current chunk of `mean` to `place`, and gives it to reduce->result. */
+sgp_status_t sgp_reduce_mean_chunk(sgp_reduce_t *reduce, sgp_send_t *mean, void *place);
+
+/* A chunk of another rank's mean: gives it to reduce->result and releases it. SGP_ERR_MISMATCH. */
+sgp_status_t sgp_reduce_take_chunk(sgp_reduce_t *reduce, sgp_chunk_t *chunk);
+
+/* All chunks are done: adds the messages to sent, received and bytes_sent. */
+void sgp_reduce_count(sgp_reduce_t *reduce);
+
 /* For part: elements [offset, offset + count) of a vector whose first `split` elements lie at `head`, the rest at `tail`.
  * */
 const float *sgp_reduce_joined(const float *head, size_t split, const float *tail, size_t offset,

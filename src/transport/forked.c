@@ -41,7 +41,17 @@ static void *forked_send_next(sgp_transport_t *transport, sgp_send_t *send) {
     return NULL;
 }
 
+/* No message can begin here; one that was begun before the fork is the parent's. */
+static void *forked_send_chunk(sgp_transport_t *transport, sgp_send_t *send, uint64_t index) {
+    (void)transport, (void)send, (void)index;
+    return NULL;
+}
+
 static void forked_send_commit(sgp_transport_t *transport, sgp_send_t *send) {
+    (void)transport, (void)send;
+}
+
+static void forked_send_abandon(sgp_transport_t *transport, sgp_send_t *send) {
     (void)transport, (void)send;
 }
 
@@ -76,7 +86,9 @@ static const sgp_transport_ops_t forked_ops = {
     .unprepare = forked_unprepare,
     .send_begin = forked_send_begin,
     .send_next = forked_send_next,
+    .send_chunk = forked_send_chunk,
     .send_commit = forked_send_commit,
+    .send_abandon = forked_send_abandon,
     .receive = forked_receive,
     .release = forked_release,
     .agent_start = forked_agent_start,
@@ -88,6 +100,10 @@ static const sgp_transport_ops_t forked_ops = {
     .leave = nothing_until,
     .destroy = nothing,
 };
+
+sgp_status_t sgp_forked_check(sgp_transport_t *transport) {
+    return transport->ops == &forked_ops ? refuse(transport) : SGP_OK;
+}
 
 static void in_child(void *context) {
     sgp_transport_t *transport = context;

@@ -15,6 +15,10 @@
 /* From now on children get that transport. Its fates exist. */
 void sgp_forked_guard(sgp_transport_t *transport);
 
+/* SGP_ERR_UNSUPPORTED, logged once, in a forked child. For a caller in the middle of a message, as send_chunk has no
+ * place there. */
+sgp_status_t sgp_forked_check(sgp_transport_t *transport);
+
 /* Before it is freed. Fine if it was not guarded. */
 void sgp_forked_unguard(sgp_transport_t *transport);
 

@@ -330,6 +330,14 @@ void *sgp_inbox_send_next(sgp_inbox_t *inbox, sgp_send_t *send) {
     return sgp_transport_send_next(inbox->transport, send);
 }
 
+void *sgp_inbox_send_chunk(sgp_inbox_t *inbox, sgp_send_t *send, uint64_t index) {
+    return sgp_transport_send_chunk(inbox->transport, send, index);
+}
+
+void sgp_inbox_send_abandon(sgp_inbox_t *inbox, sgp_send_t *send) {
+    sgp_transport_send_abandon(inbox->transport, send);
+}
+
 void sgp_inbox_send_commit(sgp_inbox_t *inbox, sgp_send_t *send) {
     sgp_transport_send_commit(inbox->transport, send);
 }

@@ -100,8 +100,14 @@ sgp_status_t sgp_inbox_send_try(sgp_inbox_t *inbox, const sgp_header_t *header,
 /* The place for the next chunk's payload (transport.h), or NULL: the message is whole. */
 void *sgp_inbox_send_next(sgp_inbox_t *inbox, sgp_send_t *send);
 
+/* The place for chunk `index`, in any order (send_chunk in transport.h). */
+void *sgp_inbox_send_chunk(sgp_inbox_t *inbox, sgp_send_t *send, uint64_t index);
+
 /* The chunk leaves. */
 void sgp_inbox_send_commit(sgp_inbox_t *inbox, sgp_send_t *send);
+
+/* Instead of the commits that are missing: the message stays unfinished. */
+void sgp_inbox_send_abandon(sgp_inbox_t *inbox, sgp_send_t *send);
 
 /* After a commit: lets the receivers catch up for a moment where the transport wants that (keep_close in transport.h).
  * true: chunks arrived meanwhile and were taken in; absorb them, and call again. */

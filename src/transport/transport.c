@@ -55,6 +55,7 @@ void sgp_send_init(sgp_transport_t *transport, const sgp_header_t *header,
     send->header.weight = 1; /* each destination has its own */
     send->header.offset = 0;
     send->header.elements = 0;
+    send->left = sgp_chunks_of(transport, header->encoding, header->count);
 }
 
 static uint64_t elements_per_chunk(const sgp_transport_t *transport, sgp_encoding_t encoding) {
@@ -67,7 +68,13 @@ bool sgp_send_advance(const sgp_transport_t *transport, sgp_send_t *send) {
     uint64_t left = header->count - header->offset;
     uint64_t most = elements_per_chunk(transport, header->encoding);
     header->elements = (uint32_t)(left < most ? left : most);
-    return left > 0;
+    return send->open = left > 0;
+}
+
+void sgp_send_select(const sgp_transport_t *transport, sgp_send_t *send, uint64_t index) {
+    send->header.elements = 0;
+    send->header.offset = index * elements_per_chunk(transport, send->header.encoding);
+    sgp_send_advance(transport, send);
 }
 
 uint64_t sgp_chunks_of_room(const sgp_transport_t *transport, size_t bytes, unsigned messages) {

@@ -10,6 +10,10 @@
  *    say so) never.
  *  - A sender depends on its receivers only for buffer space; send_begin returns SGP_ERR_AGAIN
  *    instead of waiting.
+ *  - A sender commits the chunks of a message in any order, with any time and other messages in
+ *    between. A message is unfinished until its last commit, and its sender may end before that:
+ *    the chunks that were committed arrive, the others never do. A receiver learns of it by the
+ *    sender's fate alone; the mixing decides what such a torn message means (mixing/push.h).
  *  - The ranks' promises (`prepare`) bound the chunks that can pile up at a receiver. Over a
  *    network a receiver enforces that: of each rank it holds at most as many chunks, arrived and
  *    not released, as it has ever promised itself, and at least 64. All ranks run the same program,
@@ -46,13 +50,16 @@ typedef struct sgp_destination {
     double weight;
 } sgp_destination_t;
 
-/* A message being sent, from send_begin to the commit of its last chunk. The caller owns it; fields
- * other than header are the transport's. */
+/* A message being sent, from send_begin to the commit of its last chunk or send_abandon. The caller
+ * owns it; fields other than header are the transport's. */
 typedef struct sgp_send {
     sgp_header_t header;         /* as given; offset and elements are those of the current chunk */
-    const sgp_destination_t *to; /* (destinations) borrowed until the last commit */
+    const sgp_destination_t *to; /* (destinations) borrowed until the last commit, which reads the
+                                    weights: they may be set until the first one */
     int destinations;
     void *slot;            /* of the current chunk */
+    uint64_t left;         /* chunks that have not been committed */
+    bool open;             /* the current chunk has a place and has not been committed */
     bool non_temporal;     /* better written with non-temporal stores (base/stream.h) */
     uint64_t paused_since; /* when keep_close began to wait; 0: it does not */
     bool impatient;        /* keep_close has waited in vain, and waits no more */
@@ -107,8 +114,16 @@ typedef struct sgp_transport_ops {
      * the transport; the caller may write and read it until commit, which follows each next. */
     void *(*send_next)(sgp_transport_t *transport, sgp_send_t *send);
 
+    /* The same for chunk `index`, from 0 on, of sgp_chunks_of the message; each once, in any order.
+     * A message uses this or send_next, not both. NULL: a forked child (forked.h). */
+    void *(*send_chunk)(sgp_transport_t *transport, sgp_send_t *send, uint64_t index);
+
     /* Sends the chunk. */
     void (*send_commit)(sgp_transport_t *transport, sgp_send_t *send);
+
+    /* Instead of the commits that are missing, also between next and commit: gives their room back.
+     * The message stays unfinished. Fine after the last commit. */
+    void (*send_abandon)(sgp_transport_t *transport, sgp_send_t *send);
 
     /* From now on this rank absorbs chunks as they arrive (true), or is busy elsewhere (false). May
      * be NULL. */
@@ -152,7 +167,8 @@ typedef struct sgp_transport_ops {
     sgp_status_t (*sum)(sgp_transport_t *transport, float *values /* (count) */, size_t count);
 
     /* This rank sends no more; all committed chunks stay deliverable. Sleeps until the others have
-     * received them or are gone, or the deadline has passed. */
+     * received them or are gone, or the deadline has passed. A message that is unfinished by then stays
+     * so: its receivers see this rank leave in order, and have to give the message up. */
     void (*leave)(sgp_transport_t *transport, uint64_t deadline);
 
     void (*destroy)(sgp_transport_t *transport);
@@ -209,8 +225,14 @@ static inline sgp_status_t sgp_transport_send_begin(sgp_transport_t *t, const sg
 static inline void *sgp_transport_send_next(sgp_transport_t *t, sgp_send_t *send) {
     return t->ops->send_next(t, send);
 }
+static inline void *sgp_transport_send_chunk(sgp_transport_t *t, sgp_send_t *send, uint64_t index) {
+    return t->ops->send_chunk(t, send, index);
+}
 static inline void sgp_transport_send_commit(sgp_transport_t *t, sgp_send_t *send) {
     t->ops->send_commit(t, send);
+}
+static inline void sgp_transport_send_abandon(sgp_transport_t *t, sgp_send_t *send) {
+    t->ops->send_abandon(t, send);
 }
 static inline void sgp_transport_attend(sgp_transport_t *t, bool attends) {
     if (t->ops->attend) t->ops->attend(t, attends);
@@ -272,13 +294,28 @@ bool sgp_transport_note(sgp_transport_t *transport, int rank, sgp_fate_t fate, c
 bool sgp_transport_any_lost(const sgp_transport_t *transport, const sgp_destination_t *to,
                             int destinations);
 
-/* Completes a header for sending: src, run and id. Call sgp_send_advance for the first chunk. */
+/* Completes a header for sending: src, run and id. Call sgp_send_advance or sgp_send_select for the
+ * first chunk. */
 void sgp_send_init(sgp_transport_t *transport, const sgp_header_t *header,
                    const sgp_destination_t *to, int destinations, sgp_send_t *send);
 
 /* Moves send->header to the next chunk; the first call gives the first one. false: there is
  * none. */
 bool sgp_send_advance(const sgp_transport_t *transport, sgp_send_t *send);
+
+/* Moves it to chunk `index`. */
+void sgp_send_select(const sgp_transport_t *transport, sgp_send_t *send, uint64_t index);
+
+/* For commit, and for abandon. The room that is left: chunks without a place, and the open one if there
+ * is one. */
+static inline void sgp_send_committed(sgp_send_t *send) {
+    send->open = false;
+    send->left--;
+}
+static inline void sgp_send_abandoned(sgp_send_t *send) {
+    send->open = false;
+    send->left = 0;
+}
 
 /* The chunks that prepare promises for these messages; UINT64_MAX / 2: too many to count. */
 uint64_t sgp_chunks_of_room(const sgp_transport_t *transport, size_t bytes, unsigned messages);

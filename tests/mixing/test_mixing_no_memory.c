@@ -36,6 +36,10 @@ static const algorithm_t algorithms[] = {
 
 enum { ALGORITHMS = sizeof algorithms / sizeof *algorithms };
 
+static bool has_parts(const sgp_mixer_options_t *options) {
+    return options->overlap != SGP_OVERLAP_ASYNC && options->algorithm != SGP_ALGORITHM_ADPSGD;
+}
+
 static sgp_loopback_t *make_hub(int size) {
     sgp_loopback_t *hub = NULL;
     assert_int_equal(sgp_loopback_create(&(sgp_loopback_options_t){.size = size}, &hub), SGP_OK);
@@ -111,6 +115,37 @@ static void test_average(void **state) {
     sgp_loopback_destroy(hub);
 }
 
+/* ---- a step in parts ---- */
+
+/* Without memory no step begins, and the mixer goes on. */
+static void test_begin(void **state) {
+    (void)state;
+    sgp_loopback_t *hub = make_hub(1);
+    sgp_group_t *group = make_group(hub);
+    float initial[SMALL];
+    for (size_t i = 0; i < SMALL; i++) initial[i] = (float)i;
+    for (int i = 0; i < ALGORITHMS; i++) {
+        sgp_mixer_options_t options = algorithms[i].options;
+        options.count = SMALL;
+        options.buffers = 0;
+        failing_t failing = {0};
+        while (has_parts(&options) && failing_round(&failing)) {
+            sgp_mixer_t *mixer = NULL;
+            assert_int_equal(sgp_mixer_create(group, &options, initial, &mixer), SGP_OK);
+            sgp_status_t status = FAILING(&failing, sgp_mixer_begin(mixer, NULL, NULL, 0));
+            if (status == SGP_OK) {
+                assert_int_equal(sgp_mixer_part(mixer, 0, SMALL), SGP_OK);
+                assert_int_equal(sgp_mixer_end(mixer), SGP_OK);
+            }
+            assert_int_equal(sgp_mixer_step(mixer, NULL, NULL, 0), SGP_OK);
+            assert_memory_equal(sgp_mixer_parameters(mixer), initial, sizeof initial);
+            sgp_mixer_destroy(mixer);
+        }
+    }
+    sgp_group_leave(group);
+    sgp_loopback_destroy(hub);
+}
+
 /* ---- the progress thread ---- */
 
 /* Begun with memory, the message needs none to leave. */
@@ -175,16 +210,29 @@ enum { BLOCK = 10, MOST_BLOCKS = 200 };
 
 typedef struct steps {
     const sgp_mixer_options_t *options;
+    bool in_parts;
     pthread_barrier_t together;
     int blocks;
     bool quiet; /* the last block has allocated nothing */
 } steps_t;
 
+static sgp_status_t step_in_parts(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer,
+                                  const float *gradient, size_t count) {
+    sgp_status_t status = sgp_mixer_begin(mixer, optimizer, gradient, 0.1f);
+    if (status == SGP_OK) status = sgp_mixer_part(mixer, count / 3, count - count / 3);
+    if (status == SGP_OK) status = sgp_mixer_part(mixer, 0, count / 3);
+    if (status == SGP_OK) status = sgp_mixer_end(mixer);
+    return status == SGP_OK ? sgp_mixer_wait(mixer, 0, count) : status;
+}
+
 static void make_block(steps_t *steps, sgp_mixer_t *mixer, sgp_optimizer_t *optimizer,
                        const float *gradient) {
     size_t before = failing_allocations();
     for (int step = 0; step < BLOCK; step++) {
-        CHECK(sgp_mixer_step(mixer, optimizer, gradient, 0.1f) == SGP_OK);
+        if (steps->in_parts)
+            CHECK(step_in_parts(mixer, optimizer, gradient,
+                                steps->options->count + steps->options->buffers) == SGP_OK);
+        else CHECK(sgp_mixer_step(mixer, optimizer, gradient, 0.1f) == SGP_OK);
         pthread_barrier_wait(&steps->together);
     }
     if (mixer->rank == 0) steps->quiet = failing_allocations() == before;
@@ -211,13 +259,15 @@ static void make_steps(sgp_group_t *group, void *context) {
 }
 
 static void steps_allocate_nothing(ranks_setup_t setup) {
-    for (int i = 0; i < ALGORITHMS; i++) {
-        steps_t steps = {.options = &algorithms[i].options};
+    for (int i = 0; i < 2 * ALGORITHMS; i++) {
+        steps_t steps = {.options = &algorithms[i / 2].options, .in_parts = i % 2};
+        bool parts = has_parts(steps.options) && steps.options->slow_every == 0;
+        if (steps.in_parts && !parts) continue;
         setup.loopback.size = NODES;
         pthread_barrier_init(&steps.together, NULL, NODES);
         run_groups(&setup, make_steps, &steps);
         pthread_barrier_destroy(&steps.together);
-        if (!steps.quiet) fail_msg("%s: every %d steps allocate", algorithms[i].name, BLOCK);
+        if (!steps.quiet) fail_msg("%s: every %d steps allocate", algorithms[i / 2].name, BLOCK);
     }
 }
 
@@ -238,13 +288,10 @@ static void test_steps_over_tcp(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_create),
-        cmocka_unit_test(test_create_for_a_worker),
-        cmocka_unit_test(test_average),
-        cmocka_unit_test(test_progress_thread),
-        cmocka_unit_test(test_steps_over_loopback),
-        cmocka_unit_test(test_steps_over_shm),
-        cmocka_unit_test(test_steps_over_tcp),
+        cmocka_unit_test(test_create),          cmocka_unit_test(test_create_for_a_worker),
+        cmocka_unit_test(test_average),         cmocka_unit_test(test_begin),
+        cmocka_unit_test(test_progress_thread), cmocka_unit_test(test_steps_over_loopback),
+        cmocka_unit_test(test_steps_over_shm),  cmocka_unit_test(test_steps_over_tcp),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

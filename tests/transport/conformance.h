@@ -8,68 +8,7 @@
 #ifndef SGP_TESTS_TRANSPORT_CONFORMANCE_H
 #define SGP_TESTS_TRANSPORT_CONFORMANCE_H
 
-#include "ranks.h"
-
-#include <string.h>
-
-#define CHUNK    256            /* bytes: small, so that small vectors have many chunks */
-#define ELEMENTS ((size_t)1000) /* 15 full chunks and a short one */
-#define FAR      ((uint64_t)60 * 1000000000u)
-
-static float value_of(int src, uint64_t step, size_t at) {
-    return (float)(src * 100000) + (float)(step * 1000) + (float)at;
-}
-
-static bool send_vector(sgp_transport_t *transport, const sgp_destination_t *to, int destinations,
-                        uint64_t step, size_t elements) {
-    sgp_header_t header = {.kind = SGP_KIND_PUSH,
-                           .encoding = SGP_ENCODING_FLOAT32,
-                           .channel = 7,
-                           .step = step,
-                           .count = elements};
-    sgp_send_t send;
-    while (true) {
-        sgp_status_t status = sgp_transport_send_begin(transport, &header, to, destinations, &send);
-        if (status == SGP_OK) break;
-        if (status != SGP_ERR_AGAIN) return false;
-        status = sgp_transport_wait(transport, sgp_transport_now(transport) + FAR);
-        if (status != SGP_OK) return false;
-    }
-    size_t sent = 0;
-    for (float *place; (place = sgp_transport_send_next(transport, &send));) {
-        CHECK(send.header.offset == sent);
-        CHECK((uintptr_t)place % 64 == 0);
-        for (size_t i = 0; i < send.header.elements; i++)
-            place[i] = value_of(transport->rank, step, sent + i);
-        sent += send.header.elements;
-        sgp_transport_send_commit(transport, &send);
-    }
-    CHECK(sent == elements);
-    return true;
-}
-
-/* The next chunk, however long it takes. */
-static bool receive_chunk(sgp_transport_t *transport, sgp_chunk_t *chunk) {
-    while (sgp_transport_receive(transport, chunk) == SGP_ERR_AGAIN) {
-        sgp_status_t status = sgp_transport_wait(transport, sgp_transport_now(transport) + FAR);
-        CHECK(status == SGP_OK);
-        if (status != SGP_OK) return false;
-    }
-    return true;
-}
-
-static void check_payload(const sgp_chunk_t *chunk) {
-    const float *values = chunk->payload;
-    CHECK((uintptr_t)values % 64 == 0);
-    for (size_t i = 0; i < chunk->header.elements; i++)
-        CHECK(values[i] ==
-              value_of(chunk->header.src, chunk->header.step, (size_t)chunk->header.offset + i));
-}
-
-static void finish(sgp_transport_t *transport) {
-    sgp_transport_leave(transport, sgp_transport_now(transport) + FAR);
-    sgp_transport_destroy(transport);
-}
+#include "transport/any_order.h"
 
 /* Every rank sends three messages to every other: each chunk arrives once, whole, with its weight
  * and its sender. */
@@ -303,8 +242,39 @@ static void others_leave(sgp_transport_t *transport, void *context) {
     finish(transport);
 }
 
+/* Rank 1 ends without leaving, in the middle of a message: what it had committed arrives, then rank 0 sees the loss.
+ */
+static void dies_in_the_middle(sgp_transport_t *transport, void *context) {
+    enum { COMMITTED = 4 };
+    (void)context;
+    sgp_destination_t to = {.dst = 0, .weight = 0.5};
+    bool got[MOST_RANKS][MOST_STEPS][CHUNKS_OF_VECTOR] = {{{false}}};
+    sgp_send_t send;
+    CHECK(sgp_transport_prepare(transport, ELEMENTS * sizeof(float), 1) == SGP_OK);
+    if (transport->rank == 1) {
+        if (begin_vector(transport, &to, 1, 0, &send))
+            for (uint64_t i = 0; i < COMMITTED; i++) commit_chunk(transport, &send, 3 * i);
+        sgp_chunk_t chunk; /* rank 0 has them */
+        if (receive_chunk(transport, &chunk)) sgp_transport_release(transport, &chunk);
+        sgp_transport_destroy(transport);
+        return;
+    }
+    take_chunks(transport, COMMITTED, got);
+    for (int i = 0; i < COMMITTED; i++) CHECK(got[1][0][3 * i]);
+    to.dst = 1;
+    CHECK(send_vector(transport, &to, 1, 0, 16));
+    sgp_status_t status;
+    do status = sgp_transport_wait(transport, sgp_transport_now(transport) + FAR);
+    while (status == SGP_OK); /* room came free */
+    CHECK(status == SGP_ERR_PEER_LOST);
+    check_first_cause(transport, 1);
+    finish(transport);
+}
+
 static inline void test_fates(void **state) {
     (void)state;
+    ranks_setup_t two = SETUP(2);
+    run_transports(&two, dies_in_the_middle, NULL);
     for (int size = 2; size <= 5; size++) {
         ranks_setup_t setup = SETUP(size);
         run_transports(&setup, dies, NULL);
@@ -499,7 +469,8 @@ static inline int run_conformance(void) {
         cmocka_unit_test(test_all_to_all),  cmocka_unit_test(test_hold),
         cmocka_unit_test(test_little_room), cmocka_unit_test(test_deadline),
         cmocka_unit_test(test_leave),       cmocka_unit_test(test_agent),
-        cmocka_unit_test(test_pause),
+        cmocka_unit_test(test_pause),       cmocka_unit_test(test_any_order),
+        cmocka_unit_test(test_abandon),     cmocka_unit_test(test_leave_in_the_middle),
 #ifndef LOSSES_END_THE_JOB
         cmocka_unit_test(test_fates),
 #endif

@@ -8,6 +8,36 @@
 #include "base/state.h"
 #include "mixing/local_step.h"
 #include "mixing/progress_thread.h"
+#include "mixing/part_step.h"
+
+/* A step in parts. The bits after it are those of `step`. deadline: of every wait. */
+typedef struct sgp_part_ops {
+    /* Cuts step->chunks into the chunks of the messages of this step, and reserves what it can. Waits as step does before
+     * the local update. */
+    sgp_status_t (*begin)(sgp_mixer_t *mixer, sgp_part_step_t *step, uint64_t deadline);
+
+    /* Elements [offset, offset + count) of chunk `index` are given: the local update. whole: they are the last ones of the
+     * chunk, which leaves as soon as the algorithm lets it. */
+    sgp_status_t (*give)(sgp_mixer_t *mixer, sgp_part_step_t *step, size_t index, size_t offset,
+                         size_t count, bool whole, uint64_t deadline);
+
+    /* Absorbs into whole chunks what has arrived for them. Does not wait for arrivals. */
+    sgp_status_t (*absorb)(sgp_mixer_t *mixer, sgp_part_step_t *step, uint64_t deadline);
+
+    /* All elements have been given: waits as long as the next gradient has to wait for the whole vector. NULL: it has
+     * not. */
+    sgp_status_t (*end)(sgp_mixer_t *mixer, sgp_part_step_t *step, uint64_t deadline);
+
+    /* Absorbs, asleep until chunks `first` to `last` are done. */
+    sgp_status_t (*await)(sgp_mixer_t *mixer, sgp_part_step_t *step, size_t first, size_t last,
+                          uint64_t deadline);
+
+    /* All chunks are done: the weight, the counts. An error: as of await. */
+    sgp_status_t (*finish)(sgp_mixer_t *mixer, sgp_part_step_t *step);
+
+    /* In the middle, after an error or at the mixer's end: gives room back that messages have not used. */
+    void (*abandon)(sgp_mixer_t *mixer, sgp_part_step_t *step);
+} sgp_part_ops_t;
 
 struct sgp_algorithm_ops {
     /* Makes the algorithm's own state, mixer->extra. NULL: it has none. Sends nothing and leaves (z, w) alone: resume
@@ -28,6 +58,9 @@ struct sgp_algorithm_ops {
 
     /* The local update and, if mixer->exchanges, the exchange of mixer->round. deadline: of every wait. */
     sgp_status_t (*step)(sgp_mixer_t *mixer, const sgp_local_t *local, uint64_t deadline);
+
+    /* The same part by part; NULL: it cannot. */
+    const sgp_part_ops_t *parts;
 
     /* Absorbs the messages that are under way to this node. All nodes call it after the same step. Then (z, w) is all the
      * mass of this node, and the caller may use the transport. NULL: that holds after every step. */

@@ -4,8 +4,31 @@
 #include "mixing/algorithms/algorithm_ops.h"
 #include "mixing/algorithms/allreduce_step.h"
 #include "mixing/algorithms/feedback.h"
+#include "mixing/reduce_parts.h"
 
 #include "optimizer/optimizer_internal.h"
+
+static sgp_reduce_t reduction_of(sgp_mixer_t *mixer, sgp_allreduce_step_t *step,
+                                 uint64_t deadline) {
+    return (sgp_reduce_t){.reducer = &mixer->reducer,
+                          .channel = mixer->channel,
+                          .step = mixer->round,
+                          .deadline = deadline,
+                          .trace = mixer->trace,
+                          .weight = 1,
+                          .unchecked = mixer->options.allow_not_finite,
+                          .encoding = mixer->options.encoding,
+                          .rounding = sgp_feedback_of(mixer, step->optimizer != NULL),
+                          .part = sgp_allreduce_part,
+                          .result = sgp_allreduce_result,
+                          .context = step};
+}
+
+static void count(sgp_mixer_t *mixer, const sgp_reduce_t *reduce) {
+    mixer->statistics.sent += reduce->sent;
+    mixer->statistics.received += reduce->received;
+    mixer->statistics.bytes_sent += reduce->bytes_sent;
+}
 
 static sgp_status_t allreduce_step(sgp_mixer_t *mixer, const sgp_local_t *local,
                                    uint64_t deadline) {
@@ -13,31 +36,101 @@ static sgp_status_t allreduce_step(sgp_mixer_t *mixer, const sgp_local_t *local,
     sgp_allreduce_step_t step;
     sgp_status_t status = sgp_allreduce_begin(mixer, local, &step);
     if (status != SGP_OK) return status;
-    sgp_reduce_t reduce = {.reducer = &mixer->reducer,
-                           .channel = mixer->channel,
-                           .step = mixer->round,
-                           .deadline = deadline,
-                           .trace = mixer->trace,
-                           .weight = 1,
-                           .unchecked = mixer->options.allow_not_finite,
-                           .encoding = mixer->options.encoding,
-                           .rounding = sgp_feedback_of(mixer, step.optimizer != NULL),
-                           .part = sgp_allreduce_part,
-                           .result = sgp_allreduce_result,
-                           .context = &step};
+    sgp_reduce_t reduce = reduction_of(mixer, &step, deadline);
     if (step.optimizer) sgp_optimizer_begin(step.optimizer);
     status = sgp_reduce_run(&reduce);
-    mixer->statistics.sent += reduce.sent;
-    mixer->statistics.received += reduce.received;
-    mixer->statistics.bytes_sent += reduce.bytes_sent;
+    count(mixer, &reduce);
     return sgp_allreduce_judge(mixer, status);
 }
+
+/* ---- in parts ---- */
+
+/* With local steps z is averaged, after a local update; else the gradient, or z that the caller has changed. */
+static bool updates_first(const sgp_mixer_t *mixer) {
+    return !mixer->exchanges || mixer->options.local_steps > 1;
+}
+
+static sgp_status_t parts_begin(sgp_mixer_t *mixer, sgp_part_step_t *step, uint64_t deadline) {
+    const sgp_local_t *local = &step->local;
+    sgp_reduce_parts_t *parts = &step->reduce;
+    *parts = (sgp_reduce_parts_t){.context = {.mixer = mixer}};
+    if (!updates_first(mixer))
+        parts->context =
+            (sgp_allreduce_step_t){mixer, local->optimizer, local->gradient, local->learning_rate};
+    sgp_reduce_parts_init(step, &mixer->reducer, sgp_mixer_chunk(mixer));
+    if (!mixer->exchanges) return SGP_OK;
+    parts->reduce = reduction_of(mixer, &parts->context, deadline);
+    return sgp_reduce_parts_begin(step);
+}
+
+static sgp_status_t parts_give(sgp_mixer_t *mixer, sgp_part_step_t *step, size_t index,
+                               size_t offset, size_t count, bool whole, uint64_t deadline) {
+    sgp_status_t status = SGP_OK;
+    step->reduce.reduce.deadline = deadline;
+    if (updates_first(mixer)) {
+        status = sgp_part_step_update(step, mixer, offset, count);
+        /* or sgp_allreduce_result would enter it again */
+        sgp_ledger_close_range(&mixer->ledger, mixer->z, offset, count);
+    }
+    if (status != SGP_OK || !whole) return status;
+    if (mixer->exchanges) return sgp_reduce_parts_give(step, mixer, index);
+    sgp_part_step_done(step, mixer, index);
+    return SGP_OK;
+}
+
+static sgp_status_t parts_absorb(sgp_mixer_t *mixer, sgp_part_step_t *step, uint64_t deadline) {
+    if (!mixer->exchanges) return SGP_OK;
+    step->reduce.reduce.deadline = deadline;
+    return sgp_allreduce_judge(mixer, sgp_reduce_parts_absorb(step, mixer));
+}
+
+static sgp_status_t await(sgp_mixer_t *mixer, sgp_part_step_t *step, size_t first, size_t end,
+                          uint64_t deadline) {
+    if (!mixer->exchanges) return SGP_OK;
+    step->reduce.reduce.deadline = deadline;
+    return sgp_allreduce_judge(mixer, sgp_reduce_parts_await(step, mixer, first, end));
+}
+
+static sgp_status_t parts_await(sgp_mixer_t *mixer, sgp_part_step_t *step, size_t first,
+                                size_t last, uint64_t deadline) {
+    return await(mixer, step, first, last + 1, deadline);
+}
+
+/* All others wait for the means of this node's segment, which its next call would make later. */
+static sgp_status_t parts_end(sgp_mixer_t *mixer, sgp_part_step_t *step, uint64_t deadline) {
+    return await(mixer, step, step->reduce.mine, step->reduce.others, deadline);
+}
+
+static sgp_status_t parts_finish(sgp_mixer_t *mixer, sgp_part_step_t *step) {
+    sgp_reduce_parts_t *parts = &step->reduce;
+    if (!mixer->exchanges) return SGP_OK;
+    parts->begun = parts->mean_begun = false;
+    sgp_reduce_count(&parts->reduce);
+    count(mixer, &parts->reduce);
+    return SGP_OK;
+}
+
+static void parts_abandon(sgp_mixer_t *mixer, sgp_part_step_t *step) {
+    (void)mixer;
+    sgp_reduce_parts_abandon(step);
+}
+
+static const sgp_part_ops_t allreduce_parts = {
+    .begin = parts_begin,
+    .give = parts_give,
+    .absorb = parts_absorb,
+    .end = parts_end,
+    .await = parts_await,
+    .finish = parts_finish,
+    .abandon = parts_abandon,
+};
 
 const sgp_algorithm_ops_t sgp_algorithm_allreduce = {
     .create = sgp_feedback_create,
     .destroy = sgp_feedback_destroy,
     .messages = sgp_allreduce_messages,
     .step = allreduce_step,
+    .parts = &allreduce_parts,
     .settle = sgp_feedback_settle,
     .state = sgp_feedback_state,
 };

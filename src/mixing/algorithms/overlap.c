@@ -15,6 +15,7 @@
 #include "mixing/algorithms/algorithm_ops.h"
 #include "mixing/progress_thread.h"
 #include "mixing/push.h"
+#include "mixing/push_parts.h"
 
 #include "base/constants.h"
 #include "base/logging.h"
@@ -226,6 +227,104 @@ static sgp_status_t overlap_settle(sgp_mixer_t *mixer, uint64_t deadline) {
     return status;
 }
 
+/* ---- in parts: a chunk is absorbed once its last element has been given, and then leaves ----
+ * This node copies it, not the progress thread: it leaves while the gradient is still being computed. */
+
+static sgp_status_t parts_begin(sgp_mixer_t *mixer, sgp_part_step_t *step, uint64_t deadline) {
+    overlap_t *overlap = mixer->extra;
+    uint64_t late = (uint64_t)mixer->options.overlap;
+    sgp_status_t status = take(mixer, deadline);
+    sgp_push_parts_init(step, mixer, mixer->w);
+    if (mixer->exchanges && mixer->round >= overlap->settled + late)
+        sgp_push_parts_expect(step, mixer, mixer->round - late, mixer->w, overlap->senders);
+    return status;
+}
+
+static void keep_buffers_of(sgp_mixer_t *mixer, const sgp_part_chunk_t *chunk) {
+    overlap_t *overlap = mixer->extra;
+    size_t end = chunk->begin + chunk->count;
+    size_t begin = chunk->begin > mixer->count ? chunk->begin : mixer->count;
+    if (begin < end)
+        memcpy(overlap->buffers + (begin - mixer->count), mixer->z + begin,
+               (end - begin) * sizeof *overlap->buffers);
+}
+
+/* The push leaves z as it is, and the rounding error is added later. */
+static bool owes(const sgp_mixer_t *mixer, const sgp_local_t *local) {
+    return local->optimizer && !mixer->options.biased && sgp_mixer_is_lossy(mixer);
+}
+
+/* It has been absorbed: the weight that is pushed is known from the first such chunk on. */
+static sgp_status_t chunk_absorbed(sgp_mixer_t *mixer, sgp_part_step_t *step, size_t index,
+                                   uint64_t deadline) {
+    overlap_t *overlap = mixer->extra;
+    sgp_push_parts_t *push = &step->push;
+    const sgp_part_chunk_t *chunk = &step->chunks.chunk[index];
+    sgp_status_t status = SGP_OK;
+    if (mixer->exchanges && !push->begun)
+        status = sgp_push_parts_begin(step, mixer, mixer->options.biased ? mixer->w : chunk->w,
+                                      deadline);
+    if (mixer->exchanges && status == SGP_OK) {
+        bool owed = owes(mixer, &step->local);
+        void *place = sgp_inbox_send_chunk(mixer->inbox, &push->send, index);
+        if (owed) keep_buffers_of(mixer, chunk);
+        bool finite = owed ? sgp_push_copy(mixer, &push->send, overlap->buffers, place)
+                           : sgp_push_split(mixer, &push->send, place, push->share);
+        status = sgp_push_commit(mixer, &push->send, finite);
+    }
+    if (status == SGP_OK) sgp_part_step_done(step, mixer, index);
+    return status;
+}
+
+static sgp_status_t parts_give(sgp_mixer_t *mixer, sgp_part_step_t *step, size_t index,
+                               size_t offset, size_t count, bool whole, uint64_t deadline) {
+    overlap_t *overlap = mixer->extra;
+    sgp_rounding_pay(&overlap->rounding, mixer, offset, count);
+    sgp_status_t status = sgp_part_step_update(step, mixer, offset, count);
+    if (status != SGP_OK || !whole) return status;
+    return sgp_push_parts_absorb_chunk(step, mixer, index, chunk_absorbed, deadline);
+}
+
+static sgp_status_t parts_absorb(sgp_mixer_t *mixer, sgp_part_step_t *step, uint64_t deadline) {
+    return sgp_push_parts_absorb(step, mixer, chunk_absorbed, deadline);
+}
+
+static sgp_status_t parts_await(sgp_mixer_t *mixer, sgp_part_step_t *step, size_t first,
+                                size_t last, uint64_t deadline) {
+    return sgp_push_parts_await(step, mixer, chunk_absorbed, first, last, deadline);
+}
+
+/* A chunk that waited for the caller's next call would reach its receivers after the next gradient's first part. */
+static sgp_status_t parts_end(sgp_mixer_t *mixer, sgp_part_step_t *step, uint64_t deadline) {
+    return parts_await(mixer, step, 0, step->chunks.count - 1, deadline);
+}
+
+static sgp_status_t parts_finish(sgp_mixer_t *mixer, sgp_part_step_t *step) {
+    overlap_t *overlap = mixer->extra;
+    overlap->rounding.part = 0;
+    if (!mixer->exchanges) return SGP_OK;
+    double before = sgp_push_parts_finish(step, mixer), kept = step->push.kept;
+    if (mixer->options.biased) before = mixer->w;
+    if (owes(mixer, &step->local))
+        overlap->rounding = sgp_rounding_of(mixer, before, kept, overlap->buffers);
+    if (!mixer->options.biased) mixer->w = kept;
+    return SGP_OK;
+}
+
+static void parts_abandon(sgp_mixer_t *mixer, sgp_part_step_t *step) {
+    sgp_push_parts_abandon(step, mixer);
+}
+
+static const sgp_part_ops_t overlap_parts = {
+    .begin = parts_begin,
+    .give = parts_give,
+    .absorb = parts_absorb,
+    .end = parts_end,
+    .await = parts_await,
+    .finish = parts_finish,
+    .abandon = parts_abandon,
+};
+
 static void overlap_state(sgp_mixer_t *mixer, sgp_state_t *state) {
     overlap_t *overlap = mixer->extra;
     sgp_state_add(state, "overlap.settled", SGP_STATE_UINT64, &overlap->settled, 1);
@@ -238,6 +337,7 @@ const sgp_algorithm_ops_t sgp_algorithm_overlap = {
     .work = push_later,
     .messages = overlap_messages,
     .step = overlap_step,
+    .parts = &overlap_parts,
     .settle = overlap_settle,
     .hold = overlap_hold,
     .state = overlap_state,

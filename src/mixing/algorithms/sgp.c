@@ -7,6 +7,7 @@
  * both are in the cache. */
 #include "mixing/algorithms/algorithm_ops.h"
 #include "mixing/push.h"
+#include "mixing/push_parts.h"
 
 #include "optimizer/optimizer_internal.h"
 
@@ -63,7 +64,94 @@ static sgp_status_t lockstep_step(sgp_mixer_t *mixer, const sgp_local_t *local, 
     return sgp_absorption_finish(&absorption, mixer, deadline);
 }
 
+/* ---- in parts: each chunk leaves when its last element has been given, and is absorbed from then on ---- */
+
+static sgp_status_t parts_begin(sgp_mixer_t *mixer, sgp_part_step_t *step, uint64_t deadline) {
+    sgp_push_parts_init(step, mixer, mixer->w);
+    if (!mixer->exchanges) return SGP_OK;
+    sgp_status_t status = sgp_push_parts_begin(step, mixer, mixer->w, deadline);
+    if (status == SGP_OK)
+        sgp_push_parts_expect(step, mixer, mixer->round, step->push.kept, mixer->edges);
+    return status;
+}
+
+static sgp_status_t chunk_done(sgp_mixer_t *mixer, sgp_part_step_t *step, size_t index,
+                               uint64_t deadline) {
+    (void)deadline;
+    sgp_part_step_done(step, mixer, index);
+    return SGP_OK;
+}
+
+/* Updates a chunk and copies it in one pass. */
+static sgp_status_t give_chunk(sgp_mixer_t *mixer, sgp_part_step_t *step, size_t index) {
+    const sgp_part_chunk_t *chunk = &step->chunks.chunk[index];
+    sgp_send_t *send = &step->push.send;
+    bool lossy = sgp_mixer_is_lossy(mixer);
+    void *place = sgp_inbox_send_chunk(mixer->inbox, send, index);
+    uint64_t mark = sgp_mixer_mark(mixer);
+    bool finite = sgp_local_update(mixer, &step->local, step->rate, chunk->begin, chunk->count,
+                                   lossy ? NULL : place, send->non_temporal);
+    mark = sgp_mixer_mark_end(mixer, SGP_TRACE_UPDATE, mark);
+    if (lossy) finite &= sgp_push_split(mixer, send, place, step->push.share);
+    sgp_status_t status = sgp_push_commit(mixer, send, finite);
+    if (status == SGP_OK && !lossy) sgp_push_keep_share(mixer, send, step->push.share);
+    sgp_mixer_mark_end(mixer, SGP_TRACE_PUSH, mark);
+    return status;
+}
+
+/* A chunk whose parts have been updated. */
+static sgp_status_t push_chunk(sgp_mixer_t *mixer, sgp_part_step_t *step, size_t index) {
+    sgp_send_t *send = &step->push.send;
+    uint64_t mark = sgp_mixer_mark(mixer);
+    void *place = sgp_inbox_send_chunk(mixer->inbox, send, index);
+    bool finite = sgp_push_split(mixer, send, place, step->push.share);
+    sgp_status_t status = sgp_push_commit(mixer, send, finite);
+    sgp_mixer_mark_end(mixer, SGP_TRACE_PUSH, mark);
+    return status;
+}
+
+static sgp_status_t parts_give(sgp_mixer_t *mixer, sgp_part_step_t *step, size_t index,
+                               size_t offset, size_t count, bool whole, uint64_t deadline) {
+    bool at_once = mixer->exchanges && count == step->chunks.chunk[index].count;
+    sgp_status_t status =
+        at_once ? give_chunk(mixer, step, index) : sgp_part_step_update(step, mixer, offset, count);
+    if (status != SGP_OK || !whole) return status;
+    if (mixer->exchanges && !at_once) status = push_chunk(mixer, step, index);
+    if (status != SGP_OK) return status;
+    return sgp_push_parts_absorb_chunk(step, mixer, index, chunk_done, deadline);
+}
+
+static sgp_status_t parts_absorb(sgp_mixer_t *mixer, sgp_part_step_t *step, uint64_t deadline) {
+    return sgp_push_parts_absorb(step, mixer, chunk_done, deadline);
+}
+
+static sgp_status_t parts_await(sgp_mixer_t *mixer, sgp_part_step_t *step, size_t first,
+                                size_t last, uint64_t deadline) {
+    return sgp_push_parts_await(step, mixer, chunk_done, first, last, deadline);
+}
+
+static sgp_status_t parts_finish(sgp_mixer_t *mixer, sgp_part_step_t *step) {
+    if (!mixer->exchanges) return SGP_OK;
+    double w = sgp_push_parts_finish(step, mixer);
+    if (!mixer->options.biased) mixer->w = w;
+    return SGP_OK;
+}
+
+static void parts_abandon(sgp_mixer_t *mixer, sgp_part_step_t *step) {
+    sgp_push_parts_abandon(step, mixer);
+}
+
+static const sgp_part_ops_t lockstep_parts = {
+    .begin = parts_begin,
+    .give = parts_give,
+    .absorb = parts_absorb,
+    .await = parts_await,
+    .finish = parts_finish,
+    .abandon = parts_abandon,
+};
+
 const sgp_algorithm_ops_t sgp_algorithm_lockstep = {
     .messages = lockstep_messages,
     .step = lockstep_step,
+    .parts = &lockstep_parts,
 };

@@ -46,6 +46,11 @@ bool sgp_hub_promise(sgp_loopback_t *hub, size_t buffers, size_t deliveries) {
     return true;
 }
 
+void sgp_hub_unpromise(sgp_loopback_t *hub, size_t buffers, size_t deliveries) {
+    hub->promised_buffers -= buffers;
+    hub->promised_deliveries -= deliveries;
+}
+
 buffer_t *sgp_hub_take_buffer(sgp_loopback_t *hub) {
     buffer_t *buffer = hub->free_buffers;
     hub->free_buffers = buffer->next;

@@ -41,6 +41,9 @@ struct sgp_loopback {
 /* For send_begin: allocates so many buffers and deliveries, so that no later step can fail. false: no memory. */
 bool sgp_hub_promise(sgp_loopback_t *hub, size_t buffers, size_t deliveries);
 
+/* For send_abandon: the memory stays, for another message. */
+void sgp_hub_unpromise(sgp_loopback_t *hub, size_t buffers, size_t deliveries);
+
 /* Take a promised one. */
 buffer_t *sgp_hub_take_buffer(sgp_loopback_t *hub);
 delivery_t *sgp_hub_take_delivery(sgp_loopback_t *hub);

@@ -173,15 +173,24 @@ static sgp_status_t loopback_send_begin(sgp_transport_t *transport, const sgp_he
     return status;
 }
 
-static void *loopback_send_next(sgp_transport_t *transport, sgp_send_t *send) {
+/* Of the current chunk. */
+static void *place_of(sgp_transport_t *transport, sgp_send_t *send) {
     rank_t *rank = rank_of(transport);
-    if (!sgp_send_advance(transport, send)) return NULL;
     pthread_mutex_lock(&rank->hub->lock);
     buffer_t *buffer = sgp_hub_take_buffer(rank->hub);
     pthread_mutex_unlock(&rank->hub->lock);
     buffer->src = transport->rank;
     send->slot = buffer;
     return buffer->payload;
+}
+
+static void *loopback_send_next(sgp_transport_t *transport, sgp_send_t *send) {
+    return sgp_send_advance(transport, send) ? place_of(transport, send) : NULL;
+}
+
+static void *loopback_send_chunk(sgp_transport_t *transport, sgp_send_t *send, uint64_t index) {
+    sgp_send_select(transport, send, index);
+    return place_of(transport, send);
 }
 
 /* Each chunk has its own generator, so that the draw does not depend on the order of sends. */
@@ -225,10 +234,26 @@ static void loopback_send_commit(sgp_transport_t *transport, sgp_send_t *send) {
     rank_t *rank = rank_of(transport);
     buffer_t *buffer = send->slot;
     pthread_mutex_lock(&rank->hub->lock);
+    sgp_send_committed(send);
     buffer->references = send->destinations + 1; /* one is ours until all are dispatched */
     for (int i = 0; i < send->destinations; i++) dispatch(rank, send, &send->to[i]);
     sgp_hub_drop_buffer(rank->hub, buffer);
     pthread_mutex_unlock(&rank->hub->lock);
+}
+
+static void loopback_send_abandon(sgp_transport_t *transport, sgp_send_t *send) {
+    rank_t *rank = rank_of(transport);
+    size_t untouched = send->left - send->open;
+    pthread_mutex_lock(&rank->hub->lock);
+    sgp_hub_unpromise(rank->hub, untouched, send->left * (size_t)send->destinations);
+    rank->in_use -= untouched;
+    if (send->open) {
+        buffer_t *buffer = send->slot;
+        buffer->references = 1;
+        sgp_hub_drop_buffer(rank->hub, buffer);
+    }
+    pthread_mutex_unlock(&rank->hub->lock);
+    sgp_send_abandoned(send);
 }
 
 static sgp_status_t loopback_receive(sgp_transport_t *transport, sgp_chunk_t *chunk) {
@@ -294,7 +319,9 @@ static const sgp_transport_ops_t loopback_ops = {
     .unprepare = loopback_unprepare,
     .send_begin = loopback_send_begin,
     .send_next = loopback_send_next,
+    .send_chunk = loopback_send_chunk,
     .send_commit = loopback_send_commit,
+    .send_abandon = loopback_send_abandon,
     .receive = loopback_receive,
     .release = loopback_release,
     .agent_start = loopback_agent_start,

@@ -78,13 +78,29 @@ static sgp_status_t mpi_send_begin(sgp_transport_t *transport, const sgp_header_
     return SGP_OK;
 }
 
-static void *mpi_send_next(sgp_transport_t *transport, sgp_send_t *send) {
+/* Of the current chunk. */
+static void *place_of(sgp_transport_t *transport, sgp_send_t *send) {
     mpi_t *mpi = mpi_of(transport);
-    if (!sgp_send_advance(transport, send)) return NULL;
     sgp_mpi_slot_t *slot = sgp_mpi_slots_take(&mpi->sent);
     mpi->reserved--;
     send->slot = slot;
     return slot->memory + mpi->sent.front;
+}
+
+static void *mpi_send_next(sgp_transport_t *transport, sgp_send_t *send) {
+    return sgp_send_advance(transport, send) ? place_of(transport, send) : NULL;
+}
+
+static void *mpi_send_chunk(sgp_transport_t *transport, sgp_send_t *send, uint64_t index) {
+    sgp_send_select(transport, send, index);
+    return place_of(transport, send);
+}
+
+static void mpi_send_abandon(sgp_transport_t *transport, sgp_send_t *send) {
+    mpi_t *mpi = mpi_of(transport);
+    mpi->reserved -= (uint32_t)(send->left - send->open);
+    if (send->open) sgp_mpi_slots_give(&mpi->sent, send->slot);
+    sgp_send_abandoned(send);
 }
 
 /* (size) by rank; NULL: the weight is the same for all destinations. */
@@ -100,6 +116,7 @@ static void mpi_send_commit(sgp_transport_t *transport, sgp_send_t *send) {
     mpi_t *mpi = mpi_of(transport);
     sgp_mpi_slot_t *slot = send->slot;
     sgp_header_t header = send->header;
+    sgp_send_committed(send);
     if (send->destinations > 0) header.weight = send->to[0].weight;
     const unsigned char *begin =
         sgp_mpi_slot_seal(&mpi->sent, slot, &header, weights_of(mpi, send));
@@ -275,7 +292,9 @@ static const sgp_transport_ops_t mpi_ops = {
     .unprepare = mpi_unprepare,
     .send_begin = mpi_send_begin,
     .send_next = mpi_send_next,
+    .send_chunk = mpi_send_chunk,
     .send_commit = mpi_send_commit,
+    .send_abandon = mpi_send_abandon,
     .receive = mpi_receive,
     .release = mpi_release,
     .agent_start = mpi_agent_start,

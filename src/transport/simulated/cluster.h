@@ -47,7 +47,8 @@ struct message {
     uint64_t room;  /* that it takes at its sender, in chunks */
     int references; /* deliveries not released, and one for the writer */
     delivery_t *unused;
-    unsigned char *place; /* of the current chunk */
+    unsigned char *places; /* of all chunks */
+    unsigned char *place;  /* of the current one */
     size_t place_bytes;
     uint64_t step;
     bool waits_its_turn; /* a vector does; the group's own messages do not */

@@ -157,18 +157,25 @@ void sgp_path_send(flow_t *flow, delivery_t *delivery) {
     if (flow->passes && !flow->moves) move(flow);
 }
 
-/* A chunk's transfer has ended. Yields. */
-static void end_chunk(flow_t *flow) {
-    if (!flow->message->waits_its_turn) return;
-    if (--flow->left > 0) {
-        move(flow);
-        return;
-    }
+/* Yields. */
+static void end_turn(flow_t *flow) {
     link_t *out = link_of(flow, OUT), *in = link_of(flow, IN);
     out->passing--;
     in->passing--;
     serve(out, OUT);
     serve(in, IN);
+}
+
+/* A chunk's transfer has ended. Yields. */
+static void end_chunk(flow_t *flow) {
+    if (!flow->message->waits_its_turn) return;
+    if (--flow->left > 0) move(flow);
+    else end_turn(flow);
+}
+
+void sgp_path_abandon(flow_t *flow, size_t chunks) {
+    flow->left -= chunks;
+    if (flow->left == 0 && flow->passes) end_turn(flow);
 }
 
 /* Yields. */

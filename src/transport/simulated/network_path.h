@@ -6,8 +6,11 @@
 
 #include "transport/simulated/cluster.h"
 
-/* Sends the next chunk of a message, or lets it wait for the flow's turn. Yields. */
+/* Sends a chunk of a message, or lets it wait for the flow's turn. Yields. */
 void sgp_path_send(flow_t *flow, delivery_t *delivery);
+
+/* So many chunks of a message are never sent. Yields. */
+void sgp_path_abandon(flow_t *flow, size_t chunks);
 
 /* Takes the oldest arrived chunk of a rank, or NULL. Chunks at line rate are not among them (deliveries.h). */
 delivery_t *sgp_path_take(rank_t *rank);

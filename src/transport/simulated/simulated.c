@@ -168,10 +168,20 @@ static sgp_status_t simulated_send_begin(sgp_transport_t *transport, const sgp_h
     return SGP_OK;
 }
 
+/* Of the current chunk. */
+static void *place_of(const sgp_transport_t *transport, sgp_send_t *send) {
+    size_t element = sgp_encoding_size(send->header.encoding);
+    size_t index = (size_t)send->header.offset / (transport->chunk_bytes / element);
+    return sgp_simulated_message_place(send->slot, index, send->header.elements * element);
+}
+
 static void *simulated_send_next(sgp_transport_t *transport, sgp_send_t *send) {
-    if (!sgp_send_advance(transport, send)) return NULL;
-    size_t bytes = send->header.elements * sgp_encoding_size(send->header.encoding);
-    return sgp_simulated_message_advance(send->slot, bytes);
+    return sgp_send_advance(transport, send) ? place_of(transport, send) : NULL;
+}
+
+static void *simulated_send_chunk(sgp_transport_t *transport, sgp_send_t *send, uint64_t index) {
+    sgp_send_select(transport, send, index);
+    return place_of(transport, send);
 }
 
 static void take_time(const rank_t *rank, double seconds) {
@@ -187,17 +197,27 @@ static void simulated_send_commit(sgp_transport_t *transport, sgp_send_t *send) 
     message_t *message = send->slot;
     double scale = scale_of(cluster, send->header.encoding);
     double bytes = (double)message->place_bytes * scale;
-    bool whole = send->header.offset + send->header.elements == send->header.count;
+    sgp_send_committed(send);
     for (int i = 0; i < send->destinations; i++) {
         rank->sent += bytes;
         flow_t *flow = &message->flows[i];
         sgp_path_send(
             flow, sgp_simulated_message_deliver(message, &send->header, &send->to[i], flow, scale));
     }
-    if (whole) sgp_simulated_message_drop(message);
+    if (send->left == 0) sgp_simulated_message_drop(message);
     sgp_actor_resume(rank);
     if (send->header.encoding != SGP_ENCODING_BYTES)
         take_time(rank, bytes * cluster->options.copy_seconds);
+}
+
+static void simulated_send_abandon(sgp_transport_t *transport, sgp_send_t *send) {
+    message_t *message = send->slot;
+    size_t left = (size_t)send->left;
+    sgp_send_abandoned(send);
+    if (!left) return;
+    for (int i = 0; i < send->destinations; i++) sgp_path_abandon(&message->flows[i], left);
+    sgp_simulated_message_drop(message);
+    sgp_actor_resume(rank_of(transport));
 }
 
 static void simulated_release(sgp_transport_t *transport, sgp_chunk_t *chunk) {
@@ -281,7 +301,9 @@ static const sgp_transport_ops_t simulated_ops = {
     .unprepare = simulated_unprepare,
     .send_begin = simulated_send_begin,
     .send_next = simulated_send_next,
+    .send_chunk = simulated_send_chunk,
     .send_commit = simulated_send_commit,
+    .send_abandon = simulated_send_abandon,
     .receive = simulated_receive,
     .release = simulated_release,
     .agent_start = simulated_agent_start,

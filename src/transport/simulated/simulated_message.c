@@ -30,7 +30,7 @@ message_t *sgp_simulated_message_create(rank_t *sender, const sgp_header_t *head
                            .step = header->step,
                            .waits_its_turn = header->encoding != SGP_ENCODING_BYTES,
                            .flows = (flow_t *)((char *)message->deliveries + deliveries),
-                           .place = (unsigned char *)message + head};
+                           .places = (unsigned char *)message + head};
     for (int i = 0; i < destinations; i++)
         init_flow(&message->flows[i], message, to[i].dst, chunks);
     if (message->next) message->next->previous = message;
@@ -38,8 +38,9 @@ message_t *sgp_simulated_message_create(rank_t *sender, const sgp_header_t *head
     return message;
 }
 
-void *sgp_simulated_message_advance(message_t *message, size_t bytes) {
-    message->place += padded(message->place_bytes);
+/* All chunks but the last are full, and a full one is a multiple of 64 bytes (transport.h). */
+void *sgp_simulated_message_place(message_t *message, size_t index, size_t bytes) {
+    message->place = message->places + index * message->sender->transport.chunk_bytes;
     message->place_bytes = bytes;
     return message->place;
 }

@@ -11,8 +11,8 @@ message_t *sgp_simulated_message_create(rank_t *sender, const sgp_header_t *head
                                         const sgp_destination_t *to, int destinations,
                                         uint64_t room);
 
-/* The place for the next chunk, of so many bytes. */
-void *sgp_simulated_message_advance(message_t *message, size_t bytes);
+/* The place for chunk `index`, of so many bytes: now the current one. */
+void *sgp_simulated_message_place(message_t *message, size_t index, size_t bytes);
 
 /* The delivery of the current chunk to one destination; it holds a reference to the message. scale: simulated bytes per
  * byte of payload. */

@@ -148,14 +148,17 @@ sgp_status_t sgp_slots_send_begin(sgp_transport_t *transport, const sgp_header_t
     return SGP_OK;
 }
 
-void sgp_slots_cancel(sgp_slots_t *slots, const sgp_send_t *send) {
-    slots->reserved -=
-        (uint32_t)sgp_chunks_of(&slots->transport, send->header.encoding, send->header.count);
+/* The slot goes back unused: no other rank has heard of it. */
+void sgp_slots_send_abandon(sgp_transport_t *transport, sgp_send_t *send) {
+    sgp_slots_t *slots = slots_of(transport);
+    slots->reserved -= (uint32_t)(send->left - send->open);
+    if (send->open) slots->free_slots[slots->free_count++] = slot_of(send->slot);
+    sgp_send_abandoned(send);
 }
 
-void *sgp_slots_send_next(sgp_transport_t *transport, sgp_send_t *send) {
+/* Of the current chunk. */
+static void *place_of(sgp_transport_t *transport, sgp_send_t *send) {
     sgp_slots_t *slots = slots_of(transport);
-    if (!sgp_send_advance(transport, send)) return NULL;
     uint32_t created = slots->created, slot = take_slot(slots);
     send->slot = handle_of(slot);
     size_t bytes = send->header.elements * sgp_encoding_size(send->header.encoding);
@@ -164,11 +167,21 @@ void *sgp_slots_send_next(sgp_transport_t *transport, sgp_send_t *send) {
     return sgp_region_payload(&slots->own, slot);
 }
 
+void *sgp_slots_send_next(sgp_transport_t *transport, sgp_send_t *send) {
+    return sgp_send_advance(transport, send) ? place_of(transport, send) : NULL;
+}
+
+void *sgp_slots_send_chunk(sgp_transport_t *transport, sgp_send_t *send, uint64_t index) {
+    sgp_send_select(transport, send, index);
+    return place_of(transport, send);
+}
+
 /* Local receivers read the header from the slot; others get their own, with the chunk's hash. */
 uint32_t sgp_slots_seal(sgp_slots_t *slots, sgp_send_t *send) {
     uint32_t slot = slot_of(send->slot);
     sgp_region_slot_t *head = sgp_region_slot(&slots->own, slot);
     bool local = false;
+    sgp_send_committed(send);
     if (send->non_temporal) sgp_stream_fence();
     sgp_stores_end(&slots->stores, sgp_clock_now());
     for (int i = 0; i < send->destinations && !local; i++)

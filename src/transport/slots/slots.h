@@ -72,12 +72,11 @@ void sgp_slots_unprepare(sgp_transport_t *transport, size_t bytes, unsigned mess
 sgp_status_t sgp_slots_send_begin(sgp_transport_t *transport, const sgp_header_t *header,
                                   const sgp_destination_t *to, int destinations, sgp_send_t *send);
 void *sgp_slots_send_next(sgp_transport_t *transport, sgp_send_t *send);
+void *sgp_slots_send_chunk(sgp_transport_t *transport, sgp_send_t *send, uint64_t index);
 void sgp_slots_send_commit(sgp_transport_t *transport, sgp_send_t *send);
+void sgp_slots_send_abandon(sgp_transport_t *transport, sgp_send_t *send);
 bool sgp_slots_keep_close(sgp_transport_t *transport, sgp_send_t *send);
 void sgp_slots_attend(sgp_transport_t *transport, bool attends);
-
-/* Instead of the first next: a message that was begun is not sent. */
-void sgp_slots_cancel(sgp_slots_t *slots, const sgp_send_t *send);
 
 /* The parts of a commit, for a transport that also carries chunks otherwise. seal: the chunk is
  * written; returns its slot, to which this rank and each destination hold one reference. post:

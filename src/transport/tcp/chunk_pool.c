@@ -92,9 +92,9 @@ bool sgp_chunk_pool_reserve(sgp_chunk_pool_t *pool, size_t posts) {
     return enough;
 }
 
-void sgp_chunk_pool_cancel(sgp_chunk_pool_t *pool) {
+void sgp_chunk_pool_cancel(sgp_chunk_pool_t *pool, size_t posts) {
     pthread_mutex_lock(&pool->lock);
-    pool->reserved--;
+    pool->reserved -= posts;
     pthread_mutex_unlock(&pool->lock);
 }
 

@@ -94,7 +94,7 @@ void sgp_chunk_pool_fini(sgp_chunk_pool_t *pool);
 /* Promises so many posts; each is then used or cancelled. false: no memory, and nothing is
  * promised. */
 bool sgp_chunk_pool_reserve(sgp_chunk_pool_t *pool, size_t posts);
-void sgp_chunk_pool_cancel(sgp_chunk_pool_t *pool);
+void sgp_chunk_pool_cancel(sgp_chunk_pool_t *pool, size_t posts);
 
 /* Hands a chunk to the thread: header with the weight of dst; payload: borrowed until the thread
  * drops the slot. */

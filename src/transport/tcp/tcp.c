@@ -32,12 +32,18 @@ static sgp_status_t tcp_prepare(sgp_transport_t *transport, size_t bytes, unsign
 
 /* ---- sending ---- */
 
-/* Reserves the posts of a message of so many chunks to the ranks that are not local. */
-static bool reserve_posts(tcp_t *tcp, size_t chunks, const sgp_destination_t *to,
-                          int destinations) {
+/* Posts of so many chunks to the ranks that are not local. */
+static size_t posts_of(const tcp_t *tcp, size_t chunks, const sgp_destination_t *to,
+                       int destinations) {
     size_t posts = 0;
     for (int i = 0; i < destinations; i++)
         if (!sgp_slots_is_local(&tcp->slots, to[i].dst)) posts += chunks;
+    return posts;
+}
+
+static bool reserve_posts(tcp_t *tcp, size_t chunks, const sgp_destination_t *to,
+                          int destinations) {
+    size_t posts = posts_of(tcp, chunks, to, destinations);
     return !posts || sgp_chunk_pool_reserve(&tcp->engine.pool, posts);
 }
 
@@ -48,7 +54,7 @@ static sgp_status_t tcp_send_begin(sgp_transport_t *transport, const sgp_header_
     size_t chunks = sgp_chunks_of(transport, header->encoding, header->count);
     sgp_status_t status = sgp_slots_send_begin(transport, header, to, destinations, send);
     if (status != SGP_OK || reserve_posts(tcp, chunks, to, destinations)) return status;
-    sgp_slots_cancel(&tcp->slots, send);
+    sgp_slots_send_abandon(transport, send);
     return sgp_fail(SGP_ERR_NO_MEMORY, "%s: no memory for a message of %zu chunks",
                     transport->ops->name, chunks);
 }
@@ -56,7 +62,7 @@ static sgp_status_t tcp_send_begin(sgp_transport_t *transport, const sgp_header_
 /* To a rank that is not local. */
 static void post(tcp_t *tcp, uint32_t slot, const sgp_send_t *send, const sgp_destination_t *to) {
     if (sgp_tcp_engine_is_gone(&tcp->engine, to->dst)) {
-        sgp_chunk_pool_cancel(&tcp->engine.pool);
+        sgp_chunk_pool_cancel(&tcp->engine.pool, 1);
         sgp_slots_drop(&tcp->slots, slot);
         return;
     }
@@ -78,6 +84,13 @@ static void tcp_send_commit(sgp_transport_t *transport, sgp_send_t *send) {
     }
     sgp_slots_drop(&tcp->slots, slot);
     if (posted) sgp_tcp_engine_wake(&tcp->engine);
+}
+
+static void tcp_send_abandon(sgp_transport_t *transport, sgp_send_t *send) {
+    tcp_t *tcp = tcp_of(transport);
+    size_t posts = posts_of(tcp, send->left, send->to, send->destinations);
+    if (posts) sgp_chunk_pool_cancel(&tcp->engine.pool, posts);
+    sgp_slots_send_abandon(transport, send);
 }
 
 /* ---- receiving ---- */
@@ -133,7 +146,8 @@ static void tcp_destroy(sgp_transport_t *transport) {
     {                                                                                              \
         .name = (user_name), .now = sgp_slots_now, .wait = sgp_slots_wait, .prepare = tcp_prepare, \
         .unprepare = sgp_slots_unprepare, .send_begin = tcp_send_begin,                            \
-        .send_next = sgp_slots_send_next, .send_commit = tcp_send_commit,                          \
+        .send_next = sgp_slots_send_next, .send_chunk = sgp_slots_send_chunk,                      \
+        .send_commit = tcp_send_commit, .send_abandon = tcp_send_abandon,                          \
         .attend = sgp_slots_attend, .keep_close = sgp_slots_keep_close, .receive = tcp_receive,    \
         .release = tcp_release, .agent_start = sgp_slots_agent_start,                              \
         .agent_join = sgp_slots_agent_join, .lock = sgp_slots_lock, .unlock = sgp_slots_unlock,    \

@@ -52,15 +52,17 @@ static bool takes_turns(const sgp_header_t *header) {
 
 static void begin_posting(sgp_traffic_t *traffic, sgp_post_t *post) {
     sgp_flow_t *flow = &traffic->flows[post->dst];
-    if (takes_turns(&post->header) && post->header.offset == 0) {
+    if (takes_turns(&post->header) && post->header.id > flow->posting) {
+        flow->posting = post->header.id;
         flow->posted = sgp_scheduler_begin(&traffic->out, post->header.step);
         traffic->due = true;
     }
     post->turn = takes_turns(&post->header) ? flow->posted : no_turn;
 }
 
+/* Chunks come in any order, and those of a resent or an interleaved older message take the turn of the newest one. */
 static void begin_arriving(sgp_traffic_t *traffic, sgp_flow_t *flow, const sgp_header_t *header) {
-    if (!takes_turns(header) || header->offset != 0 || header->id == flow->message) return;
+    if (!takes_turns(header) || header->id <= flow->message) return;
     flow->message = header->id;
     flow->left = header->count;
     flow->arriving = sgp_scheduler_begin(&traffic->in, header->step);

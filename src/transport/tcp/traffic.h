@@ -12,7 +12,8 @@
 /* The messages to and from one rank. */
 typedef struct sgp_flow {
     sgp_post_list_t queue; /* posts to be sent */
-    sgp_turn_t posted;     /* of the message that the last one belongs to */
+    sgp_turn_t posted;     /* of the newest message among them */
+    uint64_t posting;      /* its id */
     sgp_turn_t arriving;   /* of the message that arrives */
     uint64_t message;      /* its id */
     uint64_t left;         /* elements of it that have not arrived */

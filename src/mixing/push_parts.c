@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mixing/push_parts.h"
+
+#include "base/logging.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+void sgp_push_parts_init(sgp_part_step_t *step, const sgp_mixer_t *mixer, double before) {
+    step->push = (sgp_push_parts_t){.round = mixer->round, .before = before};
+    sgp_part_chunks_clear(&step->chunks);
+    sgp_part_chunks_cut(&step->chunks, 0, mixer->length, sgp_mixer_chunk(mixer));
+}
+
+void sgp_push_parts_expect(sgp_part_step_t *step, const sgp_mixer_t *mixer, uint64_t round,
+                           double before, sgp_edge_t *senders) {
+    sgp_push_parts_t *push = &step->push;
+    push->round = round;
+    push->before = before;
+    push->senders = senders;
+    push->senders_count = sgp_graph_in(&mixer->graph, mixer->rank, round, senders);
+}
+
+sgp_status_t sgp_push_parts_begin(sgp_part_step_t *step, sgp_mixer_t *mixer, double w,
+                                  uint64_t deadline) {
+    sgp_push_parts_t *push = &step->push;
+    sgp_header_t header = sgp_push_header(mixer, mixer->round);
+    push->destinations = sgp_push_shares(mixer, mixer->round, w, &push->kept);
+    push->share = push->kept / w;
+    sgp_status_t status = sgp_inbox_send_begin(mixer->inbox, &header, mixer->to, push->destinations,
+                                               deadline, &push->send);
+    push->begun = status == SGP_OK;
+    return status;
+}
+
+/* ---- absorbing ---- */
+
+static bool is_whole(const sgp_part_chunk_t *chunk) {
+    return chunk->missing == 0 && !chunk->done;
+}
+
+static sgp_status_t check(const sgp_mixer_t *mixer, const sgp_part_chunk_t *chunk,
+                          const sgp_header_t *header) {
+    sgp_status_t status = sgp_push_check(mixer, header);
+    if (status != SGP_OK) return status;
+    if (header->offset == chunk->begin && header->elements == chunk->count) return SGP_OK;
+    sgp_rank_name_t name;
+    return sgp_fail(SGP_ERR_MISMATCH, "%s cuts its messages into chunks of another size",
+                    sgp_transport_name(mixer->transport, header->src, &name));
+}
+
+/* From the next sender. */
+static sgp_status_t absorb(sgp_part_step_t *step, sgp_mixer_t *mixer, sgp_part_chunk_t *chunk,
+                           sgp_chunk_t *arrived) {
+    if (chunk->absorbed == 0) chunk->w = step->push.before;
+    sgp_status_t status = check(mixer, chunk, &arrived->header);
+    if (status != SGP_OK) return status;
+    sgp_push_absorb(mixer, arrived, chunk->w);
+    if (!mixer->options.biased) chunk->w += arrived->header.weight;
+    chunk->absorbed++;
+    sgp_inbox_release(mixer->inbox, arrived);
+    return SGP_OK;
+}
+
+sgp_status_t sgp_push_parts_absorb_chunk(sgp_part_step_t *step, sgp_mixer_t *mixer, size_t index,
+                                         sgp_push_parts_fn done, uint64_t deadline) {
+    sgp_push_parts_t *push = &step->push;
+    sgp_part_chunk_t *chunk = &step->chunks.chunk[index];
+    while (chunk->absorbed < push->senders_count) {
+        sgp_chunk_t *arrived = sgp_push_find(
+            mixer, SGP_KIND_PUSH, push->senders[chunk->absorbed].peer, push->round, chunk->begin);
+        if (!arrived) return SGP_OK;
+        sgp_status_t status = absorb(step, mixer, chunk, arrived);
+        if (status != SGP_OK) return status;
+    }
+    if (push->senders_count == 0) chunk->w = push->before;
+    return done(mixer, step, index, deadline);
+}
+
+/* An arrived chunk, if it is the next one for its place. *moved: it was. */
+static sgp_status_t look_at(sgp_part_step_t *step, sgp_mixer_t *mixer, sgp_chunk_t *arrived,
+                            sgp_push_parts_fn done, uint64_t deadline, bool *moved) {
+    sgp_push_parts_t *push = &step->push;
+    if (arrived->header.offset >= mixer->length) return sgp_push_check(mixer, &arrived->header);
+    size_t index = sgp_part_chunks_at(&step->chunks, arrived->header.offset);
+    sgp_part_chunk_t *chunk = &step->chunks.chunk[index];
+    if (!is_whole(chunk) || chunk->absorbed == push->senders_count) return SGP_OK;
+    if (push->senders[chunk->absorbed].peer != arrived->header.src) return SGP_OK;
+    sgp_status_t status = absorb(step, mixer, chunk, arrived);
+    *moved = true;
+    if (status != SGP_OK || chunk->absorbed < push->senders_count) return status;
+    return done(mixer, step, index, deadline);
+}
+
+/* Walks the chunks that are here, as a find for each chunk that is not done would be a multiple of that work. With several
+ * senders a chunk may be next that was passed before: once more then. */
+sgp_status_t sgp_push_parts_absorb(sgp_part_step_t *step, sgp_mixer_t *mixer,
+                                   sgp_push_parts_fn done, uint64_t deadline) {
+    sgp_push_parts_t *push = &step->push;
+    sgp_inbox_key_t key = {.channel = mixer->channel, .kind = SGP_KIND_PUSH, .step = push->round};
+    uint64_t mark = sgp_mixer_mark(mixer);
+    sgp_inbox_collect(mixer->inbox);
+    bool moved = sgp_inbox_taken_in(mixer->inbox) != push->seen;
+    while (moved) {
+        push->seen = sgp_inbox_taken_in(mixer->inbox);
+        moved = false;
+        for (sgp_chunk_t *next, *at = sgp_inbox_next(mixer->inbox, &key, NULL); at; at = next) {
+            next = sgp_inbox_next(mixer->inbox, &key, at);
+            sgp_status_t status = look_at(step, mixer, at, done, deadline, &moved);
+            if (status != SGP_OK) return status;
+        }
+        moved =
+            (moved && push->senders_count > 1) || sgp_inbox_taken_in(mixer->inbox) != push->seen;
+    }
+    sgp_mixer_mark_end(mixer, SGP_TRACE_ABSORB, mark);
+    return SGP_OK;
+}
+
+static sgp_status_t wait_for(sgp_mixer_t *mixer, const sgp_push_parts_t *push,
+                             const sgp_part_chunk_t *chunk, uint64_t deadline) {
+    char what[96];
+    sgp_rank_name_t name;
+    snprintf(what, sizeof what, "the message of step %" PRIu64 " from %s", push->round,
+             sgp_transport_name(mixer->transport, push->senders[chunk->absorbed].peer, &name));
+    return sgp_inbox_wait(mixer->inbox, push->seen, deadline, what);
+}
+
+sgp_status_t sgp_push_parts_await(sgp_part_step_t *step, sgp_mixer_t *mixer, sgp_push_parts_fn done,
+                                  size_t first, size_t last, uint64_t deadline) {
+    for (;;) {
+        sgp_status_t status = sgp_push_parts_absorb(step, mixer, done, deadline);
+        if (status != SGP_OK) return status;
+        while (first <= last && step->chunks.chunk[first].done) first++;
+        if (first > last) return SGP_OK;
+        uint64_t mark = sgp_mixer_mark(mixer);
+        status = wait_for(mixer, &step->push, &step->chunks.chunk[first], deadline);
+        sgp_mixer_mark_end(mixer, SGP_TRACE_WAIT, mark);
+        if (status != SGP_OK) return status;
+    }
+}
+
+double sgp_push_parts_finish(sgp_part_step_t *step, sgp_mixer_t *mixer) {
+    sgp_push_parts_t *push = &step->push;
+    bool late = push->round < mixer->round;
+    push->begun = false;
+    sgp_push_sent(mixer, push->destinations);
+    sgp_push_received(mixer, push->senders_count, late ? push->senders_count : 0);
+    return step->chunks.chunk[0].w;
+}
+
+void sgp_push_parts_abandon(sgp_part_step_t *step, sgp_mixer_t *mixer) {
+    if (step->push.begun) sgp_inbox_send_abandon(mixer->inbox, &step->push.send);
+    step->push.begun = false;
+}

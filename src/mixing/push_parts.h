@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The two halves of PushSum in a step in parts: chunks leave and are absorbed in any order of offset, each in order of
+ * sender, so that the bits are those of push.h. For the algorithms that push. */
+#ifndef SGP_MIXING_PUSH_PARTS_H
+#define SGP_MIXING_PUSH_PARTS_H
+
+#include "mixing/part_step.h"
+#include "mixing/push.h"
+
+/* Cuts the vector into the chunks of a push. Nothing is absorbed; `before` is the weight before and after that. */
+void sgp_push_parts_init(sgp_part_step_t *step, const sgp_mixer_t *mixer, double before);
+
+/* The messages of `round` are absorbed, by a node of weight `before`. senders: (max degree), borrowed. */
+void sgp_push_parts_expect(sgp_part_step_t *step, const sgp_mixer_t *mixer, uint64_t round,
+                           double before, sgp_edge_t *senders);
+
+/* Begins the push of mixer->round of the weight w, asleep until there is room. Uses mixer->edges. */
+sgp_status_t sgp_push_parts_begin(sgp_part_step_t *step, sgp_mixer_t *mixer, double w,
+                                  uint64_t deadline);
+
+/* A chunk is whole, and has been sent where that comes first. done: it has been absorbed from all senders. */
+typedef sgp_status_t (*sgp_push_parts_fn)(sgp_mixer_t *mixer, sgp_part_step_t *step, size_t index,
+                                          uint64_t deadline);
+
+/* Absorbs one chunk as far as it has arrived. */
+sgp_status_t sgp_push_parts_absorb_chunk(sgp_part_step_t *step, sgp_mixer_t *mixer, size_t index,
+                                         sgp_push_parts_fn done, uint64_t deadline);
+
+/* The same for all chunks that are whole, if anything has arrived since the last call. */
+sgp_status_t sgp_push_parts_absorb(sgp_part_step_t *step, sgp_mixer_t *mixer,
+                                   sgp_push_parts_fn done, uint64_t deadline);
+
+/* The same until chunks first to last are done, asleep in between. */
+sgp_status_t sgp_push_parts_await(sgp_part_step_t *step, sgp_mixer_t *mixer, sgp_push_parts_fn done,
+                                  size_t first, size_t last, uint64_t deadline);
+
+/* All chunks are done: counts the messages, and returns the weight after the senders. */
+double sgp_push_parts_finish(sgp_part_step_t *step, sgp_mixer_t *mixer);
+
+/* The receivers never get the rest: for them the message is torn. Today they see this node's loss or their own time
+ * limit, and their step fails. Where a run is to survive that, sgp_push_parts_await and sgp_absorption_finish (push.c) are
+ * where a torn message is found: chunks that were absorbed stay, the others are skipped, and the message's weight is not
+ * added to w. */
+void sgp_push_parts_abandon(sgp_part_step_t *step, sgp_mixer_t *mixer);
+
+#endif
