@@ -52,7 +52,7 @@ class Examples(unittest.TestCase):
 
     def test_interrupt_leaves_in_the_middle_of_a_step(self):
         with tempfile.TemporaryDirectory() as directory:
-            nodes = [start(r, 3, "interrupt", directory) for r in range(3)]
+            nodes = [start(r, 3, "leave_on_interrupt", directory) for r in range(3)]
             self.addCleanup(lambda: [node.kill() for node in nodes])
             for r, step in ((0, 1), (1, 2)):  # node 0 receives from node 2 in its first step, node 1 in its second
                 self.assertEqual(nodes[r].stdout.readline(), f"node {r}: waiting in step {step}\n")

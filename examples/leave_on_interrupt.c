@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ctrl-C while a call waits: the step returns between two slices, and the program leaves its group.
  *
- * sgp run --nodes 3 -- ./interrupt          and then Ctrl-C
+ * sgp run --nodes 3 -- ./leave_on_interrupt          and then Ctrl-C
  *
  * The last node stands for one that computes for very long: it never steps. The others come to a
  * step in which they wait for its message. `sgp run` passes Ctrl-C on to the nodes as SIGTERM. */
@@ -26,7 +26,7 @@ static void on_signal(int number) {
 
 static void must(sgp_status_t status) {
     if (status == SGP_OK) return;
-    fprintf(stderr, "interrupt: %s: %s\n", sgp_status_name(status), sgp_last_error());
+    fprintf(stderr, "leave_on_interrupt: %s: %s\n", sgp_status_name(status), sgp_last_error());
     exit(EXIT_FAILURE);
 }
 
