@@ -113,7 +113,11 @@ sgp_status_t sgp_transport_accept(sgp_transport_t *transport, const unsigned cha
 sgp_status_t sgp_transport_wait(sgp_transport_t *transport, uint64_t deadline) {
     for (;;) {
         uint64_t now = transport->ops->now(transport);
-        sgp_status_t status = sgp_call_yield(now);
+        sgp_status_t status = SGP_OK;
+        if (sgp_call_due(now)) {
+            status = sgp_call_yield(now);
+            now = transport->ops->now(transport); /* a new slice begins */
+        }
         if (status != SGP_OK) return status;
         uint64_t limit = sgp_call_limit(now, deadline, !transport->virtual_time);
         status = transport->ops->wait(transport, limit);
