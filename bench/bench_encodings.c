@@ -36,7 +36,7 @@ static void absorb(work_t *w) {
 static void feedback(work_t *w) {
     sgp_encode_feedback(w->encoding, w->count, w->s, w->x, w->y);
 }
-static void meet(work_t *w) {
+static void average_pair(work_t *w) {
     sgp_encode_pair(w->encoding, w->count, w->x, w->s, w->t);
 }
 
@@ -48,10 +48,10 @@ static const struct {
     {"memcpy", copy, 8},
     {"encode", encode, 6},
     {"decode", decode, 6},
-    {"encode, keep the rounding", keep, 10},
+    {"encode, keep the rounding error", keep, 10},
     {"decode and absorb", absorb, 10},
     {"encode with error feedback", feedback, 14},
-    {"meet", meet, 12},
+    {"average with a partner", average_pair, 12},
 };
 
 enum { PASSES = sizeof passes / sizeof *passes };

@@ -14,7 +14,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* The leak sanitizer knows the dynamic linker by who calls malloc, which is this file here. */
+/* The leak sanitizer recognises the dynamic linker by the caller of malloc, which is this file here. */
 __attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void) {
     return "leak:ld-linux";

@@ -11,8 +11,8 @@
  *   }
  *
  * Each allocation fails in two rounds: alone, and with all that follow it. The first round fails none, so
- * that what libraries keep for later calls is there. Every round has to give back what was allocated in
- * it: memory, threads and open files.
+ * that libraries have allocated what they keep. Every round must release what it allocated: memory,
+ * threads and open files.
  *
  * malloc and its relatives are replaced for the whole process, the C library and jansson included; mmap and
  * pthread_create for our own code. The C++ runtime, oneDNN, OpenMP, libuv and the dynamic linker are left
@@ -39,7 +39,7 @@ typedef struct failing {
     bool failed;
 } failing_t;
 
-/* Begins a round, after a look at what the last one has left behind; false: all allocations have failed. */
+/* Begins a round, after checking that the last one has left nothing behind; false: all allocations have failed. */
 bool failing_round(failing_t *failing);
 
 /* From here to failing_off allocations are counted, and fail. May be called several times in a round,

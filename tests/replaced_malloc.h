@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* malloc and its relatives for the whole process, in place of the C library's or a sanitizer's, which do the
- * work. For one file of a program or of a library that is loaded before all others; it says with these what
- * happens to the calls. */
+ * work. For one file of a program or of a library that is loaded before all others; the three functions
+ * below, which it defines, decide about the calls. */
 #ifndef SGP_TESTS_REPLACED_MALLOC_H
 #define SGP_TESTS_REPLACED_MALLOC_H
 
@@ -16,7 +16,7 @@
 /* Whether the call of that return address fails; errno is set then. */
 static bool fails(const void *caller);
 
-/* Something was allocated (memory: NULL if not even that went well), returns memory; it is given back. */
+/* made: after an allocation (memory: NULL if it failed); returns memory. forget: before it is freed. */
 static void *made(void *memory, const void *caller);
 static void forget(const void *memory);
 
@@ -85,7 +85,7 @@ static int note_library(struct dl_phdr_info *info, size_t size, void *user) {
     return 0;
 }
 
-/* To be called once those libraries are there. */
+/* Call it once those libraries are loaded. */
 static void note_foreign(void) {
     if (foreign_count == 0) dl_iterate_phdr(note_library, NULL);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the child of a plain fork(), without exec, must not keep of its parent.
+/* Descriptors and objects of a process that the child of its plain fork(), without exec, must not use.
  *
  * A child inherits every descriptor. While it lives, a connection of a parent that has died does
  * not end, so the other nodes notice the death only by the missing heartbeat. The child therefore

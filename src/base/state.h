@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What an object has to remember from one run of a program to the next, as a list of named arrays
+/* The state that an object keeps from one run of a program to the next, as a list of named arrays
  * where they lie: a checkpoint writes them, and a resumed run fills the same places again. */
 #ifndef SGP_BASE_STATE_H
 #define SGP_BASE_STATE_H

@@ -57,7 +57,7 @@ typedef struct sgp_trace_span {
 
 enum {
     SGP_TRACE_TOUCH_NS = 5000,    /* spans of one kind and step with a smaller gap become one */
-    SGP_TRACE_SHORTEST_NS = 1000, /* a shorter one is not kept: nobody would see it */
+    SGP_TRACE_SHORTEST_NS = 1000, /* a shorter one is not kept: no viewer would show it */
 };
 
 typedef struct sgp_trace sgp_trace_t;

@@ -18,7 +18,7 @@
 #define CLASSES                 10
 #define MAX_SIDE                4096 /* pixels; larger images are no data for these models */
 
-/* The two files of a split, with what their headers say. */
+/* The two files of a split, and the contents of their headers. */
 typedef struct split_files {
     char images_path[PATH_MAX];
     char labels_path[PATH_MAX];

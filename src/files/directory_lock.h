@@ -2,7 +2,7 @@
 /* A lock on a directory, shared by processes that have the same token.
  *
  * Each of them holds a shared flock on DIR/lock. The lock ends with the last of them, however they
- * end, and a file left behind blocks nobody. The file names the process that took the lock first
+ * end, and a file left behind blocks no later process. The file names the process that took the lock first
  * and its host, and holds the token. */
 #ifndef SGP_FILES_DIRECTORY_LOCK_H
 #define SGP_FILES_DIRECTORY_LOCK_H

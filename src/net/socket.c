@@ -61,7 +61,7 @@ void sgp_socket_tune(int socket, const sgp_address_t *other, uint64_t peer_timeo
     set(socket, IPPROTO_TCP, TCP_KEEPCNT, 3);
     set(socket, IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT);
     /* BBR paces by a measured rate, and halves the throughput of loopback; cubic loses nothing
-     * where bytes do not leave the machine. Elsewhere the user chooses, who knows the network. */
+     * where bytes do not leave the machine. Elsewhere the user, who knows the network, chooses. */
     const char *wanted = sgp_address_is_here(other) ? "cubic" : getenv("SGP_TCP_CONGESTION");
     if (wanted && *wanted)
         (void)!setsockopt(socket, IPPROTO_TCP, TCP_CONGESTION, wanted, (socklen_t)strlen(wanted));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The label of a checkpoint file: the metadata that say of which run, step and node it is. Written
+/* The label of a checkpoint file: the metadata with its run, step and node. Written
  * into every file, and compared before a run is continued from it. */
 #ifndef SGP_RUN_CHECKPOINT_LABEL_H
 #define SGP_RUN_CHECKPOINT_LABEL_H

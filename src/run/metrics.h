@@ -91,7 +91,7 @@ void metrics_init(metrics_t *metrics, uint64_t steps_per_epoch, size_t parameter
 void metrics_add(metrics_t *metrics, const metrics_step_t *step, const float *z, uint64_t number,
                  bool last);
 
-/* Lists the state that a checkpoint in the middle of an epoch has to hold. */
+/* Lists the state that a checkpoint in the middle of an epoch must hold. */
 void metrics_state(metrics_t *metrics, sgp_state_t *state);
 
 /* Gathers the lines of the epoch from all nodes and begins the next epoch. All nodes call it;

@@ -181,7 +181,7 @@ const option_t train_option_rows[] = {
      .initial = "auto",
      .list = names_transports,
      .may_change = true,
-     .help = "what carries the messages; auto: shm within a machine, tcp between machines; mpi: "
+     .help = "how messages travel; auto: shm within a machine, tcp between machines; mpi: "
              "under mpirun or srun; loopback: all nodes are threads of one process",
      .more = "*shm* is shared memory of one machine; *tcp* is a network, or the machine's "
              "loopback interface."},
@@ -322,7 +322,7 @@ const option_t train_option_rows[] = {
      .list = names_graphs,
      .agreed = 8,
      .agree = value_agree_graph,
-     .help = "who sends to whom; random-uneven is not for training: its push-sum weights move",
+     .help = "the graph of who sends to whom; random-uneven is not for training: its push-sum weights move",
      .more = "In a *random-uneven* graph in-degrees differ, push-sum weights shrink, the rate lr "
              "/ w grows, and the run diverges. It serves experiments with --biased. *sgp graph* "
              "shows how well each graph averages."},

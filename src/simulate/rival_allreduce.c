@@ -186,7 +186,7 @@ const simulation_method_t simulation_method_ring = {
     .waited = inbox_waited,
 };
 
-/* ---- in halves ---- */
+/* ---- recursive halving ---- */
 
 /* Recursive halving and doubling for any number of nodes (J. L. Traeff, Optimal, Non-pipelined Reduce-scatter and
  * Allreduce Algorithms, 2024): the partner of the first round is half of the nodes further on, rounded up, then half of

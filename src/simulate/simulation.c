@@ -92,7 +92,7 @@ static const simulation_method_t *method_of(simulation_kind_t kind) {
 
 /* Whether messages leave at the sender's line rate, each independent of the others, instead of on shared links.
  *  - In a ring both are the same: a single node sends into each link.
- *  - In halves a program receives round by round; on shared links a message of a later round would delay an earlier one,
+ *  - In recursive halving a program receives round by round; on shared links a message of a later round would delay an earlier one,
  *    which MPI's rendezvous prevents.
  *  - In this project's all-reduce every node sends a part to every other. A part is one message here, and would compete
  *    with the means behind it, where real parts are cut into chunks. One by one they end no later than on shared links.

@@ -32,7 +32,7 @@
 #define SGP_NONCE_BYTES       32
 
 typedef enum sgp_purpose {
-    SGP_PURPOSE_JOIN = 1, /* the caller wants to become a member */
+    SGP_PURPOSE_JOIN = 1, /* the caller asks to become a member */
     SGP_PURPOSE_LINK,     /* the caller is a member and opens a link to the answerer */
     SGP_PURPOSE_LAST = SGP_PURPOSE_LINK,
 } sgp_purpose_t;

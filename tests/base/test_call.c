@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Calls that are left in the middle, in slices or by an interrupt, and gone on with. */
+/* Calls that are left in the middle, in slices or by an interrupt, and continued. */
 #include "cmocka_all.h"
 
 #include "base/call.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is no regular file is named, and neither opened nor waited for. */
+/* A path that is no regular file is refused with its kind, without opening it or waiting for it. */
 #include "data/support.h"
 
 #include "base/regular.h"

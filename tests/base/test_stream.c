@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Copies with non-temporal stores: every byte, no other byte, and what is not finite is seen anywhere. */
+/* Copies with non-temporal stores: every byte, no other byte, and a number that is not finite is seen at any place. */
 #include "cmocka_all.h"
 
 #include "base/stream.h"

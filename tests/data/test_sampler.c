@@ -98,7 +98,7 @@ static int count_equal(const sampler_t *a, const sampler_t *b) {
     return equal;
 }
 
-/* Two random permutations agree at one position on average; 30 of 1000 would be no chance. */
+/* Two random permutations agree at one position on average; 30 of 1000 would not be chance. */
 static void epochs_and_seeds_differ(void **state) {
     (void)state;
     sampler_t a = make(1000, 0, 1, 10, 1), b = make(1000, 0, 1, 10, 1), c = make(1000, 0, 1, 10, 2);

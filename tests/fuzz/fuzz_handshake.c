@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One side of a handshake, whose other side is the input:
- *     switches, seed of the pieces, then what the other side says.
+ *     switches, seed of the pieces, then the bytes of the other side.
  * The proof is computed here once more, as a check on the machine and to get past it. */
 #include "fuzz.h"
 

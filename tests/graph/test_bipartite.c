@@ -57,7 +57,7 @@ static void test_steps_of_a_period_differ(void **state) {
 }
 
 /* With many peers most of the mass changes sides in every step, 1 - 2/(p+1) of it (0.846 at most
- * here): slow, but it goes. */
+ * here): slow, but it converges. */
 static void test_consensus_for_every_size(void **state) {
     (void)state;
     static matrix_t M;

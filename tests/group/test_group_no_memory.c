@@ -170,7 +170,7 @@ static void test_exchange_in_a_directory(void **state) {
     assert_int_equal(rmdir(directory), 0); /* nothing is left in it */
 }
 
-/* One of two processes that meet at `at`. */
+/* One of two processes that join at `at`. */
 typedef struct member {
     const char *at;
     sgp_join_role_t role;

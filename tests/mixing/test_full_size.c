@@ -23,7 +23,7 @@ static float value_of(int rank, int step, size_t i) {
 }
 
 /* Each node looks at its quarter of the coordinates, at all nodes' vectors. A step rounds each coordinate of each node
- * once in the update and at most three times in the absorbing. */
+ * once in the update and at most three times while absorbing. */
 static void check_quarter(int rank, int steps) {
     size_t begin = COUNT * (size_t)rank / NODES, end = COUNT * ((size_t)rank + 1) / NODES;
     double worst = 0;

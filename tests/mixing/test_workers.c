@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* N nodes of M workers go where N nodes with the mean of M gradients go. */
+/* N nodes of M workers follow N nodes that take the mean of M gradients. */
 #include "worker_ranks.h"
 
 #include "base/random.h"

@@ -3,9 +3,9 @@
  * `relay DELAY_US RATE LIMIT NAMESPACE...`.
  *
  * Makes a TAP device eth0 in each network namespace (a path, as /run/netns/x) and carries the frames
- * between them: what host i sends to the address 02:53:47:50:00:(i + 1) or to all is with its receiver
- * DELAY_US microseconds later, plus what it takes on a link of RATE bits per second (0: no limit). What
- * would have to wait for that link behind more than LIMIT bytes is dropped, as a switch does.
+ * between them. A frame to host i, at the address 02:53:47:50:00:(i + 1), or to all hosts arrives
+ * DELAY_US microseconds later, plus its time on a link of RATE bits per second (0: no limit). A frame
+ * that would wait for that link behind more than LIMIT bytes is dropped, as by a switch.
  *
  * Says "ready" on standard output when the devices are there, and goes on until standard input ends.
  * "down 2" there pulls the cable of host 2, "up 2" plugs it in again; each is answered by a line.
@@ -97,7 +97,8 @@ static int make_device(const char *namespace) {
     return device;
 }
 
-/* The devices stay where they were made, and this program does not: it is nobody's process there. */
+/* The devices stay in their namespaces. This program leaves them, so it is not among the processes
+ * that run there. */
 static int make_ports(relay_t *relay, int count, char **namespaces) {
     char home[64];
     int here = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);

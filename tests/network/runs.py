@@ -27,7 +27,7 @@ def with_port(address, port):
 class NetworkTest(ProgramTest):
     """Trainings whose nodes are processes on hosts of their own."""
 
-    port = 7070  # in namespaces all ports are ours; each run has another one, so that none meets what is left of the one before
+    port = 7070  # in a namespace all ports are free; each run takes another one, apart from the remains of the run before
     known = {}  # parameters_hash of runs on one machine, by their options
 
     def make_network(self, count, **options):
@@ -65,7 +65,7 @@ class NetworkTest(ProgramTest):
                 for rank in range(nodes)]
 
     def finish(self, processes):
-        """Waits for all, which have to succeed. Returns node 0's summary."""
+        """Waits for all, which must succeed. Returns node 0's summary."""
         try:
             outcomes = [process.communicate(timeout=LIMIT) for process in processes]
         except subprocess.TimeoutExpired:

@@ -117,7 +117,7 @@ class Intruders(NetworkTest):
 
 
 class Founding(NetworkTest):
-    """The same while the group is still joining: two of three are there, then a process that does not fit, then the third."""
+    """The same while the group is still joining: two of three nodes, then a process that does not fit, then the third."""
 
     def check(self, pattern, *arguments, status=1, **options):
         network = self.make_network(4)

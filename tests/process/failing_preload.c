@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* For LD_PRELOAD: in the program, not in what it starts, allocation FAIL_AT fails (from 1), and with FAIL_ALL those after it. At the
+/* For LD_PRELOAD: in the program, not in its children, allocation FAIL_AT fails (from 1), and with FAIL_ALL those after it. At the
  * end file FAIL_COUNT gets their number. */
 #include "replaced_malloc.h"
 

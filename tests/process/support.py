@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of the program share: a small data set, runs of the program, and waiting for processes."""
+"""Shared by the tests of the program: a small data set, runs of the program, and waiting for processes."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import unittest
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROGRAM = os.environ.get("SGP_PROGRAM", os.path.join(SOURCE, "build", "tools", "sgp", "sgp"))
 
-# Nothing waits on purpose for so long: only a hang does.
+# Only a hang takes so long.
 LIMIT = 120
 
 SIDE = 28
@@ -128,7 +128,7 @@ class ProgramTest(unittest.TestCase):
         return process.returncode, out, err
 
     def train(self, *arguments, output="out", **options):
-        """A training run that has to succeed, in place of one before it. Returns its summary."""
+        """A training run that must succeed; it replaces an earlier one. Returns its summary."""
         directory = self.output(output)
         status, _, err = self.run_program("train", "--data", self.data(), "--output", directory, "--overwrite",
                                           *arguments, **options)
@@ -145,7 +145,7 @@ class ProgramTest(unittest.TestCase):
         return process
 
     def refused(self, *arguments, status=2, environment=None):
-        """The one line that a mistake is answered with."""
+        """The single error line after a mistake."""
         code, out, err = self.run_program(*arguments, environment=environment)
         self.assertEqual(code, status, err)
         self.assertEqual(out, "")

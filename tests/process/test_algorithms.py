@@ -75,7 +75,7 @@ class Algorithms(ProgramTest):
                              "0:2,2:1", "--nodes", "3")
         self.assertEqual((summary["algorithm"], summary["peers"]), ("0:allreduce,1:sgp", "0:2,2:1"))
         steps = summary["steps"] // 3
-        # All-reduce: 2 (n - 1) messages per node and step; then 2 peers, of which two are one at every
+        # All-reduce: 2 (n - 1) messages per node and step; then 2 peers, which are the same node at every
         # other step of three nodes' exponential graph, then 1.
         self.assertGreater(summary["messages"]["sent"], steps * (4 * 3 + 3 + 3))
         self.check(summary, 3)

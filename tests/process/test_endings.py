@@ -86,7 +86,7 @@ class Endings(ProgramTest):
         self.assertEqual([mask & wanted for mask in masks.values()], [wanted] * 4)
 
     def test_killed_launcher(self):
-        """The nodes have met, and removed the directory in which they did."""
+        """The nodes have connected, and removed their rendezvous directory."""
         for arguments in ([], ["--workers-per-node", "2"], ["--transport", "tcp", "--workers-per-node", "2"]):
             with self.subTest(arguments):
                 process = self.start_endless("--model", "mlp", *arguments, nodes=2)
@@ -145,7 +145,7 @@ class Launcher(ProgramTest):
         return launcher, launcher.stdout.readline().strip()
 
     def test_removes_what_a_killed_one_has_left(self):
-        """And nothing of one that is alive."""
+        """The next start leaves the directory of a live launcher alone."""
         killed, left = self.start_waiting()
         alive, kept = self.start_waiting()
         other = os.path.join(self.runtime, os.path.basename(left)[:-6] + "backup")

@@ -3,7 +3,9 @@
 
 import os
 import re
+import signal
 import subprocess
+import tempfile
 import unittest
 
 SGP = os.environ["SGP_PROGRAM"]
@@ -16,6 +18,12 @@ def run(nodes, example):
     if done.returncode != 0:
         raise AssertionError(f"{command} ended with {done.returncode}: {done.stderr}")
     return done.stdout.splitlines()
+
+
+def start(rank, nodes, example, directory):
+    """A node without a launcher, which meets the others in a directory."""
+    environment = dict(os.environ, SGP_RANK=str(rank), SGP_SIZE=str(nodes), SGP_RENDEZVOUS=directory)
+    return subprocess.Popen([os.path.join(EXAMPLES, example)], env=environment, stdout=subprocess.PIPE, text=True)
 
 
 class Examples(unittest.TestCase):
@@ -41,6 +49,18 @@ class Examples(unittest.TestCase):
         self.assertGreater(accuracy, 0.95)
         self.assertIn("total weight 4", summary[0])
         self.assertEqual(len(lines), 5)
+
+    def test_interrupt_leaves_in_the_middle_of_a_step(self):
+        with tempfile.TemporaryDirectory() as directory:
+            nodes = [start(r, 3, "leave_on_interrupt", directory) for r in range(3)]
+            self.addCleanup(lambda: [node.kill() for node in nodes])
+            for r, step in ((0, 1), (1, 2)):  # node 0 receives from node 2 in its first step, node 1 in its second
+                self.assertEqual(nodes[r].stdout.readline(), f"node {r}: waiting in step {step}\n")
+            for node in nodes:
+                node.send_signal(signal.SIGINT)
+            for r, how in ((0, " in the middle of a step"), (1, " in the middle of a step"), (2, "")):
+                self.assertEqual(nodes[r].communicate(timeout=120)[0], f"node {r}: left{how}\n")
+                self.assertEqual(nodes[r].returncode, 0)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The files of a run: whose they are, who may write them, and what stands in their place."""
+"""The files of a run: the run they belong to, the processes that may write them, and other things in their place."""
 
 import json
 import os
@@ -81,7 +81,7 @@ def tree(directory):
 
 
 class Overwrite(ProgramTest):
-    """What a run has written is replaced only when it is asked for."""
+    """The files of a run are replaced only with --overwrite."""
 
     def refuse(self, *arguments):
         before = tree(self.output())
@@ -116,7 +116,7 @@ class Overwrite(ProgramTest):
         self.assertIn("holds files of a run", self.refuse(*SHORT))
 
     def test_an_unfinished_run_of_the_same_options(self):
-        """The line says how to go on with it."""
+        """The message has the command that continues the run."""
         os.mkdir(self.output("my runs"))
         self.train(*SHORT, output="my runs/a")
         whole = self.train(*SHORT)
@@ -163,7 +163,7 @@ class Overwrite(ProgramTest):
         self.assertEqual(status, 0, err)
 
     def test_compare(self):
-        """Before hours go into the first run."""
+        """The refusal comes before the first run starts."""
         line = ["compare", "--algorithms", "sgp,allreduce", "--data", self.data(), "--output", self.output(), *SHORT,
                 "--quiet"]
         self.assertEqual(self.run_program(*line)[0], 0)
@@ -186,7 +186,7 @@ class OneAtATime(ProgramTest):
         self.assertEqual(self.names(), before)
 
     def names(self):
-        """Without what the run that is at work there may just be writing."""
+        """Unfinished files of the active run are left out."""
         return sorted(name for name in os.listdir(self.output())
                       if not name.endswith(".part") and name != "checkpoint")
 
@@ -267,7 +267,7 @@ class OneAtATime(ProgramTest):
 
 
 class Names(ProgramTest):
-    """JSON knows UTF-8 alone: where a file of the run has to name it, another name is refused before anything
+    """JSON is UTF-8: a name in another encoding that a file of the run would contain is refused before anything
     starts."""
 
     BYTES = os.fsdecode(b"r\xff")

@@ -15,7 +15,7 @@ RUN = ["--model", "mlp", "--epochs", "1", "--quiet"]
 
 
 def free_port():
-    """A port of loopback that nobody had a moment ago."""
+    """A port of loopback that was free a moment ago."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return sock.getsockname()[1]
@@ -38,7 +38,7 @@ class JoinTest(ProgramTest):
                           environment=environment)
 
     def end_all(self, processes, status=0):
-        """Waits for all. Returns what each has said on standard error."""
+        """Waits for all. Returns the standard error of each."""
         errors = []
         for process in processes:
             _, err = process.communicate(timeout=LIMIT)
@@ -51,13 +51,13 @@ class JoinTest(ProgramTest):
             return json.load(file)["parameters_hash"]
 
     def reference(self, nodes=4, *more):
-        """What the same run gives over shared memory."""
+        """The parameters_hash of the same run over shared memory."""
         self.train(*RUN, "--nodes", str(nodes), "--transport", "shm", *more, output="reference")
         return self.hash_of("reference")
 
 
 class Together(JoinTest):
-    """The same bits, whoever has started the nodes."""
+    """The same bits by every launcher."""
 
     def test_tcp_on_one_machine(self):
         self.train(*RUN, "--nodes", "4", "--transport", "tcp")
@@ -107,7 +107,7 @@ class Together(JoinTest):
         self.assert_nothing_left()
 
     def test_torchrun(self):
-        """Something else, such as torchrun's own store, has MASTER_PORT."""
+        """Another program, such as torchrun's own store, has MASTER_PORT."""
         with socket.socket() as store:
             store.bind(("127.0.0.1", 0))
             store.listen()
@@ -124,7 +124,7 @@ class Together(JoinTest):
         self.assertEqual(self.hash_of(), self.reference(3))
 
     def test_run(self):
-        """A program of somebody's own gets its place by the environment."""
+        """A user's program gets its rank and size from the environment."""
         script = "echo $SGP_JOIN $SGP_SIZE $SGP_RANK $SGP_TRANSPORT $SGP_PORTS"
         status, out, err = self.run_program("run", "--nodes", "3", "--join", "a:1", "--rank", "2", "--transport", "tcp",
                                             "--ports", "7-9", "--", "sh", "-c", script)
@@ -158,7 +158,7 @@ class Together(JoinTest):
 
 
 class Spoken(JoinTest):
-    """What a person at each node's terminal sees."""
+    """The output on each node's terminal."""
 
     def node(self, *more, nodes=3, **options):
         return super().node(*more, "--transport", "tcp", nodes=nodes, **options)
@@ -215,16 +215,16 @@ class Spoken(JoinTest):
 
 
 class Apart(JoinTest):
-    """One line on each side, and nobody waits for long."""
+    """One line on each side, and no process waits for long."""
 
     def pair(self, first, second, environments=({}, {})):
-        """What one that founds a group of two and one that it refuses say of each other."""
+        """The messages of the founder of a group of two, and of a process that it refuses."""
         founder = self.node(*first, "--join-timeout", str(LIMIT / 2), environment=environments[0])
         self.wait_for_founder(founder)
         caller = self.node(*second, "--join-timeout", str(LIMIT / 2), environment=environments[1])
         _, theirs = caller.communicate(timeout=LIMIT)
         ours = founder.stderr.readline()
-        self.assertIsNone(founder.poll())  # it waits on for the right one
+        self.assertIsNone(founder.poll())  # it goes on waiting for a process that fits
         founder.terminate()
         self.assertEqual(founder.communicate(timeout=LIMIT)[1], "")
         self.assertNotEqual(caller.returncode, 0)
@@ -243,7 +243,7 @@ class Apart(JoinTest):
                 pass
 
     def wait_for_founder(self, process):
-        """Until somebody listens there."""
+        """Waits until a process listens there."""
         host, port = self.at.rsplit(":", 1)
 
         def listens():
@@ -294,7 +294,7 @@ class Apart(JoinTest):
             _, err = node.communicate(timeout=LIMIT)
 
     def test_founder_ends(self):
-        """Whoever waits takes over, where it can."""
+        """A waiting process on the same machine takes over."""
         first = self.node(nodes=2)
         self.wait_for_founder(first)
         first.kill()
@@ -328,7 +328,7 @@ class Apart(JoinTest):
         self.assertIn(f"cannot join at {self.at}: the process at that port is not of this group: ", err)
 
     def test_the_memory_of_other_machines_is_not_counted(self):
-        """Many nodes that need more memory than this machine has; this one is all that is here."""
+        """Many nodes together need more memory than this machine has; only one of them is here."""
         err = self.refused(*self.arguments("--nodes", "60000"))
         self.assertIn("60000 nodes of mlp", err)
         err = self.refused(*self.arguments("--nodes", "60000", "--join", self.at, "--join-timeout", "0.3"), status=1)
@@ -417,7 +417,7 @@ class Machines(JoinTest):
             return json.load(file)["parameters_hash"]
 
     def test_each_machine_keeps_its_files(self):
-        """What lies on the disk of another machine than node 0's is replaced no more than what lies there."""
+        """Files on another machine are protected as those on node 0's."""
         self.data()
         run = os.path.join(self.private, "run")
         new = ["--data", self.data(), "--output", run, "--model", "mlp", "--quiet", "--epochs", "2"]

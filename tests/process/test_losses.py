@@ -57,7 +57,7 @@ class Losses(ProgramTest):
                     self.check_killed(transport, algorithm)
 
     def test_killed_again_and_again(self):
-        """Who of the others ends first is another one each time."""
+        """The order in which the others end varies."""
         for transport in ("shm", "tcp"):
             for attempt in range(5):
                 with self.subTest(f"{transport}, {attempt}"):
@@ -70,7 +70,7 @@ class Losses(ProgramTest):
                     self.check_stopped(transport, algorithm)
 
     def test_all_are_stopped(self):
-        """A machine that sleeps for longer than the limit: nobody is lost when it wakes up."""
+        """A machine that sleeps for longer than the limit: no node is lost when it wakes up."""
         for transport in ("shm", "tcp"):
             with self.subTest(transport):
                 process, pids = self.start_nodes(transport)
@@ -87,7 +87,7 @@ class Losses(ProgramTest):
 
 
 class Launcher(ProgramTest):
-    """What nodes have told of a loss decides, not who ends first."""
+    """The launcher goes by the losses that nodes have recorded, not by the order in which they end."""
 
     # Word P of the file: the number of the process that is lost, plus 1.
     TELL = "printf '\\002\\000\\000\\000' | dd of=$SGP_LOSSES bs=4 seek=$SGP_RANK conv=notrunc status=none; exit 1"

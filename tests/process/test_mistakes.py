@@ -10,7 +10,7 @@ import unittest
 
 from support import CLASSES, FILES, LIMIT, SOURCE, ProgramTest, idx_images, idx_labels, make_split, write
 
-# (arguments, what the line has to say)
+# (arguments, text in the line)
 OPTIONS = [
     (["--epoch", "3"], ["--epoch", "did you mean --epochs?"]),
     (["--batchsize=3"], ["--batchsize", "did you mean --batch-size?"]),
@@ -28,7 +28,7 @@ OPTIONS = [
     (["--algorithm", "0:allreduce,5:sgp"], ["epoch 5", "5 epochs"]),
     (["--algorithm", "0:allreduce,2:dpsgd", "--graph", "exponential"], ["dpsgd", "exponential"]),
     (["--graph", "star"], ["--graph star", "must be exponential, "]),
-    # What cannot be combined is refused with the reason and what would work.
+    # Impossible combinations are refused with the reason and a possible one.
     (["--algorithm", "dpsgd", "--graph", "exponential"], ["directed", "bipartite-exponential", "base"]),
     (["--algorithm", "dpsgd", "--graph", "ring"], ["directed", "ring with 2 peers"]),
     (["--algorithm", "dpsgd", "--graph", "random"], ["directed"]),
@@ -258,7 +258,7 @@ class Output(ProgramTest):
 
 
 class Nodes(ProgramTest):
-    """Nodes started by hand that do not fit together."""
+    """Nodes started by hand with different settings."""
 
     def start_node(self, rank, *arguments, size=2):
         place = {"SGP_RANK": str(rank), "SGP_SIZE": str(size), "SGP_RENDEZVOUS": self.runtime}

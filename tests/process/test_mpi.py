@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs under MPI's launchers: the bits of the other transports, MPI's own all-reduce, and how jobs end. Once for each MPI
-library that the build has found; without any, all is skipped."""
+library that the build has found; skipped without any."""
 
 import array
 import json

@@ -63,7 +63,7 @@ class Divergence(OutcomeTest):
         self.assertEqual(json.loads(out)["status"], "diverged")
 
     def test_checkpoint_before_it_is_kept(self):
-        """A warm-up from a rate that is good to one that is not: the first steps are good."""
+        """The warm-up goes from a good rate to one that is too high, so the first steps are good."""
         status, _, err = self.train_badly("--lr", "50", "--warmup-epochs", "40", "--epochs", "40", "--checkpoint-every",
                                           "1")
         self.assertEqual(status, 1, err)
@@ -95,7 +95,7 @@ class Divergence(OutcomeTest):
 
 
 class Signals(OutcomeTest):
-    """A run that is interrupted and continued equals one that is not."""
+    """A run that is interrupted and continued equals an uninterrupted one."""
 
     RUN = ["--model", "mlp", "--nodes", "4", "--batch-size", "8", "--epochs", "12"]
     STEPS = 12 * 16
@@ -154,7 +154,7 @@ class Signals(OutcomeTest):
         self.check("--algorithm", "0:allreduce,2:sgp,5:dpsgd")
 
     def test_one_node_hears_of_it(self):
-        """As of a group whose nodes were started by hand: the others end in order, too."""
+        """A signal to one node only, as in a group started by hand: the others end in order, too."""
         place = {"SGP_SIZE": "3", "SGP_RENDEZVOUS": self.runtime}
         nodes = [self.start("train", "--data", self.data(), "--output", self.output(), "--model", "mlp", "--epochs",
                             "100000", environment={**place, "SGP_RANK": str(rank)}) for rank in range(3)]

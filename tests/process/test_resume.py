@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs that are killed and continued: the same bits as if nothing had happened, and no damaged file is believed."""
+"""Runs that are killed and continued: the same bits as an uninterrupted run, and damaged files are refused."""
 
 import json
 import os
@@ -51,13 +51,13 @@ class ResumeTest(ProgramTest):
         return ["--data", self.data(), "--output", self.output(output), *RUN, *arguments]
 
     def resume(self, *arguments, output="killed"):
-        """Goes on to the end. Returns (summary, standard error)."""
+        """Resumes the run to its end. Returns (summary, standard error)."""
         status, _, err = self.run_program("train", "--resume", self.output(output), *arguments)
         self.assertEqual(status, 0, err)
         return read_json(os.path.join(self.output(output), "summary.json")), err
 
     def metrics(self, output):
-        """What does not depend on the clock."""
+        """The values that do not depend on the clock."""
         with open(os.path.join(self.output(output), "metrics.jsonl"), encoding="utf-8") as file:
             lines = [without_order(json.loads(line)) for line in file]
         return [{k: v for k, v in line.items() if k == "seconds" or not k.endswith("_ms")} for line in lines]
@@ -84,7 +84,7 @@ class ResumeTest(ProgramTest):
 
 
 class SameBits(ResumeTest):
-    """Killed twice, at whatever step that is, and continued."""
+    """Killed twice, at any step, and continued."""
 
     def check(self, *arguments):
         whole = self.train(*RUN, *arguments)
@@ -134,7 +134,7 @@ class SameBits(ResumeTest):
 
 
 class Directory(ResumeTest):
-    """What lies in a run's directory decides how it goes on."""
+    """The files in a run's directory decide how it continues."""
 
     @classmethod
     def setUpClass(cls):
@@ -142,7 +142,7 @@ class Directory(ResumeTest):
         cls.whole = None
 
     def killed(self, *arguments):
-        """A run that was killed after some checkpoints, and the same one whole."""
+        """A run that was killed after some checkpoints, and the same run uninterrupted."""
         if not os.path.isdir(self.output("out")):
             self.whole = self.train(*RUN, *arguments)
         self.kill_after(4, *self.new(*arguments))
@@ -167,7 +167,7 @@ class Directory(ResumeTest):
         return all(os.path.exists(self.node_file(step, rank)) for rank in range(4))
 
     def last_complete(self):
-        """Leaves two complete checkpoints and nothing else; the newest."""
+        """Removes all files but two complete checkpoints. Returns the newest."""
         for step in self.steps():
             if not self.complete(step):
                 shutil.rmtree(os.path.join(self.output("killed"), "checkpoint", step))
@@ -285,7 +285,7 @@ class Directory(ResumeTest):
 
 
 class Refused(ResumeTest):
-    """One line, and nothing starts."""
+    """The error is one line, and no node starts."""
 
     def setUp(self):
         super().setUp()
@@ -370,7 +370,7 @@ class Refused(ResumeTest):
         self.assertIn(f"{path}: cannot be read: Not a directory", self.refuse())
 
     def test_nodes_by_hand_say_it_too(self):
-        """Without a launcher that looks first."""
+        """Nodes without a launcher, which would check the directory first."""
         for step in self.steps():
             with open(self.node_file(step, 1), "r+b") as file:
                 file.truncate(1000)

@@ -197,7 +197,7 @@ class Simulate(ProgramTest):
             self.near(row["samples_per_second"], nodes * 32 / exchange, 0.02, nodes)
 
     def test_passes(self):
-        """An update of 5 ms, a copy of 200, which is longer than the push, and 11 of absorbing."""
+        """An update of 5 ms, a copy of 200, which is longer than the push, and 11 for the absorption."""
         rows = self.simulate("--nodes", "4", "--algorithm", "sgp", "--parameters", "4M", "--rate-mbps", "1000",
                              "--latency-ms", "0", "--compute-ms", "100", "--local-ms", "5:200:11", "--steps", "10")
         self.near(rows["sgp", 4]["step_ms"], 100 + 5 + 200 + 11, 0.001)

@@ -68,7 +68,7 @@ class Trace(ProgramTest):
         self.assertTrue(any(span["name"] == "wait" for spans in tracks.values() for span in spans))
 
     def test_a_step_is_nearly_all_there(self):
-        """From one step to the next; in the middle of them, for a busy machine takes any time away."""
+        """From one step to the next; the median, since a busy machine may delay any step."""
         shares = []
         for spans in self.trace("--epochs", "2").values():
             starts = [span["ts"] for span in spans if span["name"] == "data"]
@@ -79,7 +79,7 @@ class Trace(ProgramTest):
         self.assertGreater(statistics.median(shares), 0.9)
 
     def test_nodes_have_one_clock(self):
-        """In lock step nobody absorbs a message before its sender has begun to push it, and after two
+        """In lock step no node absorbs a message before its sender has begun to push it, and after two
         steps of four nodes everybody has heard of everybody."""
         tracks = self.trace("--epochs", "2")
         nodes = [self.by_step(tracks[f"node {node}", "computing"]) for node in range(4)]

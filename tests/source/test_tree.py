@@ -105,7 +105,7 @@ class Rooms(unittest.TestCase):
 
 
 class Headers(unittest.TestCase):
-    """Each room's main header opens with what the room is."""
+    """Each room's main header begins with a sentence about the room."""
 
     def test_every_folder_is_in_the_table(self):
         folders = defaultdict(list)

@@ -30,7 +30,7 @@ static const option_t first_options[] = {
      .offset = AT(transport),
      .initial = "auto",
      .choices = "auto, shm, tcp, mpi",
-     .help = "what carries the messages; auto: shm within a machine, tcp between machines"},
+     .help = "how messages travel; auto: shm within a machine, tcp between machines"},
     {0},
 };
 

@@ -39,8 +39,7 @@ static const option_t options[] = {
      .offset = AT(output),
      .shown = "runs/comparison-TIME",
      .wanted = "a directory",
-     .help =
-         "the comparison's directory, made if it is missing; each run has one of its own in it"},
+     .help = "the comparison's directory, created if missing; each run gets a directory in it"},
     {.name = "help", .type = OPTION_FLAG, .offset = AT(help), .help = "print this text and end"},
     {0},
 };
@@ -76,7 +75,8 @@ typedef struct compare {
     char *directories[MOST_RUNS];
     int count;
     bool quiet;
-    const char *reported[MOST_RUNS]; /* (reported_count): of runs with a result or a failure */
+    const char
+        *reported[MOST_RUNS]; /* (reported_count): directories of runs with a result or a failure */
     int reported_count;
 } compare_t;
 
@@ -96,7 +96,7 @@ static bool refuse(const char *argument) {
     return false;
 }
 
-/* Returns false after a line about an option that is refused. own and rest: (argc + 1). */
+/* Returns false after an error line about a refused option. own and rest: (argc + 1). */
 static bool divide(compare_t *compare, int argc, char **argv) {
     compare->own[compare->own_count++] = argv[0];
     for (int i = 1; i < argc; i++) {
@@ -121,7 +121,7 @@ static bool add_algorithm(compare_t *compare, const char *name) {
     }
     for (int i = 0; i < compare->count; i++) {
         if (strcmp(compare->algorithms[i], name) != 0) continue;
-        message_error("--algorithms %s: %s is there twice", compare->settings.algorithms, name);
+        message_error("--algorithms %s: %s is listed twice", compare->settings.algorithms, name);
         return false;
     }
     if (*name == '\0' || strchr(name, ':')) {
@@ -151,8 +151,8 @@ static bool name_runs(compare_t *compare, const char *output) {
     return compare->names;
 }
 
-/* The arguments of one run, from the program's name to NULL; released with free. NULL after a line.
- */
+/* The arguments of one run, from the program's name to NULL; released with free. NULL after an
+ * error line. */
 static char **arguments(const compare_t *compare, int run) {
     char **argv = calloc((size_t)compare->rest_count + 7, sizeof *argv);
     int count = 0;
@@ -190,7 +190,7 @@ static bool check_run(compare_t *compare, int run) {
     return right;
 }
 
-/* Checks all runs before hours go into the first. */
+/* Checks all runs before the first one starts, which may take hours. */
 static bool check(compare_t *compare, const char *output) {
     static const char *const places[] = {"SGP_RANK", "SGP_JOIN"};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {

@@ -35,7 +35,7 @@ static const option_t first_options[] = {
      .offset = offsetof(run_settings_t, transport),
      .choices = "auto, shm, tcp",
      .shown = "SGP_TRANSPORT, else auto",
-     .help = "what carries the messages; auto: shm within a machine, tcp between machines"},
+     .help = "how messages travel; auto: shm within a machine, tcp between machines"},
     {0},
 };
 

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PINGS = 101, SMALL = 16, NOBODY = -1 };
+enum { PINGS = 101, SMALL = 16, NO_NODE = -1 };
 
 typedef struct links {
     sgp_group_t *group;
@@ -66,16 +66,16 @@ static sgp_status_t push(const links_t *links, int dst, int src, size_t count, s
     for (void *place; (place = sgp_transport_send_next(links->transport, &send));) {
         memcpy(place, links->z + send.header.offset, send.header.elements * sizeof(float));
         sgp_transport_send_commit(links->transport, &send);
-        if (src != NOBODY) absorb(links, src, taken, count);
+        if (src != NO_NODE) absorb(links, src, taken, count);
     }
     return SGP_OK;
 }
 
-/* Sends a message of `count` floats to dst and receives one from src; either may be NOBODY. */
+/* Sends a message of `count` floats to dst and receives one from src; either may be NO_NODE. */
 static sgp_status_t exchange(links_t *links, int dst, int src, size_t count) {
     size_t taken = 0;
-    sgp_status_t status = dst != NOBODY ? push(links, dst, src, count, &taken) : SGP_OK;
-    while (status == SGP_OK && src != NOBODY) {
+    sgp_status_t status = dst != NO_NODE ? push(links, dst, src, count, &taken) : SGP_OK;
+    while (status == SGP_OK && src != NO_NODE) {
         uint64_t since = sgp_inbox_taken_in(links->inbox);
         absorb(links, src, &taken, count);
         if (taken == count) break;
@@ -118,7 +118,8 @@ static sgp_status_t push_alone(links_t *links, int rounds, double *seconds) {
         status = sgp_group_barrier(links->group);
         uint64_t start = sgp_transport_now(links->transport);
         if (status == SGP_OK)
-            status = exchange(links, rank == 0 ? 1 : NOBODY, rank == 1 ? 0 : NOBODY, links->count);
+            status =
+                exchange(links, rank == 0 ? 1 : NO_NODE, rank == 1 ? 0 : NO_NODE, links->count);
         links->times[r] = seconds_since(links, start);
     }
     *seconds = rank == 1 ? median(links->times, rounds) : NAN;
@@ -131,9 +132,9 @@ static sgp_status_t ping(links_t *links, double *seconds) {
     sgp_status_t status = sgp_group_barrier(links->group);
     for (int i = 0; i < PINGS && status == SGP_OK && rank < 2; i++) {
         uint64_t start = sgp_transport_now(links->transport);
-        status = exchange(links, rank == 0 ? 1 : NOBODY, rank == 1 ? 0 : NOBODY, SMALL);
+        status = exchange(links, rank == 0 ? 1 : NO_NODE, rank == 1 ? 0 : NO_NODE, SMALL);
         if (status == SGP_OK)
-            status = exchange(links, rank == 1 ? 0 : NOBODY, rank == 0 ? 1 : NOBODY, SMALL);
+            status = exchange(links, rank == 1 ? 0 : NO_NODE, rank == 0 ? 1 : NO_NODE, SMALL);
         links->times[i] = seconds_since(links, start) / 2;
     }
     if (rank >= 2) links->step += 2 * PINGS;

@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Seconds. The other nodes notice a failure within one; the run has to end within ten, or a little
+/* Seconds. The other nodes notice a failure within one; the run must end within ten, or a little
  * more where nodes that end together write a report. */
 enum { REPORT_GRACE = 4, SPEAKING_GRACE = 10, FAILED_GRACE = 3, INTERRUPT_GRACE = 5 };
 
