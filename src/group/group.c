@@ -102,6 +102,10 @@ void sgp_group_set_sink(sgp_group_t *group, sgp_log_sink_t *sink) {
     group->sink = sink;
 }
 
+const sgp_log_sink_t *sgp_group_sink(const sgp_group_t *group) {
+    return group->sink;
+}
+
 void sgp_group_share_call(sgp_group_t *part, sgp_group_t *whole) {
     sgp_call_destroy(part->call);
     part->call = whole->call;
@@ -111,19 +115,19 @@ void sgp_group_share_call(sgp_group_t *part, sgp_group_t *whole) {
 
 sgp_status_t sgp_group_run(sgp_group_t *group, const char *name, sgp_call_body_fn body,
                            const void *argument, size_t size) {
+    if (sgp_call_inside()) return sgp_call_run(group->call, name, body, argument, size);
     const sgp_log_sink_t *before = sgp_api_begin(group->sink);
     char reason[SGP_CALL_REASON];
     sgp_status_t status = sgp_call_may_run(group->call, body, reason)
                               ? sgp_call_run(group->call, name, body, argument, size)
                               : sgp_fail(SGP_ERR_INVALID, "%s: %s", name, reason);
-    sgp_api_end(before);
-    return status;
+    return sgp_api_end(before, status);
 }
 
 void sgp_group_cancel(sgp_group_t *group) {
     const sgp_log_sink_t *before = sgp_api_begin(group->sink);
     sgp_call_cancel(group->call);
-    sgp_api_end(before);
+    sgp_api_end(before, SGP_OK);
 }
 
 void sgp_group_set_slice(sgp_group_t *group, int milliseconds) {
@@ -190,7 +194,7 @@ void sgp_group_leave(sgp_group_t *group) {
     sgp_inbox_destroy(group->inbox);
     sgp_transport_leave(group->transport, now + group->timeout);
     destroy(group);
-    sgp_api_end(before);
+    sgp_api_end(before, SGP_OK);
 }
 
 /* A rank that ends without leaving is lost to the others (transport.h). */
@@ -200,5 +204,5 @@ void sgp_group_abort(sgp_group_t *group) {
     const sgp_log_sink_t *before = sgp_api_begin(group->sink);
     sgp_inbox_destroy(group->inbox);
     destroy(group);
-    sgp_api_end(before);
+    sgp_api_end(before, SGP_OK);
 }

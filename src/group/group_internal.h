@@ -24,6 +24,9 @@ sgp_status_t sgp_group_create(sgp_transport_t *transport, int timeout_ms, sgp_gr
 /* Takes a sink (malloc) for the lines of the group's calls; the group frees it. */
 void sgp_group_set_sink(sgp_group_t *group, sgp_log_sink_t *sink);
 
+/* Where they go; NULL: to the process's log. */
+const sgp_log_sink_t *sgp_group_sink(const sgp_group_t *group);
+
 /* For groups that are split off and used by the same caller: one call at a time in both. The whole outlives the part. */
 void sgp_group_share_call(sgp_group_t *part, sgp_group_t *whole);
 

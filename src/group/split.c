@@ -118,8 +118,8 @@ static void name_ranks(sgp_group_t *group, int first, int stride, int workers) {
         (sgp_ranks_t){.first = first, .stride = stride, .workers = workers};
 }
 
-sgp_status_t sgp_group_split(sgp_group_t *group, int workers_per_node, sgp_group_t **nodes,
-                             sgp_group_t **workers) {
+static sgp_status_t split(sgp_group_t *group, int workers_per_node, sgp_group_t **nodes,
+                          sgp_group_t **workers) {
     sgp_status_t status = check_split(group, workers_per_node);
     if (status != SGP_OK) return status;
     int rank = sgp_group_rank(group), size = sgp_group_size(group);
@@ -145,4 +145,10 @@ sgp_status_t sgp_group_split(sgp_group_t *group, int workers_per_node, sgp_group
     *nodes = outer;
     *workers = inner;
     return SGP_OK;
+}
+
+sgp_status_t sgp_group_split(sgp_group_t *group, int workers_per_node, sgp_group_t **nodes,
+                             sgp_group_t **workers) {
+    const sgp_log_sink_t *before = sgp_api_begin(sgp_group_sink(group));
+    return sgp_api_end(before, split(group, workers_per_node, nodes, workers));
 }

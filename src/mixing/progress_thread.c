@@ -3,6 +3,7 @@
 
 #include "base/logging.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static void agent(void *argument) {
@@ -19,7 +20,7 @@ static void agent(void *argument) {
         sgp_transport_unlock(transport);
         sgp_status_t status = todo(mixer);
         sgp_transport_lock(transport);
-        if (progress->status == SGP_OK) progress->status = status;
+        sgp_progress_fail(progress, status);
         progress->holds = false;
         sgp_transport_signal(transport);
     }
@@ -100,7 +101,7 @@ sgp_status_t sgp_progress_take(sgp_progress_t *progress, uint64_t deadline) {
         status = sgp_transport_pause(transport, deadline);
         now = sgp_transport_now(transport);
     }
-    if (status == SGP_OK) status = progress->status;
+    if (status == SGP_OK) status = sgp_progress_status(progress);
     bool late = progress->holds;
     sgp_transport_unlock(transport);
     mixer->paused += now - start;
@@ -134,11 +135,14 @@ bool sgp_progress_holds(const sgp_progress_t *progress) {
 }
 
 sgp_status_t sgp_progress_status(const sgp_progress_t *progress) {
+    if (progress->status != SGP_OK) sgp_set_last_error(progress->why);
     return progress->status;
 }
 
 void sgp_progress_fail(sgp_progress_t *progress, sgp_status_t status) {
-    if (progress->status == SGP_OK) progress->status = status;
+    if (progress->status != SGP_OK || status == SGP_OK) return;
+    progress->status = status;
+    snprintf(progress->why, sizeof progress->why, "%s", sgp_last_error());
 }
 
 bool sgp_progress_recalled(sgp_progress_t *progress) {

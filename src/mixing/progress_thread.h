@@ -8,6 +8,8 @@
 
 #include "mixing/mixer_core.h"
 
+#include "base/logging.h"
+
 /* Fields are private. */
 struct sgp_progress {
     sgp_mixer_t *mixer;
@@ -16,7 +18,8 @@ struct sgp_progress {
     bool holds;    /* the thread has the transport */
     bool recalled; /* the node wants it back */
     bool quit;
-    sgp_status_t status; /* the first error of work */
+    sgp_status_t status;    /* the first error of work */
+    char why[SGP_LOG_LINE]; /* its text */
 };
 
 /* Starts the agent as mixer->progress, idle; fine if it runs already. SGP_ERR_UNSUPPORTED: another mixer of the group has
@@ -37,7 +40,8 @@ void sgp_progress_give(sgp_progress_t *progress);
 /* Takes it back, asleep until work has returned. The errors of work; SGP_ERR_TIMEOUT. */
 sgp_status_t sgp_progress_take(sgp_progress_t *progress, uint64_t deadline);
 
-/* For the node, with the transport's lock held: whether the thread has the transport; the first error of work. */
+/* For the node, with the transport's lock held: whether the thread has the transport; the first error of work, whose text
+ * becomes the last error of the caller. */
 bool sgp_progress_holds(const sgp_progress_t *progress);
 sgp_status_t sgp_progress_status(const sgp_progress_t *progress);
 

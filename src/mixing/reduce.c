@@ -155,10 +155,10 @@ typedef struct part {
 /* SGP_ERR_NOT_FINITE, logged, unless our part is finite or is not checked. */
 static sgp_status_t judge(const sgp_reduce_t *reduce, bool finite, size_t offset, size_t count) {
     if (finite || reduce->unchecked) return SGP_OK;
-    sgp_log(SGP_LOG_INFO,
-            "all-reduce %" PRIu64 ": elements %zu to %zu of this node's part are not all finite",
-            reduce->step, offset, offset + count - 1);
-    return SGP_ERR_NOT_FINITE;
+    return sgp_fail_at(SGP_LOG_INFO, SGP_ERR_NOT_FINITE,
+                       "all-reduce %" PRIu64
+                       ": elements %zu to %zu of this node's part are not all finite",
+                       reduce->step, offset, offset + count - 1);
 }
 
 /* place <- part, unless it lies there. false: a number is not finite. */

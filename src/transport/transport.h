@@ -255,9 +255,9 @@ static inline void sgp_transport_destroy(sgp_transport_t *t) {
 /* "node 2", "worker 1 of node 2". Returns name->text. */
 const char *sgp_transport_name(const sgp_transport_t *transport, int rank, sgp_rank_name_t *name);
 
-/* For a caller that ends because a rank is lost: returns SGP_ERR_PEER_LOST, after a line such as
- * "node 2 is lost (its process ended), while waiting for room". Only the first caller logs it, not
- * the others (an agent, the next step). doing: the text after "while"; NULL: none. */
+/* For a caller that ends because a rank is lost: returns SGP_ERR_PEER_LOST, with a last error such
+ * as "node 2 is lost (its process ended), while waiting for room". Only the first caller logs it,
+ * not the others (an agent, the next step). doing: the text after "while"; NULL: none. */
 sgp_status_t sgp_transport_fail_lost(sgp_transport_t *transport, const char *doing);
 
 /* For implementations. */
