@@ -41,16 +41,13 @@ static sgp_status_t wait_for_chunk(const part_t *part, int src, size_t offset,
     sgp_inbox_t *inbox = sgp_group_inbox(part->group);
     sgp_inbox_key_t key = {
         .kind = SGP_KIND_CONTROL, .src = src, .step = part->sequence, .offset = offset};
-    char doing[80];
-    sgp_rank_name_t name;
-    snprintf(doing, sizeof doing, "%s in a collective call",
-             sgp_transport_name(sgp_group_transport(part->group), src, &name));
     for (;;) {
         uint64_t since = sgp_inbox_taken_in(inbox);
         sgp_group_serve(part->group);
         *chunk = sgp_inbox_find(inbox, &key);
         if (*chunk) return SGP_OK;
-        sgp_status_t status = sgp_inbox_wait(inbox, since, part->deadline, doing);
+        sgp_status_t status =
+            sgp_inbox_wait_for(inbox, src, since, part->deadline, "message of a collective call");
         if (status != SGP_OK) return status;
     }
 }

@@ -30,6 +30,10 @@ sgp_status_t sgp_transport_fail_lost(sgp_transport_t *transport, const char *doi
     return SGP_ERR_PEER_LOST;
 }
 
+bool sgp_transport_has_left(sgp_transport_t *transport, int rank) {
+    return sgp_fates_of(transport->fates, rank).state == SGP_FATE_LEFT;
+}
+
 bool sgp_transport_note(sgp_transport_t *transport, int rank, sgp_fate_t fate, const char *why) {
     sgp_rank_name_t name;
     if (!sgp_fates_set(transport->fates, rank, fate, why)) return false;

@@ -80,8 +80,8 @@ typedef struct sgp_transport_ops {
     /* Nanoseconds, monotonic, from an arbitrary start. */
     uint64_t (*now)(sgp_transport_t *transport);
 
-    /* Sleeps until a chunk arrived, room came free, a rank was lost, or now() >= deadline; may
-     * return earlier. Returns at once if chunks are there. SGP_OK; SGP_ERR_TIMEOUT: the deadline
+    /* Sleeps until a chunk arrived, room came free, a rank was lost or ended (has_ended), or
+     * now() >= deadline; may return earlier. Returns at once if chunks are there. SGP_OK; SGP_ERR_TIMEOUT: the deadline
      * passed, and no chunk is there; SGP_ERR_PEER_LOST: `fates` has a loss, and no chunk is there
      * (those of the lost rank are received first). */
     sgp_status_t (*wait)(sgp_transport_t *transport, uint64_t deadline);
@@ -89,6 +89,10 @@ typedef struct sgp_transport_ops {
     /* Promises room for `messages` messages under way at a time, of `bytes` of payload each, in
      * addition to earlier promises. Not in the step path. SGP_ERR_NO_MEMORY, logged with the
      * figures: the machine has less memory, and nothing has changed. */
+    /* Whether the rank has left in order, and all that it has sent to this one can be received
+     * now. Never blocks. NULL: the transport cannot tell. */
+    bool (*has_ended)(sgp_transport_t *transport, int rank);
+
     sgp_status_t (*prepare)(sgp_transport_t *transport, size_t bytes, unsigned messages);
 
     /* Takes such a promise back. Messages under way are not affected, and the memory is kept: a
@@ -195,6 +199,10 @@ sgp_status_t sgp_transport_wait(sgp_transport_t *transport, uint64_t deadline);
 static inline sgp_status_t sgp_transport_prepare(sgp_transport_t *t, size_t bytes,
                                                  unsigned messages) {
     return t->ops->prepare(t, bytes, messages);
+/* As ops->has_ended. One atomic load as long as no rank is gone. */
+static inline bool sgp_transport_has_ended(sgp_transport_t *t, int rank) {
+    return sgp_fates_changes(t->fates) > 0 && t->ops->has_ended && t->ops->has_ended(t, rank);
+}
 }
 static inline void sgp_transport_unprepare(sgp_transport_t *t, size_t bytes, unsigned messages) {
     t->ops->unprepare(t, bytes, messages);
@@ -265,6 +273,9 @@ sgp_status_t sgp_transport_fail_lost(sgp_transport_t *transport, const char *doi
 /* Sets the fate of a rank in `fates`, and logs a loss as information: the transport's caller
  * decides whether it is a failure. false: it was known. */
 bool sgp_transport_note(sgp_transport_t *transport, int rank, sgp_fate_t fate, const char *why);
+/* For has_ended, where a rank's fate is set after its last chunk can be received. */
+bool sgp_transport_has_left(sgp_transport_t *transport, int rank);
+
 
 /* Whether a destination is lost. Cheap as long as no rank is. */
 bool sgp_transport_any_lost(const sgp_transport_t *transport, const sgp_destination_t *to,

@@ -22,6 +22,7 @@ static const sgp_transport_ops_t shm_ops = {
     .name = "shm",
     .now = sgp_slots_now,
     .wait = sgp_slots_wait,
+    .has_ended = sgp_transport_has_left,
     .prepare = sgp_slots_prepare,
     .unprepare = sgp_slots_unprepare,
     .send_begin = sgp_slots_send_begin,

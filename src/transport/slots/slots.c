@@ -33,8 +33,14 @@ void sgp_slots_note(void *owner, int rank, sgp_fate_t fate, const char *why) {
     if (fate.state == SGP_FATE_LOST && fate.cause != SGP_CAUSE_FOLLOWED)
         atomic_compare_exchange_strong(&slots->own.control->lost, &none,
                                        sgp_loss_pack(rank, fate.cause));
-    if (sgp_transport_note(&slots->transport, rank, fate, why))
-        sgp_region_ring_doorbell(&slots->own);
+    if (!sgp_transport_note(&slots->transport, rank, fate, why)) return;
+    if (fate.state == SGP_FATE_LEFT) sgp_slots_poke(slots);
+    else sgp_region_ring_doorbell(&slots->own);
+}
+
+void sgp_slots_poke(sgp_slots_t *slots) {
+    atomic_store(&slots->poked, true);
+    sgp_region_ring_doorbell(&slots->own);
 }
 
 /* ---- slots ---- */
@@ -410,9 +416,7 @@ void sgp_slots_pause(sgp_transport_t *transport, uint64_t deadline) {
 
 void sgp_slots_signal(sgp_transport_t *transport) {
     sgp_slots_t *slots = slots_of(transport);
-    if (!sgp_agent_signal(&slots->agent)) return;
-    atomic_store(&slots->poked, true);
-    sgp_region_ring_doorbell(&slots->own);
+    if (sgp_agent_signal(&slots->agent)) sgp_slots_poke(slots);
 }
 
 /* ---- making and ending ---- */

@@ -113,6 +113,13 @@ static void note_local(void *owner, int rank, sgp_fate_t fate, const char *why) 
     else sgp_slots_note(&tcp->slots, rank, fate, why);
 }
 
+/* A local rank has posted its last chunk before it left, whoever tells of that. */
+static bool tcp_has_ended(sgp_transport_t *transport, int rank) {
+    tcp_t *tcp = tcp_of(transport);
+    return sgp_slots_is_local(&tcp->slots, rank) ? sgp_transport_has_left(transport, rank)
+                                                 : sgp_tcp_engine_has_ended(&tcp->engine, rank);
+}
+
 static void tcp_leave(sgp_transport_t *transport, uint64_t deadline) {
     sgp_tcp_engine_leave(&tcp_of(transport)->engine, deadline);
     sgp_slots_leave(transport, deadline);
@@ -131,14 +138,14 @@ static void tcp_destroy(sgp_transport_t *transport) {
 
 #define OPS(user_name)                                                                             \
     {                                                                                              \
-        .name = (user_name), .now = sgp_slots_now, .wait = sgp_slots_wait, .prepare = tcp_prepare, \
-        .unprepare = sgp_slots_unprepare, .send_begin = tcp_send_begin,                            \
-        .send_next = sgp_slots_send_next, .send_commit = tcp_send_commit,                          \
-        .attend = sgp_slots_attend, .keep_close = sgp_slots_keep_close, .receive = tcp_receive,    \
-        .release = tcp_release, .agent_start = sgp_slots_agent_start,                              \
-        .agent_join = sgp_slots_agent_join, .lock = sgp_slots_lock, .unlock = sgp_slots_unlock,    \
-        .pause = sgp_slots_pause, .signal = sgp_slots_signal, .leave = tcp_leave,                  \
-        .destroy = tcp_destroy,                                                                    \
+        .name = (user_name), .now = sgp_slots_now, .wait = sgp_slots_wait,                         \
+        .has_ended = tcp_has_ended, .prepare = tcp_prepare, .unprepare = sgp_slots_unprepare,      \
+        .send_begin = tcp_send_begin, .send_next = sgp_slots_send_next,                            \
+        .send_commit = tcp_send_commit, .attend = sgp_slots_attend,                                \
+        .keep_close = sgp_slots_keep_close, .receive = tcp_receive, .release = tcp_release,        \
+        .agent_start = sgp_slots_agent_start, .agent_join = sgp_slots_agent_join,                  \
+        .lock = sgp_slots_lock, .unlock = sgp_slots_unlock, .pause = sgp_slots_pause,              \
+        .signal = sgp_slots_signal, .leave = tcp_leave, .destroy = tcp_destroy,                    \
     }
 
 /* With the name that the user knows: auto, if some ranks share memory. */

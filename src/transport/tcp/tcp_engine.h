@@ -24,7 +24,8 @@ typedef struct sgp_tcp_engine {
     bool met;               /* the neighbours are there, or a rank is lost */
     bool leaving, has_left; /* the owner asks; the thread answers */
     bool ending;
-    atomic_bool *gone; /* (size) nothing more is to be posted to it */
+    atomic_bool *gone;  /* (size) nothing more is to be posted to it */
+    atomic_bool *ended; /* (size) it has left, and nothing more comes from it */
 
     pthread_t thread;
     bool started;
@@ -37,6 +38,7 @@ typedef struct sgp_tcp_engine {
     sgp_edges_t edges;
     sgp_traffic_t traffic;
     bool knows_met;
+    unsigned looked; /* changes of edges and losses when `ended` was looked at */
     uint64_t ticked; /* when the timer last ran, nanoseconds */
     uint64_t tick;   /* between two runs of it */
 } sgp_tcp_engine_t;
@@ -61,6 +63,11 @@ static inline void sgp_tcp_engine_wake(sgp_tcp_engine_t *engine) {
 /* The rank is lost or has left: nothing is to be posted to it. */
 static inline bool sgp_tcp_engine_is_gone(const sgp_tcp_engine_t *engine, int rank) {
     return atomic_load(&engine->gone[rank]);
+}
+
+/* The rank, which is not local, has left, and its last chunk can be received. */
+static inline bool sgp_tcp_engine_has_ended(const sgp_tcp_engine_t *engine, int rank) {
+    return atomic_load(&engine->ended[rank]);
 }
 
 /* A local rank is lost: the peers are told, and then slots->transport.fates has it. Any thread;
