@@ -85,8 +85,15 @@ SGP_API int sgp_group_size(const sgp_group_t *group);
 SGP_API sgp_status_t sgp_group_split(sgp_group_t *group, int workers_per_node, sgp_group_t **nodes,
                                      sgp_group_t **workers);
 
-/* Returns when every node has called it. SGP_ERR_TIMEOUT, SGP_ERR_PEER_LOST: see
- * sgp_group_lost_peer. */
+/* A group of the same nodes, with connections and threads of its own and the same log: for another mixer, or for another
+ * thread, which may use it while this one is used. Every node calls it; blocks as
+ * sgp_group_join. Sets *copy only on success. The two are left or aborted in any order. SGP_ERR_INVALID: a call of the
+ * group is in the middle. SGP_ERR_UNSUPPORTED: it was not made by sgp_group_join, nor from such a group. The errors of
+ * sgp_group_join. */
+SGP_API sgp_status_t sgp_group_duplicate(sgp_group_t *group, sgp_group_t **copy);
+
+/* Returns when every node has called it. SGP_ERR_TIMEOUT. SGP_ERR_PEER_LOST: a node is lost
+ * (sgp_group_lost_peer), or has left without sending what this one waits for. */
 SGP_API sgp_status_t sgp_group_barrier(sgp_group_t *group);
 
 /* Collects `bytes` (the same on every node, at most 64 KiB) from each node, in order of rank. May

@@ -69,7 +69,8 @@ void sgp_group_serve(sgp_group_t *group);
 
 /* ---- for src/group/join and its launchers ---- */
 
-/* How the group was joined; NULL: it was made by sgp_group_create alone. */
+/* How the group, or the one that it was made from, was joined; NULL: it was made by sgp_group_create
+ * alone. */
 typedef struct sgp_origin sgp_origin_t; /* group/join/origin.h */
 const sgp_origin_t *sgp_group_origin(const sgp_group_t *group);
 void sgp_group_set_origin(sgp_group_t *group, sgp_origin_t *origin /* taken */);

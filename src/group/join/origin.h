@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How a group was joined: all that the groups split from it need to reach each other in the same
- * way. Plain data. */
+/* How a group was joined: all that the groups made from it (split.c) need to reach each other in
+ * the same way. Plain data. */
 #ifndef SGP_GROUP_JOIN_ORIGIN_H
 #define SGP_GROUP_JOIN_ORIGIN_H
 
