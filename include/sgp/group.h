@@ -126,6 +126,33 @@ SGP_API void sgp_group_interrupt(sgp_group_t *group);
  * because of another's loss is not the first, whatever was noticed first. */
 SGP_API int sgp_group_lost_peer(const sgp_group_t *group);
 
+/* What the transport has noticed of another node. */
+typedef enum sgp_event_kind {
+    SGP_EVENT_LOST =
+        1, /* it is gone: it ended without leaving, or was silent for the peer time limit */
+    SGP_EVENT_LEFT = 2, /* it has left in order */
+    SGP_EVENT_SILENT =
+        3, /* nothing has been heard from it for a third of the peer time limit; it may come back. shm: any
+                             node of the machine; tcp: a node to or from which there is a connection; not mpi */
+    SGP_EVENT_BACK = 4, /* it has been heard again after SGP_EVENT_SILENT */
+} sgp_event_kind_t;
+
+typedef struct sgp_event {
+    sgp_event_kind_t kind;
+    int rank;
+    double age;      /* seconds since it was noticed */
+    char reason[96]; /* why it is lost, as in the log; "" for the others */
+} sgp_event_t;
+
+/* The oldest event that has not been taken yet. Of each node one is kept at most, the latest: LOST and LEFT are the last
+ * of a node and never missing. Never blocks, also while a call is in the middle. SGP_ERR_AGAIN: there is none.
+ * SGP_ERR_INVALID: no such size. */
+SGP_API sgp_status_t sgp_group_next_event_sized(sgp_group_t *group, sgp_event_t *event,
+                                                size_t size);
+static inline sgp_status_t sgp_group_next_event(sgp_group_t *group, sgp_event_t *event) {
+    return sgp_group_next_event_sized(group, event, sizeof *event);
+}
+
 /* Leaves in order: waits until the others have received what was sent to them (at most timeout_ms)
  * and frees the group. Never fails the others: a node that leaves is not lost. NULL is fine. Mixers
  * of the group are destroyed first. */

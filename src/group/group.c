@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "group/group_internal.h"
 
+#include "base/abi.h"
+#include "base/clock.h"
 #include "base/constants.h"
 #include "base/logging.h"
 #include "group/join/origin.h"
 
 #include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,6 +26,8 @@ struct sgp_group {
     sgp_lease_t lease;
     sgp_origin_t *origin; /* owned, or NULL */
     char *loss_file;      /* owned, or NULL */
+    uint32_t *seen;       /* (size) events taken (sgp_fates_next_event) */
+    uint32_t events;      /* all of these have been looked at */
     sgp_call_t *call;     /* the public call that runs, or was left in the middle */
     bool owns_call;       /* a group that was split off shares that of the whole */
     sgp_log_sink_t *sink; /* options.log; NULL: none. Owned where the call is */
@@ -33,9 +39,11 @@ sgp_status_t sgp_group_create(sgp_transport_t *transport, int timeout_ms, sgp_gr
     made->transport = transport;
     made->timeout = (uint64_t)(timeout_ms > 0 ? timeout_ms : DEFAULT_TIMEOUT_MS) * SGP_MILLISECOND;
     made->others = calloc((size_t)transport->size, sizeof *made->others);
+    made->seen = calloc((size_t)transport->size, sizeof *made->seen);
     sgp_status_t status =
-        made->others ? sgp_inbox_create(transport, &made->inbox)
-                     : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a group of %d", transport->size);
+        made->others && made->seen
+            ? sgp_inbox_create(transport, &made->inbox)
+            : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a group of %d", transport->size);
     /* Two collective calls can overlap: a fast node is in the next one while a slow one is in
      * this. */
     if (status == SGP_OK) status = sgp_transport_prepare(transport, SGP_GATHER_BYTES, 4);
@@ -46,6 +54,7 @@ sgp_status_t sgp_group_create(sgp_transport_t *transport, int timeout_ms, sgp_gr
     if (status != SGP_OK) {
         sgp_inbox_destroy(made->inbox);
         free(made->others);
+        free(made->seen);
         free(made);
         return status;
     }
@@ -149,6 +158,42 @@ int sgp_group_lost_peer(const sgp_group_t *group) {
     return sgp_transport_lost_peer(group->transport);
 }
 
+/* ---- events ---- */
+
+/* Of version 1.0. */
+#define LEAST_EVENT (offsetof(sgp_event_t, reason) + sizeof((sgp_event_t *)0)->reason)
+
+static sgp_event_t event_of(const sgp_fate_event_t *found) {
+    sgp_event_t event = {.rank = found->rank,
+                         .age = (double)(sgp_clock_now() - found->noticed) / 1e9};
+    if (found->fate.state == SGP_FATE_LOST) event.kind = SGP_EVENT_LOST;
+    else if (found->fate.state == SGP_FATE_LEFT) event.kind = SGP_EVENT_LEFT;
+    else event.kind = found->silent ? SGP_EVENT_SILENT : SGP_EVENT_BACK;
+    if (event.kind == SGP_EVENT_LOST) snprintf(event.reason, sizeof event.reason, "%s", found->why);
+    return event;
+}
+
+static sgp_status_t next_event(sgp_group_t *group, sgp_event_t *theirs, size_t size) {
+    sgp_fates_t *fates = group->transport->fates;
+    sgp_fate_event_t found;
+    sgp_status_t status = sgp_abi_check("event", size, LEAST_EVENT);
+    uint32_t events = sgp_fates_events(fates);
+    if (status != SGP_OK) return status;
+    if (events == group->events) return SGP_ERR_AGAIN;
+    if (!sgp_fates_next_event(fates, group->seen, &found)) {
+        group->events = events;
+        return SGP_ERR_AGAIN;
+    }
+    sgp_event_t event = event_of(&found);
+    sgp_abi_write(&event, sizeof event, theirs, size);
+    return SGP_OK;
+}
+
+sgp_status_t sgp_group_next_event_sized(sgp_group_t *group, sgp_event_t *event, size_t size) {
+    const sgp_log_sink_t *before = sgp_api_begin(group->sink);
+    return sgp_api_end(before, next_event(group, event, size));
+}
+
 /* ---- the first loss, for the launcher ---- */
 
 static int process_of(const sgp_transport_t *transport, int rank) {
@@ -183,6 +228,7 @@ static void destroy(sgp_group_t *group) {
     sgp_origin_destroy(group->origin);
     free(group->loss_file);
     free(group->others);
+    free(group->seen);
     free(group);
 }
 

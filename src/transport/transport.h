@@ -68,6 +68,9 @@ typedef struct sgp_chunk {
 /* The default of the peer time limit: a rank that is silent for so long is lost. */
 #define SGP_PEER_TIMEOUT_MS 10000
 
+/* After the peer time limit divided by this it counts as silent (fates.h). */
+#define SGP_SILENT_SHARE 3
+
 typedef struct sgp_transport_counters {
     _Atomic uint64_t refused; /* chunks that arrived and were not accepted */
     _Atomic uint64_t resent;  /* chunks sent again, because they came damaged */
@@ -86,13 +89,13 @@ typedef struct sgp_transport_ops {
      * (those of the lost rank are received first). */
     sgp_status_t (*wait)(sgp_transport_t *transport, uint64_t deadline);
 
-    /* Promises room for `messages` messages under way at a time, of `bytes` of payload each, in
-     * addition to earlier promises. Not in the step path. SGP_ERR_NO_MEMORY, logged with the
-     * figures: the machine has less memory, and nothing has changed. */
     /* Whether the rank has left in order, and all that it has sent to this one can be received
      * now. Never blocks. NULL: the transport cannot tell. */
     bool (*has_ended)(sgp_transport_t *transport, int rank);
 
+    /* Promises room for `messages` messages under way at a time, of `bytes` of payload each, in
+     * addition to earlier promises. Not in the step path. SGP_ERR_NO_MEMORY, logged with the
+     * figures: the machine has less memory, and nothing has changed. */
     sgp_status_t (*prepare)(sgp_transport_t *transport, size_t bytes, unsigned messages);
 
     /* Takes such a promise back. Messages under way are not affected, and the memory is kept: a
@@ -196,13 +199,13 @@ static inline uint64_t sgp_transport_now(sgp_transport_t *t) {
 /* As ops->wait. Inside of a public call (base/call.h) it may return to the caller's caller in between, with nothing
  * locked; SGP_ERR_INTERRUPTED: that call is being cancelled. */
 sgp_status_t sgp_transport_wait(sgp_transport_t *transport, uint64_t deadline);
-static inline sgp_status_t sgp_transport_prepare(sgp_transport_t *t, size_t bytes,
-                                                 unsigned messages) {
-    return t->ops->prepare(t, bytes, messages);
 /* As ops->has_ended. One atomic load as long as no rank is gone. */
 static inline bool sgp_transport_has_ended(sgp_transport_t *t, int rank) {
     return sgp_fates_changes(t->fates) > 0 && t->ops->has_ended && t->ops->has_ended(t, rank);
 }
+static inline sgp_status_t sgp_transport_prepare(sgp_transport_t *t, size_t bytes,
+                                                 unsigned messages) {
+    return t->ops->prepare(t, bytes, messages);
 }
 static inline void sgp_transport_unprepare(sgp_transport_t *t, size_t bytes, unsigned messages) {
     t->ops->unprepare(t, bytes, messages);
@@ -270,12 +273,12 @@ sgp_status_t sgp_transport_fail_lost(sgp_transport_t *transport, const char *doi
 
 /* For implementations. */
 
-/* Sets the fate of a rank in `fates`, and logs a loss as information: the transport's caller
- * decides whether it is a failure. false: it was known. */
-bool sgp_transport_note(sgp_transport_t *transport, int rank, sgp_fate_t fate, const char *why);
 /* For has_ended, where a rank's fate is set after its last chunk can be received. */
 bool sgp_transport_has_left(sgp_transport_t *transport, int rank);
 
+/* Sets the fate of a rank in `fates`, and logs a loss as information: the transport's caller
+ * decides whether it is a failure. false: it was known. */
+bool sgp_transport_note(sgp_transport_t *transport, int rank, sgp_fate_t fate, const char *why);
 
 /* Whether a destination is lost. Cheap as long as no rank is. */
 bool sgp_transport_any_lost(const sgp_transport_t *transport, const sgp_destination_t *to,

@@ -38,6 +38,12 @@ void sgp_slots_note(void *owner, int rank, sgp_fate_t fate, const char *why) {
     else sgp_region_ring_doorbell(&slots->own);
 }
 
+void sgp_slots_note_silence(void *owner, int rank, bool silent) {
+    sgp_slots_t *slots = owner;
+    if (sgp_fates_set_silent(slots->transport.fates, rank, silent))
+        sgp_region_ring_doorbell(&slots->own);
+}
+
 void sgp_slots_poke(sgp_slots_t *slots) {
     atomic_store(&slots->poked, true);
     sgp_region_ring_doorbell(&slots->own);

@@ -65,6 +65,9 @@ static inline bool sgp_slots_is_local(const sgp_slots_t *slots, int rank) {
  * so that its own end, if it follows, is not taken for a cause. Any thread. */
 void sgp_slots_note(void *slots, int rank, sgp_fate_t fate, const char *why);
 
+/* A rank has fallen silent, or is heard again. Any thread. */
+void sgp_slots_note_silence(void *slots, int rank, bool silent);
+
 /* Makes wait return, the one that sleeps or the next one. Any thread. */
 void sgp_slots_poke(sgp_slots_t *slots);
 

@@ -353,7 +353,7 @@ static void tick(sgp_edges_t *edges, sgp_connection_t *connection, uint64_t now)
     else if (now - connection->heard > edges->peer_timeout && !connection->stalled)
         sgp_edges_fail(edges, connection, SGP_CAUSE_SILENT, "it has been silent for %.1f s",
                        (double)(now - connection->heard) / 1e9);
-    else if (now - connection->spoke > edges->peer_timeout / 4 && !connection->sending)
+    else if (now - connection->spoke > edges->peer_timeout / 6 && !connection->sending)
         sgp_edges_say(edges, connection, SGP_FRAME_ALIVE, 0);
 }
 
@@ -372,6 +372,26 @@ void sgp_edges_tick(sgp_edges_t *edges, uint64_t now, uint64_t elapsed, uint64_t
     for (int r = 0; r < edges->size; r++)
         if (edges->of[r].called_since && (!edges->leaves || wanted(context, r)))
             sgp_edges_call(edges, r);
+}
+
+/* When the peer was last heard: now, where it is not read. 0: it is not connected. */
+static uint64_t last_heard(const sgp_connection_t *connection, uint64_t now) {
+    bool open = connection && connection->state == SGP_CONNECTION_OPEN;
+    if (!open) return 0;
+    return connection->stalled ? now : connection->heard;
+}
+
+void sgp_edges_tell_silence(sgp_edges_t *edges, uint64_t now,
+                            void (*note)(void *owner, int rank, bool silent), void *owner) {
+    for (int r = 0; r < edges->size; r++) {
+        sgp_edge_t *edge = &edges->of[r];
+        uint64_t out = last_heard(edge->out, now), in = last_heard(edge->in, now);
+        uint64_t heard = out > in ? out : in;
+        bool silent = heard && now - heard > edges->peer_timeout / SGP_SILENT_SHARE;
+        if (!heard || silent == edge->silent) continue;
+        edge->silent = silent;
+        note(owner, r, silent);
+    }
 }
 
 void sgp_edges_leave(sgp_edges_t *edges) {

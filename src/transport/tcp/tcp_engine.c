@@ -173,6 +173,7 @@ static void on_timer(uv_timer_t *timer) {
     uint64_t now = sgp_clock_now();
     sgp_edges_tick(&engine->edges, now, now - engine->ticked, engine->tick, chunks_wait, engine);
     engine->ticked = now;
+    sgp_edges_tell_silence(&engine->edges, now, sgp_slots_note_silence, engine->slots);
     sgp_traffic_retry(&engine->traffic);
     if (engine->edges.leaves) {
         sgp_traffic_send_all(
@@ -294,8 +295,8 @@ void sgp_tcp_engine_fini(sgp_tcp_engine_t *engine) {
     pthread_cond_destroy(&engine->changed);
     pthread_mutex_destroy(&engine->lock);
     free(engine->gone);
-}
     free(engine->ended);
+}
 
 static void init_shared(sgp_tcp_engine_t *engine) {
     pthread_condattr_t attributes;
