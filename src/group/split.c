@@ -24,7 +24,7 @@ static sgp_status_t check_split(sgp_group_t *group, int workers) {
         return sgp_fail(SGP_ERR_INVALID,
                         "a group of %d processes is not a whole number of nodes of %d workers",
                         size, workers);
-    if (!sgp_group_origin(group) || sgp_group_transport(group)->ranks.workers > 1)
+    if (!sgp_group_origin(group) || sgp_group_origin(group)->is_part)
         return sgp_fail(SGP_ERR_UNSUPPORTED,
                         "group: only a group made by sgp_group_join can be split");
     return SGP_OK;
@@ -128,6 +128,7 @@ static sgp_status_t join_part(sgp_group_t *whole, const part_t *part, sgp_group_
     sgp_origin_t *origin;
     sgp_status_t status = sgp_origin_copy(sgp_group_origin(whole), &origin);
     if (status != SGP_OK) return status;
+    origin->is_part |= part->size < sgp_group_size(whole);
     status = connect_group(whole, part, group);
     if (status == SGP_OK) sgp_group_set_origin(*group, origin);
     else sgp_origin_destroy(origin);
