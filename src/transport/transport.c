@@ -116,9 +116,8 @@ sgp_status_t sgp_transport_accept(sgp_transport_t *transport, const unsigned cha
 }
 
 /* The last error of a call that is left in the middle is its own: the calls in between have theirs. */
-static sgp_status_t yield(uint64_t now) {
+static sgp_status_t leave_call(uint64_t now) {
     char text[SGP_LOG_LINE];
-    if (!sgp_call_due(now)) return SGP_OK;
     snprintf(text, sizeof text, "%s", sgp_last_error());
     sgp_status_t status = sgp_call_yield(now);
     sgp_set_last_error(text);
@@ -128,8 +127,12 @@ static sgp_status_t yield(uint64_t now) {
 sgp_status_t sgp_transport_wait(sgp_transport_t *transport, uint64_t deadline) {
     for (;;) {
         uint64_t now = transport->ops->now(transport);
-        sgp_status_t status = yield(now);
-        if (status != SGP_OK) return status;
+        sgp_status_t status;
+        if (sgp_call_due(now)) { /* then a new slice begins */
+            status = leave_call(now);
+            if (status != SGP_OK) return status;
+            continue;
+        }
         uint64_t limit = sgp_call_limit(now, deadline, !transport->virtual_time);
         status = transport->ops->wait(transport, limit);
         if (status != SGP_ERR_TIMEOUT || limit >= deadline) return status;
@@ -140,7 +143,7 @@ sgp_status_t sgp_transport_pause(sgp_transport_t *transport, uint64_t deadline) 
     uint64_t now = transport->ops->now(transport);
     if (sgp_call_due(now)) {
         transport->ops->unlock(transport);
-        sgp_status_t status = yield(now);
+        sgp_status_t status = leave_call(now);
         transport->ops->lock(transport);
         return status; /* the caller looks again at what it waits for */
     }
