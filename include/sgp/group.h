@@ -153,6 +153,16 @@ static inline sgp_status_t sgp_group_next_event(sgp_group_t *group, sgp_event_t 
     return sgp_group_next_event_sized(group, event, sizeof *event);
 }
 
+/* A file descriptor that is readable once something may be done: a message has arrived, room to send came free, another
+ * thread of the library has ended its part, or an event is there. For poll and its like; never read, write or close it.
+ * It belongs to the group, is the same each time, and is made by the first call, which starts a thread; at first it is
+ * readable. When it is, make the call that returned SGP_ERR_AGAIN again, and take the events: with the call, or where
+ * none is in the middle, with sgp_group_next_event, it stops being readable until something happens after that.
+ * A time limit makes nothing readable: give poll one. Groups that were split off have descriptors of their own, and a
+ * mixer of several workers waits in both. -1: the transport has none (mpi), or there is no memory; sgp_last_error has
+ * the reason. */
+SGP_API int sgp_group_descriptor(sgp_group_t *group);
+
 /* Leaves in order: waits until the others have received what was sent to them (at most timeout_ms)
  * and frees the group. Never fails the others: a node that leaves is not lost. NULL is fine. Mixers
  * of the group are destroyed first. */

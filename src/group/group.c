@@ -30,6 +30,8 @@ struct sgp_group {
     uint32_t events;      /* all of these have been looked at */
     sgp_call_t *call;     /* the public call that runs, or was left in the middle */
     bool owns_call;       /* a group that was split off shares that of the whole */
+    sgp_group_t *sharing; /* the next one of a circle: the groups of that call */
+    bool has_descriptor;
     sgp_log_sink_t *sink; /* options.log; NULL: none. Owned where the call is */
 };
 
@@ -37,6 +39,7 @@ sgp_status_t sgp_group_create(sgp_transport_t *transport, int timeout_ms, sgp_gr
     sgp_group_t *made = calloc(1, sizeof *made);
     if (!made) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a group");
     made->transport = transport;
+    made->sharing = made;
     made->timeout = (uint64_t)(timeout_ms > 0 ? timeout_ms : DEFAULT_TIMEOUT_MS) * SGP_MILLISECOND;
     made->others = calloc((size_t)transport->size, sizeof *made->others);
     made->seen = calloc((size_t)transport->size, sizeof *made->seen);
@@ -117,9 +120,21 @@ const sgp_log_sink_t *sgp_group_sink(const sgp_group_t *group) {
 
 void sgp_group_share_call(sgp_group_t *part, sgp_group_t *whole) {
     sgp_call_destroy(part->call);
+    part->sharing = whole->sharing;
+    whole->sharing = part;
     part->call = whole->call;
     part->sink = whole->sink;
     part->owns_call = false;
+}
+
+/* What arrives from now on makes the descriptors readable, of all groups that the call may wait in. */
+static void rearm(sgp_group_t *group) {
+    sgp_group_t *each = group;
+    do {
+        if (each->has_descriptor && each->transport->ops->rearm)
+            each->transport->ops->rearm(each->transport);
+        each = each->sharing;
+    } while (each != group);
 }
 
 sgp_status_t sgp_group_run(sgp_group_t *group, const char *name, sgp_call_body_fn body,
@@ -127,6 +142,7 @@ sgp_status_t sgp_group_run(sgp_group_t *group, const char *name, sgp_call_body_f
     if (sgp_call_inside()) return sgp_call_run(group->call, name, body, argument, size);
     const sgp_log_sink_t *before = sgp_api_begin(group->sink);
     char reason[SGP_CALL_REASON];
+    rearm(group);
     sgp_status_t status = sgp_call_may_run(group->call, body, reason)
                               ? sgp_call_run(group->call, name, body, argument, size)
                               : sgp_fail(SGP_ERR_INVALID, "%s: %s", name, reason);
@@ -191,7 +207,22 @@ static sgp_status_t next_event(sgp_group_t *group, sgp_event_t *theirs, size_t s
 
 sgp_status_t sgp_group_next_event_sized(sgp_group_t *group, sgp_event_t *event, size_t size) {
     const sgp_log_sink_t *before = sgp_api_begin(group->sink);
+    if (!sgp_call_left(group->call)) rearm(group); /* else that call has to look, too */
     return sgp_api_end(before, next_event(group, event, size));
+}
+
+int sgp_group_descriptor(sgp_group_t *group) {
+    sgp_transport_t *transport = group->transport;
+    const sgp_log_sink_t *before = sgp_api_begin(group->sink);
+    int descriptor = -1;
+    sgp_status_t status = SGP_ERR_UNSUPPORTED;
+    if (transport->ops->descriptor) {
+        descriptor = transport->ops->descriptor(transport);
+        status = descriptor < 0 ? SGP_ERR_NO_MEMORY : SGP_OK;
+        group->has_descriptor = descriptor >= 0;
+    } else sgp_fail(status, "group: the transport %s has no descriptor", transport->ops->name);
+    sgp_api_end(before, status);
+    return descriptor;
 }
 
 /* ---- the first loss, for the launcher ---- */
@@ -220,6 +251,9 @@ void sgp_group_tell_losses(sgp_group_t *group, const char *file) {
 /* ---- the end ---- */
 
 static void destroy(sgp_group_t *group) {
+    sgp_group_t *before = group;
+    while (before->sharing != group) before = before->sharing;
+    before->sharing = group->sharing;
     sgp_transport_destroy(group->transport);
     if (group->owns_call) {
         sgp_call_destroy(group->call);

@@ -158,6 +158,12 @@ typedef struct sgp_transport_ops {
      * logged. NULL: there is no such library. */
     sgp_status_t (*sum)(sgp_transport_t *transport, float *values /* (count) */, size_t count);
 
+    /* A file descriptor for poll, made by the first call: readable once something has happened since
+     * the last rearm that could end a wait or a pause of the first context. -1, logged: no memory.
+     * NULL: it has none. rearm: not readable any more, before the caller looks for anything. */
+    int (*descriptor)(sgp_transport_t *transport);
+    void (*rearm)(sgp_transport_t *transport);
+
     /* This rank sends no more; all committed chunks stay deliverable. Sleeps until the others have
      * received them or are gone, or the deadline has passed. */
     void (*leave)(sgp_transport_t *transport, uint64_t deadline);

@@ -120,6 +120,20 @@ static void duplicate_alone(sgp_group_options_t options) {
     }
 }
 
+/* Its thread. */
+static void descriptor_alone(sgp_group_options_t options) {
+    failing_t failing = {0};
+    sgp_group_t *group = NULL;
+    assert_int_equal(sgp_group_join(&options, &group), SGP_OK);
+    while (failing_round(&failing)) {
+        int descriptor = -1;
+        sgp_status_t status = FAILING(
+            &failing, (descriptor = sgp_group_descriptor(group)) < 0 ? SGP_ERR_NO_MEMORY : SGP_OK);
+        assert_true((status == SGP_OK) == (descriptor >= 0));
+    }
+    sgp_group_leave(group);
+}
+
 static void test_alone(void **state) {
     (void)state;
     char at[SGP_ADDRESS_TEXT];
@@ -128,6 +142,7 @@ static void test_alone(void **state) {
     join_alone((sgp_group_options_t){.size = 1});
     split_alone((sgp_group_options_t){.size = 1});
     duplicate_alone((sgp_group_options_t){.size = 1});
+    descriptor_alone((sgp_group_options_t){.size = 1});
     for (size_t i = 0; i < sizeof transports / sizeof *transports; i++) {
         sgp_group_options_t options = {.size = 1,
                                        .join = at,

@@ -423,6 +423,7 @@ void sgp_slots_pause(sgp_transport_t *transport, uint64_t deadline) {
 void sgp_slots_signal(sgp_transport_t *transport) {
     sgp_slots_t *slots = slots_of(transport);
     if (sgp_agent_signal(&slots->agent)) sgp_slots_poke(slots);
+    else if (atomic_load(&slots->own.control->watched)) sgp_region_ring_doorbell(&slots->own);
 }
 
 /* ---- making and ending ---- */

@@ -4,6 +4,7 @@
 #include "transport/tcp/tcp.h"
 
 #include "base/logging.h"
+#include "transport/shm/descriptor.h"
 #include "transport/shm/local_ranks.h"
 #include "transport/tcp/tcp_engine.h"
 
@@ -15,6 +16,7 @@ typedef struct tcp {
     sgp_local_ranks_t local;
     sgp_tcp_engine_t engine;
     bool has_engine;
+    sgp_descriptor_t descriptor;
 } tcp_t;
 
 static tcp_t *tcp_of(sgp_transport_t *transport) {
@@ -120,6 +122,15 @@ static bool tcp_has_ended(sgp_transport_t *transport, int rank) {
                                                  : sgp_tcp_engine_has_ended(&tcp->engine, rank);
 }
 
+static int tcp_descriptor(sgp_transport_t *transport) {
+    tcp_t *tcp = tcp_of(transport);
+    return sgp_descriptor_open(&tcp->descriptor, &tcp->slots.own);
+}
+
+static void tcp_rearm(sgp_transport_t *transport) {
+    sgp_descriptor_rearm(&tcp_of(transport)->descriptor);
+}
+
 static void tcp_leave(sgp_transport_t *transport, uint64_t deadline) {
     sgp_tcp_engine_leave(&tcp_of(transport)->engine, deadline);
     sgp_slots_leave(transport, deadline);
@@ -128,6 +139,7 @@ static void tcp_leave(sgp_transport_t *transport, uint64_t deadline) {
 /* In the order of use: the heartbeat calls the engine, which reads from the slots. */
 static void tcp_destroy(sgp_transport_t *transport) {
     tcp_t *tcp = tcp_of(transport);
+    sgp_descriptor_fini(&tcp->descriptor);
     sgp_local_ranks_fini(&tcp->local);
     if (tcp->has_engine) sgp_tcp_engine_fini(&tcp->engine);
     sgp_slots_fini(&tcp->slots);
@@ -145,7 +157,8 @@ static void tcp_destroy(sgp_transport_t *transport) {
         .keep_close = sgp_slots_keep_close, .receive = tcp_receive, .release = tcp_release,        \
         .agent_start = sgp_slots_agent_start, .agent_join = sgp_slots_agent_join,                  \
         .lock = sgp_slots_lock, .unlock = sgp_slots_unlock, .pause = sgp_slots_pause,              \
-        .signal = sgp_slots_signal, .leave = tcp_leave, .destroy = tcp_destroy,                    \
+        .signal = sgp_slots_signal, .descriptor = tcp_descriptor, .rearm = tcp_rearm,              \
+        .leave = tcp_leave, .destroy = tcp_destroy,                                                \
     }
 
 /* With the name that the user knows: auto, if some ranks share memory. */
