@@ -9,6 +9,15 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
+/* gcc defines these macros itself. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) && !defined(__SANITIZE_ADDRESS__)
+#define __SANITIZE_ADDRESS__
+#endif
+#if __has_feature(thread_sanitizer) && !defined(__SANITIZE_THREAD__)
+#define __SANITIZE_THREAD__
+#endif
+#endif
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
@@ -153,7 +162,7 @@ void sgp_call_destroy(sgp_call_t *call) {
 }
 
 bool sgp_call_may_run(const sgp_call_t *call, sgp_call_body_fn body, char reason[SGP_CALL_REASON]) {
-    if (current || call->state != LEFT) return true;
+    if (current || !call || call->state != LEFT) return true;
     if (call->body != body)
         snprintf(reason, SGP_CALL_REASON, "%s is in the middle, call it again first", call->name);
     else if (!pthread_equal(call->thread, pthread_self()))
@@ -164,7 +173,7 @@ bool sgp_call_may_run(const sgp_call_t *call, sgp_call_body_fn body, char reason
 
 sgp_status_t sgp_call_run(sgp_call_t *call, const char *name, sgp_call_body_fn body,
                           const void *argument, size_t size) {
-    if (current) {
+    if (current || !call) {
         _Alignas(16) unsigned char copy[SGP_CALL_ARGUMENT];
         memcpy(copy, argument, size);
         return body(copy);
@@ -184,19 +193,19 @@ bool sgp_call_inside(void) {
 }
 
 const char *sgp_call_left(const sgp_call_t *call) {
-    return call->state == LEFT ? call->name : NULL;
+    return call && call->state == LEFT ? call->name : NULL;
 }
 
 void sgp_call_set_slice(sgp_call_t *call, uint64_t nanoseconds) {
-    call->slice = nanoseconds;
+    if (call) call->slice = nanoseconds;
 }
 
 void sgp_call_interrupt(sgp_call_t *call) {
-    atomic_store(&call->interrupted, true);
+    if (call) atomic_store(&call->interrupted, true);
 }
 
 void sgp_call_cancel(sgp_call_t *call) {
-    if (call->state != LEFT) return;
+    if (!call || call->state != LEFT) return;
     call->cancelled = true;
     call->thread = pthread_self();
     go_on(call);
@@ -205,10 +214,14 @@ void sgp_call_cancel(sgp_call_t *call) {
 
 /* ---- inside ---- */
 
+static void begin_slice(sgp_call_t *call, uint64_t now) {
+    call->slice_end = call->slice ? now + call->slice : UINT64_MAX;
+}
+
 bool sgp_call_due(uint64_t now) {
     sgp_call_t *call = current;
     if (!call) return false;
-    if (call->slice_end == 0) call->slice_end = call->slice ? now + call->slice : UINT64_MAX;
+    if (call->slice_end == 0) begin_slice(call, now);
     return call->cancelled || atomic_load(&call->interrupted) || now >= call->slice_end;
 }
 
@@ -224,9 +237,10 @@ sgp_status_t sgp_call_yield(uint64_t now) {
 }
 
 uint64_t sgp_call_limit(uint64_t now, uint64_t deadline, bool real_time) {
-    const sgp_call_t *call = current;
+    sgp_call_t *call = current;
     if (!call) return deadline;
-    uint64_t limit = call->slice_end ? call->slice_end : UINT64_MAX;
+    if (call->slice_end == 0) begin_slice(call, now);
+    uint64_t limit = call->slice_end;
     if (real_time && limit > now + SGP_CALL_LOOK) limit = now + SGP_CALL_LOOK;
     return limit < deadline ? limit : deadline;
 }

@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* NULL stands for calls that cannot be left: their bodies run on the caller's stack. So must those of ranks that are
+ * contexts of one thread (a simulation), as a thread is in one call at a time. */
 typedef struct sgp_call sgp_call_t;
 
 /* The largest argument that sgp_call_run copies. */

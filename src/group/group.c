@@ -50,10 +50,12 @@ sgp_status_t sgp_group_create(sgp_transport_t *transport, int timeout_ms, sgp_gr
     /* Two collective calls can overlap: a fast node is in the next one while a slow one is in
      * this. */
     if (status == SGP_OK) status = sgp_transport_prepare(transport, SGP_GATHER_BYTES, 4);
-    made->call = status == SGP_OK ? sgp_call_create() : NULL;
     made->owns_call = true;
-    if (status == SGP_OK && !made->call)
-        status = sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the stack of a group's calls");
+    if (status == SGP_OK && !transport->one_thread) {
+        made->call = sgp_call_create();
+        if (!made->call)
+            status = sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the stack of a group's calls");
+    }
     if (status != SGP_OK) {
         sgp_inbox_destroy(made->inbox);
         free(made->others);

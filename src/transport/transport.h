@@ -194,7 +194,9 @@ struct sgp_transport {
     sgp_fates_t *fates; /* of all ranks; owned by the transport, or by the hub of its ranks */
     atomic_bool failed; /* an error that ends its use has been logged */
     bool virtual_time;  /* its clock stands still while its ranks work */
-    sgp_ranks_t ranks;  /* set by the transport's owner; zeros are fine */
+    bool
+        one_thread; /* its ranks are contexts of one thread: their calls are not left in the middle */
+    sgp_ranks_t ranks; /* set by the transport's owner; zeros are fine */
     sgp_transport_counters_t counters;
     sgp_fork_hook_t fork; /* forked.h */
 };

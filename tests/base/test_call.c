@@ -176,6 +176,19 @@ static void test_a_call_inside_of_a_call(void **state) {
     sgp_call_destroy(call);
 }
 
+static void test_a_call_that_cannot_be_left(void **state) {
+    (void)state;
+    int at = 0;
+    uint64_t clock = 0;
+    count_t wanted = {10, &at, &clock};
+    sgp_call_set_slice(NULL, 25);
+    sgp_call_interrupt(NULL);
+    assert_int_equal(sgp_call_run(NULL, "count", count, &wanted, sizeof wanted), SGP_ERR_NOT_FOUND);
+    assert_int_equal(at, 10);
+    sgp_call_cancel(NULL);
+    assert_null(sgp_call_left(NULL));
+}
+
 static void test_limits(void **state) {
     (void)state;
     assert_int_equal(sgp_call_limit(5, 1000, true), 1000); /* outside of calls */
@@ -191,6 +204,7 @@ int main(void) {
         cmocka_unit_test(test_a_cancelled_call_ends),
         cmocka_unit_test(test_callbacks_run_on_the_callers_stack),
         cmocka_unit_test(test_a_call_inside_of_a_call),
+        cmocka_unit_test(test_a_call_that_cannot_be_left),
         cmocka_unit_test(test_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

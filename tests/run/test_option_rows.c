@@ -119,9 +119,9 @@ static const train_options_t unusual = {
 /* Strings that differ in place but not in letters become the same. */
 static void unify_strings(train_options_t *options, const train_options_t *with) {
     for (const option_t *row = train_option_rows; row->name; row++) {
+        if (row->type != OPTION_STRING && row->type != OPTION_CHOICE) continue;
         const char **text = (const char **)((char *)options + row->offset);
         const char *there = *(const char *const *)((const char *)with + row->offset);
-        if (row->type != OPTION_STRING && row->type != OPTION_CHOICE) continue;
         if (*text && there && strcmp(*text, there) == 0) *text = there;
     }
 }

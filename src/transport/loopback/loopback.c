@@ -338,6 +338,7 @@ static void rank_init(rank_t *rank, sgp_loopback_t *hub, int number) {
         .run = 1,
         .chunk_bytes = hub->options.chunk_bytes,
         .fates = hub->fates,
+        .virtual_time = hub->options.virtual_time,
     };
     rank->hub = hub;
     rank->last = &rank->first;

@@ -302,7 +302,9 @@ static void rank_init(rank_t *rank, sgp_simulated_t *cluster, int number) {
                                         .size = cluster->options.size,
                                         .run = 1,
                                         .chunk_bytes = cluster->options.chunk_bytes,
-                                        .fates = cluster->fates};
+                                        .fates = cluster->fates,
+                                        .virtual_time = true,
+                                        .one_thread = true};
     rank->cluster = cluster;
     rank->last = &rank->first;
     sgp_actor_contexts_init(rank);
