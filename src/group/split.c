@@ -206,7 +206,8 @@ static sgp_status_t duplicate(sgp_group_t *group, sgp_group_t **copy) {
         return status;
     }
     sgp_group_set_sink(made, sink);
-    sgp_group_transport(made)->ranks = sgp_group_transport(group)->ranks;
+    const sgp_ranks_t *ranks = &sgp_group_transport(group)->ranks;
+    if (ranks->workers > 1) name_ranks(made, ranks->first, ranks->stride, ranks->workers);
     sgp_group_tell_losses(made, sgp_group_loss_file(group));
     *copy = made;
     return SGP_OK;

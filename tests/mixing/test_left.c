@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { MOST_NODES = 5, COUNT = 3000, STEPS = 12, LARGE = 300000 };
+enum { MOST_NODES = 5, COUNT = 20000, STEPS = 12, LARGE = 300000 };
 
 typedef struct run {
     sgp_mixer_options_t options;
@@ -48,11 +48,11 @@ static const ranks_setup_t setups[] = {
                   .virtual_time = true,
                   .delay_min_ns = 1000000,
                   .delay_max_ns = 30000000,
-                  .chunk_bytes = 1024}},
-    {.shm = true, .loopback = {.size = 2, .chunk_bytes = 1024}},
-    {.tcp = true, .loopback = {.size = 2, .chunk_bytes = 1024}},
-    {.tcp = true, .machines = 1, .loopback = {.size = 2, .chunk_bytes = 1024}},
-    {.tcp = true, .machines = 2, .loopback = {.size = 2, .chunk_bytes = 1024}},
+                  .chunk_bytes = 16384}},
+    {.shm = true, .loopback = {.size = 2, .chunk_bytes = 16384}},
+    {.tcp = true, .loopback = {.size = 2, .chunk_bytes = 16384}},
+    {.tcp = true, .machines = 1, .loopback = {.size = 2, .chunk_bytes = 16384}},
+    {.tcp = true, .machines = 2, .loopback = {.size = 2, .chunk_bytes = 16384}},
 };
 enum { SETUPS = sizeof setups / sizeof *setups };
 
