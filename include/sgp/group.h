@@ -168,8 +168,8 @@ SGP_API int sgp_group_descriptor(sgp_group_t *group);
  * of the group are destroyed first. */
 SGP_API void sgp_group_leave(sgp_group_t *group);
 
-/* Ends the membership without waiting: the other nodes lose this one at once, as if its process had ended, and may not
- * get what it has sent last. For a node that fails and must not look as if it had left in order. Frees the group. NULL
+/* Ends the membership without waiting: the other nodes lose this one at once, as if its process had ended (their logs say
+ * that it aborted, where the transport can tell), and may not get what it has sent last. For a node that fails and must not look as if it had left in order. Frees the group. NULL
  * is fine. Mixers of the group are destroyed first. */
 SGP_API void sgp_group_abort(sgp_group_t *group);
 

@@ -285,6 +285,7 @@ void sgp_group_abort(sgp_group_t *group) {
     sgp_group_cancel(group);
     const sgp_log_sink_t *before = sgp_api_begin(group->sink);
     sgp_inbox_destroy(group->inbox);
+    sgp_transport_abort(group->transport);
     destroy(group);
     sgp_api_end(before, SGP_OK);
 }

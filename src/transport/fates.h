@@ -29,6 +29,7 @@ typedef enum sgp_fate_state {
     X(UNREACHED, "it cannot be reached")                                                           \
     X(NONSENSE, "it broke the protocol")                                                           \
     X(FAILED, "a system call failed")                                                              \
+    X(ABORTED, "it aborted")                                                                       \
     /* Not a first cause: it ended as a consequence of another's loss. */                          \
     X(FOLLOWED, "it ended because another node was lost")
 

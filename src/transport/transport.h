@@ -168,6 +168,10 @@ typedef struct sgp_transport_ops {
      * received them or are gone, or the deadline has passed. */
     void (*leave)(sgp_transport_t *transport, uint64_t deadline);
 
+    /* Instead of leave, before destroy: the others are to read that this rank ends on purpose, as far
+     * as that costs no wait. NULL: they see that it has ended. */
+    void (*abort)(sgp_transport_t *transport);
+
     void (*destroy)(sgp_transport_t *transport);
 } sgp_transport_ops_t;
 
@@ -265,6 +269,9 @@ static inline void sgp_transport_signal(sgp_transport_t *t) {
 }
 static inline void sgp_transport_leave(sgp_transport_t *t, uint64_t deadline) {
     t->ops->leave(t, deadline);
+}
+static inline void sgp_transport_abort(sgp_transport_t *t) {
+    if (t->ops->abort) t->ops->abort(t);
 }
 /* NULL is fine. */
 static inline void sgp_transport_destroy(sgp_transport_t *t) {

@@ -49,10 +49,12 @@ static void look_who_ended(sgp_heartbeat_t *heartbeat, bool followers) {
         int of;
         sgp_cause_t cause;
         uint32_t word = atomic_load(&control_of(heartbeat, r)->lost);
-        bool follows = sgp_loss_unpack(word, size_of(heartbeat), &of, &cause);
+        bool knows = sgp_loss_unpack(word, size_of(heartbeat), &of, &cause);
+        bool follows = knows && of != r;
+        if (!knows) cause = SGP_CAUSE_ENDED;
         if (atomic_load(&control_of(heartbeat, r)->left)) note(heartbeat, r, sgp_fate_left(), NULL);
         else if (followers && follows) note_follower(heartbeat, r, of, cause);
-        else if (!followers && !follows) note(heartbeat, r, sgp_fate_lost(SGP_CAUSE_ENDED), NULL);
+        else if (!followers && !follows) note(heartbeat, r, sgp_fate_lost(cause), NULL);
     }
 }
 

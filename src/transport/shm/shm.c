@@ -53,6 +53,7 @@ static const sgp_transport_ops_t shm_ops = {
     .descriptor = shm_descriptor,
     .rearm = shm_rearm,
     .leave = sgp_slots_leave,
+    .abort = sgp_slots_abort,
     .destroy = shm_destroy,
 };
 

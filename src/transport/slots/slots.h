@@ -112,6 +112,9 @@ void sgp_slots_unlock(sgp_transport_t *transport);
 void sgp_slots_pause(sgp_transport_t *transport, uint64_t deadline);
 void sgp_slots_signal(sgp_transport_t *transport);
 
+/* The others find this rank's own loss in its memory. */
+void sgp_slots_abort(sgp_transport_t *transport);
+
 /* Never blocks: posted chunks stay readable for all who map this rank's memory. */
 void sgp_slots_leave(sgp_transport_t *transport, uint64_t deadline);
 

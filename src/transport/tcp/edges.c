@@ -398,6 +398,19 @@ void sgp_edges_leave(sgp_edges_t *edges) {
     edges->leaves = true;
 }
 
+/* A peer that has begun to receive a chunk sees the end of the connection. */
+void sgp_edges_abort(sgp_edges_t *edges) {
+    uint32_t loss = sgp_loss_pack(edges->rank, SGP_CAUSE_ABORTED);
+    for (sgp_connection_t *each = edges->connections.first; each; each = each->next) {
+        size_t bytes;
+        if (each->state != SGP_CONNECTION_OPEN || each->sending) continue;
+        if (!sgp_connection_say(each, SGP_FRAME_LOST, loss)) continue;
+        while (sgp_connection_has_frames(each) &&
+               sgp_connection_send(each, &bytes) == SGP_SENT_SOME) {
+        }
+    }
+}
+
 void sgp_edges_close_all(sgp_edges_t *edges) {
     for (sgp_connection_t *each = edges->connections.first; each; each = each->next)
         sgp_edges_close(edges, each);

@@ -123,6 +123,9 @@ void sgp_edges_tell_silence(sgp_edges_t *edges, uint64_t now,
 /* From now on this rank leaves in order. */
 void sgp_edges_leave(sgp_edges_t *edges);
 
+/* Tells the peers that this rank aborts, as far as the sockets take it at once. */
+void sgp_edges_abort(sgp_edges_t *edges);
+
 /* Closes all connections. */
 void sgp_edges_close_all(sgp_edges_t *edges);
 

@@ -136,6 +136,11 @@ static void tcp_leave(sgp_transport_t *transport, uint64_t deadline) {
     sgp_slots_leave(transport, deadline);
 }
 
+static void tcp_abort(sgp_transport_t *transport) {
+    sgp_tcp_engine_abort(&tcp_of(transport)->engine);
+    sgp_slots_abort(transport);
+}
+
 /* In the order of use: the heartbeat calls the engine, which reads from the slots. */
 static void tcp_destroy(sgp_transport_t *transport) {
     tcp_t *tcp = tcp_of(transport);
@@ -158,7 +163,7 @@ static void tcp_destroy(sgp_transport_t *transport) {
         .agent_start = sgp_slots_agent_start, .agent_join = sgp_slots_agent_join,                  \
         .lock = sgp_slots_lock, .unlock = sgp_slots_unlock, .pause = sgp_slots_pause,              \
         .signal = sgp_slots_signal, .descriptor = tcp_descriptor, .rearm = tcp_rearm,              \
-        .leave = tcp_leave, .destroy = tcp_destroy,                                                \
+        .leave = tcp_leave, .abort = tcp_abort, .destroy = tcp_destroy,                            \
     }
 
 /* With the name that the user knows: auto, if some ranks share memory. */

@@ -127,11 +127,12 @@ static void on_wake(uv_async_t *handle) {
     sgp_tcp_engine_t *engine = handle->data;
     pthread_mutex_lock(&engine->lock);
     sgp_noticed_t *noticed = engine->noticed;
-    bool ending = engine->ending, leaving = engine->leaving;
+    bool ending = engine->ending, leaving = engine->leaving, aborts = engine->aborts;
     engine->noticed = NULL;
     pthread_mutex_unlock(&engine->lock);
     take_noticed(engine, noticed);
     if (ending) {
+        if (aborts) sgp_edges_abort(&engine->edges);
         end(engine);
         return;
     }
@@ -231,6 +232,12 @@ void sgp_tcp_engine_leave(sgp_tcp_engine_t *engine, uint64_t deadline) {
     engine->leaving = true;
     sgp_tcp_engine_wake(engine);
     wait_until(engine, &engine->has_left, deadline);
+    pthread_mutex_unlock(&engine->lock);
+}
+
+void sgp_tcp_engine_abort(sgp_tcp_engine_t *engine) {
+    pthread_mutex_lock(&engine->lock);
+    engine->aborts = true;
     pthread_mutex_unlock(&engine->lock);
 }
 

@@ -23,9 +23,9 @@ typedef struct sgp_tcp_engine {
     sgp_noticed_t *noticed; /* not seen by the thread yet, the latest first */
     bool met;               /* the neighbours are there, or a rank is lost */
     bool leaving, has_left; /* the owner asks; the thread answers */
-    bool ending;
-    atomic_bool *gone;  /* (size) nothing more is to be posted to it */
-    atomic_bool *ended; /* (size) it has left, and nothing more comes from it */
+    bool ending, aborts;    /* the thread is to end; and to say that it is on purpose */
+    atomic_bool *gone;      /* (size) nothing more is to be posted to it */
+    atomic_bool *ended;     /* (size) it has left, and nothing more comes from it */
 
     pthread_t thread;
     bool started;
@@ -51,6 +51,10 @@ sgp_status_t sgp_tcp_engine_init(sgp_tcp_engine_t *engine, const sgp_tcp_options
 /* Starts the thread, and waits for the neighbours unless options->at_once. SGP_ERR_SYSTEM,
  * SGP_ERR_NO_MEMORY, SGP_ERR_TIMEOUT; logged. */
 sgp_status_t sgp_tcp_engine_start(sgp_tcp_engine_t *engine, const sgp_tcp_options_t *options);
+
+/* Before fini: other ranks are told that this one ends on purpose, where its sockets take that at
+ * once. */
+void sgp_tcp_engine_abort(sgp_tcp_engine_t *engine);
 
 /* Ends the thread. Other ranks see a process that has ended, unless it has left. */
 void sgp_tcp_engine_fini(sgp_tcp_engine_t *engine);
