@@ -179,6 +179,24 @@ static inline void run_groups(const ranks_setup_t *setup,
     run_transports(setup, ranks_group_main, &with);
 }
 
+/* A loopback address of this process alone, so that no other process takes a free port of it. */
+static inline const char *ranks_own_host(void) {
+    static char host[16];
+    unsigned pid = (unsigned)getpid();
+    snprintf(host, sizeof host, "127.%u.%u.%u", 1 + (pid >> 16) % 254, pid >> 8 & 255, pid & 255);
+    return host;
+}
+
+/* An address to join at: that one, and a free port. */
+static inline void ranks_free_address(char at[SGP_ADDRESS_TEXT]) {
+    sgp_address_t bound, published;
+    int listener;
+    assert_int_equal(sgp_address_listen(ranks_own_host(), NULL, &listener, &bound, &published),
+                     SGP_OK);
+    close(listener);
+    sgp_address_text(&published, at);
+}
+
 /* The log lines of the test, for looking into: the last one of error level. Thread-safe. */
 static pthread_mutex_t ranks_log_lock = PTHREAD_MUTEX_INITIALIZER;
 static char ranks_last_error[1024];

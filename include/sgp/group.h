@@ -85,8 +85,15 @@ SGP_API int sgp_group_size(const sgp_group_t *group);
 SGP_API sgp_status_t sgp_group_split(sgp_group_t *group, int workers_per_node, sgp_group_t **nodes,
                                      sgp_group_t **workers);
 
-/* Returns when every node has called it. SGP_ERR_TIMEOUT, SGP_ERR_PEER_LOST: see
- * sgp_group_lost_peer. */
+/* A group of the same nodes, with connections and threads of its own and the same log: for another mixer, or for another
+ * thread, which may use it while this one is used. Every node calls it; blocks as
+ * sgp_group_join. Sets *copy only on success. The two are left or aborted in any order. SGP_ERR_INVALID: a call of the
+ * group is in the middle. SGP_ERR_UNSUPPORTED: it was not made by sgp_group_join, nor from such a group. The errors of
+ * sgp_group_join. */
+SGP_API sgp_status_t sgp_group_duplicate(sgp_group_t *group, sgp_group_t **copy);
+
+/* Returns when every node has called it. SGP_ERR_TIMEOUT. SGP_ERR_PEER_LOST: a node is lost
+ * (sgp_group_lost_peer), or has left without sending what this one waits for. */
 SGP_API sgp_status_t sgp_group_barrier(sgp_group_t *group);
 
 /* Collects `bytes` (the same on every node, at most 64 KiB) from each node, in order of rank. May
@@ -119,13 +126,50 @@ SGP_API void sgp_group_interrupt(sgp_group_t *group);
  * because of another's loss is not the first, whatever was noticed first. */
 SGP_API int sgp_group_lost_peer(const sgp_group_t *group);
 
+/* What the transport has noticed of another node. */
+typedef enum sgp_event_kind {
+    SGP_EVENT_LOST =
+        1, /* it is gone: it ended without leaving, or was silent for the peer time limit */
+    SGP_EVENT_LEFT = 2, /* it has left in order */
+    SGP_EVENT_SILENT =
+        3, /* nothing has been heard from it for a third of the peer time limit; it may come back. shm: any
+                             node of the machine; tcp: a node to or from which there is a connection; not mpi */
+    SGP_EVENT_BACK = 4, /* it has been heard again after SGP_EVENT_SILENT */
+} sgp_event_kind_t;
+
+typedef struct sgp_event {
+    sgp_event_kind_t kind;
+    int rank;
+    double age;      /* seconds since it was noticed */
+    char reason[96]; /* why it is lost, as in the log; "" for the others */
+} sgp_event_t;
+
+/* The oldest event that has not been taken yet. Of each node one is kept at most, the latest: LOST and LEFT are the last
+ * of a node and never missing. Never blocks, also while a call is in the middle. SGP_ERR_AGAIN: there is none.
+ * SGP_ERR_INVALID: no such size. */
+SGP_API sgp_status_t sgp_group_next_event_sized(sgp_group_t *group, sgp_event_t *event,
+                                                size_t size);
+static inline sgp_status_t sgp_group_next_event(sgp_group_t *group, sgp_event_t *event) {
+    return sgp_group_next_event_sized(group, event, sizeof *event);
+}
+
+/* A file descriptor that is readable once something may be done: a message has arrived, room to send came free, another
+ * thread of the library has ended its part, or an event is there. For poll and its like; never read, write or close it.
+ * It belongs to the group, is the same each time, and is made by the first call, which starts a thread; at first it is
+ * readable. When it is, make the call that returned SGP_ERR_AGAIN again, and take the events: with the call, or where
+ * none is in the middle, with sgp_group_next_event, it stops being readable until something happens after that.
+ * A time limit makes nothing readable: give poll one. Groups that were split off have descriptors of their own, and a
+ * mixer of several workers waits in both. -1: the transport has none (mpi), or there is no memory; sgp_last_error has
+ * the reason. */
+SGP_API int sgp_group_descriptor(sgp_group_t *group);
+
 /* Leaves in order: waits until the others have received what was sent to them (at most timeout_ms)
  * and frees the group. Never fails the others: a node that leaves is not lost. NULL is fine. Mixers
  * of the group are destroyed first. */
 SGP_API void sgp_group_leave(sgp_group_t *group);
 
-/* Ends the membership without waiting: the other nodes lose this one at once, as if its process had ended, and may not
- * get what it has sent last. For a node that fails and must not look as if it had left in order. Frees the group. NULL
+/* Ends the membership without waiting: the other nodes lose this one at once, as if its process had ended (their logs say
+ * that it aborted, where the transport can tell), and may not get what it has sent last. For a node that fails and must not look as if it had left in order. Frees the group. NULL
  * is fine. Mixers of the group are destroyed first. */
 SGP_API void sgp_group_abort(sgp_group_t *group);
 

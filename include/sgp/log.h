@@ -32,8 +32,9 @@ SGP_API void sgp_log_set(sgp_log_fn fn, void *user, sgp_log_level_t level);
 /* Longest line, with its end. */
 #define SGP_LOG_LINE 1024
 
-/* Why the calling thread's last call failed: the line that was logged about it. "" if that call succeeded, or failed
- * without a line (SGP_ERR_NOT_FOUND of a parser, SGP_ERR_AGAIN). Never NULL; valid until the thread's next call. */
+/* Why the calling thread's last call failed, in words: the line that was logged about it, also where another thread of
+ * the library met the error, or an earlier call has logged it. "" if that call succeeded, or where nothing has failed:
+ * SGP_ERR_AGAIN, SGP_ERR_INTERRUPTED, SGP_ERR_NOT_FOUND of a parser. Never NULL; valid until the thread's next call. */
 SGP_API const char *sgp_last_error(void);
 
 #ifdef __cplusplus

@@ -188,6 +188,10 @@ sgp_status_t sgp_call_run(sgp_call_t *call, const char *name, sgp_call_body_fn b
     return call->status;
 }
 
+bool sgp_call_inside(void) {
+    return current != NULL;
+}
+
 const char *sgp_call_left(const sgp_call_t *call) {
     return call && call->state == LEFT ? call->name : NULL;
 }

@@ -43,6 +43,9 @@ sgp_status_t sgp_call_run(sgp_call_t *call, const char *name, sgp_call_body_fn b
 enum { SGP_CALL_REASON = 128 };
 bool sgp_call_may_run(const sgp_call_t *call, sgp_call_body_fn body, char reason[SGP_CALL_REASON]);
 
+/* Whether the calling thread is inside of a call. */
+bool sgp_call_inside(void);
+
 /* The function that is in the middle; NULL: none. */
 const char *sgp_call_left(const sgp_call_t *call);
 

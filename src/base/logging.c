@@ -4,6 +4,7 @@
 #include "base/call.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -47,9 +48,19 @@ const sgp_log_sink_t *sgp_api_begin(const sgp_log_sink_t *sink) {
     return sgp_log_use(sink ? sink : thread_sink);
 }
 
-void sgp_api_end(const sgp_log_sink_t *before) {
-    depth--;
+/* A parser that does not find a name says nothing (sgp/log.h). */
+static bool says_nothing(sgp_status_t status) {
+    bool quiet = status == SGP_ERR_NOT_FOUND && !last_error[0];
+    return quiet || status == SGP_OK || status == SGP_ERR_AGAIN || status == SGP_ERR_INTERRUPTED;
+}
+
+sgp_status_t sgp_api_end(const sgp_log_sink_t *before, sgp_status_t status) {
+    if (--depth == 0) {
+        if (says_nothing(status)) last_error[0] = '\0';
+        else if (!last_error[0]) sgp_set_last_error(sgp_status_message(status));
+    }
     sgp_log_use(before);
+    return status;
 }
 
 typedef struct line {

@@ -36,9 +36,11 @@ sgp_fail_at(sgp_log_level_t level, sgp_status_t status, const char *format, ...)
 /* Sets the calling thread's last error: to what another thread has met on its behalf. */
 void sgp_set_last_error(const char *text);
 
-/* Around the body of a public function that can fail, on the caller's stack: the outermost one clears the last error;
- * lines go to `sink` meanwhile (NULL: as before). end: takes what begin returned. */
+/* Around the body of a public function, on the caller's stack: the outermost one clears the last error; lines go to
+ * `sink` meanwhile (NULL: as before). end: takes what begin returned, and returns status. After the outermost one the
+ * last error is about this status: "" for SGP_OK and where nothing has failed (SGP_ERR_AGAIN, SGP_ERR_INTERRUPTED), and
+ * never "" for another one. */
 const sgp_log_sink_t *sgp_api_begin(const sgp_log_sink_t *sink);
-void sgp_api_end(const sgp_log_sink_t *before);
+sgp_status_t sgp_api_end(const sgp_log_sink_t *before, sgp_status_t status);
 
 #endif

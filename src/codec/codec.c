@@ -2,6 +2,8 @@
 /* The table of encodings. */
 #include "codec/codec_internal.h"
 
+#include "base/logging.h"
+
 #include <assert.h>
 #include <string.h>
 
@@ -32,10 +34,13 @@ const char *sgp_encoding_name(sgp_encoding_t encoding) {
 }
 
 sgp_status_t sgp_encoding_parse(const char *name, sgp_encoding_t *encoding) {
+    const sgp_log_sink_t *before = sgp_api_begin(NULL);
     for (size_t i = 0; i < SLOTS; i++)
-        if (encodings[i].name && !strcmp(encodings[i].name, name))
-            return *encoding = (sgp_encoding_t)i, SGP_OK;
-    return SGP_ERR_NOT_FOUND;
+        if (encodings[i].name && !strcmp(encodings[i].name, name)) {
+            *encoding = (sgp_encoding_t)i;
+            return sgp_api_end(before, SGP_OK);
+        }
+    return sgp_api_end(before, SGP_ERR_NOT_FOUND);
 }
 
 const sgp_codec_t *sgp_codec_of(sgp_encoding_t encoding) {

@@ -41,9 +41,13 @@ const char *sgp_graph_name(sgp_graph_kind_t kind) {
 }
 
 sgp_status_t sgp_graph_parse(const char *name, sgp_graph_kind_t *kind) {
+    const sgp_log_sink_t *before = sgp_api_begin(NULL);
     for (size_t i = 0; i < KINDS; i++)
-        if (!strcmp(graphs[i].name, name)) return *kind = (sgp_graph_kind_t)i, SGP_OK;
-    return SGP_ERR_NOT_FOUND;
+        if (!strcmp(graphs[i].name, name)) {
+            *kind = (sgp_graph_kind_t)i;
+            return sgp_api_end(before, SGP_OK);
+        }
+    return sgp_api_end(before, SGP_ERR_NOT_FOUND);
 }
 
 static const sgp_family_t *family_of(const sgp_graph_t *graph) {
@@ -64,7 +68,7 @@ static sgp_status_t check_peers(const sgp_graph_t *graph) {
     return family->check ? family->check(graph) : SGP_OK;
 }
 
-sgp_status_t sgp_graph_check(const sgp_graph_t *graph) {
+static sgp_status_t check(const sgp_graph_t *graph) {
     if (graph->size < 1)
         return sgp_fail(SGP_ERR_INVALID, "graph: %d nodes, must be at least 1", graph->size);
     if (graph->peers < 0)
@@ -72,6 +76,11 @@ sgp_status_t sgp_graph_check(const sgp_graph_t *graph) {
     if (!is_kind(graph->kind))
         return sgp_fail(SGP_ERR_INVALID, "graph: there is no kind %d", (int)graph->kind);
     return check_peers(graph);
+}
+
+sgp_status_t sgp_graph_check(const sgp_graph_t *graph) {
+    const sgp_log_sink_t *before = sgp_api_begin(NULL);
+    return sgp_api_end(before, check(graph));
 }
 
 int sgp_graph_period(const sgp_graph_t *graph) {

@@ -41,16 +41,13 @@ static sgp_status_t wait_for_chunk(const part_t *part, int src, size_t offset,
     sgp_inbox_t *inbox = sgp_group_inbox(part->group);
     sgp_inbox_key_t key = {
         .kind = SGP_KIND_CONTROL, .src = src, .step = part->sequence, .offset = offset};
-    char doing[80];
-    sgp_rank_name_t name;
-    snprintf(doing, sizeof doing, "%s in a collective call",
-             sgp_transport_name(sgp_group_transport(part->group), src, &name));
     for (;;) {
         uint64_t since = sgp_inbox_taken_in(inbox);
         sgp_group_serve(part->group);
         *chunk = sgp_inbox_find(inbox, &key);
         if (*chunk) return SGP_OK;
-        sgp_status_t status = sgp_inbox_wait(inbox, since, part->deadline, doing);
+        sgp_status_t status =
+            sgp_inbox_wait_for(inbox, src, since, part->deadline, "message of a collective call");
         if (status != SGP_OK) return status;
     }
 }
@@ -106,6 +103,9 @@ typedef struct gather_call {
 static sgp_status_t do_gather(void *argument) {
     const gather_call_t *call = argument;
     bool taken;
+    if (call->bytes == 0 || call->bytes > SGP_GATHER_BYTES)
+        return sgp_fail(SGP_ERR_INVALID, "gather: %zu bytes, must be 1 to %zu", call->bytes,
+                        SGP_GATHER_BYTES);
     sgp_status_t status = sgp_group_take(call->group, NULL, &taken);
     if (status == SGP_OK) status = gather(call->group, call->mine, call->bytes, call->all);
     if (taken) sgp_group_give(call->group);
@@ -113,9 +113,6 @@ static sgp_status_t do_gather(void *argument) {
 }
 
 sgp_status_t sgp_group_gather(sgp_group_t *group, const void *mine, size_t bytes, void *all) {
-    if (bytes == 0 || bytes > SGP_GATHER_BYTES)
-        return sgp_fail(SGP_ERR_INVALID, "gather: %zu bytes, must be 1 to %zu", bytes,
-                        SGP_GATHER_BYTES);
     gather_call_t call = {group, mine, bytes, all};
     return sgp_group_run(group, "sgp_group_gather", do_gather, &call, sizeof call);
 }
@@ -212,7 +209,12 @@ typedef struct broadcast_call {
 
 static sgp_status_t do_broadcast(void *argument) {
     broadcast_call_t *call = argument;
+    int root = call->terms.root, size = sgp_group_size(call->group);
     bool taken;
+    if (root < 0 || root >= size)
+        return sgp_fail(SGP_ERR_INVALID, "broadcast: root is rank %d of %d, must be 0 to %d", root,
+                        size, size - 1);
+    if (size == 1) return SGP_OK;
     sgp_status_t status = sgp_group_take(call->group, NULL, &taken);
     if (status == SGP_OK) status = broadcast(call->group, call->bytes, &call->terms);
     if (taken) sgp_group_give(call->group);
@@ -220,10 +222,6 @@ static sgp_status_t do_broadcast(void *argument) {
 }
 
 sgp_status_t sgp_group_broadcast(sgp_group_t *group, void *bytes, size_t count, int root) {
-    if (root < 0 || root >= sgp_group_size(group))
-        return sgp_fail(SGP_ERR_INVALID, "broadcast: root is rank %d of %d, must be 0 to %d", root,
-                        sgp_group_size(group), sgp_group_size(group) - 1);
-    if (sgp_group_size(group) == 1) return SGP_OK;
     broadcast_call_t call = {group, bytes, {.count = count, .root = root}};
     return sgp_group_run(group, "sgp_group_broadcast", do_broadcast, &call, sizeof call);
 }

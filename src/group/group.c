@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "group/group_internal.h"
 
+#include "base/abi.h"
+#include "base/clock.h"
 #include "base/constants.h"
 #include "base/logging.h"
 #include "group/join/origin.h"
 
 #include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,8 +26,12 @@ struct sgp_group {
     sgp_lease_t lease;
     sgp_origin_t *origin; /* owned, or NULL */
     char *loss_file;      /* owned, or NULL */
+    uint32_t *seen;       /* (size) events taken (sgp_fates_next_event) */
+    uint32_t events;      /* all of these have been looked at */
     sgp_call_t *call;     /* the public call that runs, or was left in the middle */
     bool owns_call;       /* a group that was split off shares that of the whole */
+    sgp_group_t *sharing; /* the next one of a circle: the groups of that call */
+    bool has_descriptor;
     sgp_log_sink_t *sink; /* options.log; NULL: none. Owned where the call is */
 };
 
@@ -31,11 +39,14 @@ sgp_status_t sgp_group_create(sgp_transport_t *transport, int timeout_ms, sgp_gr
     sgp_group_t *made = calloc(1, sizeof *made);
     if (!made) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a group");
     made->transport = transport;
+    made->sharing = made;
     made->timeout = (uint64_t)(timeout_ms > 0 ? timeout_ms : DEFAULT_TIMEOUT_MS) * SGP_MILLISECOND;
     made->others = calloc((size_t)transport->size, sizeof *made->others);
+    made->seen = calloc((size_t)transport->size, sizeof *made->seen);
     sgp_status_t status =
-        made->others ? sgp_inbox_create(transport, &made->inbox)
-                     : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a group of %d", transport->size);
+        made->others && made->seen
+            ? sgp_inbox_create(transport, &made->inbox)
+            : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a group of %d", transport->size);
     /* Two collective calls can overlap: a fast node is in the next one while a slow one is in
      * this. */
     if (status == SGP_OK) status = sgp_transport_prepare(transport, SGP_GATHER_BYTES, 4);
@@ -48,6 +59,7 @@ sgp_status_t sgp_group_create(sgp_transport_t *transport, int timeout_ms, sgp_gr
     if (status != SGP_OK) {
         sgp_inbox_destroy(made->inbox);
         free(made->others);
+        free(made->seen);
         free(made);
         return status;
     }
@@ -107,28 +119,45 @@ void sgp_group_set_sink(sgp_group_t *group, sgp_log_sink_t *sink) {
     group->sink = sink;
 }
 
+const sgp_log_sink_t *sgp_group_sink(const sgp_group_t *group) {
+    return group->sink;
+}
+
 void sgp_group_share_call(sgp_group_t *part, sgp_group_t *whole) {
     sgp_call_destroy(part->call);
+    part->sharing = whole->sharing;
+    whole->sharing = part;
     part->call = whole->call;
     part->sink = whole->sink;
     part->owns_call = false;
 }
 
+/* What arrives from now on makes the descriptors readable, of all groups that the call may wait in. */
+static void rearm(sgp_group_t *group) {
+    sgp_group_t *each = group;
+    do {
+        if (each->has_descriptor && each->transport->ops->rearm)
+            each->transport->ops->rearm(each->transport);
+        each = each->sharing;
+    } while (each != group);
+}
+
 sgp_status_t sgp_group_run(sgp_group_t *group, const char *name, sgp_call_body_fn body,
                            const void *argument, size_t size) {
+    if (sgp_call_inside()) return sgp_call_run(group->call, name, body, argument, size);
     const sgp_log_sink_t *before = sgp_api_begin(group->sink);
     char reason[SGP_CALL_REASON];
+    rearm(group);
     sgp_status_t status = sgp_call_may_run(group->call, body, reason)
                               ? sgp_call_run(group->call, name, body, argument, size)
                               : sgp_fail(SGP_ERR_INVALID, "%s: %s", name, reason);
-    sgp_api_end(before);
-    return status;
+    return sgp_api_end(before, status);
 }
 
 void sgp_group_cancel(sgp_group_t *group) {
     const sgp_log_sink_t *before = sgp_api_begin(group->sink);
     sgp_call_cancel(group->call);
-    sgp_api_end(before);
+    sgp_api_end(before, SGP_OK);
 }
 
 void sgp_group_set_slice(sgp_group_t *group, int milliseconds) {
@@ -148,6 +177,57 @@ int sgp_group_size(const sgp_group_t *group) {
 }
 int sgp_group_lost_peer(const sgp_group_t *group) {
     return sgp_transport_lost_peer(group->transport);
+}
+
+/* ---- events ---- */
+
+/* Of version 1.0. */
+#define LEAST_EVENT (offsetof(sgp_event_t, reason) + sizeof((sgp_event_t *)0)->reason)
+
+static sgp_event_t event_of(const sgp_fate_event_t *found) {
+    sgp_event_t event = {.rank = found->rank,
+                         .age = (double)(sgp_clock_now() - found->noticed) / 1e9};
+    if (found->fate.state == SGP_FATE_LOST) event.kind = SGP_EVENT_LOST;
+    else if (found->fate.state == SGP_FATE_LEFT) event.kind = SGP_EVENT_LEFT;
+    else event.kind = found->silent ? SGP_EVENT_SILENT : SGP_EVENT_BACK;
+    if (event.kind == SGP_EVENT_LOST) snprintf(event.reason, sizeof event.reason, "%s", found->why);
+    return event;
+}
+
+static sgp_status_t next_event(sgp_group_t *group, sgp_event_t *theirs, size_t size) {
+    sgp_fates_t *fates = group->transport->fates;
+    sgp_fate_event_t found;
+    sgp_status_t status = sgp_abi_check("event", size, LEAST_EVENT);
+    uint32_t events = sgp_fates_events(fates);
+    if (status != SGP_OK) return status;
+    if (events == group->events) return SGP_ERR_AGAIN;
+    if (!sgp_fates_next_event(fates, group->seen, &found)) {
+        group->events = events;
+        return SGP_ERR_AGAIN;
+    }
+    sgp_event_t event = event_of(&found);
+    sgp_abi_write(&event, sizeof event, theirs, size);
+    return SGP_OK;
+}
+
+sgp_status_t sgp_group_next_event_sized(sgp_group_t *group, sgp_event_t *event, size_t size) {
+    const sgp_log_sink_t *before = sgp_api_begin(group->sink);
+    if (!sgp_call_left(group->call)) rearm(group); /* else that call has to look, too */
+    return sgp_api_end(before, next_event(group, event, size));
+}
+
+int sgp_group_descriptor(sgp_group_t *group) {
+    sgp_transport_t *transport = group->transport;
+    const sgp_log_sink_t *before = sgp_api_begin(group->sink);
+    int descriptor = -1;
+    sgp_status_t status = SGP_ERR_UNSUPPORTED;
+    if (transport->ops->descriptor) {
+        descriptor = transport->ops->descriptor(transport);
+        status = descriptor < 0 ? SGP_ERR_NO_MEMORY : SGP_OK;
+        group->has_descriptor = descriptor >= 0;
+    } else sgp_fail(status, "group: the transport %s has no descriptor", transport->ops->name);
+    sgp_api_end(before, status);
+    return descriptor;
 }
 
 /* ---- the first loss, for the launcher ---- */
@@ -176,6 +256,9 @@ void sgp_group_tell_losses(sgp_group_t *group, const char *file) {
 /* ---- the end ---- */
 
 static void destroy(sgp_group_t *group) {
+    sgp_group_t *before = group;
+    while (before->sharing != group) before = before->sharing;
+    before->sharing = group->sharing;
     sgp_transport_destroy(group->transport);
     if (group->owns_call) {
         sgp_call_destroy(group->call);
@@ -184,6 +267,7 @@ static void destroy(sgp_group_t *group) {
     sgp_origin_destroy(group->origin);
     free(group->loss_file);
     free(group->others);
+    free(group->seen);
     free(group);
 }
 
@@ -195,7 +279,7 @@ void sgp_group_leave(sgp_group_t *group) {
     sgp_inbox_destroy(group->inbox);
     sgp_transport_leave(group->transport, now + group->timeout);
     destroy(group);
-    sgp_api_end(before);
+    sgp_api_end(before, SGP_OK);
 }
 
 /* A rank that ends without leaving is lost to the others (transport.h). */
@@ -204,6 +288,7 @@ void sgp_group_abort(sgp_group_t *group) {
     sgp_group_cancel(group);
     const sgp_log_sink_t *before = sgp_api_begin(group->sink);
     sgp_inbox_destroy(group->inbox);
+    sgp_transport_abort(group->transport);
     destroy(group);
-    sgp_api_end(before);
+    sgp_api_end(before, SGP_OK);
 }

@@ -24,6 +24,9 @@ sgp_status_t sgp_group_create(sgp_transport_t *transport, int timeout_ms, sgp_gr
 /* Takes a sink (malloc) for the lines of the group's calls; the group frees it. */
 void sgp_group_set_sink(sgp_group_t *group, sgp_log_sink_t *sink);
 
+/* Where they go; NULL: to the process's log. */
+const sgp_log_sink_t *sgp_group_sink(const sgp_group_t *group);
+
 /* For groups that are split off and used by the same caller: one call at a time in both. The whole outlives the part. */
 void sgp_group_share_call(sgp_group_t *part, sgp_group_t *whole);
 
@@ -69,7 +72,8 @@ void sgp_group_serve(sgp_group_t *group);
 
 /* ---- for src/group/join and its launchers ---- */
 
-/* How the group was joined; NULL: it was made by sgp_group_create alone. */
+/* How the group, or the one that it was made from, was joined; NULL: it was made by sgp_group_create
+ * alone. */
 typedef struct sgp_origin sgp_origin_t; /* group/join/origin.h */
 const sgp_origin_t *sgp_group_origin(const sgp_group_t *group);
 void sgp_group_set_origin(sgp_group_t *group, sgp_origin_t *origin /* taken */);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Groups within a group, joined in the same way, each with connections of its own. */
+/* Groups of the processes of a group, or of some of them, joined in the same way, each with connections of its own. */
 #include "base/logging.h"
 #include "group/join/connect.h"
 #include "group/group_internal.h"
@@ -24,7 +24,7 @@ static sgp_status_t check_split(sgp_group_t *group, int workers) {
         return sgp_fail(SGP_ERR_INVALID,
                         "a group of %d processes is not a whole number of nodes of %d workers",
                         size, workers);
-    if (!sgp_group_origin(group))
+    if (!sgp_group_origin(group) || sgp_group_origin(group)->is_part)
         return sgp_fail(SGP_ERR_UNSUPPORTED,
                         "group: only a group made by sgp_group_join can be split");
     return SGP_OK;
@@ -53,6 +53,18 @@ static sgp_status_t make_endpoint(const sgp_origin_t *origin, const part_t *part
     return status == SGP_OK ? listen_again(origin, listener, endpoint) : status;
 }
 
+/* Slices and interrupts do not end it: an interrupt is for the next call. */
+static sgp_status_t gather_whole(sgp_group_t *group, const void *mine, size_t bytes, void *all) {
+    sgp_status_t status;
+    bool interrupted = false;
+    do {
+        status = sgp_group_gather(group, mine, bytes, all);
+        interrupted |= status == SGP_ERR_INTERRUPTED;
+    } while (status == SGP_ERR_AGAIN || status == SGP_ERR_INTERRUPTED);
+    if (interrupted) sgp_group_interrupt(group);
+    return status;
+}
+
 /* Through the whole group, of which all processes call. *all: (size of the group) in its order; the
  * caller frees it. */
 static sgp_status_t exchange_endpoints(sgp_group_t *group, const sgp_endpoint_t *mine,
@@ -63,7 +75,7 @@ static sgp_status_t exchange_endpoints(sgp_group_t *group, const sgp_endpoint_t 
     sgp_endpoint_t *endpoints = calloc((size_t)size, sizeof *endpoints);
     sgp_endpoint_encode(mine, own);
     sgp_status_t status = gathered && endpoints
-                              ? sgp_group_gather(group, own, sizeof own, gathered)
+                              ? gather_whole(group, own, sizeof own, gathered)
                               : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d endpoints", size);
     for (int r = 0; r < size && status == SGP_OK; r++)
         status = sgp_endpoint_decode(gathered[r], &endpoints[r]);
@@ -100,7 +112,7 @@ static sgp_status_t connect_part(sgp_group_t *whole, const part_t *part,
     return status;
 }
 
-static sgp_status_t join_part(sgp_group_t *whole, const part_t *part, sgp_group_t **group) {
+static sgp_status_t connect_group(sgp_group_t *whole, const part_t *part, sgp_group_t **group) {
     sgp_transport_t *transport = NULL;
     sgp_transport_t *all = sgp_group_transport(whole);
     sgp_status_t status = sgp_mpi_is(all)
@@ -112,14 +124,25 @@ static sgp_status_t join_part(sgp_group_t *whole, const part_t *part, sgp_group_
     return status;
 }
 
+static sgp_status_t join_part(sgp_group_t *whole, const part_t *part, sgp_group_t **group) {
+    sgp_origin_t *origin;
+    sgp_status_t status = sgp_origin_copy(sgp_group_origin(whole), &origin);
+    if (status != SGP_OK) return status;
+    origin->is_part |= part->size < sgp_group_size(whole);
+    status = connect_group(whole, part, group);
+    if (status == SGP_OK) sgp_group_set_origin(*group, origin);
+    else sgp_origin_destroy(origin);
+    return status;
+}
+
 /* For log lines. */
 static void name_ranks(sgp_group_t *group, int first, int stride, int workers) {
     sgp_group_transport(group)->ranks =
         (sgp_ranks_t){.first = first, .stride = stride, .workers = workers};
 }
 
-sgp_status_t sgp_group_split(sgp_group_t *group, int workers_per_node, sgp_group_t **nodes,
-                             sgp_group_t **workers) {
+static sgp_status_t split(sgp_group_t *group, int workers_per_node, sgp_group_t **nodes,
+                          sgp_group_t **workers) {
     sgp_status_t status = check_split(group, workers_per_node);
     if (status != SGP_OK) return status;
     int rank = sgp_group_rank(group), size = sgp_group_size(group);
@@ -145,4 +168,52 @@ sgp_status_t sgp_group_split(sgp_group_t *group, int workers_per_node, sgp_group
     *nodes = outer;
     *workers = inner;
     return SGP_OK;
+}
+
+sgp_status_t sgp_group_split(sgp_group_t *group, int workers_per_node, sgp_group_t **nodes,
+                             sgp_group_t **workers) {
+    const sgp_log_sink_t *before = sgp_api_begin(sgp_group_sink(group));
+    return sgp_api_end(before, split(group, workers_per_node, nodes, workers));
+}
+
+/* ---- a group of the same processes ---- */
+
+/* The sink is there before the group: threads that joining starts take it over. *sink: NULL where the group has none. */
+static sgp_status_t copy_sink(const sgp_group_t *group, sgp_log_sink_t **sink) {
+    const sgp_log_sink_t *whole = sgp_group_sink(group);
+    *sink = NULL;
+    if (!whole) return SGP_OK;
+    *sink = malloc(sizeof **sink);
+    if (!*sink) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a group's log");
+    **sink = *whole;
+    return SGP_OK;
+}
+
+static sgp_status_t duplicate(sgp_group_t *group, sgp_group_t **copy) {
+    part_t same = {.stride = 1, .size = sgp_group_size(group), .rank = sgp_group_rank(group)};
+    sgp_log_sink_t *sink;
+    sgp_group_t *made;
+    if (!sgp_group_origin(group))
+        return sgp_fail(SGP_ERR_UNSUPPORTED, "group: only a group made by sgp_group_join, and the "
+                                             "groups made from it, can be duplicated");
+    sgp_status_t status = copy_sink(group, &sink);
+    if (status != SGP_OK) return status;
+    const sgp_log_sink_t *before = sgp_log_use(sink);
+    status = join_part(group, &same, &made);
+    sgp_log_use(before);
+    if (status != SGP_OK) {
+        free(sink);
+        return status;
+    }
+    sgp_group_set_sink(made, sink);
+    const sgp_ranks_t *ranks = &sgp_group_transport(group)->ranks;
+    if (ranks->workers > 1) name_ranks(made, ranks->first, ranks->stride, ranks->workers);
+    sgp_group_tell_losses(made, sgp_group_loss_file(group));
+    *copy = made;
+    return SGP_OK;
+}
+
+sgp_status_t sgp_group_duplicate(sgp_group_t *group, sgp_group_t **copy) {
+    const sgp_log_sink_t *before = sgp_api_begin(sgp_group_sink(group));
+    return sgp_api_end(before, duplicate(group, copy));
 }

@@ -3,6 +3,8 @@
 
 #include "mixing/algorithms/algorithm_ops.h"
 
+#include "base/logging.h"
+
 #include <string.h>
 
 /* X(algorithm, name, capabilities...): the only list of algorithms. */
@@ -40,9 +42,13 @@ const char *sgp_algorithm_name(sgp_algorithm_t algorithm) {
 }
 
 sgp_status_t sgp_algorithm_parse(const char *name, sgp_algorithm_t *algorithm) {
+    const sgp_log_sink_t *before = sgp_api_begin(NULL);
     for (size_t i = 0; i < COUNT; i++)
-        if (!strcmp(algorithms[i].name, name)) return *algorithm = (sgp_algorithm_t)i, SGP_OK;
-    return SGP_ERR_NOT_FOUND;
+        if (!strcmp(algorithms[i].name, name)) {
+            *algorithm = (sgp_algorithm_t)i;
+            return sgp_api_end(before, SGP_OK);
+        }
+    return sgp_api_end(before, SGP_ERR_NOT_FOUND);
 }
 
 sgp_graph_kind_t sgp_algorithm_default_graph(sgp_algorithm_t algorithm) {

@@ -259,12 +259,10 @@ static sgp_status_t check_change(const sgp_mixer_t *mixer, size_t offset, size_t
             "add: %zu elements from element %zu on: must lie within the %zu of the vector", count,
             offset, mixer->all_length);
     if (!change && count > 0) return sgp_fail(SGP_ERR_INVALID, "add: no change is given");
-    if (!sgp_mixer_accepts(mixer, sgp_is_finite(count, change))) {
-        sgp_log(SGP_LOG_INFO, "add: elements %zu to %zu of the change are not all finite", offset,
-                offset + count - 1);
-        return SGP_ERR_NOT_FINITE;
-    }
-    return SGP_OK;
+    if (sgp_mixer_accepts(mixer, sgp_is_finite(count, change))) return SGP_OK;
+    return sgp_fail_at(SGP_LOG_INFO, SGP_ERR_NOT_FINITE,
+                       "add: elements %zu to %zu of the change are not all finite", offset,
+                       offset + count - 1);
 }
 
 /* z <- z + change / w on the part of [offset, offset + count) that lies in a segment of weight w. */

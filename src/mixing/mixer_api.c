@@ -42,8 +42,10 @@ sgp_status_t sgp_mixer_create_sized(sgp_group_t *group, const sgp_mixer_options_
 void sgp_mixer_destroy(sgp_mixer_t *mixer) {
     if (!mixer) return;
     sgp_group_cancel(mixer->group);
+    const sgp_log_sink_t *before = sgp_api_begin(sgp_group_sink(mixer->group));
     sgp_parts_destroy(mixer);
     sgp_mixer_do_destroy(mixer);
+    sgp_api_end(before, SGP_OK);
 }
 
 /* ---- switch ---- */
@@ -237,9 +239,11 @@ sgp_status_t sgp_mixer_average_sized(sgp_mixer_t *mixer, float *values,
 sgp_status_t sgp_mixer_statistics_sized(const sgp_mixer_t *mixer,
                                         sgp_mixer_statistics_t *statistics, size_t size) {
     sgp_mixer_statistics_t ours;
+    const sgp_log_sink_t *before = sgp_api_begin(sgp_group_sink(mixer->group));
     sgp_status_t status = sgp_abi_check("statistics", size, LEAST_STATISTICS);
-    if (status != SGP_OK) return status;
-    sgp_mixer_do_statistics(mixer, &ours);
-    sgp_abi_write(&ours, sizeof ours, statistics, size);
-    return SGP_OK;
+    if (status == SGP_OK) {
+        sgp_mixer_do_statistics(mixer, &ours);
+        sgp_abi_write(&ours, sizeof ours, statistics, size);
+    }
+    return sgp_api_end(before, status);
 }

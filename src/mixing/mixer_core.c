@@ -7,9 +7,9 @@
 
 sgp_status_t sgp_mixer_refuse(const sgp_mixer_t *mixer, const char *what, size_t offset,
                               size_t count) {
-    sgp_log(SGP_LOG_INFO, "step %" PRIu64 ": elements %zu to %zu of the %s are not all finite",
-            mixer->step, mixer->first + offset, mixer->first + offset + count - 1, what);
-    return SGP_ERR_NOT_FINITE;
+    return sgp_fail_at(SGP_LOG_INFO, SGP_ERR_NOT_FINITE,
+                       "step %" PRIu64 ": elements %zu to %zu of the %s are not all finite",
+                       mixer->step, mixer->first + offset, mixer->first + offset + count - 1, what);
 }
 
 sgp_status_t sgp_mixer_refuse_held(const sgp_mixer_t *mixer, const char *call) {

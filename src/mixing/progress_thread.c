@@ -3,6 +3,7 @@
 
 #include "base/logging.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct sgp_progress_thread {
@@ -27,7 +28,7 @@ static void work_of(sgp_progress_t *progress) {
     sgp_work_t left = SGP_WORK_DONE;
     sgp_status_t status = work(progress->mixer, &left);
     sgp_transport_lock(transport);
-    if (progress->status == SGP_OK) progress->status = status;
+    sgp_progress_fail(progress, status);
     progress->left = left;
     progress->active = status == SGP_OK && left != SGP_WORK_DONE;
     sgp_transport_unlock(transport);
@@ -63,7 +64,7 @@ static void fail_all(const sgp_progress_thread_t *thread, sgp_status_t status) {
     for (sgp_progress_t *at = thread->first; at; at = at->next) {
         if (!at->active) continue;
         at->active = false;
-        if (at->status == SGP_OK) at->status = status;
+        sgp_progress_fail(at, status);
     }
     sgp_transport_unlock(thread->transport);
 }
@@ -142,7 +143,7 @@ static sgp_status_t lease_take(void *owner, bool *taken) {
     bool has = thread->holds;
     sgp_status_t status = has ? recall(thread, deadline) : SGP_OK;
     for (const sgp_progress_t *at = thread->first; at && has && status == SGP_OK; at = at->next)
-        status = at->status;
+        status = sgp_progress_status(at);
     bool late = thread->holds;
     *taken = has && !late;
     sgp_transport_unlock(transport);
@@ -284,7 +285,7 @@ sgp_status_t sgp_progress_take(sgp_progress_t *progress, uint64_t deadline) {
     sgp_transport_lock(transport);
     bool slept = progress->thread->holds || progress->active;
     sgp_status_t status = recall_finished(progress, deadline);
-    if (status == SGP_OK) status = progress->status;
+    if (status == SGP_OK) status = sgp_progress_status(progress);
     bool late = progress->thread->holds;
     sgp_transport_unlock(transport);
     uint64_t now = slept ? sgp_transport_now(transport) : start;
@@ -301,11 +302,14 @@ bool sgp_progress_holds(const sgp_progress_t *progress) {
 }
 
 sgp_status_t sgp_progress_status(const sgp_progress_t *progress) {
+    if (progress->status != SGP_OK) sgp_set_last_error(progress->why);
     return progress->status;
 }
 
 void sgp_progress_fail(sgp_progress_t *progress, sgp_status_t status) {
-    if (progress->status == SGP_OK) progress->status = status;
+    if (progress->status != SGP_OK || status == SGP_OK) return;
+    progress->status = status;
+    snprintf(progress->why, sizeof progress->why, "%s", sgp_last_error());
 }
 
 bool sgp_progress_recalled(sgp_progress_t *progress) {

@@ -6,6 +6,7 @@
 #ifndef SGP_MIXING_PROGRESS_THREAD_H
 #define SGP_MIXING_PROGRESS_THREAD_H
 
+#include "base/logging.h"
 #include "mixing/mixer_core.h"
 
 /* What is left of a mixer's work after a call of it. */
@@ -32,7 +33,8 @@ struct sgp_progress {
     bool wanted; /* its node waits for the end of the work */
     bool ends;   /* and gives up what has not begun */
     sgp_work_t left;
-    sgp_status_t status; /* the first error of work */
+    sgp_status_t status;    /* the first error of work */
+    char why[SGP_LOG_LINE]; /* its text */
 };
 
 /* Makes mixer->progress, idle, and the thread where the group has none; fine if the mixer has it already. alone: its work
@@ -57,7 +59,8 @@ sgp_status_t sgp_progress_take(sgp_progress_t *progress, uint64_t deadline);
 /* For sgp_group_take: a mixer with work takes the transport by sgp_progress_take. NULL for all others. */
 const void *sgp_progress_owner(const sgp_mixer_t *mixer);
 
-/* For the node, with the transport's lock held: whether the thread has the transport; the first error of work. */
+/* For the node, with the transport's lock held: whether the thread has the transport; the first error of work, whose
+ * text becomes the last error of the caller. */
 bool sgp_progress_holds(const sgp_progress_t *progress);
 sgp_status_t sgp_progress_status(const sgp_progress_t *progress);
 

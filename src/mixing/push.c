@@ -241,12 +241,10 @@ sgp_status_t sgp_absorption_ready(sgp_absorption_t *absorption, sgp_mixer_t *mix
 
 static sgp_status_t wait_for(sgp_mixer_t *mixer, const sgp_absorption_t *absorption, uint64_t since,
                              uint64_t deadline) {
-    char what[96];
-    sgp_rank_name_t name;
+    char what[48];
     int sender = absorption->senders[absorption->sender].peer;
-    snprintf(what, sizeof what, "the message of step %" PRIu64 " from %s", absorption->round,
-             sgp_transport_name(mixer->transport, sender, &name));
-    return sgp_inbox_wait(mixer->inbox, since, deadline, what);
+    snprintf(what, sizeof what, "message of step %" PRIu64, absorption->round);
+    return sgp_inbox_wait_for(mixer->inbox, sender, since, deadline, what);
 }
 
 sgp_status_t sgp_absorption_finish(sgp_absorption_t *absorption, sgp_mixer_t *mixer,

@@ -153,10 +153,10 @@ typedef struct part {
 /* SGP_ERR_NOT_FINITE, logged, unless our part is finite or is not checked. */
 static sgp_status_t judge(const sgp_reduce_t *reduce, bool finite, size_t offset, size_t count) {
     if (finite || reduce->unchecked) return SGP_OK;
-    sgp_log(SGP_LOG_INFO,
-            "all-reduce %" PRIu64 ": elements %zu to %zu of this node's part are not all finite",
-            reduce->step, offset, offset + count - 1);
-    return SGP_ERR_NOT_FINITE;
+    return sgp_fail_at(SGP_LOG_INFO, SGP_ERR_NOT_FINITE,
+                       "all-reduce %" PRIu64
+                       ": elements %zu to %zu of this node's part are not all finite",
+                       reduce->step, offset, offset + count - 1);
 }
 
 /* place <- part, unless it lies there. false: a number is not finite. */
@@ -479,6 +479,27 @@ void sgp_reduce_count(sgp_reduce_t *reduce) {
     count_messages(reduce, true, true, owned_by_others(reduce->reducer));
 }
 
+/* A rank whose part of mine or whose mean is missing, and that has left; -1: none. */
+static int missing_and_left(const sgp_reduce_t *reduce, const state_t *state, const size_t *taken) {
+    const sgp_reducer_t *reducer = reduce->reducer;
+    bool scatters = state->scatters && state->reduced < length_of(state->mine);
+    for (int r = 0; r < reducer->size; r++) {
+        bool mean = state->gathers && taken[r] < length_of(segment_of(reducer, r));
+        if (r == reducer->rank || !(mean || (scatters && r == state->there))) continue;
+        if (sgp_transport_has_ended(reducer->transport, r)) return r;
+    }
+    return -1;
+}
+
+static sgp_status_t wait_for_parts(const sgp_reduce_t *reduce, const state_t *state,
+                                   const size_t *taken, uint64_t since) {
+    sgp_inbox_t *inbox = reduce->reducer->inbox;
+    bool anybody = sgp_fates_changes(reduce->reducer->transport->fates) > 0;
+    int left = anybody ? missing_and_left(reduce, state, taken) : -1;
+    if (left < 0) return sgp_inbox_wait(inbox, since, reduce->deadline, "parts of an all-reduce");
+    return sgp_inbox_wait_for(inbox, left, since, reduce->deadline, "part of an all-reduce");
+}
+
 static sgp_status_t run(sgp_reduce_t *reduce, bool scatters, bool gathers) {
     sgp_reducer_t *reducer = reduce->reducer;
     state_t state = {.mine = segment_of(reducer, reducer->rank),
@@ -494,9 +515,7 @@ static sgp_status_t run(sgp_reduce_t *reduce, bool scatters, bool gathers) {
         uint64_t since = sgp_inbox_taken_in(reducer->inbox);
         state.moved = false;
         status = absorb(reduce, &state, taken);
-        if (status == SGP_OK && !state.moved)
-            status =
-                sgp_inbox_wait(reducer->inbox, since, reduce->deadline, "parts of an all-reduce");
+        if (status == SGP_OK && !state.moved) status = wait_for_parts(reduce, &state, taken, since);
         mark_end(reduce, &state, SGP_TRACE_WAIT);
     }
     count_messages(reduce, scatters, gathers, state.finished);

@@ -14,9 +14,15 @@
 static sgp_status_t share_status(sgp_group_t *group, sgp_status_t mine) {
     int size = sgp_group_size(group);
     int32_t own = mine, all[size];
+    char why[SGP_LOG_LINE];
     sgp_rank_name_t name;
+    memcpy(why, sgp_last_error(), sizeof why);
     sgp_status_t status = sgp_group_gather(group, &own, sizeof own, all);
-    if (mine != SGP_OK || status != SGP_OK) return mine != SGP_OK ? mine : status;
+    if (mine != SGP_OK) {
+        sgp_set_last_error(why);
+        return mine;
+    }
+    if (status != SGP_OK) return status;
     for (int r = 0; r < size; r++)
         if (all[r] != SGP_OK)
             return sgp_fail((sgp_status_t)all[r], "mixer: no node switches, as %s cannot: %s",

@@ -103,8 +103,7 @@ sgp_status_t sgp_optimizer_create_sized(const sgp_optimizer_options_t *options, 
     sgp_status_t status =
         sgp_abi_read("optimizer options", options, size, &ours, sizeof ours, LEAST_OPTIONS);
     if (status == SGP_OK) status = create(&ours, optimizer);
-    sgp_api_end(before);
-    return status;
+    return sgp_api_end(before, status);
 }
 
 void sgp_optimizer_destroy(sgp_optimizer_t *optimizer) {

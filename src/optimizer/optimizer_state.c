@@ -57,8 +57,7 @@ static sgp_status_t save(sgp_optimizer_t *optimizer, void *bytes, size_t size) {
 sgp_status_t sgp_optimizer_state_save(const sgp_optimizer_t *optimizer, void *bytes, size_t size) {
     const sgp_log_sink_t *before = sgp_api_begin(NULL);
     sgp_status_t status = save((sgp_optimizer_t *)(uintptr_t)optimizer, bytes, size);
-    sgp_api_end(before);
-    return status;
+    return sgp_api_end(before, status);
 }
 
 static sgp_status_t load(sgp_optimizer_t *optimizer, const void *bytes, size_t size) {
@@ -78,6 +77,5 @@ static sgp_status_t load(sgp_optimizer_t *optimizer, const void *bytes, size_t s
 sgp_status_t sgp_optimizer_state_load(sgp_optimizer_t *optimizer, const void *bytes, size_t size) {
     const sgp_log_sink_t *before = sgp_api_begin(NULL);
     sgp_status_t status = load(optimizer, bytes, size);
-    sgp_api_end(before);
-    return status;
+    return sgp_api_end(before, status);
 }

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/constants.h"
+#include "base/logging.h"
 
 #include <string.h>
 
@@ -126,7 +127,8 @@ static sgp_status_t look(void *context, bool agent) {
         fresh = has_new_notices(&halt->watches[0]);
         if (fresh && !halt->ended) halt->ended = has_ended(halt->all);
     }
-    if (halt->ended) status = SGP_ERR_ENDED;
+    if (halt->ended)
+        status = sgp_fail_at(SGP_LOG_DEBUG, SGP_ERR_ENDED, "another node has ended the run");
     else if (is_late(halt)) status = SGP_ERR_INTERRUPTED;
     else if (into_all) join_halt(halt, fresh);
     pthread_mutex_unlock(&halt->lock);

@@ -1,11 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport/fates.h"
 
+#include "base/clock.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* The latest event of a rank. */
+typedef struct latest {
+    uint32_t number; /* of the event, counted from 1; 0: there was none */
+    bool silent;
+    uint64_t noticed;
+} latest_t;
 
 struct sgp_fates {
     int size;
@@ -15,7 +24,9 @@ struct sgp_fates {
     int *order;           /* (size) ranks, as they changed */
     void (*told)(void *context, int rank);
     void *context;
+    latest_t *latest; /* (size) */
     _Atomic uint32_t changes;
+    _Atomic uint32_t events;
     atomic_int first_lost; /* -1 */
 };
 
@@ -48,9 +59,10 @@ sgp_status_t sgp_fates_create(int size, sgp_fates_t **fates) {
     made->fate = calloc((size_t)size, sizeof *made->fate);
     made->why = calloc((size_t)size, sizeof *made->why);
     made->order = calloc((size_t)size, sizeof *made->order);
+    made->latest = calloc((size_t)size, sizeof *made->latest);
     pthread_mutex_init(&made->lock, NULL);
     atomic_init(&made->first_lost, -1);
-    if (!made->fate || !made->why || !made->order) {
+    if (!made->fate || !made->why || !made->order || !made->latest) {
         sgp_fates_destroy(made);
         return SGP_ERR_NO_MEMORY;
     }
@@ -66,6 +78,7 @@ void sgp_fates_destroy(sgp_fates_t *fates) {
     free(fates->fate);
     free(fates->why);
     free(fates->order);
+    free(fates->latest);
     free(fates);
 }
 
@@ -92,6 +105,13 @@ void sgp_fates_on_loss(sgp_fates_t *fates, void (*told)(void *context, int rank)
     pthread_mutex_unlock(&fates->lock);
 }
 
+/* Lock held. */
+static void count_event(sgp_fates_t *fates, int rank, bool silent) {
+    uint32_t number = atomic_load(&fates->events) + 1;
+    fates->latest[rank] = (latest_t){number, silent, sgp_clock_now()};
+    atomic_store(&fates->events, number);
+}
+
 bool sgp_fates_set(sgp_fates_t *fates, int rank, sgp_fate_t fate, const char *why) {
     pthread_mutex_lock(&fates->lock);
     bool changes = fates->fate[rank].state == SGP_FATE_PRESENT;
@@ -101,10 +121,50 @@ bool sgp_fates_set(sgp_fates_t *fates, int rank, sgp_fate_t fate, const char *wh
         fates->why[rank] = why ? strdup(why) : NULL;
         fates->order[count] = rank;
         if (fate.state == SGP_FATE_LOST) note_first(fates, rank);
+        count_event(fates, rank, false);
         atomic_store(&fates->changes, count + 1);
     }
     pthread_mutex_unlock(&fates->lock);
     return changes;
+}
+
+bool sgp_fates_set_silent(sgp_fates_t *fates, int rank, bool silent) {
+    pthread_mutex_lock(&fates->lock);
+    bool changes =
+        fates->fate[rank].state == SGP_FATE_PRESENT && fates->latest[rank].silent != silent;
+    if (changes) count_event(fates, rank, silent);
+    pthread_mutex_unlock(&fates->lock);
+    return changes;
+}
+
+uint32_t sgp_fates_events(const sgp_fates_t *fates) {
+    return atomic_load_explicit(&fates->events, memory_order_acquire);
+}
+
+/* Lock held. */
+static void describe(const sgp_fates_t *fates, int rank, sgp_fate_event_t *event) {
+    const char *why = fates->why[rank];
+    const latest_t *latest = &fates->latest[rank];
+    *event = (sgp_fate_event_t){.rank = rank,
+                                .fate = fates->fate[rank],
+                                .silent = latest->silent,
+                                .noticed = latest->noticed};
+    snprintf(event->why, sizeof event->why, "%s", why ? why : sgp_cause_text(event->fate.cause));
+}
+
+bool sgp_fates_next_event(sgp_fates_t *fates, uint32_t *seen, sgp_fate_event_t *event) {
+    int oldest = -1;
+    pthread_mutex_lock(&fates->lock);
+    for (int r = 0; r < fates->size; r++) {
+        uint32_t number = fates->latest[r].number;
+        if (number > seen[r] && (oldest < 0 || number < fates->latest[oldest].number)) oldest = r;
+    }
+    if (oldest >= 0) {
+        describe(fates, oldest, event);
+        seen[oldest] = fates->latest[oldest].number;
+    }
+    pthread_mutex_unlock(&fates->lock);
+    return oldest >= 0;
 }
 
 sgp_fate_t sgp_fates_of(sgp_fates_t *fates, int rank) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The fate of each rank of a transport, as this process knows it: present, left in order, or lost,
- * with the first cause.
+ * with the first cause. A present rank can be silent, and is heard again or lost.
  *
  * A fate changes once, and each change is an event with a number, so a caller that keeps its own
  * count sees every change once. The transport writes the table (transport.h, sgp_transport_note);
@@ -29,6 +29,7 @@ typedef enum sgp_fate_state {
     X(UNREACHED, "it cannot be reached")                                                           \
     X(NONSENSE, "it broke the protocol")                                                           \
     X(FAILED, "a system call failed")                                                              \
+    X(ABORTED, "it aborted")                                                                       \
     /* Not a first cause: it ended as a consequence of another's loss. */                          \
     X(FOLLOWED, "it ended because another node was lost")
 
@@ -86,6 +87,25 @@ void sgp_fates_on_loss(sgp_fates_t *fates, void (*told)(void *context, int rank)
 
 /* Why the rank is lost, cut off at `room` bytes; "" if it is not. Returns text. */
 const char *sgp_fates_why(sgp_fates_t *fates, int rank, char *text, size_t room);
+
+/* A present rank has fallen silent, or is heard again. false: it was so, or it is not present. */
+bool sgp_fates_set_silent(sgp_fates_t *fates, int rank, bool silent);
+
+/* The latest event of a rank: a change of its fate, or of its silence. */
+typedef struct sgp_fate_event {
+    int rank;
+    sgp_fate_t fate;
+    bool silent;      /* a present rank */
+    uint64_t noticed; /* nanoseconds of the process's clock */
+    char why[96];     /* of a loss */
+} sgp_fate_event_t;
+
+/* Events so far. One atomic load. */
+uint32_t sgp_fates_events(const sgp_fates_t *fates);
+
+/* The oldest event among those that a reader has not taken; it is taken by that. A rank's later event takes the place of
+ * one that was not taken. seen: (size) the reader's, zeros at first. false: there is none. */
+bool sgp_fates_next_event(sgp_fates_t *fates, uint32_t *seen, sgp_fate_event_t *event);
 
 /* The number of changes so far. One atomic load. */
 uint32_t sgp_fates_changes(const sgp_fates_t *fates);

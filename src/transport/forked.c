@@ -3,11 +3,17 @@
 
 #include "base/logging.h"
 
+#include <stdio.h>
+
 static sgp_status_t refuse(sgp_transport_t *transport) {
-    if (atomic_exchange(&transport->failed, true)) return SGP_ERR_UNSUPPORTED;
-    return sgp_fail(SGP_ERR_UNSUPPORTED,
-                    "this process is a forked child of node %d: only the node itself can send",
-                    transport->rank);
+    char text[96];
+    snprintf(text, sizeof text,
+             "this process is a forked child of node %d: only the node itself can send",
+             transport->rank);
+    if (!atomic_exchange(&transport->failed, true))
+        return sgp_fail(SGP_ERR_UNSUPPORTED, "%s", text);
+    sgp_set_last_error(text);
+    return SGP_ERR_UNSUPPORTED;
 }
 
 static uint64_t forked_now(sgp_transport_t *transport) {

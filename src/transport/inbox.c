@@ -34,6 +34,7 @@ struct sgp_inbox {
     queue_t queues[QUEUES];
     entry_t *free;
     bool starved;    /* there was no memory for the next chunk */
+    bool flooded;    /* so many were refused that some have not been looked at */
     uint64_t waited; /* nanoseconds */
     uint64_t taken_in;
     uint64_t notices;         /* of them */
@@ -211,6 +212,7 @@ static void keep(sgp_inbox_t *inbox, const sgp_inbox_key_t *key, entry_t *entry)
 }
 
 void sgp_inbox_collect(sgp_inbox_t *inbox) {
+    inbox->flooded = false;
     for (int refused = 0; refused < MOST_REFUSED;) {
         entry_t *entry = inbox->free;
         if (entry) inbox->free = entry->next;
@@ -231,6 +233,7 @@ void sgp_inbox_collect(sgp_inbox_t *inbox) {
         put_free(inbox, entry);
         refused++;
     }
+    inbox->flooded = true;
 }
 
 sgp_chunk_t *sgp_inbox_find(sgp_inbox_t *inbox, const sgp_inbox_key_t *key) {
@@ -284,12 +287,16 @@ sgp_status_t sgp_inbox_retry(sgp_inbox_t *inbox, uint64_t since) {
     return sgp_fail(SGP_ERR_NO_MEMORY, "no memory to take in what has arrived");
 }
 
-sgp_status_t sgp_inbox_wait(sgp_inbox_t *inbox, uint64_t since, uint64_t deadline,
-                            const char *what) {
+/* What precedes a sleep. true: the sleep is due. */
+static bool has_to_sleep(sgp_inbox_t *inbox, uint64_t since, sgp_status_t *status) {
+    *status = sgp_inbox_look(inbox, false);
+    if (*status == SGP_OK) *status = sgp_inbox_retry(inbox, since);
+    return *status == SGP_OK && inbox->taken_in == since;
+}
+
+static sgp_status_t sleep_until(sgp_inbox_t *inbox, uint64_t deadline, const char *what) {
     sgp_transport_t *transport = inbox->transport;
-    sgp_status_t status = sgp_inbox_look(inbox, false);
-    if (status == SGP_OK) status = sgp_inbox_retry(inbox, since);
-    if (status != SGP_OK || inbox->taken_in != since) return status;
+    sgp_status_t status;
     uint64_t start = sgp_transport_now(transport);
     status = sgp_transport_wait(transport, sgp_inbox_next_look(inbox, deadline));
     uint64_t end = sgp_transport_now(transport);
@@ -303,6 +310,35 @@ sgp_status_t sgp_inbox_wait(sgp_inbox_t *inbox, uint64_t since, uint64_t deadlin
     if (status == SGP_ERR_TIMEOUT && end >= deadline)
         return sgp_fail(status, "gave up waiting for %s", what);
     return SGP_OK;
+}
+
+sgp_status_t sgp_inbox_wait(sgp_inbox_t *inbox, uint64_t since, uint64_t deadline,
+                            const char *what) {
+    sgp_status_t status;
+    return has_to_sleep(inbox, since, &status) ? sleep_until(inbox, deadline, what) : status;
+}
+
+/* Takes in the rest of a rank that has ended. false: it has brought nothing. */
+static bool take_in_rest(sgp_inbox_t *inbox, uint64_t since) {
+    sgp_inbox_collect(inbox);
+    return inbox->taken_in != since || inbox->starved || inbox->flooded;
+}
+
+sgp_status_t sgp_inbox_wait_for(sgp_inbox_t *inbox, int rank, uint64_t since, uint64_t deadline,
+                                const char *what) {
+    sgp_transport_t *transport = inbox->transport;
+    char doing[128];
+    sgp_rank_name_t name, here;
+    sgp_status_t status;
+    if (!has_to_sleep(inbox, since, &status)) return status;
+    sgp_transport_name(transport, rank, &name);
+    if (sgp_transport_has_ended(transport, rank)) {
+        if (take_in_rest(inbox, since)) return SGP_OK;
+        return sgp_fail(SGP_ERR_PEER_LOST, "%s has left, while %s waits for its %s", name.text,
+                        sgp_transport_name(transport, transport->rank, &here), what);
+    }
+    snprintf(doing, sizeof doing, "the %s from %s", what, name.text);
+    return sleep_until(inbox, deadline, doing);
 }
 
 /* ---- sending ---- */

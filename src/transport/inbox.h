@@ -88,6 +88,11 @@ uint64_t sgp_inbox_notices(const sgp_inbox_t *inbox);
 sgp_status_t sgp_inbox_wait(sgp_inbox_t *inbox, uint64_t since, uint64_t deadline,
                             const char *what);
 
+/* The same for chunks of one rank. An error is logged as "waiting for the ", `what` and "from node 2"; what: such as
+ * "message of step 7". SGP_ERR_PEER_LOST also if that rank has left, and all that it has sent is taken in. */
+sgp_status_t sgp_inbox_wait_for(sgp_inbox_t *inbox, int rank, uint64_t since, uint64_t deadline,
+                                const char *what);
+
 /* Begins a message, asleep until there is room. Errors as sgp_inbox_wait. */
 sgp_status_t sgp_inbox_send_begin(sgp_inbox_t *inbox, const sgp_header_t *header,
                                   const sgp_destination_t *to, int destinations, uint64_t deadline,

@@ -19,14 +19,19 @@ const char *sgp_transport_name(const sgp_transport_t *transport, int rank, sgp_r
 }
 
 sgp_status_t sgp_transport_fail_lost(sgp_transport_t *transport, const char *doing) {
-    char why[256];
+    char why[256], text[512];
     sgp_rank_name_t name;
-    if (atomic_exchange(&transport->failed, true)) return SGP_ERR_PEER_LOST;
     int rank = sgp_transport_lost_peer(transport);
-    return sgp_fail(SGP_ERR_PEER_LOST, "%s is lost (%s)%s%s",
-                    sgp_transport_name(transport, rank, &name),
-                    sgp_fates_why(transport->fates, rank, why, sizeof why), doing ? ", while " : "",
-                    doing ? doing : "");
+    snprintf(text, sizeof text, "%s is lost (%s)%s%s", sgp_transport_name(transport, rank, &name),
+             sgp_fates_why(transport->fates, rank, why, sizeof why), doing ? ", while " : "",
+             doing ? doing : "");
+    if (!atomic_exchange(&transport->failed, true)) return sgp_fail(SGP_ERR_PEER_LOST, "%s", text);
+    sgp_set_last_error(text);
+    return SGP_ERR_PEER_LOST;
+}
+
+bool sgp_transport_has_left(sgp_transport_t *transport, int rank) {
+    return sgp_fates_of(transport->fates, rank).state == SGP_FATE_LEFT;
 }
 
 bool sgp_transport_note(sgp_transport_t *transport, int rank, sgp_fate_t fate, const char *why) {
@@ -117,15 +122,24 @@ sgp_status_t sgp_transport_accept(sgp_transport_t *transport, const unsigned cha
     return SGP_ERR_REFUSED;
 }
 
+/* The last error of a call that is left in the middle is its own: the calls in between have theirs. */
+static sgp_status_t leave_call(uint64_t now) {
+    char text[SGP_LOG_LINE];
+    snprintf(text, sizeof text, "%s", sgp_last_error());
+    sgp_status_t status = sgp_call_yield(now);
+    sgp_set_last_error(text);
+    return status;
+}
+
 sgp_status_t sgp_transport_wait(sgp_transport_t *transport, uint64_t deadline) {
     for (;;) {
         uint64_t now = transport->ops->now(transport);
-        sgp_status_t status = SGP_OK;
-        if (sgp_call_due(now)) {
-            status = sgp_call_yield(now);
-            now = transport->ops->now(transport); /* a new slice begins */
+        sgp_status_t status;
+        if (sgp_call_due(now)) { /* then a new slice begins */
+            status = leave_call(now);
+            if (status != SGP_OK) return status;
+            continue;
         }
-        if (status != SGP_OK) return status;
         uint64_t limit = sgp_call_limit(now, deadline, !transport->virtual_time);
         status = transport->ops->wait(transport, limit);
         if (status != SGP_ERR_TIMEOUT || limit >= deadline) return status;
@@ -136,7 +150,7 @@ sgp_status_t sgp_transport_pause(sgp_transport_t *transport, uint64_t deadline) 
     uint64_t now = transport->ops->now(transport);
     if (sgp_call_due(now)) {
         transport->ops->unlock(transport);
-        sgp_status_t status = sgp_call_yield(now);
+        sgp_status_t status = leave_call(now);
         transport->ops->lock(transport);
         return status; /* the caller looks again at what it waits for */
     }

@@ -75,6 +75,9 @@ typedef struct sgp_chunk {
 /* The default of the peer time limit: a rank that is silent for so long is lost. */
 #define SGP_PEER_TIMEOUT_MS 10000
 
+/* After the peer time limit divided by this it counts as silent (fates.h). */
+#define SGP_SILENT_SHARE 3
+
 typedef struct sgp_transport_counters {
     _Atomic uint64_t refused; /* chunks that arrived and were not accepted */
     _Atomic uint64_t resent;  /* chunks sent again, because they came damaged */
@@ -87,11 +90,15 @@ typedef struct sgp_transport_ops {
     /* Nanoseconds, monotonic, from an arbitrary start. */
     uint64_t (*now)(sgp_transport_t *transport);
 
-    /* Sleeps until a chunk arrived, room came free, a rank was lost, or now() >= deadline; may
-     * return earlier. Returns at once if chunks are there. SGP_OK; SGP_ERR_TIMEOUT: the deadline
+    /* Sleeps until a chunk arrived, room came free, a rank was lost or ended (has_ended), or
+     * now() >= deadline; may return earlier. Returns at once if chunks are there. SGP_OK; SGP_ERR_TIMEOUT: the deadline
      * passed, and no chunk is there; SGP_ERR_PEER_LOST: `fates` has a loss, and no chunk is there
      * (those of the lost rank are received first). */
     sgp_status_t (*wait)(sgp_transport_t *transport, uint64_t deadline);
+
+    /* Whether the rank has left in order, and all that it has sent to this one can be received
+     * now. Never blocks. NULL: the transport cannot tell. */
+    bool (*has_ended)(sgp_transport_t *transport, int rank);
 
     /* Promises room for `messages` messages under way at a time, of `bytes` of payload each, in
      * addition to earlier promises. Not in the step path. SGP_ERR_NO_MEMORY, logged with the
@@ -166,10 +173,20 @@ typedef struct sgp_transport_ops {
      * logged. NULL: there is no such library. */
     sgp_status_t (*sum)(sgp_transport_t *transport, float *values /* (count) */, size_t count);
 
+    /* A file descriptor for poll, made by the first call: readable once something has happened since
+     * the last rearm that could end a wait or a pause of the first context. -1, logged: no memory.
+     * NULL: it has none. rearm: not readable any more, before the caller looks for anything. */
+    int (*descriptor)(sgp_transport_t *transport);
+    void (*rearm)(sgp_transport_t *transport);
+
     /* This rank sends no more; all committed chunks stay deliverable. Sleeps until the others have
      * received them or are gone, or the deadline has passed. A message that is unfinished by then stays
      * so: its receivers see this rank leave in order, and have to give the message up. */
     void (*leave)(sgp_transport_t *transport, uint64_t deadline);
+
+    /* Instead of leave, before destroy: the others are to read that this rank ends on purpose, as far
+     * as that costs no wait. NULL: they see that it has ended. */
+    void (*abort)(sgp_transport_t *transport);
 
     void (*destroy)(sgp_transport_t *transport);
 } sgp_transport_ops_t;
@@ -210,6 +227,10 @@ static inline uint64_t sgp_transport_now(sgp_transport_t *t) {
 /* As ops->wait. Inside of a public call (base/call.h) it may return to the caller's caller in between, with nothing
  * locked; SGP_ERR_INTERRUPTED: that call is being cancelled. */
 sgp_status_t sgp_transport_wait(sgp_transport_t *transport, uint64_t deadline);
+/* As ops->has_ended. One atomic load as long as no rank is gone. */
+static inline bool sgp_transport_has_ended(sgp_transport_t *t, int rank) {
+    return sgp_fates_changes(t->fates) > 0 && t->ops->has_ended && t->ops->has_ended(t, rank);
+}
 static inline sgp_status_t sgp_transport_prepare(sgp_transport_t *t, size_t bytes,
                                                  unsigned messages) {
     return t->ops->prepare(t, bytes, messages);
@@ -271,6 +292,9 @@ static inline void sgp_transport_signal(sgp_transport_t *t) {
 static inline void sgp_transport_leave(sgp_transport_t *t, uint64_t deadline) {
     t->ops->leave(t, deadline);
 }
+static inline void sgp_transport_abort(sgp_transport_t *t) {
+    if (t->ops->abort) t->ops->abort(t);
+}
 /* NULL is fine. */
 static inline void sgp_transport_destroy(sgp_transport_t *t) {
     if (t) t->ops->destroy(t);
@@ -279,12 +303,15 @@ static inline void sgp_transport_destroy(sgp_transport_t *t) {
 /* "node 2", "worker 1 of node 2". Returns name->text. */
 const char *sgp_transport_name(const sgp_transport_t *transport, int rank, sgp_rank_name_t *name);
 
-/* For a caller that ends because a rank is lost: returns SGP_ERR_PEER_LOST, after a line such as
- * "node 2 is lost (its process ended), while waiting for room". Only the first caller logs it, not
- * the others (an agent, the next step). doing: the text after "while"; NULL: none. */
+/* For a caller that ends because a rank is lost: returns SGP_ERR_PEER_LOST, with a last error such
+ * as "node 2 is lost (its process ended), while waiting for room". Only the first caller logs it,
+ * not the others (an agent, the next step). doing: the text after "while"; NULL: none. */
 sgp_status_t sgp_transport_fail_lost(sgp_transport_t *transport, const char *doing);
 
 /* For implementations. */
+
+/* For has_ended, where a rank's fate is set after its last chunk can be received. */
+bool sgp_transport_has_left(sgp_transport_t *transport, int rank);
 
 /* Sets the fate of a rank in `fates`, and logs a loss as information: the transport's caller
  * decides whether it is a failure. false: it was known. */

@@ -18,6 +18,11 @@ static void print_group(void) {
     F(claim_rank), F(interface), F(ports), F(key), F(key_file), F(insecure), F(peer_timeout_ms);
     F(log), F(log_user), F(log_level);
 #undef F
+#define F(field) FIELD(sgp_event_t, field)
+    STRUCT(sgp_event_t);
+    F(kind), F(rank), F(age), F(reason);
+#undef F
+    ENUM(SGP_EVENT_LOST), ENUM(SGP_EVENT_LEFT), ENUM(SGP_EVENT_SILENT), ENUM(SGP_EVENT_BACK);
     ENUM(SGP_LOG_ERROR), ENUM(SGP_LOG_WARNING), ENUM(SGP_LOG_INFO), ENUM(SGP_LOG_DEBUG);
 }
 

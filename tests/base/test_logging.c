@@ -27,7 +27,7 @@ static void test_a_sink_takes_the_place_of_the_process_s(void **state) {
     const sgp_log_sink_t *before = sgp_api_begin(&sink);
     sgp_log(SGP_LOG_WARNING, "inside");
     sgp_log(SGP_LOG_INFO, "below its level");
-    sgp_api_end(before);
+    assert_int_equal(sgp_api_end(before, SGP_OK), SGP_OK);
     sgp_log(SGP_LOG_INFO, "outside");
     assert_int_equal(own.lines, 1);
     assert_string_equal(own.last, "inside");
@@ -43,11 +43,30 @@ static void test_the_last_error_needs_no_callback(void **state) {
     sgp_fail(SGP_ERR_INVALID, "count is %d", 0);
     const sgp_log_sink_t *inner =
         sgp_api_begin(NULL); /* a public function that the first one calls */
-    sgp_api_end(inner);
-    sgp_api_end(before);
+    sgp_api_end(inner, SGP_OK);
+    assert_int_equal(sgp_api_end(before, SGP_ERR_INVALID), SGP_ERR_INVALID);
     assert_string_equal(sgp_last_error(), "count is 0");
-    sgp_api_end(sgp_api_begin(NULL));
+    sgp_api_end(sgp_api_begin(NULL), SGP_OK);
     assert_string_equal(sgp_last_error(), "");
+}
+
+/* What a call leaves, where a line was written before, or none. */
+static const char *left_by(sgp_status_t status, const char *line) {
+    const sgp_log_sink_t *before = sgp_api_begin(NULL);
+    if (line) sgp_fail(SGP_ERR_SYSTEM, "%s", line);
+    assert_int_equal(sgp_api_end(before, status), status);
+    return sgp_last_error();
+}
+
+static void test_the_last_error_is_about_the_last_call(void **state) {
+    (void)state;
+    assert_string_equal(left_by(SGP_ERR_INVALID, "wrong"), "wrong");
+    assert_string_equal(left_by(SGP_ERR_NOT_FOUND, "no such host"), "no such host");
+    assert_string_equal(left_by(SGP_OK, "tried in vain, then otherwise"), "");
+    assert_string_equal(left_by(SGP_ERR_AGAIN, "wrong"), "");
+    assert_string_equal(left_by(SGP_ERR_INTERRUPTED, "wrong"), "");
+    assert_string_equal(left_by(SGP_ERR_NOT_FOUND, NULL), "");
+    assert_string_equal(left_by(SGP_ERR_IO, NULL), "input or output failed");
 }
 
 static void *fail_elsewhere(void *argument) {
@@ -77,6 +96,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_sink_takes_the_place_of_the_process_s),
         cmocka_unit_test(test_the_last_error_needs_no_callback),
+        cmocka_unit_test(test_the_last_error_is_about_the_last_call),
         cmocka_unit_test(test_threads_have_errors_of_their_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,6 +44,40 @@ static void aborts(sgp_transport_t *transport, void *context) {
     sgp_group_leave(group);
 }
 
+/* Counts the ranks that hear the reason. */
+static void aborts_with_reason(sgp_transport_t *transport, void *context) {
+    atomic_int *heard = context;
+    sgp_group_t *group = NULL;
+    sgp_event_t event = {0};
+    CHECK(sgp_group_create(transport, WAIT_MS, &group) == SGP_OK);
+    CHECK(sgp_group_barrier(group) == SGP_OK || transport->rank != GONE);
+    if (transport->rank == GONE) {
+        sgp_group_abort(group);
+        return;
+    }
+    uint64_t end = sgp_transport_now(transport) + WAIT_MS * SGP_MILLISECOND;
+    while (event.kind != SGP_EVENT_LOST && sgp_transport_now(transport) < end)
+        if (sgp_group_next_event(group, &event) == SGP_ERR_AGAIN)
+            sgp_transport_wait(transport, sgp_transport_now(transport) + SGP_MILLISECOND);
+    CHECK(event.kind == SGP_EVENT_LOST && event.rank == GONE);
+    if (strstr(event.reason, "it aborted")) atomic_fetch_add(heard, 1);
+    sgp_group_leave(group);
+}
+
+/* Over tcp the reason can get lost with the connection, if the rank has not read all that was sent to it. */
+static void test_the_reason_of_an_abort(void **state) {
+    (void)state;
+    atomic_int heard = 0;
+    run_transports(&(ranks_setup_t){.shm = true, .loopback = {.size = 3}}, aborts_with_reason,
+                   &heard);
+    assert_int_equal(heard, 2);
+    heard = 0;
+    for (int i = 0; i < 20; i++)
+        run_transports(&(ranks_setup_t){.tcp = true, .loopback = {.size = 3}}, aborts_with_reason,
+                       &heard);
+    assert_true(heard > 0);
+}
+
 /* A rank that has left in order is not lost. */
 static void leaves(sgp_transport_t *transport, void *context) {
     (void)context;
@@ -111,6 +145,7 @@ static void test_bad_environment(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_endings),
+        cmocka_unit_test(test_the_reason_of_an_abort),
         cmocka_unit_test(test_alone_without_launcher),
         cmocka_unit_test(test_bad_environment),
     };

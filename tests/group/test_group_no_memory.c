@@ -10,22 +10,6 @@
 
 enum { WAIT_MS = 60000, AGAIN_MS = 500 };
 
-/* A loopback address of this process alone, so that no other process takes a free port of it. */
-static const char *own_host(void) {
-    static char host[16];
-    unsigned pid = (unsigned)getpid();
-    snprintf(host, sizeof host, "127.%u.%u.%u", 1 + (pid >> 16) % 254, pid >> 8 & 255, pid & 255);
-    return host;
-}
-
-static void free_port(char at[SGP_ADDRESS_TEXT]) {
-    sgp_address_t bound, published;
-    int listener;
-    assert_int_equal(sgp_address_listen(own_host(), NULL, &listener, &bound, &published), SGP_OK);
-    close(listener);
-    sgp_address_text(&published, at);
-}
-
 static void test_create(void **state) {
     (void)state;
     failing_t failing = {0};
@@ -121,21 +105,53 @@ static void split_alone(sgp_group_options_t options) {
     }
 }
 
+static void duplicate_alone(sgp_group_options_t options) {
+    failing_t failing = {0};
+    while (failing_round(&failing)) {
+        sgp_group_t *group = NULL, *copy = NULL;
+        assert_int_equal(sgp_group_join(&options, &group), SGP_OK);
+        sgp_status_t status = FAILING(&failing, sgp_group_duplicate(group, &copy));
+        assert_true((status == SGP_OK) == (copy != NULL));
+        assert_int_equal(sgp_group_barrier(group), SGP_OK);
+        if (status != SGP_OK) assert_int_equal(sgp_group_duplicate(group, &copy), SGP_OK);
+        sgp_group_leave(group);
+        assert_int_equal(sgp_group_barrier(copy), SGP_OK);
+        sgp_group_leave(copy);
+    }
+}
+
+/* Its thread. */
+static void descriptor_alone(sgp_group_options_t options) {
+    failing_t failing = {0};
+    sgp_group_t *group = NULL;
+    assert_int_equal(sgp_group_join(&options, &group), SGP_OK);
+    while (failing_round(&failing)) {
+        int descriptor = -1;
+        sgp_status_t status = FAILING(
+            &failing, (descriptor = sgp_group_descriptor(group)) < 0 ? SGP_ERR_NO_MEMORY : SGP_OK);
+        assert_true((status == SGP_OK) == (descriptor >= 0));
+    }
+    sgp_group_leave(group);
+}
+
 static void test_alone(void **state) {
     (void)state;
     char at[SGP_ADDRESS_TEXT];
-    free_port(at);
+    ranks_free_address(at);
     static const char *const transports[] = {"shm", "tcp", "auto"};
     join_alone((sgp_group_options_t){.size = 1});
     split_alone((sgp_group_options_t){.size = 1});
+    duplicate_alone((sgp_group_options_t){.size = 1});
+    descriptor_alone((sgp_group_options_t){.size = 1});
     for (size_t i = 0; i < sizeof transports / sizeof *transports; i++) {
         sgp_group_options_t options = {.size = 1,
                                        .join = at,
                                        .transport = transports[i],
-                                       .interface = own_host(),
+                                       .interface = ranks_own_host(),
                                        .join_timeout_ms = WAIT_MS};
         join_alone(options);
         split_alone(options);
+        duplicate_alone(options);
     }
 }
 
@@ -206,7 +222,7 @@ static void meet_again(sgp_join_role_t role) {
     failing_t failing = {.may_pass = role == SGP_JOIN_ROLE_SERVER};
     while (failing_round(&failing)) {
         char at[SGP_ADDRESS_TEXT];
-        free_port(at);
+        ranks_free_address(at);
         member_t one = {.at = at, .role = role, .wait_ms = WAIT_MS};
         member_t other = {.at = at, .wait_ms = WAIT_MS};
         other.role = role == SGP_JOIN_ROLE_SERVER ? SGP_JOIN_ROLE_CLIENT : SGP_JOIN_ROLE_SERVER;

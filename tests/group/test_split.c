@@ -35,6 +35,7 @@ static void split_again(const workers_place_t *place, void *context) {
     CHECK(sgp_group_split(place->all, 2, &nodes, &workers) == SGP_OK);
     CHECK(sgp_group_size(nodes) == 3 && sgp_group_size(workers) == 2);
     CHECK(sgp_group_barrier(nodes) == SGP_OK && sgp_group_barrier(workers) == SGP_OK);
+    CHECK(sgp_group_split(nodes, 1, NULL, NULL) == SGP_ERR_UNSUPPORTED); /* a part is not */
     sgp_group_leave(nodes);
     sgp_group_leave(workers);
 }

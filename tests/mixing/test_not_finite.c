@@ -69,12 +69,13 @@ static void body(sgp_group_t *group, void *context) {
     steps(group, mixer, trial);
     sgp_mixer_destroy(mixer);
     sgp_inbox_set_watch(sgp_group_inbox(group), NULL, NULL);
-    if (sgp_group_rank(group) != BROKEN) return;
     sgp_notice_t notice = {.number = NOTICE};
-    while (!sgp_notice_tell(group, &notice)) {
+    while (sgp_group_rank(group) == BROKEN && !sgp_notice_tell(group, &notice)) {
         uint64_t now = sgp_transport_now(sgp_group_transport(group));
         sgp_transport_wait(sgp_group_transport(group), now + 1000000);
     }
+    CHECK(sgp_group_barrier(group) ==
+          SGP_OK); /* a node that left early would end the others' waits */
 }
 
 static const sgp_mixer_options_t algorithms[] = {

@@ -82,11 +82,66 @@ static void test_words(void **state) {
     assert_false(sgp_loss_unpack(UINT32_MAX, SGP_MOST_PROCESSES, &rank, &cause));
 }
 
+/* ---- events ---- */
+
+/* Takes the next event: rank, state and silence; -1: there is none. */
+static int take(sgp_fates_t *fates, uint32_t *seen, sgp_fate_event_t *event) {
+    return sgp_fates_next_event(fates, seen, event) ? event->rank : -1;
+}
+
+static void test_events_come_in_order(void **state) {
+    (void)state;
+    sgp_fates_t *fates = make(4);
+    uint32_t seen[4] = {0}, other[4] = {0};
+    sgp_fate_event_t event;
+    assert_int_equal(take(fates, seen, &event), -1);
+    sgp_fates_set(fates, 3, sgp_fate_left(), NULL);
+    assert_true(sgp_fates_set_silent(fates, 1, true));
+    assert_false(sgp_fates_set_silent(fates, 1, true));
+    assert_false(sgp_fates_set_silent(fates, 3, true)); /* it is gone */
+    sgp_fates_set(fates, 0, sgp_fate_lost(SGP_CAUSE_ENDED), "killed");
+    assert_int_equal(sgp_fates_events(fates), 3);
+    assert_int_equal(take(fates, seen, &event), 3);
+    assert_int_equal(event.fate.state, SGP_FATE_LEFT);
+    assert_int_equal(take(fates, seen, &event), 1);
+    assert_true(event.fate.state == SGP_FATE_PRESENT && event.silent);
+    assert_int_equal(take(fates, seen, &event), 0);
+    assert_int_equal(event.fate.cause, SGP_CAUSE_ENDED);
+    assert_string_equal(event.why, "killed");
+    assert_int_equal(take(fates, seen, &event), -1);
+    assert_int_equal(take(fates, other, &event), 3); /* each reader sees them */
+    sgp_fates_destroy(fates);
+}
+
+/* A rank that flickers has one event, its latest; a loss is the last one. */
+static void test_a_later_event_replaces_an_earlier_one(void **state) {
+    (void)state;
+    sgp_fates_t *fates = make(3);
+    uint32_t seen[3] = {0};
+    sgp_fate_event_t event;
+    for (int i = 0; i < 1001; i++) sgp_fates_set_silent(fates, 1, i % 2 == 0);
+    sgp_fates_set_silent(fates, 0, true);
+    assert_int_equal(take(fates, seen, &event), 1);
+    assert_true(event.silent);
+    assert_true(sgp_fates_set_silent(fates, 1, false));
+    assert_true(sgp_fates_set_silent(fates, 1, true));
+    sgp_fates_set(fates, 1, sgp_fate_lost(SGP_CAUSE_SILENT), NULL);
+    assert_false(sgp_fates_set_silent(fates, 1, false));
+    assert_int_equal(take(fates, seen, &event), 0);
+    assert_int_equal(take(fates, seen, &event), 1);
+    assert_int_equal(event.fate.state, SGP_FATE_LOST);
+    assert_string_equal(event.why, "it has been silent for too long");
+    assert_int_equal(take(fates, seen, &event), -1);
+    sgp_fates_destroy(fates);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_fate_changes_once),
         cmocka_unit_test(test_who_follows_is_not_the_first),
         cmocka_unit_test(test_words),
+        cmocka_unit_test(test_events_come_in_order),
+        cmocka_unit_test(test_a_later_event_replaces_an_earlier_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -104,12 +104,30 @@ static void test_followers(void **state) {
     sgp_losses_fini(&losses);
 }
 
+/* A rank that aborts says so itself, and follows a loss that it has told of before. */
+static void test_aborts(void **state) {
+    (void)state;
+    sgp_losses_t losses = make();
+    told_t told = {""};
+    sgp_losses_heard(&losses, 1, "node 1", sgp_loss_pack(1, SGP_CAUSE_ABORTED));
+    sgp_losses_lose(&losses, 1, sgp_fate_lost(SGP_CAUSE_CLOSED), "closed");
+    sgp_losses_heard(&losses, 2, "node 2", sgp_loss_pack(3, SGP_CAUSE_ENDED));
+    sgp_losses_heard(&losses, 2, "node 2", sgp_loss_pack(2, SGP_CAUSE_ABORTED));
+    while (sgp_losses_next(&losses) >= 0) {
+    }
+    sgp_losses_publish(&losses, note, &told);
+    assert_string_equal(told.text, "1: it aborted; 3: its process ended, says node 2; "
+                                   "2: it ended because another node was lost; ");
+    sgp_losses_fini(&losses);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_rank_changes_once),
         cmocka_unit_test(test_peers_are_told_before_the_owner),
         cmocka_unit_test(test_a_departure_does_not_wait),
         cmocka_unit_test(test_followers),
+        cmocka_unit_test(test_aborts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -280,6 +280,5 @@ sgp_status_t sgp_group_join_sized(const sgp_group_options_t *options, size_t siz
         sgp_abi_read("group options", options, size, &ours, sizeof ours, LEAST_OPTIONS);
     if (status == SGP_OK)
         status = ours.log ? join_with_log(&ours, group) : join_group(&ours, group);
-    sgp_api_end(before);
-    return status;
+    return sgp_api_end(before, status);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How a group was joined: all that the groups split from it need to reach each other in the same
- * way. Plain data. */
+/* How a group was joined: all that the groups made from it (split.c) need to reach each other in
+ * the same way. Plain data. */
 #ifndef SGP_GROUP_JOIN_ORIGIN_H
 #define SGP_GROUP_JOIN_ORIGIN_H
 
@@ -14,6 +14,7 @@ typedef struct sgp_origin {
     const char *ports;      /* or NULL */
     char address[SGP_ADDRESS_TEXT]; /* where this process listens; "": nowhere */
     bool keyed, insecure;
+    bool is_part; /* the group has some of the processes that joined */
     sgp_key_t key;
     int join_timeout_ms, timeout_ms, peer_timeout_ms;
 } sgp_origin_t;

@@ -303,18 +303,32 @@ static sgp_status_t tell_rest(sgp_mixer_t *mixer, uint64_t deadline) {
     return SGP_OK;
 }
 
-/* The first rank that does not rest yet, or whose messages have not all arrived; -1: none. */
-static int first_missing(sgp_mixer_t *mixer) {
-    async_t *async = mixer->extra;
+/* Whether a rank rests, and all its messages have arrived. */
+static bool is_settled(sgp_mixer_t *mixer, int src) {
+    const async_t *async = mixer->extra;
+    sgp_chunk_t *chunk = find_rest(mixer, src);
+    uint64_t sent;
+    if (!chunk || chunk->header.count != sizeof sent) return false;
+    memcpy(&sent, chunk->payload, sizeof sent);
+    return async->senders[src].next >= sent;
+}
+
+/* A rank that is not settled, one that has left if there is one; -1: none. */
+static int find_missing(sgp_mixer_t *mixer) {
+    int missing = -1;
     for (int src = 0; src < mixer->size; src++) {
-        if (src == mixer->rank) continue;
-        sgp_chunk_t *chunk = find_rest(mixer, src);
-        uint64_t sent;
-        if (!chunk || chunk->header.count != sizeof sent) return src;
-        memcpy(&sent, chunk->payload, sizeof sent);
-        if (async->senders[src].next < sent) return src;
+        if (src == mixer->rank || is_settled(mixer, src)) continue;
+        if (sgp_transport_has_ended(mixer->transport, src)) return src;
+        if (missing < 0) missing = src;
     }
-    return -1;
+    return missing;
+}
+
+static sgp_status_t wait_for_missing(sgp_mixer_t *mixer, int missing, uint64_t since,
+                                     uint64_t deadline) {
+    if (sgp_transport_has_ended(mixer->transport, missing))
+        return sgp_inbox_wait_for(mixer->inbox, missing, since, deadline, "last messages");
+    return sgp_inbox_wait(mixer->inbox, since, deadline, "the slower nodes to settle");
 }
 
 static void end_rest(sgp_mixer_t *mixer) {
@@ -334,8 +348,9 @@ static sgp_status_t async_settle(sgp_mixer_t *mixer, uint64_t deadline) {
     while (status == SGP_OK) {
         uint64_t since = sgp_inbox_taken_in(mixer->inbox);
         status = take_in(mixer);
-        if (status != SGP_OK || first_missing(mixer) < 0) break;
-        status = sgp_inbox_wait(mixer->inbox, since, deadline, "the slower nodes to settle");
+        int missing = status == SGP_OK ? find_missing(mixer) : -1;
+        if (missing < 0) break;
+        status = wait_for_missing(mixer, missing, since, deadline);
     }
     if (status != SGP_OK) return status;
     end_rest(mixer);

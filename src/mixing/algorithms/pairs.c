@@ -44,6 +44,7 @@ typedef struct pairs {
     float *seen; /* (P + S) z as the caller got it: the difference is the caller's own change */
     uint64_t settles;
     bool broken; /* live is not finite, and is not sent any more; under the lock */
+    int left;    /* a node that is waited for and has left; -1: none; under the lock */
     bool held;   /* from settle or hold to resume: z is the vector, and nothing is averaged */
     /* Of an active node; phase: under the lock. */
     phase_t phase;
@@ -127,6 +128,28 @@ static sgp_status_t add_answer(sgp_mixer_t *mixer) {
     return SGP_OK;
 }
 
+/* Whoever waits for that node, now or later, waits in vain, unless it has said before why it ends. */
+static sgp_status_t note_left(sgp_mixer_t *mixer, int rank) {
+    pairs_t *pairs = mixer->extra;
+    sgp_status_t status = sgp_inbox_look(mixer->inbox, true);
+    if (status != SGP_OK) return status;
+    sgp_transport_lock(mixer->transport);
+    if (pairs->left < 0) {
+        pairs->left = rank;
+        sgp_transport_signal(mixer->transport);
+    }
+    sgp_transport_unlock(mixer->transport);
+    return SGP_OK;
+}
+
+static sgp_status_t receive_answer(sgp_mixer_t *mixer) {
+    const pairs_t *pairs = mixer->extra;
+    bool last = sgp_transport_has_ended(mixer->transport, pairs->partner);
+    sgp_status_t status = add_answer(mixer);
+    if (status != SGP_OK || !last || pairs->phase != ASKED) return status;
+    return note_left(mixer, pairs->partner);
+}
+
 static sgp_status_t serve_active(sgp_mixer_t *mixer) {
     pairs_t *pairs = mixer->extra;
     sgp_transport_lock(mixer->transport);
@@ -138,7 +161,7 @@ static sgp_status_t serve_active(sgp_mixer_t *mixer) {
         if (status != SGP_OK) return status;
         set_phase(mixer, phase = ASKED);
     }
-    return phase == ASKED ? add_answer(mixer) : SGP_OK;
+    return phase == ASKED ? receive_answer(mixer) : SGP_OK;
 }
 
 /* ---- the passive side, on the progress thread ---- */
@@ -208,10 +231,14 @@ static void note_rest(sgp_mixer_t *mixer, int src) {
 }
 
 static sgp_status_t serve_passive(sgp_mixer_t *mixer) {
+    const pairs_t *pairs = mixer->extra;
     for (int src = 0; src < mixer->size; src += 2) {
+        bool last = sgp_transport_has_ended(mixer->transport, src);
         sgp_status_t status = answer(mixer, src);
         if (status != SGP_OK) return status;
         note_rest(mixer, src);
+        if (last && !pairs->askers[src].rests) status = note_left(mixer, src);
+        if (status != SGP_OK) return status;
     }
     return SGP_OK;
 }
@@ -277,22 +304,31 @@ static bool update_chunk(sgp_mixer_t *mixer, const sgp_local_t *local, size_t of
     return !pairs->broken;
 }
 
+static sgp_status_t fail_left(const sgp_mixer_t *mixer, int rank, const char *what) {
+    sgp_rank_name_t name, here;
+    return sgp_fail(SGP_ERR_PEER_LOST, "%s has left, while %s waits for its %s",
+                    sgp_transport_name(mixer->transport, rank, &name),
+                    sgp_transport_name(mixer->transport, mixer->rank, &here), what);
+}
+
 static sgp_status_t wait_for_exchange(sgp_mixer_t *mixer, uint64_t deadline) {
     pairs_t *pairs = mixer->extra;
     uint64_t start = sgp_transport_now(mixer->transport), now = start;
     uint64_t mark = sgp_mixer_mark(mixer);
     sgp_transport_lock(mixer->transport);
     sgp_status_t status = SGP_OK;
-    while (pairs->phase != IDLE && sgp_progress_holds(mixer->progress) && now < deadline &&
-           status == SGP_OK) {
+    while (pairs->phase != IDLE && pairs->left < 0 && sgp_progress_holds(mixer->progress) &&
+           now < deadline && status == SGP_OK) {
         status = sgp_transport_pause(mixer->transport, deadline);
         now = sgp_transport_now(mixer->transport);
     }
     if (status == SGP_OK) status = sgp_progress_status(mixer->progress);
     bool late = pairs->phase != IDLE;
+    int left = pairs->left;
     sgp_transport_unlock(mixer->transport);
     mixer->paused += now - start;
     if (now > start) sgp_mixer_mark_end(mixer, SGP_TRACE_WAIT, mark);
+    if (status == SGP_OK && late && left >= 0) return fail_left(mixer, left, "answer");
     sgp_rank_name_t name;
     int partner = sgp_pairs_partner(mixer->size, mixer->rank, pairs->exchanges);
     if (status == SGP_OK && late)
@@ -375,12 +411,14 @@ static sgp_status_t wait_for_rest(sgp_mixer_t *mixer, uint64_t deadline) {
     int actives = sgp_pairs_actives(mixer->size);
     sgp_transport_lock(mixer->transport);
     sgp_status_t status = SGP_OK;
-    while (pairs->resting < actives && sgp_progress_holds(mixer->progress) && status == SGP_OK &&
-           sgp_transport_now(mixer->transport) < deadline)
+    while (pairs->resting < actives && pairs->left < 0 && sgp_progress_holds(mixer->progress) &&
+           status == SGP_OK && sgp_transport_now(mixer->transport) < deadline)
         status = sgp_transport_pause(mixer->transport, deadline);
     bool late = pairs->resting < actives;
+    int left = pairs->left;
     if (status == SGP_OK) status = sgp_progress_status(mixer->progress);
     sgp_transport_unlock(mixer->transport);
+    if (status == SGP_OK && late && left >= 0) return fail_left(mixer, left, "last messages");
     if (status == SGP_OK && late)
         return sgp_fail(SGP_ERR_TIMEOUT, "gave up waiting for the slower nodes");
     return status;
@@ -449,6 +487,7 @@ static sgp_status_t pairs_create(sgp_mixer_t *mixer) {
     if (!pairs) return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for its algorithm");
     size_t bytes = mixer->length * sizeof(float);
     pairs->active = sgp_pairs_active(mixer->rank);
+    pairs->left = -1;
     pairs->live = sgp_memory_alloc(bytes);
     pairs->seen = sgp_memory_alloc(bytes);
     pairs->askers = calloc((size_t)mixer->size, sizeof *pairs->askers);

@@ -51,6 +51,12 @@ delivery_t *sgp_arrivals_take(arrivals_t *arrivals) {
     return top;
 }
 
+bool sgp_arrivals_any(const arrivals_t *arrivals, int src, int dst) {
+    for (size_t i = 0; i < arrivals->count; i++)
+        if (arrivals->heap[i]->src == src && arrivals->heap[i]->dst == dst) return true;
+    return false;
+}
+
 void sgp_arrivals_fini(arrivals_t *arrivals) {
     free(arrivals->heap);
 }

@@ -45,6 +45,9 @@ void sgp_arrivals_put(arrivals_t *arrivals, delivery_t *delivery);
 delivery_t *sgp_arrivals_first(const arrivals_t *arrivals);
 delivery_t *sgp_arrivals_take(arrivals_t *arrivals);
 
+/* Whether a delivery of src to dst is under way. */
+bool sgp_arrivals_any(const arrivals_t *arrivals, int src, int dst);
+
 void sgp_arrivals_fini(arrivals_t *arrivals);
 
 #endif

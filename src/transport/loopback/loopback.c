@@ -79,6 +79,16 @@ static sgp_status_t loopback_wait(sgp_transport_t *transport, uint64_t deadline)
     return status;
 }
 
+/* The hub keeps the messages of a rank that has left. */
+static bool loopback_has_ended(sgp_transport_t *transport, int rank) {
+    sgp_loopback_t *hub = rank_of(transport)->hub;
+    pthread_mutex_lock(&hub->lock);
+    bool ended = hub->ranks[rank].state == RANK_LEFT &&
+                 !sgp_arrivals_any(&hub->arrivals, rank, transport->rank);
+    pthread_mutex_unlock(&hub->lock);
+    return ended;
+}
+
 /* ---- the agent ---- */
 
 static void *agent_main(void *argument) {
@@ -295,8 +305,7 @@ static void set_gone(rank_t *rank, rank_state_t state) {
     if (rank->state == RANK_WORKS) {
         rank->state = state;
         note_gone(rank, state);
-        for (int r = 0; state == RANK_LOST && r < hub->options.size; r++)
-            sgp_contexts_poke_all(&hub->ranks[r].contexts);
+        for (int r = 0; r < hub->options.size; r++) sgp_contexts_poke_all(&hub->ranks[r].contexts);
         if (hub->options.virtual_time) sgp_virtual_clock_advance(hub);
     }
     pthread_mutex_unlock(&hub->lock);
@@ -315,6 +324,7 @@ static const sgp_transport_ops_t loopback_ops = {
     .name = "loopback",
     .now = loopback_now,
     .wait = loopback_wait,
+    .has_ended = loopback_has_ended,
     .prepare = loopback_prepare,
     .unprepare = loopback_unprepare,
     .send_begin = loopback_send_begin,

@@ -200,6 +200,12 @@ static sgp_status_t mpi_wait(sgp_transport_t *transport, uint64_t deadline) {
     }
 }
 
+/* A long message can arrive after the last one, which follows it. */
+static bool mpi_has_ended(sgp_transport_t *transport, int rank) {
+    const peer_t *peer = &mpi_of(transport)->peers[rank];
+    return peer->has_left && peer->receiving == 0;
+}
+
 static sgp_status_t mpi_sum(sgp_transport_t *transport, float *values, size_t count) {
     mpi_t *mpi = mpi_of(transport);
     sgp_mpi_lock();
@@ -288,6 +294,7 @@ static const sgp_transport_ops_t mpi_ops = {
     .name = "mpi",
     .now = mpi_now,
     .wait = mpi_wait,
+    .has_ended = mpi_has_ended,
     .prepare = mpi_prepare,
     .unprepare = mpi_unprepare,
     .send_begin = mpi_send_begin,

@@ -93,6 +93,7 @@ static void return_all(mpi_t *mpi) {
 static void arrived(mpi_t *mpi, sgp_mpi_slot_t *slot) {
     peer_t *peer = &mpi->peers[slot->src];
     mpi->receiving--;
+    peer->receiving--;
     if (slot->tag == TAG_CHUNK) {
         slot->next = NULL;
         *mpi->ready_end = slot;
@@ -109,6 +110,7 @@ static void arrived(mpi_t *mpi, sgp_mpi_slot_t *slot) {
         peer->has_left = true;
         mpi->peers_left++;
         sgp_transport_note(&mpi->transport, slot->src, sgp_fate_left(), NULL);
+        atomic_store(&mpi->poked, true);
         for (uint32_t s = 0; s < mpi->sent.count; s++) take_back(mpi, s, slot->src);
         sgp_mpi_send_last(mpi, slot->src);
     }
@@ -142,7 +144,7 @@ static void begin_receive(mpi_t *mpi, sgp_mpi_message_t *message) {
     slot->tag = message->tag;
     slot->bytes = message->bytes;
     int code = mpi->library->binding->receive(mpi->comm, message, slot->memory, slot);
-    if (!code) mpi->receiving++;
+    if (!code) mpi->receiving++, mpi->peers[message->src].receiving++;
     else fail(mpi, code, "a message from", message->src);
 }
 

@@ -22,6 +22,7 @@ typedef struct peer {
     sgp_mpi_cookie_t cookie;  /* first: of `returned` and of the last message, SGP_MPI_CONTROL */
     bool sending;             /* `returned` is under way */
     bool has_left;            /* its last message has arrived */
+    int receiving;            /* messages of it that are being received */
     bool last_sent;           /* our last message to it has been sent */
     sgp_mpi_slot_t *released; /* slots of its that we have to return */
     uint32_t returned[SGP_MPI_CREDITS];

@@ -49,20 +49,35 @@ static void look_who_ended(sgp_heartbeat_t *heartbeat, bool followers) {
         int of;
         sgp_cause_t cause;
         uint32_t word = atomic_load(&control_of(heartbeat, r)->lost);
-        bool follows = sgp_loss_unpack(word, size_of(heartbeat), &of, &cause);
+        bool knows = sgp_loss_unpack(word, size_of(heartbeat), &of, &cause);
+        bool follows = knows && of != r;
+        if (!knows) cause = SGP_CAUSE_ENDED;
         if (atomic_load(&control_of(heartbeat, r)->left)) note(heartbeat, r, sgp_fate_left(), NULL);
         else if (followers && follows) note_follower(heartbeat, r, of, cause);
-        else if (!followers && !follows) note(heartbeat, r, sgp_fate_lost(SGP_CAUSE_ENDED), NULL);
+        else if (!followers && !follows) note(heartbeat, r, sgp_fate_lost(cause), NULL);
     }
 }
 
 /* ---- silence ---- */
+
+static void note_silence(sgp_heartbeat_t *heartbeat, int rank, bool silent) {
+    sgp_beat_t *beat = &heartbeat->beats[rank];
+    if (beat->noted == silent) return;
+    beat->noted = silent;
+    sgp_slots_note_silence(heartbeat->slots, rank, silent);
+}
+
+static void moves(sgp_heartbeat_t *heartbeat, int rank) {
+    heartbeat->beats[rank].silent = 0;
+    note_silence(heartbeat, rank, false);
+}
 
 /* The peer's count has not changed in the last `elapsed` nanoseconds. */
 static void stands_still(sgp_heartbeat_t *heartbeat, int rank, uint64_t elapsed) {
     sgp_beat_t *beat = &heartbeat->beats[rank];
     char why[64];
     beat->silent += elapsed < 2 * heartbeat->tick ? elapsed : 2 * heartbeat->tick;
+    if (beat->silent > heartbeat->timeout / SGP_SILENT_SHARE) note_silence(heartbeat, rank, true);
     if (beat->silent <= heartbeat->timeout) return;
     snprintf(why, sizeof why, "it has been silent for %.1f s", (double)beat->silent / 1e9);
     note(heartbeat, rank, sgp_fate_lost(SGP_CAUSE_SILENT), why);
@@ -77,7 +92,7 @@ static void look_who_is_silent(sgp_heartbeat_t *heartbeat, uint64_t elapsed) {
         uint32_t count = atomic_load_explicit(&control->heartbeat, memory_order_relaxed);
         if (atomic_load(&control->left)) note(heartbeat, r, sgp_fate_left(), NULL);
         else if (count == beat->count) stands_still(heartbeat, r, elapsed);
-        else beat->silent = 0;
+        else moves(heartbeat, r);
         beat->count = count;
     }
 }

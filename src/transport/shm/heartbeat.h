@@ -2,7 +2,7 @@
 /* The heartbeat of a rank: a thread that counts in the rank's control page, and looks at the counts
  * and sockets of the other local ranks. So a loss is noticed while both ranks compute: the end of a
  * process at once, by its socket, and a process that does not run (stopped, hung in the kernel)
- * when its count has stood still for the peer time limit.
+ * when its count has stood still for the peer time limit; after a third of that it counts as silent.
  *
  * Silence is measured in the looker's own ticks, and a late tick counts as two at most. So a
  * machine that was suspended, or on which no process gets to run, makes no rank lost.
@@ -22,6 +22,7 @@ typedef struct sgp_beat {
     bool gone;       /* it left or is lost: the thread looks no more */
     uint32_t count;  /* the last one read */
     uint64_t silent; /* nanoseconds that it has stood still */
+    bool noted;      /* that it is silent */
 } sgp_beat_t;
 
 /* Embedded; private. Zeros are one that was not started. */

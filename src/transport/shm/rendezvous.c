@@ -26,7 +26,7 @@ typedef struct hello {
 } hello_t;
 
 #define MAGIC    0x53475053u
-#define VERSION  3
+#define VERSION  4
 #define RETRY_MS 10 /* between two attempts to reach a node that does not listen yet */
 
 typedef struct meeting {

@@ -2,6 +2,7 @@
 #include "transport/shm/shm.h"
 
 #include "base/logging.h"
+#include "transport/shm/descriptor.h"
 #include "transport/shm/local_ranks.h"
 
 #include <stdlib.h>
@@ -9,19 +10,31 @@
 typedef struct shm {
     sgp_slots_t slots; /* first: a transport is its slots, and these are a shm */
     sgp_local_ranks_t local;
+    sgp_descriptor_t descriptor;
 } shm_t;
 
 static void shm_destroy(sgp_transport_t *transport) {
     shm_t *shm = (shm_t *)transport;
+    sgp_descriptor_fini(&shm->descriptor);
     sgp_local_ranks_fini(&shm->local);
     sgp_slots_fini(&shm->slots);
     free(shm);
+}
+
+static int shm_descriptor(sgp_transport_t *transport) {
+    shm_t *shm = (shm_t *)transport;
+    return sgp_descriptor_open(&shm->descriptor, &shm->slots.own);
+}
+
+static void shm_rearm(sgp_transport_t *transport) {
+    sgp_descriptor_rearm(&((shm_t *)transport)->descriptor);
 }
 
 static const sgp_transport_ops_t shm_ops = {
     .name = "shm",
     .now = sgp_slots_now,
     .wait = sgp_slots_wait,
+    .has_ended = sgp_transport_has_left,
     .prepare = sgp_slots_prepare,
     .unprepare = sgp_slots_unprepare,
     .send_begin = sgp_slots_send_begin,
@@ -39,7 +52,10 @@ static const sgp_transport_ops_t shm_ops = {
     .unlock = sgp_slots_unlock,
     .pause = sgp_slots_pause,
     .signal = sgp_slots_signal,
+    .descriptor = shm_descriptor,
+    .rearm = shm_rearm,
     .leave = sgp_slots_leave,
+    .abort = sgp_slots_abort,
     .destroy = shm_destroy,
 };
 

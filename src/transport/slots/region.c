@@ -5,6 +5,7 @@
 #include "base/logging.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <stdbool.h>
 #include <string.h>
@@ -150,13 +151,21 @@ static long futex(_Atomic uint32_t *word, int operation, uint32_t value,
 }
 
 void sgp_region_ring_doorbell(sgp_region_t *region) {
+    sgp_region_control_t *control = region->control;
     /* Pairs with the fence in the sleeper: either we see that it sleeps, or it sees our change
      * before it sleeps. */
     atomic_thread_fence(memory_order_seq_cst);
-    if (!atomic_load_explicit(&region->control->sleeping, memory_order_relaxed)) return;
-    if (!atomic_exchange(&region->control->sleeping, 0)) return; /* another thread woke it */
+    bool sleeping = atomic_load_explicit(&control->sleeping, memory_order_relaxed);
+    bool watched = atomic_load_explicit(&control->watched, memory_order_relaxed);
+    if (!sleeping && !watched) return;
+    sleeping = sleeping && atomic_exchange(&control->sleeping, 0);
+    watched = watched && atomic_exchange(&control->watched, 0);
+    if (sleeping || watched) sgp_region_wake(region); /* else another thread woke them */
+}
+
+void sgp_region_wake(sgp_region_t *region) {
     atomic_fetch_add(&region->control->doorbell, 1);
-    futex(&region->control->doorbell, FUTEX_WAKE, 1, NULL);
+    futex(&region->control->doorbell, FUTEX_WAKE, INT_MAX, NULL);
 }
 
 void sgp_region_sleep(sgp_region_t *region, uint32_t seen, uint64_t timeout_ns) {

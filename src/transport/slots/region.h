@@ -32,14 +32,16 @@ typedef struct sgp_region_control {
     _Atomic uint32_t wants_room; /* slots given back are a reason to wake it, once `given_back`
                                     reaches `wake_at` */
     _Atomic uint32_t wake_at;
-    _Atomic uint32_t left; /* the owner has left in order, and receives no more */
+    _Atomic uint32_t left;    /* the owner has left in order, and receives no more */
+    _Atomic uint32_t watched; /* a thread of the owner waits for the next ring (shm/descriptor.h) */
     /* Slots given back, a stack linked by the slots' heads: pushed by receivers, taken as a whole
      * by the owner. */
     _Alignas(64) _Atomic uint32_t returned;
     _Atomic uint32_t given_back; /* slots ever given back */
     /* Written by the owner's heartbeat thread, read by those of the others (shm/heartbeat.h). */
     _Alignas(64) _Atomic uint32_t heartbeat; /* counts as long as the owner's process runs */
-    _Atomic uint32_t lost; /* the first loss that the owner knows of (sgp_loss_pack), or 0 */
+    _Atomic uint32_t lost; /* the first loss that the owner knows of, its own if it aborts
+                              (sgp_loss_pack), or 0 */
 } sgp_region_control_t;
 
 typedef struct sgp_region_entry {
@@ -135,8 +137,11 @@ static inline sgp_region_ring_t *sgp_region_ring(const sgp_region_t *region, int
 /* Puts an entry into our ring to a rank. The caller wakes the receiver. */
 void sgp_region_post(sgp_region_t *region, int rank, const sgp_region_entry_t *entry);
 
-/* Wakes the owner if it sleeps. Call after the change is visible. */
+/* Wakes the owner if it sleeps, or has the doorbell watched. Call after the change is visible. */
 void sgp_region_ring_doorbell(sgp_region_t *region);
+
+/* Changes the doorbell and wakes all that sleep on it. */
+void sgp_region_wake(sgp_region_t *region);
 
 /* Sleeps until the doorbell differs from `seen`, at most timeout_ns. Spurious returns are possible.
  */

@@ -27,14 +27,30 @@ uint64_t sgp_slots_now(sgp_transport_t *transport) {
 
 /* ---- losses ---- */
 
+/* The first one counts: a rank that ends for another's loss has written that. */
+static void write_loss(sgp_slots_t *slots, int rank, sgp_cause_t cause) {
+    uint32_t none = 0;
+    atomic_compare_exchange_strong(&slots->own.control->lost, &none, sgp_loss_pack(rank, cause));
+}
+
 void sgp_slots_note(void *owner, int rank, sgp_fate_t fate, const char *why) {
     sgp_slots_t *slots = owner;
-    uint32_t none = 0;
     if (fate.state == SGP_FATE_LOST && fate.cause != SGP_CAUSE_FOLLOWED)
-        atomic_compare_exchange_strong(&slots->own.control->lost, &none,
-                                       sgp_loss_pack(rank, fate.cause));
-    if (sgp_transport_note(&slots->transport, rank, fate, why))
+        write_loss(slots, rank, fate.cause);
+    if (!sgp_transport_note(&slots->transport, rank, fate, why)) return;
+    if (fate.state == SGP_FATE_LEFT) sgp_slots_poke(slots);
+    else sgp_region_ring_doorbell(&slots->own);
+}
+
+void sgp_slots_note_silence(void *owner, int rank, bool silent) {
+    sgp_slots_t *slots = owner;
+    if (sgp_fates_set_silent(slots->transport.fates, rank, silent))
         sgp_region_ring_doorbell(&slots->own);
+}
+
+void sgp_slots_poke(sgp_slots_t *slots) {
+    atomic_store(&slots->poked, true);
+    sgp_region_ring_doorbell(&slots->own);
 }
 
 /* ---- slots ---- */
@@ -423,9 +439,8 @@ void sgp_slots_pause(sgp_transport_t *transport, uint64_t deadline) {
 
 void sgp_slots_signal(sgp_transport_t *transport) {
     sgp_slots_t *slots = slots_of(transport);
-    if (!sgp_agent_signal(&slots->agent)) return;
-    atomic_store(&slots->poked, true);
-    sgp_region_ring_doorbell(&slots->own);
+    if (sgp_agent_signal(&slots->agent)) sgp_slots_poke(slots);
+    else if (atomic_load(&slots->own.control->watched)) sgp_region_ring_doorbell(&slots->own);
 }
 
 /* ---- making and ending ---- */
@@ -470,6 +485,10 @@ sgp_status_t sgp_slots_init(sgp_slots_t *slots, const sgp_slots_options_t *optio
         status = sgp_region_create(options->size, slots->transport.chunk_bytes, &slots->own);
     if (status == SGP_OK) sgp_forked_guard(&slots->transport);
     return status;
+}
+
+void sgp_slots_abort(sgp_transport_t *transport) {
+    write_loss(slots_of(transport), transport->rank, SGP_CAUSE_ABORTED);
 }
 
 void sgp_slots_leave(sgp_transport_t *transport, uint64_t deadline) {

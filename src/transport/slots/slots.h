@@ -34,7 +34,7 @@ typedef struct sgp_slots {
     void (*note)(void *slots, int rank, sgp_fate_t fate, const char *why);
 
     sgp_agent_t agent;
-    atomic_bool poked;     /* the agent has to return from wait */
+    atomic_bool poked;     /* wait has to return: for a signal, or as a rank has ended */
     atomic_uint elsewhere; /* chunks that arrived outside the rings, and were not received */
     int next_peer;         /* where receive looks first */
     uint32_t *free_slots;  /* (all slots) a stack: the slot used last is still in the cache */
@@ -64,6 +64,12 @@ static inline bool sgp_slots_is_local(const sgp_slots_t *slots, int rank) {
 /* Records the fate of any rank, and wakes this one. A loss is written to this rank's memory first,
  * so that its own end, if it follows, is not taken for a cause. Any thread. */
 void sgp_slots_note(void *slots, int rank, sgp_fate_t fate, const char *why);
+
+/* A rank has fallen silent, or is heard again. Any thread. */
+void sgp_slots_note_silence(void *slots, int rank, bool silent);
+
+/* Makes wait return, the one that sleeps or the next one. Any thread. */
+void sgp_slots_poke(sgp_slots_t *slots);
 
 /* ---- sending ---- */
 
@@ -104,6 +110,9 @@ void sgp_slots_lock(sgp_transport_t *transport);
 void sgp_slots_unlock(sgp_transport_t *transport);
 void sgp_slots_pause(sgp_transport_t *transport, uint64_t deadline);
 void sgp_slots_signal(sgp_transport_t *transport);
+
+/* The others find this rank's own loss in its memory. */
+void sgp_slots_abort(sgp_transport_t *transport);
 
 /* Never blocks: posted chunks stay readable for all who map this rank's memory. */
 void sgp_slots_leave(sgp_transport_t *transport, uint64_t deadline);

@@ -353,7 +353,7 @@ static void tick(sgp_edges_t *edges, sgp_connection_t *connection, uint64_t now)
     else if (now - connection->heard > edges->peer_timeout && !connection->stalled)
         sgp_edges_fail(edges, connection, SGP_CAUSE_SILENT, "it has been silent for %.1f s",
                        (double)(now - connection->heard) / 1e9);
-    else if (now - connection->spoke > edges->peer_timeout / 4 && !connection->sending)
+    else if (now - connection->spoke > edges->peer_timeout / 6 && !connection->sending)
         sgp_edges_say(edges, connection, SGP_FRAME_ALIVE, 0);
 }
 
@@ -374,8 +374,41 @@ void sgp_edges_tick(sgp_edges_t *edges, uint64_t now, uint64_t elapsed, uint64_t
             sgp_edges_call(edges, r);
 }
 
+/* When the peer was last heard: now, where it is not read. 0: it is not connected. */
+static uint64_t last_heard(const sgp_connection_t *connection, uint64_t now) {
+    bool open = connection && connection->state == SGP_CONNECTION_OPEN;
+    if (!open) return 0;
+    return connection->stalled ? now : connection->heard;
+}
+
+void sgp_edges_tell_silence(sgp_edges_t *edges, uint64_t now,
+                            void (*note)(void *owner, int rank, bool silent), void *owner) {
+    for (int r = 0; r < edges->size; r++) {
+        sgp_edge_t *edge = &edges->of[r];
+        uint64_t out = last_heard(edge->out, now), in = last_heard(edge->in, now);
+        uint64_t heard = out > in ? out : in;
+        bool silent = heard && now - heard > edges->peer_timeout / SGP_SILENT_SHARE;
+        if (!heard || silent == edge->silent) continue;
+        edge->silent = silent;
+        note(owner, r, silent);
+    }
+}
+
 void sgp_edges_leave(sgp_edges_t *edges) {
     edges->leaves = true;
+}
+
+/* A peer that has begun to receive a chunk sees the end of the connection. */
+void sgp_edges_abort(sgp_edges_t *edges) {
+    uint32_t loss = sgp_loss_pack(edges->rank, SGP_CAUSE_ABORTED);
+    for (sgp_connection_t *each = edges->connections.first; each; each = each->next) {
+        size_t bytes;
+        if (each->state != SGP_CONNECTION_OPEN || each->sending) continue;
+        if (!sgp_connection_say(each, SGP_FRAME_LOST, loss)) continue;
+        while (sgp_connection_has_frames(each) &&
+               sgp_connection_send(each, &bytes) == SGP_SENT_SOME) {
+        }
+    }
 }
 
 void sgp_edges_close_all(sgp_edges_t *edges) {

@@ -23,6 +23,7 @@ typedef struct sgp_edge {
     uint64_t called_since; /* nanoseconds: when it was first called; 0: it was not */
     uint64_t call_again;   /* not before */
     int refusals;          /* of our calls, in a row */
+    bool silent;           /* it was told to be silent */
 } sgp_edge_t;
 
 /* Embedded. Written by edges.c alone. */
@@ -114,8 +115,16 @@ bool sgp_edges_publish(sgp_edges_t *edges,
 void sgp_edges_tick(sgp_edges_t *edges, uint64_t now, uint64_t elapsed, uint64_t tick,
                     bool (*wanted)(void *context, int rank), void *context);
 
+/* Calls note(owner, ...) for each rank that has fallen silent, or is heard again: of those with an
+ * edge. */
+void sgp_edges_tell_silence(sgp_edges_t *edges, uint64_t now,
+                            void (*note)(void *owner, int rank, bool silent), void *owner);
+
 /* From now on this rank leaves in order. */
 void sgp_edges_leave(sgp_edges_t *edges);
+
+/* Tells the peers that this rank aborts, as far as the sockets take it at once. */
+void sgp_edges_abort(sgp_edges_t *edges);
 
 /* Closes all connections. */
 void sgp_edges_close_all(sgp_edges_t *edges);

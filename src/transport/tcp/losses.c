@@ -33,6 +33,11 @@ void sgp_losses_heard(sgp_losses_t *losses, int from, const char *name, uint32_t
     sgp_cause_t cause;
     char why[160];
     if (!sgp_loss_unpack(word, losses->size, &rank, &cause)) return;
+    if (rank == from) {
+        int told = losses->of[from].told;
+        change(losses, from, told >= 0 ? sgp_fate_followed(told) : sgp_fate_lost(cause), NULL);
+        return;
+    }
     if (losses->of[from].told < 0) losses->of[from].told = rank;
     if (rank == losses->rank) return;
     snprintf(why, sizeof why, "%s, says %s", sgp_cause_text(cause), name);

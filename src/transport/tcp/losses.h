@@ -43,8 +43,8 @@ static inline sgp_fate_state_t sgp_losses_state(const sgp_losses_t *losses, int 
 void sgp_losses_lose(sgp_losses_t *losses, int rank, sgp_fate_t fate, const char *why);
 void sgp_losses_leave(sgp_losses_t *losses, int rank);
 
-/* The rank `from`, called `name`, says that another one is lost (word: sgp_loss_pack). A word that
- * is none is ignored. */
+/* The rank `from`, called `name`, says that another one is lost (word: sgp_loss_pack), or that it is
+ * itself: it aborts. A word that is none is ignored. */
 void sgp_losses_heard(sgp_losses_t *losses, int from, const char *name, uint32_t word);
 
 /* The next rank that changed, to be acted on; -1: none. */

@@ -4,6 +4,7 @@
 #include "transport/tcp/tcp.h"
 
 #include "base/logging.h"
+#include "transport/shm/descriptor.h"
 #include "transport/shm/local_ranks.h"
 #include "transport/tcp/tcp_engine.h"
 
@@ -15,6 +16,7 @@ typedef struct tcp {
     sgp_local_ranks_t local;
     sgp_tcp_engine_t engine;
     bool has_engine;
+    sgp_descriptor_t descriptor;
 } tcp_t;
 
 static tcp_t *tcp_of(sgp_transport_t *transport) {
@@ -126,14 +128,36 @@ static void note_local(void *owner, int rank, sgp_fate_t fate, const char *why) 
     else sgp_slots_note(&tcp->slots, rank, fate, why);
 }
 
+/* A local rank has posted its last chunk before it left, whoever tells of that. */
+static bool tcp_has_ended(sgp_transport_t *transport, int rank) {
+    tcp_t *tcp = tcp_of(transport);
+    return sgp_slots_is_local(&tcp->slots, rank) ? sgp_transport_has_left(transport, rank)
+                                                 : sgp_tcp_engine_has_ended(&tcp->engine, rank);
+}
+
+static int tcp_descriptor(sgp_transport_t *transport) {
+    tcp_t *tcp = tcp_of(transport);
+    return sgp_descriptor_open(&tcp->descriptor, &tcp->slots.own);
+}
+
+static void tcp_rearm(sgp_transport_t *transport) {
+    sgp_descriptor_rearm(&tcp_of(transport)->descriptor);
+}
+
 static void tcp_leave(sgp_transport_t *transport, uint64_t deadline) {
     sgp_tcp_engine_leave(&tcp_of(transport)->engine, deadline);
     sgp_slots_leave(transport, deadline);
 }
 
+static void tcp_abort(sgp_transport_t *transport) {
+    sgp_tcp_engine_abort(&tcp_of(transport)->engine);
+    sgp_slots_abort(transport);
+}
+
 /* In the order of use: the heartbeat calls the engine, which reads from the slots. */
 static void tcp_destroy(sgp_transport_t *transport) {
     tcp_t *tcp = tcp_of(transport);
+    sgp_descriptor_fini(&tcp->descriptor);
     sgp_local_ranks_fini(&tcp->local);
     if (tcp->has_engine) sgp_tcp_engine_fini(&tcp->engine);
     sgp_slots_fini(&tcp->slots);
@@ -144,15 +168,16 @@ static void tcp_destroy(sgp_transport_t *transport) {
 
 #define OPS(user_name)                                                                             \
     {                                                                                              \
-        .name = (user_name), .now = sgp_slots_now, .wait = sgp_slots_wait, .prepare = tcp_prepare, \
-        .unprepare = sgp_slots_unprepare, .send_begin = tcp_send_begin,                            \
-        .send_next = sgp_slots_send_next, .send_chunk = sgp_slots_send_chunk,                      \
-        .send_commit = tcp_send_commit, .send_abandon = tcp_send_abandon,                          \
-        .attend = sgp_slots_attend, .keep_close = sgp_slots_keep_close, .receive = tcp_receive,    \
-        .release = tcp_release, .agent_start = sgp_slots_agent_start,                              \
-        .agent_join = sgp_slots_agent_join, .lock = sgp_slots_lock, .unlock = sgp_slots_unlock,    \
-        .pause = sgp_slots_pause, .signal = sgp_slots_signal, .leave = tcp_leave,                  \
-        .destroy = tcp_destroy,                                                                    \
+        .name = (user_name), .now = sgp_slots_now, .wait = sgp_slots_wait,                         \
+        .has_ended = tcp_has_ended, .prepare = tcp_prepare, .unprepare = sgp_slots_unprepare,      \
+        .send_begin = tcp_send_begin, .send_next = sgp_slots_send_next,                            \
+        .send_chunk = sgp_slots_send_chunk, .send_commit = tcp_send_commit,                        \
+        .send_abandon = tcp_send_abandon, .attend = sgp_slots_attend,                              \
+        .keep_close = sgp_slots_keep_close, .receive = tcp_receive, .release = tcp_release,        \
+        .agent_start = sgp_slots_agent_start, .agent_join = sgp_slots_agent_join,                  \
+        .lock = sgp_slots_lock, .unlock = sgp_slots_unlock, .pause = sgp_slots_pause,              \
+        .signal = sgp_slots_signal, .descriptor = tcp_descriptor, .rearm = tcp_rearm,              \
+        .leave = tcp_leave, .abort = tcp_abort, .destroy = tcp_destroy,                            \
     }
 
 /* With the name that the user knows: auto, if some ranks share memory. */

@@ -40,6 +40,23 @@ static bool settle(sgp_tcp_engine_t *engine) {
     return any;
 }
 
+/* A rank that leaves closes the edge to this one with its last frame. It opens the edges that it still needs before it
+ * tells anybody (traffic.c), so one without an edge sends nothing more. */
+static void note_ended(sgp_tcp_engine_t *engine) {
+    const sgp_edges_t *edges = &engine->edges;
+    unsigned changes = edges->closed + (unsigned)edges->losses.count;
+    bool any = false;
+    if (changes == engine->looked) return;
+    engine->looked = changes;
+    for (int r = 0; r < edges->size; r++) {
+        bool left = sgp_losses_state(&edges->losses, r) == SGP_FATE_LEFT;
+        if (!left || edges->of[r].in || atomic_load(&engine->ended[r])) continue;
+        atomic_store(&engine->ended[r], true);
+        any = true;
+    }
+    if (any) sgp_slots_poke(engine->slots);
+}
+
 static void on_contention(uv_timer_t *timer);
 
 /* Last in everything that the loop calls. */
@@ -53,6 +70,7 @@ static void finish(sgp_tcp_engine_t *engine) {
     if (contended && !active) uv_timer_start(&engine->contention, on_contention, period, period);
     if (!contended && active) uv_timer_stop(&engine->contention);
     bool lost = sgp_edges_publish(&engine->edges, sgp_slots_note, engine->slots);
+    note_ended(engine);
     if (!engine->knows_met && (lost || sgp_edges_have_met(&engine->edges))) note_met(engine);
 }
 
@@ -109,11 +127,12 @@ static void on_wake(uv_async_t *handle) {
     sgp_tcp_engine_t *engine = handle->data;
     pthread_mutex_lock(&engine->lock);
     sgp_noticed_t *noticed = engine->noticed;
-    bool ending = engine->ending, leaving = engine->leaving;
+    bool ending = engine->ending, leaving = engine->leaving, aborts = engine->aborts;
     engine->noticed = NULL;
     pthread_mutex_unlock(&engine->lock);
     take_noticed(engine, noticed);
     if (ending) {
+        if (aborts) sgp_edges_abort(&engine->edges);
         end(engine);
         return;
     }
@@ -155,8 +174,13 @@ static void on_timer(uv_timer_t *timer) {
     uint64_t now = sgp_clock_now();
     sgp_edges_tick(&engine->edges, now, now - engine->ticked, engine->tick, chunks_wait, engine);
     engine->ticked = now;
+    sgp_edges_tell_silence(&engine->edges, now, sgp_slots_note_silence, engine->slots);
     sgp_traffic_retry(&engine->traffic);
-    if (engine->edges.leaves) look_if_left(engine);
+    if (engine->edges.leaves) {
+        sgp_traffic_send_all(
+            &engine->traffic); /* an edge may have opened, for which the others waited */
+        look_if_left(engine);
+    }
     finish(engine);
 }
 
@@ -208,6 +232,12 @@ void sgp_tcp_engine_leave(sgp_tcp_engine_t *engine, uint64_t deadline) {
     engine->leaving = true;
     sgp_tcp_engine_wake(engine);
     wait_until(engine, &engine->has_left, deadline);
+    pthread_mutex_unlock(&engine->lock);
+}
+
+void sgp_tcp_engine_abort(sgp_tcp_engine_t *engine) {
+    pthread_mutex_lock(&engine->lock);
+    engine->aborts = true;
     pthread_mutex_unlock(&engine->lock);
 }
 
@@ -272,6 +302,7 @@ void sgp_tcp_engine_fini(sgp_tcp_engine_t *engine) {
     pthread_cond_destroy(&engine->changed);
     pthread_mutex_destroy(&engine->lock);
     free(engine->gone);
+    free(engine->ended);
 }
 
 static void init_shared(sgp_tcp_engine_t *engine) {
@@ -298,8 +329,10 @@ sgp_status_t sgp_tcp_engine_init(sgp_tcp_engine_t *engine, const sgp_tcp_options
     status = sgp_chunk_pool_init(&engine->pool, options->size, slots->transport.chunk_bytes);
     if (status == SGP_OK)
         status = sgp_traffic_init(&engine->traffic, &engine->edges, &engine->pool, slots);
-    if (status == SGP_OK) engine->gone = calloc((size_t)options->size, sizeof *engine->gone);
-    if (status == SGP_OK && !engine->gone)
+    size_t size = (size_t)options->size;
+    if (status == SGP_OK) engine->gone = calloc(size, sizeof *engine->gone);
+    if (status == SGP_OK) engine->ended = calloc(size, sizeof *engine->ended);
+    if (status == SGP_OK && (!engine->gone || !engine->ended))
         status = sgp_fail(SGP_ERR_NO_MEMORY, "tcp: no memory to connect %d nodes", options->size);
     if (status != SGP_OK) sgp_tcp_engine_fini(engine);
     return status;

@@ -23,8 +23,9 @@ typedef struct sgp_tcp_engine {
     sgp_noticed_t *noticed; /* not seen by the thread yet, the latest first */
     bool met;               /* the neighbours are there, or a rank is lost */
     bool leaving, has_left; /* the owner asks; the thread answers */
-    bool ending;
-    atomic_bool *gone; /* (size) nothing more is to be posted to it */
+    bool ending, aborts;    /* the thread is to end; and to say that it is on purpose */
+    atomic_bool *gone;      /* (size) nothing more is to be posted to it */
+    atomic_bool *ended;     /* (size) it has left, and nothing more comes from it */
 
     pthread_t thread;
     bool started;
@@ -37,6 +38,7 @@ typedef struct sgp_tcp_engine {
     sgp_edges_t edges;
     sgp_traffic_t traffic;
     bool knows_met;
+    unsigned looked; /* changes of edges and losses when `ended` was looked at */
     uint64_t ticked; /* when the timer last ran, nanoseconds */
     uint64_t tick;   /* between two runs of it */
 } sgp_tcp_engine_t;
@@ -50,6 +52,10 @@ sgp_status_t sgp_tcp_engine_init(sgp_tcp_engine_t *engine, const sgp_tcp_options
  * SGP_ERR_NO_MEMORY, SGP_ERR_TIMEOUT; logged. */
 sgp_status_t sgp_tcp_engine_start(sgp_tcp_engine_t *engine, const sgp_tcp_options_t *options);
 
+/* Before fini: other ranks are told that this one ends on purpose, where its sockets take that at
+ * once. */
+void sgp_tcp_engine_abort(sgp_tcp_engine_t *engine);
+
 /* Ends the thread. Other ranks see a process that has ended, unless it has left. */
 void sgp_tcp_engine_fini(sgp_tcp_engine_t *engine);
 
@@ -61,6 +67,11 @@ static inline void sgp_tcp_engine_wake(sgp_tcp_engine_t *engine) {
 /* The rank is lost or has left: nothing is to be posted to it. */
 static inline bool sgp_tcp_engine_is_gone(const sgp_tcp_engine_t *engine, int rank) {
     return atomic_load(&engine->gone[rank]);
+}
+
+/* The rank, which is not local, has left, and its last chunk can be received. */
+static inline bool sgp_tcp_engine_has_ended(const sgp_tcp_engine_t *engine, int rank) {
+    return atomic_load(&engine->ended[rank]);
 }
 
 /* A local rank is lost: the peers are told, and then slots->transport.fates has it. Any thread;

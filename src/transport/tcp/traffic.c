@@ -116,6 +116,16 @@ void sgp_traffic_give_up(sgp_traffic_t *traffic, int rank) {
 
 /* ---- sending ---- */
 
+/* Whoever hears that this rank leaves takes a missing edge for a sign that nothing more comes. */
+static bool edges_are_missing(const sgp_traffic_t *traffic) {
+    for (int r = 0; r < traffic->edges->size; r++) {
+        const sgp_connection_t *out = traffic->edges->of[r].out;
+        bool open = out && out->state == SGP_CONNECTION_OPEN;
+        if (!open && sgp_traffic_waits_for(traffic, r)) return true;
+    }
+    return false;
+}
+
 static void leave(sgp_traffic_t *traffic, sgp_connection_t *connection) {
     if (connection->state != SGP_CONNECTION_OPEN || connection->said_leave) return;
     bool left = sgp_losses_state(&traffic->edges->losses, connection->peer) == SGP_FATE_LEFT;
@@ -125,6 +135,7 @@ static void leave(sgp_traffic_t *traffic, sgp_connection_t *connection) {
     }
     if (connection->sending) return;
     if (connection->caller && sgp_traffic_waits_for(traffic, connection->peer)) return;
+    if (edges_are_missing(traffic)) return;
     sgp_edges_say(traffic->edges, connection, SGP_FRAME_LEAVE, 0);
 }
 
