@@ -86,10 +86,9 @@ SGP_API sgp_status_t sgp_group_split(sgp_group_t *group, int workers_per_node, s
                                      sgp_group_t **workers);
 
 /* A group of the same nodes, with connections and threads of its own and the same log: for another mixer, or for another
- * thread, which may use it while this one is used. Every node calls it; blocks as
- * sgp_group_join. Sets *copy only on success. The two are left or aborted in any order. SGP_ERR_INVALID: a call of the
- * group is in the middle. SGP_ERR_UNSUPPORTED: it was not made by sgp_group_join, nor from such a group. The errors of
- * sgp_group_join. */
+ * thread, which may use it while this one is used. Every node calls it; blocks as sgp_group_join. Sets *copy only on
+ * success. The two are left or aborted in any order. SGP_ERR_INVALID: a call of the group is in the middle.
+ * SGP_ERR_UNSUPPORTED: it was not made by sgp_group_join, nor from such a group. The errors of sgp_group_join. */
 SGP_API sgp_status_t sgp_group_duplicate(sgp_group_t *group, sgp_group_t **copy);
 
 /* Returns when every node has called it. SGP_ERR_TIMEOUT. SGP_ERR_PEER_LOST: a node is lost
@@ -126,15 +125,17 @@ SGP_API void sgp_group_interrupt(sgp_group_t *group);
  * because of another's loss is not the first, whatever was noticed first. */
 SGP_API int sgp_group_lost_peer(const sgp_group_t *group);
 
-/* What the transport has noticed of another node. */
+/* What the transport has noticed of another node.
+ *  LOST: it is gone: it ended without leaving, or was silent for the peer time limit.
+ *  LEFT: it has left in order.
+ *  SILENT: nothing has been heard from it for a third of the peer time limit; it may come back. shm: any node; tcp: a
+ *  node to or from which there is a connection; never with mpi.
+ *  BACK: it has been heard again after SILENT. */
 typedef enum sgp_event_kind {
-    SGP_EVENT_LOST =
-        1, /* it is gone: it ended without leaving, or was silent for the peer time limit */
-    SGP_EVENT_LEFT = 2, /* it has left in order */
-    SGP_EVENT_SILENT =
-        3, /* nothing has been heard from it for a third of the peer time limit; it may come back. shm: any
-                             node of the machine; tcp: a node to or from which there is a connection; not mpi */
-    SGP_EVENT_BACK = 4, /* it has been heard again after SGP_EVENT_SILENT */
+    SGP_EVENT_LOST = 1,
+    SGP_EVENT_LEFT = 2,
+    SGP_EVENT_SILENT = 3,
+    SGP_EVENT_BACK = 4,
 } sgp_event_kind_t;
 
 typedef struct sgp_event {
@@ -168,9 +169,9 @@ SGP_API int sgp_group_descriptor(sgp_group_t *group);
  * of the group are destroyed first. */
 SGP_API void sgp_group_leave(sgp_group_t *group);
 
-/* Ends the membership without waiting: the other nodes lose this one at once, as if its process had ended (their logs say
- * that it aborted, where the transport can tell), and may not get what it has sent last. For a node that fails and must not look as if it had left in order. Frees the group. NULL
- * is fine. Mixers of the group are destroyed first. */
+/* Ends the membership without waiting: the other nodes lose this one at once, as if its process had ended, and may not
+ * get what it has sent last. Their logs say that it aborted, where shm or tcp can tell them. For a node that fails and
+ * must not look as if it had left in order. Frees the group. NULL is fine. Mixers of the group are destroyed first. */
 SGP_API void sgp_group_abort(sgp_group_t *group);
 
 #ifdef __cplusplus

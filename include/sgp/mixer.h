@@ -170,14 +170,14 @@ static inline sgp_status_t sgp_mixer_switch(sgp_mixer_t *mixer,
  * exchange. optimizer may be NULL: no local update by the mixer, gradient is not read (sgp);
  * all-reduce then averages z itself. Waits as the algorithm says, asleep. On an error the vector is
  * between two steps: the run is over for this mixer. SGP_ERR_PEER_LOST, SGP_ERR_TIMEOUT: a node
- * ended, or has left without sending what this one waits for, or was silent for timeout_ms; the log
- * names it. SGP_ERR_MISMATCH: a node sent a vector of
- * another length or encoding. SGP_ERR_NOT_FINITE: what this node would send, or its vector after the
- * update, has an infinity or a NaN; that part of it was not sent. Many nodes can meet it in one
- * step, so the log has it at level info. SGP_ERR_ENDED: another node has said that the run is over
- * (sgp train does). Then destroy the mixer and leave its group. A node that meets
- * SGP_ERR_NOT_FINITE ends with sgp_group_abort, or without leaving: so all others see a loss at
- * once, also those that do not wait for it in this step. */
+ * ended, or has left without sending what this one waits for, or was silent for timeout_ms; the
+ * log names it. SGP_ERR_MISMATCH: a node sent a vector of another length or encoding.
+ * SGP_ERR_NOT_FINITE: what this node would send, or its vector after the update, has an infinity
+ * or a NaN; that part of it was not sent. Many nodes can meet it in one step, so the log has it at
+ * level info. SGP_ERR_ENDED: another node has said that the run is over (sgp train does). Then
+ * destroy the mixer and leave its group. A node that meets SGP_ERR_NOT_FINITE ends with
+ * sgp_group_abort, or without leaving: so all others see a loss at once, also those that do not
+ * wait for it in this step. */
 SGP_API sgp_status_t sgp_mixer_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer,
                                     const float *gradient /* (P) */, float learning_rate);
 

@@ -18,6 +18,16 @@ typedef struct part {
     int rank; /* ours in it */
 } part_t;
 
+static sgp_status_t nothing(void *argument) {
+    (void)argument;
+    return SGP_OK;
+}
+
+/* SGP_ERR_INVALID: a call of the group is in the middle. */
+static sgp_status_t check_idle(sgp_group_t *group, const char *name) {
+    return sgp_group_run(group, name, nothing, &group, sizeof group);
+}
+
 static sgp_status_t check_split(sgp_group_t *group, int workers) {
     int size = sgp_group_size(group);
     if (workers < 1 || size % workers)
@@ -144,6 +154,7 @@ static void name_ranks(sgp_group_t *group, int first, int stride, int workers) {
 static sgp_status_t split(sgp_group_t *group, int workers_per_node, sgp_group_t **nodes,
                           sgp_group_t **workers) {
     sgp_status_t status = check_split(group, workers_per_node);
+    if (status == SGP_OK) status = check_idle(group, "sgp_group_split");
     if (status != SGP_OK) return status;
     int rank = sgp_group_rank(group), size = sgp_group_size(group);
     int node = rank / workers_per_node, worker = rank % workers_per_node;
@@ -196,7 +207,8 @@ static sgp_status_t duplicate(sgp_group_t *group, sgp_group_t **copy) {
     if (!sgp_group_origin(group))
         return sgp_fail(SGP_ERR_UNSUPPORTED, "group: only a group made by sgp_group_join, and the "
                                              "groups made from it, can be duplicated");
-    sgp_status_t status = copy_sink(group, &sink);
+    sgp_status_t status = check_idle(group, "sgp_group_duplicate");
+    if (status == SGP_OK) status = copy_sink(group, &sink);
     if (status != SGP_OK) return status;
     const sgp_log_sink_t *before = sgp_log_use(sink);
     status = join_part(group, &same, &made);
