@@ -178,14 +178,18 @@ static void end_run(run_t *run) {
     free(run->mean);
 }
 
+static void hold_rows(const run_t *whole, const run_t *run, size_t row, const char *name) {
+    const float *a = whole->z + row * run->length, *b = run->z + row * run->length;
+    if (!memcmp(a, b, run->length * sizeof *a)) return;
+    size_t i = 0;
+    while (!memcmp(&a[i], &b[i], sizeof *a)) i++;
+    fail_msg("%s, seed %d: step %d, node %d, element %d: %.9g, not %.9g", name, (int)run->seed,
+             (int)(row / NODES), (int)(row % NODES), (int)i, (double)b[i], (double)a[i]);
+}
+
 static void hold_against(const run_t *whole, const run_t *run, const char *name) {
     size_t length = run->length;
-    for (size_t k = 0; k < STEPS * NODES; k++)
-        for (size_t i = 0; i < length; i++)
-            if (memcmp(&whole->z[k * length + i], &run->z[k * length + i], sizeof(float)))
-                fail_msg("%s, seed %d: step %d, node %d, element %d: %.9g, not %.9g", name,
-                         (int)run->seed, (int)(k / NODES), (int)(k % NODES), (int)i,
-                         (double)run->z[k * length + i], (double)whole->z[k * length + i]);
+    for (size_t row = 0; row < (size_t)STEPS * NODES; row++) hold_rows(whole, run, row, name);
     assert_memory_equal(whole->mean, run->mean, NODES * length * sizeof(float));
     for (int r = 0; r < NODES; r++) {
         const sgp_mixer_statistics_t *a = &whole->statistics[r], *b = &run->statistics[r];
