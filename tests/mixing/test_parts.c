@@ -327,7 +327,9 @@ static void test_bits_over_shm_and_tcp(void **state) {
 /* Chunks of the usual size, so large that a whole step with an overlap is copied by the progress thread. */
 static void test_bits_of_a_large_vector(void **state) {
     (void)state;
-    for (int s = 0; s < SETTINGS; s += 3) {
+    const int few[] = {0, 9, 11, 20}; /* lock step, overlap twice, all-reduce */
+    for (size_t i = 0; i < sizeof few / sizeof *few; i++) {
+        int s = few[i];
         ranks_setup_t setup = {.shm = s % 2, .loopback = {.size = 3}};
         run_t run = run_of(&settings[s], s % 3);
         run.options.count = (1 << 18) + 100;
