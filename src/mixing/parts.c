@@ -130,7 +130,8 @@ sgp_status_t sgp_mixer_do_begin(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer,
     if (status == SGP_OK) status = make(mixer);
     if (status != SGP_OK) return status;
     mixer->parts->phase = SGP_PARTS_GIVEN;
-    mixer->parts->local = (sgp_local_t){optimizer, gradient, learning_rate};
+    mixer->parts->local =
+        (sgp_local_t){.optimizer = optimizer, .gradient = gradient, .learning_rate = learning_rate};
     mixer->statistics.last_step_ns = mixer->statistics.last_wait_ns = 0;
     status = enter(mixer, &frame);
     if (status == SGP_OK) status = begin(mixer, frame.deadline);
