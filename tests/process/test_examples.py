@@ -64,6 +64,13 @@ class Examples(unittest.TestCase):
         self.assertEqual([line for line in sorted(rest) if "resumed" not in line], whole)
         self.assertIn("node 1: resumed after step 120", rest)
 
+    def test_step_in_parts_gives_the_bits_of_whole_steps(self):
+        lines = run(4, "step_in_parts")
+        self.assertEqual(len(lines), 4)
+        for line in lines:
+            self.assertLess(float(re.search(r"loss ([\d.]+)", line).group(1)), 0.01)
+            self.assertTrue(line.endswith("the same bits as whole steps"), line)
+
     def test_interrupt_leaves_in_the_middle_of_a_step(self):
         with tempfile.TemporaryDirectory() as directory:
             nodes = [start(r, 3, "leave_on_interrupt", directory) for r in range(3)]
