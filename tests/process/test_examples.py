@@ -76,7 +76,8 @@ class Examples(unittest.TestCase):
             nodes = [start(r, 3, "leave_on_interrupt", directory) for r in range(3)]
             self.addCleanup(lambda: [node.kill() for node in nodes])
             for r, step in ((0, 1), (1, 2)):  # node 0 receives from node 2 in its first step, node 1 in its second
-                self.assertEqual(nodes[r].stdout.readline(), f"node {r}: waiting in step {step}\n")
+                lines = iter(nodes[r].stdout.readline, "")  # a slow neighbour may make it wait earlier as well
+                self.assertIn(f"node {r}: waiting in step {step}\n", lines)
             for node in nodes:
                 node.send_signal(signal.SIGINT)
             for r, how in ((0, " in the middle of a step"), (1, " in the middle of a step"), (2, "")):
