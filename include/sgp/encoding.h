@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How the numbers of a vector travel. They are computed with in float32 everywhere; the shorter
- * encodings halve the bytes between the nodes. Values are rounded to the nearest, ties to even. What a
- * message does not carry for that, its sender keeps: no mass is lost. */
+ * encodings halve the bytes between the nodes. Values are rounded to the nearest, ties to even. The
+ * sender keeps the rounding error of its message, so no mass is lost. */
 #ifndef SGP_ENCODING_H
 #define SGP_ENCODING_H
 

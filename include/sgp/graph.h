@@ -60,7 +60,7 @@ typedef struct sgp_edge {
 
 /* SGP_ERR_INVALID if size < 1, peers < 0, peers >= size (unless size is 1), peers > 2 on a ring, or
  * more peers than a bipartite exponential graph has values of h; logs which. The functions below
- * want a graph that passed. */
+ * require a graph that passed. */
 SGP_API sgp_status_t sgp_graph_check(const sgp_graph_t *graph);
 
 /* The largest number of edges that sgp_graph_out or sgp_graph_in can write for any rank and step.

@@ -2,10 +2,10 @@
 /* Who takes part: rank, size, and the connections between the nodes.
  *
  * A group is made by a launcher, which tells each process its place, or by processes that are told
- * where to meet. What the options leave open is looked for in the environment, in this order:
+ * where to meet. Options that are left open come from the environment, in this order:
  *  - SGP_RANK, SGP_SIZE and SGP_RENDEZVOUS, a directory in which the nodes find each other (`sgp run`);
- *  - SGP_JOIN=HOST:PORT with SGP_SIZE: whoever finds HOST to be its own address, and the port free,
- *    founds the group, and the others join there;
+ *  - SGP_JOIN=HOST:PORT with SGP_SIZE: the process that finds HOST to be its own address, and
+ *    the port free, founds the group, and the others join there;
  *  - PMIx or PMI-1 (mpirun, srun);
  *  - RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT (torchrun);
  *  - SLURM_PROCID and so on (srun without PMIx).
@@ -40,7 +40,7 @@ typedef struct sgp_group_options {
                                of one machine and tcp between others; NULL: SGP_TRANSPORT, else auto */
     const char *join;      /* "HOST:PORT", where the group is founded; any member can stand for it.
                                Needs size. NULL: SGP_JOIN */
-    bool claim_rank;       /* with join: this node wants `rank`; false: ranks in order of arrival.
+    bool claim_rank;       /* with join: this node claims `rank`; false: ranks in order of arrival.
                                (With SGP_JOIN of the environment, a size given here claims it.) */
     const char *interface; /* by name or address, on which others reach this node; NULL:
                                SGP_INTERFACE, else all interfaces, and the address that leads to HOST */
@@ -63,7 +63,7 @@ typedef struct sgp_group_options {
 
 /* Joins, and blocks until all nodes have; at most join_timeout_ms. Copies options. Sets *group only on
  * success. SGP_ERR_INVALID: the options make no sense together. SGP_ERR_NOT_FOUND: no such host.
- * SGP_ERR_TIMEOUT: nobody was reached, or the log names a node that did not come. SGP_ERR_REFUSED: by
+ * SGP_ERR_TIMEOUT: no process was reached, or the log names a node that did not come. SGP_ERR_REFUSED: by
  * the group: it is full, or the rank is taken. SGP_ERR_MISMATCH: another version of the library, size or
  * transport on the other side. SGP_ERR_UNSUPPORTED: not in this build. SGP_ERR_SYSTEM: a port is taken,
  * or a system call failed. The log always says why. */
@@ -110,10 +110,10 @@ SGP_API sgp_status_t sgp_group_broadcast(sgp_group_t *group, void *bytes /* (cou
 
 /* Every call of the group and of its mixers that waits longer than this returns SGP_ERR_AGAIN; the same call, made
  * again by the same thread, goes on where it was (its arguments are those of the first one). 0: they return when they
- * are done. For programs that have to look at something else meanwhile, such as Python at its signals. While a call is
+ * are done. For programs that must look at something else meanwhile, such as Python at its signals. While a call is
  * in the middle, other calls of the group and its mixers are SGP_ERR_INVALID, but for those that do not wait;
- * destroying a mixer of the group or leaving it ends the call. What the call works on, gradient included, must
- * stay as it is until the call has returned something else. */
+ * destroying a mixer of the group or leaving it ends the call. The memory of its arguments, gradient
+ * included, must stay as it is until the call has returned something else. */
 SGP_API void sgp_group_set_slice(sgp_group_t *group, int milliseconds);
 
 /* The call that waits now, or else the next one that would, returns SGP_ERR_INTERRUPTED, within 50 ms. It can be made

@@ -106,7 +106,7 @@ static void stack_main(void) {
     }
 }
 
-/* Runs it until it is left or has ended, and what it wants to be run outside. */
+/* Runs it until it is left or has ended, and what is to be run outside. */
 static void go_on(sgp_call_t *call) {
     call->state = RUNNING;
     call->slice_end = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A call that can be left in the middle and gone on with later.
+/* A call that can be left in the middle and continued later.
  *
  * A step waits deep inside of loops over peers and chunks. So that a public call can return SGP_ERR_AGAIN or
  * SGP_ERR_INTERRUPTED from there and continue at the same place when it is called again, its body runs on a stack of
@@ -60,7 +60,7 @@ void sgp_call_interrupt(sgp_call_t *call);
  * releases what it holds. Its caller's objects are then as after any other error of a step. */
 void sgp_call_cancel(sgp_call_t *call);
 
-/* ---- for whoever waits inside of a call ---- */
+/* ---- for code that waits inside of a call ---- */
 
 /* Whether sgp_call_yield would leave the call now, or fail. Changes nothing. */
 bool sgp_call_due(uint64_t now);
@@ -70,8 +70,8 @@ bool sgp_call_due(uint64_t now);
  * Outside of calls: SGP_OK. */
 sgp_status_t sgp_call_yield(uint64_t now);
 
-/* When a wait until `deadline` has to look at sgp_call_yield again: at the deadline outside of calls; else at the end
- * of the slice, and, in real time, every SGP_CALL_LOOK, since an interrupt from a signal handler wakes nobody. */
+/* When a wait until `deadline` must look at sgp_call_yield again: at the deadline outside of calls; else at the end
+ * of the slice, and, in real time, every SGP_CALL_LOOK, since an interrupt from a signal handler wakes no thread. */
 uint64_t sgp_call_limit(uint64_t now, uint64_t deadline, bool real_time);
 #define SGP_CALL_LOOK ((uint64_t)25000000) /* nanoseconds */
 

@@ -74,7 +74,7 @@ static void deliver(void *argument) {
     line->sink->fn(line->level, thread_rank, line->text, line->sink->user);
 }
 
-/* NULL: nobody wants it. */
+/* NULL: no callback takes this level. */
 static const sgp_log_sink_t *sink_for(sgp_log_level_t level) {
     const sgp_log_sink_t *sink = thread_sink ? thread_sink : &process_sink;
     return sink->fn && level <= sink->level ? sink : NULL;

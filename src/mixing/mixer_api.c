@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The public functions of sgp/mixer.h: sizes of the caller's structs, the group's log, and calls that can be left in the
- * middle. What they do is in mixer.c, switch.c and exact_average.c. */
+ * middle. Their bodies are in mixer.c, switch.c and exact_average.c. */
 #include "mixing/mixer_core.h"
 #include "mixing/mixer_internal.h"
 #include "mixing/parts.h"

@@ -16,7 +16,7 @@
 
 /* The transport is this context's, and times are counted. */
 typedef struct frame {
-    bool taken; /* from the progress thread of another mixer */
+    bool taken; /* from the progress thread, which may work for other mixers */
     uint64_t start, waited, deadline;
 } frame_t;
 
@@ -28,7 +28,7 @@ static sgp_status_t enter(sgp_mixer_t *mixer, frame_t *frame) {
     uint64_t now = sgp_transport_now(mixer->transport);
     *frame = (frame_t){.start = now, .waited = waited(mixer), .deadline = now + mixer->timeout};
     sgp_status_t status = sgp_forked_check(mixer->transport);
-    if (status == SGP_OK) status = sgp_group_take(mixer->group, mixer, &frame->taken);
+    if (status == SGP_OK) status = sgp_group_take(mixer->group, NULL, &frame->taken);
     sgp_transport_attend(mixer->transport, true);
     return status;
 }
@@ -55,7 +55,7 @@ static void fail(sgp_mixer_t *mixer, sgp_status_t status) {
 static sgp_status_t leave(sgp_mixer_t *mixer, const frame_t *frame, sgp_status_t status) {
     if (status != SGP_OK) fail(mixer, status);
     sgp_transport_attend(mixer->transport, false);
-    if (frame->taken) sgp_group_give(mixer->group);
+    if (frame->taken || mixer->progress) sgp_group_give(mixer->group);
     count_times(mixer, frame);
     return status;
 }
@@ -263,8 +263,8 @@ void sgp_parts_destroy(sgp_mixer_t *mixer) {
     sgp_part_step_t *step = mixer->parts;
     if (!step) return;
     if (step->phase == SGP_PARTS_GIVEN || step->phase == SGP_PARTS_ENDED) {
-        bool taken; /* from the progress thread of another mixer */
-        sgp_group_take(mixer->group, mixer, &taken);
+        bool taken; /* from the progress thread, which may work for other mixers */
+        sgp_group_take(mixer->group, NULL, &taken);
         mixer->ops->parts->abandon(mixer, step);
         if (taken) sgp_group_give(mixer->group);
     }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The one object through which a mixer or a group sends and receives: it sits on a transport.
  *
- * Receiving: a transport delivers chunks in the order of arrival; an algorithm wants those of one step in the order of
+ * Receiving: a transport delivers chunks in the order of arrival; an algorithm needs those of one step in the order of
  * senders, a barrier only its own. The inbox keeps arrived chunks where they lie and finds each by its key.
  * Sending: begin waits for room and takes in arrivals meanwhile, as the receivers may be waiting for the same. Then next
  * and commit for each chunk.
  * Not thread-safe.
  *
- * It refuses, releases and counts chunks that nobody can ever ask for:
+ * It refuses, releases and counts chunks that no call can ever ask for:
  *  - a duplicate of a chunk that it holds;
  *  - of a channel that was dropped, or more than 65,536 channels beyond the last that was opened;
  *  - more than 2^32 steps beyond the last that was asked for: no sender has room for so many.

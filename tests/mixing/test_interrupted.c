@@ -60,7 +60,7 @@ static void body(sgp_group_t *group, void *context) {
     }
     AGAIN(run, sgp_mixer_average(mixer, run->mean[rank], NULL));
     memcpy(run->z[rank], sgp_mixer_parameters(mixer), sizeof run->z[rank]);
-    set_group(run, rank, NULL); /* nobody interrupts a group that has been left */
+    set_group(run, rank, NULL); /* no rank interrupts a group that has been left */
     sgp_mixer_destroy(mixer);
     sgp_optimizer_destroy(optimizer);
 }

@@ -12,8 +12,8 @@ SGP = os.environ["SGP_PROGRAM"]
 EXAMPLES = os.environ["SGP_EXAMPLES"]
 
 
-def run(nodes, example):
-    command = [SGP, "run", "--nodes", str(nodes), "--", os.path.join(EXAMPLES, example)]
+def run(nodes, example, *arguments):
+    command = [SGP, "run", "--nodes", str(nodes), "--", os.path.join(EXAMPLES, example), *arguments]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
     if done.returncode != 0:
         raise AssertionError(f"{command} ended with {done.returncode}: {done.stderr}")
@@ -49,6 +49,27 @@ class Examples(unittest.TestCase):
         self.assertGreater(accuracy, 0.95)
         self.assertIn("total weight 4", summary[0])
         self.assertEqual(len(lines), 5)
+
+    def test_own_optimizer_reaches_the_mean_of_the_targets(self):
+        (line,) = run(4, "own_optimizer")
+        self.assertLess(float(re.search(r"([\d.]+) from the mean", line).group(1)), 1e-3)
+        self.assertIn("total weight 4", line)
+
+    def test_a_resumed_run_equals_a_whole_one(self):
+        whole = sorted(run(2, "save_and_resume", "200"))
+        self.assertEqual(len(whole), 2)
+        with tempfile.TemporaryDirectory() as directory:
+            run(2, "save_and_resume", "120", directory)
+            rest = run(2, "save_and_resume", "200", directory)
+        self.assertEqual([line for line in sorted(rest) if "resumed" not in line], whole)
+        self.assertIn("node 1: resumed after step 120", rest)
+
+    def test_step_in_parts_gives_the_bits_of_whole_steps(self):
+        lines = run(4, "step_in_parts")
+        self.assertEqual(len(lines), 4)
+        for line in lines:
+            self.assertLess(float(re.search(r"loss ([\d.]+)", line).group(1)), 0.01)
+            self.assertTrue(line.endswith("the same bits as whole steps"), line)
 
     def test_interrupt_leaves_in_the_middle_of_a_step(self):
         with tempfile.TemporaryDirectory() as directory:

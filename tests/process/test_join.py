@@ -261,7 +261,7 @@ class Apart(JoinTest):
     def test_other_size(self):
         ours, theirs = self.pair(["--nodes", "2"], ["--nodes", "3"])
         for err in (ours, theirs):
-            self.assertIn("it wants a group of 3 processes, and this one is of 2", err)
+            self.assertIn("it expects a group of 3 processes, and this one is of 2", err)
 
     def test_other_transport(self):
         ours, theirs = self.pair(["--nodes", "2", "--transport", "tcp"], ["--nodes", "2"])

@@ -10,91 +10,91 @@
 #define WINDOW SGP_SCHEDULER_WINDOW
 #define EVER   ((uint64_t)1 << 60)
 
-static void see_all(sgp_scheduler_t *line, const sgp_turn_t *all, int count) {
-    sgp_scheduler_look(line);
-    for (int i = 0; i < count; i++) sgp_scheduler_see(line, &all[i]);
+static void see_all(sgp_scheduler_t *link, const sgp_turn_t *all, int count) {
+    sgp_scheduler_look(link);
+    for (int i = 0; i < count; i++) sgp_scheduler_see(link, &all[i]);
 }
 
 /* The message that began first is served, with those of its step; one without order never waits. */
 static void test_first_come_first_served(void **state) {
     (void)state;
-    sgp_scheduler_t line = {0};
+    sgp_scheduler_t link = {0};
     sgp_turn_t small = {0};
-    assert_true(sgp_scheduler_may(&line, &small));
-    sgp_turn_t first = sgp_scheduler_begin(&line, 8), other = sgp_scheduler_begin(&line, 7),
-               same = sgp_scheduler_begin(&line, 8);
+    assert_true(sgp_scheduler_may(&link, &small));
+    sgp_turn_t first = sgp_scheduler_begin(&link, 8), other = sgp_scheduler_begin(&link, 7),
+               same = sgp_scheduler_begin(&link, 8);
     sgp_turn_t all[] = {same, small, other, first};
-    see_all(&line, all, 4);
-    assert_true(sgp_scheduler_contended(&line));
-    assert_true(sgp_scheduler_may(&line, &first) && sgp_scheduler_may(&line, &same));
-    assert_true(sgp_scheduler_may(&line, &small));
-    assert_false(sgp_scheduler_may(&line, &other));
-    see_all(&line, all, 3); /* the first one is over, and the earliest is another step's */
-    assert_true(sgp_scheduler_may(&line, &other));
-    assert_false(sgp_scheduler_may(&line, &same));
-    see_all(&line, all, 1);
-    assert_false(sgp_scheduler_contended(&line));
-    see_all(&line, all, 0);
-    assert_true(sgp_scheduler_may(&line, &other));
+    see_all(&link, all, 4);
+    assert_true(sgp_scheduler_contended(&link));
+    assert_true(sgp_scheduler_may(&link, &first) && sgp_scheduler_may(&link, &same));
+    assert_true(sgp_scheduler_may(&link, &small));
+    assert_false(sgp_scheduler_may(&link, &other));
+    see_all(&link, all, 3); /* the first one is over, and the earliest is another step's */
+    assert_true(sgp_scheduler_may(&link, &other));
+    assert_false(sgp_scheduler_may(&link, &same));
+    see_all(&link, all, 1);
+    assert_false(sgp_scheduler_contended(&link));
+    see_all(&link, all, 0);
+    assert_true(sgp_scheduler_may(&link, &other));
 }
 
-/* Windows in which a line of 1 byte per nanosecond carries `first` bytes of the first step and
+/* Windows in which a link of 1 byte per nanosecond carries `first` bytes of the first step and
  * `rest` of the other; returns in how many of them the others were held. */
-static int windows(sgp_scheduler_t *line, uint64_t *now, int count, uint64_t first, uint64_t rest,
+static int windows(sgp_scheduler_t *link, uint64_t *now, int count, uint64_t first, uint64_t rest,
                    uint64_t most_held) {
     int held = 0;
     const sgp_turn_t one = {1, 1}, two = {2, 2}, all[] = {one, two};
-    see_all(line, all, 2);
-    sgp_scheduler_watch(line, *now, most_held);
+    see_all(link, all, 2);
+    sgp_scheduler_watch(link, *now, most_held);
     for (int i = 0; i < count; i++) {
-        bool may = sgp_scheduler_may(line, &two);
+        bool may = sgp_scheduler_may(link, &two);
         held += !may;
-        sgp_scheduler_moved(line, &one, first);
-        if (may) sgp_scheduler_moved(line, &two, rest);
+        sgp_scheduler_moved(link, &one, first);
+        if (may) sgp_scheduler_moved(link, &two, rest);
         *now += WINDOW;
-        sgp_scheduler_watch(line, *now, most_held);
+        sgp_scheduler_watch(link, *now, most_held);
     }
     return held;
 }
 
-/* A line that the first message uses is kept for it; an idle one is open except for trials. */
+/* A link that the first message uses is kept for it; an idle one is open except for trials. */
 static void test_no_idle_line(void **state) {
     (void)state;
-    sgp_scheduler_t line = {0};
+    sgp_scheduler_t link = {0};
     uint64_t now = 1;
-    assert_int_equal(windows(&line, &now, 1000, WINDOW, WINDOW, EVER), 1000);
+    assert_int_equal(windows(&link, &now, 1000, WINDOW, WINDOW, EVER), 1000);
     /* The first one stops: after one window the others are served, and lose a fiftieth of the time
      * to trials. */
-    int held = windows(&line, &now, 1000, 0, WINDOW, EVER);
+    int held = windows(&link, &now, 1000, 0, WINDOW, EVER);
     assert_in_range(held, 2, 25);
-    /* It goes on: from the next trial on the line is its own. */
-    held = windows(&line, &now, 1000, WINDOW, 0, EVER);
+    /* It goes on: from the next trial on the link is its own. */
+    held = windows(&link, &now, 1000, WINDOW, 0, EVER);
     assert_in_range(held, 900, 1000);
-    /* It has a tenth of the line, as of a slow sender: the others have the rest. */
-    held = windows(&line, &now, 1000, WINDOW / 10, WINDOW * 9 / 10, EVER);
+    /* It has a tenth of the link, as of a slow sender: the others have the rest. */
+    held = windows(&link, &now, 1000, WINDOW / 10, WINDOW * 9 / 10, EVER);
     assert_in_range(held, 2, 25);
 }
 
-/* No message waits longer than most_held, and the estimate of a fast line adapts to a slow one. */
+/* No message waits longer than most_held, and the estimate of a fast link adapts to a slow one. */
 static void test_no_message_waits_for_ever(void **state) {
     (void)state;
-    sgp_scheduler_t line = {0};
+    sgp_scheduler_t link = {0};
     uint64_t now = 1;
-    int held = windows(&line, &now, 1000, WINDOW, WINDOW, 9 * WINDOW);
+    int held = windows(&link, &now, 1000, WINDOW, WINDOW, 9 * WINDOW);
     assert_in_range(held, 800, 950);
-    sgp_scheduler_rest(&line);
-    held = windows(&line, &now, 1000, WINDOW / 100, 0, EVER);
+    sgp_scheduler_rest(&link);
+    held = windows(&link, &now, 1000, WINDOW / 100, 0, EVER);
     assert_in_range(held, 500, 999);
 }
 
 /* ---- nodes in lock step ---- */
 
-/* Lines share fairly among those that they serve, as TCP does. Time goes in milliseconds. */
+/* Links share fairly among those that they serve, as TCP does. Time goes in milliseconds. */
 enum { NODES = 8, PUSH = 200, LOCAL = 10, STEPS = 100, FLOWS = 8 * NODES };
 
 typedef struct flow {
     int src, dst, step;
-    double left; /* ms alone on both lines */
+    double left; /* ms alone on both links */
     sgp_turn_t out, in;
 } flow_t;
 
@@ -201,7 +201,7 @@ static double lock_step(bool takes_turns) {
 static void test_lock_step(void **state) {
     (void)state;
     double least = PUSH + LOCAL, fair = lock_step(false), turns = lock_step(true);
-    print_message("a step takes %.0f ms at least, %.0f with lines that are shared, %.0f in turns\n",
+    print_message("a step takes %.0f ms at least, %.0f with links that are shared, %.0f in turns\n",
                   least, fair, turns);
     assert_true(turns < 1.05 * least);
     assert_true(fair > 1.2 * turns);

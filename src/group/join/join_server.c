@@ -64,7 +64,7 @@ static void judge_as_member(const sgp_join_server_t *server, sgp_join_session_t 
     const char *other;
     if (theirs->size != mine->size)
         sgp_handshake_refuse(&session->handshake,
-                             "it wants a group of %d processes, and this one is of %d",
+                             "it expects a group of %d processes, and this one is of %d",
                              theirs->size, mine->size);
     else if (theirs->rank < -1 || theirs->rank >= mine->size)
         sgp_handshake_refuse(&session->handshake, "there is no rank %d in a group of %d",

@@ -24,7 +24,7 @@ static void library_destroy(sgp_mixer_t *mixer) {
     sgp_memory_free(mixer->extra);
 }
 
-/* The library wants the whole vector in one piece: mixer->extra. Its messages are not counted, and it knows no deadline. */
+/* The library needs the whole vector in one piece: mixer->extra. Its messages are not counted, and it knows no deadline. */
 static sgp_status_t library_step(sgp_mixer_t *mixer, const sgp_local_t *local, uint64_t deadline) {
     (void)deadline;
     if (!mixer->exchanges) return sgp_local_update_all(mixer, local);

@@ -29,7 +29,7 @@ typedef struct sgp_mpi_state {
     bool finalized;  /* MPI has been finalised in this process; nothing else is set */
 } sgp_mpi_state_t;
 
-/* An arrived message, which the caller has to receive. */
+/* An arrived message, which the caller must receive. */
 typedef struct sgp_mpi_message {
     int src, tag;
     size_t bytes;

@@ -24,7 +24,7 @@ typedef struct peer {
     bool has_left;            /* its last message has arrived */
     int receiving;            /* messages of it that are being received */
     bool last_sent;           /* our last message to it has been sent */
-    sgp_mpi_slot_t *released; /* slots of its that we have to return */
+    sgp_mpi_slot_t *released; /* its slots, which this rank must return */
     uint32_t returned[SGP_MPI_CREDITS];
 } peer_t;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Slots for the chunks that an mpi transport sends and receives. Used by its other files; makes no MPI call.
  *
- * A chunk is one MPI message of contiguous memory, so that no MPI library has to pack it:
+ * A chunk is one MPI message of contiguous memory, so no MPI library packs it:
  *
  *   96 bytes  header (wire/header.h)
  *    4 bytes  the sender's slot, by which the receiver returns it
@@ -37,7 +37,7 @@ typedef struct sgp_mpi_slot {
     struct sgp_mpi_slot *next; /* in the list that it is in */
     unsigned char *memory;     /* (front + chunk_bytes) */
     uint32_t references;       /* requests, and receivers that have not returned it */
-    bool *awaits;              /* (size) ranks that have to return it */
+    bool *awaits;              /* (size) ranks that must return it */
     int src, tag;              /* of a received message */
     size_t bytes;              /* of the message */
     uint32_t theirs;           /* the sender's slot */

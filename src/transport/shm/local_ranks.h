@@ -14,7 +14,7 @@ typedef struct sgp_local_options {
     int peer_timeout_ms;    /* a rank that is silent for so long is lost; 0: SGP_PEER_TIMEOUT_MS */
 } sgp_local_options_t;
 
-/* Embedded; private. Zeros are one that has met nobody. */
+/* Embedded; private. Zeros are one without connections. */
 typedef struct sgp_local_ranks {
     int *sockets; /* (size) one to each local rank, which ends when its process does; -1: none */
     int size;

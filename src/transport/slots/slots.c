@@ -369,8 +369,8 @@ static uint32_t backlog(sgp_slots_t *slots) {
     return slots->created - slots->free_count - uncollected;
 }
 
-/* All receivers are local and at their messages, and none of them waits there for somebody
- * else's. */
+/* All receivers are local and at their messages, and none of them waits there for
+ * another sender's. */
 static bool receivers_at_work(sgp_slots_t *slots, const sgp_send_t *send) {
     for (int i = 0; i < send->destinations; i++) {
         if (!sgp_slots_is_local(slots, send->to[i].dst)) return false;

@@ -3,7 +3,7 @@
  * (base/stream.h).
  *
  * Plain stores leave the chunk in the cache for its receiver. But where the two run on cores
- * without a common cache (two sockets, two L3s of an AMD EPYC), the cache of the receiver has to
+ * without a common cache (two sockets, two L3s of an AMD EPYC), the cache of the receiver must
  * give up each line before it is written again, which was measured to take five times as long as a
  * write to memory (docs/results.md). Non-temporal stores take the same time in both cases. The
  * operating system, or a hypervisor, moves processes between such cores at any time. So a sender

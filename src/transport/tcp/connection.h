@@ -92,7 +92,7 @@ typedef enum sgp_opening {
     SGP_OPENING_ENDED,   /* `error` */
 } sgp_opening_t;
 
-/* Continues the opening until it is over, has to wait, or needs a judgement. */
+/* Continues the opening until it is over, must wait, or needs a judgement. */
 sgp_opening_t sgp_connection_open(sgp_connection_t *connection);
 
 /* In JUDGE: accepts the peer as that rank; sgp_handshake_refuse refuses it. */

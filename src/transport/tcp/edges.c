@@ -233,7 +233,7 @@ void sgp_edges_take_callers(sgp_edges_t *edges) {
 
 /* ---- judging a peer that has shown who it is ---- */
 
-/* Both sides have to be of the same run, size and chunk size. false: the handshake is refused. */
+/* Both sides must be of the same run, size and chunk size. false: the handshake is refused. */
 static bool judge_group(const sgp_edges_t *edges, sgp_handshake_t *handshake) {
     const sgp_hello_t *theirs = &handshake->theirs, *mine = &edges->connections.hello;
     if (theirs->run != mine->run) sgp_handshake_refuse(handshake, "it belongs to another run");
@@ -424,7 +424,7 @@ void sgp_edges_attach(sgp_edges_t *edges, uv_loop_t *loop, sgp_chunk_pool_t *poo
     edges->connections.owner = owner;
 }
 
-/* A caller that has just come may be a member, and has to hear that this rank leaves; a stranger
+/* A caller that has just come may be a member, and must hear that this rank leaves; a stranger
  * that says nothing delays it for a moment only. */
 bool sgp_edges_delays_leaving(const sgp_connection_t *connection) {
     if (connection->state == SGP_CONNECTION_CLOSED) return false;

@@ -101,8 +101,8 @@ void sgp_edges_say(sgp_edges_t *edges, sgp_connection_t *connection, sgp_frame_k
 /* Tells all peers of the next rank that was lost or has left, and returns it; -1: none. */
 int sgp_edges_settle(sgp_edges_t *edges);
 
-/* Tells the owner, by note, of what the peers have been told, or could not be for a while. true: of
- * a loss. */
+/* Notes for the owner the changes that the peers have been told, or could not be told for a while.
+ * true: a loss is among them. */
 bool sgp_edges_publish(sgp_edges_t *edges,
                        void (*note)(void *owner, int rank, sgp_fate_t fate, const char *why),
                        void *owner);
@@ -129,7 +129,7 @@ void sgp_edges_abort(sgp_edges_t *edges);
 /* Closes all connections. */
 void sgp_edges_close_all(sgp_edges_t *edges);
 
-/* Whether leaving in order has to wait for this connection. */
+/* Whether leaving in order must wait for this connection. */
 bool sgp_edges_delays_leaving(const sgp_connection_t *connection);
 
 #endif

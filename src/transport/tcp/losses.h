@@ -51,7 +51,7 @@ void sgp_losses_heard(sgp_losses_t *losses, int from, const char *name, uint32_t
 int sgp_losses_next(sgp_losses_t *losses);
 
 /* The frame that tells a peer of this rank's change. false: there is nothing to tell. A rank that
- * followed another's loss is not told of: whoever knows the cause sees the rest. */
+ * followed another's loss is not told of: a peer that knows the cause sees the rest. */
 bool sgp_losses_frame(const sgp_losses_t *losses, int rank, sgp_frame_kind_t *kind,
                       uint32_t *value);
 

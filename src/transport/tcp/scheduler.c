@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport/tcp/scheduler.h"
 
-/* Windows for which an idle line is open to all; doubled while it stays idle. */
+/* Windows for which an idle link is open to all; doubled while it stays idle. */
 enum { OPEN_FIRST = 2, OPEN_MOST = 64 };
 
-/* A line is idle if the step that is served uses less than this part of it. */
+/* A link is idle if the step that is served uses less than this part of it. */
 #define IDLE 0.25
 
-/* The estimate of the line shrinks by this part in each window: the line may have become slower. */
+/* The estimate of the link shrinks by this part in each window: the link may have become slower. */
 #define FORGET (1.0 / 32)
 
 sgp_turn_t sgp_scheduler_begin(sgp_scheduler_t *scheduler, uint64_t step) {
@@ -54,9 +54,9 @@ static void open_for(sgp_scheduler_t *scheduler, unsigned windows) {
     scheduler->windows = windows;
 }
 
-/* The line was kept for one step, which used `first` bytes per nanosecond of it. */
+/* The link was kept for one step, which used `first` bytes per nanosecond of it. */
 static void judge(sgp_scheduler_t *scheduler, double first, uint64_t now, uint64_t most_held) {
-    if (first <= IDLE * scheduler->line) {
+    if (first <= IDLE * scheduler->link) {
         open_for(scheduler, scheduler->patience);
         if (scheduler->patience < OPEN_MOST) scheduler->patience *= 2;
         return;
@@ -76,8 +76,8 @@ bool sgp_scheduler_watch(sgp_scheduler_t *scheduler, uint64_t now, uint64_t most
     double length = (double)(now - scheduler->since);
     double all = (double)scheduler->moved / length, first = (double)scheduler->moved_first / length;
     bool before = scheduler->open;
-    scheduler->line -= scheduler->line * FORGET;
-    if (all > scheduler->line) scheduler->line = all;
+    scheduler->link -= scheduler->link * FORGET;
+    if (all > scheduler->link) scheduler->link = all;
     if (scheduler->open) {
         scheduler->held_since = now;
         if (--scheduler->windows == 0) scheduler->open = false;

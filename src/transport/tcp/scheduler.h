@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which messages may use a network line: the one into a node, or the one out of it.
+/* Which messages may use a network link: the one into a node, or the one out of it.
  *
- * Two vectors that come into a node at once share its line, and both arrive late. In lock step that
+ * Two vectors that come into a node at once share its link, and both arrive late. In lock step that
  * grows: the node that waits for the earlier vector pushes late itself, while the sender of the
  * later one had no need to hurry, and the nodes drift apart until every step of theirs meets
- * another one on some line. (tests/transport/test_scheduler.c has a model: a step of 8 nodes whose
- * push takes 200 ms takes 280 with shared lines, 211 when messages take turns.) So a line serves
+ * another one on some link. (tests/transport/test_scheduler.c has a model: a step of 8 nodes whose
+ * push takes 200 ms takes 280 with shared links, 211 when messages take turns.) So a link serves
  * the messages of one step at a time, those that began first. The others are held: a sender leaves
- * them in their queue, a receiver does not read them. Messages of one step share the line. The
+ * them in their queue, a receiver does not read them. Messages of one step share the link. The
  * message that began first is served first, whatever its step, so none waits for ever.
  *
- * No line idles because of that: where the messages that are served leave more than three quarters
- * of the line free (a slow sender, or a receiver that holds them), it is open to all messages for a
+ * No link idles because of that: where the messages that are served leave more than three quarters
+ * of the link free (a slow sender, or a receiver that holds them), it is open to all messages for a
  * while, and then tried again.
  *
  * Pure functions: traffic.c acts on their decisions. Times are nanoseconds. */
@@ -21,7 +21,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* How long a line is watched before its use is judged. */
+/* How long a link is watched before its use is judged. */
 #define SGP_SCHEDULER_WINDOW ((uint64_t)20000000)
 
 /* The message under way on one connection. */
@@ -30,7 +30,7 @@ typedef struct sgp_turn {
     uint64_t step;
 } sgp_turn_t;
 
-/* One line. Embedded, private; zeros are an idle one. */
+/* One link. Embedded, private; zeros are an idle one. */
 typedef struct sgp_scheduler {
     uint64_t begun;              /* messages so far */
     sgp_turn_t first;            /* the earliest message under way, whose step is served */
@@ -41,7 +41,7 @@ typedef struct sgp_scheduler {
     uint64_t since;              /* begin of this window; 0: there is none */
     uint64_t held_since;         /* when all were served last */
     uint64_t moved, moved_first; /* bytes in this window: of all, and of the step that is served */
-    double line;                 /* bytes per nanosecond that the line has carried of late */
+    double link;                 /* bytes per nanosecond that the link has carried of late */
 } sgp_scheduler_t;
 
 /* A message begins. */
@@ -54,18 +54,18 @@ void sgp_scheduler_see(sgp_scheduler_t *scheduler, const sgp_turn_t *turn);
 /* Messages of several steps are under way: call watch twice per window. */
 bool sgp_scheduler_contended(const sgp_scheduler_t *scheduler);
 
-/* Whether a message may use the line now. */
+/* Whether a message may use the link now. */
 bool sgp_scheduler_may(const sgp_scheduler_t *scheduler, const sgp_turn_t *turn);
 
 /* Bytes of a message have passed. */
 void sgp_scheduler_moved(sgp_scheduler_t *scheduler, const sgp_turn_t *turn, uint64_t bytes);
 
 /* Opens a window if there is none, closes one that is over, and judges it. No message is held for
- * longer than most_held without a moment of service. true: another set of messages may use the line
+ * longer than most_held without a moment of service. true: another set of messages may use the link
  * now. */
 bool sgp_scheduler_watch(sgp_scheduler_t *scheduler, uint64_t now, uint64_t most_held);
 
-/* The line is not contended any more. */
+/* The link is not contended any more. */
 void sgp_scheduler_rest(sgp_scheduler_t *scheduler);
 
 #endif

@@ -80,7 +80,7 @@ static void on_contention(uv_timer_t *timer) {
     finish(engine);
 }
 
-/* ---- what the owner wants ---- */
+/* ---- requests of the owner ---- */
 
 /* The earliest first. */
 static sgp_noticed_t *reverse(sgp_noticed_t *noticed) {

@@ -33,7 +33,7 @@ typedef struct sgp_tcp_engine {
     uv_loop_t loop;
     uv_async_t wake;
     uv_timer_t timer;
-    uv_timer_t contention; /* runs while a line is contended */
+    uv_timer_t contention; /* runs while a link is contended */
     uv_poll_t listening;
     sgp_edges_t edges;
     sgp_traffic_t traffic;

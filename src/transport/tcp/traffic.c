@@ -139,7 +139,7 @@ static void leave(sgp_traffic_t *traffic, sgp_connection_t *connection) {
     sgp_edges_say(traffic->edges, connection, SGP_FRAME_LEAVE, 0);
 }
 
-/* Begins the next chunk of the queue. false: there is none, or it has to wait. */
+/* Begins the next chunk of the queue. false: there is none, or it must wait. */
 static bool next_chunk(sgp_traffic_t *traffic, sgp_connection_t *connection) {
     if (!connection->caller || connection->said_leave || is_held(traffic, connection)) return false;
     sgp_post_t *post = sgp_post_list_pop(&traffic->flows[connection->peer].queue);
@@ -385,7 +385,7 @@ bool sgp_traffic_has_left(const sgp_traffic_t *traffic) {
 
 /* ---- schedules ---- */
 
-/* Shows the schedulers the messages under way. A connection that is stalled leaves the line to
+/* Shows the schedulers the messages under way. A connection that is stalled leaves the link to
  * others. */
 static void survey(sgp_traffic_t *traffic) {
     sgp_scheduler_look(&traffic->in);

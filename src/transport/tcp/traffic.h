@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The chunks between a rank and the others: the queues to each, what is sent and read next, and
  * what becomes of a chunk. In the progress thread. It acts on the decisions of two schedulers
- * (scheduler.h), for the network line into this rank and the line out of it. Called by
+ * (scheduler.h), for the network link into this rank and the link out of it. Called by
  * tcp_engine.c; it calls edges.c, connection.c and chunk_pool.c. */
 #ifndef SGP_TRANSPORT_TCP_TRAFFIC_H
 #define SGP_TRANSPORT_TCP_TRAFFIC_H
@@ -26,7 +26,7 @@ typedef struct sgp_traffic {
     sgp_chunk_pool_t *pool;
     sgp_slots_t *slots;
     sgp_flow_t *flows;       /* (size) */
-    sgp_scheduler_t in, out; /* of the lines into this rank and out of it */
+    sgp_scheduler_t in, out; /* of the links into this rank and out of it */
     bool due;                /* messages have begun or ended since the schedulers were asked */
     unsigned closed;         /* of edges->closed, as many were looked at */
     bool short_of_memory;    /* for an arrival; it was logged, and the timer tries again */
@@ -62,7 +62,7 @@ bool sgp_traffic_waits_for(const sgp_traffic_t *traffic, int rank);
 bool sgp_traffic_has_left(const sgp_traffic_t *traffic);
 
 /* Asks the schedulers again if that is due, and serves the connections that may continue. Last in
- * each call of the loop. true: a line is contended, so sgp_traffic_look is due twice in
+ * each call of the loop. true: a link is contended, so sgp_traffic_look is due twice in
  * SGP_SCHEDULER_WINDOW. */
 bool sgp_traffic_schedule(sgp_traffic_t *traffic);
 void sgp_traffic_look(sgp_traffic_t *traffic);
