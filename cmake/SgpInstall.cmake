@@ -37,7 +37,7 @@ install(CODE "${with_linker}
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/sgp)
 configure_package_config_file(cmake/sgp-config.cmake.in sgp-config.cmake INSTALL_DESTINATION ${package_dir})
-write_basic_package_version_file(sgp-config-version.cmake COMPATIBILITY SameMinorVersion)
+write_basic_package_version_file(sgp-config-version.cmake COMPATIBILITY SameMajorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/sgp-config.cmake ${PROJECT_BINARY_DIR}/sgp-config-version.cmake
   DESTINATION ${package_dir} COMPONENT development)
 install(EXPORT sgp NAMESPACE sgp:: FILE sgp-targets.cmake DESTINATION ${package_dir} COMPONENT development)

@@ -1,4 +1,4 @@
-# Debian packages, by cpack: sgp (the program), libsgp0 (the library and its modules), libsgp-dev. For the preset
+# Debian packages, by cpack: sgp (the program), libsgp1 (the library and its modules), libsgp-dev. For the preset
 # "package", whose prefix /usr gives Debian's folders.
 set(SGP_PACKAGE_MAINTAINER "sgp developers <developers@sgp.invalid>" CACHE STRING
   "Maintainer of the Debian packages: name and address of their distributor")

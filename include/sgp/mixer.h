@@ -94,7 +94,7 @@ typedef struct sgp_mixer_options {
  *
  * All workers make the same calls with the same options; those of a node start with the same
  * values. Where the caller changes z (a NULL optimizer, buffers), the workers' changes are
- * averaged by the next step. Whatever waits for nodes waits for the node's own workers, too. */
+ * averaged by the next step. A call that waits for nodes waits for the node's own workers, too. */
 
 /* Counters and times since the mixer was created. Messages are those to and from other nodes; refused and
  * resent count chunks, pieces of a message, and those of all of the group's mixers. */
@@ -114,7 +114,7 @@ typedef struct sgp_mixer_statistics {
     double weight; /* w now */
 } sgp_mixer_statistics_t;
 
-/* What the nodes have in common, measured by sgp_mixer_average; the same on every node. */
+/* Figures of all nodes together, measured by sgp_mixer_average; the same on every node. */
 typedef struct sgp_mixer_consensus {
     double w_total;  /* sum of w over nodes: their number, to rounding */
     double drift;    /* |sum of x - what the local steps made of it| / |sum of x|, over sampled
@@ -152,7 +152,7 @@ SGP_API float *sgp_mixer_buffers(sgp_mixer_t *mixer);
 
 /* Another algorithm, graph, overlap, ... from the next step on; count, buffers, workers, timeout_ms and vector
  * are those of before. All nodes call it after the same step, with the same options; it blocks as
- * sgp_mixer_average. What is in flight is absorbed first. If the algorithm changes, the nodes go
+ * sgp_mixer_average. Messages in flight are absorbed first. If the algorithm changes, the nodes go
  * on from their exact mean, each with weight 1. Momentum is the optimizer's and stays.
  *
  * All nodes switch, or none does and the mixer goes on as before: SGP_ERR_INVALID: refused at once.
@@ -272,7 +272,7 @@ SGP_API sgp_status_t sgp_mixer_state_save(sgp_mixer_t *mixer, void *bytes /* (si
 SGP_API sgp_status_t sgp_mixer_state_load(sgp_mixer_t *mixer, const void *bytes /* (size) */,
                                           size_t size);
 
-/* Absorbs what is in flight, and computes the exact weighted mean over the nodes (accumulated in
+/* Absorbs the messages in flight, and computes the exact weighted mean over the nodes (accumulated in
  * double, in order of rank: the same bits on every node). Every node calls it after the same step;
  * blocks as a barrier does. The state of the mixer is as after its last step. average: (P + S) or
  * NULL. consensus: filled if not NULL. */

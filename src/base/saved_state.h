@@ -6,7 +6,7 @@
  *   description, the description (UTF-8); for each item: 32 bytes of name, u32 kind, u32 0, u64 count, the numbers.
  *   Each part begins at a multiple of 8. Little-endian.
  *
- * The description says of what object the state is, as "name=value" separated by blanks; one of another description is
+ * The description names the object, as "name=value" separated by blanks; one of another description is
  * refused with the first difference. */
 #ifndef SGP_BASE_SAVED_STATE_H
 #define SGP_BASE_SAVED_STATE_H

@@ -322,7 +322,8 @@ const option_t train_option_rows[] = {
      .list = names_graphs,
      .agreed = 8,
      .agree = value_agree_graph,
-     .help = "the graph of who sends to whom; random-uneven is not for training: its push-sum weights move",
+     .help = "the graph of who sends to whom; random-uneven is not for training: its push-sum "
+             "weights move",
      .more = "In a *random-uneven* graph in-degrees differ, push-sum weights shrink, the rate lr "
              "/ w grows, and the run diverges. It serves experiments with --biased. *sgp graph* "
              "shows how well each graph averages."},

@@ -30,6 +30,10 @@ static void refuse_in_the_middle(sgp_mixer_t *mixer, const float *gradient) {
     REFUSED(sgp_mixer_average(mixer, NULL, NULL), text);
     REFUSED(sgp_mixer_switch(mixer, &mixer->options), text);
     REFUSED(sgp_mixer_add(mixer, 0, 1, gradient), text);
+    char state[16];
+    REFUSED(sgp_mixer_hold(mixer), text);
+    REFUSED(sgp_mixer_state_save(mixer, state, sizeof state), text);
+    REFUSED(sgp_mixer_state_load(mixer, state, sizeof state), text);
     REFUSED(sgp_mixer_wait(mixer, 0, 1), "the step has not ended");
     REFUSED(sgp_mixer_part(mixer, 0, LENGTH + 1), "301 elements from element 0 on");
     REFUSED(sgp_mixer_part(mixer, LENGTH + 1, 0), "must lie within the 300");
@@ -84,6 +88,9 @@ static void wrong_calls(sgp_group_t *group, void *context) {
             else CHECK(sgp_mixer_step(mixer, optimizer, gradient, LR) == SGP_OK);
         CHECK(sgp_mixer_add(mixer, 0, 0, NULL) == SGP_OK); /* waits for the rest */
         REFUSED(sgp_mixer_begin(mixer, other, gradient, LR), "the optimizer is for 7");
+        CHECK(sgp_mixer_hold(mixer) == SGP_OK);
+        REFUSED(sgp_mixer_begin(mixer, NULL, gradient, LR), "the mixer is held");
+        CHECK(sgp_mixer_step(mixer, NULL, NULL, LR) == SGP_OK);
         float *z = sgp_mixer_parameters(mixer);
         if (!parts) memcpy(whole, z, sizeof whole);
         else CHECK(!memcmp(whole, z, sizeof whole));
@@ -248,6 +255,65 @@ static void test_a_loss(void **state) {
     for (int s = 0; s < 2; s++) run_transports(&setups[s], dies, NULL);
 }
 
+/* ---- two mixers ---- */
+
+enum { LARGE = (1 << 18) + 100 };
+
+typedef struct pair {
+    bool parts;
+    float z[2][3][LARGE]; /* of each mixer, by rank */
+} pair_t;
+
+static void begin_part(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer, const float *gradient) {
+    CHECK(sgp_mixer_begin(mixer, optimizer, gradient, LR) == SGP_OK);
+    CHECK(sgp_mixer_part(mixer, 1000, LARGE - 1000) == SGP_OK);
+}
+
+static void end_part(sgp_mixer_t *mixer) {
+    CHECK(sgp_mixer_part(mixer, 0, 1000) == SGP_OK);
+    CHECK(sgp_mixer_end(mixer) == SGP_OK);
+}
+
+/* Both overlap. In parts, the first one has begun a step while the second one makes a whole one. */
+static void two_mixers(sgp_group_t *group, void *context) {
+    pair_t *pair = context;
+    int rank = sgp_group_rank(group);
+    float *gradient = calloc(LARGE, sizeof *gradient);
+    sgp_mixer_t *mixers[2] = {NULL, NULL};
+    sgp_optimizer_t *optimizers[2] = {NULL, NULL};
+    for (int m = 0; m < 2; m++) {
+        sgp_mixer_options_t options = {.count = LARGE, .overlap = 1 + m};
+        CHECK(sgp_mixer_create(group, &options, NULL, &mixers[m]) == SGP_OK);
+        CHECK(sgp_optimizer_create(&(sgp_optimizer_options_t){.count = LARGE, .momentum = 0.5f},
+                                   &optimizers[m]) == SGP_OK);
+    }
+    for (int k = 0; k < 5; k++) {
+        for (size_t i = 0; i < LARGE; i++) gradient[i] = (float)((int)(i % 7) + rank * k);
+        bool parts = pair->parts && k % 2 == 0;
+        if (parts) begin_part(mixers[0], optimizers[0], gradient);
+        CHECK(sgp_mixer_step(mixers[1], optimizers[1], gradient, LR) == SGP_OK);
+        if (parts) end_part(mixers[0]);
+        else CHECK(sgp_mixer_step(mixers[0], optimizers[0], gradient, LR) == SGP_OK);
+    }
+    for (int m = 0; m < 2; m++) {
+        CHECK(sgp_mixer_average(mixers[m], NULL, NULL) == SGP_OK);
+        memcpy(pair->z[m][rank], sgp_mixer_parameters(mixers[m]), sizeof pair->z[m][rank]);
+    }
+    for (int m = 0; m < 2; m++) sgp_mixer_destroy(mixers[m]), sgp_optimizer_destroy(optimizers[m]);
+    free(gradient);
+}
+
+static void test_two_mixers(void **state) {
+    (void)state;
+    static pair_t whole, parts = {.parts = true};
+    ranks_setup_t setups[] = {{.shm = true, .loopback.size = 3}, {.tcp = true, .loopback.size = 3}};
+    for (int s = 0; s < 2; s++) {
+        run_groups(&setups[s], two_mixers, &whole);
+        run_groups(&setups[s], two_mixers, &parts);
+        assert_memory_equal(whole.z, parts.z, sizeof whole.z);
+    }
+}
+
 /* ---- a forked child ---- */
 
 /* A child cannot go on with the step of its parent, which does. */
@@ -287,6 +353,7 @@ int main(void) {
         cmocka_unit_test(test_destroy_in_the_middle),
         cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_a_loss),
+        cmocka_unit_test(test_two_mixers),
         cmocka_unit_test(test_a_forked_child),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
