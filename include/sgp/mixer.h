@@ -124,8 +124,7 @@ typedef struct sgp_mixer_consensus {
 } sgp_mixer_consensus_t;
 
 /* Copies options and initial values ((P + S), NULL: zeros, or those of options.vector); each node may start
- * with its own. Sets
- * *mixer only on success. Every node of the group calls it, in the same order for several mixers;
+ * with its own. Sets *mixer only on success. Every node of the group calls it, in the same order for several mixers;
  * it does not block. SGP_ERR_INVALID: an option is out of range, or the vector has fewer than
  * 16 numbers for each worker of a node; the log says which. SGP_ERR_UNSUPPORTED: library_allreduce, and
  * the group's transport has no such library; or adpsgd beside another mixer of the group that has an overlap or

@@ -128,12 +128,44 @@ static void test_bad_options(void **state) {
     run_groups(&setup, bad_options, NULL);
 }
 
+/* Programs that were compiled with the headers of another version. */
+static void other_versions(sgp_group_t *group, void *context) {
+    struct {
+        sgp_mixer_options_t options;
+        double later;
+    } newer = {.options = {.count = LENGTH}};
+    sgp_mixer_t *mixer = NULL;
+    (void)context;
+    CHECK(sgp_mixer_create_sized(group, &newer.options, 20, NULL, &mixer) == SGP_ERR_INVALID);
+    CHECK(strstr(sgp_last_error(), "mixer options: a struct of 20 bytes") != NULL);
+    newer.later = 0.5;
+    CHECK(sgp_mixer_create_sized(group, &newer.options, sizeof newer, NULL, &mixer) ==
+          SGP_ERR_INVALID);
+    CHECK(strstr(sgp_last_error(), "needs a newer libsgp") != NULL && !mixer);
+    newer.later = 0;
+    CHECK(sgp_mixer_create_sized(group, &newer.options, sizeof newer, NULL, &mixer) == SGP_OK);
+    sgp_mixer_options_t then = {.count = LENGTH, .overlap = 1, .algorithm = SGP_ALGORITHM_OSGP};
+    CHECK(sgp_mixer_switch_sized(mixer, &then, 1 << 20) == SGP_ERR_INVALID);
+    sgp_mixer_consensus_t consensus;
+    CHECK(sgp_mixer_average_sized(mixer, NULL, &consensus, 7) == SGP_ERR_INVALID);
+    CHECK(sgp_mixer_average(mixer, NULL, &consensus) == SGP_OK); /* it goes on */
+    CHECK(consensus.w_total == 2);
+    sgp_mixer_destroy(mixer);
+}
+
+static void test_other_versions(void **state) {
+    (void)state;
+    ranks_setup_t setup = {.loopback = {.size = 2}};
+    run_groups(&setup, other_versions, NULL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_lost_message_is_a_timeout),
         cmocka_unit_test(test_no_step_after_a_loss),
         cmocka_unit_test(test_vectors_of_different_length),
         cmocka_unit_test(test_bad_options),
+        cmocka_unit_test(test_other_versions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
