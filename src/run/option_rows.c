@@ -2,10 +2,11 @@
 #include "run/option_rows.h"
 
 #include "base/constants.h"
+#include "codec/codec.h"
+#include "graph/families.h"
 #include "mixing/algorithm_table.h"
 #include "model/model.h"
 #include "run/decay.h"
-#include "run/names.h"
 #include "run/option_values.h"
 
 #include <float.h>
@@ -179,7 +180,7 @@ const option_t train_option_rows[] = {
      .section = SECTION_NODES,
      .offset = AT(transport),
      .initial = "auto",
-     .list = names_transports,
+     .choices = "auto, shm, tcp, mpi, loopback",
      .may_change = true,
      .help = "how messages travel; auto: shm within a machine, tcp between machines; mpi: "
              "under mpirun or srun; loopback: all nodes are threads of one process",
@@ -204,7 +205,7 @@ const option_t train_option_rows[] = {
      .initial = "float32",
      .parse = value_parse_encoding,
      .print = value_print_encoding,
-     .list = names_encodings,
+     .list = sgp_encoding_names,
      .agreed = 12,
      .help = "how vectors travel between nodes; the last two take two bytes a number instead of "
              "four",
@@ -301,7 +302,7 @@ const option_t train_option_rows[] = {
      .initial = "sgp",
      .parse = value_parse_algorithms,
      .print = value_print_algorithms,
-     .list = names_algorithms,
+     .list = sgp_algorithm_names,
      .agreed = 7,
      .help = "how the nodes average; 0:allreduce,5:sgp is sgp from epoch 5 on",
      .also = "or a schedule",
@@ -319,7 +320,7 @@ const option_t train_option_rows[] = {
      .shown = SGP_DEFAULT_GRAPH_TEXT,
      .parse = value_parse_graph,
      .print = value_print_graph,
-     .list = names_graphs,
+     .list = sgp_graph_names,
      .agreed = 8,
      .agree = value_agree_graph,
      .help = "the graph of who sends to whom; random-uneven is not for training: its push-sum "

@@ -5,8 +5,6 @@
 #include "cli/message.h"
 #include "cli/options.h"
 
-#include "run/names.h"
-
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +30,7 @@ static const option_t options[] = {
      .type = OPTION_CHOICE,
      .offset = AT(graph),
      .initial = "exponential",
-     .list = names_graphs,
+     .list = sgp_graph_names,
      .help = "the graph of senders and receivers",
      .more =
          "*exponential*: to the node 1, 2, 4, ... further in turn; with p peers the powers of "

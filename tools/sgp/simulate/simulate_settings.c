@@ -3,10 +3,11 @@
 
 #include "cli/message.h"
 
+#include "codec/codec.h"
 #include "files/json.h"
+#include "graph/families.h"
 #include "mixing/algorithm_table.h"
 #include "mixing/mixer_internal.h"
-#include "run/names.h"
 #include "simulate/calibration.h"
 #include "simulate/presets.h"
 
@@ -263,13 +264,13 @@ static const option_t options[] = {
      .type = OPTION_CHOICE,
      .offset = AT(encoding_name),
      .initial = "float32",
-     .list = names_encodings,
+     .list = sgp_encoding_names,
      .help = "how vectors travel between nodes"},
     {.name = "graph",
      .argument = "NAME",
      .type = OPTION_CHOICE,
      .offset = AT(simulation.graph),
-     .list = names_graphs,
+     .list = sgp_graph_names,
      .shown = SGP_DEFAULT_GRAPH_TEXT,
      .help = "the graph of who sends to whom"},
     {.name = "peers",
