@@ -10,9 +10,9 @@
 /* X(kind, name, family): the only list of graphs. */
 #define GRAPHS(X)                                                                                  \
     X(SGP_GRAPH_EXPONENTIAL, "exponential", exponential)                                           \
-    X(SGP_GRAPH_STATIC_EXPONENTIAL, "static-exponential", static_exponential)                      \
     X(SGP_GRAPH_RING, "ring", ring)                                                                \
     X(SGP_GRAPH_COMPLETE, "complete", complete)                                                    \
+    X(SGP_GRAPH_STATIC_EXPONENTIAL, "static-exponential", static_exponential)                      \
     X(SGP_GRAPH_BIPARTITE_EXPONENTIAL, "bipartite-exponential", bipartite)                         \
     X(SGP_GRAPH_RANDOM, "random", derangement)                                                     \
     X(SGP_GRAPH_BASE, "base", base)                                                                \

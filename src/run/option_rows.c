@@ -194,8 +194,9 @@ const option_t train_option_rows[] = {
      .initial = "own",
      .choices = "own, library",
      .agreed = 19,
-     .help = "whose all-reduce the algorithm of that name uses; library: MPI's, with --transport "
-             "mpi",
+     .help =
+         "the all-reduce that the algorithm of that name uses; library: MPI's, with --transport "
+         "mpi",
      .more = "With *library* the bits are those of the MPI library."},
     {.name = "encoding",
      .argument = "NAME",

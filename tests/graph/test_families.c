@@ -268,7 +268,7 @@ static void test_names(void **state) {
     }
     assert_string_equal(sgp_graph_name((sgp_graph_kind_t)KINDS), "unknown");
     assert_string_equal(sgp_graph_names(),
-                        "exponential, static-exponential, ring, complete, bipartite-exponential, "
+                        "exponential, ring, complete, static-exponential, bipartite-exponential, "
                         "random, base, random-uneven");
 }
 
