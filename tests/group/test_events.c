@@ -5,6 +5,7 @@
 #include <sgp/sgp.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,12 +88,13 @@ static void end(place_t *place) {
 static sgp_event_t next_event(sgp_group_t *group) {
     sgp_event_t event;
     sgp_status_t status;
-    struct timespec now, pause = {.tv_nsec = 2000000};
+    struct pollfd file = {.fd = sgp_group_descriptor(group), .events = POLLIN};
+    struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     time_t last = now.tv_sec + MOST_SECONDS;
     while ((status = sgp_group_next_event(group, &event)) == SGP_ERR_AGAIN && now.tv_sec < last) {
         assert_string_equal(sgp_last_error(), "");
-        nanosleep(&pause, NULL);
+        poll(&file, 1, MOST_SECONDS * 1000);
         clock_gettime(CLOCK_MONOTONIC, &now);
     }
     assert_int_equal(status, SGP_OK);
