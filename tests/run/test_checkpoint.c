@@ -189,16 +189,28 @@ static void write_at(const damaged_t *damaged, size_t at, char byte) {
     assert_int_equal(fclose(file), 0);
 }
 
-static void a_flipped_byte_is_noticed(void **state) {
-    fixture_t *fixture = *state;
-    node_t nodes[MAX_NODES];
+/* One epoch with a checkpoint at its end. */
+static train_options_t one_epoch(const fixture_t *fixture) {
     train_options_t options = small_run(fixture);
     options.epochs = 1;
-    options.model = "lenet";
     options.checkpoint_every = 100;
-    run_alike(nodes, &options);
-    options.resume = fixture->output;
-    damaged_t damaged = read_checkpoint(fixture, 13);
+    return options;
+}
+
+/* The checkpoint of a run whose resumption `options` ask for. */
+static damaged_t make_checkpoint(const fixture_t *fixture, train_options_t *options) {
+    node_t nodes[MAX_NODES];
+    *options = one_epoch(fixture);
+    options->model = "lenet";
+    run_alike(nodes, options);
+    options->resume = fixture->output;
+    return read_checkpoint(fixture, 13);
+}
+
+static void a_flipped_byte_is_noticed(void **state) {
+    fixture_t *fixture = *state;
+    train_options_t options;
+    damaged_t damaged = make_checkpoint(fixture, &options);
     for (size_t i = 0; i < 300; i++) {
         size_t range = i % 2 ? damaged.size : damaged.header;
         size_t at = i * 7919 % range;
@@ -215,14 +227,8 @@ static void a_flipped_byte_is_noticed(void **state) {
 
 static void a_cut_file_is_noticed(void **state) {
     fixture_t *fixture = *state;
-    node_t nodes[MAX_NODES];
-    train_options_t options = small_run(fixture);
-    options.epochs = 1;
-    options.model = "lenet";
-    options.checkpoint_every = 100;
-    run_alike(nodes, &options);
-    options.resume = fixture->output;
-    damaged_t damaged = read_checkpoint(fixture, 13);
+    train_options_t options;
+    damaged_t damaged = make_checkpoint(fixture, &options);
     for (size_t size = damaged.size; size > 0;) {
         uint64_t step;
         size -= size > damaged.size / 40 ? damaged.size / 40 : size;
@@ -234,14 +240,6 @@ static void a_cut_file_is_noticed(void **state) {
 }
 
 /* ---- files of other runs ---- */
-
-/* One epoch with a checkpoint at its end. */
-static train_options_t one_epoch(const fixture_t *fixture) {
-    train_options_t options = small_run(fixture);
-    options.epochs = 1;
-    options.checkpoint_every = 100;
-    return options;
-}
 
 /* Rewrites the file at path with a changed header. */
 static void rewrite(const char *path,
