@@ -214,10 +214,8 @@ static sgp_status_t check_end_of_hold(const sgp_mixer_t *mixer, float learning_r
 /* A hold ends with a step without an optimizer. */
 static sgp_status_t check_hold(const sgp_mixer_t *mixer, const sgp_optimizer_t *optimizer,
                                float learning_rate) {
-    if (!mixer->held) return SGP_OK;
-    if (!optimizer) return check_end_of_hold(mixer, learning_rate);
-    return sgp_fail(SGP_ERR_INVALID,
-                    "step: the mixer is held: a step without an optimizer ends the hold");
+    if (optimizer || !mixer->held) return sgp_mixer_refuse_held(mixer, "step");
+    return check_end_of_hold(mixer, learning_rate);
 }
 
 sgp_status_t sgp_mixer_do_step(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The public functions of sgp/mixer.h: sizes of the caller's structs, the group's log, and calls that can be left in the
- * middle. Their bodies are in mixer.c, switch.c and exact_average.c. */
+ * middle. Their bodies are in mixer.c, hold.c, parts.c, switch.c, exact_average.c and mixer_state.c. */
 #include "mixing/mixer_core.h"
 #include "mixing/mixer_internal.h"
 #include "mixing/parts.h"
@@ -8,7 +8,7 @@
 #include "base/abi.h"
 #include "base/logging.h"
 
-/* Of version 1.0. */
+/* The shortest structs that a caller can have; docs/library.md shows the first, without `vector`. */
 #define LEAST_OPTIONS    (offsetof(sgp_mixer_options_t, workers) + sizeof(sgp_group_t *))
 #define LEAST_STATISTICS (offsetof(sgp_mixer_statistics_t, weight) + sizeof(double))
 #define LEAST_CONSENSUS  (offsetof(sgp_mixer_consensus_t, distance) + sizeof(double))
