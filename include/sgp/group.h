@@ -125,7 +125,7 @@ SGP_API void sgp_group_interrupt(sgp_group_t *group);
  * because of another's loss is not the first, whatever was noticed first. */
 SGP_API int sgp_group_lost_peer(const sgp_group_t *group);
 
-/* What the transport has noticed of another node.
+/* A change of another node that the transport has noticed.
  *  LOST: it is gone: it ended without leaving, or was silent for the peer time limit.
  *  LEFT: it has left in order.
  *  SILENT: nothing has been heard from it for a third of the peer time limit; it may come back. shm: any node; tcp: a

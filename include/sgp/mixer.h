@@ -128,7 +128,8 @@ typedef struct sgp_mixer_consensus {
  * it does not block. SGP_ERR_INVALID: an option is out of range, or the vector has fewer than
  * 16 numbers for each worker of a node; the log says which. SGP_ERR_UNSUPPORTED: library_allreduce, and
  * the group's transport has no such library; or adpsgd beside another mixer of the group that has an overlap or
- * is adpsgd: give it a group of its own. All others share a group; the nodes step them in the same order. SGP_ERR_NO_MEMORY: nothing changed, options.vector neither. */
+ * is adpsgd: give it a group of its own. All others share a group; the nodes step them in the same order.
+ * SGP_ERR_NO_MEMORY: nothing changed, and options.vector neither. */
 SGP_API sgp_status_t sgp_mixer_create_sized(sgp_group_t *group, const sgp_mixer_options_t *options,
                                             size_t size, const float *initial, sgp_mixer_t **mixer);
 static inline sgp_status_t sgp_mixer_create(sgp_group_t *group, const sgp_mixer_options_t *options,
@@ -141,7 +142,7 @@ SGP_API void sgp_mixer_destroy(sgp_mixer_t *mixer);
 
 /* z, (P + S), parameters first, then buffers: 64-byte aligned, at the same address for the mixer's
  * whole life. Owned by the mixer, but for options.vector. Its values are this node's estimate until the next call on the
- * mixer. Whoever has an optimizer of their own changes it in place and steps with a NULL optimizer,
+ * mixer. A caller with its own optimizer changes it in place and steps with a NULL optimizer,
  * best after sgp_mixer_hold: a change of z by d changes x by w d. */
 SGP_API float *sgp_mixer_parameters(sgp_mixer_t *mixer);
 
@@ -257,7 +258,7 @@ SGP_API sgp_status_t sgp_mixer_add(sgp_mixer_t *mixer, size_t offset, size_t cou
 /* Bytes of the state as it is now. */
 SGP_API size_t sgp_mixer_state_size(const sgp_mixer_t *mixer);
 
-/* What is in flight is absorbed first, as sgp_mixer_average does: a run that saves and goes on equals one that saves,
+/* Messages in flight are absorbed first, as in sgp_mixer_average: a run that saves and goes on equals one that saves,
  * ends, and is resumed. Every node calls it after the same step; blocks as sgp_mixer_average, with its errors. The
  * optimizer has a state of its own. size: sgp_mixer_state_size. SGP_ERR_INVALID: another size, or the mixer is held;
  * nothing has changed. */

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* All zero is the empty one. What does not fit is left out. */
+/* All zero: an empty description. Text beyond its room is left out. */
 typedef struct sgp_state_description {
     char text[640];
     size_t length;

@@ -132,7 +132,7 @@ void sgp_group_share_call(sgp_group_t *part, sgp_group_t *whole) {
     part->owns_call = false;
 }
 
-/* What arrives from now on makes the descriptors readable, of all groups that the call may wait in. */
+/* Later arrivals make the descriptors of all groups readable in which the call may wait. */
 static void rearm(sgp_group_t *group) {
     sgp_group_t *each = group;
     do {

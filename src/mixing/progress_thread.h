@@ -9,7 +9,7 @@
 #include "base/logging.h"
 #include "mixing/mixer_core.h"
 
-/* What is left of a mixer's work after a call of it. */
+/* The state of a mixer's work after a call of it. */
 typedef enum sgp_work {
     SGP_WORK_DONE,
     SGP_WORK_UNFINISHED, /* it has to end before the mixer's next step */

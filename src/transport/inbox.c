@@ -287,7 +287,7 @@ sgp_status_t sgp_inbox_retry(sgp_inbox_t *inbox, uint64_t since) {
     return sgp_fail(SGP_ERR_NO_MEMORY, "no memory to take in what has arrived");
 }
 
-/* What precedes a sleep. true: the sleep is due. */
+/* The checks before a sleep. true: the sleep is due. */
 static bool has_to_sleep(sgp_inbox_t *inbox, uint64_t since, sgp_status_t *status) {
     *status = sgp_inbox_look(inbox, false);
     if (*status == SGP_OK) *status = sgp_inbox_retry(inbox, since);

@@ -128,7 +128,7 @@ static sgp_status_t add_answer(sgp_mixer_t *mixer) {
     return SGP_OK;
 }
 
-/* Whoever waits for that node, now or later, waits in vain, unless it has said before why it ends. */
+/* A wait for that node, now or later, cannot succeed, unless the node has announced its end before. */
 static sgp_status_t note_left(sgp_mixer_t *mixer, int rank) {
     pairs_t *pairs = mixer->extra;
     sgp_status_t status = sgp_inbox_look(mixer->inbox, true);

@@ -116,7 +116,7 @@ void sgp_traffic_give_up(sgp_traffic_t *traffic, int rank) {
 
 /* ---- sending ---- */
 
-/* Whoever hears that this rank leaves takes a missing edge for a sign that nothing more comes. */
+/* A rank that hears of the departure takes a missing edge for a sign that nothing more comes. */
 static bool edges_are_missing(const sgp_traffic_t *traffic) {
     for (int r = 0; r < traffic->edges->size; r++) {
         const sgp_connection_t *out = traffic->edges->of[r].out;
