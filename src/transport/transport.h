@@ -63,6 +63,7 @@ typedef struct sgp_send {
     bool non_temporal;     /* better written with non-temporal stores (base/stream.h) */
     uint64_t paused_since; /* when keep_close began to wait; 0: it does not */
     bool impatient;        /* keep_close has waited in vain, and waits no more */
+    uint32_t elsewhere; /* slots of earlier messages that receivers still have: another mixer's */
 } sgp_send_t;
 
 /* An arrived chunk, where it lies: valid and unchanged until released. */

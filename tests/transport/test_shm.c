@@ -264,25 +264,34 @@ static void test_sizes_differ(void **state) {
  * end. */
 typedef struct push {
     bool receiver_attends;
+    int messages; /* the last of them with keep_close */
     pthread_barrier_t before, after;
     bool paused, impatient; /* what the sender saw */
+    bool paused_at_once;    /* after the first chunk */
 } push_t;
 
-static void push_and_keep_close(sgp_transport_t *transport, push_t *push) {
+static void push_one(sgp_transport_t *transport, push_t *push, bool keep_close) {
     sgp_destination_t to = {1, 1};
     sgp_send_t send;
     sgp_header_t header = {
         .kind = SGP_KIND_PUSH, .encoding = SGP_ENCODING_FLOAT32, .count = ELEMENTS};
-    CHECK(sgp_transport_prepare(transport, ELEMENTS * sizeof(float), 1) == SGP_OK);
     CHECK(sgp_transport_send_begin(transport, &header, &to, 1, &send) == SGP_OK);
     for (float *place; (place = sgp_transport_send_next(transport, &send));) {
         for (size_t i = 0; i < send.header.elements; i++)
             place[i] = value_of(0, 0, (size_t)send.header.offset + i);
         sgp_transport_send_commit(transport, &send);
+        if (!keep_close) continue;
         CHECK(!sgp_transport_keep_close(transport, &send)); /* nothing arrives here */
         push->paused |= send.impatient || send.paused_since != 0;
         push->impatient |= send.impatient;
+        if (send.header.offset == 0) push->paused_at_once = push->paused;
     }
+}
+
+static void push_and_keep_close(sgp_transport_t *transport, push_t *push) {
+    CHECK(sgp_transport_prepare(transport, ELEMENTS * sizeof(float), (unsigned)push->messages) ==
+          SGP_OK);
+    for (int i = 1; i <= push->messages; i++) push_one(transport, push, i == push->messages);
 }
 
 static void push_to_idle(sgp_transport_t *transport, void *context) {
@@ -292,7 +301,8 @@ static void push_to_idle(sgp_transport_t *transport, void *context) {
     if (transport->rank == 0) push_and_keep_close(transport, push);
     pthread_barrier_wait(&push->after);
     sgp_chunk_t chunk;
-    for (size_t left = transport->rank == 1 ? ELEMENTS : 0; left > 0;) {
+    size_t all = ELEMENTS * (size_t)push->messages;
+    for (size_t left = transport->rank == 1 ? all : 0; left > 0;) {
         if (!receive_chunk(transport, &chunk)) break;
         check_payload(&chunk);
         left -= chunk.header.elements;
@@ -301,8 +311,8 @@ static void push_to_idle(sgp_transport_t *transport, void *context) {
     finish(transport);
 }
 
-static push_t run_push(bool receiver_attends) {
-    push_t push = {.receiver_attends = receiver_attends};
+static push_t run_push(bool receiver_attends, int messages) {
+    push_t push = {.receiver_attends = receiver_attends, .messages = messages};
     pthread_barrier_init(&push.before, NULL, 2);
     pthread_barrier_init(&push.after, NULL, 2);
     ranks_setup_t setup = SETUP(2);
@@ -316,9 +326,17 @@ static push_t run_push(bool receiver_attends) {
  * moment. */
 static void test_keep_close_waits_for_a_moment_at_most(void **state) {
     (void)state;
-    push_t busy = run_push(false), idle = run_push(true);
+    push_t busy = run_push(false, 1), idle = run_push(true, 1);
     assert_false(busy.paused);
     assert_true(idle.paused && idle.impatient);
+}
+
+/* A message that the receiver keeps, as it does until the mixer of that message steps, delays no later one. */
+static void test_keep_close_counts_its_own_message(void **state) {
+    (void)state;
+    push_t second = run_push(true, 2);
+    assert_false(second.paused_at_once);
+    assert_true(second.paused);
 }
 
 int main(void) {
@@ -328,6 +346,7 @@ int main(void) {
         cmocka_unit_test(test_its_thread_gets_no_signals),
         cmocka_unit_test(test_waiting_sleeps),
         cmocka_unit_test(test_nobody_comes),
+        cmocka_unit_test(test_keep_close_counts_its_own_message),
         cmocka_unit_test(test_sizes_differ),
         cmocka_unit_test(test_keep_close_waits_for_a_moment_at_most),
         cmocka_unit_test(test_too_much_room),

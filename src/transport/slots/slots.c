@@ -150,6 +150,12 @@ static bool find_room(sgp_slots_t *slots, size_t chunks) {
     return true;
 }
 
+/* Own slots that some receiver has not given back. */
+static uint32_t backlog(sgp_slots_t *slots) {
+    uint32_t uncollected = atomic_load(&slots->own.control->given_back) - slots->taken_back;
+    return slots->created - slots->free_count - uncollected;
+}
+
 sgp_status_t sgp_slots_send_begin(sgp_transport_t *transport, const sgp_header_t *header,
                                   const sgp_destination_t *to, int destinations, sgp_send_t *send) {
     sgp_slots_t *slots = slots_of(transport);
@@ -161,6 +167,7 @@ sgp_status_t sgp_slots_send_begin(sgp_transport_t *transport, const sgp_header_t
     if (!find_room(slots, chunks)) return SGP_ERR_AGAIN;
     slots->reserved += (uint32_t)chunks;
     sgp_send_init(transport, header, to, destinations, send);
+    send->elsewhere = backlog(slots);
     return SGP_OK;
 }
 
@@ -363,10 +370,11 @@ void sgp_slots_attend(sgp_transport_t *transport, bool attends) {
                           memory_order_relaxed);
 }
 
-/* Own slots that some receiver has not given back. */
-static uint32_t backlog(sgp_slots_t *slots) {
-    uint32_t uncollected = atomic_load(&slots->own.control->given_back) - slots->taken_back;
-    return slots->created - slots->free_count - uncollected;
+/* Those of this message. A receiver may keep another mixer's message for a long time, until that mixer steps. */
+static uint32_t backlog_of(sgp_slots_t *slots, sgp_send_t *send) {
+    uint32_t all = backlog(slots);
+    if (all < send->elsewhere) send->elsewhere = all;
+    return all - send->elsewhere;
 }
 
 /* All receivers are local and at their messages, and none of them waits there for
@@ -384,14 +392,14 @@ static bool receivers_at_work(sgp_slots_t *slots, const sgp_send_t *send) {
 /* Sleeps once, for as long as the sender's patience lasts. */
 static void sleep_paused(sgp_slots_t *slots, sgp_send_t *send) {
     sgp_region_control_t *control = slots->own.control;
-    want_room(slots, backlog(slots) - NEAREST);
+    want_room(slots, backlog_of(slots, send) - NEAREST);
     atomic_store(&control->paused, 1);
     uint32_t seen = atomic_load(&control->doorbell);
     atomic_store(&control->sleeping, 1);
     atomic_thread_fence(memory_order_seq_cst); /* pairs with sgp_region_ring_doorbell */
     uint64_t now = sgp_clock_now(), end = send->paused_since + PATIENCE_NS;
     send->impatient = now >= end;
-    if (!send->impatient && backlog(slots) > NEAREST && !anything_arrived(slots))
+    if (!send->impatient && backlog_of(slots, send) > NEAREST && !anything_arrived(slots))
         sgp_region_sleep(&slots->own, seen, end - now);
     atomic_store(&control->sleeping, 0);
     atomic_store(&control->paused, 0);
@@ -403,12 +411,12 @@ bool sgp_slots_keep_close(sgp_transport_t *transport, sgp_send_t *send) {
     uint32_t most = send->paused_since ? NEAREST : FARTHEST;
     if (send->paused_since && sgp_clock_now() - send->paused_since >= PATIENCE_NS)
         send->impatient = true; /* also where arrivals never let it sleep */
-    while (!send->impatient && backlog(slots) > most && receivers_at_work(slots, send)) {
+    while (!send->impatient && backlog_of(slots, send) > most && receivers_at_work(slots, send)) {
         if (anything_arrived(slots)) return true;
         if (!send->paused_since) send->paused_since = sgp_clock_now();
         most = NEAREST;
         take_returned(slots);
-        if (backlog(slots) > most) sleep_paused(slots, send);
+        if (backlog_of(slots, send) > most) sleep_paused(slots, send);
     }
     send->paused_since = 0;
     return false;
