@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: Apache-2.0
+"""libsgp through its C ABI: finds the library, declares what this package calls, and turns a status into an Error.
+
+The only file with ctypes. Nothing here depends on torch, so a new version of torch cannot break it. The functions are those
+of include/sgp; the structures repeat its structs, field by field, and travel with their size.
+"""
+
+from __future__ import annotations
+
+import _thread
+import ctypes as c
+import ctypes.util
+import logging
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Callable
+
+from .errors import Error
+
+OLDEST = (1, 0)  # of the library's versions; the major number must be the same
+_REINSTALL = "install sgp-torch again, or unset SGP_LIBRARY"
+AGAIN = -1
+SLICE_MS = 100  # how long a call keeps Python from its signals
+
+_STATUS = {
+    -1: "SGP_ERR_AGAIN",
+    -2: "SGP_ERR_INVALID",
+    -3: "SGP_ERR_NO_MEMORY",
+    -4: "SGP_ERR_NOT_FOUND",
+    -5: "SGP_ERR_FORMAT",
+    -6: "SGP_ERR_IO",
+    -7: "SGP_ERR_UNSUPPORTED",
+    -8: "SGP_ERR_REFUSED",
+    -20: "SGP_ERR_PEER_LOST",
+    -21: "SGP_ERR_TIMEOUT",
+    -40: "SGP_ERR_MISMATCH",
+    -41: "SGP_ERR_INTERRUPTED",
+    -42: "SGP_ERR_SYSTEM",
+    -43: "SGP_ERR_NOT_FINITE",
+    -44: "SGP_ERR_ENDED",
+}
+
+
+class GroupOptions(c.Structure):
+    _fields_ = [
+        ("rank", c.c_int),
+        ("size", c.c_int),
+        ("rendezvous", c.c_char_p),
+        ("join_timeout_ms", c.c_int),
+        ("timeout_ms", c.c_int),
+        ("transport", c.c_char_p),
+        ("join", c.c_char_p),
+        ("claim_rank", c.c_bool),
+        ("interface", c.c_char_p),
+        ("ports", c.c_char_p),
+        ("key", c.c_char_p),
+        ("key_file", c.c_char_p),
+        ("insecure", c.c_bool),
+        ("peer_timeout_ms", c.c_int),
+        ("log", c.c_void_p),
+        ("log_user", c.c_void_p),
+        ("log_level", c.c_int),
+    ]
+
+
+class Graph(c.Structure):
+    _fields_ = [("kind", c.c_int), ("size", c.c_int), ("peers", c.c_int), ("seed", c.c_uint64)]
+
+
+class MixerOptions(c.Structure):
+    _fields_ = [
+        ("count", c.c_size_t),
+        ("buffers", c.c_size_t),
+        ("algorithm", c.c_int),
+        ("graph", Graph),
+        ("overlap", c.c_int),
+        ("allow_not_finite", c.c_bool),
+        ("biased", c.c_bool),
+        ("encoding", c.c_int),
+        ("local_steps", c.c_int),
+        ("slow_momentum", c.c_float),
+        ("slow_every", c.c_int),
+        ("slow_alone", c.c_bool),
+        ("library_allreduce", c.c_bool),
+        ("timeout_ms", c.c_int),
+        ("workers", c.c_void_p),
+        ("vector", c.c_void_p),
+    ]
+
+
+_COUNTERS = "steps sent received late refused resent reabsorbed bytes_sent step_ns wait_ns last_step_ns last_wait_ns".split()
+STATISTICS = (*_COUNTERS, "weight")
+
+
+class Statistics(c.Structure):
+    _fields_ = [*((name, c.c_uint64) for name in _COUNTERS), ("weight", c.c_double)]
+
+
+class Consensus(c.Structure):
+    _fields_ = [("w_total", c.c_double), ("drift", c.c_double), ("distance", c.c_double)]
+
+
+LEFT = 2  # SGP_EVENT_LEFT
+
+
+class Event(c.Structure):
+    _fields_ = [("kind", c.c_int), ("rank", c.c_int), ("age", c.c_double), ("reason", c.c_char * 96)]
+
+
+_Pointer = c.c_void_p
+_Handle = c.POINTER(c.c_void_p)
+_LOG = c.CFUNCTYPE(None, c.c_int, c.c_int, c.c_char_p, c.c_void_p)
+
+# name: (type of the result, types of the arguments)
+_FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "sgp_version": (c.c_char_p, ()),
+    "sgp_last_error": (c.c_char_p, ()),
+    "sgp_log_set": (None, (c.c_void_p, c.c_void_p, c.c_int)),
+    "sgp_graph_parse": (c.c_int, (c.c_char_p, c.POINTER(c.c_int))),
+    "sgp_algorithm_parse": (c.c_int, (c.c_char_p, c.POINTER(c.c_int))),
+    "sgp_encoding_parse": (c.c_int, (c.c_char_p, c.POINTER(c.c_int))),
+    "sgp_group_join_sized": (c.c_int, (c.POINTER(GroupOptions), c.c_size_t, _Handle)),
+    "sgp_group_rank": (c.c_int, (_Pointer,)),
+    "sgp_group_size": (c.c_int, (_Pointer,)),
+    "sgp_group_split": (c.c_int, (_Pointer, c.c_int, _Handle, _Handle)),
+    "sgp_group_duplicate": (c.c_int, (_Pointer, _Handle)),
+    "sgp_group_barrier": (c.c_int, (_Pointer,)),
+    "sgp_group_gather": (c.c_int, (_Pointer, _Pointer, c.c_size_t, _Pointer)),
+    "sgp_group_broadcast": (c.c_int, (_Pointer, _Pointer, c.c_size_t, c.c_int)),
+    "sgp_group_set_slice": (None, (_Pointer, c.c_int)),
+    "sgp_group_lost_peer": (c.c_int, (_Pointer,)),
+    "sgp_group_next_event_sized": (c.c_int, (_Pointer, c.POINTER(Event), c.c_size_t)),
+    "sgp_group_leave": (None, (_Pointer,)),
+    "sgp_group_abort": (None, (_Pointer,)),
+    "sgp_mixer_create_sized": (c.c_int, (_Pointer, c.POINTER(MixerOptions), c.c_size_t, _Pointer, _Handle)),
+    "sgp_mixer_destroy": (None, (_Pointer,)),
+    "sgp_mixer_step": (c.c_int, (_Pointer, _Pointer, _Pointer, c.c_float)),
+    "sgp_mixer_hold": (c.c_int, (_Pointer,)),
+    "sgp_mixer_begin": (c.c_int, (_Pointer, _Pointer, _Pointer, c.c_float)),
+    "sgp_mixer_part": (c.c_int, (_Pointer, c.c_size_t, c.c_size_t)),
+    "sgp_mixer_end": (c.c_int, (_Pointer,)),
+    "sgp_mixer_wait": (c.c_int, (_Pointer, c.c_size_t, c.c_size_t)),
+    "sgp_mixer_add": (c.c_int, (_Pointer, c.c_size_t, c.c_size_t, _Pointer)),
+    "sgp_mixer_average_sized": (c.c_int, (_Pointer, _Pointer, c.POINTER(Consensus), c.c_size_t)),
+    "sgp_mixer_statistics_sized": (c.c_int, (_Pointer, c.POINTER(Statistics), c.c_size_t)),
+    "sgp_mixer_state_size": (c.c_size_t, (_Pointer,)),
+    "sgp_mixer_state_save": (c.c_int, (_Pointer, _Pointer, c.c_size_t)),
+    "sgp_mixer_state_load": (c.c_int, (_Pointer, _Pointer, c.c_size_t)),
+}
+
+_lock = threading.Lock()
+_library: c.CDLL | None = None
+_ending = False
+_logger = logging.getLogger("sgp_torch")
+# An error is raised as an exception too, so it is not logged a second time.
+_LEVELS = {1: logging.DEBUG, 2: logging.WARNING, 3: logging.DEBUG, 4: logging.DEBUG}
+
+
+def _log(level: int, rank: int, line: bytes, user: Any) -> None:
+    who = f"node {rank}: " if rank >= 0 else ""
+    _logger.log(_LEVELS.get(level, logging.DEBUG), "%s%s", who, line.decode(errors="replace"))
+
+
+_log_callback = _LOG(_log)  # lives as long as the library may call it
+
+
+def _keep_interrupts() -> None:
+    """Python looks for Ctrl-C when it enters _log, too, and ctypes drops what a callback raises: hand the interrupt back."""
+    before = sys.unraisablehook
+
+    def hook(unraisable: Any) -> None:
+        if unraisable.object is _log and issubclass(unraisable.exc_type, KeyboardInterrupt):
+            _thread.interrupt_main()
+        else:
+            before(unraisable)
+
+    sys.unraisablehook = hook
+
+
+def _path() -> str:
+    chosen = os.environ.get("SGP_LIBRARY")
+    if chosen:
+        return chosen
+    for folder in sys.modules[__name__.rpartition(".")[0]].__path__:  # an editable installation has two
+        bundled = Path(folder) / "lib" / "libsgp.so"
+        if bundled.exists():
+            return str(bundled)
+    return "libsgp.so.1"
+
+
+def _check_version(library: c.CDLL, path: str) -> None:
+    try:
+        library.sgp_version.restype = c.c_char_p
+        version = library.sgp_version().decode()
+    except AttributeError:
+        version = "0 (without sgp_version)"
+    numbers = tuple(int(part) if part.isdigit() else 0 for part in version.split(".")[:2])
+    if numbers[:1] != OLDEST[:1] or numbers < OLDEST:
+        raise Error(
+            f"{path} is libsgp {version}; this package needs {OLDEST[0]}.{OLDEST[1]} or newer with the same major number: "
+            + _REINSTALL,
+            "SGP_ERR_MISMATCH",
+        )
+
+
+def _open() -> c.CDLL:
+    path = _path()
+    try:
+        library = c.CDLL(path)
+    except OSError as error:
+        chosen = f"SGP_LIBRARY={path}: must name a libsgp.so, or be unset" if os.environ.get("SGP_LIBRARY") else ""
+        remedy = chosen or "install sgp-torch with its library, or let SGP_LIBRARY name a libsgp.so"
+        raise Error(f"libsgp cannot be loaded ({error}): {remedy}", "SGP_ERR_NOT_FOUND") from None
+    _check_version(library, path)
+    for name, (result, arguments) in _FUNCTIONS.items():
+        function = getattr(library, name, None)
+        if function is None:
+            version = library.sgp_version().decode()
+            raise Error(f"{path}, libsgp {version}, lacks {name}, which this package needs: {_REINSTALL}", "SGP_ERR_MISMATCH")
+        function.restype, function.argtypes = result, arguments
+    _keep_interrupts()
+    library.sgp_log_set(c.cast(_log_callback, c.c_void_p), None, 4 if _logger.isEnabledFor(logging.DEBUG) else 2)
+    return library
+
+
+def load() -> c.CDLL:
+    """The library, opened by the first call. Thread-safe. Error: it is missing, or of another version."""
+    global _library
+    with _lock:
+        if _library is None:
+            _library = _open()
+        return _library
+
+
+def silence() -> None:
+    """No more log lines. A thread of the library must not call into an interpreter that ends."""
+    if _library is not None:
+        _library.sgp_log_set(None, None, 2)
+
+
+def check(status: int) -> None:
+    """Raises the Error of a status that is not 0. Called by the thread whose call failed, before its next one."""
+    if status != 0:
+        name = _STATUS.get(status, f"status {status}")
+        raise Error(load().sgp_last_error().decode(errors="replace") or name, name)
+
+
+def wait(function: Callable[..., int], *arguments: Any) -> None:
+    """Calls a function that can wait, in slices, so that Python sees signals in between. The arguments, and the memory that
+    they point to, stay as they are until it returns. Raises its Error."""
+    while (status := function(*arguments)) == AGAIN:
+        if _ending:
+            raise Error("the process is about to end", "SGP_ERR_INTERRUPTED")
+    check(status)
+
+
+def end_waits() -> None:
+    """Calls that wait in other threads of the process give up."""
+    global _ending
+    _ending = True
+
+
+def parse(kind: str, name: str) -> int | None:
+    """The number of a graph, algorithm or encoding; None if the library knows no such name."""
+    number = c.c_int()
+    found: int = getattr(load(), f"sgp_{kind}_parse")(name.encode(), c.byref(number))
+    return number.value if found == 0 else None
