@@ -50,6 +50,22 @@ class InstallPackages(InstallTest):
                 self.assertEqual(self.install(name)[0], 0)
                 self.assertIn(package, self.calls("apt-get")[-1].split())
 
+    def test_the_wheel_needs_the_library_and_not_the_program(self):
+        self.have()
+        os.remove(os.path.join(self.commands, "cmake"))
+        self.assertEqual(self.install("python")[0], 0)
+        wanted = self.calls("apt-get")[-1].split()
+        for package in ("cmake", "libuv1-dev", "libsodium-dev", "libxxhash-dev", "libpmix-dev", "python3-venv"):
+            self.assertIn(package, wanted)
+        for package in ("libdnnl-dev", "libjansson-dev", "dataset-fashion-mnist", "gnuplot-nox", "python3-torch"):
+            self.assertNotIn(package, wanted)
+
+    def test_the_check_has_a_torch_to_test_with(self):
+        self.assertEqual(self.install("check")[0], 0)
+        wanted = self.calls("apt-get")[-1].split()
+        self.assertIn("python3-torch", wanted)
+        self.assertIn("python3-pytest", wanted)
+
     def test_sudo_is_used_where_one_is_not_root(self):
         self.have()
         self.stand_in("id", "echo 1000")
