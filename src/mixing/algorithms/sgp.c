@@ -42,7 +42,7 @@ static sgp_status_t step_chunk(sgp_mixer_t *mixer, const sgp_local_t *local, flo
 }
 
 static sgp_status_t lockstep_step(sgp_mixer_t *mixer, const sgp_local_t *local, uint64_t deadline) {
-    if (!mixer->exchanges) return sgp_local_update_all(mixer, local);
+    if (!mixer->exchanges || mixer->size == 1) return sgp_local_update_all(mixer, local);
     double kept;
     int count = sgp_push_shares(mixer, mixer->round, mixer->w, &kept);
     sgp_header_t header = sgp_push_header(mixer, mixer->round);
