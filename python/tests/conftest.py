@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import signal
 
-# Whatever a script starts in the background ignores these two, and so would every process of a test.
+# Scripts' background jobs ignore SIGINT and SIGQUIT, programs under nohup SIGHUP; so would every process of a test.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+for number in (signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):
+    signal.signal(number, signal.SIG_DFL)
