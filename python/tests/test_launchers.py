@@ -109,6 +109,9 @@ def test_sgp_torch_run_beside_gloo(script):
 
 
 @needs_distributed
+@pytest.mark.skipif(
+    torch.__version__.startswith("1.") and sys.version_info >= (3, 11), reason="torchrun of torch 1 fails with Python 3.11"
+)
 def test_torchrun_beside_gloo(script):
     assert lines([start([*TORCHRUN, "--standalone", "--nproc_per_node", "2", script, GLOO])]) == EXPECTED
 

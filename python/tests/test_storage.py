@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gc
 import io
+import threading
 import weakref
 
 import pytest
@@ -92,12 +93,16 @@ def to_and_fro(model):
     model.float()
 
 
+_of_all_threads = threading.Lock()  # the setting, and the nodes are threads
+
+
 def replaced_objects(model):
-    torch.__future__.set_overwrite_module_params_on_conversion(True)
-    try:
-        model.double().float()
-    finally:
-        torch.__future__.set_overwrite_module_params_on_conversion(False)
+    with _of_all_threads:
+        torch.__future__.set_overwrite_module_params_on_conversion(True)
+        try:
+            model.double().float()
+        finally:
+            torch.__future__.set_overwrite_module_params_on_conversion(False)
 
 
 def assigned(model):
