@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+
+os.environ.setdefault("USE_LIBUV", "0")  # the store of Debian 13's torch.distributed has no libuv, but asks for it
 
 # Scripts' background jobs ignore SIGINT and SIGQUIT, programs under nohup SIGHUP; so would every process of a test.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -171,7 +171,8 @@ def _keep_interrupts() -> None:
     before = sys.unraisablehook
 
     def hook(unraisable: Any) -> None:
-        if unraisable.object is _log and issubclass(unraisable.exc_type, KeyboardInterrupt):
+        ours = unraisable.object is _log or repr(_log) in (unraisable.err_msg or "")  # as of Python 3.13
+        if ours and issubclass(unraisable.exc_type, KeyboardInterrupt):
             _thread.interrupt_main()
         else:
             before(unraisable)
