@@ -7,7 +7,6 @@ of include/sgp; the structures repeat its structs, field by field, and travel wi
 
 from __future__ import annotations
 
-import _thread
 import ctypes as c
 import ctypes.util
 import logging
@@ -153,6 +152,7 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
 _lock = threading.Lock()
 _library: c.CDLL | None = None
 _ending = False
+_interrupted = False  # the main thread, in _log
 _logger = logging.getLogger("sgp_torch")
 # An error is raised as an exception too, so it is not logged a second time.
 _LEVELS = {1: logging.DEBUG, 2: logging.WARNING, 3: logging.DEBUG, 4: logging.DEBUG}
@@ -167,13 +167,14 @@ _log_callback = _LOG(_log)  # lives as long as the library may call it
 
 
 def _keep_interrupts() -> None:
-    """Python looks for Ctrl-C when it enters _log, too, and ctypes drops what a callback raises: hand the interrupt back."""
+    """Python looks for Ctrl-C when it enters _log, too, and ctypes drops what a callback raises. The call raises it then."""
     before = sys.unraisablehook
 
     def hook(unraisable: Any) -> None:
         ours = unraisable.object is _log or repr(_log) in (unraisable.err_msg or "")  # as of Python 3.13
         if ours and issubclass(unraisable.exc_type, KeyboardInterrupt):
-            _thread.interrupt_main()
+            global _interrupted
+            _interrupted = True
         else:
             before(unraisable)
 
@@ -243,6 +244,10 @@ def silence() -> None:
 
 def check(status: int) -> None:
     """Raises the Error of a status that is not 0. Called by the thread whose call failed, before its next one."""
+    global _interrupted
+    if _interrupted and threading.current_thread() is threading.main_thread():
+        _interrupted = False
+        raise KeyboardInterrupt
     if status != 0:
         name = _STATUS.get(status, f"status {status}")
         raise Error(load().sgp_last_error().decode(errors="replace") or name, name)
@@ -252,6 +257,7 @@ def wait(function: Callable[..., int], *arguments: Any) -> None:
     """Calls a function that can wait, in slices, so that Python sees signals in between. The arguments, and the memory that
     they point to, stay as they are until it returns. Raises its Error."""
     while (status := function(*arguments)) == AGAIN:
+        check(0)
         if _ending:
             raise Error("the process is about to end", "SGP_ERR_INTERRUPTED")
     check(status)
