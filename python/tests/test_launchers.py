@@ -113,6 +113,12 @@ def test_sgp_torch_run_beside_gloo(script):
     torch.__version__.startswith("1.") and sys.version_info >= (3, 11), reason="torchrun of torch 1 fails with Python 3.11"
 )
 def test_torchrun_beside_gloo(script):
+    try:
+        torch.distributed.TCPStore("127.0.0.1", 0, 1, True, use_libuv=True)
+    except TypeError:
+        pass  # an older torch, which has no choice
+    except RuntimeError as error:
+        pytest.skip(f"torchrun does not work with this torch: {error}")
     assert lines([start([*TORCHRUN, "--standalone", "--nproc_per_node", "2", script, GLOO])]) == EXPECTED
 
 
