@@ -10,9 +10,7 @@ from torch import nn
 import sgp_torch as sgp
 
 from nodes import run_nodes, seeded
-from training import assert_close, batches, bn_mlp, lock_step, mean, one_node, plain_step, train, values, wrapped
-
-MODES = ["alias", "delta"]
+from training import MODES, assert_close, batches, bn_mlp, lock_step, mean, one_node, plain_step, train, values, wrapped
 
 
 def sgd(model):

@@ -13,15 +13,25 @@ import torch
 import sgp_torch as sgp
 
 from nodes import run_nodes, seeded
-from training import VERSION, assert_close, batches, bn_mlp, lock_step, loss_of, mlp, one_node, plain_step, train, values, wrapped
+from training import (
+    VERSION,
+    assert_close,
+    batches,
+    bn_mlp,
+    lock_step,
+    loss_of,
+    mlp,
+    one_node,
+    plain_step,
+    sgd,
+    train,
+    values,
+    wrapped,
+)
 
 pytestmark = pytest.mark.skipif(VERSION < (2, 0), reason="torch.compile came in torch 2.0")
 
 _compiling = threading.Lock()  # nodes are threads here, and the compiler is for one thread at a time
-
-
-def sgd(model):
-    return torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
 
 
 def adamw(model):

@@ -13,6 +13,7 @@ import sgp_torch as sgp
 
 from nodes import run_nodes, run_script, seeded
 from training import (
+    MODES,
     VERSION,
     assert_close,
     assert_same_bits,
@@ -21,17 +22,13 @@ from training import (
     loss_of,
     mlp,
     plain_step,
+    sgd,
     train,
     values,
     wrapped,
 )
 
-MODES = ["alias", "delta"]
 ALLREDUCE = {"algorithm": "allreduce"}
-
-
-def sgd(model):
-    return torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
 
 
 def mean_gradients(size, make_model, make_optimizer, count, gradient, make_batches=batches, before_step=None):

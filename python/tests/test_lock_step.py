@@ -20,14 +20,11 @@ from training import (
     mlp,
     one_node,
     plain_step,
+    sgd,
     train,
     values,
     wrapped,
 )
-
-
-def sgd(model):
-    return torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
 
 
 @pytest.mark.parametrize("mode", ["alias", "delta"])

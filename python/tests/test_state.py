@@ -15,6 +15,7 @@ import sgp_torch as sgp
 
 from nodes import errors_of_nodes, run_nodes, seeded
 from training import (
+    MODES,
     VERSION,
     assert_close,
     assert_same_bits,
@@ -26,16 +27,11 @@ from training import (
     mlp,
     one_node,
     plain_step,
+    sgd,
     train,
     values,
     wrapped,
 )
-
-MODES = ["alias", "delta"]
-
-
-def sgd(model):
-    return torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
 
 
 def through_a_file(value):

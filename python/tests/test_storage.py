@@ -16,6 +16,7 @@ import sgp_torch as sgp
 
 from nodes import run_nodes, seeded
 from training import (
+    MODES,
     VERSION,
     assert_close,
     assert_same_bits,
@@ -25,16 +26,11 @@ from training import (
     mlp,
     one_node,
     plain_step,
+    sgd,
     train,
     values,
     wrapped,
 )
-
-MODES = ["alias", "delta"]
-
-
-def sgd(model):
-    return torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
 
 
 def saved_size(value):

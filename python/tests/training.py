@@ -15,6 +15,7 @@ from nodes import data, run_nodes, seeded
 
 VERSION = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
 Batch = tuple[torch.Tensor, torch.Tensor]
+MODES = ["alias", "delta"]
 
 
 def mlp() -> nn.Module:
@@ -31,6 +32,10 @@ def batches(rank: int, count: int, size: int = 5) -> list[Batch]:
     generator = data(rank)
     draw = [torch.randn(size, 9, generator=generator) for _ in range(count)]
     return [(both[:, :6], both[:, 6:]) for both in draw]
+
+
+def sgd(model: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
 
 
 def loss_of(model: Callable[..., Any], batch: Batch) -> torch.Tensor:

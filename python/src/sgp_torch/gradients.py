@@ -14,7 +14,7 @@ from .errors import Error
 from .group import Group
 from .layout import ALIGNMENT, Entry
 from .options import Options, to_library
-from .storage import Vector
+from .storage import Vector, views_of
 
 
 def _graph_task() -> int:
@@ -40,18 +40,11 @@ class GradientAverager:
         self._queued: int | None = None  # the backward pass at whose end the average follows; one that failed has none
         total = length + -(-(len(entries) + 1) // ALIGNMENT) * ALIGNMENT
         self._vector = Vector(total)
-        flat = self._vector.flat
-        self._views = [torch.as_strided(flat, e.tensor.shape, e.tensor.stride(), e.offset) for e in (*entries, *buffers)]
-        self._flags = flat[length : length + len(entries) + 1]
+        self._views = views_of(self._vector.flat, (*entries, *buffers))
+        self._flags = self._vector.flat[length : length + len(entries) + 1]
         exact = Options(algorithm="allreduce", encoding=options.encoding, timeout=options.timeout)
         in_library = to_library(exact, total, 0, self._vector.address, None)
-        handle = c.c_void_p()
-        library.check(
-            library.load().sgp_mixer_create_sized(
-                group.handle, c.byref(in_library), c.sizeof(in_library), None, c.byref(handle)
-            )
-        )
-        self._handle: c.c_void_p | None = handle
+        self._handle: c.c_void_p | None = library.create_mixer(group.handle, in_library)
         group.use(self._end)
         self._hooks = [entry.tensor.register_hook(self._arrive) for entry in entries]
 

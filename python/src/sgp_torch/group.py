@@ -47,7 +47,6 @@ def interruptible(function: Callable[[], T]) -> T:
 
 
 OLDEST_TORCH = (1, 13)
-_MOST = 2**31 - 1  # of an int of the library
 
 
 def _check_torch() -> None:
@@ -60,8 +59,8 @@ def _check_torch() -> None:
 def _milliseconds(name: str, seconds: float | None) -> int:
     if seconds is None:
         return 0
-    if not isinstance(seconds, (int, float)) or not 0 < seconds <= _MOST // 1000:
-        raise Error(f"{name}={seconds!r}: must be a number of seconds above 0, at most {_MOST // 1000}")
+    if not isinstance(seconds, (int, float)) or not 0 < seconds <= library.INT_MAX // 1000:
+        raise Error(f"{name}={seconds!r}: must be a number of seconds above 0, at most {library.INT_MAX // 1000}")
     return max(1, round(seconds * 1000))
 
 
@@ -72,7 +71,7 @@ def _whole(name: str, value: int | None, least: int) -> int:
         number = operator.index(value)
     except TypeError:
         number = -1
-    if not least <= number <= _MOST:
+    if not least <= number <= library.INT_MAX:
         raise Error(f"{name}={value!r}: must be a whole number of {least} or more")
     return number
 

@@ -21,6 +21,7 @@ from .errors import Error
 OLDEST = (1, 0)  # of the library's versions; the major number must be the same
 _REINSTALL = "install sgp-torch again, or unset SGP_LIBRARY"
 AGAIN = -1
+INT_MAX = 2**31 - 1  # of the library's ints
 SLICE_MS = 100  # how long a call keeps Python from its signals
 
 _STATUS = {
@@ -267,6 +268,20 @@ def end_waits() -> None:
     """Calls that wait in other threads of the process give up."""
     global _ending
     _ending = True
+
+
+def create_mixer(group: c.c_void_p, options: MixerOptions) -> c.c_void_p:
+    """A mixer whose initial values lie in options.vector."""
+    handle = c.c_void_p()
+    check(load().sgp_mixer_create_sized(group, c.byref(options), c.sizeof(options), None, c.byref(handle)))
+    return handle
+
+
+def statistics(mixer: c.c_void_p) -> Statistics:
+    """Counters and times of the mixer, and its weight."""
+    found = Statistics()
+    check(load().sgp_mixer_statistics_sized(mixer, found, c.sizeof(found)))
+    return found
 
 
 def parse(kind: str, name: str) -> int | None:

@@ -137,8 +137,8 @@ class Mixer:
         lines = [f"mode={self.mode!r}", *options.describe(), *layout.describe(entries), *layout.describe(buffers)]
         layout.agree(group, lines, "tensors and options")
         self.late = self.mode == "delta" and options.steps_late != 0 and options.algorithm in ("sgp", "osgp")
-        exclusive = self.late or options.algorithm == "adpsgd"
         self._answers = options.algorithm == "adpsgd"  # to other nodes, at any time: z changes then
+        exclusive = self.late or self._answers
         self.group = group.duplicate() if exclusive and group.size > 1 else group
         self._place(entries, buffers)
         self._open(options, workers)
@@ -165,7 +165,7 @@ class Mixer:
             if self.mode == "alias":
                 self.storage = AliasStorage(self._vector, self.count, entries)
             else:
-                apart = self.options.steps_late != 0 or self.options.algorithm == "adpsgd"
+                apart = self.options.steps_late != 0 or self._answers
                 self.storage = DeltaStorage(self._vector, self.count, entries, apart)
             self.buffers.deposit()
             self.buffers.remember()
@@ -183,13 +183,7 @@ class Mixer:
             if in_library.overlap == 0:
                 in_library.algorithm = library.parse("algorithm", "sgp")
         self._overlapped = in_library.overlap != 0 or self._answers
-        handle = c.c_void_p()
-        library.check(
-            library.load().sgp_mixer_create_sized(
-                self.group.handle, c.byref(in_library), c.sizeof(in_library), None, c.byref(handle)
-            )
-        )
-        self._handle = handle
+        self._handle = library.create_mixer(self.group.handle, in_library)
 
     # ---- the step ----
 
@@ -377,9 +371,7 @@ class Mixer:
     @property
     def weight(self) -> float:
         """w, the push-sum weight now."""
-        statistics = library.Statistics()
-        library.check(library.load().sgp_mixer_statistics_sized(self.handle, statistics, c.sizeof(statistics)))
-        return float(statistics.weight)
+        return float(library.statistics(self.handle).weight)
 
     @torch.no_grad()
     def flush(self) -> None:
@@ -396,6 +388,7 @@ class Mixer:
         if isinstance(self.storage, DeltaStorage):
             self.storage.mend()
             if self.storage.apart:
+                self.storage.collect()
                 change = self.storage.collected()
                 self._wait(library.load().sgp_mixer_add, self.handle, 0, self.count, change.data_ptr())
             else:
@@ -437,9 +430,8 @@ class Mixer:
         average = Vector(self.length)  # a storage for each tensor: what saves a tensor takes it for its own
         self._average(average.flat)
         with torch.no_grad():
-            saved = [entry.tensor.clone() for entry in self.buffers.entries]
             self.storage.expose(average)
-            self._show_buffers(average.flat)
+            self.buffers.expose(average)
         self._shown = True
         try:
             yield
@@ -447,13 +439,7 @@ class Mixer:
             self._shown = False
             with torch.no_grad():
                 self.storage.restore()
-                for entry, before in zip(self.buffers.entries, saved):
-                    entry.tensor.copy_(before)
-
-    def _show_buffers(self, flat: torch.Tensor) -> None:
-        for entry in self.buffers.entries:
-            entry.refresh()
-            entry.tensor.copy_(torch.as_strided(flat, entry.tensor.shape, entry.tensor.stride(), entry.offset))
+                self.buffers.restore()
 
     @torch.no_grad()
     def average_(self) -> None:
@@ -484,8 +470,7 @@ class Mixer:
         other nodes."""
         if self._thread:
             self._thread.settle()
-        statistics = library.Statistics()
-        library.check(library.load().sgp_mixer_statistics_sized(self.handle, statistics, c.sizeof(statistics)))
+        statistics = library.statistics(self.handle)
         return {name: getattr(statistics, name) for name in library.STATISTICS}
 
     # ---- state ----

@@ -18,6 +18,8 @@ from typing import Any, Callable, Protocol, TypeVar
 import torch
 from torch.optim import Optimizer
 
+from .errors import Error
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -84,10 +86,6 @@ def listeners() -> list[Any]:
 def ignore(optimizer: Optimizer) -> None:
     """No listener hears of this optimizer."""
     _silent.add(optimizer)
-
-
-def ignored(optimizer: Optimizer) -> bool:
-    return optimizer in _silent
 
 
 def stepping() -> bool:
@@ -238,7 +236,10 @@ def _observe_scaler() -> None:
     def observed_step(self: Any, optimizer: Optimizer, *arguments: Any, **keywords: Any) -> Any:
         inner = optimizer.optimizer if _delegates(optimizer) else optimizer  # type: ignore[attr-defined]
         if inner in _silent:
-            raise _silent_error()
+            raise Error(
+                "a GradScaler cannot be used with optimizer_in_backward: the optimizer runs before the scaler has seen all "
+                "gradients. Leave out one of the two"
+            )
         before = _steps.get(inner, 0)
         result = step(self, optimizer, *arguments, **keywords)
         listeners = _concerned(inner) if _listeners and _steps.get(inner, 0) == before else []
@@ -253,15 +254,6 @@ def _observe_scaler() -> None:
         return scale(self, outputs)
 
     kind.step, kind.scale = observed_step, observed_scale
-
-
-def _silent_error() -> Exception:
-    from .errors import Error
-
-    return Error(
-        "a GradScaler cannot be used with optimizer_in_backward: the optimizer runs before the scaler has seen all gradients. "
-        "Leave out one of the two"
-    )
 
 
 _installed = False

@@ -80,7 +80,6 @@ _KINDS: dict[str, type] = {
     "timeout": float,
     "seed": int,
 }
-_MOST = 2**31 - 1  # of an int of the library
 _LEAST = {"peers": 1, "local_steps": 1, "workers_per_node": 1, "slow_every": 0}
 _CHOICES = {
     "algorithm": ("sgp", "osgp", "dpsgd", "adpsgd", "allreduce"),
@@ -110,7 +109,7 @@ def _overlap(value: Any, source: str) -> int | str | None:
         number: int = _number(value, int, source)
     except Error:
         number = -1
-    if not 0 <= number <= _MOST:
+    if not 0 <= number <= library.INT_MAX:
         raise Error(f'{source}={value!r}: must be 0 or more steps, or "async"')
     return number
 
@@ -124,10 +123,10 @@ def _value(name: str, value: Any, source: str) -> Any:
             raise Error(f"{source}={value!r}: must be one of {', '.join(_CHOICES[name])}")
         return value
     number = _number(value, _KINDS[name], source)
-    if name in _LEAST and not _LEAST[name] <= number <= _MOST:
+    if name in _LEAST and not _LEAST[name] <= number <= library.INT_MAX:
         raise Error(f"{source}={value!r}: must be a whole number of {_LEAST[name]} or more")
-    if name == "timeout" and not 0 < number <= _MOST // 1000:
-        raise Error(f"{source}={value!r}: must be a number of seconds above 0, at most {_MOST // 1000}")
+    if name == "timeout" and not 0 < number <= library.INT_MAX // 1000:
+        raise Error(f"{source}={value!r}: must be a number of seconds above 0, at most {library.INT_MAX // 1000}")
     if name == "slow_momentum" and not 0 <= number < 1:
         raise Error(f"{source}={value!r}: must be at least 0 and below 1")
     if name == "seed" and not 0 <= number < 2**64:

@@ -63,11 +63,13 @@ def broadcast_state(module: torch.nn.Module, group: Group) -> None:
     if group.size == 1:
         return
     batch: list[torch.Tensor] = []
+    collected = 0  # bytes
     for tensor in (*module.parameters(), *module.buffers()):
         batch.append(tensor)
-        if sum(t.numel() * t.element_size() for t in batch) >= _BROADCAST_BYTES:
+        collected += tensor.numel() * tensor.element_size()
+        if collected >= _BROADCAST_BYTES:
             _broadcast_batch(batch, group)
-            batch = []
+            batch, collected = [], 0
     _broadcast_batch(batch, group)
 
 

@@ -57,7 +57,8 @@ class Vector:
             torch.cuda.cudart().cudaHostUnregister(self.address)
 
 
-def _views(flat: torch.Tensor, entries: Sequence[Entry]) -> list[torch.Tensor]:
+def views_of(flat: torch.Tensor, entries: Sequence[Entry]) -> list[torch.Tensor]:
+    """The entries' elements of a flat tensor on any device."""
     return [torch.as_strided(flat, e.tensor.shape, e.tensor.stride(), e.offset) for e in entries]
 
 
@@ -68,6 +69,7 @@ class Buffers:
         self.entries = entries
         self._views = [vector.view(entry) for entry in entries]
         self._before: list[torch.Tensor] = []
+        self._saved: list[torch.Tensor] = []
 
     def deposit(self) -> None:
         for entry, view in zip(self.entries, self._views):
@@ -101,6 +103,19 @@ class Buffers:
         for entry, view, before in zip(self.entries, self._views, self._before):
             entry.refresh()
             entry.tensor.add_((view - before).to(entry.tensor.device))
+
+
+    def expose(self, other: Vector) -> None:
+        """The tensors show the values of another vector."""
+        self._saved = [entry.tensor.clone() for entry in self.entries]
+        for entry in self.entries:
+            entry.refresh()
+            entry.tensor.copy_(other.view(entry))
+
+    def restore(self) -> None:
+        for entry, saved in zip(self.entries, self._saved):
+            entry.tensor.copy_(saved)
+        self._saved = []
 
 
 class AliasStorage:
@@ -230,14 +245,14 @@ class DeltaStorage:
             self._base_views = self._z_views
         else:
             self._base = torch.zeros(count, device=self._device)
-            self._base_views = _views(self._base, entries)
+            self._base_views = views_of(self._base, entries)
             self.rebase()
         if not self._on_cpu:
             self._prepare_device(count)
 
     def _prepare_device(self, count: int) -> None:
         self._arrived = torch.empty(count, device=self._device)
-        self._arrived_views = _views(self._arrived, self.entries)
+        self._arrived_views = views_of(self._arrived, self.entries)
         self._cuda = self._device.type == "cuda"
         self._host = torch.zeros(count, pin_memory=self._cuda)
         self._events: list[Any] = []
@@ -303,7 +318,7 @@ class DeltaStorage:
         """What has changed since the last step, on its way to the CPU."""
         if self._change is None:
             self._change = torch.zeros(self._count, device=self._device)
-            self._change_views = _views(self._change, self.entries)
+            self._change_views = views_of(self._change, self.entries)
         self._flatten(self._change_views)
         self._change.sub_(self._base)
         if not self._on_cpu:
@@ -319,27 +334,18 @@ class DeltaStorage:
             self._events.append(self._side.record_event())
 
     def collected(self) -> torch.Tensor:
-        """(P), on the CPU: what has changed since the last step."""
-        self.collect()
+        """(P), on the CPU: what collect has taken."""
         if self._on_cpu:
             assert self._change is not None
             return self._change
-        self._await_stage()
-        return self._host
-
-    def _await_stage(self) -> None:
         for event in self._events:
             event.synchronize()
         self._events.clear()
+        return self._host
 
     def add_collected(self, weight: float) -> None:
         """z += change / w."""
-        if self._on_cpu:
-            assert self._change is not None
-            self._z.add_(self._change, alpha=1.0 / weight)
-            return
-        self._await_stage()
-        self._z.add_(self._host, alpha=1.0 / weight)
+        self._z.add_(self.collected(), alpha=1.0 / weight)
 
     def _fetch(self) -> Sequence[torch.Tensor]:
         """Views of z on the tensors' device."""
