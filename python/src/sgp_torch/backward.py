@@ -6,7 +6,7 @@ bucket is pushed while the backward pass goes on with the layers before it. In t
 own parameters alone. So communication overlaps with the backward pass and the forward pass, and the results are those of lock
 step.
 
-What needs all gradients at once cannot be used: clipping by the global norm, GradScaler, closures.
+Clipping by the global norm, GradScaler and closures need all gradients at once, so they cannot be used.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Averaging of tensors over the nodes while each node changes them: push-sum by libsgp (include/sgp/mixer.h).
 
-The numbers of a node are z, its estimate of the mean over the nodes; w is its push-sum weight. What is summed over the
-nodes, and never lost, is x = w z. A change of the tensors by d changes x by d, whatever w is.
+A node's tensors hold z, its estimate of the mean over the nodes; w is its push-sum weight. The sum of x = w z over the nodes
+changes only by their updates: a change of the tensors by d changes x by d, whatever w is.
 """
 
 from __future__ import annotations
