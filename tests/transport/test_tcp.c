@@ -4,6 +4,7 @@
 #include "ranks.h"
 #include "shake.h"
 
+#include "transport/tcp/chunk_pool.h"
 #include "transport/tcp/frame.h"
 #include "transport/tcp/scheduler.h"
 
@@ -507,6 +508,32 @@ static void test_waits_for_its_turn(void **state) {
     end_stranger(&stranger);
 }
 
+/* Chunks of a message are queued by offset, and messages in the order of their posting; a chunk that
+ * comes when another message has begun is last. */
+static void test_order_of_chunks(void **state) {
+    (void)state;
+    static const struct {
+        uint64_t id, offset;
+    } posted[] = {{1, 8}, {1, 4}, {1, 0}, {1, 9}, {2, 6}, {2, 2}, {2, 4}, {1, 5}},
+      expected[] = {{1, 0}, {1, 4}, {1, 8}, {1, 9}, {2, 2}, {2, 4}, {2, 6}, {1, 5}};
+    enum { COUNT = sizeof posted / sizeof *posted };
+    sgp_post_t posts[COUNT] = {0};
+    sgp_post_list_t list;
+    list.first = NULL;
+    list.last = &list.first;
+    for (int i = 0; i < COUNT; i++) {
+        posts[i].header.id = posted[i].id;
+        posts[i].header.offset = posted[i].offset;
+        sgp_post_list_insert(&list, &posts[i]);
+    }
+    for (int i = 0; i < COUNT; i++) {
+        const sgp_post_t *next = sgp_post_list_pop(&list);
+        assert_int_equal(next->header.id, expected[i].id);
+        assert_int_equal(next->header.offset, expected[i].offset);
+    }
+    assert_null(sgp_post_list_pop(&list));
+}
+
 /* ---- a flood ---- */
 
 /* Sends chunks of unknown steps and channels until the connection ends. */
@@ -628,6 +655,7 @@ int main(void) {
         cmocka_unit_test(test_asks_too_often),
         cmocka_unit_test(test_tells_whose_turn_it_is),
         cmocka_unit_test(test_waits_for_its_turn),
+        cmocka_unit_test(test_order_of_chunks),
         cmocka_unit_test(test_a_flood_delays_no_other_rank),
         cmocka_unit_test(test_a_peer_that_never_reads_is_not_read),
         cmocka_unit_test(test_nonsense_ends_the_peer),

@@ -121,7 +121,9 @@ static void drop_post(sgp_traffic_t *traffic, sgp_post_t *post) {
     sgp_slots_drop(traffic->slots, sgp_chunk_pool_free_post(traffic->pool, post));
 }
 
-/* Queues posts by receiver, and calls receivers that have no edge yet. */
+/* Queues posts by receiver, and calls receivers that have no edge yet. Chunks of a message leave in
+ * the order in which the receiver needs them: one in parts is posted in the order of the backward
+ * pass, the last layers first, while the next forward pass waits for the first ones. */
 static void queue_posts(sgp_traffic_t *traffic, sgp_post_t *post) {
     for (sgp_post_t *next; post; post = next) {
         next = post->next;
@@ -131,7 +133,7 @@ static void queue_posts(sgp_traffic_t *traffic, sgp_post_t *post) {
             continue;
         }
         begin_posting(traffic, post);
-        sgp_post_list_add(&traffic->flows[post->dst].queue, post);
+        sgp_post_list_insert(&traffic->flows[post->dst].queue, post);
     }
     for (int r = 0; r < traffic->edges->size; r++)
         if (sgp_traffic_waits_for(traffic, r)) sgp_edges_call(traffic->edges, r);
