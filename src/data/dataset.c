@@ -2,6 +2,7 @@
 #include "data/dataset.h"
 
 #include "base/logging.h"
+#include "data/data_path.h"
 #include "data/formats/idx.h"
 
 #include <limits.h>
@@ -10,13 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
 
-#define FASHION_MNIST_DIRECTORY "/usr/share/datasets/fashion-mnist"
-#define CLASSES                 10
-#define MAX_SIDE                4096 /* pixels; larger images are no data for these models */
+#define CLASSES  10
+#define MAX_SIDE 4096 /* pixels; larger images are no data for these models */
 
 /* The two files of a split, and the contents of their headers. */
 typedef struct split_files {
@@ -25,22 +24,6 @@ typedef struct split_files {
     idx_header_t images;
     idx_header_t labels;
 } split_files_t;
-
-static const char *resolve(const char *data) {
-    return strcmp(data, "fashion-mnist") == 0 ? FASHION_MNIST_DIRECTORY : data;
-}
-
-static sgp_status_t check_directory(const char *data, const char *directory) {
-    struct stat info;
-    if (stat(directory, &info) == 0 && S_ISDIR(info.st_mode)) return SGP_OK;
-    if (directory != data)
-        return sgp_fail(SGP_ERR_NOT_FOUND,
-                        "data %s: there is no directory %s: install Debian's dataset-fashion-mnist "
-                        "or give a directory that holds its four files",
-                        data, directory);
-    return sgp_fail(SGP_ERR_NOT_FOUND, "data %s: no such directory, and not \"fashion-mnist\"",
-                    data);
-}
 
 /* path: (PATH_MAX) of the file with or without ".gz", whichever is there. */
 static sgp_status_t find_file(const char *directory, const char *name, char *path) {
@@ -83,8 +66,8 @@ static sgp_status_t inspect_split(const char *directory, const char *prefix, spl
 }
 
 static sgp_status_t inspect(const char *data, split_files_t *train, split_files_t *test) {
-    const char *directory = resolve(data);
-    sgp_status_t status = check_directory(data, directory);
+    const char *directory;
+    sgp_status_t status = data_path_find(data, &directory);
     if (status) return status;
     status = inspect_split(directory, "train", train);
     if (status) return status;
