@@ -3,6 +3,7 @@
 #include "base/logging.h"
 #include "data/data_path.h"
 #include "data/formats/folder.h"
+#include "data/formats/pixel_source.h"
 #include "data/formats/source_format.h"
 
 #include <stdio.h>
@@ -11,6 +12,9 @@
 /* In the order in which they are tried: a new format is a line here and a file in data/formats. */
 static const source_format_t *const formats[] = {
     &folder_format,
+    &cifar10_source,
+    &cifar100_source,
+    &idx_source,
 };
 
 enum { FORMATS = sizeof formats / sizeof formats[0] };
@@ -41,7 +45,7 @@ static sgp_status_t find(const char *data, const char **directory, const source_
 
 sgp_status_t source_find(const char *data, const char **format, bool *encoded) {
     const char *directory;
-    const source_format_t *found;
+    const source_format_t *found = NULL;
     sgp_status_t status = find(data, &directory, &found);
     if (status) return status;
     *format = found->name;
@@ -51,7 +55,7 @@ sgp_status_t source_find(const char *data, const char **format, bool *encoded) {
 
 sgp_status_t source_open(const char *data, source_t **source) {
     const char *directory;
-    const source_format_t *format;
+    const source_format_t *format = NULL;
     sgp_status_t status = find(data, &directory, &format);
     if (status) return status;
     source_t *opened = calloc(1, sizeof *opened);
