@@ -22,7 +22,7 @@ typedef struct replica {
     size_t parameters; /* P */
     size_t buffers;    /* S */
 
-    uint32_t *indices; /* (batch) */
+    uint64_t *indices; /* (batch) */
     float *images;     /* (batch, height, width, channels) */
     int32_t *labels;   /* (batch) */
     float *gradient;   /* (P) */

@@ -97,7 +97,7 @@ static void test_distributions(void **state) {
 
 static void test_shuffle_is_a_permutation(void **state) {
     (void)state;
-    uint32_t values[1000];
+    uint64_t values[1000];
     int moved = 0, seen[1000] = {0};
     for (uint32_t i = 0; i < 1000; i++) values[i] = i;
     sgp_random_t random;
