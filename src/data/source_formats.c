@@ -4,6 +4,7 @@
 #include "data/data_path.h"
 #include "data/formats/folder.h"
 #include "data/formats/pixel_source.h"
+#include "data/formats/shards.h"
 #include "data/formats/source_format.h"
 
 #include <stdio.h>
@@ -11,10 +12,7 @@
 
 /* In the order in which they are tried: a new format is a line here and a file in data/formats. */
 static const source_format_t *const formats[] = {
-    &folder_format,
-    &cifar10_source,
-    &cifar100_source,
-    &idx_source,
+    &folder_format, &shards_format, &cifar10_source, &cifar100_source, &idx_source,
 };
 
 enum { FORMATS = sizeof formats / sizeof formats[0] };
@@ -105,6 +103,8 @@ void source_buffer_fini(source_buffer_t *buffer) {
 void source_name(const source_t *source, source_split_t split, uint64_t index,
                  char name[SOURCE_NAME_BYTES]) {
     source->format->sample_name(source, split, index, name);
+    for (char *at = name; *at; at++) /* which a terminal would obey */
+        if ((unsigned char)*at < ' ' || *at == 0x7f) *at = '?';
 }
 
 void source_will_need(const source_t *source, source_split_t split, const uint64_t *indices,

@@ -48,6 +48,7 @@ HEADERS = {
     "src/model/layers": "layer.h",
     "src/data": "dataset.h",
     "src/data/formats": "idx.h",
+    "src/data/picture": "picture.h",
     "src/mixing": "mixer_core.h",
     "src/mixing/algorithms": "algorithm_ops.h",
     "src/optimizer": "optimizer_internal.h",
