@@ -59,7 +59,7 @@ void sampler_begin_epoch(sampler_t *sampler, uint64_t epoch) {
     for (uint64_t i = 0; i < count; i++) sampler->permutation[i] = i;
     sgp_random_t random;
     sgp_random_init(&random, sampler->options.seed, epoch);
-    sgp_random_shuffle(&random, sampler->permutation, count);
+    sgp_random_shuffle_u64(&random, sampler->permutation, count);
     sampler->segment.step = sampler->segment.begin = 0;
 }
 
