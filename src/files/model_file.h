@@ -7,6 +7,8 @@
 #include "files/tensor_file.h"
 #include "model/model.h"
 
+#define MODEL_FILE_IMAGE_SIZE "image_size" /* metadata of a model of pictures: pixels of a side */
+
 enum { MODEL_FILE_PAIRS = 4, MODEL_FILE_NUMBERS = 128 };
 
 /* Mean and standard deviation of the images' pixels, by channel. */

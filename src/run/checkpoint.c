@@ -47,6 +47,10 @@ static void list_run(run_t *run, sgp_state_t *state) {
     add_doubles(state, "run.average_model_accuracy", &run->average_model_accuracy,
                 sizeof run->average_model_accuracy);
     add_doubles(state, "run.consensus", &run->consensus, sizeof run->consensus);
+    if (feed_shape(run->replica.feed)->pictures) {
+        sgp_state_add(state, "run.bad", SGP_STATE_UINT64, &run->bad.replaced, 2);
+        sgp_state_add(state, "run.bad_before", SGP_STATE_UINT64, &run->bad_before.replaced, 2);
+    }
     metrics_state(&run->metrics, state);
     sgp_state_add(state, "run.times", SGP_STATE_FLOAT32, run->times.ms, run->times.count);
 }

@@ -92,13 +92,14 @@ static json_t *record_json(const metrics_record_t *record, double distance) {
 static json_t *epoch_json(const metrics_epoch_t *epoch, const metrics_node_t *result) {
     const sgp_mixer_consensus_t *consensus = &epoch->consensus;
     return json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "seconds", files_json_number(result->seconds),
-        "train_loss", files_json_number(result->train_loss), "test_loss",
-        files_json_number(result->test_loss), "test_accuracy",
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:I, s:I}}", "seconds",
+        files_json_number(result->seconds), "train_loss", files_json_number(result->train_loss),
+        "test_loss", files_json_number(result->test_loss), "test_accuracy",
         files_json_number(result->test_accuracy), "average_model_accuracy",
         files_json_number(epoch->average_model_accuracy), "consensus_distance",
         files_json_number(consensus->distance), "w_total", files_json_number(consensus->w_total),
-        "drift", files_json_number(consensus->drift));
+        "drift", files_json_number(consensus->drift), "bad_pictures", "replaced",
+        (json_int_t)result->replaced, "left_out", (json_int_t)result->left_out);
 }
 
 /* Takes json (NULL: out of memory). */

@@ -27,6 +27,12 @@ typedef struct run_sums {
     double samples;
 } run_sums_t;
 
+/* Pictures that could not be read, over the run, on this process. */
+typedef struct run_bad {
+    uint64_t replaced; /* of the training set */
+    uint64_t left_out; /* of the test set, once for each evaluation */
+} run_bad_t;
+
 typedef struct run {
     const train_options_t *options;
     train_callbacks_t callbacks;
@@ -53,6 +59,8 @@ typedef struct run {
     double seconds_before; /* the same up to this epoch's beginning */
     double all_seconds;    /* sum over finished epochs of the slowest node's seconds */
     run_sums_t epoch_sums; /* of this epoch */
+    run_bad_t bad;
+    run_bad_t bad_before; /* the same up to this epoch's beginning */
 
     uint64_t shown_ns;        /* when progress was last reported */
     run_sums_t shown_sums;    /* since then */

@@ -80,6 +80,9 @@ json_t *train_summary_json(const train_options_t *options, const train_summary_t
     bool finished = summary->state == TRAIN_FINISHED;
     add(&object, "parameters_hash", finished ? json_string(summary->parameters_hash) : json_null());
     add(&object, "messages", finished ? messages_json(summary) : json_null());
+    add(&object, "bad_pictures",
+        json_pack("{s:o, s:o}", "replaced", files_json_u64(summary->bad_pictures.replaced),
+                  "left_out", files_json_u64(summary->bad_pictures.left_out)));
     return object;
 }
 

@@ -14,7 +14,7 @@
 /* Everything that decides a run. Defaults and ranges are in option_rows.c. Strings are borrowed. */
 typedef struct train_options {
     const char *model;
-    const char *data;         /* "fashion-mnist", or a directory with the same four IDX files */
+    const char *data;         /* as source_open takes it */
     train_stages_t algorithm; /* sgp_algorithm_t, by epoch */
     train_stages_t peers;     /* by epoch */
     int graph;                /* sgp_graph_kind_t, or TRAIN_BY_ALGORITHM */
@@ -32,7 +32,7 @@ typedef struct train_options {
     int batch_size;          /* samples per worker and step */
     double lr;               /* per 256 samples of the global batch, scaled linearly */
     double warmup_epochs;    /* below 0: 5/90 of the epochs */
-    const char *lr_schedule; /* schedule_kind_t by name */
+    const char *lr_schedule; /* schedule_kind_t by name; "auto" until train_options_settle */
     double momentum;
     bool nesterov;
     double weight_decay;
@@ -56,10 +56,20 @@ typedef struct train_options {
     double
         compute_ms; /* > 0: a fixed time replaces loading a batch and computing its gradient; the gradient is then
                           small constant noise, nothing is evaluated, and losses and accuracies are NAN */
+    const char
+        *recipe; /* "none" or "paper"; recorded only: recipe.h has set the options that it means */
+    int image_size;           /* pixels of a side, of pictures; 0: FEED_IMAGE_SIZE */
+    int data_threads;         /* that decode pictures; 0: one for every four of threads */
+    const char *on_bad_image; /* "skip" or "stop" */
+    bool shard_per_node;      /* each node reads a part of the shards alone */
+    double color_jitter;      /* of pictures */
+    double label_smoothing;
+    int threads;           /* of a process's model; 0: OMP_NUM_THREADS, else 1 */
+    const char *precision; /* of the model: "float32", "bfloat16" or "auto" */
 } train_options_t;
 
-/* Fills the defaults that follow from other options: SlowMo's pair, augment by the model. Call it after the last
- * change; it may be called again. */
+/* Fills the defaults that follow from other options: SlowMo's pair, augment by model and epochs, the schedule of the
+ * learning rate by epochs. Call it after the last change; it may be called again. */
 void train_options_settle(train_options_t *options);
 
 /* The graph for an algorithm of the run. */

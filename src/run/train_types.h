@@ -61,6 +61,10 @@ typedef struct train_summary {
     struct {
         uint64_t sent, received, late, refused, resent, reabsorbed; /* over all nodes */
     } messages;
+    struct {
+        uint64_t replaced,
+            left_out; /* of the training set, of the test set in each evaluation; over all nodes */
+    } bad_pictures;
 } train_summary_t;
 
 typedef struct train_callbacks {

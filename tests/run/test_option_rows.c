@@ -114,6 +114,15 @@ static const train_options_t unusual = {
     2,
     1.5,
     3.5,
+    "paper",
+    64,
+    3,
+    "stop",
+    true,
+    0.4,
+    0.1,
+    2,
+    "auto",
 };
 
 /* Strings that differ in place but not in letters become the same. */
