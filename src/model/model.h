@@ -18,7 +18,7 @@
 typedef struct model model_t;
 
 typedef struct model_options {
-    const char *name; /* "mlp", "lenet", "resnet20"; required, borrowed for the call */
+    const char *name; /* of model_names(), such as "resnet50"; required, borrowed for the call */
     int batch;        /* largest number of samples in a call; required, > 0 */
     int height;       /* of an image, pixels; required */
     int width;
@@ -51,9 +51,9 @@ const model_tensor_t *model_tensor(const model_t *model, size_t index);
  * scratchpads), without the caller's flat vectors. Known once built. */
 size_t model_memory_bytes(const model_t *model);
 
-/* Initial values, a function of (model, seed) alone: He-normal weights for layers followed by ReLU,
- * zero biases; batch norm: scale 1, shift 0, running mean 0, running variance 1, and the last scale
- * of each residual block 0. */
+/* Initial values, a function of (model, seed) alone. Weights and biases: by layer, see
+ * layer_initial_t in model/network.h. Batch norm: scale 1, shift 0, running mean 0, running variance
+ * 1, and the last scale of each residual block 0. */
 void model_init_parameters(const model_t *model, uint64_t seed, float *parameters /* (P) */,
                            float *buffers /* (S) */);
 

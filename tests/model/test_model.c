@@ -179,7 +179,9 @@ static void known_sizes(void **state) {
         assert_true(model_known(NAMES[i]));
         tear_down(&f);
     }
-    assert_string_equal(model_names(), "mlp, lenet, resnet20");
+    assert_string_equal(model_names(),
+                        "mlp, lenet, resnet20, resnet32, resnet56, resnet18, resnet34, "
+                        "resnet50, resnet101");
     assert_false(model_known("resnet"));
 }
 
