@@ -22,8 +22,9 @@ typedef struct model_options {
     int batch;        /* largest number of samples in a call; required, > 0 */
     int height;       /* of an image, pixels; required */
     int width;
-    int channels; /* of an image; required */
-    int classes;  /* required, >= 2 */
+    int channels;           /* of an image; required */
+    int classes;            /* required, >= 2 */
+    double label_smoothing; /* 0..1, of model_train's loss, as in torch; 0 */
 } model_options_t;
 
 /* Builds the layers. Sets *model only on success.
@@ -46,6 +47,15 @@ size_t model_buffer_count(const model_t *model);    /* S, floats; 0 without batc
 /* All tensors, parameters first, each vector in increasing offset without gaps. */
 size_t model_tensor_count(const model_t *model);
 const model_tensor_t *model_tensor(const model_t *model, size_t index);
+
+/* The logits (count, classes) of the last pass, float32. Valid until the next pass. */
+const float *model_logits(const model_t *model);
+
+size_t model_layer_count(const model_t *model);
+model_layer_t model_layer(const model_t *model, size_t index /* < model_layer_count */);
+
+/* The parts of model_memory_bytes. */
+model_memory_t model_memory(const model_t *model);
 
 /* Bytes that this model holds (activations, gradients of activations, private weights,
  * scratchpads), without the caller's flat vectors. Known once built. */

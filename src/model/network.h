@@ -52,6 +52,9 @@ typedef struct network {
     layer_spec_t layers[NETWORK_MAX_LAYERS];
 } network_t;
 
+/* "convolution", "dense", ...; static. */
+const char *layer_kind_name(layer_kind_t kind);
+
 /* Appends a layer, named by a printf format, and returns the value that it writes. */
 __attribute__((format(printf, 3, 4))) int network_add(network_t *network, layer_spec_t spec,
                                                       const char *format, ...);

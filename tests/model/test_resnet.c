@@ -14,6 +14,8 @@ typedef struct known {
     const char *name;
     int side, channels, classes;
     size_t parameters, statistics, tensors;
+    double
+        work; /* 1e9 multiply-adds: "_ops" in the metadata of torchvision's weights; 0: unknown */
 } known_t;
 
 enum { N20 = 3, N32 = 5, N56 = 9 };
@@ -26,14 +28,16 @@ enum { N20 = 3, N32 = 5, N56 = 9 };
 #define SMALL_TENSORS(n) (5 * (6 * (n) + 3) + 2)
 
 static const known_t KNOWN[] = {
-    {"resnet18", 224, 3, 1000, 11689512, 9600, 102},
-    {"resnet34", 224, 3, 1000, 21797672, 17024, 182},
-    {"resnet50", 224, 3, 1000, 25557032, 53120, 267},
-    {"resnet101", 224, 3, 1000, 44549160, 105344, 522},
-    {"resnet20", 32, 3, 10, SMALL_PARAMETERS(N20, 3, 10), 2 * SMALL_NORMS(N20), SMALL_TENSORS(N20)},
-    {"resnet32", 28, 1, 10, SMALL_PARAMETERS(N32, 1, 10), 2 * SMALL_NORMS(N32), SMALL_TENSORS(N32)},
+    {"resnet18", 224, 3, 1000, 11689512, 9600, 102, 1.814},
+    {"resnet34", 224, 3, 1000, 21797672, 17024, 182, 3.664},
+    {"resnet50", 224, 3, 1000, 25557032, 53120, 267, 4.089},
+    {"resnet101", 224, 3, 1000, 44549160, 105344, 522, 7.801},
+    {"resnet20", 32, 3, 10, SMALL_PARAMETERS(N20, 3, 10), 2 * SMALL_NORMS(N20), SMALL_TENSORS(N20),
+     0},
+    {"resnet32", 28, 1, 10, SMALL_PARAMETERS(N32, 1, 10), 2 * SMALL_NORMS(N32), SMALL_TENSORS(N32),
+     0},
     {"resnet56", 32, 4, 100, SMALL_PARAMETERS(N56, 4, 100), 2 * SMALL_NORMS(N56),
-     SMALL_TENSORS(N56)},
+     SMALL_TENSORS(N56), 0},
 };
 enum { KNOWN_COUNT = sizeof KNOWN / sizeof *KNOWN };
 
@@ -58,6 +62,15 @@ static void counts_are_the_known_ones(void **state) {
         assert_int_equal(model_parameter_count(model), known->parameters);
         assert_int_equal(model_buffer_count(model), known->statistics);
         assert_int_equal(model_tensor_count(model), known->tensors);
+        size_t parameters = 0;
+        double work = 0.0;
+        for (size_t j = 0; j < model_layer_count(model); j++) {
+            model_layer_t layer = model_layer(model, j);
+            parameters += layer.parameters;
+            work += layer.multiply_adds;
+        }
+        assert_int_equal(parameters, known->parameters);
+        if (known->work > 0.0) assert_true(fabs(work / 1e9 - known->work) < 0.0006);
         model_destroy(model);
     }
 }
@@ -107,6 +120,38 @@ static void names_and_shapes_are_those_of_torchvision(void **state) {
     assert_false(has(model, "layer1.0.downsample.0.weight"));
     assert_false(has(model, "layer1.2.conv1.weight"));
     assert_false(has(model, "layer1.0.conv3.weight"));
+    model_destroy(model);
+}
+
+static void layers_tell_their_shape(void **state) {
+    (void)state;
+    static const struct {
+        const char *name, *kind;
+        int side, channels;
+        double work;
+    } known[] = {
+        {"conv1", "convolution", 112, 64, 112.0 * 112 * 64 * 3 * 49},
+        {"maxpool", "max pooling", 56, 64, 0},
+        {"layer1.2.bn3", "batch norm", 56, 256, 0},
+        {"layer2.0.conv1", "convolution", 56, 128, 56.0 * 56 * 128 * 256},
+        {"layer2.0.conv2", "convolution", 28, 128, 28.0 * 28 * 128 * 128 * 9}, /* strides here */
+        {"avgpool", "average pooling", 1, 2048, 0},
+        {"fc", "dense", 1, 1000, 2048000},
+    };
+    model_t *model = create("resnet50", 1, 224, 3, 1000);
+    size_t found = 0;
+    for (size_t i = 0; i < model_layer_count(model); i++) {
+        model_layer_t layer = model_layer(model, i);
+        if (found == sizeof known / sizeof *known || strcmp(layer.name, known[found].name) != 0)
+            continue;
+        assert_string_equal(layer.kind, known[found].kind);
+        assert_int_equal(layer.height, known[found].side);
+        assert_int_equal(layer.width, known[found].side);
+        assert_int_equal(layer.channels, known[found].channels);
+        assert_true(layer.multiply_adds == known[found].work);
+        found++;
+    }
+    assert_int_equal(found, sizeof known / sizeof *known);
     model_destroy(model);
 }
 
@@ -280,6 +325,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts_are_the_known_ones),
         cmocka_unit_test(names_and_shapes_are_those_of_torchvision),
+        cmocka_unit_test(layers_tell_their_shape),
         cmocka_unit_test(initial_values_are_those_of_torchvision),
         cmocka_unit_test(resnet18_agrees_with_the_reference),
         cmocka_unit_test(the_loss_rises_along_the_gradient),
