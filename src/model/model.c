@@ -14,6 +14,7 @@
 
 struct model {
     int batch, classes;
+    double label_smoothing;
     size_t image_floats; /* of one image */
     int layer_count;
     layer_t *layers; /* (layer_count) in running order */
@@ -22,6 +23,7 @@ struct model {
     tensors_t tensors;
     engine_t *engine;
     arena_t arena;
+    model_memory_t memory; /* parts of the arena */
 };
 
 enum { MAX_EXTENT = 1 << 15 }; /* of any option: a product of two fits an int */
@@ -39,6 +41,9 @@ static sgp_status_t check_options(const model_options_t *options) {
         if (ranges[i].value < ranges[i].least || ranges[i].value > MAX_EXTENT)
             return sgp_fail(SGP_ERR_INVALID, "a model's %s is %d, it must be from %d to %d",
                             ranges[i].name, ranges[i].value, ranges[i].least, MAX_EXTENT);
+    if (!(options->label_smoothing >= 0.0 && options->label_smoothing <= 1.0))
+        return sgp_fail(SGP_ERR_INVALID, "a model's label smoothing is %g, it must be from 0 to 1",
+                        options->label_smoothing);
     return SGP_OK;
 }
 
@@ -89,11 +94,32 @@ static sgp_status_t allocate_values(model_t *m) {
     return complete ? SGP_OK : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the activations");
 }
 
+/* Allocates everything, and notes the bytes of each part. What the last chunk has left counts as
+ * gradients. */
+static sgp_status_t allocate(model_t *m) {
+    arena_t *arena = &m->arena;
+    sgp_status_t status = engine_create(arena, &m->engine);
+    for (int i = 0; i < m->layer_count && !status; i++)
+        status = layer_init(&m->layers[i], arena, m->engine);
+    size_t weights = arena_taken(arena);
+    if (!status) status = engine_allocate_scratchpad(m->engine);
+    size_t before_values = arena_taken(arena);
+    if (!status) status = allocate_values(m);
+    size_t before_gradients = arena_taken(arena);
+    if (!status) status = plan_gradients(m->layers, m->values, m->layer_count, arena);
+    m->memory = (model_memory_t){.weights = weights,
+                                 .scratchpad = before_values - weights,
+                                 .activations = before_gradients - before_values,
+                                 .gradients = arena->bytes - before_gradients};
+    return status;
+}
+
 static sgp_status_t build(model_t *m, const model_options_t *options) {
     sgp_status_t status = build_network(m, options);
     if (status) return status;
     m->batch = options->batch;
     m->classes = options->classes;
+    m->label_smoothing = options->label_smoothing;
     m->image_floats = (size_t)options->height * (size_t)options->width * (size_t)options->channels;
     m->values[0] = (value_t){.batch = options->batch,
                              .height = options->height,
@@ -102,13 +128,7 @@ static sgp_status_t build(model_t *m, const model_options_t *options) {
                              .readers = m->values[0].readers};
     for (int i = 0; i < m->layer_count && !status; i++) status = layer_infer(&m->layers[i]);
     if (!status) status = tensors_init(&m->tensors, m->layers, m->layer_count);
-    if (!status) status = engine_create(&m->arena, &m->engine);
-    for (int i = 0; i < m->layer_count && !status; i++)
-        status = layer_init(&m->layers[i], &m->arena, m->engine);
-    if (!status) status = engine_allocate_scratchpad(m->engine);
-    if (!status) status = allocate_values(m);
-    if (!status) status = plan_gradients(m->layers, m->values, m->layer_count, &m->arena);
-    return status;
+    return status ? status : allocate(m);
 }
 
 sgp_status_t model_create(const model_options_t *options, model_t **model) {
@@ -155,6 +175,32 @@ size_t model_tensor_count(const model_t *model) {
 
 const model_tensor_t *model_tensor(const model_t *model, size_t index) {
     return index < model->tensors.count ? &model->tensors.list[index] : NULL;
+}
+
+const float *model_logits(const model_t *model) {
+    return model->values[model->layer_count].data;
+}
+
+size_t model_layer_count(const model_t *model) {
+    return (size_t)model->layer_count;
+}
+
+model_layer_t model_layer(const model_t *model, size_t index) {
+    const layer_t *layer = &model->layers[index];
+    const value_t *output = layer->output;
+    bool affine = layer->affine != NULL;
+    double pixels = (double)output->height * output->width;
+    return (model_layer_t){.name = layer->spec.name,
+                           .kind = layer_kind_name(layer->spec.kind),
+                           .height = output->height,
+                           .width = output->width,
+                           .channels = output->channels,
+                           .parameters = layer->weight_count + layer->bias_count,
+                           .multiply_adds = affine ? pixels * (double)layer->weight_count : 0.0};
+}
+
+model_memory_t model_memory(const model_t *model) {
+    return model->memory;
 }
 
 size_t model_memory_bytes(const model_t *model) {
@@ -209,8 +255,8 @@ sgp_status_t model_train(model_t *model, const float *parameters, float *buffers
     const value_t *logits = &model->values[model->layer_count];
     status = forward(model, &pass, images, count);
     if (status) return status;
-    loss_softmax(model->batch, valid, model->classes, logits->data, labels, logits->gradients[0],
-                 result);
+    const loss_t loss = {model->batch, valid, model->classes, model->label_smoothing};
+    loss_softmax(&loss, logits->data, labels, logits->gradients[0], result);
     result->backward_ns = sgp_clock_now();
     for (int i = model->layer_count - 1; i >= 0 && !status; i--)
         status = layer_backward(&model->layers[i], &pass);
@@ -225,7 +271,7 @@ sgp_status_t model_evaluate(model_t *model, const float *parameters, const float
     pass_t pass = {.parameters = parameters, .running_buffers = buffers};
     status = forward(model, &pass, images, count);
     if (status) return status;
-    loss_softmax(count, count, model->classes, model->values[model->layer_count].data, labels, NULL,
-                 result);
+    const loss_t loss = {count, count, model->classes, 0.0};
+    loss_softmax(&loss, model_logits(model), labels, NULL, result);
     return SGP_OK;
 }
