@@ -18,19 +18,22 @@ typedef struct report {
     double epoch_seconds;
     double seconds; /* since the start of the run */
     double loss, samples;
-    double own_loss, own_correct, own_count; /* of its node's model, on its part of the test set */
-    double slice_correct, slice_count;       /* of the averaged model, on its slice */
-    double replaced, left_out;               /* pictures that could not be read, in this epoch */
+    /* Of its node's model, on its part of the test set. */
+    double own_loss, own_correct, own_correct5, own_count;
+    double slice_correct, slice_correct5, slice_count; /* of the averaged model, on its slice */
+    double replaced, left_out; /* pictures that could not be read, in this epoch */
 } report_t;
 
 static void fill_own(report_t *report, const evaluation_t *own) {
     report->own_loss = own->loss_sum;
     report->own_correct = (double)own->correct;
+    report->own_correct5 = (double)own->correct5;
     report->own_count = (double)own->count;
 }
 
 static void fill_slice(report_t *report, const evaluation_t *slice) {
     report->slice_correct = (double)slice->correct;
+    report->slice_correct5 = (double)slice->correct5;
     report->slice_count = (double)slice->count;
 }
 
@@ -84,16 +87,19 @@ static report_t report_of_node(const report_t *reports, int node, int workers) {
     for (int i = node * workers; i < (node + 1) * workers; i++) {
         sum.own_loss += reports[i].own_loss;
         sum.own_correct += reports[i].own_correct;
+        sum.own_correct5 += reports[i].own_correct5;
         sum.own_count += reports[i].own_count;
     }
     return sum;
 }
 
-static train_spread_t spread_of_accuracy(const report_t *reports, int nodes, int workers) {
+/* five: top-5. */
+static train_spread_t spread_of_accuracy(const report_t *reports, int nodes, int workers,
+                                         bool five) {
     train_spread_t spread = {.mean = 0, .min = INFINITY, .max = -INFINITY};
     for (int i = 0; i < nodes; i++) {
         report_t node = report_of_node(reports, i, workers);
-        double accuracy = node.own_correct / node.own_count;
+        double accuracy = (five ? node.own_correct5 : node.own_correct) / node.own_count;
         if (isnan(accuracy)) return (train_spread_t){NAN, NAN, NAN};
         spread.mean += accuracy / nodes;
         spread.min = fmin(spread.min, accuracy);
@@ -104,17 +110,21 @@ static train_spread_t spread_of_accuracy(const report_t *reports, int nodes, int
 
 /* Sums in order of rank: the same results on every node. */
 static void combine(run_t *run, const report_t *reports) {
-    double loss = 0, samples = 0, correct = 0, count = 0, slowest = 0;
+    double loss = 0, samples = 0, correct = 0, correct5 = 0, count = 0, slowest = 0;
+    int nodes = run->options->nodes, workers = run->options->workers;
     for (int i = 0; i < run->size; i++) {
         loss += reports[i].loss;
         samples += reports[i].samples;
         correct += reports[i].slice_correct;
+        correct5 += reports[i].slice_correct5;
         count += reports[i].slice_count;
         slowest = fmax(slowest, reports[i].epoch_seconds);
     }
     run->train_loss = loss / samples;
     run->average_model_accuracy = correct / count;
-    run->test_accuracy = spread_of_accuracy(reports, run->options->nodes, run->options->workers);
+    run->average_model_accuracy5 = correct5 / count;
+    run->test_accuracy = spread_of_accuracy(reports, nodes, workers, false);
+    run->test_accuracy5 = spread_of_accuracy(reports, nodes, workers, true);
     run->all_seconds += slowest;
 }
 
@@ -159,6 +169,7 @@ static sgp_status_t write_metrics(run_t *run, uint64_t epoch, const report_t *re
             .train_loss = reports[i].loss / reports[i].samples,
             .test_loss = node.own_loss / node.own_count,
             .test_accuracy = node.own_correct / node.own_count,
+            .test_accuracy5 = node.own_correct5 / node.own_count,
             .replaced = reports[i].replaced,
             .left_out = reports[i].left_out,
         };
@@ -166,6 +177,7 @@ static sgp_status_t write_metrics(run_t *run, uint64_t epoch, const report_t *re
     metrics_epoch_t all = {.epoch = (int)epoch + 1,
                            .step = run->step,
                            .average_model_accuracy = run->average_model_accuracy,
+                           .average_model_accuracy5 = run->average_model_accuracy5,
                            .consensus = run->consensus};
     metrics_lines_t lines;
     sgp_status_t status = metrics_gather(&run->metrics, run->group, &lines);

@@ -16,6 +16,7 @@ static sgp_status_t add(model_t *model, const evaluate_values_t *values, const f
     if (status) return status;
     sum->loss_sum += result.loss_sum;
     sum->correct += (uint64_t)result.correct;
+    sum->correct5 += (uint64_t)result.correct5;
     sum->count += (uint64_t)batch->count;
     return SGP_OK;
 }

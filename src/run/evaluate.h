@@ -9,6 +9,7 @@
 typedef struct evaluation {
     double loss_sum; /* of the cross-entropy */
     uint64_t correct;
+    uint64_t correct5; /* whose label is among the five classes that the model finds likeliest */
     uint64_t count;    /* samples */
     uint64_t left_out; /* pictures that could not be read */
 } evaluation_t;

@@ -133,6 +133,7 @@ sgp_status_t evaluate_file(const evaluate_file_options_t *options, evaluate_file
             .samples = found.count,
             .left_out = found.left_out,
             .accuracy = (double)found.correct / (double)found.count,
+            .accuracy5 = (double)found.correct5 / (double)found.count,
             .loss = found.loss_sum / (double)found.count,
         };
         snprintf(result->model, sizeof result->model, "%s", eval.name);

@@ -19,6 +19,7 @@ typedef struct evaluate_file_result {
     uint64_t samples;
     uint64_t left_out; /* pictures that could not be read */
     double accuracy;   /* a fraction */
+    double accuracy5;  /* top-5 */
     double loss;       /* mean cross-entropy */
 } evaluate_file_result_t;
 

@@ -19,7 +19,8 @@ model_options_t replica_model_options(const train_options_t *options, const feed
                              .height = shape->height,
                              .width = shape->width,
                              .channels = shape->channels,
-                             .classes = shape->classes};
+                             .classes = shape->classes,
+                             .label_smoothing = options->label_smoothing};
 }
 
 int replica_data_threads(const train_options_t *options) {

@@ -51,6 +51,8 @@ sgp_status_t run_result_finished(const run_t *run, train_summary_t *summary) {
         .train_loss = run->train_loss,
         .test_accuracy = run->test_accuracy,
         .average_model_accuracy = run->average_model_accuracy,
+        .test_accuracy5 = run->test_accuracy5,
+        .average_model_accuracy5 = run->average_model_accuracy5,
         .consensus = run->consensus,
     };
     memcpy(summary->run_id, run->id, sizeof run->id);
@@ -77,6 +79,8 @@ void run_result_early(const run_t *run, train_summary_t *summary) {
     summary->train_loss = run->train_loss;
     summary->test_accuracy = run->test_accuracy;
     summary->average_model_accuracy = run->average_model_accuracy;
+    summary->test_accuracy5 = run->test_accuracy5;
+    summary->average_model_accuracy5 = run->average_model_accuracy5;
     summary->consensus = run->consensus;
     summary->bad_pictures.replaced = run->bad.replaced;
     summary->bad_pictures.left_out = run->bad.left_out;

@@ -70,6 +70,8 @@ typedef struct run {
     double train_loss;
     train_spread_t test_accuracy;
     double average_model_accuracy;
+    train_spread_t test_accuracy5; /* top-5, and below */
+    double average_model_accuracy5;
     sgp_mixer_consensus_t consensus;
 } run_t;
 

@@ -156,6 +156,8 @@ sgp_status_t train_run(const train_options_t *options, const train_groups_t *gro
     find_place(run, groups);
     if (callbacks) run->callbacks = *callbacks;
     run->test_accuracy = (train_spread_t){NAN, NAN, NAN};
+    run->test_accuracy5 = run->test_accuracy;
+    run->average_model_accuracy5 = NAN;
     run->average_model_accuracy = run->train_loss = run->consensus.distance = NAN;
     *summary = (train_summary_t){.state = TRAIN_FAILED};
     sgp_status_t status = prepare(run);

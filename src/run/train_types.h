@@ -56,6 +56,8 @@ typedef struct train_summary {
     double train_loss; /* mean over all samples of the last epoch, each at its step */
     train_spread_t test_accuracy;
     double average_model_accuracy;
+    train_spread_t test_accuracy5; /* top-5, and below */
+    double average_model_accuracy5;
     sgp_mixer_consensus_t consensus;
     char parameters_hash[33]; /* XXH3, 128 bits, of the averaged parameters, hexadecimal */
     struct {
