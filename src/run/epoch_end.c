@@ -213,6 +213,7 @@ free_both:
 sgp_status_t epoch_end_run(run_t *run, uint64_t epoch) {
     uint64_t start = sgp_clock_now();
     double ended = pacing_wall_time();
+    limits_epoch(&run->limits, run->seconds - run->seconds_before);
     report_t report = {.epoch_seconds = run->seconds - run->seconds_before,
                        .seconds = run->seconds,
                        .loss = run->epoch_sums.loss,

@@ -5,6 +5,7 @@
 #define SGP_RUN_RUN_STATE_H
 
 #include "run/halt.h"
+#include "run/limits.h"
 #include "run/metrics.h"
 #include "run/replica.h"
 #include "run/run_id.h"
@@ -43,6 +44,7 @@ typedef struct run {
     int node, worker;     /* this process is worker `worker` of node `node` */
     char id[RUN_ID_TEXT]; /* the same on all nodes; "": of an earlier version, not drawn yet */
     halt_t halt;
+    limits_t limits;
     replica_t replica;
     metrics_t metrics;
     times_t times;

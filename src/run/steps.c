@@ -105,6 +105,7 @@ static void record(run_t *run, uint64_t start, metrics_step_t *step, bool last) 
     step->weight = statistics.weight;
     step->seconds = run->seconds;
     times_add(&run->times, step->step_ms);
+    limits_gradient(&run->limits, step->gradient_ms * 1e-3);
     metrics_add(&run->metrics, step, sgp_mixer_parameters(run->replica.mixer), run->step, last);
     run->epoch_sums.loss += step->loss_sum;
     run->epoch_sums.samples += step->samples;

@@ -127,6 +127,11 @@ static sgp_status_t run_to_the_end(run_t *run, const train_groups_t *groups,
                                    train_summary_t *summary) {
     halt_init(&run->halt, groups, run->callbacks.stop);
     halt_next_step(&run->halt, run->step);
+    run->limits = (limits_t){.mixer = run->replica.mixer,
+                             .groups = *groups,
+                             .halt = &run->halt,
+                             .told = run->callbacks.patience};
+    limits_begin(&run->limits);
     checkpoint_restart_clock(run);
     sgp_status_t status = run_all(run, summary);
     if (status) {

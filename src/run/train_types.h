@@ -71,6 +71,9 @@ typedef struct train_summary {
 
 typedef struct train_callbacks {
     void (*progress)(const train_progress_t *progress, void *user); /* may be NULL */
+    /* May be NULL. How long this node may take to end in order after a signal, apart from its checkpoint; whenever that
+     * changes. */
+    void (*patience)(double seconds, int rank);
     void *user;
     /* May be NULL. A signal's number: end after this step with SGP_ERR_INTERRUPTED. */
     const volatile sig_atomic_t *stop;

@@ -24,8 +24,8 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-/* Seconds after Ctrl-C for the current step, the checkpoint and the report. Nodes give up on a node that does not halt
- * a little earlier, see run/halt.h. */
+/* Seconds after Ctrl-C for the current step, the checkpoint and the report, at least. Nodes give up on a node that does
+ * not halt a little earlier, see run/halt.h; where steps take long they ask for more. */
 enum { INTERRUPT_GRACE = 45 };
 
 /* The run's id from its config.json; "" if it cannot be read. */
