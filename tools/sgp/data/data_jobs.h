@@ -2,8 +2,8 @@
 /* What `sgp data` does: packing, unpacking, checking and showing data sets. command_data.c calls it with its options;
  * the room reads data through src/data and never trains. Each function prints its result, or one line about
  * each error, and returns the exit status of the program. */
-#ifndef SGP_DATA_JOBS_H
-#define SGP_DATA_JOBS_H
+#ifndef SGP_DATA_DATA_JOBS_H
+#define SGP_DATA_DATA_JOBS_H
 
 #include <stdbool.h>
 #include <stdint.h>

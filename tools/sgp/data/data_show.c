@@ -123,7 +123,7 @@ int data_show(const data_settings_t *settings) {
     int width = shape->encoded ? settings->size : shape->width;
     int height = shape->encoded ? settings->size : shape->height;
     if (!contact_sheet_init(&show.sheet, batch, width, height, shape->channels))
-        message_error("show: no memory for %d pictures of %d x %d", batch, width, height);
+        message_error("show: a sheet of %d pictures of %d x %d is too large", batch, width, height);
     else if (choose(&show, batch) &&
              (shape->encoded ? draw_pictures(&show, batch) : draw_pixels(&show, batch)) &&
              contact_sheet_write(&show.sheet, settings->output)) {
