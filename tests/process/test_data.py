@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`sgp data`: data sets are packed, unpacked, checked and shown, and every kind of bad input gets a line."""
 
+import fcntl
 import io
 import os
 import shutil
@@ -11,7 +12,7 @@ import tarfile
 import unittest
 import zlib
 
-from support import LIMIT, PROGRAM, ProgramTest, write
+from support import LIMIT, ProgramTest, write
 
 
 def png(width, height, value=128):
@@ -199,15 +200,18 @@ class Replacing(DataTest):
         self.pictures()
         os.mkfifo(self.path("pictures/train/3/pipe"))
         self.put("out.sgp-part/train-000009.tar", b"of a killed process")
-        with open(self.path("out.sgp-part/train-000009.tar"), "rb"):
-            self.sgp_data("pack", "pictures", "out", "--shards", "2")
+        folder = os.open(self.path("out.sgp-part"), os.O_RDONLY)
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        self.assertIn("another process is writing it", self.refused("data", "pack", "pictures", "out", "--shards", "2"))
+        os.close(folder)
+        self.sgp_data("pack", "pictures", "out", "--shards", "2")
         self.assertNotIn("train-000009.tar", os.listdir(self.path("out")))
         self.assertFalse(os.path.exists(self.path("out.sgp-part")))
 
     def test_interrupt(self):
-        self.pictures(train=512, test=128)
+        self.pictures()
         for path in list(tree(self.path("pictures", "train"))):
-            for i in range(40):
+            for i in range(400):
                 os.link(self.path("pictures", "train", path), self.path("pictures", "train", path[:-4] + f"-{i}.jpg"))
         process = self.start("data", "pack", "pictures", "out", "--shards", "1", "--resize", "8")
         while not os.path.exists(self.path("out.sgp-part", "train-000000.tar")) and process.poll() is None:
