@@ -6,11 +6,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define FASHION_MNIST_DIRECTORY "/usr/share/datasets/fashion-mnist"
-
 sgp_status_t data_path_find(const char *data, const char **directory) {
     struct stat info;
-    *directory = strcmp(data, "fashion-mnist") == 0 ? FASHION_MNIST_DIRECTORY : data;
+    *directory = strcmp(data, "fashion-mnist") == 0 ? DATA_PATH_FASHION_MNIST : data;
     if (stat(*directory, &info) == 0 && S_ISDIR(info.st_mode)) return SGP_OK;
     if (*directory != data)
         return sgp_fail(SGP_ERR_NOT_FOUND,

@@ -34,9 +34,9 @@ static sgp_status_t find(const char *data, const char **directory, const source_
     sgp_status_t status = data_path_find(data, directory);
     if (status) return status;
     for (size_t i = 0; i < FORMATS; i++) {
-        if (!formats[i]->probe(*directory)) continue;
-        *format = formats[i];
-        return SGP_OK;
+        status = formats[i]->probe(*directory);
+        if (status == SGP_OK) *format = formats[i];
+        if (status != SGP_ERR_NOT_FOUND) return status;
     }
     return fail_unknown(data);
 }

@@ -27,8 +27,8 @@ static bool has_folder(const char *directory, const char *name) {
            stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
-static bool probe(const char *directory) {
-    return has_folder(directory, "train");
+static sgp_status_t probe(const char *directory) {
+    return has_folder(directory, "train") ? SGP_OK : SGP_ERR_NOT_FOUND;
 }
 
 /* Files that are no samples are normal (a README); pictures that are no samples are not. */

@@ -2,6 +2,7 @@
 #include "data/formats/idx_files.h"
 
 #include "base/logging.h"
+#include "data/data_path.h"
 #include "data/formats/class_file.h"
 #include "data/formats/idx.h"
 
@@ -155,7 +156,19 @@ static bool probe(const char *directory) {
     return false;
 }
 
+/* Source: https://github.com/zalandoresearch/fashion-mnist, "Labels". */
+static sgp_status_t fashion_classes(names_t *names) {
+    static const char *const labels[CLASSES] = {"T-shirt/top", "Trouser",   "Pullover", "Dress",
+                                                "Coat",        "Sandal",    "Shirt",    "Sneaker",
+                                                "Bag",         "Ankle boot"};
+    for (int i = 0; i < CLASSES; i++)
+        if (names_add(names, labels[i]))
+            return sgp_fail(SGP_ERR_NO_MEMORY, "data fashion-mnist: no memory");
+    return SGP_OK;
+}
+
 static sgp_status_t classes(const char *directory, const dataset_shape_t *shape, names_t *names) {
+    if (strcmp(directory, DATA_PATH_FASHION_MNIST) == 0) return fashion_classes(names);
     return class_file_names(directory, "classes.txt", shape->classes, names);
 }
 

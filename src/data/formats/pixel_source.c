@@ -84,8 +84,8 @@ static void sample_name(const source_t *source, source_split_t split, uint64_t i
 
 /* A format's rows of the table: its own name, probe and open, and the rest from above. */
 #define PIXEL_SOURCE(format, files)                                                                \
-    static bool probe_##format(const char *directory) {                                            \
-        return format##_pixels.probe(directory);                                                   \
+    static sgp_status_t probe_##format(const char *directory) {                                    \
+        return format##_pixels.probe(directory) ? SGP_OK : SGP_ERR_NOT_FOUND;                      \
     }                                                                                              \
     static sgp_status_t open_##format(const char *directory, source_t *source) {                   \
         return open_pixels(&format##_pixels, directory, source);                                   \

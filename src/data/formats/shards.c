@@ -35,14 +35,18 @@ typedef struct shards {
     split_t splits[SOURCE_SPLITS];
 } shards_t;
 
-static bool probe(const char *directory) {
+/* A directory that may not be listed can hold files of another format. */
+static sgp_status_t probe(const char *directory) {
     bool found = false;
     DIR *list = opendir(directory);
-    if (!list) return false;
+    if (!list && (errno == EACCES || errno == ENOENT)) return SGP_ERR_NOT_FOUND;
+    if (!list)
+        return sgp_fail(errno == ENOMEM ? SGP_ERR_NO_MEMORY : SGP_ERR_IO,
+                        "%s: cannot be opened: %s", directory, strerror(errno));
     for (struct dirent *entry; !found && (entry = readdir(list));)
         found = shard_files_is(entry->d_name, SOURCE_TRAIN);
     closedir(list);
-    return found;
+    return found ? SGP_OK : SGP_ERR_NOT_FOUND;
 }
 
 static bool reserve(source_t *source, source_split_t number, uint64_t count) {

@@ -18,8 +18,9 @@ typedef struct source_format {
     const char *wanted; /* the files that make a directory of this format, for a message */
     bool encoded;       /* source_shape_t.encoded */
 
-    /* Whether the directory looks like one, from the names of files. */
-    bool (*probe)(const char *directory);
+    /* Whether the directory looks like one, from the names of files: SGP_OK. SGP_ERR_NOT_FOUND, not logged: it does
+     * not. Another error ends the search, and is logged. */
+    sgp_status_t (*probe)(const char *directory);
 
     /* Fills in source->shape, labels, classes, fingerprint and state. Logs the error. The caller calls
      * close after a failure too. */
