@@ -20,9 +20,10 @@ typedef struct decode_request {
 } decode_request_t;
 
 typedef struct decode_sink {
-    /* Called for each row, from the top. row: (width, 4) red, green, blue, undefined; readable
-     * DECODE_SLACK bytes further; valid during the call. */
-    void (*row)(void *user, const uint8_t *row);
+    /* Called for all rows, from the top, some at a time. rows: (count, pitch) bytes, each with
+     * (width, 4) red, green, blue, undefined, readable DECODE_SLACK bytes further; valid during the
+     * call. */
+    void (*rows)(void *user, const uint8_t *rows, size_t pitch, int count);
     void *user;
 } decode_sink_t;
 

@@ -148,7 +148,7 @@ static void convert_deep_grey(uint8_t *row, int width) {
 static void hand_over(const decode_png_t *png, const decode_request_t *request, uint8_t *row,
                       const decode_sink_t *sink) {
     if (png->deep_grey) convert_deep_grey(row, (int)png_get_image_width(png->library, png->header));
-    sink->row(sink->user, row + 4 * (size_t)request->x);
+    sink->rows(sink->user, row + 4 * (size_t)request->x, 0, 1);
 }
 
 static void read_in_order(decode_png_t *png, const decode_request_t *request,
