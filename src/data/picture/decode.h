@@ -16,7 +16,8 @@ typedef struct decode_request {
     int denominator;         /* of the scale: 1, 2, 4 or 8; PNG: 1 */
     int x, y, width, height; /* pixels of the scaled picture, within it */
     size_t most_bytes;       /* that decoding may allocate; 0: no limit */
-    bool to_end;             /* read to the end of the file, to see whether it is whole */
+    bool to_end;             /* read on behind the last row, which is wanted then, to see whether
+                              * the file is whole */
 } decode_request_t;
 
 typedef struct decode_sink {

@@ -168,6 +168,8 @@ static void convert_cmyk(uint8_t *row, int width) {
 
 /* Of the columns those that the request and upsampling need; returns the first of them. */
 static int crop_columns(struct jpeg_decompress_struct *library, const decode_request_t *request) {
+    /* There libjpeg-turbo 2.1 takes chroma for narrower than it is. */
+    if (request->denominator > 1 && library->max_h_samp_factor > 2) return 0;
     int first = request->x > MARGIN ? request->x - MARGIN : 0;
     int end = request->x + request->width + MARGIN;
     if (end > (int)library->output_width) end = (int)library->output_width;

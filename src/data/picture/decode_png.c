@@ -158,9 +158,6 @@ static void read_in_order(decode_png_t *png, const decode_request_t *request,
         png_read_row(png->library, png->row, NULL);
         if (y >= request->y) hand_over(png, request, png->row, sink);
     }
-    int height = (int)png_get_image_height(png->library, png->header);
-    for (int y = end; request->to_end && y < height; y++)
-        png_read_row(png->library, png->row, NULL);
 }
 
 /* Interlaced: the last pass touches every other row, so all rows are needed at once. */
