@@ -6,18 +6,18 @@
 #include "data/picture/decode_jpeg.h"
 
 static const jpeg_kind_t kinds[] = {
-    {"grey", 1, 1, 1, false, false, 0},
-    {"4:4:4", 1, 1, 3, false, false, 0},
-    {"4:2:2", 2, 1, 3, false, false, 0},
-    {"4:4:0", 1, 2, 3, false, false, 0},
-    {"4:2:0", 2, 2, 3, false, false, 0},
-    {"4:1:1", 4, 1, 3, false, false, 0},
-    {"4:1:0", 4, 2, 3, false, false, 0},
-    {"4:2:0, restarts", 2, 2, 3, false, false, 2},
-    {"4:2:0, progressive", 2, 2, 3, true, false, 0},
-    {"4:2:2, arithmetic", 2, 1, 3, false, true, 0},
-    {"YCCK, 4:2:0", 2, 2, 4, false, false, 0},
-    {"YCCK, progressive", 1, 1, 4, true, false, 0},
+    {.name = "grey", .h = 1, .v = 1, .components = 1},
+    {.name = "4:4:4", .h = 1, .v = 1, .components = 3},
+    {.name = "4:2:2", .h = 2, .v = 1, .components = 3},
+    {.name = "4:4:0", .h = 1, .v = 2, .components = 3},
+    {.name = "4:2:0", .h = 2, .v = 2, .components = 3},
+    {.name = "4:1:1", .h = 4, .v = 1, .components = 3},
+    {.name = "4:1:0", .h = 4, .v = 2, .components = 3},
+    {.name = "4:2:0, restarts", .h = 2, .v = 2, .components = 3, .restart = 2},
+    {.name = "4:2:0, progressive", .h = 2, .v = 2, .components = 3, .progressive = true},
+    {.name = "4:2:2, arithmetic", .h = 2, .v = 1, .components = 3, .arithmetic = true},
+    {.name = "YCCK, 4:2:0", .h = 2, .v = 2, .components = 4},
+    {.name = "YCCK, progressive", .h = 1, .v = 1, .components = 4, .progressive = true},
 };
 
 typedef struct image {

@@ -15,7 +15,8 @@ enum { DECODE_SLACK = 32 };
 typedef struct decode_request {
     int denominator;         /* of the scale: 1, 2, 4 or 8; PNG: 1 */
     int x, y, width, height; /* pixels of the scaled picture, within it */
-    size_t most_bytes;       /* that decoding may allocate; 0: no limit */
+    size_t most_bytes;       /* of memory; 0: no limit */
+    uint64_t other_bytes;    /* that the caller has taken of it */
     bool to_end;             /* read on behind the last row, which is wanted then, to see whether
                               * the file is whole */
 } decode_request_t;

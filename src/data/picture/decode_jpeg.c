@@ -181,8 +181,8 @@ static int crop_columns(struct jpeg_decompress_struct *library, const decode_req
 
 static sgp_status_t start(decode_jpeg_t *jpeg, const decode_request_t *request) {
     struct jpeg_decompress_struct *library = &jpeg->library;
-    sgp_status_t status =
-        decode_check_memory(jpeg->reason, library_bytes(library), request->most_bytes);
+    uint64_t bytes = library_bytes(library) + request->other_bytes;
+    sgp_status_t status = decode_check_memory(jpeg->reason, bytes, request->most_bytes);
     if (status) return status;
     library->progress = jpeg_has_multiple_scans(library) ? &jpeg->progress : NULL;
     library->scale_num = 1;

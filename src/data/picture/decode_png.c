@@ -185,6 +185,7 @@ static sgp_status_t prepare(decode_png_t *png, const decode_request_t *request) 
     uint64_t row = width * 4 + DECODE_SLACK;
     /* libpng has two rows of up to 8 bytes a pixel. */
     uint64_t bytes = row + width * 16 + (interlaced ? height * (width * 4 + sizeof(void *)) : 0);
+    bytes += request->other_bytes;
     sgp_status_t status = decode_check_memory(png->reason, bytes, request->most_bytes);
     return status ? status : decode_reserve(png->reason, &png->row, &png->row_room, row);
 }

@@ -214,9 +214,9 @@ static sgp_status_t resize(picture_worker_t *worker, const picture_info_t *info,
         .y = y + resample->rows.first,
         .width = resample->columns.end - resample->columns.first,
         .height = resample->rows.end - resample->rows.first,
-        .most_bytes = worker->most_bytes ? worker->most_bytes - (size_t)bytes : 0,
+        .most_bytes = worker->most_bytes,
+        .other_bytes = bytes,
     };
-    if (worker->most_bytes && !request.most_bytes) request.most_bytes = 1;
     return decode(worker, info, &request, &(decode_sink_t){take_decoded, resample});
 }
 
