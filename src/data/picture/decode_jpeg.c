@@ -13,8 +13,7 @@
 /* Each scan of a progressive picture costs a pass over all of it; encoders write about ten. */
 enum { MOST_SCANS = 100 };
 
-/* Rows that libjpeg gives at a time, at most. */
-enum { ROWS = 4 };
+enum { ROWS = 8 }; /* handed over at a time */
 
 /* Columns beyond those wanted: upsampling chroma reads a neighbour on each side, and treats the
  * first and last column that are decoded as the picture's. */
@@ -169,6 +168,8 @@ static void convert_cmyk(uint8_t *row, int width) {
 
 /* Of the columns those that the request and upsampling need; returns the first of them. */
 static int crop_columns(struct jpeg_decompress_struct *library, const decode_request_t *request) {
+    /* There libjpeg-turbo 2.1 takes chroma for narrower than it is. */
+    if (request->denominator > 1 && library->max_h_samp_factor > 2) return 0;
     int first = request->x > MARGIN ? request->x - MARGIN : 0;
     int end = request->x + request->width + MARGIN;
     if (end > (int)library->output_width) end = (int)library->output_width;
@@ -180,8 +181,8 @@ static int crop_columns(struct jpeg_decompress_struct *library, const decode_req
 
 static sgp_status_t start(decode_jpeg_t *jpeg, const decode_request_t *request) {
     struct jpeg_decompress_struct *library = &jpeg->library;
-    sgp_status_t status =
-        decode_check_memory(jpeg->reason, library_bytes(library), request->most_bytes);
+    uint64_t bytes = library_bytes(library) + request->other_bytes;
+    sgp_status_t status = decode_check_memory(jpeg->reason, bytes, request->most_bytes);
     if (status) return status;
     library->progress = jpeg_has_multiple_scans(library) ? &jpeg->progress : NULL;
     library->scale_num = 1;
@@ -191,21 +192,26 @@ static sgp_status_t start(decode_jpeg_t *jpeg, const decode_request_t *request) 
     return SGP_OK;
 }
 
-/* Hands over the rows; first: the column at which the decoded rows begin. */
+/* Fills the buffer with `wanted` rows; libjpeg gives one or two at a time. */
+static void fill_rows(decode_jpeg_t *jpeg, size_t pitch, int wanted) {
+    struct jpeg_decompress_struct *library = &jpeg->library;
+    JSAMPROW rows[ROWS];
+    for (int i = 0; i < wanted; i++) rows[i] = (JSAMPROW)jpeg->rows + (size_t)i * pitch;
+    for (int done = 0; done < wanted;)
+        done += (int)jpeg_read_scanlines(library, rows + done, (JDIMENSION)(wanted - done));
+    for (int i = 0; i < wanted && library->num_components == 4; i++)
+        convert_cmyk(rows[i], (int)library->output_width);
+}
+
+/* first: the column at which decoded rows begin. */
 static void read_rows(decode_jpeg_t *jpeg, const decode_request_t *request, int first,
                       const decode_sink_t *sink) {
-    struct jpeg_decompress_struct *library = &jpeg->library;
-    size_t pitch = (size_t)library->output_width * 4 + DECODE_SLACK;
-    JSAMPROW rows[ROWS];
-    for (int i = 0; i < ROWS; i++) rows[i] = (JSAMPROW)jpeg->rows + (size_t)i * pitch;
-    int offset = 4 * (request->x - first);
+    size_t pitch = (size_t)jpeg->library.output_width * 4 + DECODE_SLACK;
+    const uint8_t *rows = (const uint8_t *)jpeg->rows + 4 * (size_t)(request->x - first);
     for (int done = 0; done < request->height;) {
-        int left = request->height - done, most = left < ROWS ? left : ROWS;
-        int count = (int)jpeg_read_scanlines(library, rows, (JDIMENSION)most);
-        for (int i = 0; i < count; i++) {
-            if (library->num_components == 4) convert_cmyk(rows[i], (int)library->output_width);
-            sink->row(sink->user, rows[i] + offset);
-        }
+        int left = request->height - done, count = left < ROWS ? left : ROWS;
+        fill_rows(jpeg, pitch, count);
+        sink->rows(sink->user, rows, pitch, count);
         done += count;
     }
 }
