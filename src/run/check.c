@@ -6,6 +6,7 @@
 #include "data/feed.h"
 #include "mixing/mixer_internal.h"
 #include "model/model.h"
+#include "run/initial.h"
 #include "run/machine.h"
 #include "run/mixing_plan.h"
 #include "run/option_rows.h"
@@ -129,6 +130,7 @@ sgp_status_t train_check(const train_options_t *options) {
     status = model_create(&model_options, &model);
     if (status) return status;
     status = check_memory(options, &shape, model);
+    if (!status && !options->resume) status = initial_check(options, model);
     model_destroy(model);
     return status;
 }
