@@ -157,6 +157,11 @@ const model_tensor_t *model_tensor(const model_t *model, size_t index) {
     return index < model->tensors.count ? &model->tensors.list[index] : NULL;
 }
 
+model_precision_t model_precision(const model_t *model) {
+    (void)model;
+    return MODEL_FLOAT32;
+}
+
 size_t model_memory_bytes(const model_t *model) {
     return model->arena.bytes;
 }

@@ -28,7 +28,12 @@ typedef struct fixture {
 
 static void set_up(fixture_t *f, const scene_t *s) {
     *f = (fixture_t){.scene = *s};
-    model_options_t options = {s->name, s->batch, s->height, s->width, s->channels, s->classes};
+    model_options_t options = {.name = s->name,
+                               .batch = s->batch,
+                               .height = s->height,
+                               .width = s->width,
+                               .channels = s->channels,
+                               .classes = s->classes};
     assert_int_equal(model_create(&options, &f->model), SGP_OK);
     f->count = model_parameter_count(f->model);
     f->buffer_count = model_buffer_count(f->model);
