@@ -47,6 +47,10 @@ float *arena_floats(arena_t *arena, size_t count) {
     return count > SIZE_MAX / 8 ? NULL : arena_alloc(arena, count * sizeof(float));
 }
 
+size_t arena_taken(const arena_t *arena) {
+    return arena->bytes - (arena->limit - arena->used);
+}
+
 void arena_release(arena_t *arena) {
     for (size_t i = 0; i < arena->count; i++) sgp_memory_free(arena->chunks[i]);
     free(arena->chunks);

@@ -32,6 +32,9 @@ void *arena_alloc(arena_t *arena, size_t bytes);
 /* As arena_alloc; NULL also if the size overflows. */
 float *arena_floats(arena_t *arena, size_t count);
 
+/* Bytes taken so far: all chunks but the rest of the newest one. */
+size_t arena_taken(const arena_t *arena);
+
 /* Frees every block; the arena is empty again. */
 void arena_release(arena_t *arena);
 

@@ -131,8 +131,8 @@ dnnl_status_t describe_backward_weights(const problem_t *p, const_dnnl_primitive
 }
 #else
 static dnnl_status_t describe(const problem_t *p, const_dnnl_op_desc_t operation,
-                                     const_dnnl_primitive_desc_t forward,
-                                     dnnl_primitive_desc_t *description) {
+                              const_dnnl_primitive_desc_t forward,
+                              dnnl_primitive_desc_t *description) {
     return dnnl_primitive_desc_create(description, operation, p->engine->attributes,
                                       p->engine->engine, forward);
 }

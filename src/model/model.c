@@ -15,6 +15,7 @@
 
 struct model {
     int batch, classes;
+    double label_smoothing;
     size_t image_floats; /* of one image */
     int layer_count;
     layer_t *layers; /* (layer_count) in running order */
@@ -27,6 +28,7 @@ struct model {
     tensors_t tensors;
     engine_t *engine;
     arena_t arena;
+    model_memory_t memory; /* parts of the arena */
 };
 
 enum { MAX_EXTENT = 1 << 15 }; /* of an extent: a product of two fits an int */
@@ -46,6 +48,9 @@ static sgp_status_t check_options(const model_options_t *options) {
         if (ranges[i].value < ranges[i].least || ranges[i].value > ranges[i].most)
             return sgp_fail(SGP_ERR_INVALID, "a model's %s is %d, it must be from %d to %d",
                             ranges[i].name, ranges[i].value, ranges[i].least, ranges[i].most);
+    if (!(options->label_smoothing >= 0.0 && options->label_smoothing <= 1.0))
+        return sgp_fail(SGP_ERR_INVALID, "a model's label smoothing is %g, it must be from 0 to 1",
+                        options->label_smoothing);
     return SGP_OK;
 }
 
@@ -114,11 +119,32 @@ static sgp_status_t allocate_inputs(model_t *m) {
     return complete ? SGP_OK : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a batch of images");
 }
 
+/* Allocates everything, and notes the bytes of each part. What the last chunk has left counts as
+ * gradients. */
+static sgp_status_t allocate(model_t *m, int threads) {
+    arena_t *arena = &m->arena;
+    sgp_status_t status = engine_create(arena, threads, &m->engine);
+    for (int i = 0; i < m->layer_count && !status; i++)
+        status = layer_init(&m->layers[i], arena, m->engine);
+    size_t weights = arena_taken(arena);
+    if (!status) status = engine_allocate_scratchpad(m->engine);
+    size_t before_values = arena_taken(arena), shared = 0;
+    if (!status) status = allocate_inputs(m);
+    if (!status) status = plan_memory(m->layers, m->values, m->layer_count, arena, &shared);
+    size_t rest = arena->bytes - arena_taken(arena);
+    m->memory = (model_memory_t){.weights = weights,
+                                 .scratchpad = before_values - weights,
+                                 .activations = arena_taken(arena) - before_values - shared,
+                                 .gradients = shared + rest};
+    return status;
+}
+
 static sgp_status_t build(model_t *m, const model_options_t *options) {
     sgp_status_t status = build_network(m, options);
     if (status) return status;
     m->batch = options->batch;
     m->classes = options->classes;
+    m->label_smoothing = options->label_smoothing;
     m->image_floats = (size_t)options->height * (size_t)options->width * (size_t)options->channels;
     m->values[0] = (value_t){.batch = options->batch,
                              .height = options->height,
@@ -129,13 +155,7 @@ static sgp_status_t build(model_t *m, const model_options_t *options) {
     if (!status) set_elements(m);
     for (int i = 0; i < m->layer_count && !status; i++) status = layer_infer(&m->layers[i]);
     if (!status) status = tensors_init(&m->tensors, m->layers, m->layer_count);
-    if (!status) status = engine_create(&m->arena, options->threads, &m->engine);
-    for (int i = 0; i < m->layer_count && !status; i++)
-        status = layer_init(&m->layers[i], &m->arena, m->engine);
-    if (!status) status = engine_allocate_scratchpad(m->engine);
-    if (!status) status = allocate_inputs(m);
-    if (!status) status = plan_memory(m->layers, m->values, m->layer_count, &m->arena);
-    return status;
+    return status ? status : allocate(m, options->threads);
 }
 
 sgp_status_t model_create(const model_options_t *options, model_t **model) {
@@ -186,6 +206,32 @@ const model_tensor_t *model_tensor(const model_t *model, size_t index) {
 
 model_precision_t model_precision(const model_t *model) {
     return model->precision;
+}
+
+const float *model_logits(const model_t *model) {
+    return model->values[model->layer_count].data;
+}
+
+size_t model_layer_count(const model_t *model) {
+    return (size_t)model->layer_count;
+}
+
+model_layer_t model_layer(const model_t *model, size_t index) {
+    const layer_t *layer = &model->layers[index];
+    const value_t *output = layer->output;
+    bool affine = layer->affine != NULL;
+    double pixels = (double)output->height * output->width;
+    return (model_layer_t){.name = layer->spec.name,
+                           .kind = layer_kind_name(layer->spec.kind),
+                           .height = output->height,
+                           .width = output->width,
+                           .channels = output->channels,
+                           .parameters = layer->weight_count + layer->bias_count,
+                           .multiply_adds = affine ? pixels * (double)layer->weight_count : 0.0};
+}
+
+model_memory_t model_memory(const model_t *model) {
+    return model->memory;
 }
 
 size_t model_memory_bytes(const model_t *model) {
@@ -246,7 +292,8 @@ sgp_status_t model_train(model_t *model, const float *parameters, float *buffers
     status = forward(model, &pass, images, count);
     if (status) return status;
     float *d_logits = model->d_logits ? model->d_logits : logits->gradients[0];
-    loss_softmax(model->batch, valid, model->classes, logits->data, labels, d_logits, result);
+    const loss_t loss = {model->batch, valid, model->classes, model->label_smoothing};
+    loss_softmax(&loss, logits->data, labels, d_logits, result);
     if (model->d_logits) kernels_best()->round(value_count(logits), d_logits, logits->gradients[0]);
     result->backward_ns = sgp_clock_now();
     for (int i = model->layer_count - 1; i >= 0 && !status; i--)
@@ -262,7 +309,7 @@ sgp_status_t model_evaluate(model_t *model, const float *parameters, const float
     pass_t pass = {.parameters = parameters, .running_buffers = buffers};
     status = forward(model, &pass, images, count);
     if (status) return status;
-    loss_softmax(count, count, model->classes, model->values[model->layer_count].data, labels, NULL,
-                 result);
+    const loss_t loss = {count, count, model->classes, 0.0};
+    loss_softmax(&loss, model_logits(model), labels, NULL, result);
     return SGP_OK;
 }

@@ -26,13 +26,14 @@ typedef enum model_precision {
 } model_precision_t;
 
 typedef struct model_options {
-    const char *name; /* "mlp", "lenet", "resnet20"; required, borrowed for the call */
+    const char *name; /* of model_names(), such as "resnet50"; required, borrowed for the call */
     int batch;        /* largest number of samples in a call; required, > 0 */
     int height;       /* of an image, pixels; required */
     int width;
-    int channels; /* of an image; required */
-    int classes;  /* required, >= 2 */
-    int threads;  /* of oneDNN's kernels; 0: OMP_NUM_THREADS if that is set, else 1 */
+    int channels;           /* of an image; required */
+    int classes;            /* required, >= 2 */
+    double label_smoothing; /* 0..1, of model_train's loss, as in torch; 0 */
+    int threads;            /* of oneDNN's kernels; 0: OMP_NUM_THREADS if that is set, else 1 */
     model_precision_t precision; /* 0: MODEL_FLOAT32 */
 } model_options_t;
 
@@ -58,6 +59,15 @@ size_t model_buffer_count(const model_t *model);    /* S, floats; 0 without batc
 size_t model_tensor_count(const model_t *model);
 const model_tensor_t *model_tensor(const model_t *model, size_t index);
 
+/* The logits (count, classes) of the last pass, float32. Valid until the next pass. */
+const float *model_logits(const model_t *model);
+
+size_t model_layer_count(const model_t *model);
+model_layer_t model_layer(const model_t *model, size_t index /* < model_layer_count */);
+
+/* The parts of model_memory_bytes. */
+model_memory_t model_memory(const model_t *model);
+
 /* MODEL_FLOAT32 or MODEL_BFLOAT16: the precision in use, MODEL_AUTO resolved. */
 model_precision_t model_precision(const model_t *model);
 
@@ -65,9 +75,9 @@ model_precision_t model_precision(const model_t *model);
  * scratchpads), without the caller's flat vectors. Known once built. */
 size_t model_memory_bytes(const model_t *model);
 
-/* Initial values, a function of (model, seed) alone: He-normal weights for layers followed by ReLU,
- * zero biases; batch norm: scale 1, shift 0, running mean 0, running variance 1, and the last scale
- * of each residual block 0. */
+/* Initial values, a function of (model, seed) alone. Weights and biases: by layer, see
+ * layer_initial_t in model/network.h. Batch norm: scale 1, shift 0, running mean 0, running variance
+ * 1, and the last scale of each residual block 0. */
 void model_init_parameters(const model_t *model, uint64_t seed, float *parameters /* (P) */,
                            float *buffers /* (S) */);
 

@@ -101,33 +101,36 @@ static void *memory_of(const plan_t *plan, int buffer) {
     return buffer == NONE ? NULL : plan->buffers[buffer].memory;
 }
 
-static sgp_status_t allocate(plan_t *plan, value_t *values, int count, arena_t *arena) {
-    size_t bytes = 0;
+static sgp_status_t allocate(plan_t *plan, value_t *values, int count, arena_t *arena,
+                             size_t *shared) {
+    size_t own = 0, buffers = 0;
     for (int i = 1; i <= count; i++)
-        if (plan->data[i] == NONE) bytes += arena_block_bytes(value_bytes(&values[i]));
-    for (int i = 0; i < plan->buffer_count; i++) bytes += arena_block_bytes(plan->buffers[i].bytes);
-    if (!arena_reserve(arena, bytes))
-        return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for activations of %zu bytes", bytes);
+        if (plan->data[i] == NONE) own += arena_block_bytes(value_bytes(&values[i]));
+    for (int i = 0; i < plan->buffer_count; i++)
+        buffers += arena_block_bytes(plan->buffers[i].bytes);
+    if (!arena_reserve(arena, own + buffers))
+        return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for activations of %zu bytes", own + buffers);
+    *shared = buffers;
     for (int i = 0; i < plan->buffer_count; i++)
         plan->buffers[i].memory = arena_alloc(arena, plan->buffers[i].bytes);
     for (int i = 1; i <= count; i++) {
         value_t *value = &values[i];
-        bool own = plan->data[i] == NONE;
-        value->storage =
-            own ? arena_alloc(arena, value_bytes(value)) : memory_of(plan, plan->data[i]);
+        value->storage = plan->data[i] == NONE ? arena_alloc(arena, value_bytes(value))
+                                               : memory_of(plan, plan->data[i]);
         value->data = value->storage;
     }
     return SGP_OK;
 }
 
-sgp_status_t plan_memory(layer_t *layers, value_t *values, int count, arena_t *arena) {
+sgp_status_t plan_memory(layer_t *layers, value_t *values, int count, arena_t *arena,
+                         size_t *shared) {
     plan_t plan = {0};
     for (int i = 0; i <= count; i++) plan.data[i] = plan.slots[i][0] = plan.slots[i][1] = NONE;
     for (int i = 0; i < count; i++) plan.d_input[i] = NONE;
     plan_forward(&plan, layers, values, count);
     write_slot(&plan, count, take(&plan, value_gradient_bytes(&values[count])));
     for (int i = count - 1; i >= 0; i--) plan_layer(&plan, i, &layers[i], values);
-    sgp_status_t status = allocate(&plan, values, count, arena);
+    sgp_status_t status = allocate(&plan, values, count, arena, shared);
     if (status) return status;
     for (int i = 0; i <= count; i++)
         for (int j = 0; j < 2; j++) values[i].gradients[j] = memory_of(&plan, plan.slots[i][j]);

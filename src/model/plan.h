@@ -10,7 +10,8 @@
 
 /* Allocates all values but the images and the buffers of gradients; sets `data`, `storage` and
  * `gradients` of each value and d_input of each layer. SGP_ERR_NO_MEMORY.
- * layers: (count), in running order. values: (count + 1), value i being layer i - 1's output. */
-sgp_status_t plan_memory(layer_t *layers, value_t *values, int count, arena_t *arena);
+ * shared: set to the bytes of the buffers. layers: (count), in running order. values: (count + 1), value i being layer i - 1's output. */
+sgp_status_t plan_memory(layer_t *layers, value_t *values, int count, arena_t *arena,
+                         size_t *shared);
 
 #endif

@@ -22,7 +22,6 @@ const option_t train_option_rows[] = {
      .offset = AT(model),
      .initial = "lenet",
      .list = model_names,
-     .later = "resnet18, resnet50",
      .agreed = 2,
      .help = "the network"},
     {.name = "data",

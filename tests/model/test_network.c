@@ -11,8 +11,9 @@ typedef struct scene {
 
 /* Small images, because the naive network is slow. resnet20 ends in 2 x 2 and 3 x 2 pixels. */
 static const scene_t SCENES[] = {
-    {"mlp", 6, 7, 5, 1, 10},   {"mlp", 3, 4, 4, 3, 5},       {"lenet", 4, 12, 8, 1, 10},
-    {"lenet", 3, 9, 11, 3, 4}, {"resnet20", 3, 8, 8, 1, 10}, {"resnet20", 2, 9, 7, 3, 10},
+    {"mlp", 6, 7, 5, 1, 10},      {"mlp", 3, 4, 4, 3, 5},       {"lenet", 4, 12, 8, 1, 10},
+    {"lenet", 3, 9, 11, 3, 4},    {"resnet20", 3, 8, 8, 1, 10}, {"resnet20", 2, 9, 7, 3, 10},
+    {"resnet32", 3, 8, 9, 4, 10},
 };
 enum { SCENE_COUNT = sizeof SCENES / sizeof *SCENES };
 

@@ -50,7 +50,7 @@ OPTIONS = [
     (["--overlap", "soon"], ["--overlap soon", "async"]),
     (["--workers-per-node", "0"], ["--workers-per-node 0", "from 1 to"]),
     (["--model", "vgg"], ["--model vgg", "lenet"]),
-    (["--model", "resnet50"], ["--model resnet50", "not in this version"]),
+    (["--model", "resnet152"], ["--model resnet152", "did you mean resnet"]),
     (["--batch-size", "0"], ["--batch-size 0"]),
     (["--lr", "-1"], ["--lr -1", "above 0"]),
     (["--lr", "nan"], ["--lr nan"]),

@@ -9,7 +9,16 @@
 #include "model/network.h"
 
 /* X(name); the name is also that of the function that builds the network. */
-#define MODELS(X) X(mlp) X(lenet) X(resnet20)
+#define MODELS(X)                                                                                  \
+    X(mlp)                                                                                         \
+    X(lenet)                                                                                       \
+    X(resnet20)                                                                                    \
+    X(resnet32)                                                                                    \
+    X(resnet56)                                                                                    \
+    X(resnet18)                                                                                    \
+    X(resnet34)                                                                                    \
+    X(resnet50)                                                                                    \
+    X(resnet101)
 
 /* void models_NAME(network_t *, int classes): appends the layers to an empty network. The last
  * layer's output is the logits. */
