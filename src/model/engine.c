@@ -101,9 +101,10 @@ void engine_destroy(engine_t *engine) {
 
 sgp_status_t engine_allocate_scratchpad(engine_t *engine) {
     engine->scratchpad = arena_alloc(engine->arena, engine->scratchpad_bytes);
-    if (engine->scratchpad) return SGP_OK;
+    engine->copy = arena_alloc(engine->arena, engine->copy_bytes);
+    if (engine->scratchpad && engine->copy) return SGP_OK;
     return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a scratchpad of %zu bytes",
-                    engine->scratchpad_bytes);
+                    engine->scratchpad_bytes + engine->copy_bytes);
 }
 
 void kernel_fini(kernel_t *kernel) {

@@ -5,7 +5,8 @@
  * Activations are always nhwc. With a layout of oneDNN's own choice some shapes fall back to
  * reference code, 8 to 1000 times slower; for the same reason an operation with a reference
  * implementation is refused when it is built. The caller's weights have plain layouts (oihw); the
- * blocked copies for the kernels are private, because they differ between instruction sets.
+ * blocked copies for the kernels are private, because they differ between instruction sets. Each
+ * weight is copied once per pass.
  *
  * Each engine has its own stream and scratchpad and shares nothing with other engines: one caller
  * per engine, any number of engines in a process. With the same number of threads the same input
@@ -31,8 +32,8 @@ bool engine_has_bfloat16(void);
  * without OpenMP. */
 sgp_status_t engine_create(arena_t *arena, int threads, engine_t **engine);
 
-/* After the last affine_create and before the first run: allocates the one scratchpad that all
- * operations of the engine share. */
+/* After the last affine_create and before the first run: allocates the one scratchpad, and the
+ * memory for one layer's weights in a kernel's layout, that all operations of the engine share. */
 sgp_status_t engine_allocate_scratchpad(engine_t *engine);
 
 /* After the engine's operations are destroyed. NULL is fine. */

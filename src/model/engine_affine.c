@@ -5,46 +5,64 @@
 
 #include <stdlib.h>
 
+/* Weights, or their gradient, in the layout and type of a kernel. */
+typedef struct copy {
+    bool used; /* false: the kernel takes the plain layout */
+    kernel_t
+        reorder; /* from the plain layout, of a gradient to it; unused in a layer whose backward
+                         pass takes the copy of the forward pass */
+    void *own;   /* NULL: in the engine's memory, until the next kernel needs that */
+} copy_t;
+
 struct affine {
     engine_t *engine;
     bool bias;
     kernel_t forward, backward_data, backward_weights;
-    /* Weights in the layout of a kernel, and the reorder from or to the plain layout. NULL where
-     * the kernel uses the plain layout. */
-    kernel_t to_forward, to_backward, from_gradient;
-    void *forward_weight, *backward_weight, *weight_gradient;
+    copy_t forward_weight, backward_weight, gradient;
 };
 
-/* If the kernel's argument is not laid out plainly: a private copy of it, and the reorder between
- * the two, from plain or (gradients) to plain. */
-static sgp_status_t init_reorder(const problem_t *p, const kernel_t *kernel, int index,
-                                 bool to_plain, const char *operation, kernel_t *reorder,
-                                 void **copy) {
+static void *copy_memory(const affine_t *a, const copy_t *copy) {
+    return copy->own ? copy->own : a->engine->copy;
+}
+
+static layout_view_t layout_of(const kernel_t *kernel, int index) {
+    layout_view_t layout;
+    dnnl_memory_get_memory_desc(kernel->arguments[index].memory, &layout);
+    return layout;
+}
+
+/* If the kernel's argument is not laid out plainly: the reorder between it and the plain layout. */
+static sgp_status_t init_copy(const problem_t *p, const kernel_t *kernel, int index, bool to_plain,
+                              const char *operation, copy_t *copy) {
     engine_t *engine = p->engine;
-    layout_view_t wanted;
-    dnnl_memory_get_memory_desc(kernel->arguments[index].memory, &wanted);
-    layout_view_t plain = layout_view(&p->plain_weight);
+    layout_view_t wanted = layout_of(kernel, index), plain = layout_view(&p->plain_weight);
     if (dnnl_memory_desc_equal(wanted, plain)) return SGP_OK;
-    *copy = arena_alloc(engine->arena, dnnl_memory_desc_get_size(wanted));
-    if (!*copy)
-        return sgp_fail(SGP_ERR_NO_MEMORY, "%s: no memory for its weights", p->options->name);
+    copy->used = true;
+    size_t bytes = dnnl_memory_desc_get_size(wanted);
+    if (bytes > engine->copy_bytes) engine->copy_bytes = bytes;
     dnnl_primitive_desc_t description;
     dnnl_status_t status = dnnl_reorder_primitive_desc_create(
         &description, to_plain ? wanted : plain, engine->engine, to_plain ? plain : wanted,
         engine->engine, engine->attributes);
     if (status) return engine_convert(status, p->options->name, operation);
-    sgp_status_t result = kernel_init(reorder, engine, p->options->name, operation, description,
-                                      (const int[]){DNNL_ARG_FROM, DNNL_ARG_TO}, 2);
+    sgp_status_t result = kernel_init(&copy->reorder, engine, p->options->name, operation,
+                                      description, (const int[]){DNNL_ARG_FROM, DNNL_ARG_TO}, 2);
     dnnl_primitive_desc_destroy(description);
     return result;
 }
 
-/* Whether two kernels take their argument of that index in the same layout and type. */
-static bool same_layout(const kernel_t *a, const kernel_t *b, int index) {
-    layout_view_t of_a, of_b;
-    dnnl_memory_get_memory_desc(a->arguments[index].memory, &of_a);
-    dnnl_memory_get_memory_desc(b->arguments[index].memory, &of_b);
-    return dnnl_memory_desc_equal(of_a, of_b);
+/* Where both passes take the weights in the same layout, one copy serves them. */
+static bool shares_weight(const affine_t *a) {
+    return a->forward_weight.used &&
+           dnnl_memory_desc_equal(layout_of(&a->forward, 1), layout_of(&a->backward_data, 1));
+}
+
+static sgp_status_t share_weight(affine_t *a, const problem_t *p) {
+    size_t bytes = dnnl_memory_desc_get_size(layout_of(&a->forward, 1));
+    a->forward_weight.own = arena_alloc(p->engine->arena, bytes);
+    a->backward_weight = (copy_t){.used = true, .own = a->forward_weight.own};
+    if (a->forward_weight.own) return SGP_OK;
+    return sgp_fail(SGP_ERR_NO_MEMORY, "%s: no memory for its weights", p->options->name);
 }
 
 static sgp_status_t init_forward(affine_t *a, const problem_t *p,
@@ -53,8 +71,7 @@ static sgp_status_t init_forward(affine_t *a, const problem_t *p,
         &a->forward, p->engine, p->options->name, "its forward pass", description,
         (const int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST, DNNL_ARG_BIAS}, 3 + a->bias);
     if (status) return status;
-    return init_reorder(p, &a->forward, 1, false, "reordering its weights", &a->to_forward,
-                        &a->forward_weight);
+    return init_copy(p, &a->forward, 1, false, "reordering its weights", &a->forward_weight);
 }
 
 static sgp_status_t init_backward_data(affine_t *a, const problem_t *p,
@@ -68,12 +85,8 @@ static sgp_status_t init_backward_data(affine_t *a, const problem_t *p,
                          (const int[]){DNNL_ARG_DIFF_DST, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_SRC}, 3);
     dnnl_primitive_desc_destroy(description);
     if (status) return status;
-    if (a->forward_weight && same_layout(&a->forward, &a->backward_data, 1)) {
-        a->backward_weight = a->forward_weight;
-        return SGP_OK;
-    }
-    return init_reorder(p, &a->backward_data, 1, false, "reordering its weights", &a->to_backward,
-                        &a->backward_weight);
+    if (shares_weight(a)) return share_weight(a, p);
+    return init_copy(p, &a->backward_data, 1, false, "reordering its weights", &a->backward_weight);
 }
 
 static sgp_status_t init_backward_weights(affine_t *a, const problem_t *p,
@@ -89,8 +102,7 @@ static sgp_status_t init_backward_weights(affine_t *a, const problem_t *p,
         3 + a->bias);
     dnnl_primitive_desc_destroy(description);
     if (status) return status;
-    return init_reorder(p, &a->backward_weights, 2, true, "reordering its gradient",
-                        &a->from_gradient, &a->weight_gradient);
+    return init_copy(p, &a->backward_weights, 2, true, "reordering its gradient", &a->gradient);
 }
 
 static sgp_status_t init_kernels(affine_t *a, const problem_t *p) {
@@ -133,43 +145,47 @@ sgp_status_t affine_create(engine_t *engine, const affine_options_t *options, af
 
 void affine_destroy(affine_t *affine) {
     if (!affine) return;
-    kernel_t *kernels[] = {&affine->forward,    &affine->backward_data, &affine->backward_weights,
-                           &affine->to_forward, &affine->to_backward,   &affine->from_gradient};
+    kernel_t *kernels[] = {&affine->forward,
+                           &affine->backward_data,
+                           &affine->backward_weights,
+                           &affine->forward_weight.reorder,
+                           &affine->backward_weight.reorder,
+                           &affine->gradient.reorder};
     for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) kernel_fini(kernels[i]);
     free(affine);
 }
 
+/* The weights as a kernel takes them: the plain ones, or a copy made of them. */
+static sgp_status_t prepare(affine_t *a, const copy_t *copy, const float *plain,
+                            const void **weight) {
+    *weight = copy->used ? copy_memory(a, copy) : plain;
+    if (!copy->reorder.primitive) return SGP_OK;
+    return kernel_run(&copy->reorder, a->engine, (const void *[]){plain, *weight});
+}
+
 sgp_status_t affine_forward(affine_t *a, const void *input, const float *weight, const float *bias,
                             void *output) {
-    const void *used = weight;
-    if (a->forward_weight) {
-        sgp_status_t status =
-            kernel_run(&a->to_forward, a->engine, (const void *[]){weight, a->forward_weight});
-        if (status) return status;
-        used = a->forward_weight;
-    }
-    return kernel_run(&a->forward, a->engine, (const void *[]){input, used, output, bias});
+    const void *prepared;
+    sgp_status_t status = prepare(a, &a->forward_weight, weight, &prepared);
+    if (status) return status;
+    return kernel_run(&a->forward, a->engine, (const void *[]){input, prepared, output, bias});
 }
 
 static sgp_status_t backward_data(affine_t *a, const float *weight, const void *d_output,
                                   void *d_input) {
-    const void *used = a->backward_weight ? a->backward_weight : weight;
-    if (a->to_backward.primitive) {
-        sgp_status_t status =
-            kernel_run(&a->to_backward, a->engine, (const void *[]){weight, a->backward_weight});
-        if (status) return status;
-    }
-    return kernel_run(&a->backward_data, a->engine, (const void *[]){d_output, used, d_input});
+    const void *prepared;
+    sgp_status_t status = prepare(a, &a->backward_weight, weight, &prepared);
+    if (status) return status;
+    return kernel_run(&a->backward_data, a->engine, (const void *[]){d_output, prepared, d_input});
 }
 
 sgp_status_t affine_backward(affine_t *a, const void *input, const float *weight,
                              const void *d_output, float *d_weight, float *d_bias, void *d_input) {
-    void *blocked = a->weight_gradient;
-    sgp_status_t status =
-        kernel_run(&a->backward_weights, a->engine,
-                   (const void *[]){input, d_output, blocked ? blocked : d_weight, d_bias});
-    if (!status && blocked)
-        status = kernel_run(&a->from_gradient, a->engine, (const void *[]){blocked, d_weight});
+    void *into = a->gradient.used ? copy_memory(a, &a->gradient) : d_weight;
+    sgp_status_t status = kernel_run(&a->backward_weights, a->engine,
+                                     (const void *[]){input, d_output, into, d_bias});
+    if (!status && a->gradient.used)
+        status = kernel_run(&a->gradient.reorder, a->engine, (const void *[]){into, d_weight});
     if (!status && a->backward_data.primitive) status = backward_data(a, weight, d_output, d_input);
     return status;
 }

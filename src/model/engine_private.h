@@ -33,6 +33,8 @@ struct engine {
     dnnl_primitive_attr_t attributes; /* with our own scratchpad */
     size_t scratchpad_bytes;
     void *scratchpad;
+    size_t copy_bytes;
+    void *copy; /* weights or a gradient of one layer, in the layout of a kernel */
 };
 
 /* Converts and logs a failure. */
