@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The time of a training step: forward, backward, update.
  *
- *     train_step [--batch N] [--steps N] [--warm-up N] [--threads N] [--precision P] [--clock C]
- *                [MODEL...]
+ *     train_step [--batch N] [--warm-up N] [--threads N] [--precision P] [--clock C]
  *
- * prints one line per model: its name, the median in ms of forward and backward together, of the
- * update, and of the step. P is float32 or bfloat16. C is wall, or cpu: the processor time of the
- * process, which other work on the machine disturbs less. bench/train_step alternates it with
- * PyTorch. */
+ * prints the version of oneDNN and then answers lines of standard input: "MODEL STEPS" with the time in ms of forward and backward
+ * together, and of the update, step after step. P is float32 or bfloat16. C is wall, or cpu: the
+ * processor time of the process, which other work on the machine disturbs less. Models stay in
+ * memory for the next line. bench/train_step alternates it with PyTorch. */
 #include "base/memory.h"
 #include "base/random.h"
+#include "model/engine.h"
 #include "model/model.h"
 
 #include <sgp/log.h>
@@ -29,12 +29,15 @@ static const shape_t shapes[] = {
     {"resnet18", 224, 3, 1000}, {"resnet50", 224, 3, 1000}, {NULL, 28, 1, 10}};
 
 typedef struct settings {
-    int batch, steps, warm_up, threads;
+    int batch, warm_up, threads;
     model_precision_t precision;
     clockid_t clock;
 } settings_t;
 
+enum { MAX_MODELS = 16, NAME = 32 };
+
 typedef struct workload {
+    char name[NAME]; /* empty: unused */
     const settings_t *settings;
     const shape_t *shape;
     size_t pixels; /* floats of the batch */
@@ -50,16 +53,6 @@ static double now_ms(clockid_t clock) {
     return (double)time.tv_sec * 1e3 + (double)time.tv_nsec * 1e-6;
 }
 
-static int compare_doubles(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, int count) {
-    qsort(values, (size_t)count, sizeof *values, compare_doubles);
-    return values[count / 2];
-}
-
 static void print_log(sgp_log_level_t level, int rank, const char *line, void *user) {
     (void)level, (void)rank, (void)user;
     fprintf(stderr, "train_step: %s\n", line);
@@ -73,8 +66,8 @@ static void fill_samples(workload_t *w) {
         w->labels[i] = (int32_t)sgp_random_below(&random, (uint64_t)w->shape->classes);
 }
 
-static sgp_status_t create(workload_t *w, const char *name) {
-    model_options_t options = {.name = name,
+static sgp_status_t allocate(workload_t *w) {
+    model_options_t options = {.name = w->name,
                                .batch = w->settings->batch,
                                .height = w->shape->side,
                                .width = w->shape->side,
@@ -113,38 +106,47 @@ static void destroy(workload_t *w) {
     sgp_memory_free(w->labels);
 }
 
-static sgp_status_t measure(workload_t *w, const char *name) {
-    int steps = w->settings->steps, batch = w->settings->batch;
+/* times: of forward and backward, of the update, in ms. */
+static sgp_status_t step(workload_t *w, double times[2]) {
+    model_result_t result;
     clockid_t clock = w->settings->clock;
-    double gradient[steps], update[steps], whole[steps];
-    for (int i = -w->settings->warm_up; i < steps; i++) {
-        model_result_t result;
-        double start = now_ms(clock);
-        sgp_status_t status = model_train(w->model, w->parameters, w->buffers, w->images, w->labels,
-                                          batch, batch, w->gradient, &result);
-        if (status) return status;
-        double middle = now_ms(clock);
-        sgp_optimizer_step(w->optimizer, w->parameters, w->gradient, 1e-3f);
-        double end = now_ms(clock);
-        if (i < 0) continue;
-        gradient[i] = middle - start;
-        update[i] = end - middle;
-        whole[i] = end - start;
-    }
-    printf("%s %.4f %.4f %.4f\n", name, median(gradient, steps), median(update, steps),
-           median(whole, steps));
-    fflush(stdout);
-    return SGP_OK;
+    double start = now_ms(clock);
+    sgp_status_t status = model_train(w->model, w->parameters, w->buffers, w->images, w->labels,
+                                      w->settings->batch, w->settings->batch, w->gradient, &result);
+    double middle = now_ms(clock);
+    if (!status) sgp_optimizer_step(w->optimizer, w->parameters, w->gradient, 1e-3f);
+    times[0] = middle - start;
+    times[1] = now_ms(clock) - middle;
+    return status;
 }
 
-static sgp_status_t run(const char *name, const settings_t *settings) {
-    const shape_t *shape = shapes;
-    while (shape->model && strcmp(shape->model, name)) shape++;
-    workload_t workload = {.settings = settings, .shape = shape};
-    sgp_status_t status = create(&workload, name);
-    if (!status) status = measure(&workload, name);
-    destroy(&workload);
+static sgp_status_t create(workload_t *w, const char *name, const settings_t *settings) {
+    double times[2];
+    w->settings = settings;
+    w->shape = shapes;
+    while (w->shape->model && strcmp(w->shape->model, name)) w->shape++;
+    snprintf(w->name, sizeof w->name, "%s", name);
+    sgp_status_t status = allocate(w);
+    for (int i = 0; i < settings->warm_up && !status; i++) status = step(w, times);
     return status;
+}
+
+/* Answers one line of input. */
+static bool answer(workload_t *workloads, const settings_t *settings, const char *line) {
+    char name[NAME];
+    int steps, i = 0;
+    double times[2];
+    if (sscanf(line, "%31s %d", name, &steps) != 2) return false;
+    while (i < MAX_MODELS && workloads[i].name[0] && strcmp(workloads[i].name, name)) i++;
+    if (i == MAX_MODELS) return false;
+    if (!workloads[i].name[0] && create(&workloads[i], name, settings)) return false;
+    for (int j = 0; j < steps; j++) {
+        if (step(&workloads[i], times)) return false;
+        printf("%s%.4f %.4f", j ? " " : "", times[0], times[1]);
+    }
+    printf("\n");
+    fflush(stdout);
+    return true;
 }
 
 /* Whether the option and its value are known. */
@@ -152,10 +154,7 @@ static bool parse(settings_t *s, const char *option, const char *value) {
     const struct {
         const char *name;
         int *into;
-    } numbers[] = {{"--batch", &s->batch},
-                   {"--steps", &s->steps},
-                   {"--warm-up", &s->warm_up},
-                   {"--threads", &s->threads}};
+    } numbers[] = {{"--batch", &s->batch}, {"--warm-up", &s->warm_up}, {"--threads", &s->threads}};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         if (strcmp(option, numbers[i].name)) continue;
         *numbers[i].into = atoi(value);
@@ -170,21 +169,20 @@ static bool parse(settings_t *s, const char *option, const char *value) {
 }
 
 int main(int argc, char **argv) {
-    static const char *const all[] = {"mlp", "lenet", "resnet20"};
-    settings_t settings = {
-        .batch = 32, .steps = 30, .warm_up = 5, .threads = 1, .clock = CLOCK_MONOTONIC};
+    settings_t settings = {.batch = 32, .warm_up = 5, .threads = 1, .clock = CLOCK_MONOTONIC};
+    static workload_t workloads[MAX_MODELS];
+    char line[128];
     sgp_log_set(print_log, NULL, SGP_LOG_WARNING);
-    int i = 1;
-    for (; i < argc && !strncmp(argv[i], "--", 2); i += 2) {
+    for (int i = 1; i < argc; i += 2) {
         if (i + 1 < argc && parse(&settings, argv[i], argv[i + 1])) continue;
-        fprintf(stderr,
-                "usage: train_step [--batch N] [--steps N] [--warm-up N] [--threads N]\n"
-                "                  [--precision float32|bfloat16] [--clock wall|cpu] [MODEL...]\n");
+        fprintf(stderr, "usage: train_step [--batch N] [--warm-up N] [--threads N]\n"
+                        "                  [--precision float32|bfloat16] [--clock wall|cpu]\n");
         return 2;
     }
-    bool chosen = i < argc;
-    int count = chosen ? argc - i : (int)(sizeof all / sizeof *all);
-    for (int j = 0; j < count; j++)
-        if (run(chosen ? argv[i + j] : all[j], &settings)) return 1;
-    return 0;
+    printf("oneDNN %s\n", engine_version());
+    fflush(stdout);
+    bool good = true;
+    while (good && fgets(line, sizeof line, stdin)) good = answer(workloads, &settings, line);
+    for (int i = 0; i < MAX_MODELS; i++) destroy(&workloads[i]);
+    return good ? 0 : 1;
 }

@@ -4,6 +4,7 @@
 #include "base/logging.h"
 
 #include <dlfcn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,6 +39,13 @@ sgp_status_t engine_check_implementation(const char *layer, const char *operatio
     return sgp_fail(SGP_ERR_UNSUPPORTED,
                     "%s: oneDNN would use its slow implementation %s for %s on this CPU", layer,
                     implementation, operation);
+}
+
+const char *engine_version(void) {
+    static char text[32];
+    const dnnl_version_t *version = dnnl_version();
+    snprintf(text, sizeof text, "%d.%d.%d", version->major, version->minor, version->patch);
+    return text;
 }
 
 bool engine_has_bfloat16(void) {

@@ -22,6 +22,9 @@
 
 typedef struct engine engine_t;
 
+/* oneDNN's version. Static. */
+const char *engine_version(void);
+
 /* Whether the CPU multiplies in bfloat16 (avx512_bf16, AMX) and oneDNN may use it
  * (ONEDNN_MAX_CPU_ISA). */
 bool engine_has_bfloat16(void);
