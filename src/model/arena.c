@@ -39,8 +39,8 @@ void *arena_alloc(arena_t *arena, size_t bytes) {
     return block;
 }
 
-size_t arena_floats_bytes(size_t count) {
-    return aligned(count * sizeof(float));
+size_t arena_block_bytes(size_t bytes) {
+    return aligned(bytes);
 }
 
 float *arena_floats(arena_t *arena, size_t count) {

@@ -23,8 +23,8 @@ typedef struct arena {
  * wasted. */
 bool arena_reserve(arena_t *arena, size_t bytes);
 
-/* Bytes of a chunk that arena_floats uses for `count` floats. */
-size_t arena_floats_bytes(size_t count);
+/* Bytes of a chunk that a block of `bytes` uses. */
+size_t arena_block_bytes(size_t bytes);
 
 /* Zeroed and 64-byte aligned; NULL when out of memory. A zeroed arena_t is an empty arena. */
 void *arena_alloc(arena_t *arena, size_t bytes);

@@ -137,11 +137,11 @@ static void relu(void **state) {
     (void)state;
     const float x[] = {-1.0f, 0.0f, 2.0f, -0.0f, NAN}, dy[] = {1.0f, 2.0f, 3.0f, 4.0f, 5.0f};
     float y[5], dx[5], sum[] = {1.0f, 1.0f, 1.0f, 1.0f, 1.0f};
-    relu_forward(5, x, y);
+    relu_forward(ELEMENT_FLOAT32, 5, x, y);
     assert_true(y[0] == 0.0f && y[1] == 0.0f && y[2] == 2.0f && y[3] == 0.0f && isnan(y[4]));
-    relu_backward(4, y, dy, dx);
+    relu_backward(ELEMENT_FLOAT32, 4, y, dy, dx);
     assert_true(dx[0] == 0.0f && dx[1] == 0.0f && dx[2] == 3.0f && dx[3] == 0.0f);
-    gradient_add(5, dy, sum);
+    gradient_add(ELEMENT_FLOAT32, 5, dy, sum);
     assert_true(sum[0] == 2.0f && sum[4] == 6.0f);
 }
 
