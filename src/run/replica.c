@@ -13,6 +13,11 @@
  * loader's. */
 #define STAND_IN_STREAM ((uint64_t)3 << 62)
 
+static model_precision_t precision_of(const char *name) {
+    if (strcmp(name, "bfloat16") == 0) return MODEL_BFLOAT16;
+    return strcmp(name, "auto") == 0 ? MODEL_AUTO : MODEL_FLOAT32;
+}
+
 model_options_t replica_model_options(const train_options_t *options, const feed_shape_t *shape) {
     return (model_options_t){.name = options->model,
                              .batch = options->batch_size,
@@ -20,7 +25,9 @@ model_options_t replica_model_options(const train_options_t *options, const feed
                              .width = shape->width,
                              .channels = shape->channels,
                              .classes = shape->classes,
-                             .label_smoothing = options->label_smoothing};
+                             .label_smoothing = options->label_smoothing,
+                             .threads = options->threads,
+                             .precision = precision_of(options->precision)};
 }
 
 int replica_data_threads(const train_options_t *options) {

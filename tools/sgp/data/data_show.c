@@ -89,10 +89,10 @@ static bool draw_pixels(show_t *show, int batch) {
     float *floats = malloc(loader_sample_floats(&loader) * sizeof *floats);
     if (!floats) message_error("show: no memory");
     for (int i = 0; floats && i < batch; i++) {
-        uint32_t index = (uint32_t)show->indices[i];
+        const uint64_t *index = &show->indices[i];
         int32_t label;
-        if (show->split == SOURCE_TEST) loader_test(&loader, index, 1, floats, &label);
-        else loader_train(&loader, 0, &index, 1, floats, &label);
+        if (show->split == SOURCE_TEST) loader_test(&loader, (uint32_t)*index, 1, floats, &label);
+        else loader_train(&loader, 0, index, 1, floats, &label);
         contact_sheet_draw(&show->sheet, i, floats, dataset->mean, dataset->deviation);
     }
     dataset_destroy(dataset);
