@@ -70,7 +70,7 @@ class Packing(DataTest):
     def test_pack_check_show(self):
         self.pictures()
         out = self.sgp_data("pack", "pictures", "shards", "--shards", "3")
-        self.assertIn("training    60 pictures in 3 shards\ntest        20 pictures in 1 shards\n", out)
+        self.assertIn("training    60 pictures in 3 shards\ntest        20 pictures in 1 shard\n", out)
         self.assertEqual(sorted(os.listdir(self.path("shards"))),
                          ["classes.txt", *(f"train-{i:06}.{e}" for i in range(3) for e in ("index", "tar")),
                           "val-000000.index", "val-000000.tar"])

@@ -148,8 +148,9 @@ static void report(const pack_t *pack) {
     printf("written     %s\n", pack->folder.path);
     printf("classes     %d\n", shape->classes);
     for (int split = 0; split < SOURCE_SPLITS; split++)
-        printf("%-11s %llu pictures in %llu shards\n", split == SOURCE_TRAIN ? "training" : "test",
-               (unsigned long long)shape->count[split], (unsigned long long)pack->shards[split]);
+        printf("%-11s %llu pictures in %llu shard%s\n", split == SOURCE_TRAIN ? "training" : "test",
+               (unsigned long long)shape->count[split], (unsigned long long)pack->shards[split],
+               pack->shards[split] == 1 ? "" : "s");
     printf("pictures    %.1f MB\n", (double)atomic_load(&pack->bytes) / 1e6);
 }
 
