@@ -126,11 +126,15 @@ sgp_status_t feed_check(const char *data, int64_t limit) {
     return status;
 }
 
+double feed_ahead_bytes(int image_size, int batch) {
+    return (double)pipeline_memory_bytes(image_size, batch);
+}
+
 double feed_memory_bytes(const feed_shape_t *shape, int batch, int threads) {
     double samples = (double)shape->train_count + (double)shape->test_count;
     double pixels = (double)shape->height * shape->width * shape->channels;
     if (!shape->pictures) return pixels * samples;
-    return LIST_BYTES * samples + (double)pipeline_memory_bytes(shape->height, batch) +
+    return LIST_BYTES * samples + feed_ahead_bytes(shape->height, batch) +
            (double)PHOTOGRAPH_BYTES * (threads > 0 ? threads : 1);
 }
 

@@ -61,6 +61,9 @@ sgp_status_t feed_check(const char *data, int64_t limit);
  * ahead (pipeline_memory_bytes). */
 double feed_memory_bytes(const feed_shape_t *shape, int batch, int threads);
 
+/* Of these, the batches of pictures: two that are decoded ahead, and the one in use. */
+double feed_ahead_bytes(int image_size, int batch);
+
 /* Opens the data and allocates everything; the threads of a pipeline begin to work with the first feed_next. The errors
  * of dataset_load, source_open and pipeline_create. SGP_ERR_INVALID: shard_per_node without shards. */
 sgp_status_t feed_create(const feed_options_t *options, feed_t **feed);

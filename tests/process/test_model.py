@@ -67,8 +67,9 @@ class Model(ProgramTest):
                 self.assertEqual(found["layers"][0]["parameters"], kernel * width * channels)
 
     def test_mistakes(self):
-        for name in ("image-size", "channels", "classes"):
+        for name in ("channels", "classes"):
             self.assertIn("--" + name, self.refused("model", "--data", self.data(), "--" + name, "32"))
+        self.assertIn("image-size", self.refused("model", "--data", self.data(), "--image-size", "32"))
         self.assertIn("--classes 1", self.refused("model", "--classes", "1"))
         self.assertIn("--image-size 0", self.refused("model", "--image-size", "0"))
         self.assertIn("pool2", self.refused("model", "--model", "lenet", "--image-size", "3"))

@@ -5,7 +5,7 @@
 #include "cli/options.h"
 #include "cli/output.h"
 
-#include "data/dataset.h"
+#include "data/feed.h"
 #include "files/json.h"
 #include "model/model.h"
 
@@ -90,12 +90,14 @@ const option_table_t model_table = {
 /* A model without its training. */
 typedef struct description {
     const model_settings_t *settings;
+    bool pictures; /* the data are pictures, or could be */
     model_options_t options;
     const model_t *model;
     size_t layers;
     double forward, training; /* multiply-adds for one image */
     model_memory_t memory;
     double held, vectors; /* bytes */
+    double ahead;         /* bytes of the batches of pictures that are decoded ahead */
 } description_t;
 
 /* Bytes of a node's vectors: parameters with buffers, gradient, momentum, and the average over
@@ -118,6 +120,7 @@ static void describe(description_t *d) {
     d->memory = model_memory(d->model);
     d->held = (double)model_memory_bytes(d->model);
     d->vectors = vector_bytes(d->model);
+    if (d->pictures) d->ahead = feed_ahead_bytes(d->options.height, d->options.batch);
 }
 
 /* ---- for people ---- */
@@ -167,10 +170,13 @@ static void print_totals(const description_t *d) {
            "                weights in the layouts of the kernels %.1f MB\n"
            "                scratchpad %.1f MB\n"
            "            parameters, gradient, momentum and average %.1f MB\n",
-           (d->held + d->vectors) / megabyte, d->options.batch, d->held / megabyte,
+           (d->held + d->vectors + d->ahead) / megabyte, d->options.batch, d->held / megabyte,
            (double)d->memory.activations / megabyte, (double)d->memory.gradients / megabyte,
            (double)d->memory.weights / megabyte, (double)d->memory.scratchpad / megabyte,
            d->vectors / megabyte);
+    if (d->pictures)
+        printf("            batches of pictures decoded ahead, and the one in use %.1f MB\n",
+               d->ahead / megabyte);
 }
 
 /* ---- for programs ---- */
@@ -189,10 +195,11 @@ static json_t *layers_json(const description_t *d) {
 }
 
 static json_t *memory_json(const description_t *d) {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "activations", (json_int_t)d->memory.activations,
-                     "gradients", (json_int_t)d->memory.gradients, "weights",
-                     (json_int_t)d->memory.weights, "scratchpad", (json_int_t)d->memory.scratchpad,
-                     "vectors", (json_int_t)d->vectors);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "activations",
+                     (json_int_t)d->memory.activations, "gradients",
+                     (json_int_t)d->memory.gradients, "weights", (json_int_t)d->memory.weights,
+                     "scratchpad", (json_int_t)d->memory.scratchpad, "vectors",
+                     (json_int_t)d->vectors, "pictures_ahead", (json_int_t)d->ahead);
 }
 
 static bool print_json(const description_t *d) {
@@ -215,24 +222,23 @@ static bool print_json(const description_t *d) {
 /* ---- the command ---- */
 
 /* The images are those of the data, or those that the options say. */
-static bool find_images(const model_settings_t *settings, model_options_t *images) {
-    dataset_shape_t shape;
+static bool find_images(const model_settings_t *settings, model_options_t *images, bool *pictures) {
+    feed_shape_t shape;
     if (!settings->data) {
         model_usual_images(images);
         if (settings->side) images->height = images->width = settings->side;
         if (settings->channels) images->channels = settings->channels;
         if (settings->classes) images->classes = settings->classes;
+        *pictures = images->channels == 3 && images->height == images->width;
         return true;
     }
-    const char *given = settings->side       ? "image-size"
-                        : settings->channels ? "channels"
-                        : settings->classes  ? "classes"
-                                             : NULL;
+    const char *given = settings->channels ? "channels" : settings->classes ? "classes" : NULL;
     if (given) {
         message_error("--%s with --data: the data set gives it", given);
         return false;
     }
-    if (dataset_inspect(settings->data, &shape) != SGP_OK) return false;
+    if (feed_inspect(settings->data, 0, settings->side, &shape) != SGP_OK) return false;
+    *pictures = shape.pictures;
     images->height = shape.height;
     images->width = shape.width;
     images->channels = shape.channels;
@@ -244,7 +250,7 @@ static int run(const model_settings_t *settings) {
     description_t description = {.settings = settings,
                                  .options = {.name = settings->model, .batch = settings->batch}};
     model_t *model;
-    if (!find_images(settings, &description.options)) return EXIT_MISTAKE;
+    if (!find_images(settings, &description.options, &description.pictures)) return EXIT_MISTAKE;
     sgp_status_t status = model_create(&description.options, &model);
     if (status != SGP_OK) return exit_status_of(status);
     description.model = model;
