@@ -56,8 +56,19 @@ typedef struct jpeg_kind {
     int h, v;       /* sampling factors of luma; those of chroma are 1 */
     int components; /* 1, 3 or 4 */
     bool progressive, arithmetic;
-    int restart; /* MCUs between restart markers; 0: none */
+    int restart;     /* MCUs between restart markers; 0: none */
+    bool many_scans; /* progressive, each coefficient in a scan of its own: 190 in all */
 } jpeg_kind_t;
+
+static inline void jpeg_set_scans(struct jpeg_compress_struct *jpeg) {
+    static jpeg_scan_info scans[1 + 3 * 63];
+    int count = 0;
+    scans[count++] = (jpeg_scan_info){.comps_in_scan = 3, .component_index = {0, 1, 2}};
+    for (int c = 0; c < 3; c++)
+        for (int k = 1; k < 64; k++) scans[count++] = (jpeg_scan_info){1, {c}, k, k, 0, 0};
+    jpeg->scan_info = scans;
+    jpeg->num_scans = count;
+}
 
 static inline void jpeg_set_kind(struct jpeg_compress_struct *jpeg, const jpeg_kind_t *kind) {
     static const J_COLOR_SPACE spaces[] = {0, JCS_GRAYSCALE, 0, JCS_RGB, JCS_CMYK};
@@ -75,6 +86,7 @@ static inline void jpeg_set_kind(struct jpeg_compress_struct *jpeg, const jpeg_k
     jpeg->arith_code = kind->arithmetic;
     jpeg->restart_interval = (unsigned)kind->restart;
     if (kind->progressive) jpeg_simple_progression(jpeg);
+    if (kind->many_scans) jpeg_set_scans(jpeg);
 }
 
 /* Waves of growing frequency with some noise: every block differs, chroma as much as luma. */

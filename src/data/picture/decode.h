@@ -15,14 +15,17 @@ enum { DECODE_SLACK = 32 };
 typedef struct decode_request {
     int denominator;         /* of the scale: 1, 2, 4 or 8; PNG: 1 */
     int x, y, width, height; /* pixels of the scaled picture, within it */
-    size_t most_bytes;       /* that decoding may allocate; 0: no limit */
-    bool to_end;             /* read to the end of the file, to see whether it is whole */
+    size_t most_bytes;       /* of memory; 0: no limit */
+    uint64_t other_bytes;    /* that the caller has taken of it */
+    bool to_end;             /* read on behind the last row, which is wanted then, to see whether
+                              * the file is whole */
 } decode_request_t;
 
 typedef struct decode_sink {
-    /* Called for each row, from the top. row: (width, 4) red, green, blue, undefined; readable
-     * DECODE_SLACK bytes further; valid during the call. */
-    void (*row)(void *user, const uint8_t *row);
+    /* Called for all rows, from the top, some at a time. rows: (count, pitch) bytes, each with
+     * (width, 4) red, green, blue, undefined, readable DECODE_SLACK bytes further; valid during the
+     * call. */
+    void (*rows)(void *user, const uint8_t *rows, size_t pitch, int count);
     void *user;
 } decode_sink_t;
 

@@ -13,8 +13,7 @@
 /* Each scan of a progressive picture costs a pass over all of it; encoders write about ten. */
 enum { MOST_SCANS = 100 };
 
-/* Rows that libjpeg gives at a time, at most. */
-enum { ROWS = 4 };
+enum { ROWS = 8 }; /* handed over at a time */
 
 /* Columns beyond those wanted: upsampling chroma reads a neighbour on each side, and treats the
  * first and last column that are decoded as the picture's. */
@@ -83,19 +82,13 @@ sgp_status_t decode_jpeg_create(decode_reason_t *reason, decode_jpeg_t **jpeg) {
     new->errors.emit_message = on_message;
     new->progress.progress_monitor = on_progress;
     new->library.client_data = new;
-    if (setjmp(new->failed)) {
-        sgp_status_t status = new->status;
-        decode_jpeg_destroy(new);
-        return status;
-    }
-    jpeg_create_decompress(&new->library);
     *jpeg = new;
     return SGP_OK;
 }
 
 void decode_jpeg_destroy(decode_jpeg_t *jpeg) {
     if (!jpeg) return;
-    jpeg_destroy_decompress(&jpeg->library);
+    decode_jpeg_end(jpeg);
     free(jpeg->rows);
     free(jpeg);
 }
@@ -122,6 +115,9 @@ sgp_status_t decode_jpeg_begin(decode_jpeg_t *jpeg, const uint8_t *bytes, size_t
                                picture_info_t *info) {
     struct jpeg_decompress_struct *library = &jpeg->library;
     if (setjmp(jpeg->failed)) return jpeg->status;
+    /* A new one for each picture: libjpeg keeps tables, and a picture that lacks one would be decoded
+     * with that of another. */
+    jpeg_create_decompress(library);
     jpeg_mem_src(library, bytes, size);
     jpeg_read_header(library, TRUE);
     sgp_status_t status = check_header(jpeg);
@@ -134,8 +130,7 @@ sgp_status_t decode_jpeg_begin(decode_jpeg_t *jpeg, const uint8_t *bytes, size_t
 }
 
 void decode_jpeg_end(decode_jpeg_t *jpeg) {
-    if (setjmp(jpeg->failed)) return;
-    jpeg_abort_decompress(&jpeg->library);
+    jpeg_destroy_decompress(&jpeg->library);
 }
 
 /* ---- rows ---- */
@@ -169,6 +164,8 @@ static void convert_cmyk(uint8_t *row, int width) {
 
 /* Of the columns those that the request and upsampling need; returns the first of them. */
 static int crop_columns(struct jpeg_decompress_struct *library, const decode_request_t *request) {
+    /* There libjpeg-turbo 2.1 takes chroma for narrower than it is. */
+    if (request->denominator > 1 && library->max_h_samp_factor > 2) return 0;
     int first = request->x > MARGIN ? request->x - MARGIN : 0;
     int end = request->x + request->width + MARGIN;
     if (end > (int)library->output_width) end = (int)library->output_width;
@@ -180,8 +177,8 @@ static int crop_columns(struct jpeg_decompress_struct *library, const decode_req
 
 static sgp_status_t start(decode_jpeg_t *jpeg, const decode_request_t *request) {
     struct jpeg_decompress_struct *library = &jpeg->library;
-    sgp_status_t status =
-        decode_check_memory(jpeg->reason, library_bytes(library), request->most_bytes);
+    uint64_t bytes = library_bytes(library) + request->other_bytes;
+    sgp_status_t status = decode_check_memory(jpeg->reason, bytes, request->most_bytes);
     if (status) return status;
     library->progress = jpeg_has_multiple_scans(library) ? &jpeg->progress : NULL;
     library->scale_num = 1;
@@ -191,21 +188,26 @@ static sgp_status_t start(decode_jpeg_t *jpeg, const decode_request_t *request) 
     return SGP_OK;
 }
 
-/* Hands over the rows; first: the column at which the decoded rows begin. */
+/* Fills the buffer with `wanted` rows; libjpeg gives one or two at a time. */
+static void fill_rows(decode_jpeg_t *jpeg, size_t pitch, int wanted) {
+    struct jpeg_decompress_struct *library = &jpeg->library;
+    JSAMPROW rows[ROWS];
+    for (int i = 0; i < wanted; i++) rows[i] = (JSAMPROW)jpeg->rows + (size_t)i * pitch;
+    for (int done = 0; done < wanted;)
+        done += (int)jpeg_read_scanlines(library, rows + done, (JDIMENSION)(wanted - done));
+    for (int i = 0; i < wanted && library->num_components == 4; i++)
+        convert_cmyk(rows[i], (int)library->output_width);
+}
+
+/* first: the column at which decoded rows begin. */
 static void read_rows(decode_jpeg_t *jpeg, const decode_request_t *request, int first,
                       const decode_sink_t *sink) {
-    struct jpeg_decompress_struct *library = &jpeg->library;
-    size_t pitch = (size_t)library->output_width * 4 + DECODE_SLACK;
-    JSAMPROW rows[ROWS];
-    for (int i = 0; i < ROWS; i++) rows[i] = (JSAMPROW)jpeg->rows + (size_t)i * pitch;
-    int offset = 4 * (request->x - first);
+    size_t pitch = (size_t)jpeg->library.output_width * 4 + DECODE_SLACK;
+    const uint8_t *rows = (const uint8_t *)jpeg->rows + 4 * (size_t)(request->x - first);
     for (int done = 0; done < request->height;) {
-        int left = request->height - done, most = left < ROWS ? left : ROWS;
-        int count = (int)jpeg_read_scanlines(library, rows, (JDIMENSION)most);
-        for (int i = 0; i < count; i++) {
-            if (library->num_components == 4) convert_cmyk(rows[i], (int)library->output_width);
-            sink->row(sink->user, rows[i] + offset);
-        }
+        int left = request->height - done, count = left < ROWS ? left : ROWS;
+        fill_rows(jpeg, pitch, count);
+        sink->rows(sink->user, rows, pitch, count);
         done += count;
     }
 }

@@ -148,7 +148,7 @@ static void convert_deep_grey(uint8_t *row, int width) {
 static void hand_over(const decode_png_t *png, const decode_request_t *request, uint8_t *row,
                       const decode_sink_t *sink) {
     if (png->deep_grey) convert_deep_grey(row, (int)png_get_image_width(png->library, png->header));
-    sink->row(sink->user, row + 4 * (size_t)request->x);
+    sink->rows(sink->user, row + 4 * (size_t)request->x, 0, 1);
 }
 
 static void read_in_order(decode_png_t *png, const decode_request_t *request,
@@ -158,9 +158,6 @@ static void read_in_order(decode_png_t *png, const decode_request_t *request,
         png_read_row(png->library, png->row, NULL);
         if (y >= request->y) hand_over(png, request, png->row, sink);
     }
-    int height = (int)png_get_image_height(png->library, png->header);
-    for (int y = end; request->to_end && y < height; y++)
-        png_read_row(png->library, png->row, NULL);
 }
 
 /* Interlaced: the last pass touches every other row, so all rows are needed at once. */
@@ -188,6 +185,7 @@ static sgp_status_t prepare(decode_png_t *png, const decode_request_t *request) 
     uint64_t row = width * 4 + DECODE_SLACK;
     /* libpng has two rows of up to 8 bytes a pixel. */
     uint64_t bytes = row + width * 16 + (interlaced ? height * (width * 4 + sizeof(void *)) : 0);
+    bytes += request->other_bytes;
     sgp_status_t status = decode_check_memory(png->reason, bytes, request->most_bytes);
     return status ? status : decode_reserve(png->reason, &png->row, &png->row_room, row);
 }

@@ -107,8 +107,8 @@ sgp_status_t picture_inspect(picture_worker_t *worker, const uint8_t *bytes, siz
     return status;
 }
 
-static void ignore_row(void *user, const uint8_t *row) {
-    (void)user, (void)row;
+static void ignore_rows(void *user, const uint8_t *rows, size_t pitch, int count) {
+    (void)user, (void)rows, (void)pitch, (void)count;
 }
 
 sgp_status_t picture_check(picture_worker_t *worker, const uint8_t *bytes, size_t size) {
@@ -122,7 +122,7 @@ sgp_status_t picture_check(picture_worker_t *worker, const uint8_t *bytes, size_
                                     .height = 1,
                                     .most_bytes = worker->most_bytes,
                                     .to_end = true};
-        status = decode(worker, &info, &request, &(decode_sink_t){.row = ignore_row});
+        status = decode(worker, &info, &request, &(decode_sink_t){.rows = ignore_rows});
     }
     end(worker);
     return status;
@@ -153,8 +153,8 @@ static void take_resized(void *user, int y, const uint8_t *row) {
     else normalise(worker, y, row);
 }
 
-static void take_decoded(void *user, const uint8_t *row) {
-    resample_row(user, row);
+static void take_decoded(void *user, const uint8_t *rows, size_t pitch, int count) {
+    resample_rows(user, rows, pitch, count);
 }
 
 static void finish_jitter(picture_worker_t *worker) {
@@ -214,9 +214,9 @@ static sgp_status_t resize(picture_worker_t *worker, const picture_info_t *info,
         .y = y + resample->rows.first,
         .width = resample->columns.end - resample->columns.first,
         .height = resample->rows.end - resample->rows.first,
-        .most_bytes = worker->most_bytes ? worker->most_bytes - (size_t)bytes : 0,
+        .most_bytes = worker->most_bytes,
+        .other_bytes = bytes,
     };
-    if (worker->most_bytes && !request.most_bytes) request.most_bytes = 1;
     return decode(worker, info, &request, &(decode_sink_t){take_decoded, resample});
 }
 

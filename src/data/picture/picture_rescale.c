@@ -56,8 +56,8 @@ static void take_resized(void *user, int y, const uint8_t *row) {
         for (size_t c = 0; c < channels; c++) out[x * channels + c] = row[4 * x + c];
 }
 
-static void take_decoded(void *user, const uint8_t *row) {
-    resample_row(user, row);
+static void take_decoded(void *user, const uint8_t *rows, size_t pitch, int count) {
+    resample_rows(user, rows, pitch, count);
 }
 
 /* The size of the result, as torchvision's Resize rounds it, and memory for it. */
@@ -96,7 +96,7 @@ sgp_status_t picture_rescale_pixels(picture_rescale_t *rescale, const picture_pi
     for (int y = 0; y < in->height; y++) {
         const uint8_t *row = in->pixels + (size_t)y * width * channels;
         for (size_t x = 0; x < width; x++) memcpy(line + 4 * x, row + x * channels, channels);
-        resample_row(&rescale->resample, line);
+        resample_rows(&rescale->resample, line, width * 4, 1);
     }
     *out = made;
     return SGP_OK;

@@ -12,7 +12,7 @@ static int pitch_of(int count) {
 
 uint64_t resample_bytes(const resample_span_t *columns, const resample_span_t *rows) {
     double scale = (rows->end - rows->begin) / rows->outputs;
-    uint64_t most = (uint64_t)ceil(scale < 1 ? 1 : scale) * 2 + 1;
+    uint64_t most = (uint64_t)ceil(scale < 1 ? 1 : scale) * 2 + 2;
     uint64_t row = (uint64_t)pitch_of(columns->count);
     return resample_axis_bytes(columns) + resample_axis_bytes(rows) +
            most * (row + sizeof(uint8_t *)) + row;
@@ -24,7 +24,7 @@ sgp_status_t resample_begin(resample_t *resample, const resample_span_t *columns
     sgp_status_t status = resample_axis_set(&resample->columns, columns, reason);
     if (!status) status = resample_axis_set(&resample->rows, rows, reason);
     if (status) return status;
-    size_t pitch = (size_t)pitch_of(columns->count), most = (size_t)resample->rows.most;
+    size_t pitch = (size_t)pitch_of(columns->count), most = (size_t)resample->rows.most + 1;
     status = decode_reserve(reason, &resample->kept, &resample->kept_room, most * pitch);
     if (status) return status;
     status = decode_reserve(reason, &resample->window, &resample->window_room,
@@ -38,7 +38,7 @@ sgp_status_t resample_begin(resample_t *resample, const resample_span_t *columns
 
 static uint8_t *kept_row(const resample_t *resample, int row) {
     return (uint8_t *)resample->kept +
-           (size_t)(row % resample->rows.most) * (size_t)resample->pitch;
+           (size_t)(row % (resample->rows.most + 1)) * (size_t)resample->pitch;
 }
 
 static void give_row(resample_t *resample) {
@@ -50,13 +50,21 @@ static void give_row(resample_t *resample) {
     resample->sink.row(resample->sink.user, y, resample->line);
 }
 
-void resample_row(resample_t *resample, const uint8_t *row) {
-    const resample_axis_t *rows = &resample->rows;
-    resample->kernels->columns(&resample->columns, row, kept_row(resample, resample->taken));
-    resample->taken++;
-    while (resample->given < rows->count &&
-           rows->from[resample->given] + rows->taps[resample->given] <= resample->taken)
-        give_row(resample);
+/* Rows go in pairs; the second one of the last pair may be the first again, whose copy is then
+ * overwritten. */
+void resample_rows(resample_t *resample, const uint8_t *rows, size_t pitch, int count) {
+    const resample_axis_t *axis = &resample->rows;
+    for (int i = 0; i < count; i += 2) {
+        int two = i + 1 < count;
+        const uint8_t *in[] = {rows + (size_t)i * pitch, rows + (size_t)(i + two) * pitch};
+        uint8_t *out[] = {kept_row(resample, resample->taken),
+                          kept_row(resample, resample->taken + 1)};
+        resample->kernels->columns(&resample->columns, in, out);
+        resample->taken += 1 + two;
+        while (resample->given < axis->count &&
+               axis->from[resample->given] + axis->taps[resample->given] <= resample->taken)
+            give_row(resample);
+    }
 }
 
 void resample_fini(resample_t *resample) {

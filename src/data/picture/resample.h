@@ -17,7 +17,7 @@ typedef struct resample {
     resample_axis_t columns, rows;
     resample_sink_t sink;
     int pitch;    /* bytes of a row, padded */
-    void *kept;   /* (rows.most, pitch) the last rows, after the pass over columns */
+    void *kept;   /* (rows.most + 1, pitch) the last rows, after the pass over columns */
     void *window; /* (rows.most) pointers to the rows of one output */
     void *line;   /* (pitch) */
     size_t kept_room, window_room, line_room;
@@ -31,8 +31,9 @@ uint64_t resample_bytes(const resample_span_t *columns, const resample_span_t *r
 sgp_status_t resample_begin(resample_t *resample, const resample_span_t *columns,
                             const resample_span_t *rows, const resample_sink_t *sink,
                             decode_reason_t *reason);
-/* row: (columns.end - columns.first, 4), readable DECODE_SLACK bytes further. */
-void resample_row(resample_t *resample, const uint8_t *row);
+/* The next rows: (count, pitch) bytes, each with (columns.end - columns.first, 4), readable
+ * DECODE_SLACK bytes further. */
+void resample_rows(resample_t *resample, const uint8_t *rows, size_t pitch, int count);
 void resample_fini(resample_t *resample);
 
 #endif

@@ -9,7 +9,7 @@ static inline uint8_t rounded(int32_t sum) {
     return (uint8_t)(value > 255 ? 255 : value);
 }
 
-static void plain_columns(const resample_axis_t *axis, const uint8_t *in, uint8_t *out) {
+static void plain_row(const resample_axis_t *axis, const uint8_t *in, uint8_t *out) {
     for (int i = 0; i < axis->count; i++) {
         const uint8_t *pixel = in + 4 * (size_t)axis->from[i];
         const int32_t *weights = axis->weights + (size_t)i * (size_t)axis->stride;
@@ -18,6 +18,11 @@ static void plain_columns(const resample_axis_t *axis, const uint8_t *in, uint8_
             for (int c = 0; c < 4; c++) sums[c] += weights[t] * pixel[4 * t + c];
         for (int c = 0; c < 4; c++) out[4 * i + c] = rounded(sums[c]);
     }
+}
+
+static void plain_columns(const resample_axis_t *axis, const uint8_t *const in[2],
+                          uint8_t *const out[2]) {
+    for (int i = 0; i < 2; i++) plain_row(axis, in[i], out[i]);
 }
 
 static void plain_rows(const resample_axis_t *axis, int output, const uint8_t *const *in, int bytes,
@@ -44,38 +49,48 @@ AVX2 static inline __m256i whole_256(__m256i upper, __m256i lower) {
     return _mm256_srli_epi32(_mm256_add_epi32(sum, half), RESAMPLE_BITS);
 }
 
-/* Four taps at a time: a multiplication of 16-bit pairs adds two neighbouring pixels of a channel,
- * in either half of the register. */
-AVX2 static void avx2_columns(const resample_axis_t *axis, const uint8_t *in, uint8_t *out) {
-    const __m256i pair =
-        _mm256_setr_epi8(0, -1, 4, -1, 1, -1, 5, -1, 2, -1, 6, -1, 3, -1, 7, -1, 8, -1, 12, -1, 9,
-                         -1, 13, -1, 10, -1, 14, -1, 11, -1, 15, -1);
-    const __m256i spread_upper = _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1);
-    const __m256i spread_lower = _mm256_setr_epi32(2, 2, 2, 2, 3, 3, 3, 3);
-    int stride = axis->stride / RESAMPLE_GROUP;
-    for (int i = 0; i < axis->count; i++) {
-        const uint8_t *pixel = in + 4 * (size_t)axis->from[i];
-        const resample_group_t *group = axis->groups + (size_t)i * (size_t)stride;
-        const resample_group_t *end = group + (axis->taps[i] + RESAMPLE_GROUP - 1) / RESAMPLE_GROUP;
-        __m256i upper = _mm256_setzero_si256(), lower = upper;
-        for (; group < end; group++, pixel += 4 * RESAMPLE_GROUP) {
-            __m128i four = _mm_loadu_si128((const __m128i *)(const void *)pixel);
-            __m256i pixels = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(four), pair);
-            __m256i weights =
-                _mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)group));
-            upper = _mm256_add_epi32(upper, _mm256_madd_epi16(pixels, _mm256_permutevar8x32_epi32(
-                                                                          weights, spread_upper)));
-            lower = _mm256_add_epi32(lower, _mm256_madd_epi16(pixels, _mm256_permutevar8x32_epi32(
-                                                                          weights, spread_lower)));
-        }
-        __m256i sum = _mm256_add_epi32(_mm256_slli_epi32(upper, RESAMPLE_LOWER_BITS), lower);
-        __m128i whole =
-            _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
-        whole = _mm_add_epi32(whole, _mm_set1_epi32(1 << (RESAMPLE_BITS - 1)));
-        whole = _mm_srli_epi32(whole, RESAMPLE_BITS);
-        whole = _mm_packus_epi32(whole, whole);
-        whole = _mm_packus_epi16(whole, whole);
-        _mm_storeu_si32(out + 4 * i, whole);
+AVX2 static inline __m256i pair_of(const int16_t *weights) {
+    int32_t pair;
+    memcpy(&pair, weights, sizeof pair);
+    return _mm256_set1_epi32(pair);
+}
+
+/* One output of both rows, 8 bits a lane; a row has its half of the registers. A multiplication of
+ * 16-bit pairs adds two neighbouring pixels of a channel. */
+AVX2 static inline __m256i avx2_output(const resample_axis_t *axis, int output,
+                                       const uint8_t *const in[2]) {
+    const __m256i first = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(0, -1, 4, -1, 1, -1, 5, -1, 2, -1, 6, -1, 3, -1, 7, -1));
+    const __m256i second = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(8, -1, 12, -1, 9, -1, 13, -1, 10, -1, 14, -1, 11, -1, 15, -1));
+    const uint8_t *a = in[0] + 4 * (size_t)axis->from[output];
+    const uint8_t *b = in[1] + 4 * (size_t)axis->from[output];
+    const resample_group_t *group =
+        axis->groups + (size_t)output * (size_t)(axis->stride / RESAMPLE_GROUP);
+    __m256i upper = _mm256_setzero_si256(), lower = upper;
+    for (int t = 0; t < axis->taps[output]; t += RESAMPLE_GROUP, group++) {
+        __m128i low = _mm_loadu_si128((const __m128i *)(const void *)(a + 4 * t));
+        __m128i high = _mm_loadu_si128((const __m128i *)(const void *)(b + 4 * t));
+        __m256i pixels = _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
+        __m256i two = _mm256_shuffle_epi8(pixels, first);
+        upper = _mm256_add_epi32(upper, _mm256_madd_epi16(two, pair_of(group->upper)));
+        lower = _mm256_add_epi32(lower, _mm256_madd_epi16(two, pair_of(group->lower)));
+        two = _mm256_shuffle_epi8(pixels, second);
+        upper = _mm256_add_epi32(upper, _mm256_madd_epi16(two, pair_of(group->upper + 2)));
+        lower = _mm256_add_epi32(lower, _mm256_madd_epi16(two, pair_of(group->lower + 2)));
+    }
+    return whole_256(upper, lower);
+}
+
+AVX2 static void avx2_columns(const resample_axis_t *axis, const uint8_t *const in[2],
+                              uint8_t *const out[2]) {
+    for (int i = 0; i < axis->count; i += 2) {
+        __m256i a = avx2_output(axis, i, in);
+        __m256i b = i + 1 < axis->count ? avx2_output(axis, i + 1, in) : a;
+        __m256i words = _mm256_packus_epi32(a, b);
+        __m256i bytes = _mm256_packus_epi16(words, words);
+        _mm_storel_epi64((__m128i *)(void *)(out[0] + 4 * i), _mm256_castsi256_si128(bytes));
+        _mm_storel_epi64((__m128i *)(void *)(out[1] + 4 * i), _mm256_extracti128_si256(bytes, 1));
     }
 }
 
@@ -89,18 +104,15 @@ AVX2 static void avx2_rows(const resample_axis_t *axis, int output, const uint8_
         __m256i upper_0 = zero, upper_1 = zero, lower_0 = zero, lower_1 = zero;
         for (int t = 0; t < taps; t += 2) {
             const resample_group_t *group = weights + t / RESAMPLE_GROUP;
-            int32_t upper, lower;
-            memcpy(&upper, group->upper + t % RESAMPLE_GROUP, sizeof upper);
-            memcpy(&lower, group->lower + t % RESAMPLE_GROUP, sizeof lower);
             const uint8_t *odd = t + 1 < taps ? in[t + 1] : in[t]; /* of weight 0 behind the taps */
             __m128i a = _mm_loadu_si128((const __m128i *)(const void *)(in[t] + i));
             __m128i b = _mm_loadu_si128((const __m128i *)(const void *)(odd + i));
             __m256i first = _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(a, b));
             __m256i second = _mm256_cvtepu8_epi16(_mm_unpackhi_epi8(a, b));
-            __m256i weight = _mm256_set1_epi32(upper);
+            __m256i weight = pair_of(group->upper + t % RESAMPLE_GROUP);
             upper_0 = _mm256_add_epi32(upper_0, _mm256_madd_epi16(first, weight));
             upper_1 = _mm256_add_epi32(upper_1, _mm256_madd_epi16(second, weight));
-            weight = _mm256_set1_epi32(lower);
+            weight = pair_of(group->lower + t % RESAMPLE_GROUP);
             lower_0 = _mm256_add_epi32(lower_0, _mm256_madd_epi16(first, weight));
             lower_1 = _mm256_add_epi32(lower_1, _mm256_madd_epi16(second, weight));
         }

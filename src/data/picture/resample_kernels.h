@@ -7,9 +7,9 @@
 #include "data/picture/resample_axis.h"
 
 typedef struct resample_kernels {
-    /* One row. in: (axis->end - axis->first, 4), readable DECODE_SLACK bytes further;
-     * out: (axis->count, 4). */
-    void (*columns)(const resample_axis_t *axis, const uint8_t *in, uint8_t *out);
+    /* Two rows. in: (axis->end - axis->first, 4) each, readable DECODE_SLACK bytes further; out:
+     * (axis->count, 4) each, writable to a multiple of 8 bytes. */
+    void (*columns)(const resample_axis_t *axis, const uint8_t *const in[2], uint8_t *const out[2]);
     /* One output. in: its taps, rows of (bytes) each; out: (bytes). bytes: a multiple of 16. */
     void (*rows)(const resample_axis_t *axis, int output, const uint8_t *const *in, int bytes,
                  uint8_t *out);
