@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Makes the pictures of tests/data/pictures, with what PIL and torchvision read from them.
+"""Makes the pictures of tests/data/pictures, with what PIL and torchvision read from them, and those of tests/fuzz/corpus.
 
     make_pictures.py [FOLDER]     needs numpy, pillow and torchvision (made with 2.4, 12.2 and 0.29)
 
@@ -267,10 +267,20 @@ def expected(picture, kind, size, resize, jitter, random):
     return numpy.asarray(image)
 
 
+def write_corpus(folder):
+    """The first inputs of the fuzz targets, below 2048 bytes each."""
+    for name, content in {**jpegs(9, 17), **pngs(7, 10)}.items():
+        kind = "jpeg" if name.endswith(".jpg") else "png"
+        switches = b"\x25" if kind == "jpeg" else b"\x01\x25"  # a crop; checksums are repaired
+        (folder / kind).mkdir(exist_ok=True)
+        (folder / kind / f"picture-{name.partition('.')[0]}").write_bytes(switches + content)
+
+
 def main():
     here = pathlib.Path(__file__).resolve().parent
     folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else here / "pictures"
     folder.mkdir(exist_ok=True)
+    write_corpus(here.parent / "fuzz" / "corpus")
     files = pictures()
     for name, content in files.items():
         (folder / name).write_bytes(content)

@@ -224,6 +224,21 @@ static void test_odd_jpegs(void **state) {
     picture_worker_destroy(worker);
 }
 
+/* Nor does the worker lend it those of the picture before. */
+static void test_missing_tables(void **state) {
+    (void)state;
+    picture_worker_t *worker = picture_worker();
+    picture_file_t file = picture_read("420.jpg");
+    for (size_t i = 2; i + 4 < file.size && file.bytes[i + 1] != 0xda;) {
+        size_t length = 2u + (size_t)file.bytes[i + 2] * 256 + file.bytes[i + 3];
+        if (file.bytes[i + 1] == 0xdb) file.bytes[i + 1] = 0xfe; /* tables become a comment */
+        i += length;
+    }
+    check_worker(worker);
+    assert_refused(worker, file, "table");
+    picture_worker_destroy(worker);
+}
+
 /* Bytes behind the picture are none of it: cameras and web servers leave them there. */
 static void test_bytes_behind(void **state) {
     (void)state;
@@ -250,7 +265,8 @@ int main(void) {
         cmocka_unit_test(test_damaged),         cmocka_unit_test(test_damaged_scan),
         cmocka_unit_test(test_too_many_pixels), cmocka_unit_test(test_bombs),
         cmocka_unit_test(test_many_scans),      cmocka_unit_test(test_odd_jpegs),
-        cmocka_unit_test(test_bytes_behind),    cmocka_unit_test(test_destroy_nothing),
+        cmocka_unit_test(test_missing_tables),  cmocka_unit_test(test_bytes_behind),
+        cmocka_unit_test(test_destroy_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -82,19 +82,13 @@ sgp_status_t decode_jpeg_create(decode_reason_t *reason, decode_jpeg_t **jpeg) {
     new->errors.emit_message = on_message;
     new->progress.progress_monitor = on_progress;
     new->library.client_data = new;
-    if (setjmp(new->failed)) {
-        sgp_status_t status = new->status;
-        decode_jpeg_destroy(new);
-        return status;
-    }
-    jpeg_create_decompress(&new->library);
     *jpeg = new;
     return SGP_OK;
 }
 
 void decode_jpeg_destroy(decode_jpeg_t *jpeg) {
     if (!jpeg) return;
-    jpeg_destroy_decompress(&jpeg->library);
+    decode_jpeg_end(jpeg);
     free(jpeg->rows);
     free(jpeg);
 }
@@ -121,6 +115,9 @@ sgp_status_t decode_jpeg_begin(decode_jpeg_t *jpeg, const uint8_t *bytes, size_t
                                picture_info_t *info) {
     struct jpeg_decompress_struct *library = &jpeg->library;
     if (setjmp(jpeg->failed)) return jpeg->status;
+    /* A new one for each picture: libjpeg keeps tables, and a picture that lacks one would be decoded
+     * with that of another. */
+    jpeg_create_decompress(library);
     jpeg_mem_src(library, bytes, size);
     jpeg_read_header(library, TRUE);
     sgp_status_t status = check_header(jpeg);
@@ -133,8 +130,7 @@ sgp_status_t decode_jpeg_begin(decode_jpeg_t *jpeg, const uint8_t *bytes, size_t
 }
 
 void decode_jpeg_end(decode_jpeg_t *jpeg) {
-    if (setjmp(jpeg->failed)) return;
-    jpeg_abort_decompress(&jpeg->library);
+    jpeg_destroy_decompress(&jpeg->library);
 }
 
 /* ---- rows ---- */

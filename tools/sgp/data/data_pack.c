@@ -80,6 +80,7 @@ static bool write_classes(const pack_t *pack) {
     int classes = source_shape(pack->source)->classes;
     atomic_file_part_t *parts = calloc(2 * (size_t)classes, sizeof *parts);
     bool written = parts != NULL;
+    if (!parts) message_error("pack: no memory");
     for (int i = 0; written && i < classes; i++) {
         const char *name = source_class_name(pack->source, i);
         parts[2 * i] = (atomic_file_part_t){name, strlen(name)};

@@ -65,6 +65,11 @@ static int write_samples(void *context, parallel_t *parallel, int thread, uint64
     return 0;
 }
 
+static bool fail_memory(void) {
+    message_error("unpack: no memory");
+    return false;
+}
+
 /* A class as the name of a folder: "T-shirt/top" is "T-shirt-top". NULL: no memory. */
 static char *folder_name(const char *class) {
     char *name = strdup(*class ? class : "_");
@@ -78,10 +83,10 @@ static char *folder_name(const char *class) {
 static bool make_folders(unpack_t *unpack) {
     int classes = source_shape(unpack->source)->classes;
     unpack->classes = calloc((size_t)classes, sizeof *unpack->classes);
-    if (!unpack->classes) return false;
+    if (!unpack->classes) return fail_memory();
     for (int i = 0; i < classes; i++) {
         unpack->classes[i] = folder_name(source_class_name(unpack->source, i));
-        if (!unpack->classes[i]) return false;
+        if (!unpack->classes[i]) return fail_memory();
         for (int split = 0; split < SOURCE_SPLITS; split++) {
             char name[PATH_MAX];
             snprintf(name, sizeof name, "%s/%.255s", split_names[split], unpack->classes[i]);
@@ -114,7 +119,7 @@ static int write_all(unpack_t *unpack) {
     if (!make_folders(unpack)) return EXIT_FAILED;
     unpack->recodes = calloc((size_t)threads, sizeof *unpack->recodes);
     if (!unpack->recodes) {
-        message_error("unpack: no memory");
+        fail_memory();
         return EXIT_FAILED;
     }
     int status = parallel_run(&options);

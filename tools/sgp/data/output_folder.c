@@ -159,7 +159,7 @@ bool output_folder_finish(output_folder_t *folder) {
 
 void output_folder_abandon(output_folder_t *folder) {
     if (folder->lock < 0) return;
-    remove_tree(folder->part);
+    if (!remove_tree(folder->part)) fail(folder->part, "removed");
     close(folder->lock);
     folder->lock = -1;
 }
