@@ -79,7 +79,8 @@ class Init(ResumeTest):
         for expected, tensors in (
                 (["fc2.bias", "has no tensor"], without),
                 (["fc4.weight", "none of the model's"], {**good, "fc4.weight": good["fc3.weight"]}),
-                (["fc2.weight", "(256, 255)", "(256, 256)"], {**good, "fc2.weight": (dtype, [256, 255], content[:256 * 255 * 4])}),
+                (["fc2.weight", "(256, 255)", "(256, 256)"],
+                 {**good, "fc2.weight": (dtype, [256, 255], content[:256 * 255 * 4])}),
                 (["fc2.weight", "F16", "F32"], {**good, "fc2.weight": ("F16", shape, content[:len(content) // 2])})):
             write_tensors(self.file, tensors)
             err = self.refused("train", "--data", self.data(), "--model", "mlp", "--init", self.file)

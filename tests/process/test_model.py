@@ -8,7 +8,8 @@ import unittest
 from support import ProgramTest
 
 # Parameters and 1e9 multiply-adds at 224 x 224: the metadata of torchvision's weights ("num_params", "_ops").
-KNOWN = {"resnet18": (11689512, 1.814), "resnet34": (21797672, 3.664), "resnet50": (25557032, 4.089), "resnet101": (44549160, 7.801)}
+KNOWN = {"resnet18": (11689512, 1.814), "resnet34": (21797672, 3.664), "resnet50": (25557032, 4.089),
+         "resnet101": (44549160, 7.801)}
 
 
 class Model(ProgramTest):
