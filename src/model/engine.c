@@ -58,7 +58,8 @@ bool engine_has_bfloat16(void) {
 static sgp_status_t set_threads(engine_t *engine, int threads) {
     engine->openmp = find_openmp();
     bool known = engine->openmp.threads != NULL;
-    if (threads == 0 && known && getenv("OMP_NUM_THREADS")) threads = engine->openmp.threads();
+    const char *environment = getenv("OMP_NUM_THREADS");
+    if (threads == 0 && known && environment) threads = atoi(environment);
     engine->threads = threads > 0 ? threads : 1;
     if (engine->threads == 1 || known) return SGP_OK;
     return sgp_fail(SGP_ERR_UNSUPPORTED,
