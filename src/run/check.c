@@ -65,6 +65,12 @@ static sgp_status_t check_warmup(const train_options_t *options) {
                     options->warmup_epochs, options->epochs);
 }
 
+/* Its row takes a number below 0 for one that is not given, and train_options_settle replaces that. */
+static sgp_status_t check_lr(const train_options_t *options) {
+    if (options->lr > 0) return SGP_OK;
+    return sgp_fail(SGP_ERR_INVALID, "lr is %g: must be a number above 0, 1e6 at most", options->lr);
+}
+
 static sgp_status_t check_allreduce(const train_options_t *options) {
     if (!strcmp(options->allreduce, "own") || !strcmp(options->transport, "mpi")) return SGP_OK;
     return sgp_fail(SGP_ERR_INVALID,
@@ -86,6 +92,7 @@ static sgp_status_t check_mixing(const train_options_t *options) {
 
 sgp_status_t check_ranges(const train_options_t *options) {
     sgp_status_t status = check_rows(options);
+    if (!status) status = check_lr(options);
     if (!status) status = check_allreduce(options);
     if (!status) status = check_workers(options);
     if (!status) status = check_stages("algorithm", &options->algorithm, options->epochs);

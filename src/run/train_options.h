@@ -30,7 +30,7 @@ typedef struct train_options {
                     r % workers of node r / workers */
     int epochs;
     int batch_size;          /* samples per worker and step */
-    double lr;               /* per 256 samples of the global batch, scaled linearly */
+    double lr;               /* per 256 samples of the global batch, scaled linearly; below 0 until train_options_settle */
     double warmup_epochs;    /* below 0: 5/90 of the epochs */
     const char *lr_schedule; /* schedule_kind_t by name; "auto" until train_options_settle */
     double momentum;
@@ -69,8 +69,12 @@ typedef struct train_options {
     const char *precision; /* of the model: "float32", "bfloat16" or "auto" */
 } train_options_t;
 
-/* Fills the defaults that follow from other options: SlowMo's pair, augment by model and epochs, the schedule of the
- * learning rate by epochs. Call it after the last change; it may be called again. */
+/* A run of fewer epochs is short: the steps of the learning rate would leave it too few at the full rate, and random crops
+ * and flips do not pay off in so few. */
+#define TRAIN_SHORT_EPOCHS 10
+
+/* Fills the defaults that follow from other options: SlowMo's pair, and lr, lr_schedule and augment by model and epochs.
+ * Call it after the last change; it may be called again. */
 void train_options_settle(train_options_t *options);
 
 /* The graph for an algorithm of the run. */

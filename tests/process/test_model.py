@@ -44,7 +44,8 @@ class Model(ProgramTest):
         self.assertRegex(out, rf"(?m)^parameters +{found['parameters']} in {found['tensors']} tensors, "
                               rf"and {found['statistics']} batch-norm statistics$")
         parts = found["memory_bytes"]
-        self.assertEqual(set(parts), {"activations", "gradients", "weights", "scratchpad", "vectors"})
+        self.assertEqual(set(parts), {"activations", "gradients", "weights", "scratchpad", "vectors", "pictures_ahead"})
+        self.assertGreaterEqual(parts["pictures_ahead"], 3 * 4 * 64 * 64 * 3 * 4)
         self.assertRegex(out, rf"(?m)^memory +{sum(parts.values()) / 1e6:.1f} MB at batch size 4$")
         self.assertGreater(parts["activations"], 2 * 4 * 64 * 32 * 32 * 4)
         self.assertEqual(parts["vectors"], 4 * (4 * found["parameters"] + 2 * found["statistics"]))
@@ -58,6 +59,7 @@ class Model(ProgramTest):
     def test_images_of_a_data_set(self):
         found = self.describe("--model", "resnet20", "--data", self.data())
         self.assertEqual((found["height"], found["width"], found["channels"], found["classes"]), (28, 28, 1, 10))
+        self.assertEqual(found["memory_bytes"]["pictures_ahead"], 0)
         self.assertIn("for the images of " + self.data(), self.text("--model", "mlp", "--data", self.data()))
 
     def test_any_number_of_channels(self):
