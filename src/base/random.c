@@ -61,3 +61,12 @@ void sgp_random_shuffle(sgp_random_t *random, uint32_t *values, size_t count) {
         values[j] = swap;
     }
 }
+
+void sgp_random_shuffle_u64(sgp_random_t *random, uint64_t *values, size_t count) {
+    for (size_t i = count; i > 1; i--) {
+        size_t j = (size_t)sgp_random_below(random, i);
+        uint64_t swap = values[i - 1];
+        values[i - 1] = values[j];
+        values[j] = swap;
+    }
+}

@@ -29,4 +29,7 @@ double sgp_random_normal(sgp_random_t *random);
 /* Shuffles in place (Fisher and Yates). */
 void sgp_random_shuffle(sgp_random_t *random, uint32_t *values /* (count) */, size_t count);
 
+/* The same order for the same generator. */
+void sgp_random_shuffle_u64(sgp_random_t *random, uint64_t *values /* (count) */, size_t count);
+
 #endif

@@ -2,150 +2,36 @@
 #include "data/dataset.h"
 
 #include "base/logging.h"
-#include "data/formats/idx.h"
+#include "data/data_path.h"
+#include "data/formats/pixel_formats.h"
+#include "data/source.h"
 
-#include <limits.h>
+#include <assert.h>
 #include <math.h>
-#include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <xxhash.h>
 
-#define FASHION_MNIST_DIRECTORY "/usr/share/datasets/fashion-mnist"
-#define CLASSES                 10
-#define MAX_SIDE                4096 /* pixels; larger images are no data for these models */
-
-/* The two files of a split, and the contents of their headers. */
-typedef struct split_files {
-    char images_path[PATH_MAX];
-    char labels_path[PATH_MAX];
-    idx_header_t images;
-    idx_header_t labels;
-} split_files_t;
-
-static const char *resolve(const char *data) {
-    return strcmp(data, "fashion-mnist") == 0 ? FASHION_MNIST_DIRECTORY : data;
-}
-
-static sgp_status_t check_directory(const char *data, const char *directory) {
-    struct stat info;
-    if (stat(directory, &info) == 0 && S_ISDIR(info.st_mode)) return SGP_OK;
-    if (directory != data)
-        return sgp_fail(SGP_ERR_NOT_FOUND,
-                        "data %s: there is no directory %s: install Debian's dataset-fashion-mnist "
-                        "or give a directory that holds its four files",
-                        data, directory);
-    return sgp_fail(SGP_ERR_NOT_FOUND, "data %s: no such directory, and not \"fashion-mnist\"",
-                    data);
-}
-
-/* path: (PATH_MAX) of the file with or without ".gz", whichever is there. */
-static sgp_status_t find_file(const char *directory, const char *name, char *path) {
-    static const char *const suffixes[] = {".gz", ""};
-    for (int i = 0; i < 2; i++) {
-        int length = snprintf(path, PATH_MAX, "%s/%s%s", directory, name, suffixes[i]);
-        if (length >= PATH_MAX)
-            return sgp_fail(SGP_ERR_INVALID, "data %s: the path is longer than %d bytes", directory,
-                            PATH_MAX - 1);
-        if (access(path, F_OK) == 0) return SGP_OK;
-    }
-    return sgp_fail(SGP_ERR_NOT_FOUND, "%s: not found, neither with nor without .gz", path);
-}
-
-static sgp_status_t check_pair(const split_files_t *files) {
-    if (files->images.shape[0] != files->labels.shape[0])
-        return sgp_fail(
-            SGP_ERR_FORMAT, "%s: holds %u labels: should be %u, one for each image of %s",
-            files->labels_path, files->labels.shape[0], files->images.shape[0], files->images_path);
-    for (int i = 1; i <= 2; i++)
-        if (files->images.shape[i] > MAX_SIDE)
-            return sgp_fail(SGP_ERR_FORMAT, "%s: images of %u x %u pixels: should be at most %d",
-                            files->images_path, files->images.shape[1], files->images.shape[2],
-                            MAX_SIDE);
+/* The pixel format of the data. */
+static sgp_status_t find(const char *data, const char **directory, const pixel_format_t **format) {
+    const char *name;
+    bool encoded;
+    sgp_status_t status = source_find(data, &name, &encoded);
+    if (!status) status = data_path_find(data, directory);
+    if (status) return status;
+    if (encoded)
+        return sgp_fail(SGP_ERR_UNSUPPORTED,
+                        "data %s: holds JPEG or PNG files (%s): should be pixels, all of one size",
+                        data, name);
+    *format = pixel_formats_find(*directory);
+    assert(*format);
     return SGP_OK;
-}
-
-static sgp_status_t inspect_split(const char *directory, const char *prefix, split_files_t *files) {
-    char name[64];
-    snprintf(name, sizeof name, "%s-images-idx3-ubyte", prefix);
-    sgp_status_t status = find_file(directory, name, files->images_path);
-    if (status) return status;
-    snprintf(name, sizeof name, "%s-labels-idx1-ubyte", prefix);
-    status = find_file(directory, name, files->labels_path);
-    if (status) return status;
-    status = idx_read_header(files->images_path, 3, &files->images);
-    if (status) return status;
-    status = idx_read_header(files->labels_path, 1, &files->labels);
-    return status ? status : check_pair(files);
-}
-
-static sgp_status_t inspect(const char *data, split_files_t *train, split_files_t *test) {
-    const char *directory = resolve(data);
-    sgp_status_t status = check_directory(data, directory);
-    if (status) return status;
-    status = inspect_split(directory, "train", train);
-    if (status) return status;
-    status = inspect_split(directory, "t10k", test);
-    if (status) return status;
-    if (train->images.shape[1] != test->images.shape[1] ||
-        train->images.shape[2] != test->images.shape[2])
-        return sgp_fail(SGP_ERR_FORMAT, "%s: images of %u x %u pixels: should be %u x %u as in %s",
-                        test->images_path, test->images.shape[1], test->images.shape[2],
-                        train->images.shape[1], train->images.shape[2], train->images_path);
-    return SGP_OK;
-}
-
-static dataset_shape_t shape_of(const split_files_t *train, const split_files_t *test) {
-    return (dataset_shape_t){
-        .height = (int)train->images.shape[1],
-        .width = (int)train->images.shape[2],
-        .channels = 1,
-        .classes = CLASSES,
-        .train_count = train->images.shape[0],
-        .test_count = test->images.shape[0],
-    };
 }
 
 sgp_status_t dataset_inspect(const char *data, dataset_shape_t *shape) {
-    split_files_t train, test;
-    sgp_status_t status = inspect(data, &train, &test);
-    if (!status) *shape = shape_of(&train, &test);
-    return status;
-}
-
-static sgp_status_t check_labels(const char *path, const uint8_t *labels, size_t count) {
-    for (size_t i = 0; i < count; i++)
-        if (labels[i] >= CLASSES)
-            return sgp_fail(SGP_ERR_FORMAT, "%s: label %d of sample %zu: should be 0 to %d", path,
-                            labels[i], i, CLASSES - 1);
-    return SGP_OK;
-}
-
-static sgp_status_t load_split(const split_files_t *files, dataset_split_t *split) {
-    idx_header_t header;
-    uint8_t *images = NULL, *labels = NULL;
-    sgp_status_t status = idx_read(files->images_path, 3, &header, &images);
-    if (status) return status;
-    /* The file was read twice; between the two it may have been replaced. */
-    bool changed = memcmp(header.shape, files->images.shape, 3 * sizeof header.shape[0]) != 0;
-    status = idx_read(files->labels_path, 1, &header, &labels);
-    if (status) goto free_images;
-    if (changed || header.shape[0] != files->labels.shape[0]) {
-        status = sgp_fail(SGP_ERR_FORMAT, "%s: changed while it was read", files->images_path);
-        goto free_labels;
-    }
-    status = check_labels(files->labels_path, labels, header.bytes);
-    if (status) goto free_labels;
-    *split = (dataset_split_t){.count = header.shape[0], .images = images, .labels = labels};
-    return SGP_OK;
-free_labels:
-    free(labels);
-free_images:
-    free(images);
-    return status;
+    const char *directory;
+    const pixel_format_t *format;
+    sgp_status_t status = find(data, &directory, &format);
+    return status ? status : format->inspect(directory, shape);
 }
 
 static size_t sample_bytes(const dataset_shape_t *shape) {
@@ -183,37 +69,40 @@ static uint64_t checksum_of(const dataset_t *dataset) {
     return XXH3_64bits(parts, sizeof parts);
 }
 
-sgp_status_t dataset_load(const char *data, int64_t limit, dataset_t **dataset) {
-    split_files_t train, test;
-    sgp_status_t status = inspect(data, &train, &test);
-    if (status) return status;
-    if (limit < 0 || limit > train.images.shape[0])
+static sgp_status_t keep_first(dataset_t *dataset, int64_t limit, const char *data) {
+    if (limit < 0 || limit > dataset->train.count)
         return sgp_fail(SGP_ERR_INVALID,
                         "limit-samples is %lld: should be 1 to %u, the training samples of %s, or "
                         "0 for all",
-                        (long long)limit, train.images.shape[0], data);
+                        (long long)limit, dataset->train.count, data);
+    if (limit > 0) dataset->train.count = dataset->shape.train_count = (uint32_t)limit;
+    return SGP_OK;
+}
+
+sgp_status_t dataset_load(const char *data, int64_t limit, dataset_t **dataset) {
+    const char *directory;
+    const pixel_format_t *format;
+    sgp_status_t status = find(data, &directory, &format);
+    if (status) return status;
     dataset_t *loaded = calloc(1, sizeof *loaded);
     if (!loaded) return sgp_fail(SGP_ERR_NO_MEMORY, "data %s: no memory", data);
-    loaded->shape = shape_of(&train, &test);
-    status = load_split(&train, &loaded->train);
-    if (status) goto destroy;
-    status = load_split(&test, &loaded->test);
-    if (status) goto destroy;
-    if (limit > 0) loaded->train.count = loaded->shape.train_count = (uint32_t)limit;
+    status = format->load(directory, loaded);
+    if (!status) status = keep_first(loaded, limit, data);
+    if (status) {
+        dataset_destroy(loaded);
+        return status;
+    }
     normalise(loaded);
     loaded->checksum = checksum_of(loaded);
     *dataset = loaded;
     return SGP_OK;
-destroy:
-    dataset_destroy(loaded);
-    return status;
 }
 
 void dataset_destroy(dataset_t *dataset) {
     if (!dataset) return;
     dataset_split_t *splits[2] = {&dataset->train, &dataset->test};
     for (int i = 0; i < 2; i++) {
-        free((void *)splits[i]->images); /* const for readers; allocated by idx_read */
+        free((void *)splits[i]->images); /* const for readers; allocated by the format */
         free((void *)splits[i]->labels);
     }
     free(dataset);

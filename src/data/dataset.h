@@ -3,10 +3,9 @@
  * sets and turns them into batches; run, files and the commands call it. It knows (rank, size) of a
  * node and nothing else of the cluster.
  *
- * The one format so far is that of MNIST: a directory with the four IDX files
- * train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte,
- * each with or without ".gz". One channel, labels 0..9. Immutable once loaded: any number of
- * threads may read it. */
+ * Of the formats of data/source.h those whose samples are pixels of one size: IDX files, as of MNIST
+ * (data/formats/idx_files.h), and CIFAR-10 and CIFAR-100 (data/formats/cifar.h). Immutable once
+ * loaded: any number of threads may read it. */
 #ifndef SGP_DATA_DATASET_H
 #define SGP_DATA_DATASET_H
 
@@ -15,7 +14,7 @@
 
 #define DATASET_MAX_CHANNELS 4
 
-/* Read from the headers of the files. */
+/* Read from the headers or sizes of the files. */
 typedef struct dataset_shape {
     int height; /* pixels */
     int width;
@@ -42,14 +41,13 @@ typedef struct dataset {
     uint64_t checksum; /* XXH3 of shape, train and test: equal where two nodes have the same data */
 } dataset_t;
 
-/* data: "fashion-mnist" (in the directory of Debian's dataset-fashion-mnist), or a directory.
- * Reads only the headers. Sets *shape only on success. Errors as dataset_load. */
+/* data: as source_open takes it. Reads only the headers. Sets *shape only on success. Errors as dataset_load. */
 sgp_status_t dataset_inspect(const char *data, dataset_shape_t *shape);
 
 /* Loads and checks everything. limit: number of training samples to keep, the first ones; 0: all.
  * Sets *dataset only on success.
  * SGP_ERR_NOT_FOUND: no such directory or file. SGP_ERR_IO: cannot be read. SGP_ERR_FORMAT: a file
- * is damaged, or two files do not fit each other. SGP_ERR_INVALID: limit is negative or exceeds the
+ * is damaged, or two files do not fit each other. SGP_ERR_UNSUPPORTED: the samples are JPEG or PNG files. SGP_ERR_INVALID: limit is negative or exceeds the
  * training set. SGP_ERR_NO_MEMORY. Each logs one line with the file, the value found, and the value
  * expected. */
 sgp_status_t dataset_load(const char *data, int64_t limit, dataset_t **dataset);

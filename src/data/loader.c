@@ -41,7 +41,7 @@ static void normalise(const loader_t *loader, const uint8_t *in, size_t pixels, 
     for (size_t i = 0; i < pixels * channels; i++) out[i] = loader->table[i % channels][in[i]];
 }
 
-static crop_t draw_crop(const loader_t *loader, uint64_t epoch, uint32_t sample) {
+static crop_t draw_crop(const loader_t *loader, uint64_t epoch, uint64_t sample) {
     sgp_random_t random;
     sgp_random_init(&random, loader->node_seed, epoch << 32 | sample);
     crop_t crop;
@@ -84,7 +84,7 @@ static void augment(const loader_t *loader, const uint8_t *in, crop_t crop, floa
     }
 }
 
-void loader_train(const loader_t *loader, uint64_t epoch, const uint32_t *indices, int count,
+void loader_train(const loader_t *loader, uint64_t epoch, const uint64_t *indices, int count,
                   float *images, int32_t *labels) {
     const dataset_split_t *train = &loader->dataset->train;
     size_t floats = loader_sample_floats(loader);

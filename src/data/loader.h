@@ -39,7 +39,7 @@ size_t loader_sample_floats(const loader_t *loader);
 
 /* Training samples, augmented if asked. indices: each < dataset->train.count. images: (count,
  * height, width, channels), nhwc; labels: (count). Allocates nothing. */
-void loader_train(const loader_t *loader, uint64_t epoch, const uint32_t *indices /* (count) */,
+void loader_train(const loader_t *loader, uint64_t epoch, const uint64_t *indices /* (count) */,
                   int count, float *images, int32_t *labels);
 
 /* Test samples [first, first + count), never augmented; first + count <= dataset->test.count. */

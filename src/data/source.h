@@ -18,7 +18,7 @@ typedef struct source source_t;
 
 typedef enum source_split { SOURCE_TRAIN, SOURCE_TEST, SOURCE_SPLITS } source_split_t;
 
-enum { SOURCE_MAX_CLASSES = 65536, SOURCE_NAME_BYTES = 512 };
+enum { SOURCE_MAX_CLASSES = 65536, SOURCE_NAME_BYTES = 512, SOURCE_REASON_BYTES = 160 };
 
 typedef struct source_shape {
     bool encoded; /* samples are JPEG or PNG files of any size; else pixels, all of one size */
@@ -33,7 +33,13 @@ typedef struct source_shape {
 typedef struct source_buffer {
     uint8_t *bytes; /* (size) a whole JPEG or PNG file, or (height, width, channels) pixels */
     size_t size, room;
+    /* Why the last source_read failed, a clause: "cannot be opened: Permission denied". */
+    char reason[SOURCE_REASON_BYTES];
 } source_buffer_t;
+
+/* Which format the data have, and whether their samples are JPEG or PNG files, from the names of
+ * files alone. data, errors: as for source_open. */
+sgp_status_t source_find(const char *data, const char **format, bool *encoded);
 
 /* data: the name of a known data set ("fashion-mnist"), or a path. Reads what tells the shape, the
  * labels and the samples' places. Sets *source only on success.
@@ -50,8 +56,9 @@ const char *source_class_name(const source_t *source, int class); /* 0 <= class 
 /* From memory. index < count[split]. */
 uint32_t source_label(const source_t *source, source_split_t split, uint64_t index);
 
-/* Reads one sample. SGP_ERR_IO: it cannot be read, or its file has changed since source_open; the
- * reason is logged by the caller, who knows what follows from it. SGP_ERR_NO_MEMORY. */
+/* Reads one sample. SGP_ERR_IO: it cannot be read, or its file has changed since source_open;
+ * buffer->reason tells why and nothing is logged, since the caller knows what follows from it.
+ * SGP_ERR_NO_MEMORY. */
 sgp_status_t source_read(const source_t *source, source_split_t split, uint64_t index,
                          source_buffer_t *buffer);
 void source_buffer_fini(source_buffer_t *buffer);
@@ -64,7 +71,9 @@ void source_name(const source_t *source, source_split_t split, uint64_t index,
 void source_will_need(const source_t *source, source_split_t split, const uint64_t *indices,
                       size_t count);
 
-/* XXH3 of shape, labels, names and sizes: equal where two nodes have the same files. */
+/* XXH3 of shape, class names, labels, and of the samples' names (folder), headers (shards) or pixels:
+ * equal where two nodes have the same files. A folder's files are not asked for their sizes, which would
+ * take minutes for a million files on a network file system. */
 uint64_t source_fingerprint(const source_t *source);
 
 #endif

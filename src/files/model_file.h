@@ -7,6 +7,8 @@
 #include "files/tensor_file.h"
 #include "model/model.h"
 
+#define MODEL_FILE_IMAGE_SIZE "image_size" /* metadata of a model of pictures: pixels of a side */
+
 enum { MODEL_FILE_PAIRS = 4, MODEL_FILE_NUMBERS = 128 };
 
 /* Mean and standard deviation of the images' pixels, by channel. */
@@ -42,6 +44,12 @@ sgp_status_t model_file_write(const char *directory, const char *name, const mod
  * tensor_file_check. problem: filled on failure, nothing is logged. SGP_ERR_MISMATCH: a tensor is
  * missing or has another shape. SGP_ERR_FORMAT: damaged. SGP_ERR_IO, SGP_ERR_NO_MEMORY. */
 sgp_status_t model_file_read(const tensor_file_t *file, const model_t *model, float *vector,
+                             char problem[TENSOR_FILE_PROBLEM]);
+
+/* Whether the file has all of the model's tensors, in their shapes, and no others; those named
+ * *.num_batches_tracked, which torch keeps, are ignored. problem: as above, names the first tensor.
+ * SGP_ERR_MISMATCH. */
+sgp_status_t model_file_fits(const tensor_file_t *file, const model_t *model,
                              char problem[TENSOR_FILE_PROBLEM]);
 
 /* Replaces the normalisation by the file's, if the file has one. SGP_ERR_FORMAT: the file's does

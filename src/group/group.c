@@ -20,7 +20,7 @@ struct sgp_group {
     sgp_transport_t *transport;
     sgp_inbox_t *inbox;
     sgp_destination_t *others; /* (size - 1) all ranks but ours */
-    uint64_t timeout;          /* nanoseconds */
+    _Atomic uint64_t timeout;  /* nanoseconds; a progress thread reads it between two changes */
     uint64_t sequence;         /* of collective calls: the step of their messages */
     uint32_t channels;         /* given out */
     sgp_lease_t lease;
@@ -81,6 +81,9 @@ uint32_t sgp_group_new_channel(sgp_group_t *group) {
 }
 uint64_t sgp_group_timeout(const sgp_group_t *group) {
     return group->timeout;
+}
+void sgp_group_set_timeout(sgp_group_t *group, uint64_t timeout) {
+    group->timeout = timeout;
 }
 void sgp_group_set_lease(sgp_group_t *group, const sgp_lease_t *lease) {
     group->lease = lease ? *lease : (sgp_lease_t){.owner = NULL};

@@ -47,6 +47,9 @@ uint32_t sgp_group_new_channel(sgp_group_t *group);
 /* The time limit of a collective call, in nanoseconds. */
 uint64_t sgp_group_timeout(const sgp_group_t *group);
 
+/* From the next collective call on; nanoseconds, > 0. */
+void sgp_group_set_timeout(sgp_group_t *group, uint64_t timeout);
+
 /* ---- collective calls (collective.c) ---- */
 
 /* The next step of the group's own messages; all ranks count alike. */

@@ -80,6 +80,10 @@ static void init(sgp_mixer_t *mixer, sgp_group_t *group, const sgp_mixer_options
     mixer->w = 1;
 }
 
+void sgp_mixer_set_timeout(sgp_mixer_t *mixer, uint64_t timeout) {
+    mixer->timeout = timeout;
+}
+
 static void release(sgp_mixer_t *mixer) {
     sgp_workers_fini(mixer);
     sgp_reducer_fini(&mixer->reducer);

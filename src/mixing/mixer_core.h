@@ -56,7 +56,7 @@ struct sgp_mixer {
     size_t count;      /* parameters in the segment, before its buffers */
     size_t length;     /* of the segment: parameters and buffers */
     sgp_graph_t graph;
-    uint64_t timeout; /* nanoseconds */
+    _Atomic uint64_t timeout; /* nanoseconds; the progress thread reads it between two changes */
     uint32_t channel, average_channel;
     uint64_t averages; /* exact means computed */
 

@@ -17,6 +17,9 @@
 /* Records the times of the mixer's parts from now on; NULL: no more. Between two steps. trace: borrowed. */
 void sgp_mixer_trace(sgp_mixer_t *mixer, sgp_trace_t *trace);
 
+/* The longest wait for a message of a step, from the next one on; nanoseconds, > 0. */
+void sgp_mixer_set_timeout(sgp_mixer_t *mixer, uint64_t timeout);
+
 /* For checkpoints. All nodes call settle after the same step; then nothing is under way until the next step or resume.
  * state adds the places that a checkpoint must hold, valid until the next call on the mixer. restored: instead of any
  * step, after these places were filled in a mixer with the same options. */

@@ -39,12 +39,16 @@ void *arena_alloc(arena_t *arena, size_t bytes) {
     return block;
 }
 
-size_t arena_floats_bytes(size_t count) {
-    return aligned(count * sizeof(float));
+size_t arena_block_bytes(size_t bytes) {
+    return aligned(bytes);
 }
 
 float *arena_floats(arena_t *arena, size_t count) {
     return count > SIZE_MAX / 8 ? NULL : arena_alloc(arena, count * sizeof(float));
+}
+
+size_t arena_taken(const arena_t *arena) {
+    return arena->bytes - (arena->limit - arena->used);
 }
 
 void arena_release(arena_t *arena) {

@@ -23,14 +23,17 @@ typedef struct arena {
  * wasted. */
 bool arena_reserve(arena_t *arena, size_t bytes);
 
-/* Bytes of a chunk that arena_floats uses for `count` floats. */
-size_t arena_floats_bytes(size_t count);
+/* Bytes of a chunk that a block of `bytes` uses. */
+size_t arena_block_bytes(size_t bytes);
 
 /* Zeroed and 64-byte aligned; NULL when out of memory. A zeroed arena_t is an empty arena. */
 void *arena_alloc(arena_t *arena, size_t bytes);
 
 /* As arena_alloc; NULL also if the size overflows. */
 float *arena_floats(arena_t *arena, size_t count);
+
+/* Bytes taken so far: all chunks but the rest of the newest one. */
+size_t arena_taken(const arena_t *arena);
 
 /* Frees every block; the arena is empty again. */
 void arena_release(arena_t *arena);

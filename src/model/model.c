@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/logging.h"
+#include "model/layers/kernels.h"
 #include "model/layers/layer.h"
 #include "model/layers/loss.h"
 #include "model/models/models.h"
@@ -14,31 +15,57 @@
 
 struct model {
     int batch, classes;
+    double label_smoothing;
     size_t image_floats; /* of one image */
     int layer_count;
     layer_t *layers; /* (layer_count) in running order */
     value_t *values; /* (layer_count + 1) value 0 is the images, the last one the logits */
-    float *images;   /* (batch, height, width, channels) for calls with fewer than `batch` */
+    /* (batch, height, width, channels) for calls with fewer than `batch` images or in bfloat16 */
+    void *images;
+    model_precision_t precision; /* MODEL_FLOAT32 or MODEL_BFLOAT16 */
+    float
+        *d_logits; /* (batch, classes) in bfloat16: the gradient before it is rounded; else NULL */
     tensors_t tensors;
     engine_t *engine;
     arena_t arena;
+    model_memory_t memory; /* parts of the arena */
 };
 
-enum { MAX_EXTENT = 1 << 15 }; /* of any option: a product of two fits an int */
+enum { MAX_EXTENT = 1 << 15 }; /* of an extent: a product of two fits an int */
+enum { MAX_THREADS = 1024 };
 
 static sgp_status_t check_options(const model_options_t *options) {
     const struct {
         const char *name;
-        int value, least;
-    } ranges[] = {{"batch", options->batch, 1},
-                  {"height", options->height, 1},
-                  {"width", options->width, 1},
-                  {"channels", options->channels, 1},
-                  {"classes", options->classes, 2}};
+        int value, least, most;
+    } ranges[] = {{"batch", options->batch, 1, MAX_EXTENT},
+                  {"height", options->height, 1, MAX_EXTENT},
+                  {"width", options->width, 1, MAX_EXTENT},
+                  {"channels", options->channels, 1, MAX_EXTENT},
+                  {"classes", options->classes, 2, MAX_EXTENT},
+                  {"number of threads", options->threads, 0, MAX_THREADS}};
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
-        if (ranges[i].value < ranges[i].least || ranges[i].value > MAX_EXTENT)
+        if (ranges[i].value < ranges[i].least || ranges[i].value > ranges[i].most)
             return sgp_fail(SGP_ERR_INVALID, "a model's %s is %d, it must be from %d to %d",
-                            ranges[i].name, ranges[i].value, ranges[i].least, MAX_EXTENT);
+                            ranges[i].name, ranges[i].value, ranges[i].least, ranges[i].most);
+    if (!(options->label_smoothing >= 0.0 && options->label_smoothing <= 1.0))
+        return sgp_fail(SGP_ERR_INVALID, "a model's label smoothing is %g, it must be from 0 to 1",
+                        options->label_smoothing);
+    return SGP_OK;
+}
+
+/* Sets the precision in use. SGP_BFLOAT16=any: a test wants it wherever oneDNN computes it, though
+ * slowly. */
+static sgp_status_t choose_precision(model_t *m, model_precision_t wanted) {
+    const char *any = getenv("SGP_BFLOAT16");
+    bool has = engine_has_bfloat16() || (any && !strcmp(any, "any"));
+    if (wanted < MODEL_FLOAT32 || wanted > MODEL_AUTO)
+        return sgp_fail(SGP_ERR_INVALID, "there is no precision %d", (int)wanted);
+    if (wanted == MODEL_BFLOAT16 && !has)
+        return sgp_fail(SGP_ERR_UNSUPPORTED,
+                        "this CPU does not compute in bfloat16, which needs avx512_bf16 or AMX; "
+                        "use float32, or auto");
+    m->precision = wanted != MODEL_FLOAT32 && has ? MODEL_BFLOAT16 : MODEL_FLOAT32;
     return SGP_OK;
 }
 
@@ -74,19 +101,42 @@ static sgp_status_t build_network(model_t *m, const model_options_t *options) {
     return status;
 }
 
-static sgp_status_t allocate_values(model_t *m) {
-    size_t bytes = 0;
+/* All of a network is in one precision, but for the logits, from which the loss is computed. */
+static void set_elements(model_t *m) {
+    element_t element = m->precision == MODEL_BFLOAT16 ? ELEMENT_BFLOAT16 : ELEMENT_FLOAT32;
     for (int i = 0; i <= m->layer_count; i++)
-        bytes += arena_floats_bytes(value_count(&m->values[i]));
-    bool complete = arena_reserve(&m->arena, bytes);
-    if (complete) m->images = arena_floats(&m->arena, value_count(&m->values[0]));
-    complete = m->images != NULL;
-    for (int i = 1; i <= m->layer_count && complete; i++) {
-        value_t *value = &m->values[i];
-        value->data = value->storage = arena_floats(&m->arena, value_count(value));
-        complete = value->storage != NULL;
+        m->values[i].element = m->values[i].gradient_element = element;
+    m->values[m->layer_count].element = ELEMENT_FLOAT32;
+}
+
+static sgp_status_t allocate_inputs(model_t *m) {
+    m->images = arena_alloc(&m->arena, value_bytes(&m->values[0]));
+    bool complete = m->images != NULL;
+    if (m->precision == MODEL_BFLOAT16) {
+        m->d_logits = arena_floats(&m->arena, value_count(&m->values[m->layer_count]));
+        complete = complete && m->d_logits;
     }
-    return complete ? SGP_OK : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the activations");
+    return complete ? SGP_OK : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a batch of images");
+}
+
+/* Allocates everything, and notes the bytes of each part. What the last chunk has left counts as
+ * gradients. */
+static sgp_status_t allocate(model_t *m, int threads) {
+    arena_t *arena = &m->arena;
+    sgp_status_t status = engine_create(arena, threads, &m->engine);
+    for (int i = 0; i < m->layer_count && !status; i++)
+        status = layer_init(&m->layers[i], arena, m->engine);
+    size_t weights = arena_taken(arena);
+    if (!status) status = engine_allocate_scratchpad(m->engine);
+    size_t before_values = arena_taken(arena), shared = 0;
+    if (!status) status = allocate_inputs(m);
+    if (!status) status = plan_memory(m->layers, m->values, m->layer_count, arena, &shared);
+    size_t rest = arena->bytes - arena_taken(arena);
+    m->memory = (model_memory_t){.weights = weights,
+                                 .scratchpad = before_values - weights,
+                                 .activations = arena_taken(arena) - before_values - shared,
+                                 .gradients = shared + rest};
+    return status;
 }
 
 static sgp_status_t build(model_t *m, const model_options_t *options) {
@@ -94,21 +144,18 @@ static sgp_status_t build(model_t *m, const model_options_t *options) {
     if (status) return status;
     m->batch = options->batch;
     m->classes = options->classes;
+    m->label_smoothing = options->label_smoothing;
     m->image_floats = (size_t)options->height * (size_t)options->width * (size_t)options->channels;
     m->values[0] = (value_t){.batch = options->batch,
                              .height = options->height,
                              .width = options->width,
                              .channels = options->channels,
                              .readers = m->values[0].readers};
+    status = choose_precision(m, options->precision);
+    if (!status) set_elements(m);
     for (int i = 0; i < m->layer_count && !status; i++) status = layer_infer(&m->layers[i]);
     if (!status) status = tensors_init(&m->tensors, m->layers, m->layer_count);
-    if (!status) status = engine_create(&m->arena, &m->engine);
-    for (int i = 0; i < m->layer_count && !status; i++)
-        status = layer_init(&m->layers[i], &m->arena, m->engine);
-    if (!status) status = engine_allocate_scratchpad(m->engine);
-    if (!status) status = allocate_values(m);
-    if (!status) status = plan_gradients(m->layers, m->values, m->layer_count, &m->arena);
-    return status;
+    return status ? status : allocate(m, options->threads);
 }
 
 sgp_status_t model_create(const model_options_t *options, model_t **model) {
@@ -141,6 +188,13 @@ bool model_known(const char *name) {
     return models_known(name);
 }
 
+void model_usual_images(model_options_t *options) {
+    models_images_t images = models_images(options->name);
+    options->height = options->width = images.side;
+    options->channels = images.channels;
+    options->classes = images.classes;
+}
+
 size_t model_parameter_count(const model_t *model) {
     return model->tensors.parameter_count;
 }
@@ -155,6 +209,36 @@ size_t model_tensor_count(const model_t *model) {
 
 const model_tensor_t *model_tensor(const model_t *model, size_t index) {
     return index < model->tensors.count ? &model->tensors.list[index] : NULL;
+}
+
+model_precision_t model_precision(const model_t *model) {
+    return model->precision;
+}
+
+const float *model_logits(const model_t *model) {
+    return model->values[model->layer_count].data;
+}
+
+size_t model_layer_count(const model_t *model) {
+    return (size_t)model->layer_count;
+}
+
+model_layer_t model_layer(const model_t *model, size_t index) {
+    const layer_t *layer = &model->layers[index];
+    const value_t *output = layer->output;
+    bool affine = layer->affine != NULL;
+    double pixels = (double)output->height * output->width;
+    return (model_layer_t){.name = layer->spec.name,
+                           .kind = layer_kind_name(layer->spec.kind),
+                           .height = output->height,
+                           .width = output->width,
+                           .channels = output->channels,
+                           .parameters = layer->weight_count + layer->bias_count,
+                           .multiply_adds = affine ? pixels * (double)layer->weight_count : 0.0};
+}
+
+model_memory_t model_memory(const model_t *model) {
+    return model->memory;
 }
 
 size_t model_memory_bytes(const model_t *model) {
@@ -180,16 +264,21 @@ static sgp_status_t check_call(const model_t *m, const int32_t *labels, int coun
 }
 
 /* The kernels are built for `batch` samples. Fewer samples are repeated in turn to fill the batch;
- * a whole batch is read in place. */
+ * a whole batch in float32 is read in place. */
 static void set_images(model_t *m, const float *images, int count) {
-    if (count == m->batch) {
+    bool rounded = m->precision == MODEL_BFLOAT16;
+    m->values[0].data = m->images;
+    if (count == m->batch && !rounded) {
         m->values[0].data = images;
         return;
     }
-    for (int i = 0; i < m->batch; i++)
-        memcpy(m->images + (size_t)i * m->image_floats,
-               images + (size_t)(i % count) * m->image_floats, m->image_floats * sizeof(float));
-    m->values[0].data = m->images;
+    size_t bytes = m->image_floats * element_bytes(m->values[0].element);
+    for (int i = 0; i < m->batch; i++) {
+        const float *from = images + (size_t)(i % count) * m->image_floats;
+        void *to = (char *)m->images + (size_t)i * bytes;
+        if (rounded) kernels_best()->round(m->image_floats, from, to);
+        else memcpy(to, from, bytes);
+    }
 }
 
 static sgp_status_t forward(model_t *m, const pass_t *pass, const float *images, int count) {
@@ -209,8 +298,10 @@ sgp_status_t model_train(model_t *model, const float *parameters, float *buffers
     const value_t *logits = &model->values[model->layer_count];
     status = forward(model, &pass, images, count);
     if (status) return status;
-    loss_softmax(model->batch, valid, model->classes, logits->data, labels, logits->gradients[0],
-                 result);
+    float *d_logits = model->d_logits ? model->d_logits : logits->gradients[0];
+    const loss_t loss = {model->batch, valid, model->classes, model->label_smoothing};
+    loss_softmax(&loss, logits->data, labels, d_logits, result);
+    if (model->d_logits) kernels_best()->round(value_count(logits), d_logits, logits->gradients[0]);
     result->backward_ns = sgp_clock_now();
     for (int i = model->layer_count - 1; i >= 0 && !status; i--)
         status = layer_backward(&model->layers[i], &pass);
@@ -225,7 +316,7 @@ sgp_status_t model_evaluate(model_t *model, const float *parameters, const float
     pass_t pass = {.parameters = parameters, .running_buffers = buffers};
     status = forward(model, &pass, images, count);
     if (status) return status;
-    loss_softmax(count, count, model->classes, model->values[model->layer_count].data, labels, NULL,
-                 result);
+    const loss_t loss = {count, count, model->classes, 0.0};
+    loss_softmax(&loss, model_logits(model), labels, NULL, result);
     return SGP_OK;
 }

@@ -6,8 +6,8 @@
  * gradients are the caller's flat vectors in plain layouts (oihw, oi), the same on every CPU (see
  * docs/how-it-works.md). Dense weights behind a map of pixels are numbered channel first, as in
  * PyTorch. Not thread-safe: one caller per model; several models may be used by several threads.
- * Set OMP_NUM_THREADS=1 before the process first builds a model: faster with several nodes on a
- * machine, and the same bits every time. */
+ * The same number of threads gives the same bits every time. One thread is the fastest with several
+ * nodes on a machine. */
 #ifndef SGP_MODEL_MODEL_H
 #define SGP_MODEL_MODEL_H
 
@@ -17,20 +17,32 @@
 
 typedef struct model model_t;
 
+/* The precision of activations and their gradients. Parameters and their gradients, statistics of
+ * batch norm, logits and loss are float32 in every case. */
+typedef enum model_precision {
+    MODEL_FLOAT32,
+    MODEL_BFLOAT16, /* for CPUs with avx512_bf16 or AMX */
+    MODEL_AUTO,     /* MODEL_BFLOAT16 where the CPU has it, else MODEL_FLOAT32 */
+} model_precision_t;
+
 typedef struct model_options {
-    const char *name; /* "mlp", "lenet", "resnet20"; required, borrowed for the call */
+    const char *name; /* of model_names(), such as "resnet50"; required, borrowed for the call */
     int batch;        /* largest number of samples in a call; required, > 0 */
     int height;       /* of an image, pixels; required */
     int width;
-    int channels; /* of an image; required */
-    int classes;  /* required, >= 2 */
+    int channels;           /* of an image; required */
+    int classes;            /* required, >= 2 */
+    double label_smoothing; /* 0..1, of model_train's loss, as in torch; 0 */
+    int threads;            /* of oneDNN's kernels; 0: OMP_NUM_THREADS if that is set, else 1 */
+    model_precision_t precision; /* 0: MODEL_FLOAT32 */
 } model_options_t;
 
 /* Builds the layers. Sets *model only on success.
  * SGP_ERR_INVALID: unknown name (the log lists the known ones), an option out of range, or images
  * too small for the layers.
- * SGP_ERR_UNSUPPORTED: oneDNN would use a reference implementation for a layer (the log names layer
- * and implementation). SGP_ERR_NO_MEMORY. */
+ * SGP_ERR_UNSUPPORTED: MODEL_BFLOAT16 on a CPU without it, more than one thread with a oneDNN that
+ * does not use OpenMP, or oneDNN would use a reference implementation for a layer (the log names
+ * layer and implementation). SGP_ERR_NO_MEMORY. */
 sgp_status_t model_create(const model_options_t *options, model_t **model);
 void model_destroy(model_t *model);
 
@@ -40,6 +52,10 @@ const char *model_names(void);
 /* Whether model_create knows the name. */
 bool model_known(const char *name);
 
+/* Sets height, width, channels and classes to those of the images that the model options->name, which
+ * is known, is described for: Fashion-MNIST's, or ImageNet's at 224 x 224. */
+void model_usual_images(model_options_t *options);
+
 size_t model_parameter_count(const model_t *model); /* P, floats */
 size_t model_buffer_count(const model_t *model);    /* S, floats; 0 without batch norm */
 
@@ -47,13 +63,25 @@ size_t model_buffer_count(const model_t *model);    /* S, floats; 0 without batc
 size_t model_tensor_count(const model_t *model);
 const model_tensor_t *model_tensor(const model_t *model, size_t index);
 
+/* The logits (count, classes) of the last pass, float32. Valid until the next pass. */
+const float *model_logits(const model_t *model);
+
+size_t model_layer_count(const model_t *model);
+model_layer_t model_layer(const model_t *model, size_t index /* < model_layer_count */);
+
+/* The parts of model_memory_bytes. */
+model_memory_t model_memory(const model_t *model);
+
+/* MODEL_FLOAT32 or MODEL_BFLOAT16: the precision in use, MODEL_AUTO resolved. */
+model_precision_t model_precision(const model_t *model);
+
 /* Bytes that this model holds (activations, gradients of activations, private weights,
  * scratchpads), without the caller's flat vectors. Known once built. */
 size_t model_memory_bytes(const model_t *model);
 
-/* Initial values, a function of (model, seed) alone: He-normal weights for layers followed by ReLU,
- * zero biases; batch norm: scale 1, shift 0, running mean 0, running variance 1, and the last scale
- * of each residual block 0. */
+/* Initial values, a function of (model, seed) alone. Weights and biases: by layer, see
+ * layer_initial_t in model/network.h. Batch norm: scale 1, shift 0, running mean 0, running variance
+ * 1, and the last scale of each residual block 0. */
 void model_init_parameters(const model_t *model, uint64_t seed, float *parameters /* (P) */,
                            float *buffers /* (S) */);
 

@@ -22,9 +22,27 @@ typedef struct model_tensor {
 
 /* The result of a forward pass over some samples. */
 typedef struct model_result {
-    double loss_sum;      /* sum of the cross-entropy over the valid samples */
-    int correct;          /* valid samples whose largest logit is that of the label */
+    double loss_sum; /* over the valid samples: cross-entropy, in training with label smoothing */
+    int correct;     /* valid samples whose largest logit is that of the label */
+    int correct5;    /* valid samples whose label has one of the five largest logits */
     uint64_t backward_ns; /* sgp_clock_now when the backward pass began; 0 without one */
 } model_result_t;
+
+/* A layer, in running order, for people to read. */
+typedef struct model_layer {
+    const char *name;            /* owned by the model */
+    const char *kind;            /* "convolution", ...; static */
+    int height, width, channels; /* of its output for one sample */
+    size_t parameters;
+    double multiply_adds; /* of the forward pass over one sample; 0 but for convolution and dense */
+} model_layer_t;
+
+/* The memory that a model holds, in bytes. */
+typedef struct model_memory {
+    size_t weights;     /* private copies of weights and their gradients, and constants of layers */
+    size_t scratchpad;  /* shared by all layers */
+    size_t activations; /* kept from the forward pass for the backward pass */
+    size_t gradients;   /* of activations; layers share them */
+} model_memory_t;
 
 #endif

@@ -5,6 +5,18 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+const char *layer_kind_name(layer_kind_t kind) {
+    static const char *const names[] = {
+        [LAYER_CONVOLUTION] = "convolution",
+        [LAYER_DENSE] = "dense",
+        [LAYER_RELU] = "relu",
+        [LAYER_BATCH_NORM] = "batch norm",
+        [LAYER_MAX_POOL] = "max pooling",
+        [LAYER_AVERAGE_POOL] = "average pooling",
+    };
+    return names[kind];
+}
+
 int network_add(network_t *network, layer_spec_t spec, const char *format, ...) {
     assert(network->count < NETWORK_MAX_LAYERS);
     assert(spec.input <= network->count && spec.residual <= network->count);

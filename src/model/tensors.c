@@ -83,32 +83,57 @@ static void fill(float *values, size_t count, float value) {
     for (size_t i = 0; i < count; i++) values[i] = value;
 }
 
-/* Variance 2 / inputs keeps the size of activations through a layer and its ReLU (He et al. 2015).
- * The last layer starts with a deviation of 0.01, so that all classes are about equally likely
- * (Goyal et al. 2017, section 5.1): larger logits make the first steps at a high rate too long.
- * Each layer draws from its own random stream. */
-static void draw_weight(const layer_t *layer, int index, bool last, uint64_t seed, float *weight) {
+/* Variance 2 / inputs keeps the size of activations through a layer and its ReLU (He et al. 2015),
+ * variance 2 / outputs that of their gradients. The last layer of a network that starts by FAN_IN
+ * has a deviation of 0.01, so that all classes are about equally likely (Goyal et al. 2017, section
+ * 5.1): larger logits make the first steps at a high rate too long. */
+static double deviation_of(const layer_t *layer, bool last) {
     size_t inputs = layer->weight_count / (size_t)layer->spec.channels;
-    double deviation = last ? 0.01 : sqrt(2.0 / (double)inputs);
+    if (layer->spec.initial == LAYER_INITIAL_FAN_IN)
+        return last ? 0.01 : sqrt(2.0 / (double)inputs);
+    int kernel = layer->spec.kernel;
+    return sqrt(2.0 / ((double)layer->spec.channels * kernel * kernel));
+}
+
+static void draw_normal(sgp_random_t *random, double deviation, size_t count, float *values) {
+    for (size_t i = 0; i < count; i++) values[i] = (float)(deviation * sgp_random_normal(random));
+}
+
+static void draw_uniform(sgp_random_t *random, double bound, size_t count, float *values) {
+    for (size_t i = 0; i < count; i++)
+        values[i] = (float)(bound * (2.0 * sgp_random_double(random) - 1.0));
+}
+
+/* Each layer draws from its own random stream. */
+static void draw_affine(const layer_t *layer, int index, bool last, uint64_t seed, float *weight,
+                        float *bias) {
     sgp_random_t random;
     sgp_random_init(&random, seed, (uint64_t)index);
-    for (size_t i = 0; i < layer->weight_count; i++)
-        weight[i] = (float)(deviation * sgp_random_normal(&random));
+    if (layer->spec.initial != LAYER_INITIAL_UNIFORM) {
+        draw_normal(&random, deviation_of(layer, last), layer->weight_count, weight);
+        fill(bias, layer->bias_count, 0.0f);
+        return;
+    }
+    double inputs = (double)layer->weight_count / (double)layer->spec.channels;
+    draw_uniform(&random, 1.0 / sqrt(inputs), layer->weight_count, weight);
+    draw_uniform(&random, 1.0 / sqrt(inputs), layer->bias_count, bias);
+}
+
+static void set_batch_norm(const layer_t *layer, float *parameters, float *buffers) {
+    size_t half = layer->buffer_count / 2;
+    fill(parameters + layer->weight, layer->weight_count, layer->spec.zero_scale ? 0.0f : 1.0f);
+    fill(parameters + layer->bias, layer->bias_count, 0.0f);
+    fill(buffers + layer->buffers, half, 0.0f);
+    fill(buffers + layer->buffers + half, half, 1.0f);
 }
 
 void tensors_set_initial(const layer_t *layers, int layer_count, uint64_t seed, float *parameters,
                          float *buffers) {
     for (int i = 0; i < layer_count; i++) {
         const layer_t *layer = &layers[i];
-        if (layer->spec.kind == LAYER_BATCH_NORM) {
-            size_t half = layer->buffer_count / 2;
-            fill(parameters + layer->weight, layer->weight_count,
-                 layer->spec.zero_scale ? 0.0f : 1.0f);
-            fill(buffers + layer->buffers, half, 0.0f);
-            fill(buffers + layer->buffers + half, half, 1.0f);
-        } else if (layer->weight_count) {
-            draw_weight(layer, i, i == layer_count - 1, seed, parameters + layer->weight);
-        }
-        fill(parameters + layer->bias, layer->bias_count, 0.0f);
+        if (layer->spec.kind == LAYER_BATCH_NORM) set_batch_norm(layer, parameters, buffers);
+        else if (layer->weight_count)
+            draw_affine(layer, i, i == layer_count - 1, seed, parameters + layer->weight,
+                        parameters + layer->bias);
     }
 }

@@ -3,12 +3,14 @@
 
 #include "base/constants.h"
 #include "base/logging.h"
-#include "data/dataset.h"
+#include "data/feed.h"
 #include "mixing/mixer_internal.h"
 #include "model/model.h"
+#include "run/initial.h"
 #include "run/machine.h"
 #include "run/mixing_plan.h"
 #include "run/option_rows.h"
+#include "run/replica.h"
 
 #include <string.h>
 
@@ -63,6 +65,12 @@ static sgp_status_t check_warmup(const train_options_t *options) {
                     options->warmup_epochs, options->epochs);
 }
 
+/* Its row takes a number below 0 for one that is not given, and train_options_settle replaces that. */
+static sgp_status_t check_lr(const train_options_t *options) {
+    if (options->lr > 0) return SGP_OK;
+    return sgp_fail(SGP_ERR_INVALID, "lr is %g: must be a number above 0, 1e6 at most", options->lr);
+}
+
 static sgp_status_t check_allreduce(const train_options_t *options) {
     if (!strcmp(options->allreduce, "own") || !strcmp(options->transport, "mpi")) return SGP_OK;
     return sgp_fail(SGP_ERR_INVALID,
@@ -84,6 +92,7 @@ static sgp_status_t check_mixing(const train_options_t *options) {
 
 sgp_status_t check_ranges(const train_options_t *options) {
     sgp_status_t status = check_rows(options);
+    if (!status) status = check_lr(options);
     if (!status) status = check_allreduce(options);
     if (!status) status = check_workers(options);
     if (!status) status = check_stages("algorithm", &options->algorithm, options->epochs);
@@ -95,19 +104,19 @@ sgp_status_t check_ranges(const train_options_t *options) {
 }
 
 /* Approximate bytes of one process. */
-static double memory_of_process(const dataset_shape_t *shape, const model_t *model) {
+static double memory_of_process(const train_options_t *options, const feed_shape_t *shape,
+                                const model_t *model) {
     double floats = (double)model_parameter_count(model) + (double)model_buffer_count(model);
-    double pixels = (double)shape->height * shape->width * shape->channels;
     return (double)model_memory_bytes(model) + VECTORS_PER_NODE * sizeof(float) * floats +
-           pixels * ((double)shape->train_count + shape->test_count);
+           feed_memory_bytes(shape, options->batch_size, replica_data_threads(options));
 }
 
 /* The processes on this machine must fit its memory. */
-static sgp_status_t check_memory(const train_options_t *options, const dataset_shape_t *shape,
+static sgp_status_t check_memory(const train_options_t *options, const feed_shape_t *shape,
                                  const model_t *model) {
     machine_memory_t machine = machine_memory("");
     int processes = options->here ? options->here : options->nodes * options->workers;
-    double needed = memory_of_process(shape, model) * processes;
+    double needed = memory_of_process(options, shape, model) * processes;
     const char *one = options->workers > 1 ? "worker" : "node";
     if (needed <= machine.bytes) return SGP_OK;
     return sgp_fail(
@@ -118,24 +127,17 @@ static sgp_status_t check_memory(const train_options_t *options, const dataset_s
 }
 
 sgp_status_t train_check(const train_options_t *options) {
-    dataset_shape_t shape;
+    feed_shape_t shape;
     model_t *model;
     sgp_status_t status = check_ranges(options);
-    if (!status) status = dataset_inspect(options->data, &shape);
+    if (!status)
+        status = feed_inspect(options->data, options->limit_samples, options->image_size, &shape);
     if (status) return status;
-    if (options->limit_samples > shape.train_count)
-        return sgp_fail(SGP_ERR_INVALID,
-                        "limit-samples is %lld: must be at most %u, the training samples of %s",
-                        (long long)options->limit_samples, shape.train_count, options->data);
-    model_options_t model_options = {.name = options->model,
-                                     .batch = options->batch_size,
-                                     .height = shape.height,
-                                     .width = shape.width,
-                                     .channels = shape.channels,
-                                     .classes = shape.classes};
+    model_options_t model_options = replica_model_options(options, &shape);
     status = model_create(&model_options, &model);
     if (status) return status;
     status = check_memory(options, &shape, model);
+    if (!status && !options->resume) status = initial_check(options, model);
     model_destroy(model);
     return status;
 }

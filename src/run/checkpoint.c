@@ -47,6 +47,13 @@ static void list_run(run_t *run, sgp_state_t *state) {
     add_doubles(state, "run.average_model_accuracy", &run->average_model_accuracy,
                 sizeof run->average_model_accuracy);
     add_doubles(state, "run.consensus", &run->consensus, sizeof run->consensus);
+    add_doubles(state, "run.test_accuracy5", &run->test_accuracy5, sizeof run->test_accuracy5);
+    add_doubles(state, "run.average_model_accuracy5", &run->average_model_accuracy5,
+                sizeof run->average_model_accuracy5);
+    if (feed_shape(run->replica.feed)->pictures) {
+        sgp_state_add(state, "run.bad", SGP_STATE_UINT64, &run->bad.replaced, 2);
+        sgp_state_add(state, "run.bad_before", SGP_STATE_UINT64, &run->bad_before.replaced, 2);
+    }
     metrics_state(&run->metrics, state);
     sgp_state_add(state, "run.times", SGP_STATE_FLOAT32, run->times.ms, run->times.count);
 }
@@ -192,12 +199,19 @@ static bool is_alike(const safetensors_tensor_t *tensor, const tensor_file_entry
     return true;
 }
 
+/* Files of earlier versions lack them; the values then stay as a new run has them. */
+static bool may_be_missing(const char *name) {
+    return strcmp(name, CHECKPOINT_OWN "run.test_accuracy5") == 0 ||
+           strcmp(name, CHECKPOINT_OWN "run.average_model_accuracy5") == 0;
+}
+
 /* Checks that every tensor is there before it reads any. */
 static sgp_status_t read_contents(const tensor_file_t *file, const contents_t *contents,
                                   char problem[TENSOR_FILE_PROBLEM]) {
     for (size_t i = 0; i < contents->count; i++) {
         const char *name = contents->tensors[i].name;
-        if (is_alike(&contents->tensors[i], tensor_file_find(file, name))) continue;
+        const tensor_file_entry_t *entry = tensor_file_find(file, name);
+        if (is_alike(&contents->tensors[i], entry) || (!entry && may_be_missing(name))) continue;
         const char *version = tensor_file_text(file, "sgp_version");
         snprintf(problem, TENSOR_FILE_PROBLEM,
                  "%.300s: written by sgp %.16s, this is " SGP_VERSION ": has no such %s",
@@ -207,6 +221,7 @@ static sgp_status_t read_contents(const tensor_file_t *file, const contents_t *c
     sgp_status_t status = SGP_OK;
     for (size_t i = 0; i < contents->count && !status; i++) {
         const tensor_file_entry_t *entry = tensor_file_find(file, contents->tensors[i].name);
+        if (!entry) continue;
         status = tensor_file_read(file, entry->begin, (size_t)(entry->end - entry->begin),
                                   (void *)contents->tensors[i].data, problem);
     }

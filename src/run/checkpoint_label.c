@@ -32,7 +32,7 @@ void checkpoint_label_init(checkpoint_label_t *label, const train_options_t *opt
     add_text(label, "workers_per_node", "%d", options->workers);
     add_text(label, "parameters", "%zu", replica->parameters);
     add_text(label, "buffers", "%zu", replica->buffers);
-    add_text(label, "data_checksum", "%016" PRIx64, replica->dataset->checksum);
+    add_text(label, "data_checksum", "%016" PRIx64, feed_checksum(replica->feed));
     add_text(label, "options", "%s", fingerprint);
     add_text(label, RUN_ID_KEY, "%s", *id ? id : "unknown");
     add_text(label, "step", "%" PRIu64, step);

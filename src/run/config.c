@@ -181,20 +181,20 @@ bool config_differs(const json_t *object, const train_options_t *options,
 
 /* ---- config.json ---- */
 
-static json_t *data_json(const dataset_t *dataset) {
+static json_t *data_json(const feed_t *feed) {
+    const feed_shape_t *shape = feed_shape(feed);
     char checksum[17];
     json_t *mean = json_array(), *deviation = json_array();
-    snprintf(checksum, sizeof checksum, "%016" PRIx64, dataset->checksum);
-    for (int c = 0; c < dataset->shape.channels; c++) {
-        json_array_append_new(mean, files_json_number((double)dataset->mean[c]));
-        json_array_append_new(deviation, files_json_number((double)dataset->deviation[c]));
+    snprintf(checksum, sizeof checksum, "%016" PRIx64, feed_checksum(feed));
+    for (int c = 0; c < shape->channels; c++) {
+        json_array_append_new(mean, files_json_number((double)feed_mean(feed)[c]));
+        json_array_append_new(deviation, files_json_number((double)feed_deviation(feed)[c]));
     }
-    return json_pack("{s:I, s:I, s:i, s:i, s:i, s:i, s:o, s:o, s:s}", "train_samples",
-                     (json_int_t)dataset->train.count, "test_samples",
-                     (json_int_t)dataset->test.count, "height", dataset->shape.height, "width",
-                     dataset->shape.width, "channels", dataset->shape.channels, "classes",
-                     dataset->shape.classes, "mean", mean, "deviation", deviation, "checksum",
-                     checksum);
+    return json_pack("{s:s, s:I, s:I, s:i, s:i, s:i, s:i, s:o, s:o, s:s}", "format", shape->format,
+                     "train_samples", (json_int_t)shape->train_count, "test_samples",
+                     (json_int_t)shape->test_count, "height", shape->height, "width", shape->width,
+                     "channels", shape->channels, "classes", shape->classes, "mean", mean,
+                     "deviation", deviation, "checksum", checksum);
 }
 
 static json_t *derived_json(const replica_t *replica) {
@@ -219,7 +219,7 @@ static json_t *versions_json(void) {
 json_t *config_json(const train_options_t *options, const replica_t *replica, const char *id) {
     files_json_begin();
     return json_pack("{s:s, s:o, s:o, s:o, s:o}", RUN_ID_KEY, id, "options",
-                     config_options_json(options), "data", data_json(replica->dataset), "derived",
+                     config_options_json(options), "data", data_json(replica->feed), "derived",
                      derived_json(replica), "versions", versions_json());
 }
 
@@ -228,11 +228,15 @@ json_t *config_json(const train_options_t *options, const replica_t *replica, co
 /* Places in the list that are not an option's. */
 enum { PLACE_PARAMETERS = 3, PLACE_DATA = 5 };
 
+/* Options behind this place were added after checkpoints existed. The hash in checkpoints holds them only where they are
+ * not the default, so that runs of earlier versions can be continued. */
+enum { PLACE_OF_FIRST_VERSION = 34 };
+
 static void add_data(const replica_t *replica, agreement_t *agreement) {
-    const dataset_shape_t *shape = &replica->dataset->shape;
-    agreement_add(agreement, "training samples", "%u", shape->train_count);
-    agreement_add(agreement, "test samples", "%u", shape->test_count);
-    agreement_add(agreement, "data checksum", "%016" PRIx64, replica->dataset->checksum);
+    const feed_shape_t *shape = feed_shape(replica->feed);
+    agreement_add(agreement, "training samples", "%" PRIu64, shape->train_count);
+    agreement_add(agreement, "test samples", "%" PRIu64, shape->test_count);
+    agreement_add(agreement, "data checksum", "%016" PRIx64, feed_checksum(replica->feed));
 }
 
 static const option_t *option_at(int place) {
@@ -253,6 +257,16 @@ static void add_option(const option_t *option, const train_options_t *options,
     agreement_add(agreement, option->name, "%s", text);
 }
 
+static bool is_new_default(const option_t *option, const train_options_t *options) {
+    char now[OPTION_TEXT], usual[OPTION_TEXT];
+    train_options_t defaults;
+    if (option->agreed <= PLACE_OF_FIRST_VERSION) return false;
+    train_options_unset(&defaults);
+    option_print(option, options, 15, now);
+    option_print(option, &defaults, 15, usual);
+    return strcmp(now, usual) == 0;
+}
+
 /* kept: only what a continued run may not change. */
 static void add_all(const train_options_t *options, const replica_t *replica, bool kept,
                     agreement_t *agreement) {
@@ -262,7 +276,8 @@ static void add_all(const train_options_t *options, const replica_t *replica, bo
             agreement_add(agreement, "parameters", "%zu", replica->parameters);
         else if (place == PLACE_DATA) add_data(replica, agreement);
         else if (!option) return;
-        else if (!kept || !option->may_change) add_option(option, options, agreement);
+        else if (!kept || (!option->may_change && !is_new_default(option, options)))
+            add_option(option, options, agreement);
     }
 }
 
@@ -271,6 +286,8 @@ void config_agreement(const train_options_t *options, const replica_t *replica,
     agreement_init(agreement);
     agreement_add(agreement, "version", "%s", SGP_VERSION);
     add_all(options, replica, false, agreement);
+    if (replica->initial_hash[0])
+        agreement_add(agreement, "initial parameters", "%s", replica->initial_hash);
 }
 
 void config_fingerprint(const train_options_t *options, const replica_t *replica,

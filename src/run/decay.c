@@ -6,7 +6,7 @@
 static const char *const names[] = {"step", "cosine", "constant"};
 
 const char *schedule_names(void) {
-    return "step, cosine, constant";
+    return "auto, step, cosine, constant";
 }
 
 sgp_status_t schedule_parse(const char *name, schedule_kind_t *kind) {

@@ -11,7 +11,7 @@ typedef enum schedule_kind {
     SCHEDULE_CONSTANT,
 } schedule_kind_t;
 
-/* "step, cosine, constant" */
+/* "auto, step, cosine, constant": auto stands for one of the others, and is no kind. */
 const char *schedule_names(void);
 
 /* SGP_ERR_NOT_FOUND leaves *kind as it was. Logs nothing. */

@@ -18,40 +18,66 @@ typedef struct report {
     double epoch_seconds;
     double seconds; /* since the start of the run */
     double loss, samples;
-    double own_loss, own_correct, own_count; /* of its node's model, on its part of the test set */
-    double slice_correct, slice_count;       /* of the averaged model, on its slice */
+    /* Of its node's model, on its part of the test set. */
+    double own_loss, own_correct, own_correct5, own_count;
+    double slice_correct, slice_correct5, slice_count; /* of the averaged model, on its slice */
+    double replaced, left_out; /* pictures that could not be read, in this epoch */
 } report_t;
 
-/* The workers of a node together evaluate its model on the whole test set, and all processes
- * together the averaged model. With compute_ms nothing is learned and nothing evaluated: counts
- * stay 0, and accuracies are NAN. */
-static sgp_status_t evaluate_models(run_t *run, report_t *report) {
+static void fill_own(report_t *report, const evaluation_t *own) {
+    report->own_loss = own->loss_sum;
+    report->own_correct = (double)own->correct;
+    report->own_correct5 = (double)own->correct5;
+    report->own_count = (double)own->count;
+}
+
+static void fill_slice(report_t *report, const evaluation_t *slice) {
+    report->slice_correct = (double)slice->correct;
+    report->slice_correct5 = (double)slice->correct5;
+    report->slice_count = (double)slice->count;
+}
+
+/* Test samples between two of `size` slices. */
+static sgp_status_t evaluate_part(run_t *run, const evaluate_values_t *values, int count, int rank,
+                                  int size, evaluation_t *results) {
+    feed_t *feed = run->replica.feed;
+    uint64_t samples = feed_shape(feed)->test_count;
+    return evaluate(feed, run->replica.model, values, count, evaluate_slice(samples, rank, size),
+                    evaluate_slice(samples, rank + 1, size), results);
+}
+
+/* The workers of a node together evaluate its model on the whole test set, and all processes together the averaged
+ * model. Of pictures, which cost as much to decode as a small model to compute, each process evaluates both models on
+ * its slice alone. */
+static sgp_status_t evaluate_both(run_t *run, report_t *report) {
     replica_t *replica = &run->replica;
-    if (run->options->compute_ms > 0) return SGP_OK;
-    evaluator_t evaluator = {.model = replica->model,
-                             .loader = &replica->loader,
-                             .batch = run->options->batch_size,
-                             .images = replica->images,
-                             .labels = replica->labels};
-    uint32_t count = replica->dataset->test.count;
-    evaluation_t own, slice;
-    uint64_t start = sgp_trace_begin(run->trace.trace);
-    int workers = run->options->workers;
-    sgp_status_t status =
-        evaluate(&evaluator, sgp_mixer_parameters(replica->mixer),
-                 sgp_mixer_buffers(replica->mixer), evaluate_slice(count, run->worker, workers),
-                 evaluate_slice(count, run->worker + 1, workers), &own);
+    evaluate_values_t values[2] = {
+        {sgp_mixer_parameters(replica->mixer), sgp_mixer_buffers(replica->mixer)},
+        {replica->average, replica->average + replica->parameters}};
+    evaluation_t results[2];
+    sgp_status_t status;
+    if (feed_shape(replica->feed)->pictures)
+        status = evaluate_part(run, values, 2, run->rank, run->size, results);
+    else {
+        status = evaluate_part(run, &values[0], 1, run->worker, run->options->workers, &results[0]);
+        if (!status) status = evaluate_part(run, &values[1], 1, run->rank, run->size, &results[1]);
+    }
     if (status) return status;
-    status = evaluate(&evaluator, replica->average, replica->average + replica->parameters,
-                      evaluate_slice(count, run->rank, run->size),
-                      evaluate_slice(count, run->rank + 1, run->size), &slice);
+    fill_own(report, &results[0]);
+    fill_slice(report, &results[1]);
+    run->bad.left_out += results[1].left_out;
+    return SGP_OK;
+}
+
+/* With compute_ms nothing is learned and nothing evaluated: counts stay 0, and accuracies are NAN. */
+static sgp_status_t evaluate_models(run_t *run, report_t *report) {
+    if (run->options->compute_ms > 0) return SGP_OK;
+    uint64_t start = sgp_trace_begin(run->trace.trace);
+    sgp_status_t status = evaluate_both(run, report);
     if (status) return status;
     sgp_trace_end(run->trace.trace, SGP_TRACE_COMPUTING, SGP_TRACE_EVALUATE, start);
-    report->own_loss = own.loss_sum;
-    report->own_correct = (double)own.correct;
-    report->own_count = (double)own.count;
-    report->slice_correct = (double)slice.correct;
-    report->slice_count = (double)slice.count;
+    report->replaced = (double)(run->bad.replaced - run->bad_before.replaced);
+    report->left_out = (double)(run->bad.left_out - run->bad_before.left_out);
     return SGP_OK;
 }
 
@@ -61,16 +87,19 @@ static report_t report_of_node(const report_t *reports, int node, int workers) {
     for (int i = node * workers; i < (node + 1) * workers; i++) {
         sum.own_loss += reports[i].own_loss;
         sum.own_correct += reports[i].own_correct;
+        sum.own_correct5 += reports[i].own_correct5;
         sum.own_count += reports[i].own_count;
     }
     return sum;
 }
 
-static train_spread_t spread_of_accuracy(const report_t *reports, int nodes, int workers) {
+/* five: top-5. */
+static train_spread_t spread_of_accuracy(const report_t *reports, int nodes, int workers,
+                                         bool five) {
     train_spread_t spread = {.mean = 0, .min = INFINITY, .max = -INFINITY};
     for (int i = 0; i < nodes; i++) {
         report_t node = report_of_node(reports, i, workers);
-        double accuracy = node.own_correct / node.own_count;
+        double accuracy = (five ? node.own_correct5 : node.own_correct) / node.own_count;
         if (isnan(accuracy)) return (train_spread_t){NAN, NAN, NAN};
         spread.mean += accuracy / nodes;
         spread.min = fmin(spread.min, accuracy);
@@ -81,24 +110,28 @@ static train_spread_t spread_of_accuracy(const report_t *reports, int nodes, int
 
 /* Sums in order of rank: the same results on every node. */
 static void combine(run_t *run, const report_t *reports) {
-    double loss = 0, samples = 0, correct = 0, count = 0, slowest = 0;
+    double loss = 0, samples = 0, correct = 0, correct5 = 0, count = 0, slowest = 0;
+    int nodes = run->options->nodes, workers = run->options->workers;
     for (int i = 0; i < run->size; i++) {
         loss += reports[i].loss;
         samples += reports[i].samples;
         correct += reports[i].slice_correct;
+        correct5 += reports[i].slice_correct5;
         count += reports[i].slice_count;
         slowest = fmax(slowest, reports[i].epoch_seconds);
     }
     run->train_loss = loss / samples;
     run->average_model_accuracy = correct / count;
-    run->test_accuracy = spread_of_accuracy(reports, run->options->nodes, run->options->workers);
+    run->average_model_accuracy5 = correct5 / count;
+    run->test_accuracy = spread_of_accuracy(reports, nodes, workers, false);
+    run->test_accuracy5 = spread_of_accuracy(reports, nodes, workers, true);
     run->all_seconds += slowest;
 }
 
 /* No better than a guess: the loss of a uniform guess or more over a whole epoch, and about one
  * class recognised. */
 static bool is_at_chance(const run_t *run) {
-    double classes = run->replica.dataset->shape.classes;
+    double classes = feed_shape(run->replica.feed)->classes;
     return run->train_loss > 0.98 * log(classes) && run->average_model_accuracy < 1.2 / classes;
 }
 
@@ -115,7 +148,7 @@ static void warn_if_useless(run_t *run, uint64_t epoch) {
             SGP_LOG_WARNING,
             "after epoch %d the accuracy is %.3f, no better than a guess among %d classes: try an "
             "lr below %g",
-            (int)epoch + 1, run->average_model_accuracy, run->replica.dataset->shape.classes,
+            (int)epoch + 1, run->average_model_accuracy, feed_shape(run->replica.feed)->classes,
             run->options->lr);
 }
 
@@ -136,11 +169,15 @@ static sgp_status_t write_metrics(run_t *run, uint64_t epoch, const report_t *re
             .train_loss = reports[i].loss / reports[i].samples,
             .test_loss = node.own_loss / node.own_count,
             .test_accuracy = node.own_correct / node.own_count,
+            .test_accuracy5 = node.own_correct5 / node.own_count,
+            .replaced = reports[i].replaced,
+            .left_out = reports[i].left_out,
         };
     }
     metrics_epoch_t all = {.epoch = (int)epoch + 1,
                            .step = run->step,
                            .average_model_accuracy = run->average_model_accuracy,
+                           .average_model_accuracy5 = run->average_model_accuracy5,
                            .consensus = run->consensus};
     metrics_lines_t lines;
     sgp_status_t status = metrics_gather(&run->metrics, run->group, &lines);
@@ -176,6 +213,7 @@ free_both:
 sgp_status_t epoch_end_run(run_t *run, uint64_t epoch) {
     uint64_t start = sgp_clock_now();
     double ended = pacing_wall_time();
+    limits_epoch(&run->limits, run->seconds - run->seconds_before);
     report_t report = {.epoch_seconds = run->seconds - run->seconds_before,
                        .seconds = run->seconds,
                        .loss = run->epoch_sums.loss,

@@ -3,10 +3,13 @@
 
 #include "base/logging.h"
 #include "base/memory.h"
+#include "data/dataset.h"
+#include "data/source.h"
 #include "files/model_file.h"
 #include "run/evaluate.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* NULL: not made yet. */
@@ -14,11 +17,9 @@ typedef struct eval {
     const evaluate_file_options_t *options;
     tensor_file_t file;
     const char *name; /* of the model */
-    dataset_t *dataset;
+    feed_t *feed;
     model_t *model;
-    loader_t loader;
-    float *vector, *images; /* (P + S), (batch, sample) */
-    int32_t *labels;        /* (batch) */
+    float *vector; /* (P + S) */
 } eval_t;
 
 /* Logs the problem of a call that only describes it. */
@@ -40,15 +41,42 @@ static sgp_status_t find_name(eval_t *eval) {
     return SGP_OK;
 }
 
+/* Of pictures the size that the model was trained with, unless another is asked for. */
+static int find_size(const eval_t *eval) {
+    const char *said = tensor_file_text(&eval->file, MODEL_FILE_IMAGE_SIZE);
+    long size = said ? strtol(said, NULL, 10) : 0;
+    return eval->options->image_size > 0 ? eval->options->image_size
+           : size > 0 && size < 65536    ? (int)size
+                                         : 0;
+}
+
+static sgp_status_t open_data(eval_t *eval) {
+    bool pictures;
+    const char *format;
+    sgp_status_t status = source_find(eval->options->data, &format, &pictures);
+    if (status) return status;
+    return feed_create(
+        &(feed_options_t){.data = eval->options->data,
+                          .image_size = pictures ? find_size(eval) : eval->options->image_size,
+                          .batch = eval->options->batch,
+                          .size = 1,
+                          .skip_bad = true},
+        &eval->feed);
+}
+
 static sgp_status_t normalise(eval_t *eval, char problem[TENSOR_FILE_PROBLEM]) {
-    dataset_t *dataset = eval->dataset;
-    model_file_normalisation_t images = {dataset->shape.channels, dataset->mean,
-                                         dataset->deviation};
-    return refuse(model_file_normalise(&eval->file, &images, problem), problem);
+    int channels = feed_shape(eval->feed)->channels;
+    float mean[DATASET_MAX_CHANNELS], deviation[DATASET_MAX_CHANNELS];
+    memcpy(mean, feed_mean(eval->feed), (size_t)channels * sizeof *mean);
+    memcpy(deviation, feed_deviation(eval->feed), (size_t)channels * sizeof *deviation);
+    model_file_normalisation_t images = {channels, mean, deviation};
+    sgp_status_t status = model_file_normalise(&eval->file, &images, problem);
+    if (!status) feed_normalise(eval->feed, mean, deviation);
+    return refuse(status, problem);
 }
 
 static sgp_status_t make_model(eval_t *eval) {
-    const dataset_shape_t *shape = &eval->dataset->shape;
+    const feed_shape_t *shape = feed_shape(eval->feed);
     return model_create(&(model_options_t){.name = eval->name,
                                            .batch = eval->options->batch,
                                            .height = shape->height,
@@ -59,16 +87,10 @@ static sgp_status_t make_model(eval_t *eval) {
 }
 
 static sgp_status_t allocate(eval_t *eval) {
-    size_t batch = (size_t)eval->options->batch;
     size_t length = model_parameter_count(eval->model) + model_buffer_count(eval->model);
-    loader_init(&eval->loader, &(loader_options_t){.dataset = eval->dataset});
     eval->vector = sgp_memory_alloc(length * sizeof *eval->vector);
-    eval->images =
-        sgp_memory_alloc(batch * loader_sample_floats(&eval->loader) * sizeof *eval->images);
-    eval->labels = sgp_memory_alloc(batch * sizeof *eval->labels);
-    if (eval->vector && eval->images && eval->labels) return SGP_OK;
-    return sgp_fail(SGP_ERR_NO_MEMORY, "out of memory for %d samples and %zu parameters",
-                    eval->options->batch, length);
+    if (eval->vector) return SGP_OK;
+    return sgp_fail(SGP_ERR_NO_MEMORY, "out of memory for %zu parameters", length);
 }
 
 static sgp_status_t prepare(eval_t *eval) {
@@ -79,7 +101,7 @@ static sgp_status_t prepare(eval_t *eval) {
     if (status) return status == SGP_ERR_IO ? SGP_ERR_NOT_FOUND : status;
     tensor_file_note(&eval->file);
     status = find_name(eval);
-    if (!status) status = dataset_load(eval->options->data, 0, &eval->dataset);
+    if (!status) status = open_data(eval);
     if (!status) status = normalise(eval, problem);
     if (!status) status = make_model(eval);
     if (!status) status = allocate(eval);
@@ -89,22 +111,16 @@ static sgp_status_t prepare(eval_t *eval) {
 }
 
 static void release(eval_t *eval) {
-    sgp_memory_free(eval->labels);
-    sgp_memory_free(eval->images);
     sgp_memory_free(eval->vector);
     model_destroy(eval->model);
-    dataset_destroy(eval->dataset);
+    feed_destroy(eval->feed);
     tensor_file_close(&eval->file);
 }
 
 static sgp_status_t run(const eval_t *eval, evaluation_t *found) {
-    evaluator_t evaluator = {.model = eval->model,
-                             .loader = &eval->loader,
-                             .batch = eval->options->batch,
-                             .images = eval->images,
-                             .labels = eval->labels};
-    const float *buffers = eval->vector + model_parameter_count(eval->model);
-    return evaluate(&evaluator, eval->vector, buffers, 0, eval->dataset->test.count, found);
+    evaluate_values_t values = {eval->vector, eval->vector + model_parameter_count(eval->model)};
+    return evaluate(eval->feed, eval->model, &values, 1, 0, feed_shape(eval->feed)->test_count,
+                    found);
 }
 
 sgp_status_t evaluate_file(const evaluate_file_options_t *options, evaluate_file_result_t *result) {
@@ -115,7 +131,9 @@ sgp_status_t evaluate_file(const evaluate_file_options_t *options, evaluate_file
     if (!status) {
         *result = (evaluate_file_result_t){
             .samples = found.count,
+            .left_out = found.left_out,
             .accuracy = (double)found.correct / (double)found.count,
+            .accuracy5 = (double)found.correct5 / (double)found.count,
             .loss = found.loss_sum / (double)found.count,
         };
         snprintf(result->model, sizeof result->model, "%s", eval.name);

@@ -8,16 +8,19 @@
 
 typedef struct evaluate_file_options {
     const char *path;  /* a run's model, an average, or the checkpoint of a node */
-    const char *data;  /* as dataset_load takes it */
+    const char *data;  /* as source_open takes it */
     const char *model; /* NULL: as the file says */
     int batch;         /* samples at a time, > 0 */
+    int image_size;    /* of pictures; 0: as the file says, else FEED_IMAGE_SIZE */
 } evaluate_file_options_t;
 
 typedef struct evaluate_file_result {
     char model[64];
     uint64_t samples;
-    double accuracy; /* a fraction */
-    double loss;     /* mean cross-entropy */
+    uint64_t left_out; /* pictures that could not be read */
+    double accuracy;   /* a fraction */
+    double accuracy5;  /* top-5 */
+    double loss;       /* mean cross-entropy */
 } evaluate_file_result_t;
 
 /* SGP_ERR_NOT_FOUND: the file or the data cannot be read. SGP_ERR_FORMAT: damaged.

@@ -10,8 +10,9 @@
 /* The number of the notice; the halts of a run count on from it. */
 #define ENDING_NUMBER 0
 
-static uint64_t patience_ns(void) {
-    return (uint64_t)HALT_PATIENCE_SECONDS * SGP_SECOND;
+static bool is_too_far(const halt_promise_t *promise, uint64_t step) {
+    uint64_t behind = step - promise->step;
+    return behind > HALT_BEHIND_STEPS && (double)behind * promise->seconds > HALT_BEHIND_SECONDS;
 }
 
 /* ---- the promises and endings of others ---- */
@@ -49,7 +50,7 @@ static void agree(halt_t *halt) {
     halt->too_far = false;
     for (int src = 0; src < size; src++) {
         find_promise(halt, src, &promise);
-        halt->too_far |= (double)(step - promise.step) * promise.seconds > HALT_BEHIND_SECONDS;
+        halt->too_far |= is_too_far(&promise, step);
     }
     halt->step = step;
     halt->signal = signal;
@@ -110,7 +111,7 @@ static void join_halt(halt_t *halt, bool fresh) {
 static bool is_late(halt_t *halt) {
     if (!wanted_signal(halt)) return false;
     if (!halt->stopped_ns) halt->stopped_ns = sgp_clock_now();
-    return sgp_clock_now() - halt->stopped_ns > patience_ns();
+    return sgp_clock_now() - halt->stopped_ns > halt->patience_ns;
 }
 
 /* Looks at the inbox of the group that waits. If halts are agreed in another group, only the node's
@@ -141,6 +142,7 @@ void halt_init(halt_t *halt, const train_groups_t *groups, const volatile sig_at
                      .one_group = !groups->nodes || groups->nodes == groups->all,
                      .stop = stop,
                      .notice.number = ENDING_NUMBER + 1,
+                     .patience_ns = (uint64_t)HALT_PATIENCE_SECONDS * SGP_SECOND,
                      .due_ns = UINT64_MAX};
     pthread_mutex_init(&halt->lock, NULL);
     for (int i = 0; i < 3; i++) {
@@ -158,6 +160,12 @@ void halt_fini(halt_t *halt) {
 }
 
 /* ---- halts ---- */
+
+void halt_set_patience(halt_t *halt, double seconds) {
+    pthread_mutex_lock(&halt->lock);
+    halt->patience_ns = (uint64_t)(seconds * 1e9);
+    pthread_mutex_unlock(&halt->lock);
+}
 
 void halt_due(halt_t *halt, uint64_t ns) {
     pthread_mutex_lock(&halt->lock);
@@ -259,7 +267,7 @@ void halt_exchange_endings(halt_t *halt, const halt_ending_t *mine, halt_ending_
     for (int r = 0; r < sgp_group_size(halt->all); r++)
         endings[r] = (halt_ending_t){.status = SGP_ERR_PEER_LOST};
     endings[sgp_group_rank(halt->all)] = *mine;
-    uint64_t deadline = sgp_transport_now(transport) + patience_ns();
+    uint64_t deadline = sgp_transport_now(transport) + halt->patience_ns;
     for (;;) {
         bool told = tell_ending(halt, notices);
         if (take_endings(halt, endings) && told) return;

@@ -18,10 +18,12 @@
 
 #include <pthread.h>
 
-/* The time that a node with a signal waits for the others to halt; and the time that all nodes may
- * wait for a slower one, beyond which they do not halt for a checkpoint. */
+/* The time that a node with a signal waits for the others to halt, unless halt_set_patience says otherwise; and the time
+ * that all nodes may wait for a slower one, beyond which they do not halt for a checkpoint, unless it is behind by
+ * HALT_BEHIND_STEPS steps at most. */
 #define HALT_PATIENCE_SECONDS 30
 #define HALT_BEHIND_SECONDS   10
+#define HALT_BEHIND_STEPS     2
 
 /* As it travels. */
 typedef struct halt_promise {
@@ -56,6 +58,7 @@ typedef struct halt {
     bool one_group;                    /* the agent uses the group `all` */
     const volatile sig_atomic_t *stop; /* may be NULL */
     uint64_t stopped_ns;               /* when *stop was first seen; 0: not yet */
+    uint64_t patience_ns;
     uint64_t due_ns; /* from then on this node wants a checkpoint; UINT64_MAX: never */
 
     halt_promise_t next; /* the promise that this node would make now */
@@ -74,6 +77,9 @@ typedef struct halt {
  * may be NULL. */
 void halt_init(halt_t *halt, const train_groups_t *groups, const volatile sig_atomic_t *stop);
 void halt_fini(halt_t *halt);
+
+/* Instead of HALT_PATIENCE_SECONDS. */
+void halt_set_patience(halt_t *halt, double seconds);
 
 /* This node wants a checkpoint from then on, as sgp_clock_now; UINT64_MAX: never. */
 void halt_due(halt_t *halt, uint64_t ns);

@@ -89,16 +89,23 @@ static json_t *record_json(const metrics_record_t *record, double distance) {
         files_json_number(mean->weight), "consensus_distance", files_json_number(distance));
 }
 
+static json_t *bad_json(const metrics_node_t *result) {
+    return json_pack("{s:I, s:I}", "replaced", (json_int_t)result->replaced, "left_out",
+                     (json_int_t)result->left_out);
+}
+
 static json_t *epoch_json(const metrics_epoch_t *epoch, const metrics_node_t *result) {
     const sgp_mixer_consensus_t *consensus = &epoch->consensus;
     return json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "seconds", files_json_number(result->seconds),
-        "train_loss", files_json_number(result->train_loss), "test_loss",
-        files_json_number(result->test_loss), "test_accuracy",
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "seconds",
+        files_json_number(result->seconds), "train_loss", files_json_number(result->train_loss),
+        "test_loss", files_json_number(result->test_loss), "test_accuracy",
         files_json_number(result->test_accuracy), "average_model_accuracy",
         files_json_number(epoch->average_model_accuracy), "consensus_distance",
         files_json_number(consensus->distance), "w_total", files_json_number(consensus->w_total),
-        "drift", files_json_number(consensus->drift));
+        "drift", files_json_number(consensus->drift), "test_top5_accuracy",
+        files_json_number(result->test_accuracy5), "average_model_top5_accuracy",
+        files_json_number(epoch->average_model_accuracy5), "bad_pictures", bad_json(result));
 }
 
 /* Takes json (NULL: out of memory). */

@@ -15,7 +15,8 @@
  * for each node:
  *   {"epoch": 1, "step": 235, "node": 0, "seconds": ..., "train_loss": ..., "test_loss": ...,
  *    "test_accuracy": ..., "average_model_accuracy": ..., "consensus_distance": ...,
- *    "w_total": ..., "drift": ...}
+ *    "w_total": ..., "drift": ..., "test_top5_accuracy": ..., "average_model_top5_accuracy": ...,
+ *    "bad_pictures": {"replaced": 0, "left_out": 0}}
  *
  * The fields from average_model_accuracy on are the same for all nodes; this consensus_distance is
  * over all parameters. If a node has several workers, each has lines of its own, with "worker": 0
@@ -54,6 +55,7 @@ typedef struct metrics_epoch {
     int epoch; /* from 1 */
     uint64_t step;
     double average_model_accuracy;
+    double average_model_accuracy5; /* top-5 */
     sgp_mixer_consensus_t consensus;
 } metrics_epoch_t;
 
@@ -61,6 +63,8 @@ typedef struct metrics_epoch {
 typedef struct metrics_node {
     double seconds; /* of training since the start */
     double train_loss, test_loss, test_accuracy;
+    double test_accuracy5;     /* top-5 */
+    double replaced, left_out; /* pictures that could not be read */
 } metrics_node_t;
 
 /* Embedded; fields are private. */

@@ -56,7 +56,6 @@ typedef struct option {
     double min, max;           /* numbers */
     const char *choices;       /* "a, b, c" */
     const char *(*list)(void); /* the choices, from where they are registered */
-    const char *later;         /* "d, e": choices that are known but not in this version */
     const char *also;          /* right beside the choices: "or ..." */
     const char *wanted;        /* the right values, after "must be"; NULL: follows from the above */
 

@@ -13,14 +13,30 @@
  * loader's. */
 #define STAND_IN_STREAM ((uint64_t)3 << 62)
 
+static model_precision_t precision_of(const char *name) {
+    if (strcmp(name, "bfloat16") == 0) return MODEL_BFLOAT16;
+    return strcmp(name, "auto") == 0 ? MODEL_AUTO : MODEL_FLOAT32;
+}
+
+model_options_t replica_model_options(const train_options_t *options, const feed_shape_t *shape) {
+    return (model_options_t){.name = options->model,
+                             .batch = options->batch_size,
+                             .height = shape->height,
+                             .width = shape->width,
+                             .channels = shape->channels,
+                             .classes = shape->classes,
+                             .label_smoothing = options->label_smoothing,
+                             .threads = options->threads,
+                             .precision = precision_of(options->precision)};
+}
+
+int replica_data_threads(const train_options_t *options) {
+    int threads = options->threads > 0 ? options->threads : 1;
+    return options->data_threads > 0 ? options->data_threads : (threads + 3) / 4;
+}
+
 static sgp_status_t create_model(replica_t *replica, const train_options_t *options) {
-    const dataset_shape_t *shape = &replica->dataset->shape;
-    model_options_t model_options = {.name = options->model,
-                                     .batch = options->batch_size,
-                                     .height = shape->height,
-                                     .width = shape->width,
-                                     .channels = shape->channels,
-                                     .classes = shape->classes};
+    model_options_t model_options = replica_model_options(options, feed_shape(replica->feed));
     sgp_status_t status = model_create(&model_options, &replica->model);
     if (status) return status;
     replica->parameters = model_parameter_count(replica->model);
@@ -29,19 +45,22 @@ static sgp_status_t create_model(replica_t *replica, const train_options_t *opti
 }
 
 static sgp_status_t create_feed(replica_t *replica, const train_options_t *options, int rank) {
-    sampler_options_t sampler = {.count = replica->dataset->train.count,
-                                 .rank = rank,
-                                 .size = options->nodes * options->workers,
-                                 .workers = options->workers,
-                                 .batch = options->batch_size,
-                                 .seed = options->seed};
-    loader_init(&replica->loader, &(loader_options_t){.dataset = replica->dataset,
-                                                      .augment = options->augment,
-                                                      .seed = options->seed,
-                                                      .rank = rank / options->workers});
-    sgp_status_t status = sampler_init(&replica->sampler, &sampler);
+    feed_options_t feed = {.data = options->data,
+                           .limit = options->limit_samples,
+                           .image_size = options->image_size,
+                           .batch = options->batch_size,
+                           .rank = rank,
+                           .size = options->nodes * options->workers,
+                           .workers = options->workers,
+                           .seed = options->seed,
+                           .augment = options->augment,
+                           .jitter = (float)options->color_jitter,
+                           .threads = replica_data_threads(options),
+                           .skip_bad = strcmp(options->on_bad_image, "skip") == 0,
+                           .shard_per_node = options->shard_per_node};
+    sgp_status_t status = feed_create(&feed, &replica->feed);
     if (status) return status;
-    replica->steps_per_epoch = sampler_steps(&replica->sampler);
+    replica->steps_per_epoch = feed_steps(replica->feed);
     replica->schedule = schedule_make(options, replica->steps_per_epoch);
     return SGP_OK;
 }
@@ -87,27 +106,20 @@ static void fill_stand_in(replica_t *replica, uint64_t seed, int rank) {
 }
 
 static sgp_status_t allocate(replica_t *replica, const train_options_t *options, int rank) {
-    size_t batch = (size_t)options->batch_size;
     size_t length = replica->parameters + replica->buffers;
-    replica->indices = sgp_memory_alloc(batch * sizeof *replica->indices);
-    replica->images =
-        sgp_memory_alloc(batch * loader_sample_floats(&replica->loader) * sizeof *replica->images);
-    replica->labels = sgp_memory_alloc(batch * sizeof *replica->labels);
     replica->gradient = sgp_memory_alloc(replica->parameters * sizeof *replica->gradient);
     replica->average = sgp_memory_alloc(length * sizeof *replica->average);
-    if (!replica->indices || !replica->images || !replica->labels || !replica->gradient ||
-        !replica->average)
-        return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a batch of %d samples and %zu parameters",
-                        options->batch_size, replica->parameters);
+    if (!replica->gradient || !replica->average)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for vectors of %zu parameters",
+                        replica->parameters);
     if (options->compute_ms > 0) fill_stand_in(replica, options->seed, rank);
     return SGP_OK;
 }
 
 sgp_status_t replica_init(replica_t *replica, const train_options_t *options, int rank) {
     memset(replica, 0, sizeof *replica);
-    sgp_status_t status = dataset_load(options->data, options->limit_samples, &replica->dataset);
+    sgp_status_t status = create_feed(replica, options, rank);
     if (!status) status = create_model(replica, options);
-    if (!status) status = create_feed(replica, options, rank);
     if (!status) status = create_optimizer(replica, options);
     if (!status) status = allocate(replica, options, rank);
     if (status) replica_fini(replica);
@@ -120,8 +132,9 @@ sgp_status_t replica_join(replica_t *replica, const train_options_t *options, ui
     mixer.workers = workers;
     mixer.count = replica->parameters;
     mixer.buffers = replica->buffers;
-    model_init_parameters(replica->model, options->seed, replica->average,
-                          replica->average + replica->parameters);
+    if (!replica->initial_hash[0])
+        model_init_parameters(replica->model, options->seed, replica->average,
+                              replica->average + replica->parameters);
     return sgp_mixer_create(nodes, &mixer, replica->average, &replica->mixer);
 }
 
@@ -129,20 +142,16 @@ sgp_status_t replica_join(replica_t *replica, const train_options_t *options, ui
 void replica_fini(replica_t *replica) {
     sgp_mixer_destroy(replica->mixer);
     sgp_optimizer_destroy(replica->optimizer);
-    sampler_fini(&replica->sampler);
     model_destroy(replica->model);
-    dataset_destroy(replica->dataset);
-    sgp_memory_free(replica->indices);
-    sgp_memory_free(replica->images);
-    sgp_memory_free(replica->labels);
+    feed_destroy(replica->feed);
     sgp_memory_free(replica->gradient);
     sgp_memory_free(replica->average);
     memset(replica, 0, sizeof *replica);
 }
 
 model_file_normalisation_t replica_normalisation(const replica_t *replica) {
-    dataset_t *dataset = replica->dataset;
-    return (model_file_normalisation_t){.channels = dataset->shape.channels,
-                                        .mean = dataset->mean,
-                                        .deviation = dataset->deviation};
+    const feed_t *feed = replica->feed;
+    return (model_file_normalisation_t){.channels = feed_shape(feed)->channels,
+                                        .mean = (float *)feed_mean(feed),
+                                        .deviation = (float *)feed_deviation(feed)};
 }

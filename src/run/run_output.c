@@ -68,13 +68,17 @@ static sgp_status_t write_summary(const run_t *run, const train_summary_t *summa
 
 static sgp_status_t write_model(const run_t *run, const char *hash) {
     const replica_t *replica = &run->replica;
-    safetensors_pair_t pairs[MODEL_FILE_PAIRS + 3];
+    char size[16];
+    safetensors_pair_t pairs[MODEL_FILE_PAIRS + 4];
     model_file_about_t about;
     model_file_normalisation_t images = replica_normalisation(replica);
     size_t count = model_file_describe(&about, &images, pairs);
     pairs[count++] = (safetensors_pair_t){"model", run->options->model};
     pairs[count++] = (safetensors_pair_t){RUN_ID_KEY, run->id};
     pairs[count++] = (safetensors_pair_t){"parameters_hash", hash};
+    snprintf(size, sizeof size, "%d", feed_shape(replica->feed)->height);
+    if (feed_shape(replica->feed)->pictures)
+        pairs[count++] = (safetensors_pair_t){MODEL_FILE_IMAGE_SIZE, size};
     return model_file_write(run->options->output, "model.safetensors", replica->model,
                             replica->average, pairs, count);
 }

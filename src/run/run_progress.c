@@ -15,7 +15,7 @@ static double seconds_left(const run_t *run, uint64_t left) {
 static void report(run_t *run, uint64_t epoch, bool epoch_end) {
     run->shown_ns = sgp_clock_now();
     if (run->callbacks.progress) {
-        double samples = (double)run->replica.dataset->train.count;
+        double samples = (double)feed_shape(run->replica.feed)->train_count;
         double epochs = (double)run->step / (double)run->replica.steps_per_epoch;
         uint64_t left = (uint64_t)run->options->epochs - epoch - epoch_end;
         train_progress_t progress = {

@@ -8,6 +8,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+static sgp_status_t gather_bad(const run_t *run, train_summary_t *summary) {
+    run_bad_t *all = malloc((size_t)run->size * sizeof *all);
+    if (!all) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d nodes' counters", run->size);
+    sgp_status_t status = sgp_group_gather(run->group, &run->bad, sizeof *all, all);
+    for (int i = 0; i < run->size && !status; i++) {
+        summary->bad_pictures.replaced += all[i].replaced;
+        summary->bad_pictures.left_out += all[i].left_out;
+    }
+    free(all);
+    return status;
+}
+
 /* Counters over all nodes, and the mean wait. */
 static sgp_status_t gather_messages(const run_t *run, train_summary_t *summary) {
     sgp_mixer_statistics_t mine;
@@ -29,7 +41,7 @@ static sgp_status_t gather_messages(const run_t *run, train_summary_t *summary) 
 }
 
 sgp_status_t run_result_finished(const run_t *run, train_summary_t *summary) {
-    double samples = (double)run->replica.dataset->train.count * run->options->epochs;
+    double samples = (double)feed_shape(run->replica.feed)->train_count * run->options->epochs;
     times_summary_t times;
     *summary = (train_summary_t){
         .parameters = run->replica.parameters,
@@ -39,6 +51,8 @@ sgp_status_t run_result_finished(const run_t *run, train_summary_t *summary) {
         .train_loss = run->train_loss,
         .test_accuracy = run->test_accuracy,
         .average_model_accuracy = run->average_model_accuracy,
+        .test_accuracy5 = run->test_accuracy5,
+        .average_model_accuracy5 = run->average_model_accuracy5,
         .consensus = run->consensus,
     };
     memcpy(summary->run_id, run->id, sizeof run->id);
@@ -49,11 +63,12 @@ sgp_status_t run_result_finished(const run_t *run, train_summary_t *summary) {
     summary->step_ms.mean = times.mean;
     summary->step_ms.p50 = times.p50;
     summary->step_ms.p99 = times.p99;
-    return gather_messages(run, summary);
+    status = gather_messages(run, summary);
+    return status ? status : gather_bad(run, summary);
 }
 
 void run_result_early(const run_t *run, train_summary_t *summary) {
-    double samples = (double)run->replica.dataset->train.count;
+    double samples = (double)feed_shape(run->replica.feed)->train_count;
     double epochs = (double)run->step / (double)run->replica.steps_per_epoch;
     train_summary_early(summary, TRAIN_FAILED);
     summary->parameters = run->replica.parameters;
@@ -64,6 +79,10 @@ void run_result_early(const run_t *run, train_summary_t *summary) {
     summary->train_loss = run->train_loss;
     summary->test_accuracy = run->test_accuracy;
     summary->average_model_accuracy = run->average_model_accuracy;
+    summary->test_accuracy5 = run->test_accuracy5;
+    summary->average_model_accuracy5 = run->average_model_accuracy5;
     summary->consensus = run->consensus;
+    summary->bad_pictures.replaced = run->bad.replaced;
+    summary->bad_pictures.left_out = run->bad.left_out;
     memcpy(summary->run_id, run->id, sizeof run->id);
 }

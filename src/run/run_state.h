@@ -5,6 +5,7 @@
 #define SGP_RUN_RUN_STATE_H
 
 #include "run/halt.h"
+#include "run/limits.h"
 #include "run/metrics.h"
 #include "run/replica.h"
 #include "run/run_id.h"
@@ -27,6 +28,12 @@ typedef struct run_sums {
     double samples;
 } run_sums_t;
 
+/* Pictures that could not be read, over the run, on this process. */
+typedef struct run_bad {
+    uint64_t replaced; /* of the training set */
+    uint64_t left_out; /* of the test set, once for each evaluation */
+} run_bad_t;
+
 typedef struct run {
     const train_options_t *options;
     train_callbacks_t callbacks;
@@ -37,6 +44,7 @@ typedef struct run {
     int node, worker;     /* this process is worker `worker` of node `node` */
     char id[RUN_ID_TEXT]; /* the same on all nodes; "": of an earlier version, not drawn yet */
     halt_t halt;
+    limits_t limits;
     replica_t replica;
     metrics_t metrics;
     times_t times;
@@ -53,6 +61,8 @@ typedef struct run {
     double seconds_before; /* the same up to this epoch's beginning */
     double all_seconds;    /* sum over finished epochs of the slowest node's seconds */
     run_sums_t epoch_sums; /* of this epoch */
+    run_bad_t bad;
+    run_bad_t bad_before; /* the same up to this epoch's beginning */
 
     uint64_t shown_ns;        /* when progress was last reported */
     run_sums_t shown_sums;    /* since then */
@@ -62,6 +72,8 @@ typedef struct run {
     double train_loss;
     train_spread_t test_accuracy;
     double average_model_accuracy;
+    train_spread_t test_accuracy5; /* top-5, and below */
+    double average_model_accuracy5;
     sgp_mixer_consensus_t consensus;
 } run_t;
 

@@ -46,19 +46,19 @@ static void span(const run_t *run, sgp_trace_kind_t kind, uint64_t start, uint64
 }
 
 /* start: of the step. */
-static sgp_status_t train_batch(run_t *run, uint64_t epoch, int valid, uint64_t start,
-                                metrics_step_t *step) {
+static sgp_status_t train_batch(run_t *run, uint64_t start, metrics_step_t *step) {
     replica_t *replica = &run->replica;
-    int batch = run->options->batch_size;
+    feed_batch_t batch;
     model_result_t result;
-    loader_train(&replica->loader, epoch, replica->indices, batch, replica->images,
-                 replica->labels);
-    uint64_t loaded = sgp_clock_now();
-    sgp_status_t status = model_train(replica->model, sgp_mixer_parameters(replica->mixer),
-                                      sgp_mixer_buffers(replica->mixer), replica->images,
-                                      replica->labels, batch, valid, replica->gradient, &result);
+    sgp_status_t status = feed_next(replica->feed, &batch);
     if (status) return status;
-    weigh_tail(run, valid);
+    uint64_t loaded = sgp_clock_now();
+    run->bad.replaced += (uint64_t)batch.bad;
+    status = model_train(replica->model, sgp_mixer_parameters(replica->mixer),
+                         sgp_mixer_buffers(replica->mixer), batch.images, batch.labels, batch.count,
+                         batch.valid, replica->gradient, &result);
+    if (status) return status;
+    weigh_tail(run, batch.valid);
     step->loss_sum = result.loss_sum;
     if (!isfinite(result.loss_sum) && !run->options->keep_going) {
         run->cause = RUN_CAUSE_LOSS;
@@ -77,16 +77,15 @@ static void delay(const run_t *run, double nanoseconds) {
 }
 
 /* The gradient of a step, or the fixed time that replaces it; slower on --slow-node. */
-static sgp_status_t compute_gradient(run_t *run, uint64_t epoch, uint64_t s, metrics_step_t *step) {
+static sgp_status_t compute_gradient(run_t *run, uint64_t s, metrics_step_t *step) {
     const train_options_t *options = run->options;
     uint64_t start = sgp_clock_now();
-    int valid = sampler_batch(&run->replica.sampler, s, run->replica.indices);
-    step->samples = valid;
+    step->samples = feed_samples(run->replica.feed, s);
     if (options->compute_ms > 0) {
         step->loss_sum = NAN;
         delay(run, options->compute_ms * 1e6);
     } else {
-        sgp_status_t status = train_batch(run, epoch, valid, start, step);
+        sgp_status_t status = train_batch(run, start, step);
         if (status) return status;
     }
     if (options->slow_rank == run->node)
@@ -106,6 +105,7 @@ static void record(run_t *run, uint64_t start, metrics_step_t *step, bool last) 
     step->weight = statistics.weight;
     step->seconds = run->seconds;
     times_add(&run->times, step->step_ms);
+    limits_gradient(&run->limits, step->gradient_ms * 1e-3);
     metrics_add(&run->metrics, step, sgp_mixer_parameters(run->replica.mixer), run->step, last);
     run->epoch_sums.loss += step->loss_sum;
     run->epoch_sums.samples += step->samples;
@@ -113,12 +113,12 @@ static void record(run_t *run, uint64_t start, metrics_step_t *step, bool last) 
     run->shown_sums.samples += step->samples;
 }
 
-static sgp_status_t run_step(run_t *run, uint64_t epoch, uint64_t s) {
+static sgp_status_t run_step(run_t *run, uint64_t s) {
     replica_t *replica = &run->replica;
     metrics_step_t step = {.lr = schedule_rate(&replica->schedule, run->step)};
     uint64_t start = sgp_clock_now();
     sgp_trace_step(run->trace.trace, SGP_TRACE_COMPUTING, run->step + 1);
-    sgp_status_t status = compute_gradient(run, epoch, s, &step);
+    sgp_status_t status = compute_gradient(run, s, &step);
     if (status) return status;
     status = sgp_mixer_step(replica->mixer, replica->optimizer, replica->gradient, (float)step.lr);
     if (status == SGP_ERR_NOT_FINITE)
@@ -131,23 +131,25 @@ static sgp_status_t run_step(run_t *run, uint64_t epoch, uint64_t s) {
     return SGP_OK;
 }
 
-/* Returns how many of its steps the checkpoint of a resumed run holds already. */
-static uint64_t begin_epoch(run_t *run, uint64_t epoch) {
-    uint64_t done = run->step % run->replica.steps_per_epoch;
-    if (done == 0) {
+/* *done: how many of its steps the checkpoint of a resumed run holds already. */
+static sgp_status_t begin_epoch(run_t *run, uint64_t epoch, uint64_t *done) {
+    *done = run->step % run->replica.steps_per_epoch;
+    if (*done == 0) {
         run->epoch_sums = (run_sums_t){0};
         run->seconds_before = run->seconds;
+        run->bad_before = run->bad;
     }
     run->epoch_ns = sgp_clock_now() - (uint64_t)((run->seconds - run->seconds_before) * 1e9);
-    sampler_begin_epoch(&run->replica.sampler, epoch);
-    return done;
+    return feed_begin_epoch(run->replica.feed, epoch, *done);
 }
 
 sgp_status_t steps_run(run_t *run, uint64_t epoch) {
-    uint64_t done = begin_epoch(run, epoch);
+    uint64_t done;
+    sgp_status_t status = begin_epoch(run, epoch, &done);
+    if (status) return status;
     for (uint64_t s = done; s < run->replica.steps_per_epoch; s++) {
-        sgp_status_t status = steps_halt(run);
-        if (!status) status = run_step(run, epoch, s);
+        status = steps_halt(run);
+        if (!status) status = run_step(run, s);
         if (!status && checkpoint_due(run)) status = checkpoint_write(run);
         if (status) return status;
         run_progress_after_step(run, epoch);

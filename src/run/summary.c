@@ -80,6 +80,14 @@ json_t *train_summary_json(const train_options_t *options, const train_summary_t
     bool finished = summary->state == TRAIN_FINISHED;
     add(&object, "parameters_hash", finished ? json_string(summary->parameters_hash) : json_null());
     add(&object, "messages", finished ? messages_json(summary) : json_null());
+    add(&object, "test_top5_accuracy",
+        triple(spread, summary->test_accuracy5.mean, summary->test_accuracy5.min,
+               summary->test_accuracy5.max));
+    add(&object, "average_model_top5_accuracy",
+        files_json_number(summary->average_model_accuracy5));
+    add(&object, "bad_pictures",
+        json_pack("{s:o, s:o}", "replaced", files_json_u64(summary->bad_pictures.replaced),
+                  "left_out", files_json_u64(summary->bad_pictures.left_out)));
     return object;
 }
 
@@ -92,5 +100,7 @@ void train_summary_early(train_summary_t *summary, train_state_t state) {
                                  .train_loss = NAN,
                                  .test_accuracy = {NAN, NAN, NAN},
                                  .average_model_accuracy = NAN,
+                                 .test_accuracy5 = {NAN, NAN, NAN},
+                                 .average_model_accuracy5 = NAN,
                                  .consensus = {NAN, NAN, NAN}};
 }

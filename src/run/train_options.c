@@ -5,8 +5,22 @@
 
 #include <string.h>
 
+/* The residual networks for small images, which He et al. 2016 train with 0.1 per 128 samples; batch norm lets a short
+ * run take that rate from the start. */
+static bool takes_high_rate(const char *model) {
+    static const char *const names[] = {"resnet20", "resnet32", "resnet56"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(model, names[i]) == 0) return true;
+    return false;
+}
+
 void train_options_settle(train_options_t *options) {
-    if (options->augment < 0) options->augment = strncmp(options->model, "resnet", 6) == 0;
+    bool is_short = options->epochs < TRAIN_SHORT_EPOCHS;
+    bool residual = strncmp(options->model, "resnet", 6) == 0;
+    if (options->augment < 0) options->augment = residual && !is_short;
+    if (options->lr < 0) options->lr = is_short && takes_high_rate(options->model) ? 0.2 : 0.1;
+    if (strcmp(options->lr_schedule, "auto") == 0)
+        options->lr_schedule = is_short ? "cosine" : "step";
     if (options->slow_momentum < 0 && options->slow_every > 0) options->slow_momentum = 0.5;
     else if (options->slow_momentum >= 0 && options->slow_every == 0) options->slow_every = 48;
 }

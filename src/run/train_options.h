@@ -14,7 +14,7 @@
 /* Everything that decides a run. Defaults and ranges are in option_rows.c. Strings are borrowed. */
 typedef struct train_options {
     const char *model;
-    const char *data;         /* "fashion-mnist", or a directory with the same four IDX files */
+    const char *data;         /* as source_open takes it */
     train_stages_t algorithm; /* sgp_algorithm_t, by epoch */
     train_stages_t peers;     /* by epoch */
     int graph;                /* sgp_graph_kind_t, or TRAIN_BY_ALGORITHM */
@@ -30,15 +30,16 @@ typedef struct train_options {
                     r % workers of node r / workers */
     int epochs;
     int batch_size;          /* samples per worker and step */
-    double lr;               /* per 256 samples of the global batch, scaled linearly */
+    double lr;               /* per 256 samples of the global batch, scaled linearly; below 0 until train_options_settle */
     double warmup_epochs;    /* below 0: 5/90 of the epochs */
-    const char *lr_schedule; /* schedule_kind_t by name */
+    const char *lr_schedule; /* schedule_kind_t by name; "auto" until train_options_settle */
     double momentum;
     bool nesterov;
     double weight_decay;
     const char *optimizer; /* "sgd" or "adam" */
     int augment;           /* random crops and flips: 1 or 0; below 0 until train_options_settle */
     uint64_t seed;
+    const char *init;         /* file of the initial parameters; NULL: random ones */
     int64_t limit_samples;    /* 0: the whole training set */
     const char *transport;    /* recorded only: the caller makes the group */
     const char *allreduce;    /* "own", or "library": MPI's */
@@ -56,10 +57,24 @@ typedef struct train_options {
     double
         compute_ms; /* > 0: a fixed time replaces loading a batch and computing its gradient; the gradient is then
                           small constant noise, nothing is evaluated, and losses and accuracies are NAN */
+    const char
+        *recipe; /* "none" or "paper"; recorded only: recipe.h has set the options that it means */
+    int image_size;           /* pixels of a side, of pictures; 0: FEED_IMAGE_SIZE */
+    int data_threads;         /* that decode pictures; 0: one for every four of threads */
+    const char *on_bad_image; /* "skip" or "stop" */
+    bool shard_per_node;      /* each node reads a part of the shards alone */
+    double color_jitter;      /* of pictures */
+    double label_smoothing;
+    int threads;           /* of a process's model; 0: OMP_NUM_THREADS, else 1 */
+    const char *precision; /* of the model: "float32", "bfloat16" or "auto" */
 } train_options_t;
 
-/* Fills the defaults that follow from other options: SlowMo's pair, augment by the model. Call it after the last
- * change; it may be called again. */
+/* A run of fewer epochs is short: the steps of the learning rate would leave it too few at the full rate, and random crops
+ * and flips do not pay off in so few. */
+#define TRAIN_SHORT_EPOCHS 10
+
+/* Fills the defaults that follow from other options: SlowMo's pair, and lr, lr_schedule and augment by model and epochs.
+ * Call it after the last change; it may be called again. */
 void train_options_settle(train_options_t *options);
 
 /* The graph for an algorithm of the run. */

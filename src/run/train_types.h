@@ -56,15 +56,24 @@ typedef struct train_summary {
     double train_loss; /* mean over all samples of the last epoch, each at its step */
     train_spread_t test_accuracy;
     double average_model_accuracy;
+    train_spread_t test_accuracy5; /* top-5, and below */
+    double average_model_accuracy5;
     sgp_mixer_consensus_t consensus;
     char parameters_hash[33]; /* XXH3, 128 bits, of the averaged parameters, hexadecimal */
     struct {
         uint64_t sent, received, late, refused, resent, reabsorbed; /* over all nodes */
     } messages;
+    struct {
+        uint64_t replaced,
+            left_out; /* of the training set, of the test set in each evaluation; over all nodes */
+    } bad_pictures;
 } train_summary_t;
 
 typedef struct train_callbacks {
     void (*progress)(const train_progress_t *progress, void *user); /* may be NULL */
+    /* May be NULL. How long this node may take to end in order after a signal, apart from its checkpoint; whenever that
+     * changes. */
+    void (*patience)(double seconds, int rank);
     void *user;
     /* May be NULL. A signal's number: end after this step with SGP_ERR_INTERRUPTED. */
     const volatile sig_atomic_t *stop;

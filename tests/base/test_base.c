@@ -103,6 +103,11 @@ static void test_shuffle_is_a_permutation(void **state) {
     sgp_random_t random;
     sgp_random_init(&random, 5, 1);
     sgp_random_shuffle(&random, values, 1000);
+    uint64_t wide[1000];
+    for (uint32_t i = 0; i < 1000; i++) wide[i] = i;
+    sgp_random_init(&random, 5, 1);
+    sgp_random_shuffle_u64(&random, wide, 1000);
+    for (uint32_t i = 0; i < 1000; i++) assert_int_equal(wide[i], values[i]);
     for (uint32_t i = 0; i < 1000; i++) {
         seen[values[i]]++;
         moved += values[i] != i;

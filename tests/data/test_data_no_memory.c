@@ -66,7 +66,7 @@ static void test_batches_allocate_nothing(void **state) {
     dataset_t *dataset;
     sampler_t sampler;
     loader_t loader;
-    uint32_t indices[BATCH];
+    uint64_t indices[BATCH];
     float images[BATCH * SIDE * SIDE];
     int32_t labels[BATCH];
     assert_int_equal(dataset_load(directory, 0, &dataset), SGP_OK);

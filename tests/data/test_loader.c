@@ -15,7 +15,7 @@
 static uint8_t images[COUNT][HEIGHT][WIDTH][CHANNELS];
 static uint8_t labels[COUNT];
 static dataset_t dataset;
-static uint32_t indices[COUNT];
+static uint64_t indices[COUNT];
 
 static int set_up(void **state) {
     (void)state;
@@ -152,7 +152,7 @@ static void tiny_images_stay_inside_their_memory(void **state) {
     loader_init(&loader, &(loader_options_t){&tiny, true, 1, 0});
     int shown = 0;
     for (uint64_t epoch = 0; epoch < 400; epoch++) {
-        uint32_t index = 2;
+        uint64_t index = 2;
         float out;
         int32_t class;
         loader_train(&loader, epoch, &index, 1, &out, &class);

@@ -17,7 +17,7 @@ static sampler_t make(uint32_t count, int rank, int size, int batch, uint64_t se
 /* Adds the samples of all nodes in one step to taken (count). Returns their number. Shares in a
  * step differ by at most one, and lower ranks take more. */
 static int take_step(sampler_t *nodes, int size, uint64_t step, uint8_t *taken) {
-    uint32_t indices[MAX_BATCH];
+    uint64_t indices[MAX_BATCH];
     int total = 0, previous = nodes[0].options.batch, first = 0;
     for (int rank = 0; rank < size; rank++) {
         int valid = sampler_batch(&nodes[rank], step, indices);
@@ -63,7 +63,7 @@ static void every_sample_once_per_epoch(void **state) {
 static void order_is_reproducible(void **state) {
     (void)state;
     sampler_t straight = make(103, 1, 3, 8, 42), jumping = make(103, 1, 3, 8, 42);
-    uint32_t a[MAX_BATCH], b[MAX_BATCH];
+    uint64_t a[MAX_BATCH], b[MAX_BATCH];
     for (uint64_t epoch = 0; epoch < 3; epoch++) {
         sampler_begin_epoch(&straight, epoch);
         for (uint64_t step = 0; step < sampler_steps(&straight); step++) {
@@ -143,7 +143,7 @@ static void workers_share_the_samples_of_their_node(void **state) {
         for (int node = 0; node < 2; node++) {
             sampler_t whole = make(count, node, 2, WORKERS * BATCH, 5);
             for (uint64_t step = 0; step < sampler_steps(&whole); step++) {
-                uint32_t expected[MAX_BATCH], found[MAX_BATCH];
+                uint64_t expected[MAX_BATCH], found[MAX_BATCH];
                 int valid = sampler_batch(&whole, step, expected), total = 0;
                 for (int m = 0; m < WORKERS; m++) {
                     sampler_options_t options = whole.options;

@@ -4,6 +4,7 @@
  * file differs from the one that it would write. */
 #include "fuzz.h"
 
+#include "data/formats/shard_index.h"
 #include "group/join/endpoint.h"
 #include "group/join/join_message.h"
 #include "transport/tcp/frame.h"
@@ -17,7 +18,7 @@ static const char *root;
 static bool check, failed;
 
 typedef struct bytes {
-    unsigned char at[4096];
+    unsigned char at[8192];
     size_t count;
 } bytes_t;
 
@@ -252,6 +253,80 @@ static void make_endpoints(void) {
     write_to("endpoint", "note", &bytes);
 }
 
+/* ---- shards ---- */
+
+enum { SHARD_REPAIR = 1, SHARD_IS_INDEX = 2 };
+
+static void add_block(bytes_t *bytes, const void *content, size_t count) {
+    static const uint8_t zeros[TAR_BLOCK];
+    add(bytes, content, count);
+    add(bytes, zeros, (size_t)tar_padded(count) - count);
+}
+
+static void add_header(bytes_t *bytes, const char *name, char type, size_t size) {
+    uint8_t block[TAR_BLOCK];
+    FUZZ_CHECK(tar_format(name, size, 0, block));
+    block[156] = (uint8_t)type; /* its sum is repaired, unless it is that of a file */
+    add(bytes, block, sizeof block);
+}
+
+static void add_member(bytes_t *bytes, const char *name, const char *content) {
+    add_header(bytes, name, '0', strlen(content));
+    add_block(bytes, content, strlen(content));
+}
+
+static void make_shard(const char *name, unsigned switches, const char *const *members, bool ends) {
+    static const uint8_t end[2 * TAR_BLOCK];
+    bytes_t bytes = {0};
+    add_byte(&bytes, switches);
+    for (; *members; members += 2) add_member(&bytes, members[0], members[1]);
+    if (ends) add(&bytes, end, sizeof end);
+    write_to("shard", name, &bytes);
+}
+
+static void make_extended(const char *name, char type, const char *content) {
+    bytes_t bytes = {0};
+    add_byte(&bytes, SHARD_REPAIR);
+    add_header(&bytes, "extended", type, strlen(content));
+    add_block(&bytes, content, strlen(content));
+    add_member(&bytes, "x.jpg", "1");
+    add_block(&bytes, "", 0);
+    write_to("shard", name, &bytes);
+}
+
+static void make_index(const char *name, unsigned switches, const shard_sample_t *samples,
+                       uint32_t count, uint64_t tar_bytes) {
+    uint8_t encoded[512];
+    bytes_t bytes = {0};
+    shard_index_t index = {.samples = (shard_sample_t *)samples, .count = count};
+    index.tar_bytes = tar_bytes;
+    FUZZ_CHECK(shard_index_bytes(&index) <= sizeof encoded);
+    shard_index_encode(&index, encoded);
+    add_byte(&bytes, switches);
+    add(&bytes, encoded, shard_index_bytes(&index));
+    write_to("shard", name, &bytes);
+}
+
+static void make_shards(void) {
+    static const shard_sample_t samples[] = {{0, 100, 1, 0}, {4, 512, 2, 9}, {8, 1, 3, 1}};
+    make_shard("good", 0, (const char *[]){"a.jpg", "A", "a.cls", "0", NULL}, true);
+    make_shard("repaired", SHARD_REPAIR, (const char *[]){"b/a.cls", "17", "b/a.PNG", "A", NULL},
+               true);
+    make_shard("others", SHARD_REPAIR,
+               (const char *[]){"a.jpg", "A", "a.json", "{}", "a.cls", "1\n", NULL}, true);
+    make_shard("unlabelled", SHARD_REPAIR, (const char *[]){"a.jpg", "A", "b.jpg", "B", NULL},
+               true);
+    make_shard("wordy", SHARD_REPAIR, (const char *[]){"a.jpg", "A", "a.cls", "cat", NULL}, true);
+    make_shard("cut", SHARD_REPAIR, (const char *[]){"a.jpg", "A", "a.cls", "0", NULL}, false);
+    make_extended("pax", 'x', "15 path=y.jpeg\n9 size=1\n");
+    make_extended("pax-damaged", 'x', "99 path=y.jpeg\n");
+    make_extended("gnu", 'L', "a/longer/name/of/a/member.jpg");
+    make_extended("global", 'g', "10 x=yyyy\n");
+    make_index("index", SHARD_IS_INDEX, samples, 3, 6144);
+    make_index("index-repaired", SHARD_IS_INDEX | SHARD_REPAIR, samples, 3, 6144);
+    make_index("index-outside", SHARD_IS_INDEX | SHARD_REPAIR, samples, 3, 4000);
+}
+
 int main(int argc, char **argv) {
     check = argc == 3 && strcmp(argv[1], "--check") == 0;
     if (argc != 2 + check) {
@@ -263,5 +338,6 @@ int main(int argc, char **argv) {
     make_chunks();
     make_streams();
     make_endpoints();
+    make_shards();
     return failed;
 }

@@ -45,8 +45,16 @@ static UNUSED affine_options_t reference_options(const reference_network_t *r, i
 static UNUSED pooling_t reference_pooling(const reference_network_t *r, int layer) {
     const layer_spec_t *spec = &r->network.layers[layer];
     const reference_value_t *in = &r->values[spec->input], *out = &r->values[layer + 1];
-    return (pooling_t){r->batch,   in->height,   in->width,    in->channels,  out->height,
-                       out->width, spec->kernel, spec->stride, spec->padding, spec->relu};
+    return (pooling_t){.batch = r->batch,
+                       .height = in->height,
+                       .width = in->width,
+                       .channels = in->channels,
+                       .out_height = out->height,
+                       .out_width = out->width,
+                       .kernel = spec->kernel,
+                       .stride = spec->stride,
+                       .padding = spec->padding,
+                       .relu = spec->relu};
 }
 
 static UNUSED void reference_shape(reference_network_t *r, int layer) {

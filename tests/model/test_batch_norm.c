@@ -6,6 +6,7 @@ typedef struct variant {
     int channels;
     bool relu, residual, more, in_place;
     double offset; /* of x: its mean far from zero */
+    int lanes;     /* of the kernels; 0: the widest */
 } variant_t;
 
 typedef struct fixture {
@@ -19,7 +20,9 @@ typedef struct fixture {
 
 static void set_up(fixture_t *f, variant_t v) {
     *f = (fixture_t){.v = v, .count = v.rows * (size_t)v.channels, .channels = (size_t)v.channels};
-    assert_int_equal(batch_norm_init(&f->norm, &f->arena, v.rows, v.channels, v.relu), SGP_OK);
+    batch_norm_options_t options = {.rows = v.rows, .channels = v.channels, .relu = v.relu};
+    assert_int_equal(batch_norm_init(&f->norm, &f->arena, &options), SGP_OK);
+    if (v.lanes) f->norm.kernels = kernels_of(v.lanes);
     f->x = make_random(f->count, 1, 2.0);
     for (size_t i = 0; i < f->count; i++) f->x[i] += (float)v.offset;
     f->scale = make_random(f->channels, 2, 1.0);
@@ -229,8 +232,10 @@ static void odd_channels_are_refused(void **state) {
     (void)state;
     arena_t arena = {0};
     batch_norm_t norm;
-    assert_int_equal(batch_norm_init(&norm, &arena, 8, 8, false), SGP_ERR_INVALID);
-    assert_int_equal(batch_norm_init(&norm, &arena, 8, 0, false), SGP_ERR_INVALID);
+    batch_norm_options_t options = {.rows = 8, .channels = 8};
+    assert_int_equal(batch_norm_init(&norm, &arena, &options), SGP_ERR_INVALID);
+    options.channels = 0;
+    assert_int_equal(batch_norm_init(&norm, &arena, &options), SGP_ERR_INVALID);
     arena_release(&arena);
 }
 

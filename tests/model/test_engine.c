@@ -24,7 +24,7 @@ static void set_up(fixture_t *f, affine_options_t o) {
     }
     f->options = o;
     f->sizes = affine_sizes(&o);
-    assert_int_equal(engine_create(&f->arena, &f->engine), SGP_OK);
+    assert_int_equal(engine_create(&f->arena, 0, &f->engine), SGP_OK);
     assert_int_equal(affine_create(f->engine, &o, &f->affine), SGP_OK);
     assert_int_equal(engine_allocate_scratchpad(f->engine), SGP_OK);
     size_t channels = (size_t)o.out_channels;

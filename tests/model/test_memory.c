@@ -103,7 +103,7 @@ static void failure_leaves_nothing(void **state) {
         assert_null(model);
         assert_int_equal(live_blocks, 0);
     }
-    assert_true(failures > 2);
+    assert_true(failures >= 2); /* of the layers, of the activations */
 }
 
 /* Gradients of activations share a few buffers, which are smaller than the activations. */

@@ -2,6 +2,7 @@
 /* The promises of model.h, except for numbers (see test_network.c). */
 #include "reference.h"
 
+#include "model/layers/loss.h"
 #include "model/model.h"
 
 #include <pthread.h>
@@ -96,6 +97,13 @@ static void bad_options_are_refused(void **state) {
         assert_int_equal(model_create(&options, &model), SGP_ERR_INVALID);
         *cases[i].option = good;
     }
+    const double smoothings[] = {-0.1, 1.1, (double)NAN};
+    for (size_t i = 0; i < sizeof smoothings / sizeof *smoothings; i++) {
+        options.label_smoothing = smoothings[i];
+        assert_int_equal(model_create(&options, &model), SGP_ERR_INVALID);
+        assert_non_null(strstr(line, "label smoothing"));
+    }
+    options.label_smoothing = 0.0;
     options.name = "lenet";
     options.height = 3; /* one pixel is left for the second pooling */
     assert_int_equal(model_create(&options, &model), SGP_ERR_INVALID);
@@ -179,7 +187,9 @@ static void known_sizes(void **state) {
         assert_true(model_known(NAMES[i]));
         tear_down(&f);
     }
-    assert_string_equal(model_names(), "mlp, lenet, resnet20");
+    assert_string_equal(model_names(),
+                        "mlp, lenet, resnet20, resnet32, resnet56, resnet18, resnet34, "
+                        "resnet50, resnet101");
     assert_false(model_known("resnet"));
 }
 
@@ -363,6 +373,50 @@ static void evaluation_adds_up(void **state) {
     }
 }
 
+/* In training alone; the logits are those of the pass. */
+static void labels_are_smoothed(void **state) {
+    (void)state;
+    fixture_t f;
+    set_up(&f, "lenet");
+    model_options_t options = options_of("lenet");
+    options.label_smoothing = 0.2;
+    model_destroy(f.model);
+    assert_int_equal(model_create(&options, &f.model), SGP_OK);
+    model_result_t trained, evaluated, expected;
+    assert_int_equal(train(&f, BATCH, BATCH, &trained), SGP_OK);
+    loss_softmax(&(loss_t){BATCH, BATCH, CLASSES, 0.2}, model_logits(f.model), f.labels, NULL,
+                 &expected);
+    assert_true(trained.loss_sum == expected.loss_sum);
+    assert_int_equal(
+        model_evaluate(f.model, f.parameters, f.buffers, f.images, f.labels, BATCH, &evaluated),
+        SGP_OK);
+    loss_softmax(&(loss_t){BATCH, BATCH, CLASSES, 0.0}, model_logits(f.model), f.labels, NULL,
+                 &expected);
+    assert_true(evaluated.loss_sum == expected.loss_sum);
+    assert_true(fabs(evaluated.loss_sum - trained.loss_sum) > 1e-6);
+    assert_int_equal(evaluated.correct5, expected.correct5);
+    tear_down(&f);
+}
+
+static void memory_has_four_parts(void **state) {
+    (void)state;
+    for (int i = 0; i < NAME_COUNT; i++) {
+        fixture_t f;
+        set_up(&f, NAMES[i]);
+        model_memory_t memory = model_memory(f.model);
+        assert_int_equal(memory.weights + memory.scratchpad + memory.activations + memory.gradients,
+                         model_memory_bytes(f.model));
+        size_t floats = 0;
+        for (size_t j = 0; j < model_layer_count(f.model); j++) {
+            model_layer_t layer = model_layer(f.model, j);
+            floats += (size_t)(BATCH * layer.height * layer.width * layer.channels);
+        }
+        assert_true(memory.gradients > 0);
+        if (i == 1) assert_true(memory.activations >= floats * sizeof(float));
+        tear_down(&f);
+    }
+}
+
 /* Training memorises these few samples. */
 static void training_lowers_the_loss(void **state) {
     (void)state;
@@ -393,6 +447,7 @@ int main(void) {
         cmocka_unit_test(same_bits_every_time),       cmocka_unit_test(several_threads),
         cmocka_unit_test(only_the_valid_count),       cmocka_unit_test(nothing_valid_gives_zeros),
         cmocka_unit_test(few_samples_are_repeated),   cmocka_unit_test(evaluation_adds_up),
+        cmocka_unit_test(labels_are_smoothed),        cmocka_unit_test(memory_has_four_parts),
         cmocka_unit_test(training_lowers_the_loss),   cmocka_unit_test(destroying_nothing_is_fine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

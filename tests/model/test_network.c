@@ -11,8 +11,9 @@ typedef struct scene {
 
 /* Small images, because the naive network is slow. resnet20 ends in 2 x 2 and 3 x 2 pixels. */
 static const scene_t SCENES[] = {
-    {"mlp", 6, 7, 5, 1, 10},   {"mlp", 3, 4, 4, 3, 5},       {"lenet", 4, 12, 8, 1, 10},
-    {"lenet", 3, 9, 11, 3, 4}, {"resnet20", 3, 8, 8, 1, 10}, {"resnet20", 2, 9, 7, 3, 10},
+    {"mlp", 6, 7, 5, 1, 10},      {"mlp", 3, 4, 4, 3, 5},       {"lenet", 4, 12, 8, 1, 10},
+    {"lenet", 3, 9, 11, 3, 4},    {"resnet20", 3, 8, 8, 1, 10}, {"resnet20", 2, 9, 7, 3, 10},
+    {"resnet32", 3, 8, 9, 4, 10},
 };
 enum { SCENE_COUNT = sizeof SCENES / sizeof *SCENES };
 
@@ -28,7 +29,12 @@ typedef struct fixture {
 
 static void set_up(fixture_t *f, const scene_t *s) {
     *f = (fixture_t){.scene = *s};
-    model_options_t options = {s->name, s->batch, s->height, s->width, s->channels, s->classes};
+    model_options_t options = {.name = s->name,
+                               .batch = s->batch,
+                               .height = s->height,
+                               .width = s->width,
+                               .channels = s->channels,
+                               .classes = s->classes};
     assert_int_equal(model_create(&options, &f->model), SGP_OK);
     f->count = model_parameter_count(f->model);
     f->buffer_count = model_buffer_count(f->model);

@@ -50,7 +50,7 @@ OPTIONS = [
     (["--overlap", "soon"], ["--overlap soon", "async"]),
     (["--workers-per-node", "0"], ["--workers-per-node 0", "from 1 to"]),
     (["--model", "vgg"], ["--model vgg", "lenet"]),
-    (["--model", "resnet50"], ["--model resnet50", "not in this version"]),
+    (["--model", "resnet152"], ["--model resnet152", "did you mean resnet"]),
     (["--batch-size", "0"], ["--batch-size 0"]),
     (["--lr", "-1"], ["--lr -1", "above 0"]),
     (["--lr", "nan"], ["--lr nan"]),
@@ -116,7 +116,7 @@ class Options(ProgramTest):
         """In --help and in the manual: once, with a text."""
         manual = self.run_program("help", "--man")[1].replace("\\-", "-")
         for command in ("train", "run", "compare", "table", "report", "simulate", "bench", "graph", "average", "eval",
-                        "model"):
+                        "model", "data pack", "data unpack", "data index", "data check", "data show"):
             described = self.described(command)
             self.assertIn("help", described, command)
             begin = manual.find(f".SH OPTIONS OF SGP {command.upper()}\n")
@@ -131,7 +131,7 @@ class Options(ProgramTest):
 
     def described(self, command):
         """{option: its text} of a command's --help."""
-        _, out, _ = self.run_program(command, "--help")
+        _, out, _ = self.run_program(*command.split(), "--help")
         found = {}
         for name, text in re.findall(r"(?m)^  --([a-z-]+)(.*(?:\n {28}.*)*)", out):
             self.assertNotIn(name, found)

@@ -49,6 +49,16 @@ class NoMemory(ProgramTest):
                         "--quiet"], env=self.environment, check=True, timeout=LIMIT)
         self.fail_each("eval", "--data", data, "--batch-size", "8", os.path.join(kept, "model.safetensors"), stride=5)
 
+    def test_data(self):
+        data, pictures = self.data(train=20, test=10), os.path.join(self.folder, "pictures")
+        subprocess.run([PROGRAM, "data", "unpack", data, pictures, "--quiet"], env=self.environment, check=True, timeout=LIMIT)
+        sheet = os.path.join(self.folder, "sheet.png")
+        options = ["--threads", "1", "--quiet"]
+        self.fail_each("data", "pack", pictures, self.output(), "--shards", "2", "--resize", "8", *options, stride=61)
+        self.fail_each("data", "unpack", data, self.output(), *options, stride=61)
+        self.fail_each("data", "check", pictures, *options, stride=17)
+        self.fail_each("data", "show", pictures, "--batch-size", "2", "--output", sheet, "--quiet", stride=17)
+
     def test_training(self):
         self.fail_each("train", "--nodes", "2", "--transport", "loopback", "--model", "mlp", "--epochs", "1",
                        "--data", self.data(train=32, test=10), "--batch-size", "8", "--output", self.output(),

@@ -87,7 +87,7 @@ static void numbers_out_of_range(void **state) {
 
 static void names_that_nobody_knows(void **state) {
     (void)state;
-    ASSERT_REFUSED(lr_schedule, "linear", "lr-schedule is linear", "step, cosine, constant");
+    ASSERT_REFUSED(lr_schedule, "linear", "lr-schedule is linear", "auto, step, cosine, constant");
     ASSERT_REFUSED(optimizer, "lamb", "optimizer is lamb", "sgd, adam");
     ASSERT_REFUSED(transport, "pigeon", "transport is pigeon", "auto, shm, tcp, mpi, loopback");
     ASSERT_REFUSED(allreduce, "theirs", "allreduce is theirs", "own, library");

@@ -161,7 +161,7 @@ static void text_is_one_object_per_line(void **state) {
     records[1][1].mean.loss_sum = (double)NAN;
     metrics_epoch_t epoch = {
         .epoch = 2, .step = 6, .average_model_accuracy = 0.5, .consensus = {2, 1e-9, 0.25}};
-    metrics_node_t nodes[2] = {{1, 2, 3, 0.25}, {1.5, 2, 3, 0.75}};
+    metrics_node_t nodes[2] = {{1, 2, 3, 0.25, 0.5, 0, 0}, {1.5, 2, 3, 0.75, 1, 4, 2}};
     double distances[2] = {0.125, (double)NAN};
     metrics_lines_t all = {.size = 2, .count = 2, .records = records[0], .distances = distances};
     char *text = metrics_text(&all, &epoch, nodes), *rest = text;

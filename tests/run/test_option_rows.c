@@ -100,6 +100,7 @@ static const train_options_t unusual = {
     "adam",
     1,
     UINT64_MAX,
+    "/init",
     100,
     "mpi",
     "library",
@@ -114,6 +115,15 @@ static const train_options_t unusual = {
     2,
     1.5,
     3.5,
+    "paper",
+    64,
+    3,
+    "stop",
+    true,
+    0.4,
+    0.1,
+    2,
+    "auto",
 };
 
 /* Strings that differ in place but not in letters become the same. */
@@ -214,12 +224,43 @@ static void a_value_of_the_wrong_type_is_refused(void **state) {
     }
 }
 
+/* Short runs have defaults of their own, and what is given stays. */
+static void defaults_follow_the_epochs(void **state) {
+    (void)state;
+    static const struct {
+        const char *model;
+        int epochs, augment;
+        double lr;
+        const char *schedule;
+    } expected[] = {{"resnet20", TRAIN_SHORT_EPOCHS, 1, 0.1, "step"},
+                    {"resnet20", TRAIN_SHORT_EPOCHS - 1, 0, 0.2, "cosine"},
+                    {"resnet50", TRAIN_SHORT_EPOCHS, 1, 0.1, "step"},
+                    {"resnet50", 1, 0, 0.1, "cosine"},
+                    {"lenet", 90, 0, 0.1, "step"},
+                    {"lenet", 3, 0, 0.1, "cosine"}};
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        train_options_t options;
+        train_options_unset(&options);
+        options.model = expected[i].model;
+        options.epochs = expected[i].epochs;
+        train_options_settle(&options);
+        assert_int_equal(options.augment, expected[i].augment);
+        assert_true(options.lr == expected[i].lr);
+        assert_string_equal(options.lr_schedule, expected[i].schedule);
+        options.epochs = 200 - options.epochs;
+        train_options_settle(&options);
+        assert_string_equal(options.lr_schedule, expected[i].schedule);
+        assert_true(options.lr == expected[i].lr);
+    }
+}
+
 static void defaults_that_follow(void **state) {
     (void)state;
     train_options_t options;
     train_options_unset(&options);
     assert_int_equal(options.augment, -1);
     options.model = "resnet20";
+    options.epochs = TRAIN_SHORT_EPOCHS;
     options.slow_every = 12;
     train_options_settle(&options);
     assert_int_equal(options.augment, 1);
@@ -246,6 +287,7 @@ int main(void) {
         cmocka_unit_test(config_json_keeps_every_option),
         cmocka_unit_test(the_defaults_come_back_too),
         cmocka_unit_test(a_value_of_the_wrong_type_is_refused),
+        cmocka_unit_test(defaults_follow_the_epochs),
         cmocka_unit_test(defaults_that_follow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

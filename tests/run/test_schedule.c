@@ -14,6 +14,7 @@ static train_options_t paper(void) {
     options.batch_size = 256;
     options.lr = 0.1;
     options.epochs = 90;
+    options.lr_schedule = "step";
     return options;
 }
 

@@ -11,7 +11,8 @@ ROOT = Path(os.environ.get("SGP_SOURCE", Path(__file__).resolve().parents[2]))
 # neighbours, which may include each other, though not in a circle. CONTRIBUTING.md, "Layers", has the same house.
 ORDER = [
     ["tools/sgp"],
-    ["tools/sgp/report", "tools/sgp/graph", "tools/sgp/simulate", "tools/sgp/bench", "tools/sgp/launch"],
+    ["tools/sgp/report", "tools/sgp/graph", "tools/sgp/simulate", "tools/sgp/bench", "tools/sgp/data",
+     "tools/sgp/launch"],
     ["tools/sgp/cli"],
     ["src/run"],
     ["src/files"],
@@ -38,6 +39,7 @@ HEADERS = {
     "tools/sgp/graph": "graph_view.h",
     "tools/sgp/simulate": "simulate_settings.h",
     "tools/sgp/bench": "bench.h",
+    "tools/sgp/data": "data_jobs.h",
     "tools/sgp/launch": "launch.h",
     "tools/sgp/cli": "options.h",
     "src/run": "train.h",
@@ -48,6 +50,7 @@ HEADERS = {
     "src/model/layers": "layer.h",
     "src/data": "dataset.h",
     "src/data/formats": "idx.h",
+    "src/data/picture": "picture.h",
     "src/mixing": "mixer_core.h",
     "src/mixing/algorithms": "algorithm_ops.h",
     "src/optimizer": "optimizer_internal.h",

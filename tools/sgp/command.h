@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The subcommands of the program. main.c calls them. command_NAME.c holds a subcommand's options
- * and the order of its steps; it calls the folders report, graph, simulate, bench and launch, which
- * draw, print and start. Those call cli and src, and never a subcommand. Only this program prints
+ * and the order of its steps; it calls the folders report, graph, simulate, bench, data and launch, which
+ * draw, print, write and start. Those call cli and src, and never a subcommand. Only this program prints
  * and exits; the library never does. */
 #ifndef SGP_COMMAND_H
 #define SGP_COMMAND_H
@@ -23,6 +23,7 @@
     X(average, &average_table, "write one model from a run's newest checkpoint")                   \
     X(eval, &eval_table, "print accuracy and loss of a model file")                                \
     X(model, &model_table, "print a model's parameters and memory")                                \
+    X(data, &data_table, "pack, check and show data sets of pictures")                             \
     X(help, NULL, "print this text")                                                               \
     X(version, NULL, "print the program's version")
 
@@ -34,7 +35,7 @@ COMMANDS(COMMAND_DECLARE)
 
 /* Their options. */
 extern const option_table_t train_table, run_table, compare_table, table_table, report_table,
-    graph_table, simulate_table, bench_table, average_table, eval_table, model_table;
+    graph_table, simulate_table, bench_table, average_table, eval_table, model_table, data_table;
 
 typedef struct command {
     const char *name;

@@ -9,7 +9,7 @@
 #include "report/report.h"
 #include "cli/train_settings.h"
 
-#include "data/dataset.h"
+#include "data/feed.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -174,17 +174,14 @@ static char **arguments(const compare_t *compare, int run) {
 static bool check_run(compare_t *compare, int run) {
     settings_t settings;
     int argc = compare->rest_count + 6;
-    dataset_t *dataset;
     char **argv = arguments(compare, run);
     if (!argv) return false;
     settings_init(&settings);
     bool right = settings_parse(&settings, argc - 1, argv + 1);
     right = right && train_check(&settings.run) == SGP_OK;
     right = right && claim_allows(&settings, compare->directories[run]);
-    if (right && run == 0) {
-        right = dataset_load(settings.run.data, settings.run.limit_samples, &dataset) == SGP_OK;
-        if (right) dataset_destroy(dataset);
-    }
+    if (right && run == 0)
+        right = feed_check(settings.run.data, settings.run.limit_samples) == SGP_OK;
     compare->quiet = settings.quiet;
     free(argv);
     return right;

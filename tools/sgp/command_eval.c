@@ -17,6 +17,7 @@ typedef struct eval_settings {
     const char *data;
     const char *model; /* NULL: the name in the file */
     int batch;
+    int image_size;
     bool json;
     bool help;
 } eval_settings_t;
@@ -46,6 +47,14 @@ static const option_t options[] = {
      .min = 1,
      .max = 65536,
      .help = "samples per call of the model"},
+    {.name = "image-size",
+     .argument = "N",
+     .type = OPTION_INT,
+     .offset = AT(image_size),
+     .shown = "as the file says, of pictures",
+     .min = 8,
+     .max = 4096,
+     .help = "side in pixels of what the network sees of a picture"},
     {.name = "json",
      .type = OPTION_FLAG,
      .offset = AT(json),
@@ -67,9 +76,11 @@ const option_table_t eval_table = {
 static bool print_json(const evaluate_file_options_t *what, const evaluate_file_result_t *result) {
     files_json_begin();
     json_t *json =
-        json_pack("{s:s, s:s, s:s, s:o, s:o, s:I}", "file", what->path, "model", result->model,
-                  "data", what->data, "accuracy", files_json_number(result->accuracy), "loss",
-                  files_json_number(result->loss), "test_samples", (json_int_t)result->samples);
+        json_pack("{s:s, s:s, s:s, s:o, s:o, s:I, s:o, s:I}", "file", what->path, "model",
+                  result->model, "data", what->data, "accuracy",
+                  files_json_number(result->accuracy), "loss", files_json_number(result->loss),
+                  "test_samples", (json_int_t)result->samples, "top5_accuracy",
+                  files_json_number(result->accuracy5), "left_out", (json_int_t)result->left_out);
     bool printed = output_json(json, FILES_JSON_FLAGS);
     json_decref(json);
     if (!printed) message_error("the result cannot be printed");
@@ -77,8 +88,11 @@ static bool print_json(const evaluate_file_options_t *what, const evaluate_file_
 }
 
 static int run(const eval_settings_t *settings, const char *path) {
-    evaluate_file_options_t what = {
-        .path = path, .data = settings->data, .model = settings->model, .batch = settings->batch};
+    evaluate_file_options_t what = {.path = path,
+                                    .data = settings->data,
+                                    .model = settings->model,
+                                    .batch = settings->batch,
+                                    .image_size = settings->image_size};
     evaluate_file_result_t result;
     char loss[NUMBER_TEXT];
     sgp_status_t status = evaluate_file(&what, &result);
@@ -86,6 +100,8 @@ static int run(const eval_settings_t *settings, const char *path) {
     if (settings->json) return print_json(&what, &result) ? 0 : EXIT_FAILED;
     printf("%s on %s: accuracy %.4f, loss %s over %" PRIu64 " test samples\n", result.model,
            settings->data, result.accuracy, number_text("%.4f", result.loss, loss), result.samples);
+    if (result.left_out)
+        printf("%" PRIu64 " pictures could not be read, and were left out\n", result.left_out);
     return 0;
 }
 

@@ -8,7 +8,8 @@
 /* The sections of docs/sgp.1 that describe options: scripts/make-manual puts them there. */
 static int print_manual(const command_t *commands, int count) {
     for (int i = 0; i < count; i++)
-        if (commands[i].options) options_manual(commands[i].options, stdout);
+        for (const option_table_t *table = commands[i].options; table; table = table->next)
+            options_manual(table, stdout);
     return 0;
 }
 

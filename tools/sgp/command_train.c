@@ -12,7 +12,7 @@
 #include "cli/train_settings.h"
 #include "report/run_summary.h"
 
-#include "data/dataset.h"
+#include "data/feed.h"
 #include "run/run_id.h"
 #include "files/json.h"
 #include "run/resume.h"
@@ -24,8 +24,8 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-/* Seconds after Ctrl-C for the current step, the checkpoint and the report. Nodes give up on a node that does not halt
- * a little earlier, see run/halt.h. */
+/* Seconds after Ctrl-C for the current step, the checkpoint and the report, at least. Nodes give up on a node that does
+ * not halt a little earlier, see run/halt.h; where steps take long they ask for more. */
 enum { INTERRUPT_GRACE = 45 };
 
 /* The run's id from its config.json; "" if it cannot be read. */
@@ -72,12 +72,8 @@ static int launch_nodes(const settings_t *settings, int argc, char **argv) {
 
 /* Checks before the start, so that one process reports a mistake and not every node. */
 static bool check_run(const settings_t *settings) {
-    dataset_t *dataset;
-    if (train_check(&settings->run) != SGP_OK) return false;
-    if (dataset_load(settings->run.data, settings->run.limit_samples, &dataset) != SGP_OK)
-        return false;
-    dataset_destroy(dataset);
-    return true;
+    return train_check(&settings->run) == SGP_OK &&
+           feed_check(settings->run.data, settings->run.limit_samples) == SGP_OK;
 }
 
 /* Once the run's directory is claimed. */

@@ -59,6 +59,10 @@ typedef struct picture_info {
 sgp_status_t picture_inspect(picture_worker_t *worker, const uint8_t *bytes, size_t size,
                              picture_info_t *info);
 
+/* Reads the whole picture, to see whether it is damaged: the calls below see no row beneath those
+ * that they need. SGP_ERR_FORMAT, SGP_ERR_NO_MEMORY. */
+sgp_status_t picture_check(picture_worker_t *worker, const uint8_t *bytes, size_t size);
+
 /* Decodes, augments and normalises. random: the only source of randomness, so the output is a
  * function of (bytes, options, random). out: (options->size, options->size, 3), nhwc; undefined
  * after an error. SGP_ERR_FORMAT: picture_reason tells. SGP_ERR_NO_MEMORY. */

@@ -14,6 +14,8 @@
 #define SGP_MODEL_LAYERS_BATCH_NORM_H
 
 #include "model/arena.h"
+#include "model/element.h"
+#include "model/layers/kernels.h"
 
 #include <sgp/status.h>
 #include <stdbool.h>
@@ -25,43 +27,62 @@ typedef struct batch_norm {
     size_t rows;
     int channels;
     bool relu;
+    element_t element; /* of x, y, residual and their gradients */
+    const kernels_t *kernels;
     size_t runs_rows; /* rows of the kernels, see batch_norm.c */
     int columns;
     float *mean; /* (columns), as factor and offset: y = (x - mean) factor + offset */
     float *factor;
-    float *offset;    /* in the backward pass: the constant of d_x */
-    float *slope;     /* in the backward pass: d_x = factor d_y + slope (x - mean) + offset */
+    float *offset;
+    float *slope; /* (columns), as constant: d_x = factor d_y + slope (x - mean) + constant */
+    float *constant;
     double *sums;     /* (2, columns) */
     float *deviation; /* (channels) 1 / sqrt(variance + epsilon) of the last training batch */
 } batch_norm_t;
 
-/* channels: a multiple of 16. SGP_ERR_INVALID: it is not. SGP_ERR_NO_MEMORY. Nothing to undo. */
-sgp_status_t batch_norm_init(batch_norm_t *norm, arena_t *arena, size_t rows, int channels,
-                             bool relu);
+typedef struct batch_norm_options {
+    size_t rows;
+    int channels; /* a multiple of 16 */
+    bool relu;
+    element_t element;
+} batch_norm_options_t;
+
+/* SGP_ERR_INVALID: channels. SGP_ERR_NO_MEMORY. Nothing to undo. */
+sgp_status_t batch_norm_init(batch_norm_t *norm, arena_t *arena,
+                             const batch_norm_options_t *options);
+
+/* Joins the moments of two sets of samples (Chan, Golub, LeVeque 1979): no cancellation, however
+ * far the mean is from zero. before, added: the samples in each. */
+static inline void batch_norm_join(double before, double added, double added_sum,
+                                   double added_squares, double *mean, double *squares) {
+    double distance = added_sum / added - *mean;
+    double share = added / (before + added);
+    *mean += distance * share;
+    *squares += added_squares + distance * distance * before * share;
+}
 
 /* Normalises with the batch's own mean and (biased) variance, and moves the running ones towards
  * them (the variance unbiased, as PyTorch does). residual: NULL for none. */
-void batch_norm_train(batch_norm_t *norm, const float *x, const float *scale, const float *shift,
-                      const float *residual, float *y, float *running_mean,
-                      float *running_variance);
+void batch_norm_train(batch_norm_t *norm, const void *x, const float *scale, const float *shift,
+                      const void *residual, void *y, float *running_mean, float *running_variance);
 
 /* Normalises with the running statistics. */
-void batch_norm_evaluate(batch_norm_t *norm, const float *x, const float *scale, const float *shift,
-                         const float *residual, float *y, const float *running_mean,
+void batch_norm_evaluate(batch_norm_t *norm, const void *x, const float *scale, const float *shift,
+                         const void *residual, void *y, const float *running_mean,
                          const float *running_variance);
 
 /* The gradient with respect to y is d_y + d_y_more (NULL: d_y alone). */
 typedef struct batch_norm_gradients {
-    float *d_y;            /* in place, if keep_residual: becomes the gradient of the residual */
-    const float *d_y_more; /* NULL for none */
-    bool keep_residual;
-    float *d_x;     /* may be d_y (without keep_residual) or d_y_more's memory */
-    float *d_scale; /* (channels) overwritten */
-    float *d_shift; /* (channels) overwritten */
+    void *d_y;            /* in place, if keep_residual: becomes the gradient of the residual */
+    const void *d_y_more; /* NULL for none */
+    bool keep_residual;   /* the forward pass had a residual */
+    void *d_x;            /* may be d_y (without keep_residual) or d_y_more's memory */
+    float *d_scale;       /* (channels) overwritten */
+    float *d_shift;       /* (channels) overwritten */
 } batch_norm_gradients_t;
 
-/* After batch_norm_train with the same x and y. */
-void batch_norm_backward(batch_norm_t *norm, const float *x, const float *y,
+/* After batch_norm_train with the same x and y. y is read only if there was a residual. */
+void batch_norm_backward(batch_norm_t *norm, const void *x, const void *y,
                          const batch_norm_gradients_t *gradients);
 
 #endif

@@ -9,6 +9,44 @@ size_t value_count(const value_t *value) {
            (size_t)value->channels;
 }
 
+size_t value_bytes(const value_t *value) {
+    return value_count(value) * element_bytes(value->element);
+}
+
+size_t value_gradient_bytes(const value_t *value) {
+    return value_count(value) * element_bytes(value->gradient_element);
+}
+
+bool layer_keeps_input(const layer_t *layer) {
+    switch (layer->spec.kind) {
+    case LAYER_CONVOLUTION:
+    case LAYER_DENSE:
+    case LAYER_BATCH_NORM:
+    case LAYER_MAX_POOL:
+        return true;
+    case LAYER_AVERAGE_POOL:
+    case LAYER_RELU:
+        return false;
+    }
+    return true;
+}
+
+/* A batch norm without a residual computes the mask of its ReLU from its input. */
+bool layer_keeps_output(const layer_t *layer) {
+    switch (layer->spec.kind) {
+    case LAYER_MAX_POOL:
+    case LAYER_RELU:
+        return true;
+    case LAYER_BATCH_NORM:
+        return layer->residual && layer->spec.relu;
+    case LAYER_CONVOLUTION:
+    case LAYER_DENSE:
+    case LAYER_AVERAGE_POOL:
+        return false;
+    }
+    return true;
+}
+
 static int pixels(const value_t *value) {
     return value->height * value->width;
 }
@@ -100,11 +138,13 @@ static sgp_status_t init_affine(layer_t *layer, engine_t *engine) {
         .padding = spec->padding,
         .bias = spec->bias,
         .input_gradient = spec->input != 0,
+        .element = input->element,
+        .output = output->element,
     };
     return affine_create(engine, &options, &layer->affine);
 }
 
-static void init_max_pool(layer_t *layer) {
+static void init_pooling(layer_t *layer) {
     const layer_spec_t *spec = &layer->spec;
     const value_t *input = layer->input, *output = layer->output;
     layer->pooling = (pooling_t){.batch = input->batch,
@@ -116,7 +156,8 @@ static void init_max_pool(layer_t *layer) {
                                  .kernel = spec->kernel,
                                  .stride = spec->stride,
                                  .padding = spec->padding,
-                                 .relu = spec->relu};
+                                 .relu = spec->relu,
+                                 .element = input->element};
 }
 
 sgp_status_t layer_init(layer_t *layer, arena_t *arena, engine_t *engine) {
@@ -126,12 +167,16 @@ sgp_status_t layer_init(layer_t *layer, arena_t *arena, engine_t *engine) {
     case LAYER_DENSE:
         return init_affine(layer, engine);
     case LAYER_BATCH_NORM:
-        return batch_norm_init(&layer->norm, arena, (size_t)input->batch * (size_t)pixels(input),
-                               input->channels, layer->spec.relu);
+        return batch_norm_init(
+            &layer->norm, arena,
+            &(batch_norm_options_t){.rows = (size_t)input->batch * (size_t)pixels(input),
+                                    .channels = input->channels,
+                                    .relu = layer->spec.relu,
+                                    .element = input->element});
     case LAYER_MAX_POOL:
-        init_max_pool(layer);
-        return SGP_OK;
     case LAYER_AVERAGE_POOL:
+        init_pooling(layer);
+        return SGP_OK;
     case LAYER_RELU:
         return SGP_OK;
     }
@@ -146,7 +191,7 @@ void layer_fini(layer_t *layer) {
 static void forward_batch_norm(layer_t *layer, const pass_t *pass) {
     size_t channels = (size_t)layer->input->channels;
     const float *scale = pass->parameters + layer->weight, *shift = pass->parameters + layer->bias;
-    const float *residual = layer->residual ? layer->residual->data : NULL;
+    const void *residual = layer->residual ? layer->residual->data : NULL;
     if (pass->training) {
         float *running = pass->buffers + layer->buffers;
         batch_norm_train(&layer->norm, layer->input->data, scale, shift, residual,
@@ -160,7 +205,7 @@ static void forward_batch_norm(layer_t *layer, const pass_t *pass) {
 
 sgp_status_t layer_forward(layer_t *layer, const pass_t *pass) {
     const value_t *input = layer->input;
-    float *output = layer->output->storage;
+    void *output = layer->output->storage;
     switch (layer->spec.kind) {
     case LAYER_CONVOLUTION:
     case LAYER_DENSE:
@@ -173,10 +218,10 @@ sgp_status_t layer_forward(layer_t *layer, const pass_t *pass) {
         pooling_max_forward(&layer->pooling, input->data, output);
         return SGP_OK;
     case LAYER_AVERAGE_POOL:
-        pooling_average_forward(input->batch, pixels(input), input->channels, input->data, output);
+        pooling_average_forward(&layer->pooling, input->data, output);
         return SGP_OK;
     case LAYER_RELU:
-        relu_forward(value_count(input), input->data, output);
+        relu_forward(input->element, value_count(input), input->data, output);
         return SGP_OK;
     }
     return SGP_ERR_INVALID;
@@ -196,10 +241,10 @@ static void backward_batch_norm(layer_t *layer, const pass_t *pass) {
 
 sgp_status_t layer_backward(layer_t *layer, const pass_t *pass) {
     const value_t *input = layer->input, *output = layer->output;
-    float *d_output = output->gradients[0];
+    void *d_output = output->gradients[0];
     /* Batch norm adds up its readers' gradients on the fly; for the others it is done here. */
     if (output->gradients[1] && layer->spec.kind != LAYER_BATCH_NORM)
-        gradient_add(value_count(output), output->gradients[1], d_output);
+        gradient_add(output->gradient_element, value_count(output), output->gradients[1], d_output);
     switch (layer->spec.kind) {
     case LAYER_CONVOLUTION:
     case LAYER_DENSE:
@@ -213,11 +258,10 @@ sgp_status_t layer_backward(layer_t *layer, const pass_t *pass) {
         pooling_max_backward(&layer->pooling, input->data, output->data, d_output, layer->d_input);
         return SGP_OK;
     case LAYER_AVERAGE_POOL:
-        pooling_average_backward(input->batch, pixels(input), input->channels, d_output,
-                                 layer->d_input);
+        pooling_average_backward(&layer->pooling, d_output, layer->d_input);
         return SGP_OK;
     case LAYER_RELU:
-        relu_backward(value_count(output), output->data, d_output, layer->d_input);
+        relu_backward(output->element, value_count(output), output->data, d_output, layer->d_input);
         return SGP_OK;
     }
     return SGP_ERR_INVALID;

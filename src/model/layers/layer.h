@@ -17,12 +17,14 @@
 /* An input or output of layers: the images, or the output of one layer. */
 typedef struct value {
     int batch, height, width, channels;
-    const float *data; /* (batch, height, width, channels) */
-    float *storage;    /* the same array, for the layer that writes it; NULL for the images */
+    element_t element; /* of data */
+    const void *data;  /* (batch, height, width, channels) */
+    void *storage;     /* the same array, for the layer that writes it; NULL for the images */
     int readers;       /* layers that read it, at most 2 */
     /* One per reader, shaped as data; their sum is the gradient of the loss with respect to the
      * value. NULL for the images. plan.c assigns their memory. */
-    float *gradients[2];
+    element_t gradient_element;
+    void *gradients[2];
 } value_t;
 
 typedef struct layer {
@@ -31,7 +33,7 @@ typedef struct layer {
     value_t *residual; /* NULL: none */
     /* One of the input's gradients; NULL: not computed. The gradient of the residual is what the
      * layer leaves in the output's first gradient. */
-    float *d_input;
+    void *d_input;
     /* In floats from the start of their vectors. A batch norm's scale and shift are its weight and
      * bias; its running mean and variance are the buffers. */
     size_t weight, weight_count;
@@ -67,7 +69,16 @@ sgp_status_t layer_forward(layer_t *layer, const pass_t *pass);
  * gradients are overwritten; the first one then holds the residual's gradient. */
 sgp_status_t layer_backward(layer_t *layer, const pass_t *pass);
 
-/* Floats of a value over the whole batch. */
+/* Whether the backward pass of the layer reads its input; its output. Where neither the layer that
+ * writes a value nor one that reads it does, the value's memory is free after the forward pass. */
+bool layer_keeps_input(const layer_t *layer);
+bool layer_keeps_output(const layer_t *layer);
+
+/* Elements of a value over the whole batch. */
 size_t value_count(const value_t *value);
+
+/* Bytes of its data, and of one of its gradients. */
+size_t value_bytes(const value_t *value);
+size_t value_gradient_bytes(const value_t *value);
 
 #endif

@@ -11,29 +11,45 @@ static int index_of_largest(int classes, const float *logits) {
     return best;
 }
 
-/* One sample. The largest logit is subtracted first, so that no exponential overflows. */
-static double sample_loss(int classes, const float *logits, int label, float largest,
-                          float *d_logits, double share) {
-    double sum = 0.0;
-    for (int j = 0; j < classes; j++) sum += exp((double)logits[j] - (double)largest);
-    for (int j = 0; d_logits && j < classes; j++) {
-        double probability = exp((double)logits[j] - (double)largest) / sum;
-        d_logits[j] = (float)((probability - (j == label ? 1.0 : 0.0)) * share);
-    }
-    return log(sum) - ((double)logits[label] - (double)largest);
+/* Whether the label is among the five largest; of equal logits the first counts as larger. A label
+ * whose logit is not a number never is. */
+static bool among_five(int classes, const float *logits, int label) {
+    int before = 0;
+    for (int j = 0; j < classes; j++)
+        before +=
+            j < label ? !(logits[j] < logits[label]) : j > label && !(logits[j] <= logits[label]);
+    return before < 5;
 }
 
-void loss_softmax(int count, int valid, int classes, const float *logits, const int32_t *labels,
-                  float *d_logits, model_result_t *result) {
-    *result = (model_result_t){0};
-    for (int i = 0; i < valid; i++) {
-        const float *row = logits + (size_t)i * (size_t)classes;
-        int best = index_of_largest(classes, row);
-        result->loss_sum += sample_loss(classes, row, labels[i], row[best],
-                                        d_logits ? d_logits + (size_t)i * (size_t)classes : NULL,
-                                        1.0 / (double)valid);
-        result->correct += best == labels[i];
+/* One sample. The largest logit is subtracted first, so that no exponential overflows. */
+static double sample_loss(const loss_t *loss, const float *logits, int label, float largest,
+                          float *d_logits) {
+    double sum = 0.0, others = loss->smoothing / loss->classes, share = 1.0 / (double)loss->valid;
+    double wanted = 1.0 - loss->smoothing + others;
+    for (int j = 0; j < loss->classes; j++) sum += exp((double)logits[j] - (double)largest);
+    for (int j = 0; d_logits && j < loss->classes; j++) {
+        double probability = exp((double)logits[j] - (double)largest) / sum;
+        d_logits[j] = (float)((probability - (j == label ? wanted : others)) * share);
     }
-    size_t done = (size_t)valid * (size_t)classes, all = (size_t)count * (size_t)classes;
+    if (loss->smoothing == 0.0) return log(sum) - ((double)logits[label] - (double)largest);
+    double likely = (1.0 - loss->smoothing) * ((double)logits[label] - (double)largest);
+    for (int j = 0; j < loss->classes; j++)
+        likely += others * ((double)logits[j] - (double)largest);
+    return log(sum) - likely;
+}
+
+void loss_softmax(const loss_t *loss, const float *logits, const int32_t *labels, float *d_logits,
+                  model_result_t *result) {
+    size_t classes = (size_t)loss->classes;
+    *result = (model_result_t){0};
+    for (int i = 0; i < loss->valid; i++) {
+        const float *row = logits + (size_t)i * classes;
+        int best = index_of_largest(loss->classes, row);
+        result->loss_sum += sample_loss(loss, row, labels[i], row[best],
+                                        d_logits ? d_logits + (size_t)i * classes : NULL);
+        result->correct += best == labels[i];
+        result->correct5 += among_five(loss->classes, row, labels[i]);
+    }
+    size_t done = (size_t)loss->valid * classes, all = (size_t)loss->count * classes;
     if (d_logits) memset(d_logits + done, 0, (all - done) * sizeof(float));
 }

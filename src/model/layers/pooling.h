@@ -7,6 +7,8 @@
 #ifndef SGP_MODEL_LAYERS_POOLING_H
 #define SGP_MODEL_LAYERS_POOLING_H
 
+#include "model/element.h"
+
 #include <stdbool.h>
 
 /* out_height = (height + 2 padding - kernel) / stride + 1, and width alike. Padded pixels never
@@ -16,17 +18,18 @@ typedef struct pooling {
     int out_height, out_width;
     int kernel, stride, padding;
     bool relu;
+    element_t element; /* of all arrays */
 } pooling_t;
 
-void pooling_max_forward(const pooling_t *pooling, const float *x, float *y);
+void pooling_max_forward(const pooling_t *pooling, const void *x, void *y);
 
 /* The first of equal largest pixels takes the gradient. x and y as in the forward pass; d_x is
  * overwritten. The forward pass stores no indices: comparing x with y finds the maximum again. */
-void pooling_max_backward(const pooling_t *pooling, const float *x, const float *y,
-                          const float *d_y, float *d_x);
+void pooling_max_backward(const pooling_t *pooling, const void *x, const void *y, const void *d_y,
+                          void *d_x);
 
-/* The mean over all pixels: x (batch, pixels, channels), y (batch, channels). */
-void pooling_average_forward(int batch, int pixels, int channels, const float *x, float *y);
-void pooling_average_backward(int batch, int pixels, int channels, const float *d_y, float *d_x);
+/* The mean over all pixels: x (batch, height, width, channels), y (batch, channels). */
+void pooling_average_forward(const pooling_t *pooling, const void *x, void *y);
+void pooling_average_backward(const pooling_t *pooling, const void *d_y, void *d_x);
 
 #endif

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/layers/relu.h"
 
-/* Plain loops: the arrays are small (dense layers), or the call is rare. */
+#include "model/layers/kernels.h"
 
-void relu_forward(size_t count, const float *x, float *y) {
-    for (size_t i = 0; i < count; i++) y[i] = x[i] <= 0.0f ? 0.0f : x[i];
+void relu_forward(element_t element, size_t count, const void *x, void *y) {
+    kernels_best()->relu_forward(element, count, x, y);
 }
 
-void relu_backward(size_t count, const float *y, const float *d_y, float *d_x) {
-    for (size_t i = 0; i < count; i++) d_x[i] = y[i] > 0.0f ? d_y[i] : 0.0f;
+void relu_backward(element_t element, size_t count, const void *y, const void *d_y, void *d_x) {
+    kernels_best()->relu_backward(element, count, y, d_y, d_x);
 }
 
-void gradient_add(size_t count, const float *added, float *sum) {
-    for (size_t i = 0; i < count; i++) sum[i] += added[i];
+void gradient_add(element_t element, size_t count, const void *added, void *sum) {
+    kernels_best()->add(element, count, added, sum);
 }

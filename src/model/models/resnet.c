@@ -1,53 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/models/models.h"
+#include "model/models/residual.h"
 
-enum { STAGES = 3, BLOCKS = 3, WIDTH = 16 };
+enum { STAGES = 4, WIDTH = 64 };
 
-static layer_spec_t convolution(int x, int channels, int kernel, int stride) {
-    return (layer_spec_t){.kind = LAYER_CONVOLUTION,
-                          .input = x,
-                          .channels = channels,
-                          .kernel = kernel,
-                          .stride = stride,
-                          .padding = kernel / 2};
-}
-
-/* y = relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x)). Where the shape changes the shortcut is
- * a 1x1 convolution with batch norm (option B of the paper), else it is x. */
-static int basic_block(network_t *network, int x, int stage, int number, int channels, int stride) {
-    int y = network_add(network, convolution(x, channels, 3, stride), "layer%d.%d.conv1", stage,
-                        number);
-    y = network_add(network, (layer_spec_t){.kind = LAYER_BATCH_NORM, .input = y, .relu = true},
-                    "layer%d.%d.bn1", stage, number);
-    y = network_add(network, convolution(y, channels, 3, 1), "layer%d.%d.conv2", stage, number);
-    int shortcut = x;
-    if (stride != 1) {
-        shortcut = network_add(network, convolution(x, channels, 1, stride),
-                               "layer%d.%d.downsample.0", stage, number);
-        shortcut = network_add(network, (layer_spec_t){.kind = LAYER_BATCH_NORM, .input = shortcut},
-                               "layer%d.%d.downsample.1", stage, number);
-    }
-    return network_add(network,
-                       (layer_spec_t){.kind = LAYER_BATCH_NORM,
-                                      .input = y,
-                                      .residual = shortcut,
-                                      .relu = true,
-                                      .zero_scale = true},
-                       "layer%d.%d.bn2", stage, number);
-}
-
-/* ResNet-20 for small images (He, Zhang, Ren, Sun 2015, section 4.2): 16, 32 and 64 channels, three
- * basic blocks each. */
-void models_resnet20(network_t *network, int classes) {
-    int x = network_add(network, convolution(0, WIDTH, 3, 1), "conv1");
-    x = network_add(network, (layer_spec_t){.kind = LAYER_BATCH_NORM, .input = x, .relu = true},
-                    "bn1");
+/* The ResNets for large images (He, Zhang, Ren, Sun 2015, table 1), with the names, shapes and
+ * initial values of torchvision.models, but for the zero scales of residual.h (torchvision's
+ * zero_init_residual): a 7x7 convolution and max pooling, each of stride 2, then four stages of
+ * 64, 128, 256 and 512 channels. */
+static void build(network_t *network, int classes, const int blocks[STAGES], bool bottleneck) {
+    residual_t net = {.network = network, .initial = LAYER_INITIAL_FAN_OUT};
+    residual_stem(&net, WIDTH, 7, 2);
+    net.value = network_add(
+        network,
+        (layer_spec_t){
+            .kind = LAYER_MAX_POOL, .input = net.value, .kernel = 3, .stride = 2, .padding = 1},
+        "maxpool");
     for (int stage = 0; stage < STAGES; stage++)
-        for (int number = 0; number < BLOCKS; number++)
-            x = basic_block(network, x, stage + 1, number, WIDTH << stage,
-                            stage > 0 && number == 0 ? 2 : 1);
-    x = network_add(network, (layer_spec_t){.kind = LAYER_AVERAGE_POOL, .input = x}, "pool");
-    network_add(network,
-                (layer_spec_t){.kind = LAYER_DENSE, .input = x, .channels = classes, .bias = true},
-                "fc");
+        residual_stage(&net, &(residual_stage_t){.blocks = blocks[stage],
+                                                 .channels = WIDTH << stage,
+                                                 .stride = stage > 0 ? 2 : 1,
+                                                 .bottleneck = bottleneck});
+    residual_head(&net, classes, LAYER_INITIAL_UNIFORM);
+}
+
+void models_resnet18(network_t *network, int classes) {
+    build(network, classes, (const int[STAGES]){2, 2, 2, 2}, false);
+}
+
+void models_resnet34(network_t *network, int classes) {
+    build(network, classes, (const int[STAGES]){3, 4, 6, 3}, false);
+}
+
+void models_resnet50(network_t *network, int classes) {
+    build(network, classes, (const int[STAGES]){3, 4, 6, 3}, true);
+}
+
+void models_resnet101(network_t *network, int classes) {
+    build(network, classes, (const int[STAGES]){3, 4, 23, 3}, true);
 }

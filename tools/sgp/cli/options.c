@@ -70,9 +70,7 @@ static void refuse_choice(const option_t *option, const char *text, const char *
 bool options_refuse(const option_t *option, const char *text) {
     char wanted[OPTION_TEXT];
     const char *choices = option_choices(option);
-    if (option_listed(option->later, text))
-        message_error("--%s %s: not in this version; here: %s", option->name, text, choices);
-    else if (choices && !option->wanted) refuse_choice(option, text, choices);
+    if (choices && !option->wanted) refuse_choice(option, text, choices);
     else
         message_error("--%s %s: must be %s", option->name, *text ? text : "\"\"",
                       option_wanted(option, wanted));

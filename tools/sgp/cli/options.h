@@ -30,6 +30,7 @@ typedef struct option_table {
     bool sections;                     /* --help groups the options under headings */
     bool operands;                     /* arguments that are not options are allowed */
     bool any_bytes;                    /* values need not be UTF-8, since no JSON file names them */
+    const struct option_table *next;   /* in the manual, of a command with commands of its own */
 } option_table_t;
 
 /* The row after `row`, of any part; NULL: the first, or none. *part: its part. */

@@ -4,6 +4,7 @@
 
 #include "cli/exit_status.h"
 #include "cli/message.h"
+#include "launch/patience.h"
 #include "launch/rendezvous_folder.h"
 
 #include <errno.h>
@@ -23,6 +24,9 @@
 /* Seconds. The other nodes notice a failure within one; the run must end within ten, or a little
  * more where nodes that end together write a report. */
 enum { REPORT_GRACE = 4, SPEAKING_GRACE = 10, FAILED_GRACE = 3, INTERRUPT_GRACE = 5 };
+
+/* Added to the time that nodes ask for: the checkpoint and the report. */
+enum { SAVING_GRACE = 14 };
 
 typedef enum phase {
     RUNNING,
@@ -45,6 +49,7 @@ typedef struct launcher {
     siginfo_t how;            /* its end, as waitid reports it */
     int follows;              /* the lost rank because of which it ended, -1: none */
     int losses;               /* an unnamed file in which nodes report losses; or -1 */
+    int patience;             /* launch/patience.h */
     int alike;                /* nodes that failed in the same way */
     int interrupted;          /* the signal that asked the launcher to end, or 0 */
 } launcher_t;
@@ -82,6 +87,7 @@ static void become_node(const launcher_t *launcher, int rank, pid_t parent) {
     else unsetenv("SGP_RENDEZVOUS_ONCE");
     snprintf(text, sizeof text, "/proc/%d/fd/%d", (int)parent, launcher->losses);
     setenv("SGP_LOSSES", text, 1); /* group/group_internal.h, sgp_group_tell_losses */
+    patience_export(launcher->patience, (int)parent);
     setenv("OMP_NUM_THREADS", "1", 0);
     execvp(launcher->options->file, launcher->options->argv);
 }
@@ -201,13 +207,18 @@ static void reap(launcher_t *launcher) {
                                                                                : REPORT_GRACE);
 }
 
+/* Nodes whose steps take long say so. */
+static int grace(const launcher_t *launcher) {
+    int usual = launcher->options->grace ? launcher->options->grace : INTERRUPT_GRACE;
+    int told = patience_longest(launcher->patience, launcher->options->nodes);
+    return told > 0 && told + SAVING_GRACE > usual ? told + SAVING_GRACE : usual;
+}
+
 static void interrupt(launcher_t *launcher, int number) {
     bool again = launcher->interrupted != 0;
     if (!again) launcher->interrupted = number;
     if (again) enter(launcher, KILLING, 0);
-    else if (launcher->phase < ENDING)
-        enter(launcher, ENDING,
-              launcher->options->grace ? launcher->options->grace : INTERRUPT_GRACE);
+    else if (launcher->phase < ENDING) enter(launcher, ENDING, grace(launcher));
 }
 
 /* Names each node that is killed, and the reason. */
@@ -304,7 +315,8 @@ int launch(const launch_options_t *options) {
     launcher_t launcher = {.options = options,
                            .failed = -1,
                            .follows = -1,
-                           .losses = memfd_create("sgp-losses", MFD_CLOEXEC)};
+                           .losses = memfd_create("sgp-losses", MFD_CLOEXEC),
+                           .patience = patience_open()};
     int status = EXIT_FAILED;
     message_workers(options->workers);
     launcher.pids = calloc((size_t)options->nodes, sizeof *launcher.pids);
@@ -320,6 +332,7 @@ int launch(const launch_options_t *options) {
     }
     sigprocmask(SIG_SETMASK, &launcher.before, NULL);
     if (launcher.losses >= 0) close(launcher.losses);
+    if (launcher.patience >= 0) close(launcher.patience);
     free(launcher.pids);
     return status;
 }

@@ -15,9 +15,9 @@ typedef struct launch_options {
     bool once;         /* the nodes join once, and then remove the rendezvous directory */
     const char *file;  /* the program, searched in PATH if it has no slash */
     char *const *argv; /* its arguments with its name first, ends with NULL */
-    int grace;         /* seconds that nodes have to end after Ctrl-C or SIGTERM; 0: 5 */
-    bool speaks;       /* nodes that all end alike have printed the cause themselves */
-    char *reason;      /* (LAUNCH_REASON) receives the failure, "" without one; NULL: unused */
+    int grace; /* seconds that nodes have to end after Ctrl-C or SIGTERM; 0: 5. Nodes may ask for more (patience.h) */
+    bool speaks;  /* nodes that all end alike have printed the cause themselves */
+    char *reason; /* (LAUNCH_REASON) receives the failure, "" without one; NULL: unused */
 } launch_options_t;
 
 /* Each node finds its placement in the environment: SGP_RANK, SGP_SIZE, SGP_RENDEZVOUS,

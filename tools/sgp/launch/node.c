@@ -6,6 +6,7 @@
 #include "cli/interrupt.h"
 #include "cli/message.h"
 #include "cli/progress.h"
+#include "launch/patience.h"
 #include "launch/rendezvous_folder.h"
 #include "cli/resume_options.h"
 #include "report/run_summary.h"
@@ -104,8 +105,10 @@ static sgp_status_t train(const settings_t *settings, train_groups_t *groups,
     if (status != SGP_OK) return status;
     progress_t progress;
     progress_begin(&progress, settings->quiet || sgp_group_rank(groups->all) != 0);
-    train_callbacks_t callbacks = {
-        .progress = progress_show, .user = &progress, .stop = &interrupt_signal};
+    train_callbacks_t callbacks = {.progress = progress_show,
+                                   .patience = patience_tell,
+                                   .user = &progress,
+                                   .stop = &interrupt_signal};
     status = train_run(&settings->run, groups, &callbacks, summary);
     progress_end(&progress);
     return status;

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "data/feed.h"
+
+#include "base/logging.h"
+#include "base/memory.h"
+#include "base/random.h"
+#include "data/loader.h"
+#include "data/pipeline.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Random streams that no epoch has: of the choice of pictures, and of the seeds of nodes that have orders of their
+ * own. */
+#define CHOICE_STREAM ((uint64_t)5 << 61)
+#define NODE_STREAM   ((uint64_t)7 << 61)
+
+/* Of a picture in the lists of a source, and of a photograph while it is decoded; about. */
+enum { LIST_BYTES = 64, PHOTOGRAPH_BYTES = 4 << 20 };
+
+/* What the next feed_next gives. */
+typedef struct course {
+    bool test, begun;   /* begun: the pipeline knows of it */
+    uint64_t epoch, at; /* at: the step, or of a test the sample */
+    uint64_t end;       /* of a test */
+} course_t;
+
+struct feed {
+    feed_options_t options;
+    feed_shape_t shape;
+    sampler_t sampler;
+    uint64_t steps; /* of an epoch */
+    course_t course;
+
+    dataset_t *dataset; /* pixels; NULL: pictures */
+    loader_t loader;
+    uint64_t *indices; /* (batch) */
+    float *images;     /* (batch, sample) */
+    int32_t *labels;   /* (batch) */
+
+    source_t *source; /* pictures */
+    picture_options_t picture;
+    pipeline_t *pipeline;
+    pipeline_order_t order;
+    uint64_t *chosen; /* (shape.train_count) NULL: all */
+};
+
+/* ---- shapes ---- */
+
+static sgp_status_t check_limit(const char *data, int64_t limit, uint64_t count) {
+    if (limit >= 0 && (uint64_t)limit <= count) return SGP_OK;
+    return sgp_fail(SGP_ERR_INVALID,
+                    "limit-samples is %" PRId64 ": must be at most %" PRIu64
+                    ", the training samples of %s",
+                    limit, count, data);
+}
+
+static feed_shape_t shape_of_pixels(const dataset_shape_t *shape, const char *format) {
+    return (feed_shape_t){.format = format,
+                          .height = shape->height,
+                          .width = shape->width,
+                          .channels = shape->channels,
+                          .classes = shape->classes,
+                          .train_count = shape->train_count,
+                          .test_count = shape->test_count};
+}
+
+static feed_shape_t shape_of_pictures(const source_t *source, int image_size) {
+    const source_shape_t *shape = source_shape(source);
+    int size = image_size > 0 ? image_size : FEED_IMAGE_SIZE;
+    return (feed_shape_t){.pictures = true,
+                          .format = source_format(source),
+                          .height = size,
+                          .width = size,
+                          .channels = 3,
+                          .classes = shape->classes,
+                          .train_count = shape->count[SOURCE_TRAIN],
+                          .test_count = shape->count[SOURCE_TEST]};
+}
+
+static sgp_status_t check_size(const char *data, const char *format, int image_size) {
+    if (image_size == 0) return SGP_OK;
+    return sgp_fail(SGP_ERR_INVALID,
+                    "image-size is %d: data %s (%s) have pixels of one size, which is taken",
+                    image_size, data, format);
+}
+
+static sgp_status_t inspect(const char *data, int image_size, feed_shape_t *shape) {
+    bool pictures;
+    const char *format;
+    source_t *source;
+    dataset_shape_t pixels;
+    sgp_status_t status = source_find(data, &format, &pictures);
+    if (status) return status;
+    if (pictures) {
+        status = source_open(data, &source);
+        if (status) return status;
+        *shape = shape_of_pictures(source, image_size);
+        source_close(source);
+        return SGP_OK;
+    }
+    status = check_size(data, format, image_size);
+    if (!status) status = dataset_inspect(data, &pixels);
+    if (!status) *shape = shape_of_pixels(&pixels, format);
+    return status;
+}
+
+sgp_status_t feed_inspect(const char *data, int64_t limit, int image_size, feed_shape_t *shape) {
+    feed_shape_t found;
+    sgp_status_t status = inspect(data, image_size, &found);
+    if (!status) status = check_limit(data, limit, found.train_count);
+    if (status) return status;
+    if (limit > 0) found.train_count = (uint64_t)limit;
+    *shape = found;
+    return SGP_OK;
+}
+
+sgp_status_t feed_check(const char *data, int64_t limit) {
+    bool pictures;
+    const char *format;
+    dataset_t *dataset = NULL;
+    sgp_status_t status = source_find(data, &format, &pictures);
+    if (!status && !pictures) status = dataset_load(data, limit, &dataset);
+    dataset_destroy(dataset);
+    return status;
+}
+
+double feed_ahead_bytes(int image_size, int batch) {
+    return (double)pipeline_memory_bytes(image_size, batch);
+}
+
+double feed_memory_bytes(const feed_shape_t *shape, int batch, int threads) {
+    double samples = (double)shape->train_count + (double)shape->test_count;
+    double pixels = (double)shape->height * shape->width * shape->channels;
+    if (!shape->pictures) return pixels * samples;
+    return LIST_BYTES * samples + feed_ahead_bytes(shape->height, batch) +
+           (double)PHOTOGRAPH_BYTES * (threads > 0 ? threads : 1);
+}
+
+/* ---- the order ---- */
+
+/* As many samples as the limit says, at random, in the order of the source: pictures lie class by class, so the first
+ * ones would be of one class. */
+static sgp_status_t choose(feed_t *feed) {
+    uint64_t count = feed->shape.train_count, limit = (uint64_t)feed->options.limit;
+    if (limit == 0 || limit == count) return SGP_OK;
+    feed->chosen = malloc(limit * sizeof *feed->chosen);
+    if (!feed->chosen)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a choice of %" PRIu64 " samples", limit);
+    sgp_random_t random;
+    sgp_random_init(&random, feed->options.seed, CHOICE_STREAM);
+    uint64_t taken = 0; /* each sample with the chance wanted / left (Knuth, algorithm S) */
+    for (uint64_t i = 0; taken < limit; i++)
+        if (sgp_random_below(&random, count - i) < limit - taken) feed->chosen[taken++] = i;
+    feed->shape.train_count = limit;
+    return SGP_OK;
+}
+
+static uint64_t seed_of_node(uint64_t seed, int node) {
+    sgp_random_t random;
+    sgp_random_init(&random, seed, NODE_STREAM + (uint64_t)node);
+    return sgp_random_u64(&random);
+}
+
+/* Parts of the samples in the order of the source, which differ by one at most: a node reads a run of whole shards,
+ * and may share the first and the last of them with its neighbours. */
+static sampler_options_t part_of_node(feed_t *feed, int node, int nodes) {
+    const feed_options_t *options = &feed->options;
+    uint64_t count = feed->shape.train_count, share = count / (uint64_t)nodes;
+    uint64_t more = count % (uint64_t)nodes, index = (uint64_t)node;
+    feed->order.first = index * share + (index < more ? index : more);
+    feed->options.seed = seed_of_node(options->seed, node);
+    return (sampler_options_t){.count = share + (index < more),
+                               .rank = options->rank % options->workers,
+                               .size = options->workers,
+                               .workers = options->workers,
+                               .batch = options->batch,
+                               .seed = feed->options.seed};
+}
+
+static sgp_status_t check_shards(const feed_t *feed, int nodes) {
+    if (strcmp(feed->shape.format, "shards") != 0)
+        return sgp_fail(SGP_ERR_INVALID,
+                        "shard-per-node: data %s are no shards (%s): sgp data pack makes them",
+                        feed->options.data, feed->shape.format);
+    if (feed->shape.train_count < (uint64_t)nodes)
+        return sgp_fail(SGP_ERR_INVALID, "shard-per-node: %" PRIu64 " samples for %d nodes",
+                        feed->shape.train_count, nodes);
+    return SGP_OK;
+}
+
+static sgp_status_t make_order(feed_t *feed) {
+    const feed_options_t *options = &feed->options;
+    int nodes = options->size / options->workers;
+    sampler_options_t sampler = {.count = feed->shape.train_count,
+                                 .rank = options->rank,
+                                 .size = options->size,
+                                 .workers = options->workers,
+                                 .batch = options->batch,
+                                 .seed = options->seed};
+    sgp_status_t status = options->shard_per_node ? check_shards(feed, nodes) : SGP_OK;
+    if (!status && options->shard_per_node)
+        sampler = part_of_node(feed, options->rank / options->workers, nodes);
+    if (!status) status = sampler_init(&feed->sampler, &sampler);
+    if (status) return status;
+    feed->order.sampler = &feed->sampler;
+    feed->order.chosen = feed->chosen;
+    /* Those of the largest part, where nodes have parts. */
+    cursor_t whole = {
+        .count = feed->shape.train_count, .size = options->size, .batch = options->batch};
+    feed->steps = cursor_end(&whole);
+    return SGP_OK;
+}
+
+/* ---- making it ---- */
+
+static void make_loader(feed_t *feed) {
+    const feed_options_t *options = &feed->options;
+    loader_init(&feed->loader, &(loader_options_t){.dataset = feed->dataset,
+                                                   .augment = options->augment,
+                                                   .seed = options->seed,
+                                                   .rank = options->rank / options->workers});
+}
+
+static sgp_status_t open_pixels(feed_t *feed, const char *format) {
+    feed_options_t *options = &feed->options;
+    sgp_status_t status = check_size(options->data, format, options->image_size);
+    if (!status) status = dataset_load(options->data, options->limit, &feed->dataset);
+    if (status) return status;
+    feed->shape = shape_of_pixels(&feed->dataset->shape, format);
+    make_loader(feed);
+    size_t batch = (size_t)options->batch;
+    feed->indices = sgp_memory_alloc(batch * sizeof *feed->indices);
+    feed->images =
+        sgp_memory_alloc(batch * loader_sample_floats(&feed->loader) * sizeof *feed->images);
+    feed->labels = sgp_memory_alloc(batch * sizeof *feed->labels);
+    if (!feed->indices || !feed->images || !feed->labels)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a batch of %zu samples", batch);
+    return make_order(feed);
+}
+
+static sgp_status_t open_pictures(feed_t *feed) {
+    feed_options_t *options = &feed->options;
+    sgp_status_t status = source_open(options->data, &feed->source);
+    if (status) return status;
+    feed->shape = shape_of_pictures(feed->source, options->image_size);
+    feed->picture = picture_options(feed->shape.height);
+    feed->picture.jitter = options->jitter;
+    status = check_limit(options->data, options->limit, feed->shape.train_count);
+    if (!status) status = choose(feed);
+    if (!status) status = make_order(feed);
+    if (status) return status;
+    return pipeline_create(&(pipeline_options_t){.source = feed->source,
+                                                 .picture = feed->picture,
+                                                 .augment = options->augment,
+                                                 .skip_bad = options->skip_bad,
+                                                 .batch = options->batch,
+                                                 .threads = options->threads,
+                                                 .seed = options->seed},
+                           &feed->pipeline);
+}
+
+sgp_status_t feed_create(const feed_options_t *options, feed_t **feed) {
+    bool pictures;
+    const char *format;
+    sgp_status_t status = source_find(options->data, &format, &pictures);
+    if (status) return status;
+    feed_t *made = calloc(1, sizeof *made);
+    if (!made) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the data of a node");
+    made->options = *options;
+    if (made->options.workers == 0) made->options.workers = 1;
+    if (made->options.threads == 0) made->options.threads = 1;
+    made->shape.format = format;
+    status = pictures ? open_pictures(made) : open_pixels(made, format);
+    made->options.data = NULL;
+    if (status) feed_destroy(made);
+    else *feed = made;
+    return status;
+}
+
+/* Also after a failed create: what was not made is NULL. A thread that is left behind keeps everything. */
+void feed_destroy(feed_t *feed) {
+    if (!feed || !pipeline_destroy(feed->pipeline)) return;
+    sampler_fini(&feed->sampler);
+    source_close(feed->source);
+    dataset_destroy(feed->dataset);
+    free(feed->chosen);
+    sgp_memory_free(feed->indices);
+    sgp_memory_free(feed->images);
+    sgp_memory_free(feed->labels);
+    free(feed);
+}
+
+/* ---- questions ---- */
+
+const feed_shape_t *feed_shape(const feed_t *feed) {
+    return &feed->shape;
+}
+
+const float *feed_mean(const feed_t *feed) {
+    return feed->dataset ? feed->dataset->mean : feed->picture.mean;
+}
+
+const float *feed_deviation(const feed_t *feed) {
+    return feed->dataset ? feed->dataset->deviation : feed->picture.deviation;
+}
+
+void feed_normalise(feed_t *feed, const float *mean, const float *deviation) {
+    if (feed->pipeline) {
+        memcpy(feed->picture.mean, mean, sizeof feed->picture.mean);
+        memcpy(feed->picture.deviation, deviation, sizeof feed->picture.deviation);
+        pipeline_normalise(feed->pipeline, mean, deviation);
+        return;
+    }
+    for (int c = 0; c < feed->shape.channels; c++) {
+        feed->dataset->mean[c] = mean[c];
+        feed->dataset->deviation[c] = deviation[c];
+    }
+    make_loader(feed);
+}
+
+uint64_t feed_checksum(const feed_t *feed) {
+    return feed->dataset ? feed->dataset->checksum : source_fingerprint(feed->source);
+}
+
+uint64_t feed_steps(const feed_t *feed) {
+    return feed->steps;
+}
+
+int feed_samples(const feed_t *feed, uint64_t step) {
+    return sampler_part(&feed->sampler, step).count;
+}
+
+/* ---- batches ---- */
+
+sgp_status_t feed_begin_epoch(feed_t *feed, uint64_t epoch, uint64_t step) {
+    sgp_status_t status = feed->pipeline ? pipeline_pause(feed->pipeline) : SGP_OK;
+    if (status) return status;
+    sampler_begin_epoch(&feed->sampler, epoch);
+    feed->course = (course_t){.epoch = epoch, .at = step};
+    return SGP_OK;
+}
+
+void feed_begin_test(feed_t *feed, uint64_t first, uint64_t end) {
+    feed->course = (course_t){.test = true, .at = first, .end = end};
+}
+
+static void next_pixels(feed_t *feed, feed_batch_t *batch) {
+    course_t *course = &feed->course;
+    *batch = (feed_batch_t){.images = feed->images, .labels = feed->labels};
+    if (course->test) {
+        uint64_t left = course->end - course->at, most = (uint64_t)feed->options.batch;
+        batch->count = batch->valid = (int)(left < most ? left : most);
+        loader_test(&feed->loader, (uint32_t)course->at, batch->count, feed->images, feed->labels);
+        course->at += (uint64_t)batch->count;
+        return;
+    }
+    batch->count = feed->options.batch;
+    batch->valid = sampler_batch(&feed->sampler, course->at, feed->indices);
+    loader_train(&feed->loader, course->epoch, feed->indices, batch->count, feed->images,
+                 feed->labels);
+    course->at++;
+}
+
+static sgp_status_t begin_pass(feed_t *feed) {
+    course_t *course = &feed->course;
+    course->begun = true;
+    if (course->test) return pipeline_test(feed->pipeline, course->at, course->end);
+    return pipeline_train(feed->pipeline, &feed->order, course->epoch, course->at, feed->steps);
+}
+
+static sgp_status_t next_pictures(feed_t *feed, feed_batch_t *batch) {
+    pipeline_batch_t found;
+    sgp_status_t status = feed->course.begun ? SGP_OK : begin_pass(feed);
+    if (!status) status = pipeline_next(feed->pipeline, &found);
+    if (!status)
+        *batch = (feed_batch_t){found.images, found.labels, found.count, found.valid, found.bad};
+    return status;
+}
+
+sgp_status_t feed_next(feed_t *feed, feed_batch_t *batch) {
+    if (feed->pipeline) return next_pictures(feed, batch);
+    next_pixels(feed, batch);
+    return SGP_OK;
+}

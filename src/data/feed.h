@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The batches of a node, whatever the data: pixels in memory (dataset, loader) or pictures on disk
+ * (source, pipeline). The run and `sgp eval` call it.
+ *
+ * Order and augmentation depend on the seed, the epoch and the node's place alone, so a run that is
+ * resumed in the middle of an epoch goes on with the batches that it would have had. One thread. */
+#ifndef SGP_DATA_FEED_H
+#define SGP_DATA_FEED_H
+
+#include <sgp/status.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FEED_IMAGE_SIZE 224 /* pixels of a side, of pictures, unless options say otherwise */
+
+typedef struct feed_shape {
+    bool pictures;      /* JPEG or PNG files, else pixels */
+    const char *format; /* "idx", "folder", ...; static */
+    int height, width;  /* pixels, as the network sees them */
+    int channels, classes;
+    uint64_t train_count; /* samples that are used */
+    uint64_t test_count;
+} feed_shape_t;
+
+typedef struct feed_options {
+    const char *data; /* as source_open takes it; borrowed for the call; required */
+    int64_t
+        limit; /* training samples to use; 0: all. Of pixels the first ones, of pictures as many at random */
+    int image_size; /* of pictures; 0: FEED_IMAGE_SIZE */
+    int batch;      /* samples; required, > 0 */
+    int rank, size; /* of the process; size required, > rank */
+    int workers;    /* of a node: rank r is worker r mod workers of node r / workers; 0: one */
+    uint64_t seed;
+    bool augment;
+    float jitter;        /* of pictures' colours, picture_options_t */
+    int threads;         /* that decode pictures; 0: one */
+    bool skip_bad;       /* pictures; else a bad one is an error */
+    bool shard_per_node; /* each node has a part of the shards, and orders that alone */
+} feed_options_t;
+
+typedef struct feed_batch {
+    const float *images;   /* (count, height, width, channels), nhwc */
+    const int32_t *labels; /* (count) */
+    int count; /* training: the whole batch; test: the samples that could be read, maybe none */
+    int valid; /* training: the node's own samples, which come first; the others only fill the batch for batch norm */
+    int bad;   /* of the node's own: pictures that were replaced (training) or left out (test) */
+} feed_batch_t;
+
+typedef struct feed feed_t;
+
+/* The shape of the data with these options (see above), from the headers of files of pixels, or what source_open reads of
+ * pictures. Errors as feed_create. */
+sgp_status_t feed_inspect(const char *data, int64_t limit, int image_size, feed_shape_t *shape);
+
+/* Reads all of the pixels, so that one process reports what is wrong before a run begins. Of pictures there is nothing
+ * to read but what feed_inspect has read. */
+sgp_status_t feed_check(const char *data, int64_t limit);
+
+/* Approximate bytes of one process: the data that it keeps in memory, or the list of the pictures and the batches
+ * ahead (pipeline_memory_bytes). */
+double feed_memory_bytes(const feed_shape_t *shape, int batch, int threads);
+
+/* Of these, the batches of pictures: two that are decoded ahead, and the one in use. */
+double feed_ahead_bytes(int image_size, int batch);
+
+/* Opens the data and allocates everything; the threads of a pipeline begin to work with the first feed_next. The errors
+ * of dataset_load, source_open and pipeline_create. SGP_ERR_INVALID: shard_per_node without shards. */
+sgp_status_t feed_create(const feed_options_t *options, feed_t **feed);
+void feed_destroy(feed_t *feed); /* NULL is fine */
+
+const feed_shape_t *feed_shape(const feed_t *feed);
+
+/* Of each channel, in units of a byte: a value v becomes (v - mean) / deviation. (channels) */
+const float *feed_mean(const feed_t *feed);
+const float *feed_deviation(const feed_t *feed);
+
+/* Another normalisation than that of the data, before the first batch; as a model's file says. */
+void feed_normalise(feed_t *feed, const float *mean /* (channels) */,
+                    const float *deviation /* (channels) */);
+
+/* Equal where two nodes have the same data. */
+uint64_t feed_checksum(const feed_t *feed);
+
+/* Steps of an epoch, the same on every node. */
+uint64_t feed_steps(const feed_t *feed);
+
+/* Draws the order of `epoch`, from 0; feed_next gives the batches of the steps from `step` on. SGP_ERR_IO: a file
+ * system does not answer. */
+sgp_status_t feed_begin_epoch(feed_t *feed, uint64_t epoch, uint64_t step);
+
+/* The samples of this process in a step of the epoch, without reading them. */
+int feed_samples(const feed_t *feed, uint64_t step);
+
+/* From here on feed_next gives the test samples [first, end), `batch` at a time. */
+void feed_begin_test(feed_t *feed, uint64_t first, uint64_t end);
+
+/* The next batch; valid until the next call. Allocates nothing with pixels. May block for the time of reading. The
+ * errors of pipeline_next; none with pixels. */
+sgp_status_t feed_next(feed_t *feed, feed_batch_t *batch);
+
+#endif

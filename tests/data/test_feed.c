@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The batches of all nodes together, of pixels in memory and of pictures in folders and shards. */
+#include "data/shard_support.h"
+
+#include "data/feed.h"
+#include "data/loader.h"
+#include "data/picture/picture_encode.h"
+#include "data/sampler.h"
+
+enum { SIDE = 12, CLASSES = 5, EACH = 9, COUNT = CLASSES * EACH, BATCH = 4, SHARDS = 3 };
+
+typedef struct fixture {
+    char pixels[64], folder[64], shards[64];
+} fixture_t;
+
+/* A picture whose grey level is its number. */
+static void encode(int number, uint8_t **bytes, size_t *size) {
+    uint8_t pixels[SIDE * SIDE];
+    memset(pixels, number, sizeof pixels);
+    picture_pixels_t picture = {pixels, SIDE, SIDE, 1};
+    assert_int_equal(picture_encode_png(&picture, bytes, size), SGP_OK);
+}
+
+static void write_folder(const char *directory) {
+    for (int i = 0; i < COUNT; i++) {
+        char path[64];
+        uint8_t *bytes;
+        size_t size;
+        encode(i, &bytes, &size);
+        snprintf(path, sizeof path, "train/class%d/%02d.png", i / EACH, i);
+        put_bytes(directory, path, bytes, size);
+        snprintf(path, sizeof path, "val/class%d/%02d.png", i / EACH, i);
+        if (i % EACH < 2) put_bytes(directory, path, bytes, size);
+        free(bytes);
+    }
+}
+
+static void add_sample(tar_file_t *tar, int number) {
+    char name[32], label[8];
+    uint8_t *bytes;
+    size_t size;
+    encode(number, &bytes, &size);
+    snprintf(name, sizeof name, "%02d.png", number);
+    tar_add_header(tar, name, '0', size);
+    tar_add_bytes(tar, bytes, size);
+    snprintf(name, sizeof name, "%02d.cls", number);
+    snprintf(label, sizeof label, "%d", number / EACH);
+    tar_add(tar, name, label);
+    free(bytes);
+}
+
+static void write_shards(const char *directory) {
+    tar_file_t tar = {0};
+    for (int shard = 0; shard < SHARDS; shard++) {
+        char name[32];
+        for (int i = shard; i < COUNT; i += SHARDS) add_sample(&tar, i);
+        tar_add_end(&tar);
+        snprintf(name, sizeof name, "train-%06d.tar", shard);
+        tar_put(&tar, directory, name);
+    }
+    for (int i = 0; i < COUNT; i += EACH) add_sample(&tar, i);
+    tar_add_end(&tar);
+    tar_put(&tar, directory, "val-000000.tar");
+    put(directory, "classes.txt", "a\nb\nc\nd\ne\n");
+}
+
+static int set_up(void **state) {
+    fixture_t *fixture = calloc(1, sizeof *fixture);
+    make_directory(fixture->pixels);
+    make_directory(fixture->folder);
+    make_directory(fixture->shards);
+    write_dataset(fixture->pixels, COUNT, 20, SIDE);
+    write_folder(fixture->folder);
+    write_shards(fixture->shards);
+    log_start();
+    *state = fixture;
+    return 0;
+}
+
+static int tear_down(void **state) {
+    fixture_t *fixture = *state;
+    remove_directory(fixture->pixels);
+    remove_directory(fixture->folder);
+    remove_directory(fixture->shards);
+    free(fixture);
+    return 0;
+}
+
+static feed_options_t options_of(const char *data, int rank, int size) {
+    return (feed_options_t){
+        .data = data, .batch = BATCH, .rank = rank, .size = size, .seed = 3, .threads = 2};
+}
+
+static feed_t *make(const feed_options_t *options) {
+    feed_t *feed = NULL;
+    sgp_status_t status = feed_create(options, &feed);
+    if (status) fail_msg("%d: %s", status, captured.last);
+    return feed;
+}
+
+static feed_options_t pictures_of(const char *data, int rank, int size) {
+    feed_options_t options = options_of(data, rank, size);
+    options.image_size = 8;
+    return options;
+}
+
+/* The number of a picture, from its grey level. */
+static int number_of(const feed_t *feed, const float *image) {
+    return (int)(image[0] * feed_deviation(feed)[0] + feed_mean(feed)[0] + 0.5f);
+}
+
+/* Adds the node's own pictures of an epoch to taken (COUNT). Returns the steps. */
+static uint64_t take_epoch(feed_t *feed, uint64_t epoch, int *taken) {
+    assert_int_equal(feed_begin_epoch(feed, epoch, 0), SGP_OK);
+    for (uint64_t step = 0; step < feed_steps(feed); step++) {
+        feed_batch_t batch;
+        assert_int_equal(feed_next(feed, &batch), SGP_OK);
+        assert_int_equal(batch.count, BATCH);
+        assert_int_equal(batch.valid, feed_samples(feed, step));
+        for (int i = 0; i < batch.valid; i++) {
+            int number = number_of(feed, batch.images + i * 8 * 8 * 3);
+            assert_in_range(number, 0, COUNT - 1);
+            assert_int_equal(batch.labels[i], number / EACH);
+            taken[number]++;
+        }
+    }
+    return feed_steps(feed);
+}
+
+static void each_picture_once_over_all_nodes(void **state) {
+    const fixture_t *fixture = *state;
+    const char *const data[] = {fixture->folder, fixture->shards};
+    for (int d = 0; d < 2; d++)
+        for (int size = 1; size <= 3; size++) {
+            int taken[COUNT] = {0};
+            for (int rank = 0; rank < size; rank++) {
+                feed_options_t options = pictures_of(data[d], rank, size);
+                feed_t *feed = make(&options);
+                assert_true(feed_shape(feed)->pictures);
+                uint64_t steps = take_epoch(feed, 1, taken);
+                assert_int_equal(steps, (COUNT + size * BATCH - 1) / (size * BATCH));
+                feed_destroy(feed);
+            }
+            for (int i = 0; i < COUNT; i++) assert_int_equal(taken[i], 1);
+        }
+}
+
+/* Each node takes its part of the shards: no other, and all of it. Workers share that of their node. */
+static void parts_of_shards(void **state) {
+    const fixture_t *fixture = *state;
+    int all[COUNT] = {0};
+    for (int node = 0; node < SHARDS; node++) {
+        int taken[COUNT] = {0};
+        for (int worker = 0; worker < 2; worker++) {
+            feed_options_t options = pictures_of(fixture->shards, 2 * node + worker, 2 * SHARDS);
+            options.workers = 2;
+            options.shard_per_node = true;
+            feed_t *feed = make(&options);
+            assert_int_equal(take_epoch(feed, 0, taken), 2);
+            feed_destroy(feed);
+        }
+        for (int i = 0; i < COUNT; i++) {
+            assert_int_equal(taken[i], i % SHARDS == node);
+            all[i] += taken[i];
+        }
+    }
+    for (int i = 0; i < COUNT; i++) assert_int_equal(all[i], 1);
+}
+
+static void parts_need_shards(void **state) {
+    const fixture_t *fixture = *state;
+    feed_options_t options = pictures_of(fixture->folder, 0, 2);
+    feed_t *feed = NULL;
+    options.shard_per_node = true;
+    assert_int_equal(feed_create(&options, &feed), SGP_ERR_INVALID);
+    assert_logged("shard-per-node", "sgp data pack", NULL);
+    assert_null(feed);
+}
+
+/* Of pictures, which lie class by class, a few at random: the same on every node, of several classes. */
+static void a_limit_takes_pictures_of_all_kinds(void **state) {
+    const fixture_t *fixture = *state;
+    enum { LIMIT = 20 };
+    int taken[2][COUNT] = {{0}}, classes[CLASSES] = {0}, total = 0;
+    for (int size = 1; size <= 2; size++)
+        for (int rank = 0; rank < size; rank++) {
+            feed_options_t options = pictures_of(fixture->folder, rank, size);
+            options.limit = LIMIT;
+            feed_t *feed = make(&options);
+            assert_int_equal(feed_shape(feed)->train_count, LIMIT);
+            take_epoch(feed, 2, taken[size - 1]);
+            feed_destroy(feed);
+        }
+    assert_memory_equal(taken[0], taken[1], sizeof taken[0]);
+    for (int i = 0; i < COUNT; i++) {
+        assert_in_range(taken[0][i], 0, 1);
+        total += taken[0][i];
+        classes[i / EACH] += taken[0][i];
+    }
+    assert_int_equal(total, LIMIT);
+    for (int c = 0; c < CLASSES; c++) assert_in_range(classes[c], 1, EACH);
+    feed_shape_t shape;
+    assert_int_equal(feed_inspect(fixture->folder, COUNT + 1, 0, &shape), SGP_ERR_INVALID);
+    assert_logged("limit-samples is 46", "at most 45", NULL);
+}
+
+static void test_pictures_in_order(void **state) {
+    const fixture_t *fixture = *state;
+    feed_options_t options = pictures_of(fixture->folder, 0, 1);
+    feed_t *feed = make(&options);
+    feed_batch_t batch;
+    feed_begin_test(feed, 1, 7);
+    int count = 0;
+    while (count < 6) {
+        assert_int_equal(feed_next(feed, &batch), SGP_OK);
+        for (int i = 0; i < batch.count; i++, count++)
+            assert_int_equal(batch.labels[i], (1 + count) / 2);
+    }
+    assert_int_equal(batch.count, 2);
+    feed_destroy(feed);
+}
+
+/* As sampler and loader make them, bit for bit, also where the epoch begins in the middle. */
+static void pixels_are_those_of_the_loader(void **state) {
+    const fixture_t *fixture = *state;
+    feed_options_t options = options_of(fixture->pixels, 1, 2);
+    options.augment = true;
+    feed_t *feed = make(&options);
+    dataset_t *dataset;
+    loader_t loader;
+    sampler_t sampler;
+    assert_int_equal(dataset_load(fixture->pixels, 0, &dataset), SGP_OK);
+    loader_init(&loader, &(loader_options_t){dataset, true, 3, 1});
+    sampler_options_t order = {.count = COUNT, .rank = 1, .size = 2, .batch = BATCH, .seed = 3};
+    assert_int_equal(sampler_init(&sampler, &order), SGP_OK);
+    sampler_begin_epoch(&sampler, 2);
+    assert_int_equal(feed_begin_epoch(feed, 2, 1), SGP_OK);
+    assert_int_equal(feed_steps(feed), sampler_steps(&sampler));
+    for (uint64_t step = 1; step < sampler_steps(&sampler); step++) {
+        uint64_t indices[BATCH];
+        float images[BATCH * SIDE * SIDE];
+        int32_t labels[BATCH];
+        feed_batch_t batch;
+        assert_int_equal(feed_next(feed, &batch), SGP_OK);
+        assert_int_equal(batch.valid, sampler_batch(&sampler, step, indices));
+        loader_train(&loader, 2, indices, BATCH, images, labels);
+        assert_memory_equal(batch.images, images, sizeof images);
+        assert_memory_equal(batch.labels, labels, sizeof labels);
+    }
+    sampler_fini(&sampler);
+    dataset_destroy(dataset);
+    feed_destroy(feed);
+}
+
+static void pixels_have_a_size(void **state) {
+    const fixture_t *fixture = *state;
+    feed_shape_t shape;
+    assert_int_equal(feed_inspect(fixture->pixels, 0, 32, &shape), SGP_ERR_INVALID);
+    assert_logged("image-size is 32", "pixels of one size", NULL);
+    assert_int_equal(feed_inspect(fixture->pixels, 7, 0, &shape), SGP_OK);
+    assert_int_equal(shape.train_count, 7);
+    assert_int_equal(shape.height, SIDE);
+    assert_false(shape.pictures);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(each_picture_once_over_all_nodes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(parts_of_shards, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(parts_need_shards, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_limit_takes_pictures_of_all_kinds, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_pictures_in_order, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(pixels_are_those_of_the_loader, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(pixels_have_a_size, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
