@@ -71,6 +71,21 @@ static void names_of_others_are_accepted(void **state) {
     source_close(source);
 }
 
+static void a_missing_shard_is_noticed(void **state) {
+    (void)state;
+    put_shard("train-000003.tar", 10, 2);
+    source_t *source = NULL;
+    log_start();
+    assert_int_equal(source_open(directory, &source), SGP_OK);
+    assert_int_equal(captured.lines, 2); /* and that there are no indexes */
+    source_close(source);
+    drop(directory, "train-000003.tar");
+    put_shard("train-000002.tar", 10, 2);
+    put_shard("train-0.tar", 20, 2); /* of another series */
+    source_close(open_source(directory));
+    assert_int_equal(captured.lines, 1);
+}
+
 /* As WebDataset groups them: the path up to the first dot of the file's name. */
 static void members_in_any_order_are_a_sample(void **state) {
     (void)state;
@@ -286,6 +301,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(samples_are_those_of_shard_after_shard),
         TEST(names_of_others_are_accepted),
+        TEST(a_missing_shard_is_noticed),
         TEST(members_in_any_order_are_a_sample),
         TEST(classes_without_names_are_numbers),
         TEST(an_index_is_believed),
