@@ -49,7 +49,7 @@ HEADERS = {
     "src/model/models": "models.h",
     "src/model/layers": "layer.h",
     "src/data": "dataset.h",
-    "src/data/formats": "idx.h",
+    "src/data/formats": "source_format.h",
     "src/data/picture": "picture.h",
     "src/mixing": "mixer_core.h",
     "src/mixing/algorithms": "algorithm_ops.h",

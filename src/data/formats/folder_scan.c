@@ -162,7 +162,7 @@ static sgp_status_t walk_folder(walk_t *walk) {
     return status;
 }
 
-/* By folder, then by name, as sorted(os.walk(...)) of torchvision: "a-b/x" stands before "a/b/x". */
+/* By folder, then by name, as sorted(os.walk(...)) of torchvision: "a/x" stands before "a-b/x". */
 static int compare_files(const char *left, const char *right) {
     const char *left_name = strrchr(left, '/'), *right_name = strrchr(right, '/');
     size_t left_folder = left_name ? (size_t)(left_name - left) : 0;

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The folder data/formats: one reader for each file format of data sets. data/dataset.c calls it; a
- * reader trusts no byte of a file, and knows neither the data set nor a node.
- *
- * idx reads IDX files, the format of MNIST and its relatives: big-endian magic number 0x0000TTDD
+/* Reads IDX files, the format of MNIST and its relatives: big-endian magic number 0x0000TTDD
  * (TT: type, here always 0x08, unsigned bytes; DD: dimensions), then DD sizes of 32 bits, then the
  * values, last dimension fastest. Source: http://yann.lecun.com/exdb/mnist, "the IDX file format".
  *

@@ -39,6 +39,30 @@ bool shard_files_is(const char *name, source_split_t split) {
     return false;
 }
 
+/* The number before ".tar", and where it begins; the name is that of a shard. */
+static uint64_t number_of(const char *name, size_t *at) {
+    uint64_t number = 0;
+    *at = strlen(name) - strlen(".tar");
+    while (*at > 0 && name[*at - 1] >= '0' && name[*at - 1] <= '9') --*at;
+    for (const char *digit = name + *at; *digit != '.'; digit++)
+        number = number * 10 + (uint64_t)(*digit - '0');
+    return number;
+}
+
+/* A shard that was not copied would go unnoticed. */
+static void warn_of_gaps(const char *directory, const names_t *names) {
+    for (size_t i = 1; i < names->count; i++) {
+        const char *before = names_at(names, i - 1), *name = names_at(names, i);
+        size_t at, before_at;
+        uint64_t number = number_of(name, &at), number_before = number_of(before, &before_at);
+        bool same =
+            strlen(name) == strlen(before) && at == before_at && memcmp(name, before, at) == 0;
+        if (same && number != number_before + 1)
+            sgp_log(SGP_LOG_WARNING, "%s: shards are missing between %s and %s", directory, before,
+                    name);
+    }
+}
+
 sgp_status_t shard_files_list(const char *directory, source_split_t split, names_t *names) {
     DIR *list = opendir(directory);
     sgp_status_t status = SGP_OK;
@@ -51,6 +75,7 @@ sgp_status_t shard_files_list(const char *directory, source_split_t split, names
                 sgp_fail(SGP_ERR_NO_MEMORY, "%s: no memory for the names of its files", directory);
     closedir(list);
     names_sort(names, 0, strcmp);
+    if (!status) warn_of_gaps(directory, names);
     return status;
 }
 

@@ -11,8 +11,8 @@
 #define SHARD_CLASSES "classes.txt"
 
 /* Appends the names of a split's shards, sorted by bytes: PREFIXtrain-DIGITS.tar or, for the test set, "val",
- * "validation" or "test" in its place, where PREFIX is empty or ends in "-", "_" or ".". SGP_ERR_IO,
- * SGP_ERR_NO_MEMORY, logged. */
+ * "validation" or "test" in its place, where PREFIX is empty or ends in "-", "_" or ".". Warns of a number that is
+ * missing between two others. SGP_ERR_IO, SGP_ERR_NO_MEMORY, logged. */
 sgp_status_t shard_files_list(const char *directory, source_split_t split, names_t *names);
 
 /* Whether the file is a shard of the split, by its name. */

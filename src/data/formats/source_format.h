@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a format of src/data/source.h fills in, and what all sources have in common. source_formats.c
- * has the table of formats and calls them. A format knows no other format. */
+/* The folder data/formats: readers of data formats, one file each. source_formats.c and dataset.c call
+ * them; a reader trusts no byte of a file, and knows no other format and no node.
+ *
+ * This header: what a format of src/data/source.h fills in, and what all sources have in common. */
 #ifndef SGP_DATA_FORMATS_SOURCE_FORMAT_H
 #define SGP_DATA_FORMATS_SOURCE_FORMAT_H
 

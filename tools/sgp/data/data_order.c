@@ -24,11 +24,10 @@ uint32_t *data_order(const source_t *source, source_split_t split, uint64_t seed
 
 void data_order_read_ahead(const source_t *source, source_split_t split, const uint32_t *order,
                            uint64_t from, uint64_t count) {
-    uint64_t indices[AHEAD];
+    uint64_t indices[2 * AHEAD];
     size_t asked = 0;
     if (from % AHEAD != 0) return;
-    uint64_t first = from == 0 ? 0 : from + AHEAD, end = from + 2 * AHEAD;
-    for (uint64_t i = first; i < end && i < count && asked < AHEAD; i++)
-        indices[asked++] = order[i];
+    uint64_t first = from == 0 ? 0 : from + AHEAD; /* those before have been asked for */
+    for (uint64_t i = first; i < from + 2 * AHEAD && i < count; i++) indices[asked++] = order[i];
     source_will_need(source, split, indices, asked);
 }
