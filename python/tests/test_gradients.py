@@ -579,3 +579,19 @@ def test_plain_steps_of_the_reference_are_plain():
         plain_step(model, optimizer, batch)
     assert_close(mean_gradients(1, mlp, sgd, 3, backward), values(model))
     assert_close(lock_step(1, mlp, sgd, 3), values(model))
+
+
+def test_workers_wait_as_long_as_asked():
+    """The time limit holds for a worker that another one keeps waiting, too."""
+
+    def node(group):
+        model = sgp.DistributedDataParallel(mlp(), group=group, workers_per_node=2, timeout=0.3)
+        raised = None
+        if group.rank == 0:
+            with pytest.raises(sgp.Error) as caught:
+                backward(model, batches(0, 1)[0])
+            raised = caught.value.status
+        group.barrier()
+        return raised
+
+    assert run_nodes(2, node) == ["SGP_ERR_TIMEOUT", None]

@@ -95,6 +95,34 @@ static sgp_status_t check_parameters(const tensor_file_t *file, const model_t *m
     return SGP_ERR_FORMAT;
 }
 
+static bool has_tensor(const model_t *model, const char *name) {
+    for (size_t i = 0; i < model_tensor_count(model); i++)
+        if (strcmp(model_tensor(model, i)->name, name) == 0) return true;
+    return false;
+}
+
+/* Torch counts the batches of each batch norm, for a kind of average that is not used. */
+static bool is_batch_counter(const char *name) {
+    static const char ending[] = ".num_batches_tracked";
+    size_t length = strlen(name), needed = sizeof ending - 1;
+    return length > needed && strcmp(name + length - needed, ending) == 0;
+}
+
+sgp_status_t model_file_fits(const tensor_file_t *file, const model_t *model,
+                             char problem[TENSOR_FILE_PROBLEM]) {
+    sgp_status_t status = SGP_OK;
+    for (size_t i = 0; i < model_tensor_count(model) && !status; i++)
+        status = check_tensor(file, model_tensor(model, i), problem);
+    for (size_t i = 0; i < file->count && !status; i++) {
+        const char *name = file->tensors[i].name;
+        if (is_batch_counter(name) || has_tensor(model, name)) continue;
+        snprintf(problem, TENSOR_FILE_PROBLEM,
+                 "%.300s: tensor %.64s is none of the model's: another model?", file->path, name);
+        status = SGP_ERR_MISMATCH;
+    }
+    return status;
+}
+
 sgp_status_t model_file_read(const tensor_file_t *file, const model_t *model, float *vector,
                              char problem[TENSOR_FILE_PROBLEM]) {
     size_t count = model_tensor_count(model), parameters = model_parameter_count(model);

@@ -44,6 +44,12 @@ sgp_status_t model_file_write(const char *directory, const char *name, const mod
 sgp_status_t model_file_read(const tensor_file_t *file, const model_t *model, float *vector,
                              char problem[TENSOR_FILE_PROBLEM]);
 
+/* Whether the file has all of the model's tensors, in their shapes, and no others; those named
+ * *.num_batches_tracked, which torch keeps, are ignored. problem: as above, names the first tensor.
+ * SGP_ERR_MISMATCH. */
+sgp_status_t model_file_fits(const tensor_file_t *file, const model_t *model,
+                             char problem[TENSOR_FILE_PROBLEM]);
+
 /* Replaces the normalisation by the file's, if the file has one. SGP_ERR_FORMAT: the file's does
  * not fit the number of channels; problem says so, nothing is logged. */
 sgp_status_t model_file_normalise(const tensor_file_t *file,

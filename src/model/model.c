@@ -188,6 +188,13 @@ bool model_known(const char *name) {
     return models_known(name);
 }
 
+void model_usual_images(model_options_t *options) {
+    models_images_t images = models_images(options->name);
+    options->height = options->width = images.side;
+    options->channels = images.channels;
+    options->classes = images.classes;
+}
+
 size_t model_parameter_count(const model_t *model) {
     return model->tensors.parameter_count;
 }

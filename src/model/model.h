@@ -52,6 +52,10 @@ const char *model_names(void);
 /* Whether model_create knows the name. */
 bool model_known(const char *name);
 
+/* Sets height, width, channels and classes to those of the images that the model options->name, which
+ * is known, is described for: Fashion-MNIST's, or ImageNet's at 224 x 224. */
+void model_usual_images(model_options_t *options);
+
 size_t model_parameter_count(const model_t *model); /* P, floats */
 size_t model_buffer_count(const model_t *model);    /* S, floats; 0 without batch norm */
 

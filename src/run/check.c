@@ -6,6 +6,7 @@
 #include "data/dataset.h"
 #include "mixing/mixer_internal.h"
 #include "model/model.h"
+#include "run/initial.h"
 #include "run/machine.h"
 #include "run/mixing_plan.h"
 #include "run/option_rows.h"
@@ -136,6 +137,7 @@ sgp_status_t train_check(const train_options_t *options) {
     status = model_create(&model_options, &model);
     if (status) return status;
     status = check_memory(options, &shape, model);
+    if (!status && !options->resume) status = initial_check(options, model);
     model_destroy(model);
     return status;
 }

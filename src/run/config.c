@@ -271,6 +271,8 @@ void config_agreement(const train_options_t *options, const replica_t *replica,
     agreement_init(agreement);
     agreement_add(agreement, "version", "%s", SGP_VERSION);
     add_all(options, replica, false, agreement);
+    if (replica->initial_hash[0])
+        agreement_add(agreement, "initial parameters", "%s", replica->initial_hash);
 }
 
 void config_fingerprint(const train_options_t *options, const replica_t *replica,

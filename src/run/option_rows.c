@@ -163,6 +163,17 @@ const option_t train_option_rows[] = {
      .agreed = 30,
      .help = "seed of every random choice in the run",
      .more = "The same seed gives the same parameters, bit for bit, on every transport."},
+    {.name = "init",
+     .argument = "FILE",
+     .type = OPTION_STRING,
+     .section = SECTION_TRAINING,
+     .offset = AT(init),
+     .shown = "random numbers",
+     .wanted = "a safetensors file",
+     .help = "start from the parameters and batch-norm statistics in a safetensors file",
+     .more = "The file is the *model.safetensors* of a run, or the state dict of torchvision's "
+             "network of that name, saved with safetensors. It needs every tensor of the model "
+             "in its shape and no other; *num_batches_tracked* is ignored."},
     {.name = "limit-samples",
      .argument = "N",
      .type = OPTION_LONG,

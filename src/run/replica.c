@@ -120,8 +120,9 @@ sgp_status_t replica_join(replica_t *replica, const train_options_t *options, ui
     mixer.workers = workers;
     mixer.count = replica->parameters;
     mixer.buffers = replica->buffers;
-    model_init_parameters(replica->model, options->seed, replica->average,
-                          replica->average + replica->parameters);
+    if (!replica->initial_hash[0])
+        model_init_parameters(replica->model, options->seed, replica->average,
+                              replica->average + replica->parameters);
     return sgp_mixer_create(nodes, &mixer, replica->average, &replica->mixer);
 }
 

@@ -27,6 +27,8 @@ typedef struct replica {
     int32_t *labels;   /* (batch) */
     float *gradient;   /* (P) */
     float *average;    /* (P + S) over the nodes, after an epoch */
+
+    char initial_hash[CONTENT_HASH_TEXT]; /* of the values of a file, in average; "": of none */
 } replica_t;
 
 /* Loads the data and builds the model; nodes differ only in their part of the data. options:
@@ -34,8 +36,8 @@ typedef struct replica {
  * nothing to finish. */
 sgp_status_t replica_init(replica_t *replica, const train_options_t *options, int rank);
 
-/* Creates the mixer with the options of that epoch, from 0, and the model's initial values for
- * options->seed. All nodes call it. workers: of this node, or NULL. The errors of
+/* Creates the mixer with the options of that epoch, from 0, and the initial values that initial_load
+ * read, else the model's for options->seed. All nodes call it. workers: of this node, or NULL. The errors of
  * sgp_mixer_create. */
 sgp_status_t replica_join(replica_t *replica, const train_options_t *options, uint64_t epoch,
                           sgp_group_t *nodes, sgp_group_t *workers);

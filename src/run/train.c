@@ -8,6 +8,7 @@
 #include "run/config.h"
 #include "run/ending.h"
 #include "run/epoch_end.h"
+#include "run/initial.h"
 #include "run/mass.h"
 #include "run/mixing_plan.h"
 #include "run/resume.h"
@@ -38,6 +39,11 @@ static sgp_status_t prepare_alone(run_t *run) {
     if (!status) status = check_place(run);
     if (!status) status = replica_init(&run->replica, run->options, run->rank);
     if (status) return status;
+    if (!run->options->resume) status = initial_load(run->options, &run->replica);
+    if (status) {
+        replica_fini(&run->replica);
+        return status;
+    }
     metrics_init(&run->metrics, run->replica.steps_per_epoch, run->replica.parameters);
     status = times_init(&run->times, run->replica.schedule.steps);
     if (status) replica_fini(&run->replica);
@@ -58,8 +64,12 @@ static uint64_t epoch_of(const run_t *run, uint64_t step) {
 /* Creates the mixer, in the state of the checkpoint of `step` (0: none), and begins the files. */
 static sgp_status_t join(run_t *run, uint64_t step) {
     const train_options_t *options = run->options;
-    sgp_status_t status =
-        replica_join(&run->replica, options, epoch_of(run, step), run->nodes, run->workers);
+    sgp_status_t status = SGP_OK;
+    /* Of a resumed run that begins again: nothing is read that a checkpoint replaces. */
+    if (options->resume && step == 0) status = initial_load(options, &run->replica);
+    if (!status)
+        status =
+            replica_join(&run->replica, options, epoch_of(run, step), run->nodes, run->workers);
     if (!status && step > 0) status = checkpoint_read(run, options->resume, step);
     return status ? status : run_output_begin(run);
 }

@@ -39,6 +39,7 @@ typedef struct train_options {
     const char *optimizer; /* "sgd" or "adam" */
     int augment;           /* random crops and flips: 1 or 0; below 0 until train_options_settle */
     uint64_t seed;
+    const char *init;         /* file of the initial parameters; NULL: random ones */
     int64_t limit_samples;    /* 0: the whole training set */
     const char *transport;    /* recorded only: the caller makes the group */
     const char *allreduce;    /* "own", or "library": MPI's */

@@ -25,7 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SGP_HANDSHAKE_VERSION 1
+#define SGP_HANDSHAKE_VERSION 2
 #define SGP_HELLO_BYTES       128
 #define SGP_PROOF_BYTES       32
 #define SGP_VERDICT_BYTES     192 /* all 0: accepted; 1: refused, then a reason that ends with 0 */

@@ -89,6 +89,9 @@ class Columns(ProgramTest):
         for model in ("mlp", "lenet", "resnet20"):
             _, out, _ = self.run_program("model", "--model", model, "--batch-size", "1024", "--data", self.data())
             self.assert_fits(out.replace(self.data(), "data"))
+        for model in ("mlp", "resnet56", "resnet101"):
+            _, out, _ = self.run_program("model", "--model", model, "--batch-size", "1", "--classes", "32768")
+            self.assert_fits(out)
 
     def test_mistakes(self):
         for arguments in MISTAKES:

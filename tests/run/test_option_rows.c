@@ -100,6 +100,7 @@ static const train_options_t unusual = {
     "adam",
     1,
     UINT64_MAX,
+    "/init",
     100,
     "mpi",
     "library",

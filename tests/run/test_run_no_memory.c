@@ -8,6 +8,7 @@
 #include "run/average_checkpoint.h"
 #include "run/checkpoint_folder.h"
 #include "run/config.h"
+#include "run/initial.h"
 #include "files/json.h"
 #include "run/metrics.h"
 #include "run/resume.h"
@@ -202,6 +203,26 @@ static void test_resume_check(void **state) {
     }
 }
 
+/* Loaded whole, or not marked as loaded. */
+static void test_initial(void **state) {
+    const fixture_t *fixture = *state;
+    train_options_t options = small_run(fixture);
+    replica_t replica;
+    char path[PATH_MAX];
+    assert_int_equal(run_alone(&options, NULL), SGP_OK);
+    snprintf(path, sizeof path, "%s/model.safetensors", options.output);
+    assert_int_equal(replica_init(&replica, &options, 0), SGP_OK);
+    options.init = path;
+    failing_t failing = {0};
+    while (failing_round(&failing)) {
+        replica.initial_hash[0] = '\0';
+        sgp_status_t status = FAILING(&failing, initial_load(&options, &replica));
+        assert_true((status == SGP_OK) == (replica.initial_hash[0] != '\0'));
+    }
+    assert_true(failing.round > 2);
+    replica_fini(&replica);
+}
+
 static void test_average(void **state) {
     const fixture_t *fixture = *state;
     train_options_t options = small_run(fixture);
@@ -279,6 +300,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test_setup_teardown(test_metrics, set_up, fixture_tear_down),
         cmocka_unit_test_setup_teardown(test_resume_metrics, set_up, fixture_tear_down),
         cmocka_unit_test_setup_teardown(test_resume_check, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_initial, set_up, fixture_tear_down),
         cmocka_unit_test_setup_teardown(test_average, set_up, fixture_tear_down),
         cmocka_unit_test_setup_teardown(test_run, set_up, fixture_tear_down),
         cmocka_unit_test_setup_teardown(test_resumed_run, set_up, fixture_tear_down),

@@ -29,6 +29,7 @@ static void test_first_come_first_served(void **state) {
     assert_true(sgp_scheduler_may(&link, &first) && sgp_scheduler_may(&link, &same));
     assert_true(sgp_scheduler_may(&link, &small));
     assert_false(sgp_scheduler_may(&link, &other));
+    assert_int_equal(sgp_scheduler_turn(&link), sgp_turn_of_step(8));
     see_all(&link, all, 3); /* the first one is over, and the earliest is another step's */
     assert_true(sgp_scheduler_may(&link, &other));
     assert_false(sgp_scheduler_may(&link, &same));
@@ -36,6 +37,7 @@ static void test_first_come_first_served(void **state) {
     assert_false(sgp_scheduler_contended(&link));
     see_all(&link, all, 0);
     assert_true(sgp_scheduler_may(&link, &other));
+    assert_int_equal(sgp_scheduler_turn(&link), 0);
 }
 
 /* Windows in which a link of 1 byte per nanosecond carries `first` bytes of the first step and

@@ -4,7 +4,9 @@
 #include "ranks.h"
 #include "shake.h"
 
+#include "transport/tcp/chunk_pool.h"
 #include "transport/tcp/frame.h"
+#include "transport/tcp/scheduler.h"
 
 #include <xxhash.h>
 
@@ -440,6 +442,98 @@ static void test_asks_too_often(void **state) {
     end_stranger(&stranger);
 }
 
+/* ---- turns ---- */
+
+static void say(int connection, sgp_frame_kind_t kind, uint32_t value) {
+    unsigned char frame[SGP_FRAME_BYTES];
+    sgp_frame_encode(kind, value, frame);
+    assert_int_equal(send(connection, frame, sizeof frame, MSG_NOSIGNAL), sizeof frame);
+}
+
+/* While a message of several chunks arrives, the other senders are told in advance to hold those of
+ * other steps; when it has come, all may send. */
+static void test_tells_whose_turn_it_is(void **state) {
+    (void)state;
+    float payload[CHUNK / sizeof(float)] = {1, 2, 3};
+    sgp_header_t header = header_of(payload, CHUNK / sizeof(float));
+    header.count *= 2;
+    header.step = 5;
+    stranger_t stranger = meet_strangers(3, NULL, 0);
+    int sender = call_as(&stranger, 1), other = call_as(&stranger, 2);
+    uint32_t turn = 0;
+    assert_true(send_chunk(sender, &header, payload, 0));
+    assert_int_equal(read_frame(other, &turn), SGP_FRAME_TURN);
+    assert_int_equal(turn, sgp_turn_of_step(5));
+    assert_int_not_equal(turn, sgp_turn_of_step(6));
+    header.offset = CHUNK / sizeof(float);
+    assert_true(send_chunk(sender, &header, payload, 1));
+    for (int i = 0; i < 100 && turn; i++)
+        assert_int_equal(read_frame(other, &turn), SGP_FRAME_TURN);
+    assert_int_equal(turn, 0);
+    close(sender);
+    close(other);
+    end_stranger(&stranger);
+}
+
+/* The sender's side: heartbeats come instead of a message that is held; then the message. */
+static void test_waits_for_its_turn(void **state) {
+    (void)state;
+    stranger_t stranger = meet_stranger(NULL, 2000);
+    int connection = answer(&stranger);
+    sgp_destination_t to = {1, 0.25};
+    assert_int_equal(sgp_transport_prepare(stranger.transport, CHUNK, 2), SGP_OK);
+    say(connection, SGP_FRAME_TURN, sgp_turn_of_step(99));
+    unsigned char bytes[SGP_FRAME_BYTES];
+    sgp_frame_kind_t kind;
+    uint32_t value;
+    for (int i = 0; i < 2; i++) { /* the second heartbeat is later than the turn */
+        assert_int_equal(recv(connection, bytes, sizeof bytes, MSG_WAITALL), sizeof bytes);
+        say(connection, SGP_FRAME_ALIVE, 0);
+    }
+    assert_true(send_vector(stranger.transport, &to, 1, 3, 2 * CHUNK / sizeof(float)));
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(recv(connection, bytes, sizeof bytes, MSG_WAITALL), sizeof bytes);
+        assert_true(sgp_frame_decode(bytes, &kind, &value));
+        assert_int_equal(kind, SGP_FRAME_ALIVE);
+        say(connection, SGP_FRAME_ALIVE, 0);
+    }
+    say(connection, SGP_FRAME_TURN, sgp_turn_of_step(3));
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(read_frame(connection, &value), SGP_FRAME_CHUNK);
+        char rest[SGP_HEADER_BYTES + CHUNK];
+        assert_int_equal(recv(connection, rest, sizeof rest, MSG_WAITALL), sizeof rest);
+        say(connection, SGP_FRAME_RELEASED, value);
+    }
+    close(connection);
+    end_stranger(&stranger);
+}
+
+/* Chunks of a message are queued by offset, and messages in the order of their posting; a chunk that
+ * comes when another message has begun is last. */
+static void test_order_of_chunks(void **state) {
+    (void)state;
+    static const struct {
+        uint64_t id, offset;
+    } posted[] = {{1, 8}, {1, 4}, {1, 0}, {1, 9}, {2, 6}, {2, 2}, {2, 4}, {1, 5}},
+      expected[] = {{1, 0}, {1, 4}, {1, 8}, {1, 9}, {2, 2}, {2, 4}, {2, 6}, {1, 5}};
+    enum { COUNT = sizeof posted / sizeof *posted };
+    sgp_post_t posts[COUNT] = {0};
+    sgp_post_list_t list;
+    list.first = NULL;
+    list.last = &list.first;
+    for (int i = 0; i < COUNT; i++) {
+        posts[i].header.id = posted[i].id;
+        posts[i].header.offset = posted[i].offset;
+        sgp_post_list_insert(&list, &posts[i]);
+    }
+    for (int i = 0; i < COUNT; i++) {
+        const sgp_post_t *next = sgp_post_list_pop(&list);
+        assert_int_equal(next->header.id, expected[i].id);
+        assert_int_equal(next->header.offset, expected[i].offset);
+    }
+    assert_null(sgp_post_list_pop(&list));
+}
+
 /* ---- a flood ---- */
 
 /* Sends chunks of unknown steps and channels until the connection ends. */
@@ -559,6 +653,9 @@ int main(void) {
         cmocka_unit_test(test_repeats_what_is_asked_for),
         cmocka_unit_test(test_always_damaged),
         cmocka_unit_test(test_asks_too_often),
+        cmocka_unit_test(test_tells_whose_turn_it_is),
+        cmocka_unit_test(test_waits_for_its_turn),
+        cmocka_unit_test(test_order_of_chunks),
         cmocka_unit_test(test_a_flood_delays_no_other_rank),
         cmocka_unit_test(test_a_peer_that_never_reads_is_not_read),
         cmocka_unit_test(test_nonsense_ends_the_peer),

@@ -41,7 +41,8 @@ static const option_t last_options[] = {
      .offset = AT(model),
      .list = model_names,
      .shown = "none",
-     .help = "the model whose gradient is measured, on random images of 28 by 28 pixels"},
+     .help = "the model whose gradient is measured, on random images of 28 by 28 pixels, or of 224 "
+             "by 224 for resnet18 and larger"},
     {.name = "batch-size",
      .argument = "N",
      .type = OPTION_INT,

@@ -427,7 +427,8 @@ class _Runtime:
             self._averager = GradientAverager(entries, buffers, self.mixer.length, group, options)
         elif workers is not None and workers.size > 1:
             apart = workers.duplicate() if self.mixer.late else workers
-            self._averager = GradientAverager(entries, (), self.mixer.count, apart, options_.Options())
+            exact = options_.Options(timeout=options.timeout)  # workers have the same gradients to the bit, whatever nodes send
+            self._averager = GradientAverager(entries, (), self.mixer.count, apart, exact)
         if self._averager:
             wrapper = self._wrapper  # not the runtime, which must be able to end: parameters hold the averager by its hooks
             self._averager.enabled = lambda: getattr(wrapper(), "require_backward_grad_sync", False)

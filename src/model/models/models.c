@@ -3,11 +3,15 @@
 
 #include <string.h>
 
+static const models_images_t MODELS_SMALL = {.side = 28, .channels = 1, .classes = 10};
+static const models_images_t MODELS_LARGE = {.side = 224, .channels = 3, .classes = 1000};
+
 static const struct {
     const char *name;
     void (*build)(network_t *network, int classes);
+    const models_images_t *images;
 } table[] = {
-#define MODELS_ENTRY(name) {#name, models_##name},
+#define MODELS_ENTRY(name, images) {#name, models_##name, &MODELS_##images},
     MODELS(MODELS_ENTRY)
 #undef MODELS_ENTRY
 };
@@ -29,8 +33,12 @@ bool models_build(network_t *network, const char *name, int classes) {
     return index >= 0;
 }
 
+models_images_t models_images(const char *name) {
+    return *table[find(name)].images;
+}
+
 const char *models_names(void) {
-#define MODELS_NAME(name) ", " #name
+#define MODELS_NAME(name, images) ", " #name
     return &MODELS(MODELS_NAME)[2]; /* without the first comma */
 #undef MODELS_NAME
 }

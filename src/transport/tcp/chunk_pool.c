@@ -4,6 +4,7 @@
 #include "base/logging.h"
 #include "base/memory.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 
 #define BLOCK_PLACES  ((size_t)256) /* allocated at a time */
@@ -20,6 +21,24 @@ void sgp_post_list_add(sgp_post_list_t *list, sgp_post_t *post) {
     post->next = NULL;
     *list->last = post;
     list->last = &post->next;
+}
+
+static bool belongs_before(const sgp_post_t *post, const sgp_post_t *other) {
+    return other->header.id == post->header.id && other->header.offset > post->header.offset;
+}
+
+/* Chunks mostly come in order, and a list may hold thousands: the last one is looked at first. */
+void sgp_post_list_insert(sgp_post_list_t *list, sgp_post_t *post) {
+    const char *last_next = (const char *)list->last;
+    const sgp_post_t *last = (const void *)(last_next - offsetof(sgp_post_t, next));
+    if (!list->first || !belongs_before(post, last)) {
+        sgp_post_list_add(list, post);
+        return;
+    }
+    sgp_post_t **at = &list->first;
+    while (!belongs_before(post, *at)) at = &(*at)->next;
+    post->next = *at;
+    *at = post;
 }
 
 sgp_post_t *sgp_post_list_pop(sgp_post_list_t *list) {

@@ -57,6 +57,10 @@ typedef struct sgp_arrival_list {
 } sgp_arrival_list_t;
 
 void sgp_post_list_add(sgp_post_list_t *list, sgp_post_t *post);
+
+/* As add, but in front of the chunks of the same message that have larger offsets, unless another
+ * message has been added since. */
+void sgp_post_list_insert(sgp_post_list_t *list, sgp_post_t *post);
 sgp_post_t *sgp_post_list_pop(sgp_post_list_t *list); /* NULL: it is empty */
 
 /* Empties the list; returns its first. */

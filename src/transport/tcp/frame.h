@@ -20,7 +20,8 @@ typedef enum sgp_frame_kind {
     SGP_FRAME_LEAVE, /* the sender leaves the group in order; its last frame. The receiver closes */
     SGP_FRAME_LOST,  /* value: a rank that is lost, and why (sgp_loss_pack) */
     SGP_FRAME_LEFT,  /* value: a rank that has left */
-    SGP_FRAME_LAST = SGP_FRAME_LEFT,
+    SGP_FRAME_TURN,  /* value: the step whose messages the sender may send (sgp_scheduler_turn) */
+    SGP_FRAME_LAST = SGP_FRAME_TURN,
 } sgp_frame_kind_t;
 
 void sgp_frame_encode(sgp_frame_kind_t kind, uint32_t value, unsigned char bytes[SGP_FRAME_BYTES]);

@@ -39,6 +39,16 @@ bool sgp_scheduler_may(const sgp_scheduler_t *scheduler, const sgp_turn_t *turn)
            turn->step == scheduler->first.step;
 }
 
+/* Two steps with the same number are 2^31 - 1 apart. */
+uint32_t sgp_turn_of_step(uint64_t step) {
+    return 1 + (uint32_t)(step % 0x7fffffff);
+}
+
+uint32_t sgp_scheduler_turn(const sgp_scheduler_t *scheduler) {
+    bool all = scheduler->open || !scheduler->first.order;
+    return all ? 0 : sgp_turn_of_step(scheduler->first.step);
+}
+
 void sgp_scheduler_moved(sgp_scheduler_t *scheduler, const sgp_turn_t *turn, uint64_t bytes) {
     scheduler->moved += bytes;
     if (turn->order && turn->step == scheduler->first.step) scheduler->moved_first += bytes;
@@ -62,6 +72,10 @@ static void judge(sgp_scheduler_t *scheduler, double first, uint64_t now, uint64
         return;
     }
     scheduler->patience = OPEN_FIRST;
+    if (scheduler->held_for != scheduler->first.order) {
+        scheduler->held_for = scheduler->first.order;
+        scheduler->held_since = now;
+    }
     if (now - scheduler->held_since > most_held) open_for(scheduler, 1);
 }
 

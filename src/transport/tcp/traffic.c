@@ -7,14 +7,29 @@
 
 #include <stdlib.h>
 
-#define REPEATS    3          /* of a damaged chunk; then the peer is lost */
-#define MOST_HELD  SGP_SECOND /* for a message; so that no peer takes this rank for dead */
-#define TURN       16         /* chunks and reads of a connection before the next one is served */
+#define REPEATS    3                /* of a damaged chunk; then the peer is lost */
+#define MOST_HELD  SGP_SECOND       /* for a message; so that no peer takes this rank for dead */
+#define MOST_PAUSE (8 * SGP_SECOND) /* without a word from the receiver, which speaks each second */
+#define TURN       16   /* chunks and reads of a connection before the next one is served */
 #define LAST_READS 4096 /* that empty a socket whose peer has ended, whatever its buffer holds */
+
+/* A message with so little left, in time of the link, lets the next one begin: it takes that long
+ * until the next sender hears of it and its first bytes come, through queues of the network that
+ * hold some ten milliseconds each. */
+#define HANDOVER      (60 * SGP_MILLISECOND)
+#define HANDOVER_PART 8 /* of a message, at most */
 
 static const sgp_turn_t no_turn;
 
 /* ---- turns ---- */
+
+/* The receiver holds the next chunk. */
+static bool is_paused(const sgp_traffic_t *traffic, const sgp_connection_t *connection) {
+    const sgp_flow_t *flow = &traffic->flows[connection->peer];
+    const sgp_post_t *post = flow->queue.first;
+    return flow->allowed && post && post->turn.order &&
+           flow->allowed != sgp_turn_of_step(post->turn.step);
+}
 
 /* Of the message that a connection sends next. */
 static const sgp_turn_t *outgoing(const sgp_traffic_t *traffic,
@@ -23,26 +38,42 @@ static const sgp_turn_t *outgoing(const sgp_traffic_t *traffic,
     if (!connection->caller || !open || connection->mute) return &no_turn;
     if (connection->sending) return &connection->sending->turn;
     const sgp_post_t *post = traffic->flows[connection->peer].queue.first;
-    return post ? &post->turn : &no_turn;
+    return post && !is_paused(traffic, connection) ? &post->turn : &no_turn;
+}
+
+static bool is_nearly_over(const sgp_traffic_t *traffic, const sgp_flow_t *flow) {
+    return flow->left < flow->bytes / HANDOVER_PART &&
+           (double)flow->left < traffic->in.link * (double)HANDOVER;
 }
 
 static const sgp_turn_t *incoming(const sgp_traffic_t *traffic,
                                   const sgp_connection_t *connection) {
-    return connection->caller ? &no_turn : &traffic->flows[connection->peer].arriving;
+    const sgp_flow_t *flow = &traffic->flows[connection->peer];
+    return connection->caller || is_nearly_over(traffic, flow) ? &no_turn : &flow->arriving;
 }
 
-/* The connection must not send its next chunk, or must not be read. */
+/* The connection must not begin its next chunk. */
 static bool is_held(const sgp_traffic_t *traffic, const sgp_connection_t *connection) {
-    if (connection->caller) return !sgp_scheduler_may(&traffic->out, outgoing(traffic, connection));
-    return sgp_connection_is_clogged(connection) ||
-           !sgp_scheduler_may(&traffic->in, incoming(traffic, connection));
+    return is_paused(traffic, connection) ||
+           !sgp_scheduler_may(&traffic->out, outgoing(traffic, connection));
 }
 
 static void watch(sgp_traffic_t *traffic, sgp_connection_t *connection) {
     if (connection->state != SGP_CONNECTION_OPEN) return;
-    bool held = is_held(traffic, connection);
-    bool posts = connection->caller && sgp_traffic_waits_for(traffic, connection->peer);
-    sgp_connection_watch(connection, posts && !held, held && !connection->caller);
+    bool posts = connection->caller && sgp_traffic_waits_for(traffic, connection->peer) &&
+                 !is_held(traffic, connection);
+    bool clogged = !connection->caller && sgp_connection_is_clogged(connection);
+    sgp_connection_watch(connection, posts, clogged);
+}
+
+/* A message is held by its sender, on request. If it were only not read here, the kernel would take
+ * in megabytes of it, which use the link just the same. So senders are told in advance. */
+static void tell_turn(sgp_traffic_t *traffic, sgp_connection_t *connection) {
+    uint32_t *told = &traffic->flows[connection->peer].told;
+    uint32_t turn = sgp_scheduler_turn(&traffic->in);
+    if (connection->state != SGP_CONNECTION_OPEN || turn == *told) return;
+    *told = turn;
+    sgp_edges_say(traffic->edges, connection, SGP_FRAME_TURN, turn);
 }
 
 /* A message of one chunk need not wait. */
@@ -64,14 +95,17 @@ static void begin_posting(sgp_traffic_t *traffic, sgp_post_t *post) {
 static void begin_arriving(sgp_traffic_t *traffic, sgp_flow_t *flow, const sgp_header_t *header) {
     if (!takes_turns(header) || header->id <= flow->message) return;
     flow->message = header->id;
-    flow->left = header->count;
+    flow->bytes = flow->left = header->count * sgp_encoding_size(header->encoding);
     flow->arriving = sgp_scheduler_begin(&traffic->in, header->step);
     traffic->due = true;
 }
 
 static void end_arriving(sgp_traffic_t *traffic, sgp_flow_t *flow, const sgp_header_t *header) {
     if (!flow->arriving.order) return;
-    flow->left -= header->elements < flow->left ? header->elements : flow->left;
+    uint64_t bytes = header->elements * sgp_encoding_size(header->encoding);
+    bool before = is_nearly_over(traffic, flow);
+    flow->left -= bytes < flow->left ? bytes : flow->left;
+    if (is_nearly_over(traffic, flow) != before) traffic->due = true;
     if (flow->left > 0) return;
     flow->arriving = no_turn;
     traffic->due = true;
@@ -87,7 +121,9 @@ static void drop_post(sgp_traffic_t *traffic, sgp_post_t *post) {
     sgp_slots_drop(traffic->slots, sgp_chunk_pool_free_post(traffic->pool, post));
 }
 
-/* Queues posts by receiver, and calls receivers that have no edge yet. */
+/* Queues posts by receiver, and calls receivers that have no edge yet. Chunks of a message leave in
+ * the order in which the receiver needs them: one in parts is posted in the order of the backward
+ * pass, the last layers first, while the next forward pass waits for the first ones. */
 static void queue_posts(sgp_traffic_t *traffic, sgp_post_t *post) {
     for (sgp_post_t *next; post; post = next) {
         next = post->next;
@@ -97,7 +133,7 @@ static void queue_posts(sgp_traffic_t *traffic, sgp_post_t *post) {
             continue;
         }
         begin_posting(traffic, post);
-        sgp_post_list_add(&traffic->flows[post->dst].queue, post);
+        sgp_post_list_insert(&traffic->flows[post->dst].queue, post);
     }
     for (int r = 0; r < traffic->edges->size; r++)
         if (sgp_traffic_waits_for(traffic, r)) sgp_edges_call(traffic->edges, r);
@@ -225,10 +261,17 @@ static void heard_repeat(sgp_traffic_t *traffic, sgp_connection_t *connection, u
     sgp_post_list_add(&traffic->flows[connection->peer].queue, post);
 }
 
+static void heard_turn(sgp_traffic_t *traffic, int rank, uint32_t turn) {
+    traffic->flows[rank].allowed = turn;
+    traffic->flows[rank].allowed_at = sgp_clock_now();
+    traffic->due = true;
+}
+
 static void heard_frame(sgp_traffic_t *traffic, sgp_connection_t *connection) {
     sgp_frame_kind_t kind = connection->stream.kind;
     uint32_t value = connection->stream.value;
-    if (kind == SGP_FRAME_RELEASED) heard_released(traffic, connection, value);
+    if (kind == SGP_FRAME_TURN && connection->caller) heard_turn(traffic, connection->peer, value);
+    else if (kind == SGP_FRAME_RELEASED) heard_released(traffic, connection, value);
     else if (kind == SGP_FRAME_REPEAT) heard_repeat(traffic, connection, value);
     else sgp_edges_heard(traffic->edges, connection, kind, value);
 }
@@ -328,7 +371,7 @@ static bool hear(sgp_traffic_t *traffic, sgp_connection_t *connection) {
 
 void sgp_traffic_receive(sgp_traffic_t *traffic, sgp_connection_t *connection) {
     for (int reads = 0; reads < TURN && connection->state == SGP_CONNECTION_OPEN; reads++)
-        if (!hear(traffic, connection) || is_held(traffic, connection)) break;
+        if (!hear(traffic, connection) || sgp_connection_is_clogged(connection)) break;
     sgp_traffic_send(traffic, connection);
 }
 
@@ -343,13 +386,25 @@ static void feed_all(sgp_traffic_t *traffic) {
     for (; each; each = each->next) feed(traffic, each);
 }
 
+/* Of a receiver that has stopped, and is not known to be lost yet. */
+static void end_long_pauses(sgp_traffic_t *traffic, uint64_t now) {
+    for (int r = 0; r < traffic->edges->size; r++) {
+        sgp_flow_t *flow = &traffic->flows[r];
+        if (!flow->allowed || now - flow->allowed_at < MOST_PAUSE) continue;
+        flow->allowed = 0;
+        traffic->due = true;
+    }
+}
+
 void sgp_traffic_retry(sgp_traffic_t *traffic) {
     if (traffic->short_of_memory) feed_all(traffic);
+    end_long_pauses(traffic, sgp_clock_now());
 }
 
 void sgp_traffic_begin(sgp_traffic_t *traffic, sgp_connection_t *connection) {
     sgp_flow_t *flow = &traffic->flows[connection->peer];
-    if (!connection->caller) flow->arriving = no_turn, flow->message = 0;
+    if (connection->caller) flow->allowed = 0;
+    else flow->arriving = no_turn, flow->message = 0, flow->told = 0;
     sgp_traffic_send(traffic, connection);
 }
 
@@ -402,8 +457,14 @@ static void serve(sgp_traffic_t *traffic) {
     sgp_connection_t *each = traffic->edges->connections.first;
     for (; each; each = each->next) {
         if (each->caller) sgp_traffic_send(traffic, each);
-        else watch(traffic, each);
+        else tell_turn(traffic, each), watch(traffic, each);
     }
+}
+
+/* A link holds messages, or may hold some. Which ones other ranks hold for the link in is known to
+ * them alone. */
+static bool is_watched(const sgp_scheduler_t *scheduler, bool in) {
+    return in ? scheduler->first.order != 0 : sgp_scheduler_contended(scheduler);
 }
 
 bool sgp_traffic_schedule(sgp_traffic_t *traffic) {
@@ -416,24 +477,21 @@ bool sgp_traffic_schedule(sgp_traffic_t *traffic) {
         survey(traffic);
         serve(traffic);
     }
-    bool in = sgp_scheduler_contended(&traffic->in), out = sgp_scheduler_contended(&traffic->out);
-    if (in || out) return true;
-    sgp_scheduler_rest(&traffic->in);
-    sgp_scheduler_rest(&traffic->out);
-    return false;
+    bool in = is_watched(&traffic->in, true), out = is_watched(&traffic->out, false);
+    if (!in) sgp_scheduler_rest(&traffic->in);
+    if (!out) sgp_scheduler_rest(&traffic->out);
+    return in || out;
 }
 
-static bool look(const sgp_traffic_t *traffic, sgp_scheduler_t *scheduler) {
+static bool look(const sgp_traffic_t *traffic, sgp_scheduler_t *scheduler, bool in) {
     uint64_t quarter = traffic->edges->peer_timeout / 4;
-    if (sgp_scheduler_contended(scheduler))
-        return sgp_scheduler_watch(scheduler, sgp_clock_now(),
-                                   quarter < MOST_HELD ? quarter : MOST_HELD);
-    sgp_scheduler_rest(scheduler);
-    return false;
+    return is_watched(scheduler, in) &&
+           sgp_scheduler_watch(scheduler, sgp_clock_now(),
+                               quarter < MOST_HELD ? quarter : MOST_HELD);
 }
 
 void sgp_traffic_look(sgp_traffic_t *traffic) {
-    bool in = look(traffic, &traffic->in), out = look(traffic, &traffic->out);
+    bool in = look(traffic, &traffic->in, true), out = look(traffic, &traffic->out, false);
     if (in || out) traffic->due = true;
 }
 

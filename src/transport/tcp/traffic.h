@@ -14,9 +14,12 @@ typedef struct sgp_flow {
     sgp_post_list_t queue; /* posts to be sent */
     sgp_turn_t posted;     /* of the newest message among them */
     uint64_t posting;      /* its id */
+    uint32_t allowed;      /* by the rank: messages of this turn; 0: of all */
+    uint64_t allowed_at;   /* nanoseconds */
     sgp_turn_t arriving;   /* of the message that arrives */
     uint64_t message;      /* its id */
-    uint64_t left;         /* elements of it that have not arrived */
+    uint64_t bytes, left;  /* of it, and those of them that have not arrived */
+    uint32_t told;         /* to the rank: the turn that it may send; 0: all */
     bool gone;             /* the rank is lost or has left */
 } sgp_flow_t;
 
@@ -49,7 +52,7 @@ void sgp_traffic_send_all(sgp_traffic_t *traffic);
 /* The connection has just been opened. */
 void sgp_traffic_begin(sgp_traffic_t *traffic, sgp_connection_t *connection);
 
-/* Goes on with chunks that were left for lack of memory. */
+/* Goes on with chunks that were left for lack of memory, or held for too long. Called at intervals. */
 void sgp_traffic_retry(sgp_traffic_t *traffic);
 
 /* The rank is gone: drops all posts to it, now and later. */
