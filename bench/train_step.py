@@ -122,7 +122,8 @@ def answer(line, trainings, options):
             for _ in range(options.warm_up):
                 trainings[name, way].step()
         return " ".join(f"{trainings[name, way].step():.4f}" for _ in range(int(steps)))
-    except Exception as error:  # torch.compile needs a C++ compiler and a Python that it knows
+    # torch.compile is missing in old versions, needs a C++ compiler, and knows not every Python.
+    except (RuntimeError, AttributeError, ImportError, OSError) as error:
         return "cannot " + (str(error).splitlines() or [repr(error)])[0]
 
 

@@ -23,8 +23,7 @@ struct model {
     /* (batch, height, width, channels) for calls with fewer than `batch` images or in bfloat16 */
     void *images;
     model_precision_t precision; /* MODEL_FLOAT32 or MODEL_BFLOAT16 */
-    float
-        *d_logits; /* (batch, classes) in bfloat16: the gradient before it is rounded; else NULL */
+    float *d_logits;             /* (batch, classes) before they are rounded; NULL in float32 */
     tensors_t tensors;
     engine_t *engine;
     arena_t arena;
@@ -59,7 +58,7 @@ static sgp_status_t check_options(const model_options_t *options) {
 static sgp_status_t choose_precision(model_t *m, model_precision_t wanted) {
     const char *any = getenv("SGP_BFLOAT16");
     bool has = engine_has_bfloat16() || (any && !strcmp(any, "any"));
-    if (wanted < MODEL_FLOAT32 || wanted > MODEL_AUTO)
+    if ((unsigned)wanted > MODEL_AUTO)
         return sgp_fail(SGP_ERR_INVALID, "there is no precision %d", (int)wanted);
     if (wanted == MODEL_BFLOAT16 && !has)
         return sgp_fail(SGP_ERR_UNSUPPORTED,

@@ -247,6 +247,7 @@ def cases(names):
     for random in range(100, 106):
         rows.append(("420.jpg", "train", 40, 45, 0, random, "equal"))
         rows.append(("444.jpg", "train", 38, 45, 0.4, random, "equal"))
+    rows.append(("exif.jpg", "train", 40, 45, 0, 300, "equal"))  # twice as high as the output, but not as wide
     rows.append(("rgb.jpg", "train", 38, 45, 1.5, 200, "equal"))
     return rows
 

@@ -4,6 +4,8 @@
 
 #include "data/formats/shard_index.h"
 
+#include <sys/resource.h>
+
 static char directory[64];
 
 static void put_shard(const char *name, int first, int count) {
@@ -213,11 +215,75 @@ static void a_shard_that_changes_later_is_noticed(void **state) {
     put_shard("train-000001.tar", 4, 1);
     assert_int_equal(source_read(source, SOURCE_TRAIN, 6, &buffer), SGP_ERR_IO);
     assert_non_null(strstr(buffer.reason, "ends"));
-    drop(directory, "train-000001.tar");
-    assert_int_equal(source_read(source, SOURCE_TRAIN, 6, &buffer), SGP_ERR_IO);
+    drop(directory, "train-000000.tar"); /* which has not been read yet */
+    assert_int_equal(source_read(source, SOURCE_TRAIN, 0, &buffer), SGP_ERR_IO);
     assert_non_null(strstr(buffer.reason, "No such file"));
     assert_int_equal(captured.lines, 0);
     source_buffer_fini(&buffer);
+    source_close(source);
+}
+
+static int open_files(void) {
+    return count_entries("/proc/self/fd");
+}
+
+/* Half of the files that the process may open, whatever the number of shards. */
+static void open_files_are_bounded(void **state) {
+    (void)state;
+    enum { SHARDS = 20, LIMIT = 24 };
+    struct rlimit before, low;
+    char name[32];
+    for (int i = 2; i < SHARDS; i++) {
+        snprintf(name, sizeof name, "train-%06d.tar", i);
+        put_shard(name, 10 * i, 1);
+    }
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    low = (struct rlimit){LIMIT, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    int files = open_files();
+    source_t *source = open_source(directory);
+    source_buffer_t buffer = {0};
+    for (uint64_t i = 0; i < source_shape(source)->count[SOURCE_TRAIN]; i++) {
+        source_will_need(source, SOURCE_TRAIN, &i, 1);
+        if (source_read(source, SOURCE_TRAIN, i, &buffer)) fail_msg("%s", buffer.reason);
+        source_name(source, SOURCE_TRAIN, i, (char[SOURCE_NAME_BYTES]){0});
+    }
+    ASSERT_SAMPLE(source, SOURCE_TEST, 0, 1, "val-000000.tar:000100.jpg", "picture 100");
+    assert_int_equal(open_files(), files + LIMIT / 2);
+    source_buffer_fini(&buffer);
+    source_close(source);
+    assert_int_equal(open_files(), files);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
+static void *read_all(void *argument) {
+    const source_t *source = argument;
+    source_buffer_t buffer = {0};
+    uintptr_t right = 0;
+    for (uint64_t round = 0; round < 50; round++)
+        for (uint64_t i = 0; i < source_shape(source)->count[SOURCE_TRAIN]; i++) {
+            char text[32];
+            snprintf(text, sizeof text, "picture %d", (int)i);
+            source_will_need(source, SOURCE_TRAIN, &i, 1);
+            right += source_read(source, SOURCE_TRAIN, i, &buffer) == SGP_OK &&
+                     buffer.size == strlen(text) && memcmp(buffer.bytes, text, buffer.size) == 0;
+        }
+    source_buffer_fini(&buffer);
+    return (void *)right;
+}
+
+static void threads_read_at_once(void **state) {
+    (void)state;
+    enum { THREADS = 4 };
+    pthread_t threads[THREADS];
+    source_t *source = open_source(directory);
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, read_all, source), 0);
+    for (int i = 0; i < THREADS; i++) {
+        void *right;
+        assert_int_equal(pthread_join(threads[i], &right), 0);
+        assert_int_equal((uintptr_t)right, 50 * 7);
+    }
     source_close(source);
 }
 
@@ -308,6 +374,8 @@ int main(void) {
         TEST(an_index_of_another_shard_is_refused),
         TEST(damaged_indexes_are_refused),
         TEST(a_shard_that_changes_later_is_noticed),
+        TEST(open_files_are_bounded),
+        TEST(threads_read_at_once),
         TEST(cut_shards_are_refused),
         TEST(incomplete_samples_are_refused),
         TEST(links_are_refused),

@@ -307,6 +307,47 @@ static void make_index(const char *name, unsigned switches, const shard_sample_t
     write_to("shard", name, &bytes);
 }
 
+/* One header with another byte in it, and `left` bytes behind it. */
+static void make_odd(const char *name, const char *member, size_t at, unsigned byte, size_t left) {
+    static const uint8_t zeros[2048];
+    bytes_t bytes = {0};
+    add_byte(&bytes, SHARD_REPAIR);
+    add_header(&bytes, member, '0', 1000);
+    bytes.at[1 + at] = (uint8_t)byte;
+    add(&bytes, zeros, left);
+    write_to("shard", name, &bytes);
+}
+
+/* An index with another byte in it. */
+static void make_odd_index(const char *name, size_t at, unsigned byte) {
+    static const shard_sample_t sample = {0, 100, 1, 0};
+    uint8_t encoded[SHARD_INDEX_HEADER + SHARD_INDEX_RECORD];
+    bytes_t bytes = {0};
+    shard_index_t index = {.samples = (shard_sample_t *)&sample, .count = 1, .tar_bytes = 2048};
+    shard_index_encode(&index, encoded);
+    encoded[at] = (uint8_t)byte;
+    add_byte(&bytes, SHARD_IS_INDEX);
+    add(&bytes, encoded, sizeof encoded);
+    write_to("shard", name, &bytes);
+}
+
+static void make_odd_shards(void) {
+    enum { SIZE = 124, TYPE = 156, MAGIC = 257, PREFIX = 345 };
+    make_odd("size-binary", "a.jpg", SIZE, 0x80, 2048);
+    make_odd("size-negative", "a.jpg", SIZE, 0xff, 2048);
+    make_odd("size-text", "a.jpg", SIZE, 'x', 2048);
+    make_odd("link", "a.jpg", TYPE, '1', 2048);
+    make_odd("folder", "a.jpg", TYPE, '5', 2048);
+    make_odd("prefix", "a.jpg", PREFIX, 'p', 2048);
+    make_odd("no-header", "a.jpg", MAGIC, 'x', 2048);
+    make_odd("cut-in-picture", "a.jpg", MAGIC, 'u', 512);
+    make_odd("control", "a\033[2J.jpg", MAGIC, 'u', 2048);
+    make_odd_index("index-version", 8, 2);
+    make_odd_index("index-count", 12, 2);
+    make_odd_index("index-magic", 0, 'x');
+    make_odd_index("index-sum", 24, 0);
+}
+
 static void make_shards(void) {
     static const shard_sample_t samples[] = {{0, 100, 1, 0}, {4, 512, 2, 9}, {8, 1, 3, 1}};
     make_shard("good", 0, (const char *[]){"a.jpg", "A", "a.cls", "0", NULL}, true);
@@ -317,6 +358,14 @@ static void make_shards(void) {
     make_shard("unlabelled", SHARD_REPAIR, (const char *[]){"a.jpg", "A", "b.jpg", "B", NULL},
                true);
     make_shard("wordy", SHARD_REPAIR, (const char *[]){"a.jpg", "A", "a.cls", "cat", NULL}, true);
+    make_shard("label-large", SHARD_REPAIR, (const char *[]){"a.jpg", "A", "a.cls", "70000", NULL},
+               true);
+    make_shard("label-empty", SHARD_REPAIR, (const char *[]){"a.jpg", "A", "a.cls", "", NULL},
+               true);
+    make_shard("twice", SHARD_REPAIR, (const char *[]){"a.jpg", "A", "a.png", "0", NULL}, true);
+    make_shard("label-alone", SHARD_REPAIR, (const char *[]){"README", "A", "a.cls", "0", NULL},
+               true);
+    make_shard("empty", SHARD_REPAIR, (const char *[]){"README", "A", NULL}, true);
     make_shard("cut", SHARD_REPAIR, (const char *[]){"a.jpg", "A", "a.cls", "0", NULL}, false);
     make_extended("pax", 'x', "15 path=y.jpeg\n9 size=1\n");
     make_extended("pax-damaged", 'x', "99 path=y.jpeg\n");
@@ -339,5 +388,6 @@ int main(int argc, char **argv) {
     make_streams();
     make_endpoints();
     make_shards();
+    make_odd_shards();
     return failed;
 }

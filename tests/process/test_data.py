@@ -12,7 +12,7 @@ import tarfile
 import unittest
 import zlib
 
-from support import LIMIT, ProgramTest, write
+from support import LIMIT, SOURCE, ProgramTest, write
 
 
 def png(width, height, value=128):
@@ -160,6 +160,11 @@ class Packing(DataTest):
         self.assertEqual(sorted(found), ["a/000000-wide.jpg", "b/000001-high.jpg", "b/000002-small.png"])
         self.assertEqual(found["b/000002-small.png"], png(10, 9))
         self.assertIn("sizes       10 x 9 to 20 x 160; 2 PNG, 2 grey\n", self.sgp_data("check", "small"))
+
+    def test_turned_pictures_are_counted(self):
+        self.pictures()
+        shutil.copy(os.path.join(SOURCE, "tests", "data", "pictures", "exif.jpg"), self.path("pictures/val/3/turned.jpg"))
+        self.assertIn("turned      1: ", self.sgp_data("check", "pictures"))
 
     def test_a_part_of_the_samples(self):
         self.sgp_data("unpack", self.data(train=60, test=20), "part", "--limit-samples", "10", "--quiet")

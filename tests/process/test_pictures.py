@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training on pictures from disk: a miniature ImageNet, end to end on every transport, killed and continued, with bad pictures."""
+"""Training on pictures from disk: a miniature ImageNet on every transport, killed and continued, and with bad pictures."""
 
 import json
 import os

@@ -10,9 +10,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -30,6 +32,9 @@ typedef struct split {
 
 typedef struct shards {
     char directory[PATH_MAX];
+    atomic_int
+        *files; /* (kept) descriptors of the first shards, training before test; -1: not open yet */
+    size_t kept;
     uint64_t scanned; /* shards without an index */
     uint32_t label;   /* the largest */
     split_t splits[SOURCE_SPLITS];
@@ -152,6 +157,19 @@ static void report_scanned(const shards_t *shards) {
                 shards->splits[0].shards.count + shards->splits[1].shards.count);
 }
 
+/* For descriptors of shards that stay open. */
+static sgp_status_t make_slots(shards_t *shards) {
+    struct rlimit limit;
+    size_t most = getrlimit(RLIMIT_NOFILE, &limit) == 0 ? (size_t)limit.rlim_cur / 2 : 0;
+    shards->kept =
+        shards->splits[SOURCE_TRAIN].shards.count + shards->splits[SOURCE_TEST].shards.count;
+    if (shards->kept > most) shards->kept = most;
+    shards->files = malloc((shards->kept + 1) * sizeof *shards->files);
+    if (!shards->files) return sgp_fail(SGP_ERR_NO_MEMORY, "data %s: no memory", shards->directory);
+    for (size_t i = 0; i < shards->kept; i++) atomic_init(&shards->files[i], -1);
+    return SGP_OK;
+}
+
 static sgp_status_t open_shards(const char *directory, source_t *source) {
     shards_t *shards = calloc(1, sizeof *shards);
     if (!shards) return sgp_fail(SGP_ERR_NO_MEMORY, "data %s: no memory", directory);
@@ -169,12 +187,16 @@ static sgp_status_t open_shards(const char *directory, source_t *source) {
     if (status) return status;
     source->shape.classes = (int)source->classes.count;
     report_scanned(shards);
-    return take_fingerprint(source);
+    status = make_slots(shards);
+    return status ? status : take_fingerprint(source);
 }
 
 static void close_shards(source_t *source) {
     shards_t *shards = source->state;
     if (!shards) return;
+    for (size_t i = 0; shards->files && i < shards->kept; i++)
+        if (atomic_load(&shards->files[i]) >= 0) close(atomic_load(&shards->files[i]));
+    free(shards->files);
     for (int i = 0; i < SOURCE_SPLITS; i++) {
         names_fini(&shards->splits[i].shards);
         free(shards->splits[i].first);
@@ -183,8 +205,8 @@ static void close_shards(source_t *source) {
     free(shards);
 }
 
-/* The name of the shard that holds the sample. */
-static const char *shard_of(const shards_t *shards, source_split_t number, uint64_t index) {
+/* The number of the shard that holds the sample. */
+static size_t shard_of(const shards_t *shards, source_split_t number, uint64_t index) {
     const split_t *split = &shards->splits[number];
     size_t low = 0, high = split->shards.count;
     while (high - low > 1) {
@@ -192,17 +214,39 @@ static const char *shard_of(const shards_t *shards, source_split_t number, uint6
         if (split->first[middle] <= index) low = middle;
         else high = middle;
     }
-    return names_at(&split->shards, low);
+    return low;
 }
 
+/* A shard that is open for reading. */
+typedef struct opened {
+    int file;
+    bool kept; /* open for good */
+} opened_t;
+
 /* problem: of the failure. */
-static sgp_status_t open_file(const shards_t *shards, const char *name, int *file,
-                              char problem[SGP_REGULAR_PROBLEM]) {
+static sgp_status_t use_shard(const shards_t *shards, source_split_t number, size_t shard,
+                              opened_t *opened, char problem[SGP_REGULAR_PROBLEM]) {
     char path[PATH_MAX];
-    if (snprintf(path, sizeof path, "%s/%s", shards->directory, name) < PATH_MAX)
-        return sgp_regular_open(path, file, problem);
-    snprintf(problem, SGP_REGULAR_PROBLEM, "its path is too long");
-    return SGP_ERR_IO;
+    size_t slot = shard + (number == SOURCE_TRAIN ? 0 : shards->splits[SOURCE_TRAIN].shards.count);
+    *opened = (opened_t){.file = slot < shards->kept ? atomic_load(&shards->files[slot]) : -1};
+    if (opened->file >= 0) {
+        opened->kept = true;
+        return SGP_OK;
+    }
+    if (snprintf(path, sizeof path, "%s/%s", shards->directory,
+                 names_at(&shards->splits[number].shards, shard)) >= PATH_MAX) {
+        snprintf(problem, SGP_REGULAR_PROBLEM, "has a path that is too long");
+        return SGP_ERR_IO;
+    }
+    int none = -1; /* else another thread was first, and this one uses its own descriptor once */
+    sgp_status_t status = sgp_regular_open(path, &opened->file, problem);
+    if (!status && slot < shards->kept)
+        opened->kept = atomic_compare_exchange_strong(&shards->files[slot], &none, opened->file);
+    return status;
+}
+
+static void leave_shard(const opened_t *opened) {
+    if (!opened->kept) close(opened->file);
 }
 
 /* Reads the header block and the picture behind it in one call. */
@@ -229,12 +273,12 @@ static sgp_status_t read_sample(const source_t *source, source_split_t split, ui
     char problem[SGP_REGULAR_PROBLEM];
     const shards_t *shards = source->state;
     const place_t *place = &shards->splits[split].places[index];
-    int file;
-    if (open_file(shards, shard_of(shards, split, index), &file, problem))
+    opened_t opened;
+    if (use_shard(shards, split, shard_of(shards, split, index), &opened, problem))
         return source_buffer_fail(buffer, SGP_ERR_IO, "the shard %s", problem);
     sgp_status_t status = source_buffer_reserve(buffer, place->size);
-    if (!status) status = read_place(file, place, buffer);
-    close(file);
+    if (!status) status = read_place(opened.file, place, buffer);
+    leave_shard(&opened);
     return status;
 }
 
@@ -245,37 +289,32 @@ static void sample_name(const source_t *source, source_split_t split, uint64_t i
     uint8_t block[TAR_BLOCK];
     const shards_t *shards = source->state;
     const place_t *place = &shards->splits[split].places[index];
-    const char *shard = shard_of(shards, split, index);
+    size_t shard = shard_of(shards, split, index);
+    const char *file = names_at(&shards->splits[split].shards, shard);
+    uint64_t at = (uint64_t)place->block * TAR_BLOCK;
     tar_member_t member;
-    int file;
-    snprintf(name, SOURCE_NAME_BYTES, "%s:byte %llu", shard,
-             (unsigned long long)place->block * TAR_BLOCK);
-    if (open_file(shards, shard, &file, problem)) return;
-    if (pread(file, block, sizeof block, (off_t)place->block * TAR_BLOCK) == TAR_BLOCK &&
+    opened_t opened;
+    snprintf(name, SOURCE_NAME_BYTES, "%s:byte %llu", file, (unsigned long long)at);
+    if (use_shard(shards, split, shard, &opened, problem)) return;
+    if (pread(opened.file, block, sizeof block, (off_t)at) == TAR_BLOCK &&
         shard_index_hash(block) == place->header && tar_parse(block, &member))
-        snprintf(name, SOURCE_NAME_BYTES, "%.200s:%.300s", shard, member.name);
-    close(file);
+        snprintf(name, SOURCE_NAME_BYTES, "%.200s:%.300s", file, member.name);
+    leave_shard(&opened);
 }
 
 static void will_need(const source_t *source, source_split_t split, const uint64_t *indices,
                       size_t count) {
     char problem[SGP_REGULAR_PROBLEM];
     const shards_t *shards = source->state;
-    const char *opened = NULL; /* neighbours share a shard where the order is that of the shards */
-    int file = -1;
     for (size_t i = 0; i < count; i++) {
         const place_t *place = &shards->splits[split].places[indices[i]];
-        const char *shard = shard_of(shards, split, indices[i]);
-        if (shard != opened) {
-            if (file >= 0) close(file);
-            opened = shard;
-            if (open_file(shards, shard, &file, problem)) file = -1; /* source_read says why */
-        }
-        if (file >= 0)
-            posix_fadvise(file, (off_t)place->block * TAR_BLOCK, (off_t)TAR_BLOCK + place->size,
-                          POSIX_FADV_WILLNEED);
+        opened_t opened;
+        if (use_shard(shards, split, shard_of(shards, split, indices[i]), &opened, problem))
+            continue; /* source_read says why */
+        posix_fadvise(opened.file, (off_t)place->block * TAR_BLOCK, (off_t)TAR_BLOCK + place->size,
+                      POSIX_FADV_WILLNEED);
+        leave_shard(&opened);
     }
-    if (file >= 0) close(file);
 }
 
 const source_format_t shards_format = {

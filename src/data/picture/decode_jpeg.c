@@ -49,7 +49,6 @@ static bool is_damage(const struct jpeg_error_mgr *errors) {
     switch (errors->msg_code) {
     case JWRN_ADOBE_XFORM:
     case JWRN_JFIF_MAJOR:
-    case JWRN_TOO_MUCH_DATA:
         return false;
     case JWRN_EXTRANEOUS_DATA: /* i[1]: the marker; restart markers belong to a scan */
         return errors->msg_parm.i[1] >= 0xd0 && errors->msg_parm.i[1] <= 0xd7;

@@ -7,6 +7,7 @@
 #include "data/picture/jitter.h"
 #include "data/picture/resample.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,9 +15,10 @@
 typedef struct output {
     int size; /* pixels of a side */
     bool flip;
-    const jitter_t *jitter; /* NULL: none */
-    uint8_t *image;         /* (size, size, 4) if there is jitter */
-    float *out;             /* (size, size, 3) */
+    bool has_jitter;
+    jitter_t jitter;
+    uint8_t *image; /* (size, size, 4) if there is jitter, which needs all pixels at once */
+    float *out;     /* (size, size, 3) */
 } output_t;
 
 struct picture_worker {
@@ -149,7 +151,7 @@ static void normalise(const picture_worker_t *worker, int y, const uint8_t *row)
 static void take_resized(void *user, int y, const uint8_t *row) {
     picture_worker_t *worker = user;
     size_t bytes = (size_t)worker->output.size * 4;
-    if (worker->output.jitter) memcpy(worker->output.image + (size_t)y * bytes, row, bytes);
+    if (worker->output.has_jitter) memcpy(worker->output.image + (size_t)y * bytes, row, bytes);
     else normalise(worker, y, row);
 }
 
@@ -160,7 +162,7 @@ static void take_decoded(void *user, const uint8_t *rows, size_t pitch, int coun
 static void finish_jitter(picture_worker_t *worker) {
     output_t *output = &worker->output;
     size_t size = (size_t)output->size;
-    jitter_apply(output->jitter, size * size, output->image);
+    jitter_apply(&output->jitter, size * size, output->image);
     for (int y = 0; y < output->size; y++)
         normalise(worker, y, output->image + (size_t)y * size * 4);
 }
@@ -220,28 +222,25 @@ static sgp_status_t resize(picture_worker_t *worker, const picture_info_t *info,
     return decode(worker, info, &request, &(decode_sink_t){take_decoded, resample});
 }
 
-static sgp_status_t reserve_image(picture_worker_t *worker) {
-    size_t size = (size_t)worker->output.size;
+static sgp_status_t begin_jitter(picture_worker_t *worker, float strength, sgp_random_t *random) {
+    output_t *output = &worker->output;
+    size_t size = (size_t)output->size;
+    output->has_jitter = true;
+    output->jitter = jitter_draw(strength, random);
     sgp_status_t status =
         decode_reserve(&worker->reason, &worker->image, &worker->image_room, size * size * 4);
-    worker->output.image = worker->image;
+    output->image = worker->image;
     return status;
 }
 
 static sgp_status_t train(picture_worker_t *worker, const picture_options_t *options,
                           const picture_info_t *info, sgp_random_t *random) {
+    sgp_status_t status = SGP_OK;
     crop_t crop = crop_random(options, info->width, info->height, random);
-    jitter_t jitter;
     worker->output.flip = options->flip && sgp_random_double(random) < 0.5;
-    if (options->jitter > 0) {
-        jitter = jitter_draw(options->jitter, random);
-        worker->output.jitter = &jitter;
-        sgp_status_t status = reserve_image(worker);
-        if (status) return status;
-    }
-    sgp_status_t status = resize(worker, info, &crop);
-    if (!status && worker->output.jitter) finish_jitter(worker);
-    worker->output.jitter = NULL;
+    if (options->jitter > 0) status = begin_jitter(worker, options->jitter, random);
+    if (!status) status = resize(worker, info, &crop);
+    if (!status && worker->output.has_jitter) finish_jitter(worker);
     return status;
 }
 
@@ -260,6 +259,7 @@ sgp_status_t picture_train(picture_worker_t *worker, const picture_options_t *op
 
 sgp_status_t picture_test(picture_worker_t *worker, const picture_options_t *options,
                           const uint8_t *bytes, size_t size, float *out) {
+    assert(options->size >= 1 && options->resize >= options->size);
     picture_info_t info;
     worker->output = (output_t){.size = options->size, .out = out};
     set_table(worker, options);

@@ -42,8 +42,8 @@ const resample_kernels_t resample_plain = {plain_columns, plain_rows};
 
 #define AVX2 __attribute__((target("avx2")))
 
-/* upper, lower: sums of the weights' parts; the whole sum in 8 bits a lane. */
-AVX2 static inline __m256i whole_256(__m256i upper, __m256i lower) {
+/* upper, lower: sums with either part of the weights; their whole, rounded, in each lane of 32 bits. */
+AVX2 static inline __m256i rounded_lanes(__m256i upper, __m256i lower) {
     __m256i half = _mm256_set1_epi32(1 << (RESAMPLE_BITS - 1));
     __m256i sum = _mm256_add_epi32(_mm256_slli_epi32(upper, RESAMPLE_LOWER_BITS), lower);
     return _mm256_srli_epi32(_mm256_add_epi32(sum, half), RESAMPLE_BITS);
@@ -55,7 +55,7 @@ AVX2 static inline __m256i pair_of(const int16_t *weights) {
     return _mm256_set1_epi32(pair);
 }
 
-/* One output of both rows, 8 bits a lane; a row has its half of the registers. A multiplication of
+/* One output of both rows; a row has its half of the registers. A multiplication of
  * 16-bit pairs adds two neighbouring pixels of a channel. */
 AVX2 static inline __m256i avx2_output(const resample_axis_t *axis, int output,
                                        const uint8_t *const in[2]) {
@@ -79,7 +79,7 @@ AVX2 static inline __m256i avx2_output(const resample_axis_t *axis, int output,
         upper = _mm256_add_epi32(upper, _mm256_madd_epi16(two, pair_of(group->upper + 2)));
         lower = _mm256_add_epi32(lower, _mm256_madd_epi16(two, pair_of(group->lower + 2)));
     }
-    return whole_256(upper, lower);
+    return rounded_lanes(upper, lower);
 }
 
 AVX2 static void avx2_columns(const resample_axis_t *axis, const uint8_t *const in[2],
@@ -117,7 +117,7 @@ AVX2 static void avx2_rows(const resample_axis_t *axis, int output, const uint8_
             lower_1 = _mm256_add_epi32(lower_1, _mm256_madd_epi16(second, weight));
         }
         __m256i words =
-            _mm256_packus_epi32(whole_256(upper_0, lower_0), whole_256(upper_1, lower_1));
+            _mm256_packus_epi32(rounded_lanes(upper_0, lower_0), rounded_lanes(upper_1, lower_1));
         words = _mm256_permute4x64_epi64(words, _MM_SHUFFLE(3, 1, 2, 0));
         __m128i packed =
             _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/constants.h"
+#include "data/picture/exif.h"
 #include "data/picture/picture.h"
 #include "data/source.h"
 
@@ -20,7 +21,7 @@ enum { PER_ITEM = 64 }; /* samples that a thread takes at once */
 typedef struct seen {
     source_buffer_t buffer;
     picture_worker_t *worker;
-    uint64_t bytes, broken, png, grey;
+    uint64_t bytes, broken, png, grey, turned;
     uint64_t least, most; /* pixels; 0: none yet */
     int least_width, least_height, most_width, most_height;
 } seen_t;
@@ -61,6 +62,7 @@ static sgp_status_t look(check_t *check, seen_t *seen, source_split_t split, uin
     if (!status) status = picture_check(seen->worker, seen->buffer.bytes, seen->buffer.size);
     if (status) *problem = picture_reason(seen->worker);
     else note_size(seen, &info);
+    if (!status && exif_orientation(seen->buffer.bytes, seen->buffer.size) != 1) seen->turned++;
     return status;
 }
 
@@ -107,6 +109,7 @@ static seen_t add_up(const check_t *check, int threads) {
         sum.broken += seen->broken;
         sum.png += seen->png;
         sum.grey += seen->grey;
+        sum.turned += seen->turned;
         if (seen->least > 0 && (sum.least == 0 || seen->least < sum.least)) {
             sum.least = seen->least;
             sum.least_width = seen->least_width;
@@ -135,6 +138,9 @@ static void report(const check_t *check, const seen_t *sum, double seconds) {
                sum->least_height, sum->most_width, sum->most_height, (unsigned long long)sum->png,
                (unsigned long long)sum->grey);
     if (shape->encoded) printf("bytes       %.1f MB\n", (double)sum->bytes / 1e6);
+    if (sum->turned > 0)
+        printf("turned      %llu: their orientation (EXIF) is ignored, as by torchvision\n",
+               (unsigned long long)sum->turned);
     printf("broken      %llu\n", (unsigned long long)sum->broken);
     printf("time        %.1f s, %.0f pictures/s\n", seconds,
            seconds > 0 ? (double)all / seconds : 0.0);
