@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "model/engine_private.h"
+#include "model/engine.h"
 
 #include "base/logging.h"
+#include "model/engine_private.h"
 
 #include <dlfcn.h>
 #include <stdio.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "model/engine.h"
 #include "model/engine_private.h"
 
 #include "base/logging.h"

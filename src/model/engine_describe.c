@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The shapes of a layer and the descriptions of its primitives, in oneDNN's versions 2 and 3. */
+#include "model/engine.h"
 #include "model/engine_private.h"
 
 /* Version 3 made memory descriptors opaque and builds a primitive's description in one call;

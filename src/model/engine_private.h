@@ -6,8 +6,9 @@
 #ifndef SGP_MODEL_ENGINE_PRIVATE_H
 #define SGP_MODEL_ENGINE_PRIVATE_H
 
-#include "model/engine.h"
+#include "model/arena.h"
 
+#include <sgp/status.h>
 #include <dnnl.h>
 
 #if DNNL_VERSION_MAJOR >= 3
@@ -17,6 +18,9 @@ typedef const_dnnl_memory_desc_t layout_view_t;
 typedef dnnl_memory_desc_t layout_t;
 typedef const dnnl_memory_desc_t *layout_view_t;
 #endif
+
+typedef struct engine engine_t;                 /* engine.h */
+typedef struct affine_options affine_options_t; /* engine.h */
 
 /* The OpenMP runtime that oneDNN uses, of whichever compiler; NULL if oneDNN uses none. */
 typedef struct openmp {
