@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "base/logging.h"
-#include "model/layers/kernels.h"
+#include "model/layers/layer_kernels.h"
 #include "model/layers/layer.h"
 #include "model/layers/loss.h"
 #include "model/models/models.h"

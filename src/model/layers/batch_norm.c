@@ -2,7 +2,7 @@
 #include "model/layers/batch_norm.h"
 
 #include "base/logging.h"
-#include "model/layers/kernels.h"
+#include "model/layers/layer_kernels.h"
 
 #include <math.h>
 

@@ -15,7 +15,7 @@
 
 #include "model/arena.h"
 #include "model/element.h"
-#include "model/layers/kernels.h"
+#include "model/layers/layer_kernels.h"
 
 #include <sgp/status.h>
 #include <stdbool.h>

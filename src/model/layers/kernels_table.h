@@ -3,7 +3,7 @@
 #ifndef SGP_MODEL_LAYERS_KERNELS_TABLE_H
 #define SGP_MODEL_LAYERS_KERNELS_TABLE_H
 
-#include "model/layers/kernels.h"
+#include "model/layers/layer_kernels.h"
 
 #include "model/layers/kernels_elements.h"
 #include "model/layers/kernels_norm.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/layers/pooling.h"
 
-#include "model/layers/kernels.h"
+#include "model/layers/layer_kernels.h"
 
 void pooling_max_forward(const pooling_t *p, const void *x, void *y) {
     kernels_best()->max_forward(p, x, y);

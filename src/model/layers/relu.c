@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/layers/relu.h"
 
-#include "model/layers/kernels.h"
+#include "model/layers/layer_kernels.h"
 
 void relu_forward(element_t element, size_t count, const void *x, void *y) {
     kernels_best()->relu_forward(element, count, x, y);

@@ -6,8 +6,8 @@
  * The bodies are in kernels_*.h, which kernels_4.c, kernels_8.c and kernels_16.c include. Arrays
  * hold elements of the type given, are (batch, height, width, channels), and their arithmetic is in
  * float32. */
-#ifndef SGP_MODEL_LAYERS_KERNELS_H
-#define SGP_MODEL_LAYERS_KERNELS_H
+#ifndef SGP_MODEL_LAYERS_LAYER_KERNELS_H
+#define SGP_MODEL_LAYERS_LAYER_KERNELS_H
 
 #include "model/element.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "model/layers/kernels.h"
+#include "model/layers/layer_kernels.h"
 
 extern const kernels_t kernels_4, kernels_8, kernels_16;
 

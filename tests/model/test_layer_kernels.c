@@ -2,7 +2,7 @@
 /* Every width of vectors gives the same bits, and bfloat16 the rounded result of float32. */
 #include "reference.h"
 
-#include "model/layers/kernels.h"
+#include "model/layers/layer_kernels.h"
 
 enum { ROWS = 70, CHANNELS = 48, COUNT = ROWS * CHANNELS };
 
