@@ -11,12 +11,12 @@
 #define ELEMENTS ((size_t)1000) /* 15 full chunks and a short one */
 #define FAR      ((uint64_t)60 * 1000000000u)
 
-static float value_of(int src, uint64_t step, size_t at) {
+static inline float value_of(int src, uint64_t step, size_t at) {
     return (float)(src * 100000) + (float)(step * 1000) + (float)at;
 }
 
-static bool send_vector(sgp_transport_t *transport, const sgp_destination_t *to, int destinations,
-                        uint64_t step, size_t elements) {
+static inline bool send_vector(sgp_transport_t *transport, const sgp_destination_t *to,
+                               int destinations, uint64_t step, size_t elements) {
     sgp_header_t header = {.kind = SGP_KIND_PUSH,
                            .encoding = SGP_ENCODING_FLOAT32,
                            .channel = 7,
@@ -44,7 +44,7 @@ static bool send_vector(sgp_transport_t *transport, const sgp_destination_t *to,
 }
 
 /* The next chunk, however long it takes. */
-static bool receive_chunk(sgp_transport_t *transport, sgp_chunk_t *chunk) {
+static inline bool receive_chunk(sgp_transport_t *transport, sgp_chunk_t *chunk) {
     while (sgp_transport_receive(transport, chunk) == SGP_ERR_AGAIN) {
         sgp_status_t status = sgp_transport_wait(transport, sgp_transport_now(transport) + FAR);
         CHECK(status == SGP_OK);
@@ -53,7 +53,7 @@ static bool receive_chunk(sgp_transport_t *transport, sgp_chunk_t *chunk) {
     return true;
 }
 
-static void check_payload(const sgp_chunk_t *chunk) {
+static inline void check_payload(const sgp_chunk_t *chunk) {
     const float *values = chunk->payload;
     CHECK((uintptr_t)values % 64 == 0);
     for (size_t i = 0; i < chunk->header.elements; i++)
@@ -61,7 +61,7 @@ static void check_payload(const sgp_chunk_t *chunk) {
               value_of(chunk->header.src, chunk->header.step, (size_t)chunk->header.offset + i));
 }
 
-static void finish(sgp_transport_t *transport) {
+static inline void finish(sgp_transport_t *transport) {
     sgp_transport_leave(transport, sgp_transport_now(transport) + FAR);
     sgp_transport_destroy(transport);
 }
