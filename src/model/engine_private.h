@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files engine*.c share. Nobody else includes this header, nor oneDNN's.
  *
- * engine.c: the engine, its threads, and primitives. engine_affine.c: layers made of them.
+ * engine_core.c: the engine, its threads, and primitives. engine_affine.c: layers made of them.
  * engine_describe.c: the descriptions that differ between oneDNN 2 and 3. */
 #ifndef SGP_MODEL_ENGINE_PRIVATE_H
 #define SGP_MODEL_ENGINE_PRIVATE_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Element by element: the ReLU alone, sums of gradients, rounding. See kernels.h. */
+/* Element by element: the ReLU alone, sums of gradients, rounding. See layer_kernels.h. */
 #ifndef SGP_MODEL_LAYERS_KERNELS_ELEMENTS_H
 #define SGP_MODEL_LAYERS_KERNELS_ELEMENTS_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The passes of batch norm over its activations. See kernels.h and batch_norm.h. Sums are taken per
+/* The passes of batch norm over its activations. See layer_kernels.h and batch_norm.h. Sums are taken per
  * column, so that the width of the vectors does not change them. */
 #ifndef SGP_MODEL_LAYERS_KERNELS_NORM_H
 #define SGP_MODEL_LAYERS_KERNELS_NORM_H

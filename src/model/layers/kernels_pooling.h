@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pooling over pixels. See kernels.h and pooling.h. */
+/* Pooling over pixels. See layer_kernels.h and pooling.h. */
 #ifndef SGP_MODEL_LAYERS_KERNELS_POOLING_H
 #define SGP_MODEL_LAYERS_KERNELS_POOLING_H
 

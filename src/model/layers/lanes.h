@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Vectors of LANES floats for our own loops. A file of kernels defines LANES before it includes
- * this header: see kernels.h. Every width, compiler and CPU gives the same bits: lanes are never
- * combined, and no operation is contracted. */
+ * this header: see layer_kernels.h. Every width, compiler and CPU gives the same bits: lanes are
+ * never combined, and no operation is contracted. */
 #ifndef SGP_MODEL_LAYERS_LANES_H
 #define SGP_MODEL_LAYERS_LANES_H
 
