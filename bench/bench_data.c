@@ -2,10 +2,12 @@
 /* The CPU time by which a picture becomes the input of a network, on one thread.
  *
  *     bench_data [--test] [--size N] [--seconds S] FILE...
+ *     bench_data --levels CROPS FILE...
  *
  * reads the files into memory, then decodes and augments them in turn (--test: resizes and crops, as
  * for evaluation) for about S seconds of CPU time. Prints the mean microseconds per picture.
- * bench/data alternates it with others. */
+ * bench/data alternates it with others. --levels writes, per file, the bytes of red, green and blue of
+ * the evaluation and of the training crops of random = 0 .. CROPS - 1, before normalisation. */
 #include "data/picture/picture.h"
 
 #include <stdio.h>
@@ -64,14 +66,30 @@ static bool measure(work_t *work, const file_t *files, int count, double seconds
     return true;
 }
 
+static bool write_levels(work_t *work, const file_t *files, int count, int crops) {
+    size_t floats = (size_t)work->options.size * (size_t)work->options.size * 3;
+    for (int c = 0; c < 3; c++) {
+        work->options.mean[c] = 0;
+        work->options.deviation[c] = 1;
+    }
+    for (int i = 0; i < count * (crops + 1); i++) {
+        int crop = i % (crops + 1) - 1;
+        work->test = crop < 0;
+        if (!once(work, &files[i / (crops + 1)], (uint64_t)crop)) return false;
+        for (size_t j = 0; j < floats; j++) putchar((int)work->out[j]);
+    }
+    return true;
+}
+
 int main(int argc, char **argv) {
     work_t work = {.options = picture_options(224)};
     double seconds = 1;
-    int i = 1;
+    int i = 1, crops = 0;
     for (; i < argc && !strncmp(argv[i], "--", 2); i++) {
         if (!strcmp(argv[i], "--test")) work.test = true;
         else if (!strcmp(argv[i], "--size") && i + 1 < argc)
             work.options = picture_options(atoi(argv[++i]));
+        else if (!strcmp(argv[i], "--levels") && i + 1 < argc) crops = atoi(argv[++i]);
         else if (!strcmp(argv[i], "--seconds") && i + 1 < argc) seconds = atof(argv[++i]);
     }
     int count = argc - i;
@@ -88,7 +106,8 @@ int main(int argc, char **argv) {
         good = read_file(&files[j]);
         if (!good) perror(files[j].path);
     }
-    good = good && measure(&work, files, count, seconds);
+    good = good && (crops > 0 ? write_levels(&work, files, count, crops)
+                              : measure(&work, files, count, seconds));
     for (int j = 0; j < count; j++) free(files[j].bytes);
     picture_worker_destroy(work.worker);
     free(work.out);

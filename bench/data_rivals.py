@@ -4,15 +4,18 @@
 
     data_rivals.py pil|tensor [--test] [--size N] [--seconds S] FILE...
     data_rivals.py make [--photographs] FOLDER
+    data_rivals.py same PROGRAM FILE...
 
 `pil` is ImageFolder's loader with transforms on PIL images, `tensor` is torchvision's own decoder with transforms v2 on
 tensors; the files are in memory. Prints the mean microseconds of CPU time per picture, on one thread. `make` writes
-JPEGs of about 500 x 375 pixels: noise with the spectrum of photographs, or scikit-image's photographs.
+JPEGs of about 500 x 375 pixels: noise with the spectrum of photographs, or scikit-image's photographs. `same` compares
+the pixels of PROGRAM, our bench_data, with those of `pil`.
 """
 import argparse
 import importlib.util
 import io
 import pathlib
+import subprocess
 import sys
 import time
 
@@ -57,6 +60,28 @@ def measure(options):
     print("%.1f" % ((now - start) / done * 1e6))
 
 
+def make_pictures():
+    """The module by which the tests' expected files were made."""
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests" / "data"))
+    return importlib.import_module("make_pictures")
+
+
+def same(program, *paths, crops=20, size=224):
+    import numpy
+    import PIL
+    output = subprocess.run([program, "--levels", str(crops), *paths], check=True, stdout=subprocess.PIPE).stdout
+    ours = iter(numpy.frombuffer(output, numpy.uint8).reshape(-1, size, size, 3))
+    differences = []
+    for path in paths:
+        content = pathlib.Path(path).read_bytes()
+        for crop in range(-1, crops):
+            kind = "test" if crop < 0 else "train"
+            theirs = make_pictures().expected(content, kind, size, size * 256 // 224, 0, crop)
+            differences.append(int(abs(next(ours).astype(int) - theirs).max()))
+    print(f"Pillow {PIL.__version__}: {differences.count(0)} of {len(differences)} crops have the same bits; "
+          f"the largest difference is {max(differences)} of 255")
+
+
 def photographs():
     from PIL import Image
     folder = pathlib.Path(importlib.util.find_spec("skimage").submodule_search_locations[0]) / "data"
@@ -69,21 +94,21 @@ def photographs():
 
 def noise():
     from PIL import Image
-    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests" / "data"))
-    from make_pictures import photograph
     for seed in range(8):
-        yield Image.fromarray(photograph(375, 500, seed))
+        yield Image.fromarray(make_pictures().photograph(375, 500, seed))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=("pil", "tensor", "make"))
+    parser.add_argument("kind", choices=("pil", "tensor", "make", "same"))
     parser.add_argument("--test", action="store_true")
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--seconds", type=float, default=1)
     parser.add_argument("--photographs", action="store_true")
     parser.add_argument("paths", nargs="+")
     options = parser.parse_args()
+    if options.kind == "same":
+        return same(*options.paths)
     if options.kind != "make":
         return measure(options)
     for i, image in enumerate(photographs() if options.photographs else noise()):
