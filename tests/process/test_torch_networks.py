@@ -1,10 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The residual networks agree with torch's in logits, loss, gradients and statistics; torch loads a run's model."""
 
+import importlib.util
 import os
+import sys
 import unittest
 
 from support import ProgramTest
+
+# Debian's torch belongs to Debian's Python, which need not be the first one.
+DEBIAN = "/usr/bin/python3"
+OTHER = os.path.exists(DEBIAN) and os.path.realpath(DEBIAN) != os.path.realpath(sys.executable)
+if OTHER and not importlib.util.find_spec("torch"):
+    os.execv(DEBIAN, [DEBIAN, "-B", *sys.argv])
 
 try:
     import torch

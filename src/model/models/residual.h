@@ -14,7 +14,7 @@ typedef struct residual {
     int stage;               /* of the next block, from 1; its tensors begin with "layer<stage>." */
 } residual_t;
 
-/* What one stage repeats: blocks of `channels` channels. */
+/* A stage: blocks of the same shape. */
 typedef struct residual_stage {
     int blocks;
     int channels;    /* of the 3x3 convolutions */

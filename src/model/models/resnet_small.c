@@ -4,9 +4,9 @@
 
 enum { STAGES = 3, WIDTH = 16 };
 
-/* The ResNets for small images (He, Zhang, Ren, Sun 2015, section 4.2), of 6 blocks + 2 layers: 16,
- * 32 and 64 channels. Shortcuts are those of the large networks (option B), where the paper's have
- * no parameters. */
+/* The ResNets for small images (He, Zhang, Ren, Sun 2015, section 4.2): with n blocks per stage, of
+ * 16, 32 and 64 channels, they have 6n + 2 layers. Shortcuts are those of the large networks (option
+ * B), where the paper's have no parameters. */
 static void build(network_t *network, int classes, int blocks) {
     residual_t net = {.network = network, .initial = LAYER_INITIAL_FAN_IN};
     residual_stem(&net, WIDTH, 3, 1);
