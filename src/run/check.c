@@ -68,7 +68,8 @@ static sgp_status_t check_warmup(const train_options_t *options) {
 /* Its row takes a number below 0 for one that is not given, and train_options_settle replaces that. */
 static sgp_status_t check_lr(const train_options_t *options) {
     if (options->lr > 0) return SGP_OK;
-    return sgp_fail(SGP_ERR_INVALID, "lr is %g: must be a number above 0, 1e6 at most", options->lr);
+    return sgp_fail(SGP_ERR_INVALID, "lr is %g: must be a number above 0, 1e6 at most",
+                    options->lr);
 }
 
 static sgp_status_t check_allreduce(const train_options_t *options) {

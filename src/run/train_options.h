@@ -29,8 +29,9 @@ typedef struct train_options {
     int workers; /* per node: they average gradients exactly; nodes * workers processes. Process r is worker
                     r % workers of node r / workers */
     int epochs;
-    int batch_size;          /* samples per worker and step */
-    double lr;               /* per 256 samples of the global batch, scaled linearly; below 0 until train_options_settle */
+    int batch_size; /* samples per worker and step */
+    double
+        lr; /* per 256 samples of the global batch, scaled linearly; below 0 until train_options_settle */
     double warmup_epochs;    /* below 0: 5/90 of the epochs */
     const char *lr_schedule; /* schedule_kind_t by name; "auto" until train_options_settle */
     double momentum;

@@ -167,6 +167,25 @@ static void parts_of_shards(void **state) {
     for (int i = 0; i < COUNT; i++) assert_int_equal(all[i], 1);
 }
 
+/* Parts of 44 samples for 3 nodes differ by one, and have each sample once. */
+static void parts_that_differ(void **state) {
+    const fixture_t *fixture = *state;
+    int taken[COUNT] = {0}, total = 0;
+    for (int node = 0; node < SHARDS; node++) {
+        feed_options_t options = pictures_of(fixture->shards, node, SHARDS);
+        options.shard_per_node = true;
+        options.limit = COUNT - 1;
+        feed_t *feed = make(&options);
+        assert_int_equal(take_epoch(feed, 0, taken), 4);
+        feed_destroy(feed);
+    }
+    for (int i = 0; i < COUNT; i++) {
+        assert_in_range(taken[i], 0, 1);
+        total += taken[i];
+    }
+    assert_int_equal(total, COUNT - 1);
+}
+
 static void parts_need_shards(void **state) {
     const fixture_t *fixture = *state;
     feed_options_t options = pictures_of(fixture->folder, 0, 2);
@@ -267,6 +286,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(each_picture_once_over_all_nodes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(parts_of_shards, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(parts_that_differ, set_up, tear_down),
         cmocka_unit_test_setup_teardown(parts_need_shards, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_limit_takes_pictures_of_all_kinds, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_pictures_in_order, set_up, tear_down),
