@@ -45,13 +45,24 @@ static void finish_member(member_t *member) {
     assert_int_equal(atomic_load(&ranks_failures), 0);
 }
 
+/* Not one of those that the system gives to outgoing connections: another test could get it before
+ * the member listens there. */
 static int free_port(char at[64]) {
-    sgp_address_t bound, published;
-    int listener;
-    assert_int_equal(sgp_address_listen("127.0.0.1", NULL, &listener, &bound, &published), SGP_OK);
-    close(listener);
-    snprintf(at, 64, "127.0.0.1:%d", sgp_address_port(&bound));
-    return sgp_address_port(&bound);
+    enum { FIRST = 20000, COUNT = 12000 };
+    static int tried;
+    for (; tried < COUNT; tried++) {
+        sgp_address_t bound, published;
+        int listener, port = FIRST + (getpid() * 7 + tried) % COUNT;
+        char ports[16];
+        snprintf(ports, sizeof ports, "%d", port);
+        if (sgp_address_listen("127.0.0.1", ports, &listener, &bound, &published)) continue;
+        close(listener);
+        tried++;
+        snprintf(at, 64, "127.0.0.1:%d", port);
+        return port;
+    }
+    fail_msg("no port is free");
+    return -1;
 }
 
 /* ---- clients of the test's own ---- */
