@@ -36,7 +36,7 @@ static void write_folder(const char *directory) {
 }
 
 static void add_sample(tar_file_t *tar, int number) {
-    char name[32], label[8];
+    char name[32], label[16];
     uint8_t *bytes;
     size_t size;
     encode(number, &bytes, &size);
