@@ -28,7 +28,7 @@ typedef struct cursor {
     int batch;      /* positions of a process in a step, > 0 */
 } cursor_t;
 
-/* What a process takes in a step. */
+/* The positions of a process in a step. */
 typedef struct cursor_part {
     uint64_t first; /* the first position */
     int count;      /* 0 to batch */

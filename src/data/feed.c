@@ -19,7 +19,7 @@
 /* Of a picture in the lists of a source, and of a photograph while it is decoded; about. */
 enum { LIST_BYTES = 64, PHOTOGRAPH_BYTES = 4 << 20 };
 
-/* What the next feed_next gives. */
+/* The batches that feed_next gives next. */
 typedef struct course {
     bool test, begun;   /* begun: the pipeline knows of it */
     uint64_t epoch, at; /* at: the step, or of a test the sample */

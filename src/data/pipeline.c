@@ -15,7 +15,7 @@
 
 enum { CHANNELS = 3, SLOTS = PIPELINE_AHEAD + 1, REASON = 160 };
 
-/* What became of a sample. */
+/* The result of preparing a sample. */
 typedef struct outcome {
     sgp_status_t status; /* of the last picture that was tried */
     int tries;           /* 1: its own picture is good */
@@ -32,7 +32,7 @@ typedef struct pass {
     uint64_t start, batches; /* the first batch, and the one behind the last */
 } pass_t;
 
-/* What a thread keeps. */
+/* The memory of a decoder thread. */
 typedef struct hand {
     picture_worker_t *worker;
     source_buffer_t buffer;

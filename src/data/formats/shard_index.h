@@ -8,7 +8,7 @@
  *   "SGPINDEX", u32 version (1), u32 samples, u64 bytes of the tar file, u64 XXH3 of the 24 bytes before it and of all
  *   that follows it; for each sample: u32 block of 512 bytes in which its picture's header is, u32 bytes of the picture,
  *   u32 low half of XXH3 of that header block, u32 label.
- * Whoever reads a sample compares the header block's hash: no shard is mistaken for another one, whatever its time. */
+ * A reader compares the hash of a sample's header block, so no shard is mistaken for another one, whatever its time. */
 #ifndef SGP_DATA_FORMATS_SHARD_INDEX_H
 #define SGP_DATA_FORMATS_SHARD_INDEX_H
 

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What becomes of the resized rows. */
+/* The destination of the resized rows. */
 typedef struct output {
     int size; /* pixels of a side */
     bool flip;

@@ -67,9 +67,9 @@ uint32_t sgp_turn_of_step(uint64_t step); /* its number */
 /* Bytes of a message have passed. */
 void sgp_scheduler_moved(sgp_scheduler_t *scheduler, const sgp_turn_t *turn, uint64_t bytes);
 
-/* Opens a window if there is none, closes one that is over, and judges it. No message is held for
- * longer than most_held without a moment of service. true: another set of messages may use the link
- * now. */
+/* Opens a window if there is none, closes one that is over, and judges it. While one message is
+ * served for longer than most_held, the others have a moment of service each such time. true:
+ * another set of messages may use the link now. */
 bool sgp_scheduler_watch(sgp_scheduler_t *scheduler, uint64_t now, uint64_t most_held);
 
 /* The link is not contended any more. */

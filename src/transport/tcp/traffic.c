@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #define REPEATS    3                /* of a damaged chunk; then the peer is lost */
-#define MOST_HELD  SGP_SECOND       /* for a message; so that no peer takes this rank for dead */
+#define MOST_HELD  SGP_SECOND       /* for other messages, while one is served */
 #define MOST_PAUSE (8 * SGP_SECOND) /* without a word from the receiver, which speaks each second */
 #define TURN       16   /* chunks and reads of a connection before the next one is served */
 #define LAST_READS 4096 /* that empty a socket whose peer has ended, whatever its buffer holds */
