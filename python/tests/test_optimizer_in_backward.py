@@ -275,6 +275,52 @@ def test_models_of_all_kinds(name, bucket_mb):
     check(MODELS[name], lambda model: sgd(model.parameters()), bucket_mb=bucket_mb)
 
 
+class Lists(nn.Module):
+    """Layers whose parameters are in lists, which are modules that nobody calls. Calls are noted in `order`."""
+
+    class Layer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.tables = nn.ParameterList([nn.Parameter(torch.eye(6))])
+
+        def forward(self, x):
+            self.order.append(self.number)
+            return torch.tanh(x @ self.tables[0])
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(*(self.Layer() for _ in range(3)))
+        self.order = []
+        for number, layer in enumerate(self.layers):
+            layer.number, layer.order = number, self.order
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+@pytest.mark.parametrize("make_model", [Lists, lambda: nn.Sequential(Lists(), nn.Linear(6, 3))])
+def test_a_layer_waits_for_its_own_parameters_alone(make_model):
+    """Between the calls of two layers only the second one's bucket is waited for, wherever its parameters are."""
+
+    def body(group):
+        model = sgp.DistributedDataParallel(seeded(make_model), group=group, optimizer_in_backward=sgd, bucket_mb=1e-6)
+        lists = next(module for module in model.modules() if isinstance(module, Lists))
+        model(torch.ones(2, 6)).sum().backward()
+        wait_part = model._runtime.mixer.wait_part
+        offsets = {bucket.offset: i for i, bucket in enumerate(reversed(model._runtime.in_backward.buckets))}
+
+        def noted(offset, count):
+            lists.order.append(f"waits for {offsets[offset]}")
+            wait_part(offset, count)
+
+        model._runtime.mixer.wait_part = noted
+        lists.order.clear()
+        model(torch.ones(2, 6))
+        assert lists.order[:6] == ["waits for 0", 0, "waits for 1", 1, "waits for 2", 2]
+
+    run_nodes(2, body)
+
+
 class Branches(nn.Module):
     def __init__(self):
         super().__init__()

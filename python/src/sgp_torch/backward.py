@@ -65,6 +65,12 @@ def in_backward_pass() -> bool:
     return bool(torch._C._current_graph_task_id() != -1)
 
 
+def default_bucket_bytes(count: int) -> float:
+    """Of a model with so many floats. The link is idle until the first bucket is ready, and the forward pass ends only after the
+    last one has come, so buckets of a small model on a slow link must be small; each costs a call of the optimizer."""
+    return min(max(count * _BYTES / 20, 1e6), 4e6)
+
+
 def make_buckets(entries: Iterable[Entry], least_bytes: float, end: int) -> list[Bucket]:
     """Buckets in the order of the backward pass, each of at least so many bytes, but for the last one."""
     buckets: list[Bucket] = []
@@ -91,10 +97,10 @@ class OptimizerInBackward:
     Args:
         wrapper: the DistributedDataParallel.
         given: an optimizer of the model's parameters, or a function that makes one of a list of them.
-        bucket_mb: the least size of a bucket in MB.
+        bucket_mb: the least size of a bucket in MB; None: chosen by the size of the model.
     """
 
-    def __init__(self, wrapper: Any, given: Optimizer | Callable[..., Optimizer], bucket_mb: float) -> None:
+    def __init__(self, wrapper: Any, given: Optimizer | Callable[..., Optimizer], bucket_mb: float | None) -> None:
         self._wrapper = wrapper
         self._runtime = wrapper._runtime
         self._mixer = self._runtime.mixer
@@ -103,9 +109,8 @@ class OptimizerInBackward:
         self._real_step = types.MethodType(type(self.optimizer).step, self.optimizer)
         self.optimizer.step = types.MethodType(_step_in_backward, self.optimizer)  # type: ignore[method-assign]
         optimizer_hooks.ignore(self.optimizer)
-        if not bucket_mb > 0:
-            raise Error(f"bucket_mb={bucket_mb}: more than 0")
-        self.buckets = make_buckets(self._runtime.entries, bucket_mb * 1e6, self._mixer.count)
+        least_bytes = default_bucket_bytes(self._mixer.count) if bucket_mb is None else bucket_mb * 1e6
+        self.buckets = make_buckets(self._runtime.entries, least_bytes, self._mixer.count)
         self._bucket_of = {id(entry.tensor): bucket for bucket in self.buckets for entry in bucket.entries}
         self._name_of = {id(entry.tensor): entry.name for entry in self._runtime.entries}
         self._buffers_under_way = False
@@ -159,9 +164,11 @@ class OptimizerInBackward:
         for entry in self._runtime.entries:
             self._handles.append(entry.tensor.register_post_accumulate_grad_hook(self._gradient_ready))
         module = self._wrapper.module
-        for inner in module.modules():
-            if any(id(parameter) in self._bucket_of for parameter in inner._parameters.values()):
-                self._handles.append(inner.register_forward_pre_hook(ModuleHook(self._module_entered)))
+        self._module_handles = {
+            inner: inner.register_forward_pre_hook(ModuleHook(self._module_entered))
+            for inner in module.modules()
+            if any(id(parameter) in self._bucket_of for parameter in inner.parameters())
+        }
         self._waits: dict[torch.nn.Module, list[Bucket]] = {inner: self._own_buckets(inner) for inner in module.modules()}
         if hasattr(module, "register_state_dict_pre_hook"):
             self._handles.append(module.register_state_dict_pre_hook(ModuleHook(self._settle_before_state)))
@@ -188,10 +195,9 @@ class OptimizerInBackward:
             for child in module.children():
                 visit(child, module if called else around)
 
-        for inner in root.modules():  # a module without parameters of its own can be the nearest one, too
-            if inner is not root and not inner._parameters and inner in self._waits:
-                self._handles.append(inner.register_forward_pre_hook(ModuleHook(self._module_entered)))
         visit(root, None)
+        for module in [module for module in self._module_handles if not self._waits[module]]:
+            self._module_handles.pop(module).remove()
 
     def _module_entered(self, module: torch.nn.Module, _: Any) -> None:
         if not self._learned:
@@ -310,7 +316,7 @@ class OptimizerInBackward:
 
     def close(self) -> None:
         self.settle()
-        for handle in self._handles:
+        for handle in (*self._handles, *self._module_handles.values()):
             handle.remove()
         del self.optimizer.step  # type: ignore[method-assign]
 

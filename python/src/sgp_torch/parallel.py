@@ -115,7 +115,7 @@ class DistributedDataParallel(torch.nn.Module):
         group: nodes; default: the group of the process.
         optimizer_in_backward: an optimizer, or a function that makes one of parameters: it runs during the backward pass,
             bucket by bucket, and each bucket leaves at once. See sgp_torch.backward.
-        bucket_mb: the least size of such a bucket in MB.
+        bucket_mb: the least size of such a bucket in MB; default: a twentieth of the model, between 1 and 4.
         algorithm, graph, peers, overlap, encoding, local_steps, slow_momentum, slow_every, mode, workers_per_node, timeout,
             seed, second_moment: see sgp_torch.options.Options. The environment gives defaults, SGP_TORCH_ALGORITHM and so on.
         Other keywords of torch's class are accepted: they concern the all-reduce of gradients, and have no effect here.
@@ -146,14 +146,14 @@ class DistributedDataParallel(torch.nn.Module):
         *,
         group: Group | None = None,
         optimizer_in_backward: Optimizer | Callable[..., Optimizer] | None = None,
-        bucket_mb: float = 4.0,
+        bucket_mb: float | None = None,
         **options: Any,
     ) -> None:
         super().__init__()
         _check_module(module)
         _check_unsupported(process_group=process_group, mixed_precision=mixed_precision, device_mesh=device_mesh)
         check_group(group)
-        if not bucket_mb > 0:
+        if bucket_mb is not None and not bucket_mb > 0:
             raise Error(f"bucket_mb={bucket_mb!r}: must be more than 0")
         self.module = module
         self.device = _device(device_ids)
@@ -165,7 +165,7 @@ class DistributedDataParallel(torch.nn.Module):
         self._start(group or default_group(), collected, init_sync, optimizer_in_backward, bucket_mb)
 
     def _start(
-        self, group: Group, options: options_.Options, init_sync: bool, in_backward: Any, bucket_mb: float
+        self, group: Group, options: options_.Options, init_sync: bool, in_backward: Any, bucket_mb: float | None
     ) -> None:
         entries, buffers = _parameters(self.module), _statistics(self.module)
         state = _state(self.module)
