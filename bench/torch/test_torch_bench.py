@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import importlib.machinery
+import importlib.util
 import json
 import os
 import subprocess
@@ -99,3 +101,33 @@ def test_simulated_nodes_with_exact_moments_and_clipping_do_what_ddp_does(tmp_pa
     losses = {row["row"]: row["loss"] for row in map(json.loads, output.read_text().splitlines())}
     assert losses["sgp+exact=mv+clip=global"] == pytest.approx(losses["ddp"], rel=1e-5)
     assert losses["sgp+correct=mean"] != pytest.approx(losses["ddp"], rel=1e-5)
+
+
+def load(program: str):
+    """A program as a module."""
+    loader = importlib.machinery.SourceFileLoader(program, os.path.join(HERE, program))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(program, loader))
+    loader.exec_module(module)
+    return module
+
+
+def test_pictures_are_learned_at_the_rates_of_the_program(tmp_path):
+    accuracy = load("picture_accuracy")
+    program = os.path.join(saved_runs.ROOT, "build", "tools", "sgp", "sgp")
+    steps_per_epoch, epochs = 5, 3
+    accuracy.run(program, "train", "--model", "mlp", "--nodes", str(accuracy.NODES), "--batch-size", str(accuracy.BATCH), "--epochs", str(epochs),
+                 "--limit-samples", str(steps_per_epoch * accuracy.NODES * accuracy.BATCH), "--warmup-epochs", str(accuracy.WARM_UP), "--lr",
+                 str(accuracy.RATE), "--lr-schedule", "cosine", "--output", str(tmp_path / "run"), "--quiet")
+    with open(tmp_path / "run" / "metrics.jsonl", encoding="utf-8") as file:
+        found = {line["step"]: line["lr"] for line in map(json.loads, file) if "lr" in line}
+    assert len(found) >= epochs
+    assert found == pytest.approx({step: accuracy.rate_of(step - 1, steps_per_epoch, epochs) for step in found}, rel=1e-5)
+
+
+def test_accuracy_on_pictures_is_measured_once(tmp_path):
+    arguments = ["--output", str(tmp_path), "--pictures", "130", "--epochs", "1", "--seeds", "1", "--rows", "sgp"]
+    table = run("picture_accuracy", *arguments)
+    assert run("picture_accuracy", *arguments) == table
+    with open(tmp_path / "samples.jsonl", encoding="utf-8") as file:
+        (value,) = (json.loads(line)["value"] for line in file)
+    assert f"| sgp | {100 * value:.2f} %" in table
