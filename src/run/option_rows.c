@@ -293,6 +293,22 @@ const option_t train_option_rows[] = {
              "under mpirun or srun; loopback: all nodes are threads of one process",
      .more = "*shm* is shared memory of one machine; *tcp* is a network, or the machine's "
              "loopback interface."},
+    {.name = "on-loss",
+     .argument = "ACTION",
+     .type = OPTION_CHOICE,
+     .section = SECTION_NODES,
+     .offset = AT(on_loss),
+     .shown = "continue where the nodes can, else stop",
+     .choices = "continue, stop",
+     .agreed = 41,
+     .may_change = true,
+     .help = "when a node is killed, hangs or is cut off: the others go on without it, or the run "
+             "stops",
+     .more = "*continue*: a run of sgp, osgp or dpsgd over shm, tcp or auto trains on, and its "
+             "summary names the lost nodes. The samples that they would have taken are left out, "
+             "and checkpoints are of the nodes that are left. adpsgd, allreduce, nodes of several "
+             "workers, a ring with one peer, and *--transport mpi*, where MPI ends the job, stop. "
+             "*stop*: the loss of a node ends the run of all; *--resume* continues it."},
     {.name = "allreduce",
      .argument = "WHOSE",
      .type = OPTION_CHOICE,
@@ -521,8 +537,9 @@ const option_t train_option_rows[] = {
      .more =
          "The newest checkpoint that is whole on all nodes counts. The run ends with the same "
          "parameters, bit for bit, as if it had never stopped. Only --data (if the same data "
-         "have moved), --data-threads, --on-bad-image, --transport, --output, --checkpoint-every, "
-         "--checkpoint-minutes, --keep-going, --tensorboard, --trace, --quiet and --json may be "
+         "have moved), --data-threads, --on-bad-image, --transport, --on-loss, --output, "
+         "--checkpoint-every, --checkpoint-minutes, --keep-going, --tensorboard, --trace, --quiet "
+         "and --json may be "
          "given "
          "new values. "
          "Without --output the run continues in DIR. Of a finished run the summary is printed."},

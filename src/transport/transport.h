@@ -214,6 +214,7 @@ struct sgp_transport {
     uint64_t next_id;   /* of this rank's next message */
     sgp_fates_t *fates; /* of all ranks; owned by the transport, or by the hub of its ranks */
     atomic_bool failed; /* an error that ends its use has been logged */
+    bool elastic;
     bool virtual_time;  /* its clock stands still while its ranks work */
     bool
         one_thread; /* its ranks are contexts of one thread: their calls are not left in the middle */

@@ -78,7 +78,7 @@ static void body(sgp_group_t *group, void *context) {
     halt_t halt;
     train_groups_t groups = {.all = group};
     CHECK(sgp_mixer_create(group, &trial->options, NULL, &mixer) == SGP_OK);
-    halt_init(&halt, &groups, &trial->stop[rank]);
+    CHECK(halt_init(&halt, &groups, &trial->stop[rank], 0) == SGP_OK);
     steps(trial, &halt, mixer, rank);
     sgp_mixer_destroy(mixer);
     if (trial->status[rank] != SGP_OK)
