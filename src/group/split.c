@@ -129,6 +129,7 @@ static sgp_status_t connect_group(sgp_group_t *whole, const part_t *part, sgp_gr
                               ? sgp_join_mpi_part(all, part->first, part->rank, &transport)
                               : connect_part(whole, part, &transport);
     if (status != SGP_OK) return status;
+    transport->elastic = sgp_group_origin(whole)->elastic;
     status = sgp_group_create(transport, sgp_group_origin(whole)->timeout_ms, group);
     if (status != SGP_OK) sgp_transport_destroy(transport);
     return status;
