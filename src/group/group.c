@@ -69,6 +69,10 @@ sgp_status_t sgp_group_create(sgp_transport_t *transport, int timeout_ms, sgp_gr
     return SGP_OK;
 }
 
+bool sgp_group_took_part(const sgp_group_t *group, int rank) {
+    return sgp_fates_of(group->transport->fates, rank).state == SGP_FATE_PRESENT;
+}
+
 sgp_transport_t *sgp_group_transport(sgp_group_t *group) {
     return group->transport;
 }

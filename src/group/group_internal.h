@@ -58,6 +58,10 @@ uint64_t sgp_group_next_sequence(sgp_group_t *group);
 /* (size - 1) every rank but this one, each of weight 1. */
 const sgp_destination_t *sgp_group_others(const sgp_group_t *group);
 
+/* Whether that rank took part in the group's last collective call to its end: the same on all nodes that did. Always true in
+ * a group that is not elastic, and before the first call. */
+bool sgp_group_took_part(const sgp_group_t *group, int rank);
+
 /* ---- the lease ---- */
 
 /* lease: copied; NULL: no agent any more. */

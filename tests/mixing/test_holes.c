@@ -50,7 +50,7 @@ static void push_some(sgp_mixer_t *mixer, int chunks) {
 }
 
 static void check_hull(const trial_t *trial, const float *z) {
-    float slack = trial->options.encoding == SGP_ENCODING_BFLOAT16 ? 0.05f : 1e-5f;
+    float slack = trial->options.encoding == SGP_ENCODING_BFLOAT16 ? 0.1f : 1e-5f;
     for (size_t i = 0; i < LENGTH; i++) {
         float low = INFINITY, high = -INFINITY;
         for (int r = 0; r < trial->size; r++) {
@@ -125,13 +125,14 @@ static double spread(const trial_t *trial, const float z[MOST_NODES][LENGTH]) {
 static void check(const trial_t *trial) {
     double w = 0;
     int survivors = 0, first = -1;
+    bool one_peer = sgp_graph_max_degree(&trial->options.graph) < 2;
     for (int r = 0; r < trial->size; r++) {
         if (dies(trial, r)) continue;
         if (first < 0) first = r;
         survivors++;
         w += trial->w[r];
         assert_memory_equal(trial->mean[r], trial->mean[first], sizeof trial->mean[r]);
-        assert_true(trial->least[r] > 0.24 / (1 + (double)trial->options.overlap));
+        if (one_peer) assert_true(trial->least[r] > 0.24 / (1 + (double)trial->options.overlap));
     }
     assert_true(fabs(w - survivors) < 1e-9);
     double bound = trial->options.encoding == SGP_ENCODING_BFLOAT16 ? 0.05 : 1e-3;
@@ -155,6 +156,7 @@ static trial_t *trial_of(int size, sgp_algorithm_t algorithm, int overlap, uint6
     trial->seed = seed;
     trial->options.algorithm = algorithm;
     trial->options.overlap = overlap;
+    trial->options.graph.size = size;
     if (algorithm == SGP_ALGORITHM_DPSGD) trial->options.graph.kind = SGP_GRAPH_BIPARTITE_EXPONENTIAL;
     for (int r = 0; r < MOST_NODES; r++) trial->dies[r] = NEVER;
     return trial;
