@@ -37,9 +37,10 @@ struct sgp_agree {
     uint64_t excluded_call;
     XXH128_hash_t digest; /* of the live set */
     int32_t seat;
-    int32_t decided;     /* the call that was begun last, or none was begun */
-    int32_t has_result;  /* of result_call */
-    int32_t verdict_src; /* sender of the verdict: DECIDED of the present call, of which payloads are missing */
+    int32_t decided;    /* the call that was begun last, or none was begun */
+    int32_t has_result; /* of result_call */
+    int32_t
+        verdict_src; /* sender of the verdict: DECIDED of the present call, of which payloads are missing */
     int32_t excluded_by; /* in excluded_call */
     int32_t live_others; /* live members but this one */
     int32_t matching;    /* of them: those whose last STATE has our set */
@@ -296,10 +297,6 @@ void sgp_agree_farewell(sgp_agree_t *agree) {
             owe_decided(agree, s);
 }
 
-const unsigned char *sgp_agree_live(const sgp_agree_t *agree) {
-    return set_of(agree, LIVE);
-}
-
 int sgp_agree_missing(const sgp_agree_t *agree) {
     const unsigned char *live = set_of(agree, LIVE);
     if (agree->decided) return NOBODY;
@@ -353,9 +350,9 @@ static size_t encode_decided(sgp_agree_t *agree, int from, unsigned char *out) {
         end = put_payload(agree, message.call, seat, end);
         message.payloads++;
         seat = next_seat(agree, message.set, seat + 1);
-    } while (seat >= 0 && (size_t)(end - out) + sizeof(uint32_t) +
-                                  slot_of(agree, message.call, seat)->bytes <=
-                              agree->room);
+    } while (seat >= 0 &&
+             (size_t)(end - out) + sizeof(uint32_t) + slot_of(agree, message.call, seat)->bytes <=
+                 agree->room);
     sgp_agree_message_begin(&agree->limits, &message, out);
     agree->out_next = seat;
     return (size_t)(end - out);
@@ -368,14 +365,14 @@ bool sgp_agree_next_message(sgp_agree_t *agree, sgp_agree_due_t *due) {
     for (int s = 0; agree->dues && s < agree->limits.capacity; s++) {
         const owed_t *owed = owed_to(agree, s);
         if (!receivers) first = *owed;
-        bool same = first.from != NOBODY ? owed->from == first.from
-                                         : owed->state && owed->from == NOBODY;
+        bool same =
+            first.from != NOBODY ? owed->from == first.from : owed->state && owed->from == NOBODY;
         if (same) to[receivers++] = s;
     }
     if (!receivers) return false;
     agree->out_next = NOBODY;
-    size_t count = first.from != NOBODY ? encode_decided(agree, first.from, out)
-                                        : encode_state(agree, out);
+    size_t count =
+        first.from != NOBODY ? encode_decided(agree, first.from, out) : encode_state(agree, out);
     *due = (sgp_agree_due_t){.bytes = out, .count = count, .to = to, .receivers = receivers};
     return true;
 }
@@ -442,8 +439,7 @@ static sgp_status_t heard_state(sgp_agree_t *agree, int src, const sgp_agree_mes
     if (agree->has_result && message->call == agree->result_call)
         return owe_decided(agree, src), SGP_OK;
     bool present = message->call == agree->call && !agree->decided;
-    if (present || message->call == agree->call + 1)
-        return keep_state(agree, src, message, reason);
+    if (present || message->call == agree->call + 1) return keep_state(agree, src, message, reason);
     if (message->call > agree->call) return refuse(reason, "its call is far ahead");
     return SGP_OK; /* it was under way when its sender's call was decided */
 }

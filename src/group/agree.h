@@ -88,9 +88,6 @@ const void *sgp_agree_payload(const sgp_agree_result_t *result, int seat, size_t
  * STATE would be answered. */
 void sgp_agree_farewell(sgp_agree_t *agree);
 
-/* The members that are not lost. (seats) */
-const unsigned char *sgp_agree_live(const sgp_agree_t *agree);
-
 /* The lowest live seat whose STATE the present call waits for; -1: none. */
 int sgp_agree_missing(const sgp_agree_t *agree);
 

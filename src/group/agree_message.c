@@ -106,13 +106,12 @@ sgp_status_t sgp_agree_message_decode(const sgp_agree_limits_t *limits, const un
     const char *cause = check(limits, bytes, count);
     if (cause) return *reason = cause, SGP_ERR_FORMAT;
     const unsigned char *set = bytes + SGP_AGREE_HEAD;
-    *message =
-        (sgp_agree_message_t){.call = sgp_bytes_get(bytes + AT_CALL, 8),
-                              .form = (sgp_agree_form_t)sgp_bytes_get(bytes + AT_FORM, 4),
-                              .attempt = (uint32_t)sgp_bytes_get(bytes + AT_ATTEMPT, 4),
-                              .first = (int)sgp_bytes_get(bytes + AT_FIRST, 4),
-                              .payloads = (int)sgp_bytes_get(bytes + AT_PAYLOADS, 4),
-                              .set = set,
-                              .contents = set + sgp_seats_bytes(limits->capacity)};
+    *message = (sgp_agree_message_t){.call = sgp_bytes_get(bytes + AT_CALL, 8),
+                                     .form = (sgp_agree_form_t)sgp_bytes_get(bytes + AT_FORM, 4),
+                                     .attempt = (uint32_t)sgp_bytes_get(bytes + AT_ATTEMPT, 4),
+                                     .first = (int)sgp_bytes_get(bytes + AT_FIRST, 4),
+                                     .payloads = (int)sgp_bytes_get(bytes + AT_PAYLOADS, 4),
+                                     .set = set,
+                                     .contents = set + sgp_seats_bytes(limits->capacity)};
     return SGP_OK;
 }

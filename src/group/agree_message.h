@@ -25,9 +25,9 @@ typedef struct sgp_agree_limits {
 typedef struct sgp_agree_message {
     uint64_t call;
     sgp_agree_form_t form;
-    uint32_t attempt;              /* of a STATE: counts the sender's in this call, from 1; else 0 */
-    int first;                     /* seat of the first payload, a member of the set */
-    int payloads;                  /* >= 1: those of consecutive members from `first` on; a STATE has one */
+    uint32_t attempt; /* of a STATE: counts the sender's in this call, from 1; else 0 */
+    int first;        /* seat of the first payload, a member of the set */
+    int payloads;     /* >= 1: those of consecutive members from `first` on; a STATE has one */
     const unsigned char *set;      /* (sgp_seats_bytes) */
     const unsigned char *contents; /* the payloads with their lengths */
 } sgp_agree_message_t;

@@ -37,7 +37,7 @@ typedef struct node {
 } node_t;
 
 typedef struct network {
-    int nodes, calls; /* each node begins so many */
+    int nodes, calls;  /* each node begins so many */
     bool out_of_order; /* deaths are learned while messages of the dead are under way */
     node_t node[NODES];
     edge_t edge[NODES][NODES]; /* from, to */
@@ -179,10 +179,8 @@ static inline void network_deliver(network_t *net, int from, int to) {
     network_note(net, 'D', from, to);
     memcpy(bytes, edge->messages[0].bytes, (size_t)count);
     memmove(edge->messages, edge->messages + 1, (size_t)--edge->count * sizeof *edge->messages);
-    sgp_status_t status =
-        sgp_agree_heard(net->machine[to], from, bytes, (size_t)count, &reason);
-    if (status != SGP_OK && !net->node[to].knows[from])
-        network_fail(net, reason);
+    sgp_status_t status = sgp_agree_heard(net->machine[to], from, bytes, (size_t)count, &reason);
+    if (status != SGP_OK && !net->node[to].knows[from]) network_fail(net, reason);
     network_settle(net, to);
 }
 

@@ -65,8 +65,7 @@ static void restore(network_t *net, const saved_t *saved) {
         for (int to = 0; to < net->nodes; to++) {
             edge_t *edge = &net->edge[n][to];
             restore_bytes(saved, &at, &edge->count, sizeof edge->count);
-            restore_bytes(saved, &at, edge->messages,
-                          (size_t)edge->count * sizeof *edge->messages);
+            restore_bytes(saved, &at, edge->messages, (size_t)edge->count * sizeof *edge->messages);
         }
     }
 }
@@ -138,8 +137,7 @@ static void explore(search_t *search, int deaths) {
         }
         for (int other = 0; other < net->nodes; other++)
             moves += explore_pair(search, &before, trail, deaths, n, other);
-        if (deaths && net->node[n].fate == WORKS)
-            explore_death(search, &before, trail, deaths, n);
+        if (deaths && net->node[n].fate == WORKS) explore_death(search, &before, trail, deaths, n);
     }
     search->ends += moves == 0;
     if (moves == 0) network_check_end(net);
@@ -155,8 +153,9 @@ static void search(int nodes, int calls, int deaths, bool leaves, bool out_of_or
     search->net.out_of_order = out_of_order;
     search->leaves = leaves;
     explore(search, deaths);
-    print_message("nodes %d, calls %d, deaths %d, leaves %d, out of order %d: %zu states, %zu ends\n", nodes,
-                  calls, deaths, leaves, out_of_order, search->visited.count, search->ends);
+    print_message(
+        "nodes %d, calls %d, deaths %d, leaves %d, out of order %d: %zu states, %zu ends\n", nodes,
+        calls, deaths, leaves, out_of_order, search->visited.count, search->ends);
     assert_true(search->ends > 0);
     network_fini(&search->net);
     free(search->visited.places);
