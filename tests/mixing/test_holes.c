@@ -3,6 +3,7 @@
  * start, the weights add up after the next average, and from then on the survivors come together. */
 #include "mixing/small_mixers.h"
 
+#include "group/agree_call.h"
 #include "mixing/mixer_internal.h"
 #include "mixing/push.h"
 
@@ -103,7 +104,7 @@ static void body(sgp_transport_t *transport, void *context) {
     sgp_group_t *group = NULL;
     int rank = transport->rank;
     transport->elastic = true;
-    CHECK(sgp_group_create(transport, 60000, &group) == SGP_OK);
+    CHECK(sgp_group_found(transport, 60000, &group) == SGP_OK);
     sgp_mixer_t *mixer = make_mixer(group, &trial->options);
     trial->least[rank] = INFINITY;
     bool lives = mixer && live(trial, mixer, rank);

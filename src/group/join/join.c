@@ -3,6 +3,7 @@
  * them. */
 #include "base/abi.h"
 #include "base/logging.h"
+#include "group/agree_call.h"
 #include "group/group_internal.h"
 #include "group/join/connect.h"
 #include "group/join/join_mpi.h"
@@ -147,7 +148,7 @@ static sgp_status_t make_group(const plan_t *plan, const sgp_endpoint_t *mine,
     if (mine) memcpy(from.address, mine->address, sizeof from.address);
     transport->elastic = plan->elastic;
     sgp_status_t status = sgp_origin_copy(&from, &origin);
-    if (status == SGP_OK) status = sgp_group_create(transport, plan->timeout_ms, &made);
+    if (status == SGP_OK) status = sgp_group_found(transport, plan->timeout_ms, &made);
     if (status != SGP_OK) {
         sgp_origin_destroy(origin);
         sgp_transport_destroy(transport);
