@@ -208,7 +208,8 @@ static inline void sender_leaves(sgp_transport_t *transport, void *context) {
     sgp_transport_destroy(transport);
 }
 
-/* Every event of the fates ends one wait, and none with an error; then waits last until their deadline. */
+/* Every event of the fates ends one wait, and none with an error; then waits last until their deadline. Of three each
+ * has an edge to each, and so knows both losses. */
 static inline void events_end_waits(sgp_transport_t *transport, void *context) {
     (void)context;
     transport->elastic = true;
@@ -291,7 +292,7 @@ static inline void run_elastic(ranks_setup_t *setup,
 
 static inline void test_elastic(void **state) {
     (void)state;
-    ranks_setup_t two = SETUP(2), three = SETUP(3), five = SETUP(5);
+    ranks_setup_t two = SETUP(2), three = SETUP(3);
     run_elastic(&two, lost_before);
     run_elastic(&two, lost_after);
     run_elastic(&three, one_of_two);
@@ -299,9 +300,9 @@ static inline void test_elastic(void **state) {
     run_elastic(&two, many_come_back);
     run_elastic(&two, inelastic);
     run_transports(&two, abandoned, NULL);
-    five.loopback.capacity = two.loopback.capacity = 0;
+    three.loopback.capacity = two.loopback.capacity = 0;
     run_transports(&two, sender_leaves, NULL);
-    run_transports(&five, events_end_waits, NULL);
+    run_transports(&three, events_end_waits, NULL);
 }
 
 static inline void test_lost_in_the_middle(void **state) {
