@@ -221,7 +221,9 @@ void sgp_outstanding_abandoned(sgp_transport_t *transport, const sgp_send_t *sen
 
 void sgp_outstanding_released(sgp_transport_t *transport, uint32_t number, int dst) {
     outstanding_t *books = transport->outstanding;
-    if (!number || books->gone[dst]) return;
+    if (!number || !books || number > books->room || books->gone[dst]) return;
     record_t *record = record_of(books, number);
+    /* The number has been to the receiver and back, where the two share memory. */
+    if (record->state != RECORD_UNDER_WAY || record->dst != dst || !record->unreleased) return;
     if (--record->unreleased == 0) give(books, record);
 }

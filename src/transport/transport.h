@@ -83,6 +83,7 @@ typedef struct sgp_chunk {
     sgp_header_t header; /* valid: it belongs to this run, and src is a rank */
     const void *payload; /* (header.elements) in header.encoding, 64-byte aligned */
     void *slot;          /* the transport's */
+    uint32_t record;     /* the sender's (outstanding.h), for release */
 } sgp_chunk_t;
 
 /* The default of the peer time limit: a rank that is silent for so long is lost. */
