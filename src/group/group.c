@@ -115,10 +115,6 @@ void sgp_group_give(sgp_group_t *group) {
 void sgp_group_serve(sgp_group_t *group) {
     sgp_lease_serve(&group->lease);
 }
-bool sgp_group_took_part(const sgp_group_t *group, int rank) {
-    (void)group, (void)rank;
-    return true;
-}
 uint64_t sgp_group_next_sequence(sgp_group_t *group) {
     return ++group->sequence;
 }

@@ -55,10 +55,6 @@ void sgp_group_set_timeout(sgp_group_t *group, uint64_t timeout);
 
 /* ---- collective calls (collective.c) ---- */
 
-/* Whether a rank took part in the group's last collective call, to its end; the same on all ranks that did. Always true
- * in a group that is not elastic. */
-bool sgp_group_took_part(const sgp_group_t *group, int rank);
-
 /* The next step of the group's own messages; all ranks count alike. */
 uint64_t sgp_group_next_sequence(sgp_group_t *group);
 

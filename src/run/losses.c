@@ -29,6 +29,11 @@ static sgp_fates_t *fates_of(const losses_t *losses) {
     return sgp_group_transport(losses->group)->fates;
 }
 
+static void tell(const losses_t *losses, const train_loss_t *loss) {
+    bool leads = losses_lowest_left(losses) == sgp_group_rank(losses->group);
+    if (losses->callbacks->lost) losses->callbacks->lost(loss, leads, losses->callbacks->user);
+}
+
 /* A node that has left in order has said why, and is no loss. */
 static void note(losses_t *losses, int rank, uint64_t step) {
     sgp_fate_t fate = sgp_fates_of(fates_of(losses), rank);
@@ -36,9 +41,7 @@ static void note(losses_t *losses, int rank, uint64_t step) {
     if (fate.state != SGP_FATE_LOST || loss->step) return;
     *loss = (train_loss_t){.node = rank, .step = step, .silent = fate.cause == SGP_CAUSE_SILENT};
     sgp_fates_why(fates_of(losses), rank, loss->reason, sizeof loss->reason);
-    if (losses->callbacks->lost)
-        losses->callbacks->lost(loss, losses_lowest_left(losses) == sgp_group_rank(losses->group),
-                                losses->callbacks->user);
+    tell(losses, loss);
 }
 
 void losses_look(losses_t *losses, uint64_t step) {
@@ -78,8 +81,12 @@ static train_loss_t merge(const losses_t *losses, int rank, const train_loss_t *
 
 static sgp_status_t agree_on(losses_t *losses, int rank, train_loss_t *all, uint64_t step) {
     sgp_status_t status = sgp_group_gather(losses->group, &losses->noted[rank], sizeof *all, all);
-    if (!status) losses->agreed[losses->count++] = merge(losses, rank, all, step);
-    return status;
+    if (status) return status;
+    losses->agreed[losses->count++] = merge(losses, rank, all, step);
+    if (losses->noted[rank].step) return SGP_OK;
+    losses->noted[rank] = losses->agreed[losses->count - 1];
+    tell(losses, &losses->noted[rank]);
+    return SGP_OK;
 }
 
 /* Further nodes may be lost meanwhile. */

@@ -121,5 +121,5 @@ sgp_status_t run_output_finish(const run_t *run, const train_summary_t *summary)
 
 void run_output_end_early(const run_t *run, const train_summary_t *summary) {
     const char *output = run->options->output;
-    if (run_leads_now(run) && output && access(output, W_OK) == 0) write_summary(run, summary);
+    if (output && access(output, W_OK) == 0) write_summary(run, summary);
 }

@@ -25,7 +25,7 @@ sgp_status_t run_output_copy_config(const run_t *run);
 /* Writes the averaged model and the summary, on the first node. SGP_ERR_IO, SGP_ERR_NO_MEMORY, logged. */
 sgp_status_t run_output_finish(const run_t *run, const train_summary_t *summary);
 
-/* Writes the summary of a run that ended early, on the first node that is left. A failure is logged. */
+/* Writes the summary of a run that ended early; for the first node that is left. A failure is logged. */
 void run_output_end_early(const run_t *run, const train_summary_t *summary);
 
 #endif

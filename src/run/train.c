@@ -140,6 +140,7 @@ static sgp_status_t finish(run_t *run, train_summary_t *summary) {
     } while (!status && !presence_has(run->group, writer));
     if (!status) *summary = result;
     else train_summary_release(&result);
+    summary->leads = run_leads(run);
     return status;
 }
 
@@ -172,7 +173,8 @@ static sgp_status_t run_to_the_end(run_t *run, const train_groups_t *groups,
     sgp_status_t status = run_all(run, summary);
     if (status) {
         status = ending_share(run, status, summary);
-        if (!is_left_behind(run, status)) run_output_end_early(run, summary);
+        summary->leads = run_leads_now(run) && !is_left_behind(run, status);
+        if (summary->leads) run_output_end_early(run, summary);
     }
     return status;
 }
@@ -182,6 +184,7 @@ static void find_place(run_t *run, const train_groups_t *groups) {
     run->group = groups->all;
     run->nodes = groups->nodes ? groups->nodes : groups->all;
     run->workers = groups->workers;
+    run->goes_on = sgp_group_transport(run->group)->elastic;
     run->rank = sgp_group_rank(run->group);
     run->size = sgp_group_size(run->group);
     run->node = sgp_group_rank(run->nodes);
@@ -193,7 +196,6 @@ sgp_status_t train_run(const train_options_t *options, const train_groups_t *gro
     run_t *run = calloc(1, sizeof *run);
     if (!run) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a run");
     run->options = options;
-    run->goes_on = train_goes_on(options);
     find_place(run, groups);
     if (callbacks) run->callbacks = *callbacks;
     run->test_accuracy = (train_spread_t){NAN, NAN, NAN};
