@@ -339,6 +339,7 @@ static inline void test_lost_in_the_middle(void **state) {
                           {CHUNKS_OF_VECTOR, CHUNKS_OF_VECTOR, CHUNKS_OF_VECTOR - 1, false},
                           {0, 0, 0, true},
                           {8, 5, 3, true},
+                          {CHUNKS_OF_VECTOR, 0, 0, true},
                           {CHUNKS_OF_VECTOR, 5, 3, true}};
     for (size_t i = 0; i < sizeof middles / sizeof *middles; i++) {
         ranks_setup_t setup = SETUP(2);
