@@ -154,69 +154,101 @@ static void test_against_a_list(void **state) {
 
 enum { RANKS = 40, SLOTS = 300 }; /* more ranks than bits in a word */
 
-static void give_back(sgp_region_t *region, int rank, uint32_t slot) {
-    sgp_region_give_back(region, rank, slot, 0);
+typedef struct store {
+    sgp_random_t random;
+    sgp_loopback_t *hub;
+    sgp_transport_t *transport;
+    sgp_region_t region;
+    sgp_own_slots_t own;
+    bool holds[SLOTS][RANKS];
+    bool forgotten[RANKS];
+    uint32_t taken[SLOTS]; /* (count) */
+    uint32_t count;
+} store_t;
+
+static store_t *store_create(void) {
+    store_t *store = calloc(1, sizeof *store);
+    store->region.file = -1;
+    sgp_random_init(&store->random, 7, 0);
+    sgp_loopback_options_t options = {.size = RANKS};
+    assert_int_equal(sgp_loopback_create(&options, &store->hub), SGP_OK);
+    store->transport = sgp_loopback_transport(store->hub, 0);
+    assert_int_equal(sgp_region_create(RANKS, 64, &store->region), SGP_OK);
+    assert_true(sgp_own_slots_init(&store->own, RANKS));
+    return store;
+}
+
+static void store_destroy(store_t *store) {
+    sgp_own_slots_fini(&store->own);
+    sgp_region_unmap(&store->region);
+    sgp_loopback_destroy(store->hub);
+    free(store);
+}
+
+/* Seals a slot for some ranks; those that are forgotten are told nothing. */
+static void post_slot(store_t *store, uint32_t slot) {
+    sgp_own_slots_seal(&store->own, slot, RANKS + 1);
+    for (int r = 0; r < RANKS; r++) {
+        assert_false(store->holds[slot][r]); /* it was free */
+        bool told = !store->forgotten[r] && sgp_random_below(&store->random, 3) == 0;
+        store->holds[slot][r] = told;
+        if (told) sgp_own_slots_hold(&store->own, slot, r);
+        else sgp_own_slots_drop(&store->own, slot);
+    }
+    sgp_own_slots_drop(&store->own, slot);
+}
+
+static void give_back(store_t *store, int rank, uint32_t slot) {
+    store->holds[slot][rank] = false;
+    sgp_region_give_back(&store->region, rank, slot, 0);
+}
+
+/* All ranks give all slots back, but one keeps half of its own. */
+static void give_back_all_but(store_t *store, int late) {
+    for (uint32_t i = 0; i < store->count; i++)
+        for (int r = 0; r < RANKS; r++) {
+            bool keeps = r == late && sgp_random_below(&store->random, 2);
+            if (store->holds[store->taken[i]][r] && !keeps) give_back(store, r, store->taken[i]);
+        }
+}
+
+/* It gives back the rest; twice, if it was forgotten. */
+static void give_back_late(store_t *store, int rank) {
+    for (uint32_t i = 0; i < store->count; i++) {
+        if (!store->holds[store->taken[i]][rank]) continue;
+        give_back(store, rank, store->taken[i]);
+        if (store->forgotten[rank]) give_back(store, rank, store->taken[i]);
+    }
 }
 
 /* Each slot is free once all its receivers have given it back or were forgotten, and not before; whatever a forgotten one
- * or a wrong one gives back changes nothing. */
+ * gives back afterwards, and a slot that was never used, changes nothing. */
 static void test_own_slots(void **state) {
     (void)state;
-    static bool holds[SLOTS][RANKS];
-    sgp_random_t random;
-    sgp_region_t region = {.file = -1};
-    sgp_own_slots_t own;
-    sgp_loopback_t *hub = NULL;
-    bool forgotten[RANKS] = {false};
-    uint32_t held[SLOTS];
-    sgp_random_init(&random, 7, 0);
-    memset(holds, 0, sizeof holds);
-    assert_int_equal(sgp_loopback_create(&(sgp_loopback_options_t){.size = RANKS}, &hub), SGP_OK);
-    sgp_transport_t *transport = sgp_loopback_transport(hub, 0);
-    assert_int_equal(sgp_region_create(RANKS, 64, &region), SGP_OK);
-    assert_true(sgp_own_slots_init(&own, RANKS));
+    store_t *store = store_create();
+    sgp_own_slots_t *own = &store->own;
     for (int round = 0; round < 100; round++) {
-        uint32_t count = 1 + (uint32_t)sgp_random_below(&random, SLOTS);
-        for (uint32_t i = 0; i < count; i++) {
-            uint32_t slot = held[i] = sgp_own_slots_take(&own);
-            assert_true(slot < SLOTS);
-            for (int r = 0; r < RANKS; r++) assert_false(holds[slot][r]);
-            sgp_own_slots_seal(&own, slot, RANKS + 1);
-            for (int r = 0; r < RANKS; r++) {
-                holds[slot][r] = !forgotten[r] && sgp_random_below(&random, 3) == 0;
-                if (holds[slot][r]) sgp_own_slots_hold(&own, slot, r);
-                else sgp_own_slots_drop(&own, slot);
-            }
-            sgp_own_slots_drop(&own, slot);
+        int late = (int)sgp_random_below(&store->random, RANKS);
+        store->count = 1 + (uint32_t)sgp_random_below(&store->random, SLOTS);
+        for (uint32_t i = 0; i < store->count; i++) {
+            store->taken[i] = sgp_own_slots_take(own);
+            assert_true(store->taken[i] < SLOTS);
+            post_slot(store, store->taken[i]);
         }
-        int victim = (int)sgp_random_below(&random, RANKS);
-        for (uint32_t i = 0; i < count; i++)
-            for (int r = 0; r < RANKS; r++) {
-                bool late = r == victim && sgp_random_below(&random, 2);
-                if (!holds[held[i]][r] || late) continue;
-                holds[held[i]][r] = false;
-                give_back(&region, r, held[i]);
-            }
-        sgp_own_slots_collect(&own, &region, transport);
-        assert_false(sgp_own_slots_returned(&own, &region));
+        give_back_all_but(store, late);
+        sgp_own_slots_collect(own, &store->region, store->transport);
+        assert_false(sgp_own_slots_returned(own, &store->region));
         if (round % 10 == 0) {
-            forgotten[victim] = true;
-            sgp_own_slots_forget(&own, victim);
+            store->forgotten[late] = true;
+            sgp_own_slots_forget(own, late);
+            assert_int_equal(own->created - own->free_count, 0);
         }
-        for (uint32_t i = 0; i < count;
-             i++) { /* the late ones; those of the forgotten count no more */
-            if (!holds[held[i]][victim]) continue;
-            holds[held[i]][victim] = false;
-            give_back(&region, victim, held[i]);
-            if (forgotten[victim]) give_back(&region, victim, held[i]);
-        }
-        give_back(&region, (victim + 1) % RANKS, SGP_REGION_FIRST - 1); /* never used */
-        sgp_own_slots_collect(&own, &region, transport);
-        assert_int_equal(own.created - own.free_count, 0);
+        give_back_late(store, late);
+        sgp_region_give_back(&store->region, (late + 1) % RANKS, SGP_REGION_FIRST - 1, 0);
+        sgp_own_slots_collect(own, &store->region, store->transport);
+        assert_int_equal(own->created - own->free_count, 0);
     }
-    sgp_own_slots_fini(&own);
-    sgp_region_unmap(&region);
-    sgp_loopback_destroy(hub);
+    store_destroy(store);
 }
 
 int main(void) {
