@@ -136,9 +136,10 @@ static bool some(const exchange_t *exchange, int size, bool failed) {
 /* After a loss the weights of the nodes that are left do not add up to their number any more: they are scaled, at constant
  * z, and the ledger begins anew. */
 static void renew_weights(sgp_mixer_t *mixer, const exchange_t *exchange, double *sums) {
-    if (!mixer->holes.elastic || !some(exchange, mixer->size, false)) return;
     int nodes = 0;
     for (int r = 0; r < mixer->size; r++) nodes += exchange->there[r];
+    if (!mixer->holes.elastic) return;
+    if (nodes == mixer->holes.nodes && !some(exchange, mixer->size, false)) return;
     if (!mixer->options.biased) mixer->w *= nodes / sums[WEIGHT];
     sums[WEIGHT] = nodes;
     sums[MISSING] = 0;
@@ -176,8 +177,7 @@ static sgp_status_t average_settled(sgp_mixer_t *mixer, average_t *average, doub
     bool *there = calloc(size, sizeof *there), again = true;
     sgp_status_t status = SGP_OK;
     if (!exchange || !there)
-        status =
-            sgp_fail(SGP_ERR_NO_MEMORY, "no memory to average over %d nodes", mixer->size);
+        status = sgp_fail(SGP_ERR_NO_MEMORY, "no memory to average over %d nodes", mixer->size);
     else exchange->there = there;
     for (int tries = 0; status == SGP_OK && again && tries <= mixer->size; tries++)
         status = attempt(mixer, average, exchange, deadline, &again);

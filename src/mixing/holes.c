@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+#define SGP_ROUNDS_AHEAD 64 /* that a node which is gone can have been ahead: it had no more room */
+
 sgp_status_t sgp_holes_init(sgp_mixer_t *mixer) {
     if (!mixer->transport->elastic) return SGP_OK;
     sgp_holes_t *holes = &mixer->holes;
@@ -86,6 +88,20 @@ void sgp_holes_tear(sgp_mixer_t *mixer, int src, uint64_t number) {
     }
 }
 
+/* Of the messages with these numbers, those of ranks that are holes. */
+static void release_late(sgp_mixer_t *mixer, uint64_t first, uint64_t end) {
+    for (int r = 0; r < mixer->size; r++)
+        for (uint64_t n = first; n < end && mixer->holes.is[r]; n++) sgp_holes_tear(mixer, r, n);
+}
+
+void sgp_holes_sweep(sgp_mixer_t *mixer) {
+    enum { ROUNDS = 16 };
+    uint64_t late = mixer->options.overlap > 0 ? (uint64_t)mixer->options.overlap : 0;
+    uint64_t end = mixer->round > late ? mixer->round - late : 0;
+    if (mixer->holes.known == 0) return;
+    release_late(mixer, end > ROUNDS ? end - ROUNDS : 0, end);
+}
+
 /* The shares of a node that would keep too little. */
 static double shrink(sgp_destination_t *to, int count, double w, double sent) {
     double most = w - SGP_LEAST_KEPT, factor = most > 0 ? most / sent : 0, kept = w;
@@ -120,8 +136,7 @@ static int with_ranks(const sgp_mixer_t *mixer, sgp_edge_t *edges, int count) {
 
 int sgp_holes_out(const sgp_mixer_t *mixer, uint64_t round, sgp_edge_t *edges) {
     if (!mixer->holes.elastic) return sgp_graph_out(&mixer->graph, mixer->rank, round, edges);
-    return with_ranks(mixer, edges,
-                      sgp_graph_out(&mixer->graph, mixer->holes.place, round, edges));
+    return with_ranks(mixer, edges, sgp_graph_out(&mixer->graph, mixer->holes.place, round, edges));
 }
 
 int sgp_holes_in(const sgp_mixer_t *mixer, uint64_t round, sgp_edge_t *edges) {
@@ -151,4 +166,5 @@ void sgp_holes_reform(sgp_mixer_t *mixer, const bool *there) {
     }
     holes->nodes = nodes;
     sgp_holes_shrink_graph(mixer);
+    if (holes->known > 0) release_late(mixer, mixer->round, mixer->round + SGP_ROUNDS_AHEAD);
 }

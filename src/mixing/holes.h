@@ -38,6 +38,10 @@ bool sgp_holes_ended(const sgp_mixer_t *mixer, int rank);
 /* A receiver has given up the message of that number from src, which is torn or never began: releases what is here of it. */
 void sgp_holes_tear(sgp_mixer_t *mixer, int src, uint64_t number);
 
+/* Of a torn message chunks can still arrive, where another rank told of the loss before they came: releases those of the
+ * last rounds. Once in a step; nothing as long as there are no holes. */
+void sgp_holes_sweep(sgp_mixer_t *mixer);
+
 /* The receivers in `to` (count) and their shares of the weight w, without holes: returns how many are left. *kept: what
  * stays. From the first loss on a node keeps at least a quarter (SGP_LEAST_KEPT), or, with less than that, sends 1/1024 of
  * its weight to each receiver: a rate lr / w above 4 lr would throw z far off. */

@@ -50,8 +50,7 @@ static sgp_status_t allocate(sgp_mixer_t *mixer, float *vector) {
         return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu numbers", mixer->all_length);
     mixer->z = mixer->all + mixer->first;
     sgp_status_t status = sgp_holes_init(mixer);
-    if (status == SGP_OK)
-        status = sgp_reducer_init(&mixer->reducer, mixer->group, mixer->length);
+    if (status == SGP_OK) status = sgp_reducer_init(&mixer->reducer, mixer->group, mixer->length);
     return status == SGP_OK ? sgp_workers_init(mixer) : status;
 }
 

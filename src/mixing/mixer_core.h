@@ -40,8 +40,8 @@ typedef struct sgp_holes {
     bool elastic;
     uint32_t known;            /* changes of fates that `is` has */
     uint64_t events, averaged; /* what has happened, so far and until the last exact average */
-    bool *is;       /* (size) ranks of the group; NULL: not elastic */
-    int *seats;     /* (graph.size) the rank of each node of the graph, ascending; NULL: the same */
+    bool *is;                  /* (size) ranks of the group; NULL: not elastic */
+    int *seats; /* (graph.size) the rank of each node of the graph, ascending; NULL: the same */
     int nodes, place; /* of the graph, and of this one in it */
 } sgp_holes_t;
 

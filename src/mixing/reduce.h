@@ -23,8 +23,8 @@ typedef struct sgp_reducer {
     sgp_inbox_t *inbox;
     sgp_transport_t *transport;
     int rank, size;
-    size_t length;               /* of the vector */
-    int *place; /* (size) of each rank among those that take part, or -1; NULL: all do */
+    size_t length;  /* of the vector */
+    int *place;     /* (size) of each rank among those that take part, or -1; NULL: all do */
     int takes_part; /* so many do */
     sgp_destination_t *owners;   /* (size) of the parts of it, by distance from rank */
     sgp_destination_t *everyone; /* (size - 1) all others */
@@ -53,7 +53,8 @@ struct sgp_reduce {
     sgp_trace_t *trace; /* NULL: none */
     double weight;      /* of this rank's part in the mean */
     bool unchecked;     /* send parts that are not finite as well, instead of SGP_ERR_NOT_FINITE */
-    bool exact;         /* accumulate in double; otherwise float32, and all weights are 1, and all ranks take part */
+    bool
+        exact; /* accumulate in double; otherwise float32, and all weights are 1, and all ranks take part */
 
     /* Of parts and means; zero: float32. For sgp_reduce_run, not exact. With a lossy encoding every rank gets the same
      * decoded mean, also its owner, and nothing is lost: `rounding` (length) is added to this rank's parts, and becomes

@@ -3,6 +3,7 @@
 
 #include "base/logging.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,12 +28,12 @@ typedef struct record {
 } record_t;
 
 typedef struct sgp_outstanding {
-    record_t *records; /* (room), number r at r - 1 */
-    uint32_t room;     /* records that exist */
-    uint32_t free;     /* the first free one */
-    uint32_t in_use;
-    uint32_t returned;    /* of these, that come back */
-    unsigned char gone[]; /* (ranks) */
+    record_t *records;       /* (room), number r at r - 1 */
+    uint32_t room;           /* records that exist */
+    uint32_t free;           /* the first free one */
+    _Atomic uint32_t in_use; /* sgp_outstanding_count reads it without the transport's lock */
+    uint32_t returned;       /* of these, that come back */
+    unsigned char gone[];    /* (ranks) */
 } outstanding_t;
 
 static record_t *record_of(outstanding_t *books, uint32_t record) {

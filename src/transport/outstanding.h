@@ -46,7 +46,7 @@ void sgp_outstanding_gone(sgp_transport_t *transport, int rank);
 bool sgp_outstanding_take_back(sgp_transport_t *transport, uint32_t channel,
                                sgp_returned_t *returned);
 
-/* Records in use, for tests. */
+/* Records in use, for tests. Any thread of the rank. */
 uint32_t sgp_outstanding_count(const sgp_transport_t *transport);
 
 /* For destroy. */

@@ -242,8 +242,9 @@ struct sgp_transport {
     sgp_fates_t *fates; /* of all ranks; owned by the transport, or by the hub of its ranks */
     atomic_bool failed; /* an error that ends its use has been logged */
     /* Set by the owner before the first message, where can_be_elastic. false: the loss of a rank
-     * ends the calls above with SGP_ERR_PEER_LOST. */
-    bool elastic;
+     * ends the calls above with SGP_ERR_PEER_LOST, and a rank that ends after it is taken for a
+     * consequence (SGP_CAUSE_FOLLOWED). */
+    atomic_bool elastic;
     uint32_t events_seen;                /* of fates, by wait */
     struct sgp_outstanding *outstanding; /* NULL: no message was begun; outstanding.h */
     bool virtual_time;                   /* its clock stands still while its ranks work */

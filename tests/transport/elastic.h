@@ -225,6 +225,28 @@ static inline void events_end_waits(sgp_transport_t *transport, void *context) {
     finish(transport);
 }
 
+/* Rank 1 is lost, and then rank 2: no consequence of the first loss. All others learn of both, also the one that has no
+ * edge to rank 2. */
+static inline void lost_in_turn(sgp_transport_t *transport, void *context) {
+    int size = transport->size, next = (transport->rank + 1) % size;
+    sgp_destination_t to[2] = {{next, 0.5}, {(next + size - 2) % size, 0.5}};
+    (void)context;
+    be_elastic(transport, 1);
+    CHECK(send_vector(transport, to, 2, 0, 16));
+    take_some(transport, 2, 2); /* its neighbours are elastic, too */
+    if (transport->rank != 1) await_fate(transport, 1, SGP_FATE_LOST);
+    if (transport->rank == 1 || transport->rank == 2) {
+        sgp_transport_destroy(transport);
+        return;
+    }
+    await_fate(transport, 2, SGP_FATE_LOST);
+    for (int r = 1; r <= 2; r++) {
+        sgp_fate_t fate = sgp_fates_of(transport->fates, r);
+        CHECK(fate.of == -1 && fate.cause != SGP_CAUSE_FOLLOWED);
+    }
+    finish(transport);
+}
+
 /* More messages than are kept apart, to a rank that is lost: their weights all come back. */
 static inline void many_come_back(sgp_transport_t *transport, void *context) {
     enum { MESSAGES = 3000 };
@@ -292,7 +314,7 @@ static inline void run_elastic(ranks_setup_t *setup,
 
 static inline void test_elastic(void **state) {
     (void)state;
-    ranks_setup_t two = SETUP(2), three = SETUP(3);
+    ranks_setup_t two = SETUP(2), three = SETUP(3), four = SETUP(4);
     run_elastic(&two, lost_before);
     run_elastic(&two, lost_after);
     run_elastic(&three, one_of_two);
@@ -303,6 +325,7 @@ static inline void test_elastic(void **state) {
     three.loopback.capacity = two.loopback.capacity = 0;
     run_transports(&two, sender_leaves, NULL);
     run_transports(&three, events_end_waits, NULL);
+    run_transports(&four, lost_in_turn, NULL);
 }
 
 static inline void test_lost_in_the_middle(void **state) {
@@ -316,6 +339,7 @@ static inline void test_lost_in_the_middle(void **state) {
                           {CHUNKS_OF_VECTOR, CHUNKS_OF_VECTOR, CHUNKS_OF_VECTOR - 1, false},
                           {0, 0, 0, true},
                           {8, 5, 3, true},
+                          {CHUNKS_OF_VECTOR, 0, 0, true},
                           {CHUNKS_OF_VECTOR, 5, 3, true}};
     for (size_t i = 0; i < sizeof middles / sizeof *middles; i++) {
         ranks_setup_t setup = SETUP(2);

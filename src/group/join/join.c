@@ -245,8 +245,9 @@ static sgp_status_t join_by_endpoints(plan_t *plan, sgp_group_t **group) {
 static sgp_status_t join_by_mpi(const plan_t *plan, sgp_group_t **group) {
     const sgp_placement_t *placement = &plan->placement;
     if (plan->elastic)
-        return sgp_fail(SGP_ERR_UNSUPPORTED,
-                        "group: elastic does not work with mpi, which ends the job with any of its processes");
+        return sgp_fail(
+            SGP_ERR_UNSUPPORTED,
+            "group: elastic does not work with mpi, which ends the job with any of its processes");
     bool placed = placement->launcher && placement->rank >= 0;
     sgp_transport_t *transport = NULL;
     sgp_status_t status =

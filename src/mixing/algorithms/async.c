@@ -28,6 +28,8 @@
 #define LEAST_KEPT 0.5
 #define LEAST_SENT 0.05
 
+#define LATE 4 /* messages of a sender that is gone, at most, whose chunks can still arrive */
+
 /* The messages of one sender. They are numbered from 0 for each receiver, and carry that number as their step: a receiver
  * cannot know in which rounds its senders push. */
 typedef struct sender {
@@ -140,7 +142,12 @@ static sgp_status_t take_in(sgp_mixer_t *mixer) {
     sgp_inbox_collect(mixer->inbox);
     for (int src = 0; src < mixer->size; src++) {
         sender_t *sender = &async->senders[src];
-        if (src == mixer->rank || sender->ended) continue;
+        if (src == mixer->rank) continue;
+        if (sender
+                ->ended) { /* chunks can still arrive, where another rank told of the loss before they came */
+            for (uint64_t n = 0; n < LATE; n++) sgp_holes_tear(mixer, src, sender->next + n);
+            continue;
+        }
         sgp_status_t status = fold_whole(mixer, src);
         if (status == SGP_OK && sgp_holes_ended(mixer, src)) status = end_sender(mixer, src);
         if (status != SGP_OK) return status;

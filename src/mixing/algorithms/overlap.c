@@ -96,8 +96,7 @@ static sgp_status_t overlap_create(sgp_mixer_t *mixer) {
     if (!overlap) return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for its algorithm");
     size_t buffers = mixer->length - mixer->count;
     overlap->settled = mixer->round;
-    overlap->senders =
-        calloc(sgp_holes_degree(mixer) + 1, sizeof *overlap->senders);
+    overlap->senders = calloc(sgp_holes_degree(mixer) + 1, sizeof *overlap->senders);
     overlap->to = calloc((size_t)mixer->size, sizeof *overlap->to);
     overlap->buffers = sgp_memory_alloc((buffers + 1) * sizeof *overlap->buffers);
     if (!overlap->senders || !overlap->to || !overlap->buffers)
@@ -188,6 +187,7 @@ static void look_for_holes(sgp_mixer_t *mixer) {
     overlap_t *overlap = mixer->extra;
     if (sgp_holes_are_due(mixer)) sgp_rounding_settle(&overlap->rounding, mixer);
     sgp_holes_look(mixer);
+    sgp_holes_sweep(mixer);
 }
 
 static sgp_status_t overlap_step(sgp_mixer_t *mixer, const sgp_local_t *local, uint64_t deadline) {

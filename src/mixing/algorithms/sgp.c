@@ -44,6 +44,7 @@ static sgp_status_t step_chunk(sgp_mixer_t *mixer, const sgp_local_t *local, flo
 
 static sgp_status_t lockstep_step(sgp_mixer_t *mixer, const sgp_local_t *local, uint64_t deadline) {
     sgp_holes_look(mixer);
+    sgp_holes_sweep(mixer);
     if (!mixer->exchanges || mixer->graph.size == 1) return sgp_local_update_all(mixer, local);
     double kept;
     int count = sgp_push_shares(mixer, mixer->round, mixer->w, &kept);
