@@ -8,12 +8,13 @@
 #include <string.h>
 
 sgp_status_t sgp_background_init(sgp_background_t *background, sgp_group_t *group,
-                                 size_t payload_bytes) {
+                                 size_t payload_bytes, sgp_background_asked_fn asked, void *owner) {
     sgp_agree_options_t options = {
         .limits = {.capacity = sgp_group_size(group), .payload_bytes = payload_bytes},
         .seat = sgp_group_rank(group)};
     size_t size = (size_t)sgp_group_size(group), room = sgp_agree_message_room(&options.limits);
-    *background = (sgp_background_t){.group = group, .channel = sgp_group_new_channel(group)};
+    *background = (sgp_background_t){
+        .group = group, .ask = asked, .owner = owner, .channel = sgp_group_new_channel(group)};
     if (room > sgp_group_transport(group)->chunk_bytes)
         return sgp_fail(SGP_ERR_INVALID, "a notice of %zu bytes, must be at most %zu", room,
                         sgp_group_transport(group)->chunk_bytes);
@@ -52,6 +53,7 @@ static void hear(sgp_background_t *background, const sgp_chunk_t *chunk) {
             SGP_OK &&
         message.call > background->asked)
         background->asked = message.call;
+    if (sgp_background_is_asked(background)) background->ask(background->owner);
 }
 
 /* Those of a rank in the order in which it has sent them. */
@@ -149,7 +151,7 @@ bool sgp_background_result(const sgp_background_t *background, sgp_agree_result_
 }
 
 void sgp_background_farewell(sgp_background_t *background) {
-    if (background->changes == 0) return;
+    if (!sgp_group_transport(background->group)->elastic) return;
     sgp_agree_farewell(background->agree);
     send_due(background);
 }

@@ -11,9 +11,15 @@
 #include "group/agree.h"
 #include "group/group_internal.h"
 
+/* Another node has begun the call after this node's last one. The owner calls sgp_background_begin now, if its last call is
+ * over, because the nodes that come to a result may be gone soon; else once that is over. */
+typedef void (*sgp_background_asked_fn)(void *owner);
+
 /* Embedded; fields are private. */
 typedef struct sgp_background {
     sgp_group_t *group; /* borrowed; NULL: nothing to finish */
+    sgp_background_asked_fn ask;
+    void *owner;
     sgp_agree_t *agree;
     uint32_t channel;
     uint32_t changes;    /* of fates, that agree knows */
@@ -28,7 +34,7 @@ typedef struct sgp_background {
 /* All ranks call it, in the same order as the creation of mixers. SGP_ERR_NO_MEMORY; SGP_ERR_INVALID: a message would not
  * fit a chunk; logged. fini accepts zeros. */
 sgp_status_t sgp_background_init(sgp_background_t *background, sgp_group_t *group,
-                                 size_t payload_bytes);
+                                 size_t payload_bytes, sgp_background_asked_fn asked, void *owner);
 void sgp_background_fini(sgp_background_t *background);
 
 /* Whether a move may have something to do without a new notice: a fate has changed, or something was not sent. */
@@ -46,7 +52,7 @@ void sgp_background_begin(sgp_background_t *background, const void *payload, siz
 /* Of the call that was begun last. false: there is none yet. */
 bool sgp_background_result(const sgp_background_t *background, sgp_agree_result_t *result);
 
-/* Before this node leaves, after a loss: tells the result to nodes that may not know it, as far as there is room. */
+/* Before this node leaves: in an elastic group tells the result to nodes that may not know it, as far as there is room. */
 void sgp_background_farewell(sgp_background_t *background);
 
 #endif

@@ -78,6 +78,12 @@ static void promise(halt_t *halt) {
     halt->promised = true;
 }
 
+/* A node that wants to promise something as well has done so before. */
+static void join_others(void *owner) {
+    halt_t *halt = owner;
+    if (!halt->promised) promise(halt);
+}
+
 /* Makes this node's promise if it or another node wants a halt, and carries on until all agree; later on it answers nodes
  * that do not know the result. */
 static void join_halt(halt_t *halt, bool fresh) {
@@ -127,7 +133,8 @@ sgp_status_t halt_init(halt_t *halt, const train_groups_t *groups,
                      .next.step = step,
                      .patience_ns = (uint64_t)HALT_PATIENCE_SECONDS * SGP_SECOND,
                      .due_ns = UINT64_MAX};
-    sgp_status_t status = sgp_background_init(&halt->background, halt->all, sizeof halt->next);
+    sgp_status_t status =
+        sgp_background_init(&halt->background, halt->all, sizeof halt->next, join_others, halt);
     if (status) {
         halt->all = NULL;
         return status;
@@ -146,7 +153,7 @@ void halt_fini(halt_t *halt) {
     for (int i = 0; i < 3; i++)
         if (halt->watches[i].group)
             sgp_inbox_set_watch(sgp_group_inbox(halt->watches[i].group), NULL, NULL);
-    if (halt->agreed) sgp_background_farewell(&halt->background);
+    sgp_background_farewell(&halt->background);
     sgp_background_fini(&halt->background);
     pthread_mutex_destroy(&halt->lock);
     halt->all = NULL;
