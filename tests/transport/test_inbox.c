@@ -54,9 +54,8 @@ static void test_what_a_look_took_in_is_not_slept_over(void **state) {
 
 /* ---- refused chunks ---- */
 
-static void send_one_of(sgp_inbox_t *inbox, sgp_kind_t kind, uint32_t channel, uint64_t step,
-                        float value) {
-    sgp_header_t header = {.kind = kind,
+static void send_one(sgp_inbox_t *inbox, uint32_t channel, uint64_t step, float value) {
+    sgp_header_t header = {.kind = SGP_KIND_PUSH,
                            .encoding = SGP_ENCODING_FLOAT32,
                            .channel = channel,
                            .step = step,
@@ -67,10 +66,6 @@ static void send_one_of(sgp_inbox_t *inbox, sgp_kind_t kind, uint32_t channel, u
     CHECK(sgp_inbox_send_begin(inbox, &header, &to, 1, far, &send) == SGP_OK);
     *(float *)sgp_inbox_send_next(inbox, &send) = value;
     sgp_inbox_send_commit(inbox, &send);
-}
-
-static void send_one(sgp_inbox_t *inbox, uint32_t channel, uint64_t step, float value) {
-    send_one_of(inbox, SGP_KIND_PUSH, channel, step, value);
 }
 
 enum { KNOWN = 5, GONE = 3, REFUSED = 4 };
@@ -212,102 +207,11 @@ static void test_walk(void **state) {
     }
 }
 
-/* ---- the service ---- */
-
-enum { QUESTIONS = 3 };
-
-typedef struct answerer {
-    sgp_inbox_t *inbox;
-    int answered;
-} answerer_t;
-
-static bool answer(void *context) {
-    answerer_t *answerer = context;
-    sgp_inbox_key_t key = {
-        .kind = SGP_KIND_AGREE, .src = 1, .step = (uint64_t)answerer->answered + 1};
-    sgp_chunk_t *chunk = sgp_inbox_find(answerer->inbox, &key);
-    if (!chunk) return false;
-    sgp_inbox_release(answerer->inbox, chunk);
-    send_one_of(answerer->inbox, SGP_KIND_AGREE, 0, (uint64_t)++answerer->answered, 1);
-    return false;
-}
-
-static bool count_down(void *context) {
-    int *left = context;
-    return --*left > 0;
-}
-
-static void wait_for(sgp_inbox_t *inbox, sgp_kind_t kind, uint64_t step) {
-    sgp_transport_t *transport = sgp_inbox_transport(inbox);
-    sgp_inbox_key_t key = {.kind = kind, .channel = 0, .src = 1 - transport->rank, .step = step};
-    uint64_t far = sgp_transport_now(transport) + (uint64_t)60 * 1000000000u;
-    for (;;) {
-        uint64_t since = sgp_inbox_taken_in(inbox);
-        sgp_chunk_t *chunk = sgp_inbox_find(inbox, &key);
-        if (chunk) {
-            sgp_inbox_release(inbox, chunk);
-            return;
-        }
-        sgp_status_t status = sgp_inbox_wait(inbox, since, far, "a chunk");
-        CHECK(status == SGP_OK);
-        if (status != SGP_OK) return;
-    }
-}
-
-/* Rank 1 sends the push for which rank 0 waits only after its questions are answered. */
-static void ask_and_push(sgp_transport_t *transport, void *context) {
-    (void)context;
-    answerer_t answerer = {.inbox = NULL};
-    CHECK(sgp_inbox_create(transport, &answerer.inbox) == SGP_OK);
-    CHECK(sgp_transport_prepare(transport, sizeof(float), QUESTIONS + 1) == SGP_OK);
-    if (transport->rank == 0) {
-        sgp_inbox_set_service(answerer.inbox, SGP_KIND_AGREE, answer, &answerer);
-        wait_for(answerer.inbox, SGP_KIND_PUSH, 1);
-        CHECK(answerer.answered == QUESTIONS);
-    }
-    for (uint64_t q = 1; q <= QUESTIONS && transport->rank == 1; q++) {
-        send_one_of(answerer.inbox, SGP_KIND_AGREE, 0, q, 0);
-        wait_for(answerer.inbox, SGP_KIND_AGREE, q);
-    }
-    if (transport->rank == 1) send_one(answerer.inbox, 0, 1, 0);
-    sgp_inbox_destroy(answerer.inbox);
-    sgp_transport_leave(transport, sgp_transport_now(transport) + (uint64_t)60 * 1000000000u);
-    sgp_transport_destroy(transport);
-}
-
-static void test_service(void **state) {
-    (void)state;
-    for (int shm = 0; shm < 2; shm++) {
-        ranks_setup_t setup = {.shm = shm, .loopback = {.size = 2}};
-        run_transports(&setup, ask_and_push, NULL);
-    }
-}
-
-/* It is called until it has no work left, and then no more. */
-static void look_often(sgp_transport_t *transport, void *context) {
-    (void)context;
-    int left = 3;
-    sgp_inbox_t *inbox = NULL;
-    CHECK(sgp_inbox_create(transport, &inbox) == SGP_OK);
-    sgp_inbox_set_service(inbox, SGP_KIND_AGREE, count_down, &left);
-    for (int i = 0; i < 6; i++) CHECK(sgp_inbox_look(inbox, false) == SGP_OK);
-    CHECK(left == 0);
-    sgp_inbox_destroy(inbox);
-    sgp_transport_destroy(transport);
-}
-
-static void test_service_with_work_left(void **state) {
-    (void)state;
-    run_transports(&(ranks_setup_t){.loopback = {.size = 1}}, look_often, NULL);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_a_look_took_in_is_not_slept_over),
         cmocka_unit_test(test_what_nobody_asks_for_is_refused),
         cmocka_unit_test(test_walk),
-        cmocka_unit_test(test_service),
-        cmocka_unit_test(test_service_with_work_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
