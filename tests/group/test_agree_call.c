@@ -72,7 +72,9 @@ static void barrier(sgp_group_t *group, void *context) {
 static void test_all_transports(void **state) {
     (void)state;
     for (int size = 1; size <= 6; size++) {
+        /* With a capacity a rank has room for one message at a time. */
         ranks_setup_t setups[] = {{.loopback = {.size = size, .chunk_bytes = 64}},
+                                  {.loopback = {.size = size, .chunk_bytes = 64, .capacity = 6}},
                                   {.loopback = {.size = size,
                                                 .chunk_bytes = 64,
                                                 .virtual_time = true,
