@@ -133,6 +133,22 @@ static void make_chunk(const char *name, unsigned switches, const sgp_header_t *
     write_to("chunk", name, &bytes);
 }
 
+/* Fields that have to be 0. */
+static const struct {
+    const char *name;
+    size_t at;
+} unused[] = {{"codec", 95}, {"round", 96}, {"reserved", 103}, {"tag", 104}, {"tag-end", 119}};
+
+static void make_early_chunk(const char *name, size_t at) {
+    unsigned char encoded[SGP_HEADER_BYTES];
+    bytes_t bytes = {0};
+    add_byte(&bytes, 3);
+    sgp_header_encode(&header, encoded);
+    encoded[at] = 1;
+    add(&bytes, encoded, sizeof encoded);
+    write_to("chunk", name, &bytes);
+}
+
 static void make_chunks(void) {
     sgp_header_t other = header;
     make_chunk("good", 0, &header);
@@ -161,6 +177,12 @@ static void make_chunks(void) {
     other.kind = SGP_KIND_CONTROL;
     other.encoding = SGP_ENCODING_BYTES;
     make_chunk("control", 3, &other);
+    other = header;
+    other.incarnation = UINT32_MAX;
+    other.view = UINT64_MAX;
+    make_chunk("view", 3, &other);
+    for (size_t i = 0; i < sizeof unused / sizeof *unused; i++)
+        make_early_chunk(unused[i].name, unused[i].at);
 }
 
 /* ---- streams ---- */
