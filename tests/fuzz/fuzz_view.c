@@ -8,7 +8,7 @@
 #include "group/view_message.h"
 #include "group/view_plan.h"
 
-enum { LARGE = 0x01, CAPACITY = 8, FOUNDERS = 4, LARGE_CAPACITY = 300, WORDS = 5 };
+enum { LARGE = 0x01, CAPACITY = 8, FOUNDERS = 4, LARGE_CAPACITY = 70, WORDS = 2 };
 enum { ROOM = SGP_VIEW_LEAST_ROOM };
 
 static sgp_view_t *new_view(bool large) {
