@@ -4,10 +4,12 @@
  * file differs from the one that it would write. */
 #include "fuzz.h"
 
+#include "base/bytes.h"
 #include "data/formats/shard_index.h"
 #include "group/agree_message.h"
 #include "group/join/endpoint.h"
 #include "group/join/join_message.h"
+#include "group/view_message.h"
 #include "transport/tcp/frame.h"
 #include "wire/handshake.h"
 #include "wire/header.h"
@@ -134,6 +136,22 @@ static void make_chunk(const char *name, unsigned switches, const sgp_header_t *
     write_to("chunk", name, &bytes);
 }
 
+/* Fields that have to be 0. */
+static const struct {
+    const char *name;
+    size_t at;
+} unused[] = {{"codec", 95}, {"round", 96}, {"reserved", 103}, {"tag", 104}, {"tag-end", 119}};
+
+static void make_early_chunk(const char *name, size_t at) {
+    unsigned char encoded[SGP_HEADER_BYTES];
+    bytes_t bytes = {0};
+    add_byte(&bytes, 3);
+    sgp_header_encode(&header, encoded);
+    encoded[at] = 1;
+    add(&bytes, encoded, sizeof encoded);
+    write_to("chunk", name, &bytes);
+}
+
 static void make_chunks(void) {
     sgp_header_t other = header;
     make_chunk("good", 0, &header);
@@ -162,6 +180,12 @@ static void make_chunks(void) {
     other.kind = SGP_KIND_CONTROL;
     other.encoding = SGP_ENCODING_BYTES;
     make_chunk("control", 3, &other);
+    other = header;
+    other.incarnation = UINT32_MAX;
+    other.view = UINT64_MAX;
+    make_chunk("view", 3, &other);
+    for (size_t i = 0; i < sizeof unused / sizeof *unused; i++)
+        make_early_chunk(unused[i].name, unused[i].at);
 }
 
 /* ---- streams ---- */
@@ -252,6 +276,83 @@ static void make_endpoints(void) {
     sgp_join_message_encode(SGP_JOIN_ENDPOINTS, 516, head);
     add(&bytes, head, sizeof head);
     write_to("endpoint", "note", &bytes);
+}
+
+/* ---- views ---- */
+
+static const sgp_member_notice_t some_notices[] = {
+    {.kind = SGP_MEMBER_DEAD, .flags = SGP_MEMBER_CERTAIN, .seat = 3, .step = 32, .last = 17},
+    {.kind = SGP_MEMBER_JOIN,
+     .seat = 3,
+     .incarnation = 1,
+     .step = 48,
+     .candidate = 0x0123456789abcdefu,
+     .origin = 2,
+     .card_bytes = 4,
+     .card = (const unsigned char *)"card"},
+    {.kind = SGP_MEMBER_LEFT, .seat = 3, .incarnation = 1, .step = 64, .last = 50, .origin = 3},
+    {.kind = SGP_MEMBER_JOIN, .seat = 6, .step = 48, .candidate = 7},
+    {.kind = SGP_MEMBER_JOIN, .seat = 6, .step = 64, .candidate = 6},
+    {.kind = SGP_MEMBER_JOIN, .seat = 6, .incarnation = UINT32_MAX, .step = 80, .candidate = 5},
+};
+
+static const sgp_member_notice_t founder = {
+    .kind = SGP_MEMBER_JOIN, .seat = 1, .step = 48, .candidate = 7};
+
+enum { SOME_NOTICES = sizeof some_notices / sizeof *some_notices };
+
+static void add_view(bytes_t *bytes, const sgp_member_notice_t *notices, int count) {
+    unsigned char message[2048], length[2];
+    size_t size =
+        sgp_view_encode_notices(notices, count, SGP_VIEW_YOU_WERE_SILENT, message, sizeof message);
+    sgp_bytes_put(length, size, sizeof length);
+    add(bytes, length, sizeof length);
+    add(bytes, message, size);
+}
+
+/* The last notice with another value in one of its fields. */
+static void make_odd_view(const char *name, size_t at, unsigned byte) {
+    bytes_t bytes = {0};
+    add_byte(&bytes, 0);
+    add_view(&bytes, some_notices, SOME_NOTICES);
+    bytes.at[bytes.count - SGP_MEMBER_NOTICE_BYTES + at] = (unsigned char)byte;
+    write_to("view", name, &bytes);
+}
+
+static void make_odd_views(void) {
+    make_odd_view("kind", 0, 9);
+    make_odd_view("flags", 1, 1);
+    make_odd_view("seat", 2, 8); /* of 8 */
+    make_odd_view("step", 8, 81);
+    make_odd_view("step-far", 15, 0x40);
+    make_odd_view("last", 16, 1);
+    make_odd_view("candidate", 24, 0);
+    make_odd_view("origin", 32, 8);
+    make_odd_view("card", 34, 4);
+    make_odd_view("reserved", 36, 1);
+}
+
+static void make_views(void) {
+    bytes_t bytes = {0};
+    add_byte(&bytes, 0);
+    add_view(&bytes, some_notices, SOME_NOTICES);
+    write_to("view", "good", &bytes);
+    bytes.count -= 20;
+    write_to("view", "truncated", &bytes);
+    bytes = (bytes_t){.at = {1}, .count = 1};
+    add_view(&bytes, some_notices, 0);
+    for (int i = SOME_NOTICES; i-- > 0;) add_view(&bytes, &some_notices[i], 1);
+    write_to("view", "one-by-one", &bytes);
+    bytes = (bytes_t){.at = {0}, .count = 1};
+    add_view(&bytes, some_notices, 2);
+    bytes.at[3]--; /* the count */
+    write_to("view", "count", &bytes);
+    bytes.at[5] = 0x80; /* the flags */
+    write_to("view", "view-flags", &bytes);
+    bytes = (bytes_t){.at = {0}, .count = 1};
+    add_view(&bytes, &founder, 1);
+    write_to("view", "founder", &bytes);
+    make_odd_views();
 }
 
 /* ---- shards ---- */
@@ -478,6 +579,7 @@ int main(int argc, char **argv) {
     make_chunks();
     make_streams();
     make_endpoints();
+    make_views();
     make_shards();
     make_odd_shards();
     make_agree_calls();

@@ -5,6 +5,7 @@
 
 #include "group/agree_call.h"
 #include "group/join/exchange_address.h"
+#include "group/view.h"
 
 #include <sgp/group.h>
 #include <string.h>
@@ -39,6 +40,20 @@ static void test_become_elastic(void **state) {
         assert_int_equal(sgp_group_barrier(group), SGP_OK);
         failing_off(&failing);
         sgp_group_leave(group);
+    }
+}
+
+static void test_view(void **state) {
+    (void)state;
+    static const int capacities[] = {4, 65536}; /* small blocks of memory, and large ones */
+    for (int i = 0; i < 2; i++) {
+        failing_t failing = {0};
+        while (failing_round(&failing)) {
+            sgp_view_t *view = NULL;
+            sgp_status_t status = FAILING(&failing, sgp_view_create(capacities[i], 2, &view));
+            assert_true((status == SGP_OK) == (view != NULL));
+            sgp_view_destroy(view);
+        }
     }
 }
 
@@ -269,6 +284,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_create),
         cmocka_unit_test(test_become_elastic),
+        cmocka_unit_test(test_view),
         cmocka_unit_test(test_broadcast),
         cmocka_unit_test(test_alone),
         cmocka_unit_test(test_exchange_in_a_directory),
