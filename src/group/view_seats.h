@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table behind a view (group/view.h), for the files that implement it alone: for each seat the records of
- * its newest incarnations. A record is the merged JOIN and the merged end of one member. */
+/* The table behind a view (group/view.h): for each seat the records of its newest incarnations. A
+ * record is the merged JOIN and the merged end of one member. Only the files view_*.c include it. */
 #ifndef SGP_GROUP_VIEW_SEATS_H
 #define SGP_GROUP_VIEW_SEATS_H
 
