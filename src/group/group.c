@@ -24,6 +24,7 @@ struct sgp_group {
     uint64_t sequence;         /* of collective calls: the step of their messages */
     uint32_t channels;         /* given out */
     sgp_lease_t lease;
+    sgp_agreement_t agreement;
     sgp_origin_t *origin; /* owned, or NULL */
     char *loss_file;      /* owned, or NULL */
     uint32_t *seen;       /* (size) events taken (sgp_fates_next_event) */
@@ -108,6 +109,12 @@ uint64_t sgp_group_next_sequence(sgp_group_t *group) {
 }
 const sgp_destination_t *sgp_group_others(const sgp_group_t *group) {
     return group->others;
+}
+void sgp_group_set_agreement(sgp_group_t *group, const sgp_agreement_t *agreement) {
+    group->agreement = *agreement;
+}
+sgp_agree_call_t *sgp_group_agreement(const sgp_group_t *group) {
+    return group->agreement.call;
 }
 const sgp_origin_t *sgp_group_origin(const sgp_group_t *group) {
     return group->origin;
@@ -262,6 +269,7 @@ static void destroy(sgp_group_t *group) {
     sgp_group_t *before = group;
     while (before->sharing != group) before = before->sharing;
     before->sharing = group->sharing;
+    if (group->agreement.call) group->agreement.destroy(group->agreement.call);
     sgp_transport_destroy(group->transport);
     if (group->owns_call) {
         sgp_call_destroy(group->call);
@@ -278,6 +286,7 @@ void sgp_group_leave(sgp_group_t *group) {
     if (!group) return;
     sgp_group_cancel(group);
     const sgp_log_sink_t *before = sgp_api_begin(group->sink);
+    if (group->agreement.call) group->agreement.leave(group->agreement.call);
     uint64_t now = sgp_transport_now(group->transport);
     sgp_inbox_destroy(group->inbox);
     sgp_transport_leave(group->transport, now + group->timeout);

@@ -58,6 +58,28 @@ uint64_t sgp_group_next_sequence(sgp_group_t *group);
 /* (size - 1) every rank but this one, each of weight 1. */
 const sgp_destination_t *sgp_group_others(const sgp_group_t *group);
 
+/* ---- an elastic group (agree_call.h) ---- */
+
+typedef struct sgp_agree_call sgp_agree_call_t;
+
+/* The state of its calls of agree, in the group's care. */
+typedef struct sgp_agreement {
+    sgp_agree_call_t *call;                /* NULL: the group is not elastic */
+    void (*leave)(sgp_agree_call_t *call); /* in sgp_group_leave, before the inbox is destroyed */
+    void (*destroy)(sgp_agree_call_t *call);
+} sgp_agreement_t;
+
+/* Once, before the first collective call. Takes the state. */
+void sgp_group_set_agreement(sgp_group_t *group, const sgp_agreement_t *agreement);
+
+/* NULL: the group is not elastic, and the loss of a rank ends its collective calls. */
+sgp_agree_call_t *sgp_group_agreement(const sgp_group_t *group);
+
+/* As sgp_group_gather, and says who took part. all: (size, bytes) zeros for ranks that did not. took_part: (size). In a
+ * group that is not elastic all ranks take part, or the call fails. */
+sgp_status_t sgp_group_gather_survivors(sgp_group_t *group, const void *mine, size_t bytes,
+                                        void *all, bool *took_part);
+
 /* ---- the lease ---- */
 
 /* lease: copied; NULL: no agent any more. */

@@ -27,7 +27,8 @@ typedef enum sgp_kind {
     SGP_KIND_ANSWER,      /* the difference that the active node adds */
     SGP_KIND_REST,        /* the sender takes no step until the next epoch end */
     SGP_KIND_NOTICE,      /* bytes for the group outside collective calls; see group/notice.h */
-    SGP_KIND_LAST = SGP_KIND_NOTICE,
+    SGP_KIND_AGREE,       /* bytes of a collective call among survivors; see group/agree.h */
+    SGP_KIND_LAST = SGP_KIND_AGREE,
 } sgp_kind_t;
 
 /* The values of sgp_encoding_t travel as they are; 0, its default, marks bytes that are no vector.

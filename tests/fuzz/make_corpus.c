@@ -5,6 +5,7 @@
 #include "fuzz.h"
 
 #include "data/formats/shard_index.h"
+#include "group/agree_message.h"
 #include "group/join/endpoint.h"
 #include "group/join/join_message.h"
 #include "transport/tcp/frame.h"
@@ -376,6 +377,96 @@ static void make_shards(void) {
     make_index("index-outside", SHARD_IS_INDEX | SHARD_REPAIR, samples, 3, 4000);
 }
 
+/* ---- agree ---- */
+
+/* Moves of the target: to seat `seat`. */
+enum { AGREE_HEAR, AGREE_LOSE, AGREE_BEGIN, AGREE_SEND };
+
+static void add_move(bytes_t *bytes, unsigned what, int seat) {
+    add_byte(bytes, what | (unsigned)seat << 2);
+}
+
+static void add_begin(bytes_t *bytes, unsigned seats) {
+    add_move(bytes, AGREE_BEGIN, 0);
+    add_byte(bytes, seats);
+}
+
+/* attempt 0: a DECIDED, from the payload of seat `first` on. */
+static void add_agree(bytes_t *bytes, int src, uint64_t call, uint32_t attempt, int first,
+                      int payloads, unsigned seats) {
+    static const sgp_agree_limits_t limits = {.capacity = 5, .payload_bytes = 12};
+    unsigned char set = (unsigned char)seats, message[256];
+    sgp_agree_message_t of = {.call = call,
+                              .form = attempt ? SGP_AGREE_STATE : SGP_AGREE_DECIDED,
+                              .attempt = attempt,
+                              .first = first,
+                              .payloads = payloads,
+                              .set = &set};
+    unsigned char *end = sgp_agree_message_begin(&limits, &of, message);
+    for (int i = 0, seat = first; i < payloads; seat++)
+        if (seats >> seat & 1) end = sgp_agree_payload_put(end, "mine", 4), i++;
+    add_move(bytes, AGREE_HEAR, src);
+    add_byte(bytes, (unsigned)(end - message));
+    add(bytes, message, (size_t)(end - message));
+}
+
+static void add_state(bytes_t *bytes, int src, uint64_t call, uint32_t attempt, unsigned seats) {
+    add_agree(bytes, src, call, attempt, src, 1, seats);
+}
+
+/* Two calls of three seats. */
+static void make_agree_calls(void) {
+    bytes_t bytes = {0};
+    add_byte(&bytes, 0);
+    for (uint64_t call = 1; call <= 2; call++) {
+        add_begin(&bytes, 0x7);
+        add_move(&bytes, AGREE_SEND, 0);
+        add_state(&bytes, 0, call, 1, 0x7);
+        add_state(&bytes, 2, call, 1, 0x7);
+    }
+    add_state(&bytes, 2, 2, 2, 0x6); /* late: it is answered */
+    write_to("agree", "calls", &bytes);
+}
+
+static void make_agree_losses(void) {
+    bytes_t bytes = {0};
+    add_byte(&bytes, 0);
+    add_begin(&bytes, 0xf);
+    add_state(&bytes, 0, 1, 1, 0xf);
+    add_state(&bytes, 2, 1, 1, 0xf);
+    add_move(&bytes, AGREE_LOSE, 3);
+    add_move(&bytes, AGREE_SEND, 0);
+    add_state(&bytes, 0, 2, 1, 0x7); /* early */
+    add_agree(&bytes, 2, 1, 0, 0, 2, 0xf);
+    add_agree(&bytes, 2, 1, 0, 2, 2, 0xf);
+    add_move(&bytes, AGREE_SEND, 0);
+    add_begin(&bytes, 0x7);
+    add_move(&bytes, AGREE_LOSE, 2);
+    add_state(&bytes, 0, 2, 2, 0x3);
+    add_move(&bytes, AGREE_SEND, 32); /* and farewell */
+    write_to("agree", "losses", &bytes);
+}
+
+static void make_agree_refused(void) {
+    bytes_t bytes = {0};
+    add_byte(&bytes, 0);
+    add_begin(&bytes, 0x1f);
+    add_state(&bytes, 1, 1, 1, 0x1f); /* from this seat */
+    add_state(&bytes, 6, 1, 1, 0x5f); /* from no seat */
+    add_state(&bytes, 0, 1, 1, 0x1d); /* it goes on without this member */
+    add_state(&bytes, 0, 9, 1, 0x1f);
+    add_agree(&bytes, 0, 1, 1, 2, 1, 0x1f); /* for another */
+    add_agree(&bytes, 0, 1, 0, 0, 1, 0x1e);
+    add_agree(&bytes, 0, 2, 0, 0, 1, 0x1f);
+    add_state(&bytes, 0, 1, 1, 0x1f);
+    add_state(&bytes, 0, 1, 1, 0x1f); /* again */
+    write_to("agree", "refused", &bytes);
+    bytes.at[0] = FUZZ_REPAIR;
+    write_to("agree", "repaired", &bytes);
+    bytes.count -= 5;
+    write_to("agree", "cut", &bytes);
+}
+
 int main(int argc, char **argv) {
     check = argc == 3 && strcmp(argv[1], "--check") == 0;
     if (argc != 2 + check) {
@@ -389,5 +480,8 @@ int main(int argc, char **argv) {
     make_endpoints();
     make_shards();
     make_odd_shards();
+    make_agree_calls();
+    make_agree_losses();
+    make_agree_refused();
     return failed;
 }

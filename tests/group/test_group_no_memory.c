@@ -3,6 +3,7 @@
 #include "failing_alloc.h"
 #include "ranks.h"
 
+#include "group/agree_call.h"
 #include "group/join/exchange_address.h"
 
 #include <sgp/group.h>
@@ -22,6 +23,22 @@ static void test_create(void **state) {
         assert_true((status == SGP_OK) == (group != NULL));
         sgp_group_leave(group);
         sgp_loopback_destroy(hub);
+    }
+}
+
+/* A group that has no memory for it stays as it was, and calls of an elastic one allocate nothing. */
+static void test_become_elastic(void **state) {
+    (void)state;
+    failing_t failing = {0};
+    while (failing_round(&failing)) {
+        sgp_group_t *group = NULL;
+        assert_int_equal(sgp_group_join(&(sgp_group_options_t){.size = 1}, &group), SGP_OK);
+        sgp_status_t status = FAILING(&failing, sgp_group_become_elastic(group));
+        assert_true((status == SGP_OK) == (sgp_group_agreement(group) != NULL));
+        failing_on(&failing);
+        assert_int_equal(sgp_group_barrier(group), SGP_OK);
+        failing_off(&failing);
+        sgp_group_leave(group);
     }
 }
 
@@ -251,6 +268,7 @@ static void test_server_serves_again(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_create),
+        cmocka_unit_test(test_become_elastic),
         cmocka_unit_test(test_broadcast),
         cmocka_unit_test(test_alone),
         cmocka_unit_test(test_exchange_in_a_directory),
