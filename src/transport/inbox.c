@@ -352,7 +352,7 @@ sgp_status_t sgp_inbox_wait_for(sgp_inbox_t *inbox, int rank, uint64_t since, ui
     sgp_status_t status;
     if (!has_to_sleep(inbox, since, &status)) return status;
     sgp_transport_name(transport, rank, &name);
-    if (sgp_transport_has_ended(transport, rank)) {
+    if (!transport->elastic && sgp_transport_has_ended(transport, rank)) {
         if (take_in_rest(inbox, since)) return SGP_OK;
         return sgp_fail(SGP_ERR_PEER_LOST, "%s has left, while %s waits for its %s", name.text,
                         sgp_transport_name(transport, transport->rank, &here), what);

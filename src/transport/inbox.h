@@ -7,6 +7,11 @@
  * and commit for each chunk.
  * Not thread-safe.
  *
+ * On an elastic transport (transport.h) the loss or departure of another rank is no error of any call: a wait returns
+ * SGP_OK early, once for each event of the transport's fates, and its caller decides whether to wait on; a call that
+ * waits for room goes on, since the room of the lost rank comes free. SGP_ERR_PEER_LOST then means that this rank was
+ * ended.
+ *
  * It refuses, releases and counts chunks that no call can ever ask for:
  *  - a duplicate of a chunk that it holds;
  *  - of a channel that was dropped, or more than 65,536 channels beyond the last that was opened;

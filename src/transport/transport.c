@@ -45,7 +45,7 @@ bool sgp_transport_note(sgp_transport_t *transport, int rank, sgp_fate_t fate, c
 
 bool sgp_transport_any_lost(const sgp_transport_t *transport, const sgp_destination_t *to,
                             int destinations) {
-    if (sgp_transport_lost_peer(transport) < 0) return false;
+    if (transport->elastic || sgp_transport_lost_peer(transport) < 0) return false;
     for (int i = 0; i < destinations; i++)
         if (sgp_fates_of(transport->fates, to[i].dst).state == SGP_FATE_LOST) return true;
     return false;
