@@ -144,7 +144,7 @@ static void explore(search_t *search, int deaths) {
 }
 
 static void search(int nodes, int calls, int deaths, bool leaves, bool out_of_order) {
-    enum { ROOM = 1 << 24 };
+    enum { ROOM = 1 << 20 };
     search_t *search = calloc(1, sizeof *search);
     assert_non_null(search);
     search->visited = (visited_t){.places = calloc(ROOM, sizeof(uint64_t)), .room = ROOM};
