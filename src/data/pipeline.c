@@ -60,7 +60,7 @@ static uint64_t position_of(const pipeline_t *pipeline, uint64_t batch, int samp
     if (pass->split == SOURCE_TEST)
         return pass->first + batch * (uint64_t)pipeline->options.batch + (uint64_t)sample;
     cursor_part_t part = sampler_part(pass->order.sampler, batch);
-    return sampler_position(&part, sample);
+    return sampler_entry(pass->order.sampler, batch, &part, sample);
 }
 
 static uint64_t index_at(const pipeline_t *pipeline, uint64_t position) {
