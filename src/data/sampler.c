@@ -69,12 +69,9 @@ uint64_t sampler_steps(const sampler_t *sampler) {
     return segments_end(sampler->making_up ? &sampler->make_up : &sampler->main);
 }
 
-/* The members of the make-up steps are those of the next epoch. */
 static void end_making_up(sampler_t *sampler) {
-    segments_fini(&sampler->main);
-    sampler->main = sampler->make_up;
-    sampler->main.start.count = sampler->options.count;
-    sampler->make_up = (segments_t){0};
+    segments_fini(&sampler->make_up);
+    position_set_clear(&sampler->returned);
     sampler->making_up = false;
 }
 
@@ -164,18 +161,28 @@ static sgp_status_t keep_own_steps(sampler_t *sampler, segments_t *segments,
     return status;
 }
 
+/* To the segments of the steps to come. The members of the main part are those of the next epoch too. */
+static sgp_status_t tell_all(sampler_t *sampler, const segments_event_t *events, size_t count,
+                             uint64_t now) {
+    sgp_status_t status = segments_apply(&sampler->main, events, count);
+    if (!status) status = keep_own_steps(sampler, &sampler->main, events, count, now);
+    if (status || !sampler->making_up) return status;
+    status = segments_apply(&sampler->make_up, events, count);
+    return status ? status : keep_own_steps(sampler, &sampler->make_up, events, count, now);
+}
+
 sgp_status_t sampler_tell(sampler_t *sampler, const segments_event_t *events, size_t count,
                           uint64_t now, uint64_t *changed) {
-    segments_t *segments = sampler->making_up ? &sampler->make_up : &sampler->main;
+    const segments_t *segments = sampler->making_up ? &sampler->make_up : &sampler->main;
     uint64_t from = segments_changed_from(segments, events, count);
     late_plan_t late;
     /* What is lost in make-up steps is not made up again. */
-    sgp_status_t status = late_plan_begin(&late, segments, sampler->self, sampler->worker,
-                                          sampler->making_up || from > now ? now : from, now);
+    uint64_t first = sampler->making_up || from > now ? now : from;
+    sgp_status_t status =
+        late_plan_begin(&late, &sampler->main, sampler->self, sampler->worker, first, now);
     if (status) return status;
-    status = segments_apply(segments, events, count);
-    if (!status) status = keep_own_steps(sampler, segments, events, count, now);
-    sgp_status_t ended = late_plan_end(&late, segments);
+    status = tell_all(sampler, events, count, now);
+    sgp_status_t ended = late_plan_end(&late, &sampler->main);
     if (!status) status = ended;
     if (!status && changed) *changed = from > now ? from : now;
     return status;

@@ -111,7 +111,9 @@ static sgp_status_t begin(sampler_t *sampler, uint64_t step, const reports_t *re
         status = segments_init_make_up(&make_up, &settled, step, position_set_total(&returned),
                                        reports->members, reports->count);
     if (!status) {
-        status = segments_hear(&make_up, &settled, &sampler->main);
+        /* What was heard after the reports holds for the steps to come. */
+        status = segments_hear(&make_up, &sampler->main);
+        if (!status) status = segments_hear(&settled, &sampler->main);
         if (status) segments_fini(&make_up);
     }
     if (status) {

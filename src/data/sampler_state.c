@@ -10,14 +10,14 @@
 
 enum { LENGTH_BYTES = 8 };
 
-/* While making up the main part is over: what it gave is all that still counts. A view, which owns nothing. */
+/* While making up the main part is over: only its members and what it gave still count. A view, which owns nothing. */
 static segments_t main_to_save(const sampler_t *sampler) {
     segments_t main = sampler->main;
     if (!sampler->making_up) return main;
     main.start.step = sampler->make_up.start.step;
     main.start.begin = main.start.count;
     main.given = sampler->returned;
-    main.used.count = main.absence_count = main.member_count = 0;
+    main.used.count = main.absence_count = 0;
     return main;
 }
 

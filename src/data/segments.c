@@ -489,26 +489,25 @@ sgp_status_t segments_init_make_up(segments_t *segments, const segments_t *main,
     segments->start.count = count;
     for (size_t i = 0; i < main->member_count; i++) {
         segments_member_t member = main->members[i];
-        if (member.leaves != SEGMENTS_NEVER) continue;
-        if (member.joins <= step && !is_present(member.number, present, presents)) continue;
+        bool absent = member.joins < step && !is_present(member.number, present, presents);
+        /* An entry that has left, so that news of it do not bring it back. */
+        if (absent || member.leaves != SEGMENTS_NEVER) member.leaves = member.next = step;
         segments->members[segments->member_count++] = member;
     }
     segments_begin_at(segments, step, 0);
     return SGP_OK;
 }
 
-sgp_status_t segments_hear(segments_t *make_up, const segments_t *main, const segments_t *latest) {
-    sgp_status_t status = segments_reserve(make_up, latest->member_count, 0);
+sgp_status_t segments_hear(segments_t *segments, const segments_t *latest) {
+    sgp_status_t status = segments_reserve(segments, latest->member_count, 0);
     if (status) return status;
     for (size_t i = 0; i < latest->member_count; i++) {
         const segments_member_t *from = &latest->members[i];
-        /* One that takes no part in making up does not come back. */
-        if (known(main, from->number) && !known(make_up, from->number)) continue;
-        segments_member_t *to = segments_member(make_up, from->number);
+        segments_member_t *to = segments_member(segments, from->number);
         if (from->joins != SEGMENTS_NEVER) segments_join(to, from->joins, from->candidate);
         to->leaves = least(to->leaves, from->leaves);
         to->next = most(to->next, from->next);
     }
-    segments_arrange(make_up);
+    segments_arrange(segments);
     return SGP_OK;
 }

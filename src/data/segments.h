@@ -131,7 +131,7 @@ sgp_status_t segments_returned(const segments_t *segments, uint64_t until,
                                position_set_t *returned);
 
 /* Makes `step` the first one, before which every member is done: what was returned until then is kept as
- * positions, and members that have left are forgotten. Positions and ends of later steps stay the same.
+ * positions. Positions and ends of later steps stay the same.
  * SGP_ERR_NO_MEMORY, logged; nothing changed. */
 sgp_status_t segments_fold(segments_t *segments, uint64_t step);
 
@@ -152,9 +152,8 @@ sgp_status_t segments_init_make_up(segments_t *segments, const segments_t *main,
                                    uint64_t count, const uint64_t *present /* (presents) */,
                                    size_t presents);
 
-/* Tells these make-up segments the joins and leaves that `latest` knows and `main` does not. The errors of
- * segments_apply. */
-sgp_status_t segments_hear(segments_t *make_up, const segments_t *main, const segments_t *latest);
+/* Tells the joins and leaves that `latest` knows. The errors of segments_apply. */
+sgp_status_t segments_hear(segments_t *segments, const segments_t *latest);
 
 /* ---- inside, for segments_record.c ---- */
 
