@@ -71,6 +71,14 @@ bool pipeline_destroy(pipeline_t *pipeline);
  * change. SGP_ERR_IO: a picture has not been read within the patience. */
 sgp_status_t pipeline_pause(pipeline_t *pipeline);
 
+/* Lets the threads rest within a pass over training samples, so that the sampler may change; what is ready stays. Then
+ * pipeline_resume, or pipeline_pause. The errors of pipeline_pause. */
+sgp_status_t pipeline_rest(pipeline_t *pipeline);
+
+/* The pass goes on, with the batches of the steps before `end`. Those of the steps from `keep` on are made anew: the
+ * sampler has others for them. The batch that the caller has stays valid. */
+void pipeline_resume(pipeline_t *pipeline, uint64_t keep, uint64_t end);
+
 /* Begins a pass over the training samples of the sampler's epoch: the batches of the steps [first,
  * end). The threads begin at once. The errors of pipeline_pause, which it calls. */
 sgp_status_t pipeline_train(pipeline_t *pipeline, const pipeline_order_t *order, uint64_t epoch,
