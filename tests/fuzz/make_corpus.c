@@ -5,6 +5,7 @@
 #include "fuzz.h"
 
 #include "data/formats/shard_index.h"
+#include "data/segments_record.h"
 #include "group/join/endpoint.h"
 #include "group/join/join_message.h"
 #include "transport/tcp/frame.h"
@@ -376,6 +377,44 @@ static void make_shards(void) {
     make_index("index-outside", SHARD_IS_INDEX | SHARD_REPAIR, samples, 3, 4000);
 }
 
+/* ---- segments ---- */
+
+static void make_segments(const char *name, unsigned switches, const segments_t *segments,
+                          segments_form_t form) {
+    bytes_t bytes = {0};
+    size_t size = 0;
+    add_byte(&bytes, switches);
+    FUZZ_CHECK(segments_encode(segments, form, 7, bytes.at + 1, sizeof bytes.at - 1, &size) ==
+               SGP_OK);
+    bytes.count += size;
+    write_to("segments", name, &bytes);
+}
+
+static void make_all_segments(void) {
+    segments_t segments;
+    position_set_t used = {0};
+    segments_options_t options = {.count = 499, .workers = 2, .batch = 3, .nodes = 3};
+    segments_event_t events[] = {
+        {SEGMENTS_LEAVES, .member = segments_number(1, 0), .first = 5, .end = 16},
+        {SEGMENTS_JOINS, .member = segments_number(1, 1), .first = 16, .candidate = 77},
+        {SEGMENTS_LEAVES, .member = segments_number(2, 0), .first = 9, .end = 32},
+        {SEGMENTS_PASSES, .member = segments_number(0, 0), .first = 6, .end = 12},
+        {SEGMENTS_LEAVES, .member = segments_number(9, 0), .first = 0, .end = 4}};
+    FUZZ_CHECK(segments_init(&segments, &options) == SGP_OK);
+    make_segments("plain", 0, &segments, SEGMENTS_WHOLE);
+    FUZZ_CHECK(segments_apply(&segments, events, 5) == SGP_OK);
+    make_segments("events", 0, &segments, SEGMENTS_WHOLE);
+    make_segments("repaired", FUZZ_REPAIR, &segments, SEGMENTS_WHOLE);
+    FUZZ_CHECK(segments_fold(&segments, 10) == SGP_OK);
+    FUZZ_CHECK(position_set_append(&used, 200, 206) == SGP_OK);
+    position_set_arrange(&used);
+    FUZZ_CHECK(segments_use(&segments, &used) == SGP_OK);
+    make_segments("folded", 0, &segments, SEGMENTS_WHOLE);
+    make_segments("report", 0, &segments, SEGMENTS_REPORT);
+    position_set_fini(&used);
+    segments_fini(&segments);
+}
+
 int main(int argc, char **argv) {
     check = argc == 3 && strcmp(argv[1], "--check") == 0;
     if (argc != 2 + check) {
@@ -389,5 +428,6 @@ int main(int argc, char **argv) {
     make_endpoints();
     make_shards();
     make_odd_shards();
+    make_all_segments();
     return failed;
 }
