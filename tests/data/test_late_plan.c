@@ -96,6 +96,47 @@ static void late_news_take_few_twice(void **state) {
         }
 }
 
+/* Node 2 passes over all steps from the change on. What node 1 takes late, by the plan of 4 nodes, is node 0's by the plan
+ * of 3, or its own later, and then it is taken twice; or node 2's, or its own in a late step, and then it is not made
+ * up. */
+static void what_is_used_is_not_made_up(void **state) {
+    (void)state;
+    enum { LATE = 8, PASSED = 40 };
+    run_t run;
+    begin(&run);
+    run.present[2] = false;
+    for (uint64_t step = 0; step < CHANGE; step++) take(&run, 2, step);
+    segments_event_t pass = {SEGMENTS_PASSES, .member = segments_number(2, 0), .first = CHANGE,
+                             .end = CHANGE + PASSED};
+    tell(&run, 0, pass, 0);
+    segments_event_t death = {SEGMENTS_LEAVES, .member = segments_number(3, 0), .first = CHANGE,
+                              .end = CHANGE};
+    int expected = 0;
+    for (int s = 1; s < LATE; s++) {
+        int batch = 4 * s + 1, rank = batch % 3; /* counted from the change */
+        if (rank == 0 || (rank == 1 && batch / 3 >= LATE)) expected += BATCH;
+    }
+    uint64_t step = 0;
+    for (; step < sampler_steps(&run.samplers[0]); step++) {
+        if (step == CHANGE) run.present[3] = false;
+        if (step == CHANGE + PASSED) run.present[2] = true;
+        for (int i = 0; i < NODES; i++) {
+            if (step == (i == 1 ? CHANGE + LATE : CHANGE)) tell(&run, i, death, step);
+            if (run.present[i]) take(&run, i, step);
+        }
+    }
+    assert_int_equal(agree(&run, step), SGP_OK);
+    for (; step < sampler_steps(&run.samplers[0]); step++)
+        for (int i = 0; i < 3; i++) take(&run, i, step);
+    int twice = 0;
+    for (int i = 0; i < COUNT; i++) {
+        assert_in_range(run.taken[i], 1, 2);
+        twice += run.taken[i] == 2;
+    }
+    assert_int_equal(twice, expected);
+    end(&run);
+}
+
 /* From the others, at the end of the main part. */
 static void news_may_come_with_the_reports(void **state) {
     (void)state;
@@ -131,6 +172,7 @@ static void a_death_by_mistake_takes_nothing_twice(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(late_news_take_few_twice),
+        cmocka_unit_test(what_is_used_is_not_made_up),
         cmocka_unit_test(news_may_come_with_the_reports),
         cmocka_unit_test(a_death_by_mistake_takes_nothing_twice),
     };

@@ -160,9 +160,27 @@ static void changes_behind_the_end(void **state) {
     assert_int_equal(segments_apply(&segments, events, 3), SGP_OK);
     assert_int_equal(segments_end(&segments), end);
     assert_int_equal(segments_reached(&segments, UINT64_MAX - 2), 5003);
+    assert_int_equal(segments_at(&segments, UINT64_MAX)->begin, 5003);
     assert_int_equal(segments_returned(&segments, SEGMENTS_NEVER, &returned), SGP_OK);
     assert_int_equal(position_set_total(&returned), 5003 - 3 * 12 - 4 * 6);
     position_set_fini(&returned);
+    segments_fini(&segments);
+}
+
+/* Then the plan of the last ones stays. */
+static void everybody_leaves(void **state) {
+    (void)state;
+    segments_t segments = make_segments(2);
+    uint64_t end = segments_end(&segments);
+    for (uint32_t i = 0; i < 2; i++) {
+        segments_event_t leave = {SEGMENTS_LEAVES, .member = segments_number(i, 0), .first = 8,
+                                  .end = 16};
+        assert_int_equal(segments_apply(&segments, &leave, 1), SGP_OK);
+    }
+    assert_int_equal(segments_end(&segments), end);
+    assert_int_equal(segments_reached(&segments, 20), 20 * 12);
+    assert_int_equal(segments_fold(&segments, 16), SGP_OK);
+    assert_int_equal(segments_at(&segments, 16)->size, 2);
     segments_fini(&segments);
 }
 
@@ -219,6 +237,7 @@ int main(void) {
         cmocka_unit_test(events_merge_in_any_order),
         cmocka_unit_test(a_death_returns_its_positions),
         cmocka_unit_test(changes_behind_the_end),
+        cmocka_unit_test(everybody_leaves),
         cmocka_unit_test(folding_keeps_what_was_returned),
         cmocka_unit_test(too_many_members_are_refused),
     };
