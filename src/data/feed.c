@@ -375,6 +375,16 @@ sgp_status_t feed_report(const feed_t *feed, unsigned char *bytes, size_t room, 
     return sampler_report(&feed->sampler, bytes, room, size);
 }
 
+sgp_status_t feed_merge(feed_t *feed, uint64_t step, const sampler_report_t *reports,
+                        size_t count) {
+    if (feed->options.shard_per_node) return SGP_OK;
+    sgp_status_t status = rest(feed);
+    if (status) return status;
+    status = sampler_merge(&feed->sampler, step, reports, count);
+    resume(feed, step);
+    return status;
+}
+
 sgp_status_t feed_make_up(feed_t *feed, uint64_t step, const sampler_report_t *reports,
                           size_t count) {
     if (feed->options.shard_per_node) return SGP_OK;

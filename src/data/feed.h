@@ -117,6 +117,9 @@ sgp_status_t feed_pass_over(feed_t *feed, uint64_t first, uint64_t step);
 /* sampler_report. */
 sgp_status_t feed_report(const feed_t *feed, unsigned char *bytes, size_t room, size_t *size);
 
+/* sampler_merge. */
+sgp_status_t feed_merge(feed_t *feed, uint64_t step, const sampler_report_t *reports, size_t count);
+
 /* sampler_make_up: feed_steps then has the make-up steps too, and feed_next goes on with their batches. */
 sgp_status_t feed_make_up(feed_t *feed, uint64_t step, const sampler_report_t *reports,
                           size_t count);

@@ -40,7 +40,8 @@ typedef struct pipeline_options {
 typedef struct pipeline pipeline_t;
 
 /* Which samples a node trains on: sample s of the sampler is index chosen[first + s] of the source, or first + s.
- * Borrowed until the next pass begins; the sampler does not change meanwhile. */
+ * Borrowed until the next pass begins; the sampler does not change meanwhile, except between pipeline_rest and
+ * pipeline_resume. */
 typedef struct pipeline_order {
     const sampler_t *sampler;
     const uint64_t *chosen; /* NULL: all of the source */

@@ -51,9 +51,9 @@ void sampler_fini(sampler_t *sampler);
  * a change of members count / (size * batch), rounded up. */
 uint64_t sampler_steps(const sampler_t *sampler);
 
-/* Draws the permutation of `epoch`, from 0, and begins its first segment, with the members that the one before
- * had at its end; what they will join or leave later stays known, in steps of this epoch. Allocates
- * nothing. */
+/* Draws the permutation of `epoch`, from 0, and begins its first segment. Its members are those that the plan has
+ * at the end of the epoch before, after its sampler_steps; who joins or leaves later stays known, in steps of this
+ * epoch. Allocates nothing. */
 void sampler_begin_epoch(sampler_t *sampler, uint64_t epoch);
 
 /* In an epoch that has begun and has no step yet: others have taken the positions before `position` in the steps before
@@ -77,7 +77,7 @@ sgp_status_t sampler_set_plan(sampler_t *sampler, uint64_t step, const uint64_t 
  * *changed on, but not before `now`, its samples may be others than before; SEGMENTS_NEVER: none are. If
  * the plan turns out to have changed before `now`, the positions that this process has taken by the old one are
  * reported as used, and those that the new one gives it in these steps as returned. changed: NULL is fine.
- * SGP_ERR_NO_MEMORY; nothing changed. */
+ * SGP_ERR_NO_MEMORY, logged: some of that may be unknown now. */
 sgp_status_t sampler_tell(sampler_t *sampler, const segments_event_t *events /* (count) */,
                           size_t count, uint64_t now, uint64_t *changed);
 
@@ -90,6 +90,11 @@ typedef struct sampler_report {
     const unsigned char *bytes;
     size_t size;
 } sampler_report_t;
+
+/* Learns what the reports of others know, in the main part before step `step`; for a checkpoint, which then knows the
+ * steps that others have passed over. The errors of sampler_make_up but SGP_ERR_AGAIN. */
+sgp_status_t sampler_merge(sampler_t *sampler, uint64_t step,
+                           const sampler_report_t *reports /* (count) */, size_t count);
 
 /* Ends the main part before step `step`, which is the same for all, with the reports that `agree` gave to all
  * of them, this process's own among them. All then have the same segments, and begin to make up with that step;

@@ -66,8 +66,7 @@ static sgp_status_t learn(sampler_t *sampler, uint64_t step, const reports_t *re
     if (status) return status;
     status = merge_all(main, reports);
     sgp_status_t ended = late_plan_end(&late, main);
-    if (!status) status = ended;
-    return status ? status : SGP_ERR_AGAIN;
+    return status ? status : ended;
 }
 
 /* The segments that the reports alone make, so that they are the same everywhere, whatever else this process has
@@ -135,12 +134,22 @@ sgp_status_t sampler_report(const sampler_t *sampler, unsigned char *bytes, size
     return segments_encode(&sampler->main, SEGMENTS_REPORT, sampler->self, bytes, room, size);
 }
 
+sgp_status_t sampler_merge(sampler_t *sampler, uint64_t step, const sampler_report_t *reports,
+                           size_t count) {
+    reports_t read;
+    sgp_status_t status = read_all(&sampler->main, reports, count, &read);
+    if (!status) status = learn(sampler, step, &read);
+    release(&read);
+    return status;
+}
+
 sgp_status_t sampler_make_up(sampler_t *sampler, uint64_t step, const sampler_report_t *reports,
                              size_t count) {
     reports_t read;
     sgp_status_t status = read_all(&sampler->main, reports, count, &read);
-    if (!status)
-        status = have_same_plan(&read) ? begin(sampler, step, &read) : learn(sampler, step, &read);
+    bool same = !status && have_same_plan(&read);
+    if (!status) status = same ? begin(sampler, step, &read) : learn(sampler, step, &read);
     release(&read);
-    return status;
+    if (status) return status;
+    return same ? SGP_OK : SGP_ERR_AGAIN;
 }

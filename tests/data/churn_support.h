@@ -218,7 +218,7 @@ static inline void pass_over(world_t *world, node_t *node) {
     segments_event_t event = {SEGMENTS_PASSES, .member = node->number, .first = world->step,
                               .end = world->step + steps};
     tell(world, node, &event);
-    if (!world->making_up) return; /* its report has it */
+    if (!world->making_up) return;         /* its report has it */
     for (int i = 0; i < world->count; i++) /* for the count of what was missed */
         if (world->nodes[i].alive) send_to(world, i, &event, UINT64_MAX);
 }

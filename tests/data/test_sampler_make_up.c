@@ -172,6 +172,40 @@ static void others_go_on_making_up(void **state) {
     }
 }
 
+/* A checkpoint in the main part knows what others have passed over, and who has died. */
+static void a_checkpoint_knows_all_reports(void **state) {
+    (void)state;
+    run_t run;
+    static unsigned char bytes[ROOM];
+    segments_event_t death = {SEGMENTS_LEAVES, .member = segments_number(3, 0), .first = 12,
+                              .end = 32};
+    begin(&run);
+    take(&run, 4, 0, 12);
+    assert_int_equal(sampler_tell(&run.samplers[2], &death, 1, 12, NULL), SGP_OK);
+    take(&run, 1, 12, 15);
+    for (int i = 1; i < 3; i++) { /* node 0 takes the steps up to 15; the others pass over them */
+        segments_event_t pass = {SEGMENTS_PASSES, .member = segments_number((uint32_t)i, 0),
+                                 .first = 12, .end = 15};
+        assert_int_equal(sampler_tell(&run.samplers[i], &pass, 1, 15, NULL), SGP_OK);
+    }
+    report(&run, 3);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(sampler_merge(&run.samplers[i], 15, run.reports, 3), SGP_OK);
+    sampler_save(&run.samplers[0], bytes);
+    size_t size = sampler_state_bytes(&run.samplers[0]);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(sampler_restore(&run.samplers[i], bytes, size), SGP_OK);
+        assert_int_equal(sampler_set_members(&run.samplers[i], 15, i, 2), SGP_OK);
+    }
+    uint64_t main_steps = sampler_steps(&run.samplers[0]);
+    take(&run, 2, 15, main_steps);
+    report(&run, 2);
+    make_up(&run, 2, main_steps);
+    take(&run, 2, main_steps, sampler_steps(&run.samplers[1]));
+    assert_all_once(&run);
+    end(&run);
+}
+
 static void bad_reports_change_nothing(void **state) {
     (void)state;
     run_t run;
@@ -194,6 +228,7 @@ int main(void) {
         cmocka_unit_test(one_without_a_report_takes_no_part),
         cmocka_unit_test(news_after_the_reports),
         cmocka_unit_test(others_go_on_making_up),
+        cmocka_unit_test(a_checkpoint_knows_all_reports),
         cmocka_unit_test(bad_reports_change_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
