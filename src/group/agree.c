@@ -37,10 +37,9 @@ struct sgp_agree {
     uint64_t excluded_call;
     XXH128_hash_t digest; /* of the live set */
     int32_t seat;
-    int32_t decided;    /* the call that was begun last, or none was begun */
-    int32_t has_result; /* of result_call */
-    int32_t
-        verdict_src; /* sender of the verdict: DECIDED of the present call, of which payloads are missing */
+    int32_t decided;     /* the call that was begun last, or none was begun */
+    int32_t has_result;  /* of result_call */
+    int32_t verdict_src; /* sender of the last DECIDED of the present call, which is not whole */
     int32_t excluded_by; /* in excluded_call */
     int32_t live_others; /* live members but this one */
     int32_t matching;    /* of them: those whose last STATE has our set */

@@ -403,6 +403,7 @@ sgp_status_t sgp_group_become_elastic(sgp_group_t *group) {
         sgp_seats_add(call->live, r);
     }
     call->next_in[sgp_group_rank(group)] = 0;
+    sgp_group_transport(group)->elastic = true;
     sgp_inbox_set_service(sgp_group_inbox(group), SGP_KIND_AGREE, serve, call);
     sgp_group_set_agreement(group, &(sgp_agreement_t){call, leave, destroy});
     return SGP_OK;

@@ -13,7 +13,7 @@
 #include "group/group_internal.h"
 
 /* Makes a new group elastic: barrier and gather are calls of agree. Every rank of the group does so, before its first
- * collective call. Promises the room of four messages (transport.h). SGP_ERR_NO_MEMORY: nothing changed. */
+ * message. Promises the room of four messages (transport.h). SGP_ERR_NO_MEMORY: nothing changed. */
 sgp_status_t sgp_group_become_elastic(sgp_group_t *group);
 
 /* sgp_group_create, and elastic if the transport is (transport.h). */

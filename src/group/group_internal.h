@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* src/group is the set of ranks that train together: a transport with an inbox, collective calls,
- * notices, the lease of the transport, and groups within a group. The mixing, the run and the
- * program call it; src/group/join makes it. It reaches other ranks through its transport alone:
- * nothing here names a socket or an address.
+ * notices, the lease of the transport, the view of its members, and groups within a group. The
+ * mixing, the run and the program call it; src/group/join makes it. It reaches other ranks through
+ * its transport alone: nothing here names a socket or an address.
  *
  * This header: the group as its callers inside the library see it. */
 #ifndef SGP_GROUP_GROUP_INTERNAL_H

@@ -10,6 +10,7 @@
 #include "group/agree.h"
 #include "group/seats.h"
 
+#include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +39,7 @@ typedef struct node {
 
 typedef struct network {
     int nodes, calls;  /* each node begins so many */
+    uint64_t seed;     /* for the report of a failure */
     bool out_of_order; /* deaths are learned while messages of the dead are under way */
     node_t node[NODES];
     edge_t edge[NODES][NODES]; /* from, to */
@@ -47,7 +49,8 @@ typedef struct network {
 } network_t;
 
 static inline void network_fail(const network_t *net, const char *what) {
-    fprintf(stderr, "%s after:%.*s\n", what, (int)net->trail_length, net->trail);
+    fprintf(stderr, "seed %" PRIu64 ": %s after:%.*s\n", net->seed, what, (int)net->trail_length,
+            net->trail);
     fail();
 }
 

@@ -144,7 +144,7 @@ static void explore(search_t *search, int deaths) {
 }
 
 static void search(int nodes, int calls, int deaths, bool leaves, bool out_of_order) {
-    enum { ROOM = 1 << 24 };
+    enum { ROOM = 1 << 20 };
     search_t *search = calloc(1, sizeof *search);
     assert_non_null(search);
     search->visited = (visited_t){.places = calloc(ROOM, sizeof(uint64_t)), .room = ROOM};
@@ -223,6 +223,7 @@ static void run_at_random(uint64_t seed) {
     sgp_random_init(&random, seed, 0);
     int nodes = 4 + draw(&random, NODES - 3), deaths = draw(&random, nodes);
     network_init(&net, nodes, 1 + draw(&random, CALLS));
+    net.seed = seed;
     net.out_of_order = draw(&random, 2);
     int rarity = 2 + draw(&random, 3 * nodes * nodes);
     for (int count; (count = moves_of(&net, moves)) > 0;) {

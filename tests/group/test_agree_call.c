@@ -71,8 +71,12 @@ static void barrier(sgp_group_t *group, void *context) {
 
 static void test_all_transports(void **state) {
     (void)state;
-    for (int size = 1; size <= 6; size++) {
+    static const int sizes[] = {1, 2, 3, 6};
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        int size = sizes[s];
+        /* With a capacity a rank has room for one message at a time. */
         ranks_setup_t setups[] = {{.loopback = {.size = size, .chunk_bytes = 64}},
+                                  {.loopback = {.size = size, .chunk_bytes = 64, .capacity = 6}},
                                   {.loopback = {.size = size,
                                                 .chunk_bytes = 64,
                                                 .virtual_time = true,
@@ -210,11 +214,15 @@ static uint32_t set_of(const sgp_agree_result_t *result, int size) {
     return set;
 }
 
+static bool is_killed(const sgp_transport_t *transport) {
+    return sgp_fates_of(transport->fates, transport->rank).state == SGP_FATE_LOST;
+}
+
 /* Waits as a mixer does, for something else than a collective call. */
 static void stay(sgp_group_t *group, const deaths_t *deaths) {
     sgp_inbox_t *inbox = sgp_group_inbox(group);
     sgp_transport_t *transport = sgp_group_transport(group);
-    while (atomic_load(&deaths->ended) < deaths->size) {
+    while (atomic_load(&deaths->ended) < deaths->size && !is_killed(transport)) {
         CHECK(sgp_inbox_look(inbox, false) == SGP_OK);
         sgp_inbox_collect(inbox);
         sgp_transport_lock(transport);
@@ -226,6 +234,7 @@ static void stay(sgp_group_t *group, const deaths_t *deaths) {
 static void live_or_die(sgp_transport_t *transport, void *context) {
     deaths_t *deaths = context;
     int rank = transport->rank;
+    bool in_hub = transport->virtual_time; /* which owns the transport */
     unsigned char payload[LENGTH];
     sgp_group_t *group = NULL;
     make_mortal(transport);
@@ -237,13 +246,14 @@ static void live_or_die(sgp_transport_t *transport, void *context) {
         status = sgp_group_agree(group, payload, payload_of(rank, call, payload), &result);
         if (status == SGP_OK) deaths->sets[rank][call - 1] = set_of(&result, deaths->size);
     }
-    CHECK(status == SGP_OK || mortals[rank].dead);
-    deaths->died[rank] = mortals[rank].dead;
+    deaths->died[rank] = mortals[rank].dead || is_killed(transport);
+    CHECK(status == SGP_OK || deaths->died[rank]);
     mortals[rank].left = -1; /* it has survived the calls */
     atomic_fetch_add(&deaths->ended, 1);
     if (!deaths->died[rank] && !deaths->leave) stay(group, deaths);
     if (deaths->died[rank]) sgp_group_abort(group);
     else sgp_group_leave(group);
+    if (in_hub) deaths->died[rank] |= is_killed(transport);
 }
 
 static void check_survivors(const deaths_t *deaths) {
@@ -272,9 +282,11 @@ static int run_deaths(const ranks_setup_t *setup, const int *lives, bool leave) 
     return died;
 }
 
+/* With an odd seed a rank has room for one message at a time. */
 static ranks_setup_t delayed(int size, uint64_t seed) {
     return (ranks_setup_t){.loopback = {.size = size,
                                         .chunk_bytes = 64,
+                                        .capacity = seed % 2 ? 6 : 0,
                                         .virtual_time = true,
                                         .delay_max_ns = 20 * SGP_MILLISECOND,
                                         .seed = seed}};
@@ -309,11 +321,35 @@ static void test_death_in_real_time(void **state) {
 /* Two of four, and three. */
 static void test_several_deaths(void **state) {
     (void)state;
-    for (int m = 0; m < 400; m++) {
+    for (int m = 0; m < 250; m++) {
         int lives[MOST] = {-1, m % 13, m / 13 % 17, m % 5 ? -1 : m % 11};
         ranks_setup_t setup = delayed(MOST, (uint64_t)m);
         assert_in_range(run_deaths(&setup, lives, m % 2), 2, 3);
     }
+}
+
+/* One is killed at its call number `call` of the transport, and perhaps the next one at some call. false: no rank was. */
+static bool kill_at(int size, int victim, uint64_t call, bool two) {
+    static const int lives[MOST] = {-1, -1, -1, -1};
+    ranks_setup_t setup = delayed(size, call);
+    sgp_loopback_fault_t faults[] = {
+        {.kind = SGP_FAULT_KILL_AT_CALL, .seat = victim, .call = call},
+        {.kind = SGP_FAULT_KILL_AT_CALL, .seat = (victim + 1) % size, .call = 1 + call * 19 % 150}};
+    setup.loopback.faults = faults;
+    setup.loopback.fault_count = two ? 2 : 1;
+    return run_deaths(&setup, lives, call % 2) > 0;
+}
+
+static void test_kill_at_each_call(void **state) {
+    enum { MOST_CALLS = 1000 };
+    (void)state;
+    for (int size = 3; size <= MOST; size++)
+        for (int victim = 0; victim < size; victim++) {
+            uint64_t call = 1;
+            for (; kill_at(size, victim, call, false); call++) assert_true(call < MOST_CALLS);
+            assert_true(call > 10);
+            for (; --call;) kill_at(size, victim, call, true);
+        }
 }
 
 /* The value of a rank that died before the call is zeros, and it did not take part. */
@@ -349,7 +385,7 @@ int main(void) {
         cmocka_unit_test(test_all_transports),      cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_silent_rank),         cmocka_unit_test(test_death_at_each_message),
         cmocka_unit_test(test_death_in_real_time),  cmocka_unit_test(test_several_deaths),
-        cmocka_unit_test(test_gather_of_survivors),
+        cmocka_unit_test(test_gather_of_survivors), cmocka_unit_test(test_kill_at_each_call),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,9 +28,9 @@ typedef struct delivery {
     unsigned char header[SGP_HEADER_BYTES];
     buffer_t *buffer;
     struct delivery *next;            /* in the receiver's queue, or the free list */
-    struct delivery *after, **before; /* received, not released: in the receiver's list `held` */
+    struct delivery *after, **before; /* received, not released: in the receiver's `held`, or */
+    bool given_up;                    /* in the hub's, since its receiver is gone */
     uint32_t record;                  /* of the sender's (outstanding.h) */
-    bool given_up;                    /* its receiver is gone, and it counts no more */
 } delivery_t;
 
 /* A binary heap. Zeros are an empty one. */

@@ -99,11 +99,15 @@ delivery_t *sgp_hub_queue_take(rank_t *receiver) {
 
 /* ---- held chunks ---- */
 
-void sgp_hub_hold(rank_t *receiver, delivery_t *delivery) {
-    delivery->before = &receiver->held;
-    delivery->after = receiver->held;
+static void hold_in(delivery_t **list, delivery_t *delivery) {
+    delivery->before = list;
+    delivery->after = *list;
     if (delivery->after) delivery->after->before = &delivery->after;
-    receiver->held = delivery;
+    *list = delivery;
+}
+
+void sgp_hub_hold(rank_t *receiver, delivery_t *delivery) {
+    hold_in(&receiver->held, delivery);
 }
 
 static void let_go(delivery_t *delivery) {
@@ -119,11 +123,11 @@ static void unpin(sgp_loopback_t *hub, delivery_t *delivery) {
 }
 
 void sgp_hub_release(sgp_loopback_t *hub, delivery_t *delivery) {
+    let_go(delivery);
     if (delivery->given_up) {
         unpin(hub, delivery);
         return;
     }
-    let_go(delivery);
     sgp_outstanding_released(&hub->ranks[delivery->src].transport, delivery->record, delivery->dst);
     sgp_hub_drop_delivery(hub, delivery);
 }
@@ -163,6 +167,7 @@ static void give_up_held(rank_t *receiver) {
         next = at->after;
         if (!comes_back(receiver, at)) continue;
         let_go(at);
+        hold_in(&receiver->hub->given_up, at);
         at->given_up = true;
         at->buffer->pins++;
         sgp_hub_drop_buffer(receiver->hub, at->buffer);
@@ -203,6 +208,9 @@ void sgp_hub_free_messages(sgp_loopback_t *hub) {
     for (int r = 0; r < hub->options.size; r++)
         for (delivery_t *at; (at = sgp_hub_queue_take(&hub->ranks[r]));)
             sgp_hub_drop_delivery(hub, at);
+    for (int r = 0; r < hub->options.size; r++)
+        while (hub->ranks[r].held) sgp_hub_release(hub, hub->ranks[r].held);
+    while (hub->given_up) sgp_hub_release(hub, hub->given_up);
     for (delivery_t *next, *at = hub->free_deliveries; at; at = next) next = at->next, free(at);
     for (buffer_t *next, *at = hub->made_buffers; at; at = next) {
         next = at->next_made;

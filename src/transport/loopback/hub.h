@@ -37,6 +37,7 @@ struct sgp_loopback {
     buffer_t *free_buffers;
     buffer_t *made_buffers; /* all of them: an abandoned message keeps its buffer */
     delivery_t *free_deliveries;
+    delivery_t *given_up; /* held by ranks that are gone, by `after` */
     /* Promised by send_begin and not yet taken by send_next and send_commit; free for that. */
     size_t promised_buffers, promised_deliveries, ready_buffers, ready_deliveries;
     sgp_fates_t *fates; /* the same for all ranks */
