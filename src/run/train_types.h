@@ -11,7 +11,7 @@
 /* Progress of one node, about four times a second and at the end of each epoch. */
 typedef struct train_progress {
     int rank;
-    bool leads; /* this is the lowest node that is left, as far as it knows */
+    bool leads; /* this node is the one to show it; between two epoch ends as far as it knows */
     int epoch;  /* from 1 */
     int epochs;
     uint64_t step; /* within the run, from 1 */
