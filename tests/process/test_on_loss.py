@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import struct
 import unittest
@@ -83,8 +84,14 @@ class OnLoss(ProgramTest):
         for place, label in enumerate(labels.values()):
             self.assertEqual((label["nodes"], label["rank"]), (str(len(left)), str(place)))
         model = self.label(os.path.join(self.output(), "model.safetensors"))
+        page = ""
+        if shutil.which("gnuplot"):
+            with open(os.path.join(self.output(), "report.html"), encoding="utf-8") as file:
+                page = re.search(r"Went on without [^<]*", file.read()).group()
         for rank in lost:
             self.assertIn(f"node {rank} in step ", model["losses"])
+            if page:
+                self.assertIn(f"node {rank} from step ", page)
         return summary
 
     def check_killed(self, ranks, *arguments):
