@@ -23,7 +23,7 @@ enum { LIST_BYTES = 64, PHOTOGRAPH_BYTES = 4 << 20 };
 typedef struct course {
     bool test, begun;   /* begun: the pipeline knows of it */
     uint64_t epoch, at; /* at: the step, or of a test the sample */
-    uint64_t end;       /* of a test */
+    uint64_t end;       /* the step, or of a test the sample, behind the last one */
 } course_t;
 
 struct feed {
@@ -338,7 +338,16 @@ sgp_status_t feed_begin_epoch(feed_t *feed, uint64_t epoch, uint64_t step) {
     sgp_status_t status = feed->pipeline ? pipeline_pause(feed->pipeline) : SGP_OK;
     if (status) return status;
     sampler_begin_epoch(&feed->sampler, epoch);
-    feed->course = (course_t){.epoch = epoch, .at = step};
+    feed->course = (course_t){.epoch = epoch, .at = step, .end = feed->steps};
+    return SGP_OK;
+}
+
+sgp_status_t feed_continue_epoch(feed_t *feed, uint64_t epoch, uint64_t first, uint64_t position,
+                                 uint64_t step) {
+    sgp_status_t status = feed_begin_epoch(feed, epoch, step);
+    if (status) return status;
+    sampler_begin_rest(&feed->sampler, first, position);
+    feed->course.end = sampler_steps(&feed->sampler);
     return SGP_OK;
 }
 
@@ -367,7 +376,7 @@ static sgp_status_t begin_pass(feed_t *feed) {
     course_t *course = &feed->course;
     course->begun = true;
     if (course->test) return pipeline_test(feed->pipeline, course->at, course->end);
-    return pipeline_train(feed->pipeline, &feed->order, course->epoch, course->at, feed->steps);
+    return pipeline_train(feed->pipeline, &feed->order, course->epoch, course->at, course->end);
 }
 
 static sgp_status_t next_pictures(feed_t *feed, feed_batch_t *batch) {

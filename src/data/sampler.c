@@ -63,6 +63,11 @@ void sampler_begin_epoch(sampler_t *sampler, uint64_t epoch) {
     sampler->segment.step = sampler->segment.begin = 0;
 }
 
+void sampler_begin_rest(sampler_t *sampler, uint64_t step, uint64_t position) {
+    sampler->segment.step = step;
+    sampler->segment.begin = position;
+}
+
 sgp_status_t sampler_set_members(sampler_t *sampler, uint64_t step, int rank, int size) {
     sgp_status_t status = check_members(rank, size, sampler->options.workers);
     if (status) return status;

@@ -44,6 +44,10 @@ uint64_t sampler_steps(const sampler_t *sampler);
  * one before. Allocates nothing. */
 void sampler_begin_epoch(sampler_t *sampler, uint64_t epoch);
 
+/* In an epoch that has begun and has no step yet: others have taken the positions before `position` in the steps before
+ * `step`, and the present members take the rest from `step` on. position <= count. */
+void sampler_begin_rest(sampler_t *sampler, uint64_t step, uint64_t position);
+
 /* From `step` on, which no process has begun, `size` processes take what is left of the epoch, and
  * this one has `rank` among them. step >= that of the last call in this epoch. SGP_ERR_INVALID: rank
  * and size do not fit each other; nothing changed. */

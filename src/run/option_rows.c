@@ -44,6 +44,7 @@ const option_t train_option_rows[] = {
      .min = 1,
      .max = SGP_MOST_PROCESSES,
      .agreed = 1,
+     .may_resize = true,
      .help = "start N nodes on this machine; with --join: nodes of the whole group",
      .more = "A run has at most 65,536 processes. Under a launcher, the launcher's number counts."},
     {.name = "workers-per-node",

@@ -116,7 +116,8 @@ typedef struct made {
 
 static sgp_status_t write_config(const fixture_t *fixture, const made_t *made) {
     return files_json_write(fixture->output, "config.json",
-                            config_json(&made->options, &made->replica, "0"));
+                            config_json(&made->options, &made->replica, "0",
+                                        &(train_resumed_t){.step = 9, .nodes = 3}));
 }
 
 static sgp_status_t write_summary(const fixture_t *fixture, const made_t *made) {
@@ -182,7 +183,7 @@ static void test_resume_metrics(void **state) {
     while (failing_round(&failing)) {
         write_file(path, before, strlen(before));
         sgp_status_t status =
-            FAILING(&failing, resume_metrics(fixture->output, fixture->output, 2));
+            FAILING(&failing, resume_metrics(fixture->output, fixture->output, 2, 0));
         size_t kept = (size_t)(strstr(before, "{\"epoch\": 3") - before);
         assert_whole(fixture, METRICS_FILE, before, status == SGP_OK ? kept : strlen(before));
     }
