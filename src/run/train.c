@@ -133,7 +133,8 @@ static sgp_status_t run_all(run_t *run, train_summary_t *summary) {
     uint64_t epochs = (uint64_t)run->options->epochs;
     sgp_status_t status = SGP_OK;
     if (first == epochs) /* killed between its last checkpoint and its end */
-        status = sgp_mixer_average(run->replica.mixer, run->replica.average, NULL);
+        status = sgp_mixer_average(run->replica.mixer, run->replica.average,
+                                   resize_happens(run) ? &run->consensus : NULL);
     for (uint64_t epoch = first; epoch < epochs && !status; epoch++) status = run_epoch(run, epoch);
     if (!status && run->trace.trace) status = run_trace_gather(&run->trace, run->group);
     train_summary_t result;
