@@ -62,22 +62,23 @@ static sgp_status_t read_nodes(const checkpoint_reader_t *reader, uint64_t step,
     return status;
 }
 
-/* The number of nodes of the checkpoint. Where it has no file of this rank, and another number of nodes may have written
- * it, file 0 says it. */
-static int find_nodes(const checkpoint_reader_t *reader, uint64_t step) {
-    char problem[TENSOR_FILE_PROBLEM];
-    int nodes = reader->options->nodes;
-    sgp_status_t status = read_nodes(reader, step, reader->rank, &nodes, problem);
-    if (status == SGP_ERR_NOT_FOUND) read_nodes(reader, step, 0, &nodes, problem);
-    return nodes;
+/* *nodes: of the checkpoint. Where it has no file of this rank, and another number of nodes may have written it, file 0
+ * says it. A file that cannot be read is left to check_file. SGP_ERR_NO_MEMORY. */
+static sgp_status_t find_nodes(const checkpoint_reader_t *reader, uint64_t step, int *nodes,
+                               char *problem) {
+    *nodes = reader->options->nodes;
+    sgp_status_t status = read_nodes(reader, step, reader->rank, nodes, problem);
+    if (status == SGP_ERR_NOT_FOUND) status = read_nodes(reader, step, 0, nodes, problem);
+    return status == SGP_ERR_NO_MEMORY ? status : SGP_OK;
 }
 
 /* The process's own file comes first: if it is damaged, so may be the number of nodes in it. */
 sgp_status_t checkpoint_set_check(const checkpoint_reader_t *reader, uint64_t step,
                                   checkpoint_origin_t *origin, char problem[TENSOR_FILE_PROBLEM]) {
     origins_t origins = {.some = false};
-    sgp_status_t verdict = SGP_OK;
-    int nodes = find_nodes(reader, step), workers = reader->options->workers;
+    int nodes, workers = reader->options->workers;
+    sgp_status_t verdict = find_nodes(reader, step, &nodes, problem);
+    if (verdict) return verdict;
     int count = nodes <= SGP_MOST_PROCESSES / workers ? nodes * workers : reader->rank + 1;
     for (int i = 0; i < count; i++) {
         char found[TENSOR_FILE_PROBLEM];

@@ -48,7 +48,7 @@ typedef struct config_difference {
 } config_difference_t;
 
 /* Whether the options are those of another run than the object's: whether they differ where --resume may not change
- * them. *difference: the first such option, if true. */
+ * them. The number of nodes may change. *difference: the first such option, if true. */
 bool config_differs(const json_t *object, const train_options_t *options,
                     config_difference_t *difference);
 
