@@ -8,7 +8,7 @@
 #ifndef SGP_RUN_AVERAGE_MEAN_H
 #define SGP_RUN_AVERAGE_MEAN_H
 
-#include "run/average_checkpoint.h"
+#include "run/average_source.h"
 
 /* The model's tensors in a file, which lie one after the other: parameters, then buffers. */
 typedef struct average_vector {
