@@ -195,6 +195,11 @@ sgp_status_t resize_read(run_t *run, const char *directory, uint64_t step) {
     char problem[TENSOR_FILE_PROBLEM];
     reading_t reading;
     sgp_state_t state = {0};
+    uint64_t steps = epochs_total(&run->origin.epochs);
+    if (step > steps)
+        return sgp_fail(SGP_ERR_MISMATCH,
+                        "%s: a checkpoint of step %" PRIu64 " in a run of %" PRIu64 " steps",
+                        directory, step, steps);
     sgp_status_t status = open_all(&reading, run, directory, step, problem);
     if (status) return sgp_fail(status, "%s", problem);
     run->times.count = step;

@@ -31,11 +31,12 @@ static sgp_status_t none_is_good(size_t checkpoints, sgp_status_t status, const 
     return sgp_fail(status, "%s; none of the %zu checkpoints is good", problem, checkpoints);
 }
 
-/* The parts that nodes have of the shards, and their orders, are those of one number of nodes. */
+/* The parts that nodes have of the shards, and their orders, are those of one number of nodes. loud: logs the error. */
 static sgp_status_t check_shards(const train_options_t *options, const checkpoint_origin_t *origin,
-                                 uint64_t step) {
+                                 uint64_t step, bool loud) {
     uint64_t begun = step - epochs_start_at(&origin->epochs, step);
     if (!options->shard_per_node || origin->nodes == options->nodes || begun == 0) return SGP_OK;
+    if (!loud) return SGP_ERR_INVALID;
     return sgp_fail(SGP_ERR_INVALID,
                     "the checkpoint of step %" PRIu64 " is of %d nodes in the middle of an epoch: "
                     "with shard-per-node other nodes can go on at the end of an epoch only",
@@ -57,7 +58,7 @@ static sgp_status_t check_all(const checkpoint_reader_t *reader, const checkpoin
         if (i == 0) newest = verdict;
         if (verdict.status) continue;
         *step = list->steps[i];
-        return check_shards(reader->options, &origin, *step);
+        return check_shards(reader->options, &origin, *step, true);
     }
     if (may_begin_again(list->count, newest.status)) return SGP_OK;
     return none_is_good(list->count, newest.status, newest.problem);
@@ -207,7 +208,15 @@ static sgp_status_t choose(run_t *run, search_t *search, offer_t *offers, uint64
     return conclude(run, search, offers);
 }
 
-/* All nodes must have found the same place in the samples. */
+static sgp_status_t refuse_mixture(const run_t *run, uint64_t step) {
+    if (run->rank != 0) return SGP_ERR_MISMATCH;
+    return sgp_fail(SGP_ERR_MISMATCH,
+                    "%s: in the checkpoint of step %" PRIu64
+                    " the files of the nodes are of different runs",
+                    run->options->resume, step);
+}
+
+/* All nodes must have found the same place in the samples; node 0 logs if they have not. */
 static sgp_status_t take_origin(run_t *run, const checkpoint_origin_t *mine, uint64_t step) {
     checkpoint_origin_t *all = calloc((size_t)run->size, sizeof *all);
     sgp_status_t status =
@@ -215,13 +224,9 @@ static sgp_status_t take_origin(run_t *run, const checkpoint_origin_t *mine, uin
     status = agreement_share(run->group, status);
     if (!status) status = sgp_group_gather(run->group, mine, sizeof *mine, all);
     for (int i = 0; i < run->size && !status; i++)
-        if (!checkpoint_origin_same(&all[i], &all[0]))
-            status = sgp_fail(SGP_ERR_MISMATCH,
-                              "%s: in the checkpoint of step %" PRIu64
-                              " the files of the nodes are of different runs",
-                              run->options->resume, step);
+        if (!checkpoint_origin_same(&all[i], &all[0])) status = refuse_mixture(run, step);
     free(all);
-    if (!status) status = check_shards(run->options, mine, step);
+    if (!status) status = check_shards(run->options, mine, step, run->rank == 0);
     if (!status) run->origin = *mine;
     return status;
 }

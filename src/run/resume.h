@@ -2,9 +2,8 @@
 /* Resuming a run: chooses the checkpoint, and keeps the metrics of finished epochs.
  *
  * The choice is the newest checkpoint in which every node's file is whole and of this run. It may be of another number of
- * nodes; then each node must see all files. Any
- * other file is named in a warning, and an older checkpoint is taken. A run that ended before its
- * first checkpoint was complete begins again; it is an error if all checkpoints are bad. */
+ * nodes; then each node must see all files. Any other file is named in a warning, and an older checkpoint is taken. A run
+ * that ended before its first checkpoint was complete begins again; it is an error if all checkpoints are bad. */
 #ifndef SGP_RUN_RESUME_H
 #define SGP_RUN_RESUME_H
 

@@ -9,7 +9,7 @@ import shutil
 import struct
 import unittest
 
-from support import ProgramTest, write
+from support import ProgramTest, make_data, write
 
 SAMPLES = 512
 BATCH = 8
@@ -162,7 +162,7 @@ class GoesOn(Resize):
                                                 "resumed_step", "resumed_nodes")},
                          {"nodes": "3", "epoch": "1", "epoch_start": "13", "segment_step": "7",
                           "segment_position": "280", "resumed_step": "20", "resumed_nodes": "5"})
-        summary, err = self.resume() # the run's nodes are 3 by now
+        summary, err = self.resume()  # the run's nodes are 3 by now
         self.assertNotIn("resumed from", err)
         self.assertEqual(summary["parameters_hash"], whole["parameters_hash"])
         for key in ("steps", "train_loss", "messages", "resumed", "average_model_accuracy"):
@@ -186,6 +186,39 @@ class GoesOn(Resize):
         errors = [node.communicate(timeout=120)[1] for node in nodes]
         self.assertEqual([node.returncode for node in nodes], [0, 0], errors)
         self.assertIn("resumed from step 35 of 3 nodes with 2 nodes", errors[0])
+
+
+class Pictures(Resize):
+    """60 pictures: 10 steps of two nodes in an epoch."""
+
+    def setUp(self):
+        ProgramTest.setUp(self)
+        self.pictures, self.shards = (os.path.join(self.folder, name) for name in ("pictures", "shards"))
+        small = os.path.join(self.folder, "small")
+        for line in (("unpack", make_data(small, train=60, test=10), self.pictures, "--resize", "32"),
+                     ("pack", self.pictures, self.shards, "--shards", "4")):
+            self.assertEqual(self.run_program("data", *line, "--quiet")[0], 0)
+
+    def stop(self, data, every, *arguments):
+        """A run of two nodes of which the checkpoint of step `every` is left."""
+        return self.checkpoint(2, every, "--data", data, "--model", "resnet20", "--image-size", "24", "--batch-size", "3",
+                               "--epochs", "2", *arguments)
+
+    def test_in_the_middle_of_an_epoch(self):
+        self.stop(self.pictures, 13)
+        summary, err = self.resume("--nodes", "3")
+        self.assertIn("epoch 2/2 goes on after 18 of 60 samples, 5 steps to go", err)
+        self.assertEqual(summary["steps"], 18)
+        self.assertEqual(summary["bad_pictures"], {"replaced": 0, "left_out": 0})
+
+    def test_parts_of_shards(self):
+        """They are made anew at the end of an epoch, and only there."""
+        self.stop(self.shards, 13, "--shard-per-node")
+        err = self.refuse("--nodes", "3")
+        self.assertIn("step 13 is of 2 nodes in the middle of an epoch: with shard-per-node", err)
+        self.stop(self.shards, 10, "--shard-per-node")
+        summary, _ = self.resume("--nodes", "3")
+        self.assertEqual(summary["steps"], 10 + 7)
 
 
 class Refused(Resize):
