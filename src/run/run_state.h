@@ -4,6 +4,7 @@
 #ifndef SGP_RUN_RUN_STATE_H
 #define SGP_RUN_RUN_STATE_H
 
+#include "run/checkpoint_label.h"
 #include "run/halt.h"
 #include "run/limits.h"
 #include "run/metrics.h"
@@ -43,6 +44,8 @@ typedef struct run {
     sgp_group_t *workers; /* of this node's workers; NULL: there is one */
     int node, worker;     /* this process is worker `worker` of node `node` */
     char id[RUN_ID_TEXT]; /* the same on all nodes; "": of an earlier version, not drawn yet */
+    checkpoint_origin_t origin; /* of the checkpoint that a run goes on from; a new run: all zero */
+    train_resumed_t resumed;
     halt_t halt;
     limits_t limits;
     replica_t replica;
