@@ -37,6 +37,15 @@ class Endings(ReportTest):
             self.assertEqual(banners(text), [])
             shutil.rmtree(self.path("a"))
 
+    def test_bad_pictures(self):
+        """A finished run has a note about pictures that could not be read, if there were any."""
+        for bad, noted in (({"replaced": 3, "left_out": 1}, True), ({"replaced": 0, "left_out": 0}, False)):
+            self.write_summary("a", bad_pictures=bad)
+            text, page = self.report("a")
+            self.assertEqual(banners(text), [])
+            self.assertEqual("3 in training" in " ".join(page.text), noted)
+            shutil.rmtree(self.path("a"))
+
     def test_beside_others(self):
         self.write_diverged("a", reason=None)
         self.write_summary("b", algorithm="allreduce")

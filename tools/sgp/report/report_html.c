@@ -70,12 +70,28 @@ static void print_ending(FILE *out, const report_run_t *run) {
         fprintf(out, " Its figures are those of epoch %d.", run->epochs_done);
 }
 
-/* A banner for each run that did not finish, or whose metrics are damaged or missing. */
+/* Fields that earlier versions did not write are not finite. */
+static bool has_bad_pictures(const report_run_t *run) {
+    return report_number(run, "bad_pictures.replaced") > 0 ||
+           report_number(run, "bad_pictures.left_out") > 0;
+}
+
+static void print_bad_pictures(FILE *out, const report_run_t *run) {
+    int replaced = (int)report_number(run, "bad_pictures.replaced");
+    int left_out = (int)report_number(run, "bad_pictures.left_out");
+    fprintf(out,
+            " Pictures that could not be read: %d in training, with the next one in place of each, "
+            "and %d left out of the test set.",
+            replaced, left_out);
+}
+
+/* A banner for each run that did not finish, or whose metrics or pictures are damaged or missing. */
 static void print_banners(FILE *out, const report_t *report) {
     for (int i = 0; i < report->count; i++) {
         const report_run_t *run = &report->runs[i];
         bool empty = run->loss.count + run->accuracy.count + run->node_count == 0;
-        if (report_finished(run) && !run->damaged_lines && !empty) continue;
+        bool whole = !run->damaged_lines && !empty && !has_bad_pictures(run);
+        if (report_finished(run) && whole) continue;
         fprintf(out, "<p class=\"card note%s\"><b>", report_finished(run) ? "" : " bad");
         text_html(out, run->label);
         fputs("</b>", out);
@@ -84,6 +100,7 @@ static void print_banners(FILE *out, const report_t *report) {
         if (run->damaged_lines)
             fprintf(out, " %d damaged line%s of its metrics.jsonl %s left out.", run->damaged_lines,
                     plural(run->damaged_lines), run->damaged_lines == 1 ? "is" : "are");
+        if (has_bad_pictures(run)) print_bad_pictures(out, run);
         fputs("</p>\n", out);
     }
 }
