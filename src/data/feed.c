@@ -453,6 +453,14 @@ sgp_status_t feed_begin_epoch(feed_t *feed, uint64_t epoch, uint64_t step) {
     return SGP_OK;
 }
 
+sgp_status_t feed_continue_epoch(feed_t *feed, uint64_t epoch, uint64_t first, uint64_t position,
+                                 uint64_t step) {
+    sgp_status_t status = feed_begin_epoch(feed, epoch, step);
+    if (status) return status;
+    sampler_begin_rest(&feed->sampler, first, position);
+    return SGP_OK;
+}
+
 void feed_begin_test(feed_t *feed, uint64_t first, uint64_t end) {
     feed->course = (course_t){.test = true, .at = first, .end = end};
 }

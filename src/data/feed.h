@@ -94,6 +94,12 @@ uint64_t feed_reached(const feed_t *feed, uint64_t step);
  * system does not answer. */
 sgp_status_t feed_begin_epoch(feed_t *feed, uint64_t epoch, uint64_t step);
 
+/* The same for an epoch that other processes have begun: in the steps before `first` they have taken its samples before
+ * `position`, and those of this feed's options take the rest from `first` on. step >= first. Not with shard_per_node,
+ * whose nodes have orders of their own. */
+sgp_status_t feed_continue_epoch(feed_t *feed, uint64_t epoch, uint64_t first, uint64_t position,
+                                 uint64_t step);
+
 /* The samples of this process in a step of the epoch, without reading them. */
 int feed_samples(const feed_t *feed, uint64_t step);
 

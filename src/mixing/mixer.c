@@ -363,3 +363,9 @@ sgp_status_t sgp_mixer_restored(sgp_mixer_t *mixer) {
     sgp_ledger_close(&mixer->ledger, mixer->z);
     return sgp_algorithm_resume(mixer);
 }
+
+sgp_status_t sgp_mixer_replaced(sgp_mixer_t *mixer) {
+    mixer->w = 1;
+    sgp_ledger_init(&mixer->ledger, mixer->z, mixer->length);
+    return sgp_algorithm_resume(mixer);
+}

@@ -18,6 +18,8 @@
 
 #define CHECKPOINT_OWN "sgp." /* begins the names of tensors that are not the model's */
 
+enum { CHECKPOINT_ITEM_NAME = 64 };
+
 /* Whether a checkpoint is due after this step, which does not end an epoch. */
 bool checkpoint_due(const run_t *run);
 
@@ -36,5 +38,15 @@ sgp_status_t checkpoint_write(run_t *run);
 /* Restores the run from the checkpoint of `step` in a run's directory. Called after replica_join
  * and before any step. SGP_ERR_FORMAT: the file is not what this version writes. */
 sgp_status_t checkpoint_read(run_t *run, const char *directory, uint64_t step);
+
+/* For resize.c, which fills the same state from several files. Lists it; run->times.count is the number of steps done. */
+void checkpoint_state(run_t *run, sgp_state_t *state);
+
+/* The name and type of an item in a file. */
+void checkpoint_item_name(const sgp_state_item_t *item, char name[CHECKPOINT_ITEM_NAME]);
+safetensors_dtype_t checkpoint_item_dtype(const sgp_state_item_t *item);
+
+/* Files of earlier versions lack it; the value then stays as a new run has it. */
+bool checkpoint_may_lack(const sgp_state_item_t *item);
 
 #endif

@@ -8,6 +8,7 @@
 #include "run/summary.h"
 #include "files/json.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,8 +22,8 @@ void metrics_init(metrics_t *metrics, uint64_t steps_per_epoch, size_t parameter
     metrics->interval = (steps_per_epoch + METRICS_PER_EPOCH - 1) / METRICS_PER_EPOCH;
 }
 
-static void close_line(metrics_t *metrics, const float *z) {
-    probe_take(&metrics->probe, z, metrics->probes + metrics->count * metrics->probe.count);
+/* The probe's values have been taken. */
+static void close_line(metrics_t *metrics) {
     metrics_record_t *line = &metrics->lines[metrics->count++];
     double steps = (double)metrics->open_steps;
     *line = metrics->open;
@@ -31,6 +32,17 @@ static void close_line(metrics_t *metrics, const float *z) {
     line->mean.wait_ms /= steps;
     memset(&metrics->open, 0, sizeof metrics->open);
     metrics->open_steps = 0;
+}
+
+/* Where the probe's values of the next line go: (probe.count). */
+static float *open_probe(metrics_t *metrics) {
+    return metrics->probes + metrics->count * metrics->probe.count;
+}
+
+void metrics_cut(metrics_t *metrics) {
+    if (metrics->open_steps == 0) return;
+    for (size_t i = 0; i < metrics->probe.count; i++) open_probe(metrics)[i] = NAN;
+    close_line(metrics);
 }
 
 void metrics_add(metrics_t *metrics, const metrics_step_t *step, const float *z, uint64_t number,
@@ -45,7 +57,11 @@ void metrics_add(metrics_t *metrics, const metrics_step_t *step, const float *z,
     open->mean.lr = step->lr;
     open->mean.seconds = step->seconds;
     open->mean.weight = step->weight;
-    if (++metrics->open_steps == metrics->interval || last) close_line(metrics, z);
+    /* After a resume behind a loss the lines so far are those of more nodes, which were shorter: the last one is long. */
+    bool full = metrics->count == METRICS_PER_EPOCH - 1;
+    if ((++metrics->open_steps < metrics->interval || full) && !last) return;
+    probe_take(&metrics->probe, z, open_probe(metrics));
+    close_line(metrics);
 }
 
 static void add_records(sgp_state_t *state, const char *name, metrics_record_t *records,
@@ -142,7 +158,7 @@ char *metrics_text(const metrics_lines_t *lines, const metrics_epoch_t *epoch,
     for (int i = 0; i < lines->count; i++)
         for (int node = 0; node < lines->size && printed; node++)
             if (metrics_has(lines, node)) printed = print_record(stream, lines, epoch, node, i);
-    for (int node = 0; node < lines->size && printed; node++)
+    for (int node = 0; nodes && node < lines->size && printed; node++)
         if (metrics_has(lines, node))
             printed =
                 print_line(stream, joined(line_json(epoch->epoch, (double)epoch->step, lines, node),

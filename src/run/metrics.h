@@ -108,14 +108,18 @@ static inline bool metrics_has(const metrics_lines_t *lines, int process) {
     return !lines->there || lines->there[process];
 }
 
+/* Ends the line that is open, if one is, without a consensus distance: of a node that makes no further step. count <
+ * METRICS_PER_EPOCH then. */
+void metrics_cut(metrics_t *metrics);
+
 /* Gathers the lines of the epoch from all nodes and begins the next epoch. All nodes call it;
  * blocks as sgp_group_gather. Release *lines with metrics_release after success.
  * SGP_ERR_NO_MEMORY. */
 sgp_status_t metrics_gather(metrics_t *metrics, sgp_group_t *group, metrics_lines_t *lines);
 void metrics_release(metrics_lines_t *lines);
 
-/* Appends the lines and the epoch's results to directory/metrics.jsonl. nodes: (size). SGP_ERR_IO,
- * SGP_ERR_NO_MEMORY. */
+/* Appends the lines and the epoch's results to directory/metrics.jsonl. nodes: (size) NULL: the epoch has no results yet.
+ * SGP_ERR_IO, SGP_ERR_NO_MEMORY. */
 sgp_status_t metrics_write(const metrics_lines_t *lines, const char *directory,
                            const metrics_epoch_t *epoch, const metrics_node_t *nodes);
 

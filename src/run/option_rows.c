@@ -44,7 +44,9 @@ const option_t train_option_rows[] = {
      .min = 1,
      .max = SGP_MOST_PROCESSES,
      .agreed = 1,
-     .help = "start N nodes on this machine; with --join: nodes of the whole group",
+     .may_resize = true,
+     .help = "start N nodes on this machine; with --join: nodes of the whole group; with --resume: "
+             "the run's number, or another",
      .more = "A run has at most 65,536 processes. Under a launcher, the launcher's number counts."},
     {.name = "workers-per-node",
      .argument = "M",
@@ -533,10 +535,14 @@ const option_t train_option_rows[] = {
      .agree = value_agree_resume,
      .may_change = true,
      .unrecorded = true,
-     .help = "continue a run from its last good checkpoint, with its options",
+     .help = "continue a run from its last good checkpoint, with its options; --nodes may be "
+             "another number",
      .more =
          "The newest checkpoint that is whole on all nodes counts. The run ends with the same "
-         "parameters, bit for bit, as if it had never stopped. Only --data (if the same data "
+         "parameters, bit for bit, as if it had never stopped. With another number of *--nodes* "
+         "each node reads all files of the checkpoint and begins with their mean; the epoch goes "
+         "on with the samples that are left, and the learning rate follows the global batch. "
+         "Apart from that only --data (if the same data "
          "have moved), --data-threads, --on-bad-image, --transport, --on-loss, --output, "
          "--checkpoint-every, --checkpoint-minutes, --keep-going, --tensorboard, --trace, --quiet "
          "and --json may be "

@@ -5,6 +5,7 @@
 #include "files/json.h"
 #include "mixing/mixer_internal.h"
 #include "run/config.h"
+#include "run/resize.h"
 #include "run/resume.h"
 #include "run/summary.h"
 
@@ -17,20 +18,31 @@
 
 static sgp_status_t write_config(const run_t *run, const char *name) {
     return files_json_write(run->options->output, name,
-                            config_json(run->options, &run->replica, run->id));
+                            config_json(run->options, &run->replica, run->id, &run->resumed));
+}
+
+/* The lines of the nodes that begin here are not written before the epoch's end; those of nodes before them, which have
+ * made a part of it, are. */
+static sgp_status_t begin_metrics(const run_t *run, uint64_t finished) {
+    const epochs_t *before = &run->origin.epochs;
+    const char *output = run->options->output;
+    sgp_status_t status =
+        resume_metrics(run->options->resume, output, finished, before->start + before->first);
+    return status ? status : resize_write_lines(run);
 }
 
 static sgp_status_t begin_files(run_t *run) {
     if (!run_writes(run)) return SGP_OK;
     const char *output = run->options->output;
-    uint64_t epochs = run->step / run->replica.steps_per_epoch;
+    const epochs_t *epochs = &run->replica.epochs;
+    uint64_t finished = epochs_finished(epochs, run->step);
     sgp_status_t status = atomic_file_remove(output, "summary.json"); /* of an earlier run */
     if (!status) status = write_config(run, "config.json");
-    if (!status && run->step > 0) status = resume_metrics(run->options->resume, output, epochs);
+    if (!status && run->step > 0) status = begin_metrics(run, finished);
     else if (!status) status = atomic_file_replace(output, METRICS_FILE, NULL, 0);
     if (!status && run->options->tensorboard)
         status = run_tensorboard_begin(&run->tensorboard, output, run->size, run->options->workers,
-                                       epochs * run->replica.steps_per_epoch);
+                                       epochs_start(epochs, finished));
     return status;
 }
 
@@ -53,10 +65,11 @@ sgp_status_t run_output_begin(run_t *run) {
  * lines of an epoch that it did not finish, and half a line. */
 sgp_status_t run_output_take_over(run_t *run, uint64_t epochs) {
     const char *output = run->options->output;
-    sgp_status_t status = resume_metrics(output, output, epochs);
+    const epochs_t *all = &run->replica.epochs;
+    sgp_status_t status = resume_metrics(output, output, epochs, all->start + all->first);
     if (!status && run->options->tensorboard)
         status = run_tensorboard_begin(&run->tensorboard, output, run->size, run->options->workers,
-                                       epochs * run->replica.steps_per_epoch);
+                                       epochs_start(all, epochs));
     return status;
 }
 

@@ -67,6 +67,7 @@ sgp_status_t run_result_finished(run_t *run, train_summary_t *summary) {
         .average_model_accuracy5 = run->average_model_accuracy5,
         .consensus = run->consensus,
     };
+    summary->resumed = run->resumed;
     memcpy(summary->run_id, run->id, sizeof run->id);
     content_hash_of(run->replica.average, run->replica.parameters * sizeof *run->replica.average,
                     summary->parameters_hash);
@@ -83,7 +84,7 @@ sgp_status_t run_result_finished(run_t *run, train_summary_t *summary) {
 
 void run_result_early(const run_t *run, train_summary_t *summary) {
     double samples = (double)feed_shape(run->replica.feed)->train_count;
-    double epochs = (double)run->step / (double)run->replica.steps_per_epoch;
+    double epochs = replica_epochs_done(&run->replica, run->step);
     train_summary_early(summary, TRAIN_FAILED);
     summary->parameters = run->replica.parameters;
     summary->steps = run->step;
@@ -99,5 +100,6 @@ void run_result_early(const run_t *run, train_summary_t *summary) {
     summary->bad_pictures.replaced = run->bad.replaced;
     summary->bad_pictures.left_out = run->bad.left_out;
     copy_losses(run, summary); /* without memory the list is empty */
+    summary->resumed = run->resumed;
     memcpy(summary->run_id, run->id, sizeof run->id);
 }

@@ -4,6 +4,7 @@
 #ifndef SGP_RUN_RUN_STATE_H
 #define SGP_RUN_RUN_STATE_H
 
+#include "run/checkpoint_label.h"
 #include "run/halt.h"
 #include "run/limits.h"
 #include "run/losses.h"
@@ -47,8 +48,10 @@ typedef struct run {
     char id[RUN_ID_TEXT]; /* the same on all nodes; "": of an earlier version, not drawn yet */
     bool goes_on;         /* without lost nodes */
     losses_t losses;
-    int mixed_nodes; /* whose weights add up: those of the last exact average */
-    int writer;      /* rank of the node that has written the run's files so far */
+    int mixed_nodes;            /* whose weights add up: those of the last exact average */
+    int writer;                 /* rank of the node that has written the run's files so far */
+    checkpoint_origin_t origin; /* of the checkpoint that a run goes on from; a new run: all zero */
+    train_resumed_t resumed;
     halt_t halt;
     limits_t limits;
     replica_t replica;

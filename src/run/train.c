@@ -11,6 +11,7 @@
 #include "run/initial.h"
 #include "run/mass.h"
 #include "run/mixing_plan.h"
+#include "run/resize.h"
 #include "run/resume.h"
 #include "run/run_output.h"
 #include "run/run_result.h"
@@ -54,27 +55,37 @@ static sgp_status_t prepare_alone(run_t *run) {
         return status;
     }
     metrics_init(&run->metrics, run->replica.steps_per_epoch, run->replica.parameters);
-    status = times_init(&run->times, run->replica.schedule.steps);
-    if (!status && run->goes_on) status = losses_init(&run->losses, run->group, &run->callbacks);
+    if (run->goes_on) status = losses_init(&run->losses, run->group, &run->callbacks);
     if (status) release(run);
     return status;
 }
 
 /* The epoch, from 0, that step number `step` belongs to. */
 static uint64_t epoch_of(const run_t *run, uint64_t step) {
-    return step > 0 ? (step - 1) / run->replica.steps_per_epoch : 0;
+    uint64_t next = epochs_finished(&run->replica.epochs, step);
+    bool ended = step == epochs_start(&run->replica.epochs, next);
+    return next - (ended && next > 0);
+}
+
+static sgp_status_t restore(run_t *run, uint64_t step) {
+    const char *directory = run->options->resume;
+    if (!resize_happens(run)) return checkpoint_read(run, directory, step);
+    sgp_status_t status = resize_read(run, directory, step);
+    if (!status) run->saved = step;
+    return status;
 }
 
 /* Creates the mixer, in the state of the checkpoint of `step` (0: none), and begins the files. */
 static sgp_status_t join(run_t *run, uint64_t step) {
     const train_options_t *options = run->options;
-    sgp_status_t status = SGP_OK;
+    if (step > 0) resize_place(run, step);
+    sgp_status_t status = times_init(&run->times, epochs_total(&run->replica.epochs));
     /* Of a resumed run that begins again: nothing is read that a checkpoint replaces. */
-    if (options->resume && step == 0) status = initial_load(options, &run->replica);
+    if (!status && options->resume && step == 0) status = initial_load(options, &run->replica);
     if (!status)
         status =
             replica_join(&run->replica, options, epoch_of(run, step), run->nodes, run->workers);
-    if (!status && step > 0) status = checkpoint_read(run, options->resume, step);
+    if (!status && step > 0) status = restore(run, step);
     return status ? status : run_output_begin(run);
 }
 
@@ -100,6 +111,7 @@ static sgp_status_t prepare(run_t *run) {
     if (!status && step > 0) status = mass_check(run);
     if (!status) status = agreement_share(run->group, run_output_copy_config(run));
     if (!status) status = agreement_share(run->group, begin_halts(run));
+    if (!status) resize_report(run);
     if (!status) return SGP_OK;
 fini:
     release(run);
@@ -118,7 +130,7 @@ static sgp_status_t enter_epoch(run_t *run, uint64_t epoch) {
 /* An epoch, or the steps of it that the checkpoint of a resumed run does not hold. A halt comes
  * before the switch, so that its checkpoint is in the old mixer's format. */
 static sgp_status_t run_epoch(run_t *run, uint64_t epoch) {
-    bool begins = run->step % run->replica.steps_per_epoch == 0;
+    bool begins = run->step == epochs_start(&run->replica.epochs, epoch);
     sgp_status_t status = steps_halt(run);
     if (!status && begins) status = enter_epoch(run, epoch);
     if (!status) status = steps_run(run, epoch);
@@ -145,11 +157,12 @@ static sgp_status_t finish(run_t *run, train_summary_t *summary) {
 }
 
 static sgp_status_t run_all(run_t *run, train_summary_t *summary) {
-    uint64_t first = run->step / run->replica.steps_per_epoch;
+    uint64_t first = epochs_finished(&run->replica.epochs, run->step);
     uint64_t epochs = (uint64_t)run->options->epochs;
     sgp_status_t status = SGP_OK;
     if (first == epochs) /* killed between its last checkpoint and its end */
-        status = sgp_mixer_average(run->replica.mixer, run->replica.average, NULL);
+        status = sgp_mixer_average(run->replica.mixer, run->replica.average,
+                                   resize_happens(run) ? &run->consensus : NULL);
     for (uint64_t epoch = first; epoch < epochs && !status; epoch++) status = run_epoch(run, epoch);
     if (!status) status = run_output_trace(run);
     return status ? status : finish(run, summary);

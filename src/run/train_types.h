@@ -38,6 +38,21 @@ typedef struct train_loss {
     char reason[96]; /* "its process ended" */
 } train_loss_t;
 
+/* The latest change of the number of nodes, which --resume makes. */
+typedef struct train_resumed {
+    uint64_t step; /* after which the run went on with the present nodes */
+    int nodes;     /* before; 0: there was no change */
+} train_resumed_t;
+
+/* A run that goes on with another number of nodes. */
+typedef struct train_resized {
+    train_resumed_t from;
+    int nodes;               /* now */
+    int epoch, epochs;       /* from 1: of the next step, and of the run */
+    uint64_t taken, samples; /* of that epoch */
+    uint64_t steps;          /* left in the run */
+} train_resized_t;
+
 /* How a run ended. */
 typedef enum train_state {
     TRAIN_FINISHED,
@@ -56,6 +71,7 @@ typedef struct train_summary {
     int signal;          /* for which the nodes agreed to end the run; 0: none */
     uint64_t checkpoint; /* steps in the newest complete checkpoint; 0: there is none */
     char run_id[33];     /* run/run_id.h */
+    train_resumed_t resumed;
     uint64_t parameters;
     uint64_t steps; /* per node */
     double seconds; /* of training, without evaluation: of each epoch, the slowest node's */
@@ -84,6 +100,8 @@ typedef struct train_summary {
 
 typedef struct train_callbacks {
     void (*progress)(const train_progress_t *progress, void *user); /* may be NULL */
+    /* May be NULL. Node 0 alone calls it, before the first step, if the number of nodes is another than in the checkpoint. */
+    void (*resized)(const train_resized_t *resized, void *user);
     /* May be NULL. How long this node may take to end in order after a signal, apart from its checkpoint; whenever that
      * changes. */
     void (*patience)(double seconds, int rank);

@@ -109,10 +109,9 @@ static int number_of(const feed_t *feed, const float *image) {
     return (int)(image[0] * feed_deviation(feed)[0] + feed_mean(feed)[0] + 0.5f);
 }
 
-/* Adds the node's own pictures of an epoch to taken (COUNT). Returns the steps. */
-static uint64_t take_epoch(feed_t *feed, uint64_t epoch, int *taken) {
-    assert_int_equal(feed_begin_epoch(feed, epoch, 0), SGP_OK);
-    for (uint64_t step = 0; step < feed_steps(feed); step++) {
+/* Adds the node's own pictures of the steps from `step` to before `end` to taken (COUNT). */
+static void take_steps(feed_t *feed, uint64_t step, uint64_t end, int *taken) {
+    for (; step < end; step++) {
         feed_batch_t batch;
         assert_int_equal(feed_next(feed, &batch), SGP_OK);
         assert_int_equal(batch.count, BATCH);
@@ -124,7 +123,50 @@ static uint64_t take_epoch(feed_t *feed, uint64_t epoch, int *taken) {
             taken[number]++;
         }
     }
+}
+
+/* Those of an epoch. Returns the steps. */
+static uint64_t take_epoch(feed_t *feed, uint64_t epoch, int *taken) {
+    assert_int_equal(feed_begin_epoch(feed, epoch, 0), SGP_OK);
+    take_steps(feed, 0, feed_steps(feed), taken);
     return feed_steps(feed);
+}
+
+/* `before` nodes make `cut` steps of an epoch, and `after` others the rest: in two parts, as a run that is resumed once
+ * more. The next epoch is whole again. */
+static void change_nodes(const char *data, int before, int after, uint64_t cut) {
+    int taken[2][COUNT] = {{0}};
+    for (int rank = 0; rank < before; rank++) {
+        feed_options_t options = pictures_of(data, rank, before);
+        feed_t *feed = make(&options);
+        assert_int_equal(feed_begin_epoch(feed, 1, 0), SGP_OK);
+        take_steps(feed, 0, cut, taken[0]);
+        feed_destroy(feed);
+    }
+    uint64_t position = cut * (uint64_t)before * BATCH;
+    for (int rank = 0; rank < after; rank++) {
+        feed_options_t options = pictures_of(data, rank, after);
+        feed_t *feed = make(&options);
+        uint64_t each = (uint64_t)after * BATCH, end = cut + (COUNT - position + each - 1) / each;
+        assert_int_equal(feed_continue_epoch(feed, 1, cut, position, cut), SGP_OK);
+        take_steps(feed, cut, cut + 1, taken[0]);
+        assert_int_equal(feed_continue_epoch(feed, 1, cut, position, cut + 1), SGP_OK);
+        take_steps(feed, cut + 1, end, taken[0]);
+        take_epoch(feed, 2, taken[1]);
+        feed_destroy(feed);
+    }
+    for (int i = 0; i < COUNT; i++) {
+        assert_int_equal(taken[0][i], 1);
+        assert_int_equal(taken[1][i], 1);
+    }
+}
+
+static void each_picture_once_when_nodes_change(void **state) {
+    const fixture_t *fixture = *state;
+    change_nodes(fixture->folder, 5, 3, 1);
+    change_nodes(fixture->folder, 2, 4, 3);
+    change_nodes(fixture->folder, 4, 1, 2);
+    change_nodes(fixture->shards, 1, 2, 4);
 }
 
 static void each_picture_once_over_all_nodes(void **state) {
@@ -412,6 +454,7 @@ static void pixels_have_a_size(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(each_picture_once_over_all_nodes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(each_picture_once_when_nodes_change, set_up, tear_down),
         cmocka_unit_test_setup_teardown(parts_of_shards, set_up, tear_down),
         cmocka_unit_test_setup_teardown(parts_that_differ, set_up, tear_down),
         cmocka_unit_test_setup_teardown(parts_need_shards, set_up, tear_down),

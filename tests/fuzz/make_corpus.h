@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the parts of make_corpus share. */
-#ifndef SGP_FUZZ_MAKE_CORPUS_H
-#define SGP_FUZZ_MAKE_CORPUS_H
+#ifndef SGP_TESTS_FUZZ_MAKE_CORPUS_H
+#define SGP_TESTS_FUZZ_MAKE_CORPUS_H
 
 #include "fuzz.h"
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* agree (docs/membership.md, "Collectives", rules 1 to 4): an all-gather among survivors, with nodes that die at any moment.
+/* agree (docs/membership.md, "Collectives", rules 1 to 4): an all-gather among survivors, with nodes that die at any
+ * moment.
  *
  * Proved for the bounds below, in every order of events:
  *   stuck      every live node returns from every call

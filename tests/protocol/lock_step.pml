@@ -8,20 +8,26 @@
  *   mass     the weights of live nodes and messages sum to the start's less those that died or were torn: no message
  *            is absorbed twice, or absorbed and returned
  *
- * Each action happens at any time and at most a bounded number of times, so that no run is infinite. Every run ends in a state
- * in which nothing can happen; there the process Check judges. Whatever a timer does in reality (suspicion, a
- * repeated WAIT) is an action that is enabled while its cause lasts: it comes, but at an unknown moment.
+ * Each action happens at any time and at most a bounded number of times, so that no run is infinite. Every run ends in
+ * a state in which nothing can happen; there the process Check judges. A timer (suspicion, a repeated WAIT) is an
+ * action that is enabled while its cause lasts: it runs out, but at an unknown moment.
  *
  * Simplifications, each of which keeps every behaviour that matters:
  *   - WAIT and PASSED are one action. The record of a step never changes once the step was pushed or passed over, so a
  *     delayed answer says the same; the answers "sent" and "not there yet" change nothing but views, which merge anyway.
  *   - A notice is merged by itself, not in a view with others. A node detects a death itself, or hears of it.
- *   - A message has one chunk: under way, here as a whole, or torn. Messages of one sender may overtake each other.
+ *   - A message has one chunk. It is under way until its receiver waits in the message's step or a later one; then it is
+ *     absorbed. Before that an arrival changes nothing, except that the death of the sender could tear it no longer:
+ *     so more messages are torn here than in reality. Messages of one sender may overtake each other.
+ *   - A node that has room pushes in the action in which it takes its view: no action between these two depends on the
+ *     push not having happened.
+ *   - The first event is one of node 0, since the graph looks the same from each node.
+ * Left out: overlap, several peers, joins, live members declared dead, duplicates after a reconnection.
  *
- * Bounds:    NODES, STEPS, ROOM (messages that a sender may have unreleased), DEATHS, HANGS (with or without an end), DOUBTS
- *            (suspicions of a node that runs), CUTS (of one pair, with or without an end), ONE_WAY_CUTS.
- * The graph: PLAN_FIXED (dead members stay holes), PLAN_AT_K (formed anew at the notice's step; the default), PLAN_NOW (formed
- *            anew as soon as a node knows).
+ * Bounds:    NODES, STEPS, ROOM (messages that a sender may have unreleased), DEATHS, HANGS (with or without an end),
+ *            DOUBTS (suspicions of a node that runs), CUTS (of a pair, with or without an end), ONE_WAY_CUTS.
+ * The graph: PLAN_FIXED (dead members stay holes), PLAN_AT_K (formed anew at the notice's step; the default),
+ *            PLAN_NOW (formed anew as soon as a node knows).
  * Rejected rules, each with a counterexample:
  *   NO_WAIT             a waiting node asks nobody: only a message, death or suspicion releases it
  *   NEWER_VIEW          instead of the record: released by a sender that knows of more deaths
@@ -306,7 +312,8 @@ inline strike_off(i, d) {
 #define SMALLER(j, d) (REACHES(j, _pid) && HAS(known[j] & known[_pid], d) && \
     until[j * NODES + d] < until[_pid * NODES + d])
 #define MERGE_OF(j, d) d_step { SMALLER(j, d) && RUNS(_pid) -> \
-        until[_pid * NODES + d] = until[j * NODES + d]; printf("node %d merges K = %d of %d from %d\n", _pid, until[j * NODES + d], d, j) }
+        until[_pid * NODES + d] = until[j * NODES + d]; \
+        printf("node %d merges K = %d of %d from %d\n", _pid, until[j * NODES + d], d, j) }
 #define MERGE(d) MERGE_OF((_pid + 1) % NODES, d) :: MERGE_OF((_pid + 2) % NODES, d) :: MERGE_OF((_pid + 3) % NODES, d)
 #else
 #define LEARN(d) d_step { LEARNS(d) -> strike_off(_pid, d) }
@@ -423,19 +430,18 @@ inline die(d) {
         fi;
         a_++
     od;
-    a_ = 0
+    a_ = 0;
 #ifdef PLAN_AT_K
-    ;
     do
     :: a_ == NODES -> break
     :: else -> until[d * NODES + a_] = 0; a_++
     od;
-    a_ = 0
 #endif
+    a_ = 0
 }
 
-/* The graph looks the same from each node. So the first event may be node 0's. */
-#define IS_FIRST (deaths == DEATHS && hangs == HANGS && doubts == DOUBTS && cuts == CUTS && one_way_cuts == ONE_WAY_CUTS)
+#define IS_FIRST \
+    (deaths == DEATHS && hangs == HANGS && doubts == DOUBTS && cuts == CUTS && one_way_cuts == ONE_WAY_CUTS)
 #define MAY_HAPPEN_TO(i) (i == 0 || !IS_FIRST)
 
 #define DIE(d) d_step { deaths > 0 && MAY_HAPPEN_TO(d) && !HAS(dead, d) -> deaths--; die(d) }

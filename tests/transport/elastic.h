@@ -228,12 +228,13 @@ static inline void events_end_waits(sgp_transport_t *transport, void *context) {
 /* Rank 1 is lost, and then rank 2: no consequence of the first loss. All others learn of both, also the one that has no
  * edge to rank 2. */
 static inline void lost_in_turn(sgp_transport_t *transport, void *context) {
-    int size = transport->size, next = (transport->rank + 1) % size;
-    sgp_destination_t to[2] = {{next, 0.5}, {(next + size - 2) % size, 0.5}};
+    sgp_destination_t to = {transport->rank == 3 ? 2 : 1, 0.5};
     (void)context;
     be_elastic(transport, 1);
-    CHECK(send_vector(transport, to, 2, 0, 16));
-    take_some(transport, 2, 2); /* its neighbours are elastic, too */
+    if (transport->rank != 1) CHECK(send_vector(transport, &to, 1, 0, 16));
+    if (transport->rank == 1)
+        take_some(transport, 2, 2); /* those who watch it are elastic by now */
+    if (transport->rank == 2) take_some(transport, 1, 1);
     if (transport->rank != 1) await_fate(transport, 1, SGP_FATE_LOST);
     if (transport->rank == 1 || transport->rank == 2) {
         sgp_transport_destroy(transport);

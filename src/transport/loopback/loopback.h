@@ -16,14 +16,14 @@ typedef struct sgp_loopback sgp_loopback_t;
 typedef enum sgp_fault_kind {
     SGP_FAULT_KILL,         /* of `seat` at from_ns */
     SGP_FAULT_KILL_AT_CALL, /* of `seat` as it makes its call number `call`, which has no effect any more */
-    SGP_FAULT_STALL, /* `seat` does not run from from_ns on, for length_ns; chunks arrive meanwhile */
-    SGP_FAULT_CUT, /* the link from `seat` to `other`, from from_ns on, for length_ns: chunks that are under way
-                               then, or sent, arrive after the cut */
+    SGP_FAULT_STALL, /* `seat` does not run for length_ns from from_ns on; chunks arrive meanwhile */
+    SGP_FAULT_CUT, /* of the link from `seat` to `other`, for length_ns from from_ns on: chunks under way
+                               then, or sent, arrive after it */
     SGP_FAULT_CUT_BOTH, /* and that from `other` to `seat` */
 } sgp_fault_kind_t;
 
-#define SGP_FOR_GOOD                                                                               \
-    UINT64_MAX /* length_ns. A rank that is stalled for good runs on once all others have ended */
+/* For length_ns. A rank that is stalled for good runs on once all others have ended. */
+#define SGP_FOR_GOOD UINT64_MAX
 
 /* A rank that is killed is lost for all others at once. Chunks that it had committed arrive; an unfinished message stays
  * torn. Its thread runs on, without effect on others, and must come to its end: `now` returns UINT64_MAX, wait, pause

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The slots of a rank's own memory (region.h), as the rank itself keeps count of them: which are free, and which ranks
- * hold the others. Called by slots.c and tcp.c in the thread that makes the transport's calls; nothing here is shared with another process, so
- * a rank that dies leaves no count half changed.
+ * hold the others. Called by slots.c and tcp.c in the thread that makes the transport's calls; nothing here is shared with
+ * another process, so a rank that dies leaves no count half changed.
  *
  * A slot is free, or taken to be written, or sealed: then it has one reference for each rank that it is posted to, and
  * one more until all are told. A receiver gives a slot back through its ring `returns` (region.h), and collect drops the
@@ -20,8 +20,7 @@ typedef struct sgp_own_slots {
     uint32_t *free;   /* (room) a stack: the slot used last is still in the cache */
     uint32_t free_count;
     uint32_t *references; /* (room) */
-    uint32_t *
-        holders; /* (room, words) a bit for each rank that it is posted to and that has not given it back */
+    uint32_t *holders;    /* (room, words) a bit for each rank that has not given it back */
     uint32_t words;
     uint32_t *posted; /* (size) slots that each rank holds */
     uint32_t seen;    /* of control->given_back, at the last collect */

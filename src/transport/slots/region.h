@@ -20,7 +20,6 @@
 
 #define SGP_REGION_FIRST ((uint32_t)4096) /* slots of part 0, a power of two */
 #define SGP_REGION_PARTS 20               /* at most: 2^31 slots */
-#define SGP_NO_SLOT      UINT32_MAX
 #define SGP_RING_MOVED   (UINT32_MAX - 1) /* for a slot: the ring continues in another part */
 
 typedef struct sgp_region_control {
@@ -44,9 +43,8 @@ typedef struct sgp_region_control {
 typedef struct sgp_region_entry {
     uint32_t slot;
     union {
-        uint32_t
-            record; /* the sender's (outstanding.h), for the receiver to give back with the slot */
-        uint32_t part; /* SGP_RING_MOVED: where the next entry is */
+        uint32_t record; /* the sender's (outstanding.h); the receiver gives it back */
+        uint32_t part;   /* SGP_RING_MOVED: where the next entry is */
     };
     double weight; /* the destination's share */
 } sgp_region_entry_t;

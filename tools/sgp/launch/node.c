@@ -126,6 +126,7 @@ static sgp_status_t train(const settings_t *settings, train_groups_t *groups,
     progress_t progress;
     progress_begin(&progress, settings->quiet);
     train_callbacks_t callbacks = {.progress = progress_show,
+                                   .resized = progress_resized,
                                    .patience = patience_tell,
                                    .lost = report_loss,
                                    .user = &progress,
