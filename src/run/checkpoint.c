@@ -139,15 +139,35 @@ bool checkpoint_due_after_epoch(const run_t *run) {
     return is_every(run, every > 0 && !ends ? every : 1);
 }
 
-static sgp_status_t write_file(run_t *run, const contents_t *contents) {
+/* Where this node's file goes: after a loss the files are those of the nodes that are there, in the order of rank. */
+typedef struct place {
+    int number; /* of the file */
+    int nodes;  /* with files */
+} place_t;
+
+static place_t find_place(const run_t *run) {
+    return (place_t){presence_place(run->group, run->rank), run_nodes_left(run)};
+}
+
+/* After a loss the nodes that are left are those of a run that goes on from here with fewer. */
+static checkpoint_origin_t origin_of(const run_t *run, int nodes) {
+    const epochs_t *epochs = &run->replica.epochs;
+    checkpoint_origin_t origin = {.nodes = nodes, .epochs = *epochs, .resumed = run->resumed};
+    if (nodes == run->options->nodes) return origin;
+    uint64_t of_node = epochs->batch / (uint64_t)run->options->nodes;
+    origin.epochs = epochs_continue(epochs, run->step, of_node * (uint64_t)nodes);
+    origin.resumed = (train_resumed_t){.step = run->step, .nodes = run->options->nodes};
+    return origin;
+}
+
+static sgp_status_t write_file(run_t *run, const contents_t *contents, const place_t *place) {
     char folder[PATH_MAX], name[CHECKPOINT_NAME], epoch[24];
     safetensors_pair_t pairs[CHECKPOINT_LABEL_PAIRS + MODEL_FILE_PAIRS + 1];
     checkpoint_label_t label;
     model_file_about_t about;
-    checkpoint_origin_t origin = {
-        .nodes = run->options->nodes, .epochs = run->replica.epochs, .resumed = run->resumed};
-    checkpoint_label_init(&label, run->options, run->options->nodes, &run->replica, run->id,
-                          run->step, run->rank);
+    checkpoint_origin_t origin = origin_of(run, place->nodes);
+    checkpoint_label_init(&label, run->options, place->nodes, &run->replica, run->id, run->step,
+                          place->number);
     checkpoint_label_add_origin(&label, &origin, run->step);
     size_t count = (size_t)label.count;
     memcpy(pairs, label.pairs, count * sizeof *pairs);
@@ -157,7 +177,7 @@ static sgp_status_t write_file(run_t *run, const contents_t *contents) {
     pairs[count++] = (safetensors_pair_t){"epochs_finished", epoch};
     sgp_status_t status = checkpoint_folder(run->options->output, run->step, folder);
     if (status) return status;
-    checkpoint_file_name(run->rank, name);
+    checkpoint_file_name(place->number, name);
     return safetensors_write(folder, name, contents->tensors, contents->count, pairs, count);
 }
 
@@ -173,23 +193,56 @@ static sgp_status_t check_finite(run_t *run) {
 
 void checkpoint_restart_clock(run_t *run) {
     double minutes = run->options->checkpoint_minutes;
-    bool counts = run_writes(run) && minutes > 0;
+    bool counts = run_leads_now(run) && run->options->output && minutes > 0;
     halt_due(&run->halt, counts ? sgp_clock_now() + (uint64_t)(minutes * 60e9) : UINT64_MAX);
 }
 
 /* Every node removes an old file of this step (of a killed run, or beside damaged files) before any
- * node writes a new one, so a checkpoint never mixes files of two runs. */
-static sgp_status_t write_together(run_t *run) {
+ * node writes a new one, so a checkpoint never mixes files of two runs; the first one removes all that
+ * it sees. *place: among the nodes that are there after it. */
+static sgp_status_t prepare(run_t *run, sgp_status_t status, place_t *place) {
     const char *output = run->options->output;
+    if (place->number == 0) checkpoint_folder_remove(output, run->step, 0);
+    if (!status) status = checkpoint_folder_prepare(output, run->step, place->number);
+    status = agreement_share(run->group, status);
+    *place = find_place(run);
+    return status;
+}
+
+/* After a loss the weights do not add up to the number of nodes until the next exact average. A checkpoint of the nodes that
+ * are left is to be one of a run that never had others. */
+static sgp_status_t renew_weights(run_t *run, int nodes) {
+    sgp_mixer_consensus_t found;
+    if (nodes == run->mixed_nodes) return SGP_OK;
+    sgp_status_t status = sgp_mixer_balance(run->replica.mixer, &found);
+    run->mixed_nodes = run_nodes_left(run);
+    return status;
+}
+
+/* One attempt. *whole: no node was lost in it; else the files that are there are of no use. */
+static sgp_status_t attempt(run_t *run, const contents_t *contents, sgp_status_t status,
+                            bool *whole) {
+    const char *output = run->options->output;
+    place_t before = find_place(run), place = before;
+    status = prepare(run, status, &place);
+    if (!status) status = renew_weights(run, place.nodes);
+    *whole = !status && before.nodes == place.nodes && run->mixed_nodes == place.nodes;
+    if (!*whole) return status;
+    status = agreement_share(run->group, write_file(run, contents, &place));
+    *whole = find_place(run).nodes == place.nodes;
+    if (status || !*whole) checkpoint_folder_remove(output, run->step, place.number);
+    else checkpoint_folder_keep(output, run->step, run->saved, place.number);
+    return status;
+}
+
+/* Each attempt that is made again has lost a node. A node that has removed its file of an attempt takes part in the next
+ * call after that, so no node writes before all have. */
+static sgp_status_t write_together(run_t *run) {
     contents_t *contents = contents_create(run);
     sgp_status_t status = contents ? check_finite(run) : SGP_ERR_NO_MEMORY;
-    if (!status) status = checkpoint_folder_prepare(output, run->step, run->rank);
-    status = agreement_share(run->group, status);
-    if (!status) {
-        status = agreement_share(run->group, write_file(run, contents));
-        if (status) checkpoint_folder_remove(output, run->step, run->rank);
-        else checkpoint_folder_keep(output, run->step, run->saved, run->rank);
-    }
+    bool whole = false;
+    do status = attempt(run, contents, status, &whole);
+    while (!status && !whole);
     contents_destroy(contents);
     return status;
 }
@@ -201,6 +254,7 @@ sgp_status_t checkpoint_write(run_t *run) {
     if (!status) status = write_together(run);
     sgp_trace_end(run->trace.trace, SGP_TRACE_COMPUTING, SGP_TRACE_CHECKPOINT, settled);
     if (!status) status = sgp_mixer_resume(run->replica.mixer);
+    if (!status) status = losses_agree(&run->losses, run->step);
     if (status == SGP_ERR_PEER_LOST && run_stopped(run)) return SGP_ERR_INTERRUPTED;
     if (status) return status;
     run->saved = run->step;
@@ -266,7 +320,7 @@ static sgp_status_t read_file(run_t *run, const char *path, uint64_t step) {
     tensor_file_t file;
     sgp_status_t status = tensor_file_open(path, &file, problem);
     if (status) return sgp_fail(status, "%s", problem);
-    if (run->rank == 0) tensor_file_note(&file);
+    if (run_leads(run)) tensor_file_note(&file);
     run->times.count = step;
     contents_t *contents = contents_create(run);
     if (!contents) status = SGP_ERR_NO_MEMORY;

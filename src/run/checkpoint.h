@@ -8,7 +8,9 @@
  * the label (run/checkpoint_label.h) and a hash of the file.
  *
  * All nodes write after the same step. A checkpoint counts when all of them have: only then older
- * ones are removed, so a run that is killed at any moment leaves a complete one. */
+ * ones are removed, so a run that is killed at any moment leaves a complete one. After the loss of a
+ * node the files are those of the N nodes that are left, in the order of rank, and their label says N:
+ * a checkpoint of a run of N nodes. */
 #ifndef SGP_RUN_CHECKPOINT_H
 #define SGP_RUN_CHECKPOINT_H
 

@@ -4,6 +4,8 @@
 #include "base/constants.h"
 #include "base/logging.h"
 #include "run/agreement.h"
+#include "run/presence.h"
+#include "run/summary.h"
 #include "files/json.h"
 
 #include <math.h>
@@ -110,7 +112,7 @@ static json_t *bad_json(const metrics_node_t *result) {
 
 static json_t *epoch_json(const metrics_epoch_t *epoch, const metrics_node_t *result) {
     const sgp_mixer_consensus_t *consensus = &epoch->consensus;
-    return json_pack(
+    json_t *object = json_pack(
         "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "seconds",
         files_json_number(result->seconds), "train_loss", files_json_number(result->train_loss),
         "test_loss", files_json_number(result->test_loss), "test_accuracy",
@@ -120,6 +122,12 @@ static json_t *epoch_json(const metrics_epoch_t *epoch, const metrics_node_t *re
         "drift", files_json_number(consensus->drift), "test_top5_accuracy",
         files_json_number(result->test_accuracy5), "average_model_top5_accuracy",
         files_json_number(epoch->average_model_accuracy5), "bad_pictures", bad_json(result));
+    if (!object || epoch->loss_count == 0 ||
+        json_object_set_new(object, "losses",
+                            summary_losses_json(epoch->losses, epoch->loss_count)) == 0)
+        return object;
+    json_decref(object);
+    return NULL;
 }
 
 /* Takes json (NULL: out of memory). */
@@ -147,14 +155,27 @@ char *metrics_text(const metrics_lines_t *lines, const metrics_epoch_t *epoch,
     bool printed = true;
     for (int i = 0; i < lines->count; i++)
         for (int node = 0; node < lines->size && printed; node++)
-            printed = print_record(stream, lines, epoch, node, i);
+            if (metrics_has(lines, node)) printed = print_record(stream, lines, epoch, node, i);
     for (int node = 0; nodes && node < lines->size && printed; node++)
-        printed =
-            print_line(stream, joined(line_json(epoch->epoch, (double)epoch->step, lines, node),
-                                      epoch_json(epoch, &nodes[node])));
+        if (metrics_has(lines, node))
+            printed =
+                print_line(stream, joined(line_json(epoch->epoch, (double)epoch->step, lines, node),
+                                          epoch_json(epoch, &nodes[node])));
     if (fclose(stream) == 0 && printed && !files_json_failed()) return text;
     free(text);
     return NULL;
+}
+
+/* Notes which nodes are there, and moves their probes together. probes: (size, each). Returns how many. */
+static int take_presence(const sgp_group_t *group, metrics_lines_t *lines, float *probes,
+                         size_t each) {
+    size_t there = 0;
+    for (int r = 0; r < lines->size; r++) {
+        lines->there[r] = presence_has(group, r);
+        if (!lines->there[r]) continue;
+        memmove(probes + there++ * each, probes + (size_t)r * each, each * sizeof *probes);
+    }
+    return (int)there;
 }
 
 /* probes: (size, lines, coordinates) scratch. */
@@ -165,9 +186,11 @@ static sgp_status_t gather(metrics_t *metrics, sgp_group_t *group, metrics_lines
         sgp_group_gather(group, metrics->lines, count * sizeof *lines->records, lines->records);
     if (!status)
         status = sgp_group_gather(group, metrics->probes, count * line * sizeof *probes, probes);
-    for (size_t i = 0; i < count && !status; i++)
-        lines->distances[i] = probe_distance(probes + i * line, lines->size, count * line, line);
-    return status;
+    if (status) return status;
+    int there = take_presence(group, lines, probes, count * line);
+    for (size_t i = 0; i < count; i++)
+        lines->distances[i] = probe_distance(probes + i * line, there, count * line, line);
+    return SGP_OK;
 }
 
 sgp_status_t metrics_gather(metrics_t *metrics, sgp_group_t *group, metrics_lines_t *lines) {
@@ -175,9 +198,10 @@ sgp_status_t metrics_gather(metrics_t *metrics, sgp_group_t *group, metrics_line
     metrics_lines_t all = {.size = (int)size, .count = (int)count};
     all.records = malloc(size * count * sizeof *all.records);
     all.distances = malloc(count * sizeof *all.distances);
+    all.there = malloc(size * sizeof *all.there);
     float *probes = malloc(size * count * metrics->probe.count * sizeof *probes);
     sgp_status_t status = SGP_OK;
-    if (!all.records || !all.distances || !probes)
+    if (!all.records || !all.distances || !all.there || !probes)
         status = sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the metrics of %zu nodes", size);
     status = agreement_share(group, status);
     if (!status) status = gather(metrics, group, &all, probes);
@@ -191,6 +215,7 @@ sgp_status_t metrics_gather(metrics_t *metrics, sgp_group_t *group, metrics_line
 void metrics_release(metrics_lines_t *lines) {
     free(lines->records);
     free(lines->distances);
+    free(lines->there);
     *lines = (metrics_lines_t){0};
 }
 

@@ -295,6 +295,22 @@ const option_t train_option_rows[] = {
              "under mpirun or srun; loopback: all nodes are threads of one process",
      .more = "*shm* is shared memory of one machine; *tcp* is a network, or the machine's "
              "loopback interface."},
+    {.name = "on-loss",
+     .argument = "ACTION",
+     .type = OPTION_CHOICE,
+     .section = SECTION_NODES,
+     .offset = AT(on_loss),
+     .shown = "continue where the nodes can, else stop",
+     .choices = "continue, stop",
+     .agreed = 41,
+     .may_change = true,
+     .help = "when a node is killed, hangs or is cut off: the others go on without it, or the run "
+             "stops",
+     .more = "*continue*: a run of sgp, osgp or dpsgd over shm, tcp or auto trains on, and its "
+             "summary names the lost nodes. The samples that they would have taken are left out, "
+             "and checkpoints are of the nodes that are left. adpsgd, allreduce, nodes of several "
+             "workers, a ring with one peer, and *--transport mpi*, where MPI ends the job, stop. "
+             "*stop*: the loss of a node ends the run of all; *--resume* continues it."},
     {.name = "allreduce",
      .argument = "WHOSE",
      .type = OPTION_CHOICE,
@@ -527,7 +543,7 @@ const option_t train_option_rows[] = {
          "each node reads all files of the checkpoint and begins with their mean; the epoch goes "
          "on with the samples that are left, and the learning rate follows the global batch. "
          "Apart from that only --data (if the same data "
-         "have moved), --data-threads, --on-bad-image, --transport, --output, --checkpoint-every, "
+         "have moved), --data-threads, --on-bad-image, --transport, --on-loss, --output, --checkpoint-every, "
          "--checkpoint-minutes, --keep-going, --tensorboard, --trace, --quiet and --json may be "
          "given "
          "new values. "

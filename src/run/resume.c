@@ -169,6 +169,7 @@ static sgp_status_t conclude(const run_t *run, const search_t *search, const off
     uint64_t step = offers[0].step, named = 0;
     int bad = -1;
     for (int i = run->size - 1; i >= 0; i--) {
+        if (!presence_has(run->group, i)) continue;
         named += offers[i].named;
         if (offers[i].bad) bad = i;
     }
@@ -177,7 +178,7 @@ static sgp_status_t conclude(const run_t *run, const search_t *search, const off
         return none_is_good(search->list.count, search->newest.status, search->newest.problem);
     }
     sgp_status_t status = step == 0 ? refuse_unseen(run, offers) : SGP_OK;
-    if (status || run->rank != 0) return status;
+    if (status || !run_leads(run)) return status;
     if (step == 0)
         sgp_log(SGP_LOG_WARNING, "%s: has no complete checkpoint: beginning from the start",
                 directory);
@@ -203,6 +204,7 @@ static sgp_status_t choose(run_t *run, search_t *search, offer_t *offers, uint64
                         .other = search->other};
         status = sgp_group_gather(run->group, &mine, sizeof mine, offers);
         if (status) return status;
+        presence_fill(run->group, offers, sizeof *offers);
     } while (!agreed(offers, run->size, &limit));
     *step = offers[0].step;
     return conclude(run, search, offers);

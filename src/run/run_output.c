@@ -10,6 +10,7 @@
 #include "run/summary.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -55,15 +56,35 @@ static sgp_status_t begin_trace(run_t *run) {
 }
 
 sgp_status_t run_output_begin(run_t *run) {
+    run->writer = presence_first(run->group);
     sgp_status_t status = begin_files(run);
     return status ? status : begin_trace(run);
+}
+
+/* On another machine than that of the lost node the files begin here. What it wrote in its last moments is dropped: the
+ * lines of an epoch that it did not finish, and half a line. */
+sgp_status_t run_output_take_over(run_t *run, uint64_t epochs) {
+    const char *output = run->options->output;
+    const epochs_t *before = &run->origin.epochs;
+    sgp_status_t status = resume_metrics(output, output, epochs, before->start + before->first);
+    if (!status && run->options->tensorboard)
+        status = run_tensorboard_begin(&run->tensorboard, output, run->size, run->options->workers,
+                                       epochs_start(&run->replica.epochs, epochs));
+    return status;
+}
+
+sgp_status_t run_output_trace(run_t *run) {
+    run_trace_t *trace = &run->trace;
+    if (!trace->trace) return SGP_OK;
+    if (run_writes(run) && !trace->writes) run_trace_take_over(trace, run->options->output);
+    return run_trace_gather(trace, run->group);
 }
 
 /* Several nodes of a machine may do this at once: each renames an equal file into place. */
 sgp_status_t run_output_copy_config(const run_t *run) {
     char name[32], from[PATH_MAX], to[PATH_MAX];
     const char *output = run->options->output;
-    if (run->rank == 0 || !output) return SGP_OK;
+    if (run_leads(run) || !output) return SGP_OK;
     snprintf(name, sizeof name, "config-%d.json", run->rank);
     if (snprintf(from, sizeof from, "%s/%s", output, name) >= PATH_MAX ||
         snprintf(to, sizeof to, "%s/config.json", output) >= PATH_MAX || access(to, F_OK) == 0)
@@ -78,10 +99,18 @@ static sgp_status_t write_summary(const run_t *run, const train_summary_t *summa
                             train_summary_json(run->options, summary));
 }
 
+/* "node 3 in step 120, node 1 in step 200"; cut at `room`. */
+static void print_losses(const losses_t *losses, char *text, size_t room) {
+    size_t length = 0;
+    for (int i = 0; i < losses->count && length < room; i++)
+        length += (size_t)snprintf(text + length, room - length, "%snode %d in step %" PRIu64,
+                                   i ? ", " : "", losses->agreed[i].node, losses->agreed[i].step);
+}
+
 static sgp_status_t write_model(const run_t *run, const char *hash) {
     const replica_t *replica = &run->replica;
-    char size[16];
-    safetensors_pair_t pairs[MODEL_FILE_PAIRS + 4];
+    char size[16], losses[1024];
+    safetensors_pair_t pairs[MODEL_FILE_PAIRS + 5];
     model_file_about_t about;
     model_file_normalisation_t images = replica_normalisation(replica);
     size_t count = model_file_describe(&about, &images, pairs);
@@ -91,6 +120,8 @@ static sgp_status_t write_model(const run_t *run, const char *hash) {
     snprintf(size, sizeof size, "%d", feed_shape(replica->feed)->height);
     if (feed_shape(replica->feed)->pictures)
         pairs[count++] = (safetensors_pair_t){MODEL_FILE_IMAGE_SIZE, size};
+    print_losses(&run->losses, losses, sizeof losses);
+    if (run->losses.count > 0) pairs[count++] = (safetensors_pair_t){"losses", losses};
     return model_file_write(run->options->output, "model.safetensors", replica->model,
                             replica->average, pairs, count);
 }
@@ -102,5 +133,6 @@ sgp_status_t run_output_finish(const run_t *run, const train_summary_t *summary)
 }
 
 void run_output_end_early(const run_t *run, const train_summary_t *summary) {
-    if (run_writes(run) && access(run->options->output, W_OK) == 0) write_summary(run, summary);
+    const char *output = run->options->output;
+    if (output && access(output, W_OK) == 0) write_summary(run, summary);
 }

@@ -20,6 +20,7 @@ static void report(run_t *run, uint64_t epoch, bool epoch_end) {
         uint64_t left = (uint64_t)run->options->epochs - epoch - epoch_end;
         train_progress_t progress = {
             .rank = run->rank,
+            .leads = epoch_end ? run_leads(run) : run_leads_now(run),
             .epoch = (int)epoch + 1,
             .epochs = run->options->epochs,
             .step = run->step,

@@ -94,11 +94,19 @@ static sgp_status_t compute_gradient(run_t *run, uint64_t s, metrics_step_t *ste
     return SGP_OK;
 }
 
+/* The clock of checkpoints by time is that of the first node that is left. */
+static void look_for_losses(run_t *run) {
+    bool led = run_leads_now(run);
+    losses_look(&run->losses, run->step);
+    if (!led && run_leads_now(run)) checkpoint_restart_clock(run);
+}
+
 static void record(run_t *run, uint64_t start, metrics_step_t *step, bool last) {
     sgp_mixer_statistics_t statistics;
     sgp_mixer_statistics(run->replica.mixer, &statistics);
     uint64_t now = sgp_clock_now();
     run->step++;
+    if (run->goes_on) look_for_losses(run);
     run->seconds = run->seconds_before + (double)(now - run->epoch_ns) * 1e-9;
     step->step_ms = ms_between(start, now);
     step->wait_ms = (double)statistics.last_wait_ns * 1e-6;

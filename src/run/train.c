@@ -16,6 +16,7 @@
 #include "run/run_output.h"
 #include "run/run_result.h"
 #include "run/steps.h"
+#include "run/summary.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -34,6 +35,14 @@ static sgp_status_t check_place(const run_t *run) {
     return SGP_OK;
 }
 
+static void release(run_t *run) {
+    times_fini(&run->times);
+    replica_fini(&run->replica); /* before the trace, to which the mixer records */
+    run_trace_fini(&run->trace);
+    losses_fini(&run->losses);
+    halt_fini(&run->halt);
+}
+
 /* The part of the preparation that needs no other node. */
 static sgp_status_t prepare_alone(run_t *run) {
     sgp_status_t status = check_ranges(run->options);
@@ -46,13 +55,9 @@ static sgp_status_t prepare_alone(run_t *run) {
         return status;
     }
     metrics_init(&run->metrics, run->replica.steps_per_epoch, run->replica.parameters);
-    return SGP_OK;
-}
-
-static void release(run_t *run) {
-    times_fini(&run->times);
-    replica_fini(&run->replica); /* before the trace, to which the mixer records */
-    run_trace_fini(&run->trace);
+    if (run->goes_on) status = losses_init(&run->losses, run->group, &run->callbacks);
+    if (status) release(run);
+    return status;
 }
 
 /* The epoch, from 0, that step number `step` belongs to. */
@@ -84,6 +89,11 @@ static sgp_status_t join(run_t *run, uint64_t step) {
     return status ? status : run_output_begin(run);
 }
 
+static sgp_status_t begin_halts(run_t *run) {
+    train_groups_t groups = {.all = run->group, .nodes = run->nodes, .workers = run->workers};
+    return halt_init(&run->halt, &groups, run->callbacks.stop, run->step);
+}
+
 /* Prepares the run on all nodes or on none: a node whose preparation fails tells the others. */
 static sgp_status_t prepare(run_t *run) {
     agreement_t agreement;
@@ -100,6 +110,7 @@ static sgp_status_t prepare(run_t *run) {
     if (!status) status = agreement_share(run->group, join(run, step));
     if (!status && step > 0) status = mass_check(run);
     if (!status) status = agreement_share(run->group, run_output_copy_config(run));
+    if (!status) status = agreement_share(run->group, begin_halts(run));
     if (!status) resize_report(run);
     if (!status) return SGP_OK;
 fini:
@@ -128,6 +139,23 @@ static sgp_status_t run_epoch(run_t *run, uint64_t epoch) {
     return status;
 }
 
+/* The first node writes the last files; if it is lost before all know that it has, the next one does. */
+static sgp_status_t finish(run_t *run, train_summary_t *summary) {
+    train_summary_t result = {.loss_count = 0};
+    sgp_status_t status;
+    int writer;
+    do {
+        train_summary_release(&result);
+        writer = presence_first(run->group);
+        status = run_result_finished(run, &result);
+        if (!status) status = agreement_share(run->group, run_output_finish(run, &result));
+    } while (!status && !presence_has(run->group, writer));
+    if (!status) *summary = result;
+    else train_summary_release(&result);
+    summary->leads = run_leads(run);
+    return status;
+}
+
 static sgp_status_t run_all(run_t *run, train_summary_t *summary) {
     uint64_t first = epochs_finished(&run->replica.epochs, run->step);
     uint64_t epochs = (uint64_t)run->options->epochs;
@@ -136,19 +164,19 @@ static sgp_status_t run_all(run_t *run, train_summary_t *summary) {
         status = sgp_mixer_average(run->replica.mixer, run->replica.average,
                                    resize_happens(run) ? &run->consensus : NULL);
     for (uint64_t epoch = first; epoch < epochs && !status; epoch++) status = run_epoch(run, epoch);
-    if (!status && run->trace.trace) status = run_trace_gather(&run->trace, run->group);
-    train_summary_t result;
-    if (!status) status = run_result_finished(run, &result);
-    if (!status) status = agreement_share(run->group, run_output_finish(run, &result));
-    if (!status) *summary = result;
-    return status;
+    if (!status) status = run_output_trace(run);
+    return status ? status : finish(run, summary);
 }
 
-/* The epochs; if they end early, all nodes learn the reason and node 0 writes it down. */
+/* The others go on without this node, which was silent for too long: the run's files are theirs. */
+static bool is_left_behind(const run_t *run, sgp_status_t status) {
+    return run->goes_on && status == SGP_ERR_PEER_LOST;
+}
+
+/* The epochs; if they end early, all nodes learn the reason and the first one writes it down. */
 static sgp_status_t run_to_the_end(run_t *run, const train_groups_t *groups,
                                    train_summary_t *summary) {
-    halt_init(&run->halt, groups, run->callbacks.stop);
-    halt_next_step(&run->halt, run->step);
+    run->mixed_nodes = run->size / run->options->workers;
     run->limits = (limits_t){.mixer = run->replica.mixer,
                              .groups = *groups,
                              .halt = &run->halt,
@@ -158,9 +186,9 @@ static sgp_status_t run_to_the_end(run_t *run, const train_groups_t *groups,
     sgp_status_t status = run_all(run, summary);
     if (status) {
         status = ending_share(run, status, summary);
-        run_output_end_early(run, summary);
+        summary->leads = run_leads_now(run) && !is_left_behind(run, status);
+        if (summary->leads) run_output_end_early(run, summary);
     }
-    halt_fini(&run->halt);
     return status;
 }
 
@@ -169,6 +197,7 @@ static void find_place(run_t *run, const train_groups_t *groups) {
     run->group = groups->all;
     run->nodes = groups->nodes ? groups->nodes : groups->all;
     run->workers = groups->workers;
+    run->goes_on = sgp_group_transport(run->group)->elastic;
     run->rank = sgp_group_rank(run->group);
     run->size = sgp_group_size(run->group);
     run->node = sgp_group_rank(run->nodes);

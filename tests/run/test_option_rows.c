@@ -120,6 +120,7 @@ static const train_options_t unusual = {
     64,
     3,
     "stop",
+    "continue",
     true,
     0.4,
     0.1,

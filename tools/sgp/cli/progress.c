@@ -84,7 +84,7 @@ void progress_begin(progress_t *progress, bool silent) {
 void progress_show(const train_progress_t *state, void *user) {
     progress_t *progress = user;
     char text[512];
-    if (progress->silent || state->rank != 0) return;
+    if (progress->silent || !state->leads) return;
     if (state->epoch_end) {
         progress_format(state, message_width(), text, sizeof text);
         message_line("%s", text);
