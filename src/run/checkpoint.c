@@ -149,18 +149,23 @@ static place_t find_place(const run_t *run) {
     return (place_t){presence_place(run->group, run->rank), run_nodes_left(run)};
 }
 
+/* After a loss the nodes that are left are those of a run that goes on from here with fewer. */
+static checkpoint_origin_t origin_of(const run_t *run, int nodes) {
+    const epochs_t *epochs = &run->replica.epochs;
+    checkpoint_origin_t origin = {.nodes = nodes, .epochs = *epochs, .resumed = run->resumed};
+    if (nodes == run->options->nodes) return origin;
+    uint64_t of_node = epochs->batch / (uint64_t)run->options->nodes;
+    origin.epochs = epochs_continue(epochs, run->step, of_node * (uint64_t)nodes);
+    origin.resumed = (train_resumed_t){.step = run->step, .nodes = run->options->nodes};
+    return origin;
+}
+
 static sgp_status_t write_file(run_t *run, const contents_t *contents, const place_t *place) {
     char folder[PATH_MAX], name[CHECKPOINT_NAME], epoch[24];
     safetensors_pair_t pairs[CHECKPOINT_LABEL_PAIRS + MODEL_FILE_PAIRS + 1];
     checkpoint_label_t label;
     model_file_about_t about;
-    checkpoint_origin_t origin = {
-        .nodes = place->nodes, .epochs = run->replica.epochs, .resumed = run->resumed};
-    if (place->nodes !=
-        run->options->nodes) /* they go on from here as if they had always been so few */
-        origin.epochs =
-            epochs_continue(&origin.epochs, run->step,
-                            replica_epochs(run->options, place->nodes, run->replica.feed).batch);
+    checkpoint_origin_t origin = origin_of(run, place->nodes);
     checkpoint_label_init(&label, run->options, place->nodes, &run->replica, run->id, run->step,
                           place->number);
     checkpoint_label_add_origin(&label, &origin, run->step);
@@ -248,7 +253,7 @@ sgp_status_t checkpoint_write(run_t *run) {
     if (!status) status = write_together(run);
     sgp_trace_end(run->trace.trace, SGP_TRACE_COMPUTING, SGP_TRACE_CHECKPOINT, settled);
     if (!status) status = sgp_mixer_resume(run->replica.mixer);
-    if (!status) status = losses_agree(&run->losses, run->step);
+    if (!status) status = run_losses_agree(&run->losses, run->step);
     if (status == SGP_ERR_PEER_LOST && run_stopped(run)) return SGP_ERR_INTERRUPTED;
     if (status) return status;
     run->saved = run->step;

@@ -259,7 +259,7 @@ sgp_status_t epoch_end_run(run_t *run, uint64_t epoch) {
     sgp_status_t status =
         sgp_mixer_average(run->replica.mixer, run->replica.average, &run->consensus);
     run->mixed_nodes = run_nodes_left(run);
-    if (!status) status = losses_agree(&run->losses, run->step);
+    if (!status) status = run_losses_agree(&run->losses, run->step);
     if (!status) status = agreement_share(run->group, evaluate_models(run, &report));
     if (!status) status = exchange(run, epoch, ended, &report);
     if (!status) status = run_output_trace(run);

@@ -21,7 +21,7 @@
  * The fields from average_model_accuracy on are the same for all nodes; this consensus_distance is
  * over all parameters. If a node has several workers, each has lines of its own, with "worker": 0
  * after "node"; the loss is the worker's, test loss and accuracy are the node's. Numbers that do
- * not exist are null. After a loss (run/losses.h) the lost node has no more lines, and the next lines at the end of an epoch
+ * not exist are null. After a loss (run/run_losses.h) the lost node has no more lines, and the next lines at the end of an epoch
  * have "losses": [{"node": 3, "step": 120, "reason": "its process ended"}]. */
 #ifndef SGP_RUN_METRICS_H
 #define SGP_RUN_METRICS_H
@@ -103,14 +103,14 @@ void metrics_add(metrics_t *metrics, const metrics_step_t *step, const float *z,
 /* Lists the state that a checkpoint in the middle of an epoch must hold. */
 void metrics_state(metrics_t *metrics, sgp_state_t *state);
 
+/* Ends the line that is open, if one is, without a consensus distance: of a node that makes no further step. count <
+ * METRICS_PER_EPOCH then. */
+void metrics_cut(metrics_t *metrics);
+
 /* Whether a process of the lines is there. */
 static inline bool metrics_has(const metrics_lines_t *lines, int process) {
     return !lines->there || lines->there[process];
 }
-
-/* Ends the line that is open, if one is, without a consensus distance: of a node that makes no further step. count <
- * METRICS_PER_EPOCH then. */
-void metrics_cut(metrics_t *metrics);
 
 /* Gathers the lines of the epoch from all nodes and begins the next epoch. All nodes call it;
  * blocks as sgp_group_gather. Release *lines with metrics_release after success.

@@ -100,7 +100,7 @@ static sgp_status_t write_summary(const run_t *run, const train_summary_t *summa
 }
 
 /* "node 3 in step 120, node 1 in step 200"; cut at `room`. */
-static void print_losses(const losses_t *losses, char *text, size_t room) {
+static void print_losses(const run_losses_t *losses, char *text, size_t room) {
     size_t length = 0;
     for (int i = 0; i < losses->count && length < room; i++)
         length += (size_t)snprintf(text + length, room - length, "%snode %d in step %" PRIu64,

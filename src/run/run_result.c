@@ -78,7 +78,7 @@ sgp_status_t run_result_finished(run_t *run, train_summary_t *summary) {
     summary->step_ms.p99 = times.p99;
     status = gather_messages(run, summary);
     if (!status) status = gather_bad(run, summary);
-    if (!status) status = losses_agree(&run->losses, run->step);
+    if (!status) status = run_losses_agree(&run->losses, run->step);
     return status ? status : copy_losses(run, summary);
 }
 
@@ -99,7 +99,7 @@ void run_result_early(const run_t *run, train_summary_t *summary) {
     summary->consensus = run->consensus;
     summary->bad_pictures.replaced = run->bad.replaced;
     summary->bad_pictures.left_out = run->bad.left_out;
-    copy_losses(run, summary); /* without memory the list is empty */
     summary->resumed = run->resumed;
+    copy_losses(run, summary); /* without memory the list is empty */
     memcpy(summary->run_id, run->id, sizeof run->id);
 }

@@ -7,7 +7,7 @@
 #include "run/checkpoint_label.h"
 #include "run/halt.h"
 #include "run/limits.h"
-#include "run/losses.h"
+#include "run/run_losses.h"
 #include "run/metrics.h"
 #include "run/presence.h"
 #include "run/replica.h"
@@ -46,12 +46,12 @@ typedef struct run {
     sgp_group_t *workers; /* of this node's workers; NULL: there is one */
     int node, worker;     /* this process is worker `worker` of node `node` */
     char id[RUN_ID_TEXT]; /* the same on all nodes; "": of an earlier version, not drawn yet */
-    bool goes_on;         /* without lost nodes */
-    losses_t losses;
-    int mixed_nodes;            /* whose weights add up: those of the last exact average */
-    int writer;                 /* rank of the node that has written the run's files so far */
     checkpoint_origin_t origin; /* of the checkpoint that a run goes on from; a new run: all zero */
     train_resumed_t resumed;
+    bool goes_on; /* without lost nodes */
+    run_losses_t losses;
+    int mixed_nodes; /* whose weights add up: those of the last exact average */
+    int writer;      /* rank of the node that has written the run's files so far */
     halt_t halt;
     limits_t limits;
     replica_t replica;
@@ -99,7 +99,7 @@ static inline int run_nodes_left(const run_t *run) {
 
 /* As run_leads before the next collective call, as far as this node knows: for duties that no other node relies on. */
 static inline bool run_leads_now(const run_t *run) {
-    return run->goes_on ? losses_lowest_left(&run->losses) == run->rank : run_leads(run);
+    return run->goes_on ? run_losses_lowest_left(&run->losses) == run->rank : run_leads(run);
 }
 
 /* Whether this node writes the run's files. */

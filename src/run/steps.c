@@ -97,7 +97,7 @@ static sgp_status_t compute_gradient(run_t *run, uint64_t s, metrics_step_t *ste
 /* The clock of checkpoints by time is that of the first node that is left. */
 static void look_for_losses(run_t *run) {
     bool led = run_leads_now(run);
-    losses_look(&run->losses, run->step);
+    run_losses_look(&run->losses, run->step);
     if (!led && run_leads_now(run)) checkpoint_restart_clock(run);
 }
 

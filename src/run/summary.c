@@ -102,9 +102,9 @@ json_t *train_summary_json(const train_options_t *options, const train_summary_t
     add(&object, "bad_pictures",
         json_pack("{s:o, s:o}", "replaced", files_json_u64(summary->bad_pictures.replaced),
                   "left_out", files_json_u64(summary->bad_pictures.left_out)));
-    add(&object, "losses", summary_losses_json(summary->losses, summary->loss_count));
     if (summary->resumed.nodes)
         add(&object, CONFIG_RESUMED, config_resumed_json(&summary->resumed));
+    add(&object, "losses", summary_losses_json(summary->losses, summary->loss_count));
     return object;
 }
 

@@ -39,7 +39,7 @@ static void release(run_t *run) {
     times_fini(&run->times);
     replica_fini(&run->replica); /* before the trace, to which the mixer records */
     run_trace_fini(&run->trace);
-    losses_fini(&run->losses);
+    run_losses_fini(&run->losses);
     halt_fini(&run->halt);
 }
 
@@ -55,7 +55,7 @@ static sgp_status_t prepare_alone(run_t *run) {
         return status;
     }
     metrics_init(&run->metrics, run->replica.steps_per_epoch, run->replica.parameters);
-    if (run->goes_on) status = losses_init(&run->losses, run->group, &run->callbacks);
+    if (run->goes_on) status = run_losses_init(&run->losses, run->group, &run->callbacks);
     if (status) release(run);
     return status;
 }

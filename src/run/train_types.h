@@ -30,14 +30,6 @@ typedef struct train_spread {
     double mean, min, max;
 } train_spread_t;
 
-/* A node without which the others went on. */
-typedef struct train_loss {
-    int node;
-    bool silent;     /* its process may still be there */
-    uint64_t step;   /* of the run, from 1: the first in which another node noticed it */
-    char reason[96]; /* "its process ended" */
-} train_loss_t;
-
 /* The latest change of the number of nodes, which --resume makes. */
 typedef struct train_resumed {
     uint64_t step; /* after which the run went on with the present nodes */
@@ -52,6 +44,14 @@ typedef struct train_resized {
     uint64_t taken, samples; /* of that epoch */
     uint64_t steps;          /* left in the run */
 } train_resized_t;
+
+/* A node without which the others went on. */
+typedef struct train_loss {
+    int node;
+    bool silent;     /* its process may still be there */
+    uint64_t step;   /* of the run, from 1: the first in which another node noticed it */
+    char reason[96]; /* "its process ended" */
+} train_loss_t;
 
 /* How a run ended. */
 typedef enum train_state {

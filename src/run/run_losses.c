@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "run/losses.h"
+#include "run/run_losses.h"
 
 #include "base/logging.h"
 #include "group/group_internal.h"
@@ -9,33 +9,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-sgp_status_t losses_init(losses_t *losses, sgp_group_t *group, const train_callbacks_t *callbacks) {
+sgp_status_t run_losses_init(run_losses_t *losses, sgp_group_t *group,
+                             const train_callbacks_t *callbacks) {
     size_t size = (size_t)sgp_group_size(group);
-    *losses = (losses_t){.group = group, .callbacks = callbacks};
+    *losses = (run_losses_t){.group = group, .callbacks = callbacks};
     losses->noted = calloc(size, sizeof *losses->noted);
     losses->agreed = calloc(size, sizeof *losses->agreed);
     if (losses->noted && losses->agreed) return SGP_OK;
-    losses_fini(losses);
+    run_losses_fini(losses);
     return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the losses of %zu nodes", size);
 }
 
-void losses_fini(losses_t *losses) {
+void run_losses_fini(run_losses_t *losses) {
     free(losses->noted);
     free(losses->agreed);
-    *losses = (losses_t){0};
+    *losses = (run_losses_t){0};
 }
 
-static sgp_fates_t *fates_of(const losses_t *losses) {
+static sgp_fates_t *fates_of(const run_losses_t *losses) {
     return sgp_group_transport(losses->group)->fates;
 }
 
-static void tell(const losses_t *losses, const train_loss_t *loss) {
-    bool leads = losses_lowest_left(losses) == sgp_group_rank(losses->group);
+static void tell(const run_losses_t *losses, const train_loss_t *loss) {
+    bool leads = run_losses_lowest_left(losses) == sgp_group_rank(losses->group);
     if (losses->callbacks->lost) losses->callbacks->lost(loss, leads, losses->callbacks->user);
 }
 
 /* A node that has left in order has said why, and is no loss. */
-static void note(losses_t *losses, int rank, uint64_t step) {
+static void note(run_losses_t *losses, int rank, uint64_t step) {
     sgp_fate_t fate = sgp_fates_of(fates_of(losses), rank);
     train_loss_t *loss = &losses->noted[rank];
     if (fate.state != SGP_FATE_LOST || loss->step) return;
@@ -44,26 +45,26 @@ static void note(losses_t *losses, int rank, uint64_t step) {
     tell(losses, loss);
 }
 
-void losses_look(losses_t *losses, uint64_t step) {
+void run_losses_look(run_losses_t *losses, uint64_t step) {
     if (!losses->noted) return;
     for (; losses->known < sgp_fates_changes(fates_of(losses)); losses->known++)
         note(losses, sgp_fates_changed(fates_of(losses), losses->known), step ? step : 1);
 }
 
-int losses_lowest_left(const losses_t *losses) {
+int run_losses_lowest_left(const run_losses_t *losses) {
     int rank = 0, own = sgp_group_rank(losses->group);
     while (rank < own && (!presence_has(losses->group, rank) || losses->noted[rank].step)) rank++;
     return rank;
 }
 
-static bool is_agreed(const losses_t *losses, int rank) {
+static bool is_agreed(const run_losses_t *losses, int rank) {
     for (int i = 0; i < losses->count; i++)
         if (losses->agreed[i].node == rank) return true;
     return false;
 }
 
 /* The earliest step in which a node has noticed it, and the reason of the first node that has. */
-static train_loss_t merge(const losses_t *losses, int rank, const train_loss_t *all,
+static train_loss_t merge(const run_losses_t *losses, int rank, const train_loss_t *all,
                           uint64_t step) {
     train_loss_t merged = {.node = rank};
     for (int r = 0; r < sgp_group_size(losses->group); r++) {
@@ -79,7 +80,7 @@ static train_loss_t merge(const losses_t *losses, int rank, const train_loss_t *
     return merged;
 }
 
-static sgp_status_t agree_on(losses_t *losses, int rank, train_loss_t *all, uint64_t step) {
+static sgp_status_t agree_on(run_losses_t *losses, int rank, train_loss_t *all, uint64_t step) {
     sgp_status_t status = sgp_group_gather(losses->group, &losses->noted[rank], sizeof *all, all);
     if (status) return status;
     losses->agreed[losses->count++] = merge(losses, rank, all, step);
@@ -90,7 +91,7 @@ static sgp_status_t agree_on(losses_t *losses, int rank, train_loss_t *all, uint
 }
 
 /* Further nodes may be lost meanwhile. */
-static sgp_status_t agree_on_all(losses_t *losses, train_loss_t *all, uint64_t step) {
+static sgp_status_t agree_on_all(run_losses_t *losses, train_loss_t *all, uint64_t step) {
     int size = sgp_group_size(losses->group);
     sgp_status_t status = SGP_OK;
     while (!status && presence_count(losses->group) + losses->count < size)
@@ -100,11 +101,11 @@ static sgp_status_t agree_on_all(losses_t *losses, train_loss_t *all, uint64_t s
     return status;
 }
 
-sgp_status_t losses_agree(losses_t *losses, uint64_t step) {
+sgp_status_t run_losses_agree(run_losses_t *losses, uint64_t step) {
     if (!losses->noted) return SGP_OK;
     int size = sgp_group_size(losses->group);
     if (presence_count(losses->group) + losses->count == size) return SGP_OK;
-    losses_look(losses, step);
+    run_losses_look(losses, step);
     train_loss_t *all = calloc((size_t)size, sizeof *all);
     if (!all) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the losses of %d nodes", size);
     sgp_status_t status = agree_on_all(losses, all, step);
