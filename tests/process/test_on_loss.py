@@ -162,6 +162,26 @@ class OnLoss(ProgramTest):
         self.assertEqual(self.load("summary.json")["status"], "interrupted")
         self.assertEqual(len(self.checkpoint()), 3)
 
+    def test_resumed_after_a_loss(self):
+        """In the middle of an epoch, by as many nodes as are left, and by as many as there were."""
+        process = self.start_run("--epochs", "12", "--compute-ms", "4")
+        self.read_to_epoch(process, 2)
+        self.kill(process, [1])
+        self.read_to_epoch(process, 4)
+        process.send_signal(signal.SIGINT)
+        self.finish(process, 130)
+        step = self.load("summary.json")["steps"]
+        labels = self.checkpoint()
+        self.assertEqual({label["step"] for label in labels.values()}, {str(step)})
+        for nodes in (3, NODES):
+            with self.subTest(nodes):
+                status, _, err = self.run_program("train", "--resume", self.output(), "--nodes", str(nodes), "--output",
+                                                  self.output(f"by-{nodes}"))
+                self.assertEqual(status, 0, err)
+                summary = self.load("summary.json", f"by-{nodes}")
+                self.assertEqual((summary["nodes"], summary["losses"]), (nodes, []))
+                self.assertAlmostEqual(summary["mass"]["w_total"], nodes)
+
     def test_interrupted_and_killed_at_once(self):
         for rank in (0, 3):
             with self.subTest(rank):
