@@ -79,7 +79,9 @@ static void describe_failure(const run_t *run, sgp_status_t status, int first, c
     sgp_group_t *seen = sgp_group_lost_peer(run->nodes) >= 0 ? run->nodes : run->group;
     int lost = sgp_group_lost_peer(seen);
     const sgp_transport_t *transport = sgp_group_transport(run->group);
-    if (status == SGP_ERR_PEER_LOST && lost >= 0)
+    if (status == SGP_ERR_PEER_LOST && run->goes_on)
+        snprintf(text, room, "the others go on without this node, which was silent for too long");
+    else if (status == SGP_ERR_PEER_LOST && lost >= 0)
         snprintf(text, room, "%s is lost (%s)",
                  sgp_transport_name(sgp_group_transport(seen), lost, &name),
                  sgp_fates_why(sgp_group_transport(seen)->fates, lost, why, sizeof why));

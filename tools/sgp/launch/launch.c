@@ -237,7 +237,9 @@ static void note_end(launcher_t *launcher, int rank, const siginfo_t *how) {
         launcher->alike +=
             how->si_code == launcher->how.si_code && how->si_status == launcher->how.si_status;
     if (!failed || launcher->phase > REPORTING) return;
-    int follows = how->si_code == CLD_EXITED ? known_loss(launcher, rank) : -1;
+    /* Nodes that go on without a lost one end for another reason. */
+    bool may_follow = how->si_code == CLD_EXITED && !launcher->options->goes_on;
+    int follows = may_follow ? known_loss(launcher, rank) : -1;
     if (!is_the_cause(launcher, how, follows)) return;
     launcher->failed = rank;
     launcher->how = *how;
