@@ -250,6 +250,7 @@ sgp_status_t checkpoint_write(run_t *run) {
     uint64_t start = sgp_clock_now();
     sgp_status_t status = sgp_mixer_settle(run->replica.mixer);
     uint64_t settled = sgp_trace_begin(run->trace.trace);
+    if (!status) status = run_losses_check(&run->losses, run->step);
     if (!status) status = write_together(run);
     sgp_trace_end(run->trace.trace, SGP_TRACE_COMPUTING, SGP_TRACE_CHECKPOINT, settled);
     if (!status) status = sgp_mixer_resume(run->replica.mixer);

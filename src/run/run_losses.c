@@ -30,7 +30,15 @@ static sgp_fates_t *fates_of(const run_losses_t *losses) {
     return sgp_group_transport(losses->group)->fates;
 }
 
+static bool is_given_up(const run_losses_t *losses) {
+    const train_callbacks_t *callbacks = losses->callbacks;
+    return callbacks->given_up &&
+           callbacks->given_up(sgp_group_rank(losses->group), callbacks->user);
+}
+
+/* A node that is lost to the others tells nothing about them. */
 static void tell(const run_losses_t *losses, const train_loss_t *loss) {
+    if (is_given_up(losses)) return;
     bool leads = run_losses_lowest_left(losses) == sgp_group_rank(losses->group);
     if (losses->callbacks->lost) losses->callbacks->lost(loss, leads, losses->callbacks->user);
 }
@@ -55,6 +63,36 @@ int run_losses_lowest_left(const run_losses_t *losses) {
     int rank = 0, own = sgp_group_rank(losses->group);
     while (rank < own && (!presence_has(losses->group, rank) || losses->noted[rank].step)) rank++;
     return rank;
+}
+
+static bool is_agreed(const run_losses_t *losses, int rank);
+
+/* Of the nodes that were there when the list was agreed on last. */
+static bool has_quorum(const run_losses_t *losses) {
+    int before = 0, left = 0, lowest = -1;
+    bool with_lowest = false;
+    for (int rank = 0; rank < sgp_group_size(losses->group); rank++) {
+        if (is_agreed(losses, rank)) continue;
+        bool there = presence_has(losses->group, rank) && !losses->noted[rank].step;
+        if (lowest < 0) lowest = rank, with_lowest = there;
+        before++;
+        left += there;
+    }
+    return 2 * left > before || (2 * left == before && with_lowest);
+}
+
+sgp_status_t run_losses_check(run_losses_t *losses, uint64_t step) {
+    if (!losses->noted) return SGP_OK;
+    int rank = sgp_group_rank(losses->group);
+    run_losses_look(losses, step);
+    if (losses->known == 0) return SGP_OK;
+    if (is_given_up(losses))
+        return sgp_fail(SGP_ERR_PEER_LOST, "the others go on without node %d, which was silent",
+                        rank);
+    if (losses->callbacks->given_up || has_quorum(losses)) return SGP_OK;
+    return sgp_fail(
+        SGP_ERR_PEER_LOST,
+        "node %d is cut off from most of the others, and ends: they may go on without it", rank);
 }
 
 static bool is_agreed(const run_losses_t *losses, int rank) {
@@ -105,10 +143,11 @@ sgp_status_t run_losses_agree(run_losses_t *losses, uint64_t step) {
     if (!losses->noted) return SGP_OK;
     int size = sgp_group_size(losses->group);
     if (presence_count(losses->group) + losses->count == size) return SGP_OK;
-    run_losses_look(losses, step);
+    sgp_status_t status = run_losses_check(losses, step);
+    if (status) return status;
     train_loss_t *all = calloc((size_t)size, sizeof *all);
     if (!all) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the losses of %d nodes", size);
-    sgp_status_t status = agree_on_all(losses, all, step);
+    status = agree_on_all(losses, all, step);
     free(all);
     return status;
 }

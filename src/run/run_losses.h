@@ -25,12 +25,17 @@ void run_losses_fini(run_losses_t *losses);
 /* Notes new losses, as seen in `step`, and tells the callback. One atomic load if there are none. */
 void run_losses_look(run_losses_t *losses, uint64_t step);
 
+/* The same, and whether this node may go on: before it writes anything that the others might write as well. A node that hangs
+ * and runs again finds the others gone. The launcher, told by them, may know better; where nobody does, a node goes on only
+ * with more than half of the nodes that were there, or half with the lowest of them. SGP_ERR_PEER_LOST, logged. */
+sgp_status_t run_losses_check(run_losses_t *losses, uint64_t step);
+
 /* The lowest rank that this node does not know to be gone: for duties that no other node relies on, such as the progress
  * line, and that cannot wait for the next collective call. */
 int run_losses_lowest_left(const run_losses_t *losses);
 
 /* After a collective call, on all nodes that took part in it: agrees on the nodes that are absent since the last time,
- * with further calls if there are any. step: of this node. The errors of sgp_group_gather. */
+ * with further calls if there are any. step: of this node. The errors of run_losses_check and sgp_group_gather. */
 sgp_status_t run_losses_agree(run_losses_t *losses, uint64_t step);
 
 #endif

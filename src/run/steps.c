@@ -95,10 +95,11 @@ static sgp_status_t compute_gradient(run_t *run, uint64_t s, metrics_step_t *ste
 }
 
 /* The clock of checkpoints by time is that of the first node that is left. */
-static void look_for_losses(run_t *run) {
+static sgp_status_t look_for_losses(run_t *run) {
     bool led = run_leads_now(run);
-    run_losses_look(&run->losses, run->step);
-    if (!led && run_leads_now(run)) checkpoint_restart_clock(run);
+    sgp_status_t status = run_losses_check(&run->losses, run->step);
+    if (!status && !led && run_leads_now(run)) checkpoint_restart_clock(run);
+    return status;
 }
 
 static void record(run_t *run, uint64_t start, metrics_step_t *step, bool last) {
@@ -106,7 +107,6 @@ static void record(run_t *run, uint64_t start, metrics_step_t *step, bool last) 
     sgp_mixer_statistics(run->replica.mixer, &statistics);
     uint64_t now = sgp_clock_now();
     run->step++;
-    if (run->goes_on) look_for_losses(run);
     run->seconds = run->seconds_before + (double)(now - run->epoch_ns) * 1e-9;
     step->step_ms = ms_between(start, now);
     step->wait_ms = (double)statistics.last_wait_ns * 1e-6;
@@ -137,7 +137,7 @@ static sgp_status_t run_step(run_t *run, uint64_t s, bool last) {
     if (status == SGP_ERR_PEER_LOST && run_stopped(run)) return SGP_ERR_INTERRUPTED;
     if (status) return status;
     record(run, start, &step, last);
-    return SGP_OK;
+    return run->goes_on ? look_for_losses(run) : SGP_OK;
 }
 
 /* Other nodes may have begun the epoch. */

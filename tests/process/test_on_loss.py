@@ -162,6 +162,21 @@ class OnLoss(ProgramTest):
         self.assertEqual(self.load("summary.json")["status"], "interrupted")
         self.assertEqual(len(self.checkpoint()), 3)
 
+    def test_one_hangs_for_a_while(self):
+        """When it runs again it ends, and leaves the files to the others."""
+        for transport in ("shm", "tcp"):
+            with self.subTest(transport):
+                process = self.start_run("--epochs", "30", "--peer-timeout", "1", "--transport", transport)
+                self.read_to_epoch(process, 2)
+                self.kill(process, [0], signal.SIGSTOP)
+                while "node 0 was lost in step" not in process.stderr.readline():
+                    self.assertIsNone(process.poll())
+                self.kill(process, [0], signal.SIGCONT)
+                _, err = self.finish(process)
+                self.assertNotIn("--resume", err)
+                summary = self.load("summary.json")
+                self.assertEqual((summary["status"], [loss["node"] for loss in summary["losses"]]), ("finished", [0]))
+
     def test_resumed_after_a_loss(self):
         """In the middle of an epoch, by as many nodes as are left, and by as many as there were."""
         process = self.start_run("--epochs", "12", "--compute-ms", "4")

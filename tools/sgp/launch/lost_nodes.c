@@ -30,6 +30,15 @@ bool lost_nodes_launched(void) {
     return path && access(path, W_OK) == 0;
 }
 
+bool lost_nodes_told(int process) {
+    const char *path = getenv("SGP_LOST_NODES");
+    int file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (file < 0) return false;
+    bool lost = lost_nodes_has(file, process);
+    close(file);
+    return lost;
+}
+
 void lost_nodes_tell(int process) {
     const char *path = getenv("SGP_LOST_NODES");
     int file = path ? open(path, O_WRONLY | O_CLOEXEC) : -1;

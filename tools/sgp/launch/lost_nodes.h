@@ -18,6 +18,9 @@ void lost_nodes_export(int descriptor, int launcher_pid);
 /* In a node: whether a launcher of this machine has started it. */
 bool lost_nodes_launched(void);
 
+/* In a node: whether some node has given that process up. */
+bool lost_nodes_told(int process);
+
 /* In a node: tells the launcher, if there is one. */
 void lost_nodes_tell(int process);
 

@@ -115,6 +115,11 @@ static void report_loss(const train_loss_t *loss, bool leads, void *user) {
                   loss->reason);
 }
 
+static bool is_given_up(int rank, void *user) {
+    (void)user;
+    return lost_nodes_told(rank);
+}
+
 static sgp_status_t train(const settings_t *settings, train_groups_t *groups,
                           train_summary_t *summary) {
     int workers = settings->run.workers;
@@ -129,6 +134,7 @@ static sgp_status_t train(const settings_t *settings, train_groups_t *groups,
                                    .resized = progress_resized,
                                    .patience = patience_tell,
                                    .lost = report_loss,
+                                   .given_up = lost_nodes_launched() ? is_given_up : NULL,
                                    .user = &progress,
                                    .stop = &interrupt_signal};
     status = train_run(&settings->run, groups, &callbacks, summary);
