@@ -2,6 +2,7 @@
 #include "run/train.h"
 
 #include "base/logging.h"
+#include "group/group_internal.h"
 #include "run/agreement.h"
 #include "run/check.h"
 #include "run/checkpoint.h"
@@ -11,6 +12,7 @@
 #include "run/initial.h"
 #include "run/mass.h"
 #include "run/mixing_plan.h"
+#include "run/presence.h"
 #include "run/resize.h"
 #include "run/resume.h"
 #include "run/run_output.h"
@@ -94,6 +96,16 @@ static sgp_status_t begin_halts(run_t *run) {
     return halt_init(&run->halt, &groups, run->callbacks.stop, run->step);
 }
 
+/* A run begins with all its nodes, or not at all: one that ends before the first step may have found a mistake. */
+static sgp_status_t all_there(const run_t *run) {
+    if (presence_count(run->group) == run->size) return SGP_OK;
+    int first = 0;
+    sgp_rank_name_t name;
+    while (presence_has(run->group, first)) first++;
+    return sgp_fail(SGP_ERR_PEER_LOST, "%s is lost, before the first step",
+                    sgp_transport_name(sgp_group_transport(run->group), first, &name));
+}
+
 /* Prepares the run on all nodes or on none: a node whose preparation fails tells the others. */
 static sgp_status_t prepare(run_t *run) {
     agreement_t agreement;
@@ -107,10 +119,12 @@ static sgp_status_t prepare(run_t *run) {
     if (!status) status = run_id_find(run->group, run->options->resume, run->id);
     if (!status && run->options->resume) status = resume_choose(run, &step);
     if (!status) status = run_id_complete(run->group, run->id);
+    if (!status) status = all_there(run); /* before any file is written */
     if (!status) status = agreement_share(run->group, join(run, step));
     if (!status && step > 0) status = mass_check(run);
     if (!status) status = agreement_share(run->group, run_output_copy_config(run));
     if (!status) status = agreement_share(run->group, begin_halts(run));
+    if (!status) status = all_there(run);
     if (!status) resize_report(run);
     if (!status) return SGP_OK;
 fini:
@@ -221,6 +235,8 @@ sgp_status_t train_run(const train_options_t *options, const train_groups_t *gro
         status = run_to_the_end(run, groups, summary);
         if (status && run->trace.trace) run_trace_write_own(&run->trace);
         release(run);
+    } else {
+        summary->unstarted = run->goes_on && status != SGP_ERR_PEER_LOST;
     }
     free(run);
     return status;

@@ -66,7 +66,9 @@ typedef enum train_state {
  * with train_summary_release (summary.h) if a node may have been lost. */
 typedef struct train_summary {
     train_state_t state;
-    bool leads;          /* this node is the one that has written the run's files, or would have */
+    bool leads; /* this node is the one that has written the run's files, or would have */
+    bool
+        unstarted; /* all nodes know that the preparation failed, in a run that goes on without lost ones */
     char reason[320];    /* of an early end, a sentence; "" of a finished run */
     int signal;          /* for which the nodes agreed to end the run; 0: none */
     uint64_t checkpoint; /* steps in the newest complete checkpoint; 0: there is none */

@@ -150,7 +150,7 @@ static void leave(train_groups_t *groups) {
 
 bool node_leaves(sgp_status_t status, const train_summary_t *summary) {
     return status == SGP_OK || status == SGP_ERR_NOT_FINITE ||
-           (status == SGP_ERR_INTERRUPTED && summary->signal);
+           (status == SGP_ERR_INTERRUPTED && summary->signal) || summary->unstarted;
 }
 
 int node_end(const settings_t *settings, sgp_status_t status, const train_summary_t *summary,
