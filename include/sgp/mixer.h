@@ -115,7 +115,7 @@ typedef struct sgp_mixer_statistics {
 
     /* Of an elastic group (sgp/group.h), which goes on without nodes that are gone: */
     uint64_t torn;          /* messages whose sender died in the middle of them */
-    double weight_returned; /* w that came back from messages to nodes that died before they had absorbed them */
+    double weight_returned; /* w of messages to nodes that died before they had absorbed them */
 } sgp_mixer_statistics_t;
 
 /* Figures of all nodes together, measured by sgp_mixer_average; the same on every node. */
