@@ -59,6 +59,11 @@ typedef struct sgp_group_options {
                        instead of to sgp_log_set's; NULL: no callback of its own */
     void *log_user;            /* handed to log; must live as long as the group */
     sgp_log_level_t log_level; /* 0: SGP_LOG_WARNING */
+
+    /* 1: the others go on without a node that is lost or has left (the same on all nodes; not with "mpi"): no call of theirs
+     * fails for that. Their mixers send nothing to it and wait for nothing from it, sgp_mixer_average leaves it out, and
+     * from then on the graph is that of the nodes that are left. 0: the loss of a node ends the calls of all others. */
+    uint64_t elastic;
 } sgp_group_options_t;
 
 /* Joins, and blocks until all nodes have; at most join_timeout_ms. Copies options. Sets *group only on

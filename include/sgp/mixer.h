@@ -112,6 +112,10 @@ typedef struct sgp_mixer_statistics {
     uint64_t last_step_ns; /* the last step alone */
     uint64_t last_wait_ns;
     double weight; /* w now */
+
+    /* Of an elastic group (sgp/group.h), which goes on without nodes that are gone: */
+    uint64_t torn;          /* messages whose sender died in the middle of them */
+    double weight_returned; /* w of messages to nodes that died before they had absorbed them */
 } sgp_mixer_statistics_t;
 
 /* Figures of all nodes together, measured by sgp_mixer_average; the same on every node. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which positions of an epoch each process takes in each step: arithmetic alone, called by the
- * sampler.
+ * segments (data/segments.h).
  *
  * An epoch is a sequence of `count` positions, and a cursor moves through it. A segment is a
  * stretch of steps with the same members: it begins with step f at cursor c. In step s the process

@@ -189,13 +189,19 @@ bool decoders_destroy(decoders_t *decoders) {
     return true;
 }
 
-sgp_status_t decoders_begin(decoders_t *decoders, uint64_t first, uint64_t end) {
-    if (atomic_load(&decoders->child)) return SGP_ERR_INVALID;
+/* The lock is held. */
+static sgp_status_t rest(decoders_t *decoders) {
     sgp_status_t status = SGP_OK;
-    pthread_mutex_lock(&decoders->lock);
     decoders->end = decoders->batch; /* no thread begins another sample of the old pass */
     while (decoders->busy > 0 && !status)
         status = wait_for_progress(decoders, decoders->options.patience_ms);
+    return status;
+}
+
+sgp_status_t decoders_begin(decoders_t *decoders, uint64_t first, uint64_t end) {
+    if (atomic_load(&decoders->child)) return SGP_ERR_INVALID;
+    pthread_mutex_lock(&decoders->lock);
+    sgp_status_t status = rest(decoders);
     if (!status) {
         decoders->batch = decoders->held = first;
         decoders->end = end;
@@ -206,6 +212,29 @@ sgp_status_t decoders_begin(decoders_t *decoders, uint64_t first, uint64_t end) 
     }
     pthread_mutex_unlock(&decoders->lock);
     return status;
+}
+
+sgp_status_t decoders_rest(decoders_t *decoders) {
+    if (atomic_load(&decoders->child)) return SGP_ERR_INVALID;
+    pthread_mutex_lock(&decoders->lock);
+    sgp_status_t status = rest(decoders);
+    pthread_mutex_unlock(&decoders->lock);
+    return status;
+}
+
+void decoders_resume(decoders_t *decoders, uint64_t keep, uint64_t end) {
+    pthread_mutex_lock(&decoders->lock);
+    /* A batch of which no sample was begun does not have its slot yet. */
+    uint64_t begun = decoders->batch + (decoders->sample > 0);
+    for (uint64_t batch = keep; batch < begun; batch++)
+        *left_of(decoders, batch) = decoders->options.samples;
+    if (keep < begun) {
+        decoders->batch = keep;
+        decoders->sample = 0;
+    }
+    decoders->end = end;
+    pthread_cond_broadcast(&decoders->work);
+    pthread_mutex_unlock(&decoders->lock);
 }
 
 /* The slots of the batches up to `batch` are free again. */

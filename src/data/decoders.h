@@ -41,6 +41,15 @@ bool decoders_destroy(decoders_t *decoders);
  * it any more. SGP_ERR_TIMEOUT: not within the patience. */
 sgp_status_t decoders_begin(decoders_t *decoders, uint64_t first, uint64_t end);
 
+/* Lets the threads rest: no sample is begun until decoders_resume, and none is being prepared when this returns. What is
+ * prepared stays. SGP_ERR_TIMEOUT: a sample is not finished within the patience; then only decoders_begin and
+ * decoders_destroy may follow. SGP_ERR_INVALID: in the child of a fork. Nothing is logged. */
+sgp_status_t decoders_rest(decoders_t *decoders);
+
+/* After decoders_rest: the pass goes on, and now ends before batch `end`. Batches from `keep` on are prepared anew; keep is
+ * behind the batch that the caller holds. */
+void decoders_resume(decoders_t *decoders, uint64_t keep, uint64_t end);
+
 /* Waits, asleep, until the batch is prepared, and gives the slots of all batches before it to those that follow. The
  * batches of a pass are asked for in order. SGP_ERR_TIMEOUT: no sample was finished within the patience; *sample is
  * one that is still being prepared, of *batch_of_sample. SGP_ERR_INVALID: this process is a child of the one that

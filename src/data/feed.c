@@ -30,7 +30,7 @@ struct feed {
     feed_options_t options;
     feed_shape_t shape;
     sampler_t sampler;
-    uint64_t steps; /* of an epoch */
+    uint64_t steps; /* of an epoch, with shard_per_node */
     course_t course;
 
     dataset_t *dataset; /* pixels; NULL: pictures */
@@ -324,12 +324,123 @@ uint64_t feed_checksum(const feed_t *feed) {
     return feed->dataset ? feed->dataset->checksum : source_fingerprint(feed->source);
 }
 
+/* Nodes that have orders of their own all make the steps of the largest part. */
 uint64_t feed_steps(const feed_t *feed) {
-    return feed->steps;
+    return feed->options.shard_per_node ? feed->steps : sampler_steps(&feed->sampler);
 }
 
 int feed_samples(const feed_t *feed, uint64_t step) {
     return sampler_part(&feed->sampler, step).count;
+}
+
+uint64_t feed_reached(const feed_t *feed, uint64_t step) {
+    return sampler_reached(&feed->sampler, step);
+}
+
+/* ---- members that come and go ---- */
+
+/* Whether the threads of the pipeline ask the sampler. */
+static bool is_ahead(const feed_t *feed) {
+    return feed->pipeline && feed->course.begun && !feed->course.test;
+}
+
+static sgp_status_t rest(feed_t *feed) {
+    return is_ahead(feed) ? pipeline_rest(feed->pipeline) : SGP_OK;
+}
+
+static void resume(feed_t *feed, uint64_t keep) {
+    if (is_ahead(feed)) pipeline_resume(feed->pipeline, keep, feed_steps(feed));
+}
+
+sgp_status_t feed_tell(feed_t *feed, const segments_event_t *events, size_t count, uint64_t step) {
+    uint64_t changed = step;
+    if (feed->options.shard_per_node) return SGP_OK;
+    sgp_status_t status = rest(feed);
+    if (status) return status;
+    status = sampler_tell(&feed->sampler, events, count, step, &changed);
+    resume(feed, changed);
+    return status;
+}
+
+sgp_status_t feed_pass_over(feed_t *feed, uint64_t first, uint64_t step) {
+    segments_event_t pass = {SEGMENTS_PASSES, feed->sampler.self, first, step, 0};
+    sgp_status_t status = feed->pipeline ? pipeline_pause(feed->pipeline) : SGP_OK;
+    if (!status) status = sampler_tell(&feed->sampler, &pass, 1, step, NULL);
+    feed->course.at = step;
+    feed->course.begun = false;
+    return status;
+}
+
+sgp_status_t feed_report(const feed_t *feed, unsigned char *bytes, size_t room, size_t *size) {
+    return sampler_report(&feed->sampler, bytes, room, size);
+}
+
+sgp_status_t feed_merge(feed_t *feed, uint64_t step, const sampler_report_t *reports,
+                        size_t count) {
+    if (feed->options.shard_per_node) return SGP_OK;
+    sgp_status_t status = rest(feed);
+    if (status) return status;
+    status = sampler_merge(&feed->sampler, step, reports, count);
+    resume(feed, step);
+    return status;
+}
+
+sgp_status_t feed_make_up(feed_t *feed, uint64_t step, const sampler_report_t *reports,
+                          size_t count) {
+    if (feed->options.shard_per_node) return SGP_OK;
+    sgp_status_t status = rest(feed);
+    if (status) return status;
+    status = sampler_make_up(&feed->sampler, step, reports, count);
+    resume(feed, step);
+    return status;
+}
+
+sgp_status_t feed_missed(const feed_t *feed, uint64_t until, uint64_t *missed) {
+    return sampler_missed(&feed->sampler, until, missed);
+}
+
+size_t feed_state_bytes(const feed_t *feed) {
+    return sampler_state_bytes(&feed->sampler);
+}
+
+void feed_save(const feed_t *feed, unsigned char *bytes) {
+    sampler_save(&feed->sampler, bytes);
+}
+
+/* The sampler changes as a whole: nothing that is ready is of use. */
+static sgp_status_t begin_anew(feed_t *feed) {
+    sgp_status_t status = is_ahead(feed) ? pipeline_pause(feed->pipeline) : SGP_OK;
+    feed->course.begun = false;
+    return status;
+}
+
+sgp_status_t feed_restore(feed_t *feed, const unsigned char *bytes, size_t size) {
+    sgp_status_t status = begin_anew(feed);
+    return status ? status : sampler_restore(&feed->sampler, bytes, size);
+}
+
+static sgp_status_t refuse_parts(const feed_t *feed) {
+    if (!feed->options.shard_per_node) return SGP_OK;
+    return sgp_fail(SGP_ERR_INVALID, "shard-per-node: the parts of the nodes stay as they are");
+}
+
+sgp_status_t feed_set_members(feed_t *feed, uint64_t step, int rank, int size) {
+    sgp_status_t status = refuse_parts(feed);
+    if (!status) status = begin_anew(feed);
+    return status ? status : sampler_set_members(&feed->sampler, step, rank, size);
+}
+
+sgp_status_t feed_set_plan(feed_t *feed, uint64_t step, const uint64_t *members, int nodes,
+                           uint64_t self) {
+    sgp_status_t status = refuse_parts(feed);
+    if (!status) status = begin_anew(feed);
+    return status ? status : sampler_set_plan(&feed->sampler, step, members, nodes, self);
+}
+
+sgp_status_t feed_set_self(feed_t *feed, uint64_t self) {
+    sgp_status_t status = begin_anew(feed);
+    if (!status) sampler_set_self(&feed->sampler, self);
+    return status;
 }
 
 /* ---- batches ---- */
@@ -339,6 +450,14 @@ sgp_status_t feed_begin_epoch(feed_t *feed, uint64_t epoch, uint64_t step) {
     if (status) return status;
     sampler_begin_epoch(&feed->sampler, epoch);
     feed->course = (course_t){.epoch = epoch, .at = step};
+    return SGP_OK;
+}
+
+sgp_status_t feed_continue_epoch(feed_t *feed, uint64_t epoch, uint64_t first, uint64_t position,
+                                 uint64_t step) {
+    sgp_status_t status = feed_begin_epoch(feed, epoch, step);
+    if (status) return status;
+    sampler_begin_rest(&feed->sampler, first, position);
     return SGP_OK;
 }
 
@@ -367,7 +486,8 @@ static sgp_status_t begin_pass(feed_t *feed) {
     course_t *course = &feed->course;
     course->begun = true;
     if (course->test) return pipeline_test(feed->pipeline, course->at, course->end);
-    return pipeline_train(feed->pipeline, &feed->order, course->epoch, course->at, feed->steps);
+    return pipeline_train(feed->pipeline, &feed->order, course->epoch, course->at,
+                          feed_steps(feed));
 }
 
 static sgp_status_t next_pictures(feed_t *feed, feed_batch_t *batch) {

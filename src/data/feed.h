@@ -7,6 +7,8 @@
 #ifndef SGP_DATA_FEED_H
 #define SGP_DATA_FEED_H
 
+#include "data/sampler.h"
+
 #include <sgp/status.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -82,15 +84,66 @@ void feed_normalise(feed_t *feed, const float *mean /* (channels) */,
 /* Equal where two nodes have the same data. */
 uint64_t feed_checksum(const feed_t *feed);
 
-/* Steps of an epoch, the same on every node. */
+/* Steps of the current epoch, the same on every node; they change when members come and go. */
 uint64_t feed_steps(const feed_t *feed);
+
+/* How far the epoch is before `step`, in samples of all nodes: sampler_reached. */
+uint64_t feed_reached(const feed_t *feed, uint64_t step);
 
 /* Draws the order of `epoch`, from 0; feed_next gives the batches of the steps from `step` on. SGP_ERR_IO: a file
  * system does not answer. */
 sgp_status_t feed_begin_epoch(feed_t *feed, uint64_t epoch, uint64_t step);
 
+/* The same for an epoch that other processes have begun: in the steps before `first` they have taken its samples before
+ * `position`, and those of this feed's options take the rest from `first` on. step >= first. Not with shard_per_node,
+ * whose nodes have orders of their own. */
+sgp_status_t feed_continue_epoch(feed_t *feed, uint64_t epoch, uint64_t first, uint64_t position,
+                                 uint64_t step);
+
 /* The samples of this process in a step of the epoch, without reading them. */
 int feed_samples(const feed_t *feed, uint64_t step);
+
+/* ---- members that come and go (data/sampler.h), between the test samples of two epochs ----
+ *
+ * `step` is the next one whose batch feed_next has not given yet, in steps of the epoch. Batches that were read ahead
+ * are kept as far as they are still this process's; the batch that feed_next has given stays valid, except
+ * where these say otherwise. With shard_per_node each node keeps its part: events change nothing, there are no make-up
+ * steps, and what a node that is gone has not read is not read in this epoch.
+ *
+ * All may fail as pipeline_pause does, and wait for the pictures that are being read. */
+
+/* sampler_tell. */
+sgp_status_t feed_tell(feed_t *feed, const segments_event_t *events /* (count) */, size_t count,
+                       uint64_t step);
+
+/* This process passes over the steps [first, step): feed_next goes on with `step`. The last batch is not valid any
+ * more. The errors of sampler_tell. */
+sgp_status_t feed_pass_over(feed_t *feed, uint64_t first, uint64_t step);
+
+/* sampler_report. */
+sgp_status_t feed_report(const feed_t *feed, unsigned char *bytes, size_t room, size_t *size);
+
+/* sampler_merge. */
+sgp_status_t feed_merge(feed_t *feed, uint64_t step, const sampler_report_t *reports, size_t count);
+
+/* sampler_make_up: feed_steps then has the make-up steps too, and feed_next goes on with their batches. */
+sgp_status_t feed_make_up(feed_t *feed, uint64_t step, const sampler_report_t *reports,
+                          size_t count);
+
+/* sampler_missed. */
+sgp_status_t feed_missed(const feed_t *feed, uint64_t until, uint64_t *missed);
+
+/* sampler_save, for a checkpoint and for a process that joins. bytes: (feed_state_bytes). */
+size_t feed_state_bytes(const feed_t *feed);
+void feed_save(const feed_t *feed, unsigned char *bytes);
+
+/* sampler_restore, sampler_set_members, sampler_set_plan and sampler_set_self, after feed_begin_epoch and before the
+ * first batch. SGP_ERR_INVALID also for other members with shard_per_node. */
+sgp_status_t feed_restore(feed_t *feed, const unsigned char *bytes, size_t size);
+sgp_status_t feed_set_members(feed_t *feed, uint64_t step, int rank, int size);
+sgp_status_t feed_set_plan(feed_t *feed, uint64_t step, const uint64_t *members, int nodes,
+                           uint64_t self);
+sgp_status_t feed_set_self(feed_t *feed, uint64_t self);
 
 /* From here on feed_next gives the test samples [first, end), `batch` at a time. */
 void feed_begin_test(feed_t *feed, uint64_t first, uint64_t end);

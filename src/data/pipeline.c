@@ -60,7 +60,7 @@ static uint64_t position_of(const pipeline_t *pipeline, uint64_t batch, int samp
     if (pass->split == SOURCE_TEST)
         return pass->first + batch * (uint64_t)pipeline->options.batch + (uint64_t)sample;
     cursor_part_t part = sampler_part(pass->order.sampler, batch);
-    return sampler_position(&part, sample);
+    return sampler_entry(pass->order.sampler, batch, &part, sample);
 }
 
 static uint64_t index_at(const pipeline_t *pipeline, uint64_t position) {
@@ -167,14 +167,28 @@ static sgp_status_t fail_stuck(const pipeline_t *pipeline, uint64_t batch, int s
                     pipeline->options.patience_ms / 1000);
 }
 
-sgp_status_t pipeline_pause(pipeline_t *pipeline) {
-    sgp_status_t status = decoders_begin(pipeline->decoders, 0, 0);
+static sgp_status_t say_paused(const pipeline_t *pipeline, sgp_status_t status) {
     if (status == SGP_ERR_TIMEOUT)
         return sgp_fail(SGP_ERR_IO,
                         "reading a picture takes longer than %d s: its file system does not answer",
                         pipeline->options.patience_ms / 1000);
     if (status) return sgp_fail(status, "pictures are asked for in the child of a fork");
     return SGP_OK;
+}
+
+sgp_status_t pipeline_pause(pipeline_t *pipeline) {
+    return say_paused(pipeline, decoders_begin(pipeline->decoders, 0, 0));
+}
+
+sgp_status_t pipeline_rest(pipeline_t *pipeline) {
+    return say_paused(pipeline, decoders_rest(pipeline->decoders));
+}
+
+void pipeline_resume(pipeline_t *pipeline, uint64_t keep, uint64_t end) {
+    if (keep < pipeline->next) keep = pipeline->next;
+    pipeline->pass.batches = end;
+    pipeline->pass.start = keep; /* nobody has told the source of its samples */
+    decoders_resume(pipeline->decoders, keep, end);
 }
 
 /* The threads read the pass, so that it changes only while they rest. */

@@ -40,7 +40,8 @@ typedef struct pipeline_options {
 typedef struct pipeline pipeline_t;
 
 /* Which samples a node trains on: sample s of the sampler is index chosen[first + s] of the source, or first + s.
- * Borrowed until the next pass begins; the sampler does not change meanwhile. */
+ * Borrowed until the next pass begins; the sampler does not change meanwhile, except between pipeline_rest and
+ * pipeline_resume. */
 typedef struct pipeline_order {
     const sampler_t *sampler;
     const uint64_t *chosen; /* NULL: all of the source */
@@ -70,6 +71,14 @@ bool pipeline_destroy(pipeline_t *pipeline);
 /* Drops what is left of the pass, and returns when no thread is at it any more: the sampler may
  * change. SGP_ERR_IO: a picture has not been read within the patience. */
 sgp_status_t pipeline_pause(pipeline_t *pipeline);
+
+/* Lets the threads rest within a pass over training samples, so that the sampler may change; what is ready stays. Then
+ * pipeline_resume, or pipeline_pause. The errors of pipeline_pause. */
+sgp_status_t pipeline_rest(pipeline_t *pipeline);
+
+/* The pass goes on, with the batches of the steps before `end`. Those of the steps from `keep` on are made anew: the
+ * sampler has others for them. The batch that the caller has stays valid. */
+void pipeline_resume(pipeline_t *pipeline, uint64_t keep, uint64_t end);
 
 /* Begins a pass over the training samples of the sampler's epoch: the batches of the steps [first,
  * end). The threads begin at once. The errors of pipeline_pause, which it calls. */

@@ -37,6 +37,30 @@ sgp_status_t trace_file_create(trace_file_t *file, const char *directory, const 
     return atomic_file_replace(directory, name, parts, 3);
 }
 
+/* The end of the last event in a whole file; -1: there is none. */
+static long find_end(const trace_file_t *file) {
+    char path[PATH_MAX], last[sizeof tail] = "";
+    const long length = (long)sizeof tail - 1;
+    join(file, path);
+    FILE *stream = fopen(path, "re");
+    if (!stream) return -1;
+    bool whole = fseek(stream, -length, SEEK_END) == 0 &&
+                 fread(last, 1, (size_t)length, stream) == (size_t)length &&
+                 memcmp(last, tail, (size_t)length) == 0;
+    long size = ftell(stream);
+    fclose(stream);
+    return whole ? size - length : -1;
+}
+
+sgp_status_t trace_file_adopt(trace_file_t *file, const char *directory, const char *name,
+                              uint64_t origin, const char *process_name) {
+    *file = (trace_file_t){.directory = directory, .name = name, .origin = origin};
+    file->end = find_end(file);
+    if (file->end > 0) return SGP_OK;
+    sgp_log(SGP_LOG_WARNING, "%s/%s: missing or not whole: beginning a new file", directory, name);
+    return trace_file_create(file, directory, name, origin, process_name);
+}
+
 sgp_status_t trace_file_open(trace_file_t *file) {
     char path[PATH_MAX];
     join(file, path);

@@ -32,6 +32,12 @@ typedef struct trace_file_track {
 sgp_status_t trace_file_create(trace_file_t *file, const char *directory, const char *name,
                                uint64_t origin, const char *process_name);
 
+/* Goes on with a file that another process has created with the same origin and does not write any more; one that it has
+ * left in the middle of its writing, or that is missing, is replaced by a file without spans, with a warning. Arguments and
+ * errors as trace_file_create. */
+sgp_status_t trace_file_adopt(trace_file_t *file, const char *directory, const char *name,
+                              uint64_t origin, const char *process_name);
+
 /* Opens the file for the calls below. SGP_ERR_IO, logged. */
 sgp_status_t trace_file_open(trace_file_t *file);
 

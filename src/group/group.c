@@ -24,8 +24,10 @@ struct sgp_group {
     uint64_t sequence;         /* of collective calls: the step of their messages */
     uint32_t channels;         /* given out */
     sgp_lease_t lease;
+    sgp_agreement_t agreement;
     sgp_origin_t *origin; /* owned, or NULL */
     char *loss_file;      /* owned, or NULL */
+    bool *participants;   /* (size) in the last barrier or gather */
     uint32_t *seen;       /* (size) events taken (sgp_fates_next_event) */
     uint32_t events;      /* all of these have been looked at */
     sgp_call_t *call;     /* the public call that runs, or was left in the middle */
@@ -43,8 +45,9 @@ sgp_status_t sgp_group_create(sgp_transport_t *transport, int timeout_ms, sgp_gr
     made->timeout = (uint64_t)(timeout_ms > 0 ? timeout_ms : DEFAULT_TIMEOUT_MS) * SGP_MILLISECOND;
     made->others = calloc((size_t)transport->size, sizeof *made->others);
     made->seen = calloc((size_t)transport->size, sizeof *made->seen);
+    made->participants = malloc((size_t)transport->size * sizeof *made->participants);
     sgp_status_t status =
-        made->others && made->seen
+        made->others && made->seen && made->participants
             ? sgp_inbox_create(transport, &made->inbox)
             : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a group of %d", transport->size);
     /* Two collective calls can overlap: a fast node is in the next one while a slow one is in
@@ -60,13 +63,22 @@ sgp_status_t sgp_group_create(sgp_transport_t *transport, int timeout_ms, sgp_gr
         sgp_inbox_destroy(made->inbox);
         free(made->others);
         free(made->seen);
+        free(made->participants);
         free(made);
         return status;
     }
+    memset(made->participants, true, (size_t)transport->size * sizeof *made->participants);
     for (int r = 0, i = 0; r < transport->size; r++)
         if (r != transport->rank) made->others[i++] = (sgp_destination_t){.dst = r, .weight = 1};
     *group = made;
     return SGP_OK;
+}
+
+bool sgp_group_took_part(const sgp_group_t *group, int rank) {
+    return group->participants[rank];
+}
+bool *sgp_group_participants(sgp_group_t *group) {
+    return group->participants;
 }
 
 sgp_transport_t *sgp_group_transport(sgp_group_t *group) {
@@ -108,6 +120,12 @@ uint64_t sgp_group_next_sequence(sgp_group_t *group) {
 }
 const sgp_destination_t *sgp_group_others(const sgp_group_t *group) {
     return group->others;
+}
+void sgp_group_set_agreement(sgp_group_t *group, const sgp_agreement_t *agreement) {
+    group->agreement = *agreement;
+}
+sgp_agree_call_t *sgp_group_agreement(const sgp_group_t *group) {
+    return group->agreement.call;
 }
 const sgp_origin_t *sgp_group_origin(const sgp_group_t *group) {
     return group->origin;
@@ -262,6 +280,7 @@ static void destroy(sgp_group_t *group) {
     sgp_group_t *before = group;
     while (before->sharing != group) before = before->sharing;
     before->sharing = group->sharing;
+    if (group->agreement.call) group->agreement.destroy(group->agreement.call);
     sgp_transport_destroy(group->transport);
     if (group->owns_call) {
         sgp_call_destroy(group->call);
@@ -271,13 +290,21 @@ static void destroy(sgp_group_t *group) {
     free(group->loss_file);
     free(group->others);
     free(group->seen);
+    free(group->participants);
     free(group);
+}
+
+void sgp_group_undo(sgp_group_t *group) {
+    sgp_inbox_destroy(group->inbox);
+    group->transport = NULL;
+    destroy(group);
 }
 
 void sgp_group_leave(sgp_group_t *group) {
     if (!group) return;
     sgp_group_cancel(group);
     const sgp_log_sink_t *before = sgp_api_begin(group->sink);
+    if (group->agreement.call) group->agreement.leave(group->agreement.call);
     uint64_t now = sgp_transport_now(group->transport);
     sgp_inbox_destroy(group->inbox);
     sgp_transport_leave(group->transport, now + group->timeout);

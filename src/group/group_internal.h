@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* src/group is the set of ranks that train together: a transport with an inbox, collective calls,
- * notices, the lease of the transport, and groups within a group. The mixing, the run and the
- * program call it; src/group/join makes it. It reaches other ranks through its transport alone:
- * nothing here names a socket or an address.
+ * notices, the lease of the transport, the view of its members, and groups within a group. The
+ * mixing, the run and the program call it; src/group/join makes it. It reaches other ranks through
+ * its transport alone: nothing here names a socket or an address.
  *
  * This header: the group as its callers inside the library see it. */
 #ifndef SGP_GROUP_GROUP_INTERNAL_H
@@ -20,6 +20,9 @@
  * sgp_group_abort destroy it. timeout_ms: of a collective call; 0: the default.
  * SGP_ERR_NO_MEMORY. */
 sgp_status_t sgp_group_create(sgp_transport_t *transport, int timeout_ms, sgp_group_t **group);
+
+/* Of a new group, instead of leaving it: the transport is the caller's again. */
+void sgp_group_undo(sgp_group_t *group);
 
 /* Takes a sink (malloc) for the lines of the group's calls; the group frees it. */
 void sgp_group_set_sink(sgp_group_t *group, sgp_log_sink_t *sink);
@@ -57,6 +60,35 @@ uint64_t sgp_group_next_sequence(sgp_group_t *group);
 
 /* (size - 1) every rank but this one, each of weight 1. */
 const sgp_destination_t *sgp_group_others(const sgp_group_t *group);
+
+/* ---- an elastic group (agree_call.h) ---- */
+
+typedef struct sgp_agree_call sgp_agree_call_t;
+
+/* The state of its calls of agree, in the group's care. */
+typedef struct sgp_agreement {
+    sgp_agree_call_t *call;                /* NULL: the group is not elastic */
+    void (*leave)(sgp_agree_call_t *call); /* in sgp_group_leave, before the inbox is destroyed */
+    void (*destroy)(sgp_agree_call_t *call);
+} sgp_agreement_t;
+
+/* Once, before the first collective call. Takes the state. */
+void sgp_group_set_agreement(sgp_group_t *group, const sgp_agreement_t *agreement);
+
+/* NULL: the group is not elastic, and the loss of a rank ends its collective calls. */
+sgp_agree_call_t *sgp_group_agreement(const sgp_group_t *group);
+
+/* As sgp_group_gather, and says who took part. all: (size, bytes) zeros for ranks that did not. took_part: (size). In a
+ * group that is not elastic all ranks take part, or the call fails. */
+sgp_status_t sgp_group_gather_survivors(sgp_group_t *group, const void *mine, size_t bytes,
+                                        void *all, bool *took_part);
+
+/* Whether that rank took part in the group's last barrier or gather to its end: the same on all nodes that did. Always true in
+ * a group that is not elastic, and before the first call. */
+bool sgp_group_took_part(const sgp_group_t *group, int rank);
+
+/* (size) For collective.c, which sets them; in an elastic group. */
+bool *sgp_group_participants(sgp_group_t *group);
 
 /* ---- the lease ---- */
 

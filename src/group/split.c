@@ -2,6 +2,7 @@
 /* Groups of the processes of a group, or of some of them, joined in the same way, each with connections of its own. */
 #include "base/logging.h"
 #include "group/join/connect.h"
+#include "group/agree_call.h"
 #include "group/group_internal.h"
 #include "group/join/join_mpi.h"
 #include "group/join/origin.h"
@@ -129,7 +130,8 @@ static sgp_status_t connect_group(sgp_group_t *whole, const part_t *part, sgp_gr
                               ? sgp_join_mpi_part(all, part->first, part->rank, &transport)
                               : connect_part(whole, part, &transport);
     if (status != SGP_OK) return status;
-    status = sgp_group_create(transport, sgp_group_origin(whole)->timeout_ms, group);
+    transport->elastic = sgp_group_origin(whole)->elastic;
+    status = sgp_group_found(transport, sgp_group_origin(whole)->timeout_ms, group);
     if (status != SGP_OK) sgp_transport_destroy(transport);
     return status;
 }

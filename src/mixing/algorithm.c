@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "mixing/algorithm_table.h"
 #include "mixing/algorithms/algorithm_ops.h"
+#include "mixing/holes.h"
 #include "mixing/mixer_options.h"
 #include "mixing/progress_thread.h"
 
@@ -47,6 +48,7 @@ sgp_status_t sgp_algorithm_check(const sgp_mixer_t *mixer, const sgp_mixer_optio
     made.workers = mixer->workers.group;
     if (mixer->all) made.vector = mixer->own ? NULL : mixer->all; /* a switch keeps it */
     sgp_status_t status = sgp_mixer_check(&made);
+    if (status == SGP_OK) status = sgp_holes_check(mixer, &made);
     if (status != SGP_OK) return status;
     if (mixer->size == 1) made.encoding = SGP_ENCODING_FLOAT32; /* nothing travels */
     *full = made;
@@ -119,7 +121,7 @@ static bool has_progress(const sgp_mixer_t *mixer) {
 }
 
 static sgp_status_t make_all(sgp_mixer_t *mixer) {
-    size_t degree = (size_t)sgp_graph_max_degree(&mixer->graph);
+    size_t degree = sgp_holes_degree(mixer);
     mixer->edges = calloc(degree + 1, sizeof *mixer->edges);
     if (!mixer->edges) return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu edges", degree);
     sgp_status_t status = make_outer(mixer);
@@ -134,6 +136,7 @@ sgp_status_t sgp_algorithm_make(sgp_mixer_t *mixer, const sgp_mixer_options_t *o
     bool outer = mixer->outer_momentum != NULL;
     mixer->options = *options;
     mixer->graph = options->graph;
+    sgp_holes_shrink_graph(mixer);
     mixer->ops = ops_of(options);
     sgp_status_t status = make_all(mixer);
     if (status == SGP_OK) return status;

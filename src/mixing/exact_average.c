@@ -4,6 +4,7 @@
 
 #include "base/logging.h"
 #include "mixing/algorithm.h"
+#include "mixing/holes.h"
 #include "mixing/kernels.h"
 #include "mixing/mixer_internal.h"
 #include "mixing/progress_thread.h"
@@ -41,6 +42,8 @@ static void result(sgp_reduce_t *reduce, size_t offset, size_t count, const floa
 /* Each node tells the others its weight, its distance, and the balance of its ledger. */
 typedef struct report {
     double w, distance, norm;
+    bool failed;  /* elastic: this node has lost another one in the middle */
+    bool changed; /* since the last average a node was lost, as far as this one knows */
     double missing[SGP_LEDGER_SAMPLES], present[SGP_LEDGER_SAMPLES];
 } report_t;
 
@@ -56,22 +59,31 @@ static void add_samples(const report_t *reports, int nodes, size_t samples, doub
     }
 }
 
-/* In order of rank: the same bits on every node. The norm is node 0's: the mean is the same everywhere, but each node
- * adds up its chunks in the order of their arrival. */
-static void add_reports(const report_t *reports, const sgp_mixer_t *mixer, double *sums) {
+/* What the nodes tell each other, and which of them have: absent ones are zeros. */
+typedef struct exchange {
+    report_t mine;
+    bool *there;    /* (size) */
+    report_t all[]; /* (size) */
+} exchange_t;
+
+/* In order of rank: the same bits on every node. The norm is that of the first node: the mean is the same everywhere, but
+ * each node adds up its chunks in the order of their arrival. */
+static void add_reports(const exchange_t *exchange, const sgp_mixer_t *mixer, double *sums) {
+    int first = 0;
+    while (!exchange->there[first]) first++;
     for (int r = 0; r < mixer->size; r++) {
-        sums[DISTANCE] += reports[r].distance;
-        sums[WEIGHT] += reports[r].w;
+        sums[DISTANCE] += exchange->all[r].distance;
+        sums[WEIGHT] += exchange->all[r].w;
     }
-    sums[NORM] = reports[0].norm;
-    add_samples(reports, mixer->size, mixer->ledger.samples, sums);
+    sums[NORM] = exchange->all[first].norm;
+    add_samples(exchange->all, mixer->size, mixer->ledger.samples, sums);
 }
 
 /* Each worker has its own weights, which add up to the number of nodes. */
 static void summarise(const double *sums, const sgp_mixer_t *mixer,
                       sgp_mixer_consensus_t *consensus) {
     int workers = mixer->workers.group ? sgp_group_size(mixer->workers.group) : 1;
-    double norm = sqrt(sums[NORM]), distance = sqrt(sums[DISTANCE] / mixer->size);
+    double norm = sqrt(sums[NORM]), distance = sqrt(sums[DISTANCE] / mixer->reducer.takes_part);
     double missing = sums[MISSING], present = sums[PRESENT];
     *consensus = (sgp_mixer_consensus_t){
         .w_total = sums[WEIGHT] / workers,
@@ -80,23 +92,9 @@ static void summarise(const double *sums, const sgp_mixer_t *mixer,
     };
 }
 
-/* sums: (SUMS) of this segment. */
-static sgp_status_t exchange(sgp_mixer_t *mixer, const average_t *average, double *sums) {
-    report_t *mine = calloc(1, sizeof *mine), *all = calloc((size_t)mixer->size, sizeof *all);
-    sgp_status_t status = mine && all ? SGP_OK
-                                      : sgp_fail(SGP_ERR_NO_MEMORY,
-                                                 "no memory to average over %d nodes", mixer->size);
-    if (status == SGP_OK) {
-        mine->w = mixer->w;
-        mine->distance = average->distance;
-        mine->norm = average->norm;
-        sgp_ledger_balance(&mixer->ledger, mixer->z, mixer->w, mine->missing, mine->present);
-        status = sgp_group_gather(mixer->group, mine, sizeof *mine, all);
-    }
-    if (status == SGP_OK) add_reports(all, mixer, sums);
-    free(mine);
-    free(all);
-    return status;
+static sgp_status_t gather(sgp_mixer_t *mixer, exchange_t *exchange) {
+    return sgp_group_gather_survivors(mixer->group, &exchange->mine, sizeof exchange->mine,
+                                      exchange->all, exchange->there);
 }
 
 static sgp_status_t reduce_z(sgp_mixer_t *mixer, average_t *average, uint64_t deadline) {
@@ -111,21 +109,93 @@ static sgp_status_t reduce_z(sgp_mixer_t *mixer, average_t *average, uint64_t de
                            .part = part,
                            .result = result,
                            .context = average};
+    average->distance = average->norm = 0;
     return sgp_reduce_run(&reduce);
 }
 
-static sgp_status_t average_settled(sgp_mixer_t *mixer, float *mean, double *sums) {
-    average_t found = {.mixer = mixer, .mean = mean};
+/* The mean over the nodes that are there now. SGP_ERR_PEER_LOST, elastic: one of them was lost meanwhile. */
+static sgp_status_t reduce_present(sgp_mixer_t *mixer, average_t *average, exchange_t *exchange,
+                                   uint64_t deadline) {
+    if (mixer->holes.elastic) {
+        sgp_status_t status = gather(mixer, exchange);
+        if (status != SGP_OK) return status;
+        sgp_holes_look(mixer);
+        sgp_reducer_take_part(&mixer->reducer, exchange->there);
+    }
+    return average ? reduce_z(mixer, average, deadline) : SGP_OK;
+}
+
+static bool some(const exchange_t *exchange, int size, bool failed) {
+    for (int r = 0; r < size; r++) {
+        const report_t *report = &exchange->all[r];
+        if (exchange->there[r] && (failed ? report->failed : report->changed)) return true;
+    }
+    return false;
+}
+
+/* After a loss the weights of the nodes that are left do not add up to their number any more: they are scaled, at constant
+ * z, and the ledger begins anew. */
+static void renew_weights(sgp_mixer_t *mixer, const exchange_t *exchange, double *sums) {
+    int nodes = 0;
+    for (int r = 0; r < mixer->size; r++) nodes += exchange->there[r];
+    if (!mixer->holes.elastic) return;
+    if (nodes == mixer->holes.nodes && !some(exchange, mixer->size, false)) return;
+    if (!mixer->options.biased) mixer->w *= nodes / sums[WEIGHT];
+    sums[WEIGHT] = nodes;
+    sums[MISSING] = 0;
+    sgp_ledger_restart(&mixer->ledger, mixer->z, mixer->w);
+    sgp_holes_reform(mixer, exchange->there);
+    mixer->holes.averaged = mixer->holes.events;
+}
+
+/* One attempt: the mean, if there is an `average`, and what the nodes tell each other after it. *again: some node has lost another in
+ * the middle. */
+static sgp_status_t attempt(sgp_mixer_t *mixer, average_t *average, exchange_t *exchange,
+                            uint64_t deadline, bool *again) {
+    average_t none = {.mixer = mixer};
+    sgp_status_t status = reduce_present(mixer, average, exchange, deadline);
+    bool lost = status == SGP_ERR_PEER_LOST && mixer->holes.elastic;
+    if (status != SGP_OK && !lost) return status;
+    if (!average) average = &none;
+    report_t *mine = &exchange->mine;
+    *mine = (report_t){.w = mixer->w,
+                       .distance = average->distance,
+                       .norm = average->norm,
+                       .failed = lost,
+                       .changed = mixer->holes.events != mixer->holes.averaged};
+    sgp_ledger_balance(&mixer->ledger, mixer->z, mixer->w, mine->missing, mine->present);
+    status = gather(mixer, exchange);
+    *again = status == SGP_OK && some(exchange, mixer->size, true);
+    return status;
+}
+
+/* Each attempt that is made again has lost a node. sums: (SUMS) of this segment. */
+static sgp_status_t average_settled(sgp_mixer_t *mixer, average_t *average, double *sums) {
     uint64_t deadline = sgp_transport_now(mixer->transport) + sgp_group_timeout(mixer->group);
-    sgp_status_t status = reduce_z(mixer, &found, deadline);
-    return status == SGP_OK ? exchange(mixer, &found, sums) : status;
+    size_t size = (size_t)mixer->size;
+    exchange_t *exchange = calloc(1, sizeof *exchange + size * sizeof *exchange->all);
+    bool *there = calloc(size, sizeof *there), again = true;
+    sgp_status_t status = SGP_OK;
+    if (!exchange || !there)
+        status = sgp_fail(SGP_ERR_NO_MEMORY, "no memory to average over %d nodes", mixer->size);
+    else exchange->there = there;
+    for (int tries = 0; status == SGP_OK && again && tries <= mixer->size; tries++)
+        status = attempt(mixer, average, exchange, deadline, &again);
+    if (status == SGP_OK) {
+        add_reports(exchange, mixer, sums);
+        renew_weights(mixer, exchange, sums);
+    }
+    free(exchange);
+    free(there);
+    return status;
 }
 
 static sgp_status_t average_segment(sgp_mixer_t *mixer, float *mean, double *sums) {
     bool taken;
     sgp_status_t status = sgp_group_take(mixer->group, sgp_progress_owner(mixer), &taken);
     if (status == SGP_OK) status = sgp_algorithm_settle(mixer);
-    if (status == SGP_OK) status = average_settled(mixer, mean, sums);
+    average_t found = {.mixer = mixer, .mean = mean};
+    if (status == SGP_OK) status = average_settled(mixer, &found, sums);
     if (status == SGP_OK) status = sgp_algorithm_resume(mixer);
     if (taken) sgp_group_give(mixer->group);
     return status;
@@ -152,7 +222,7 @@ sgp_status_t sgp_mixer_do_average(sgp_mixer_t *mixer, float *average,
 
 sgp_status_t sgp_mixer_balance(sgp_mixer_t *mixer, sgp_mixer_consensus_t *balance) {
     double sums[SUMS] = {0};
-    sgp_status_t status = exchange(mixer, &(average_t){.mixer = mixer}, sums);
+    sgp_status_t status = average_settled(mixer, NULL, sums);
     if (status == SGP_OK && sgp_mixer_has_workers(mixer))
         status = sgp_workers_sum(mixer, sums, SUMS);
     if (status == SGP_OK) summarise(sums, mixer, balance);
@@ -169,12 +239,22 @@ static sgp_status_t agree_weight(sgp_mixer_t *mixer) {
     return status;
 }
 
+static sgp_status_t agree(sgp_mixer_t *mixer, average_t *found, uint64_t deadline) {
+    if (!mixer->holes.elastic) {
+        sgp_status_t status = reduce_z(mixer, found, deadline);
+        return status == SGP_OK ? agree_weight(mixer) : status;
+    }
+    double sums[SUMS] = {0};
+    sgp_status_t status = average_settled(mixer, found, sums);
+    if (status == SGP_OK) mixer->w = sums[WEIGHT] / mixer->reducer.takes_part;
+    return status;
+}
+
 sgp_status_t sgp_mixer_agree(sgp_mixer_t *mixer, uint64_t deadline) {
     /* The caller's own changes since the last mixing are entered first. */
     sgp_ledger_enter(&mixer->ledger, mixer->z, 0, mixer->length, mixer->w);
     average_t found = {.mixer = mixer, .mean = mixer->z};
-    sgp_status_t status = reduce_z(mixer, &found, deadline);
-    if (status == SGP_OK) status = agree_weight(mixer);
+    sgp_status_t status = agree(mixer, &found, deadline);
     sgp_ledger_close(&mixer->ledger, mixer->z);
     return status;
 }

@@ -55,6 +55,16 @@ void sgp_ledger_close_range(sgp_ledger_t *ledger, const float *z, size_t offset,
     }
 }
 
+void sgp_ledger_restart(sgp_ledger_t *ledger, const float *z, double w) {
+    for (size_t r = 0; r < ledger->runs; r++) {
+        for (size_t i = 0; i < ledger->length[r]; i++) {
+            size_t sample = first_sample(r) + i;
+            ledger->mixed[sample] = z[ledger->start[r] + i];
+            ledger->made[sample] = w * ledger->mixed[sample];
+        }
+    }
+}
+
 void sgp_ledger_close(sgp_ledger_t *ledger, const float *z) {
     for (size_t r = 0; r < ledger->runs; r++)
         for (size_t i = 0; i < ledger->length[r]; i++)

@@ -33,6 +33,9 @@ void sgp_ledger_close_range(sgp_ledger_t *ledger, const float *z, size_t offset,
 /* The same for all elements, after the mixing of a step. */
 void sgp_ledger_close(sgp_ledger_t *ledger, const float *z);
 
+/* Begins anew with x = w z. */
+void sgp_ledger_restart(sgp_ledger_t *ledger, const float *z, double w);
+
 /* missing: (samples) x that the local steps made, less w z. present: (samples) w z. */
 void sgp_ledger_balance(const sgp_ledger_t *ledger, const float *z, double w, double *missing,
                         double *present);

@@ -18,7 +18,7 @@ bool sgp_local_update(sgp_mixer_t *mixer, const sgp_local_t *local, float rate, 
         finite &=
             sgp_copy_out(count - moved, copy + moved, mixer->z + offset + moved, non_temporal);
     else if (local->optimizer || local->held ||
-             mixer->size == 1) /* else the push checks z when it copies */
+             mixer->graph.size == 1) /* else the push checks z when it copies */
         finite &= sgp_is_finite(count - moved, mixer->z + offset + moved);
     sgp_ledger_enter(&mixer->ledger, mixer->z, offset, count, mixer->w);
     return finite;

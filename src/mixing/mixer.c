@@ -2,6 +2,7 @@
 /* The calls on a mixer, at the top of the room: mixer.c -> the algorithm -> push.c or reduce.c -> the inbox. */
 #include "mixing/algorithm.h"
 #include "mixing/algorithms/algorithm_ops.h"
+#include "mixing/holes.h"
 #include "mixing/mixer_internal.h"
 #include "mixing/outer.h"
 #include "mixing/progress_thread.h"
@@ -48,7 +49,8 @@ static sgp_status_t allocate(sgp_mixer_t *mixer, float *vector) {
     if (!mixer->all || !mixer->to || !mixer->weights)
         return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu numbers", mixer->all_length);
     mixer->z = mixer->all + mixer->first;
-    sgp_status_t status = sgp_reducer_init(&mixer->reducer, mixer->group, mixer->length);
+    sgp_status_t status = sgp_holes_init(mixer);
+    if (status == SGP_OK) status = sgp_reducer_init(&mixer->reducer, mixer->group, mixer->length);
     return status == SGP_OK ? sgp_workers_init(mixer) : status;
 }
 
@@ -87,6 +89,7 @@ void sgp_mixer_set_timeout(sgp_mixer_t *mixer, uint64_t timeout) {
 static void release(sgp_mixer_t *mixer) {
     sgp_workers_fini(mixer);
     sgp_reducer_fini(&mixer->reducer);
+    sgp_holes_fini(mixer);
     sgp_memory_free(mixer->own);
     sgp_memory_free(mixer->outer_momentum);
     sgp_memory_free(mixer->outer_anchor);
@@ -358,5 +361,11 @@ void sgp_mixer_state(sgp_mixer_t *mixer, sgp_state_t *state) {
 
 sgp_status_t sgp_mixer_restored(sgp_mixer_t *mixer) {
     sgp_ledger_close(&mixer->ledger, mixer->z);
+    return sgp_algorithm_resume(mixer);
+}
+
+sgp_status_t sgp_mixer_replaced(sgp_mixer_t *mixer) {
+    mixer->w = 1;
+    sgp_ledger_init(&mixer->ledger, mixer->z, mixer->length);
     return sgp_algorithm_resume(mixer);
 }

@@ -19,6 +19,7 @@ sgp_status_t sgp_mixer_refuse_held(const sgp_mixer_t *mixer, const char *call) {
 }
 
 sgp_status_t sgp_mixer_check_losses(const sgp_mixer_t *mixer) {
+    if (mixer->holes.elastic) return SGP_OK;
     sgp_inbox_t *inboxes[] = {mixer->inbox, mixer->workers.reducer.inbox};
     for (size_t i = 0; i < sizeof inboxes / sizeof *inboxes; i++) {
         sgp_transport_t *transport = inboxes[i] ? sgp_inbox_transport(inboxes[i]) : NULL;

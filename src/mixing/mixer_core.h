@@ -35,6 +35,16 @@ typedef struct sgp_room {
     unsigned messages;
 } sgp_room_t;
 
+/* Nodes that are gone while the others go on; see mixing/holes.h. */
+typedef struct sgp_holes {
+    bool elastic;
+    uint32_t known;            /* changes of fates that `is` has */
+    uint64_t events, averaged; /* what has happened, so far and until the last exact average */
+    bool *is;                  /* (size) ranks of the group; NULL: not elastic */
+    int *seats; /* (graph.size) the rank of each node of the graph, ascending; NULL: the same */
+    int nodes, place; /* of the graph, and of this one in it */
+} sgp_holes_t;
+
 /* For vectors as they travel, for exact averages, and for notices. */
 enum { SGP_ROOMS = 3 };
 
@@ -74,6 +84,7 @@ struct sgp_mixer {
     float *outer_momentum; /* (count) u of mixing/outer.h; NULL: no outer updates */
     float *outer_anchor;   /* (count) z after the last outer update */
 
+    sgp_holes_t holes;
     sgp_edge_t *edges;     /* (max degree) of the graph, in-edges of a step */
     sgp_destination_t *to; /* (size) destinations of the message being sent */
     double *weights;       /* (size) of all nodes, while sgp_mixer_agree runs */

@@ -22,11 +22,13 @@ void sgp_mixer_set_timeout(sgp_mixer_t *mixer, uint64_t timeout);
 
 /* For checkpoints. All nodes call settle after the same step; then nothing is under way until the next step or resume.
  * state adds the places that a checkpoint must hold, valid until the next call on the mixer. restored: instead of any
- * step, after these places were filled in a mixer with the same options. */
+ * step, after these places were filled in a mixer with the same options. replaced: the same, after z was filled with a
+ * vector that all nodes have alike, and not with their own: w is 1, and the mass ledger begins. */
 sgp_status_t sgp_mixer_settle(sgp_mixer_t *mixer);
 sgp_status_t sgp_mixer_resume(sgp_mixer_t *mixer);
 void sgp_mixer_state(sgp_mixer_t *mixer, sgp_state_t *state);
 sgp_status_t sgp_mixer_restored(sgp_mixer_t *mixer);
+sgp_status_t sgp_mixer_replaced(sgp_mixer_t *mixer);
 
 /* The sum of the weights and the drift, as sgp_mixer_average finds them, but without averaging: the distance stays 0. All
  * nodes call it, settled. */

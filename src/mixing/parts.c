@@ -84,6 +84,7 @@ static sgp_status_t check_support(const sgp_mixer_t *mixer) {
     const char *what = NULL;
     if (mixer->options.algorithm == SGP_ALGORITHM_ADPSGD) what = "adpsgd";
     else if (sgp_mixer_has_workers(mixer)) what = "workers";
+    else if (mixer->holes.elastic) what = "an elastic group";
     else if (mixer->options.overlap == SGP_OVERLAP_ASYNC) what = "an overlap without bound";
     else if (mixer->ops == &sgp_algorithm_library_allreduce) what = "an all-reduce by the library";
     else if (is_outer_due(mixer)) what = "slow momentum, which is due in this step";

@@ -3,11 +3,13 @@
 
 #include "base/logging.h"
 #include "base/stream.h"
+#include "mixing/holes.h"
 #include "mixing/kernels.h"
 #include "mixing/reduce.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 unsigned sgp_push_reach(const sgp_mixer_t *mixer) {
     enum { MOST = 8 };
@@ -21,14 +23,14 @@ unsigned sgp_push_reach(const sgp_mixer_t *mixer) {
 }
 
 int sgp_push_shares(sgp_mixer_t *mixer, uint64_t round, double w, double *kept) {
-    int count = sgp_graph_out(&mixer->graph, mixer->rank, round, mixer->edges);
+    int count = sgp_holes_out(mixer, round, mixer->edges);
     *kept = w;
     for (int i = 0; i < count; i++) {
         double share = mixer->edges[i].weight * w;
         mixer->to[i] = (sgp_destination_t){.dst = mixer->edges[i].peer, .weight = share};
         *kept -= share;
     }
-    return count;
+    return sgp_holes_skip(mixer, mixer->to, count, w, kept);
 }
 
 sgp_header_t sgp_push_header(const sgp_mixer_t *mixer, uint64_t round) {
@@ -202,24 +204,46 @@ void sgp_push_absorb_into(float *z, const sgp_chunk_t *chunk, double w) {
 void sgp_absorption_begin(sgp_absorption_t *absorption, const sgp_mixer_t *mixer, uint64_t round,
                           double kept, sgp_edge_t *senders) {
     *absorption = (sgp_absorption_t){.round = round, .kept = kept, .senders = senders};
-    absorption->senders_count = sgp_graph_in(&mixer->graph, mixer->rank, round, senders);
+    absorption->senders_count = sgp_holes_in(mixer, round, senders);
+}
+
+/* The chunk at absorption->offset of the next sender; NULL: it has not arrived. */
+static sgp_chunk_t *find_next(const sgp_absorption_t *absorption, sgp_mixer_t *mixer) {
+    return sgp_push_find(mixer, SGP_KIND_PUSH, absorption->senders[absorption->sender].peer,
+                         absorption->round, absorption->offset);
+}
+
+/* The next chunk of the next sender has not arrived. true: it never will, and that sender's message is torn, or has not
+ * begun: its weight, which later chunks do not see any more, is not added. */
+static bool give_up_next(sgp_absorption_t *absorption, sgp_mixer_t *mixer) {
+    int src = absorption->senders[absorption->sender].peer;
+    if (!sgp_holes_ended(mixer, src)) return false;
+    sgp_inbox_collect(mixer->inbox); /* what came before the end */
+    if (find_next(absorption, mixer)) return false;
+    mixer->statistics.torn += absorption->offset > 0;
+    sgp_holes_tear(mixer, src, absorption->round);
+    absorption->senders_count--;
+    memmove(&absorption->senders[absorption->sender], &absorption->senders[absorption->sender + 1],
+            (size_t)(absorption->senders_count - absorption->sender) * sizeof *absorption->senders);
+    return true;
 }
 
 /* The chunk at absorption->offset, from all senders as far as it has arrived. *end: where it ends. */
 static sgp_status_t absorb_chunk(sgp_absorption_t *absorption, sgp_mixer_t *mixer, size_t *end) {
     if (absorption->sender == 0) absorption->w = absorption->kept;
-    for (; absorption->sender < absorption->senders_count; absorption->sender++) {
-        sgp_chunk_t *chunk =
-            sgp_push_find(mixer, SGP_KIND_PUSH, absorption->senders[absorption->sender].peer,
-                          absorption->round, absorption->offset);
-        if (!chunk) return SGP_ERR_AGAIN;
+    while (absorption->sender < absorption->senders_count) {
+        sgp_chunk_t *chunk = find_next(absorption, mixer);
+        if (!chunk && give_up_next(absorption, mixer)) continue;
+        if (!chunk && !(chunk = find_next(absorption, mixer))) return SGP_ERR_AGAIN;
         sgp_status_t status = sgp_push_check(mixer, &chunk->header);
         if (status != SGP_OK) return status;
         sgp_push_absorb(mixer, chunk, absorption->w);
         if (!mixer->options.biased) absorption->w += chunk->header.weight;
         *end = absorption->offset + chunk->header.elements;
         sgp_inbox_release(mixer->inbox, chunk);
+        absorption->sender++;
     }
+    if (*end == absorption->offset) *end += sgp_mixer_chunk_at(mixer, absorption->offset);
     return SGP_OK;
 }
 

@@ -46,8 +46,9 @@ sgp_status_t sgp_reducer_init(sgp_reducer_t *reducer, sgp_group_t *group, size_t
     reducer->scratch = sgp_memory_alloc(chunk * sizeof *reducer->scratch);
     reducer->mean = sgp_memory_alloc(chunk * sizeof *reducer->mean);
     reducer->sums = sgp_memory_alloc(chunk * sizeof *reducer->sums);
+    if (reducer->transport->elastic) reducer->place = calloc(size, sizeof *reducer->place);
     if (!reducer->owners || !reducer->everyone || !reducer->sends || !reducer->scratch ||
-        !reducer->mean || !reducer->sums) {
+        !reducer->mean || !reducer->sums || (reducer->transport->elastic && !reducer->place)) {
         sgp_reducer_fini(reducer);
         return sgp_fail(SGP_ERR_NO_MEMORY, "no memory to average over %zu nodes", size);
     }
@@ -56,13 +57,26 @@ sgp_status_t sgp_reducer_init(sgp_reducer_t *reducer, sgp_group_t *group, size_t
         reducer->everyone[i - 1] = (sgp_destination_t){.dst = other, .weight = 1};
         reducer->owners[i].dst = other;
     }
+    for (size_t r = 0; reducer->place && r < size; r++) reducer->place[r] = (int)r;
+    reducer->takes_part = (int)size;
     return SGP_OK;
+}
+
+void sgp_reducer_take_part(sgp_reducer_t *reducer, const bool *there) {
+    reducer->takes_part = 0;
+    for (int r = 0; r < reducer->size; r++)
+        reducer->place[r] = there[r] ? reducer->takes_part++ : -1;
+}
+
+static bool takes_part(const sgp_reducer_t *reducer, int rank) {
+    return !reducer->place || reducer->place[rank] >= 0;
 }
 
 void sgp_reducer_fini(sgp_reducer_t *reducer) {
     free(reducer->owners);
     free(reducer->everyone);
     free(reducer->sends);
+    free(reducer->place);
     sgp_memory_free(reducer->scratch);
     sgp_memory_free(reducer->mean);
     sgp_memory_free(reducer->sums);
@@ -70,7 +84,9 @@ void sgp_reducer_fini(sgp_reducer_t *reducer) {
 }
 
 static sgp_segment_t segment_of(const sgp_reducer_t *reducer, int rank) {
-    return sgp_segment_of(reducer->length, rank, reducer->size);
+    if (!reducer->place) return sgp_segment_of(reducer->length, rank, reducer->size);
+    if (!takes_part(reducer, rank)) return (sgp_segment_t){0, 0};
+    return sgp_segment_of(reducer->length, reducer->place[rank], reducer->takes_part);
 }
 
 static size_t length_of(sgp_segment_t segment) {
@@ -138,7 +154,8 @@ static void mark_end(const sgp_reduce_t *reduce, state_t *state, sgp_trace_kind_
 
 bool sgp_reduce_is_there(sgp_reduce_t *reduce, size_t offset, int *there) {
     int size = reduce->reducer->size, rank = reduce->reducer->rank;
-    while (*there < size && (*there == rank || find(reduce, SGP_KIND_REDUCE, *there, offset)))
+    while (*there < size && (*there == rank || !takes_part(reduce->reducer, *there) ||
+                             find(reduce, SGP_KIND_REDUCE, *there, offset)))
         ++*there;
     return *there == size;
 }
@@ -187,6 +204,8 @@ static sgp_status_t find_parts(sgp_reduce_t *reduce, sgp_segment_t mine, size_t 
             parts[r] = (part_t){.values = own, .weight = reduce->weight};
             continue;
         }
+        parts[r] = (part_t){0};
+        if (!takes_part(reducer, r)) continue;
         sgp_chunk_t *chunk = find(reduce, SGP_KIND_REDUCE, r, offset);
         sgp_status_t status = check_segment(reduce, &chunk->header, mine);
         if (status != SGP_OK) return status;
@@ -200,6 +219,7 @@ static void mean_in_double(const sgp_reducer_t *reducer, const part_t *parts, si
     double weights = 0;
     memset(reducer->sums, 0, count * sizeof *reducer->sums);
     for (int r = 0; r < reducer->size; r++) {
+        if (!parts[r].values) continue;
         sgp_accumulate(count, reducer->sums, parts[r].values, parts[r].weight);
         weights += parts[r].weight;
     }
@@ -491,9 +511,37 @@ static int missing_and_left(const sgp_reduce_t *reduce, const state_t *state, co
     return -1;
 }
 
+/* Whether the call cannot succeed any more, as a rank that takes part is gone. */
+static bool is_broken(const sgp_reducer_t *reducer) {
+    sgp_fates_t *fates = reducer->transport->fates;
+    if (!reducer->place) return false;
+    for (uint32_t n = 0; n < sgp_fates_changes(fates); n++)
+        if (takes_part(reducer, sgp_fates_changed(fates, n))) return true;
+    return false;
+}
+
+static void release_all(sgp_reduce_t *reduce, sgp_kind_t kind) {
+    sgp_inbox_t *inbox = reduce->reducer->inbox;
+    sgp_inbox_key_t key = {.channel = reduce->channel, .kind = kind, .step = reduce->step};
+    for (sgp_chunk_t *at; (at = sgp_inbox_next(inbox, &key, NULL));) sgp_inbox_release(inbox, at);
+}
+
+/* Nothing of a broken call is left here. Chunks of it that are still to come stay in the inbox until the mixer ends. */
+static void give_up(sgp_reduce_t *reduce, state_t *state) {
+    sgp_reducer_t *reducer = reduce->reducer;
+    for (int i = 1; i < reducer->size; i++)
+        if (reducer->sends[i].destinations > 0)
+            sgp_inbox_send_abandon(reducer->inbox, &reducer->sends[i]);
+    if (state->mean_begun) sgp_inbox_send_abandon(reducer->inbox, &state->mean);
+    sgp_inbox_collect(reducer->inbox);
+    release_all(reduce, SGP_KIND_REDUCE);
+    release_all(reduce, SGP_KIND_GATHER);
+}
+
 static sgp_status_t wait_for_parts(const sgp_reduce_t *reduce, const state_t *state,
                                    const size_t *taken, uint64_t since) {
     sgp_inbox_t *inbox = reduce->reducer->inbox;
+    if (is_broken(reduce->reducer)) return SGP_ERR_PEER_LOST;
     bool anybody = sgp_fates_changes(reduce->reducer->transport->fates) > 0;
     int left = anybody ? missing_and_left(reduce, state, taken) : -1;
     if (left < 0) return sgp_inbox_wait(inbox, since, reduce->deadline, "parts of an all-reduce");
@@ -518,6 +566,7 @@ static sgp_status_t run(sgp_reduce_t *reduce, bool scatters, bool gathers) {
         if (status == SGP_OK && !state.moved) status = wait_for_parts(reduce, &state, taken, since);
         mark_end(reduce, &state, SGP_TRACE_WAIT);
     }
+    if (status == SGP_ERR_PEER_LOST && reducer->place) give_up(reduce, &state);
     count_messages(reduce, scatters, gathers, state.finished);
     return status;
 }

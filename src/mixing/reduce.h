@@ -23,7 +23,9 @@ typedef struct sgp_reducer {
     sgp_inbox_t *inbox;
     sgp_transport_t *transport;
     int rank, size;
-    size_t length;               /* of the vector */
+    size_t length;  /* of the vector */
+    int *place;     /* (size) of each rank among those that take part, or -1; NULL: all do */
+    int takes_part; /* so many do */
     sgp_destination_t *owners;   /* (size) of the parts of it, by distance from rank */
     sgp_destination_t *everyone; /* (size - 1) all others */
     sgp_send_t *sends;           /* (size) the parts under way, by distance from rank */
@@ -36,6 +38,11 @@ typedef struct sgp_reducer {
 sgp_status_t sgp_reducer_init(sgp_reducer_t *reducer, sgp_group_t *group, size_t length);
 void sgp_reducer_fini(sgp_reducer_t *reducer);
 
+/* From the next call on only these ranks reduce, this one among them: the same on all of them. A call that one of them
+ * does not survive ends with SGP_ERR_PEER_LOST, not logged, as soon as that is known; nothing of it is left here.
+ * there: (size). For groups that are elastic. */
+void sgp_reducer_take_part(sgp_reducer_t *reducer, const bool *there);
+
 typedef struct sgp_reduce sgp_reduce_t;
 
 struct sgp_reduce {
@@ -46,7 +53,8 @@ struct sgp_reduce {
     sgp_trace_t *trace; /* NULL: none */
     double weight;      /* of this rank's part in the mean */
     bool unchecked;     /* send parts that are not finite as well, instead of SGP_ERR_NOT_FINITE */
-    bool exact;         /* accumulate in double; otherwise float32, and all weights are 1 */
+    bool
+        exact; /* accumulate in double; otherwise float32, and all weights are 1, and all ranks take part */
 
     /* Of parts and means; zero: float32. For sgp_reduce_run, not exact. With a lossy encoding every rank gets the same
      * decoded mean, also its owner, and nothing is lost: `rounding` (length) is added to this rank's parts, and becomes

@@ -35,8 +35,12 @@ static const char *parse_line(const char *text, char name[64], char value[256]) 
 }
 
 bool agreement_compare(const agreement_t *all, int size, agreement_difference_t *difference) {
-    for (int node = 1; node < size; node++) {
-        const char *mine = all[node].text, *theirs = all[0].text;
+    int first = 0;
+    while (first < size && all[first].length == 0) first++;
+    difference->first = first;
+    for (int node = first + 1; node < size; node++) {
+        if (all[node].length == 0) continue;
+        const char *mine = all[node].text, *theirs = all[first].text;
         while (*mine || *theirs) {
             char name0[64];
             mine = parse_line(mine, difference->name, difference->value);
@@ -57,7 +61,7 @@ static void log_difference(sgp_group_t *group, const agreement_difference_t *dif
     sgp_fail(SGP_ERR_MISMATCH, "%s is %s on %s, but %s on %s: all nodes need the same",
              difference->name, difference->value,
              sgp_transport_name(transport, difference->node, &there), difference->value0,
-             sgp_transport_name(transport, 0, &first));
+             sgp_transport_name(transport, difference->first, &first));
 }
 
 sgp_status_t agreement_check(sgp_group_t *group, const agreement_t *mine) {
@@ -69,7 +73,7 @@ sgp_status_t agreement_check(sgp_group_t *group, const agreement_t *mine) {
     for (int node = 0; node < size && !status; node++) all[node].text[AGREEMENT_BYTES - 1] = '\0';
     if (!status && agreement_compare(all, size, &difference)) {
         status = SGP_ERR_MISMATCH;
-        if (rank == 0 || rank == difference.node) log_difference(group, &difference);
+        if (rank == difference.first || rank == difference.node) log_difference(group, &difference);
     }
     free(all);
     return status;

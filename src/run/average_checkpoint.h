@@ -5,17 +5,7 @@
 #ifndef SGP_RUN_AVERAGE_CHECKPOINT_H
 #define SGP_RUN_AVERAGE_CHECKPOINT_H
 
-#include "files/tensor_file.h"
-
-#include <limits.h>
-
-/* The files of one checkpoint: each of them whole, and all of one run. */
-typedef struct average_source {
-    int nodes, workers;    /* of each node */
-    int count;             /* nodes * workers */
-    tensor_file_t *files;  /* (count) worker m of node i is at i * workers + m */
-    char folder[PATH_MAX]; /* of the files */
-} average_source_t;
+#include "run/average_source.h"
 
 typedef struct average_result {
     const char *model; /* borrowed from the source */
@@ -23,13 +13,6 @@ typedef struct average_result {
     int nodes;
     char hash[CONTENT_HASH_TEXT]; /* of the averaged parameters: summary.json's parameters_hash */
 } average_result_t;
-
-/* Opens a checkpoint. path: its folder; or the directory of a run, of which the newest good
- * checkpoint is taken, with a warning for each bad one. SGP_ERR_NOT_FOUND: there is none.
- * SGP_ERR_FORMAT, SGP_ERR_MISMATCH: none is good. SGP_ERR_IO, SGP_ERR_NO_MEMORY. Logged. Close
- * *source after success. */
-sgp_status_t average_open(const char *path, average_source_t *source);
-void average_close(average_source_t *source);
 
 /* Replaces directory/name by the mean, with the tensors and metadata of a run's model.safetensors.
  * SGP_ERR_FORMAT: the files do not hold a model. SGP_ERR_IO, SGP_ERR_NO_MEMORY. Logged. */

@@ -80,6 +80,13 @@ static sgp_status_t check_allreduce(const train_options_t *options) {
                     options->transport);
 }
 
+/* Once the stages of the schedules are in order. */
+static sgp_status_t check_on_loss(const train_options_t *options) {
+    const char *why = train_stops_because(options);
+    if (!why || !options->on_loss || strcmp(options->on_loss, "continue") != 0) return SGP_OK;
+    return sgp_fail(SGP_ERR_INVALID, "on-loss is continue: %s", why);
+}
+
 /* Every stage. The mixer rejects invalid combinations. */
 static sgp_status_t check_mixing(const train_options_t *options) {
     for (int epoch = 0; epoch < options->epochs; epoch++) {
@@ -101,6 +108,7 @@ sgp_status_t check_ranges(const train_options_t *options) {
     if (!status) status = check_slow_node(options);
     if (!status) status = check_warmup(options);
     if (!status) status = check_mixing(options);
+    if (!status) status = check_on_loss(options);
     return status;
 }
 

@@ -17,14 +17,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAME_TEXT = 64 };
-
 /* ---- the contents ---- */
 
 /* Everything that is saved: pointers to where it lies. */
 typedef struct contents {
     sgp_state_t state;
-    char names[SGP_STATE_ITEMS][NAME_TEXT];
+    char names[SGP_STATE_ITEMS][CHECKPOINT_ITEM_NAME];
     int64_t shapes[SGP_STATE_ITEMS];
     size_t count;
     safetensors_tensor_t *tensors; /* (count) */
@@ -58,9 +56,27 @@ static void list_run(run_t *run, sgp_state_t *state) {
     sgp_state_add(state, "run.times", SGP_STATE_FLOAT32, run->times.ms, run->times.count);
 }
 
-static const safetensors_dtype_t dtypes[] = {[SGP_STATE_FLOAT32] = SAFETENSORS_F32,
-                                             [SGP_STATE_FLOAT64] = SAFETENSORS_F64,
-                                             [SGP_STATE_UINT64] = SAFETENSORS_U64};
+void checkpoint_state(run_t *run, sgp_state_t *state) {
+    list_run(run, state);
+    sgp_optimizer_state(run->replica.optimizer, state);
+    sgp_mixer_state(run->replica.mixer, state);
+}
+
+safetensors_dtype_t checkpoint_item_dtype(const sgp_state_item_t *item) {
+    static const safetensors_dtype_t dtypes[] = {[SGP_STATE_FLOAT32] = SAFETENSORS_F32,
+                                                 [SGP_STATE_FLOAT64] = SAFETENSORS_F64,
+                                                 [SGP_STATE_UINT64] = SAFETENSORS_U64};
+    return dtypes[item->kind];
+}
+
+void checkpoint_item_name(const sgp_state_item_t *item, char name[CHECKPOINT_ITEM_NAME]) {
+    snprintf(name, CHECKPOINT_ITEM_NAME, CHECKPOINT_OWN "%s", item->name);
+}
+
+bool checkpoint_may_lack(const sgp_state_item_t *item) {
+    return strcmp(item->name, "run.test_accuracy5") == 0 ||
+           strcmp(item->name, "run.average_model_accuracy5") == 0;
+}
 
 /* Adds the items with elements of 8 bytes (wide) or those of 4. z is left out: it is saved under
  * the names of the model's tensors. */
@@ -68,13 +84,14 @@ static void add_items(contents_t *contents, bool wide, const float *z) {
     for (size_t i = 0; i < contents->state.count; i++) {
         const sgp_state_item_t *item = &contents->state.items[i];
         if (item->data == z || (item->kind != SGP_STATE_FLOAT32) != wide) continue;
-        snprintf(contents->names[i], NAME_TEXT, CHECKPOINT_OWN "%s", item->name);
+        checkpoint_item_name(item, contents->names[i]);
         contents->shapes[i] = (int64_t)item->count;
-        contents->tensors[contents->count++] = (safetensors_tensor_t){.name = contents->names[i],
-                                                                      .dims = 1,
-                                                                      .shape = &contents->shapes[i],
-                                                                      .data = item->data,
-                                                                      .dtype = dtypes[item->kind]};
+        contents->tensors[contents->count++] =
+            (safetensors_tensor_t){.name = contents->names[i],
+                                   .dims = 1,
+                                   .shape = &contents->shapes[i],
+                                   .data = item->data,
+                                   .dtype = checkpoint_item_dtype(item)};
     }
 }
 
@@ -92,9 +109,7 @@ static contents_t *contents_create(run_t *run) {
         sgp_log(SGP_LOG_ERROR, "no memory for the list of %zu tensors", most);
         return NULL;
     }
-    list_run(run, &contents->state);
-    sgp_optimizer_state(run->replica.optimizer, &contents->state);
-    sgp_mixer_state(run->replica.mixer, &contents->state);
+    checkpoint_state(run, &contents->state);
     add_items(contents, true, z);
     contents->count += model_file_tensors(model, z, contents->tensors + contents->count);
     add_items(contents, false, z);
@@ -115,30 +130,54 @@ static bool is_every(const run_t *run, uint64_t every) {
 
 bool checkpoint_due(const run_t *run) {
     return is_every(run, (uint64_t)run->options->checkpoint_every) &&
-           run->step % run->replica.steps_per_epoch != 0;
+           run->step != epochs_start_at(&run->replica.epochs, run->step);
 }
 
 bool checkpoint_due_after_epoch(const run_t *run) {
     uint64_t every = (uint64_t)run->options->checkpoint_every;
-    bool ends = run->step == run->replica.schedule.steps;
+    bool ends = run->step == epochs_total(&run->replica.epochs);
     return is_every(run, every > 0 && !ends ? every : 1);
 }
 
-static sgp_status_t write_file(run_t *run, const contents_t *contents) {
+/* Where this node's file goes: after a loss the files are those of the nodes that are there, in the order of rank. */
+typedef struct place {
+    int number; /* of the file */
+    int nodes;  /* with files */
+} place_t;
+
+static place_t find_place(const run_t *run) {
+    return (place_t){presence_place(run->group, run->rank), run_nodes_left(run)};
+}
+
+/* After a loss the nodes that are left are those of a run that goes on from here with fewer. */
+static checkpoint_origin_t origin_of(const run_t *run, int nodes) {
+    const epochs_t *epochs = &run->replica.epochs;
+    checkpoint_origin_t origin = {.nodes = nodes, .epochs = *epochs, .resumed = run->resumed};
+    if (nodes == run->options->nodes) return origin;
+    uint64_t of_node = epochs->batch / (uint64_t)run->options->nodes;
+    origin.epochs = epochs_continue(epochs, run->step, of_node * (uint64_t)nodes);
+    origin.resumed = (train_resumed_t){.step = run->step, .nodes = run->options->nodes};
+    return origin;
+}
+
+static sgp_status_t write_file(run_t *run, const contents_t *contents, const place_t *place) {
     char folder[PATH_MAX], name[CHECKPOINT_NAME], epoch[24];
     safetensors_pair_t pairs[CHECKPOINT_LABEL_PAIRS + MODEL_FILE_PAIRS + 1];
     checkpoint_label_t label;
     model_file_about_t about;
-    checkpoint_label_init(&label, run->options, &run->replica, run->id, run->step, run->rank);
-    memcpy(pairs, label.pairs, sizeof label.pairs);
+    checkpoint_origin_t origin = origin_of(run, place->nodes);
+    checkpoint_label_init(&label, run->options, place->nodes, &run->replica, run->id, run->step,
+                          place->number);
+    checkpoint_label_add_origin(&label, &origin, run->step);
     size_t count = (size_t)label.count;
+    memcpy(pairs, label.pairs, count * sizeof *pairs);
     model_file_normalisation_t images = replica_normalisation(&run->replica);
     count += model_file_describe(&about, &images, pairs + count);
-    snprintf(epoch, sizeof epoch, "%" PRIu64, run->step / run->replica.steps_per_epoch);
+    snprintf(epoch, sizeof epoch, "%" PRIu64, epochs_finished(&run->replica.epochs, run->step));
     pairs[count++] = (safetensors_pair_t){"epochs_finished", epoch};
     sgp_status_t status = checkpoint_folder(run->options->output, run->step, folder);
     if (status) return status;
-    checkpoint_file_name(run->rank, name);
+    checkpoint_file_name(place->number, name);
     return safetensors_write(folder, name, contents->tensors, contents->count, pairs, count);
 }
 
@@ -154,23 +193,55 @@ static sgp_status_t check_finite(run_t *run) {
 
 void checkpoint_restart_clock(run_t *run) {
     double minutes = run->options->checkpoint_minutes;
-    bool counts = run_writes(run) && minutes > 0;
+    bool counts = run_leads_now(run) && run->options->output && minutes > 0;
     halt_due(&run->halt, counts ? sgp_clock_now() + (uint64_t)(minutes * 60e9) : UINT64_MAX);
 }
 
 /* Every node removes an old file of this step (of a killed run, or beside damaged files) before any
- * node writes a new one, so a checkpoint never mixes files of two runs. */
-static sgp_status_t write_together(run_t *run) {
+ * node writes a new one, so a checkpoint never mixes files of two runs; the first one removes all that
+ * it sees. *place: among the nodes that are there after it. */
+static sgp_status_t prepare(run_t *run, sgp_status_t status, place_t *place) {
     const char *output = run->options->output;
+    if (!status) status = checkpoint_folder_prepare(output, run->step, place->number);
+    status = agreement_share(run->group, status);
+    *place = find_place(run);
+    return status;
+}
+
+/* After a loss the weights do not add up to the number of nodes until the next exact average. A checkpoint of the nodes that
+ * are left is to be one of a run that never had others. */
+static sgp_status_t renew_weights(run_t *run, int nodes) {
+    sgp_mixer_consensus_t found;
+    if (nodes == run->mixed_nodes) return SGP_OK;
+    sgp_status_t status = sgp_mixer_balance(run->replica.mixer, &found);
+    run->mixed_nodes = run_nodes_left(run);
+    return status;
+}
+
+/* One attempt. *whole: no node was lost in it; else the files that are there are of no use. */
+static sgp_status_t attempt(run_t *run, const contents_t *contents, sgp_status_t status,
+                            bool *whole) {
+    const char *output = run->options->output;
+    place_t before = find_place(run), place = before;
+    status = prepare(run, status, &place);
+    if (!status) status = renew_weights(run, place.nodes);
+    *whole = !status && before.nodes == place.nodes && run->mixed_nodes == place.nodes;
+    if (!*whole) return status;
+    status = agreement_share(run->group, write_file(run, contents, &place));
+    *whole = find_place(run).nodes == place.nodes;
+    if (status || !*whole) checkpoint_folder_remove(output, run->step, place.number);
+    else checkpoint_folder_keep(output, run->step, run->saved, place.number);
+    return status;
+}
+
+/* Each attempt that is made again has lost a node. A node that has removed its file of an attempt takes part in the next
+ * call after that, so no node writes before all have. */
+static sgp_status_t write_together(run_t *run) {
     contents_t *contents = contents_create(run);
     sgp_status_t status = contents ? check_finite(run) : SGP_ERR_NO_MEMORY;
-    if (!status) status = checkpoint_folder_prepare(output, run->step, run->rank);
-    status = agreement_share(run->group, status);
-    if (!status) {
-        status = agreement_share(run->group, write_file(run, contents));
-        if (status) checkpoint_folder_remove(output, run->step, run->rank);
-        else checkpoint_folder_keep(output, run->step, run->saved, run->rank);
-    }
+    bool whole = false;
+    do status = attempt(run, contents, status, &whole);
+    while (!status && !whole);
     contents_destroy(contents);
     return status;
 }
@@ -179,9 +250,11 @@ sgp_status_t checkpoint_write(run_t *run) {
     uint64_t start = sgp_clock_now();
     sgp_status_t status = sgp_mixer_settle(run->replica.mixer);
     uint64_t settled = sgp_trace_begin(run->trace.trace);
+    if (!status) status = run_losses_check(&run->losses, run->step);
     if (!status) status = write_together(run);
     sgp_trace_end(run->trace.trace, SGP_TRACE_COMPUTING, SGP_TRACE_CHECKPOINT, settled);
     if (!status) status = sgp_mixer_resume(run->replica.mixer);
+    if (!status) status = run_losses_agree(&run->losses, run->step);
     if (status == SGP_ERR_PEER_LOST && run_stopped(run)) return SGP_ERR_INTERRUPTED;
     if (status) return status;
     run->saved = run->step;
@@ -199,10 +272,11 @@ static bool is_alike(const safetensors_tensor_t *tensor, const tensor_file_entry
     return true;
 }
 
-/* Files of earlier versions lack them; the values then stay as a new run has them. */
-static bool may_be_missing(const char *name) {
-    return strcmp(name, CHECKPOINT_OWN "run.test_accuracy5") == 0 ||
-           strcmp(name, CHECKPOINT_OWN "run.average_model_accuracy5") == 0;
+/* name: of a tensor. */
+static bool may_be_missing(const contents_t *contents, const char *name) {
+    for (size_t i = 0; i < contents->state.count; i++)
+        if (name == contents->names[i]) return checkpoint_may_lack(&contents->state.items[i]);
+    return false;
 }
 
 /* Checks that every tensor is there before it reads any. */
@@ -211,7 +285,8 @@ static sgp_status_t read_contents(const tensor_file_t *file, const contents_t *c
     for (size_t i = 0; i < contents->count; i++) {
         const char *name = contents->tensors[i].name;
         const tensor_file_entry_t *entry = tensor_file_find(file, name);
-        if (is_alike(&contents->tensors[i], entry) || (!entry && may_be_missing(name))) continue;
+        if (is_alike(&contents->tensors[i], entry) || (!entry && may_be_missing(contents, name)))
+            continue;
         const char *version = tensor_file_text(file, "sgp_version");
         snprintf(problem, TENSOR_FILE_PROBLEM,
                  "%.300s: written by sgp %.16s, this is " SGP_VERSION ": has no such %s",
@@ -233,8 +308,9 @@ static sgp_status_t check_state(const run_t *run, uint64_t step, const char *pat
     sgp_mixer_statistics_t statistics;
     sgp_mixer_statistics(run->replica.mixer, &statistics);
     bool good = run->step == step && run->metrics.count <= METRICS_PER_EPOCH &&
-                run->metrics.open_steps <= run->metrics.interval && statistics.weight > 0 &&
-                isfinite(statistics.weight);
+                (run->metrics.open_steps <= run->metrics.interval ||
+                 run->metrics.count == METRICS_PER_EPOCH - 1) &&
+                statistics.weight > 0 && isfinite(statistics.weight);
     return good ? SGP_OK
                 : sgp_fail(SGP_ERR_FORMAT,
                            "%s: its step, metrics or push-sum weight is out of range", path);
@@ -245,7 +321,7 @@ static sgp_status_t read_file(run_t *run, const char *path, uint64_t step) {
     tensor_file_t file;
     sgp_status_t status = tensor_file_open(path, &file, problem);
     if (status) return sgp_fail(status, "%s", problem);
-    if (run->rank == 0) tensor_file_note(&file);
+    if (run_leads(run)) tensor_file_note(&file);
     run->times.count = step;
     contents_t *contents = contents_create(run);
     if (!contents) status = SGP_ERR_NO_MEMORY;
@@ -258,10 +334,11 @@ static sgp_status_t read_file(run_t *run, const char *path, uint64_t step) {
 
 sgp_status_t checkpoint_read(run_t *run, const char *directory, uint64_t step) {
     char path[PATH_MAX];
-    if (step > run->replica.schedule.steps)
+    uint64_t steps = epochs_total(&run->replica.epochs);
+    if (step > steps)
         return sgp_fail(SGP_ERR_MISMATCH,
                         "%s: a checkpoint of step %" PRIu64 " in a run of %" PRIu64 " steps",
-                        directory, step, run->replica.schedule.steps);
+                        directory, step, steps);
     sgp_status_t status = checkpoint_file(directory, step, run->rank, path);
     if (!status) status = read_file(run, path, step);
     if (!status) status = sgp_mixer_restored(run->replica.mixer);

@@ -8,13 +8,17 @@
  * the label (run/checkpoint_label.h) and a hash of the file.
  *
  * All nodes write after the same step. A checkpoint counts when all of them have: only then older
- * ones are removed, so a run that is killed at any moment leaves a complete one. */
+ * ones are removed, so a run that is killed at any moment leaves a complete one. After the loss of a
+ * node the files are those of the N nodes that are left, in the order of rank, and their label says N:
+ * a checkpoint of a run of N nodes. */
 #ifndef SGP_RUN_CHECKPOINT_H
 #define SGP_RUN_CHECKPOINT_H
 
 #include "run/run_state.h"
 
 #define CHECKPOINT_OWN "sgp." /* begins the names of tensors that are not the model's */
+
+enum { CHECKPOINT_ITEM_NAME = 64 };
 
 /* Whether a checkpoint is due after this step, which does not end an epoch. */
 bool checkpoint_due(const run_t *run);
@@ -34,5 +38,15 @@ sgp_status_t checkpoint_write(run_t *run);
 /* Restores the run from the checkpoint of `step` in a run's directory. Called after replica_join
  * and before any step. SGP_ERR_FORMAT: the file is not what this version writes. */
 sgp_status_t checkpoint_read(run_t *run, const char *directory, uint64_t step);
+
+/* For resize.c, which fills the same state from several files. Lists it; run->times.count is the number of steps done. */
+void checkpoint_state(run_t *run, sgp_state_t *state);
+
+/* The name and type of an item in a file. */
+void checkpoint_item_name(const sgp_state_item_t *item, char name[CHECKPOINT_ITEM_NAME]);
+safetensors_dtype_t checkpoint_item_dtype(const sgp_state_item_t *item);
+
+/* Files of earlier versions lack it; the value then stays as a new run has it. */
+bool checkpoint_may_lack(const sgp_state_item_t *item);
 
 #endif

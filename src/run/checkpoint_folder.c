@@ -106,26 +106,14 @@ void checkpoint_list_release(checkpoint_list_t *list) {
 
 /* ---- making and removing ---- */
 
-sgp_status_t checkpoint_folder_prepare(const char *run, uint64_t step, int rank) {
-    char path[PATH_MAX], name[CHECKPOINT_NAME];
-    step_name(step, name);
-    sgp_status_t status = atomic_file_make_directory(run, CHECKPOINT_FOLDER);
-    if (!status) status = join(path, run, "", "");
-    if (!status) status = atomic_file_make_directory(path, name);
-    if (!status) status = checkpoint_file(run, step, rank, path);
-    if (status || unlink(path) == 0 || errno == ENOENT) return status;
-    return sgp_fail(SGP_ERR_IO, "%s: cannot be replaced: %s", path, strerror(errno));
-}
-
 /* ENOENT: another node has removed it already. */
 static void warn(const char *path) {
     if (errno != ENOENT)
         sgp_log(SGP_LOG_WARNING, "%s: cannot be removed: %s", path, strerror(errno));
 }
 
-void checkpoint_folder_remove(const char *run, uint64_t step, int rank) {
-    char path[PATH_MAX];
-    if (checkpoint_folder(run, step, path)) return;
+/* Removes the files of this node from the folder of a step, on node 0 those of all nodes. */
+static void remove_files(const char *path, int rank) {
     DIR *folder = opendir(path);
     if (!folder) {
         warn(path);
@@ -137,6 +125,26 @@ void checkpoint_folder_remove(const char *run, uint64_t step, int rank) {
         if (unlinkat(dirfd(folder), entry->d_name, 0) != 0) warn(path);
     }
     closedir(folder);
+}
+
+/* Node 0 also removes those of nodes that the run has no longer. */
+sgp_status_t checkpoint_folder_prepare(const char *run, uint64_t step, int rank) {
+    char path[PATH_MAX], name[CHECKPOINT_NAME];
+    step_name(step, name);
+    sgp_status_t status = atomic_file_make_directory(run, CHECKPOINT_FOLDER);
+    if (!status) status = join(path, run, "", "");
+    if (!status) status = atomic_file_make_directory(path, name);
+    if (!status && rank == 0) status = checkpoint_folder(run, step, path);
+    if (!status && rank == 0) remove_files(path, rank);
+    if (!status) status = checkpoint_file(run, step, rank, path);
+    if (status || unlink(path) == 0 || errno == ENOENT) return status;
+    return sgp_fail(SGP_ERR_IO, "%s: cannot be replaced: %s", path, strerror(errno));
+}
+
+void checkpoint_folder_remove(const char *run, uint64_t step, int rank) {
+    char path[PATH_MAX];
+    if (checkpoint_folder(run, step, path)) return;
+    remove_files(path, rank);
     rmdir(path); /* fails while others' files are in it */
 }
 

@@ -170,7 +170,7 @@ bool config_differs(const json_t *object, const train_options_t *options,
     for (const option_t *option = train_option_rows; option->name; option++) {
         key_of(option, difference->key);
         const json_t *there = json_object_get(object, difference->key);
-        if (!there || option->may_change || option->unrecorded) continue;
+        if (!there || option->may_change || option->may_resize || option->unrecorded) continue;
         json_t *here = value_json(option, options);
         bool same = same_json(there, here, difference);
         json_decref(here);
@@ -202,7 +202,7 @@ static json_t *derived_json(const replica_t *replica) {
                      (json_int_t)replica->parameters, "buffers", (json_int_t)replica->buffers,
                      "model_memory_bytes", (json_int_t)model_memory_bytes(replica->model),
                      "steps_per_epoch", (json_int_t)replica->steps_per_epoch, "steps",
-                     (json_int_t)replica->schedule.steps, "warmup_steps",
+                     (json_int_t)epochs_total(&replica->epochs), "warmup_steps",
                      files_json_number(replica->schedule.warmup), "warmup_lr",
                      files_json_number(replica->schedule.start), "scaled_lr",
                      files_json_number(replica->schedule.scaled));
@@ -216,11 +216,21 @@ static json_t *versions_json(void) {
                      system.release, "machine", system.machine);
 }
 
-json_t *config_json(const train_options_t *options, const replica_t *replica, const char *id) {
+json_t *config_resumed_json(const train_resumed_t *resumed) {
+    return json_pack("{s:o, s:i}", "step", files_json_u64(resumed->step), "nodes", resumed->nodes);
+}
+
+json_t *config_json(const train_options_t *options, const replica_t *replica, const char *id,
+                    const train_resumed_t *resumed) {
     files_json_begin();
-    return json_pack("{s:s, s:o, s:o, s:o, s:o}", RUN_ID_KEY, id, "options",
-                     config_options_json(options), "data", data_json(replica->feed), "derived",
-                     derived_json(replica), "versions", versions_json());
+    json_t *object = json_pack("{s:s, s:o, s:o, s:o, s:o}", RUN_ID_KEY, id, "options",
+                               config_options_json(options), "data", data_json(replica->feed),
+                               "derived", derived_json(replica), "versions", versions_json());
+    if (!object || resumed->nodes == 0 ||
+        json_object_set_new(object, CONFIG_RESUMED, config_resumed_json(resumed)) == 0)
+        return object;
+    json_decref(object);
+    return NULL;
 }
 
 /* ---- what the nodes agree on ---- */

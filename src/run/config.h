@@ -7,12 +7,19 @@
 #include "run/option_rows.h"
 #include "files/content_hash.h"
 #include "run/replica.h"
+#include "run/train_types.h"
 
 #include <jansson.h>
 
 /* Everything needed to run it again: the options, the data with their checksum, what follows from both, the versions,
- * and the run's id. A new reference; NULL when out of memory. */
-json_t *config_json(const train_options_t *options, const replica_t *replica, const char *id);
+ * the run's id, and the latest change of the number of nodes, if there was one. A new reference; NULL when out of memory. */
+json_t *config_json(const train_options_t *options, const replica_t *replica, const char *id,
+                    const train_resumed_t *resumed);
+
+/* {"step": 120, "nodes": 5}: the step after which that many nodes were followed by the present ones. A new reference; NULL
+ * when out of memory. */
+#define CONFIG_RESUMED "resumed"
+json_t *config_resumed_json(const train_resumed_t *resumed);
 
 /* The options alone, one member per row, with "_" in names instead of "-". A null is a default that follows from the
  * other options. A number of more than 15 digits is a string. A new reference; NULL when out of memory. */
@@ -41,7 +48,7 @@ typedef struct config_difference {
 } config_difference_t;
 
 /* Whether the options are those of another run than the object's: whether they differ where --resume may not change
- * them. *difference: the first such option, if true. */
+ * them. The number of nodes may change. *difference: the first such option, if true. */
 bool config_differs(const json_t *object, const train_options_t *options,
                     config_difference_t *difference);
 

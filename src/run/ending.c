@@ -17,7 +17,7 @@ static halt_ending_t own_ending(const run_t *run, sgp_status_t status) {
     return (halt_ending_t){.status = status,
                            .cause = run->cause,
                            .step = run->step,
-                           .lr = schedule_rate(&run->replica.schedule, run->step),
+                           .lr = replica_rate(&run->replica, run->step),
                            .weight = statistics.weight};
 }
 
@@ -62,7 +62,7 @@ static void describe_divergence(const run_t *run, const halt_ending_t *endings, 
     int length = snprintf(text, room,
                           "%s of %s is not finite in step %" PRIu64 " of %" PRIu64 ", at lr %.4g",
                           causes[cause->cause], sgp_transport_name(transport, first, &name),
-                          cause->step + 1, run->replica.schedule.steps, cause->lr);
+                          cause->step + 1, epochs_total(&run->replica.epochs), cause->lr);
     if (weight < SMALL_WEIGHT)
         snprintf(text + length, room - (size_t)length,
                  "; the push-sum weight of %s is %.2g, so lr / w is too high: try another --graph",
@@ -79,7 +79,9 @@ static void describe_failure(const run_t *run, sgp_status_t status, int first, c
     sgp_group_t *seen = sgp_group_lost_peer(run->nodes) >= 0 ? run->nodes : run->group;
     int lost = sgp_group_lost_peer(seen);
     const sgp_transport_t *transport = sgp_group_transport(run->group);
-    if (status == SGP_ERR_PEER_LOST && lost >= 0)
+    if (status == SGP_ERR_PEER_LOST && run->goes_on)
+        snprintf(text, room, "the others go on without this node, which was silent for too long");
+    else if (status == SGP_ERR_PEER_LOST && lost >= 0)
         snprintf(text, room, "%s is lost (%s)",
                  sgp_transport_name(sgp_group_transport(seen), lost, &name),
                  sgp_fates_why(sgp_group_transport(seen)->fates, lost, why, sizeof why));
@@ -101,7 +103,7 @@ static void describe(const run_t *run, sgp_status_t status, const halt_ending_t 
     } else if (status == SGP_ERR_INTERRUPTED) {
         summary->state = TRAIN_INTERRUPTED;
         snprintf(text, room, "interrupted after step %" PRIu64 " of %" PRIu64, run->step,
-                 run->replica.schedule.steps);
+                 epochs_total(&run->replica.epochs));
     } else {
         summary->state = TRAIN_FAILED;
         describe_failure(run, status, first, text, room);

@@ -7,6 +7,7 @@
 #include "run/evaluate.h"
 #include "run/mass.h"
 #include "run/pacing.h"
+#include "run/run_output.h"
 #include "run/run_progress.h"
 
 #include <math.h>
@@ -46,6 +47,14 @@ static sgp_status_t evaluate_part(run_t *run, const evaluate_values_t *values, i
                     evaluate_slice(samples, rank + 1, size), results);
 }
 
+/* The slice of the averaged model is that of this node among those that are there. One that is lost from here on leaves
+ * its slice out: the accuracy is that of the others. */
+static sgp_status_t evaluate_slice_of(run_t *run, const evaluate_values_t *values, int count,
+                                      evaluation_t *results) {
+    return evaluate_part(run, values, count, presence_place(run->group, run->rank),
+                         presence_count(run->group), results);
+}
+
 /* The workers of a node together evaluate its model on the whole test set, and all processes together the averaged
  * model. Of pictures, which cost as much to decode as a small model to compute, each process evaluates both models on
  * its slice alone. */
@@ -56,11 +65,10 @@ static sgp_status_t evaluate_both(run_t *run, report_t *report) {
         {replica->average, replica->average + replica->parameters}};
     evaluation_t results[2];
     sgp_status_t status;
-    if (feed_shape(replica->feed)->pictures)
-        status = evaluate_part(run, values, 2, run->rank, run->size, results);
+    if (feed_shape(replica->feed)->pictures) status = evaluate_slice_of(run, values, 2, results);
     else {
         status = evaluate_part(run, &values[0], 1, run->worker, run->options->workers, &results[0]);
-        if (!status) status = evaluate_part(run, &values[1], 1, run->rank, run->size, &results[1]);
+        if (!status) status = evaluate_slice_of(run, &values[1], 1, &results[1]);
     }
     if (status) return status;
     fill_own(report, &results[0]);
@@ -93,11 +101,12 @@ static report_t report_of_node(const report_t *reports, int node, int workers) {
     return sum;
 }
 
-/* five: top-5. */
-static train_spread_t spread_of_accuracy(const report_t *reports, int nodes, int workers,
-                                         bool five) {
+/* Over the nodes that are there. five: top-5. */
+static train_spread_t spread_of_accuracy(const run_t *run, const report_t *reports, bool five) {
     train_spread_t spread = {.mean = 0, .min = INFINITY, .max = -INFINITY};
-    for (int i = 0; i < nodes; i++) {
+    int workers = run->options->workers, nodes = run_nodes_left(run);
+    for (int i = 0; i < run->options->nodes; i++) {
+        if (!presence_has(run->group, i * workers)) continue;
         report_t node = report_of_node(reports, i, workers);
         double accuracy = (five ? node.own_correct5 : node.own_correct) / node.own_count;
         if (isnan(accuracy)) return (train_spread_t){NAN, NAN, NAN};
@@ -108,10 +117,9 @@ static train_spread_t spread_of_accuracy(const report_t *reports, int nodes, int
     return spread;
 }
 
-/* Sums in order of rank: the same results on every node. */
+/* Sums in order of rank: the same results on every node. The reports of absent nodes are zeros. */
 static void combine(run_t *run, const report_t *reports) {
     double loss = 0, samples = 0, correct = 0, correct5 = 0, count = 0, slowest = 0;
-    int nodes = run->options->nodes, workers = run->options->workers;
     for (int i = 0; i < run->size; i++) {
         loss += reports[i].loss;
         samples += reports[i].samples;
@@ -123,9 +131,11 @@ static void combine(run_t *run, const report_t *reports) {
     run->train_loss = loss / samples;
     run->average_model_accuracy = correct / count;
     run->average_model_accuracy5 = correct5 / count;
-    run->test_accuracy = spread_of_accuracy(reports, nodes, workers, false);
-    run->test_accuracy5 = spread_of_accuracy(reports, nodes, workers, true);
+    run->test_accuracy = spread_of_accuracy(run, reports, false);
+    run->test_accuracy5 = spread_of_accuracy(run, reports, true);
     run->all_seconds += slowest;
+    if (presence_count(run->group) < run->size)
+        run->missed += fmax(0, (double)feed_shape(run->replica.feed)->train_count - samples);
 }
 
 /* No better than a guess: the loss of a uniform guess or more over a whole epoch, and about one
@@ -138,9 +148,10 @@ static bool is_at_chance(const run_t *run) {
 /* Warns once. */
 static void warn_if_useless(run_t *run, uint64_t epoch) {
     bool finite = isfinite(run->train_loss);
-    if (run->rank != 0 || run->options->compute_ms > 0 || run->warned) return;
+    if (run->options->compute_ms > 0 || run->warned) return;
     if (finite && !is_at_chance(run)) return;
-    run->warned = true;
+    run->warned = true; /* all nodes know: the next one leads after the loss of the first */
+    if (!run_leads(run)) return;
     if (!finite)
         sgp_log(SGP_LOG_WARNING, "the training loss of epoch %d is not finite", (int)epoch + 1);
     else
@@ -158,7 +169,33 @@ static void warn_if_drifted(const run_t *run, uint64_t epoch) {
     mass_warn(run, &run->consensus, when);
 }
 
-/* ended: the time of the epoch's last step, as pacing_wall_time. */
+/* The files of an epoch. A node that writes them instead of a lost one first puts them in order. ended: the time of the
+ * epoch's last step, as pacing_wall_time. */
+static sgp_status_t write_files(run_t *run, const metrics_lines_t *lines,
+                                const metrics_epoch_t *all, const metrics_node_t *nodes,
+                                double ended) {
+    sgp_status_t status = SGP_OK;
+    if (!run_writes(run)) return SGP_OK;
+    if (run->writer != run->rank) status = run_output_take_over(run, (uint64_t)all->epoch - 1);
+    if (!status) status = metrics_write(lines, run->options->output, all, nodes);
+    if (!status && run->options->tensorboard)
+        status = run_tensorboard_write(&run->tensorboard, lines, all, nodes, ended);
+    return status;
+}
+
+/* The first node writes; if it is lost before all know that it has written, the next one does. */
+static sgp_status_t write_together(run_t *run, const metrics_lines_t *lines,
+                                   const metrics_epoch_t *all, const metrics_node_t *nodes,
+                                   double ended) {
+    sgp_status_t status;
+    do {
+        int writer = presence_first(run->group);
+        status = agreement_share(run->group, write_files(run, lines, all, nodes, ended));
+        run->writer = writer;
+    } while (!status && !presence_has(run->group, run->writer));
+    return status;
+}
+
 static sgp_status_t write_metrics(run_t *run, uint64_t epoch, const report_t *reports, double ended,
                                   metrics_node_t *nodes /* (size) */) {
     int workers = run->options->workers;
@@ -178,14 +215,15 @@ static sgp_status_t write_metrics(run_t *run, uint64_t epoch, const report_t *re
                            .step = run->step,
                            .average_model_accuracy = run->average_model_accuracy,
                            .average_model_accuracy5 = run->average_model_accuracy5,
-                           .consensus = run->consensus};
+                           .consensus = run->consensus,
+                           .losses = run->losses.agreed + run->losses.reported,
+                           .loss_count = run->losses.count - run->losses.reported};
     metrics_lines_t lines;
     sgp_status_t status = metrics_gather(&run->metrics, run->group, &lines);
     if (status) return status;
     lines.workers = workers;
-    if (run_writes(run)) status = metrics_write(&lines, run->options->output, &all, nodes);
-    if (!status && run_writes(run) && run->options->tensorboard)
-        status = run_tensorboard_write(&run->tensorboard, &lines, &all, nodes, ended);
+    status = write_together(run, &lines, &all, nodes, ended);
+    run->losses.reported += all.loss_count;
     metrics_release(&lines);
     return status;
 }
@@ -203,7 +241,7 @@ static sgp_status_t exchange(run_t *run, uint64_t epoch, double ended, const rep
     combine(run, reports);
     warn_if_useless(run, epoch);
     warn_if_drifted(run, epoch);
-    status = agreement_share(run->group, write_metrics(run, epoch, reports, ended, nodes));
+    status = write_metrics(run, epoch, reports, ended, nodes);
 free_both:
     free(reports);
     free(nodes);
@@ -220,9 +258,11 @@ sgp_status_t epoch_end_run(run_t *run, uint64_t epoch) {
                        .samples = run->epoch_sums.samples};
     sgp_status_t status =
         sgp_mixer_average(run->replica.mixer, run->replica.average, &run->consensus);
+    run->mixed_nodes = run_nodes_left(run);
+    if (!status) status = run_losses_agree(&run->losses, run->step);
     if (!status) status = agreement_share(run->group, evaluate_models(run, &report));
     if (!status) status = exchange(run, epoch, ended, &report);
-    if (!status && run->trace.trace) status = run_trace_gather(&run->trace, run->group);
+    if (!status) status = run_output_trace(run);
     if (status == SGP_ERR_PEER_LOST && run_stopped(run)) return SGP_ERR_INTERRUPTED;
     if (status) return status;
     run->epoch_end_seconds = (double)(sgp_clock_now() - start) * 1e-9;

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-/* The number of the notice; the halts of a run count on from it. */
+/* The number of the notice. */
 #define ENDING_NUMBER 0
 
 static bool is_too_far(const halt_promise_t *promise, uint64_t step) {
@@ -17,43 +17,31 @@ static bool is_too_far(const halt_promise_t *promise, uint64_t step) {
 
 /* ---- the promises and endings of others ---- */
 
-static bool find_promise(const halt_t *halt, int src, halt_promise_t *promise) {
-    unsigned char bytes[SGP_NOTICE_BYTES];
-    if (src == sgp_group_rank(halt->all)) {
-        *promise = halt->next;
-        return halt->promised;
-    }
-    if (!sgp_notice_find(halt->all, halt->notice.number, src, bytes)) return false;
-    memcpy(promise, bytes, sizeof *promise);
+/* false: that node's promise does not count. */
+static bool find_promise(const sgp_agree_result_t *result, int src, halt_promise_t *promise) {
+    size_t bytes;
+    const void *payload = sgp_agree_payload(result, src, &bytes);
+    if (!payload || bytes != sizeof *promise) return false;
+    memcpy(promise, payload, sizeof *promise);
     return true;
 }
 
-/* Whether some node has begun a halt. */
-static bool is_begun(const halt_t *halt) {
-    halt_promise_t promise;
-    for (int src = 0; src < sgp_group_size(halt->all); src++)
-        if (find_promise(halt, src, &promise)) return true;
-    return false;
-}
-
-/* Once the promises of all are there. */
-static void agree(halt_t *halt) {
+/* Once the nodes have agreed on the promises, which are the same for all of them. */
+static void conclude(halt_t *halt) {
     int size = sgp_group_size(halt->all);
+    sgp_agree_result_t result;
     halt_promise_t promise;
-    uint64_t step = 0;
-    int signal = 0;
+    if (!sgp_background_result(&halt->background, &result)) return;
+    halt->step = 0;
+    halt->signal = 0;
     for (int src = 0; src < size; src++) {
-        if (!find_promise(halt, src, &promise)) return;
-        if (promise.step > step) step = promise.step;
-        if (!signal) signal = promise.signal;
+        if (!find_promise(&result, src, &promise)) continue;
+        if (promise.step > halt->step) halt->step = promise.step;
+        if (!halt->signal) halt->signal = promise.signal;
     }
     halt->too_far = false;
-    for (int src = 0; src < size; src++) {
-        find_promise(halt, src, &promise);
-        halt->too_far |= is_too_far(&promise, step);
-    }
-    halt->step = step;
-    halt->signal = signal;
+    for (int src = 0; src < size; src++)
+        if (find_promise(&result, src, &promise)) halt->too_far |= is_too_far(&promise, halt->step);
     halt->agreed = true;
 }
 
@@ -84,28 +72,28 @@ static bool wants(const halt_t *halt) {
     return wanted_signal(halt) || (halt->due_ns != UINT64_MAX && sgp_clock_now() >= halt->due_ns);
 }
 
-/* The promises of the halt before have all arrived, and are no longer needed. */
 static void promise(halt_t *halt) {
-    if (halt->notice.number > ENDING_NUMBER + 1)
-        sgp_notice_forget(halt->all, halt->notice.number - 1);
     halt->next.signal = wanted_signal(halt);
-    memcpy(halt->notice.bytes, &halt->next, sizeof halt->next);
-    halt->notice.told = 0;
+    sgp_background_begin(&halt->background, &halt->next, sizeof halt->next);
     halt->promised = true;
 }
 
-/* Makes and sends this node's promise if it or another node wants a halt. */
+/* A node that wants to promise something as well has done so before. */
+static void join_others(void *owner) {
+    halt_t *halt = owner;
+    if (!halt->promised) promise(halt);
+}
+
+/* Makes this node's promise if it or another node wants a halt, and carries on until all agree; later on it answers nodes
+ * that do not know the result. */
 static void join_halt(halt_t *halt, bool fresh) {
-    if (halt->agreed) return;
-    fresh |= halt->again;
-    halt->again = false;
-    if (!halt->promised && (wants(halt) || (fresh && is_begun(halt)))) promise(halt), fresh = true;
-    if (!halt->promised) return;
-    if (!halt->told) {
-        halt->told = sgp_notice_tell(halt->all, &halt->notice);
-        fresh = true;
+    sgp_background_t *background = &halt->background;
+    if (fresh || sgp_background_is_due(background)) sgp_background_move(background);
+    if (!halt->promised && (wants(halt) || sgp_background_is_asked(background))) {
+        promise(halt);
+        sgp_background_move(background);
     }
-    if (halt->told && fresh) agree(halt);
+    if (halt->promised && !halt->agreed) conclude(halt);
 }
 
 static bool is_late(halt_t *halt) {
@@ -136,27 +124,39 @@ static sgp_status_t look(void *context, bool agent) {
     return status;
 }
 
-void halt_init(halt_t *halt, const train_groups_t *groups, const volatile sig_atomic_t *stop) {
+sgp_status_t halt_init(halt_t *halt, const train_groups_t *groups,
+                       const volatile sig_atomic_t *stop, uint64_t step) {
     sgp_group_t *const all[] = {groups->all, groups->nodes, groups->workers};
     *halt = (halt_t){.all = groups->all,
                      .one_group = !groups->nodes || groups->nodes == groups->all,
                      .stop = stop,
-                     .notice.number = ENDING_NUMBER + 1,
+                     .next.step = step,
                      .patience_ns = (uint64_t)HALT_PATIENCE_SECONDS * SGP_SECOND,
                      .due_ns = UINT64_MAX};
+    sgp_status_t status =
+        sgp_background_init(&halt->background, halt->all, sizeof halt->next, join_others, halt);
+    if (status) {
+        halt->all = NULL;
+        return status;
+    }
     pthread_mutex_init(&halt->lock, NULL);
     for (int i = 0; i < 3; i++) {
         if (!all[i] || (i > 0 && all[i] == all[0])) continue;
         halt->watches[i] = (halt_watch_t){.halt = halt, .group = all[i]};
         sgp_inbox_set_watch(sgp_group_inbox(all[i]), look, &halt->watches[i]);
     }
+    return SGP_OK;
 }
 
 void halt_fini(halt_t *halt) {
+    if (!halt->all) return;
     for (int i = 0; i < 3; i++)
         if (halt->watches[i].group)
             sgp_inbox_set_watch(sgp_group_inbox(halt->watches[i].group), NULL, NULL);
+    sgp_background_farewell(&halt->background);
+    sgp_background_fini(&halt->background);
     pthread_mutex_destroy(&halt->lock);
+    halt->all = NULL;
 }
 
 /* ---- halts ---- */
@@ -227,9 +227,7 @@ sgp_status_t halt_before_step(halt_t *halt, uint64_t step, double seconds, bool 
 
 void halt_over(halt_t *halt) {
     pthread_mutex_lock(&halt->lock);
-    halt->notice.number++;
-    halt->promised = halt->told = halt->agreed = false;
-    halt->again = true;
+    halt->promised = halt->agreed = false;
     pthread_mutex_unlock(&halt->lock);
 }
 
@@ -242,6 +240,12 @@ static bool tell_ending(halt_t *halt, sgp_notice_t notices[3]) {
     return told;
 }
 
+/* No ending comes from a node that is lost, where the others go on without it. */
+static bool is_gone(const halt_t *halt, int src) {
+    sgp_transport_t *transport = sgp_group_transport(halt->all);
+    return transport->elastic && sgp_fates_of(transport->fates, src).state != SGP_FATE_PRESENT;
+}
+
 /* Takes the endings that have arrived; true: all have. */
 static bool take_endings(const halt_t *halt, halt_ending_t *endings) {
     bool whole = true;
@@ -250,7 +254,7 @@ static bool take_endings(const halt_t *halt, halt_ending_t *endings) {
         if (src == sgp_group_rank(halt->all)) continue;
         if (sgp_notice_find(halt->all, ENDING_NUMBER, src, bytes))
             memcpy(&endings[src], bytes, sizeof endings[src]);
-        else whole = false;
+        else whole = whole && is_gone(halt, src);
     }
     return whole;
 }

@@ -8,11 +8,17 @@
  * that step, and a node that has not reached it goes on until it does, so no node waits for a
  * message of a node that has halted.
  *
+ * In a group that goes on without lost nodes, a node may be lost when some of the others have its
+ * promise and some have not. So they do not count promises, they agree on them (group/background.h):
+ * all that are left have the promises of the same nodes, perhaps also of one that is lost by then,
+ * and so the same largest p. None of them waits for the lost one.
+ *
  * An ending: the error that ends a node, which it sends to all others. Their waits then fail with
  * SGP_ERR_ENDED, they send their own endings, and every node knows the same facts about the end. */
 #ifndef SGP_RUN_HALT_H
 #define SGP_RUN_HALT_H
 
+#include "group/background.h"
 #include "group/notice.h"
 #include "run/train_types.h"
 
@@ -61,21 +67,20 @@ typedef struct halt {
     uint64_t patience_ns;
     uint64_t due_ns; /* from then on this node wants a checkpoint; UINT64_MAX: never */
 
-    halt_promise_t next; /* the promise that this node would make now */
-    bool promised;       /* it has made its promise */
-    bool told;           /* and sent it to all */
-    bool agreed;         /* it has the promises of all */
-    sgp_notice_t notice; /* with the promise */
-    uint64_t step;       /* agreed: the nodes halt before it */
-    int signal;          /* agreed: the reason; 0: a checkpoint */
-    bool too_far;        /* agreed: some node is too far behind, so the nodes do not halt to save */
-    bool again;          /* earlier notices may belong to the halt that begins now */
-    bool ended;          /* another node has sent its ending */
+    halt_promise_t next;         /* the promise that this node would make now */
+    bool promised;               /* it has made its promise */
+    bool agreed;                 /* the nodes have agreed on the promises */
+    sgp_background_t background; /* carries them */
+    uint64_t step;               /* agreed: the nodes halt before it */
+    int signal;                  /* agreed: the reason; 0: a checkpoint */
+    bool too_far; /* agreed: some node is too far behind, so the nodes do not halt to save */
+    bool ended;   /* another node has sent its ending */
 } halt_t;
 
 /* Sets the watches on the groups' inboxes; fini removes them. stop: a signal's number, borrowed,
- * may be NULL. */
-void halt_init(halt_t *halt, const train_groups_t *groups, const volatile sig_atomic_t *stop);
+ * may be NULL. step: the run's next. The errors of sgp_background_init. fini accepts zeros. */
+sgp_status_t halt_init(halt_t *halt, const train_groups_t *groups,
+                       const volatile sig_atomic_t *stop, uint64_t step);
 void halt_fini(halt_t *halt);
 
 /* Instead of HALT_PATIENCE_SECONDS. */
@@ -99,7 +104,7 @@ void halt_over(halt_t *halt);
 
 /* Sends all nodes the ending of this one and waits for theirs, HALT_PATIENCE_SECONDS at most. No
  * agent is running. endings: (size); status SGP_ERR_PEER_LOST for nodes whose ending did not
- * arrive. */
+ * arrive. Does not wait for nodes without which the others have gone on. */
 void halt_exchange_endings(halt_t *halt, const halt_ending_t *mine, halt_ending_t *endings);
 
 #endif

@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 void mass_warn(const run_t *run, const sgp_mixer_consensus_t *found, const char *when) {
-    if (run->rank != 0 || !(found->drift > MASS_DRIFT)) return;
+    if (!run_leads(run) || !(found->drift > MASS_DRIFT)) return;
     sgp_log(SGP_LOG_WARNING, "the mass has drifted by %.2g %s: rounding makes less than %g",
             found->drift, when, MASS_DRIFT);
 }

@@ -8,7 +8,7 @@
 
 #define MASS_DRIFT 1e-4 /* relative; the warning begins above it */
 
-/* Warns on node 0. when: "at the end of epoch 3". */
+/* Warns on the first node. when: "at the end of epoch 3". */
 void mass_warn(const run_t *run, const sgp_mixer_consensus_t *found, const char *when);
 
 /* Checks the mass of a restored checkpoint; all nodes call it before the first step. The errors of

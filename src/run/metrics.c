@@ -4,8 +4,11 @@
 #include "base/constants.h"
 #include "base/logging.h"
 #include "run/agreement.h"
+#include "run/presence.h"
+#include "run/summary.h"
 #include "files/json.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,8 +22,8 @@ void metrics_init(metrics_t *metrics, uint64_t steps_per_epoch, size_t parameter
     metrics->interval = (steps_per_epoch + METRICS_PER_EPOCH - 1) / METRICS_PER_EPOCH;
 }
 
-static void close_line(metrics_t *metrics, const float *z) {
-    probe_take(&metrics->probe, z, metrics->probes + metrics->count * metrics->probe.count);
+/* The probe's values have been taken. */
+static void close_line(metrics_t *metrics) {
     metrics_record_t *line = &metrics->lines[metrics->count++];
     double steps = (double)metrics->open_steps;
     *line = metrics->open;
@@ -29,6 +32,17 @@ static void close_line(metrics_t *metrics, const float *z) {
     line->mean.wait_ms /= steps;
     memset(&metrics->open, 0, sizeof metrics->open);
     metrics->open_steps = 0;
+}
+
+/* Where the probe's values of the next line go: (probe.count). */
+static float *open_probe(metrics_t *metrics) {
+    return metrics->probes + metrics->count * metrics->probe.count;
+}
+
+void metrics_cut(metrics_t *metrics) {
+    if (metrics->open_steps == 0) return;
+    for (size_t i = 0; i < metrics->probe.count; i++) open_probe(metrics)[i] = NAN;
+    close_line(metrics);
 }
 
 void metrics_add(metrics_t *metrics, const metrics_step_t *step, const float *z, uint64_t number,
@@ -43,7 +57,11 @@ void metrics_add(metrics_t *metrics, const metrics_step_t *step, const float *z,
     open->mean.lr = step->lr;
     open->mean.seconds = step->seconds;
     open->mean.weight = step->weight;
-    if (++metrics->open_steps == metrics->interval || last) close_line(metrics, z);
+    /* After a resume behind a loss the lines so far are those of more nodes, which were shorter: the last one is long. */
+    bool full = metrics->count == METRICS_PER_EPOCH - 1;
+    if ((++metrics->open_steps < metrics->interval || full) && !last) return;
+    probe_take(&metrics->probe, z, open_probe(metrics));
+    close_line(metrics);
 }
 
 static void add_records(sgp_state_t *state, const char *name, metrics_record_t *records,
@@ -96,7 +114,7 @@ static json_t *bad_json(const metrics_node_t *result) {
 
 static json_t *epoch_json(const metrics_epoch_t *epoch, const metrics_node_t *result) {
     const sgp_mixer_consensus_t *consensus = &epoch->consensus;
-    return json_pack(
+    json_t *object = json_pack(
         "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "seconds",
         files_json_number(result->seconds), "train_loss", files_json_number(result->train_loss),
         "test_loss", files_json_number(result->test_loss), "test_accuracy",
@@ -106,6 +124,12 @@ static json_t *epoch_json(const metrics_epoch_t *epoch, const metrics_node_t *re
         "drift", files_json_number(consensus->drift), "test_top5_accuracy",
         files_json_number(result->test_accuracy5), "average_model_top5_accuracy",
         files_json_number(epoch->average_model_accuracy5), "bad_pictures", bad_json(result));
+    if (!object || epoch->loss_count == 0 ||
+        json_object_set_new(object, "losses",
+                            summary_losses_json(epoch->losses, epoch->loss_count)) == 0)
+        return object;
+    json_decref(object);
+    return NULL;
 }
 
 /* Takes json (NULL: out of memory). */
@@ -133,14 +157,27 @@ char *metrics_text(const metrics_lines_t *lines, const metrics_epoch_t *epoch,
     bool printed = true;
     for (int i = 0; i < lines->count; i++)
         for (int node = 0; node < lines->size && printed; node++)
-            printed = print_record(stream, lines, epoch, node, i);
-    for (int node = 0; node < lines->size && printed; node++)
-        printed =
-            print_line(stream, joined(line_json(epoch->epoch, (double)epoch->step, lines, node),
-                                      epoch_json(epoch, &nodes[node])));
+            if (metrics_has(lines, node)) printed = print_record(stream, lines, epoch, node, i);
+    for (int node = 0; nodes && node < lines->size && printed; node++)
+        if (metrics_has(lines, node))
+            printed =
+                print_line(stream, joined(line_json(epoch->epoch, (double)epoch->step, lines, node),
+                                          epoch_json(epoch, &nodes[node])));
     if (fclose(stream) == 0 && printed && !files_json_failed()) return text;
     free(text);
     return NULL;
+}
+
+/* Notes which nodes are there, and moves their probes together. probes: (size, each). Returns how many. */
+static int take_presence(const sgp_group_t *group, metrics_lines_t *lines, float *probes,
+                         size_t each) {
+    size_t there = 0;
+    for (int r = 0; r < lines->size; r++) {
+        lines->there[r] = presence_has(group, r);
+        if (!lines->there[r]) continue;
+        memmove(probes + there++ * each, probes + (size_t)r * each, each * sizeof *probes);
+    }
+    return (int)there;
 }
 
 /* probes: (size, lines, coordinates) scratch. */
@@ -151,9 +188,11 @@ static sgp_status_t gather(metrics_t *metrics, sgp_group_t *group, metrics_lines
         sgp_group_gather(group, metrics->lines, count * sizeof *lines->records, lines->records);
     if (!status)
         status = sgp_group_gather(group, metrics->probes, count * line * sizeof *probes, probes);
-    for (size_t i = 0; i < count && !status; i++)
-        lines->distances[i] = probe_distance(probes + i * line, lines->size, count * line, line);
-    return status;
+    if (status) return status;
+    int there = take_presence(group, lines, probes, count * line);
+    for (size_t i = 0; i < count; i++)
+        lines->distances[i] = probe_distance(probes + i * line, there, count * line, line);
+    return SGP_OK;
 }
 
 sgp_status_t metrics_gather(metrics_t *metrics, sgp_group_t *group, metrics_lines_t *lines) {
@@ -161,9 +200,10 @@ sgp_status_t metrics_gather(metrics_t *metrics, sgp_group_t *group, metrics_line
     metrics_lines_t all = {.size = (int)size, .count = (int)count};
     all.records = malloc(size * count * sizeof *all.records);
     all.distances = malloc(count * sizeof *all.distances);
+    all.there = malloc(size * sizeof *all.there);
     float *probes = malloc(size * count * metrics->probe.count * sizeof *probes);
     sgp_status_t status = SGP_OK;
-    if (!all.records || !all.distances || !probes)
+    if (!all.records || !all.distances || !all.there || !probes)
         status = sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the metrics of %zu nodes", size);
     status = agreement_share(group, status);
     if (!status) status = gather(metrics, group, &all, probes);
@@ -177,6 +217,7 @@ sgp_status_t metrics_gather(metrics_t *metrics, sgp_group_t *group, metrics_line
 void metrics_release(metrics_lines_t *lines) {
     free(lines->records);
     free(lines->distances);
+    free(lines->there);
     *lines = (metrics_lines_t){0};
 }
 

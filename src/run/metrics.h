@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The metrics of a run, and metrics.jsonl, in which each line is a JSON object.
  *
- * Every node keeps its own numbers in memory during an epoch and sends them to node 0 at its end,
+ * Every node keeps its own numbers in memory during an epoch and sends them to the others at its end,
  * so that logging adds no message and no waiting to a step. The file therefore grows by whole
  * epochs; an interrupted run has those that were finished.
  *
@@ -21,12 +21,14 @@
  * The fields from average_model_accuracy on are the same for all nodes; this consensus_distance is
  * over all parameters. If a node has several workers, each has lines of its own, with "worker": 0
  * after "node"; the loss is the worker's, test loss and accuracy are the node's. Numbers that do
- * not exist are null. */
+ * not exist are null. After a loss (run/run_losses.h) the lost node has no more lines, and the next lines at the end of an epoch
+ * have "losses": [{"node": 3, "step": 120, "reason": "its process ended"}]. */
 #ifndef SGP_RUN_METRICS_H
 #define SGP_RUN_METRICS_H
 
 #include "base/state.h"
 #include "run/probe.h"
+#include "run/train_types.h"
 
 #include <sgp/mixer.h>
 #include <stdbool.h>
@@ -57,6 +59,8 @@ typedef struct metrics_epoch {
     double average_model_accuracy;
     double average_model_accuracy5; /* top-5 */
     sgp_mixer_consensus_t consensus;
+    const train_loss_t *losses; /* (loss_count) of nodes, since the epoch before */
+    int loss_count;
 } metrics_epoch_t;
 
 /* Those of each. */
@@ -79,9 +83,10 @@ typedef struct metrics {
         probes[METRICS_PER_EPOCH * PROBE_MAX]; /* (lines, probe.count) z after a line's last step */
 } metrics_t;
 
-/* The lines of an epoch, of all nodes. */
+/* The lines of an epoch, of all nodes that are there. */
 typedef struct metrics_lines {
     int size, count;
+    bool *there; /* (size); NULL: all are */
     int workers; /* of a node: line i is worker i % workers of node i / workers; 0: one */
     metrics_record_t *records; /* (size, count) */
     double *distances;         /* (count) consensus */
@@ -98,14 +103,23 @@ void metrics_add(metrics_t *metrics, const metrics_step_t *step, const float *z,
 /* Lists the state that a checkpoint in the middle of an epoch must hold. */
 void metrics_state(metrics_t *metrics, sgp_state_t *state);
 
+/* Ends the line that is open, if one is, without a consensus distance: of a node that makes no further step. count <
+ * METRICS_PER_EPOCH then. */
+void metrics_cut(metrics_t *metrics);
+
+/* Whether a process of the lines is there. */
+static inline bool metrics_has(const metrics_lines_t *lines, int process) {
+    return !lines->there || lines->there[process];
+}
+
 /* Gathers the lines of the epoch from all nodes and begins the next epoch. All nodes call it;
  * blocks as sgp_group_gather. Release *lines with metrics_release after success.
  * SGP_ERR_NO_MEMORY. */
 sgp_status_t metrics_gather(metrics_t *metrics, sgp_group_t *group, metrics_lines_t *lines);
 void metrics_release(metrics_lines_t *lines);
 
-/* Appends the lines and the epoch's results to directory/metrics.jsonl. nodes: (size). SGP_ERR_IO,
- * SGP_ERR_NO_MEMORY. */
+/* Appends the lines and the epoch's results to directory/metrics.jsonl. nodes: (size) NULL: the epoch has no results yet.
+ * SGP_ERR_IO, SGP_ERR_NO_MEMORY. */
 sgp_status_t metrics_write(const metrics_lines_t *lines, const char *directory,
                            const metrics_epoch_t *epoch, const metrics_node_t *nodes);
 

@@ -40,3 +40,34 @@ bool train_mixer_changes(const train_options_t *options, uint64_t epoch) {
     return epoch > 0 && (train_stages_begin(&options->algorithm, epoch) ||
                          train_stages_begin(&options->peers, epoch));
 }
+
+static const char *stage_stops_because(const sgp_mixer_options_t *mixer) {
+    switch (mixer->algorithm) {
+    case SGP_ALGORITHM_ADPSGD:
+        return "adpsgd cannot go on without a node; sgp, osgp and dpsgd can";
+    case SGP_ALGORITHM_ALLREDUCE:
+        return "allreduce cannot go on without a node; sgp, osgp and dpsgd can";
+    default:
+        if (mixer->graph.kind == SGP_GRAPH_RING && mixer->graph.peers < 2)
+            return "a ring with one peer is cut by the loss of a node; with 2 peers it is not";
+        return NULL;
+    }
+}
+
+const char *train_stops_because(const train_options_t *options) {
+    const char *why = NULL;
+    if (strcmp(options->transport, "mpi") == 0)
+        return "mpi ends the job with any of its processes; shm and tcp do not";
+    if (options->workers > 1) return "nodes of several workers cannot go on without a node";
+    for (int epoch = 0; epoch < options->epochs && !why; epoch++) {
+        if (epoch > 0 && !train_mixer_changes(options, (uint64_t)epoch)) continue;
+        sgp_mixer_options_t mixer = train_mixer_options(options, (uint64_t)epoch);
+        why = stage_stops_because(&mixer);
+    }
+    return why;
+}
+
+bool train_goes_on(const train_options_t *options) {
+    bool stops = options->on_loss && strcmp(options->on_loss, "stop") == 0;
+    return !stops && !train_stops_because(options);
+}

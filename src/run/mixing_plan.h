@@ -11,4 +11,11 @@ sgp_mixer_options_t train_mixer_options(const train_options_t *options, uint64_t
 /* Whether they differ from those of the epoch before; false for epoch 0. */
 bool train_mixer_changes(const train_options_t *options, uint64_t epoch);
 
+/* Why the nodes of such a run cannot go on without a lost one, a clause that follows a colon; NULL: they can. It depends
+ * on no number of nodes, which may not be known before they join. */
+const char *train_stops_because(const train_options_t *options);
+
+/* Whether they go on: if they can, unless on_loss is "stop". */
+bool train_goes_on(const train_options_t *options);
+
 #endif

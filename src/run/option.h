@@ -72,6 +72,8 @@ typedef struct option {
     /* The value in that list, if it is not the printed one. options: the whole struct. */
     void (*agree)(const void *options, char *text /* (OPTION_TEXT) */);
     bool may_change; /* --resume may give another value */
+    bool
+        may_resize; /* the same, and a checkpoint is hashed with the value that it was written with */
     bool unrecorded; /* not in config.json */
     bool elsewhere;  /* in config.json, but --resume does not read it back */
     /* Names of the parts of an "INTEGER:NUMBER", which config.json holds as an object. */

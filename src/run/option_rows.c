@@ -44,7 +44,9 @@ const option_t train_option_rows[] = {
      .min = 1,
      .max = SGP_MOST_PROCESSES,
      .agreed = 1,
-     .help = "start N nodes on this machine; with --join: nodes of the whole group",
+     .may_resize = true,
+     .help = "start N nodes on this machine; with --join: nodes of the whole group; with --resume: "
+             "the run's number, or another",
      .more = "A run has at most 65,536 processes. Under a launcher, the launcher's number counts."},
     {.name = "workers-per-node",
      .argument = "M",
@@ -293,6 +295,22 @@ const option_t train_option_rows[] = {
              "under mpirun or srun; loopback: all nodes are threads of one process",
      .more = "*shm* is shared memory of one machine; *tcp* is a network, or the machine's "
              "loopback interface."},
+    {.name = "on-loss",
+     .argument = "ACTION",
+     .type = OPTION_CHOICE,
+     .section = SECTION_NODES,
+     .offset = AT(on_loss),
+     .shown = "continue where the nodes can, else stop",
+     .choices = "continue, stop",
+     .agreed = 41,
+     .may_change = true,
+     .help = "when a node is killed, hangs or is cut off: the others go on without it, or the run "
+             "stops",
+     .more = "*continue*: a run of sgp, osgp or dpsgd over shm, tcp or auto trains on, and its "
+             "summary names the lost nodes. The samples that they would have taken are left out, "
+             "and checkpoints are of the nodes that are left. adpsgd, allreduce, nodes of several "
+             "workers, a ring with one peer, and *--transport mpi*, where MPI ends the job, stop. "
+             "*stop*: the loss of a node ends the run of all; *--resume* continues it."},
     {.name = "allreduce",
      .argument = "WHOSE",
      .type = OPTION_CHOICE,
@@ -517,12 +535,17 @@ const option_t train_option_rows[] = {
      .agree = value_agree_resume,
      .may_change = true,
      .unrecorded = true,
-     .help = "continue a run from its last good checkpoint, with its options",
+     .help = "continue a run from its last good checkpoint, with its options; --nodes may be "
+             "another number",
      .more =
          "The newest checkpoint that is whole on all nodes counts. The run ends with the same "
-         "parameters, bit for bit, as if it had never stopped. Only --data (if the same data "
-         "have moved), --data-threads, --on-bad-image, --transport, --output, --checkpoint-every, "
-         "--checkpoint-minutes, --keep-going, --tensorboard, --trace, --quiet and --json may be "
+         "parameters, bit for bit, as if it had never stopped. With another number of *--nodes* "
+         "each node reads all files of the checkpoint and begins with their mean; the epoch goes "
+         "on with the samples that are left, and the learning rate follows the global batch. "
+         "Apart from that only --data (if the same data "
+         "have moved), --data-threads, --on-bad-image, --transport, --on-loss, --output, "
+         "--checkpoint-every, --checkpoint-minutes, --keep-going, --tensorboard, --trace, --quiet "
+         "and --json may be "
          "given "
          "new values. "
          "Without --output the run continues in DIR. Of a finished run the summary is printed."},

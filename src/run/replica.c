@@ -44,6 +44,20 @@ static sgp_status_t create_model(replica_t *replica, const train_options_t *opti
     return SGP_OK;
 }
 
+epochs_t replica_epochs(const train_options_t *options, int nodes, const feed_t *feed) {
+    uint64_t processes = (uint64_t)nodes * (uint64_t)options->workers;
+    return epochs_make((uint64_t)options->epochs, feed_shape(feed)->train_count,
+                       processes * (uint64_t)options->batch_size);
+}
+
+double replica_rate(const replica_t *replica, uint64_t k) {
+    return schedule_rate(&replica->schedule, epochs_even_step(&replica->epochs, k));
+}
+
+double replica_epochs_done(const replica_t *replica, uint64_t step) {
+    return epochs_even_step(&replica->epochs, step) / (double)replica->steps_per_epoch;
+}
+
 static sgp_status_t create_feed(replica_t *replica, const train_options_t *options, int rank) {
     feed_options_t feed = {.data = options->data,
                            .limit = options->limit_samples,
@@ -61,6 +75,7 @@ static sgp_status_t create_feed(replica_t *replica, const train_options_t *optio
     sgp_status_t status = feed_create(&feed, &replica->feed);
     if (status) return status;
     replica->steps_per_epoch = feed_steps(replica->feed);
+    replica->epochs = replica_epochs(options, options->nodes, replica->feed);
     replica->schedule = schedule_make(options, replica->steps_per_epoch);
     return SGP_OK;
 }

@@ -7,17 +7,19 @@
 #include "data/feed.h"
 #include "files/model_file.h"
 #include "model/model.h"
+#include "run/epochs.h"
 #include "run/schedule.h"
 
 typedef struct replica {
     feed_t *feed;
     model_t *model;
     sgp_optimizer_t *optimizer;
-    sgp_mixer_t *mixer; /* NULL before replica_join */
-    schedule_t schedule;
-    uint64_t steps_per_epoch;
-    size_t parameters; /* P */
-    size_t buffers;    /* S */
+    sgp_mixer_t *mixer;       /* NULL before replica_join */
+    schedule_t schedule;      /* in steps of these nodes, as if there had never been others */
+    epochs_t epochs;          /* of the run */
+    uint64_t steps_per_epoch; /* of an epoch that these nodes make alone */
+    size_t parameters;        /* P */
+    size_t buffers;           /* S */
 
     float *gradient; /* (P) */
     float *average;  /* (P + S) over the nodes, after an epoch */
@@ -43,6 +45,15 @@ model_options_t replica_model_options(const train_options_t *options, const feed
 
 /* Threads that decode pictures. */
 int replica_data_threads(const train_options_t *options);
+
+/* The epochs of a run on such data whose nodes are `nodes` from the beginning. */
+epochs_t replica_epochs(const train_options_t *options, int nodes, const feed_t *feed);
+
+/* The learning rate of the run's step k, from 0. */
+double replica_rate(const replica_t *replica, uint64_t k);
+
+/* Epochs that the run has come to after `step` steps, with a fraction. */
+double replica_epochs_done(const replica_t *replica, uint64_t step);
 
 /* Of the data set's images; borrows from the replica. Writers of files only read it. */
 model_file_normalisation_t replica_normalisation(const replica_t *replica);

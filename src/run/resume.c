@@ -6,7 +6,7 @@
 #include "files/json.h"
 #include "run/agreement.h"
 #include "run/checkpoint_folder.h"
-#include "run/checkpoint_label.h"
+#include "run/checkpoint_set.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,42 +14,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- before the start: one process checks all files ---- */
-
 typedef struct verdict {
     sgp_status_t status;
     char problem[TENSOR_FILE_PROBLEM];
 } verdict_t;
-
-static sgp_status_t check_file(const train_options_t *options, const replica_t *replica,
-                               const char *id, uint64_t step, int rank,
-                               char problem[TENSOR_FILE_PROBLEM]) {
-    char path[PATH_MAX];
-    checkpoint_label_t label;
-    sgp_status_t status = checkpoint_file(options->resume, step, rank, path);
-    if (status) {
-        snprintf(problem, TENSOR_FILE_PROBLEM, "its path is too long");
-        return status;
-    }
-    checkpoint_label_init(&label, options, replica, id, step, rank);
-    return checkpoint_label_check(path, &label, problem);
-}
-
-/* The verdict on a step is that of its first damaged file, or else of its first missing one. */
-static verdict_t check_step(const train_options_t *options, const replica_t *replica,
-                            const char *id, uint64_t step) {
-    verdict_t verdict = {.status = SGP_OK};
-    for (int rank = 0; rank < options->nodes * options->workers; rank++) {
-        char problem[TENSOR_FILE_PROBLEM];
-        sgp_status_t status = check_file(options, replica, id, step, rank, problem);
-        if (!status || (verdict.status && status == SGP_ERR_NOT_FOUND)) continue;
-        bool first = verdict.status == SGP_OK || verdict.status == SGP_ERR_NOT_FOUND;
-        if (!first) continue;
-        verdict.status = status;
-        memcpy(verdict.problem, problem, sizeof problem);
-    }
-    return verdict;
-}
 
 /* A run that is killed while it writes its first checkpoint leaves one folder with files missing.
  * Any other damage is an error. */
@@ -63,18 +31,36 @@ static sgp_status_t none_is_good(size_t checkpoints, sgp_status_t status, const 
     return sgp_fail(status, "%s; none of the %zu checkpoints is good", problem, checkpoints);
 }
 
-static sgp_status_t check_all(const train_options_t *options, const replica_t *replica,
-                              const char *id, const checkpoint_list_t *list, uint64_t *step) {
+/* The parts that nodes have of the shards, and their orders, are those of one number of nodes. loud: logs the error. */
+static sgp_status_t check_shards(const train_options_t *options, const checkpoint_origin_t *origin,
+                                 uint64_t step, bool loud) {
+    uint64_t begun = step - epochs_start_at(&origin->epochs, step);
+    if (!options->shard_per_node ||
+        (origin->nodes == options->nodes && origin->epochs.first == 0) || begun == 0)
+        return SGP_OK;
+    if (!loud) return SGP_ERR_INVALID;
+    return sgp_fail(SGP_ERR_INVALID,
+                    "the checkpoint of step %" PRIu64 " is of %d nodes in the middle of an epoch: "
+                    "with shard-per-node other nodes can go on at the end of an epoch only",
+                    step, origin->nodes);
+}
+
+/* ---- before the start: one process checks all files ---- */
+
+static sgp_status_t check_all(const checkpoint_reader_t *reader, const checkpoint_list_t *list,
+                              uint64_t *step) {
     verdict_t newest = {.status = SGP_OK};
     *step = 0;
     for (size_t i = 0; i < list->count; i++) {
-        verdict_t verdict = check_step(options, replica, id, list->steps[i]);
+        verdict_t verdict = {.status = SGP_OK};
+        checkpoint_origin_t origin;
+        verdict.status = checkpoint_set_check(reader, list->steps[i], &origin, verdict.problem);
         if (verdict.status == SGP_ERR_NO_MEMORY)
             return sgp_fail(verdict.status, "%s", verdict.problem);
         if (i == 0) newest = verdict;
         if (verdict.status) continue;
         *step = list->steps[i];
-        return SGP_OK;
+        return check_shards(reader->options, &origin, *step, true);
     }
     if (may_begin_again(list->count, newest.status)) return SGP_OK;
     return none_is_good(list->count, newest.status, newest.problem);
@@ -89,43 +75,58 @@ sgp_status_t resume_check(const train_options_t *options, uint64_t *step) {
     if (status) return status;
     status = checkpoint_list(options->resume, &list);
     if (!status) {
-        status = check_all(options, &replica, id, &list, step);
+        checkpoint_reader_t reader = {.directory = options->resume,
+                                      .options = options,
+                                      .replica = &replica,
+                                      .id = id,
+                                      .size = 1};
+        status = check_all(&reader, &list, step);
         checkpoint_list_release(&list);
     }
     replica_fini(&replica);
     return status;
 }
 
-/* ---- at the start: each node checks its own files ---- */
+/* ---- at the start: each node checks its part ---- */
 
 /* As it travels. */
 typedef struct offer {
-    uint64_t step;  /* of its newest good file, not above the limit; 0: none */
+    uint64_t step;  /* of the newest checkpoint that is good to it, not above the limit; 0: none */
     uint64_t bad;   /* it has bad files, so that the run must not begin again */
     uint64_t named; /* bad files of which it has warned */
+    uint64_t other; /* nodes of another number that wrote a checkpoint that it has whole; 0: none */
 } offer_t;
 
 typedef struct search {
     checkpoint_list_t list;
-    size_t next;      /* index of the newest step that is good or not checked yet */
-    uint64_t good;    /* step of the last good file found; 0: none */
-    uint64_t named;   /* bad files */
-    verdict_t newest; /* on the newest bad file */
+    size_t next;                /* index of the newest step that is good or not checked yet */
+    uint64_t good;              /* step of the last good checkpoint found; 0: none */
+    checkpoint_origin_t origin; /* its */
+    uint64_t other;             /* as in the offer */
+    uint64_t named;             /* bad files */
+    verdict_t newest;           /* on the newest bad file */
 } search_t;
 
-/* Finds the newest good file up to `limit`. A missing file is not warned of here: it means a killed
+/* Finds the newest good checkpoint up to `limit`. A missing file is not warned of here: it means a killed
  * run, the checkpoint is void on all nodes, and node 0 says so once. SGP_ERR_NO_MEMORY: a file that
  * could not be checked does not count as bad. */
 static sgp_status_t look(run_t *run, search_t *search, uint64_t limit) {
+    checkpoint_reader_t reader = {.directory = run->options->resume,
+                                  .options = run->options,
+                                  .replica = &run->replica,
+                                  .id = run->id,
+                                  .rank = run->rank,
+                                  .size = run->size};
     search->good = 0;
     for (; search->next < search->list.count; search->next++) {
         uint64_t step = search->list.steps[search->next];
         char problem[TENSOR_FILE_PROBLEM];
         if (step > limit) continue;
-        sgp_status_t status =
-            check_file(run->options, &run->replica, run->id, step, run->rank, problem);
+        sgp_status_t status = checkpoint_set_check(&reader, step, &search->origin, problem);
         if (!status) {
             search->good = step;
+            if (search->origin.nodes != run->options->nodes)
+                search->other = (uint64_t)search->origin.nodes;
             return SGP_OK;
         }
         if (status == SGP_ERR_NO_MEMORY) return sgp_fail(status, "%s", problem);
@@ -151,12 +152,26 @@ static bool agreed(const offer_t *offers, int size, uint64_t *limit) {
     return same;
 }
 
+/* Where a node has a whole checkpoint of other nodes and the run would begin again, some node does not see the files. */
+static sgp_status_t refuse_unseen(const run_t *run, const offer_t *offers) {
+    int finder = run->size;
+    for (int i = run->size - 1; i >= 0; i--)
+        if (offers[i].other) finder = i;
+    if (finder == run->size) return SGP_OK;
+    if (finder != run->rank) return SGP_ERR_NOT_FOUND;
+    return sgp_fail(SGP_ERR_NOT_FOUND,
+                    "%s: not all nodes have the whole checkpoint of %d nodes: to go on with %d, "
+                    "each of them must see the files of all",
+                    run->options->resume, (int)offers[finder].other, run->options->nodes);
+}
+
 /* Logs the choice once. */
 static sgp_status_t conclude(const run_t *run, const search_t *search, const offer_t *offers) {
     const char *directory = run->options->resume;
     uint64_t step = offers[0].step, named = 0;
     int bad = -1;
     for (int i = run->size - 1; i >= 0; i--) {
+        if (!presence_has(run->group, i)) continue;
         named += offers[i].named;
         if (offers[i].bad) bad = i;
     }
@@ -164,7 +179,8 @@ static sgp_status_t conclude(const run_t *run, const search_t *search, const off
         if (bad != run->rank) return SGP_ERR_FORMAT;
         return none_is_good(search->list.count, search->newest.status, search->newest.problem);
     }
-    if (run->rank != 0) return SGP_OK;
+    sgp_status_t status = step == 0 ? refuse_unseen(run, offers) : SGP_OK;
+    if (status || !run_leads(run)) return status;
     if (step == 0)
         sgp_log(SGP_LOG_WARNING, "%s: has no complete checkpoint: beginning from the start",
                 directory);
@@ -186,12 +202,38 @@ static sgp_status_t choose(run_t *run, search_t *search, offer_t *offers, uint64
         offer_t mine = {.step = search->good,
                         .bad = search->newest.status &&
                                !may_begin_again(search->list.count, search->newest.status),
-                        .named = search->named};
+                        .named = search->named,
+                        .other = search->other};
         status = sgp_group_gather(run->group, &mine, sizeof mine, offers);
         if (status) return status;
+        presence_fill(run->group, offers, sizeof *offers);
     } while (!agreed(offers, run->size, &limit));
     *step = offers[0].step;
     return conclude(run, search, offers);
+}
+
+static sgp_status_t refuse_mixture(const run_t *run, uint64_t step) {
+    if (!run_leads(run)) return SGP_ERR_MISMATCH;
+    return sgp_fail(SGP_ERR_MISMATCH,
+                    "%s: in the checkpoint of step %" PRIu64
+                    " the files of the nodes are of different runs",
+                    run->options->resume, step);
+}
+
+/* All nodes must have found the same place in the samples; node 0 logs if they have not. */
+static sgp_status_t take_origin(run_t *run, const checkpoint_origin_t *mine, uint64_t step) {
+    checkpoint_origin_t *all = calloc((size_t)run->size, sizeof *all);
+    sgp_status_t status =
+        all ? SGP_OK : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d nodes", run->size);
+    status = agreement_share(run->group, status);
+    if (!status) status = sgp_group_gather(run->group, mine, sizeof *mine, all);
+    if (!status) presence_fill(run->group, all, sizeof *all);
+    for (int i = 0; i < run->size && !status; i++)
+        if (!checkpoint_origin_same(&all[i], &all[0])) status = refuse_mixture(run, step);
+    free(all);
+    if (!status) status = check_shards(run->options, mine, step, run_leads(run));
+    if (!status) run->origin = *mine;
+    return status;
 }
 
 sgp_status_t resume_choose(run_t *run, uint64_t *step) {
@@ -201,6 +243,7 @@ sgp_status_t resume_choose(run_t *run, uint64_t *step) {
                               : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d nodes", run->size);
     sgp_status_t status = agreement_share(run->group, own);
     if (!status) status = choose(run, &search, offers, step);
+    if (!status && *step > 0) status = take_origin(run, &search.origin, *step);
     checkpoint_list_release(&search.list);
     free(offers);
     return status;
@@ -208,25 +251,31 @@ sgp_status_t resume_choose(run_t *run, uint64_t *step) {
 
 /* ---- the run's files ---- */
 
-/* Whether the line, without its newline, is of an epoch from 1 to `epochs`; see
+static bool is_up_to(const json_t *object, uint64_t step) {
+    const json_t *number = json_object_get(object, "step");
+    return json_is_integer(number) && json_integer_value(number) >= 1 &&
+           (uint64_t)json_integer_value(number) <= step;
+}
+
+/* Whether the line, without its newline, is of an epoch from 1 to `epochs`, or of a step up to `step`; see
  * files_json_failed. */
-static bool keeps(const char *line, size_t length, uint64_t epochs) {
+static bool keeps(const char *line, size_t length, uint64_t epochs, uint64_t step) {
     json_t *object = files_json_parse(line, length, 0, NULL);
     json_t *epoch = json_object_get(object, "epoch");
     bool kept = json_is_integer(epoch) && json_integer_value(epoch) >= 1 &&
-                (uint64_t)json_integer_value(epoch) <= epochs;
+                ((uint64_t)json_integer_value(epoch) <= epochs || is_up_to(object, step));
     json_decref(object);
     return kept;
 }
 
 /* Copies the lines to keep. A line without its newline was cut. */
-static bool filter(FILE *file, FILE *kept, uint64_t epochs) {
+static bool filter(FILE *file, FILE *kept, uint64_t epochs, uint64_t step) {
     char *line = NULL;
     size_t room = 0;
     bool good = true;
     files_json_begin();
     for (ssize_t length; good && (length = getline(&line, &room, file)) > 0;) {
-        bool stays = line[length - 1] == '\n' && keeps(line, (size_t)length - 1, epochs);
+        bool stays = line[length - 1] == '\n' && keeps(line, (size_t)length - 1, epochs, step);
         good = !files_json_failed();
         if (good && stays) good = fwrite(line, 1, (size_t)length, kept) == (size_t)length;
     }
@@ -234,7 +283,7 @@ static bool filter(FILE *file, FILE *kept, uint64_t epochs) {
     return good && feof(file); /* without memory getline ends earlier */
 }
 
-sgp_status_t resume_metrics(const char *from, const char *output, uint64_t epochs) {
+sgp_status_t resume_metrics(const char *from, const char *output, uint64_t epochs, uint64_t step) {
     char path[PATH_MAX], *text = NULL;
     size_t length;
     if (snprintf(path, sizeof path, "%s/" METRICS_FILE, from) >= PATH_MAX)
@@ -251,7 +300,7 @@ sgp_status_t resume_metrics(const char *from, const char *output, uint64_t epoch
         return sgp_fail(SGP_ERR_NO_MEMORY, "%s: no memory to read it", path);
     }
     FILE *kept = open_memstream(&text, &length);
-    bool good = kept && filter(file, kept, epochs);
+    bool good = kept && filter(file, kept, epochs, step);
     if (kept && fclose(kept) != 0) good = false;
     good = good && text; /* which fclose drops without an error if it cannot trim it */
     fclose(file);

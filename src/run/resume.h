@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Resuming a run: chooses the checkpoint, and keeps the metrics of finished epochs.
  *
- * The choice is the newest checkpoint in which every node's file is whole and of this run. Any
- * other file is named in a warning, and an older checkpoint is taken. A run that ended before its
- * first checkpoint was complete begins again; it is an error if all checkpoints are bad. */
+ * The choice is the newest checkpoint in which every node's file is whole and of this run. It may be of another number of
+ * nodes; then each node must see all files. Any other file is named in a warning, and an older checkpoint is taken. A run
+ * that ended before its first checkpoint was complete begins again; it is an error if all checkpoints are bad. */
 #ifndef SGP_RUN_RESUME_H
 #define SGP_RUN_RESUME_H
 
@@ -15,13 +15,13 @@
  * newest. SGP_ERR_IO: unreadable. The errors of replica_init. */
 sgp_status_t resume_check(const train_options_t *options, uint64_t *step);
 
-/* The same choice by all nodes together: each checks its own files and warns of bad ones, and *step
- * is the same on every node. Called before replica_join and after run_id_find. */
+/* The same choice by all nodes together: each checks its part (checkpoint_set.h) and warns of bad files, and *step and
+ * run->origin, which is set if *step > 0, are the same on every node. Called before replica_join and after run_id_find. */
 sgp_status_t resume_choose(run_t *run, uint64_t *step);
 
-/* Replaces OUTPUT/metrics.jsonl by the lines of FROM/metrics.jsonl up to epoch `epochs`. Later
+/* Replaces OUTPUT/metrics.jsonl by the lines of FROM/metrics.jsonl up to epoch `epochs` or step `step`. Later
  * lines and a last line that was cut are dropped. If there is no file, the new one is empty, with a
  * warning. SGP_ERR_IO, SGP_ERR_NO_MEMORY, logged. */
-sgp_status_t resume_metrics(const char *from, const char *output, uint64_t epochs);
+sgp_status_t resume_metrics(const char *from, const char *output, uint64_t epochs, uint64_t step);
 
 #endif

@@ -4,6 +4,7 @@
 #include "base/logging.h"
 #include "files/json.h"
 #include "run/agreement.h"
+#include "run/presence.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -50,28 +51,38 @@ sgp_status_t run_id_read(const char *directory, char id[RUN_ID_TEXT]) {
     return status;
 }
 
-/* Every node takes node 0's id. */
-static sgp_status_t share(sgp_group_t *group, char id[RUN_ID_TEXT]) {
+/* Every node takes the id of node `from`. */
+static sgp_status_t share(sgp_group_t *group, int from, char id[RUN_ID_TEXT]) {
     int size = sgp_group_size(group);
     char(*all)[RUN_ID_TEXT] = malloc((size_t)size * sizeof *all);
     if (!all) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d nodes", size);
     sgp_status_t status = sgp_group_gather(group, id, RUN_ID_TEXT, all);
-    if (!status) memcpy(id, all[0], RUN_ID_TEXT);
+    if (!status) memcpy(id, all[from], RUN_ID_TEXT);
     free(all);
     return status;
 }
 
+/* The first node makes the id, by reading it from `directory` or drawing it (NULL). If that node is lost before all have
+ * it, the next one does. */
+static sgp_status_t make(sgp_group_t *group, const char *directory, char id[RUN_ID_TEXT]) {
+    int from;
+    sgp_status_t status;
+    do {
+        from = presence_first(group);
+        status = SGP_OK;
+        if (sgp_group_rank(group) == from)
+            status = directory ? run_id_read(directory, id) : run_id_draw(id);
+        status = agreement_share(group, status);
+        if (!status) status = share(group, from, id);
+    } while (!status && !presence_has(group, from));
+    return status;
+}
+
 sgp_status_t run_id_find(sgp_group_t *group, const char *directory, char id[RUN_ID_TEXT]) {
-    sgp_status_t status = SGP_OK;
     memset(id, 0, RUN_ID_TEXT);
-    if (sgp_group_rank(group) == 0 && directory) status = run_id_read(directory, id);
-    status = agreement_share(group, status);
-    return status ? status : share(group, id);
+    return directory ? make(group, directory, id) : SGP_OK;
 }
 
 sgp_status_t run_id_complete(sgp_group_t *group, char id[RUN_ID_TEXT]) {
-    if (*id) return SGP_OK;
-    sgp_status_t status = sgp_group_rank(group) == 0 ? run_id_draw(id) : SGP_OK;
-    status = agreement_share(group, status);
-    return status ? status : share(group, id);
+    return *id ? SGP_OK : make(group, NULL, id);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The id of a run: 128 random bits as hexadecimal digits. Node 0 draws it when the run begins,
+/* The id of a run: 128 random bits as hexadecimal digits. The first node draws it when the run begins,
  * --resume keeps it, and every file of the run names it, so that no file of another run with the
  * same options is taken for one of this run. */
 #ifndef SGP_RUN_RUN_ID_H
@@ -18,11 +18,11 @@ sgp_status_t run_id_draw(char id[RUN_ID_TEXT]);
  * no config.json. SGP_ERR_FORMAT, SGP_ERR_IO, logged. */
 sgp_status_t run_id_read(const char *directory, char id[RUN_ID_TEXT]);
 
-/* Gives every node the id that node 0 reads from `directory`; "" if that is NULL. All nodes call
+/* Gives every node the id that the first one reads from `directory`; "" if that is NULL. All nodes call
  * it; blocks as sgp_group_gather. The errors of run_id_read, on all nodes; SGP_ERR_NO_MEMORY. */
 sgp_status_t run_id_find(sgp_group_t *group, const char *directory, char id[RUN_ID_TEXT]);
 
-/* Gives every node an id that node 0 draws, unless they have one. As run_id_find. */
+/* Gives every node an id that the first one draws, unless they have one. As run_id_find. */
 sgp_status_t run_id_complete(sgp_group_t *group, char id[RUN_ID_TEXT]);
 
 #endif

@@ -7,18 +7,25 @@
 
 #include "run/run_state.h"
 
-/* Begins the files, on node 0, and the recording of a trace. A resumed run keeps the metrics of
+/* Begins the files, on the first node, and the recording of a trace. A resumed run keeps the metrics of
  * finished epochs. SGP_ERR_IO, SGP_ERR_NO_MEMORY, logged. */
 sgp_status_t run_output_begin(run_t *run);
 
-/* Writes config.json on a machine that does not see node 0's, so that the run can be continued
- * there. Called after node 0's run_output_begin. SGP_ERR_IO, SGP_ERR_NO_MEMORY, logged. */
+/* The lost node that wrote the files has left that to this one. epochs: finished before the one that is written next. As
+ * run_output_begin. */
+sgp_status_t run_output_take_over(run_t *run, uint64_t epochs);
+
+/* Gathers the trace into its file, if there is one. As run_trace_gather. */
+sgp_status_t run_output_trace(run_t *run);
+
+/* Writes config.json on a machine that does not see the first node's, so that the run can be continued
+ * there. Called after the first node's run_output_begin. SGP_ERR_IO, SGP_ERR_NO_MEMORY, logged. */
 sgp_status_t run_output_copy_config(const run_t *run);
 
-/* Writes the averaged model and the summary, on node 0. SGP_ERR_IO, SGP_ERR_NO_MEMORY, logged. */
+/* Writes the averaged model and the summary, on the first node. SGP_ERR_IO, SGP_ERR_NO_MEMORY, logged. */
 sgp_status_t run_output_finish(const run_t *run, const train_summary_t *summary);
 
-/* Writes the summary of a run that ended early, on node 0. A failure is logged. */
+/* Writes the summary of a run that ended early; for the first node that is left. A failure is logged. */
 void run_output_end_early(const run_t *run, const train_summary_t *summary);
 
 #endif

@@ -7,7 +7,7 @@
 
 /* left: epochs whose end is still to come. */
 static double seconds_left(const run_t *run, uint64_t left) {
-    uint64_t steps = run->replica.schedule.steps;
+    uint64_t steps = epochs_total(&run->replica.epochs);
     double per_step = run->seconds / (double)run->step;
     return (double)(steps - run->step) * per_step + (double)left * run->epoch_end_seconds;
 }
@@ -16,14 +16,15 @@ static void report(run_t *run, uint64_t epoch, bool epoch_end) {
     run->shown_ns = sgp_clock_now();
     if (run->callbacks.progress) {
         double samples = (double)feed_shape(run->replica.feed)->train_count;
-        double epochs = (double)run->step / (double)run->replica.steps_per_epoch;
+        double epochs = replica_epochs_done(&run->replica, run->step);
         uint64_t left = (uint64_t)run->options->epochs - epoch - epoch_end;
         train_progress_t progress = {
             .rank = run->rank,
+            .leads = epoch_end ? run_leads(run) : run_leads_now(run),
             .epoch = (int)epoch + 1,
             .epochs = run->options->epochs,
             .step = run->step,
-            .steps = run->replica.schedule.steps,
+            .steps = epochs_total(&run->replica.epochs),
             .loss = epoch_end ? run->train_loss : run->shown_sums.loss / run->shown_sums.samples,
             .test_accuracy = run->test_accuracy.mean,
             .samples_per_second = samples * epochs / run->seconds,

@@ -20,13 +20,14 @@ static sgp_status_t gather_bad(const run_t *run, train_summary_t *summary) {
     return status;
 }
 
-/* Counters over all nodes, and the mean wait. */
+/* Counters over the nodes that are there, and their mean wait. */
 static sgp_status_t gather_messages(const run_t *run, train_summary_t *summary) {
     sgp_mixer_statistics_t mine;
     sgp_mixer_statistics(run->replica.mixer, &mine);
     sgp_mixer_statistics_t *all = malloc((size_t)run->size * sizeof *all);
     if (!all) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d nodes' counters", run->size);
     sgp_status_t status = sgp_group_gather(run->group, &mine, sizeof mine, all);
+    double nodes = presence_count(run->group);
     for (int i = 0; i < run->size && !status; i++) {
         summary->messages.sent += all[i].sent;
         summary->messages.received += all[i].received;
@@ -34,14 +35,25 @@ static sgp_status_t gather_messages(const run_t *run, train_summary_t *summary) 
         summary->messages.refused += all[i].refused;
         summary->messages.resent += all[i].resent;
         summary->messages.reabsorbed += all[i].reabsorbed;
-        summary->wait_ms += (double)all[i].wait_ns * 1e-6 / (double)run->step / (double)run->size;
+        summary->wait_ms += (double)all[i].wait_ns * 1e-6 / (double)run->step / nodes;
     }
     free(all);
     return status;
 }
 
-sgp_status_t run_result_finished(const run_t *run, train_summary_t *summary) {
-    double samples = (double)feed_shape(run->replica.feed)->train_count * run->options->epochs;
+static sgp_status_t copy_losses(const run_t *run, train_summary_t *summary) {
+    size_t count = (size_t)run->losses.count;
+    if (count == 0) return SGP_OK;
+    summary->losses = calloc(count, sizeof *summary->losses);
+    if (!summary->losses) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %zu losses", count);
+    memcpy(summary->losses, run->losses.agreed, count * sizeof *summary->losses);
+    summary->loss_count = run->losses.count;
+    return SGP_OK;
+}
+
+sgp_status_t run_result_finished(run_t *run, train_summary_t *summary) {
+    double samples =
+        (double)feed_shape(run->replica.feed)->train_count * run->options->epochs - run->missed;
     times_summary_t times;
     *summary = (train_summary_t){
         .parameters = run->replica.parameters,
@@ -55,6 +67,7 @@ sgp_status_t run_result_finished(const run_t *run, train_summary_t *summary) {
         .average_model_accuracy5 = run->average_model_accuracy5,
         .consensus = run->consensus,
     };
+    summary->resumed = run->resumed;
     memcpy(summary->run_id, run->id, sizeof run->id);
     content_hash_of(run->replica.average, run->replica.parameters * sizeof *run->replica.average,
                     summary->parameters_hash);
@@ -64,12 +77,14 @@ sgp_status_t run_result_finished(const run_t *run, train_summary_t *summary) {
     summary->step_ms.p50 = times.p50;
     summary->step_ms.p99 = times.p99;
     status = gather_messages(run, summary);
-    return status ? status : gather_bad(run, summary);
+    if (!status) status = gather_bad(run, summary);
+    if (!status) status = run_losses_agree(&run->losses, run->step);
+    return status ? status : copy_losses(run, summary);
 }
 
 void run_result_early(const run_t *run, train_summary_t *summary) {
     double samples = (double)feed_shape(run->replica.feed)->train_count;
-    double epochs = (double)run->step / (double)run->replica.steps_per_epoch;
+    double epochs = replica_epochs_done(&run->replica, run->step);
     train_summary_early(summary, TRAIN_FAILED);
     summary->parameters = run->replica.parameters;
     summary->steps = run->step;
@@ -84,5 +99,7 @@ void run_result_early(const run_t *run, train_summary_t *summary) {
     summary->consensus = run->consensus;
     summary->bad_pictures.replaced = run->bad.replaced;
     summary->bad_pictures.left_out = run->bad.left_out;
+    summary->resumed = run->resumed;
+    copy_losses(run, summary); /* without memory the list is empty */
     memcpy(summary->run_id, run->id, sizeof run->id);
 }

@@ -7,7 +7,7 @@
 
 /* Of a finished run, the same on every node. All nodes call it; blocks as sgp_group_gather.
  * SGP_ERR_NO_MEMORY. */
-sgp_status_t run_result_finished(const run_t *run, train_summary_t *summary);
+sgp_status_t run_result_finished(run_t *run, train_summary_t *summary);
 
 /* Of a run that ended early: this node's own figures and those of the last finished epoch; the
  * others are NAN. State and reason are left to the caller. */

@@ -4,9 +4,12 @@
 #ifndef SGP_RUN_RUN_STATE_H
 #define SGP_RUN_RUN_STATE_H
 
+#include "run/checkpoint_label.h"
 #include "run/halt.h"
 #include "run/limits.h"
+#include "run/run_losses.h"
 #include "run/metrics.h"
+#include "run/presence.h"
 #include "run/replica.h"
 #include "run/run_id.h"
 #include "run/run_tensorboard.h"
@@ -43,6 +46,12 @@ typedef struct run {
     sgp_group_t *workers; /* of this node's workers; NULL: there is one */
     int node, worker;     /* this process is worker `worker` of node `node` */
     char id[RUN_ID_TEXT]; /* the same on all nodes; "": of an earlier version, not drawn yet */
+    checkpoint_origin_t origin; /* of the checkpoint that a run goes on from; a new run: all zero */
+    train_resumed_t resumed;
+    bool goes_on; /* without lost nodes */
+    run_losses_t losses;
+    int mixed_nodes; /* whose weights add up: those of the last exact average */
+    int writer;      /* rank of the node that has written the run's files so far */
     halt_t halt;
     limits_t limits;
     replica_t replica;
@@ -60,6 +69,7 @@ typedef struct run {
     double seconds;        /* of training on this node, up to the last step */
     double seconds_before; /* the same up to this epoch's beginning */
     double all_seconds;    /* sum over finished epochs of the slowest node's seconds */
+    double missed;         /* samples of finished epochs that lost nodes did not take */
     run_sums_t epoch_sums; /* of this epoch */
     run_bad_t bad;
     run_bad_t bad_before; /* the same up to this epoch's beginning */
@@ -77,9 +87,24 @@ typedef struct run {
     sgp_mixer_consensus_t consensus;
 } run_t;
 
+/* Whether this node has the duties that one node does for all (presence.h). */
+static inline bool run_leads(const run_t *run) {
+    return presence_first(run->group) == run->rank;
+}
+
+/* The nodes that are there. */
+static inline int run_nodes_left(const run_t *run) {
+    return presence_count(run->group) / run->options->workers;
+}
+
+/* As run_leads before the next collective call, as far as this node knows: for duties that no other node relies on. */
+static inline bool run_leads_now(const run_t *run) {
+    return run->goes_on ? run_losses_lowest_left(&run->losses) == run->rank : run_leads(run);
+}
+
 /* Whether this node writes the run's files. */
 static inline bool run_writes(const run_t *run) {
-    return run->rank == 0 && run->options->output;
+    return run_leads(run) && run->options->output;
 }
 
 /* Whether the caller wants the run to end. */

@@ -88,30 +88,40 @@ static void add_end(records_t *records, double wall_time, const metrics_epoch_t 
     add_event(records, wall_time, (double)epoch->step, scalars, everywhere ? 5 : 3);
 }
 
-/* Means over the processes. */
+static int processes(const metrics_lines_t *lines) {
+    int count = 0;
+    for (int i = 0; i < lines->size; i++) count += metrics_has(lines, i);
+    return count;
+}
+
+/* Means over the processes that are there. */
 static metrics_record_t mean_line(const metrics_lines_t *lines, int line) {
     metrics_record_t mean = {.mean.samples = 1};
+    int count = processes(lines);
     for (int i = 0; i < lines->size; i++) {
+        if (!metrics_has(lines, i)) continue;
         const metrics_record_t *record = &lines->records[i * lines->count + line];
         mean.step = record->step;
         mean.mean.lr = record->mean.lr;
-        mean.mean.loss_sum += record->mean.loss_sum / record->mean.samples / lines->size;
-        mean.mean.step_ms += record->mean.step_ms / lines->size;
-        mean.mean.gradient_ms += record->mean.gradient_ms / lines->size;
-        mean.mean.wait_ms += record->mean.wait_ms / lines->size;
-        mean.mean.weight += record->mean.weight / lines->size;
-        mean.mean.seconds += record->mean.seconds / lines->size;
+        mean.mean.loss_sum += record->mean.loss_sum / record->mean.samples / count;
+        mean.mean.step_ms += record->mean.step_ms / count;
+        mean.mean.gradient_ms += record->mean.gradient_ms / count;
+        mean.mean.wait_ms += record->mean.wait_ms / count;
+        mean.mean.weight += record->mean.weight / count;
+        mean.mean.seconds += record->mean.seconds / count;
     }
     return mean;
 }
 
-static metrics_node_t mean_node(const metrics_node_t *nodes, int size) {
+static metrics_node_t mean_node(const metrics_lines_t *lines, const metrics_node_t *nodes) {
     metrics_node_t mean = {0};
-    for (int i = 0; i < size; i++) {
-        mean.seconds += nodes[i].seconds / size;
-        mean.train_loss += nodes[i].train_loss / size;
-        mean.test_loss += nodes[i].test_loss / size;
-        mean.test_accuracy += nodes[i].test_accuracy / size;
+    int count = processes(lines);
+    for (int i = 0; i < lines->size; i++) {
+        if (!metrics_has(lines, i)) continue;
+        mean.seconds += nodes[i].seconds / count;
+        mean.train_loss += nodes[i].train_loss / count;
+        mean.test_loss += nodes[i].test_loss / count;
+        mean.test_accuracy += nodes[i].test_accuracy / count;
     }
     return mean;
 }
@@ -119,7 +129,7 @@ static metrics_node_t mean_node(const metrics_node_t *nodes, int size) {
 static sgp_status_t write_file(const run_tensorboard_t *board, int process, records_t *records,
                                const metrics_lines_t *lines, const metrics_epoch_t *epoch,
                                const metrics_node_t *nodes, double ended) {
-    metrics_node_t result = process == ALL ? mean_node(nodes, lines->size) : nodes[process];
+    metrics_node_t result = process == ALL ? mean_node(lines, nodes) : nodes[process];
     char name[256];
     records->length = 0;
     for (int i = 0; i < lines->count; i++) {
@@ -140,7 +150,8 @@ sgp_status_t run_tensorboard_write(const run_tensorboard_t *board, const metrics
     if (!records.bytes) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for event files");
     sgp_status_t status = SGP_OK;
     for (int process = ALL; process < lines->size && !status; process++)
-        status = write_file(board, process, &records, lines, epoch, nodes, ended);
+        if (process == ALL || metrics_has(lines, process))
+            status = write_file(board, process, &records, lines, epoch, nodes, ended);
     free(records.bytes);
     return status;
 }

@@ -32,7 +32,7 @@ typedef struct run_tensorboard {
 sgp_status_t run_tensorboard_begin(run_tensorboard_t *board, const char *output, int size,
                                    int workers, uint64_t step);
 
-/* Appends an epoch. nodes: (lines->size). ended: the time of its last step, as pacing_wall_time.
+/* Appends an epoch, of the nodes that are there. nodes: (lines->size). ended: the time of its last step, as pacing_wall_time.
  * SGP_ERR_IO, SGP_ERR_NO_MEMORY, logged. */
 sgp_status_t run_tensorboard_write(const run_tensorboard_t *board, const metrics_lines_t *lines,
                                    const metrics_epoch_t *epoch, const metrics_node_t *nodes,

@@ -16,17 +16,23 @@ typedef struct offer {
     uint64_t first[SGP_TRACE_CONTEXTS]; /* spans in earlier calls */
     uint64_t count[SGP_TRACE_CONTEXTS]; /* spans in this one */
     uint64_t dropped[SGP_TRACE_CONTEXTS];
+    uint64_t origin; /* of the file; 0: this node does not have it */
 } offer_t;
 
 sgp_status_t run_trace_begin(run_trace_t *run_trace, const char *directory, size_t spans,
                              int workers) {
     *run_trace = (run_trace_t){.room = spans, .workers = workers, .writes = directory};
     sgp_status_t status = sgp_trace_create(spans, &run_trace->trace);
-    uint64_t origin = sgp_trace_begin(run_trace->trace);
+    uint64_t origin = run_trace->origin = sgp_trace_begin(run_trace->trace);
     if (!status && directory)
         status = trace_file_create(&run_trace->file, directory, RUN_TRACE_FILE, origin, "node 0");
     if (status) run_trace_fini(run_trace);
     return status;
+}
+
+void run_trace_take_over(run_trace_t *run_trace, const char *directory) {
+    run_trace->writes = true;
+    trace_file_adopt(&run_trace->file, directory, RUN_TRACE_FILE, run_trace->origin, "node 0");
 }
 
 void run_trace_fini(run_trace_t *run_trace) {
@@ -88,7 +94,7 @@ static void report_dropped(run_trace_t *run_trace, const offer_t *offers, int si
 /* ---- handing over ---- */
 
 static offer_t make_offer(const run_trace_t *run_trace) {
-    offer_t offer;
+    offer_t offer = {.origin = run_trace->writes ? run_trace->origin : 0};
     const sgp_trace_span_t *spans;
     sgp_trace_flush(run_trace->trace, SGP_TRACE_COMPUTING);
     for (int c = 0; c < SGP_TRACE_CONTEXTS; c++) {
@@ -158,6 +164,8 @@ static sgp_status_t gather(run_trace_t *run_trace, sgp_group_t *group, offer_t *
     offer_t mine = make_offer(run_trace);
     sgp_status_t status = sgp_group_gather(group, &mine, sizeof mine, offers);
     if (status) return status;
+    for (int process = 0; process < size; process++)
+        if (offers[process].origin) run_trace->origin = offers[process].origin;
     sgp_status_t opened = run_trace->writes ? trace_file_open(&run_trace->file) : SGP_OK;
     status = agreement_share(group, opened);
     if (status) goto close;

@@ -19,22 +19,23 @@ schedule_t schedule_make(const train_options_t *options, uint64_t steps_per_epoc
     return schedule;
 }
 
-/* In integers, so that a milestone falls on the same step on every machine. */
-static double step_decay(const schedule_t *schedule, uint64_t k) {
-    if (9 * k >= 8 * schedule->steps) return 0.001;
-    if (3 * k >= 2 * schedule->steps) return 0.01;
-    if (3 * k >= schedule->steps) return 0.1;
+/* Without division: exact for whole k, so that a milestone falls on the same step on every machine. */
+static double step_decay(const schedule_t *schedule, double k) {
+    double steps = (double)schedule->steps;
+    if (9 * k >= 8 * steps) return 0.001;
+    if (3 * k >= 2 * steps) return 0.01;
+    if (3 * k >= steps) return 0.1;
     return 1;
 }
 
-static double cosine_decay(const schedule_t *schedule, uint64_t k) {
+static double cosine_decay(const schedule_t *schedule, double k) {
     double span = (double)schedule->steps - schedule->warmup;
-    return (1 + cos(PI * ((double)k - schedule->warmup) / span)) / 2;
+    return (1 + cos(PI * (k - schedule->warmup) / span)) / 2;
 }
 
-double schedule_rate(const schedule_t *schedule, uint64_t k) {
-    if ((double)k < schedule->warmup) {
-        double part = fmin(1, ((double)k + 1) / schedule->warmup);
+double schedule_rate(const schedule_t *schedule, double k) {
+    if (k < schedule->warmup) {
+        double part = fmin(1, (k + 1) / schedule->warmup);
         return schedule->start + (schedule->scaled - schedule->start) * part;
     }
     switch (schedule->kind) {

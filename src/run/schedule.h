@@ -32,7 +32,8 @@ typedef struct schedule {
  * used. */
 schedule_t schedule_make(const train_options_t *options, uint64_t steps_per_epoch);
 
-/* The learning rate of step k, from 0. */
-double schedule_rate(const schedule_t *schedule, uint64_t k);
+/* The learning rate of step k, from 0. k is a fraction in an epoch that another number of nodes has begun
+ * (epochs_even_step). */
+double schedule_rate(const schedule_t *schedule, double k);
 
 #endif

@@ -94,6 +94,14 @@ static sgp_status_t compute_gradient(run_t *run, uint64_t s, metrics_step_t *ste
     return SGP_OK;
 }
 
+/* The clock of checkpoints by time is that of the first node that is left. */
+static sgp_status_t look_for_losses(run_t *run) {
+    bool led = run_leads_now(run);
+    sgp_status_t status = run_losses_check(&run->losses, run->step);
+    if (!status && !led && run_leads_now(run)) checkpoint_restart_clock(run);
+    return status;
+}
+
 static void record(run_t *run, uint64_t start, metrics_step_t *step, bool last) {
     sgp_mixer_statistics_t statistics;
     sgp_mixer_statistics(run->replica.mixer, &statistics);
@@ -113,9 +121,10 @@ static void record(run_t *run, uint64_t start, metrics_step_t *step, bool last) 
     run->shown_sums.samples += step->samples;
 }
 
-static sgp_status_t run_step(run_t *run, uint64_t s) {
+/* s: the number of the step in its epoch, from 0. */
+static sgp_status_t run_step(run_t *run, uint64_t s, bool last) {
     replica_t *replica = &run->replica;
-    metrics_step_t step = {.lr = schedule_rate(&replica->schedule, run->step)};
+    metrics_step_t step = {.lr = replica_rate(replica, run->step)};
     uint64_t start = sgp_clock_now();
     sgp_trace_step(run->trace.trace, SGP_TRACE_COMPUTING, run->step + 1);
     sgp_status_t status = compute_gradient(run, s, &step);
@@ -127,29 +136,38 @@ static sgp_status_t run_step(run_t *run, uint64_t s) {
     /* The signal may have ended the other node already, which is then no error. */
     if (status == SGP_ERR_PEER_LOST && run_stopped(run)) return SGP_ERR_INTERRUPTED;
     if (status) return status;
-    record(run, start, &step, s + 1 == replica->steps_per_epoch);
-    return SGP_OK;
+    record(run, start, &step, last);
+    return run->goes_on ? look_for_losses(run) : SGP_OK;
+}
+
+/* Other nodes may have begun the epoch. */
+static sgp_status_t begin_data(const run_t *run, uint64_t epoch, uint64_t done) {
+    const epochs_t *epochs = &run->replica.epochs;
+    if (epoch != epochs->epoch || epochs->first == 0)
+        return feed_begin_epoch(run->replica.feed, epoch, done);
+    return feed_continue_epoch(run->replica.feed, epoch, epochs->first, epochs->position, done);
 }
 
 /* *done: how many of its steps the checkpoint of a resumed run holds already. */
 static sgp_status_t begin_epoch(run_t *run, uint64_t epoch, uint64_t *done) {
-    *done = run->step % run->replica.steps_per_epoch;
+    *done = run->step - epochs_start(&run->replica.epochs, epoch);
     if (*done == 0) {
         run->epoch_sums = (run_sums_t){0};
         run->seconds_before = run->seconds;
         run->bad_before = run->bad;
     }
     run->epoch_ns = sgp_clock_now() - (uint64_t)((run->seconds - run->seconds_before) * 1e9);
-    return feed_begin_epoch(run->replica.feed, epoch, *done);
+    return begin_data(run, epoch, *done);
 }
 
 sgp_status_t steps_run(run_t *run, uint64_t epoch) {
     uint64_t done;
     sgp_status_t status = begin_epoch(run, epoch, &done);
     if (status) return status;
-    for (uint64_t s = done; s < run->replica.steps_per_epoch; s++) {
+    uint64_t length = epochs_length(&run->replica.epochs, epoch);
+    for (uint64_t s = done; s < length; s++) {
         status = steps_halt(run);
-        if (!status) status = run_step(run, s);
+        if (!status) status = run_step(run, s, s + 1 == length);
         if (!status && checkpoint_due(run)) status = checkpoint_write(run);
         if (status) return status;
         run_progress_after_step(run, epoch);

@@ -6,6 +6,8 @@
 #include "files/json.h"
 #include "run/mixing_plan.h"
 
+#include <stdlib.h>
+
 /* Takes both (NULL: out of memory), and leaves NULL in *object on failure. */
 static void add(json_t **object, const char *name, json_t *value) {
     if (*object && json_object_set_new(*object, name, value) == 0) return;
@@ -45,6 +47,18 @@ static json_t *messages_json(const train_summary_t *summary) {
 static json_t *triple(const char *const names[3], double first, double second, double third) {
     return json_pack("{s:o, s:o, s:o}", names[0], files_json_number(first), names[1],
                      files_json_number(second), names[2], files_json_number(third));
+}
+
+json_t *summary_losses_json(const train_loss_t *losses, int count) {
+    json_t *array = json_array();
+    for (int i = 0; i < count && array; i++) {
+        json_t *loss = json_pack("{s:i, s:o, s:s}", "node", losses[i].node, "step",
+                                 files_json_u64(losses[i].step), "reason", losses[i].reason);
+        if (loss && json_array_append_new(array, loss) == 0) continue;
+        json_decref(array);
+        array = NULL;
+    }
+    return array;
 }
 
 json_t *train_summary_json(const train_options_t *options, const train_summary_t *summary) {
@@ -88,7 +102,16 @@ json_t *train_summary_json(const train_options_t *options, const train_summary_t
     add(&object, "bad_pictures",
         json_pack("{s:o, s:o}", "replaced", files_json_u64(summary->bad_pictures.replaced),
                   "left_out", files_json_u64(summary->bad_pictures.left_out)));
+    if (summary->resumed.nodes)
+        add(&object, CONFIG_RESUMED, config_resumed_json(&summary->resumed));
+    add(&object, "losses", summary_losses_json(summary->losses, summary->loss_count));
     return object;
+}
+
+void train_summary_release(train_summary_t *summary) {
+    free(summary->losses);
+    summary->losses = NULL;
+    summary->loss_count = 0;
 }
 
 void train_summary_early(train_summary_t *summary, train_state_t state) {

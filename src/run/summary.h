@@ -13,6 +13,12 @@ struct train_options;
  * compute_ms) is null. A new reference; NULL when out of memory. */
 json_t *train_summary_json(const struct train_options *options, const train_summary_t *summary);
 
+/* [{"node": 3, "step": 120, "reason": "its process ended"}]. As train_summary_json. */
+json_t *summary_losses_json(const train_loss_t *losses, int count);
+
+/* Frees the list of losses; zeros are fine. */
+void train_summary_release(train_summary_t *summary);
+
 /* Of a run that ended early, with nothing else known: counts are 0, and other figures NAN. */
 void train_summary_early(train_summary_t *summary, train_state_t state);
 

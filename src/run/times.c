@@ -3,6 +3,7 @@
 
 #include "base/constants.h"
 #include "base/logging.h"
+#include "run/presence.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +42,17 @@ times_summary_t times_quantiles(float *ms, uint64_t count) {
                              .p99 = nearest_rank(ms, count, 99)};
 }
 
+/* Moves the times of the nodes that are there together. all: (size, part). Returns how many. */
+static uint64_t leave_absent_out(const sgp_group_t *group, float *all, uint64_t part) {
+    uint64_t count = 0;
+    for (int r = 0; r < sgp_group_size(group); r++) {
+        if (!presence_has(group, r)) continue;
+        memmove(all + count, all + (uint64_t)r * part, part * sizeof *all);
+        count += part;
+    }
+    return count;
+}
+
 sgp_status_t times_gather(const times_t *times, sgp_group_t *group, times_summary_t *summary) {
     uint64_t size = (uint64_t)sgp_group_size(group);
     float *all = malloc(size * times->count * sizeof *all);
@@ -48,13 +60,15 @@ sgp_status_t times_gather(const times_t *times, sgp_group_t *group, times_summar
         return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the times of %llu steps of %llu nodes",
                         (unsigned long long)times->count, (unsigned long long)size);
     sgp_status_t status = SGP_OK;
+    uint64_t found = 0;
     for (uint64_t done = 0; done < times->count && !status;) {
         uint64_t part = times->count - done < GATHER_STEPS ? times->count - done : GATHER_STEPS;
         /* Part after part, each of all nodes: the order of times does not matter. */
-        status = sgp_group_gather(group, times->ms + done, part * sizeof *all, all + done * size);
+        status = sgp_group_gather(group, times->ms + done, part * sizeof *all, all + found);
+        if (!status) found += leave_absent_out(group, all + found, part);
         done += part;
     }
-    if (!status) *summary = times_quantiles(all, size * times->count);
+    if (!status) *summary = times_quantiles(all, found);
     free(all);
     return status;
 }

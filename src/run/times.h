@@ -28,7 +28,7 @@ static inline void times_add(times_t *times, double ms) {
 /* Mean and nearest-rank quantiles of ms (count), count >= 1, which is sorted. */
 times_summary_t times_quantiles(float *ms, uint64_t count);
 
-/* The same over all nodes, which call it with equal counts. Blocks as sgp_group_gather, several
+/* The same over all nodes that are there, which call it with equal counts. Blocks as sgp_group_gather, several
  * times for a long run. */
 sgp_status_t times_gather(const times_t *times, sgp_group_t *group, times_summary_t *summary);
 

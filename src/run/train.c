@@ -2,6 +2,7 @@
 #include "run/train.h"
 
 #include "base/logging.h"
+#include "group/group_internal.h"
 #include "run/agreement.h"
 #include "run/check.h"
 #include "run/checkpoint.h"
@@ -11,10 +12,13 @@
 #include "run/initial.h"
 #include "run/mass.h"
 #include "run/mixing_plan.h"
+#include "run/presence.h"
+#include "run/resize.h"
 #include "run/resume.h"
 #include "run/run_output.h"
 #include "run/run_result.h"
 #include "run/steps.h"
+#include "run/summary.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -33,6 +37,14 @@ static sgp_status_t check_place(const run_t *run) {
     return SGP_OK;
 }
 
+static void release(run_t *run) {
+    times_fini(&run->times);
+    replica_fini(&run->replica); /* before the trace, to which the mixer records */
+    run_trace_fini(&run->trace);
+    run_losses_fini(&run->losses);
+    halt_fini(&run->halt);
+}
+
 /* The part of the preparation that needs no other node. */
 static sgp_status_t prepare_alone(run_t *run) {
     sgp_status_t status = check_ranges(run->options);
@@ -45,33 +57,53 @@ static sgp_status_t prepare_alone(run_t *run) {
         return status;
     }
     metrics_init(&run->metrics, run->replica.steps_per_epoch, run->replica.parameters);
-    status = times_init(&run->times, run->replica.schedule.steps);
-    if (status) replica_fini(&run->replica);
+    if (run->goes_on) status = run_losses_init(&run->losses, run->group, &run->callbacks);
+    if (status) release(run);
     return status;
-}
-
-static void release(run_t *run) {
-    times_fini(&run->times);
-    replica_fini(&run->replica); /* before the trace, to which the mixer records */
-    run_trace_fini(&run->trace);
 }
 
 /* The epoch, from 0, that step number `step` belongs to. */
 static uint64_t epoch_of(const run_t *run, uint64_t step) {
-    return step > 0 ? (step - 1) / run->replica.steps_per_epoch : 0;
+    uint64_t next = epochs_finished(&run->replica.epochs, step);
+    bool ended = step == epochs_start(&run->replica.epochs, next);
+    return next - (ended && next > 0);
+}
+
+static sgp_status_t restore(run_t *run, uint64_t step) {
+    const char *directory = run->options->resume;
+    if (!resize_happens(run)) return checkpoint_read(run, directory, step);
+    sgp_status_t status = resize_read(run, directory, step);
+    if (!status) run->saved = step;
+    return status;
 }
 
 /* Creates the mixer, in the state of the checkpoint of `step` (0: none), and begins the files. */
 static sgp_status_t join(run_t *run, uint64_t step) {
     const train_options_t *options = run->options;
-    sgp_status_t status = SGP_OK;
+    if (step > 0) resize_place(run, step);
+    sgp_status_t status = times_init(&run->times, epochs_total(&run->replica.epochs));
     /* Of a resumed run that begins again: nothing is read that a checkpoint replaces. */
-    if (options->resume && step == 0) status = initial_load(options, &run->replica);
+    if (!status && options->resume && step == 0) status = initial_load(options, &run->replica);
     if (!status)
         status =
             replica_join(&run->replica, options, epoch_of(run, step), run->nodes, run->workers);
-    if (!status && step > 0) status = checkpoint_read(run, options->resume, step);
+    if (!status && step > 0) status = restore(run, step);
     return status ? status : run_output_begin(run);
+}
+
+static sgp_status_t begin_halts(run_t *run) {
+    train_groups_t groups = {.all = run->group, .nodes = run->nodes, .workers = run->workers};
+    return halt_init(&run->halt, &groups, run->callbacks.stop, run->step);
+}
+
+/* A run begins with all its nodes, or not at all: one that ends before the first step may have found a mistake. */
+static sgp_status_t all_there(const run_t *run) {
+    if (presence_count(run->group) == run->size) return SGP_OK;
+    int first = 0;
+    sgp_rank_name_t name;
+    while (presence_has(run->group, first)) first++;
+    return sgp_fail(SGP_ERR_PEER_LOST, "%s is lost, before the first step",
+                    sgp_transport_name(sgp_group_transport(run->group), first, &name));
 }
 
 /* Prepares the run on all nodes or on none: a node whose preparation fails tells the others. */
@@ -87,9 +119,13 @@ static sgp_status_t prepare(run_t *run) {
     if (!status) status = run_id_find(run->group, run->options->resume, run->id);
     if (!status && run->options->resume) status = resume_choose(run, &step);
     if (!status) status = run_id_complete(run->group, run->id);
+    if (!status) status = all_there(run); /* before any file is written */
     if (!status) status = agreement_share(run->group, join(run, step));
     if (!status && step > 0) status = mass_check(run);
     if (!status) status = agreement_share(run->group, run_output_copy_config(run));
+    if (!status) status = agreement_share(run->group, begin_halts(run));
+    if (!status) status = all_there(run);
+    if (!status) resize_report(run);
     if (!status) return SGP_OK;
 fini:
     release(run);
@@ -108,7 +144,7 @@ static sgp_status_t enter_epoch(run_t *run, uint64_t epoch) {
 /* An epoch, or the steps of it that the checkpoint of a resumed run does not hold. A halt comes
  * before the switch, so that its checkpoint is in the old mixer's format. */
 static sgp_status_t run_epoch(run_t *run, uint64_t epoch) {
-    bool begins = run->step % run->replica.steps_per_epoch == 0;
+    bool begins = run->step == epochs_start(&run->replica.epochs, epoch);
     sgp_status_t status = steps_halt(run);
     if (!status && begins) status = enter_epoch(run, epoch);
     if (!status) status = steps_run(run, epoch);
@@ -117,26 +153,44 @@ static sgp_status_t run_epoch(run_t *run, uint64_t epoch) {
     return status;
 }
 
-static sgp_status_t run_all(run_t *run, train_summary_t *summary) {
-    uint64_t first = run->step / run->replica.steps_per_epoch;
-    uint64_t epochs = (uint64_t)run->options->epochs;
-    sgp_status_t status = SGP_OK;
-    if (first == epochs) /* killed between its last checkpoint and its end */
-        status = sgp_mixer_average(run->replica.mixer, run->replica.average, NULL);
-    for (uint64_t epoch = first; epoch < epochs && !status; epoch++) status = run_epoch(run, epoch);
-    if (!status && run->trace.trace) status = run_trace_gather(&run->trace, run->group);
-    train_summary_t result;
-    if (!status) status = run_result_finished(run, &result);
-    if (!status) status = agreement_share(run->group, run_output_finish(run, &result));
+/* The first node writes the last files; if it is lost before all know that it has, the next one does. */
+static sgp_status_t finish(run_t *run, train_summary_t *summary) {
+    train_summary_t result = {.loss_count = 0};
+    sgp_status_t status;
+    int writer;
+    do {
+        train_summary_release(&result);
+        writer = presence_first(run->group);
+        status = run_result_finished(run, &result);
+        if (!status) status = agreement_share(run->group, run_output_finish(run, &result));
+    } while (!status && !presence_has(run->group, writer));
     if (!status) *summary = result;
+    else train_summary_release(&result);
+    summary->leads = run_leads(run);
     return status;
 }
 
-/* The epochs; if they end early, all nodes learn the reason and node 0 writes it down. */
+static sgp_status_t run_all(run_t *run, train_summary_t *summary) {
+    uint64_t first = epochs_finished(&run->replica.epochs, run->step);
+    uint64_t epochs = (uint64_t)run->options->epochs;
+    sgp_status_t status = SGP_OK;
+    if (first == epochs) /* killed between its last checkpoint and its end */
+        status = sgp_mixer_average(run->replica.mixer, run->replica.average,
+                                   resize_happens(run) ? &run->consensus : NULL);
+    for (uint64_t epoch = first; epoch < epochs && !status; epoch++) status = run_epoch(run, epoch);
+    if (!status) status = run_output_trace(run);
+    return status ? status : finish(run, summary);
+}
+
+/* The others go on without this node, which was silent for too long: the run's files are theirs. */
+static bool is_left_behind(const run_t *run, sgp_status_t status) {
+    return run->goes_on && status == SGP_ERR_PEER_LOST;
+}
+
+/* The epochs; if they end early, all nodes learn the reason and the first one writes it down. */
 static sgp_status_t run_to_the_end(run_t *run, const train_groups_t *groups,
                                    train_summary_t *summary) {
-    halt_init(&run->halt, groups, run->callbacks.stop);
-    halt_next_step(&run->halt, run->step);
+    run->mixed_nodes = run->size / run->options->workers;
     run->limits = (limits_t){.mixer = run->replica.mixer,
                              .groups = *groups,
                              .halt = &run->halt,
@@ -146,9 +200,9 @@ static sgp_status_t run_to_the_end(run_t *run, const train_groups_t *groups,
     sgp_status_t status = run_all(run, summary);
     if (status) {
         status = ending_share(run, status, summary);
-        run_output_end_early(run, summary);
+        summary->leads = run_leads_now(run) && !is_left_behind(run, status);
+        if (summary->leads) run_output_end_early(run, summary);
     }
-    halt_fini(&run->halt);
     return status;
 }
 
@@ -157,6 +211,7 @@ static void find_place(run_t *run, const train_groups_t *groups) {
     run->group = groups->all;
     run->nodes = groups->nodes ? groups->nodes : groups->all;
     run->workers = groups->workers;
+    run->goes_on = sgp_group_transport(run->group)->elastic;
     run->rank = sgp_group_rank(run->group);
     run->size = sgp_group_size(run->group);
     run->node = sgp_group_rank(run->nodes);
@@ -180,6 +235,8 @@ sgp_status_t train_run(const train_options_t *options, const train_groups_t *gro
         status = run_to_the_end(run, groups, summary);
         if (status && run->trace.trace) run_trace_write_own(&run->trace);
         release(run);
+    } else {
+        summary->unstarted = run->goes_on && status != SGP_ERR_PEER_LOST;
     }
     free(run);
     return status;

@@ -4,7 +4,9 @@
  *
  * The program calls train_run on every node, with the same options; the differences between nodes
  * (the part of the data, a slow node) follow from the rank. A node may have several workers, each a
- * process; then every one of them is a node here. Node 0 writes the run's files.
+ * process; then every one of them is a node here. One node writes the run's files: the first, and in
+ * an elastic group (sgp/group.h), in which the others go on without a lost node, the first that is
+ * left (presence.h).
  *
  * This folder never prints (progress goes to a callback), never exits, starts no process and opens
  * no connection: the caller makes the groups. Only tools/ and tests include its headers. */
@@ -23,7 +25,7 @@
  * (run_output.h; each file is replaced atomically, except metrics.jsonl, TensorBoard's and the
  * trace, which grow by whole epochs). Blocks until the run is over. options, groups and callbacks
  * are borrowed for the call; callbacks may be NULL. Fills *summary: on an error its state and
- * reason, and the figures that are known; node 0 then writes summary.json if the first step had
+ * reason, and the figures that are known; the first node then writes summary.json if the first step had
  * been reached.
  *
  * An error of one node (its data, its disk, a number that is not finite) ends the run on all nodes,

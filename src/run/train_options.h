@@ -63,6 +63,7 @@ typedef struct train_options {
     int image_size;           /* pixels of a side, of pictures; 0: FEED_IMAGE_SIZE */
     int data_threads;         /* that decode pictures; 0: one for every four of threads */
     const char *on_bad_image; /* "skip" or "stop" */
+    const char *on_loss;      /* of a node: "continue" or "stop"; NULL: see train_goes_on */
     bool shard_per_node;      /* each node reads a part of the shards alone */
     double color_jitter;      /* of pictures */
     double label_smoothing;

@@ -11,7 +11,8 @@
 /* Progress of one node, about four times a second and at the end of each epoch. */
 typedef struct train_progress {
     int rank;
-    int epoch; /* from 1 */
+    bool leads; /* this node is the one to show it; between two epoch ends as far as it knows */
+    int epoch;  /* from 1 */
     int epochs;
     uint64_t step; /* within the run, from 1 */
     uint64_t steps;
@@ -29,6 +30,29 @@ typedef struct train_spread {
     double mean, min, max;
 } train_spread_t;
 
+/* The latest change of the number of nodes, which --resume makes. */
+typedef struct train_resumed {
+    uint64_t step; /* after which the run went on with the present nodes */
+    int nodes;     /* before; 0: there was no change */
+} train_resumed_t;
+
+/* A run that goes on with another number of nodes. */
+typedef struct train_resized {
+    train_resumed_t from;
+    int nodes;               /* now */
+    int epoch, epochs;       /* from 1: of the next step, and of the run */
+    uint64_t taken, samples; /* of that epoch */
+    uint64_t steps;          /* left in the run */
+} train_resized_t;
+
+/* A node without which the others went on. */
+typedef struct train_loss {
+    int node;
+    bool silent;     /* its process may still be there */
+    uint64_t step;   /* of the run, from 1: the first in which another node noticed it */
+    char reason[96]; /* "its process ended" */
+} train_loss_t;
+
 /* How a run ended. */
 typedef enum train_state {
     TRAIN_FINISHED,
@@ -37,14 +61,19 @@ typedef enum train_state {
     TRAIN_FAILED,
 } train_state_t;
 
-/* The contents of summary.json; identical on every node of a finished run. After an early end node
- * 0 has its own figures and those of the last finished epoch; the others are NAN. */
+/* The contents of summary.json; identical on every node of a finished run. After an early end the
+ * first node has its own figures and those of the last finished epoch; the others are NAN. Release it
+ * with train_summary_release (summary.h) if a node may have been lost. */
 typedef struct train_summary {
     train_state_t state;
+    bool leads; /* this node is the one that has written the run's files, or would have */
+    bool
+        unstarted; /* all nodes know that the preparation failed, in a run that goes on without lost ones */
     char reason[320];    /* of an early end, a sentence; "" of a finished run */
     int signal;          /* for which the nodes agreed to end the run; 0: none */
     uint64_t checkpoint; /* steps in the newest complete checkpoint; 0: there is none */
     char run_id[33];     /* run/run_id.h */
+    train_resumed_t resumed;
     uint64_t parameters;
     uint64_t steps; /* per node */
     double seconds; /* of training, without evaluation: of each epoch, the slowest node's */
@@ -67,13 +96,22 @@ typedef struct train_summary {
         uint64_t replaced,
             left_out; /* of the training set, of the test set in each evaluation; over all nodes */
     } bad_pictures;
+    train_loss_t *losses; /* (loss_count) since the run began or was resumed; owned */
+    int loss_count;
 } train_summary_t;
 
 typedef struct train_callbacks {
     void (*progress)(const train_progress_t *progress, void *user); /* may be NULL */
+    /* May be NULL. Node 0 alone calls it, before the first step, if the number of nodes is another than in the checkpoint. */
+    void (*resized)(const train_resized_t *resized, void *user);
     /* May be NULL. How long this node may take to end in order after a signal, apart from its checkpoint; whenever that
      * changes. */
     void (*patience)(double seconds, int rank);
+    /* May be NULL. A node was lost, and the others go on. leads: this is the lowest node that is left, as far as it knows. */
+    void (*lost)(const train_loss_t *loss, bool leads, void *user);
+    /* May be NULL: nobody knows. Whether the others go on without this node (process `rank`), which to itself may look as if
+     * they were lost. */
+    bool (*given_up)(int rank, void *user);
     void *user;
     /* May be NULL. A signal's number: end after this step with SGP_ERR_INTERRUPTED. */
     const volatile sig_atomic_t *stop;

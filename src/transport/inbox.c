@@ -40,6 +40,10 @@ struct sgp_inbox {
     uint64_t notices;         /* of them */
     sgp_inbox_watch_fn watch; /* NULL: none */
     void *watcher;
+    sgp_inbox_service_fn service; /* NULL: none */
+    void *served;
+    sgp_kind_t service_kind;
+    bool service_due;
     uint32_t channels;     /* the highest that is known */
     unsigned char *closed; /* (closed_bytes) a bit for each channel that was dropped */
     size_t closed_bytes;
@@ -72,7 +76,22 @@ void sgp_inbox_set_watch(sgp_inbox_t *inbox, sgp_inbox_watch_fn watch, void *con
     inbox->watcher = context;
 }
 
+void sgp_inbox_set_service(sgp_inbox_t *inbox, sgp_kind_t kind, sgp_inbox_service_fn service,
+                           void *context) {
+    inbox->service = service;
+    inbox->served = context;
+    inbox->service_kind = kind;
+    inbox->service_due = service != NULL; /* for chunks that are here already */
+}
+
+/* It may take in further chunks, for which it is due again. */
+static void serve(sgp_inbox_t *inbox) {
+    inbox->service_due = false;
+    if (inbox->service(inbox->served)) inbox->service_due = true;
+}
+
 sgp_status_t sgp_inbox_look(sgp_inbox_t *inbox, bool agent) {
+    if (inbox->service_due) serve(inbox);
     return inbox->watch ? inbox->watch(inbox->watcher, agent) : SGP_OK;
 }
 
@@ -209,6 +228,7 @@ static void keep(sgp_inbox_t *inbox, const sgp_inbox_key_t *key, entry_t *entry)
     enqueue(queue_of(inbox, key), entry);
     inbox->taken_in++;
     inbox->notices += key->kind == SGP_KIND_NOTICE;
+    inbox->service_due |= inbox->service && key->kind == inbox->service_kind;
 }
 
 void sgp_inbox_collect(sgp_inbox_t *inbox) {
@@ -332,7 +352,7 @@ sgp_status_t sgp_inbox_wait_for(sgp_inbox_t *inbox, int rank, uint64_t since, ui
     sgp_status_t status;
     if (!has_to_sleep(inbox, since, &status)) return status;
     sgp_transport_name(transport, rank, &name);
-    if (sgp_transport_has_ended(transport, rank)) {
+    if (!transport->elastic && sgp_transport_has_ended(transport, rank)) {
         if (take_in_rest(inbox, since)) return SGP_OK;
         return sgp_fail(SGP_ERR_PEER_LOST, "%s has left, while %s waits for its %s", name.text,
                         sgp_transport_name(transport, transport->rank, &here), what);

@@ -7,6 +7,11 @@
  * and commit for each chunk.
  * Not thread-safe.
  *
+ * On an elastic transport (transport.h) the loss or departure of another rank is no error of any call: a wait returns
+ * SGP_OK early, once for each event of the transport's fates, and its caller decides whether to wait on; a call that
+ * waits for room goes on, since the room of the lost rank comes free. SGP_ERR_PEER_LOST then means that this rank was
+ * ended.
+ *
  * It refuses, releases and counts chunks that no call can ever ask for:
  *  - a duplicate of a chunk that it holds;
  *  - of a channel that was dropped, or more than 65,536 channels beyond the last that was opened;
@@ -73,7 +78,16 @@ typedef sgp_status_t (*sgp_inbox_watch_fn)(void *context, bool agent);
 /* context: borrowed. watch NULL: no more. */
 void sgp_inbox_set_watch(sgp_inbox_t *inbox, sgp_inbox_watch_fn watch, void *context);
 
-/* Calls the watch now. SGP_OK where there is none. */
+/* Answers messages of one kind whatever this node waits for. sgp_inbox_look calls it before the watch if a chunk of that
+ * kind was taken in since, or if it returned true: work is left, such as an answer for which there was no room. It may use
+ * the inbox and send, but not wait. */
+typedef bool (*sgp_inbox_service_fn)(void *context);
+
+/* context: borrowed. service NULL: no more. */
+void sgp_inbox_set_service(sgp_inbox_t *inbox, sgp_kind_t kind, sgp_inbox_service_fn service,
+                           void *context);
+
+/* Calls the service if it is due, and the watch. SGP_OK where there is none. */
 sgp_status_t sgp_inbox_look(sgp_inbox_t *inbox, bool agent);
 
 /* Until when a sleep with that deadline may last before the watch is due again. */

@@ -36,6 +36,10 @@ bool sgp_transport_has_left(sgp_transport_t *transport, int rank) {
 
 bool sgp_transport_note(sgp_transport_t *transport, int rank, sgp_fate_t fate, const char *why) {
     sgp_rank_name_t name;
+    if (transport->elastic && fate.cause == SGP_CAUSE_FOLLOWED) {
+        fate = sgp_fate_lost(SGP_CAUSE_ENDED); /* here no rank ends because of another */
+        why = NULL;
+    }
     if (!sgp_fates_set(transport->fates, rank, fate, why)) return false;
     if (fate.state == SGP_FATE_LOST)
         sgp_log(SGP_LOG_INFO, "%s: %s is lost: %s", transport->ops->name,
@@ -45,7 +49,7 @@ bool sgp_transport_note(sgp_transport_t *transport, int rank, sgp_fate_t fate, c
 
 bool sgp_transport_any_lost(const sgp_transport_t *transport, const sgp_destination_t *to,
                             int destinations) {
-    if (sgp_transport_lost_peer(transport) < 0) return false;
+    if (transport->elastic || sgp_transport_lost_peer(transport) < 0) return false;
     for (int i = 0; i < destinations; i++)
         if (sgp_fates_of(transport->fates, to[i].dst).state == SGP_FATE_LOST) return true;
     return false;

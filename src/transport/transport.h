@@ -24,6 +24,9 @@
  *    counted (inbox.h). Shared memory belongs to its sender, and mpi trusts its ranks: there a
  *    receiver enforces nothing.
  *  - A rank that waits sleeps.
+ *  - Of an elastic transport the loss or departure of another rank ends no call: chunks to that rank
+ *    are dropped, their room comes free, and take_back returns the weights of messages that it had
+ *    not released (docs/membership.md, "The lock step"; transport/outstanding.h keeps the books).
  *  - After `leave` a rank is gone in order. A rank that ends without it is lost, and so is a rank
  *    that is silent for the peer time limit, where the transport can tell. The others' `fates` show
  *    it within a second, whatever these ranks are doing, and `wait` returns it.
@@ -50,6 +53,14 @@ typedef struct sgp_destination {
     double weight;
 } sgp_destination_t;
 
+/* A message of kind PUSH to a rank that was lost or left before it had released all chunks. */
+typedef struct sgp_returned {
+    int dst;
+    uint64_t step; /* of the message's header */
+    uint64_t id;   /* of the message; as its chunks' headers have it */
+    double weight; /* that was sent to dst, as in sgp_destination_t */
+} sgp_returned_t;
+
 /* A message being sent, from send_begin to the commit of its last chunk or send_abandon. The caller
  * owns it; fields other than header are the transport's. */
 typedef struct sgp_send {
@@ -64,6 +75,7 @@ typedef struct sgp_send {
     uint64_t paused_since; /* when keep_close began to wait; 0: it does not */
     bool impatient;        /* keep_close has waited in vain, and waits no more */
     uint32_t elsewhere; /* slots of earlier messages that receivers still have: another mixer's */
+    uint32_t records;   /* outstanding.h: one for each destination; 0: none are kept */
 } sgp_send_t;
 
 /* An arrived chunk, where it lies: valid and unchanged until released. */
@@ -71,6 +83,7 @@ typedef struct sgp_chunk {
     sgp_header_t header; /* valid: it belongs to this run, and src is a rank */
     const void *payload; /* (header.elements) in header.encoding, 64-byte aligned */
     void *slot;          /* the transport's */
+    uint32_t record;     /* the sender's (outstanding.h), for release */
 } sgp_chunk_t;
 
 /* The default of the peer time limit: a rank that is silent for so long is lost. */
@@ -94,7 +107,10 @@ typedef struct sgp_transport_ops {
     /* Sleeps until a chunk arrived, room came free, a rank was lost or ended (has_ended), or
      * now() >= deadline; may return earlier. Returns at once if chunks are there. SGP_OK; SGP_ERR_TIMEOUT: the deadline
      * passed, and no chunk is there; SGP_ERR_PEER_LOST: `fates` has a loss, and no chunk is there
-     * (those of the lost rank are received first). */
+     * (those of the lost rank are received first).
+     * Elastic: a loss is no error. Each event of `fates` (sgp_fates_events) ends one wait early, with
+     * SGP_OK, so that the caller looks again at what it waits for. SGP_ERR_PEER_LOST: this rank itself
+     * was ended (loopback.h, kill). */
     sgp_status_t (*wait)(sgp_transport_t *transport, uint64_t deadline);
 
     /* Whether the rank has left in order, and all that it has sent to this one can be received
@@ -113,7 +129,9 @@ typedef struct sgp_transport_ops {
     /* Begins a message and takes the room for all its chunks, so that next and commit never wait.
      * Never blocks. SGP_ERR_AGAIN: no room now; wait, release chunks that are absorbed, try again.
      * SGP_ERR_PEER_LOST: a destination is lost. SGP_ERR_NO_MEMORY. On an error nothing is sent and
-     * *send is undefined. header: kind, encoding, channel, step, count (> 0). */
+     * *send is undefined. header: kind, encoding, channel, step, count (> 0).
+     * Elastic: a destination may be lost or gone, also all of them. Its chunks are dropped when they
+     * are committed, and take_back returns its share. */
     sgp_status_t (*send_begin)(sgp_transport_t *transport, const sgp_header_t *header,
                                const sgp_destination_t *to, int destinations, sgp_send_t *send);
 
@@ -132,6 +150,15 @@ typedef struct sgp_transport_ops {
     /* Instead of the commits that are missing, also between next and commit: gives their room back.
      * The message stays unfinished. Fine after the last commit. */
     void (*send_abandon)(sgp_transport_t *transport, sgp_send_t *send);
+
+    /* Elastic: the next of this rank's messages in that channel that come back. Each pair of a message and
+     * a destination is returned once, if the destination was lost or had left before it released all
+     * chunks, and after the last commit: a message that is being committed then, or begins later, is
+     * returned once it is whole; one that was abandoned never. The caller adds returned->weight to its
+     * own weight. false: there is none (now). Never blocks, allocates nothing. More than 1,024 that
+     * nobody takes: those of one channel and destination become one, with the sum of the weights, and
+     * the step and id of the latest. NULL: the transport is not elastic. */
+    bool (*take_back)(sgp_transport_t *transport, uint32_t channel, sgp_returned_t *returned);
 
     /* From now on this rank absorbs chunks as they arrive (true), or is busy elsewhere (false). May
      * be NULL. */
@@ -214,7 +241,13 @@ struct sgp_transport {
     uint64_t next_id;   /* of this rank's next message */
     sgp_fates_t *fates; /* of all ranks; owned by the transport, or by the hub of its ranks */
     atomic_bool failed; /* an error that ends its use has been logged */
-    bool virtual_time;  /* its clock stands still while its ranks work */
+    /* Set by the owner before the first message, where can_be_elastic. false: the loss of a rank
+     * ends the calls above with SGP_ERR_PEER_LOST, and a rank that ends after it is taken for a
+     * consequence (SGP_CAUSE_FOLLOWED). */
+    atomic_bool elastic;
+    uint32_t events_seen;                /* of fates, by wait */
+    struct sgp_outstanding *outstanding; /* NULL: no message was begun; outstanding.h */
+    bool virtual_time;                   /* its clock stands still while its ranks work */
     bool
         one_thread; /* its ranks are contexts of one thread: their calls are not left in the middle */
     sgp_ranks_t ranks; /* set by the transport's owner; zeros are fine */
@@ -255,6 +288,14 @@ static inline void sgp_transport_send_commit(sgp_transport_t *t, sgp_send_t *sen
 }
 static inline void sgp_transport_send_abandon(sgp_transport_t *t, sgp_send_t *send) {
     t->ops->send_abandon(t, send);
+}
+/* Whether `elastic` has an effect. mpi: false, since a death ends the job. */
+static inline bool sgp_transport_can_be_elastic(const sgp_transport_t *t) {
+    return t->ops->take_back != NULL;
+}
+static inline bool sgp_transport_take_back(sgp_transport_t *t, uint32_t channel,
+                                           sgp_returned_t *returned) {
+    return t->ops->take_back && t->ops->take_back(t, channel, returned);
 }
 static inline void sgp_transport_attend(sgp_transport_t *t, bool attends) {
     if (t->ops->attend) t->ops->attend(t, attends);
@@ -318,9 +359,23 @@ bool sgp_transport_has_left(sgp_transport_t *transport, int rank);
  * decides whether it is a failure. false: it was known. */
 bool sgp_transport_note(sgp_transport_t *transport, int rank, sgp_fate_t fate, const char *why);
 
-/* Whether a destination is lost. Cheap as long as no rank is. */
+/* For send_begin: a destination is lost, and the transport is not elastic. Cheap as long as no rank is
+ * lost. */
 bool sgp_transport_any_lost(const sgp_transport_t *transport, const sgp_destination_t *to,
                             int destinations);
+
+/* For wait: a rank is lost, which ends the waiting of a transport that is not elastic. */
+static inline bool sgp_transport_loss_ends_wait(const sgp_transport_t *t) {
+    return !t->elastic && sgp_transport_lost_peer(t) >= 0;
+}
+
+/* For wait of an elastic transport: an event of the fates has not ended a wait yet; it has now. */
+static inline bool sgp_transport_take_event(sgp_transport_t *t) {
+    uint32_t events = sgp_fates_events(t->fates);
+    bool is_new = t->elastic && events != t->events_seen;
+    t->events_seen = events;
+    return is_new;
+}
 
 /* Completes a header for sending: src, run and id. Call sgp_send_advance or sgp_send_select for the
  * first chunk. */

@@ -14,7 +14,7 @@ enum {
     AT_KIND = 6,
     AT_ENCODING = 7,
     AT_SRC = 8,
-    AT_UNUSED = 12, /* sent as zero and ignored on arrival, as AT_RESERVED */
+    AT_INCARNATION = 12,
     AT_RUN = 16,
     AT_STEP = 24,
     AT_ID = 32,
@@ -24,9 +24,15 @@ enum {
     AT_ELEMENTS = 64,
     AT_CHANNEL = 68,
     AT_PAYLOAD_HASH = 72,
-    AT_RESERVED = 80,
-    AT_CHECKSUM = 88,
+    AT_VIEW = 80,
+    AT_CODEC = 88, /* this one and those up to the tag are sent as zeros */
+    AT_ROUND = 96,
+    AT_RESERVED = 100,
+    AT_TAG = 104,
+    AT_CHECKSUM = 120,
 };
+
+_Static_assert(AT_CHECKSUM + 8 == SGP_HEADER_BYTES, "the checksum ends the header");
 
 #define MAGIC 0x50475331u /* "1SGP" */
 
@@ -43,7 +49,7 @@ void sgp_header_encode(const sgp_header_t *header, unsigned char bytes[SGP_HEADE
     sgp_bytes_put(bytes + AT_KIND, (uint64_t)header->kind, 1);
     sgp_bytes_put(bytes + AT_ENCODING, (uint64_t)header->encoding, 1);
     sgp_bytes_put(bytes + AT_SRC, (uint32_t)header->src, 4);
-    sgp_bytes_put(bytes + AT_UNUSED, 0, 4);
+    sgp_bytes_put(bytes + AT_INCARNATION, header->incarnation, 4);
     sgp_bytes_put(bytes + AT_RUN, header->run, 8);
     sgp_bytes_put(bytes + AT_STEP, header->step, 8);
     sgp_bytes_put(bytes + AT_ID, header->id, 8);
@@ -53,8 +59,19 @@ void sgp_header_encode(const sgp_header_t *header, unsigned char bytes[SGP_HEADE
     sgp_bytes_put(bytes + AT_ELEMENTS, header->elements, 4);
     sgp_bytes_put(bytes + AT_CHANNEL, header->channel, 4);
     sgp_bytes_put(bytes + AT_PAYLOAD_HASH, header->payload_hash, 8);
-    sgp_bytes_put(bytes + AT_RESERVED, 0, 8);
+    sgp_bytes_put(bytes + AT_VIEW, header->view, 8);
+    memset(bytes + AT_CODEC, 0, AT_CHECKSUM - AT_CODEC);
     sgp_bytes_put(bytes + AT_CHECKSUM, XXH3_64bits(bytes, AT_CHECKSUM), 8);
+}
+
+/* NULL: all fields that have to be 0 are. */
+static const char *used_too_early(const unsigned char *bytes) {
+    if (sgp_bytes_get(bytes + AT_CODEC, 8)) return "unknown parameters of the codec";
+    if (sgp_bytes_get(bytes + AT_ROUND, 4)) return "unknown round of an exchange";
+    if (sgp_bytes_get(bytes + AT_RESERVED, 4)) return "a reserved field is not 0";
+    if (sgp_bytes_get(bytes + AT_TAG, 8) || sgp_bytes_get(bytes + AT_TAG + 8, 8))
+        return "unknown authentication tag";
+    return NULL;
 }
 
 static sgp_status_t check(const unsigned char *bytes, const sgp_header_t *header,
@@ -64,6 +81,8 @@ static sgp_status_t check(const unsigned char *bytes, const sgp_header_t *header
     if (kind < SGP_KIND_CONTROL || kind > SGP_KIND_LAST)
         return *reason = "unknown kind", SGP_ERR_FORMAT;
     if (encoding > SGP_ENCODING_LAST) return *reason = "unknown encoding", SGP_ERR_FORMAT;
+    const char *early = used_too_early(bytes);
+    if (early) return *reason = early, SGP_ERR_FORMAT;
     if (header->offset > header->count || header->elements > header->count - header->offset)
         return *reason = "chunk outside its message", SGP_ERR_FORMAT;
     if (!isfinite(header->weight) || header->weight <= 0)
@@ -83,6 +102,7 @@ sgp_status_t sgp_header_decode(const unsigned char bytes[SGP_HEADER_BYTES], sgp_
         .kind = (sgp_kind_t)sgp_bytes_get(bytes + AT_KIND, 1),
         .encoding = (sgp_encoding_t)sgp_bytes_get(bytes + AT_ENCODING, 1),
         .src = (int)(int32_t)sgp_bytes_get(bytes + AT_SRC, 4),
+        .incarnation = (uint32_t)sgp_bytes_get(bytes + AT_INCARNATION, 4),
         .run = sgp_bytes_get(bytes + AT_RUN, 8),
         .channel = (uint32_t)sgp_bytes_get(bytes + AT_CHANNEL, 4),
         .step = sgp_bytes_get(bytes + AT_STEP, 8),
@@ -91,6 +111,7 @@ sgp_status_t sgp_header_decode(const unsigned char bytes[SGP_HEADER_BYTES], sgp_
         .offset = sgp_bytes_get(bytes + AT_OFFSET, 8),
         .elements = (uint32_t)sgp_bytes_get(bytes + AT_ELEMENTS, 4),
         .payload_hash = sgp_bytes_get(bytes + AT_PAYLOAD_HASH, 8),
+        .view = sgp_bytes_get(bytes + AT_VIEW, 8),
     };
     uint64_t weight = sgp_bytes_get(bytes + AT_WEIGHT, 8);
     memcpy(&read.weight, &weight, sizeof weight);

@@ -104,6 +104,22 @@ static void a_sampler_changes_its_members(void **state) {
     for (int rank = 0; rank < 3; rank++) sampler_fini(&samplers[rank]);
 }
 
+/* What others have left of an epoch. */
+static void a_sampler_begins_in_the_middle(void **state) {
+    (void)state;
+    sampler_t sampler;
+    sampler_options_t options = {.count = 100, .rank = 1, .size = 3, .batch = 8, .seed = 3};
+    assert_int_equal(sampler_init(&sampler, &options), SGP_OK);
+    sampler_begin_epoch(&sampler, 4);
+    sampler_begin_rest(&sampler, 5, 40);
+    assert_int_equal(sampler_steps(&sampler), 5 + (60 + 23) / 24);
+    assert_int_equal(sampler_part(&sampler, 6).first, 40 + (3 + 1) * 8);
+    assert_int_equal(sampler_reached(&sampler, 6), 64);
+    sampler_begin_epoch(&sampler, 5);
+    assert_int_equal(sampler_steps(&sampler), (100 + 23) / 24);
+    sampler_fini(&sampler);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_position_once_whoever_comes_and_goes),
@@ -111,6 +127,7 @@ int main(void) {
         cmocka_unit_test(counts_of_64_bits),
         cmocka_unit_test(behind_the_end_nothing_is_left),
         cmocka_unit_test(a_sampler_changes_its_members),
+        cmocka_unit_test(a_sampler_begins_in_the_middle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

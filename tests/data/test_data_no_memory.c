@@ -61,6 +61,85 @@ static void test_sampler(void **state) {
     }
 }
 
+/* More members and absences than there is room for at first; the second half of the events is heard late. */
+static sgp_status_t tell_many(sampler_t *sampler) {
+    sgp_status_t status = SGP_OK;
+    for (uint32_t i = 0; i < 100 && !status; i++) {
+        segments_event_t events[] = {
+            {SEGMENTS_JOINS, .member = segments_number(i + 2, 0), .first = 2 + i / 10},
+            {SEGMENTS_LEAVES, .member = segments_number(i + 2, 0), .first = 3, .end = 4 + i / 10},
+            {SEGMENTS_PASSES, .member = segments_number(i % 4, 0), .first = i, .end = i + 1}};
+        status = sampler_tell(sampler, events, 3, i / 10, NULL);
+    }
+    return status;
+}
+
+static sgp_status_t make_up(sampler_t *sampler) {
+    static unsigned char bytes[32768];
+    size_t size = 0;
+    sgp_status_t status = sampler_report(sampler, bytes, sizeof bytes, &size);
+    sampler_report_t report = {bytes, size};
+    return status ? status : sampler_make_up(sampler, sampler_steps(sampler), &report, 1);
+}
+
+static sgp_status_t save_and_restore(sampler_t *sampler) {
+    static unsigned char bytes[65536];
+    size_t size = sampler_state_bytes(sampler);
+    assert_true(size <= sizeof bytes);
+    sampler_save(sampler, bytes);
+    return sampler_restore(sampler, bytes, size);
+}
+
+static sgp_status_t come_and_go(sampler_t *sampler) {
+    uint64_t missed;
+    sgp_status_t status = tell_many(sampler);
+    if (!status) status = save_and_restore(sampler);
+    if (!status) status = make_up(sampler);
+    if (!status) status = sampler_missed(sampler, UINT64_MAX, &missed);
+    if (!status) status = save_and_restore(sampler);
+    if (!status) status = sampler_set_members(sampler, sampler_steps(sampler), 1, 60);
+    if (!status) status = make_up(sampler);
+    if (!status) sampler_begin_epoch(sampler, 1);
+    return status;
+}
+
+/* After a failure the sampler is still of use: it is asked for a batch, and begins another epoch. The C library sorts
+ * without memory too. */
+static void test_members(void **state) {
+    (void)state;
+    sampler_options_t options = {.count = 1009, .size = 2, .batch = BATCH};
+    failing_t failing = {.may_pass = true};
+    while (failing_round(&failing)) {
+        sampler_t sampler;
+        uint64_t indices[BATCH];
+        assert_int_equal(sampler_init(&sampler, &options), SGP_OK);
+        FAILING(&failing, come_and_go(&sampler));
+        sampler_batch(&sampler, 5, indices);
+        sampler_begin_epoch(&sampler, 2);
+        sampler_batch(&sampler, 5, indices);
+        sampler_fini(&sampler);
+    }
+    assert_true(failing.round > 20);
+}
+
+/* A few events in the middle of an epoch. */
+static void test_few_events_allocate_nothing(void **state) {
+    (void)state;
+    sampler_t sampler;
+    sampler_options_t options = {.count = 1009, .size = 2, .batch = BATCH};
+    segments_event_t events[] = {
+        {SEGMENTS_JOINS, .member = segments_number(2, 0), .first = 16},
+        {SEGMENTS_LEAVES, .member = segments_number(1, 0), .first = 6, .end = 32},
+        {SEGMENTS_PASSES, .member = segments_number(0, 0), .first = 2, .end = 4}};
+    assert_int_equal(sampler_init(&sampler, &options), SGP_OK);
+    size_t before = failing_allocations();
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(sampler_tell(&sampler, &events[i], 1, 7, NULL), SGP_OK);
+    sampler_begin_epoch(&sampler, 1);
+    assert_int_equal(failing_allocations(), before);
+    sampler_fini(&sampler);
+}
+
 static void test_batches_allocate_nothing(void **state) {
     (void)state;
     dataset_t *dataset;
@@ -92,6 +171,8 @@ int main(void) {
         cmocka_unit_test(test_inspect),
         cmocka_unit_test(test_load),
         cmocka_unit_test(test_sampler),
+        cmocka_unit_test(test_members),
+        cmocka_unit_test(test_few_events_allocate_nothing),
         cmocka_unit_test(test_batches_allocate_nothing),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

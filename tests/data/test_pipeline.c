@@ -37,6 +37,7 @@ static sgp_status_t fake_read(const source_t *source, source_split_t split, uint
     (void)source;
     pthread_mutex_lock(&fake.lock);
     if (++fake.reads > fake.allowed) fake.exceeded = true;
+    pthread_cond_broadcast(&fake.open);
     bool waits = fake.shut;
     while (fake.shut) pthread_cond_wait(&fake.open, &fake.lock);
     pthread_mutex_unlock(&fake.lock);
@@ -67,6 +68,13 @@ static void set_gate(bool shut) {
     pthread_mutex_lock(&fake.lock);
     fake.shut = shut;
     pthread_cond_broadcast(&fake.open);
+    pthread_mutex_unlock(&fake.lock);
+}
+
+/* Waits until so many were begun. */
+static void await_reads(int reads) {
+    pthread_mutex_lock(&fake.lock);
+    while (fake.reads < reads) pthread_cond_wait(&fake.open, &fake.lock);
     pthread_mutex_unlock(&fake.lock);
 }
 
@@ -360,6 +368,79 @@ static void no_more_is_read_than_fits(void **state) {
     sampler_fini(&sampler);
 }
 
+/* The other node leaves before step `leaves`, and one more joins before the last step. */
+static void tell_change(sampler_t *sampler, uint64_t leaves, uint64_t now, uint64_t *changed) {
+    segments_event_t events[] = {
+        {SEGMENTS_LEAVES, .member = segments_number(0, 0), .first = leaves, .end = leaves},
+        {SEGMENTS_JOINS, .member = segments_number(2, 0), .first = 6}};
+    assert_int_equal(sampler_tell(sampler, events, 2, now, changed), SGP_OK);
+}
+
+/* A pass in which the change is heard of after so many batches. */
+static void take_changed(int threads, int heard, uint64_t leaves, record_t *record) {
+    pipeline_options_t options = usual(threads);
+    pipeline_t *pipeline = make(&options);
+    sampler_t sampler = make_sampler(1);
+    uint64_t changed;
+    if (heard < 0) tell_change(&sampler, leaves, 0, &changed);
+    begin_train(pipeline, &sampler, 1, 0);
+    memset(record, 0, sizeof *record);
+    for (int i = 0; i < (int)sampler_steps(&sampler) || i == heard; i++) {
+        pipeline_batch_t batch;
+        if (i == heard) {
+            assert_int_equal(pipeline_rest(pipeline), SGP_OK);
+            tell_change(&sampler, leaves, (uint64_t)heard, &changed);
+            assert_int_equal(changed, leaves);
+            pipeline_resume(pipeline, changed, sampler_steps(&sampler));
+        }
+        assert_int_equal(pipeline_next(pipeline, &batch), SGP_OK);
+        memcpy(record->images[i], batch.images, sizeof record->images[i]);
+        memcpy(record->labels[i], batch.labels, sizeof record->labels[i]);
+        record->valid[i] = batch.valid;
+        record->batches++;
+    }
+    assert_true(pipeline_destroy(pipeline));
+    sampler_fini(&sampler);
+}
+
+/* Heard of in time, a change of members leaves no trace of what was prepared before. */
+static void a_change_of_members_drops_what_was_prepared(void **state) {
+    (void)state;
+    /* 12 positions a step, then 6, and from step 6 on 12 again; 50 in all. */
+    static const int steps[] = {8, 7, 7, 6, 5};
+    fake.bad[SOURCE_TRAIN][3] = true;
+    for (uint64_t leaves = 0; leaves < 5; leaves++) {
+        take_changed(2, -1, leaves, &first);
+        assert_int_equal(first.batches, steps[leaves]);
+        for (int threads = 1; threads <= 5; threads += 2)
+            for (int heard = 0; heard <= (int)leaves; heard++) {
+                take_changed(threads, heard, leaves, &second);
+                assert_memory_equal(&first, &second, sizeof first);
+            }
+    }
+}
+
+/* What is still the node's own is not read again. */
+static void a_change_of_members_keeps_the_rest(void **state) {
+    (void)state;
+    pipeline_options_t options = usual(3);
+    pipeline_t *pipeline = make(&options);
+    sampler_t sampler = make_sampler(0);
+    pipeline_batch_t batch;
+    uint64_t changed;
+    enum { READY = (PIPELINE_AHEAD + 1) * BATCH };
+    begin_train(pipeline, &sampler, 0, 0);
+    await_reads(READY);
+    assert_int_equal(pipeline_rest(pipeline), SGP_OK);
+    tell_change(&sampler, 2, 0, &changed);
+    pipeline_resume(pipeline, changed, sampler_steps(&sampler));
+    for (uint64_t step = 0; step < sampler_steps(&sampler); step++)
+        assert_int_equal(pipeline_next(pipeline, &batch), SGP_OK);
+    assert_int_equal(fake.reads, (sampler_steps(&sampler) + 1) * BATCH);
+    pipeline_destroy(pipeline);
+    sampler_fini(&sampler);
+}
+
 static int threads_of_process(void) {
     return count_entries("/proc/self/task");
 }
@@ -453,6 +534,8 @@ int main(void) {
         TEST(the_log_names_so_many_and_no_more),
         TEST(test_samples_in_order),
         TEST(no_more_is_read_than_fits),
+        TEST(a_change_of_members_drops_what_was_prepared),
+        TEST(a_change_of_members_keeps_the_rest),
         TEST(an_early_end_leaves_no_thread),
         TEST(a_forked_child_is_refused),
         TEST(chosen_samples_and_parts),

@@ -58,6 +58,40 @@ static void every_sample_once_per_epoch(void **state) {
                 assert_partition(counts[c], size, batches[b]);
 }
 
+/* `before` nodes begin an epoch, and after each number of steps `after` others take the rest. */
+static void assert_rest(uint32_t count, int before, int after, int batch) {
+    sampler_t old[8], new[8];
+    for (int rank = 0; rank < before; rank++) old[rank] = make(count, rank, before, batch, 5);
+    for (int rank = 0; rank < after; rank++) new[rank] = make(count, rank, after, batch, 5);
+    uint8_t *taken = calloc(2, count), *sum = taken + count;
+    uint64_t steps = sampler_steps(&old[0]);
+    for (uint64_t cut = 0; cut < steps; take_step(old, before, cut++, taken)) {
+        for (int rank = 0; rank < after; rank++) {
+            sampler_begin_epoch(&new[rank], 0);
+            sampler_begin_rest(&new[rank], cut, cut * (uint64_t)(before * batch));
+        }
+        memcpy(sum, taken, count);
+        uint64_t end = sampler_steps(&new[0]);
+        for (uint64_t step = cut; step < end; step++)
+            assert_true(take_step(new, after, step, sum) > 0);
+        for (uint32_t i = 0; i < count; i++) assert_int_equal(sum[i], 1);
+    }
+    free(taken);
+    for (int rank = 0; rank < before; rank++) sampler_fini(&old[rank]);
+    for (int rank = 0; rank < after; rank++) sampler_fini(&new[rank]);
+}
+
+static void every_sample_once_when_nodes_change(void **state) {
+    (void)state;
+    static const uint32_t counts[] = {1, 7, 33, 100, 257};
+    for (size_t c = 0; c < sizeof counts / sizeof counts[0]; c++)
+        for (int before = 1; before <= 5; before++)
+            for (int after = 1; after <= 5; after++) {
+                assert_rest(counts[c], before, after, 3);
+                assert_rest(counts[c], before, after, 8);
+            }
+}
+
 /* The whole batch, with its filling, depends only on the options, epoch and step: not on earlier
  * calls or other samplers. */
 static void order_is_reproducible(void **state) {
@@ -166,6 +200,7 @@ static void workers_share_the_samples_of_their_node(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_sample_once_per_epoch),
+        cmocka_unit_test(every_sample_once_when_nodes_change),
         cmocka_unit_test(order_is_reproducible),
         cmocka_unit_test(global_batch_does_not_depend_on_the_split),
         cmocka_unit_test(epochs_and_seeds_differ),

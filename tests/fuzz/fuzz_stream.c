@@ -10,7 +10,8 @@
 
 #include <xxhash.h>
 
-enum { MANY_FRAMES = 0x02, CHUNK_BYTES = 512, AT_RUN = 16, AT_CHECKSUM = 88 };
+enum { MANY_FRAMES = 0x02, CHUNK_BYTES = 512, AT_RUN = 16, AT_UNUSED = 88 };
+enum { AT_CHECKSUM = SGP_HEADER_BYTES - 8 };
 
 typedef struct reading {
     sgp_stream_t stream;
@@ -32,6 +33,7 @@ static void repair(unsigned char bytes[SGP_HEADER_BYTES]) {
     bytes[4] = SGP_HEADER_VERSION;
     bytes[5] = 0;
     memset(bytes + AT_RUN, 1, 8);
+    memset(bytes + AT_UNUSED, 0, AT_CHECKSUM - AT_UNUSED);
     uint64_t sum = XXH3_64bits(bytes, AT_CHECKSUM);
     for (int i = 0; i < 8; i++) bytes[AT_CHECKSUM + i] = (unsigned char)(sum >> 8 * i);
 }

@@ -2,11 +2,13 @@
 /* make_corpus FOLDER writes the first inputs of the targets, FOLDER/TARGET/made-NAME: the bytes of a
  * good peer, and nearly good ones; the fuzzer finds the rest. make_corpus --check FOLDER fails if a
  * file differs from the one that it would write. */
-#include "fuzz.h"
+#include "make_corpus.h"
 
-#include "data/formats/shard_index.h"
+#include "base/bytes.h"
+#include "group/agree_message.h"
 #include "group/join/endpoint.h"
 #include "group/join/join_message.h"
+#include "group/view_message.h"
 #include "transport/tcp/frame.h"
 #include "wire/handshake.h"
 #include "wire/header.h"
@@ -17,20 +19,15 @@
 static const char *root;
 static bool check, failed;
 
-typedef struct bytes {
-    unsigned char at[8192];
-    size_t count;
-} bytes_t;
-
-static void add(bytes_t *bytes, const void *more, size_t count) {
+void corpus_add(bytes_t *bytes, const void *more, size_t count) {
     FUZZ_CHECK(bytes->count + count <= sizeof bytes->at);
     memcpy(bytes->at + bytes->count, more, count);
     bytes->count += count;
 }
 
-static void add_byte(bytes_t *bytes, unsigned byte) {
+void corpus_add_byte(bytes_t *bytes, unsigned byte) {
     unsigned char one = (unsigned char)byte;
-    add(bytes, &one, 1);
+    corpus_add(bytes, &one, 1);
 }
 
 static bool write_file(const char *path, const bytes_t *bytes) {
@@ -49,7 +46,7 @@ static bool is_file(const char *path, const bytes_t *bytes) {
     return count == bytes->count && memcmp(found, bytes->at, count) == 0;
 }
 
-static void write_to(const char *target, const char *name, const bytes_t *bytes) {
+void corpus_write(const char *target, const char *name, const bytes_t *bytes) {
     char path[4096];
     snprintf(path, sizeof path, "%s/%s", root, target);
     if (!check) mkdir(path, 0777);
@@ -73,7 +70,7 @@ static void add_hello(bytes_t *bytes, unsigned purpose) {
     hello[24] = 7;
     memcpy(hello + 40, "1.2.3", 5);
     memset(hello + 96, 0x77, SGP_NONCE_BYTES);
-    add(bytes, hello, sizeof hello);
+    corpus_add(bytes, hello, sizeof hello);
 }
 
 static void make_handshake(const char *name, unsigned switches, unsigned seed, unsigned purpose,
@@ -82,12 +79,12 @@ static void make_handshake(const char *name, unsigned switches, unsigned seed, u
     unsigned char verdict[SGP_VERDICT_BYTES] = {refusal != NULL};
     bytes_t bytes = {0};
     if (refusal) memcpy(verdict + 1, refusal, strlen(refusal));
-    add_byte(&bytes, switches);
-    add_byte(&bytes, seed);
+    corpus_add_byte(&bytes, switches);
+    corpus_add_byte(&bytes, seed);
     add_hello(&bytes, purpose);
-    add(&bytes, nothing, sizeof nothing);
-    add(&bytes, verdict, sizeof verdict);
-    write_to("handshake", name, &bytes);
+    corpus_add(&bytes, nothing, sizeof nothing);
+    corpus_add(&bytes, verdict, sizeof verdict);
+    corpus_write("handshake", name, &bytes);
 }
 
 static void make_handshakes(void) {
@@ -127,10 +124,26 @@ static const sgp_header_t header = {.kind = SGP_KIND_PUSH,
 static void make_chunk(const char *name, unsigned switches, const sgp_header_t *of) {
     unsigned char encoded[SGP_HEADER_BYTES];
     bytes_t bytes = {0};
-    add_byte(&bytes, switches);
+    corpus_add_byte(&bytes, switches);
     sgp_header_encode(of, encoded);
-    add(&bytes, encoded, sizeof encoded);
-    write_to("chunk", name, &bytes);
+    corpus_add(&bytes, encoded, sizeof encoded);
+    corpus_write("chunk", name, &bytes);
+}
+
+/* Fields that have to be 0. */
+static const struct {
+    const char *name;
+    size_t at;
+} unused[] = {{"codec", 95}, {"round", 96}, {"reserved", 103}, {"tag", 104}, {"tag-end", 119}};
+
+static void make_early_chunk(const char *name, size_t at) {
+    unsigned char encoded[SGP_HEADER_BYTES];
+    bytes_t bytes = {0};
+    corpus_add_byte(&bytes, 3);
+    sgp_header_encode(&header, encoded);
+    encoded[at] = 1;
+    corpus_add(&bytes, encoded, sizeof encoded);
+    corpus_write("chunk", name, &bytes);
 }
 
 static void make_chunks(void) {
@@ -161,6 +174,12 @@ static void make_chunks(void) {
     other.kind = SGP_KIND_CONTROL;
     other.encoding = SGP_ENCODING_BYTES;
     make_chunk("control", 3, &other);
+    other = header;
+    other.incarnation = UINT32_MAX;
+    other.view = UINT64_MAX;
+    make_chunk("view", 3, &other);
+    for (size_t i = 0; i < sizeof unused / sizeof *unused; i++)
+        make_early_chunk(unused[i].name, unused[i].at);
 }
 
 /* ---- streams ---- */
@@ -168,7 +187,7 @@ static void make_chunks(void) {
 static void add_frame(bytes_t *bytes, sgp_frame_kind_t kind, uint32_t value) {
     unsigned char frame[SGP_FRAME_BYTES];
     sgp_frame_encode(kind, value, frame);
-    add(bytes, frame, sizeof frame);
+    corpus_add(bytes, frame, sizeof frame);
 }
 
 static void add_chunk(bytes_t *bytes, uint32_t ticket, uint32_t elements) {
@@ -179,21 +198,21 @@ static void add_chunk(bytes_t *bytes, uint32_t ticket, uint32_t elements) {
     of.payload_hash = XXH3_64bits(payload, elements * sizeof(float));
     sgp_header_encode(&of, encoded);
     add_frame(bytes, SGP_FRAME_CHUNK, ticket);
-    add(bytes, encoded, sizeof encoded);
-    add(bytes, payload, elements * sizeof(float));
+    corpus_add(bytes, encoded, sizeof encoded);
+    corpus_add(bytes, payload, elements * sizeof(float));
 }
 
 static void make_stream(const char *name, unsigned switches, unsigned seed, int chunks,
                         uint32_t elements) {
     bytes_t bytes = {0};
-    add_byte(&bytes, switches);
-    add_byte(&bytes, seed);
+    corpus_add_byte(&bytes, switches);
+    corpus_add_byte(&bytes, seed);
     for (int i = 0; i < chunks; i++) {
         add_chunk(&bytes, (uint32_t)i, elements);
         add_frame(&bytes, i % 2 ? SGP_FRAME_ALIVE : SGP_FRAME_RELEASED, (uint32_t)i);
     }
     add_frame(&bytes, SGP_FRAME_LEAVE, 0);
-    write_to("stream", name, &bytes);
+    corpus_write("stream", name, &bytes);
 }
 
 static void make_streams(void) {
@@ -205,12 +224,12 @@ static void make_streams(void) {
     make_stream("small", 3, 9, 6, 1);
     for (int kind = SGP_FRAME_RELEASED; kind <= SGP_FRAME_LAST; kind++)
         add_frame(&bytes, (sgp_frame_kind_t)kind, (uint32_t)kind * 1000);
-    add(&bytes, "GET / HTTP/1.1", 14);
-    write_to("stream", "broken", &bytes);
+    corpus_add(&bytes, "GET / HTTP/1.1", 14);
+    corpus_write("stream", "broken", &bytes);
     bytes = (bytes_t){.at = {1, 5}, .count = 2};
     add_chunk(&bytes, 1, 128);
     bytes.count -= 100;
-    write_to("stream", "truncated", &bytes);
+    corpus_write("stream", "truncated", &bytes);
 }
 
 /* ---- endpoints ---- */
@@ -218,10 +237,10 @@ static void make_streams(void) {
 static void make_endpoint(const char *name, unsigned switches, const sgp_endpoint_t *of) {
     unsigned char encoded[SGP_ENDPOINT_BYTES];
     bytes_t bytes = {0};
-    add_byte(&bytes, switches);
+    corpus_add_byte(&bytes, switches);
     sgp_endpoint_encode(of, encoded);
-    add(&bytes, encoded, sizeof encoded);
-    write_to("endpoint", name, &bytes);
+    corpus_add(&bytes, encoded, sizeof encoded);
+    corpus_write("endpoint", name, &bytes);
 }
 
 static void make_endpoints(void) {
@@ -246,134 +265,178 @@ static void make_endpoints(void) {
     make_endpoint("address-name", FUZZ_REPAIR, &endpoint);
     endpoint.rank = 4;
     make_endpoint("rank", FUZZ_REPAIR, &endpoint);
-    add_byte(&bytes, 0);
+    corpus_add_byte(&bytes, 0);
     unsigned char head[SGP_JOIN_MESSAGE_HEADER];
     sgp_join_message_encode(SGP_JOIN_ENDPOINTS, 516, head);
-    add(&bytes, head, sizeof head);
-    write_to("endpoint", "note", &bytes);
+    corpus_add(&bytes, head, sizeof head);
+    corpus_write("endpoint", "note", &bytes);
 }
 
-/* ---- shards ---- */
+/* ---- views ---- */
 
-enum { SHARD_REPAIR = 1, SHARD_IS_INDEX = 2 };
+static const sgp_member_notice_t some_notices[] = {
+    {.kind = SGP_MEMBER_DEAD, .flags = SGP_MEMBER_CERTAIN, .seat = 3, .step = 32, .last = 17},
+    {.kind = SGP_MEMBER_JOIN,
+     .seat = 3,
+     .incarnation = 1,
+     .step = 48,
+     .candidate = 0x0123456789abcdefu,
+     .origin = 2,
+     .card_bytes = 4,
+     .card = (const unsigned char *)"card"},
+    {.kind = SGP_MEMBER_LEFT, .seat = 3, .incarnation = 1, .step = 64, .last = 50, .origin = 3},
+    {.kind = SGP_MEMBER_JOIN, .seat = 6, .step = 48, .candidate = 7},
+    {.kind = SGP_MEMBER_JOIN, .seat = 6, .step = 64, .candidate = 6},
+    {.kind = SGP_MEMBER_JOIN, .seat = 6, .incarnation = UINT32_MAX, .step = 80, .candidate = 5},
+};
 
-static void add_block(bytes_t *bytes, const void *content, size_t count) {
-    static const uint8_t zeros[TAR_BLOCK];
-    add(bytes, content, count);
-    add(bytes, zeros, (size_t)tar_padded(count) - count);
+static const sgp_member_notice_t founder = {
+    .kind = SGP_MEMBER_JOIN, .seat = 1, .step = 48, .candidate = 7};
+
+enum { SOME_NOTICES = sizeof some_notices / sizeof *some_notices };
+
+static void add_view(bytes_t *bytes, const sgp_member_notice_t *notices, int count) {
+    unsigned char message[2048], length[2];
+    size_t size =
+        sgp_view_encode_notices(notices, count, SGP_VIEW_YOU_WERE_SILENT, message, sizeof message);
+    sgp_bytes_put(length, size, sizeof length);
+    corpus_add(bytes, length, sizeof length);
+    corpus_add(bytes, message, size);
 }
 
-static void add_header(bytes_t *bytes, const char *name, char type, size_t size) {
-    uint8_t block[TAR_BLOCK];
-    FUZZ_CHECK(tar_format(name, size, 0, block));
-    block[156] = (uint8_t)type; /* its sum is repaired, unless it is that of a file */
-    add(bytes, block, sizeof block);
-}
-
-static void add_member(bytes_t *bytes, const char *name, const char *content) {
-    add_header(bytes, name, '0', strlen(content));
-    add_block(bytes, content, strlen(content));
-}
-
-static void make_shard(const char *name, unsigned switches, const char *const *members, bool ends) {
-    static const uint8_t end[2 * TAR_BLOCK];
+/* The last notice with another value in one of its fields. */
+static void make_odd_view(const char *name, size_t at, unsigned byte) {
     bytes_t bytes = {0};
-    add_byte(&bytes, switches);
-    for (; *members; members += 2) add_member(&bytes, members[0], members[1]);
-    if (ends) add(&bytes, end, sizeof end);
-    write_to("shard", name, &bytes);
+    corpus_add_byte(&bytes, 0);
+    add_view(&bytes, some_notices, SOME_NOTICES);
+    bytes.at[bytes.count - SGP_MEMBER_NOTICE_BYTES + at] = (unsigned char)byte;
+    corpus_write("view", name, &bytes);
 }
 
-static void make_extended(const char *name, char type, const char *content) {
+static void make_odd_views(void) {
+    make_odd_view("kind", 0, 9);
+    make_odd_view("flags", 1, 1);
+    make_odd_view("seat", 2, 8); /* of 8 */
+    make_odd_view("step", 8, 81);
+    make_odd_view("step-far", 15, 0x40);
+    make_odd_view("last", 16, 1);
+    make_odd_view("candidate", 24, 0);
+    make_odd_view("origin", 32, 8);
+    make_odd_view("card", 34, 4);
+    make_odd_view("reserved", 36, 1);
+}
+
+static void make_views(void) {
     bytes_t bytes = {0};
-    add_byte(&bytes, SHARD_REPAIR);
-    add_header(&bytes, "extended", type, strlen(content));
-    add_block(&bytes, content, strlen(content));
-    add_member(&bytes, "x.jpg", "1");
-    add_block(&bytes, "", 0);
-    write_to("shard", name, &bytes);
+    corpus_add_byte(&bytes, 0);
+    add_view(&bytes, some_notices, SOME_NOTICES);
+    corpus_write("view", "good", &bytes);
+    bytes.count -= 20;
+    corpus_write("view", "truncated", &bytes);
+    bytes = (bytes_t){.at = {1}, .count = 1};
+    add_view(&bytes, some_notices, 0);
+    for (int i = SOME_NOTICES; i-- > 0;) add_view(&bytes, &some_notices[i], 1);
+    corpus_write("view", "one-by-one", &bytes);
+    bytes = (bytes_t){.at = {0}, .count = 1};
+    add_view(&bytes, some_notices, 2);
+    bytes.at[3]--; /* the count */
+    corpus_write("view", "count", &bytes);
+    bytes.at[5] = 0x80; /* the flags */
+    corpus_write("view", "view-flags", &bytes);
+    bytes = (bytes_t){.at = {0}, .count = 1};
+    add_view(&bytes, &founder, 1);
+    corpus_write("view", "founder", &bytes);
+    make_odd_views();
 }
 
-static void make_index(const char *name, unsigned switches, const shard_sample_t *samples,
-                       uint32_t count, uint64_t tar_bytes) {
-    uint8_t encoded[512];
+/* ---- agree ---- */
+
+/* Moves of the target: to seat `seat`. */
+enum { AGREE_HEAR, AGREE_LOSE, AGREE_BEGIN, AGREE_SEND };
+
+static void add_move(bytes_t *bytes, unsigned what, int seat) {
+    corpus_add_byte(bytes, what | (unsigned)seat << 2);
+}
+
+static void add_begin(bytes_t *bytes, unsigned seats) {
+    add_move(bytes, AGREE_BEGIN, 0);
+    corpus_add_byte(bytes, seats);
+}
+
+/* attempt 0: a DECIDED, from the payload of seat `first` on. */
+static void add_agree(bytes_t *bytes, int src, uint64_t call, uint32_t attempt, int first,
+                      int payloads, unsigned seats) {
+    static const sgp_agree_limits_t limits = {.capacity = 5, .payload_bytes = 12};
+    unsigned char set = (unsigned char)seats, message[256];
+    sgp_agree_message_t of = {.call = call,
+                              .form = attempt ? SGP_AGREE_STATE : SGP_AGREE_DECIDED,
+                              .attempt = attempt,
+                              .first = first,
+                              .payloads = payloads,
+                              .set = &set};
+    unsigned char *end = sgp_agree_message_begin(&limits, &of, message);
+    for (int i = 0, seat = first; i < payloads; seat++)
+        if (seats >> seat & 1) end = sgp_agree_payload_put(end, "mine", 4), i++;
+    add_move(bytes, AGREE_HEAR, src);
+    corpus_add_byte(bytes, (unsigned)(end - message));
+    corpus_add(bytes, message, (size_t)(end - message));
+}
+
+static void add_state(bytes_t *bytes, int src, uint64_t call, uint32_t attempt, unsigned seats) {
+    add_agree(bytes, src, call, attempt, src, 1, seats);
+}
+
+/* Two calls of three seats. */
+static void make_agree_calls(void) {
     bytes_t bytes = {0};
-    shard_index_t index = {.samples = (shard_sample_t *)samples, .count = count};
-    index.tar_bytes = tar_bytes;
-    FUZZ_CHECK(shard_index_bytes(&index) <= sizeof encoded);
-    shard_index_encode(&index, encoded);
-    add_byte(&bytes, switches);
-    add(&bytes, encoded, shard_index_bytes(&index));
-    write_to("shard", name, &bytes);
+    corpus_add_byte(&bytes, 0);
+    for (uint64_t call = 1; call <= 2; call++) {
+        add_begin(&bytes, 0x7);
+        add_move(&bytes, AGREE_SEND, 0);
+        add_state(&bytes, 0, call, 1, 0x7);
+        add_state(&bytes, 2, call, 1, 0x7);
+    }
+    add_state(&bytes, 2, 2, 2, 0x6); /* late: it is answered */
+    corpus_write("agree", "calls", &bytes);
 }
 
-/* One header with another byte in it, and `left` bytes behind it. */
-static void make_odd(const char *name, const char *member, size_t at, unsigned byte, size_t left) {
-    static const uint8_t zeros[2048];
+static void make_agree_losses(void) {
     bytes_t bytes = {0};
-    add_byte(&bytes, SHARD_REPAIR);
-    add_header(&bytes, member, '0', 1000);
-    bytes.at[1 + at] = (uint8_t)byte;
-    add(&bytes, zeros, left);
-    write_to("shard", name, &bytes);
+    corpus_add_byte(&bytes, 0);
+    add_begin(&bytes, 0xf);
+    add_state(&bytes, 0, 1, 1, 0xf);
+    add_state(&bytes, 2, 1, 1, 0xf);
+    add_move(&bytes, AGREE_LOSE, 3);
+    add_move(&bytes, AGREE_SEND, 0);
+    add_state(&bytes, 0, 2, 1, 0x7); /* early */
+    add_agree(&bytes, 2, 1, 0, 0, 2, 0xf);
+    add_agree(&bytes, 2, 1, 0, 2, 2, 0xf);
+    add_move(&bytes, AGREE_SEND, 0);
+    add_begin(&bytes, 0x7);
+    add_move(&bytes, AGREE_LOSE, 2);
+    add_state(&bytes, 0, 2, 2, 0x3);
+    add_move(&bytes, AGREE_SEND, 32); /* and farewell */
+    corpus_write("agree", "losses", &bytes);
 }
 
-/* An index with another byte in it. */
-static void make_odd_index(const char *name, size_t at, unsigned byte) {
-    static const shard_sample_t sample = {0, 100, 1, 0};
-    uint8_t encoded[SHARD_INDEX_HEADER + SHARD_INDEX_RECORD];
+static void make_agree_refused(void) {
     bytes_t bytes = {0};
-    shard_index_t index = {.samples = (shard_sample_t *)&sample, .count = 1, .tar_bytes = 2048};
-    shard_index_encode(&index, encoded);
-    encoded[at] = (uint8_t)byte;
-    add_byte(&bytes, SHARD_IS_INDEX);
-    add(&bytes, encoded, sizeof encoded);
-    write_to("shard", name, &bytes);
-}
-
-static void make_odd_shards(void) {
-    enum { SIZE = 124, TYPE = 156, MAGIC = 257, PREFIX = 345 };
-    make_odd("size-binary", "a.jpg", SIZE, 0x80, 2048);
-    make_odd("size-negative", "a.jpg", SIZE, 0xff, 2048);
-    make_odd("size-text", "a.jpg", SIZE, 'x', 2048);
-    make_odd("link", "a.jpg", TYPE, '1', 2048);
-    make_odd("folder", "a.jpg", TYPE, '5', 2048);
-    make_odd("prefix", "a.jpg", PREFIX, 'p', 2048);
-    make_odd("no-header", "a.jpg", MAGIC, 'x', 2048);
-    make_odd("cut-in-picture", "a.jpg", MAGIC, 'u', 512);
-    make_odd("control", "a\033[2J.jpg", MAGIC, 'u', 2048);
-    make_odd_index("index-version", 8, 2);
-    make_odd_index("index-count", 12, 2);
-    make_odd_index("index-magic", 0, 'x');
-    make_odd_index("index-sum", 24, 0);
-}
-
-static void make_shards(void) {
-    static const shard_sample_t samples[] = {{0, 100, 1, 0}, {4, 512, 2, 9}, {8, 1, 3, 1}};
-    make_shard("good", 0, (const char *[]){"a.jpg", "A", "a.cls", "0", NULL}, true);
-    make_shard("repaired", SHARD_REPAIR, (const char *[]){"b/a.cls", "17", "b/a.PNG", "A", NULL},
-               true);
-    make_shard("others", SHARD_REPAIR,
-               (const char *[]){"a.jpg", "A", "a.json", "{}", "a.cls", "1\n", NULL}, true);
-    make_shard("unlabelled", SHARD_REPAIR, (const char *[]){"a.jpg", "A", "b.jpg", "B", NULL},
-               true);
-    make_shard("wordy", SHARD_REPAIR, (const char *[]){"a.jpg", "A", "a.cls", "cat", NULL}, true);
-    make_shard("label-large", SHARD_REPAIR, (const char *[]){"a.jpg", "A", "a.cls", "70000", NULL},
-               true);
-    make_shard("label-empty", SHARD_REPAIR, (const char *[]){"a.jpg", "A", "a.cls", "", NULL},
-               true);
-    make_shard("twice", SHARD_REPAIR, (const char *[]){"a.jpg", "A", "a.png", "0", NULL}, true);
-    make_shard("label-alone", SHARD_REPAIR, (const char *[]){"README", "A", "a.cls", "0", NULL},
-               true);
-    make_shard("empty", SHARD_REPAIR, (const char *[]){"README", "A", NULL}, true);
-    make_shard("cut", SHARD_REPAIR, (const char *[]){"a.jpg", "A", "a.cls", "0", NULL}, false);
-    make_extended("pax", 'x', "15 path=y.jpeg\n9 size=1\n");
-    make_extended("pax-damaged", 'x', "99 path=y.jpeg\n");
-    make_extended("gnu", 'L', "a/longer/name/of/a/member.jpg");
-    make_extended("global", 'g', "10 x=yyyy\n");
-    make_index("index", SHARD_IS_INDEX, samples, 3, 6144);
-    make_index("index-repaired", SHARD_IS_INDEX | SHARD_REPAIR, samples, 3, 6144);
-    make_index("index-outside", SHARD_IS_INDEX | SHARD_REPAIR, samples, 3, 4000);
+    corpus_add_byte(&bytes, 0);
+    add_begin(&bytes, 0x1f);
+    add_state(&bytes, 1, 1, 1, 0x1f); /* from this seat */
+    add_state(&bytes, 6, 1, 1, 0x5f); /* from no seat */
+    add_state(&bytes, 0, 1, 1, 0x1d); /* it goes on without this member */
+    add_state(&bytes, 0, 9, 1, 0x1f);
+    add_agree(&bytes, 0, 1, 1, 2, 1, 0x1f); /* for another */
+    add_agree(&bytes, 0, 1, 0, 0, 1, 0x1e);
+    add_agree(&bytes, 0, 2, 0, 0, 1, 0x1f);
+    add_state(&bytes, 0, 1, 1, 0x1f);
+    add_state(&bytes, 0, 1, 1, 0x1f); /* again */
+    corpus_write("agree", "refused", &bytes);
+    bytes.at[0] = FUZZ_REPAIR;
+    corpus_write("agree", "repaired", &bytes);
+    bytes.count -= 5;
+    corpus_write("agree", "cut", &bytes);
 }
 
 int main(int argc, char **argv) {
@@ -387,7 +450,10 @@ int main(int argc, char **argv) {
     make_chunks();
     make_streams();
     make_endpoints();
-    make_shards();
-    make_odd_shards();
+    make_views();
+    make_agree_calls();
+    make_agree_losses();
+    make_agree_refused();
+    corpus_make_data();
     return failed;
 }

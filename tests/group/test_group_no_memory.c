@@ -3,7 +3,9 @@
 #include "failing_alloc.h"
 #include "ranks.h"
 
+#include "group/agree_call.h"
 #include "group/join/exchange_address.h"
+#include "group/view.h"
 
 #include <sgp/group.h>
 #include <string.h>
@@ -22,6 +24,36 @@ static void test_create(void **state) {
         assert_true((status == SGP_OK) == (group != NULL));
         sgp_group_leave(group);
         sgp_loopback_destroy(hub);
+    }
+}
+
+/* A group that has no memory for it stays as it was, and calls of an elastic one allocate nothing. */
+static void test_become_elastic(void **state) {
+    (void)state;
+    failing_t failing = {0};
+    while (failing_round(&failing)) {
+        sgp_group_t *group = NULL;
+        assert_int_equal(sgp_group_join(&(sgp_group_options_t){.size = 1}, &group), SGP_OK);
+        sgp_status_t status = FAILING(&failing, sgp_group_become_elastic(group));
+        assert_true((status == SGP_OK) == (sgp_group_agreement(group) != NULL));
+        failing_on(&failing);
+        assert_int_equal(sgp_group_barrier(group), SGP_OK);
+        failing_off(&failing);
+        sgp_group_leave(group);
+    }
+}
+
+static void test_view(void **state) {
+    (void)state;
+    static const int capacities[] = {4, 65536}; /* small blocks of memory, and large ones */
+    for (int i = 0; i < 2; i++) {
+        failing_t failing = {0};
+        while (failing_round(&failing)) {
+            sgp_view_t *view = NULL;
+            sgp_status_t status = FAILING(&failing, sgp_view_create(capacities[i], 2, &view));
+            assert_true((status == SGP_OK) == (view != NULL));
+            sgp_view_destroy(view);
+        }
     }
 }
 
@@ -251,6 +283,8 @@ static void test_server_serves_again(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_create),
+        cmocka_unit_test(test_become_elastic),
+        cmocka_unit_test(test_view),
         cmocka_unit_test(test_broadcast),
         cmocka_unit_test(test_alone),
         cmocka_unit_test(test_exchange_in_a_directory),

@@ -20,7 +20,7 @@ class Silence(NetworkTest):
     def start_endless(self, *arguments, peer_timeout=PEER_TIMEOUT):
         self.network = self.make_network(4, rate=self.rate)
         limit = ["--peer-timeout", str(peer_timeout)] if peer_timeout else []
-        group = self.start_nodes(self.network, *TRAINING, "--epochs", "100000", *limit, *arguments)
+        group = self.start_nodes(self.network, *TRAINING, "--epochs", "100000", "--on-loss", "stop", *limit, *arguments)
         while not (line := group[0].stderr.readline()).startswith("epoch"):
             self.assertTrue(line, "the group has not started to train")
         self.assertFalse(any(process.poll() for process in group))

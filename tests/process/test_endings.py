@@ -25,7 +25,7 @@ class Endings(ProgramTest):
     def test_killed_node(self):
         for rank in (0, 2):
             with self.subTest(rank):
-                process = self.start_endless("--model", "mlp")
+                process = self.start_endless("--model", "mlp", "--on-loss", "stop")
                 nodes = self.watch(process)
                 os.kill(node_pids(process.pid)[rank], signal.SIGKILL)
                 _, err = process.communicate(timeout=LIMIT)
@@ -36,7 +36,7 @@ class Endings(ProgramTest):
                 self.assert_nothing_left()
 
     def test_stopped_node_is_killed_with_the_rest(self):
-        process = self.start_endless("--model", "mlp")
+        process = self.start_endless("--model", "mlp", "--on-loss", "stop")
         nodes = self.watch(process)
         pids = node_pids(process.pid)
         os.kill(pids[1], signal.SIGSTOP)

@@ -129,6 +129,13 @@ class Overwrite(ProgramTest):
         summary = read_json(os.path.join(self.output("my runs/a"), "summary.json"))
         self.assertEqual(summary["parameters_hash"], whole["parameters_hash"])
 
+    def test_an_unfinished_run_of_other_nodes(self):
+        self.train(*SHORT, "--nodes", "3")
+        self.unfinish()
+        err = self.refuse(*SHORT, "--nodes", "2")
+        self.assertIn("holds this run, unfinished, with 3 nodes: sgp train --resume ", err)
+        self.assertTrue(err.endswith(" --nodes 2\n"), err)
+
     def test_nodes_that_somebody_else_starts(self):
         line = ["run", "--nodes", "2", "--", PROGRAM, "train", "--data", self.data(), "--output", self.output(),
                 *SHORT]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A node is killed or stopped: every survivor names that node and no other, and so does the launcher."""
+"""A node is killed or stopped, and the run stops: every survivor names that node and no other, and so does the launcher.
+test_on_loss.py: the others go on."""
 
 import os
 import re
@@ -22,7 +23,7 @@ ALGORITHMS = {
 class Losses(ProgramTest):
     def start_nodes(self, transport, algorithm="sgp"):
         process = self.start_endless("--model", "mlp", "--batch-size", "4", "--transport", transport, "--peer-timeout",
-                                     PEER_TIMEOUT, *ALGORITHMS[algorithm], nodes=NODES)
+                                     PEER_TIMEOUT, "--on-loss", "stop", *ALGORITHMS[algorithm], nodes=NODES)
         return process, node_pids(process.pid)
 
     def check(self, process, why):

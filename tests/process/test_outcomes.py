@@ -180,7 +180,7 @@ class Failure(OutcomeTest):
     def test_killed_node(self):
         for rank in (0, 1):
             with self.subTest(rank):
-                process = self.start_endless("--model", "mlp", "--overwrite")
+                process = self.start_endless("--model", "mlp", "--overwrite", "--on-loss", "stop")
                 os.kill(node_pids(process.pid)[rank], signal.SIGKILL)
                 process.communicate(timeout=LIMIT)
                 self.assertEqual(process.returncode, 1)

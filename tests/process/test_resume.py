@@ -300,7 +300,7 @@ class Refused(ResumeTest):
         return err
 
     def test_other_options(self):
-        for name, there, here in (("model", "mlp", "lenet"), ("nodes", "4", "2"), ("algorithm", "sgp", "allreduce"),
+        for name, there, here in (("model", "mlp", "lenet"), ("workers-per-node", "1", "2"), ("algorithm", "sgp", "allreduce"),
                                   ("seed", "1", "2"), ("epochs", "1", "3"), ("lr", "0.1", "0.2"),
                                   ("batch-size", "8", "16"), ("momentum", "0.9", "0.5"),
                                   ("optimizer", "sgd", "adam"), ("limit-samples", "0", "100")):

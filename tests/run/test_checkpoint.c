@@ -264,14 +264,19 @@ static void rewrite(const char *path,
     free(bytes);
 }
 
-/* The header of versions without run ids and hashes of whole files. */
+/* The header of versions without run ids, hashes of whole files and the place in the samples. */
 static void make_old(json_t *header, const uint8_t *data, size_t bytes) {
+    static const char *const place[] = {"epoch",        "epoch_start",
+                                        "segment_step", "segment_position",
+                                        "resumed_step", "resumed_nodes"};
     char hash[CONTENT_HASH_TEXT];
     json_t *metadata = json_object_get(header, "__metadata__");
     content_hash_of(data, bytes, hash);
     json_object_del(metadata, "file_hash");
     json_object_del(metadata, "sgp_format");
     json_object_del(metadata, "run_id");
+    for (size_t i = 0; i < sizeof place / sizeof place[0]; i++)
+        assert_int_equal(json_object_del(metadata, place[i]), 0);
     json_object_set_new(metadata, "hash", json_string(hash));
 }
 
@@ -318,6 +323,12 @@ static void a_run_of_an_earlier_version_goes_on(void **state) {
     assert_int_equal(files_json_read(path, &config, problem), SGP_OK);
     json_object_del(config, "run_id");
     assert_int_equal(files_json_write(fixture->output, "config.json", config), SGP_OK);
+    train_options_t fewer = options;
+    uint64_t step = 0;
+    fewer.resume = fixture->output;
+    fewer.nodes = NODES - 1;
+    assert_int_equal(resume_check(&fewer, &step), SGP_OK);
+    assert_int_equal(step, 13);
     log_start();
     train_summary_t summary = resume(options);
     assert_logged("node-0.safetensors: is of an earlier version", "names no run", NULL);

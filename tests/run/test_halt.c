@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* In virtual time, with delayed messages and nodes of different speed, all nodes halt between the
- * same two steps, whichever node asks and whenever, and none hangs. */
+ * same two steps, whichever node asks and whenever, and none hangs; also if some of them die in the
+ * middle of a halt. */
 #include "ranks.h"
 
+#include "group/agree_call.h"
 #include "mixing/mixer_core.h"
 #include "mixing/mixer_internal.h"
 #include "run/halt.h"
@@ -12,6 +14,9 @@
 
 enum { MOST_NODES = 7, STEPS = 400, COUNT = 40, MILLI = 1000000 };
 
+/* Steps before the asker asks from which on a node's calls of the transport are tried as its last. */
+enum { LEAD = 3 };
+
 typedef struct trial {
     sgp_mixer_options_t options;
     int asker;      /* this node is told to end */
@@ -20,6 +25,9 @@ typedef struct trial {
     double seconds; /* per step, in the nodes' promises */
     uint64_t slow;  /* node 1's steps take so many times longer */
     int breaks;     /* this node fails; -1: none does */
+    uint64_t steps;
+    bool elastic;
+    bool dies[MOST_NODES];
     volatile sig_atomic_t stop[MOST_NODES];
     /* Results. */
     uint64_t halted[MOST_NODES][2]; /* steps made at each halt */
@@ -27,6 +35,8 @@ typedef struct trial {
     bool too_far[MOST_NODES];
     sgp_status_t status[MOST_NODES];
     halt_ending_t endings[MOST_NODES][MOST_NODES];
+    uint64_t calls[MOST_NODES]
+                  [2]; /* of the transport, when the asker asks and when the node has halted */
 } trial_t;
 
 static void compute(sgp_transport_t *transport, uint64_t ns) {
@@ -44,8 +54,11 @@ static bool halt_here(trial_t *trial, halt_t *halt, sgp_mixer_t *mixer, int rank
     trial->halted[rank][trial->halts[rank]++ % 2] = step;
     bool saves = !halt->too_far;
     halt_over(halt);
-    if (saves) CHECK(sgp_mixer_settle(mixer) == SGP_OK); /* all nodes, as for a checkpoint */
-    if (saves) CHECK(sgp_mixer_resume(mixer) == SGP_OK);
+    sgp_status_t settled =
+        saves ? sgp_mixer_settle(mixer) : SGP_OK; /* all nodes, as for a checkpoint */
+    if (saves && settled == SGP_OK) settled = sgp_mixer_resume(mixer);
+    CHECK(settled == SGP_OK || trial->dies[rank]);
+    if (number) trial->calls[rank][1] = sgp_loopback_calls(mixer->transport);
     return number != 0;
 }
 
@@ -60,8 +73,10 @@ static sgp_status_t make_step(const trial_t *trial, sgp_mixer_t *mixer, int rank
 static void steps(trial_t *trial, halt_t *halt, sgp_mixer_t *mixer, int rank) {
     sgp_status_t status = SGP_OK;
     bool here = false;
-    for (uint64_t step = 0; step < STEPS && status == SGP_OK; step++) {
+    for (uint64_t step = 0; step < trial->steps && status == SGP_OK; step++) {
         if (rank == trial->asker && step == trial->asks) trial->stop[rank] = 15;
+        if (step + LEAD == trial->asks)
+            trial->calls[rank][0] = sgp_loopback_calls(mixer->transport);
         if (rank == 0 && trial->saves && step == trial->saves) halt_due(halt, 0);
         status = halt_before_step(halt, step, trial->seconds, &here);
         if (rank == 0 && here) halt_due(halt, UINT64_MAX);
@@ -71,14 +86,13 @@ static void steps(trial_t *trial, halt_t *halt, sgp_mixer_t *mixer, int rank) {
     trial->status[rank] = status;
 }
 
-static void body(sgp_group_t *group, void *context) {
-    trial_t *trial = context;
+static void take_part(trial_t *trial, sgp_group_t *group) {
     int rank = sgp_group_rank(group);
     sgp_mixer_t *mixer = NULL;
     halt_t halt;
     train_groups_t groups = {.all = group};
     CHECK(sgp_mixer_create(group, &trial->options, NULL, &mixer) == SGP_OK);
-    halt_init(&halt, &groups, &trial->stop[rank]);
+    CHECK(halt_init(&halt, &groups, &trial->stop[rank], 0) == SGP_OK);
     steps(trial, &halt, mixer, rank);
     sgp_mixer_destroy(mixer);
     if (trial->status[rank] != SGP_OK)
@@ -86,6 +100,17 @@ static void body(sgp_group_t *group, void *context) {
                               &(halt_ending_t){.status = trial->status[rank], .step = trial->asks},
                               trial->endings[rank]);
     halt_fini(&halt);
+}
+
+static void body(sgp_transport_t *transport, void *context) {
+    trial_t *trial = context;
+    int rank = transport->rank;
+    sgp_group_t *group = NULL;
+    transport->elastic = trial->elastic;
+    CHECK(sgp_group_found(transport, 60000, &group) == SGP_OK);
+    take_part(trial, group);
+    if (trial->dies[rank]) sgp_group_abort(group);
+    else sgp_group_leave(group);
 }
 
 static const sgp_mixer_options_t algorithms[] = {
@@ -104,19 +129,27 @@ static trial_t trial_of(int algorithm, int asker, uint64_t asks) {
                      .asker = asker,
                      .asks = asks,
                      .seconds = 1e-3,
+                     .steps = STEPS,
                      .breaks = -1};
     trial.options.count = COUNT;
     return trial;
 }
 
-static void run(trial_t *trial, int size, uint64_t seed) {
+static void run_with(trial_t *trial, int size, uint64_t seed, const sgp_loopback_fault_t *faults,
+                     int fault_count) {
     ranks_setup_t setup = {.loopback = {.size = size,
                                         .chunk_bytes = 64,
                                         .virtual_time = true,
                                         .seed = seed,
                                         .delay_min_ns = 1000,
-                                        .delay_max_ns = 4 * MILLI}};
-    run_groups(&setup, body, trial);
+                                        .delay_max_ns = 4 * MILLI,
+                                        .faults = faults,
+                                        .fault_count = fault_count}};
+    run_transports(&setup, body, trial);
+}
+
+static void run(trial_t *trial, int size, uint64_t seed) {
+    run_with(trial, size, seed, NULL, 0);
 }
 
 static void check_together(const trial_t *trial, int size, int halts) {
@@ -195,11 +228,87 @@ static void test_an_ending_reaches_all(void **state) {
     }
 }
 
+/* ---- deaths in an elastic group ---- */
+
+/* The survivors halt at one step, or none does, where the asker has died before it was heard. */
+static void check_survivors(const trial_t *trial, int size, const char *when) {
+    int first = -1;
+    for (int r = 0; r < size; r++) {
+        if (trial->dies[r]) continue;
+        if (first < 0) first = r;
+        bool same = trial->status[r] == SGP_OK && trial->halts[r] == trial->halts[first] &&
+                    trial->halted[r][0] == trial->halted[first][0];
+        if (!same)
+            fail_msg(
+                "%s: node %d: status %d, %d halts, before step %d; node %d: %d, before step %d",
+                when, r, (int)trial->status[r], trial->halts[r], (int)trial->halted[r][0], first,
+                trial->halts[first], (int)trial->halted[first][0]);
+    }
+    assert_true(trial->halts[first] == 1 || trial->dies[trial->asker]);
+}
+
+static trial_t elastic_trial(int algorithm, int asker) {
+    trial_t trial = trial_of(algorithm, asker, 12);
+    trial.elastic = true;
+    trial.steps = 24;
+    return trial;
+}
+
+/* Each call of the transport that a node makes during a halt, as its last. With `second`, that node dies in its next calls as
+ * well. */
+static void search(int algorithm, int size, int asker, int victim, int second, uint64_t seed) {
+    trial_t whole = elastic_trial(algorithm, asker);
+    run(&whole, size, seed);
+    check_survivors(&whole, size, "no death");
+    uint64_t begin = whole.calls[victim][0], end = whole.calls[victim][1];
+    if (begin >= end)
+        fail_msg("algorithm %d, %d nodes, %d asks, %d: calls %d to %d, halted before %d", algorithm,
+                 size, asker, victim, (int)begin, (int)end, (int)whole.halted[victim][0]);
+    uint64_t stride = size > 3 ? 5 : 1; /* of larger groups a part */
+    for (uint64_t call = begin + 1 + seed % stride; call <= end; call += stride) {
+        char when[160];
+        trial_t trial = elastic_trial(algorithm, asker);
+        sgp_loopback_fault_t faults[2] = {
+            {.kind = SGP_FAULT_KILL_AT_CALL, .seat = victim, .call = call},
+            {.kind = SGP_FAULT_KILL_AT_CALL, .seat = second, .call = 0}};
+        trial.dies[victim] = true;
+        if (second >= 0) {
+            uint64_t length = whole.calls[second][1] - whole.calls[second][0];
+            trial.dies[second] = true;
+            faults[1].call = whole.calls[second][0] + 1 + (call * 7 + seed) % length;
+        }
+        snprintf(when, sizeof when,
+                 "algorithm %d, %d nodes, node %d asks, %d dies at call %d, %d at call %d, seed %d",
+                 algorithm, size, asker, victim, (int)call, second, (int)faults[1].call, (int)seed);
+        run_with(&trial, size, seed, faults, second >= 0 ? 2 : 1);
+        check_survivors(&trial, size, when);
+    }
+}
+
+static void test_one_dies(void **state) {
+    (void)state;
+    for (int a = 0; a < 4; a += 1 + (a == 1))
+        for (int size = 2; size <= 4; size++)
+            for (int victim = 0; victim < size; victim++)
+                search(a, size, (size - 1 + a) % size, victim, -1, (uint64_t)(a * 10 + size));
+}
+
+static void test_two_die(void **state) {
+    (void)state;
+    for (uint64_t seed = 1; seed <= 12; seed++)
+        search(seed % 3 == 2 ? 3 : (int)(seed % 3), 5, 2, (int)(seed % 5),
+               (int)((seed + 1 + seed / 4) % 5), seed);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all_halt_at_one_step),  cmocka_unit_test(test_one_after_the_other),
-        cmocka_unit_test(test_one_is_too_far_behind), cmocka_unit_test(test_long_steps_are_saved),
+        cmocka_unit_test(test_all_halt_at_one_step),
+        cmocka_unit_test(test_one_after_the_other),
+        cmocka_unit_test(test_one_is_too_far_behind),
+        cmocka_unit_test(test_long_steps_are_saved),
         cmocka_unit_test(test_an_ending_reaches_all),
+        cmocka_unit_test(test_one_dies),
+        cmocka_unit_test(test_two_die),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -32,7 +32,7 @@ static void body(sgp_group_t *group, void *context) {
     train_groups_t groups = {.all = group};
     sgp_mixer_options_t options = {.algorithm = SGP_ALGORITHM_SGP, .count = COUNT};
     CHECK(sgp_mixer_create(group, &options, NULL, &mixer) == SGP_OK);
-    halt_init(&halt, &groups, NULL);
+    CHECK(halt_init(&halt, &groups, NULL, 0) == SGP_OK);
     limits_t limits = {.mixer = mixer, .groups = groups, .halt = &halt};
     if (trial->follows) limits_begin(&limits);
     double seconds = trial->seconds * (rank == 1 ? trial->slow : 1);

@@ -116,7 +116,8 @@ typedef struct made {
 
 static sgp_status_t write_config(const fixture_t *fixture, const made_t *made) {
     return files_json_write(fixture->output, "config.json",
-                            config_json(&made->options, &made->replica, "0"));
+                            config_json(&made->options, &made->replica, "0",
+                                        &(train_resumed_t){.step = 9, .nodes = 3}));
 }
 
 static sgp_status_t write_summary(const fixture_t *fixture, const made_t *made) {
@@ -182,7 +183,7 @@ static void test_resume_metrics(void **state) {
     while (failing_round(&failing)) {
         write_file(path, before, strlen(before));
         sgp_status_t status =
-            FAILING(&failing, resume_metrics(fixture->output, fixture->output, 2));
+            FAILING(&failing, resume_metrics(fixture->output, fixture->output, 2, 0));
         size_t kept = (size_t)(strstr(before, "{\"epoch\": 3") - before);
         assert_whole(fixture, METRICS_FILE, before, status == SGP_OK ? kept : strlen(before));
     }
@@ -291,6 +292,39 @@ static void test_resumed_run(void **state) {
     remove_directory(directory);
 }
 
+/* The same for one node that goes on from a checkpoint of two. */
+static void test_resized_run(void **state) {
+    const fixture_t *fixture = *state;
+    train_options_t options = small_run(fixture);
+    node_t nodes[MAX_NODES];
+    char directory[64];
+    uint64_t step;
+    options.nodes = 2; /* 2 steps in an epoch */
+    options.checkpoint_every = 3;
+    options.epochs = 2;
+    run_alike(nodes, &options);
+    assert_all_ended(nodes, 2, SGP_OK);
+    checkpoint_folder_remove(fixture->output, 4, 0);
+    make_directory(directory);
+    options.nodes = 1;
+    options.resume = fixture->output;
+    failing_t checking = {.also = SGP_ERR_IO, .may_pass = true};
+    while (failing_round(&checking)) {
+        step = 99;
+        sgp_status_t status = FAILING(&checking, resume_check(&options, &step));
+        if (status == SGP_OK) assert_int_equal(step, 3);
+    }
+    options.output = directory;
+    failing_t failing = {.stride = 17, .may_pass = true, .also = SGP_ERR_IO};
+    while (failing_round(&failing)) {
+        empty(directory);
+        run_alone(&options, &failing);
+    }
+    assert_int_equal(resume_check(&options, &step), SGP_OK);
+    assert_int_equal(step, 3);
+    remove_directory(directory);
+}
+
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_write_tensors, set_up, fixture_tear_down),
@@ -304,6 +338,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test_setup_teardown(test_average, set_up, fixture_tear_down),
         cmocka_unit_test_setup_teardown(test_run, set_up, fixture_tear_down),
         cmocka_unit_test_setup_teardown(test_resumed_run, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_resized_run, set_up, fixture_tear_down),
     };
     (void)argc;
     hold_openmp_to_one_thread(argv);

@@ -96,7 +96,7 @@ static void any_order(sgp_transport_t *transport, void *context) {
     finish(transport);
 }
 
-static void test_any_order(void **state) {
+static inline void test_any_order(void **state) {
     (void)state;
     for (uint64_t seed = 1; seed <= 3; seed++)
         for (int size = 1; size <= 5; size++) {
@@ -142,7 +142,7 @@ static void abandons(sgp_transport_t *transport, void *context) {
     finish(transport);
 }
 
-static void test_abandon(void **state) {
+static inline void test_abandon(void **state) {
     (void)state;
     ranks_setup_t setup = SETUP(2);
     setup.loopback.capacity = CHUNKS_OF_VECTOR + 4;
@@ -167,7 +167,7 @@ static void leaves_in_the_middle(sgp_transport_t *transport, void *context) {
     finish(transport);
 }
 
-static void test_leave_in_the_middle(void **state) {
+static inline void test_leave_in_the_middle(void **state) {
     (void)state;
     ranks_setup_t setup = SETUP(2);
     run_transports(&setup, leaves_in_the_middle, NULL);

@@ -9,6 +9,7 @@
 #define SGP_TESTS_TRANSPORT_CONFORMANCE_H
 
 #include "transport/any_order.h"
+#include "transport/elastic.h"
 
 /* Every rank sends three messages to every other: each chunk arrives once, whole, with its weight
  * and its sender. */
@@ -509,14 +510,21 @@ static inline void test_many_chunks(void **state) {
 
 static inline int run_conformance(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all_to_all),  cmocka_unit_test(test_hold),
-        cmocka_unit_test(test_little_room), cmocka_unit_test(test_deadline),
-        cmocka_unit_test(test_leave),       cmocka_unit_test(test_agent),
-        cmocka_unit_test(test_pause),       cmocka_unit_test(test_any_order),
-        cmocka_unit_test(test_abandon),     cmocka_unit_test(test_leave_in_the_middle),
+        cmocka_unit_test(test_all_to_all),
+        cmocka_unit_test(test_hold),
+        cmocka_unit_test(test_little_room),
+        cmocka_unit_test(test_deadline),
+        cmocka_unit_test(test_leave),
+        cmocka_unit_test(test_agent),
+        cmocka_unit_test(test_pause),
+        cmocka_unit_test(test_any_order),
+        cmocka_unit_test(test_abandon),
+        cmocka_unit_test(test_leave_in_the_middle),
         cmocka_unit_test(test_end),
 #ifndef LOSSES_END_THE_JOB
         cmocka_unit_test(test_fates),
+        cmocka_unit_test(test_elastic),
+        cmocka_unit_test(test_lost_in_the_middle),
 #endif
     };
     return cmocka_run_group_tests_name("conformance", tests, NULL, NULL);

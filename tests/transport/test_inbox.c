@@ -207,11 +207,56 @@ static void test_walk(void **state) {
     }
 }
 
+/* ---- losses ---- */
+
+/* Rank 1 dies, and no call of rank 0 fails for that: each loss ends one wait early, and a message to the dead can be
+ * sent. */
+static void outlive(sgp_transport_t *transport, void *context) {
+    sgp_inbox_t *inbox = NULL;
+    sgp_header_t header = {
+        .kind = SGP_KIND_PUSH, .encoding = SGP_ENCODING_FLOAT32, .channel = 1, .count = 1};
+    sgp_destination_t to = {.dst = 1, .weight = 1};
+    sgp_send_t send;
+    (void)context;
+    transport->elastic = true;
+    if (transport->rank == 1) {
+        sgp_transport_destroy(transport);
+        return;
+    }
+    CHECK(sgp_inbox_create(transport, &inbox) == SGP_OK);
+    CHECK(sgp_transport_prepare(transport, sizeof(float), 1) == SGP_OK);
+    uint64_t now = sgp_transport_now(transport), far = now + (uint64_t)60 * 1000000000u;
+    while (!sgp_fates_events(transport->fates))
+        CHECK(sgp_inbox_wait_for(inbox, 1, 0, far, "message") == SGP_OK);
+    for (int i = 0; i < 100; i++) {
+        CHECK(sgp_inbox_send_begin(inbox, &header, &to, 1, far, &send) == SGP_OK);
+        *(float *)sgp_inbox_send_next(inbox, &send) = 3;
+        sgp_inbox_send_commit(inbox, &send);
+    }
+    sgp_status_t status;
+    do status = sgp_inbox_wait_for(inbox, 1, 0, sgp_transport_now(transport), "message");
+    while (status == SGP_OK); /* the event, if the wait above had not begun by then */
+    CHECK(status == SGP_ERR_TIMEOUT);
+    CHECK(sgp_inbox_wait(inbox, 0, sgp_transport_now(transport), "one") == SGP_ERR_TIMEOUT);
+    sgp_inbox_destroy(inbox);
+    sgp_transport_leave(transport, far);
+    sgp_transport_destroy(transport);
+}
+
+static void test_elastic(void **state) {
+    (void)state;
+    for (int shm = 0; shm < 2; shm++) {
+        ranks_setup_t setup = {.shm = shm, .loopback = {.size = 2}};
+        run_transports(&setup, outlive, NULL);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_a_look_took_in_is_not_slept_over),
         cmocka_unit_test(test_what_nobody_asks_for_is_refused),
         cmocka_unit_test(test_walk),
+        cmocka_unit_test(test_elastic),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@
         .shm = true, .loopback = {.size = (ranks), .chunk_bytes = 256 }                            \
     }
 #include "transport/conformance.h"
+#include "transport/slots/slots.h"
 
 #include <dirent.h>
 #include <signal.h>
@@ -339,8 +340,56 @@ static void test_keep_close_counts_its_own_message(void **state) {
     assert_true(second.paused);
 }
 
+/* Rank 1 is given up by rank 0 while it lives and holds chunks: their slots serve rank 2, and what rank 1 gives back
+ * afterwards frees none of those. */
+static void given_up_and_alive(sgp_transport_t *transport, void *context) {
+    pthread_barrier_t *step = context;
+    sgp_destination_t to[2] = {{1, 0.25}, {2, 0.5}};
+    sgp_chunk_t held[CHUNKS_OF_VECTOR];
+    sgp_send_t send;
+    be_elastic(transport, 1);
+    if (transport->rank == 0) CHECK(send_vector(transport, to, 2, 0, ELEMENTS));
+    if (transport->rank == 1)
+        for (int i = 0; i < CHUNKS_OF_VECTOR; i++) CHECK(receive_chunk(transport, &held[i]));
+    if (transport->rank == 2) take_some(transport, CHUNKS_OF_VECTOR, CHUNKS_OF_VECTOR);
+    pthread_barrier_wait(step);
+    if (transport->rank == 0) {
+        sgp_slots_note(transport, 1, sgp_fate_lost(SGP_CAUSE_SILENT), NULL);
+        expect_back(transport, 0, 0.25);
+        CHECK(send_vector(transport, &to[1], 1, 1, ELEMENTS));
+    }
+    if (transport->rank == 2)
+        for (int i = 0; i < CHUNKS_OF_VECTOR; i++) CHECK(receive_chunk(transport, &held[i]));
+    pthread_barrier_wait(step);
+    for (int i = 0; i < CHUNKS_OF_VECTOR && transport->rank == 1; i++)
+        sgp_transport_release(transport, &held[i]);
+    pthread_barrier_wait(step);
+    sgp_header_t header = {
+        .kind = SGP_KIND_PUSH, .encoding = SGP_ENCODING_FLOAT32, .count = ELEMENTS};
+    if (transport->rank == 0)
+        CHECK(sgp_transport_send_begin(transport, &header, &to[1], 1, &send) == SGP_ERR_AGAIN);
+    pthread_barrier_wait(step);
+    for (int i = 0; i < CHUNKS_OF_VECTOR && transport->rank == 2; i++) {
+        check_payload(&held[i]);
+        sgp_transport_release(transport, &held[i]);
+    }
+    if (transport->rank == 0) await_releases(transport);
+    pthread_barrier_wait(step); /* none leaves before */
+    finish(transport);
+}
+
+static void test_given_up_and_alive(void **state) {
+    (void)state;
+    pthread_barrier_t step;
+    pthread_barrier_init(&step, NULL, 3);
+    ranks_setup_t setup = SETUP(3);
+    run_transports(&setup, given_up_and_alive, &step);
+    pthread_barrier_destroy(&step);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_given_up_and_alive),
         cmocka_unit_test(test_killed_peer),
         cmocka_unit_test(test_losses_without_waiting),
         cmocka_unit_test(test_its_thread_gets_no_signals),

@@ -95,6 +95,32 @@ static void test_loopback_send(void **state) {
     }
 }
 
+/* The same for an elastic sender with two receivers, of which one is lost: its share of each message that was sent comes
+ * back. */
+static void test_elastic_send(void **state) {
+    (void)state;
+    failing_t failing = {0};
+    while (failing_round(&failing)) {
+        sgp_loopback_t *hub = NULL;
+        sgp_destination_t to[2] = {{.dst = 1, .weight = 0.5}, {.dst = 2, .weight = 0.25}};
+        sgp_loopback_options_t options = {.size = 3, .chunk_bytes = CHUNK};
+        assert_int_equal(sgp_loopback_create(&options, &hub), SGP_OK);
+        sgp_transport_t *sender = sgp_loopback_transport(hub, 0);
+        sender->elastic = true;
+        sgp_send_t send;
+        sgp_status_t status = FAILING(&failing, sgp_transport_prepare(sender, 4 * ELEMENTS, 1));
+        if (status == SGP_OK)
+            status = FAILING(&failing, sgp_transport_send_begin(sender, &push, to, 2, &send));
+        if (status == SGP_OK) commit_all(sender, &send);
+        sgp_transport_destroy(sgp_loopback_transport(hub, 1));
+        sgp_returned_t returned;
+        bool any = sgp_transport_take_back(sender, push.channel, &returned);
+        assert_true(any == (status == SGP_OK) && (!any || returned.weight == 0.5));
+        assert_false(sgp_transport_take_back(sender, push.channel, &returned));
+        sgp_loopback_destroy(hub);
+    }
+}
+
 /* Chunks that could not be taken in stay with the transport, and a wait for them reports that. */
 static void test_inbox_collect(void **state) {
     (void)state;
@@ -310,10 +336,10 @@ static void test_tcp_exchange(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_loopback_create), cmocka_unit_test(test_loopback_send),
-        cmocka_unit_test(test_inbox_create),    cmocka_unit_test(test_inbox_collect),
-        cmocka_unit_test(test_agents),          cmocka_unit_test(test_shm_alone),
-        cmocka_unit_test(test_shm_meets),       cmocka_unit_test(test_tcp_alone),
-        cmocka_unit_test(test_tcp_exchange),
+        cmocka_unit_test(test_elastic_send),    cmocka_unit_test(test_inbox_create),
+        cmocka_unit_test(test_inbox_collect),   cmocka_unit_test(test_agents),
+        cmocka_unit_test(test_shm_alone),       cmocka_unit_test(test_shm_meets),
+        cmocka_unit_test(test_tcp_alone),       cmocka_unit_test(test_tcp_exchange),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,6 +15,7 @@
 #include "data/feed.h"
 #include "run/run_id.h"
 #include "files/json.h"
+#include "run/mixing_plan.h"
 #include "run/resume.h"
 #include "run/summary.h"
 
@@ -62,6 +63,7 @@ static int launch_nodes(const settings_t *settings, int argc, char **argv) {
         self_launch((launch_options_t){.nodes = settings->run.nodes * settings->run.workers,
                                        .workers = settings->run.workers,
                                        .once = true,
+                                       .goes_on = train_goes_on(&settings->run),
                                        .grace = INTERRUPT_GRACE,
                                        .speaks = true,
                                        .reason = reason},

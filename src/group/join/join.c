@@ -3,6 +3,7 @@
  * them. */
 #include "base/abi.h"
 #include "base/logging.h"
+#include "group/agree_call.h"
 #include "group/group_internal.h"
 #include "group/join/connect.h"
 #include "group/join/join_mpi.h"
@@ -12,6 +13,7 @@
 #include "transport/shm/shm.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <linux/magic.h>
 #include <stdlib.h>
@@ -24,7 +26,7 @@ typedef struct plan {
     sgp_placement_t placement;
     sgp_transport_choice_t transport;
     const char *interface, *ports;
-    bool keyed, insecure;
+    bool keyed, insecure, elastic;
     sgp_key_t key;
     int join_timeout_ms, timeout_ms, peer_timeout_ms;
     sgp_deadline_t deadline;
@@ -65,6 +67,9 @@ static sgp_status_t check_options(const sgp_group_options_t *options) {
     if (options->join && options->rendezvous)
         return sgp_fail(SGP_ERR_INVALID,
                         "group: join and rendezvous are two ways to meet: give one of them");
+    if (options->elastic > 1)
+        return sgp_fail(SGP_ERR_INVALID, "group: elastic is %" PRIu64 ", must be 0 or 1",
+                        options->elastic);
     return SGP_OK;
 }
 
@@ -73,6 +78,7 @@ static sgp_status_t make_plan(const sgp_group_options_t *options, plan_t *plan) 
     *plan = (plan_t){.interface = either(options->interface, "SGP_INTERFACE"),
                      .ports = either(options->ports, "SGP_PORTS"),
                      .insecure = options->insecure || (insecure && strcmp(insecure, "0") != 0),
+                     .elastic = options->elastic == 1,
                      .timeout_ms = options->timeout_ms};
     sgp_status_t status = sgp_placement_find(options, &plan->placement);
     const sgp_launcher_t *launcher = plan->placement.launcher;
@@ -133,14 +139,16 @@ static sgp_status_t make_group(const plan_t *plan, const sgp_endpoint_t *mine,
                          .keyed = plan->keyed,
                          .key = plan->key,
                          .insecure = plan->insecure,
+                         .elastic = plan->elastic,
                          .join_timeout_ms = plan->join_timeout_ms,
                          .timeout_ms = plan->timeout_ms,
                          .peer_timeout_ms = plan->peer_timeout_ms};
     sgp_origin_t *origin = NULL;
     sgp_group_t *made;
     if (mine) memcpy(from.address, mine->address, sizeof from.address);
+    transport->elastic = plan->elastic;
     sgp_status_t status = sgp_origin_copy(&from, &origin);
-    if (status == SGP_OK) status = sgp_group_create(transport, plan->timeout_ms, &made);
+    if (status == SGP_OK) status = sgp_group_found(transport, plan->timeout_ms, &made);
     if (status != SGP_OK) {
         sgp_origin_destroy(origin);
         sgp_transport_destroy(transport);
@@ -236,6 +244,10 @@ static sgp_status_t join_by_endpoints(plan_t *plan, sgp_group_t **group) {
 /* MPI knows which processes take part. */
 static sgp_status_t join_by_mpi(const plan_t *plan, sgp_group_t **group) {
     const sgp_placement_t *placement = &plan->placement;
+    if (plan->elastic)
+        return sgp_fail(
+            SGP_ERR_UNSUPPORTED,
+            "group: elastic does not work with mpi, which ends the job with any of its processes");
     bool placed = placement->launcher && placement->rank >= 0;
     sgp_transport_t *transport = NULL;
     sgp_status_t status =

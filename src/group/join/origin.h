@@ -13,7 +13,7 @@ typedef struct sgp_origin {
     const char *interface;  /* or NULL */
     const char *ports;      /* or NULL */
     char address[SGP_ADDRESS_TEXT]; /* where this process listens; "": nowhere */
-    bool keyed, insecure;
+    bool keyed, insecure, elastic;
     bool is_part; /* the group has some of the processes that joined */
     sgp_key_t key;
     int join_timeout_ms, timeout_ms, peer_timeout_ms;

@@ -11,6 +11,7 @@
  * To settle, each node tells every other how many messages it has sent there, and rests; no node sends to a resting one,
  * which would otherwise collect the mass of the slower ones. */
 #include "mixing/algorithms/algorithm_ops.h"
+#include "mixing/holes.h"
 #include "mixing/kernels.h"
 #include "mixing/progress_thread.h"
 #include "mixing/push.h"
@@ -27,12 +28,15 @@
 #define LEAST_KEPT 0.5
 #define LEAST_SENT 0.05
 
+#define LATE 4 /* messages of a sender that is gone, at most, whose chunks can still arrive */
+
 /* The messages of one sender. They are numbered from 0 for each receiver, and carry that number as their step: a receiver
  * cannot know in which rounds its senders push. */
 typedef struct sender {
     uint64_t next;  /* number of the first message that is not folded */
     size_t arrived; /* elements of it that have arrived */
     bool rests;
+    bool ended; /* it is a hole, and all its whole messages are folded */
 } sender_t;
 
 typedef struct async {
@@ -111,17 +115,43 @@ static sgp_chunk_t *find_rest(sgp_mixer_t *mixer, int src) {
     return sgp_push_find(mixer, SGP_KIND_REST, src, async->settles, 0);
 }
 
+static sgp_status_t fold_whole(sgp_mixer_t *mixer, int src) {
+    while (is_whole(mixer, src)) {
+        sgp_status_t status = fold(mixer, src);
+        if (status != SGP_OK) return status;
+    }
+    return SGP_OK;
+}
+
+/* A torn message is dropped: nothing of it has been folded. */
+static sgp_status_t end_sender(sgp_mixer_t *mixer, int src) {
+    async_t *async = mixer->extra;
+    sender_t *sender = &async->senders[src];
+    sgp_inbox_collect(mixer->inbox); /* what came before the end */
+    sgp_status_t status = fold_whole(mixer, src);
+    if (status != SGP_OK) return status;
+    mixer->statistics.torn += sender->arrived > 0;
+    sgp_holes_tear(mixer, src, sender->next);
+    sender->ended = true;
+    return SGP_OK;
+}
+
 /* Folds every message that has arrived, and notes which nodes rest. */
 static sgp_status_t take_in(sgp_mixer_t *mixer) {
     async_t *async = mixer->extra;
     sgp_inbox_collect(mixer->inbox);
     for (int src = 0; src < mixer->size; src++) {
+        sender_t *sender = &async->senders[src];
         if (src == mixer->rank) continue;
-        while (is_whole(mixer, src)) {
-            sgp_status_t status = fold(mixer, src);
-            if (status != SGP_OK) return status;
+        if (sender
+                ->ended) { /* chunks can still arrive, where another rank told of the loss before they came */
+            for (uint64_t n = 0; n < LATE; n++) sgp_holes_tear(mixer, src, sender->next + n);
+            continue;
         }
-        async->senders[src].rests = find_rest(mixer, src) != NULL;
+        sgp_status_t status = fold_whole(mixer, src);
+        if (status == SGP_OK && sgp_holes_ended(mixer, src)) status = end_sender(mixer, src);
+        if (status != SGP_OK) return status;
+        sender->rests = sender->ended || find_rest(mixer, src) != NULL;
     }
     return SGP_OK;
 }
@@ -257,6 +287,8 @@ static sgp_status_t async_step(sgp_mixer_t *mixer, const sgp_local_t *local, uin
     async_t *async = mixer->extra;
     double kept;
     sgp_status_t status = take(mixer, deadline);
+    if (sgp_holes_are_due(mixer)) sgp_rounding_settle(&async->rounding, mixer);
+    sgp_holes_look(mixer);
     uint64_t mark = sgp_mixer_mark(mixer);
     if (status == SGP_OK) status = take_in(mixer);
     sgp_mixer_mark_end(mixer, SGP_TRACE_ABSORB, mark);
@@ -308,6 +340,7 @@ static bool is_settled(sgp_mixer_t *mixer, int src) {
     const async_t *async = mixer->extra;
     sgp_chunk_t *chunk = find_rest(mixer, src);
     uint64_t sent;
+    if (async->senders[src].ended) return true;
     if (!chunk || chunk->header.count != sizeof sent) return false;
     memcpy(&sent, chunk->payload, sizeof sent);
     return async->senders[src].next >= sent;
@@ -335,8 +368,9 @@ static void end_rest(sgp_mixer_t *mixer) {
     async_t *async = mixer->extra;
     for (int src = 0; src < mixer->size; src++) {
         if (src == mixer->rank) continue;
-        sgp_inbox_release(mixer->inbox, find_rest(mixer, src));
-        async->senders[src].rests = false;
+        sgp_chunk_t *rest = find_rest(mixer, src);
+        if (rest) sgp_inbox_release(mixer->inbox, rest);
+        async->senders[src].rests = async->senders[src].ended;
     }
     async->settles++;
 }

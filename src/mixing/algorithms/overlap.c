@@ -13,6 +13,7 @@
  * The progress thread copies a large vector (SGP_PROGRESS_BYTES) while the next gradient is computed: both only read z. A
  * small one leaves at once. */
 #include "mixing/algorithms/algorithm_ops.h"
+#include "mixing/holes.h"
 #include "mixing/progress_thread.h"
 #include "mixing/push.h"
 #include "mixing/push_parts.h"
@@ -95,8 +96,7 @@ static sgp_status_t overlap_create(sgp_mixer_t *mixer) {
     if (!overlap) return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for its algorithm");
     size_t buffers = mixer->length - mixer->count;
     overlap->settled = mixer->round;
-    overlap->senders =
-        calloc((size_t)sgp_graph_max_degree(&mixer->graph) + 1, sizeof *overlap->senders);
+    overlap->senders = calloc(sgp_holes_degree(mixer) + 1, sizeof *overlap->senders);
     overlap->to = calloc((size_t)mixer->size, sizeof *overlap->to);
     overlap->buffers = sgp_memory_alloc((buffers + 1) * sizeof *overlap->buffers);
     if (!overlap->senders || !overlap->to || !overlap->buffers)
@@ -182,10 +182,19 @@ static sgp_status_t push_now(sgp_mixer_t *mixer, int destinations, double share,
     return SGP_OK;
 }
 
+/* What is owed to z is a part of the weight that was kept: it is paid before weight comes back. */
+static void look_for_holes(sgp_mixer_t *mixer) {
+    overlap_t *overlap = mixer->extra;
+    if (sgp_holes_are_due(mixer)) sgp_rounding_settle(&overlap->rounding, mixer);
+    sgp_holes_look(mixer);
+    sgp_holes_sweep(mixer);
+}
+
 static sgp_status_t overlap_step(sgp_mixer_t *mixer, const sgp_local_t *local, uint64_t deadline) {
     overlap_t *overlap = mixer->extra;
     sgp_status_t status = take(mixer, deadline);
     if (status != SGP_OK) return status;
+    look_for_holes(mixer);
     if (!mixer->exchanges) return update_alone(mixer, local);
     status = update_and_absorb(mixer, local, deadline);
     if (status != SGP_OK) return status;

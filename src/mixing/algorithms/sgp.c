@@ -6,6 +6,7 @@
  * The vector moves in chunks, and an arrived chunk is absorbed right after its own place was updated and pushed, while
  * both are in the cache. */
 #include "mixing/algorithms/algorithm_ops.h"
+#include "mixing/holes.h"
 #include "mixing/push.h"
 #include "mixing/push_parts.h"
 
@@ -42,7 +43,9 @@ static sgp_status_t step_chunk(sgp_mixer_t *mixer, const sgp_local_t *local, flo
 }
 
 static sgp_status_t lockstep_step(sgp_mixer_t *mixer, const sgp_local_t *local, uint64_t deadline) {
-    if (!mixer->exchanges || mixer->size == 1) return sgp_local_update_all(mixer, local);
+    sgp_holes_look(mixer);
+    sgp_holes_sweep(mixer);
+    if (!mixer->exchanges || mixer->graph.size == 1) return sgp_local_update_all(mixer, local);
     double kept;
     int count = sgp_push_shares(mixer, mixer->round, mixer->w, &kept);
     sgp_header_t header = sgp_push_header(mixer, mixer->round);

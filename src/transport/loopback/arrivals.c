@@ -51,6 +51,18 @@ delivery_t *sgp_arrivals_take(arrivals_t *arrivals) {
     return top;
 }
 
+void sgp_arrivals_remove(arrivals_t *arrivals,
+                         bool (*wanted)(void *context, const delivery_t *delivery),
+                         void (*dropped)(void *context, delivery_t *delivery), void *context) {
+    size_t count = arrivals->count;
+    arrivals->count = 0;
+    for (size_t i = 0; i < count; i++) { /* put writes no place beyond i */
+        delivery_t *delivery = arrivals->heap[i];
+        if (wanted(context, delivery)) dropped(context, delivery);
+        else sgp_arrivals_put(arrivals, delivery);
+    }
+}
+
 bool sgp_arrivals_any(const arrivals_t *arrivals, int src, int dst) {
     for (size_t i = 0; i < arrivals->count; i++)
         if (arrivals->heap[i]->src == src && arrivals->heap[i]->dst == dst) return true;

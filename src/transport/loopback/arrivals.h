@@ -15,6 +15,7 @@ typedef struct buffer {
     struct buffer *next;      /* in the hub's free list */
     struct buffer *next_made; /* in the list of all buffers */
     int references;
+    int pins; /* killed ranks that hold it: their threads may still read it */
     int src;
     void *payload; /* (chunk_bytes) */
 } buffer_t;
@@ -26,7 +27,10 @@ typedef struct delivery {
     uint64_t id, offset;
     unsigned char header[SGP_HEADER_BYTES];
     buffer_t *buffer;
-    struct delivery *next; /* in the receiver's queue, or the free list */
+    struct delivery *next;            /* in the receiver's queue, or the free list */
+    struct delivery *after, **before; /* received, not released: in the receiver's `held`, or */
+    bool given_up;                    /* in the hub's, since its receiver is gone */
+    uint32_t record;                  /* of the sender's (outstanding.h) */
 } delivery_t;
 
 /* A binary heap. Zeros are an empty one. */
@@ -44,6 +48,11 @@ void sgp_arrivals_put(arrivals_t *arrivals, delivery_t *delivery);
 /* The earliest delivery, or NULL; take removes it. */
 delivery_t *sgp_arrivals_first(const arrivals_t *arrivals);
 delivery_t *sgp_arrivals_take(arrivals_t *arrivals);
+
+/* Takes out and hands to dropped(context, delivery) those for which wanted(context, delivery) is true. */
+void sgp_arrivals_remove(arrivals_t *arrivals,
+                         bool (*wanted)(void *context, const delivery_t *delivery),
+                         void (*dropped)(void *context, delivery_t *delivery), void *context);
 
 /* Whether a delivery of src to dst is under way. */
 bool sgp_arrivals_any(const arrivals_t *arrivals, int src, int dst);

@@ -2,6 +2,7 @@
 #include "transport/loopback/hub.h"
 
 #include "base/memory.h"
+#include "transport/outstanding.h"
 
 #include <stdlib.h>
 
@@ -72,7 +73,7 @@ void sgp_hub_drop_buffer(sgp_loopback_t *hub, buffer_t *buffer) {
     rank_t *sender = &hub->ranks[buffer->src];
     sender->in_use--;
     if (hub->options.capacity) sgp_contexts_poke_all(&sender->contexts);
-    put_buffer(hub, buffer);
+    if (!buffer->pins) put_buffer(hub, buffer);
 }
 
 void sgp_hub_drop_delivery(sgp_loopback_t *hub, delivery_t *delivery) {
@@ -96,11 +97,120 @@ delivery_t *sgp_hub_queue_take(rank_t *receiver) {
     return delivery;
 }
 
+/* ---- held chunks ---- */
+
+static void hold_in(delivery_t **list, delivery_t *delivery) {
+    delivery->before = list;
+    delivery->after = *list;
+    if (delivery->after) delivery->after->before = &delivery->after;
+    *list = delivery;
+}
+
+void sgp_hub_hold(rank_t *receiver, delivery_t *delivery) {
+    hold_in(&receiver->held, delivery);
+}
+
+static void let_go(delivery_t *delivery) {
+    *delivery->before = delivery->after;
+    if (delivery->after) delivery->after->before = delivery->before;
+}
+
+/* By a receiver that was gone: its sender has the room since then. */
+static void unpin(sgp_loopback_t *hub, delivery_t *delivery) {
+    buffer_t *buffer = delivery->buffer;
+    if (--buffer->pins == 0 && buffer->references == 0) put_buffer(hub, buffer);
+    put_delivery(hub, delivery);
+}
+
+void sgp_hub_release(sgp_loopback_t *hub, delivery_t *delivery) {
+    let_go(delivery);
+    if (delivery->given_up) {
+        unpin(hub, delivery);
+        return;
+    }
+    sgp_outstanding_released(&hub->ranks[delivery->src].transport, delivery->record, delivery->dst);
+    sgp_hub_drop_delivery(hub, delivery);
+}
+
+/* ---- the end of a rank ---- */
+
+/* Whether the sender gets its room back at the end of the receiver. */
+static bool comes_back(const rank_t *receiver, const delivery_t *delivery) {
+    return receiver->killed || receiver->hub->ranks[delivery->src].transport.elastic;
+}
+
+static bool is_dropped(void *context, const delivery_t *delivery) {
+    const rank_t *receiver = context;
+    return delivery->dst == receiver->transport.rank && comes_back(receiver, delivery);
+}
+
+static void drop(void *context, delivery_t *delivery) {
+    sgp_loopback_t *hub = ((rank_t *)context)->hub;
+    hub->ranks[delivery->src].transport.counters.lost++;
+    sgp_hub_drop_delivery(hub, delivery);
+}
+
+static void drop_queue(rank_t *receiver) {
+    delivery_t *first = receiver->first;
+    receiver->first = NULL;
+    receiver->last = &receiver->first;
+    for (delivery_t *next; first; first = next) {
+        next = first->next;
+        if (comes_back(receiver, first)) drop(receiver, first);
+        else sgp_hub_queue_put(receiver, first);
+    }
+}
+
+/* The receiver's thread may still read these, and releases them. */
+static void give_up_held(rank_t *receiver) {
+    for (delivery_t *next, *at = receiver->held; at; at = next) {
+        next = at->after;
+        if (!comes_back(receiver, at)) continue;
+        let_go(at);
+        hold_in(&receiver->hub->given_up, at);
+        at->given_up = true;
+        at->buffer->pins++;
+        sgp_hub_drop_buffer(receiver->hub, at->buffer);
+    }
+}
+
+/* A rank that ends without leaving after a loss ends because of it, unless losses are nothing to it: every rank knows of
+ * the loss. */
+static void note_gone(rank_t *rank) {
+    sgp_transport_t *transport = &rank->transport;
+    int first = sgp_transport_lost_peer(transport);
+    sgp_fate_t fate = sgp_fate_lost(SGP_CAUSE_ENDED);
+    if (rank->state == RANK_LEFT) fate = sgp_fate_left();
+    else if (first >= 0 && !rank->killed && !transport->elastic) fate = sgp_fate_followed(first);
+    sgp_transport_note(transport, transport->rank, fate,
+                       fate.cause == SGP_CAUSE_ENDED ? "it ended without leaving" : NULL);
+}
+
+void sgp_hub_end_rank(rank_t *rank, rank_state_t state, bool killed) {
+    sgp_loopback_t *hub = rank->hub;
+    if (rank->state != RANK_WORKS) return;
+    rank->state = state;
+    rank->killed = killed;
+    note_gone(rank);
+    sgp_arrivals_remove(&hub->arrivals, is_dropped, drop, rank);
+    drop_queue(rank);
+    give_up_held(rank);
+    for (int r = 0; r < hub->options.size; r++) {
+        sgp_outstanding_gone(&hub->ranks[r].transport, rank->transport.rank);
+        sgp_contexts_poke_all(&hub->ranks[r].contexts);
+    }
+    for (int c = 0; c < SGP_CONTEXTS && killed; c++) /* time is nothing to it any more */
+        if (sgp_context_sleeps(&rank->contexts.of[c])) sgp_contexts_end_sleep(&rank->contexts, c);
+}
+
 void sgp_hub_free_messages(sgp_loopback_t *hub) {
     for (delivery_t *at; (at = sgp_arrivals_take(&hub->arrivals));) sgp_hub_drop_delivery(hub, at);
     for (int r = 0; r < hub->options.size; r++)
         for (delivery_t *at; (at = sgp_hub_queue_take(&hub->ranks[r]));)
             sgp_hub_drop_delivery(hub, at);
+    for (int r = 0; r < hub->options.size; r++)
+        while (hub->ranks[r].held) sgp_hub_release(hub, hub->ranks[r].held);
+    while (hub->given_up) sgp_hub_release(hub, hub->given_up);
     for (delivery_t *next, *at = hub->free_deliveries; at; at = next) next = at->next, free(at);
     for (buffer_t *next, *at = hub->made_buffers; at; at = next) {
         next = at->next_made;

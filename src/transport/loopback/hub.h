@@ -6,6 +6,7 @@
 
 #include "transport/contexts.h"
 #include "transport/loopback/arrivals.h"
+#include "transport/loopback/faults.h"
 #include "transport/loopback/loopback.h" /* its options alone */
 
 #include <pthread.h>
@@ -16,9 +17,12 @@ typedef struct rank {
     sgp_transport_t transport; /* first: a transport is a rank */
     sgp_loopback_t *hub;
     rank_state_t state;
+    bool killed;    /* by a fault: state is RANK_LOST, and its thread runs on */
+    uint64_t calls; /* sgp_loopback_calls */
     sgp_contexts_t contexts;
     pthread_cond_t changed[SGP_CONTEXTS]; /* where they sleep */
     delivery_t *first, **last;            /* arrived, oldest first */
+    delivery_t *held;                     /* received and not released, by `after` */
     size_t in_use;                        /* chunks sent and not yet released */
     pthread_mutex_t shared;               /* the transport's lock, between the two contexts */
     pthread_t agent;                      /* while it has not ended */
@@ -28,10 +32,12 @@ struct sgp_loopback {
     sgp_loopback_options_t options;
     pthread_mutex_t lock; /* of all fields below and of the ranks' fields */
     uint64_t clock;       /* virtual nanoseconds */
-    arrivals_t arrivals;  /* in virtual time */
+    sgp_faults_t faults;
+    arrivals_t arrivals; /* in virtual time */
     buffer_t *free_buffers;
     buffer_t *made_buffers; /* all of them: an abandoned message keeps its buffer */
     delivery_t *free_deliveries;
+    delivery_t *given_up; /* held by ranks that are gone, by `after` */
     /* Promised by send_begin and not yet taken by send_next and send_commit; free for that. */
     size_t promised_buffers, promised_deliveries, ready_buffers, ready_deliveries;
     sgp_fates_t *fates; /* the same for all ranks */
@@ -53,6 +59,14 @@ void sgp_hub_drop_buffer(sgp_loopback_t *hub, buffer_t *buffer);
 
 /* Ends a delivery and drops its buffer. */
 void sgp_hub_drop_delivery(sgp_loopback_t *hub, delivery_t *delivery);
+
+/* The receiver holds the delivery; it releases it, which may be after its end. */
+void sgp_hub_hold(rank_t *receiver, delivery_t *delivery);
+void sgp_hub_release(sgp_loopback_t *hub, delivery_t *delivery);
+
+/* The rank has left, or is lost: sets its fate, drops the deliveries to it of elastic senders, or of all if it is killed,
+ * and wakes all others. The caller advances the clock. No effect on a rank that is gone. */
+void sgp_hub_end_rank(rank_t *rank, rank_state_t state, bool killed);
 
 /* The receiver's queue, oldest first. take: NULL if it is empty. */
 void sgp_hub_queue_put(rank_t *receiver, delivery_t *delivery);

@@ -7,6 +7,7 @@
 #include "base/random.h"
 #include "transport/loopback/hub.h"
 #include "transport/loopback/virtual_clock.h"
+#include "transport/outstanding.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +35,9 @@ static void wake(sgp_contexts_t *contexts, int which) {
 
 static void sleep_virtual(rank_t *rank, int which) {
     sgp_virtual_clock_advance(rank->hub);
-    while (sgp_context_sleeps(&rank->contexts.of[which]))
+    const sgp_context_t *context = &rank->contexts.of[which];
+    /* Time does not wake a rank that is gone; its agent may still have to end. */
+    while (sgp_context_sleeps(context) && !(rank->state != RANK_WORKS && context->poked))
         pthread_cond_wait(&rank->changed[which], &rank->hub->lock);
 }
 
@@ -55,27 +58,58 @@ static void sleep_here(sgp_contexts_t *contexts, int which) {
 
 static const sgp_contexts_ops_t contexts_ops = {.self = self, .sleep = sleep_here, .wake = wake};
 
+/* ---- calls ---- */
+
+static void end_rank(rank_t *rank, rank_state_t state, bool killed) {
+    if (rank->state != RANK_WORKS) return;
+    sgp_hub_end_rank(rank, state, killed);
+    if (rank->hub->options.virtual_time) sgp_virtual_clock_advance(rank->hub);
+}
+
+/* Takes the hub's lock. false: the rank is killed, by this call or before. */
+static bool begin_call(rank_t *rank) {
+    sgp_loopback_t *hub = rank->hub;
+    pthread_mutex_lock(&hub->lock);
+    rank->calls++;
+    if (sgp_faults_kill_at_call(&hub->faults, rank->transport.rank, rank->calls))
+        end_rank(rank, RANK_LOST, true);
+    return !rank->killed;
+}
+
+static void end_call(rank_t *rank) {
+    pthread_mutex_unlock(&rank->hub->lock);
+}
+
+uint64_t sgp_loopback_calls(sgp_transport_t *transport) {
+    rank_t *rank = rank_of(transport);
+    pthread_mutex_lock(&rank->hub->lock);
+    uint64_t calls = rank->calls;
+    pthread_mutex_unlock(&rank->hub->lock);
+    return calls;
+}
+
 /* ---- time ---- */
 
 static uint64_t loopback_now(sgp_transport_t *transport) {
-    sgp_loopback_t *hub = rank_of(transport)->hub;
+    const rank_t *rank = rank_of(transport);
+    sgp_loopback_t *hub = rank->hub;
     if (!hub->options.virtual_time) return sgp_clock_now();
     pthread_mutex_lock(&hub->lock);
-    uint64_t now = hub->clock;
+    uint64_t now = rank->killed ? UINT64_MAX : hub->clock;
     pthread_mutex_unlock(&hub->lock);
     return now;
 }
 
 static sgp_status_t loopback_wait(sgp_transport_t *transport, uint64_t deadline) {
     rank_t *rank = rank_of(transport);
-    sgp_loopback_t *hub = rank->hub;
-    pthread_mutex_lock(&hub->lock);
-    if (!rank->first && sgp_transport_lost_peer(transport) < 0)
+    bool alive = begin_call(rank);
+    if (alive && !rank->first && !sgp_transport_loss_ends_wait(transport))
         sgp_contexts_sleep(&rank->contexts, SGP_CONTEXT_WAITS, deadline);
-    bool poked = sgp_contexts_take_poke(&rank->contexts);
+    bool poked = sgp_contexts_take_poke(&rank->contexts); /* as by each event of the fates */
     sgp_status_t status = rank->first || poked ? SGP_OK : SGP_ERR_TIMEOUT;
-    if (!rank->first && sgp_transport_lost_peer(transport) >= 0) status = SGP_ERR_PEER_LOST;
-    pthread_mutex_unlock(&hub->lock);
+    if (!rank->first && sgp_transport_loss_ends_wait(transport)) status = SGP_ERR_PEER_LOST;
+    if (rank->killed) status = SGP_ERR_PEER_LOST;
+    end_call(rank);
     return status;
 }
 
@@ -136,9 +170,8 @@ static void loopback_unlock(sgp_transport_t *transport) {
 static void loopback_pause(sgp_transport_t *transport, uint64_t deadline) {
     rank_t *rank = rank_of(transport);
     pthread_mutex_unlock(&rank->shared);
-    pthread_mutex_lock(&rank->hub->lock);
-    sgp_contexts_pause(&rank->contexts, deadline);
-    pthread_mutex_unlock(&rank->hub->lock);
+    if (begin_call(rank)) sgp_contexts_pause(&rank->contexts, deadline);
+    end_call(rank);
     pthread_mutex_lock(&rank->shared);
 }
 
@@ -151,10 +184,19 @@ static void loopback_signal(sgp_transport_t *transport) {
 
 /* ---- room and sending ---- */
 
+/* The books of a rank are changed by its receivers as well, under the hub's lock. */
+static sgp_status_t prepare_books(rank_t *rank, uint64_t promised) {
+    pthread_mutex_lock(&rank->hub->lock);
+    sgp_status_t status = sgp_outstanding_prepare(&rank->transport, promised);
+    pthread_mutex_unlock(&rank->hub->lock);
+    return status;
+}
+
 static sgp_status_t loopback_prepare(sgp_transport_t *transport, size_t bytes, unsigned messages) {
     /* send_begin allocates. */
     uint64_t wanted = transport->promised + sgp_chunks_of_room(transport, bytes, messages);
     sgp_status_t status = sgp_transport_check_room(transport, wanted);
+    if (status == SGP_OK) status = prepare_books(rank_of(transport), wanted);
     if (status == SGP_OK) transport->promised = wanted;
     return status;
 }
@@ -163,32 +205,40 @@ static void loopback_unprepare(sgp_transport_t *transport, size_t bytes, unsigne
     transport->promised -= sgp_chunks_of_room(transport, bytes, messages);
 }
 
+/* The memory of its chunks is promised. */
+static sgp_status_t begin_message(rank_t *rank, const sgp_header_t *header,
+                                  const sgp_destination_t *to, int destinations, sgp_send_t *send) {
+    sgp_send_init(&rank->transport, header, to, destinations, send);
+    sgp_status_t status = sgp_outstanding_begin(&rank->transport, send);
+    if (status == SGP_OK) rank->in_use += send->left;
+    else sgp_hub_unpromise(rank->hub, send->left, send->left * (size_t)destinations);
+    return status;
+}
+
 static sgp_status_t loopback_send_begin(sgp_transport_t *transport, const sgp_header_t *header,
                                         const sgp_destination_t *to, int destinations,
                                         sgp_send_t *send) {
     rank_t *rank = rank_of(transport);
     sgp_loopback_t *hub = rank->hub;
     size_t chunks = sgp_chunks_of(transport, header->encoding, header->count);
-    sgp_status_t status = SGP_OK;
-    pthread_mutex_lock(&hub->lock);
+    sgp_status_t status = begin_call(rank) ? SGP_OK : SGP_ERR_PEER_LOST;
     if (sgp_transport_any_lost(transport, to, destinations)) status = SGP_ERR_PEER_LOST;
     if (status == SGP_OK && hub->options.capacity && rank->in_use &&
         rank->in_use + chunks > hub->options.capacity)
         status = SGP_ERR_AGAIN;
     if (status == SGP_OK && !sgp_hub_promise(hub, chunks, chunks * (size_t)destinations))
         status = sgp_fail(SGP_ERR_NO_MEMORY, "loopback: no memory for %zu chunks", chunks);
-    if (status == SGP_OK) rank->in_use += chunks;
-    pthread_mutex_unlock(&hub->lock);
-    if (status == SGP_OK) sgp_send_init(transport, header, to, destinations, send);
+    if (status == SGP_OK) status = begin_message(rank, header, to, destinations, send);
+    end_call(rank);
     return status;
 }
 
 /* Of the current chunk. */
 static void *place_of(sgp_transport_t *transport, sgp_send_t *send) {
     rank_t *rank = rank_of(transport);
-    pthread_mutex_lock(&rank->hub->lock);
+    begin_call(rank);
     buffer_t *buffer = sgp_hub_take_buffer(rank->hub);
-    pthread_mutex_unlock(&rank->hub->lock);
+    end_call(rank);
     buffer->src = transport->rank;
     send->slot = buffer;
     return buffer->payload;
@@ -211,11 +261,14 @@ static void draw_fate(const sgp_loopback_t *hub, delivery_t *delivery, bool *los
     *lost = sgp_random_double(&random) < hub->options.loss;
     uint64_t span = hub->options.delay_max_ns - hub->options.delay_min_ns;
     sgp_random_init(&random, sgp_random_u64(&random), delivery->offset);
-    delivery->time = hub->clock + hub->options.delay_min_ns + sgp_random_below(&random, span + 1);
+    uint64_t delay = hub->options.delay_min_ns + sgp_random_below(&random, span + 1);
+    delivery->time =
+        sgp_faults_arrival(&hub->faults, delivery->src, delivery->dst, hub->clock, delay);
 }
 
 /* Lock held. */
-static void dispatch(rank_t *rank, const sgp_send_t *send, const sgp_destination_t *to) {
+static void dispatch(rank_t *rank, const sgp_send_t *send, const sgp_destination_t *to,
+                     uint32_t record) {
     sgp_loopback_t *hub = rank->hub;
     delivery_t *delivery = sgp_hub_take_delivery(hub);
     sgp_header_t header = send->header;
@@ -226,11 +279,14 @@ static void dispatch(rank_t *rank, const sgp_send_t *send, const sgp_destination
     delivery->id = header.id;
     delivery->offset = header.offset;
     delivery->buffer = send->slot;
+    delivery->record = record;
+    delivery->given_up = false;
     bool lost = false;
     draw_fate(hub, delivery, &lost);
     rank_t *receiver = &hub->ranks[to->dst];
     if (lost || receiver->state == RANK_LEFT || receiver->state == RANK_LOST) {
         rank->transport.counters.lost++;
+        if (lost) sgp_outstanding_released(&rank->transport, record, to->dst);
         sgp_hub_drop_delivery(hub, delivery);
     } else if (hub->options.virtual_time) {
         sgp_arrivals_put(&hub->arrivals, delivery);
@@ -240,21 +296,33 @@ static void dispatch(rank_t *rank, const sgp_send_t *send, const sgp_destination
     }
 }
 
+static void dispatch_all(rank_t *rank, const sgp_send_t *send, int destinations) {
+    uint32_t record = send->records;
+    if (destinations) sgp_outstanding_committed(&rank->transport, send);
+    for (int i = 0; i < destinations; i++) {
+        uint32_t next = sgp_outstanding_next(&rank->transport, record);
+        dispatch(rank, send, &send->to[i], record);
+        record = next;
+    }
+}
+
 static void loopback_send_commit(sgp_transport_t *transport, sgp_send_t *send) {
     rank_t *rank = rank_of(transport);
     buffer_t *buffer = send->slot;
-    pthread_mutex_lock(&rank->hub->lock);
+    int destinations = begin_call(rank) ? send->destinations : 0;
     sgp_send_committed(send);
-    buffer->references = send->destinations + 1; /* one is ours until all are dispatched */
-    for (int i = 0; i < send->destinations; i++) dispatch(rank, send, &send->to[i]);
+    buffer->references = destinations + 1; /* one is ours until all are dispatched */
+    dispatch_all(rank, send, destinations);
+    sgp_hub_unpromise(rank->hub, 0, (size_t)(send->destinations - destinations));
     sgp_hub_drop_buffer(rank->hub, buffer);
-    pthread_mutex_unlock(&rank->hub->lock);
+    end_call(rank);
 }
 
 static void loopback_send_abandon(sgp_transport_t *transport, sgp_send_t *send) {
     rank_t *rank = rank_of(transport);
     size_t untouched = send->left - send->open;
-    pthread_mutex_lock(&rank->hub->lock);
+    begin_call(rank);
+    sgp_outstanding_abandoned(transport, send);
     sgp_hub_unpromise(rank->hub, untouched, send->left * (size_t)send->destinations);
     rank->in_use -= untouched;
     if (send->open) {
@@ -262,16 +330,24 @@ static void loopback_send_abandon(sgp_transport_t *transport, sgp_send_t *send) 
         buffer->references = 1;
         sgp_hub_drop_buffer(rank->hub, buffer);
     }
-    pthread_mutex_unlock(&rank->hub->lock);
+    end_call(rank);
     sgp_send_abandoned(send);
+}
+
+static bool loopback_take_back(sgp_transport_t *transport, uint32_t channel,
+                               sgp_returned_t *returned) {
+    rank_t *rank = rank_of(transport);
+    bool found = begin_call(rank) && sgp_outstanding_take_back(transport, channel, returned);
+    end_call(rank);
+    return found;
 }
 
 static sgp_status_t loopback_receive(sgp_transport_t *transport, sgp_chunk_t *chunk) {
     rank_t *rank = rank_of(transport);
     for (;;) {
-        pthread_mutex_lock(&rank->hub->lock);
-        delivery_t *delivery = sgp_hub_queue_take(rank);
-        pthread_mutex_unlock(&rank->hub->lock);
+        delivery_t *delivery = begin_call(rank) ? sgp_hub_queue_take(rank) : NULL;
+        if (delivery) sgp_hub_hold(rank, delivery);
+        end_call(rank);
         if (!delivery) return SGP_ERR_AGAIN;
         chunk->slot = delivery;
         chunk->payload = delivery->buffer->payload;
@@ -282,33 +358,17 @@ static sgp_status_t loopback_receive(sgp_transport_t *transport, sgp_chunk_t *ch
 }
 
 static void loopback_release(sgp_transport_t *transport, sgp_chunk_t *chunk) {
-    sgp_loopback_t *hub = rank_of(transport)->hub;
-    pthread_mutex_lock(&hub->lock);
-    sgp_hub_drop_delivery(hub, chunk->slot);
-    pthread_mutex_unlock(&hub->lock);
+    rank_t *rank = rank_of(transport);
+    begin_call(rank);
+    sgp_hub_release(rank->hub, chunk->slot);
+    end_call(rank);
     chunk->slot = NULL;
 }
 
-/* A rank that ends without leaving after a loss ends because of it: every rank knows of the loss. */
-static void note_gone(rank_t *rank, rank_state_t state) {
-    int first = sgp_transport_lost_peer(&rank->transport);
-    sgp_fate_t fate = state == RANK_LEFT ? sgp_fate_left()
-                      : first < 0        ? sgp_fate_lost(SGP_CAUSE_ENDED)
-                                         : sgp_fate_followed(first);
-    sgp_transport_note(&rank->transport, rank->transport.rank, fate,
-                       fate.cause == SGP_CAUSE_ENDED ? "it ended without leaving" : NULL);
-}
-
 static void set_gone(rank_t *rank, rank_state_t state) {
-    sgp_loopback_t *hub = rank->hub;
-    pthread_mutex_lock(&hub->lock);
-    if (rank->state == RANK_WORKS) {
-        rank->state = state;
-        note_gone(rank, state);
-        for (int r = 0; r < hub->options.size; r++) sgp_contexts_poke_all(&hub->ranks[r].contexts);
-        if (hub->options.virtual_time) sgp_virtual_clock_advance(hub);
-    }
-    pthread_mutex_unlock(&hub->lock);
+    pthread_mutex_lock(&rank->hub->lock);
+    end_rank(rank, state, false);
+    pthread_mutex_unlock(&rank->hub->lock);
 }
 
 static void loopback_leave(sgp_transport_t *transport, uint64_t deadline) {
@@ -332,6 +392,7 @@ static const sgp_transport_ops_t loopback_ops = {
     .send_chunk = loopback_send_chunk,
     .send_commit = loopback_send_commit,
     .send_abandon = loopback_send_abandon,
+    .take_back = loopback_take_back,
     .receive = loopback_receive,
     .release = loopback_release,
     .agent_start = loopback_agent_start,
@@ -378,6 +439,13 @@ static void rank_init(rank_t *rank, sgp_loopback_t *hub, int number) {
     pthread_mutex_init(&rank->shared, NULL);
 }
 
+static void free_hub(sgp_loopback_t *hub) {
+    sgp_faults_fini(&hub->faults);
+    sgp_fates_destroy(hub->fates);
+    free(hub->ranks);
+    free(hub);
+}
+
 sgp_status_t sgp_loopback_create(const sgp_loopback_options_t *options, sgp_loopback_t **hub) {
     sgp_status_t status = check(options);
     if (status != SGP_OK) return status;
@@ -386,10 +454,12 @@ sgp_status_t sgp_loopback_create(const sgp_loopback_options_t *options, sgp_loop
     made->options = *options;
     if (!made->options.chunk_bytes) made->options.chunk_bytes = SGP_CHUNK_BYTES;
     made->ranks = calloc((size_t)options->size, sizeof *made->ranks);
-    if (!made->ranks || sgp_fates_create(options->size, &made->fates) != SGP_OK) {
-        free(made->ranks);
-        free(made);
-        return sgp_fail(SGP_ERR_NO_MEMORY, "loopback: no memory for %d ranks", options->size);
+    if (!made->ranks || sgp_fates_create(options->size, &made->fates) != SGP_OK)
+        status = sgp_fail(SGP_ERR_NO_MEMORY, "loopback: no memory for %d ranks", options->size);
+    if (status == SGP_OK) status = sgp_faults_init(&made->faults, options);
+    if (status != SGP_OK) {
+        free_hub(made);
+        return status;
     }
     pthread_mutex_init(&made->lock, NULL);
     for (int r = 0; r < options->size; r++) rank_init(&made->ranks[r], made, r);
@@ -407,9 +477,8 @@ void sgp_loopback_destroy(sgp_loopback_t *hub) {
     for (int r = 0; r < hub->options.size; r++) {
         for (int c = 0; c < SGP_CONTEXTS; c++) pthread_cond_destroy(&hub->ranks[r].changed[c]);
         pthread_mutex_destroy(&hub->ranks[r].shared);
+        sgp_outstanding_fini(&hub->ranks[r].transport);
     }
     pthread_mutex_destroy(&hub->lock);
-    sgp_fates_destroy(hub->fates);
-    free(hub->ranks);
-    free(hub);
+    free_hub(hub);
 }

@@ -12,6 +12,29 @@
 
 typedef struct sgp_loopback sgp_loopback_t;
 
+/* Faults of a run in virtual time. Time stands still while a rank works, so a fault at a time finds all ranks asleep. */
+typedef enum sgp_fault_kind {
+    SGP_FAULT_KILL,         /* of `seat` at from_ns */
+    SGP_FAULT_KILL_AT_CALL, /* of `seat` as it makes its call number `call`, which has no effect any more */
+    SGP_FAULT_STALL, /* `seat` does not run for length_ns from from_ns on; chunks arrive meanwhile */
+    SGP_FAULT_CUT, /* of the link from `seat` to `other`, for length_ns from from_ns on: chunks under way
+                               then, or sent, arrive after it */
+    SGP_FAULT_CUT_BOTH, /* and that from `other` to `seat` */
+} sgp_fault_kind_t;
+
+/* For length_ns. A rank that is stalled for good runs on once all others have ended. */
+#define SGP_FOR_GOOD UINT64_MAX
+
+/* A rank that is killed is lost for all others at once. Chunks that it had committed arrive; an unfinished message stays
+ * torn. Its thread runs on, without effect on others, and must come to its end: `now` returns UINT64_MAX, wait, pause
+ * and receive return at once, wait and send_begin with SGP_ERR_PEER_LOST. */
+typedef struct sgp_loopback_fault {
+    sgp_fault_kind_t kind;
+    int seat, other;
+    uint64_t from_ns, length_ns; /* virtual time */
+    uint64_t call;               /* counted from 1, as by sgp_loopback_calls */
+} sgp_loopback_fault_t;
+
 typedef struct sgp_loopback_options {
     int size;              /* ranks; required, >= 1 */
     size_t chunk_bytes;    /* a multiple of 64; 0: 256 KiB */
@@ -21,6 +44,8 @@ typedef struct sgp_loopback_options {
     uint64_t delay_min_ns; /* with virtual time: each chunk's delay is drawn from [min, max]; */
     uint64_t delay_max_ns; /*   chunks are reordered if min < max */
     double loss;           /* probability that a message is lost, with all its chunks */
+    const sgp_loopback_fault_t *faults; /* (fault_count) copied; they need virtual time */
+    int fault_count;
 } sgp_loopback_options_t;
 
 /* Sets *hub only on success. SGP_ERR_INVALID (logged), SGP_ERR_NO_MEMORY. */
@@ -29,6 +54,11 @@ sgp_status_t sgp_loopback_create(const sgp_loopback_options_t *options, sgp_loop
 /* The transport of a rank, for one thread; owned by the hub. Its destroy marks the rank as gone: as lost, unless it has
  * left before. */
 sgp_transport_t *sgp_loopback_transport(sgp_loopback_t *hub, int rank);
+
+/* The calls of a rank so far that a kill can hit: those that begin, continue, send or abandon a message, receive or release
+ * a chunk, take back, wait or pause. In virtual time the same in each run of the same options and code, for a rank
+ * without an agent. */
+uint64_t sgp_loopback_calls(sgp_transport_t *transport);
 
 /* Call when no thread uses the hub's transports any more. NULL is fine. */
 void sgp_loopback_destroy(sgp_loopback_t *hub);

@@ -1,8 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport/loopback/virtual_clock.h"
 
-/* The next event of sleeping contexts: whether one was poked, and the earliest deadline. false: a context works, or none
- * sleeps. */
+static bool is_stalled(const rank_t *rank) {
+    const sgp_loopback_t *hub = rank->hub;
+    return sgp_faults_runs_at(&hub->faults, rank->transport.rank, hub->clock) > hub->clock;
+}
+
+/* It is to wake, or would be if its rank did not stand still. */
+static bool is_due(const rank_t *rank, const sgp_context_t *context) {
+    bool arrived = context->state == SGP_CONTEXT_WAITS && rank->first;
+    return arrived || context->poked || context->deadline <= rank->hub->clock;
+}
+
+/* When a sleeping context wakes, if nothing happens before. */
+static uint64_t wakes_at(const rank_t *rank, const sgp_context_t *context) {
+    bool at_end = is_stalled(rank) && is_due(rank, context);
+    return sgp_faults_runs_at(&rank->hub->faults, rank->transport.rank,
+                              at_end ? rank->hub->clock : context->deadline);
+}
+
+/* The next event of sleeping contexts: whether one was poked, and the earliest time at which one wakes. false: a context
+ * works, or none sleeps. */
 static bool find_next(const sgp_loopback_t *hub, bool *poked, uint64_t *next) {
     bool sleeping = false;
     for (int r = 0; r < hub->options.size; r++) {
@@ -13,8 +31,9 @@ static bool find_next(const sgp_loopback_t *hub, bool *poked, uint64_t *next) {
             if (context->state == SGP_CONTEXT_WORKS) return false;
             if (!sgp_context_sleeps(context)) continue;
             sleeping = true;
-            *poked |= context->poked;
-            if (context->deadline < *next) *next = context->deadline;
+            *poked |= context->poked && !is_stalled(rank);
+            uint64_t time = wakes_at(rank, context);
+            if (time < *next) *next = time;
         }
     }
     return sleeping;
@@ -25,10 +44,7 @@ static bool find_next(const sgp_loopback_t *hub, bool *poked, uint64_t *next) {
 static bool wake_due(rank_t *rank) {
     for (int c = SGP_CONTEXTS - 1; c >= 0; c--) {
         const sgp_context_t *context = &rank->contexts.of[c];
-        bool arrived = context->state == SGP_CONTEXT_WAITS && rank->first;
-        if (!sgp_context_sleeps(context) ||
-            !(arrived || context->poked || context->deadline <= rank->hub->clock))
-            continue;
+        if (!sgp_context_sleeps(context) || !is_due(rank, context) || is_stalled(rank)) continue;
         sgp_contexts_end_sleep(&rank->contexts, c);
         return true;
     }
@@ -41,18 +57,28 @@ static void move_clock(sgp_loopback_t *hub, uint64_t next) {
     const delivery_t *first = sgp_arrivals_first(&hub->arrivals);
     if (first && first->time < next) next = first->time;
     if (next > hub->clock) hub->clock = next;
-    while ((first = sgp_arrivals_first(&hub->arrivals)) && first->time <= hub->clock) {
+    while ((first = sgp_arrivals_first(&hub->arrivals)) && first->time <= hub->clock &&
+           first->time != SGP_NEVER) {
         delivery_t *delivery = sgp_arrivals_take(&hub->arrivals);
         sgp_hub_queue_put(&hub->ranks[delivery->dst], delivery);
     }
 }
 
+/* Ends the ranks whose time has come. */
+static void kill_due(sgp_loopback_t *hub) {
+    for (int rank; (rank = sgp_faults_take_kill(&hub->faults, hub->clock)) >= 0;)
+        sgp_hub_end_rank(&hub->ranks[rank], RANK_LOST, true);
+}
+
 void sgp_virtual_clock_advance(sgp_loopback_t *hub) {
     for (bool woken = false; !woken;) {
-        uint64_t next = UINT64_MAX;
+        uint64_t next = sgp_faults_next_kill(&hub->faults);
         bool poked = false;
         if (!find_next(hub, &poked, &next)) return;
-        if (!poked) move_clock(hub, next);
+        if (!poked) {
+            move_clock(hub, next);
+            kill_due(hub);
+        }
         for (int r = 0; r < hub->options.size; r++)
             if (hub->ranks[r].state == RANK_WORKS) woken |= wake_due(&hub->ranks[r]);
     }

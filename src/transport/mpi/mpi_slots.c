@@ -14,6 +14,8 @@ typedef struct sgp_mpi_block {
     sgp_mpi_slot_t slots[];
 } block_t;
 
+_Static_assert(SGP_HEADER_BYTES + 8 <= SGP_MPI_FRONT, "header, slot and table's mark fit");
+
 static size_t padded(size_t bytes) {
     return (bytes + 63) / 64 * 64;
 }

@@ -3,10 +3,10 @@
  *
  * A chunk is one MPI message of contiguous memory, so no MPI library packs it:
  *
- *   96 bytes  header (wire/header.h)
+ *  128 bytes  header (wire/header.h)
  *    4 bytes  the sender's slot, by which the receiver returns it
  *    4 bytes  1: there is a table of weights; 0: the header's weight holds for all receivers
- *   to 128    nothing
+ *   to 192    nothing
  *   8 size    the table, by rank, padded to a multiple of 64 bytes; only if the destinations' weights differ
  *             (all of them are sent the same memory)
  *   the rest  payload
@@ -22,7 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SGP_MPI_FRONT 128 /* bytes in front of the table */
+#define SGP_MPI_FRONT 192 /* bytes in front of the table */
 
 /* The kind of a request under way; the first member of every object that serves as a cookie. */
 typedef enum sgp_mpi_cookie {

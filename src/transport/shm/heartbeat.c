@@ -50,8 +50,9 @@ static void look_who_ended(sgp_heartbeat_t *heartbeat, bool followers) {
         sgp_cause_t cause;
         uint32_t word = atomic_load(&control_of(heartbeat, r)->lost);
         bool knows = sgp_loss_unpack(word, size_of(heartbeat), &of, &cause);
-        bool follows = knows && of != r;
-        if (!knows) cause = SGP_CAUSE_ENDED;
+        bool of_other = knows && of != r;
+        bool follows = of_other && !heartbeat->slots->transport.elastic;
+        if (!knows || (of_other && !follows)) cause = SGP_CAUSE_ENDED;
         if (atomic_load(&control_of(heartbeat, r)->left)) note(heartbeat, r, sgp_fate_left(), NULL);
         else if (followers && follows) note_follower(heartbeat, r, of, cause);
         else if (!followers && !follows) note(heartbeat, r, sgp_fate_lost(cause), NULL);

@@ -42,6 +42,7 @@ static const sgp_transport_ops_t shm_ops = {
     .send_chunk = sgp_slots_send_chunk,
     .send_commit = sgp_slots_send_commit,
     .send_abandon = sgp_slots_send_abandon,
+    .take_back = sgp_slots_take_back,
     .attend = sgp_slots_attend,
     .keep_close = sgp_slots_keep_close,
     .receive = sgp_slots_receive,

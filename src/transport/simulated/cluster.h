@@ -22,6 +22,7 @@ typedef struct flow {
     int dst;
     bool waits[ENDS]; /* for the sender's link out, for the receiver's link in; in the lists of */
     struct flow *next[ENDS], *previous[ENDS];
+    bool gone;          /* an elastic sender has given the receiver up: chunks are dropped */
     bool passes, moves; /* it has its turn; one of its chunks is being transferred */
     size_t left;        /* chunks that have not arrived */
     struct delivery *held, **last_held; /* chunks that wait for the turn, oldest first */
@@ -38,6 +39,9 @@ typedef struct delivery {
     double bytes;             /* simulated, of the payload */
     uint64_t arrives, number; /* at line rate: arrival in ns; order among equal arrivals */
     struct delivery *child;   /* in the heap, with next */
+    uint32_t record;          /* the sender's (outstanding.h) */
+    bool received;            /* and not released */
+    bool given_up;            /* received by a rank that is gone: it counts no more */
     unsigned char header[SGP_HEADER_BYTES];
 } delivery_t;
 
@@ -46,6 +50,8 @@ struct message {
     rank_t *sender;
     uint64_t room;  /* that it takes at its sender, in chunks */
     int references; /* deliveries not released, and one for the writer */
+    int pins;       /* deliveries that were given up, and may still be released */
+    int destinations;
     delivery_t *unused;
     unsigned char *places; /* of all chunks */
     unsigned char *place;  /* of the current one */

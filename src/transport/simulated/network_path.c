@@ -175,7 +175,35 @@ static void end_chunk(flow_t *flow) {
 
 void sgp_path_abandon(flow_t *flow, size_t chunks) {
     flow->left -= chunks;
-    if (flow->left == 0 && flow->passes) end_turn(flow);
+    if (flow->left > 0) return;
+    if (flow->passes) end_turn(flow);
+    else
+        for (int end = 0; end < ENDS; end++) end_waiting(flow, end);
+}
+
+/* The next flow to the rank that is to be given up; NULL: there is none. */
+static flow_t *next_flow_to(const sgp_simulated_t *cluster, int rank) {
+    for (message_t *at = cluster->messages; at; at = at->next)
+        for (int i = 0; at->sender->transport.elastic && i < at->destinations; i++)
+            if (at->flows[i].dst == rank && !at->flows[i].gone) return &at->flows[i];
+    return NULL;
+}
+
+/* From the first message on each time, as other actors run in between. */
+void sgp_path_give_up(sgp_simulated_t *cluster, int rank) {
+    for (flow_t *flow; (flow = next_flow_to(cluster, rank));) {
+        message_t *message = flow->message;
+        size_t dropped = 0;
+        flow->gone = true;
+        message->references++; /* ours, so that it does not end meanwhile */
+        sgp_simulated_message_give_up(message, rank);
+        for (; flow->held; dropped++) {
+            take(&flow->held, &flow->last_held);
+            sgp_simulated_message_drop(message);
+        }
+        if (dropped) sgp_path_abandon(flow, dropped);
+        sgp_simulated_message_drop(message);
+    }
 }
 
 /* Yields. */

@@ -12,6 +12,10 @@ void sgp_path_send(flow_t *flow, delivery_t *delivery);
 /* So many chunks of a message are never sent. Yields. */
 void sgp_path_abandon(flow_t *flow, size_t chunks);
 
+/* The rank is gone: drops what waits to be sent to it by elastic senders, and gives the room back of what it holds; their
+ * flows to it are `gone`. Yields. */
+void sgp_path_give_up(sgp_simulated_t *cluster, int rank);
+
 /* Takes the oldest arrived chunk of a rank, or NULL. Chunks at line rate are not among them (deliveries.h). */
 delivery_t *sgp_path_take(rank_t *rank);
 

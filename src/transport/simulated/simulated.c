@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/logging.h"
+#include "transport/outstanding.h"
 #include "transport/simulated/actor_contexts.h"
 #include "transport/simulated/cluster.h"
 #include "transport/simulated/deliveries.h"
@@ -41,18 +42,18 @@ static void sleep_until_arrival(rank_t *rank, const sgp_context_t *context, uint
         uint64_t next = sgp_deliveries_next(rank);
         sgp_contexts_sleep(&rank->contexts, SGP_CONTEXT_WAITS, next < deadline ? next : deadline);
     } while (rank->scheduled && !has_arrived(rank) &&
-             sgp_transport_lost_peer(&rank->transport) < 0 && !context->poked &&
+             !sgp_transport_loss_ends_wait(&rank->transport) && !context->poked &&
              sgp_cluster_now(rank->cluster) < deadline);
 }
 
 static sgp_status_t simulated_wait(sgp_transport_t *transport, uint64_t deadline) {
     rank_t *rank = rank_of(transport);
     const sgp_context_t *context = sgp_contexts_self(&rank->contexts);
-    if (!has_arrived(rank) && sgp_transport_lost_peer(transport) < 0 && !context->poked)
+    if (!has_arrived(rank) && !sgp_transport_loss_ends_wait(transport) && !context->poked)
         sleep_until_arrival(rank, context, deadline);
     bool arrived = has_arrived(rank), poked = sgp_contexts_take_poke(&rank->contexts);
     sgp_status_t status = arrived || poked ? SGP_OK : SGP_ERR_TIMEOUT;
-    if (!arrived && sgp_transport_lost_peer(transport) >= 0) status = SGP_ERR_PEER_LOST;
+    if (!arrived && sgp_transport_loss_ends_wait(transport)) status = SGP_ERR_PEER_LOST;
     return status;
 }
 
@@ -139,7 +140,7 @@ static uint64_t chunks_of_room(const sgp_transport_t *transport, size_t bytes, u
 
 static sgp_status_t simulated_prepare(sgp_transport_t *transport, size_t bytes, unsigned messages) {
     transport->promised += chunks_of_room(transport, bytes, messages);
-    return SGP_OK;
+    return SGP_OK; /* send_begin allocates */
 }
 
 static void simulated_unprepare(sgp_transport_t *transport, size_t bytes, unsigned messages) {
@@ -160,10 +161,18 @@ static sgp_status_t simulated_send_begin(sgp_transport_t *transport, const sgp_h
         rank->wants_room = true;
         return SGP_ERR_AGAIN;
     }
-    message_t *message = sgp_simulated_message_create(rank, header, to, destinations, room);
-    if (!message) return sgp_fail(SGP_ERR_NO_MEMORY, "simulated: no memory for a message");
-    rank->in_use += room;
     sgp_send_init(transport, header, to, destinations, send);
+    sgp_status_t status = sgp_outstanding_begin(transport, send);
+    if (status != SGP_OK) return status;
+    message_t *message = sgp_simulated_message_create(rank, header, to, destinations, room);
+    if (!message) {
+        sgp_outstanding_abandoned(transport, send);
+        return sgp_fail(SGP_ERR_NO_MEMORY, "simulated: no memory for a message");
+    }
+    for (int i = 0; transport->elastic && i < destinations; i++)
+        message->flows[i].gone =
+            sgp_fates_of(transport->fates, to[i].dst).state != SGP_FATE_PRESENT;
+    rank->in_use += room;
     send->slot = message;
     return SGP_OK;
 }
@@ -190,6 +199,21 @@ static void take_time(const rank_t *rank, double seconds) {
     sgp_actor_resume(rank);
 }
 
+/* Yields. */
+static void send_to(rank_t *rank, const sgp_send_t *send, int destination, uint32_t record) {
+    message_t *message = send->slot;
+    flow_t *flow = &message->flows[destination];
+    double scale = scale_of(rank->cluster, send->header.encoding);
+    if (flow->gone) {
+        rank->transport.counters.lost++;
+        sgp_path_abandon(flow, 1);
+        return;
+    }
+    rank->sent += (double)message->place_bytes * scale;
+    sgp_path_send(flow, sgp_simulated_message_deliver(message, &send->header,
+                                                      &send->to[destination], record, flow, scale));
+}
+
 /* The chunk leaves while it is being copied: the longer of the two decides. */
 static void simulated_send_commit(sgp_transport_t *transport, sgp_send_t *send) {
     rank_t *rank = rank_of(transport);
@@ -197,12 +221,13 @@ static void simulated_send_commit(sgp_transport_t *transport, sgp_send_t *send) 
     message_t *message = send->slot;
     double scale = scale_of(cluster, send->header.encoding);
     double bytes = (double)message->place_bytes * scale;
+    uint32_t record = send->records;
     sgp_send_committed(send);
+    sgp_outstanding_committed(transport, send);
     for (int i = 0; i < send->destinations; i++) {
-        rank->sent += bytes;
-        flow_t *flow = &message->flows[i];
-        sgp_path_send(
-            flow, sgp_simulated_message_deliver(message, &send->header, &send->to[i], flow, scale));
+        uint32_t next = sgp_outstanding_next(transport, record);
+        send_to(rank, send, i, record);
+        record = next;
     }
     if (send->left == 0) sgp_simulated_message_drop(message);
     sgp_actor_resume(rank);
@@ -213,6 +238,7 @@ static void simulated_send_commit(sgp_transport_t *transport, sgp_send_t *send) 
 static void simulated_send_abandon(sgp_transport_t *transport, sgp_send_t *send) {
     message_t *message = send->slot;
     size_t left = (size_t)send->left;
+    sgp_outstanding_abandoned(transport, send);
     sgp_send_abandoned(send);
     if (!left) return;
     for (int i = 0; i < send->destinations; i++) sgp_path_abandon(&message->flows[i], left);
@@ -225,7 +251,7 @@ static void simulated_release(sgp_transport_t *transport, sgp_chunk_t *chunk) {
     delivery_t *delivery = chunk->slot;
     double seconds = delivery->bytes * rank->cluster->options.absorb_seconds;
     bool vector = chunk->header.encoding != SGP_ENCODING_BYTES;
-    sgp_simulated_message_drop(delivery->message);
+    sgp_simulated_message_release(delivery);
     chunk->slot = NULL;
     sgp_actor_resume(rank);
     if (vector && rank->state == RANK_WORKS) take_time(rank, seconds);
@@ -236,6 +262,7 @@ static sgp_status_t simulated_receive(sgp_transport_t *transport, sgp_chunk_t *c
     for (;;) {
         delivery_t *delivery = take_arrived(rank);
         if (!delivery) return SGP_ERR_AGAIN;
+        delivery->received = true;
         chunk->slot = delivery;
         chunk->payload = delivery->payload;
         if (sgp_transport_accept(transport, delivery->header, &chunk->header) == SGP_OK)
@@ -254,16 +281,26 @@ static void end_barrier(sgp_simulated_t *cluster) {
             sgp_contexts_poke(&cluster->ranks[r].contexts, SGP_CONTEXT_FIRST);
 }
 
+/* The others know that the rank is gone. Yields. */
+static void tell(rank_t *rank, sgp_fate_t fate) {
+    sgp_simulated_t *cluster = rank->cluster;
+    sgp_transport_note(&rank->transport, rank->transport.rank, fate, NULL);
+    for (int r = 0; r < cluster->options.size; r++)
+        sgp_outstanding_gone(&cluster->ranks[r].transport, rank->transport.rank);
+    sgp_path_give_up(cluster, rank->transport.rank);
+    bool left = fate.state == SGP_FATE_LEFT; /* of which an elastic rank alone is told */
+    for (int r = 0; r < cluster->options.size; r++)
+        if (!left || cluster->ranks[r].transport.elastic)
+            sgp_contexts_poke_all(&cluster->ranks[r].contexts);
+}
+
 /* Tells the others of a loss, in an actor of its own: the rank's has ended. */
 static void notice_loss(void *argument) {
     rank_t *rank = argument;
     sgp_simulated_t *cluster = rank->cluster;
     cluster->grid->sleep(cluster->options.notice_seconds);
-    int of = rank->ended_for;
-    sgp_fate_t fate = of < 0 ? sgp_fate_lost(SGP_CAUSE_ENDED) : sgp_fate_followed(of);
-    sgp_transport_note(&rank->transport, rank->transport.rank, fate, NULL);
-    for (int r = 0; r < cluster->options.size; r++)
-        sgp_contexts_poke_all(&cluster->ranks[r].contexts);
+    int of = rank->transport.elastic ? -1 : rank->ended_for;
+    tell(rank, of < 0 ? sgp_fate_lost(SGP_CAUSE_ENDED) : sgp_fate_followed(of));
     end_actor(cluster);
 }
 
@@ -272,8 +309,7 @@ static void set_gone(rank_t *rank, rank_state_t state) {
     if (rank->state != RANK_WORKS) return;
     rank->state = state;
     rank->ended_for = sgp_transport_lost_peer(&rank->transport);
-    if (state == RANK_LEFT)
-        sgp_transport_note(&rank->transport, rank->transport.rank, sgp_fate_left(), NULL);
+    if (state == RANK_LEFT) tell(rank, sgp_fate_left());
     for (delivery_t *at; (at = take_arrived(rank));) sgp_simulated_message_drop(at->message);
     for (delivery_t *at; (at = sgp_deliveries_take(rank)); rank->transport.counters.lost++)
         sgp_simulated_message_drop(at->message);
@@ -304,6 +340,7 @@ static const sgp_transport_ops_t simulated_ops = {
     .send_chunk = simulated_send_chunk,
     .send_commit = simulated_send_commit,
     .send_abandon = simulated_send_abandon,
+    .take_back = sgp_outstanding_take_back,
     .receive = simulated_receive,
     .release = simulated_release,
     .agent_start = simulated_agent_start,
@@ -350,7 +387,10 @@ sgp_status_t sgp_simulated_create(const sgp_simulated_options_t *options,
 void sgp_simulated_destroy(sgp_simulated_t *cluster) {
     if (!cluster) return;
     sgp_simulated_message_free_all(cluster);
-    for (int r = 0; r < cluster->options.size; r++) sgp_actor_contexts_fini(&cluster->ranks[r]);
+    for (int r = 0; r < cluster->options.size; r++) {
+        sgp_outstanding_fini(&cluster->ranks[r].transport);
+        sgp_actor_contexts_fini(&cluster->ranks[r]);
+    }
     sgp_cluster_destroy(cluster);
 }
 

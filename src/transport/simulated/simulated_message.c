@@ -2,6 +2,7 @@
 #include "transport/simulated/simulated_message.h"
 
 #include "base/memory.h"
+#include "transport/outstanding.h"
 
 /* Chunks begin at multiples of 64 bytes. */
 static size_t padded(size_t bytes) {
@@ -26,6 +27,7 @@ message_t *sgp_simulated_message_create(rank_t *sender, const sgp_header_t *head
                            .sender = sender,
                            .room = room,
                            .references = 1,
+                           .destinations = destinations,
                            .unused = message->deliveries,
                            .step = header->step,
                            .waits_its_turn = header->encoding != SGP_ENCODING_BYTES,
@@ -46,7 +48,8 @@ void *sgp_simulated_message_place(message_t *message, size_t index, size_t bytes
 }
 
 delivery_t *sgp_simulated_message_deliver(message_t *message, const sgp_header_t *header,
-                                          const sgp_destination_t *to, flow_t *flow, double scale) {
+                                          const sgp_destination_t *to, uint32_t record,
+                                          flow_t *flow, double scale) {
     sgp_header_t own = *header;
     own.weight = to->weight;
     delivery_t *delivery = message->unused++;
@@ -54,23 +57,49 @@ delivery_t *sgp_simulated_message_deliver(message_t *message, const sgp_header_t
                              .flow = flow,
                              .payload = message->place,
                              .dst = to->dst,
+                             .record = record,
                              .bytes = (double)message->place_bytes * scale};
     sgp_header_encode(&own, delivery->header);
     message->references++;
     return delivery;
 }
 
-void sgp_simulated_message_drop(message_t *message) {
-    if (--message->references > 0) return;
+static void free_message(message_t *message) {
     rank_t *sender = message->sender;
-    sender->in_use -= message->room;
     if (message->previous) message->previous->next = message->next;
     else sender->cluster->messages = message->next;
     if (message->next) message->next->previous = message->previous;
     sgp_memory_free(message);
+}
+
+void sgp_simulated_message_drop(message_t *message) {
+    if (--message->references > 0) return;
+    rank_t *sender = message->sender;
+    sender->in_use -= message->room;
+    if (!message->pins) free_message(message);
     if (!sender->wants_room) return;
     sender->wants_room = false;
     sgp_contexts_poke_all(&sender->contexts);
+}
+
+void sgp_simulated_message_release(delivery_t *delivery) {
+    message_t *message = delivery->message;
+    delivery->received = false;
+    if (!delivery->given_up) {
+        sgp_outstanding_released(&message->sender->transport, delivery->record, delivery->dst);
+        sgp_simulated_message_drop(message);
+    } else if (--message->pins == 0 && message->references == 0) {
+        free_message(message);
+    }
+}
+
+void sgp_simulated_message_give_up(message_t *message, int rank) {
+    for (delivery_t *at = message->deliveries; at < message->unused; at++) {
+        if (at->dst != rank || !at->received || at->given_up) continue;
+        at->given_up = true;
+        message->pins++;
+        message->references--;
+    }
 }
 
 void sgp_simulated_message_free_all(sgp_simulated_t *cluster) {

@@ -31,12 +31,14 @@ static void lay_out(const sgp_region_t *region, int number, unsigned char *memor
                     sgp_region_part_t *part) {
     size_t count = sgp_region_slots_before(number + 1) - sgp_region_slots_before(number);
     size_t rings = number == 0 ? page_up(sizeof(sgp_region_control_t)) : 0;
-    size_t slots = rings + page_up((size_t)region->size * sgp_region_ring_bytes(number));
+    size_t returns = rings + page_up((size_t)region->size * sgp_region_ring_bytes(number));
+    size_t slots = returns + page_up((size_t)region->size * sgp_region_returns_bytes(number));
     size_t payloads = huge_page_up(slots + page_up(count * sizeof(sgp_region_slot_t)));
     *part = (sgp_region_part_t){.memory = memory,
                                 .bytes = huge_page_up(payloads + count * region->chunk_bytes)};
     if (!memory) return;
     part->rings = memory + rings;
+    part->returns = memory + returns;
     part->slots = (sgp_region_slot_t *)(void *)(memory + slots);
     part->payloads = memory + payloads;
 }
@@ -107,12 +109,8 @@ sgp_status_t sgp_region_create(int size, size_t chunk_bytes, sgp_region_t *regio
         return SGP_ERR_SYSTEM;
     }
     sgp_status_t status = sgp_region_map(file, size, chunk_bytes, region);
-    if (status != SGP_OK) {
-        close(file);
-        return status;
-    }
-    atomic_store(&region->control->returned, SGP_NO_SLOT);
-    return SGP_OK;
+    if (status != SGP_OK) close(file);
+    return status;
 }
 
 /* The last entry of each ring before leads its receiver to the new part. */
@@ -174,14 +172,13 @@ void sgp_region_sleep(sgp_region_t *region, uint32_t seen, uint64_t timeout_ns) 
     futex(&region->control->doorbell, FUTEX_WAIT, seen, &timeout);
 }
 
-void sgp_region_drop(sgp_region_t *region, uint32_t slot) {
-    sgp_region_slot_t *head = sgp_region_slot(region, slot);
-    if (atomic_fetch_sub_explicit(&head->references, 1, memory_order_acq_rel) != 1) return;
+void sgp_region_give_back(sgp_region_t *region, int rank, uint32_t slot, uint32_t record) {
+    int part = sgp_region_part_of(slot);
+    sgp_region_returns_t *returns = sgp_region_returns(region, part, rank);
+    uint32_t tail = atomic_load_explicit(&returns->tail, memory_order_relaxed);
+    returns->entries[tail % sgp_region_slots_of(part)] = (sgp_region_return_t){slot, record};
+    atomic_store_explicit(&returns->tail, tail + 1, memory_order_release);
     sgp_region_control_t *control = region->control;
-    uint32_t top = atomic_load_explicit(&control->returned, memory_order_relaxed);
-    do head->next = top;
-    while (!atomic_compare_exchange_weak_explicit(&control->returned, &top, slot,
-                                                  memory_order_release, memory_order_relaxed));
     uint32_t count = atomic_fetch_add(&control->given_back, 1) + 1;
     if (atomic_load(&control->wants_room) && (int32_t)(count - atomic_load(&control->wake_at)) >= 0)
         sgp_region_ring_doorbell(region);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The shared memory of one rank, a memfd, in parts:
  *
- *   part 0  [control][ring per receiver][slot heads][slots]
- *   part p  [ring per receiver][slot heads][slots]
+ *   part 0  [control][ring per receiver][returns per receiver][slot heads][slots]
+ *   part p  [ring per receiver][returns per receiver][slot heads][slots]
  *
  * A region begins with part 0 and grows by one part at a time, each of which doubles the slots; the
  * offset and size of a part follow from its number. The file is sparse: a page exists once it is
@@ -20,7 +20,6 @@
 
 #define SGP_REGION_FIRST ((uint32_t)4096) /* slots of part 0, a power of two */
 #define SGP_REGION_PARTS 20               /* at most: 2^31 slots */
-#define SGP_NO_SLOT      UINT32_MAX
 #define SGP_RING_MOVED   (UINT32_MAX - 1) /* for a slot: the ring continues in another part */
 
 typedef struct sgp_region_control {
@@ -34,10 +33,7 @@ typedef struct sgp_region_control {
     _Atomic uint32_t wake_at;
     _Atomic uint32_t left;    /* the owner has left in order, and receives no more */
     _Atomic uint32_t watched; /* a thread of the owner waits for the next ring (shm/descriptor.h) */
-    /* Slots given back, a stack linked by the slots' heads: pushed by receivers, taken as a whole
-     * by the owner. */
-    _Alignas(64) _Atomic uint32_t returned;
-    _Atomic uint32_t given_back; /* slots ever given back */
+    _Alignas(64) _Atomic uint32_t given_back; /* slots ever given back, by each receiver */
     /* Written by the owner's heartbeat thread, read by those of the others (shm/heartbeat.h). */
     _Alignas(64) _Atomic uint32_t heartbeat; /* counts as long as the owner's process runs */
     _Atomic uint32_t lost; /* the first loss that the owner knows of, its own if it aborts
@@ -46,7 +42,10 @@ typedef struct sgp_region_control {
 
 typedef struct sgp_region_entry {
     uint32_t slot;
-    uint32_t part; /* SGP_RING_MOVED: where the next entry is */
+    union {
+        uint32_t record; /* the sender's (outstanding.h); the receiver gives it back */
+        uint32_t part;   /* SGP_RING_MOVED: where the next entry is */
+    };
     double weight; /* the destination's share */
 } sgp_region_entry_t;
 
@@ -58,16 +57,28 @@ typedef struct sgp_region_ring {
     _Alignas(64) sgp_region_entry_t entries[];
 } sgp_region_ring_t;
 
+/* From one receiver back to the sender: the slots of this part that it has released. Each receiver writes to one of its
+ * own, so that its death, at whatever moment, takes nothing from others; and an owner that has given a rank up reads no
+ * more of it. A rank holds a slot once at a time, so there is room for all that it can give back. */
+typedef struct sgp_region_return {
+    uint32_t slot, record; /* as in the entry that posted it; record 0: it was dropped */
+} sgp_region_return_t;
+
+typedef struct sgp_region_returns {
+    _Alignas(64) _Atomic uint32_t tail; /* written by the receiver */
+    _Alignas(64) uint32_t head;         /* the owner's alone */
+    _Alignas(64) sgp_region_return_t entries[];
+} sgp_region_returns_t;
+
 typedef struct sgp_region_slot {
-    _Alignas(128) _Atomic uint32_t references; /* receivers that have not given it back */
-    uint32_t next;                             /* in `returned` */
-    unsigned char header[SGP_HEADER_BYTES];
+    _Alignas(128) unsigned char header[SGP_HEADER_BYTES];
 } sgp_region_slot_t;
 
 typedef struct sgp_region_part {
     void *memory; /* NULL: not mapped here */
     size_t bytes;
     unsigned char *rings;     /* by receiver */
+    unsigned char *returns;   /* by receiver */
     sgp_region_slot_t *slots; /* (slots of the part) */
     unsigned char *payloads;  /* (slots of the part, chunk_bytes) */
 } sgp_region_part_t;
@@ -102,6 +113,11 @@ static inline uint32_t sgp_region_slots_before(int part) {
     return part == 0 ? 0 : SGP_REGION_FIRST << (part - 1);
 }
 
+/* Slots of one part, a power of two. */
+static inline uint32_t sgp_region_slots_of(int part) {
+    return sgp_region_slots_before(part + 1) - sgp_region_slots_before(part);
+}
+
 /* The part in which a slot lies. */
 static inline int sgp_region_part_of(uint32_t slot) {
     int part = 0;
@@ -134,6 +150,17 @@ static inline sgp_region_ring_t *sgp_region_ring(const sgp_region_t *region, int
     return (sgp_region_ring_t *)(void *)(rings + (size_t)rank * sgp_region_ring_bytes(part));
 }
 
+static inline size_t sgp_region_returns_bytes(int part) {
+    return sizeof(sgp_region_returns_t) + sgp_region_slots_of(part) * sizeof(sgp_region_return_t);
+}
+
+static inline sgp_region_returns_t *sgp_region_returns(const sgp_region_t *region, int part,
+                                                       int rank) {
+    unsigned char *returns = region->parts[part].returns;
+    return (sgp_region_returns_t *)(void *)(returns +
+                                            (size_t)rank * sgp_region_returns_bytes(part));
+}
+
 /* Puts an entry into our ring to a rank. The caller wakes the receiver. */
 void sgp_region_post(sgp_region_t *region, int rank, const sgp_region_entry_t *entry);
 
@@ -147,7 +174,8 @@ void sgp_region_wake(sgp_region_t *region);
  */
 void sgp_region_sleep(sgp_region_t *region, uint32_t seen, uint64_t timeout_ns);
 
-/* Drops one reference; the last one gives the slot back to the owner. */
-void sgp_region_drop(sgp_region_t *region, uint32_t slot);
+/* `rank` gives a slot back to the owner. One thread at a time for each rank: a thread of its own, or, where it is not
+ * local, one of the owner's process. */
+void sgp_region_give_back(sgp_region_t *region, int rank, uint32_t slot, uint32_t record);
 
 #endif

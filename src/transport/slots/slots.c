@@ -6,6 +6,7 @@
 #include "base/logging.h"
 #include "base/stream.h"
 #include "transport/forked.h"
+#include "transport/outstanding.h"
 
 #include <stdlib.h>
 
@@ -55,27 +56,41 @@ void sgp_slots_poke(sgp_slots_t *slots) {
 
 /* ---- slots ---- */
 
-static void take_returned(sgp_slots_t *slots) {
-    uint32_t slot =
-        atomic_exchange_explicit(&slots->own.control->returned, SGP_NO_SLOT, memory_order_acquire);
-    while (slot != SGP_NO_SLOT) {
-        uint32_t next = sgp_region_slot(&slots->own, slot)->next;
-        slots->free_slots[slots->free_count++] = slot;
-        slots->taken_back++;
-        slot = next;
-    }
+/* A rank is gone: what it has not released comes back. Of one that is not local the transport drops the chunks. */
+static void give_up(sgp_slots_t *slots, int rank) {
+    sgp_own_slots_collect(&slots->own_slots, &slots->own, &slots->transport);
+    sgp_outstanding_gone(&slots->transport, rank);
+    if (!sgp_slots_is_local(slots, rank)) return;
+    slots->peers[rank].gone = true;
+    sgp_own_slots_forget(&slots->own_slots, rank);
+}
+
+/* Takes the slots that were given back, and those of the gone. */
+static void collect(sgp_slots_t *slots) {
+    if (sgp_own_slots_returned(&slots->own_slots, &slots->own))
+        sgp_own_slots_collect(&slots->own_slots, &slots->own, &slots->transport);
+    if (!slots->transport.elastic) return;
+    while (slots->settled < sgp_fates_changes(slots->transport.fates))
+        give_up(slots, sgp_fates_changed(slots->transport.fates, slots->settled++));
+}
+
+/* Own slots that some receiver has not given back, or that are being written. */
+static uint32_t backlog(sgp_slots_t *slots) {
+    collect(slots);
+    return slots->own_slots.created - slots->own_slots.free_count;
 }
 
 /* Promised slots that no message has a claim on. */
 static uint64_t room(const sgp_slots_t *slots) {
-    uint64_t claimed = (uint64_t)slots->created - slots->free_count + slots->reserved;
+    const sgp_own_slots_t *own = &slots->own_slots;
+    uint64_t claimed = (uint64_t)own->created - own->free_count + slots->reserved;
     return claimed < slots->transport.promised ? slots->transport.promised - claimed : 0;
 }
 
 /* From now on a slot given back wakes this rank, once there are `more`. */
 static void want_room(sgp_slots_t *slots, uint32_t more) {
     sgp_region_control_t *control = slots->own.control;
-    atomic_store(&control->wake_at, slots->taken_back + more);
+    atomic_store(&control->wake_at, slots->own_slots.seen + more);
     atomic_store(&control->wants_room, 1);
 }
 
@@ -83,16 +98,8 @@ static void want_room(sgp_slots_t *slots, uint32_t more) {
  * through all slots that were ever needed at a time. */
 static uint32_t take_slot(sgp_slots_t *slots) {
     slots->reserved--;
-    if (atomic_load_explicit(&slots->own.control->returned, memory_order_relaxed) != SGP_NO_SLOT)
-        take_returned(slots);
-    if (!slots->free_count) return slots->created++;
-    uint32_t slot = slots->free_slots[--slots->free_count];
-    /* Ordered already, through `returned`; but a slot may have come back by another process's
-     * mapping, where no thread sanitizer sees that the transport's own thread had finished with it
-     * before. */
-    (void)atomic_load_explicit(&sgp_region_slot(&slots->own, slot)->references,
-                               memory_order_acquire);
-    return slot;
+    collect(slots);
+    return sgp_own_slots_take(&slots->own_slots);
 }
 
 /* Adds parts to the region until it has that many slots, with a place for each in the stack of free
@@ -105,11 +112,9 @@ static sgp_status_t make_slots(sgp_slots_t *slots, uint64_t wanted) {
         return sgp_fail(SGP_ERR_NO_MEMORY, "%s: %llu chunks under way, at most %u are possible",
                         name, (unsigned long long)wanted, most);
     while (all < wanted) all *= 2;
-    uint32_t *grown = realloc(slots->free_slots, all * sizeof *grown);
-    if (!grown)
+    if (!sgp_own_slots_reserve(&slots->own_slots, all))
         return sgp_fail(SGP_ERR_NO_MEMORY, "%s: no memory to keep count of %llu chunks", name,
                         (unsigned long long)all);
-    slots->free_slots = grown;
     sgp_status_t status = SGP_OK;
     while (status == SGP_OK && sgp_region_slots_before(slots->own.count) < all)
         status = sgp_region_grow(&slots->own);
@@ -120,6 +125,7 @@ sgp_status_t sgp_slots_prepare(sgp_transport_t *transport, size_t bytes, unsigne
     uint64_t wanted = transport->promised + sgp_chunks_of_room(transport, bytes, messages);
     sgp_status_t status = sgp_transport_check_room(transport, wanted);
     if (status == SGP_OK) status = make_slots(slots_of(transport), wanted);
+    if (status == SGP_OK) status = sgp_outstanding_prepare(transport, wanted);
     if (status == SGP_OK) transport->promised = wanted;
     return status;
 }
@@ -141,19 +147,13 @@ static uint32_t slot_of(const void *handle) {
 
 /* Whether there is room for so many chunks. If not, this rank is woken once there is. */
 static bool find_room(sgp_slots_t *slots, size_t chunks) {
-    if (room(slots) < chunks) take_returned(slots);
+    if (room(slots) < chunks) collect(slots);
     if (room(slots) >= chunks) return true;
     want_room(slots, (uint32_t)(chunks - room(slots)));
-    take_returned(slots); /* slots given back before `wants_room` was set */
+    collect(slots); /* slots given back before `wants_room` was set */
     if (room(slots) < chunks) return false;
     atomic_store(&slots->own.control->wants_room, 0);
     return true;
-}
-
-/* Own slots that some receiver has not given back. */
-static uint32_t backlog(sgp_slots_t *slots) {
-    uint32_t uncollected = atomic_load(&slots->own.control->given_back) - slots->taken_back;
-    return slots->created - slots->free_count - uncollected;
 }
 
 sgp_status_t sgp_slots_send_begin(sgp_transport_t *transport, const sgp_header_t *header,
@@ -165,27 +165,29 @@ sgp_status_t sgp_slots_send_begin(sgp_transport_t *transport, const sgp_header_t
                         transport->ops->name, chunks, (unsigned long long)transport->promised);
     if (sgp_transport_any_lost(transport, to, destinations)) return SGP_ERR_PEER_LOST;
     if (!find_room(slots, chunks)) return SGP_ERR_AGAIN;
-    slots->reserved += (uint32_t)chunks;
     sgp_send_init(transport, header, to, destinations, send);
     send->elsewhere = backlog(slots);
-    return SGP_OK;
+    sgp_status_t status = sgp_outstanding_begin(transport, send);
+    if (status == SGP_OK) slots->reserved += (uint32_t)chunks;
+    return status;
 }
 
 /* The slot goes back unused: no other rank has heard of it. */
 void sgp_slots_send_abandon(sgp_transport_t *transport, sgp_send_t *send) {
     sgp_slots_t *slots = slots_of(transport);
+    sgp_outstanding_abandoned(transport, send);
     slots->reserved -= (uint32_t)(send->left - send->open);
-    if (send->open) slots->free_slots[slots->free_count++] = slot_of(send->slot);
+    if (send->open) sgp_own_slots_put(&slots->own_slots, slot_of(send->slot));
     sgp_send_abandoned(send);
 }
 
 /* Of the current chunk. */
 static void *place_of(sgp_transport_t *transport, sgp_send_t *send) {
     sgp_slots_t *slots = slots_of(transport);
-    uint32_t created = slots->created, slot = take_slot(slots);
+    uint32_t created = slots->own_slots.created, slot = take_slot(slots);
     send->slot = handle_of(slot);
     size_t bytes = send->header.elements * sgp_encoding_size(send->header.encoding);
-    bool timed = bytes == transport->chunk_bytes && created == slots->created;
+    bool timed = bytes == transport->chunk_bytes && created == slots->own_slots.created;
     send->non_temporal = sgp_stores_begin(&slots->stores, timed, sgp_clock_now());
     return sgp_region_payload(&slots->own, slot);
 }
@@ -199,43 +201,56 @@ void *sgp_slots_send_chunk(sgp_transport_t *transport, sgp_send_t *send, uint64_
     return place_of(transport, send);
 }
 
-/* Local receivers read the header from the slot; others get their own, with the chunk's hash. */
-uint32_t sgp_slots_seal(sgp_slots_t *slots, sgp_send_t *send) {
+/* The chunk is written. Local receivers read the header from the slot; others get their own, with the chunk's hash. */
+static uint32_t seal(sgp_slots_t *slots, sgp_send_t *send) {
     uint32_t slot = slot_of(send->slot);
-    sgp_region_slot_t *head = sgp_region_slot(&slots->own, slot);
     bool local = false;
     sgp_send_committed(send);
     if (send->non_temporal) sgp_stream_fence();
     sgp_stores_end(&slots->stores, sgp_clock_now());
     for (int i = 0; i < send->destinations && !local; i++)
         local = sgp_slots_is_local(slots, send->to[i].dst);
-    if (local) sgp_header_encode(&send->header, head->header);
+    if (local) sgp_header_encode(&send->header, sgp_region_slot(&slots->own, slot)->header);
     /* One more for this rank, so that the slot cannot come back before all are told. */
-    atomic_store_explicit(&head->references, (uint32_t)send->destinations + 1,
-                          memory_order_relaxed);
+    sgp_own_slots_seal(&slots->own_slots, slot, (uint32_t)send->destinations + 1);
+    sgp_outstanding_committed(&slots->transport, send);
     return slot;
 }
 
-void sgp_slots_drop(sgp_slots_t *slots, uint32_t slot) {
-    sgp_region_drop(&slots->own, slot);
-}
-
-void sgp_slots_post(sgp_slots_t *slots, uint32_t slot, const sgp_destination_t *to) {
+/* Tells a local destination. false: it is gone. */
+static bool post(sgp_slots_t *slots, uint32_t slot, const sgp_destination_t *to, uint32_t record) {
     sgp_region_t *receiver = &slots->peers[to->dst].region;
-    if (atomic_load_explicit(&receiver->control->left, memory_order_relaxed)) {
-        sgp_slots_drop(slots, slot);
-        return;
-    }
-    sgp_region_entry_t entry = {.slot = slot, .weight = to->weight};
+    if (slots->peers[to->dst].gone) return false;
+    if (atomic_load_explicit(&receiver->control->left, memory_order_relaxed)) return false;
+    sgp_own_slots_hold(&slots->own_slots, slot, to->dst);
+    sgp_region_entry_t entry = {.slot = slot, .record = record, .weight = to->weight};
     sgp_region_post(&slots->own, to->dst, &entry);
     sgp_region_ring_doorbell(receiver);
+    return true;
+}
+
+bool sgp_slots_commit(sgp_slots_t *slots, sgp_send_t *send, sgp_slots_carry_fn carry) {
+    uint32_t slot = seal(slots, send), record = send->records;
+    bool any = false;
+    for (int i = 0; i < send->destinations; i++) {
+        const sgp_destination_t *to = &send->to[i];
+        bool local = sgp_slots_is_local(slots, to->dst);
+        bool told = local ? post(slots, slot, to, record) : carry(slots, send, slot, to, record);
+        if (!told) sgp_own_slots_drop(&slots->own_slots, slot);
+        any |= told && !local;
+        record = sgp_outstanding_next(&slots->transport, record);
+    }
+    sgp_own_slots_drop(&slots->own_slots, slot);
+    return any;
 }
 
 void sgp_slots_send_commit(sgp_transport_t *transport, sgp_send_t *send) {
-    sgp_slots_t *slots = slots_of(transport);
-    uint32_t slot = sgp_slots_seal(slots, send);
-    for (int i = 0; i < send->destinations; i++) sgp_slots_post(slots, slot, &send->to[i]);
-    sgp_slots_drop(slots, slot);
+    sgp_slots_commit(slots_of(transport), send, NULL);
+}
+
+bool sgp_slots_take_back(sgp_transport_t *transport, uint32_t channel, sgp_returned_t *returned) {
+    collect(slots_of(transport));
+    return sgp_outstanding_take_back(transport, channel, returned);
 }
 
 /* ---- receiving ---- */
@@ -295,10 +310,11 @@ static sgp_status_t take_entry(sgp_slots_t *slots, int src, sgp_chunk_t *chunk) 
     sgp_status_t status = sgp_transport_accept(&slots->transport, slot->header, &chunk->header);
     if (status == SGP_OK && chunk->header.src != src) status = SGP_ERR_REFUSED;
     if (status != SGP_OK) {
-        sgp_region_drop(region, entry.slot);
+        sgp_region_give_back(region, slots->transport.rank, entry.slot, entry.record);
         return status;
     }
     chunk->header.weight = entry.weight;
+    chunk->record = entry.record;
     chunk->slot = handle_of(entry.slot);
     chunk->payload = sgp_region_payload(region, entry.slot);
     return SGP_OK;
@@ -319,7 +335,8 @@ sgp_status_t sgp_slots_receive(sgp_transport_t *transport, sgp_chunk_t *chunk) {
 }
 
 void sgp_slots_release(sgp_transport_t *transport, sgp_chunk_t *chunk) {
-    sgp_region_drop(&slots_of(transport)->peers[chunk->header.src].region, slot_of(chunk->slot));
+    sgp_region_give_back(&slots_of(transport)->peers[chunk->header.src].region, transport->rank,
+                         slot_of(chunk->slot), chunk->record);
     chunk->slot = NULL;
 }
 
@@ -337,7 +354,8 @@ void sgp_slots_received_elsewhere(sgp_slots_t *slots) {
 static bool worth_waking(sgp_slots_t *slots) {
     sgp_region_control_t *control = slots->own.control;
     if (anything_arrived(slots) || atomic_load(&slots->poked)) return true;
-    return atomic_load(&control->wants_room) && atomic_load(&control->returned) != SGP_NO_SLOT;
+    return atomic_load(&control->wants_room) &&
+           sgp_own_slots_returned(&slots->own_slots, &slots->own);
 }
 
 static sgp_status_t woken(sgp_slots_t *slots) {
@@ -353,12 +371,13 @@ sgp_status_t sgp_slots_wait(sgp_transport_t *transport, uint64_t deadline) {
         uint32_t seen = atomic_load(&control->doorbell);
         atomic_store(&control->sleeping, 1);
         atomic_thread_fence(memory_order_seq_cst); /* pairs with sgp_region_ring_doorbell */
-        bool lost = sgp_transport_lost_peer(transport) >= 0, wake = worth_waking(slots);
+        bool lost = sgp_transport_loss_ends_wait(transport);
+        bool wake = sgp_transport_take_event(transport) || worth_waking(slots);
         uint64_t now = sgp_clock_now(), left = now < deadline ? deadline - now : 0;
         if (!wake && !lost && left)
             sgp_region_sleep(&slots->own, seen, left < LONGEST_NS ? left : LONGEST_NS);
         atomic_store(&control->sleeping, 0);
-        if (!wake && !lost) lost = sgp_transport_lost_peer(transport) >= 0;
+        if (!wake && !lost) lost = sgp_transport_loss_ends_wait(transport);
         if (wake || worth_waking(slots)) return woken(slots);
         if (lost) return SGP_ERR_PEER_LOST;
         if (!left) return SGP_ERR_TIMEOUT;
@@ -382,6 +401,7 @@ static uint32_t backlog_of(sgp_slots_t *slots, sgp_send_t *send) {
 static bool receivers_at_work(sgp_slots_t *slots, const sgp_send_t *send) {
     for (int i = 0; i < send->destinations; i++) {
         if (!sgp_slots_is_local(slots, send->to[i].dst)) return false;
+        if (slots->peers[send->to[i].dst].gone) return false;
         sgp_region_control_t *control = slots->peers[send->to[i].dst].region.control;
         if (!atomic_load(&control->attends) || atomic_load(&control->left)) return false;
         if (atomic_load(&control->sleeping) && !atomic_load(&control->paused)) return false;
@@ -415,7 +435,6 @@ bool sgp_slots_keep_close(sgp_transport_t *transport, sgp_send_t *send) {
         if (anything_arrived(slots)) return true;
         if (!send->paused_since) send->paused_since = sgp_clock_now();
         most = NEAREST;
-        take_returned(slots);
         if (backlog_of(slots, send) > most) sleep_paused(slots, send);
     }
     send->paused_since = 0;
@@ -469,8 +488,7 @@ static sgp_status_t check(const sgp_slots_options_t *options) {
 static sgp_status_t allocate(sgp_slots_t *slots, int size) {
     slots->peers = calloc((size_t)size, sizeof *slots->peers);
     for (int r = 0; slots->peers && r < size; r++) slots->peers[r].region.file = -1;
-    slots->free_slots = calloc(SGP_REGION_FIRST, sizeof *slots->free_slots);
-    if (slots->peers && slots->free_slots &&
+    if (slots->peers && sgp_own_slots_init(&slots->own_slots, size) &&
         sgp_fates_create(size, &slots->transport.fates) == SGP_OK)
         return SGP_OK;
     return sgp_fail(SGP_ERR_NO_MEMORY, "%s: no memory to connect %d nodes",
@@ -503,6 +521,7 @@ void sgp_slots_leave(sgp_transport_t *transport, uint64_t deadline) {
     sgp_chunk_t chunk;
     (void)deadline;
     atomic_store(&slots_of(transport)->own.control->left, 1);
+    if (transport->elastic) return; /* what this rank has not absorbed comes back to its senders */
     while (sgp_transport_receive(transport, &chunk) == SGP_OK)
         sgp_transport_release(transport, &chunk);
 }
@@ -515,5 +534,6 @@ void sgp_slots_fini(sgp_slots_t *slots) {
     sgp_agent_fini(&slots->agent);
     sgp_fates_destroy(slots->transport.fates);
     free(slots->peers);
-    free(slots->free_slots);
+    sgp_own_slots_fini(&slots->own_slots);
+    sgp_outstanding_fini(&slots->transport);
 }

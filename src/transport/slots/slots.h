@@ -13,6 +13,7 @@
 #define SGP_TRANSPORT_SLOTS_SLOTS_H
 
 #include "transport/agent.h"
+#include "transport/slots/own_slots.h"
 #include "transport/slots/region.h"
 #include "transport/slots/stores.h"
 #include "transport/transport.h"
@@ -21,6 +22,7 @@
 typedef struct sgp_slots_peer {
     sgp_region_t region; /* region.control NULL: it is not local */
     int ring;            /* the part in which its ring to this rank continues */
+    bool gone;           /* an elastic transport has given it up: nothing is posted to it */
 } sgp_slots_peer_t;
 
 /* Embedded. The transport sets `note`, and the rendezvous fills `peers`; all else is written by
@@ -37,11 +39,9 @@ typedef struct sgp_slots {
     atomic_bool poked;     /* wait has to return: for a signal, or as a rank has ended */
     atomic_uint elsewhere; /* chunks that arrived outside the rings, and were not received */
     int next_peer;         /* where receive looks first */
-    uint32_t *free_slots;  /* (all slots) a stack: the slot used last is still in the cache */
-    uint32_t free_count;
-    uint32_t created;    /* slots ever used: the number of the next new one */
-    uint32_t reserved;   /* promised to messages begun, and not taken yet */
-    uint32_t taken_back; /* slots ever taken from `returned` */
+    sgp_own_slots_t own_slots;
+    uint32_t reserved; /* promised to messages begun, and not taken yet */
+    uint32_t settled;  /* changes of the fates that were acted on, if it is elastic */
     sgp_stores_t stores;
 } sgp_slots_t;
 
@@ -81,16 +81,23 @@ void *sgp_slots_send_next(sgp_transport_t *transport, sgp_send_t *send);
 void *sgp_slots_send_chunk(sgp_transport_t *transport, sgp_send_t *send, uint64_t index);
 void sgp_slots_send_commit(sgp_transport_t *transport, sgp_send_t *send);
 void sgp_slots_send_abandon(sgp_transport_t *transport, sgp_send_t *send);
+bool sgp_slots_take_back(sgp_transport_t *transport, uint32_t channel, sgp_returned_t *returned);
 bool sgp_slots_keep_close(sgp_transport_t *transport, sgp_send_t *send);
 void sgp_slots_attend(sgp_transport_t *transport, bool attends);
 
-/* The parts of a commit, for a transport that also carries chunks otherwise. seal: the chunk is
- * written; returns its slot, to which this rank and each destination hold one reference. post:
- * tells a local destination. drop: gives one reference up, by any thread; the last one frees the
- * slot. */
-uint32_t sgp_slots_seal(sgp_slots_t *slots, sgp_send_t *send);
-void sgp_slots_post(sgp_slots_t *slots, uint32_t slot, const sgp_destination_t *to);
-void sgp_slots_drop(sgp_slots_t *slots, uint32_t slot);
+/* Commits a chunk, for a transport that also carries chunks otherwise: it is written; local destinations are told, and
+ * for each other one carry(slots, send, slot, to, record) is called. It returns false if the chunk is dropped; otherwise
+ * the destination holds the slot until it is given back. record: outstanding.h. Returns whether one was carried. */
+typedef bool (*sgp_slots_carry_fn)(sgp_slots_t *slots, const sgp_send_t *send, uint32_t slot,
+                                   const sgp_destination_t *to, uint32_t record);
+bool sgp_slots_commit(sgp_slots_t *slots, sgp_send_t *send, sgp_slots_carry_fn carry);
+
+/* A destination that is not local has released the slot, or is gone and the chunk is dropped (record 0). By one thread,
+ * which may be another than the owner's. */
+static inline void sgp_slots_give_back(sgp_slots_t *slots, int dst, uint32_t slot,
+                                       uint32_t record) {
+    sgp_region_give_back(&slots->own, dst, slot, record);
+}
 
 /* ---- receiving and waiting ---- */
 

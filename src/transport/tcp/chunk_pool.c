@@ -118,10 +118,11 @@ void sgp_chunk_pool_cancel(sgp_chunk_pool_t *pool, size_t posts) {
 }
 
 void sgp_chunk_pool_post(sgp_chunk_pool_t *pool, int dst, const sgp_header_t *header,
-                         const void *payload, uint32_t slot) {
+                         const void *payload, uint32_t slot, uint32_t record) {
     pthread_mutex_lock(&pool->lock);
     sgp_post_t *post = take_reserved(pool);
     post->slot = slot;
+    post->record = record;
     post->dst = dst;
     post->state = SGP_POST_NEW;
     post->repeats = 0;
@@ -154,12 +155,10 @@ sgp_post_t *sgp_chunk_pool_posts_to(sgp_chunk_pool_t *pool, int dst) {
     return first;
 }
 
-uint32_t sgp_chunk_pool_free_post(sgp_chunk_pool_t *pool, sgp_post_t *post) {
-    uint32_t slot = post->slot;
+void sgp_chunk_pool_free_post(sgp_chunk_pool_t *pool, sgp_post_t *post) {
     pthread_mutex_lock(&pool->lock);
     put_free(pool, post);
     pthread_mutex_unlock(&pool->lock);
-    return slot;
 }
 
 /* ---- arrivals ---- */

@@ -27,6 +27,7 @@ typedef struct sgp_post {
     struct sgp_post *next;
     uint32_t ticket; /* its place in the table of all posts; the receiver names it by that */
     uint32_t slot;
+    uint32_t record; /* the owner's (outstanding.h) */
     int dst;
     sgp_post_state_t state;
     int repeats;
@@ -101,9 +102,9 @@ bool sgp_chunk_pool_reserve(sgp_chunk_pool_t *pool, size_t posts);
 void sgp_chunk_pool_cancel(sgp_chunk_pool_t *pool, size_t posts);
 
 /* Hands a chunk to the thread: header with the weight of dst; payload: borrowed until the thread
- * drops the slot. */
+ * gives the slot back, with the record. */
 void sgp_chunk_pool_post(sgp_chunk_pool_t *pool, int dst, const sgp_header_t *header,
-                         const void *payload, uint32_t slot);
+                         const void *payload, uint32_t slot, uint32_t record);
 
 /* Each rank may hold at least so many places. */
 void sgp_chunk_pool_allow(sgp_chunk_pool_t *pool, uint64_t chunks);
@@ -123,8 +124,8 @@ sgp_post_t *sgp_chunk_pool_find_sent(sgp_chunk_pool_t *pool, int dst, uint32_t t
 /* All posts to dst that were collected, linked by next. They are no longer in any other list. */
 sgp_post_t *sgp_chunk_pool_posts_to(sgp_chunk_pool_t *pool, int dst);
 
-/* Frees a post; its slot is returned, for the caller to drop. */
-uint32_t sgp_chunk_pool_free_post(sgp_chunk_pool_t *pool, sgp_post_t *post);
+/* Frees a post. The caller gives its slot back. */
+void sgp_chunk_pool_free_post(sgp_chunk_pool_t *pool, sgp_post_t *post);
 
 /* An arrival of src with a place to read to, which counts as held by src until it is given back.
  * NULL: src holds as many as it may, or, with *no_memory, there is none. */

@@ -46,6 +46,12 @@ void sgp_edges_close(sgp_edges_t *edges, sgp_connection_t *connection) {
     if (edge->in == connection) edge->in = NULL;
 }
 
+/* The owner may have made the transport elastic since the last loss. */
+static sgp_losses_t *losses_of(sgp_edges_t *edges) {
+    edges->losses.elastic = edges->transport->elastic;
+    return &edges->losses;
+}
+
 /* A rank that cannot be called, or whose connection ended. */
 __attribute__((format(printf, 4, 5))) static void lose(sgp_edges_t *edges, int rank,
                                                        sgp_cause_t cause, const char *why, ...) {
@@ -54,7 +60,7 @@ __attribute__((format(printf, 4, 5))) static void lose(sgp_edges_t *edges, int r
     va_start(arguments, why);
     vsnprintf(text, sizeof text, why, arguments);
     va_end(arguments);
-    sgp_losses_lose(&edges->losses, rank, sgp_fate_lost(cause), text);
+    sgp_losses_lose(losses_of(edges), rank, sgp_fate_lost(cause), text);
 }
 
 void sgp_edges_fail(sgp_edges_t *edges, sgp_connection_t *connection, sgp_cause_t cause,
@@ -85,7 +91,7 @@ void sgp_edges_ended(sgp_edges_t *edges, sgp_connection_t *connection, int error
 }
 
 void sgp_edges_note(sgp_edges_t *edges, int rank, sgp_fate_t fate, const char *why) {
-    sgp_losses_lose(&edges->losses, rank, fate, why);
+    sgp_losses_lose(losses_of(edges), rank, fate, why);
 }
 
 /* All bytes of the peer are read, so it sees an end in order. */
@@ -102,7 +108,7 @@ void sgp_edges_heard(sgp_edges_t *edges, sgp_connection_t *connection, sgp_frame
     if (kind == SGP_FRAME_LEFT && value < (uint32_t)edges->size && (int)value != edges->rank)
         sgp_losses_leave(&edges->losses, (int)value);
     if (kind == SGP_FRAME_LOST)
-        sgp_losses_heard(&edges->losses, peer, sgp_transport_name(edges->transport, peer, &name),
+        sgp_losses_heard(losses_of(edges), peer, sgp_transport_name(edges->transport, peer, &name),
                          value);
 }
 

@@ -18,7 +18,7 @@ static void change(sgp_losses_t *losses, int rank, sgp_fate_t fate, const char *
 }
 
 void sgp_losses_lose(sgp_losses_t *losses, int rank, sgp_fate_t fate, const char *why) {
-    int told = losses->of[rank].told;
+    int told = losses->elastic ? -1 : losses->of[rank].told;
     bool ended = fate.cause == SGP_CAUSE_CLOSED || fate.cause == SGP_CAUSE_REFUSED;
     if (ended && told >= 0) change(losses, rank, sgp_fate_followed(told), NULL);
     else change(losses, rank, fate, why);
@@ -34,7 +34,7 @@ void sgp_losses_heard(sgp_losses_t *losses, int from, const char *name, uint32_t
     char why[160];
     if (!sgp_loss_unpack(word, losses->size, &rank, &cause)) return;
     if (rank == from) {
-        int told = losses->of[from].told;
+        int told = losses->elastic ? -1 : losses->of[from].told;
         change(losses, from, told >= 0 ? sgp_fate_followed(told) : sgp_fate_lost(cause), NULL);
         return;
     }

@@ -23,6 +23,7 @@ typedef struct sgp_loss {
 /* Embedded; private. */
 typedef struct sgp_losses {
     int rank, size;
+    bool elastic;            /* no rank ends because of another's loss; set by edges.c */
     sgp_loss_t *of;          /* (size) */
     int *changed;            /* (size) ranks in the order of their changes */
     int count, acted, known; /* of these; known <= acted <= count */

@@ -61,31 +61,25 @@ static sgp_status_t tcp_send_begin(sgp_transport_t *transport, const sgp_header_
                     transport->ops->name, chunks);
 }
 
-/* To a rank that is not local. */
-static void post(tcp_t *tcp, uint32_t slot, const sgp_send_t *send, const sgp_destination_t *to) {
+/* To a rank that is not local; the thread may give the slot back before this returns. */
+static bool carry(sgp_slots_t *slots, const sgp_send_t *send, uint32_t slot,
+                  const sgp_destination_t *to, uint32_t record) {
+    tcp_t *tcp = tcp_of(&slots->transport);
     if (sgp_tcp_engine_is_gone(&tcp->engine, to->dst)) {
         sgp_chunk_pool_cancel(&tcp->engine.pool, 1);
-        sgp_slots_drop(&tcp->slots, slot);
-        return;
+        return false;
     }
     sgp_header_t header = send->header;
     header.weight = to->weight;
-    sgp_chunk_pool_post(&tcp->engine.pool, to->dst, &header,
-                        sgp_region_payload(&tcp->slots.own, slot), slot);
+    sgp_own_slots_hold(&slots->own_slots, slot, to->dst);
+    sgp_chunk_pool_post(&tcp->engine.pool, to->dst, &header, sgp_region_payload(&slots->own, slot),
+                        slot, record);
+    return true;
 }
 
 static void tcp_send_commit(sgp_transport_t *transport, sgp_send_t *send) {
     tcp_t *tcp = tcp_of(transport);
-    uint32_t slot = sgp_slots_seal(&tcp->slots, send);
-    bool posted = false;
-    for (int i = 0; i < send->destinations; i++) {
-        bool local = sgp_slots_is_local(&tcp->slots, send->to[i].dst);
-        if (local) sgp_slots_post(&tcp->slots, slot, &send->to[i]);
-        else post(tcp, slot, send, &send->to[i]);
-        posted |= !local;
-    }
-    sgp_slots_drop(&tcp->slots, slot);
-    if (posted) sgp_tcp_engine_wake(&tcp->engine);
+    if (sgp_slots_commit(&tcp->slots, send, carry)) sgp_tcp_engine_wake(&tcp->engine);
 }
 
 static void tcp_send_abandon(sgp_transport_t *transport, sgp_send_t *send) {
@@ -172,12 +166,12 @@ static void tcp_destroy(sgp_transport_t *transport) {
         .has_ended = tcp_has_ended, .prepare = tcp_prepare, .unprepare = sgp_slots_unprepare,      \
         .send_begin = tcp_send_begin, .send_next = sgp_slots_send_next,                            \
         .send_chunk = sgp_slots_send_chunk, .send_commit = tcp_send_commit,                        \
-        .send_abandon = tcp_send_abandon, .attend = sgp_slots_attend,                              \
-        .keep_close = sgp_slots_keep_close, .receive = tcp_receive, .release = tcp_release,        \
-        .agent_start = sgp_slots_agent_start, .agent_join = sgp_slots_agent_join,                  \
-        .lock = sgp_slots_lock, .unlock = sgp_slots_unlock, .pause = sgp_slots_pause,              \
-        .signal = sgp_slots_signal, .descriptor = tcp_descriptor, .rearm = tcp_rearm,              \
-        .leave = tcp_leave, .abort = tcp_abort, .destroy = tcp_destroy,                            \
+        .send_abandon = tcp_send_abandon, .take_back = sgp_slots_take_back,                        \
+        .attend = sgp_slots_attend, .keep_close = sgp_slots_keep_close, .receive = tcp_receive,    \
+        .release = tcp_release, .agent_start = sgp_slots_agent_start,                              \
+        .agent_join = sgp_slots_agent_join, .lock = sgp_slots_lock, .unlock = sgp_slots_unlock,    \
+        .pause = sgp_slots_pause, .signal = sgp_slots_signal, .descriptor = tcp_descriptor,        \
+        .rearm = tcp_rearm, .leave = tcp_leave, .abort = tcp_abort, .destroy = tcp_destroy,        \
     }
 
 /* With the name that the user knows: auto, if some ranks share memory. */

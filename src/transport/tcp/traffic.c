@@ -107,8 +107,12 @@ bool sgp_traffic_waits_for(const sgp_traffic_t *traffic, int rank) {
     return traffic->flows[rank].queue.first != NULL;
 }
 
-static void drop_post(sgp_traffic_t *traffic, sgp_post_t *post) {
-    sgp_slots_drop(traffic->slots, sgp_chunk_pool_free_post(traffic->pool, post));
+/* Its slot goes back to the owner. released: by the receiver; otherwise it is gone. */
+static void end_post(sgp_traffic_t *traffic, sgp_post_t *post, bool released) {
+    uint32_t slot = post->slot, record = released ? post->record : 0;
+    int dst = post->dst;
+    sgp_chunk_pool_free_post(traffic->pool, post);
+    sgp_slots_give_back(traffic->slots, dst, slot, record);
 }
 
 /* Queues posts by receiver, and calls receivers that have no edge yet. Chunks of a message leave in
@@ -119,7 +123,7 @@ static void queue_posts(sgp_traffic_t *traffic, sgp_post_t *post) {
         next = post->next;
         post->state = SGP_POST_QUEUED;
         if (traffic->flows[post->dst].gone) {
-            drop_post(traffic, post);
+            end_post(traffic, post, false);
             continue;
         }
         begin_posting(traffic, post);
@@ -137,7 +141,7 @@ void sgp_traffic_give_up(sgp_traffic_t *traffic, int rank) {
     traffic->due = true;
     if (out) sgp_connection_break_off(out);
     sgp_post_t *post = sgp_chunk_pool_posts_to(traffic->pool, rank);
-    for (sgp_post_t *next; post; post = next) next = post->next, drop_post(traffic, post);
+    for (sgp_post_t *next; post; post = next) next = post->next, end_post(traffic, post, false);
 }
 
 /* ---- sending ---- */
@@ -232,7 +236,7 @@ void sgp_traffic_send_all(sgp_traffic_t *traffic) {
 /* The receiver has absorbed a chunk. */
 static void heard_released(sgp_traffic_t *traffic, sgp_connection_t *connection, uint32_t ticket) {
     sgp_post_t *post = sgp_chunk_pool_find_sent(traffic->pool, connection->peer, ticket);
-    if (post) drop_post(traffic, post);
+    if (post) end_post(traffic, post, true);
     else if (!traffic->edges->leaves && !connection->mute)
         sgp_edges_fail(traffic->edges, connection, SGP_CAUSE_NONSENSE,
                        "it acknowledged a chunk that was not in flight");

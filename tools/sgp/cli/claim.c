@@ -47,8 +47,14 @@ static bool refuse_unfinished(const char *directory, const json_t *options,
         return refuse(directory, what);
     }
     print_word(directory, word, sizeof word);
-    message_error("--output %s: holds this run, unfinished: sgp train --resume %s", directory,
-                  word);
+    json_int_t before = json_integer_value(json_object_get(options, "nodes"));
+    if (before == run->nodes)
+        message_error("--output %s: holds this run, unfinished: sgp train --resume %s", directory,
+                      word);
+    else
+        message_error("--output %s: holds this run, unfinished, with %d nodes: sgp train --resume "
+                      "%s --nodes %d",
+                      directory, (int)before, word, run->nodes);
     return false;
 }
 

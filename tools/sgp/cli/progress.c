@@ -84,7 +84,7 @@ void progress_begin(progress_t *progress, bool silent) {
 void progress_show(const train_progress_t *state, void *user) {
     progress_t *progress = user;
     char text[512];
-    if (progress->silent || state->rank != 0) return;
+    if (progress->silent || !state->leads) return;
     if (state->epoch_end) {
         progress_format(state, message_width(), text, sizeof text);
         message_line("%s", text);
@@ -95,6 +95,27 @@ void progress_show(const train_progress_t *state, void *user) {
         message_progress(text);
         progress->live = true;
     }
+}
+
+static const char *plural(int count) {
+    return count == 1 ? "" : "s";
+}
+
+void progress_resized(const train_resized_t *resized, void *user) {
+    const progress_t *progress = user;
+    const train_resumed_t *from = &resized->from;
+    if (progress->silent) return;
+    if (resized->steps == 0) {
+        message_line(
+            "resumed from step %" PRIu64 " of %d node%s with %d node%s: all steps are done",
+            from->step, from->nodes, plural(from->nodes), resized->nodes, plural(resized->nodes));
+        return;
+    }
+    message_line("resumed from step %" PRIu64 " of %d node%s with %d node%s: epoch %d/%d goes on "
+                 "after %" PRIu64 " of %" PRIu64 " samples, %" PRIu64 " steps to go",
+                 from->step, from->nodes, plural(from->nodes), resized->nodes,
+                 plural(resized->nodes), resized->epoch, resized->epochs, resized->taken,
+                 resized->samples, resized->steps);
 }
 
 void progress_end(progress_t *progress) {

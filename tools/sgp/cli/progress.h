@@ -18,6 +18,9 @@ void progress_begin(progress_t *progress, bool silent);
 /* A train_callbacks_t.progress; user: progress_t. */
 void progress_show(const train_progress_t *state, void *user);
 
+/* A train_callbacks_t.resized; user: progress_t. */
+void progress_resized(const train_resized_t *resized, void *user);
+
 /* Removes the line from the terminal. */
 void progress_end(progress_t *progress);
 

@@ -4,6 +4,7 @@
 
 #include "cli/exit_status.h"
 #include "cli/message.h"
+#include "launch/lost_nodes.h"
 #include "launch/patience.h"
 #include "launch/rendezvous_folder.h"
 
@@ -50,6 +51,9 @@ typedef struct launcher {
     int follows;              /* the lost rank because of which it ended, -1: none */
     int losses;               /* an unnamed file in which nodes report losses; or -1 */
     int patience;             /* launch/patience.h */
+    int given_up;             /* launch/lost_nodes.h */
+    int lost;                 /* nodes without which the others have gone on */
+    int succeeded;            /* nodes */
     int alike;                /* nodes that failed in the same way */
     int interrupted;          /* the signal that asked the launcher to end, or 0 */
 } launcher_t;
@@ -88,6 +92,7 @@ static void become_node(const launcher_t *launcher, int rank, pid_t parent) {
     snprintf(text, sizeof text, "/proc/%d/fd/%d", (int)parent, launcher->losses);
     setenv("SGP_LOSSES", text, 1); /* group/group_internal.h, sgp_group_tell_losses */
     patience_export(launcher->patience, (int)parent);
+    lost_nodes_export(launcher->given_up, (int)parent);
     setenv("OMP_NUM_THREADS", "1", 0);
     execvp(launcher->options->file, launcher->options->argv);
 }
@@ -146,7 +151,7 @@ static void describe_failure(const launcher_t *launcher, char text[LAUNCH_REASON
 
 static bool have_spoken(const launcher_t *launcher) {
     return launcher->options->speaks && launcher->how.si_code == CLD_EXITED &&
-           launcher->alike == launcher->options->nodes;
+           launcher->alike == launcher->options->nodes - launcher->lost;
 }
 
 /* Prints one line, and copies it to the caller. */
@@ -177,16 +182,64 @@ static bool is_the_cause(const launcher_t *launcher, const siginfo_t *how, int f
     return launcher->how.si_code == CLD_EXITED && killed;
 }
 
+/* ---- nodes without which the others go on ---- */
+
+/* The nodes remove the rendezvous directory once all have found each other; before that none can go on without another. */
+static bool is_complete(const launcher_t *launcher) {
+    return access(launcher->rendezvous.path, F_OK) != 0;
+}
+
+static void lose(launcher_t *launcher, int rank, const siginfo_t *how) {
+    char name[MESSAGE_NODE];
+    message_node(rank, name);
+    launcher->lost++;
+    message_error("%s was lost (%s %d): the others go on", name,
+                  how->si_code == CLD_EXITED ? "exit status" : "killed by signal", how->si_status);
+}
+
+/* Whether the others go on without a node that failed: at once if it was killed or they have given it up before, else they
+ * may be about to end for the same reason. */
+static bool is_lost(const launcher_t *launcher, int rank, const siginfo_t *how) {
+    bool alone = how->si_code != CLD_EXITED || lost_nodes_has(launcher->given_up, rank);
+    return launcher->options->goes_on && launcher->phase <= REPORTING && !launcher->interrupted &&
+           launcher->running > 0 && alone && is_complete(launcher);
+}
+
+/* The run is over, and the nodes that are still there were given up: they hang. */
+static bool is_left_with_lost(const launcher_t *launcher) {
+    for (int rank = 0; rank < launcher->options->nodes; rank++)
+        if (launcher->pids[rank] && !lost_nodes_has(launcher->given_up, rank)) return false;
+    return launcher->options->goes_on && launcher->running > 0 && launcher->succeeded > 0;
+}
+
+/* A node that failed some time ago has not ended the others. */
+static bool go_on(launcher_t *launcher) {
+    if (!launcher->options->goes_on || launcher->how.si_code != CLD_EXITED ||
+        !is_complete(launcher) || launcher->alike > 1)
+        return false;
+    lose(launcher, launcher->failed, &launcher->how);
+    launcher->failed = launcher->follows = -1;
+    launcher->phase = RUNNING;
+    return true;
+}
+
 static void note_end(launcher_t *launcher, int rank, const siginfo_t *how) {
     launcher->pids[rank] = 0;
     launcher->running--;
     bool failed = how->si_code != CLD_EXITED || how->si_status != 0;
+    if (!failed) launcher->succeeded++;
+    if (failed && is_lost(launcher, rank, how)) {
+        lose(launcher, rank, how);
+        return;
+    }
     if (launcher->failed < 0) launcher->alike = failed;
     else
         launcher->alike +=
             how->si_code == launcher->how.si_code && how->si_status == launcher->how.si_status;
     if (!failed || launcher->phase > REPORTING) return;
-    int follows = how->si_code == CLD_EXITED ? known_loss(launcher, rank) : -1;
+    /* Nodes that go on without a lost one end for another reason. */
+    bool may_follow = how->si_code == CLD_EXITED && !launcher->options->goes_on;
+    int follows = may_follow ? known_loss(launcher, rank) : -1;
     if (!is_the_cause(launcher, how, follows)) return;
     launcher->failed = rank;
     launcher->how = *how;
@@ -201,6 +254,8 @@ static void reap(launcher_t *launcher) {
             if (launcher->pids[rank] == how.si_pid) note_end(launcher, rank, &how);
         how.si_pid = 0;
     }
+    if (launcher->phase == RUNNING && is_left_with_lost(launcher))
+        enter(launcher, ENDING, FAILED_GRACE);
     if (launcher->phase == RUNNING && launcher->failed >= 0)
         enter(launcher, REPORTING,
               launcher->options->speaks && launcher->how.si_code == CLD_EXITED ? SPEAKING_GRACE
@@ -237,6 +292,7 @@ static void report_killed(const launcher_t *launcher) {
 }
 
 static void escalate(launcher_t *launcher) {
+    if (launcher->phase == REPORTING && go_on(launcher)) return;
     if (launcher->phase == REPORTING) {
         enter(launcher, ENDING, FAILED_GRACE);
         return;
@@ -316,7 +372,8 @@ int launch(const launch_options_t *options) {
                            .failed = -1,
                            .follows = -1,
                            .losses = memfd_create("sgp-losses", MFD_CLOEXEC),
-                           .patience = patience_open()};
+                           .patience = patience_open(),
+                           .given_up = lost_nodes_open()};
     int status = EXIT_FAILED;
     message_workers(options->workers);
     launcher.pids = calloc((size_t)options->nodes, sizeof *launcher.pids);
@@ -333,6 +390,7 @@ int launch(const launch_options_t *options) {
     sigprocmask(SIG_SETMASK, &launcher.before, NULL);
     if (launcher.losses >= 0) close(launcher.losses);
     if (launcher.patience >= 0) close(launcher.patience);
+    if (launcher.given_up >= 0) close(launcher.given_up);
     free(launcher.pids);
     return status;
 }

@@ -6,6 +6,7 @@
 #include "cli/interrupt.h"
 #include "cli/message.h"
 #include "cli/progress.h"
+#include "launch/lost_nodes.h"
 #include "launch/patience.h"
 #include "launch/rendezvous_folder.h"
 #include "cli/resume_options.h"
@@ -13,6 +14,9 @@
 
 #include "base/logging.h"
 #include "run/agreement.h"
+#include "run/mixing_plan.h"
+#include "run/presence.h"
+#include "run/summary.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -59,15 +63,20 @@ static void claim_output(const settings_t *settings, beginning_t *found, claim_t
     memcpy(found->token, claim->token, sizeof found->token);
 }
 
-/* Node 0 claims the output directory and tells all nodes the result. */
+/* The first node claims the output directory and tells all nodes the result; if it is lost meanwhile, the next one does. */
 static sgp_status_t agree_on_start(const settings_t *settings, sgp_group_t *group,
                                    beginning_t *first, claim_t *claim, train_summary_t *summary) {
     int size = sgp_group_size(group);
     beginning_t *all = calloc((size_t)size + 1, sizeof *all), *mine = all + size;
     if (!all) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d nodes", size);
-    if (sgp_group_rank(group) == 0) claim_output(settings, mine, claim, summary);
-    sgp_status_t status = sgp_group_gather(group, mine, sizeof *mine, all);
-    if (status == SGP_OK) *first = all[0];
+    sgp_status_t status;
+    int from;
+    do {
+        from = presence_first(group);
+        if (sgp_group_rank(group) == from) claim_output(settings, mine, claim, summary);
+        status = sgp_group_gather(group, mine, sizeof *mine, all);
+    } while (status == SGP_OK && !presence_has(group, from));
+    if (status == SGP_OK) *first = all[from];
     free(all);
     return status;
 }
@@ -75,9 +84,9 @@ static sgp_status_t agree_on_start(const settings_t *settings, sgp_group_t *grou
 /* Makes a directory of the same name on this node's machine, for its checkpoints. */
 static sgp_status_t prepare_directory(settings_t *settings, sgp_group_t *group,
                                       const beginning_t *first, claim_t *claim) {
-    bool good = true;
-    if (!settings->run.output || sgp_group_rank(group) == 0) settings->run.output = first->output;
-    if (sgp_group_rank(group) != 0) {
+    bool good = true, leads = presence_first(group) == sgp_group_rank(group);
+    if (!settings->run.output || leads) settings->run.output = first->output;
+    if (!leads) {
         memcpy(claim->token, first->token, sizeof claim->token);
         good = claim_follow(settings, claim) && claim_clear(claim);
     }
@@ -91,8 +100,24 @@ static sgp_status_t end_rendezvous(sgp_group_t *group) {
     const char *path = getenv("SGP_RENDEZVOUS");
     if (!path || !getenv("SGP_RENDEZVOUS_ONCE")) return SGP_OK;
     sgp_status_t status = sgp_group_barrier(group);
-    if (status == SGP_OK && sgp_group_rank(group) == 0) rendezvous_remove(path);
+    if (status == SGP_OK && presence_first(group) == sgp_group_rank(group)) rendezvous_remove(path);
     return status;
+}
+
+/* A launcher on this machine knows better how a process ended, and names it; it does not see one that is silent. */
+static void report_loss(const train_loss_t *loss, bool leads, void *user) {
+    char name[MESSAGE_NODE];
+    (void)user;
+    lost_nodes_tell(loss->node);
+    if (!leads || (lost_nodes_launched() && !loss->silent)) return;
+    message_node(loss->node, name);
+    message_error("%s was lost in step %" PRIu64 " (%s): the others go on", name, loss->step,
+                  loss->reason);
+}
+
+static bool is_given_up(int rank, void *user) {
+    (void)user;
+    return lost_nodes_told(rank);
 }
 
 static sgp_status_t train(const settings_t *settings, train_groups_t *groups,
@@ -104,9 +129,12 @@ static sgp_status_t train(const settings_t *settings, train_groups_t *groups,
     if (status == SGP_OK) status = end_rendezvous(groups->all);
     if (status != SGP_OK) return status;
     progress_t progress;
-    progress_begin(&progress, settings->quiet || sgp_group_rank(groups->all) != 0);
+    progress_begin(&progress, settings->quiet);
     train_callbacks_t callbacks = {.progress = progress_show,
+                                   .resized = progress_resized,
                                    .patience = patience_tell,
+                                   .lost = report_loss,
+                                   .given_up = lost_nodes_launched() ? is_given_up : NULL,
                                    .user = &progress,
                                    .stop = &interrupt_signal};
     status = train_run(&settings->run, groups, &callbacks, summary);
@@ -122,7 +150,7 @@ static void leave(train_groups_t *groups) {
 
 bool node_leaves(sgp_status_t status, const train_summary_t *summary) {
     return status == SGP_OK || status == SGP_ERR_NOT_FINITE ||
-           (status == SGP_ERR_INTERRUPTED && summary->signal);
+           (status == SGP_ERR_INTERRUPTED && summary->signal) || summary->unstarted;
 }
 
 int node_end(const settings_t *settings, sgp_status_t status, const train_summary_t *summary,
@@ -137,13 +165,13 @@ static int run_in_group(settings_t *settings, train_groups_t *groups, claim_t *c
                         ending_t *ending) {
     static beginning_t first; /* settings point to its output to the end */
     train_summary_t summary = {.state = TRAIN_FAILED};
-    bool writes = sgp_group_rank(groups->all) == 0;
     sgp_status_t status = agree_on_start(settings, groups->all, &first, claim, &summary);
     if (status == SGP_OK && (first.status || first.finished)) {
+        bool leads = presence_first(groups->all) == sgp_group_rank(groups->all);
         leave(groups);
         ending->nothing_to_do = first.finished;
         ending->refused = !first.finished;
-        return first.finished && writes ? node_show_finished(settings, &summary) : first.status;
+        return first.finished && leads ? node_show_finished(settings, &summary) : first.status;
     }
     if (status == SGP_OK) status = prepare_directory(settings, groups->all, &first, claim);
     if (status == SGP_ERR_INVALID) { /* some node's directory, which all nodes know */
@@ -154,7 +182,9 @@ static int run_in_group(settings_t *settings, train_groups_t *groups, claim_t *c
     *ending = (ending_t){.status = status, .steps = summary.steps};
     memcpy(ending->reason, summary.reason, sizeof ending->reason);
     if (node_leaves(status, &summary)) leave(groups);
-    return node_end(settings, status, &summary, writes);
+    int result = node_end(settings, status, &summary, summary.leads);
+    train_summary_release(&summary);
+    return result;
 }
 
 /* ---- a node that joins reports its progress: no launcher on its machine does ---- */
@@ -200,6 +230,7 @@ int node_run(settings_t *settings, node_placement_t *place) {
     print_waiting(settings, place);
     joining_options(&settings->joining, settings->run.transport, node_placement_processes(settings),
                     &options);
+    options.elastic = train_goes_on(&settings->run);
     sgp_status_t status = sgp_group_join(&options, &groups.all);
     if (status != SGP_OK) return exit_status_of(status);
     interrupt_catch();

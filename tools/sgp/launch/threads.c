@@ -103,6 +103,7 @@ static sgp_status_t train_node(thread_node_t *node) {
         train_groups_t groups = {member.groups[0], member.groups[1], member.groups[2]};
         train_callbacks_t callbacks = {.stop = &interrupt_signal};
         if (node->rank == 0) callbacks.progress = progress_show;
+        if (node->rank == 0) callbacks.resized = progress_resized;
         callbacks.user = node->progress;
         status = train_run(&node->settings->run, &groups, &callbacks, &node->summary);
     }

@@ -4,6 +4,7 @@
 #include "cli/output.h"
 #include "report/report_facts.h"
 #include "report/report_headline.h"
+#include "report/report_losses.h"
 #include "report/report_page.h"
 #include "report/report_table.h"
 #include "cli/text.h"
@@ -85,12 +86,24 @@ static void print_bad_pictures(FILE *out, const report_run_t *run) {
             replaced, left_out);
 }
 
-/* A banner for each run that did not finish, or whose metrics or pictures are damaged or missing. */
+static bool has_losses(const report_run_t *run) {
+    return json_array_size(report_member(run, "losses")) > 0;
+}
+
+static void print_losses(FILE *out, const report_run_t *run) {
+    char *losses = report_losses(run);
+    fputc(' ', out);
+    text_html(out, losses ? losses : "");
+    fputs(" The figures are those of the nodes that are left.", out);
+    free(losses);
+}
+
+/* A banner for each run that did not finish or lost nodes, or whose metrics or pictures are damaged or missing. */
 static void print_banners(FILE *out, const report_t *report) {
     for (int i = 0; i < report->count; i++) {
         const report_run_t *run = &report->runs[i];
         bool empty = run->loss.count + run->accuracy.count + run->node_count == 0;
-        bool whole = !run->damaged_lines && !empty && !has_bad_pictures(run);
+        bool whole = !run->damaged_lines && !empty && !has_bad_pictures(run) && !has_losses(run);
         if (report_finished(run) && whole) continue;
         fprintf(out, "<p class=\"card note%s\"><b>", report_finished(run) ? "" : " bad");
         text_html(out, run->label);
@@ -101,6 +114,7 @@ static void print_banners(FILE *out, const report_t *report) {
             fprintf(out, " %d damaged line%s of its metrics.jsonl %s left out.", run->damaged_lines,
                     plural(run->damaged_lines), run->damaged_lines == 1 ? "is" : "are");
         if (has_bad_pictures(run)) print_bad_pictures(out, run);
+        if (has_losses(run)) print_losses(out, run);
         fputs("</p>\n", out);
     }
 }

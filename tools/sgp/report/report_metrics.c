@@ -5,6 +5,7 @@
 
 #include "base/constants.h"
 #include "files/json.h"
+#include "run/config.h"
 #include "run/metrics.h"
 
 #include <math.h>
@@ -31,6 +32,8 @@ typedef struct reader {
     json_t *last_epoch;
     double *last_steps; /* (run->node_count) */
     double covered; /* steps that the last line covers; the node's other workers cover as many */
+    double *ends;   /* (finished) steps of the run at the end of each epoch */
+    int finished;
 } reader_t;
 
 /* The node and worker that wrote a line. */
@@ -129,6 +132,15 @@ static void add_times(reader_t *reader, const json_t *line, source_t source) {
     sums->update_ms += steps * fmax(whole - gradient - wait, 0);
 }
 
+/* Without memory the curves follow the steps of a whole epoch. */
+static void add_end(reader_t *reader, double epoch, double step) {
+    if (epoch != reader->finished + 1) return;
+    double *more = realloc(reader->ends, (size_t)(reader->finished + 1) * sizeof *more);
+    if (!more) return;
+    more[reader->finished++] = step;
+    reader->ends = more;
+}
+
 /* Returns false for a line that no run writes. */
 static bool add_line(reader_t *reader, json_t *line) {
     double node = number(line, "node"), step = number(line, "step");
@@ -146,6 +158,7 @@ static bool add_line(reader_t *reader, json_t *line) {
     }
     close_moment(reader, &reader->step);
     add_to_moment(reader, &reader->epoch, line, source, "test_accuracy");
+    add_end(reader, number(line, "epoch"), step);
     json_decref(reader->last_epoch);
     reader->last_epoch = json_incref(line);
     return true;
@@ -199,11 +212,26 @@ static void thin(report_curve_t *curve) {
     curve->count = REPORT_POINTS;
 }
 
+/* Where the number of nodes has changed, epochs differ in their steps: between the ends of two a step counts by its
+ * share of them. */
+static double epoch_of(const reader_t *reader, double step, double steps_per_epoch) {
+    double before = 0;
+    for (int i = 0; i < reader->finished; i++) {
+        if (step <= reader->ends[i]) return i + (step - before) / (reader->ends[i] - before);
+        before = reader->ends[i];
+    }
+    return reader->finished + (step - before) / steps_per_epoch;
+}
+
 /* steps_per_epoch: from config.json, or from the last evaluation. */
-static void finish_curve(report_curve_t *curve, double steps_per_epoch) {
+static void finish_curve(const reader_t *reader, report_curve_t *curve, double steps_per_epoch) {
+    bool changed = json_object_get(reader->run->config, CONFIG_RESUMED);
     thin(curve);
-    for (int i = 0; i < curve->count; i++)
-        curve->points[i].epoch = curve->points[i].step / steps_per_epoch;
+    for (int i = 0; i < curve->count; i++) {
+        report_point_t *point = &curve->points[i];
+        point->epoch = changed ? epoch_of(reader, point->step, steps_per_epoch)
+                               : point->step / steps_per_epoch;
+    }
 }
 
 static double steps_per_epoch(const report_run_t *run, const json_t *last_epoch) {
@@ -223,10 +251,11 @@ json_t *report_metrics_read(const char *directory, report_run_t *run) {
     free(reader.last_steps);
     finish_nodes(run);
     double steps = steps_per_epoch(run, reader.last_epoch);
-    finish_curve(&run->loss, steps);
-    finish_curve(&run->accuracy, steps);
-    finish_curve(&run->consensus, steps);
-    finish_curve(&run->evaluations, steps);
+    finish_curve(&reader, &run->loss, steps);
+    finish_curve(&reader, &run->accuracy, steps);
+    finish_curve(&reader, &run->consensus, steps);
+    finish_curve(&reader, &run->evaluations, steps);
+    free(reader.ends);
     if (run->consensus.count == 0) {
         run->consensus = run->evaluations;
         run->evaluations = (report_curve_t){0};

@@ -4,6 +4,7 @@
 
 #include "cli/message.h"
 #include "report/report_facts.h"
+#include "report/report_losses.h"
 #include "report/report_table.h"
 #include "cli/text.h"
 
@@ -132,19 +133,24 @@ static void print_shared(const report_t *report) {
     free(shared);
 }
 
-/* One line below the table for each run that did not finish. */
+static void print_line(const char *label, const char *text, const char *more, int *count) {
+    char *line = NULL;
+    if (asprintf(&line, "%s: %s%s%s", label, text, *more ? ": " : "", more) < 0) return;
+    if ((*count)++ == 0) putchar('\n');
+    text_wrap(stdout, line, 2, message_output_width());
+    free(line);
+}
+
+/* One line below the table for each run that did not finish, and for each that lost nodes. */
 static void print_endings(const report_t *report) {
     int count = 0;
     for (int i = 0; i < report->count; i++) {
         const report_run_t *run = &report->runs[i];
-        char state[REPORT_STATE], *line = NULL;
-        if (!*report_state(run, state)) continue;
-        if (asprintf(&line, "%s: %s%s%s", run->label, state, run->reason ? ": " : "",
-                     run->reason ? run->reason : "") < 0)
-            continue;
-        if (count++ == 0) putchar('\n');
-        text_wrap(stdout, line, 2, message_output_width());
-        free(line);
+        char state[REPORT_STATE], *losses = report_losses(run);
+        if (*report_state(run, state))
+            print_line(run->label, state, run->reason ? run->reason : "", &count);
+        if (losses && *losses) print_line(run->label, losses, "", &count);
+        free(losses);
     }
 }
 

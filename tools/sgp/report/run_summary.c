@@ -49,6 +49,18 @@ static void print_step(const train_summary_t *summary) {
            number_text("%.2f", summary->wait_ms, text[3]));
 }
 
+/* "node 3 in step 120 (its process ended)", one line for each. */
+static void print_losses(const train_options_t *run, const train_summary_t *summary) {
+    for (int i = 0; i < summary->loss_count; i++) {
+        const train_loss_t *loss = &summary->losses[i];
+        printf("  lost         node %d in step %llu (%s)\n", loss->node,
+               (unsigned long long)loss->step, loss->reason);
+    }
+    if (summary->loss_count > 0)
+        printf("  left         %d of %d nodes went on\n", run->nodes - summary->loss_count,
+               run->nodes);
+}
+
 static void print_text(const train_options_t *run, const train_summary_t *summary) {
     char algorithms[TRAIN_STAGES_TEXT], workers[32] = "", text[2][NUMBER_TEXT];
     if (run->workers > 1) snprintf(workers, sizeof workers, " of %d workers", run->workers);
@@ -62,6 +74,7 @@ static void print_text(const train_options_t *run, const train_summary_t *summar
     printf("  consensus    distance %s, drift of the mass %s\n",
            number_text("%.2e", summary->consensus.distance, text[0]),
            number_text("%.1e", summary->consensus.drift, text[1]));
+    print_losses(run, summary);
     printf("  directory    %s\n", run->output);
 }
 

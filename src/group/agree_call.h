@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Agree (agree.h) over a group's inbox: the collective call that survives losses. A rank that is lost, or has left, is
+ * out of the live set (transport/fates.h); seats are ranks. Called by collective.c, the mixing and the run. Not
+ * thread-safe: the caller has the use of the group's transport.
+ *
+ * Messages have the kind AGREE and, as their step, a number of their own for each pair of ranks, so that they are taken in
+ * the order in which they were sent. Late messages of the last call are answered in every wait of this node, and whenever
+ * it looks at its inbox (sgp_inbox_look): a member can depend on the answer of one that trains on. */
+#ifndef SGP_GROUP_AGREE_CALL_H
+#define SGP_GROUP_AGREE_CALL_H
+
+#include "group/agree.h"
+#include "group/group_internal.h"
+
+/* Makes a new group elastic: barrier and gather are calls of agree. Every rank of the group does so, before its first
+ * message. Promises the room of four messages (transport.h). SGP_ERR_NO_MEMORY: nothing changed. */
+sgp_status_t sgp_group_become_elastic(sgp_group_t *group);
+
+/* sgp_group_create, and elastic if the transport is (transport.h). */
+sgp_status_t sgp_group_found(sgp_transport_t *transport, int timeout_ms, sgp_group_t **group);
+
+/* One call, which all ranks of an elastic group make that are not gone: returns when all survivors have the same result.
+ * payload: (bytes) at most 64 KiB, 0 is fine; of any length on each rank. *result is valid until the next call; set only
+ * on success. Blocks as sgp_group_gather. SGP_ERR_TIMEOUT; SGP_ERR_PEER_LOST: another rank goes on without this one, or
+ * this one was ended; SGP_ERR_INVALID: payload too long. */
+sgp_status_t sgp_group_agree(sgp_group_t *group, const void *payload, size_t bytes,
+                             sgp_agree_result_t *result);
+
+#endif

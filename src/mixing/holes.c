@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mixing/holes.h"
+
+#include "base/logging.h"
+
+#include <stdlib.h>
+
+#define SGP_ROUNDS_AHEAD 64 /* that a node which is gone can have been ahead: it had no more room */
+
+sgp_status_t sgp_holes_init(sgp_mixer_t *mixer) {
+    if (!mixer->transport->elastic) return SGP_OK;
+    sgp_holes_t *holes = &mixer->holes;
+    holes->is = calloc((size_t)mixer->size, sizeof *holes->is);
+    holes->seats = calloc((size_t)mixer->size, sizeof *holes->seats);
+    if (!holes->is || !holes->seats)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %d nodes", mixer->size);
+    for (int r = 0; r < mixer->size; r++) holes->seats[r] = r;
+    holes->place = mixer->rank;
+    holes->nodes = mixer->size;
+    holes->elastic = true;
+    return SGP_OK;
+}
+
+void sgp_holes_fini(sgp_mixer_t *mixer) {
+    free(mixer->holes.is);
+    free(mixer->holes.seats);
+}
+
+/* The one graph that a single hole cuts: half of its nodes hear nothing of the other half any more. */
+static bool is_cut_by_a_hole(const sgp_mixer_t *mixer, const sgp_mixer_options_t *options) {
+    return mixer->size > 2 && options->graph.kind == SGP_GRAPH_RING &&
+           sgp_graph_max_degree(&options->graph) < 2;
+}
+
+sgp_status_t sgp_holes_check(const sgp_mixer_t *mixer, const sgp_mixer_options_t *options) {
+    if (!mixer->transport->elastic) return SGP_OK;
+    if (options->algorithm != SGP_ALGORITHM_SGP && options->algorithm != SGP_ALGORITHM_OSGP &&
+        options->algorithm != SGP_ALGORITHM_DPSGD)
+        return sgp_fail(SGP_ERR_UNSUPPORTED,
+                        "mixer: %s cannot go on without a node: the group must not be elastic",
+                        sgp_algorithm_name(options->algorithm));
+    if (sgp_mixer_has_workers(mixer))
+        return sgp_fail(SGP_ERR_UNSUPPORTED, "mixer: nodes of several workers cannot go on without "
+                                             "a node: the group must not be elastic");
+    if (is_cut_by_a_hole(mixer, options))
+        return sgp_fail(SGP_ERR_UNSUPPORTED, "mixer: a ring with one peer is cut by the loss of a "
+                                             "node: the group must not be elastic, or 2 peers");
+    return SGP_OK;
+}
+
+static void take_weights_back(sgp_mixer_t *mixer) {
+    sgp_returned_t returned;
+    double sum = 0;
+    while (sgp_transport_take_back(mixer->transport, mixer->channel, &returned))
+        sum += returned.weight;
+    if (sum == 0 || mixer->options.biased) return;
+    mixer->holes.events++;
+    mixer->w += sum;
+    mixer->statistics.weight_returned += sum;
+}
+
+bool sgp_holes_are_due(const sgp_mixer_t *mixer) {
+    return mixer->holes.elastic && sgp_fates_changes(mixer->transport->fates) > 0;
+}
+
+void sgp_holes_look(sgp_mixer_t *mixer) {
+    sgp_holes_t *holes = &mixer->holes;
+    if (!holes->elastic) return;
+    sgp_fates_t *fates = mixer->transport->fates;
+    for (; holes->known < sgp_fates_changes(fates); holes->known++, holes->events++)
+        holes->is[sgp_fates_changed(fates, holes->known)] = true;
+    if (holes->known > 0) take_weights_back(mixer);
+}
+
+bool sgp_holes_ended(const sgp_mixer_t *mixer, int rank) {
+    sgp_transport_t *transport = mixer->transport;
+    if (!mixer->holes.elastic || sgp_fates_changes(transport->fates) == 0) return false;
+    sgp_fate_state_t state = sgp_fates_of(transport->fates, rank).state;
+    return state == SGP_FATE_LOST || sgp_transport_has_ended(transport, rank);
+}
+
+void sgp_holes_tear(sgp_mixer_t *mixer, int src, uint64_t number) {
+    sgp_inbox_key_t key = {.channel = mixer->channel, .kind = SGP_KIND_PUSH, .step = number};
+    sgp_chunk_t *next, *at = sgp_inbox_next(mixer->inbox, &key, NULL);
+    for (; at; at = next) {
+        next = sgp_inbox_next(mixer->inbox, &key, at);
+        if (at->header.src == src) sgp_inbox_release(mixer->inbox, at);
+    }
+}
+
+/* Of the messages with these numbers, those of ranks that are holes. */
+static void release_late(sgp_mixer_t *mixer, uint64_t first, uint64_t end) {
+    for (int r = 0; r < mixer->size; r++)
+        for (uint64_t n = first; n < end && mixer->holes.is[r]; n++) sgp_holes_tear(mixer, r, n);
+}
+
+void sgp_holes_sweep(sgp_mixer_t *mixer) {
+    enum { ROUNDS = 16 };
+    uint64_t late = mixer->options.overlap > 0 ? (uint64_t)mixer->options.overlap : 0;
+    uint64_t end = mixer->round > late ? mixer->round - late : 0;
+    if (mixer->holes.known == 0) return;
+    release_late(mixer, end > ROUNDS ? end - ROUNDS : 0, end);
+}
+
+/* The shares of a node that would keep too little. */
+static double shrink(sgp_destination_t *to, int count, double w, double sent) {
+    double most = w - SGP_LEAST_KEPT, factor = most > 0 ? most / sent : 0, kept = w;
+    for (int i = 0; i < count; i++) {
+        to[i].weight *= factor;
+        if (to[i].weight < w * SGP_LEAST_SHARE) to[i].weight = w * SGP_LEAST_SHARE;
+        kept -= to[i].weight;
+    }
+    return kept;
+}
+
+int sgp_holes_skip(const sgp_mixer_t *mixer, sgp_destination_t *to, int count, double w,
+                   double *kept) {
+    if (mixer->holes.known == 0) return count;
+    int left = 0;
+    *kept = w;
+    for (int i = 0; i < count; i++) {
+        if (mixer->holes.is[to[i].dst]) continue;
+        to[left] = to[i];
+        *kept -= to[left++].weight;
+    }
+    if (*kept < SGP_LEAST_KEPT && !mixer->options.biased) *kept = shrink(to, left, w, w - *kept);
+    return left;
+}
+
+/* ---- the graph ---- */
+
+static int with_ranks(const sgp_mixer_t *mixer, sgp_edge_t *edges, int count) {
+    for (int i = 0; i < count; i++) edges[i].peer = mixer->holes.seats[edges[i].peer];
+    return count;
+}
+
+int sgp_holes_out(const sgp_mixer_t *mixer, uint64_t round, sgp_edge_t *edges) {
+    if (!mixer->holes.elastic) return sgp_graph_out(&mixer->graph, mixer->rank, round, edges);
+    return with_ranks(mixer, edges, sgp_graph_out(&mixer->graph, mixer->holes.place, round, edges));
+}
+
+int sgp_holes_in(const sgp_mixer_t *mixer, uint64_t round, sgp_edge_t *edges) {
+    if (!mixer->holes.elastic) return sgp_graph_in(&mixer->graph, mixer->rank, round, edges);
+    return with_ranks(mixer, edges, sgp_graph_in(&mixer->graph, mixer->holes.place, round, edges));
+}
+
+size_t sgp_holes_degree(const sgp_mixer_t *mixer) {
+    if (mixer->transport->elastic) return (size_t)mixer->size;
+    return (size_t)sgp_graph_max_degree(&mixer->graph);
+}
+
+void sgp_holes_shrink_graph(sgp_mixer_t *mixer) {
+    int nodes = mixer->holes.nodes, peers = mixer->options.graph.peers;
+    if (!mixer->holes.elastic) return;
+    mixer->graph.size = nodes;
+    mixer->graph.peers = peers < nodes ? peers : nodes - 1;
+}
+
+void sgp_holes_reform(sgp_mixer_t *mixer, const bool *there) {
+    sgp_holes_t *holes = &mixer->holes;
+    int nodes = 0;
+    for (int r = 0; r < mixer->size; r++) {
+        if (!there[r]) continue;
+        if (r == mixer->rank) holes->place = nodes;
+        holes->seats[nodes++] = r;
+    }
+    holes->nodes = nodes;
+    sgp_holes_shrink_graph(mixer);
+    if (holes->known > 0) release_late(mixer, mixer->round, mixer->round + SGP_ROUNDS_AHEAD);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Holes: nodes of the graph that have died or left, while the others go on mixing. No node sends to a hole or waits for
+ * one, and the graph stays as it is. For the algorithms that push.
+ *
+ * What is done keeps (z, w) in pairs, so that the mean moves by no more than the mass concerned over all mass, times the
+ * distance of two nodes (docs/membership.md, "Mass"):
+ *  - the share meant for a hole stays with its sender;
+ *  - a message to a node that died before it had absorbed all of it gives its weight back to the sender, at constant z;
+ *  - of a message whose sender died in the middle, the chunks that were absorbed stay absorbed, the rest is skipped, and no
+ *    weight is added: the message is torn. */
+#ifndef SGP_MIXING_HOLES_H
+#define SGP_MIXING_HOLES_H
+
+#include "mixing/mixer_core.h"
+
+/* mixer->holes for its transport. SGP_ERR_NO_MEMORY, logged. fini accepts zeros. */
+sgp_status_t sgp_holes_init(sgp_mixer_t *mixer);
+void sgp_holes_fini(sgp_mixer_t *mixer);
+
+/* SGP_ERR_UNSUPPORTED, logged: these options cannot mix on without a node. Fine for a group that is not elastic. */
+sgp_status_t sgp_holes_check(const sgp_mixer_t *mixer, const sgp_mixer_options_t *options);
+
+/* Whether a look could change the weight. */
+bool sgp_holes_are_due(const sgp_mixer_t *mixer);
+
+/* At the beginning of a step, with the transport in this context's hands: fixes the holes for its receivers, and takes
+ * weights back. One atomic load where nothing has happened. */
+void sgp_holes_look(sgp_mixer_t *mixer);
+
+/* Whether a rank was a hole at the last look. */
+static inline bool sgp_holes_has(const sgp_mixer_t *mixer, int rank) {
+    return mixer->holes.known > 0 && mixer->holes.is[rank];
+}
+
+/* Whether nothing more comes from a rank: it is gone, and what it has sent can be received now. */
+bool sgp_holes_ended(const sgp_mixer_t *mixer, int rank);
+
+/* A receiver has given up the message of that number from src, which is torn or never began: releases what is here of it. */
+void sgp_holes_tear(sgp_mixer_t *mixer, int src, uint64_t number);
+
+/* Of a torn message chunks can still arrive, where another rank told of the loss before they came: releases those of the
+ * last rounds. Once in a step; nothing as long as there are no holes. */
+void sgp_holes_sweep(sgp_mixer_t *mixer);
+
+/* The receivers in `to` (count) and their shares of the weight w, without holes: returns how many are left. *kept: what
+ * stays. From the first loss on a node keeps at least a quarter (SGP_LEAST_KEPT), or, with less than that, sends 1/1024 of
+ * its weight to each receiver: a rate lr / w above 4 lr would throw z far off. */
+int sgp_holes_skip(const sgp_mixer_t *mixer, sgp_destination_t *to, int count, double w,
+                   double *kept);
+
+/* The edges of this node in a round, with ranks of the group as peers; returns how many. edges: (sgp_holes_degree). */
+int sgp_holes_out(const sgp_mixer_t *mixer, uint64_t round, sgp_edge_t *edges);
+int sgp_holes_in(const sgp_mixer_t *mixer, uint64_t round, sgp_edge_t *edges);
+
+/* Edges of a node in a round at most, also after a reform. */
+size_t sgp_holes_degree(const sgp_mixer_t *mixer);
+
+/* From the next step on the graph is that of these nodes, this one among them; all of them call it settled, after the same
+ * step. there: (size) by rank. Not for a group that is not elastic. */
+void sgp_holes_reform(sgp_mixer_t *mixer, const bool *there);
+
+/* The options' graph, of the nodes of the last reform. Fine for a group that is not elastic. */
+void sgp_holes_shrink_graph(sgp_mixer_t *mixer);
+
+#define SGP_LEAST_KEPT  0.25
+#define SGP_LEAST_SHARE (1.0 / 1024)
+
+#endif

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "run/run_losses.h"
+
+#include "base/logging.h"
+#include "group/group_internal.h"
+#include "run/presence.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+sgp_status_t run_losses_init(run_losses_t *losses, sgp_group_t *group,
+                             const train_callbacks_t *callbacks) {
+    size_t size = (size_t)sgp_group_size(group);
+    *losses = (run_losses_t){.group = group, .callbacks = callbacks};
+    losses->noted = calloc(size, sizeof *losses->noted);
+    losses->agreed = calloc(size, sizeof *losses->agreed);
+    if (losses->noted && losses->agreed) return SGP_OK;
+    run_losses_fini(losses);
+    return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the losses of %zu nodes", size);
+}
+
+void run_losses_fini(run_losses_t *losses) {
+    free(losses->noted);
+    free(losses->agreed);
+    *losses = (run_losses_t){0};
+}
+
+static sgp_fates_t *fates_of(const run_losses_t *losses) {
+    return sgp_group_transport(losses->group)->fates;
+}
+
+static bool is_given_up(const run_losses_t *losses) {
+    const train_callbacks_t *callbacks = losses->callbacks;
+    return callbacks->given_up &&
+           callbacks->given_up(sgp_group_rank(losses->group), callbacks->user);
+}
+
+/* A node that is lost to the others tells nothing about them. */
+static void tell(const run_losses_t *losses, const train_loss_t *loss) {
+    if (is_given_up(losses)) return;
+    bool leads = run_losses_lowest_left(losses) == sgp_group_rank(losses->group);
+    if (losses->callbacks->lost) losses->callbacks->lost(loss, leads, losses->callbacks->user);
+}
+
+/* A node that has left in order has said why, and is no loss. */
+static void note(run_losses_t *losses, int rank, uint64_t step) {
+    sgp_fate_t fate = sgp_fates_of(fates_of(losses), rank);
+    train_loss_t *loss = &losses->noted[rank];
+    if (fate.state != SGP_FATE_LOST || loss->step) return;
+    *loss = (train_loss_t){.node = rank, .step = step, .silent = fate.cause == SGP_CAUSE_SILENT};
+    sgp_fates_why(fates_of(losses), rank, loss->reason, sizeof loss->reason);
+    tell(losses, loss);
+}
+
+void run_losses_look(run_losses_t *losses, uint64_t step) {
+    if (!losses->noted) return;
+    for (; losses->known < sgp_fates_changes(fates_of(losses)); losses->known++)
+        note(losses, sgp_fates_changed(fates_of(losses), losses->known), step ? step : 1);
+}
+
+int run_losses_lowest_left(const run_losses_t *losses) {
+    int rank = 0, own = sgp_group_rank(losses->group);
+    while (rank < own && (!presence_has(losses->group, rank) || losses->noted[rank].step)) rank++;
+    return rank;
+}
+
+static bool is_agreed(const run_losses_t *losses, int rank);
+
+/* Of the nodes that were there when the list was agreed on last. */
+static bool has_quorum(const run_losses_t *losses) {
+    int before = 0, left = 0, lowest = -1;
+    bool with_lowest = false;
+    for (int rank = 0; rank < sgp_group_size(losses->group); rank++) {
+        if (is_agreed(losses, rank)) continue;
+        bool there = presence_has(losses->group, rank) && !losses->noted[rank].step;
+        if (lowest < 0) lowest = rank, with_lowest = there;
+        before++;
+        left += there;
+    }
+    return 2 * left > before || (2 * left == before && with_lowest);
+}
+
+sgp_status_t run_losses_check(run_losses_t *losses, uint64_t step) {
+    if (!losses->noted) return SGP_OK;
+    int rank = sgp_group_rank(losses->group);
+    run_losses_look(losses, step);
+    if (losses->known == 0) return SGP_OK;
+    if (is_given_up(losses))
+        return sgp_fail(SGP_ERR_PEER_LOST, "the others go on without node %d, which was silent",
+                        rank);
+    if (losses->callbacks->given_up || has_quorum(losses)) return SGP_OK;
+    return sgp_fail(
+        SGP_ERR_PEER_LOST,
+        "node %d is cut off from most of the others, and ends: they may go on without it", rank);
+}
+
+static bool is_agreed(const run_losses_t *losses, int rank) {
+    for (int i = 0; i < losses->count; i++)
+        if (losses->agreed[i].node == rank) return true;
+    return false;
+}
+
+/* The earliest step in which a node has noticed it, and the reason of the first node that has. */
+static train_loss_t merge(const run_losses_t *losses, int rank, const train_loss_t *all,
+                          uint64_t step) {
+    train_loss_t merged = {.node = rank};
+    for (int r = 0; r < sgp_group_size(losses->group); r++) {
+        const train_loss_t *loss = &all[r];
+        if (!presence_has(losses->group, r) || loss->step == 0) continue;
+        uint64_t first = merged.step && merged.step < loss->step ? merged.step : loss->step;
+        if (merged.step == 0) merged = *loss;
+        merged.step = first;
+    }
+    if (merged.step) return merged;
+    merged.step = step ? step : 1; /* the call knows of it, and no node's transport does yet */
+    snprintf(merged.reason, sizeof merged.reason, "it is gone");
+    return merged;
+}
+
+static sgp_status_t agree_on(run_losses_t *losses, int rank, train_loss_t *all, uint64_t step) {
+    sgp_status_t status = sgp_group_gather(losses->group, &losses->noted[rank], sizeof *all, all);
+    if (status) return status;
+    losses->agreed[losses->count++] = merge(losses, rank, all, step);
+    if (losses->noted[rank].step) return SGP_OK;
+    losses->noted[rank] = losses->agreed[losses->count - 1];
+    tell(losses, &losses->noted[rank]);
+    return SGP_OK;
+}
+
+/* Further nodes may be lost meanwhile. */
+static sgp_status_t agree_on_all(run_losses_t *losses, train_loss_t *all, uint64_t step) {
+    int size = sgp_group_size(losses->group);
+    sgp_status_t status = SGP_OK;
+    while (!status && presence_count(losses->group) + losses->count < size)
+        for (int rank = 0; rank < size && !status; rank++)
+            if (!presence_has(losses->group, rank) && !is_agreed(losses, rank))
+                status = agree_on(losses, rank, all, step);
+    return status;
+}
+
+sgp_status_t run_losses_agree(run_losses_t *losses, uint64_t step) {
+    if (!losses->noted) return SGP_OK;
+    int size = sgp_group_size(losses->group);
+    if (presence_count(losses->group) + losses->count == size) return SGP_OK;
+    sgp_status_t status = run_losses_check(losses, step);
+    if (status) return status;
+    train_loss_t *all = calloc((size_t)size, sizeof *all);
+    if (!all) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the losses of %d nodes", size);
+    status = agree_on_all(losses, all, step);
+    free(all);
+    return status;
+}

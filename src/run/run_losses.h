@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The losses of a run that goes on without the lost nodes: each node notes what it sees between two steps, and after a
+ * collective call the nodes that are left agree on one list. Called by the files of this folder. */
+#ifndef SGP_RUN_RUN_LOSSES_H
+#define SGP_RUN_RUN_LOSSES_H
+
+#include "run/train_types.h"
+
+/* Embedded; fields are private. All zero: no node is ever lost. */
+typedef struct run_losses {
+    sgp_group_t *group; /* borrowed */
+    const train_callbacks_t *callbacks;
+    uint32_t known;       /* changes of fates that were noted */
+    train_loss_t *noted;  /* (size) by rank; step 0: not noted */
+    train_loss_t *agreed; /* (size), of which `count`, in the order in which they were agreed on */
+    int count;
+    int reported; /* of them, in metrics.jsonl */
+} run_losses_t;
+
+/* For a group of nodes. Both borrowed. SGP_ERR_NO_MEMORY, logged. fini accepts zeros. */
+sgp_status_t run_losses_init(run_losses_t *losses, sgp_group_t *group,
+                             const train_callbacks_t *callbacks);
+void run_losses_fini(run_losses_t *losses);
+
+/* Notes new losses, as seen in `step`, and tells the callback. One atomic load if there are none. */
+void run_losses_look(run_losses_t *losses, uint64_t step);
+
+/* The same, and whether this node may go on: before it writes anything that the others might write as well. A node that hangs
+ * and runs again finds the others gone. The launcher, told by them, may know better; where nobody does, a node goes on only
+ * with more than half of the nodes that were there, or half with the lowest of them. SGP_ERR_PEER_LOST, logged. */
+sgp_status_t run_losses_check(run_losses_t *losses, uint64_t step);
+
+/* The lowest rank that this node does not know to be gone: for duties that no other node relies on, such as the progress
+ * line, and that cannot wait for the next collective call. */
+int run_losses_lowest_left(const run_losses_t *losses);
+
+/* After a collective call, on all nodes that took part in it: agrees on the nodes that are absent since the last time,
+ * with further calls if there are any. step: of this node. The errors of run_losses_check and sgp_group_gather. */
+sgp_status_t run_losses_agree(run_losses_t *losses, uint64_t step);
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transport/loopback/faults.h"
+
+#include "base/logging.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static uint64_t plus(uint64_t time, uint64_t length) {
+    return length < SGP_NEVER - time ? time + length : SGP_NEVER;
+}
+
+static sgp_status_t check(const sgp_loopback_options_t *options) {
+    if (options->fault_count && !options->virtual_time)
+        return sgp_fail(SGP_ERR_INVALID, "loopback: faults need virtual time");
+    for (int i = 0; i < options->fault_count; i++) {
+        const sgp_loopback_fault_t *fault = &options->faults[i];
+        bool cut = fault->kind == SGP_FAULT_CUT || fault->kind == SGP_FAULT_CUT_BOTH;
+        if (fault->seat < 0 || fault->seat >= options->size)
+            return sgp_fail(SGP_ERR_INVALID, "loopback: a fault of rank %d, of %d", fault->seat,
+                            options->size);
+        if (cut && (fault->other < 0 || fault->other >= options->size))
+            return sgp_fail(SGP_ERR_INVALID, "loopback: a cut to rank %d, of %d", fault->other,
+                            options->size);
+    }
+    return SGP_OK;
+}
+
+sgp_status_t sgp_faults_init(sgp_faults_t *faults, const sgp_loopback_options_t *options) {
+    sgp_status_t status = check(options);
+    if (status != SGP_OK || options->fault_count <= 0) return status;
+    size_t count = (size_t)options->fault_count;
+    faults->of = malloc(count * sizeof *faults->of);
+    faults->done = calloc(count, sizeof *faults->done);
+    if (!faults->of || !faults->done)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "loopback: no memory for %zu faults", count);
+    memcpy(faults->of, options->faults, count * sizeof *faults->of);
+    faults->count = options->fault_count;
+    return SGP_OK;
+}
+
+void sgp_faults_fini(sgp_faults_t *faults) {
+    free(faults->of);
+    free(faults->done);
+}
+
+/* ---- kills ---- */
+
+static bool is_due(const sgp_faults_t *faults, int i, uint64_t now) {
+    return faults->of[i].kind == SGP_FAULT_KILL && !faults->done[i] && faults->of[i].from_ns <= now;
+}
+
+uint64_t sgp_faults_next_kill(const sgp_faults_t *faults) {
+    uint64_t next = SGP_NEVER;
+    for (int i = 0; i < faults->count; i++)
+        if (is_due(faults, i, next)) next = faults->of[i].from_ns;
+    return next;
+}
+
+int sgp_faults_take_kill(sgp_faults_t *faults, uint64_t now) {
+    for (int i = 0; i < faults->count; i++) {
+        if (!is_due(faults, i, now)) continue;
+        faults->done[i] = true;
+        return faults->of[i].seat;
+    }
+    return -1;
+}
+
+bool sgp_faults_kill_at_call(const sgp_faults_t *faults, int seat, uint64_t call) {
+    for (int i = 0; i < faults->count; i++) {
+        const sgp_loopback_fault_t *fault = &faults->of[i];
+        if (fault->kind == SGP_FAULT_KILL_AT_CALL && fault->seat == seat && fault->call == call)
+            return true;
+    }
+    return false;
+}
+
+/* ---- stalls and cuts ---- */
+
+uint64_t sgp_faults_runs_at(const sgp_faults_t *faults, int seat, uint64_t time) {
+    for (bool moved = true; moved;) { /* one may begin before another has ended */
+        moved = false;
+        for (int i = 0; i < faults->count; i++) {
+            const sgp_loopback_fault_t *fault = &faults->of[i];
+            uint64_t end = plus(fault->from_ns, fault->length_ns);
+            if (fault->kind != SGP_FAULT_STALL || fault->seat != seat) continue;
+            if (time < fault->from_ns || time >= end) continue;
+            time = end;
+            moved = true;
+        }
+    }
+    return time;
+}
+
+static bool concerns(const sgp_loopback_fault_t *fault, int src, int dst) {
+    bool there = fault->seat == src && fault->other == dst;
+    bool back = fault->seat == dst && fault->other == src;
+    return (fault->kind == SGP_FAULT_CUT && there) ||
+           (fault->kind == SGP_FAULT_CUT_BOTH && (there || back));
+}
+
+uint64_t sgp_faults_arrival(const sgp_faults_t *faults, int src, int dst, uint64_t sent,
+                            uint64_t delay) {
+    for (bool moved = true; moved;) {
+        moved = false;
+        for (int i = 0; i < faults->count; i++) {
+            const sgp_loopback_fault_t *fault = &faults->of[i];
+            uint64_t end = plus(fault->from_ns, fault->length_ns);
+            bool meets = plus(sent, delay) >= fault->from_ns && sent < end;
+            if (!concerns(fault, src, dst) || !meets) continue;
+            sent = end;
+            moved = true;
+        }
+    }
+    return plus(sent, delay);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "report/report_losses.h"
+
+#include "cli/text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void print_loss(FILE *out, const json_t *loss) {
+    const char *reason = json_string_value(json_object_get(loss, "reason"));
+    fprintf(out, "node %lld from step %lld on",
+            (long long)json_integer_value(json_object_get(loss, "node")),
+            (long long)json_integer_value(json_object_get(loss, "step")));
+    if (reason) fprintf(out, " (%s)", reason);
+}
+
+char *report_losses(const report_run_t *run) {
+    const json_t *losses = report_member(run, "losses");
+    char *text = NULL, *clean;
+    size_t length, count = json_array_size(losses);
+    FILE *out = open_memstream(&text, &length);
+    if (!out) return NULL;
+    for (size_t i = 0; i < count; i++) {
+        fputs(i == 0 ? "Went on without " : i + 1 < count ? ", " : " and ", out);
+        print_loss(out, json_array_get(losses, i));
+    }
+    if (count > 0) fputc('.', out);
+    if (fclose(out) != 0) {
+        free(text);
+        return NULL;
+    }
+    clean = text_clean(text);
+    free(text);
+    return clean;
+}
