@@ -66,9 +66,12 @@ static void finish(sgp_tcp_engine_t *engine) {
     settle(engine);
     do contended = sgp_traffic_schedule(&engine->traffic);
     while (settle(engine)); /* serving a peer may lose it */
-    bool active = uv_is_active((uv_handle_t *)&engine->contention);
-    if (contended && !active) uv_timer_start(&engine->contention, on_contention, period, period);
-    if (!contended && active) uv_timer_stop(&engine->contention);
+    /* Not by uv_is_active: with libuv 1.50 a timer that is due is inactive until its callback, and another timer's callback
+     * that starts it anew takes its turn. The two have the same period, so it never came. */
+    if (contended && !engine->contended)
+        uv_timer_start(&engine->contention, on_contention, period, period);
+    if (!contended && engine->contended) uv_timer_stop(&engine->contention);
+    engine->contended = contended;
     bool lost = sgp_edges_publish(&engine->edges, sgp_slots_note, engine->slots);
     note_ended(engine);
     if (!engine->knows_met && (lost || sgp_edges_have_met(&engine->edges))) note_met(engine);

@@ -34,6 +34,7 @@ typedef struct sgp_tcp_engine {
     uv_async_t wake;
     uv_timer_t timer;
     uv_timer_t contention; /* runs while a link is contended */
+    bool contended;        /* it runs */
     uv_poll_t listening;
     sgp_edges_t edges;
     sgp_traffic_t traffic;
