@@ -27,11 +27,6 @@ bool sgp_holes_are_due(const sgp_mixer_t *mixer);
  * weights back. One atomic load where nothing has happened. */
 void sgp_holes_look(sgp_mixer_t *mixer);
 
-/* Whether a rank was a hole at the last look. */
-static inline bool sgp_holes_has(const sgp_mixer_t *mixer, int rank) {
-    return mixer->holes.known > 0 && mixer->holes.is[rank];
-}
-
 /* Whether nothing more comes from a rank: it is gone, and what it has sent can be received now. */
 bool sgp_holes_ended(const sgp_mixer_t *mixer, int rank);
 

@@ -136,6 +136,12 @@ static sgp_status_t end_sender(sgp_mixer_t *mixer, int src) {
     return SGP_OK;
 }
 
+/* Of a sender that has ended chunks can still arrive, where another rank told of the loss before they came. */
+static void release_late(sgp_mixer_t *mixer, int src) {
+    const async_t *async = mixer->extra;
+    for (uint64_t n = 0; n < LATE; n++) sgp_holes_tear(mixer, src, async->senders[src].next + n);
+}
+
 /* Folds every message that has arrived, and notes which nodes rest. */
 static sgp_status_t take_in(sgp_mixer_t *mixer) {
     async_t *async = mixer->extra;
@@ -143,9 +149,8 @@ static sgp_status_t take_in(sgp_mixer_t *mixer) {
     for (int src = 0; src < mixer->size; src++) {
         sender_t *sender = &async->senders[src];
         if (src == mixer->rank) continue;
-        if (sender
-                ->ended) { /* chunks can still arrive, where another rank told of the loss before they came */
-            for (uint64_t n = 0; n < LATE; n++) sgp_holes_tear(mixer, src, sender->next + n);
+        if (sender->ended) {
+            release_late(mixer, src);
             continue;
         }
         sgp_status_t status = fold_whole(mixer, src);
