@@ -153,6 +153,7 @@ static void look_at_fates(sgp_agree_call_t *call) {
     sgp_fates_t *fates = transport->fates;
     for (; call->changes < sgp_fates_changes(fates); call->changes++) {
         int rank = sgp_fates_changed(fates, call->changes);
+        if (rank < 0 || call->sights[rank] == GONE) continue;
         bool left = sgp_fates_of(fates, rank).state == SGP_FATE_LEFT;
         call->sights[rank] = left ? LEAVING : ENDED;
         call->pending++;

@@ -76,6 +76,7 @@ static void take_losses(sgp_background_t *background, uint32_t changes) {
     if (!transport->elastic) return;
     for (; background->changes < changes; background->changes++) {
         int rank = sgp_fates_changed(transport->fates, background->changes);
+        if (rank < 0) continue;
         bool left = sgp_fates_of(transport->fates, rank).state == SGP_FATE_LEFT;
         if (left && !sgp_transport_has_ended(transport, rank)) return;
         take_from(background, rank);
@@ -140,8 +141,10 @@ void sgp_background_begin(sgp_background_t *background, const void *payload, siz
     sgp_transport_t *transport = sgp_group_transport(background->group);
     memset(background->live, 0, sgp_seats_bytes(transport->size));
     for (int r = 0; r < transport->size; r++) sgp_seats_add(background->live, r);
-    for (uint32_t n = 0; n < background->changes; n++)
-        sgp_seats_remove(background->live, sgp_fates_changed(transport->fates, n));
+    for (uint32_t n = 0; n < background->changes; n++) {
+        int rank = sgp_fates_changed(transport->fates, n);
+        if (rank >= 0) sgp_seats_remove(background->live, rank);
+    }
     background->begun++;
     sgp_agree_begin(background->agree, background->live, payload, bytes);
 }

@@ -67,8 +67,10 @@ void sgp_holes_look(sgp_mixer_t *mixer) {
     sgp_holes_t *holes = &mixer->holes;
     if (!holes->elastic) return;
     sgp_fates_t *fates = mixer->transport->fates;
-    for (; holes->known < sgp_fates_changes(fates); holes->known++, holes->events++)
-        holes->is[sgp_fates_changed(fates, holes->known)] = true;
+    for (; holes->known < sgp_fates_changes(fates); holes->known++, holes->events++) {
+        int rank = sgp_fates_changed(fates, holes->known);
+        if (rank >= 0 && rank < mixer->size) holes->is[rank] = true;
+    }
     if (holes->known > 0) take_weights_back(mixer);
 }
 

@@ -514,9 +514,9 @@ static int missing_and_left(const sgp_reduce_t *reduce, const state_t *state, co
 /* Whether the call cannot succeed any more, as a rank that takes part is gone. */
 static bool is_broken(const sgp_reducer_t *reducer) {
     sgp_fates_t *fates = reducer->transport->fates;
-    if (!reducer->place) return false;
-    for (uint32_t n = 0; n < sgp_fates_changes(fates); n++)
-        if (takes_part(reducer, sgp_fates_changed(fates, n))) return true;
+    if (!reducer->place || sgp_fates_changes(fates) == 0) return false;
+    for (int r = 0; r < reducer->size; r++)
+        if (takes_part(reducer, r) && sgp_fates_of(fates, r).state != SGP_FATE_PRESENT) return true;
     return false;
 }
 

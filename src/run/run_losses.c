@@ -55,8 +55,10 @@ static void note(run_losses_t *losses, int rank, uint64_t step) {
 
 void run_losses_look(run_losses_t *losses, uint64_t step) {
     if (!losses->noted) return;
-    for (; losses->known < sgp_fates_changes(fates_of(losses)); losses->known++)
-        note(losses, sgp_fates_changed(fates_of(losses), losses->known), step ? step : 1);
+    for (; losses->known < sgp_fates_changes(fates_of(losses)); losses->known++) {
+        int rank = sgp_fates_changed(fates_of(losses), losses->known);
+        if (rank >= 0) note(losses, rank, step ? step : 1);
+    }
 }
 
 int run_losses_lowest_left(const run_losses_t *losses) {

@@ -3,6 +3,7 @@
 
 #include "base/call.h"
 #include "base/logging.h"
+#include "transport/outstanding.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -47,6 +48,31 @@ bool sgp_transport_note(sgp_transport_t *transport, int rank, sgp_fate_t fate, c
     return true;
 }
 
+sgp_status_t sgp_transport_check_open(sgp_transport_t *transport, int seat, uint32_t incarnation) {
+    const char *name = transport->ops->name;
+    if (seat < 0 || seat >= transport->capacity || seat == transport->rank)
+        return sgp_fail(SGP_ERR_INVALID, "%s: seat %d of %d cannot be opened by rank %d", name,
+                        seat, transport->capacity, transport->rank);
+    sgp_fate_state_t state = sgp_fates_of(transport->fates, seat).state;
+    uint32_t last = sgp_fates_incarnation(transport->fates, seat);
+    bool later = incarnation > last || (state == SGP_FATE_ABSENT && incarnation == last);
+    if (!transport->elastic)
+        return sgp_fail(SGP_ERR_UNSUPPORTED, "%s: newcomers need an elastic group", name);
+    if (state == SGP_FATE_PRESENT || !later)
+        return sgp_fail(SGP_ERR_INVALID,
+                        "%s: seat %d cannot be opened for incarnation %" PRIu32
+                        ": incarnation %" PRIu32 " %s",
+                        name, seat, incarnation, last,
+                        state == SGP_FATE_PRESENT ? "is there" : "was there before");
+    return sgp_outstanding_is_unfinished(transport, seat) ? SGP_ERR_AGAIN : SGP_OK;
+}
+
+sgp_status_t sgp_transport_open(sgp_transport_t *transport, int seat, uint32_t incarnation,
+                                const sgp_address_t *address) {
+    if (transport->ops->open) return transport->ops->open(transport, seat, incarnation, address);
+    return sgp_fail(SGP_ERR_UNSUPPORTED, "%s: no newcomers can join", transport->ops->name);
+}
+
 bool sgp_transport_any_lost(const sgp_transport_t *transport, const sgp_destination_t *to,
                             int destinations) {
     if (transport->elastic || sgp_transport_lost_peer(transport) < 0) return false;
@@ -59,6 +85,7 @@ void sgp_send_init(sgp_transport_t *transport, const sgp_header_t *header,
                    const sgp_destination_t *to, int destinations, sgp_send_t *send) {
     *send = (sgp_send_t){.header = *header, .to = to, .destinations = destinations};
     send->header.src = transport->rank;
+    send->header.incarnation = transport->incarnation;
     send->header.run = transport->run;
     send->header.id = ++transport->next_id;
     send->header.weight = 1; /* each destination has its own */
@@ -89,7 +116,7 @@ void sgp_send_select(const sgp_transport_t *transport, sgp_send_t *send, uint64_
 uint64_t sgp_chunks_of_room(const sgp_transport_t *transport, size_t bytes, unsigned messages) {
     uint64_t each = bytes / transport->chunk_bytes + (bytes % transport->chunk_bytes != 0), all;
     /* The parts of an all-reduce may each end in a chunk that is not full. */
-    uint64_t ends = 2 * (uint64_t)transport->size;
+    uint64_t ends = 2 * (uint64_t)transport->capacity;
     bool over = __builtin_mul_overflow(each, (uint64_t)messages, &all);
     return over || all > UINT64_MAX / 2 - ends ? UINT64_MAX / 2 : all + ends;
 }
@@ -115,7 +142,9 @@ sgp_status_t sgp_transport_accept(sgp_transport_t *transport, const unsigned cha
     sgp_status_t status = sgp_header_decode(bytes, header, &reason);
     if (status == SGP_OK) {
         if (header->run != transport->run) reason = "it belongs to another run";
-        else if (header->src < 0 || header->src >= transport->size) reason = "no such rank";
+        else if (header->src < 0 || header->src >= transport->capacity) reason = "no such rank";
+        else if (header->incarnation < sgp_fates_incarnation(transport->fates, header->src))
+            reason = "its sender's seat has gone to another";
         else if (header->elements > elements_per_chunk(transport, header->encoding))
             reason = "chunk larger than a chunk can be";
     }

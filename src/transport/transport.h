@@ -3,7 +3,9 @@
  * src/group and src/mixing; a transport knows no algorithm, and no file of this room calls one
  * above it.
  *
- * A transport connects `size` ranks. It moves messages (wire/header.h) from one rank to one or
+ * A transport has `capacity` seats, named by ranks. The first `size` of them have members at the
+ * start; the others are absent (fates.h) until `open` gives them to newcomers, and so is a seat whose
+ * member is gone. Without newcomers capacity is size. It moves messages (wire/header.h) from one rank to one or
  * several others, in chunks of at most `chunk_bytes` of payload, and it owns time and waiting:
  * nothing above it asks the operating system for either. Every transport promises:
  *  - A chunk arrives as it was sent, once. Chunks may arrive in any order, or (on transports that
@@ -27,6 +29,8 @@
  *  - Of an elastic transport the loss or departure of another rank ends no call: chunks to that rank
  *    are dropped, their room comes free, and take_back returns the weights of messages that it had
  *    not released (docs/membership.md, "The lock step"; transport/outstanding.h keeps the books).
+ *  - A newcomer's incarnation is in the headers of its messages. Messages of an earlier member of its
+ *    seat that still arrive are refused.
  *  - After `leave` a rank is gone in order. A rank that ends without it is lost, and so is a rank
  *    that is silent for the peer time limit, where the transport can tell. The others' `fates` show
  *    it within a second, whatever these ranks are doing, and `wait` returns it.
@@ -36,6 +40,7 @@
 #define SGP_TRANSPORT_TRANSPORT_H
 
 #include "base/fork.h"
+#include "net/address.h"
 #include "transport/fates.h"
 #include "wire/header.h"
 
@@ -91,6 +96,12 @@ typedef struct sgp_chunk {
 
 /* After the peer time limit divided by this it counts as silent (fates.h). */
 #define SGP_SILENT_SHARE 3
+
+/* What a newcomer is told of a seat: its latest member, and whether that is there. */
+typedef struct sgp_seat {
+    bool present;
+    uint32_t incarnation; /* present false: of the last member; 0: the seat may never have been used */
+} sgp_seat_t;
 
 typedef struct sgp_transport_counters {
     _Atomic uint64_t refused; /* chunks that arrived and were not accepted */
@@ -159,6 +170,18 @@ typedef struct sgp_transport_ops {
      * nobody takes: those of one channel and destination become one, with the sum of the weights, and
      * the step and id of the latest. NULL: the transport is not elastic. */
     bool (*take_back)(sgp_transport_t *transport, uint32_t channel, sgp_returned_t *returned);
+
+    /* Elastic: gives a seat to a newcomer. From now on this rank sends to it and receives from it. The
+     * seat is absent, or its last member is lost or has left; the callers that keep count of losses
+     * (sgp_fates_changed) have seen that. Chunks of the earlier member that are here stay until they
+     * are released, and its messages come back as before. address: where the newcomer listens, for
+     * those that connect; NULL: it is not called, as by loopback. Waits for no other rank. Not in the
+     * step path.
+     * SGP_ERR_AGAIN: a message to the earlier member is unfinished; nothing has changed.
+     * SGP_ERR_INVALID, logged: no such seat, this rank's own, a member is present, or the incarnation
+     * is not later than that of the last member. NULL: the transport takes no newcomers. */
+    sgp_status_t (*open)(sgp_transport_t *transport, int seat, uint32_t incarnation,
+                         const sgp_address_t *address);
 
     /* From now on this rank absorbs chunks as they arrive (true), or is busy elsewhere (false). May
      * be NULL. */
@@ -234,7 +257,9 @@ typedef struct sgp_rank_name {
 struct sgp_transport {
     const sgp_transport_ops_t *ops;
     int rank;
-    int size;
+    int size;             /* members at the start of the group */
+    int capacity;         /* seats: arrays by rank have so many entries */
+    uint32_t incarnation; /* of this rank: counts the uses of its seat, from 0 */
     uint64_t run;       /* messages of other runs are refused */
     size_t chunk_bytes; /* largest payload of a chunk, a multiple of 64 */
     uint64_t promised;  /* chunks, by prepare */
@@ -297,6 +322,9 @@ static inline bool sgp_transport_take_back(sgp_transport_t *t, uint32_t channel,
                                            sgp_returned_t *returned) {
     return t->ops->take_back && t->ops->take_back(t, channel, returned);
 }
+/* As ops->open. SGP_ERR_UNSUPPORTED, logged: the transport takes no newcomers. */
+sgp_status_t sgp_transport_open(sgp_transport_t *transport, int seat, uint32_t incarnation,
+                                const sgp_address_t *address);
 static inline void sgp_transport_attend(sgp_transport_t *t, bool attends) {
     if (t->ops->attend) t->ops->attend(t, attends);
 }
@@ -358,6 +386,10 @@ bool sgp_transport_has_left(sgp_transport_t *transport, int rank);
 /* Sets the fate of a rank in `fates`, and logs a loss as information: the transport's caller
  * decides whether it is a failure. false: it was known. */
 bool sgp_transport_note(sgp_transport_t *transport, int rank, sgp_fate_t fate, const char *why);
+
+/* For open: whether the seat may be given to that incarnation, as far as the fates and the messages
+ * under way tell. The errors of open. */
+sgp_status_t sgp_transport_check_open(sgp_transport_t *transport, int seat, uint32_t incarnation);
 
 /* For send_begin: a destination is lost, and the transport is not elastic. Cheap as long as no rank is
  * lost. */

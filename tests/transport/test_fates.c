@@ -6,7 +6,7 @@
 
 static sgp_fates_t *make(int size) {
     sgp_fates_t *fates = NULL;
-    assert_int_equal(sgp_fates_create(size, &fates), SGP_OK);
+    assert_int_equal(sgp_fates_create(size, size, &fates), SGP_OK);
     return fates;
 }
 

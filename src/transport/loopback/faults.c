@@ -15,13 +15,14 @@ static sgp_status_t check(const sgp_loopback_options_t *options) {
         return sgp_fail(SGP_ERR_INVALID, "loopback: faults need virtual time");
     for (int i = 0; i < options->fault_count; i++) {
         const sgp_loopback_fault_t *fault = &options->faults[i];
+        int seats = options->seats ? options->seats : options->size;
         bool cut = fault->kind == SGP_FAULT_CUT || fault->kind == SGP_FAULT_CUT_BOTH;
-        if (fault->seat < 0 || fault->seat >= options->size)
+        if (fault->seat < 0 || fault->seat >= seats)
             return sgp_fail(SGP_ERR_INVALID, "loopback: a fault of rank %d, of %d", fault->seat,
-                            options->size);
-        if (cut && (fault->other < 0 || fault->other >= options->size))
+                            seats);
+        if (cut && (fault->other < 0 || fault->other >= seats))
             return sgp_fail(SGP_ERR_INVALID, "loopback: a cut to rank %d, of %d", fault->other,
-                            options->size);
+                            seats);
     }
     return SGP_OK;
 }

@@ -23,7 +23,7 @@ static uint64_t wakes_at(const rank_t *rank, const sgp_context_t *context) {
  * works, or none sleeps. */
 static bool find_next(const sgp_loopback_t *hub, bool *poked, uint64_t *next) {
     bool sleeping = false;
-    for (int r = 0; r < hub->options.size; r++) {
+    for (int r = 0; r < hub->options.seats; r++) {
         const rank_t *rank = &hub->ranks[r];
         if (rank->state != RANK_WORKS) continue;
         for (int c = 0; c < SGP_CONTEXTS; c++) {
@@ -79,7 +79,7 @@ void sgp_virtual_clock_advance(sgp_loopback_t *hub) {
             move_clock(hub, next);
             kill_due(hub);
         }
-        for (int r = 0; r < hub->options.size; r++)
+        for (int r = 0; r < hub->options.seats; r++)
             if (hub->ranks[r].state == RANK_WORKS) woken |= wake_due(&hub->ranks[r]);
     }
 }

@@ -25,9 +25,15 @@ static sgp_region_control_t *control_of(const sgp_heartbeat_t *heartbeat, int ra
     return heartbeat->slots->peers[rank].region.control;
 }
 
+/* The seat has gone to a newcomer, which is not local. */
+static bool is_replaced(const sgp_heartbeat_t *heartbeat, int rank) {
+    return sgp_fates_incarnation(heartbeat->slots->transport.fates, rank) > 0;
+}
+
 static void note(sgp_heartbeat_t *heartbeat, int rank, sgp_fate_t fate, const char *why) {
     heartbeat->beats[rank].gone = true;
     heartbeat->watched[1 + rank].fd = -1;
+    if (is_replaced(heartbeat, rank)) return;
     heartbeat->slots->note(heartbeat->slots, rank, fate, why);
 }
 
@@ -63,7 +69,7 @@ static void look_who_ended(sgp_heartbeat_t *heartbeat, bool followers) {
 
 static void note_silence(sgp_heartbeat_t *heartbeat, int rank, bool silent) {
     sgp_beat_t *beat = &heartbeat->beats[rank];
-    if (beat->noted == silent) return;
+    if (beat->noted == silent || is_replaced(heartbeat, rank)) return;
     beat->noted = silent;
     sgp_slots_note_silence(heartbeat->slots, rank, silent);
 }

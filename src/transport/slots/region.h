@@ -85,7 +85,7 @@ typedef struct sgp_region_part {
 
 typedef struct sgp_region {
     int file; /* memfd; -1: none */
-    int size; /* ranks */
+    int size; /* ranks: the transport's capacity */
     size_t chunk_bytes;
     sgp_region_control_t *control; /* NULL: there is no region */
     sgp_region_part_t parts[SGP_REGION_PARTS];
