@@ -72,7 +72,8 @@ sgp_status_t sgp_fates_create(int capacity, int size, sgp_fates_t **fates) {
         return SGP_ERR_NO_MEMORY;
     }
     for (int r = 0; r < capacity; r++)
-        made->fate[r] = (sgp_fate_t){.state = r < size ? SGP_FATE_PRESENT : SGP_FATE_ABSENT, .of = -1};
+        made->fate[r] =
+            (sgp_fate_t){.state = r < size ? SGP_FATE_PRESENT : SGP_FATE_ABSENT, .of = -1};
     *fates = made;
     return SGP_OK;
 }

@@ -145,8 +145,7 @@ bool sgp_outstanding_is_unfinished(const sgp_transport_t *transport, int rank) {
     const outstanding_t *books = transport->outstanding;
     for (uint32_t r = 0; books && r < books->room; r++) {
         const record_t *record = &books->records[r];
-        if (record->state != RECORD_FREE && record->dst == rank && record->uncommitted)
-            return true;
+        if (record->state != RECORD_FREE && record->dst == rank && record->uncommitted) return true;
     }
     return false;
 }

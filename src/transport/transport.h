@@ -97,10 +97,18 @@ typedef struct sgp_chunk {
 /* After the peer time limit divided by this it counts as silent (fates.h). */
 #define SGP_SILENT_SHARE 3
 
+/* A process that asks to become a member of the running group, and has shaken hands (SGP_PURPOSE_ENTER): it has the key,
+ * and the same version of sgp. */
+typedef struct sgp_visitor {
+    int socket; /* does not block; close it by sgp_fork_close */
+    sgp_address_t from;
+} sgp_visitor_t;
+
 /* What a newcomer is told of a seat: its latest member, and whether that is there. */
 typedef struct sgp_seat {
     bool present;
-    uint32_t incarnation; /* present false: of the last member; 0: the seat may never have been used */
+    uint32_t
+        incarnation; /* present false: of the last member; 0: the seat may never have been used */
 } sgp_seat_t;
 
 typedef struct sgp_transport_counters {
@@ -183,6 +191,17 @@ typedef struct sgp_transport_ops {
     sgp_status_t (*open)(sgp_transport_t *transport, int seat, uint32_t incarnation,
                          const sgp_address_t *address);
 
+    /* From now on processes that ask to join the running group are let in as visitors, or refused (false, the default).
+     * NULL: nobody can call this rank. */
+    void (*admit)(sgp_transport_t *transport, bool admits);
+
+    /* The next visitor; a new one ends a wait. false: none waits. Never blocks. Visitors that nobody takes stay until
+     * admit(false) or destroy; a few wait at most, and others are refused. */
+    bool (*take_visitor)(sgp_transport_t *transport, sgp_visitor_t *visitor);
+
+    /* Where the present member of a seat listens, this rank's own included. false: it is not known. NULL: as admit. */
+    bool (*address_of)(sgp_transport_t *transport, int seat, sgp_address_t *address);
+
     /* From now on this rank absorbs chunks as they arrive (true), or is busy elsewhere (false). May
      * be NULL. */
     void (*attend)(sgp_transport_t *transport, bool attends);
@@ -260,12 +279,12 @@ struct sgp_transport {
     int size;             /* members at the start of the group */
     int capacity;         /* seats: arrays by rank have so many entries */
     uint32_t incarnation; /* of this rank: counts the uses of its seat, from 0 */
-    uint64_t run;       /* messages of other runs are refused */
-    size_t chunk_bytes; /* largest payload of a chunk, a multiple of 64 */
-    uint64_t promised;  /* chunks, by prepare */
-    uint64_t next_id;   /* of this rank's next message */
-    sgp_fates_t *fates; /* of all ranks; owned by the transport, or by the hub of its ranks */
-    atomic_bool failed; /* an error that ends its use has been logged */
+    uint64_t run;         /* messages of other runs are refused */
+    size_t chunk_bytes;   /* largest payload of a chunk, a multiple of 64 */
+    uint64_t promised;    /* chunks, by prepare */
+    uint64_t next_id;     /* of this rank's next message */
+    sgp_fates_t *fates;   /* of all ranks; owned by the transport, or by the hub of its ranks */
+    atomic_bool failed;   /* an error that ends its use has been logged */
     /* Set by the owner before the first message, where can_be_elastic. false: the loss of a rank
      * ends the calls above with SGP_ERR_PEER_LOST, and a rank that ends after it is taken for a
      * consequence (SGP_CAUSE_FOLLOWED). */
@@ -325,6 +344,19 @@ static inline bool sgp_transport_take_back(sgp_transport_t *t, uint32_t channel,
 /* As ops->open. SGP_ERR_UNSUPPORTED, logged: the transport takes no newcomers. */
 sgp_status_t sgp_transport_open(sgp_transport_t *transport, int seat, uint32_t incarnation,
                                 const sgp_address_t *address);
+/* Whether processes can ask this rank to join the running group. */
+static inline bool sgp_transport_can_admit(const sgp_transport_t *t) {
+    return t->ops->admit != NULL;
+}
+static inline void sgp_transport_admit(sgp_transport_t *t, bool admits) {
+    if (t->ops->admit) t->ops->admit(t, admits);
+}
+static inline bool sgp_transport_take_visitor(sgp_transport_t *t, sgp_visitor_t *visitor) {
+    return t->ops->take_visitor && t->ops->take_visitor(t, visitor);
+}
+static inline bool sgp_transport_address_of(sgp_transport_t *t, int seat, sgp_address_t *address) {
+    return t->ops->address_of && t->ops->address_of(t, seat, address);
+}
 static inline void sgp_transport_attend(sgp_transport_t *t, bool attends) {
     if (t->ops->attend) t->ops->attend(t, attends);
 }

@@ -213,8 +213,10 @@ void sgp_hub_end_rank(rank_t *rank, rank_state_t state, bool killed) {
 /* ---- newcomers ---- */
 
 bool sgp_hub_knows(const rank_t *rank, const rank_t *other) {
-    return sgp_fates_incarnation(rank->transport.fates, other->transport.rank) ==
-           other->transport.incarnation;
+    sgp_fates_t *fates = rank->transport.fates;
+    int seat = other->transport.rank;
+    return sgp_fates_of(fates, seat).state != SGP_FATE_ABSENT &&
+           sgp_fates_incarnation(fates, seat) == other->transport.incarnation;
 }
 
 void sgp_hub_open(rank_t *rank, int seat, uint32_t incarnation) {

@@ -41,8 +41,8 @@ struct sgp_loopback {
     delivery_t *given_up; /* held by ranks that are gone, by `after` */
     /* Promised by send_begin and not yet taken by send_next and send_commit; free for that. */
     size_t promised_buffers, promised_deliveries, ready_buffers, ready_deliveries;
-    rank_t *ranks;              /* (options.seats) each with its fates of all */
-    pthread_cond_t parted;      /* a transport was destroyed */
+    rank_t *ranks;         /* (options.seats) each with its fates of all */
+    pthread_cond_t parted; /* a transport was destroyed */
 };
 
 /* For send_begin: allocates so many buffers and deliveries, so that no later step can fail. false: no memory. */

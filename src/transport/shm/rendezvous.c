@@ -163,8 +163,8 @@ static sgp_status_t shake_hands(meeting_t *meeting, int socket, int rank) {
         sgp_fail(status, "a node in %s ended while the nodes were meeting", meeting->at->directory);
     else status = check_hello(meeting, &hello, rank);
     if (status == SGP_OK)
-        status =
-            sgp_region_map(file, hello.capacity, hello.chunk_bytes, &meeting->peers[hello.rank].region);
+        status = sgp_region_map(file, hello.capacity, hello.chunk_bytes,
+                                &meeting->peers[hello.rank].region);
     if (status != SGP_OK) {
         if (file >= 0) close(file);
         sgp_fork_close(socket);

@@ -544,7 +544,8 @@ sgp_status_t sgp_slots_init(sgp_slots_t *slots, const sgp_slots_options_t *optio
     if (status == SGP_OK) status = allocate(slots, slots->transport.capacity, options->size);
     if (status == SGP_OK && options->seats) seat_all(slots, options);
     if (status == SGP_OK)
-        status = sgp_region_create(slots->transport.capacity, slots->transport.chunk_bytes, &slots->own);
+        status =
+            sgp_region_create(slots->transport.capacity, slots->transport.chunk_bytes, &slots->own);
     if (status == SGP_OK) sgp_forked_guard(&slots->transport);
     return status;
 }

@@ -23,7 +23,8 @@ typedef struct sgp_slots_peer {
     sgp_region_t region; /* region.control NULL: it is not local */
     int ring;            /* the part in which its ring to this rank continues */
     bool gone;           /* an elastic transport has given it up: nothing is posted to it */
-    bool retired;        /* and its seat has gone to another, which is not local; the memory stays for the chunks of it
+    bool
+        retired; /* and its seat has gone to another, which is not local; the memory stays for the chunks of it
                             that are held */
 } sgp_slots_peer_t;
 
@@ -50,9 +51,10 @@ typedef struct sgp_slots {
 typedef struct sgp_slots_options {
     const sgp_transport_ops_t *ops; /* borrowed */
     int rank, size;
-    int capacity;            /* 0: size */
-    uint32_t incarnation;    /* of this rank */
-    const sgp_seat_t *seats; /* (capacity) for a newcomer: the others; NULL: the first `size` are there */
+    int capacity;         /* 0: size */
+    uint32_t incarnation; /* of this rank */
+    const sgp_seat_t
+        *seats; /* (capacity) for a newcomer: the others; NULL: the first `size` are there */
     uint64_t run;
     size_t chunk_bytes; /* 0: the default */
 } sgp_slots_options_t;

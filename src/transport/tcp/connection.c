@@ -22,18 +22,28 @@ static void on_closed(uv_handle_t *handle) {
     free(connection);
 }
 
-void sgp_connection_close(sgp_connection_t *connection) {
-    if (connection->state == SGP_CONNECTION_CLOSED) return;
+/* All but the socket. */
+static void end(sgp_connection_t *connection) {
     connection->state = SGP_CONNECTION_CLOSED;
     connection->stalled = false;
     connection->sending = NULL;
     uv_poll_stop(&connection->poll);
     uv_close((uv_handle_t *)&connection->poll, on_closed);
-    sgp_fork_close(connection->socket);
     sgp_handshake_fini(&connection->handshake);
     if (connection->arriving)
         sgp_chunk_pool_give_place(connection->set->pool, connection->arriving);
     connection->arriving = NULL;
+}
+
+void sgp_connection_close(sgp_connection_t *connection) {
+    if (connection->state == SGP_CONNECTION_CLOSED) return;
+    end(connection);
+    sgp_fork_close(connection->socket);
+}
+
+int sgp_connection_detach(sgp_connection_t *connection) {
+    end(connection);
+    return connection->socket;
 }
 
 /* Takes the socket in every case. */

@@ -164,6 +164,9 @@ sgp_arrival_t *sgp_connection_take_arrival(sgp_connection_t *connection, int *da
 /* This thread did not run for `late` nanoseconds until now, so that the peer was not heard. */
 void sgp_connection_forgive(sgp_connection_t *connection, uint64_t late, uint64_t now);
 
+/* Of one that is open: ends the connection here, but for the socket, which is the caller's. */
+int sgp_connection_detach(sgp_connection_t *connection);
+
 /* Closes the socket; its memory is freed later. Fine if it is closed. */
 void sgp_connection_close(sgp_connection_t *connection);
 

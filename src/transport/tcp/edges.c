@@ -6,6 +6,7 @@
 #include "base/fork.h"
 #include "base/logging.h"
 #include "net/socket.h"
+#include "transport/tcp/edges_judge.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -105,8 +106,9 @@ void sgp_edges_heard(sgp_edges_t *edges, sgp_connection_t *connection, sgp_frame
     sgp_rank_name_t name;
     int peer = connection->peer;
     if (kind == SGP_FRAME_LEAVE) heard_leave(edges, connection);
-    if (kind == SGP_FRAME_LEFT && value < (uint32_t)edges->size && (int)value != edges->rank)
-        sgp_losses_leave(&edges->losses, (int)value);
+    bool founder = value < (uint32_t)edges->capacity && (int)value != edges->rank &&
+                   edges->of[value].incarnation == 0; /* frames tell of those (losses.h) */
+    if (kind == SGP_FRAME_LEFT && founder) sgp_losses_leave(&edges->losses, (int)value);
     if (kind == SGP_FRAME_LOST)
         sgp_losses_heard(losses_of(edges), peer, sgp_transport_name(edges->transport, peer, &name),
                          value);
@@ -136,7 +138,7 @@ int sgp_edges_settle(sgp_edges_t *edges) {
 static void tell_losses(sgp_edges_t *edges, sgp_connection_t *connection) {
     sgp_frame_kind_t kind;
     uint32_t value;
-    for (int r = 0; r < edges->size; r++)
+    for (int r = 0; r < edges->capacity; r++)
         if (sgp_losses_frame(&edges->losses, r, &kind, &value))
             sgp_edges_say(edges, connection, kind, value);
 }
@@ -161,9 +163,10 @@ bool sgp_edges_publish(sgp_edges_t *edges,
 
 /* -1: all others are local. */
 static int next_remote(const sgp_edges_t *edges) {
-    for (int i = 1; i < edges->size; i++) {
-        int rank = (edges->rank + i) % edges->size;
-        if (!edges->of[rank].local) return rank;
+    for (int i = 1; i < edges->capacity; i++) {
+        int rank = (edges->rank + i) % edges->capacity;
+        bool absent = sgp_losses_state(&edges->losses, rank) == SGP_FATE_ABSENT;
+        if (!edges->of[rank].local && !absent) return rank;
     }
     return -1;
 }
@@ -175,7 +178,8 @@ static bool has_come(const sgp_edges_t *edges, int rank, const sgp_connection_t 
 }
 
 bool sgp_edges_have_met(const sgp_edges_t *edges) {
-    int next = next_remote(edges), before = (edges->rank + edges->size - 1) % edges->size;
+    int size = edges->transport->size, next = next_remote(edges);
+    int before = (edges->rank + size - 1) % size; /* of the founders, who meet at the start */
     if (next < 0) return true;
     if (!has_come(edges, next, edges->of[next].out)) return false;
     return edges->of[before].local || has_come(edges, before, edges->of[before].in);
@@ -237,60 +241,7 @@ void sgp_edges_take_callers(sgp_edges_t *edges) {
     }
 }
 
-/* ---- judging a peer that has shown who it is ---- */
-
-/* Both sides must be of the same run, size and chunk size. false: the handshake is refused. */
-static bool judge_group(const sgp_edges_t *edges, sgp_handshake_t *handshake) {
-    const sgp_hello_t *theirs = &handshake->theirs, *mine = &edges->connections.hello;
-    if (theirs->run != mine->run) sgp_handshake_refuse(handshake, "it belongs to another run");
-    else if (theirs->size != mine->size)
-        sgp_handshake_refuse(handshake, "it counts %d processes, and here are %d", theirs->size,
-                             mine->size);
-    else if (theirs->fingerprint != mine->fingerprint)
-        sgp_handshake_refuse(handshake, "its chunks have %llu bytes, and here %llu",
-                             (unsigned long long)theirs->fingerprint,
-                             (unsigned long long)mine->fingerprint);
-    else return true;
-    return false;
-}
-
-static bool may_call(const sgp_edges_t *edges, sgp_connection_t *connection) {
-    sgp_handshake_t *handshake = &connection->handshake;
-    char address[SGP_ADDRESS_TEXT];
-    bool open = edges->connections.key || edges->insecure;
-    if (!open && !sgp_address_is_here(&connection->other))
-        sgp_handshake_refuse(handshake,
-                             "%s is another machine, and there is no key: give all nodes the same "
-                             "--key-file, or --insecure",
-                             sgp_address_text(&connection->other, address));
-    else if (handshake->theirs.purpose == SGP_PURPOSE_JOIN)
-        sgp_handshake_refuse(handshake, "the group is full: all %d processes have come",
-                             edges->size);
-    else return judge_group(edges, handshake);
-    return false;
-}
-
-static void judge_caller(sgp_edges_t *edges, sgp_connection_t *connection) {
-    if (!may_call(edges, connection)) return;
-    int rank = connection->handshake.theirs.rank;
-    if (rank < 0 || rank >= edges->size || rank == edges->rank || edges->of[rank].local)
-        sgp_handshake_refuse(&connection->handshake, "rank %d has no business here", rank);
-    else if (edges->of[rank].in)
-        sgp_handshake_refuse(&connection->handshake, "a second node claims rank %d", rank);
-    else {
-        edges->of[rank].in = connection;
-        sgp_connection_accept(connection, rank);
-    }
-}
-
-static void judge_answerer(sgp_edges_t *edges, sgp_connection_t *connection) {
-    int rank = connection->handshake.theirs.rank;
-    if (!judge_group(edges, &connection->handshake)) return;
-    if (rank == connection->peer) sgp_connection_accept(connection, rank);
-    else
-        sgp_handshake_refuse(&connection->handshake, "it has rank %d, and %d was called", rank,
-                             connection->peer);
-}
+/* ---- opening ---- */
 
 /* A caller that is refused may claim any rank, so none is lost by that. */
 static void refused(sgp_edges_t *edges, sgp_connection_t *connection) {
@@ -322,16 +273,29 @@ static void opened(sgp_edges_t *edges, sgp_connection_t *connection) {
     tell_losses(edges, connection);
 }
 
+/* A process that asks to join: the connection becomes the owner's. */
+static void hand_over(sgp_edges_t *edges, sgp_connection_t *connection) {
+    sgp_visitor_t visitor = {.from = connection->other};
+    edges->strangers--;
+    visitor.socket = sgp_connection_detach(connection);
+    edges->closed++;
+    edges->has_visitor |= sgp_visitors_put(edges->visitors, &visitor);
+}
+
 bool sgp_edges_open(sgp_edges_t *edges, sgp_connection_t *connection) {
     for (;;) {
         switch (sgp_connection_open(connection)) {
         case SGP_OPENING_WAITS:
             return false;
         case SGP_OPENING_JUDGE:
-            if (connection->caller) judge_answerer(edges, connection);
-            else judge_caller(edges, connection);
+            sgp_edges_judge(edges, connection);
+            if (connection->state == SGP_CONNECTION_CLOSED) return false;
             break;
         case SGP_OPENING_DONE:
+            if (connection->peer < 0) {
+                hand_over(edges, connection);
+                return false;
+            }
             opened(edges, connection);
             return true;
         case SGP_OPENING_REFUSED:
@@ -375,7 +339,7 @@ void sgp_edges_tick(sgp_edges_t *edges, uint64_t now, uint64_t elapsed, uint64_t
     if (elapsed > 2 * tick_length) forgive(edges, now, elapsed - tick_length);
     for (sgp_connection_t *each = edges->connections.first; each; each = each->next)
         tick(edges, each, now);
-    for (int r = 0; r < edges->size; r++)
+    for (int r = 0; r < edges->capacity; r++)
         if (edges->of[r].called_since && (!edges->leaves || wanted(context, r)))
             sgp_edges_call(edges, r);
 }
@@ -389,7 +353,7 @@ static uint64_t last_heard(const sgp_connection_t *connection, uint64_t now) {
 
 void sgp_edges_tell_silence(sgp_edges_t *edges, uint64_t now,
                             void (*note)(void *owner, int rank, bool silent), void *owner) {
-    for (int r = 0; r < edges->size; r++) {
+    for (int r = 0; r < edges->capacity; r++) {
         sgp_edge_t *edge = &edges->of[r];
         uint64_t out = last_heard(edge->out, now), in = last_heard(edge->in, now);
         uint64_t heard = out > in ? out : in;
@@ -440,22 +404,45 @@ bool sgp_edges_delays_leaving(const sgp_connection_t *connection) {
 /* ---- making ---- */
 
 static void set_addresses(sgp_edges_t *edges, const sgp_tcp_options_t *options) {
-    for (int r = 0; r < edges->size; r++) {
+    int known = options->seats ? edges->capacity : options->size;
+    for (int r = 0; r < known; r++) {
         edges->of[r].address = options->addresses[r];
         edges->of[r].local = options->local && options->local[r];
     }
 }
 
+/* Of a newcomer. */
+static void set_seats(sgp_edges_t *edges, const sgp_tcp_options_t *options) {
+    for (int r = 0; r < edges->capacity; r++) {
+        sgp_seat_t seat = options->seats[r];
+        if (r == edges->rank) seat = (sgp_seat_t){true, options->incarnation};
+        edges->of[r].incarnation = seat.incarnation;
+        sgp_losses_seat(&edges->losses, r, seat.incarnation, seat.present);
+    }
+}
+
+void sgp_edges_seat(sgp_edges_t *edges, int seat, uint32_t incarnation,
+                    const sgp_address_t *address) {
+    sgp_edge_t *edge = &edges->of[seat];
+    if (edge->out) sgp_edges_close(edges, edge->out);
+    if (edge->in) sgp_edges_close(edges, edge->in);
+    *edge = (sgp_edge_t){.address = *address, .incarnation = incarnation};
+    sgp_losses_seat(&edges->losses, seat, incarnation, true);
+    sgp_edges_call_next(edges); /* which may be the newcomer */
+}
+
 sgp_status_t sgp_edges_init(sgp_edges_t *edges, const sgp_tcp_options_t *options,
-                            sgp_transport_t *transport) {
+                            sgp_transport_t *transport, sgp_visitors_t *visitors) {
     int timeout = options->peer_timeout_ms ? options->peer_timeout_ms : SGP_PEER_TIMEOUT_MS;
     *edges = (sgp_edges_t){.transport = transport,
                            .rank = options->rank,
-                           .size = options->size,
+                           .capacity = transport->capacity,
+                           .visitors = visitors,
                            .insecure = options->insecure,
                            .listener = options->listener,
                            .open_timeout = (uint64_t)options->timeout_ms * SGP_MILLISECOND,
                            .peer_timeout = (uint64_t)timeout * SGP_MILLISECOND};
+    int seats = transport->capacity > options->size ? transport->capacity : 0;
     sgp_fork_hold();
     sgp_fork_mark(edges->listener);
     sgp_fork_release();
@@ -467,12 +454,17 @@ sgp_status_t sgp_edges_init(sgp_edges_t *edges, const sgp_tcp_options_t *options
                                                        .size = options->size,
                                                        .run = options->run,
                                                        .fingerprint = transport->chunk_bytes,
+                                                       .incarnation = options->incarnation,
+                                                       .capacity = seats,
                                                        .version = SGP_VERSION}};
-    edges->of = calloc((size_t)edges->size, sizeof *edges->of);
+    edges->of = calloc((size_t)edges->capacity, sizeof *edges->of);
     if (!edges->of)
-        return sgp_fail(SGP_ERR_NO_MEMORY, "tcp: no memory to connect %d nodes", edges->size);
+        return sgp_fail(SGP_ERR_NO_MEMORY, "tcp: no memory to connect %d nodes", edges->capacity);
     set_addresses(edges, options);
-    return sgp_losses_init(&edges->losses, edges->rank, edges->size);
+    sgp_status_t status =
+        sgp_losses_init(&edges->losses, edges->rank, edges->capacity, options->size);
+    if (status == SGP_OK && options->seats) set_seats(edges, options);
+    return status;
 }
 
 void sgp_edges_fini(sgp_edges_t *edges) {

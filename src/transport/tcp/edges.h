@@ -12,11 +12,13 @@
 #include "transport/tcp/connection.h"
 #include "transport/tcp/losses.h"
 #include "transport/tcp/tcp_options.h"
+#include "transport/tcp/visitors.h"
 #include "transport/transport.h"
 
 /* To and from one other rank. */
 typedef struct sgp_edge {
     sgp_address_t address;
+    uint32_t incarnation;  /* of the seat's latest member */
     bool local;            /* reached over shared memory */
     sgp_connection_t *out; /* from this rank; NULL: none yet */
     sgp_connection_t *in;  /* to this rank */
@@ -30,22 +32,24 @@ typedef struct sgp_edge {
 typedef struct sgp_edges {
     sgp_connections_t connections;
     sgp_losses_t losses;
-    sgp_edge_t *of; /* (size) */
+    sgp_edge_t *of; /* (capacity) */
     sgp_transport_t *transport;
-    int rank, size;
+    int rank, capacity;
+    sgp_visitors_t *visitors; /* borrowed */
     sgp_key_t key;
     bool insecure;
     int listener;
     uint64_t open_timeout, peer_timeout; /* nanoseconds */
     unsigned closed;                     /* connections so far */
     int strangers;                       /* callers that have not shaken hands */
+    bool has_visitor;                    /* a new one; the engine tells the owner */
     bool leaves;                         /* this rank leaves in order */
 } sgp_edges_t;
 
-/* options->listener is taken in every case. transport: borrowed, for names and counters.
+/* options->listener is taken in every case. transport, visitors: borrowed.
  * SGP_ERR_NO_MEMORY (logged); sgp_edges_fini is due in every case. */
 sgp_status_t sgp_edges_init(sgp_edges_t *edges, const sgp_tcp_options_t *options,
-                            sgp_transport_t *transport);
+                            sgp_transport_t *transport, sgp_visitors_t *visitors);
 void sgp_edges_fini(sgp_edges_t *edges);
 
 /* Before any call below: the loop in which connections are polled, the pool of their chunks, and
@@ -64,6 +68,10 @@ void sgp_edges_call_next(sgp_edges_t *edges);
 
 /* Takes the callers that wait at the listener. */
 void sgp_edges_take_callers(sgp_edges_t *edges);
+
+/* The seat, whose earlier member is gone and was published, has a new one at that address. */
+void sgp_edges_seat(sgp_edges_t *edges, int seat, uint32_t incarnation,
+                    const sgp_address_t *address);
 
 /* Goes on with a connection that is being opened, or closes it. true: it has just been opened. */
 bool sgp_edges_open(sgp_edges_t *edges, sgp_connection_t *connection);

@@ -104,13 +104,41 @@ static sgp_status_t tcp_receive(sgp_transport_t *transport, sgp_chunk_t *chunk) 
 
 static void tcp_release(sgp_transport_t *transport, sgp_chunk_t *chunk) {
     tcp_t *tcp = tcp_of(transport);
-    if (sgp_slots_is_local(&tcp->slots, chunk->header.src)) {
+    if (sgp_slots_is_of_local(&tcp->slots, chunk)) {
         sgp_slots_release(transport, chunk);
         return;
     }
     sgp_chunk_pool_release(&tcp->engine.pool, chunk->slot);
     chunk->slot = NULL;
     sgp_tcp_engine_wake(&tcp->engine);
+}
+
+/* ---- newcomers ---- */
+
+static sgp_status_t tcp_open(sgp_transport_t *transport, int seat, uint32_t incarnation,
+                             const sgp_address_t *address) {
+    tcp_t *tcp = tcp_of(transport);
+    if (!address)
+        return sgp_fail(SGP_ERR_INVALID, "%s: a newcomer without an address", transport->ops->name);
+    sgp_status_t status = sgp_slots_open_begin(&tcp->slots, seat, incarnation);
+    if (status != SGP_OK) return status;
+    sgp_newcomer_t newcomer = {.seat = seat, .incarnation = incarnation, .address = *address};
+    sgp_tcp_engine_open(&tcp->engine, &newcomer);
+    sgp_slots_open_end(&tcp->slots, seat);
+    return SGP_OK;
+}
+
+static void tcp_admit(sgp_transport_t *transport, bool admits) {
+    sgp_visitors_admit(&tcp_of(transport)->engine.visitors, admits);
+}
+
+static bool tcp_take_visitor(sgp_transport_t *transport, sgp_visitor_t *visitor) {
+    return sgp_visitors_take(&tcp_of(transport)->engine.visitors, visitor);
+}
+
+static bool tcp_address_of(sgp_transport_t *transport, int seat, sgp_address_t *address) {
+    *address = *sgp_tcp_engine_address(&tcp_of(transport)->engine, seat);
+    return address->length > 0;
 }
 
 /* ---- losses and the end ---- */
@@ -166,7 +194,8 @@ static void tcp_destroy(sgp_transport_t *transport) {
         .has_ended = tcp_has_ended, .prepare = tcp_prepare, .unprepare = sgp_slots_unprepare,      \
         .send_begin = tcp_send_begin, .send_next = sgp_slots_send_next,                            \
         .send_chunk = sgp_slots_send_chunk, .send_commit = tcp_send_commit,                        \
-        .send_abandon = tcp_send_abandon, .take_back = sgp_slots_take_back,                        \
+        .send_abandon = tcp_send_abandon, .take_back = sgp_slots_take_back, .open = tcp_open,      \
+        .admit = tcp_admit, .take_visitor = tcp_take_visitor, .address_of = tcp_address_of,        \
         .attend = sgp_slots_attend, .keep_close = sgp_slots_keep_close, .receive = tcp_receive,    \
         .release = tcp_release, .agent_start = sgp_slots_agent_start,                              \
         .agent_join = sgp_slots_agent_join, .lock = sgp_slots_lock, .unlock = sgp_slots_unlock,    \
@@ -178,7 +207,7 @@ static void tcp_destroy(sgp_transport_t *transport) {
 static const sgp_transport_ops_t tcp_ops = OPS("tcp"), auto_ops = OPS("auto");
 
 static const sgp_transport_ops_t *ops_of(const sgp_tcp_options_t *options) {
-    for (int r = 0; options->local && r < options->size; r++)
+    for (int r = 0; options->local && !options->seats && r < options->size; r++)
         if (options->local[r] && r != options->rank) return &auto_ops;
     return &tcp_ops;
 }
@@ -190,6 +219,9 @@ static sgp_status_t make(const sgp_tcp_options_t *options, tcp_t **tcp) {
     sgp_slots_options_t slots = {.ops = ops_of(options),
                                  .rank = options->rank,
                                  .size = options->size,
+                                 .capacity = options->capacity,
+                                 .incarnation = options->incarnation,
+                                 .seats = options->seats,
                                  .run = options->run,
                                  .chunk_bytes = options->chunk_bytes};
     *tcp = made;

@@ -103,6 +103,13 @@ static void end_arriving(sgp_traffic_t *traffic, sgp_flow_t *flow, const sgp_hea
 
 /* ---- posts ---- */
 
+void sgp_traffic_seat(sgp_traffic_t *traffic, int rank) {
+    sgp_flow_t *flow = &traffic->flows[rank];
+    *flow = (sgp_flow_t){.gone = false};
+    sgp_post_list_take(&flow->queue);
+    traffic->due = true;
+}
+
 bool sgp_traffic_waits_for(const sgp_traffic_t *traffic, int rank) {
     return traffic->flows[rank].queue.first != NULL;
 }
@@ -129,7 +136,7 @@ static void queue_posts(sgp_traffic_t *traffic, sgp_post_t *post) {
         begin_posting(traffic, post);
         sgp_post_list_insert(&traffic->flows[post->dst].queue, post);
     }
-    for (int r = 0; r < traffic->edges->size; r++)
+    for (int r = 0; r < traffic->edges->capacity; r++)
         if (sgp_traffic_waits_for(traffic, r)) sgp_edges_call(traffic->edges, r);
 }
 
@@ -148,7 +155,7 @@ void sgp_traffic_give_up(sgp_traffic_t *traffic, int rank) {
 
 /* A rank that hears of the departure takes a missing edge for a sign that nothing more comes. */
 static bool edges_are_missing(const sgp_traffic_t *traffic) {
-    for (int r = 0; r < traffic->edges->size; r++) {
+    for (int r = 0; r < traffic->edges->capacity; r++) {
         const sgp_connection_t *out = traffic->edges->of[r].out;
         bool open = out && out->state == SGP_CONNECTION_OPEN;
         if (!open && sgp_traffic_waits_for(traffic, r)) return true;
@@ -382,7 +389,7 @@ static void feed_all(sgp_traffic_t *traffic) {
 
 /* Of a receiver that has stopped, and is not known to be lost yet. */
 static void end_long_pauses(sgp_traffic_t *traffic, uint64_t now) {
-    for (int r = 0; r < traffic->edges->size; r++) {
+    for (int r = 0; r < traffic->edges->capacity; r++) {
         sgp_flow_t *flow = &traffic->flows[r];
         if (!flow->allowed || now - flow->allowed_at < MOST_PAUSE) continue;
         flow->allowed = 0;
@@ -409,7 +416,8 @@ static void tell_released(sgp_traffic_t *traffic, sgp_arrival_t *arrival) {
     for (sgp_arrival_t *next; arrival; arrival = next) {
         sgp_connection_t *in = traffic->edges->of[arrival->src].in;
         next = arrival->next;
-        if (in) sgp_edges_say(traffic->edges, in, SGP_FRAME_RELEASED, arrival->ticket);
+        bool present = arrival->header.incarnation == traffic->edges->of[arrival->src].incarnation;
+        if (in && present) sgp_edges_say(traffic->edges, in, SGP_FRAME_RELEASED, arrival->ticket);
         sgp_chunk_pool_give_place(traffic->pool, arrival);
     }
 }
@@ -427,7 +435,7 @@ bool sgp_traffic_has_left(const sgp_traffic_t *traffic) {
     const sgp_connection_t *each = traffic->edges->connections.first;
     for (; each; each = each->next)
         if (sgp_edges_delays_leaving(each)) return false;
-    for (int r = 0; r < traffic->edges->size; r++)
+    for (int r = 0; r < traffic->edges->capacity; r++)
         if (sgp_traffic_waits_for(traffic, r)) return false;
     return true;
 }
@@ -494,10 +502,13 @@ void sgp_traffic_look(sgp_traffic_t *traffic) {
 sgp_status_t sgp_traffic_init(sgp_traffic_t *traffic, sgp_edges_t *edges, sgp_chunk_pool_t *pool,
                               sgp_slots_t *slots) {
     *traffic = (sgp_traffic_t){.edges = edges, .pool = pool, .slots = slots};
-    traffic->flows = calloc((size_t)edges->size, sizeof *traffic->flows);
+    traffic->flows = calloc((size_t)edges->capacity, sizeof *traffic->flows);
     if (!traffic->flows)
-        return sgp_fail(SGP_ERR_NO_MEMORY, "tcp: no memory to connect %d nodes", edges->size);
-    for (int r = 0; r < edges->size; r++) sgp_post_list_take(&traffic->flows[r].queue);
+        return sgp_fail(SGP_ERR_NO_MEMORY, "tcp: no memory to connect %d nodes", edges->capacity);
+    for (int r = 0; r < edges->capacity; r++) {
+        sgp_post_list_take(&traffic->flows[r].queue);
+        traffic->flows[r].gone = sgp_losses_state(&edges->losses, r) == SGP_FATE_ABSENT;
+    }
     return SGP_OK;
 }
 

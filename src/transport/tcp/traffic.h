@@ -28,7 +28,7 @@ typedef struct sgp_traffic {
     sgp_edges_t *edges;
     sgp_chunk_pool_t *pool;
     sgp_slots_t *slots;
-    sgp_flow_t *flows;       /* (size) */
+    sgp_flow_t *flows;       /* (capacity) */
     sgp_scheduler_t in, out; /* of the links into this rank and out of it */
     bool due;                /* messages have begun or ended since the schedulers were asked */
     unsigned closed;         /* of edges->closed, as many were looked at */
@@ -57,6 +57,9 @@ void sgp_traffic_retry(sgp_traffic_t *traffic);
 
 /* The rank is gone: drops all posts to it, now and later. */
 void sgp_traffic_give_up(sgp_traffic_t *traffic, int rank);
+
+/* The rank, which had been given up, is another process now. All posts to the earlier one were collected. */
+void sgp_traffic_seat(sgp_traffic_t *traffic, int rank);
 
 /* Posts wait for the rank. */
 bool sgp_traffic_waits_for(const sgp_traffic_t *traffic, int rank);

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who may open an edge to this rank, or ask to join the group: a part of edges.c, which alone calls it. In the progress
+ * thread. */
+#ifndef SGP_TRANSPORT_TCP_EDGES_JUDGE_H
+#define SGP_TRANSPORT_TCP_EDGES_JUDGE_H
+
+#include "transport/tcp/edges.h"
+
+/* The peer has shown who it is: accepts or refuses it, or closes the connection to a newcomer that this rank does not know
+ * yet, which calls again. */
+void sgp_edges_judge(sgp_edges_t *edges, sgp_connection_t *connection);
+
+#endif
