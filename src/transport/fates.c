@@ -24,7 +24,10 @@ struct sgp_fates {
     int *order;           /* (size) ranks, as they changed */
     void (*told)(void *context, int rank);
     void *context;
-    latest_t *latest; /* (size) */
+    latest_t *latest;         /* (size) */
+    _Atomic uint8_t *silence; /* (size) reasons; written with the lock held */
+    _Atomic uint32_t silent;  /* ranks with one */
+    _Atomic uint32_t absences;
     _Atomic uint32_t changes;
     _Atomic uint32_t events;
     atomic_int first_lost; /* -1 */
@@ -60,9 +63,10 @@ sgp_status_t sgp_fates_create(int size, sgp_fates_t **fates) {
     made->why = calloc((size_t)size, sizeof *made->why);
     made->order = calloc((size_t)size, sizeof *made->order);
     made->latest = calloc((size_t)size, sizeof *made->latest);
+    made->silence = calloc((size_t)size, sizeof *made->silence);
     pthread_mutex_init(&made->lock, NULL);
     atomic_init(&made->first_lost, -1);
-    if (!made->fate || !made->why || !made->order || !made->latest) {
+    if (!made->fate || !made->why || !made->order || !made->latest || !made->silence) {
         sgp_fates_destroy(made);
         return SGP_ERR_NO_MEMORY;
     }
@@ -79,6 +83,7 @@ void sgp_fates_destroy(sgp_fates_t *fates) {
     free(fates->why);
     free(fates->order);
     free(fates->latest);
+    free(fates->silence);
     free(fates);
 }
 
@@ -112,6 +117,15 @@ static void count_event(sgp_fates_t *fates, int rank, bool silent) {
     atomic_store(&fates->events, number);
 }
 
+/* Lock held. true: the rank is silent by that, or not any more. */
+static bool set_silence(sgp_fates_t *fates, int rank, uint8_t reasons) {
+    uint8_t before = atomic_exchange(&fates->silence[rank], reasons);
+    if (!reasons == !before) return false;
+    if (reasons) atomic_fetch_add(&fates->silent, 1);
+    else atomic_fetch_sub(&fates->silent, 1);
+    return true;
+}
+
 bool sgp_fates_set(sgp_fates_t *fates, int rank, sgp_fate_t fate, const char *why) {
     pthread_mutex_lock(&fates->lock);
     bool changes = fates->fate[rank].state == SGP_FATE_PRESENT;
@@ -120,6 +134,7 @@ bool sgp_fates_set(sgp_fates_t *fates, int rank, sgp_fate_t fate, const char *wh
         fates->fate[rank] = fate;
         fates->why[rank] = why ? strdup(why) : NULL;
         fates->order[count] = rank;
+        set_silence(fates, rank, 0);
         if (fate.state == SGP_FATE_LOST) note_first(fates, rank);
         count_event(fates, rank, false);
         atomic_store(&fates->changes, count + 1);
@@ -128,13 +143,30 @@ bool sgp_fates_set(sgp_fates_t *fates, int rank, sgp_fate_t fate, const char *wh
     return changes;
 }
 
-bool sgp_fates_set_silent(sgp_fates_t *fates, int rank, bool silent) {
+bool sgp_fates_set_silent(sgp_fates_t *fates, int rank, sgp_silence_t reason, bool holds) {
     pthread_mutex_lock(&fates->lock);
-    bool changes =
-        fates->fate[rank].state == SGP_FATE_PRESENT && fates->latest[rank].silent != silent;
-    if (changes) count_event(fates, rank, silent);
+    uint8_t reasons = atomic_load(&fates->silence[rank]);
+    reasons = (uint8_t)(holds ? reasons | reason : reasons & ~(unsigned)reason);
+    bool changes = fates->fate[rank].state == SGP_FATE_PRESENT && set_silence(fates, rank, reasons);
+    if (changes) count_event(fates, rank, reasons != 0);
     pthread_mutex_unlock(&fates->lock);
     return changes;
+}
+
+unsigned sgp_fates_silence(const sgp_fates_t *fates, int rank) {
+    return atomic_load_explicit(&fates->silence[rank], memory_order_acquire);
+}
+
+uint32_t sgp_fates_silent_ranks(const sgp_fates_t *fates) {
+    return atomic_load_explicit(&fates->silent, memory_order_acquire);
+}
+
+uint32_t sgp_fates_absences(const sgp_fates_t *fates) {
+    return atomic_load_explicit(&fates->absences, memory_order_acquire);
+}
+
+void sgp_fates_note_absence(sgp_fates_t *fates) {
+    atomic_fetch_add(&fates->absences, 1);
 }
 
 uint32_t sgp_fates_events(const sgp_fates_t *fates) {

@@ -89,7 +89,10 @@ typedef struct sgp_chunk {
 /* The default of the peer time limit: a rank that is silent for so long is lost. */
 #define SGP_PEER_TIMEOUT_MS 10000
 
-/* After the peer time limit divided by this it counts as silent (fates.h). */
+/* Elastic: the default of suspect_ms. A rank of which nothing has been heard for so long is silent (fates.h). */
+#define SGP_SUSPECT_MS 500
+
+/* Not elastic: after the peer time limit divided by this it counts as silent (fates.h). */
 #define SGP_SILENT_SHARE 3
 
 typedef struct sgp_transport_counters {
@@ -159,6 +162,15 @@ typedef struct sgp_transport_ops {
      * nobody takes: those of one channel and destination become one, with the sum of the weights, and
      * the step and id of the latest. NULL: the transport is not elastic. */
     bool (*take_back)(sgp_transport_t *transport, uint32_t channel, sgp_returned_t *returned);
+
+    /* Elastic: nanoseconds since the last byte of that rank, as far as the transport knows; 0: it hears it. NULL: it cannot
+     * tell. Any thread. */
+    uint64_t (*silence)(sgp_transport_t *transport, int rank);
+
+    /* Elastic: sets the fate of a present rank, as the owner has found it: LOST, after a silence that others confirm, or
+     * because others say so; LEFT. Its chunks are treated as by a loss that the transport has noticed itself, for this rank
+     * alone. No effect on a rank that is gone. NULL: not elastic. */
+    void (*give_up)(sgp_transport_t *transport, int rank, sgp_fate_t fate, const char *why);
 
     /* From now on this rank absorbs chunks as they arrive (true), or is busy elsewhere (false). May
      * be NULL. */
@@ -245,6 +257,9 @@ struct sgp_transport {
      * ends the calls above with SGP_ERR_PEER_LOST, and a rank that ends after it is taken for a
      * consequence (SGP_CAUSE_FOLLOWED). */
     atomic_bool elastic;
+    /* Set by the owner of an elastic one: the transport itself loses no rank for silence, and is told by give_up. Deaths that
+     * are certain it notes as before. */
+    atomic_bool confirms;
     uint32_t events_seen;                /* of fates, by wait */
     struct sgp_outstanding *outstanding; /* NULL: no message was begun; outstanding.h */
     bool virtual_time;                   /* its clock stands still while its ranks work */
@@ -296,6 +311,14 @@ static inline bool sgp_transport_can_be_elastic(const sgp_transport_t *t) {
 static inline bool sgp_transport_take_back(sgp_transport_t *t, uint32_t channel,
                                            sgp_returned_t *returned) {
     return t->ops->take_back && t->ops->take_back(t, channel, returned);
+}
+/* As ops->silence; 0 where there is none. */
+static inline uint64_t sgp_transport_silence(sgp_transport_t *t, int rank) {
+    return t->ops->silence ? t->ops->silence(t, rank) : 0;
+}
+static inline void sgp_transport_give_up(sgp_transport_t *t, int rank, sgp_fate_t fate,
+                                         const char *why) {
+    if (t->ops->give_up) t->ops->give_up(t, rank, fate, why);
 }
 static inline void sgp_transport_attend(sgp_transport_t *t, bool attends) {
     if (t->ops->attend) t->ops->attend(t, attends);

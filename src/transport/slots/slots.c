@@ -45,7 +45,7 @@ void sgp_slots_note(void *owner, int rank, sgp_fate_t fate, const char *why) {
 
 void sgp_slots_note_silence(void *owner, int rank, bool silent) {
     sgp_slots_t *slots = owner;
-    if (sgp_fates_set_silent(slots->transport.fates, rank, silent))
+    if (sgp_fates_set_silent(slots->transport.fates, rank, SGP_SILENCE_UNHEARD, silent))
         sgp_region_ring_doorbell(&slots->own);
 }
 
