@@ -16,6 +16,10 @@ typedef struct latest {
     uint64_t noticed;
 } latest_t;
 
+typedef struct pulse {
+    _Atomic uint64_t step, digest;
+} pulse_t;
+
 /* A loss or departure keeps its place here until the seat is opened again, so as many are kept as
  * there are seats, however many members there have been. */
 struct sgp_fates {
@@ -27,7 +31,12 @@ struct sgp_fates {
     _Atomic uint32_t *incarnation; /* (capacity) */
     void (*told)(void *context, int rank);
     void *context;
-    latest_t *latest; /* (capacity) */
+    latest_t *latest;         /* (capacity) */
+    _Atomic uint8_t *silence; /* (capacity) reasons; written with the lock held */
+    _Atomic uint32_t silent;  /* ranks with one */
+    _Atomic uint32_t absences;
+    pulse_t *pulses; /* (capacity) */
+    _Atomic uint32_t digests;
     _Atomic uint32_t changes;
     _Atomic uint32_t events;
     atomic_int first_lost; /* -1 */
@@ -65,9 +74,12 @@ sgp_status_t sgp_fates_create(int capacity, int size, sgp_fates_t **fates) {
     made->change = calloc(seats, sizeof *made->change);
     made->incarnation = calloc(seats, sizeof *made->incarnation);
     made->latest = calloc(seats, sizeof *made->latest);
+    made->pulses = calloc(seats, sizeof *made->pulses);
+    made->silence = calloc(seats, sizeof *made->silence);
     pthread_mutex_init(&made->lock, NULL);
     atomic_init(&made->first_lost, -1);
-    if (!made->fate || !made->why || !made->change || !made->incarnation || !made->latest) {
+    if (!made->fate || !made->why || !made->change || !made->incarnation || !made->latest ||
+        !made->silence || !made->pulses) {
         sgp_fates_destroy(made);
         return SGP_ERR_NO_MEMORY;
     }
@@ -87,6 +99,8 @@ void sgp_fates_destroy(sgp_fates_t *fates) {
     free(fates->change);
     free(fates->incarnation);
     free(fates->latest);
+    free(fates->silence);
+    free(fates->pulses);
     free(fates);
 }
 
@@ -120,6 +134,15 @@ static void count_event(sgp_fates_t *fates, int rank, bool silent, bool opened) 
     atomic_store(&fates->events, number);
 }
 
+/* Lock held. true: the rank is silent by that, or not any more. */
+static bool set_silence(sgp_fates_t *fates, int rank, uint8_t reasons) {
+    uint8_t before = atomic_exchange(&fates->silence[rank], reasons);
+    if (!reasons == !before) return false;
+    if (reasons) atomic_fetch_add(&fates->silent, 1);
+    else atomic_fetch_sub(&fates->silent, 1);
+    return true;
+}
+
 bool sgp_fates_set(sgp_fates_t *fates, int rank, sgp_fate_t fate, const char *why) {
     pthread_mutex_lock(&fates->lock);
     bool changes = fates->fate[rank].state == SGP_FATE_PRESENT;
@@ -128,6 +151,7 @@ bool sgp_fates_set(sgp_fates_t *fates, int rank, sgp_fate_t fate, const char *wh
         fates->fate[rank] = fate;
         fates->why[rank] = why ? strdup(why) : NULL;
         fates->change[rank] = count + 1;
+        set_silence(fates, rank, 0);
         if (fate.state == SGP_FATE_LOST) note_first(fates, rank);
         count_event(fates, rank, false, false);
         atomic_store(&fates->changes, count + 1);
@@ -171,6 +195,8 @@ bool sgp_fates_open(sgp_fates_t *fates, int rank, uint32_t incarnation) {
         fates->why[rank] = NULL;
         fates->change[rank] = 0;
         atomic_store(&fates->incarnation[rank], incarnation);
+        atomic_store(&fates->pulses[rank].step, 0);
+        atomic_store(&fates->pulses[rank].digest, 0);
         if (atomic_load(&fates->first_lost) == rank) find_first(fates);
         count_event(fates, rank, false, true);
     }
@@ -182,13 +208,47 @@ uint32_t sgp_fates_incarnation(const sgp_fates_t *fates, int rank) {
     return atomic_load_explicit(&fates->incarnation[rank], memory_order_acquire);
 }
 
-bool sgp_fates_set_silent(sgp_fates_t *fates, int rank, bool silent) {
+bool sgp_fates_set_silent(sgp_fates_t *fates, int rank, sgp_silence_t reason, bool holds) {
     pthread_mutex_lock(&fates->lock);
-    bool changes =
-        fates->fate[rank].state == SGP_FATE_PRESENT && fates->latest[rank].silent != silent;
-    if (changes) count_event(fates, rank, silent, false);
+    uint8_t reasons = atomic_load(&fates->silence[rank]);
+    reasons = (uint8_t)(holds ? reasons | reason : reasons & ~(unsigned)reason);
+    bool changes = fates->fate[rank].state == SGP_FATE_PRESENT && set_silence(fates, rank, reasons);
+    if (changes) count_event(fates, rank, reasons != 0, false);
     pthread_mutex_unlock(&fates->lock);
     return changes;
+}
+
+unsigned sgp_fates_silence(const sgp_fates_t *fates, int rank) {
+    return atomic_load_explicit(&fates->silence[rank], memory_order_acquire);
+}
+
+uint32_t sgp_fates_silent_ranks(const sgp_fates_t *fates) {
+    return atomic_load_explicit(&fates->silent, memory_order_acquire);
+}
+
+void sgp_fates_note_pulse(sgp_fates_t *fates, int rank, sgp_pulse_t pulse) {
+    pulse_t *known = &fates->pulses[rank];
+    atomic_store_explicit(&known->step, pulse.step, memory_order_relaxed);
+    if (atomic_exchange(&known->digest, pulse.digest) != pulse.digest)
+        atomic_fetch_add(&fates->digests, 1);
+}
+
+sgp_pulse_t sgp_fates_pulse(const sgp_fates_t *fates, int rank) {
+    const pulse_t *known = &fates->pulses[rank];
+    return (sgp_pulse_t){atomic_load_explicit(&known->step, memory_order_relaxed),
+                         atomic_load_explicit(&known->digest, memory_order_relaxed)};
+}
+
+uint32_t sgp_fates_digests(const sgp_fates_t *fates) {
+    return atomic_load_explicit(&fates->digests, memory_order_acquire);
+}
+
+uint32_t sgp_fates_absences(const sgp_fates_t *fates) {
+    return atomic_load_explicit(&fates->absences, memory_order_acquire);
+}
+
+void sgp_fates_note_absence(sgp_fates_t *fates) {
+    atomic_fetch_add(&fates->absences, 1);
 }
 
 uint32_t sgp_fates_events(const sgp_fates_t *fates) {

@@ -42,6 +42,8 @@
 #include "base/fork.h"
 #include "net/address.h"
 #include "transport/fates.h"
+#include "transport/pace.h"
+#include "transport/patience.h"
 #include "wire/header.h"
 
 #include <sgp/status.h>
@@ -90,12 +92,6 @@ typedef struct sgp_chunk {
     void *slot;          /* the transport's */
     uint32_t record;     /* the sender's (outstanding.h), for release */
 } sgp_chunk_t;
-
-/* The default of the peer time limit: a rank that is silent for so long is lost. */
-#define SGP_PEER_TIMEOUT_MS 10000
-
-/* After the peer time limit divided by this it counts as silent (fates.h). */
-#define SGP_SILENT_SHARE 3
 
 /* A process that asks to become a member of the running group, and has shaken hands (SGP_PURPOSE_ENTER): it has the key,
  * and the same version of sgp. */
@@ -202,6 +198,15 @@ typedef struct sgp_transport_ops {
     /* Where the present member of a seat listens, this rank's own included. false: it is not known. NULL: as admit. */
     bool (*address_of)(sgp_transport_t *transport, int seat, sgp_address_t *address);
 
+    /* Elastic: nanoseconds since the last byte of that rank, as far as the transport knows; 0: it hears it. NULL: it cannot
+     * tell. Any thread. */
+    uint64_t (*silence)(sgp_transport_t *transport, int rank);
+
+    /* Elastic: sets the fate of a present rank, as the owner has found it: LOST, after a silence that others confirm, or
+     * because others say so; LEFT. Its chunks are treated as by a loss that the transport has noticed itself, for this rank
+     * alone. No effect on a rank that is gone. NULL: not elastic. */
+    void (*give_up)(sgp_transport_t *transport, int rank, sgp_fate_t fate, const char *why);
+
     /* From now on this rank absorbs chunks as they arrive (true), or is busy elsewhere (false). May
      * be NULL. */
     void (*attend)(sgp_transport_t *transport, bool attends);
@@ -289,7 +294,12 @@ struct sgp_transport {
      * ends the calls above with SGP_ERR_PEER_LOST, and a rank that ends after it is taken for a
      * consequence (SGP_CAUSE_FOLLOWED). */
     atomic_bool elastic;
-    uint32_t events_seen;                /* of fates, by wait */
+    /* Set by the owner of an elastic one: the transport itself loses no rank for silence, and is told by give_up. Deaths that
+     * are certain it notes as before. */
+    atomic_bool confirms;
+    sgp_pace_t pace;         /* of an elastic one: sgp_transport_at */
+    _Atomic uint64_t digest; /* of the owner's view, which its heartbeats say; set by the owner */
+    uint32_t events_seen;    /* of fates, by wait */
     struct sgp_outstanding *outstanding; /* NULL: no message was begun; outstanding.h */
     bool virtual_time;                   /* its clock stands still while its ranks work */
     bool
@@ -302,6 +312,18 @@ struct sgp_transport {
 static inline uint64_t sgp_transport_now(sgp_transport_t *t) {
     return t->ops->now(t);
 }
+/* The mixing begins that step: its number travels with the heartbeats, and from here on a thread that neither waits nor
+ * begins another step hangs (pace.h). No effect unless the transport is elastic. */
+static inline void sgp_transport_at(sgp_transport_t *t, uint64_t step) {
+    if (t->elastic) sgp_pace_step(&t->pace, step, sgp_transport_now(t));
+}
+
+/* A collective call begins, or something else that takes as long as it takes: nobody calls this rank hung before its next
+ * step. */
+static inline void sgp_transport_rest(sgp_transport_t *t) {
+    if (t->elastic) sgp_pace_rest(&t->pace);
+}
+
 /* As ops->wait. Inside of a public call (base/call.h) it may return to the caller's caller in between, with nothing
  * locked; SGP_ERR_INTERRUPTED: that call is being cancelled. */
 sgp_status_t sgp_transport_wait(sgp_transport_t *transport, uint64_t deadline);
@@ -356,6 +378,14 @@ static inline bool sgp_transport_take_visitor(sgp_transport_t *t, sgp_visitor_t 
 }
 static inline bool sgp_transport_address_of(sgp_transport_t *t, int seat, sgp_address_t *address) {
     return t->ops->address_of && t->ops->address_of(t, seat, address);
+}
+/* As ops->silence; 0 where there is none. */
+static inline uint64_t sgp_transport_silence(sgp_transport_t *t, int rank) {
+    return t->ops->silence ? t->ops->silence(t, rank) : 0;
+}
+static inline void sgp_transport_give_up(sgp_transport_t *t, int rank, sgp_fate_t fate,
+                                         const char *why) {
+    if (t->ops->give_up) t->ops->give_up(t, rank, fate, why);
 }
 static inline void sgp_transport_attend(sgp_transport_t *t, bool attends) {
     if (t->ops->attend) t->ops->attend(t, attends);

@@ -7,6 +7,7 @@
 #include "transport/contexts.h"
 #include "transport/loopback/arrivals.h"
 #include "transport/loopback/faults.h"
+#include "transport/loopback/hearing.h"
 #include "transport/loopback/loopback.h" /* its options alone */
 
 #include <pthread.h>
@@ -41,6 +42,7 @@ struct sgp_loopback {
     delivery_t *given_up; /* held by ranks that are gone, by `after` */
     /* Promised by send_begin and not yet taken by send_next and send_commit; free for that. */
     size_t promised_buffers, promised_deliveries, ready_buffers, ready_deliveries;
+    sgp_hearing_t hearing;
     rank_t *ranks;         /* (options.seats) each with its fates of all */
     pthread_cond_t parted; /* a transport was destroyed */
 };
@@ -69,6 +71,8 @@ void sgp_hub_release(sgp_loopback_t *hub, delivery_t *delivery);
  * and wakes all others. The caller advances the clock. No effect on a rank that is gone. */
 void sgp_hub_end_rank(rank_t *rank, rank_state_t state, bool killed);
 
+/* The rank is lost or gone for `of` alone: sets its fate there, and drops the deliveries of `of` to it. */
+void sgp_hub_give_up(rank_t *of, int rank, sgp_fate_t fate, const char *why);
 /* Whether a rank knows the present member of another's seat, be it there or gone: not before it has opened the seat. */
 bool sgp_hub_knows(const rank_t *rank, const rank_t *other);
 

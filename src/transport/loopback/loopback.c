@@ -354,6 +354,21 @@ static sgp_status_t loopback_open(sgp_transport_t *transport, int seat, uint32_t
     return status;
 }
 
+static uint64_t loopback_silence(sgp_transport_t *transport, int other) {
+    sgp_loopback_t *hub = rank_of(transport)->hub;
+    pthread_mutex_lock(&hub->lock);
+    uint64_t silence = sgp_hearing_silence(hub, transport->rank, other);
+    pthread_mutex_unlock(&hub->lock);
+    return silence;
+}
+
+static void loopback_give_up(sgp_transport_t *transport, int other, sgp_fate_t fate,
+                             const char *why) {
+    rank_t *rank = rank_of(transport);
+    if (begin_call(rank)) sgp_hub_give_up(rank, other, fate, why);
+    end_call(rank);
+}
+
 static sgp_status_t loopback_receive(sgp_transport_t *transport, sgp_chunk_t *chunk) {
     rank_t *rank = rank_of(transport);
     for (;;) {
@@ -411,6 +426,8 @@ static const sgp_transport_ops_t loopback_ops = {
     .send_abandon = loopback_send_abandon,
     .take_back = loopback_take_back,
     .open = loopback_open,
+    .silence = loopback_silence,
+    .give_up = loopback_give_up,
     .receive = loopback_receive,
     .release = loopback_release,
     .agent_start = loopback_agent_start,
@@ -475,6 +492,7 @@ static void rank_init(rank_t *rank, sgp_loopback_t *hub, int number) {
 
 static void free_hub(sgp_loopback_t *hub) {
     sgp_faults_fini(&hub->faults);
+    sgp_hearing_fini(&hub->hearing);
     for (int r = 0; hub->ranks && r < hub->options.seats; r++)
         sgp_fates_destroy(hub->ranks[r].transport.fates);
     free(hub->ranks);
@@ -497,11 +515,13 @@ sgp_status_t sgp_loopback_create(const sgp_loopback_options_t *options, sgp_loop
     if (!made) return sgp_fail(SGP_ERR_NO_MEMORY, "loopback: no memory for a hub");
     made->options = *options;
     if (!made->options.chunk_bytes) made->options.chunk_bytes = SGP_CHUNK_BYTES;
+    if (!made->options.suspect_ns) made->options.suspect_ns = SGP_SUSPECT_MS * SGP_MILLISECOND;
     if (!made->options.seats) made->options.seats = options->size;
     made->ranks = calloc((size_t)made->options.seats, sizeof *made->ranks);
     if (!made->ranks || !make_fates(made))
         status = sgp_fail(SGP_ERR_NO_MEMORY, "loopback: no memory for %d ranks", options->size);
     if (status == SGP_OK) status = sgp_faults_init(&made->faults, options);
+    if (status == SGP_OK) status = sgp_hearing_init(&made->hearing, &made->options);
     if (status != SGP_OK) {
         free_hub(made);
         return status;
@@ -540,6 +560,7 @@ static sgp_status_t join(sgp_loopback_t *hub, int seat) {
     uint32_t incarnation = used ? rank->transport.incarnation + 1 : 0;
     seat_all(hub, fates, seat, incarnation);
     sgp_hub_clear(rank);
+    sgp_hearing_seat(hub, seat);
     sgp_outstanding_fini(&rank->transport);
     sgp_fates_destroy(rank->transport.fates);
     begin_rank(rank, seat, incarnation, fates);
