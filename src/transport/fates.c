@@ -176,9 +176,9 @@ static void find_first(sgp_fates_t *fates) {
     atomic_store(&fates->first_lost, first);
 }
 
-void sgp_fates_seat(sgp_fates_t *fates, int rank, uint32_t incarnation, bool present) {
+void sgp_fates_seat(sgp_fates_t *fates, int rank, uint32_t incarnation, sgp_fate_state_t state) {
     pthread_mutex_lock(&fates->lock);
-    fates->fate[rank].state = present ? SGP_FATE_PRESENT : SGP_FATE_ABSENT;
+    fates->fate[rank].state = state;
     atomic_store(&fates->incarnation[rank], incarnation);
     pthread_mutex_unlock(&fates->lock);
 }

@@ -85,9 +85,9 @@ bool sgp_fates_set(sgp_fates_t *fates, int rank, sgp_fate_t fate, const char *wh
 
 sgp_fate_t sgp_fates_of(sgp_fates_t *fates, int rank);
 
-/* The members that a newcomer finds, before anybody else reads the table. present false: the last
- * one is gone, or the seat was never used. No event. */
-void sgp_fates_seat(sgp_fates_t *fates, int rank, uint32_t incarnation, bool present);
+/* The members that a newcomer finds, before anybody else reads the table. state: PRESENT, LEFT (gone in whichever way) or
+ * ABSENT. Counts as no change and no event. */
+void sgp_fates_seat(sgp_fates_t *fates, int rank, uint32_t incarnation, sgp_fate_state_t state);
 
 /* The seat is given to a newcomer, which is present from now on: an event. false: its present member
  * has this incarnation or a later one, or an earlier one that is present; nothing changes. */

@@ -100,11 +100,10 @@ typedef struct sgp_visitor {
     sgp_address_t from;
 } sgp_visitor_t;
 
-/* What a newcomer is told of a seat: its latest member, and whether that is there. */
+/* What a newcomer is told of a seat: its latest member. */
 typedef struct sgp_seat {
-    bool present;
-    uint32_t
-        incarnation; /* present false: of the last member; 0: the seat may never have been used */
+    sgp_fate_state_t state; /* PRESENT; LEFT: it is gone, whichever way; ABSENT: the seat was never used */
+    uint32_t incarnation;
 } sgp_seat_t;
 
 typedef struct sgp_transport_counters {

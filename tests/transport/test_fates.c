@@ -195,12 +195,15 @@ static void test_a_newcomers_table(void **state) {
     uint32_t seen[3] = {0};
     sgp_fate_event_t event;
     assert_int_equal(sgp_fates_create(3, 0, &fates), SGP_OK);
-    sgp_fates_seat(fates, 0, 4, true);
-    sgp_fates_seat(fates, 1, 2, false);
+    sgp_fates_seat(fates, 0, 4, SGP_FATE_PRESENT);
+    sgp_fates_seat(fates, 1, 2, SGP_FATE_LEFT);
     assert_int_equal(take(fates, seen, &event), -1);
     assert_int_equal(sgp_fates_incarnation(fates, 0), 4);
-    assert_int_equal(sgp_fates_of(fates, 1).state, SGP_FATE_ABSENT);
+    assert_int_equal(sgp_fates_of(fates, 2).state, SGP_FATE_ABSENT);
+    assert_int_equal(sgp_fates_changes(fates), 0);
+    assert_false(sgp_fates_open(fates, 1, 2));
     assert_true(sgp_fates_open(fates, 1, 3));
+    assert_true(sgp_fates_open(fates, 2, 0));
     sgp_fates_destroy(fates);
 }
 

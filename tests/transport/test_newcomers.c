@@ -67,13 +67,14 @@ static void found_tcp(world_t *world) {
 
 static world_t found(bool tcp) {
     world_t world = {.tcp = tcp};
+    for (int r = FOUNDERS; r < SEATS; r++) world.seats[r].state = SGP_FATE_ABSENT;
     sgp_loopback_options_t options = {.size = FOUNDERS, .seats = SEATS, .chunk_bytes = CHUNK};
     atomic_store(&ranks_failures, 0);
     if (tcp) found_tcp(&world);
     else assert_int_equal(sgp_loopback_create(&options, &world.hub), SGP_OK);
     for (int r = 0; r < FOUNDERS; r++) {
         if (!tcp) world.of[r] = sgp_loopback_transport(world.hub, r);
-        world.seats[r].present = true;
+        world.seats[r].state = SGP_FATE_PRESENT;
         be_elastic(world.of[r], 4);
     }
     return world;
@@ -81,7 +82,7 @@ static world_t found(bool tcp) {
 
 /* A newcomer takes the seat; nobody has opened it. */
 static sgp_transport_t *enter(world_t *world, int seat, uint32_t incarnation) {
-    world->seats[seat] = (sgp_seat_t){true, incarnation};
+    world->seats[seat] = (sgp_seat_t){SGP_FATE_PRESENT, incarnation};
     if (world->tcp) world->of[seat] = connect_tcp(world, seat, listen_for(world, seat));
     else assert_int_equal(sgp_loopback_join(world->hub, seat, &world->of[seat]), SGP_OK);
     assert_int_equal(world->of[seat]->incarnation, incarnation);
@@ -106,7 +107,7 @@ static void enter_expected(world_t *world, int seat, uint32_t incarnation) {
         open_everywhere(world, seat);
         return;
     }
-    world->seats[seat] = (sgp_seat_t){true, incarnation};
+    world->seats[seat] = (sgp_seat_t){SGP_FATE_PRESENT, incarnation};
     int listener = listen_for(world, seat);
     open_everywhere(world, seat);
     world->of[seat] = connect_tcp(world, seat, listener);
@@ -117,7 +118,7 @@ static void enter_expected(world_t *world, int seat, uint32_t incarnation) {
 static void part(world_t *world, int seat, bool leaves) {
     sgp_transport_t *gone = world->of[seat];
     world->of[seat] = NULL;
-    world->seats[seat].present = false;
+    world->seats[seat].state = SGP_FATE_LEFT;
     if (leaves) sgp_transport_leave(gone, sgp_transport_now(gone) + FAR);
     sgp_transport_destroy(gone);
     for (int r = 0; r < SEATS; r++)

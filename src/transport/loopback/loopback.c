@@ -544,7 +544,9 @@ static void seat_all(const sgp_loopback_t *hub, sgp_fates_t *fates, int own, uin
     for (int r = 0; r < hub->options.seats; r++) {
         const rank_t *rank = &hub->ranks[r];
         bool present = r == own || rank->state == RANK_WORKS;
-        sgp_fates_seat(fates, r, r == own ? incarnation : rank->transport.incarnation, present);
+        sgp_fate_state_t gone = rank->state == RANK_ABSENT ? SGP_FATE_ABSENT : SGP_FATE_LEFT;
+        sgp_fates_seat(fates, r, r == own ? incarnation : rank->transport.incarnation,
+                       present ? SGP_FATE_PRESENT : gone);
     }
 }
 

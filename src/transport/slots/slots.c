@@ -529,8 +529,8 @@ static sgp_status_t allocate(sgp_slots_t *slots, int capacity, int size) {
 static void seat_all(sgp_slots_t *slots, const sgp_slots_options_t *options) {
     for (int r = 0; r < slots->transport.capacity; r++) {
         sgp_seat_t seat = options->seats[r];
-        if (r == options->rank) seat = (sgp_seat_t){true, options->incarnation};
-        sgp_fates_seat(slots->transport.fates, r, seat.incarnation, seat.present);
+        if (r == options->rank) seat = (sgp_seat_t){SGP_FATE_PRESENT, options->incarnation};
+        sgp_fates_seat(slots->transport.fates, r, seat.incarnation, seat.state);
     }
 }
 

@@ -415,9 +415,9 @@ static void set_addresses(sgp_edges_t *edges, const sgp_tcp_options_t *options) 
 static void set_seats(sgp_edges_t *edges, const sgp_tcp_options_t *options) {
     for (int r = 0; r < edges->capacity; r++) {
         sgp_seat_t seat = options->seats[r];
-        if (r == edges->rank) seat = (sgp_seat_t){true, options->incarnation};
+        if (r == edges->rank) seat = (sgp_seat_t){SGP_FATE_PRESENT, options->incarnation};
         edges->of[r].incarnation = seat.incarnation;
-        sgp_losses_seat(&edges->losses, r, seat.incarnation, seat.present);
+        sgp_losses_seat(&edges->losses, r, seat.incarnation, seat.state == SGP_FATE_PRESENT);
     }
 }
 

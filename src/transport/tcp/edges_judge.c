@@ -26,15 +26,16 @@ static bool judge_group(const sgp_edges_t *edges, sgp_handshake_t *handshake) {
     return false;
 }
 
-/* false: the handshake is refused. */
-static bool may_visit(const sgp_edges_t *edges, sgp_handshake_t *handshake) {
+/* A process that asks to join the running group. One for which there is no place now calls again. */
+static void judge_visitor(sgp_edges_t *edges, sgp_connection_t *connection) {
+    sgp_handshake_t *handshake = &connection->handshake;
     const char *mine = edges->connections.hello.version, *theirs = handshake->theirs.version;
-    const char *refusal = sgp_visitors_refusal(edges->visitors);
     if (strcmp(theirs, mine) != 0)
         sgp_handshake_refuse(handshake, "it has sgp %s, and here is %s", theirs, mine);
-    else if (refusal) sgp_handshake_refuse(handshake, "%s", refusal);
-    else return true;
-    return false;
+    else if (!sgp_visitors_are_admitted(edges->visitors))
+        sgp_handshake_refuse(handshake, "the group takes no newcomers");
+    else if (sgp_visitors_are_many(edges->visitors)) sgp_edges_close(edges, connection);
+    else sgp_connection_accept(connection, -1);
 }
 
 static bool may_call(const sgp_edges_t *edges, sgp_connection_t *connection) {
@@ -49,7 +50,7 @@ static bool may_call(const sgp_edges_t *edges, sgp_connection_t *connection) {
     else if (handshake->theirs.purpose == SGP_PURPOSE_JOIN)
         sgp_handshake_refuse(handshake, "the group is full: all %d processes have come",
                              edges->transport->size);
-    else if (handshake->theirs.purpose == SGP_PURPOSE_ENTER) return may_visit(edges, handshake);
+    else if (handshake->theirs.purpose == SGP_PURPOSE_ENTER) return true;
     else return judge_group(edges, handshake);
     return false;
 }
@@ -65,7 +66,7 @@ static void judge_caller(sgp_edges_t *edges, sgp_connection_t *connection) {
     if (!may_call(edges, connection)) return;
     int rank = connection->handshake.theirs.rank;
     if (connection->handshake.theirs.purpose == SGP_PURPOSE_ENTER) {
-        sgp_connection_accept(connection, -1);
+        judge_visitor(edges, connection);
         return;
     }
     if (rank < 0 || rank >= edges->capacity || rank == edges->rank || edges->of[rank].local)

@@ -6,7 +6,8 @@
 #include <string.h>
 
 void sgp_visitors_init(sgp_visitors_t *visitors) {
-    *visitors = (sgp_visitors_t){.count = 0};
+    visitors->admitted = false;
+    atomic_init(&visitors->count, 0);
     pthread_mutex_init(&visitors->lock, NULL);
 }
 
@@ -27,22 +28,20 @@ void sgp_visitors_admit(sgp_visitors_t *visitors, bool admits) {
     pthread_mutex_unlock(&visitors->lock);
 }
 
-/* Lock held. */
-static const char *refusal(const sgp_visitors_t *visitors) {
-    if (!visitors->admitted) return "the group takes no newcomers: it has no free seats";
-    return visitors->count < SGP_MOST_VISITORS ? NULL : "too many ask to join at once: try again";
+bool sgp_visitors_are_admitted(sgp_visitors_t *visitors) {
+    pthread_mutex_lock(&visitors->lock);
+    bool admitted = visitors->admitted;
+    pthread_mutex_unlock(&visitors->lock);
+    return admitted;
 }
 
-const char *sgp_visitors_refusal(sgp_visitors_t *visitors) {
-    pthread_mutex_lock(&visitors->lock);
-    const char *reason = refusal(visitors);
-    pthread_mutex_unlock(&visitors->lock);
-    return reason;
+bool sgp_visitors_are_many(const sgp_visitors_t *visitors) {
+    return visitors->count >= SGP_MOST_VISITORS;
 }
 
 bool sgp_visitors_put(sgp_visitors_t *visitors, const sgp_visitor_t *visitor) {
     pthread_mutex_lock(&visitors->lock);
-    bool taken = !refusal(visitors);
+    bool taken = visitors->admitted && !sgp_visitors_are_many(visitors);
     if (taken) visitors->waiting[visitors->count++] = *visitor;
     pthread_mutex_unlock(&visitors->lock);
     if (!taken) sgp_fork_close(visitor->socket);
@@ -50,6 +49,7 @@ bool sgp_visitors_put(sgp_visitors_t *visitors, const sgp_visitor_t *visitor) {
 }
 
 bool sgp_visitors_take(sgp_visitors_t *visitors, sgp_visitor_t *visitor) {
+    if (!atomic_load_explicit(&visitors->count, memory_order_relaxed)) return false;
     pthread_mutex_lock(&visitors->lock);
     bool found = visitors->count > 0;
     if (found) {

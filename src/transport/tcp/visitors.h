@@ -15,7 +15,7 @@
 typedef struct sgp_visitors {
     pthread_mutex_t lock; /* of all below */
     bool admitted;
-    int count;
+    atomic_int count;
     sgp_visitor_t waiting[SGP_MOST_VISITORS]; /* the earliest first */
 } sgp_visitors_t;
 
@@ -25,8 +25,10 @@ void sgp_visitors_fini(sgp_visitors_t *visitors); /* closes the sockets */
 /* Without admission, those that wait are sent away. */
 void sgp_visitors_admit(sgp_visitors_t *visitors, bool admits);
 
-/* NULL: another one may wait. Otherwise the reason (static) to refuse it. */
-const char *sgp_visitors_refusal(sgp_visitors_t *visitors);
+bool sgp_visitors_are_admitted(sgp_visitors_t *visitors);
+
+/* As many wait as may. */
+bool sgp_visitors_are_many(const sgp_visitors_t *visitors);
 
 /* Takes the socket. false: there is no room any more, and the socket is closed. */
 bool sgp_visitors_put(sgp_visitors_t *visitors, const sgp_visitor_t *visitor);
