@@ -64,6 +64,11 @@ typedef struct sgp_group_options {
      * fails for that. Their mixers send nothing to it and wait for nothing from it, sgp_mixer_average leaves it out, and
      * from then on the graph is that of the nodes that are left. 0: the loss of a node ends the calls of all others. */
     uint64_t elastic;
+
+    /* Of an elastic group, the same on all nodes: nodes there can be at a time, those that come later among them. More than
+     * the size: nodes can join while the others train, at the address of any node, over tcp; "shm" excludes that. Without a
+     * key these are processes of the same machine, unless insecure; a launcher's own key is not used. 0: the size. */
+    uint64_t capacity;
 } sgp_group_options_t;
 
 /* Joins, and blocks until all nodes have; at most join_timeout_ms. Copies options. Sets *group only on

@@ -27,8 +27,8 @@ struct sgp_group {
     sgp_agreement_t agreement;
     sgp_origin_t *origin; /* owned, or NULL */
     char *loss_file;      /* owned, or NULL */
-    bool *participants;   /* (size) in the last barrier or gather */
-    uint32_t *seen;       /* (size) events taken (sgp_fates_next_event) */
+    bool *participants;   /* (capacity) in the last barrier or gather */
+    uint32_t *seen;       /* (capacity) events taken (sgp_fates_next_event) */
     uint32_t events;      /* all of these have been looked at */
     sgp_call_t *call;     /* the public call that runs, or was left in the middle */
     bool owns_call;       /* a group that was split off shares that of the whole */
@@ -43,9 +43,10 @@ sgp_status_t sgp_group_create(sgp_transport_t *transport, int timeout_ms, sgp_gr
     made->transport = transport;
     made->sharing = made;
     made->timeout = (uint64_t)(timeout_ms > 0 ? timeout_ms : DEFAULT_TIMEOUT_MS) * SGP_MILLISECOND;
-    made->others = calloc((size_t)transport->size, sizeof *made->others);
-    made->seen = calloc((size_t)transport->size, sizeof *made->seen);
-    made->participants = malloc((size_t)transport->size * sizeof *made->participants);
+    size_t capacity = (size_t)transport->capacity;
+    made->others = calloc(capacity, sizeof *made->others);
+    made->seen = calloc(capacity, sizeof *made->seen);
+    made->participants = calloc(capacity, sizeof *made->participants);
     sgp_status_t status =
         made->others && made->seen && made->participants
             ? sgp_inbox_create(transport, &made->inbox)
@@ -67,7 +68,8 @@ sgp_status_t sgp_group_create(sgp_transport_t *transport, int timeout_ms, sgp_gr
         free(made);
         return status;
     }
-    memset(made->participants, true, (size_t)transport->size * sizeof *made->participants);
+    for (int r = 0; r < transport->capacity; r++)
+        made->participants[r] = sgp_fates_of(transport->fates, r).state != SGP_FATE_ABSENT;
     for (int r = 0, i = 0; r < transport->size; r++)
         if (r != transport->rank) made->others[i++] = (sgp_destination_t){.dst = r, .weight = 1};
     *group = made;

@@ -58,7 +58,7 @@ void sgp_group_set_timeout(sgp_group_t *group, uint64_t timeout);
 /* The next step of the group's own messages; all ranks count alike. */
 uint64_t sgp_group_next_sequence(sgp_group_t *group);
 
-/* (size - 1) every rank but this one, each of weight 1. */
+/* (size - 1) every founder but this one, each of weight 1. */
 const sgp_destination_t *sgp_group_others(const sgp_group_t *group);
 
 /* ---- an elastic group (agree_call.h) ---- */

@@ -2,6 +2,7 @@
 /* sgp_group_join: options and environment, the endpoints of all processes, and a transport between
  * them. */
 #include "base/abi.h"
+#include "base/constants.h"
 #include "base/logging.h"
 #include "group/agree_call.h"
 #include "group/group_internal.h"
@@ -27,6 +28,7 @@ typedef struct plan {
     sgp_transport_choice_t transport;
     const char *interface, *ports;
     bool keyed, insecure, elastic;
+    uint64_t capacity; /* as given; 0: the size */
     sgp_key_t key;
     int join_timeout_ms, timeout_ms, peer_timeout_ms;
     sgp_deadline_t deadline;
@@ -70,6 +72,9 @@ static sgp_status_t check_options(const sgp_group_options_t *options) {
     if (options->elastic > 1)
         return sgp_fail(SGP_ERR_INVALID, "group: elastic is %" PRIu64 ", must be 0 or 1",
                         options->elastic);
+    if (options->capacity > SGP_MOST_PROCESSES)
+        return sgp_fail(SGP_ERR_INVALID, "group: a capacity of %" PRIu64 ", must be at most %d",
+                        options->capacity, SGP_MOST_PROCESSES);
     return SGP_OK;
 }
 
@@ -79,6 +84,7 @@ static sgp_status_t make_plan(const sgp_group_options_t *options, plan_t *plan) 
                      .ports = either(options->ports, "SGP_PORTS"),
                      .insecure = options->insecure || (insecure && strcmp(insecure, "0") != 0),
                      .elastic = options->elastic == 1,
+                     .capacity = options->capacity,
                      .timeout_ms = options->timeout_ms};
     sgp_status_t status = sgp_placement_find(options, &plan->placement);
     const sgp_launcher_t *launcher = plan->placement.launcher;
@@ -116,10 +122,32 @@ static bool is_shared(const char *directory) {
     return false;
 }
 
+static int size_of(const plan_t *plan) {
+    return plan->placement.size > 0 ? plan->placement.size : 1;
+}
+
+static bool takes_newcomers(const plan_t *plan) {
+    return plan->capacity > (uint64_t)size_of(plan);
+}
+
+static sgp_status_t check_capacity(const plan_t *plan) {
+    if (plan->capacity && plan->capacity < (uint64_t)size_of(plan))
+        return sgp_fail(SGP_ERR_INVALID, "group: a capacity of %" PRIu64 " for %d nodes",
+                        plan->capacity, size_of(plan));
+    if (takes_newcomers(plan) && !plan->elastic)
+        return sgp_fail(SGP_ERR_INVALID,
+                        "group: nodes can join later only if the group is elastic");
+    if (takes_newcomers(plan) && plan->transport == SGP_CHOICE_SHM)
+        return sgp_fail(SGP_ERR_UNSUPPORTED, "group: nodes that join later are reached over tcp: "
+                                             "the transport must be auto or tcp, not shm");
+    return SGP_OK;
+}
+
 /* Whether all processes share memory for certain: such processes meet in the directory and need no
  * endpoints. */
 static bool all_share_memory(const plan_t *plan) {
     const sgp_placement_t *placement = &plan->placement;
+    if (takes_newcomers(plan)) return false;
     if (!placement->launcher) return true;
     if (placement->launcher != &sgp_launcher_directory) return false;
     if (placement->size <= 1 || plan->transport == SGP_CHOICE_SHM || !placement->rendezvous)
@@ -181,6 +209,19 @@ static sgp_status_t listen_first(const plan_t *plan, sgp_endpoint_t *mine, int *
     return status;
 }
 
+/* Of a group of one, to which others come later. */
+static sgp_status_t exchange_alone(const plan_t *plan, sgp_endpoint_t *mine, int *listener,
+                                   sgp_endpoint_t **all) {
+    mine->rank = 0;
+    mine->size = 1;
+    sgp_status_t status = listen_first(plan, mine, listener);
+    if (status != SGP_OK) return status;
+    *all = malloc(sizeof **all);
+    if (!*all) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for an endpoint");
+    **all = *mine;
+    return SGP_OK;
+}
+
 static sgp_status_t exchange_endpoints(const plan_t *plan, sgp_endpoint_t *mine, int *listener,
                                        sgp_endpoint_t **all) {
     const sgp_launcher_t *launcher = plan->placement.launcher;
@@ -190,6 +231,8 @@ static sgp_status_t exchange_endpoints(const plan_t *plan, sgp_endpoint_t *mine,
                                .insecure = plan->insecure,
                                .interface = plan->interface,
                                .ports = plan->ports};
+    if (!launcher || (launcher == &sgp_launcher_directory && size_of(plan) == 1))
+        return exchange_alone(plan, mine, listener, all);
     sgp_status_t status = launcher->private_channel ? listen_first(plan, mine, listener) : SGP_OK;
     return status == SGP_OK ? launcher->exchange(&exchange, mine, listener, all) : status;
 }
@@ -201,6 +244,10 @@ static int time_to_connect(const plan_t *plan) {
     return left > LEAST_MS ? left : LEAST_MS;
 }
 
+static bool has_private_channel(const plan_t *plan) {
+    return plan->placement.launcher && plan->placement.launcher->private_channel;
+}
+
 /* Takes the listener. */
 static sgp_status_t connect_all(plan_t *plan, sgp_endpoint_t *all, int rank, int listener,
                                 sgp_group_t **group) {
@@ -209,7 +256,8 @@ static sgp_status_t connect_all(plan_t *plan, sgp_endpoint_t *all, int rank, int
                                      .rank = rank,
                                      .size = all[rank].size,
                                      .listener = listener,
-                                     .answers = !plan->placement.launcher->private_channel,
+                                     .answers = !has_private_channel(plan),
+                                     .capacity = (int)plan->capacity,
                                      .key = plan->keyed ? &plan->key : NULL,
                                      .insecure = plan->insecure,
                                      .timeout_ms = time_to_connect(plan),
@@ -224,7 +272,8 @@ static sgp_status_t join_by_endpoints(plan_t *plan, sgp_group_t **group) {
     const sgp_placement_t *placement = &plan->placement;
     sgp_endpoint_t mine, *all = NULL;
     int listener = -1;
-    sgp_status_t status = sgp_endpoint_init(&mine, placement->launcher->private_channel);
+    bool secret = has_private_channel(plan) && !takes_newcomers(plan); /* they would not know it */
+    sgp_status_t status = sgp_endpoint_init(&mine, secret);
     if (status != SGP_OK) return status;
     mine.rank = placement->rank;
     mine.size = placement->size;
@@ -259,6 +308,7 @@ static sgp_status_t join_group(const sgp_group_options_t *options, sgp_group_t *
     plan_t plan;
     sgp_status_t status = check_options(options);
     if (status == SGP_OK) status = make_plan(options, &plan);
+    if (status == SGP_OK) status = check_capacity(&plan);
     if (status != SGP_OK) return status;
     if (plan.transport == SGP_CHOICE_MPI) status = join_by_mpi(&plan, group);
     else if (all_share_memory(&plan)) status = join_by_memory(&plan, group);
