@@ -172,7 +172,7 @@ static sgp_status_t attempt(sgp_mixer_t *mixer, average_t *average, exchange_t *
 /* Each attempt that is made again has lost a node. sums: (SUMS) of this segment. */
 static sgp_status_t average_settled(sgp_mixer_t *mixer, average_t *average, double *sums) {
     uint64_t deadline = sgp_transport_now(mixer->transport) + sgp_group_timeout(mixer->group);
-    size_t size = (size_t)mixer->size;
+    size_t size = (size_t)mixer->transport->capacity;
     exchange_t *exchange = calloc(1, sizeof *exchange + size * sizeof *exchange->all);
     bool *there = calloc(size, sizeof *there), again = true;
     sgp_status_t status = SGP_OK;

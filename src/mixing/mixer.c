@@ -44,8 +44,9 @@ static sgp_status_t check(const sgp_mixer_options_t *options) {
 static sgp_status_t allocate(sgp_mixer_t *mixer, float *vector) {
     mixer->all = vector;
     if (!vector) mixer->all = mixer->own = sgp_memory_alloc(mixer->all_length * sizeof *mixer->all);
-    mixer->to = calloc((size_t)mixer->size + 1, sizeof *mixer->to);
-    mixer->weights = calloc((size_t)mixer->size, sizeof *mixer->weights);
+    size_t seats = (size_t)sgp_group_transport(mixer->group)->capacity;
+    mixer->to = calloc(seats + 1, sizeof *mixer->to);
+    mixer->weights = calloc(seats, sizeof *mixer->weights);
     if (!mixer->all || !mixer->to || !mixer->weights)
         return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu numbers", mixer->all_length);
     mixer->z = mixer->all + mixer->first;

@@ -33,9 +33,10 @@ sgp_segment_t sgp_segment_of(size_t length, int rank, int size) {
 }
 
 sgp_status_t sgp_reducer_init(sgp_reducer_t *reducer, sgp_group_t *group, size_t length) {
-    size_t size = (size_t)sgp_group_size(group), rank = (size_t)sgp_group_rank(group);
+    sgp_transport_t *transport = sgp_group_transport(group);
+    size_t size = (size_t)transport->capacity, rank = (size_t)sgp_group_rank(group);
     *reducer = (sgp_reducer_t){.inbox = sgp_group_inbox(group),
-                               .transport = sgp_group_transport(group),
+                               .transport = transport,
                                .rank = (int)rank,
                                .size = (int)size,
                                .length = length};
@@ -57,8 +58,11 @@ sgp_status_t sgp_reducer_init(sgp_reducer_t *reducer, sgp_group_t *group, size_t
         reducer->everyone[i - 1] = (sgp_destination_t){.dst = other, .weight = 1};
         reducer->owners[i].dst = other;
     }
-    for (size_t r = 0; reducer->place && r < size; r++) reducer->place[r] = (int)r;
-    reducer->takes_part = (int)size;
+    reducer->takes_part = reducer->place ? 0 : (int)size;
+    for (size_t r = 0; reducer->place && r < size; r++) {
+        bool absent = sgp_fates_of(transport->fates, (int)r).state == SGP_FATE_ABSENT;
+        reducer->place[r] = absent ? -1 : reducer->takes_part++;
+    }
     return SGP_OK;
 }
 

@@ -421,7 +421,7 @@ static sgp_status_t async_create(sgp_mixer_t *mixer) {
     async_t *async = calloc(1, sizeof *async);
     mixer->extra = async;
     if (!async) return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for its algorithm");
-    size_t size = (size_t)mixer->size, buffers = mixer->length - mixer->count;
+    size_t size = (size_t)mixer->transport->capacity, buffers = mixer->length - mixer->count;
     async->senders = calloc(size, sizeof *async->senders);
     async->sent = calloc(size, sizeof *async->sent);
     async->to = calloc(size, sizeof *async->to);

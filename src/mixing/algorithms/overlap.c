@@ -97,7 +97,7 @@ static sgp_status_t overlap_create(sgp_mixer_t *mixer) {
     size_t buffers = mixer->length - mixer->count;
     overlap->settled = mixer->round;
     overlap->senders = calloc(sgp_holes_degree(mixer) + 1, sizeof *overlap->senders);
-    overlap->to = calloc((size_t)mixer->size, sizeof *overlap->to);
+    overlap->to = calloc((size_t)mixer->transport->capacity, sizeof *overlap->to);
     overlap->buffers = sgp_memory_alloc((buffers + 1) * sizeof *overlap->buffers);
     if (!overlap->senders || !overlap->to || !overlap->buffers)
         return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu buffers", buffers);
