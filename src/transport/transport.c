@@ -68,7 +68,7 @@ sgp_status_t sgp_transport_check_open(sgp_transport_t *transport, int seat, uint
 }
 
 sgp_status_t sgp_transport_open(sgp_transport_t *transport, int seat, uint32_t incarnation,
-                                const sgp_address_t *address) {
+                                const struct sgp_address *address) {
     if (transport->ops->open) return transport->ops->open(transport, seat, incarnation, address);
     return sgp_fail(SGP_ERR_UNSUPPORTED, "%s: no newcomers can join", transport->ops->name);
 }

@@ -40,7 +40,6 @@
 #define SGP_TRANSPORT_TRANSPORT_H
 
 #include "base/fork.h"
-#include "net/address.h"
 #include "transport/fates.h"
 #include "transport/pace.h"
 #include "transport/patience.h"
@@ -53,6 +52,8 @@
 #include <stdint.h>
 
 typedef struct sgp_transport sgp_transport_t;
+struct sgp_address; /* net/address.h */
+struct sgp_visitor; /* transport/visitor.h */
 
 /* A receiver of a message, and the push-sum weight sent to it; the payload is the same for all. */
 typedef struct sgp_destination {
@@ -93,16 +94,10 @@ typedef struct sgp_chunk {
     uint32_t record;     /* the sender's (outstanding.h), for release */
 } sgp_chunk_t;
 
-/* A process that asks to become a member of the running group, and has shaken hands (SGP_PURPOSE_ENTER): it has the key,
- * and the same version of sgp. */
-typedef struct sgp_visitor {
-    int socket; /* does not block; close it by sgp_fork_close */
-    sgp_address_t from;
-} sgp_visitor_t;
-
 /* What a newcomer is told of a seat: its latest member. */
 typedef struct sgp_seat {
-    sgp_fate_state_t state; /* PRESENT; LEFT: it is gone, whichever way; ABSENT: the seat was never used */
+    sgp_fate_state_t
+        state; /* PRESENT; LEFT: it is gone, whichever way; ABSENT: the seat was never used */
     uint32_t incarnation;
 } sgp_seat_t;
 
@@ -184,7 +179,7 @@ typedef struct sgp_transport_ops {
      * SGP_ERR_INVALID, logged: no such seat, this rank's own, a member is present, or the incarnation
      * is not later than that of the last member. NULL: the transport takes no newcomers. */
     sgp_status_t (*open)(sgp_transport_t *transport, int seat, uint32_t incarnation,
-                         const sgp_address_t *address);
+                         const struct sgp_address *address);
 
     /* From now on processes that ask to join the running group are let in as visitors, or refused (false, the default).
      * NULL: nobody can call this rank. */
@@ -192,10 +187,10 @@ typedef struct sgp_transport_ops {
 
     /* The next visitor; a new one ends a wait. false: none waits. Never blocks. Visitors that nobody takes stay until
      * admit(false) or destroy; a few wait at most, and others are refused. */
-    bool (*take_visitor)(sgp_transport_t *transport, sgp_visitor_t *visitor);
+    bool (*take_visitor)(sgp_transport_t *transport, struct sgp_visitor *visitor);
 
     /* Where the present member of a seat listens, this rank's own included. false: it is not known. NULL: as admit. */
-    bool (*address_of)(sgp_transport_t *transport, int seat, sgp_address_t *address);
+    bool (*address_of)(sgp_transport_t *transport, int seat, struct sgp_address *address);
 
     /* Elastic: nanoseconds since the last byte of that rank, as far as the transport knows; 0: it hears it. NULL: it cannot
      * tell. Any thread. */
@@ -364,7 +359,7 @@ static inline bool sgp_transport_take_back(sgp_transport_t *t, uint32_t channel,
 }
 /* As ops->open. SGP_ERR_UNSUPPORTED, logged: the transport takes no newcomers. */
 sgp_status_t sgp_transport_open(sgp_transport_t *transport, int seat, uint32_t incarnation,
-                                const sgp_address_t *address);
+                                const struct sgp_address *address);
 /* Whether processes can ask this rank to join the running group. */
 static inline bool sgp_transport_can_admit(const sgp_transport_t *t) {
     return t->ops->admit != NULL;
@@ -372,10 +367,11 @@ static inline bool sgp_transport_can_admit(const sgp_transport_t *t) {
 static inline void sgp_transport_admit(sgp_transport_t *t, bool admits) {
     if (t->ops->admit) t->ops->admit(t, admits);
 }
-static inline bool sgp_transport_take_visitor(sgp_transport_t *t, sgp_visitor_t *visitor) {
+static inline bool sgp_transport_take_visitor(sgp_transport_t *t, struct sgp_visitor *visitor) {
     return t->ops->take_visitor && t->ops->take_visitor(t, visitor);
 }
-static inline bool sgp_transport_address_of(sgp_transport_t *t, int seat, sgp_address_t *address) {
+static inline bool sgp_transport_address_of(sgp_transport_t *t, int seat,
+                                            struct sgp_address *address) {
     return t->ops->address_of && t->ops->address_of(t, seat, address);
 }
 /* As ops->silence; 0 where there is none. */

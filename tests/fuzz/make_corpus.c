@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "group/agree_message.h"
 #include "group/join/endpoint.h"
+#include "group/join/enter_message.h"
 #include "group/join/join_message.h"
 #include "group/view_message.h"
 #include "transport/tcp/frame.h"
@@ -243,6 +244,55 @@ static void make_endpoint(const char *name, unsigned switches, const sgp_endpoin
     corpus_write("endpoint", name, &bytes);
 }
 
+/* ---- candidates and sponsors ---- */
+
+static void make_enter(const char *name, unsigned switches, sgp_enter_kind_t kind,
+                       const unsigned char *contents, size_t count) {
+    unsigned char head[SGP_ENTER_HEAD];
+    bytes_t bytes = {0};
+    corpus_add_byte(&bytes, switches);
+    sgp_enter_head_encode(kind, count, head);
+    corpus_add(&bytes, head, sizeof head);
+    corpus_add(&bytes, contents, count);
+    corpus_write("enter", name, &bytes);
+}
+
+static void make_enters(void) {
+    unsigned char contents[1024], table[2 * SGP_ENTER_MEMBER_BYTES];
+    sgp_enter_request_t request = {
+        .candidate = 7,
+        .seat = -1,
+        .endpoint = {.rank = -1, .size = 1, .run = 99, .port = 7070, .version = "1.2.3"},
+        .detail = "model",
+        .detail_bytes = 5};
+    sgp_enter_request_encode(&request, contents);
+    make_enter("request", 0, SGP_ENTER_REQUEST, contents, sgp_enter_request_bytes(&request));
+    make_enter("request-repaired", FUZZ_REPAIR, SGP_ENTER_REQUEST, contents,
+               sgp_enter_request_bytes(&request));
+    sgp_welcome_put_member(&(sgp_enter_member_t){.seat = 0, .incarnation = 2}, table);
+    sgp_welcome_put_member(
+        &(sgp_enter_member_t){.seat = 3, .present = true, .address = "10.0.0.1:7070"},
+        table + SGP_ENTER_MEMBER_BYTES);
+    sgp_welcome_t welcome = {.capacity = 5,
+                             .founders = 2,
+                             .seat = 1,
+                             .run = 99,
+                             .chunk_bytes = 64,
+                             .members = 2,
+                             .table = table,
+                             .view = "view",
+                             .view_bytes = 4,
+                             .blob = "options",
+                             .blob_bytes = 7};
+    sgp_welcome_encode(&welcome, contents);
+    make_enter("welcome", 0, SGP_ENTER_WELCOME, contents, sgp_welcome_bytes(&welcome));
+    make_enter("welcome-repaired", FUZZ_REPAIR, SGP_ENTER_WELCOME, contents,
+               sgp_welcome_bytes(&welcome));
+    make_enter("ready", 0, SGP_ENTER_READY, contents, 0);
+    make_enter("refused", 0, SGP_ENTER_REFUSED, contents,
+               sgp_enter_refused_encode("all 4 seats are taken", true, contents));
+}
+
 static void make_endpoints(void) {
     sgp_endpoint_t endpoint = {.rank = 1,
                                .size = 4,
@@ -450,6 +500,7 @@ int main(int argc, char **argv) {
     make_chunks();
     make_streams();
     make_endpoints();
+    make_enters();
     make_views();
     make_agree_calls();
     make_agree_losses();

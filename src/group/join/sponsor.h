@@ -14,6 +14,7 @@
 
 #include "group/join/card.h"
 #include "group/join/enter_message.h"
+#include "transport/visitor.h"
 
 typedef struct sgp_sponsor sgp_sponsor_t;
 

@@ -344,7 +344,7 @@ static bool loopback_take_back(sgp_transport_t *transport, uint32_t channel,
 }
 
 static sgp_status_t loopback_open(sgp_transport_t *transport, int seat, uint32_t incarnation,
-                                  const sgp_address_t *address) {
+                                  const struct sgp_address *address) {
     rank_t *rank = rank_of(transport);
     (void)address;
     sgp_status_t status = begin_call(rank) ? SGP_OK : SGP_ERR_PEER_LOST;

@@ -288,9 +288,9 @@ bool sgp_edges_open(sgp_edges_t *edges, sgp_connection_t *connection) {
         case SGP_OPENING_WAITS:
             return false;
         case SGP_OPENING_JUDGE:
-            sgp_edges_judge(edges, connection);
-            if (connection->state == SGP_CONNECTION_CLOSED) return false;
-            break;
+            if (sgp_edges_judge(edges, connection)) break;
+            sgp_edges_close(edges, connection);
+            return false;
         case SGP_OPENING_DONE:
             if (connection->peer < 0) {
                 hand_over(edges, connection);

@@ -27,15 +27,16 @@ static bool judge_group(const sgp_edges_t *edges, sgp_handshake_t *handshake) {
 }
 
 /* A process that asks to join the running group. One for which there is no place now calls again. */
-static void judge_visitor(sgp_edges_t *edges, sgp_connection_t *connection) {
+static bool judge_visitor(sgp_edges_t *edges, sgp_connection_t *connection) {
     sgp_handshake_t *handshake = &connection->handshake;
     const char *mine = edges->connections.hello.version, *theirs = handshake->theirs.version;
     if (strcmp(theirs, mine) != 0)
         sgp_handshake_refuse(handshake, "it has sgp %s, and here is %s", theirs, mine);
     else if (!sgp_visitors_are_admitted(edges->visitors))
         sgp_handshake_refuse(handshake, "the group takes no newcomers");
-    else if (sgp_visitors_are_many(edges->visitors)) sgp_edges_close(edges, connection);
+    else if (sgp_visitors_are_many(edges->visitors)) return false;
     else sgp_connection_accept(connection, -1);
+    return true;
 }
 
 static bool may_call(const sgp_edges_t *edges, sgp_connection_t *connection) {
@@ -62,24 +63,24 @@ static bool is_early(const sgp_edges_t *edges, const sgp_connection_t *connectio
     return absent || theirs->incarnation > edges->of[theirs->rank].incarnation;
 }
 
-static void judge_caller(sgp_edges_t *edges, sgp_connection_t *connection) {
-    if (!may_call(edges, connection)) return;
+static bool judge_caller(sgp_edges_t *edges, sgp_connection_t *connection) {
+    if (!may_call(edges, connection)) return true;
     int rank = connection->handshake.theirs.rank;
-    if (connection->handshake.theirs.purpose == SGP_PURPOSE_ENTER) {
-        judge_visitor(edges, connection);
-        return;
-    }
-    if (rank < 0 || rank >= edges->capacity || rank == edges->rank || edges->of[rank].local)
+    if (connection->handshake.theirs.purpose == SGP_PURPOSE_ENTER)
+        return judge_visitor(edges, connection);
+    bool is_seat = rank >= 0 && rank < edges->capacity && rank != edges->rank;
+    if (is_seat && is_early(edges, connection)) return false;
+    if (!is_seat || edges->of[rank].local)
         sgp_handshake_refuse(&connection->handshake, "rank %d has no business here", rank);
     else if (connection->handshake.theirs.incarnation < edges->of[rank].incarnation)
         sgp_handshake_refuse(&connection->handshake, "seat %d has gone to another", rank);
-    else if (is_early(edges, connection)) sgp_edges_close(edges, connection);
     else if (edges->of[rank].in)
         sgp_handshake_refuse(&connection->handshake, "a second node claims rank %d", rank);
     else {
         edges->of[rank].in = connection;
         sgp_connection_accept(connection, rank);
     }
+    return true;
 }
 
 static void judge_answerer(sgp_edges_t *edges, sgp_connection_t *connection) {
@@ -96,7 +97,8 @@ static void judge_answerer(sgp_edges_t *edges, sgp_connection_t *connection) {
                              connection->peer);
 }
 
-void sgp_edges_judge(sgp_edges_t *edges, sgp_connection_t *connection) {
-    if (connection->caller) judge_answerer(edges, connection);
-    else judge_caller(edges, connection);
+bool sgp_edges_judge(sgp_edges_t *edges, sgp_connection_t *connection) {
+    if (!connection->caller) return judge_caller(edges, connection);
+    judge_answerer(edges, connection);
+    return true;
 }

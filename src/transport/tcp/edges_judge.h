@@ -4,10 +4,10 @@
 #ifndef SGP_TRANSPORT_TCP_EDGES_JUDGE_H
 #define SGP_TRANSPORT_TCP_EDGES_JUDGE_H
 
-#include "transport/tcp/edges.h"
+#include "transport/tcp/edge_table.h"
 
-/* The peer has shown who it is: accepts or refuses it, or closes the connection to a newcomer that this rank does not know
- * yet, which calls again. */
-void sgp_edges_judge(sgp_edges_t *edges, sgp_connection_t *connection);
+/* The peer has shown who it is: accepts or refuses it. false: neither; the connection is to be closed, and the peer calls
+ * again: a newcomer that this rank does not know yet, or a visitor while too many wait. */
+bool sgp_edges_judge(sgp_edges_t *edges, sgp_connection_t *connection);
 
 #endif

@@ -5,9 +5,11 @@
 #ifndef SGP_TRANSPORT_TCP_VISITORS_H
 #define SGP_TRANSPORT_TCP_VISITORS_H
 
-#include "transport/transport.h"
+#include "transport/visitor.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 
 #define SGP_MOST_VISITORS 8
 
