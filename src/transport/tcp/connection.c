@@ -412,6 +412,12 @@ sgp_arrival_t *sgp_connection_take_arrival(sgp_connection_t *connection, int *da
 
 /* ---- time ---- */
 
+uint64_t sgp_connection_heard(const sgp_connection_t *connection, uint64_t now) {
+    bool open = connection && connection->state == SGP_CONNECTION_OPEN;
+    if (!open) return 0;
+    return connection->stalled ? now : connection->heard;
+}
+
 void sgp_connection_forgive(sgp_connection_t *connection, uint64_t late, uint64_t now) {
     uint64_t silent = now - connection->heard, old = now - connection->since;
     connection->heard += late < silent ? late : silent;

@@ -173,6 +173,9 @@ sgp_arrival_t *sgp_connection_take_arrival(sgp_connection_t *connection, int *da
 
 /* ---- time and end ---- */
 
+/* When the peer was last heard: now, where it is not read. 0: it is not connected. NULL is fine. */
+uint64_t sgp_connection_heard(const sgp_connection_t *connection, uint64_t now);
+
 /* This thread did not run for `late` nanoseconds until now, so that the peer was not heard. */
 void sgp_connection_forgive(sgp_connection_t *connection, uint64_t late, uint64_t now);
 

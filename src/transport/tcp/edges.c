@@ -41,20 +41,13 @@ static bool mends(const sgp_edges_t *edges, int rank) {
     return edges->transport->elastic && rank >= 0 && !is_gone(edges, rank);
 }
 
-/* When the peer was last heard: now, where it is not read. 0: it is not connected. */
-static uint64_t last_heard(const sgp_connection_t *connection, uint64_t now) {
-    bool open = connection && connection->state == SGP_CONNECTION_OPEN;
-    if (!open) return 0;
-    return connection->stalled ? now : connection->heard;
-}
-
 /* ---- ending ---- */
 
 void sgp_edges_close(sgp_edges_t *edges, sgp_connection_t *connection) {
     if (connection->state == SGP_CONNECTION_CLOSED) return;
     if (connection->peer >= 0)
         sgp_contact_closed(&edges->of[connection->peer].contact,
-                           last_heard(connection, sgp_clock_now()));
+                           sgp_connection_heard(connection, sgp_clock_now()));
     if (connection->state != SGP_CONNECTION_OPEN && !connection->caller) edges->strangers--;
     sgp_connection_close(connection);
     edges->closed++;
@@ -244,7 +237,7 @@ static void call_failed(sgp_edges_t *edges, int rank, int error) {
     sgp_edge_t *edge = &edges->of[rank];
     char address[SGP_ADDRESS_TEXT];
     bool refused = error == ECONNREFUSED;
-    if (edge->contact.broken && mends(edges, rank)) { /* sgp_edges_tell_silence sets an end */
+    if (edge->contact.broken && mends(edges, rank)) { /* contacts.c sets an end */
         if (refused)
             lose(edges, rank, SGP_CAUSE_ENDED, "its connection ended, and %s refuses another",
                  sgp_address_text(&edge->address, address));
@@ -490,38 +483,6 @@ void sgp_edges_tick(sgp_edges_t *edges, uint64_t now, uint64_t elapsed, uint64_t
     for (int r = 0; r < edges->size; r++)
         if (edges->of[r].called_since && (!edges->leaves || wanted(context, r)))
             sgp_edges_call(edges, r);
-}
-
-static sgp_limits_t silence_limits(const sgp_edges_t *edges) {
-    sgp_limits_t limits = edges->limits;
-    if (!edges->transport->elastic) limits.suspect = edges->peer_timeout / SGP_SILENT_SHARE;
-    return limits;
-}
-
-static void lose_if_dead(sgp_edges_t *edges, int rank, uint64_t now) {
-    uint64_t silence = sgp_contact_silence(&edges->of[rank].contact, now);
-    if (!edges->transport->elastic || edges->transport->confirms || is_gone(edges, rank)) return;
-    if (silence > edges->limits.dead)
-        lose(edges, rank, SGP_CAUSE_SILENT, "it has been silent for %.1f s", (double)silence / 1e9);
-}
-
-bool sgp_edges_tell_silence(sgp_edges_t *edges, uint64_t now,
-                            void (*note)(void *owner, int rank, sgp_silence_t reason, bool holds),
-                            void *owner) {
-    sgp_limits_t limits = silence_limits(edges);
-    for (int r = 0; r < edges->size; r++) {
-        sgp_edge_t *edge = &edges->of[r];
-        uint64_t out = last_heard(edge->out, now), in = last_heard(edge->in, now);
-        unsigned reasons = sgp_contact_look(&edge->contact, out > in ? out : in, now, &limits);
-        for (unsigned reason = 1; reason <= SGP_SILENCE_HUNG; reason <<= 1)
-            if ((reasons ^ edge->contact.noted) & reason)
-                note(owner, r, (sgp_silence_t)reason, reasons & reason);
-        edge->contact.noted = reasons;
-        if (reasons & SGP_SILENCE_UNHEARD) lose_if_dead(edges, r, now);
-    }
-    bool absent = edges->absent;
-    edges->absent = false;
-    return absent;
 }
 
 void sgp_edges_leave(sgp_edges_t *edges) {

@@ -123,13 +123,6 @@ bool sgp_edges_publish(sgp_edges_t *edges,
 void sgp_edges_tick(sgp_edges_t *edges, uint64_t now, uint64_t elapsed, uint64_t tick,
                     bool (*wanted)(void *context, int rank), void *context);
 
-/* Calls note(owner, ...) for each reason to call a rank silent that holds now, or no more: of those with an edge. In an
- * elastic group it loses those that have been silent for too long. true: this rank itself was silent, as it has just
- * found out. */
-bool sgp_edges_tell_silence(sgp_edges_t *edges, uint64_t now,
-                            void (*note)(void *owner, int rank, sgp_silence_t reason, bool holds),
-                            void *owner);
-
 /* From now on this rank leaves in order. */
 void sgp_edges_leave(sgp_edges_t *edges);
 

@@ -5,6 +5,7 @@
 #include "base/constants.h"
 #include "base/logging.h"
 #include "base/thread.h"
+#include "transport/tcp/contacts.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -178,7 +179,7 @@ static void on_timer(uv_timer_t *timer) {
     uint64_t now = sgp_clock_now();
     sgp_edges_tick(&engine->edges, now, now - engine->ticked, engine->tick, chunks_wait, engine);
     engine->ticked = now;
-    if (sgp_edges_tell_silence(&engine->edges, now, sgp_slots_note_silence, engine->slots))
+    if (sgp_contacts_tell(&engine->edges, now, sgp_slots_note_silence, engine->slots))
         sgp_slots_note_absence(engine->slots);
     sgp_traffic_retry(&engine->traffic);
     if (engine->edges.leaves) {

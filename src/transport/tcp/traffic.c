@@ -169,8 +169,9 @@ static void queue_again(sgp_traffic_t *traffic, int rank) {
 static void look_at_ends(sgp_traffic_t *traffic) {
     for (int r = 0; r < traffic->edges->size; r++) {
         sgp_flow_t *flow = &traffic->flows[r];
-        if (!flow->sends || traffic->edges->of[r].out) continue;
-        flow->sends = false;
+        const sgp_connection_t *out = traffic->edges->of[r].out;
+        if (!flow->over || (out && out->number == flow->over)) continue;
+        flow->over = 0;
         if (traffic->slots->transport.elastic && !flow->gone) queue_again(traffic, r);
     }
 }
@@ -482,7 +483,7 @@ void sgp_traffic_retry(sgp_traffic_t *traffic) {
 
 void sgp_traffic_begin(sgp_traffic_t *traffic, sgp_connection_t *connection) {
     sgp_flow_t *flow = &traffic->flows[connection->peer];
-    if (connection->caller) flow->allowed = 0, flow->sends = true;
+    if (connection->caller) flow->allowed = 0, flow->over = connection->number;
     else flow->arriving = no_turn, flow->told = 0;
     sgp_traffic_send(traffic, connection);
 }

@@ -22,7 +22,8 @@ typedef struct sgp_flow {
     uint64_t left;         /* bytes of it that have not arrived */
     uint32_t told;         /* to the rank: the turn that it may send; 0: all */
     bool gone;             /* the rank is lost or has left */
-    bool sends;            /* the edge to it is open, or ended and its posts are not queued again */
+    uint32_t
+        over; /* number of the connection over which posts were sent last; 0: they are queued again */
     sgp_receipts_t receipts;
 } sgp_flow_t;
 
