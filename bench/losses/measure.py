@@ -23,12 +23,17 @@ sys.path[:0] = [str(HERE.parents[1] / "tests" / "network"), str(HERE.parents[1] 
 import hosts  # noqa: E402
 
 LIMIT = 300
+EPOCHS = 4
+
+
+def steps_of_epoch(options):
+    return round(options.seconds * 1000 / options.compute_ms / EPOCHS)
 
 
 def arguments(options, folder):
-    steps = round(options.seconds * 1000 / options.compute_ms)
+    steps = steps_of_epoch(options)
     return ["train", "--data", options.data, "--model", "mlp", "--batch-size", "4", "--limit-samples", str(4 * options.nodes * steps),
-            "--epochs", "1", "--compute-ms", str(options.compute_ms), "--nodes", str(options.nodes), "--output", folder, "--overwrite",
+            "--epochs", str(EPOCHS), "--compute-ms", str(options.compute_ms), "--nodes", str(options.nodes), "--output", folder, "--overwrite",
             "--trace", "--json", "--algorithm", options.algorithm, *options.more]
 
 
@@ -58,10 +63,19 @@ def happen(event, pid, host):
         host.set_link(True)
 
 
+def await_epoch(process):
+    """Until the first one has ended, and the next is in its middle."""
+    for line in process.stderr:
+        if line.startswith("epoch "):
+            return
+    sys.exit("the run has ended before its first epoch has")
+
+
 def on_one_machine(options, folder):
     process = subprocess.Popen([options.sgp, *arguments(options, folder), "--transport", options.transport],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(options.seconds / 2 + 1)
+    await_epoch(process)
+    time.sleep(options.seconds / EPOCHS / 2)
     happen(options.event, node_pids(process.pid)[options.nodes - 1], None)
     return [process]
 
@@ -74,25 +88,30 @@ def on_hosts(options, folder, network):
     processes = [host.popen([options.sgp, *arguments(options, f"{folder}{rank}"), "--transport", "tcp", "--join", at, "--rank",
                              str(rank), "--key-file", key], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
                  for rank, host in enumerate(network)]
-    time.sleep(options.seconds / 2 + 2)
+    await_epoch(processes[0])
+    time.sleep(options.seconds / EPOCHS / 2)
     happen(options.event, processes[-1].pid, network[options.nodes - 1])
     return processes
 
 
-def step_times(folder, victim):
-    """Milliseconds from the beginning of each step to that of the next, of all nodes but one."""
+def step_times(folder, victim, per_epoch):
+    """Milliseconds from the beginning of each step to that of the next of its epoch, of all nodes but one. In a trace node 0 is
+    process 1."""
     with open(os.path.join(folder, "trace.json"), encoding="utf-8") as file:
         events = [event for event in json.load(file)["traceEvents"] if event["ph"] == "X" and event["pid"] != victim]
     begins = {}
     for event in events:
         at = (event["pid"], event["args"]["step"])
         begins[at] = min(event["ts"], begins.get(at, event["ts"]))
-    return sorted((begins[node, step + 1] - begin) / 1000 for (node, step), begin in begins.items() if (node, step + 1) in begins)
+    return sorted((begins[node, step + 1] - begin) / 1000 for (node, step), begin in begins.items()
+                  if (node, step + 1) in begins and step % per_epoch)
 
 
 def report(options, folder, processes):
     told = [process.communicate(timeout=LIMIT) for process in processes]
-    times = step_times(folder, options.nodes - 1)
+    if not os.path.exists(os.path.join(folder, "trace.json")):
+        sys.exit("\n".join(err for _, err in told))
+    times = step_times(folder, options.nodes, steps_of_epoch(options))
     with open(os.path.join(folder, "summary.json"), encoding="utf-8") as file:
         summary = json.load(file)
     median = times[len(times) // 2]
