@@ -236,6 +236,8 @@ static void test_any_member(void **state) {
     sgp_transport_destroy(first);
     group.of[0] = group.of[1];
     group.of[1] = NULL;
+    while (sgp_fates_of(group.of[0]->fates, 0).state == SGP_FATE_PRESENT)
+        sgp_transport_wait(group.of[0], sgp_transport_now(group.of[0]) + 10000000);
     begin_to_sponsor(&group, 0);
     join(&group, &joiner);
     assert_int_equal(joiner.status, SGP_OK);

@@ -4,6 +4,7 @@
 #define SGP_TRANSPORT_TCP_EDGE_TABLE_H
 
 #include "transport/tcp/connection.h"
+#include "transport/tcp/contact.h"
 #include "transport/tcp/losses.h"
 #include "transport/tcp/tcp_options.h"
 #include "transport/tcp/visitors.h"
@@ -19,7 +20,7 @@ typedef struct sgp_edge {
     uint64_t called_since; /* nanoseconds: when it was first called; 0: it was not */
     uint64_t call_again;   /* not before */
     int refusals;          /* of our calls, in a row */
-    bool silent;           /* it was told to be silent */
+    sgp_contact_t contact;
 } sgp_edge_t;
 
 /* Embedded. Written by edges.c alone. */
@@ -34,10 +35,13 @@ typedef struct sgp_edges {
     bool insecure;
     int listener;
     uint64_t open_timeout, peer_timeout; /* nanoseconds */
-    unsigned closed;                     /* connections so far */
-    int strangers;                       /* callers that have not shaken hands */
-    bool has_visitor;                    /* a new one; the engine tells the owner */
-    bool leaves;                         /* this rank leaves in order */
+    sgp_limits_t limits;
+    unsigned closed;  /* connections so far */
+    uint32_t opened;  /* the same; their numbers, from 1 on */
+    bool absent;      /* this rank was silent, which the owner has not been told */
+    int strangers;    /* callers that have not shaken hands */
+    bool has_visitor; /* a new one; the engine tells the owner */
+    bool leaves;      /* this rank leaves in order */
 } sgp_edges_t;
 
 #endif

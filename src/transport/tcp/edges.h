@@ -5,7 +5,11 @@
  *
  * An edge is directed, and opened when it is first used. Liveness needs an edge even where no
  * message goes: so each rank opens the one to the next rank that is not local, and losses are told
- * along all edges. */
+ * along all edges.
+ *
+ * In an elastic group the end of a connection is not the end of its peer. It is called again: if its
+ * address refuses, it has ended; if nothing answers, it is silent, and called until it answers or is
+ * lost. contact.h keeps count of that. */
 #ifndef SGP_TRANSPORT_TCP_EDGES_H
 #define SGP_TRANSPORT_TCP_EDGES_H
 
@@ -87,11 +91,6 @@ bool sgp_edges_publish(sgp_edges_t *edges,
  * rank. */
 void sgp_edges_tick(sgp_edges_t *edges, uint64_t now, uint64_t elapsed, uint64_t tick,
                     bool (*wanted)(void *context, int rank), void *context);
-
-/* Calls note(owner, ...) for each rank that has fallen silent, or is heard again: of those with an
- * edge. */
-void sgp_edges_tell_silence(sgp_edges_t *edges, uint64_t now,
-                            void (*note)(void *owner, int rank, bool silent), void *owner);
 
 /* From now on this rank leaves in order. */
 void sgp_edges_leave(sgp_edges_t *edges);

@@ -27,16 +27,16 @@ static bool judge_group(const sgp_edges_t *edges, sgp_handshake_t *handshake) {
 }
 
 /* A process that asks to join the running group. One for which there is no place now calls again. */
-static bool judge_visitor(sgp_edges_t *edges, sgp_connection_t *connection) {
+static sgp_judgement_t judge_visitor(sgp_edges_t *edges, sgp_connection_t *connection) {
     sgp_handshake_t *handshake = &connection->handshake;
     const char *mine = edges->connections.hello.version, *theirs = handshake->theirs.version;
     if (strcmp(theirs, mine) != 0)
         sgp_handshake_refuse(handshake, "it has sgp %s, and here is %s", theirs, mine);
     else if (!sgp_visitors_are_admitted(edges->visitors))
         sgp_handshake_refuse(handshake, "the group takes no newcomers");
-    else if (sgp_visitors_are_many(edges->visitors)) return false;
+    else if (sgp_visitors_are_many(edges->visitors)) return SGP_JUDGED_LATER;
     else sgp_connection_accept(connection, -1);
-    return true;
+    return SGP_JUDGED;
 }
 
 static bool may_call(const sgp_edges_t *edges, sgp_connection_t *connection) {
@@ -63,24 +63,23 @@ static bool is_early(const sgp_edges_t *edges, const sgp_connection_t *connectio
     return absent || theirs->incarnation > edges->of[theirs->rank].incarnation;
 }
 
-static bool judge_caller(sgp_edges_t *edges, sgp_connection_t *connection) {
-    if (!may_call(edges, connection)) return true;
+static sgp_judgement_t judge_caller(sgp_edges_t *edges, sgp_connection_t *connection) {
+    if (!may_call(edges, connection)) return SGP_JUDGED;
     int rank = connection->handshake.theirs.rank;
     if (connection->handshake.theirs.purpose == SGP_PURPOSE_ENTER)
         return judge_visitor(edges, connection);
     bool is_seat = rank >= 0 && rank < edges->capacity && rank != edges->rank;
-    if (is_seat && is_early(edges, connection)) return false;
+    if (is_seat && is_early(edges, connection)) return SGP_JUDGED_LATER;
     if (!is_seat || edges->of[rank].local)
         sgp_handshake_refuse(&connection->handshake, "rank %d has no business here", rank);
     else if (connection->handshake.theirs.incarnation < edges->of[rank].incarnation)
         sgp_handshake_refuse(&connection->handshake, "seat %d has gone to another", rank);
-    else if (edges->of[rank].in)
-        sgp_handshake_refuse(&connection->handshake, "a second node claims rank %d", rank);
+    else if (edges->of[rank].in) return SGP_JUDGED_SECOND;
     else {
         edges->of[rank].in = connection;
         sgp_connection_accept(connection, rank);
     }
-    return true;
+    return SGP_JUDGED;
 }
 
 static void judge_answerer(sgp_edges_t *edges, sgp_connection_t *connection) {
@@ -97,8 +96,8 @@ static void judge_answerer(sgp_edges_t *edges, sgp_connection_t *connection) {
                              connection->peer);
 }
 
-bool sgp_edges_judge(sgp_edges_t *edges, sgp_connection_t *connection) {
+sgp_judgement_t sgp_edges_judge(sgp_edges_t *edges, sgp_connection_t *connection) {
     if (!connection->caller) return judge_caller(edges, connection);
     judge_answerer(edges, connection);
-    return true;
+    return SGP_JUDGED;
 }

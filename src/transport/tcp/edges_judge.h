@@ -6,8 +6,14 @@
 
 #include "transport/tcp/edge_table.h"
 
-/* The peer has shown who it is: accepts or refuses it. false: neither; the connection is to be closed, and the peer calls
- * again: a newcomer that this rank does not know yet, or a visitor while too many wait. */
-bool sgp_edges_judge(sgp_edges_t *edges, sgp_connection_t *connection);
+typedef enum sgp_judgement {
+    SGP_JUDGED, /* accepted or refused */
+    SGP_JUDGED_LATER, /* neither; the connection is to be closed, and the peer calls again: a newcomer that this rank does
+                          not know yet, or a visitor while too many wait */
+    SGP_JUDGED_SECOND, /* neither; there is a connection of that rank already, edges->of[].in */
+} sgp_judgement_t;
+
+/* The peer has shown who it is. */
+sgp_judgement_t sgp_edges_judge(sgp_edges_t *edges, sgp_connection_t *connection);
 
 #endif

@@ -98,6 +98,12 @@ static inline const sgp_address_t *sgp_tcp_engine_address(const sgp_tcp_engine_t
     return &engine->edges.of[rank].address;
 }
 
+/* How long nothing has been heard of a rank that is not local, in nanoseconds, give or take a tick. Any thread. */
+static inline uint64_t sgp_tcp_engine_silence(const sgp_tcp_engine_t *engine, int rank,
+                                              uint64_t now) {
+    return sgp_contact_silence(&engine->edges.of[rank].contact, now);
+}
+
 /* Blocks until all posts are delivered and all peers know that this rank leaves, or the deadline
  * has passed. */
 void sgp_tcp_engine_leave(sgp_tcp_engine_t *engine, uint64_t deadline);

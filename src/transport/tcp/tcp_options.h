@@ -5,6 +5,7 @@
 
 #include "net/address.h"
 #include "transport/transport.h"
+#include "transport/patience.h"
 #include "wire/handshake.h"
 
 #include <stdint.h>
@@ -29,7 +30,8 @@ typedef struct sgp_tcp_options {
     size_t chunk_bytes;     /* a multiple of 64, the same on all ranks; 0: the default */
     int timeout_ms;         /* to meet, and to open a connection; required */
     int peer_timeout_ms;    /* a peer that is silent for so long is lost; 0: SGP_PEER_TIMEOUT_MS */
-    bool at_once;           /* do not wait for the neighbours */
+    sgp_patience_t patience; /* of an elastic group */
+    bool at_once;            /* do not wait for the neighbours */
 } sgp_tcp_options_t;
 
 #endif
