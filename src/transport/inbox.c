@@ -28,6 +28,12 @@ typedef struct queue {
     (UINT64_C(1) << 32)   /* slots have 32 bits, so a sender has fewer chunks under way */
 #define MOST_REFUSED 1024 /* in one call: a node that is flooded must get on with its work */
 
+typedef struct service {
+    sgp_inbox_service_fn serve; /* NULL: none */
+    void *context;
+    uint64_t alarm;
+} service_t;
+
 struct sgp_inbox {
     sgp_transport_t *transport;
     entry_t *buckets[BUCKETS];
@@ -40,11 +46,14 @@ struct sgp_inbox {
     uint64_t notices;         /* of them */
     sgp_inbox_watch_fn watch; /* NULL: none */
     void *watcher;
-    sgp_inbox_service_fn service; /* NULL: none */
-    void *served;
-    sgp_kind_t service_kind;
-    bool service_due;
-    uint32_t channels;     /* the highest that is known */
+    service_t services[SGP_KIND_LAST + 1]; /* by kind */
+    uint32_t due;                          /* kinds whose service is, as bits */
+    uint64_t alarm;                        /* the earliest of the services' */
+    sgp_status_t ended;                    /* of every wait */
+    sgp_heard_t *heard;                    /* (ranks) */
+    uint64_t views;                        /* changes of heard[].view */
+    uint32_t events;                       /* of the fates */
+    uint32_t channels;                     /* the highest that is known */
     unsigned char *closed; /* (closed_bytes) a bit for each channel that was dropped */
     size_t closed_bytes;
     uint64_t newest;  /* step that was asked for */
@@ -54,7 +63,14 @@ struct sgp_inbox {
 sgp_status_t sgp_inbox_create(sgp_transport_t *transport, sgp_inbox_t **inbox) {
     sgp_inbox_t *made = calloc(1, sizeof *made);
     if (!made) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for an inbox");
+    made->heard = calloc((size_t)transport->size, sizeof *made->heard);
+    if (!made->heard) {
+        free(made);
+        return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for an inbox");
+    }
     made->transport = transport;
+    for (int k = 0; k <= SGP_KIND_LAST; k++) made->services[k].alarm = UINT64_MAX;
+    made->alarm = UINT64_MAX;
     *inbox = made;
     return SGP_OK;
 }
@@ -76,26 +92,79 @@ void sgp_inbox_set_watch(sgp_inbox_t *inbox, sgp_inbox_watch_fn watch, void *con
     inbox->watcher = context;
 }
 
-void sgp_inbox_set_service(sgp_inbox_t *inbox, sgp_kind_t kind, sgp_inbox_service_fn service,
-                           void *context) {
-    inbox->service = service;
-    inbox->served = context;
-    inbox->service_kind = kind;
-    inbox->service_due = service != NULL; /* for chunks that are here already */
+static void set_earliest(sgp_inbox_t *inbox) {
+    inbox->alarm = UINT64_MAX;
+    for (int k = 0; k <= SGP_KIND_LAST; k++)
+        if (inbox->services[k].alarm < inbox->alarm) inbox->alarm = inbox->services[k].alarm;
 }
 
-/* It may take in further chunks, for which it is due again. */
+void sgp_inbox_set_service(sgp_inbox_t *inbox, sgp_kind_t kind, sgp_inbox_service_fn service,
+                           void *context) {
+    inbox->services[kind] = (service_t){service, context, UINT64_MAX};
+    inbox->due &= ~(1u << kind);
+    if (service) sgp_inbox_call_service(inbox, kind); /* for chunks that are here already */
+    set_earliest(inbox);
+}
+
+void sgp_inbox_call_service(sgp_inbox_t *inbox, sgp_kind_t kind) {
+    inbox->due |= 1u << kind;
+}
+
+void sgp_inbox_set_alarm(sgp_inbox_t *inbox, sgp_kind_t kind, uint64_t time) {
+    inbox->services[kind].alarm = time;
+    set_earliest(inbox);
+}
+
+const sgp_heard_t *sgp_inbox_heard(const sgp_inbox_t *inbox, int rank) {
+    return &inbox->heard[rank];
+}
+
+void sgp_inbox_end_waits(sgp_inbox_t *inbox, sgp_status_t status) {
+    inbox->ended = status;
+}
+
+sgp_status_t sgp_inbox_ended(const sgp_inbox_t *inbox) {
+    return inbox->ended;
+}
+
+uint64_t sgp_inbox_views(const sgp_inbox_t *inbox) {
+    return inbox->views;
+}
+
+static void look_at_alarms(sgp_inbox_t *inbox) {
+    uint64_t now = sgp_transport_now(inbox->transport);
+    if (now < inbox->alarm) return;
+    for (int k = 0; k <= SGP_KIND_LAST; k++) {
+        if (inbox->services[k].alarm > now) continue;
+        inbox->services[k].alarm = UINT64_MAX;
+        inbox->due |= 1u << k;
+    }
+    set_earliest(inbox);
+}
+
+/* Each once: it may take in further chunks, for which it is due again. */
 static void serve(sgp_inbox_t *inbox) {
-    inbox->service_due = false;
-    if (inbox->service(inbox->served)) inbox->service_due = true;
+    uint32_t due = inbox->due;
+    inbox->due = 0;
+    for (unsigned k = 0; due >> k; k++) {
+        const service_t *service = &inbox->services[k];
+        if (due >> k & 1 && service->serve && service->serve(service->context))
+            inbox->due |= 1u << k;
+    }
 }
 
 sgp_status_t sgp_inbox_look(sgp_inbox_t *inbox, bool agent) {
-    if (inbox->service_due) serve(inbox);
+    uint32_t events = sgp_fates_events(inbox->transport->fates);
+    if (events != inbox->events) sgp_inbox_call_service(inbox, SGP_KIND_VIEW);
+    inbox->events = events;
+    if (inbox->alarm != UINT64_MAX) look_at_alarms(inbox);
+    if (inbox->due) serve(inbox);
+    if (inbox->ended != SGP_OK) return inbox->ended;
     return inbox->watch ? inbox->watch(inbox->watcher, agent) : SGP_OK;
 }
 
 uint64_t sgp_inbox_next_look(const sgp_inbox_t *inbox, uint64_t deadline) {
+    if (inbox->alarm < deadline) deadline = inbox->alarm;
     if (!inbox->watch) return deadline;
     uint64_t next = sgp_transport_now(inbox->transport) + LOOK_EVERY_NS;
     return next < deadline ? next : deadline;
@@ -221,6 +290,21 @@ static void put_free(sgp_inbox_t *inbox, entry_t *entry) {
     inbox->free = entry;
 }
 
+static void note_header(sgp_inbox_t *inbox, const sgp_header_t *header) {
+    sgp_heard_t *heard = &inbox->heard[header->src];
+    if (header->view != heard->view) {
+        heard->view = header->view;
+        inbox->views++;
+        sgp_inbox_call_service(inbox, SGP_KIND_VIEW);
+    }
+    if (header->kind != SGP_KIND_PUSH) return;
+    bool later = header->step > heard->push_step || header->channel != heard->push_channel;
+    if (heard->pushed && !later) return;
+    heard->pushed = true;
+    heard->push_channel = header->channel;
+    heard->push_step = header->step;
+}
+
 static void keep(sgp_inbox_t *inbox, const sgp_inbox_key_t *key, entry_t *entry) {
     entry_t **bucket = &inbox->buckets[bucket_of(key)];
     entry->next = *bucket;
@@ -228,7 +312,8 @@ static void keep(sgp_inbox_t *inbox, const sgp_inbox_key_t *key, entry_t *entry)
     enqueue(queue_of(inbox, key), entry);
     inbox->taken_in++;
     inbox->notices += key->kind == SGP_KIND_NOTICE;
-    inbox->service_due |= inbox->service && key->kind == inbox->service_kind;
+    if (inbox->services[key->kind].serve) inbox->due |= 1u << key->kind;
+    note_header(inbox, &entry->chunk.header);
 }
 
 void sgp_inbox_collect(sgp_inbox_t *inbox) {
@@ -254,6 +339,11 @@ void sgp_inbox_collect(sgp_inbox_t *inbox) {
         refused++;
     }
     inbox->flooded = true;
+}
+
+sgp_chunk_t *sgp_inbox_peek(sgp_inbox_t *inbox, const sgp_inbox_key_t *key) {
+    entry_t *entry = look_up(inbox, key);
+    return entry ? &entry->chunk : NULL;
 }
 
 sgp_chunk_t *sgp_inbox_find(sgp_inbox_t *inbox, const sgp_inbox_key_t *key) {
@@ -298,6 +388,7 @@ void sgp_inbox_destroy(sgp_inbox_t *inbox) {
         while (inbox->buckets[b]) release(inbox, &inbox->buckets[b]);
     for (entry_t *next, *at = inbox->free; at; at = next) next = at->next, free(at);
     free(inbox->closed);
+    free(inbox->heard);
     free(inbox);
 }
 
@@ -367,6 +458,8 @@ sgp_status_t sgp_inbox_send_try(sgp_inbox_t *inbox, const sgp_header_t *header,
                                 const sgp_destination_t *to, int destinations, sgp_send_t *send) {
     sgp_transport_t *transport = inbox->transport;
     sgp_status_t status = sgp_transport_send_begin(transport, header, to, destinations, send);
+    for (int i = 0; i < destinations && status == SGP_OK && header->kind == SGP_KIND_PUSH; i++)
+        inbox->heard[to[i].dst].sent = true;
     return status == SGP_ERR_PEER_LOST ? sgp_transport_fail_lost(transport, NULL) : status;
 }
 

@@ -50,6 +50,9 @@ void sgp_inbox_collect(sgp_inbox_t *inbox);
  * blocks. */
 sgp_chunk_t *sgp_inbox_find(sgp_inbox_t *inbox, const sgp_inbox_key_t *key);
 
+/* The same among the chunks that were taken in. */
+sgp_chunk_t *sgp_inbox_peek(sgp_inbox_t *inbox, const sgp_inbox_key_t *key);
+
 /* Walks the chunks of the key's channel, kind and step, of any sender and offset, in the order of arrival: the one after
  * `chunk`, or the first for NULL; NULL: there are no more. Takes nothing in. */
 sgp_chunk_t *sgp_inbox_next(sgp_inbox_t *inbox, const sgp_inbox_key_t *key, sgp_chunk_t *chunk);
@@ -78,16 +81,41 @@ typedef sgp_status_t (*sgp_inbox_watch_fn)(void *context, bool agent);
 /* context: borrowed. watch NULL: no more. */
 void sgp_inbox_set_watch(sgp_inbox_t *inbox, sgp_inbox_watch_fn watch, void *context);
 
-/* Answers messages of one kind whatever this node waits for. sgp_inbox_look calls it before the watch if a chunk of that
- * kind was taken in since, or if it returned true: work is left, such as an answer for which there was no room. It may use
- * the inbox and send, but not wait. */
+/* Works at messages of one kind whatever this node waits for. sgp_inbox_look calls it before the watch if a chunk of that
+ * kind was taken in since, if it returned true: work is left, such as an answer for which there was no room, or if it was
+ * asked for (below). That of the kind VIEW is also due when a header has another digest of a view than the last one of its
+ * sender, and at an event of the fates. It may use the inbox and send, but not wait. */
 typedef bool (*sgp_inbox_service_fn)(void *context);
 
-/* context: borrowed. service NULL: no more. */
+/* One for each kind. context: borrowed. service NULL: no more. */
 void sgp_inbox_set_service(sgp_inbox_t *inbox, sgp_kind_t kind, sgp_inbox_service_fn service,
                            void *context);
 
-/* Calls the service if it is due, and the watch. SGP_OK where there is none. */
+/* The service of that kind is due at the next look. */
+void sgp_inbox_call_service(sgp_inbox_t *inbox, sgp_kind_t kind);
+
+/* And once this time has come: waits end for it. One time for each kind, the last that was set; UINT64_MAX: none. */
+void sgp_inbox_set_alarm(sgp_inbox_t *inbox, sgp_kind_t kind, uint64_t time);
+
+/* What the headers of a rank's chunks have told, and what was sent to it. */
+typedef struct sgp_heard {
+    uint64_t view;         /* the digest in the one taken in last */
+    uint64_t push_step;    /* the highest step of a PUSH */
+    uint32_t push_channel; /* of the channel of the latest PUSH */
+    bool pushed;           /* there was one */
+    bool sent;             /* a PUSH was sent to it */
+} sgp_heard_t;
+
+const sgp_heard_t *sgp_inbox_heard(const sgp_inbox_t *inbox, int rank);
+
+/* Chunks with another digest than the last one of their sender so far, those of sgp_heard_t.view. */
+uint64_t sgp_inbox_views(const sgp_inbox_t *inbox);
+
+/* From now on every look, and so every wait, ends with this error, which the caller has logged. */
+void sgp_inbox_end_waits(sgp_inbox_t *inbox, sgp_status_t status);
+sgp_status_t sgp_inbox_ended(const sgp_inbox_t *inbox);
+
+/* Calls the services that are due, and the watch. SGP_OK where there is none. */
 sgp_status_t sgp_inbox_look(sgp_inbox_t *inbox, bool agent);
 
 /* Until when a sleep with that deadline may last before the watch is due again. */

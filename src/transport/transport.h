@@ -240,6 +240,8 @@ struct sgp_transport {
     uint64_t promised;  /* chunks, by prepare */
     uint64_t next_id;   /* of this rank's next message */
     sgp_fates_t *fates; /* of all ranks; owned by the transport, or by the hub of its ranks */
+    _Atomic uint64_t
+        view; /* digest that the headers of this rank's messages carry (wire/header.h); 0 at first */
     atomic_bool failed; /* an error that ends its use has been logged */
     /* Set by the owner before the first message, where can_be_elastic. false: the loss of a rank
      * ends the calls above with SGP_ERR_PEER_LOST, and a rank that ends after it is taken for a
