@@ -25,6 +25,8 @@ struct sgp_group {
     uint32_t channels;         /* given out */
     sgp_lease_t lease;
     sgp_agreement_t agreement;
+    sgp_membership_t *membership; /* owned, or NULL */
+    void (*destroy_membership)(sgp_membership_t *membership);
     sgp_origin_t *origin; /* owned, or NULL */
     char *loss_file;      /* owned, or NULL */
     bool *participants;   /* (size) in the last barrier or gather */
@@ -126,6 +128,14 @@ void sgp_group_set_agreement(sgp_group_t *group, const sgp_agreement_t *agreemen
 }
 sgp_agree_call_t *sgp_group_agreement(const sgp_group_t *group) {
     return group->agreement.call;
+}
+sgp_membership_t *sgp_group_membership(const sgp_group_t *group) {
+    return group->membership;
+}
+void sgp_group_set_membership(sgp_group_t *group, sgp_membership_t *membership,
+                              void (*destroy)(sgp_membership_t *membership)) {
+    group->membership = membership;
+    group->destroy_membership = destroy;
 }
 const sgp_origin_t *sgp_group_origin(const sgp_group_t *group) {
     return group->origin;
@@ -281,6 +291,7 @@ static void destroy(sgp_group_t *group) {
     while (before->sharing != group) before = before->sharing;
     before->sharing = group->sharing;
     if (group->agreement.call) group->agreement.destroy(group->agreement.call);
+    if (group->membership) group->destroy_membership(group->membership);
     sgp_transport_destroy(group->transport);
     if (group->owns_call) {
         sgp_call_destroy(group->call);

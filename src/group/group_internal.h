@@ -90,6 +90,14 @@ bool sgp_group_took_part(const sgp_group_t *group, int rank);
 /* (size) For collective.c, which sets them; in an elastic group. */
 bool *sgp_group_participants(sgp_group_t *group);
 
+/* What the group knows of its members (membership.h); NULL: it is not elastic. */
+typedef struct sgp_membership sgp_membership_t;
+sgp_membership_t *sgp_group_membership(const sgp_group_t *group);
+
+/* Once, by agree_call.c. Takes it: sgp_group_leave and _abort call destroy. */
+void sgp_group_set_membership(sgp_group_t *group, sgp_membership_t *membership,
+                              void (*destroy)(sgp_membership_t *membership));
+
 /* ---- the lease ---- */
 
 /* lease: copied; NULL: no agent any more. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Membership: what this node knows of the members of its elastic group, and what it tells the others. It owns the group's
  * view (group/view.h). Called by the mixing, which takes its graph from it, by the run for its data, by the public calls
- * about members, and by those who let members join and leave.
+ * about members, and by those who let members join and leave (sgp_group_membership in group_internal.h).
  *
  * It makes a notice DEAD or LEFT for each rank that the transport reports as lost or gone (transport/fates.h), merges the
  * notices of the others, and spreads news in VIEW messages: to every rank from which or to which this node sends or
@@ -20,11 +20,6 @@
 #include "group/group_internal.h"
 #include "group/view_message.h"
 #include "group/view_plan.h"
-
-typedef struct sgp_membership sgp_membership_t;
-
-/* Of the group; NULL: it is not elastic. */
-sgp_membership_t *sgp_group_membership(const sgp_group_t *group);
 
 /* ---- steps, for the mixing ---- */
 
@@ -81,12 +76,18 @@ typedef struct sgp_change {
     uint64_t candidate; /* of a JOIN */
 } sgp_change_t;
 
-/* The changes since a version of the view, at most `room` of them, as the view has them now: the JOIN of a member before its
- * end, members of a seat by incarnation. A later change of the same notice (a smaller K, a larger last) is told again, as a
- * whole; changes merge, so a reader may apply them in any order and twice. *since: 0 at first; set to the version up to which
- * all are told: call again until it returns 0. room: at least SGP_CHANGES_OF_A_SEAT. Any number of readers; any thread. */
-size_t sgp_membership_changes(sgp_membership_t *membership, uint64_t *since, sgp_change_t *changes,
-                              size_t room);
+/* A reader of the changes; zeros: it has read none. Any number of readers. */
+typedef struct sgp_change_reader {
+    uint64_t version, until; /* of the view: told, and being told */
+    int seat;                /* the next one */
+} sgp_change_reader_t;
+
+/* The next changes, at most `room`, as the view has them now: the JOIN of a member before its end, members of a seat by
+ * incarnation, seats in ascending order. A later change of the same notice (a smaller K, a larger last) is told again, as a
+ * whole; changes merge, so a reader may apply them in any order and twice. Returns their number; 0: there are none. room: at
+ * least SGP_CHANGES_OF_A_SEAT. Nothing is missed, and nothing is allocated. Any thread, one for each reader. */
+size_t sgp_membership_changes(sgp_membership_t *membership, sgp_change_reader_t *reader,
+                              sgp_change_t *changes, size_t room);
 
 enum { SGP_CHANGES_OF_A_SEAT = 2 * SGP_VIEW_INCARNATIONS };
 

@@ -2,6 +2,7 @@
 #include "mixing/holes.h"
 
 #include "base/logging.h"
+#include "group/membership.h"
 
 #include <stdlib.h>
 
@@ -66,6 +67,11 @@ bool sgp_holes_are_due(const sgp_mixer_t *mixer) {
 void sgp_holes_look(sgp_mixer_t *mixer) {
     sgp_holes_t *holes = &mixer->holes;
     if (!holes->elastic) return;
+    sgp_membership_begin_step(sgp_group_membership(mixer->group),
+                              &(sgp_moment_t){.channel = mixer->channel,
+                                              .step = mixer->step,
+                                              .round = mixer->round,
+                                              .local_steps = (uint64_t)mixer->options.local_steps});
     sgp_fates_t *fates = mixer->transport->fates;
     for (; holes->known < sgp_fates_changes(fates); holes->known++, holes->events++)
         holes->is[sgp_fates_changed(fates, holes->known)] = true;

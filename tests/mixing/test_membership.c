@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Nodes die at any moment while the others mix: these have the same view soon, which says who died and when, and the same
+ * plans from the step on that it names. */
+#include "mixing/small_mixers.h"
+
+#include "group/agree_call.h"
+#include "group/membership.h"
+#include "mixing/mixer_core.h"
+
+#include <string.h>
+
+enum { STEPS = 100, MOST_NODES = 8, MOST_CHANGES = 16 };
+
+typedef struct trial {
+    sgp_mixer_options_t options;
+    ranks_setup_t setup;
+    sgp_loopback_fault_t faults[4];
+    int fault_count;
+    /* Results, by rank: */
+    bool ended[MOST_NODES];
+    uint64_t digests[MOST_NODES];
+    uint64_t died_in[MOST_NODES]; /* the step in which it ended */
+    sgp_change_t changes[MOST_NODES][MOST_CHANGES];
+    size_t change_count[MOST_NODES];
+    int plans[MOST_NODES][2 * STEPS][MOST_NODES], sizes[MOST_NODES][2 * STEPS];
+    uint64_t learned[MOST_NODES]; /* the step before which it had the final view */
+    uint64_t digest_at[MOST_NODES][STEPS];
+} trial_t;
+
+/* In virtual time, as if it computed a gradient. */
+static void compute(sgp_mixer_t *mixer, uint64_t nanoseconds) {
+    uint64_t end = sgp_transport_now(mixer->transport) + nanoseconds;
+    for (int i = 0; i < 1000 && sgp_transport_now(mixer->transport) < end; i++) {
+        sgp_inbox_collect(mixer->inbox);
+        sgp_transport_wait(mixer->transport, end);
+    }
+}
+
+static void record(trial_t *trial, sgp_membership_t *membership, int rank) {
+    sgp_change_reader_t reader = {0};
+    uint64_t until;
+    trial->digests[rank] = sgp_membership_digest(membership);
+    trial->change_count[rank] =
+        sgp_membership_changes(membership, &reader, trial->changes[rank], MOST_CHANGES);
+    sgp_change_t more[MOST_CHANGES];
+    CHECK(sgp_membership_changes(membership, &reader, more, MOST_CHANGES) == 0);
+    for (uint64_t k = 0; k < 2 * STEPS; k++)
+        trial->sizes[rank][k] = sgp_membership_plan(membership, k, trial->plans[rank][k], &until);
+}
+
+static bool run_steps(trial_t *trial, sgp_mixer_t *mixer, int rank) {
+    sgp_membership_t *membership = sgp_group_membership(mixer->group);
+    for (int k = 0; k < STEPS; k++) {
+        trial->died_in[rank] = (uint64_t)k;
+        compute(mixer, 1000000);
+        if (sgp_mixer_step(mixer, NULL, NULL, 0) != SGP_OK) return false;
+        trial->digest_at[rank][k] = sgp_membership_digest(membership);
+    }
+    return true;
+}
+
+static void body(sgp_transport_t *transport, void *context) {
+    trial_t *trial = context;
+    sgp_group_t *group = NULL;
+    int rank = transport->rank;
+    transport->elastic = true;
+    CHECK(sgp_group_found(transport, 60000, &group) == SGP_OK);
+    sgp_mixer_t *mixer = make_mixer(group, &trial->options);
+    trial->ended[rank] =
+        mixer && run_steps(trial, mixer, rank) && sgp_mixer_average(mixer, NULL, NULL) == SGP_OK;
+    if (trial->ended[rank]) record(trial, sgp_group_membership(group), rank);
+    if (trial->ended[rank])
+        sgp_group_barrier(group); /* so that nobody has left before all have recorded */
+    sgp_mixer_destroy(mixer);
+    if (trial->ended[rank]) sgp_group_leave(group);
+    else sgp_group_abort(group);
+}
+
+static trial_t *trial_of(int size, sgp_algorithm_t algorithm, int overlap, uint64_t seed) {
+    trial_t *trial = calloc(1, sizeof *trial);
+    assert_non_null(trial);
+    trial->setup = reordering(size, seed);
+    trial->setup.loopback.delay_max_ns = 1000000;
+    trial->options.count = LENGTH;
+    trial->options.algorithm = algorithm;
+    trial->options.overlap = overlap;
+    trial->options.graph.size = size;
+    if (algorithm == SGP_ALGORITHM_DPSGD)
+        trial->options.graph.kind = SGP_GRAPH_BIPARTITE_EXPONENTIAL;
+    return trial;
+}
+
+static void kill_at(trial_t *trial, int seat, uint64_t time) {
+    trial->faults[trial->fault_count++] =
+        (sgp_loopback_fault_t){.kind = SGP_FAULT_KILL, .seat = seat, .from_ns = time};
+}
+
+static void run(trial_t *trial) {
+    trial->setup.loopback.faults = trial->faults;
+    trial->setup.loopback.fault_count = trial->fault_count;
+    run_transports(&trial->setup, body, trial);
+}
+
+static bool is_killed(const trial_t *trial, int seat) {
+    for (int i = 0; i < trial->fault_count; i++)
+        if (trial->faults[i].kind == SGP_FAULT_KILL && trial->faults[i].seat == seat) return true;
+    return false;
+}
+
+static int first_survivor(const trial_t *trial) {
+    int rank = 0;
+    while (is_killed(trial, rank)) rank++;
+    return rank;
+}
+
+/* Each death has a notice, and the plan is without the member from its step on. */
+static void check_changes(const trial_t *trial, int rank) {
+    assert_int_equal(trial->change_count[rank], trial->fault_count);
+    for (size_t i = 0; i < trial->change_count[rank]; i++) {
+        const sgp_change_t *change = &trial->changes[rank][i];
+        assert_int_equal(change->kind, SGP_CHANGE_DEAD);
+        assert_true(is_killed(trial, change->seat));
+        assert_int_equal(change->step % SGP_MEMBER_STEP_UNIT, 0);
+        assert_true(change->step > trial->died_in[change->seat]);
+        assert_true(change->step <= trial->died_in[change->seat] + 64);
+        assert_true(change->last <= trial->died_in[change->seat]);
+        if (trial->options.overlap != SGP_OVERLAP_ASYNC)
+            assert_true(change->last +
+                            (trial->fault_count > 1 ? 12 : 4) >= /* its last receivers died, too */
+                        trial->died_in[change->seat]);
+        for (uint64_t k = 0; k < 2 * STEPS; k++)
+            assert_true((sgp_plan_rank(trial->plans[rank][k], trial->sizes[rank][k],
+                                       change->seat) >= 0) == (k < change->step));
+    }
+}
+
+static void check(const trial_t *trial) {
+    int size = trial->setup.loopback.size, first = first_survivor(trial);
+    for (int r = 0; r < size; r++) {
+        assert_int_equal(trial->ended[r], !is_killed(trial, r));
+        if (is_killed(trial, r)) continue;
+        assert_int_equal(trial->digests[r], trial->digests[first]);
+        check_changes(trial, r);
+        assert_memory_equal(trial->sizes[r], trial->sizes[first], sizeof trial->sizes[r]);
+        assert_memory_equal(trial->plans[r], trial->plans[first], sizeof trial->plans[r]);
+    }
+}
+
+/* The survivors had the final view before the first step that it changes. */
+static void check_in_time(const trial_t *trial) {
+    int first = first_survivor(trial);
+    for (int r = 0; r < trial->setup.loopback.size; r++) {
+        uint64_t before = UINT64_MAX;
+        if (is_killed(trial, r)) continue;
+        for (size_t i = 0; i < trial->change_count[first]; i++)
+            if (trial->changes[first][i].step < before) before = trial->changes[first][i].step;
+        if (before < STEPS && before > 0)
+            assert_int_equal(trial->digest_at[r][before - 1], trial->digests[first]);
+    }
+}
+
+static const struct {
+    sgp_algorithm_t algorithm;
+    int overlap;
+} ways[] = {
+    {SGP_ALGORITHM_SGP, 0},
+    {SGP_ALGORITHM_DPSGD, 0},
+    {SGP_ALGORITHM_SGP, 1},
+    {SGP_ALGORITHM_SGP, SGP_OVERLAP_ASYNC},
+};
+
+static void test_one_death(void **state) {
+    (void)state;
+    for (int size = 2; size <= MOST_NODES; size++)
+        for (size_t w = 0; w < sizeof ways / sizeof *ways; w++) {
+            trial_t *trial = trial_of(size, ways[w].algorithm, ways[w].overlap, (uint64_t)size);
+            kill_at(trial, size / 2, 40000000);
+            run(trial);
+            check(trial);
+            check_in_time(trial);
+            free(trial);
+        }
+}
+
+/* Two and three deaths, at any distance of each other: also in the middle of the spreading. */
+static void test_more_deaths(void **state) {
+    (void)state;
+    sgp_random_t random;
+    sgp_random_init(&random, 7, 0);
+    for (uint64_t seed = 0; seed < 40; seed++) {
+        int size = 4 + (int)sgp_random_below(&random, 5);
+        int deaths = 2 + (int)sgp_random_below(&random, 2);
+        size_t w = (size_t)sgp_random_below(&random, sizeof ways / sizeof *ways);
+        trial_t *trial = trial_of(size, ways[w].algorithm, ways[w].overlap, seed);
+        uint64_t time = 10000000 + sgp_random_below(&random, 40000000);
+        for (int i = 0; i < deaths; i++) {
+            kill_at(trial, (int)(seed + (uint64_t)i) % size, time);
+            time += sgp_random_below(&random, seed % 2 ? 1500000 : 20000000);
+        }
+        run(trial);
+        check(trial);
+        free(trial);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_one_death),
+        cmocka_unit_test(test_more_deaths),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
