@@ -30,6 +30,9 @@ typedef struct sgp_moment {
     uint64_t step, round, local_steps;
 } sgp_moment_t;
 
+/* The step in which the exchange of that round takes place. */
+uint64_t sgp_moment_step(const sgp_moment_t *moment, uint64_t round);
+
 /* This node begins a step. Takes in what has happened, sends what is due, and may sleep: while this part of the group has no
  * quorum. Where nothing has happened: two atomic loads, and no lock. SGP_ERR_PEER_LOST, logged: as
  * sgp_membership_standing. */

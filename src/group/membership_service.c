@@ -6,8 +6,7 @@
 
 /* ---- steps ---- */
 
-/* The step in which a push with this number takes place, by the clock of the mixer. */
-static uint64_t step_of(const sgp_moment_t *moment, uint64_t round) {
+uint64_t sgp_moment_step(const sgp_moment_t *moment, uint64_t round) {
     uint64_t length = moment->local_steps ? moment->local_steps : 1;
     uint64_t exchange = moment->step + (length - 1 - moment->step % length), steps;
     if (round < moment->round) {
@@ -24,7 +23,7 @@ static uint64_t last_push(const sgp_membership_t *membership, int rank) {
     const sgp_heard_t *heard = sgp_inbox_heard(membership->inbox, rank);
     const sgp_moment_t *moment = &membership->moment;
     if (!membership->begun || !heard->pushed || heard->push_channel != moment->channel) return 0;
-    return step_of(moment, heard->push_step);
+    return sgp_moment_step(moment, heard->push_step);
 }
 
 int sgp_membership_live(const sgp_membership_t *membership) {

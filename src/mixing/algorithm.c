@@ -6,6 +6,7 @@
 #include "mixing/algorithm_table.h"
 #include "mixing/algorithms/algorithm_ops.h"
 #include "mixing/holes.h"
+#include "mixing/round_graph.h"
 #include "mixing/mixer_options.h"
 #include "mixing/progress_thread.h"
 

@@ -3,6 +3,7 @@
 
 #include "base/logging.h"
 #include "group/membership.h"
+#include "mixing/round_graph.h"
 
 #include <stdlib.h>
 
@@ -12,19 +13,15 @@ sgp_status_t sgp_holes_init(sgp_mixer_t *mixer) {
     if (!mixer->transport->elastic) return SGP_OK;
     sgp_holes_t *holes = &mixer->holes;
     holes->is = calloc((size_t)mixer->size, sizeof *holes->is);
-    holes->seats = calloc((size_t)mixer->size, sizeof *holes->seats);
-    if (!holes->is || !holes->seats)
+    if (!holes->is)
         return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %d nodes", mixer->size);
-    for (int r = 0; r < mixer->size; r++) holes->seats[r] = r;
-    holes->place = mixer->rank;
-    holes->nodes = mixer->size;
     holes->elastic = true;
-    return SGP_OK;
+    return sgp_round_graphs_init(mixer);
 }
 
 void sgp_holes_fini(sgp_mixer_t *mixer) {
     free(mixer->holes.is);
-    free(mixer->holes.seats);
+    sgp_round_graphs_fini(mixer);
 }
 
 /* The one graph that a single hole cuts: half of its nodes hear nothing of the other half any more. */
@@ -67,11 +64,9 @@ bool sgp_holes_are_due(const sgp_mixer_t *mixer) {
 void sgp_holes_look(sgp_mixer_t *mixer) {
     sgp_holes_t *holes = &mixer->holes;
     if (!holes->elastic) return;
-    sgp_membership_begin_step(sgp_group_membership(mixer->group),
-                              &(sgp_moment_t){.channel = mixer->channel,
-                                              .step = mixer->step,
-                                              .round = mixer->round,
-                                              .local_steps = (uint64_t)mixer->options.local_steps});
+    sgp_moment_t moment = sgp_round_moment(mixer);
+    sgp_membership_begin_step(sgp_group_membership(mixer->group), &moment);
+    sgp_round_graph_begin(mixer);
     sgp_fates_t *fates = mixer->transport->fates;
     for (; holes->known < sgp_fates_changes(fates); holes->known++, holes->events++)
         holes->is[sgp_fates_changed(fates, holes->known)] = true;
@@ -108,6 +103,10 @@ void sgp_holes_sweep(sgp_mixer_t *mixer) {
     release_late(mixer, end > ROUNDS ? end - ROUNDS : 0, end);
 }
 
+void sgp_holes_release_ahead(sgp_mixer_t *mixer) {
+    if (mixer->holes.known > 0) release_late(mixer, mixer->round, mixer->round + SGP_ROUNDS_AHEAD);
+}
+
 /* The shares of a node that would keep too little. */
 static double shrink(sgp_destination_t *to, int count, double w, double sent) {
     double most = w - SGP_LEAST_KEPT, factor = most > 0 ? most / sent : 0, kept = w;
@@ -131,46 +130,4 @@ int sgp_holes_skip(const sgp_mixer_t *mixer, sgp_destination_t *to, int count, d
     }
     if (*kept < SGP_LEAST_KEPT && !mixer->options.biased) *kept = shrink(to, left, w, w - *kept);
     return left;
-}
-
-/* ---- the graph ---- */
-
-static int with_ranks(const sgp_mixer_t *mixer, sgp_edge_t *edges, int count) {
-    for (int i = 0; i < count; i++) edges[i].peer = mixer->holes.seats[edges[i].peer];
-    return count;
-}
-
-int sgp_holes_out(const sgp_mixer_t *mixer, uint64_t round, sgp_edge_t *edges) {
-    if (!mixer->holes.elastic) return sgp_graph_out(&mixer->graph, mixer->rank, round, edges);
-    return with_ranks(mixer, edges, sgp_graph_out(&mixer->graph, mixer->holes.place, round, edges));
-}
-
-int sgp_holes_in(const sgp_mixer_t *mixer, uint64_t round, sgp_edge_t *edges) {
-    if (!mixer->holes.elastic) return sgp_graph_in(&mixer->graph, mixer->rank, round, edges);
-    return with_ranks(mixer, edges, sgp_graph_in(&mixer->graph, mixer->holes.place, round, edges));
-}
-
-size_t sgp_holes_degree(const sgp_mixer_t *mixer) {
-    if (mixer->transport->elastic) return (size_t)mixer->size;
-    return (size_t)sgp_graph_max_degree(&mixer->graph);
-}
-
-void sgp_holes_shrink_graph(sgp_mixer_t *mixer) {
-    int nodes = mixer->holes.nodes, peers = mixer->options.graph.peers;
-    if (!mixer->holes.elastic) return;
-    mixer->graph.size = nodes;
-    mixer->graph.peers = peers < nodes ? peers : nodes - 1;
-}
-
-void sgp_holes_reform(sgp_mixer_t *mixer, const bool *there) {
-    sgp_holes_t *holes = &mixer->holes;
-    int nodes = 0;
-    for (int r = 0; r < mixer->size; r++) {
-        if (!there[r]) continue;
-        if (r == mixer->rank) holes->place = nodes;
-        holes->seats[nodes++] = r;
-    }
-    holes->nodes = nodes;
-    sgp_holes_shrink_graph(mixer);
-    if (holes->known > 0) release_late(mixer, mixer->round, mixer->round + SGP_ROUNDS_AHEAD);
 }

@@ -37,25 +37,14 @@ void sgp_holes_tear(sgp_mixer_t *mixer, int src, uint64_t number);
  * last rounds. Once in a step; nothing as long as there are no holes. */
 void sgp_holes_sweep(sgp_mixer_t *mixer);
 
+/* After an exact average: what nodes have sent that are gone is of no use any more. */
+void sgp_holes_release_ahead(sgp_mixer_t *mixer);
+
 /* The receivers in `to` (count) and their shares of the weight w, without holes: returns how many are left. *kept: what
  * stays. From the first loss on a node keeps at least a quarter (SGP_LEAST_KEPT), or, with less than that, sends 1/1024 of
  * its weight to each receiver: a rate lr / w above 4 lr would throw z far off. */
 int sgp_holes_skip(const sgp_mixer_t *mixer, sgp_destination_t *to, int count, double w,
                    double *kept);
-
-/* The edges of this node in a round, with ranks of the group as peers; returns how many. edges: (sgp_holes_degree). */
-int sgp_holes_out(const sgp_mixer_t *mixer, uint64_t round, sgp_edge_t *edges);
-int sgp_holes_in(const sgp_mixer_t *mixer, uint64_t round, sgp_edge_t *edges);
-
-/* Edges of a node in a round at most, also after a reform. */
-size_t sgp_holes_degree(const sgp_mixer_t *mixer);
-
-/* From the next step on the graph is that of these nodes, this one among them; all of them call it settled, after the same
- * step. there: (size) by rank. Not for a group that is not elastic. */
-void sgp_holes_reform(sgp_mixer_t *mixer, const bool *there);
-
-/* The options' graph, of the nodes of the last reform. Fine for a group that is not elastic. */
-void sgp_holes_shrink_graph(sgp_mixer_t *mixer);
 
 #define SGP_LEAST_KEPT  0.25
 #define SGP_LEAST_SHARE (1.0 / 1024)

@@ -41,9 +41,26 @@ typedef struct sgp_holes {
     uint32_t known;            /* changes of fates that `is` has */
     uint64_t events, averaged; /* what has happened, so far and until the last exact average */
     bool *is;                  /* (size) ranks of the group; NULL: not elastic */
-    int *seats; /* (graph.size) the rank of each node of the graph, ascending; NULL: the same */
-    int nodes, place; /* of the graph, and of this one in it */
 } sgp_holes_t;
+
+/* The graph of some rounds, in an elastic group; see mixing/round_graph.h. */
+typedef struct sgp_round_graph {
+    uint64_t from, until; /* steps in which it holds */
+    uint64_t version;     /* of the view that it comes from, plus 1; 0: it is to be made */
+    sgp_graph_t graph;
+    int *seats; /* (graph.size) the rank of each node of the graph, ascending */
+    int place;  /* of this node; -1: the plan is without it */
+} sgp_round_graph_t;
+
+enum { SGP_ROUND_GRAPHS = 2 /* of this step, and of the step of messages that are late */ };
+
+typedef struct sgp_round_graphs {
+    sgp_round_graph_t of[SGP_ROUND_GRAPHS];
+    int newest;
+    bool *struck;    /* (size) ranks that were not in the last exact average */
+    int nodes;       /* of the last exact average */
+    uint64_t agreed; /* views of the members at the last exact average */
+} sgp_round_graphs_t;
 
 /* For vectors as they travel, for exact averages, and for notices. */
 enum { SGP_ROOMS = 3 };
@@ -85,10 +102,11 @@ struct sgp_mixer {
     float *outer_anchor;   /* (count) z after the last outer update */
 
     sgp_holes_t holes;
-    sgp_edge_t *edges;     /* (max degree) of the graph, in-edges of a step */
-    sgp_destination_t *to; /* (size) destinations of the message being sent */
-    double *weights;       /* (size) of all nodes, while sgp_mixer_agree runs */
-    sgp_reducer_t reducer; /* of the segment, over the nodes */
+    sgp_round_graphs_t *graphs; /* NULL: not elastic */
+    sgp_edge_t *edges;          /* (max degree) of the graph, in-edges of a step */
+    sgp_destination_t *to;      /* (size) destinations of the message being sent */
+    double *weights;            /* (size) of all nodes, while sgp_mixer_agree runs */
+    sgp_reducer_t reducer;      /* of the segment, over the nodes */
     sgp_workers_t workers;
     sgp_part_step_t *parts;            /* NULL: no step in parts so far */
     sgp_trace_t *trace;                /* borrowed; NULL: off */

@@ -4,6 +4,7 @@
 #include "base/logging.h"
 #include "base/stream.h"
 #include "mixing/holes.h"
+#include "mixing/round_graph.h"
 #include "mixing/kernels.h"
 #include "mixing/reduce.h"
 

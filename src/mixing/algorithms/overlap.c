@@ -14,6 +14,7 @@
  * small one leaves at once. */
 #include "mixing/algorithms/algorithm_ops.h"
 #include "mixing/holes.h"
+#include "mixing/round_graph.h"
 #include "mixing/progress_thread.h"
 #include "mixing/push.h"
 #include "mixing/push_parts.h"
