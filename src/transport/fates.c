@@ -16,6 +16,10 @@ typedef struct latest {
     uint64_t noticed;
 } latest_t;
 
+typedef struct pulse {
+    _Atomic uint64_t step, digest;
+} pulse_t;
+
 struct sgp_fates {
     int size;
     pthread_mutex_t lock; /* of the arrays */
@@ -24,7 +28,12 @@ struct sgp_fates {
     int *order;           /* (size) ranks, as they changed */
     void (*told)(void *context, int rank);
     void *context;
-    latest_t *latest; /* (size) */
+    latest_t *latest;         /* (size) */
+    _Atomic uint8_t *silence; /* (size) reasons; written with the lock held */
+    _Atomic uint32_t silent;  /* ranks with one */
+    _Atomic uint32_t absences;
+    pulse_t *pulses; /* (size) */
+    _Atomic uint32_t digests;
     _Atomic uint32_t changes;
     _Atomic uint32_t events;
     atomic_int first_lost; /* -1 */
@@ -60,9 +69,12 @@ sgp_status_t sgp_fates_create(int size, sgp_fates_t **fates) {
     made->why = calloc((size_t)size, sizeof *made->why);
     made->order = calloc((size_t)size, sizeof *made->order);
     made->latest = calloc((size_t)size, sizeof *made->latest);
+    made->pulses = calloc((size_t)size, sizeof *made->pulses);
+    made->silence = calloc((size_t)size, sizeof *made->silence);
     pthread_mutex_init(&made->lock, NULL);
     atomic_init(&made->first_lost, -1);
-    if (!made->fate || !made->why || !made->order || !made->latest) {
+    if (!made->fate || !made->why || !made->order || !made->latest || !made->silence ||
+        !made->pulses) {
         sgp_fates_destroy(made);
         return SGP_ERR_NO_MEMORY;
     }
@@ -79,6 +91,8 @@ void sgp_fates_destroy(sgp_fates_t *fates) {
     free(fates->why);
     free(fates->order);
     free(fates->latest);
+    free(fates->silence);
+    free(fates->pulses);
     free(fates);
 }
 
@@ -112,6 +126,15 @@ static void count_event(sgp_fates_t *fates, int rank, bool silent) {
     atomic_store(&fates->events, number);
 }
 
+/* Lock held. true: the rank is silent by that, or not any more. */
+static bool set_silence(sgp_fates_t *fates, int rank, uint8_t reasons) {
+    uint8_t before = atomic_exchange(&fates->silence[rank], reasons);
+    if (!reasons == !before) return false;
+    if (reasons) atomic_fetch_add(&fates->silent, 1);
+    else atomic_fetch_sub(&fates->silent, 1);
+    return true;
+}
+
 bool sgp_fates_set(sgp_fates_t *fates, int rank, sgp_fate_t fate, const char *why) {
     pthread_mutex_lock(&fates->lock);
     bool changes = fates->fate[rank].state == SGP_FATE_PRESENT;
@@ -120,6 +143,7 @@ bool sgp_fates_set(sgp_fates_t *fates, int rank, sgp_fate_t fate, const char *wh
         fates->fate[rank] = fate;
         fates->why[rank] = why ? strdup(why) : NULL;
         fates->order[count] = rank;
+        set_silence(fates, rank, 0);
         if (fate.state == SGP_FATE_LOST) note_first(fates, rank);
         count_event(fates, rank, false);
         atomic_store(&fates->changes, count + 1);
@@ -128,13 +152,47 @@ bool sgp_fates_set(sgp_fates_t *fates, int rank, sgp_fate_t fate, const char *wh
     return changes;
 }
 
-bool sgp_fates_set_silent(sgp_fates_t *fates, int rank, bool silent) {
+bool sgp_fates_set_silent(sgp_fates_t *fates, int rank, sgp_silence_t reason, bool holds) {
     pthread_mutex_lock(&fates->lock);
-    bool changes =
-        fates->fate[rank].state == SGP_FATE_PRESENT && fates->latest[rank].silent != silent;
-    if (changes) count_event(fates, rank, silent);
+    uint8_t reasons = atomic_load(&fates->silence[rank]);
+    reasons = (uint8_t)(holds ? reasons | reason : reasons & ~(unsigned)reason);
+    bool changes = fates->fate[rank].state == SGP_FATE_PRESENT && set_silence(fates, rank, reasons);
+    if (changes) count_event(fates, rank, reasons != 0);
     pthread_mutex_unlock(&fates->lock);
     return changes;
+}
+
+unsigned sgp_fates_silence(const sgp_fates_t *fates, int rank) {
+    return atomic_load_explicit(&fates->silence[rank], memory_order_acquire);
+}
+
+uint32_t sgp_fates_silent_ranks(const sgp_fates_t *fates) {
+    return atomic_load_explicit(&fates->silent, memory_order_acquire);
+}
+
+void sgp_fates_note_pulse(sgp_fates_t *fates, int rank, sgp_pulse_t pulse) {
+    pulse_t *known = &fates->pulses[rank];
+    atomic_store_explicit(&known->step, pulse.step, memory_order_relaxed);
+    if (atomic_exchange(&known->digest, pulse.digest) != pulse.digest)
+        atomic_fetch_add(&fates->digests, 1);
+}
+
+sgp_pulse_t sgp_fates_pulse(const sgp_fates_t *fates, int rank) {
+    const pulse_t *known = &fates->pulses[rank];
+    return (sgp_pulse_t){atomic_load_explicit(&known->step, memory_order_relaxed),
+                         atomic_load_explicit(&known->digest, memory_order_relaxed)};
+}
+
+uint32_t sgp_fates_digests(const sgp_fates_t *fates) {
+    return atomic_load_explicit(&fates->digests, memory_order_acquire);
+}
+
+uint32_t sgp_fates_absences(const sgp_fates_t *fates) {
+    return atomic_load_explicit(&fates->absences, memory_order_acquire);
+}
+
+void sgp_fates_note_absence(sgp_fates_t *fates) {
+    atomic_fetch_add(&fates->absences, 1);
 }
 
 uint32_t sgp_fates_events(const sgp_fates_t *fates) {

@@ -88,8 +88,41 @@ void sgp_fates_on_loss(sgp_fates_t *fates, void (*told)(void *context, int rank)
 /* Why the rank is lost, cut off at `room` bytes; "" if it is not. Returns text. */
 const char *sgp_fates_why(sgp_fates_t *fates, int rank, char *text, size_t room);
 
-/* A present rank has fallen silent, or is heard again. false: it was so, or it is not present. */
-bool sgp_fates_set_silent(sgp_fates_t *fates, int rank, bool silent);
+/* Why a present rank counts as silent. It is silent as long as one of these holds, and trusted again when none does. */
+typedef enum sgp_silence {
+    SGP_SILENCE_UNHEARD = 1, /* nothing has been heard from it for too long */
+    SGP_SILENCE_TOLD =
+        2, /* it says that it does not hear this rank, so neither waits for the other */
+    SGP_SILENCE_HUNG = 4, /* it is heard, but its step stands still */
+} sgp_silence_t;
+
+/* One reason begins to hold, or ends. true: the rank has fallen silent by that, or is trusted again. No effect on a rank
+ * that is not present. */
+bool sgp_fates_set_silent(sgp_fates_t *fates, int rank, sgp_silence_t reason, bool holds);
+
+/* The reasons that hold, of sgp_silence_t; 0: the rank is not silent, or not present. One atomic load. */
+unsigned sgp_fates_silence(const sgp_fates_t *fates, int rank);
+
+/* The ranks that are silent now. One atomic load. */
+uint32_t sgp_fates_silent_ranks(const sgp_fates_t *fates);
+
+/* How often this rank itself has been silent: its own timer jumped, or another says that it did not hear it. One atomic
+ * load. note: for transports. */
+uint32_t sgp_fates_absences(const sgp_fates_t *fates);
+void sgp_fates_note_absence(sgp_fates_t *fates);
+
+/* What a rank's heartbeat last said of it. */
+typedef struct sgp_pulse {
+    uint64_t step;
+    uint64_t digest; /* of its view (group/view.h) */
+} sgp_pulse_t;
+
+/* note: for transports. Zeros before the first one. The two numbers of a pulse may be of two heartbeats in a row. */
+void sgp_fates_note_pulse(sgp_fates_t *fates, int rank, sgp_pulse_t pulse);
+sgp_pulse_t sgp_fates_pulse(const sgp_fates_t *fates, int rank);
+
+/* How often a rank's digest has changed. One atomic load. */
+uint32_t sgp_fates_digests(const sgp_fates_t *fates);
 
 /* The latest event of a rank: a change of its fate, or of its silence. */
 typedef struct sgp_fate_event {

@@ -37,6 +37,8 @@
 
 #include "base/fork.h"
 #include "transport/fates.h"
+#include "transport/pace.h"
+#include "transport/patience.h"
 #include "wire/header.h"
 
 #include <sgp/status.h>
@@ -85,12 +87,6 @@ typedef struct sgp_chunk {
     void *slot;          /* the transport's */
     uint32_t record;     /* the sender's (outstanding.h), for release */
 } sgp_chunk_t;
-
-/* The default of the peer time limit: a rank that is silent for so long is lost. */
-#define SGP_PEER_TIMEOUT_MS 10000
-
-/* After the peer time limit divided by this it counts as silent (fates.h). */
-#define SGP_SILENT_SHARE 3
 
 typedef struct sgp_transport_counters {
     _Atomic uint64_t refused; /* chunks that arrived and were not accepted */
@@ -159,6 +155,15 @@ typedef struct sgp_transport_ops {
      * nobody takes: those of one channel and destination become one, with the sum of the weights, and
      * the step and id of the latest. NULL: the transport is not elastic. */
     bool (*take_back)(sgp_transport_t *transport, uint32_t channel, sgp_returned_t *returned);
+
+    /* Elastic: nanoseconds since the last byte of that rank, as far as the transport knows; 0: it hears it. NULL: it cannot
+     * tell. Any thread. */
+    uint64_t (*silence)(sgp_transport_t *transport, int rank);
+
+    /* Elastic: sets the fate of a present rank, as the owner has found it: LOST, after a silence that others confirm, or
+     * because others say so; LEFT. Its chunks are treated as by a loss that the transport has noticed itself, for this rank
+     * alone. No effect on a rank that is gone. NULL: not elastic. */
+    void (*give_up)(sgp_transport_t *transport, int rank, sgp_fate_t fate, const char *why);
 
     /* From now on this rank absorbs chunks as they arrive (true), or is busy elsewhere (false). May
      * be NULL. */
@@ -247,7 +252,12 @@ struct sgp_transport {
      * ends the calls above with SGP_ERR_PEER_LOST, and a rank that ends after it is taken for a
      * consequence (SGP_CAUSE_FOLLOWED). */
     atomic_bool elastic;
-    uint32_t events_seen;                /* of fates, by wait */
+    /* Set by the owner of an elastic one: the transport itself loses no rank for silence, and is told by give_up. Deaths that
+     * are certain it notes as before. */
+    atomic_bool confirms;
+    sgp_pace_t pace;         /* of an elastic one: sgp_transport_at */
+    _Atomic uint64_t digest; /* of the owner's view, which its heartbeats say; set by the owner */
+    uint32_t events_seen;    /* of fates, by wait */
     struct sgp_outstanding *outstanding; /* NULL: no message was begun; outstanding.h */
     bool virtual_time;                   /* its clock stands still while its ranks work */
     bool
@@ -260,6 +270,18 @@ struct sgp_transport {
 static inline uint64_t sgp_transport_now(sgp_transport_t *t) {
     return t->ops->now(t);
 }
+/* The mixing begins that step: its number travels with the heartbeats, and from here on a thread that neither waits nor
+ * begins another step hangs (pace.h). No effect unless the transport is elastic. */
+static inline void sgp_transport_at(sgp_transport_t *t, uint64_t step) {
+    if (t->elastic) sgp_pace_step(&t->pace, step, sgp_transport_now(t));
+}
+
+/* A collective call begins, or something else that takes as long as it takes: nobody calls this rank hung before its next
+ * step. */
+static inline void sgp_transport_rest(sgp_transport_t *t) {
+    if (t->elastic) sgp_pace_rest(&t->pace);
+}
+
 /* As ops->wait. Inside of a public call (base/call.h) it may return to the caller's caller in between, with nothing
  * locked; SGP_ERR_INTERRUPTED: that call is being cancelled. */
 sgp_status_t sgp_transport_wait(sgp_transport_t *transport, uint64_t deadline);
@@ -298,6 +320,14 @@ static inline bool sgp_transport_can_be_elastic(const sgp_transport_t *t) {
 static inline bool sgp_transport_take_back(sgp_transport_t *t, uint32_t channel,
                                            sgp_returned_t *returned) {
     return t->ops->take_back && t->ops->take_back(t, channel, returned);
+}
+/* As ops->silence; 0 where there is none. */
+static inline uint64_t sgp_transport_silence(sgp_transport_t *t, int rank) {
+    return t->ops->silence ? t->ops->silence(t, rank) : 0;
+}
+static inline void sgp_transport_give_up(sgp_transport_t *t, int rank, sgp_fate_t fate,
+                                         const char *why) {
+    if (t->ops->give_up) t->ops->give_up(t, rank, fate, why);
 }
 static inline void sgp_transport_attend(sgp_transport_t *t, bool attends) {
     if (t->ops->attend) t->ops->attend(t, attends);

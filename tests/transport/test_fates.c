@@ -96,9 +96,9 @@ static void test_events_come_in_order(void **state) {
     sgp_fate_event_t event;
     assert_int_equal(take(fates, seen, &event), -1);
     sgp_fates_set(fates, 3, sgp_fate_left(), NULL);
-    assert_true(sgp_fates_set_silent(fates, 1, true));
-    assert_false(sgp_fates_set_silent(fates, 1, true));
-    assert_false(sgp_fates_set_silent(fates, 3, true)); /* it is gone */
+    assert_true(sgp_fates_set_silent(fates, 1, SGP_SILENCE_UNHEARD, true));
+    assert_false(sgp_fates_set_silent(fates, 1, SGP_SILENCE_UNHEARD, true));
+    assert_false(sgp_fates_set_silent(fates, 3, SGP_SILENCE_UNHEARD, true)); /* it is gone */
     sgp_fates_set(fates, 0, sgp_fate_lost(SGP_CAUSE_ENDED), "killed");
     assert_int_equal(sgp_fates_events(fates), 3);
     assert_int_equal(take(fates, seen, &event), 3);
@@ -119,14 +119,14 @@ static void test_a_later_event_replaces_an_earlier_one(void **state) {
     sgp_fates_t *fates = make(3);
     uint32_t seen[3] = {0};
     sgp_fate_event_t event;
-    for (int i = 0; i < 1001; i++) sgp_fates_set_silent(fates, 1, i % 2 == 0);
-    sgp_fates_set_silent(fates, 0, true);
+    for (int i = 0; i < 1001; i++) sgp_fates_set_silent(fates, 1, SGP_SILENCE_UNHEARD, i % 2 == 0);
+    sgp_fates_set_silent(fates, 0, SGP_SILENCE_UNHEARD, true);
     assert_int_equal(take(fates, seen, &event), 1);
     assert_true(event.silent);
-    assert_true(sgp_fates_set_silent(fates, 1, false));
-    assert_true(sgp_fates_set_silent(fates, 1, true));
+    assert_true(sgp_fates_set_silent(fates, 1, SGP_SILENCE_UNHEARD, false));
+    assert_true(sgp_fates_set_silent(fates, 1, SGP_SILENCE_UNHEARD, true));
     sgp_fates_set(fates, 1, sgp_fate_lost(SGP_CAUSE_SILENT), NULL);
-    assert_false(sgp_fates_set_silent(fates, 1, false));
+    assert_false(sgp_fates_set_silent(fates, 1, SGP_SILENCE_UNHEARD, false));
     assert_int_equal(take(fates, seen, &event), 0);
     assert_int_equal(take(fates, seen, &event), 1);
     assert_int_equal(event.fate.state, SGP_FATE_LOST);

@@ -134,38 +134,48 @@ void sgp_hub_release(sgp_loopback_t *hub, delivery_t *delivery) {
 
 /* ---- the end of a rank ---- */
 
-/* Whether the sender gets its room back at the end of the receiver. */
-static bool comes_back(const rank_t *receiver, const delivery_t *delivery) {
+/* A receiver that is gone for one sender, or for all. */
+typedef struct parting {
+    rank_t *receiver;
+    int sender; /* -1: all */
+} parting_t;
+
+/* Whether the sender gets its room back. */
+static bool comes_back(const parting_t *parting, const delivery_t *delivery) {
+    const rank_t *receiver = parting->receiver;
+    if (parting->sender >= 0 && delivery->src != parting->sender) return false;
     return receiver->killed || receiver->hub->ranks[delivery->src].transport.elastic;
 }
 
 static bool is_dropped(void *context, const delivery_t *delivery) {
-    const rank_t *receiver = context;
-    return delivery->dst == receiver->transport.rank && comes_back(receiver, delivery);
+    const parting_t *parting = context;
+    return delivery->dst == parting->receiver->transport.rank && comes_back(parting, delivery);
 }
 
 static void drop(void *context, delivery_t *delivery) {
-    sgp_loopback_t *hub = ((rank_t *)context)->hub;
+    sgp_loopback_t *hub = ((parting_t *)context)->receiver->hub;
     hub->ranks[delivery->src].transport.counters.lost++;
     sgp_hub_drop_delivery(hub, delivery);
 }
 
-static void drop_queue(rank_t *receiver) {
+static void drop_queue(parting_t *parting) {
+    rank_t *receiver = parting->receiver;
     delivery_t *first = receiver->first;
     receiver->first = NULL;
     receiver->last = &receiver->first;
     for (delivery_t *next; first; first = next) {
         next = first->next;
-        if (comes_back(receiver, first)) drop(receiver, first);
+        if (comes_back(parting, first)) drop(parting, first);
         else sgp_hub_queue_put(receiver, first);
     }
 }
 
 /* The receiver's thread may still read these, and releases them. */
-static void give_up_held(rank_t *receiver) {
+static void give_up_held(parting_t *parting) {
+    rank_t *receiver = parting->receiver;
     for (delivery_t *next, *at = receiver->held; at; at = next) {
         next = at->after;
-        if (!comes_back(receiver, at)) continue;
+        if (!comes_back(parting, at)) continue;
         let_go(at);
         hold_in(&receiver->hub->given_up, at);
         at->given_up = true;
@@ -174,16 +184,25 @@ static void give_up_held(rank_t *receiver) {
     }
 }
 
+static void drop_all(parting_t *parting) {
+    sgp_arrivals_remove(&parting->receiver->hub->arrivals, is_dropped, drop, parting);
+    drop_queue(parting);
+    give_up_held(parting);
+}
+
 /* A rank that ends without leaving after a loss ends because of it, unless losses are nothing to it: every rank knows of
  * the loss. */
 static void note_gone(rank_t *rank) {
+    const sgp_loopback_t *hub = rank->hub;
     sgp_transport_t *transport = &rank->transport;
     int first = sgp_transport_lost_peer(transport);
     sgp_fate_t fate = sgp_fate_lost(SGP_CAUSE_ENDED);
     if (rank->state == RANK_LEFT) fate = sgp_fate_left();
     else if (first >= 0 && !rank->killed && !transport->elastic) fate = sgp_fate_followed(first);
-    sgp_transport_note(transport, transport->rank, fate,
-                       fate.cause == SGP_CAUSE_ENDED ? "it ended without leaving" : NULL);
+    const char *why = fate.cause == SGP_CAUSE_ENDED ? "it ended without leaving" : NULL;
+    sgp_transport_note(transport, transport->rank, fate, why); /* the one that logs it */
+    for (int r = 0; r < hub->options.size; r++)
+        sgp_fates_set(hub->ranks[r].transport.fates, transport->rank, fate, why);
 }
 
 void sgp_hub_end_rank(rank_t *rank, rank_state_t state, bool killed) {
@@ -192,15 +211,20 @@ void sgp_hub_end_rank(rank_t *rank, rank_state_t state, bool killed) {
     rank->state = state;
     rank->killed = killed;
     note_gone(rank);
-    sgp_arrivals_remove(&hub->arrivals, is_dropped, drop, rank);
-    drop_queue(rank);
-    give_up_held(rank);
+    drop_all(&(parting_t){.receiver = rank, .sender = -1});
     for (int r = 0; r < hub->options.size; r++) {
         sgp_outstanding_gone(&hub->ranks[r].transport, rank->transport.rank);
         sgp_contexts_poke_all(&hub->ranks[r].contexts);
     }
     for (int c = 0; c < SGP_CONTEXTS && killed; c++) /* time is nothing to it any more */
         if (sgp_context_sleeps(&rank->contexts.of[c])) sgp_contexts_end_sleep(&rank->contexts, c);
+}
+
+void sgp_hub_give_up(rank_t *of, int rank, sgp_fate_t fate, const char *why) {
+    if (!sgp_transport_note(&of->transport, rank, fate, why)) return;
+    drop_all(&(parting_t){.receiver = &of->hub->ranks[rank], .sender = of->transport.rank});
+    sgp_outstanding_gone(&of->transport, rank);
+    sgp_contexts_poke_all(&of->contexts);
 }
 
 void sgp_hub_free_messages(sgp_loopback_t *hub) {

@@ -7,6 +7,7 @@
 #include "transport/contexts.h"
 #include "transport/loopback/arrivals.h"
 #include "transport/loopback/faults.h"
+#include "transport/loopback/hearing.h"
 #include "transport/loopback/loopback.h" /* its options alone */
 
 #include <pthread.h>
@@ -40,8 +41,8 @@ struct sgp_loopback {
     delivery_t *given_up; /* held by ranks that are gone, by `after` */
     /* Promised by send_begin and not yet taken by send_next and send_commit; free for that. */
     size_t promised_buffers, promised_deliveries, ready_buffers, ready_deliveries;
-    sgp_fates_t *fates; /* the same for all ranks */
-    rank_t *ranks;      /* (size) */
+    sgp_hearing_t hearing;
+    rank_t *ranks; /* (size) */
 };
 
 /* For send_begin: allocates so many buffers and deliveries, so that no later step can fail. false: no memory. */
@@ -67,6 +68,9 @@ void sgp_hub_release(sgp_loopback_t *hub, delivery_t *delivery);
 /* The rank has left, or is lost: sets its fate, drops the deliveries to it of elastic senders, or of all if it is killed,
  * and wakes all others. The caller advances the clock. No effect on a rank that is gone. */
 void sgp_hub_end_rank(rank_t *rank, rank_state_t state, bool killed);
+
+/* The rank is lost or gone for `of` alone: sets its fate there, and drops the deliveries of `of` to it. */
+void sgp_hub_give_up(rank_t *of, int rank, sgp_fate_t fate, const char *why);
 
 /* The receiver's queue, oldest first. take: NULL if it is empty. */
 void sgp_hub_queue_put(rank_t *receiver, delivery_t *delivery);

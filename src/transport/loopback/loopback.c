@@ -345,6 +345,21 @@ static bool loopback_take_back(sgp_transport_t *transport, uint32_t channel,
     return found;
 }
 
+static uint64_t loopback_silence(sgp_transport_t *transport, int other) {
+    sgp_loopback_t *hub = rank_of(transport)->hub;
+    pthread_mutex_lock(&hub->lock);
+    uint64_t silence = sgp_hearing_silence(hub, transport->rank, other);
+    pthread_mutex_unlock(&hub->lock);
+    return silence;
+}
+
+static void loopback_give_up(sgp_transport_t *transport, int other, sgp_fate_t fate,
+                             const char *why) {
+    rank_t *rank = rank_of(transport);
+    if (begin_call(rank)) sgp_hub_give_up(rank, other, fate, why);
+    end_call(rank);
+}
+
 static sgp_status_t loopback_receive(sgp_transport_t *transport, sgp_chunk_t *chunk) {
     rank_t *rank = rank_of(transport);
     for (;;) {
@@ -396,6 +411,8 @@ static const sgp_transport_ops_t loopback_ops = {
     .send_commit = loopback_send_commit,
     .send_abandon = loopback_send_abandon,
     .take_back = loopback_take_back,
+    .silence = loopback_silence,
+    .give_up = loopback_give_up,
     .receive = loopback_receive,
     .release = loopback_release,
     .agent_start = loopback_agent_start,
@@ -424,11 +441,11 @@ static sgp_status_t check(const sgp_loopback_options_t *options) {
 static void rank_init(rank_t *rank, sgp_loopback_t *hub, int number) {
     rank->transport = (sgp_transport_t){
         .ops = &loopback_ops,
+        .fates = rank->transport.fates,
         .rank = number,
         .size = hub->options.size,
         .run = 1,
         .chunk_bytes = hub->options.chunk_bytes,
-        .fates = hub->fates,
         .virtual_time = hub->options.virtual_time,
     };
     rank->hub = hub;
@@ -444,9 +461,18 @@ static void rank_init(rank_t *rank, sgp_loopback_t *hub, int number) {
 
 static void free_hub(sgp_loopback_t *hub) {
     sgp_faults_fini(&hub->faults);
-    sgp_fates_destroy(hub->fates);
+    sgp_hearing_fini(&hub->hearing);
+    for (int r = 0; hub->ranks && r < hub->options.size; r++)
+        sgp_fates_destroy(hub->ranks[r].transport.fates);
     free(hub->ranks);
     free(hub);
+}
+
+static bool make_fates(sgp_loopback_t *hub) {
+    for (int r = 0; r < hub->options.size; r++)
+        if (sgp_fates_create(hub->options.size, &hub->ranks[r].transport.fates) != SGP_OK)
+            return false;
+    return true;
 }
 
 sgp_status_t sgp_loopback_create(const sgp_loopback_options_t *options, sgp_loopback_t **hub) {
@@ -456,10 +482,12 @@ sgp_status_t sgp_loopback_create(const sgp_loopback_options_t *options, sgp_loop
     if (!made) return sgp_fail(SGP_ERR_NO_MEMORY, "loopback: no memory for a hub");
     made->options = *options;
     if (!made->options.chunk_bytes) made->options.chunk_bytes = SGP_CHUNK_BYTES;
+    if (!made->options.suspect_ns) made->options.suspect_ns = SGP_SUSPECT_MS * SGP_MILLISECOND;
     made->ranks = calloc((size_t)options->size, sizeof *made->ranks);
-    if (!made->ranks || sgp_fates_create(options->size, &made->fates) != SGP_OK)
+    if (!made->ranks || !make_fates(made))
         status = sgp_fail(SGP_ERR_NO_MEMORY, "loopback: no memory for %d ranks", options->size);
     if (status == SGP_OK) status = sgp_faults_init(&made->faults, options);
+    if (status == SGP_OK) status = sgp_hearing_init(&made->hearing, options);
     if (status != SGP_OK) {
         free_hub(made);
         return status;

@@ -46,6 +46,9 @@ typedef struct sgp_loopback_options {
     double loss;           /* probability that a message is lost, with all its chunks */
     const sgp_loopback_fault_t *faults; /* (fault_count) copied; they need virtual time */
     int fault_count;
+    uint64_t
+        suspect_ns; /* a rank that another has not heard for so long, for a fault, is silent; 0: 500 ms */
+    uint64_t dead_ns; /* and lost for it after so long; 0: never */
 } sgp_loopback_options_t;
 
 /* Sets *hub only on success. SGP_ERR_INVALID (logged), SGP_ERR_NO_MEMORY. */

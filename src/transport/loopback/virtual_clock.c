@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport/loopback/virtual_clock.h"
 
+#include "transport/loopback/hearing.h"
+
 static bool is_stalled(const rank_t *rank) {
     const sgp_loopback_t *hub = rank->hub;
     return sgp_faults_runs_at(&hub->faults, rank->transport.rank, hub->clock) > hub->clock;
@@ -70,14 +72,21 @@ static void kill_due(sgp_loopback_t *hub) {
         sgp_hub_end_rank(&hub->ranks[rank], RANK_LOST, true);
 }
 
+/* When a rank dies next, or falls silent, or is heard again. */
+static uint64_t next_fault(const sgp_loopback_t *hub) {
+    uint64_t kill = sgp_faults_next_kill(&hub->faults), silence = sgp_hearing_next(hub);
+    return kill < silence ? kill : silence;
+}
+
 void sgp_virtual_clock_advance(sgp_loopback_t *hub) {
     for (bool woken = false; !woken;) {
-        uint64_t next = sgp_faults_next_kill(&hub->faults);
+        uint64_t next = next_fault(hub);
         bool poked = false;
         if (!find_next(hub, &poked, &next)) return;
         if (!poked) {
             move_clock(hub, next);
             kill_due(hub);
+            sgp_hearing_look(hub);
         }
         for (int r = 0; r < hub->options.size; r++)
             if (hub->ranks[r].state == RANK_WORKS) woken |= wake_due(&hub->ranks[r]);

@@ -172,12 +172,16 @@ static bool chunks_wait(void *context, int rank) {
     return sgp_traffic_waits_for(&engine->traffic, rank);
 }
 
+static void note_silence(void *owner, int rank, bool silent) {
+    sgp_slots_note_silence(owner, rank, SGP_SILENCE_UNHEARD, silent);
+}
+
 static void on_timer(uv_timer_t *timer) {
     sgp_tcp_engine_t *engine = timer->data;
     uint64_t now = sgp_clock_now();
     sgp_edges_tick(&engine->edges, now, now - engine->ticked, engine->tick, chunks_wait, engine);
     engine->ticked = now;
-    sgp_edges_tell_silence(&engine->edges, now, sgp_slots_note_silence, engine->slots);
+    sgp_edges_tell_silence(&engine->edges, now, note_silence, engine->slots);
     sgp_traffic_retry(&engine->traffic);
     if (engine->edges.leaves) {
         sgp_traffic_send_all(
