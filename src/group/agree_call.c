@@ -301,8 +301,11 @@ static sgp_status_t begin_and_run(sgp_agree_call_t *call, const void *payload, s
     uint64_t now = sgp_transport_now(transport_of(call));
     sgp_status_t status = sgp_agree_begin(call->agree, call->live, payload, bytes);
     if (status != SGP_OK) return status;
+    sgp_membership_t *membership = sgp_group_membership(call->group);
     call->running = true;
+    sgp_membership_in_collective(membership, true);
     status = run(call, now + sgp_group_timeout(call->group));
+    sgp_membership_in_collective(membership, false);
     call->running = false;
     return status;
 }

@@ -23,7 +23,10 @@ static sgp_status_t allocate(sgp_membership_t *membership) {
         return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a group of %zu members", size);
     sgp_status_t status = sgp_view_create(membership->size, membership->size, &membership->view);
     if (status != SGP_OK) return status;
-    return sgp_post_init(&membership->views, membership->group, SGP_KIND_VIEW, room);
+    status = sgp_post_init(&membership->views, membership->group, SGP_KIND_VIEW, room);
+    if (status != SGP_OK) return status;
+    return sgp_post_init(&membership->questions, membership->group, SGP_KIND_HEARD,
+                         SGP_HEARD_BYTES);
 }
 
 sgp_status_t sgp_membership_create(sgp_group_t *group, sgp_membership_t **membership) {
@@ -43,6 +46,8 @@ sgp_status_t sgp_membership_create(sgp_group_t *group, sgp_membership_t **member
         return status;
     }
     sgp_inbox_set_service(made->inbox, SGP_KIND_VIEW, sgp_membership_serve, made);
+    sgp_inbox_set_service(made->inbox, SGP_KIND_HEARD, sgp_membership_serve, made);
+    made->transport->confirms = made->transport->ops->give_up != NULL;
     *membership = made;
     return SGP_OK;
 }
@@ -50,6 +55,7 @@ sgp_status_t sgp_membership_create(sgp_group_t *group, sgp_membership_t **member
 void sgp_membership_destroy(sgp_membership_t *membership) {
     if (!membership) return;
     sgp_post_fini(&membership->views);
+    sgp_post_fini(&membership->questions);
     sgp_view_destroy(membership->view);
     pthread_mutex_destroy(&membership->lock);
     free(membership->message);
@@ -61,6 +67,7 @@ void sgp_membership_destroy(sgp_membership_t *membership) {
 void sgp_membership_configure(sgp_membership_t *membership,
                               const sgp_membership_options_t *options) {
     membership->options = *options;
+    if (options->quorum == 0) membership->options.quorum = SGP_QUORUM;
     if (options->pause_ns == 0) membership->options.pause_ns = 60000 * SGP_MILLISECOND;
     if (options->dead_ns == 0) membership->options.dead_ns = 10000 * SGP_MILLISECOND;
 }
@@ -78,6 +85,17 @@ static void choose_at_random(sgp_membership_t *membership) {
     sgp_inbox_call_service(membership->inbox, SGP_KIND_VIEW);
 }
 
+/* Asleep, as long as this part of the group has no quorum. */
+static sgp_status_t wait_for_quorum(sgp_membership_t *membership) {
+    sgp_status_t status = SGP_OK;
+    while (status == SGP_OK && membership->paused) {
+        uint64_t since = sgp_inbox_taken_in(membership->inbox);
+        sgp_inbox_collect(membership->inbox);
+        status = sgp_inbox_wait(membership->inbox, since, UINT64_MAX, "the other nodes");
+    }
+    return status;
+}
+
 sgp_status_t sgp_membership_begin_step(sgp_membership_t *membership, const sgp_moment_t *moment) {
     bool first = !membership->begun || membership->moment.channel == moment->channel;
     if (first) {
@@ -88,7 +106,14 @@ sgp_status_t sgp_membership_begin_step(sgp_membership_t *membership, const sgp_m
     }
     if (atomic_load_explicit(&membership->told, memory_order_relaxed))
         sgp_inbox_call_service(membership->inbox, SGP_KIND_VIEW);
+    if (membership->paused) return wait_for_quorum(membership);
     return sgp_inbox_ended(membership->inbox);
+}
+
+void sgp_membership_in_collective(sgp_membership_t *membership, bool inside) {
+    if (!membership) return;
+    membership->in_collective += inside ? 1 : -1;
+    if (inside) sgp_inbox_call_service(membership->inbox, SGP_KIND_VIEW);
 }
 
 sgp_status_t sgp_membership_standing(sgp_membership_t *membership) {

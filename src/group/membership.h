@@ -38,6 +38,10 @@ uint64_t sgp_moment_step(const sgp_moment_t *moment, uint64_t round);
  * sgp_membership_standing. */
 sgp_status_t sgp_membership_begin_step(sgp_membership_t *membership, const sgp_moment_t *moment);
 
+/* A collective call begins, or ends: in it a silent member keeps all others waiting, and is asked about sooner. Calls can be
+ * nested. membership: NULL is fine. */
+void sgp_membership_in_collective(sgp_membership_t *membership, bool inside);
+
 /* SGP_ERR_PEER_LOST, logged: this node cannot go on with the others: they take it for dead, or its part had no quorum for
  * pause_ms. SGP_OK: it can, as far as it knows. */
 sgp_status_t sgp_membership_standing(sgp_membership_t *membership);
@@ -122,9 +126,11 @@ void sgp_membership_set_self(sgp_membership_t *membership, uint32_t incarnation,
 
 /* ---- for the group ---- */
 
+#define SGP_QUORUM 0.5
+
 typedef struct sgp_membership_options {
     double
-        quorum; /* a part with no more than this share of the plan pauses; 0: every part goes on */
+        quorum; /* a part with no more than this share of the plan pauses; below 0: every part goes on */
     uint64_t pause_ns; /* for so long */
     uint64_t dead_ns;  /* a member that is silent for so long is asked about */
 } sgp_membership_options_t;
@@ -134,7 +140,7 @@ typedef struct sgp_membership_options {
 sgp_status_t sgp_membership_create(sgp_group_t *group, sgp_membership_t **membership);
 void sgp_membership_destroy(sgp_membership_t *membership); /* NULL is fine */
 
-/* Before the first step; zeros are fine, and mean these values. Defaults: quorum 0.5, pause 60 s, dead 10 s. */
+/* Before the first step. Zeros are the defaults: SGP_QUORUM, 60 s and 10 s. */
 void sgp_membership_configure(sgp_membership_t *membership,
                               const sgp_membership_options_t *options);
 

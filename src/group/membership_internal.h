@@ -6,6 +6,7 @@
 
 #include "group/membership.h"
 #include "group/post.h"
+#include "group/verdict.h"
 
 #include "base/random.h"
 
@@ -17,8 +18,19 @@ typedef struct sgp_peer {
     sgp_view_cursor_t cursor; /* of a view that is being sent to it */
     bool sending;
     bool chosen; /* at random, to be told */
-    bool silent; /* by the fates */
+    /* What is heard of it. */
+    bool silent;   /* by the fates */
+    bool doubtful; /* the transport has lost it, and only because it did not hear it */
+    uint64_t
+        ended; /* when the view had its end, while the transport has it as present; 0: it has not */
+    sgp_verdict_t verdict; /* of a silent one */
 } sgp_peer_t;
+
+/* Events that wait to be taken (sgp_group_next_event). */
+typedef struct sgp_membership_news {
+    bool paused, resumed, replanned;
+    uint64_t paused_in, resumed_in, replanned_to; /* steps */
+} sgp_membership_news_t;
 
 struct sgp_membership {
     sgp_group_t *group;
@@ -47,6 +59,11 @@ struct sgp_membership {
     uint64_t asked;         /* the version that is being spread, */
     unsigned spreads;       /* to members at random in so many more steps */
     sgp_random_t random;
+    sgp_post_t questions;       /* HEARD */
+    int in_collective;          /* calls, one within the other */
+    uint64_t quorum_lost;       /* when; 0: this part has it */
+    uint64_t paused;            /* since when; 0: it does not pause */
+    sgp_membership_news_t news; /* lock held */
 };
 
 /* Of the inbox: takes in what has happened and sends what is due. true: there was no room for all of it. */
@@ -54,6 +71,18 @@ bool sgp_membership_serve(void *context);
 
 /* Lock held: the view has changed, or may have. */
 void sgp_membership_changed(sgp_membership_t *membership);
+
+/* Lock held: the member has left, or is lost. A K that is known stays: every member that notices the end makes this
+ * notice. */
+void sgp_membership_end(sgp_membership_t *membership, int rank, sgp_member_notice_kind_t kind,
+                        bool certain);
+
+/* Lock held: this node hears that present rank again, or does not any more. */
+void sgp_membership_hears(sgp_membership_t *membership, int rank, bool hears);
+
+/* Lock held: whom this node does not hear, what others say about that, and whether this part has a quorum. true: there was no
+ * room for all that is to be sent. */
+bool sgp_membership_listen(sgp_membership_t *membership);
 
 /* Lock held: live members in the plan of the present step. */
 int sgp_membership_live(const sgp_membership_t *membership);

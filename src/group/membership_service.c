@@ -22,6 +22,7 @@ uint64_t sgp_moment_step(const sgp_moment_t *moment, uint64_t round) {
 static uint64_t last_push(const sgp_membership_t *membership, int rank) {
     const sgp_heard_t *heard = sgp_inbox_heard(membership->inbox, rank);
     const sgp_moment_t *moment = &membership->moment;
+    if (rank == membership->self) return moment->step;
     if (!membership->begun || !heard->pushed || heard->push_channel != moment->channel) return 0;
     return sgp_moment_step(moment, heard->push_step);
 }
@@ -41,7 +42,7 @@ uint64_t sgp_membership_replan(sgp_membership_t *membership) {
 
 /* ---- the view has changed ---- */
 
-static void strike_self_off(sgp_membership_t *membership, sgp_view_claim_t claim) {
+static void strike_off_self(sgp_membership_t *membership, sgp_view_claim_t claim) {
     membership->struck_off = true;
     sgp_inbox_end_waits(
         membership->inbox,
@@ -58,19 +59,18 @@ void sgp_membership_changed(sgp_membership_t *membership) {
     while (1 << reach < sgp_membership_live(membership)) reach++;
     membership->spreads = 2 * reach;
     atomic_store(&membership->digest, digest);
-    atomic_store(&membership->transport->view, digest);
+    atomic_store(&membership->transport->digest, digest);
     atomic_store(&membership->version, sgp_view_version(membership->view));
     sgp_view_claim_t claim = sgp_view_claim(membership->view, membership->self,
                                             membership->incarnation, membership->candidate);
     if (claim != SGP_CLAIM_HOLDS && !membership->leaving && !membership->struck_off)
-        strike_self_off(membership, claim);
+        strike_off_self(membership, claim);
 }
 
 /* ---- the fates of the ranks ---- */
 
-/* The member has left, or is lost. A K that is known stays: every member that notices the end makes this notice. */
-static void make_end(sgp_membership_t *membership, int rank, sgp_member_notice_kind_t kind,
-                     bool certain) {
+void sgp_membership_end(sgp_membership_t *membership, int rank, sgp_member_notice_kind_t kind,
+                        bool certain) {
     uint32_t incarnation = 0;
     sgp_view_member_t member;
     sgp_view_newest(membership->view, rank, &incarnation);
@@ -87,14 +87,17 @@ static void make_end(sgp_membership_t *membership, int rank, sgp_member_notice_k
 }
 
 static void look_at_fate(sgp_membership_t *membership, const sgp_fate_event_t *event) {
-    sgp_peer_t *peer = &membership->peers[event->rank];
-    peer->silent = event->silent;
-    if (event->rank == membership->self) return;
-    if (event->fate.state == SGP_FATE_LEFT)
-        make_end(membership, event->rank, SGP_MEMBER_LEFT, true);
-    if (event->fate.state == SGP_FATE_LOST)
-        make_end(membership, event->rank, SGP_MEMBER_DEAD,
-                 event->fate.cause != SGP_CAUSE_SILENT && event->fate.cause != SGP_CAUSE_UNREACHED);
+    int rank = event->rank;
+    bool doubtful =
+        event->fate.cause == SGP_CAUSE_SILENT || event->fate.cause == SGP_CAUSE_UNREACHED;
+    if (rank == membership->self) return;
+    membership->peers[rank].silent = event->silent;
+    if (event->fate.state == SGP_FATE_PRESENT)
+        sgp_membership_hears(membership, rank, !event->silent);
+    else if (event->fate.state == SGP_FATE_LEFT)
+        sgp_membership_end(membership, rank, SGP_MEMBER_LEFT, true);
+    else if (doubtful) membership->peers[rank].doubtful = true;
+    else sgp_membership_end(membership, rank, SGP_MEMBER_DEAD, true);
 }
 
 static void note_heard_steps(sgp_membership_t *membership) {
@@ -192,7 +195,8 @@ bool sgp_membership_serve(void *context) {
     atomic_store(&membership->told, false);
     look_at_fates(membership);
     take_views(membership);
-    bool left = spread(membership);
+    bool left = sgp_membership_listen(membership);
+    left |= spread(membership);
     pthread_mutex_unlock(&membership->lock);
     return left;
 }

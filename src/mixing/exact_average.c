@@ -213,10 +213,13 @@ static sgp_status_t average_settled(sgp_mixer_t *mixer, average_t *average, doub
 
 static sgp_status_t average_segment(sgp_mixer_t *mixer, float *mean, double *sums) {
     bool taken;
+    sgp_membership_t *membership = sgp_group_membership(mixer->group);
     sgp_status_t status = sgp_group_take(mixer->group, sgp_progress_owner(mixer), &taken);
+    sgp_membership_in_collective(membership, true);
     if (status == SGP_OK) status = sgp_algorithm_settle(mixer);
     average_t found = {.mixer = mixer, .mean = mean};
     if (status == SGP_OK) status = average_settled(mixer, &found, sums);
+    sgp_membership_in_collective(membership, false);
     if (status == SGP_OK) status = sgp_algorithm_resume(mixer);
     if (taken) sgp_group_give(mixer->group);
     return status;

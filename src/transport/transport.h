@@ -245,8 +245,6 @@ struct sgp_transport {
     uint64_t promised;  /* chunks, by prepare */
     uint64_t next_id;   /* of this rank's next message */
     sgp_fates_t *fates; /* of all ranks; owned by the transport, or by the hub of its ranks */
-    _Atomic uint64_t
-        view; /* digest that the headers of this rank's messages carry (wire/header.h); 0 at first */
     atomic_bool failed; /* an error that ends its use has been logged */
     /* Set by the owner before the first message, where can_be_elastic. false: the loss of a rank
      * ends the calls above with SGP_ERR_PEER_LOST, and a rank that ends after it is taken for a
@@ -255,9 +253,10 @@ struct sgp_transport {
     /* Set by the owner of an elastic one: the transport itself loses no rank for silence, and is told by give_up. Deaths that
      * are certain it notes as before. */
     atomic_bool confirms;
-    sgp_pace_t pace;         /* of an elastic one: sgp_transport_at */
-    _Atomic uint64_t digest; /* of the owner's view, which its heartbeats say; set by the owner */
-    uint32_t events_seen;    /* of fates, by wait */
+    sgp_pace_t pace; /* of an elastic one: sgp_transport_at */
+    _Atomic uint64_t
+        digest;           /* of the owner's view, in its headers and heartbeats; set by the owner */
+    uint32_t events_seen; /* of fates, by wait */
     struct sgp_outstanding *outstanding; /* NULL: no message was begun; outstanding.h */
     bool virtual_time;                   /* its clock stands still while its ranks work */
     bool

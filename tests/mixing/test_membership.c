@@ -14,10 +14,14 @@ enum { STEPS = 100, MOST_NODES = 8, MOST_CHANGES = 16 };
 typedef struct trial {
     sgp_mixer_options_t options;
     ranks_setup_t setup;
-    sgp_loopback_fault_t faults[4];
+    sgp_loopback_fault_t faults[16];
     int fault_count;
+    sgp_membership_options_t patience;
+    uint64_t step_ns;
+    bool gives_up[MOST_NODES]; /* expected */
     /* Results, by rank: */
     bool ended[MOST_NODES];
+    sgp_status_t status[MOST_NODES];
     uint64_t digests[MOST_NODES];
     uint64_t died_in[MOST_NODES]; /* the step in which it ended */
     sgp_change_t changes[MOST_NODES][MOST_CHANGES];
@@ -52,8 +56,9 @@ static bool run_steps(trial_t *trial, sgp_mixer_t *mixer, int rank) {
     sgp_membership_t *membership = sgp_group_membership(mixer->group);
     for (int k = 0; k < STEPS; k++) {
         trial->died_in[rank] = (uint64_t)k;
-        compute(mixer, 1000000);
-        if (sgp_mixer_step(mixer, NULL, NULL, 0) != SGP_OK) return false;
+        compute(mixer, trial->step_ns);
+        trial->status[rank] = sgp_mixer_step(mixer, NULL, NULL, 0);
+        if (trial->status[rank] != SGP_OK) return false;
         trial->digest_at[rank][k] = sgp_membership_digest(membership);
     }
     return true;
@@ -65,9 +70,11 @@ static void body(sgp_transport_t *transport, void *context) {
     int rank = transport->rank;
     transport->elastic = true;
     CHECK(sgp_group_found(transport, 60000, &group) == SGP_OK);
+    sgp_membership_configure(sgp_group_membership(group), &trial->patience);
     sgp_mixer_t *mixer = make_mixer(group, &trial->options);
-    trial->ended[rank] =
-        mixer && run_steps(trial, mixer, rank) && sgp_mixer_average(mixer, NULL, NULL) == SGP_OK;
+    trial->ended[rank] = mixer && run_steps(trial, mixer, rank);
+    if (trial->ended[rank]) trial->status[rank] = sgp_mixer_average(mixer, NULL, NULL);
+    trial->ended[rank] = trial->ended[rank] && trial->status[rank] == SGP_OK;
     if (trial->ended[rank]) record(trial, sgp_group_membership(group), rank);
     if (trial->ended[rank])
         sgp_group_barrier(group); /* so that nobody has left before all have recorded */
@@ -81,6 +88,7 @@ static trial_t *trial_of(int size, sgp_algorithm_t algorithm, int overlap, uint6
     assert_non_null(trial);
     trial->setup = reordering(size, seed);
     trial->setup.loopback.delay_max_ns = 1000000;
+    trial->step_ns = 1000000;
     trial->options.count = LENGTH;
     trial->options.algorithm = algorithm;
     trial->options.overlap = overlap;
@@ -203,10 +211,116 @@ static void test_more_deaths(void **state) {
     }
 }
 
+/* ---- silence ---- */
+
+enum { SECOND = 1000000000 };
+
+static void cut(trial_t *trial, sgp_fault_kind_t kind, int seat, int other, uint64_t length) {
+    trial->faults[trial->fault_count++] = (sgp_loopback_fault_t){
+        .kind = kind, .seat = seat, .other = other, .from_ns = 20000000, .length_ns = length};
+}
+
+static trial_t *silent_trial(int size, int overlap) {
+    trial_t *trial = trial_of(size, SGP_ALGORITHM_SGP, overlap, (uint64_t)size);
+    trial->patience =
+        (sgp_membership_options_t){.dead_ns = 3ull * SECOND, .pause_ns = 5ull * SECOND};
+    trial->step_ns = SECOND / 10; /* the others go on for longer than that */
+    return trial;
+}
+
+/* Those that go on have the same view, in which `dead` members are dead; the others say that they are lost. */
+static void check_outcome(const trial_t *trial, size_t dead) {
+    int first = 0;
+    while (trial->gives_up[first]) first++;
+    for (int r = 0; r < trial->setup.loopback.size; r++) {
+        assert_int_equal(trial->ended[r], !trial->gives_up[r]);
+        if (trial->gives_up[r]) assert_int_equal(trial->status[r], SGP_ERR_PEER_LOST);
+        if (trial->gives_up[r]) continue;
+        assert_int_equal(trial->digests[r], trial->digests[first]);
+        assert_int_equal(trial->change_count[r], dead);
+    }
+}
+
+/* One node is cut off for good: the others strike it off, and it gives up. */
+static void test_cut_off(void **state) {
+    (void)state;
+    for (int size = 3; size <= 6; size++) {
+        trial_t *trial = silent_trial(size, 0);
+        int lone = size % 2 ? 0 : size - 1;
+        for (int r = 0; r < size; r++)
+            if (r != lone) cut(trial, SGP_FAULT_CUT_BOTH, lone, r, SGP_FOR_GOOD);
+        trial->gives_up[lone] = true;
+        run(trial);
+        check_outcome(trial, 1);
+        free(trial);
+    }
+}
+
+/* Of two nodes that do not hear each other the one with the lower seat goes on. */
+static void test_half(void **state) {
+    (void)state;
+    trial_t *trial = silent_trial(2, 0);
+    cut(trial, SGP_FAULT_CUT_BOTH, 0, 1, SGP_FOR_GOOD);
+    trial->gives_up[1] = true;
+    run(trial);
+    check_outcome(trial, 1);
+    free(trial);
+}
+
+/* The larger part of a network goes on. */
+static void test_partition(void **state) {
+    (void)state;
+    for (int overlap = 0; overlap < 2; overlap++) {
+        trial_t *trial = silent_trial(5, overlap);
+        for (int r = 0; r < 3; r++)
+            for (int s = 3; s < 5; s++) cut(trial, SGP_FAULT_CUT_BOTH, r, s, SGP_FOR_GOOD);
+        trial->gives_up[3] = trial->gives_up[4] = true;
+        run(trial);
+        check_outcome(trial, 2);
+        free(trial);
+    }
+}
+
+/* Two nodes do not hear each other, and the third says that it hears both: nobody is dead, and the mixing goes on. If that
+ * lasts, the one with the higher seat gives way in the collective call at the end. */
+static void test_one_link(void **state) {
+    (void)state;
+    static const sgp_fault_kind_t kinds[] = {SGP_FAULT_CUT_BOTH, SGP_FAULT_CUT};
+    for (int k = 0; k < 2; k++)
+        for (int size = 3; size <= 5; size++) {
+            trial_t *trial = silent_trial(size, SGP_OVERLAP_ASYNC);
+            cut(trial, kinds[k], 0, 1, 8ull * SECOND);
+            run(trial);
+            check_outcome(trial, 0);
+            free(trial);
+        }
+    trial_t *trial = silent_trial(4, SGP_OVERLAP_ASYNC);
+    cut(trial, SGP_FAULT_CUT_BOTH, 2, 1, SGP_FOR_GOOD);
+    trial->gives_up[2] = true;
+    run(trial);
+    check_outcome(trial, 1);
+    assert_int_equal(trial->changes[0][0].kind, SGP_CHANGE_LEFT);
+    free(trial);
+}
+
+/* A part without quorum pauses, and goes on once it hears the others again; nobody was long enough away to be dead. */
+static void test_healed(void **state) {
+    (void)state;
+    trial_t *trial = silent_trial(5, SGP_OVERLAP_ASYNC);
+    for (int r = 0; r < 3; r++)
+        for (int s = 3; s < 5; s++) cut(trial, SGP_FAULT_CUT_BOTH, r, s, 5ull * SECOND / 2);
+    run(trial);
+    check_outcome(trial, 0);
+
+    free(trial);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_death),
-        cmocka_unit_test(test_more_deaths),
+        cmocka_unit_test(test_one_death), cmocka_unit_test(test_more_deaths),
+        cmocka_unit_test(test_cut_off),   cmocka_unit_test(test_half),
+        cmocka_unit_test(test_partition), cmocka_unit_test(test_one_link),
+        cmocka_unit_test(test_healed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
