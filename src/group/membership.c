@@ -4,6 +4,7 @@
 #include "base/constants.h"
 #include "base/logging.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 /* ---- making ---- */
@@ -96,13 +97,55 @@ static sgp_status_t wait_for_quorum(sgp_membership_t *membership) {
     return status;
 }
 
+/* A number that stands for the members of a plan. */
+static uint64_t hash_plan(const sgp_view_t *view, uint64_t step, int *nodes) {
+    uint64_t hash = 0;
+    *nodes = 0;
+    for (int s = 0; s < sgp_view_seats(view); s++) {
+        uint32_t incarnation;
+        if (sgp_view_state(view, s, step, &incarnation) == SGP_SEAT_ABSENT) continue;
+        hash = (hash ^ ((uint64_t)s << 32 | incarnation)) * 0x9e3779b97f4a7c15u + 1;
+        ++*nodes;
+    }
+    return hash;
+}
+
+/* At the first step, and where the view has changed or a step is reached that it names. */
+static void look_at_plan(sgp_membership_t *membership, uint64_t step) {
+    int nodes;
+    pthread_mutex_lock(&membership->lock);
+    uint64_t hash = hash_plan(membership->view, step, &nodes);
+    bool first = membership->plan_until == 0;
+    bool changed = !first && hash != membership->plan_hash;
+    membership->plan_hash = hash;
+    membership->plan_version = sgp_view_version(membership->view);
+    membership->plan_until = sgp_view_next_change(membership->view, step);
+    if (changed) {
+        membership->news.replanned = true;
+        membership->news.replanned_to = step;
+        atomic_store(&membership->has_news, true);
+    }
+    pthread_mutex_unlock(&membership->lock);
+    if (changed)
+        sgp_log(SGP_LOG_INFO, "from step %" PRIu64 " on the graph is that of %d nodes", step,
+                nodes);
+}
+
+static bool has_new_plan(const sgp_membership_t *membership, uint64_t step) {
+    return step >= membership->plan_until ||
+           sgp_membership_version(membership) != membership->plan_version;
+}
+
 sgp_status_t sgp_membership_begin_step(sgp_membership_t *membership, const sgp_moment_t *moment) {
     bool first = !membership->begun || membership->moment.channel == moment->channel;
     if (first) {
         membership->moment = *moment;
         membership->begun = true;
         atomic_store_explicit(&membership->step, moment->step, memory_order_relaxed);
+        sgp_transport_at(membership->transport, moment->step);
         choose_at_random(membership);
+        if (moment->step % SGP_MEMBER_STEP_UNIT == 0) sgp_membership_note_steps(membership);
+        if (has_new_plan(membership, moment->step)) look_at_plan(membership, moment->step);
     }
     if (atomic_load_explicit(&membership->told, memory_order_relaxed))
         sgp_inbox_call_service(membership->inbox, SGP_KIND_VIEW);
@@ -113,7 +156,9 @@ sgp_status_t sgp_membership_begin_step(sgp_membership_t *membership, const sgp_m
 void sgp_membership_in_collective(sgp_membership_t *membership, bool inside) {
     if (!membership) return;
     membership->in_collective += inside ? 1 : -1;
-    if (inside) sgp_inbox_call_service(membership->inbox, SGP_KIND_VIEW);
+    if (!inside) return;
+    sgp_transport_rest(membership->transport);
+    sgp_inbox_call_service(membership->inbox, SGP_KIND_VIEW);
 }
 
 sgp_status_t sgp_membership_standing(sgp_membership_t *membership) {

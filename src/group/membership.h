@@ -28,6 +28,8 @@
 typedef struct sgp_moment {
     uint32_t channel;
     uint64_t step, round, local_steps;
+    bool
+        by_pair; /* pushes are counted for each pair of nodes instead: their numbers are no rounds */
 } sgp_moment_t;
 
 /* The step in which the exchange of that round takes place. */
@@ -62,6 +64,13 @@ int sgp_membership_capacity(const sgp_membership_t *membership);
 
 /* The digest of the view, as the headers that this node sends carry it. One atomic load; any thread. */
 uint64_t sgp_membership_digest(const sgp_membership_t *membership);
+
+/* For sgp_group_next_event: the next event of the members that the transport does not know of. false: there is none. One
+ * atomic load where there is none; any thread. */
+bool sgp_membership_next_event(sgp_membership_t *membership, sgp_event_t *event);
+
+/* The step from which on the graph is without the newest member of that seat; 0: it is not known to end. Any thread. */
+uint64_t sgp_membership_end_step(sgp_membership_t *membership, int rank);
 
 /* ---- what has changed, for the division of the data ---- */
 

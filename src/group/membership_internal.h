@@ -24,6 +24,7 @@ typedef struct sgp_peer {
     uint64_t
         ended; /* when the view had its end, while the transport has it as present; 0: it has not */
     sgp_verdict_t verdict; /* of a silent one */
+    _Atomic uint64_t step; /* the latest that was heard of */
 } sgp_peer_t;
 
 /* Events that wait to be taken (sgp_group_next_event). */
@@ -59,11 +60,15 @@ struct sgp_membership {
     uint64_t asked;         /* the version that is being spread, */
     unsigned spreads;       /* to members at random in so many more steps */
     sgp_random_t random;
-    sgp_post_t questions;       /* HEARD */
-    int in_collective;          /* calls, one within the other */
-    uint64_t quorum_lost;       /* when; 0: this part has it */
-    uint64_t paused;            /* since when; 0: it does not pause */
-    sgp_membership_news_t news; /* lock held */
+    sgp_post_t questions; /* HEARD */
+    int in_collective;    /* calls, one within the other */
+    uint64_t quorum_lost; /* when; 0: this part has it */
+    uint64_t paused;      /* since when; 0: it does not pause */
+    sgp_membership_news_t news;
+    atomic_bool has_news;  /* of the view or of these */
+    uint64_t plan_version; /* the view's, of the plan that was looked at last; its caller's, */
+    uint64_t plan_until;   /* up to which step it holds, */
+    uint64_t plan_hash;    /* and what stands for its members */
 };
 
 /* Of the inbox: takes in what has happened and sends what is due. true: there was no room for all of it. */
@@ -83,6 +88,9 @@ void sgp_membership_hears(sgp_membership_t *membership, int rank, bool hears);
 /* Lock held: whom this node does not hear, what others say about that, and whether this part has a quorum. true: there was no
  * room for all that is to be sent. */
 bool sgp_membership_listen(sgp_membership_t *membership);
+
+/* The steps of the others, as far as their pushes tell. */
+void sgp_membership_note_steps(sgp_membership_t *membership);
 
 /* Lock held: live members in the plan of the present step. */
 int sgp_membership_live(const sgp_membership_t *membership);

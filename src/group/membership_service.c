@@ -18,13 +18,17 @@ uint64_t sgp_moment_step(const sgp_moment_t *moment, uint64_t round) {
     return exchange + steps;
 }
 
-/* The last step of which a push of this rank has come; 0: none. */
+/* The last step of which a push of this rank has come, or in which it is known to have been; 0: none. */
 static uint64_t last_push(const sgp_membership_t *membership, int rank) {
     const sgp_heard_t *heard = sgp_inbox_heard(membership->inbox, rank);
     const sgp_moment_t *moment = &membership->moment;
     if (rank == membership->self) return moment->step;
     if (!membership->begun || !heard->pushed || heard->push_channel != moment->channel) return 0;
-    return sgp_moment_step(moment, heard->push_step);
+    if (!moment->by_pair) return sgp_moment_step(moment, heard->push_step);
+    uint64_t step = sgp_fates_pulse(membership->transport->fates, rank).step;
+    uint64_t least = heard->push_step; /* at most one push to this node in a step */
+    if (step < least) step = least;
+    return step < SGP_MEMBER_STEPS ? step : SGP_MEMBER_STEPS - 1;
 }
 
 int sgp_membership_live(const sgp_membership_t *membership) {
@@ -61,6 +65,7 @@ void sgp_membership_changed(sgp_membership_t *membership) {
     atomic_store(&membership->digest, digest);
     atomic_store(&membership->transport->digest, digest);
     atomic_store(&membership->version, sgp_view_version(membership->view));
+    atomic_store(&membership->has_news, true);
     sgp_view_claim_t claim = sgp_view_claim(membership->view, membership->self,
                                             membership->incarnation, membership->candidate);
     if (claim != SGP_CLAIM_HOLDS && !membership->leaving && !membership->struck_off)
@@ -100,11 +105,12 @@ static void look_at_fate(sgp_membership_t *membership, const sgp_fate_event_t *e
     else sgp_membership_end(membership, rank, SGP_MEMBER_DEAD, true);
 }
 
-static void note_heard_steps(sgp_membership_t *membership) {
+void sgp_membership_note_steps(sgp_membership_t *membership) {
     uint64_t heard = atomic_load(&membership->heard);
     for (int r = 0; r < membership->size; r++) {
         uint64_t last = last_push(membership, r);
-        if (last > heard) heard = last;
+        if (last > heard && r != membership->self) heard = last;
+        atomic_store(&membership->peers[r].step, last);
     }
     atomic_store(&membership->heard, heard);
 }
@@ -116,7 +122,7 @@ static void look_at_fates(sgp_membership_t *membership) {
     if (events == membership->events) return;
     membership->events = events;
     sgp_inbox_collect(membership->inbox); /* what those have sent that are gone */
-    note_heard_steps(membership);
+    sgp_membership_note_steps(membership);
     while (sgp_fates_next_event(fates, membership->seen, &event)) look_at_fate(membership, &event);
 }
 
@@ -193,6 +199,7 @@ bool sgp_membership_serve(void *context) {
     sgp_membership_t *membership = context;
     pthread_mutex_lock(&membership->lock);
     atomic_store(&membership->told, false);
+    sgp_membership_note_steps(membership);
     look_at_fates(membership);
     take_views(membership);
     bool left = sgp_membership_listen(membership);

@@ -144,6 +144,7 @@ static void pause(sgp_membership_t *membership, uint64_t now) {
     part_t part = count_part(membership);
     membership->paused = now;
     membership->news.paused = true;
+    atomic_store(&membership->has_news, true);
     membership->news.paused_in = atomic_load(&membership->step);
     sgp_log(SGP_LOG_WARNING,
             "this node hears %d of %d nodes: it pauses until it hears more of them", part.here,
@@ -153,6 +154,7 @@ static void pause(sgp_membership_t *membership, uint64_t now) {
 static void resume(sgp_membership_t *membership) {
     membership->paused = 0;
     membership->news.resumed = true;
+    atomic_store(&membership->has_news, true);
     membership->news.resumed_in = atomic_load(&membership->step);
     sgp_log(SGP_LOG_INFO, "this node hears enough of the others again, and goes on");
 }

@@ -27,7 +27,8 @@ sgp_moment_t sgp_round_moment(const sgp_mixer_t *mixer) {
     return (sgp_moment_t){.channel = mixer->channel,
                           .step = mixer->step,
                           .round = mixer->round,
-                          .local_steps = (uint64_t)mixer->options.local_steps};
+                          .local_steps = (uint64_t)mixer->options.local_steps,
+                          .by_pair = mixer->options.overlap == SGP_OVERLAP_ASYNC};
 }
 
 /* Whether nodes that have not heard of a change yet do no harm: with the algorithms that wait for nobody. */

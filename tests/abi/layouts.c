@@ -16,12 +16,24 @@ static void print_group(void) {
     STRUCT(sgp_group_options_t);
     F(rank), F(size), F(rendezvous), F(join_timeout_ms), F(timeout_ms), F(transport), F(join);
     F(claim_rank), F(interface), F(ports), F(key), F(key_file), F(insecure), F(peer_timeout_ms);
-    F(log), F(log_user), F(log_level);
+    F(log), F(log_user), F(log_level), F(elastic), F(quorum), F(pause_ms);
 #undef F
 #define F(field) FIELD(sgp_event_t, field)
     STRUCT(sgp_event_t);
-    F(kind), F(rank), F(age), F(reason);
+    F(kind), F(rank), F(age), F(reason), F(step);
 #undef F
+#define F(field) FIELD(sgp_member_t, field)
+    STRUCT(sgp_member_t);
+    F(rank), F(incarnation), F(condition), F(from), F(until), F(step);
+#undef F
+#define F(field) FIELD(sgp_members_t, field)
+    STRUCT(sgp_members_t);
+    F(version), F(digest), F(capacity), F(live), F(rank), F(nodes);
+#undef F
+    ENUM(SGP_EVENT_JOINED), ENUM(SGP_EVENT_REPLANNED), ENUM(SGP_EVENT_PAUSED);
+    ENUM(SGP_EVENT_RESUMED), ENUM(SGP_CONDITION_UNUSED), ENUM(SGP_CONDITION_LIVE);
+    ENUM(SGP_CONDITION_SILENT), ENUM(SGP_CONDITION_COMING), ENUM(SGP_CONDITION_LEFT);
+    ENUM(SGP_CONDITION_DEAD);
     ENUM(SGP_EVENT_LOST), ENUM(SGP_EVENT_LEFT), ENUM(SGP_EVENT_SILENT), ENUM(SGP_EVENT_BACK);
     ENUM(SGP_LOG_ERROR), ENUM(SGP_LOG_WARNING), ENUM(SGP_LOG_INFO), ENUM(SGP_LOG_DEBUG);
 }

@@ -29,6 +29,7 @@ typedef struct trial {
     int plans[MOST_NODES][2 * STEPS][MOST_NODES], sizes[MOST_NODES][2 * STEPS];
     uint64_t learned[MOST_NODES]; /* the step before which it had the final view */
     uint64_t digest_at[MOST_NODES][STEPS];
+    int events[MOST_NODES][SGP_EVENT_RESUMED + 1]; /* by kind */
 } trial_t;
 
 /* In virtual time, as if it computed a gradient. */
@@ -38,6 +39,36 @@ static void compute(sgp_mixer_t *mixer, uint64_t nanoseconds) {
         sgp_inbox_collect(mixer->inbox);
         sgp_transport_wait(mixer->transport, end);
     }
+}
+
+static void take_events(trial_t *trial, sgp_group_t *group, int rank) {
+    sgp_event_t event;
+    for (int i = 0; i < 100 && sgp_group_next_event(group, &event) == SGP_OK; i++) {
+        trial->events[rank][event.kind]++;
+        if (event.kind == SGP_EVENT_LOST || event.kind == SGP_EVENT_REPLANNED)
+            CHECK(event.step > 0 && event.step % SGP_MEMBER_STEP_UNIT == 0);
+    }
+    CHECK(sgp_group_next_event(group, &event) == SGP_ERR_AGAIN);
+}
+
+/* The public view says the same as the plan. */
+static void check_public_view(sgp_group_t *group) {
+    sgp_members_t view;
+    sgp_member_t members[MOST_NODES];
+    int plan[MOST_NODES], live = 0;
+    uint64_t until;
+    CHECK(sgp_group_view(group, &view, members, MOST_NODES) == SGP_OK);
+    CHECK(view.capacity == sgp_group_capacity(group) && view.capacity == sgp_group_size(group));
+    int count = sgp_membership_plan(sgp_group_membership(group), STEPS - 1, plan, &until);
+    CHECK(view.nodes == count);
+    CHECK(view.rank == sgp_plan_rank(plan, count, sgp_group_rank(group)));
+    for (int r = 0; r < view.capacity; r++) {
+        CHECK(members[r].rank == r && members[r].from == 0);
+        CHECK((members[r].condition == SGP_CONDITION_LIVE) == (members[r].until == UINT64_MAX));
+        live += members[r].condition == SGP_CONDITION_LIVE;
+        CHECK(members[r].step <= STEPS);
+    }
+    CHECK(view.live == live);
 }
 
 static void record(trial_t *trial, sgp_membership_t *membership, int rank) {
@@ -75,7 +106,11 @@ static void body(sgp_transport_t *transport, void *context) {
     trial->ended[rank] = mixer && run_steps(trial, mixer, rank);
     if (trial->ended[rank]) trial->status[rank] = sgp_mixer_average(mixer, NULL, NULL);
     trial->ended[rank] = trial->ended[rank] && trial->status[rank] == SGP_OK;
-    if (trial->ended[rank]) record(trial, sgp_group_membership(group), rank);
+    if (trial->ended[rank]) {
+        record(trial, sgp_group_membership(group), rank);
+        take_events(trial, group, rank);
+        if (trial->options.overlap != SGP_OVERLAP_ASYNC) check_public_view(group);
+    }
     if (trial->ended[rank])
         sgp_group_barrier(group); /* so that nobody has left before all have recorded */
     sgp_mixer_destroy(mixer);
@@ -148,6 +183,8 @@ static void check(const trial_t *trial) {
         assert_int_equal(trial->ended[r], !is_killed(trial, r));
         if (is_killed(trial, r)) continue;
         assert_int_equal(trial->digests[r], trial->digests[first]);
+        assert_int_equal(trial->events[r][SGP_EVENT_LOST], trial->fault_count);
+        assert_true(trial->events[r][SGP_EVENT_REPLANNED] > 0);
         check_changes(trial, r);
         assert_memory_equal(trial->sizes[r], trial->sizes[first], sizeof trial->sizes[r]);
         assert_memory_equal(trial->plans[r], trial->plans[first], sizeof trial->plans[r]);
@@ -311,7 +348,11 @@ static void test_healed(void **state) {
         for (int s = 3; s < 5; s++) cut(trial, SGP_FAULT_CUT_BOTH, r, s, 5ull * SECOND / 2);
     run(trial);
     check_outcome(trial, 0);
-
+    for (int r = 0; r < 5; r++) {
+        assert_int_equal(trial->events[r][SGP_EVENT_PAUSED], r >= 3);
+        assert_int_equal(trial->events[r][SGP_EVENT_RESUMED], r >= 3);
+        assert_int_equal(trial->events[r][SGP_EVENT_LOST], 0);
+    }
     free(trial);
 }
 
