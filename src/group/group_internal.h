@@ -78,12 +78,7 @@ void sgp_group_set_agreement(sgp_group_t *group, const sgp_agreement_t *agreemen
 /* NULL: the group is not elastic, and the loss of a rank ends its collective calls. */
 sgp_agree_call_t *sgp_group_agreement(const sgp_group_t *group);
 
-/* As sgp_group_gather, and says who took part. all: (size, bytes) zeros for ranks that did not. took_part: (size). In a
- * group that is not elastic all ranks take part, or the call fails. */
-sgp_status_t sgp_group_gather_survivors(sgp_group_t *group, const void *mine, size_t bytes,
-                                        void *all, bool *took_part);
-
-/* Whether that rank took part in the group's last barrier or gather to its end: the same on all nodes that did. Always true in
+/* Whether that rank took part in the group's last barrier or gather to its end (gather has zeros for those that did not): the same on all nodes that did. Always true in
  * a group that is not elastic, and before the first call. */
 bool sgp_group_took_part(const sgp_group_t *group, int rank);
 

@@ -95,8 +95,11 @@ static void summarise(const double *sums, const sgp_mixer_t *mixer,
 }
 
 static sgp_status_t gather(sgp_mixer_t *mixer, exchange_t *exchange) {
-    return sgp_group_gather_survivors(mixer->group, &exchange->mine, sizeof exchange->mine,
-                                      exchange->all, exchange->there);
+    sgp_status_t status =
+        sgp_group_gather(mixer->group, &exchange->mine, sizeof exchange->mine, exchange->all);
+    for (int r = 0; r < mixer->size && status == SGP_OK; r++)
+        exchange->there[r] = sgp_group_took_part(mixer->group, r);
+    return status;
 }
 
 static sgp_status_t reduce_z(sgp_mixer_t *mixer, average_t *average, uint64_t deadline) {

@@ -8,6 +8,7 @@
 #include "group/agree_message.h"
 #include "group/join/endpoint.h"
 #include "group/join/join_message.h"
+#include "group/verdict.h"
 #include "group/view_message.h"
 #include "transport/tcp/frame.h"
 #include "wire/handshake.h"
@@ -305,6 +306,14 @@ static void add_view(bytes_t *bytes, const sgp_member_notice_t *notices, int cou
     corpus_add(bytes, message, size);
 }
 
+static void add_heard(bytes_t *bytes, const sgp_heard_message_t *heard) {
+    unsigned char message[SGP_HEARD_BYTES], length[2];
+    sgp_heard_encode(heard, message);
+    sgp_bytes_put(length, sizeof message, sizeof length);
+    corpus_add(bytes, length, sizeof length);
+    corpus_add(bytes, message, sizeof message);
+}
+
 /* The last notice with another value in one of its fields. */
 static void make_odd_view(const char *name, size_t at, unsigned byte) {
     bytes_t bytes = {0};
@@ -347,6 +356,10 @@ static void make_views(void) {
     bytes = (bytes_t){.at = {0}, .count = 1};
     add_view(&bytes, &founder, 1);
     corpus_write("view", "founder", &bytes);
+    bytes = (bytes_t){.at = {0}, .count = 1};
+    add_heard(&bytes, &(sgp_heard_message_t){.seat = 2, .incarnation = 1});
+    add_heard(&bytes, &(sgp_heard_message_t){.answer = true, .hears = true, .seat = 7});
+    corpus_write("view", "heard", &bytes);
     make_odd_views();
 }
 

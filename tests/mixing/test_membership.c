@@ -18,10 +18,12 @@ typedef struct trial {
     int fault_count;
     sgp_membership_options_t patience;
     uint64_t step_ns;
+    int lies_in;               /* the step in which the last rank lies; 0: never */
     bool gives_up[MOST_NODES]; /* expected */
     /* Results, by rank: */
     bool ended[MOST_NODES];
     sgp_status_t status[MOST_NODES];
+    uint64_t refused[MOST_NODES];
     uint64_t digests[MOST_NODES];
     uint64_t died_in[MOST_NODES]; /* the step in which it ended */
     sgp_change_t changes[MOST_NODES][MOST_CHANGES];
@@ -83,11 +85,47 @@ static void record(trial_t *trial, sgp_membership_t *membership, int rank) {
         trial->sizes[rank][k] = sgp_membership_plan(membership, k, trial->plans[rank][k], &until);
 }
 
+static void send_view(sgp_transport_t *transport, uint64_t number, const unsigned char *bytes,
+                      size_t count) {
+    for (int r = 0; r < transport->size; r++) {
+        sgp_header_t header = {
+            .kind = SGP_KIND_VIEW, .encoding = SGP_ENCODING_BYTES, .step = number, .count = count};
+        sgp_destination_t to = {.dst = r, .weight = 1};
+        sgp_send_t send;
+        if (r == transport->rank) continue;
+        CHECK(sgp_transport_send_begin(transport, &header, &to, 1, &send) == SGP_OK);
+        for (void *place; (place = sgp_transport_send_next(transport, &send));) {
+            memcpy(place, bytes + send.header.offset, send.header.elements);
+            sgp_transport_send_commit(transport, &send);
+        }
+    }
+}
+
+/* Nonsense, a message that is too long, seats that do not exist, and the death of a member that lives. */
+static void lie(sgp_transport_t *transport) {
+    static unsigned char bytes[100000];
+    sgp_member_notice_t accusation = {.kind = SGP_MEMBER_DEAD,
+                                      .flags = SGP_MEMBER_CERTAIN,
+                                      .seat = 1,
+                                      .step = 48,
+                                      .last = 3,
+                                      .origin = transport->rank};
+    sgp_member_notice_t stranger = accusation;
+    stranger.seat = 4000;
+    memset(bytes, 0xff, sizeof bytes);
+    send_view(transport, 0, bytes, 333);
+    send_view(transport, 1, bytes, sizeof bytes);
+    send_view(transport, 2, bytes, sgp_view_encode_notices(&stranger, 1, 0, bytes, sizeof bytes));
+    send_view(transport, 3, bytes, sgp_view_encode_notices(&accusation, 1, 0, bytes, sizeof bytes));
+}
+
 static bool run_steps(trial_t *trial, sgp_mixer_t *mixer, int rank) {
     sgp_membership_t *membership = sgp_group_membership(mixer->group);
     for (int k = 0; k < STEPS; k++) {
         trial->died_in[rank] = (uint64_t)k;
         compute(mixer, trial->step_ns);
+        if (k > 0 && k == trial->lies_in && rank == trial->setup.loopback.size - 1)
+            lie(mixer->transport);
         trial->status[rank] = sgp_mixer_step(mixer, NULL, NULL, 0);
         if (trial->status[rank] != SGP_OK) return false;
         trial->digest_at[rank][k] = sgp_membership_digest(membership);
@@ -113,6 +151,7 @@ static void body(sgp_transport_t *transport, void *context) {
     }
     if (trial->ended[rank])
         sgp_group_barrier(group); /* so that nobody has left before all have recorded */
+    trial->refused[rank] = transport->counters.refused;
     sgp_mixer_destroy(mixer);
     if (trial->ended[rank]) sgp_group_leave(group);
     else sgp_group_abort(group);
@@ -356,12 +395,28 @@ static void test_healed(void **state) {
     free(trial);
 }
 
+/* ---- a member that lies ---- */
+
+/* The nonsense is refused and changes nothing. A notice is final, also a wrong one: the accused says that it is taken for
+ * dead, and the others go on without it, all with the same view. */
+static void test_liar(void **state) {
+    (void)state;
+    trial_t *trial = trial_of(4, SGP_ALGORITHM_SGP, SGP_OVERLAP_ASYNC, 4);
+    trial->lies_in = 10;
+    trial->step_ns = 50000000;
+    trial->gives_up[1] = true;
+    run(trial);
+    check_outcome(trial, 1);
+    for (int r = 0; r < 4; r++) assert_int_equal(trial->refused[r], r == 3 ? 0 : 3);
+    free(trial);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_death), cmocka_unit_test(test_more_deaths),
         cmocka_unit_test(test_cut_off),   cmocka_unit_test(test_half),
         cmocka_unit_test(test_partition), cmocka_unit_test(test_one_link),
-        cmocka_unit_test(test_healed),
+        cmocka_unit_test(test_healed),    cmocka_unit_test(test_liar),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
