@@ -142,7 +142,6 @@ sgp_status_t sgp_membership_begin_step(sgp_membership_t *membership, const sgp_m
         membership->moment = *moment;
         membership->begun = true;
         atomic_store_explicit(&membership->step, moment->step, memory_order_relaxed);
-        sgp_transport_at(membership->transport, moment->step);
         choose_at_random(membership);
         if (moment->step % SGP_MEMBER_STEP_UNIT == 0) sgp_membership_note_steps(membership);
         if (has_new_plan(membership, moment->step)) look_at_plan(membership, moment->step);

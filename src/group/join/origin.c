@@ -35,10 +35,10 @@ sgp_status_t sgp_origin_copy(const sgp_origin_t *from, sgp_origin_t **origin) {
 
 void sgp_origin_configure(const sgp_origin_t *origin, sgp_group_t *group) {
     sgp_membership_t *membership = sgp_group_membership(group);
+    sgp_limits_t limits = sgp_limits_of(&origin->patience, origin->peer_timeout_ms);
     sgp_membership_options_t options = {.quorum = origin->quorum,
                                         .pause_ns = origin->pause_ms * SGP_MILLISECOND,
-                                        .dead_ns =
-                                            (uint64_t)origin->peer_timeout_ms * SGP_MILLISECOND};
+                                        .dead_ns = limits.dead};
     if (membership) sgp_membership_configure(membership, &options);
 }
 

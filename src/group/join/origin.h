@@ -6,6 +6,7 @@
 
 #include "group/group_internal.h"
 #include "group/join/endpoint.h"
+#include "transport/patience.h"
 #include "wire/key.h"
 
 typedef struct sgp_origin {
@@ -18,6 +19,7 @@ typedef struct sgp_origin {
     bool is_part; /* the group has some of the processes that joined */
     sgp_key_t key;
     int join_timeout_ms, timeout_ms, peer_timeout_ms;
+    sgp_patience_t patience;
     double quorum; /* as in the options, as is pause_ms */
     uint64_t pause_ms;
 } sgp_origin_t;

@@ -44,7 +44,8 @@ void sgp_receipts_note(sgp_receipts_t *receipts, uint32_t ticket, const sgp_head
 
 bool sgp_receipts_release(sgp_receipts_t *receipts, uint32_t ticket, uint32_t connection) {
     receipts->of[ticket].released = true;
-    return sgp_receipts_repeat(receipts, ticket, connection);
+    receipts->of[ticket].told = connection;
+    return connection != 0;
 }
 
 bool sgp_receipts_repeat(sgp_receipts_t *receipts, uint32_t ticket, uint32_t connection) {

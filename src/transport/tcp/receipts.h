@@ -36,10 +36,11 @@ bool sgp_receipts_has(const sgp_receipts_t *receipts, uint32_t ticket, const sgp
 void sgp_receipts_note(sgp_receipts_t *receipts, uint32_t ticket, const sgp_header_t *header,
                        uint32_t connection);
 
-/* It is released. Whether the sender is to be told over the connection of that number (0: there is none): once for each. */
+/* It is released. Whether the sender is to be told now, over the connection of that number; 0: there is none. */
 bool sgp_receipts_release(sgp_receipts_t *receipts, uint32_t ticket, uint32_t connection);
 
-/* The same for a chunk that has come again: not as long as it is held. */
+/* It has come again. Whether the sender is to be told, over that connection, that it is released: if it is, and that was
+ * not said over the same connection before. */
 bool sgp_receipts_repeat(sgp_receipts_t *receipts, uint32_t ticket, uint32_t connection);
 
 #endif
