@@ -18,6 +18,8 @@
 typedef struct sgp_progress sgp_progress_t;           /* mixing/progress_thread.h */
 typedef struct sgp_algorithm_ops sgp_algorithm_ops_t; /* mixing/algorithms/algorithm_ops.h */
 typedef struct sgp_part_step sgp_part_step_t;         /* mixing/part_step.h */
+typedef struct sgp_late sgp_late_t;                   /* mixing/late.h */
+typedef struct sgp_questions sgp_questions_t;         /* mixing/questions.h */
 
 /* The workers of a node; see mixing/workers.h. */
 typedef struct sgp_workers {
@@ -38,9 +40,20 @@ typedef struct sgp_room {
 /* Nodes that are gone while the others go on; see mixing/holes.h. */
 typedef struct sgp_holes {
     bool elastic;
+    bool
+        stirred; /* since the start a node was lost, or silent, or this one was: messages can be late from now on */
+    bool was_silent;           /* this node, and it may be behind the others */
+    unsigned steps_since;      /* own steps since then */
+    uint32_t events_seen;      /* of fates */
+    uint32_t absences_seen;    /* of this node */
     uint32_t known;            /* changes of fates that `is` has */
     uint64_t events, averaged; /* what has happened, so far and until the last exact average */
     bool *is;                  /* (size) ranks of the group; NULL: not elastic */
+    bool *silent;              /* (size) at the last look */
+    size_t *
+        lent; /* (size) bytes of a message for which there is more room, as this rank is silent; 0: none */
+    /* (size) messages by rounds: sent to each rank, and absorbed from each, whole. Equal for live pairs once settled. */
+    uint64_t *sent, *got;
 } sgp_holes_t;
 
 /* The graph of some rounds, in an elastic group; see mixing/round_graph.h. */
@@ -103,6 +116,9 @@ struct sgp_mixer {
 
     sgp_holes_t holes;
     sgp_round_graphs_t *graphs; /* NULL: not elastic */
+    sgp_inbox_owner_t arrivals; /* of this mixer's channel; attached where it is elastic */
+    sgp_late_t *late;           /* NULL: not elastic */
+    sgp_questions_t *questions; /* NULL: not elastic */
     sgp_edge_t *edges;          /* (max degree) of the graph, in-edges of a step */
     sgp_destination_t *to;      /* (size) destinations of the message being sent */
     double *weights;            /* (size) of all nodes, while sgp_mixer_agree runs */

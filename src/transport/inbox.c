@@ -53,7 +53,8 @@ struct sgp_inbox {
     sgp_heard_t *heard;                    /* (ranks) */
     uint64_t views;                        /* changes of heard[].view */
     uint32_t events;                       /* of the fates */
-    uint32_t channels;                     /* the highest that is known */
+    sgp_inbox_owner_t *owners;
+    uint32_t channels;     /* the highest that is known */
     unsigned char *closed; /* (closed_bytes) a bit for each channel that was dropped */
     size_t closed_bytes;
     uint64_t newest;  /* step that was asked for */
@@ -153,12 +154,19 @@ static void serve(sgp_inbox_t *inbox) {
     }
 }
 
+static void serve_owner(sgp_inbox_owner_t *owner) {
+    owner->due = false;
+    if (owner->serve(owner->context)) owner->due = true;
+}
+
 sgp_status_t sgp_inbox_look(sgp_inbox_t *inbox, bool agent) {
     uint32_t events = sgp_fates_events(inbox->transport->fates);
     if (events != inbox->events) sgp_inbox_call_service(inbox, SGP_KIND_VIEW);
     inbox->events = events;
     if (inbox->alarm != UINT64_MAX) look_at_alarms(inbox);
     if (inbox->due) serve(inbox);
+    for (sgp_inbox_owner_t *at = inbox->owners; at; at = at->next)
+        if (at->due) serve_owner(at);
     if (inbox->ended != SGP_OK) return inbox->ended;
     return inbox->watch ? inbox->watch(inbox->watcher, agent) : SGP_OK;
 }
@@ -226,6 +234,24 @@ sgp_chunk_t *sgp_inbox_next(sgp_inbox_t *inbox, const sgp_inbox_key_t *key, sgp_
     return NULL;
 }
 
+static bool comes_before(const sgp_header_t *a, const sgp_header_t *b) {
+    if (a->step != b->step) return a->step < b->step;
+    return a->src != b->src ? a->src < b->src : a->offset < b->offset;
+}
+
+sgp_chunk_t *sgp_inbox_lowest(sgp_inbox_t *inbox, const sgp_inbox_key_t *from, uint64_t end) {
+    sgp_header_t begin = {.step = from->step, .src = from->src};
+    entry_t *lowest = NULL;
+    for (size_t q = 0; q < QUEUES; q++)
+        for (entry_t *at = inbox->queues[q].first; at; at = at->after) {
+            const sgp_header_t *header = &at->chunk.header;
+            if (header->channel != from->channel || header->kind != from->kind) continue;
+            if (header->step >= end || comes_before(header, &begin)) continue;
+            if (!lowest || comes_before(header, &lowest->chunk.header)) lowest = at;
+        }
+    return lowest ? &lowest->chunk : NULL;
+}
+
 static entry_t *look_up(sgp_inbox_t *inbox, const sgp_inbox_key_t *key) {
     for (entry_t *at = inbox->buckets[bucket_of(key)]; at; at = at->next) {
         sgp_inbox_key_t found = key_of(&at->chunk.header);
@@ -283,6 +309,33 @@ static void refuse(sgp_inbox_t *inbox, sgp_chunk_t *chunk, const char *reason) {
     sgp_transport_release(inbox->transport, chunk);
 }
 
+/* ---- the owners of channels ---- */
+
+static void tell(sgp_inbox_owner_t *owner, const sgp_header_t *header) {
+    if (header->channel != owner->channel) return;
+    owner->due |= header->kind == SGP_KIND_WAIT || header->kind == SGP_KIND_PASSED;
+    if (header->kind != SGP_KIND_PUSH) return;
+    owner->due |= header->step < owner->late;
+    if (header->step < owner->lowest) owner->lowest = header->step;
+    if (header->step > owner->highest) owner->highest = header->step;
+}
+
+void sgp_inbox_attach(sgp_inbox_t *inbox, sgp_inbox_owner_t *owner) {
+    owner->lowest = UINT64_MAX;
+    owner->highest = 0;
+    owner->next = inbox->owners;
+    inbox->owners = owner;
+    for (size_t q = 0; q < QUEUES; q++)
+        for (const entry_t *at = inbox->queues[q].first; at; at = at->after)
+            tell(owner, &at->chunk.header);
+}
+
+void sgp_inbox_detach(sgp_inbox_t *inbox, sgp_inbox_owner_t *owner) {
+    sgp_inbox_owner_t **link = &inbox->owners;
+    while (*link && *link != owner) link = &(*link)->next;
+    if (*link) *link = owner->next;
+}
+
 /* ---- kept chunks ---- */
 
 static void put_free(sgp_inbox_t *inbox, entry_t *entry) {
@@ -314,6 +367,7 @@ static void keep(sgp_inbox_t *inbox, const sgp_inbox_key_t *key, entry_t *entry)
     inbox->notices += key->kind == SGP_KIND_NOTICE;
     if (inbox->services[key->kind].serve) inbox->due |= 1u << key->kind;
     note_header(inbox, &entry->chunk.header);
+    for (sgp_inbox_owner_t *at = inbox->owners; at; at = at->next) tell(at, &entry->chunk.header);
 }
 
 void sgp_inbox_collect(sgp_inbox_t *inbox) {
@@ -405,11 +459,13 @@ static bool has_to_sleep(sgp_inbox_t *inbox, uint64_t since, sgp_status_t *statu
     return *status == SGP_OK && inbox->taken_in == since;
 }
 
-static sgp_status_t sleep_until(sgp_inbox_t *inbox, uint64_t deadline, const char *what) {
+/* deadline: from then on the end of the sleep is an error. */
+static sgp_status_t sleep_until(sgp_inbox_t *inbox, uint64_t until, uint64_t deadline,
+                                const char *what) {
     sgp_transport_t *transport = inbox->transport;
     sgp_status_t status;
     uint64_t start = sgp_transport_now(transport);
-    status = sgp_transport_wait(transport, sgp_inbox_next_look(inbox, deadline));
+    status = sgp_transport_wait(transport, sgp_inbox_next_look(inbox, until));
     uint64_t end = sgp_transport_now(transport);
     inbox->waited += end - start;
     if (status == SGP_ERR_INTERRUPTED) return status;
@@ -423,10 +479,17 @@ static sgp_status_t sleep_until(sgp_inbox_t *inbox, uint64_t deadline, const cha
     return SGP_OK;
 }
 
+sgp_status_t sgp_inbox_doze(sgp_inbox_t *inbox, uint64_t since, uint64_t until, const char *what) {
+    sgp_status_t status;
+    return has_to_sleep(inbox, since, &status) ? sleep_until(inbox, until, UINT64_MAX, what)
+                                               : status;
+}
+
 sgp_status_t sgp_inbox_wait(sgp_inbox_t *inbox, uint64_t since, uint64_t deadline,
                             const char *what) {
     sgp_status_t status;
-    return has_to_sleep(inbox, since, &status) ? sleep_until(inbox, deadline, what) : status;
+    return has_to_sleep(inbox, since, &status) ? sleep_until(inbox, deadline, deadline, what)
+                                               : status;
 }
 
 /* Takes in the rest of a rank that has ended. false: it has brought nothing. */
@@ -449,7 +512,7 @@ sgp_status_t sgp_inbox_wait_for(sgp_inbox_t *inbox, int rank, uint64_t since, ui
                         sgp_transport_name(transport, transport->rank, &here), what);
     }
     snprintf(doing, sizeof doing, "the %s from %s", what, name.text);
-    return sleep_until(inbox, deadline, doing);
+    return sleep_until(inbox, deadline, deadline, doing);
 }
 
 /* ---- sending ---- */

@@ -57,6 +57,10 @@ sgp_chunk_t *sgp_inbox_peek(sgp_inbox_t *inbox, const sgp_inbox_key_t *key);
  * `chunk`, or the first for NULL; NULL: there are no more. Takes nothing in. */
 sgp_chunk_t *sgp_inbox_next(sgp_inbox_t *inbox, const sgp_inbox_key_t *key, sgp_chunk_t *chunk);
 
+/* Among the chunks of from->channel and from->kind: the first in the order (step, sender, offset), from (from->step,
+ * from->src) on and before step `end`; NULL: there is none. Takes nothing in. Looks at every chunk that is held. */
+sgp_chunk_t *sgp_inbox_lowest(sgp_inbox_t *inbox, const sgp_inbox_key_t *from, uint64_t end);
+
 void sgp_inbox_release(sgp_inbox_t *inbox, sgp_chunk_t *chunk);
 
 /* A mixer will ask for this channel. */
@@ -115,6 +119,24 @@ uint64_t sgp_inbox_views(const sgp_inbox_t *inbox);
 void sgp_inbox_end_waits(sgp_inbox_t *inbox, sgp_status_t status);
 sgp_status_t sgp_inbox_ended(const sgp_inbox_t *inbox);
 
+/* What the mixer of a channel is told of its chunks. Embedded in its state. */
+typedef struct sgp_inbox_owner {
+    uint32_t channel;
+    /* The steps of the PUSH chunks taken in; UINT64_MAX and 0: of none. The owner may set them anew. */
+    uint64_t lowest, highest;
+    uint64_t late; /* nobody waits for PUSH chunks of steps before it; the owner's */
+    /* A service (above) for the kinds WAIT and PASSED, and for late chunks; it may run on the agent. */
+    sgp_inbox_service_fn serve;
+    void *context; /* borrowed */
+    bool due;
+    struct sgp_inbox_owner *next;
+} sgp_inbox_owner_t;
+
+/* owner: borrowed until detach, with channel, serve and context set; counts chunks that are here already. detach: fine
+ * for one that is not attached. */
+void sgp_inbox_attach(sgp_inbox_t *inbox, sgp_inbox_owner_t *owner);
+void sgp_inbox_detach(sgp_inbox_t *inbox, sgp_inbox_owner_t *owner);
+
 /* Calls the services that are due, and the watch. SGP_OK where there is none. */
 sgp_status_t sgp_inbox_look(sgp_inbox_t *inbox, bool agent);
 
@@ -134,6 +156,9 @@ sgp_status_t sgp_inbox_wait(sgp_inbox_t *inbox, uint64_t since, uint64_t deadlin
  * "message of step 7". SGP_ERR_PEER_LOST also if that rank has left, and all that it has sent is taken in. */
 sgp_status_t sgp_inbox_wait_for(sgp_inbox_t *inbox, int rank, uint64_t since, uint64_t deadline,
                                 const char *what);
+
+/* As sgp_inbox_wait, but the end of the time is no error. */
+sgp_status_t sgp_inbox_doze(sgp_inbox_t *inbox, uint64_t since, uint64_t until, const char *what);
 
 /* Begins a message, asleep until there is room. Errors as sgp_inbox_wait. */
 sgp_status_t sgp_inbox_send_begin(sgp_inbox_t *inbox, const sgp_header_t *header,

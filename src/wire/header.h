@@ -47,9 +47,9 @@ typedef enum sgp_kind {
     SGP_KIND_NOTICE,      /* bytes for the group outside collective calls; see group/notice.h */
     SGP_KIND_AGREE,       /* bytes of a collective call among survivors; see group/agree.h */
     SGP_KIND_VIEW,        /* notices about members; see group/view_message.h */
-    SGP_KIND_WAIT,        /* a question to a sender: what became of its push of a step */
-    SGP_KIND_PASSED,      /* the answer to it */
-    SGP_KIND_HEARD, /* a question about a member that is silent, or the answer; see group/heard.h */
+    SGP_KIND_WAIT, /* a question to a sender: what became of its push of a step; wire/question.h */
+    SGP_KIND_PASSED, /* the answer to it */
+    SGP_KIND_HEARD, /* a question about a member that is silent, or the answer; see group/verdict.h */
     SGP_KIND_LAST = SGP_KIND_HEARD,
 } sgp_kind_t;
 

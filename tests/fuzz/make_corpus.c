@@ -13,6 +13,7 @@
 #include "transport/tcp/frame.h"
 #include "wire/handshake.h"
 #include "wire/header.h"
+#include "wire/question.h"
 
 #include <sys/stat.h>
 #include <xxhash.h>
@@ -453,6 +454,30 @@ static void make_agree_refused(void) {
     corpus_write("agree", "cut", &bytes);
 }
 
+/* ---- questions ---- */
+
+static void make_question(const char *name, const unsigned char *message, size_t count) {
+    bytes_t bytes = {.count = 0};
+    corpus_add_byte(&bytes, 0);
+    corpus_add(&bytes, message, count);
+    corpus_write("question", name, &bytes);
+}
+
+static void make_questions(void) {
+    unsigned char wait[SGP_WAIT_BYTES], passed[SGP_PASSED_BYTES];
+    sgp_wait_encode(17, wait);
+    make_question("wait", wait, sizeof wait);
+    make_question("wait-cut", wait, sizeof wait - 1);
+    sgp_passed_encode(&(sgp_passed_t){17, SGP_ANSWER_NOT_SENT, 19}, passed);
+    make_question("passed", passed, sizeof passed);
+    make_question("passed-cut", passed, sizeof passed - 1);
+    passed[12] = 1;
+    make_question("passed-reserved", passed, sizeof passed);
+    passed[12] = 0;
+    passed[8] = SGP_ANSWER_LAST + 1;
+    make_question("passed-unknown", passed, sizeof passed);
+}
+
 int main(int argc, char **argv) {
     check = argc == 3 && strcmp(argv[1], "--check") == 0;
     if (argc != 2 + check) {
@@ -468,6 +493,7 @@ int main(int argc, char **argv) {
     make_agree_calls();
     make_agree_losses();
     make_agree_refused();
+    make_questions();
     corpus_make_data();
     return failed;
 }
