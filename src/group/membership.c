@@ -71,6 +71,8 @@ void sgp_membership_configure(sgp_membership_t *membership,
     if (options->quorum == 0) membership->options.quorum = SGP_QUORUM;
     if (options->pause_ns == 0) membership->options.pause_ns = 60000 * SGP_MILLISECOND;
     if (options->dead_ns == 0) membership->options.dead_ns = 10000 * SGP_MILLISECOND;
+    if (options->dead_together_ns == 0)
+        membership->options.dead_together_ns = 1000 * SGP_MILLISECOND;
 }
 
 /* ---- steps ---- */

@@ -142,6 +142,8 @@ typedef struct sgp_membership_options {
         quorum; /* a part with no more than this share of the plan pauses; below 0: every part goes on */
     uint64_t pause_ns; /* for so long */
     uint64_t dead_ns;  /* a member that is silent for so long is asked about */
+    uint64_t
+        dead_together_ns; /* the same in a collective call, where it keeps all others waiting */
 } sgp_membership_options_t;
 
 /* For an elastic group, before its first message: founders are the ranks of the transport. Every rank of the group does so.
@@ -149,7 +151,7 @@ typedef struct sgp_membership_options {
 sgp_status_t sgp_membership_create(sgp_group_t *group, sgp_membership_t **membership);
 void sgp_membership_destroy(sgp_membership_t *membership); /* NULL is fine */
 
-/* Before the first step. Zeros are the defaults: SGP_QUORUM, 60 s and 10 s. */
+/* Before the first step. Zeros are the defaults: SGP_QUORUM, 60 s, 10 s and 1 s. */
 void sgp_membership_configure(sgp_membership_t *membership,
                               const sgp_membership_options_t *options);
 

@@ -9,9 +9,6 @@
 /* Answers of the others are waited for so long. */
 #define PATIENCE (500 * SGP_MILLISECOND)
 
-/* In a collective call a silent member keeps all others waiting. */
-#define DEAD_IN_COLLECTIVE (1000 * SGP_MILLISECOND)
-
 /* A part without quorum pauses after that, and a death that others tell of is taken for true if the transport has not noticed
  * it by then. */
 #define GRACE (1000 * SGP_MILLISECOND)
@@ -215,7 +212,8 @@ static void give_way(sgp_membership_t *membership, int other, uint64_t now, uint
 
 static void judge(sgp_membership_t *membership, int rank, uint64_t now, uint64_t *next) {
     uint64_t limit = membership->options.dead_ns, at;
-    if (membership->in_collective && DEAD_IN_COLLECTIVE < limit) limit = DEAD_IN_COLLECTIVE;
+    uint64_t together = membership->options.dead_together_ns;
+    if (membership->in_collective && together < limit) limit = together;
     sgp_verdict_t *verdict = &membership->peers[rank].verdict;
     sgp_conclusion_t conclusion =
         sgp_verdict_conclude(verdict, now, limit, PATIENCE, can_answer, membership, &at);

@@ -31,19 +31,12 @@ sgp_moment_t sgp_round_moment(const sgp_mixer_t *mixer) {
                           .by_pair = mixer->options.overlap == SGP_OVERLAP_ASYNC};
 }
 
-/* Whether nodes that have not heard of a change yet do no harm: with the algorithms that wait for nobody. */
-static bool follows_plan(const sgp_mixer_t *mixer) {
-    return mixer->options.overlap == SGP_OVERLAP_ASYNC;
-}
-
 /* Forms the graph over the plan of a step. */
 static void form(const sgp_mixer_t *mixer, sgp_round_graph_t *formed, uint64_t step,
                  uint64_t version) {
     sgp_membership_t *membership = sgp_group_membership(mixer->group);
     int peers = mixer->options.graph.peers, nodes = 0;
-    uint64_t at = follows_plan(mixer) ? step : 0;
-    int planned = sgp_membership_plan(membership, at, formed->seats, &formed->until);
-    if (!follows_plan(mixer)) formed->until = SGP_VIEW_NEVER;
+    int planned = sgp_membership_plan(membership, step, formed->seats, &formed->until);
     formed->place = -1;
     for (int i = 0; i < planned; i++) {
         int seat = formed->seats[i];

@@ -5,6 +5,7 @@
 
 #include "base/constants.h"
 #include "group/agree_call.h"
+#include "group/membership.h"
 #include "mixing/mixer_internal.h"
 #include "mixing/mixer_core.h"
 
@@ -107,6 +108,11 @@ static void body(sgp_transport_t *transport, void *context) {
     sgp_group_t *group = NULL;
     transport->elastic = true;
     CHECK(sgp_group_found(transport, 60000, &group) == SGP_OK);
+    /* Here nobody is dead for being silent: test_membership.c. */
+    sgp_membership_configure(sgp_group_membership(group),
+                             &(sgp_membership_options_t){.quorum = -1,
+                                                         .dead_ns = UINT64_MAX / 2,
+                                                         .dead_together_ns = UINT64_MAX / 2});
     sgp_mixer_t *mixer = make_mixer(group, &trial->options);
     bool lives = mixer && live(trial, mixer, transport->rank);
     sgp_mixer_destroy(mixer);
