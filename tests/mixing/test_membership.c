@@ -6,6 +6,7 @@
 #include "group/agree_call.h"
 #include "group/membership.h"
 #include "mixing/mixer_core.h"
+#include "mixing/round_graph.h"
 
 #include <string.h>
 
@@ -31,7 +32,8 @@ typedef struct trial {
     int plans[MOST_NODES][2 * STEPS][MOST_NODES], sizes[MOST_NODES][2 * STEPS];
     uint64_t learned[MOST_NODES]; /* the step before which it had the final view */
     uint64_t digest_at[MOST_NODES][STEPS];
-    int events[MOST_NODES][SGP_EVENT_RESUMED + 1]; /* by kind */
+    unsigned out[MOST_NODES][STEPS], in[MOST_NODES][STEPS]; /* edges, as bits of ranks */
+    int events[MOST_NODES][SGP_EVENT_RESUMED + 1];          /* by kind */
 } trial_t;
 
 /* In virtual time, as if it computed a gradient. */
@@ -119,6 +121,15 @@ static void lie(sgp_transport_t *transport) {
     send_view(transport, 3, bytes, sgp_view_encode_notices(&accusation, 1, 0, bytes, sizeof bytes));
 }
 
+/* Of step k, which is over. */
+static void record_edges(trial_t *trial, const sgp_mixer_t *mixer, int rank, int k) {
+    sgp_edge_t edges[MOST_NODES];
+    int count = sgp_holes_out(mixer, (uint64_t)k, edges);
+    for (int i = 0; i < count; i++) trial->out[rank][k] |= 1u << edges[i].peer;
+    count = sgp_holes_in(mixer, (uint64_t)k, edges);
+    for (int i = 0; i < count; i++) trial->in[rank][k] |= 1u << edges[i].peer;
+}
+
 static bool run_steps(trial_t *trial, sgp_mixer_t *mixer, int rank) {
     sgp_membership_t *membership = sgp_group_membership(mixer->group);
     for (int k = 0; k < STEPS; k++) {
@@ -129,6 +140,7 @@ static bool run_steps(trial_t *trial, sgp_mixer_t *mixer, int rank) {
         trial->status[rank] = sgp_mixer_step(mixer, NULL, NULL, 0);
         if (trial->status[rank] != SGP_OK) return false;
         trial->digest_at[rank][k] = sgp_membership_digest(membership);
+        record_edges(trial, mixer, rank, k);
     }
     return true;
 }
@@ -243,6 +255,31 @@ static void check_in_time(const trial_t *trial) {
     }
 }
 
+/* In a step in which all survivors had the final view each edge has the same two ends for both; and from the last K on none
+ * leads to a node that is dead, and there are edges. */
+static void check_graphs(const trial_t *trial) {
+    int first = first_survivor(trial), size = trial->setup.loopback.size, live = 0;
+    uint64_t last = 0;
+    for (size_t i = 0; i < trial->change_count[first]; i++)
+        if (trial->changes[first][i].step > last) last = trial->changes[first][i].step;
+    for (int r = 0; r < size; r++) live += !is_killed(trial, r);
+    for (int k = 0; k < STEPS; k++) {
+        bool known = true;
+        for (int r = 0; r < size; r++)
+            known &= is_killed(trial, r) || trial->digest_at[r][k] == trial->digests[first];
+        for (int r = 0; known && r < size; r++) {
+            if (is_killed(trial, r)) continue;
+            if ((uint64_t)k >= last && trial->options.algorithm == SGP_ALGORITHM_SGP)
+                assert_int_equal(trial->out[r][k] != 0, live > 1);
+            for (int s = 0; s < size; s++) {
+                bool dead = is_killed(trial, s), sends = trial->out[r][k] >> s & 1;
+                if (dead && (uint64_t)k >= last) assert_false(sends);
+                if (!dead) assert_int_equal(sends, trial->in[s][k] >> r & 1);
+            }
+        }
+    }
+}
+
 static const struct {
     sgp_algorithm_t algorithm;
     int overlap;
@@ -262,6 +299,7 @@ static void test_one_death(void **state) {
             run(trial);
             check(trial);
             check_in_time(trial);
+            check_graphs(trial);
             free(trial);
         }
 }
@@ -283,6 +321,7 @@ static void test_more_deaths(void **state) {
         }
         run(trial);
         check(trial);
+        check_graphs(trial);
         free(trial);
     }
 }
