@@ -75,6 +75,13 @@ typedef struct sgp_group_options {
     uint64_t
         dead_ms; /* after so long a node of which nothing is heard is lost. 0: the peer time limit */
 
+    /* Of an elastic group, the same on all nodes. A part of it that hears no more than this share of the nodes (exactly the
+     * share is enough with the lowest of them) pauses, so that no two parts go on: its calls wait, and end with
+     * SGP_ERR_PEER_LOST if it hears too few for pause_ms. Nodes that have certainly ended do not count. 0: 0.5; below 0:
+     * every part goes on. */
+    double quorum;
+    uint64_t pause_ms; /* 0: 60,000 */
+
     /* Of an elastic group, the same on all nodes: nodes there can be at a time, those that come later among them. More than
      * the size: nodes can join while the others train, at the address of any node, over tcp; "shm" excludes that. Without a
      * key these are processes of the same machine, unless insecure; a launcher's own key is not used. 0: the size. */
@@ -151,12 +158,20 @@ SGP_API int sgp_group_lost_peer(const sgp_group_t *group);
  *  SILENT: nothing has been heard from it for a third of the peer time limit; it may come back. In an elastic group: for
  *  suspect_ms, or it hangs (stall_ms), or does not hear this node. shm: any node; tcp: a node to or from which there is a
  *  connection; never with mpi.
- *  BACK: it has been heard again after SILENT. */
+ *  BACK: it has been heard again after SILENT.
+ * Of an elastic group also changes of its members:
+ *  JOINED: the node is one of the graph from `step` on.
+ *  REPLANNED: from `step` on the graph is that of the members that are left, or there (rank: this node).
+ *  PAUSED: this node has paused in `step`, because it hears too few of the others; RESUMED: it goes on (rank: this node). */
 typedef enum sgp_event_kind {
     SGP_EVENT_LOST = 1,
     SGP_EVENT_LEFT = 2,
     SGP_EVENT_SILENT = 3,
     SGP_EVENT_BACK = 4,
+    SGP_EVENT_JOINED = 5,
+    SGP_EVENT_REPLANNED = 6,
+    SGP_EVENT_PAUSED = 7,
+    SGP_EVENT_RESUMED = 8,
 } sgp_event_kind_t;
 
 typedef struct sgp_event {
@@ -164,6 +179,8 @@ typedef struct sgp_event {
     int rank;
     double age;      /* seconds since it was noticed */
     char reason[96]; /* why it is lost, as in the log; "" for the others */
+    uint64_t
+        step; /* of LOST and LEFT in an elastic group: from which on the graph is without it; 0: not known yet */
 } sgp_event_t;
 
 /* The oldest event that has not been taken yet. Of each node one is kept at most, the latest: LOST and LEFT are the last
@@ -174,6 +191,51 @@ SGP_API sgp_status_t sgp_group_next_event_sized(sgp_group_t *group, sgp_event_t 
 static inline sgp_status_t sgp_group_next_event(sgp_group_t *group, sgp_event_t *event) {
     return sgp_group_next_event_sized(group, event, sizeof *event);
 }
+
+/* ---- members ---- */
+
+typedef enum sgp_member_condition {
+    SGP_CONDITION_UNUSED = 0, /* the place has no node, and had none */
+    SGP_CONDITION_LIVE = 1,
+    SGP_CONDITION_SILENT = 2, /* not heard now, by this node; it may come back */
+    SGP_CONDITION_COMING = 3, /* it has joined, and makes its first step later */
+    SGP_CONDITION_LEFT = 4,
+    SGP_CONDITION_DEAD = 5,
+} sgp_member_condition_t;
+
+/* The node that has a place of the group, or had it last. */
+typedef struct sgp_member {
+    int rank;             /* its place */
+    uint32_t incarnation; /* counts the nodes that had the place, from 0 */
+    sgp_member_condition_t condition;
+    uint32_t reserved; /* 0 */
+    uint64_t from;     /* its first step */
+    uint64_t
+        until; /* from this step on the graph is without it; UINT64_MAX: it is not known to end */
+    uint64_t step; /* the latest of which this node has heard; 0: of none */
+} sgp_member_t;
+
+/* What this node knows of the members. Nodes with the same digest know the same. */
+typedef struct sgp_members {
+    uint64_t version; /* counts changes */
+    uint64_t digest;
+    int capacity; /* places */
+    int live;  /* members in the graph that are not known to have ended, silent ones among them */
+    int rank;  /* of this node in the graph of the present step; -1: the graph is without it */
+    int nodes; /* of that graph; those that have ended are in it until their `until` */
+} sgp_members_t;
+
+/* Sets *view, and the first `room` of members, by rank: (sgp_group_capacity) for all; NULL with 0: none. Never blocks.
+ * SGP_ERR_INVALID: no such sizes. */
+SGP_API sgp_status_t sgp_group_view_sized(sgp_group_t *group, sgp_members_t *view, size_t view_size,
+                                          sgp_member_t *members, size_t member_size, size_t room);
+static inline sgp_status_t sgp_group_view(sgp_group_t *group, sgp_members_t *view,
+                                          sgp_member_t *members, size_t room) {
+    return sgp_group_view_sized(group, view, sizeof *view, members, sizeof *members, room);
+}
+
+/* Places for nodes: the ranks there can be. */
+SGP_API int sgp_group_capacity(const sgp_group_t *group);
 
 /* A file descriptor that is readable once something may be done: a message has arrived, room to send came free, another
  * thread of the library has ended its part, or an event is there. For poll and its like; never read, write or close it.

@@ -3,6 +3,7 @@
 
 #include "base/constants.h"
 #include "base/logging.h"
+#include "group/membership.h"
 #include "group/seats.h"
 
 #include <inttypes.h>
@@ -302,8 +303,11 @@ static sgp_status_t begin_and_run(sgp_agree_call_t *call, const void *payload, s
     uint64_t now = sgp_transport_now(transport_of(call));
     sgp_status_t status = sgp_agree_begin(call->agree, call->live, payload, bytes);
     if (status != SGP_OK) return status;
+    sgp_membership_t *membership = sgp_group_membership(call->group);
     call->running = true;
+    sgp_membership_in_collective(membership, true);
     status = run(call, now + sgp_group_timeout(call->group));
+    sgp_membership_in_collective(membership, false);
     call->running = false;
     return status;
 }
@@ -441,7 +445,9 @@ static sgp_status_t create(sgp_group_t *group, sgp_agree_call_t *call) {
 sgp_status_t sgp_group_become_elastic(sgp_group_t *group) {
     sgp_agree_call_t *call = calloc(1, sizeof *call);
     if (!call) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for an elastic group");
+    sgp_membership_t *membership = NULL;
     sgp_status_t status = create(group, call);
+    if (status == SGP_OK) status = sgp_membership_create(group, &membership);
     if (status != SGP_OK) {
         destroy(call);
         return status;
@@ -452,6 +458,7 @@ sgp_status_t sgp_group_become_elastic(sgp_group_t *group) {
     sgp_group_transport(group)->elastic = true;
     sgp_inbox_set_service(sgp_group_inbox(group), SGP_KIND_AGREE, serve, call);
     sgp_group_set_agreement(group, &(sgp_agreement_t){call, leave, destroy});
+    sgp_group_set_membership(group, membership, sgp_membership_destroy);
     return SGP_OK;
 }
 

@@ -6,6 +6,7 @@
 #include "base/constants.h"
 #include "base/logging.h"
 #include "group/join/origin.h"
+#include "group/membership.h"
 
 #include <fcntl.h>
 #include <stddef.h>
@@ -25,6 +26,8 @@ struct sgp_group {
     uint32_t channels;         /* given out */
     sgp_lease_t lease;
     sgp_agreement_t agreement;
+    sgp_membership_t *membership; /* owned, or NULL */
+    void (*destroy_membership)(sgp_membership_t *membership);
     sgp_origin_t *origin; /* owned, or NULL */
     char *loss_file;      /* owned, or NULL */
     bool *participants;   /* (capacity) in the last barrier or gather */
@@ -129,6 +132,14 @@ void sgp_group_set_agreement(sgp_group_t *group, const sgp_agreement_t *agreemen
 sgp_agree_call_t *sgp_group_agreement(const sgp_group_t *group) {
     return group->agreement.call;
 }
+sgp_membership_t *sgp_group_membership(const sgp_group_t *group) {
+    return group->membership;
+}
+void sgp_group_set_membership(sgp_group_t *group, sgp_membership_t *membership,
+                              void (*destroy)(sgp_membership_t *membership)) {
+    group->membership = membership;
+    group->destroy_membership = destroy;
+}
 const sgp_origin_t *sgp_group_origin(const sgp_group_t *group) {
     return group->origin;
 }
@@ -207,28 +218,39 @@ int sgp_group_lost_peer(const sgp_group_t *group) {
 /* Of version 1.0. */
 #define LEAST_EVENT (offsetof(sgp_event_t, reason) + sizeof((sgp_event_t *)0)->reason)
 
-static sgp_event_t event_of(const sgp_fate_event_t *found) {
+static sgp_event_t event_of(const sgp_group_t *group, const sgp_fate_event_t *found) {
     sgp_event_t event = {.rank = found->rank,
                          .age = (double)(sgp_clock_now() - found->noticed) / 1e9};
     if (found->fate.state == SGP_FATE_LOST) event.kind = SGP_EVENT_LOST;
     else if (found->fate.state == SGP_FATE_LEFT) event.kind = SGP_EVENT_LEFT;
     else event.kind = found->silent ? SGP_EVENT_SILENT : SGP_EVENT_BACK;
+    if (group->membership && found->fate.state != SGP_FATE_PRESENT)
+        event.step = sgp_membership_end_step(group->membership, found->rank);
     if (event.kind == SGP_EVENT_LOST) snprintf(event.reason, sizeof event.reason, "%s", found->why);
     return event;
 }
 
-static sgp_status_t next_event(sgp_group_t *group, sgp_event_t *theirs, size_t size) {
+/* false: the transport has none. */
+static bool next_fate(sgp_group_t *group, sgp_event_t *event) {
     sgp_fates_t *fates = group->transport->fates;
     sgp_fate_event_t found;
-    sgp_status_t status = sgp_abi_check("event", size, LEAST_EVENT);
     uint32_t events = sgp_fates_events(fates);
-    if (status != SGP_OK) return status;
-    if (events == group->events) return SGP_ERR_AGAIN;
+    if (events == group->events) return false;
     if (!sgp_fates_next_event(fates, group->seen, &found)) {
         group->events = events;
-        return SGP_ERR_AGAIN;
+        return false;
     }
-    sgp_event_t event = event_of(&found);
+    *event = event_of(group, &found);
+    return true;
+}
+
+static sgp_status_t next_event(sgp_group_t *group, sgp_event_t *theirs, size_t size) {
+    sgp_event_t event;
+    sgp_status_t status = sgp_abi_check("event", size, LEAST_EVENT);
+    if (status != SGP_OK) return status;
+    bool found = next_fate(group, &event) ||
+                 (group->membership && sgp_membership_next_event(group->membership, &event));
+    if (!found) return SGP_ERR_AGAIN;
     sgp_abi_write(&event, sizeof event, theirs, size);
     return SGP_OK;
 }
@@ -283,6 +305,7 @@ static void destroy(sgp_group_t *group) {
     while (before->sharing != group) before = before->sharing;
     before->sharing = group->sharing;
     if (group->agreement.call) group->agreement.destroy(group->agreement.call);
+    if (group->membership) group->destroy_membership(group->membership);
     sgp_transport_destroy(group->transport);
     if (group->owns_call) {
         sgp_call_destroy(group->call);

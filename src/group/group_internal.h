@@ -78,17 +78,20 @@ void sgp_group_set_agreement(sgp_group_t *group, const sgp_agreement_t *agreemen
 /* NULL: the group is not elastic, and the loss of a rank ends its collective calls. */
 sgp_agree_call_t *sgp_group_agreement(const sgp_group_t *group);
 
-/* As sgp_group_gather, and says who took part. all: (size, bytes) zeros for ranks that did not. took_part: (size). In a
- * group that is not elastic all ranks take part, or the call fails. */
-sgp_status_t sgp_group_gather_survivors(sgp_group_t *group, const void *mine, size_t bytes,
-                                        void *all, bool *took_part);
-
-/* Whether that rank took part in the group's last barrier or gather to its end: the same on all nodes that did. Always true in
+/* Whether that rank took part in the group's last barrier or gather to its end (gather has zeros for those that did not): the same on all nodes that did. Always true in
  * a group that is not elastic, and before the first call. */
 bool sgp_group_took_part(const sgp_group_t *group, int rank);
 
 /* (size) For collective.c, which sets them; in an elastic group. */
 bool *sgp_group_participants(sgp_group_t *group);
+
+/* What the group knows of its members (membership.h); NULL: it is not elastic. */
+typedef struct sgp_membership sgp_membership_t;
+sgp_membership_t *sgp_group_membership(const sgp_group_t *group);
+
+/* Once, by agree_call.c. Takes it: sgp_group_leave and _abort call destroy. */
+void sgp_group_set_membership(sgp_group_t *group, sgp_membership_t *membership,
+                              void (*destroy)(sgp_membership_t *membership));
 
 /* ---- the lease ---- */
 

@@ -144,6 +144,7 @@ static sgp_status_t join_part(sgp_group_t *whole, const part_t *part, sgp_group_
     origin->is_part |= part->size < sgp_group_size(whole);
     status = connect_group(whole, part, group);
     if (status == SGP_OK) sgp_group_set_origin(*group, origin);
+    if (status == SGP_OK) sgp_origin_configure(origin, *group);
     else sgp_origin_destroy(origin);
     return status;
 }

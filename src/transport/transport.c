@@ -87,6 +87,7 @@ void sgp_send_init(sgp_transport_t *transport, const sgp_header_t *header,
     send->header.src = transport->rank;
     send->header.incarnation = transport->incarnation;
     send->header.run = transport->run;
+    send->header.view = atomic_load_explicit(&transport->digest, memory_order_relaxed);
     send->header.id = ++transport->next_id;
     send->header.weight = 1; /* each destination has its own */
     send->header.offset = 0;

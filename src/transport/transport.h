@@ -291,9 +291,10 @@ struct sgp_transport {
     /* Set by the owner of an elastic one: the transport itself loses no rank for silence, and is told by give_up. Deaths that
      * are certain it notes as before. */
     atomic_bool confirms;
-    sgp_pace_t pace;         /* of an elastic one: sgp_transport_at */
-    _Atomic uint64_t digest; /* of the owner's view, which its heartbeats say; set by the owner */
-    uint32_t events_seen;    /* of fates, by wait */
+    sgp_pace_t pace; /* of an elastic one: sgp_transport_at */
+    _Atomic uint64_t
+        digest;           /* of the owner's view, in its headers and heartbeats; set by the owner */
+    uint32_t events_seen; /* of fates, by wait */
     struct sgp_outstanding *outstanding; /* NULL: no message was begun; outstanding.h */
     bool virtual_time;                   /* its clock stands still while its ranks work */
     bool

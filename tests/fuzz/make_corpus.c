@@ -9,10 +9,12 @@
 #include "group/join/endpoint.h"
 #include "group/join/enter_message.h"
 #include "group/join/join_message.h"
+#include "group/verdict.h"
 #include "group/view_message.h"
 #include "transport/tcp/frame.h"
 #include "wire/handshake.h"
 #include "wire/header.h"
+#include "wire/question.h"
 
 #include <sys/stat.h>
 #include <xxhash.h>
@@ -355,6 +357,14 @@ static void add_view(bytes_t *bytes, const sgp_member_notice_t *notices, int cou
     corpus_add(bytes, message, size);
 }
 
+static void add_heard(bytes_t *bytes, const sgp_heard_message_t *heard) {
+    unsigned char message[SGP_HEARD_BYTES], length[2];
+    sgp_heard_encode(heard, message);
+    sgp_bytes_put(length, sizeof message, sizeof length);
+    corpus_add(bytes, length, sizeof length);
+    corpus_add(bytes, message, sizeof message);
+}
+
 /* The last notice with another value in one of its fields. */
 static void make_odd_view(const char *name, size_t at, unsigned byte) {
     bytes_t bytes = {0};
@@ -397,6 +407,10 @@ static void make_views(void) {
     bytes = (bytes_t){.at = {0}, .count = 1};
     add_view(&bytes, &founder, 1);
     corpus_write("view", "founder", &bytes);
+    bytes = (bytes_t){.at = {0}, .count = 1};
+    add_heard(&bytes, &(sgp_heard_message_t){.seat = 2, .incarnation = 1});
+    add_heard(&bytes, &(sgp_heard_message_t){.answer = true, .hears = true, .seat = 7});
+    corpus_write("view", "heard", &bytes);
     make_odd_views();
 }
 
@@ -490,6 +504,30 @@ static void make_agree_refused(void) {
     corpus_write("agree", "cut", &bytes);
 }
 
+/* ---- questions ---- */
+
+static void make_question(const char *name, const unsigned char *message, size_t count) {
+    bytes_t bytes = {.count = 0};
+    corpus_add_byte(&bytes, 0);
+    corpus_add(&bytes, message, count);
+    corpus_write("question", name, &bytes);
+}
+
+static void make_questions(void) {
+    unsigned char wait[SGP_WAIT_BYTES], passed[SGP_PASSED_BYTES];
+    sgp_wait_encode(17, wait);
+    make_question("wait", wait, sizeof wait);
+    make_question("wait-cut", wait, sizeof wait - 1);
+    sgp_passed_encode(&(sgp_passed_t){17, SGP_ANSWER_NOT_SENT, 19}, passed);
+    make_question("passed", passed, sizeof passed);
+    make_question("passed-cut", passed, sizeof passed - 1);
+    passed[12] = 1;
+    make_question("passed-reserved", passed, sizeof passed);
+    passed[12] = 0;
+    passed[8] = SGP_ANSWER_LAST + 1;
+    make_question("passed-unknown", passed, sizeof passed);
+}
+
 int main(int argc, char **argv) {
     check = argc == 3 && strcmp(argv[1], "--check") == 0;
     if (argc != 2 + check) {
@@ -506,6 +544,7 @@ int main(int argc, char **argv) {
     make_agree_calls();
     make_agree_losses();
     make_agree_refused();
+    make_questions();
     corpus_make_data();
     return failed;
 }

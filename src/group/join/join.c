@@ -28,6 +28,8 @@ typedef struct plan {
     sgp_transport_choice_t transport;
     const char *interface, *ports;
     bool keyed, insecure, elastic;
+    double quorum;
+    uint64_t pause_ms;
     uint64_t capacity; /* as given; 0: the size */
     sgp_key_t key;
     int join_timeout_ms, timeout_ms, peer_timeout_ms;
@@ -78,6 +80,11 @@ static sgp_status_t check_options(const sgp_group_options_t *options) {
     if (options->elastic > 1)
         return sgp_fail(SGP_ERR_INVALID, "group: elastic is %" PRIu64 ", must be 0 or 1",
                         options->elastic);
+    if (!(options->quorum <= 1) || options->pause_ms > INT_MAX)
+        return sgp_fail(SGP_ERR_INVALID,
+                        "group: a quorum of %g and a pause of %" PRIu64
+                        " ms: must be at most 1, and below 2^31",
+                        options->quorum, options->pause_ms);
     if (options->capacity > SGP_MOST_PROCESSES)
         return sgp_fail(SGP_ERR_INVALID, "group: a capacity of %" PRIu64 ", must be at most %d",
                         options->capacity, SGP_MOST_PROCESSES);
@@ -176,6 +183,8 @@ static sgp_status_t make_group(const plan_t *plan, const sgp_endpoint_t *mine,
                          .key = plan->key,
                          .insecure = plan->insecure,
                          .elastic = plan->elastic,
+                         .quorum = plan->quorum,
+                         .pause_ms = plan->pause_ms,
                          .join_timeout_ms = plan->join_timeout_ms,
                          .timeout_ms = plan->timeout_ms,
                          .peer_timeout_ms = plan->peer_timeout_ms,
@@ -192,6 +201,7 @@ static sgp_status_t make_group(const plan_t *plan, const sgp_endpoint_t *mine,
         return status;
     }
     sgp_group_set_origin(made, origin);
+    sgp_origin_configure(origin, made);
     if (plan->placement.launcher == &sgp_launcher_directory) /* ranks are the launcher's */
         sgp_group_tell_losses(made, either(NULL, "SGP_LOSSES"));
     *group = made;

@@ -4,6 +4,7 @@
 #ifndef SGP_GROUP_JOIN_ORIGIN_H
 #define SGP_GROUP_JOIN_ORIGIN_H
 
+#include "group/group_internal.h"
 #include "group/join/endpoint.h"
 #include "transport/patience.h"
 #include "wire/key.h"
@@ -19,10 +20,15 @@ typedef struct sgp_origin {
     sgp_key_t key;
     int join_timeout_ms, timeout_ms, peer_timeout_ms;
     sgp_patience_t patience;
+    double quorum; /* as in the options, as is pause_ms */
+    uint64_t pause_ms;
 } sgp_origin_t;
 
 /* A copy that owns its strings. SGP_ERR_NO_MEMORY (logged). */
 sgp_status_t sgp_origin_copy(const sgp_origin_t *from, sgp_origin_t **origin);
+
+/* The limits of an elastic group that was joined like this; no effect on another one. */
+void sgp_origin_configure(const sgp_origin_t *origin, sgp_group_t *group);
 
 /* For a copy. NULL is fine. */
 void sgp_origin_destroy(sgp_origin_t *origin);
