@@ -14,11 +14,14 @@ typedef struct sgp_push_parts {
     uint64_t round;      /* of the messages that are absorbed */
     sgp_edge_t *senders; /* (senders_count) ascending; borrowed */
     int senders_count;
+    double *weights; /* (senders_count) of their messages, as far as a chunk of each was absorbed */
+    bool *torn; /* (senders_count) the message will never be whole: no further chunk of it counts */
     double before;      /* the weight before they are absorbed */
     sgp_send_t send;    /* the push, once it has begun */
     bool begun;         /* and not abandoned */
     int destinations;   /* of the push */
-    double kept, share; /* the weight that stays, and its part of the one before the push */
+    double pushed;      /* the weight before the push */
+    double kept, share; /* the weight that stays, and its part of that */
     uint64_t seen;      /* the inbox's count of chunks when all that are here were looked at */
 } sgp_push_parts_t;
 
@@ -46,6 +49,8 @@ struct sgp_part_step {
     float rate;           /* learning rate over weight */
     sgp_part_chunks_t chunks;
     sgp_push_parts_t push;
+    double *weights; /* (size) for push.weights */
+    bool *torn;      /* (size) for push.torn */
     sgp_reduce_parts_t reduce;
 };
 

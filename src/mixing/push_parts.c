@@ -2,9 +2,11 @@
 #include "mixing/push_parts.h"
 
 #include "base/logging.h"
+#include "mixing/holes.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 void sgp_push_parts_init(sgp_part_step_t *step, const sgp_mixer_t *mixer, double before) {
     step->push = (sgp_push_parts_t){.round = mixer->round, .before = before};
@@ -18,7 +20,10 @@ void sgp_push_parts_expect(sgp_part_step_t *step, const sgp_mixer_t *mixer, uint
     push->round = round;
     push->before = before;
     push->senders = senders;
-    push->senders_count = sgp_graph_in(&mixer->graph, mixer->rank, round, senders);
+    push->senders_count = sgp_holes_in(mixer, round, senders);
+    push->weights = step->weights;
+    push->torn = step->torn;
+    memset(push->torn, 0, (size_t)push->senders_count * sizeof *push->torn);
 }
 
 sgp_status_t sgp_push_parts_begin(sgp_part_step_t *step, sgp_mixer_t *mixer, double w,
@@ -26,6 +31,7 @@ sgp_status_t sgp_push_parts_begin(sgp_part_step_t *step, sgp_mixer_t *mixer, dou
     sgp_push_parts_t *push = &step->push;
     sgp_header_t header = sgp_push_header(mixer, mixer->round);
     push->destinations = sgp_push_shares(mixer, mixer->round, w, &push->kept);
+    push->pushed = w;
     push->share = push->kept / w;
     sgp_status_t status = sgp_inbox_send_begin(mixer->inbox, &header, mixer->to, push->destinations,
                                                deadline, &push->send);
@@ -49,15 +55,21 @@ static sgp_status_t check(const sgp_mixer_t *mixer, const sgp_part_chunk_t *chun
                     sgp_transport_name(mixer->transport, header->src, &name));
 }
 
+/* To the next sender whose message is not torn. false: there are no more. */
+static bool find_next(const sgp_push_parts_t *push, sgp_part_chunk_t *chunk) {
+    if (chunk->absorbed == 0) chunk->w = push->before;
+    while (chunk->absorbed < push->senders_count && push->torn[chunk->absorbed]) chunk->absorbed++;
+    return chunk->absorbed < push->senders_count;
+}
+
 /* From the next sender. */
 static sgp_status_t absorb(sgp_part_step_t *step, sgp_mixer_t *mixer, sgp_part_chunk_t *chunk,
                            sgp_chunk_t *arrived) {
-    if (chunk->absorbed == 0) chunk->w = step->push.before;
     sgp_status_t status = check(mixer, chunk, &arrived->header);
     if (status != SGP_OK) return status;
     sgp_push_absorb(mixer, arrived, chunk->w);
     if (!mixer->options.biased) chunk->w += arrived->header.weight;
-    chunk->absorbed++;
+    step->push.weights[chunk->absorbed++] = arrived->header.weight;
     sgp_inbox_release(mixer->inbox, arrived);
     return SGP_OK;
 }
@@ -66,14 +78,13 @@ sgp_status_t sgp_push_parts_absorb_chunk(sgp_part_step_t *step, sgp_mixer_t *mix
                                          sgp_push_parts_fn done, uint64_t deadline) {
     sgp_push_parts_t *push = &step->push;
     sgp_part_chunk_t *chunk = &step->chunks.chunk[index];
-    while (chunk->absorbed < push->senders_count) {
+    while (find_next(push, chunk)) {
         sgp_chunk_t *arrived = sgp_push_find(
             mixer, SGP_KIND_PUSH, push->senders[chunk->absorbed].peer, push->round, chunk->begin);
         if (!arrived) return SGP_OK;
         sgp_status_t status = absorb(step, mixer, chunk, arrived);
         if (status != SGP_OK) return status;
     }
-    if (push->senders_count == 0) chunk->w = push->before;
     return done(mixer, step, index, deadline);
 }
 
@@ -84,12 +95,53 @@ static sgp_status_t look_at(sgp_part_step_t *step, sgp_mixer_t *mixer, sgp_chunk
     if (arrived->header.offset >= mixer->length) return sgp_push_check(mixer, &arrived->header);
     size_t index = sgp_part_chunks_at(&step->chunks, arrived->header.offset);
     sgp_part_chunk_t *chunk = &step->chunks.chunk[index];
-    if (!is_whole(chunk) || chunk->absorbed == push->senders_count) return SGP_OK;
+    if (!is_whole(chunk) || !find_next(push, chunk)) return SGP_OK;
     if (push->senders[chunk->absorbed].peer != arrived->header.src) return SGP_OK;
     sgp_status_t status = absorb(step, mixer, chunk, arrived);
     *moved = true;
-    if (status != SGP_OK || chunk->absorbed < push->senders_count) return status;
+    if (status != SGP_OK || find_next(push, chunk)) return status;
     return done(mixer, step, index, deadline);
+}
+
+/* Whether all chunks of a sender that has ended are here or absorbed. */
+static bool came_whole(const sgp_part_step_t *step, const sgp_mixer_t *mixer, int sender) {
+    const sgp_push_parts_t *push = &step->push;
+    sgp_inbox_key_t key = {.channel = mixer->channel, .kind = SGP_KIND_PUSH, .step = push->round};
+    size_t count = 0;
+    for (size_t c = 0; c < step->chunks.count; c++)
+        count += step->chunks.chunk[c].absorbed > sender;
+    for (sgp_chunk_t *at = sgp_inbox_next(mixer->inbox, &key, NULL); at;
+         at = sgp_inbox_next(mixer->inbox, &key, at))
+        count += at->header.src == push->senders[sender].peer;
+    return count == step->chunks.count;
+}
+
+/* The message of a sender that has ended is torn, or has not begun, unless it came whole. *found: it is. */
+static void judge_ended(sgp_part_step_t *step, sgp_mixer_t *mixer, int sender, bool *found) {
+    sgp_push_parts_t *push = &step->push;
+    int src = push->senders[sender].peer;
+    bool begun = false;
+    if (push->torn[sender] || !sgp_holes_ended(mixer, src)) return;
+    sgp_inbox_collect(mixer->inbox); /* what came before the end */
+    if (came_whole(step, mixer, sender)) return;
+    for (size_t c = 0; c < step->chunks.count; c++)
+        begun |= step->chunks.chunk[c].absorbed > sender;
+    mixer->statistics.torn += begun;
+    sgp_holes_tear(mixer, src, push->round);
+    push->torn[sender] = *found = true;
+}
+
+/* Chunks that wait for a message that is torn go on without it. */
+static sgp_status_t pass_over_torn(sgp_part_step_t *step, sgp_mixer_t *mixer,
+                                   sgp_push_parts_fn done, uint64_t deadline) {
+    bool found = false;
+    sgp_status_t status = SGP_OK;
+    if (!sgp_holes_are_due(mixer)) return SGP_OK;
+    for (int s = 0; s < step->push.senders_count; s++) judge_ended(step, mixer, s, &found);
+    for (size_t c = 0; found && c < step->chunks.count && status == SGP_OK; c++)
+        if (is_whole(&step->chunks.chunk[c]))
+            status = sgp_push_parts_absorb_chunk(step, mixer, c, done, deadline);
+    return status;
 }
 
 /* Walks the chunks that are here, as a find for each chunk that is not done would be a multiple of that work. With several
@@ -99,6 +151,8 @@ sgp_status_t sgp_push_parts_absorb(sgp_part_step_t *step, sgp_mixer_t *mixer,
     sgp_push_parts_t *push = &step->push;
     sgp_inbox_key_t key = {.channel = mixer->channel, .kind = SGP_KIND_PUSH, .step = push->round};
     uint64_t mark = sgp_mixer_mark(mixer);
+    sgp_status_t passed = pass_over_torn(step, mixer, done, deadline);
+    if (passed != SGP_OK) return passed;
     sgp_inbox_collect(mixer->inbox);
     bool moved = sgp_inbox_taken_in(mixer->inbox) != push->seen;
     while (moved) {
@@ -141,11 +195,17 @@ sgp_status_t sgp_push_parts_await(sgp_part_step_t *step, sgp_mixer_t *mixer, sgp
 
 double sgp_push_parts_finish(sgp_part_step_t *step, sgp_mixer_t *mixer) {
     sgp_push_parts_t *push = &step->push;
-    bool late = push->round < mixer->round;
+    double w = push->before;
+    int whole = 0;
+    for (int s = 0; s < push->senders_count; s++) {
+        if (push->torn[s]) continue;
+        w += push->weights[s];
+        whole++;
+    }
     push->begun = false;
     sgp_push_sent(mixer, push->destinations);
-    sgp_push_received(mixer, push->senders_count, late ? push->senders_count : 0);
-    return step->chunks.chunk[0].w;
+    sgp_push_received(mixer, whole, push->round < mixer->round ? whole : 0);
+    return w;
 }
 
 void sgp_push_parts_abandon(sgp_part_step_t *step, sgp_mixer_t *mixer) {

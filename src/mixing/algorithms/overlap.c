@@ -182,11 +182,9 @@ static sgp_status_t push_now(sgp_mixer_t *mixer, int destinations, double share,
     return SGP_OK;
 }
 
-/* What is owed to z is a part of the weight that was kept: it is paid before weight comes back. */
 static void look_for_holes(sgp_mixer_t *mixer) {
     overlap_t *overlap = mixer->extra;
-    if (sgp_holes_are_due(mixer)) sgp_rounding_settle(&overlap->rounding, mixer);
-    sgp_holes_look(mixer);
+    sgp_rounding_look(&overlap->rounding, mixer);
     sgp_holes_sweep(mixer);
 }
 
@@ -243,6 +241,7 @@ static sgp_status_t parts_begin(sgp_mixer_t *mixer, sgp_part_step_t *step, uint6
     overlap_t *overlap = mixer->extra;
     uint64_t late = (uint64_t)mixer->options.overlap;
     sgp_status_t status = take(mixer, deadline);
+    if (status == SGP_OK) look_for_holes(mixer);
     sgp_push_parts_init(step, mixer, mixer->w);
     if (mixer->exchanges && mixer->round >= overlap->settled + late)
         sgp_push_parts_expect(step, mixer, mixer->round - late, mixer->w, overlap->senders);
@@ -312,8 +311,9 @@ static sgp_status_t parts_finish(sgp_mixer_t *mixer, sgp_part_step_t *step) {
     overlap_t *overlap = mixer->extra;
     overlap->rounding.part = 0;
     if (!mixer->exchanges) return SGP_OK;
-    double before = sgp_push_parts_finish(step, mixer), kept = step->push.kept;
-    if (mixer->options.biased) before = mixer->w;
+    /* The weight of a message that was found torn after the push had begun is in it: some mass is made (holes.h). */
+    double before = step->push.pushed, kept = step->push.kept;
+    sgp_push_parts_finish(step, mixer);
     if (owes(mixer, &step->local))
         overlap->rounding = sgp_rounding_of(mixer, before, kept, overlap->buffers);
     if (!mixer->options.biased) mixer->w = kept;

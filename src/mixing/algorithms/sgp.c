@@ -70,6 +70,8 @@ static sgp_status_t lockstep_step(sgp_mixer_t *mixer, const sgp_local_t *local, 
 /* ---- in parts: each chunk leaves when its last element has been given, and is absorbed from then on ---- */
 
 static sgp_status_t parts_begin(sgp_mixer_t *mixer, sgp_part_step_t *step, uint64_t deadline) {
+    sgp_holes_look(mixer);
+    sgp_holes_sweep(mixer);
     sgp_push_parts_init(step, mixer, mixer->w);
     if (!mixer->exchanges) return SGP_OK;
     sgp_status_t status = sgp_push_parts_begin(step, mixer, mixer->w, deadline);
