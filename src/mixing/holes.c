@@ -34,8 +34,7 @@ static bool is_cut_by_a_hole(const sgp_mixer_t *mixer, const sgp_mixer_options_t
 
 sgp_status_t sgp_holes_check(const sgp_mixer_t *mixer, const sgp_mixer_options_t *options) {
     if (!mixer->transport->elastic) return SGP_OK;
-    if (options->algorithm != SGP_ALGORITHM_SGP && options->algorithm != SGP_ALGORITHM_OSGP &&
-        options->algorithm != SGP_ALGORITHM_DPSGD)
+    if (options->algorithm == SGP_ALGORITHM_ALLREDUCE)
         return sgp_fail(SGP_ERR_UNSUPPORTED,
                         "mixer: %s cannot go on without a node: the group must not be elastic",
                         sgp_algorithm_name(options->algorithm));

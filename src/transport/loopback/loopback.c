@@ -9,6 +9,7 @@
 #include "transport/loopback/virtual_clock.h"
 #include "transport/outstanding.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -170,8 +171,10 @@ static void loopback_unlock(sgp_transport_t *transport) {
 static void loopback_pause(sgp_transport_t *transport, uint64_t deadline) {
     rank_t *rank = rank_of(transport);
     pthread_mutex_unlock(&rank->shared);
-    if (begin_call(rank)) sgp_contexts_pause(&rank->contexts, deadline);
+    bool alive = begin_call(rank);
+    if (alive) sgp_contexts_pause(&rank->contexts, deadline);
     end_call(rank);
+    if (!alive) sched_yield(); /* to the other context, which may wait for the lock */
     pthread_mutex_lock(&rank->shared);
 }
 
