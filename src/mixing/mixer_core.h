@@ -85,10 +85,12 @@ struct sgp_mixer {
     float *outer_anchor;   /* (count) z after the last outer update */
 
     sgp_holes_t holes;
-    sgp_edge_t *edges;     /* (max degree) of the graph, in-edges of a step */
-    sgp_destination_t *to; /* (size) destinations of the message being sent */
-    double *weights;       /* (size) of all nodes, while sgp_mixer_agree runs */
-    sgp_reducer_t reducer; /* of the segment, over the nodes */
+    uint64_t recoveries;        /* of all-reduce, after losses (algorithms/recovery.h) */
+    sgp_optimizer_t *optimizer; /* of its last step, in an elastic group; borrowed */
+    sgp_edge_t *edges;          /* (max degree) of the graph, in-edges of a step */
+    sgp_destination_t *to;      /* (size) destinations of the message being sent */
+    double *weights;            /* (size) of all nodes, while sgp_mixer_agree runs */
+    sgp_reducer_t reducer;      /* of the segment, over the nodes */
     sgp_workers_t workers;
     sgp_part_step_t *parts;            /* NULL: no step in parts so far */
     sgp_trace_t *trace;                /* borrowed; NULL: off */

@@ -43,6 +43,13 @@ void sgp_reducer_fini(sgp_reducer_t *reducer);
  * there: (size). For groups that are elastic. */
 void sgp_reducer_take_part(sgp_reducer_t *reducer, const bool *there);
 
+/* Whether that rank does; its segment, which is empty if it does not. */
+bool sgp_reducer_has(const sgp_reducer_t *reducer, int rank);
+sgp_segment_t sgp_reducer_segment(const sgp_reducer_t *reducer, int rank);
+
+/* Whether a call cannot succeed any more, as a rank that takes part is gone. One atomic load where none is. */
+bool sgp_reducer_is_broken(const sgp_reducer_t *reducer);
+
 typedef struct sgp_reduce sgp_reduce_t;
 
 struct sgp_reduce {
@@ -53,8 +60,7 @@ struct sgp_reduce {
     sgp_trace_t *trace; /* NULL: none */
     double weight;      /* of this rank's part in the mean */
     bool unchecked;     /* send parts that are not finite as well, instead of SGP_ERR_NOT_FINITE */
-    bool
-        exact; /* accumulate in double; otherwise float32, and all weights are 1, and all ranks take part */
+    bool exact;         /* accumulate in double; otherwise float32, and all weights are 1 */
 
     /* Of parts and means; zero: float32. For sgp_reduce_run, not exact. With a lossy encoding every rank gets the same
      * decoded mean, also its owner, and nothing is lost: `rounding` (length) is added to this rank's parts, and becomes
@@ -109,6 +115,9 @@ sgp_status_t sgp_reduce_mean_chunk(sgp_reduce_t *reduce, sgp_send_t *mean, void 
 
 /* A chunk of another rank's mean: gives it to reduce->result and releases it. SGP_ERR_MISMATCH. */
 sgp_status_t sgp_reduce_take_chunk(sgp_reduce_t *reduce, sgp_chunk_t *chunk);
+
+/* The call is given up: releases its chunks that are here. */
+void sgp_reduce_drop(sgp_reduce_t *reduce);
 
 /* All chunks are done: adds the messages to sent, received and bytes_sent. */
 void sgp_reduce_count(sgp_reduce_t *reduce);

@@ -20,6 +20,9 @@ typedef enum way { WHOLE, PARTS, MIXED, HELD } way_t;
 typedef struct trial {
     sgp_mixer_options_t options;
     way_t way;
+    bool
+        learns; /* all begin alike, and each has gradients of its own; all-reduce keeps them alike */
+    bool adam;
     int size;
     uint64_t seed;
     sgp_loopback_fault_t faults[MOST_NODES];
@@ -38,6 +41,7 @@ static bool is_killed(const sgp_transport_t *transport) {
 }
 
 static void check_hull(const trial_t *trial, const float *z) {
+    if (trial->learns) return;
     float slack = trial->options.encoding == SGP_ENCODING_BFLOAT16 ? 0.1f : 1e-5f;
     for (size_t i = 0; i < LENGTH; i++) {
         float low = INFINITY, high = -INFINITY;
@@ -85,6 +89,8 @@ static void compute(node_t *node) {
 static sgp_status_t one_step(node_t *node, int step) {
     const trial_t *trial = node->trial;
     compute(node);
+    for (size_t i = 0; i < LENGTH && trial->learns; i++)
+        node->gradient[i] = sgp_mixer_parameters(node->mixer)[i] - initial_value(node->rank, i);
     bool parts = trial->way == PARTS || (trial->way == MIXED && (node->rank + step) % 2);
     if (parts) return step_in_parts(node);
     if (trial->way != HELD)
@@ -101,6 +107,7 @@ static sgp_status_t average(node_t *node) {
     if (status != SGP_OK) return status;
     CHECK(fabs(consensus->w_total - round(consensus->w_total)) < 1e-9);
     CHECK(consensus->drift < 1e-4);
+    CHECK(!trial->learns || consensus->distance < 1e-6);
     check_hull(trial, trial->mean[rank][period]);
     sgp_mixer_statistics_t statistics;
     sgp_mixer_statistics(node->mixer, &statistics);
@@ -121,6 +128,18 @@ static sgp_status_t live(node_t *node) {
     return status;
 }
 
+static void make(node_t *node, sgp_group_t *group) {
+    const trial_t *trial = node->trial;
+    float initial[LENGTH];
+    for (size_t i = 0; i < LENGTH; i++)
+        initial[i] = initial_value(trial->learns ? 0 : node->rank, i);
+    sgp_optimizer_options_t options = {.count = LENGTH - BUFFERS, .momentum = 0.5f};
+    if (trial->adam)
+        options = (sgp_optimizer_options_t){.count = LENGTH - BUFFERS, .kind = SGP_OPTIMIZER_ADAM};
+    CHECK(sgp_optimizer_create(&options, &node->optimizer) == SGP_OK);
+    CHECK(sgp_mixer_create(group, &trial->options, initial, &node->mixer) == SGP_OK);
+}
+
 static void body(sgp_transport_t *transport, void *context) {
     trial_t *trial = context;
     sgp_group_t *group = NULL;
@@ -131,8 +150,7 @@ static void body(sgp_transport_t *transport, void *context) {
     sgp_random_init(&node->random, trial->seed, (uint64_t)rank);
     transport->elastic = true;
     sgp_status_t status = sgp_group_found(transport, 60000, &group);
-    node->optimizer = make_optimizer(LENGTH - BUFFERS, 0.5f);
-    node->mixer = make_mixer(group, &trial->options);
+    make(node, group);
     if (status == SGP_OK && node->mixer) status = live(node);
     trial->died[rank] = is_killed(transport);
     CHECK(status == SGP_OK || trial->died[rank]);
@@ -211,6 +229,8 @@ static void check(const trial_t *trial) {
         if (trial->died[r]) continue;
         assert_int_equal(trial->averages[r], PERIODS);
         assert_memory_equal(trial->mean[r], trial->mean[first], sizeof trial->mean[r]);
+        if (trial->learns)
+            assert_memory_equal(trial->z[r], trial->z[first], (LENGTH - BUFFERS) * sizeof(float));
         for (int period = 0; period < PERIODS; period++) {
             double total = trial->consensus[r][period].w_total;
             assert_true(total > survivors - 1e-9 && total < trial->size + 1e-9);
@@ -257,15 +277,20 @@ static const struct {
     int overlap;
     way_t way;
     sgp_graph_kind_t graph;
+    bool learns;
 } ways[] = {
-    {SGP_ALGORITHM_SGP, 0, PARTS, SGP_GRAPH_EXPONENTIAL},
-    {SGP_ALGORITHM_SGP, 0, MIXED, SGP_GRAPH_COMPLETE},
-    {SGP_ALGORITHM_DPSGD, 0, MIXED, SGP_GRAPH_BIPARTITE_EXPONENTIAL},
-    {SGP_ALGORITHM_OSGP, 1, PARTS, SGP_GRAPH_EXPONENTIAL},
-    {SGP_ALGORITHM_OSGP, 2, MIXED, SGP_GRAPH_STATIC_EXPONENTIAL},
-    {SGP_ALGORITHM_OSGP, 1, HELD, SGP_GRAPH_RANDOM},
-    {SGP_ALGORITHM_ADPSGD, 0, WHOLE, SGP_GRAPH_BIPARTITE_EXPONENTIAL},
-    {SGP_ALGORITHM_ADPSGD, 0, HELD, SGP_GRAPH_BIPARTITE_EXPONENTIAL},
+    {SGP_ALGORITHM_SGP, 0, PARTS, SGP_GRAPH_EXPONENTIAL, false},
+    {SGP_ALGORITHM_SGP, 0, MIXED, SGP_GRAPH_COMPLETE, false},
+    {SGP_ALGORITHM_DPSGD, 0, MIXED, SGP_GRAPH_BIPARTITE_EXPONENTIAL, false},
+    {SGP_ALGORITHM_OSGP, 1, PARTS, SGP_GRAPH_EXPONENTIAL, false},
+    {SGP_ALGORITHM_OSGP, 2, MIXED, SGP_GRAPH_STATIC_EXPONENTIAL, false},
+    {SGP_ALGORITHM_OSGP, 1, HELD, SGP_GRAPH_RANDOM, false},
+    {SGP_ALGORITHM_ADPSGD, 0, WHOLE, SGP_GRAPH_BIPARTITE_EXPONENTIAL, false},
+    {SGP_ALGORITHM_ADPSGD, 0, HELD, SGP_GRAPH_BIPARTITE_EXPONENTIAL, false},
+    {SGP_ALGORITHM_ALLREDUCE, 0, WHOLE, SGP_GRAPH_EXPONENTIAL, true},
+    {SGP_ALGORITHM_ALLREDUCE, 0, HELD, SGP_GRAPH_EXPONENTIAL, false},
+    {SGP_ALGORITHM_ALLREDUCE, 0, PARTS, SGP_GRAPH_EXPONENTIAL, true},
+    {SGP_ALGORITHM_ALLREDUCE, 0, MIXED, SGP_GRAPH_EXPONENTIAL, true},
 };
 
 static uint64_t rounds = 2; /* the arguments, by hand: more, and of one way alone */
@@ -284,6 +309,8 @@ static void test_kills(void **state) {
         trial->seed = seed;
         trial->size = 2 + (int)sgp_random_below(&random, 7);
         trial->way = ways[w].way;
+        trial->learns = ways[w].learns;
+        trial->adam = seed / count % 2;
         trial->options.algorithm = ways[w].algorithm;
         trial->options.overlap = ways[w].overlap;
         trial->options.graph = (sgp_graph_t){.kind = ways[w].graph, .size = trial->size};
