@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The ranks that reduce together, and their segments. */
-#include "mixing/reduce.h"
+#include "mixing/reducer.h"
 
 #include "base/logging.h"
 #include "base/memory.h"
