@@ -11,6 +11,10 @@
 /* The weight of a node that is a step behind: the mean is that of the others, to the last bit. */
 #define BEHIND 1e-30
 
+/* z and at most two moments; an attempt uses so many numbers of exact averages, also if it fails. Few, as reduce.c drops the
+ * chunks of the last numbers alone. */
+enum { VECTORS = 3 };
+
 /* Each node tells the others where it is. */
 typedef struct report {
     uint64_t round;
@@ -112,14 +116,14 @@ static sgp_status_t take_mean(const recovery_t *recovery, vector_t vector, uint6
 /* All nodes have optimizers of the same kind. */
 static sgp_status_t take_means(const recovery_t *recovery, uint64_t deadline) {
     sgp_mixer_t *mixer = recovery->mixer;
-    uint64_t number = mixer->averages;
+    uint64_t number = mixer->averages, end = number + VECTORS;
     sgp_state_t state = {0};
-    mixer->averages += 1 + SGP_STATE_ITEMS;
+    mixer->averages = end;
     if (mixer->optimizer) sgp_optimizer_state(mixer->optimizer, &state);
     sgp_ledger_enter(&mixer->ledger, mixer->z, 0, mixer->length, mixer->w);
     sgp_status_t status =
         take_mean(recovery, (vector_t){mixer->z, mixer->length}, number++, deadline);
-    for (size_t i = 0; i < state.count && status == SGP_OK; i++) {
+    for (size_t i = 0; i < state.count && number < end && status == SGP_OK; i++) {
         if (state.items[i].kind != SGP_STATE_FLOAT32) continue;
         float *values = (float *)state.items[i].data + mixer->first;
         status = take_mean(recovery, (vector_t){values, mixer->count}, number++, deadline);
