@@ -185,7 +185,9 @@ static inline sgp_status_t sgp_mixer_switch(sgp_mixer_t *mixer,
  * log names it. SGP_ERR_MISMATCH: a node sent a vector of another length or encoding.
  * SGP_ERR_NOT_FINITE: what this node would send, or its vector after the update, has an infinity
  * or a NaN; that part of it was not sent. Many nodes can meet it in one step, so the log has it at
- * level info. SGP_ERR_ENDED: another node has said that the run is over (sgp train does). Then
+ * level info. In an elastic group all-reduce keeps `optimizer` until the next step: sgp_mixer_average,
+ * sgp_mixer_switch and sgp_mixer_state_save can read and write it; and they, or another step, come before any other
+ * collective call of the group. SGP_ERR_ENDED: another node has said that the run is over (sgp train does). Then
  * destroy the mixer and leave its group. A node that meets SGP_ERR_NOT_FINITE ends with
  * sgp_group_abort, or without leaving: so all others see a loss at once, also those that do not
  * wait for it in this step. */

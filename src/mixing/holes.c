@@ -52,11 +52,10 @@ static bool is_cut_by_a_hole(const sgp_mixer_t *mixer, const sgp_mixer_options_t
 
 sgp_status_t sgp_holes_check(const sgp_mixer_t *mixer, const sgp_mixer_options_t *options) {
     if (!mixer->transport->elastic) return SGP_OK;
-    if (options->algorithm != SGP_ALGORITHM_SGP && options->algorithm != SGP_ALGORITHM_OSGP &&
-        options->algorithm != SGP_ALGORITHM_DPSGD)
+    if (options->library_allreduce)
         return sgp_fail(SGP_ERR_UNSUPPORTED,
-                        "mixer: %s cannot go on without a node: the group must not be elastic",
-                        sgp_algorithm_name(options->algorithm));
+                        "mixer: an all-reduce by the library cannot go on without a node: the "
+                        "group must not be elastic");
     if (sgp_mixer_has_workers(mixer))
         return sgp_fail(SGP_ERR_UNSUPPORTED, "mixer: nodes of several workers cannot go on without "
                                              "a node: the group must not be elastic");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Holes: nodes of the graph that have died or left, while the others go on mixing. No node sends to a hole or waits for
  * one, and the graph stays as it is. A silent node is like a hole that may come back: messages that are under way to it
- * stay under way. For the algorithms that push.
+ * stay under way. For the algorithms that push; the others have rules of their own.
  *
  * What is done keeps (z, w) in pairs, so that the mean moves by no more than the mass concerned over all mass, times the
  * distance of two nodes (docs/membership.md, "Mass"):

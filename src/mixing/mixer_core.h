@@ -119,6 +119,8 @@ struct sgp_mixer {
     sgp_inbox_owner_t arrivals; /* of this mixer's channel; attached where it is elastic */
     sgp_late_t *late;           /* NULL: not elastic */
     sgp_questions_t *questions; /* NULL: not elastic */
+    uint64_t recoveries;        /* of all-reduce, after losses (algorithms/recovery.h) */
+    sgp_optimizer_t *optimizer; /* of its last step, in an elastic group; borrowed */
     sgp_edge_t *edges;          /* (max degree) of the graph, in-edges of a step */
     sgp_destination_t *to;      /* (size) destinations of the message being sent */
     double *weights;            /* (size) of all nodes, while sgp_mixer_agree runs */

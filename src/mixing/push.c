@@ -131,6 +131,12 @@ sgp_rounding_t sgp_rounding_of(const sgp_mixer_t *mixer, double before, double k
     return (sgp_rounding_t){.part = (float)((before - kept) / kept), .buffers = buffers};
 }
 
+void sgp_rounding_look(sgp_rounding_t *rounding, sgp_mixer_t *mixer) {
+    double before = mixer->w;
+    sgp_holes_look(mixer);
+    rounding->part *= (float)(before / mixer->w);
+}
+
 void sgp_rounding_pay(const sgp_rounding_t *rounding, sgp_mixer_t *mixer, size_t offset,
                       size_t count) {
     if (rounding->part == 0) return;

@@ -52,6 +52,9 @@ typedef struct sgp_rounding {
 sgp_rounding_t sgp_rounding_of(const sgp_mixer_t *mixer, double before, double kept,
                                const float *buffers);
 
+/* sgp_holes_look at the beginning of a step: the debt is a part of the weight that was kept, and weight may come back. */
+void sgp_rounding_look(sgp_rounding_t *rounding, sgp_mixer_t *mixer);
+
 /* pay: adds it to elements [offset, offset + count) of z, before any other change of them, once for each element.
  * settle: adds it to all of z, after which nothing is owed. */
 void sgp_rounding_pay(const sgp_rounding_t *rounding, sgp_mixer_t *mixer, size_t offset,

@@ -4,6 +4,7 @@
 #include "base/logging.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 sgp_status_t sgp_round_graphs_init(sgp_mixer_t *mixer) {
     size_t size = (size_t)mixer->size;
@@ -82,6 +83,18 @@ int sgp_holes_in(const sgp_mixer_t *mixer, uint64_t round, sgp_edge_t *edges) {
     const sgp_round_graph_t *of = graph_of(mixer, round);
     if (of->place < 0) return 0;
     return with_ranks(of, edges, sgp_graph_in(&of->graph, of->place, round, edges));
+}
+
+int sgp_round_seats(const sgp_mixer_t *mixer, int *seats, int *place) {
+    if (!mixer->holes.elastic) {
+        for (int r = 0; r < mixer->size; r++) seats[r] = r;
+        *place = mixer->rank;
+        return mixer->size;
+    }
+    const sgp_round_graph_t *of = graph_of(mixer, mixer->round);
+    memcpy(seats, of->seats, (size_t)of->graph.size * sizeof *seats);
+    *place = of->place;
+    return of->graph.size;
 }
 
 size_t sgp_holes_degree(const sgp_mixer_t *mixer) {

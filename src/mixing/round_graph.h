@@ -24,6 +24,10 @@ void sgp_round_graph_begin(sgp_mixer_t *mixer);
 int sgp_holes_out(const sgp_mixer_t *mixer, uint64_t round, sgp_edge_t *edges);
 int sgp_holes_in(const sgp_mixer_t *mixer, uint64_t round, sgp_edge_t *edges);
 
+/* The ranks of the nodes of the present graph, ascending, and this node's place among them; returns how many. seats: (size).
+ * Fine for a group that is not elastic: all of them. */
+int sgp_round_seats(const sgp_mixer_t *mixer, int *seats, int *place);
+
 /* Edges of a node in a round at most, whatever the plan. */
 size_t sgp_holes_degree(const sgp_mixer_t *mixer);
 

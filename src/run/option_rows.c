@@ -307,10 +307,10 @@ const option_t train_option_rows[] = {
      .may_change = true,
      .help = "when a node is killed, hangs or is cut off: the others go on without it, or the run "
              "stops",
-     .more = "*continue*: a run of sgp, osgp or dpsgd over shm, tcp or auto trains on, and its "
-             "summary names the lost nodes. The samples that they would have taken are left out, "
-             "and checkpoints are of the nodes that are left. adpsgd, allreduce, nodes of several "
-             "workers, a ring with one peer, and *--transport mpi*, where MPI ends the job, stop. "
+     .more = "*continue*: a run over shm, tcp or auto trains on, and its summary names the lost "
+             "nodes. The samples that they would have taken are left out, and checkpoints are of "
+             "the nodes that are left. Nodes of several workers, a ring with one peer, and "
+             "*--transport mpi*, where MPI ends the job, stop. "
              "*stop*: the loss of a node ends the run of all; *--resume* continues it."},
     {.name = "allreduce",
      .argument = "WHOSE",

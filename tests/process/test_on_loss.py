@@ -132,6 +132,13 @@ class OnLoss(ProgramTest):
             with self.subTest(arguments):
                 self.check_killed([1], *arguments)
 
+    def test_other_algorithms(self):
+        for transport, algorithm, rank in (("shm", "adpsgd", 0), ("tcp", "adpsgd", 1), ("shm", "allreduce", 1), ("tcp", "allreduce", 0)):
+            with self.subTest(f"{transport}, {algorithm}, {rank}"):
+                self.check_killed([rank], "--transport", transport, "--algorithm", algorithm)
+        with self.subTest("a schedule"):
+            self.check_killed([1, 2], "--algorithm", "0:allreduce,3:adpsgd,4:sgp")
+
     def test_the_writer_of_other_files_is_killed(self):
         self.check_killed([0], "--tensorboard", "--trace", "--checkpoint-every", "20")
         names = {event["args"]["name"] for event in self.load("trace.json")["traceEvents"] if event["name"] == "process_name"}
@@ -227,8 +234,7 @@ class OnLoss(ProgramTest):
         self.assertFalse([line for line in self.lines() if "losses" in line])
 
     def test_what_cannot_go_on(self):
-        for arguments, words in ((["--algorithm", "adpsgd"], "adpsgd"), (["--algorithm", "0:allreduce,1:sgp"], "allreduce"),
-                                 (["--workers-per-node", "2"], "workers"), (["--graph", "ring"], "ring")):
+        for arguments, words in ((["--workers-per-node", "2"], "workers"), (["--graph", "ring"], "ring")):
             with self.subTest(arguments):
                 err = self.refused("train", "--data", self.data(), "--output", self.output(), *RUN, *arguments, "--on-loss", "continue")
                 self.assertIn("on-loss", err)

@@ -292,10 +292,10 @@ static sgp_status_t async_step(sgp_mixer_t *mixer, const sgp_local_t *local, uin
     async_t *async = mixer->extra;
     double kept;
     sgp_status_t status = take(mixer, deadline);
-    if (sgp_holes_are_due(mixer)) sgp_rounding_settle(&async->rounding, mixer);
-    sgp_holes_look(mixer);
+    if (status != SGP_OK) return status;
+    sgp_rounding_look(&async->rounding, mixer);
     uint64_t mark = sgp_mixer_mark(mixer);
-    if (status == SGP_OK) status = take_in(mixer);
+    status = take_in(mixer);
     sgp_mixer_mark_end(mixer, SGP_TRACE_ABSORB, mark);
     if (status != SGP_OK) return status;
     status = update_and_absorb(mixer, local);

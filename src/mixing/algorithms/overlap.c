@@ -192,12 +192,13 @@ static uint64_t first_awaited(const sgp_mixer_t *mixer) {
     return mixer->round > late ? mixer->round - late : 0;
 }
 
-/* What is owed to z is a part of the weight that was kept: it is paid before weight comes back or is added. */
-static sgp_status_t look_around(sgp_mixer_t *mixer) {
+/* What is owed to z is a part of the weight that was kept: it is paid before weight comes back or is added. jumps: a step
+ * of this node may be passed over. */
+static sgp_status_t look_around(sgp_mixer_t *mixer, bool jumps) {
     overlap_t *overlap = mixer->extra;
     if (sgp_holes_are_due(mixer)) sgp_rounding_settle(&overlap->rounding, mixer);
     sgp_holes_look(mixer);
-    sgp_catch_up(mixer);
+    if (jumps) sgp_catch_up(mixer);
     sgp_late_before(mixer, first_awaited(mixer));
     if (sgp_late_is_due(mixer)) sgp_rounding_settle(&overlap->rounding, mixer);
     return sgp_late_absorb(mixer);
@@ -206,7 +207,7 @@ static sgp_status_t look_around(sgp_mixer_t *mixer) {
 static sgp_status_t overlap_step(sgp_mixer_t *mixer, const sgp_local_t *local, uint64_t deadline) {
     overlap_t *overlap = mixer->extra;
     sgp_status_t status = take(mixer, deadline);
-    if (status == SGP_OK && mixer->holes.elastic) status = look_around(mixer);
+    if (status == SGP_OK && mixer->holes.elastic) status = look_around(mixer, true);
     if (status != SGP_OK) return status;
     if (!mixer->exchanges) return update_alone(mixer, local);
     status = update_and_absorb(mixer, local, deadline);
@@ -257,6 +258,7 @@ static sgp_status_t parts_begin(sgp_mixer_t *mixer, sgp_part_step_t *step, uint6
     overlap_t *overlap = mixer->extra;
     uint64_t late = (uint64_t)mixer->options.overlap;
     sgp_status_t status = take(mixer, deadline);
+    if (status == SGP_OK && mixer->holes.elastic) status = look_around(mixer, false);
     sgp_push_parts_init(step, mixer, mixer->w);
     if (mixer->exchanges && mixer->round >= overlap->settled + late)
         sgp_push_parts_expect(step, mixer, mixer->round - late, mixer->w, overlap->senders);
@@ -326,8 +328,9 @@ static sgp_status_t parts_finish(sgp_mixer_t *mixer, sgp_part_step_t *step) {
     overlap_t *overlap = mixer->extra;
     overlap->rounding.part = 0;
     if (!mixer->exchanges) return SGP_OK;
-    double before = sgp_push_parts_finish(step, mixer), kept = step->push.kept;
-    if (mixer->options.biased) before = mixer->w;
+    /* The weight of a message that was found torn after the push had begun is in it: some mass is made (holes.h). */
+    double before = step->push.pushed, kept = step->push.kept;
+    sgp_push_parts_finish(step, mixer);
     if (owes(mixer, &step->local))
         overlap->rounding = sgp_rounding_of(mixer, before, kept, overlap->buffers);
     if (!mixer->options.biased) mixer->w = kept;

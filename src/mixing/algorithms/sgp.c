@@ -45,16 +45,16 @@ static sgp_status_t step_chunk(sgp_mixer_t *mixer, const sgp_local_t *local, flo
     return status;
 }
 
-/* Before a step: events, and messages that nobody waits for any more. */
-static sgp_status_t look_around(sgp_mixer_t *mixer) {
+/* Before a step: events, and messages that nobody waits for any more. jumps: steps of this node may be passed over. */
+static sgp_status_t look_around(sgp_mixer_t *mixer, bool jumps) {
     sgp_holes_look(mixer);
-    sgp_catch_up(mixer);
+    if (jumps) sgp_catch_up(mixer);
     sgp_late_before(mixer, mixer->round);
     return sgp_late_absorb(mixer);
 }
 
 static sgp_status_t lockstep_step(sgp_mixer_t *mixer, const sgp_local_t *local, uint64_t deadline) {
-    sgp_status_t status = mixer->holes.elastic ? look_around(mixer) : SGP_OK;
+    sgp_status_t status = mixer->holes.elastic ? look_around(mixer, true) : SGP_OK;
     if (status != SGP_OK) return status;
     if (!mixer->exchanges || mixer->graph.size == 1) return sgp_local_update_all(mixer, local);
     double kept;
@@ -86,9 +86,10 @@ static sgp_status_t lockstep_settle(sgp_mixer_t *mixer, uint64_t deadline) {
 /* ---- in parts: each chunk leaves when its last element has been given, and is absorbed from then on ---- */
 
 static sgp_status_t parts_begin(sgp_mixer_t *mixer, sgp_part_step_t *step, uint64_t deadline) {
+    sgp_status_t status = mixer->holes.elastic ? look_around(mixer, false) : SGP_OK;
     sgp_push_parts_init(step, mixer, mixer->w);
-    if (!mixer->exchanges) return SGP_OK;
-    sgp_status_t status = sgp_push_parts_begin(step, mixer, mixer->w, deadline);
+    if (!mixer->exchanges || status != SGP_OK) return status;
+    status = sgp_push_parts_begin(step, mixer, mixer->w, deadline);
     if (status == SGP_OK)
         sgp_push_parts_expect(step, mixer, mixer->round, step->push.kept, mixer->edges);
     return status;

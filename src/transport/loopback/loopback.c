@@ -9,6 +9,7 @@
 #include "transport/loopback/virtual_clock.h"
 #include "transport/outstanding.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
