@@ -5,7 +5,7 @@
 #ifndef SGP_TRANSPORT_TCP_CONTACT_H
 #define SGP_TRANSPORT_TCP_CONTACT_H
 
-#include "transport/patience.h"
+#include "transport/silence_limits.h"
 #include "transport/tcp/frame.h"
 
 /* Embedded. Zeros: there was no connection. */
