@@ -68,46 +68,12 @@ static void tell_turn(sgp_traffic_t *traffic, sgp_connection_t *connection) {
     sgp_edges_say(traffic->edges, connection, SGP_FRAME_TURN, turn);
 }
 
-/* A message of one chunk need not wait. */
-static bool takes_turns(const sgp_header_t *header) {
-    return header->elements < header->count;
-}
-
-static void begin_posting(sgp_traffic_t *traffic, sgp_post_t *post) {
-    sgp_flow_t *flow = &traffic->flows[post->dst];
-    if (takes_turns(&post->header) && post->header.id > flow->posting) {
-        flow->posting = post->header.id;
-        flow->posted = sgp_scheduler_begin(&traffic->out, post->header.step);
-        traffic->due = true;
-    }
-    post->turn = takes_turns(&post->header) ? flow->posted : no_turn;
-}
-
-/* Chunks come in any order, and those of a resent or an interleaved older message take the turn of the newest one. */
-static void begin_arriving(sgp_traffic_t *traffic, sgp_flow_t *flow, const sgp_header_t *header) {
-    if (!takes_turns(header) || header->id <= flow->message) return;
-    flow->message = header->id;
-    flow->left = header->count * sgp_encoding_size(header->encoding);
-    flow->arriving = sgp_scheduler_begin(&traffic->in, header->step);
-    traffic->due = true;
-}
-
-static void end_arriving(sgp_traffic_t *traffic, sgp_flow_t *flow, const sgp_header_t *header) {
-    if (!flow->arriving.order) return;
-    uint64_t bytes = header->elements * sgp_encoding_size(header->encoding);
-    flow->left -= bytes < flow->left ? bytes : flow->left;
-    if (flow->left > 0) return;
-    flow->arriving = no_turn;
-    traffic->due = true;
-}
-
 /* ---- posts ---- */
 
 void sgp_traffic_seat(sgp_traffic_t *traffic, int rank) {
     sgp_flow_t *flow = &traffic->flows[rank];
-    sgp_receipts_fini(&flow->receipts);
-    *flow = (sgp_flow_t){.gone = false};
-    sgp_post_list_take(&flow->queue);
+    sgp_flow_fini(flow);
+    sgp_flow_init(flow, false);
     traffic->due = true;
 }
 
@@ -134,7 +100,7 @@ static void queue_posts(sgp_traffic_t *traffic, sgp_post_t *post) {
             end_post(traffic, post, false);
             continue;
         }
-        begin_posting(traffic, post);
+        traffic->due |= sgp_flow_begin_posting(&traffic->flows[post->dst], &traffic->out, post);
         sgp_post_list_insert(&traffic->flows[post->dst].queue, post);
     }
     for (int r = 0; r < traffic->edges->capacity; r++)
@@ -366,7 +332,8 @@ static bool begin_repeated(sgp_traffic_t *traffic, sgp_connection_t *connection,
 
 static bool begin_new(sgp_traffic_t *traffic, sgp_connection_t *connection,
                       const sgp_header_t *header) {
-    begin_arriving(traffic, &traffic->flows[connection->peer], header);
+    traffic->due |=
+        sgp_flow_begin_arriving(&traffic->flows[connection->peer], &traffic->in, header);
     sgp_arrival_t *arrival = take_place(traffic, connection->peer);
     if (arrival) sgp_connection_place(connection, arrival, header);
     return arrival != NULL;
@@ -417,7 +384,7 @@ static void end_arrival(sgp_traffic_t *traffic, sgp_connection_t *connection) {
     }
     sgp_flow_t *flow = &traffic->flows[connection->peer];
     sgp_receipts_note(&flow->receipts, arrival->ticket, &arrival->header, connection->number);
-    end_arriving(traffic, flow, &arrival->header);
+    traffic->due |= sgp_flow_end_arriving(flow, &arrival->header);
     sgp_chunk_pool_deliver(traffic->pool, arrival);
     sgp_slots_arrived_elsewhere(traffic->slots);
 }
@@ -596,16 +563,14 @@ sgp_status_t sgp_traffic_init(sgp_traffic_t *traffic, sgp_edges_t *edges, sgp_ch
     traffic->flows = calloc((size_t)edges->capacity, sizeof *traffic->flows);
     if (!traffic->flows)
         return sgp_fail(SGP_ERR_NO_MEMORY, "tcp: no memory to connect %d nodes", edges->capacity);
-    for (int r = 0; r < edges->capacity; r++) {
-        sgp_post_list_take(&traffic->flows[r].queue);
-        traffic->flows[r].gone = sgp_losses_state(&edges->losses, r) == SGP_FATE_ABSENT;
-    }
+    for (int r = 0; r < edges->capacity; r++)
+        sgp_flow_init(&traffic->flows[r], sgp_losses_state(&edges->losses, r) == SGP_FATE_ABSENT);
     return SGP_OK;
 }
 
 void sgp_traffic_fini(sgp_traffic_t *traffic) {
     for (int r = 0; traffic->flows && r < traffic->edges->capacity; r++)
-        sgp_receipts_fini(&traffic->flows[r].receipts);
+        sgp_flow_fini(&traffic->flows[r]);
     free(traffic->flows);
     free(traffic->waste);
 }

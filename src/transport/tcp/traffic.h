@@ -8,24 +8,7 @@
 
 #include "transport/slots/slots.h"
 #include "transport/tcp/edges.h"
-#include "transport/tcp/receipts.h"
-
-/* The messages to and from one rank. */
-typedef struct sgp_flow {
-    sgp_post_list_t queue; /* posts to be sent */
-    sgp_turn_t posted;     /* of the newest message among them */
-    uint64_t posting;      /* its id */
-    uint32_t allowed;      /* by the rank: messages of this turn; 0: of all */
-    uint64_t allowed_at;   /* nanoseconds */
-    sgp_turn_t arriving;   /* of the message that arrives */
-    uint64_t message;      /* its id */
-    uint64_t left;         /* bytes of it that have not arrived */
-    uint32_t told;         /* to the rank: the turn that it may send; 0: all */
-    bool gone;             /* the rank is lost or has left */
-    uint32_t
-        over; /* number of the connection over which posts were sent last; 0: they are queued again */
-    sgp_receipts_t receipts;
-} sgp_flow_t;
+#include "transport/tcp/flow.h"
 
 /* Embedded. Written by traffic.c alone. */
 typedef struct sgp_traffic {
