@@ -224,10 +224,11 @@ static sgp_status_t next_event(sgp_group_t *group, sgp_event_t *theirs, size_t s
     uint32_t events = sgp_fates_events(fates);
     if (status != SGP_OK) return status;
     if (events == group->events) return SGP_ERR_AGAIN;
-    if (!sgp_fates_next_event(fates, group->seen, &found)) {
+    do {
+        if (sgp_fates_next_event(fates, group->seen, &found)) continue;
         group->events = events;
         return SGP_ERR_AGAIN;
-    }
+    } while (found.opened); /* that a seat was opened is this node's own doing */
     sgp_event_t event = event_of(&found);
     sgp_abi_write(&event, sizeof event, theirs, size);
     return SGP_OK;
