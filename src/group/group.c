@@ -236,10 +236,11 @@ static bool next_fate(sgp_group_t *group, sgp_event_t *event) {
     sgp_fate_event_t found;
     uint32_t events = sgp_fates_events(fates);
     if (events == group->events) return false;
-    if (!sgp_fates_next_event(fates, group->seen, &found)) {
+    do {
+        if (sgp_fates_next_event(fates, group->seen, &found)) continue;
         group->events = events;
         return false;
-    }
+    } while (found.opened); /* that a seat was opened is this node's own doing */
     *event = event_of(group, &found);
     return true;
 }
