@@ -83,6 +83,9 @@ typedef struct sgp_mixer_options {
     float *vector; /* (P + S), 64-byte aligned, of any mapping: the vector lies there instead of in
                       memory of the mixer's own. Borrowed for the mixer's life. Without initial values
                       its contents are the initial ones. NULL: the mixer's own */
+    uint64_t passes_over; /* in an elastic group: 1: a node that stood still or was cut off, while the others
+                             went on, goes on from their step. The caller counts the steps between as
+                             made (statistics.passed_over). 0: it makes them, and the others wait */
 } sgp_mixer_options_t;
 
 /* A node of M workers (processes, one GPU each): they average their gradients exactly, in order of
@@ -116,6 +119,10 @@ typedef struct sgp_mixer_statistics {
     /* Of an elastic group (sgp/group.h), which goes on without nodes that are gone: */
     uint64_t torn;          /* messages whose sender died in the middle of them */
     double weight_returned; /* w of messages to nodes that died before they had absorbed them */
+    uint64_t silences;      /* times that another node fell silent */
+    uint64_t holes;         /* messages not sent, as their receiver was gone or silent */
+    uint64_t waits_asked;   /* questions to senders whose messages were long in coming */
+    uint64_t passed_over;   /* steps: options.passes_over. sgp_mixer_step adds to it before its own step */
 } sgp_mixer_statistics_t;
 
 /* Figures of all nodes together, measured by sgp_mixer_average; the same on every node. */

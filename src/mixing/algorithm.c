@@ -8,6 +8,7 @@
 #include "mixing/holes.h"
 #include "mixing/mixer_options.h"
 #include "mixing/progress_thread.h"
+#include "mixing/questions.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -146,6 +147,7 @@ sgp_status_t sgp_algorithm_make(sgp_mixer_t *mixer, const sgp_mixer_options_t *o
 }
 
 void sgp_algorithm_start(sgp_mixer_t *mixer) {
+    sgp_questions_restart(mixer);
     if (has_progress(mixer)) sgp_progress_assign(mixer, mixer->ops->work, mixer->ops->serve);
     else sgp_progress_stop(mixer);
 }

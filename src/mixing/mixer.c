@@ -6,6 +6,7 @@
 #include "mixing/mixer_internal.h"
 #include "mixing/outer.h"
 #include "mixing/progress_thread.h"
+#include "mixing/questions.h"
 #include "mixing/workers.h"
 
 #include "base/constants.h"
@@ -360,6 +361,7 @@ void sgp_mixer_state(sgp_mixer_t *mixer, sgp_state_t *state) {
 }
 
 sgp_status_t sgp_mixer_restored(sgp_mixer_t *mixer) {
+    sgp_questions_restart(mixer);
     sgp_ledger_close(&mixer->ledger, mixer->z);
     return sgp_algorithm_resume(mixer);
 }

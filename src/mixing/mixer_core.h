@@ -18,6 +18,8 @@
 typedef struct sgp_progress sgp_progress_t;           /* mixing/progress_thread.h */
 typedef struct sgp_algorithm_ops sgp_algorithm_ops_t; /* mixing/algorithms/algorithm_ops.h */
 typedef struct sgp_part_step sgp_part_step_t;         /* mixing/part_step.h */
+typedef struct sgp_late sgp_late_t;                   /* mixing/late.h */
+typedef struct sgp_questions sgp_questions_t;         /* mixing/questions.h */
 
 /* The workers of a node; see mixing/workers.h. */
 typedef struct sgp_workers {
@@ -38,11 +40,22 @@ typedef struct sgp_room {
 /* Nodes that are gone while the others go on; see mixing/holes.h. */
 typedef struct sgp_holes {
     bool elastic;
+    bool
+        stirred; /* since the start a node was lost, or silent, or this one was: messages can be late from now on */
+    bool was_silent;           /* this node, and it may be behind the others */
+    unsigned steps_since;      /* own steps since then */
+    uint32_t events_seen;      /* of fates */
+    uint32_t absences_seen;    /* of this node */
     uint32_t known;            /* changes of fates that `is` has */
     uint64_t events, averaged; /* what has happened, so far and until the last exact average */
     bool *is;                  /* (size) ranks of the group; NULL: not elastic */
     int *seats; /* (graph.size) the rank of each node of the graph, ascending; NULL: the same */
     int nodes, place; /* of the graph, and of this one in it */
+    bool *silent;     /* (size) at the last look */
+    size_t *
+        lent; /* (size) bytes of a message for which there is more room, as this rank is silent; 0: none */
+    /* (size) messages by rounds: sent to each rank, and absorbed from each, whole. Equal for live pairs once settled. */
+    uint64_t *sent, *got;
 } sgp_holes_t;
 
 /* For vectors as they travel, for exact averages, and for notices. */
@@ -85,10 +98,13 @@ struct sgp_mixer {
     float *outer_anchor;   /* (count) z after the last outer update */
 
     sgp_holes_t holes;
-    sgp_edge_t *edges;     /* (max degree) of the graph, in-edges of a step */
-    sgp_destination_t *to; /* (size) destinations of the message being sent */
-    double *weights;       /* (size) of all nodes, while sgp_mixer_agree runs */
-    sgp_reducer_t reducer; /* of the segment, over the nodes */
+    sgp_inbox_owner_t arrivals; /* of this mixer's channel; attached where it is elastic */
+    sgp_late_t *late;           /* NULL: not elastic */
+    sgp_questions_t *questions; /* NULL: not elastic */
+    sgp_edge_t *edges;          /* (max degree) of the graph, in-edges of a step */
+    sgp_destination_t *to;      /* (size) destinations of the message being sent */
+    double *weights;            /* (size) of all nodes, while sgp_mixer_agree runs */
+    sgp_reducer_t reducer;      /* of the segment, over the nodes */
     sgp_workers_t workers;
     sgp_part_step_t *parts;            /* NULL: no step in parts so far */
     sgp_trace_t *trace;                /* borrowed; NULL: off */

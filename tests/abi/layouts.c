@@ -31,12 +31,13 @@ static void print_mixer(void) {
     STRUCT(sgp_mixer_options_t);
     F(count), F(buffers), F(algorithm), F(graph), F(overlap), F(allow_not_finite), F(biased);
     F(encoding), F(local_steps), F(slow_momentum), F(slow_every), F(slow_alone);
-    F(library_allreduce), F(timeout_ms), F(workers), F(vector);
+    F(library_allreduce), F(timeout_ms), F(workers), F(vector), F(passes_over);
 #undef F
 #define F(field) FIELD(sgp_mixer_statistics_t, field)
     STRUCT(sgp_mixer_statistics_t);
     F(steps), F(sent), F(received), F(late), F(refused), F(resent), F(reabsorbed), F(bytes_sent);
     F(step_ns), F(wait_ns), F(last_step_ns), F(last_wait_ns), F(weight);
+    F(torn), F(weight_returned), F(silences), F(holes), F(waits_asked), F(passed_over);
 #undef F
 #define F(field) FIELD(sgp_mixer_consensus_t, field)
     STRUCT(sgp_mixer_consensus_t);

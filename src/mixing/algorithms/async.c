@@ -320,6 +320,20 @@ static sgp_status_t async_step(sgp_mixer_t *mixer, const sgp_local_t *local, uin
 
 /* ---- settling ---- */
 
+/* Folds what arrives while there is no room: others may wait for the same. */
+static sgp_status_t begin_rest(sgp_mixer_t *mixer, const sgp_header_t *header,
+                               const sgp_destination_t *to, uint64_t deadline, sgp_send_t *send) {
+    for (;;) {
+        sgp_status_t status = sgp_inbox_send_try(mixer->inbox, header, to, 1, send);
+        if (status != SGP_ERR_AGAIN) return status;
+        uint64_t since = sgp_inbox_taken_in(mixer->inbox);
+        status = take_in(mixer);
+        if (status == SGP_OK)
+            status = sgp_inbox_wait(mixer->inbox, since, deadline, "room to send");
+        if (status != SGP_OK) return status;
+    }
+}
+
 static sgp_status_t tell_rest(sgp_mixer_t *mixer, uint64_t deadline) {
     async_t *async = mixer->extra;
     for (int dst = 0; dst < mixer->size; dst++) {
@@ -331,7 +345,7 @@ static sgp_status_t tell_rest(sgp_mixer_t *mixer, uint64_t deadline) {
                                .count = sizeof async->sent[dst]};
         sgp_destination_t to = {.dst = dst, .weight = 1};
         sgp_send_t send;
-        sgp_status_t status = sgp_inbox_send_begin(mixer->inbox, &header, &to, 1, deadline, &send);
+        sgp_status_t status = begin_rest(mixer, &header, &to, deadline, &send);
         if (status != SGP_OK) return status;
         memcpy(sgp_inbox_send_next(mixer->inbox, &send), &async->sent[dst],
                sizeof async->sent[dst]);
