@@ -64,6 +64,16 @@ typedef struct sgp_group_options {
      * fails for that. Their mixers send nothing to it and wait for nothing from it, sgp_mixer_average leaves it out, and
      * from then on the graph is that of the nodes that are left. 0: the loss of a node ends the calls of all others. */
     uint64_t elastic;
+
+    /* Of an elastic group, over shm and tcp. A node that is silent is left out of the mixing, at no cost if that was a
+     * mistake, and taken in again as soon as it is heard. */
+    uint64_t
+        suspect_ms; /* nothing has been heard from it for so long; one that computes is heard. 0: 500 */
+    uint64_t
+        stall_ms; /* it is heard, but has not ended its step for so long and 8 times the median of its last 64;
+                            collective calls do not count. 0: 1,000 */
+    uint64_t
+        dead_ms; /* after so long a node of which nothing is heard is lost. 0: the peer time limit */
 } sgp_group_options_t;
 
 /* Joins, and blocks until all nodes have; at most join_timeout_ms. Copies options. Sets *group only on
@@ -133,8 +143,9 @@ SGP_API int sgp_group_lost_peer(const sgp_group_t *group);
 /* A change of another node that the transport has noticed.
  *  LOST: it is gone: it ended without leaving, or was silent for the peer time limit.
  *  LEFT: it has left in order.
- *  SILENT: nothing has been heard from it for a third of the peer time limit; it may come back. shm: any node; tcp: a
- *  node to or from which there is a connection; never with mpi.
+ *  SILENT: nothing has been heard from it for a third of the peer time limit; it may come back. In an elastic group: for
+ *  suspect_ms, or it hangs (stall_ms), or does not hear this node. shm: any node; tcp: a node to or from which there is a
+ *  connection; never with mpi.
  *  BACK: it has been heard again after SILENT. */
 typedef enum sgp_event_kind {
     SGP_EVENT_LOST = 1,

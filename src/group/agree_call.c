@@ -319,6 +319,7 @@ static sgp_status_t do_agree(void *argument) {
     bool taken;
     if (!call) return sgp_fail(SGP_ERR_INVALID, "agree: the group is not elastic");
     sgp_status_t status = sgp_group_take(with->group, NULL, &taken);
+    sgp_transport_rest(transport_of(call)); /* what follows a collective call is no step either */
     if (status == SGP_OK) status = begin_and_run(call, with->payload, with->bytes);
     if (taken) sgp_group_give(with->group);
     if (status == SGP_OK) sgp_agree_result(call->agree, with->result);

@@ -117,7 +117,8 @@ static sgp_status_t connect_part(sgp_group_t *whole, const part_t *part,
                                         .insecure = origin->insecure,
                                         .rendezvous = origin->rendezvous,
                                         .timeout_ms = origin->join_timeout_ms,
-                                        .peer_timeout_ms = origin->peer_timeout_ms};
+                                        .peer_timeout_ms = origin->peer_timeout_ms,
+                                        .patience = origin->patience};
     status = sgp_connect(&connection, transport);
     free(all);
     return status;

@@ -180,6 +180,7 @@ static uint64_t waited(const sgp_mixer_t *mixer) {
 static sgp_status_t step_by_algorithm(sgp_mixer_t *mixer, const sgp_local_t *local,
                                       uint64_t deadline) {
     mixer->exchanges = (mixer->step + 1) % (uint64_t)mixer->options.local_steps == 0;
+    sgp_transport_at(mixer->transport, mixer->step);
     sgp_transport_attend(mixer->transport, true);
     sgp_status_t status = mixer->ops->step(mixer, local, deadline);
     sgp_transport_attend(mixer->transport, false);

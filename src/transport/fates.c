@@ -16,6 +16,10 @@ typedef struct latest {
     uint64_t noticed;
 } latest_t;
 
+typedef struct pulse {
+    _Atomic uint64_t step, digest;
+} pulse_t;
+
 struct sgp_fates {
     int size;
     pthread_mutex_t lock; /* of the arrays */
@@ -28,6 +32,8 @@ struct sgp_fates {
     _Atomic uint8_t *silence; /* (size) reasons; written with the lock held */
     _Atomic uint32_t silent;  /* ranks with one */
     _Atomic uint32_t absences;
+    pulse_t *pulses; /* (size) */
+    _Atomic uint32_t digests;
     _Atomic uint32_t changes;
     _Atomic uint32_t events;
     atomic_int first_lost; /* -1 */
@@ -63,10 +69,12 @@ sgp_status_t sgp_fates_create(int size, sgp_fates_t **fates) {
     made->why = calloc((size_t)size, sizeof *made->why);
     made->order = calloc((size_t)size, sizeof *made->order);
     made->latest = calloc((size_t)size, sizeof *made->latest);
+    made->pulses = calloc((size_t)size, sizeof *made->pulses);
     made->silence = calloc((size_t)size, sizeof *made->silence);
     pthread_mutex_init(&made->lock, NULL);
     atomic_init(&made->first_lost, -1);
-    if (!made->fate || !made->why || !made->order || !made->latest || !made->silence) {
+    if (!made->fate || !made->why || !made->order || !made->latest || !made->silence ||
+        !made->pulses) {
         sgp_fates_destroy(made);
         return SGP_ERR_NO_MEMORY;
     }
@@ -84,6 +92,7 @@ void sgp_fates_destroy(sgp_fates_t *fates) {
     free(fates->order);
     free(fates->latest);
     free(fates->silence);
+    free(fates->pulses);
     free(fates);
 }
 
@@ -159,6 +168,23 @@ unsigned sgp_fates_silence(const sgp_fates_t *fates, int rank) {
 
 uint32_t sgp_fates_silent_ranks(const sgp_fates_t *fates) {
     return atomic_load_explicit(&fates->silent, memory_order_acquire);
+}
+
+void sgp_fates_note_pulse(sgp_fates_t *fates, int rank, sgp_pulse_t pulse) {
+    pulse_t *known = &fates->pulses[rank];
+    atomic_store_explicit(&known->step, pulse.step, memory_order_relaxed);
+    if (atomic_exchange(&known->digest, pulse.digest) != pulse.digest)
+        atomic_fetch_add(&fates->digests, 1);
+}
+
+sgp_pulse_t sgp_fates_pulse(const sgp_fates_t *fates, int rank) {
+    const pulse_t *known = &fates->pulses[rank];
+    return (sgp_pulse_t){atomic_load_explicit(&known->step, memory_order_relaxed),
+                         atomic_load_explicit(&known->digest, memory_order_relaxed)};
+}
+
+uint32_t sgp_fates_digests(const sgp_fates_t *fates) {
+    return atomic_load_explicit(&fates->digests, memory_order_acquire);
 }
 
 uint32_t sgp_fates_absences(const sgp_fates_t *fates) {

@@ -111,6 +111,19 @@ uint32_t sgp_fates_silent_ranks(const sgp_fates_t *fates);
 uint32_t sgp_fates_absences(const sgp_fates_t *fates);
 void sgp_fates_note_absence(sgp_fates_t *fates);
 
+/* What a rank's heartbeat last said of it. */
+typedef struct sgp_pulse {
+    uint64_t step;
+    uint64_t digest; /* of its view (group/view.h) */
+} sgp_pulse_t;
+
+/* note: for transports. Zeros before the first one. The two numbers of a pulse may be of two heartbeats in a row. */
+void sgp_fates_note_pulse(sgp_fates_t *fates, int rank, sgp_pulse_t pulse);
+sgp_pulse_t sgp_fates_pulse(const sgp_fates_t *fates, int rank);
+
+/* How often a rank's digest has changed. One atomic load. */
+uint32_t sgp_fates_digests(const sgp_fates_t *fates);
+
 /* The latest event of a rank: a change of its fate, or of its silence. */
 typedef struct sgp_fate_event {
     int rank;

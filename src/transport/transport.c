@@ -135,7 +135,7 @@ static sgp_status_t leave_call(uint64_t now) {
     return status;
 }
 
-sgp_status_t sgp_transport_wait(sgp_transport_t *transport, uint64_t deadline) {
+static sgp_status_t wait_in_slices(sgp_transport_t *transport, uint64_t deadline) {
     for (;;) {
         uint64_t now = transport->ops->now(transport);
         sgp_status_t status;
@@ -150,7 +150,15 @@ sgp_status_t sgp_transport_wait(sgp_transport_t *transport, uint64_t deadline) {
     }
 }
 
-sgp_status_t sgp_transport_pause(sgp_transport_t *transport, uint64_t deadline) {
+sgp_status_t sgp_transport_wait(sgp_transport_t *transport, uint64_t deadline) {
+    if (!transport->elastic) return wait_in_slices(transport, deadline);
+    sgp_pace_begin_wait(&transport->pace);
+    sgp_status_t status = wait_in_slices(transport, deadline);
+    sgp_pace_end_wait(&transport->pace, transport->ops->now(transport));
+    return status;
+}
+
+static sgp_status_t pause_once(sgp_transport_t *transport, uint64_t deadline) {
     uint64_t now = transport->ops->now(transport);
     if (sgp_call_due(now)) {
         transport->ops->unlock(transport);
@@ -160,4 +168,12 @@ sgp_status_t sgp_transport_pause(sgp_transport_t *transport, uint64_t deadline) 
     }
     transport->ops->pause(transport, sgp_call_limit(now, deadline, !transport->virtual_time));
     return SGP_OK;
+}
+
+sgp_status_t sgp_transport_pause(sgp_transport_t *transport, uint64_t deadline) {
+    if (!transport->elastic) return pause_once(transport, deadline);
+    sgp_pace_begin_wait(&transport->pace);
+    sgp_status_t status = pause_once(transport, deadline);
+    sgp_pace_end_wait(&transport->pace, transport->ops->now(transport));
+    return status;
 }

@@ -37,6 +37,8 @@
 
 #include "base/fork.h"
 #include "transport/fates.h"
+#include "transport/pace.h"
+#include "transport/patience.h"
 #include "wire/header.h"
 
 #include <sgp/status.h>
@@ -85,15 +87,6 @@ typedef struct sgp_chunk {
     void *slot;          /* the transport's */
     uint32_t record;     /* the sender's (outstanding.h), for release */
 } sgp_chunk_t;
-
-/* The default of the peer time limit: a rank that is silent for so long is lost. */
-#define SGP_PEER_TIMEOUT_MS 10000
-
-/* Elastic: the default of suspect_ms. A rank of which nothing has been heard for so long is silent (fates.h). */
-#define SGP_SUSPECT_MS 500
-
-/* Not elastic: after the peer time limit divided by this it counts as silent (fates.h). */
-#define SGP_SILENT_SHARE 3
 
 typedef struct sgp_transport_counters {
     _Atomic uint64_t refused; /* chunks that arrived and were not accepted */
@@ -260,7 +253,9 @@ struct sgp_transport {
     /* Set by the owner of an elastic one: the transport itself loses no rank for silence, and is told by give_up. Deaths that
      * are certain it notes as before. */
     atomic_bool confirms;
-    uint32_t events_seen;                /* of fates, by wait */
+    sgp_pace_t pace;         /* of an elastic one: sgp_transport_at */
+    _Atomic uint64_t digest; /* of the owner's view, which its heartbeats say; set by the owner */
+    uint32_t events_seen;    /* of fates, by wait */
     struct sgp_outstanding *outstanding; /* NULL: no message was begun; outstanding.h */
     bool virtual_time;                   /* its clock stands still while its ranks work */
     bool
@@ -273,6 +268,18 @@ struct sgp_transport {
 static inline uint64_t sgp_transport_now(sgp_transport_t *t) {
     return t->ops->now(t);
 }
+/* The mixing begins that step: its number travels with the heartbeats, and from here on a thread that neither waits nor
+ * begins another step hangs (pace.h). No effect unless the transport is elastic. */
+static inline void sgp_transport_at(sgp_transport_t *t, uint64_t step) {
+    if (t->elastic) sgp_pace_step(&t->pace, step, sgp_transport_now(t));
+}
+
+/* A collective call begins, or something else that takes as long as it takes: nobody calls this rank hung before its next
+ * step. */
+static inline void sgp_transport_rest(sgp_transport_t *t) {
+    if (t->elastic) sgp_pace_rest(&t->pace);
+}
+
 /* As ops->wait. Inside of a public call (base/call.h) it may return to the caller's caller in between, with nothing
  * locked; SGP_ERR_INTERRUPTED: that call is being cancelled. */
 sgp_status_t sgp_transport_wait(sgp_transport_t *transport, uint64_t deadline);

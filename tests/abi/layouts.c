@@ -16,7 +16,7 @@ static void print_group(void) {
     STRUCT(sgp_group_options_t);
     F(rank), F(size), F(rendezvous), F(join_timeout_ms), F(timeout_ms), F(transport), F(join);
     F(claim_rank), F(interface), F(ports), F(key), F(key_file), F(insecure), F(peer_timeout_ms);
-    F(log), F(log_user), F(log_level);
+    F(log), F(log_user), F(log_level), F(elastic), F(suspect_ms), F(stall_ms), F(dead_ms);
 #undef F
 #define F(field) FIELD(sgp_event_t, field)
     STRUCT(sgp_event_t);

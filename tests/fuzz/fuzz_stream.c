@@ -72,6 +72,8 @@ static void take_events(reading_t *reading) {
         FUZZ_CHECK(reading->stream.kind <= SGP_FRAME_LAST);
         note(reading, &reading->stream.kind, sizeof reading->stream.kind);
         note(reading, &reading->stream.value, sizeof reading->stream.value);
+        if (reading->stream.kind == SGP_FRAME_PULSE)
+            note(reading, &reading->stream.pulse, sizeof reading->stream.pulse);
         if (event == SGP_STREAM_CHUNK) begin_chunk(reading);
     }
 }

@@ -225,6 +225,7 @@ static void make_streams(void) {
     make_stream("small", 3, 9, 6, 1);
     for (int kind = SGP_FRAME_RELEASED; kind <= SGP_FRAME_LAST; kind++)
         add_frame(&bytes, (sgp_frame_kind_t)kind, (uint32_t)kind * 1000);
+    corpus_add(&bytes, "step\0\0\0\0digest\0", 16); /* of the last one, a pulse */
     corpus_add(&bytes, "GET / HTTP/1.1", 14);
     corpus_write("stream", "broken", &bytes);
     bytes = (bytes_t){.at = {1, 5}, .count = 2};

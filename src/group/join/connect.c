@@ -114,7 +114,8 @@ static sgp_status_t connect_tcp(const sgp_connect_options_t *options,
                              .local = local,
                              .rendezvous = rendezvous,
                              .timeout_ms = options->timeout_ms,
-                             .peer_timeout_ms = options->peer_timeout_ms};
+                             .peer_timeout_ms = options->peer_timeout_ms,
+                             .patience = options->patience};
     return sgp_tcp_connect(&tcp, transport);
 }
 
@@ -125,6 +126,7 @@ static sgp_status_t connect_shm(const sgp_connect_options_t *options, const char
                              .rendezvous = rendezvous,
                              .timeout_ms = options->timeout_ms,
                              .peer_timeout_ms = options->peer_timeout_ms,
+                             .patience = options->patience,
                              .run = options->endpoints[0].run};
     return sgp_shm_connect(&shm, transport);
 }

@@ -18,6 +18,7 @@ typedef struct sgp_connect_options {
     const char *rendezvous; /* directory for processes that share memory; NULL: one in /tmp */
     int timeout_ms;         /* to connect */
     int peer_timeout_ms;    /* 0: the default */
+    sgp_patience_t patience;
 } sgp_connect_options_t;
 
 /* Sets *transport only on success. Blocks until the processes that share memory have met.

@@ -29,6 +29,7 @@ typedef struct plan {
     bool keyed, insecure, elastic;
     sgp_key_t key;
     int join_timeout_ms, timeout_ms, peer_timeout_ms;
+    sgp_patience_t patience;
     sgp_deadline_t deadline;
 } plan_t;
 
@@ -67,6 +68,11 @@ static sgp_status_t check_options(const sgp_group_options_t *options) {
     if (options->join && options->rendezvous)
         return sgp_fail(SGP_ERR_INVALID,
                         "group: join and rendezvous are two ways to meet: give one of them");
+    if (options->suspect_ms > INT_MAX || options->stall_ms > INT_MAX || options->dead_ms > INT_MAX)
+        return sgp_fail(SGP_ERR_INVALID,
+                        "group: suspect_ms is %" PRIu64 ", stall_ms %" PRIu64 ", dead_ms %" PRIu64
+                        ", must be at most %d",
+                        options->suspect_ms, options->stall_ms, options->dead_ms, INT_MAX);
     if (options->elastic > 1)
         return sgp_fail(SGP_ERR_INVALID, "group: elastic is %" PRIu64 ", must be 0 or 1",
                         options->elastic);
@@ -75,11 +81,13 @@ static sgp_status_t check_options(const sgp_group_options_t *options) {
 
 static sgp_status_t make_plan(const sgp_group_options_t *options, plan_t *plan) {
     const char *insecure = either(NULL, "SGP_INSECURE");
-    *plan = (plan_t){.interface = either(options->interface, "SGP_INTERFACE"),
-                     .ports = either(options->ports, "SGP_PORTS"),
-                     .insecure = options->insecure || (insecure && strcmp(insecure, "0") != 0),
-                     .elastic = options->elastic == 1,
-                     .timeout_ms = options->timeout_ms};
+    *plan = (plan_t){
+        .interface = either(options->interface, "SGP_INTERFACE"),
+        .ports = either(options->ports, "SGP_PORTS"),
+        .insecure = options->insecure || (insecure && strcmp(insecure, "0") != 0),
+        .elastic = options->elastic == 1,
+        .patience = {(int)options->suspect_ms, (int)options->stall_ms, (int)options->dead_ms},
+        .timeout_ms = options->timeout_ms};
     sgp_status_t status = sgp_placement_find(options, &plan->placement);
     const sgp_launcher_t *launcher = plan->placement.launcher;
     int usual = launcher ? launcher->timeout_ms : SGP_LAUNCHER_TIMEOUT_MS;
@@ -142,7 +150,8 @@ static sgp_status_t make_group(const plan_t *plan, const sgp_endpoint_t *mine,
                          .elastic = plan->elastic,
                          .join_timeout_ms = plan->join_timeout_ms,
                          .timeout_ms = plan->timeout_ms,
-                         .peer_timeout_ms = plan->peer_timeout_ms};
+                         .peer_timeout_ms = plan->peer_timeout_ms,
+                         .patience = plan->patience};
     sgp_origin_t *origin = NULL;
     sgp_group_t *made;
     if (mine) memcpy(from.address, mine->address, sizeof from.address);
@@ -167,7 +176,8 @@ static sgp_status_t join_by_memory(const plan_t *plan, sgp_group_t **group) {
                                  .size = plan->placement.size,
                                  .rendezvous = plan->placement.rendezvous,
                                  .timeout_ms = plan->join_timeout_ms,
-                                 .peer_timeout_ms = plan->peer_timeout_ms};
+                                 .peer_timeout_ms = plan->peer_timeout_ms,
+                                 .patience = plan->patience};
     sgp_status_t status = sgp_shm_connect(&options, &transport);
     return status == SGP_OK ? make_group(plan, NULL, transport, group) : status;
 }
@@ -213,7 +223,8 @@ static sgp_status_t connect_all(plan_t *plan, sgp_endpoint_t *all, int rank, int
                                      .key = plan->keyed ? &plan->key : NULL,
                                      .insecure = plan->insecure,
                                      .timeout_ms = time_to_connect(plan),
-                                     .peer_timeout_ms = plan->peer_timeout_ms};
+                                     .peer_timeout_ms = plan->peer_timeout_ms,
+                                     .patience = plan->patience};
     sgp_status_t status = sgp_connect(&options, &transport);
     if (status != SGP_OK) return status;
     plan->keyed = sgp_connect_key(&options, &plan->key);

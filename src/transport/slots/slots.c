@@ -43,10 +43,16 @@ void sgp_slots_note(void *owner, int rank, sgp_fate_t fate, const char *why) {
     else sgp_region_ring_doorbell(&slots->own);
 }
 
-void sgp_slots_note_silence(void *owner, int rank, bool silent) {
+void sgp_slots_note_silence(void *owner, int rank, sgp_silence_t reason, bool holds) {
     sgp_slots_t *slots = owner;
-    if (sgp_fates_set_silent(slots->transport.fates, rank, SGP_SILENCE_UNHEARD, silent))
+    if (sgp_fates_set_silent(slots->transport.fates, rank, reason, holds))
         sgp_region_ring_doorbell(&slots->own);
+}
+
+void sgp_slots_note_absence(void *owner) {
+    sgp_slots_t *slots = owner;
+    sgp_fates_note_absence(slots->transport.fates);
+    sgp_slots_poke(slots);
 }
 
 void sgp_slots_poke(sgp_slots_t *slots) {

@@ -65,8 +65,11 @@ static inline bool sgp_slots_is_local(const sgp_slots_t *slots, int rank) {
  * so that its own end, if it follows, is not taken for a cause. Any thread. */
 void sgp_slots_note(void *slots, int rank, sgp_fate_t fate, const char *why);
 
-/* A rank has fallen silent, or is heard again. Any thread. */
-void sgp_slots_note_silence(void *slots, int rank, bool silent);
+/* A reason to call a rank silent holds now, or no more. Any thread. */
+void sgp_slots_note_silence(void *slots, int rank, sgp_silence_t reason, bool holds);
+
+/* This rank itself has been silent. Any thread. */
+void sgp_slots_note_absence(void *slots);
 
 /* Makes wait return, the one that sleeps or the next one. Any thread. */
 void sgp_slots_poke(sgp_slots_t *slots);

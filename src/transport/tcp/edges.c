@@ -22,6 +22,9 @@
  * another peer tells of its leaving. The timer calls again, every 50 ms at most. */
 #define MOST_REFUSALS 15
 
+/* After which an idle connection carries a pulse: with a tick of 50 ms, one each 100 ms. */
+#define PULSE (75 * SGP_MILLISECOND)
+
 /* The longest time for which a connection that takes no bytes keeps a loss from the owner. */
 #define SAY_GRACE (250 * SGP_MILLISECOND)
 
@@ -33,10 +36,18 @@ static bool has_left(const sgp_edges_t *edges, int rank) {
     return sgp_losses_state(&edges->losses, rank) == SGP_FATE_LEFT;
 }
 
+/* A connection to that rank that ends is made again. */
+static bool mends(const sgp_edges_t *edges, int rank) {
+    return edges->transport->elastic && rank >= 0 && !is_gone(edges, rank);
+}
+
 /* ---- ending ---- */
 
 void sgp_edges_close(sgp_edges_t *edges, sgp_connection_t *connection) {
     if (connection->state == SGP_CONNECTION_CLOSED) return;
+    if (connection->peer >= 0)
+        sgp_contact_closed(&edges->of[connection->peer].contact,
+                           sgp_connection_heard(connection, sgp_clock_now()));
     if (connection->state != SGP_CONNECTION_OPEN && !connection->caller) edges->strangers--;
     sgp_connection_close(connection);
     edges->closed++;
@@ -80,11 +91,27 @@ void sgp_edges_fail(sgp_edges_t *edges, sgp_connection_t *connection, sgp_cause_
     if (edges->of[peer].in) sgp_edges_close(edges, edges->of[peer].in);
 }
 
+/* What was on its way is sent again over the next connection. One that did not last is not called again at once. */
+static void lose_contact(sgp_edges_t *edges, sgp_connection_t *connection) {
+    sgp_edge_t *edge = &edges->of[connection->peer];
+    uint64_t now = sgp_clock_now();
+    int peer = connection->peer;
+    if (now - connection->since > SGP_SECOND) edge->call_again = 0;
+    sgp_socket_set_reset(connection->socket);
+    sgp_edges_close(edges, connection);
+    edge->refusals = 0;
+    if (edge->out || edge->in) return; /* the tick calls again, if this one called */
+    sgp_contact_lost(&edge->contact, now);
+    sgp_edges_call(edges, peer);
+}
+
 /* After LEAVE the peer sends nothing more; it answers by closing the connection. The kernel gives a
  * connection up, with ETIMEDOUT, when the other end's kernel has been silent for the time limit. */
 void sgp_edges_ended(sgp_edges_t *edges, sgp_connection_t *connection, int error) {
     sgp_cause_t cause = error == ETIMEDOUT ? SGP_CAUSE_SILENT : SGP_CAUSE_CLOSED;
-    if (connection->said_leave) sgp_edges_close(edges, connection);
+    if (connection->said_leave && (!error || !mends(edges, connection->peer)))
+        sgp_edges_close(edges, connection);
+    else if (mends(edges, connection->peer)) lose_contact(edges, connection);
     else
         sgp_edges_fail(edges, connection, cause, "%s",
                        error ? strerror(error) : sgp_cause_text(cause));
@@ -100,14 +127,34 @@ static void heard_leave(sgp_edges_t *edges, sgp_connection_t *connection) {
     sgp_losses_leave(&edges->losses, connection->peer);
 }
 
+static void heard_pulse(sgp_edges_t *edges, const sgp_connection_t *connection, uint32_t flags) {
+    int peer = connection->peer;
+    sgp_fates_note_pulse(edges->transport->fates, peer, connection->stream.pulse);
+    if (sgp_contact_hear(&edges->of[peer].contact, flags)) edges->absent = true;
+}
+
+/* Whether a loss of which a peer tells is believed. That of a rank that ended is certain; where the peer only hears
+ * nothing of it, this rank may hear it, or the owner decides. */
+static bool believes(const sgp_edges_t *edges, uint32_t word) {
+    int rank;
+    sgp_cause_t cause;
+    if (!edges->transport->elastic || !sgp_loss_unpack(word, edges->size, &rank, &cause))
+        return true;
+    if (cause != SGP_CAUSE_SILENT && cause != SGP_CAUSE_UNREACHED) return true;
+    const sgp_edge_t *edge = &edges->of[rank];
+    bool connected = edge->out || edge->in;
+    return !edges->transport->confirms && (!connected || edge->contact.noted & SGP_SILENCE_UNHEARD);
+}
+
 void sgp_edges_heard(sgp_edges_t *edges, sgp_connection_t *connection, sgp_frame_kind_t kind,
                      uint32_t value) {
     sgp_rank_name_t name;
     int peer = connection->peer;
+    if (kind == SGP_FRAME_PULSE) heard_pulse(edges, connection, value);
     if (kind == SGP_FRAME_LEAVE) heard_leave(edges, connection);
     if (kind == SGP_FRAME_LEFT && value < (uint32_t)edges->size && (int)value != edges->rank)
         sgp_losses_leave(&edges->losses, (int)value);
-    if (kind == SGP_FRAME_LOST)
+    if (kind == SGP_FRAME_LOST && believes(edges, value))
         sgp_losses_heard(losses_of(edges), peer, sgp_transport_name(edges->transport, peer, &name),
                          value);
 }
@@ -190,6 +237,12 @@ static void call_failed(sgp_edges_t *edges, int rank, int error) {
     sgp_edge_t *edge = &edges->of[rank];
     char address[SGP_ADDRESS_TEXT];
     bool refused = error == ECONNREFUSED;
+    if (edge->contact.broken && mends(edges, rank)) { /* contacts.c sets an end */
+        if (refused)
+            lose(edges, rank, SGP_CAUSE_ENDED, "its connection ended, and %s refuses another",
+                 sgp_address_text(&edge->address, address));
+        return;
+    }
     edge->refusals = refused ? edge->refusals + 1 : 0;
     if (edge->refusals < MOST_REFUSALS &&
         sgp_clock_now() - edge->called_since < edges->open_timeout)
@@ -270,9 +323,16 @@ static bool may_call(const sgp_edges_t *edges, sgp_connection_t *connection) {
     return false;
 }
 
+/* A caller comes a second time if its connection has ended for it, and nothing of that got through. */
+static bool is_stale(const sgp_edges_t *edges, const sgp_connection_t *in) {
+    return mends(edges, in->peer) && sgp_clock_now() - in->heard > edges->limits.suspect / 2;
+}
+
 static void judge_caller(sgp_edges_t *edges, sgp_connection_t *connection) {
     if (!may_call(edges, connection)) return;
     int rank = connection->handshake.theirs.rank;
+    bool known = rank >= 0 && rank < edges->size && edges->of[rank].in;
+    if (known && is_stale(edges, edges->of[rank].in)) sgp_edges_close(edges, edges->of[rank].in);
     if (rank < 0 || rank >= edges->size || rank == edges->rank || edges->of[rank].local)
         sgp_handshake_refuse(&connection->handshake, "rank %d has no business here", rank);
     else if (edges->of[rank].in)
@@ -292,6 +352,12 @@ static void judge_answerer(sgp_edges_t *edges, sgp_connection_t *connection) {
                              connection->peer);
 }
 
+/* A peer that has not seen the end of an earlier connection takes no other for a moment. */
+static bool is_called_again(sgp_edges_t *edges, int rank) {
+    sgp_edge_t *edge = &edges->of[rank];
+    return edge->contact.last && mends(edges, rank) && ++edge->refusals < MOST_REFUSALS;
+}
+
 /* A caller that is refused may claim any rank, so none is lost by that. */
 static void refused(sgp_edges_t *edges, sgp_connection_t *connection) {
     const char *reason = connection->handshake.reason;
@@ -299,6 +365,10 @@ static void refused(sgp_edges_t *edges, sgp_connection_t *connection) {
     char address[SGP_ADDRESS_TEXT];
     sgp_address_text(&connection->other, address);
     atomic_fetch_add(&edges->transport->counters.refused, 1);
+    if (connection->caller && by_them && is_called_again(edges, connection->peer)) {
+        sgp_edges_close(edges, connection);
+        return;
+    }
     if (connection->caller) {
         sgp_edges_fail(edges, connection, SGP_CAUSE_REFUSED,
                        by_them ? "%s refuses us: \"%s\"" : "%s is refused: %s", address, reason);
@@ -319,6 +389,10 @@ static void hung_up(sgp_edges_t *edges, sgp_connection_t *connection, int error)
 static void opened(sgp_edges_t *edges, sgp_connection_t *connection) {
     if (connection->caller) edges->of[connection->peer].refusals = 0;
     else edges->strangers--;
+    connection->number = ++edges->opened;
+    sgp_edge_t *edge = &edges->of[connection->peer];
+    if (edge->called_since) edge->called_since = sgp_clock_now();
+    sgp_contact_opened(&edge->contact);
     tell_losses(edges, connection);
 }
 
@@ -349,13 +423,41 @@ bool sgp_edges_open(sgp_edges_t *edges, sgp_connection_t *connection) {
 /* Opening has a time limit of its own: many processes on few cores may need it. */
 static void tick_opening(sgp_edges_t *edges, sgp_connection_t *connection, uint64_t now) {
     uint64_t passed = now - connection->since;
-    if (connection->caller && passed > edges->open_timeout) hung_up(edges, connection, ETIMEDOUT);
+    bool again = connection->caller && edges->of[connection->peer].contact.broken &&
+                 mends(edges, connection->peer);
+    /* The kernel would call at intervals that double. One that has answered may be a process that is stopped. */
+    bool unanswered = again && connection->state == SGP_CONNECTION_CONNECTING &&
+                      passed > edges->limits.suspect / 2;
+    if (unanswered || (connection->caller && passed > edges->open_timeout))
+        hung_up(edges, connection, ETIMEDOUT);
     if (!connection->caller && passed > STRANGER_LIMIT) sgp_edges_close(edges, connection);
+}
+
+static void speak(sgp_edges_t *edges, sgp_connection_t *connection, uint64_t now) {
+    sgp_transport_t *transport = edges->transport;
+    bool hangs = sgp_pace_hangs(&transport->pace, now, edges->limits.stall);
+    sgp_pulse_t pulse = {atomic_load(&transport->pace.step), atomic_load(&transport->digest)};
+    uint32_t flags = sgp_contact_speak(&edges->of[connection->peer].contact, hangs);
+    bool idle = now - connection->spoke > PULSE && !connection->sending;
+    bool news = flags != connection->flags || pulse.digest != connection->digest;
+    if (!idle && !news) return;
+    if (!sgp_connection_say_pulse(connection, flags, pulse))
+        sgp_edges_fail(edges, connection, SGP_CAUSE_FAILED, "out of memory");
+}
+
+/* One whose bytes get nowhere is made again: TCP would try at intervals that double, and still wait when the network is
+ * there again. A process that is stopped has a kernel that answers. */
+static void tick_elastic(sgp_edges_t *edges, sgp_connection_t *connection, uint64_t now) {
+    bool quiet = now - connection->heard > edges->limits.suspect && !connection->stalled;
+    if (quiet && sgp_connection_is_cut(connection, edges->limits.suspect))
+        sgp_edges_ended(edges, connection, ETIMEDOUT);
+    else if (!sgp_connection_has_frames(connection)) speak(edges, connection, now);
 }
 
 static void tick(sgp_edges_t *edges, sgp_connection_t *connection, uint64_t now) {
     if (connection->state == SGP_CONNECTION_CLOSED) return;
     if (connection->state != SGP_CONNECTION_OPEN) tick_opening(edges, connection, now);
+    else if (edges->transport->elastic) tick_elastic(edges, connection, now);
     else if (now - connection->heard > edges->peer_timeout && !connection->stalled)
         sgp_edges_fail(edges, connection, SGP_CAUSE_SILENT, "it has been silent for %.1f s",
                        (double)(now - connection->heard) / 1e9);
@@ -368,6 +470,9 @@ static void tick(sgp_edges_t *edges, sgp_connection_t *connection, uint64_t now)
 static void forgive(sgp_edges_t *edges, uint64_t now, uint64_t late) {
     for (sgp_connection_t *each = edges->connections.first; each; each = each->next)
         sgp_connection_forgive(each, late, now);
+    for (int r = 0; r < edges->size; r++) sgp_contact_forgive(&edges->of[r].contact, late);
+    sgp_pace_forgive(&edges->transport->pace, late);
+    if (edges->transport->elastic && late > edges->limits.suspect) edges->absent = true;
 }
 
 void sgp_edges_tick(sgp_edges_t *edges, uint64_t now, uint64_t elapsed, uint64_t tick_length,
@@ -378,26 +483,6 @@ void sgp_edges_tick(sgp_edges_t *edges, uint64_t now, uint64_t elapsed, uint64_t
     for (int r = 0; r < edges->size; r++)
         if (edges->of[r].called_since && (!edges->leaves || wanted(context, r)))
             sgp_edges_call(edges, r);
-}
-
-/* When the peer was last heard: now, where it is not read. 0: it is not connected. */
-static uint64_t last_heard(const sgp_connection_t *connection, uint64_t now) {
-    bool open = connection && connection->state == SGP_CONNECTION_OPEN;
-    if (!open) return 0;
-    return connection->stalled ? now : connection->heard;
-}
-
-void sgp_edges_tell_silence(sgp_edges_t *edges, uint64_t now,
-                            void (*note)(void *owner, int rank, bool silent), void *owner) {
-    for (int r = 0; r < edges->size; r++) {
-        sgp_edge_t *edge = &edges->of[r];
-        uint64_t out = last_heard(edge->out, now), in = last_heard(edge->in, now);
-        uint64_t heard = out > in ? out : in;
-        bool silent = heard && now - heard > edges->peer_timeout / SGP_SILENT_SHARE;
-        if (!heard || silent == edge->silent) continue;
-        edge->silent = silent;
-        note(owner, r, silent);
-    }
 }
 
 void sgp_edges_leave(sgp_edges_t *edges) {
@@ -448,14 +533,15 @@ static void set_addresses(sgp_edges_t *edges, const sgp_tcp_options_t *options) 
 
 sgp_status_t sgp_edges_init(sgp_edges_t *edges, const sgp_tcp_options_t *options,
                             sgp_transport_t *transport) {
-    int timeout = options->peer_timeout_ms ? options->peer_timeout_ms : SGP_PEER_TIMEOUT_MS;
+    sgp_limits_t limits = sgp_limits_of(&options->patience, options->peer_timeout_ms);
     *edges = (sgp_edges_t){.transport = transport,
                            .rank = options->rank,
                            .size = options->size,
                            .insecure = options->insecure,
                            .listener = options->listener,
                            .open_timeout = (uint64_t)options->timeout_ms * SGP_MILLISECOND,
-                           .peer_timeout = (uint64_t)timeout * SGP_MILLISECOND};
+                           .peer_timeout = limits.peer,
+                           .limits = limits};
     sgp_fork_hold();
     sgp_fork_mark(edges->listener);
     sgp_fork_release();

@@ -5,11 +5,16 @@
  *
  * An edge is directed, and opened when it is first used. Liveness needs an edge even where no
  * message goes: so each rank opens the one to the next rank that is not local, and losses are told
- * along all edges. */
+ * along all edges.
+ *
+ * In an elastic group the end of a connection is not the end of its peer. It is called again: if its
+ * address refuses, it has ended; if nothing answers, it is silent, and called until it answers or is
+ * lost. contact.h keeps count of that. */
 #ifndef SGP_TRANSPORT_TCP_EDGES_H
 #define SGP_TRANSPORT_TCP_EDGES_H
 
 #include "transport/tcp/connection.h"
+#include "transport/tcp/contact.h"
 #include "transport/tcp/losses.h"
 #include "transport/tcp/tcp_options.h"
 #include "transport/transport.h"
@@ -23,7 +28,7 @@ typedef struct sgp_edge {
     uint64_t called_since; /* nanoseconds: when it was first called; 0: it was not */
     uint64_t call_again;   /* not before */
     int refusals;          /* of our calls, in a row */
-    bool silent;           /* it was told to be silent */
+    sgp_contact_t contact;
 } sgp_edge_t;
 
 /* Embedded. Written by edges.c alone. */
@@ -37,9 +42,12 @@ typedef struct sgp_edges {
     bool insecure;
     int listener;
     uint64_t open_timeout, peer_timeout; /* nanoseconds */
-    unsigned closed;                     /* connections so far */
-    int strangers;                       /* callers that have not shaken hands */
-    bool leaves;                         /* this rank leaves in order */
+    sgp_limits_t limits;
+    unsigned closed; /* connections so far */
+    uint32_t opened; /* the same; their numbers, from 1 on */
+    bool absent;     /* this rank was silent, which the owner has not been told */
+    int strangers;   /* callers that have not shaken hands */
+    bool leaves;     /* this rank leaves in order */
 } sgp_edges_t;
 
 /* options->listener is taken in every case. transport: borrowed, for names and counters.
@@ -114,11 +122,6 @@ bool sgp_edges_publish(sgp_edges_t *edges,
  * rank. */
 void sgp_edges_tick(sgp_edges_t *edges, uint64_t now, uint64_t elapsed, uint64_t tick,
                     bool (*wanted)(void *context, int rank), void *context);
-
-/* Calls note(owner, ...) for each rank that has fallen silent, or is heard again: of those with an
- * edge. */
-void sgp_edges_tell_silence(sgp_edges_t *edges, uint64_t now,
-                            void (*note)(void *owner, int rank, bool silent), void *owner);
 
 /* From now on this rank leaves in order. */
 void sgp_edges_leave(sgp_edges_t *edges);

@@ -122,6 +122,17 @@ static void note_local(void *owner, int rank, sgp_fate_t fate, const char *why) 
     else sgp_slots_note(&tcp->slots, rank, fate, why);
 }
 
+static uint64_t tcp_silence(sgp_transport_t *transport, int rank) {
+    tcp_t *tcp = tcp_of(transport);
+    if (sgp_slots_is_local(&tcp->slots, rank))
+        return sgp_heartbeat_silence(&tcp->local.heartbeat, rank);
+    return sgp_tcp_engine_silence(&tcp->engine, rank, sgp_slots_now(transport));
+}
+
+static void tcp_give_up(sgp_transport_t *transport, int rank, sgp_fate_t fate, const char *why) {
+    sgp_tcp_engine_note(&tcp_of(transport)->engine, rank, fate, why);
+}
+
 /* A local rank has posted its last chunk before it left, whoever tells of that. */
 static bool tcp_has_ended(sgp_transport_t *transport, int rank) {
     tcp_t *tcp = tcp_of(transport);
@@ -167,11 +178,12 @@ static void tcp_destroy(sgp_transport_t *transport) {
         .send_begin = tcp_send_begin, .send_next = sgp_slots_send_next,                            \
         .send_chunk = sgp_slots_send_chunk, .send_commit = tcp_send_commit,                        \
         .send_abandon = tcp_send_abandon, .take_back = sgp_slots_take_back,                        \
-        .attend = sgp_slots_attend, .keep_close = sgp_slots_keep_close, .receive = tcp_receive,    \
-        .release = tcp_release, .agent_start = sgp_slots_agent_start,                              \
-        .agent_join = sgp_slots_agent_join, .lock = sgp_slots_lock, .unlock = sgp_slots_unlock,    \
-        .pause = sgp_slots_pause, .signal = sgp_slots_signal, .descriptor = tcp_descriptor,        \
-        .rearm = tcp_rearm, .leave = tcp_leave, .abort = tcp_abort, .destroy = tcp_destroy,        \
+        .silence = tcp_silence, .give_up = tcp_give_up, .attend = sgp_slots_attend,                \
+        .keep_close = sgp_slots_keep_close, .receive = tcp_receive, .release = tcp_release,        \
+        .agent_start = sgp_slots_agent_start, .agent_join = sgp_slots_agent_join,                  \
+        .lock = sgp_slots_lock, .unlock = sgp_slots_unlock, .pause = sgp_slots_pause,              \
+        .signal = sgp_slots_signal, .descriptor = tcp_descriptor, .rearm = tcp_rearm,              \
+        .leave = tcp_leave, .abort = tcp_abort, .destroy = tcp_destroy,                            \
     }
 
 /* With the name that the user knows: auto, if some ranks share memory. */
@@ -201,7 +213,8 @@ static sgp_status_t connect_all(tcp_t *tcp, const sgp_tcp_options_t *options) {
     sgp_local_options_t local = {.local = options->local,
                                  .rendezvous = options->rendezvous,
                                  .timeout_ms = options->timeout_ms,
-                                 .peer_timeout_ms = options->peer_timeout_ms};
+                                 .peer_timeout_ms = options->peer_timeout_ms,
+                                 .patience = options->patience};
     sgp_status_t status = SGP_OK;
     tcp->slots.note = note_local;
     if (tcp->slots.transport.ops == &auto_ops)

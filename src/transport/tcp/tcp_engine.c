@@ -5,13 +5,15 @@
 #include "base/constants.h"
 #include "base/logging.h"
 #include "base/thread.h"
+#include "transport/tcp/contacts.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define LONGEST_TICK 50 /* ms; also how often a call is made again */
-#define TICKS        8  /* in the time limit, at least */
+#define LONGEST_TICK  50 /* ms; also how often a call is made again */
+#define TICKS         8  /* in the time limit, at least */
+#define SUSPECT_TICKS 4  /* in that until a rank is silent */
 
 struct sgp_noticed {
     sgp_noticed_t *next;
@@ -177,7 +179,8 @@ static void on_timer(uv_timer_t *timer) {
     uint64_t now = sgp_clock_now();
     sgp_edges_tick(&engine->edges, now, now - engine->ticked, engine->tick, chunks_wait, engine);
     engine->ticked = now;
-    sgp_edges_tell_silence(&engine->edges, now, sgp_slots_note_silence, engine->slots);
+    if (sgp_contacts_tell(&engine->edges, now, sgp_slots_note_silence, engine->slots))
+        sgp_slots_note_absence(engine->slots);
     sgp_traffic_retry(&engine->traffic);
     if (engine->edges.leaves) {
         sgp_traffic_send_all(
@@ -249,6 +252,8 @@ void sgp_tcp_engine_abort(sgp_tcp_engine_t *engine) {
 static sgp_status_t start_loop(sgp_tcp_engine_t *engine) {
     uv_loop_t *loop = &engine->loop;
     uint64_t tick = engine->edges.peer_timeout / TICKS / SGP_MILLISECOND;
+    uint64_t least = engine->edges.limits.suspect / SUSPECT_TICKS / SGP_MILLISECOND;
+    if (tick > least) tick = least;
     if (tick > LONGEST_TICK) tick = LONGEST_TICK;
     if (tick < 1) tick = 1;
     engine->tick = tick * SGP_MILLISECOND;

@@ -79,6 +79,12 @@ static inline bool sgp_tcp_engine_has_ended(const sgp_tcp_engine_t *engine, int 
  * never blocks. */
 void sgp_tcp_engine_note(sgp_tcp_engine_t *engine, int rank, sgp_fate_t fate, const char *why);
 
+/* How long nothing has been heard of a rank that is not local, in nanoseconds, give or take a tick. Any thread. */
+static inline uint64_t sgp_tcp_engine_silence(const sgp_tcp_engine_t *engine, int rank,
+                                              uint64_t now) {
+    return sgp_contact_silence(&engine->edges.of[rank].contact, now);
+}
+
 /* Blocks until all posts are delivered and all peers know that this rank leaves, or the deadline
  * has passed. */
 void sgp_tcp_engine_leave(sgp_tcp_engine_t *engine, uint64_t deadline);

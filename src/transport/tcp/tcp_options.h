@@ -4,6 +4,7 @@
 #define SGP_TRANSPORT_TCP_TCP_OPTIONS_H
 
 #include "net/address.h"
+#include "transport/patience.h"
 #include "wire/handshake.h"
 
 #include <stdint.h>
@@ -16,13 +17,14 @@ typedef struct sgp_tcp_options {
     const sgp_address_t *addresses; /* (size) of all ranks' listeners; copied; our own is unused */
     const sgp_key_t *key;           /* copied; NULL: none */
     bool insecure;                  /* without a key: accept other machines, too */
-    const bool *local;      /* (size) ranks reached over shared memory, the same choice on both
+    const bool *local;       /* (size) ranks reached over shared memory, the same choice on both
                                sides; borrowed until connected; NULL: none */
-    const char *rendezvous; /* directory in which the local ranks meet; needed if there are any */
-    size_t chunk_bytes;     /* a multiple of 64, the same on all ranks; 0: the default */
-    int timeout_ms;         /* to meet, and to open a connection; required */
-    int peer_timeout_ms;    /* a peer that is silent for so long is lost; 0: SGP_PEER_TIMEOUT_MS */
-    bool at_once;           /* do not wait for the neighbours */
+    const char *rendezvous;  /* directory in which the local ranks meet; needed if there are any */
+    size_t chunk_bytes;      /* a multiple of 64, the same on all ranks; 0: the default */
+    int timeout_ms;          /* to meet, and to open a connection; required */
+    int peer_timeout_ms;     /* a peer that is silent for so long is lost; 0: SGP_PEER_TIMEOUT_MS */
+    sgp_patience_t patience; /* of an elastic group */
+    bool at_once;            /* do not wait for the neighbours */
 } sgp_tcp_options_t;
 
 #endif

@@ -141,7 +141,39 @@ void sgp_traffic_give_up(sgp_traffic_t *traffic, int rank) {
     traffic->due = true;
     if (out) sgp_connection_break_off(out);
     sgp_post_t *post = sgp_chunk_pool_posts_to(traffic->pool, rank);
-    for (sgp_post_t *next; post; post = next) next = post->next, end_post(traffic, post, false);
+    for (sgp_post_t *next; post; post = next) {
+        next = post->next;
+        end_post(traffic, post, post->state == SGP_POST_DONE);
+    }
+}
+
+/* The edge to the rank has ended: what it had not released is sent again over the next one, under the same tickets. */
+static void queue_again(sgp_traffic_t *traffic, int rank) {
+    sgp_flow_t *flow = &traffic->flows[rank];
+    sgp_post_t *post = sgp_posts_sort(sgp_chunk_pool_posts_to(traffic->pool, rank));
+    sgp_post_list_take(&flow->queue);
+    for (sgp_post_t *next; post; post = next) {
+        next = post->next;
+        if (post->state == SGP_POST_DONE) {
+            end_post(traffic, post, true);
+            continue;
+        }
+        if (post->state == SGP_POST_SENT)
+            atomic_fetch_add(&traffic->slots->transport.counters.resent, 1);
+        post->state = SGP_POST_QUEUED;
+        sgp_post_list_add(&flow->queue, post);
+    }
+}
+
+/* After edges have ended. */
+static void look_at_ends(sgp_traffic_t *traffic) {
+    for (int r = 0; r < traffic->edges->size; r++) {
+        sgp_flow_t *flow = &traffic->flows[r];
+        const sgp_connection_t *out = traffic->edges->of[r].out;
+        if (!flow->over || (out && out->number == flow->over)) continue;
+        flow->over = 0;
+        if (traffic->slots->transport.elastic && !flow->gone) queue_again(traffic, r);
+    }
 }
 
 /* ---- sending ---- */
@@ -205,6 +237,10 @@ static bool send_some(sgp_traffic_t *traffic, sgp_connection_t *connection) {
     case SGP_SENT_POST:
         break;
     }
+    if (post->state == SGP_POST_DONE) {
+        end_post(traffic, post, true);
+        return true;
+    }
     post->state = SGP_POST_SENT;
     if (post->turn.order && outgoing(traffic, connection)->order != post->turn.order)
         traffic->due = true; /* its message is out */
@@ -233,10 +269,22 @@ void sgp_traffic_send_all(sgp_traffic_t *traffic) {
 
 /* ---- frames ---- */
 
+/* A chunk that came over an earlier connection, and is about to be sent again. */
+static bool heard_released_before(sgp_traffic_t *traffic, sgp_connection_t *connection,
+                                  uint32_t ticket) {
+    int peer = connection->peer;
+    sgp_post_t *post = sgp_chunk_pool_find_queued(traffic->pool, peer, ticket);
+    if (!post || !traffic->slots->transport.elastic) return false;
+    if (sgp_post_list_remove(&traffic->flows[peer].queue, post)) end_post(traffic, post, true);
+    else post->state = SGP_POST_DONE; /* it is being sent */
+    return true;
+}
+
 /* The receiver has absorbed a chunk. */
 static void heard_released(sgp_traffic_t *traffic, sgp_connection_t *connection, uint32_t ticket) {
     sgp_post_t *post = sgp_chunk_pool_find_sent(traffic->pool, connection->peer, ticket);
     if (post) end_post(traffic, post, true);
+    else if (heard_released_before(traffic, connection, ticket)) return;
     else if (!traffic->edges->leaves && !connection->mute)
         sgp_edges_fail(traffic->edges, connection, SGP_CAUSE_NONSENSE,
                        "it acknowledged a chunk that was not in flight");
@@ -272,30 +320,65 @@ static void heard_frame(sgp_traffic_t *traffic, sgp_connection_t *connection) {
 
 /* ---- arrivals ---- */
 
+static void note_memory(sgp_traffic_t *traffic, bool enough) {
+    if (!enough && !traffic->short_of_memory)
+        sgp_log(SGP_LOG_WARNING, "tcp: no memory to receive a chunk: it is tried again");
+    traffic->short_of_memory = !enough;
+}
+
 static sgp_arrival_t *take_place(sgp_traffic_t *traffic, int src) {
     bool no_memory;
     sgp_arrival_t *arrival = sgp_chunk_pool_take_place(traffic->pool, src, &no_memory);
-    if (no_memory && !traffic->short_of_memory)
-        sgp_log(SGP_LOG_WARNING, "tcp: no memory to receive a chunk: it is tried again");
-    traffic->short_of_memory = no_memory;
+    note_memory(traffic, !no_memory);
     return arrival;
+}
+
+/* false: it is no chunk of the peer. */
+static bool accept_chunk(sgp_traffic_t *traffic, const sgp_connection_t *connection,
+                         sgp_header_t *header) {
+    return !connection->caller && connection->stream.value < SGP_RECEIPTS_MOST &&
+           sgp_transport_accept(&traffic->slots->transport, connection->stream.header, header) ==
+               SGP_OK &&
+           header->src == connection->peer;
+}
+
+/* A chunk that came whole over an earlier connection is read, and thrown away. Its sender may not know that it was
+ * released. false: no memory. */
+static bool begin_repeated(sgp_traffic_t *traffic, sgp_connection_t *connection,
+                           const sgp_header_t *header) {
+    sgp_receipts_t *receipts = &traffic->flows[connection->peer].receipts;
+    uint32_t ticket = connection->stream.value;
+    if (!traffic->waste) traffic->waste = malloc(traffic->pool->chunk_bytes);
+    if (!traffic->waste) return false;
+    if (sgp_receipts_repeat(receipts, ticket, connection->number))
+        sgp_edges_say(traffic->edges, connection, SGP_FRAME_RELEASED, ticket);
+    sgp_connection_waste(connection, traffic->waste, header);
+    return true;
+}
+
+static bool begin_new(sgp_traffic_t *traffic, sgp_connection_t *connection,
+                      const sgp_header_t *header) {
+    begin_arriving(traffic, &traffic->flows[connection->peer], header);
+    sgp_arrival_t *arrival = take_place(traffic, connection->peer);
+    if (arrival) sgp_connection_place(connection, arrival, header);
+    return arrival != NULL;
 }
 
 /* A chunk's head has been read: finds a place for its payload. false: the connection stops here. */
 static bool begin_arrival(sgp_traffic_t *traffic, sgp_connection_t *connection) {
     sgp_header_t header;
-    bool fits = !connection->caller &&
-                sgp_transport_accept(&traffic->slots->transport, connection->stream.header,
-                                     &header) == SGP_OK &&
-                header.src == connection->peer;
-    if (!fits) {
+    sgp_receipts_t *receipts = &traffic->flows[connection->peer].receipts;
+    uint32_t ticket = connection->stream.value;
+    if (!accept_chunk(traffic, connection, &header)) {
         sgp_edges_fail(traffic->edges, connection, SGP_CAUSE_NONSENSE, "it sent an invalid chunk");
         return false;
     }
-    begin_arriving(traffic, &traffic->flows[connection->peer], &header);
-    sgp_arrival_t *arrival = take_place(traffic, connection->peer);
-    if (arrival) sgp_connection_place(connection, arrival, &header);
-    return arrival != NULL;
+    bool room = sgp_receipts_reserve(receipts, ticket);
+    if (room && sgp_receipts_has(receipts, ticket, &header, connection->number))
+        room = begin_repeated(traffic, connection, &header);
+    else if (room) return begin_new(traffic, connection, &header);
+    if (!room) note_memory(traffic, false);
+    return room;
 }
 
 /* Asks for the chunk again, three times at most. */
@@ -318,12 +401,15 @@ static void refuse_damaged(sgp_traffic_t *traffic, sgp_connection_t *connection,
 
 static void end_arrival(sgp_traffic_t *traffic, sgp_connection_t *connection) {
     int damaged;
+    if (!connection->arriving) return; /* it was wasted */
     sgp_arrival_t *arrival = sgp_connection_take_arrival(connection, &damaged);
     if (damaged) {
         refuse_damaged(traffic, connection, arrival, damaged);
         return;
     }
-    end_arriving(traffic, &traffic->flows[connection->peer], &arrival->header);
+    sgp_flow_t *flow = &traffic->flows[connection->peer];
+    sgp_receipts_note(&flow->receipts, arrival->ticket, &arrival->header, connection->number);
+    end_arriving(traffic, flow, &arrival->header);
     sgp_chunk_pool_deliver(traffic->pool, arrival);
     sgp_slots_arrived_elsewhere(traffic->slots);
 }
@@ -397,8 +483,8 @@ void sgp_traffic_retry(sgp_traffic_t *traffic) {
 
 void sgp_traffic_begin(sgp_traffic_t *traffic, sgp_connection_t *connection) {
     sgp_flow_t *flow = &traffic->flows[connection->peer];
-    if (connection->caller) flow->allowed = 0;
-    else flow->arriving = no_turn, flow->message = 0, flow->told = 0;
+    if (connection->caller) flow->allowed = 0, flow->over = connection->number;
+    else flow->arriving = no_turn, flow->told = 0;
     sgp_traffic_send(traffic, connection);
 }
 
@@ -408,8 +494,11 @@ void sgp_traffic_begin(sgp_traffic_t *traffic, sgp_connection_t *connection) {
 static void tell_released(sgp_traffic_t *traffic, sgp_arrival_t *arrival) {
     for (sgp_arrival_t *next; arrival; arrival = next) {
         sgp_connection_t *in = traffic->edges->of[arrival->src].in;
+        sgp_receipts_t *receipts = &traffic->flows[arrival->src].receipts;
+        uint32_t number = in && in->state == SGP_CONNECTION_OPEN ? in->number : 0;
         next = arrival->next;
-        if (in) sgp_edges_say(traffic->edges, in, SGP_FRAME_RELEASED, arrival->ticket);
+        if (sgp_receipts_release(receipts, arrival->ticket, number))
+            sgp_edges_say(traffic->edges, in, SGP_FRAME_RELEASED, arrival->ticket);
         sgp_chunk_pool_give_place(traffic->pool, arrival);
     }
 }
@@ -465,6 +554,7 @@ bool sgp_traffic_schedule(sgp_traffic_t *traffic) {
     if (traffic->closed != traffic->edges->closed) { /* their messages are over */
         traffic->closed = traffic->edges->closed;
         traffic->due = true;
+        look_at_ends(traffic);
     }
     while (traffic->due) { /* the end of one message may admit the next */
         traffic->due = false;
@@ -502,5 +592,8 @@ sgp_status_t sgp_traffic_init(sgp_traffic_t *traffic, sgp_edges_t *edges, sgp_ch
 }
 
 void sgp_traffic_fini(sgp_traffic_t *traffic) {
+    for (int r = 0; traffic->flows && r < traffic->edges->size; r++)
+        sgp_receipts_fini(&traffic->flows[r].receipts);
     free(traffic->flows);
+    free(traffic->waste);
 }

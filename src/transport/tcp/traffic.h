@@ -8,6 +8,7 @@
 
 #include "transport/slots/slots.h"
 #include "transport/tcp/edges.h"
+#include "transport/tcp/receipts.h"
 
 /* The messages to and from one rank. */
 typedef struct sgp_flow {
@@ -21,6 +22,9 @@ typedef struct sgp_flow {
     uint64_t left;         /* bytes of it that have not arrived */
     uint32_t told;         /* to the rank: the turn that it may send; 0: all */
     bool gone;             /* the rank is lost or has left */
+    uint32_t
+        over; /* number of the connection over which posts were sent last; 0: they are queued again */
+    sgp_receipts_t receipts;
 } sgp_flow_t;
 
 /* Embedded. Written by traffic.c alone. */
@@ -33,6 +37,8 @@ typedef struct sgp_traffic {
     bool due;                /* messages have begun or ended since the schedulers were asked */
     unsigned closed;         /* of edges->closed, as many were looked at */
     bool short_of_memory;    /* for an arrival; it was logged, and the timer tries again */
+    unsigned char
+        *waste; /* (chunk_bytes) where chunks are read that have come before; NULL: none has */
 } sgp_traffic_t;
 
 /* All pointers are borrowed. SGP_ERR_NO_MEMORY (logged). sgp_traffic_fini is due in every case. */
