@@ -6,7 +6,7 @@
 
 #include "group/group_internal.h"
 #include "group/join/endpoint.h"
-#include "transport/patience.h"
+#include "transport/silence_limits.h"
 #include "wire/key.h"
 
 typedef struct sgp_origin {
