@@ -62,7 +62,7 @@ typedef struct sgp_group_options {
 
     /* 1: the others go on without a node that is lost or has left (the same on all nodes; not with "mpi"): no call of theirs
      * fails for that. Their mixers send nothing to it and wait for nothing from it, sgp_mixer_average leaves it out, and
-     * from then on the graph is that of the nodes that are left. 0: the loss of a node ends the calls of all others. */
+     * some steps later the graph is that of the nodes that are left (SGP_EVENT_REPLANNED). 0: the loss of a node ends the calls of all others. */
     uint64_t elastic;
 
     /* Of an elastic group, over shm and tcp. A node that is silent is left out of the mixing, at no cost if that was a

@@ -458,7 +458,7 @@ sgp_status_t sgp_group_become_elastic(sgp_group_t *group) {
     sgp_group_transport(group)->elastic = true;
     sgp_inbox_set_service(sgp_group_inbox(group), SGP_KIND_AGREE, serve, call);
     sgp_group_set_agreement(group, &(sgp_agreement_t){call, leave, destroy});
-    sgp_group_set_membership(group, membership, sgp_membership_destroy);
+    sgp_group_set_membership(group, membership, &sgp_membership_ops);
     return SGP_OK;
 }
 

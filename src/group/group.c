@@ -6,7 +6,6 @@
 #include "base/constants.h"
 #include "base/logging.h"
 #include "group/join/origin.h"
-#include "group/membership.h"
 
 #include <fcntl.h>
 #include <stddef.h>
@@ -27,7 +26,7 @@ struct sgp_group {
     sgp_lease_t lease;
     sgp_agreement_t agreement;
     sgp_membership_t *membership; /* owned, or NULL */
-    void (*destroy_membership)(sgp_membership_t *membership);
+    const sgp_membership_ops_t *membership_ops;
     sgp_origin_t *origin; /* owned, or NULL */
     char *loss_file;      /* owned, or NULL */
     bool *participants;   /* (capacity) in the last barrier or gather */
@@ -136,9 +135,9 @@ sgp_membership_t *sgp_group_membership(const sgp_group_t *group) {
     return group->membership;
 }
 void sgp_group_set_membership(sgp_group_t *group, sgp_membership_t *membership,
-                              void (*destroy)(sgp_membership_t *membership)) {
+                              const sgp_membership_ops_t *ops) {
     group->membership = membership;
-    group->destroy_membership = destroy;
+    group->membership_ops = ops;
 }
 const sgp_origin_t *sgp_group_origin(const sgp_group_t *group) {
     return group->origin;
@@ -225,7 +224,7 @@ static sgp_event_t event_of(const sgp_group_t *group, const sgp_fate_event_t *fo
     else if (found->fate.state == SGP_FATE_LEFT) event.kind = SGP_EVENT_LEFT;
     else event.kind = found->silent ? SGP_EVENT_SILENT : SGP_EVENT_BACK;
     if (group->membership && found->fate.state != SGP_FATE_PRESENT)
-        event.step = sgp_membership_end_step(group->membership, found->rank);
+        event.step = group->membership_ops->end_step(group->membership, found->rank);
     if (event.kind == SGP_EVENT_LOST) snprintf(event.reason, sizeof event.reason, "%s", found->why);
     return event;
 }
@@ -249,8 +248,9 @@ static sgp_status_t next_event(sgp_group_t *group, sgp_event_t *theirs, size_t s
     sgp_event_t event;
     sgp_status_t status = sgp_abi_check("event", size, LEAST_EVENT);
     if (status != SGP_OK) return status;
-    bool found = next_fate(group, &event) ||
-                 (group->membership && sgp_membership_next_event(group->membership, &event));
+    bool found =
+        next_fate(group, &event) ||
+        (group->membership && group->membership_ops->next_event(group->membership, &event));
     if (!found) return SGP_ERR_AGAIN;
     sgp_abi_write(&event, sizeof event, theirs, size);
     return SGP_OK;
@@ -306,7 +306,7 @@ static void destroy(sgp_group_t *group) {
     while (before->sharing != group) before = before->sharing;
     before->sharing = group->sharing;
     if (group->agreement.call) group->agreement.destroy(group->agreement.call);
-    if (group->membership) group->destroy_membership(group->membership);
+    if (group->membership) group->membership_ops->destroy(group->membership);
     sgp_transport_destroy(group->transport);
     if (group->owns_call) {
         sgp_call_destroy(group->call);

@@ -89,9 +89,16 @@ bool *sgp_group_participants(sgp_group_t *group);
 typedef struct sgp_membership sgp_membership_t;
 sgp_membership_t *sgp_group_membership(const sgp_group_t *group);
 
-/* Once, by agree_call.c. Takes it: sgp_group_leave and _abort call destroy. */
+/* What the group itself does with it. */
+typedef struct sgp_membership_ops {
+    bool (*next_event)(sgp_membership_t *membership, sgp_event_t *event);
+    uint64_t (*end_step)(sgp_membership_t *membership, int rank);
+    void (*destroy)(sgp_membership_t *membership);
+} sgp_membership_ops_t;
+
+/* Once, by agree_call.c. Takes it: sgp_group_leave and _abort call destroy. ops: static. */
 void sgp_group_set_membership(sgp_group_t *group, sgp_membership_t *membership,
-                              void (*destroy)(sgp_membership_t *membership));
+                              const sgp_membership_ops_t *ops);
 
 /* ---- the lease ---- */
 

@@ -151,6 +151,8 @@ typedef struct sgp_membership_options {
 sgp_status_t sgp_membership_create(sgp_group_t *group, sgp_membership_t **membership);
 void sgp_membership_destroy(sgp_membership_t *membership); /* NULL is fine */
 
+extern const sgp_membership_ops_t sgp_membership_ops; /* for sgp_group_set_membership */
+
 /* Before the first step. Zeros are the defaults: SGP_QUORUM, 60 s, 10 s and 1 s. */
 void sgp_membership_configure(sgp_membership_t *membership,
                               const sgp_membership_options_t *options);

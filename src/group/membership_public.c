@@ -150,3 +150,9 @@ sgp_status_t sgp_group_view_sized(sgp_group_t *group, sgp_members_t *view, size_
 int sgp_group_capacity(const sgp_group_t *group) {
     return sgp_group_size(group);
 }
+
+const sgp_membership_ops_t sgp_membership_ops = {
+    .next_event = sgp_membership_next_event,
+    .end_step = sgp_membership_end_step,
+    .destroy = sgp_membership_destroy,
+};

@@ -2,6 +2,7 @@
 /* Groups of the processes of a group, or of some of them, joined in the same way, each with connections of its own. */
 #include "base/logging.h"
 #include "group/join/connect.h"
+#include "group/join/elastic_limits.h"
 #include "group/agree_call.h"
 #include "group/group_internal.h"
 #include "group/join/join_mpi.h"
@@ -144,7 +145,7 @@ static sgp_status_t join_part(sgp_group_t *whole, const part_t *part, sgp_group_
     origin->is_part |= part->size < sgp_group_size(whole);
     status = connect_group(whole, part, group);
     if (status == SGP_OK) sgp_group_set_origin(*group, origin);
-    if (status == SGP_OK) sgp_origin_configure(origin, *group);
+    if (status == SGP_OK) sgp_elastic_limits_set(origin, *group);
     else sgp_origin_destroy(origin);
     return status;
 }

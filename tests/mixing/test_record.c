@@ -30,6 +30,7 @@ static void test_answers(void **state) {
         for (int s = 0; s < SIZE; s++) {
             for (uint64_t round = 0; round < now; round++) {
                 bool known = round + SGP_RECORD_ROUNDS >= now;
+                if (!known && passes_over(round + SGP_RECORD_ROUNDS)) continue; /* either */
                 bool sent = known && !passes_over(round) && sends(round, s);
                 assert_int_equal(sgp_record_answer(&record, round, s),
                                  sent ? SGP_ANSWER_SENT : SGP_ANSWER_NOT_SENT);

@@ -7,6 +7,7 @@
 #include "group/agree_call.h"
 #include "group/group_internal.h"
 #include "group/join/connect.h"
+#include "group/join/elastic_limits.h"
 #include "group/join/join_mpi.h"
 #include "group/join/origin.h"
 #include "group/join/placement.h"
@@ -201,7 +202,7 @@ static sgp_status_t make_group(const plan_t *plan, const sgp_endpoint_t *mine,
         return status;
     }
     sgp_group_set_origin(made, origin);
-    sgp_origin_configure(origin, made);
+    sgp_elastic_limits_set(origin, made);
     if (plan->placement.launcher == &sgp_launcher_directory) /* ranks are the launcher's */
         sgp_group_tell_losses(made, either(NULL, "SGP_LOSSES"));
     *group = made;

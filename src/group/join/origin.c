@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "group/join/origin.h"
 
-#include "base/constants.h"
 #include "base/logging.h"
-#include "group/membership.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -31,15 +29,6 @@ sgp_status_t sgp_origin_copy(const sgp_origin_t *from, sgp_origin_t **origin) {
     }
     sgp_origin_destroy(made);
     return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a group");
-}
-
-void sgp_origin_configure(const sgp_origin_t *origin, sgp_group_t *group) {
-    sgp_membership_t *membership = sgp_group_membership(group);
-    sgp_limits_t limits = sgp_limits_of(&origin->patience, origin->peer_timeout_ms);
-    sgp_membership_options_t options = {.quorum = origin->quorum,
-                                        .pause_ns = origin->pause_ms * SGP_MILLISECOND,
-                                        .dead_ns = limits.dead};
-    if (membership) sgp_membership_configure(membership, &options);
 }
 
 void sgp_origin_destroy(sgp_origin_t *origin) {

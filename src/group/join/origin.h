@@ -4,7 +4,6 @@
 #ifndef SGP_GROUP_JOIN_ORIGIN_H
 #define SGP_GROUP_JOIN_ORIGIN_H
 
-#include "group/group_internal.h"
 #include "group/join/endpoint.h"
 #include "transport/silence_limits.h"
 #include "wire/key.h"
@@ -26,9 +25,6 @@ typedef struct sgp_origin {
 
 /* A copy that owns its strings. SGP_ERR_NO_MEMORY (logged). */
 sgp_status_t sgp_origin_copy(const sgp_origin_t *from, sgp_origin_t **origin);
-
-/* The limits of an elastic group that was joined like this; no effect on another one. */
-void sgp_origin_configure(const sgp_origin_t *origin, sgp_group_t *group);
 
 /* For a copy. NULL is fine. */
 void sgp_origin_destroy(sgp_origin_t *origin);
