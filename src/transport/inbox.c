@@ -28,6 +28,12 @@ typedef struct queue {
     (UINT64_C(1) << 32)   /* slots have 32 bits, so a sender has fewer chunks under way */
 #define MOST_REFUSED 1024 /* in one call: a node that is flooded must get on with its work */
 
+/* What a rank has pushed in the newest of its channels. */
+typedef struct pushes {
+    _Atomic uint64_t steps; /* 1 + the latest; 0: none */
+    uint32_t channel;
+} pushes_t;
+
 struct sgp_inbox {
     sgp_transport_t *transport;
     entry_t *buckets[BUCKETS];
@@ -47,6 +53,7 @@ struct sgp_inbox {
     uint32_t channels;     /* the highest that is known */
     unsigned char *closed; /* (closed_bytes) a bit for each channel that was dropped */
     size_t closed_bytes;
+    pushes_t *pushes; /* (size) by rank */
     uint64_t newest;  /* step that was asked for */
     uint64_t refused; /* chunks */
 };
@@ -55,6 +62,11 @@ sgp_status_t sgp_inbox_create(sgp_transport_t *transport, sgp_inbox_t **inbox) {
     sgp_inbox_t *made = calloc(1, sizeof *made);
     if (!made) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for an inbox");
     made->transport = transport;
+    made->pushes = calloc((size_t)transport->size, sizeof *made->pushes);
+    if (!made->pushes) {
+        free(made);
+        return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for an inbox of %d ranks", transport->size);
+    }
     *inbox = made;
     return SGP_OK;
 }
@@ -221,6 +233,16 @@ static void put_free(sgp_inbox_t *inbox, entry_t *entry) {
     inbox->free = entry;
 }
 
+static void note_push(pushes_t *pushes, const sgp_inbox_key_t *key) {
+    if (key->channel < pushes->channel) return;
+    if (key->channel > pushes->channel || pushes->steps <= key->step) pushes->steps = key->step + 1;
+    pushes->channel = key->channel;
+}
+
+uint64_t sgp_inbox_pushed(const sgp_inbox_t *inbox, int src) {
+    return inbox->pushes[src].steps;
+}
+
 static void keep(sgp_inbox_t *inbox, const sgp_inbox_key_t *key, entry_t *entry) {
     entry_t **bucket = &inbox->buckets[bucket_of(key)];
     entry->next = *bucket;
@@ -228,6 +250,7 @@ static void keep(sgp_inbox_t *inbox, const sgp_inbox_key_t *key, entry_t *entry)
     enqueue(queue_of(inbox, key), entry);
     inbox->taken_in++;
     inbox->notices += key->kind == SGP_KIND_NOTICE;
+    if (key->kind == SGP_KIND_PUSH) note_push(&inbox->pushes[key->src], key);
     inbox->service_due |= inbox->service && key->kind == inbox->service_kind;
 }
 
@@ -298,6 +321,7 @@ void sgp_inbox_destroy(sgp_inbox_t *inbox) {
         while (inbox->buckets[b]) release(inbox, &inbox->buckets[b]);
     for (entry_t *next, *at = inbox->free; at; at = next) next = at->next, free(at);
     free(inbox->closed);
+    free(inbox->pushes);
     free(inbox);
 }
 
