@@ -38,6 +38,7 @@ uint64_t run_data_step(const run_t *run) {
 
 bool run_data_is_divided(const run_t *run) {
     const epochs_t *epochs = &run->replica.epochs;
+    if (run->options->shard_per_node) return false; /* each node keeps its own part */
     return run->data.divided && run->step != epochs_start_at(epochs, run->step);
 }
 
@@ -73,8 +74,8 @@ sgp_status_t run_data_begin(run_t *run, uint64_t epoch, uint64_t done) {
 
 /* ---- losses ---- */
 
-/* The events that the feed does not know yet, EVENTS at most. The plan changes now: it is the step after which the nodes have
- * agreed on the losses. */
+/* The events that the feed does not know yet, EVENTS at most. This is the only place where they come from. The plan changes now:
+ * it is the step after which the nodes have agreed on the losses. */
 static size_t next_events(run_t *run, segments_event_t *events) {
     run_data_t *data = &run->data;
     size_t count = 0;
