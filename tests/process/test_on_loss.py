@@ -261,10 +261,12 @@ class OnLoss(ProgramTest):
     def test_killed_after_a_loss(self):
         for arguments in ([], ["--algorithm", "osgp", "--fixed-rate"]):
             with self.subTest(arguments):
-                self.check_goes_on_alike(*arguments)
-                for folder in os.listdir(self.folder):
-                    if folder.startswith("copy-"):
-                        shutil.rmtree(self.output(folder))
+                try:
+                    self.check_goes_on_alike(*arguments)
+                finally:
+                    for folder in os.listdir(self.folder):
+                        if folder.startswith("copy-"):
+                            shutil.rmtree(self.output(folder))
 
     def rates(self):
         """The learning rate of each step with a line, of the first node."""
