@@ -373,3 +373,19 @@ sgp_status_t sgp_mixer_replaced(sgp_mixer_t *mixer) {
     sgp_ledger_init(&mixer->ledger, mixer->z, mixer->length);
     return sgp_algorithm_resume(mixer);
 }
+
+uint64_t sgp_mixer_steps(const sgp_mixer_t *mixer) {
+    return mixer->step;
+}
+
+/* A message carries its round, the last step of which ends with the push. Where nodes do not wait, it is numbered by
+ * receiver. */
+bool sgp_mixer_known_steps(const sgp_mixer_t *mixer, int rank, uint64_t *steps) {
+    *steps = 0;
+    if (mixer->options.overlap == SGP_OVERLAP_ASYNC ||
+        mixer->options.algorithm == SGP_ALGORITHM_ADPSGD ||
+        mixer->options.algorithm == SGP_ALGORITHM_ALLREDUCE)
+        return false;
+    *steps = sgp_inbox_pushed(mixer->inbox, rank) * (uint64_t)mixer->options.local_steps;
+    return true;
+}

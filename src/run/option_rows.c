@@ -93,7 +93,16 @@ const option_t train_option_rows[] = {
      .max = 1e6,
      .wanted = "a number above 0, 1e6 at most",
      .agreed = 22,
-     .help = "learning rate per 256 samples of the global batch, scaled linearly"},
+     .help = "learning rate per 256 samples of the global batch, scaled linearly",
+     .more = "When nodes are lost and the others go on, it follows the batch of those that are "
+             "left, unless "
+             "*--fixed-rate* is given."},
+    {.name = "fixed-rate",
+     .type = OPTION_FLAG,
+     .section = SECTION_TRAINING,
+     .offset = AT(fixed_rate),
+     .agreed = 42,
+     .help = "the learning rate stays that of all nodes when some are lost"},
     {.name = "warmup-epochs",
      .argument = "X",
      .type = OPTION_REAL,
@@ -307,11 +316,13 @@ const option_t train_option_rows[] = {
      .may_change = true,
      .help = "when a node is killed, hangs or is cut off: the others go on without it, or the run "
              "stops",
-     .more = "*continue*: a run over shm, tcp or auto trains on, and its summary names the lost "
-             "nodes. The samples that they would have taken are left out, and checkpoints are of "
-             "the nodes that are left. Nodes of several workers, a ring with one peer, and "
-             "*--transport mpi*, where MPI ends the job, stop. "
-             "*stop*: the loss of a node ends the run of all; *--resume* continues it."},
+     .more =
+         "*continue*: a run over shm, tcp or auto trains on, and its summary names the lost "
+         "nodes. The others take the samples that the lost nodes had left, the learning rate "
+         "follows the global batch, and checkpoints are of the nodes that are left. Nodes of "
+         "several workers, a ring with one peer, and *--transport mpi*, where MPI ends the job, "
+         "stop. "
+         "*stop*: the loss of a node ends the run of all; *--resume* continues it."},
     {.name = "allreduce",
      .argument = "WHOSE",
      .type = OPTION_CHOICE,

@@ -3,6 +3,7 @@
 
 #include "base/logging.h"
 #include "group/group_internal.h"
+#include "mixing/mixer_internal.h"
 #include "run/presence.h"
 
 #include <stdio.h>
@@ -48,9 +49,21 @@ static void note(run_losses_t *losses, int rank, uint64_t step) {
     sgp_fate_t fate = sgp_fates_of(fates_of(losses), rank);
     train_loss_t *loss = &losses->noted[rank];
     if (fate.state != SGP_FATE_LOST || loss->step) return;
-    *loss = (train_loss_t){.node = rank, .step = step, .silent = fate.cause == SGP_CAUSE_SILENT};
+    *loss = (train_loss_t){.node = rank,
+                           .step = step,
+                           .silent = fate.cause == SGP_CAUSE_SILENT,
+                           .seconds = losses->pause};
     sgp_fates_why(fates_of(losses), rank, loss->reason, sizeof loss->reason);
     tell(losses, loss);
+}
+
+void run_losses_watch(run_losses_t *losses, const sgp_mixer_t *mixer, uint64_t step) {
+    losses->mixer = mixer;
+    losses->met = step;
+}
+
+void run_losses_pause(run_losses_t *losses, double seconds) {
+    losses->pause = seconds > 0 ? seconds : 0;
 }
 
 void run_losses_look(run_losses_t *losses, uint64_t step) {
@@ -103,17 +116,33 @@ static bool is_agreed(const run_losses_t *losses, int rank) {
     return false;
 }
 
-/* The earliest step in which a node has noticed it, and the reason of the first node that has. */
+/* The first step that the node is not known to have made. Where messages do not carry their step, it is taken to have come as
+ * far as the one that noticed the loss. */
+static uint64_t next_step(const run_losses_t *losses, int rank) {
+    uint64_t steps;
+    if (losses->mixer && sgp_mixer_known_steps(losses->mixer, rank, &steps)) return steps;
+    return losses->noted[rank].step;
+}
+
+/* The earliest step in which a node has noticed it, and the reason of the first node that has. The latest step that a node knows
+ * of, and the longest pause. */
 static train_loss_t merge(const run_losses_t *losses, int rank, const train_loss_t *all,
                           uint64_t step) {
     train_loss_t merged = {.node = rank};
+    uint64_t next = losses->met; /* also where no one was left to receive its pushes */
+    double seconds = 0;
     for (int r = 0; r < sgp_group_size(losses->group); r++) {
         const train_loss_t *loss = &all[r];
-        if (!presence_has(losses->group, r) || loss->step == 0) continue;
+        if (!presence_has(losses->group, r)) continue;
+        if (loss->next > next) next = loss->next;
+        if (loss->step == 0) continue;
+        if (loss->seconds > seconds) seconds = loss->seconds;
         uint64_t first = merged.step && merged.step < loss->step ? merged.step : loss->step;
         if (merged.step == 0) merged = *loss;
         merged.step = first;
     }
+    merged.next = next;
+    merged.seconds = seconds;
     if (merged.step) return merged;
     merged.step = step ? step : 1; /* the call knows of it, and no node's transport does yet */
     snprintf(merged.reason, sizeof merged.reason, "it is gone");
@@ -121,7 +150,9 @@ static train_loss_t merge(const run_losses_t *losses, int rank, const train_loss
 }
 
 static sgp_status_t agree_on(run_losses_t *losses, int rank, train_loss_t *all, uint64_t step) {
-    sgp_status_t status = sgp_group_gather(losses->group, &losses->noted[rank], sizeof *all, all);
+    train_loss_t mine = losses->noted[rank];
+    mine.next = next_step(losses, rank);
+    sgp_status_t status = sgp_group_gather(losses->group, &mine, sizeof mine, all);
     if (status) return status;
     losses->agreed[losses->count++] = merge(losses, rank, all, step);
     if (losses->noted[rank].step) return SGP_OK;
@@ -144,12 +175,16 @@ static sgp_status_t agree_on_all(run_losses_t *losses, train_loss_t *all, uint64
 sgp_status_t run_losses_agree(run_losses_t *losses, uint64_t step) {
     if (!losses->noted) return SGP_OK;
     int size = sgp_group_size(losses->group);
-    if (presence_count(losses->group) + losses->count == size) return SGP_OK;
+    if (presence_count(losses->group) + losses->count == size) {
+        losses->met = step;
+        return SGP_OK;
+    }
     sgp_status_t status = run_losses_check(losses, step);
     if (status) return status;
     train_loss_t *all = calloc((size_t)size, sizeof *all);
     if (!all) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the losses of %d nodes", size);
     status = agree_on_all(losses, all, step);
+    losses->met = step;
     free(all);
     return status;
 }

@@ -14,13 +14,22 @@ typedef struct run_losses {
     train_loss_t *noted;  /* (size) by rank; step 0: not noted */
     train_loss_t *agreed; /* (size), of which `count`, in the order in which they were agreed on */
     int count;
-    int reported; /* of them, in metrics.jsonl */
+    int reported;             /* of them, in metrics.jsonl */
+    uint64_t met;             /* steps that all had made who took part in the last agreement */
+    const sgp_mixer_t *mixer; /* borrowed; NULL: none yet */
+    double pause;             /* seconds */
 } run_losses_t;
 
 /* For a group of nodes. Both borrowed. SGP_ERR_NO_MEMORY, logged. fini accepts zeros. */
 sgp_status_t run_losses_init(run_losses_t *losses, sgp_group_t *group,
                              const train_callbacks_t *callbacks);
 void run_losses_fini(run_losses_t *losses);
+
+/* The mixer that knows which steps of the others were pushed, borrowed, and the steps that all have made. */
+void run_losses_watch(run_losses_t *losses, const sgp_mixer_t *mixer, uint64_t step);
+
+/* The last step took so many seconds longer than usual, as far as losses that are noted next are concerned. */
+void run_losses_pause(run_losses_t *losses, double seconds);
 
 /* Notes new losses, as seen in `step`, and tells the callback. One atomic load if there are none. */
 void run_losses_look(run_losses_t *losses, uint64_t step);

@@ -37,6 +37,19 @@ typedef struct run_bad {
     uint64_t left_out; /* of the test set, once for each evaluation */
 } run_bad_t;
 
+/* The division of the samples; fields are for run_data.c and the checkpoint. */
+typedef struct run_data {
+    uint64_t epoch, start; /* the epoch that the feed is in, and the steps of the run before it */
+    bool divided;          /* its samples were divided anew */
+    bool making_up;        /* the main part is over */
+    int told;              /* of losses.agreed, those that the feed knows */
+    uint64_t seat;         /* the number of this node when the run began */
+    uint64_t rate_nodes;   /* the nodes that the learning rate is for, with fixed_rate */
+    unsigned char
+        *saved; /* (saved_bytes) of the checkpoint that the run goes on from; NULL: none */
+    size_t saved_bytes;
+} run_data_t;
+
 typedef struct run {
     const train_options_t *options;
     train_callbacks_t callbacks;
@@ -50,6 +63,7 @@ typedef struct run {
     train_resumed_t resumed;
     bool goes_on; /* without lost nodes */
     run_losses_t losses;
+    run_data_t data;
     int mixed_nodes; /* whose weights add up: those of the last exact average */
     int writer;      /* rank of the node that has written the run's files so far */
     halt_t halt;
@@ -69,7 +83,9 @@ typedef struct run {
     double seconds;        /* of training on this node, up to the last step */
     double seconds_before; /* the same up to this epoch's beginning */
     double all_seconds;    /* sum over finished epochs of the slowest node's seconds */
-    double missed;         /* samples of finished epochs that lost nodes did not take */
+    double missed;         /* samples of finished epochs that no node has taken */
+    uint64_t
+        written; /* steps of the run whose lines other nodes had written before it was resumed */
     run_sums_t epoch_sums; /* of this epoch */
     run_bad_t bad;
     run_bad_t bad_before; /* the same up to this epoch's beginning */

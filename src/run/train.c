@@ -15,6 +15,7 @@
 #include "run/presence.h"
 #include "run/resize.h"
 #include "run/resume.h"
+#include "run/run_data.h"
 #include "run/run_output.h"
 #include "run/run_result.h"
 #include "run/steps.h"
@@ -42,6 +43,7 @@ static void release(run_t *run) {
     replica_fini(&run->replica); /* before the trace, to which the mixer records */
     run_trace_fini(&run->trace);
     run_losses_fini(&run->losses);
+    run_data_fini(run);
     halt_fini(&run->halt);
 }
 
@@ -56,6 +58,7 @@ static sgp_status_t prepare_alone(run_t *run) {
         replica_fini(&run->replica);
         return status;
     }
+    run_data_init(run);
     metrics_init(&run->metrics, run->replica.steps_per_epoch, run->replica.parameters);
     if (run->goes_on) status = run_losses_init(&run->losses, run->group, &run->callbacks);
     if (status) release(run);
@@ -87,7 +90,10 @@ static sgp_status_t join(run_t *run, uint64_t step) {
     if (!status)
         status =
             replica_join(&run->replica, options, epoch_of(run, step), run->nodes, run->workers);
+    if (!status) run_losses_watch(&run->losses, run->replica.mixer, step);
     if (!status && step > 0) status = restore(run, step);
+    if (!status && step > 0) status = run_data_restored(run);
+    run->written = run->replica.epochs.start + run->replica.epochs.first;
     return status ? status : run_output_begin(run);
 }
 

@@ -51,6 +51,10 @@ typedef struct train_loss {
     bool silent;     /* its process may still be there */
     uint64_t step;   /* of the run, from 1: the first in which another node noticed it */
     char reason[96]; /* "its process ended" */
+    double
+        seconds; /* that the step took longer than usual in which a node noticed it; the longest of all nodes */
+    uint64_t
+        next; /* the first step of the run, from 0, that the lost node is not known to have made */
 } train_loss_t;
 
 /* How a run ended. */
@@ -96,6 +100,8 @@ typedef struct train_summary {
         uint64_t replaced,
             left_out; /* of the training set, of the test set in each evaluation; over all nodes */
     } bad_pictures;
+    uint64_t
+        samples_missed;   /* of finished epochs: that no node has taken, because nodes were lost */
     train_loss_t *losses; /* (loss_count) since the run began or was resumed; owned */
     int loss_count;
 } train_summary_t;

@@ -146,6 +146,10 @@ uint64_t sgp_inbox_next_look(const sgp_inbox_t *inbox, uint64_t deadline);
 /* Notices taken in so far; while the number stays the same there is no new one to find. */
 uint64_t sgp_inbox_notices(const sgp_inbox_t *inbox);
 
+/* The steps that a rank is known to have pushed: 1 + the latest step of which a chunk of a push was taken in, in the newest
+ * channel that it has pushed in; 0: none is known. Any thread. */
+uint64_t sgp_inbox_pushed(const sgp_inbox_t *inbox, int src);
+
 /* Sleeps until more chunks are here than `since`, taken in or arrived, room came free, or the deadline passed; may return
  * earlier. An error is logged as "... waiting for" and `what`. SGP_ERR_TIMEOUT, SGP_ERR_PEER_LOST (after the last chunk
  * has been taken in), SGP_ERR_NO_MEMORY (arrived chunks cannot be taken in), or an error of the watch. */

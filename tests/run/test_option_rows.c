@@ -126,6 +126,7 @@ static const train_options_t unusual = {
     0.1,
     2,
     "auto",
+    true,
 };
 
 /* Strings that differ in place but not in letters become the same. */
