@@ -22,7 +22,7 @@
  * over all parameters. If a node has several workers, each has lines of its own, with "worker": 0
  * after "node"; the loss is the worker's, test loss and accuracy are the node's. Numbers that do
  * not exist are null. After a loss (run/run_losses.h) the lost node has no more lines, and the next lines at the end of an epoch
- * have "losses": [{"node": 3, "step": 120, "reason": "its process ended"}]. */
+ * have "losses": [{"node": 3, "step": 120, "reason": "its process ended", "left": false}]. */
 #ifndef SGP_RUN_METRICS_H
 #define SGP_RUN_METRICS_H
 

@@ -53,14 +53,14 @@ typedef struct launcher {
     int patience;             /* launch/patience.h */
     int given_up;             /* launch/lost_nodes.h */
     int lost;                 /* nodes without which the others have gone on */
-    int succeeded;            /* nodes */
+    int succeeded;            /* nodes; with goes_on some may have left long before the end */
     int alike;                /* nodes that failed in the same way */
     int interrupted;          /* the signal that asked the launcher to end, or 0 */
 } launcher_t;
 
 /* Signals that were ignored when the program started stay ignored (nohup, background jobs). */
 static void catch_signals(launcher_t *launcher) {
-    static const int asking[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    static const int asking[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1};
     sigemptyset(&launcher->signals);
     sigaddset(&launcher->signals, SIGCHLD);
     for (size_t i = 0; i < sizeof asking / sizeof asking[0]; i++) {
@@ -150,8 +150,9 @@ static void describe_failure(const launcher_t *launcher, char text[LAUNCH_REASON
 }
 
 static bool have_spoken(const launcher_t *launcher) {
+    int gone = launcher->lost + (launcher->options->goes_on ? launcher->succeeded : 0);
     return launcher->options->speaks && launcher->how.si_code == CLD_EXITED &&
-           launcher->alike == launcher->options->nodes - launcher->lost;
+           launcher->alike == launcher->options->nodes - gone;
 }
 
 /* Prints one line, and copies it to the caller. */

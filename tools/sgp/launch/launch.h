@@ -25,7 +25,7 @@ typedef struct launch_options {
  * OMP_NUM_THREADS=1 unless that is set, and SGP_LOSSES, the file in which it reports a loss
  * (sgp_group_tell_losses). When a node fails, the others have a few seconds to report the loss and
  * are then ended; with goes_on a node that is killed is named at once and the others are not ended, and the
- * exit status is theirs. Ctrl-C, SIGTERM and SIGHUP end all. No process is left behind, not even a node's
+ * exit status is theirs. Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 end all. No process is left behind, not even a node's
  * own children, and no file; if this process is killed, the kernel kills the nodes. Returns the
  * program's exit status and has printed the node that caused a failure (a node that ended because
  * another was lost is no cause) and each node that had to be killed. */
