@@ -52,7 +52,7 @@ def main() -> None:
             nn.functional.cross_entropy(model(x), y).backward()
             optimizer.step()
         for event in sgp.events():
-            print(f"node {sgp.rank()}: node {event.rank} is {event.kind} {event.reason}", flush=True)
+            print(f"node {sgp.rank()}: node {event.rank} is {event.kind}: {event.reason}", flush=True)
         with model.averaged(), torch.no_grad():
             right = (model(test[0]).argmax(1) == test[1]).float().mean()
         if sgp.rank() == sampler.members[0]:  # 3: in place of rank 0

@@ -71,7 +71,7 @@ def test_elastic_goes_on() -> None:
     assert process.returncode == 0, err
     assert "sgp_torch.run: node 0 was lost (signal 9, SIGKILL): the others go on\n" in err
     assert re.search(r"(?m)^epoch 4  2 nodes  accuracy [\d.]+  missed 0$", out), out
-    assert len(re.findall(r"(?m)^node \d: node 0 is lost ", out)) == 2
+    assert len(re.findall(r"(?m)^node \d: node 0 is lost: ", out)) == 2
 
 
 def numbers(output: str, name: str) -> list[float]:
