@@ -305,6 +305,39 @@ const option_t train_option_rows[] = {
              "under mpirun or srun; loopback: all nodes are threads of one process",
      .more = "*shm* is shared memory of one machine; *tcp* is a network, or the machine's "
              "loopback interface."},
+    {.name = "min-nodes",
+     .argument = "N",
+     .type = OPTION_INT,
+     .section = SECTION_NODES,
+     .offset = AT(min_nodes),
+     .initial = "1",
+     .min = 1,
+     .max = SGP_MOST_PROCESSES,
+     .agreed = 42,
+     .may_change = true,
+     .help = "with fewer nodes left, the others save a checkpoint and end",
+     .more = "Only where the nodes go on without a lost one (*--on-loss continue*). The exit "
+             "status is 1, and *--resume* "
+             "continues the run with any number of nodes."},
+    {.name = "grace",
+     .argument = "SECONDS",
+     .type = OPTION_REAL,
+     .section = SECTION_NODES,
+     .offset = AT(grace),
+     .initial = "20",
+     .max = 1e6,
+     .wanted = "a number, 0 or more",
+     .may_change = true,
+     .help = "how long a node may take that is told by SIGTERM or SIGUSR1 to leave",
+     .more = "Where the nodes go on without a lost one, SIGTERM or SIGUSR1 to the process of one "
+             "node lets it leave: all "
+             "nodes write a checkpoint, the node delivers what it has sent and ends with exit "
+             "status 0, and the others "
+             "go on. If all nodes are told within half a second, the run ends as after Ctrl-C. A "
+             "second SIGTERM "
+             "ends the node at once. If the others do not come to a checkpoint in time, the node "
+             "leaves without "
+             "one; a gradient or a file that has been begun is finished first."},
     {.name = "on-loss",
      .argument = "ACTION",
      .type = OPTION_CHOICE,
@@ -555,7 +588,8 @@ const option_t train_option_rows[] = {
          "each node reads all files of the checkpoint and begins with their mean; the epoch goes "
          "on with the samples that are left, and the learning rate follows the global batch. "
          "Apart from that only --data (if the same data "
-         "have moved), --data-threads, --on-bad-image, --transport, --on-loss, --output, "
+         "have moved), --data-threads, --on-bad-image, --transport, --on-loss, --min-nodes, "
+         "--grace, --output, "
          "--checkpoint-every, --checkpoint-minutes, --keep-going, --tensorboard, --trace, --quiet "
          "and --json may be "
          "given "

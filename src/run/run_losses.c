@@ -44,17 +44,33 @@ static void tell(const run_losses_t *losses, const train_loss_t *loss) {
     if (losses->callbacks->lost) losses->callbacks->lost(loss, leads, losses->callbacks->user);
 }
 
-/* A node that has left in order has said why, and is no loss. */
 static void note(run_losses_t *losses, int rank, uint64_t step) {
     sgp_fate_t fate = sgp_fates_of(fates_of(losses), rank);
     train_loss_t *loss = &losses->noted[rank];
-    if (fate.state != SGP_FATE_LOST || loss->step) return;
+    if (fate.state == SGP_FATE_PRESENT || loss->step) return;
     *loss = (train_loss_t){.node = rank,
                            .step = step,
+                           .left = fate.state == SGP_FATE_LEFT,
                            .silent = fate.cause == SGP_CAUSE_SILENT,
                            .seconds = losses->pause};
-    sgp_fates_why(fates_of(losses), rank, loss->reason, sizeof loss->reason);
+    if (loss->left) snprintf(loss->reason, sizeof loss->reason, "it left");
+    else sgp_fates_why(fates_of(losses), rank, loss->reason, sizeof loss->reason);
     tell(losses, loss);
+}
+
+void run_losses_note_left(run_losses_t *losses, int rank, uint64_t step, int number) {
+    train_loss_t *loss = &losses->noted[rank];
+    if (loss->step) return;
+    *loss = (train_loss_t){.node = rank, .left = true, .step = step ? step : 1};
+    snprintf(loss->reason, sizeof loss->reason, "it left, asked by SIG%s", sigabbrev_np(number));
+    tell(losses, loss);
+}
+
+int run_losses_left(const run_losses_t *losses) {
+    int size = sgp_group_size(losses->group), gone = 0;
+    for (int rank = 0; rank < size; rank++)
+        gone += !presence_has(losses->group, rank) || losses->noted[rank].step;
+    return size - gone;
 }
 
 void run_losses_watch(run_losses_t *losses, const sgp_mixer_t *mixer, uint64_t step) {
@@ -82,12 +98,12 @@ int run_losses_lowest_left(const run_losses_t *losses) {
 
 static bool is_agreed(const run_losses_t *losses, int rank);
 
-/* Of the nodes that were there when the list was agreed on last. */
+/* Of the nodes that were there when the list was agreed on last, and have not left. */
 static bool has_quorum(const run_losses_t *losses) {
     int before = 0, left = 0, lowest = -1;
     bool with_lowest = false;
     for (int rank = 0; rank < sgp_group_size(losses->group); rank++) {
-        if (is_agreed(losses, rank)) continue;
+        if (is_agreed(losses, rank) || losses->noted[rank].left) continue;
         bool there = presence_has(losses->group, rank) && !losses->noted[rank].step;
         if (lowest < 0) lowest = rank, with_lowest = there;
         before++;

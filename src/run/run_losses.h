@@ -36,8 +36,14 @@ void run_losses_look(run_losses_t *losses, uint64_t step);
 
 /* The same, and whether this node may go on: before it writes anything that the others might write as well. A node that hangs
  * and runs again finds the others gone. The launcher, told by them, may know better; where nobody does, a node goes on only
- * with more than half of the nodes that were there, or half with the lowest of them. SGP_ERR_PEER_LOST, logged. */
+ * with more than half of the nodes that were there and have not left, or half with the lowest of them. SGP_ERR_PEER_LOST, logged. */
 sgp_status_t run_losses_check(run_losses_t *losses, uint64_t step);
+
+/* All nodes know at a halt after step `step` that this process leaves now, for the signal `number`: tells the callback. */
+void run_losses_note_left(run_losses_t *losses, int rank, uint64_t step, int number);
+
+/* Processes that this node does not know to be gone. */
+int run_losses_left(const run_losses_t *losses);
 
 /* The lowest rank that this node does not know to be gone: for duties that no other node relies on, such as the progress
  * line, and that cannot wait for the next collective call. */

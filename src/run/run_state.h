@@ -74,11 +74,13 @@ typedef struct run {
     run_tensorboard_t tensorboard; /* used if run_writes and options->tensorboard */
     run_trace_t trace;             /* all zero unless options->trace */
 
-    uint64_t step;         /* steps done */
-    uint64_t saved;        /* of them, in the last complete checkpoint; 0: there is none */
-    run_cause_t cause;     /* of SGP_ERR_NOT_FINITE on this node */
-    int signal;            /* for which the nodes have agreed to end the run; 0: none */
-    bool warned;           /* that the run learns nothing */
+    uint64_t step;     /* steps done */
+    uint64_t saved;    /* of them, in the last complete checkpoint; 0: there is none */
+    run_cause_t cause; /* of SGP_ERR_NOT_FINITE on this node */
+    int signal;        /* for which the nodes have agreed to end the run; 0: none */
+    int leaves;        /* the signal for which this node leaves the run; 0: none */
+    bool too_few; /* the nodes have agreed to end the run, because fewer than min_nodes are left */
+    bool warned;  /* that the run learns nothing */
     uint64_t epoch_ns;     /* when this epoch began */
     double seconds;        /* of training on this node, up to the last step */
     double seconds_before; /* the same up to this epoch's beginning */

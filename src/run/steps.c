@@ -15,18 +15,37 @@ static double seconds_per_step(const run_t *run) {
     return run->step > 0 ? run->seconds / (double)run->step : 0;
 }
 
+/* Takes the processes down that leave at this halt, before the next one can begin. */
+static void note_leaving(run_t *run) {
+    for (int rank = 0; rank < run->size && run->goes_on; rank++) {
+        int number = halt_leaves(&run->halt, rank);
+        if (!number) continue;
+        run_losses_note_left(&run->losses, rank, run->step, number);
+        if (rank == run->rank) run->leaves = number;
+    }
+}
+
+/* What follows from a halt, once its checkpoint is written. number: halt_t.signal. */
+static sgp_status_t end_halt(run_t *run, int number) {
+    if (number == HALT_TOO_FEW) {
+        run->too_few = true;
+        return SGP_ERR_PEER_LOST;
+    }
+    run->signal = number;
+    return number || run->leaves ? SGP_ERR_INTERRUPTED : SGP_OK;
+}
+
 sgp_status_t steps_halt(run_t *run) {
     bool here;
     sgp_status_t status = halt_before_step(&run->halt, run->step, seconds_per_step(run), &here);
     if (status || !here) return status;
     int number = run->halt.signal;
     bool saves = run->options->output && !run->halt.too_far && run->step > 0;
+    note_leaving(run);
     halt_over(&run->halt);
     if (saves && run->saved != run->step) status = checkpoint_write(run);
     else checkpoint_restart_clock(run);
-    if (status || !number) return status;
-    run->signal = number;
-    return SGP_ERR_INTERRUPTED;
+    return status ? status : end_halt(run, number);
 }
 
 static double ms_between(uint64_t start, uint64_t end) {
@@ -102,6 +121,8 @@ static sgp_status_t look_for_losses(run_t *run, double step_ms) {
     run_losses_pause(&run->losses, step_ms * 1e-3 - seconds_per_step(run));
     sgp_status_t status = run_losses_check(&run->losses, run->step);
     run_losses_pause(&run->losses, 0);
+    if (run_losses_left(&run->losses) < run->options->min_nodes * run->options->workers)
+        halt_too_few(&run->halt);
     if (!status && !led && run_leads_now(run)) checkpoint_restart_clock(run);
     return status;
 }

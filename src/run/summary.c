@@ -52,9 +52,10 @@ static json_t *triple(const char *const names[3], double first, double second, d
 json_t *summary_losses_json(const train_loss_t *losses, int count) {
     json_t *array = json_array();
     for (int i = 0; i < count && array; i++) {
-        json_t *loss = json_pack("{s:i, s:o, s:s, s:o}", "node", losses[i].node, "step",
-                                 files_json_u64(losses[i].step), "reason", losses[i].reason,
-                                 "seconds", files_json_number(losses[i].seconds));
+        json_t *loss =
+            json_pack("{s:i, s:o, s:s, s:o, s:b}", "node", losses[i].node, "step",
+                      files_json_u64(losses[i].step), "reason", losses[i].reason, "seconds",
+                      files_json_number(losses[i].seconds), "left", (int)losses[i].left);
         if (loss && json_array_append_new(array, loss) == 0) continue;
         json_decref(array);
         array = NULL;

@@ -121,6 +121,8 @@ static const train_options_t unusual = {
     3,
     "stop",
     "continue",
+    2,
+    3.5,
     true,
     0.4,
     0.1,

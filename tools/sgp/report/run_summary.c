@@ -53,7 +53,8 @@ static void print_step(const train_summary_t *summary) {
 static void print_losses(const train_options_t *run, const train_summary_t *summary) {
     for (int i = 0; i < summary->loss_count; i++) {
         const train_loss_t *loss = &summary->losses[i];
-        printf("  lost         node %d in step %llu (%s); the others waited %.2f s\n", loss->node,
+        printf("  %-12s node %d %s step %llu (%s); the others waited %.2f s\n",
+               loss->left ? "gone" : "lost", loss->node, loss->left ? "after" : "in",
                (unsigned long long)loss->step, loss->reason, loss->seconds);
     }
     if (summary->loss_count > 0)
