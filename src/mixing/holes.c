@@ -2,6 +2,7 @@
 #include "mixing/holes.h"
 
 #include "base/logging.h"
+#include "graph/families.h"
 
 #include <stdlib.h>
 
@@ -150,10 +151,9 @@ size_t sgp_holes_degree(const sgp_mixer_t *mixer) {
 }
 
 void sgp_holes_shrink_graph(sgp_mixer_t *mixer) {
-    int nodes = mixer->holes.nodes, peers = mixer->options.graph.peers;
     if (!mixer->holes.elastic) return;
-    mixer->graph.size = nodes;
-    mixer->graph.peers = peers < nodes ? peers : nodes - 1;
+    mixer->graph.peers = mixer->options.graph.peers;
+    sgp_graph_resize(&mixer->graph, mixer->holes.nodes);
 }
 
 void sgp_holes_reform(sgp_mixer_t *mixer, const bool *there) {
