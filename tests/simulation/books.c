@@ -220,6 +220,18 @@ void books_average(books_t *books, int rank, bool begins) {
     pthread_mutex_unlock(&books->lock);
 }
 
+void books_check_returned(books_t *books, int rank, const bool *gone) {
+    account_t *account = &books->accounts[rank];
+    pthread_mutex_lock(&books->lock);
+    for (size_t i = 0; i < account->count; i++) {
+        const entry_t *entry = &account->entries[i];
+        if (gone[entry->dst] && !entry->returned && entry->released != entry->all)
+            breach(books, "node %d: message %" PRIu64 " to node %d has not come back", rank,
+                   entry->id, entry->dst);
+    }
+    pthread_mutex_unlock(&books->lock);
+}
+
 /* Whether the weight is the certain part with some of the doubtful ones. */
 static bool is_some(const account_t *account, double weight) {
     for (unsigned set = 0; set < 1u << account->doubts_count; set++) {

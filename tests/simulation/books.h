@@ -25,6 +25,10 @@ void books_watch(books_t *books, sgp_transport_t *transport);
 /* Whether a fault has killed the rank. */
 bool books_killed(sgp_transport_t *transport);
 
+/* After an exact average of the rank: each of its messages to a node that was gone before it has come back, or was released
+ * as a whole. gone: (nodes) then. */
+void books_check_returned(books_t *books, int rank, const bool *gone);
+
 /* The rank is in an exact average, or has returned from it. It may drop messages of nodes that are lost, whole or not: the
  * graph that had them is no more. */
 void books_average(books_t *books, int rank, bool begins);
