@@ -82,8 +82,6 @@ MUTANTS = {
         "",
         "    if (agree->verdict_src == seat) agree->verdict_src = NOBODY;",
         "",
-        "        sgp_agree_lost(call->agree, r);@src/group/agree_call.c",
-        "        sgp_agree_lost(call->agree, r); continue;",
     ],
     "agree decides without having heard all": [
         "src/group/agree.c",
@@ -95,7 +93,7 @@ MUTANTS = {
         "        if (record->state == RECORD_UNDER_WAY && record->dst == rank) come_back(books, record);",
         "",
     ],
-    "async folds a message before it is whole": [
+    "async counts a wrong weight": [
         "src/mixing/algorithms/async.c",
         "    async->waiting_w += weight;",
         "    async->waiting_w += weight * (1 + 1e-6);",
