@@ -2,6 +2,7 @@
 #include "mixing/round_graph.h"
 
 #include "base/logging.h"
+#include "graph/families.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +37,7 @@ sgp_moment_t sgp_round_moment(const sgp_mixer_t *mixer) {
 static void form(const sgp_mixer_t *mixer, sgp_round_graph_t *formed, uint64_t step,
                  uint64_t version) {
     sgp_membership_t *membership = sgp_group_membership(mixer->group);
-    int peers = mixer->options.graph.peers, nodes = 0;
+    int nodes = 0;
     int planned = sgp_membership_plan(membership, step, formed->seats, &formed->until);
     formed->place = -1;
     for (int i = 0; i < planned; i++) {
@@ -48,8 +49,7 @@ static void form(const sgp_mixer_t *mixer, sgp_round_graph_t *formed, uint64_t s
     formed->from = step;
     formed->version = version + 1;
     formed->graph = mixer->options.graph;
-    formed->graph.size = nodes;
-    formed->graph.peers = peers < nodes ? peers : nodes - 1;
+    if (nodes > 0) sgp_graph_resize(&formed->graph, nodes);
 }
 
 static const sgp_round_graph_t *graph_of(const sgp_mixer_t *mixer, uint64_t round) {

@@ -40,6 +40,7 @@ struct sgp_loopback {
     sgp_loopback_options_t options;
     pthread_mutex_t lock; /* of all fields below and of the ranks' fields */
     uint64_t clock;       /* virtual nanoseconds */
+    uint64_t turns;       /* contexts woken so far, one at a time */
     sgp_faults_t faults;
     arrivals_t arrivals; /* in virtual time */
     buffer_t *free_buffers;

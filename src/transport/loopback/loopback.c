@@ -131,6 +131,8 @@ static void *agent_main(void *argument) {
     rank_t *rank = argument;
     sgp_loopback_t *hub = rank->hub;
     pthread_mutex_lock(&hub->lock); /* until rank->agent is set */
+    if (hub->options.one_at_a_time) /* its turn comes once the first context sleeps */
+        sgp_contexts_sleep(&rank->contexts, SGP_CONTEXT_PAUSES, hub->clock);
     pthread_mutex_unlock(&hub->lock);
     sgp_log_set_rank(rank->transport.rank);
     rank->contexts.body(rank->contexts.body_context);

@@ -36,11 +36,15 @@ typedef struct sgp_loopback_fault {
 } sgp_loopback_fault_t;
 
 typedef struct sgp_loopback_options {
-    int size;              /* ranks at the start; required, >= 1 */
-    int seats;             /* ranks at a time, with newcomers (sgp_loopback_join); 0: size */
-    size_t chunk_bytes;    /* a multiple of 64; 0: 256 KiB */
-    size_t capacity;       /* chunks that one rank may have under way; 0: no limit */
-    bool virtual_time;     /* false: real time, and messages arrive at once */
+    int size;           /* ranks at the start; required, >= 1 */
+    int seats;          /* ranks at a time, with newcomers (sgp_loopback_join); 0: size */
+    size_t chunk_bytes; /* a multiple of 64; 0: 256 KiB */
+    size_t capacity;    /* chunks that one rank may have under way; 0: no limit */
+    bool virtual_time;  /* false: real time, and messages arrive at once */
+    bool
+        one_at_a_time; /* with virtual time: of all contexts one runs until it sleeps, then the next one, in an order
+                              drawn from the seed. So calls that end a rank, too, give the same run each time, once all
+                              ranks have slept for the first time */
     uint64_t seed;         /* of delays and losses */
     uint64_t delay_min_ns; /* with virtual time: each chunk's delay is drawn from [min, max]; */
     uint64_t delay_max_ns; /*   chunks are reordered if min < max */

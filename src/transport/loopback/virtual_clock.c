@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport/loopback/virtual_clock.h"
 
+#include "base/random.h"
 #include "transport/loopback/hearing.h"
 
 static bool is_stalled(const rank_t *rank) {
@@ -53,6 +54,22 @@ static bool wake_due(rank_t *rank) {
     return false;
 }
 
+/* Wakes all ranks that are due, or one of them. false: none is. */
+static bool wake_ranks(sgp_loopback_t *hub) {
+    int size = hub->options.seats, first = 0;
+    bool woken = false;
+    if (hub->options.one_at_a_time) {
+        sgp_random_t random;
+        sgp_random_init(&random, hub->options.seed, hub->turns++);
+        first = (int)sgp_random_below(&random, (uint64_t)size);
+    }
+    for (int i = 0; i < size && !(woken && hub->options.one_at_a_time); i++) {
+        rank_t *rank = &hub->ranks[(first + i) % size];
+        if (rank->state == RANK_WORKS) woken |= wake_due(rank);
+    }
+    return woken;
+}
+
 /* Moves the clock to the next event. Messages are delivered here only, so a rank's queue does not depend on the order of
  * threads. */
 static void move_clock(sgp_loopback_t *hub, uint64_t next) {
@@ -88,7 +105,6 @@ void sgp_virtual_clock_advance(sgp_loopback_t *hub) {
             kill_due(hub);
             sgp_hearing_look(hub);
         }
-        for (int r = 0; r < hub->options.seats; r++)
-            if (hub->ranks[r].state == RANK_WORKS) woken |= wake_due(&hub->ranks[r]);
+        woken = wake_ranks(hub);
     }
 }
