@@ -367,220 +367,218 @@ static void note_header(sgp_inbox_t *inbox, const sgp_header_t *header) {
     heard->pushed = true;
     heard->push_channel = header->channel;
     heard->push_step = header->step;
-    static void note_push(pushes_t * pushes, const sgp_inbox_key_t *key) {
-        if (key->channel < pushes->channel) return;
-        if (key->channel > pushes->channel || pushes->steps <= key->step)
-            pushes->steps = key->step + 1;
-        pushes->channel = key->channel;
-    }
+}
 
-    uint64_t sgp_inbox_pushed(const sgp_inbox_t *inbox, int src) {
-        return inbox->pushes[src].steps;
-    }
+static void note_push(pushes_t *pushes, const sgp_inbox_key_t *key) {
+    if (key->channel < pushes->channel) return;
+    if (key->channel > pushes->channel || pushes->steps <= key->step) pushes->steps = key->step + 1;
+    pushes->channel = key->channel;
+}
 
-    static void keep(sgp_inbox_t * inbox, const sgp_inbox_key_t *key, entry_t *entry) {
-        entry_t **bucket = &inbox->buckets[bucket_of(key)];
-        entry->next = *bucket;
-        *bucket = entry;
-        enqueue(queue_of(inbox, key), entry);
-        inbox->taken_in++;
-        inbox->notices += key->kind == SGP_KIND_NOTICE;
-        if (inbox->services[key->kind].serve) inbox->due |= 1u << key->kind;
-        if (key->kind == SGP_KIND_PUSH) note_push(&inbox->pushes[key->src], key);
-        note_header(inbox, &entry->chunk.header);
-        for (sgp_inbox_owner_t *at = inbox->owners; at; at = at->next)
-            tell(at, &entry->chunk.header);
-    }
+uint64_t sgp_inbox_pushed(const sgp_inbox_t *inbox, int src) {
+    return inbox->pushes[src].steps;
+}
 
-    void sgp_inbox_collect(sgp_inbox_t * inbox) {
-        inbox->flooded = false;
-        for (int refused = 0; refused < MOST_REFUSED;) {
-            entry_t *entry = inbox->free;
-            if (entry) inbox->free = entry->next;
-            else entry = calloc(1, sizeof *entry);
-            inbox->starved = !entry;
-            if (!entry) return; /* it stays with the transport, and is tried again */
-            if (sgp_transport_receive(inbox->transport, &entry->chunk) != SGP_OK) {
-                put_free(inbox, entry);
-                return;
-            }
-            sgp_inbox_key_t key = key_of(&entry->chunk.header);
-            const char *reason = judge(inbox, &key);
-            if (!reason) {
-                keep(inbox, &key, entry);
-                continue;
-            }
-            refuse(inbox, &entry->chunk, reason);
+static void keep(sgp_inbox_t *inbox, const sgp_inbox_key_t *key, entry_t *entry) {
+    entry_t **bucket = &inbox->buckets[bucket_of(key)];
+    entry->next = *bucket;
+    *bucket = entry;
+    enqueue(queue_of(inbox, key), entry);
+    inbox->taken_in++;
+    inbox->notices += key->kind == SGP_KIND_NOTICE;
+    if (inbox->services[key->kind].serve) inbox->due |= 1u << key->kind;
+    if (key->kind == SGP_KIND_PUSH) note_push(&inbox->pushes[key->src], key);
+    note_header(inbox, &entry->chunk.header);
+    for (sgp_inbox_owner_t *at = inbox->owners; at; at = at->next) tell(at, &entry->chunk.header);
+}
+
+void sgp_inbox_collect(sgp_inbox_t *inbox) {
+    inbox->flooded = false;
+    for (int refused = 0; refused < MOST_REFUSED;) {
+        entry_t *entry = inbox->free;
+        if (entry) inbox->free = entry->next;
+        else entry = calloc(1, sizeof *entry);
+        inbox->starved = !entry;
+        if (!entry) return; /* it stays with the transport, and is tried again */
+        if (sgp_transport_receive(inbox->transport, &entry->chunk) != SGP_OK) {
             put_free(inbox, entry);
-            refused++;
+            return;
         }
-        inbox->flooded = true;
-    }
-
-    sgp_chunk_t *sgp_inbox_peek(sgp_inbox_t * inbox, const sgp_inbox_key_t *key) {
-        entry_t *entry = look_up(inbox, key);
-        return entry ? &entry->chunk : NULL;
-    }
-
-    sgp_chunk_t *sgp_inbox_find(sgp_inbox_t * inbox, const sgp_inbox_key_t *key) {
-        if (key->step > inbox->newest) inbox->newest = key->step;
-        entry_t *entry = look_up(inbox, key);
-        if (!entry) {
-            sgp_inbox_collect(inbox);
-            entry = look_up(inbox, key);
-        }
-        return entry ? &entry->chunk : NULL;
-    }
-
-    /* Takes *link out of its bucket, gives its chunk back. */
-    static void release(sgp_inbox_t * inbox, entry_t * *link) {
-        entry_t *entry = *link;
         sgp_inbox_key_t key = key_of(&entry->chunk.header);
-        *link = entry->next;
-        dequeue(queue_of(inbox, &key), entry);
-        sgp_transport_release(inbox->transport, &entry->chunk);
+        const char *reason = judge(inbox, &key);
+        if (!reason) {
+            keep(inbox, &key, entry);
+            continue;
+        }
+        refuse(inbox, &entry->chunk, reason);
         put_free(inbox, entry);
+        refused++;
     }
+    inbox->flooded = true;
+}
 
-    void sgp_inbox_release(sgp_inbox_t * inbox, sgp_chunk_t * chunk) {
-        sgp_inbox_key_t key = key_of(&chunk->header);
-        entry_t **link = &inbox->buckets[bucket_of(&key)];
-        while (*link != (entry_t *)chunk) link = &(*link)->next;
-        release(inbox, link);
-    }
+sgp_chunk_t *sgp_inbox_peek(sgp_inbox_t *inbox, const sgp_inbox_key_t *key) {
+    entry_t *entry = look_up(inbox, key);
+    return entry ? &entry->chunk : NULL;
+}
 
-    void sgp_inbox_drop_channel(sgp_inbox_t * inbox, uint32_t channel) {
+sgp_chunk_t *sgp_inbox_find(sgp_inbox_t *inbox, const sgp_inbox_key_t *key) {
+    if (key->step > inbox->newest) inbox->newest = key->step;
+    entry_t *entry = look_up(inbox, key);
+    if (!entry) {
         sgp_inbox_collect(inbox);
-        for (size_t b = 0; b < BUCKETS; b++)
-            for (entry_t **link = &inbox->buckets[b]; *link;)
-                if ((*link)->chunk.header.channel == channel) release(inbox, link);
-                else link = &(*link)->next;
-        close_channel(inbox, channel);
+        entry = look_up(inbox, key);
     }
+    return entry ? &entry->chunk : NULL;
+}
 
-    void sgp_inbox_destroy(sgp_inbox_t * inbox) {
-        if (!inbox) return;
-        for (size_t b = 0; b < BUCKETS; b++)
-            while (inbox->buckets[b]) release(inbox, &inbox->buckets[b]);
-        for (entry_t *next, *at = inbox->free; at; at = next) next = at->next, free(at);
-        free(inbox->closed);
-        free(inbox->heard);
-        free(inbox->pushes);
-        free(inbox);
-    }
+/* Takes *link out of its bucket, gives its chunk back. */
+static void release(sgp_inbox_t *inbox, entry_t **link) {
+    entry_t *entry = *link;
+    sgp_inbox_key_t key = key_of(&entry->chunk.header);
+    *link = entry->next;
+    dequeue(queue_of(inbox, &key), entry);
+    sgp_transport_release(inbox->transport, &entry->chunk);
+    put_free(inbox, entry);
+}
 
-    sgp_status_t sgp_inbox_retry(sgp_inbox_t * inbox, uint64_t since) {
-        if (inbox->starved) sgp_inbox_collect(inbox);
-        if (!inbox->starved || inbox->taken_in != since) return SGP_OK;
-        return sgp_fail(SGP_ERR_NO_MEMORY, "no memory to take in what has arrived");
-    }
+void sgp_inbox_release(sgp_inbox_t *inbox, sgp_chunk_t *chunk) {
+    sgp_inbox_key_t key = key_of(&chunk->header);
+    entry_t **link = &inbox->buckets[bucket_of(&key)];
+    while (*link != (entry_t *)chunk) link = &(*link)->next;
+    release(inbox, link);
+}
 
-    /* The checks before a sleep. true: the sleep is due. */
-    static bool has_to_sleep(sgp_inbox_t * inbox, uint64_t since, sgp_status_t * status) {
-        *status = sgp_inbox_look(inbox, false);
-        if (*status == SGP_OK) *status = sgp_inbox_retry(inbox, since);
-        return *status == SGP_OK && inbox->taken_in == since;
-    }
+void sgp_inbox_drop_channel(sgp_inbox_t *inbox, uint32_t channel) {
+    sgp_inbox_collect(inbox);
+    for (size_t b = 0; b < BUCKETS; b++)
+        for (entry_t **link = &inbox->buckets[b]; *link;)
+            if ((*link)->chunk.header.channel == channel) release(inbox, link);
+            else link = &(*link)->next;
+    close_channel(inbox, channel);
+}
 
-    /* deadline: from then on the end of the sleep is an error. */
-    static sgp_status_t sleep_until(sgp_inbox_t * inbox, uint64_t until, uint64_t deadline,
-                                    const char *what) {
-        sgp_transport_t *transport = inbox->transport;
-        sgp_status_t status;
-        uint64_t start = sgp_transport_now(transport);
-        status = sgp_transport_wait(transport, sgp_inbox_next_look(inbox, until));
-        uint64_t end = sgp_transport_now(transport);
-        inbox->waited += end - start;
-        if (status == SGP_ERR_INTERRUPTED) return status;
-        if (status == SGP_ERR_PEER_LOST) {
-            char doing[160];
-            snprintf(doing, sizeof doing, "waiting for %s", what);
-            return sgp_transport_fail_lost(transport, doing);
-        }
-        if (status == SGP_ERR_TIMEOUT && end >= deadline)
-            return sgp_fail(status, "gave up waiting for %s", what);
-        return SGP_OK;
-    }
+void sgp_inbox_destroy(sgp_inbox_t *inbox) {
+    if (!inbox) return;
+    for (size_t b = 0; b < BUCKETS; b++)
+        while (inbox->buckets[b]) release(inbox, &inbox->buckets[b]);
+    for (entry_t *next, *at = inbox->free; at; at = next) next = at->next, free(at);
+    free(inbox->closed);
+    free(inbox->heard);
+    free(inbox->pushes);
+    free(inbox);
+}
 
-    sgp_status_t sgp_inbox_doze(sgp_inbox_t * inbox, uint64_t since, uint64_t until,
+sgp_status_t sgp_inbox_retry(sgp_inbox_t *inbox, uint64_t since) {
+    if (inbox->starved) sgp_inbox_collect(inbox);
+    if (!inbox->starved || inbox->taken_in != since) return SGP_OK;
+    return sgp_fail(SGP_ERR_NO_MEMORY, "no memory to take in what has arrived");
+}
+
+/* The checks before a sleep. true: the sleep is due. */
+static bool has_to_sleep(sgp_inbox_t *inbox, uint64_t since, sgp_status_t *status) {
+    *status = sgp_inbox_look(inbox, false);
+    if (*status == SGP_OK) *status = sgp_inbox_retry(inbox, since);
+    return *status == SGP_OK && inbox->taken_in == since;
+}
+
+/* deadline: from then on the end of the sleep is an error. */
+static sgp_status_t sleep_until(sgp_inbox_t *inbox, uint64_t until, uint64_t deadline,
                                 const char *what) {
-        sgp_status_t status;
-        return has_to_sleep(inbox, since, &status) ? sleep_until(inbox, until, UINT64_MAX, what)
-                                                   : status;
+    sgp_transport_t *transport = inbox->transport;
+    sgp_status_t status;
+    uint64_t start = sgp_transport_now(transport);
+    status = sgp_transport_wait(transport, sgp_inbox_next_look(inbox, until));
+    uint64_t end = sgp_transport_now(transport);
+    inbox->waited += end - start;
+    if (status == SGP_ERR_INTERRUPTED) return status;
+    if (status == SGP_ERR_PEER_LOST) {
+        char doing[160];
+        snprintf(doing, sizeof doing, "waiting for %s", what);
+        return sgp_transport_fail_lost(transport, doing);
     }
+    if (status == SGP_ERR_TIMEOUT && end >= deadline)
+        return sgp_fail(status, "gave up waiting for %s", what);
+    return SGP_OK;
+}
 
-    sgp_status_t sgp_inbox_wait(sgp_inbox_t * inbox, uint64_t since, uint64_t deadline,
+sgp_status_t sgp_inbox_doze(sgp_inbox_t *inbox, uint64_t since, uint64_t until, const char *what) {
+    sgp_status_t status;
+    return has_to_sleep(inbox, since, &status) ? sleep_until(inbox, until, UINT64_MAX, what)
+                                               : status;
+}
+
+sgp_status_t sgp_inbox_wait(sgp_inbox_t *inbox, uint64_t since, uint64_t deadline,
+                            const char *what) {
+    sgp_status_t status;
+    return has_to_sleep(inbox, since, &status) ? sleep_until(inbox, deadline, deadline, what)
+                                               : status;
+}
+
+/* Takes in the rest of a rank that has ended. false: it has brought nothing. */
+static bool take_in_rest(sgp_inbox_t *inbox, uint64_t since) {
+    sgp_inbox_collect(inbox);
+    return inbox->taken_in != since || inbox->starved || inbox->flooded;
+}
+
+sgp_status_t sgp_inbox_wait_for(sgp_inbox_t *inbox, int rank, uint64_t since, uint64_t deadline,
                                 const char *what) {
-        sgp_status_t status;
-        return has_to_sleep(inbox, since, &status) ? sleep_until(inbox, deadline, deadline, what)
-                                                   : status;
+    sgp_transport_t *transport = inbox->transport;
+    char doing[128];
+    sgp_rank_name_t name, here;
+    sgp_status_t status;
+    if (!has_to_sleep(inbox, since, &status)) return status;
+    sgp_transport_name(transport, rank, &name);
+    if (!transport->elastic && sgp_transport_has_ended(transport, rank)) {
+        if (take_in_rest(inbox, since)) return SGP_OK;
+        return sgp_fail(SGP_ERR_PEER_LOST, "%s has left, while %s waits for its %s", name.text,
+                        sgp_transport_name(transport, transport->rank, &here), what);
     }
+    snprintf(doing, sizeof doing, "the %s from %s", what, name.text);
+    return sleep_until(inbox, deadline, deadline, doing);
+}
 
-    /* Takes in the rest of a rank that has ended. false: it has brought nothing. */
-    static bool take_in_rest(sgp_inbox_t * inbox, uint64_t since) {
+/* ---- sending ---- */
+
+sgp_status_t sgp_inbox_send_try(sgp_inbox_t *inbox, const sgp_header_t *header,
+                                const sgp_destination_t *to, int destinations, sgp_send_t *send) {
+    sgp_transport_t *transport = inbox->transport;
+    sgp_status_t status = sgp_transport_send_begin(transport, header, to, destinations, send);
+    for (int i = 0; i < destinations && status == SGP_OK && header->kind == SGP_KIND_PUSH; i++)
+        inbox->heard[to[i].dst].sent = true;
+    return status == SGP_ERR_PEER_LOST ? sgp_transport_fail_lost(transport, NULL) : status;
+}
+
+sgp_status_t sgp_inbox_send_begin(sgp_inbox_t *inbox, const sgp_header_t *header,
+                                  const sgp_destination_t *to, int destinations, uint64_t deadline,
+                                  sgp_send_t *send) {
+    for (;;) {
+        sgp_status_t status = sgp_inbox_send_try(inbox, header, to, destinations, send);
+        if (status != SGP_ERR_AGAIN) return status;
         sgp_inbox_collect(inbox);
-        return inbox->taken_in != since || inbox->starved || inbox->flooded;
+        status = sgp_inbox_wait(inbox, inbox->taken_in, deadline, "room to send");
+        if (status != SGP_OK) return status;
     }
+}
 
-    sgp_status_t sgp_inbox_wait_for(sgp_inbox_t * inbox, int rank, uint64_t since,
-                                    uint64_t deadline, const char *what) {
-        sgp_transport_t *transport = inbox->transport;
-        char doing[128];
-        sgp_rank_name_t name, here;
-        sgp_status_t status;
-        if (!has_to_sleep(inbox, since, &status)) return status;
-        sgp_transport_name(transport, rank, &name);
-        if (!transport->elastic && sgp_transport_has_ended(transport, rank)) {
-            if (take_in_rest(inbox, since)) return SGP_OK;
-            return sgp_fail(SGP_ERR_PEER_LOST, "%s has left, while %s waits for its %s", name.text,
-                            sgp_transport_name(transport, transport->rank, &here), what);
-        }
-        snprintf(doing, sizeof doing, "the %s from %s", what, name.text);
-        return sleep_until(inbox, deadline, deadline, doing);
-    }
+void *sgp_inbox_send_next(sgp_inbox_t *inbox, sgp_send_t *send) {
+    return sgp_transport_send_next(inbox->transport, send);
+}
 
-    /* ---- sending ---- */
+void *sgp_inbox_send_chunk(sgp_inbox_t *inbox, sgp_send_t *send, uint64_t index) {
+    return sgp_transport_send_chunk(inbox->transport, send, index);
+}
 
-    sgp_status_t sgp_inbox_send_try(sgp_inbox_t * inbox, const sgp_header_t *header,
-                                    const sgp_destination_t *to, int destinations,
-                                    sgp_send_t *send) {
-        sgp_transport_t *transport = inbox->transport;
-        sgp_status_t status = sgp_transport_send_begin(transport, header, to, destinations, send);
-        for (int i = 0; i < destinations && status == SGP_OK && header->kind == SGP_KIND_PUSH; i++)
-            inbox->heard[to[i].dst].sent = true;
-        return status == SGP_ERR_PEER_LOST ? sgp_transport_fail_lost(transport, NULL) : status;
-    }
+void sgp_inbox_send_abandon(sgp_inbox_t *inbox, sgp_send_t *send) {
+    sgp_transport_send_abandon(inbox->transport, send);
+}
 
-    sgp_status_t sgp_inbox_send_begin(sgp_inbox_t * inbox, const sgp_header_t *header,
-                                      const sgp_destination_t *to, int destinations,
-                                      uint64_t deadline, sgp_send_t *send) {
-        for (;;) {
-            sgp_status_t status = sgp_inbox_send_try(inbox, header, to, destinations, send);
-            if (status != SGP_ERR_AGAIN) return status;
-            sgp_inbox_collect(inbox);
-            status = sgp_inbox_wait(inbox, inbox->taken_in, deadline, "room to send");
-            if (status != SGP_OK) return status;
-        }
-    }
+void sgp_inbox_send_commit(sgp_inbox_t *inbox, sgp_send_t *send) {
+    sgp_transport_send_commit(inbox->transport, send);
+}
 
-    void *sgp_inbox_send_next(sgp_inbox_t * inbox, sgp_send_t * send) {
-        return sgp_transport_send_next(inbox->transport, send);
-    }
-
-    void *sgp_inbox_send_chunk(sgp_inbox_t * inbox, sgp_send_t * send, uint64_t index) {
-        return sgp_transport_send_chunk(inbox->transport, send, index);
-    }
-
-    void sgp_inbox_send_abandon(sgp_inbox_t * inbox, sgp_send_t * send) {
-        sgp_transport_send_abandon(inbox->transport, send);
-    }
-
-    void sgp_inbox_send_commit(sgp_inbox_t * inbox, sgp_send_t * send) {
-        sgp_transport_send_commit(inbox->transport, send);
-    }
-
-    bool sgp_inbox_send_paced(sgp_inbox_t * inbox, sgp_send_t * send) {
-        if (!sgp_transport_keep_close(inbox->transport, send)) return false;
-        sgp_inbox_collect(inbox);
-        return true;
-    }
+bool sgp_inbox_send_paced(sgp_inbox_t *inbox, sgp_send_t *send) {
+    if (!sgp_transport_keep_close(inbox->transport, send)) return false;
+    sgp_inbox_collect(inbox);
+    return true;
+}

@@ -7,7 +7,7 @@
     {                                                                                              \
         .loopback = {.size = (ranks), .chunk_bytes = 256 }                                         \
     }
-#include "transport/elastic.h"
+#include "transport/elastic_cases.h"
 
 #include <dirent.h>
 #include <malloc.h>

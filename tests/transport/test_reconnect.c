@@ -6,7 +6,7 @@
     {                                                                                              \
         .tcp = true, .loopback = {.size = (ranks), .chunk_bytes = 256 }                            \
     }
-#include "transport/elastic.h"
+#include "transport/elastic_cases.h"
 #include "transport/strangers.h"
 
 #include <dirent.h>
