@@ -20,7 +20,7 @@ typedef struct sgp_absorption {
     size_t offset;
     int sender;
     double w; /* the weight after the first `sender` senders; the same for every chunk */
-    /* For questions.c: where the absorption was at the last sleep, and when to ask. */
+    /* Where the absorption was at the last sleep, and when the senders are asked. */
     size_t seen_offset;
     int seen_sender;
     uint64_t ask_at; /* 0: it has not slept */

@@ -11,6 +11,7 @@
 #include "mixing/holes.h"
 #include "mixing/late.h"
 #include "mixing/push_parts.h"
+#include "mixing/questions.h"
 #include "mixing/settling.h"
 
 #include "optimizer/optimizer_internal.h"
@@ -65,7 +66,7 @@ static sgp_status_t lockstep_step(sgp_mixer_t *mixer, const sgp_local_t *local, 
     status = sgp_inbox_send_begin(mixer->inbox, &header, mixer->to, count, deadline, &send);
     sgp_mixer_mark_end(mixer, SGP_TRACE_PUSH, mark);
     if (status != SGP_OK) return status;
-    sgp_holes_pushed(mixer, mixer->round, count);
+    sgp_questions_pushed(mixer, mixer->round, count);
     sgp_absorption_t absorption;
     sgp_absorption_begin(&absorption, mixer, mixer->round, kept, mixer->edges);
     if (local->optimizer) sgp_optimizer_begin(local->optimizer);
