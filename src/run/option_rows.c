@@ -30,10 +30,11 @@ const option_t train_option_rows[] = {
      .section = SECTION_TRAINING,
      .offset = AT(data),
      .initial = "fashion-mnist",
-     .wanted = "fashion-mnist or a directory with its four IDX files",
+     .wanted = "fashion-mnist or a folder",
      .may_change = true,
-     .help = "the data set: fashion-mnist, or a directory with four files of the same names and "
-             "format",
+     .help = "the data set: fashion-mnist, or a folder of pictures by class, of shards, or of "
+             "MNIST's or "
+             "CIFAR's files",
      .more = "Debian's package dataset-fashion-mnist provides *fashion-mnist*."},
     {.name = "nodes",
      .argument = "N",

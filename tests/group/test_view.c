@@ -182,7 +182,7 @@ static bool same_merged(const sgp_member_notice_t *a, int count_a, const sgp_mem
                         int count_b) {
     for (int seat = 0; seat < SEATS; seat++) {
         for (uint32_t incarnation = 0; incarnation < USES; incarnation++) {
-            sgp_view_member_t of_a, of_b;
+            sgp_view_member_t of_a = {0}, of_b = {0};
             bool in_a = kept_in(a, count_a, seat, incarnation, &of_a);
             if (in_a != kept_in(b, count_b, seat, incarnation, &of_b)) return false;
             if (in_a && !same_member(&of_a, &of_b)) return false;

@@ -30,8 +30,10 @@ static const option_t options[] = {
      .type = OPTION_STRING,
      .offset = AT(data),
      .initial = "fashion-mnist",
-     .wanted = "fashion-mnist or a directory with its four IDX files",
-     .help = "fashion-mnist, or a directory with four files of the same names and format"},
+     .wanted = "fashion-mnist or a folder",
+     .help = "the data set: fashion-mnist, or a folder of pictures by class, of shards, or of "
+             "MNIST's or "
+             "CIFAR's files"},
     {.name = "model",
      .argument = "NAME",
      .type = OPTION_CHOICE,
