@@ -4,7 +4,7 @@
 #define SGP_TRANSPORT_TCP_TCP_OPTIONS_H
 
 #include "net/address.h"
-#include "transport/patience.h"
+#include "transport/silence_limits.h"
 #include "wire/handshake.h"
 
 #include <stdint.h>
