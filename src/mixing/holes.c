@@ -107,15 +107,6 @@ static void look_at_silence(sgp_mixer_t *mixer) {
     }
 }
 
-static void look_at_absences(sgp_mixer_t *mixer) {
-    sgp_holes_t *holes = &mixer->holes;
-    uint32_t absences = sgp_fates_absences(mixer->transport->fates);
-    if (absences == holes->absences_seen) return;
-    holes->absences_seen = absences;
-    holes->was_silent = holes->stirred = true;
-    holes->steps_since = 0;
-}
-
 void sgp_holes_look(sgp_mixer_t *mixer) {
     sgp_holes_t *holes = &mixer->holes;
     if (!holes->elastic) return;
@@ -124,7 +115,6 @@ void sgp_holes_look(sgp_mixer_t *mixer) {
     sgp_round_graph_begin(mixer);
     sgp_fates_t *fates = mixer->transport->fates;
     uint32_t events = sgp_fates_events(fates);
-    look_at_absences(mixer);
     if (events != holes->events_seen) {
         holes->events_seen = events;
         holes->stirred = true;

@@ -197,8 +197,8 @@ static uint64_t first_awaited(const sgp_mixer_t *mixer) {
 static sgp_status_t look_around(sgp_mixer_t *mixer) {
     overlap_t *overlap = mixer->extra;
     if (sgp_holes_are_due(mixer)) sgp_rounding_settle(&overlap->rounding, mixer);
-    sgp_holes_look(mixer);
     sgp_catch_up(mixer);
+    sgp_holes_look(mixer);
     sgp_late_before(mixer, first_awaited(mixer));
     if (sgp_late_is_due(mixer)) sgp_rounding_settle(&overlap->rounding, mixer);
     return sgp_late_absorb(mixer);

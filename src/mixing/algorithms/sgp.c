@@ -48,8 +48,8 @@ static sgp_status_t step_chunk(sgp_mixer_t *mixer, const sgp_local_t *local, flo
 
 /* Before a step: events, and messages that nobody waits for any more. */
 static sgp_status_t look_around(sgp_mixer_t *mixer) {
-    sgp_holes_look(mixer);
     sgp_catch_up(mixer);
+    sgp_holes_look(mixer);
     sgp_late_before(mixer, mixer->round);
     return sgp_late_absorb(mixer);
 }
