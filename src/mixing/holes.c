@@ -3,8 +3,6 @@
 
 #include "base/logging.h"
 #include "group/membership.h"
-#include "mixing/late.h"
-#include "mixing/questions.h"
 #include "mixing/round_graph.h"
 
 #include <stdlib.h>
@@ -24,8 +22,6 @@ sgp_status_t sgp_holes_init(sgp_mixer_t *mixer) {
     if (!allocate(holes, (size_t)mixer->size))
         return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %d nodes", mixer->size);
     sgp_status_t status = sgp_round_graphs_init(mixer);
-    if (status == SGP_OK) status = sgp_late_init(mixer);
-    if (status == SGP_OK) status = sgp_questions_init(mixer);
     holes->elastic = status == SGP_OK;
     return status;
 }
@@ -34,8 +30,6 @@ void sgp_holes_fini(sgp_mixer_t *mixer) {
     sgp_holes_t *holes = &mixer->holes;
     for (int r = 0; holes->lent && r < mixer->size; r++)
         if (holes->lent[r]) sgp_transport_unprepare(mixer->transport, holes->lent[r], 1);
-    sgp_questions_fini(mixer);
-    sgp_late_fini(mixer);
     free(holes->is);
     free(holes->silent);
     free(holes->lent);
@@ -112,15 +106,6 @@ static void look_at_silence(sgp_mixer_t *mixer) {
     }
 }
 
-static void look_at_absences(sgp_mixer_t *mixer) {
-    sgp_holes_t *holes = &mixer->holes;
-    uint32_t absences = sgp_fates_absences(mixer->transport->fates);
-    if (absences == holes->absences_seen) return;
-    holes->absences_seen = absences;
-    holes->was_silent = holes->stirred = true;
-    holes->steps_since = 0;
-}
-
 static void look_at_changes(sgp_mixer_t *mixer) {
     sgp_holes_t *holes = &mixer->holes;
     sgp_fates_t *fates = mixer->transport->fates;
@@ -138,7 +123,6 @@ void sgp_holes_look(sgp_mixer_t *mixer) {
     sgp_round_graph_begin(mixer);
     sgp_fates_t *fates = mixer->transport->fates;
     uint32_t events = sgp_fates_events(fates);
-    look_at_absences(mixer);
     if (events != holes->events_seen) {
         holes->events_seen = events;
         holes->stirred = true;
@@ -146,14 +130,6 @@ void sgp_holes_look(sgp_mixer_t *mixer) {
         look_at_silence(mixer);
     }
     if (holes->known > 0) take_weights_back(mixer);
-}
-
-/* ---- the messages of each pair ---- */
-
-void sgp_holes_pushed(sgp_mixer_t *mixer, uint64_t round, int count) {
-    if (!mixer->holes.elastic) return;
-    sgp_questions_pushed(mixer, round, count);
-    for (int i = 0; i < count; i++) mixer->holes.sent[mixer->to[i].dst]++;
 }
 
 void sgp_holes_received(sgp_mixer_t *mixer, int src) {

@@ -3,6 +3,7 @@
 #include "mixing/algorithm.h"
 #include "mixing/algorithms/algorithm_ops.h"
 #include "mixing/holes.h"
+#include "mixing/late.h"
 #include "mixing/mixer_internal.h"
 #include "mixing/outer.h"
 #include "mixing/progress_thread.h"
@@ -52,6 +53,8 @@ static sgp_status_t allocate(sgp_mixer_t *mixer, float *vector) {
         return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu numbers", mixer->all_length);
     mixer->z = mixer->all + mixer->first;
     sgp_status_t status = sgp_holes_init(mixer);
+    if (status == SGP_OK && mixer->holes.elastic) status = sgp_late_init(mixer);
+    if (status == SGP_OK && mixer->holes.elastic) status = sgp_questions_init(mixer);
     if (status == SGP_OK) status = sgp_reducer_init(&mixer->reducer, mixer->group, mixer->length);
     return status == SGP_OK ? sgp_workers_init(mixer) : status;
 }
@@ -91,6 +94,8 @@ void sgp_mixer_set_timeout(sgp_mixer_t *mixer, uint64_t timeout) {
 static void release(sgp_mixer_t *mixer) {
     sgp_workers_fini(mixer);
     sgp_reducer_fini(&mixer->reducer);
+    sgp_questions_fini(mixer);
+    sgp_late_fini(mixer);
     sgp_holes_fini(mixer);
     sgp_memory_free(mixer->own);
     sgp_memory_free(mixer->outer_momentum);

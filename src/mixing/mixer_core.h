@@ -2,8 +2,8 @@
 /* The state of a mixer, and the primitives that its parts share. For the files of src/mixing alone; it calls nothing.
  *
  * Calls go one way: parts.c, mixer.c, switch.c and exact_average.c (the public calls) -> outer.c, workers.c, algorithm.c ->
- * algorithms/ -> push_parts.c, reduce_parts.c -> push.c, reduce.c, progress_thread.c, local_step.c -> the inbox -> the transport. Nothing here knows a
- * socket or a layer of a network. */
+ * algorithms/ -> push_parts.c, reduce_parts.c, absorption.c -> questions.c -> late.c -> push.c, reduce.c,
+ * progress_thread.c, local_step.c -> the inbox -> the transport. Nothing here knows a socket or a layer of a network. */
 #ifndef SGP_MIXING_MIXER_CORE_H
 #define SGP_MIXING_MIXER_CORE_H
 
