@@ -156,7 +156,7 @@ typedef struct sgp_transport_ops {
      * the step and id of the latest. NULL: the transport is not elastic. */
     bool (*take_back)(sgp_transport_t *transport, uint32_t channel, sgp_returned_t *returned);
 
-    /* Elastic: nanoseconds since the last byte of that rank, as far as the transport knows; 0: it hears it. NULL: it cannot
+    /* Elastic: nanoseconds since the last sign of that rank, give or take a heartbeat; 0: there was none yet. NULL: it cannot
      * tell. Any thread. */
     uint64_t (*silence)(sgp_transport_t *transport, int rank);
 
