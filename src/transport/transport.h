@@ -42,7 +42,7 @@
 #include "base/fork.h"
 #include "transport/fates.h"
 #include "transport/pace.h"
-#include "transport/patience.h"
+#include "transport/silence_limits.h"
 #include "wire/header.h"
 
 #include <sgp/status.h>

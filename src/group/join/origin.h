@@ -5,7 +5,7 @@
 #define SGP_GROUP_JOIN_ORIGIN_H
 
 #include "group/join/endpoint.h"
-#include "transport/patience.h"
+#include "transport/silence_limits.h"
 #include "wire/key.h"
 
 typedef struct sgp_origin {

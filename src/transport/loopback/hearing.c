@@ -2,7 +2,6 @@
 #include "transport/loopback/hearing.h"
 
 #include "base/logging.h"
-#include "transport/loopback/hub.h"
 
 #include <stdio.h>
 #include <stdlib.h>

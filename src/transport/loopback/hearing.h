@@ -6,14 +6,7 @@
 #ifndef SGP_TRANSPORT_LOOPBACK_HEARING_H
 #define SGP_TRANSPORT_LOOPBACK_HEARING_H
 
-#include "transport/loopback/faults.h"
-
-/* Embedded. Zeros and sgp_hearing_init. */
-typedef struct sgp_hearing {
-    bool *untold; /* (seats, seats) row r: by whom r was called silent, and has not been told */
-    bool *absent; /* (seats) it stands still for longer than suspect_ns */
-    uint64_t next;
-} sgp_hearing_t;
+#include "transport/loopback/hub.h"
 
 /* options->seats is set. SGP_ERR_NO_MEMORY, logged. sgp_hearing_fini is due in every case. */
 sgp_status_t sgp_hearing_init(sgp_hearing_t *hearing, const sgp_loopback_options_t *options);

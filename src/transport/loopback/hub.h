@@ -7,7 +7,6 @@
 #include "transport/contexts.h"
 #include "transport/loopback/arrivals.h"
 #include "transport/loopback/faults.h"
-#include "transport/loopback/hearing.h"
 #include "transport/loopback/loopback.h" /* its options alone */
 
 #include <pthread.h>
@@ -29,6 +28,13 @@ typedef struct rank {
     pthread_mutex_t shared;               /* the transport's lock, between the two contexts */
     pthread_t agent;                      /* while it has not ended */
 } rank_t;
+
+/* Who hears whom; hearing.c writes it. Zeros and sgp_hearing_init. */
+typedef struct sgp_hearing {
+    bool *untold; /* (seats, seats) row r: by whom r was called silent, and has not been told */
+    bool *absent; /* (size) it stands still for longer than suspect_ns */
+    uint64_t next;
+} sgp_hearing_t;
 
 struct sgp_loopback {
     sgp_loopback_options_t options;

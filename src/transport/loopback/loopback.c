@@ -5,6 +5,7 @@
 #include "base/constants.h"
 #include "base/logging.h"
 #include "base/random.h"
+#include "transport/loopback/hearing.h"
 #include "transport/loopback/hub.h"
 #include "transport/loopback/virtual_clock.h"
 #include "transport/outstanding.h"

@@ -59,7 +59,11 @@ uint64_t sgp_contact_silence(const sgp_contact_t *contact, uint64_t now) {
     return last && last < now ? now - last : 0;
 }
 
-void sgp_contact_forgive(sgp_contact_t *contact, uint64_t late) {
-    if (contact->heard) contact->heard += late;
-    if (contact->broken) contact->broken += late;
+static uint64_t later(uint64_t time, uint64_t late, uint64_t now) {
+    return late < now - time ? time + late : now;
+}
+
+void sgp_contact_forgive(sgp_contact_t *contact, uint64_t late, uint64_t now) {
+    if (contact->heard) contact->heard = later(contact->heard, late, now);
+    if (contact->broken) contact->broken = later(contact->broken, late, now);
 }

@@ -5,7 +5,7 @@
 #ifndef SGP_TRANSPORT_TCP_CONTACT_H
 #define SGP_TRANSPORT_TCP_CONTACT_H
 
-#include "transport/patience.h"
+#include "transport/silence_limits.h"
 #include "transport/tcp/frame.h"
 
 /* Embedded. Zeros: there was no connection. */
@@ -41,7 +41,7 @@ unsigned sgp_contact_look(sgp_contact_t *contact, uint64_t heard, uint64_t now,
 /* How long nothing has been heard, as of the last look; 0: there was no connection. */
 uint64_t sgp_contact_silence(const sgp_contact_t *contact, uint64_t now);
 
-/* This process did not run for so long, and has not listened. */
-void sgp_contact_forgive(sgp_contact_t *contact, uint64_t late);
+/* This process did not run for so long until now, and has not listened. */
+void sgp_contact_forgive(sgp_contact_t *contact, uint64_t late, uint64_t now);
 
 #endif

@@ -119,7 +119,11 @@ void sgp_edges_ended(sgp_edges_t *edges, sgp_connection_t *connection, int error
 }
 
 void sgp_edges_note(sgp_edges_t *edges, int rank, sgp_fate_t fate, const char *why) {
+    sgp_edge_t *edge = &edges->of[rank];
     sgp_losses_lose(losses_of(edges), rank, fate, why);
+    if (fate.state != SGP_FATE_LOST) return;
+    if (edge->out) sgp_edges_close(edges, edge->out); /* it may never answer a LEAVE */
+    if (edge->in) sgp_edges_close(edges, edge->in);
 }
 
 /* All bytes of the peer are read, so it sees an end in order. */
@@ -414,7 +418,8 @@ static void speak(sgp_edges_t *edges, sgp_connection_t *connection, uint64_t now
     sgp_pulse_t pulse = {atomic_load(&transport->pace.step), atomic_load(&transport->digest)};
     uint32_t flags = sgp_contact_speak(&edges->of[connection->peer].contact, hangs);
     bool idle = now - connection->spoke > PULSE && !connection->sending;
-    bool news = flags != connection->flags || pulse.digest != connection->digest;
+    bool news = flags != connection->flags || flags & SGP_PULSE_WERE_SILENT ||
+                pulse.digest != connection->digest;
     if (!idle && !news) return;
     if (!sgp_connection_say_pulse(connection, flags, pulse))
         sgp_edges_fail(edges, connection, SGP_CAUSE_FAILED, "out of memory");
@@ -441,13 +446,17 @@ static void tick(sgp_edges_t *edges, sgp_connection_t *connection, uint64_t now)
 }
 
 /* A late tick counts as one: a process that did not run itself (in a debugger, on a suspended or
- * overloaded machine) has not listened, so it calls no other silent. */
+ * overloaded machine) has not listened, so it calls no other silent. If it was long enough to be called silent itself,
+ * it begins anew. */
 static void forgive(sgp_edges_t *edges, uint64_t now, uint64_t late) {
+    bool absent = edges->transport->elastic && late > edges->limits.suspect;
+    uint64_t forgiven = absent ? now : late;
     for (sgp_connection_t *each = edges->connections.first; each; each = each->next)
-        sgp_connection_forgive(each, late, now);
-    for (int r = 0; r < edges->capacity; r++) sgp_contact_forgive(&edges->of[r].contact, late);
+        sgp_connection_forgive(each, forgiven, now);
+    for (int r = 0; r < edges->capacity; r++)
+        sgp_contact_forgive(&edges->of[r].contact, forgiven, now);
     sgp_pace_forgive(&edges->transport->pace, late);
-    if (edges->transport->elastic && late > edges->limits.suspect) edges->absent = true;
+    if (absent) edges->absent = true;
 }
 
 void sgp_edges_tick(sgp_edges_t *edges, uint64_t now, uint64_t elapsed, uint64_t tick_length,

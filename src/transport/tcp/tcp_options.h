@@ -4,8 +4,8 @@
 #define SGP_TRANSPORT_TCP_TCP_OPTIONS_H
 
 #include "net/address.h"
+#include "transport/silence_limits.h"
 #include "transport/transport.h"
-#include "transport/patience.h"
 #include "wire/handshake.h"
 
 #include <stdint.h>

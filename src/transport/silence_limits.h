@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How long a rank waits until it calls another silent, hung or lost (docs/membership.md, "Silence"). Read by the transports
  * that have a clock of their own. */
-#ifndef SGP_TRANSPORT_PATIENCE_H
-#define SGP_TRANSPORT_PATIENCE_H
+#ifndef SGP_TRANSPORT_SILENCE_LIMITS_H
+#define SGP_TRANSPORT_SILENCE_LIMITS_H
 
 #include "base/constants.h"
 
