@@ -200,6 +200,10 @@ static void look_for_losses(sgp_mixer_t *mixer) {
     mixer->arrivals.lowest = 0;
 }
 
+double sgp_late_weight(const sgp_mixer_t *mixer) {
+    return mixer->late ? mixer->late->pending_w : 0;
+}
+
 bool sgp_late_is_due(const sgp_mixer_t *mixer) {
     const sgp_late_t *late = mixer->late;
     if (!late || !mixer->holes.stirred) return false;

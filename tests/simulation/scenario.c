@@ -88,6 +88,7 @@ static void draw_times(sgp_random_t *random, scenario_t *scenario) {
         .chunk_bytes = SCENARIO_CHUNK,
         .virtual_time = true,
         .one_at_a_time = true,
+        .suspect_ns = SCENARIO_SUSPECT_MS * (uint64_t)SCENARIO_MS,
         .seed = scenario->seed,
         .delay_min_ns = chance(random, 0.2) ? 0 : 20000,
         .delay_max_ns = (uint64_t)(draw(random, 0.05, 5) * SCENARIO_MS),
@@ -252,6 +253,15 @@ float scenario_initial(const scenario_t *scenario, int rank, size_t i) {
 
 float scenario_target(const scenario_t *scenario, int rank, size_t i) {
     return draw_number(scenario, rank + SCENARIO_NODES, i);
+}
+
+bool scenario_may_strike(const scenario_t *scenario) {
+    for (int i = 0; i < scenario->faults_count; i++) {
+        const sgp_loopback_fault_t *fault = &scenario->faults[i];
+        bool silences = fault->kind != SGP_FAULT_KILL && fault->kind != SGP_FAULT_KILL_AT_CALL;
+        if (silences && fault->length_ns > SCENARIO_SUSPECT_MS * (uint64_t)SCENARIO_MS) return true;
+    }
+    return false;
 }
 
 /* ---- for people ---- */
