@@ -31,6 +31,9 @@ void sgp_late_fold(sgp_mixer_t *mixer);
 /* The weight of what was folded and is not absorbed yet: it is no part of mixer->w. */
 double sgp_late_weight(const sgp_mixer_t *mixer);
 
+/* Messages that have been interrupted so far. */
+uint64_t sgp_late_interruptions(const sgp_mixer_t *mixer);
+
 /* Whether an absorb may change z or the weight. */
 bool sgp_late_is_due(const sgp_mixer_t *mixer);
 

@@ -66,7 +66,7 @@ static uint64_t settled_at(const results_t *run, int call) {
 
 static bool counts(const result_t *result, int call, uint64_t settled) {
     if (call >= result->calls_count) return false;
-    return result->ended ? result->last >= settled : result->last > settled;
+    return result->ended && !result->in_danger ? result->last >= settled : result->last > settled;
 }
 
 static bool differ(double a, double b) {
@@ -147,12 +147,14 @@ static void check_call(results_t *run, int call) {
 
 /* ---- the mean ---- */
 
-/* Whether all nodes came to the end together. */
+/* Whether all nodes came to the end together, and all messages as a whole: of an interrupted one a part moves z before its
+ * weight is there. */
 static bool is_whole(const results_t *run) {
     unsigned all = (1u << run->scenario->nodes) - 1;
     for (int r = 0; r < run->scenario->nodes; r++) {
         const result_t *result = &run->of[r];
-        if (!result->ended || result->calls[result->calls_count - 1].there != all) return false;
+        if (!result->ended || result->interruptions) return false;
+        if (result->calls[result->calls_count - 1].there != all) return false;
     }
     return true;
 }
@@ -174,13 +176,8 @@ static void check_mean(results_t *run) {
 /* ---- all ---- */
 
 static bool may_end_early(const scenario_t *scenario, int rank) {
-    bool may = scenario->leaves[rank] != SCENARIO_NEVER || scenario_may_strike(scenario);
-    for (int i = 0; i < scenario->faults_count; i++) {
-        const sgp_loopback_fault_t *fault = &scenario->faults[i];
-        bool kills = fault->kind == SGP_FAULT_KILL || fault->kind == SGP_FAULT_KILL_AT_CALL;
-        may |= kills && fault->seat == rank;
-    }
-    return may;
+    return scenario->leaves[rank] != SCENARIO_NEVER || scenario_kills(scenario, rank) ||
+           scenario_may_strike(scenario);
 }
 
 void results_check(results_t *run) {

@@ -255,6 +255,15 @@ float scenario_target(const scenario_t *scenario, int rank, size_t i) {
     return draw_number(scenario, rank + SCENARIO_NODES, i);
 }
 
+bool scenario_kills(const scenario_t *scenario, int rank) {
+    for (int i = 0; i < scenario->faults_count; i++) {
+        const sgp_loopback_fault_t *fault = &scenario->faults[i];
+        bool kills = fault->kind == SGP_FAULT_KILL || fault->kind == SGP_FAULT_KILL_AT_CALL;
+        if (kills && fault->seat == rank) return true;
+    }
+    return false;
+}
+
 bool scenario_may_strike(const scenario_t *scenario) {
     for (int i = 0; i < scenario->faults_count; i++) {
         const sgp_loopback_fault_t *fault = &scenario->faults[i];

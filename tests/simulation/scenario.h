@@ -84,6 +84,9 @@ static inline bool scenario_is_equal(size_t i) {
     return i % 8 == 3;
 }
 
+/* Whether a fault kills the node, if it lives for so long. */
+bool scenario_kills(const scenario_t *scenario, int rank);
+
 /* Whether a node may be out of touch with others for so long that one of them is struck off, or gives way. */
 bool scenario_may_strike(const scenario_t *scenario);
 

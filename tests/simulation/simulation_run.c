@@ -278,7 +278,9 @@ static bool set_up(node_t *node) {
 static void close_result(node_t *node, node_end_t end) {
     result_t *result = node->result;
     result->ended = end == NODE_ENDS;
+    result->in_danger = scenario_kills(scenario_of(node), node->rank);
     if (end == NODE_IS_KILLED) return;
+    result->interruptions = sgp_late_interruptions(node->mixer);
     result->last = now(node);
     results_add(&result->hash, sgp_mixer_parameters(node->mixer), SCENARIO_LENGTH * sizeof(float));
     if (result->last > scenario_of(node)->limit_ns)
