@@ -18,6 +18,8 @@ enum {
     SCENARIO_CHUNK = 256, /* bytes */
     SCENARIO_FAULTS = 24, /* at most */
     SCENARIO_NEVER = -1,
+    SCENARIO_VIEWS_MEET = 4, /* barriers at the end, and the pause before each */
+    SCENARIO_VIEWS_WAIT_MS = 500,
     SCENARIO_SUSPECT_MS = 500, /* after which a node is silent */
     SCENARIO_ALGORITHMS = 8    /* at most */
 };
