@@ -120,6 +120,8 @@ struct sgp_mixer {
     sgp_late_t *late;           /* NULL: not elastic */
     sgp_questions_t *questions; /* NULL: not elastic */
     uint64_t recoveries;        /* of all-reduce, after losses (algorithms/recovery.h) */
+    sgp_meeting_t meeting;      /* with the others, before a collective call of the caller */
+    bool unmet;                 /* it has made a step since the last one */
     sgp_optimizer_t *optimizer; /* of its last step, in an elastic group; borrowed */
     sgp_edge_t *edges;          /* (max degree) of the graph, in-edges of a step */
     sgp_destination_t *to;      /* (size) destinations of the message being sent */
