@@ -123,12 +123,16 @@ uint64_t sgp_absorption_ask(sgp_absorption_t *absorption, sgp_mixer_t *mixer) {
     uint64_t now = sgp_transport_now(mixer->transport);
     bool moved = absorption->offset != absorption->seen_offset ||
                  absorption->sender != absorption->seen_sender;
-    if (moved || !absorption->ask_at) absorption->ask_at = now + patience_of(absorption, mixer);
+    if (moved || !absorption->ask_at) {
+        absorption->ask_at = now + patience_of(absorption, mixer);
+        absorption->stands_since = now;
+    }
     absorption->seen_offset = absorption->offset;
     absorption->seen_sender = absorption->sender;
     if (now >= absorption->ask_at) {
         ask_missing(absorption, mixer);
-        absorption->ask_at = now + ASK_EVERY_NS;
+        /* A message can take minutes over a slow link: the longer that lasts, the seldomer this node asks. */
+        absorption->ask_at = now + ASK_EVERY_NS + (now - absorption->stands_since) / 8;
     }
     return absorption->ask_at;
 }
