@@ -173,6 +173,17 @@ static void check_mean(results_t *run) {
     }
 }
 
+/* ---- calls that were passed over ---- */
+
+static void check_passed_over(results_t *run, int rank) {
+    int call = run->of[rank].calls_count;
+    for (int r = 0; r < run->scenario->nodes; r++) {
+        const result_t *other = &run->of[r];
+        if (call < other->calls_count && !(other->calls[call].there >> rank & 1)) return;
+    }
+    results_fail(run, "node %d passes over call %d, which nobody has made without it", rank, call);
+}
+
 /* ---- all ---- */
 
 static bool may_end_early(const scenario_t *scenario, int rank) {
@@ -184,6 +195,8 @@ void results_check(results_t *run) {
     for (int r = 0; r < run->scenario->nodes; r++)
         if (!run->of[r].ended && !may_end_early(run->scenario, r))
             results_fail(run, "node %d did not come to the end", r);
+    for (int r = 0; r < run->scenario->nodes; r++)
+        if (run->of[r].passed_over) check_passed_over(run, r);
     for (int call = 0; call < SCENARIO_STEPS + 2; call++) check_call(run, call);
     check_mean(run);
 }

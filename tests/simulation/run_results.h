@@ -26,6 +26,7 @@ typedef struct result {
     uint64_t last;          /* virtual time at which it is known to have lived */
     uint64_t hash;          /* of its steps, and of its vector at the end */
     int steps;
+    bool passed_over; /* it heard that the others are behind its next call, and ended */
     call_result_t calls[SCENARIO_STEPS + 2];
     int calls_count;
     float mean[SCENARIO_LENGTH]; /* of the last exact average */
