@@ -181,6 +181,10 @@ sgp_status_t sgp_mixer_refuse(const sgp_mixer_t *mixer, const char *what, size_t
 /* SGP_ERR_INVALID, logged, while the caller holds z (sgp_mixer_hold). call: "average". */
 sgp_status_t sgp_mixer_refuse_held(const sgp_mixer_t *mixer, const char *call);
 
+/* Before a step: its arguments. SGP_ERR_INVALID, logged. */
+sgp_status_t sgp_mixer_check_step(const sgp_mixer_t *mixer, const sgp_optimizer_t *optimizer,
+                                  const float *gradient);
+
 /* A lost node ends the run of every algorithm, also of one that would not wait for it: SGP_ERR_PEER_LOST, logged. */
 sgp_status_t sgp_mixer_check_losses(const sgp_mixer_t *mixer);
 
