@@ -8,7 +8,6 @@
 #include "mixing/outer.h"
 #include "mixing/progress_thread.h"
 #include "mixing/questions.h"
-#include "mixing/settling.h"
 #include "mixing/workers.h"
 
 #include "base/constants.h"
@@ -94,7 +93,6 @@ void sgp_mixer_set_timeout(sgp_mixer_t *mixer, uint64_t timeout) {
 }
 
 static void release(sgp_mixer_t *mixer) {
-    sgp_settling_end(mixer);
     sgp_workers_fini(mixer);
     sgp_reducer_fini(&mixer->reducer);
     sgp_questions_fini(mixer);
@@ -126,7 +124,6 @@ static sgp_status_t prepare(sgp_mixer_t *mixer, const sgp_mixer_options_t *optio
     if (status == SGP_OK) status = sgp_algorithm_make(mixer, options);
     if (status != SGP_OK) return status;
     set_initial(mixer, initial);
-    sgp_settling_begin(mixer);
     sgp_algorithm_start(mixer);
     return sgp_algorithm_resume(mixer);
 }

@@ -11,9 +11,4 @@
  * silent is waited for until it is heard or lost. Errors as sgp_mixer_average. */
 sgp_status_t sgp_settle_late(sgp_mixer_t *mixer, uint64_t deadline);
 
-/* The nodes meet before a caller's barrier, gather and the like (sgp_group_meet), if the algorithm has to. begin: at the end
- * of making a mixer; end: accepts one that has not begun. */
-void sgp_settling_begin(sgp_mixer_t *mixer);
-void sgp_settling_end(sgp_mixer_t *mixer);
-
 #endif
