@@ -62,8 +62,30 @@ typedef struct sgp_group_options {
 
     /* 1: the others go on without a node that is lost or has left (the same on all nodes; not with "mpi"): no call of theirs
      * fails for that. Their mixers send nothing to it and wait for nothing from it, sgp_mixer_average leaves it out, and
-     * from then on the graph is that of the nodes that are left. 0: the loss of a node ends the calls of all others. */
+     * some steps later the graph is that of the nodes that are left (SGP_EVENT_REPLANNED). 0: the loss of a node ends the calls of all others. */
     uint64_t elastic;
+
+    /* Of an elastic group, over shm and tcp. A node that is silent is left out of the mixing, at no cost if that was a
+     * mistake, and taken in again as soon as it is heard. */
+    uint64_t
+        suspect_ms; /* nothing has been heard from it for so long; one that computes is heard. 0: 500 */
+    uint64_t
+        stall_ms; /* it is heard, but has not ended its step for so long and 8 times the median of its last 64;
+                            collective calls do not count. 0: 1,000 */
+    uint64_t
+        dead_ms; /* after so long a node of which nothing is heard is lost. 0: the peer time limit */
+
+    /* Of an elastic group, the same on all nodes. A part of it that hears no more than this share of the nodes (exactly the
+     * share is enough with the lowest of them) pauses, so that no two parts go on: its calls wait, and end with
+     * SGP_ERR_PEER_LOST if it hears too few for pause_ms. Nodes that have certainly ended do not count. 0: 0.5; below 0:
+     * every part goes on. */
+    double quorum;
+    uint64_t pause_ms; /* 0: 60,000 */
+
+    /* Of an elastic group, the same on all nodes: nodes there can be at a time, those that come later among them. More than
+     * the size: nodes can join while the others train, at the address of any node, over tcp; "shm" excludes that. Without a
+     * key these are processes of the same machine, unless insecure; a launcher's own key is not used. 0: the size. */
+    uint64_t capacity;
 } sgp_group_options_t;
 
 /* Joins, and blocks until all nodes have; at most join_timeout_ms. Copies options. Sets *group only on
@@ -100,10 +122,11 @@ SGP_API sgp_status_t sgp_group_duplicate(sgp_group_t *group, sgp_group_t **copy)
  * (sgp_group_lost_peer), or has left without sending what this one waits for. */
 SGP_API sgp_status_t sgp_group_barrier(sgp_group_t *group);
 
-/* Collects `bytes` (the same on every node, at most 64 KiB) from each node, in order of rank. May
- * block, as barrier. */
+/* Collects `bytes` (the same on every node, at most 64 KiB) from each node, in order of rank: as
+ * many as there are places (sgp_group_capacity), which is the size but in a group with places for newcomers. Zeros of one
+ * that is not there. May block, as barrier. */
 SGP_API sgp_status_t sgp_group_gather(sgp_group_t *group, const void *mine /* (bytes) */,
-                                      size_t bytes, void *all /* (size, bytes) */);
+                                      size_t bytes, void *all /* (capacity, bytes) */);
 
 /* Every node gets root's `count` bytes: any number, the same on every node; 0 is fine. They travel along a chain of the
  * nodes, piece by piece, so that each node receives and sends them once. Blocks as sgp_group_gather; the time limit
@@ -133,14 +156,23 @@ SGP_API int sgp_group_lost_peer(const sgp_group_t *group);
 /* A change of another node that the transport has noticed.
  *  LOST: it is gone: it ended without leaving, or was silent for the peer time limit.
  *  LEFT: it has left in order.
- *  SILENT: nothing has been heard from it for a third of the peer time limit; it may come back. shm: any node; tcp: a
- *  node to or from which there is a connection; never with mpi.
- *  BACK: it has been heard again after SILENT. */
+ *  SILENT: nothing has been heard from it for a third of the peer time limit; it may come back. In an elastic group: for
+ *  suspect_ms, or it hangs (stall_ms), or does not hear this node. shm: any node; tcp: a node to or from which there is a
+ *  connection; never with mpi.
+ *  BACK: it has been heard again after SILENT.
+ * Of an elastic group also changes of its members:
+ *  JOINED: the node is one of the graph from `step` on.
+ *  REPLANNED: from `step` on the graph is that of the members that are left, or there (rank: this node).
+ *  PAUSED: this node has paused in `step`, because it hears too few of the others; RESUMED: it goes on (rank: this node). */
 typedef enum sgp_event_kind {
     SGP_EVENT_LOST = 1,
     SGP_EVENT_LEFT = 2,
     SGP_EVENT_SILENT = 3,
     SGP_EVENT_BACK = 4,
+    SGP_EVENT_JOINED = 5,
+    SGP_EVENT_REPLANNED = 6,
+    SGP_EVENT_PAUSED = 7,
+    SGP_EVENT_RESUMED = 8,
 } sgp_event_kind_t;
 
 typedef struct sgp_event {
@@ -148,6 +180,8 @@ typedef struct sgp_event {
     int rank;
     double age;      /* seconds since it was noticed */
     char reason[96]; /* why it is lost, as in the log; "" for the others */
+    uint64_t
+        step; /* of LOST and LEFT in an elastic group: from which on the graph is without it; 0: not known yet */
 } sgp_event_t;
 
 /* The oldest event that has not been taken yet. Of each node one is kept at most, the latest: LOST and LEFT are the last
@@ -158,6 +192,51 @@ SGP_API sgp_status_t sgp_group_next_event_sized(sgp_group_t *group, sgp_event_t 
 static inline sgp_status_t sgp_group_next_event(sgp_group_t *group, sgp_event_t *event) {
     return sgp_group_next_event_sized(group, event, sizeof *event);
 }
+
+/* ---- members ---- */
+
+typedef enum sgp_member_condition {
+    SGP_CONDITION_UNUSED = 0, /* the place has no node, and had none */
+    SGP_CONDITION_LIVE = 1,
+    SGP_CONDITION_SILENT = 2, /* not heard now, by this node; it may come back */
+    SGP_CONDITION_COMING = 3, /* it has joined, and makes its first step later */
+    SGP_CONDITION_LEFT = 4,
+    SGP_CONDITION_DEAD = 5,
+} sgp_member_condition_t;
+
+/* The node that has a place of the group, or had it last. */
+typedef struct sgp_member {
+    int rank;             /* its place */
+    uint32_t incarnation; /* counts the nodes that had the place, from 0 */
+    sgp_member_condition_t condition;
+    uint32_t reserved; /* 0 */
+    uint64_t from;     /* its first step */
+    uint64_t
+        until; /* from this step on the graph is without it; UINT64_MAX: it is not known to end */
+    uint64_t step; /* the latest of which this node has heard; 0: of none */
+} sgp_member_t;
+
+/* What this node knows of the members. Nodes with the same digest know the same. */
+typedef struct sgp_members {
+    uint64_t version; /* counts changes */
+    uint64_t digest;
+    int capacity; /* places */
+    int live;  /* members in the graph that are not known to have ended, silent ones among them */
+    int rank;  /* of this node in the graph of the present step; -1: the graph is without it */
+    int nodes; /* of that graph; those that have ended are in it until their `until` */
+} sgp_members_t;
+
+/* Sets *view, and the first `room` of members, by rank: (sgp_group_capacity) for all; NULL with 0: none. Never blocks.
+ * SGP_ERR_INVALID: no such sizes. */
+SGP_API sgp_status_t sgp_group_view_sized(sgp_group_t *group, sgp_members_t *view, size_t view_size,
+                                          sgp_member_t *members, size_t member_size, size_t room);
+static inline sgp_status_t sgp_group_view(sgp_group_t *group, sgp_members_t *view,
+                                          sgp_member_t *members, size_t room) {
+    return sgp_group_view_sized(group, view, sizeof *view, members, sizeof *members, room);
+}
+
+/* Places for nodes: the ranks there can be. */
+SGP_API int sgp_group_capacity(const sgp_group_t *group);
 
 /* A file descriptor that is readable once something may be done: a message has arrived, room to send came free, another
  * thread of the library has ended its part, or an event is there. For poll and its like; never read, write or close it.

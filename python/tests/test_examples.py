@@ -9,6 +9,7 @@ import os
 import re
 import runpy
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,29 @@ def mistake(script: str, *arguments: object) -> str:
         args = example["options"]()
         example["datasets"](args)  # resnet.py
     return text.getvalue() + str(end.value)
+
+
+def test_elastic_goes_on() -> None:
+    """Node 0 is killed after the first epoch."""
+    package = str(Path(sgp_torch.__file__).parents[1])
+    command = [sys.executable, "-m", "sgp_torch.run", "--on-loss", "continue", "--nodes", "3", str(EXAMPLES / "elastic.py")]
+    process = subprocess.Popen(
+        [*command, "--epochs", "4", "--points", "1000"],
+        env={**os.environ, "PYTHONPATH": package, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("epoch 1  3 nodes  accuracy ")
+    for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+        if b"SGP_RANK=0" in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+            os.kill(int(pid), signal.SIGKILL)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert "sgp_torch.run: node 0 was lost (signal 9, SIGKILL): the others go on\n" in err
+    assert re.search(r"(?m)^epoch 4  2 nodes  accuracy [\d.]+  missed 0$", out), out
+    assert len(re.findall(r"(?m)^node \d: node 0 is lost: ", out)) == 2
 
 
 def numbers(output: str, name: str) -> list[float]:

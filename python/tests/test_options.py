@@ -30,6 +30,7 @@ GIVEN = {
     "timeout": ("2.5", 2.5),
     "seed": ("7", 7),
     "second_moment": ("local", "local"),
+    "elastic": ("1", True),
 }
 
 
@@ -87,6 +88,7 @@ def test_wrappers_and_mixers_read_the_environment(monkeypatch):
         ({"local_steps": 0}, "local_steps=0"),
         ({"workers_per_node": 0}, "workers_per_node=0"),
         ({"timeout": 0}, "timeout=0"),
+        ({"elastic": "perhaps"}, "elastic='perhaps'"),
         ({"algorithm": 3}, "algorithm=3"),
         ({"algorithmus": "sgp"}, "algorithmus"),
     ],

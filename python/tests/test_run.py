@@ -291,6 +291,57 @@ def test_other_launchers_are_forgotten(place):
     assert place.lines("--nodes", 1, script, environment=left) == ["None None None 0 0 1 1 127.0.0.1"]
 
 
+# ---- --on-loss ----
+
+# Every node ends with status 0, or that of its rank in the arguments, when it gets SIGUSR1.
+ENDING = """
+signal.signal(signal.SIGUSR1, lambda *_: os._exit(int(dict(word.split("=") for word in sys.argv[1:]).get(str(rank), 0))))
+ready()
+wait()
+"""
+
+
+def end_nodes(run, *ranks):
+    for rank in ranks:
+        os.kill(run.pids[rank], signal.SIGUSR1)
+
+
+def test_the_others_go_on(place):
+    run = place.start("--nodes", 3, "--on-loss", "continue", place.script(ENDING))
+    run.wait_ready(3)
+    os.kill(run.pids[2], signal.SIGKILL)
+    assert run.process.stderr.readline() == "sgp_torch.run: node 2 was lost (signal 9, SIGKILL): the others go on\n"
+    end_nodes(run, 0, 1)
+    assert run.finish() == (0, "", "")
+
+
+def test_some_fail_alike_and_the_others_go_on(place):
+    run = place.start("--nodes", 3, "--on-loss", "continue", place.script(ENDING), "0=3", "1=3")
+    run.wait_ready(3)
+    end_nodes(run, 0, 1)
+    said = {run.process.stderr.readline() for _ in range(2)}
+    assert said == {f"sgp_torch.run: node {rank} was lost (exit status 3): the others go on\n" for rank in (0, 1)}
+    end_nodes(run, 2)
+    assert run.finish() == (0, "", "")
+
+
+def test_all_fail_although_the_others_may_go_on(place):
+    run = place.start("--nodes", 2, "--on-loss", "continue", place.script(ENDING), "0=3", "1=3")
+    run.wait_ready(2)
+    end_nodes(run, 0, 1)
+    status, _, err = run.finish()
+    assert status == 3
+    assert re.fullmatch(r"sgp_torch.run: node \d ended with exit status 3\n", err)
+
+
+def test_on_loss_makes_groups_elastic(place):
+    script = place.script(show("SGP_TORCH_ELASTIC"))
+    assert place.lines("--nodes", 1, "--on-loss", "continue", script) == ["1"]
+    assert place.lines("--nodes", 1, "--on-loss", "stop", script) == ["None"]
+    status, _, err = place.run("--on-loss", "go", script)
+    assert (status, err) == (2, "sgp_torch.run: --on-loss go: must be continue or stop\n")
+
+
 # ---- one node of a group on several machines ----
 
 JOINED = ("SGP_JOIN", "SGP_SIZE", "WORLD_SIZE", "SGP_RANK", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "SGP_RENDEZVOUS",

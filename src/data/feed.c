@@ -31,6 +31,7 @@ struct feed {
     feed_shape_t shape;
     sampler_t sampler;
     uint64_t steps; /* of an epoch, with shard_per_node */
+    int seat;       /* of the augmentation */
     course_t course;
 
     dataset_t *dataset; /* pixels; NULL: pictures */
@@ -220,7 +221,7 @@ static void make_loader(feed_t *feed) {
     loader_init(&feed->loader, &(loader_options_t){.dataset = feed->dataset,
                                                    .augment = options->augment,
                                                    .seed = options->seed,
-                                                   .rank = options->rank / options->workers});
+                                                   .rank = feed->seat});
 }
 
 static sgp_status_t open_pixels(feed_t *feed, const char *format) {
@@ -271,6 +272,7 @@ sgp_status_t feed_create(const feed_options_t *options, feed_t **feed) {
     made->options = *options;
     if (made->options.workers == 0) made->options.workers = 1;
     if (made->options.threads == 0) made->options.threads = 1;
+    made->seat = options->rank / made->options.workers;
     made->shape.format = format;
     status = pictures ? open_pictures(made) : open_pixels(made, format);
     made->options.data = NULL;
@@ -441,6 +443,11 @@ sgp_status_t feed_set_self(feed_t *feed, uint64_t self) {
     sgp_status_t status = begin_anew(feed);
     if (!status) sampler_set_self(&feed->sampler, self);
     return status;
+}
+
+void feed_set_seat(feed_t *feed, int node) {
+    feed->seat = node;
+    if (feed->dataset) make_loader(feed);
 }
 
 /* ---- batches ---- */

@@ -145,6 +145,10 @@ sgp_status_t feed_set_plan(feed_t *feed, uint64_t step, const uint64_t *members,
                            uint64_t self);
 sgp_status_t feed_set_self(feed_t *feed, uint64_t self);
 
+/* The augmentation of pixels is that of the node with this number instead of this process's own: of a resumed run, whose nodes
+ * are numbered anew. Between two batches. */
+void feed_set_seat(feed_t *feed, int node);
+
 /* From here on feed_next gives the test samples [first, end), `batch` at a time. */
 void feed_begin_test(feed_t *feed, uint64_t first, uint64_t end);
 

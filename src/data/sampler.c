@@ -124,7 +124,7 @@ static sgp_status_t fold_making_up(sampler_t *sampler, uint64_t step) {
 
 sgp_status_t sampler_set_plan(sampler_t *sampler, uint64_t step, const uint64_t *members, int nodes,
                               uint64_t self) {
-    segments_t *segments = sampler->making_up ? &sampler->make_up : &sampler->main;
+    segments_t *segments = sampler_segments(sampler);
     sgp_status_t status = segments_reserve(segments, (size_t)nodes, 0);
     if (!status)
         status = sampler->making_up ? fold_making_up(sampler, step)
@@ -173,16 +173,14 @@ static sgp_status_t tell_all(sampler_t *sampler, const segments_event_t *events,
 
 sgp_status_t sampler_tell(sampler_t *sampler, const segments_event_t *events, size_t count,
                           uint64_t now, uint64_t *changed) {
-    const segments_t *segments = sampler->making_up ? &sampler->make_up : &sampler->main;
+    segments_t *segments = sampler_segments(sampler);
     uint64_t from = segments_changed_from(segments, events, count);
     late_plan_t late;
-    /* What is lost in make-up steps is not made up again. */
-    uint64_t first = sampler->making_up || from > now ? now : from;
-    sgp_status_t status =
-        late_plan_begin(&late, &sampler->main, sampler->self, sampler->worker, first, now);
+    sgp_status_t status = late_plan_begin(&late, segments, sampler->self, sampler->worker,
+                                          from < now ? from : now, now);
     if (status) return status;
     status = tell_all(sampler, events, count, now);
-    sgp_status_t ended = late_plan_end(&late, &sampler->main);
+    sgp_status_t ended = late_plan_end(&late, segments);
     if (!status) status = ended;
     if (!status && changed) *changed = from > now ? from : now;
     return status;

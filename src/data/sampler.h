@@ -41,6 +41,15 @@ typedef struct sampler {
     uint64_t *permutation;   /* (count) of the current epoch */
 } sampler_t;
 
+/* The segments of the steps to come: of the main part, or of making up. */
+static inline const segments_t *sampler_segments_of(const sampler_t *sampler) {
+    return sampler->making_up ? &sampler->make_up : &sampler->main;
+}
+
+static inline segments_t *sampler_segments(sampler_t *sampler) {
+    return sampler->making_up ? &sampler->make_up : &sampler->main;
+}
+
 /* Copies options; the first epoch is 0. The members are numbered segments_number(node, 0).
  * SGP_ERR_INVALID: an option is out of range; the log names it. SGP_ERR_NO_MEMORY. After an error
  * call no fini. */
@@ -81,7 +90,8 @@ sgp_status_t sampler_set_plan(sampler_t *sampler, uint64_t step, const uint64_t 
 sgp_status_t sampler_tell(sampler_t *sampler, const segments_event_t *events /* (count) */,
                           size_t count, uint64_t now, uint64_t *changed);
 
-/* This process's report, for agree; the errors of segments_encode. */
+/* This process's report of the main part, or of the present round of make-up steps, for agree; the errors of
+ * segments_encode. */
 sgp_status_t sampler_report(const sampler_t *sampler, unsigned char *bytes, size_t room,
                             size_t *size);
 
@@ -91,15 +101,16 @@ typedef struct sampler_report {
     size_t size;
 } sampler_report_t;
 
-/* Learns what the reports of others know, in the main part before step `step`; for a checkpoint, which then knows the
+/* Merges the reports of others before step `step`, which ends nothing; for a checkpoint, which then knows the
  * steps that others have passed over. The errors of sampler_make_up but SGP_ERR_AGAIN. */
 sgp_status_t sampler_merge(sampler_t *sampler, uint64_t step,
                            const sampler_report_t *reports /* (count) */, size_t count);
 
-/* Ends the main part before step `step`, which is the same for all, with the reports that `agree` gave to all
- * of them, this process's own among them. All then have the same segments, and begin to make up with that step;
- * sampler_steps tells for how long. Members that the reports know to leave, and those without a
- * report, take no part. Of one without a report that is not known to leave nothing is returned.
+/* Ends the main part, or a round of make-up steps, before step `step`, which is the same for all, with the reports that
+ * `agree` gave to all of them, this process's own among them. All then have the same segments, and a round of make-up
+ * steps begins with that step; sampler_steps says how long it is: `step` if no position is left. Positions that are lost in
+ * a round are made up in the next one. Members that the reports know to leave, and those without a report, take
+ * no part. Of one without a report that is not known to leave nothing is returned.
  *
  * SGP_ERR_AGAIN: the reports know of different joins and leaves. They are merged now: report again, and agree
  * again. All processes get the same answer. SGP_ERR_FORMAT, SGP_ERR_MISMATCH: a report is bad; logged, nothing
@@ -107,7 +118,8 @@ sgp_status_t sampler_merge(sampler_t *sampler, uint64_t step,
 sgp_status_t sampler_make_up(sampler_t *sampler, uint64_t step,
                              const sampler_report_t *reports /* (count) */, size_t count);
 
-/* Positions that were lost in the make-up steps before `until`, as far as this process knows. SGP_ERR_NO_MEMORY. */
+/* Positions that were lost in the present round of make-up steps before `until`, as far as this process knows: missed
+ * unless a further round takes them. SGP_ERR_NO_MEMORY. */
 sgp_status_t sampler_missed(const sampler_t *sampler, uint64_t until, uint64_t *missed);
 
 /* Samples of the epoch that the plan has given to somebody before `step`, of `count`. In the main part that is the

@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Room that a few events need, so that these allocate nothing. */
+/* Spare room, so that a few events allocate nothing. */
 enum { SPARE_MEMBERS = 16, SPARE_ABSENCES = 64 };
 
-/* A member that the plan gains or loses. */
+/* The plan gains or loses a member. */
 struct segments_change {
     uint64_t step;
     int gain; /* 1 or -1 */
@@ -26,7 +26,7 @@ static uint64_t most(uint64_t a, uint64_t b) {
 
 /* ---- memory ---- */
 
-/* The list has a segment for each change, and the first one. */
+/* The list has the first segment, and one for each change. */
 static sgp_status_t reserve_members(segments_t *segments, size_t room) {
     if (room > SEGMENTS_MOST_MEMBERS)
         return sgp_fail(SGP_ERR_NO_MEMORY, "%zu members in an epoch: the most is %d", room,
@@ -57,7 +57,7 @@ static sgp_status_t reserve_absences(segments_t *segments, size_t room) {
     return SGP_OK;
 }
 
-/* At least `needed`, and in few steps, but not beyond what is allowed where that is enough. */
+/* Doubles the room, up to the limit, unless more is needed. */
 static size_t grown(size_t room, size_t needed, size_t limit) {
     size_t twice = 2 * room < limit ? 2 * room : limit;
     return needed > twice ? needed : twice;
@@ -87,7 +87,7 @@ static int compare_changes(const void *a, const void *b) {
     return (left->step > right->step) - (left->step < right->step);
 }
 
-/* Changes behind the first step, ascending. Returns their number; *nodes: in the first step. */
+/* Lists the changes after the first step, ascending. Returns their number; *nodes: members in the first step. */
 static size_t list_changes(segments_t *segments, int *nodes) {
     uint64_t start = segments->start.step;
     size_t count = 0;
@@ -105,7 +105,7 @@ static size_t list_changes(segments_t *segments, int *nodes) {
     return count;
 }
 
-/* cursor_next for any step: one far behind the end would be too large for its arithmetic. */
+/* cursor_next for any step; a step far beyond the end would overflow there. */
 static cursor_t next_of(const cursor_t *cursor, uint64_t step, int size) {
     if (step < cursor_end(cursor)) return cursor_next(cursor, step, size);
     cursor_t next = *cursor;
@@ -115,7 +115,7 @@ static cursor_t next_of(const cursor_t *cursor, uint64_t step, int size) {
     return next;
 }
 
-/* A plan without members divides as the one before it, or as for one node: nobody is there to take anything. */
+/* While the plan has no members, the previous division stays, or that of one node: nobody takes anything. */
 static void make_list(segments_t *segments) {
     int nodes, workers = segments->start.workers;
     size_t changes = list_changes(segments, &nodes);
@@ -138,7 +138,7 @@ static int compare_absences(const void *a, const void *b) {
     return (left->first > right->first) - (left->first < right->first);
 }
 
-/* Sorts, and joins those of a member that overlap or touch. */
+/* Sorts them, and joins those of a member that overlap or touch. */
 static void arrange_absences(segments_t *segments) {
     size_t kept = 0;
     segments_absence_t *all = segments->absences;
@@ -160,7 +160,7 @@ void segments_arrange(segments_t *segments) {
 
 /* ---- members ---- */
 
-/* The first entry whose number is not below this. */
+/* The index of the first entry with that number or a larger one. */
 static size_t find_member(const segments_t *segments, uint64_t number) {
     size_t low = 0, high = segments->member_count;
     while (low < high) {
@@ -361,7 +361,7 @@ uint64_t segments_reached(const segments_t *segments, uint64_t step) {
 
 /* ---- returned positions ---- */
 
-/* What a member has in the steps [first, end) of one segment. */
+/* Appends the positions of a member in the steps [first, end) of one segment. */
 static sgp_status_t return_steps(const cursor_t *cursor, int rank, uint64_t first, uint64_t end,
                                  position_set_t *returned) {
     sgp_status_t status = SGP_OK;
@@ -374,7 +374,7 @@ static sgp_status_t return_steps(const cursor_t *cursor, int rank, uint64_t firs
     return status;
 }
 
-/* What a member has in the steps [first, end). */
+/* Appends the positions of a member in the steps [first, end). */
 static sgp_status_t return_stretch(const segments_t *segments, uint64_t member, uint64_t first,
                                    uint64_t end, position_set_t *returned) {
     sgp_status_t status = SGP_OK;
@@ -415,7 +415,7 @@ sgp_status_t segments_returned(const segments_t *segments, uint64_t until,
 
 /* ---- another beginning ---- */
 
-/* Steps below `step` are over: absences in them go, and so does a member that has left. */
+/* Drops what concerns only steps before `step`: absences, and members that have left. */
 static void forget(segments_t *segments, uint64_t step) {
     size_t kept = 0;
     for (size_t i = 0; i < segments->member_count; i++) {
@@ -490,7 +490,7 @@ sgp_status_t segments_init_make_up(segments_t *segments, const segments_t *main,
     for (size_t i = 0; i < main->member_count; i++) {
         segments_member_t member = main->members[i];
         bool absent = member.joins < step && !is_present(member.number, present, presents);
-        /* An entry that has left, so that news of it do not bring it back. */
+        /* The entry stays, as one that has left, so that later news of the member do not add it again. */
         if (absent || member.leaves != SEGMENTS_NEVER) member.leaves = member.next = step;
         segments->members[segments->member_count++] = member;
     }

@@ -83,6 +83,13 @@ sgp_status_t sgp_graph_check(const sgp_graph_t *graph) {
     return sgp_api_end(before, check(graph));
 }
 
+void sgp_graph_resize(sgp_graph_t *graph, int nodes) {
+    const sgp_family_t *family = family_of(graph);
+    int most = family->most_peers ? family->most_peers(nodes) : nodes - 1;
+    graph->size = nodes;
+    if (nodes > 1 && !family->fixed_degree && graph->peers > most) graph->peers = most;
+}
+
 int sgp_graph_period(const sgp_graph_t *graph) {
     const sgp_family_t *family = family_of(graph);
     return graph->size > 1 && family->period ? family->period(graph) : 1;

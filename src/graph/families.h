@@ -15,6 +15,9 @@ const char *sgp_graph_names(void);
 /* Whether each step is drawn anew: such a graph has no period. */
 bool sgp_graph_is_random(const sgp_graph_t *graph);
 
+/* The same graph of so many nodes, >= 1: with as many of the peers as it then can have. */
+void sgp_graph_resize(sgp_graph_t *graph, int nodes);
+
 /* Out-peers per step, p: `peers` with its default. */
 static inline int sgp_graph_peers(const sgp_graph_t *graph) {
     return graph->peers ? graph->peers : 1;

@@ -3,6 +3,7 @@
 
 #include "base/constants.h"
 #include "base/logging.h"
+#include "group/membership.h"
 #include "group/seats.h"
 
 #include <inttypes.h>
@@ -22,16 +23,17 @@ typedef enum sight {
 struct sgp_agree_call {
     sgp_group_t *group;
     sgp_agree_t *agree;
-    int size;
-    uint64_t *next_in;      /* (size) the number of the next message from a rank; 0: it is gone */
-    uint64_t *next_out;     /* (size) the number of the next message to it */
-    sight_t *sights;        /* (size) */
+    int size;           /* seats: the capacity */
+    uint64_t *next_in;  /* (capacity) the number of the next message from a rank; 0: it is gone */
+    uint64_t *next_out; /* (capacity) the number of the next message to it */
+    sight_t *sights;    /* (capacity) */
+    uint32_t *incarnations; /* (capacity) of the members that these are of */
     uint32_t changes;       /* of the fates: so many have been seen */
     int pending;            /* ranks that are LEAVING or ENDED */
     bool running;           /* within sgp_group_agree */
     unsigned char *live;    /* ranks that are not GONE, as seats */
-    int *chosen;            /* (size) ranks that get a message */
-    sgp_destination_t *to;  /* (size) the same */
+    int *chosen;            /* (capacity) ranks that get a message */
+    sgp_destination_t *to;  /* (capacity) the same */
     unsigned char *message; /* (room) one that came in several chunks */
     size_t room;
     uint64_t refused;
@@ -153,6 +155,7 @@ static void look_at_fates(sgp_agree_call_t *call) {
     sgp_fates_t *fates = transport->fates;
     for (; call->changes < sgp_fates_changes(fates); call->changes++) {
         int rank = sgp_fates_changed(fates, call->changes);
+        if (rank < 0 || call->sights[rank] == GONE) continue;
         bool left = sgp_fates_of(fates, rank).state == SGP_FATE_LEFT;
         call->sights[rank] = left ? LEAVING : ENDED;
         call->pending++;
@@ -300,8 +303,11 @@ static sgp_status_t begin_and_run(sgp_agree_call_t *call, const void *payload, s
     uint64_t now = sgp_transport_now(transport_of(call));
     sgp_status_t status = sgp_agree_begin(call->agree, call->live, payload, bytes);
     if (status != SGP_OK) return status;
+    sgp_membership_t *membership = sgp_group_membership(call->group);
     call->running = true;
+    sgp_membership_in_collective(membership, true);
     status = run(call, now + sgp_group_timeout(call->group));
+    sgp_membership_in_collective(membership, false);
     call->running = false;
     return status;
 }
@@ -319,6 +325,7 @@ static sgp_status_t do_agree(void *argument) {
     bool taken;
     if (!call) return sgp_fail(SGP_ERR_INVALID, "agree: the group is not elastic");
     sgp_status_t status = sgp_group_take(with->group, NULL, &taken);
+    sgp_transport_rest(transport_of(call)); /* what follows a collective call is no step either */
     if (status == SGP_OK) status = begin_and_run(call, with->payload, with->bytes);
     if (taken) sgp_group_give(with->group);
     if (status == SGP_OK) sgp_agree_result(call->agree, with->result);
@@ -355,6 +362,7 @@ static void destroy(sgp_agree_call_t *call) {
     free(call->next_in);
     free(call->next_out);
     free(call->sights);
+    free(call->incarnations);
     free(call->live);
     free(call->chosen);
     free(call->to);
@@ -367,20 +375,64 @@ static sgp_status_t allocate(sgp_agree_call_t *call) {
     call->next_in = calloc(size, sizeof *call->next_in);
     call->next_out = calloc(size, sizeof *call->next_out);
     call->sights = calloc(size, sizeof *call->sights);
+    call->incarnations = calloc(size, sizeof *call->incarnations);
     call->chosen = calloc(size, sizeof *call->chosen);
     call->to = calloc(size, sizeof *call->to);
     call->live = calloc(sgp_seats_bytes(call->size), 1);
     call->message = malloc(call->room);
-    bool all = call->next_in && call->next_out && call->sights && call->chosen && call->to &&
-               call->live && call->message;
+    bool all = call->next_in && call->next_out && call->sights && call->incarnations &&
+               call->chosen && call->to && call->live && call->message;
     return all ? SGP_OK
                : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for an elastic group of %d", call->size);
 }
 
-static sgp_status_t create(sgp_group_t *group, sgp_agree_call_t *call) {
+/* The seat's member takes part in the next call. Messages in both directions count from 1 again. */
+static void seat(sgp_agree_call_t *call, int rank) {
+    call->sights[rank] = PRESENT;
+    call->incarnations[rank] = sgp_fates_incarnation(transport_of(call)->fates, rank);
+    call->next_in[rank] = rank == sgp_group_rank(call->group) ? 0 : 1;
+    call->next_out[rank] = 1;
+    sgp_seats_add(call->live, rank);
+}
+
+/* It is there, or was when the transport was made and its end will be seen. */
+static bool is_member(sgp_transport_t *transport, int rank) {
+    sgp_fates_t *fates = transport->fates;
+    if (sgp_fates_of(fates, rank).state == SGP_FATE_PRESENT) return true;
+    for (uint32_t n = 0; n < sgp_fates_changes(fates); n++)
+        if (sgp_fates_changed(fates, n) == rank) return true;
+    return false;
+}
+
+void sgp_agree_call_admit(sgp_agree_call_t *call, int rank) {
+    uint32_t now = sgp_fates_incarnation(transport_of(call)->fates, rank);
+    look_at_fates(call);
+    if (call->sights[rank] != GONE && call->incarnations[rank] != now) {
+        call->pending += call->sights[rank] == PRESENT;
+        call->sights[rank] =
+            ENDED; /* the earlier member, whose end was not seen before the seat was opened */
+    }
+    strike_off(call);
+    if (call->sights[rank] == GONE) seat(call, rank);
+}
+
+sgp_status_t sgp_agree_call_start_at(sgp_agree_call_t *call, uint64_t calls) {
     sgp_agree_options_t options = {
-        .seat = sgp_group_rank(group),
-        .limits = {.capacity = sgp_group_size(group), .payload_bytes = SGP_GATHER_BYTES}};
+        .seat = sgp_group_rank(call->group),
+        .limits = {.capacity = call->size, .payload_bytes = SGP_GATHER_BYTES},
+        .calls = calls};
+    sgp_agree_t *made;
+    sgp_status_t status = sgp_agree_create(&options, &made);
+    if (status != SGP_OK) return status;
+    sgp_agree_destroy(call->agree);
+    call->agree = made;
+    return SGP_OK;
+}
+
+static sgp_status_t create(sgp_group_t *group, sgp_agree_call_t *call) {
+    sgp_agree_options_t options = {.seat = sgp_group_rank(group),
+                                   .limits = {.capacity = sgp_group_transport(group)->capacity,
+                                              .payload_bytes = SGP_GATHER_BYTES}};
     call->group = group;
     call->size = options.limits.capacity;
     call->room = sgp_agree_message_room(&options.limits);
@@ -393,19 +445,20 @@ static sgp_status_t create(sgp_group_t *group, sgp_agree_call_t *call) {
 sgp_status_t sgp_group_become_elastic(sgp_group_t *group) {
     sgp_agree_call_t *call = calloc(1, sizeof *call);
     if (!call) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for an elastic group");
+    sgp_membership_t *membership = NULL;
     sgp_status_t status = create(group, call);
+    if (status == SGP_OK) status = sgp_membership_create(group, &membership);
     if (status != SGP_OK) {
         destroy(call);
         return status;
     }
-    for (int r = 0; r < call->size; r++) {
-        call->next_in[r] = call->next_out[r] = 1;
-        sgp_seats_add(call->live, r);
-    }
-    call->next_in[sgp_group_rank(group)] = 0;
+    for (int r = 0; r < call->size; r++)
+        if (is_member(sgp_group_transport(group), r)) seat(call, r);
+        else call->sights[r] = GONE;
     sgp_group_transport(group)->elastic = true;
     sgp_inbox_set_service(sgp_group_inbox(group), SGP_KIND_AGREE, serve, call);
     sgp_group_set_agreement(group, &(sgp_agreement_t){call, leave, destroy});
+    sgp_group_set_membership(group, membership, &sgp_membership_ops);
     return SGP_OK;
 }
 

@@ -26,4 +26,14 @@ sgp_status_t sgp_group_found(sgp_transport_t *transport, int timeout_ms, sgp_gro
 sgp_status_t sgp_group_agree(sgp_group_t *group, const void *payload, size_t bytes,
                              sgp_agree_result_t *result);
 
+/* ---- newcomers (docs/membership.md, "Joining") ---- */
+
+/* From its next call on this node agrees with the newcomer of that seat, which the transport has opened. All members do so
+ * after the same step, and the newcomer itself for all whom it finds (it does for those that its transport begins with). No
+ * effect if the seat's member takes part already. No call is running. */
+void sgp_agree_call_admit(sgp_agree_call_t *call, int rank);
+
+/* Of a newcomer, before its first call: so many calls were made before. SGP_ERR_NO_MEMORY, logged. */
+sgp_status_t sgp_agree_call_start_at(sgp_agree_call_t *call, uint64_t calls);
+
 #endif

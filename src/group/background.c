@@ -9,10 +9,10 @@
 
 sgp_status_t sgp_background_init(sgp_background_t *background, sgp_group_t *group,
                                  size_t payload_bytes, sgp_background_asked_fn asked, void *owner) {
-    sgp_agree_options_t options = {
-        .limits = {.capacity = sgp_group_size(group), .payload_bytes = payload_bytes},
-        .seat = sgp_group_rank(group)};
-    size_t size = (size_t)sgp_group_size(group), room = sgp_agree_message_room(&options.limits);
+    sgp_agree_options_t options = {.limits = {.capacity = sgp_group_transport(group)->capacity,
+                                              .payload_bytes = payload_bytes},
+                                   .seat = sgp_group_rank(group)};
+    size_t size = (size_t)options.limits.capacity, room = sgp_agree_message_room(&options.limits);
     *background = (sgp_background_t){
         .group = group, .ask = asked, .owner = owner, .channel = sgp_group_new_channel(group)};
     if (room > sgp_group_transport(group)->chunk_bytes)
@@ -41,7 +41,7 @@ void sgp_background_fini(sgp_background_t *background) {
 
 static void hear(sgp_background_t *background, const sgp_chunk_t *chunk) {
     sgp_agree_limits_t limits = {
-        .capacity = sgp_group_size(background->group),
+        .capacity = sgp_group_transport(background->group)->capacity,
         .payload_bytes = SGP_GATHER_BYTES}; /* only the call is read; heard checks the rest */
     sgp_agree_message_t message;
     const char *reason;
@@ -76,6 +76,7 @@ static void take_losses(sgp_background_t *background, uint32_t changes) {
     if (!transport->elastic) return;
     for (; background->changes < changes; background->changes++) {
         int rank = sgp_fates_changed(transport->fates, background->changes);
+        if (rank < 0) continue;
         bool left = sgp_fates_of(transport->fates, rank).state == SGP_FATE_LEFT;
         if (left && !sgp_transport_has_ended(transport, rank)) return;
         take_from(background, rank);
@@ -126,7 +127,7 @@ bool sgp_background_is_due(const sgp_background_t *background) {
 void sgp_background_move(sgp_background_t *background) {
     sgp_transport_t *transport = sgp_group_transport(background->group);
     uint32_t changes = sgp_fates_changes(transport->fates);
-    for (int src = 0; src < transport->size; src++)
+    for (int src = 0; src < transport->capacity; src++)
         if (src != transport->rank) take_from(background, src);
     take_losses(background, changes);
     send_due(background);
@@ -136,12 +137,20 @@ bool sgp_background_is_asked(const sgp_background_t *background) {
     return background->asked > background->begun;
 }
 
+/* There, or gone by a loss that is counted (below). */
+static bool is_seated(sgp_fates_t *fates, int rank) {
+    return sgp_fates_of(fates, rank).state != SGP_FATE_ABSENT;
+}
+
 void sgp_background_begin(sgp_background_t *background, const void *payload, size_t bytes) {
     sgp_transport_t *transport = sgp_group_transport(background->group);
-    memset(background->live, 0, sgp_seats_bytes(transport->size));
-    for (int r = 0; r < transport->size; r++) sgp_seats_add(background->live, r);
-    for (uint32_t n = 0; n < background->changes; n++)
-        sgp_seats_remove(background->live, sgp_fates_changed(transport->fates, n));
+    memset(background->live, 0, sgp_seats_bytes(transport->capacity));
+    for (int r = 0; r < transport->capacity; r++)
+        if (is_seated(transport->fates, r)) sgp_seats_add(background->live, r);
+    for (uint32_t n = 0; n < background->changes; n++) {
+        int rank = sgp_fates_changed(transport->fates, n);
+        if (rank >= 0) sgp_seats_remove(background->live, rank);
+    }
     background->begun++;
     sgp_agree_begin(background->agree, background->live, payload, bytes);
 }

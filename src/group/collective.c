@@ -94,19 +94,17 @@ static sgp_status_t gather(sgp_group_t *group, const void *mine, size_t bytes, v
     return status;
 }
 
-/* In an elastic group: the payloads of one agree. took_part: (size) or NULL. */
-static sgp_status_t gather_agreed(sgp_group_t *group, const void *mine, size_t bytes, void *all,
-                                  bool *took_part) {
+/* In an elastic group: the payloads of one agree. */
+static sgp_status_t gather_agreed(sgp_group_t *group, const void *mine, size_t bytes, void *all) {
     const sgp_transport_t *transport = sgp_group_transport(group);
     sgp_agree_result_t result;
     sgp_rank_name_t name, here;
     sgp_status_t status = sgp_group_agree(group, mine, bytes, &result);
-    for (int r = 0; r < sgp_group_size(group) && status == SGP_OK; r++) {
+    for (int r = 0; r < transport->capacity && status == SGP_OK; r++) {
         unsigned char *place = (unsigned char *)all + (size_t)r * bytes;
         size_t found = bytes;
         const void *payload = sgp_agree_payload(&result, r, &found);
         sgp_group_participants(group)[r] = payload != NULL;
-        if (took_part) took_part[r] = payload != NULL;
         if (found != bytes)
             return sgp_fail(SGP_ERR_MISMATCH, "in a collective call %s sends %zu bytes and %s %zu",
                             sgp_transport_name(transport, r, &name), found,
@@ -122,7 +120,7 @@ typedef struct gather_call {
     const void *mine;
     size_t bytes;
     void *all;
-    bool *took_part; /* (size), or NULL */
+    bool met;
 } gather_call_t;
 
 static sgp_status_t gather_whole(const gather_call_t *call) {
@@ -130,8 +128,6 @@ static sgp_status_t gather_whole(const gather_call_t *call) {
     sgp_status_t status = sgp_group_take(call->group, NULL, &taken);
     if (status == SGP_OK) status = gather(call->group, call->mine, call->bytes, call->all);
     if (taken) sgp_group_give(call->group);
-    for (int r = 0; call->took_part && r < sgp_group_size(call->group); r++)
-        call->took_part[r] = true;
     return status;
 }
 
@@ -141,17 +137,18 @@ static sgp_status_t do_gather(void *argument) {
         return sgp_fail(SGP_ERR_INVALID, "gather: %zu bytes, must be 1 to %zu", call->bytes,
                         SGP_GATHER_BYTES);
     if (!sgp_group_agreement(call->group)) return gather_whole(call);
-    return gather_agreed(call->group, call->mine, call->bytes, call->all, call->took_part);
+    sgp_status_t status = call->met ? SGP_OK : sgp_group_meet(call->group);
+    return status == SGP_OK ? gather_agreed(call->group, call->mine, call->bytes, call->all)
+                            : status;
 }
 
 sgp_status_t sgp_group_gather(sgp_group_t *group, const void *mine, size_t bytes, void *all) {
-    gather_call_t call = {group, mine, bytes, all, NULL};
+    gather_call_t call = {group, mine, bytes, all, false};
     return sgp_group_run(group, "sgp_group_gather", do_gather, &call, sizeof call);
 }
 
-sgp_status_t sgp_group_gather_survivors(sgp_group_t *group, const void *mine, size_t bytes,
-                                        void *all, bool *took_part) {
-    gather_call_t call = {group, mine, bytes, all, took_part};
+sgp_status_t sgp_group_gather_met(sgp_group_t *group, const void *mine, size_t bytes, void *all) {
+    gather_call_t call = {group, mine, bytes, all, true};
     return sgp_group_run(group, "sgp_group_gather", do_gather, &call, sizeof call);
 }
 
@@ -160,9 +157,9 @@ sgp_status_t sgp_group_gather_survivors(sgp_group_t *group, const void *mine, si
 static sgp_status_t do_barrier(void *argument) {
     sgp_group_t *group = *(sgp_group_t **)argument;
     unsigned char token = 1;
-    size_t size = (size_t)sgp_group_size(group);
+    size_t size = (size_t)sgp_group_transport(group)->capacity;
     unsigned char all[size];
-    return do_gather(&(gather_call_t){group, &token, 1, all, NULL});
+    return do_gather(&(gather_call_t){group, &token, 1, all, false});
 }
 
 sgp_status_t sgp_group_barrier(sgp_group_t *group) {

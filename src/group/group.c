@@ -25,10 +25,13 @@ struct sgp_group {
     uint32_t channels;         /* given out */
     sgp_lease_t lease;
     sgp_agreement_t agreement;
+    sgp_meeting_t *meetings;      /* the first one; theirs */
+    sgp_membership_t *membership; /* owned, or NULL */
+    const sgp_membership_ops_t *membership_ops;
     sgp_origin_t *origin; /* owned, or NULL */
     char *loss_file;      /* owned, or NULL */
-    bool *participants;   /* (size) in the last barrier or gather */
-    uint32_t *seen;       /* (size) events taken (sgp_fates_next_event) */
+    bool *participants;   /* (capacity) in the last barrier or gather */
+    uint32_t *seen;       /* (capacity) events taken (sgp_fates_next_event) */
     uint32_t events;      /* all of these have been looked at */
     sgp_call_t *call;     /* the public call that runs, or was left in the middle */
     bool owns_call;       /* a group that was split off shares that of the whole */
@@ -43,9 +46,10 @@ sgp_status_t sgp_group_create(sgp_transport_t *transport, int timeout_ms, sgp_gr
     made->transport = transport;
     made->sharing = made;
     made->timeout = (uint64_t)(timeout_ms > 0 ? timeout_ms : DEFAULT_TIMEOUT_MS) * SGP_MILLISECOND;
-    made->others = calloc((size_t)transport->size, sizeof *made->others);
-    made->seen = calloc((size_t)transport->size, sizeof *made->seen);
-    made->participants = malloc((size_t)transport->size * sizeof *made->participants);
+    size_t capacity = (size_t)transport->capacity;
+    made->others = calloc(capacity, sizeof *made->others);
+    made->seen = calloc(capacity, sizeof *made->seen);
+    made->participants = calloc(capacity, sizeof *made->participants);
     sgp_status_t status =
         made->others && made->seen && made->participants
             ? sgp_inbox_create(transport, &made->inbox)
@@ -67,7 +71,8 @@ sgp_status_t sgp_group_create(sgp_transport_t *transport, int timeout_ms, sgp_gr
         free(made);
         return status;
     }
-    memset(made->participants, true, (size_t)transport->size * sizeof *made->participants);
+    for (int r = 0; r < transport->capacity; r++)
+        made->participants[r] = sgp_fates_of(transport->fates, r).state != SGP_FATE_ABSENT;
     for (int r = 0, i = 0; r < transport->size; r++)
         if (r != transport->rank) made->others[i++] = (sgp_destination_t){.dst = r, .weight = 1};
     *group = made;
@@ -126,6 +131,31 @@ void sgp_group_set_agreement(sgp_group_t *group, const sgp_agreement_t *agreemen
 }
 sgp_agree_call_t *sgp_group_agreement(const sgp_group_t *group) {
     return group->agreement.call;
+}
+void sgp_group_add_meeting(sgp_group_t *group, sgp_meeting_t *meeting) {
+    sgp_meeting_t **end = &group->meetings;
+    while (*end) end = &(*end)->next;
+    meeting->next = NULL;
+    *end = meeting;
+}
+void sgp_group_take_meeting_out(sgp_group_t *group, sgp_meeting_t *meeting) {
+    sgp_meeting_t **at = &group->meetings;
+    while (*at && *at != meeting) at = &(*at)->next;
+    if (*at) *at = meeting->next;
+}
+sgp_status_t sgp_group_meet(sgp_group_t *group) {
+    sgp_status_t status = SGP_OK;
+    for (sgp_meeting_t *at = group->meetings; at && status == SGP_OK; at = at->next)
+        status = at->meet(at->context);
+    return status;
+}
+sgp_membership_t *sgp_group_membership(const sgp_group_t *group) {
+    return group->membership;
+}
+void sgp_group_set_membership(sgp_group_t *group, sgp_membership_t *membership,
+                              const sgp_membership_ops_t *ops) {
+    group->membership = membership;
+    group->membership_ops = ops;
 }
 const sgp_origin_t *sgp_group_origin(const sgp_group_t *group) {
     return group->origin;
@@ -196,6 +226,9 @@ int sgp_group_rank(const sgp_group_t *group) {
 int sgp_group_size(const sgp_group_t *group) {
     return group->transport->size;
 }
+int sgp_group_capacity(const sgp_group_t *group) {
+    return group->transport->capacity;
+}
 int sgp_group_lost_peer(const sgp_group_t *group) {
     return sgp_transport_lost_peer(group->transport);
 }
@@ -205,28 +238,41 @@ int sgp_group_lost_peer(const sgp_group_t *group) {
 /* Of version 1.0. */
 #define LEAST_EVENT (offsetof(sgp_event_t, reason) + sizeof((sgp_event_t *)0)->reason)
 
-static sgp_event_t event_of(const sgp_fate_event_t *found) {
+static sgp_event_t event_of(const sgp_group_t *group, const sgp_fate_event_t *found) {
     sgp_event_t event = {.rank = found->rank,
                          .age = (double)(sgp_clock_now() - found->noticed) / 1e9};
     if (found->fate.state == SGP_FATE_LOST) event.kind = SGP_EVENT_LOST;
     else if (found->fate.state == SGP_FATE_LEFT) event.kind = SGP_EVENT_LEFT;
     else event.kind = found->silent ? SGP_EVENT_SILENT : SGP_EVENT_BACK;
+    if (group->membership && found->fate.state != SGP_FATE_PRESENT)
+        event.step = group->membership_ops->end_step(group->membership, found->rank);
     if (event.kind == SGP_EVENT_LOST) snprintf(event.reason, sizeof event.reason, "%s", found->why);
     return event;
 }
 
-static sgp_status_t next_event(sgp_group_t *group, sgp_event_t *theirs, size_t size) {
+/* false: the transport has none. */
+static bool next_fate(sgp_group_t *group, sgp_event_t *event) {
     sgp_fates_t *fates = group->transport->fates;
     sgp_fate_event_t found;
-    sgp_status_t status = sgp_abi_check("event", size, LEAST_EVENT);
     uint32_t events = sgp_fates_events(fates);
-    if (status != SGP_OK) return status;
-    if (events == group->events) return SGP_ERR_AGAIN;
-    if (!sgp_fates_next_event(fates, group->seen, &found)) {
+    if (events == group->events) return false;
+    do {
+        if (sgp_fates_next_event(fates, group->seen, &found)) continue;
         group->events = events;
-        return SGP_ERR_AGAIN;
-    }
-    sgp_event_t event = event_of(&found);
+        return false;
+    } while (found.opened); /* that a seat was opened is this node's own doing */
+    *event = event_of(group, &found);
+    return true;
+}
+
+static sgp_status_t next_event(sgp_group_t *group, sgp_event_t *theirs, size_t size) {
+    sgp_event_t event;
+    sgp_status_t status = sgp_abi_check("event", size, LEAST_EVENT);
+    if (status != SGP_OK) return status;
+    bool found =
+        next_fate(group, &event) ||
+        (group->membership && group->membership_ops->next_event(group->membership, &event));
+    if (!found) return SGP_ERR_AGAIN;
     sgp_abi_write(&event, sizeof event, theirs, size);
     return SGP_OK;
 }
@@ -281,6 +327,7 @@ static void destroy(sgp_group_t *group) {
     while (before->sharing != group) before = before->sharing;
     before->sharing = group->sharing;
     if (group->agreement.call) group->agreement.destroy(group->agreement.call);
+    if (group->membership) group->membership_ops->destroy(group->membership);
     sgp_transport_destroy(group->transport);
     if (group->owns_call) {
         sgp_call_destroy(group->call);

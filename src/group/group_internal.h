@@ -58,7 +58,7 @@ void sgp_group_set_timeout(sgp_group_t *group, uint64_t timeout);
 /* The next step of the group's own messages; all ranks count alike. */
 uint64_t sgp_group_next_sequence(sgp_group_t *group);
 
-/* (size - 1) every rank but this one, each of weight 1. */
+/* (size - 1) every founder but this one, each of weight 1. */
 const sgp_destination_t *sgp_group_others(const sgp_group_t *group);
 
 /* ---- an elastic group (agree_call.h) ---- */
@@ -72,23 +72,53 @@ typedef struct sgp_agreement {
     void (*destroy)(sgp_agree_call_t *call);
 } sgp_agreement_t;
 
+/* Something that a caller's barrier or gather begins with: where steps are collective calls, nodes that have made theirs meet
+ * those that a loss has stopped in it. */
+typedef struct sgp_meeting {
+    sgp_status_t (*meet)(void *context); /* an error is that of the caller's call */
+    void *context;
+    struct sgp_meeting *next; /* the group's */
+} sgp_meeting_t;
+
+/* Of an elastic group; in the same order on all nodes, between the same two collective calls. The meeting is the caller's, and
+ * stays where it is until it is taken out. */
+void sgp_group_add_meeting(sgp_group_t *group, sgp_meeting_t *meeting);
+void sgp_group_take_meeting_out(sgp_group_t *group,
+                                sgp_meeting_t *meeting); /* fine if it is not there */
+
+/* All of them, in the order in which they were added, up to the first error. */
+sgp_status_t sgp_group_meet(sgp_group_t *group);
+
+/* sgp_group_gather for meetings themselves: it begins with none. */
+sgp_status_t sgp_group_gather_met(sgp_group_t *group, const void *mine, size_t bytes, void *all);
+
 /* Once, before the first collective call. Takes the state. */
 void sgp_group_set_agreement(sgp_group_t *group, const sgp_agreement_t *agreement);
 
 /* NULL: the group is not elastic, and the loss of a rank ends its collective calls. */
 sgp_agree_call_t *sgp_group_agreement(const sgp_group_t *group);
 
-/* As sgp_group_gather, and says who took part. all: (size, bytes) zeros for ranks that did not. took_part: (size). In a
- * group that is not elastic all ranks take part, or the call fails. */
-sgp_status_t sgp_group_gather_survivors(sgp_group_t *group, const void *mine, size_t bytes,
-                                        void *all, bool *took_part);
-
-/* Whether that rank took part in the group's last barrier or gather to its end: the same on all nodes that did. Always true in
+/* Whether that rank took part in the group's last barrier or gather to its end (gather has zeros for those that did not): the same on all nodes that did. Always true in
  * a group that is not elastic, and before the first call. */
 bool sgp_group_took_part(const sgp_group_t *group, int rank);
 
 /* (size) For collective.c, which sets them; in an elastic group. */
 bool *sgp_group_participants(sgp_group_t *group);
+
+/* What the group knows of its members (membership.h); NULL: it is not elastic. */
+typedef struct sgp_membership sgp_membership_t;
+sgp_membership_t *sgp_group_membership(const sgp_group_t *group);
+
+/* What the group itself does with it. */
+typedef struct sgp_membership_ops {
+    bool (*next_event)(sgp_membership_t *membership, sgp_event_t *event);
+    uint64_t (*end_step)(sgp_membership_t *membership, int rank);
+    void (*destroy)(sgp_membership_t *membership);
+} sgp_membership_ops_t;
+
+/* Once, by agree_call.c. Takes it: sgp_group_leave and _abort call destroy. ops: static. */
+void sgp_group_set_membership(sgp_group_t *group, sgp_membership_t *membership,
+                              const sgp_membership_ops_t *ops);
 
 /* ---- the lease ---- */
 

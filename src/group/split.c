@@ -2,6 +2,7 @@
 /* Groups of the processes of a group, or of some of them, joined in the same way, each with connections of its own. */
 #include "base/logging.h"
 #include "group/join/connect.h"
+#include "group/join/elastic_limits.h"
 #include "group/agree_call.h"
 #include "group/group_internal.h"
 #include "group/join/join_mpi.h"
@@ -82,7 +83,8 @@ static sgp_status_t exchange_endpoints(sgp_group_t *group, const sgp_endpoint_t 
                                        sgp_endpoint_t **all) {
     int size = sgp_group_size(group);
     unsigned char own[SGP_ENDPOINT_BYTES];
-    unsigned char(*gathered)[SGP_ENDPOINT_BYTES] = malloc((size_t)size * sizeof *gathered);
+    size_t seats = (size_t)sgp_group_transport(group)->capacity;
+    unsigned char(*gathered)[SGP_ENDPOINT_BYTES] = malloc(seats * sizeof *gathered);
     sgp_endpoint_t *endpoints = calloc((size_t)size, sizeof *endpoints);
     sgp_endpoint_encode(mine, own);
     sgp_status_t status = gathered && endpoints
@@ -117,7 +119,8 @@ static sgp_status_t connect_part(sgp_group_t *whole, const part_t *part,
                                         .insecure = origin->insecure,
                                         .rendezvous = origin->rendezvous,
                                         .timeout_ms = origin->join_timeout_ms,
-                                        .peer_timeout_ms = origin->peer_timeout_ms};
+                                        .peer_timeout_ms = origin->peer_timeout_ms,
+                                        .patience = origin->patience};
     status = sgp_connect(&connection, transport);
     free(all);
     return status;
@@ -143,6 +146,7 @@ static sgp_status_t join_part(sgp_group_t *whole, const part_t *part, sgp_group_
     origin->is_part |= part->size < sgp_group_size(whole);
     status = connect_group(whole, part, group);
     if (status == SGP_OK) sgp_group_set_origin(*group, origin);
+    if (status == SGP_OK) sgp_elastic_limits_set(origin, *group);
     else sgp_origin_destroy(origin);
     return status;
 }

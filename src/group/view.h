@@ -73,6 +73,7 @@ typedef struct sgp_view_member {
     uint64_t candidate;           /* founders: 0 */
     const unsigned char *card;    /* (card_bytes) the view's, until the next merge */
     size_t card_bytes;            /* 0: none is known, or it is not the newest of its seat */
+    uint64_t version; /* of the view (sgp_view_version), when any of this changed last */
 } sgp_view_member_t;
 
 /* false: nothing is known about such a member. */

@@ -33,6 +33,7 @@ bool sgp_view_member(const sgp_view_t *view, int seat, uint32_t incarnation,
         .candidate = record->candidate,
         .card = sgp_view_card(view, seat),
         .card_bytes = newest ? view->seats[seat].card_bytes : 0,
+        .version = record->version,
     };
     return true;
 }

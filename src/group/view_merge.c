@@ -177,7 +177,7 @@ bool sgp_view_merge(sgp_view_t *view, const sgp_member_notice_t *notice) {
     uint64_t after = digest_of(view, notice->seat, age);
     if (after == before) return false;
     view->digest ^= before ^ after;
-    view->version++;
+    record->version = ++view->version;
     list_news(view, notice->seat, record,
               notice->kind == SGP_MEMBER_JOIN ? SGP_NEWS_JOIN : SGP_NEWS_END);
     return true;

@@ -11,6 +11,7 @@ typedef struct sgp_view_record {
     uint64_t from; /* if joined */
     uint64_t candidate;
     uint64_t until, last; /* if it has an end */
+    uint64_t version;     /* of the view, when it changed last */
     uint16_t from_origin, until_origin;
     uint8_t joined;   /* it is a founder, or its JOIN is known */
     uint8_t end;      /* sgp_member_notice_kind_t: LEFT, DEAD; 0: none is known */

@@ -8,6 +8,7 @@
 #include "mixing/kernels.h"
 #include "mixing/mixer_internal.h"
 #include "mixing/progress_thread.h"
+#include "mixing/round_graph.h"
 #include "mixing/workers.h"
 
 #include <math.h>
@@ -42,8 +43,9 @@ static void result(sgp_reduce_t *reduce, size_t offset, size_t count, const floa
 /* Each node tells the others its weight, its distance, and the balance of its ledger. */
 typedef struct report {
     double w, distance, norm;
-    bool failed;  /* elastic: this node has lost another one in the middle */
-    bool changed; /* since the last average a node was lost, as far as this one knows */
+    bool failed;   /* elastic: this node has lost another one in the middle */
+    bool changed;  /* since the last average a node was lost, as far as this one knows */
+    uint64_t view; /* digest of its view of the members (group/membership.h) */
     double missing[SGP_LEDGER_SAMPLES], present[SGP_LEDGER_SAMPLES];
 } report_t;
 
@@ -93,8 +95,11 @@ static void summarise(const double *sums, const sgp_mixer_t *mixer,
 }
 
 static sgp_status_t gather(sgp_mixer_t *mixer, exchange_t *exchange) {
-    return sgp_group_gather_survivors(mixer->group, &exchange->mine, sizeof exchange->mine,
-                                      exchange->all, exchange->there);
+    sgp_status_t status =
+        sgp_group_gather(mixer->group, &exchange->mine, sizeof exchange->mine, exchange->all);
+    for (int r = 0; r < mixer->size && status == SGP_OK; r++)
+        exchange->there[r] = sgp_group_took_part(mixer->group, r);
+    return status;
 }
 
 static sgp_status_t reduce_z(sgp_mixer_t *mixer, average_t *average, uint64_t deadline) {
@@ -133,19 +138,37 @@ static bool some(const exchange_t *exchange, int size, bool failed) {
     return false;
 }
 
-/* After a loss the weights of the nodes that are left do not add up to their number any more: they are scaled, at constant
+/* What stands for the views of all nodes: the same on all of them. */
+static uint64_t views_of(const exchange_t *exchange, int size) {
+    uint64_t views = 0, first = 0;
+    for (int r = size - 1; r >= 0; r--)
+        if (exchange->there[r]) first = exchange->all[r].view;
+    for (int r = 0; r < size; r++)
+        if (exchange->there[r]) views = views * 31 + (exchange->all[r].view ^ first);
+    return views ^ first;
+}
+
+/* After a change of the members the weights of the nodes that are left do not add up to their number any more: they are scaled, at constant
  * z, and the ledger begins anew. */
 static void renew_weights(sgp_mixer_t *mixer, const exchange_t *exchange, double *sums) {
     int nodes = 0;
     for (int r = 0; r < mixer->size; r++) nodes += exchange->there[r];
     if (!mixer->holes.elastic) return;
-    if (nodes == mixer->holes.nodes && !some(exchange, mixer->size, false)) return;
+    uint64_t views = views_of(exchange, mixer->size), before = mixer->graphs->agreed;
+    mixer->graphs->agreed = views;
+    if (nodes == mixer->graphs->nodes && views == before && !some(exchange, mixer->size, false))
+        return;
     if (!mixer->options.biased) mixer->w *= nodes / sums[WEIGHT];
     sums[WEIGHT] = nodes;
     sums[MISSING] = 0;
     sgp_ledger_restart(&mixer->ledger, mixer->z, mixer->w);
     sgp_holes_reform(mixer, exchange->there);
+    sgp_holes_release_ahead(mixer);
     mixer->holes.averaged = mixer->holes.events;
+}
+
+static uint64_t elastic_view(const sgp_mixer_t *mixer) {
+    return mixer->holes.elastic ? sgp_membership_digest(sgp_group_membership(mixer->group)) : 0;
 }
 
 /* One attempt: the mean, if there is an `average`, and what the nodes tell each other after it. *again: some node has lost another in
@@ -162,7 +185,8 @@ static sgp_status_t attempt(sgp_mixer_t *mixer, average_t *average, exchange_t *
                        .distance = average->distance,
                        .norm = average->norm,
                        .failed = lost,
-                       .changed = mixer->holes.events != mixer->holes.averaged};
+                       .changed = mixer->holes.events != mixer->holes.averaged,
+                       .view = elastic_view(mixer)};
     sgp_ledger_balance(&mixer->ledger, mixer->z, mixer->w, mine->missing, mine->present);
     status = gather(mixer, exchange);
     *again = status == SGP_OK && some(exchange, mixer->size, true);
@@ -172,7 +196,7 @@ static sgp_status_t attempt(sgp_mixer_t *mixer, average_t *average, exchange_t *
 /* Each attempt that is made again has lost a node. sums: (SUMS) of this segment. */
 static sgp_status_t average_settled(sgp_mixer_t *mixer, average_t *average, double *sums) {
     uint64_t deadline = sgp_transport_now(mixer->transport) + sgp_group_timeout(mixer->group);
-    size_t size = (size_t)mixer->size;
+    size_t size = (size_t)mixer->transport->capacity;
     exchange_t *exchange = calloc(1, sizeof *exchange + size * sizeof *exchange->all);
     bool *there = calloc(size, sizeof *there), again = true;
     sgp_status_t status = SGP_OK;
@@ -192,10 +216,13 @@ static sgp_status_t average_settled(sgp_mixer_t *mixer, average_t *average, doub
 
 static sgp_status_t average_segment(sgp_mixer_t *mixer, float *mean, double *sums) {
     bool taken;
+    sgp_membership_t *membership = sgp_group_membership(mixer->group);
     sgp_status_t status = sgp_group_take(mixer->group, sgp_progress_owner(mixer), &taken);
+    sgp_membership_in_collective(membership, true);
     if (status == SGP_OK) status = sgp_algorithm_settle(mixer);
     average_t found = {.mixer = mixer, .mean = mean};
     if (status == SGP_OK) status = average_settled(mixer, &found, sums);
+    sgp_membership_in_collective(membership, false);
     if (status == SGP_OK) status = sgp_algorithm_resume(mixer);
     if (taken) sgp_group_give(mixer->group);
     return status;

@@ -2,28 +2,40 @@
 #include "mixing/holes.h"
 
 #include "base/logging.h"
+#include "group/membership.h"
+#include "mixing/round_graph.h"
 
 #include <stdlib.h>
 
-#define SGP_ROUNDS_AHEAD 64 /* that a node which is gone can have been ahead: it had no more room */
+static bool allocate(sgp_holes_t *holes, size_t size) {
+    holes->is = calloc(size, sizeof *holes->is);
+    holes->silent = calloc(size, sizeof *holes->silent);
+    holes->lent = calloc(size, sizeof *holes->lent);
+    holes->sent = calloc(size, sizeof *holes->sent);
+    holes->got = calloc(size, sizeof *holes->got);
+    return holes->is && holes->silent && holes->lent && holes->sent && holes->got;
+}
 
 sgp_status_t sgp_holes_init(sgp_mixer_t *mixer) {
     if (!mixer->transport->elastic) return SGP_OK;
     sgp_holes_t *holes = &mixer->holes;
-    holes->is = calloc((size_t)mixer->size, sizeof *holes->is);
-    holes->seats = calloc((size_t)mixer->size, sizeof *holes->seats);
-    if (!holes->is || !holes->seats)
+    if (!allocate(holes, (size_t)mixer->size))
         return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %d nodes", mixer->size);
-    for (int r = 0; r < mixer->size; r++) holes->seats[r] = r;
-    holes->place = mixer->rank;
-    holes->nodes = mixer->size;
-    holes->elastic = true;
-    return SGP_OK;
+    sgp_status_t status = sgp_round_graphs_init(mixer);
+    holes->elastic = status == SGP_OK;
+    return status;
 }
 
 void sgp_holes_fini(sgp_mixer_t *mixer) {
-    free(mixer->holes.is);
-    free(mixer->holes.seats);
+    sgp_holes_t *holes = &mixer->holes;
+    for (int r = 0; holes->lent && r < mixer->size; r++)
+        if (holes->lent[r]) sgp_transport_unprepare(mixer->transport, holes->lent[r], 1);
+    free(holes->is);
+    free(holes->silent);
+    free(holes->lent);
+    sgp_round_graphs_fini(mixer);
+    free(holes->sent);
+    free(holes->got);
 }
 
 /* The one graph that a single hole cuts: half of its nodes hear nothing of the other half any more. */
@@ -34,11 +46,10 @@ static bool is_cut_by_a_hole(const sgp_mixer_t *mixer, const sgp_mixer_options_t
 
 sgp_status_t sgp_holes_check(const sgp_mixer_t *mixer, const sgp_mixer_options_t *options) {
     if (!mixer->transport->elastic) return SGP_OK;
-    if (options->algorithm != SGP_ALGORITHM_SGP && options->algorithm != SGP_ALGORITHM_OSGP &&
-        options->algorithm != SGP_ALGORITHM_DPSGD)
+    if (options->library_allreduce)
         return sgp_fail(SGP_ERR_UNSUPPORTED,
-                        "mixer: %s cannot go on without a node: the group must not be elastic",
-                        sgp_algorithm_name(options->algorithm));
+                        "mixer: an all-reduce by the library cannot go on without a node: the "
+                        "group must not be elastic");
     if (sgp_mixer_has_workers(mixer))
         return sgp_fail(SGP_ERR_UNSUPPORTED, "mixer: nodes of several workers cannot go on without "
                                              "a node: the group must not be elastic");
@@ -63,13 +74,72 @@ bool sgp_holes_are_due(const sgp_mixer_t *mixer) {
     return mixer->holes.elastic && sgp_fates_changes(mixer->transport->fates) > 0;
 }
 
+/* ---- silence ---- */
+
+bool sgp_holes_is_silent(const sgp_mixer_t *mixer, int rank) {
+    const sgp_fates_t *fates = mixer->transport->fates;
+    return mixer->holes.elastic && sgp_fates_silent_ranks(fates) > 0 &&
+           sgp_fates_silence(fates, rank) != 0;
+}
+
+/* A silent rank keeps the chunks that it has not released: for so long this node has room for one more message, so that
+ * pushes to others do not wait for it. Without memory they may wait. */
+static void lend_room(sgp_mixer_t *mixer, int rank, bool silent) {
+    sgp_transport_t *transport = mixer->transport;
+    const sgp_room_t *room = &mixer->rooms[0];
+    size_t *lent = &mixer->holes.lent[rank];
+    if (silent == (*lent > 0)) return;
+    if (!silent) {
+        sgp_transport_unprepare(transport, *lent, 1);
+        *lent = 0;
+    } else if (room->messages && sgp_transport_prepare(transport, room->bytes, 1) == SGP_OK)
+        *lent = room->bytes;
+}
+
+static void look_at_silence(sgp_mixer_t *mixer) {
+    sgp_holes_t *holes = &mixer->holes;
+    for (int r = 0; r < mixer->size; r++) {
+        bool silent = sgp_holes_is_silent(mixer, r);
+        mixer->statistics.silences += silent && !holes->silent[r];
+        holes->silent[r] = silent;
+        lend_room(mixer, r, silent);
+    }
+}
+
+static void look_at_changes(sgp_mixer_t *mixer) {
+    sgp_holes_t *holes = &mixer->holes;
+    sgp_fates_t *fates = mixer->transport->fates;
+    for (; holes->known < sgp_fates_changes(fates); holes->known++, holes->events++) {
+        int rank = sgp_fates_changed(fates, holes->known);
+        if (rank >= 0 && rank < mixer->size) holes->is[rank] = true;
+    }
+}
+
 void sgp_holes_look(sgp_mixer_t *mixer) {
     sgp_holes_t *holes = &mixer->holes;
     if (!holes->elastic) return;
+    sgp_moment_t moment = sgp_round_moment(mixer);
+    sgp_membership_begin_step(sgp_group_membership(mixer->group), &moment);
+    sgp_round_graph_begin(mixer);
     sgp_fates_t *fates = mixer->transport->fates;
-    for (; holes->known < sgp_fates_changes(fates); holes->known++, holes->events++)
-        holes->is[sgp_fates_changed(fates, holes->known)] = true;
+    uint32_t events = sgp_fates_events(fates);
+    if (events != holes->events_seen) {
+        holes->events_seen = events;
+        holes->stirred = true;
+        look_at_changes(mixer);
+        look_at_silence(mixer);
+    }
     if (holes->known > 0) take_weights_back(mixer);
+}
+
+void sgp_holes_received(sgp_mixer_t *mixer, int src) {
+    if (mixer->holes.elastic) mixer->holes.got[src]++;
+}
+
+/* ---- torn messages ---- */
+
+bool sgp_holes_absent(const sgp_mixer_t *mixer, int rank) {
+    return sgp_fates_of(mixer->transport->fates, rank).state == SGP_FATE_ABSENT;
 }
 
 bool sgp_holes_ended(const sgp_mixer_t *mixer, int rank) {
@@ -88,18 +158,19 @@ void sgp_holes_tear(sgp_mixer_t *mixer, int src, uint64_t number) {
     }
 }
 
-/* Of the messages with these numbers, those of ranks that are holes. */
-static void release_late(sgp_mixer_t *mixer, uint64_t first, uint64_t end) {
-    for (int r = 0; r < mixer->size; r++)
-        for (uint64_t n = first; n < end && mixer->holes.is[r]; n++) sgp_holes_tear(mixer, r, n);
+/* The messages of ranks that are holes, whatever their round: after a reform their weight is not counted any more. */
+static void release_late(sgp_mixer_t *mixer) {
+    sgp_inbox_key_t from = {.channel = mixer->channel, .kind = SGP_KIND_PUSH};
+    for (sgp_chunk_t *at; (at = sgp_inbox_lowest(mixer->inbox, &from, UINT64_MAX));) {
+        from.step = at->header.step;
+        from.src = at->header.src;
+        if (mixer->holes.is[from.src]) sgp_holes_tear(mixer, from.src, from.step);
+        from.src++;
+    }
 }
 
-void sgp_holes_sweep(sgp_mixer_t *mixer) {
-    enum { ROUNDS = 16 };
-    uint64_t late = mixer->options.overlap > 0 ? (uint64_t)mixer->options.overlap : 0;
-    uint64_t end = mixer->round > late ? mixer->round - late : 0;
-    if (mixer->holes.known == 0) return;
-    release_late(mixer, end > ROUNDS ? end - ROUNDS : 0, end);
+void sgp_holes_release_ahead(sgp_mixer_t *mixer) {
+    if (mixer->holes.known > 0) release_late(mixer);
 }
 
 /* The shares of a node that would keep too little. */
@@ -113,58 +184,16 @@ static double shrink(sgp_destination_t *to, int count, double w, double sent) {
     return kept;
 }
 
-int sgp_holes_skip(const sgp_mixer_t *mixer, sgp_destination_t *to, int count, double w,
-                   double *kept) {
-    if (mixer->holes.known == 0) return count;
+int sgp_holes_skip(sgp_mixer_t *mixer, sgp_destination_t *to, int count, double w, double *kept) {
+    if (!mixer->holes.stirred) return count;
     int left = 0;
     *kept = w;
     for (int i = 0; i < count; i++) {
-        if (mixer->holes.is[to[i].dst]) continue;
+        if (mixer->holes.is[to[i].dst] || sgp_holes_is_silent(mixer, to[i].dst)) continue;
         to[left] = to[i];
         *kept -= to[left++].weight;
     }
+    mixer->statistics.holes += (uint64_t)(count - left);
     if (*kept < SGP_LEAST_KEPT && !mixer->options.biased) *kept = shrink(to, left, w, w - *kept);
     return left;
-}
-
-/* ---- the graph ---- */
-
-static int with_ranks(const sgp_mixer_t *mixer, sgp_edge_t *edges, int count) {
-    for (int i = 0; i < count; i++) edges[i].peer = mixer->holes.seats[edges[i].peer];
-    return count;
-}
-
-int sgp_holes_out(const sgp_mixer_t *mixer, uint64_t round, sgp_edge_t *edges) {
-    if (!mixer->holes.elastic) return sgp_graph_out(&mixer->graph, mixer->rank, round, edges);
-    return with_ranks(mixer, edges, sgp_graph_out(&mixer->graph, mixer->holes.place, round, edges));
-}
-
-int sgp_holes_in(const sgp_mixer_t *mixer, uint64_t round, sgp_edge_t *edges) {
-    if (!mixer->holes.elastic) return sgp_graph_in(&mixer->graph, mixer->rank, round, edges);
-    return with_ranks(mixer, edges, sgp_graph_in(&mixer->graph, mixer->holes.place, round, edges));
-}
-
-size_t sgp_holes_degree(const sgp_mixer_t *mixer) {
-    if (mixer->transport->elastic) return (size_t)mixer->size;
-    return (size_t)sgp_graph_max_degree(&mixer->graph);
-}
-
-void sgp_holes_shrink_graph(sgp_mixer_t *mixer) {
-    int nodes = mixer->holes.nodes, peers = mixer->options.graph.peers;
-    if (!mixer->holes.elastic) return;
-    mixer->graph.size = nodes;
-    mixer->graph.peers = peers < nodes ? peers : nodes - 1;
-}
-
-void sgp_holes_reform(sgp_mixer_t *mixer, const bool *there) {
-    sgp_holes_t *holes = &mixer->holes;
-    int nodes = 0;
-    for (int r = 0; r < mixer->size; r++) {
-        if (!there[r]) continue;
-        if (r == mixer->rank) holes->place = nodes;
-        holes->seats[nodes++] = r;
-    }
-    holes->nodes = nodes;
-    sgp_holes_shrink_graph(mixer);
-    if (holes->known > 0) release_late(mixer, mixer->round, mixer->round + SGP_ROUNDS_AHEAD);
 }

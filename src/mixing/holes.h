@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Holes: nodes of the graph that have died or left, while the others go on mixing. No node sends to a hole or waits for
- * one, and the graph stays as it is. For the algorithms that push.
+ * one, and the graph stays as it is. A silent node is like a hole that may come back: messages that are under way to it
+ * stay under way. For the algorithms that push; the others have rules of their own.
  *
  * What is done keeps (z, w) in pairs, so that the mean moves by no more than the mass concerned over all mass, times the
  * distance of two nodes (docs/membership.md, "Mass"):
@@ -20,6 +21,13 @@ void sgp_holes_fini(sgp_mixer_t *mixer);
 /* SGP_ERR_UNSUPPORTED, logged: these options cannot mix on without a node. Fine for a group that is not elastic. */
 sgp_status_t sgp_holes_check(const sgp_mixer_t *mixer, const sgp_mixer_options_t *options);
 
+/* Whether a rank is silent now: no push begins to it, and no wait for it lasts. */
+bool sgp_holes_is_silent(const sgp_mixer_t *mixer, int rank);
+
+/* A message of a rank was absorbed whole: for the balance of each pair (settling.h). Fine for a group that is not
+ * elastic. */
+void sgp_holes_received(sgp_mixer_t *mixer, int src);
+
 /* Whether a look could change the weight. */
 bool sgp_holes_are_due(const sgp_mixer_t *mixer);
 
@@ -30,32 +38,19 @@ void sgp_holes_look(sgp_mixer_t *mixer);
 /* Whether nothing more comes from a rank: it is gone, and what it has sent can be received now. */
 bool sgp_holes_ended(const sgp_mixer_t *mixer, int rank);
 
+/* Whether a seat has no member yet: it counts as one whose member has ended. Not in the step path. */
+bool sgp_holes_absent(const sgp_mixer_t *mixer, int rank);
+
 /* A receiver has given up the message of that number from src, which is torn or never began: releases what is here of it. */
 void sgp_holes_tear(sgp_mixer_t *mixer, int src, uint64_t number);
 
-/* Of a torn message chunks can still arrive, where another rank told of the loss before they came: releases those of the
- * last rounds. Once in a step; nothing as long as there are no holes. */
-void sgp_holes_sweep(sgp_mixer_t *mixer);
+/* After an exact average: what nodes have sent that are gone is of no use any more. */
+void sgp_holes_release_ahead(sgp_mixer_t *mixer);
 
-/* The receivers in `to` (count) and their shares of the weight w, without holes: returns how many are left. *kept: what
- * stays. From the first loss on a node keeps at least a quarter (SGP_LEAST_KEPT), or, with less than that, sends 1/1024 of
+/* The receivers in `to` (count) and their shares of the weight w, without holes and silent nodes: returns how many are
+ * left. *kept: what stays. From the first event on a node keeps at least a quarter (SGP_LEAST_KEPT), or, with less than that, sends 1/1024 of
  * its weight to each receiver: a rate lr / w above 4 lr would throw z far off. */
-int sgp_holes_skip(const sgp_mixer_t *mixer, sgp_destination_t *to, int count, double w,
-                   double *kept);
-
-/* The edges of this node in a round, with ranks of the group as peers; returns how many. edges: (sgp_holes_degree). */
-int sgp_holes_out(const sgp_mixer_t *mixer, uint64_t round, sgp_edge_t *edges);
-int sgp_holes_in(const sgp_mixer_t *mixer, uint64_t round, sgp_edge_t *edges);
-
-/* Edges of a node in a round at most, also after a reform. */
-size_t sgp_holes_degree(const sgp_mixer_t *mixer);
-
-/* From the next step on the graph is that of these nodes, this one among them; all of them call it settled, after the same
- * step. there: (size) by rank. Not for a group that is not elastic. */
-void sgp_holes_reform(sgp_mixer_t *mixer, const bool *there);
-
-/* The options' graph, of the nodes of the last reform. Fine for a group that is not elastic. */
-void sgp_holes_shrink_graph(sgp_mixer_t *mixer);
+int sgp_holes_skip(sgp_mixer_t *mixer, sgp_destination_t *to, int count, double w, double *kept);
 
 #define SGP_LEAST_KEPT  0.25
 #define SGP_LEAST_SHARE (1.0 / 1024)

@@ -3,9 +3,11 @@
 #include "mixing/algorithm.h"
 #include "mixing/algorithms/algorithm_ops.h"
 #include "mixing/holes.h"
+#include "mixing/late.h"
 #include "mixing/mixer_internal.h"
 #include "mixing/outer.h"
 #include "mixing/progress_thread.h"
+#include "mixing/questions.h"
 #include "mixing/workers.h"
 
 #include "base/constants.h"
@@ -44,12 +46,15 @@ static sgp_status_t check(const sgp_mixer_options_t *options) {
 static sgp_status_t allocate(sgp_mixer_t *mixer, float *vector) {
     mixer->all = vector;
     if (!vector) mixer->all = mixer->own = sgp_memory_alloc(mixer->all_length * sizeof *mixer->all);
-    mixer->to = calloc((size_t)mixer->size + 1, sizeof *mixer->to);
-    mixer->weights = calloc((size_t)mixer->size, sizeof *mixer->weights);
+    size_t seats = (size_t)sgp_group_transport(mixer->group)->capacity;
+    mixer->to = calloc(seats + 1, sizeof *mixer->to);
+    mixer->weights = calloc(seats, sizeof *mixer->weights);
     if (!mixer->all || !mixer->to || !mixer->weights)
         return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu numbers", mixer->all_length);
     mixer->z = mixer->all + mixer->first;
     sgp_status_t status = sgp_holes_init(mixer);
+    if (status == SGP_OK && mixer->holes.elastic) status = sgp_late_init(mixer);
+    if (status == SGP_OK && mixer->holes.elastic) status = sgp_questions_init(mixer);
     if (status == SGP_OK) status = sgp_reducer_init(&mixer->reducer, mixer->group, mixer->length);
     return status == SGP_OK ? sgp_workers_init(mixer) : status;
 }
@@ -75,7 +80,8 @@ static void init(sgp_mixer_t *mixer, sgp_group_t *group, const sgp_mixer_options
     mixer->inbox = sgp_group_inbox(group);
     mixer->transport = sgp_group_transport(group);
     mixer->rank = sgp_group_rank(group);
-    mixer->size = sgp_group_size(group);
+    mixer->size = mixer->transport->capacity;
+    mixer->founders = sgp_group_size(group);
     init_lengths(mixer, options);
     int timeout_ms = options->timeout_ms > 0 ? options->timeout_ms : DEFAULT_TIMEOUT_MS;
     mixer->timeout = (uint64_t)timeout_ms * SGP_MILLISECOND;
@@ -89,6 +95,8 @@ void sgp_mixer_set_timeout(sgp_mixer_t *mixer, uint64_t timeout) {
 static void release(sgp_mixer_t *mixer) {
     sgp_workers_fini(mixer);
     sgp_reducer_fini(&mixer->reducer);
+    sgp_questions_fini(mixer);
+    sgp_late_fini(mixer);
     sgp_holes_fini(mixer);
     sgp_memory_free(mixer->own);
     sgp_memory_free(mixer->outer_momentum);
@@ -159,17 +167,6 @@ float *sgp_mixer_buffers(sgp_mixer_t *mixer) {
     return mixer->all + mixer->all_count;
 }
 
-sgp_status_t sgp_mixer_check_step(const sgp_mixer_t *mixer, const sgp_optimizer_t *optimizer,
-                                  const float *gradient) {
-    if (!optimizer) return SGP_OK;
-    if (sgp_optimizer_count(optimizer) != mixer->all_count)
-        return sgp_fail(SGP_ERR_INVALID,
-                        "step: the optimizer is for %zu parameters and the mixer has %zu",
-                        sgp_optimizer_count(optimizer), mixer->all_count);
-    if (!gradient) return sgp_fail(SGP_ERR_INVALID, "step: an optimizer needs a gradient");
-    return SGP_OK;
-}
-
 /* Nanoseconds asleep so far, on this node's own thread. */
 static uint64_t waited(const sgp_mixer_t *mixer) {
     const sgp_inbox_t *inside = mixer->workers.reducer.inbox;
@@ -179,6 +176,7 @@ static uint64_t waited(const sgp_mixer_t *mixer) {
 static sgp_status_t step_by_algorithm(sgp_mixer_t *mixer, const sgp_local_t *local,
                                       uint64_t deadline) {
     mixer->exchanges = (mixer->step + 1) % (uint64_t)mixer->options.local_steps == 0;
+    sgp_transport_at(mixer->transport, mixer->step);
     sgp_transport_attend(mixer->transport, true);
     sgp_status_t status = mixer->ops->step(mixer, local, deadline);
     sgp_transport_attend(mixer->transport, false);
@@ -360,6 +358,7 @@ void sgp_mixer_state(sgp_mixer_t *mixer, sgp_state_t *state) {
 }
 
 sgp_status_t sgp_mixer_restored(sgp_mixer_t *mixer) {
+    sgp_questions_restart(mixer);
     sgp_ledger_close(&mixer->ledger, mixer->z);
     return sgp_algorithm_resume(mixer);
 }
@@ -368,4 +367,20 @@ sgp_status_t sgp_mixer_replaced(sgp_mixer_t *mixer) {
     mixer->w = 1;
     sgp_ledger_init(&mixer->ledger, mixer->z, mixer->length);
     return sgp_algorithm_resume(mixer);
+}
+
+uint64_t sgp_mixer_steps(const sgp_mixer_t *mixer) {
+    return mixer->step;
+}
+
+/* A message carries its round, the last step of which ends with the push. Where nodes do not wait, it is numbered by
+ * receiver. */
+bool sgp_mixer_known_steps(const sgp_mixer_t *mixer, int rank, uint64_t *steps) {
+    *steps = 0;
+    if (mixer->options.overlap == SGP_OVERLAP_ASYNC ||
+        mixer->options.algorithm == SGP_ALGORITHM_ADPSGD ||
+        mixer->options.algorithm == SGP_ALGORITHM_ALLREDUCE)
+        return false;
+    *steps = sgp_inbox_pushed(mixer->inbox, rank) * (uint64_t)mixer->options.local_steps;
+    return true;
 }

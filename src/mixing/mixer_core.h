@@ -2,8 +2,8 @@
 /* The state of a mixer, and the primitives that its parts share. For the files of src/mixing alone; it calls nothing.
  *
  * Calls go one way: parts.c, mixer.c, switch.c and exact_average.c (the public calls) -> outer.c, workers.c, algorithm.c ->
- * algorithms/ -> push_parts.c, reduce_parts.c -> push.c, reduce.c, progress_thread.c, local_step.c -> the inbox -> the transport. Nothing here knows a
- * socket or a layer of a network. */
+ * algorithms/ -> push_parts.c, reduce_parts.c, absorption.c -> questions.c -> late.c -> push.c, reduce.c,
+ * progress_thread.c, local_step.c -> the inbox -> the transport. Nothing here knows a socket or a layer of a network. */
 #ifndef SGP_MIXING_MIXER_CORE_H
 #define SGP_MIXING_MIXER_CORE_H
 
@@ -18,6 +18,8 @@
 typedef struct sgp_progress sgp_progress_t;           /* mixing/progress_thread.h */
 typedef struct sgp_algorithm_ops sgp_algorithm_ops_t; /* mixing/algorithms/algorithm_ops.h */
 typedef struct sgp_part_step sgp_part_step_t;         /* mixing/part_step.h */
+typedef struct sgp_late sgp_late_t;                   /* mixing/late.h */
+typedef struct sgp_questions sgp_questions_t;         /* mixing/questions.h */
 
 /* The workers of a node; see mixing/workers.h. */
 typedef struct sgp_workers {
@@ -38,12 +40,40 @@ typedef struct sgp_room {
 /* Nodes that are gone while the others go on; see mixing/holes.h. */
 typedef struct sgp_holes {
     bool elastic;
+    bool
+        stirred; /* since the start a node was lost, or silent, or this one was: messages can be late from now on */
+    bool was_silent;           /* this node, and it may be behind the others */
+    unsigned steps_since;      /* own steps since then */
+    uint32_t events_seen;      /* of fates */
+    uint32_t absences_seen;    /* of this node */
     uint32_t known;            /* changes of fates that `is` has */
     uint64_t events, averaged; /* what has happened, so far and until the last exact average */
     bool *is;                  /* (size) ranks of the group; NULL: not elastic */
-    int *seats; /* (graph.size) the rank of each node of the graph, ascending; NULL: the same */
-    int nodes, place; /* of the graph, and of this one in it */
+    bool *silent;              /* (size) at the last look */
+    size_t *
+        lent; /* (size) bytes of a message for which there is more room, as this rank is silent; 0: none */
+    /* (size) messages by rounds: sent to each rank, and absorbed from each, whole. Equal for live pairs once settled. */
+    uint64_t *sent, *got;
 } sgp_holes_t;
+
+/* The graph of some rounds, in an elastic group; see mixing/round_graph.h. */
+typedef struct sgp_round_graph {
+    uint64_t from, until; /* steps in which it holds */
+    uint64_t version;     /* of the view that it comes from, plus 1; 0: it is to be made */
+    sgp_graph_t graph;
+    int *seats; /* (graph.size) the rank of each node of the graph, ascending */
+    int place;  /* of this node; -1: the plan is without it */
+} sgp_round_graph_t;
+
+enum { SGP_ROUND_GRAPHS = 2 /* of this step, and of the step of messages that are late */ };
+
+typedef struct sgp_round_graphs {
+    sgp_round_graph_t of[SGP_ROUND_GRAPHS];
+    int newest;
+    bool *struck;    /* (size) ranks that were not in the last exact average */
+    int nodes;       /* of the last exact average */
+    uint64_t agreed; /* views of the members at the last exact average */
+} sgp_round_graphs_t;
 
 /* For vectors as they travel, for exact averages, and for notices. */
 enum { SGP_ROOMS = 3 };
@@ -59,7 +89,9 @@ struct sgp_mixer {
     sgp_group_t *group;
     sgp_inbox_t *inbox;
     sgp_transport_t *transport;
-    int rank, size;
+    int rank;
+    int size; /* seats: arrays by rank cover nodes that join later; mixer->graph has the nodes of this step */
+    int founders;      /* nodes at the start */
     size_t all_count;  /* P */
     size_t all_length; /* P + S */
     size_t first;      /* of the segment, in the whole vector */
@@ -85,10 +117,18 @@ struct sgp_mixer {
     float *outer_anchor;   /* (count) z after the last outer update */
 
     sgp_holes_t holes;
-    sgp_edge_t *edges;     /* (max degree) of the graph, in-edges of a step */
-    sgp_destination_t *to; /* (size) destinations of the message being sent */
-    double *weights;       /* (size) of all nodes, while sgp_mixer_agree runs */
-    sgp_reducer_t reducer; /* of the segment, over the nodes */
+    sgp_round_graphs_t *graphs; /* NULL: not elastic */
+    sgp_inbox_owner_t arrivals; /* of this mixer's channel; attached where it is elastic */
+    sgp_late_t *late;           /* NULL: not elastic */
+    sgp_questions_t *questions; /* NULL: not elastic */
+    uint64_t recoveries;        /* of all-reduce, after losses (algorithms/recovery.h) */
+    sgp_meeting_t meeting;      /* with the others, before a collective call of the caller */
+    bool unmet;                 /* it has made a step since the last one */
+    sgp_optimizer_t *optimizer; /* of its last step, in an elastic group; borrowed */
+    sgp_edge_t *edges;          /* (max degree) of the graph, in-edges of a step */
+    sgp_destination_t *to;      /* (size) destinations of the message being sent */
+    double *weights;            /* (size) of all nodes, while sgp_mixer_agree runs */
+    sgp_reducer_t reducer;      /* of the segment, over the nodes */
     sgp_workers_t workers;
     sgp_part_step_t *parts;            /* NULL: no step in parts so far */
     sgp_trace_t *trace;                /* borrowed; NULL: off */
@@ -140,6 +180,10 @@ sgp_status_t sgp_mixer_refuse(const sgp_mixer_t *mixer, const char *what, size_t
 
 /* SGP_ERR_INVALID, logged, while the caller holds z (sgp_mixer_hold). call: "average". */
 sgp_status_t sgp_mixer_refuse_held(const sgp_mixer_t *mixer, const char *call);
+
+/* Before a step: its arguments. SGP_ERR_INVALID, logged. */
+sgp_status_t sgp_mixer_check_step(const sgp_mixer_t *mixer, const sgp_optimizer_t *optimizer,
+                                  const float *gradient);
 
 /* A lost node ends the run of every algorithm, also of one that would not wait for it: SGP_ERR_PEER_LOST, logged. */
 sgp_status_t sgp_mixer_check_losses(const sgp_mixer_t *mixer);

@@ -34,6 +34,13 @@ sgp_status_t sgp_mixer_replaced(sgp_mixer_t *mixer);
  * nodes call it, settled. */
 sgp_status_t sgp_mixer_balance(sgp_mixer_t *mixer, sgp_mixer_consensus_t *balance);
 
+/* Steps that this mixer has made, with those that it has passed over. */
+uint64_t sgp_mixer_steps(const sgp_mixer_t *mixer);
+
+/* The steps of another node whose push is known here: the number of its steps up to the latest one. 0: none. false: not known,
+ * as the messages of this algorithm do not carry their step. Any thread. */
+bool sgp_mixer_known_steps(const sgp_mixer_t *mixer, int rank, uint64_t *steps);
+
 /* The bodies of the public functions of these names (mixer_api.c). */
 sgp_status_t sgp_mixer_do_create(sgp_group_t *group, const sgp_mixer_options_t *options,
                                  const float *initial, sgp_mixer_t **mixer);
@@ -56,9 +63,5 @@ sgp_status_t sgp_mixer_do_begin(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer,
 sgp_status_t sgp_mixer_do_part(sgp_mixer_t *mixer, size_t offset, size_t count);
 sgp_status_t sgp_mixer_do_end(sgp_mixer_t *mixer);
 sgp_status_t sgp_mixer_do_wait(sgp_mixer_t *mixer, size_t offset, size_t count);
-
-/* Before a step: its arguments. SGP_ERR_INVALID, logged. */
-sgp_status_t sgp_mixer_check_step(const sgp_mixer_t *mixer, const sgp_optimizer_t *optimizer,
-                                  const float *gradient);
 
 #endif

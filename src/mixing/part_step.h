@@ -5,6 +5,7 @@
 #ifndef SGP_MIXING_PART_STEP_H
 #define SGP_MIXING_PART_STEP_H
 
+#include "mixing/absorption.h"
 #include "mixing/algorithms/allreduce_step.h"
 #include "mixing/local_step.h"
 #include "mixing/part_chunks.h"
@@ -14,12 +15,16 @@ typedef struct sgp_push_parts {
     uint64_t round;      /* of the messages that are absorbed */
     sgp_edge_t *senders; /* (senders_count) ascending; borrowed */
     int senders_count;
-    double before;      /* the weight before they are absorbed */
-    sgp_send_t send;    /* the push, once it has begun */
-    bool begun;         /* and not abandoned */
-    int destinations;   /* of the push */
-    double kept, share; /* the weight that stays, and its part of the one before the push */
-    uint64_t seen;      /* the inbox's count of chunks when all that are here were looked at */
+    double *weights; /* (senders_count) of their messages, as far as a chunk of each was absorbed */
+    bool *torn; /* (senders_count) the message will never be whole: no further chunk of it counts */
+    double before;           /* the weight before they are absorbed */
+    sgp_send_t send;         /* the push, once it has begun */
+    bool begun;              /* and not abandoned */
+    int destinations;        /* of the push */
+    double pushed;           /* the weight before the push */
+    double kept, share;      /* the weight that stays, and its part of that */
+    uint64_t seen;           /* the inbox's count of chunks when all that are here were looked at */
+    sgp_absorption_t asking; /* for questions.c: what is missing while the step sleeps */
 } sgp_push_parts_t;
 
 /* Of all-reduce (reduce_parts.h). */
@@ -46,6 +51,8 @@ struct sgp_part_step {
     float rate;           /* learning rate over weight */
     sgp_part_chunks_t chunks;
     sgp_push_parts_t push;
+    double *weights; /* (size) for push.weights */
+    bool *torn;      /* (size) for push.torn */
     sgp_reduce_parts_t reduce;
 };
 

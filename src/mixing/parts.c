@@ -43,8 +43,7 @@ static void count_times(sgp_mixer_t *mixer, const frame_t *frame) {
     statistics->last_wait_ns += slept;
 }
 
-/* A step that meets an error is over, and the run is over for this mixer. Where a run is to survive the loss of a node, this
- * is where the step goes on without it (push_parts.h). */
+/* A step that meets an error is over, and the run is over for this mixer. */
 static void fail(sgp_mixer_t *mixer, sgp_status_t status) {
     sgp_part_step_t *step = mixer->parts;
     mixer->ops->parts->abandon(mixer, step);
@@ -84,7 +83,6 @@ static sgp_status_t check_support(const sgp_mixer_t *mixer) {
     const char *what = NULL;
     if (mixer->options.algorithm == SGP_ALGORITHM_ADPSGD) what = "adpsgd";
     else if (sgp_mixer_has_workers(mixer)) what = "workers";
-    else if (mixer->holes.elastic) what = "an elastic group";
     else if (mixer->options.overlap == SGP_OVERLAP_ASYNC) what = "an overlap without bound";
     else if (mixer->ops == &sgp_algorithm_library_allreduce) what = "an all-reduce by the library";
     else if (is_outer_due(mixer)) what = "slow momentum, which is due in this step";
@@ -92,6 +90,13 @@ static sgp_status_t check_support(const sgp_mixer_t *mixer) {
     if (!what) return SGP_OK;
     return sgp_fail(SGP_ERR_UNSUPPORTED, "begin: no step in parts with %s; sgp_mixer_step works",
                     what);
+}
+
+static void destroy(sgp_part_step_t *step) {
+    sgp_part_chunks_fini(&step->chunks);
+    free(step->weights);
+    free(step->torn);
+    free(step);
 }
 
 /* With the shortest chunks, float32, so that a switch of the encoding needs no more; each segment of an all-reduce can end
@@ -102,9 +107,14 @@ static sgp_status_t make(sgp_mixer_t *mixer) {
     if (!made) return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for a step in parts");
     size_t size = mixer->transport->chunk_bytes / sizeof(float);
     size_t most = mixer->length / size + (size_t)mixer->size + 1;
-    sgp_status_t status = sgp_part_chunks_init(&made->chunks, mixer->length, most);
+    made->weights = calloc((size_t)mixer->size, sizeof *made->weights);
+    made->torn = calloc((size_t)mixer->size, sizeof *made->torn);
+    sgp_status_t status =
+        made->weights && made->torn
+            ? sgp_part_chunks_init(&made->chunks, mixer->length, most)
+            : sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %d nodes", mixer->size);
     if (status == SGP_OK) mixer->parts = made;
-    else free(made);
+    else destroy(made);
     return status;
 }
 
@@ -115,8 +125,8 @@ static sgp_status_t begin(sgp_mixer_t *mixer, uint64_t deadline) {
         if (status != SGP_OK) return status;
     }
     mixer->exchanges = (mixer->step + 1) % (uint64_t)mixer->options.local_steps == 0;
-    step->rate = (float)(step->local.learning_rate / mixer->w);
     sgp_status_t status = mixer->ops->parts->begin(mixer, step, deadline);
+    step->rate = (float)(step->local.learning_rate / mixer->w); /* begin can take weight back */
     if (status == SGP_OK && step->local.optimizer) sgp_optimizer_begin(step->local.optimizer);
     return status;
 }
@@ -269,7 +279,6 @@ void sgp_parts_destroy(sgp_mixer_t *mixer) {
         mixer->ops->parts->abandon(mixer, step);
         if (taken) sgp_group_give(mixer->group);
     }
-    sgp_part_chunks_fini(&step->chunks);
-    free(step);
+    destroy(step);
     mixer->parts = NULL;
 }

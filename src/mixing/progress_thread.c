@@ -112,7 +112,8 @@ static sgp_status_t recall(sgp_progress_thread_t *thread, uint64_t deadline) {
     thread->recalled = true;
     if (thread->holds) sgp_transport_signal(transport);
     sgp_status_t status = SGP_OK;
-    while (thread->holds && sgp_transport_now(transport) < deadline && status == SGP_OK)
+    while (thread->holds && status == SGP_OK &&
+           (deadline == UINT64_MAX || sgp_transport_now(transport) < deadline))
         status = sgp_transport_pause(transport, deadline);
     return status;
 }

@@ -4,11 +4,11 @@
 #include "base/logging.h"
 #include "base/stream.h"
 #include "mixing/holes.h"
+#include "mixing/round_graph.h"
 #include "mixing/kernels.h"
 #include "mixing/reduce.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 unsigned sgp_push_reach(const sgp_mixer_t *mixer) {
@@ -131,6 +131,12 @@ sgp_rounding_t sgp_rounding_of(const sgp_mixer_t *mixer, double before, double k
     return (sgp_rounding_t){.part = (float)((before - kept) / kept), .buffers = buffers};
 }
 
+void sgp_rounding_look(sgp_rounding_t *rounding, sgp_mixer_t *mixer) {
+    double before = mixer->w;
+    sgp_holes_look(mixer);
+    rounding->part *= (float)(before / mixer->w);
+}
+
 void sgp_rounding_pay(const sgp_rounding_t *rounding, sgp_mixer_t *mixer, size_t offset,
                       size_t count) {
     if (rounding->part == 0) return;
@@ -199,92 +205,4 @@ void sgp_push_absorb_into(float *z, const sgp_chunk_t *chunk, double w) {
     if (sgp_encoding_is_lossy(chunk->header.encoding))
         sgp_decode_absorb(chunk->header.encoding, count, z, chunk->payload, a);
     else sgp_absorb(count, z, chunk->payload, a);
-}
-
-void sgp_absorption_begin(sgp_absorption_t *absorption, const sgp_mixer_t *mixer, uint64_t round,
-                          double kept, sgp_edge_t *senders) {
-    *absorption = (sgp_absorption_t){.round = round, .kept = kept, .senders = senders};
-    absorption->senders_count = sgp_holes_in(mixer, round, senders);
-}
-
-/* The chunk at absorption->offset of the next sender; NULL: it has not arrived. */
-static sgp_chunk_t *find_next(const sgp_absorption_t *absorption, sgp_mixer_t *mixer) {
-    return sgp_push_find(mixer, SGP_KIND_PUSH, absorption->senders[absorption->sender].peer,
-                         absorption->round, absorption->offset);
-}
-
-/* The next chunk of the next sender has not arrived. true: it never will, and that sender's message is torn, or has not
- * begun: its weight, which later chunks do not see any more, is not added. */
-static bool give_up_next(sgp_absorption_t *absorption, sgp_mixer_t *mixer) {
-    int src = absorption->senders[absorption->sender].peer;
-    if (!sgp_holes_ended(mixer, src)) return false;
-    sgp_inbox_collect(mixer->inbox); /* what came before the end */
-    if (find_next(absorption, mixer)) return false;
-    mixer->statistics.torn += absorption->offset > 0;
-    sgp_holes_tear(mixer, src, absorption->round);
-    absorption->senders_count--;
-    memmove(&absorption->senders[absorption->sender], &absorption->senders[absorption->sender + 1],
-            (size_t)(absorption->senders_count - absorption->sender) * sizeof *absorption->senders);
-    return true;
-}
-
-/* The chunk at absorption->offset, from all senders as far as it has arrived. *end: where it ends. */
-static sgp_status_t absorb_chunk(sgp_absorption_t *absorption, sgp_mixer_t *mixer, size_t *end) {
-    if (absorption->sender == 0) absorption->w = absorption->kept;
-    while (absorption->sender < absorption->senders_count) {
-        sgp_chunk_t *chunk = find_next(absorption, mixer);
-        if (!chunk && give_up_next(absorption, mixer)) continue;
-        if (!chunk && !(chunk = find_next(absorption, mixer))) return SGP_ERR_AGAIN;
-        sgp_status_t status = sgp_push_check(mixer, &chunk->header);
-        if (status != SGP_OK) return status;
-        sgp_push_absorb(mixer, chunk, absorption->w);
-        if (!mixer->options.biased) absorption->w += chunk->header.weight;
-        *end = absorption->offset + chunk->header.elements;
-        sgp_inbox_release(mixer->inbox, chunk);
-        absorption->sender++;
-    }
-    if (*end == absorption->offset) *end += sgp_mixer_chunk_at(mixer, absorption->offset);
-    return SGP_OK;
-}
-
-sgp_status_t sgp_absorption_ready(sgp_absorption_t *absorption, sgp_mixer_t *mixer, size_t limit) {
-    if (absorption->senders_count == 0) { /* this node has no in-edge in this round */
-        absorption->offset = limit;
-        absorption->w = absorption->kept;
-    }
-    while (absorption->offset < limit) {
-        size_t end = absorption->offset;
-        sgp_status_t status = absorb_chunk(absorption, mixer, &end);
-        if (status == SGP_ERR_AGAIN) return SGP_OK;
-        if (status != SGP_OK) return status;
-        absorption->offset = end;
-        absorption->sender = 0;
-    }
-    return SGP_OK;
-}
-
-static sgp_status_t wait_for(sgp_mixer_t *mixer, const sgp_absorption_t *absorption, uint64_t since,
-                             uint64_t deadline) {
-    char what[48];
-    int sender = absorption->senders[absorption->sender].peer;
-    snprintf(what, sizeof what, "message of step %" PRIu64, absorption->round);
-    return sgp_inbox_wait_for(mixer->inbox, sender, since, deadline, what);
-}
-
-sgp_status_t sgp_absorption_finish(sgp_absorption_t *absorption, sgp_mixer_t *mixer,
-                                   uint64_t deadline) {
-    for (;;) {
-        uint64_t mark = sgp_mixer_mark(mixer), since = sgp_inbox_taken_in(mixer->inbox);
-        sgp_status_t status = sgp_absorption_ready(absorption, mixer, mixer->length);
-        mark = sgp_mixer_mark_end(mixer, SGP_TRACE_ABSORB, mark);
-        if (status != SGP_OK) return status;
-        if (absorption->offset == mixer->length) break;
-        status = wait_for(mixer, absorption, since, deadline);
-        sgp_mixer_mark_end(mixer, SGP_TRACE_WAIT, mark);
-        if (status != SGP_OK) return status;
-    }
-    bool late = absorption->round < mixer->round;
-    sgp_push_received(mixer, absorption->senders_count, late ? absorption->senders_count : 0);
-    if (!mixer->options.biased) mixer->w = absorption->w;
-    return SGP_OK;
 }

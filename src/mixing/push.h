@@ -52,6 +52,9 @@ typedef struct sgp_rounding {
 sgp_rounding_t sgp_rounding_of(const sgp_mixer_t *mixer, double before, double kept,
                                const float *buffers);
 
+/* sgp_holes_look at the beginning of a step: the debt is a part of the weight that was kept, and weight may come back. */
+void sgp_rounding_look(sgp_rounding_t *rounding, sgp_mixer_t *mixer);
+
 /* pay: adds it to elements [offset, offset + count) of z, before any other change of them, once for each element.
  * settle: adds it to all of z, after which nothing is owed. */
 void sgp_rounding_pay(const sgp_rounding_t *rounding, sgp_mixer_t *mixer, size_t offset,
@@ -62,31 +65,6 @@ void sgp_rounding_settle(sgp_rounding_t *rounding, sgp_mixer_t *mixer);
  * Any thread. */
 void sgp_push_sent(sgp_mixer_t *mixer, int messages);
 void sgp_push_received(sgp_mixer_t *mixer, int messages, int late);
-
-/* Absorbs the messages of a round chunk by chunk in order of sender, so that the bits do not depend on the order of
- * arrival. All elements before `offset` have been absorbed, and of the chunk at offset those of the first `sender`
- * senders. */
-typedef struct sgp_absorption {
-    uint64_t round;
-    sgp_edge_t *senders; /* (senders_count) ascending */
-    int senders_count;
-    double kept; /* the weight before */
-    size_t offset;
-    int sender;
-    double w; /* the weight after the first `sender` senders; the same for every chunk */
-} sgp_absorption_t;
-
-/* senders: (max degree), borrowed. kept: this node's weight before. */
-void sgp_absorption_begin(sgp_absorption_t *absorption, const sgp_mixer_t *mixer, uint64_t round,
-                          double kept, sgp_edge_t *senders);
-
-/* Absorbs in order the chunks before `limit` that have arrived, up to the first one that has not. Never blocks.
- * SGP_ERR_MISMATCH. */
-sgp_status_t sgp_absorption_ready(sgp_absorption_t *absorption, sgp_mixer_t *mixer, size_t limit);
-
-/* Absorbs the rest, asleep until it arrives, and sets mixer->w to the weight after it. Errors as sgp_mixer_step. */
-sgp_status_t sgp_absorption_finish(sgp_absorption_t *absorption, sgp_mixer_t *mixer,
-                                   uint64_t deadline);
 
 /* One chunk: z <- z + v / (w + v) (y - z), or z <- z + v y if the weight is ignored (biased). */
 void sgp_push_absorb(const sgp_mixer_t *mixer, const sgp_chunk_t *chunk, double w);

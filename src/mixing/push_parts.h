@@ -10,7 +10,9 @@
 /* Cuts the vector into the chunks of a push. Nothing is absorbed; `before` is the weight before and after that. */
 void sgp_push_parts_init(sgp_part_step_t *step, const sgp_mixer_t *mixer, double before);
 
-/* The messages of `round` are absorbed, by a node of weight `before`. senders: (max degree), borrowed. */
+/* The messages of `round` are absorbed, by a node of weight `before`. senders: (max degree), borrowed. Each message that
+ * will never be whole, as its sender is gone, is found by the calls below: its absorbed chunks stay absorbed, the others
+ * are skipped, and its weight is not added. */
 void sgp_push_parts_expect(sgp_part_step_t *step, const sgp_mixer_t *mixer, uint64_t round,
                            double before, sgp_edge_t *senders);
 
@@ -34,13 +36,10 @@ sgp_status_t sgp_push_parts_absorb(sgp_part_step_t *step, sgp_mixer_t *mixer,
 sgp_status_t sgp_push_parts_await(sgp_part_step_t *step, sgp_mixer_t *mixer, sgp_push_parts_fn done,
                                   size_t first, size_t last, uint64_t deadline);
 
-/* All chunks are done: counts the messages, and returns the weight after the senders. */
+/* All chunks are done: counts the messages, and returns the weight after the senders whose messages came whole. */
 double sgp_push_parts_finish(sgp_part_step_t *step, sgp_mixer_t *mixer);
 
-/* The receivers never get the rest: for them the message is torn. Today they see this node's loss or their own time
- * limit, and their step fails. Where a run is to survive that, sgp_push_parts_await and sgp_absorption_finish (push.c) are
- * where a torn message is found: chunks that were absorbed stay, the others are skipped, and the message's weight is not
- * added to w. */
+/* The receivers never get the rest: for them the message is torn, as soon as this node is gone. */
 void sgp_push_parts_abandon(sgp_part_step_t *step, sgp_mixer_t *mixer);
 
 #endif

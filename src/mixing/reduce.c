@@ -2,13 +2,11 @@
 #include "mixing/reduce.h"
 
 #include "base/logging.h"
-#include "base/memory.h"
 #include "base/stream.h"
 #include "mixing/kernels.h"
 #include "codec/codec.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* The state of one call. */
@@ -23,71 +21,6 @@ typedef struct state {
     bool moved;    /* a chunk was handled since it was last cleared */
     uint64_t mark; /* of the trace: begin of the current span */
 } state_t;
-
-/* ---- the reducer ---- */
-
-sgp_segment_t sgp_segment_of(size_t length, int rank, int size) {
-    size_t lines = (length + 15) / 16, n = (size_t)size, r = (size_t)rank;
-    size_t begin = lines * r / n * 16, end = lines * (r + 1) / n * 16;
-    return (sgp_segment_t){begin < length ? begin : length, end < length ? end : length};
-}
-
-sgp_status_t sgp_reducer_init(sgp_reducer_t *reducer, sgp_group_t *group, size_t length) {
-    size_t size = (size_t)sgp_group_size(group), rank = (size_t)sgp_group_rank(group);
-    *reducer = (sgp_reducer_t){.inbox = sgp_group_inbox(group),
-                               .transport = sgp_group_transport(group),
-                               .rank = (int)rank,
-                               .size = (int)size,
-                               .length = length};
-    size_t chunk = reducer->transport->chunk_bytes / sizeof(uint16_t); /* the shortest encoding */
-    reducer->owners = calloc(size, sizeof *reducer->owners);
-    reducer->everyone = calloc(size, sizeof *reducer->everyone);
-    reducer->sends = calloc(size, sizeof *reducer->sends);
-    reducer->scratch = sgp_memory_alloc(chunk * sizeof *reducer->scratch);
-    reducer->mean = sgp_memory_alloc(chunk * sizeof *reducer->mean);
-    reducer->sums = sgp_memory_alloc(chunk * sizeof *reducer->sums);
-    if (reducer->transport->elastic) reducer->place = calloc(size, sizeof *reducer->place);
-    if (!reducer->owners || !reducer->everyone || !reducer->sends || !reducer->scratch ||
-        !reducer->mean || !reducer->sums || (reducer->transport->elastic && !reducer->place)) {
-        sgp_reducer_fini(reducer);
-        return sgp_fail(SGP_ERR_NO_MEMORY, "no memory to average over %zu nodes", size);
-    }
-    for (size_t i = 1; i < size; i++) {
-        int other = (int)((rank + i) % size);
-        reducer->everyone[i - 1] = (sgp_destination_t){.dst = other, .weight = 1};
-        reducer->owners[i].dst = other;
-    }
-    for (size_t r = 0; reducer->place && r < size; r++) reducer->place[r] = (int)r;
-    reducer->takes_part = (int)size;
-    return SGP_OK;
-}
-
-void sgp_reducer_take_part(sgp_reducer_t *reducer, const bool *there) {
-    reducer->takes_part = 0;
-    for (int r = 0; r < reducer->size; r++)
-        reducer->place[r] = there[r] ? reducer->takes_part++ : -1;
-}
-
-static bool takes_part(const sgp_reducer_t *reducer, int rank) {
-    return !reducer->place || reducer->place[rank] >= 0;
-}
-
-void sgp_reducer_fini(sgp_reducer_t *reducer) {
-    free(reducer->owners);
-    free(reducer->everyone);
-    free(reducer->sends);
-    free(reducer->place);
-    sgp_memory_free(reducer->scratch);
-    sgp_memory_free(reducer->mean);
-    sgp_memory_free(reducer->sums);
-    *reducer = (sgp_reducer_t){0};
-}
-
-static sgp_segment_t segment_of(const sgp_reducer_t *reducer, int rank) {
-    if (!reducer->place) return sgp_segment_of(reducer->length, rank, reducer->size);
-    if (!takes_part(reducer, rank)) return (sgp_segment_t){0, 0};
-    return sgp_segment_of(reducer->length, reducer->place[rank], reducer->takes_part);
-}
 
 static size_t length_of(sgp_segment_t segment) {
     return segment.end - segment.begin;
@@ -154,7 +87,7 @@ static void mark_end(const sgp_reduce_t *reduce, state_t *state, sgp_trace_kind_
 
 bool sgp_reduce_is_there(sgp_reduce_t *reduce, size_t offset, int *there) {
     int size = reduce->reducer->size, rank = reduce->reducer->rank;
-    while (*there < size && (*there == rank || !takes_part(reduce->reducer, *there) ||
+    while (*there < size && (*there == rank || !sgp_reducer_has(reduce->reducer, *there) ||
                              find(reduce, SGP_KIND_REDUCE, *there, offset)))
         ++*there;
     return *there == size;
@@ -191,25 +124,24 @@ static const float *own_part(sgp_reduce_t *reduce, size_t begin, size_t count) {
     return scratch;
 }
 
-/* All parts have arrived. parts: (size), by rank. */
+/* All parts have arrived. parts: (takes_part), in order of rank. */
 static sgp_status_t find_parts(sgp_reduce_t *reduce, sgp_segment_t mine, size_t offset,
                                size_t count, part_t *parts) {
     sgp_reducer_t *reducer = reduce->reducer;
-    for (int r = 0; r < reducer->size; r++) {
+    for (int r = 0, at = 0; r < reducer->size; r++) {
+        if (!sgp_reducer_has(reducer, r)) continue;
         if (r == reducer->rank) {
             size_t begin = mine.begin + offset;
             const float *own = own_part(reduce, begin, count);
             sgp_status_t status = judge(reduce, sgp_is_finite(count, own), begin, count);
             if (status != SGP_OK) return status;
-            parts[r] = (part_t){.values = own, .weight = reduce->weight};
+            parts[at++] = (part_t){.values = own, .weight = reduce->weight};
             continue;
         }
-        parts[r] = (part_t){0};
-        if (!takes_part(reducer, r)) continue;
         sgp_chunk_t *chunk = find(reduce, SGP_KIND_REDUCE, r, offset);
         sgp_status_t status = check_segment(reduce, &chunk->header, mine);
         if (status != SGP_OK) return status;
-        parts[r] = (part_t){chunk->payload, chunk->header.weight, chunk};
+        parts[at++] = (part_t){chunk->payload, chunk->header.weight, chunk};
     }
     return SGP_OK;
 }
@@ -218,10 +150,9 @@ static void mean_in_double(const sgp_reducer_t *reducer, const part_t *parts, si
                            float *mean) {
     double weights = 0;
     memset(reducer->sums, 0, count * sizeof *reducer->sums);
-    for (int r = 0; r < reducer->size; r++) {
-        if (!parts[r].values) continue;
-        sgp_accumulate(count, reducer->sums, parts[r].values, parts[r].weight);
-        weights += parts[r].weight;
+    for (int p = 0; p < reducer->takes_part; p++) {
+        sgp_accumulate(count, reducer->sums, parts[p].values, parts[p].weight);
+        weights += parts[p].weight;
     }
     sgp_divide(count, mean, reducer->sums, weights);
 }
@@ -229,43 +160,45 @@ static void mean_in_double(const sgp_reducer_t *reducer, const part_t *parts, si
 /* The first two are read together: a copy of the first would be one pass more. */
 static void mean_in_float(const sgp_reducer_t *reducer, const part_t *parts, size_t count,
                           float *mean) {
-    if (reducer->size == 1) memcpy(mean, parts[0].values, count * sizeof *mean);
+    int ranks = reducer->takes_part;
+    if (ranks == 1) memcpy(mean, parts[0].values, count * sizeof *mean);
     else sgp_add(count, mean, parts[0].values, parts[1].values);
-    for (int r = 2; r < reducer->size; r++) sgp_add(count, mean, mean, parts[r].values);
-    sgp_scale(count, mean, 1.0f / (float)reducer->size);
+    for (int p = 2; p < ranks; p++) sgp_add(count, mean, mean, parts[p].values);
+    sgp_scale(count, mean, 1.0f / (float)ranks);
 }
 
 static void mean_of_encoded(const sgp_reduce_t *reduce, const part_t *parts, size_t count,
                             float *mean) {
     sgp_encoding_t encoding = reduce->encoding;
-    int size = reduce->reducer->size;
+    int ranks = reduce->reducer->takes_part;
     if (!parts[0].chunk) memcpy(mean, parts[0].values, count * sizeof *mean);
     else sgp_decode(encoding, count, mean, parts[0].values);
-    for (int r = 1; r < size; r++) {
-        if (!parts[r].chunk) sgp_add(count, mean, mean, parts[r].values);
-        else sgp_decode_add(encoding, count, mean, parts[r].values, 1);
+    for (int p = 1; p < ranks; p++) {
+        if (!parts[p].chunk) sgp_add(count, mean, mean, parts[p].values);
+        else sgp_decode_add(encoding, count, mean, parts[p].values, 1);
     }
-    sgp_scale(count, mean, 1.0f / (float)size);
+    sgp_scale(count, mean, 1.0f / (float)ranks);
 }
 
 static sgp_status_t add_up(sgp_reduce_t *reduce, sgp_segment_t mine, size_t offset, size_t count,
                            float *mean) {
     sgp_reducer_t *reducer = reduce->reducer;
-    part_t parts[reducer->size];
+    part_t parts[reducer->takes_part];
     sgp_status_t status = find_parts(reduce, mine, offset, count, parts);
     if (status != SGP_OK) return status;
     if (reduce->exact) mean_in_double(reducer, parts, count, mean);
     else if (sgp_encoding_is_lossy(reduce->encoding)) mean_of_encoded(reduce, parts, count, mean);
     else mean_in_float(reducer, parts, count, mean);
-    for (int r = 0; r < reducer->size; r++)
-        if (parts[r].chunk) sgp_inbox_release(reducer->inbox, parts[r].chunk);
+    for (int p = 0; p < reducer->takes_part; p++)
+        if (parts[p].chunk) sgp_inbox_release(reducer->inbox, parts[p].chunk);
     return SGP_OK;
 }
 
 sgp_status_t sgp_reduce_begin_mean(sgp_reduce_t *reduce, sgp_send_t *mean) {
     sgp_reducer_t *reducer = reduce->reducer;
-    sgp_header_t header = header_of(reduce, SGP_KIND_GATHER, segment_of(reducer, reducer->rank));
-    return sgp_inbox_send_begin(reducer->inbox, &header, reducer->everyone, reducer->size - 1,
+    sgp_header_t header =
+        header_of(reduce, SGP_KIND_GATHER, sgp_reducer_segment(reducer, reducer->rank));
+    return sgp_inbox_send_begin(reducer->inbox, &header, reducer->everyone, reducer->others,
                                 reduce->deadline, mean);
 }
 
@@ -305,7 +238,7 @@ static sgp_status_t make_mean(sgp_reduce_t *reduce, sgp_segment_t mine, size_t o
     if (status != SGP_OK) return status;
     if (lossy)
         sgp_encode_mean(reduce->encoding, count, place, mean, reduce->rounding + begin,
-                        (float)reduce->reducer->size);
+                        (float)reduce->reducer->takes_part);
     else if (streams) sgp_stream_copy(count * sizeof *mean, place, mean);
     reduce->result(reduce, begin, count, mean);
     return SGP_OK;
@@ -329,8 +262,8 @@ static sgp_status_t reduce_ready(sgp_reduce_t *reduce, state_t *state) {
 
 sgp_status_t sgp_reduce_mean_chunk(sgp_reduce_t *reduce, sgp_send_t *mean, void *place) {
     sgp_reducer_t *reducer = reduce->reducer;
-    sgp_status_t status = make_mean(reduce, segment_of(reducer, reducer->rank), mean->header.offset,
-                                    mean->header.elements, mean, place);
+    sgp_status_t status = make_mean(reduce, sgp_reducer_segment(reducer, reducer->rank),
+                                    mean->header.offset, mean->header.elements, mean, place);
     if (status == SGP_OK) sgp_inbox_send_commit(reducer->inbox, mean);
     return status;
 }
@@ -357,7 +290,7 @@ static const float *as_floats(const sgp_reduce_t *reduce, const sgp_chunk_t *chu
 }
 
 sgp_status_t sgp_reduce_take_chunk(sgp_reduce_t *reduce, sgp_chunk_t *chunk) {
-    sgp_segment_t segment = segment_of(reduce->reducer, chunk->header.src);
+    sgp_segment_t segment = sgp_reducer_segment(reduce->reducer, chunk->header.src);
     sgp_status_t status = check_segment(reduce, &chunk->header, segment);
     if (status != SGP_OK) return status;
     reduce->result(reduce, segment.begin + (size_t)chunk->header.offset, chunk->header.elements,
@@ -376,8 +309,13 @@ static sgp_status_t gather_ready(sgp_reduce_t *reduce, state_t *state, size_t *t
     for (sgp_chunk_t *next, *chunk = sgp_inbox_next(reducer->inbox, &key, NULL); chunk;
          chunk = next) {
         int src = chunk->header.src;
-        sgp_segment_t segment = segment_of(reducer, src);
+        sgp_segment_t segment = sgp_reducer_segment(reducer, src);
         next = sgp_inbox_next(reducer->inbox, &key, chunk);
+        if (!sgp_reducer_has(reducer,
+                             src)) { /* it is gone, and has sent this to another set of ranks */
+            sgp_inbox_release(reducer->inbox, chunk);
+            continue;
+        }
         if (chunk->header.offset != taken[src])
             continue; /* an earlier chunk of it is still to come */
         taken[src] += chunk->header.elements;
@@ -394,7 +332,7 @@ static sgp_status_t gather_ready(sgp_reduce_t *reduce, state_t *state, size_t *t
 static int owned_by_others(const sgp_reducer_t *reducer) {
     int count = 0;
     for (int r = 0; r < reducer->size; r++)
-        count += r != reducer->rank && length_of(segment_of(reducer, r)) > 0;
+        count += r != reducer->rank && length_of(sgp_reducer_segment(reducer, r)) > 0;
     return count;
 }
 
@@ -403,7 +341,7 @@ sgp_status_t sgp_reduce_begin_scatter(sgp_reduce_t *reduce) {
     sgp_reducer_t *reducer = reduce->reducer;
     for (int i = 1; i < reducer->size; i++) {
         sgp_destination_t *owner = &reducer->owners[i];
-        sgp_segment_t segment = segment_of(reducer, owner->dst);
+        sgp_segment_t segment = sgp_reducer_segment(reducer, owner->dst);
         reducer->sends[i] = (sgp_send_t){0};
         if (length_of(segment) == 0) continue;
         owner->weight = reduce->weight;
@@ -420,7 +358,7 @@ sgp_status_t sgp_reduce_begin_scatter(sgp_reduce_t *reduce) {
 /* Writes the current chunk of the message to an owner and sends it. */
 static sgp_status_t write_part(sgp_reduce_t *reduce, int owner, sgp_send_t *send, void *place) {
     sgp_reducer_t *reducer = reduce->reducer;
-    sgp_segment_t segment = segment_of(reducer, owner);
+    sgp_segment_t segment = sgp_reducer_segment(reducer, owner);
     size_t offset = segment.begin + send->header.offset, count = send->header.elements;
     bool lossy = sgp_encoding_is_lossy(reduce->encoding);
     const float *part = reduce->part(reduce, offset, count, lossy ? reducer->scratch : place);
@@ -486,8 +424,8 @@ static sgp_status_t send_mine(sgp_reduce_t *reduce, state_t *state, size_t *take
 
 /* For the statistics. finished: segments of others whose whole mean has arrived. */
 static void count_messages(sgp_reduce_t *reduce, bool scatters, bool gathers, int finished) {
-    size_t length = length_of(segment_of(reduce->reducer, reduce->reducer->rank));
-    uint64_t others = length > 0 ? (uint64_t)reduce->reducer->size - 1 : 0;
+    size_t length = length_of(sgp_reducer_segment(reduce->reducer, reduce->reducer->rank));
+    uint64_t others = length > 0 ? (uint64_t)reduce->reducer->takes_part - 1 : 0;
     if (scatters) reduce->received += others;
     if (!gathers) return;
     reduce->sent += others;
@@ -504,44 +442,48 @@ static int missing_and_left(const sgp_reduce_t *reduce, const state_t *state, co
     const sgp_reducer_t *reducer = reduce->reducer;
     bool scatters = state->scatters && state->reduced < length_of(state->mine);
     for (int r = 0; r < reducer->size; r++) {
-        bool mean = state->gathers && taken[r] < length_of(segment_of(reducer, r));
+        bool mean = state->gathers && taken[r] < length_of(sgp_reducer_segment(reducer, r));
         if (r == reducer->rank || !(mean || (scatters && r == state->there))) continue;
         if (sgp_transport_has_ended(reducer->transport, r)) return r;
     }
     return -1;
 }
 
-/* Whether the call cannot succeed any more, as a rank that takes part is gone. */
-static bool is_broken(const sgp_reducer_t *reducer) {
-    sgp_fates_t *fates = reducer->transport->fates;
-    if (!reducer->place) return false;
-    for (uint32_t n = 0; n < sgp_fates_changes(fates); n++)
-        if (takes_part(reducer, sgp_fates_changed(fates, n))) return true;
-    return false;
-}
-
-static void release_all(sgp_reduce_t *reduce, sgp_kind_t kind) {
+static void release_all(sgp_reduce_t *reduce, uint64_t step) {
     sgp_inbox_t *inbox = reduce->reducer->inbox;
-    sgp_inbox_key_t key = {.channel = reduce->channel, .kind = kind, .step = reduce->step};
+    sgp_inbox_key_t key = {.channel = reduce->channel, .kind = SGP_KIND_REDUCE, .step = step};
+    for (sgp_chunk_t *at; (at = sgp_inbox_next(inbox, &key, NULL));) sgp_inbox_release(inbox, at);
+    key.kind = SGP_KIND_GATHER;
     for (sgp_chunk_t *at; (at = sgp_inbox_next(inbox, &key, NULL));) sgp_inbox_release(inbox, at);
 }
 
-/* Nothing of a broken call is left here. Chunks of it that are still to come stay in the inbox until the mixer ends. */
+/* Chunks of broken calls that came after they were given up; their senders may live, and want the room. */
+static void sweep(sgp_reduce_t *reduce) {
+    enum { LATE = 16 };
+    uint64_t step = reduce->step, first = step > LATE ? step - LATE : 0;
+    if (reduce->reducer->takes_part == reduce->reducer->size) return;
+    for (; first < step; first++) release_all(reduce, first);
+}
+
+void sgp_reduce_drop(sgp_reduce_t *reduce) {
+    sgp_inbox_collect(reduce->reducer->inbox);
+    release_all(reduce, reduce->step);
+}
+
+/* Nothing of a broken call is left here. */
 static void give_up(sgp_reduce_t *reduce, state_t *state) {
     sgp_reducer_t *reducer = reduce->reducer;
     for (int i = 1; i < reducer->size; i++)
         if (reducer->sends[i].destinations > 0)
             sgp_inbox_send_abandon(reducer->inbox, &reducer->sends[i]);
     if (state->mean_begun) sgp_inbox_send_abandon(reducer->inbox, &state->mean);
-    sgp_inbox_collect(reducer->inbox);
-    release_all(reduce, SGP_KIND_REDUCE);
-    release_all(reduce, SGP_KIND_GATHER);
+    sgp_reduce_drop(reduce);
 }
 
 static sgp_status_t wait_for_parts(const sgp_reduce_t *reduce, const state_t *state,
                                    const size_t *taken, uint64_t since) {
     sgp_inbox_t *inbox = reduce->reducer->inbox;
-    if (is_broken(reduce->reducer)) return SGP_ERR_PEER_LOST;
+    if (sgp_reducer_is_broken(reduce->reducer)) return SGP_ERR_PEER_LOST;
     bool anybody = sgp_fates_changes(reduce->reducer->transport->fates) > 0;
     int left = anybody ? missing_and_left(reduce, state, taken) : -1;
     if (left < 0) return sgp_inbox_wait(inbox, since, reduce->deadline, "parts of an all-reduce");
@@ -550,12 +492,13 @@ static sgp_status_t wait_for_parts(const sgp_reduce_t *reduce, const state_t *st
 
 static sgp_status_t run(sgp_reduce_t *reduce, bool scatters, bool gathers) {
     sgp_reducer_t *reducer = reduce->reducer;
-    state_t state = {.mine = segment_of(reducer, reducer->rank),
+    state_t state = {.mine = sgp_reducer_segment(reducer, reducer->rank),
                      .scatters = scatters,
                      .gathers = gathers,
                      .mark = sgp_trace_begin(reduce->trace)};
     size_t taken[reducer->size];
     memset(taken, 0, sizeof taken);
+    sweep(reduce);
     sgp_status_t status =
         scatters ? send_parts(reduce, &state, taken) : send_mine(reduce, &state, taken);
     int others = gathers ? owned_by_others(reducer) : 0;

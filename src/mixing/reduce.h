@@ -7,41 +7,7 @@
 #define SGP_MIXING_REDUCE_H
 
 #include "base/trace.h"
-#include "group/group_internal.h"
-
-/* Elements [begin, end) of the vector. */
-typedef struct sgp_segment {
-    size_t begin, end;
-} sgp_segment_t;
-
-/* The segment of a vector of `length` elements that rank `rank` of `size` owns. Segments begin at multiples of 16 elements,
- * a cache line; with more ranks than lines some are empty. */
-sgp_segment_t sgp_segment_of(size_t length, int rank, int size);
-
-/* The ranks that reduce together, and their memory. */
-typedef struct sgp_reducer {
-    sgp_inbox_t *inbox;
-    sgp_transport_t *transport;
-    int rank, size;
-    size_t length;  /* of the vector */
-    int *place;     /* (size) of each rank among those that take part, or -1; NULL: all do */
-    int takes_part; /* so many do */
-    sgp_destination_t *owners;   /* (size) of the parts of it, by distance from rank */
-    sgp_destination_t *everyone; /* (size - 1) all others */
-    sgp_send_t *sends;           /* (size) the parts under way, by distance from rank */
-    float *scratch;              /* (elements of a chunk) this rank's part; a decoded mean */
-    float *mean;                 /* (elements of a chunk) */
-    double *sums;                /* (elements of a chunk) */
-} sgp_reducer_t;
-
-/* group: borrowed. SGP_ERR_NO_MEMORY, logged. fini accepts a failed init and all zeros. */
-sgp_status_t sgp_reducer_init(sgp_reducer_t *reducer, sgp_group_t *group, size_t length);
-void sgp_reducer_fini(sgp_reducer_t *reducer);
-
-/* From the next call on only these ranks reduce, this one among them: the same on all of them. A call that one of them
- * does not survive ends with SGP_ERR_PEER_LOST, not logged, as soon as that is known; nothing of it is left here.
- * there: (size). For groups that are elastic. */
-void sgp_reducer_take_part(sgp_reducer_t *reducer, const bool *there);
+#include "mixing/reducer.h"
 
 typedef struct sgp_reduce sgp_reduce_t;
 
@@ -53,8 +19,7 @@ struct sgp_reduce {
     sgp_trace_t *trace; /* NULL: none */
     double weight;      /* of this rank's part in the mean */
     bool unchecked;     /* send parts that are not finite as well, instead of SGP_ERR_NOT_FINITE */
-    bool
-        exact; /* accumulate in double; otherwise float32, and all weights are 1, and all ranks take part */
+    bool exact;         /* accumulate in double; otherwise float32, and all weights are 1 */
 
     /* Of parts and means; zero: float32. For sgp_reduce_run, not exact. With a lossy encoding every rank gets the same
      * decoded mean, also its owner, and nothing is lost: `rounding` (length) is added to this rank's parts, and becomes
@@ -109,6 +74,9 @@ sgp_status_t sgp_reduce_mean_chunk(sgp_reduce_t *reduce, sgp_send_t *mean, void 
 
 /* A chunk of another rank's mean: gives it to reduce->result and releases it. SGP_ERR_MISMATCH. */
 sgp_status_t sgp_reduce_take_chunk(sgp_reduce_t *reduce, sgp_chunk_t *chunk);
+
+/* The call is given up: releases its chunks that are here. */
+void sgp_reduce_drop(sgp_reduce_t *reduce);
 
 /* All chunks are done: adds the messages to sent, received and bytes_sent. */
 void sgp_reduce_count(sgp_reduce_t *reduce);

@@ -6,7 +6,7 @@
 void sgp_reduce_parts_init(sgp_part_step_t *step, const sgp_reducer_t *reducer, size_t size) {
     sgp_part_chunks_clear(&step->chunks);
     for (int r = 0; r < reducer->size; r++) {
-        sgp_segment_t segment = sgp_segment_of(reducer->length, r, reducer->size);
+        sgp_segment_t segment = sgp_reducer_segment(reducer, r);
         size_t first = step->chunks.count;
         sgp_part_chunks_cut(&step->chunks, segment.begin, segment.end, size);
         if (r == reducer->rank) step->reduce.mine = first, step->reduce.others = step->chunks.count;
@@ -53,7 +53,7 @@ sgp_status_t sgp_reduce_parts_give(sgp_part_step_t *step, sgp_mixer_t *mixer, si
 static sgp_status_t take(sgp_part_step_t *step, sgp_mixer_t *mixer, sgp_chunk_t *arrived) {
     sgp_reducer_t *reducer = step->reduce.reduce.reducer;
     const sgp_header_t *header = &arrived->header;
-    sgp_segment_t segment = sgp_segment_of(reducer->length, header->src, reducer->size);
+    sgp_segment_t segment = sgp_reducer_segment(reducer, header->src);
     size_t element = segment.begin + (size_t)header->offset;
     size_t index = element < reducer->length ? sgp_part_chunks_at(&step->chunks, element) : 0;
     const sgp_part_chunk_t *chunk = &step->chunks.chunk[index];
@@ -107,6 +107,7 @@ sgp_status_t sgp_reduce_parts_await(sgp_part_step_t *step, sgp_mixer_t *mixer, s
         if (status != SGP_OK) return status;
         while (first < last && step->chunks.chunk[first].done) first++;
         if (first == last) return SGP_OK;
+        if (sgp_reducer_is_broken(parts->reduce.reducer)) return SGP_ERR_PEER_LOST;
         uint64_t mark = sgp_mixer_mark(mixer);
         status = sgp_inbox_wait(parts->reduce.reducer->inbox, parts->seen, parts->reduce.deadline,
                                 "parts of an all-reduce");
@@ -124,4 +125,9 @@ void sgp_reduce_parts_abandon(sgp_part_step_t *step) {
             sgp_inbox_send_abandon(reducer->inbox, &reducer->sends[i]);
     if (parts->mean_begun) sgp_inbox_send_abandon(reducer->inbox, &parts->mean);
     parts->begun = parts->mean_begun = false;
+}
+
+void sgp_reduce_parts_give_up(sgp_part_step_t *step) {
+    sgp_reduce_parts_abandon(step);
+    sgp_reduce_drop(&step->reduce.reduce);
 }

@@ -19,10 +19,14 @@ sgp_status_t sgp_reduce_parts_give(sgp_part_step_t *step, sgp_mixer_t *mixer, si
 /* Adds up and takes what has arrived, if anything has since the last call. */
 sgp_status_t sgp_reduce_parts_absorb(sgp_part_step_t *step, sgp_mixer_t *mixer);
 
-/* The same until chunks first to last - 1 are done, asleep in between. */
+/* The same until chunks first to last - 1 are done, asleep in between. SGP_ERR_PEER_LOST, not logged: a rank that takes part
+ * is gone, in an elastic group. */
 sgp_status_t sgp_reduce_parts_await(sgp_part_step_t *step, sgp_mixer_t *mixer, size_t first,
                                     size_t last);
 
 void sgp_reduce_parts_abandon(sgp_part_step_t *step);
+
+/* The same, and nothing of the call is left here. */
+void sgp_reduce_parts_give_up(sgp_part_step_t *step);
 
 #endif

@@ -66,3 +66,15 @@ void sgp_socket_tune(int socket, const sgp_address_t *other, uint64_t peer_timeo
     if (wanted && *wanted)
         (void)!setsockopt(socket, IPPROTO_TCP, TCP_CONGESTION, wanted, (socklen_t)strlen(wanted));
 }
+
+uint64_t sgp_socket_unanswered(int socket) {
+    struct tcp_info info = {.tcpi_unacked = 0};
+    socklen_t length = sizeof info;
+    if (getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return 0;
+    return info.tcpi_unacked ? info.tcpi_last_ack_recv * SGP_MILLISECOND : 0;
+}
+
+void sgp_socket_set_reset(int socket) {
+    struct linger at_once = {.l_onoff = 1};
+    (void)!setsockopt(socket, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}

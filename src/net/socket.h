@@ -20,4 +20,11 @@ int sgp_socket_accept(int listener, sgp_address_t *from);
  * nanoseconds after which bytes that are not acknowledged end the connection. */
 void sgp_socket_tune(int socket, const sgp_address_t *other, uint64_t peer_timeout);
 
+/* Nanoseconds since the other end's kernel last acknowledged anything, while bytes wait for that; 0: none do, or the system
+ * cannot tell. A process that is stopped has a kernel that acknowledges. */
+uint64_t sgp_socket_unanswered(int socket);
+
+/* Closing it drops what is unsent, and resets the connection. */
+void sgp_socket_set_reset(int socket);
+
 #endif

@@ -80,6 +80,13 @@ static sgp_status_t check_allreduce(const train_options_t *options) {
                     options->transport);
 }
 
+/* The number of nodes may not be known yet. */
+static sgp_status_t check_min_nodes(const train_options_t *options) {
+    if (options->nodes == 0 || options->min_nodes <= options->nodes) return SGP_OK;
+    return sgp_fail(SGP_ERR_INVALID, "min-nodes is %d: must be at most the %d nodes",
+                    options->min_nodes, options->nodes);
+}
+
 /* Once the stages of the schedules are in order. */
 static sgp_status_t check_on_loss(const train_options_t *options) {
     const char *why = train_stops_because(options);
@@ -109,6 +116,7 @@ sgp_status_t check_ranges(const train_options_t *options) {
     if (!status) status = check_warmup(options);
     if (!status) status = check_mixing(options);
     if (!status) status = check_on_loss(options);
+    if (!status) status = check_min_nodes(options);
     return status;
 }
 

@@ -10,6 +10,7 @@
 #include "run/agreement.h"
 #include "run/checkpoint_folder.h"
 #include "run/checkpoint_label.h"
+#include "run/run_data.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -22,6 +23,7 @@
 /* Everything that is saved: pointers to where it lies. */
 typedef struct contents {
     sgp_state_t state;
+    uint64_t *data; /* of a divided epoch, owned; NULL: none */
     char names[SGP_STATE_ITEMS][CHECKPOINT_ITEM_NAME];
     int64_t shapes[SGP_STATE_ITEMS];
     size_t count;
@@ -52,6 +54,8 @@ static void list_run(run_t *run, sgp_state_t *state) {
         sgp_state_add(state, "run.bad", SGP_STATE_UINT64, &run->bad.replaced, 2);
         sgp_state_add(state, "run.bad_before", SGP_STATE_UINT64, &run->bad_before.replaced, 2);
     }
+    if (run->options->fixed_rate)
+        sgp_state_add(state, "run.rate_nodes", SGP_STATE_UINT64, &run->data.rate_nodes, 1);
     metrics_state(&run->metrics, state);
     sgp_state_add(state, "run.times", SGP_STATE_FLOAT32, run->times.ms, run->times.count);
 }
@@ -74,8 +78,29 @@ void checkpoint_item_name(const sgp_state_item_t *item, char name[CHECKPOINT_ITE
 }
 
 bool checkpoint_may_lack(const sgp_state_item_t *item) {
-    return strcmp(item->name, "run.test_accuracy5") == 0 ||
-           strcmp(item->name, "run.average_model_accuracy5") == 0;
+    static const char *const names[] = {"run.test_accuracy5", "run.average_model_accuracy5",
+                                        "run.rate_nodes", "run.missed", "run.seat"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(item->name, names[i]) == 0) return true;
+    return false;
+}
+
+/* What only a run has that has lost a node. */
+static void list_losses(run_t *run, sgp_state_t *state) {
+    sgp_state_add(state, "run.seat", SGP_STATE_UINT64, &run->data.seat, 1);
+    add_doubles(state, "run.missed", &run->missed, sizeof run->missed);
+}
+
+/* The same, to be written. false: no memory. */
+static bool list_data(run_t *run, contents_t *contents) {
+    size_t words;
+    bool renumbered = run->losses.count > 0 || run->data.seat != (uint64_t)run->node;
+    if (renumbered || run->missed > 0) list_losses(run, &contents->state);
+    if (!run_data_is_divided(run)) return true;
+    contents->data = run_data_save(run, &words);
+    if (contents->data)
+        sgp_state_add(&contents->state, "run.data", SGP_STATE_UINT64, contents->data, words);
+    return contents->data;
 }
 
 /* Adds the items with elements of 8 bytes (wide) or those of 4. z is left out: it is saved under
@@ -95,10 +120,17 @@ static void add_items(contents_t *contents, bool wide, const float *z) {
     }
 }
 
+static void contents_destroy(contents_t *contents) {
+    if (!contents) return;
+    free(contents->data);
+    free(contents->tensors);
+    free(contents);
+}
+
 /* In the order of the file: wide elements first, so that all are aligned. run->times.count is the
  * number of steps to be saved or read. NULL when out of memory, logged; released with
  * contents_destroy. */
-static contents_t *contents_create(run_t *run) {
+static contents_t *contents_create(run_t *run, bool writes) {
     const model_t *model = run->replica.model;
     float *z = sgp_mixer_parameters(run->replica.mixer);
     size_t most = model_tensor_count(model) + SGP_STATE_ITEMS;
@@ -110,16 +142,15 @@ static contents_t *contents_create(run_t *run) {
         return NULL;
     }
     checkpoint_state(run, &contents->state);
+    if (!writes) list_losses(run, &contents->state);
+    else if (!list_data(run, contents)) {
+        contents_destroy(contents);
+        return NULL;
+    }
     add_items(contents, true, z);
     contents->count += model_file_tensors(model, z, contents->tensors + contents->count);
     add_items(contents, false, z);
     return contents;
-}
-
-static void contents_destroy(contents_t *contents) {
-    if (!contents) return;
-    free(contents->tensors);
-    free(contents);
 }
 
 /* ---- writing ---- */
@@ -154,8 +185,10 @@ static checkpoint_origin_t origin_of(const run_t *run, int nodes) {
     const epochs_t *epochs = &run->replica.epochs;
     checkpoint_origin_t origin = {.nodes = nodes, .epochs = *epochs, .resumed = run->resumed};
     if (nodes == run->options->nodes) return origin;
-    uint64_t of_node = epochs->batch / (uint64_t)run->options->nodes;
-    origin.epochs = epochs_continue(epochs, run->step, of_node * (uint64_t)nodes);
+    if (run->options->shard_per_node) {
+        uint64_t of_node = epochs->batch / (uint64_t)run->options->nodes;
+        origin.epochs = epochs_continue(epochs, run->step, of_node * (uint64_t)nodes);
+    }
     origin.resumed = (train_resumed_t){.step = run->step, .nodes = run->options->nodes};
     return origin;
 }
@@ -218,16 +251,24 @@ static sgp_status_t renew_weights(run_t *run, int nodes) {
     return status;
 }
 
+static sgp_status_t write_own(run_t *run, const place_t *place) {
+    contents_t *contents = contents_create(run, true);
+    sgp_status_t status = contents ? write_file(run, contents, place) : SGP_ERR_NO_MEMORY;
+    contents_destroy(contents);
+    return status;
+}
+
 /* One attempt. *whole: no node was lost in it; else the files that are there are of no use. */
-static sgp_status_t attempt(run_t *run, const contents_t *contents, sgp_status_t status,
-                            bool *whole) {
+static sgp_status_t attempt(run_t *run, sgp_status_t status, bool *whole) {
     const char *output = run->options->output;
     place_t before = find_place(run), place = before;
     status = prepare(run, status, &place);
     if (!status) status = renew_weights(run, place.nodes);
-    *whole = !status && before.nodes == place.nodes && run->mixed_nodes == place.nodes;
+    if (!status) status = run_data_settle(run);
+    *whole = !status && before.nodes == place.nodes && run->mixed_nodes == place.nodes &&
+             find_place(run).nodes == place.nodes;
     if (!*whole) return status;
-    status = agreement_share(run->group, write_file(run, contents, &place));
+    status = agreement_share(run->group, write_own(run, &place));
     *whole = find_place(run).nodes == place.nodes;
     if (status || !*whole) checkpoint_folder_remove(output, run->step, place.number);
     else checkpoint_folder_keep(output, run->step, run->saved, place.number);
@@ -237,12 +278,10 @@ static sgp_status_t attempt(run_t *run, const contents_t *contents, sgp_status_t
 /* Each attempt that is made again has lost a node. A node that has removed its file of an attempt takes part in the next
  * call after that, so no node writes before all have. */
 static sgp_status_t write_together(run_t *run) {
-    contents_t *contents = contents_create(run);
-    sgp_status_t status = contents ? check_finite(run) : SGP_ERR_NO_MEMORY;
+    sgp_status_t status = check_finite(run);
     bool whole = false;
-    do status = attempt(run, contents, status, &whole);
+    do status = attempt(run, status, &whole);
     while (!status && !whole);
-    contents_destroy(contents);
     return status;
 }
 
@@ -255,6 +294,7 @@ sgp_status_t checkpoint_write(run_t *run) {
     sgp_trace_end(run->trace.trace, SGP_TRACE_COMPUTING, SGP_TRACE_CHECKPOINT, settled);
     if (!status) status = sgp_mixer_resume(run->replica.mixer);
     if (!status) status = run_losses_agree(&run->losses, run->step);
+    if (!status) status = run_data_follow(run);
     if (status == SGP_ERR_PEER_LOST && run_stopped(run)) return SGP_ERR_INTERRUPTED;
     if (status) return status;
     run->saved = run->step;
@@ -307,10 +347,8 @@ static sgp_status_t read_contents(const tensor_file_t *file, const contents_t *c
 static sgp_status_t check_state(const run_t *run, uint64_t step, const char *path) {
     sgp_mixer_statistics_t statistics;
     sgp_mixer_statistics(run->replica.mixer, &statistics);
-    bool good = run->step == step && run->metrics.count <= METRICS_PER_EPOCH &&
-                (run->metrics.open_steps <= run->metrics.interval ||
-                 run->metrics.count == METRICS_PER_EPOCH - 1) &&
-                statistics.weight > 0 && isfinite(statistics.weight);
+    bool good = run->step == step && metrics_are_right(&run->metrics) && statistics.weight > 0 &&
+                isfinite(statistics.weight);
     return good ? SGP_OK
                 : sgp_fail(SGP_ERR_FORMAT,
                            "%s: its step, metrics or push-sum weight is out of range", path);
@@ -323,10 +361,13 @@ static sgp_status_t read_file(run_t *run, const char *path, uint64_t step) {
     if (status) return sgp_fail(status, "%s", problem);
     if (run_leads(run)) tensor_file_note(&file);
     run->times.count = step;
-    contents_t *contents = contents_create(run);
+    contents_t *contents = contents_create(run, false);
     if (!contents) status = SGP_ERR_NO_MEMORY;
-    else if ((status = read_contents(&file, contents, problem)))
-        sgp_log(SGP_LOG_ERROR, "%s", problem);
+    else {
+        status = read_contents(&file, contents, problem);
+        if (!status) status = run_data_load(run, &file, problem);
+        if (status) sgp_log(SGP_LOG_ERROR, "%s", problem);
+    }
     contents_destroy(contents);
     tensor_file_close(&file);
     return status ? status : check_state(run, step, path);

@@ -115,13 +115,17 @@ sgp_status_t checkpoint_label_nodes(const tensor_file_t *file, int *nodes,
     return SGP_OK;
 }
 
-/* A step takes at least one sample, so a number of steps is at most that of the samples. */
+/* Steps for each sample of an epoch, at most: a step divides at least one, and a sample that was given to a lost node is
+ * divided again. */
+enum { STEPS_PER_SAMPLE = 4 };
+
 static bool read_epochs(const tensor_file_t *file, uint64_t step, epochs_t *epochs) {
     return read_number(file, EPOCH, epochs->count, &epochs->epoch) &&
            read_number(file, EPOCH_START, step, &epochs->start) &&
            read_number(file, SEGMENT_STEP, step - epochs->start, &epochs->first) &&
            read_number(file, SEGMENT_POSITION, epochs->samples - 1, &epochs->position) &&
-           epochs->start <= epochs->epoch * epochs->samples && epochs->first <= epochs->position &&
+           epochs->start <= STEPS_PER_SAMPLE * epochs->epoch * epochs->samples &&
+           epochs->first <= STEPS_PER_SAMPLE * epochs->samples &&
            epochs_finished(epochs, step) == epochs->epoch && step <= epochs_total(epochs);
 }
 

@@ -91,19 +91,41 @@ static void describe_failure(const run_t *run, sgp_status_t status, int first, c
     else snprintf(text, room, "%s", sgp_status_message(status));
 }
 
+/* They are gone, or one that was told to leave would be. */
+static void describe_too_few(const run_t *run, char *text, size_t room) {
+    int least = run->options->min_nodes;
+    int nodes = run_losses_left(&run->losses) / run->options->workers;
+    if (nodes < least)
+        snprintf(text, room,
+                 "%d of %d nodes left, fewer than --min-nodes %d: the run ends after step %" PRIu64
+                 " of %" PRIu64,
+                 nodes, run->options->nodes, least, run->step, epochs_total(&run->replica.epochs));
+    else
+        snprintf(text, room,
+                 "a node is told to leave, and --min-nodes is %d: the run ends after step %" PRIu64
+                 " of %" PRIu64,
+                 least, run->step, epochs_total(&run->replica.epochs));
+}
+
 static void describe(const run_t *run, sgp_status_t status, const halt_ending_t *endings, int first,
                      train_summary_t *summary) {
     char *text = summary->reason;
     size_t room = sizeof summary->reason;
     summary->signal = run->signal;
+    summary->too_few = run->too_few;
+    if (status == SGP_ERR_INTERRUPTED && !run->signal) summary->left = run->leaves;
     if (status == SGP_ERR_NOT_FINITE) {
         summary->state = TRAIN_DIVERGED;
         if (first >= 0) describe_divergence(run, endings, first, text, room);
         else describe_failure(run, status, first, text, room); /* no memory for endings */
     } else if (status == SGP_ERR_INTERRUPTED) {
         summary->state = TRAIN_INTERRUPTED;
-        snprintf(text, room, "interrupted after step %" PRIu64 " of %" PRIu64, run->step,
+        snprintf(text, room, "%s after step %" PRIu64 " of %" PRIu64,
+                 summary->left ? "left the run" : "interrupted", run->step,
                  epochs_total(&run->replica.epochs));
+    } else if (run->too_few) {
+        summary->state = TRAIN_FAILED;
+        describe_too_few(run, text, room);
     } else {
         summary->state = TRAIN_FAILED;
         describe_failure(run, status, first, text, room);

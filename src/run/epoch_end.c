@@ -7,6 +7,7 @@
 #include "run/evaluate.h"
 #include "run/mass.h"
 #include "run/pacing.h"
+#include "run/run_data.h"
 #include "run/run_output.h"
 #include "run/run_progress.h"
 
@@ -134,7 +135,8 @@ static void combine(run_t *run, const report_t *reports) {
     run->test_accuracy = spread_of_accuracy(run, reports, false);
     run->test_accuracy5 = spread_of_accuracy(run, reports, true);
     run->all_seconds += slowest;
-    if (presence_count(run->group) < run->size)
+    /* Of a part that a lost node had read alone nobody knows how much it has taken: all counts as missed. */
+    if (run->options->shard_per_node && presence_count(run->group) < run->size)
         run->missed += fmax(0, (double)feed_shape(run->replica.feed)->train_count - samples);
 }
 
@@ -260,6 +262,7 @@ sgp_status_t epoch_end_run(run_t *run, uint64_t epoch) {
         sgp_mixer_average(run->replica.mixer, run->replica.average, &run->consensus);
     run->mixed_nodes = run_nodes_left(run);
     if (!status) status = run_losses_agree(&run->losses, run->step);
+    if (!status) status = run_data_follow(run);
     if (!status) status = agreement_share(run->group, evaluate_models(run, &report));
     if (!status) status = exchange(run, epoch, ended, &report);
     if (!status) status = run_output_trace(run);

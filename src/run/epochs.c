@@ -12,13 +12,20 @@ epochs_t epochs_make(uint64_t count, uint64_t samples, uint64_t batch) {
         .count = count, .samples = samples, .batch = batch, .steps = rounded_up(samples, batch)};
 }
 
-epochs_t epochs_continue(const epochs_t *epochs, uint64_t step, uint64_t batch) {
+epochs_t epochs_divide(const epochs_t *epochs, uint64_t epoch, uint64_t start, uint64_t first,
+                       uint64_t position, uint64_t batch) {
     epochs_t next = epochs_make(epochs->count, epochs->samples, batch);
-    next.epoch = epochs_finished(epochs, step);
-    next.start = epochs_start(epochs, next.epoch);
-    next.first = step - next.start;
-    next.position = epochs_taken(epochs, step);
+    bool over = position == epochs->samples;
+    next.epoch = epoch + over;
+    next.start = over ? start + first : start;
+    next.first = over ? 0 : first;
+    next.position = over ? 0 : position;
     return next;
+}
+
+epochs_t epochs_continue(const epochs_t *epochs, uint64_t step, uint64_t batch) {
+    uint64_t epoch = epochs_finished(epochs, step), start = epochs_start(epochs, epoch);
+    return epochs_divide(epochs, epoch, start, step - start, epochs_taken(epochs, step), batch);
 }
 
 uint64_t epochs_length(const epochs_t *epochs, uint64_t epoch) {

@@ -30,6 +30,11 @@ epochs_t epochs_make(uint64_t count, uint64_t samples, uint64_t batch);
 /* The same run, continued after `step` steps by nodes that take `batch` samples in a step. */
 epochs_t epochs_continue(const epochs_t *epochs, uint64_t step, uint64_t batch);
 
+/* The same after `first` steps of `epoch`, before which the run has made `start`: `position` samples of the epoch are taken,
+ * maybe fewer than those that the steps stand for. All of them: the epoch is over. */
+epochs_t epochs_divide(const epochs_t *epochs, uint64_t epoch, uint64_t start, uint64_t first,
+                       uint64_t position, uint64_t batch);
+
 /* In the following, step and epoch are not before those in which the present nodes began. */
 
 /* Epochs that are finished after `step` steps of the run: also the epoch that the next step is in. */

@@ -26,6 +26,42 @@ static bool find_promise(const sgp_agree_result_t *result, int src, halt_promise
     return true;
 }
 
+/* The node of that process leaves, if one of its processes does; 0: it stays. */
+static int find_leave(const halt_t *halt, const sgp_agree_result_t *result, int rank) {
+    int workers = halt->leaving.workers, first = rank - rank % workers;
+    halt_promise_t promise;
+    for (int src = first; src < first + workers; src++)
+        if (find_promise(result, src, &promise) && promise.leaves) return promise.leaves;
+    return 0;
+}
+
+/* Nodes, by their first processes, that stay and that leave; *signal: for which the first of them does. */
+static void count_nodes(const halt_t *halt, const sgp_agree_result_t *result, int *stay, int *leave,
+                        int *signal) {
+    halt_promise_t promise;
+    *stay = *leave = *signal = 0;
+    for (int src = 0; src < sgp_group_size(halt->all); src += halt->leaving.workers) {
+        if (!find_promise(result, src, &promise)) continue;
+        int number = find_leave(halt, result, src);
+        if (number && !*signal) *signal = number;
+        if (number) ++*leave;
+        else ++*stay;
+    }
+}
+
+/* A signal of a person comes before the want of nodes. */
+static int reason_to_end(const halt_t *halt, const sgp_agree_result_t *result) {
+    int stay, leave, signal, reason = 0;
+    halt_promise_t promise;
+    for (int src = 0; src < sgp_group_size(halt->all); src++)
+        if (find_promise(result, src, &promise) && promise.signal && reason <= 0)
+            reason = promise.signal;
+    count_nodes(halt, result, &stay, &leave, &signal);
+    if (reason || leave == 0) return reason;
+    if (stay == 0) return signal;
+    return stay < halt->leaving.least ? HALT_TOO_FEW : 0;
+}
+
 /* Once the nodes have agreed on the promises, which are the same for all of them. */
 static void conclude(halt_t *halt) {
     int size = sgp_group_size(halt->all);
@@ -33,12 +69,12 @@ static void conclude(halt_t *halt) {
     halt_promise_t promise;
     if (!sgp_background_result(&halt->background, &result)) return;
     halt->step = 0;
-    halt->signal = 0;
-    for (int src = 0; src < size; src++) {
-        if (!find_promise(&result, src, &promise)) continue;
-        if (promise.step > halt->step) halt->step = promise.step;
-        if (!halt->signal) halt->signal = promise.signal;
-    }
+    for (int src = 0; src < size; src++)
+        if (find_promise(&result, src, &promise) && promise.step > halt->step)
+            halt->step = promise.step;
+    halt->signal = reason_to_end(halt, &result);
+    if (halt->signal) halt->ends = true;
+    else halt->goes |= find_leave(halt, &result, sgp_group_rank(halt->all)) != 0;
     halt->too_far = false;
     for (int src = 0; src < size; src++)
         if (find_promise(&result, src, &promise)) halt->too_far |= is_too_far(&promise, halt->step);
@@ -68,12 +104,32 @@ static int wanted_signal(const halt_t *halt) {
     return halt->stop ? (int)*halt->stop : 0;
 }
 
-static bool wants(const halt_t *halt) {
-    return wanted_signal(halt) || (halt->due_ns != UINT64_MAX && sgp_clock_now() >= halt->due_ns);
+static int wanted_end(const halt_t *halt) {
+    int number = wanted_signal(halt);
+    return number || !halt->too_few ? number : HALT_TOO_FEW;
+}
+
+static int wanted_leave(const halt_t *halt) {
+    return halt->leaving.leave && !halt->ends ? (int)*halt->leaving.leave : 0;
+}
+
+/* Nanoseconds since this node was told to leave. */
+static uint64_t since_asked(halt_t *halt) {
+    if (!halt->asked_ns) halt->asked_ns = sgp_clock_now();
+    return sgp_clock_now() - halt->asked_ns;
+}
+
+static bool wants(halt_t *halt) {
+    if (wanted_end(halt)) return true;
+    if (wanted_leave(halt) && !halt->goes &&
+        (double)since_asked(halt) >= halt->leaving.gather * 1e9)
+        return true;
+    return halt->due_ns != UINT64_MAX && sgp_clock_now() >= halt->due_ns;
 }
 
 static void promise(halt_t *halt) {
-    halt->next.signal = wanted_signal(halt);
+    halt->next.signal = wanted_end(halt);
+    halt->next.leaves = wanted_leave(halt);
     sgp_background_begin(&halt->background, &halt->next, sizeof halt->next);
     halt->promised = true;
 }
@@ -96,7 +152,16 @@ static void join_halt(halt_t *halt, bool fresh) {
     if (halt->promised && !halt->agreed) conclude(halt);
 }
 
+/* The run's end, once agreed, is waited for as long as any end. */
+static bool has_to_leave(halt_t *halt) {
+    if (!wanted_leave(halt) || wanted_signal(halt)) return false;
+    double most = halt->leaving.seconds * HALT_SHARE_OF_GRACE * 1e9;
+    halt->alone |= (double)since_asked(halt) > most;
+    return halt->alone;
+}
+
 static bool is_late(halt_t *halt) {
+    if (has_to_leave(halt)) return true;
     if (!wanted_signal(halt)) return false;
     if (!halt->stopped_ns) halt->stopped_ns = sgp_clock_now();
     return sgp_clock_now() - halt->stopped_ns > halt->patience_ns;
@@ -131,6 +196,7 @@ sgp_status_t halt_init(halt_t *halt, const train_groups_t *groups,
                      .one_group = !groups->nodes || groups->nodes == groups->all,
                      .stop = stop,
                      .next.step = step,
+                     .leaving = {.workers = 1},
                      .patience_ns = (uint64_t)HALT_PATIENCE_SECONDS * SGP_SECOND,
                      .due_ns = UINT64_MAX};
     sgp_status_t status =
@@ -165,6 +231,41 @@ void halt_set_patience(halt_t *halt, double seconds) {
     pthread_mutex_lock(&halt->lock);
     halt->patience_ns = (uint64_t)(seconds * 1e9);
     pthread_mutex_unlock(&halt->lock);
+}
+
+void halt_set_leaving(halt_t *halt, const halt_leaving_t *leaving) {
+    pthread_mutex_lock(&halt->lock);
+    halt->leaving = *leaving;
+    pthread_mutex_unlock(&halt->lock);
+}
+
+void halt_too_few(halt_t *halt) {
+    pthread_mutex_lock(&halt->lock);
+    halt->too_few = true;
+    pthread_mutex_unlock(&halt->lock);
+}
+
+int halt_leaves(halt_t *halt, int rank) {
+    sgp_agree_result_t result;
+    pthread_mutex_lock(&halt->lock);
+    bool some = halt->agreed && !halt->signal && sgp_background_result(&halt->background, &result);
+    int number = some ? find_leave(halt, &result, rank) : 0;
+    pthread_mutex_unlock(&halt->lock);
+    return number;
+}
+
+bool halt_left_alone(halt_t *halt) {
+    pthread_mutex_lock(&halt->lock);
+    bool alone = halt->alone;
+    pthread_mutex_unlock(&halt->lock);
+    return alone;
+}
+
+uint64_t halt_time_left(halt_t *halt) {
+    pthread_mutex_lock(&halt->lock);
+    double left = halt->leaving.seconds * 1e9 - (double)since_asked(halt);
+    pthread_mutex_unlock(&halt->lock);
+    return left > 0 ? (uint64_t)left : 0;
 }
 
 void halt_due(halt_t *halt, uint64_t ns) {

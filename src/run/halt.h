@@ -13,6 +13,11 @@
  * all that are left have the promises of the same nodes, perhaps also of one that is lost by then,
  * and so the same largest p. None of them waits for the lost one.
  *
+ * A node that is told to leave wants a halt as well: after it that node goes, with all that it has
+ * sent delivered, and the others go on without it. If all nodes want to leave, as when a batch
+ * system asks them, or too few would be left, the run ends instead. A node whose others do not come
+ * to a halt in time leaves alone.
+ *
  * An ending: the error that ends a node, which it sends to all others. Their waits then fail with
  * SGP_ERR_ENDED, they send their own endings, and every node knows the same facts about the end. */
 #ifndef SGP_RUN_HALT_H
@@ -31,12 +36,22 @@
 #define HALT_BEHIND_SECONDS   10
 #define HALT_BEHIND_STEPS     2
 
+/* A node that is told to leave asks for a halt so much later: a batch system tells all nodes, one after the other, and they
+ * are to end together. */
+#define HALT_GATHER_SECONDS 0.5
+
+/* Of its time a leaving node waits so long for a halt and a checkpoint, and the rest to deliver what it has sent. */
+#define HALT_SHARE_OF_GRACE 0.75
+
+/* In place of a signal: too few nodes are left. */
+#define HALT_TOO_FEW (-1)
+
 /* As it travels. */
 typedef struct halt_promise {
     uint64_t step;  /* begun only after the promises of all have arrived; steps count from 0 */
     double seconds; /* that a step takes on this node */
     int32_t signal; /* the run ends because of it; 0: it goes on after a checkpoint */
-    int32_t unused;
+    int32_t leaves; /* the signal for which this node leaves the run; 0: it stays */
 } halt_promise_t;
 
 /* As it travels. */
@@ -55,6 +70,16 @@ typedef struct halt_watch {
     uint64_t seen;      /* notices that had arrived at the last look; the next waits for new ones */
 } halt_watch_t;
 
+/* How a node leaves, and what the others need. */
+typedef struct halt_leaving {
+    const volatile sig_atomic_t
+        *leave;     /* the number of the signal that asks for it, borrowed; NULL: never */
+    double seconds; /* that it may take */
+    double gather;  /* seconds after which it asks for a halt */
+    int workers;    /* of a node, consecutive ranks, which leave together; > 0 */
+    int least;      /* nodes; with fewer the run ends */
+} halt_leaving_t;
+
 /* Embedded; fields are private except signal and too_far. Everything is under the lock, because the
  * agent of a transport calls the watch as well. */
 typedef struct halt {
@@ -67,12 +92,19 @@ typedef struct halt {
     uint64_t patience_ns;
     uint64_t due_ns; /* from then on this node wants a checkpoint; UINT64_MAX: never */
 
+    halt_leaving_t leaving;
+    uint64_t asked_ns; /* when *leaving.leave was first seen; 0: not yet */
+    bool too_few;      /* this node wants to end the run, because too few are left */
+    bool ends;         /* agreed: the run ends, and no node leaves */
+    bool goes;         /* agreed: this node leaves */
+    bool alone;        /* this node leaves alone */
+
     halt_promise_t next;         /* the promise that this node would make now */
     bool promised;               /* it has made its promise */
     bool agreed;                 /* the nodes have agreed on the promises */
     sgp_background_t background; /* carries them */
     uint64_t step;               /* agreed: the nodes halt before it */
-    int signal;                  /* agreed: the reason; 0: a checkpoint */
+    int signal;                  /* agreed: the reason of the run's end, or HALT_TOO_FEW; 0: none */
     bool too_far; /* agreed: some node is too far behind, so the nodes do not halt to save */
     bool ended;   /* another node has sent its ending */
 } halt_t;
@@ -86,13 +118,30 @@ void halt_fini(halt_t *halt);
 /* Instead of HALT_PATIENCE_SECONDS. */
 void halt_set_patience(halt_t *halt, double seconds);
 
+/* Without it no node leaves. The same `workers` and `least` on all nodes. */
+void halt_set_leaving(halt_t *halt, const halt_leaving_t *leaving);
+
+/* Too few nodes are left, as far as this one knows: it wants to end the run. */
+void halt_too_few(halt_t *halt);
+
+/* Between halt_before_step, which has said `here`, and halt_over: the signal for which that process leaves, as all nodes
+ * know; 0: it stays. */
+int halt_leaves(halt_t *halt, int rank);
+
+/* Whether this node leaves without a halt, because the others were too late: SGP_ERR_INTERRUPTED of a wait is no error. */
+bool halt_left_alone(halt_t *halt);
+
+/* Of the time in which this node has to leave, nanoseconds that are left. */
+uint64_t halt_time_left(halt_t *halt);
+
 /* This node wants a checkpoint from then on, as sgp_clock_now; UINT64_MAX: never. */
 void halt_due(halt_t *halt, uint64_t ns);
 
 /* Called before step `step`, even if the run has no such step. Waits, asleep, where this node has
  * promised to. *here: the nodes halt here; the caller does what halt->signal says, then calls
  * halt_over. seconds: that a step takes on this node. SGP_ERR_ENDED: another node has ended.
- * SGP_ERR_INTERRUPTED: *stop is set, and not all nodes have promised within HALT_PATIENCE_SECONDS.
+ * SGP_ERR_INTERRUPTED: *stop is set, and not all nodes have promised within HALT_PATIENCE_SECONDS;
+ * or halt_left_alone.
  * The errors of a wait. */
 sgp_status_t halt_before_step(halt_t *halt, uint64_t step, double seconds, bool *here);
 

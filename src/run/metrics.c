@@ -19,7 +19,19 @@ _Static_assert(sizeof((metrics_t *)0)->probes <= SGP_GATHER_BYTES, "fits one gat
 void metrics_init(metrics_t *metrics, uint64_t steps_per_epoch, size_t parameters) {
     memset(metrics, 0, sizeof *metrics);
     probe_init(&metrics->probe, parameters);
-    metrics->interval = (steps_per_epoch + METRICS_PER_EPOCH - 1) / METRICS_PER_EPOCH;
+    metrics_begin(metrics, steps_per_epoch);
+}
+
+void metrics_begin(metrics_t *metrics, uint64_t steps) {
+    metrics->interval = (steps + METRICS_PER_EPOCH - 1) / METRICS_PER_EPOCH;
+}
+
+/* The last line is as long as it must be. */
+bool metrics_are_right(const metrics_t *metrics) {
+    if (metrics->count >= METRICS_PER_EPOCH - 1)
+        return metrics->count == METRICS_PER_EPOCH - 1 ||
+               (metrics->count == METRICS_PER_EPOCH && metrics->open_steps == 0);
+    return metrics->open_steps <= metrics->interval;
 }
 
 /* The probe's values have been taken. */
@@ -45,8 +57,13 @@ void metrics_cut(metrics_t *metrics) {
     close_line(metrics);
 }
 
-void metrics_add(metrics_t *metrics, const metrics_step_t *step, const float *z, uint64_t number,
-                 bool last) {
+void metrics_end(metrics_t *metrics, const float *z) {
+    if (metrics->open_steps == 0) return;
+    probe_take(&metrics->probe, z, open_probe(metrics));
+    close_line(metrics);
+}
+
+void metrics_add(metrics_t *metrics, const metrics_step_t *step, const float *z, uint64_t number) {
     metrics_record_t *open = &metrics->open;
     open->step = (double)number;
     open->mean.loss_sum += step->loss_sum;
@@ -57,11 +74,9 @@ void metrics_add(metrics_t *metrics, const metrics_step_t *step, const float *z,
     open->mean.lr = step->lr;
     open->mean.seconds = step->seconds;
     open->mean.weight = step->weight;
-    /* After a resume behind a loss the lines so far are those of more nodes, which were shorter: the last one is long. */
+    /* After a loss there are more steps than lines have room for: the last line is long. */
     bool full = metrics->count == METRICS_PER_EPOCH - 1;
-    if ((++metrics->open_steps < metrics->interval || full) && !last) return;
-    probe_take(&metrics->probe, z, open_probe(metrics));
-    close_line(metrics);
+    if (++metrics->open_steps >= metrics->interval && !full) metrics_end(metrics, z);
 }
 
 static void add_records(sgp_state_t *state, const char *name, metrics_record_t *records,

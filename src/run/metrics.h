@@ -22,7 +22,7 @@
  * over all parameters. If a node has several workers, each has lines of its own, with "worker": 0
  * after "node"; the loss is the worker's, test loss and accuracy are the node's. Numbers that do
  * not exist are null. After a loss (run/run_losses.h) the lost node has no more lines, and the next lines at the end of an epoch
- * have "losses": [{"node": 3, "step": 120, "reason": "its process ended"}]. */
+ * have "losses" (summary_losses_json). */
 #ifndef SGP_RUN_METRICS_H
 #define SGP_RUN_METRICS_H
 
@@ -95,13 +95,20 @@ typedef struct metrics_lines {
 /* parameters: P */
 void metrics_init(metrics_t *metrics, uint64_t steps_per_epoch, size_t parameters);
 
-/* Adds a step; allocates nothing. z: (P) after it. number: of the step in the run, from 1; last:
- * the epoch's last. */
-void metrics_add(metrics_t *metrics, const metrics_step_t *step, const float *z, uint64_t number,
-                 bool last);
+/* The epoch that begins has so many steps as far as is known. There are no lines yet. */
+void metrics_begin(metrics_t *metrics, uint64_t steps);
+
+/* Adds a step; allocates nothing. z: (P) after it. number: of the step in the run, from 1. */
+void metrics_add(metrics_t *metrics, const metrics_step_t *step, const float *z, uint64_t number);
+
+/* After the epoch's last step: ends the line that is open. z: (P) */
+void metrics_end(metrics_t *metrics, const float *z);
 
 /* Lists the state that a checkpoint in the middle of an epoch must hold. */
 void metrics_state(metrics_t *metrics, sgp_state_t *state);
+
+/* Whether a checkpoint can have such lines. */
+bool metrics_are_right(const metrics_t *metrics);
 
 /* Ends the line that is open, if one is, without a consensus distance: of a node that makes no further step. count <
  * METRICS_PER_EPOCH then. */

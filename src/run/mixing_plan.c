@@ -33,6 +33,7 @@ sgp_mixer_options_t train_mixer_options(const train_options_t *options, uint64_t
         .slow_every = options->slow_every,
         .slow_alone = options->slow_alone,
         .library_allreduce = strcmp(options->allreduce, "library") == 0,
+        .passes_over = 1, /* the steps are returned: run_data.h */
     };
 }
 
@@ -42,16 +43,10 @@ bool train_mixer_changes(const train_options_t *options, uint64_t epoch) {
 }
 
 static const char *stage_stops_because(const sgp_mixer_options_t *mixer) {
-    switch (mixer->algorithm) {
-    case SGP_ALGORITHM_ADPSGD:
-        return "adpsgd cannot go on without a node; sgp, osgp and dpsgd can";
-    case SGP_ALGORITHM_ALLREDUCE:
-        return "allreduce cannot go on without a node; sgp, osgp and dpsgd can";
-    default:
-        if (mixer->graph.kind == SGP_GRAPH_RING && mixer->graph.peers < 2)
-            return "a ring with one peer is cut by the loss of a node; with 2 peers it is not";
-        return NULL;
-    }
+    if (mixer->algorithm == SGP_ALGORITHM_ALLREDUCE) return NULL; /* it has no graph */
+    if (mixer->graph.kind == SGP_GRAPH_RING && mixer->graph.peers < 2)
+        return "a ring with one peer is cut by the loss of a node; with 2 peers it is not";
+    return NULL;
 }
 
 const char *train_stops_because(const train_options_t *options) {

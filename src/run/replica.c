@@ -76,7 +76,7 @@ static sgp_status_t create_feed(replica_t *replica, const train_options_t *optio
     if (status) return status;
     replica->steps_per_epoch = feed_steps(replica->feed);
     replica->epochs = replica_epochs(options, options->nodes, replica->feed);
-    replica->schedule = schedule_make(options, replica->steps_per_epoch);
+    replica->schedule = schedule_make(options, options->nodes, replica->steps_per_epoch);
     return SGP_OK;
 }
 

@@ -7,6 +7,7 @@
 #include "run/checkpoint.h"
 #include "run/checkpoint_folder.h"
 #include "run/mass.h"
+#include "run/run_data.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -206,6 +207,7 @@ sgp_status_t resize_read(run_t *run, const char *directory, uint64_t step) {
     checkpoint_state(run, &state);
     status = check_weights(&reading, step);
     for (size_t i = 0; i < state.count && !status; i++) status = fill(&reading, &state.items[i]);
+    if (!status) status = run_data_load(run, &reading.source.files[0], problem);
     average_close(&reading.source);
     if (status) return sgp_fail(status, "%s", problem);
     if (run->step != step)
@@ -223,8 +225,7 @@ static sgp_status_t read_lines(const reading_t *reading, int process, metrics_t 
     for (size_t i = 0; i < state.count && !status; i++)
         status = read_item(reading, process, &state.items[i], state.items[i].data);
     if (status) return status;
-    if (metrics->count > METRICS_PER_EPOCH || metrics->open_steps > metrics->interval ||
-        (metrics->count == METRICS_PER_EPOCH && metrics->open_steps > 0))
+    if (!metrics_are_right(metrics))
         return average_say(&reading->source.files[process], reading->problem,
                            "its metrics are out of range");
     metrics_cut(metrics);

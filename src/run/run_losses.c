@@ -3,6 +3,7 @@
 
 #include "base/logging.h"
 #include "group/group_internal.h"
+#include "mixing/mixer_internal.h"
 #include "run/presence.h"
 
 #include <stdio.h>
@@ -43,20 +44,50 @@ static void tell(const run_losses_t *losses, const train_loss_t *loss) {
     if (losses->callbacks->lost) losses->callbacks->lost(loss, leads, losses->callbacks->user);
 }
 
-/* A node that has left in order has said why, and is no loss. */
 static void note(run_losses_t *losses, int rank, uint64_t step) {
     sgp_fate_t fate = sgp_fates_of(fates_of(losses), rank);
     train_loss_t *loss = &losses->noted[rank];
-    if (fate.state != SGP_FATE_LOST || loss->step) return;
-    *loss = (train_loss_t){.node = rank, .step = step, .silent = fate.cause == SGP_CAUSE_SILENT};
-    sgp_fates_why(fates_of(losses), rank, loss->reason, sizeof loss->reason);
+    if (fate.state == SGP_FATE_PRESENT || loss->step) return;
+    *loss = (train_loss_t){.node = rank,
+                           .step = step,
+                           .left = fate.state == SGP_FATE_LEFT,
+                           .silent = fate.cause == SGP_CAUSE_SILENT,
+                           .seconds = losses->pause};
+    if (loss->left) snprintf(loss->reason, sizeof loss->reason, "it left");
+    else sgp_fates_why(fates_of(losses), rank, loss->reason, sizeof loss->reason);
     tell(losses, loss);
+}
+
+void run_losses_note_left(run_losses_t *losses, int rank, uint64_t step, int number) {
+    train_loss_t *loss = &losses->noted[rank];
+    if (loss->step) return;
+    *loss = (train_loss_t){.node = rank, .left = true, .step = step ? step : 1};
+    snprintf(loss->reason, sizeof loss->reason, "it left, asked by SIG%s", sigabbrev_np(number));
+    tell(losses, loss);
+}
+
+int run_losses_left(const run_losses_t *losses) {
+    int size = sgp_group_size(losses->group), gone = 0;
+    for (int rank = 0; rank < size; rank++)
+        gone += !presence_has(losses->group, rank) || losses->noted[rank].step;
+    return size - gone;
+}
+
+void run_losses_watch(run_losses_t *losses, const sgp_mixer_t *mixer, uint64_t step) {
+    losses->mixer = mixer;
+    losses->met = step;
+}
+
+void run_losses_pause(run_losses_t *losses, double seconds) {
+    losses->pause = seconds > 0 ? seconds : 0;
 }
 
 void run_losses_look(run_losses_t *losses, uint64_t step) {
     if (!losses->noted) return;
-    for (; losses->known < sgp_fates_changes(fates_of(losses)); losses->known++)
-        note(losses, sgp_fates_changed(fates_of(losses), losses->known), step ? step : 1);
+    for (; losses->known < sgp_fates_changes(fates_of(losses)); losses->known++) {
+        int rank = sgp_fates_changed(fates_of(losses), losses->known);
+        if (rank >= 0) note(losses, rank, step ? step : 1);
+    }
 }
 
 int run_losses_lowest_left(const run_losses_t *losses) {
@@ -67,12 +98,12 @@ int run_losses_lowest_left(const run_losses_t *losses) {
 
 static bool is_agreed(const run_losses_t *losses, int rank);
 
-/* Of the nodes that were there when the list was agreed on last. */
+/* Of the nodes that were there when the list was agreed on last, and have not left. */
 static bool has_quorum(const run_losses_t *losses) {
     int before = 0, left = 0, lowest = -1;
     bool with_lowest = false;
     for (int rank = 0; rank < sgp_group_size(losses->group); rank++) {
-        if (is_agreed(losses, rank)) continue;
+        if (is_agreed(losses, rank) || losses->noted[rank].left) continue;
         bool there = presence_has(losses->group, rank) && !losses->noted[rank].step;
         if (lowest < 0) lowest = rank, with_lowest = there;
         before++;
@@ -101,17 +132,33 @@ static bool is_agreed(const run_losses_t *losses, int rank) {
     return false;
 }
 
-/* The earliest step in which a node has noticed it, and the reason of the first node that has. */
+/* The first step that the node is not known to have made. Where messages do not carry their step, it is taken to have come as
+ * far as the one that noticed the loss. */
+static uint64_t next_step(const run_losses_t *losses, int rank) {
+    uint64_t steps;
+    if (losses->mixer && sgp_mixer_known_steps(losses->mixer, rank, &steps)) return steps;
+    return losses->noted[rank].step;
+}
+
+/* The earliest step in which a node has noticed it, and the reason of the first node that has. The latest step that a node knows
+ * of, and the longest pause. */
 static train_loss_t merge(const run_losses_t *losses, int rank, const train_loss_t *all,
                           uint64_t step) {
     train_loss_t merged = {.node = rank};
+    uint64_t next = losses->met; /* also where no one was left to receive its pushes */
+    double seconds = 0;
     for (int r = 0; r < sgp_group_size(losses->group); r++) {
         const train_loss_t *loss = &all[r];
-        if (!presence_has(losses->group, r) || loss->step == 0) continue;
+        if (!presence_has(losses->group, r)) continue;
+        if (loss->next > next) next = loss->next;
+        if (loss->step == 0) continue;
+        if (loss->seconds > seconds) seconds = loss->seconds;
         uint64_t first = merged.step && merged.step < loss->step ? merged.step : loss->step;
         if (merged.step == 0) merged = *loss;
         merged.step = first;
     }
+    merged.next = next;
+    merged.seconds = seconds;
     if (merged.step) return merged;
     merged.step = step ? step : 1; /* the call knows of it, and no node's transport does yet */
     snprintf(merged.reason, sizeof merged.reason, "it is gone");
@@ -119,7 +166,9 @@ static train_loss_t merge(const run_losses_t *losses, int rank, const train_loss
 }
 
 static sgp_status_t agree_on(run_losses_t *losses, int rank, train_loss_t *all, uint64_t step) {
-    sgp_status_t status = sgp_group_gather(losses->group, &losses->noted[rank], sizeof *all, all);
+    train_loss_t mine = losses->noted[rank];
+    mine.next = next_step(losses, rank);
+    sgp_status_t status = sgp_group_gather(losses->group, &mine, sizeof mine, all);
     if (status) return status;
     losses->agreed[losses->count++] = merge(losses, rank, all, step);
     if (losses->noted[rank].step) return SGP_OK;
@@ -142,12 +191,16 @@ static sgp_status_t agree_on_all(run_losses_t *losses, train_loss_t *all, uint64
 sgp_status_t run_losses_agree(run_losses_t *losses, uint64_t step) {
     if (!losses->noted) return SGP_OK;
     int size = sgp_group_size(losses->group);
-    if (presence_count(losses->group) + losses->count == size) return SGP_OK;
+    if (presence_count(losses->group) + losses->count == size) {
+        losses->met = step;
+        return SGP_OK;
+    }
     sgp_status_t status = run_losses_check(losses, step);
     if (status) return status;
     train_loss_t *all = calloc((size_t)size, sizeof *all);
     if (!all) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the losses of %d nodes", size);
     status = agree_on_all(losses, all, step);
+    losses->met = step;
     free(all);
     return status;
 }

@@ -14,7 +14,10 @@ typedef struct run_losses {
     train_loss_t *noted;  /* (size) by rank; step 0: not noted */
     train_loss_t *agreed; /* (size), of which `count`, in the order in which they were agreed on */
     int count;
-    int reported; /* of them, in metrics.jsonl */
+    int reported;             /* of them, in metrics.jsonl */
+    uint64_t met;             /* steps that all had made who took part in the last agreement */
+    const sgp_mixer_t *mixer; /* borrowed; NULL: none yet */
+    double pause;             /* seconds */
 } run_losses_t;
 
 /* For a group of nodes. Both borrowed. SGP_ERR_NO_MEMORY, logged. fini accepts zeros. */
@@ -22,13 +25,25 @@ sgp_status_t run_losses_init(run_losses_t *losses, sgp_group_t *group,
                              const train_callbacks_t *callbacks);
 void run_losses_fini(run_losses_t *losses);
 
+/* The mixer that knows which steps of the others were pushed, borrowed, and the steps that all have made. */
+void run_losses_watch(run_losses_t *losses, const sgp_mixer_t *mixer, uint64_t step);
+
+/* The last step took so many seconds longer than usual, as far as losses that are noted next are concerned. */
+void run_losses_pause(run_losses_t *losses, double seconds);
+
 /* Notes new losses, as seen in `step`, and tells the callback. One atomic load if there are none. */
 void run_losses_look(run_losses_t *losses, uint64_t step);
 
 /* The same, and whether this node may go on: before it writes anything that the others might write as well. A node that hangs
  * and runs again finds the others gone. The launcher, told by them, may know better; where nobody does, a node goes on only
- * with more than half of the nodes that were there, or half with the lowest of them. SGP_ERR_PEER_LOST, logged. */
+ * with more than half of the nodes that were there and have not left, or half with the lowest of them. SGP_ERR_PEER_LOST, logged. */
 sgp_status_t run_losses_check(run_losses_t *losses, uint64_t step);
+
+/* All nodes know at a halt after step `step` that this process leaves now, for the signal `number`: tells the callback. */
+void run_losses_note_left(run_losses_t *losses, int rank, uint64_t step, int number);
+
+/* Processes that this node does not know to be gone. */
+int run_losses_left(const run_losses_t *losses);
 
 /* The lowest rank that this node does not know to be gone: for duties that no other node relies on, such as the progress
  * line, and that cannot wait for the next collective call. */

@@ -65,11 +65,10 @@ sgp_status_t run_output_begin(run_t *run) {
  * lines of an epoch that it did not finish, and half a line. */
 sgp_status_t run_output_take_over(run_t *run, uint64_t epochs) {
     const char *output = run->options->output;
-    const epochs_t *all = &run->replica.epochs;
-    sgp_status_t status = resume_metrics(output, output, epochs, all->start + all->first);
+    sgp_status_t status = resume_metrics(output, output, epochs, run->written);
     if (!status && run->options->tensorboard)
         status = run_tensorboard_begin(&run->tensorboard, output, run->size, run->options->workers,
-                                       epochs_start(all, epochs));
+                                       run->data.start);
     return status;
 }
 

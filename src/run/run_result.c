@@ -67,6 +67,7 @@ sgp_status_t run_result_finished(run_t *run, train_summary_t *summary) {
         .average_model_accuracy5 = run->average_model_accuracy5,
         .consensus = run->consensus,
     };
+    summary->samples_missed = (uint64_t)run->missed;
     summary->resumed = run->resumed;
     memcpy(summary->run_id, run->id, sizeof run->id);
     content_hash_of(run->replica.average, run->replica.parameters * sizeof *run->replica.average,
@@ -99,6 +100,7 @@ void run_result_early(const run_t *run, train_summary_t *summary) {
     summary->consensus = run->consensus;
     summary->bad_pictures.replaced = run->bad.replaced;
     summary->bad_pictures.left_out = run->bad.left_out;
+    summary->samples_missed = (uint64_t)run->missed;
     summary->resumed = run->resumed;
     copy_losses(run, summary); /* without memory the list is empty */
     memcpy(summary->run_id, run->id, sizeof run->id);

@@ -37,6 +37,19 @@ typedef struct run_bad {
     uint64_t left_out; /* of the test set, once for each evaluation */
 } run_bad_t;
 
+/* The division of the samples; fields are for run_data.c and the checkpoint. */
+typedef struct run_data {
+    uint64_t epoch, start; /* the epoch that the feed is in, and the steps of the run before it */
+    bool divided;          /* its samples were divided anew */
+    bool making_up;        /* the main part is over */
+    int told;              /* of losses.agreed, those that the feed knows */
+    uint64_t seat;         /* the number of this node when the run began */
+    uint64_t rate_nodes;   /* the nodes that the learning rate is for, with fixed_rate */
+    unsigned char
+        *saved; /* (saved_bytes) of the checkpoint that the run goes on from; NULL: none */
+    size_t saved_bytes;
+} run_data_t;
+
 typedef struct run {
     const train_options_t *options;
     train_callbacks_t callbacks;
@@ -50,6 +63,7 @@ typedef struct run {
     train_resumed_t resumed;
     bool goes_on; /* without lost nodes */
     run_losses_t losses;
+    run_data_t data;
     int mixed_nodes; /* whose weights add up: those of the last exact average */
     int writer;      /* rank of the node that has written the run's files so far */
     halt_t halt;
@@ -60,16 +74,20 @@ typedef struct run {
     run_tensorboard_t tensorboard; /* used if run_writes and options->tensorboard */
     run_trace_t trace;             /* all zero unless options->trace */
 
-    uint64_t step;         /* steps done */
-    uint64_t saved;        /* of them, in the last complete checkpoint; 0: there is none */
-    run_cause_t cause;     /* of SGP_ERR_NOT_FINITE on this node */
-    int signal;            /* for which the nodes have agreed to end the run; 0: none */
-    bool warned;           /* that the run learns nothing */
+    uint64_t step;     /* steps done */
+    uint64_t saved;    /* of them, in the last complete checkpoint; 0: there is none */
+    run_cause_t cause; /* of SGP_ERR_NOT_FINITE on this node */
+    int signal;        /* for which the nodes have agreed to end the run; 0: none */
+    int leaves;        /* the signal for which this node leaves the run; 0: none */
+    bool too_few; /* the nodes have agreed to end the run, because fewer than min_nodes are left */
+    bool warned;  /* that the run learns nothing */
     uint64_t epoch_ns;     /* when this epoch began */
     double seconds;        /* of training on this node, up to the last step */
     double seconds_before; /* the same up to this epoch's beginning */
     double all_seconds;    /* sum over finished epochs of the slowest node's seconds */
-    double missed;         /* samples of finished epochs that lost nodes did not take */
+    double missed;         /* samples of finished epochs that no node has taken */
+    uint64_t
+        written; /* steps of the run whose lines other nodes had written before it was resumed */
     run_sums_t epoch_sums; /* of this epoch */
     run_bad_t bad;
     run_bad_t bad_before; /* the same up to this epoch's beginning */

@@ -6,7 +6,7 @@
 #define REFERENCE_BATCH 256.0
 #define PI              3.14159265358979323846
 
-schedule_t schedule_make(const train_options_t *options, uint64_t steps_per_epoch) {
+schedule_t schedule_make(const train_options_t *options, int nodes, uint64_t steps_per_epoch) {
     schedule_t schedule = {.kind = SCHEDULE_STEP};
     schedule_parse(options->lr_schedule, &schedule.kind);
     double epochs = options->epochs;
@@ -14,7 +14,7 @@ schedule_t schedule_make(const train_options_t *options, uint64_t steps_per_epoc
     schedule.warmup = warmup * (double)steps_per_epoch;
     schedule.steps = (uint64_t)options->epochs * steps_per_epoch;
     schedule.scaled =
-        options->lr * options->nodes * options->workers * options->batch_size / REFERENCE_BATCH;
+        options->lr * nodes * options->workers * options->batch_size / REFERENCE_BATCH;
     schedule.start = fmin(options->lr, schedule.scaled / 10);
     return schedule;
 }

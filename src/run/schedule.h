@@ -28,9 +28,9 @@ typedef struct schedule {
     uint64_t steps; /* of the run */
 } schedule_t;
 
-/* options: checked; nodes, workers, batch_size, epochs, lr, warmup_epochs and lr_schedule are
- * used. */
-schedule_t schedule_make(const train_options_t *options, uint64_t steps_per_epoch);
+/* Of `nodes` nodes, in steps of which an epoch has so many. options: checked; workers, batch_size, epochs, lr, warmup_epochs
+ * and lr_schedule are used. */
+schedule_t schedule_make(const train_options_t *options, int nodes, uint64_t steps_per_epoch);
 
 /* The learning rate of step k, from 0. k is a fraction in an epoch that another number of nodes has begun
  * (epochs_even_step). */

@@ -3,8 +3,10 @@
 
 #include "base/clock.h"
 #include "mixing/kernels.h"
+#include "mixing/mixer_internal.h"
 #include "run/checkpoint.h"
 #include "run/pacing.h"
+#include "run/run_data.h"
 #include "run/run_progress.h"
 
 #include <math.h>
@@ -13,18 +15,37 @@ static double seconds_per_step(const run_t *run) {
     return run->step > 0 ? run->seconds / (double)run->step : 0;
 }
 
+/* Takes the processes down that leave at this halt, before the next one can begin. */
+static void note_leaving(run_t *run) {
+    for (int rank = 0; rank < run->size && run->goes_on; rank++) {
+        int number = halt_leaves(&run->halt, rank);
+        if (!number) continue;
+        run_losses_note_left(&run->losses, rank, run->step, number);
+        if (rank == run->rank) run->leaves = number;
+    }
+}
+
+/* What follows from a halt, once its checkpoint is written. number: halt_t.signal. */
+static sgp_status_t end_halt(run_t *run, int number) {
+    if (number == HALT_TOO_FEW) {
+        run->too_few = true;
+        return SGP_ERR_PEER_LOST;
+    }
+    run->signal = number;
+    return number || run->leaves ? SGP_ERR_INTERRUPTED : SGP_OK;
+}
+
 sgp_status_t steps_halt(run_t *run) {
     bool here;
     sgp_status_t status = halt_before_step(&run->halt, run->step, seconds_per_step(run), &here);
     if (status || !here) return status;
     int number = run->halt.signal;
     bool saves = run->options->output && !run->halt.too_far && run->step > 0;
+    note_leaving(run);
     halt_over(&run->halt);
     if (saves && run->saved != run->step) status = checkpoint_write(run);
     else checkpoint_restart_clock(run);
-    if (status || !number) return status;
-    run->signal = number;
-    return SGP_ERR_INTERRUPTED;
+    return status ? status : end_halt(run, number);
 }
 
 static double ms_between(uint64_t start, uint64_t end) {
@@ -95,14 +116,18 @@ static sgp_status_t compute_gradient(run_t *run, uint64_t s, metrics_step_t *ste
 }
 
 /* The clock of checkpoints by time is that of the first node that is left. */
-static sgp_status_t look_for_losses(run_t *run) {
+static sgp_status_t look_for_losses(run_t *run, double step_ms) {
     bool led = run_leads_now(run);
+    run_losses_pause(&run->losses, step_ms * 1e-3 - seconds_per_step(run));
     sgp_status_t status = run_losses_check(&run->losses, run->step);
+    run_losses_pause(&run->losses, 0);
+    if (run_losses_left(&run->losses) < run->options->min_nodes * run->options->workers)
+        halt_too_few(&run->halt);
     if (!status && !led && run_leads_now(run)) checkpoint_restart_clock(run);
     return status;
 }
 
-static void record(run_t *run, uint64_t start, metrics_step_t *step, bool last) {
+static void record(run_t *run, uint64_t start, metrics_step_t *step) {
     sgp_mixer_statistics_t statistics;
     sgp_mixer_statistics(run->replica.mixer, &statistics);
     uint64_t now = sgp_clock_now();
@@ -114,7 +139,7 @@ static void record(run_t *run, uint64_t start, metrics_step_t *step, bool last) 
     step->seconds = run->seconds;
     times_add(&run->times, step->step_ms);
     limits_gradient(&run->limits, step->gradient_ms * 1e-3);
-    metrics_add(&run->metrics, step, sgp_mixer_parameters(run->replica.mixer), run->step, last);
+    metrics_add(&run->metrics, step, sgp_mixer_parameters(run->replica.mixer), run->step);
     run->epoch_sums.loss += step->loss_sum;
     run->epoch_sums.samples += step->samples;
     run->shown_sums.loss += step->loss_sum;
@@ -122,8 +147,9 @@ static void record(run_t *run, uint64_t start, metrics_step_t *step, bool last) 
 }
 
 /* s: the number of the step in its epoch, from 0. */
-static sgp_status_t run_step(run_t *run, uint64_t s, bool last) {
+static sgp_status_t run_step(run_t *run, uint64_t s) {
     replica_t *replica = &run->replica;
+    uint64_t before = sgp_mixer_steps(replica->mixer);
     metrics_step_t step = {.lr = replica_rate(replica, run->step)};
     uint64_t start = sgp_clock_now();
     sgp_trace_step(run->trace.trace, SGP_TRACE_COMPUTING, run->step + 1);
@@ -136,42 +162,44 @@ static sgp_status_t run_step(run_t *run, uint64_t s, bool last) {
     /* The signal may have ended the other node already, which is then no error. */
     if (status == SGP_ERR_PEER_LOST && run_stopped(run)) return SGP_ERR_INTERRUPTED;
     if (status) return status;
-    record(run, start, &step, last);
-    return run->goes_on ? look_for_losses(run) : SGP_OK;
+    record(run, start, &step);
+    uint64_t passed = sgp_mixer_steps(replica->mixer) - before - 1;
+    if (passed > 0) status = run_data_pass_over(run, passed);
+    return run->goes_on && !status ? look_for_losses(run, step.step_ms) : status;
 }
 
-/* Other nodes may have begun the epoch. */
-static sgp_status_t begin_data(const run_t *run, uint64_t epoch, uint64_t done) {
-    const epochs_t *epochs = &run->replica.epochs;
-    if (epoch != epochs->epoch || epochs->first == 0)
-        return feed_begin_epoch(run->replica.feed, epoch, done);
-    return feed_continue_epoch(run->replica.feed, epoch, epochs->first, epochs->position, done);
-}
-
-/* *done: how many of its steps the checkpoint of a resumed run holds already. */
-static sgp_status_t begin_epoch(run_t *run, uint64_t epoch, uint64_t *done) {
-    *done = run->step - epochs_start(&run->replica.epochs, epoch);
-    if (*done == 0) {
+/* The checkpoint of a resumed run holds some of its steps already. */
+static sgp_status_t begin_epoch(run_t *run, uint64_t epoch) {
+    uint64_t done = run->step - epochs_start(&run->replica.epochs, epoch);
+    if (done == 0) {
         run->epoch_sums = (run_sums_t){0};
         run->seconds_before = run->seconds;
         run->bad_before = run->bad;
+        metrics_begin(&run->metrics, epochs_length(&run->replica.epochs, epoch));
     }
     run->epoch_ns = sgp_clock_now() - (uint64_t)((run->seconds - run->seconds_before) * 1e9);
-    return begin_data(run, epoch, *done);
+    return run_data_begin(run, epoch, done);
+}
+
+/* Those that the feed knows of now. */
+static sgp_status_t make_steps(run_t *run, uint64_t epoch) {
+    sgp_status_t status = SGP_OK;
+    while (!status && run_data_step(run) < feed_steps(run->replica.feed)) {
+        status = steps_halt(run);
+        if (!status) status = run_step(run, run_data_step(run));
+        if (!status && checkpoint_due(run)) status = checkpoint_write(run);
+        if (!status) run_progress_after_step(run, epoch);
+    }
+    if (!status) halt_next_step(&run->halt, run->step);
+    return status;
 }
 
 sgp_status_t steps_run(run_t *run, uint64_t epoch) {
-    uint64_t done;
-    sgp_status_t status = begin_epoch(run, epoch, &done);
-    if (status) return status;
-    uint64_t length = epochs_length(&run->replica.epochs, epoch);
-    for (uint64_t s = done; s < length; s++) {
-        status = steps_halt(run);
-        if (!status) status = run_step(run, s, s + 1 == length);
-        if (!status && checkpoint_due(run)) status = checkpoint_write(run);
-        if (status) return status;
-        run_progress_after_step(run, epoch);
+    sgp_status_t status = begin_epoch(run, epoch);
+    for (bool more = true; more && !status;) {
+        status = make_steps(run, epoch);
+        if (!status) status = run_data_end(run, &more);
     }
-    halt_next_step(&run->halt, run->step);
-    return SGP_OK;
+    if (!status) metrics_end(&run->metrics, sgp_mixer_parameters(run->replica.mixer));
+    return status;
 }

@@ -7,7 +7,7 @@
 #include "run/run_state.h"
 
 /* Makes the steps of this epoch, from 0, that are not done yet, with the checkpoints that fall
- * between them. The errors of steps_halt, model_train and sgp_mixer_step. */
+ * between them, also those with the samples that nobody has taken because of a loss (run/run_data.h). The errors of steps_halt, model_train and sgp_mixer_step. */
 sgp_status_t steps_run(run_t *run, uint64_t epoch);
 
 /* Between two steps: halts if the nodes have agreed to do so here, writes a checkpoint, and ends

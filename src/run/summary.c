@@ -52,8 +52,10 @@ static json_t *triple(const char *const names[3], double first, double second, d
 json_t *summary_losses_json(const train_loss_t *losses, int count) {
     json_t *array = json_array();
     for (int i = 0; i < count && array; i++) {
-        json_t *loss = json_pack("{s:i, s:o, s:s}", "node", losses[i].node, "step",
-                                 files_json_u64(losses[i].step), "reason", losses[i].reason);
+        json_t *loss =
+            json_pack("{s:i, s:o, s:s, s:o, s:b}", "node", losses[i].node, "step",
+                      files_json_u64(losses[i].step), "reason", losses[i].reason, "seconds",
+                      files_json_number(losses[i].seconds), "left", (int)losses[i].left);
         if (loss && json_array_append_new(array, loss) == 0) continue;
         json_decref(array);
         array = NULL;
@@ -105,6 +107,7 @@ json_t *train_summary_json(const train_options_t *options, const train_summary_t
     if (summary->resumed.nodes)
         add(&object, CONFIG_RESUMED, config_resumed_json(&summary->resumed));
     add(&object, "losses", summary_losses_json(summary->losses, summary->loss_count));
+    add(&object, "samples", json_pack("{s:o}", "missed", files_json_u64(summary->samples_missed)));
     return object;
 }
 

@@ -13,7 +13,8 @@ struct train_options;
  * compute_ms) is null. A new reference; NULL when out of memory. */
 json_t *train_summary_json(const struct train_options *options, const train_summary_t *summary);
 
-/* [{"node": 3, "step": 120, "reason": "its process ended"}]. As train_summary_json. */
+/* [{"node": 3, "step": 120, "reason": "its process ended", "seconds": 0.2, "left": false}]; seconds: by which the step was
+ * longer than usual in which a node noticed the loss, the longest of all nodes. As train_summary_json. */
 json_t *summary_losses_json(const train_loss_t *losses, int count);
 
 /* Frees the list of losses; zeros are fine. */

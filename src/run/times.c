@@ -17,6 +17,17 @@ sgp_status_t times_init(times_t *times, uint64_t steps) {
                     (unsigned long long)steps);
 }
 
+sgp_status_t times_reserve(times_t *times, uint64_t steps) {
+    if (steps <= times->capacity) return SGP_OK;
+    float *ms = realloc(times->ms, steps * sizeof *ms);
+    if (!ms)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the times of %llu steps",
+                        (unsigned long long)steps);
+    times->ms = ms;
+    times->capacity = steps;
+    return SGP_OK;
+}
+
 void times_fini(times_t *times) {
     free(times->ms);
     times->ms = NULL;
@@ -42,14 +53,12 @@ times_summary_t times_quantiles(float *ms, uint64_t count) {
                              .p99 = nearest_rank(ms, count, 99)};
 }
 
-/* Moves the times of the nodes that are there together. all: (size, part). Returns how many. */
-static uint64_t leave_absent_out(const sgp_group_t *group, float *all, uint64_t part) {
+/* Moves the times of steps that were made together. all: (size, part); zeros of nodes that are absent, and of steps that were
+ * passed over. Returns how many. */
+static uint64_t leave_zeros_out(const sgp_group_t *group, float *all, uint64_t part) {
     uint64_t count = 0;
-    for (int r = 0; r < sgp_group_size(group); r++) {
-        if (!presence_has(group, r)) continue;
-        memmove(all + count, all + (uint64_t)r * part, part * sizeof *all);
-        count += part;
-    }
+    for (uint64_t i = 0; i < (uint64_t)sgp_group_size(group) * part; i++)
+        if (presence_has(group, (int)(i / part)) && all[i] > 0) all[count++] = all[i];
     return count;
 }
 
@@ -65,7 +74,7 @@ sgp_status_t times_gather(const times_t *times, sgp_group_t *group, times_summar
         uint64_t part = times->count - done < GATHER_STEPS ? times->count - done : GATHER_STEPS;
         /* Part after part, each of all nodes: the order of times does not matter. */
         status = sgp_group_gather(group, times->ms + done, part * sizeof *all, all + found);
-        if (!status) found += leave_absent_out(group, all + found, part);
+        if (!status) found += leave_zeros_out(group, all + found, part);
         done += part;
     }
     if (!status) *summary = times_quantiles(all, found);

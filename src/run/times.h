@@ -20,7 +20,10 @@ typedef struct times_summary {
 sgp_status_t times_init(times_t *times, uint64_t steps);
 void times_fini(times_t *times);
 
-/* At most `steps` times; allocates nothing. */
+/* Room for as many steps. SGP_ERR_NO_MEMORY, logged; nothing changed. */
+sgp_status_t times_reserve(times_t *times, uint64_t steps);
+
+/* At most as many times as there is room for; allocates nothing. ms: 0: the step was passed over. */
 static inline void times_add(times_t *times, double ms) {
     times->ms[times->count++] = (float)ms;
 }
@@ -28,7 +31,7 @@ static inline void times_add(times_t *times, double ms) {
 /* Mean and nearest-rank quantiles of ms (count), count >= 1, which is sorted. */
 times_summary_t times_quantiles(float *ms, uint64_t count);
 
-/* The same over all nodes that are there, which call it with equal counts. Blocks as sgp_group_gather, several
+/* The same over all nodes that are there, which call it with equal counts, without the steps that were passed over. Blocks as sgp_group_gather, several
  * times for a long run. */
 sgp_status_t times_gather(const times_t *times, sgp_group_t *group, times_summary_t *summary);
 

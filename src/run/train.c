@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run/train.h"
 
+#include "base/constants.h"
 #include "base/logging.h"
 #include "group/group_internal.h"
 #include "run/agreement.h"
@@ -15,6 +16,7 @@
 #include "run/presence.h"
 #include "run/resize.h"
 #include "run/resume.h"
+#include "run/run_data.h"
 #include "run/run_output.h"
 #include "run/run_result.h"
 #include "run/steps.h"
@@ -42,6 +44,7 @@ static void release(run_t *run) {
     replica_fini(&run->replica); /* before the trace, to which the mixer records */
     run_trace_fini(&run->trace);
     run_losses_fini(&run->losses);
+    run_data_fini(run);
     halt_fini(&run->halt);
 }
 
@@ -56,6 +59,7 @@ static sgp_status_t prepare_alone(run_t *run) {
         replica_fini(&run->replica);
         return status;
     }
+    run_data_init(run);
     metrics_init(&run->metrics, run->replica.steps_per_epoch, run->replica.parameters);
     if (run->goes_on) status = run_losses_init(&run->losses, run->group, &run->callbacks);
     if (status) release(run);
@@ -87,13 +91,23 @@ static sgp_status_t join(run_t *run, uint64_t step) {
     if (!status)
         status =
             replica_join(&run->replica, options, epoch_of(run, step), run->nodes, run->workers);
+    if (!status) run_losses_watch(&run->losses, run->replica.mixer, step);
     if (!status && step > 0) status = restore(run, step);
+    if (!status && step > 0) status = run_data_restored(run);
+    run->written = run->replica.epochs.start + run->replica.epochs.first;
     return status ? status : run_output_begin(run);
 }
 
 static sgp_status_t begin_halts(run_t *run) {
     train_groups_t groups = {.all = run->group, .nodes = run->nodes, .workers = run->workers};
-    return halt_init(&run->halt, &groups, run->callbacks.stop, run->step);
+    halt_leaving_t leaving = {.leave = run->callbacks.leave,
+                              .seconds = run->options->grace,
+                              .gather = HALT_GATHER_SECONDS,
+                              .workers = run->options->workers,
+                              .least = run->options->min_nodes};
+    sgp_status_t status = halt_init(&run->halt, &groups, run->callbacks.stop, run->step);
+    if (!status && run->goes_on) halt_set_leaving(&run->halt, &leaving);
+    return status;
 }
 
 /* A run begins with all its nodes, or not at all: one that ends before the first step may have found a mistake. */
@@ -184,7 +198,20 @@ static sgp_status_t run_all(run_t *run, train_summary_t *summary) {
 
 /* The others go on without this node, which was silent for too long: the run's files are theirs. */
 static bool is_left_behind(const run_t *run, sgp_status_t status) {
-    return run->goes_on && status == SGP_ERR_PEER_LOST;
+    return run->goes_on && status == SGP_ERR_PEER_LOST && !run->too_few;
+}
+
+/* The others may have been too late for this node to leave after a halt. Then, and after one, it waits no longer than it may
+ * until they have what it has sent. */
+static void prepare_to_leave(run_t *run, const train_groups_t *groups, sgp_status_t status) {
+    sgp_group_t *const all[] = {groups->all, groups->nodes, groups->workers};
+    if (status == SGP_ERR_INTERRUPTED && halt_left_alone(&run->halt))
+        run->leaves = *run->callbacks.leave;
+    if (!run->leaves || status != SGP_ERR_INTERRUPTED) return;
+    uint64_t each = halt_time_left(&run->halt) / 2;
+    if (each < SGP_SECOND / 2) each = SGP_SECOND / 2; /* or it would look lost */
+    for (int i = 0; i < 3; i++)
+        if (all[i]) sgp_group_set_timeout(all[i], each);
 }
 
 /* The epochs; if they end early, all nodes learn the reason and the first one writes it down. */
@@ -199,8 +226,9 @@ static sgp_status_t run_to_the_end(run_t *run, const train_groups_t *groups,
     checkpoint_restart_clock(run);
     sgp_status_t status = run_all(run, summary);
     if (status) {
+        prepare_to_leave(run, groups, status);
         status = ending_share(run, status, summary);
-        summary->leads = run_leads_now(run) && !is_left_behind(run, status);
+        summary->leads = run_leads_now(run) && !is_left_behind(run, status) && !summary->left;
         if (summary->leads) run_output_end_early(run, summary);
     }
     return status;

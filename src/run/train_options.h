@@ -64,11 +64,14 @@ typedef struct train_options {
     int data_threads;         /* that decode pictures; 0: one for every four of threads */
     const char *on_bad_image; /* "skip" or "stop" */
     const char *on_loss;      /* of a node: "continue" or "stop"; NULL: see train_goes_on */
+    int min_nodes;            /* with fewer a run that goes on without lost nodes ends */
+    double grace;             /* seconds that a node which is told to leave may take */
     bool shard_per_node;      /* each node reads a part of the shards alone */
     double color_jitter;      /* of pictures */
     double label_smoothing;
     int threads;           /* of a process's model; 0: OMP_NUM_THREADS, else 1 */
     const char *precision; /* of the model: "float32", "bfloat16" or "auto" */
+    bool fixed_rate;       /* the learning rate does not follow the number of nodes that are left */
 } train_options_t;
 
 /* A run of fewer epochs is short: the steps of the learning rate would leave it too few at the full rate, and random crops

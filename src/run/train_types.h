@@ -48,9 +48,14 @@ typedef struct train_resized {
 /* A node without which the others went on. */
 typedef struct train_loss {
     int node;
+    bool left;       /* in order, as it was asked to */
     bool silent;     /* its process may still be there */
     uint64_t step;   /* of the run, from 1: the first in which another node noticed it */
     char reason[96]; /* "its process ended" */
+    double
+        seconds; /* that the step took longer than usual in which a node noticed it; the longest of all nodes */
+    uint64_t
+        next; /* the first step of the run, from 0, that the lost node is not known to have made */
 } train_loss_t;
 
 /* How a run ended. */
@@ -69,8 +74,10 @@ typedef struct train_summary {
     bool leads; /* this node is the one that has written the run's files, or would have */
     bool
         unstarted; /* all nodes know that the preparation failed, in a run that goes on without lost ones */
-    char reason[320];    /* of an early end, a sentence; "" of a finished run */
-    int signal;          /* for which the nodes agreed to end the run; 0: none */
+    char reason[320]; /* of an early end, a sentence; "" of a finished run */
+    int signal;       /* for which the nodes agreed to end the run; 0: none */
+    int left; /* the signal for which this node has left the run, and the others go on; 0: none */
+    bool too_few; /* the nodes agreed to end the run, because fewer than min_nodes were left */
     uint64_t checkpoint; /* steps in the newest complete checkpoint; 0: there is none */
     char run_id[33];     /* run/run_id.h */
     train_resumed_t resumed;
@@ -96,6 +103,8 @@ typedef struct train_summary {
         uint64_t replaced,
             left_out; /* of the training set, of the test set in each evaluation; over all nodes */
     } bad_pictures;
+    uint64_t
+        samples_missed;   /* of finished epochs: that no node has taken, because nodes were lost */
     train_loss_t *losses; /* (loss_count) since the run began or was resumed; owned */
     int loss_count;
 } train_summary_t;
@@ -107,7 +116,7 @@ typedef struct train_callbacks {
     /* May be NULL. How long this node may take to end in order after a signal, apart from its checkpoint; whenever that
      * changes. */
     void (*patience)(double seconds, int rank);
-    /* May be NULL. A node was lost, and the others go on. leads: this is the lowest node that is left, as far as it knows. */
+    /* May be NULL. A node was lost or leaves, and the others go on. leads: this is the lowest node that is left, as far as it knows. */
     void (*lost)(const train_loss_t *loss, bool leads, void *user);
     /* May be NULL: nobody knows. Whether the others go on without this node (process `rank`), which to itself may look as if
      * they were lost. */
@@ -115,6 +124,8 @@ typedef struct train_callbacks {
     void *user;
     /* May be NULL. A signal's number: end after this step with SGP_ERR_INTERRUPTED. */
     const volatile sig_atomic_t *stop;
+    /* May be NULL. A signal's number: this node leaves after a step, in an elastic group, and the others go on. */
+    const volatile sig_atomic_t *leave;
 } train_callbacks_t;
 
 /* The processes of a run; with one worker per node, `all` is enough. See sgp_group_split. */

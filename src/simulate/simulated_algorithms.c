@@ -11,20 +11,20 @@
 #define LINE   ((size_t)16)  /* numbers in the least segment of the library's all-reduce */
 
 static const simulation_algorithm_t algorithms[] = {
-    {"sgp", SIMULATION_MIXER, SGP_ALGORITHM_SGP, false, "SGP in lock step"},
-    {"osgp", SIMULATION_MIXER, SGP_ALGORITHM_OSGP, false, "SGP with overlap"},
-    {"osgp-async", SIMULATION_MIXER, SGP_ALGORITHM_OSGP, true, "SGP that waits for nothing"},
-    {"dpsgd", SIMULATION_MIXER, SGP_ALGORITHM_DPSGD, false, "D-PSGD"},
-    {"adpsgd", SIMULATION_MIXER, SGP_ALGORITHM_ADPSGD, false, "AD-PSGD"},
-    {"allreduce", SIMULATION_MIXER, SGP_ALGORITHM_ALLREDUCE, false,
+    {"sgp", SIMULATION_MIXER, SGP_ALGORITHM_SGP, false, true, "SGP in lock step"},
+    {"osgp", SIMULATION_MIXER, SGP_ALGORITHM_OSGP, false, true, "SGP with overlap"},
+    {"osgp-async", SIMULATION_MIXER, SGP_ALGORITHM_OSGP, true, true, "SGP that waits for nothing"},
+    {"dpsgd", SIMULATION_MIXER, SGP_ALGORITHM_DPSGD, false, true, "D-PSGD"},
+    {"adpsgd", SIMULATION_MIXER, SGP_ALGORITHM_ADPSGD, false, false, "AD-PSGD"},
+    {"allreduce", SIMULATION_MIXER, SGP_ALGORITHM_ALLREDUCE, false, false,
      "this project's, after the gradient; each byte is sent once"},
-    {"allreduce-buckets", SIMULATION_BUCKETS, SGP_ALGORITHM_ALLREDUCE, false,
+    {"allreduce-buckets", SIMULATION_BUCKETS, SGP_ALGORITHM_ALLREDUCE, false, false,
      "this project's, in buckets of 25 MiB during the gradient, as PyTorch's DDP"},
-    {"allreduce-ring", SIMULATION_RING, SGP_ALGORITHM_ALLREDUCE, false,
+    {"allreduce-ring", SIMULATION_RING, SGP_ALGORITHM_ALLREDUCE, false, false,
      "segments around a ring, after the gradient"},
-    {"allreduce-halving", SIMULATION_HALVING, SGP_ALGORITHM_ALLREDUCE, false,
+    {"allreduce-halving", SIMULATION_HALVING, SGP_ALGORITHM_ALLREDUCE, false, false,
      "recursive halving and doubling, after the gradient; 2 log2 n messages"},
-    {"allreduce-tree", SIMULATION_TREE, SGP_ALGORITHM_ALLREDUCE, false,
+    {"allreduce-tree", SIMULATION_TREE, SGP_ALGORITHM_ALLREDUCE, false, false,
      "whole vectors up and down a binomial tree, after the gradient"},
 };
 
@@ -34,6 +34,14 @@ const simulation_algorithm_t *simulation_algorithm_find(const char *name) {
     for (int i = 0; i < ALGORITHMS; i++)
         if (!strcmp(algorithms[i].name, name)) return &algorithms[i];
     return NULL;
+}
+
+bool simulation_goes_on(const simulation_settings_t *settings,
+                        const simulation_algorithm_t *algorithm) {
+    sgp_graph_kind_t kind = SGP_GRAPH_EXPONENTIAL;
+    if (settings->graph) sgp_graph_parse(settings->graph, &kind);
+    bool cut_by_a_hole = kind == SGP_GRAPH_RING && settings->peers < 2;
+    return algorithm->goes_on && !cut_by_a_hole;
 }
 
 const char *simulation_algorithm_names(void) {

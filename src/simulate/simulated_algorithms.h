@@ -23,9 +23,14 @@ typedef struct simulation_algorithm {
     const char *name;
     simulation_kind_t kind;
     sgp_algorithm_t algorithm;
-    bool async; /* overlap without bound, whatever --overlap says */
+    bool async;   /* overlap without bound, whatever --overlap says */
+    bool goes_on; /* when a node is lost */
     const char *about;
 } simulation_algorithm_t;
+
+/* Whether the others go on without a node that has failed, with the settings' graph. */
+bool simulation_goes_on(const simulation_settings_t *settings,
+                        const simulation_algorithm_t *algorithm);
 
 /* NULL: no algorithm has that name. */
 const simulation_algorithm_t *simulation_algorithm_find(const char *name);

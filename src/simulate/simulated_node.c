@@ -4,6 +4,7 @@
 #include "base/constants.h"
 #include "base/logging.h"
 #include "base/memory.h"
+#include "group/agree_call.h"
 #include "transport/simulated/simulated.h"
 
 #include <limits.h>
@@ -11,7 +12,7 @@
 #include <string.h>
 
 /* Streams of random numbers of a seed: one of these plus a node's rank. */
-enum { STREAM_TIME = 1 << 20, STREAM_NOISE = 2 << 20, STREAM_LIFE = 3 << 20 };
+enum { STREAM_TIME = 1 << 20, STREAM_NOISE = 2 << 20 };
 
 /* ---- a node's own ---- */
 
@@ -50,15 +51,6 @@ static void draw_gradient(simulation_node_t *node) {
         if (i % 64 == 0) bits = sgp_random_u64(&node->noise);
         node->gradient[i] = bits & 1 ? 1 : -1;
     }
-}
-
-static uint64_t draw_life(const simulation_work_t *work, int rank) {
-    sgp_random_t random;
-    double mean = work->settings->failures_s;
-    if (mean == 0) return UINT64_MAX;
-    sgp_random_init(&random, work->settings->seed, STREAM_LIFE + (uint64_t)rank);
-    double seconds = -mean * log1p(-sgp_random_double(&random));
-    return seconds < 1e9 ? (uint64_t)(seconds * 1e9) : UINT64_MAX;
 }
 
 /* ---- the library's own algorithms ---- */
@@ -111,12 +103,9 @@ static void mark(simulation_node_t *node) {
 /* The node ends in the middle of its gradient and sends nothing more. */
 static void fail(simulation_node_t *node) {
     simulation_work_t *work = node->work;
-    uint64_t now = simulation_now(node);
-    if (node->fails_at > now) simulation_compute(node, node->fails_at - now);
-    if (work->failed < 0) {
-        work->failed = node->rank;
-        work->failed_at = simulation_now(node);
-    }
+    uint64_t now = simulation_now(node), at = work->fails_at[node->rank];
+    if (at > now) simulation_compute(node, at - now);
+    work->failed++;
     node->status = SGP_ERR_INTERRUPTED;
 }
 
@@ -140,7 +129,8 @@ static void make_steps(simulation_node_t *node) {
     while (node->status == SGP_OK && node->steps < work->settings->steps) {
         if (node->steps == work->settings->warmup) mark(node);
         uint64_t compute = draw_compute(node);
-        if (node->fails_at <= simulation_now(node) + compute) {
+        uint64_t fails_at = work->fails_at[node->rank];
+        if (fails_at && fails_at <= simulation_now(node) + compute) {
             fail(node);
             return;
         }
@@ -148,7 +138,10 @@ static void make_steps(simulation_node_t *node) {
         node->computed += compute;
         node->status = work->method->step(node, (uint64_t)node->steps, compute);
         if (node->status != SGP_OK) return;
+        uint64_t begin = node->last;
         node->last = simulation_now(node);
+        if (node->steps >= work->settings->warmup && node->last - begin > node->longest)
+            node->longest = node->last - begin;
         node->steps++;
         keep_distance_at(node);
         if (node->rank == 0 && work->on_step) work->on_step(node->steps, work->user);
@@ -159,9 +152,10 @@ static void make_steps(simulation_node_t *node) {
 static void compare(simulation_node_t *node) {
     simulation_work_t *work = node->work;
     for (size_t i = 0; i < work->length; i++) work->sums[i] += node->z[i];
+    work->present++;
     sgp_simulated_barrier(node->transport);
     for (size_t i = 0; i < work->length; i++) {
-        double distance = node->z[i] - work->sums[i] / work->nodes;
+        double distance = node->z[i] - work->sums[i] / work->present;
         work->distance += distance * distance;
     }
 }
@@ -170,8 +164,8 @@ static sgp_status_t set_up(simulation_node_t *node) {
     const simulation_work_t *work = node->work;
     sgp_random_init(&node->time, work->settings->seed, STREAM_TIME + (uint64_t)node->rank);
     sgp_random_init(&node->noise, work->settings->seed, STREAM_NOISE + (uint64_t)node->rank);
-    node->fails_at = draw_life(work, node->rank);
-    sgp_status_t status = sgp_group_create(node->transport, INT_MAX, &node->group);
+    node->transport->elastic = work->elastic;
+    sgp_status_t status = sgp_group_found(node->transport, INT_MAX, &node->group);
     if (status != SGP_OK) return status;
     node->gradient = sgp_memory_alloc(work->length * sizeof *node->gradient);
     if (!node->gradient) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for node %d", node->rank);

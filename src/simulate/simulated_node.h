@@ -34,8 +34,11 @@ typedef struct simulation_work {
     double *sums;           /* (length) sum of z over the nodes that have made their steps */
     double distance; /* sum over nodes and coordinates of the squared distance to their mean */
     float *then;     /* (nodes, length) z at settings->distance_at_s; NULL: not wanted */
-    int failed;      /* the first node that failed, or -1 */
-    uint64_t failed_at;
+    uint64_t *
+        fails_at; /* (nodes) when each fails, nanoseconds; UINT64_MAX: never, 0: in another run of these settings */
+    bool elastic; /* the others go on */
+    int failed;   /* nodes */
+    int present;  /* nodes that have made their steps */
     void (*on_step)(int step, void *user);
     void *user;
 } simulation_work_t;
@@ -46,7 +49,6 @@ struct simulation_node {
     sgp_transport_t *transport;
     sgp_group_t *group;
     sgp_random_t time, noise;
-    uint64_t fails_at;
     float *gradient; /* (length) */
     float *z;        /* (length) the node's parameters */
 
@@ -62,6 +64,7 @@ struct simulation_node {
     int steps;             /* made */
     int steps_then;        /* of them, at settings->distance_at_s; 0: before that */
     uint64_t computed;     /* nanoseconds of gradients */
+    uint64_t longest;      /* step after the warm-up, nanoseconds */
     uint64_t marked, last; /* the end of the warm-up, and of the last step made */
     /* At the mark: the values so far; in the end: the differences since then. */
     uint64_t measured; /* of computed */

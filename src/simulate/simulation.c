@@ -11,10 +11,13 @@
 #include <math.h>
 #include <stdlib.h>
 
+enum { STREAM_FAILURES = 3 << 20 }; /* of random numbers; simulated_node.c has the others */
+
 static void summarise_then(const simulation_work_t *work, simulation_row_t *row) {
     double squares = 0, steps = 0;
     row->distance_at = row->steps_at = NAN;
     for (int r = 0; r < work->nodes; r++) {
+        if (work->all[r].status == SGP_ERR_INTERRUPTED) return;
         if (!work->then || work->all[r].steps_then == 0) return;
         steps += work->all[r].steps_then;
     }
@@ -35,6 +38,7 @@ static void summarise_then(const simulation_work_t *work, simulation_row_t *row)
 static void add_node(const simulation_node_t *node, int steps, simulation_row_t *row) {
     double step = (double)(node->last - node->marked) * 1e-6 / steps;
     row->node_ms += step;
+    row->longest_ms = fmax(row->longest_ms, (double)node->longest * 1e-6);
     row->fastest_ms = fmin(row->fastest_ms, step);
     row->slowest_ms = fmax(row->slowest_ms, step);
     row->gradient_ms += (double)node->measured * 1e-6 / steps;
@@ -42,16 +46,31 @@ static void add_node(const simulation_node_t *node, int steps, simulation_row_t 
     row->bytes_per_step += node->sent / steps;
 }
 
+/* Nodes that fail in no run of these settings. */
+static double others_seconds(const simulation_work_t *work) {
+    double sum = 0;
+    int others = 0;
+    for (int r = 0; r < work->nodes; r++) {
+        if (work->fails_at[r] != UINT64_MAX) continue;
+        sum += (double)(work->all[r].last - work->all[r].marked) * 1e-9;
+        others++;
+    }
+    return others ? sum / others : NAN;
+}
+
+/* Of the nodes that have not failed. */
 static void summarise(const simulation_work_t *work, simulation_row_t *row) {
     int batch = work->settings->batch_size * work->settings->workers, measured = 0, least = INT_MAX;
     uint64_t begin = 0, end = 0; /* of the last node's warm-up, and of its steps */
     *row = (simulation_row_t){.fastest_ms = INFINITY,
                               .steps = INT_MAX,
-                              .failed_node = work->failed,
-                              .failed_seconds = (double)work->failed_at * 1e-9};
+                              .failed = work->failed,
+                              .others_s = others_seconds(work),
+                              .held_up_s = NAN};
     for (int r = 0; r < work->nodes; r++) {
         const simulation_node_t *node = &work->all[r];
         int steps = node->steps - work->settings->warmup;
+        if (node->status == SGP_ERR_INTERRUPTED) continue;
         row->seconds = fmax(row->seconds, (double)node->last * 1e-9);
         if (node->steps < row->steps) row->steps = node->steps;
         if (steps <= 0) continue;
@@ -63,14 +82,13 @@ static void summarise(const simulation_work_t *work, simulation_row_t *row) {
     }
     if (measured == 0) row->fastest_ms = NAN;
     row->step_ms = measured == 0 ? NAN : (double)(end - begin) * 1e-6 / least;
-    /* After a failure the nodes have not made the same number of steps. */
-    if (measured > 0 && work->failed >= 0) row->step_ms = row->slowest_ms;
+    row->warm_up_s = (double)begin * 1e-9;
     row->node_ms /= measured;
     row->gradient_ms /= measured;
     row->wait_ms /= measured;
     row->bytes_per_step /= measured;
     row->samples_per_second = (double)work->nodes * batch / (row->step_ms * 1e-3);
-    row->distance = sqrt(work->distance / work->nodes / (double)work->length);
+    row->distance = sqrt(work->distance / work->present / (double)work->length);
     if (row->steps < work->settings->steps) row->distance = NAN;
     summarise_then(work, row);
 }
@@ -136,8 +154,25 @@ static sgp_simulated_options_t cluster_options(const simulation_work_t *work,
         .line_rate = has_line_rate(work) ? settings->network.bytes_per_second : 0,
         .copy_seconds = progress_thread ? 0 : settings->local.copy_ms * 1e-3 / bytes,
         .absorb_seconds = settings->local.absorb_ms * 1e-3 / bytes,
-        .notice_seconds = SIMULATION_NOTICE,
+        .notice_seconds = SIMULATION_SILENCE,
     };
+}
+
+/* Which nodes fail, and when: evenly over the span of the settings, and at random within each part of it. */
+static void draw_failures(simulation_work_t *work) {
+    const simulation_settings_t *settings = work->settings;
+    double from = settings->failing.from_s, span = settings->failing.to_s - from;
+    int count = settings->failures_s > 0 ? simulation_failing(work->nodes) : 0;
+    sgp_random_t random;
+    sgp_random_init(&random, settings->seed, STREAM_FAILURES);
+    for (int r = 0; r < work->nodes; r++) work->fails_at[r] = UINT64_MAX;
+    for (int i = 0; i < count;) {
+        uint64_t *at = &work->fails_at[sgp_random_below(&random, (uint64_t)work->nodes)];
+        if (*at != UINT64_MAX) continue;
+        double part = (i++ + sgp_random_double(&random)) / count;
+        double seconds = fmin(from + span * part, 1e10); /* in nanoseconds, less than UINT64_MAX */
+        *at = span > 0 ? (uint64_t)(seconds * 1e9) : 0;
+    }
 }
 
 static bool allocate(simulation_work_t *work) {
@@ -145,20 +180,21 @@ static bool allocate(simulation_work_t *work) {
     size_t nodes = (size_t)work->nodes;
     work->all = calloc(nodes, sizeof *work->all);
     work->sums = calloc(work->length, sizeof *work->sums);
+    work->fails_at = calloc(nodes, sizeof *work->fails_at);
     if (then) work->then = calloc(nodes * work->length, sizeof *work->then);
-    return work->all && work->sums && (work->then || !then);
+    return work->all && work->sums && work->fails_at && (work->then || !then);
 }
 
-/* The first error of a node, but not of one that failed on purpose, nor of those that ended for it. */
+/* The first error of a node, but not of one that failed on purpose. */
 static sgp_status_t run_nodes(simulation_work_t *work, sgp_simulated_t *cluster) {
     sgp_status_t status = SGP_OK;
     if (!allocate(work)) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d nodes", work->nodes);
+    draw_failures(work);
     for (int r = 0; r < work->nodes; r++)
         sgp_simulated_actor(cluster, r, simulation_node_main, work);
     sgp_simulated_run(cluster);
     for (int r = 0; r < work->nodes && status == SGP_OK; r++)
-        if (work->all[r].status != SGP_ERR_INTERRUPTED && work->failed < 0)
-            status = work->all[r].status;
+        if (work->all[r].status != SGP_ERR_INTERRUPTED) status = work->all[r].status;
     return status;
 }
 
@@ -172,7 +208,7 @@ sgp_status_t simulation_run(const simulation_settings_t *settings,
                               .nodes = nodes,
                               .length = simulation_length(settings, algorithm, nodes),
                               .update = (uint64_t)llround(settings->local.update_ms * 1e6),
-                              .failed = -1,
+                              .elastic = settings->failing.to_s > 0,
                               .on_step = on_step,
                               .user = user};
     sgp_simulated_options_t options = cluster_options(&work, platform);
@@ -183,6 +219,7 @@ sgp_status_t simulation_run(const simulation_settings_t *settings,
     if (status == SGP_OK) summarise(&work, row);
     sgp_simulated_destroy(cluster);
     free(work.then);
+    free(work.fails_at);
     free(work.sums);
     free(work.all);
     return status;

@@ -26,17 +26,41 @@ typedef struct simulation_row {
     /* The same at settings.distance_at_s, where each node ends the first step then or later; and the nodes' mean number
      * of steps until then. NAN: a node did not get so far. */
     double distance_at, steps_at;
-    double seconds;  /* simulated, to the end of the last step */
-    int steps;       /* that every node has made */
-    int failed_node; /* -1: none */
-    double failed_seconds;
+    double seconds;   /* simulated, to the end of the last step */
+    double warm_up_s; /* until the last node has ended its warm-up */
+    int steps;        /* that every node has made which did not fail */
+    int failed;       /* nodes */
+    /* Mean over the nodes that fail in no run of these settings: seconds from the end of the warm-up to that of the last
+     * step. */
+    double others_s;
+    double longest_ms; /* step of a node that did not fail */
+    /* Compared with a run with failures; NAN: there was none. For each failure, the seconds that the others lose on average
+     * (they also gain: nobody waits for a node that is not there); and the longest step of that run. */
+    double held_up_s, longest_with_failures_ms;
 } simulation_row_t;
+
+/* The nodes that fail where failures are simulated: one of 16, at least one and at most eight, but not all. */
+int simulation_failing(int nodes);
+
+/* Takes the figures about failures of a row without failures from the same simulation with them. */
+void simulation_compare(simulation_row_t *row, const simulation_row_t *with_failures);
 
 /* Gradient and update over the step: samples per second relative to nodes that are equally fast and never wait. */
 double simulation_efficiency(const simulation_settings_t *settings, const simulation_row_t *row);
 
 /* Hours for 90 epochs of ImageNet, without evaluation. */
 double simulation_hours(const simulation_row_t *row);
+
+/* The same where nodes fail and the others go on; INFINITY: with so few nodes, or so many failures, never. With `repair_s`
+ * as many nodes are at work as fail and come back at the same rate; without, ever fewer. A node that comes back costs the
+ * others nothing. */
+double simulation_hours_with_losses(const simulation_settings_t *settings, int nodes,
+                                    const simulation_row_t *row);
+
+/* The same where all nodes begin again after each failure, from checkpoints that are made as often as is best. Another
+ * node is in the place of the failed one by then. */
+double simulation_hours_with_checkpoints(const simulation_settings_t *settings, int nodes,
+                                         const simulation_row_t *row);
 
 /* The same with failures, after each of which all nodes restart from the last epoch's checkpoint. */
 double simulation_hours_with_restarts(const simulation_settings_t *settings, int nodes,

@@ -21,9 +21,13 @@ typedef struct simulation_compute {
 #define SIMULATION_BUCKET_BYTES (25.0 * (1 << 20))
 #define SIMULATION_FORWARD      (1.0 / 3)
 
-/* Seconds from a node's failure until it is lost, sgp's default, and from then until all nodes compute again. */
+/* Where a run begins again after a failure: seconds from the failure until the node is lost, sgp's default, and from then
+ * until all nodes compute again. Where it goes on: seconds until nobody waits for the node any more. */
 #define SIMULATION_NOTICE  10
 #define SIMULATION_RESTART 60
+#define SIMULATION_SILENCE 0.5
+
+#define SIMULATION_CHECKPOINT 1 /* seconds to write one */
 
 /* Passes over the model's vector on a node, in milliseconds each, at float32. */
 typedef struct simulation_local {
@@ -55,10 +59,16 @@ typedef struct simulation_settings {
         int rank; /* -1: none */
         double factor;
     } slow;
-    double failures_s;    /* mean time between failures of one node; 0: none */
+    double failures_s; /* mean time between failures of one node; 0: none */
+    double repair_s; /* from a failure until a node in its place takes part; below 0: none comes */
     double distance_at_s; /* a second time at which the distance is measured; 0: none */
     int steps, warmup;    /* of each node; the first `warmup` of them are not measured */
     uint64_t seed;
+    /* The failing nodes (simulation_failing) fail at times in this span; all zero: none fails. Those of a run without
+     * failures that is to be compared with this one. */
+    struct {
+        double from_s, to_s;
+    } failing;
 } simulation_settings_t;
 
 #endif

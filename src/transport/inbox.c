@@ -4,6 +4,7 @@
 #include "base/logging.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,18 @@ typedef struct queue {
     (UINT64_C(1) << 32)   /* slots have 32 bits, so a sender has fewer chunks under way */
 #define MOST_REFUSED 1024 /* in one call: a node that is flooded must get on with its work */
 
+typedef struct service {
+    sgp_inbox_service_fn serve; /* NULL: none */
+    void *context;
+    uint64_t alarm;
+} service_t;
+
+/* What a rank has pushed in the newest of its channels. */
+typedef struct pushes {
+    _Atomic uint64_t steps; /* 1 + the latest; 0: none */
+    uint32_t channel;
+} pushes_t;
+
 struct sgp_inbox {
     sgp_transport_t *transport;
     entry_t *buckets[BUCKETS];
@@ -40,13 +53,18 @@ struct sgp_inbox {
     uint64_t notices;         /* of them */
     sgp_inbox_watch_fn watch; /* NULL: none */
     void *watcher;
-    sgp_inbox_service_fn service; /* NULL: none */
-    void *served;
-    sgp_kind_t service_kind;
-    bool service_due;
+    service_t services[SGP_KIND_LAST + 1]; /* by kind */
+    uint32_t due;                          /* kinds whose service is, as bits */
+    uint64_t alarm;                        /* the earliest of the services' */
+    _Atomic sgp_status_t ended;            /* of every wait */
+    sgp_heard_t *heard;                    /* (ranks) */
+    uint64_t views;                        /* changes of heard[].view */
+    uint32_t events;                       /* of the fates */
+    sgp_inbox_owner_t *owners;
     uint32_t channels;     /* the highest that is known */
     unsigned char *closed; /* (closed_bytes) a bit for each channel that was dropped */
     size_t closed_bytes;
+    pushes_t *pushes; /* (size) by rank */
     uint64_t newest;  /* step that was asked for */
     uint64_t refused; /* chunks */
 };
@@ -54,7 +72,18 @@ struct sgp_inbox {
 sgp_status_t sgp_inbox_create(sgp_transport_t *transport, sgp_inbox_t **inbox) {
     sgp_inbox_t *made = calloc(1, sizeof *made);
     if (!made) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for an inbox");
+    made->heard = calloc((size_t)transport->capacity, sizeof *made->heard);
+    made->pushes = calloc((size_t)transport->capacity, sizeof *made->pushes);
+    if (!made->heard || !made->pushes) {
+        free(made->heard);
+        free(made->pushes);
+        free(made);
+        return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for an inbox of %d ranks",
+                        transport->capacity);
+    }
     made->transport = transport;
+    for (int k = 0; k <= SGP_KIND_LAST; k++) made->services[k].alarm = UINT64_MAX;
+    made->alarm = UINT64_MAX;
     *inbox = made;
     return SGP_OK;
 }
@@ -76,26 +105,86 @@ void sgp_inbox_set_watch(sgp_inbox_t *inbox, sgp_inbox_watch_fn watch, void *con
     inbox->watcher = context;
 }
 
-void sgp_inbox_set_service(sgp_inbox_t *inbox, sgp_kind_t kind, sgp_inbox_service_fn service,
-                           void *context) {
-    inbox->service = service;
-    inbox->served = context;
-    inbox->service_kind = kind;
-    inbox->service_due = service != NULL; /* for chunks that are here already */
+static void set_earliest(sgp_inbox_t *inbox) {
+    inbox->alarm = UINT64_MAX;
+    for (int k = 0; k <= SGP_KIND_LAST; k++)
+        if (inbox->services[k].alarm < inbox->alarm) inbox->alarm = inbox->services[k].alarm;
 }
 
-/* It may take in further chunks, for which it is due again. */
+void sgp_inbox_set_service(sgp_inbox_t *inbox, sgp_kind_t kind, sgp_inbox_service_fn service,
+                           void *context) {
+    inbox->services[kind] = (service_t){service, context, UINT64_MAX};
+    inbox->due &= ~(1u << kind);
+    if (service) sgp_inbox_call_service(inbox, kind); /* for chunks that are here already */
+    set_earliest(inbox);
+}
+
+void sgp_inbox_call_service(sgp_inbox_t *inbox, sgp_kind_t kind) {
+    inbox->due |= 1u << kind;
+}
+
+void sgp_inbox_set_alarm(sgp_inbox_t *inbox, sgp_kind_t kind, uint64_t time) {
+    inbox->services[kind].alarm = time;
+    set_earliest(inbox);
+}
+
+const sgp_heard_t *sgp_inbox_heard(const sgp_inbox_t *inbox, int rank) {
+    return &inbox->heard[rank];
+}
+
+void sgp_inbox_end_waits(sgp_inbox_t *inbox, sgp_status_t status) {
+    inbox->ended = status;
+}
+
+sgp_status_t sgp_inbox_ended(const sgp_inbox_t *inbox) {
+    return inbox->ended;
+}
+
+uint64_t sgp_inbox_views(const sgp_inbox_t *inbox) {
+    return inbox->views;
+}
+
+static void look_at_alarms(sgp_inbox_t *inbox) {
+    uint64_t now = sgp_transport_now(inbox->transport);
+    if (now < inbox->alarm) return;
+    for (int k = 0; k <= SGP_KIND_LAST; k++) {
+        if (inbox->services[k].alarm > now) continue;
+        inbox->services[k].alarm = UINT64_MAX;
+        inbox->due |= 1u << k;
+    }
+    set_earliest(inbox);
+}
+
+/* Each once: it may take in further chunks, for which it is due again. */
 static void serve(sgp_inbox_t *inbox) {
-    inbox->service_due = false;
-    if (inbox->service(inbox->served)) inbox->service_due = true;
+    uint32_t due = inbox->due;
+    inbox->due = 0;
+    for (unsigned k = 0; due >> k; k++) {
+        const service_t *service = &inbox->services[k];
+        if (due >> k & 1 && service->serve && service->serve(service->context))
+            inbox->due |= 1u << k;
+    }
+}
+
+static void serve_owner(sgp_inbox_owner_t *owner) {
+    owner->due = false;
+    if (owner->serve(owner->context)) owner->due = true;
 }
 
 sgp_status_t sgp_inbox_look(sgp_inbox_t *inbox, bool agent) {
-    if (inbox->service_due) serve(inbox);
+    uint32_t events = sgp_fates_events(inbox->transport->fates);
+    if (events != inbox->events) sgp_inbox_call_service(inbox, SGP_KIND_VIEW);
+    inbox->events = events;
+    if (inbox->alarm != UINT64_MAX) look_at_alarms(inbox);
+    if (inbox->due) serve(inbox);
+    for (sgp_inbox_owner_t *at = inbox->owners; at; at = at->next)
+        if (at->due) serve_owner(at);
+    if (sgp_inbox_ended(inbox) != SGP_OK) return sgp_inbox_ended(inbox);
     return inbox->watch ? inbox->watch(inbox->watcher, agent) : SGP_OK;
 }
 
 uint64_t sgp_inbox_next_look(const sgp_inbox_t *inbox, uint64_t deadline) {
+    if (inbox->alarm < deadline) deadline = inbox->alarm;
     if (!inbox->watch) return deadline;
     uint64_t next = sgp_transport_now(inbox->transport) + LOOK_EVERY_NS;
     return next < deadline ? next : deadline;
@@ -157,6 +246,24 @@ sgp_chunk_t *sgp_inbox_next(sgp_inbox_t *inbox, const sgp_inbox_key_t *key, sgp_
     return NULL;
 }
 
+static bool comes_before(const sgp_header_t *a, const sgp_header_t *b) {
+    if (a->step != b->step) return a->step < b->step;
+    return a->src != b->src ? a->src < b->src : a->offset < b->offset;
+}
+
+sgp_chunk_t *sgp_inbox_lowest(sgp_inbox_t *inbox, const sgp_inbox_key_t *from, uint64_t end) {
+    sgp_header_t begin = {.step = from->step, .src = from->src};
+    entry_t *lowest = NULL;
+    for (size_t q = 0; q < QUEUES; q++)
+        for (entry_t *at = inbox->queues[q].first; at; at = at->after) {
+            const sgp_header_t *header = &at->chunk.header;
+            if (header->channel != from->channel || header->kind != from->kind) continue;
+            if (header->step >= end || comes_before(header, &begin)) continue;
+            if (!lowest || comes_before(header, &lowest->chunk.header)) lowest = at;
+        }
+    return lowest ? &lowest->chunk : NULL;
+}
+
 static entry_t *look_up(sgp_inbox_t *inbox, const sgp_inbox_key_t *key) {
     for (entry_t *at = inbox->buckets[bucket_of(key)]; at; at = at->next) {
         sgp_inbox_key_t found = key_of(&at->chunk.header);
@@ -214,11 +321,63 @@ static void refuse(sgp_inbox_t *inbox, sgp_chunk_t *chunk, const char *reason) {
     sgp_transport_release(inbox->transport, chunk);
 }
 
+/* ---- the owners of channels ---- */
+
+static void tell(sgp_inbox_owner_t *owner, const sgp_header_t *header) {
+    if (header->channel != owner->channel) return;
+    owner->due |= header->kind == SGP_KIND_WAIT || header->kind == SGP_KIND_PASSED;
+    if (header->kind != SGP_KIND_PUSH) return;
+    owner->due |= header->step < owner->late;
+    if (header->step < owner->lowest) owner->lowest = header->step;
+    if (header->step > owner->highest) owner->highest = header->step;
+}
+
+void sgp_inbox_attach(sgp_inbox_t *inbox, sgp_inbox_owner_t *owner) {
+    owner->lowest = UINT64_MAX;
+    owner->highest = 0;
+    owner->next = inbox->owners;
+    inbox->owners = owner;
+    for (size_t q = 0; q < QUEUES; q++)
+        for (const entry_t *at = inbox->queues[q].first; at; at = at->after)
+            tell(owner, &at->chunk.header);
+}
+
+void sgp_inbox_detach(sgp_inbox_t *inbox, sgp_inbox_owner_t *owner) {
+    sgp_inbox_owner_t **link = &inbox->owners;
+    while (*link && *link != owner) link = &(*link)->next;
+    if (*link) *link = owner->next;
+}
+
 /* ---- kept chunks ---- */
 
 static void put_free(sgp_inbox_t *inbox, entry_t *entry) {
     entry->next = inbox->free;
     inbox->free = entry;
+}
+
+static void note_header(sgp_inbox_t *inbox, const sgp_header_t *header) {
+    sgp_heard_t *heard = &inbox->heard[header->src];
+    if (header->view != heard->view) {
+        heard->view = header->view;
+        inbox->views++;
+        sgp_inbox_call_service(inbox, SGP_KIND_VIEW);
+    }
+    if (header->kind != SGP_KIND_PUSH) return;
+    bool later = header->step > heard->push_step || header->channel != heard->push_channel;
+    if (heard->pushed && !later) return;
+    heard->pushed = true;
+    heard->push_channel = header->channel;
+    heard->push_step = header->step;
+}
+
+static void note_push(pushes_t *pushes, const sgp_inbox_key_t *key) {
+    if (key->channel < pushes->channel) return;
+    if (key->channel > pushes->channel || pushes->steps <= key->step) pushes->steps = key->step + 1;
+    pushes->channel = key->channel;
+}
+
+uint64_t sgp_inbox_pushed(const sgp_inbox_t *inbox, int src) {
+    return inbox->pushes[src].steps;
 }
 
 static void keep(sgp_inbox_t *inbox, const sgp_inbox_key_t *key, entry_t *entry) {
@@ -228,7 +387,10 @@ static void keep(sgp_inbox_t *inbox, const sgp_inbox_key_t *key, entry_t *entry)
     enqueue(queue_of(inbox, key), entry);
     inbox->taken_in++;
     inbox->notices += key->kind == SGP_KIND_NOTICE;
-    inbox->service_due |= inbox->service && key->kind == inbox->service_kind;
+    if (inbox->services[key->kind].serve) inbox->due |= 1u << key->kind;
+    if (key->kind == SGP_KIND_PUSH) note_push(&inbox->pushes[key->src], key);
+    note_header(inbox, &entry->chunk.header);
+    for (sgp_inbox_owner_t *at = inbox->owners; at; at = at->next) tell(at, &entry->chunk.header);
 }
 
 void sgp_inbox_collect(sgp_inbox_t *inbox) {
@@ -254,6 +416,11 @@ void sgp_inbox_collect(sgp_inbox_t *inbox) {
         refused++;
     }
     inbox->flooded = true;
+}
+
+sgp_chunk_t *sgp_inbox_peek(sgp_inbox_t *inbox, const sgp_inbox_key_t *key) {
+    entry_t *entry = look_up(inbox, key);
+    return entry ? &entry->chunk : NULL;
 }
 
 sgp_chunk_t *sgp_inbox_find(sgp_inbox_t *inbox, const sgp_inbox_key_t *key) {
@@ -298,6 +465,8 @@ void sgp_inbox_destroy(sgp_inbox_t *inbox) {
         while (inbox->buckets[b]) release(inbox, &inbox->buckets[b]);
     for (entry_t *next, *at = inbox->free; at; at = next) next = at->next, free(at);
     free(inbox->closed);
+    free(inbox->heard);
+    free(inbox->pushes);
     free(inbox);
 }
 
@@ -314,11 +483,13 @@ static bool has_to_sleep(sgp_inbox_t *inbox, uint64_t since, sgp_status_t *statu
     return *status == SGP_OK && inbox->taken_in == since;
 }
 
-static sgp_status_t sleep_until(sgp_inbox_t *inbox, uint64_t deadline, const char *what) {
+/* deadline: from then on the end of the sleep is an error. */
+static sgp_status_t sleep_until(sgp_inbox_t *inbox, uint64_t until, uint64_t deadline,
+                                const char *what) {
     sgp_transport_t *transport = inbox->transport;
     sgp_status_t status;
     uint64_t start = sgp_transport_now(transport);
-    status = sgp_transport_wait(transport, sgp_inbox_next_look(inbox, deadline));
+    status = sgp_transport_wait(transport, sgp_inbox_next_look(inbox, until));
     uint64_t end = sgp_transport_now(transport);
     inbox->waited += end - start;
     if (status == SGP_ERR_INTERRUPTED) return status;
@@ -332,10 +503,17 @@ static sgp_status_t sleep_until(sgp_inbox_t *inbox, uint64_t deadline, const cha
     return SGP_OK;
 }
 
+sgp_status_t sgp_inbox_doze(sgp_inbox_t *inbox, uint64_t since, uint64_t until, const char *what) {
+    sgp_status_t status;
+    return has_to_sleep(inbox, since, &status) ? sleep_until(inbox, until, UINT64_MAX, what)
+                                               : status;
+}
+
 sgp_status_t sgp_inbox_wait(sgp_inbox_t *inbox, uint64_t since, uint64_t deadline,
                             const char *what) {
     sgp_status_t status;
-    return has_to_sleep(inbox, since, &status) ? sleep_until(inbox, deadline, what) : status;
+    return has_to_sleep(inbox, since, &status) ? sleep_until(inbox, deadline, deadline, what)
+                                               : status;
 }
 
 /* Takes in the rest of a rank that has ended. false: it has brought nothing. */
@@ -358,7 +536,7 @@ sgp_status_t sgp_inbox_wait_for(sgp_inbox_t *inbox, int rank, uint64_t since, ui
                         sgp_transport_name(transport, transport->rank, &here), what);
     }
     snprintf(doing, sizeof doing, "the %s from %s", what, name.text);
-    return sleep_until(inbox, deadline, doing);
+    return sleep_until(inbox, deadline, deadline, doing);
 }
 
 /* ---- sending ---- */
@@ -367,6 +545,8 @@ sgp_status_t sgp_inbox_send_try(sgp_inbox_t *inbox, const sgp_header_t *header,
                                 const sgp_destination_t *to, int destinations, sgp_send_t *send) {
     sgp_transport_t *transport = inbox->transport;
     sgp_status_t status = sgp_transport_send_begin(transport, header, to, destinations, send);
+    for (int i = 0; i < destinations && status == SGP_OK && header->kind == SGP_KIND_PUSH; i++)
+        inbox->heard[to[i].dst].sent = true;
     return status == SGP_ERR_PEER_LOST ? sgp_transport_fail_lost(transport, NULL) : status;
 }
 

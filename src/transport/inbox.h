@@ -50,9 +50,16 @@ void sgp_inbox_collect(sgp_inbox_t *inbox);
  * blocks. */
 sgp_chunk_t *sgp_inbox_find(sgp_inbox_t *inbox, const sgp_inbox_key_t *key);
 
+/* The same among the chunks that were taken in. */
+sgp_chunk_t *sgp_inbox_peek(sgp_inbox_t *inbox, const sgp_inbox_key_t *key);
+
 /* Walks the chunks of the key's channel, kind and step, of any sender and offset, in the order of arrival: the one after
  * `chunk`, or the first for NULL; NULL: there are no more. Takes nothing in. */
 sgp_chunk_t *sgp_inbox_next(sgp_inbox_t *inbox, const sgp_inbox_key_t *key, sgp_chunk_t *chunk);
+
+/* Among the chunks of from->channel and from->kind: the first in the order (step, sender, offset), from (from->step,
+ * from->src) on and before step `end`; NULL: there is none. Takes nothing in. Looks at every chunk that is held. */
+sgp_chunk_t *sgp_inbox_lowest(sgp_inbox_t *inbox, const sgp_inbox_key_t *from, uint64_t end);
 
 void sgp_inbox_release(sgp_inbox_t *inbox, sgp_chunk_t *chunk);
 
@@ -78,16 +85,59 @@ typedef sgp_status_t (*sgp_inbox_watch_fn)(void *context, bool agent);
 /* context: borrowed. watch NULL: no more. */
 void sgp_inbox_set_watch(sgp_inbox_t *inbox, sgp_inbox_watch_fn watch, void *context);
 
-/* Answers messages of one kind whatever this node waits for. sgp_inbox_look calls it before the watch if a chunk of that
- * kind was taken in since, or if it returned true: work is left, such as an answer for which there was no room. It may use
- * the inbox and send, but not wait. */
+/* Works at messages of one kind whatever this node waits for. sgp_inbox_look calls it before the watch if a chunk of that
+ * kind was taken in since, if it returned true: work is left, such as an answer for which there was no room, or if it was
+ * asked for (below). That of the kind VIEW is also due when a header has another digest of a view than the last one of its
+ * sender, and at an event of the fates. It may use the inbox and send, but not wait. */
 typedef bool (*sgp_inbox_service_fn)(void *context);
 
-/* context: borrowed. service NULL: no more. */
+/* One for each kind. context: borrowed. service NULL: no more. */
 void sgp_inbox_set_service(sgp_inbox_t *inbox, sgp_kind_t kind, sgp_inbox_service_fn service,
                            void *context);
 
-/* Calls the service if it is due, and the watch. SGP_OK where there is none. */
+/* The service of that kind is due at the next look. */
+void sgp_inbox_call_service(sgp_inbox_t *inbox, sgp_kind_t kind);
+
+/* And once this time has come: waits end for it. One time for each kind, the last that was set; UINT64_MAX: none. */
+void sgp_inbox_set_alarm(sgp_inbox_t *inbox, sgp_kind_t kind, uint64_t time);
+
+/* What the headers of a rank's chunks have told, and what was sent to it. */
+typedef struct sgp_heard {
+    uint64_t view;         /* the digest in the one taken in last */
+    uint64_t push_step;    /* the highest step of a PUSH */
+    uint32_t push_channel; /* of the channel of the latest PUSH */
+    bool pushed;           /* there was one */
+    bool sent;             /* a PUSH was sent to it */
+} sgp_heard_t;
+
+const sgp_heard_t *sgp_inbox_heard(const sgp_inbox_t *inbox, int rank);
+
+/* Chunks with another digest than the last one of their sender so far, those of sgp_heard_t.view. */
+uint64_t sgp_inbox_views(const sgp_inbox_t *inbox);
+
+/* From now on every look, and so every wait, ends with this error, which the caller has logged. Any thread. */
+void sgp_inbox_end_waits(sgp_inbox_t *inbox, sgp_status_t status);
+sgp_status_t sgp_inbox_ended(const sgp_inbox_t *inbox);
+
+/* What the mixer of a channel is told of its chunks. Embedded in its state. */
+typedef struct sgp_inbox_owner {
+    uint32_t channel;
+    /* The steps of the PUSH chunks taken in; UINT64_MAX and 0: of none. The owner may set them anew. */
+    uint64_t lowest, highest;
+    uint64_t late; /* nobody waits for PUSH chunks of steps before it; the owner's */
+    /* A service (above) for the kinds WAIT and PASSED, and for late chunks; it may run on the agent. */
+    sgp_inbox_service_fn serve;
+    void *context; /* borrowed */
+    bool due;
+    struct sgp_inbox_owner *next;
+} sgp_inbox_owner_t;
+
+/* owner: borrowed until detach, with channel, serve and context set; counts chunks that are here already. detach: fine
+ * for one that is not attached. */
+void sgp_inbox_attach(sgp_inbox_t *inbox, sgp_inbox_owner_t *owner);
+void sgp_inbox_detach(sgp_inbox_t *inbox, sgp_inbox_owner_t *owner);
+
+/* Calls the services that are due, and the watch. SGP_OK where there is none. */
 sgp_status_t sgp_inbox_look(sgp_inbox_t *inbox, bool agent);
 
 /* Until when a sleep with that deadline may last before the watch is due again. */
@@ -95,6 +145,10 @@ uint64_t sgp_inbox_next_look(const sgp_inbox_t *inbox, uint64_t deadline);
 
 /* Notices taken in so far; while the number stays the same there is no new one to find. */
 uint64_t sgp_inbox_notices(const sgp_inbox_t *inbox);
+
+/* The steps that a rank is known to have pushed: 1 + the latest step of which a chunk of a push was taken in, in the newest
+ * channel that it has pushed in; 0: none is known. Any thread. */
+uint64_t sgp_inbox_pushed(const sgp_inbox_t *inbox, int src);
 
 /* Sleeps until more chunks are here than `since`, taken in or arrived, room came free, or the deadline passed; may return
  * earlier. An error is logged as "... waiting for" and `what`. SGP_ERR_TIMEOUT, SGP_ERR_PEER_LOST (after the last chunk
@@ -106,6 +160,9 @@ sgp_status_t sgp_inbox_wait(sgp_inbox_t *inbox, uint64_t since, uint64_t deadlin
  * "message of step 7". SGP_ERR_PEER_LOST also if that rank has left, and all that it has sent is taken in. */
 sgp_status_t sgp_inbox_wait_for(sgp_inbox_t *inbox, int rank, uint64_t since, uint64_t deadline,
                                 const char *what);
+
+/* As sgp_inbox_wait, but the end of the time is no error. */
+sgp_status_t sgp_inbox_doze(sgp_inbox_t *inbox, uint64_t since, uint64_t until, const char *what);
 
 /* Begins a message, asleep until there is room. Errors as sgp_inbox_wait. */
 sgp_status_t sgp_inbox_send_begin(sgp_inbox_t *inbox, const sgp_header_t *header,

@@ -33,7 +33,7 @@ typedef struct sgp_outstanding {
     uint32_t free;           /* the first free one */
     _Atomic uint32_t in_use; /* sgp_outstanding_count reads it without the transport's lock */
     uint32_t returned;       /* of these, that come back */
-    unsigned char gone[];    /* (ranks) */
+    unsigned char gone[];    /* (capacity) */
 } outstanding_t;
 
 static record_t *record_of(outstanding_t *books, uint32_t record) {
@@ -57,9 +57,9 @@ static void give(outstanding_t *books, record_t *record) {
 /* Fates may have changed before there are books. */
 static outstanding_t *open_books(sgp_transport_t *transport) {
     if (transport->outstanding) return transport->outstanding;
-    outstanding_t *made = calloc(1, sizeof *made + (size_t)transport->size);
+    outstanding_t *made = calloc(1, sizeof *made + (size_t)transport->capacity);
     if (!made) return NULL;
-    for (int r = 0; r < transport->size; r++)
+    for (int r = 0; r < transport->capacity; r++)
         made->gone[r] = sgp_fates_of(transport->fates, r).state != SGP_FATE_PRESENT;
     return transport->outstanding = made;
 }
@@ -135,6 +135,19 @@ void sgp_outstanding_gone(sgp_transport_t *transport, int rank) {
         record_t *record = record_of(books, r);
         if (record->state == RECORD_UNDER_WAY && record->dst == rank) come_back(books, record);
     }
+}
+
+void sgp_outstanding_opened(sgp_transport_t *transport, int rank) {
+    if (transport->outstanding) transport->outstanding->gone[rank] = false;
+}
+
+bool sgp_outstanding_is_unfinished(const sgp_transport_t *transport, int rank) {
+    const outstanding_t *books = transport->outstanding;
+    for (uint32_t r = 0; books && r < books->room; r++) {
+        const record_t *record = &books->records[r];
+        if (record->state != RECORD_FREE && record->dst == rank && record->uncommitted) return true;
+    }
+    return false;
 }
 
 bool sgp_outstanding_take_back(sgp_transport_t *transport, uint32_t channel,

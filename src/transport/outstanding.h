@@ -42,6 +42,12 @@ void sgp_outstanding_released(sgp_transport_t *transport, uint32_t record, int d
  * had made. */
 void sgp_outstanding_gone(sgp_transport_t *transport, int rank);
 
+/* The seat has a new member, to which messages go under way from now on. Those to the earlier one still come back. */
+void sgp_outstanding_opened(sgp_transport_t *transport, int rank);
+
+/* A message to the rank has chunks that were not committed. */
+bool sgp_outstanding_is_unfinished(const sgp_transport_t *transport, int rank);
+
 /* take_back of transport.h. */
 bool sgp_outstanding_take_back(sgp_transport_t *transport, uint32_t channel,
                                sgp_returned_t *returned);

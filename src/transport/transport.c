@@ -3,6 +3,7 @@
 
 #include "base/call.h"
 #include "base/logging.h"
+#include "transport/outstanding.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -47,6 +48,31 @@ bool sgp_transport_note(sgp_transport_t *transport, int rank, sgp_fate_t fate, c
     return true;
 }
 
+sgp_status_t sgp_transport_check_open(sgp_transport_t *transport, int seat, uint32_t incarnation) {
+    const char *name = transport->ops->name;
+    if (seat < 0 || seat >= transport->capacity || seat == transport->rank)
+        return sgp_fail(SGP_ERR_INVALID, "%s: seat %d of %d cannot be opened by rank %d", name,
+                        seat, transport->capacity, transport->rank);
+    sgp_fate_state_t state = sgp_fates_of(transport->fates, seat).state;
+    uint32_t last = sgp_fates_incarnation(transport->fates, seat);
+    bool later = incarnation > last || (state == SGP_FATE_ABSENT && incarnation == last);
+    if (!transport->elastic)
+        return sgp_fail(SGP_ERR_UNSUPPORTED, "%s: newcomers need an elastic group", name);
+    if (state == SGP_FATE_PRESENT || !later)
+        return sgp_fail(SGP_ERR_INVALID,
+                        "%s: seat %d cannot be opened for incarnation %" PRIu32
+                        ": incarnation %" PRIu32 " %s",
+                        name, seat, incarnation, last,
+                        state == SGP_FATE_PRESENT ? "is there" : "was there before");
+    return sgp_outstanding_is_unfinished(transport, seat) ? SGP_ERR_AGAIN : SGP_OK;
+}
+
+sgp_status_t sgp_transport_open(sgp_transport_t *transport, int seat, uint32_t incarnation,
+                                const struct sgp_address *address) {
+    if (transport->ops->open) return transport->ops->open(transport, seat, incarnation, address);
+    return sgp_fail(SGP_ERR_UNSUPPORTED, "%s: no newcomers can join", transport->ops->name);
+}
+
 bool sgp_transport_any_lost(const sgp_transport_t *transport, const sgp_destination_t *to,
                             int destinations) {
     if (transport->elastic || sgp_transport_lost_peer(transport) < 0) return false;
@@ -59,7 +85,9 @@ void sgp_send_init(sgp_transport_t *transport, const sgp_header_t *header,
                    const sgp_destination_t *to, int destinations, sgp_send_t *send) {
     *send = (sgp_send_t){.header = *header, .to = to, .destinations = destinations};
     send->header.src = transport->rank;
+    send->header.incarnation = transport->incarnation;
     send->header.run = transport->run;
+    send->header.view = atomic_load_explicit(&transport->digest, memory_order_relaxed);
     send->header.id = ++transport->next_id;
     send->header.weight = 1; /* each destination has its own */
     send->header.offset = 0;
@@ -89,7 +117,7 @@ void sgp_send_select(const sgp_transport_t *transport, sgp_send_t *send, uint64_
 uint64_t sgp_chunks_of_room(const sgp_transport_t *transport, size_t bytes, unsigned messages) {
     uint64_t each = bytes / transport->chunk_bytes + (bytes % transport->chunk_bytes != 0), all;
     /* The parts of an all-reduce may each end in a chunk that is not full. */
-    uint64_t ends = 2 * (uint64_t)transport->size;
+    uint64_t ends = 2 * (uint64_t)transport->capacity;
     bool over = __builtin_mul_overflow(each, (uint64_t)messages, &all);
     return over || all > UINT64_MAX / 2 - ends ? UINT64_MAX / 2 : all + ends;
 }
@@ -115,7 +143,9 @@ sgp_status_t sgp_transport_accept(sgp_transport_t *transport, const unsigned cha
     sgp_status_t status = sgp_header_decode(bytes, header, &reason);
     if (status == SGP_OK) {
         if (header->run != transport->run) reason = "it belongs to another run";
-        else if (header->src < 0 || header->src >= transport->size) reason = "no such rank";
+        else if (header->src < 0 || header->src >= transport->capacity) reason = "no such rank";
+        else if (header->incarnation < sgp_fates_incarnation(transport->fates, header->src))
+            reason = "its sender's seat has gone to another";
         else if (header->elements > elements_per_chunk(transport, header->encoding))
             reason = "chunk larger than a chunk can be";
     }
@@ -135,7 +165,7 @@ static sgp_status_t leave_call(uint64_t now) {
     return status;
 }
 
-sgp_status_t sgp_transport_wait(sgp_transport_t *transport, uint64_t deadline) {
+static sgp_status_t wait_in_slices(sgp_transport_t *transport, uint64_t deadline) {
     for (;;) {
         uint64_t now = transport->ops->now(transport);
         sgp_status_t status;
@@ -150,7 +180,15 @@ sgp_status_t sgp_transport_wait(sgp_transport_t *transport, uint64_t deadline) {
     }
 }
 
-sgp_status_t sgp_transport_pause(sgp_transport_t *transport, uint64_t deadline) {
+sgp_status_t sgp_transport_wait(sgp_transport_t *transport, uint64_t deadline) {
+    if (!transport->elastic) return wait_in_slices(transport, deadline);
+    sgp_pace_begin_wait(&transport->pace);
+    sgp_status_t status = wait_in_slices(transport, deadline);
+    sgp_pace_end_wait(&transport->pace, transport->ops->now(transport));
+    return status;
+}
+
+static sgp_status_t pause_once(sgp_transport_t *transport, uint64_t deadline) {
     uint64_t now = transport->ops->now(transport);
     if (sgp_call_due(now)) {
         transport->ops->unlock(transport);
@@ -160,4 +198,12 @@ sgp_status_t sgp_transport_pause(sgp_transport_t *transport, uint64_t deadline) 
     }
     transport->ops->pause(transport, sgp_call_limit(now, deadline, !transport->virtual_time));
     return SGP_OK;
+}
+
+sgp_status_t sgp_transport_pause(sgp_transport_t *transport, uint64_t deadline) {
+    if (!transport->elastic) return pause_once(transport, deadline);
+    sgp_pace_begin_wait(&transport->pace);
+    sgp_status_t status = pause_once(transport, deadline);
+    sgp_pace_end_wait(&transport->pace, transport->ops->now(transport));
+    return status;
 }

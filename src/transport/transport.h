@@ -3,7 +3,9 @@
  * src/group and src/mixing; a transport knows no algorithm, and no file of this room calls one
  * above it.
  *
- * A transport connects `size` ranks. It moves messages (wire/header.h) from one rank to one or
+ * A transport has `capacity` seats, named by ranks. The first `size` of them have members at the
+ * start; the others are absent (fates.h) until `open` gives them to newcomers, and so is a seat whose
+ * member is gone. Without newcomers capacity is size. It moves messages (wire/header.h) from one rank to one or
  * several others, in chunks of at most `chunk_bytes` of payload, and it owns time and waiting:
  * nothing above it asks the operating system for either. Every transport promises:
  *  - A chunk arrives as it was sent, once. Chunks may arrive in any order, or (on transports that
@@ -27,6 +29,8 @@
  *  - Of an elastic transport the loss or departure of another rank ends no call: chunks to that rank
  *    are dropped, their room comes free, and take_back returns the weights of messages that it had
  *    not released (docs/membership.md, "The lock step"; transport/outstanding.h keeps the books).
+ *  - A newcomer's incarnation is in the headers of its messages. Messages of an earlier member of its
+ *    seat that still arrive are refused.
  *  - After `leave` a rank is gone in order. A rank that ends without it is lost, and so is a rank
  *    that is silent for the peer time limit, where the transport can tell. The others' `fates` show
  *    it within a second, whatever these ranks are doing, and `wait` returns it.
@@ -37,6 +41,8 @@
 
 #include "base/fork.h"
 #include "transport/fates.h"
+#include "transport/pace.h"
+#include "transport/silence_limits.h"
 #include "wire/header.h"
 
 #include <sgp/status.h>
@@ -46,6 +52,8 @@
 #include <stdint.h>
 
 typedef struct sgp_transport sgp_transport_t;
+struct sgp_address; /* net/address.h */
+struct sgp_visitor; /* transport/visitor.h */
 
 /* A receiver of a message, and the push-sum weight sent to it; the payload is the same for all. */
 typedef struct sgp_destination {
@@ -86,11 +94,12 @@ typedef struct sgp_chunk {
     uint32_t record;     /* the sender's (outstanding.h), for release */
 } sgp_chunk_t;
 
-/* The default of the peer time limit: a rank that is silent for so long is lost. */
-#define SGP_PEER_TIMEOUT_MS 10000
-
-/* After the peer time limit divided by this it counts as silent (fates.h). */
-#define SGP_SILENT_SHARE 3
+/* What a newcomer is told of a seat: its latest member. */
+typedef struct sgp_seat {
+    sgp_fate_state_t
+        state; /* PRESENT; LEFT: it is gone, whichever way; ABSENT: the seat was never used */
+    uint32_t incarnation;
+} sgp_seat_t;
 
 typedef struct sgp_transport_counters {
     _Atomic uint64_t refused; /* chunks that arrived and were not accepted */
@@ -159,6 +168,38 @@ typedef struct sgp_transport_ops {
      * nobody takes: those of one channel and destination become one, with the sum of the weights, and
      * the step and id of the latest. NULL: the transport is not elastic. */
     bool (*take_back)(sgp_transport_t *transport, uint32_t channel, sgp_returned_t *returned);
+
+    /* Elastic: gives a seat to a newcomer. From now on this rank sends to it and receives from it. The
+     * seat is absent, or its last member is lost or has left; the callers that keep count of losses
+     * (sgp_fates_changed) have seen that. Chunks of the earlier member that are here stay until they
+     * are released, and its messages come back as before. address: where the newcomer listens, for
+     * those that connect; NULL: it is not called, as by loopback. Waits for no other rank. Not in the
+     * step path.
+     * SGP_ERR_AGAIN: a message to the earlier member is unfinished; nothing has changed.
+     * SGP_ERR_INVALID, logged: no such seat, this rank's own, a member is present, or the incarnation
+     * is not later than that of the last member. NULL: the transport takes no newcomers. */
+    sgp_status_t (*open)(sgp_transport_t *transport, int seat, uint32_t incarnation,
+                         const struct sgp_address *address);
+
+    /* From now on processes that ask to join the running group are let in as visitors, or refused (false, the default).
+     * NULL: nobody can call this rank. */
+    void (*admit)(sgp_transport_t *transport, bool admits);
+
+    /* The next visitor; a new one ends a wait. false: none waits. Never blocks. Visitors that nobody takes stay until
+     * admit(false) or destroy; a few wait at most, and others are refused. */
+    bool (*take_visitor)(sgp_transport_t *transport, struct sgp_visitor *visitor);
+
+    /* Where the present member of a seat listens, this rank's own included. false: it is not known. NULL: as admit. */
+    bool (*address_of)(sgp_transport_t *transport, int seat, struct sgp_address *address);
+
+    /* Elastic: nanoseconds since the last sign of that rank, give or take a heartbeat; 0: there was none yet. NULL: it cannot
+     * tell. Any thread. */
+    uint64_t (*silence)(sgp_transport_t *transport, int rank);
+
+    /* Elastic: sets the fate of a present rank, as the owner has found it: LOST, after a silence that others confirm, or
+     * because others say so; LEFT. Its chunks are treated as by a loss that the transport has noticed itself, for this rank
+     * alone. No effect on a rank that is gone. NULL: not elastic. */
+    void (*give_up)(sgp_transport_t *transport, int rank, sgp_fate_t fate, const char *why);
 
     /* From now on this rank absorbs chunks as they arrive (true), or is busy elsewhere (false). May
      * be NULL. */
@@ -234,18 +275,26 @@ typedef struct sgp_rank_name {
 struct sgp_transport {
     const sgp_transport_ops_t *ops;
     int rank;
-    int size;
-    uint64_t run;       /* messages of other runs are refused */
-    size_t chunk_bytes; /* largest payload of a chunk, a multiple of 64 */
-    uint64_t promised;  /* chunks, by prepare */
-    uint64_t next_id;   /* of this rank's next message */
-    sgp_fates_t *fates; /* of all ranks; owned by the transport, or by the hub of its ranks */
-    atomic_bool failed; /* an error that ends its use has been logged */
+    int size;             /* members at the start of the group */
+    int capacity;         /* seats: arrays by rank have so many entries */
+    uint32_t incarnation; /* of this rank: counts the uses of its seat, from 0 */
+    uint64_t run;         /* messages of other runs are refused */
+    size_t chunk_bytes;   /* largest payload of a chunk, a multiple of 64 */
+    uint64_t promised;    /* chunks, by prepare */
+    uint64_t next_id;     /* of this rank's next message */
+    sgp_fates_t *fates;   /* of all ranks; owned by the transport, or by the hub of its ranks */
+    atomic_bool failed;   /* an error that ends its use has been logged */
     /* Set by the owner before the first message, where can_be_elastic. false: the loss of a rank
      * ends the calls above with SGP_ERR_PEER_LOST, and a rank that ends after it is taken for a
      * consequence (SGP_CAUSE_FOLLOWED). */
     atomic_bool elastic;
-    uint32_t events_seen;                /* of fates, by wait */
+    /* Set by the owner of an elastic one: the transport itself loses no rank for silence, and is told by give_up. Deaths that
+     * are certain it notes as before. */
+    atomic_bool confirms;
+    sgp_pace_t pace; /* of an elastic one: sgp_transport_at */
+    _Atomic uint64_t
+        digest;           /* of the owner's view, in its headers and heartbeats; set by the owner */
+    uint32_t events_seen; /* of fates, by wait */
     struct sgp_outstanding *outstanding; /* NULL: no message was begun; outstanding.h */
     bool virtual_time;                   /* its clock stands still while its ranks work */
     bool
@@ -258,6 +307,18 @@ struct sgp_transport {
 static inline uint64_t sgp_transport_now(sgp_transport_t *t) {
     return t->ops->now(t);
 }
+/* The mixing begins that step: its number travels with the heartbeats, and from here on a thread that neither waits nor
+ * begins another step hangs (pace.h). No effect unless the transport is elastic. */
+static inline void sgp_transport_at(sgp_transport_t *t, uint64_t step) {
+    if (t->elastic) sgp_pace_step(&t->pace, step, sgp_transport_now(t));
+}
+
+/* A collective call begins, or something else that takes as long as it takes: nobody calls this rank hung before its next
+ * step. */
+static inline void sgp_transport_rest(sgp_transport_t *t) {
+    if (t->elastic) sgp_pace_rest(&t->pace);
+}
+
 /* As ops->wait. Inside of a public call (base/call.h) it may return to the caller's caller in between, with nothing
  * locked; SGP_ERR_INTERRUPTED: that call is being cancelled. */
 sgp_status_t sgp_transport_wait(sgp_transport_t *transport, uint64_t deadline);
@@ -296,6 +357,31 @@ static inline bool sgp_transport_can_be_elastic(const sgp_transport_t *t) {
 static inline bool sgp_transport_take_back(sgp_transport_t *t, uint32_t channel,
                                            sgp_returned_t *returned) {
     return t->ops->take_back && t->ops->take_back(t, channel, returned);
+}
+/* As ops->open. SGP_ERR_UNSUPPORTED, logged: the transport takes no newcomers. */
+sgp_status_t sgp_transport_open(sgp_transport_t *transport, int seat, uint32_t incarnation,
+                                const struct sgp_address *address);
+/* Whether processes can ask this rank to join the running group. */
+static inline bool sgp_transport_can_admit(const sgp_transport_t *t) {
+    return t->ops->admit != NULL;
+}
+static inline void sgp_transport_admit(sgp_transport_t *t, bool admits) {
+    if (t->ops->admit) t->ops->admit(t, admits);
+}
+static inline bool sgp_transport_take_visitor(sgp_transport_t *t, struct sgp_visitor *visitor) {
+    return t->ops->take_visitor && t->ops->take_visitor(t, visitor);
+}
+static inline bool sgp_transport_address_of(sgp_transport_t *t, int seat,
+                                            struct sgp_address *address) {
+    return t->ops->address_of && t->ops->address_of(t, seat, address);
+}
+/* As ops->silence; 0 where there is none. */
+static inline uint64_t sgp_transport_silence(sgp_transport_t *t, int rank) {
+    return t->ops->silence ? t->ops->silence(t, rank) : 0;
+}
+static inline void sgp_transport_give_up(sgp_transport_t *t, int rank, sgp_fate_t fate,
+                                         const char *why) {
+    if (t->ops->give_up) t->ops->give_up(t, rank, fate, why);
 }
 static inline void sgp_transport_attend(sgp_transport_t *t, bool attends) {
     if (t->ops->attend) t->ops->attend(t, attends);
@@ -358,6 +444,10 @@ bool sgp_transport_has_left(sgp_transport_t *transport, int rank);
 /* Sets the fate of a rank in `fates`, and logs a loss as information: the transport's caller
  * decides whether it is a failure. false: it was known. */
 bool sgp_transport_note(sgp_transport_t *transport, int rank, sgp_fate_t fate, const char *why);
+
+/* For open: whether the seat may be given to that incarnation, as far as the fates and the messages
+ * under way tell. The errors of open. */
+sgp_status_t sgp_transport_check_open(sgp_transport_t *transport, int seat, uint32_t incarnation);
 
 /* For send_begin: a destination is lost, and the transport is not elastic. Cheap as long as no rank is
  * lost. */

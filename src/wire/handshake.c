@@ -22,6 +22,8 @@ enum {
     AT_RUN = 24,
     AT_FINGERPRINT = 32,
     AT_PROGRAM = 40, /* 24 bytes of text */
+    AT_INCARNATION = 64,
+    AT_CAPACITY = 68,
     AT_NONCE = 96,
 };
 
@@ -67,6 +69,8 @@ static void encode_hello(const sgp_hello_t *hello, bool keyed,
     sgp_bytes_put(bytes + AT_SIZE, (uint32_t)hello->size, 4);
     sgp_bytes_put(bytes + AT_RUN, hello->run, 8);
     sgp_bytes_put(bytes + AT_FINGERPRINT, hello->fingerprint, 8);
+    sgp_bytes_put(bytes + AT_INCARNATION, hello->incarnation, 4);
+    sgp_bytes_put(bytes + AT_CAPACITY, (uint32_t)hello->capacity, 4);
     memcpy(bytes + AT_PROGRAM, hello->version, strnlen(hello->version, sizeof hello->version - 1));
     randombytes_buf(bytes + AT_NONCE, SGP_NONCE_BYTES);
 }
@@ -85,6 +89,8 @@ static void decode_hello(const unsigned char *bytes, sgp_hello_t *hello) {
         .size = (int)(int32_t)sgp_bytes_get(bytes + AT_SIZE, 4),
         .run = sgp_bytes_get(bytes + AT_RUN, 8),
         .fingerprint = sgp_bytes_get(bytes + AT_FINGERPRINT, 8),
+        .incarnation = (uint32_t)sgp_bytes_get(bytes + AT_INCARNATION, 4),
+        .capacity = (int)(int32_t)sgp_bytes_get(bytes + AT_CAPACITY, 4),
     };
     copy_text(bytes + AT_PROGRAM, sizeof hello->version, hello->version);
 }

@@ -32,9 +32,10 @@
 #define SGP_NONCE_BYTES       32
 
 typedef enum sgp_purpose {
-    SGP_PURPOSE_JOIN = 1, /* the caller asks to become a member */
+    SGP_PURPOSE_JOIN = 1, /* the caller asks to become a member of a group that is being made */
     SGP_PURPOSE_LINK,     /* the caller is a member and opens a link to the answerer */
-    SGP_PURPOSE_LAST = SGP_PURPOSE_LINK,
+    SGP_PURPOSE_ENTER,    /* the caller asks to become a member of a group that runs */
+    SGP_PURPOSE_LAST = SGP_PURPOSE_ENTER,
 } sgp_purpose_t;
 
 typedef struct sgp_hello {
@@ -43,8 +44,10 @@ typedef struct sgp_hello {
     int size;              /* processes of the group; 0: not known yet */
     uint64_t run;          /* 0: not known yet */
     uint64_t
-        fingerprint;  /* equal on both sides: the chunk size (LINK), the launcher's job (JOIN) */
-    char version[24]; /* of the program, "0.1.0"; ends with 0 */
+        fingerprint; /* equal on both sides: the chunk size (LINK), the launcher's job (JOIN); ENTER: 0 */
+    uint32_t incarnation; /* of the rank (LINK): counts the uses of its seat, from 0 */
+    int capacity;         /* seats of the group (LINK); 0: size */
+    char version[24];     /* of the program, "0.1.0"; ends with 0 */
 } sgp_hello_t;
 
 typedef enum sgp_handshake_state {

@@ -46,7 +46,11 @@ typedef enum sgp_kind {
     SGP_KIND_REST,        /* the sender takes no step until the next epoch end */
     SGP_KIND_NOTICE,      /* bytes for the group outside collective calls; see group/notice.h */
     SGP_KIND_AGREE,       /* bytes of a collective call among survivors; see group/agree.h */
-    SGP_KIND_LAST = SGP_KIND_AGREE,
+    SGP_KIND_VIEW,        /* notices about members; see group/view_message.h */
+    SGP_KIND_WAIT, /* a question to a sender: what became of its push of a step; wire/question.h */
+    SGP_KIND_PASSED, /* the answer to it */
+    SGP_KIND_HEARD, /* a question about a member that is silent, or the answer; see group/verdict.h */
+    SGP_KIND_LAST = SGP_KIND_HEARD,
 } sgp_kind_t;
 
 /* The values of sgp_encoding_t travel as they are; 0, its default, marks bytes that are no vector.

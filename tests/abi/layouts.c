@@ -16,12 +16,25 @@ static void print_group(void) {
     STRUCT(sgp_group_options_t);
     F(rank), F(size), F(rendezvous), F(join_timeout_ms), F(timeout_ms), F(transport), F(join);
     F(claim_rank), F(interface), F(ports), F(key), F(key_file), F(insecure), F(peer_timeout_ms);
-    F(log), F(log_user), F(log_level);
+    F(log), F(log_user), F(log_level), F(elastic), F(suspect_ms), F(stall_ms), F(dead_ms);
+    F(quorum), F(pause_ms), F(capacity);
 #undef F
 #define F(field) FIELD(sgp_event_t, field)
     STRUCT(sgp_event_t);
-    F(kind), F(rank), F(age), F(reason);
+    F(kind), F(rank), F(age), F(reason), F(step);
 #undef F
+#define F(field) FIELD(sgp_member_t, field)
+    STRUCT(sgp_member_t);
+    F(rank), F(incarnation), F(condition), F(from), F(until), F(step);
+#undef F
+#define F(field) FIELD(sgp_members_t, field)
+    STRUCT(sgp_members_t);
+    F(version), F(digest), F(capacity), F(live), F(rank), F(nodes);
+#undef F
+    ENUM(SGP_EVENT_JOINED), ENUM(SGP_EVENT_REPLANNED), ENUM(SGP_EVENT_PAUSED);
+    ENUM(SGP_EVENT_RESUMED), ENUM(SGP_CONDITION_UNUSED), ENUM(SGP_CONDITION_LIVE);
+    ENUM(SGP_CONDITION_SILENT), ENUM(SGP_CONDITION_COMING), ENUM(SGP_CONDITION_LEFT);
+    ENUM(SGP_CONDITION_DEAD);
     ENUM(SGP_EVENT_LOST), ENUM(SGP_EVENT_LEFT), ENUM(SGP_EVENT_SILENT), ENUM(SGP_EVENT_BACK);
     ENUM(SGP_LOG_ERROR), ENUM(SGP_LOG_WARNING), ENUM(SGP_LOG_INFO), ENUM(SGP_LOG_DEBUG);
 }
@@ -31,12 +44,13 @@ static void print_mixer(void) {
     STRUCT(sgp_mixer_options_t);
     F(count), F(buffers), F(algorithm), F(graph), F(overlap), F(allow_not_finite), F(biased);
     F(encoding), F(local_steps), F(slow_momentum), F(slow_every), F(slow_alone);
-    F(library_allreduce), F(timeout_ms), F(workers), F(vector);
+    F(library_allreduce), F(timeout_ms), F(workers), F(vector), F(passes_over);
 #undef F
 #define F(field) FIELD(sgp_mixer_statistics_t, field)
     STRUCT(sgp_mixer_statistics_t);
     F(steps), F(sent), F(received), F(late), F(refused), F(resent), F(reabsorbed), F(bytes_sent);
     F(step_ns), F(wait_ns), F(last_step_ns), F(last_wait_ns), F(weight);
+    F(torn), F(weight_returned), F(silences), F(holes), F(waits_asked), F(passed_over);
 #undef F
 #define F(field) FIELD(sgp_mixer_consensus_t, field)
     STRUCT(sgp_mixer_consensus_t);

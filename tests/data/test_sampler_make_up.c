@@ -141,6 +141,41 @@ static void news_after_the_reports(void **state) {
     end(&run);
 }
 
+/* What a node loses or passes over in a round is made up in the next one, and nothing is left after the last. */
+static void a_round_makes_up_the_losses_of_the_last(void **state) {
+    (void)state;
+    for (uint64_t at = 0; at < 4; at++) {
+        run_t run;
+        begin(&run);
+        lose_node_3(&run, STEPS);
+        take(&run, 3, 20, STEPS);
+        report(&run, 3);
+        make_up(&run, 3, STEPS);
+        uint64_t end_of_round = sampler_steps(&run.samplers[0]);
+        assert_true(end_of_round > STEPS + at);
+        take(&run, 2, STEPS,
+             STEPS + at); /* node 2 dies in the beginning, and node 1 passes over the rest */
+        take(&run, 1, STEPS + at, end_of_round);
+        segments_event_t death = {SEGMENTS_LEAVES, .member = segments_number(2, 0), .first = 0,
+                                  .end = end_of_round};
+        segments_event_t pass = {SEGMENTS_PASSES, .member = segments_number(1, 0),
+                                 .first = STEPS + at, .end = end_of_round};
+        tell(&run, 2, death, end_of_round);
+        assert_int_equal(sampler_tell(&run.samplers[1], &pass, 1, end_of_round, NULL), SGP_OK);
+        report(&run, 2);
+        make_up(&run, 2, end_of_round);
+        take(&run, 2, end_of_round, sampler_steps(&run.samplers[0]));
+        assert_int_equal(sampler_steps(&run.samplers[0]), sampler_steps(&run.samplers[1]));
+        assert_all_once(&run);
+        report(&run, 2);
+        make_up(&run, 2, sampler_steps(&run.samplers[0]));
+        assert_int_equal(sampler_reached(&run.samplers[0], sampler_steps(&run.samplers[0])), COUNT);
+        sampler_begin_epoch(&run.samplers[0], 1);
+        assert_int_equal(sampler_steps(&run.samplers[0]), (COUNT + 2 * BATCH - 1) / (2 * BATCH));
+        end(&run);
+    }
+}
+
 /* The rest goes to others, and is made up again, with what was lost. */
 static void others_go_on_making_up(void **state) {
     (void)state;
@@ -227,6 +262,7 @@ int main(void) {
         cmocka_unit_test(a_hole_makes_nothing_up),
         cmocka_unit_test(one_without_a_report_takes_no_part),
         cmocka_unit_test(news_after_the_reports),
+        cmocka_unit_test(a_round_makes_up_the_losses_of_the_last),
         cmocka_unit_test(others_go_on_making_up),
         cmocka_unit_test(a_checkpoint_knows_all_reports),
         cmocka_unit_test(bad_reports_change_nothing),

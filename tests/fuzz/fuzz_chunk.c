@@ -43,7 +43,10 @@ static void check_accepted(const sgp_transport_t *transport, const unsigned char
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const sgp_transport_ops_t ops = {.name = "fuzz"};
-    sgp_transport_t transport = {.ops = &ops, .size = 8, .run = RUN, .chunk_bytes = 4096};
+    static sgp_fates_t *fates;
+    if (!fates) FUZZ_CHECK(sgp_fates_create(8, 8, &fates) == SGP_OK);
+    sgp_transport_t transport = {
+        .ops = &ops, .size = 8, .capacity = 8, .fates = fates, .run = RUN, .chunk_bytes = 4096};
     fuzz_input_t input = {data, size};
     unsigned char bytes[SGP_HEADER_BYTES];
     unsigned switches = fuzz_byte(&input);

@@ -19,7 +19,7 @@ enum {
 };
 
 enum { AT_VERSION = 8, AT_MESSAGES = 10, AT_KEYED = 12, AT_PURPOSE = 13, AT_RANK = 16 };
-enum { AT_SIZE = 20, AT_RUN = 24, AT_FINGERPRINT = 32 };
+enum { AT_SIZE = 20, AT_RUN = 24, AT_FINGERPRINT = 32, AT_INCARNATION = 64, AT_CAPACITY = 68 };
 
 enum { ROOM = SGP_HELLO_BYTES + SGP_PROOF_BYTES + SGP_VERDICT_BYTES };
 
@@ -125,6 +125,8 @@ static void check_proven(const side_t *side) {
     FUZZ_CHECK((uint32_t)theirs->size == number(hello + AT_SIZE, 4));
     FUZZ_CHECK(theirs->run == number(hello + AT_RUN, 8));
     FUZZ_CHECK(theirs->fingerprint == number(hello + AT_FINGERPRINT, 8));
+    FUZZ_CHECK(theirs->incarnation == number(hello + AT_INCARNATION, 4));
+    FUZZ_CHECK((uint32_t)theirs->capacity == number(hello + AT_CAPACITY, 4));
     FUZZ_CHECK(fuzz_is_text(theirs->version, sizeof theirs->version));
     FUZZ_CHECK(!(side->switches & ECHO));
 }

@@ -72,6 +72,8 @@ static void take_events(reading_t *reading) {
         FUZZ_CHECK(reading->stream.kind <= SGP_FRAME_LAST);
         note(reading, &reading->stream.kind, sizeof reading->stream.kind);
         note(reading, &reading->stream.value, sizeof reading->stream.value);
+        if (reading->stream.kind == SGP_FRAME_PULSE)
+            note(reading, &reading->stream.pulse, sizeof reading->stream.pulse);
         if (event == SGP_STREAM_CHUNK) begin_chunk(reading);
     }
 }
@@ -93,9 +95,15 @@ static void read_once(reading_t *reading, fuzz_input_t *input, fuzz_pieces_t *pi
 
 static void read_all(reading_t *reading, fuzz_input_t input, uint32_t seed, bool many_frames) {
     static const sgp_transport_ops_t ops = {.name = "fuzz"};
+    static sgp_fates_t *fates;
     fuzz_pieces_t pieces = {seed};
-    reading->transport = (sgp_transport_t){
-        .ops = &ops, .size = 8, .run = 0x0101010101010101u, .chunk_bytes = CHUNK_BYTES};
+    if (!fates) FUZZ_CHECK(sgp_fates_create(8, 8, &fates) == SGP_OK);
+    reading->transport = (sgp_transport_t){.ops = &ops,
+                                           .size = 8,
+                                           .capacity = 8,
+                                           .fates = fates,
+                                           .run = 0x0101010101010101u,
+                                           .chunk_bytes = CHUNK_BYTES};
     sgp_stream_init(&reading->stream, many_frames);
     while (!reading->over && input.left > 0) read_once(reading, &input, &pieces);
     free(reading->place);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* VIEW messages as they arrive: switches, then each message with its length in two bytes in front. A
+/* VIEW messages, and questions about members (HEARD), as they arrive: switches, then each message with its length in two bytes in front. A
  * message that is refused changes nothing; what is accepted is written again and read by another
  * view, which is then the same and has the same plans. */
 #include "fuzz.h"
 
 #include "base/bytes.h"
+#include "group/verdict.h"
 #include "group/view_message.h"
 #include "group/view_plan.h"
 
@@ -17,6 +18,17 @@ static sgp_view_t *new_view(bool large) {
     return view;
 }
 
+/* The same bytes as a question about a member, or the answer. */
+static void check_heard(const unsigned char *bytes, size_t size) {
+    sgp_heard_message_t message;
+    unsigned char again[SGP_HEARD_BYTES];
+    if (!sgp_heard_decode(bytes, size, CAPACITY, &message)) return;
+    FUZZ_CHECK(size == SGP_HEARD_BYTES && message.seat >= 0 && message.seat < CAPACITY);
+    FUZZ_CHECK(message.answer || !message.hears);
+    sgp_heard_encode(&message, again);
+    FUZZ_CHECK(memcmp(bytes, again, sizeof again) == 0);
+}
+
 /* Returns whether the message was accepted. */
 static bool merge(sgp_view_t *view, const unsigned char *bytes, size_t size) {
     const char *reason = NULL;
@@ -24,6 +36,7 @@ static bool merge(sgp_view_t *view, const unsigned char *bytes, size_t size) {
     bool news = false;
     uint64_t digest = sgp_view_digest(view), version = sgp_view_version(view);
     sgp_status_t status = sgp_view_decode(view, bytes, size, &flags, &news, &reason);
+    check_heard(bytes, size);
     FUZZ_CHECK((status == SGP_OK) == (reason == NULL));
     FUZZ_CHECK(status == SGP_OK || status == SGP_ERR_FORMAT);
     if (status == SGP_OK) FUZZ_CHECK((flags & ~SGP_VIEW_YOU_WERE_SILENT) == 0);

@@ -7,11 +7,14 @@
 #include "base/bytes.h"
 #include "group/agree_message.h"
 #include "group/join/endpoint.h"
+#include "group/join/enter_message.h"
 #include "group/join/join_message.h"
+#include "group/verdict.h"
 #include "group/view_message.h"
 #include "transport/tcp/frame.h"
 #include "wire/handshake.h"
 #include "wire/header.h"
+#include "wire/question.h"
 
 #include <sys/stat.h>
 #include <xxhash.h>
@@ -224,6 +227,7 @@ static void make_streams(void) {
     make_stream("small", 3, 9, 6, 1);
     for (int kind = SGP_FRAME_RELEASED; kind <= SGP_FRAME_LAST; kind++)
         add_frame(&bytes, (sgp_frame_kind_t)kind, (uint32_t)kind * 1000);
+    corpus_add(&bytes, "step\0\0\0\0digest\0", 16); /* of the last one, a pulse */
     corpus_add(&bytes, "GET / HTTP/1.1", 14);
     corpus_write("stream", "broken", &bytes);
     bytes = (bytes_t){.at = {1, 5}, .count = 2};
@@ -241,6 +245,55 @@ static void make_endpoint(const char *name, unsigned switches, const sgp_endpoin
     sgp_endpoint_encode(of, encoded);
     corpus_add(&bytes, encoded, sizeof encoded);
     corpus_write("endpoint", name, &bytes);
+}
+
+/* ---- candidates and sponsors ---- */
+
+static void make_enter(const char *name, unsigned switches, sgp_enter_kind_t kind,
+                       const unsigned char *contents, size_t count) {
+    unsigned char head[SGP_ENTER_HEAD];
+    bytes_t bytes = {0};
+    corpus_add_byte(&bytes, switches);
+    sgp_enter_head_encode(kind, count, head);
+    corpus_add(&bytes, head, sizeof head);
+    corpus_add(&bytes, contents, count);
+    corpus_write("enter", name, &bytes);
+}
+
+static void make_enters(void) {
+    unsigned char contents[1024], table[2 * SGP_ENTER_MEMBER_BYTES];
+    sgp_enter_request_t request = {
+        .candidate = 7,
+        .seat = -1,
+        .endpoint = {.rank = -1, .size = 1, .run = 99, .port = 7070, .version = "1.2.3"},
+        .detail = "model",
+        .detail_bytes = 5};
+    sgp_enter_request_encode(&request, contents);
+    make_enter("request", 0, SGP_ENTER_REQUEST, contents, sgp_enter_request_bytes(&request));
+    make_enter("request-repaired", FUZZ_REPAIR, SGP_ENTER_REQUEST, contents,
+               sgp_enter_request_bytes(&request));
+    sgp_welcome_put_member(&(sgp_enter_member_t){.seat = 0, .incarnation = 2}, table);
+    sgp_welcome_put_member(
+        &(sgp_enter_member_t){.seat = 3, .present = true, .address = "10.0.0.1:7070"},
+        table + SGP_ENTER_MEMBER_BYTES);
+    sgp_welcome_t welcome = {.capacity = 5,
+                             .founders = 2,
+                             .seat = 1,
+                             .run = 99,
+                             .chunk_bytes = 64,
+                             .members = 2,
+                             .table = table,
+                             .view = "view",
+                             .view_bytes = 4,
+                             .blob = "options",
+                             .blob_bytes = 7};
+    sgp_welcome_encode(&welcome, contents);
+    make_enter("welcome", 0, SGP_ENTER_WELCOME, contents, sgp_welcome_bytes(&welcome));
+    make_enter("welcome-repaired", FUZZ_REPAIR, SGP_ENTER_WELCOME, contents,
+               sgp_welcome_bytes(&welcome));
+    make_enter("ready", 0, SGP_ENTER_READY, contents, 0);
+    make_enter("refused", 0, SGP_ENTER_REFUSED, contents,
+               sgp_enter_refused_encode("all 4 seats are taken", true, contents));
 }
 
 static void make_endpoints(void) {
@@ -304,6 +357,14 @@ static void add_view(bytes_t *bytes, const sgp_member_notice_t *notices, int cou
     corpus_add(bytes, message, size);
 }
 
+static void add_heard(bytes_t *bytes, const sgp_heard_message_t *heard) {
+    unsigned char message[SGP_HEARD_BYTES], length[2];
+    sgp_heard_encode(heard, message);
+    sgp_bytes_put(length, sizeof message, sizeof length);
+    corpus_add(bytes, length, sizeof length);
+    corpus_add(bytes, message, sizeof message);
+}
+
 /* The last notice with another value in one of its fields. */
 static void make_odd_view(const char *name, size_t at, unsigned byte) {
     bytes_t bytes = {0};
@@ -346,6 +407,10 @@ static void make_views(void) {
     bytes = (bytes_t){.at = {0}, .count = 1};
     add_view(&bytes, &founder, 1);
     corpus_write("view", "founder", &bytes);
+    bytes = (bytes_t){.at = {0}, .count = 1};
+    add_heard(&bytes, &(sgp_heard_message_t){.seat = 2, .incarnation = 1});
+    add_heard(&bytes, &(sgp_heard_message_t){.answer = true, .hears = true, .seat = 7});
+    corpus_write("view", "heard", &bytes);
     make_odd_views();
 }
 
@@ -439,6 +504,30 @@ static void make_agree_refused(void) {
     corpus_write("agree", "cut", &bytes);
 }
 
+/* ---- questions ---- */
+
+static void make_question(const char *name, const unsigned char *message, size_t count) {
+    bytes_t bytes = {.count = 0};
+    corpus_add_byte(&bytes, 0);
+    corpus_add(&bytes, message, count);
+    corpus_write("question", name, &bytes);
+}
+
+static void make_questions(void) {
+    unsigned char wait[SGP_WAIT_BYTES], passed[SGP_PASSED_BYTES];
+    sgp_wait_encode(17, wait);
+    make_question("wait", wait, sizeof wait);
+    make_question("wait-cut", wait, sizeof wait - 1);
+    sgp_passed_encode(&(sgp_passed_t){17, SGP_ANSWER_NOT_SENT, 19}, passed);
+    make_question("passed", passed, sizeof passed);
+    make_question("passed-cut", passed, sizeof passed - 1);
+    passed[12] = 1;
+    make_question("passed-reserved", passed, sizeof passed);
+    passed[12] = 0;
+    passed[8] = SGP_ANSWER_LAST + 1;
+    make_question("passed-unknown", passed, sizeof passed);
+}
+
 int main(int argc, char **argv) {
     check = argc == 3 && strcmp(argv[1], "--check") == 0;
     if (argc != 2 + check) {
@@ -450,10 +539,12 @@ int main(int argc, char **argv) {
     make_chunks();
     make_streams();
     make_endpoints();
+    make_enters();
     make_views();
     make_agree_calls();
     make_agree_losses();
     make_agree_refused();
+    make_questions();
     corpus_make_data();
     return failed;
 }

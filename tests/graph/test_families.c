@@ -253,6 +253,22 @@ static void test_check_refuses(void **state) {
         assert_int_equal(sgp_graph_check(&bad[i]), SGP_ERR_INVALID);
 }
 
+static void check_resized(const sgp_graph_t *graph) {
+    for (int n = 1; n <= MOST; n++) {
+        sgp_graph_t resized = *graph;
+        sgp_graph_resize(&resized, n);
+        assert_int_equal(resized.size, n);
+        assert_int_equal(sgp_graph_check(&resized), SGP_OK);
+        if (n >= graph->size && graph->size > 1) assert_int_equal(resized.peers, graph->peers);
+    }
+}
+
+/* Nodes leave a graph, and others come: it is a graph of any number of nodes. */
+static void test_resize(void **state) {
+    (void)state;
+    for_every_graph(check_resized);
+}
+
 static void test_names(void **state) {
     (void)state;
     sgp_graph_kind_t kind = SGP_GRAPH_RING;
@@ -284,6 +300,7 @@ int main(void) {
         cmocka_unit_test(test_contraction_32_nodes_2_peers),
         cmocka_unit_test(test_steady_variance),
         cmocka_unit_test(test_check_refuses),
+        cmocka_unit_test(test_resize),
         cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,14 +40,13 @@ static void agree(sgp_group_t *group, void *context) {
 static void gather(sgp_group_t *group, void *context) {
     (void)context;
     int size = sgp_group_size(group), rank = sgp_group_rank(group);
-    bool took_part[RANKS_MOST] = {false};
     static _Thread_local unsigned char largest[SGP_GATHER_BYTES], all_largest[6][SGP_GATHER_BYTES];
     CHECK(sgp_group_become_elastic(group) == SGP_OK);
     for (int call = 0; call < 5; call++) {
         int mine[3] = {rank, call, rank * call}, all[RANKS_MOST][3];
-        CHECK(sgp_group_gather_survivors(group, mine, sizeof mine, all, took_part) == SGP_OK);
+        CHECK(sgp_group_gather(group, mine, sizeof mine, all) == SGP_OK);
         for (int r = 0; r < size; r++) {
-            CHECK(took_part[r]);
+            CHECK(sgp_group_took_part(group, r));
             CHECK(all[r][0] == r && all[r][1] == call && all[r][2] == r * call);
         }
         CHECK(sgp_group_barrier(group) == SGP_OK);
@@ -362,10 +361,9 @@ static void gather_without(sgp_transport_t *transport, void *context) {
         sgp_group_abort(group);
         return;
     }
-    bool took_part[3];
     int mine = 7, all[3] = {9, 9, 9};
-    CHECK(sgp_group_gather_survivors(group, &mine, sizeof mine, all, took_part) == SGP_OK);
-    CHECK(took_part[0] && !took_part[1] && took_part[2]);
+    CHECK(sgp_group_gather(group, &mine, sizeof mine, all) == SGP_OK);
+    for (int r = 0; r < 3; r++) CHECK(sgp_group_took_part(group, r) == (r != 1));
     CHECK(all[0] == 7 && all[1] == 0 && all[2] == 7);
     CHECK(sgp_group_barrier(group) == SGP_OK);
     sgp_group_leave(group);

@@ -19,6 +19,8 @@ typedef struct trial {
     int dies[MOST_NODES];   /* before which step; NEVER */
     int chunks[MOST_NODES]; /* of its message of that step that still leave */
     bool tcp, shm, at_once; /* at_once: messages take no time */
+    bool parts;             /* the others step in parts */
+    bool leaves; /* nodes do not die before that step, they leave, with all messages whole */
     /* Results. */
     float z[MOST_NODES][LENGTH];     /* after the average */
     float after[MOST_NODES][LENGTH]; /* STEPS further */
@@ -80,14 +82,27 @@ static void check_hull(const trial_t *trial, const float *z) {
     }
 }
 
+/* From the end to the beginning. */
+static sgp_status_t one_step(const trial_t *trial, sgp_mixer_t *mixer) {
+    if (!trial->parts) return sgp_mixer_step(mixer, NULL, NULL, 0);
+    sgp_status_t status = sgp_mixer_begin(mixer, NULL, NULL, 0);
+    for (size_t end = LENGTH, count = 37; end > 0 && status == SGP_OK; end -= count) {
+        if (count > end) count = end;
+        status = sgp_mixer_part(mixer, end - count, count);
+    }
+    if (status == SGP_OK) status = sgp_mixer_end(mixer);
+    return status == SGP_OK ? sgp_mixer_wait(mixer, 0, LENGTH) : status;
+}
+
 /* false: it died. */
 static bool steps(trial_t *trial, sgp_mixer_t *mixer, int rank, int first) {
     for (int k = first; k < first + STEPS; k++) {
+        if (trial->dies[rank] == k && trial->leaves) return false;
         if (trial->dies[rank] == k) {
             push_some(mixer, trial->chunks[rank], !trial->shm && !trial->tcp && !trial->at_once);
             return false;
         }
-        sgp_status_t status = sgp_mixer_step(mixer, NULL, NULL, 0);
+        sgp_status_t status = one_step(trial, mixer);
         CHECK(status == SGP_OK);
         if (status != SGP_OK) return false;
         check_hull(trial, sgp_mixer_parameters(mixer));
@@ -133,7 +148,7 @@ static void body(sgp_transport_t *transport, void *context) {
     trial->least[rank] = INFINITY;
     bool lives = mixer && live(trial, mixer, rank);
     sgp_mixer_destroy(mixer);
-    if (lives) sgp_group_leave(group);
+    if (lives || trial->leaves) sgp_group_leave(group);
     else sgp_group_abort(group);
 }
 
@@ -207,6 +222,7 @@ static void test_torn(void **state) {
             trial_t *trial = trial_of(4, ways[w].algorithm, ways[w].overlap, 1 + (uint64_t)chunks);
             trial->dies[3] = 5;
             trial->chunks[3] = chunks;
+            trial->parts = chunks % 2;
             run(trial);
             check(trial);
             for (int r = 0; r < 3; r++) {
@@ -253,11 +269,12 @@ static void test_random(void **state) {
 static void test_weights_come_back(void **state) {
     (void)state;
     static const double expected[2][3] = {{0.5, 1, 1.5}, {1, 1, 1}};
-    for (int chunks = 0; chunks < 21; chunks += 5) {
+    for (int i = 0; i < 10; i++) {
         trial_t *trial = trial_of(4, SGP_ALGORITHM_SGP, 0, 3);
         trial->at_once = true;
         trial->dies[3] = 17;
-        trial->chunks[3] = chunks;
+        trial->chunks[3] = 5 * (i / 2);
+        trial->parts = i % 2;
         run(trial);
         for (int k = 0; k < 2; k++)
             for (int r = 0; r < 3; r++) {
@@ -283,6 +300,34 @@ static void test_async(void **state) {
     }
 }
 
+/* Nodes leave in the middle, one or several, and the others go on. All that they have sent arrives: nothing is torn, and what
+ * stays on the way to them comes back. */
+static void test_leaving(void **state) {
+    (void)state;
+    double returned = 0;
+    for (uint64_t seed = 0; seed < 60; seed++) {
+        int size = 3 + (int)(seed % 4);
+        bool async = seed % 5 == 4;
+        size_t w = seed % 5 % 4;
+        trial_t *trial = trial_of(size, async ? SGP_ALGORITHM_OSGP : ways[w].algorithm,
+                                  async ? SGP_OVERLAP_ASYNC : ways[w].overlap, seed);
+        trial->leaves = true;
+        trial->shm = seed % 12 == 5;
+        trial->tcp = seed % 12 == 11;
+        for (int i = 0; i <= (int)(seed % 2); i++)
+            trial->dies[(seed + (uint64_t)i) % (uint64_t)size] = (int)(1 + seed * 5 % (STEPS - 1));
+        run(trial);
+        if (!async) check(trial);
+        for (int r = 0; r < size; r++) {
+            assert_true(trial->ended[r] || dies(trial, r));
+            assert_int_equal(trial->statistics[r].torn, 0);
+            returned += trial->statistics[r].weight_returned;
+        }
+        free(trial);
+    }
+    assert_true(returned > 0);
+}
+
 /* Over real transports, where time is real. */
 static void test_transports(void **state) {
     (void)state;
@@ -301,9 +346,9 @@ static void test_transports(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_torn),       cmocka_unit_test(test_weights_come_back),
-        cmocka_unit_test(test_random),     cmocka_unit_test(test_async),
-        cmocka_unit_test(test_transports),
+        cmocka_unit_test(test_torn),    cmocka_unit_test(test_weights_come_back),
+        cmocka_unit_test(test_random),  cmocka_unit_test(test_async),
+        cmocka_unit_test(test_leaving), cmocka_unit_test(test_transports),
     };
     sgp_log_set(NULL, NULL, SGP_LOG_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,8 @@ import subprocess
 import tempfile
 import unittest
 
+from support import node_pids
+
 SGP = os.environ["SGP_PROGRAM"]
 EXAMPLES = os.environ["SGP_EXAMPLES"]
 
@@ -83,6 +85,37 @@ class Examples(unittest.TestCase):
             for r, how in ((0, " in the middle of a step"), (1, " in the middle of a step"), (2, "")):
                 self.assertEqual(nodes[r].communicate(timeout=120)[0], f"node {r}: left{how}\n")
                 self.assertEqual(nodes[r].returncode, 0)
+
+    def test_elastic_goes_on(self):
+        """Node 0 is killed, and node 2 told to leave; then the others, one after the other."""
+        command = [SGP, "run", "--on-loss", "continue", "--nodes", "4", "--", os.path.join(EXAMPLES, "elastic"), "1000000"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+
+        def read_until(*patterns):
+            missing = set(patterns)
+            for _ in range(1000):
+                line = process.stdout.readline()
+                missing -= {pattern for pattern in missing if re.fullmatch(pattern, line.rstrip())}
+                if not missing:
+                    return
+                self.assertTrue(line, missing)
+            self.fail(missing)
+
+        read_until(r"node 0: step 500, 4 nodes, accuracy [\d.]+")
+        pids = node_pids(process.pid)
+        os.kill(pids[0], signal.SIGKILL)
+        read_until(*(rf"node {rank}: step \d+, node 0 is lost: .+" for rank in (1, 2, 3)),
+                   r"node 1: step \d+, 3 nodes, accuracy [\d.]+")
+        os.kill(pids[2], signal.SIGTERM)
+        read_until(r"node 2: left after step \d+", *(rf"node {rank}: step \d+, node 2 has left" for rank in (1, 3)),
+                   r"node 1: step \d+, 2 nodes, accuracy [\d.]+")
+        for rank in (3, 1):
+            os.kill(pids[rank], signal.SIGTERM)
+            read_until(rf"node {rank}: left after step \d+")
+        _, err = process.communicate(timeout=120)
+        self.assertEqual((process.returncode, err), (0, "sgp: node 0 was lost (killed by signal 9): the others go on\n"))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,9 @@
 
 #include "cmocka_all.h"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 enum {
     PAINTED = 65536, /* bytes below the stack pointer */
     USED = 1024,     /* of them, what raise itself may use */
@@ -52,11 +55,48 @@ static void test_blocks_in_other_threads(void **state) {
     }
 }
 
+/* The test is not the launcher: it asks for leaving. A launcher's signal ends the run. */
+static void test_leaves(void **state) {
+    (void)state;
+    interrupt_signal = 0;
+    interrupt_may_leave(getppid());
+    raise(SIGUSR1);
+    assert_int_equal(interrupt_leave, SIGUSR1);
+    raise(SIGTERM);
+    assert_int_equal(interrupt_leave, SIGUSR1);
+    assert_int_equal(interrupt_signal, 0);
+    interrupt_may_leave(getpid());
+    raise(SIGTERM);
+    assert_int_equal(interrupt_signal, SIGTERM);
+}
+
+/* The signal that ended a child after it has been raised so often. */
+static int end_of_child(int times) {
+    pid_t pid = fork();
+    if (pid == 0) {
+        for (int i = 0; i < times; i++) raise(SIGTERM);
+        _exit(0);
+    }
+    int status = 0;
+    waitpid(pid, &status, 0);
+    return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+static void test_a_second_one_ends_it(void **state) {
+    (void)state;
+    interrupt_may_leave(0);
+    assert_int_equal(end_of_child(1), SIGTERM); /* one came in the test before */
+    interrupt_may_leave(getpid());
+    assert_int_equal(end_of_child(1), SIGTERM); /* in the child this process is not the sender */
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_leaves_the_stack_alone),
         cmocka_unit_test(test_keeps_the_first_signal),
         cmocka_unit_test(test_blocks_in_other_threads),
+        cmocka_unit_test(test_leaves),
+        cmocka_unit_test(test_a_second_one_ends_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nodes are killed, and the others go on to the end: --on-loss continue, the default where the nodes can."""
 
+import contextlib
 import json
 import os
 import re
 import shutil
 import signal
 import struct
+import time
 import unittest
 
 from support import LIMIT, ProgramTest, node_pids
 
 NODES = 4
 EPOCHS = 6
+STEPS = 32  # of an epoch of all nodes
 RUN = ["--model", "mlp", "--batch-size", "4", "--nodes", str(NODES), "--epochs", str(EPOCHS)]
 
 
@@ -66,8 +69,10 @@ class OnLoss(ProgramTest):
         self.assertEqual(summary["status"], "finished")
         self.assertEqual(sorted(loss["node"] for loss in summary["losses"]), lost)
         for loss in summary["losses"]:
-            self.assertGreaterEqual(loss["step"], (epoch - 1) * summary["steps"] / EPOCHS)
+            self.assertGreaterEqual(loss["step"], (epoch - 1) * STEPS)
             self.assertTrue(loss["reason"])
+            self.assertGreaterEqual(loss["seconds"], 0)
+        self.assertEqual(summary["samples"], {"missed": 0})
         left = [rank for rank in range(NODES) if rank not in lost]
         self.assertAlmostEqual(summary["mass"]["w_total"], len(left))
         self.assertGreater(summary["test_accuracy"]["min"], 0.9)
@@ -131,6 +136,13 @@ class OnLoss(ProgramTest):
         for arguments in (["--overlap", "async"], ["--algorithm", "dpsgd", "--slow-every", "7"]):
             with self.subTest(arguments):
                 self.check_killed([1], *arguments)
+
+    def test_other_algorithms(self):
+        for transport, algorithm, rank in (("shm", "adpsgd", 0), ("tcp", "adpsgd", 1), ("shm", "allreduce", 1), ("tcp", "allreduce", 0)):
+            with self.subTest(f"{transport}, {algorithm}, {rank}"):
+                self.check_killed([rank], "--transport", transport, "--algorithm", algorithm)
+        with self.subTest("a schedule"):
+            self.check_killed([1, 2], "--algorithm", "0:allreduce,3:adpsgd,4:sgp")
 
     def test_the_writer_of_other_files_is_killed(self):
         self.check_killed([0], "--tensorboard", "--trace", "--checkpoint-every", "20")
@@ -199,6 +211,98 @@ class OnLoss(ProgramTest):
                 self.assertEqual((summary["nodes"], summary["losses"]), (nodes, []))
                 self.assertAlmostEqual(summary["mass"]["w_total"], nodes)
 
+    def names(self, path):
+        with open(path, "rb") as file:
+            length = struct.unpack("<Q", file.read(8))[0]
+            return list(json.loads(file.read(length)))
+
+    def divided_checkpoint(self):
+        """The step of the newest checkpoint, if it is one of three nodes in an epoch whose samples were divided anew; else None."""
+        folder = os.path.join(self.output(), "checkpoint")
+        for step in sorted(os.listdir(folder), reverse=True):
+            files = [os.path.join(folder, step, f"node-{place}.safetensors") for place in range(NODES - 1)]
+            if all(os.path.exists(file) for file in files):
+                return step if all("sgp.run.data" in self.names(file) for file in files) else None
+        return None
+
+    @staticmethod
+    def signal_all(pids, number):
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def copy_while_stopped(self, process, pids, name, before):
+        """Copies the output as a kill of all nodes would leave it, once there is another checkpoint. Returns its step."""
+        while process.poll() is None:
+            self.signal_all(pids, signal.SIGSTOP)
+            step = self.divided_checkpoint()
+            if step and step != before:
+                shutil.copytree(self.output(), self.output(name))
+            self.signal_all(pids, signal.SIGCONT)
+            if step and step != before:
+                return step
+            time.sleep(0.005)  # between two looks
+        return None
+
+    def check_goes_on_alike(self, *arguments):
+        """A run of all but one is killed after checkpoints in the middle of the epoch of the loss, at which the samples were divided
+        anew and while they are made up, and ends as the run that was not killed."""
+        process = self.start_run("--checkpoint-every", "9", "--augment", "--epochs", "4", *arguments)
+        self.read_to_epoch(process, 2)
+        all_pids = node_pids(process.pid)
+        os.kill(all_pids.pop(1), signal.SIGKILL)
+        pids, copies, step = list(all_pids.values()), [], None
+        while len(copies) < 4 and (step := self.copy_while_stopped(process, pids, f"copy-{len(copies)}", step)):
+            copies.append(f"copy-{len(copies)}")
+        self.finish(process)
+        whole = self.load("summary.json")
+        self.assertTrue(copies)
+        for name in copies:
+            stops = ["--on-loss", "stop"] if name != copies[0] else []  # also a run that no longer goes on makes up
+            status, _, err = self.run_program("train", "--resume", self.output(name), "--nodes", str(NODES - 1), *stops)
+            self.assertEqual(status, 0, err)
+            summary = self.load("summary.json", name)
+            for key in ("parameters_hash", "steps", "average_model_accuracy"):
+                self.assertEqual(summary[key], whole[key], name)
+
+    def test_killed_after_a_loss(self):
+        for arguments in ([], ["--algorithm", "osgp", "--fixed-rate"]):
+            with self.subTest(arguments):
+                try:
+                    self.check_goes_on_alike(*arguments)
+                finally:
+                    for folder in os.listdir(self.folder):
+                        if folder.startswith("copy-"):
+                            shutil.rmtree(self.output(folder))
+
+    def rates(self):
+        """The learning rate of each step with a line, of the first node."""
+        return {(line["epoch"], line["step"]): line["lr"] for line in self.lines() if line["node"] == 0 and "lr" in line}
+
+    def test_learning_rate(self):
+        """It follows the batch of the nodes that are left, from the steps on that make up for the lost one, unless it is fixed."""
+        for fixed in (False, True):
+            with self.subTest(fixed):
+                process = self.start_run("--lr", "1", "--lr-schedule", "constant", "--warmup-epochs", "0",
+                                         *(["--fixed-rate"] if fixed else []))
+                self.read_to_epoch(process, 2)
+                self.kill(process, [3])
+                self.finish(process)
+                summary, rates = self.load("summary.json"), self.rates()
+                full = NODES * 4 / 256
+                for (epoch, step), rate in rates.items():
+                    part = (NODES - 1) / NODES if epoch > 3 and not fixed else 1
+                    if epoch != 3:
+                        self.assertAlmostEqual(rate, full * part, msg=(epoch, step))
+                self.assertEqual(summary["losses"][0]["node"], 3)
+                # Each epoch after the loss: 512 samples, 12 a step; that of the loss: up to 32 steps and what is made up.
+                ends = [max(step for e, step in rates if e == epoch) for epoch in range(1, EPOCHS + 1)]
+                self.assertEqual(ends[:2], [STEPS, 2 * STEPS])
+                self.assertEqual([b - a for a, b in zip(ends[2:], ends[3:])], [43] * 3)
+                lost = 3 * STEPS - (summary["losses"][0]["step"] - 1)  # the last steps of the lost node may be known to nobody
+                self.assertIn(ends[2] - 3 * STEPS, range(lost * 4 // 12 - 1, lost * 4 // 12 + 4))
+                self.assertEqual(summary["steps"], ends[-1])
+
     def test_interrupted_and_killed_at_once(self):
         for rank in (0, 3):
             with self.subTest(rank):
@@ -227,8 +331,7 @@ class OnLoss(ProgramTest):
         self.assertFalse([line for line in self.lines() if "losses" in line])
 
     def test_what_cannot_go_on(self):
-        for arguments, words in ((["--algorithm", "adpsgd"], "adpsgd"), (["--algorithm", "0:allreduce,1:sgp"], "allreduce"),
-                                 (["--workers-per-node", "2"], "workers"), (["--graph", "ring"], "ring")):
+        for arguments, words in ((["--workers-per-node", "2"], "workers"), (["--graph", "ring"], "ring")):
             with self.subTest(arguments):
                 err = self.refused("train", "--data", self.data(), "--output", self.output(), *RUN, *arguments, "--on-loss", "continue")
                 self.assertIn("on-loss", err)

@@ -159,9 +159,9 @@ class Signals(OutcomeTest):
         nodes = [self.start("train", "--data", self.data(), "--output", self.output(), "--model", "mlp", "--epochs",
                             "100000", environment={**place, "SGP_RANK": str(rank)}) for rank in range(3)]
         nodes[0].stderr.readline()
-        nodes[1].send_signal(signal.SIGTERM)
+        nodes[1].send_signal(signal.SIGINT)
         errors = [node.communicate(timeout=LIMIT)[1] for node in nodes]
-        self.assertEqual([node.returncode for node in nodes], [143, 143, 143], errors)
+        self.assertEqual([node.returncode for node in nodes], [130, 130, 130], errors)
         self.assertEqual(self.summary()["status"], "interrupted")
         self.assertIn("sgp train --resume", errors[0])
 

@@ -16,8 +16,8 @@
  *   - WAIT and PASSED are one action. The record of a step never changes once the step was pushed or passed over, so a
  *     delayed answer says the same; the answers "sent" and "not there yet" change nothing but views, which merge anyway.
  *   - A notice is merged by itself, not in a view with others. A node detects a death itself, or hears of it.
- *   - A message has one chunk. It is under way until its receiver waits in the message's step or a later one; then it is
- *     absorbed. Before that an arrival changes nothing, except that the death of the sender could tear it no longer:
+ *   - A message has one chunk. It is under way until its receiver waits for it, or waits at all in a later step; then it
+ *     is absorbed. Before that an arrival changes nothing, except that the death of the sender could tear it no longer:
  *     so more messages are torn here than in reality. Messages of one sender may overtake each other.
  *   - A node that has room pushes in the action in which it takes its view: no action between these two depends on the
  *     push not having happened.
@@ -377,7 +377,9 @@ active [NODES] proctype Node() {
 }
 
 /* The messages of one node: they arrive, or are torn if it has died. */
-#define IN_TIME(i, k) (RUNS(i) && k <= step[i] && (step[i] == STEPS || phase[i] != TAKE))
+/* A late message is taken in any wait, that of the present step once the node has pushed. */
+#define IN_TIME(i, k) \
+    (RUNS(i) && (step[i] == STEPS || k < step[i] && phase[i] != TAKE || k == step[i] && phase[i] == WAIT))
 #if defined(ABSORB_AFTER_WAIT)
 #define ARRIVE(k) \
     d_step { state[ID(me, k)] == UNDER_WAY && !HAS(dead | cut[me], to[ID(me, k)]) -> \

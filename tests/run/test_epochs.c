@@ -92,9 +92,30 @@ static void the_rest_is_that_of_the_cursor(void **state) {
     }
 }
 
+/* Some of the samples of an epoch are taken once more: its steps are those that the rest needs, and the next epoch is whole. */
+static void an_epoch_that_is_made_up_is_longer(void **state) {
+    (void)state;
+    epochs_t before = epochs_make(3, 512, 40);
+    for (uint64_t left = 0; left < 100; left++) {
+        epochs_t after = epochs_divide(&before, 1, 13, 13, 512 - left, 24);
+        uint64_t more = (left + 23) / 24;
+        assert_int_equal(epochs_total(&after), 13 + 13 + more + 22);
+        assert_int_equal(epochs_start(&after, 2), 26 + more);
+        assert_int_equal(epochs_start_at(&after, 26 + more), 26 + more);
+        assert_int_equal(epochs_finished(&after, 26), left > 0 ? 1 : 2);
+        assert_true(epochs_even_step(&after, 26 + more) == 2 * 22);
+        if (left == 0) continue;
+        assert_int_equal(epochs_length(&after, 1), 13 + more);
+        assert_int_equal(epochs_taken(&after, 26), 512 - left);
+        double even = epochs_even_step(&after, 26) * 24, expected = 22 * 24 + 512 - (double)left;
+        assert_true(even > expected - 1e-6 && even < expected + 1e-6);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_step_has_its_place),
+        cmocka_unit_test(an_epoch_that_is_made_up_is_longer),
         cmocka_unit_test(without_a_change_steps_are_counted),
         cmocka_unit_test(the_rest_is_that_of_the_cursor),
     };

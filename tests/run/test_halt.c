@@ -28,10 +28,15 @@ typedef struct trial {
     uint64_t steps;
     bool elastic;
     bool dies[MOST_NODES];
-    volatile sig_atomic_t stop[MOST_NODES];
+    bool leaves[MOST_NODES]; /* told to leave before step `asks` */
+    halt_leaving_t leaving;  /* of all nodes; seconds 0: no node is told */
+    volatile sig_atomic_t stop[MOST_NODES], leave[MOST_NODES];
     /* Results. */
     uint64_t halted[MOST_NODES][2]; /* steps made at each halt */
     int halts[MOST_NODES];
+    int signals[MOST_NODES]; /* of the last halt */
+    int left[MOST_NODES];    /* ranks that leave at it, as bits */
+    bool alone[MOST_NODES];
     bool too_far[MOST_NODES];
     sgp_status_t status[MOST_NODES];
     halt_ending_t endings[MOST_NODES][MOST_NODES];
@@ -46,11 +51,16 @@ static void compute(sgp_transport_t *transport, uint64_t ns) {
     sgp_transport_unlock(transport);
 }
 
-/* Returns whether the run is to end. */
+/* Returns whether the run is to end, for this node or all. */
 static bool halt_here(trial_t *trial, halt_t *halt, sgp_mixer_t *mixer, int rank, uint64_t step) {
     int number = halt->signal;
+    trial->signals[rank] = number;
+    trial->left[rank] = 0;
+    for (int r = 0; r < sgp_group_size(halt->all); r++)
+        if (halt_leaves(halt, r)) trial->left[rank] |= 1 << r;
+    bool goes = number || (trial->left[rank] >> rank & 1);
     trial->too_far[rank] = halt->too_far;
-    CHECK(trial->halts[rank] < 2);
+    CHECK(trial->halts[rank] < MOST_NODES);
     trial->halted[rank][trial->halts[rank]++ % 2] = step;
     bool saves = !halt->too_far;
     halt_over(halt);
@@ -58,8 +68,8 @@ static bool halt_here(trial_t *trial, halt_t *halt, sgp_mixer_t *mixer, int rank
         saves ? sgp_mixer_settle(mixer) : SGP_OK; /* all nodes, as for a checkpoint */
     if (saves && settled == SGP_OK) settled = sgp_mixer_resume(mixer);
     CHECK(settled == SGP_OK || trial->dies[rank]);
-    if (number) trial->calls[rank][1] = sgp_loopback_calls(mixer->transport);
-    return number != 0;
+    if (number || trial->left[rank]) trial->calls[rank][1] = sgp_loopback_calls(mixer->transport);
+    return goes;
 }
 
 static sgp_status_t make_step(const trial_t *trial, sgp_mixer_t *mixer, int rank, uint64_t step) {
@@ -75,6 +85,7 @@ static void steps(trial_t *trial, halt_t *halt, sgp_mixer_t *mixer, int rank) {
     bool here = false;
     for (uint64_t step = 0; step < trial->steps && status == SGP_OK; step++) {
         if (rank == trial->asker && step == trial->asks) trial->stop[rank] = 15;
+        if (trial->leaves[rank] && step == trial->asks) trial->leave[rank] = 10;
         if (step + LEAD == trial->asks)
             trial->calls[rank][0] = sgp_loopback_calls(mixer->transport);
         if (rank == 0 && trial->saves && step == trial->saves) halt_due(halt, 0);
@@ -93,9 +104,13 @@ static void take_part(trial_t *trial, sgp_group_t *group) {
     train_groups_t groups = {.all = group};
     CHECK(sgp_mixer_create(group, &trial->options, NULL, &mixer) == SGP_OK);
     CHECK(halt_init(&halt, &groups, &trial->stop[rank], 0) == SGP_OK);
+    halt_leaving_t leaving = trial->leaving;
+    leaving.leave = &trial->leave[rank];
+    if (leaving.workers) halt_set_leaving(&halt, &leaving);
     steps(trial, &halt, mixer, rank);
     sgp_mixer_destroy(mixer);
-    if (trial->status[rank] != SGP_OK)
+    trial->alone[rank] = halt_left_alone(&halt);
+    if (trial->status[rank] != SGP_OK && !trial->alone[rank])
         halt_exchange_endings(&halt,
                               &(halt_ending_t){.status = trial->status[rank], .step = trial->asks},
                               trial->endings[rank]);
@@ -300,6 +315,116 @@ static void test_two_die(void **state) {
                (int)((seed + 1 + seed / 4) % 5), seed);
 }
 
+/* ---- nodes that leave ---- */
+
+enum { NOBODY = -1 };
+
+static trial_t leaving_trial(int algorithm, double seconds) {
+    trial_t trial = elastic_trial(algorithm, NOBODY);
+    trial.leaving = (halt_leaving_t){.seconds = seconds, .workers = 1, .least = 1};
+    return trial;
+}
+
+/* All nodes halt at one step, and know who leaves; the others make the rest of the steps. */
+static void test_some_leave(void **state) {
+    (void)state;
+    for (int a = 0; a < 4; a++)
+        for (int size = 2; size <= 5; size++)
+            for (int count = 1; count < size; count++) {
+                trial_t trial = leaving_trial(a, 100);
+                int all = 0;
+                for (int i = 0; i < count; i++) {
+                    int rank = (i + a + size) % size;
+                    trial.leaves[rank] = true;
+                    all |= 1 << rank;
+                }
+                run(&trial, size, (uint64_t)(a * 10 + size));
+                int found = 0;
+                for (int r = 0; r < size; r++) {
+                    assert_int_equal(trial.status[r], SGP_OK);
+                    assert_int_equal(trial.signals[r], 0);
+                    found |= trial.left[r];
+                    if (trial.leaves[r]) assert_true(trial.left[r] >> r & 1);
+                }
+                assert_int_equal(found, all);
+            }
+}
+
+/* If all are told, or too few would be left, no node leaves, and the run ends for all. */
+static void test_the_run_ends_instead(void **state) {
+    (void)state;
+    for (int a = 0; a < 4; a++)
+        for (int least = 1; least <= 4; least++) {
+            trial_t trial = leaving_trial(a, 100);
+            trial.leaving.least = least;
+            trial.asks = 0; /* all are told before any promise */
+            for (int r = 0; r < 4; r++) trial.leaves[r] = least == 1 || r == 2;
+            run(&trial, 4, (uint64_t)a);
+            int signal = least == 1 ? 10 : least == 4 ? HALT_TOO_FEW : 0;
+            for (int r = 0; r < 4; r++) {
+                assert_int_equal(trial.status[r], SGP_OK);
+                assert_int_equal(trial.halts[r], 1);
+                assert_int_equal(trial.signals[r], signal);
+                assert_int_equal(trial.left[r], signal ? 0 : 1 << 2);
+            }
+        }
+}
+
+/* Workers of a node leave together, also if one of them is told. */
+static void test_workers_leave_together(void **state) {
+    (void)state;
+    trial_t trial = leaving_trial(0, 100);
+    trial.leaving.workers = 2;
+    trial.leaves[3] = true;
+    run(&trial, 6, 3);
+    for (int r = 0; r < 6; r++) assert_int_equal(trial.left[r], 3 << 2);
+}
+
+/* Without time to spare a node goes in the middle of a step; the others go on. */
+static void test_one_leaves_alone(void **state) {
+    (void)state;
+    for (int a = 0; a < 4; a++)
+        for (uint64_t seed = 0; seed < 8; seed++) {
+            trial_t trial = leaving_trial(a, 0);
+            trial.leaving.gather = 100;
+            trial.asks = 3 + seed;
+            trial.leaves[seed % 4] = true;
+            run(&trial, 4, seed);
+            for (int r = 0; r < 4; r++) {
+                bool leaves = trial.leaves[r];
+                assert_int_equal(trial.status[r], leaves ? SGP_ERR_INTERRUPTED : SGP_OK);
+                assert_int_equal(trial.alone[r], leaves);
+                assert_int_equal(trial.halts[r], 0);
+            }
+        }
+}
+
+/* Others die at any call of the transport around the halt: those that are left have the same result. */
+static void test_one_leaves_and_one_dies(void **state) {
+    (void)state;
+    for (int a = 0; a < 4; a += 3)
+        for (int victim = 1; victim < 4; victim++) {
+            trial_t whole = leaving_trial(a, 100);
+            whole.leaves[0] = true;
+            run(&whole, 4, 1);
+            for (uint64_t call = whole.calls[victim][0] + 1; call <= whole.calls[victim][1];
+                 call += 3) {
+                trial_t trial = leaving_trial(a, 100);
+                sgp_loopback_fault_t fault = {
+                    .kind = SGP_FAULT_KILL_AT_CALL, .seat = victim, .call = call};
+                trial.leaves[0] = trial.dies[victim] = true;
+                run_with(&trial, 4, 1, &fault, 1);
+                for (int r = 0; r < 4; r++) {
+                    if (trial.dies[r]) continue;
+                    assert_int_equal(trial.status[r], SGP_OK);
+                    assert_int_equal(trial.halts[r], 1);
+                    assert_int_equal(trial.left[r], 1);
+                    assert_int_equal(trial.halted[r][0], trial.halted[0][0]);
+                }
+            }
+        }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_halt_at_one_step),
@@ -309,6 +434,11 @@ int main(void) {
         cmocka_unit_test(test_an_ending_reaches_all),
         cmocka_unit_test(test_one_dies),
         cmocka_unit_test(test_two_die),
+        cmocka_unit_test(test_some_leave),
+        cmocka_unit_test(test_the_run_ends_instead),
+        cmocka_unit_test(test_workers_leave_together),
+        cmocka_unit_test(test_one_leaves_alone),
+        cmocka_unit_test(test_one_leaves_and_one_dies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,7 +29,8 @@ static void add_steps(metrics_t *metrics, uint64_t first, uint64_t steps, bool l
     for (uint64_t s = 0; s < steps; s++) {
         float k = (float)(first + s), z[PARAMETERS] = {k, 2 * k, 3 * k};
         metrics_step_t step = step_of(first + s);
-        metrics_add(metrics, &step, z, first + s, last && s + 1 == steps);
+        metrics_add(metrics, &step, z, first + s);
+        if (last && s + 1 == steps) metrics_end(metrics, z);
     }
 }
 
@@ -115,7 +116,7 @@ static void *gather_node(void *argument) {
     for (uint64_t k = 1; k <= 5; k++) {
         float x = (float)k * (float)(node->rank + 1), z[PARAMETERS] = {x, 2 * x, 3 * x};
         metrics_step_t step = step_of(k);
-        metrics_add(&metrics, &step, z, k, k == 5);
+        metrics_add(&metrics, &step, z, k);
     }
     if (metrics_gather(&metrics, group, &node->lines)) abort();
     if (metrics.count != 0) abort();

@@ -121,11 +121,14 @@ static const train_options_t unusual = {
     3,
     "stop",
     "continue",
+    2,
+    3.5,
     true,
     0.4,
     0.1,
     2,
     "auto",
+    true,
 };
 
 /* Strings that differ in place but not in letters become the same. */

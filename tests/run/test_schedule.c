@@ -28,7 +28,7 @@ static void assert_rate(const schedule_t *schedule, uint64_t k, double expected)
 static void the_papers_recipe(void **state) {
     (void)state;
     train_options_t options = paper();
-    schedule_t schedule = schedule_make(&options, 10);
+    schedule_t schedule = schedule_make(&options, options.nodes, 10);
     assert_int_equal(schedule.steps, 900);
     assert_rate(&schedule, 0, 0.1 + 3.1 / 50);
     assert_rate(&schedule, 24, 0.1 + 3.1 / 2);
@@ -49,7 +49,7 @@ static void milestones_fall_inside_epochs(void **state) {
     train_options_t options = paper();
     options.epochs = 10;
     options.warmup_epochs = 0;
-    schedule_t schedule = schedule_make(&options, 7);
+    schedule_t schedule = schedule_make(&options, options.nodes, 7);
     assert_rate(&schedule, 0, 3.2);
     assert_rate(&schedule, 23, 3.2);
     assert_rate(&schedule, 24, 0.32);
@@ -66,7 +66,7 @@ static void small_global_batch_starts_at_a_tenth(void **state) {
     options.nodes = 4;
     options.batch_size = 32;
     options.warmup_epochs = 2;
-    schedule_t schedule = schedule_make(&options, 10);
+    schedule_t schedule = schedule_make(&options, options.nodes, 10);
     assert_rate(&schedule, 0, 0.005 + 0.045 / 20);
     assert_rate(&schedule, 9, 0.005 + 0.045 / 2);
     assert_rate(&schedule, 19, 0.05);
@@ -78,7 +78,7 @@ static void warmup_may_end_inside_a_step(void **state) {
     (void)state;
     train_options_t options = paper();
     options.epochs = 9;
-    schedule_t schedule = schedule_make(&options, 5);
+    schedule_t schedule = schedule_make(&options, options.nodes, 5);
     assert_rate(&schedule, 0, 0.1 + 3.1 / 2.5);
     assert_rate(&schedule, 1, 0.1 + 3.1 * 2 / 2.5);
     assert_rate(&schedule, 2, 3.2);
@@ -91,7 +91,7 @@ static void cosine_falls_from_full_to_nothing(void **state) {
     options.lr_schedule = "cosine";
     options.epochs = 10;
     options.warmup_epochs = 2;
-    schedule_t schedule = schedule_make(&options, 10);
+    schedule_t schedule = schedule_make(&options, options.nodes, 10);
     assert_rate(&schedule, 9, 0.1 + 3.1 / 2);
     assert_rate(&schedule, 20, 3.2);
     assert_rate(&schedule, 60, 1.6);
@@ -104,7 +104,7 @@ static void constant_stays(void **state) {
     (void)state;
     train_options_t options = paper();
     options.lr_schedule = "constant";
-    schedule_t schedule = schedule_make(&options, 10);
+    schedule_t schedule = schedule_make(&options, options.nodes, 10);
     assert_rate(&schedule, 50, 3.2);
     assert_rate(&schedule, 899, 3.2);
 }

@@ -9,7 +9,7 @@
 #define SGP_TESTS_TRANSPORT_CONFORMANCE_H
 
 #include "transport/any_order.h"
-#include "transport/elastic.h"
+#include "transport/elastic_cases.h"
 
 /* Every rank sends three messages to every other: each chunk arrives once, whole, with its weight
  * and its sender. */

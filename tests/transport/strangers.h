@@ -21,6 +21,9 @@ typedef struct stranger {
     sgp_transport_t *transport; /* rank 0 of 2 or 3; the stranger plays all others */
 } stranger_t;
 
+/* Of the transport of rank 0. */
+static sgp_patience_t strangers_patience;
+
 static inline stranger_t meet_strangers(int size, const sgp_key_t *key, int peer_timeout_ms) {
     stranger_t stranger;
     sgp_address_t bound, addresses[3];
@@ -41,6 +44,7 @@ static inline stranger_t meet_strangers(int size, const sgp_key_t *key, int peer
                                  .chunk_bytes = CHUNK,
                                  .timeout_ms = 60000,
                                  .peer_timeout_ms = peer_timeout_ms,
+                                 .patience = strangers_patience,
                                  .at_once = true};
     assert_int_equal(sgp_tcp_connect(&options, &stranger.transport), SGP_OK);
     return stranger;

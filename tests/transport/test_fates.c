@@ -6,7 +6,7 @@
 
 static sgp_fates_t *make(int size) {
     sgp_fates_t *fates = NULL;
-    assert_int_equal(sgp_fates_create(size, &fates), SGP_OK);
+    assert_int_equal(sgp_fates_create(size, size, &fates), SGP_OK);
     return fates;
 }
 
@@ -96,9 +96,9 @@ static void test_events_come_in_order(void **state) {
     sgp_fate_event_t event;
     assert_int_equal(take(fates, seen, &event), -1);
     sgp_fates_set(fates, 3, sgp_fate_left(), NULL);
-    assert_true(sgp_fates_set_silent(fates, 1, true));
-    assert_false(sgp_fates_set_silent(fates, 1, true));
-    assert_false(sgp_fates_set_silent(fates, 3, true)); /* it is gone */
+    assert_true(sgp_fates_set_silent(fates, 1, SGP_SILENCE_UNHEARD, true));
+    assert_false(sgp_fates_set_silent(fates, 1, SGP_SILENCE_UNHEARD, true));
+    assert_false(sgp_fates_set_silent(fates, 3, SGP_SILENCE_UNHEARD, true)); /* it is gone */
     sgp_fates_set(fates, 0, sgp_fate_lost(SGP_CAUSE_ENDED), "killed");
     assert_int_equal(sgp_fates_events(fates), 3);
     assert_int_equal(take(fates, seen, &event), 3);
@@ -119,19 +119,91 @@ static void test_a_later_event_replaces_an_earlier_one(void **state) {
     sgp_fates_t *fates = make(3);
     uint32_t seen[3] = {0};
     sgp_fate_event_t event;
-    for (int i = 0; i < 1001; i++) sgp_fates_set_silent(fates, 1, i % 2 == 0);
-    sgp_fates_set_silent(fates, 0, true);
+    for (int i = 0; i < 1001; i++) sgp_fates_set_silent(fates, 1, SGP_SILENCE_UNHEARD, i % 2 == 0);
+    sgp_fates_set_silent(fates, 0, SGP_SILENCE_UNHEARD, true);
     assert_int_equal(take(fates, seen, &event), 1);
     assert_true(event.silent);
-    assert_true(sgp_fates_set_silent(fates, 1, false));
-    assert_true(sgp_fates_set_silent(fates, 1, true));
+    assert_true(sgp_fates_set_silent(fates, 1, SGP_SILENCE_UNHEARD, false));
+    assert_true(sgp_fates_set_silent(fates, 1, SGP_SILENCE_UNHEARD, true));
     sgp_fates_set(fates, 1, sgp_fate_lost(SGP_CAUSE_SILENT), NULL);
-    assert_false(sgp_fates_set_silent(fates, 1, false));
+    assert_false(sgp_fates_set_silent(fates, 1, SGP_SILENCE_UNHEARD, false));
     assert_int_equal(take(fates, seen, &event), 0);
     assert_int_equal(take(fates, seen, &event), 1);
     assert_int_equal(event.fate.state, SGP_FATE_LOST);
     assert_string_equal(event.why, "it has been silent for too long");
     assert_int_equal(take(fates, seen, &event), -1);
+    sgp_fates_destroy(fates);
+}
+
+/* ---- seats ---- */
+
+/* A seat is opened again and again; each time only for a later incarnation, and the table keeps one place for it. */
+static void test_a_seat_opens_for_newcomers(void **state) {
+    (void)state;
+    sgp_fates_t *fates = NULL;
+    uint32_t seen[4] = {0};
+    sgp_fate_event_t event;
+    char why[64];
+    assert_int_equal(sgp_fates_create(4, 2, &fates), SGP_OK);
+    assert_int_equal(sgp_fates_of(fates, 3).state, SGP_FATE_ABSENT);
+    assert_false(sgp_fates_set(fates, 3, sgp_fate_left(), NULL)); /* nobody is there */
+    assert_false(sgp_fates_set_silent(fates, 3, SGP_SILENCE_UNHEARD, true));
+    assert_false(sgp_fates_open(fates, 1, 1)); /* it has a member */
+    assert_true(sgp_fates_open(fates, 3, 0));
+    assert_false(sgp_fates_open(fates, 3, 1));
+    assert_int_equal(take(fates, seen, &event), 3);
+    assert_true(event.opened && !event.silent && event.fate.state == SGP_FATE_PRESENT);
+    for (uint32_t incarnation = 1; incarnation < 1000; incarnation++) {
+        assert_true(sgp_fates_set(fates, 3, sgp_fate_lost(SGP_CAUSE_ENDED), "killed"));
+        assert_int_equal(sgp_fates_changed(fates, incarnation - 1), 3);
+        assert_int_equal(sgp_fates_first_lost(fates), 3);
+        assert_false(sgp_fates_open(fates, 3, incarnation - 1));
+        assert_true(sgp_fates_open(fates, 3, incarnation));
+        assert_int_equal(sgp_fates_incarnation(fates, 3), incarnation);
+        assert_int_equal(sgp_fates_changes(fates), incarnation);
+        assert_int_equal(sgp_fates_changed(fates, incarnation - 1), -1);
+        assert_int_equal(sgp_fates_first_lost(fates), -1);
+        assert_string_equal(sgp_fates_why(fates, 3, why, sizeof why), "");
+    }
+    assert_int_equal(take(fates, seen, &event), 3); /* the latest event alone */
+    assert_true(event.opened && event.incarnation == 999);
+    assert_int_equal(take(fates, seen, &event), -1);
+    sgp_fates_destroy(fates);
+}
+
+/* Of several losses the first one is named that is left when seats open again. */
+static void test_the_first_loss_that_is_left(void **state) {
+    (void)state;
+    sgp_fates_t *fates = make(4);
+    sgp_fates_set(fates, 2, sgp_fate_lost(SGP_CAUSE_ENDED), NULL);
+    sgp_fates_set(fates, 0, sgp_fate_followed(2), NULL);
+    sgp_fates_set(fates, 3, sgp_fate_lost(SGP_CAUSE_ENDED), NULL);
+    sgp_fates_set(fates, 1, sgp_fate_lost(SGP_CAUSE_ENDED), NULL);
+    assert_true(sgp_fates_open(fates, 2, 1));
+    assert_int_equal(sgp_fates_first_lost(fates), 3);
+    assert_true(sgp_fates_open(fates, 1, 1));
+    assert_int_equal(sgp_fates_first_lost(fates), 3);
+    assert_true(sgp_fates_open(fates, 3, 1));
+    assert_int_equal(sgp_fates_first_lost(fates), 0);
+    sgp_fates_destroy(fates);
+}
+
+/* A newcomer's table begins with what it was told, without events. */
+static void test_a_newcomers_table(void **state) {
+    (void)state;
+    sgp_fates_t *fates = NULL;
+    uint32_t seen[3] = {0};
+    sgp_fate_event_t event;
+    assert_int_equal(sgp_fates_create(3, 0, &fates), SGP_OK);
+    sgp_fates_seat(fates, 0, 4, SGP_FATE_PRESENT);
+    sgp_fates_seat(fates, 1, 2, SGP_FATE_LEFT);
+    assert_int_equal(take(fates, seen, &event), -1);
+    assert_int_equal(sgp_fates_incarnation(fates, 0), 4);
+    assert_int_equal(sgp_fates_of(fates, 2).state, SGP_FATE_ABSENT);
+    assert_int_equal(sgp_fates_changes(fates), 0);
+    assert_false(sgp_fates_open(fates, 1, 2));
+    assert_true(sgp_fates_open(fates, 1, 3));
+    assert_true(sgp_fates_open(fates, 2, 0));
     sgp_fates_destroy(fates);
 }
 
@@ -142,6 +214,9 @@ int main(void) {
         cmocka_unit_test(test_words),
         cmocka_unit_test(test_events_come_in_order),
         cmocka_unit_test(test_a_later_event_replaces_an_earlier_one),
+        cmocka_unit_test(test_a_seat_opens_for_newcomers),
+        cmocka_unit_test(test_the_first_loss_that_is_left),
+        cmocka_unit_test(test_a_newcomers_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

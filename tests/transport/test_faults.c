@@ -6,7 +6,7 @@
     {                                                                                              \
         .loopback = {.size = (ranks) }                                                             \
     }
-#include "transport/elastic.h"
+#include "transport/elastic_cases.h"
 
 #define MS ((uint64_t)1000000)
 

@@ -23,7 +23,7 @@ static void note(void *owner, int rank, sgp_fate_t fate, const char *why) {
 
 static sgp_losses_t make(void) {
     sgp_losses_t losses;
-    assert_int_equal(sgp_losses_init(&losses, 0, SIZE), SGP_OK);
+    assert_int_equal(sgp_losses_init(&losses, 0, SIZE, SIZE), SGP_OK);
     return losses;
 }
 

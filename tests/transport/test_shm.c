@@ -14,7 +14,8 @@
 #include <sys/wait.h>
 #include <time.h>
 
-static int peer_timeout_ms; /* 0: the default */
+static int peer_timeout_ms;
+static sgp_patience_t patience; /* 0: the default */
 
 static sgp_status_t connect_process(const char *directory, int rank, int size,
                                     sgp_transport_t **transport) {
@@ -23,7 +24,8 @@ static sgp_status_t connect_process(const char *directory, int rank, int size,
                                  .rendezvous = directory,
                                  .chunk_bytes = CHUNK,
                                  .timeout_ms = 20000,
-                                 .peer_timeout_ms = peer_timeout_ms};
+                                 .peer_timeout_ms = peer_timeout_ms,
+                                 .patience = patience};
     return sgp_shm_connect(&options, transport);
 }
 
@@ -139,6 +141,106 @@ static void test_losses_without_waiting(void **state) {
     atomic_store(&ranks_failures, 0);
     lose_without_waiting(SIGSTOP, SGP_CAUSE_SILENT);
     lose_without_waiting(SIGKILL, SGP_CAUSE_ENDED);
+}
+
+/* ---- silence in an elastic group ---- */
+
+static void await_silence(sgp_transport_t *transport, int rank, unsigned reasons) {
+    uint64_t end = sgp_transport_now(transport) + FAR;
+    while (sgp_fates_silence(transport->fates, rank) != reasons &&
+           sgp_transport_now(transport) < end)
+        CHECK(sgp_transport_wait(transport, end) != SGP_ERR_PEER_LOST);
+    CHECK(sgp_fates_silence(transport->fates, rank) == reasons);
+}
+
+/* Takes steps of a millisecond, and then one that does not end. */
+static int hangs_in_a_step(sgp_transport_t *transport) {
+    struct timespec step = {.tv_nsec = 1000000};
+    transport->elastic = true;
+    for (uint64_t i = 1; i <= 2 * SGP_PACE_FIRST; i++) {
+        sgp_transport_at(transport, i);
+        nanosleep(&step, NULL);
+    }
+    while (pause() < 0) {
+    }
+    return 0;
+}
+
+/* The same, but it waits for a message of the next step. */
+static int waits_in_a_step(sgp_transport_t *transport) {
+    transport->elastic = true;
+    transport->digest = 77;
+    for (uint64_t i = 1; i <= 2 * SGP_PACE_FIRST; i++) sgp_transport_at(transport, i);
+    for (;;)
+        if (sgp_transport_wait(transport, UINT64_MAX) == SGP_ERR_PEER_LOST) return 0;
+}
+
+static int watched(sgp_transport_t *transport) {
+    return transport->rank == 1 ? hangs_in_a_step(transport) : waits_in_a_step(transport);
+}
+
+/* Rank 1 hangs while its heartbeat goes on, rank 2 waits; then rank 2 is stopped, and goes on. */
+static void test_silence(void **state) {
+    (void)state;
+    char directory[] = "/tmp/sgp-test-XXXXXX";
+    pid_t children[3];
+    assert_non_null(mkdtemp(directory));
+    atomic_store(&ranks_failures, 0);
+    patience = (sgp_patience_t){.suspect_ms = 200, .stall_ms = 200};
+    start(3, directory, watched, children);
+    sgp_transport_t *transport = NULL;
+    assert_int_equal(connect_process(directory, 0, 3, &transport), SGP_OK);
+    transport->elastic = true;
+    await_silence(transport, 1, SGP_SILENCE_HUNG);
+    assert_int_equal(sgp_fates_silence(transport->fates, 2), 0);
+    assert_int_equal(sgp_fates_pulse(transport->fates, 1).step, 2 * SGP_PACE_FIRST);
+    assert_int_equal(sgp_fates_pulse(transport->fates, 2).step, 2 * SGP_PACE_FIRST);
+    assert_int_equal(sgp_fates_pulse(transport->fates, 2).digest, 77);
+    kill(children[2], SIGSTOP);
+    await_silence(transport, 2, SGP_SILENCE_UNHEARD);
+    assert_true(sgp_transport_silence(transport, 2) > 200000000);
+    kill(children[2], SIGCONT);
+    await_silence(transport, 2, 0);
+    assert_int_equal(sgp_fates_silence(transport->fates, 1), SGP_SILENCE_HUNG);
+    assert_int_equal(sgp_fates_absences(transport->fates), 0);
+    sgp_transport_destroy(transport);
+    for (int r = 1; r < 3; r++) {
+        kill(children[r], SIGKILL);
+        exit_status(children[r]);
+    }
+    patience = (sgp_patience_t){0};
+    assert_int_equal(atomic_load(&ranks_failures), 0);
+    assert_int_equal(rmdir(directory), 0);
+}
+
+static int tells_absence(sgp_transport_t *transport) {
+    transport->elastic = true;
+    while (!sgp_fates_absences(transport->fates))
+        if (sgp_transport_wait(transport, UINT64_MAX) == SGP_ERR_PEER_LOST) return 101;
+    sgp_transport_leave(transport, 0);
+    return 100;
+}
+
+/* A rank that was stopped knows it when it goes on. */
+static void test_absence(void **state) {
+    (void)state;
+    char directory[] = "/tmp/sgp-test-XXXXXX";
+    pid_t children[2];
+    assert_non_null(mkdtemp(directory));
+    patience = (sgp_patience_t){.suspect_ms = 100};
+    start(2, directory, tells_absence, children);
+    sgp_transport_t *transport = NULL;
+    assert_int_equal(connect_process(directory, 0, 2, &transport), SGP_OK);
+    transport->elastic = true;
+    kill(children[1], SIGSTOP);
+    await_silence(transport, 1, SGP_SILENCE_UNHEARD);
+    kill(children[1], SIGCONT);
+    await_changes(transport, 1);
+    assert_int_equal(exit_status(children[1]), 100);
+    assert_int_equal(sgp_fates_of(transport->fates, 1).state, SGP_FATE_LEFT);
+    sgp_transport_destroy(transport);
+    patience = (sgp_patience_t){0};
+    assert_int_equal(rmdir(directory), 0);
 }
 
 /* The signals that each thread of this process but the first blocks; returns the number of
@@ -392,6 +494,8 @@ int main(void) {
         cmocka_unit_test(test_given_up_and_alive),
         cmocka_unit_test(test_killed_peer),
         cmocka_unit_test(test_losses_without_waiting),
+        cmocka_unit_test(test_silence),
+        cmocka_unit_test(test_absence),
         cmocka_unit_test(test_its_thread_gets_no_signals),
         cmocka_unit_test(test_waiting_sleeps),
         cmocka_unit_test(test_nobody_comes),

@@ -15,6 +15,8 @@ static const sgp_hello_t caller_hello = {.purpose = SGP_PURPOSE_LINK,
                                          .size = 8,
                                          .run = 0x1122334455667788u,
                                          .fingerprint = 77,
+                                         .incarnation = 0xfedcba98u,
+                                         .capacity = 16,
                                          .version = "1.2.3"};
 static const sgp_hello_t answerer_hello = {.purpose = SGP_PURPOSE_LINK,
                                            .rank = 5,
@@ -103,6 +105,8 @@ static void check_theirs(const sgp_hello_t *found, const sgp_hello_t *right) {
     assert_int_equal(found->size, right->size);
     assert_true(found->run == right->run);
     assert_true(found->fingerprint == right->fingerprint);
+    assert_int_equal(found->incarnation, right->incarnation);
+    assert_int_equal(found->capacity, right->capacity);
     assert_string_equal(found->version, right->version);
 }
 
@@ -370,7 +374,7 @@ static void test_purposes(void **state) {
         {SGP_PURPOSE_LINK, NULL},
         {SGP_PURPOSE_JOIN, "it answers for another purpose"},
         {0, "unknown purpose 0"},
-        {SGP_PURPOSE_LAST + 1, "unknown purpose 3"},
+        {SGP_PURPOSE_LAST + 1, "unknown purpose 4"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         sgp_handshake_t caller;

@@ -16,6 +16,7 @@ typedef struct run_settings {
     int nodes; /* 0: not given */
     const char *transport;
     joining_t joining;
+    const char *on_loss;
     bool help;
 } run_settings_t;
 
@@ -40,6 +41,15 @@ static const option_t first_options[] = {
 };
 
 static const option_t last_options[] = {
+    {.name = "on-loss",
+     .argument = "ACTION",
+     .type = OPTION_CHOICE,
+     .offset = offsetof(run_settings_t, on_loss),
+     .choices = "continue, stop",
+     .shown = "stop",
+     .help = "when a process is killed or fails: the others are left alone, or all are ended",
+     .more = "*continue* is for programs whose groups are elastic. Each process that is gone is "
+             "named; the exit status is 0 if one of them ended with 0. Ctrl-C still ends all."},
     {.name = "help",
      .type = OPTION_FLAG,
      .offset = offsetof(run_settings_t, help),
@@ -75,11 +85,17 @@ static int start(const run_settings_t *settings, char **argv) {
     if (!joining_check_join(&settings->joining, settings->nodes) ||
         !joining_check(&settings->joining, transport, joins))
         return EXIT_MISTAKE;
+    if (joins && settings->on_loss) {
+        message_error("--on-loss: with --join the program is started once, and sgp ends no other");
+        return EXIT_MISTAKE;
+    }
     joining_export(&settings->joining, transport, settings->nodes);
     if (joins) return become_program(argv);
     if (strcmp(transport, "tcp") == 0) setenv("SGP_INTERFACE", "127.0.0.1", 0);
     int nodes = settings->nodes ? settings->nodes : USUAL_NODES;
-    return launch(&(launch_options_t){.nodes = nodes, .file = argv[0], .argv = argv});
+    bool goes_on = settings->on_loss && strcmp(settings->on_loss, "continue") == 0;
+    return launch(&(launch_options_t){
+        .nodes = nodes, .file = argv[0], .argv = argv, .goes_on = goes_on, .apart = goes_on});
 }
 
 int command_run(int argc, char **argv) {

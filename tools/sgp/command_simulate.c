@@ -30,6 +30,23 @@ static bool is_shown(const simulate_settings_t *settings) {
     return !settings->json && !settings->quiet;
 }
 
+/* The same simulation with nodes that fail, after the warm-up and before the end. It is left out where no node fails, and where
+ * the first failure ends the run. */
+static int simulate_failures(const simulate_settings_t *settings,
+                             const simulation_algorithm_t *algorithm, int nodes,
+                             const char *platform, const char *label, simulation_row_t *row) {
+    simulate_settings_t with = *settings;
+    simulation_row_t found;
+    double measured = row->seconds - row->warm_up_s;
+    if (settings->simulation.failures_s == 0 || simulation_failing(nodes) == 0) return 0;
+    if (!simulation_goes_on(&settings->simulation, algorithm) || !(measured > 0)) return 0;
+    with.simulation.failing.from_s = row->warm_up_s;
+    with.simulation.failing.to_s = row->warm_up_s + 0.9 * measured;
+    int status = simulate_row(&with, algorithm, nodes, platform, label, &found);
+    if (status == 0) simulation_compare(row, &found);
+    return status;
+}
+
 static int simulate_next(const simulate_settings_t *settings, const char *platform, int number,
                          simulation_row_t *rows) {
     int a = number / settings->nodes_count, at = number % settings->nodes_count;
@@ -39,6 +56,9 @@ static int simulate_next(const simulate_settings_t *settings, const char *platfo
              nodes == 1 ? "" : "s");
     int status =
         simulate_row(settings, settings->algorithms[a], nodes, platform, label, &rows[number]);
+    if (status == 0)
+        status = simulate_failures(settings, settings->algorithms[a], nodes, platform, label,
+                                   &rows[number]);
     if (status || !is_shown(settings)) return status;
     if (number == 0) simulate_print_head(settings);
     simulate_print_row(settings, a, rows + a * settings->nodes_count, at);

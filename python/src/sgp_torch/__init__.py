@@ -17,30 +17,36 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .errors import Error as Error
     from .group import (
+        Event as Event,
         Group as Group,
         abort as abort,
         barrier as barrier,
         broadcast as broadcast,
         default_group as default_group,
+        events as events,
         init as init,
         rank as rank,
         size as size,
     )
     from .mixer import Mixer as Mixer
     from .parallel import DistributedDataParallel as DistributedDataParallel
+    from .sampler import ElasticSampler as ElasticSampler
 
 _WHERE = {
     "Error": "errors",
+    "Event": "group",
     "Group": "group",
     "abort": "group",
     "barrier": "group",
     "broadcast": "group",
     "default_group": "group",
+    "events": "group",
     "init": "group",
     "rank": "group",
     "size": "group",
     "Mixer": "mixer",
     "DistributedDataParallel": "parallel",
+    "ElasticSampler": "sampler",
 }
 __all__ = ["__version__", *_WHERE]
 

@@ -13,12 +13,13 @@ import signal
 import sys
 import threading
 import weakref
-from typing import Callable, TypeVar
+from typing import Callable, NamedTuple, TypeVar
 
 import torch
 
 from . import library, reports
 from .errors import Error
+from .options import Options, elastic_of_environment
 
 T = TypeVar("T")
 
@@ -91,6 +92,23 @@ def check_group(group: Group | None) -> None:
         raise Error(f"group={group!r}: must be a sgp_torch.Group")
 
 
+class Event(NamedTuple):
+    """What has happened to another node.
+
+    Attributes:
+        kind: "lost": its process ended, or it was silent for too long; "left": in order; "silent": it is not heard, and may
+            come back; "back": it is heard again.
+        rank: of that node.
+        age: seconds since it was noticed.
+        reason: why it is lost, else "".
+    """
+
+    kind: str
+    rank: int
+    age: float
+    reason: str
+
+
 class Group:
     """A group of nodes. One thread at a time calls a group and its mixers.
 
@@ -108,6 +126,8 @@ class Group:
         insecure: let other machines in without a key.
         join_timeout, timeout, peer_timeout: seconds: until all nodes have joined, of a collective call, and of silence
             after which a node is lost.
+        elastic: the others go on without a node that is lost or leaves; the same on every node. Default:
+            SGP_TORCH_ELASTIC=1 of the environment, else no: the loss of a node ends the calls of all others.
 
     Raises:
         Error: a node did not come, was refused, or the arguments make no sense together.
@@ -129,8 +149,11 @@ class Group:
         join_timeout: float | None = None,
         timeout: float | None = None,
         peer_timeout: float | None = None,
+        elastic: bool | None = None,
     ) -> None:
         _check_torch()
+        if elastic is None:
+            elastic = elastic_of_environment()
         if rank is not None and size is None:
             raise Error(f"rank={rank} without size: give both, or neither")
         options = library.GroupOptions(
@@ -148,6 +171,7 @@ class Group:
             join_timeout_ms=_milliseconds("join_timeout", join_timeout),
             timeout_ms=_milliseconds("timeout", timeout),
             peer_timeout_ms=_milliseconds("peer_timeout", peer_timeout),
+            elastic=bool(elastic),
         )
         if rank is not None and size is not None and rank >= size:
             raise Error(f"rank={rank}: must be 0 to {size - 1} in a group of {size}")
@@ -162,6 +186,7 @@ class Group:
             return handle
 
         self._adopt(interruptible(join_it))
+        self.elastic = bool(elastic)
         _open_groups.append(self)
         if self.size > 1:
             reports.install(self.rank, _tell_who_left)
@@ -177,6 +202,7 @@ class Group:
         child = Group.__new__(Group)
         child._users, child._discarded, child._children = [], [], []
         child._adopt(handle)
+        child.elastic = self.elastic
         self._children.append(child)
         return child
 
@@ -207,7 +233,8 @@ class Group:
         library.wait(library.load().sgp_group_barrier, self.handle)
 
     def gather(self, mine: bytes) -> list[bytes]:
-        """The bytes of each node, in order of rank. As many on every node, at most 64 KiB."""
+        """The bytes of each node, in order of rank. As many on every node, at most 64 KiB. In an elastic group zeros for
+        nodes that are gone."""
         every = c.create_string_buffer(max(1, len(mine) * self.size))
         library.wait(library.load().sgp_group_gather, self.handle, mine, len(mine), every)
         return [every.raw[i * len(mine) : (i + 1) * len(mine)] for i in range(self.size)]
@@ -217,7 +244,7 @@ class Group:
         sizes = [int.from_bytes(size, "little") for size in self.gather(len(mine).to_bytes(8, "little"))]
         self._check_root(root)
         memory = c.create_string_buffer(mine if self.rank == root else b"", max(1, sizes[root]))
-        library.wait(library.load().sgp_group_broadcast, self.handle, memory, sizes[root], root)
+        self._spread(c.addressof(memory), sizes[root], root)
         return memory.raw[: sizes[root]]
 
     def broadcast(self, tensor: torch.Tensor, root: int = 0) -> None:
@@ -225,12 +252,38 @@ class Group:
         dtype on every node."""
         self._check_root(root)
         staged = tensor.detach().to("cpu").contiguous()
-        library.wait(
-            library.load().sgp_group_broadcast, self.handle, staged.data_ptr(), staged.numel() * staged.element_size(), root
-        )
+        self._spread(staged.data_ptr(), staged.numel() * staged.element_size(), root)
         if staged.data_ptr() != tensor.data_ptr():
             with torch.no_grad():
                 tensor.copy_(staged)
+
+    def present(self) -> list[int]:
+        """The ranks that are there: the same list on all of them. Every node that is there calls it, and it blocks as
+        barrier. In a group that is not elastic all are."""
+        return [rank for rank, found in enumerate(self.gather(b"\1")) if found == b"\1"]
+
+    def events(self) -> list[Event]:
+        """What has happened to other nodes since the last call. Of each node the latest alone; never blocks."""
+        found, event = [], library.Event()
+        while library.load().sgp_group_next_event_sized(self.handle, event, c.sizeof(event)) == 0:
+            kind = library.EVENTS.get(event.kind, str(event.kind))
+            found.append(Event(kind, event.rank, event.age, event.reason.decode(errors="replace")))
+        return found
+
+    def _spread(self, address: int, count: int, root: int) -> None:
+        """`count` bytes of root, on every node. The library's broadcast needs all nodes; without some the bytes travel by
+        gathers."""
+        if not self.elastic or len(self.present()) == self.size:
+            library.wait(library.load().sgp_group_broadcast, self.handle, address, count, root)
+            return
+        most = library.GATHER_BYTES - 1
+        for start in range(0, count, most):
+            length = min(most, count - start)
+            mine = b"\1" + c.string_at(address + start, length) if self.rank == root else bytes(1 + length)
+            piece = self.gather(mine)[root]
+            if piece[:1] != b"\1":
+                raise Error(f"root={root}: that node is gone", "SGP_ERR_PEER_LOST")
+            c.memmove(address + start, piece[1:], length)
 
     def _check_root(self, root: int) -> None:
         if not 0 <= root < self.size:
@@ -305,13 +358,23 @@ def init(*arguments: object, **options: object) -> Group:
         return _default
 
 
-def default_group() -> Group:
-    """The group of the process; joins it at the first call."""
+def default_group(elastic: bool | None = None) -> Group:
+    """The group of the process; joins it at the first call, with Group's `elastic`."""
     global _default
     with _default_lock:
         if _default is None:
-            _default = Group()
+            _default = Group(elastic=elastic)
         return _default
+
+
+def check_elastic(group: Group, options: Options) -> None:
+    """Error: the options ask for an elastic group, and it is not. Sets options.elastic to what the group is."""
+    if options.elastic and not group.elastic:
+        raise Error(
+            "elastic=True: the group is not elastic, and was joined before: sgp_torch.init(elastic=True), or "
+            "SGP_TORCH_ELASTIC=1, at the beginning"
+        )
+    options.elastic = group.elastic
 
 
 def abort() -> None:
@@ -334,6 +397,11 @@ def size() -> int:
 def barrier() -> None:
     """Returns when every node of the default group has called it."""
     default_group().barrier()
+
+
+def events() -> list[Event]:
+    """What has happened to other nodes of the default group since the last call; never blocks."""
+    return default_group().events()
 
 
 def broadcast(tensor: torch.Tensor, root: int = 0) -> None:

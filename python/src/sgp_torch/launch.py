@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         """What to start. Processes of this machine are counted from 0."""
 
         local: int  # processes of this machine
+        goes_on: bool  # the others are left alone when one is lost
 
         def environment_of(self, process: int) -> dict[str, str]: ...
         def name_of(self, process: int) -> str: ...
@@ -161,6 +162,7 @@ class Launcher:
         self.deadline = 0.0  # monotonic; of the phases REPORTING and ENDING
         self.waited = 0.0  # seconds from the first failure or signal to the deadline
         self.end: End | None = None
+        self.unnamed: list[End] = []  # of failed processes that are not named yet, where the others go on
         self.finished: set[int] = set()  # processes that have ended with status 0
         self.interrupted = 0  # the signal that asked the launcher to end
         self.holder = 0  # pid of the node that has the terminal
@@ -268,6 +270,10 @@ class Launcher:
             signal_group(pid, signal.SIGTERM)
 
     def escalate(self) -> None:
+        if self.phase == REPORTING and self.plan.goes_on:
+            self.lose()
+            self.phase = RUNNING
+            return
         if self.phase == REPORTING:
             self.enter(ENDING, FAILED_GRACE)
             self.ask_all()
@@ -275,6 +281,18 @@ class Launcher:
         if self.interrupted != signal.SIGINT:  # there the time is short, and the user has seen enough
             self.report_killed()
         self.enter(KILLING, 0)
+
+    def lose(self) -> None:
+        """Names those without which the others go on."""
+        for end in self.unnamed:
+            how = f"signal {end.number}, {signal_name(end.number)}" if end.killed else f"exit status {end.number}"
+            say(f"{self.plan.name_of(end.process)} was lost ({how}): the others go on")
+        self.unnamed, self.end = [], None
+
+    def hang(self) -> bool:
+        """Whether the others are done, and have lost those that still run."""
+        lost = {self.known_loss(process) for process in range(self.plan.local) if process not in self.pids.values()}
+        return bool(self.finished and self.pids) and set(self.pids.values()) <= lost
 
     def report_killed(self) -> None:
         if self.interrupted:
@@ -316,6 +334,12 @@ class Launcher:
                 self.note_end(how)
             elif self.phase < ENDING:
                 self.note_stop(how.si_pid, how.si_status)
+        if self.phase <= REPORTING and self.plan.goes_on and self.pids and any(end.killed for end in self.unnamed):
+            self.lose()  # at once: the others do not end for the same reason
+            self.phase = RUNNING
+        if self.phase == RUNNING and self.plan.goes_on and self.hang():
+            self.enter(ENDING, FAILED_GRACE)
+            self.ask_all()
         if self.phase == RUNNING and self.end:
             self.enter(REPORTING, REPORT_GRACE)
 
@@ -331,7 +355,8 @@ class Launcher:
             return
         if self.phase > REPORTING:
             return
-        end = End(process, how, -1 if killed else self.known_loss(process))
+        end = End(process, how, -1 if killed or self.plan.goes_on else self.known_loss(process))
+        self.unnamed.append(end)
         if self.is_the_cause(end):
             self.end = end
 
@@ -404,6 +429,8 @@ class Launcher:
         if self.interrupted:
             say(f"stopped ({signal.strsignal(self.interrupted)})")
             return 128 + self.interrupted
+        if self.plan.goes_on and self.finished:
+            self.lose()
         if not self.end:
             return 0
         if self.end.follows in self.finished:

@@ -178,12 +178,12 @@ def describe(entries: Iterable[Entry], trained: Container[int] = ()) -> list[str
 _TEXT = 1000  # bytes of a node's message about a difference
 
 
-def _difference(first: Sequence[str], mine: Sequence[str]) -> str:
+def _difference(first: Sequence[str], mine: Sequence[str], root: int) -> str:
     for i in range(max(len(first), len(mine))):
         theirs = first[i] if i < len(first) else "nothing more"
         ours = mine[i] if i < len(mine) else "nothing more"
         if theirs != ours:
-            return f"{ours} where node 0 has {theirs}"
+            return f"{ours} where node {root} has {theirs}"
     return ""
 
 
@@ -195,15 +195,17 @@ def _who(ranks: Sequence[int]) -> str:
 
 def agree(group: Group, lines: Sequence[str], what: str) -> None:
     """Returns if `lines` are the same on every node; else raises the same Error on all of them, which names the nodes that
-    differ from node 0 and the first line that does. Every node calls it."""
+    differ from the first node and the first line that does. Every node calls it."""
     if group.size == 1:
         return
     text = json.dumps(list(lines))
     digests = group.gather(hashlib.blake2b(text.encode(), digest_size=16).digest())
-    if len(set(digests)) == 1:
+    there = [rank for rank, digest in enumerate(digests) if any(digest)]  # in an elastic group some may be gone
+    if len({digests[rank] for rank in there}) == 1:
         return
-    first = json.loads(group.broadcast_bytes(text.encode() if group.rank == 0 else b""))
-    mine = _difference(first, lines).encode()[:_TEXT]
+    root = there[0]
+    first = json.loads(group.broadcast_bytes(text.encode() if group.rank == root else b"", root))
+    mine = _difference(first, lines, root).encode()[:_TEXT]
     found: dict[str, list[int]] = {}
     for rank, message in enumerate(group.gather(mine.ljust(_TEXT, b"\0"))):
         found.setdefault(message.rstrip(b"\0").decode(errors="replace"), []).append(rank)

@@ -62,6 +62,7 @@ class GroupOptions(c.Structure):
         ("log", c.c_void_p),
         ("log_user", c.c_void_p),
         ("log_level", c.c_int),
+        ("elastic", c.c_uint64),
     ]
 
 
@@ -91,18 +92,25 @@ class MixerOptions(c.Structure):
 
 
 _COUNTERS = "steps sent received late refused resent reabsorbed bytes_sent step_ns wait_ns last_step_ns last_wait_ns".split()
-STATISTICS = (*_COUNTERS, "weight")
+STATISTICS = (*_COUNTERS, "weight", "torn", "weight_returned")
 
 
 class Statistics(c.Structure):
-    _fields_ = [*((name, c.c_uint64) for name in _COUNTERS), ("weight", c.c_double)]
+    _fields_ = [
+        *((name, c.c_uint64) for name in _COUNTERS),
+        ("weight", c.c_double),
+        ("torn", c.c_uint64),
+        ("weight_returned", c.c_double),
+    ]
 
 
 class Consensus(c.Structure):
     _fields_ = [("w_total", c.c_double), ("drift", c.c_double), ("distance", c.c_double)]
 
 
+EVENTS = {1: "lost", 2: "left", 3: "silent", 4: "back"}  # sgp_event_kind_t
 LEFT = 2  # SGP_EVENT_LEFT
+GATHER_BYTES = 65536  # that each node gives to a gather, at most
 
 
 class Event(c.Structure):

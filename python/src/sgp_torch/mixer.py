@@ -18,7 +18,7 @@ import torch
 
 from . import layout, library
 from .errors import Error
-from .group import Group, check_group, default_group
+from .group import Group, check_elastic, check_group, default_group
 from .layout import Entry
 from .options import Options, collect, to_library
 from .storage import AliasStorage, Buffers, DeltaStorage, Vector
@@ -110,7 +110,10 @@ class Mixer:
         **options: Any,
     ) -> None:
         check_group(group)
-        self._create(_named(tensors), _named(buffers), group or default_group(), collect(options), None)
+        collected = collect(options)
+        chosen = group or default_group(collected.elastic)
+        check_elastic(chosen, collected)
+        self._create(_named(tensors), _named(buffers), chosen, collected, None)
 
     @classmethod
     def of_entries(

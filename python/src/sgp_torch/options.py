@@ -37,6 +37,8 @@ class Options:
         timeout: seconds to wait for the message of a step, as long as DDP waits: a node may evaluate or compile alone
             meanwhile. A node that has ended or hangs is noticed at once, or after the group's peer_timeout.
         seed: of the graph "random".
+        elastic: the others go on without a node that is lost or leaves (Group's `elastic`; it joins the group of the process
+            so, if this is the first call).
         second_moment: of Adam and its kin, in a DistributedDataParallel. "mean": an estimate of that of the nodes' mean
             gradient, as with an all-reduce (sgp_torch.moments); "local": of this node's gradients, by the optimizer alone.
     """
@@ -54,6 +56,7 @@ class Options:
     timeout: float = 1800.0
     seed: int = 0
     second_moment: str = "mean"
+    elastic: bool = False
 
     @property
     def steps_late(self) -> int:
@@ -118,6 +121,10 @@ def _value(name: str, value: Any, source: str) -> Any:
     """The value as its type, if it is in its range. source: where it comes from, for the text of the Error."""
     if name == "overlap":
         return _overlap(value, source)
+    if name == "elastic":
+        if str(value) not in ("0", "1", "False", "True"):
+            raise Error(f"{source}={value!r}: must be True or False, in the environment 1 or 0")
+        return str(value) in ("1", "True")
     if name in _CHOICES:
         if value not in _CHOICES[name] and (not isinstance(value, str) or _parse(name, value) is None):
             raise Error(f"{source}={value!r}: must be one of {', '.join(_CHOICES[name])}")
@@ -173,6 +180,11 @@ def collect(
         elif environment.get(variable):
             values[name] = _value(name, environment[variable], variable)
     return Options(**values)
+
+
+def elastic_of_environment() -> bool:
+    variable = ENVIRONMENT + "ELASTIC"
+    return bool(_value("elastic", os.environ.get(variable) or "0", variable))
 
 
 def _code(kind: str, name: str) -> int:

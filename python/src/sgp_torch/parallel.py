@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 from . import layout, optimizer_hooks, options as options_
 from .errors import Error
 from .gradients import GradientAverager, moved
-from .group import Group, check_group, default_group
+from .group import Group, check_elastic, check_group, default_group
 from .layout import Entry
 from .mixer import Mixer
 from .module_hook import ModuleHook
@@ -117,7 +117,8 @@ class DistributedDataParallel(torch.nn.Module):
             bucket by bucket, and each bucket leaves at once. See sgp_torch.backward.
         bucket_mb: the least size of such a bucket in MB; default: a twentieth of the model, between 1 and 4.
         algorithm, graph, peers, overlap, encoding, local_steps, slow_momentum, slow_every, mode, workers_per_node, timeout,
-            seed, second_moment: see sgp_torch.options.Options. The environment gives defaults, SGP_TORCH_ALGORITHM and so on.
+            seed, second_moment, elastic: see sgp_torch.options.Options. The environment gives defaults, SGP_TORCH_ALGORITHM and
+            so on.
         Other keywords of torch's class are accepted: they concern the all-reduce of gradients, and have no effect here.
 
     Raises:
@@ -162,7 +163,12 @@ class DistributedDataParallel(torch.nn.Module):
         self._runtime: Any = None
         collected = options_.collect(options, others=_OTHER_NAMES)
         _check_exact(collected)
-        self._start(group or default_group(), collected, init_sync, optimizer_in_backward, bucket_mb)
+        chosen = group or default_group(collected.elastic)
+        check_elastic(chosen, collected)
+        if chosen.elastic and optimizer_in_backward is not None:
+            text = "optimizer_in_backward: its steps in parts cannot go on without a node; elastic must be False"
+            raise Error(text, "SGP_ERR_UNSUPPORTED")
+        self._start(chosen, collected, init_sync, optimizer_in_backward, bucket_mb)
 
     def _start(
         self, group: Group, options: options_.Options, init_sync: bool, in_backward: Any, bucket_mb: float | None

@@ -72,6 +72,12 @@ def transport(text: str) -> str:
     return text
 
 
+def on_loss(text: str) -> str:
+    if text not in ("continue", "stop"):
+        raise ValueError
+    return text
+
+
 def host_port(text: str) -> str:
     host, _, port = text.rpartition(":")
     if not host or (":" in host and not (host[0] == "[" and host[-1] == "]")):
@@ -119,6 +125,9 @@ OPTIONS = [
            "secret in SGP_KEY)", "a file"),
     Option("insecure", "", None, "let other machines in without a key"),
     Option("peer-timeout", "SECONDS", seconds, "silence after which a node is lost (10)", _SECONDS),
+    Option("on-loss", "ACTION", on_loss,
+           "continue: when a process is killed or fails, the others are left alone, and their groups are elastic "
+           "(SGP_TORCH_ELASTIC=1); stop: all are ended (stop)", "continue or stop"),
     Option("help", "", None, "print this text and end"),
 ]
 # fmt: on
@@ -131,7 +140,8 @@ ABOUT = [
     "line comes late. The first process has the launcher's standard input, the others have none.",
     "With --join there is no SGP_RENDEZVOUS; RANK is set if --rank is given; MASTER_ADDR and MASTER_PORT are left as they are.",
     "Ctrl-C ends all processes within a second, a second Ctrl-C at once. When a process fails, the others have a few "
-    "seconds to report its loss and are then ended. The exit status is that of the process that failed first, 1 if a "
+    "seconds to report its loss and are then ended, unless --on-loss continue is given: then it is named, and the exit "
+    "status is 0 if any process ends with 0. The exit status is that of the process that failed first, 1 if a "
     "signal ended it, 128 + N if signal N ended the launcher, 2 after a mistake on the command line.",
 ]
 
@@ -236,6 +246,7 @@ class Plan:
         self.claims = not self.joins or "rank" in given
         self.first = given.get("rank", 0) * self.workers  # rank of the first process of this machine, if it claims one
         self.local = self.workers if self.joins else self.size
+        self.goes_on = given.get("on-loss") == "continue"
         self.environment = self.make_environment(given)
 
     def find_size(self, given: dict[str, Any]) -> int:
@@ -287,6 +298,8 @@ class Plan:
             "workers-per-node": "SGP_TORCH_WORKERS_PER_NODE",
         }  # fmt: skip
         environment.update({name: str(given[option]) for option, name in exported.items() if option in given})
+        if self.goes_on:
+            environment["SGP_TORCH_ELASTIC"] = "1"
         if given.get("insecure"):
             environment["SGP_INSECURE"] = "1"
         if self.transport == "tcp" and not self.joins:

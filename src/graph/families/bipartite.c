@@ -72,6 +72,7 @@ static sgp_status_t bipartite_check(const sgp_graph_t *graph) {
 const sgp_family_t sgp_family_bipartite = {
     .symmetric = true,
     .check = bipartite_check,
+    .most_peers = matchings_of,
     .period = bipartite_period,
     .edges = bipartite_edges,
 };

@@ -16,6 +16,9 @@ typedef struct sgp_family {
     /* Limits of `peers` beyond p < n. SGP_ERR_INVALID, logged. NULL: none. */
     sgp_status_t (*check)(const sgp_graph_t *graph);
 
+    /* The most peers that n nodes can have; NULL: n - 1. Not used for a single one. */
+    int (*most_peers)(int n);
+
     /* As the public calls. NULL: 1. */
     int (*period)(const sgp_graph_t *graph);
 

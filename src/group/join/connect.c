@@ -106,6 +106,7 @@ static sgp_status_t connect_tcp(const sgp_connect_options_t *options,
     }
     sgp_tcp_options_t tcp = {.rank = options->rank,
                              .size = options->size,
+                             .capacity = options->capacity,
                              .run = options->endpoints[0].run,
                              .listener = listener,
                              .addresses = addresses,
@@ -114,7 +115,8 @@ static sgp_status_t connect_tcp(const sgp_connect_options_t *options,
                              .local = local,
                              .rendezvous = rendezvous,
                              .timeout_ms = options->timeout_ms,
-                             .peer_timeout_ms = options->peer_timeout_ms};
+                             .peer_timeout_ms = options->peer_timeout_ms,
+                             .patience = options->patience};
     return sgp_tcp_connect(&tcp, transport);
 }
 
@@ -125,16 +127,21 @@ static sgp_status_t connect_shm(const sgp_connect_options_t *options, const char
                              .rendezvous = rendezvous,
                              .timeout_ms = options->timeout_ms,
                              .peer_timeout_ms = options->peer_timeout_ms,
+                             .patience = options->patience,
                              .run = options->endpoints[0].run};
     return sgp_shm_connect(&shm, transport);
 }
 
-/* Fills in addresses (size); those of ranks that are not called stay empty. */
+static bool takes_newcomers(const sgp_connect_options_t *options) {
+    return options->capacity > options->size;
+}
+
+/* Fills in addresses (size); those of ranks that nobody calls stay empty: newcomers call all. */
 static sgp_status_t read_addresses(const sgp_connect_options_t *options, const bool *local,
                                    sgp_address_t *addresses) {
     sgp_status_t status = SGP_OK;
     for (int r = 0; r < options->size && status == SGP_OK; r++)
-        if (!local[r] && r != options->rank)
+        if (takes_newcomers(options) || (!local[r] && r != options->rank))
             status = sgp_address_parse(options->endpoints[r].address, &addresses[r]);
     return status;
 }
@@ -151,7 +158,7 @@ static sgp_status_t connect_all(const sgp_connect_options_t *options, bool *loca
     if (status == SGP_OK && neighbours > 0) status = make_rendezvous(options, path);
     if (status != SGP_OK) return status;
     int taken = *listener;
-    if (options->answers || (!all && options->size > 1)) {
+    if (options->answers || takes_newcomers(options) || (!all && options->size > 1)) {
         *listener = -1;
         status = connect_tcp(options, addresses, local, path, taken, transport);
     } else status = connect_shm(options, path, transport);

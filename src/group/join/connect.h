@@ -11,6 +11,7 @@
 typedef struct sgp_connect_options {
     const sgp_endpoint_t *endpoints; /* (size) */
     int rank, size;
+    int capacity;         /* seats; 0: size. More than size: newcomers can be answered */
     int listener;         /* taken, in every case; -1: none, where no process calls this one */
     bool answers;         /* late callers are answered even if all processes share memory */
     const sgp_key_t *key; /* NULL: the secret of rank 0's endpoint, if it has one */
@@ -18,6 +19,7 @@ typedef struct sgp_connect_options {
     const char *rendezvous; /* directory for processes that share memory; NULL: one in /tmp */
     int timeout_ms;         /* to connect */
     int peer_timeout_ms;    /* 0: the default */
+    sgp_patience_t patience;
 } sgp_connect_options_t;
 
 /* Sets *transport only on success. Blocks until the processes that share memory have met.

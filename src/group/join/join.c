@@ -2,10 +2,12 @@
 /* sgp_group_join: options and environment, the endpoints of all processes, and a transport between
  * them. */
 #include "base/abi.h"
+#include "base/constants.h"
 #include "base/logging.h"
 #include "group/agree_call.h"
 #include "group/group_internal.h"
 #include "group/join/connect.h"
+#include "group/join/elastic_limits.h"
 #include "group/join/join_mpi.h"
 #include "group/join/origin.h"
 #include "group/join/placement.h"
@@ -27,8 +29,12 @@ typedef struct plan {
     sgp_transport_choice_t transport;
     const char *interface, *ports;
     bool keyed, insecure, elastic;
+    double quorum;
+    uint64_t pause_ms;
+    uint64_t capacity; /* as given; 0: the size */
     sgp_key_t key;
     int join_timeout_ms, timeout_ms, peer_timeout_ms;
+    sgp_patience_t patience;
     sgp_deadline_t deadline;
 } plan_t;
 
@@ -67,19 +73,35 @@ static sgp_status_t check_options(const sgp_group_options_t *options) {
     if (options->join && options->rendezvous)
         return sgp_fail(SGP_ERR_INVALID,
                         "group: join and rendezvous are two ways to meet: give one of them");
+    if (options->suspect_ms > INT_MAX || options->stall_ms > INT_MAX || options->dead_ms > INT_MAX)
+        return sgp_fail(SGP_ERR_INVALID,
+                        "group: suspect_ms is %" PRIu64 ", stall_ms %" PRIu64 ", dead_ms %" PRIu64
+                        ", must be at most %d",
+                        options->suspect_ms, options->stall_ms, options->dead_ms, INT_MAX);
     if (options->elastic > 1)
         return sgp_fail(SGP_ERR_INVALID, "group: elastic is %" PRIu64 ", must be 0 or 1",
                         options->elastic);
+    if (!(options->quorum <= 1) || options->pause_ms > INT_MAX)
+        return sgp_fail(SGP_ERR_INVALID,
+                        "group: a quorum of %g and a pause of %" PRIu64
+                        " ms: must be at most 1, and below 2^31",
+                        options->quorum, options->pause_ms);
+    if (options->capacity > SGP_MOST_PROCESSES)
+        return sgp_fail(SGP_ERR_INVALID, "group: a capacity of %" PRIu64 ", must be at most %d",
+                        options->capacity, SGP_MOST_PROCESSES);
     return SGP_OK;
 }
 
 static sgp_status_t make_plan(const sgp_group_options_t *options, plan_t *plan) {
     const char *insecure = either(NULL, "SGP_INSECURE");
-    *plan = (plan_t){.interface = either(options->interface, "SGP_INTERFACE"),
-                     .ports = either(options->ports, "SGP_PORTS"),
-                     .insecure = options->insecure || (insecure && strcmp(insecure, "0") != 0),
-                     .elastic = options->elastic == 1,
-                     .timeout_ms = options->timeout_ms};
+    *plan = (plan_t){
+        .interface = either(options->interface, "SGP_INTERFACE"),
+        .ports = either(options->ports, "SGP_PORTS"),
+        .insecure = options->insecure || (insecure && strcmp(insecure, "0") != 0),
+        .elastic = options->elastic == 1,
+        .capacity = options->capacity,
+        .patience = {(int)options->suspect_ms, (int)options->stall_ms, (int)options->dead_ms},
+        .timeout_ms = options->timeout_ms};
     sgp_status_t status = sgp_placement_find(options, &plan->placement);
     const sgp_launcher_t *launcher = plan->placement.launcher;
     int usual = launcher ? launcher->timeout_ms : SGP_LAUNCHER_TIMEOUT_MS;
@@ -116,10 +138,32 @@ static bool is_shared(const char *directory) {
     return false;
 }
 
+static int size_of(const plan_t *plan) {
+    return plan->placement.size > 0 ? plan->placement.size : 1;
+}
+
+static bool takes_newcomers(const plan_t *plan) {
+    return plan->capacity > (uint64_t)size_of(plan);
+}
+
+static sgp_status_t check_capacity(const plan_t *plan) {
+    if (plan->capacity && plan->capacity < (uint64_t)size_of(plan))
+        return sgp_fail(SGP_ERR_INVALID, "group: a capacity of %" PRIu64 " for %d nodes",
+                        plan->capacity, size_of(plan));
+    if (takes_newcomers(plan) && !plan->elastic)
+        return sgp_fail(SGP_ERR_INVALID,
+                        "group: nodes can join later only if the group is elastic");
+    if (takes_newcomers(plan) && plan->transport == SGP_CHOICE_SHM)
+        return sgp_fail(SGP_ERR_UNSUPPORTED, "group: nodes that join later are reached over tcp: "
+                                             "the transport must be auto or tcp, not shm");
+    return SGP_OK;
+}
+
 /* Whether all processes share memory for certain: such processes meet in the directory and need no
  * endpoints. */
 static bool all_share_memory(const plan_t *plan) {
     const sgp_placement_t *placement = &plan->placement;
+    if (takes_newcomers(plan)) return false;
     if (!placement->launcher) return true;
     if (placement->launcher != &sgp_launcher_directory) return false;
     if (placement->size <= 1 || plan->transport == SGP_CHOICE_SHM || !placement->rendezvous)
@@ -140,9 +184,12 @@ static sgp_status_t make_group(const plan_t *plan, const sgp_endpoint_t *mine,
                          .key = plan->key,
                          .insecure = plan->insecure,
                          .elastic = plan->elastic,
+                         .quorum = plan->quorum,
+                         .pause_ms = plan->pause_ms,
                          .join_timeout_ms = plan->join_timeout_ms,
                          .timeout_ms = plan->timeout_ms,
-                         .peer_timeout_ms = plan->peer_timeout_ms};
+                         .peer_timeout_ms = plan->peer_timeout_ms,
+                         .patience = plan->patience};
     sgp_origin_t *origin = NULL;
     sgp_group_t *made;
     if (mine) memcpy(from.address, mine->address, sizeof from.address);
@@ -155,6 +202,7 @@ static sgp_status_t make_group(const plan_t *plan, const sgp_endpoint_t *mine,
         return status;
     }
     sgp_group_set_origin(made, origin);
+    sgp_elastic_limits_set(origin, made);
     if (plan->placement.launcher == &sgp_launcher_directory) /* ranks are the launcher's */
         sgp_group_tell_losses(made, either(NULL, "SGP_LOSSES"));
     *group = made;
@@ -167,7 +215,8 @@ static sgp_status_t join_by_memory(const plan_t *plan, sgp_group_t **group) {
                                  .size = plan->placement.size,
                                  .rendezvous = plan->placement.rendezvous,
                                  .timeout_ms = plan->join_timeout_ms,
-                                 .peer_timeout_ms = plan->peer_timeout_ms};
+                                 .peer_timeout_ms = plan->peer_timeout_ms,
+                                 .patience = plan->patience};
     sgp_status_t status = sgp_shm_connect(&options, &transport);
     return status == SGP_OK ? make_group(plan, NULL, transport, group) : status;
 }
@@ -181,6 +230,19 @@ static sgp_status_t listen_first(const plan_t *plan, sgp_endpoint_t *mine, int *
     return status;
 }
 
+/* Of a group of one, to which others come later. */
+static sgp_status_t exchange_alone(const plan_t *plan, sgp_endpoint_t *mine, int *listener,
+                                   sgp_endpoint_t **all) {
+    mine->rank = 0;
+    mine->size = 1;
+    sgp_status_t status = listen_first(plan, mine, listener);
+    if (status != SGP_OK) return status;
+    *all = malloc(sizeof **all);
+    if (!*all) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for an endpoint");
+    **all = *mine;
+    return SGP_OK;
+}
+
 static sgp_status_t exchange_endpoints(const plan_t *plan, sgp_endpoint_t *mine, int *listener,
                                        sgp_endpoint_t **all) {
     const sgp_launcher_t *launcher = plan->placement.launcher;
@@ -190,6 +252,8 @@ static sgp_status_t exchange_endpoints(const plan_t *plan, sgp_endpoint_t *mine,
                                .insecure = plan->insecure,
                                .interface = plan->interface,
                                .ports = plan->ports};
+    if (!launcher || (launcher == &sgp_launcher_directory && size_of(plan) == 1))
+        return exchange_alone(plan, mine, listener, all);
     sgp_status_t status = launcher->private_channel ? listen_first(plan, mine, listener) : SGP_OK;
     return status == SGP_OK ? launcher->exchange(&exchange, mine, listener, all) : status;
 }
@@ -201,6 +265,10 @@ static int time_to_connect(const plan_t *plan) {
     return left > LEAST_MS ? left : LEAST_MS;
 }
 
+static bool has_private_channel(const plan_t *plan) {
+    return plan->placement.launcher && plan->placement.launcher->private_channel;
+}
+
 /* Takes the listener. */
 static sgp_status_t connect_all(plan_t *plan, sgp_endpoint_t *all, int rank, int listener,
                                 sgp_group_t **group) {
@@ -209,11 +277,13 @@ static sgp_status_t connect_all(plan_t *plan, sgp_endpoint_t *all, int rank, int
                                      .rank = rank,
                                      .size = all[rank].size,
                                      .listener = listener,
-                                     .answers = !plan->placement.launcher->private_channel,
+                                     .answers = !has_private_channel(plan),
+                                     .capacity = (int)plan->capacity,
                                      .key = plan->keyed ? &plan->key : NULL,
                                      .insecure = plan->insecure,
                                      .timeout_ms = time_to_connect(plan),
-                                     .peer_timeout_ms = plan->peer_timeout_ms};
+                                     .peer_timeout_ms = plan->peer_timeout_ms,
+                                     .patience = plan->patience};
     sgp_status_t status = sgp_connect(&options, &transport);
     if (status != SGP_OK) return status;
     plan->keyed = sgp_connect_key(&options, &plan->key);
@@ -224,7 +294,8 @@ static sgp_status_t join_by_endpoints(plan_t *plan, sgp_group_t **group) {
     const sgp_placement_t *placement = &plan->placement;
     sgp_endpoint_t mine, *all = NULL;
     int listener = -1;
-    sgp_status_t status = sgp_endpoint_init(&mine, placement->launcher->private_channel);
+    bool secret = has_private_channel(plan) && !takes_newcomers(plan); /* they would not know it */
+    sgp_status_t status = sgp_endpoint_init(&mine, secret);
     if (status != SGP_OK) return status;
     mine.rank = placement->rank;
     mine.size = placement->size;
@@ -259,6 +330,7 @@ static sgp_status_t join_group(const sgp_group_options_t *options, sgp_group_t *
     plan_t plan;
     sgp_status_t status = check_options(options);
     if (status == SGP_OK) status = make_plan(options, &plan);
+    if (status == SGP_OK) status = check_capacity(&plan);
     if (status != SGP_OK) return status;
     if (plan.transport == SGP_CHOICE_MPI) status = join_by_mpi(&plan, group);
     else if (all_share_memory(&plan)) status = join_by_memory(&plan, group);

@@ -5,6 +5,7 @@
 #define SGP_GROUP_JOIN_ORIGIN_H
 
 #include "group/join/endpoint.h"
+#include "transport/silence_limits.h"
 #include "wire/key.h"
 
 typedef struct sgp_origin {
@@ -17,6 +18,9 @@ typedef struct sgp_origin {
     bool is_part; /* the group has some of the processes that joined */
     sgp_key_t key;
     int join_timeout_ms, timeout_ms, peer_timeout_ms;
+    sgp_patience_t patience;
+    double quorum; /* as in the options, as is pause_ms */
+    uint64_t pause_ms;
 } sgp_origin_t;
 
 /* A copy that owns its strings. SGP_ERR_NO_MEMORY (logged). */

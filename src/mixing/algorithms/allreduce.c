@@ -4,6 +4,7 @@
 #include "mixing/algorithms/algorithm_ops.h"
 #include "mixing/algorithms/allreduce_step.h"
 #include "mixing/algorithms/feedback.h"
+#include "mixing/algorithms/recovery.h"
 #include "mixing/reduce_parts.h"
 
 #include "optimizer/optimizer_internal.h"
@@ -12,7 +13,8 @@ static sgp_reduce_t reduction_of(sgp_mixer_t *mixer, sgp_allreduce_step_t *step,
                                  uint64_t deadline) {
     return (sgp_reduce_t){.reducer = &mixer->reducer,
                           .channel = mixer->channel,
-                          .step = mixer->round,
+                          .step =
+                              mixer->round + 2 * mixer->recoveries, /* not one of a broken call */
                           .deadline = deadline,
                           .trace = mixer->trace,
                           .weight = 1,
@@ -30,17 +32,58 @@ static void count(sgp_mixer_t *mixer, const sgp_reduce_t *reduce) {
     mixer->statistics.bytes_sent += reduce->bytes_sent;
 }
 
+/* Averages once, unless a node that takes part is gone. step->optimizer has begun. SGP_ERR_PEER_LOST. */
+static sgp_status_t reduce_once(sgp_mixer_t *mixer, sgp_allreduce_step_t *step, uint64_t deadline) {
+    sgp_reduce_t reduce = reduction_of(mixer, step, deadline);
+    sgp_status_t status = sgp_reduce_run(&reduce);
+    count(mixer, &reduce);
+    return status;
+}
+
+/* After losses among those that take part, if there are any. begun: this node's part may have left. Goes on until the step
+ * is made, or counts as made. */
+static sgp_status_t reduce_with_survivors(sgp_mixer_t *mixer, sgp_allreduce_step_t *step,
+                                          bool begun, uint64_t deadline) {
+    for (int tries = 0; tries <= mixer->size; tries++) {
+        sgp_recovered_t result;
+        bool broken = begun || sgp_reducer_is_broken(&mixer->reducer);
+        if (broken) {
+            sgp_recovery_place_t place = {.begun = begun, .applied = begun && step->applied};
+            sgp_status_t status = sgp_recover(mixer, &place, &result);
+            if (status != SGP_OK || result == SGP_RECOVERED_MADE) return status;
+            deadline = sgp_transport_now(mixer->transport) + mixer->timeout;
+        }
+        sgp_status_t status = reduce_once(mixer, step, deadline);
+        if (status != SGP_ERR_PEER_LOST || !mixer->holes.elastic) return status;
+        begun = true;
+    }
+    return sgp_transport_fail_lost(mixer->transport, "in an all-reduce");
+}
+
 static sgp_status_t allreduce_step(sgp_mixer_t *mixer, const sgp_local_t *local,
                                    uint64_t deadline) {
+    if (mixer->holes.elastic) mixer->optimizer = local->optimizer;
     if (!mixer->exchanges) return sgp_local_update_all(mixer, local);
     sgp_allreduce_step_t step;
+    mixer->unmet = true;
     sgp_status_t status = sgp_allreduce_begin(mixer, local, &step);
     if (status != SGP_OK) return status;
-    sgp_reduce_t reduce = reduction_of(mixer, &step, deadline);
     if (step.optimizer) sgp_optimizer_begin(step.optimizer);
-    status = sgp_reduce_run(&reduce);
-    count(mixer, &reduce);
+    status = reduce_with_survivors(mixer, &step, false, deadline);
     return sgp_allreduce_judge(mixer, status);
+}
+
+/* Other nodes may be in a step that a loss has stopped, and wait for this one. */
+static sgp_status_t allreduce_meet(sgp_mixer_t *mixer) {
+    sgp_recovered_t result;
+    sgp_status_t status = sgp_recover(mixer, &(sgp_recovery_place_t){.settling = true}, &result);
+    if (status == SGP_OK) mixer->unmet = false;
+    return status;
+}
+
+static sgp_status_t allreduce_settle(sgp_mixer_t *mixer, uint64_t deadline) {
+    sgp_status_t status = mixer->holes.elastic ? allreduce_meet(mixer) : SGP_OK;
+    return status == SGP_OK ? sgp_feedback_settle(mixer, deadline) : status;
 }
 
 /* ---- in parts ---- */
@@ -50,15 +93,28 @@ static bool updates_first(const sgp_mixer_t *mixer) {
     return !mixer->exchanges || mixer->options.local_steps > 1;
 }
 
+/* A loss that is known before the step. */
+static sgp_status_t recover_before(sgp_mixer_t *mixer) {
+    sgp_recovered_t result;
+    if (!mixer->exchanges || !sgp_reducer_is_broken(&mixer->reducer)) return SGP_OK;
+    return sgp_recover(mixer, &(sgp_recovery_place_t){0}, &result);
+}
+
 static sgp_status_t parts_begin(sgp_mixer_t *mixer, sgp_part_step_t *step, uint64_t deadline) {
     const sgp_local_t *local = &step->local;
     sgp_reduce_parts_t *parts = &step->reduce;
+    sgp_status_t status = recover_before(mixer);
+    if (status != SGP_OK) return status;
+    if (mixer->holes.elastic) mixer->optimizer = local->optimizer;
     *parts = (sgp_reduce_parts_t){.context = {.mixer = mixer}};
     if (!updates_first(mixer))
-        parts->context =
-            (sgp_allreduce_step_t){mixer, local->optimizer, local->gradient, local->learning_rate};
+        parts->context = (sgp_allreduce_step_t){.mixer = mixer,
+                                                .optimizer = local->optimizer,
+                                                .gradient = local->gradient,
+                                                .learning_rate = local->learning_rate};
     sgp_reduce_parts_init(step, &mixer->reducer, sgp_mixer_chunk(mixer));
     if (!mixer->exchanges) return SGP_OK;
+    mixer->unmet = true;
     parts->reduce = reduction_of(mixer, &parts->context, deadline);
     return sgp_reduce_parts_begin(step);
 }
@@ -84,11 +140,24 @@ static sgp_status_t parts_absorb(sgp_mixer_t *mixer, sgp_part_step_t *step, uint
     return sgp_allreduce_judge(mixer, sgp_reduce_parts_absorb(step, mixer));
 }
 
+/* All parts have been given, and a node is gone: the rest of the step is made as a whole. */
+static sgp_status_t make_whole(sgp_mixer_t *mixer, sgp_part_step_t *step, uint64_t deadline) {
+    sgp_reduce_parts_give_up(step);
+    sgp_status_t status = reduce_with_survivors(mixer, &step->reduce.context, true, deadline);
+    if (status != SGP_OK) return status;
+    for (size_t c = 0; c < step->chunks.count; c++)
+        if (!step->chunks.chunk[c].done) sgp_part_step_done(step, mixer, c);
+    return SGP_OK;
+}
+
 static sgp_status_t await(sgp_mixer_t *mixer, sgp_part_step_t *step, size_t first, size_t end,
                           uint64_t deadline) {
     if (!mixer->exchanges) return SGP_OK;
     step->reduce.reduce.deadline = deadline;
-    return sgp_allreduce_judge(mixer, sgp_reduce_parts_await(step, mixer, first, end));
+    sgp_status_t status = sgp_reduce_parts_await(step, mixer, first, end);
+    if (status == SGP_ERR_PEER_LOST && mixer->holes.elastic)
+        status = make_whole(mixer, step, deadline);
+    return sgp_allreduce_judge(mixer, status);
 }
 
 static sgp_status_t parts_await(sgp_mixer_t *mixer, sgp_part_step_t *step, size_t first,
@@ -103,7 +172,7 @@ static sgp_status_t parts_end(sgp_mixer_t *mixer, sgp_part_step_t *step, uint64_
 
 static sgp_status_t parts_finish(sgp_mixer_t *mixer, sgp_part_step_t *step) {
     sgp_reduce_parts_t *parts = &step->reduce;
-    if (!mixer->exchanges) return SGP_OK;
+    if (!mixer->exchanges || !parts->begun) return SGP_OK;
     parts->begun = parts->mean_begun = false;
     sgp_reduce_count(&parts->reduce);
     count(mixer, &parts->reduce);
@@ -131,6 +200,7 @@ const sgp_algorithm_ops_t sgp_algorithm_allreduce = {
     .messages = sgp_allreduce_messages,
     .step = allreduce_step,
     .parts = &allreduce_parts,
-    .settle = sgp_feedback_settle,
+    .settle = allreduce_settle,
+    .meet = allreduce_meet,
     .state = sgp_feedback_state,
 };

@@ -19,9 +19,10 @@ const float *sgp_allreduce_part(sgp_reduce_t *reduce, size_t offset, size_t coun
 }
 
 void sgp_allreduce_result(sgp_reduce_t *reduce, size_t offset, size_t count, const float *mean) {
-    const sgp_allreduce_step_t *step = reduce->context;
+    sgp_allreduce_step_t *step = reduce->context;
     sgp_mixer_t *mixer = step->mixer;
     size_t parameters = 0;
+    step->applied = true;
     if (step->optimizer && offset < mixer->count) {
         parameters = mixer->count - offset < count ? mixer->count - offset : count;
         bool finite =
@@ -38,7 +39,10 @@ void sgp_allreduce_result(sgp_reduce_t *reduce, size_t offset, size_t count, con
 
 sgp_status_t sgp_allreduce_begin(sgp_mixer_t *mixer, const sgp_local_t *local,
                                  sgp_allreduce_step_t *step) {
-    *step = (sgp_allreduce_step_t){mixer, local->optimizer, local->gradient, local->learning_rate};
+    *step = (sgp_allreduce_step_t){.mixer = mixer,
+                                   .optimizer = local->optimizer,
+                                   .gradient = local->gradient,
+                                   .learning_rate = local->learning_rate};
     if (mixer->options.local_steps == 1) return SGP_OK;
     sgp_status_t status = sgp_local_update_all(mixer, local);
     sgp_ledger_close(&mixer->ledger, mixer->z); /* or sgp_allreduce_result would enter it again */

@@ -292,10 +292,10 @@ static sgp_status_t async_step(sgp_mixer_t *mixer, const sgp_local_t *local, uin
     async_t *async = mixer->extra;
     double kept;
     sgp_status_t status = take(mixer, deadline);
-    if (sgp_holes_are_due(mixer)) sgp_rounding_settle(&async->rounding, mixer);
-    sgp_holes_look(mixer);
+    if (status != SGP_OK) return status;
+    sgp_rounding_look(&async->rounding, mixer);
     uint64_t mark = sgp_mixer_mark(mixer);
-    if (status == SGP_OK) status = take_in(mixer);
+    status = take_in(mixer);
     sgp_mixer_mark_end(mixer, SGP_TRACE_ABSORB, mark);
     if (status != SGP_OK) return status;
     status = update_and_absorb(mixer, local);
@@ -320,10 +320,24 @@ static sgp_status_t async_step(sgp_mixer_t *mixer, const sgp_local_t *local, uin
 
 /* ---- settling ---- */
 
+/* Folds what arrives while there is no room: others may wait for the same. */
+static sgp_status_t begin_rest(sgp_mixer_t *mixer, const sgp_header_t *header,
+                               const sgp_destination_t *to, uint64_t deadline, sgp_send_t *send) {
+    for (;;) {
+        sgp_status_t status = sgp_inbox_send_try(mixer->inbox, header, to, 1, send);
+        if (status != SGP_ERR_AGAIN) return status;
+        uint64_t since = sgp_inbox_taken_in(mixer->inbox);
+        status = take_in(mixer);
+        if (status == SGP_OK)
+            status = sgp_inbox_wait(mixer->inbox, since, deadline, "room to send");
+        if (status != SGP_OK) return status;
+    }
+}
+
 static sgp_status_t tell_rest(sgp_mixer_t *mixer, uint64_t deadline) {
     async_t *async = mixer->extra;
     for (int dst = 0; dst < mixer->size; dst++) {
-        if (dst == mixer->rank) continue;
+        if (dst == mixer->rank || sgp_holes_absent(mixer, dst)) continue;
         sgp_header_t header = {.kind = SGP_KIND_REST,
                                .encoding = SGP_ENCODING_BYTES,
                                .channel = mixer->channel,
@@ -331,7 +345,7 @@ static sgp_status_t tell_rest(sgp_mixer_t *mixer, uint64_t deadline) {
                                .count = sizeof async->sent[dst]};
         sgp_destination_t to = {.dst = dst, .weight = 1};
         sgp_send_t send;
-        sgp_status_t status = sgp_inbox_send_begin(mixer->inbox, &header, &to, 1, deadline, &send);
+        sgp_status_t status = begin_rest(mixer, &header, &to, deadline, &send);
         if (status != SGP_OK) return status;
         memcpy(sgp_inbox_send_next(mixer->inbox, &send), &async->sent[dst],
                sizeof async->sent[dst]);
@@ -421,7 +435,7 @@ static sgp_status_t async_create(sgp_mixer_t *mixer) {
     async_t *async = calloc(1, sizeof *async);
     mixer->extra = async;
     if (!async) return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for its algorithm");
-    size_t size = (size_t)mixer->size, buffers = mixer->length - mixer->count;
+    size_t size = (size_t)mixer->transport->capacity, buffers = mixer->length - mixer->count;
     async->senders = calloc(size, sizeof *async->senders);
     async->sent = calloc(size, sizeof *async->sent);
     async->to = calloc(size, sizeof *async->to);
@@ -429,6 +443,8 @@ static sgp_status_t async_create(sgp_mixer_t *mixer) {
     async->buffers = sgp_memory_alloc((buffers + 1) * sizeof *async->buffers);
     if (!async->senders || !async->sent || !async->to || !async->waiting || !async->buffers)
         return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu numbers", mixer->length);
+    for (size_t r = 0; r < size; r++)
+        async->senders[r].ended = async->senders[r].rests = sgp_holes_absent(mixer, (int)r);
     return SGP_OK;
 }
 

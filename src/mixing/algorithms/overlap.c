@@ -12,11 +12,16 @@
  *
  * The progress thread copies a large vector (SGP_PROGRESS_BYTES) while the next gradient is computed: both only read z. A
  * small one leaves at once. */
+#include "mixing/absorption.h"
 #include "mixing/algorithms/algorithm_ops.h"
+#include "mixing/catch_up.h"
 #include "mixing/holes.h"
+#include "mixing/late.h"
+#include "mixing/round_graph.h"
 #include "mixing/progress_thread.h"
-#include "mixing/push.h"
 #include "mixing/push_parts.h"
+#include "mixing/questions.h"
+#include "mixing/settling.h"
 
 #include "base/constants.h"
 #include "base/logging.h"
@@ -52,7 +57,7 @@ static sgp_status_t begin_later(sgp_mixer_t *mixer, sgp_work_t *left) {
                                              overlap->destinations, &overlap->send);
     overlap->begun = status == SGP_OK;
     if (status != SGP_ERR_AGAIN) return status;
-    sgp_inbox_collect(mixer->inbox);
+    sgp_inbox_collect(mixer->inbox); /* late messages are folded by the next look */
     if (sgp_progress_must_end(mixer->progress)) *left = SGP_WORK_DONE;
     return SGP_OK;
 }
@@ -97,7 +102,7 @@ static sgp_status_t overlap_create(sgp_mixer_t *mixer) {
     size_t buffers = mixer->length - mixer->count;
     overlap->settled = mixer->round;
     overlap->senders = calloc(sgp_holes_degree(mixer) + 1, sizeof *overlap->senders);
-    overlap->to = calloc((size_t)mixer->size, sizeof *overlap->to);
+    overlap->to = calloc((size_t)mixer->transport->capacity, sizeof *overlap->to);
     overlap->buffers = sgp_memory_alloc((buffers + 1) * sizeof *overlap->buffers);
     if (!overlap->senders || !overlap->to || !overlap->buffers)
         return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu buffers", buffers);
@@ -182,24 +187,35 @@ static sgp_status_t push_now(sgp_mixer_t *mixer, int destinations, double share,
     return SGP_OK;
 }
 
-/* What is owed to z is a part of the weight that was kept: it is paid before weight comes back. */
-static void look_for_holes(sgp_mixer_t *mixer) {
+/* The first round whose messages this step may wait for. */
+static uint64_t first_awaited(const sgp_mixer_t *mixer) {
+    uint64_t late = (uint64_t)mixer->options.overlap;
+    return mixer->round > late ? mixer->round - late : 0;
+}
+
+/* What is owed to z is a part of the weight that was kept: it is paid before weight comes back or is added. jumps: a step
+ * of this node may be passed over. */
+static sgp_status_t look_around(sgp_mixer_t *mixer, bool jumps) {
     overlap_t *overlap = mixer->extra;
     if (sgp_holes_are_due(mixer)) sgp_rounding_settle(&overlap->rounding, mixer);
+    if (jumps) sgp_catch_up(mixer);
     sgp_holes_look(mixer);
-    sgp_holes_sweep(mixer);
+    sgp_late_before(mixer, first_awaited(mixer));
+    if (sgp_late_is_due(mixer)) sgp_rounding_settle(&overlap->rounding, mixer);
+    return sgp_late_absorb(mixer);
 }
 
 static sgp_status_t overlap_step(sgp_mixer_t *mixer, const sgp_local_t *local, uint64_t deadline) {
     overlap_t *overlap = mixer->extra;
     sgp_status_t status = take(mixer, deadline);
+    if (status == SGP_OK && mixer->holes.elastic) status = look_around(mixer, true);
     if (status != SGP_OK) return status;
-    look_for_holes(mixer);
     if (!mixer->exchanges) return update_alone(mixer, local);
     status = update_and_absorb(mixer, local, deadline);
     if (status != SGP_OK) return status;
     double kept, before = mixer->w;
     int destinations = sgp_push_shares(mixer, mixer->round, before, &kept);
+    sgp_questions_pushed(mixer, mixer->round, destinations);
     /* A caller that changes z without a hold does so before the next step. */
     bool stays = (local->optimizer || local->held) && !mixer->options.biased;
     bool owed = stays && sgp_mixer_is_lossy(mixer);
@@ -233,7 +249,7 @@ static sgp_status_t overlap_settle(sgp_mixer_t *mixer, uint64_t deadline) {
     }
     overlap->settled = mixer->round;
     sgp_ledger_close(&mixer->ledger, mixer->z);
-    return status;
+    return status == SGP_OK ? sgp_settle_late(mixer, deadline) : status;
 }
 
 /* ---- in parts: a chunk is absorbed once its last element has been given, and then leaves ----
@@ -243,6 +259,7 @@ static sgp_status_t parts_begin(sgp_mixer_t *mixer, sgp_part_step_t *step, uint6
     overlap_t *overlap = mixer->extra;
     uint64_t late = (uint64_t)mixer->options.overlap;
     sgp_status_t status = take(mixer, deadline);
+    if (status == SGP_OK && mixer->holes.elastic) status = look_around(mixer, false);
     sgp_push_parts_init(step, mixer, mixer->w);
     if (mixer->exchanges && mixer->round >= overlap->settled + late)
         sgp_push_parts_expect(step, mixer, mixer->round - late, mixer->w, overlap->senders);
@@ -312,8 +329,9 @@ static sgp_status_t parts_finish(sgp_mixer_t *mixer, sgp_part_step_t *step) {
     overlap_t *overlap = mixer->extra;
     overlap->rounding.part = 0;
     if (!mixer->exchanges) return SGP_OK;
-    double before = sgp_push_parts_finish(step, mixer), kept = step->push.kept;
-    if (mixer->options.biased) before = mixer->w;
+    /* The weight of a message that was found torn after the push had begun is in it: some mass is made (holes.h). */
+    double before = step->push.pushed, kept = step->push.kept;
+    sgp_push_parts_finish(step, mixer);
     if (owes(mixer, &step->local))
         overlap->rounding = sgp_rounding_of(mixer, before, kept, overlap->buffers);
     if (!mixer->options.biased) mixer->w = kept;

@@ -5,10 +5,14 @@
  *
  * The vector moves in chunks, and an arrived chunk is absorbed right after its own place was updated and pushed, while
  * both are in the cache. */
+#include "mixing/absorption.h"
 #include "mixing/algorithms/algorithm_ops.h"
+#include "mixing/catch_up.h"
 #include "mixing/holes.h"
-#include "mixing/push.h"
+#include "mixing/late.h"
 #include "mixing/push_parts.h"
+#include "mixing/questions.h"
+#include "mixing/settling.h"
 
 #include "optimizer/optimizer_internal.h"
 
@@ -42,19 +46,27 @@ static sgp_status_t step_chunk(sgp_mixer_t *mixer, const sgp_local_t *local, flo
     return status;
 }
 
-static sgp_status_t lockstep_step(sgp_mixer_t *mixer, const sgp_local_t *local, uint64_t deadline) {
+/* Before a step: events, and messages that nobody waits for any more. jumps: steps of this node may be passed over. */
+static sgp_status_t look_around(sgp_mixer_t *mixer, bool jumps) {
+    if (jumps) sgp_catch_up(mixer);
     sgp_holes_look(mixer);
-    sgp_holes_sweep(mixer);
+    sgp_late_before(mixer, mixer->round);
+    return sgp_late_absorb(mixer);
+}
+
+static sgp_status_t lockstep_step(sgp_mixer_t *mixer, const sgp_local_t *local, uint64_t deadline) {
+    sgp_status_t status = mixer->holes.elastic ? look_around(mixer, true) : SGP_OK;
+    if (status != SGP_OK) return status;
     if (!mixer->exchanges || mixer->graph.size == 1) return sgp_local_update_all(mixer, local);
     double kept;
     int count = sgp_push_shares(mixer, mixer->round, mixer->w, &kept);
     sgp_header_t header = sgp_push_header(mixer, mixer->round);
     sgp_send_t send;
     uint64_t mark = sgp_mixer_mark(mixer);
-    sgp_status_t status =
-        sgp_inbox_send_begin(mixer->inbox, &header, mixer->to, count, deadline, &send);
+    status = sgp_inbox_send_begin(mixer->inbox, &header, mixer->to, count, deadline, &send);
     sgp_mixer_mark_end(mixer, SGP_TRACE_PUSH, mark);
     if (status != SGP_OK) return status;
+    sgp_questions_pushed(mixer, mixer->round, count);
     sgp_absorption_t absorption;
     sgp_absorption_begin(&absorption, mixer, mixer->round, kept, mixer->edges);
     if (local->optimizer) sgp_optimizer_begin(local->optimizer);
@@ -67,12 +79,18 @@ static sgp_status_t lockstep_step(sgp_mixer_t *mixer, const sgp_local_t *local, 
     return sgp_absorption_finish(&absorption, mixer, deadline);
 }
 
+/* Without silences nothing is under way between two steps. */
+static sgp_status_t lockstep_settle(sgp_mixer_t *mixer, uint64_t deadline) {
+    return sgp_settle_late(mixer, deadline);
+}
+
 /* ---- in parts: each chunk leaves when its last element has been given, and is absorbed from then on ---- */
 
 static sgp_status_t parts_begin(sgp_mixer_t *mixer, sgp_part_step_t *step, uint64_t deadline) {
+    sgp_status_t status = mixer->holes.elastic ? look_around(mixer, false) : SGP_OK;
     sgp_push_parts_init(step, mixer, mixer->w);
-    if (!mixer->exchanges) return SGP_OK;
-    sgp_status_t status = sgp_push_parts_begin(step, mixer, mixer->w, deadline);
+    if (!mixer->exchanges || status != SGP_OK) return status;
+    status = sgp_push_parts_begin(step, mixer, mixer->w, deadline);
     if (status == SGP_OK)
         sgp_push_parts_expect(step, mixer, mixer->round, step->push.kept, mixer->edges);
     return status;
@@ -157,4 +175,5 @@ const sgp_algorithm_ops_t sgp_algorithm_lockstep = {
     .messages = lockstep_messages,
     .step = lockstep_step,
     .parts = &lockstep_parts,
+    .settle = lockstep_settle,
 };

@@ -17,7 +17,8 @@ typedef struct buffer {
     int references;
     int pins; /* killed ranks that hold it: their threads may still read it */
     int src;
-    void *payload; /* (chunk_bytes) */
+    uint32_t incarnation; /* of src */
+    void *payload;        /* (chunk_bytes) */
 } buffer_t;
 
 /* One chunk on its way to one rank. */

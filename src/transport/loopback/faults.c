@@ -15,13 +15,14 @@ static sgp_status_t check(const sgp_loopback_options_t *options) {
         return sgp_fail(SGP_ERR_INVALID, "loopback: faults need virtual time");
     for (int i = 0; i < options->fault_count; i++) {
         const sgp_loopback_fault_t *fault = &options->faults[i];
+        int seats = options->seats ? options->seats : options->size;
         bool cut = fault->kind == SGP_FAULT_CUT || fault->kind == SGP_FAULT_CUT_BOTH;
-        if (fault->seat < 0 || fault->seat >= options->size)
+        if (fault->seat < 0 || fault->seat >= seats)
             return sgp_fail(SGP_ERR_INVALID, "loopback: a fault of rank %d, of %d", fault->seat,
-                            options->size);
-        if (cut && (fault->other < 0 || fault->other >= options->size))
+                            seats);
+        if (cut && (fault->other < 0 || fault->other >= seats))
             return sgp_fail(SGP_ERR_INVALID, "loopback: a cut to rank %d, of %d", fault->other,
-                            options->size);
+                            seats);
     }
     return SGP_OK;
 }
@@ -113,4 +114,60 @@ uint64_t sgp_faults_arrival(const sgp_faults_t *faults, int src, int dst, uint64
         }
     }
     return plus(sent, delay);
+}
+
+/* ---- silence ---- */
+
+static uint64_t end_of(const sgp_loopback_fault_t *fault) {
+    return plus(fault->from_ns, fault->length_ns);
+}
+
+static bool silences(const sgp_loopback_fault_t *fault, int src, int dst) {
+    if (fault->kind == SGP_FAULT_STALL) return fault->seat == src;
+    return src != dst && concerns(fault, src, dst);
+}
+
+uint64_t sgp_faults_mute_since(const sgp_faults_t *faults, int src, int dst, uint64_t time) {
+    uint64_t since = SGP_NEVER;
+    for (bool moved = true; moved;) {
+        moved = false;
+        for (int i = 0; i < faults->count; i++) {
+            const sgp_loopback_fault_t *fault = &faults->of[i];
+            if (!silences(fault, src, dst)) continue;
+            uint64_t from = fault->from_ns, end = end_of(fault);
+            bool covers =
+                since == SGP_NEVER ? from <= time && time < end : from < since && since <= end;
+            if (!covers) continue;
+            since = from;
+            moved = true;
+        }
+    }
+    return since;
+}
+
+uint64_t sgp_faults_resumed(const sgp_faults_t *faults, int seat, uint64_t time) {
+    uint64_t latest = 0;
+    for (int i = 0; i < faults->count; i++) {
+        uint64_t end = end_of(&faults->of[i]);
+        bool resumes = faults->of[i].kind == SGP_FAULT_STALL && faults->of[i].seat == seat;
+        if (resumes && end <= time && end > latest) latest = end;
+    }
+    return latest;
+}
+
+static uint64_t earlier_of(uint64_t next, uint64_t candidate, uint64_t after) {
+    return candidate > after && candidate < next ? candidate : next;
+}
+
+uint64_t sgp_faults_next_edge(const sgp_faults_t *faults, uint64_t length, uint64_t time) {
+    uint64_t next = SGP_NEVER;
+    for (int i = 0; i < faults->count; i++) {
+        const sgp_loopback_fault_t *fault = &faults->of[i];
+        if (fault->kind == SGP_FAULT_KILL || fault->kind == SGP_FAULT_KILL_AT_CALL) continue;
+        uint64_t end = end_of(fault);
+        next = earlier_of(next, plus(fault->from_ns, length), time);
+        next = earlier_of(next, end, time);
+        next = earlier_of(next, plus(end, length), time); /* of a listener that stood still */
+    }
+    return next;
 }

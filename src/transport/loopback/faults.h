@@ -37,4 +37,14 @@ uint64_t sgp_faults_runs_at(const sgp_faults_t *faults, int seat, uint64_t time)
 uint64_t sgp_faults_arrival(const sgp_faults_t *faults, int src, int dst, uint64_t sent,
                             uint64_t delay);
 
+/* Since when nothing that `src` says has reached `dst`, at `time`: it stands still, or the link is cut, and in the moment
+ * before one of these ended the next had begun. SGP_NEVER: it is heard. src == dst: since when the rank stands still. */
+uint64_t sgp_faults_mute_since(const sgp_faults_t *faults, int src, int dst, uint64_t time);
+
+/* When the rank last ran on after a stall, not after `time`; 0: it has not stood still. */
+uint64_t sgp_faults_resumed(const sgp_faults_t *faults, int seat, uint64_t time);
+
+/* The next time after `time` at which a silence begins to last `length`, or may end. */
+uint64_t sgp_faults_next_edge(const sgp_faults_t *faults, uint64_t length, uint64_t time);
+
 #endif

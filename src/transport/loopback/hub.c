@@ -71,7 +71,7 @@ delivery_t *sgp_hub_take_delivery(sgp_loopback_t *hub) {
 void sgp_hub_drop_buffer(sgp_loopback_t *hub, buffer_t *buffer) {
     if (--buffer->references > 0) return;
     rank_t *sender = &hub->ranks[buffer->src];
-    sender->in_use--;
+    if (sender->transport.incarnation == buffer->incarnation) sender->in_use--;
     if (hub->options.capacity) sgp_contexts_poke_all(&sender->contexts);
     if (!buffer->pins) put_buffer(hub, buffer);
 }
@@ -128,44 +128,56 @@ void sgp_hub_release(sgp_loopback_t *hub, delivery_t *delivery) {
         unpin(hub, delivery);
         return;
     }
-    sgp_outstanding_released(&hub->ranks[delivery->src].transport, delivery->record, delivery->dst);
+    sgp_transport_t *sender = &hub->ranks[delivery->src].transport;
+    if (sender->incarnation == delivery->buffer->incarnation)
+        sgp_outstanding_released(sender, delivery->record, delivery->dst);
     sgp_hub_drop_delivery(hub, delivery);
 }
 
 /* ---- the end of a rank ---- */
 
-/* Whether the sender gets its room back at the end of the receiver. */
-static bool comes_back(const rank_t *receiver, const delivery_t *delivery) {
+/* A receiver that is gone for one sender, or for all. */
+typedef struct parting {
+    rank_t *receiver;
+    int sender; /* -1: all */
+} parting_t;
+
+/* Whether the sender gets its room back. */
+static bool comes_back(const parting_t *parting, const delivery_t *delivery) {
+    const rank_t *receiver = parting->receiver;
+    if (parting->sender >= 0 && delivery->src != parting->sender) return false;
     return receiver->killed || receiver->hub->ranks[delivery->src].transport.elastic;
 }
 
 static bool is_dropped(void *context, const delivery_t *delivery) {
-    const rank_t *receiver = context;
-    return delivery->dst == receiver->transport.rank && comes_back(receiver, delivery);
+    const parting_t *parting = context;
+    return delivery->dst == parting->receiver->transport.rank && comes_back(parting, delivery);
 }
 
 static void drop(void *context, delivery_t *delivery) {
-    sgp_loopback_t *hub = ((rank_t *)context)->hub;
+    sgp_loopback_t *hub = ((parting_t *)context)->receiver->hub;
     hub->ranks[delivery->src].transport.counters.lost++;
     sgp_hub_drop_delivery(hub, delivery);
 }
 
-static void drop_queue(rank_t *receiver) {
+static void drop_queue(parting_t *parting) {
+    rank_t *receiver = parting->receiver;
     delivery_t *first = receiver->first;
     receiver->first = NULL;
     receiver->last = &receiver->first;
     for (delivery_t *next; first; first = next) {
         next = first->next;
-        if (comes_back(receiver, first)) drop(receiver, first);
+        if (comes_back(parting, first)) drop(parting, first);
         else sgp_hub_queue_put(receiver, first);
     }
 }
 
 /* The receiver's thread may still read these, and releases them. */
-static void give_up_held(rank_t *receiver) {
+static void give_up_held(parting_t *parting) {
+    rank_t *receiver = parting->receiver;
     for (delivery_t *next, *at = receiver->held; at; at = next) {
         next = at->after;
-        if (!comes_back(receiver, at)) continue;
+        if (!comes_back(parting, at)) continue;
         let_go(at);
         hold_in(&receiver->hub->given_up, at);
         at->given_up = true;
@@ -174,16 +186,26 @@ static void give_up_held(rank_t *receiver) {
     }
 }
 
+static void drop_all(parting_t *parting) {
+    sgp_arrivals_remove(&parting->receiver->hub->arrivals, is_dropped, drop, parting);
+    drop_queue(parting);
+    give_up_held(parting);
+}
+
 /* A rank that ends without leaving after a loss ends because of it, unless losses are nothing to it: every rank knows of
  * the loss. */
 static void note_gone(rank_t *rank) {
+    const sgp_loopback_t *hub = rank->hub;
     sgp_transport_t *transport = &rank->transport;
     int first = sgp_transport_lost_peer(transport);
     sgp_fate_t fate = sgp_fate_lost(SGP_CAUSE_ENDED);
     if (rank->state == RANK_LEFT) fate = sgp_fate_left();
     else if (first >= 0 && !rank->killed && !transport->elastic) fate = sgp_fate_followed(first);
-    sgp_transport_note(transport, transport->rank, fate,
-                       fate.cause == SGP_CAUSE_ENDED ? "it ended without leaving" : NULL);
+    const char *why = fate.cause == SGP_CAUSE_ENDED ? "it ended without leaving" : NULL;
+    sgp_transport_note(transport, transport->rank, fate, why); /* the one that logs it */
+    for (int r = 0; r < hub->options.seats; r++)
+        if (sgp_hub_knows(&hub->ranks[r], rank))
+            sgp_fates_set(hub->ranks[r].transport.fates, transport->rank, fate, why);
 }
 
 void sgp_hub_end_rank(rank_t *rank, rank_state_t state, bool killed) {
@@ -192,23 +214,59 @@ void sgp_hub_end_rank(rank_t *rank, rank_state_t state, bool killed) {
     rank->state = state;
     rank->killed = killed;
     note_gone(rank);
-    sgp_arrivals_remove(&hub->arrivals, is_dropped, drop, rank);
-    drop_queue(rank);
-    give_up_held(rank);
-    for (int r = 0; r < hub->options.size; r++) {
-        sgp_outstanding_gone(&hub->ranks[r].transport, rank->transport.rank);
+    drop_all(&(parting_t){.receiver = rank, .sender = -1});
+    for (int r = 0; r < hub->options.seats; r++) {
+        if (sgp_hub_knows(&hub->ranks[r], rank))
+            sgp_outstanding_gone(&hub->ranks[r].transport, rank->transport.rank);
         sgp_contexts_poke_all(&hub->ranks[r].contexts);
     }
     for (int c = 0; c < SGP_CONTEXTS && killed; c++) /* time is nothing to it any more */
         if (sgp_context_sleeps(&rank->contexts.of[c])) sgp_contexts_end_sleep(&rank->contexts, c);
 }
 
+void sgp_hub_give_up(rank_t *of, int rank, sgp_fate_t fate, const char *why) {
+    if (!sgp_transport_note(&of->transport, rank, fate, why)) return;
+    drop_all(&(parting_t){.receiver = &of->hub->ranks[rank], .sender = of->transport.rank});
+    sgp_outstanding_gone(&of->transport, rank);
+    sgp_contexts_poke_all(&of->contexts);
+}
+
+/* ---- newcomers ---- */
+
+bool sgp_hub_knows(const rank_t *rank, const rank_t *other) {
+    sgp_fates_t *fates = rank->transport.fates;
+    int seat = other->transport.rank;
+    return sgp_fates_of(fates, seat).state != SGP_FATE_ABSENT &&
+           sgp_fates_incarnation(fates, seat) == other->transport.incarnation;
+}
+
+void sgp_hub_open(rank_t *rank, int seat, uint32_t incarnation) {
+    sgp_transport_t *transport = &rank->transport;
+    const rank_t *newcomer = &rank->hub->ranks[seat];
+    sgp_fates_open(transport->fates, seat, incarnation);
+    sgp_outstanding_opened(transport, seat);
+    if (newcomer->state == RANK_WORKS && sgp_hub_knows(rank, newcomer)) return;
+    sgp_transport_note(transport, seat, sgp_fate_lost(SGP_CAUSE_ENDED), NULL);
+    sgp_outstanding_gone(transport, seat);
+}
+
+static bool is_for(void *context, const delivery_t *delivery) {
+    return delivery->dst == ((const parting_t *)context)->receiver->transport.rank;
+}
+
+void sgp_hub_clear(rank_t *rank) {
+    parting_t parting = {.receiver = rank, .sender = -1};
+    sgp_arrivals_remove(&rank->hub->arrivals, is_for, drop, &parting);
+    for (delivery_t *at; (at = sgp_hub_queue_take(rank));) drop(&parting, at);
+    while (rank->held) sgp_hub_release(rank->hub, rank->held);
+}
+
 void sgp_hub_free_messages(sgp_loopback_t *hub) {
     for (delivery_t *at; (at = sgp_arrivals_take(&hub->arrivals));) sgp_hub_drop_delivery(hub, at);
-    for (int r = 0; r < hub->options.size; r++)
+    for (int r = 0; r < hub->options.seats; r++)
         for (delivery_t *at; (at = sgp_hub_queue_take(&hub->ranks[r]));)
             sgp_hub_drop_delivery(hub, at);
-    for (int r = 0; r < hub->options.size; r++)
+    for (int r = 0; r < hub->options.seats; r++)
         while (hub->ranks[r].held) sgp_hub_release(hub, hub->ranks[r].held);
     while (hub->given_up) sgp_hub_release(hub, hub->given_up);
     for (delivery_t *next, *at = hub->free_deliveries; at; at = next) next = at->next, free(at);

@@ -11,13 +11,14 @@
 
 #include <pthread.h>
 
-typedef enum rank_state { RANK_WORKS, RANK_LEFT, RANK_LOST } rank_state_t;
+typedef enum rank_state { RANK_WORKS, RANK_LEFT, RANK_LOST, RANK_ABSENT } rank_state_t;
 
 typedef struct rank {
     sgp_transport_t transport; /* first: a transport is a rank */
     sgp_loopback_t *hub;
     rank_state_t state;
     bool killed;    /* by a fault: state is RANK_LOST, and its thread runs on */
+    bool destroyed; /* its thread makes no more calls */
     uint64_t calls; /* sgp_loopback_calls */
     sgp_contexts_t contexts;
     pthread_cond_t changed[SGP_CONTEXTS]; /* where they sleep */
@@ -28,10 +29,18 @@ typedef struct rank {
     pthread_t agent;                      /* while it has not ended */
 } rank_t;
 
+/* Who hears whom; hearing.c writes it. Zeros and sgp_hearing_init. */
+typedef struct sgp_hearing {
+    bool *untold; /* (seats, seats) row r: by whom r was called silent, and has not been told */
+    bool *absent; /* (size) it stands still for longer than suspect_ns */
+    uint64_t next;
+} sgp_hearing_t;
+
 struct sgp_loopback {
     sgp_loopback_options_t options;
     pthread_mutex_t lock; /* of all fields below and of the ranks' fields */
     uint64_t clock;       /* virtual nanoseconds */
+    uint64_t turns;       /* contexts woken so far, one at a time */
     sgp_faults_t faults;
     arrivals_t arrivals; /* in virtual time */
     buffer_t *free_buffers;
@@ -40,8 +49,9 @@ struct sgp_loopback {
     delivery_t *given_up; /* held by ranks that are gone, by `after` */
     /* Promised by send_begin and not yet taken by send_next and send_commit; free for that. */
     size_t promised_buffers, promised_deliveries, ready_buffers, ready_deliveries;
-    sgp_fates_t *fates; /* the same for all ranks */
-    rank_t *ranks;      /* (size) */
+    sgp_hearing_t hearing;
+    rank_t *ranks;         /* (options.seats) each with its fates of all */
+    pthread_cond_t parted; /* a transport was destroyed */
 };
 
 /* For send_begin: allocates so many buffers and deliveries, so that no later step can fail. false: no memory. */
@@ -67,6 +77,17 @@ void sgp_hub_release(sgp_loopback_t *hub, delivery_t *delivery);
 /* The rank has left, or is lost: sets its fate, drops the deliveries to it of elastic senders, or of all if it is killed,
  * and wakes all others. The caller advances the clock. No effect on a rank that is gone. */
 void sgp_hub_end_rank(rank_t *rank, rank_state_t state, bool killed);
+
+/* The rank is lost or gone for `of` alone: sets its fate there, and drops the deliveries of `of` to it. */
+void sgp_hub_give_up(rank_t *of, int rank, sgp_fate_t fate, const char *why);
+/* Whether a rank knows the present member of another's seat, be it there or gone: not before it has opened the seat. */
+bool sgp_hub_knows(const rank_t *rank, const rank_t *other);
+
+/* open of transport.h, checked: a member that has come and gone already is lost at once. */
+void sgp_hub_open(rank_t *rank, int seat, uint32_t incarnation);
+
+/* The seat of a rank that is gone is to have a new member: drops what is still on its way to the earlier one. */
+void sgp_hub_clear(rank_t *rank);
 
 /* The receiver's queue, oldest first. take: NULL if it is empty. */
 void sgp_hub_queue_put(rank_t *receiver, delivery_t *delivery);

@@ -5,10 +5,12 @@
 #include "base/constants.h"
 #include "base/logging.h"
 #include "base/random.h"
+#include "transport/loopback/hearing.h"
 #include "transport/loopback/hub.h"
 #include "transport/loopback/virtual_clock.h"
 #include "transport/outstanding.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -129,6 +131,8 @@ static void *agent_main(void *argument) {
     rank_t *rank = argument;
     sgp_loopback_t *hub = rank->hub;
     pthread_mutex_lock(&hub->lock); /* until rank->agent is set */
+    if (hub->options.one_at_a_time) /* its turn comes once the first context sleeps */
+        sgp_contexts_sleep(&rank->contexts, SGP_CONTEXT_PAUSES, hub->clock);
     pthread_mutex_unlock(&hub->lock);
     sgp_log_set_rank(rank->transport.rank);
     rank->contexts.body(rank->contexts.body_context);
@@ -170,8 +174,11 @@ static void loopback_unlock(sgp_transport_t *transport) {
 static void loopback_pause(sgp_transport_t *transport, uint64_t deadline) {
     rank_t *rank = rank_of(transport);
     pthread_mutex_unlock(&rank->shared);
-    if (begin_call(rank)) sgp_contexts_pause(&rank->contexts, deadline);
+    bool lives = begin_call(rank);
+    if (lives) sgp_contexts_pause(&rank->contexts, deadline);
     end_call(rank);
+    /* A killed rank does not sleep: its other context, which may wait for the lock, gets its turn all the same. */
+    if (!lives) nanosleep(&(struct timespec){.tv_nsec = 10000}, NULL);
     pthread_mutex_lock(&rank->shared);
 }
 
@@ -181,8 +188,6 @@ static void loopback_signal(sgp_transport_t *transport) {
     sgp_contexts_signal(&rank->contexts);
     pthread_mutex_unlock(&rank->hub->lock);
 }
-
-/* ---- room and sending ---- */
 
 /* The books of a rank are changed by its receivers as well, under the hub's lock. */
 static sgp_status_t prepare_books(rank_t *rank, uint64_t promised) {
@@ -240,6 +245,7 @@ static void *place_of(sgp_transport_t *transport, sgp_send_t *send) {
     buffer_t *buffer = sgp_hub_take_buffer(rank->hub);
     end_call(rank);
     buffer->src = transport->rank;
+    buffer->incarnation = transport->incarnation;
     send->slot = buffer;
     return buffer->payload;
 }
@@ -284,7 +290,7 @@ static void dispatch(rank_t *rank, const sgp_send_t *send, const sgp_destination
     bool lost = false;
     draw_fate(hub, delivery, &lost);
     rank_t *receiver = &hub->ranks[to->dst];
-    if (lost || receiver->state == RANK_LEFT || receiver->state == RANK_LOST) {
+    if (lost || receiver->state != RANK_WORKS || !sgp_hub_knows(rank, receiver)) {
         rank->transport.counters.lost++;
         if (lost) sgp_outstanding_released(&rank->transport, record, to->dst);
         sgp_hub_drop_delivery(hub, delivery);
@@ -342,6 +348,32 @@ static bool loopback_take_back(sgp_transport_t *transport, uint32_t channel,
     return found;
 }
 
+static sgp_status_t loopback_open(sgp_transport_t *transport, int seat, uint32_t incarnation,
+                                  const struct sgp_address *address) {
+    rank_t *rank = rank_of(transport);
+    (void)address;
+    sgp_status_t status = begin_call(rank) ? SGP_OK : SGP_ERR_PEER_LOST;
+    if (status == SGP_OK) status = sgp_transport_check_open(transport, seat, incarnation);
+    if (status == SGP_OK) sgp_hub_open(rank, seat, incarnation);
+    end_call(rank);
+    return status;
+}
+
+static uint64_t loopback_silence(sgp_transport_t *transport, int other) {
+    sgp_loopback_t *hub = rank_of(transport)->hub;
+    pthread_mutex_lock(&hub->lock);
+    uint64_t silence = sgp_hearing_silence(hub, transport->rank, other);
+    pthread_mutex_unlock(&hub->lock);
+    return silence;
+}
+
+static void loopback_give_up(sgp_transport_t *transport, int other, sgp_fate_t fate,
+                             const char *why) {
+    rank_t *rank = rank_of(transport);
+    if (begin_call(rank)) sgp_hub_give_up(rank, other, fate, why);
+    end_call(rank);
+}
+
 static sgp_status_t loopback_receive(sgp_transport_t *transport, sgp_chunk_t *chunk) {
     rank_t *rank = rank_of(transport);
     for (;;) {
@@ -377,7 +409,12 @@ static void loopback_leave(sgp_transport_t *transport, uint64_t deadline) {
 }
 
 static void loopback_destroy(sgp_transport_t *transport) {
-    set_gone(rank_of(transport), RANK_LOST);
+    rank_t *rank = rank_of(transport);
+    set_gone(rank, RANK_LOST);
+    pthread_mutex_lock(&rank->hub->lock);
+    rank->destroyed = true;
+    pthread_cond_broadcast(&rank->hub->parted);
+    pthread_mutex_unlock(&rank->hub->lock);
 }
 
 static const sgp_transport_ops_t loopback_ops = {
@@ -393,6 +430,9 @@ static const sgp_transport_ops_t loopback_ops = {
     .send_commit = loopback_send_commit,
     .send_abandon = loopback_send_abandon,
     .take_back = loopback_take_back,
+    .open = loopback_open,
+    .silence = loopback_silence,
+    .give_up = loopback_give_up,
     .receive = loopback_receive,
     .release = loopback_release,
     .agent_start = loopback_agent_start,
@@ -410,6 +450,9 @@ static const sgp_transport_ops_t loopback_ops = {
 static sgp_status_t check(const sgp_loopback_options_t *options) {
     if (options->size < 1)
         return sgp_fail(SGP_ERR_INVALID, "loopback: size is %d, must be at least 1", options->size);
+    if (options->seats && options->seats < options->size)
+        return sgp_fail(SGP_ERR_INVALID, "loopback: %d seats for %d ranks", options->seats,
+                        options->size);
     if (options->chunk_bytes % 64)
         return sgp_fail(SGP_ERR_INVALID, "loopback: chunk_bytes is %zu, must be a multiple of 64",
                         options->chunk_bytes);
@@ -418,19 +461,32 @@ static sgp_status_t check(const sgp_loopback_options_t *options) {
     return SGP_OK;
 }
 
-static void rank_init(rank_t *rank, sgp_loopback_t *hub, int number) {
+/* A new member of the seat. */
+static void begin_rank(rank_t *rank, int number, uint32_t incarnation, sgp_fates_t *fates) {
+    const sgp_loopback_t *hub = rank->hub;
     rank->transport = (sgp_transport_t){
         .ops = &loopback_ops,
         .rank = number,
         .size = hub->options.size,
+        .capacity = hub->options.seats,
+        .incarnation = incarnation,
         .run = 1,
         .chunk_bytes = hub->options.chunk_bytes,
-        .fates = hub->fates,
+        .fates = fates,
         .virtual_time = hub->options.virtual_time,
     };
+    rank->state = RANK_WORKS;
+    rank->killed = rank->destroyed = false;
+    rank->calls = 0;
+    rank->in_use = 0;
+    sgp_contexts_init(&rank->contexts, &contexts_ops);
+}
+
+static void rank_init(rank_t *rank, sgp_loopback_t *hub, int number) {
     rank->hub = hub;
     rank->last = &rank->first;
-    sgp_contexts_init(&rank->contexts, &contexts_ops);
+    begin_rank(rank, number, 0, rank->transport.fates);
+    if (number >= hub->options.size) rank->state = RANK_ABSENT;
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -441,9 +497,20 @@ static void rank_init(rank_t *rank, sgp_loopback_t *hub, int number) {
 
 static void free_hub(sgp_loopback_t *hub) {
     sgp_faults_fini(&hub->faults);
-    sgp_fates_destroy(hub->fates);
+    sgp_hearing_fini(&hub->hearing);
+    for (int r = 0; hub->ranks && r < hub->options.seats; r++)
+        sgp_fates_destroy(hub->ranks[r].transport.fates);
     free(hub->ranks);
     free(hub);
+}
+
+static bool make_fates(sgp_loopback_t *hub) {
+    const sgp_loopback_options_t *options = &hub->options;
+    for (int r = 0; r < options->seats; r++)
+        if (sgp_fates_create(options->seats, options->size, &hub->ranks[r].transport.fates) !=
+            SGP_OK)
+            return false;
+    return true;
 }
 
 sgp_status_t sgp_loopback_create(const sgp_loopback_options_t *options, sgp_loopback_t **hub) {
@@ -453,16 +520,20 @@ sgp_status_t sgp_loopback_create(const sgp_loopback_options_t *options, sgp_loop
     if (!made) return sgp_fail(SGP_ERR_NO_MEMORY, "loopback: no memory for a hub");
     made->options = *options;
     if (!made->options.chunk_bytes) made->options.chunk_bytes = SGP_CHUNK_BYTES;
-    made->ranks = calloc((size_t)options->size, sizeof *made->ranks);
-    if (!made->ranks || sgp_fates_create(options->size, &made->fates) != SGP_OK)
+    if (!made->options.suspect_ns) made->options.suspect_ns = SGP_SUSPECT_MS * SGP_MILLISECOND;
+    if (!made->options.seats) made->options.seats = options->size;
+    made->ranks = calloc((size_t)made->options.seats, sizeof *made->ranks);
+    if (!made->ranks || !make_fates(made))
         status = sgp_fail(SGP_ERR_NO_MEMORY, "loopback: no memory for %d ranks", options->size);
     if (status == SGP_OK) status = sgp_faults_init(&made->faults, options);
+    if (status == SGP_OK) status = sgp_hearing_init(&made->hearing, &made->options);
     if (status != SGP_OK) {
         free_hub(made);
         return status;
     }
     pthread_mutex_init(&made->lock, NULL);
-    for (int r = 0; r < options->size; r++) rank_init(&made->ranks[r], made, r);
+    pthread_cond_init(&made->parted, NULL);
+    for (int r = 0; r < made->options.seats; r++) rank_init(&made->ranks[r], made, r);
     *hub = made;
     return SGP_OK;
 }
@@ -471,14 +542,58 @@ sgp_transport_t *sgp_loopback_transport(sgp_loopback_t *hub, int rank) {
     return &hub->ranks[rank].transport;
 }
 
+/* ---- newcomers; lock held ---- */
+
+/* Of a newcomer: all ranks as they are. */
+static void seat_all(const sgp_loopback_t *hub, sgp_fates_t *fates, int own, uint32_t incarnation) {
+    for (int r = 0; r < hub->options.seats; r++) {
+        const rank_t *rank = &hub->ranks[r];
+        bool present = r == own || rank->state == RANK_WORKS;
+        sgp_fate_state_t gone = rank->state == RANK_ABSENT ? SGP_FATE_ABSENT : SGP_FATE_LEFT;
+        sgp_fates_seat(fates, r, r == own ? incarnation : rank->transport.incarnation,
+                       present ? SGP_FATE_PRESENT : gone);
+    }
+}
+
+static sgp_status_t join(sgp_loopback_t *hub, int seat) {
+    rank_t *rank = &hub->ranks[seat];
+    bool used = rank->state != RANK_ABSENT;
+    sgp_fates_t *fates;
+    if (rank->state == RANK_WORKS)
+        return sgp_fail(SGP_ERR_INVALID, "loopback: seat %d has a member", seat);
+    while (used && !rank->destroyed) pthread_cond_wait(&hub->parted, &hub->lock);
+    if (sgp_fates_create(hub->options.seats, 0, &fates) != SGP_OK)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "loopback: no memory for a newcomer");
+    uint32_t incarnation = used ? rank->transport.incarnation + 1 : 0;
+    seat_all(hub, fates, seat, incarnation);
+    sgp_hub_clear(rank);
+    sgp_hearing_seat(hub, seat);
+    sgp_outstanding_fini(&rank->transport);
+    sgp_fates_destroy(rank->transport.fates);
+    begin_rank(rank, seat, incarnation, fates);
+    rank->transport.elastic = true;
+    return SGP_OK;
+}
+
+sgp_status_t sgp_loopback_join(sgp_loopback_t *hub, int seat, sgp_transport_t **transport) {
+    if (seat < 0 || seat >= hub->options.seats)
+        return sgp_fail(SGP_ERR_INVALID, "loopback: seat %d of %d", seat, hub->options.seats);
+    pthread_mutex_lock(&hub->lock);
+    sgp_status_t status = join(hub, seat);
+    pthread_mutex_unlock(&hub->lock);
+    if (status == SGP_OK) *transport = &hub->ranks[seat].transport;
+    return status;
+}
+
 void sgp_loopback_destroy(sgp_loopback_t *hub) {
     if (!hub) return;
     sgp_hub_free_messages(hub);
-    for (int r = 0; r < hub->options.size; r++) {
+    for (int r = 0; r < hub->options.seats; r++) {
         for (int c = 0; c < SGP_CONTEXTS; c++) pthread_cond_destroy(&hub->ranks[r].changed[c]);
         pthread_mutex_destroy(&hub->ranks[r].shared);
         sgp_outstanding_fini(&hub->ranks[r].transport);
     }
+    pthread_cond_destroy(&hub->parted);
     pthread_mutex_destroy(&hub->lock);
     free_hub(hub);
 }

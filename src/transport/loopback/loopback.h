@@ -36,24 +36,40 @@ typedef struct sgp_loopback_fault {
 } sgp_loopback_fault_t;
 
 typedef struct sgp_loopback_options {
-    int size;              /* ranks; required, >= 1 */
-    size_t chunk_bytes;    /* a multiple of 64; 0: 256 KiB */
-    size_t capacity;       /* chunks that one rank may have under way; 0: no limit */
-    bool virtual_time;     /* false: real time, and messages arrive at once */
+    int size;           /* ranks at the start; required, >= 1 */
+    int seats;          /* ranks at a time, with newcomers (sgp_loopback_join); 0: size */
+    size_t chunk_bytes; /* a multiple of 64; 0: 256 KiB */
+    size_t capacity;    /* chunks that one rank may have under way; 0: no limit */
+    bool virtual_time;  /* false: real time, and messages arrive at once */
+    bool
+        one_at_a_time; /* with virtual time: of all contexts one runs until it sleeps, then the next one, in an order
+                              drawn from the seed. So calls that end a rank, too, give the same run each time, once all
+                              ranks have slept for the first time */
     uint64_t seed;         /* of delays and losses */
     uint64_t delay_min_ns; /* with virtual time: each chunk's delay is drawn from [min, max]; */
     uint64_t delay_max_ns; /*   chunks are reordered if min < max */
     double loss;           /* probability that a message is lost, with all its chunks */
     const sgp_loopback_fault_t *faults; /* (fault_count) copied; they need virtual time */
     int fault_count;
+    uint64_t
+        suspect_ns; /* a rank that another has not heard for so long, for a fault, is silent; 0: 500 ms */
+    uint64_t dead_ns; /* and lost for it after so long; 0: never */
 } sgp_loopback_options_t;
 
 /* Sets *hub only on success. SGP_ERR_INVALID (logged), SGP_ERR_NO_MEMORY. */
 sgp_status_t sgp_loopback_create(const sgp_loopback_options_t *options, sgp_loopback_t **hub);
 
 /* The transport of a rank, for one thread; owned by the hub. Its destroy marks the rank as gone: as lost, unless it has
- * left before. */
+ * left before. Of a seat that is absent it is nobody's until sgp_loopback_join. */
 sgp_transport_t *sgp_loopback_transport(sgp_loopback_t *hub, int rank);
+
+/* A newcomer takes a seat that is absent, or whose member is gone and has destroyed its transport: this call waits for
+ * that, in real time. Its incarnation is the next one of the seat. It is elastic, and begins with the fates of all ranks
+ * as they are; each of these sends to it and hears it once it has opened the seat. Its thread counts as working from now
+ * on, so in virtual time call this from a rank that works, whose thread starts the newcomer's: then the same seed gives
+ * the same run. Sets *transport, the hub's, only on success. SGP_ERR_INVALID (a member is there, or no such seat),
+ * SGP_ERR_NO_MEMORY; logged. */
+sgp_status_t sgp_loopback_join(sgp_loopback_t *hub, int seat, sgp_transport_t **transport);
 
 /* The calls of a rank so far that a kill can hit: those that begin, continue, send or abandon a message, receive or release
  * a chunk, take back, wait or pause. In virtual time the same in each run of the same options and code, for a rank

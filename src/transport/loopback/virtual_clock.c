@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport/loopback/virtual_clock.h"
 
+#include "base/random.h"
+#include "transport/loopback/hearing.h"
+
 static bool is_stalled(const rank_t *rank) {
     const sgp_loopback_t *hub = rank->hub;
     return sgp_faults_runs_at(&hub->faults, rank->transport.rank, hub->clock) > hub->clock;
@@ -19,11 +22,17 @@ static uint64_t wakes_at(const rank_t *rank, const sgp_context_t *context) {
                               at_end ? rank->hub->clock : context->deadline);
 }
 
-/* The next event of sleeping contexts: whether one was poked, and the earliest time at which one wakes. false: a context
+/* Now: it was poked, or a chunk has arrived. With one context at a time others than the one that was woken can be due. */
+static bool is_due_now(const rank_t *rank, const sgp_context_t *context) {
+    bool arrived = context->state == SGP_CONTEXT_WAITS && rank->first;
+    return (arrived || context->poked) && !is_stalled(rank);
+}
+
+/* The next event of sleeping contexts: whether one is due now, and the earliest time at which one wakes. false: a context
  * works, or none sleeps. */
-static bool find_next(const sgp_loopback_t *hub, bool *poked, uint64_t *next) {
+static bool find_next(const sgp_loopback_t *hub, bool *due, uint64_t *next) {
     bool sleeping = false;
-    for (int r = 0; r < hub->options.size; r++) {
+    for (int r = 0; r < hub->options.seats; r++) {
         const rank_t *rank = &hub->ranks[r];
         if (rank->state != RANK_WORKS) continue;
         for (int c = 0; c < SGP_CONTEXTS; c++) {
@@ -31,7 +40,7 @@ static bool find_next(const sgp_loopback_t *hub, bool *poked, uint64_t *next) {
             if (context->state == SGP_CONTEXT_WORKS) return false;
             if (!sgp_context_sleeps(context)) continue;
             sleeping = true;
-            *poked |= context->poked && !is_stalled(rank);
+            *due |= is_due_now(rank, context);
             uint64_t time = wakes_at(rank, context);
             if (time < *next) *next = time;
         }
@@ -49,6 +58,22 @@ static bool wake_due(rank_t *rank) {
         return true;
     }
     return false;
+}
+
+/* Wakes all ranks that are due, or one of them. false: none is. */
+static bool wake_ranks(sgp_loopback_t *hub) {
+    int size = hub->options.seats, first = 0;
+    bool woken = false;
+    if (hub->options.one_at_a_time) {
+        sgp_random_t random;
+        sgp_random_init(&random, hub->options.seed, hub->turns++);
+        first = (int)sgp_random_below(&random, (uint64_t)size);
+    }
+    for (int i = 0; i < size && !(woken && hub->options.one_at_a_time); i++) {
+        rank_t *rank = &hub->ranks[(first + i) % size];
+        if (rank->state == RANK_WORKS) woken |= wake_due(rank);
+    }
+    return woken;
 }
 
 /* Moves the clock to the next event. Messages are delivered here only, so a rank's queue does not depend on the order of
@@ -70,16 +95,22 @@ static void kill_due(sgp_loopback_t *hub) {
         sgp_hub_end_rank(&hub->ranks[rank], RANK_LOST, true);
 }
 
+/* When a rank dies next, or falls silent, or is heard again. */
+static uint64_t next_fault(const sgp_loopback_t *hub) {
+    uint64_t kill = sgp_faults_next_kill(&hub->faults), silence = sgp_hearing_next(hub);
+    return kill < silence ? kill : silence;
+}
+
 void sgp_virtual_clock_advance(sgp_loopback_t *hub) {
     for (bool woken = false; !woken;) {
-        uint64_t next = sgp_faults_next_kill(&hub->faults);
-        bool poked = false;
-        if (!find_next(hub, &poked, &next)) return;
-        if (!poked) {
+        uint64_t next = next_fault(hub);
+        bool due = false;
+        if (!find_next(hub, &due, &next)) return;
+        if (!due) {
             move_clock(hub, next);
             kill_due(hub);
+            sgp_hearing_look(hub);
         }
-        for (int r = 0; r < hub->options.size; r++)
-            if (hub->ranks[r].state == RANK_WORKS) woken |= wake_due(&hub->ranks[r]);
+        woken = wake_ranks(hub);
     }
 }

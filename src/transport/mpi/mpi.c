@@ -369,6 +369,7 @@ static sgp_status_t make(const sgp_mpi_t *library, sgp_mpi_comm_t *comm, size_t 
     mpi->ready_end = &mpi->ready;
     sgp_mpi_count_made();
     int code = library->binding->place(comm, &mpi->transport.rank, &mpi->transport.size);
+    mpi->transport.capacity = mpi->transport.size;
     sgp_agent_init(&mpi->agent, mpi->transport.rank);
     sgp_status_t status =
         code ? sgp_mpi_fail(library, code, "the group of processes") : sgp_mpi_requests_init(mpi);

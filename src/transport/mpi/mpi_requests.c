@@ -210,7 +210,7 @@ sgp_status_t sgp_mpi_requests_init(mpi_t *mpi) {
     mpi->peers = calloc(size, sizeof *mpi->peers);
     mpi->weights = calloc(size, sizeof *mpi->weights);
     if (!mpi->peers || !mpi->weights ||
-        sgp_fates_create((int)size, &mpi->transport.fates) != SGP_OK)
+        sgp_fates_create((int)size, (int)size, &mpi->transport.fates) != SGP_OK)
         return sgp_fail(SGP_ERR_NO_MEMORY, "mpi: no memory to connect %zu ranks", size);
     for (size_t r = 0; r < size; r++) mpi->peers[r].cookie = SGP_MPI_CONTROL;
     sgp_mpi_slots_init(&mpi->sent, SGP_MPI_SENT, (int)size, mpi->transport.chunk_bytes);

@@ -13,9 +13,10 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define LONGEST_TICK (100 * SGP_MILLISECOND)
-#define LEAST_TICK   (5 * SGP_MILLISECOND)
-#define TICKS        8 /* in the time limit, at least */
+#define LONGEST_TICK  (100 * SGP_MILLISECOND)
+#define LEAST_TICK    (5 * SGP_MILLISECOND)
+#define TICKS         8 /* in the time limit, at least */
+#define SUSPECT_TICKS 4 /* in that until a rank is silent */
 
 static int size_of(const sgp_heartbeat_t *heartbeat) {
     return heartbeat->slots->transport.size;
@@ -25,9 +26,15 @@ static sgp_region_control_t *control_of(const sgp_heartbeat_t *heartbeat, int ra
     return heartbeat->slots->peers[rank].region.control;
 }
 
+/* The seat has gone to a newcomer, which is not local. */
+static bool is_replaced(const sgp_heartbeat_t *heartbeat, int rank) {
+    return sgp_fates_incarnation(heartbeat->slots->transport.fates, rank) > 0;
+}
+
 static void note(sgp_heartbeat_t *heartbeat, int rank, sgp_fate_t fate, const char *why) {
     heartbeat->beats[rank].gone = true;
     heartbeat->watched[1 + rank].fd = -1;
+    if (is_replaced(heartbeat, rank)) return;
     heartbeat->slots->note(heartbeat->slots, rank, fate, why);
 }
 
@@ -61,16 +68,36 @@ static void look_who_ended(sgp_heartbeat_t *heartbeat, bool followers) {
 
 /* ---- silence ---- */
 
+static bool is_elastic(const sgp_heartbeat_t *heartbeat) {
+    return heartbeat->slots->transport.elastic;
+}
+
+static uint64_t suspect_after(const sgp_heartbeat_t *heartbeat) {
+    const sgp_limits_t *limits = &heartbeat->limits;
+    return is_elastic(heartbeat) ? limits->suspect : limits->peer / SGP_SILENT_SHARE;
+}
+
+static uint64_t lost_after(const sgp_heartbeat_t *heartbeat) {
+    if (!is_elastic(heartbeat)) return heartbeat->limits.peer;
+    return heartbeat->slots->transport.confirms ? UINT64_MAX : heartbeat->limits.dead;
+}
+
 static void note_silence(sgp_heartbeat_t *heartbeat, int rank, bool silent) {
     sgp_beat_t *beat = &heartbeat->beats[rank];
-    if (beat->noted == silent) return;
+    if (beat->noted == silent || is_replaced(heartbeat, rank)) return;
     beat->noted = silent;
-    sgp_slots_note_silence(heartbeat->slots, rank, silent);
+    sgp_slots_note_silence(heartbeat->slots, rank, SGP_SILENCE_UNHEARD, silent);
 }
 
 static void moves(sgp_heartbeat_t *heartbeat, int rank) {
+    const sgp_region_control_t *control = control_of(heartbeat, rank);
+    sgp_fates_t *fates = heartbeat->slots->transport.fates;
     heartbeat->beats[rank].silent = 0;
     note_silence(heartbeat, rank, false);
+    if (!is_elastic(heartbeat)) return;
+    sgp_pulse_t pulse = {atomic_load(&control->step), atomic_load(&control->digest)};
+    sgp_fates_note_pulse(fates, rank, pulse);
+    sgp_slots_note_silence(heartbeat->slots, rank, SGP_SILENCE_HUNG, atomic_load(&control->hangs));
 }
 
 /* The peer's count has not changed in the last `elapsed` nanoseconds. */
@@ -78,8 +105,8 @@ static void stands_still(sgp_heartbeat_t *heartbeat, int rank, uint64_t elapsed)
     sgp_beat_t *beat = &heartbeat->beats[rank];
     char why[64];
     beat->silent += elapsed < 2 * heartbeat->tick ? elapsed : 2 * heartbeat->tick;
-    if (beat->silent > heartbeat->timeout / SGP_SILENT_SHARE) note_silence(heartbeat, rank, true);
-    if (beat->silent <= heartbeat->timeout) return;
+    if (beat->silent > suspect_after(heartbeat)) note_silence(heartbeat, rank, true);
+    if (beat->silent <= lost_after(heartbeat)) return;
     snprintf(why, sizeof why, "it has been silent for %.1f s", (double)beat->silent / 1e9);
     note(heartbeat, rank, sgp_fate_lost(SGP_CAUSE_SILENT), why);
 }
@@ -98,9 +125,37 @@ static void look_who_is_silent(sgp_heartbeat_t *heartbeat, uint64_t elapsed) {
     }
 }
 
+uint64_t sgp_heartbeat_silence(const sgp_heartbeat_t *heartbeat, int rank) {
+    return heartbeat->started ? atomic_load(&heartbeat->beats[rank].silent) : 0;
+}
+
+/* ---- this rank ---- */
+
+/* This process did not run: the others have called it silent, and it has not looked at them. */
+static void notice_absence(sgp_heartbeat_t *heartbeat, uint64_t elapsed) {
+    sgp_transport_t *transport = &heartbeat->slots->transport;
+    if (elapsed > 2 * heartbeat->tick) sgp_pace_forgive(&transport->pace, elapsed);
+    if (!is_elastic(heartbeat) || elapsed <= heartbeat->limits.suspect) return;
+    for (int r = 0; r < size_of(heartbeat); r++) heartbeat->beats[r].silent = 0;
+    sgp_slots_note_absence(heartbeat->slots);
+}
+
+static void beat(sgp_heartbeat_t *heartbeat, uint64_t now) {
+    const sgp_transport_t *transport = &heartbeat->slots->transport;
+    sgp_region_control_t *control = heartbeat->slots->own.control;
+    if (is_elastic(heartbeat)) {
+        atomic_store(&control->step, atomic_load(&transport->pace.step));
+        atomic_store(&control->digest, atomic_load(&transport->digest));
+        atomic_store(&control->hangs,
+                     sgp_pace_hangs(&transport->pace, now, heartbeat->limits.stall));
+    }
+    atomic_fetch_add(&control->heartbeat, 1);
+}
+
 /* ---- the thread ---- */
 
 static void look(sgp_heartbeat_t *heartbeat, uint64_t elapsed) {
+    notice_absence(heartbeat, elapsed);
     look_who_ended(heartbeat, false);
     look_who_ended(heartbeat, true);
     look_who_is_silent(heartbeat, elapsed);
@@ -114,7 +169,7 @@ static void *heartbeat_main(void *argument) {
     while (!heartbeat->watched[0].revents) {
         bool watches = atomic_load(&heartbeat->watches);
         nfds_t count = watches ? 1 + (nfds_t)size_of(heartbeat) : 1;
-        atomic_fetch_add(&heartbeat->slots->own.control->heartbeat, 1);
+        beat(heartbeat, looked);
         if (poll(heartbeat->watched, count, tick_ms) < 0) continue;
         uint64_t now = sgp_clock_now();
         if (watches) look(heartbeat, now - looked);
@@ -151,11 +206,12 @@ static sgp_status_t start_thread(sgp_heartbeat_t *heartbeat) {
 }
 
 sgp_status_t sgp_heartbeat_start(sgp_heartbeat_t *heartbeat, sgp_slots_t *slots,
-                                 int peer_timeout_ms) {
-    uint64_t timeout = (uint64_t)peer_timeout_ms * SGP_MILLISECOND, tick = timeout / TICKS;
+                                 const sgp_limits_t *limits) {
+    uint64_t tick = limits->peer / TICKS;
+    if (tick > limits->suspect / SUSPECT_TICKS) tick = limits->suspect / SUSPECT_TICKS;
     if (tick > LONGEST_TICK) tick = LONGEST_TICK;
     if (tick < LEAST_TICK) tick = LEAST_TICK;
-    *heartbeat = (sgp_heartbeat_t){.slots = slots, .tick = tick, .timeout = timeout, .stop = -1};
+    *heartbeat = (sgp_heartbeat_t){.slots = slots, .tick = tick, .limits = *limits, .stop = -1};
     atomic_fetch_add(&slots->own.control->heartbeat, 1);
     sgp_status_t status = prepare(heartbeat);
     if (status == SGP_OK) status = start_thread(heartbeat);

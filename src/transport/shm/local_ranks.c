@@ -32,10 +32,8 @@ sgp_status_t sgp_local_ranks_meet(sgp_local_ranks_t *ranks, sgp_slots_t *slots,
                                   const sgp_local_options_t *options) {
     if (!any_other(slots, options->local)) return SGP_OK;
     sgp_status_t status = prepare(ranks, slots, options);
-    if (status == SGP_OK)
-        status = sgp_heartbeat_start(&ranks->heartbeat, slots,
-                                     options->peer_timeout_ms ? options->peer_timeout_ms
-                                                              : SGP_PEER_TIMEOUT_MS);
+    sgp_limits_t limits = sgp_limits_of(&options->patience, options->peer_timeout_ms);
+    if (status == SGP_OK) status = sgp_heartbeat_start(&ranks->heartbeat, slots, &limits);
     if (status != SGP_OK) return status;
     sgp_rendezvous_t rendezvous = {.slots = slots,
                                    .directory = options->rendezvous,

@@ -8,10 +8,11 @@
 #include "transport/shm/heartbeat.h"
 
 typedef struct sgp_local_options {
-    const bool *local;      /* (size) the ranks, the same choice on both sides; NULL: all */
-    const char *rendezvous; /* directory in which they meet; needed if there are any others */
-    int timeout_ms;         /* for all to come */
-    int peer_timeout_ms;    /* a rank that is silent for so long is lost; 0: SGP_PEER_TIMEOUT_MS */
+    const bool *local;       /* (size) the ranks, the same choice on both sides; NULL: all */
+    const char *rendezvous;  /* directory in which they meet; needed if there are any others */
+    int timeout_ms;          /* for all to come */
+    int peer_timeout_ms;     /* a rank that is silent for so long is lost; 0: SGP_PEER_TIMEOUT_MS */
+    sgp_patience_t patience; /* of an elastic group */
 } sgp_local_options_t;
 
 /* Embedded; private. Zeros are one without connections. */

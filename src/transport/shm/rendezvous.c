@@ -22,11 +22,13 @@ typedef struct hello {
     uint32_t version;
     int32_t rank;
     int32_t size;
+    int32_t capacity; /* by which the regions are laid out */
+    int32_t reserved;
     uint64_t chunk_bytes;
 } hello_t;
 
 #define MAGIC    0x53475053u
-#define VERSION  4
+#define VERSION  5
 #define RETRY_MS 10 /* between two attempts to reach a node that does not listen yet */
 
 typedef struct meeting {
@@ -92,7 +94,12 @@ static sgp_status_t listen_here(meeting_t *meeting) {
 }
 
 static bool send_hello(const meeting_t *meeting, int socket) {
-    hello_t hello = {MAGIC, VERSION, meeting->rank, meeting->size, meeting->own->chunk_bytes};
+    hello_t hello = {.magic = MAGIC,
+                     .version = VERSION,
+                     .rank = meeting->rank,
+                     .size = meeting->size,
+                     .capacity = meeting->own->size,
+                     .chunk_bytes = meeting->own->chunk_bytes};
     struct iovec part = {.iov_base = &hello, .iov_len = sizeof hello};
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
     struct msghdr message = {.msg_iov = &part,
@@ -133,6 +140,9 @@ static sgp_status_t check_hello(const meeting_t *meeting, const hello_t *hello, 
     if (hello->size != meeting->size)
         return sgp_fail(SGP_ERR_MISMATCH, "node %d counts %d nodes and node %d counts %d",
                         hello->rank, hello->size, meeting->rank, meeting->size);
+    if (hello->capacity != meeting->own->size)
+        return sgp_fail(SGP_ERR_MISMATCH, "node %d has room for %d nodes and node %d for %d",
+                        hello->rank, hello->capacity, meeting->rank, meeting->own->size);
     if (hello->chunk_bytes != meeting->own->chunk_bytes)
         return sgp_fail(SGP_ERR_MISMATCH, "node %d and node %d differ in their chunk size",
                         hello->rank, meeting->rank);
@@ -153,8 +163,8 @@ static sgp_status_t shake_hands(meeting_t *meeting, int socket, int rank) {
         sgp_fail(status, "a node in %s ended while the nodes were meeting", meeting->at->directory);
     else status = check_hello(meeting, &hello, rank);
     if (status == SGP_OK)
-        status =
-            sgp_region_map(file, hello.size, hello.chunk_bytes, &meeting->peers[hello.rank].region);
+        status = sgp_region_map(file, hello.capacity, hello.chunk_bytes,
+                                &meeting->peers[hello.rank].region);
     if (status != SGP_OK) {
         if (file >= 0) close(file);
         sgp_fork_close(socket);

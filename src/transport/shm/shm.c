@@ -30,6 +30,14 @@ static void shm_rearm(sgp_transport_t *transport) {
     sgp_descriptor_rearm(&((shm_t *)transport)->descriptor);
 }
 
+static uint64_t shm_silence(sgp_transport_t *transport, int rank) {
+    return sgp_heartbeat_silence(&((shm_t *)transport)->local.heartbeat, rank);
+}
+
+static void shm_give_up(sgp_transport_t *transport, int rank, sgp_fate_t fate, const char *why) {
+    sgp_slots_note(transport, rank, fate, why);
+}
+
 static const sgp_transport_ops_t shm_ops = {
     .name = "shm",
     .now = sgp_slots_now,
@@ -43,6 +51,8 @@ static const sgp_transport_ops_t shm_ops = {
     .send_commit = sgp_slots_send_commit,
     .send_abandon = sgp_slots_send_abandon,
     .take_back = sgp_slots_take_back,
+    .silence = shm_silence,
+    .give_up = shm_give_up,
     .attend = sgp_slots_attend,
     .keep_close = sgp_slots_keep_close,
     .receive = sgp_slots_receive,
@@ -70,7 +80,8 @@ sgp_status_t sgp_shm_connect(const sgp_shm_options_t *options, sgp_transport_t *
                                  .chunk_bytes = options->chunk_bytes};
     sgp_local_options_t local = {.rendezvous = options->rendezvous,
                                  .timeout_ms = options->timeout_ms,
-                                 .peer_timeout_ms = options->peer_timeout_ms};
+                                 .peer_timeout_ms = options->peer_timeout_ms,
+                                 .patience = options->patience};
     sgp_status_t status = sgp_slots_init(&made->slots, &slots);
     if (status == SGP_OK) status = sgp_local_ranks_meet(&made->local, &made->slots, &local);
     if (status != SGP_OK) {

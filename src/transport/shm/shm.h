@@ -15,11 +15,12 @@
 typedef struct sgp_shm_options {
     int rank;
     int size;
-    const char *rendezvous; /* directory in which the ranks find each other; unused if size is 1 */
-    size_t chunk_bytes;     /* a multiple of 64, the same on all ranks; 0: the default */
-    int timeout_ms;         /* for all to come; required */
-    int peer_timeout_ms;    /* a rank that is silent for so long is lost; 0: SGP_PEER_TIMEOUT_MS */
-    uint64_t run;           /* the same on all ranks; 0: the rendezvous is private to a run */
+    const char *rendezvous;  /* directory in which the ranks find each other; unused if size is 1 */
+    size_t chunk_bytes;      /* a multiple of 64, the same on all ranks; 0: the default */
+    int timeout_ms;          /* for all to come; required */
+    int peer_timeout_ms;     /* a rank that is silent for so long is lost; 0: SGP_PEER_TIMEOUT_MS */
+    sgp_patience_t patience; /* of an elastic group */
+    uint64_t run;            /* the same on all ranks; 0: the rendezvous is private to a run */
 } sgp_shm_options_t;
 
 /* Connects to all other ranks, and blocks until they have come. Sets *transport only on success;

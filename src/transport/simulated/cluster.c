@@ -75,7 +75,7 @@ sgp_status_t sgp_cluster_create(const sgp_simulated_options_t *options, sgp_simu
     status = start_grid(made);
     made->ranks = status == SGP_OK ? calloc((size_t)options->size, sizeof *made->ranks) : NULL;
     if (status == SGP_OK &&
-        (!made->ranks || sgp_fates_create(options->size, &made->fates) != SGP_OK))
+        (!made->ranks || sgp_fates_create(options->size, options->size, &made->fates) != SGP_OK))
         status = sgp_fail(SGP_ERR_NO_MEMORY, "simulated: no memory for %d ranks", options->size);
     if (status != SGP_OK) return free(made->ranks), free(made), status;
     made->work = made->grid->semaphore();

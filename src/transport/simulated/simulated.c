@@ -359,6 +359,7 @@ static void rank_init(rank_t *rank, sgp_simulated_t *cluster, int number) {
     rank->transport = (sgp_transport_t){.ops = &simulated_ops,
                                         .rank = number,
                                         .size = cluster->options.size,
+                                        .capacity = cluster->options.size,
                                         .run = 1,
                                         .chunk_bytes = cluster->options.chunk_bytes,
                                         .fates = cluster->fates,

@@ -36,8 +36,10 @@ typedef struct sgp_region_control {
     _Alignas(64) _Atomic uint32_t given_back; /* slots ever given back, by each receiver */
     /* Written by the owner's heartbeat thread, read by those of the others (shm/heartbeat.h). */
     _Alignas(64) _Atomic uint32_t heartbeat; /* counts as long as the owner's process runs */
-    _Atomic uint32_t lost; /* the first loss that the owner knows of, its own if it aborts
+    _Atomic uint32_t lost;         /* the first loss that the owner knows of, its own if it aborts
                               (sgp_loss_pack), or 0 */
+    _Atomic uint32_t hangs;        /* the owner's thread (transport/pace.h) */
+    _Atomic uint64_t step, digest; /* of the owner (sgp_pulse_t) */
 } sgp_region_control_t;
 
 typedef struct sgp_region_entry {
@@ -85,7 +87,7 @@ typedef struct sgp_region_part {
 
 typedef struct sgp_region {
     int file; /* memfd; -1: none */
-    int size; /* ranks */
+    int size; /* ranks: the transport's capacity */
     size_t chunk_bytes;
     sgp_region_control_t *control; /* NULL: there is no region */
     sgp_region_part_t parts[SGP_REGION_PARTS];

@@ -43,10 +43,16 @@ void sgp_slots_note(void *owner, int rank, sgp_fate_t fate, const char *why) {
     else sgp_region_ring_doorbell(&slots->own);
 }
 
-void sgp_slots_note_silence(void *owner, int rank, bool silent) {
+void sgp_slots_note_silence(void *owner, int rank, sgp_silence_t reason, bool holds) {
     sgp_slots_t *slots = owner;
-    if (sgp_fates_set_silent(slots->transport.fates, rank, silent))
+    if (sgp_fates_set_silent(slots->transport.fates, rank, reason, holds))
         sgp_region_ring_doorbell(&slots->own);
+}
+
+void sgp_slots_note_absence(void *owner) {
+    sgp_slots_t *slots = owner;
+    sgp_fates_note_absence(slots->transport.fates);
+    sgp_slots_poke(slots);
 }
 
 void sgp_slots_poke(sgp_slots_t *slots) {
@@ -70,8 +76,10 @@ static void collect(sgp_slots_t *slots) {
     if (sgp_own_slots_returned(&slots->own_slots, &slots->own))
         sgp_own_slots_collect(&slots->own_slots, &slots->own, &slots->transport);
     if (!slots->transport.elastic) return;
-    while (slots->settled < sgp_fates_changes(slots->transport.fates))
-        give_up(slots, sgp_fates_changed(slots->transport.fates, slots->settled++));
+    while (slots->settled < sgp_fates_changes(slots->transport.fates)) {
+        int rank = sgp_fates_changed(slots->transport.fates, slots->settled++);
+        if (rank >= 0) give_up(slots, rank);
+    }
 }
 
 /* Own slots that some receiver has not given back, or that are being written. */
@@ -132,6 +140,21 @@ sgp_status_t sgp_slots_prepare(sgp_transport_t *transport, size_t bytes, unsigne
 
 void sgp_slots_unprepare(sgp_transport_t *transport, size_t bytes, unsigned messages) {
     transport->promised -= sgp_chunks_of_room(transport, bytes, messages);
+}
+
+/* ---- newcomers ---- */
+
+sgp_status_t sgp_slots_open_begin(sgp_slots_t *slots, int seat, uint32_t incarnation) {
+    collect(slots); /* also what the earlier member has not released, which comes back */
+    return sgp_transport_check_open(&slots->transport, seat, incarnation);
+}
+
+/* Slots that the transport gave back for the earlier member must not be taken for the newcomer's. */
+void sgp_slots_open_end(sgp_slots_t *slots, int seat) {
+    sgp_own_slots_collect(&slots->own_slots, &slots->own, &slots->transport);
+    slots->peers[seat].retired = true;
+    sgp_outstanding_opened(&slots->transport, seat);
+    sgp_slots_poke(slots);
 }
 
 /* How sgp_send_t and sgp_chunk_t name a slot: not NULL. */
@@ -293,7 +316,7 @@ static bool has_arrived(sgp_slots_t *slots, int src) {
 
 static bool anything_arrived(sgp_slots_t *slots) {
     if (atomic_load(&slots->elsewhere)) return true;
-    for (int r = 0; r < slots->transport.size; r++)
+    for (int r = 0; r < slots->transport.capacity; r++)
         if (has_arrived(slots, r)) return true;
     return false;
 }
@@ -323,11 +346,11 @@ static sgp_status_t take_entry(sgp_slots_t *slots, int src, sgp_chunk_t *chunk) 
 /* In turns, so that a sender that never stops does not hide the others. */
 sgp_status_t sgp_slots_receive(sgp_transport_t *transport, sgp_chunk_t *chunk) {
     sgp_slots_t *slots = slots_of(transport);
-    for (int i = 0; i < transport->size; i++) {
-        int src = (slots->next_peer + i) % transport->size;
+    for (int i = 0; i < transport->capacity; i++) {
+        int src = (slots->next_peer + i) % transport->capacity;
         while (has_arrived(slots, src)) {
             if (take_entry(slots, src, chunk) != SGP_OK) continue;
-            slots->next_peer = (src + 1) % transport->size;
+            slots->next_peer = (src + 1) % transport->capacity;
             return SGP_OK;
         }
     }
@@ -472,27 +495,43 @@ void sgp_slots_signal(sgp_transport_t *transport) {
 
 /* ---- making and ending ---- */
 
+static int capacity_of(const sgp_slots_options_t *options) {
+    return options->capacity ? options->capacity : options->size;
+}
+
 static sgp_status_t check(const sgp_slots_options_t *options) {
+    int capacity = capacity_of(options), ranks = options->seats ? capacity : options->size;
     if (options->size < 1 || options->size > SGP_MOST_PROCESSES)
         return sgp_fail(SGP_ERR_INVALID, "%d nodes: must be 1 to %d", options->size,
                         SGP_MOST_PROCESSES);
-    if (options->rank < 0 || options->rank >= options->size)
+    if (capacity < options->size || capacity > SGP_MOST_PROCESSES)
+        return sgp_fail(SGP_ERR_INVALID, "%d seats for %d nodes: must be %d to %d", capacity,
+                        options->size, options->size, SGP_MOST_PROCESSES);
+    if (options->rank < 0 || options->rank >= ranks)
         return sgp_fail(SGP_ERR_INVALID, "rank %d of %d nodes: must be 0 to %d", options->rank,
-                        options->size, options->size - 1);
+                        ranks, ranks - 1);
     if (options->chunk_bytes % 64)
         return sgp_fail(SGP_ERR_INVALID, "%s: chunk_bytes is %zu, must be a multiple of 64",
                         options->ops->name, options->chunk_bytes);
     return SGP_OK;
 }
 
-static sgp_status_t allocate(sgp_slots_t *slots, int size) {
-    slots->peers = calloc((size_t)size, sizeof *slots->peers);
-    for (int r = 0; slots->peers && r < size; r++) slots->peers[r].region.file = -1;
-    if (slots->peers && sgp_own_slots_init(&slots->own_slots, size) &&
-        sgp_fates_create(size, &slots->transport.fates) == SGP_OK)
+static sgp_status_t allocate(sgp_slots_t *slots, int capacity, int size) {
+    slots->peers = calloc((size_t)capacity, sizeof *slots->peers);
+    for (int r = 0; slots->peers && r < capacity; r++) slots->peers[r].region.file = -1;
+    if (slots->peers && sgp_own_slots_init(&slots->own_slots, capacity) &&
+        sgp_fates_create(capacity, size, &slots->transport.fates) == SGP_OK)
         return SGP_OK;
     return sgp_fail(SGP_ERR_NO_MEMORY, "%s: no memory to connect %d nodes",
-                    slots->transport.ops->name, size);
+                    slots->transport.ops->name, capacity);
+}
+
+static void seat_all(sgp_slots_t *slots, const sgp_slots_options_t *options) {
+    for (int r = 0; r < slots->transport.capacity; r++) {
+        sgp_seat_t seat = options->seats[r];
+        if (r == options->rank) seat = (sgp_seat_t){SGP_FATE_PRESENT, options->incarnation};
+        sgp_fates_seat(slots->transport.fates, r, seat.incarnation, seat.state);
+    }
 }
 
 sgp_status_t sgp_slots_init(sgp_slots_t *slots, const sgp_slots_options_t *options) {
@@ -500,15 +539,19 @@ sgp_status_t sgp_slots_init(sgp_slots_t *slots, const sgp_slots_options_t *optio
         .ops = options->ops,
         .rank = options->rank,
         .size = options->size,
+        .capacity = capacity_of(options),
+        .incarnation = options->incarnation,
         .run = options->run,
         .chunk_bytes = options->chunk_bytes ? options->chunk_bytes : SGP_CHUNK_BYTES,
     };
     slots->note = sgp_slots_note;
     sgp_agent_init(&slots->agent, options->rank);
     sgp_status_t status = check(options);
-    if (status == SGP_OK) status = allocate(slots, options->size);
+    if (status == SGP_OK) status = allocate(slots, slots->transport.capacity, options->size);
+    if (status == SGP_OK && options->seats) seat_all(slots, options);
     if (status == SGP_OK)
-        status = sgp_region_create(options->size, slots->transport.chunk_bytes, &slots->own);
+        status =
+            sgp_region_create(slots->transport.capacity, slots->transport.chunk_bytes, &slots->own);
     if (status == SGP_OK) sgp_forked_guard(&slots->transport);
     return status;
 }
@@ -528,7 +571,7 @@ void sgp_slots_leave(sgp_transport_t *transport, uint64_t deadline) {
 
 void sgp_slots_fini(sgp_slots_t *slots) {
     sgp_forked_unguard(&slots->transport);
-    for (int r = 0; slots->peers && r < slots->transport.size; r++)
+    for (int r = 0; slots->peers && r < slots->transport.capacity; r++)
         sgp_region_unmap(&slots->peers[r].region);
     sgp_region_unmap(&slots->own);
     sgp_agent_fini(&slots->agent);

@@ -23,6 +23,9 @@ typedef struct sgp_slots_peer {
     sgp_region_t region; /* region.control NULL: it is not local */
     int ring;            /* the part in which its ring to this rank continues */
     bool gone;           /* an elastic transport has given it up: nothing is posted to it */
+    bool
+        retired; /* and its seat has gone to another, which is not local; the memory stays for the chunks of it
+                            that are held */
 } sgp_slots_peer_t;
 
 /* Embedded. The transport sets `note`, and the rendezvous fills `peers`; all else is written by
@@ -30,7 +33,7 @@ typedef struct sgp_slots_peer {
 typedef struct sgp_slots {
     sgp_transport_t transport; /* first: a transport is its slots */
     sgp_region_t own;
-    sgp_slots_peer_t *peers; /* (size); this rank's own entry is unused */
+    sgp_slots_peer_t *peers; /* (capacity); this rank's own entry is unused */
 
     /* The loss or departure of a local rank. Any thread; the default is sgp_slots_note. */
     void (*note)(void *slots, int rank, sgp_fate_t fate, const char *why);
@@ -48,6 +51,10 @@ typedef struct sgp_slots {
 typedef struct sgp_slots_options {
     const sgp_transport_ops_t *ops; /* borrowed */
     int rank, size;
+    int capacity;         /* 0: size */
+    uint32_t incarnation; /* of this rank */
+    const sgp_seat_t
+        *seats; /* (capacity) for a newcomer: the others; NULL: the first `size` are there */
     uint64_t run;
     size_t chunk_bytes; /* 0: the default */
 } sgp_slots_options_t;
@@ -58,18 +65,33 @@ sgp_status_t sgp_slots_init(sgp_slots_t *slots, const sgp_slots_options_t *optio
 void sgp_slots_fini(sgp_slots_t *slots);
 
 static inline bool sgp_slots_is_local(const sgp_slots_t *slots, int rank) {
-    return slots->peers[rank].region.control != NULL;
+    return slots->peers[rank].region.control != NULL && !slots->peers[rank].retired;
+}
+
+/* Whether a chunk that was received lies in the memory of a local rank, which may be gone: newcomers are not local. */
+static inline bool sgp_slots_is_of_local(const sgp_slots_t *slots, const sgp_chunk_t *chunk) {
+    return slots->peers[chunk->header.src].region.control != NULL && chunk->header.incarnation == 0;
 }
 
 /* Records the fate of any rank, and wakes this one. A loss is written to this rank's memory first,
  * so that its own end, if it follows, is not taken for a cause. Any thread. */
 void sgp_slots_note(void *slots, int rank, sgp_fate_t fate, const char *why);
 
-/* A rank has fallen silent, or is heard again. Any thread. */
-void sgp_slots_note_silence(void *slots, int rank, bool silent);
+/* A reason to call a rank silent holds now, or no more. Any thread. */
+void sgp_slots_note_silence(void *slots, int rank, sgp_silence_t reason, bool holds);
+
+/* This rank itself has been silent. Any thread. */
+void sgp_slots_note_absence(void *slots);
 
 /* Makes wait return, the one that sleeps or the next one. Any thread. */
 void sgp_slots_poke(sgp_slots_t *slots);
+
+/* ---- newcomers, which are never local ---- */
+
+/* open of transport.h: before and after the transport has let go of the earlier member and let the newcomer in, with
+ * sgp_fates_open. begin: the errors of open, after which nothing has changed. */
+sgp_status_t sgp_slots_open_begin(sgp_slots_t *slots, int seat, uint32_t incarnation);
+void sgp_slots_open_end(sgp_slots_t *slots, int seat);
 
 /* ---- sending ---- */
 

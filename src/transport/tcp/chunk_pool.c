@@ -48,6 +48,44 @@ sgp_post_t *sgp_post_list_pop(sgp_post_list_t *list) {
     return first;
 }
 
+bool sgp_post_list_remove(sgp_post_list_t *list, sgp_post_t *post) {
+    for (sgp_post_t **at = &list->first; *at; at = &(*at)->next) {
+        if (*at != post) continue;
+        *at = post->next;
+        if (list->last == &post->next) list->last = at;
+        return true;
+    }
+    return false;
+}
+
+static bool comes_before(const sgp_post_t *a, const sgp_post_t *b) {
+    if (a->header.id != b->header.id) return a->header.id < b->header.id;
+    return a->header.offset < b->header.offset;
+}
+
+static sgp_post_t *merge(sgp_post_t *a, sgp_post_t *b) {
+    sgp_post_t *first = NULL, **at = &first;
+    while (a && b) {
+        sgp_post_t **from = comes_before(b, a) ? &b : &a;
+        *at = *from;
+        *from = (*from)->next;
+        at = &(*at)->next;
+    }
+    *at = a ? a : b;
+    return first;
+}
+
+/* By merging; the depth is the logarithm of the length. */
+sgp_post_t *sgp_posts_sort(sgp_post_t *first) {
+    if (!first || !first->next) return first;
+    sgp_post_t *middle = first;
+    for (const sgp_post_t *end = first->next; end && end->next; end = end->next->next)
+        middle = middle->next;
+    sgp_post_t *second = middle->next;
+    middle->next = NULL;
+    return merge(sgp_posts_sort(first), sgp_posts_sort(second));
+}
+
 sgp_post_t *sgp_post_list_take(sgp_post_list_t *list) {
     sgp_post_t *first = list->first;
     *list = (sgp_post_list_t){.first = NULL, .last = &list->first};
@@ -133,12 +171,20 @@ void sgp_chunk_pool_post(sgp_chunk_pool_t *pool, int dst, const sgp_header_t *he
     pthread_mutex_unlock(&pool->lock);
 }
 
-sgp_post_t *sgp_chunk_pool_find_sent(sgp_chunk_pool_t *pool, int dst, uint32_t ticket) {
+static sgp_post_t *find(sgp_chunk_pool_t *pool, int dst, uint32_t ticket, sgp_post_state_t state) {
     pthread_mutex_lock(&pool->lock);
     sgp_post_t *post = ticket < pool->posts_count ? pool->posts[ticket] : NULL;
-    if (post && (post->state != SGP_POST_SENT || post->dst != dst)) post = NULL;
+    if (post && (post->state != state || post->dst != dst)) post = NULL;
     pthread_mutex_unlock(&pool->lock);
     return post;
+}
+
+sgp_post_t *sgp_chunk_pool_find_sent(sgp_chunk_pool_t *pool, int dst, uint32_t ticket) {
+    return find(pool, dst, ticket, SGP_POST_SENT);
+}
+
+sgp_post_t *sgp_chunk_pool_find_queued(sgp_chunk_pool_t *pool, int dst, uint32_t ticket) {
+    return find(pool, dst, ticket, SGP_POST_QUEUED);
 }
 
 sgp_post_t *sgp_chunk_pool_posts_to(sgp_chunk_pool_t *pool, int dst) {
@@ -146,7 +192,7 @@ sgp_post_t *sgp_chunk_pool_posts_to(sgp_chunk_pool_t *pool, int dst) {
     pthread_mutex_lock(&pool->lock);
     for (uint32_t ticket = 0; ticket < pool->posts_count; ticket++) {
         sgp_post_t *post = pool->posts[ticket];
-        bool collected = post->state == SGP_POST_QUEUED || post->state == SGP_POST_SENT;
+        bool collected = post->state != SGP_POST_FREE && post->state != SGP_POST_NEW;
         if (post->dst != dst || !collected) continue;
         post->next = first;
         first = post;

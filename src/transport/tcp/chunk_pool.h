@@ -19,6 +19,7 @@ typedef enum sgp_post_state {
     SGP_POST_NEW,    /* the thread has not collected it */
     SGP_POST_QUEUED, /* it is to be sent, or being sent */
     SGP_POST_SENT,   /* and not released */
+    SGP_POST_DONE,   /* released while it is being sent again */
 } sgp_post_state_t;
 
 /* An own chunk on its way to one receiver; but for `next` and `state`, the thread's from NEW until
@@ -118,8 +119,17 @@ void sgp_chunk_pool_release(sgp_chunk_pool_t *pool, sgp_arrival_t *arrival);
  * and may get it now. */
 bool sgp_chunk_pool_collect(sgp_chunk_pool_t *pool, sgp_post_t **posts, sgp_arrival_t **released);
 
+/* Takes the post out of the list. false: it is not there. */
+bool sgp_post_list_remove(sgp_post_list_t *list, sgp_post_t *post);
+
+/* Sorts posts that are linked by next: by message, and by offset. */
+sgp_post_t *sgp_posts_sort(sgp_post_t *first);
+
 /* The post of that ticket, if it was sent to dst and not released; or NULL. */
 sgp_post_t *sgp_chunk_pool_find_sent(sgp_chunk_pool_t *pool, int dst, uint32_t ticket);
+
+/* The same if it is to be sent again. */
+sgp_post_t *sgp_chunk_pool_find_queued(sgp_chunk_pool_t *pool, int dst, uint32_t ticket);
 
 /* All posts to dst that were collected, linked by next. They are no longer in any other list. */
 sgp_post_t *sgp_chunk_pool_posts_to(sgp_chunk_pool_t *pool, int dst);

@@ -22,18 +22,32 @@ static void on_closed(uv_handle_t *handle) {
     free(connection);
 }
 
-void sgp_connection_close(sgp_connection_t *connection) {
-    if (connection->state == SGP_CONNECTION_CLOSED) return;
+/* All but the socket. */
+static void end(sgp_connection_t *connection) {
     connection->state = SGP_CONNECTION_CLOSED;
     connection->stalled = false;
     connection->sending = NULL;
     uv_poll_stop(&connection->poll);
     uv_close((uv_handle_t *)&connection->poll, on_closed);
-    sgp_fork_close(connection->socket);
     sgp_handshake_fini(&connection->handshake);
     if (connection->arriving)
         sgp_chunk_pool_give_place(connection->set->pool, connection->arriving);
     connection->arriving = NULL;
+}
+
+void sgp_connection_close(sgp_connection_t *connection) {
+    if (connection->state == SGP_CONNECTION_CLOSED) return;
+    end(connection);
+    sgp_fork_close(connection->socket);
+}
+
+int sgp_connection_detach(sgp_connection_t *connection) {
+    end(connection);
+    return connection->socket;
+}
+
+bool sgp_connection_is_cut(const sgp_connection_t *connection, uint64_t nanoseconds) {
+    return sgp_socket_unanswered(connection->socket) > nanoseconds;
 }
 
 /* Takes the socket in every case. */
@@ -225,16 +239,37 @@ static bool grow_frames(sgp_connection_t *connection) {
     return true;
 }
 
-bool sgp_connection_say(sgp_connection_t *connection, sgp_frame_kind_t kind, uint32_t value) {
-    bool silent = connection->said_leave || connection->mute;
-    if (silent || connection->state != SGP_CONNECTION_OPEN) return true;
+/* The place of so many bytes more; NULL: no memory. */
+static unsigned char *append(sgp_connection_t *connection, size_t bytes) {
     if (!sgp_connection_has_frames(connection)) connection->frames_at = connection->frames_end = 0;
-    if (connection->frames_end + SGP_FRAME_BYTES > connection->frames_room &&
-        !grow_frames(connection))
-        return false;
-    sgp_frame_encode(kind, value, connection->frames + connection->frames_end);
-    connection->frames_end += SGP_FRAME_BYTES;
+    if (connection->frames_end + bytes > connection->frames_room && !grow_frames(connection))
+        return NULL;
+    connection->frames_end += bytes;
+    return connection->frames + connection->frames_end - bytes;
+}
+
+/* Nothing is appended any more. */
+static bool has_said_all(const sgp_connection_t *connection) {
+    return connection->said_leave || connection->mute || connection->state != SGP_CONNECTION_OPEN;
+}
+
+bool sgp_connection_say(sgp_connection_t *connection, sgp_frame_kind_t kind, uint32_t value) {
+    if (has_said_all(connection)) return true;
+    unsigned char *place = append(connection, SGP_FRAME_BYTES);
+    if (!place) return false;
+    sgp_frame_encode(kind, value, place);
     connection->said_leave = kind == SGP_FRAME_LEAVE;
+    poll_again(connection);
+    return true;
+}
+
+bool sgp_connection_say_pulse(sgp_connection_t *connection, uint32_t flags, sgp_pulse_t pulse) {
+    if (has_said_all(connection)) return true;
+    unsigned char *place = append(connection, SGP_PULSE_BYTES);
+    if (!place) return false;
+    sgp_frame_encode_pulse(flags, pulse, place);
+    connection->flags = flags;
+    connection->digest = pulse.digest;
     poll_again(connection);
     return true;
 }
@@ -331,15 +366,23 @@ sgp_stream_event_t sgp_connection_next(sgp_connection_t *connection) {
     return event;
 }
 
+static void read_payload(sgp_connection_t *connection, void *place, const sgp_header_t *header) {
+    connection->stalled = false;
+    connection->heard = sgp_clock_now(); /* while it was stalled, nothing was read */
+    sgp_stream_place(&connection->stream, place,
+                     header->elements * sgp_encoding_size(header->encoding));
+}
+
 void sgp_connection_place(sgp_connection_t *connection, sgp_arrival_t *arrival,
                           const sgp_header_t *header) {
     arrival->ticket = connection->stream.value;
     arrival->header = *header;
     connection->arriving = arrival;
-    connection->stalled = false;
-    connection->heard = sgp_clock_now(); /* while it was stalled, nothing was read */
-    sgp_stream_place(&connection->stream, arrival->place,
-                     header->elements * sgp_encoding_size(header->encoding));
+    read_payload(connection, arrival->place, header);
+}
+
+void sgp_connection_waste(sgp_connection_t *connection, void *waste, const sgp_header_t *header) {
+    read_payload(connection, waste, header);
 }
 
 /* NULL: the chunk has not come damaged since it last came whole. */
@@ -378,6 +421,12 @@ sgp_arrival_t *sgp_connection_take_arrival(sgp_connection_t *connection, int *da
 }
 
 /* ---- time ---- */
+
+uint64_t sgp_connection_heard(const sgp_connection_t *connection, uint64_t now) {
+    bool open = connection && connection->state == SGP_CONNECTION_OPEN;
+    if (!open) return 0;
+    return connection->stalled ? now : connection->heard;
+}
 
 void sgp_connection_forgive(sgp_connection_t *connection, uint64_t late, uint64_t now) {
     uint64_t silent = now - connection->heard, old = now - connection->since;

@@ -47,13 +47,16 @@ struct sgp_connection {
     void *owner;
     sgp_connection_t *next;
     sgp_connection_state_t state;
-    bool caller; /* this rank sends chunks; otherwise it receives them */
-    int peer;    /* -1: not known yet */
+    bool caller;     /* this rank sends chunks; otherwise it receives them */
+    int peer;        /* -1: not known yet */
+    uint32_t number; /* among those that were opened, from 1 on; edges.c sets it */
     int socket;
     int error; /* an errno, of a call that failed; 0: the peer ended the connection */
     uv_poll_t poll;
     int events;                   /* that are polled for */
     bool has_posts, held;         /* sgp_connection_watch */
+    uint32_t flags;               /* of the last pulse that was appended */
+    uint64_t digest;              /* of that */
     uint64_t since, heard, spoke; /* nanoseconds: begin, and the last bytes in and out */
     sgp_address_t other;
     sgp_handshake_t handshake;
@@ -95,6 +98,9 @@ typedef enum sgp_opening {
 /* Continues the opening until it is over, must wait, or needs a judgement. */
 sgp_opening_t sgp_connection_open(sgp_connection_t *connection);
 
+/* The last bytes that the kernel has sent were not acknowledged for so long: nothing gets through. */
+bool sgp_connection_is_cut(const sgp_connection_t *connection, uint64_t nanoseconds);
+
 /* In JUDGE: accepts the peer as that rank; sgp_handshake_refuse refuses it. */
 void sgp_connection_accept(sgp_connection_t *connection, int rank);
 
@@ -109,6 +115,9 @@ void sgp_connection_poll_failed(sgp_connection_t *connection);
 
 /* Appends a frame, unless the last one was appended. false: no memory. */
 bool sgp_connection_say(sgp_connection_t *connection, sgp_frame_kind_t kind, uint32_t value);
+
+/* Appends a pulse. */
+bool sgp_connection_say_pulse(sgp_connection_t *connection, uint32_t flags, sgp_pulse_t pulse);
 
 /* Frames wait to be sent. */
 static inline bool sgp_connection_has_frames(const sgp_connection_t *connection) {
@@ -156,13 +165,22 @@ sgp_stream_event_t sgp_connection_next(sgp_connection_t *connection);
 void sgp_connection_place(sgp_connection_t *connection, sgp_arrival_t *arrival,
                           const sgp_header_t *header);
 
+/* The payload is read into `waste` instead (chunk_bytes), and WHOLE then has no arrival. */
+void sgp_connection_waste(sgp_connection_t *connection, void *waste, const sgp_header_t *header);
+
 /* The chunk that is whole. *damaged: how often it has come damaged; 0: it is intact. */
 sgp_arrival_t *sgp_connection_take_arrival(sgp_connection_t *connection, int *damaged);
 
 /* ---- time and end ---- */
 
+/* When the peer was last heard: now, where it is not read. 0: it is not connected. NULL is fine. */
+uint64_t sgp_connection_heard(const sgp_connection_t *connection, uint64_t now);
+
 /* This thread did not run for `late` nanoseconds until now, so that the peer was not heard. */
 void sgp_connection_forgive(sgp_connection_t *connection, uint64_t late, uint64_t now);
+
+/* Of one that is open: ends the connection here, but for the socket, which is the caller's. */
+int sgp_connection_detach(sgp_connection_t *connection);
 
 /* Closes the socket; its memory is freed later. Fine if it is closed. */
 void sgp_connection_close(sgp_connection_t *connection);

@@ -6,6 +6,7 @@
 #include "base/fork.h"
 #include "base/logging.h"
 #include "net/socket.h"
+#include "transport/tcp/edges_judge.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -22,6 +23,9 @@
  * another peer tells of its leaving. The timer calls again, every 50 ms at most. */
 #define MOST_REFUSALS 15
 
+/* After which an idle connection carries a pulse: with a tick of 50 ms, one each 100 ms. */
+#define PULSE (75 * SGP_MILLISECOND)
+
 /* The longest time for which a connection that takes no bytes keeps a loss from the owner. */
 #define SAY_GRACE (250 * SGP_MILLISECOND)
 
@@ -33,10 +37,18 @@ static bool has_left(const sgp_edges_t *edges, int rank) {
     return sgp_losses_state(&edges->losses, rank) == SGP_FATE_LEFT;
 }
 
+/* A connection to that rank that ends is made again. */
+static bool mends(const sgp_edges_t *edges, int rank) {
+    return edges->transport->elastic && rank >= 0 && !is_gone(edges, rank);
+}
+
 /* ---- ending ---- */
 
 void sgp_edges_close(sgp_edges_t *edges, sgp_connection_t *connection) {
     if (connection->state == SGP_CONNECTION_CLOSED) return;
+    if (connection->peer >= 0)
+        sgp_contact_closed(&edges->of[connection->peer].contact,
+                           sgp_connection_heard(connection, sgp_clock_now()));
     if (connection->state != SGP_CONNECTION_OPEN && !connection->caller) edges->strangers--;
     sgp_connection_close(connection);
     edges->closed++;
@@ -80,18 +92,38 @@ void sgp_edges_fail(sgp_edges_t *edges, sgp_connection_t *connection, sgp_cause_
     if (edges->of[peer].in) sgp_edges_close(edges, edges->of[peer].in);
 }
 
+/* What was on its way is sent again over the next connection. One that did not last is not called again at once. */
+static void lose_contact(sgp_edges_t *edges, sgp_connection_t *connection) {
+    sgp_edge_t *edge = &edges->of[connection->peer];
+    uint64_t now = sgp_clock_now();
+    int peer = connection->peer;
+    if (now - connection->since > SGP_SECOND) edge->call_again = 0;
+    sgp_socket_set_reset(connection->socket);
+    sgp_edges_close(edges, connection);
+    edge->refusals = 0;
+    if (edge->out || edge->in) return; /* the tick calls again, if this one called */
+    sgp_contact_lost(&edge->contact, now);
+    sgp_edges_call(edges, peer);
+}
+
 /* After LEAVE the peer sends nothing more; it answers by closing the connection. The kernel gives a
  * connection up, with ETIMEDOUT, when the other end's kernel has been silent for the time limit. */
 void sgp_edges_ended(sgp_edges_t *edges, sgp_connection_t *connection, int error) {
     sgp_cause_t cause = error == ETIMEDOUT ? SGP_CAUSE_SILENT : SGP_CAUSE_CLOSED;
-    if (connection->said_leave) sgp_edges_close(edges, connection);
+    if (connection->said_leave && (!error || !mends(edges, connection->peer)))
+        sgp_edges_close(edges, connection);
+    else if (mends(edges, connection->peer)) lose_contact(edges, connection);
     else
         sgp_edges_fail(edges, connection, cause, "%s",
                        error ? strerror(error) : sgp_cause_text(cause));
 }
 
 void sgp_edges_note(sgp_edges_t *edges, int rank, sgp_fate_t fate, const char *why) {
+    sgp_edge_t *edge = &edges->of[rank];
     sgp_losses_lose(losses_of(edges), rank, fate, why);
+    if (fate.state != SGP_FATE_LOST) return;
+    if (edge->out) sgp_edges_close(edges, edge->out); /* it may never answer a LEAVE */
+    if (edge->in) sgp_edges_close(edges, edge->in);
 }
 
 /* All bytes of the peer are read, so it sees an end in order. */
@@ -100,14 +132,35 @@ static void heard_leave(sgp_edges_t *edges, sgp_connection_t *connection) {
     sgp_losses_leave(&edges->losses, connection->peer);
 }
 
+static void heard_pulse(sgp_edges_t *edges, const sgp_connection_t *connection, uint32_t flags) {
+    int peer = connection->peer;
+    sgp_fates_note_pulse(edges->transport->fates, peer, connection->stream.pulse);
+    if (sgp_contact_hear(&edges->of[peer].contact, flags)) edges->absent = true;
+}
+
+/* Whether a loss of which a peer tells is believed. That of a rank that ended is certain; where the peer only hears
+ * nothing of it, this rank may hear it, or the owner decides. */
+static bool believes(const sgp_edges_t *edges, uint32_t word) {
+    int rank;
+    sgp_cause_t cause;
+    if (!edges->transport->elastic || !sgp_loss_unpack(word, edges->capacity, &rank, &cause))
+        return true;
+    if (cause != SGP_CAUSE_SILENT && cause != SGP_CAUSE_UNREACHED) return true;
+    const sgp_edge_t *edge = &edges->of[rank];
+    bool connected = edge->out || edge->in;
+    return !edges->transport->confirms && (!connected || edge->contact.noted & SGP_SILENCE_UNHEARD);
+}
+
 void sgp_edges_heard(sgp_edges_t *edges, sgp_connection_t *connection, sgp_frame_kind_t kind,
                      uint32_t value) {
     sgp_rank_name_t name;
     int peer = connection->peer;
+    if (kind == SGP_FRAME_PULSE) heard_pulse(edges, connection, value);
     if (kind == SGP_FRAME_LEAVE) heard_leave(edges, connection);
-    if (kind == SGP_FRAME_LEFT && value < (uint32_t)edges->size && (int)value != edges->rank)
-        sgp_losses_leave(&edges->losses, (int)value);
-    if (kind == SGP_FRAME_LOST)
+    bool founder = value < (uint32_t)edges->capacity && (int)value != edges->rank &&
+                   edges->of[value].incarnation == 0; /* frames tell of those (losses.h) */
+    if (kind == SGP_FRAME_LEFT && founder) sgp_losses_leave(&edges->losses, (int)value);
+    if (kind == SGP_FRAME_LOST && believes(edges, value))
         sgp_losses_heard(losses_of(edges), peer, sgp_transport_name(edges->transport, peer, &name),
                          value);
 }
@@ -136,7 +189,7 @@ int sgp_edges_settle(sgp_edges_t *edges) {
 static void tell_losses(sgp_edges_t *edges, sgp_connection_t *connection) {
     sgp_frame_kind_t kind;
     uint32_t value;
-    for (int r = 0; r < edges->size; r++)
+    for (int r = 0; r < edges->capacity; r++)
         if (sgp_losses_frame(&edges->losses, r, &kind, &value))
             sgp_edges_say(edges, connection, kind, value);
 }
@@ -161,9 +214,10 @@ bool sgp_edges_publish(sgp_edges_t *edges,
 
 /* -1: all others are local. */
 static int next_remote(const sgp_edges_t *edges) {
-    for (int i = 1; i < edges->size; i++) {
-        int rank = (edges->rank + i) % edges->size;
-        if (!edges->of[rank].local) return rank;
+    for (int i = 1; i < edges->capacity; i++) {
+        int rank = (edges->rank + i) % edges->capacity;
+        bool absent = sgp_losses_state(&edges->losses, rank) == SGP_FATE_ABSENT;
+        if (!edges->of[rank].local && !absent) return rank;
     }
     return -1;
 }
@@ -175,7 +229,8 @@ static bool has_come(const sgp_edges_t *edges, int rank, const sgp_connection_t 
 }
 
 bool sgp_edges_have_met(const sgp_edges_t *edges) {
-    int next = next_remote(edges), before = (edges->rank + edges->size - 1) % edges->size;
+    int size = edges->transport->size, next = next_remote(edges);
+    int before = (edges->rank + size - 1) % size; /* of the founders, who meet at the start */
     if (next < 0) return true;
     if (!has_come(edges, next, edges->of[next].out)) return false;
     return edges->of[before].local || has_come(edges, before, edges->of[before].in);
@@ -190,6 +245,12 @@ static void call_failed(sgp_edges_t *edges, int rank, int error) {
     sgp_edge_t *edge = &edges->of[rank];
     char address[SGP_ADDRESS_TEXT];
     bool refused = error == ECONNREFUSED;
+    if (edge->contact.broken && mends(edges, rank)) { /* contacts.c sets an end */
+        if (refused)
+            lose(edges, rank, SGP_CAUSE_ENDED, "its connection ended, and %s refuses another",
+                 sgp_address_text(&edge->address, address));
+        return;
+    }
     edge->refusals = refused ? edge->refusals + 1 : 0;
     if (edge->refusals < MOST_REFUSALS &&
         sgp_clock_now() - edge->called_since < edges->open_timeout)
@@ -237,59 +298,17 @@ void sgp_edges_take_callers(sgp_edges_t *edges) {
     }
 }
 
-/* ---- judging a peer that has shown who it is ---- */
+/* ---- opening ---- */
 
-/* Both sides must be of the same run, size and chunk size. false: the handshake is refused. */
-static bool judge_group(const sgp_edges_t *edges, sgp_handshake_t *handshake) {
-    const sgp_hello_t *theirs = &handshake->theirs, *mine = &edges->connections.hello;
-    if (theirs->run != mine->run) sgp_handshake_refuse(handshake, "it belongs to another run");
-    else if (theirs->size != mine->size)
-        sgp_handshake_refuse(handshake, "it counts %d processes, and here are %d", theirs->size,
-                             mine->size);
-    else if (theirs->fingerprint != mine->fingerprint)
-        sgp_handshake_refuse(handshake, "its chunks have %llu bytes, and here %llu",
-                             (unsigned long long)theirs->fingerprint,
-                             (unsigned long long)mine->fingerprint);
-    else return true;
-    return false;
+/* A caller comes a second time if its connection has ended for it, and nothing of that got through. */
+static bool is_stale(const sgp_edges_t *edges, const sgp_connection_t *in) {
+    return mends(edges, in->peer) && sgp_clock_now() - in->heard > edges->limits.suspect / 2;
 }
 
-static bool may_call(const sgp_edges_t *edges, sgp_connection_t *connection) {
-    sgp_handshake_t *handshake = &connection->handshake;
-    char address[SGP_ADDRESS_TEXT];
-    bool open = edges->connections.key || edges->insecure;
-    if (!open && !sgp_address_is_here(&connection->other))
-        sgp_handshake_refuse(handshake,
-                             "%s is another machine, and there is no key: give all nodes the same "
-                             "--key-file, or --insecure",
-                             sgp_address_text(&connection->other, address));
-    else if (handshake->theirs.purpose == SGP_PURPOSE_JOIN)
-        sgp_handshake_refuse(handshake, "the group is full: all %d processes have come",
-                             edges->size);
-    else return judge_group(edges, handshake);
-    return false;
-}
-
-static void judge_caller(sgp_edges_t *edges, sgp_connection_t *connection) {
-    if (!may_call(edges, connection)) return;
-    int rank = connection->handshake.theirs.rank;
-    if (rank < 0 || rank >= edges->size || rank == edges->rank || edges->of[rank].local)
-        sgp_handshake_refuse(&connection->handshake, "rank %d has no business here", rank);
-    else if (edges->of[rank].in)
-        sgp_handshake_refuse(&connection->handshake, "a second node claims rank %d", rank);
-    else {
-        edges->of[rank].in = connection;
-        sgp_connection_accept(connection, rank);
-    }
-}
-
-static void judge_answerer(sgp_edges_t *edges, sgp_connection_t *connection) {
-    int rank = connection->handshake.theirs.rank;
-    if (!judge_group(edges, &connection->handshake)) return;
-    if (rank == connection->peer) sgp_connection_accept(connection, rank);
-    else
-        sgp_handshake_refuse(&connection->handshake, "it has rank %d, and %d was called", rank,
-                             connection->peer);
+/* A peer that has not seen the end of an earlier connection takes no other for a moment. */
+static bool is_called_again(sgp_edges_t *edges, int rank) {
+    sgp_edge_t *edge = &edges->of[rank];
+    return edge->contact.last && mends(edges, rank) && ++edge->refusals < MOST_REFUSALS;
 }
 
 /* A caller that is refused may claim any rank, so none is lost by that. */
@@ -299,6 +318,10 @@ static void refused(sgp_edges_t *edges, sgp_connection_t *connection) {
     char address[SGP_ADDRESS_TEXT];
     sgp_address_text(&connection->other, address);
     atomic_fetch_add(&edges->transport->counters.refused, 1);
+    if (connection->caller && by_them && is_called_again(edges, connection->peer)) {
+        sgp_edges_close(edges, connection);
+        return;
+    }
     if (connection->caller) {
         sgp_edges_fail(edges, connection, SGP_CAUSE_REFUSED,
                        by_them ? "%s refuses us: \"%s\"" : "%s is refused: %s", address, reason);
@@ -319,7 +342,33 @@ static void hung_up(sgp_edges_t *edges, sgp_connection_t *connection, int error)
 static void opened(sgp_edges_t *edges, sgp_connection_t *connection) {
     if (connection->caller) edges->of[connection->peer].refusals = 0;
     else edges->strangers--;
+    connection->number = ++edges->opened;
+    sgp_edge_t *edge = &edges->of[connection->peer];
+    if (edge->called_since) edge->called_since = sgp_clock_now();
+    sgp_contact_opened(&edge->contact);
     tell_losses(edges, connection);
+}
+
+/* false: the connection is to be closed. */
+static bool judged(sgp_edges_t *edges, sgp_connection_t *connection) {
+    sgp_judgement_t judgement = sgp_edges_judge(edges, connection);
+    int rank = connection->handshake.theirs.rank;
+    if (judgement == SGP_JUDGED_SECOND && is_stale(edges, edges->of[rank].in)) {
+        sgp_edges_close(edges, edges->of[rank].in);
+        judgement = sgp_edges_judge(edges, connection);
+    }
+    if (judgement == SGP_JUDGED_SECOND)
+        sgp_handshake_refuse(&connection->handshake, "a second node claims rank %d", rank);
+    return judgement != SGP_JUDGED_LATER;
+}
+
+/* A process that asks to join: the connection becomes the owner's. */
+static void hand_over(sgp_edges_t *edges, sgp_connection_t *connection) {
+    sgp_visitor_t visitor = {.from = connection->other};
+    edges->strangers--;
+    visitor.socket = sgp_connection_detach(connection);
+    edges->closed++;
+    edges->has_visitor |= sgp_visitors_put(edges->visitors, &visitor);
 }
 
 bool sgp_edges_open(sgp_edges_t *edges, sgp_connection_t *connection) {
@@ -328,10 +377,14 @@ bool sgp_edges_open(sgp_edges_t *edges, sgp_connection_t *connection) {
         case SGP_OPENING_WAITS:
             return false;
         case SGP_OPENING_JUDGE:
-            if (connection->caller) judge_answerer(edges, connection);
-            else judge_caller(edges, connection);
-            break;
+            if (judged(edges, connection)) break;
+            sgp_edges_close(edges, connection);
+            return false;
         case SGP_OPENING_DONE:
+            if (connection->peer < 0) {
+                hand_over(edges, connection);
+                return false;
+            }
             opened(edges, connection);
             return true;
         case SGP_OPENING_REFUSED:
@@ -349,13 +402,42 @@ bool sgp_edges_open(sgp_edges_t *edges, sgp_connection_t *connection) {
 /* Opening has a time limit of its own: many processes on few cores may need it. */
 static void tick_opening(sgp_edges_t *edges, sgp_connection_t *connection, uint64_t now) {
     uint64_t passed = now - connection->since;
-    if (connection->caller && passed > edges->open_timeout) hung_up(edges, connection, ETIMEDOUT);
+    bool again = connection->caller && edges->of[connection->peer].contact.broken &&
+                 mends(edges, connection->peer);
+    /* The kernel would call at intervals that double. One that has answered may be a process that is stopped. */
+    bool unanswered = again && connection->state == SGP_CONNECTION_CONNECTING &&
+                      passed > edges->limits.suspect / 2;
+    if (unanswered || (connection->caller && passed > edges->open_timeout))
+        hung_up(edges, connection, ETIMEDOUT);
     if (!connection->caller && passed > STRANGER_LIMIT) sgp_edges_close(edges, connection);
+}
+
+static void speak(sgp_edges_t *edges, sgp_connection_t *connection, uint64_t now) {
+    sgp_transport_t *transport = edges->transport;
+    bool hangs = sgp_pace_hangs(&transport->pace, now, edges->limits.stall);
+    sgp_pulse_t pulse = {atomic_load(&transport->pace.step), atomic_load(&transport->digest)};
+    uint32_t flags = sgp_contact_speak(&edges->of[connection->peer].contact, hangs);
+    bool idle = now - connection->spoke > PULSE && !connection->sending;
+    bool news = flags != connection->flags || flags & SGP_PULSE_WERE_SILENT ||
+                pulse.digest != connection->digest;
+    if (!idle && !news) return;
+    if (!sgp_connection_say_pulse(connection, flags, pulse))
+        sgp_edges_fail(edges, connection, SGP_CAUSE_FAILED, "out of memory");
+}
+
+/* One whose bytes get nowhere is made again: TCP would try at intervals that double, and still wait when the network is
+ * there again. A process that is stopped has a kernel that answers. */
+static void tick_elastic(sgp_edges_t *edges, sgp_connection_t *connection, uint64_t now) {
+    bool quiet = now - connection->heard > edges->limits.suspect && !connection->stalled;
+    if (quiet && sgp_connection_is_cut(connection, edges->limits.suspect))
+        sgp_edges_ended(edges, connection, ETIMEDOUT);
+    else if (!sgp_connection_has_frames(connection)) speak(edges, connection, now);
 }
 
 static void tick(sgp_edges_t *edges, sgp_connection_t *connection, uint64_t now) {
     if (connection->state == SGP_CONNECTION_CLOSED) return;
     if (connection->state != SGP_CONNECTION_OPEN) tick_opening(edges, connection, now);
+    else if (edges->transport->elastic) tick_elastic(edges, connection, now);
     else if (now - connection->heard > edges->peer_timeout && !connection->stalled)
         sgp_edges_fail(edges, connection, SGP_CAUSE_SILENT, "it has been silent for %.1f s",
                        (double)(now - connection->heard) / 1e9);
@@ -364,10 +446,17 @@ static void tick(sgp_edges_t *edges, sgp_connection_t *connection, uint64_t now)
 }
 
 /* A late tick counts as one: a process that did not run itself (in a debugger, on a suspended or
- * overloaded machine) has not listened, so it calls no other silent. */
+ * overloaded machine) has not listened, so it calls no other silent. If it was long enough to be called silent itself,
+ * it begins anew. */
 static void forgive(sgp_edges_t *edges, uint64_t now, uint64_t late) {
+    bool absent = edges->transport->elastic && late > edges->limits.suspect;
+    uint64_t forgiven = absent ? now : late;
     for (sgp_connection_t *each = edges->connections.first; each; each = each->next)
-        sgp_connection_forgive(each, late, now);
+        sgp_connection_forgive(each, forgiven, now);
+    for (int r = 0; r < edges->capacity; r++)
+        sgp_contact_forgive(&edges->of[r].contact, forgiven, now);
+    sgp_pace_forgive(&edges->transport->pace, late);
+    if (absent) edges->absent = true;
 }
 
 void sgp_edges_tick(sgp_edges_t *edges, uint64_t now, uint64_t elapsed, uint64_t tick_length,
@@ -375,29 +464,9 @@ void sgp_edges_tick(sgp_edges_t *edges, uint64_t now, uint64_t elapsed, uint64_t
     if (elapsed > 2 * tick_length) forgive(edges, now, elapsed - tick_length);
     for (sgp_connection_t *each = edges->connections.first; each; each = each->next)
         tick(edges, each, now);
-    for (int r = 0; r < edges->size; r++)
+    for (int r = 0; r < edges->capacity; r++)
         if (edges->of[r].called_since && (!edges->leaves || wanted(context, r)))
             sgp_edges_call(edges, r);
-}
-
-/* When the peer was last heard: now, where it is not read. 0: it is not connected. */
-static uint64_t last_heard(const sgp_connection_t *connection, uint64_t now) {
-    bool open = connection && connection->state == SGP_CONNECTION_OPEN;
-    if (!open) return 0;
-    return connection->stalled ? now : connection->heard;
-}
-
-void sgp_edges_tell_silence(sgp_edges_t *edges, uint64_t now,
-                            void (*note)(void *owner, int rank, bool silent), void *owner) {
-    for (int r = 0; r < edges->size; r++) {
-        sgp_edge_t *edge = &edges->of[r];
-        uint64_t out = last_heard(edge->out, now), in = last_heard(edge->in, now);
-        uint64_t heard = out > in ? out : in;
-        bool silent = heard && now - heard > edges->peer_timeout / SGP_SILENT_SHARE;
-        if (!heard || silent == edge->silent) continue;
-        edge->silent = silent;
-        note(owner, r, silent);
-    }
 }
 
 void sgp_edges_leave(sgp_edges_t *edges) {
@@ -440,22 +509,46 @@ bool sgp_edges_delays_leaving(const sgp_connection_t *connection) {
 /* ---- making ---- */
 
 static void set_addresses(sgp_edges_t *edges, const sgp_tcp_options_t *options) {
-    for (int r = 0; r < edges->size; r++) {
+    int known = options->seats ? edges->capacity : options->size;
+    for (int r = 0; r < known; r++) {
         edges->of[r].address = options->addresses[r];
         edges->of[r].local = options->local && options->local[r];
     }
 }
 
+/* Of a newcomer. */
+static void set_seats(sgp_edges_t *edges, const sgp_tcp_options_t *options) {
+    for (int r = 0; r < edges->capacity; r++) {
+        sgp_seat_t seat = options->seats[r];
+        if (r == edges->rank) seat = (sgp_seat_t){SGP_FATE_PRESENT, options->incarnation};
+        edges->of[r].incarnation = seat.incarnation;
+        sgp_losses_seat(&edges->losses, r, seat.incarnation, seat.state == SGP_FATE_PRESENT);
+    }
+}
+
+void sgp_edges_seat(sgp_edges_t *edges, int seat, uint32_t incarnation,
+                    const sgp_address_t *address) {
+    sgp_edge_t *edge = &edges->of[seat];
+    if (edge->out) sgp_edges_close(edges, edge->out);
+    if (edge->in) sgp_edges_close(edges, edge->in);
+    *edge = (sgp_edge_t){.address = *address, .incarnation = incarnation};
+    sgp_losses_seat(&edges->losses, seat, incarnation, true);
+    sgp_edges_call_next(edges); /* which may be the newcomer */
+}
+
 sgp_status_t sgp_edges_init(sgp_edges_t *edges, const sgp_tcp_options_t *options,
-                            sgp_transport_t *transport) {
-    int timeout = options->peer_timeout_ms ? options->peer_timeout_ms : SGP_PEER_TIMEOUT_MS;
+                            sgp_transport_t *transport, sgp_visitors_t *visitors) {
+    sgp_limits_t limits = sgp_limits_of(&options->patience, options->peer_timeout_ms);
     *edges = (sgp_edges_t){.transport = transport,
                            .rank = options->rank,
-                           .size = options->size,
+                           .capacity = transport->capacity,
+                           .visitors = visitors,
                            .insecure = options->insecure,
                            .listener = options->listener,
                            .open_timeout = (uint64_t)options->timeout_ms * SGP_MILLISECOND,
-                           .peer_timeout = (uint64_t)timeout * SGP_MILLISECOND};
+                           .peer_timeout = limits.peer,
+                           .limits = limits};
+    int seats = transport->capacity > options->size ? transport->capacity : 0;
     sgp_fork_hold();
     sgp_fork_mark(edges->listener);
     sgp_fork_release();
@@ -467,12 +560,17 @@ sgp_status_t sgp_edges_init(sgp_edges_t *edges, const sgp_tcp_options_t *options
                                                        .size = options->size,
                                                        .run = options->run,
                                                        .fingerprint = transport->chunk_bytes,
+                                                       .incarnation = options->incarnation,
+                                                       .capacity = seats,
                                                        .version = SGP_VERSION}};
-    edges->of = calloc((size_t)edges->size, sizeof *edges->of);
+    edges->of = calloc((size_t)edges->capacity, sizeof *edges->of);
     if (!edges->of)
-        return sgp_fail(SGP_ERR_NO_MEMORY, "tcp: no memory to connect %d nodes", edges->size);
+        return sgp_fail(SGP_ERR_NO_MEMORY, "tcp: no memory to connect %d nodes", edges->capacity);
     set_addresses(edges, options);
-    return sgp_losses_init(&edges->losses, edges->rank, edges->size);
+    sgp_status_t status =
+        sgp_losses_init(&edges->losses, edges->rank, edges->capacity, options->size);
+    if (status == SGP_OK && options->seats) set_seats(edges, options);
+    return status;
 }
 
 void sgp_edges_fini(sgp_edges_t *edges) {

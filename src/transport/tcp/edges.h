@@ -5,47 +5,20 @@
  *
  * An edge is directed, and opened when it is first used. Liveness needs an edge even where no
  * message goes: so each rank opens the one to the next rank that is not local, and losses are told
- * along all edges. */
+ * along all edges.
+ *
+ * In an elastic group the end of a connection is not the end of its peer. It is called again: if its
+ * address refuses, it has ended; if nothing answers, it is silent, and called until it answers or is
+ * lost. contact.h keeps count of that. */
 #ifndef SGP_TRANSPORT_TCP_EDGES_H
 #define SGP_TRANSPORT_TCP_EDGES_H
 
-#include "transport/tcp/connection.h"
-#include "transport/tcp/losses.h"
-#include "transport/tcp/tcp_options.h"
-#include "transport/transport.h"
+#include "transport/tcp/edge_table.h"
 
-/* To and from one other rank. */
-typedef struct sgp_edge {
-    sgp_address_t address;
-    bool local;            /* reached over shared memory */
-    sgp_connection_t *out; /* from this rank; NULL: none yet */
-    sgp_connection_t *in;  /* to this rank */
-    uint64_t called_since; /* nanoseconds: when it was first called; 0: it was not */
-    uint64_t call_again;   /* not before */
-    int refusals;          /* of our calls, in a row */
-    bool silent;           /* it was told to be silent */
-} sgp_edge_t;
-
-/* Embedded. Written by edges.c alone. */
-typedef struct sgp_edges {
-    sgp_connections_t connections;
-    sgp_losses_t losses;
-    sgp_edge_t *of; /* (size) */
-    sgp_transport_t *transport;
-    int rank, size;
-    sgp_key_t key;
-    bool insecure;
-    int listener;
-    uint64_t open_timeout, peer_timeout; /* nanoseconds */
-    unsigned closed;                     /* connections so far */
-    int strangers;                       /* callers that have not shaken hands */
-    bool leaves;                         /* this rank leaves in order */
-} sgp_edges_t;
-
-/* options->listener is taken in every case. transport: borrowed, for names and counters.
+/* options->listener is taken in every case. transport, visitors: borrowed.
  * SGP_ERR_NO_MEMORY (logged); sgp_edges_fini is due in every case. */
 sgp_status_t sgp_edges_init(sgp_edges_t *edges, const sgp_tcp_options_t *options,
-                            sgp_transport_t *transport);
+                            sgp_transport_t *transport, sgp_visitors_t *visitors);
 void sgp_edges_fini(sgp_edges_t *edges);
 
 /* Before any call below: the loop in which connections are polled, the pool of their chunks, and
@@ -64,6 +37,10 @@ void sgp_edges_call_next(sgp_edges_t *edges);
 
 /* Takes the callers that wait at the listener. */
 void sgp_edges_take_callers(sgp_edges_t *edges);
+
+/* The seat, whose earlier member is gone and was published, has a new one at that address. */
+void sgp_edges_seat(sgp_edges_t *edges, int seat, uint32_t incarnation,
+                    const sgp_address_t *address);
 
 /* Goes on with a connection that is being opened, or closes it. true: it has just been opened. */
 bool sgp_edges_open(sgp_edges_t *edges, sgp_connection_t *connection);
@@ -114,11 +91,6 @@ bool sgp_edges_publish(sgp_edges_t *edges,
  * rank. */
 void sgp_edges_tick(sgp_edges_t *edges, uint64_t now, uint64_t elapsed, uint64_t tick,
                     bool (*wanted)(void *context, int rank), void *context);
-
-/* Calls note(owner, ...) for each rank that has fallen silent, or is heard again: of those with an
- * edge. */
-void sgp_edges_tell_silence(sgp_edges_t *edges, uint64_t now,
-                            void (*note)(void *owner, int rank, bool silent), void *owner);
 
 /* From now on this rank leaves in order. */
 void sgp_edges_leave(sgp_edges_t *edges);

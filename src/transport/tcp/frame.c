@@ -12,6 +12,13 @@ void sgp_frame_encode(sgp_frame_kind_t kind, uint32_t value, unsigned char bytes
     sgp_bytes_put(bytes + 4, value, 4);
 }
 
+void sgp_frame_encode_pulse(uint32_t flags, sgp_pulse_t pulse,
+                            unsigned char bytes[SGP_PULSE_BYTES]) {
+    sgp_frame_encode(SGP_FRAME_PULSE, flags, bytes);
+    sgp_bytes_put(bytes + SGP_FRAME_BYTES, pulse.step, 8);
+    sgp_bytes_put(bytes + SGP_FRAME_BYTES + 8, pulse.digest, 8);
+}
+
 bool sgp_frame_decode(const unsigned char bytes[SGP_FRAME_BYTES], sgp_frame_kind_t *kind,
                       uint32_t *value) {
     if (bytes[0] < SGP_FRAME_CHUNK || bytes[0] > SGP_FRAME_LAST) return false;
@@ -73,6 +80,13 @@ sgp_stream_event_t sgp_stream_next(sgp_stream_t *stream) {
     size_t here = stream->end - stream->begin;
     if (here < SGP_FRAME_BYTES) return SGP_STREAM_MORE;
     if (!sgp_frame_decode(at, &stream->kind, &stream->value)) return SGP_STREAM_BROKEN;
+    if (stream->kind == SGP_FRAME_PULSE) {
+        if (here < SGP_PULSE_BYTES) return SGP_STREAM_MORE;
+        stream->pulse = (sgp_pulse_t){sgp_bytes_get(at + SGP_FRAME_BYTES, 8),
+                                      sgp_bytes_get(at + SGP_FRAME_BYTES + 8, 8)};
+        stream->begin += SGP_PULSE_BYTES;
+        return SGP_STREAM_FRAME;
+    }
     if (stream->kind != SGP_FRAME_CHUNK) {
         stream->begin += SGP_FRAME_BYTES;
         return SGP_STREAM_FRAME;

@@ -91,26 +91,64 @@ static void tcp_send_abandon(sgp_transport_t *transport, sgp_send_t *send) {
 
 /* ---- receiving ---- */
 
-static sgp_status_t tcp_receive(sgp_transport_t *transport, sgp_chunk_t *chunk) {
-    tcp_t *tcp = tcp_of(transport);
-    if (sgp_slots_receive(transport, chunk) == SGP_OK) return SGP_OK;
-    if (!atomic_load(&tcp->slots.elsewhere)) return SGP_ERR_AGAIN;
-    sgp_arrival_t *arrival = sgp_chunk_pool_receive(&tcp->engine.pool);
-    if (!arrival) return SGP_ERR_AGAIN;
-    sgp_slots_received_elsewhere(&tcp->slots);
-    *chunk = (sgp_chunk_t){.header = arrival->header, .payload = arrival->place, .slot = arrival};
-    return SGP_OK;
-}
-
 static void tcp_release(sgp_transport_t *transport, sgp_chunk_t *chunk) {
     tcp_t *tcp = tcp_of(transport);
-    if (sgp_slots_is_local(&tcp->slots, chunk->header.src)) {
+    if (sgp_slots_is_of_local(&tcp->slots, chunk)) {
         sgp_slots_release(transport, chunk);
         return;
     }
     sgp_chunk_pool_release(&tcp->engine.pool, chunk->slot);
     chunk->slot = NULL;
     sgp_tcp_engine_wake(&tcp->engine);
+}
+
+/* Of a member whose seat has been opened for another since the chunk was accepted. */
+static bool is_late(const sgp_transport_t *transport, const sgp_chunk_t *chunk) {
+    return chunk->header.incarnation < sgp_fates_incarnation(transport->fates, chunk->header.src);
+}
+
+static sgp_status_t tcp_receive(sgp_transport_t *transport, sgp_chunk_t *chunk) {
+    tcp_t *tcp = tcp_of(transport);
+    if (sgp_slots_receive(transport, chunk) == SGP_OK) return SGP_OK;
+    while (atomic_load(&tcp->slots.elsewhere)) {
+        sgp_arrival_t *arrival = sgp_chunk_pool_receive(&tcp->engine.pool);
+        if (!arrival) break;
+        sgp_slots_received_elsewhere(&tcp->slots);
+        *chunk =
+            (sgp_chunk_t){.header = arrival->header, .payload = arrival->place, .slot = arrival};
+        if (!is_late(transport, chunk)) return SGP_OK;
+        atomic_fetch_add(&transport->counters.refused, 1);
+        tcp_release(transport, chunk);
+    }
+    return SGP_ERR_AGAIN;
+}
+
+/* ---- newcomers ---- */
+
+static sgp_status_t tcp_open(sgp_transport_t *transport, int seat, uint32_t incarnation,
+                             const sgp_address_t *address) {
+    tcp_t *tcp = tcp_of(transport);
+    if (!address)
+        return sgp_fail(SGP_ERR_INVALID, "%s: a newcomer without an address", transport->ops->name);
+    sgp_status_t status = sgp_slots_open_begin(&tcp->slots, seat, incarnation);
+    if (status != SGP_OK) return status;
+    sgp_newcomer_t newcomer = {.seat = seat, .incarnation = incarnation, .address = *address};
+    sgp_tcp_engine_open(&tcp->engine, &newcomer);
+    sgp_slots_open_end(&tcp->slots, seat);
+    return SGP_OK;
+}
+
+static void tcp_admit(sgp_transport_t *transport, bool admits) {
+    sgp_visitors_admit(&tcp_of(transport)->engine.visitors, admits);
+}
+
+static bool tcp_take_visitor(sgp_transport_t *transport, sgp_visitor_t *visitor) {
+    return sgp_visitors_take(&tcp_of(transport)->engine.visitors, visitor);
+}
+
+static bool tcp_address_of(sgp_transport_t *transport, int seat, sgp_address_t *address) {
+    *address = *sgp_tcp_engine_address(&tcp_of(transport)->engine, seat);
+    return address->length > 0;
 }
 
 /* ---- losses and the end ---- */
@@ -120,6 +158,17 @@ static void note_local(void *owner, int rank, sgp_fate_t fate, const char *why) 
     tcp_t *tcp = owner;
     if (fate.state == SGP_FATE_LOST) sgp_tcp_engine_note(&tcp->engine, rank, fate, why);
     else sgp_slots_note(&tcp->slots, rank, fate, why);
+}
+
+static uint64_t tcp_silence(sgp_transport_t *transport, int rank) {
+    tcp_t *tcp = tcp_of(transport);
+    if (sgp_slots_is_local(&tcp->slots, rank))
+        return sgp_heartbeat_silence(&tcp->local.heartbeat, rank);
+    return sgp_tcp_engine_silence(&tcp->engine, rank, sgp_slots_now(transport));
+}
+
+static void tcp_give_up(sgp_transport_t *transport, int rank, sgp_fate_t fate, const char *why) {
+    sgp_tcp_engine_note(&tcp_of(transport)->engine, rank, fate, why);
 }
 
 /* A local rank has posted its last chunk before it left, whoever tells of that. */
@@ -166,19 +215,21 @@ static void tcp_destroy(sgp_transport_t *transport) {
         .has_ended = tcp_has_ended, .prepare = tcp_prepare, .unprepare = sgp_slots_unprepare,      \
         .send_begin = tcp_send_begin, .send_next = sgp_slots_send_next,                            \
         .send_chunk = sgp_slots_send_chunk, .send_commit = tcp_send_commit,                        \
-        .send_abandon = tcp_send_abandon, .take_back = sgp_slots_take_back,                        \
-        .attend = sgp_slots_attend, .keep_close = sgp_slots_keep_close, .receive = tcp_receive,    \
-        .release = tcp_release, .agent_start = sgp_slots_agent_start,                              \
-        .agent_join = sgp_slots_agent_join, .lock = sgp_slots_lock, .unlock = sgp_slots_unlock,    \
-        .pause = sgp_slots_pause, .signal = sgp_slots_signal, .descriptor = tcp_descriptor,        \
-        .rearm = tcp_rearm, .leave = tcp_leave, .abort = tcp_abort, .destroy = tcp_destroy,        \
+        .send_abandon = tcp_send_abandon, .take_back = sgp_slots_take_back, .open = tcp_open,      \
+        .admit = tcp_admit, .take_visitor = tcp_take_visitor, .address_of = tcp_address_of,        \
+        .silence = tcp_silence, .give_up = tcp_give_up, .attend = sgp_slots_attend,                \
+        .keep_close = sgp_slots_keep_close, .receive = tcp_receive, .release = tcp_release,        \
+        .agent_start = sgp_slots_agent_start, .agent_join = sgp_slots_agent_join,                  \
+        .lock = sgp_slots_lock, .unlock = sgp_slots_unlock, .pause = sgp_slots_pause,              \
+        .signal = sgp_slots_signal, .descriptor = tcp_descriptor, .rearm = tcp_rearm,              \
+        .leave = tcp_leave, .abort = tcp_abort, .destroy = tcp_destroy,                            \
     }
 
 /* With the name that the user knows: auto, if some ranks share memory. */
 static const sgp_transport_ops_t tcp_ops = OPS("tcp"), auto_ops = OPS("auto");
 
 static const sgp_transport_ops_t *ops_of(const sgp_tcp_options_t *options) {
-    for (int r = 0; options->local && r < options->size; r++)
+    for (int r = 0; options->local && !options->seats && r < options->size; r++)
         if (options->local[r] && r != options->rank) return &auto_ops;
     return &tcp_ops;
 }
@@ -190,6 +241,9 @@ static sgp_status_t make(const sgp_tcp_options_t *options, tcp_t **tcp) {
     sgp_slots_options_t slots = {.ops = ops_of(options),
                                  .rank = options->rank,
                                  .size = options->size,
+                                 .capacity = options->capacity,
+                                 .incarnation = options->incarnation,
+                                 .seats = options->seats,
                                  .run = options->run,
                                  .chunk_bytes = options->chunk_bytes};
     *tcp = made;
@@ -201,7 +255,8 @@ static sgp_status_t connect_all(tcp_t *tcp, const sgp_tcp_options_t *options) {
     sgp_local_options_t local = {.local = options->local,
                                  .rendezvous = options->rendezvous,
                                  .timeout_ms = options->timeout_ms,
-                                 .peer_timeout_ms = options->peer_timeout_ms};
+                                 .peer_timeout_ms = options->peer_timeout_ms,
+                                 .patience = options->patience};
     sgp_status_t status = SGP_OK;
     tcp->slots.note = note_local;
     if (tcp->slots.transport.ops == &auto_ops)

@@ -5,17 +5,20 @@
 #include "base/constants.h"
 #include "base/logging.h"
 #include "base/thread.h"
+#include "transport/tcp/contacts.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define LONGEST_TICK 50 /* ms; also how often a call is made again */
-#define TICKS        8  /* in the time limit, at least */
+#define LONGEST_TICK  50 /* ms; also how often a call is made again */
+#define TICKS         8  /* in the time limit, at least */
+#define SUSPECT_TICKS 4  /* in that until a rank is silent */
 
 struct sgp_noticed {
     sgp_noticed_t *next;
     int rank;
+    uint32_t incarnation;
     sgp_fate_t fate;
     char why[96]; /* "": the cause's text */
 };
@@ -44,11 +47,11 @@ static bool settle(sgp_tcp_engine_t *engine) {
  * tells anybody (traffic.c), so one without an edge sends nothing more. */
 static void note_ended(sgp_tcp_engine_t *engine) {
     const sgp_edges_t *edges = &engine->edges;
-    unsigned changes = edges->closed + (unsigned)edges->losses.count;
+    unsigned changes = edges->closed + edges->losses.changes;
     bool any = false;
     if (changes == engine->looked) return;
     engine->looked = changes;
-    for (int r = 0; r < edges->size; r++) {
+    for (int r = 0; r < edges->capacity; r++) {
         bool left = sgp_losses_state(&edges->losses, r) == SGP_FATE_LEFT;
         if (!left || edges->of[r].in || atomic_load(&engine->ended[r])) continue;
         atomic_store(&engine->ended[r], true);
@@ -74,6 +77,8 @@ static void finish(sgp_tcp_engine_t *engine) {
     engine->contended = contended;
     bool lost = sgp_edges_publish(&engine->edges, sgp_slots_note, engine->slots);
     note_ended(engine);
+    if (engine->edges.has_visitor) sgp_slots_poke(engine->slots);
+    engine->edges.has_visitor = false;
     if (!engine->knows_met && (lost || sgp_edges_have_met(&engine->edges))) note_met(engine);
 }
 
@@ -100,11 +105,43 @@ static void take_noticed(sgp_tcp_engine_t *engine, sgp_noticed_t *noticed) {
     noticed = reverse(noticed);
     for (sgp_noticed_t *next; noticed; noticed = next) {
         next = noticed->next;
-        sgp_edges_note(&engine->edges, noticed->rank, noticed->fate,
-                       noticed->why[0] ? noticed->why : NULL);
+        if (noticed->incarnation == engine->edges.of[noticed->rank].incarnation)
+            sgp_edges_note(&engine->edges, noticed->rank, noticed->fate,
+                           noticed->why[0] ? noticed->why : NULL);
         free(noticed);
     }
     settle(engine);
+}
+
+/* The owner may know of a loss that this thread does not, and has seen all that this thread knows. */
+static void let_go(sgp_tcp_engine_t *engine, int seat) {
+    sgp_traffic_collect(&engine->traffic);
+    if (sgp_losses_state(&engine->edges.losses, seat) == SGP_FATE_PRESENT)
+        sgp_edges_note(&engine->edges, seat, sgp_fate_lost(SGP_CAUSE_STRUCK_OFF), NULL);
+    settle(engine);
+    sgp_losses_publish(&engine->edges.losses, sgp_slots_note, engine->slots);
+}
+
+static void seat(sgp_tcp_engine_t *engine, const sgp_newcomer_t *newcomer) {
+    int rank = newcomer->seat;
+    let_go(engine, rank);
+    sgp_fates_open(engine->slots->transport.fates, rank, newcomer->incarnation);
+    sgp_edges_seat(&engine->edges, rank, newcomer->incarnation, &newcomer->address);
+    sgp_traffic_seat(&engine->traffic, rank);
+    atomic_store(&engine->gone[rank], false);
+    atomic_store(&engine->ended[rank], false);
+}
+
+static void take_newcomer(sgp_tcp_engine_t *engine) {
+    pthread_mutex_lock(&engine->lock);
+    const sgp_newcomer_t *newcomer = engine->newcomer;
+    pthread_mutex_unlock(&engine->lock);
+    if (!newcomer) return;
+    seat(engine, newcomer);
+    pthread_mutex_lock(&engine->lock);
+    engine->newcomer = NULL;
+    pthread_cond_broadcast(&engine->changed);
+    pthread_mutex_unlock(&engine->lock);
 }
 
 static void look_if_left(sgp_tcp_engine_t *engine) {
@@ -140,6 +177,7 @@ static void on_wake(uv_async_t *handle) {
         return;
     }
     if (leaving) sgp_edges_leave(&engine->edges);
+    take_newcomer(engine);
     sgp_traffic_collect(&engine->traffic);
     sgp_traffic_send_all(&engine->traffic);
     if (leaving) look_if_left(engine);
@@ -177,7 +215,8 @@ static void on_timer(uv_timer_t *timer) {
     uint64_t now = sgp_clock_now();
     sgp_edges_tick(&engine->edges, now, now - engine->ticked, engine->tick, chunks_wait, engine);
     engine->ticked = now;
-    sgp_edges_tell_silence(&engine->edges, now, sgp_slots_note_silence, engine->slots);
+    if (sgp_contacts_tell(&engine->edges, now, sgp_slots_note_silence, engine->slots))
+        sgp_slots_note_absence(engine->slots);
     sgp_traffic_retry(&engine->traffic);
     if (engine->edges.leaves) {
         sgp_traffic_send_all(
@@ -221,6 +260,7 @@ void sgp_tcp_engine_note(sgp_tcp_engine_t *engine, int rank, sgp_fate_t fate, co
         return;
     }
     noticed->rank = rank;
+    noticed->incarnation = sgp_fates_incarnation(engine->slots->transport.fates, rank);
     noticed->fate = fate;
     snprintf(noticed->why, sizeof noticed->why, "%s", why ? why : "");
     pthread_mutex_lock(&engine->lock);
@@ -228,6 +268,14 @@ void sgp_tcp_engine_note(sgp_tcp_engine_t *engine, int rank, sgp_fate_t fate, co
     engine->noticed = noticed;
     pthread_mutex_unlock(&engine->lock);
     sgp_tcp_engine_wake(engine);
+}
+
+void sgp_tcp_engine_open(sgp_tcp_engine_t *engine, const sgp_newcomer_t *newcomer) {
+    pthread_mutex_lock(&engine->lock);
+    engine->newcomer = newcomer;
+    sgp_tcp_engine_wake(engine);
+    while (engine->newcomer) pthread_cond_wait(&engine->changed, &engine->lock);
+    pthread_mutex_unlock(&engine->lock);
 }
 
 void sgp_tcp_engine_leave(sgp_tcp_engine_t *engine, uint64_t deadline) {
@@ -249,6 +297,8 @@ void sgp_tcp_engine_abort(sgp_tcp_engine_t *engine) {
 static sgp_status_t start_loop(sgp_tcp_engine_t *engine) {
     uv_loop_t *loop = &engine->loop;
     uint64_t tick = engine->edges.peer_timeout / TICKS / SGP_MILLISECOND;
+    uint64_t least = engine->edges.limits.suspect / SUSPECT_TICKS / SGP_MILLISECOND;
+    if (tick > least) tick = least;
     if (tick > LONGEST_TICK) tick = LONGEST_TICK;
     if (tick < 1) tick = 1;
     engine->tick = tick * SGP_MILLISECOND;
@@ -301,6 +351,7 @@ void sgp_tcp_engine_fini(sgp_tcp_engine_t *engine) {
     stop_loop(engine);
     sgp_traffic_fini(&engine->traffic);
     sgp_edges_fini(&engine->edges);
+    sgp_visitors_fini(&engine->visitors);
     sgp_chunk_pool_fini(&engine->pool);
     pthread_cond_destroy(&engine->changed);
     pthread_mutex_destroy(&engine->lock);
@@ -317,26 +368,37 @@ static void init_shared(sgp_tcp_engine_t *engine) {
     pthread_mutex_init(&engine->lock, NULL);
 }
 
+/* Nobody posts to a seat without a member, which a newcomer learns from its sponsor. */
+static sgp_status_t make_flags(sgp_tcp_engine_t *engine, int capacity) {
+    engine->gone = calloc((size_t)capacity, sizeof *engine->gone);
+    engine->ended = calloc((size_t)capacity, sizeof *engine->ended);
+    if (!engine->gone || !engine->ended)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "tcp: no memory to connect %d nodes", capacity);
+    for (int r = 0; r < capacity; r++)
+        engine->gone[r] = sgp_losses_state(&engine->edges.losses, r) == SGP_FATE_ABSENT;
+    return SGP_OK;
+}
+
 sgp_status_t sgp_tcp_engine_init(sgp_tcp_engine_t *engine, const sgp_tcp_options_t *options,
                                  sgp_slots_t *slots) {
     *engine = (sgp_tcp_engine_t){.slots = slots};
-    sgp_status_t status = sgp_edges_init(&engine->edges, options, &slots->transport);
+    sgp_visitors_init(&engine->visitors);
+    sgp_status_t status =
+        sgp_edges_init(&engine->edges, options, &slots->transport, &engine->visitors);
     if (status == SGP_OK && uv_loop_init(&engine->loop) != 0)
         status = sgp_fail(SGP_ERR_NO_MEMORY, "tcp: no memory for an event loop");
     if (status != SGP_OK) {
         sgp_edges_fini(&engine->edges);
+        sgp_visitors_fini(&engine->visitors);
         return status;
     }
     init_shared(engine);
     sgp_edges_attach(&engine->edges, &engine->loop, &engine->pool, on_poll, engine);
-    status = sgp_chunk_pool_init(&engine->pool, options->size, slots->transport.chunk_bytes);
+    int capacity = slots->transport.capacity;
+    status = sgp_chunk_pool_init(&engine->pool, capacity, slots->transport.chunk_bytes);
     if (status == SGP_OK)
         status = sgp_traffic_init(&engine->traffic, &engine->edges, &engine->pool, slots);
-    size_t size = (size_t)options->size;
-    if (status == SGP_OK) engine->gone = calloc(size, sizeof *engine->gone);
-    if (status == SGP_OK) engine->ended = calloc(size, sizeof *engine->ended);
-    if (status == SGP_OK && (!engine->gone || !engine->ended))
-        status = sgp_fail(SGP_ERR_NO_MEMORY, "tcp: no memory to connect %d nodes", options->size);
+    if (status == SGP_OK) status = make_flags(engine, capacity);
     if (status != SGP_OK) sgp_tcp_engine_fini(engine);
     return status;
 }

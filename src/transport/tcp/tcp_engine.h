@@ -13,19 +13,27 @@
 /* A loss of a local rank, noticed by the owner. */
 typedef struct sgp_noticed sgp_noticed_t;
 
+/* The next member of a seat. */
+typedef struct sgp_newcomer {
+    int seat;
+    uint32_t incarnation;
+    sgp_address_t address;
+} sgp_newcomer_t;
+
 /* Embedded; private. */
 typedef struct sgp_tcp_engine {
     sgp_chunk_pool_t pool;
     sgp_slots_t *slots;
 
-    pthread_mutex_t lock; /* of the next five */
+    pthread_mutex_t lock; /* of the next six */
     pthread_cond_t changed;
-    sgp_noticed_t *noticed; /* not seen by the thread yet, the latest first */
-    bool met;               /* the neighbours are there, or a rank is lost */
-    bool leaving, has_left; /* the owner asks; the thread answers */
-    bool ending, aborts;    /* the thread is to end; and to say that it is on purpose */
-    atomic_bool *gone;      /* (size) nothing more is to be posted to it */
-    atomic_bool *ended;     /* (size) it has left, and nothing more comes from it */
+    sgp_noticed_t *noticed;         /* not seen by the thread yet, the latest first */
+    bool met;                       /* the neighbours are there, or a rank is lost */
+    bool leaving, has_left;         /* the owner asks; the thread answers */
+    bool ending, aborts;            /* the thread is to end; and to say that it is on purpose */
+    const sgp_newcomer_t *newcomer; /* the owner waits until the thread has taken it; NULL: none */
+    atomic_bool *gone;              /* (capacity) nothing more is to be posted to it */
+    atomic_bool *ended;             /* (capacity) it has left, and nothing more comes from it */
 
     pthread_t thread;
     bool started;
@@ -38,6 +46,7 @@ typedef struct sgp_tcp_engine {
     uv_poll_t listening;
     sgp_edges_t edges;
     sgp_traffic_t traffic;
+    sgp_visitors_t visitors;
     bool knows_met;
     unsigned looked; /* changes of edges and losses when `ended` was looked at */
     uint64_t ticked; /* when the timer last ran, nanoseconds */
@@ -78,6 +87,22 @@ static inline bool sgp_tcp_engine_has_ended(const sgp_tcp_engine_t *engine, int 
 /* A local rank is lost: the peers are told, and then slots->transport.fates has it. Any thread;
  * never blocks. */
 void sgp_tcp_engine_note(sgp_tcp_engine_t *engine, int rank, sgp_fate_t fate, const char *why);
+
+/* Lets go of the seat's earlier member, and lets the newcomer in, also in slots->transport.fates. Blocks until the thread
+ * has done it; no post is made meanwhile. */
+void sgp_tcp_engine_open(sgp_tcp_engine_t *engine, const sgp_newcomer_t *newcomer);
+
+/* Where the seat's present member listens; between two calls of open. */
+static inline const sgp_address_t *sgp_tcp_engine_address(const sgp_tcp_engine_t *engine,
+                                                          int rank) {
+    return &engine->edges.of[rank].address;
+}
+
+/* How long nothing has been heard of a rank that is not local, in nanoseconds, give or take a tick. Any thread. */
+static inline uint64_t sgp_tcp_engine_silence(const sgp_tcp_engine_t *engine, int rank,
+                                              uint64_t now) {
+    return sgp_contact_silence(&engine->edges.of[rank].contact, now);
+}
 
 /* Blocks until all posts are delivered and all peers know that this rank leaves, or the deadline
  * has passed. */

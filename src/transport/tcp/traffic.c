@@ -68,40 +68,14 @@ static void tell_turn(sgp_traffic_t *traffic, sgp_connection_t *connection) {
     sgp_edges_say(traffic->edges, connection, SGP_FRAME_TURN, turn);
 }
 
-/* A message of one chunk need not wait. */
-static bool takes_turns(const sgp_header_t *header) {
-    return header->elements < header->count;
-}
-
-static void begin_posting(sgp_traffic_t *traffic, sgp_post_t *post) {
-    sgp_flow_t *flow = &traffic->flows[post->dst];
-    if (takes_turns(&post->header) && post->header.id > flow->posting) {
-        flow->posting = post->header.id;
-        flow->posted = sgp_scheduler_begin(&traffic->out, post->header.step);
-        traffic->due = true;
-    }
-    post->turn = takes_turns(&post->header) ? flow->posted : no_turn;
-}
-
-/* Chunks come in any order, and those of a resent or an interleaved older message take the turn of the newest one. */
-static void begin_arriving(sgp_traffic_t *traffic, sgp_flow_t *flow, const sgp_header_t *header) {
-    if (!takes_turns(header) || header->id <= flow->message) return;
-    flow->message = header->id;
-    flow->left = header->count * sgp_encoding_size(header->encoding);
-    flow->arriving = sgp_scheduler_begin(&traffic->in, header->step);
-    traffic->due = true;
-}
-
-static void end_arriving(sgp_traffic_t *traffic, sgp_flow_t *flow, const sgp_header_t *header) {
-    if (!flow->arriving.order) return;
-    uint64_t bytes = header->elements * sgp_encoding_size(header->encoding);
-    flow->left -= bytes < flow->left ? bytes : flow->left;
-    if (flow->left > 0) return;
-    flow->arriving = no_turn;
-    traffic->due = true;
-}
-
 /* ---- posts ---- */
+
+void sgp_traffic_seat(sgp_traffic_t *traffic, int rank) {
+    sgp_flow_t *flow = &traffic->flows[rank];
+    sgp_flow_fini(flow);
+    sgp_flow_init(flow, false);
+    traffic->due = true;
+}
 
 bool sgp_traffic_waits_for(const sgp_traffic_t *traffic, int rank) {
     return traffic->flows[rank].queue.first != NULL;
@@ -126,10 +100,10 @@ static void queue_posts(sgp_traffic_t *traffic, sgp_post_t *post) {
             end_post(traffic, post, false);
             continue;
         }
-        begin_posting(traffic, post);
+        traffic->due |= sgp_flow_begin_posting(&traffic->flows[post->dst], &traffic->out, post);
         sgp_post_list_insert(&traffic->flows[post->dst].queue, post);
     }
-    for (int r = 0; r < traffic->edges->size; r++)
+    for (int r = 0; r < traffic->edges->capacity; r++)
         if (sgp_traffic_waits_for(traffic, r)) sgp_edges_call(traffic->edges, r);
 }
 
@@ -141,14 +115,46 @@ void sgp_traffic_give_up(sgp_traffic_t *traffic, int rank) {
     traffic->due = true;
     if (out) sgp_connection_break_off(out);
     sgp_post_t *post = sgp_chunk_pool_posts_to(traffic->pool, rank);
-    for (sgp_post_t *next; post; post = next) next = post->next, end_post(traffic, post, false);
+    for (sgp_post_t *next; post; post = next) {
+        next = post->next;
+        end_post(traffic, post, post->state == SGP_POST_DONE);
+    }
+}
+
+/* The edge to the rank has ended: what it had not released is sent again over the next one, under the same tickets. */
+static void queue_again(sgp_traffic_t *traffic, int rank) {
+    sgp_flow_t *flow = &traffic->flows[rank];
+    sgp_post_t *post = sgp_posts_sort(sgp_chunk_pool_posts_to(traffic->pool, rank));
+    sgp_post_list_take(&flow->queue);
+    for (sgp_post_t *next; post; post = next) {
+        next = post->next;
+        if (post->state == SGP_POST_DONE) {
+            end_post(traffic, post, true);
+            continue;
+        }
+        if (post->state == SGP_POST_SENT)
+            atomic_fetch_add(&traffic->slots->transport.counters.resent, 1);
+        post->state = SGP_POST_QUEUED;
+        sgp_post_list_add(&flow->queue, post);
+    }
+}
+
+/* After edges have ended. */
+static void look_at_ends(sgp_traffic_t *traffic) {
+    for (int r = 0; r < traffic->edges->capacity; r++) {
+        sgp_flow_t *flow = &traffic->flows[r];
+        const sgp_connection_t *out = traffic->edges->of[r].out;
+        if (!flow->over || (out && out->number == flow->over)) continue;
+        flow->over = 0;
+        if (traffic->slots->transport.elastic && !flow->gone) queue_again(traffic, r);
+    }
 }
 
 /* ---- sending ---- */
 
 /* A rank that hears of the departure takes a missing edge for a sign that nothing more comes. */
 static bool edges_are_missing(const sgp_traffic_t *traffic) {
-    for (int r = 0; r < traffic->edges->size; r++) {
+    for (int r = 0; r < traffic->edges->capacity; r++) {
         const sgp_connection_t *out = traffic->edges->of[r].out;
         bool open = out && out->state == SGP_CONNECTION_OPEN;
         if (!open && sgp_traffic_waits_for(traffic, r)) return true;
@@ -205,6 +211,10 @@ static bool send_some(sgp_traffic_t *traffic, sgp_connection_t *connection) {
     case SGP_SENT_POST:
         break;
     }
+    if (post->state == SGP_POST_DONE) {
+        end_post(traffic, post, true);
+        return true;
+    }
     post->state = SGP_POST_SENT;
     if (post->turn.order && outgoing(traffic, connection)->order != post->turn.order)
         traffic->due = true; /* its message is out */
@@ -233,10 +243,22 @@ void sgp_traffic_send_all(sgp_traffic_t *traffic) {
 
 /* ---- frames ---- */
 
+/* A chunk that came over an earlier connection, and is about to be sent again. */
+static bool heard_released_before(sgp_traffic_t *traffic, sgp_connection_t *connection,
+                                  uint32_t ticket) {
+    int peer = connection->peer;
+    sgp_post_t *post = sgp_chunk_pool_find_queued(traffic->pool, peer, ticket);
+    if (!post || !traffic->slots->transport.elastic) return false;
+    if (sgp_post_list_remove(&traffic->flows[peer].queue, post)) end_post(traffic, post, true);
+    else post->state = SGP_POST_DONE; /* it is being sent */
+    return true;
+}
+
 /* The receiver has absorbed a chunk. */
 static void heard_released(sgp_traffic_t *traffic, sgp_connection_t *connection, uint32_t ticket) {
     sgp_post_t *post = sgp_chunk_pool_find_sent(traffic->pool, connection->peer, ticket);
     if (post) end_post(traffic, post, true);
+    else if (heard_released_before(traffic, connection, ticket)) return;
     else if (!traffic->edges->leaves && !connection->mute)
         sgp_edges_fail(traffic->edges, connection, SGP_CAUSE_NONSENSE,
                        "it acknowledged a chunk that was not in flight");
@@ -272,30 +294,66 @@ static void heard_frame(sgp_traffic_t *traffic, sgp_connection_t *connection) {
 
 /* ---- arrivals ---- */
 
+static void note_memory(sgp_traffic_t *traffic, bool enough) {
+    if (!enough && !traffic->short_of_memory)
+        sgp_log(SGP_LOG_WARNING, "tcp: no memory to receive a chunk: it is tried again");
+    traffic->short_of_memory = !enough;
+}
+
 static sgp_arrival_t *take_place(sgp_traffic_t *traffic, int src) {
     bool no_memory;
     sgp_arrival_t *arrival = sgp_chunk_pool_take_place(traffic->pool, src, &no_memory);
-    if (no_memory && !traffic->short_of_memory)
-        sgp_log(SGP_LOG_WARNING, "tcp: no memory to receive a chunk: it is tried again");
-    traffic->short_of_memory = no_memory;
+    note_memory(traffic, !no_memory);
     return arrival;
+}
+
+/* false: it is no chunk of the peer. */
+static bool accept_chunk(sgp_traffic_t *traffic, const sgp_connection_t *connection,
+                         sgp_header_t *header) {
+    return !connection->caller && connection->stream.value < SGP_RECEIPTS_MOST &&
+           sgp_transport_accept(&traffic->slots->transport, connection->stream.header, header) ==
+               SGP_OK &&
+           header->src == connection->peer;
+}
+
+/* A chunk that came whole over an earlier connection is read, and thrown away. Its sender may not know that it was
+ * released. false: no memory. */
+static bool begin_repeated(sgp_traffic_t *traffic, sgp_connection_t *connection,
+                           const sgp_header_t *header) {
+    sgp_receipts_t *receipts = &traffic->flows[connection->peer].receipts;
+    uint32_t ticket = connection->stream.value;
+    if (!traffic->waste) traffic->waste = malloc(traffic->pool->chunk_bytes);
+    if (!traffic->waste) return false;
+    if (sgp_receipts_repeat(receipts, ticket, connection->number))
+        sgp_edges_say(traffic->edges, connection, SGP_FRAME_RELEASED, ticket);
+    sgp_connection_waste(connection, traffic->waste, header);
+    return true;
+}
+
+static bool begin_new(sgp_traffic_t *traffic, sgp_connection_t *connection,
+                      const sgp_header_t *header) {
+    traffic->due |=
+        sgp_flow_begin_arriving(&traffic->flows[connection->peer], &traffic->in, header);
+    sgp_arrival_t *arrival = take_place(traffic, connection->peer);
+    if (arrival) sgp_connection_place(connection, arrival, header);
+    return arrival != NULL;
 }
 
 /* A chunk's head has been read: finds a place for its payload. false: the connection stops here. */
 static bool begin_arrival(sgp_traffic_t *traffic, sgp_connection_t *connection) {
     sgp_header_t header;
-    bool fits = !connection->caller &&
-                sgp_transport_accept(&traffic->slots->transport, connection->stream.header,
-                                     &header) == SGP_OK &&
-                header.src == connection->peer;
-    if (!fits) {
+    sgp_receipts_t *receipts = &traffic->flows[connection->peer].receipts;
+    uint32_t ticket = connection->stream.value;
+    if (!accept_chunk(traffic, connection, &header)) {
         sgp_edges_fail(traffic->edges, connection, SGP_CAUSE_NONSENSE, "it sent an invalid chunk");
         return false;
     }
-    begin_arriving(traffic, &traffic->flows[connection->peer], &header);
-    sgp_arrival_t *arrival = take_place(traffic, connection->peer);
-    if (arrival) sgp_connection_place(connection, arrival, &header);
-    return arrival != NULL;
+    bool room = sgp_receipts_reserve(receipts, ticket);
+    if (room && sgp_receipts_has(receipts, ticket, &header, connection->number))
+        room = begin_repeated(traffic, connection, &header);
+    else if (room) return begin_new(traffic, connection, &header);
+    if (!room) note_memory(traffic, false);
+    return room;
 }
 
 /* Asks for the chunk again, three times at most. */
@@ -318,12 +376,15 @@ static void refuse_damaged(sgp_traffic_t *traffic, sgp_connection_t *connection,
 
 static void end_arrival(sgp_traffic_t *traffic, sgp_connection_t *connection) {
     int damaged;
+    if (!connection->arriving) return; /* it was wasted */
     sgp_arrival_t *arrival = sgp_connection_take_arrival(connection, &damaged);
     if (damaged) {
         refuse_damaged(traffic, connection, arrival, damaged);
         return;
     }
-    end_arriving(traffic, &traffic->flows[connection->peer], &arrival->header);
+    sgp_flow_t *flow = &traffic->flows[connection->peer];
+    sgp_receipts_note(&flow->receipts, arrival->ticket, &arrival->header, connection->number);
+    traffic->due |= sgp_flow_end_arriving(flow, &arrival->header);
     sgp_chunk_pool_deliver(traffic->pool, arrival);
     sgp_slots_arrived_elsewhere(traffic->slots);
 }
@@ -382,7 +443,7 @@ static void feed_all(sgp_traffic_t *traffic) {
 
 /* Of a receiver that has stopped, and is not known to be lost yet. */
 static void end_long_pauses(sgp_traffic_t *traffic, uint64_t now) {
-    for (int r = 0; r < traffic->edges->size; r++) {
+    for (int r = 0; r < traffic->edges->capacity; r++) {
         sgp_flow_t *flow = &traffic->flows[r];
         if (!flow->allowed || now - flow->allowed_at < MOST_PAUSE) continue;
         flow->allowed = 0;
@@ -397,8 +458,8 @@ void sgp_traffic_retry(sgp_traffic_t *traffic) {
 
 void sgp_traffic_begin(sgp_traffic_t *traffic, sgp_connection_t *connection) {
     sgp_flow_t *flow = &traffic->flows[connection->peer];
-    if (connection->caller) flow->allowed = 0;
-    else flow->arriving = no_turn, flow->message = 0, flow->told = 0;
+    if (connection->caller) flow->allowed = 0, flow->over = connection->number;
+    else flow->arriving = no_turn, flow->told = 0;
     sgp_traffic_send(traffic, connection);
 }
 
@@ -408,8 +469,12 @@ void sgp_traffic_begin(sgp_traffic_t *traffic, sgp_connection_t *connection) {
 static void tell_released(sgp_traffic_t *traffic, sgp_arrival_t *arrival) {
     for (sgp_arrival_t *next; arrival; arrival = next) {
         sgp_connection_t *in = traffic->edges->of[arrival->src].in;
+        sgp_receipts_t *receipts = &traffic->flows[arrival->src].receipts;
+        uint32_t number = in && in->state == SGP_CONNECTION_OPEN ? in->number : 0;
         next = arrival->next;
-        if (in) sgp_edges_say(traffic->edges, in, SGP_FRAME_RELEASED, arrival->ticket);
+        bool present = arrival->header.incarnation == traffic->edges->of[arrival->src].incarnation;
+        if (present && sgp_receipts_release(receipts, arrival->ticket, number))
+            sgp_edges_say(traffic->edges, in, SGP_FRAME_RELEASED, arrival->ticket);
         sgp_chunk_pool_give_place(traffic->pool, arrival);
     }
 }
@@ -427,7 +492,7 @@ bool sgp_traffic_has_left(const sgp_traffic_t *traffic) {
     const sgp_connection_t *each = traffic->edges->connections.first;
     for (; each; each = each->next)
         if (sgp_edges_delays_leaving(each)) return false;
-    for (int r = 0; r < traffic->edges->size; r++)
+    for (int r = 0; r < traffic->edges->capacity; r++)
         if (sgp_traffic_waits_for(traffic, r)) return false;
     return true;
 }
@@ -465,6 +530,7 @@ bool sgp_traffic_schedule(sgp_traffic_t *traffic) {
     if (traffic->closed != traffic->edges->closed) { /* their messages are over */
         traffic->closed = traffic->edges->closed;
         traffic->due = true;
+        look_at_ends(traffic);
     }
     while (traffic->due) { /* the end of one message may admit the next */
         traffic->due = false;
@@ -494,13 +560,17 @@ void sgp_traffic_look(sgp_traffic_t *traffic) {
 sgp_status_t sgp_traffic_init(sgp_traffic_t *traffic, sgp_edges_t *edges, sgp_chunk_pool_t *pool,
                               sgp_slots_t *slots) {
     *traffic = (sgp_traffic_t){.edges = edges, .pool = pool, .slots = slots};
-    traffic->flows = calloc((size_t)edges->size, sizeof *traffic->flows);
+    traffic->flows = calloc((size_t)edges->capacity, sizeof *traffic->flows);
     if (!traffic->flows)
-        return sgp_fail(SGP_ERR_NO_MEMORY, "tcp: no memory to connect %d nodes", edges->size);
-    for (int r = 0; r < edges->size; r++) sgp_post_list_take(&traffic->flows[r].queue);
+        return sgp_fail(SGP_ERR_NO_MEMORY, "tcp: no memory to connect %d nodes", edges->capacity);
+    for (int r = 0; r < edges->capacity; r++)
+        sgp_flow_init(&traffic->flows[r], sgp_losses_state(&edges->losses, r) == SGP_FATE_ABSENT);
     return SGP_OK;
 }
 
 void sgp_traffic_fini(sgp_traffic_t *traffic) {
+    for (int r = 0; traffic->flows && r < traffic->edges->capacity; r++)
+        sgp_flow_fini(&traffic->flows[r]);
     free(traffic->flows);
+    free(traffic->waste);
 }

@@ -8,31 +8,20 @@
 
 #include "transport/slots/slots.h"
 #include "transport/tcp/edges.h"
-
-/* The messages to and from one rank. */
-typedef struct sgp_flow {
-    sgp_post_list_t queue; /* posts to be sent */
-    sgp_turn_t posted;     /* of the newest message among them */
-    uint64_t posting;      /* its id */
-    uint32_t allowed;      /* by the rank: messages of this turn; 0: of all */
-    uint64_t allowed_at;   /* nanoseconds */
-    sgp_turn_t arriving;   /* of the message that arrives */
-    uint64_t message;      /* its id */
-    uint64_t left;         /* bytes of it that have not arrived */
-    uint32_t told;         /* to the rank: the turn that it may send; 0: all */
-    bool gone;             /* the rank is lost or has left */
-} sgp_flow_t;
+#include "transport/tcp/flow.h"
 
 /* Embedded. Written by traffic.c alone. */
 typedef struct sgp_traffic {
     sgp_edges_t *edges;
     sgp_chunk_pool_t *pool;
     sgp_slots_t *slots;
-    sgp_flow_t *flows;       /* (size) */
+    sgp_flow_t *flows;       /* (capacity) */
     sgp_scheduler_t in, out; /* of the links into this rank and out of it */
     bool due;                /* messages have begun or ended since the schedulers were asked */
     unsigned closed;         /* of edges->closed, as many were looked at */
     bool short_of_memory;    /* for an arrival; it was logged, and the timer tries again */
+    unsigned char
+        *waste; /* (chunk_bytes) where chunks are read that have come before; NULL: none has */
 } sgp_traffic_t;
 
 /* All pointers are borrowed. SGP_ERR_NO_MEMORY (logged). sgp_traffic_fini is due in every case. */
@@ -57,6 +46,9 @@ void sgp_traffic_retry(sgp_traffic_t *traffic);
 
 /* The rank is gone: drops all posts to it, now and later. */
 void sgp_traffic_give_up(sgp_traffic_t *traffic, int rank);
+
+/* The rank, which had been given up, is another process now. All posts to the earlier one were collected. */
+void sgp_traffic_seat(sgp_traffic_t *traffic, int rank);
 
 /* Posts wait for the rank. */
 bool sgp_traffic_waits_for(const sgp_traffic_t *traffic, int rank);

@@ -46,6 +46,7 @@ typedef struct launcher {
     phase_t phase;
     struct timespec deadline; /* of the phases REPORTING and ENDING */
     int waited;               /* seconds from the first failure or signal to the deadline */
+    siginfo_t *failures;      /* (nodes) of those that are not named; else si_pid is 0 */
     int failed;               /* rank of the first node that failed, -1: none */
     siginfo_t how;            /* its end, as waitid reports it */
     int follows;              /* the lost rank because of which it ended, -1: none */
@@ -53,14 +54,14 @@ typedef struct launcher {
     int patience;             /* launch/patience.h */
     int given_up;             /* launch/lost_nodes.h */
     int lost;                 /* nodes without which the others have gone on */
-    int succeeded;            /* nodes */
+    int succeeded;            /* nodes; with goes_on some may have left long before the end */
     int alike;                /* nodes that failed in the same way */
     int interrupted;          /* the signal that asked the launcher to end, or 0 */
 } launcher_t;
 
 /* Signals that were ignored when the program started stay ignored (nohup, background jobs). */
 static void catch_signals(launcher_t *launcher) {
-    static const int asking[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    static const int asking[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1};
     sigemptyset(&launcher->signals);
     sigaddset(&launcher->signals, SIGCHLD);
     for (size_t i = 0; i < sizeof asking / sizeof asking[0]; i++) {
@@ -150,8 +151,9 @@ static void describe_failure(const launcher_t *launcher, char text[LAUNCH_REASON
 }
 
 static bool have_spoken(const launcher_t *launcher) {
+    int gone = launcher->lost + (launcher->options->goes_on ? launcher->succeeded : 0);
     return launcher->options->speaks && launcher->how.si_code == CLD_EXITED &&
-           launcher->alike == launcher->options->nodes - launcher->lost;
+           launcher->alike == launcher->options->nodes - gone;
 }
 
 /* Prints one line, and copies it to the caller. */
@@ -186,7 +188,7 @@ static bool is_the_cause(const launcher_t *launcher, const siginfo_t *how, int f
 
 /* The nodes remove the rendezvous directory once all have found each other; before that none can go on without another. */
 static bool is_complete(const launcher_t *launcher) {
-    return access(launcher->rendezvous.path, F_OK) != 0;
+    return launcher->options->apart || access(launcher->rendezvous.path, F_OK) != 0;
 }
 
 static void lose(launcher_t *launcher, int rank, const siginfo_t *how) {
@@ -205,19 +207,36 @@ static bool is_lost(const launcher_t *launcher, int rank, const siginfo_t *how) 
            launcher->running > 0 && alone && is_complete(launcher);
 }
 
+/* Some node has given that process up. A program of one's own tells the first that it has lost. */
+static bool is_given_up(const launcher_t *launcher, int rank) {
+    if (lost_nodes_has(launcher->given_up, rank)) return true;
+    for (int other = 0; other < launcher->options->nodes && launcher->options->apart; other++)
+        if (!launcher->pids[other] && known_loss(launcher, other) == rank) return true;
+    return false;
+}
+
 /* The run is over, and the nodes that are still there were given up: they hang. */
 static bool is_left_with_lost(const launcher_t *launcher) {
     for (int rank = 0; rank < launcher->options->nodes; rank++)
-        if (launcher->pids[rank] && !lost_nodes_has(launcher->given_up, rank)) return false;
+        if (launcher->pids[rank] && !is_given_up(launcher, rank)) return false;
     return launcher->options->goes_on && launcher->running > 0 && launcher->succeeded > 0;
+}
+
+static void lose_all(launcher_t *launcher) {
+    for (int rank = 0; rank < launcher->options->nodes; rank++)
+        if (launcher->failures[rank].si_pid) {
+            lose(launcher, rank, &launcher->failures[rank]);
+            launcher->failures[rank].si_pid = 0;
+        }
 }
 
 /* A node that failed some time ago has not ended the others. */
 static bool go_on(launcher_t *launcher) {
     if (!launcher->options->goes_on || launcher->how.si_code != CLD_EXITED ||
-        !is_complete(launcher) || launcher->alike > 1)
+        !is_complete(launcher) || (launcher->alike > 1 && !launcher->options->apart))
         return false;
-    lose(launcher, launcher->failed, &launcher->how);
+    if (launcher->options->apart) lose_all(launcher);
+    else lose(launcher, launcher->failed, &launcher->how);
     launcher->failed = launcher->follows = -1;
     launcher->phase = RUNNING;
     return true;
@@ -232,6 +251,7 @@ static void note_end(launcher_t *launcher, int rank, const siginfo_t *how) {
         lose(launcher, rank, how);
         return;
     }
+    if (failed && launcher->phase <= REPORTING) launcher->failures[rank] = *how;
     if (launcher->failed < 0) launcher->alike = failed;
     else
         launcher->alike +=
@@ -325,6 +345,9 @@ static void supervise(launcher_t *launcher) {
         else if (number == SIGCHLD) reap(launcher);
         else if (number > 0) interrupt(launcher, number);
     }
+    if (!launcher->options->apart || launcher->interrupted || !launcher->succeeded) return;
+    lose_all(launcher);
+    launcher->failed = launcher->follows = -1;
 }
 
 /* Kills processes that nodes started and left behind; the launcher is their parent now, as
@@ -377,8 +400,11 @@ int launch(const launch_options_t *options) {
     int status = EXIT_FAILED;
     message_workers(options->workers);
     launcher.pids = calloc((size_t)options->nodes, sizeof *launcher.pids);
-    if (!launcher.pids) {
+    launcher.failures = calloc((size_t)options->nodes, sizeof *launcher.failures);
+    if (!launcher.pids || !launcher.failures) {
         message_error("out of memory for %d nodes", options->nodes);
+        free(launcher.pids);
+        free(launcher.failures);
         return status;
     }
     catch_signals(&launcher);
@@ -392,5 +418,6 @@ int launch(const launch_options_t *options) {
     if (launcher.patience >= 0) close(launcher.patience);
     if (launcher.given_up >= 0) close(launcher.given_up);
     free(launcher.pids);
+    free(launcher.failures);
     return status;
 }

@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The findings of node 0 before the run begins. The other nodes may be on machines that cannot see
  * its files. */
@@ -37,6 +38,7 @@ typedef struct ending {
     sgp_status_t status;
     char reason[320]; /* train_summary_t.reason */
     uint64_t steps;
+    int left;           /* train_summary_t.left */
     bool nothing_to_do; /* the run was finished before */
     bool refused;       /* node 0 could not begin, and prints the cause */
 } ending_t;
@@ -108,9 +110,15 @@ static sgp_status_t end_rendezvous(sgp_group_t *group) {
 static void report_loss(const train_loss_t *loss, bool leads, void *user) {
     char name[MESSAGE_NODE];
     (void)user;
+    message_node(loss->node, name);
+    if (loss->left) {
+        if (leads)
+            message_error("%s is gone after step %" PRIu64 " (%s): the others go on", name,
+                          loss->step, loss->reason);
+        return;
+    }
     lost_nodes_tell(loss->node);
     if (!leads || (lost_nodes_launched() && !loss->silent)) return;
-    message_node(loss->node, name);
     message_error("%s was lost in step %" PRIu64 " (%s): the others go on", name, loss->step,
                   loss->reason);
 }
@@ -136,7 +144,8 @@ static sgp_status_t train(const settings_t *settings, train_groups_t *groups,
                                    .lost = report_loss,
                                    .given_up = lost_nodes_launched() ? is_given_up : NULL,
                                    .user = &progress,
-                                   .stop = &interrupt_signal};
+                                   .stop = &interrupt_signal,
+                                   .leave = &interrupt_leave};
     status = train_run(&settings->run, groups, &callbacks, summary);
     progress_end(&progress);
     return status;
@@ -150,12 +159,15 @@ static void leave(train_groups_t *groups) {
 
 bool node_leaves(sgp_status_t status, const train_summary_t *summary) {
     return status == SGP_OK || status == SGP_ERR_NOT_FINITE ||
-           (status == SGP_ERR_INTERRUPTED && summary->signal) || summary->unstarted;
+           (status == SGP_ERR_INTERRUPTED && summary->signal) || summary->left ||
+           summary->too_few || summary->unstarted;
 }
 
 int node_end(const settings_t *settings, sgp_status_t status, const train_summary_t *summary,
              bool writes) {
     if (status == SGP_OK) return writes ? summary_print(settings, summary) : 0;
+    if (summary->left) return 0;
+    if (writes && summary->too_few) message_error("%s", summary->reason);
     if (writes && summary->reason[0]) summary_print_early(settings, summary);
     if (status == SGP_ERR_INTERRUPTED && summary->signal) return 128 + summary->signal;
     return interrupt_signal ? 128 + interrupt_signal : exit_status_of(status);
@@ -179,7 +191,7 @@ static int run_in_group(settings_t *settings, train_groups_t *groups, claim_t *c
         return EXIT_MISTAKE;
     }
     if (status == SGP_OK) status = train(settings, groups, &summary);
-    *ending = (ending_t){.status = status, .steps = summary.steps};
+    *ending = (ending_t){.status = status, .steps = summary.steps, .left = summary.left};
     memcpy(ending->reason, summary.reason, sizeof ending->reason);
     if (node_leaves(status, &summary)) leave(groups);
     int result = node_end(settings, status, &summary, summary.leads);
@@ -215,6 +227,9 @@ static void print_end(const settings_t *settings, const node_placement_t *place,
     else if (ending->refused) message_line("%s: ended, node 0 could not begin the run", name);
     else if (ending->status == SGP_OK)
         message_line("%s: finished, %" PRIu64 " steps", name, ending->steps);
+    else if (ending->left)
+        message_line("%s: left after step %" PRIu64 " (%s)", name, ending->steps,
+                     strsignal(ending->left));
     else if (interrupt_signal) message_line("%s: stopped (%s)", name, strsignal(interrupt_signal));
     else
         message_line("%s: ended early: %s", name,
@@ -234,6 +249,7 @@ int node_run(settings_t *settings, node_placement_t *place) {
     sgp_status_t status = sgp_group_join(&options, &groups.all);
     if (status != SGP_OK) return exit_status_of(status);
     interrupt_catch();
+    if (options.elastic) interrupt_may_leave(lost_nodes_launched() ? getppid() : 0);
     place->rank = sgp_group_rank(groups.all);
     place->size = sgp_group_size(groups.all);
     if (!node_placement_set_nodes(settings, place, place->rank == 0)) {

@@ -11,7 +11,16 @@ static void print_loss(FILE *out, const json_t *loss) {
     fprintf(out, "node %lld from step %lld on",
             (long long)json_integer_value(json_object_get(loss, "node")),
             (long long)json_integer_value(json_object_get(loss, "step")));
-    if (reason) fprintf(out, " (%s)", reason);
+    const json_t *seconds = json_object_get(loss, "seconds");
+    if (reason && json_is_number(seconds))
+        fprintf(out, " (%s; the others waited %.2f s)", reason, json_number_value(seconds));
+    else if (reason) fprintf(out, " (%s)", reason);
+}
+
+/* Of runs in which samples were missed. */
+static void print_missed(FILE *out, const json_t *samples) {
+    json_int_t missed = json_integer_value(json_object_get(samples, "missed"));
+    if (missed > 0) fprintf(out, " No node took %lld samples.", (long long)missed);
 }
 
 char *report_losses(const report_run_t *run) {
@@ -25,6 +34,7 @@ char *report_losses(const report_run_t *run) {
         print_loss(out, json_array_get(losses, i));
     }
     if (count > 0) fputc('.', out);
+    if (count > 0) print_missed(out, report_member(run, "samples"));
     if (fclose(out) != 0) {
         free(text);
         return NULL;

@@ -49,16 +49,19 @@ static void print_step(const train_summary_t *summary) {
            number_text("%.2f", summary->wait_ms, text[3]));
 }
 
-/* "node 3 in step 120 (its process ended)", one line for each. */
+/* "node 3 in step 120 (its process ended); the others waited 0.20 s", one line for each. */
 static void print_losses(const train_options_t *run, const train_summary_t *summary) {
     for (int i = 0; i < summary->loss_count; i++) {
         const train_loss_t *loss = &summary->losses[i];
-        printf("  lost         node %d in step %llu (%s)\n", loss->node,
-               (unsigned long long)loss->step, loss->reason);
+        printf("  %-12s node %d %s step %llu (%s)", loss->left ? "gone" : "lost", loss->node,
+               loss->left ? "after" : "in", (unsigned long long)loss->step, loss->reason);
+        if (!loss->left) printf("; the others waited %.2f s", loss->seconds);
+        printf("\n");
     }
     if (summary->loss_count > 0)
-        printf("  left         %d of %d nodes went on\n", run->nodes - summary->loss_count,
-               run->nodes);
+        printf("  left         %d of %d nodes went on, %llu samples missed\n",
+               run->nodes - summary->loss_count, run->nodes,
+               (unsigned long long)summary->samples_missed);
 }
 
 static void print_text(const train_options_t *run, const train_summary_t *summary) {

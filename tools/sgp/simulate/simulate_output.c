@@ -77,13 +77,24 @@ static void print_then(const simulate_settings_t *settings, const simulation_row
     else printf("not reached by all nodes; use more --steps\n");
 }
 
+static void print_hours(const char *what, double hours) {
+    if (isfinite(hours)) printf("    90 epochs %s: %.4g h\n", what, hours);
+    else printf("    90 epochs %s: never\n", what);
+}
+
 static void print_end(const simulate_settings_t *settings, int nodes, const simulation_row_t *row) {
-    if (settings->simulation.failures_s == 0) return;
-    if (row->failed_node >= 0)
-        printf("    node %d failed after %.6g s: the run ended, after %d steps\n", row->failed_node,
-               row->failed_seconds, row->steps);
-    printf("    90 epochs with restarts from the last epoch: %.4g h\n",
-           simulation_hours_with_restarts(&settings->simulation, nodes, row));
+    const simulation_settings_t *with = &settings->simulation;
+    if (with->failures_s == 0) return;
+    if (row->failed > 0) {
+        printf("    %d of %d failed: the others lose %.2g s for each, %.2g s in a step\n",
+               row->failed, nodes, row->held_up_s,
+               fmax(0, row->longest_with_failures_ms - row->longest_ms) * 1e-3);
+        print_hours("without restarts", simulation_hours_with_losses(with, nodes, row));
+    }
+    print_hours("with restarts from the last epoch",
+                simulation_hours_with_restarts(with, nodes, row));
+    print_hours("with restarts from the best checkpoints",
+                simulation_hours_with_checkpoints(with, nodes, row));
 }
 
 /* Drops decimals if the number is too wide, and falls back to 1e+06. */
@@ -149,6 +160,16 @@ void simulate_print_legend(const simulate_settings_t *settings) {
 
 /* ---- simulation.json ---- */
 
+static json_t *failures_object(const simulate_settings_t *settings, const simulation_row_t *row,
+                               int at) {
+    double hours = simulation_hours_with_losses(&settings->simulation, settings->nodes[at], row);
+    return json_pack("{s:i, s:o, s:o, s:o, s:o}", "nodes", row->failed, "held_up_s",
+                     files_json_number(row->held_up_s), "longest_step_ms",
+                     files_json_number(row->longest_with_failures_ms), "longest_step_without_ms",
+                     files_json_number(row->longest_ms), "hours_90_epochs",
+                     files_json_number(hours));
+}
+
 static json_t *row_object(const simulate_settings_t *settings, int a, const simulation_row_t *rows,
                           int at) {
     const simulation_row_t *row = &rows[at];
@@ -175,10 +196,11 @@ static json_t *row_object(const simulate_settings_t *settings, int a, const simu
     json_object_set_new(object, "hours_90_epochs_with_restarts",
                         files_json_number(simulation_hours_with_restarts(
                             &settings->simulation, settings->nodes[at], row)));
-    if (row->failed_node >= 0)
-        json_object_set_new(
-            object, "failure",
-            json_pack("{s:i, s:f}", "node", row->failed_node, "seconds", row->failed_seconds));
+    json_object_set_new(object, "hours_90_epochs_with_checkpoints",
+                        files_json_number(simulation_hours_with_checkpoints(
+                            &settings->simulation, settings->nodes[at], row)));
+    if (row->failed > 0)
+        json_object_set_new(object, "failures", failures_object(settings, row, at));
     return object;
 }
 
@@ -230,16 +252,19 @@ static json_t *settings_object(const simulate_settings_t *settings) {
         json_object_set_new(object, "distance_at_s", json_real(settings->simulation.distance_at_s));
     if (settings->simulation.failures_s > 0)
         json_object_set_new(object, "failures_s", json_real(settings->simulation.failures_s));
+    if (settings->simulation.failures_s > 0 && settings->simulation.repair_s >= 0)
+        json_object_set_new(object, "repair_s", json_real(settings->simulation.repair_s));
     return object;
 }
 
 /* Values that no option changes. */
 static json_t *constants_object(void) {
-    return json_pack("{s:i, s:f, s:f, s:i, s:i, s:i, s:i}", "tail_factor", SIMULATION_TAIL_FACTOR,
-                     "bucket_bytes", SIMULATION_BUCKET_BYTES, "forward_part_of_gradient",
-                     SIMULATION_FORWARD, "failure_noticed_s", SIMULATION_NOTICE, "restart_s",
-                     SIMULATION_RESTART, "samples_per_epoch", (int)SIMULATION_SAMPLES, "epochs",
-                     SIMULATION_EPOCHS);
+    return json_pack("{s:i, s:f, s:f, s:i, s:i, s:f, s:i, s:i, s:i}", "tail_factor",
+                     SIMULATION_TAIL_FACTOR, "bucket_bytes", SIMULATION_BUCKET_BYTES,
+                     "forward_part_of_gradient", SIMULATION_FORWARD, "failure_noticed_s",
+                     SIMULATION_NOTICE, "restart_s", SIMULATION_RESTART, "failure_silent_s",
+                     SIMULATION_SILENCE, "checkpoint_s", SIMULATION_CHECKPOINT, "samples_per_epoch",
+                     (int)SIMULATION_SAMPLES, "epochs", SIMULATION_EPOCHS);
 }
 
 bool simulate_write(const simulate_settings_t *settings, const simulation_row_t *rows,

@@ -130,6 +130,17 @@ static bool parse_slow_node(const char *text, void *value) {
            settings->simulation.slow.factor >= 1;
 }
 
+/* "MTBF[:REPAIR]". */
+static bool parse_failures(const char *text, void *value) {
+    simulate_settings_t *settings = settings_at(value, AT(simulation.failures_s));
+    simulation_settings_t *simulation = &settings->simulation;
+    char *end;
+    simulation->repair_s = -1;
+    if (!read_number(text, true, &simulation->failures_s, &end)) return false;
+    if (*end == ':' && !read_number(end + 1, false, &simulation->repair_s, &end)) return false;
+    return *end == '\0' && simulation->failures_s <= 1e12 && simulation->repair_s <= 1e12;
+}
+
 /* Steps, or "async". */
 static bool parse_overlap(const char *text, void *value) {
     char *end;
@@ -298,17 +309,20 @@ static const option_t options[] = {
      .wanted = "RANK:FACTOR with a factor of 1 or more, such as 0:4",
      .help = "make one node's gradients take FACTOR times as long"},
     {.name = "failures",
-     .argument = "MTBF",
-     .type = OPTION_REAL,
+     .argument = "MTBF[:REPAIR]",
+     .type = OPTION_PARSED,
      .offset = AT(simulation.failures_s),
-     .min = DBL_MIN,
-     .max = 1e12,
+     .parse = parse_failures,
      .shown = "none",
-     .wanted = "a number of seconds above 0",
-     .help = "mean seconds between failures of one node; the first failure ends a run",
-     .more = "Failures are random. A failed node is noticed after 10 seconds and ends the run, as "
-             "it would end sgp train; the row also gives the duration of 90 epochs if all nodes "
-             "begin again at the last epoch's checkpoint, 60 seconds later."},
+     .wanted = "seconds above 0, such as 86400 or 86400:300",
+     .help = "mean seconds between failures of one node, and until another one is in its place: "
+             "what they cost",
+     .more = "Where the others go on, each row is simulated again with nodes that fail (one of "
+             "16, eight at most): nobody waits for them after 0.5 seconds. From what a failure "
+             "costs the others, and the nodes that are at work, follows the time of 90 epochs. "
+             "Where a failure ends the run, it is noticed after 10 seconds, and all nodes begin "
+             "again 60 seconds later, with a spare one. Without REPAIR lost nodes do not come "
+             "back."},
     {.name = "distance-at",
      .argument = "SECONDS",
      .type = OPTION_REAL,

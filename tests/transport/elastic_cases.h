@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Transports that outlive the loss of a rank, and the weights that come back: a part of the conformance suite. The rank
  * that is lost is 1, the sender is 0. */
-#ifndef SGP_TESTS_TRANSPORT_ELASTIC_H
-#define SGP_TESTS_TRANSPORT_ELASTIC_H
+#ifndef SGP_TESTS_TRANSPORT_ELASTIC_CASES_H
+#define SGP_TESTS_TRANSPORT_ELASTIC_CASES_H
 
 #include "transport/any_order.h"
 #include "transport/outstanding.h"

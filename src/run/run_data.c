@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "run/run_data.h"
+
+#include "base/clock.h"
+#include "base/constants.h"
+#include "base/logging.h"
+#include "run/agreement.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TENSOR "sgp.run.data" /* the segments in a checkpoint */
+
+enum { EVENTS = 16 }; /* told at once */
+
+void run_data_init(run_t *run) {
+    run->data =
+        (run_data_t){.rate_nodes = (uint64_t)run->options->nodes, .seat = (uint64_t)run->node};
+}
+
+void run_data_fini(run_t *run) {
+    free(run->data.saved);
+    run->data.saved = NULL;
+}
+
+/* ---- the place in the epoch ---- */
+
+/* The step of the run in steps of the present epoch. */
+static uint64_t in_epoch(const run_t *run, uint64_t step) {
+    return step > run->data.start ? step - run->data.start : 0;
+}
+
+uint64_t run_data_step(const run_t *run) {
+    return in_epoch(run, run->step);
+}
+
+bool run_data_is_divided(const run_t *run) {
+    const epochs_t *epochs = &run->replica.epochs;
+    if (run->options->shard_per_node) return false; /* each node keeps its own part */
+    return run->data.divided && run->step != epochs_start_at(epochs, run->step);
+}
+
+static sgp_status_t begin_saved(run_t *run, uint64_t epoch, uint64_t done) {
+    const run_data_t *data = &run->data;
+    feed_t *feed = run->replica.feed;
+    sgp_status_t status = feed_begin_epoch(feed, epoch, done);
+    if (!status) status = feed_restore(feed, data->saved, data->saved_bytes);
+    if (!status) status = feed_set_members(feed, done, run->rank, run->size);
+    return status;
+}
+
+/* Other nodes may have begun the epoch. */
+static sgp_status_t begin_plain(const run_t *run, uint64_t epoch, uint64_t done) {
+    const epochs_t *epochs = &run->replica.epochs;
+    if (epoch != epochs->epoch || epochs->first == 0)
+        return feed_begin_epoch(run->replica.feed, epoch, done);
+    return feed_continue_epoch(run->replica.feed, epoch, epochs->first, epochs->position, done);
+}
+
+sgp_status_t run_data_begin(run_t *run, uint64_t epoch, uint64_t done) {
+    run_data_t *data = &run->data;
+    bool saved = data->saved && done > 0;
+    data->epoch = epoch;
+    data->start = run->step - done;
+    data->divided = saved;
+    data->making_up = false;
+    sgp_status_t status = saved ? begin_saved(run, epoch, done) : begin_plain(run, epoch, done);
+    if (status || done == 0 || data->told == 0) return status;
+    data->told = 0; /* losses since the run was resumed, which the feed has forgotten */
+    return run_data_follow(run);
+}
+
+/* ---- losses ---- */
+
+/* The events that the feed does not know yet, EVENTS at most. This is the only place where they come from. The plan changes now:
+ * it is the step after which the nodes have agreed on the losses. */
+static size_t next_events(run_t *run, segments_event_t *events) {
+    run_data_t *data = &run->data;
+    size_t count = 0;
+    for (; data->told < run->losses.count && count < EVENTS; data->told++) {
+        const train_loss_t *loss = &run->losses.agreed[data->told];
+        uint32_t node = (uint32_t)(loss->node / run->options->workers);
+        events[count++] = (segments_event_t){.kind = SEGMENTS_LEAVES,
+                                             .member = segments_number(node, 0),
+                                             .first = in_epoch(run, loss->next),
+                                             .end = run_data_step(run)};
+    }
+    return count;
+}
+
+static sgp_status_t tell(run_t *run) {
+    segments_event_t events[EVENTS];
+    sgp_status_t status = SGP_OK;
+    for (size_t count; !status && (count = next_events(run, events)) > 0;) {
+        run->data.divided = true;
+        status = feed_tell(run->replica.feed, events, count, run_data_step(run));
+    }
+    return status;
+}
+
+/* The nodes that divide the samples. */
+static int nodes_of(const run_t *run) {
+    return (run->size - run->data.told) / run->options->workers;
+}
+
+static void set_rate(run_t *run) {
+    const train_options_t *options = run->options;
+    int nodes = options->fixed_rate ? (int)run->data.rate_nodes : nodes_of(run);
+    run->replica.schedule = schedule_make(options, nodes, run->replica.steps_per_epoch);
+}
+
+/* Where each node reads a part of its own, the epochs stay as they are. */
+static sgp_status_t take_place(run_t *run) {
+    const train_options_t *options = run->options;
+    replica_t *replica = &run->replica;
+    if (!options->shard_per_node) {
+        uint64_t position = feed_reached(replica->feed, run_data_step(run));
+        uint64_t of_node = (uint64_t)options->workers * (uint64_t)options->batch_size;
+        replica->epochs =
+            epochs_divide(&replica->epochs, run->data.epoch, run->data.start, run_data_step(run),
+                          position, (uint64_t)nodes_of(run) * of_node);
+        replica->steps_per_epoch = replica->epochs.steps;
+    }
+    set_rate(run);
+    return times_reserve(&run->times, epochs_total(&replica->epochs));
+}
+
+sgp_status_t run_data_follow(run_t *run) {
+    if (run->data.told == run->losses.count) return SGP_OK;
+    sgp_status_t status = tell(run);
+    return status ? status : take_place(run);
+}
+
+sgp_status_t run_data_pass_over(run_t *run, uint64_t count) {
+    uint64_t first = run_data_step(run);
+    metrics_step_t nothing = {.lr = replica_rate(&run->replica, run->step),
+                              .seconds = run->seconds};
+    run->data.divided = true;
+    for (uint64_t i = 0; i < count; i++) {
+        run->step++;
+        times_add(&run->times, 0);
+        metrics_add(&run->metrics, &nothing, sgp_mixer_parameters(run->replica.mixer), run->step);
+    }
+    return feed_pass_over(run->replica.feed, first, first + count);
+}
+
+/* ---- agreeing on the returned samples ---- */
+
+/* Of all nodes. */
+typedef struct reports {
+    unsigned char *bytes;      /* (size, room) */
+    sampler_report_t *entries; /* (size), of which `count`: of the nodes that are there */
+    size_t count;
+} reports_t;
+
+static void release(reports_t *reports) {
+    free(reports->bytes);
+    free(reports->entries);
+    *reports = (reports_t){0};
+}
+
+/* All nodes agree on the losses. *divided: a node has something to report. */
+static sgp_status_t agree_on_losses(run_t *run, bool *divided) {
+    uint64_t mine = run->data.divided, all[run->size];
+    sgp_status_t status = sgp_group_gather(run->group, &mine, sizeof mine, all);
+    if (!status) status = run_losses_agree(&run->losses, run->step);
+    if (!status) status = run_data_follow(run);
+    if (status) return status;
+    for (int i = 0; i < run->size; i++)
+        if (presence_has(run->group, i) && all[i]) run->data.divided = true;
+    *divided = run->data.divided;
+    return SGP_OK;
+}
+
+/* sizes: (size) */
+static sgp_status_t gather_bytes(run_t *run, const unsigned char *mine, const uint64_t *sizes,
+                                 uint64_t room, reports_t *reports) {
+    size_t size = (size_t)run->size;
+    reports->bytes = malloc(size * room);
+    reports->entries = calloc(size, sizeof *reports->entries);
+    sgp_status_t status = reports->bytes && reports->entries
+                              ? SGP_OK
+                              : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %zu reports", size);
+    status = agreement_share(run->group, status);
+    if (!status) status = sgp_group_gather(run->group, mine, room, reports->bytes);
+    for (int i = 0; i < run->size && !status; i++)
+        if (presence_has(run->group, i))
+            reports->entries[reports->count++] =
+                (sampler_report_t){reports->bytes + (size_t)i * room, sizes[i]};
+    return status;
+}
+
+/* reports: released by the caller, also after an error. */
+static sgp_status_t gather_reports(run_t *run, reports_t *reports) {
+    unsigned char *mine = calloc(1, SGP_GATHER_BYTES);
+    uint64_t sizes[run->size], own = 0, room = 0;
+    size_t bytes = 0;
+    sgp_status_t status =
+        mine ? feed_report(run->replica.feed, mine, SGP_GATHER_BYTES, &bytes)
+             : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a report of the samples");
+    own = bytes;
+    status = agreement_share(run->group, status);
+    if (!status) status = sgp_group_gather(run->group, &own, sizeof own, sizes);
+    for (int i = 0; i < run->size && !status; i++) room = sizes[i] > room ? sizes[i] : room;
+    if (!status && room > SGP_GATHER_BYTES)
+        status = sgp_fail(SGP_ERR_FORMAT, "a report of the samples has %" PRIu64 " bytes", room);
+    if (!status) status = gather_bytes(run, mine, sizes, room, reports);
+    free(mine);
+    return status;
+}
+
+/* Agrees on the losses, and has the reports of exactly the nodes that are left. Each repetition has lost a node. */
+static sgp_status_t meet(run_t *run, bool wanted, reports_t *reports, bool *divided) {
+    for (;;) {
+        sgp_status_t status = agree_on_losses(run, divided);
+        if (status || !wanted || !*divided || run->options->shard_per_node) return status;
+        status = gather_reports(run, reports);
+        if (status || presence_count(run->group) + run->losses.count == run->size) return status;
+        release(reports);
+    }
+}
+
+/* ends: the part of the epoch that is known is over. SGP_ERR_AGAIN: the reports differ, and are merged now. */
+static sgp_status_t settle_once(run_t *run, bool ends, bool *divided) {
+    run_data_t *data = &run->data;
+    feed_t *feed = run->replica.feed;
+    uint64_t step = run_data_step(run);
+    reports_t reports = {0};
+    bool wanted = ends || step < feed_steps(feed);
+    sgp_status_t status = meet(run, wanted, &reports, divided);
+    if (!status && reports.count > 0) {
+        bool rounds = ends || data->making_up;
+        status = rounds ? feed_make_up(feed, step, reports.entries, reports.count)
+                        : feed_merge(feed, step, reports.entries, reports.count);
+        data->making_up |= rounds && !status;
+        if (!status) status = take_place(run);
+    }
+    release(&reports);
+    return status;
+}
+
+/* Each repetition has learned an event that a node did not know. */
+static sgp_status_t settle(run_t *run, bool ends, bool *divided) {
+    sgp_status_t status = SGP_ERR_AGAIN;
+    for (int tries = 0; status == SGP_ERR_AGAIN && tries <= run->size; tries++)
+        status = settle_once(run, ends, divided);
+    if (status != SGP_ERR_AGAIN) return status;
+    return sgp_fail(SGP_ERR_MISMATCH, "the nodes do not agree on who takes the samples of epoch %d",
+                    (int)run->data.epoch + 1);
+}
+
+sgp_status_t run_data_settle(run_t *run) {
+    bool divided;
+    return run->goes_on ? settle(run, false, &divided) : SGP_OK;
+}
+
+sgp_status_t run_data_end(run_t *run, bool *more) {
+    uint64_t begun = sgp_clock_now(), missed = 0;
+    bool divided = false;
+    *more = false;
+    /* A run that stops at a loss may go on from a checkpoint of one that did not. */
+    if (!run->goes_on && !run->data.divided) return SGP_OK;
+    limits_epoch(&run->limits, run->seconds - run->seconds_before);
+    sgp_status_t status = settle(run, true, &divided);
+    if (status || !divided) return status;
+    *more = run_data_step(run) < feed_steps(run->replica.feed);
+    run->epoch_ns += sgp_clock_now() - begun;
+    if (!*more) status = feed_missed(run->replica.feed, run_data_step(run), &missed);
+    run->missed += (double)missed;
+    return status;
+}
+
+/* ---- checkpoints ---- */
+
+uint64_t *run_data_save(const run_t *run, size_t *words) {
+    size_t bytes = feed_state_bytes(run->replica.feed); /* whole words */
+    uint64_t *saved = malloc(bytes);
+    if (!saved) {
+        sgp_log(SGP_LOG_ERROR, "no memory for the division of the samples, %zu bytes", bytes);
+        return NULL;
+    }
+    feed_save(run->replica.feed, (unsigned char *)saved);
+    *words = bytes / sizeof *saved;
+    return saved;
+}
+
+sgp_status_t run_data_load(run_t *run, const tensor_file_t *file,
+                           char problem[TENSOR_FILE_PROBLEM]) {
+    run_data_t *data = &run->data;
+    const tensor_file_entry_t *entry = tensor_file_find(file, TENSOR);
+    if (!entry) return SGP_OK;
+    size_t bytes = (size_t)(entry->end - entry->begin);
+    run_data_fini(run);
+    data->saved = malloc(bytes + 1);
+    data->saved_bytes = bytes;
+    if (data->saved) return tensor_file_read(file, entry->begin, bytes, data->saved, problem);
+    snprintf(problem, TENSOR_FILE_PROBLEM, "no memory for the division of the samples");
+    return SGP_ERR_NO_MEMORY;
+}
+
+sgp_status_t run_data_restored(run_t *run) {
+    const epochs_t *epochs = &run->replica.epochs;
+    run_data_t *data = &run->data;
+    uint64_t epoch = epochs_finished(epochs, run->step);
+    if (data->rate_nodes < 1 || data->rate_nodes > SGP_MOST_PROCESSES ||
+        data->seat >= SGP_MOST_PROCESSES || !(run->missed >= 0))
+        return sgp_fail(SGP_ERR_FORMAT, "a checkpoint whose nodes are out of range");
+    set_rate(run);
+    feed_set_seat(run->replica.feed, (int)data->seat);
+    return run_data_begin(run, epoch, run->step - epochs_start(epochs, epoch));
+}

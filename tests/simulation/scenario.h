@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A run of a simulation as its seed draws it: nodes, algorithm, graph, encoding, delays, calls and faults. Pure functions:
+ * the same seed and kinds of faults give the same scenario. Used inside tests/simulation. */
+#ifndef SGP_TESTS_SIMULATION_SCENARIO_H
+#define SGP_TESTS_SIMULATION_SCENARIO_H
+
+#include "transport/loopback/loopback.h"
+
+#include <sgp/mixer.h>
+
+#include <stdio.h>
+
+enum {
+    SCENARIO_NODES = 8,  /* at most */
+    SCENARIO_STEPS = 40, /* at most */
+    SCENARIO_LENGTH =
+        200, /* numbers of the vector: three full chunks of 64 floats and a short one */
+    SCENARIO_CHUNK = 256, /* bytes */
+    SCENARIO_FAULTS = 24, /* at most */
+    SCENARIO_NEVER = -1,
+    SCENARIO_VIEWS_MEET = 4, /* barriers at the end, and the pause before each */
+    SCENARIO_VIEWS_WAIT_MS = 500,
+    SCENARIO_SUSPECT_MS = 500, /* after which a node is silent */
+    SCENARIO_ALGORITHMS = 8    /* at most */
+};
+
+#define SCENARIO_MS            1000000u /* nanoseconds */
+#define SCENARIO_LEARNING_RATE 0.05
+
+/* Kinds of faults, as bits. */
+enum {
+    SCENARIO_KILL = 1,  /* at a time, or at a call of the transport */
+    SCENARIO_LEAVE = 2, /* in order, after a step */
+    SCENARIO_STALL = 4, /* a node stands still for a while */
+    SCENARIO_CUT = 8,   /* messages of a link arrive later, in one direction or in both */
+};
+#define SCENARIO_KINDS_MAP(X)                                                                      \
+    X("kill", SCENARIO_KILL)                                                                       \
+    X("leave", SCENARIO_LEAVE)                                                                     \
+    X("stall", SCENARIO_STALL)                                                                     \
+    X("cut", SCENARIO_CUT)
+
+/* What all nodes call after a step. */
+typedef enum scenario_call {
+    SCENARIO_NOTHING,
+    SCENARIO_AVERAGE,
+    SCENARIO_BARRIER,
+    SCENARIO_GATHER,
+    SCENARIO_CALLS,
+} scenario_call_t;
+
+typedef struct scenario_settings {
+    unsigned kinds; /* of faults */
+    sgp_algorithm_t algorithms[SCENARIO_ALGORITHMS];
+    int algorithms_count;
+    uint64_t
+        silence_ns; /* most that a stalled or cut node costs the others; 0: as long as the fault lasts */
+} scenario_settings_t;
+
+typedef struct scenario {
+    uint64_t seed;
+    int nodes, steps;
+    sgp_mixer_options_t options;
+    bool trains; /* each node follows a gradient of its own; otherwise the learning rate is 0 */
+    double compute_ns[SCENARIO_NODES]; /* mean time between two steps */
+    scenario_call_t calls[SCENARIO_STEPS];
+    int leaves[SCENARIO_NODES]; /* after so many steps; SCENARIO_NEVER */
+    sgp_loopback_fault_t faults[SCENARIO_FAULTS];
+    int faults_count;
+    sgp_loopback_options_t loopback;
+    uint64_t limit_ns; /* virtual time by which all nodes have ended */
+} scenario_t;
+
+void scenario_draw(uint64_t seed, const scenario_settings_t *settings, scenario_t *scenario);
+
+/* Nanoseconds that a node computes in a step. */
+uint64_t scenario_compute(const scenario_t *scenario, int rank, int step);
+
+/* A node's vector at the start, and where its gradient leads. */
+float scenario_initial(const scenario_t *scenario, int rank, size_t i);
+float scenario_target(const scenario_t *scenario, int rank, size_t i);
+
+/* Coordinates that start equal on all nodes, and that no gradient moves. Their value is exact in every encoding, so they
+ * stay equal bit by bit. */
+static inline bool scenario_is_equal(size_t i) {
+    return i % 8 == 3;
+}
+
+/* Whether a fault kills the node, if it lives for so long. */
+bool scenario_kills(const scenario_t *scenario, int rank);
+
+/* Whether a node may be out of touch with others for so long that one of them is struck off, or gives way. */
+bool scenario_may_strike(const scenario_t *scenario);
+
+void scenario_print(const scenario_t *scenario, FILE *file);
+
+#endif
