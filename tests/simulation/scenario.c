@@ -69,6 +69,8 @@ static void draw_mixer(sgp_random_t *random, const scenario_settings_t *settings
 /* With many peers and an overlap a node gives away nearly all of its weight before anything comes back. The step of the
  * local update is lr / w: only below 1 does it keep z between z and the gradient's target. */
 static bool may_train(const sgp_mixer_options_t *options) {
+    /* It moves each node by the mean gradient of all, whatever their own z. */
+    if (options->algorithm == SGP_ALGORITHM_ALLREDUCE) return false;
     int late = options->overlap > 0 ? options->overlap : 0;
     double kept = 1.0 / (1 + sgp_graph_max_degree(&options->graph));
     return pow(kept, 1 + late) > 1.2 * SCENARIO_LEARNING_RATE;

@@ -251,7 +251,7 @@ static void late(bool tcp) {
     CHECK(send_vector(world.of[2], &to, 1, 4, ELEMENTS));
     CHECK(receive_chunk(world.of[0], &chunk)); /* they have begun to arrive */
     sgp_transport_release(world.of[0], &chunk);
-    part(&world, 2, true);
+    part(&world, 2, false);
     uint64_t refused = world.of[0]->counters.refused;
     enter(&world, 2, 1);
     open_everywhere(&world, 2);
