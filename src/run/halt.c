@@ -40,7 +40,7 @@ static void count_nodes(const halt_t *halt, const sgp_agree_result_t *result, in
                         int *signal) {
     halt_promise_t promise;
     *stay = *leave = *signal = 0;
-    for (int src = 0; src < sgp_group_size(halt->all); src += halt->leaving.workers) {
+    for (int src = 0; src < sgp_group_capacity(halt->all); src += halt->leaving.workers) {
         if (!find_promise(result, src, &promise)) continue;
         int number = find_leave(halt, result, src);
         if (number && !*signal) *signal = number;
@@ -53,7 +53,7 @@ static void count_nodes(const halt_t *halt, const sgp_agree_result_t *result, in
 static int reason_to_end(const halt_t *halt, const sgp_agree_result_t *result) {
     int stay, leave, signal, reason = 0;
     halt_promise_t promise;
-    for (int src = 0; src < sgp_group_size(halt->all); src++)
+    for (int src = 0; src < sgp_group_capacity(halt->all); src++)
         if (find_promise(result, src, &promise) && promise.signal && reason <= 0)
             reason = promise.signal;
     count_nodes(halt, result, &stay, &leave, &signal);
@@ -64,7 +64,7 @@ static int reason_to_end(const halt_t *halt, const sgp_agree_result_t *result) {
 
 /* Once the nodes have agreed on the promises, which are the same for all of them. */
 static void conclude(halt_t *halt) {
-    int size = sgp_group_size(halt->all);
+    int size = sgp_group_capacity(halt->all);
     sgp_agree_result_t result;
     halt_promise_t promise;
     if (!sgp_background_result(&halt->background, &result)) return;
@@ -83,7 +83,7 @@ static void conclude(halt_t *halt) {
 
 static bool has_ended(sgp_group_t *group) {
     unsigned char bytes[SGP_NOTICE_BYTES];
-    for (int src = 0; src < sgp_group_size(group); src++)
+    for (int src = 0; src < sgp_group_capacity(group); src++)
         if (src != sgp_group_rank(group) && sgp_notice_find(group, ENDING_NUMBER, src, bytes))
             return true;
     return false;
@@ -351,7 +351,7 @@ static bool is_gone(const halt_t *halt, int src) {
 static bool take_endings(const halt_t *halt, halt_ending_t *endings) {
     bool whole = true;
     unsigned char bytes[SGP_NOTICE_BYTES];
-    for (int src = 0; src < sgp_group_size(halt->all); src++) {
+    for (int src = 0; src < sgp_group_capacity(halt->all); src++) {
         if (src == sgp_group_rank(halt->all)) continue;
         if (sgp_notice_find(halt->all, ENDING_NUMBER, src, bytes))
             memcpy(&endings[src], bytes, sizeof endings[src]);
@@ -369,7 +369,7 @@ void halt_exchange_endings(halt_t *halt, const halt_ending_t *mine, halt_ending_
         notices[i] = (sgp_notice_t){.number = ENDING_NUMBER};
         memcpy(notices[i].bytes, mine, sizeof *mine);
     }
-    for (int r = 0; r < sgp_group_size(halt->all); r++)
+    for (int r = 0; r < sgp_group_capacity(halt->all); r++)
         endings[r] = (halt_ending_t){.status = SGP_ERR_PEER_LOST};
     endings[sgp_group_rank(halt->all)] = *mine;
     uint64_t deadline = sgp_transport_now(transport) + halt->patience_ns;

@@ -47,7 +47,7 @@ static sgp_status_t begin_saved(run_t *run, uint64_t epoch, uint64_t done) {
     feed_t *feed = run->replica.feed;
     sgp_status_t status = feed_begin_epoch(feed, epoch, done);
     if (!status) status = feed_restore(feed, data->saved, data->saved_bytes);
-    if (!status) status = feed_set_members(feed, done, run->rank, run->size);
+    if (!status) status = feed_set_members(feed, done, run->rank, run->founders);
     return status;
 }
 
@@ -217,7 +217,7 @@ static sgp_status_t meet(run_t *run, bool wanted, reports_t *reports, bool *divi
         sgp_status_t status = agree_on_losses(run, divided);
         if (status || !wanted || !*divided || run->options->shard_per_node) return status;
         status = gather_reports(run, reports);
-        if (status || presence_count(run->group) + run->losses.count == run->size) return status;
+        if (status || run_losses_none_new(&run->losses)) return status;
         release(reports);
     }
 }

@@ -54,7 +54,8 @@ typedef struct run {
     const train_options_t *options;
     train_callbacks_t callbacks;
     sgp_group_t *group;   /* of all processes */
-    int rank, size;       /* in it */
+    int rank, size;       /* in it: the places for processes, used or not */
+    int founders;         /* processes that the run began with, the lowest ranks */
     sgp_group_t *nodes;   /* of this worker and its counterparts on the other nodes */
     sgp_group_t *workers; /* of this node's workers; NULL: there is one */
     int node, worker;     /* this process is worker `worker` of node `node` */

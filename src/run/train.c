@@ -112,7 +112,7 @@ static sgp_status_t begin_halts(run_t *run) {
 
 /* A run begins with all its nodes, or not at all: one that ends before the first step may have found a mistake. */
 static sgp_status_t all_there(const run_t *run) {
-    if (presence_count(run->group) == run->size) return SGP_OK;
+    if (presence_count(run->group) == run->founders) return SGP_OK;
     int first = 0;
     sgp_rank_name_t name;
     while (presence_has(run->group, first)) first++;
@@ -217,7 +217,7 @@ static void prepare_to_leave(run_t *run, const train_groups_t *groups, sgp_statu
 /* The epochs; if they end early, all nodes learn the reason and the first one writes it down. */
 static sgp_status_t run_to_the_end(run_t *run, const train_groups_t *groups,
                                    train_summary_t *summary) {
-    run->mixed_nodes = run->size / run->options->workers;
+    run->mixed_nodes = run->founders / run->options->workers;
     run->limits = (limits_t){.mixer = run->replica.mixer,
                              .groups = *groups,
                              .halt = &run->halt,
@@ -241,7 +241,8 @@ static void find_place(run_t *run, const train_groups_t *groups) {
     run->workers = groups->workers;
     run->goes_on = sgp_group_transport(run->group)->elastic;
     run->rank = sgp_group_rank(run->group);
-    run->size = sgp_group_size(run->group);
+    run->size = sgp_group_capacity(run->group);
+    run->founders = sgp_group_size(run->group);
     run->node = sgp_group_rank(run->nodes);
     run->worker = run->workers ? sgp_group_rank(run->workers) : 0;
 }

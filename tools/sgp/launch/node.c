@@ -68,7 +68,7 @@ static void claim_output(const settings_t *settings, beginning_t *found, claim_t
 /* The first node claims the output directory and tells all nodes the result; if it is lost meanwhile, the next one does. */
 static sgp_status_t agree_on_start(const settings_t *settings, sgp_group_t *group,
                                    beginning_t *first, claim_t *claim, train_summary_t *summary) {
-    int size = sgp_group_size(group);
+    int size = sgp_group_capacity(group);
     beginning_t *all = calloc((size_t)size + 1, sizeof *all), *mine = all + size;
     if (!all) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d nodes", size);
     sgp_status_t status;
