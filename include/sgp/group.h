@@ -137,10 +137,11 @@ SGP_API sgp_status_t sgp_group_duplicate(sgp_group_t *group, sgp_group_t **copy)
  * (sgp_group_lost_peer), or has left without sending what this one waits for. */
 SGP_API sgp_status_t sgp_group_barrier(sgp_group_t *group);
 
-/* Collects `bytes` (the same on every node, at most 64 KiB) from each node, in order of rank. May
- * block, as barrier. */
+/* Collects `bytes` (the same on every node, at most 64 KiB) from each node, in order of rank: as
+ * many as there are places (sgp_group_capacity), which is the size but in a group with places for newcomers. Zeros of one
+ * that is not there. May block, as barrier. */
 SGP_API sgp_status_t sgp_group_gather(sgp_group_t *group, const void *mine /* (bytes) */,
-                                      size_t bytes, void *all /* (size, bytes) */);
+                                      size_t bytes, void *all /* (capacity, bytes) */);
 
 /* Every node gets root's `count` bytes: any number, the same on every node; 0 is fine. They travel along a chain of the
  * nodes, piece by piece, so that each node receives and sends them once. Blocks as sgp_group_gather; the time limit

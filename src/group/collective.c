@@ -100,7 +100,7 @@ static sgp_status_t gather_agreed(sgp_group_t *group, const void *mine, size_t b
     sgp_agree_result_t result;
     sgp_rank_name_t name, here;
     sgp_status_t status = sgp_group_agree(group, mine, bytes, &result);
-    for (int r = 0; r < sgp_group_size(group) && status == SGP_OK; r++) {
+    for (int r = 0; r < transport->capacity && status == SGP_OK; r++) {
         unsigned char *place = (unsigned char *)all + (size_t)r * bytes;
         size_t found = bytes;
         const void *payload = sgp_agree_payload(&result, r, &found);
@@ -149,7 +149,7 @@ sgp_status_t sgp_group_gather(sgp_group_t *group, const void *mine, size_t bytes
 static sgp_status_t do_barrier(void *argument) {
     sgp_group_t *group = *(sgp_group_t **)argument;
     unsigned char token = 1;
-    size_t size = (size_t)sgp_group_size(group);
+    size_t size = (size_t)sgp_group_transport(group)->capacity;
     unsigned char all[size];
     return do_gather(&(gather_call_t){group, &token, 1, all});
 }

@@ -208,6 +208,9 @@ int sgp_group_rank(const sgp_group_t *group) {
 int sgp_group_size(const sgp_group_t *group) {
     return group->transport->size;
 }
+int sgp_group_capacity(const sgp_group_t *group) {
+    return group->transport->capacity;
+}
 int sgp_group_lost_peer(const sgp_group_t *group) {
     return sgp_transport_lost_peer(group->transport);
 }

@@ -111,7 +111,7 @@ static sgp_member_t describe_rank(const sgp_transport_t *transport, int rank) {
 
 static void describe_group(const sgp_transport_t *transport, sgp_members_t *view) {
     *view = (sgp_members_t){
-        .capacity = transport->size, .rank = transport->rank, .nodes = transport->size};
+        .capacity = transport->capacity, .rank = transport->rank, .nodes = transport->size};
     for (int r = 0; r < transport->size; r++)
         view->live += sgp_fates_of(transport->fates, r).state == SGP_FATE_PRESENT;
 }
@@ -130,7 +130,7 @@ static sgp_status_t view_group(sgp_group_t *group, sgp_members_t *theirs, size_t
     if (membership) pthread_mutex_lock(&membership->lock);
     if (membership) describe_all(membership, &view);
     else describe_group(transport, &view);
-    for (size_t s = 0; s < room && s < (size_t)transport->size; s++) {
+    for (size_t s = 0; s < room && s < (size_t)transport->capacity; s++) {
         sgp_member_t member = membership
                                   ? describe(membership, (int)s, atomic_load(&membership->step))
                                   : describe_rank(transport, (int)s);
@@ -145,10 +145,6 @@ sgp_status_t sgp_group_view_sized(sgp_group_t *group, sgp_members_t *view, size_
                                   sgp_member_t *members, size_t member_size, size_t room) {
     const sgp_log_sink_t *before = sgp_api_begin(sgp_group_sink(group));
     return sgp_api_end(before, view_group(group, view, view_size, members, member_size, room));
-}
-
-int sgp_group_capacity(const sgp_group_t *group) {
-    return sgp_group_size(group);
 }
 
 const sgp_membership_ops_t sgp_membership_ops = {
