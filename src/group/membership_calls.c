@@ -22,7 +22,8 @@ static sgp_status_t allocate(sgp_membership_t *membership) {
     membership->peers = calloc(size, sizeof *membership->peers);
     if (!membership->message || !membership->seen || !membership->peers)
         return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a group of %zu members", size);
-    sgp_status_t status = sgp_view_create(membership->size, membership->size, &membership->view);
+    sgp_status_t status =
+        sgp_view_create(membership->size, membership->transport->size, &membership->view);
     if (status != SGP_OK) return status;
     status = sgp_post_init(&membership->views, membership->group, SGP_KIND_VIEW, room);
     if (status != SGP_OK) return status;
@@ -36,7 +37,7 @@ sgp_status_t sgp_membership_create(sgp_group_t *group, sgp_membership_t **member
     made->group = group;
     made->transport = sgp_group_transport(group);
     made->inbox = sgp_group_inbox(group);
-    made->size = made->transport->size;
+    made->size = made->transport->capacity;
     made->self = made->transport->rank;
     pthread_mutex_init(&made->lock, NULL);
     sgp_random_init(&made->random, made->transport->run, (uint64_t)made->self);

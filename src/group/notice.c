@@ -21,7 +21,7 @@ static bool tell_one(sgp_transport_t *transport, const sgp_notice_t *notice, int
 
 bool sgp_notice_tell(sgp_group_t *group, sgp_notice_t *notice) {
     sgp_transport_t *transport = sgp_group_transport(group);
-    for (; notice->told < transport->size; notice->told++)
+    for (; notice->told < transport->capacity; notice->told++)
         if (notice->told != transport->rank && !tell_one(transport, notice, notice->told))
             return false;
     return true;
@@ -41,7 +41,7 @@ bool sgp_notice_find(sgp_group_t *group, uint64_t number, int src,
 }
 
 void sgp_notice_forget(sgp_group_t *group, uint64_t number) {
-    for (int src = 0; src < sgp_group_size(group); src++) {
+    for (int src = 0; src < sgp_group_transport(group)->capacity; src++) {
         sgp_chunk_t *chunk = find(group, number, src);
         if (chunk) sgp_inbox_release(sgp_group_inbox(group), chunk);
     }

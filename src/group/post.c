@@ -9,7 +9,7 @@
 enum { MESSAGES = 4 /* under way at a time, as promised to the transport */ };
 
 sgp_status_t sgp_post_init(sgp_post_t *post, sgp_group_t *group, sgp_kind_t kind, size_t room) {
-    size_t size = (size_t)sgp_group_size(group);
+    size_t size = (size_t)sgp_group_transport(group)->capacity;
     *post = (sgp_post_t){.group = group, .kind = kind, .room = room};
     post->next_in = calloc(2 * size, sizeof *post->next_in);
     post->message = malloc(room);
@@ -116,7 +116,7 @@ static bool take_from(sgp_post_t *post, int src, size_t *count) {
 
 bool sgp_post_take(sgp_post_t *post, int *src, const unsigned char **bytes, size_t *count) {
     *bytes = post->message;
-    for (; *src < sgp_group_size(post->group); (*src)++)
+    for (; *src < sgp_group_transport(post->group)->capacity; (*src)++)
         if (take_from(post, *src, count)) return true;
     return false;
 }

@@ -83,7 +83,8 @@ static sgp_status_t exchange_endpoints(sgp_group_t *group, const sgp_endpoint_t 
                                        sgp_endpoint_t **all) {
     int size = sgp_group_size(group);
     unsigned char own[SGP_ENDPOINT_BYTES];
-    unsigned char(*gathered)[SGP_ENDPOINT_BYTES] = malloc((size_t)size * sizeof *gathered);
+    size_t seats = (size_t)sgp_group_transport(group)->capacity;
+    unsigned char(*gathered)[SGP_ENDPOINT_BYTES] = malloc(seats * sizeof *gathered);
     sgp_endpoint_t *endpoints = calloc((size_t)size, sizeof *endpoints);
     sgp_endpoint_encode(mine, own);
     sgp_status_t status = gathered && endpoints

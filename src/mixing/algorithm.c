@@ -15,11 +15,10 @@
 #include <string.h>
 
 /* A single node exchanges nothing, so it needs no overlap. */
-static const sgp_algorithm_ops_t *ops_of(const sgp_mixer_options_t *options) {
+static const sgp_algorithm_ops_t *ops_of(const sgp_mixer_options_t *options, int size) {
     const sgp_algorithm_info_t *info = sgp_algorithm_info(options->algorithm);
     if (options->library_allreduce && info->library_ops) return info->library_ops;
-    if (options->graph.size == 1 && info->graph != SGP_NEEDS_NO_GRAPH)
-        return &sgp_algorithm_lockstep;
+    if (size == 1 && info->graph != SGP_NEEDS_NO_GRAPH) return &sgp_algorithm_lockstep;
     if (options->overlap == SGP_OVERLAP_ASYNC) return info->async_ops;
     return options->overlap > 0 ? info->overlap_ops : info->ops;
 }
@@ -32,16 +31,16 @@ static sgp_graph_t graph_of(const sgp_mixer_t *mixer, const sgp_mixer_options_t 
     if (info && info->graph == SGP_NEEDS_NO_GRAPH) graph = (sgp_graph_t){0};
     if (options->graph.size == 0 && graph.kind == SGP_GRAPH_EXPONENTIAL)
         graph.kind = sgp_algorithm_default_graph(options->algorithm);
-    graph.size = mixer->size;
+    graph.size = mixer->founders;
     return graph;
 }
 
 sgp_status_t sgp_algorithm_check(const sgp_mixer_t *mixer, const sgp_mixer_options_t *options,
                                  sgp_mixer_options_t *full) {
     sgp_mixer_options_t made = *options;
-    if (options->graph.size != 0 && options->graph.size != mixer->size)
+    if (options->graph.size != 0 && options->graph.size != mixer->founders)
         return sgp_fail(SGP_ERR_INVALID, "mixer: a graph of %d nodes for a group of %d",
-                        options->graph.size, mixer->size);
+                        options->graph.size, mixer->founders);
     made.graph = graph_of(mixer, options);
     if (made.local_steps == 0) made.local_steps = 1;
     if (made.encoding == SGP_ENCODING_DEFAULT) made.encoding = SGP_ENCODING_FLOAT32;
@@ -139,7 +138,7 @@ sgp_status_t sgp_algorithm_make(sgp_mixer_t *mixer, const sgp_mixer_options_t *o
     mixer->options = *options;
     mixer->graph = options->graph;
     sgp_holes_shrink_graph(mixer);
-    mixer->ops = ops_of(options);
+    mixer->ops = ops_of(options, mixer->size);
     sgp_status_t status = make_all(mixer);
     if (status == SGP_OK) return status;
     if (!outer) free_outer(mixer);

@@ -138,6 +138,10 @@ void sgp_holes_received(sgp_mixer_t *mixer, int src) {
 
 /* ---- torn messages ---- */
 
+bool sgp_holes_absent(const sgp_mixer_t *mixer, int rank) {
+    return sgp_fates_of(mixer->transport->fates, rank).state == SGP_FATE_ABSENT;
+}
+
 bool sgp_holes_ended(const sgp_mixer_t *mixer, int rank) {
     sgp_transport_t *transport = mixer->transport;
     if (!mixer->holes.elastic || sgp_fates_changes(transport->fates) == 0) return false;

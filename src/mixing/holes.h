@@ -38,6 +38,9 @@ void sgp_holes_look(sgp_mixer_t *mixer);
 /* Whether nothing more comes from a rank: it is gone, and what it has sent can be received now. */
 bool sgp_holes_ended(const sgp_mixer_t *mixer, int rank);
 
+/* Whether a seat has no member yet: it counts as one whose member has ended. Not in the step path. */
+bool sgp_holes_absent(const sgp_mixer_t *mixer, int rank);
+
 /* A receiver has given up the message of that number from src, which is torn or never began: releases what is here of it. */
 void sgp_holes_tear(sgp_mixer_t *mixer, int src, uint64_t number);
 

@@ -80,7 +80,8 @@ static void init(sgp_mixer_t *mixer, sgp_group_t *group, const sgp_mixer_options
     mixer->inbox = sgp_group_inbox(group);
     mixer->transport = sgp_group_transport(group);
     mixer->rank = sgp_group_rank(group);
-    mixer->size = sgp_group_size(group);
+    mixer->size = mixer->transport->capacity;
+    mixer->founders = sgp_group_size(group);
     init_lengths(mixer, options);
     int timeout_ms = options->timeout_ms > 0 ? options->timeout_ms : DEFAULT_TIMEOUT_MS;
     mixer->timeout = (uint64_t)timeout_ms * SGP_MILLISECOND;

@@ -89,7 +89,9 @@ struct sgp_mixer {
     sgp_group_t *group;
     sgp_inbox_t *inbox;
     sgp_transport_t *transport;
-    int rank, size;
+    int rank;
+    int size; /* seats: arrays by rank cover nodes that join later; mixer->graph has the nodes of this step */
+    int founders;      /* nodes at the start */
     size_t all_count;  /* P */
     size_t all_length; /* P + S */
     size_t first;      /* of the segment, in the whole vector */

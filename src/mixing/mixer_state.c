@@ -17,7 +17,7 @@ static void describe(const sgp_mixer_t *mixer, sgp_state_description_t *to) {
     sgp_describe_text(to, "algorithm", sgp_algorithm_name(options->algorithm));
     sgp_describe_size(to, "count", mixer->all_count);
     sgp_describe_size(to, "buffers", mixer->all_length - mixer->all_count);
-    sgp_describe_place(to, "node", mixer->rank, mixer->size);
+    sgp_describe_place(to, "node", mixer->rank, mixer->founders);
     sgp_describe_place(to, "worker", workers ? sgp_group_rank(workers) : 0,
                        workers ? sgp_group_size(workers) : 1);
     sgp_describe_text(to, "graph", sgp_graph_name(mixer->graph.kind));

@@ -13,7 +13,7 @@ sgp_status_t sgp_round_graphs_init(sgp_mixer_t *mixer) {
     bool all = graphs && (graphs->struck = calloc(size, sizeof *graphs->struck)) != NULL;
     for (int i = 0; i < SGP_ROUND_GRAPHS && all; i++)
         all = (graphs->of[i].seats = calloc(size, sizeof *graphs->of[i].seats)) != NULL;
-    if (all) graphs->nodes = mixer->size;
+    if (all) graphs->nodes = mixer->founders;
     if (all) return SGP_OK;
     return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for the graph of %d nodes", mixer->size);
 }

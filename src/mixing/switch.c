@@ -12,7 +12,7 @@
 
 /* This rank's failure, else that of the first rank that failed. */
 static sgp_status_t share_status(sgp_group_t *group, sgp_status_t mine) {
-    int size = sgp_group_size(group);
+    int size = sgp_group_transport(group)->capacity;
     int32_t own = mine, all[size];
     char why[SGP_LOG_LINE];
     sgp_rank_name_t name;

@@ -40,7 +40,14 @@ static void test_overlap(void **state) {
     same_bits((sgp_mixer_options_t){.algorithm = SGP_ALGORITHM_SGP, .overlap = SGP_OVERLAP_ASYNC});
 }
 
+static void test_without_pushes(void **state) {
+    (void)state;
+    same_bits((sgp_mixer_options_t){.algorithm = SGP_ALGORITHM_ADPSGD});
+    same_bits((sgp_mixer_options_t){.algorithm = SGP_ALGORITHM_ALLREDUCE});
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_push), cmocka_unit_test(test_overlap)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_push), cmocka_unit_test(test_overlap),
+                                       cmocka_unit_test(test_without_pushes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -337,7 +337,7 @@ static sgp_status_t begin_rest(sgp_mixer_t *mixer, const sgp_header_t *header,
 static sgp_status_t tell_rest(sgp_mixer_t *mixer, uint64_t deadline) {
     async_t *async = mixer->extra;
     for (int dst = 0; dst < mixer->size; dst++) {
-        if (dst == mixer->rank) continue;
+        if (dst == mixer->rank || sgp_holes_absent(mixer, dst)) continue;
         sgp_header_t header = {.kind = SGP_KIND_REST,
                                .encoding = SGP_ENCODING_BYTES,
                                .channel = mixer->channel,
@@ -443,6 +443,8 @@ static sgp_status_t async_create(sgp_mixer_t *mixer) {
     async->buffers = sgp_memory_alloc((buffers + 1) * sizeof *async->buffers);
     if (!async->senders || !async->sent || !async->to || !async->waiting || !async->buffers)
         return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu numbers", mixer->length);
+    for (size_t r = 0; r < size; r++)
+        async->senders[r].ended = async->senders[r].rests = sgp_holes_absent(mixer, (int)r);
     return SGP_OK;
 }
 

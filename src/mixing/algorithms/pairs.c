@@ -16,6 +16,7 @@
 #include "mixing/algorithms/algorithm_ops.h"
 #include "mixing/algorithms/pairs_exchange.h"
 #include "mixing/kernels.h"
+#include "mixing/holes.h"
 #include "mixing/progress_thread.h"
 #include "mixing/push.h"
 #include "mixing/round_graph.h"
@@ -183,7 +184,8 @@ static sgp_status_t tell_rest(sgp_mixer_t *mixer, uint64_t deadline) {
     bool all = mixer->holes.elastic; /* roles may change meanwhile */
     int count = 0;
     for (int dst = !all; dst < mixer->size; dst += all ? 1 : 2)
-        if (dst != mixer->rank) mixer->to[count++] = (sgp_destination_t){.dst = dst, .weight = 1};
+        if (dst != mixer->rank && !sgp_holes_absent(mixer, dst))
+            mixer->to[count++] = (sgp_destination_t){.dst = dst, .weight = 1};
     sgp_header_t header = {.kind = SGP_KIND_REST,
                            .encoding = SGP_ENCODING_BYTES,
                            .channel = mixer->channel,
@@ -327,6 +329,7 @@ static sgp_status_t pairs_create(sgp_mixer_t *mixer) {
     pairs->seats = calloc((size_t)mixer->size, sizeof *pairs->seats);
     if (!pairs->live || !pairs->seen || !pairs->askers || !pairs->asked || !pairs->seats)
         return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu numbers", mixer->length);
+    for (int r = 0; r < mixer->size; r++) pairs->askers[r].ended = sgp_holes_absent(mixer, r);
     pairs->held = true;
     take_roles(mixer);
     return SGP_OK;
