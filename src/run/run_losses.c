@@ -17,8 +17,9 @@ sgp_status_t run_losses_init(run_losses_t *losses, sgp_group_t *group,
     losses->noted = calloc(size, sizeof *losses->noted);
     losses->agreed = calloc(size, sizeof *losses->agreed);
     losses->members = calloc(size, sizeof *losses->members);
-    if (losses->noted && losses->agreed && losses->members) {
-        for (int r = 0; r < sgp_group_size(group); r++) losses->members[r] = true;
+    losses->uses = calloc(size, sizeof *losses->uses);
+    if (losses->noted && losses->agreed && losses->members && losses->uses) {
+        for (int r = 0; r < sgp_group_size(group); r++) run_losses_arrive(losses, r);
         return SGP_OK;
     }
     run_losses_fini(losses);
@@ -27,6 +28,7 @@ sgp_status_t run_losses_init(run_losses_t *losses, sgp_group_t *group,
 
 void run_losses_fini(run_losses_t *losses) {
     free(losses->members);
+    free(losses->uses);
     free(losses->noted);
     free(losses->agreed);
     *losses = (run_losses_t){0};
@@ -147,6 +149,7 @@ bool run_losses_none_new(const run_losses_t *losses) {
 
 void run_losses_arrive(run_losses_t *losses, int rank) {
     losses->members[rank] = true;
+    losses->uses[rank]++;
     losses->noted[rank] = (train_loss_t){.node = 0};
 }
 

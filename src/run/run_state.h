@@ -43,6 +43,7 @@ typedef struct run_data {
     bool divided;          /* its samples were divided anew */
     bool making_up;        /* the main part is over */
     int told;              /* of losses.agreed, those that the feed knows */
+    int arrived;           /* processes that have joined the running run, as the feed knows */
     uint64_t seat;         /* the number of this node when the run began */
     uint64_t rate_nodes;   /* the nodes that the learning rate is for, with fixed_rate */
     unsigned char
