@@ -195,6 +195,7 @@ static void a_place_is_used_again(void **state) {
     make_steps(runs, 1, 3);
     runs[1] = join(&options, runs, 1, 1);
     assert_int_equal(runs[1]->losses.uses[1], 2);
+    assert_int_equal(feed_samples(runs[1]->replica.feed, run_data_step(runs[1])), BATCH);
     assert_alike(runs[1], runs[0]);
     make_steps(runs, 2, 2);
     lose(runs, 2, 1);
