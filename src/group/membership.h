@@ -133,6 +133,12 @@ sgp_status_t sgp_membership_decode(sgp_membership_t *membership, const unsigned 
 void sgp_membership_set_self(sgp_membership_t *membership, uint32_t incarnation,
                              uint64_t candidate);
 
+/* The incarnation for the next member of a seat, as far as the view knows; false: the seat is not free. Any thread. */
+bool sgp_membership_is_free(sgp_membership_t *membership, int seat, uint32_t *incarnation);
+
+/* Of a newcomer, before its first step: it is in the plan from that step on. Any thread. */
+sgp_status_t sgp_membership_enter(sgp_membership_t *membership, uint64_t step);
+
 /* ---- for the group ---- */
 
 #define SGP_QUORUM 0.5
