@@ -311,6 +311,11 @@ static sgp_status_t gather_ready(sgp_reduce_t *reduce, state_t *state, size_t *t
         int src = chunk->header.src;
         sgp_segment_t segment = sgp_reducer_segment(reducer, src);
         next = sgp_inbox_next(reducer->inbox, &key, chunk);
+        if (!sgp_reducer_has(reducer,
+                             src)) { /* it is gone, and has sent this to another set of ranks */
+            sgp_inbox_release(reducer->inbox, chunk);
+            continue;
+        }
         if (chunk->header.offset != taken[src])
             continue; /* an earlier chunk of it is still to come */
         taken[src] += chunk->header.elements;
