@@ -120,6 +120,7 @@ static uint64_t since_asked(halt_t *halt) {
 }
 
 static bool wants(halt_t *halt) {
+    if (halt->paused) return false;
     if (wanted_end(halt)) return true;
     if (wanted_leave(halt) && !halt->goes &&
         (double)since_asked(halt) >= halt->leaving.gather * 1e9)
@@ -189,8 +190,10 @@ static sgp_status_t look(void *context, bool agent) {
     return status;
 }
 
-sgp_status_t halt_init(halt_t *halt, const train_groups_t *groups,
-                       const volatile sig_atomic_t *stop, uint64_t step) {
+/* members NULL: all that are there. */
+static sgp_status_t init(halt_t *halt, const train_groups_t *groups,
+                         const volatile sig_atomic_t *stop, uint64_t step, uint64_t count,
+                         const bool *members) {
     sgp_group_t *const all[] = {groups->all, groups->nodes, groups->workers};
     *halt = (halt_t){.all = groups->all,
                      .one_group = !groups->nodes || groups->nodes == groups->all,
@@ -201,6 +204,7 @@ sgp_status_t halt_init(halt_t *halt, const train_groups_t *groups,
                      .due_ns = UINT64_MAX};
     sgp_status_t status =
         sgp_background_init(&halt->background, halt->all, sizeof halt->next, join_others, halt);
+    if (!status && members) status = sgp_background_enter(&halt->background, count, members);
     if (status) {
         halt->all = NULL;
         return status;
@@ -212,6 +216,17 @@ sgp_status_t halt_init(halt_t *halt, const train_groups_t *groups,
         sgp_inbox_set_watch(sgp_group_inbox(all[i]), look, &halt->watches[i]);
     }
     return SGP_OK;
+}
+
+sgp_status_t halt_init(halt_t *halt, const train_groups_t *groups,
+                       const volatile sig_atomic_t *stop, uint64_t step) {
+    return init(halt, groups, stop, step, 0, NULL);
+}
+
+sgp_status_t halt_init_among(halt_t *halt, const train_groups_t *groups,
+                             const volatile sig_atomic_t *stop, uint64_t step, uint64_t count,
+                             const bool *members) {
+    return init(halt, groups, stop, step, count, members);
 }
 
 void halt_fini(halt_t *halt) {
@@ -329,6 +344,37 @@ sgp_status_t halt_before_step(halt_t *halt, uint64_t step, double seconds, bool 
 void halt_over(halt_t *halt) {
     pthread_mutex_lock(&halt->lock);
     halt->promised = halt->agreed = false;
+    pthread_mutex_unlock(&halt->lock);
+}
+
+/* ---- newcomers ---- */
+
+uint64_t halt_pause(halt_t *halt) {
+    pthread_mutex_lock(&halt->lock);
+    halt->paused = true;
+    uint64_t count = sgp_background_count(&halt->background);
+    pthread_mutex_unlock(&halt->lock);
+    return count;
+}
+
+sgp_status_t halt_clear(halt_t *halt, uint64_t count) {
+    pthread_mutex_lock(&halt->lock);
+    if (!halt->promised && sgp_background_count(&halt->background) < count) promise(halt);
+    bool promised = halt->promised;
+    pthread_mutex_unlock(&halt->lock);
+    return promised ? wait_for_all(halt) : SGP_OK;
+}
+
+void halt_go_on(halt_t *halt, bool cleared) {
+    pthread_mutex_lock(&halt->lock);
+    halt->paused = false;
+    if (cleared) halt->promised = halt->agreed = false;
+    pthread_mutex_unlock(&halt->lock);
+}
+
+void halt_admit(halt_t *halt, int rank) {
+    pthread_mutex_lock(&halt->lock);
+    sgp_background_admit(&halt->background, rank);
     pthread_mutex_unlock(&halt->lock);
 }
 
