@@ -192,6 +192,13 @@ void sgp_arrival_serve(sgp_mixer_t *mixer) {
     if (left) atomic_store(&arrival->due, true);
 }
 
+void sgp_arrival_heard(sgp_mixer_t *mixer, int src) {
+    sgp_agree_call_t *call = sgp_group_agreement(mixer->group);
+    if (sgp_seats_has(sgp_agree_call_seats(call), src)) return;
+    if (sgp_fates_of(mixer->transport->fates, src).state == SGP_FATE_PRESENT)
+        sgp_agree_call_admit(call, src);
+}
+
 /* ---- a newcomer ---- */
 
 /* Not another newcomer of the same step, which waits, too. */
