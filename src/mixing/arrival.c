@@ -27,8 +27,8 @@ enum { PLACE, VECTOR, MOMENTUM, ANCHOR, FIRST_REQUEST = 16 };
 #define LINGER_NS (100 * SGP_MILLISECOND)
 
 struct sgp_arrival {
+    uint64_t step;     /* K of a newcomer */
     atomic_bool due;   /* something of the kind has come, or was left */
-    bool waits;        /* a newcomer, until its z is here */
     int asked;         /* member; -1: none */
     uint64_t requests; /* made */
     uint64_t asked_at,
@@ -192,10 +192,21 @@ void sgp_arrival_serve(sgp_mixer_t *mixer) {
     if (left) atomic_store(&arrival->due, true);
 }
 
+void sgp_arrival_heard(sgp_mixer_t *mixer, int src) {
+    sgp_agree_call_t *call = sgp_group_agreement(mixer->group);
+    if (sgp_seats_has(sgp_agree_call_seats(call), src)) return;
+    if (sgp_fates_of(mixer->transport->fates, src).state == SGP_FATE_PRESENT)
+        sgp_agree_call_admit(call, src);
+}
+
 /* ---- a newcomer ---- */
 
+/* Not another newcomer of the same step, which waits, too. */
 static bool can_answer(const sgp_mixer_t *mixer, int rank) {
-    return rank != mixer->rank && !sgp_holes_is_silent(mixer, rank) &&
+    uint64_t before = mixer->arrival->step > 0 ? mixer->arrival->step - 1 : 0;
+    sgp_membership_t *membership = sgp_group_membership(mixer->group);
+    return rank != mixer->rank && sgp_membership_state(membership, rank, before) == SGP_SEAT_LIVE &&
+           !sgp_holes_is_silent(mixer, rank) &&
            sgp_fates_of(mixer->transport->fates, rank).state == SGP_FATE_PRESENT;
 }
 
@@ -207,14 +218,14 @@ static int next_member(const sgp_mixer_t *mixer) {
     return -1;
 }
 
-static void ask(sgp_mixer_t *mixer, uint64_t step, uint64_t now) {
+static void ask(sgp_mixer_t *mixer, uint64_t now) {
     sgp_arrival_t *arrival = mixer->arrival;
     bool patient = arrival->asked >= 0 && can_answer(mixer, arrival->asked) &&
                    now < arrival->asked_at + PATIENCE_NS;
     int member = patient ? -1 : next_member(mixer);
     unsigned char bytes[8];
     if (member < 0) return;
-    sgp_bytes_put(bytes, step, sizeof bytes);
+    sgp_bytes_put(bytes, arrival->step, sizeof bytes);
     if (send_bytes(mixer, member, FIRST_REQUEST + arrival->requests, bytes, sizeof bytes,
                    sizeof bytes, SGP_ENCODING_BYTES) != SGP_OK)
         return;
@@ -299,7 +310,7 @@ static void fold_others(sgp_mixer_t *mixer, uint64_t now) {
     sgp_late_fold(mixer);
 }
 
-static sgp_status_t wait_for_answer(sgp_mixer_t *mixer, uint64_t step, int *src) {
+static sgp_status_t wait_for_answer(sgp_mixer_t *mixer, int *src) {
     uint64_t deadline = sgp_transport_now(mixer->transport) + sgp_group_timeout(mixer->group);
     sgp_status_t status = SGP_OK;
     while (status == SGP_OK) {
@@ -310,7 +321,7 @@ static sgp_status_t wait_for_answer(sgp_mixer_t *mixer, uint64_t step, int *src)
         if (*src >= 0) return SGP_OK;
         if (now >= deadline)
             return sgp_fail(SGP_ERR_TIMEOUT, "join: gave up waiting for the vector of a member");
-        ask(mixer, step, now);
+        ask(mixer, now);
         fold_others(mixer, now);
         uint64_t until = now + LINGER_NS;
         status = sgp_inbox_look(mixer->inbox, false);
@@ -322,22 +333,19 @@ static sgp_status_t wait_for_answer(sgp_mixer_t *mixer, uint64_t step, int *src)
 }
 
 sgp_status_t sgp_arrival_wait(sgp_mixer_t *mixer) {
-    uint64_t step;
     int src;
     if (!sgp_newcomer_is_entering(mixer->group)) return SGP_OK;
     if (!mixer->arrival)
         return sgp_fail(SGP_ERR_UNSUPPORTED, "mixer: this group takes no newcomers");
     sgp_transport_rest(mixer->transport); /* nobody calls it hung before its first step */
-    sgp_status_t status = sgp_newcomer_ready(mixer->group, &step);
+    sgp_status_t status = sgp_newcomer_ready(mixer->group, &mixer->arrival->step);
     if (status != SGP_OK) return status;
     mixer->holes.stirred = true;
-    mixer->arrival->waits = true;
-    sgp_questions_enter(mixer, step / (uint64_t)mixer->options.local_steps);
-    status = wait_for_answer(mixer, step, &src);
+    sgp_questions_enter(mixer, mixer->arrival->step / (uint64_t)mixer->options.local_steps);
+    status = wait_for_answer(mixer, &src);
     if (status == SGP_OK) status = take_answer(mixer, src);
     if (status != SGP_OK) return status;
     mixer->w = 1;
-    mixer->arrival->waits = false;
     sgp_questions_entered(mixer);
     sgp_newcomer_entered(mixer->group, mixer->step);
     sgp_log(SGP_LOG_INFO, "mixer: joins with step %" PRIu64, mixer->step);

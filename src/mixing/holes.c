@@ -4,6 +4,7 @@
 #include "base/logging.h"
 #include "group/membership.h"
 #include "mixing/algorithms/algorithm_ops.h"
+#include "mixing/arrival.h"
 #include "mixing/late.h"
 #include "mixing/questions.h"
 #include "mixing/round_graph.h"
@@ -174,6 +175,7 @@ void sgp_holes_look(sgp_mixer_t *mixer) {
 
 void sgp_holes_received(sgp_mixer_t *mixer, int src) {
     if (mixer->holes.elastic) mixer->holes.got[src]++;
+    if (mixer->arrival) sgp_arrival_heard(mixer, src);
 }
 
 /* ---- torn messages ---- */

@@ -207,7 +207,72 @@ static void test_lock_step(void **state) {
     assert_int_equal(party->made[2], 60 - (int)party->guests[0].first);
 }
 
+/* Three newcomers of different sponsors, some of them at the same time, with exact averages in between. */
+static party_t *several(sgp_mixer_options_t options, uint64_t seed) {
+    party_t *party = party_of(options, 3, 90);
+    ranks_setup_t setup = delays(3, seed, 2 * MILLISECOND);
+    party->average_every = 20;
+    party->guests[0] = (guest_t){.seat = 3, .invited_in = 6, .sponsor = 0};
+    party->guests[1] = (guest_t){.seat = 4, .invited_in = 6, .sponsor = 1};
+    party->guests[2] = (guest_t){.seat = 5, .invited_in = 29, .sponsor = 2};
+    party->guest_count = 3;
+    celebrate(party, &setup);
+    return party;
+}
+
+static void check_several(sgp_mixer_options_t options) {
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        party_t *party = several(options, seed);
+        for (int g = 0; g < 3; g++) began_with_a_member(party, &party->guests[g]);
+        all_took_part(party);
+    }
+}
+
+static void test_several(void **state) {
+    (void)state;
+    check_several((sgp_mixer_options_t){.algorithm = SGP_ALGORITHM_SGP});
+    check_several((sgp_mixer_options_t){
+        .algorithm = SGP_ALGORITHM_SGP, .encoding = SGP_ENCODING_BFLOAT16, .graph = {.peers = 2}});
+    check_several((sgp_mixer_options_t){.algorithm = SGP_ALGORITHM_DPSGD});
+    check_several((sgp_mixer_options_t){.algorithm = SGP_ALGORITHM_SGP, .local_steps = 3});
+}
+
+static void test_overlap(void **state) {
+    (void)state;
+    check_several((sgp_mixer_options_t){.algorithm = SGP_ALGORITHM_OSGP});
+    check_several((sgp_mixer_options_t){.algorithm = SGP_ALGORITHM_SGP, .overlap = 3});
+}
+
+static void test_slow_momentum(void **state) {
+    (void)state;
+    check_several((sgp_mixer_options_t){
+        .algorithm = SGP_ALGORITHM_SGP, .slow_momentum = 0.5f, .slow_every = 5});
+}
+
+/* Without gradients nodes that are alike stay so, whoever joins. */
+static void test_alike(void **state) {
+    (void)state;
+    for (int overlap = 0; overlap <= 1; overlap++) {
+        party_t *party = party_of(
+            (sgp_mixer_options_t){.algorithm = SGP_ALGORITHM_SGP, .overlap = overlap}, 3, 60);
+        ranks_setup_t setup = delays(3, 5, 2 * MILLISECOND);
+        party->alike = true;
+        party->rate = 0;
+        party->guests[0] = (guest_t){.seat = 3, .invited_in = 6};
+        party->guest_count = 1;
+        celebrate(party, &setup);
+        all_took_part(party);
+        for (int r = 0; r < 4; r++)
+            for (int i = 0; i < COUNT; i++)
+                assert_true(fabsf(party->last[r][i] - (float)i) <= 1e-5f * (float)i);
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_lock_step)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lock_step), cmocka_unit_test(test_several),
+        cmocka_unit_test(test_overlap),   cmocka_unit_test(test_slow_momentum),
+        cmocka_unit_test(test_alike),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
