@@ -70,6 +70,10 @@ static void a_run_that_takes_newcomers(void **state) {
     assert_refused(&options, "max-nodes is 8, of 4 nodes", "goes on without lost ones");
     options = valid();
     options.transport = "tcp";
+    options.overlap = SGP_OVERLAP_ASYNC;
+    assert_int_equal(train_most_nodes(&options, true), 4);
+    options = valid();
+    options.transport = "tcp";
     assert_int_equal(train_most_nodes(&options, false), 4);
     assert_int_equal(train_most_nodes(&options, true), 8);
     options.transport = "auto";
