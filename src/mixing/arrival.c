@@ -6,7 +6,7 @@
 #include "base/logging.h"
 #include "base/memory.h"
 #include "group/agree_call.h"
-#include "group/newcomers.h"
+#include "group/entering.h"
 #include "group/seats.h"
 #include "mixing/algorithm_table.h"
 #include "mixing/holes.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mixing/parts.h"
 
-#include "group/newcomers.h"
+#include "group/entering.h"
 #include "mixing/algorithms/algorithm_ops.h"
 #include "mixing/arrival.h"
 #include "mixing/mixer_internal.h"
