@@ -11,14 +11,12 @@
 #ifndef SGP_GROUP_NEWCOMERS_H
 #define SGP_GROUP_NEWCOMERS_H
 
+#include "group/entering.h"
 #include "group/join/candidate.h"
 #include "group/join/sponsor.h"
 #include "group/membership.h"
 
 /* ---- a member ---- */
-
-/* At the beginning of a step, between two: serves candidates. Without newcomers one load. */
-void sgp_newcomers_begin_step(sgp_group_t *group);
 
 /* What sgp_group_accept does; sockets false: without a sponsor, for tests, which call its owner themselves. */
 sgp_status_t sgp_newcomers_accept(sgp_group_t *group, const sgp_newcomers_t *newcomers,
@@ -42,15 +40,5 @@ typedef struct sgp_newcomer {
 } sgp_newcomer_t;
 
 sgp_status_t sgp_newcomer_found(const sgp_newcomer_t *newcomer, sgp_group_t **group);
-
-/* Whether this node is a newcomer that has not made a mixer. */
-bool sgp_newcomer_is_entering(const sgp_group_t *group);
-
-/* It is ready: returns once the sponsor has made its JOIN notice. Blocks, at most until the time limit of the group. *step: K. The
- * errors of sgp_candidate_ready. */
-sgp_status_t sgp_newcomer_ready(sgp_group_t *group, uint64_t *step);
-
-/* Its mixer has the state of a member, and makes that step next. */
-void sgp_newcomer_entered(sgp_group_t *group, uint64_t step);
 
 #endif

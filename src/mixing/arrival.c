@@ -6,7 +6,7 @@
 #include "base/logging.h"
 #include "base/memory.h"
 #include "group/agree_call.h"
-#include "group/newcomers.h"
+#include "group/entering.h"
 #include "group/seats.h"
 #include "mixing/algorithm_table.h"
 #include "mixing/holes.h"
@@ -23,14 +23,20 @@ enum { PLACE, VECTOR, MOMENTUM, ANCHOR, FIRST_REQUEST = 16 };
 
 #define PATIENCE_NS (1000 * SGP_MILLISECOND) /* with a member that does not answer */
 
+/* A member that has not opened this node's seat yet does not hear it: until it knows the same members it is asked again. */
+#define ASK_AGAIN_NS (20 * SGP_MILLISECOND)
+
 /* Pushes of rounds that are to come wait so long for the newcomer; then it begins after them. */
 #define LINGER_NS (100 * SGP_MILLISECOND)
 
 struct sgp_arrival {
-    uint64_t step;     /* K of a newcomer */
-    atomic_bool due;   /* something of the kind has come, or was left */
-    int asked;         /* member; -1: none */
-    uint64_t requests; /* made */
+    bool known; /* to the member that is asked: it had this node's view at the last request */
+    uint64_t asked_since;
+    unsigned char *answered; /* (seats) in this look */
+    uint64_t step;           /* K of a newcomer */
+    atomic_bool due;         /* something of the kind has come, or was left */
+    int asked;               /* member; -1: none */
+    uint64_t requests;       /* made */
     uint64_t asked_at,
         since;    /* when; and since when pushes wait that are not folded; 0: there are none */
     float *outer; /* (2, count) momentum and anchor, until the mixer is made */
@@ -100,8 +106,10 @@ sgp_status_t sgp_arrival_init(sgp_mixer_t *mixer) {
         return SGP_OK;
     sgp_arrival_t *made = calloc(1, sizeof *made);
     if (made) made->place = malloc(made->place_bytes = place_bytes(mixer));
+    if (made) made->answered = malloc(sgp_seats_bytes(mixer->size));
     mixer->arrival = made;
-    if (!made || !made->place) return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for newcomers");
+    if (!made || !made->place || !made->answered)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for newcomers");
     made->asked = -1;
     sgp_inbox_set_service(mixer->inbox, SGP_KIND_STATE, note, made);
     return SGP_OK;
@@ -112,6 +120,7 @@ void sgp_arrival_fini(sgp_mixer_t *mixer) {
     sgp_inbox_set_service(mixer->inbox, SGP_KIND_STATE, NULL, NULL);
     sgp_memory_free(mixer->arrival->outer);
     free(mixer->arrival->place);
+    free(mixer->arrival->answered);
     free(mixer->arrival);
     mixer->arrival = NULL;
 }
@@ -171,7 +180,10 @@ static bool look_at(sgp_mixer_t *mixer, const sgp_chunk_t *chunk) {
     if (header->step < FIRST_REQUEST || header->count != 8 || header->elements != 8) return false;
     if (sgp_fates_of(mixer->transport->fates, header->src).state != SGP_FATE_PRESENT) return false;
     if (sgp_bytes_get(chunk->payload, 8) > mixer->step) return true;
-    return answer(mixer, header->src) == SGP_ERR_AGAIN;
+    if (sgp_seats_has(mixer->arrival->answered, header->src)) return false;
+    if (answer(mixer, header->src) == SGP_ERR_AGAIN) return true;
+    sgp_seats_add(mixer->arrival->answered, header->src);
+    return false;
 }
 
 void sgp_arrival_serve(sgp_mixer_t *mixer) {
@@ -180,6 +192,7 @@ void sgp_arrival_serve(sgp_mixer_t *mixer) {
     bool left = false;
     sgp_inbox_key_t from = {.channel = mixer->channel, .kind = SGP_KIND_STATE};
     atomic_store(&arrival->due, false);
+    memset(arrival->answered, 0, sgp_seats_bytes(mixer->size));
     for (sgp_chunk_t *at; (at = sgp_inbox_lowest(mixer->inbox, &from, UINT64_MAX));) {
         from.step = at->header.step;
         from.src = at->header.src + 1;
@@ -221,14 +234,18 @@ static int next_member(const sgp_mixer_t *mixer) {
 static void ask(sgp_mixer_t *mixer, uint64_t now) {
     sgp_arrival_t *arrival = mixer->arrival;
     bool patient = arrival->asked >= 0 && can_answer(mixer, arrival->asked) &&
-                   now < arrival->asked_at + PATIENCE_NS;
-    int member = patient ? -1 : next_member(mixer);
+                   now < arrival->asked_since + PATIENCE_NS;
+    bool again = patient && !arrival->known && now >= arrival->asked_at + ASK_AGAIN_NS;
+    int member = again ? arrival->asked : patient ? -1 : next_member(mixer);
     unsigned char bytes[8];
     if (member < 0) return;
     sgp_bytes_put(bytes, arrival->step, sizeof bytes);
     if (send_bytes(mixer, member, FIRST_REQUEST + arrival->requests, bytes, sizeof bytes,
                    sizeof bytes, SGP_ENCODING_BYTES) != SGP_OK)
         return;
+    if (!again) arrival->asked_since = now;
+    arrival->known = sgp_inbox_heard(mixer->inbox, member)->view ==
+                     sgp_membership_digest(sgp_group_membership(mixer->group));
     arrival->requests++;
     arrival->asked = member;
     arrival->asked_at = now;
@@ -323,7 +340,7 @@ static sgp_status_t wait_for_answer(sgp_mixer_t *mixer, int *src) {
             return sgp_fail(SGP_ERR_TIMEOUT, "join: gave up waiting for the vector of a member");
         ask(mixer, now);
         fold_others(mixer, now);
-        uint64_t until = now + LINGER_NS;
+        uint64_t until = now + (mixer->arrival->known ? LINGER_NS : ASK_AGAIN_NS);
         status = sgp_inbox_look(mixer->inbox, false);
         if (status == SGP_OK)
             status = sgp_inbox_doze(mixer->inbox, since, until < deadline ? until : deadline,
@@ -332,13 +349,27 @@ static sgp_status_t wait_for_answer(sgp_mixer_t *mixer, int *src) {
     return status;
 }
 
+/* Only messages that carry their round tell which of them are late. */
+static sgp_status_t check(const sgp_mixer_t *mixer) {
+    const sgp_mixer_options_t *options = &mixer->options;
+    if (!mixer->arrival)
+        return sgp_fail(SGP_ERR_UNSUPPORTED, "mixer: this group takes no newcomers");
+    if (options->overlap != SGP_OVERLAP_ASYNC && options->algorithm != SGP_ALGORITHM_ADPSGD &&
+        options->algorithm != SGP_ALGORITHM_ALLREDUCE)
+        return SGP_OK;
+    return sgp_fail(SGP_ERR_UNSUPPORTED,
+                    "mixer: nodes join while others train with %s only if it pushes in rounds: not "
+                    "adpsgd, allreduce, or an asynchronous overlap",
+                    sgp_algorithm_name(options->algorithm));
+}
+
 sgp_status_t sgp_arrival_wait(sgp_mixer_t *mixer) {
     int src;
     if (!sgp_newcomer_is_entering(mixer->group)) return SGP_OK;
-    if (!mixer->arrival)
-        return sgp_fail(SGP_ERR_UNSUPPORTED, "mixer: this group takes no newcomers");
+    sgp_status_t status = check(mixer);
+    if (status != SGP_OK) return status;
     sgp_transport_rest(mixer->transport); /* nobody calls it hung before its first step */
-    sgp_status_t status = sgp_newcomer_ready(mixer->group, &mixer->arrival->step);
+    status = sgp_newcomer_ready(mixer->group, &mixer->arrival->step);
     if (status != SGP_OK) return status;
     mixer->holes.stirred = true;
     sgp_questions_enter(mixer, mixer->arrival->step / (uint64_t)mixer->options.local_steps);

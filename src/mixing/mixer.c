@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The calls on a mixer, at the top of the room: mixer.c -> the algorithm -> push.c or reduce.c -> the inbox. */
-#include "group/newcomers.h"
+#include "group/entering.h"
 #include "mixing/algorithm.h"
 #include "mixing/arrival.h"
 #include "mixing/algorithms/algorithm_ops.h"

@@ -58,10 +58,7 @@ static void train(run_t *run, sgp_group_t *group, sgp_mixer_t *mixer, bool comes
         }
         uint64_t stop_at = atomic_load(&run->stop_at);
         if (stop_at && step == stop_at) {
-            if (sgp_mixer_average(mixer, NULL, &consensus) != SGP_OK) {
-                CHECK(!"an average");
-                fprintf(stderr, "%d: %s\n", rank, sgp_last_error());
-            }
+            CHECK(sgp_mixer_average(mixer, NULL, &consensus) == SGP_OK);
             run->total[rank] = consensus.w_total;
             sgp_mixer_destroy(mixer);
             sgp_group_leave(group);
@@ -72,7 +69,6 @@ static void train(run_t *run, sgp_group_t *group, sgp_mixer_t *mixer, bool comes
         usleep(1000);
         if (sgp_mixer_step(mixer, optimizer, gradient, 0.05f) != SGP_OK) {
             CHECK(!"a step");
-            fprintf(stderr, "%d: %s\n", rank, sgp_last_error());
             sgp_mixer_destroy(mixer);
             sgp_group_abort(group);
             break;

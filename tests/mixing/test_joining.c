@@ -23,6 +23,7 @@ typedef struct guest {
 } guest_t;
 
 typedef struct party {
+    bool may_fail[SEATS]; /* it is killed */
     sgp_mixer_options_t options;
     int founders, steps;
     float rate;
@@ -56,15 +57,16 @@ static void train(party_t *party, sgp_group_t *group, sgp_mixer_t *mixer, int fr
         for (int i = 0; i < COUNT; i++) gradient[i] = z[i] - target_of(rank) + (float)i;
         compute(mixer->transport, party->compute);
         if (sgp_mixer_step(mixer, optimizer, gradient, party->rate) != SGP_OK) {
-            CHECK(!"a step");
+            CHECK(party->may_fail[rank]);
             break;
         }
         party->made[rank]++;
         if (party->average_every && (step + 1) % party->average_every == 0)
-            CHECK(sgp_mixer_average(mixer, average, NULL) == SGP_OK);
+            CHECK(sgp_mixer_average(mixer, average, NULL) == SGP_OK || party->may_fail[rank]);
     }
     sgp_mixer_statistics(mixer, &party->statistics[rank]);
-    CHECK(sgp_mixer_average(mixer, party->average[rank], &party->consensus[rank]) == SGP_OK);
+    CHECK(sgp_mixer_average(mixer, party->average[rank], &party->consensus[rank]) == SGP_OK ||
+          party->may_fail[rank]);
     memcpy(party->last[rank], sgp_mixer_parameters(mixer), sizeof gradient);
     sgp_optimizer_destroy(optimizer);
 }
@@ -77,7 +79,9 @@ static void *guest_main(void *argument) {
     sgp_mixer_t *mixer = NULL;
     sgp_log_set_rank(guest->seat);
     CHECK(sgp_newcomer_found(&guest->as, &group) == SGP_OK);
-    if (group) CHECK(sgp_mixer_create(group, &guest->party->options, NULL, &mixer) == SGP_OK);
+    if (group)
+        CHECK(sgp_mixer_create(group, &guest->party->options, NULL, &mixer) == SGP_OK ||
+              guest->party->may_fail[guest->seat]);
     if (mixer) {
         guest->first = sgp_group_first_step(group);
         memcpy(guest->z, sgp_mixer_parameters(mixer), sizeof guest->z);
@@ -268,11 +272,40 @@ static void test_alike(void **state) {
     }
 }
 
+/* A node dies at any time while another joins: a founder, which may be the sponsor or the one that is asked, or the newcomer
+ * itself. All others go on. */
+static void dies(int seat, uint64_t at_ms, int average_every) {
+    party_t *party = party_of((sgp_mixer_options_t){.algorithm = SGP_ALGORITHM_SGP}, 3, 70);
+    ranks_setup_t setup = delays(3, at_ms, 2 * MILLISECOND);
+    sgp_loopback_fault_t kill = {
+        .kind = SGP_FAULT_KILL, .seat = seat, .from_ns = at_ms * MILLISECOND};
+    setup.loopback.faults = &kill;
+    setup.loopback.fault_count = 1;
+    party->average_every = average_every;
+    party->may_fail[seat] = true;
+    party->guests[0] = (guest_t){.seat = 3, .invited_in = 6};
+    party->guest_count = 1;
+    celebrate(party, &setup);
+    bool came = party->guests[0].started;
+    int nodes = 3 + came - 1;
+    for (int r = 0; r < 3 + came; r++) {
+        if (r == seat) continue;
+        if (fabs(party->consensus[r].w_total - nodes) > 1e-9)
+            fail_msg("%d dies at %d ms: node %d: W is %.17g of %d", seat, (int)at_ms, r,
+                     party->consensus[r].w_total, nodes);
+    }
+}
+
+static void test_deaths(void **state) {
+    (void)state;
+    for (int seat = 0; seat < 4; seat++)
+        for (uint64_t at_ms = 50; at_ms < 260; at_ms += 13) dies(seat, at_ms, at_ms % 2 ? 7 : 0);
+}
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lock_step), cmocka_unit_test(test_several),
         cmocka_unit_test(test_overlap),   cmocka_unit_test(test_slow_momentum),
-        cmocka_unit_test(test_alike),
+        cmocka_unit_test(test_alike),     cmocka_unit_test(test_deaths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
