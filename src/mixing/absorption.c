@@ -113,16 +113,26 @@ static void ask_missing(const sgp_absorption_t *absorption, sgp_mixer_t *mixer) 
     }
 }
 
+/* A node that was silent, and makes the steps that it has missed, asks at once: most of their messages were never sent. */
+static uint64_t patience_of(const sgp_absorption_t *absorption, const sgp_mixer_t *mixer) {
+    bool behind = sgp_questions_highest(mixer) > absorption->round + 1;
+    return mixer->holes.was_silent && behind ? 0 : PATIENCE_NS;
+}
+
 uint64_t sgp_absorption_ask(sgp_absorption_t *absorption, sgp_mixer_t *mixer) {
     uint64_t now = sgp_transport_now(mixer->transport);
     bool moved = absorption->offset != absorption->seen_offset ||
                  absorption->sender != absorption->seen_sender;
-    if (moved || !absorption->ask_at) absorption->ask_at = now + PATIENCE_NS;
+    if (moved || !absorption->ask_at) {
+        absorption->ask_at = now + patience_of(absorption, mixer);
+        absorption->stands_since = now;
+    }
     absorption->seen_offset = absorption->offset;
     absorption->seen_sender = absorption->sender;
     if (now >= absorption->ask_at) {
         ask_missing(absorption, mixer);
-        absorption->ask_at = now + ASK_EVERY_NS;
+        /* A message can take minutes over a slow link: the longer that lasts, the seldomer this node asks. */
+        absorption->ask_at = now + ASK_EVERY_NS + (now - absorption->stands_since) / 8;
     }
     return absorption->ask_at;
 }

@@ -23,7 +23,8 @@ typedef struct sgp_absorption {
     /* Where the absorption was at the last sleep, and when the senders are asked. */
     size_t seen_offset;
     int seen_sender;
-    uint64_t ask_at; /* 0: it has not slept */
+    uint64_t ask_at;       /* 0: it has not slept */
+    uint64_t stands_since; /* when it was first asleep there */
 } sgp_absorption_t;
 
 /* senders: (max degree), borrowed. kept: this node's weight before. */

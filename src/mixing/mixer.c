@@ -175,17 +175,6 @@ float *sgp_mixer_buffers(sgp_mixer_t *mixer) {
     return mixer->all + mixer->all_count;
 }
 
-sgp_status_t sgp_mixer_check_step(const sgp_mixer_t *mixer, const sgp_optimizer_t *optimizer,
-                                  const float *gradient) {
-    if (!optimizer) return SGP_OK;
-    if (sgp_optimizer_count(optimizer) != mixer->all_count)
-        return sgp_fail(SGP_ERR_INVALID,
-                        "step: the optimizer is for %zu parameters and the mixer has %zu",
-                        sgp_optimizer_count(optimizer), mixer->all_count);
-    if (!gradient) return sgp_fail(SGP_ERR_INVALID, "step: an optimizer needs a gradient");
-    return SGP_OK;
-}
-
 /* Nanoseconds asleep so far, on this node's own thread. */
 static uint64_t waited(const sgp_mixer_t *mixer) {
     const sgp_inbox_t *inside = mixer->workers.reducer.inbox;

@@ -128,6 +128,8 @@ struct sgp_mixer {
     sgp_late_t *late;           /* NULL: not elastic */
     sgp_questions_t *questions; /* NULL: not elastic */
     uint64_t recoveries;        /* of all-reduce, after losses (algorithms/recovery.h) */
+    sgp_meeting_t meeting;      /* with the others, before a collective call of the caller */
+    bool unmet;                 /* it has made a step since the last one */
     sgp_optimizer_t *optimizer; /* of its last step, in an elastic group; borrowed */
     sgp_edge_t *edges;          /* (max degree) of the graph, in-edges of a step */
     sgp_destination_t *to;      /* (size) destinations of the message being sent */
@@ -184,6 +186,10 @@ sgp_status_t sgp_mixer_refuse(const sgp_mixer_t *mixer, const char *what, size_t
 
 /* SGP_ERR_INVALID, logged, while the caller holds z (sgp_mixer_hold). call: "average". */
 sgp_status_t sgp_mixer_refuse_held(const sgp_mixer_t *mixer, const char *call);
+
+/* Before a step: its arguments. SGP_ERR_INVALID, logged. */
+sgp_status_t sgp_mixer_check_step(const sgp_mixer_t *mixer, const sgp_optimizer_t *optimizer,
+                                  const float *gradient);
 
 /* A lost node ends the run of every algorithm, also of one that would not wait for it: SGP_ERR_PEER_LOST, logged. */
 sgp_status_t sgp_mixer_check_losses(const sgp_mixer_t *mixer);

@@ -9,9 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PATIENCE_NS  (20 * SGP_MILLISECOND) /* without progress, before the first question */
-#define ASK_EVERY_NS (50 * SGP_MILLISECOND)
-#define MOST_AHEAD   (UINT64_C(1) << 32) /* rounds, as in inbox.h: no node is so far ahead */
+#define MOST_AHEAD (UINT64_C(1) << 32) /* rounds, as in inbox.h: no node is so far ahead */
 
 /* What is between this node and another one. */
 typedef struct neighbour {

@@ -198,7 +198,7 @@ sgp_status_t sgp_reduce_begin_mean(sgp_reduce_t *reduce, sgp_send_t *mean) {
     sgp_reducer_t *reducer = reduce->reducer;
     sgp_header_t header =
         header_of(reduce, SGP_KIND_GATHER, sgp_reducer_segment(reducer, reducer->rank));
-    return sgp_inbox_send_begin(reducer->inbox, &header, reducer->everyone, reducer->size - 1,
+    return sgp_inbox_send_begin(reducer->inbox, &header, reducer->everyone, reducer->others,
                                 reduce->deadline, mean);
 }
 
