@@ -116,7 +116,7 @@ sgp_status_t halt_init(halt_t *halt, const train_groups_t *groups,
                        const volatile sig_atomic_t *stop, uint64_t step);
 void halt_fini(halt_t *halt);
 
-/* ---- newcomers (run/arrivals.h) ---- */
+/* ---- newcomers (run/run_arrivals.h) ---- */
 
 /* A meeting with newcomers begins: until halt_go_on this node wants no halt. Returns the halts that it has begun to agree on. */
 uint64_t halt_pause(halt_t *halt);

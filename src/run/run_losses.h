@@ -54,7 +54,7 @@ int run_losses_lowest_left(const run_losses_t *losses);
 /* Whether all took part in the last collective call that are not agreed to be lost. */
 bool run_losses_none_new(const run_losses_t *losses);
 
-/* All nodes know between the same two steps that this process has joined the run (run/arrivals.h). */
+/* All nodes know between the same two steps that this process has joined the run (run/run_arrivals.h). */
 void run_losses_arrive(run_losses_t *losses, int rank);
 
 /* What a newcomer is told of the list: makes room for it. SGP_ERR_NO_MEMORY, logged. */

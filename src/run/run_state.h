@@ -52,7 +52,7 @@ typedef struct run_data {
     size_t saved_bytes;
 } run_data_t;
 
-/* Newcomers that the nodes have still to meet; fields are for arrivals.c. All zero: none can come. */
+/* Newcomers that the nodes have still to meet; fields are for run_arrivals.c. All zero: none can come. */
 typedef struct arrivals {
     bool watches;
     sgp_change_reader_t reader;

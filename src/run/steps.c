@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "mixing/kernels.h"
 #include "mixing/mixer_internal.h"
-#include "run/arrivals.h"
+#include "run/run_arrivals.h"
 #include "run/checkpoint.h"
 #include "run/pacing.h"
 #include "run/run_data.h"

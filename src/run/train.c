@@ -5,7 +5,7 @@
 #include "base/logging.h"
 #include "group/group_internal.h"
 #include "run/agreement.h"
-#include "run/arrivals.h"
+#include "run/run_arrivals.h"
 #include "run/check.h"
 #include "run/checkpoint.h"
 #include "run/config.h"

@@ -2,7 +2,6 @@
 #include "run/train_options.h"
 
 #include "mixing/algorithm_table.h"
-#include "run/option_rows.h"
 
 #include <string.h>
 
@@ -29,14 +28,4 @@ void train_options_settle(train_options_t *options) {
 sgp_graph_kind_t train_graph(const train_options_t *options, sgp_algorithm_t algorithm) {
     return options->graph == TRAIN_BY_ALGORITHM ? sgp_algorithm_default_graph(algorithm)
                                                 : (sgp_graph_kind_t)options->graph;
-}
-
-void train_options_unset(train_options_t *options) {
-    memset(options, 0, sizeof *options);
-    for (const option_t *row = train_option_rows; row->name; row++) option_init(row, options);
-}
-
-void train_options_init(train_options_t *options) {
-    train_options_unset(options);
-    train_options_settle(options);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "run/arrivals.h"
+#include "run/run_arrivals.h"
 
 #include "base/bytes.h"
 #include "base/logging.h"

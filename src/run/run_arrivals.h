@@ -5,8 +5,8 @@
  *
  * The nodes know by the view (group/membership.h) after which step: that of the JOIN notice, and the next ones until the
  * newcomer is there. Called by the files of this folder, between two steps. */
-#ifndef SGP_RUN_ARRIVALS_H
-#define SGP_RUN_ARRIVALS_H
+#ifndef SGP_RUN_RUN_ARRIVALS_H
+#define SGP_RUN_RUN_ARRIVALS_H
 
 #include "run/run_state.h"
 
