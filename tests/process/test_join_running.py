@@ -148,6 +148,20 @@ class JoinRunning(ProgramTest):
         self.check_epochs([0, 1, 2])
         self.end_all(nodes)
 
+    def key(self, name, text):
+        path = os.path.join(self.folder, name)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+        return path
+
+    def test_only_the_key_opens_a_run_that_has_one(self):
+        good, bad = self.key("good", "0123456789abcdef"), self.key("bad", "fedcba9876543210")
+        nodes, at = self.found("--key-file", good)
+        self.assertIn("it has another key", self.end_of(self.join(at[0], "--key-file", bad), 2))
+        newcomer = self.join(at[0], "--key-file", good)
+        self.read_to(nodes[0], "node 3 has joined after step")
+        self.end_all([*nodes, newcomer])
+
     def test_a_run_without_room_for_newcomers(self):
         nodes, at = self.found("--max-nodes", str(FOUNDERS))
         self.end_of(self.join(at[0], "--join-timeout", "2"), 1)
