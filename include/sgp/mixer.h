@@ -83,7 +83,8 @@ typedef struct sgp_mixer_options {
     float *vector; /* (P + S), 64-byte aligned, of any mapping: the vector lies there instead of in
                       memory of the mixer's own. Borrowed for the mixer's life. Without initial values
                       its contents are the initial ones. NULL: the mixer's own */
-    uint64_t passes_over; /* in an elastic group: 1: a node that stood still or was cut off, while the others
+    uint64_t
+        passes_over; /* in an elastic group: 1: a node that stood still or was cut off, while the others
                              went on, goes on from their step. The caller counts the steps between as
                              made (statistics.passed_over). 0: it makes them, and the others wait */
 } sgp_mixer_options_t;
@@ -122,7 +123,8 @@ typedef struct sgp_mixer_statistics {
     uint64_t silences;      /* times that another node fell silent */
     uint64_t holes;         /* messages not sent, as their receiver was gone or silent */
     uint64_t waits_asked;   /* questions to senders whose messages were long in coming */
-    uint64_t passed_over;   /* steps: options.passes_over. sgp_mixer_step adds to it before its own step */
+    uint64_t
+        passed_over; /* steps: options.passes_over. sgp_mixer_step adds to it before its own step */
 } sgp_mixer_statistics_t;
 
 /* Figures of all nodes together, measured by sgp_mixer_average; the same on every node. */
@@ -186,8 +188,9 @@ static inline sgp_status_t sgp_mixer_switch(sgp_mixer_t *mixer,
  * SGP_ERR_NOT_FINITE: what this node would send, or its vector after the update, has an infinity
  * or a NaN; that part of it was not sent. Many nodes can meet it in one step, so the log has it at
  * level info. In an elastic group all-reduce keeps `optimizer` until the next step: sgp_mixer_average,
- * sgp_mixer_switch and sgp_mixer_state_save can read and write it; and they, or another step, come before any other
- * collective call of the group. SGP_ERR_ENDED: another node has said that the run is over (sgp train does). Then
+ * sgp_mixer_switch, sgp_mixer_state_save and the first barrier or gather of the group after it can read and write it, and
+ * write z. A barrier or gather while the mixer is held, or between begin and end of a step in parts, can end with
+ * SGP_ERR_MISMATCH there. SGP_ERR_ENDED: another node has said that the run is over (sgp train does). Then
  * destroy the mixer and leave its group. A node that meets SGP_ERR_NOT_FINITE ends with
  * sgp_group_abort, or without leaving: so all others see a loss at once, also those that do not
  * wait for it in this step. */

@@ -120,6 +120,7 @@ typedef struct gather_call {
     const void *mine;
     size_t bytes;
     void *all;
+    bool met;
 } gather_call_t;
 
 static sgp_status_t gather_whole(const gather_call_t *call) {
@@ -136,11 +137,18 @@ static sgp_status_t do_gather(void *argument) {
         return sgp_fail(SGP_ERR_INVALID, "gather: %zu bytes, must be 1 to %zu", call->bytes,
                         SGP_GATHER_BYTES);
     if (!sgp_group_agreement(call->group)) return gather_whole(call);
-    return gather_agreed(call->group, call->mine, call->bytes, call->all);
+    sgp_status_t status = call->met ? SGP_OK : sgp_group_meet(call->group);
+    return status == SGP_OK ? gather_agreed(call->group, call->mine, call->bytes, call->all)
+                            : status;
 }
 
 sgp_status_t sgp_group_gather(sgp_group_t *group, const void *mine, size_t bytes, void *all) {
-    gather_call_t call = {group, mine, bytes, all};
+    gather_call_t call = {group, mine, bytes, all, false};
+    return sgp_group_run(group, "sgp_group_gather", do_gather, &call, sizeof call);
+}
+
+sgp_status_t sgp_group_gather_met(sgp_group_t *group, const void *mine, size_t bytes, void *all) {
+    gather_call_t call = {group, mine, bytes, all, true};
     return sgp_group_run(group, "sgp_group_gather", do_gather, &call, sizeof call);
 }
 
@@ -151,7 +159,7 @@ static sgp_status_t do_barrier(void *argument) {
     unsigned char token = 1;
     size_t size = (size_t)sgp_group_transport(group)->capacity;
     unsigned char all[size];
-    return do_gather(&(gather_call_t){group, &token, 1, all});
+    return do_gather(&(gather_call_t){group, &token, 1, all, false});
 }
 
 sgp_status_t sgp_group_barrier(sgp_group_t *group) {

@@ -25,6 +25,7 @@ struct sgp_group {
     uint32_t channels;         /* given out */
     sgp_lease_t lease;
     sgp_agreement_t agreement;
+    sgp_meeting_t *meetings;      /* the first one; theirs */
     sgp_membership_t *membership; /* owned, or NULL */
     const sgp_membership_ops_t *membership_ops;
     sgp_newcomers_state_t *newcomers; /* owned, or NULL */
@@ -146,6 +147,23 @@ void sgp_group_set_agreement(sgp_group_t *group, const sgp_agreement_t *agreemen
 }
 sgp_agree_call_t *sgp_group_agreement(const sgp_group_t *group) {
     return group->agreement.call;
+}
+void sgp_group_add_meeting(sgp_group_t *group, sgp_meeting_t *meeting) {
+    sgp_meeting_t **end = &group->meetings;
+    while (*end) end = &(*end)->next;
+    meeting->next = NULL;
+    *end = meeting;
+}
+void sgp_group_take_meeting_out(sgp_group_t *group, sgp_meeting_t *meeting) {
+    sgp_meeting_t **at = &group->meetings;
+    while (*at && *at != meeting) at = &(*at)->next;
+    if (*at) *at = meeting->next;
+}
+sgp_status_t sgp_group_meet(sgp_group_t *group) {
+    sgp_status_t status = SGP_OK;
+    for (sgp_meeting_t *at = group->meetings; at && status == SGP_OK; at = at->next)
+        status = at->meet(at->context);
+    return status;
 }
 sgp_membership_t *sgp_group_membership(const sgp_group_t *group) {
     return group->membership;

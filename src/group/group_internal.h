@@ -76,6 +76,26 @@ typedef struct sgp_agreement {
     void (*destroy)(sgp_agree_call_t *call);
 } sgp_agreement_t;
 
+/* Something that a caller's barrier or gather begins with: where steps are collective calls, nodes that have made theirs meet
+ * those that a loss has stopped in it. */
+typedef struct sgp_meeting {
+    sgp_status_t (*meet)(void *context); /* an error is that of the caller's call */
+    void *context;
+    struct sgp_meeting *next; /* the group's */
+} sgp_meeting_t;
+
+/* Of an elastic group; in the same order on all nodes, between the same two collective calls. The meeting is the caller's, and
+ * stays where it is until it is taken out. */
+void sgp_group_add_meeting(sgp_group_t *group, sgp_meeting_t *meeting);
+void sgp_group_take_meeting_out(sgp_group_t *group,
+                                sgp_meeting_t *meeting); /* fine if it is not there */
+
+/* All of them, in the order in which they were added, up to the first error. */
+sgp_status_t sgp_group_meet(sgp_group_t *group);
+
+/* sgp_group_gather for meetings themselves: it begins with none. */
+sgp_status_t sgp_group_gather_met(sgp_group_t *group, const void *mine, size_t bytes, void *all);
+
 /* Once, before the first collective call. Takes the state. */
 void sgp_group_set_agreement(sgp_group_t *group, const sgp_agreement_t *agreement);
 

@@ -9,8 +9,8 @@
  * digest of its view; two nodes whose digests differ send each other their views. All of this happens whenever this node
  * looks at its inbox (sgp_inbox_look), so in every wait and at every step.
  *
- * A seat is a rank of the transport. A step is one of the mixer that was created first (sgp_mixer_step); several mixers of
- * a group count their own.
+ * A seat is a rank of the transport. A step is one of sgp_mixer_step; of several mixers of a group the one that
+ * is ahead counts.
  *
  * Locks: the calls below that take a lock say "any thread". The others belong to the caller that has the use of the group's
  * transport (group/lease.h). The protocol is in docs/membership.md, "The view and the plan". */
@@ -133,6 +133,9 @@ sgp_status_t sgp_membership_decode(sgp_membership_t *membership, const unsigned 
 void sgp_membership_set_self(sgp_membership_t *membership, uint32_t incarnation,
                              uint64_t candidate);
 
+/* The transport has opened the seat for a new member: nothing of what was heard of the former one, or sent to it, counts any
+ * more. The caller has the use of the transport. */
+void sgp_membership_open_seat(sgp_membership_t *membership, int seat);
 /* The incarnation for the next member of a seat, as far as the view knows; false: the seat is not free. Any thread. */
 bool sgp_membership_is_free(sgp_membership_t *membership, int seat, uint32_t *incarnation);
 

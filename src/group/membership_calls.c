@@ -81,8 +81,8 @@ void sgp_membership_configure(sgp_membership_t *membership,
 /* The others hear of a change from this node's edges; a member at random hears of it in each step of the next few, because a
  * hole can cut a graph. */
 static void choose_at_random(sgp_membership_t *membership) {
-    if (membership->spreads == 0) return;
-    membership->spreads--;
+    if (atomic_load_explicit(&membership->spreads, memory_order_relaxed) == 0) return;
+    atomic_fetch_sub(&membership->spreads, 1);
     int rank = (int)sgp_random_below(&membership->random, (uint64_t)membership->size);
     if (rank == membership->self) return;
     membership->peers[rank].chosen = true;
@@ -140,8 +140,10 @@ static bool has_new_plan(const sgp_membership_t *membership, uint64_t step) {
 }
 
 sgp_status_t sgp_membership_begin_step(sgp_membership_t *membership, const sgp_moment_t *moment) {
-    bool first = !membership->begun || membership->moment.channel == moment->channel;
-    if (first) {
+    const sgp_moment_t *last = &membership->moment;
+    bool leads =
+        !membership->begun || last->channel == moment->channel || moment->step > last->step;
+    if (leads) { /* of several mixers the one that is ahead, so that no plan begins behind any of them */
         membership->moment = *moment;
         membership->begun = true;
         atomic_store_explicit(&membership->step, moment->step, memory_order_relaxed);
@@ -298,6 +300,25 @@ void sgp_membership_set_self(sgp_membership_t *membership, uint32_t incarnation,
     membership->incarnation = incarnation;
     membership->candidate = candidate;
     pthread_mutex_unlock(&membership->lock);
+}
+
+void sgp_membership_open_seat(sgp_membership_t *membership, int seat) {
+    pthread_mutex_lock(&membership->lock);
+    membership->peers[seat] = (sgp_peer_t){.silent = false};
+    sgp_post_restart(&membership->views, seat);
+    sgp_post_restart(&membership->questions, seat);
+    pthread_mutex_unlock(&membership->lock);
+}
+
+sgp_status_t sgp_membership_enter(sgp_membership_t *membership, uint64_t step) {
+    sgp_member_notice_t notice = {.kind = SGP_MEMBER_JOIN,
+                                  .seat = membership->self,
+                                  .incarnation = membership->incarnation,
+                                  .step = step,
+                                  .candidate = membership->candidate,
+                                  .origin = membership->self};
+    atomic_store(&membership->step, step);
+    return sgp_membership_tell(membership, &notice);
 }
 
 /* ---- leaving ---- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The state of a membership (group/membership.h), for the files membership*.c alone: membership.c has the calls, and
- * membership_service.c works in each look at the inbox. */
+/* The state of a membership (group/membership.h), for the files membership*.c alone: membership_calls.c has the
+ * calls, membership_public.c the public ones, membership_service.c works in each look at the inbox, with
+ * membership_silence.c for the members that are not heard and membership_notices.c for what follows from a change. */
 #ifndef SGP_GROUP_MEMBERSHIP_INTERNAL_H
 #define SGP_GROUP_MEMBERSHIP_INTERNAL_H
 
@@ -59,9 +60,8 @@ struct sgp_membership {
     uint32_t *seen;         /* (size) events of the fates */
     uint32_t events;        /* of the fates, all of which are taken */
     sgp_peer_t *peers;      /* (size) */
+    atomic_uint spreads;    /* to members at random in so many more steps */
     uint64_t opened;        /* the version up to which seats were opened for newcomers */
-    uint64_t asked;         /* the version that is being spread, */
-    unsigned spreads;       /* to members at random in so many more steps */
     sgp_random_t random;
     sgp_post_t questions; /* HEARD */
     int in_collective;    /* calls, one within the other */

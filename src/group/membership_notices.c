@@ -61,7 +61,7 @@ void sgp_membership_changed(sgp_membership_t *membership) {
     uint64_t digest = sgp_view_digest(membership->view);
     unsigned reach = 0;
     while (1 << reach < sgp_membership_live(membership)) reach++;
-    membership->spreads = 2 * reach;
+    atomic_store(&membership->spreads, 2 * reach);
     atomic_store(&membership->digest, digest);
     atomic_store(&membership->transport->digest, digest);
     atomic_store(&membership->version, sgp_view_version(membership->view));

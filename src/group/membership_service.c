@@ -56,12 +56,20 @@ static int next_live(const sgp_membership_t *membership) {
     return -1;
 }
 
+/* Lost only because it was not heard: if it lives it learns from our view that the others go on without it. */
+static bool is_struck_off(const sgp_membership_t *membership, int rank) {
+    sgp_fate_t fate = sgp_fates_of(membership->transport->fates, rank);
+    return fate.state == SGP_FATE_LOST && fate.cause == SGP_CAUSE_SILENT;
+}
+
 /* Whether the rank gets our view: once for each pair of its digest and ours. */
 static bool is_due(const sgp_membership_t *membership, int rank, int next) {
     const sgp_peer_t *peer = &membership->peers[rank];
     const sgp_heard_t *heard = sgp_inbox_heard(membership->inbox, rank);
     uint64_t own = sgp_view_digest(membership->view);
-    if (rank == membership->self || peer->silent) return false;
+    bool struck = is_struck_off(membership, rank);
+    if (rank == membership->self || (peer->silent && !struck)) return false;
+    if (struck) return peer->own != own;
     if (!peer->chosen && !heard->pushed && !heard->sent && heard->view == 0 && rank != next)
         return false; /* no edge */
     return heard->view != own && (peer->own != own || peer->theirs != heard->view);
@@ -92,7 +100,8 @@ static bool spread(sgp_membership_t *membership) {
     int next = next_live(membership);
     for (int r = 0; r < membership->size; r++) {
         bool present = sgp_fates_of(membership->transport->fates, r).state == SGP_FATE_PRESENT;
-        if (present && is_due(membership, r, next)) left |= !send_view(membership, r);
+        if ((present || is_struck_off(membership, r)) && is_due(membership, r, next))
+            left |= !send_view(membership, r);
         else membership->peers[r].chosen = false;
     }
     return left;

@@ -241,9 +241,10 @@ static void let_go(sgp_membership_t *membership, int rank, uint64_t now, uint64_
         earlier(next, peer->ended + GRACE);
         return;
     }
-    sgp_transport_give_up(membership->transport, rank, sgp_fate_lost(SGP_CAUSE_SILENT),
-                          member.certain ? "another node has seen it end"
-                                         : "the other nodes do not hear it either");
+    bool certain = member.certain && !peer->silent;
+    sgp_transport_give_up(membership->transport, rank,
+                          sgp_fate_lost(certain ? SGP_CAUSE_ENDED : SGP_CAUSE_SILENT),
+                          certain ? "another node has seen it end" : NULL);
 }
 
 bool sgp_membership_listen(sgp_membership_t *membership) {

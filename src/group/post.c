@@ -60,6 +60,10 @@ void sgp_post_refuse(sgp_post_t *post, int src, const char *reason) {
                 sgp_transport_name(transport, src, &name), reason);
 }
 
+void sgp_post_restart(sgp_post_t *post, int rank) {
+    post->next_in[rank] = post->next_out[rank] = 0;
+}
+
 /* ---- receiving ---- */
 
 static sgp_chunk_t *chunk_of(sgp_post_t *post, int src, uint64_t offset) {
@@ -115,9 +119,4 @@ bool sgp_post_take(sgp_post_t *post, int *src, const unsigned char **bytes, size
     for (; *src < sgp_group_transport(post->group)->capacity; (*src)++)
         if (take_from(post, *src, count)) return true;
     return false;
-}
-
-void sgp_post_reset(sgp_post_t *post, int rank) {
-    drop(post, rank);
-    post->next_in[rank] = post->next_out[rank] = 0;
 }

@@ -29,10 +29,10 @@ sgp_status_t sgp_post_send(sgp_post_t *post, int dst, const unsigned char *bytes
  * post's, until its next call. false: there is none. */
 bool sgp_post_take(sgp_post_t *post, int *src, const unsigned char **bytes, size_t *count);
 
+/* The rank is another process from here on: messages are counted anew. */
+void sgp_post_restart(sgp_post_t *post, int rank);
+
 /* Counts a message that makes no sense, and logs the first, the second, the fourth, ... of them. */
 void sgp_post_refuse(sgp_post_t *post, int src, const char *reason);
-
-/* The seat has a new member: messages in both directions count from the first again. */
-void sgp_post_reset(sgp_post_t *post, int rank);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mixing/absorption.h"
 
+#include "base/constants.h"
 #include "mixing/holes.h"
 #include "mixing/late.h"
 #include "mixing/questions.h"
@@ -9,6 +10,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+
+#define PATIENCE_NS  (20 * SGP_MILLISECOND) /* without progress, before the first question */
+#define ASK_EVERY_NS (50 * SGP_MILLISECOND)
 
 void sgp_absorption_begin(sgp_absorption_t *absorption, const sgp_mixer_t *mixer, uint64_t round,
                           double kept, sgp_edge_t *senders) {
@@ -98,12 +102,48 @@ sgp_status_t sgp_absorption_ready(sgp_absorption_t *absorption, sgp_mixer_t *mix
     return SGP_OK;
 }
 
+/* Those of whose message nothing has been absorbed. */
+static void ask_missing(const sgp_absorption_t *absorption, sgp_mixer_t *mixer) {
+    for (int s = absorption->sender; s < absorption->senders_count; s++) {
+        const sgp_edge_t *edge = &absorption->senders[s];
+        if (edge->weight > 0 ||
+            sgp_push_find(mixer, SGP_KIND_PUSH, edge->peer, absorption->round, absorption->offset))
+            continue;
+        sgp_questions_ask(mixer, edge->peer, absorption->round);
+    }
+}
+
+/* A node that was silent, and makes the steps that it has missed, asks at once: most of their messages were never sent. */
+static uint64_t patience_of(const sgp_absorption_t *absorption, const sgp_mixer_t *mixer) {
+    bool behind = sgp_questions_highest(mixer) > absorption->round + 1;
+    return mixer->holes.was_silent && behind ? 0 : PATIENCE_NS;
+}
+
+uint64_t sgp_absorption_ask(sgp_absorption_t *absorption, sgp_mixer_t *mixer) {
+    uint64_t now = sgp_transport_now(mixer->transport);
+    bool moved = absorption->offset != absorption->seen_offset ||
+                 absorption->sender != absorption->seen_sender;
+    if (moved || !absorption->ask_at) {
+        absorption->ask_at = now + patience_of(absorption, mixer);
+        absorption->stands_since = now;
+    }
+    absorption->seen_offset = absorption->offset;
+    absorption->seen_sender = absorption->sender;
+    if (now >= absorption->ask_at) {
+        ask_missing(absorption, mixer);
+        /* A message can take minutes over a slow link: the longer that lasts, the seldomer this node asks. */
+        absorption->ask_at = now + ASK_EVERY_NS + (now - absorption->stands_since) / 8;
+    }
+    return absorption->ask_at;
+}
+
 static sgp_status_t wait_for(sgp_mixer_t *mixer, sgp_absorption_t *absorption, uint64_t since,
                              uint64_t deadline) {
     char what[48];
     int sender = absorption->senders[absorption->sender].peer;
     snprintf(what, sizeof what, "message of step %" PRIu64, absorption->round);
-    if (mixer->holes.elastic) return sgp_questions_wait(mixer, absorption, since, deadline, what);
+    uint64_t until = mixer->holes.elastic ? sgp_absorption_ask(absorption, mixer) : deadline;
+    if (until < deadline) return sgp_inbox_doze(mixer->inbox, since, until, what);
     return sgp_inbox_wait_for(mixer->inbox, sender, since, deadline, what);
 }
 

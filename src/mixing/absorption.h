@@ -20,10 +20,11 @@ typedef struct sgp_absorption {
     size_t offset;
     int sender;
     double w; /* the weight after the first `sender` senders; the same for every chunk */
-    /* For questions.c: where the absorption was at the last sleep, and when to ask. */
+    /* Where the absorption was at the last sleep, and when the senders are asked. */
     size_t seen_offset;
     int seen_sender;
-    uint64_t ask_at; /* 0: it has not slept */
+    uint64_t ask_at;       /* 0: it has not slept */
+    uint64_t stands_since; /* when it was first asleep there */
 } sgp_absorption_t;
 
 /* senders: (max degree), borrowed. kept: this node's weight before. */
@@ -37,5 +38,10 @@ sgp_status_t sgp_absorption_ready(sgp_absorption_t *absorption, sgp_mixer_t *mix
 /* Absorbs the rest, asleep until it arrives, and sets mixer->w to the weight after it. Errors as sgp_mixer_step. */
 sgp_status_t sgp_absorption_finish(sgp_absorption_t *absorption, sgp_mixer_t *mixer,
                                    uint64_t deadline);
+
+/* Before this node sleeps for want of the chunk at absorption->offset from absorption->sender, in an elastic group: asks those
+ * senders of whose message nothing has been absorbed (weight 0), if there has been no progress for a while. Returns when to
+ * ask next. */
+uint64_t sgp_absorption_ask(sgp_absorption_t *absorption, sgp_mixer_t *mixer);
 
 #endif

@@ -20,8 +20,18 @@ static void jump(sgp_mixer_t *mixer, uint64_t round) {
     sgp_questions_passed(mixer, round);
 }
 
+static void look_at_absences(sgp_mixer_t *mixer) {
+    sgp_holes_t *holes = &mixer->holes;
+    uint32_t absences = sgp_fates_absences(mixer->transport->fates);
+    if (absences == holes->absences_seen) return;
+    holes->absences_seen = absences;
+    holes->was_silent = holes->stirred = true;
+    holes->steps_since = 0;
+}
+
 void sgp_catch_up(sgp_mixer_t *mixer) {
     sgp_holes_t *holes = &mixer->holes;
+    look_at_absences(mixer);
     if (!holes->was_silent || !mixer->options.passes_over) return;
     uint64_t highest = sgp_questions_highest(mixer);
     if (highest >= mixer->round + 2)

@@ -2,11 +2,9 @@
 #include "mixing/holes.h"
 
 #include "base/logging.h"
+#include "group/agree_call.h"
 #include "group/membership.h"
-#include "mixing/algorithms/algorithm_ops.h"
-#include "mixing/arrival.h"
-#include "mixing/late.h"
-#include "mixing/questions.h"
+#include "group/seats.h"
 #include "mixing/round_graph.h"
 
 #include <stdlib.h>
@@ -39,8 +37,6 @@ sgp_status_t sgp_holes_init(sgp_mixer_t *mixer) {
         return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %d nodes", mixer->size);
     note_members(mixer);
     sgp_status_t status = sgp_round_graphs_init(mixer);
-    if (status == SGP_OK) status = sgp_late_init(mixer);
-    if (status == SGP_OK) status = sgp_questions_init(mixer);
     holes->elastic = status == SGP_OK;
     return status;
 }
@@ -49,8 +45,6 @@ void sgp_holes_fini(sgp_mixer_t *mixer) {
     sgp_holes_t *holes = &mixer->holes;
     for (int r = 0; holes->lent && r < mixer->size; r++)
         if (holes->lent[r]) sgp_transport_unprepare(mixer->transport, holes->lent[r], 1);
-    sgp_questions_fini(mixer);
-    sgp_late_fini(mixer);
     free(holes->is);
     free(holes->silent);
     free(holes->incarnations);
@@ -128,15 +122,6 @@ static void look_at_silence(sgp_mixer_t *mixer) {
     }
 }
 
-static void look_at_absences(sgp_mixer_t *mixer) {
-    sgp_holes_t *holes = &mixer->holes;
-    uint32_t absences = sgp_fates_absences(mixer->transport->fates);
-    if (absences == holes->absences_seen) return;
-    holes->absences_seen = absences;
-    holes->was_silent = holes->stirred = true;
-    holes->steps_since = 0;
-}
-
 static void look_at_changes(sgp_mixer_t *mixer) {
     sgp_holes_t *holes = &mixer->holes;
     sgp_fates_t *fates = mixer->transport->fates;
@@ -153,9 +138,7 @@ static void begin_with(sgp_mixer_t *mixer, int rank) {
     holes->sent[rank] = holes->got[rank] = 0;
     mixer->graphs->struck[rank] = false;
     mixer->graphs->of[0].version = mixer->graphs->of[1].version = 0;
-    sgp_questions_opened(mixer, rank);
-    sgp_late_opened(mixer, rank);
-    if (mixer->ops->opened) mixer->ops->opened(mixer, rank);
+    if (holes->opened) holes->opened(mixer, rank);
 }
 
 static void look_for_newcomers(sgp_mixer_t *mixer) {
@@ -176,7 +159,6 @@ void sgp_holes_look(sgp_mixer_t *mixer) {
     sgp_round_graph_begin(mixer);
     sgp_fates_t *fates = mixer->transport->fates;
     uint32_t events = sgp_fates_events(fates);
-    look_at_absences(mixer);
     if (events != holes->events_seen) {
         holes->events_seen = events;
         holes->stirred = true;
@@ -187,17 +169,17 @@ void sgp_holes_look(sgp_mixer_t *mixer) {
     if (holes->known > 0) take_weights_back(mixer);
 }
 
-/* ---- the messages of each pair ---- */
-
-void sgp_holes_pushed(sgp_mixer_t *mixer, uint64_t round, int count) {
-    if (!mixer->holes.elastic) return;
-    sgp_questions_pushed(mixer, round, count);
-    for (int i = 0; i < count; i++) mixer->holes.sent[mixer->to[i].dst]++;
+/* A push of it was absorbed: it has begun, and takes part in the collective calls after this step. */
+static void take_in(sgp_mixer_t *mixer, int src) {
+    sgp_agree_call_t *call = sgp_group_agreement(mixer->group);
+    if (sgp_seats_has(sgp_agree_call_seats(call), src)) return;
+    if (sgp_fates_of(mixer->transport->fates, src).state == SGP_FATE_PRESENT)
+        sgp_agree_call_admit(call, src);
 }
 
 void sgp_holes_received(sgp_mixer_t *mixer, int src) {
     if (mixer->holes.elastic) mixer->holes.got[src]++;
-    if (mixer->arrival) sgp_arrival_heard(mixer, src);
+    if (mixer->arrival) take_in(mixer, src);
 }
 
 /* ---- torn messages ---- */

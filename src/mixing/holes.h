@@ -24,9 +24,8 @@ sgp_status_t sgp_holes_check(const sgp_mixer_t *mixer, const sgp_mixer_options_t
 /* Whether a rank is silent now: no push begins to it, and no wait for it lasts. */
 bool sgp_holes_is_silent(const sgp_mixer_t *mixer, int rank);
 
-/* The push of a round to mixer->to (count) begins, and a message of a rank was absorbed whole: for the record (questions.h)
- * and the balance of each pair (settling.h). Fine for a group that is not elastic. */
-void sgp_holes_pushed(sgp_mixer_t *mixer, uint64_t round, int count);
+/* A message of a rank was absorbed whole: for the balance of each pair (settling.h). Fine for a group that is not
+ * elastic. */
 void sgp_holes_received(sgp_mixer_t *mixer, int src);
 
 /* Whether a look could change the weight. */

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "mixing/holes.h"
 #include "mixing/kernels.h"
+#include "mixing/round_graph.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -21,8 +22,9 @@ struct sgp_late {
     double pending_w; /* its weight; 0: none */
     rest_t *rests;    /* (rest_count) */
     size_t rest_count, rest_room;
-    uint32_t changes;    /* of fates, up to which torn messages have been dropped */
-    sgp_status_t status; /* of a fold, for the next absorb */
+    uint64_t interruptions; /* so far */
+    uint32_t changes;       /* of fates, up to which torn messages have been dropped */
+    sgp_status_t status;    /* of a fold, for the next absorb */
 };
 
 sgp_status_t sgp_late_init(sgp_mixer_t *mixer) {
@@ -53,6 +55,7 @@ sgp_status_t sgp_late_interrupted(sgp_mixer_t *mixer, int src, uint64_t round, s
         late->rest_room = room;
     }
     late->rests[late->rest_count++] = (rest_t){src, round, offset};
+    late->interruptions++;
     mixer->holes.events++; /* until the rest comes, x is not what the ledger says */
     return SGP_OK;
 }
@@ -188,6 +191,10 @@ static void look_at(sgp_mixer_t *mixer, const sgp_header_t *first) {
     sgp_late_t *late = mixer->late;
     int src = first->src;
     if (find_rest(late, src, first->step)) return;
+    if (mixer->graphs->struck[src]) { /* the weights have been scaled without it */
+        sgp_holes_tear(mixer, src, first->step);
+        return;
+    }
     bool ended = sgp_holes_ended(mixer, src);
     if (ended) sgp_inbox_collect(mixer->inbox); /* what came before the end */
     if (is_whole(mixer, src, first->step, 0)) {
@@ -224,6 +231,14 @@ static void look_for_losses(sgp_mixer_t *mixer) {
     if (changes == mixer->late->changes) return;
     mixer->late->changes = changes;
     mixer->arrivals.lowest = 0;
+}
+
+double sgp_late_weight(const sgp_mixer_t *mixer) {
+    return mixer->late ? mixer->late->pending_w : 0;
+}
+
+uint64_t sgp_late_interruptions(const sgp_mixer_t *mixer) {
+    return mixer->late ? mixer->late->interruptions : 0;
 }
 
 bool sgp_late_is_due(const sgp_mixer_t *mixer) {

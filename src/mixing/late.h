@@ -28,6 +28,12 @@ void sgp_late_before(sgp_mixer_t *mixer, uint64_t round);
  * they stay where they are. One that does not fit the mixer is the error of the next sgp_late_absorb. */
 void sgp_late_fold(sgp_mixer_t *mixer);
 
+/* The weight of what was folded and is not absorbed yet: it is no part of mixer->w. */
+double sgp_late_weight(const sgp_mixer_t *mixer);
+
+/* Messages that have been interrupted so far. */
+uint64_t sgp_late_interruptions(const sgp_mixer_t *mixer);
+
 /* Whether an absorb may change z or the weight. */
 bool sgp_late_is_due(const sgp_mixer_t *mixer);
 

@@ -5,6 +5,7 @@
 #include "mixing/arrival.h"
 #include "mixing/algorithms/algorithm_ops.h"
 #include "mixing/holes.h"
+#include "mixing/late.h"
 #include "mixing/mixer_internal.h"
 #include "mixing/outer.h"
 #include "mixing/progress_thread.h"
@@ -54,6 +55,8 @@ static sgp_status_t allocate(sgp_mixer_t *mixer, float *vector) {
         return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu numbers", mixer->all_length);
     mixer->z = mixer->all + mixer->first;
     sgp_status_t status = sgp_holes_init(mixer);
+    if (status == SGP_OK && mixer->holes.elastic) status = sgp_late_init(mixer);
+    if (status == SGP_OK && mixer->holes.elastic) status = sgp_questions_init(mixer);
     if (status == SGP_OK) status = sgp_arrival_init(mixer);
     if (status == SGP_OK) status = sgp_reducer_init(&mixer->reducer, mixer->group, mixer->length);
     return status == SGP_OK ? sgp_workers_init(mixer) : status;
@@ -95,6 +98,8 @@ void sgp_mixer_set_timeout(sgp_mixer_t *mixer, uint64_t timeout) {
 static void release(sgp_mixer_t *mixer) {
     sgp_workers_fini(mixer);
     sgp_reducer_fini(&mixer->reducer);
+    sgp_questions_fini(mixer);
+    sgp_late_fini(mixer);
     sgp_arrival_fini(mixer);
     sgp_holes_fini(mixer);
     sgp_memory_free(mixer->own);
@@ -168,17 +173,6 @@ float *sgp_mixer_parameters(sgp_mixer_t *mixer) {
 }
 float *sgp_mixer_buffers(sgp_mixer_t *mixer) {
     return mixer->all + mixer->all_count;
-}
-
-sgp_status_t sgp_mixer_check_step(const sgp_mixer_t *mixer, const sgp_optimizer_t *optimizer,
-                                  const float *gradient) {
-    if (!optimizer) return SGP_OK;
-    if (sgp_optimizer_count(optimizer) != mixer->all_count)
-        return sgp_fail(SGP_ERR_INVALID,
-                        "step: the optimizer is for %zu parameters and the mixer has %zu",
-                        sgp_optimizer_count(optimizer), mixer->all_count);
-    if (!gradient) return sgp_fail(SGP_ERR_INVALID, "step: an optimizer needs a gradient");
-    return SGP_OK;
 }
 
 /* Nanoseconds asleep so far, on this node's own thread. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The public functions of sgp/mixer.h: sizes of the caller's structs, the group's log, and calls that can be left in the
  * middle. Their bodies are in mixer.c, hold.c, parts.c, switch.c, exact_average.c and mixer_state.c. */
+#include "mixing/meeting.h"
 #include "mixing/mixer_core.h"
 #include "mixing/mixer_internal.h"
 #include "mixing/parts.h"
@@ -28,9 +29,10 @@ static sgp_status_t create(void *argument) {
     sgp_mixer_options_t ours;
     sgp_status_t status = sgp_abi_read("mixer options", create->options, create->size, &ours,
                                        sizeof ours, LEAST_OPTIONS);
-    return status == SGP_OK
-               ? sgp_mixer_do_create(create->group, &ours, create->initial, create->mixer)
-               : status;
+    if (status == SGP_OK)
+        status = sgp_mixer_do_create(create->group, &ours, create->initial, create->mixer);
+    if (status == SGP_OK) sgp_meeting_begin(*create->mixer);
+    return status;
 }
 
 sgp_status_t sgp_mixer_create_sized(sgp_group_t *group, const sgp_mixer_options_t *options,
@@ -43,6 +45,7 @@ void sgp_mixer_destroy(sgp_mixer_t *mixer) {
     if (!mixer) return;
     sgp_group_cancel(mixer->group);
     const sgp_log_sink_t *before = sgp_api_begin(sgp_group_sink(mixer->group));
+    sgp_meeting_end(mixer);
     sgp_parts_destroy(mixer);
     sgp_mixer_do_destroy(mixer);
     sgp_api_end(before, SGP_OK);

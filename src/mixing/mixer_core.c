@@ -18,6 +18,17 @@ sgp_status_t sgp_mixer_refuse_held(const sgp_mixer_t *mixer, const char *call) {
                     "%s: the mixer is held: a step without an optimizer ends the hold first", call);
 }
 
+sgp_status_t sgp_mixer_check_step(const sgp_mixer_t *mixer, const sgp_optimizer_t *optimizer,
+                                  const float *gradient) {
+    if (!optimizer) return SGP_OK;
+    if (sgp_optimizer_count(optimizer) != mixer->all_count)
+        return sgp_fail(SGP_ERR_INVALID,
+                        "step: the optimizer is for %zu parameters and the mixer has %zu",
+                        sgp_optimizer_count(optimizer), mixer->all_count);
+    if (!gradient) return sgp_fail(SGP_ERR_INVALID, "step: an optimizer needs a gradient");
+    return SGP_OK;
+}
+
 sgp_status_t sgp_mixer_check_losses(const sgp_mixer_t *mixer) {
     if (mixer->holes.elastic) return SGP_OK;
     sgp_inbox_t *inboxes[] = {mixer->inbox, mixer->workers.reducer.inbox};

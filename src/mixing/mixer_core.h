@@ -2,8 +2,8 @@
 /* The state of a mixer, and the primitives that its parts share. For the files of src/mixing alone; it calls nothing.
  *
  * Calls go one way: parts.c, mixer.c, switch.c and exact_average.c (the public calls) -> outer.c, workers.c, algorithm.c ->
- * algorithms/ -> push_parts.c, reduce_parts.c -> push.c, reduce.c, progress_thread.c, local_step.c -> the inbox -> the transport. Nothing here knows a
- * socket or a layer of a network. */
+ * algorithms/ -> push_parts.c, reduce_parts.c, absorption.c -> questions.c -> late.c -> push.c, reduce.c,
+ * progress_thread.c, local_step.c -> the inbox -> the transport. Nothing here knows a socket or a layer of a network. */
 #ifndef SGP_MIXING_MIXER_CORE_H
 #define SGP_MIXING_MIXER_CORE_H
 
@@ -51,8 +51,10 @@ typedef struct sgp_holes {
     uint32_t absences_seen;    /* of this node */
     uint32_t known;            /* changes of fates that `is` has */
     uint64_t events, averaged; /* what has happened, so far and until the last exact average */
-    bool *is;                  /* (size) ranks of the group; NULL: not elastic */
-    bool *silent;              /* (size) at the last look */
+    void (*opened)(sgp_mixer_t *mixer,
+                   int rank); /* a seat has a new member; NULL: there are no newcomers */
+    bool *is;                 /* (size) ranks of the group; NULL: not elastic */
+    bool *silent;             /* (size) at the last look */
     uint32_t *
         incarnations; /* (size) of the members that all this is of; NO_MEMBER: the seat is absent */
     size_t *
@@ -128,6 +130,8 @@ struct sgp_mixer {
     sgp_late_t *late;           /* NULL: not elastic */
     sgp_questions_t *questions; /* NULL: not elastic */
     uint64_t recoveries;        /* of all-reduce, after losses (algorithms/recovery.h) */
+    sgp_meeting_t meeting;      /* with the others, before a collective call of the caller */
+    bool unmet;                 /* it has made a step since the last one */
     sgp_optimizer_t *optimizer; /* of its last step, in an elastic group; borrowed */
     sgp_edge_t *edges;          /* (max degree) of the graph, in-edges of a step */
     sgp_destination_t *to;      /* (size) destinations of the message being sent */
@@ -184,6 +188,10 @@ sgp_status_t sgp_mixer_refuse(const sgp_mixer_t *mixer, const char *what, size_t
 
 /* SGP_ERR_INVALID, logged, while the caller holds z (sgp_mixer_hold). call: "average". */
 sgp_status_t sgp_mixer_refuse_held(const sgp_mixer_t *mixer, const char *call);
+
+/* Before a step: its arguments. SGP_ERR_INVALID, logged. */
+sgp_status_t sgp_mixer_check_step(const sgp_mixer_t *mixer, const sgp_optimizer_t *optimizer,
+                                  const float *gradient);
 
 /* A lost node ends the run of every algorithm, also of one that would not wait for it: SGP_ERR_PEER_LOST, logged. */
 sgp_status_t sgp_mixer_check_losses(const sgp_mixer_t *mixer);

@@ -64,8 +64,4 @@ sgp_status_t sgp_mixer_do_part(sgp_mixer_t *mixer, size_t offset, size_t count);
 sgp_status_t sgp_mixer_do_end(sgp_mixer_t *mixer);
 sgp_status_t sgp_mixer_do_wait(sgp_mixer_t *mixer, size_t offset, size_t count);
 
-/* Before a step: its arguments. SGP_ERR_INVALID, logged. */
-sgp_status_t sgp_mixer_check_step(const sgp_mixer_t *mixer, const sgp_optimizer_t *optimizer,
-                                  const float *gradient);
-
 #endif

@@ -41,7 +41,7 @@ sgp_status_t sgp_push_parts_begin(sgp_part_step_t *step, sgp_mixer_t *mixer, dou
     sgp_status_t status = sgp_inbox_send_begin(mixer->inbox, &header, mixer->to, push->destinations,
                                                deadline, &push->send);
     push->begun = status == SGP_OK;
-    if (push->begun) sgp_holes_pushed(mixer, mixer->round, push->destinations);
+    if (push->begun) sgp_questions_pushed(mixer, mixer->round, push->destinations);
     return status;
 }
 
@@ -188,10 +188,11 @@ static sgp_status_t wait_for(sgp_mixer_t *mixer, sgp_push_parts_t *push,
     sgp_rank_name_t name;
     snprintf(what, sizeof what, "the message of step %" PRIu64 " from %s", push->round,
              sgp_transport_name(mixer->transport, push->senders[chunk->absorbed].peer, &name));
-    if (!mixer->holes.elastic) return sgp_inbox_wait(mixer->inbox, push->seen, deadline, what);
     push->asking.offset = chunk->begin;
     push->asking.sender = chunk->absorbed;
-    return sgp_questions_wait(mixer, &push->asking, push->seen, deadline, what);
+    uint64_t until = mixer->holes.elastic ? sgp_absorption_ask(&push->asking, mixer) : deadline;
+    if (until < deadline) return sgp_inbox_doze(mixer->inbox, push->seen, until, what);
+    return sgp_inbox_wait(mixer->inbox, push->seen, deadline, what);
 }
 
 sgp_status_t sgp_push_parts_await(sgp_part_step_t *step, sgp_mixer_t *mixer, sgp_push_parts_fn done,

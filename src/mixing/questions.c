@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mixing/questions.h"
 
-#include "base/constants.h"
 #include "base/logging.h"
 #include "mixing/late.h"
 #include "mixing/record.h"
@@ -10,9 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PATIENCE_NS  (20 * SGP_MILLISECOND) /* without progress, before the first question */
-#define ASK_EVERY_NS (50 * SGP_MILLISECOND)
-#define MOST_AHEAD   (UINT64_C(1) << 32) /* rounds, as in inbox.h: no node is so far ahead */
+#define MOST_AHEAD (UINT64_C(1) << 32) /* rounds, as in inbox.h: no node is so far ahead */
 
 /* What is between this node and another one. */
 typedef struct neighbour {
@@ -175,7 +172,9 @@ void sgp_questions_opened(sgp_mixer_t *mixer, int rank) {
 /* ---- the record ---- */
 
 void sgp_questions_pushed(sgp_mixer_t *mixer, uint64_t round, int count) {
-    if (mixer->questions) sgp_record_push(&mixer->questions->record, round, mixer->to, count);
+    if (!mixer->questions) return;
+    sgp_record_push(&mixer->questions->record, round, mixer->to, count);
+    for (int i = 0; i < count; i++) mixer->holes.sent[mixer->to[i].dst]++;
 }
 
 void sgp_questions_passed(sgp_mixer_t *mixer, uint64_t next) {
@@ -194,7 +193,7 @@ uint64_t sgp_questions_highest(const sgp_mixer_t *mixer) {
     return answered > arrived ? answered : arrived;
 }
 
-static void ask(sgp_mixer_t *mixer, int src, uint64_t round) {
+void sgp_questions_ask(sgp_mixer_t *mixer, int src, uint64_t round) {
     neighbour_t *neighbour = &mixer->questions->of[src];
     unsigned char bytes[SGP_WAIT_BYTES];
     if (neighbour->asked != neighbour->answered) return;
@@ -204,33 +203,4 @@ static void ask(sgp_mixer_t *mixer, int src, uint64_t round) {
     neighbour->round = round;
     mixer->questions->under_way++;
     mixer->statistics.waits_asked++;
-}
-
-/* Those of whose message nothing has been absorbed. */
-static void ask_missing(sgp_mixer_t *mixer, const sgp_absorption_t *absorption) {
-    for (int s = absorption->sender; s < absorption->senders_count; s++) {
-        const sgp_edge_t *edge = &absorption->senders[s];
-        if (edge->weight > 0 ||
-            sgp_push_find(mixer, SGP_KIND_PUSH, edge->peer, absorption->round, absorption->offset))
-            continue;
-        ask(mixer, edge->peer, absorption->round);
-    }
-}
-
-sgp_status_t sgp_questions_wait(sgp_mixer_t *mixer, sgp_absorption_t *absorption, uint64_t since,
-                                uint64_t deadline, const char *what) {
-    uint64_t now = sgp_transport_now(mixer->transport);
-    int src = absorption->senders[absorption->sender].peer;
-    bool moved = absorption->offset != absorption->seen_offset ||
-                 absorption->sender != absorption->seen_sender;
-    if (moved || !absorption->ask_at) absorption->ask_at = now + PATIENCE_NS;
-    absorption->seen_offset = absorption->offset;
-    absorption->seen_sender = absorption->sender;
-    if (now >= absorption->ask_at) {
-        ask_missing(mixer, absorption);
-        absorption->ask_at = now + ASK_EVERY_NS;
-    }
-    if (now >= deadline || absorption->ask_at >= deadline)
-        return sgp_inbox_wait_for(mixer->inbox, src, since, deadline, what);
-    return sgp_inbox_doze(mixer->inbox, since, absorption->ask_at, what);
 }

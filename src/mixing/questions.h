@@ -10,15 +10,15 @@
 #ifndef SGP_MIXING_QUESTIONS_H
 #define SGP_MIXING_QUESTIONS_H
 
-#include "mixing/absorption.h"
+#include "mixing/mixer_core.h"
 
 /* mixer->questions; attaches mixer->arrivals (sgp_inbox_owner_t) to the inbox. SGP_ERR_NO_MEMORY, logged. fini accepts a
  * mixer without any. */
 sgp_status_t sgp_questions_init(sgp_mixer_t *mixer);
 void sgp_questions_fini(sgp_mixer_t *mixer);
 
-/* This node's push of a round goes to mixer->to (count); rounds before `next` are over. Fine for a group that is not
- * elastic. */
+/* This node's push of a round goes to mixer->to (count): for the record, and for settling.h. Rounds before `next` are over.
+ * Fine for a group that is not elastic. */
 void sgp_questions_pushed(sgp_mixer_t *mixer, uint64_t round, int count);
 void sgp_questions_passed(sgp_mixer_t *mixer, uint64_t next);
 
@@ -45,9 +45,7 @@ bool sgp_questions_not_sent(const sgp_mixer_t *mixer, int src, uint64_t round);
 /* The highest round of which this node has heard, from arrivals and answers; 0: of none. */
 uint64_t sgp_questions_highest(const sgp_mixer_t *mixer);
 
-/* Sleeps until more chunks are here than `since`, or something else may end the wait of an absorption; asks if it is time.
- * Errors as sgp_inbox_wait_for. */
-sgp_status_t sgp_questions_wait(sgp_mixer_t *mixer, sgp_absorption_t *absorption, uint64_t since,
-                                uint64_t deadline, const char *what);
+/* Asks src for its push of that round, unless a question to it is under way or there is no room. */
+void sgp_questions_ask(sgp_mixer_t *mixer, int src, uint64_t round);
 
 #endif

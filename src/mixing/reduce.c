@@ -198,7 +198,7 @@ sgp_status_t sgp_reduce_begin_mean(sgp_reduce_t *reduce, sgp_send_t *mean) {
     sgp_reducer_t *reducer = reduce->reducer;
     sgp_header_t header =
         header_of(reduce, SGP_KIND_GATHER, sgp_reducer_segment(reducer, reducer->rank));
-    return sgp_inbox_send_begin(reducer->inbox, &header, reducer->everyone, reducer->size - 1,
+    return sgp_inbox_send_begin(reducer->inbox, &header, reducer->everyone, reducer->others,
                                 reduce->deadline, mean);
 }
 
@@ -311,6 +311,11 @@ static sgp_status_t gather_ready(sgp_reduce_t *reduce, state_t *state, size_t *t
         int src = chunk->header.src;
         sgp_segment_t segment = sgp_reducer_segment(reducer, src);
         next = sgp_inbox_next(reducer->inbox, &key, chunk);
+        if (!sgp_reducer_has(reducer,
+                             src)) { /* it is gone, and has sent this to another set of ranks */
+            sgp_inbox_release(reducer->inbox, chunk);
+            continue;
+        }
         if (chunk->header.offset != taken[src])
             continue; /* an earlier chunk of it is still to come */
         taken[src] += chunk->header.elements;

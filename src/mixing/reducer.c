@@ -12,6 +12,21 @@ sgp_segment_t sgp_segment_of(size_t length, int rank, int size) {
     return (sgp_segment_t){begin < length ? begin : length, end < length ? end : length};
 }
 
+bool sgp_reducer_has(const sgp_reducer_t *reducer, int rank) {
+    return !reducer->place || reducer->place[rank] >= 0;
+}
+
+/* In the order rank + 1, rank + 2, ... One that is cut off, and that the others go on without, would take their means for its
+ * own. */
+static void list_others(sgp_reducer_t *reducer) {
+    reducer->others = 0;
+    for (int i = 1; i < reducer->size; i++) {
+        int other = reducer->owners[i].dst;
+        if (sgp_reducer_has(reducer, other))
+            reducer->everyone[reducer->others++] = (sgp_destination_t){.dst = other, .weight = 1};
+    }
+}
+
 sgp_status_t sgp_reducer_init(sgp_reducer_t *reducer, sgp_group_t *group, size_t length) {
     sgp_transport_t *transport = sgp_group_transport(group);
     size_t size = (size_t)transport->capacity, rank = (size_t)sgp_group_rank(group);
@@ -35,7 +50,6 @@ sgp_status_t sgp_reducer_init(sgp_reducer_t *reducer, sgp_group_t *group, size_t
     }
     for (size_t i = 1; i < size; i++) {
         int other = (int)((rank + i) % size);
-        reducer->everyone[i - 1] = (sgp_destination_t){.dst = other, .weight = 1};
         reducer->owners[i].dst = other;
     }
     reducer->takes_part = reducer->place ? 0 : (int)size;
@@ -43,6 +57,7 @@ sgp_status_t sgp_reducer_init(sgp_reducer_t *reducer, sgp_group_t *group, size_t
         bool absent = sgp_fates_of(transport->fates, (int)r).state == SGP_FATE_ABSENT;
         reducer->place[r] = absent ? -1 : reducer->takes_part++;
     }
+    list_others(reducer);
     return SGP_OK;
 }
 
@@ -50,10 +65,7 @@ void sgp_reducer_take_part(sgp_reducer_t *reducer, const bool *there) {
     reducer->takes_part = 0;
     for (int r = 0; r < reducer->size; r++)
         reducer->place[r] = there[r] ? reducer->takes_part++ : -1;
-}
-
-bool sgp_reducer_has(const sgp_reducer_t *reducer, int rank) {
-    return !reducer->place || reducer->place[rank] >= 0;
+    list_others(reducer);
 }
 
 void sgp_reducer_fini(sgp_reducer_t *reducer) {

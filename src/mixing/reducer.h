@@ -24,11 +24,12 @@ typedef struct sgp_reducer {
     int *place;     /* (size) of each rank among those that take part, or -1; NULL: all do */
     int takes_part; /* so many do */
     sgp_destination_t *owners;   /* (size) of the parts of it, by distance from rank */
-    sgp_destination_t *everyone; /* (size - 1) all others */
-    sgp_send_t *sends;           /* (size) the parts under way, by distance from rank */
-    float *scratch;              /* (elements of a chunk) this rank's part; a decoded mean */
-    float *mean;                 /* (elements of a chunk) */
-    double *sums;                /* (elements of a chunk) */
+    sgp_destination_t *everyone; /* (others) that take part, without this one */
+    int others;
+    sgp_send_t *sends; /* (size) the parts under way, by distance from rank */
+    float *scratch;    /* (elements of a chunk) this rank's part; a decoded mean */
+    float *mean;       /* (elements of a chunk) */
+    double *sums;      /* (elements of a chunk) */
 } sgp_reducer_t;
 
 /* group: borrowed. SGP_ERR_NO_MEMORY, logged. fini accepts a failed init and all zeros. */

@@ -33,6 +33,7 @@ sgp_mixer_options_t train_mixer_options(const train_options_t *options, uint64_t
         .slow_every = options->slow_every,
         .slow_alone = options->slow_alone,
         .library_allreduce = strcmp(options->allreduce, "library") == 0,
+        .passes_over = 1, /* the steps are returned: run_data.h */
     };
 }
 

@@ -33,8 +33,7 @@ const option_t train_option_rows[] = {
      .wanted = "fashion-mnist or a folder",
      .may_change = true,
      .help = "the data set: fashion-mnist, or a folder of pictures by class, of shards, or of "
-             "MNIST's or "
-             "CIFAR's files",
+             "MNIST's or CIFAR's files",
      .more = "Debian's package dataset-fashion-mnist provides *fashion-mnist*."},
     {.name = "nodes",
      .argument = "N",
@@ -46,8 +45,8 @@ const option_t train_option_rows[] = {
      .max = SGP_MOST_PROCESSES,
      .agreed = 1,
      .may_resize = true,
-     .help = "start N nodes on this machine; with --join: nodes of the whole group; with --resume: "
-             "the run's number, or another",
+     .help = "start N nodes on this machine; with --join: nodes of the whole group; with "
+             "--resume: the run's number, or another",
      .more = "A run has at most 65,536 processes. Under a launcher, the launcher's number counts."},
     {.name = "workers-per-node",
      .argument = "M",
@@ -95,8 +94,7 @@ const option_t train_option_rows[] = {
      .agreed = 22,
      .help = "learning rate per 256 samples of the global batch, scaled linearly",
      .more = "When nodes are lost and the others go on, it follows the batch of those that are "
-             "left, unless "
-             "*--fixed-rate* is given."},
+             "left, unless *--fixed-rate* is given."},
     {.name = "fixed-rate",
      .type = OPTION_FLAG,
      .section = SECTION_TRAINING,
@@ -122,9 +120,8 @@ const option_t train_option_rows[] = {
      .initial = "auto",
      .list = schedule_names,
      .agreed = 24,
-     .help =
-         "learning rate after the warm-up; step: a tenth at 1/3, 2/3 and 8/9 of the epochs; auto: "
-         "cosine below 10 epochs, else step"},
+     .help = "learning rate after the warm-up; step: a tenth at 1/3, 2/3 and 8/9 of the epochs; "
+             "auto: cosine below 10 epochs, else step"},
     {.name = "optimizer",
      .argument = "NAME",
      .type = OPTION_CHOICE,
@@ -187,10 +184,9 @@ const option_t train_option_rows[] = {
      .choices = "none, paper",
      .help = "options of a published training; options that are given as well win",
      .more = "*paper* is the recipe of Stochastic Gradient Push for ImageNet: 90 epochs, 256 "
-             "samples per node and step, "
-             "shared by its workers (rounded up), lr 0.1, a warm-up of 5/90 of the epochs, steps "
-             "at 30/90, 60/90 and "
-             "80/90 of them, Nesterov momentum 0.9, weight decay 1e-4, and augmentation."},
+             "samples per node and step, shared by its workers (rounded up), lr 0.1, a warm-up "
+             "of 5/90 of the epochs, steps at 30/90, 60/90 and 80/90 of them, Nesterov momentum "
+             "0.9, weight decay 1e-4, and augmentation."},
     {.name = "image-size",
      .argument = "N",
      .type = OPTION_INT,
@@ -223,8 +219,7 @@ const option_t train_option_rows[] = {
      .may_change = true,
      .help = "a picture that cannot be read is replaced by the next one, or ends the run",
      .more = "*skip* names and counts it; of a test set such pictures are left out. 64 in a row "
-             "end the run in any "
-             "case. *sgp data check* finds them before a run."},
+             "end the run in any case. *sgp data check* finds them before a run."},
     {.name = "shard-per-node",
      .type = OPTION_FLAG,
      .section = SECTION_TRAINING,
@@ -301,8 +296,8 @@ const option_t train_option_rows[] = {
      .initial = "auto",
      .choices = "auto, shm, tcp, mpi, loopback",
      .may_change = true,
-     .help = "how messages travel; auto: shm within a machine, tcp between machines; mpi: "
-             "under mpirun or srun; loopback: all nodes are threads of one process",
+     .help = "how messages travel; auto: shm within a machine, tcp between machines; mpi: under "
+             "mpirun or srun; loopback: all nodes are threads of one process",
      .more = "*shm* is shared memory of one machine; *tcp* is a network, or the machine's "
              "loopback interface."},
     {.name = "min-nodes",
@@ -313,12 +308,11 @@ const option_t train_option_rows[] = {
      .initial = "1",
      .min = 1,
      .max = SGP_MOST_PROCESSES,
-     .agreed = 42,
+     .agreed = 43,
      .may_change = true,
      .help = "with fewer nodes left, the others save a checkpoint and end",
      .more = "Only where the nodes go on without a lost one (*--on-loss continue*). The exit "
-             "status is 1, and *--resume* "
-             "continues the run with any number of nodes."},
+             "status is 1, and *--resume* continues the run with any number of nodes."},
     {.name = "grace",
      .argument = "SECONDS",
      .type = OPTION_REAL,
@@ -330,14 +324,11 @@ const option_t train_option_rows[] = {
      .may_change = true,
      .help = "how long a node may take that is told by SIGTERM or SIGUSR1 to leave",
      .more = "Where the nodes go on without a lost one, SIGTERM or SIGUSR1 to the process of one "
-             "node lets it leave: all "
-             "nodes write a checkpoint, the node delivers what it has sent and ends with exit "
-             "status 0, and the others "
-             "go on. If all nodes are told within half a second, the run ends as after Ctrl-C. A "
-             "second SIGTERM "
-             "ends the node at once. If the others do not come to a checkpoint in time, the node "
-             "leaves without "
-             "one; a gradient or a file that has been begun is finished first."},
+             "node lets it leave: all nodes write a checkpoint, the node delivers what it has "
+             "sent and ends with exit status 0, and the others go on. If all nodes are told "
+             "within half a second, the run ends as after Ctrl-C. A second SIGTERM ends the node "
+             "at once. If the others do not come to a checkpoint in time, the node leaves "
+             "without one; a gradient or a file that has been begun is finished first."},
     {.name = "on-loss",
      .argument = "ACTION",
      .type = OPTION_CHOICE,
@@ -354,8 +345,7 @@ const option_t train_option_rows[] = {
          "nodes. The others take the samples that the lost nodes had left, the learning rate "
          "follows the global batch, and checkpoints are of the nodes that are left. Nodes of "
          "several workers, a ring with one peer, and *--transport mpi*, where MPI ends the job, "
-         "stop. "
-         "*stop*: the loss of a node ends the run of all; *--resume* continues it."},
+         "stop. *stop*: the loss of a node ends the run of all; *--resume* continues it."},
     {.name = "allreduce",
      .argument = "WHOSE",
      .type = OPTION_CHOICE,
@@ -587,14 +577,11 @@ const option_t train_option_rows[] = {
          "parameters, bit for bit, as if it had never stopped. With another number of *--nodes* "
          "each node reads all files of the checkpoint and begins with their mean; the epoch goes "
          "on with the samples that are left, and the learning rate follows the global batch. "
-         "Apart from that only --data (if the same data "
-         "have moved), --data-threads, --on-bad-image, --transport, --on-loss, --min-nodes, "
-         "--grace, --output, "
-         "--checkpoint-every, --checkpoint-minutes, --keep-going, --tensorboard, --trace, --quiet "
-         "and --json may be "
-         "given "
-         "new values. "
-         "Without --output the run continues in DIR. Of a finished run the summary is printed."},
+         "Apart from that only --data (if the same data have moved), --data-threads, "
+         "--on-bad-image, --transport, --on-loss, --min-nodes, --grace, --output, "
+         "--checkpoint-every, --checkpoint-minutes, --keep-going, --tensorboard, --trace, "
+         "--quiet and --json may be given new values. Without --output the run continues in DIR. "
+         "Of a finished run the summary is printed."},
     {0},
 };
 

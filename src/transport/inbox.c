@@ -4,6 +4,7 @@
 #include "base/logging.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,7 +56,7 @@ struct sgp_inbox {
     service_t services[SGP_KIND_LAST + 1]; /* by kind */
     uint32_t due;                          /* kinds whose service is, as bits */
     uint64_t alarm;                        /* the earliest of the services' */
-    sgp_status_t ended;                    /* of every wait */
+    _Atomic sgp_status_t ended;            /* of every wait */
     sgp_heard_t *heard;                    /* (ranks) */
     uint64_t views;                        /* changes of heard[].view */
     uint32_t events;                       /* of the fates */
@@ -182,7 +183,7 @@ sgp_status_t sgp_inbox_look(sgp_inbox_t *inbox, bool agent) {
     if (inbox->due) serve(inbox);
     for (sgp_inbox_owner_t *at = inbox->owners; at; at = at->next)
         if (at->due) serve_owner(at);
-    if (inbox->ended != SGP_OK) return inbox->ended;
+    if (sgp_inbox_ended(inbox) != SGP_OK) return sgp_inbox_ended(inbox);
     return inbox->watch ? inbox->watch(inbox->watcher, agent) : SGP_OK;
 }
 

@@ -118,7 +118,7 @@ void sgp_inbox_forget(sgp_inbox_t *inbox, int rank);
 /* Chunks with another digest than the last one of their sender so far, those of sgp_heard_t.view. */
 uint64_t sgp_inbox_views(const sgp_inbox_t *inbox);
 
-/* From now on every look, and so every wait, ends with this error, which the caller has logged. */
+/* From now on every look, and so every wait, ends with this error, which the caller has logged. Any thread. */
 void sgp_inbox_end_waits(sgp_inbox_t *inbox, sgp_status_t status);
 sgp_status_t sgp_inbox_ended(const sgp_inbox_t *inbox);
 

@@ -192,7 +192,7 @@ typedef struct sgp_transport_ops {
     /* Where the present member of a seat listens, this rank's own included. false: it is not known. NULL: as admit. */
     bool (*address_of)(sgp_transport_t *transport, int seat, struct sgp_address *address);
 
-    /* Elastic: nanoseconds since the last byte of that rank, as far as the transport knows; 0: it hears it. NULL: it cannot
+    /* Elastic: nanoseconds since the last sign of that rank, give or take a heartbeat; 0: there was none yet. NULL: it cannot
      * tell. Any thread. */
     uint64_t (*silence)(sgp_transport_t *transport, int rank);
 

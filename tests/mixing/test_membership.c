@@ -309,7 +309,7 @@ static void test_more_deaths(void **state) {
     (void)state;
     sgp_random_t random;
     sgp_random_init(&random, 7, 0);
-    for (uint64_t seed = 0; seed < 40; seed++) {
+    for (uint64_t seed = 0; seed < 24; seed++) {
         int size = 4 + (int)sgp_random_below(&random, 5);
         int deaths = 2 + (int)sgp_random_below(&random, 2);
         size_t w = (size_t)sgp_random_below(&random, sizeof ways / sizeof *ways);

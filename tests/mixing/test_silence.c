@@ -186,10 +186,26 @@ static const struct {
 
 enum { WAYS = sizeof ways / sizeof *ways };
 
+/* Nobody waits longer than until the faulty are silent. */
+static void check_time(const trial_t *trial) {
+    for (int r = 0; r < trial->size; r++) {
+        uint64_t most = STEPS * (COMPUTE_NS + 2 * DELAY_NS);
+        for (int f = 0; f < trial->fault_count; f++) {
+            const sgp_loopback_fault_t *fault = &trial->faults[f];
+            most += 700 * SGP_MILLISECOND;
+            if (fault->kind == SGP_FAULT_STALL && fault->seat == r) most += fault->length_ns;
+        }
+        if (!dies(trial, r) && trial->options.passes_over && trial->time[r] > most)
+            fail_msg("node %d of %d takes %.3f s, at most %.3f", r, trial->size,
+                     (double)trial->time[r] / 1e9, (double)most / 1e9);
+    }
+}
+
 /* A node stands still for 5 to 50 steps: the others lose the time after which it is silent, no more, and it goes on from
  * their step. */
 static void test_stall(void **state) {
     (void)state;
+    sgp_mixer_statistics_t sum = {0};
     for (int s = 0; s < 2 * WAYS; s++) {
         trial_t *trial =
             trial_of(2 + s % 7, ways[s % WAYS].algorithm, ways[s % WAYS].overlap, 1 + (uint64_t)s);
@@ -202,8 +218,18 @@ static void test_stall(void **state) {
         trial->fault_count = 1;
         run(trial);
         check(trial);
+        check_time(trial);
+        for (int r = 0; r < trial->size; r++) {
+            sum.silences += trial->statistics[r].silences;
+            sum.holes += trial->statistics[r].holes;
+            sum.waits_asked += trial->statistics[r].waits_asked;
+            sum.passed_over += trial->statistics[r].passed_over;
+        }
         free(trial);
     }
+    assert_true(sum.silences >= 20 &&
+                sum.holes >= 30); /* of ten stalls, most of them long enough */
+    assert_true(sum.waits_asked > 0 && sum.passed_over >= 60);
 }
 
 static sgp_loopback_fault_t draw_fault(sgp_random_t *random, int size, bool kills) {
@@ -244,21 +270,6 @@ static trial_t *draw(uint64_t seed) {
     for (int r = 0; r < size; r++)
         trial->compute[r] = (uint64_t)((0.2 + 0.8 * sgp_random_double(&random)) * COMPUTE_NS);
     return trial;
-}
-
-/* Nobody waits longer than until the faulty are silent. */
-static void check_time(const trial_t *trial) {
-    for (int r = 0; r < trial->size; r++) {
-        uint64_t most = STEPS * (COMPUTE_NS + 2 * DELAY_NS);
-        for (int f = 0; f < trial->fault_count; f++) {
-            const sgp_loopback_fault_t *fault = &trial->faults[f];
-            most += 700 * SGP_MILLISECOND;
-            if (fault->kind == SGP_FAULT_STALL && fault->seat == r) most += fault->length_ns;
-        }
-        if (!dies(trial, r) && trial->options.passes_over && trial->time[r] > most)
-            fail_msg("node %d of %d takes %.3f s, at most %.3f", r, trial->size,
-                     (double)trial->time[r] / 1e9, (double)most / 1e9);
-    }
 }
 
 static void test_random(void **state) {

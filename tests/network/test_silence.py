@@ -62,13 +62,26 @@ class Silence(NetworkTest):
     def test_a_short_break_changes_nothing(self):
         """A cable that is plugged in again before the limit: TCP sends again what was lost."""
         network = self.make_network(4, rate=self.rate)
-        group = self.start_nodes(network, *TRAINING, "--peer-timeout", "60")
+        group = self.start_nodes(network, *TRAINING, "--peer-timeout", "60", "--on-loss", "stop")
         while not (line := group[0].stderr.readline()).startswith("epoch"):
             self.assertTrue(line, "the group has not started to train")
         network[NODE].set_link(False)
         time.sleep(1)  # the break itself
         network[NODE].set_link(True)
         self.assertEqual(self.finish(group)["parameters_hash"], self.reference(*TRAINING))
+
+    def test_a_break_loses_nobody(self):
+        """Where the others go on: the connections are made again, and every message arrives once."""
+        network = self.make_network(4, rate=self.rate)
+        group = self.start_nodes(network, *TRAINING, "--epochs", "4")
+        while not (line := group[0].stderr.readline()).startswith("epoch"):
+            self.assertTrue(line, "the group has not started to train")
+        network[NODE].set_link(False)
+        time.sleep(2)  # the break itself
+        network[NODE].set_link(True)
+        summary = self.finish(group)
+        self.assertEqual(summary["losses"], [])
+        self.assertAlmostEqual(summary["mass"]["w_total"], 4, places=9)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import socket
+import signal
 import subprocess
 import time
 import unittest
@@ -192,9 +193,9 @@ class Spoken(JoinTest):
         nodes = [self.node("--rank", str(rank), "--epochs", "100000", nodes=2) for rank in range(2)]
         while not nodes[0].stderr.readline().startswith("epoch 1/"):
             self.assertIsNone(nodes[0].poll())
-        nodes[1].terminate()
+        nodes[1].send_signal(signal.SIGHUP)
         errors = [node.communicate(timeout=LIMIT)[1] for node in nodes]
-        self.assertEqual(errors[1].splitlines()[-1], "node 1: stopped (Terminated)")
+        self.assertEqual(errors[1].splitlines()[-1], "node 1: stopped (Hangup)")
         self.assertRegex(errors[0].splitlines()[-1], r"^node 0: (ended early: |stopped)")
 
     def test_nothing_to_do(self):

@@ -135,6 +135,12 @@ static void watched_commit(sgp_transport_t *transport, sgp_send_t *send) {
     pthread_mutex_unlock(&account->books->lock);
 }
 
+/* One that was only silent may still have absorbed the message: it is no member any more. */
+static bool is_struck_off(const sgp_transport_t *transport, int rank) {
+    sgp_fate_t fate = sgp_fates_of(transport->fates, rank);
+    return fate.state == SGP_FATE_LOST && fate.cause == SGP_CAUSE_SILENT;
+}
+
 static bool watched_take_back(sgp_transport_t *transport, uint32_t channel,
                               sgp_returned_t *returned) {
     account_t *account = account_of(transport);
@@ -144,7 +150,7 @@ static bool watched_take_back(sgp_transport_t *transport, uint32_t channel,
     if (!entry || entry->returned || entry->weight != returned->weight)
         breach(account->books, "node %d: message %" PRIu64 " to node %d came back wrongly",
                transport->rank, returned->id, returned->dst);
-    else if (entry->released == entry->all)
+    else if (entry->released == entry->all && !is_struck_off(transport, entry->dst))
         breach(account->books,
                "node %d: message %" PRIu64 " to node %d came back, and was released",
                transport->rank, returned->id, returned->dst);

@@ -65,15 +65,38 @@ static uint64_t settled_at(const results_t *run, int call) {
 }
 
 static bool counts(const result_t *result, int call, uint64_t settled) {
-    return call < result->calls_count && result->last >= settled;
+    if (call >= result->calls_count) return false;
+    return result->ended && !result->in_danger ? result->last >= settled : result->last > settled;
 }
 
 static bool differ(double a, double b) {
     return fabs(a - b) > 1e-9 * fmax(1, fabs(a));
 }
 
+/* Whether `a` went on without `b` while that one lived. */
+static bool goes_on_without(const results_t *run, int a, int b) {
+    for (int c = 0; c < run->of[a].calls_count; c++) {
+        const call_result_t *found = &run->of[a].calls[c];
+        if (!(found->there >> b & 1) && found->returned < run->of[b].last) return true;
+    }
+    return false;
+}
+
+/* One of them was out of touch, and struck off by the other. It learns that, or comes to its end alone once the others are gone:
+ * but the two never go on side by side. */
+static bool parted(results_t *run, int call, int a, int b) {
+    bool knows = run->of[a].calls[call].there >> b & 1,
+         known = run->of[b].calls[call].there >> a & 1;
+    if ((knows && known) || !scenario_may_strike(run->scenario)) return false;
+    if (goes_on_without(run, a, b) && goes_on_without(run, b, a))
+        results_fail(run, "call %d: nodes %d and %d both go on, each without the other", call, a,
+                     b);
+    return true;
+}
+
 static void compare(results_t *run, int call, int a, int b) {
     const call_result_t *first = &run->of[a].calls[call], *second = &run->of[b].calls[call];
+    if (parted(run, call, a, b)) return;
     if (first->hash != second->hash)
         results_fail(run, "call %d: nodes %d and %d have different results (nodes %#x and %#x)",
                      call, a, b, first->there, second->there);
@@ -86,12 +109,12 @@ static void compare(results_t *run, int call, int a, int b) {
 }
 
 /* Where all that took part are known, their weights add up to their number. */
-static void check_weights(results_t *run, int call, uint64_t settled) {
+static void check_weights(results_t *run, int call, uint64_t settled, unsigned there) {
     double sum = 0, total = 0;
     int nodes = 0;
     for (int r = 0; r < run->scenario->nodes; r++) {
         const result_t *result = &run->of[r];
-        if (!counts(result, call, settled)) continue;
+        if (!counts(result, call, settled) || result->calls[call].there != there) continue;
         sum += result->calls[call].weight;
         total = result->calls[call].total;
         nodes++;
@@ -114,19 +137,32 @@ static void check_call(results_t *run, int call) {
     for (int r = 0; r < run->scenario->nodes; r++) {
         if (!counts(&run->of[r], call, settled)) continue;
         if (first < 0) first = r;
-        else compare(run, call, first, r);
+        for (int other = first; other < r; other++)
+            if (counts(&run->of[other], call, settled)) compare(run, call, other, r);
         check_factor(run, call, r);
     }
-    if (first >= 0 && run->of[first].calls[call].total > 0) check_weights(run, call, settled);
+    if (first < 0 || run->of[first].calls[call].total <= 0) return;
+    check_weights(run, call, settled, run->of[first].calls[call].there);
 }
 
 /* ---- the mean ---- */
 
+/* Whether all nodes came to the end together, and all messages as a whole: of an interrupted one a part moves z before its
+ * weight is there. */
+static bool is_whole(const results_t *run) {
+    unsigned all = (1u << run->scenario->nodes) - 1;
+    for (int r = 0; r < run->scenario->nodes; r++) {
+        const result_t *result = &run->of[r];
+        if (!result->ended || result->interruptions) return false;
+        if (result->calls[result->calls_count - 1].there != all) return false;
+    }
+    return true;
+}
+
 /* Where no node was lost and nothing has moved the vectors but the mixing, the mean is that of the start. */
 static void check_mean(results_t *run) {
     const scenario_t *scenario = run->scenario;
-    for (int r = 0; r < scenario->nodes; r++)
-        if (scenario->trains || !run->of[r].ended) return;
+    if (scenario->trains || !is_whole(run)) return;
     for (size_t i = 0; i < SCENARIO_LENGTH; i++) {
         double mean = 0;
         for (int r = 0; r < scenario->nodes; r++)
@@ -137,22 +173,30 @@ static void check_mean(results_t *run) {
     }
 }
 
+/* ---- calls that were passed over ---- */
+
+static void check_passed_over(results_t *run, int rank) {
+    int call = run->of[rank].calls_count;
+    for (int r = 0; r < run->scenario->nodes; r++) {
+        const result_t *other = &run->of[r];
+        if (call < other->calls_count && !(other->calls[call].there >> rank & 1)) return;
+    }
+    results_fail(run, "node %d passes over call %d, which nobody has made without it", rank, call);
+}
+
 /* ---- all ---- */
 
 static bool may_end_early(const scenario_t *scenario, int rank) {
-    bool may = scenario->leaves[rank] != SCENARIO_NEVER;
-    for (int i = 0; i < scenario->faults_count; i++) {
-        const sgp_loopback_fault_t *fault = &scenario->faults[i];
-        bool kills = fault->kind == SGP_FAULT_KILL || fault->kind == SGP_FAULT_KILL_AT_CALL;
-        may |= kills && fault->seat == rank;
-    }
-    return may;
+    return scenario->leaves[rank] != SCENARIO_NEVER || scenario_kills(scenario, rank) ||
+           scenario_may_strike(scenario);
 }
 
 void results_check(results_t *run) {
     for (int r = 0; r < run->scenario->nodes; r++)
         if (!run->of[r].ended && !may_end_early(run->scenario, r))
             results_fail(run, "node %d did not come to the end", r);
+    for (int r = 0; r < run->scenario->nodes; r++)
+        if (run->of[r].passed_over) check_passed_over(run, r);
     for (int call = 0; call < SCENARIO_STEPS + 2; call++) check_call(run, call);
     check_mean(run);
 }

@@ -20,10 +20,13 @@ typedef struct call_result {
 } call_result_t;
 
 typedef struct result {
-    bool ended;    /* it came to the end of the run; false: it was killed, or has left */
-    uint64_t last; /* virtual time at which it is known to have lived */
-    uint64_t hash; /* of its steps, and of its vector at the end */
+    bool ended;             /* it came to the end of the run; false: it was killed, or has left */
+    bool in_danger;         /* a fault kills it: perhaps while it leaves, after the end */
+    uint64_t interruptions; /* messages that it absorbed in two parts */
+    uint64_t last;          /* virtual time at which it is known to have lived */
+    uint64_t hash;          /* of its steps, and of its vector at the end */
     int steps;
+    bool passed_over; /* it heard that the others are behind its next call, and ended */
     call_result_t calls[SCENARIO_STEPS + 2];
     int calls_count;
     float mean[SCENARIO_LENGTH]; /* of the last exact average */

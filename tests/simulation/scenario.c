@@ -69,6 +69,8 @@ static void draw_mixer(sgp_random_t *random, const scenario_settings_t *settings
 /* With many peers and an overlap a node gives away nearly all of its weight before anything comes back. The step of the
  * local update is lr / w: only below 1 does it keep z between z and the gradient's target. */
 static bool may_train(const sgp_mixer_options_t *options) {
+    /* It moves each node by the mean gradient of all, whatever their own z. */
+    if (options->algorithm == SGP_ALGORITHM_ALLREDUCE) return false;
     int late = options->overlap > 0 ? options->overlap : 0;
     double kept = 1.0 / (1 + sgp_graph_max_degree(&options->graph));
     return pow(kept, 1 + late) > 1.2 * SCENARIO_LEARNING_RATE;
@@ -86,6 +88,7 @@ static void draw_times(sgp_random_t *random, scenario_t *scenario) {
         .chunk_bytes = SCENARIO_CHUNK,
         .virtual_time = true,
         .one_at_a_time = true,
+        .suspect_ns = SCENARIO_SUSPECT_MS * (uint64_t)SCENARIO_MS,
         .seed = scenario->seed,
         .delay_min_ns = chance(random, 0.2) ? 0 : 20000,
         .delay_max_ns = (uint64_t)(draw(random, 0.05, 5) * SCENARIO_MS),
@@ -187,11 +190,29 @@ static void draw_faults(sgp_random_t *random, const scenario_settings_t *setting
     scenario->loopback.fault_count = scenario->faults_count;
 }
 
+bool scenario_kills(const scenario_t *scenario, int rank) {
+    for (int i = 0; i < scenario->faults_count; i++) {
+        const sgp_loopback_fault_t *fault = &scenario->faults[i];
+        bool kills = fault->kind == SGP_FAULT_KILL || fault->kind == SGP_FAULT_KILL_AT_CALL;
+        if (kills && fault->seat == rank) return true;
+    }
+    return false;
+}
+
+bool scenario_may_strike(const scenario_t *scenario) {
+    for (int i = 0; i < scenario->faults_count; i++) {
+        const sgp_loopback_fault_t *fault = &scenario->faults[i];
+        bool silences = fault->kind != SGP_FAULT_KILL && fault->kind != SGP_FAULT_KILL_AT_CALL;
+        if (silences && fault->length_ns > SCENARIO_SUSPECT_MS * (uint64_t)SCENARIO_MS) return true;
+    }
+    return false;
+}
+
 /* A step takes the longest gradient and one message; a call a few messages for each attempt, of which each loss costs one. */
 static void set_limit(const scenario_settings_t *settings, scenario_t *scenario) {
     enum { MESSAGES = 12 };
     double delay = (double)scenario->loopback.delay_max_ns, limit = 0;
-    int calls = 1, losses = 0;
+    int calls = 2 + SCENARIO_VIEWS_MEET, losses = 0;
     for (int k = 0; k < scenario->steps; k++) {
         uint64_t longest = 0;
         for (int r = 0; r < scenario->nodes; r++) {
@@ -209,6 +230,9 @@ static void set_limit(const scenario_settings_t *settings, scenario_t *scenario)
         losses += ends;
         if (!ends) limit += (double)(capped ? settings->silence_ns : fault->length_ns);
     }
+    /* One that was struck off may come to its end alone, after the others. */
+    int ends = scenario_may_strike(scenario) ? 2 : 1;
+    limit += ends * SCENARIO_VIEWS_MEET * SCENARIO_VIEWS_WAIT_MS * (double)SCENARIO_MS;
     limit += (calls + losses) * MESSAGES * (delay + SCENARIO_MS);
     scenario->limit_ns = (uint64_t)limit;
 }
@@ -226,6 +250,7 @@ void scenario_draw(uint64_t seed, const scenario_settings_t *settings, scenario_
     draw_times(&random, scenario);
     draw_calls(&random, scenario);
     draw_faults(&random, settings, scenario);
+    scenario->options.passes_over = chance(&random, 0.5);
     set_limit(settings, scenario);
 }
 

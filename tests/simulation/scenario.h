@@ -18,7 +18,10 @@ enum {
     SCENARIO_CHUNK = 256, /* bytes */
     SCENARIO_FAULTS = 24, /* at most */
     SCENARIO_NEVER = -1,
-    SCENARIO_ALGORITHMS = 8 /* at most */
+    SCENARIO_VIEWS_MEET = 4, /* barriers at the end, and the pause before each */
+    SCENARIO_VIEWS_WAIT_MS = 500,
+    SCENARIO_SUSPECT_MS = 500, /* after which a node is silent */
+    SCENARIO_ALGORITHMS = 8    /* at most */
 };
 
 #define SCENARIO_MS            1000000u /* nanoseconds */
@@ -82,6 +85,12 @@ float scenario_target(const scenario_t *scenario, int rank, size_t i);
 static inline bool scenario_is_equal(size_t i) {
     return i % 8 == 3;
 }
+
+/* Whether a fault kills the node, if it lives for so long. */
+bool scenario_kills(const scenario_t *scenario, int rank);
+
+/* Whether a node may be out of touch with others for so long that one of them is struck off, or gives way. */
+bool scenario_may_strike(const scenario_t *scenario);
 
 void scenario_print(const scenario_t *scenario, FILE *file);
 

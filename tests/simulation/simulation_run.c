@@ -6,7 +6,9 @@
 
 #include "base/logging.h"
 #include "group/agree_call.h"
+#include "group/membership.h"
 #include "mixing/algorithm_table.h"
+#include "mixing/late.h"
 #include "mixing/mixer_internal.h"
 
 #include <inttypes.h>
@@ -73,11 +75,14 @@ static float rounding_of(const scenario_t *scenario) {
 static void check_vector(node_t *node, int step) {
     const float *z = sgp_mixer_parameters(node->mixer);
     float slack = rounding_of(scenario_of(node));
+    /* All-reduce sums and divides, which rounds. */
+    bool exact = scenario_of(node)->options.algorithm != SGP_ALGORITHM_ALLREDUCE;
     for (size_t i = 0; i < SCENARIO_LENGTH; i++) {
         if (!(z[i] >= node->low[i] - slack && z[i] <= node->high[i] + slack))
             results_fail(node->run, "node %d, step %d: z[%zu] = %g is outside [%g, %g]", node->rank,
                          step, i, (double)z[i], (double)node->low[i], (double)node->high[i]);
-        if (scenario_is_equal(i) && z[i] != scenario_initial(scenario_of(node), node->rank, i))
+        float start = scenario_initial(scenario_of(node), node->rank, i);
+        if (scenario_is_equal(i) && !(exact ? z[i] == start : fabsf(z[i] - start) <= slack))
             results_fail(node->run, "node %d, step %d: z[%zu] = %.9g, where all nodes began equal",
                          node->rank, step, i, (double)z[i]);
     }
@@ -96,12 +101,13 @@ static bool waits(const scenario_t *scenario) {
 /* Without waiting, messages that have been folded are not in w yet. */
 static void check_weight(node_t *node, int step, bool after_loss) {
     double w = weight_of(node), expected, least = books_least_kept(node->books, node->rank);
+    double late = sgp_late_weight(node->mixer); /* released, and absorbed by the next step */
     if (!(isfinite(w) && w > 0))
         results_fail(node->run, "node %d, step %d: w = %g", node->rank, step, w);
     if (!waits(scenario_of(node))) return;
-    if (!books_agree(node->books, node->rank, w, &expected))
+    if (!books_agree(node->books, node->rank, w + late, &expected))
         results_fail(node->run, "node %d, step %d: w = %.12g, by its messages %.12g", node->rank,
-                     step, w, expected);
+                     step, w + late, expected);
     if (after_loss && least < LEAST_KEPT)
         results_fail(node->run, "node %d, step %d: a push left only w = %g", node->rank, step,
                      least);
@@ -133,9 +139,17 @@ static sgp_status_t mix(node_t *node) {
 static bool ended_well(node_t *node, const char *call, int step, sgp_status_t status) {
     if (books_killed(node->transport)) return false;
     if (status == SGP_OK) return true;
+    if (status == SGP_ERR_PEER_LOST && scenario_may_strike(scenario_of(node))) return false;
     results_fail(node->run, "node %d, step %d: %s: %s, %s", node->rank, step, call,
                  sgp_status_name(status), sgp_last_error());
     return false;
+}
+
+/* The steps that the mixer has made, or passed over. */
+static int steps_made(const node_t *node) {
+    sgp_mixer_statistics_t statistics;
+    sgp_mixer_statistics(node->mixer, &statistics);
+    return (int)(statistics.steps + statistics.passed_over);
 }
 
 static bool make_step(node_t *node, int step) {
@@ -238,20 +252,81 @@ static bool make_call(node_t *node, scenario_call_t call, int step) {
     return true;
 }
 
+/* ---- the views of the members ---- */
+
+/* What a node tells of its view. */
+typedef struct sight {
+    uint64_t digest;
+    uint64_t
+        quiet; /* 1: it has seen no event, and its view has not changed, for VIEWS_MEET x VIEWS_WAIT_MS (scenario.h) */
+} sight_t;
+
+static void check_views(node_t *node, const sight_t *all) {
+    int first = -1;
+    for (int r = 0; r < scenario_of(node)->nodes; r++) {
+        if (!sgp_group_took_part(node->group, r)) continue;
+        if (!all[r].quiet) return;
+        if (first < 0) first = r;
+    }
+    for (int r = first; r < scenario_of(node)->nodes; r++)
+        if (sgp_group_took_part(node->group, r) && all[r].digest != all[first].digest)
+            results_fail(node->run, "%d ms after the last event nodes %d and %d have other views",
+                         SCENARIO_VIEWS_MEET * SCENARIO_VIEWS_WAIT_MS, first, r);
+}
+
+/* Where nothing has happened for a while all nodes that are there have the same view. false: the node is gone. */
+static bool compare_views(node_t *node) {
+    sight_t mine, all[SCENARIO_NODES];
+    int last = scenario_of(node)->steps;
+    sgp_membership_t *membership = sgp_group_membership(node->group);
+    uint32_t events = sgp_fates_events(node->transport->fates);
+    uint64_t before = 0; /* one that was struck off can wake, and tell what it has seen */
+    for (int i = 0; i < SCENARIO_VIEWS_MEET; i++) {
+        before = sgp_membership_digest(membership);
+        if (!sleep_for(node, SCENARIO_VIEWS_WAIT_MS * (uint64_t)SCENARIO_MS)) return false;
+        if (!ended_well(node, "barrier", last, sgp_group_barrier(node->group))) return false;
+    }
+    mine.digest = sgp_membership_digest(membership);
+    mine.quiet = sgp_fates_events(node->transport->fates) == events && mine.digest == before;
+    sgp_status_t status = sgp_group_gather(node->group, &mine, sizeof mine, all);
+    if (!ended_well(node, "gather of views", last, status)) return false;
+    check_views(node, all);
+    return true;
+}
+
 /* ---- a node's life ---- */
+
+/* The others cannot be behind a call that this node has not made, unless they have struck it off: then it must not go on.
+ * false: it does not. */
+static bool check_passed(node_t *node, int first, int last) {
+    const scenario_t *scenario = scenario_of(node);
+    if (last < first || last >= scenario->steps)
+        results_fail(node->run, "node %d, step %d: it counts %d steps", node->rank, first,
+                     last + 1);
+    for (int step = first; step < last && step < scenario->steps; step++) {
+        if (scenario->calls[step] == SCENARIO_NOTHING) continue;
+        node->result->passed_over = true;
+        return false;
+    }
+    return true;
+}
 
 typedef enum node_end { NODE_ENDS, NODE_LEAVES, NODE_IS_KILLED } node_end_t;
 
 static node_end_t live(node_t *node) {
     const scenario_t *scenario = scenario_of(node);
-    for (int step = 0; step < scenario->steps; step++) {
-        if (!make_step(node, step)) return NODE_IS_KILLED;
+    for (int step = 0, first; step < scenario->steps; step++) {
+        if (!make_step(node, first = step)) return NODE_IS_KILLED;
         node->result->last = now(node);
-        if (scenario->leaves[node->rank] == step) return NODE_LEAVES;
+        step = steps_made(node) - 1;
+        if (!check_passed(node, first, step)) return NODE_IS_KILLED;
+        if (scenario->leaves[node->rank] <= step && scenario->leaves[node->rank] != SCENARIO_NEVER)
+            return NODE_LEAVES;
         if (!make_call(node, scenario->calls[step], step)) return NODE_IS_KILLED;
         node->result->last = now(node);
     }
-    return make_call(node, SCENARIO_AVERAGE, scenario->steps) ? NODE_ENDS : NODE_IS_KILLED;
+    if (!make_call(node, SCENARIO_AVERAGE, scenario->steps)) return NODE_IS_KILLED;
+    return compare_views(node) ? NODE_ENDS : NODE_IS_KILLED;
 }
 
 static bool set_up(node_t *node) {
@@ -272,7 +347,9 @@ static bool set_up(node_t *node) {
 static void close_result(node_t *node, node_end_t end) {
     result_t *result = node->result;
     result->ended = end == NODE_ENDS;
+    result->in_danger = scenario_kills(scenario_of(node), node->rank);
     if (end == NODE_IS_KILLED) return;
+    result->interruptions = sgp_late_interruptions(node->mixer);
     result->last = now(node);
     results_add(&result->hash, sgp_mixer_parameters(node->mixer), SCENARIO_LENGTH * sizeof(float));
     if (result->last > scenario_of(node)->limit_ns)

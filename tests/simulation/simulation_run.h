@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One run of a scenario: the real code of group, mixing and loopback, in virtual time. Checks what must hold after each
  * step and call, and at the end. Used inside tests/simulation. */
-#ifndef SGP_TESTS_SIMULATION_RUN_H
-#define SGP_TESTS_SIMULATION_RUN_H
+#ifndef SGP_TESTS_SIMULATION_SIMULATION_RUN_H
+#define SGP_TESTS_SIMULATION_SIMULATION_RUN_H
 
 #include "scenario.h"
 

@@ -241,6 +241,25 @@ static void held_over(bool tcp) {
     end(&world);
 }
 
+/* Chunks of the earlier member that were not received before the seat was opened are refused. */
+static void late(bool tcp) {
+    world_t world = found(tcp);
+    sgp_destination_t to = {0, 1};
+    sgp_chunk_t chunk;
+    enter(&world, 2, 0);
+    open_everywhere(&world, 2);
+    CHECK(send_vector(world.of[2], &to, 1, 4, ELEMENTS));
+    CHECK(receive_chunk(world.of[0], &chunk)); /* they have begun to arrive */
+    sgp_transport_release(world.of[0], &chunk);
+    part(&world, 2, false);
+    uint64_t refused = world.of[0]->counters.refused;
+    enter(&world, 2, 1);
+    open_everywhere(&world, 2);
+    pass_all(&world, 6); /* and nothing else comes */
+    assert_true(world.of[0]->counters.refused > refused);
+    end(&world);
+}
+
 /* A message to the earlier member that is not whole yet must not be continued to the newcomer. */
 static void unfinished(bool tcp) {
     world_t world = found(tcp);
@@ -353,6 +372,7 @@ BOTH(newcomer_is_one_of_them)
 BOTH(before_opening)
 BOTH(seats_given_again)
 BOTH(held_over)
+BOTH(late)
 BOTH(unfinished)
 BOTH(wrong_openings)
 BOTH(gone_before)
@@ -366,6 +386,7 @@ int main(void) {
         TESTS(before_opening),
         TESTS(seats_given_again),
         TESTS(held_over),
+        TESTS(late),
         TESTS(unfinished),
         TESTS(wrong_openings),
         TESTS(gone_before),

@@ -66,14 +66,15 @@ struct sgp_algorithm_ops {
      * mass of this node, and the caller may use the transport. NULL: that holds after every step. */
     sgp_status_t (*settle)(sgp_mixer_t *mixer, uint64_t deadline);
 
+    /* In an elastic group: meets the nodes that a loss has stopped in a step that this one has made. A part of settle, and
+     * what a caller's other collective calls begin with. NULL: no node is stopped. */
+    sgp_status_t (*meet)(sgp_mixer_t *mixer);
+
     /* This node alone will change z: the algorithm does not touch z until resume. NULL: it never does between steps. */
     sgp_status_t (*hold)(sgp_mixer_t *mixer, uint64_t deadline);
 
     /* After create, settle or hold: continues with (z, w), which may have changed. NULL: nothing to do. */
     sgp_status_t (*resume)(sgp_mixer_t *mixer);
-
-    /* Elastic: a seat has a new member, for which messages are numbered anew. NULL: nothing to do. */
-    void (*opened)(sgp_mixer_t *mixer, int rank);
 
     /* Adds the parts of extra that a checkpoint after settle must hold. NULL: none. */
     void (*state)(sgp_mixer_t *mixer, sgp_state_t *state);

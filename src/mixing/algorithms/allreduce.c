@@ -65,6 +65,7 @@ static sgp_status_t allreduce_step(sgp_mixer_t *mixer, const sgp_local_t *local,
     if (mixer->holes.elastic) mixer->optimizer = local->optimizer;
     if (!mixer->exchanges) return sgp_local_update_all(mixer, local);
     sgp_allreduce_step_t step;
+    mixer->unmet = true;
     sgp_status_t status = sgp_allreduce_begin(mixer, local, &step);
     if (status != SGP_OK) return status;
     if (step.optimizer) sgp_optimizer_begin(step.optimizer);
@@ -72,12 +73,16 @@ static sgp_status_t allreduce_step(sgp_mixer_t *mixer, const sgp_local_t *local,
     return sgp_allreduce_judge(mixer, status);
 }
 
-/* In an elastic group other nodes may be in a step that a loss has stopped, and wait for this one. */
-static sgp_status_t allreduce_settle(sgp_mixer_t *mixer, uint64_t deadline) {
+/* Other nodes may be in a step that a loss has stopped, and wait for this one. */
+static sgp_status_t allreduce_meet(sgp_mixer_t *mixer) {
     sgp_recovered_t result;
-    sgp_status_t status = SGP_OK;
-    if (mixer->holes.elastic)
-        status = sgp_recover(mixer, &(sgp_recovery_place_t){.settling = true}, &result);
+    sgp_status_t status = sgp_recover(mixer, &(sgp_recovery_place_t){.settling = true}, &result);
+    if (status == SGP_OK) mixer->unmet = false;
+    return status;
+}
+
+static sgp_status_t allreduce_settle(sgp_mixer_t *mixer, uint64_t deadline) {
+    sgp_status_t status = mixer->holes.elastic ? allreduce_meet(mixer) : SGP_OK;
     return status == SGP_OK ? sgp_feedback_settle(mixer, deadline) : status;
 }
 
@@ -109,6 +114,7 @@ static sgp_status_t parts_begin(sgp_mixer_t *mixer, sgp_part_step_t *step, uint6
                                                 .learning_rate = local->learning_rate};
     sgp_reduce_parts_init(step, &mixer->reducer, sgp_mixer_chunk(mixer));
     if (!mixer->exchanges) return SGP_OK;
+    mixer->unmet = true;
     parts->reduce = reduction_of(mixer, &parts->context, deadline);
     return sgp_reduce_parts_begin(step);
 }
@@ -195,5 +201,6 @@ const sgp_algorithm_ops_t sgp_algorithm_allreduce = {
     .step = allreduce_step,
     .parts = &allreduce_parts,
     .settle = allreduce_settle,
+    .meet = allreduce_meet,
     .state = sgp_feedback_state,
 };

@@ -20,6 +20,7 @@
 #include "mixing/round_graph.h"
 #include "mixing/progress_thread.h"
 #include "mixing/push_parts.h"
+#include "mixing/questions.h"
 #include "mixing/settling.h"
 
 #include "base/constants.h"
@@ -197,8 +198,8 @@ static uint64_t first_awaited(const sgp_mixer_t *mixer) {
 static sgp_status_t look_around(sgp_mixer_t *mixer, bool jumps) {
     overlap_t *overlap = mixer->extra;
     if (sgp_holes_are_due(mixer)) sgp_rounding_settle(&overlap->rounding, mixer);
-    sgp_holes_look(mixer);
     if (jumps) sgp_catch_up(mixer);
+    sgp_holes_look(mixer);
     sgp_late_before(mixer, first_awaited(mixer));
     if (sgp_late_is_due(mixer)) sgp_rounding_settle(&overlap->rounding, mixer);
     return sgp_late_absorb(mixer);
@@ -214,7 +215,7 @@ static sgp_status_t overlap_step(sgp_mixer_t *mixer, const sgp_local_t *local, u
     if (status != SGP_OK) return status;
     double kept, before = mixer->w;
     int destinations = sgp_push_shares(mixer, mixer->round, before, &kept);
-    sgp_holes_pushed(mixer, mixer->round, destinations);
+    sgp_questions_pushed(mixer, mixer->round, destinations);
     /* A caller that changes z without a hold does so before the next step. */
     bool stays = (local->optimizer || local->held) && !mixer->options.biased;
     bool owed = stays && sgp_mixer_is_lossy(mixer);

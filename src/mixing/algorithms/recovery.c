@@ -70,7 +70,7 @@ static sgp_status_t judge(recovery_t *recovery) {
 static sgp_status_t gather(recovery_t *recovery, bool *there) {
     sgp_group_t *group = recovery->mixer->group;
     sgp_status_t status =
-        sgp_group_gather(group, &recovery->mine, sizeof recovery->mine, recovery->all);
+        sgp_group_gather_met(group, &recovery->mine, sizeof recovery->mine, recovery->all);
     for (int r = 0; r < recovery->mixer->size; r++) there[r] = sgp_group_took_part(group, r);
     return status;
 }

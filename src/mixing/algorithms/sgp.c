@@ -11,6 +11,7 @@
 #include "mixing/holes.h"
 #include "mixing/late.h"
 #include "mixing/push_parts.h"
+#include "mixing/questions.h"
 #include "mixing/settling.h"
 
 #include "optimizer/optimizer_internal.h"
@@ -47,8 +48,8 @@ static sgp_status_t step_chunk(sgp_mixer_t *mixer, const sgp_local_t *local, flo
 
 /* Before a step: events, and messages that nobody waits for any more. jumps: steps of this node may be passed over. */
 static sgp_status_t look_around(sgp_mixer_t *mixer, bool jumps) {
-    sgp_holes_look(mixer);
     if (jumps) sgp_catch_up(mixer);
+    sgp_holes_look(mixer);
     sgp_late_before(mixer, mixer->round);
     return sgp_late_absorb(mixer);
 }
@@ -65,7 +66,7 @@ static sgp_status_t lockstep_step(sgp_mixer_t *mixer, const sgp_local_t *local, 
     status = sgp_inbox_send_begin(mixer->inbox, &header, mixer->to, count, deadline, &send);
     sgp_mixer_mark_end(mixer, SGP_TRACE_PUSH, mark);
     if (status != SGP_OK) return status;
-    sgp_holes_pushed(mixer, mixer->round, count);
+    sgp_questions_pushed(mixer, mixer->round, count);
     sgp_absorption_t absorption;
     sgp_absorption_begin(&absorption, mixer, mixer->round, kept, mixer->edges);
     if (local->optimizer) sgp_optimizer_begin(local->optimizer);

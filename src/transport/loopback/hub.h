@@ -31,7 +31,7 @@ typedef struct rank {
 
 /* Who hears whom; hearing.c writes it. Zeros and sgp_hearing_init. */
 typedef struct sgp_hearing {
-    bool *untold; /* (size, size) row r: by whom r was called silent, and has not been told */
+    bool *untold; /* (seats, seats) row r: by whom r was called silent, and has not been told */
     bool *absent; /* (size) it stands still for longer than suspect_ns */
     uint64_t next;
 } sgp_hearing_t;

@@ -189,8 +189,6 @@ static void loopback_signal(sgp_transport_t *transport) {
     pthread_mutex_unlock(&rank->hub->lock);
 }
 
-/* ---- room and sending ---- */
-
 /* The books of a rank are changed by its receivers as well, under the hub's lock. */
 static sgp_status_t prepare_books(rank_t *rank, uint64_t promised) {
     pthread_mutex_lock(&rank->hub->lock);

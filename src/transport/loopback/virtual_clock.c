@@ -22,9 +22,15 @@ static uint64_t wakes_at(const rank_t *rank, const sgp_context_t *context) {
                               at_end ? rank->hub->clock : context->deadline);
 }
 
-/* The next event of sleeping contexts: whether one was poked, and the earliest time at which one wakes. false: a context
+/* Now: it was poked, or a chunk has arrived. With one context at a time others than the one that was woken can be due. */
+static bool is_due_now(const rank_t *rank, const sgp_context_t *context) {
+    bool arrived = context->state == SGP_CONTEXT_WAITS && rank->first;
+    return (arrived || context->poked) && !is_stalled(rank);
+}
+
+/* The next event of sleeping contexts: whether one is due now, and the earliest time at which one wakes. false: a context
  * works, or none sleeps. */
-static bool find_next(const sgp_loopback_t *hub, bool *poked, uint64_t *next) {
+static bool find_next(const sgp_loopback_t *hub, bool *due, uint64_t *next) {
     bool sleeping = false;
     for (int r = 0; r < hub->options.seats; r++) {
         const rank_t *rank = &hub->ranks[r];
@@ -34,7 +40,7 @@ static bool find_next(const sgp_loopback_t *hub, bool *poked, uint64_t *next) {
             if (context->state == SGP_CONTEXT_WORKS) return false;
             if (!sgp_context_sleeps(context)) continue;
             sleeping = true;
-            *poked |= context->poked && !is_stalled(rank);
+            *due |= is_due_now(rank, context);
             uint64_t time = wakes_at(rank, context);
             if (time < *next) *next = time;
         }
@@ -98,9 +104,9 @@ static uint64_t next_fault(const sgp_loopback_t *hub) {
 void sgp_virtual_clock_advance(sgp_loopback_t *hub) {
     for (bool woken = false; !woken;) {
         uint64_t next = next_fault(hub);
-        bool poked = false;
-        if (!find_next(hub, &poked, &next)) return;
-        if (!poked) {
+        bool due = false;
+        if (!find_next(hub, &due, &next)) return;
+        if (!due) {
             move_clock(hub, next);
             kill_due(hub);
             sgp_hearing_look(hub);

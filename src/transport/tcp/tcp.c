@@ -91,17 +91,6 @@ static void tcp_send_abandon(sgp_transport_t *transport, sgp_send_t *send) {
 
 /* ---- receiving ---- */
 
-static sgp_status_t tcp_receive(sgp_transport_t *transport, sgp_chunk_t *chunk) {
-    tcp_t *tcp = tcp_of(transport);
-    if (sgp_slots_receive(transport, chunk) == SGP_OK) return SGP_OK;
-    if (!atomic_load(&tcp->slots.elsewhere)) return SGP_ERR_AGAIN;
-    sgp_arrival_t *arrival = sgp_chunk_pool_receive(&tcp->engine.pool);
-    if (!arrival) return SGP_ERR_AGAIN;
-    sgp_slots_received_elsewhere(&tcp->slots);
-    *chunk = (sgp_chunk_t){.header = arrival->header, .payload = arrival->place, .slot = arrival};
-    return SGP_OK;
-}
-
 static void tcp_release(sgp_transport_t *transport, sgp_chunk_t *chunk) {
     tcp_t *tcp = tcp_of(transport);
     if (sgp_slots_is_of_local(&tcp->slots, chunk)) {
@@ -111,6 +100,27 @@ static void tcp_release(sgp_transport_t *transport, sgp_chunk_t *chunk) {
     sgp_chunk_pool_release(&tcp->engine.pool, chunk->slot);
     chunk->slot = NULL;
     sgp_tcp_engine_wake(&tcp->engine);
+}
+
+/* Of a member whose seat has been opened for another since the chunk was accepted. */
+static bool is_late(const sgp_transport_t *transport, const sgp_chunk_t *chunk) {
+    return chunk->header.incarnation < sgp_fates_incarnation(transport->fates, chunk->header.src);
+}
+
+static sgp_status_t tcp_receive(sgp_transport_t *transport, sgp_chunk_t *chunk) {
+    tcp_t *tcp = tcp_of(transport);
+    if (sgp_slots_receive(transport, chunk) == SGP_OK) return SGP_OK;
+    while (atomic_load(&tcp->slots.elsewhere)) {
+        sgp_arrival_t *arrival = sgp_chunk_pool_receive(&tcp->engine.pool);
+        if (!arrival) break;
+        sgp_slots_received_elsewhere(&tcp->slots);
+        *chunk =
+            (sgp_chunk_t){.header = arrival->header, .payload = arrival->place, .slot = arrival};
+        if (!is_late(transport, chunk)) return SGP_OK;
+        atomic_fetch_add(&transport->counters.refused, 1);
+        tcp_release(transport, chunk);
+    }
+    return SGP_ERR_AGAIN;
 }
 
 /* ---- newcomers ---- */

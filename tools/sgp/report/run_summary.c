@@ -53,9 +53,10 @@ static void print_step(const train_summary_t *summary) {
 static void print_losses(const train_options_t *run, const train_summary_t *summary) {
     for (int i = 0; i < summary->loss_count; i++) {
         const train_loss_t *loss = &summary->losses[i];
-        printf("  %-12s node %d %s step %llu (%s); the others waited %.2f s\n",
-               loss->left ? "gone" : "lost", loss->node, loss->left ? "after" : "in",
-               (unsigned long long)loss->step, loss->reason, loss->seconds);
+        printf("  %-12s node %d %s step %llu (%s)", loss->left ? "gone" : "lost", loss->node,
+               loss->left ? "after" : "in", (unsigned long long)loss->step, loss->reason);
+        if (!loss->left) printf("; the others waited %.2f s", loss->seconds);
+        printf("\n");
     }
     if (summary->loss_count > 0)
         printf("  left         %d of %d nodes went on, %llu samples missed\n",
