@@ -2,6 +2,7 @@
 #include "mixing/mixer_core.h"
 
 #include "base/logging.h"
+#include "optimizer/optimizer_internal.h"
 
 #include <inttypes.h>
 
