@@ -16,8 +16,8 @@ static void begin_with(sgp_membership_t *membership, int seat) {
     peer->sending = peer->silent = peer->doubtful = false;
     peer->chosen = true;
     atomic_store(&peer->step, 0);
-    sgp_post_reset(&membership->views, seat);
-    sgp_post_reset(&membership->questions, seat);
+    sgp_post_restart(&membership->views, seat);
+    sgp_post_restart(&membership->questions, seat);
     sgp_inbox_forget(membership->inbox, seat);
 }
 
@@ -76,15 +76,4 @@ bool sgp_membership_is_free(sgp_membership_t *membership, int seat, uint32_t *in
     pthread_mutex_unlock(&membership->lock);
     *incarnation = used ? newest + 1 : 0;
     return !known || (member.end && member.until <= step);
-}
-
-sgp_status_t sgp_membership_enter(sgp_membership_t *membership, uint64_t step) {
-    sgp_member_notice_t notice = {.kind = SGP_MEMBER_JOIN,
-                                  .seat = membership->self,
-                                  .incarnation = membership->incarnation,
-                                  .step = step,
-                                  .candidate = membership->candidate,
-                                  .origin = membership->self};
-    atomic_store(&membership->step, step);
-    return sgp_membership_tell(membership, &notice);
 }

@@ -120,8 +120,3 @@ bool sgp_post_take(sgp_post_t *post, int *src, const unsigned char **bytes, size
         if (take_from(post, *src, count)) return true;
     return false;
 }
-
-void sgp_post_reset(sgp_post_t *post, int rank) {
-    drop(post, rank);
-    post->next_in[rank] = post->next_out[rank] = 0;
-}

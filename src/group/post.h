@@ -35,7 +35,4 @@ void sgp_post_restart(sgp_post_t *post, int rank);
 /* Counts a message that makes no sense, and logs the first, the second, the fourth, ... of them. */
 void sgp_post_refuse(sgp_post_t *post, int src, const char *reason);
 
-/* The seat has a new member: messages in both directions count from the first again. */
-void sgp_post_reset(sgp_post_t *post, int rank);
-
 #endif

@@ -101,6 +101,12 @@ static bool note(void *context) {
     return false;
 }
 
+/* Nothing of the seat's earlier member counts any more. */
+static void opened(sgp_mixer_t *mixer, int rank) {
+    sgp_questions_opened(mixer, rank);
+    sgp_late_opened(mixer, rank);
+}
+
 sgp_status_t sgp_arrival_init(sgp_mixer_t *mixer) {
     if (!mixer->holes.elastic || mixer->transport->capacity == mixer->transport->size)
         return SGP_OK;
@@ -111,6 +117,7 @@ sgp_status_t sgp_arrival_init(sgp_mixer_t *mixer) {
     if (!made || !made->place || !made->answered)
         return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for newcomers");
     made->asked = -1;
+    mixer->holes.opened = opened;
     sgp_inbox_set_service(mixer->inbox, SGP_KIND_STATE, note, made);
     return SGP_OK;
 }
@@ -203,13 +210,6 @@ void sgp_arrival_serve(sgp_mixer_t *mixer) {
         }
     }
     if (left) atomic_store(&arrival->due, true);
-}
-
-void sgp_arrival_heard(sgp_mixer_t *mixer, int src) {
-    sgp_agree_call_t *call = sgp_group_agreement(mixer->group);
-    if (sgp_seats_has(sgp_agree_call_seats(call), src)) return;
-    if (sgp_fates_of(mixer->transport->fates, src).state == SGP_FATE_PRESENT)
-        sgp_agree_call_admit(call, src);
 }
 
 /* ---- a newcomer ---- */

@@ -24,9 +24,6 @@ unsigned sgp_arrival_messages(const sgp_mixer_t *mixer);
 /* Of a member, at the beginning of a step: answers newcomers, as far as there is room. One load where there is none. */
 void sgp_arrival_serve(sgp_mixer_t *mixer);
 
-/* A push of that rank was absorbed: it has begun, and takes part in the collective calls after this step. */
-void sgp_arrival_heard(sgp_mixer_t *mixer, int src);
-
 /* Of a newcomer, in place of an initial vector: it is ready, and blocks until z is here. Sets z, w, step and round, and what the
  * newcomer has in common with the others. mixer->options are set, the algorithm is not made yet. SGP_ERR_TIMEOUT,
  * SGP_ERR_PEER_LOST, SGP_ERR_MISMATCH (another model); the errors of sgp_newcomer_ready. No effect for another node. */

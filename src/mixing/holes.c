@@ -2,11 +2,9 @@
 #include "mixing/holes.h"
 
 #include "base/logging.h"
+#include "group/agree_call.h"
 #include "group/membership.h"
-#include "mixing/algorithms/algorithm_ops.h"
-#include "mixing/arrival.h"
-#include "mixing/late.h"
-#include "mixing/questions.h"
+#include "group/seats.h"
 #include "mixing/round_graph.h"
 
 #include <stdlib.h>
@@ -140,9 +138,7 @@ static void begin_with(sgp_mixer_t *mixer, int rank) {
     holes->sent[rank] = holes->got[rank] = 0;
     mixer->graphs->struck[rank] = false;
     mixer->graphs->of[0].version = mixer->graphs->of[1].version = 0;
-    sgp_questions_opened(mixer, rank);
-    sgp_late_opened(mixer, rank);
-    if (mixer->ops->opened) mixer->ops->opened(mixer, rank);
+    if (holes->opened) holes->opened(mixer, rank);
 }
 
 static void look_for_newcomers(sgp_mixer_t *mixer) {
@@ -173,9 +169,17 @@ void sgp_holes_look(sgp_mixer_t *mixer) {
     if (holes->known > 0) take_weights_back(mixer);
 }
 
+/* A push of it was absorbed: it has begun, and takes part in the collective calls after this step. */
+static void take_in(sgp_mixer_t *mixer, int src) {
+    sgp_agree_call_t *call = sgp_group_agreement(mixer->group);
+    if (sgp_seats_has(sgp_agree_call_seats(call), src)) return;
+    if (sgp_fates_of(mixer->transport->fates, src).state == SGP_FATE_PRESENT)
+        sgp_agree_call_admit(call, src);
+}
+
 void sgp_holes_received(sgp_mixer_t *mixer, int src) {
     if (mixer->holes.elastic) mixer->holes.got[src]++;
-    if (mixer->arrival) sgp_arrival_heard(mixer, src);
+    if (mixer->arrival) take_in(mixer, src);
 }
 
 /* ---- torn messages ---- */

@@ -51,8 +51,10 @@ typedef struct sgp_holes {
     uint32_t absences_seen;    /* of this node */
     uint32_t known;            /* changes of fates that `is` has */
     uint64_t events, averaged; /* what has happened, so far and until the last exact average */
-    bool *is;                  /* (size) ranks of the group; NULL: not elastic */
-    bool *silent;              /* (size) at the last look */
+    void (*opened)(sgp_mixer_t *mixer,
+                   int rank); /* a seat has a new member; NULL: there are no newcomers */
+    bool *is;                 /* (size) ranks of the group; NULL: not elastic */
+    bool *silent;             /* (size) at the last look */
     uint32_t *
         incarnations; /* (size) of the members that all this is of; NO_MEMBER: the seat is absent */
     size_t *

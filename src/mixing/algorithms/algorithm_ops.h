@@ -76,9 +76,6 @@ struct sgp_algorithm_ops {
     /* After create, settle or hold: continues with (z, w), which may have changed. NULL: nothing to do. */
     sgp_status_t (*resume)(sgp_mixer_t *mixer);
 
-    /* Elastic: a seat has a new member, for which messages are numbered anew. NULL: nothing to do. */
-    void (*opened)(sgp_mixer_t *mixer, int rank);
-
     /* Adds the parts of extra that a checkpoint after settle must hold. NULL: none. */
     void (*state)(sgp_mixer_t *mixer, sgp_state_t *state);
 };
