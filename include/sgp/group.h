@@ -86,6 +86,21 @@ typedef struct sgp_group_options {
      * the size: nodes can join while the others train, at the address of any node, over tcp; "shm" excludes that. Without a
      * key these are processes of the same machine, unless insecure; a launcher's own key is not used. 0: the size. */
     uint64_t capacity;
+
+    /* "HOST:PORT" of a node of a group that trains already, or of several, with commas between them: this process joins it
+     * (see "newcomers" below), over tcp. rank, size, join, rendezvous, elastic and capacity are the group's, and the
+     * environment names no other one. NULL: no. */
+    const char *contacts;
+
+    /* With contacts: what the node that is called may judge (sgp_newcomers_t.judge), at most 4 KiB. Borrowed by the call. */
+    const void *about; /* (about_bytes) */
+    uint64_t about_bytes;
+
+    /* With contacts: the place and the incarnation of a node that the others took for dead, and that comes back: it gets its
+     * place again, if that is free. rejoin 0: any place. */
+    uint64_t rejoin;
+    int32_t rejoin_rank;
+    uint32_t rejoin_incarnation;
 } sgp_group_options_t;
 
 /* Joins, and blocks until all nodes have; at most join_timeout_ms. Copies options. Sets *group only on
@@ -237,6 +252,67 @@ static inline sgp_status_t sgp_group_view(sgp_group_t *group, sgp_members_t *vie
 
 /* Places for nodes: the ranks there can be. */
 SGP_API int sgp_group_capacity(const sgp_group_t *group);
+
+/* ---- newcomers ----
+ *
+ * A node joins while the others train. Any member can be called; it is the sponsor of the newcomer. The group has one mixer,
+ * which is created before the first newcomer is.
+ *
+ *     a member                                         a newcomer
+ *     sgp_group_accept: from now on it answers
+ *                                                      sgp_group_join with options.contacts: it gets a place, and
+ *                                                      sgp_group_blob: the blob
+ *     between two steps: snapshot is called       <-   sgp_group_fetch: the snapshot. It loads its data, ...
+ *     in sgp_mixer_step: JOINED, from step K on   <-   sgp_mixer_create: it is ready
+ *     at the beginning of step K                  ->   sgp_mixer_create returns: the vector is that of the sponsor before
+ *                                                      step K, w is 1, and the next sgp_mixer_step is step K
+ *
+ * The options of the mixer are those of the others; the blob is there to say them. Members serve newcomers in
+ * sgp_mixer_step and wherever they wait, and are never held up. From step K on the graph has the newcomer on all nodes; one
+ * that is not there in time is left out like a silent node. A newcomer that ends before K, or a sponsor that does, disturbs
+ * nobody. Collective calls after step K include the newcomer: it makes the same calls after the same steps. */
+
+typedef struct sgp_newcomers {
+    /* What a newcomer must know before it creates its mixer, such as the options of the run. Copied. */
+    const void *blob; /* (blob_bytes) at most 64 KiB */
+    size_t blob_bytes;
+
+    /* Whether a newcomer may join that gave `about`. false: it is refused; why: (room) becomes the reason that both log.
+     * NULL: all may. */
+    bool (*judge)(void *user, const void *about /* (bytes) */, size_t bytes, char *why,
+                  size_t room);
+
+    /* The state of this node between two steps, as far as a newcomer needs it, without the mixer: the optimizer, sums of the
+     * epoch. *bytes: (*count) malloc; the library frees it. Called at the beginning of sgp_mixer_step, by its thread. Anything
+     * but SGP_OK: the newcomer is refused. NULL: there is none, sgp_group_fetch gives 0 bytes. */
+    sgp_status_t (*snapshot)(void *user, void **bytes, size_t *count);
+    void *user;
+} sgp_newcomers_t;
+
+/* This node answers newcomers from now on; given again: with another blob and other functions. newcomers NULL: not any
+ * more. Never blocks. SGP_ERR_INVALID: no such size, the blob is too long, or the group is full by its capacity; SGP_ERR_UNSUPPORTED: nobody
+ * can call this node (shm, mpi). SGP_ERR_NO_MEMORY. */
+SGP_API sgp_status_t sgp_group_accept_sized(sgp_group_t *group, const sgp_newcomers_t *newcomers,
+                                            size_t size);
+static inline sgp_status_t sgp_group_accept(sgp_group_t *group, const sgp_newcomers_t *newcomers) {
+    return sgp_group_accept_sized(group, newcomers, sizeof *newcomers);
+}
+
+/* The blob of the sponsor, as long as the group exists; *bytes 0, and never NULL, if this node is no newcomer. */
+SGP_API const void *sgp_group_blob(const sgp_group_t *group, size_t *bytes);
+
+/* The sponsor's snapshot, of at most `most` bytes; once, before the mixer is created. *bytes: (*count) malloc, the caller
+ * frees it. Blocks, until the sponsor is between two steps; at most timeout_ms of the group. Sets both only on success.
+ * SGP_ERR_INVALID: this node is no newcomer, or has its mixer; SGP_ERR_PEER_LOST: the sponsor is gone: join again;
+ * SGP_ERR_REFUSED: by the sponsor, or longer than `most`; SGP_ERR_TIMEOUT, SGP_ERR_NO_MEMORY. */
+SGP_API sgp_status_t sgp_group_fetch(sgp_group_t *group, size_t most, void **bytes, size_t *count);
+
+/* This newcomer does not join after all: the reason is logged here and by the sponsor. Then sgp_group_abort. Before the
+ * mixer is created; no effect afterwards, and for a node that is no newcomer. */
+SGP_API void sgp_group_decline(sgp_group_t *group, const char *why);
+
+/* The first step of this node: 0 for a founder. Of a newcomer K, once its mixer is created, and 0 before. */
+SGP_API uint64_t sgp_group_first_step(const sgp_group_t *group);
 
 /* A file descriptor that is readable once something may be done: a message has arrived, room to send came free, another
  * thread of the library has ended its part, or an event is there. For poll and its like; never read, write or close it.

@@ -49,8 +49,9 @@ struct sgp_agree {
     unsigned char sets[]; /* (SETS, set_bytes) */
 };
 
-/* GONE: lost, also before the call. VERDICT: of verdict_src. */
-typedef enum set { LIVE, GONE, RESULT, VERDICT, SETS } set_t;
+/* GONE: lost, also before the call. VERDICT: of verdict_src. WANTED, NEXT: seats that are neither LIVE nor GONE here, in STATEs of the
+ * present call and of the next one. */
+typedef enum set { LIVE, GONE, RESULT, VERDICT, WANTED, NEXT, SETS } set_t;
 
 static unsigned char *set_of(const sgp_agree_t *agree, set_t which) {
     return (unsigned char *)agree->sets + which * agree->set_bytes;
@@ -252,6 +253,8 @@ sgp_status_t sgp_agree_begin(sgp_agree_t *agree, const unsigned char *live, cons
     agree->verdict_src = NOBODY;
     memmove(set_of(agree, LIVE), live, agree->set_bytes);
     for (size_t i = 0; i < agree->set_bytes; i++) set_of(agree, GONE)[i] &= (unsigned char)~live[i];
+    memcpy(set_of(agree, WANTED), set_of(agree, NEXT), agree->set_bytes);
+    memset(set_of(agree, NEXT), 0, agree->set_bytes);
     settle_dues(agree);
     store(agree, agree->call, agree->seat, payload, bytes);
     restate(agree);
@@ -269,6 +272,21 @@ void sgp_agree_lost(sgp_agree_t *agree, int seat) {
     if (agree->verdict_src == seat) agree->verdict_src = NOBODY;
     if (agree->excluded_by == seat) agree->excluded_by = NOBODY;
     if (was_live && !agree->decided) restate(agree);
+}
+
+void sgp_agree_admit(sgp_agree_t *agree, int seat) {
+    sgp_seats_remove(set_of(agree, GONE), seat);
+    if (agree->decided || is_live(agree, seat)) return;
+    sgp_seats_add(set_of(agree, LIVE), seat);
+    restate(agree);
+}
+
+bool sgp_agree_wants(const sgp_agree_t *agree, int seat, bool next) {
+    return !is_live(agree, seat) && sgp_seats_has(set_of(agree, next ? NEXT : WANTED), seat);
+}
+
+uint64_t sgp_agree_calls(const sgp_agree_t *agree) {
+    return agree->call;
 }
 
 bool sgp_agree_result(const sgp_agree_t *agree, sgp_agree_result_t *result) {
@@ -409,6 +427,14 @@ static bool contradicts(const sgp_agree_t *agree, uint64_t call, int seat,
            (bytes && memcmp(payload_of(agree, call, seat), payload, bytes) != 0);
 }
 
+/* Seats of another's live set that do not take part here. */
+static void note_wanted(sgp_agree_t *agree, const sgp_agree_message_t *message) {
+    unsigned char *wanted = set_of(agree, message->call == agree->call ? WANTED : NEXT);
+    const unsigned char *live = set_of(agree, LIVE), *gone = set_of(agree, GONE);
+    for (size_t i = 0; i < agree->set_bytes; i++)
+        wanted[i] |= message->set[i] & (unsigned char)~(live[i] | gone[i]);
+}
+
 /* Of the present call, or of the next one. */
 static sgp_status_t keep_state(sgp_agree_t *agree, int src, const sgp_agree_message_t *message,
                                const char **reason) {
@@ -423,6 +449,7 @@ static sgp_status_t keep_state(sgp_agree_t *agree, int src, const sgp_agree_mess
     if (contradicts(agree, message->call, src, payload, bytes))
         return refuse(reason, "its payload has changed");
     bool counts = message->call == agree->call && is_live(agree, src);
+    if (is_live(agree, src)) note_wanted(agree, message);
     if (counts) agree->matching -= agrees(agree, src, agree->digest);
     store(agree, message->call, src, payload, bytes);
     slot->attempt = message->attempt;

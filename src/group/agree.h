@@ -88,6 +88,16 @@ const void *sgp_agree_payload(const sgp_agree_result_t *result, int seat, size_t
  * STATE would be answered. */
 void sgp_agree_farewell(sgp_agree_t *agree);
 
+/* A newcomer takes part, in the present call too if that is not decided. No effect on a seat that does already. Its member is
+ * another one than those that were lost. */
+void sgp_agree_admit(sgp_agree_t *agree, int seat);
+
+/* Whether a live member's STATE of the present call, or of the next one, has that seat, which does not take part here. */
+bool sgp_agree_wants(const sgp_agree_t *agree, int seat, bool next);
+
+/* Calls that were begun. */
+uint64_t sgp_agree_calls(const sgp_agree_t *agree);
+
 /* The lowest live seat whose STATE the present call waits for; -1: none. */
 int sgp_agree_missing(const sgp_agree_t *agree);
 

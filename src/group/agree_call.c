@@ -217,9 +217,24 @@ static sgp_status_t send_due(sgp_agree_call_t *call) {
     return status;
 }
 
+/* A newcomer that another member has in its set, or that speaks itself. */
+static void look_for_newcomers(sgp_agree_call_t *call) {
+    sgp_transport_t *transport = transport_of(call);
+    if (transport->capacity == transport->size && sgp_fates_changes(transport->fates) == 0) return;
+    for (int r = 0; r < call->size; r++) {
+        if (call->sights[r] != GONE || r == transport->rank) continue;
+        if (sgp_fates_of(transport->fates, r).state != SGP_FATE_PRESENT) continue;
+        sgp_inbox_key_t first = key_of(r, 1, 0);
+        if (sgp_agree_wants(call->agree, r, !call->running) ||
+            sgp_inbox_find(inbox_of(call), &first))
+            sgp_agree_call_admit(call, r);
+    }
+}
+
 /* Takes in what is here, and sends what is due. */
 static sgp_status_t work(sgp_agree_call_t *call) {
     look_at_fates(call);
+    look_for_newcomers(call);
     take_in(call);
     strike_off(call);
     return send_due(call);
@@ -301,6 +316,7 @@ static sgp_status_t run(sgp_agree_call_t *call, uint64_t deadline) {
 
 static sgp_status_t begin_and_run(sgp_agree_call_t *call, const void *payload, size_t bytes) {
     uint64_t now = sgp_transport_now(transport_of(call));
+    look_for_newcomers(call); /* that the next call is said to have */
     sgp_status_t status = sgp_agree_begin(call->agree, call->live, payload, bytes);
     if (status != SGP_OK) return status;
     sgp_membership_t *membership = sgp_group_membership(call->group);
@@ -413,7 +429,31 @@ void sgp_agree_call_admit(sgp_agree_call_t *call, int rank) {
             ENDED; /* the earlier member, whose end was not seen before the seat was opened */
     }
     strike_off(call);
-    if (call->sights[rank] == GONE) seat(call, rank);
+    if (call->sights[rank] != GONE) return;
+    seat(call, rank);
+    sgp_agree_admit(call->agree, rank);
+}
+
+uint64_t sgp_agree_call_calls(const sgp_agree_call_t *call) {
+    return sgp_agree_calls(call->agree);
+}
+
+const unsigned char *sgp_agree_call_seats(const sgp_agree_call_t *call) {
+    return call->live;
+}
+
+sgp_status_t sgp_agree_call_enter(sgp_agree_call_t *call, uint64_t calls,
+                                  const unsigned char *seats) {
+    int own = sgp_group_rank(call->group);
+    look_at_fates(call);
+    for (int r = 0; r < call->size; r++) {
+        if (r == own || call->sights[r] == GONE || sgp_seats_has(seats, r)) continue;
+        call->pending -= call->sights[r] != PRESENT;
+        call->sights[r] = GONE;
+        call->next_in[r] = 0;
+        sgp_seats_remove(call->live, r);
+    }
+    return sgp_agree_call_start_at(call, calls);
 }
 
 sgp_status_t sgp_agree_call_start_at(sgp_agree_call_t *call, uint64_t calls) {

@@ -28,12 +28,20 @@ sgp_status_t sgp_group_agree(sgp_group_t *group, const void *payload, size_t byt
 
 /* ---- newcomers (docs/membership.md, "Joining") ---- */
 
-/* From its next call on this node agrees with the newcomer of that seat, which the transport has opened. All members do so
- * after the same step, and the newcomer itself for all whom it finds (it does for those that its transport begins with). No
- * effect if the seat's member takes part already. No call is running. */
+/* From now on this node agrees with the newcomer of that seat, which the transport has opened: the member does so that gives
+ * it its first state, before its own next call. The others do of their own accord, once they hear of it in a call: from the
+ * newcomer, or in another's set. No effect if the seat's member takes part already. */
 void sgp_agree_call_admit(sgp_agree_call_t *call, int rank);
 
 /* Of a newcomer, before its first call: so many calls were made before. SGP_ERR_NO_MEMORY, logged. */
 sgp_status_t sgp_agree_call_start_at(sgp_agree_call_t *call, uint64_t calls);
+
+/* What a newcomer has to know: the calls so far, and the seats that take part in them (sgp_seats_bytes(capacity)). */
+uint64_t sgp_agree_call_calls(const sgp_agree_call_t *call);
+const unsigned char *sgp_agree_call_seats(const sgp_agree_call_t *call);
+
+/* Of a newcomer, before its first call: with these seats, as far as they are there, and its own. The errors of start_at. */
+sgp_status_t sgp_agree_call_enter(sgp_agree_call_t *call, uint64_t calls,
+                                  const unsigned char *seats);
 
 #endif

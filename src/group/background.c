@@ -7,25 +7,68 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* There, or gone by a loss that is counted (below). */
+static bool is_seated(sgp_fates_t *fates, int rank) {
+    return sgp_fates_of(fates, rank).state != SGP_FATE_ABSENT;
+}
+
 sgp_status_t sgp_background_init(sgp_background_t *background, sgp_group_t *group,
                                  size_t payload_bytes, sgp_background_asked_fn asked, void *owner) {
     sgp_agree_options_t options = {.limits = {.capacity = sgp_group_transport(group)->capacity,
                                               .payload_bytes = payload_bytes},
                                    .seat = sgp_group_rank(group)};
     size_t size = (size_t)options.limits.capacity, room = sgp_agree_message_room(&options.limits);
-    *background = (sgp_background_t){
-        .group = group, .ask = asked, .owner = owner, .channel = sgp_group_new_channel(group)};
+    *background = (sgp_background_t){.group = group,
+                                     .payload_bytes = payload_bytes,
+                                     .ask = asked,
+                                     .owner = owner,
+                                     .channel = sgp_group_new_channel(group)};
     if (room > sgp_group_transport(group)->chunk_bytes)
         return sgp_fail(SGP_ERR_INVALID, "a notice of %zu bytes, must be at most %zu", room,
                         sgp_group_transport(group)->chunk_bytes);
     background->sent = calloc(2 * size, sizeof *background->sent);
     background->live = calloc(1, sgp_seats_bytes((int)size));
-    sgp_status_t status = background->sent && background->live
+    background->members = calloc(size, sizeof *background->members);
+    sgp_status_t status = background->sent && background->live && background->members
                               ? sgp_agree_create(&options, &background->agree)
                               : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %zu nodes", size);
-    if (status == SGP_OK) background->taken = background->sent + size;
-    else sgp_background_fini(background);
-    return status;
+    if (status != SGP_OK) {
+        sgp_background_fini(background);
+        return status;
+    }
+    background->taken = background->sent + size;
+    for (int r = 0; r < (int)size; r++)
+        background->members[r] = is_seated(sgp_group_transport(group)->fates, r);
+    return SGP_OK;
+}
+
+sgp_status_t sgp_background_enter(sgp_background_t *background, uint64_t calls,
+                                  const bool *members) {
+    sgp_agree_options_t options = {
+        .limits = {.capacity = sgp_group_transport(background->group)->capacity,
+                   .payload_bytes = background->payload_bytes},
+        .seat = sgp_group_rank(background->group),
+        .calls = calls};
+    sgp_agree_t *made;
+    sgp_status_t status = sgp_agree_create(&options, &made);
+    if (status != SGP_OK) {
+        sgp_background_fini(background);
+        return status;
+    }
+    sgp_agree_destroy(background->agree);
+    background->agree = made;
+    background->begun = background->asked = calls;
+    memcpy(background->members, members, (size_t)options.limits.capacity * sizeof *members);
+    return SGP_OK;
+}
+
+void sgp_background_admit(sgp_background_t *background, int rank) {
+    background->members[rank] = true;
+    background->sent[rank] = background->taken[rank] = 0;
+}
+
+uint64_t sgp_background_count(const sgp_background_t *background) {
+    return background->begun;
 }
 
 void sgp_background_fini(sgp_background_t *background) {
@@ -34,6 +77,7 @@ void sgp_background_fini(sgp_background_t *background) {
     sgp_agree_destroy(background->agree);
     free(background->sent);
     free(background->live);
+    free(background->members);
     *background = (sgp_background_t){.group = NULL};
 }
 
@@ -137,19 +181,15 @@ bool sgp_background_is_asked(const sgp_background_t *background) {
     return background->asked > background->begun;
 }
 
-/* There, or gone by a loss that is counted (below). */
-static bool is_seated(sgp_fates_t *fates, int rank) {
-    return sgp_fates_of(fates, rank).state != SGP_FATE_ABSENT;
-}
-
 void sgp_background_begin(sgp_background_t *background, const void *payload, size_t bytes) {
     sgp_transport_t *transport = sgp_group_transport(background->group);
     memset(background->live, 0, sgp_seats_bytes(transport->capacity));
     for (int r = 0; r < transport->capacity; r++)
-        if (is_seated(transport->fates, r)) sgp_seats_add(background->live, r);
+        if (background->members[r]) sgp_seats_add(background->live, r);
     for (uint32_t n = 0; n < background->changes; n++) {
         int rank = sgp_fates_changed(transport->fates, n);
-        if (rank >= 0) sgp_seats_remove(background->live, rank);
+        if (rank >= 0 && sgp_fates_of(transport->fates, rank).state != SGP_FATE_PRESENT)
+            sgp_seats_remove(background->live, rank);
     }
     background->begun++;
     sgp_agree_begin(background->agree, background->live, payload, bytes);

@@ -28,7 +28,9 @@ typedef struct sgp_background {
     uint64_t *sent;      /* (size) messages to each rank, in one block with */
     uint64_t *taken;     /* (size) those from each */
     unsigned char *live; /* scratch for a set of seats */
-    bool unsent;         /* there was no room for what is due */
+    size_t payload_bytes;
+    bool *members; /* (size) that take part */
+    bool unsent;   /* there was no room for what is due */
 } sgp_background_t;
 
 /* All ranks call it, in the same order as the creation of mixers. SGP_ERR_NO_MEMORY; SGP_ERR_INVALID: a message would not
@@ -36,6 +38,17 @@ typedef struct sgp_background {
 sgp_status_t sgp_background_init(sgp_background_t *background, sgp_group_t *group,
                                  size_t payload_bytes, sgp_background_asked_fn asked, void *owner);
 void sgp_background_fini(sgp_background_t *background);
+
+/* Of a newcomer, at once after init: the others have made `calls` calls, and these members (size) take part. SGP_ERR_NO_MEMORY,
+ * logged. */
+sgp_status_t sgp_background_enter(sgp_background_t *background, uint64_t calls,
+                                  const bool *members);
+
+/* From the next call on that rank takes part, on all nodes. */
+void sgp_background_admit(sgp_background_t *background, int rank);
+
+/* Calls that this node has begun. */
+uint64_t sgp_background_count(const sgp_background_t *background);
 
 /* Whether a move may have something to do without a new notice: a fate has changed, or something was not sent. */
 bool sgp_background_is_due(const sgp_background_t *background);

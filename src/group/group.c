@@ -28,6 +28,8 @@ struct sgp_group {
     sgp_meeting_t *meetings;      /* the first one; theirs */
     sgp_membership_t *membership; /* owned, or NULL */
     const sgp_membership_ops_t *membership_ops;
+    sgp_newcomers_state_t *newcomers; /* owned, or NULL */
+    void (*destroy_newcomers)(sgp_newcomers_state_t *newcomers);
     sgp_origin_t *origin; /* owned, or NULL */
     char *loss_file;      /* owned, or NULL */
     bool *participants;   /* (capacity) in the last barrier or gather */
@@ -122,6 +124,20 @@ void sgp_group_serve(sgp_group_t *group) {
 }
 uint64_t sgp_group_next_sequence(sgp_group_t *group) {
     return ++group->sequence;
+}
+uint64_t sgp_group_sequence(const sgp_group_t *group) {
+    return group->sequence;
+}
+void sgp_group_set_sequence(sgp_group_t *group, uint64_t sequence) {
+    group->sequence = sequence;
+}
+sgp_newcomers_state_t *sgp_group_newcomers(const sgp_group_t *group) {
+    return group->newcomers;
+}
+void sgp_group_set_newcomers(sgp_group_t *group, sgp_newcomers_state_t *newcomers,
+                             void (*destroy)(sgp_newcomers_state_t *newcomers)) {
+    group->newcomers = newcomers;
+    group->destroy_newcomers = destroy;
 }
 const sgp_destination_t *sgp_group_others(const sgp_group_t *group) {
     return group->others;
@@ -326,6 +342,7 @@ static void destroy(sgp_group_t *group) {
     sgp_group_t *before = group;
     while (before->sharing != group) before = before->sharing;
     before->sharing = group->sharing;
+    if (group->newcomers) group->destroy_newcomers(group->newcomers);
     if (group->agreement.call) group->agreement.destroy(group->agreement.call);
     if (group->membership) group->membership_ops->destroy(group->membership);
     sgp_transport_destroy(group->transport);

@@ -58,6 +58,10 @@ void sgp_group_set_timeout(sgp_group_t *group, uint64_t timeout);
 /* The next step of the group's own messages; all ranks count alike. */
 uint64_t sgp_group_next_sequence(sgp_group_t *group);
 
+/* So many there were so far; a newcomer takes over the others' count. */
+uint64_t sgp_group_sequence(const sgp_group_t *group);
+void sgp_group_set_sequence(sgp_group_t *group, uint64_t sequence);
+
 /* (size - 1) every founder but this one, each of weight 1. */
 const sgp_destination_t *sgp_group_others(const sgp_group_t *group);
 
@@ -119,6 +123,13 @@ typedef struct sgp_membership_ops {
 /* Once, by agree_call.c. Takes it: sgp_group_leave and _abort call destroy. ops: static. */
 void sgp_group_set_membership(sgp_group_t *group, sgp_membership_t *membership,
                               const sgp_membership_ops_t *ops);
+
+/* What the group does for newcomers, or is itself as one (newcomers.h); NULL: nothing. Taken: sgp_group_leave and _abort call
+ * destroy, before the transport is destroyed. */
+typedef struct sgp_newcomers_state sgp_newcomers_state_t;
+sgp_newcomers_state_t *sgp_group_newcomers(const sgp_group_t *group);
+void sgp_group_set_newcomers(sgp_group_t *group, sgp_newcomers_state_t *newcomers,
+                             void (*destroy)(sgp_newcomers_state_t *newcomers));
 
 /* ---- the lease ---- */
 

@@ -136,6 +136,11 @@ void sgp_membership_set_self(sgp_membership_t *membership, uint32_t incarnation,
 /* The transport has opened the seat for a new member: nothing of what was heard of the former one, or sent to it, counts any
  * more. The caller has the use of the transport. */
 void sgp_membership_open_seat(sgp_membership_t *membership, int seat);
+/* The incarnation for the next member of a seat, as far as the view knows; false: the seat is not free. Any thread. */
+bool sgp_membership_is_free(sgp_membership_t *membership, int seat, uint32_t *incarnation);
+
+/* Of a newcomer, before its first step: it is in the plan from that step on. Any thread. */
+sgp_status_t sgp_membership_enter(sgp_membership_t *membership, uint64_t step);
 
 /* ---- for the group ---- */
 

@@ -310,6 +310,17 @@ void sgp_membership_open_seat(sgp_membership_t *membership, int seat) {
     pthread_mutex_unlock(&membership->lock);
 }
 
+sgp_status_t sgp_membership_enter(sgp_membership_t *membership, uint64_t step) {
+    sgp_member_notice_t notice = {.kind = SGP_MEMBER_JOIN,
+                                  .seat = membership->self,
+                                  .incarnation = membership->incarnation,
+                                  .step = step,
+                                  .candidate = membership->candidate,
+                                  .origin = membership->self};
+    atomic_store(&membership->step, step);
+    return sgp_membership_tell(membership, &notice);
+}
+
 /* ---- leaving ---- */
 
 static sgp_status_t tell_left(sgp_membership_t *membership, uint64_t *step) {

@@ -18,7 +18,9 @@ typedef struct sgp_peer {
     uint64_t own, theirs;     /* the digests for which it has got our view; equal: none */
     sgp_view_cursor_t cursor; /* of a view that is being sent to it */
     bool sending;
-    bool chosen; /* at random, to be told */
+    bool chosen;          /* at random, to be told */
+    bool refused;         /* its seat could not be opened for the member of */
+    uint32_t refused_for; /*     that incarnation */
     /* What is heard of it. */
     bool silent;   /* by the fates */
     bool doubtful; /* the transport has lost it, and only because it did not hear it */
@@ -59,6 +61,7 @@ struct sgp_membership {
     uint32_t events;        /* of the fates, all of which are taken */
     sgp_peer_t *peers;      /* (size) */
     atomic_uint spreads;    /* to members at random in so many more steps */
+    uint64_t opened;        /* the version up to which seats were opened for newcomers */
     sgp_random_t random;
     sgp_post_t questions; /* HEARD */
     int in_collective;    /* calls, one within the other */
@@ -97,5 +100,8 @@ int sgp_membership_live(const sgp_membership_t *membership);
 
 /* Lock held: the step of the next plan, from the highest step that this node has heard of. */
 uint64_t sgp_membership_replan(sgp_membership_t *membership);
+
+/* Lock held: opens the seats of newcomers whose JOIN is known, so that messages can be exchanged with them. true: one is left. */
+bool sgp_membership_open_seats(sgp_membership_t *membership);
 
 #endif

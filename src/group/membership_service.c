@@ -114,7 +114,8 @@ bool sgp_membership_serve(void *context) {
     sgp_membership_note_steps(membership);
     look_at_fates(membership);
     take_views(membership);
-    bool left = sgp_membership_listen(membership);
+    bool left = sgp_membership_open_seats(membership);
+    left |= sgp_membership_listen(membership);
     left |= spread(membership);
     pthread_mutex_unlock(&membership->lock);
     return left;

@@ -4,6 +4,7 @@
 #include "base/logging.h"
 #include "base/memory.h"
 #include "mixing/algorithm_table.h"
+#include "mixing/arrival.h"
 #include "mixing/algorithms/algorithm_ops.h"
 #include "mixing/holes.h"
 #include "mixing/round_graph.h"
@@ -86,6 +87,7 @@ static sgp_status_t reserve_rooms(sgp_mixer_t *mixer) {
         {.bytes = mixer->length * sgp_mixer_element(mixer), .messages = ops->messages(mixer)},
         {.bytes = mixer->length * sizeof(float), .messages = sgp_mixer_is_lossy(mixer) ? 2 : 0},
         {.bytes = sizeof(uint64_t), .messages = ops->notices ? ops->notices(mixer) : 0},
+        {.bytes = mixer->length * sizeof(float), .messages = sgp_arrival_messages(mixer)},
     };
     sgp_status_t status = reserve(mixer, rooms);
     if (status == SGP_OK) memcpy(mixer->rooms, rooms, sizeof rooms);

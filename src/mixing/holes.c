@@ -2,7 +2,9 @@
 #include "mixing/holes.h"
 
 #include "base/logging.h"
+#include "group/agree_call.h"
 #include "group/membership.h"
+#include "group/seats.h"
 #include "mixing/round_graph.h"
 
 #include <stdlib.h>
@@ -10,10 +12,22 @@
 static bool allocate(sgp_holes_t *holes, size_t size) {
     holes->is = calloc(size, sizeof *holes->is);
     holes->silent = calloc(size, sizeof *holes->silent);
+    holes->incarnations = calloc(size, sizeof *holes->incarnations);
     holes->lent = calloc(size, sizeof *holes->lent);
     holes->sent = calloc(size, sizeof *holes->sent);
     holes->got = calloc(size, sizeof *holes->got);
-    return holes->is && holes->silent && holes->lent && holes->sent && holes->got;
+    return holes->is && holes->silent && holes->incarnations && holes->lent && holes->sent &&
+           holes->got;
+}
+
+/* Of the seat as it is now; SGP_NO_MEMBER: it was never used. */
+static uint32_t incarnation_of(const sgp_mixer_t *mixer, int rank) {
+    return sgp_holes_absent(mixer, rank) ? SGP_NO_MEMBER
+                                         : sgp_fates_incarnation(mixer->transport->fates, rank);
+}
+
+static void note_members(sgp_mixer_t *mixer) {
+    for (int r = 0; r < mixer->size; r++) mixer->holes.incarnations[r] = incarnation_of(mixer, r);
 }
 
 sgp_status_t sgp_holes_init(sgp_mixer_t *mixer) {
@@ -21,6 +35,7 @@ sgp_status_t sgp_holes_init(sgp_mixer_t *mixer) {
     sgp_holes_t *holes = &mixer->holes;
     if (!allocate(holes, (size_t)mixer->size))
         return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %d nodes", mixer->size);
+    note_members(mixer);
     sgp_status_t status = sgp_round_graphs_init(mixer);
     holes->elastic = status == SGP_OK;
     return status;
@@ -32,6 +47,7 @@ void sgp_holes_fini(sgp_mixer_t *mixer) {
         if (holes->lent[r]) sgp_transport_unprepare(mixer->transport, holes->lent[r], 1);
     free(holes->is);
     free(holes->silent);
+    free(holes->incarnations);
     free(holes->lent);
     sgp_round_graphs_fini(mixer);
     free(holes->sent);
@@ -115,6 +131,26 @@ static void look_at_changes(sgp_mixer_t *mixer) {
     }
 }
 
+/* The seat has been opened for a newcomer. */
+static void begin_with(sgp_mixer_t *mixer, int rank) {
+    sgp_holes_t *holes = &mixer->holes;
+    holes->is[rank] = false;
+    holes->sent[rank] = holes->got[rank] = 0;
+    mixer->graphs->struck[rank] = false;
+    mixer->graphs->of[0].version = mixer->graphs->of[1].version = 0;
+    if (holes->opened) holes->opened(mixer, rank);
+}
+
+static void look_for_newcomers(sgp_mixer_t *mixer) {
+    sgp_holes_t *holes = &mixer->holes;
+    for (int r = 0; r < mixer->size; r++) {
+        uint32_t now = incarnation_of(mixer, r);
+        if (now == holes->incarnations[r]) continue;
+        holes->incarnations[r] = now;
+        begin_with(mixer, r);
+    }
+}
+
 void sgp_holes_look(sgp_mixer_t *mixer) {
     sgp_holes_t *holes = &mixer->holes;
     if (!holes->elastic) return;
@@ -127,13 +163,23 @@ void sgp_holes_look(sgp_mixer_t *mixer) {
         holes->events_seen = events;
         holes->stirred = true;
         look_at_changes(mixer);
+        look_for_newcomers(mixer);
         look_at_silence(mixer);
     }
     if (holes->known > 0) take_weights_back(mixer);
 }
 
+/* A push of it was absorbed: it has begun, and takes part in the collective calls after this step. */
+static void take_in(sgp_mixer_t *mixer, int src) {
+    sgp_agree_call_t *call = sgp_group_agreement(mixer->group);
+    if (sgp_seats_has(sgp_agree_call_seats(call), src)) return;
+    if (sgp_fates_of(mixer->transport->fates, src).state == SGP_FATE_PRESENT)
+        sgp_agree_call_admit(call, src);
+}
+
 void sgp_holes_received(sgp_mixer_t *mixer, int src) {
     if (mixer->holes.elastic) mixer->holes.got[src]++;
+    if (mixer->arrival) take_in(mixer, src);
 }
 
 /* ---- torn messages ---- */

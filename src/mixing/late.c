@@ -121,6 +121,32 @@ static sgp_status_t absorb_rests(sgp_mixer_t *mixer) {
     return SGP_OK;
 }
 
+static void release_of(sgp_mixer_t *mixer, int rank, uint32_t but) {
+    sgp_inbox_key_t from = {.channel = mixer->channel, .kind = SGP_KIND_PUSH};
+    for (sgp_chunk_t *at; (at = sgp_inbox_lowest(mixer->inbox, &from, UINT64_MAX));) {
+        sgp_header_t header = at->header;
+        sgp_inbox_key_t key = from;
+        key.step = header.step;
+        for (sgp_chunk_t *next, *each = sgp_inbox_next(mixer->inbox, &key, NULL); each;
+             each = next) {
+            next = sgp_inbox_next(mixer->inbox, &key, each);
+            if (each->header.src == rank && each->header.incarnation != but)
+                sgp_inbox_release(mixer->inbox, each);
+        }
+        from.step = header.step + 1;
+    }
+}
+
+void sgp_late_opened(sgp_mixer_t *mixer, int rank) {
+    sgp_late_t *late = mixer->late;
+    for (size_t i = late->rest_count; i-- > 0;) {
+        if (late->rests[i].src != rank) continue;
+        forget(late, &late->rests[i]);
+        mixer->statistics.torn++;
+    }
+    release_of(mixer, rank, sgp_fates_incarnation(mixer->transport->fates, rank));
+}
+
 /* ---- folding ---- */
 
 void sgp_late_before(sgp_mixer_t *mixer, uint64_t round) {

@@ -41,6 +41,9 @@ bool sgp_late_is_due(const sgp_mixer_t *mixer);
  * ledger enters the caller's changes first, and is closed. SGP_ERR_MISMATCH. */
 sgp_status_t sgp_late_absorb(sgp_mixer_t *mixer);
 
+/* The seat has a new member: what the earlier one has sent, and is not absorbed, is dropped. */
+void sgp_late_opened(sgp_mixer_t *mixer, int rank);
+
 /* The chunks before offset of a message have been absorbed; its sender is silent. SGP_ERR_NO_MEMORY, logged. */
 sgp_status_t sgp_late_interrupted(sgp_mixer_t *mixer, int src, uint64_t round, size_t offset);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The calls on a mixer, at the top of the room: mixer.c -> the algorithm -> push.c or reduce.c -> the inbox. */
+#include "group/entering.h"
 #include "mixing/algorithm.h"
+#include "mixing/arrival.h"
 #include "mixing/algorithms/algorithm_ops.h"
 #include "mixing/holes.h"
 #include "mixing/late.h"
@@ -55,6 +57,7 @@ static sgp_status_t allocate(sgp_mixer_t *mixer, float *vector) {
     sgp_status_t status = sgp_holes_init(mixer);
     if (status == SGP_OK && mixer->holes.elastic) status = sgp_late_init(mixer);
     if (status == SGP_OK && mixer->holes.elastic) status = sgp_questions_init(mixer);
+    if (status == SGP_OK) status = sgp_arrival_init(mixer);
     if (status == SGP_OK) status = sgp_reducer_init(&mixer->reducer, mixer->group, mixer->length);
     return status == SGP_OK ? sgp_workers_init(mixer) : status;
 }
@@ -97,6 +100,7 @@ static void release(sgp_mixer_t *mixer) {
     sgp_reducer_fini(&mixer->reducer);
     sgp_questions_fini(mixer);
     sgp_late_fini(mixer);
+    sgp_arrival_fini(mixer);
     sgp_holes_fini(mixer);
     sgp_memory_free(mixer->own);
     sgp_memory_free(mixer->outer_momentum);
@@ -121,9 +125,13 @@ static sgp_status_t prepare(sgp_mixer_t *mixer, const sgp_mixer_options_t *optio
     mixer->channel = sgp_group_new_channel(mixer->group);
     mixer->average_channel = sgp_group_new_channel(mixer->group);
     sgp_status_t status = allocate(mixer, options->vector);
+    bool comes = sgp_newcomer_is_entering(mixer->group);
+    mixer->options = *options;
+    if (status == SGP_OK) status = sgp_arrival_wait(mixer);
     if (status == SGP_OK) status = sgp_algorithm_make(mixer, options);
     if (status != SGP_OK) return status;
-    set_initial(mixer, initial);
+    set_initial(mixer, comes ? NULL : initial);
+    sgp_arrival_finish(mixer);
     sgp_algorithm_start(mixer);
     return sgp_algorithm_resume(mixer);
 }
@@ -190,10 +198,12 @@ static sgp_status_t step_by_algorithm(sgp_mixer_t *mixer, const sgp_local_t *loc
 static sgp_status_t step_segment(sgp_mixer_t *mixer, const sgp_local_t *local) {
     uint64_t deadline = sgp_transport_now(mixer->transport) + mixer->timeout;
     bool taken;
+    sgp_newcomers_begin_step(mixer->group);
     sgp_status_t status = sgp_group_take(mixer->group, sgp_progress_owner(mixer), &taken);
     /* With an agent the watch is called when the agent waits, and when the transport is taken from it. */
     if (status == SGP_OK && !sgp_group_has_lease(mixer->group))
         status = sgp_inbox_look(mixer->inbox, false);
+    if (status == SGP_OK) sgp_arrival_serve(mixer);
     if (status == SGP_OK) status = step_by_algorithm(mixer, local, deadline);
     if (taken || mixer->progress) sgp_group_give(mixer->group);
     return status;

@@ -18,6 +18,7 @@
 typedef struct sgp_progress sgp_progress_t;           /* mixing/progress_thread.h */
 typedef struct sgp_algorithm_ops sgp_algorithm_ops_t; /* mixing/algorithms/algorithm_ops.h */
 typedef struct sgp_part_step sgp_part_step_t;         /* mixing/part_step.h */
+typedef struct sgp_arrival sgp_arrival_t;             /* mixing/arrival.h */
 typedef struct sgp_late sgp_late_t;                   /* mixing/late.h */
 typedef struct sgp_questions sgp_questions_t;         /* mixing/questions.h */
 
@@ -38,6 +39,8 @@ typedef struct sgp_room {
 } sgp_room_t;
 
 /* Nodes that are gone while the others go on; see mixing/holes.h. */
+#define SGP_NO_MEMBER UINT32_MAX
+
 typedef struct sgp_holes {
     bool elastic;
     bool
@@ -48,8 +51,12 @@ typedef struct sgp_holes {
     uint32_t absences_seen;    /* of this node */
     uint32_t known;            /* changes of fates that `is` has */
     uint64_t events, averaged; /* what has happened, so far and until the last exact average */
-    bool *is;                  /* (size) ranks of the group; NULL: not elastic */
-    bool *silent;              /* (size) at the last look */
+    void (*opened)(sgp_mixer_t *mixer,
+                   int rank); /* a seat has a new member; NULL: there are no newcomers */
+    bool *is;                 /* (size) ranks of the group; NULL: not elastic */
+    bool *silent;             /* (size) at the last look */
+    uint32_t *
+        incarnations; /* (size) of the members that all this is of; NO_MEMBER: the seat is absent */
     size_t *
         lent; /* (size) bytes of a message for which there is more room, as this rank is silent; 0: none */
     /* (size) messages by rounds: sent to each rank, and absorbed from each, whole. Equal for live pairs once settled. */
@@ -75,8 +82,8 @@ typedef struct sgp_round_graphs {
     uint64_t agreed; /* views of the members at the last exact average */
 } sgp_round_graphs_t;
 
-/* For vectors as they travel, for exact averages, and for notices. */
-enum { SGP_ROOMS = 3 };
+/* For vectors as they travel, for exact averages, for notices, and for newcomers. */
+enum { SGP_ROOMS = 4 };
 
 /* An algorithm mixes this worker's segment of the vector: z, count and length describe the segment. In a node of one
  * process the segment is the whole vector. */
@@ -119,6 +126,7 @@ struct sgp_mixer {
     sgp_holes_t holes;
     sgp_round_graphs_t *graphs; /* NULL: not elastic */
     sgp_inbox_owner_t arrivals; /* of this mixer's channel; attached where it is elastic */
+    sgp_arrival_t *arrival;     /* NULL: the group takes no newcomers */
     sgp_late_t *late;           /* NULL: not elastic */
     sgp_questions_t *questions; /* NULL: not elastic */
     uint64_t recoveries;        /* of all-reduce, after losses (algorithms/recovery.h) */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mixing/parts.h"
 
+#include "group/entering.h"
 #include "mixing/algorithms/algorithm_ops.h"
+#include "mixing/arrival.h"
 #include "mixing/mixer_internal.h"
 #include "mixing/part_step.h"
 
@@ -145,7 +147,9 @@ sgp_status_t sgp_mixer_do_begin(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer,
     mixer->parts->local =
         (sgp_local_t){.optimizer = optimizer, .gradient = gradient, .learning_rate = learning_rate};
     mixer->statistics.last_step_ns = mixer->statistics.last_wait_ns = 0;
+    sgp_newcomers_begin_step(mixer->group);
     status = enter(mixer, &frame);
+    if (status == SGP_OK) sgp_arrival_serve(mixer);
     if (status == SGP_OK) status = begin(mixer, frame.deadline);
     leave(mixer, &frame, status);
     if (status == SGP_ERR_NO_MEMORY) mixer->parts->phase = SGP_PARTS_NONE; /* nothing has moved */

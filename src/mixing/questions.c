@@ -24,6 +24,7 @@ typedef struct neighbour {
 struct sgp_questions {
     sgp_record_t record;
     uint64_t highest; /* round of which an answer has told, plus 1 */
+    bool entering;    /* a newcomer, without a state */
     int under_way;    /* questions of this node */
     neighbour_t of[]; /* (size) */
 };
@@ -69,6 +70,7 @@ static bool send_answers(sgp_mixer_t *mixer) {
         neighbour_t *neighbour = &questions->of[r];
         if (!neighbour->question) continue;
         uint64_t round = neighbour->question_round;
+        if (questions->entering) sgp_record_pass(&questions->record, round + 1);
         sgp_passed_t passed = {.round = round,
                                .answer = sgp_record_answer(&questions->record, round, r),
                                .next = questions->record.next};
@@ -145,6 +147,26 @@ void sgp_questions_restart(sgp_mixer_t *mixer) {
     questions->record.next = mixer->round;
     questions->highest = 0;
     mixer->arrivals.highest = 0;
+}
+
+void sgp_questions_enter(sgp_mixer_t *mixer, uint64_t round) {
+    mixer->questions->entering = true;
+    sgp_record_pass(&mixer->questions->record, round);
+}
+
+void sgp_questions_entered(sgp_mixer_t *mixer) {
+    mixer->questions->entering = false;
+}
+
+uint64_t sgp_questions_next(const sgp_mixer_t *mixer) {
+    return mixer->questions->record.next;
+}
+
+/* Its answers never come, and it has not asked. */
+void sgp_questions_opened(sgp_mixer_t *mixer, int rank) {
+    neighbour_t *neighbour = &mixer->questions->of[rank];
+    if (neighbour->asked != neighbour->answered) mixer->questions->under_way--;
+    *neighbour = (neighbour_t){.asked = 0};
 }
 
 /* ---- the record ---- */

@@ -25,6 +25,17 @@ void sgp_questions_passed(sgp_mixer_t *mixer, uint64_t next);
 /* The numbering of rounds begins at mixer->round, with another algorithm or a loaded state. */
 void sgp_questions_restart(sgp_mixer_t *mixer);
 
+/* A newcomer that has no state yet (arrival.h) says of every round that it is asked for that it did not push it, and begins later than
+ * that. entered: it has its state. */
+void sgp_questions_enter(sgp_mixer_t *mixer, uint64_t round);
+void sgp_questions_entered(sgp_mixer_t *mixer);
+
+/* The round after those that this node has pushed, or passed over. */
+uint64_t sgp_questions_next(const sgp_mixer_t *mixer);
+
+/* The seat has a new member. */
+void sgp_questions_opened(sgp_mixer_t *mixer, int rank);
+
 /* Takes the answers in. */
 void sgp_questions_hear(sgp_mixer_t *mixer);
 

@@ -113,9 +113,11 @@ void sgp_holes_shrink_graph(sgp_mixer_t *mixer) {
 }
 
 void sgp_holes_reform(sgp_mixer_t *mixer, const bool *there) {
+    sgp_membership_t *membership = sgp_group_membership(mixer->group);
     mixer->graphs->nodes = 0;
     for (int r = 0; r < mixer->size; r++) {
-        mixer->graphs->struck[r] = !there[r];
+        bool planned = sgp_membership_state(membership, r, mixer->step) != SGP_SEAT_ABSENT;
+        mixer->graphs->struck[r] = !there[r] && planned; /* a newcomer comes later */
         mixer->graphs->nodes += there[r];
     }
     sgp_holes_shrink_graph(mixer);

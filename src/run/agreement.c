@@ -65,7 +65,7 @@ static void log_difference(sgp_group_t *group, const agreement_difference_t *dif
 }
 
 sgp_status_t agreement_check(sgp_group_t *group, const agreement_t *mine) {
-    int size = sgp_group_size(group), rank = sgp_group_rank(group);
+    int size = sgp_group_capacity(group), rank = sgp_group_rank(group);
     agreement_t *all = malloc((size_t)size * sizeof *all);
     if (!all) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory to compare %d nodes", size);
     agreement_difference_t difference;
@@ -80,7 +80,7 @@ sgp_status_t agreement_check(sgp_group_t *group, const agreement_t *mine) {
 }
 
 sgp_status_t agreement_share(sgp_group_t *group, sgp_status_t mine) {
-    int size = sgp_group_size(group);
+    int size = sgp_group_capacity(group);
     int32_t code = mine;
     int32_t all[size];
     sgp_status_t status = sgp_group_gather(group, &code, sizeof code, all);

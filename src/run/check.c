@@ -88,6 +88,18 @@ static sgp_status_t check_min_nodes(const train_options_t *options) {
 }
 
 /* Once the stages of the schedules are in order. */
+static sgp_status_t check_max_nodes(const train_options_t *options) {
+    if (options->max_nodes == 0 || options->nodes == 0) return SGP_OK;
+    if (options->max_nodes < options->nodes)
+        return sgp_fail(SGP_ERR_INVALID, "max-nodes is %d: must be at least the %d nodes",
+                        options->max_nodes, options->nodes);
+    const char *why = train_closed_because(options);
+    if (options->max_nodes == options->nodes || !why) return SGP_OK;
+    return sgp_fail(SGP_ERR_INVALID, "max-nodes is %d, of %d nodes: %s", options->max_nodes,
+                    options->nodes, why);
+}
+
+/* Once the stages of the schedules are in order. */
 static sgp_status_t check_on_loss(const train_options_t *options) {
     const char *why = train_stops_because(options);
     if (!why || !options->on_loss || strcmp(options->on_loss, "continue") != 0) return SGP_OK;
@@ -117,6 +129,7 @@ sgp_status_t check_ranges(const train_options_t *options) {
     if (!status) status = check_mixing(options);
     if (!status) status = check_on_loss(options);
     if (!status) status = check_min_nodes(options);
+    if (!status) status = check_max_nodes(options);
     return status;
 }
 

@@ -106,7 +106,7 @@ static report_t report_of_node(const report_t *reports, int node, int workers) {
 static train_spread_t spread_of_accuracy(const run_t *run, const report_t *reports, bool five) {
     train_spread_t spread = {.mean = 0, .min = INFINITY, .max = -INFINITY};
     int workers = run->options->workers, nodes = run_nodes_left(run);
-    for (int i = 0; i < run->options->nodes; i++) {
+    for (int i = 0; i < run->size / workers; i++) {
         if (!presence_has(run->group, i * workers)) continue;
         report_t node = report_of_node(reports, i, workers);
         double accuracy = (five ? node.own_correct5 : node.own_correct) / node.own_count;
@@ -136,7 +136,7 @@ static void combine(run_t *run, const report_t *reports) {
     run->test_accuracy5 = spread_of_accuracy(run, reports, true);
     run->all_seconds += slowest;
     /* Of a part that a lost node had read alone nobody knows how much it has taken: all counts as missed. */
-    if (run->options->shard_per_node && presence_count(run->group) < run->size)
+    if (run->options->shard_per_node && presence_count(run->group) < run->founders)
         run->missed += fmax(0, (double)feed_shape(run->replica.feed)->train_count - samples);
 }
 

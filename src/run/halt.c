@@ -40,7 +40,7 @@ static void count_nodes(const halt_t *halt, const sgp_agree_result_t *result, in
                         int *signal) {
     halt_promise_t promise;
     *stay = *leave = *signal = 0;
-    for (int src = 0; src < sgp_group_size(halt->all); src += halt->leaving.workers) {
+    for (int src = 0; src < sgp_group_capacity(halt->all); src += halt->leaving.workers) {
         if (!find_promise(result, src, &promise)) continue;
         int number = find_leave(halt, result, src);
         if (number && !*signal) *signal = number;
@@ -53,7 +53,7 @@ static void count_nodes(const halt_t *halt, const sgp_agree_result_t *result, in
 static int reason_to_end(const halt_t *halt, const sgp_agree_result_t *result) {
     int stay, leave, signal, reason = 0;
     halt_promise_t promise;
-    for (int src = 0; src < sgp_group_size(halt->all); src++)
+    for (int src = 0; src < sgp_group_capacity(halt->all); src++)
         if (find_promise(result, src, &promise) && promise.signal && reason <= 0)
             reason = promise.signal;
     count_nodes(halt, result, &stay, &leave, &signal);
@@ -64,7 +64,7 @@ static int reason_to_end(const halt_t *halt, const sgp_agree_result_t *result) {
 
 /* Once the nodes have agreed on the promises, which are the same for all of them. */
 static void conclude(halt_t *halt) {
-    int size = sgp_group_size(halt->all);
+    int size = sgp_group_capacity(halt->all);
     sgp_agree_result_t result;
     halt_promise_t promise;
     if (!sgp_background_result(&halt->background, &result)) return;
@@ -83,7 +83,7 @@ static void conclude(halt_t *halt) {
 
 static bool has_ended(sgp_group_t *group) {
     unsigned char bytes[SGP_NOTICE_BYTES];
-    for (int src = 0; src < sgp_group_size(group); src++)
+    for (int src = 0; src < sgp_group_capacity(group); src++)
         if (src != sgp_group_rank(group) && sgp_notice_find(group, ENDING_NUMBER, src, bytes))
             return true;
     return false;
@@ -120,6 +120,7 @@ static uint64_t since_asked(halt_t *halt) {
 }
 
 static bool wants(halt_t *halt) {
+    if (halt->paused) return false;
     if (wanted_end(halt)) return true;
     if (wanted_leave(halt) && !halt->goes &&
         (double)since_asked(halt) >= halt->leaving.gather * 1e9)
@@ -189,8 +190,10 @@ static sgp_status_t look(void *context, bool agent) {
     return status;
 }
 
-sgp_status_t halt_init(halt_t *halt, const train_groups_t *groups,
-                       const volatile sig_atomic_t *stop, uint64_t step) {
+/* members NULL: all that are there. */
+static sgp_status_t init(halt_t *halt, const train_groups_t *groups,
+                         const volatile sig_atomic_t *stop, uint64_t step, uint64_t count,
+                         const bool *members) {
     sgp_group_t *const all[] = {groups->all, groups->nodes, groups->workers};
     *halt = (halt_t){.all = groups->all,
                      .one_group = !groups->nodes || groups->nodes == groups->all,
@@ -201,6 +204,7 @@ sgp_status_t halt_init(halt_t *halt, const train_groups_t *groups,
                      .due_ns = UINT64_MAX};
     sgp_status_t status =
         sgp_background_init(&halt->background, halt->all, sizeof halt->next, join_others, halt);
+    if (!status && members) status = sgp_background_enter(&halt->background, count, members);
     if (status) {
         halt->all = NULL;
         return status;
@@ -212,6 +216,17 @@ sgp_status_t halt_init(halt_t *halt, const train_groups_t *groups,
         sgp_inbox_set_watch(sgp_group_inbox(all[i]), look, &halt->watches[i]);
     }
     return SGP_OK;
+}
+
+sgp_status_t halt_init(halt_t *halt, const train_groups_t *groups,
+                       const volatile sig_atomic_t *stop, uint64_t step) {
+    return init(halt, groups, stop, step, 0, NULL);
+}
+
+sgp_status_t halt_init_among(halt_t *halt, const train_groups_t *groups,
+                             const volatile sig_atomic_t *stop, uint64_t step, uint64_t count,
+                             const bool *members) {
+    return init(halt, groups, stop, step, count, members);
 }
 
 void halt_fini(halt_t *halt) {
@@ -332,6 +347,37 @@ void halt_over(halt_t *halt) {
     pthread_mutex_unlock(&halt->lock);
 }
 
+/* ---- newcomers ---- */
+
+uint64_t halt_pause(halt_t *halt) {
+    pthread_mutex_lock(&halt->lock);
+    halt->paused = true;
+    uint64_t count = sgp_background_count(&halt->background);
+    pthread_mutex_unlock(&halt->lock);
+    return count;
+}
+
+sgp_status_t halt_clear(halt_t *halt, uint64_t count) {
+    pthread_mutex_lock(&halt->lock);
+    if (!halt->promised && sgp_background_count(&halt->background) < count) promise(halt);
+    bool promised = halt->promised;
+    pthread_mutex_unlock(&halt->lock);
+    return promised ? wait_for_all(halt) : SGP_OK;
+}
+
+void halt_go_on(halt_t *halt, bool cleared) {
+    pthread_mutex_lock(&halt->lock);
+    halt->paused = false;
+    if (cleared) halt->promised = halt->agreed = false;
+    pthread_mutex_unlock(&halt->lock);
+}
+
+void halt_admit(halt_t *halt, int rank) {
+    pthread_mutex_lock(&halt->lock);
+    sgp_background_admit(&halt->background, rank);
+    pthread_mutex_unlock(&halt->lock);
+}
+
 /* ---- endings ---- */
 
 static bool tell_ending(halt_t *halt, sgp_notice_t notices[3]) {
@@ -351,7 +397,7 @@ static bool is_gone(const halt_t *halt, int src) {
 static bool take_endings(const halt_t *halt, halt_ending_t *endings) {
     bool whole = true;
     unsigned char bytes[SGP_NOTICE_BYTES];
-    for (int src = 0; src < sgp_group_size(halt->all); src++) {
+    for (int src = 0; src < sgp_group_capacity(halt->all); src++) {
         if (src == sgp_group_rank(halt->all)) continue;
         if (sgp_notice_find(halt->all, ENDING_NUMBER, src, bytes))
             memcpy(&endings[src], bytes, sizeof endings[src]);
@@ -369,7 +415,7 @@ void halt_exchange_endings(halt_t *halt, const halt_ending_t *mine, halt_ending_
         notices[i] = (sgp_notice_t){.number = ENDING_NUMBER};
         memcpy(notices[i].bytes, mine, sizeof *mine);
     }
-    for (int r = 0; r < sgp_group_size(halt->all); r++)
+    for (int r = 0; r < sgp_group_capacity(halt->all); r++)
         endings[r] = (halt_ending_t){.status = SGP_ERR_PEER_LOST};
     endings[sgp_group_rank(halt->all)] = *mine;
     uint64_t deadline = sgp_transport_now(transport) + halt->patience_ns;

@@ -106,6 +106,7 @@ typedef struct halt {
     uint64_t step;               /* agreed: the nodes halt before it */
     int signal;                  /* agreed: the reason of the run's end, or HALT_TOO_FEW; 0: none */
     bool too_far; /* agreed: some node is too far behind, so the nodes do not halt to save */
+    bool paused;  /* it wants no halt */
     bool ended;   /* another node has sent its ending */
 } halt_t;
 
@@ -114,6 +115,26 @@ typedef struct halt {
 sgp_status_t halt_init(halt_t *halt, const train_groups_t *groups,
                        const volatile sig_atomic_t *stop, uint64_t step);
 void halt_fini(halt_t *halt);
+
+/* ---- newcomers (run/run_arrivals.h) ---- */
+
+/* A meeting with newcomers begins: until halt_go_on this node wants no halt. Returns the halts that it has begun to agree on. */
+uint64_t halt_pause(halt_t *halt);
+
+/* All nodes call it between the same two steps: if a halt is under way, it is agreed on and given up; nodes that want one ask
+ * again. count: the largest that halt_pause has returned. The errors of a wait. */
+sgp_status_t halt_clear(halt_t *halt, uint64_t count);
+
+/* From the next halt on that process takes part: all nodes say so after halt_clear, before any of them calls halt_go_on. */
+void halt_admit(halt_t *halt, int rank);
+
+/* The meeting is over. cleared: after halt_clear. */
+void halt_go_on(halt_t *halt, bool cleared);
+
+/* Of a newcomer, as halt_init: the others have agreed on `count` halts, and members (places) take part. */
+sgp_status_t halt_init_among(halt_t *halt, const train_groups_t *groups,
+                             const volatile sig_atomic_t *stop, uint64_t step, uint64_t count,
+                             const bool *members);
 
 /* Instead of HALT_PATIENCE_SECONDS. */
 void halt_set_patience(halt_t *halt, double seconds);

@@ -211,7 +211,7 @@ static sgp_status_t gather(metrics_t *metrics, sgp_group_t *group, metrics_lines
 }
 
 sgp_status_t metrics_gather(metrics_t *metrics, sgp_group_t *group, metrics_lines_t *lines) {
-    size_t size = (size_t)sgp_group_size(group), count = metrics->count;
+    size_t size = (size_t)sgp_group_capacity(group), count = metrics->count;
     metrics_lines_t all = {.size = (int)size, .count = (int)count};
     all.records = malloc(size * count * sizeof *all.records);
     all.distances = malloc(count * sizeof *all.distances);

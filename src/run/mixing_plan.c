@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run/mixing_plan.h"
 
+#include "base/constants.h"
+
 #include <string.h>
 
 /* A schedule from all-reduce to osgp has an overlap for the epochs that can have one. */
@@ -65,4 +67,34 @@ const char *train_stops_because(const train_options_t *options) {
 bool train_goes_on(const train_options_t *options) {
     bool stops = options->on_loss && strcmp(options->on_loss, "stop") == 0;
     return !stops && !train_stops_because(options);
+}
+
+/* Of the first epoch. A newcomer meets the others after one step of all, so they must make the same steps together. */
+static bool keeps_step(const train_options_t *options) {
+    sgp_mixer_options_t mixer = train_mixer_options(options, 0);
+    bool pushes = mixer.algorithm == SGP_ALGORITHM_SGP || mixer.algorithm == SGP_ALGORITHM_OSGP ||
+                  mixer.algorithm == SGP_ALGORITHM_DPSGD;
+    return pushes && mixer.overlap != SGP_OVERLAP_ASYNC && mixer.local_steps <= 1 &&
+           options->algorithm.count == 1 && options->peers.count == 1;
+}
+
+const char *train_closed_because(const train_options_t *options) {
+    if (!keeps_step(options))
+        return "nodes can join sgp, osgp and dpsgd, without async, local steps and schedules";
+    if (!train_goes_on(options)) return "nodes can join only a run that goes on without lost ones";
+    if (strcmp(options->transport, "tcp") != 0 && strcmp(options->transport, "auto") != 0)
+        return "nodes that join later are reached over tcp, so the transport must be tcp or auto";
+    if (options->shard_per_node)
+        return "with shard-per-node each node has its part of the data from the start";
+    return NULL;
+}
+
+/* Only where all messages are tcp's in any case the default is above the number of nodes: room for newcomers excludes shared
+ * memory. */
+int train_most_nodes(const train_options_t *options, bool met) {
+    int nodes = options->nodes;
+    if (train_closed_because(options)) return nodes;
+    if (options->max_nodes > 0) return options->max_nodes;
+    if (!met || strcmp(options->transport, "tcp") != 0) return nodes;
+    return nodes <= SGP_MOST_PROCESSES / 2 ? 2 * nodes : SGP_MOST_PROCESSES;
 }

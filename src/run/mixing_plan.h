@@ -18,4 +18,10 @@ const char *train_stops_because(const train_options_t *options);
 /* Whether they go on: if they can, unless on_loss is "stop". */
 bool train_goes_on(const train_options_t *options);
 
+/* Why no node can join the running run, a clause as above; NULL: nodes can. */
+const char *train_closed_because(const train_options_t *options);
+
+/* Nodes there can be at a time, of a run of options->nodes. met: they have met by --join. */
+int train_most_nodes(const train_options_t *options, bool met);
+
 #endif

@@ -313,6 +313,17 @@ const option_t train_option_rows[] = {
      .help = "with fewer nodes left, the others save a checkpoint and end",
      .more = "Only where the nodes go on without a lost one (*--on-loss continue*). The exit "
              "status is 1, and *--resume* continues the run with any number of nodes."},
+    {.name = "max-nodes",
+     .argument = "N",
+     .type = OPTION_INT,
+     .section = SECTION_NODES,
+     .offset = AT(max_nodes),
+     .shown = "2 N for nodes of --join over tcp, else N",
+     .min = 1,
+     .max = SGP_MOST_PROCESSES,
+     .agreed = 44,
+     .may_change = true,
+     .help = "nodes there can be at a time, with those that join the running run by --join"},
     {.name = "grace",
      .argument = "SECONDS",
      .type = OPTION_REAL,
@@ -578,19 +589,10 @@ const option_t train_option_rows[] = {
          "each node reads all files of the checkpoint and begins with their mean; the epoch goes "
          "on with the samples that are left, and the learning rate follows the global batch. "
          "Apart from that only --data (if the same data have moved), --data-threads, "
-         "--on-bad-image, --transport, --on-loss, --min-nodes, --grace, --output, "
-         "--checkpoint-every, --checkpoint-minutes, --keep-going, --tensorboard, --trace, "
+         "--on-bad-image, --transport, --on-loss, --min-nodes, --max-nodes, --grace, "
+         "--output, --checkpoint-every, --checkpoint-minutes, --keep-going, --tensorboard, "
+         "--trace, "
          "--quiet and --json may be given new values. Without --output the run continues in DIR. "
          "Of a finished run the summary is printed."},
     {0},
 };
-
-void train_options_unset(train_options_t *options) {
-    memset(options, 0, sizeof *options);
-    for (const option_t *row = train_option_rows; row->name; row++) option_init(row, options);
-}
-
-void train_options_init(train_options_t *options) {
-    train_options_unset(options);
-    train_options_settle(options);
-}

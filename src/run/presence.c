@@ -10,11 +10,11 @@ bool presence_has(const sgp_group_t *group, int rank) {
 }
 
 int presence_count(const sgp_group_t *group) {
-    return presence_place(group, sgp_group_size(group));
+    return presence_place(group, sgp_group_capacity(group));
 }
 
 int presence_first(const sgp_group_t *group) {
-    int rank = 0, last = sgp_group_size(group) - 1;
+    int rank = 0, last = sgp_group_capacity(group) - 1;
     while (rank < last && !presence_has(group, rank)) rank++;
     return rank;
 }
@@ -28,6 +28,6 @@ int presence_place(const sgp_group_t *group, int rank) {
 void presence_fill(const sgp_group_t *group, void *all, size_t bytes) {
     unsigned char *places = all;
     const unsigned char *first = places + (size_t)presence_first(group) * bytes;
-    for (int r = 0; r < sgp_group_size(group); r++)
+    for (int r = 0; r < sgp_group_capacity(group); r++)
         if (!presence_has(group, r)) memcpy(places + (size_t)r * bytes, first, bytes);
 }

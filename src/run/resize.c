@@ -98,7 +98,7 @@ static sgp_status_t read_share(const reading_t *reading, const sgp_state_item_t 
         status = read_item(reading, f, item, part);
         for (size_t i = 0; i < item->count && !status; i++) sums[i] += part[i];
     }
-    for (size_t i = 0; i < item->count && !status; i++) mine[i] = sums[i] / reading->run->size;
+    for (size_t i = 0; i < item->count && !status; i++) mine[i] = sums[i] / reading->run->founders;
     return status;
 }
 
@@ -107,7 +107,7 @@ static sgp_status_t read_dealt(const reading_t *reading, const sgp_state_item_t 
     sgp_status_t status = SGP_OK;
     memset(mine, 0, item->count * sizeof *mine);
     for (int f = reading->run->rank; f < reading->source.count && !status;
-         f += reading->run->size) {
+         f += reading->run->founders) {
         status = read_item(reading, f, item, part);
         for (size_t i = 0; i < item->count && !status; i++) mine[i] += part[i];
     }

@@ -116,7 +116,7 @@ static sgp_status_t look(run_t *run, search_t *search, uint64_t limit) {
                                   .replica = &run->replica,
                                   .id = run->id,
                                   .rank = run->rank,
-                                  .size = run->size};
+                                  .size = run->founders};
     search->good = 0;
     for (; search->next < search->list.count; search->next++) {
         uint64_t step = search->list.steps[search->next];

@@ -47,7 +47,7 @@ static sgp_status_t begin_saved(run_t *run, uint64_t epoch, uint64_t done) {
     feed_t *feed = run->replica.feed;
     sgp_status_t status = feed_begin_epoch(feed, epoch, done);
     if (!status) status = feed_restore(feed, data->saved, data->saved_bytes);
-    if (!status) status = feed_set_members(feed, done, run->rank, run->size);
+    if (!status) status = feed_set_members(feed, done, run->rank, run->founders);
     return status;
 }
 
@@ -72,7 +72,13 @@ sgp_status_t run_data_begin(run_t *run, uint64_t epoch, uint64_t done) {
     return run_data_follow(run);
 }
 
-/* ---- losses ---- */
+/* ---- losses and newcomers ---- */
+
+/* The number of the node of that process, the latest of its place. */
+static uint64_t member_of(const run_t *run, int rank) {
+    uint32_t uses = run->losses.uses[rank];
+    return segments_number((uint32_t)(rank / run->options->workers), uses > 0 ? uses - 1 : 0);
+}
 
 /* The events that the feed does not know yet, EVENTS at most. This is the only place where they come from. The plan changes now:
  * it is the step after which the nodes have agreed on the losses. */
@@ -81,9 +87,8 @@ static size_t next_events(run_t *run, segments_event_t *events) {
     size_t count = 0;
     for (; data->told < run->losses.count && count < EVENTS; data->told++) {
         const train_loss_t *loss = &run->losses.agreed[data->told];
-        uint32_t node = (uint32_t)(loss->node / run->options->workers);
         events[count++] = (segments_event_t){.kind = SEGMENTS_LEAVES,
-                                             .member = segments_number(node, 0),
+                                             .member = member_of(run, loss->node),
                                              .first = in_epoch(run, loss->next),
                                              .end = run_data_step(run)};
     }
@@ -102,7 +107,7 @@ static sgp_status_t tell(run_t *run) {
 
 /* The nodes that divide the samples. */
 static int nodes_of(const run_t *run) {
-    return (run->size - run->data.told) / run->options->workers;
+    return (run->founders + run->data.arrived - run->data.told) / run->options->workers;
 }
 
 static void set_rate(run_t *run) {
@@ -131,6 +136,37 @@ sgp_status_t run_data_follow(run_t *run) {
     if (run->data.told == run->losses.count) return SGP_OK;
     sgp_status_t status = tell(run);
     return status ? status : take_place(run);
+}
+
+sgp_status_t run_data_admit(run_t *run, const int *ranks, int count) {
+    sgp_status_t status = SGP_OK;
+    run->data.divided = true;
+    for (int i = 0; i < count && !status; i++) {
+        segments_event_t event = {.kind = SEGMENTS_JOINS,
+                                  .member = member_of(run, ranks[i]),
+                                  .first = run_data_step(run),
+                                  .candidate = (uint64_t)ranks[i] + 1};
+        status = feed_tell(run->replica.feed, &event, 1, run_data_step(run));
+    }
+    run->data.arrived += count;
+    return status ? status : take_place(run);
+}
+
+sgp_status_t run_data_arrive(run_t *run) {
+    run_data_t *data = &run->data;
+    feed_t *feed = run->replica.feed;
+    sgp_status_t status = times_reserve(&run->times, epochs_total(&run->replica.epochs));
+    if (!status) status = feed_begin_epoch(feed, data->epoch, run_data_step(run));
+    if (!status) status = feed_restore(feed, data->saved, data->saved_bytes);
+    if (!status) status = feed_set_self(feed, member_of(run, run->rank));
+    run_data_fini(run);
+    if (status) return status;
+    data->divided = true;
+    data->seat = (uint64_t)run->node;
+    feed_set_seat(feed, run->node);
+    while (run->times.count < run->step) times_add(&run->times, 0);
+    set_rate(run);
+    return SGP_OK;
 }
 
 sgp_status_t run_data_pass_over(run_t *run, uint64_t count) {
@@ -217,7 +253,7 @@ static sgp_status_t meet(run_t *run, bool wanted, reports_t *reports, bool *divi
         sgp_status_t status = agree_on_losses(run, divided);
         if (status || !wanted || !*divided || run->options->shard_per_node) return status;
         status = gather_reports(run, reports);
-        if (status || presence_count(run->group) + run->losses.count == run->size) return status;
+        if (status || run_losses_none_new(&run->losses)) return status;
         release(reports);
     }
 }

@@ -33,6 +33,14 @@ sgp_status_t run_data_pass_over(run_t *run, uint64_t count);
  * feed_tell; SGP_ERR_NO_MEMORY. */
 sgp_status_t run_data_follow(run_t *run);
 
+/* All nodes know between the same two steps that these processes have joined the run, and run_losses_arrive was called for each:
+ * the same follow. The errors of run_data_follow. */
+sgp_status_t run_data_admit(run_t *run, const int *ranks, int count);
+
+/* Of such a newcomer, before run_data_admit and after handover_load: begins its data in the middle of the epoch. Until it is
+ * admitted it has no samples. The errors of feed_restore; SGP_ERR_NO_MEMORY. */
+sgp_status_t run_data_arrive(run_t *run);
+
 /* For a checkpoint, before any file is written: all nodes agree on the losses, and on the samples that were returned so far.
  * All call it between the same two steps; blocks as sgp_group_gather. The errors of run_losses_agree, sgp_group_gather,
  * feed_merge and feed_make_up. */

@@ -53,7 +53,7 @@ sgp_status_t run_id_read(const char *directory, char id[RUN_ID_TEXT]) {
 
 /* Every node takes the id of node `from`. */
 static sgp_status_t share(sgp_group_t *group, int from, char id[RUN_ID_TEXT]) {
-    int size = sgp_group_size(group);
+    int size = sgp_group_capacity(group);
     char(*all)[RUN_ID_TEXT] = malloc((size_t)size * sizeof *all);
     if (!all) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d nodes", size);
     sgp_status_t status = sgp_group_gather(group, id, RUN_ID_TEXT, all);

@@ -12,16 +12,23 @@
 
 sgp_status_t run_losses_init(run_losses_t *losses, sgp_group_t *group,
                              const train_callbacks_t *callbacks) {
-    size_t size = (size_t)sgp_group_size(group);
-    *losses = (run_losses_t){.group = group, .callbacks = callbacks};
+    size_t size = (size_t)sgp_group_capacity(group);
+    *losses = (run_losses_t){.group = group, .callbacks = callbacks, .room = (int)size};
     losses->noted = calloc(size, sizeof *losses->noted);
     losses->agreed = calloc(size, sizeof *losses->agreed);
-    if (losses->noted && losses->agreed) return SGP_OK;
+    losses->members = calloc(size, sizeof *losses->members);
+    losses->uses = calloc(size, sizeof *losses->uses);
+    if (losses->noted && losses->agreed && losses->members && losses->uses) {
+        for (int r = 0; r < sgp_group_size(group); r++) run_losses_arrive(losses, r);
+        return SGP_OK;
+    }
     run_losses_fini(losses);
     return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the losses of %zu nodes", size);
 }
 
 void run_losses_fini(run_losses_t *losses) {
+    free(losses->members);
+    free(losses->uses);
     free(losses->noted);
     free(losses->agreed);
     *losses = (run_losses_t){0};
@@ -47,7 +54,7 @@ static void tell(const run_losses_t *losses, const train_loss_t *loss) {
 static void note(run_losses_t *losses, int rank, uint64_t step) {
     sgp_fate_t fate = sgp_fates_of(fates_of(losses), rank);
     train_loss_t *loss = &losses->noted[rank];
-    if (fate.state == SGP_FATE_PRESENT || loss->step) return;
+    if (fate.state == SGP_FATE_PRESENT || loss->step || !losses->members[rank]) return;
     *loss = (train_loss_t){.node = rank,
                            .step = step,
                            .left = fate.state == SGP_FATE_LEFT,
@@ -66,11 +73,16 @@ void run_losses_note_left(run_losses_t *losses, int rank, uint64_t step, int num
     tell(losses, loss);
 }
 
+/* As far as this node knows. */
+static bool is_there(const run_losses_t *losses, int rank) {
+    return losses->members[rank] && presence_has(losses->group, rank) && !losses->noted[rank].step;
+}
+
 int run_losses_left(const run_losses_t *losses) {
-    int size = sgp_group_size(losses->group), gone = 0;
-    for (int rank = 0; rank < size; rank++)
-        gone += !presence_has(losses->group, rank) || losses->noted[rank].step;
-    return size - gone;
+    int left = 0;
+    for (int rank = 0; rank < sgp_group_capacity(losses->group); rank++)
+        left += is_there(losses, rank);
+    return left;
 }
 
 void run_losses_watch(run_losses_t *losses, const sgp_mixer_t *mixer, uint64_t step) {
@@ -92,19 +104,17 @@ void run_losses_look(run_losses_t *losses, uint64_t step) {
 
 int run_losses_lowest_left(const run_losses_t *losses) {
     int rank = 0, own = sgp_group_rank(losses->group);
-    while (rank < own && (!presence_has(losses->group, rank) || losses->noted[rank].step)) rank++;
+    while (rank < own && !is_there(losses, rank)) rank++;
     return rank;
 }
-
-static bool is_agreed(const run_losses_t *losses, int rank);
 
 /* Of the nodes that were there when the list was agreed on last, and have not left. */
 static bool has_quorum(const run_losses_t *losses) {
     int before = 0, left = 0, lowest = -1;
     bool with_lowest = false;
-    for (int rank = 0; rank < sgp_group_size(losses->group); rank++) {
-        if (is_agreed(losses, rank) || losses->noted[rank].left) continue;
-        bool there = presence_has(losses->group, rank) && !losses->noted[rank].step;
+    for (int rank = 0; rank < sgp_group_capacity(losses->group); rank++) {
+        if (!losses->members[rank] || losses->noted[rank].left) continue;
+        bool there = is_there(losses, rank);
         if (lowest < 0) lowest = rank, with_lowest = there;
         before++;
         left += there;
@@ -126,10 +136,30 @@ sgp_status_t run_losses_check(run_losses_t *losses, uint64_t step) {
         "node %d is cut off from most of the others, and ends: they may go on without it", rank);
 }
 
-static bool is_agreed(const run_losses_t *losses, int rank) {
-    for (int i = 0; i < losses->count; i++)
-        if (losses->agreed[i].node == rank) return true;
-    return false;
+/* Members that did not take part in the last collective call. */
+static bool is_missing(const run_losses_t *losses, int rank) {
+    return losses->members[rank] && !presence_has(losses->group, rank);
+}
+
+bool run_losses_none_new(const run_losses_t *losses) {
+    for (int rank = 0; losses->members && rank < sgp_group_capacity(losses->group); rank++)
+        if (is_missing(losses, rank)) return false;
+    return true;
+}
+
+void run_losses_arrive(run_losses_t *losses, int rank) {
+    losses->members[rank] = true;
+    losses->uses[rank]++;
+    losses->noted[rank] = (train_loss_t){.node = 0};
+}
+
+sgp_status_t run_losses_reserve(run_losses_t *losses, int count) {
+    if (count <= losses->room) return SGP_OK;
+    train_loss_t *more = realloc(losses->agreed, (size_t)count * sizeof *more);
+    if (!more) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d losses", count);
+    losses->agreed = more;
+    losses->room = count;
+    return SGP_OK;
 }
 
 /* The first step that the node is not known to have made. Where messages do not carry their step, it is taken to have come as
@@ -147,7 +177,7 @@ static train_loss_t merge(const run_losses_t *losses, int rank, const train_loss
     train_loss_t merged = {.node = rank};
     uint64_t next = losses->met; /* also where no one was left to receive its pushes */
     double seconds = 0;
-    for (int r = 0; r < sgp_group_size(losses->group); r++) {
+    for (int r = 0; r < sgp_group_capacity(losses->group); r++) {
         const train_loss_t *loss = &all[r];
         if (!presence_has(losses->group, r)) continue;
         if (loss->next > next) next = loss->next;
@@ -169,7 +199,9 @@ static sgp_status_t agree_on(run_losses_t *losses, int rank, train_loss_t *all, 
     train_loss_t mine = losses->noted[rank];
     mine.next = next_step(losses, rank);
     sgp_status_t status = sgp_group_gather(losses->group, &mine, sizeof mine, all);
+    if (!status) status = run_losses_reserve(losses, losses->count + 1);
     if (status) return status;
+    losses->members[rank] = false;
     losses->agreed[losses->count++] = merge(losses, rank, all, step);
     if (losses->noted[rank].step) return SGP_OK;
     losses->noted[rank] = losses->agreed[losses->count - 1];
@@ -179,19 +211,18 @@ static sgp_status_t agree_on(run_losses_t *losses, int rank, train_loss_t *all, 
 
 /* Further nodes may be lost meanwhile. */
 static sgp_status_t agree_on_all(run_losses_t *losses, train_loss_t *all, uint64_t step) {
-    int size = sgp_group_size(losses->group);
+    int size = sgp_group_capacity(losses->group);
     sgp_status_t status = SGP_OK;
-    while (!status && presence_count(losses->group) + losses->count < size)
+    while (!status && !run_losses_none_new(losses))
         for (int rank = 0; rank < size && !status; rank++)
-            if (!presence_has(losses->group, rank) && !is_agreed(losses, rank))
-                status = agree_on(losses, rank, all, step);
+            if (is_missing(losses, rank)) status = agree_on(losses, rank, all, step);
     return status;
 }
 
 sgp_status_t run_losses_agree(run_losses_t *losses, uint64_t step) {
     if (!losses->noted) return SGP_OK;
-    int size = sgp_group_size(losses->group);
-    if (presence_count(losses->group) + losses->count == size) {
+    int size = sgp_group_capacity(losses->group);
+    if (run_losses_none_new(losses)) {
         losses->met = step;
         return SGP_OK;
     }

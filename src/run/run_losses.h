@@ -11,9 +11,11 @@ typedef struct run_losses {
     sgp_group_t *group; /* borrowed */
     const train_callbacks_t *callbacks;
     uint32_t known;       /* changes of fates that were noted */
-    train_loss_t *noted;  /* (size) by rank; step 0: not noted */
-    train_loss_t *agreed; /* (size), of which `count`, in the order in which they were agreed on */
-    int count;
+    bool *members;        /* (places) nodes of the run, as agreed: none is lost */
+    uint32_t *uses;       /* (places) times that the place was given to a node */
+    train_loss_t *noted;  /* (places) by rank; step 0: not noted */
+    train_loss_t *agreed; /* (room), of which `count`, in the order in which they were agreed on */
+    int count, room;
     int reported;             /* of them, in metrics.jsonl */
     uint64_t met;             /* steps that all had made who took part in the last agreement */
     const sgp_mixer_t *mixer; /* borrowed; NULL: none yet */
@@ -48,6 +50,15 @@ int run_losses_left(const run_losses_t *losses);
 /* The lowest rank that this node does not know to be gone: for duties that no other node relies on, such as the progress
  * line, and that cannot wait for the next collective call. */
 int run_losses_lowest_left(const run_losses_t *losses);
+
+/* Whether all took part in the last collective call that are not agreed to be lost. */
+bool run_losses_none_new(const run_losses_t *losses);
+
+/* All nodes know between the same two steps that this process has joined the run (run/run_arrivals.h). */
+void run_losses_arrive(run_losses_t *losses, int rank);
+
+/* What a newcomer is told of the list: makes room for it. SGP_ERR_NO_MEMORY, logged. */
+sgp_status_t run_losses_reserve(run_losses_t *losses, int count);
 
 /* After a collective call, on all nodes that took part in it: agrees on the nodes that are absent since the last time,
  * with further calls if there are any. step: of this node. The errors of run_losses_check and sgp_group_gather. */

@@ -4,6 +4,7 @@
 #ifndef SGP_RUN_RUN_STATE_H
 #define SGP_RUN_RUN_STATE_H
 
+#include "group/membership.h"
 #include "run/checkpoint_label.h"
 #include "run/halt.h"
 #include "run/limits.h"
@@ -43,6 +44,7 @@ typedef struct run_data {
     bool divided;          /* its samples were divided anew */
     bool making_up;        /* the main part is over */
     int told;              /* of losses.agreed, those that the feed knows */
+    int arrived;           /* processes that have joined the running run, as the feed knows */
     uint64_t seat;         /* the number of this node when the run began */
     uint64_t rate_nodes;   /* the nodes that the learning rate is for, with fixed_rate */
     unsigned char
@@ -50,11 +52,24 @@ typedef struct run_data {
     size_t saved_bytes;
 } run_data_t;
 
+/* Newcomers that the nodes have still to meet; fields are for run_arrivals.c. All zero: none can come. */
+typedef struct arrivals {
+    bool watches;
+    sgp_change_reader_t reader;
+    uint64_t version; /* of the view that was read */
+    uint64_t *first;  /* (places) the first step of the newcomer there; 0: none */
+    uint64_t *met;    /* (places) incarnations that were heard of */
+    uint64_t next;    /* the lowest of `first`; UINT64_MAX: none */
+    int tries;        /* meetings without it */
+    uint64_t halts;   /* of the others, when this newcomer met them */
+} arrivals_t;
+
 typedef struct run {
     const train_options_t *options;
     train_callbacks_t callbacks;
     sgp_group_t *group;   /* of all processes */
-    int rank, size;       /* in it */
+    int rank, size;       /* in it: the places for processes, used or not */
+    int founders;         /* processes that the run began with, the lowest ranks */
     sgp_group_t *nodes;   /* of this worker and its counterparts on the other nodes */
     sgp_group_t *workers; /* of this node's workers; NULL: there is one */
     int node, worker;     /* this process is worker `worker` of node `node` */
@@ -63,6 +78,8 @@ typedef struct run {
     train_resumed_t resumed;
     bool goes_on; /* without lost nodes */
     run_losses_t losses;
+    arrivals_t arrivals;
+    bool entering; /* a newcomer that is in the middle of its first epoch */
     run_data_t data;
     int mixed_nodes; /* whose weights add up: those of the last exact average */
     int writer;      /* rank of the node that has written the run's files so far */

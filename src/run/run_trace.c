@@ -137,7 +137,7 @@ static void write_part(run_trace_t *run_trace, int process, const offer_t *offer
 /* One part of all nodes' spans after the other. all: (size, GATHER_SPANS), mine: (GATHER_SPANS). */
 static sgp_status_t hand_over(run_trace_t *run_trace, sgp_group_t *group, const offer_t *offers,
                               sgp_trace_span_t *mine, sgp_trace_span_t *all) {
-    int size = sgp_group_size(group);
+    int size = sgp_group_capacity(group);
     const offer_t *own = &offers[sgp_group_rank(group)];
     uint64_t most = 0;
     for (int process = 0; process < size; process++)
@@ -160,7 +160,7 @@ static sgp_status_t hand_over(run_trace_t *run_trace, sgp_group_t *group, const 
  * it. */
 static sgp_status_t gather(run_trace_t *run_trace, sgp_group_t *group, offer_t *offers,
                            sgp_trace_span_t *spans) {
-    int size = sgp_group_size(group);
+    int size = sgp_group_capacity(group);
     offer_t mine = make_offer(run_trace);
     sgp_status_t status = sgp_group_gather(group, &mine, sizeof mine, offers);
     if (status) return status;
@@ -181,7 +181,7 @@ close:
 }
 
 sgp_status_t run_trace_gather(run_trace_t *run_trace, sgp_group_t *group) {
-    size_t size = (size_t)sgp_group_size(group);
+    size_t size = (size_t)sgp_group_capacity(group);
     offer_t *offers = malloc(size * sizeof *offers);
     sgp_trace_span_t *spans = malloc((size + 1) * GATHER_SPANS * sizeof *spans);
     sgp_status_t status = SGP_OK;

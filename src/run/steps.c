@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "mixing/kernels.h"
 #include "mixing/mixer_internal.h"
+#include "run/run_arrivals.h"
 #include "run/checkpoint.h"
 #include "run/pacing.h"
 #include "run/run_data.h"
@@ -171,6 +172,11 @@ static sgp_status_t run_step(run_t *run, uint64_t s) {
 /* The checkpoint of a resumed run holds some of its steps already. */
 static sgp_status_t begin_epoch(run_t *run, uint64_t epoch) {
     uint64_t done = run->step - epochs_start(&run->replica.epochs, epoch);
+    if (run->entering) {
+        run->entering = false;
+        run->epoch_ns = sgp_clock_now() - (uint64_t)((run->seconds - run->seconds_before) * 1e9);
+        return checkpoint_due(run) ? checkpoint_write(run) : SGP_OK;
+    }
     if (done == 0) {
         run->epoch_sums = (run_sums_t){0};
         run->seconds_before = run->seconds;
@@ -187,6 +193,7 @@ static sgp_status_t make_steps(run_t *run, uint64_t epoch) {
     while (!status && run_data_step(run) < feed_steps(run->replica.feed)) {
         status = steps_halt(run);
         if (!status) status = run_step(run, run_data_step(run));
+        if (!status) status = arrivals_meet(run);
         if (!status && checkpoint_due(run)) status = checkpoint_write(run);
         if (!status) run_progress_after_step(run, epoch);
     }

@@ -57,13 +57,13 @@ times_summary_t times_quantiles(float *ms, uint64_t count) {
  * passed over. Returns how many. */
 static uint64_t leave_zeros_out(const sgp_group_t *group, float *all, uint64_t part) {
     uint64_t count = 0;
-    for (uint64_t i = 0; i < (uint64_t)sgp_group_size(group) * part; i++)
+    for (uint64_t i = 0; i < (uint64_t)sgp_group_capacity(group) * part; i++)
         if (presence_has(group, (int)(i / part)) && all[i] > 0) all[count++] = all[i];
     return count;
 }
 
 sgp_status_t times_gather(const times_t *times, sgp_group_t *group, times_summary_t *summary) {
-    uint64_t size = (uint64_t)sgp_group_size(group);
+    uint64_t size = (uint64_t)sgp_group_capacity(group);
     float *all = malloc(size * times->count * sizeof *all);
     if (!all)
         return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the times of %llu steps of %llu nodes",

@@ -5,12 +5,14 @@
 #include "base/logging.h"
 #include "group/group_internal.h"
 #include "run/agreement.h"
+#include "run/run_arrivals.h"
 #include "run/check.h"
 #include "run/checkpoint.h"
 #include "run/config.h"
 #include "run/ending.h"
 #include "run/epoch_end.h"
 #include "run/initial.h"
+#include "run/invitation.h"
 #include "run/mass.h"
 #include "run/mixing_plan.h"
 #include "run/presence.h"
@@ -24,6 +26,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- before the first step ---- */
 
@@ -43,6 +46,7 @@ static void release(run_t *run) {
     times_fini(&run->times);
     replica_fini(&run->replica); /* before the trace, to which the mixer records */
     run_trace_fini(&run->trace);
+    arrivals_fini(run); /* before the group answers anybody else */
     run_losses_fini(&run->losses);
     run_data_fini(run);
     halt_fini(&run->halt);
@@ -105,14 +109,17 @@ static sgp_status_t begin_halts(run_t *run) {
                               .gather = HALT_GATHER_SECONDS,
                               .workers = run->options->workers,
                               .least = run->options->min_nodes};
-    sgp_status_t status = halt_init(&run->halt, &groups, run->callbacks.stop, run->step);
+    sgp_status_t status = run->entering
+                              ? halt_init_among(&run->halt, &groups, run->callbacks.stop, run->step,
+                                                run->arrivals.halts, run->losses.members)
+                              : halt_init(&run->halt, &groups, run->callbacks.stop, run->step);
     if (!status && run->goes_on) halt_set_leaving(&run->halt, &leaving);
     return status;
 }
 
 /* A run begins with all its nodes, or not at all: one that ends before the first step may have found a mistake. */
 static sgp_status_t all_there(const run_t *run) {
-    if (presence_count(run->group) == run->size) return SGP_OK;
+    if (presence_count(run->group) == run->founders) return SGP_OK;
     int first = 0;
     sgp_rank_name_t name;
     while (presence_has(run->group, first)) first++;
@@ -139,6 +146,7 @@ static sgp_status_t prepare(run_t *run) {
     if (!status) status = agreement_share(run->group, run_output_copy_config(run));
     if (!status) status = agreement_share(run->group, begin_halts(run));
     if (!status) status = all_there(run);
+    if (!status) status = agreement_share(run->group, arrivals_init(run));
     if (!status) resize_report(run);
     if (!status) return SGP_OK;
 fini:
@@ -158,8 +166,8 @@ static sgp_status_t enter_epoch(run_t *run, uint64_t epoch) {
 /* An epoch, or the steps of it that the checkpoint of a resumed run does not hold. A halt comes
  * before the switch, so that its checkpoint is in the old mixer's format. */
 static sgp_status_t run_epoch(run_t *run, uint64_t epoch) {
-    bool begins = run->step == epochs_start(&run->replica.epochs, epoch);
-    sgp_status_t status = steps_halt(run);
+    bool begins = !run->entering && run->step == epochs_start(&run->replica.epochs, epoch);
+    sgp_status_t status = run->entering ? SGP_OK : steps_halt(run);
     if (!status && begins) status = enter_epoch(run, epoch);
     if (!status) status = steps_run(run, epoch);
     if (!status) status = epoch_end_run(run, epoch);
@@ -185,7 +193,8 @@ static sgp_status_t finish(run_t *run, train_summary_t *summary) {
 }
 
 static sgp_status_t run_all(run_t *run, train_summary_t *summary) {
-    uint64_t first = epochs_finished(&run->replica.epochs, run->step);
+    uint64_t first =
+        run->entering ? run->data.epoch : epochs_finished(&run->replica.epochs, run->step);
     uint64_t epochs = (uint64_t)run->options->epochs;
     sgp_status_t status = SGP_OK;
     if (first == epochs) /* killed between its last checkpoint and its end */
@@ -217,7 +226,7 @@ static void prepare_to_leave(run_t *run, const train_groups_t *groups, sgp_statu
 /* The epochs; if they end early, all nodes learn the reason and the first one writes it down. */
 static sgp_status_t run_to_the_end(run_t *run, const train_groups_t *groups,
                                    train_summary_t *summary) {
-    run->mixed_nodes = run->size / run->options->workers;
+    if (!run->entering) run->mixed_nodes = run->founders / run->options->workers;
     run->limits = (limits_t){.mixer = run->replica.mixer,
                              .groups = *groups,
                              .halt = &run->halt,
@@ -241,13 +250,52 @@ static void find_place(run_t *run, const train_groups_t *groups) {
     run->workers = groups->workers;
     run->goes_on = sgp_group_transport(run->group)->elastic;
     run->rank = sgp_group_rank(run->group);
-    run->size = sgp_group_size(run->group);
+    run->size = sgp_group_capacity(run->group);
+    run->founders = sgp_group_size(run->group);
     run->node = sgp_group_rank(run->nodes);
     run->worker = run->workers ? sgp_group_rank(run->workers) : 0;
 }
 
-sgp_status_t train_run(const train_options_t *options, const train_groups_t *groups,
-                       const train_callbacks_t *callbacks, train_summary_t *summary) {
+/* ---- a newcomer ---- */
+
+/* The part that needs no other node: what differs from the run is told the sponsor. */
+static sgp_status_t prepare_newcomer(run_t *run, const invitation_t *invitation) {
+    char why[200];
+    sgp_status_t status = check_ranges(run->options);
+    if (!status) status = replica_init(&run->replica, run->options, 0);
+    if (status) return status;
+    memcpy(run->id, invitation->run_id, sizeof run->id);
+    run_data_init(run);
+    metrics_init(&run->metrics, run->replica.steps_per_epoch, run->replica.parameters);
+    if (!invitation_check(invitation, run->options, &run->replica, why, sizeof why)) {
+        sgp_group_decline(run->group, why);
+        status = SGP_ERR_MISMATCH;
+    }
+    if (!status) status = run_losses_init(&run->losses, run->group, &run->callbacks);
+    if (!status) status = times_init(&run->times, epochs_total(&run->replica.epochs));
+    return status;
+}
+
+/* Up to the meeting with the others, after which this node is one like any other. */
+static sgp_status_t enter(run_t *run, const invitation_t *invitation) {
+    uint64_t epoch = 0;
+    sgp_status_t status = prepare_newcomer(run, invitation);
+    if (!status) status = arrivals_fetch(run, &epoch);
+    if (!status) status = replica_join(&run->replica, run->options, epoch, run->nodes, NULL);
+    if (!status) run_losses_watch(&run->losses, run->replica.mixer, 0);
+    if (!status) status = arrivals_enter(run);
+    run->entering = true;
+    if (!status) status = begin_halts(run);
+    if (!status) status = arrivals_init(run);
+    if (!status) status = run_output_copy_config(run);
+    if (status) release(run);
+    return status;
+}
+
+/* invitation: NULL: the run begins. */
+static sgp_status_t run_whole(const train_options_t *options, const invitation_t *invitation,
+                              const train_groups_t *groups, const train_callbacks_t *callbacks,
+                              train_summary_t *summary) {
     run_t *run = calloc(1, sizeof *run);
     if (!run) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a run");
     run->options = options;
@@ -258,7 +306,7 @@ sgp_status_t train_run(const train_options_t *options, const train_groups_t *gro
     run->average_model_accuracy5 = NAN;
     run->average_model_accuracy = run->train_loss = run->consensus.distance = NAN;
     *summary = (train_summary_t){.state = TRAIN_FAILED};
-    sgp_status_t status = prepare(run);
+    sgp_status_t status = invitation ? enter(run, invitation) : prepare(run);
     if (!status) {
         status = run_to_the_end(run, groups, summary);
         if (status && run->trace.trace) run_trace_write_own(&run->trace);
@@ -268,4 +316,15 @@ sgp_status_t train_run(const train_options_t *options, const train_groups_t *gro
     }
     free(run);
     return status;
+}
+
+sgp_status_t train_run(const train_options_t *options, const train_groups_t *groups,
+                       const train_callbacks_t *callbacks, train_summary_t *summary) {
+    return run_whole(options, NULL, groups, callbacks, summary);
+}
+
+sgp_status_t train_join(const train_options_t *options, const invitation_t *invitation,
+                        const train_groups_t *groups, const train_callbacks_t *callbacks,
+                        train_summary_t *summary) {
+    return run_whole(options, invitation, groups, callbacks, summary);
 }

@@ -13,6 +13,7 @@
 #ifndef SGP_RUN_TRAIN_H
 #define SGP_RUN_TRAIN_H
 
+#include "run/invitation.h"
 #include "run/option_rows.h"
 #include "run/train_types.h"
 
@@ -39,6 +40,13 @@
  * reason. SGP_ERR_PEER_LOST, SGP_ERR_TIMEOUT: another node; see sgp_group_lost_peer. */
 sgp_status_t train_run(const train_options_t *options, const train_groups_t *groups,
                        const train_callbacks_t *callbacks, train_summary_t *summary);
+
+/* The same on a node that joins a running run: groups->all was joined with sgp_group_options_t.contacts, and the invitation is its
+ * blob; all three borrowed. options: those of the invitation, with what this node has for itself. SGP_ERR_MISMATCH: they or the
+ * data are not those of the run: logged by this node and its sponsor. */
+sgp_status_t train_join(const train_options_t *options, const invitation_t *invitation,
+                        const train_groups_t *groups, const train_callbacks_t *callbacks,
+                        train_summary_t *summary);
 
 /* Checks before anything starts: ranges, names, data files, the model and its memory. Logs one line
  * for the first mistake: the option, its value, and what would be right. */

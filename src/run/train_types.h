@@ -118,6 +118,8 @@ typedef struct train_callbacks {
     void (*patience)(double seconds, int rank);
     /* May be NULL. A node was lost or leaves, and the others go on. leads: this is the lowest node that is left, as far as it knows. */
     void (*lost)(const train_loss_t *loss, bool leads, void *user);
+    /* May be NULL. A node has joined the run after that step. leads: as above. */
+    void (*joined)(int node, uint64_t step, bool leads, void *user);
     /* May be NULL: nobody knows. Whether the others go on without this node (process `rank`), which to itself may look as if
      * they were lost. */
     bool (*given_up)(int rank, void *user);

@@ -132,6 +132,10 @@ const sgp_heard_t *sgp_inbox_heard(const sgp_inbox_t *inbox, int rank) {
     return &inbox->heard[rank];
 }
 
+void sgp_inbox_forget(sgp_inbox_t *inbox, int rank) {
+    inbox->heard[rank] = (sgp_heard_t){.view = 0};
+}
+
 void sgp_inbox_end_waits(sgp_inbox_t *inbox, sgp_status_t status) {
     inbox->ended = status;
 }

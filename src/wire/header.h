@@ -50,7 +50,8 @@ typedef enum sgp_kind {
     SGP_KIND_WAIT, /* a question to a sender: what became of its push of a step; wire/question.h */
     SGP_KIND_PASSED, /* the answer to it */
     SGP_KIND_HEARD, /* a question about a member that is silent, or the answer; see group/verdict.h */
-    SGP_KIND_LAST = SGP_KIND_HEARD,
+    SGP_KIND_STATE, /* what a newcomer gets from a member before its first step; see mixing/arrival.h */
+    SGP_KIND_LAST = SGP_KIND_STATE,
 } sgp_kind_t;
 
 /* The values of sgp_encoding_t travel as they are; 0, its default, marks bytes that are no vector.

@@ -17,7 +17,12 @@ static void print_group(void) {
     F(rank), F(size), F(rendezvous), F(join_timeout_ms), F(timeout_ms), F(transport), F(join);
     F(claim_rank), F(interface), F(ports), F(key), F(key_file), F(insecure), F(peer_timeout_ms);
     F(log), F(log_user), F(log_level), F(elastic), F(suspect_ms), F(stall_ms), F(dead_ms);
-    F(quorum), F(pause_ms), F(capacity);
+    F(quorum), F(pause_ms), F(capacity), F(contacts), F(about), F(about_bytes);
+    F(rejoin), F(rejoin_rank), F(rejoin_incarnation);
+#undef F
+#define F(field) FIELD(sgp_newcomers_t, field)
+    STRUCT(sgp_newcomers_t);
+    F(blob), F(blob_bytes), F(judge), F(snapshot), F(user);
 #undef F
 #define F(field) FIELD(sgp_event_t, field)
     STRUCT(sgp_event_t);

@@ -19,6 +19,7 @@ INCLUDES = """
 #include <sgp/sgp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 """
 
 PRELUDE = """
@@ -32,6 +33,7 @@ void backward(int layer);
 void fill(float *vector);
 void on_signal(int number);
 int go_on(void);
+sgp_status_t save_optimizer(void *user, void **bytes, size_t *count);
 void print_log(sgp_log_level_t level, int rank, const char *line, void *user);
 
 sgp_group_t *group;

@@ -462,7 +462,7 @@ class Mistakes(JoinTest):
     def test_combinations(self):
         for arguments, expected in [
                 (["--rank", "1"], ["--rank 1", "--join"]),
-                (["--join", "a:1"], ["--join a:1", "--nodes N"]),
+                (["--join", "a"], ["address a", "HOST:PORT"]),
                 (["--join", "a:1", "--nodes", "2", "--rank", "2"], ["--rank 2", "0 to 1"]),
                 (["--join", "a", "--nodes", "2"], ["address a", "HOST:PORT"]),
                 (["--join", "127.0.0.1:0", "--nodes", "2"], ["127.0.0.1:0", "above 0"]),

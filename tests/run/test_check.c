@@ -2,6 +2,7 @@
 /* Each mistake in the options gets one line with the option, its value, and what would be right. */
 #include "data/support.h"
 
+#include "run/mixing_plan.h"
 #include "run/train.h"
 
 #include <math.h>
@@ -52,6 +53,33 @@ static void the_defaults_are_valid(void **state) {
     options.algorithm = train_stages_of(SGP_ALGORITHM_ALLREDUCE);
     assert_int_equal(train_check(&options), SGP_OK);
     assert_int_equal(captured.lines, 0);
+}
+
+static void a_run_that_takes_newcomers(void **state) {
+    (void)state;
+    ASSERT_REFUSED(max_nodes, 3, "max-nodes is 3", "at least the 4 nodes");
+    train_options_t options = valid();
+    options.transport = "shm";
+    options.max_nodes = 8;
+    assert_refused(&options, "max-nodes is 8, of 4 nodes", "must be tcp or auto");
+    assert_int_equal(train_most_nodes(&options, true), 4);
+    options.transport = "tcp";
+    assert_int_equal(train_check(&options), SGP_OK);
+    assert_int_equal(train_most_nodes(&options, false), 8);
+    options.on_loss = "stop";
+    assert_refused(&options, "max-nodes is 8, of 4 nodes", "goes on without lost ones");
+    options = valid();
+    options.transport = "tcp";
+    options.overlap = SGP_OVERLAP_ASYNC;
+    assert_int_equal(train_most_nodes(&options, true), 4);
+    options = valid();
+    options.transport = "tcp";
+    assert_int_equal(train_most_nodes(&options, false), 4);
+    assert_int_equal(train_most_nodes(&options, true), 8);
+    options.transport = "auto";
+    assert_int_equal(train_most_nodes(&options, true), 4);
+    options.max_nodes = 6;
+    assert_int_equal(train_most_nodes(&options, true), 6);
 }
 
 static void sizes_out_of_range(void **state) {
@@ -116,9 +144,10 @@ static void more_memory_than_there_is(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_defaults_are_valid), cmocka_unit_test(sizes_out_of_range),
-        cmocka_unit_test(numbers_out_of_range),   cmocka_unit_test(names_that_nobody_knows),
-        cmocka_unit_test(data_that_is_not_there), cmocka_unit_test(more_memory_than_there_is),
+        cmocka_unit_test(the_defaults_are_valid),     cmocka_unit_test(sizes_out_of_range),
+        cmocka_unit_test(a_run_that_takes_newcomers), cmocka_unit_test(numbers_out_of_range),
+        cmocka_unit_test(names_that_nobody_knows),    cmocka_unit_test(data_that_is_not_there),
+        cmocka_unit_test(more_memory_than_there_is),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

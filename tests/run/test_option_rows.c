@@ -122,6 +122,7 @@ static const train_options_t unusual = {
     "stop",
     "continue",
     2,
+    18,
     3.5,
     true,
     0.4,

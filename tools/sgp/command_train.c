@@ -117,8 +117,16 @@ static int be_node(settings_t *settings, node_placement_t *place, char **argv) {
     return node_run(settings, place);
 }
 
+/* --join without --nodes names a member of a run that is under way; with it, the place where a run begins. */
+static bool joins_running(const settings_t *settings) {
+    return settings->joining.join && settings->run.nodes == 0 && !getenv("SGP_SIZE") &&
+           !settings->run.resume;
+}
+
 static int train(settings_t *settings, int usual, int argc, char **argv) {
     node_placement_t place;
+    if (joins_running(settings))
+        return getenv("OMP_NUM_THREADS") ? node_join(settings, argc, argv) : self_restart(argv);
     bool threads = strcmp(settings->run.transport, "loopback") == 0;
     if (!node_placement_find(settings, &place)) return EXIT_MISTAKE;
     if (settings->run.nodes == 0 && !place.placed) settings->run.nodes = usual;

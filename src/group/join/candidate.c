@@ -174,7 +174,7 @@ static sgp_status_t send_request(sgp_candidate_t *candidate) {
 
 /* The next message, of that kind; one that refuses is SGP_ERR_REFUSED or, where it may ask again, SGP_ERR_AGAIN. The
  * contents are the caller's to free. */
-static sgp_status_t hear(sgp_candidate_t *candidate, sgp_enter_kind_t expected,
+static sgp_status_t hear(sgp_candidate_t *candidate, sgp_enter_kind_t expected, size_t most,
                          unsigned char **contents, size_t *bytes) {
     unsigned char head[SGP_ENTER_HEAD];
     char reason[SGP_ENTER_REASON];
@@ -183,6 +183,9 @@ static sgp_status_t hear(sgp_candidate_t *candidate, sgp_enter_kind_t expected,
     sgp_status_t status = receive_all(candidate, head, sizeof head);
     if (status != SGP_OK) return status;
     if (!sgp_enter_head_decode(head, &kind, bytes)) return broke_protocol(candidate);
+    if (*bytes > most)
+        return fails(candidate, SGP_ERR_REFUSED, "it sends %zu bytes, which are more than %zu",
+                     *bytes, most);
     *contents = malloc(*bytes + 1);
     if (!*contents)
         return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a message of %zu bytes", *bytes);
@@ -200,7 +203,8 @@ static sgp_status_t hear(sgp_candidate_t *candidate, sgp_enter_kind_t expected,
 
 static sgp_status_t hear_welcome(sgp_candidate_t *candidate) {
     size_t bytes;
-    sgp_status_t status = hear(candidate, SGP_ENTER_WELCOME, &candidate->message, &bytes);
+    sgp_status_t status =
+        hear(candidate, SGP_ENTER_WELCOME, SGP_ENTER_WELCOME_BYTES, &candidate->message, &bytes);
     if (status != SGP_OK) return status;
     if (sgp_welcome_decode(candidate->message, bytes, &candidate->welcome)) return SGP_OK;
     free(candidate->message);
@@ -427,12 +431,34 @@ sgp_status_t sgp_candidate_connect(sgp_candidate_t *candidate, sgp_transport_t *
     return status;
 }
 
+sgp_status_t sgp_candidate_fetch(sgp_candidate_t *candidate, int timeout_ms, size_t most,
+                                 void **bytes, size_t *count) {
+    unsigned char fetch[SGP_ENTER_HEAD], *contents = NULL;
+    size_t least = SGP_ENTER_REASON, got = 0; /* room for a refusal */
+    candidate->until = sgp_deadline_in(timeout_ms);
+    sgp_status_t status = say(candidate, SGP_ENTER_FETCH, 0, fetch);
+    if (status == SGP_OK)
+        status = hear(candidate, SGP_ENTER_STATE, most > least ? most : least, &contents, &got);
+    if (status != SGP_OK) return report(candidate, status);
+    *bytes = contents;
+    *count = got;
+    return SGP_OK;
+}
+
+void sgp_candidate_decline(sgp_candidate_t *candidate, const char *why) {
+    unsigned char message[SGP_ENTER_HEAD + SGP_ENTER_REASON];
+    size_t bytes = sgp_enter_refused_encode(why, false, message + SGP_ENTER_HEAD);
+    candidate->until = sgp_deadline_in(PAUSE_MS);
+    (void)!say(candidate, SGP_ENTER_REFUSED, bytes, message);
+}
+
 sgp_status_t sgp_candidate_ready(sgp_candidate_t *candidate, int timeout_ms, uint64_t *step) {
     unsigned char ready[SGP_ENTER_HEAD], *contents = NULL;
     size_t bytes = 0;
     candidate->until = sgp_deadline_in(timeout_ms);
     sgp_status_t status = say(candidate, SGP_ENTER_READY, 0, ready);
-    if (status == SGP_OK) status = hear(candidate, SGP_ENTER_ADMITTED, &contents, &bytes);
+    if (status == SGP_OK)
+        status = hear(candidate, SGP_ENTER_ADMITTED, SGP_ENTER_REASON, &contents, &bytes);
     if (status == SGP_OK && bytes != 8) status = broke_protocol(candidate);
     if (status == SGP_OK) *step = sgp_bytes_get(contents, 8);
     free(contents);

@@ -51,6 +51,14 @@ uint64_t sgp_candidate_id(const sgp_candidate_t *candidate);
  * sgp_tcp_connect. */
 sgp_status_t sgp_candidate_connect(sgp_candidate_t *candidate, sgp_transport_t **transport);
 
+/* The state of the run, as the sponsor's owner gives it. *bytes: (*count) malloc, the caller's. SGP_ERR_REFUSED: by the sponsor, or
+ * it has more than `most` bytes; SGP_ERR_PEER_LOST, SGP_ERR_TIMEOUT, SGP_ERR_NO_MEMORY; logged. */
+sgp_status_t sgp_candidate_fetch(sgp_candidate_t *candidate, int timeout_ms, size_t most,
+                                 void **bytes, size_t *count);
+
+/* It does not join: the sponsor logs the reason. Best effort. */
+void sgp_candidate_decline(sgp_candidate_t *candidate, const char *why);
+
 /* Reports READY, and waits for the sponsor: it serves candidates between two steps. *step: from which this member takes
  * part. SGP_ERR_REFUSED; SGP_ERR_AGAIN: the seat has gone to another: call again with a new candidate;
  * SGP_ERR_PEER_LOST: the sponsor is gone: the caller looks whether the others know its JOIN notice; SGP_ERR_TIMEOUT;

@@ -23,6 +23,8 @@ static size_t most_bytes(uint64_t kind) {
         return 8;
     case SGP_ENTER_REFUSED:
         return SGP_ENTER_REASON;
+    case SGP_ENTER_STATE:
+        return SGP_ENTER_STATE_BYTES;
     default:
         return 0;
     }

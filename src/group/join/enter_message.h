@@ -5,8 +5,12 @@
  *     candidate                 sponsor
  *     REQUEST              ->
  *                          <-   WELCOME, or REFUSED
- *     READY                ->                           once it has the state of the run
+ *     FETCH                ->                           if it wants the state of the run
+ *                          <-   STATE, or REFUSED       between two steps of the sponsor
+ *     READY                ->                           once it has all that it needs
  *                          <-   ADMITTED, or REFUSED
+ *
+ * In place of READY, REFUSED: the candidate does not join, for that reason.
  *
  * A message is a head of 8 bytes, kind and length, both 4 bytes little-endian, and its contents. Pure functions over bytes:
  * they allocate and log nothing. Called by sponsor.c and candidate.c. The protocol is in docs/membership.md, "Joining". */
@@ -25,7 +29,9 @@ typedef enum sgp_enter_kind {
     SGP_ENTER_READY,    /* no contents */
     SGP_ENTER_ADMITTED, /* the step from which the candidate takes part: 8 bytes */
     SGP_ENTER_REFUSED,  /* 1 byte: it may ask again at once; then the reason, printable text */
-    SGP_ENTER_KIND_LAST = SGP_ENTER_REFUSED,
+    SGP_ENTER_FETCH,    /* no contents */
+    SGP_ENTER_STATE,    /* the state of the run, as its owner gives it */
+    SGP_ENTER_KIND_LAST = SGP_ENTER_STATE,
 } sgp_enter_kind_t;
 
 #define SGP_ENTER_HEAD         8
@@ -34,6 +40,7 @@ typedef enum sgp_enter_kind {
 #define SGP_ENTER_BLOB_BYTES   ((size_t)64 << 10)
 #define SGP_ENTER_VIEW_BYTES   ((size_t)4 << 20)
 #define SGP_ENTER_MEMBER_BYTES ((size_t)72)
+#define SGP_ENTER_STATE_BYTES  ((size_t)INT32_MAX)
 
 /* The longest contents that a sponsor or a candidate accepts. */
 #define SGP_ENTER_REQUEST_BYTES (32 + SGP_ENDPOINT_BYTES + SGP_ENTER_DETAIL_BYTES)

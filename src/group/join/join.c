@@ -9,6 +9,7 @@
 #include "group/join/connect.h"
 #include "group/join/elastic_limits.h"
 #include "group/join/join_mpi.h"
+#include "group/join/join_running.h"
 #include "group/join/origin.h"
 #include "group/join/placement.h"
 #include "group/join/secret.h"
@@ -326,15 +327,43 @@ static sgp_status_t join_by_mpi(const plan_t *plan, sgp_group_t **group) {
     return status == SGP_OK ? make_group(plan, NULL, transport, group) : status;
 }
 
-static sgp_status_t join_group(const sgp_group_options_t *options, sgp_group_t **group) {
+/* The environment's own group is another one: only what this process says of itself counts. */
+static sgp_status_t join_running(const sgp_group_options_t *options, sgp_group_t **group) {
+    const char *insecure = either(NULL, "SGP_INSECURE");
+    sgp_origin_t from = {
+        .transport = SGP_CHOICE_TCP,
+        .interface = either(options->interface, "SGP_INTERFACE"),
+        .ports = either(options->ports, "SGP_PORTS"),
+        .insecure = options->insecure || (insecure && strcmp(insecure, "0") != 0),
+        .elastic = true,
+        .quorum = options->quorum,
+        .pause_ms = options->pause_ms,
+        .timeout_ms = options->timeout_ms,
+        .patience = {(int)options->suspect_ms, (int)options->stall_ms, (int)options->dead_ms}};
+    if (options->join || options->rendezvous)
+        return sgp_fail(SGP_ERR_INVALID, "group: contacts of a running group, and a place to "
+                                         "found one: give one of them");
+    sgp_status_t status = read_time(options->join_timeout_ms, "SGP_JOIN_TIMEOUT_MS",
+                                    SGP_LAUNCHER_TIMEOUT_MS, &from.join_timeout_ms);
+    if (status == SGP_OK) status = sgp_secret_find(options, &from.keyed, &from.key);
+    return status == SGP_OK ? sgp_join_running(options, &from, group) : status;
+}
+
+static sgp_status_t join_founders(const sgp_group_options_t *options, sgp_group_t **group) {
     plan_t plan;
-    sgp_status_t status = check_options(options);
-    if (status == SGP_OK) status = make_plan(options, &plan);
+    sgp_status_t status = make_plan(options, &plan);
     if (status == SGP_OK) status = check_capacity(&plan);
     if (status != SGP_OK) return status;
     if (plan.transport == SGP_CHOICE_MPI) status = join_by_mpi(&plan, group);
     else if (all_share_memory(&plan)) status = join_by_memory(&plan, group);
     else status = join_by_endpoints(&plan, group);
+    return status;
+}
+
+static sgp_status_t join_group(const sgp_group_options_t *options, sgp_group_t **group) {
+    sgp_status_t status = check_options(options);
+    if (status == SGP_OK)
+        status = options->contacts ? join_running(options, group) : join_founders(options, group);
     if (status == SGP_OK) sgp_log_set_rank(sgp_group_rank(*group));
     return status;
 }

@@ -289,6 +289,32 @@ static void heard_request(sgp_sponsor_t *sponsor, guest_t *guest, size_t bytes) 
     } else offer(sponsor, guest);
 }
 
+static void heard_fetch(sgp_sponsor_t *sponsor, guest_t *guest) {
+    const sgp_sponsor_owner_t *owner = &sponsor->options.owner;
+    char why[SGP_ENTER_REASON] = "the run has no state to give";
+    void *bytes = NULL;
+    size_t count = 0;
+    bool given =
+        !owner->snapshot || owner->snapshot(owner->context, &guest->is, &bytes, &count, why);
+    if (given && count > SGP_ENTER_STATE_BYTES) {
+        given = false;
+        snprintf(why, sizeof why, "the state of the run has %zu bytes, which are too many", count);
+    }
+    unsigned char *at = given ? say(sponsor, guest, SGP_ENTER_STATE, count) : NULL;
+    if (!given) refuse(sponsor, guest, false, why);
+    else if (at && count) memcpy(at, bytes, count);
+    free(bytes);
+}
+
+static void heard_decline(sgp_sponsor_t *sponsor, guest_t *guest, size_t bytes) {
+    char why[SGP_ENTER_REASON], address[SGP_ADDRESS_TEXT];
+    bool again;
+    if (sgp_enter_refused_decode(guest->in + SGP_ENTER_HEAD, bytes, why, &again))
+        sgp_log(SGP_LOG_WARNING, "%s does not join: %s", sgp_address_text(&guest->from, address),
+                why);
+    end(sponsor, guest);
+}
+
 static void heard_ready(sgp_sponsor_t *sponsor, guest_t *guest) {
     const sgp_sponsor_owner_t *owner = &sponsor->options.owner;
     char why[SGP_ENTER_REASON] = "the run takes no newcomers any more";
@@ -314,6 +340,10 @@ static void heard(sgp_sponsor_t *sponsor, guest_t *guest, sgp_enter_kind_t kind,
         heard_request(sponsor, guest, bytes);
     else if (guest->stage == STAGE_LOADING && kind == SGP_ENTER_READY && idle)
         heard_ready(sponsor, guest);
+    else if (guest->stage == STAGE_LOADING && kind == SGP_ENTER_FETCH && idle)
+        heard_fetch(sponsor, guest);
+    else if (guest->stage == STAGE_LOADING && kind == SGP_ENTER_REFUSED)
+        heard_decline(sponsor, guest, bytes);
     else end(sponsor, guest);
     guest->in_have = 0;
 }

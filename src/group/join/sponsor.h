@@ -7,7 +7,7 @@
  * the transport's calls calls often: where it looks at its inbox, or between two steps. It never blocks, and serves a few
  * candidates at a time, each within time limits; without one it costs one atomic load.
  *
- * The order of events for one candidate: offer, admit, parted(admitted true); or parted(admitted false) at any time. The
+ * The order of events for one candidate: offer, snapshot if it wants one, admit, parted(admitted true); or parted(admitted false) at any time. The
  * protocol is in docs/membership.md, "Joining". */
 #ifndef SGP_GROUP_JOIN_SPONSOR_H
 #define SGP_GROUP_JOIN_SPONSOR_H
@@ -47,6 +47,11 @@ typedef struct sgp_sponsor_owner {
      * reason, which names what differs on both sides. */
     bool (*offer)(void *context, const sgp_sponsored_t *candidate, sgp_sponsor_offer_t *offer,
                   char *why);
+
+    /* It wants the state of the run: *bytes: (*count) malloc, the sponsor frees it; at most SGP_ENTER_STATE_BYTES. false: it
+     * is refused. NULL: there is none. */
+    bool (*snapshot)(void *context, const sgp_sponsored_t *candidate, void **bytes, size_t *count,
+                     char *why);
 
     /* It has the state of the run and listens: makes its JOIN notice. *step: from which it takes part. false: it is
      * refused; *again: it may ask for another seat at once. */

@@ -18,9 +18,12 @@ const option_t joining_rows[] = {
      .offset = AT(join),
      .shown = "",
      .wanted = "HOST:PORT, such as node17:7070",
-     .help = "be one node of a group of --nodes N that meets there; the same on every machine",
-     .more = "The process that finds HOST to be an address of its own, and the port free, founds "
-             "the group; the others join it. HOST may be any member."},
+     .help = "be one node of a group of --nodes N that meets there; the same on every machine. sgp "
+             "train without --nodes joins the run that is under way there",
+     .more =
+         "The process that finds HOST to be an address of its own, and the port free, founds "
+         "the group; the others join it. HOST may be any member, or several with commas between "
+         "them."},
     {.name = "rank",
      .argument = "R",
      .type = OPTION_INT,

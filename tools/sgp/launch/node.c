@@ -14,14 +14,17 @@
 
 #include "base/logging.h"
 #include "run/agreement.h"
+#include "run/invitation.h"
 #include "run/mixing_plan.h"
 #include "run/presence.h"
 #include "run/summary.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* The findings of node 0 before the run begins. The other nodes may be on machines that cannot see
@@ -68,7 +71,7 @@ static void claim_output(const settings_t *settings, beginning_t *found, claim_t
 /* The first node claims the output directory and tells all nodes the result; if it is lost meanwhile, the next one does. */
 static sgp_status_t agree_on_start(const settings_t *settings, sgp_group_t *group,
                                    beginning_t *first, claim_t *claim, train_summary_t *summary) {
-    int size = sgp_group_size(group);
+    int size = sgp_group_capacity(group);
     beginning_t *all = calloc((size_t)size + 1, sizeof *all), *mine = all + size;
     if (!all) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d nodes", size);
     sgp_status_t status;
@@ -123,13 +126,20 @@ static void report_loss(const train_loss_t *loss, bool leads, void *user) {
                   loss->reason);
 }
 
+static void report_newcomer(int node, uint64_t step, bool leads, void *user) {
+    char name[MESSAGE_NODE];
+    (void)user;
+    message_node(node, name);
+    if (leads) message_line("%s has joined after step %" PRIu64, name, step);
+}
+
 static bool is_given_up(int rank, void *user) {
     (void)user;
     return lost_nodes_told(rank);
 }
 
-static sgp_status_t train(const settings_t *settings, train_groups_t *groups,
-                          train_summary_t *summary) {
+static sgp_status_t train(const settings_t *settings, const invitation_t *invitation,
+                          train_groups_t *groups, train_summary_t *summary) {
     int workers = settings->run.workers;
     sgp_status_t status = SGP_OK;
     if (workers > 1)
@@ -142,11 +152,13 @@ static sgp_status_t train(const settings_t *settings, train_groups_t *groups,
                                    .resized = progress_resized,
                                    .patience = patience_tell,
                                    .lost = report_loss,
+                                   .joined = report_newcomer,
                                    .given_up = lost_nodes_launched() ? is_given_up : NULL,
                                    .user = &progress,
                                    .stop = &interrupt_signal,
                                    .leave = &interrupt_leave};
-    status = train_run(&settings->run, groups, &callbacks, summary);
+    if (invitation) status = train_join(&settings->run, invitation, groups, &callbacks, summary);
+    else status = train_run(&settings->run, groups, &callbacks, summary);
     progress_end(&progress);
     return status;
 }
@@ -190,7 +202,7 @@ static int run_in_group(settings_t *settings, train_groups_t *groups, claim_t *c
         leave(groups);
         return EXIT_MISTAKE;
     }
-    if (status == SGP_OK) status = train(settings, groups, &summary);
+    if (status == SGP_OK) status = train(settings, NULL, groups, &summary);
     *ending = (ending_t){.status = status, .steps = summary.steps, .left = summary.left};
     memcpy(ending->reason, summary.reason, sizeof ending->reason);
     if (node_leaves(status, &summary)) leave(groups);
@@ -246,6 +258,10 @@ int node_run(settings_t *settings, node_placement_t *place) {
     joining_options(&settings->joining, settings->run.transport, node_placement_processes(settings),
                     &options);
     options.elastic = train_goes_on(&settings->run);
+    if (options.elastic && settings->run.workers == 1 && settings->run.nodes > 0) {
+        int most = train_most_nodes(&settings->run, place->joins);
+        if (most > settings->run.nodes) options.capacity = (uint64_t)most;
+    }
     sgp_status_t status = sgp_group_join(&options, &groups.all);
     if (status != SGP_OK) return exit_status_of(status);
     interrupt_catch();
@@ -261,5 +277,83 @@ int node_run(settings_t *settings, node_placement_t *place) {
     int result = run_in_group(settings, &groups, &claim, &ending);
     print_end(settings, place, &ending);
     claim_release(&claim);
+    return result;
+}
+
+/* ---- a node that joins a running run ---- */
+
+/* What this node refuses, it also tells its sponsor. */
+static bool refuse(sgp_group_t *group, const char *why) {
+    sgp_group_decline(group, why);
+    return false;
+}
+
+/* The options of the run, and over them the command line. */
+static bool take_options(settings_t *settings, const invitation_t *invitation, sgp_group_t *group,
+                         int argc, char **argv) {
+    config_mistake_t mistake;
+    config_difference_t difference;
+    char why[300];
+    settings_init(settings);
+    if (!invitation_options(invitation, &settings->run, &mistake)) {
+        snprintf(why, sizeof why, "it has no option %s", mistake.key);
+        return refuse(group, why);
+    }
+    settings->run.output = invitation->output;
+    if (!settings_parse(settings, argc, argv)) return refuse(group, "its command line");
+    settings->run.nodes = (int)json_integer_value(json_object_get(invitation->options, "nodes"));
+    if (!config_differs(invitation->options, &settings->run, &difference)) return true;
+    snprintf(why, sizeof why, "%s is %.80s in the run, and %.80s on the newcomer", difference.key,
+             difference.there, difference.here);
+    return refuse(group, why);
+}
+
+/* For its checkpoints; on the machine of the others it is there. */
+static bool make_directory(const settings_t *settings, sgp_group_t *group) {
+    const char *output = settings->run.output;
+    if (!output || mkdir(output, 0777) == 0 || errno == EEXIST) return true;
+    message_error("--output %s: cannot be made: %s", output, strerror(errno));
+    return refuse(group, "it cannot make its directory");
+}
+
+static int train_with_others(settings_t *settings, const invitation_t *invitation,
+                             train_groups_t *groups) {
+    train_summary_t summary = {.state = TRAIN_FAILED};
+    node_placement_t place = {
+        .joins = true, .rank = sgp_group_rank(groups->all), .size = sgp_group_size(groups->all)};
+    sgp_status_t status = train(settings, invitation, groups, &summary);
+    ending_t ending = {.status = status, .steps = summary.steps, .left = summary.left};
+    memcpy(ending.reason, summary.reason, sizeof ending.reason);
+    if (node_leaves(status, &summary)) leave(groups);
+    int result = node_end(settings, status, &summary, summary.leads);
+    train_summary_release(&summary);
+    print_end(settings, &place, &ending);
+    return result;
+}
+
+int node_join(settings_t *settings, int argc, char **argv) {
+    sgp_group_options_t options;
+    train_groups_t groups = {0};
+    invitation_t invitation;
+    size_t bytes;
+    joining_options(&settings->joining, "tcp", 0, &options);
+    options.contacts = settings->joining.join;
+    options.join = NULL;
+    options.size = options.rank = 0;
+    options.claim_rank = false;
+    if (!settings->quiet) message_line("joining the run at %s", options.contacts);
+    sgp_status_t status = sgp_group_join(&options, &groups.all);
+    if (status != SGP_OK) return exit_status_of(status);
+    sgp_log_set_rank(sgp_group_rank(groups.all));
+    interrupt_catch();
+    interrupt_may_leave(0);
+    const void *blob = sgp_group_blob(groups.all, &bytes);
+    status = invitation_read(blob, bytes, &invitation);
+    int result = status ? exit_status_of(status) : EXIT_MISTAKE;
+    if (!status && take_options(settings, &invitation, groups.all, argc, argv) &&
+        make_directory(settings, groups.all))
+        result = train_with_others(settings, &invitation, &groups);
+    else if (groups.all) sgp_group_abort(groups.all);
+    invitation_release(&invitation);
     return result;
 }

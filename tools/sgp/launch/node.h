@@ -9,6 +9,10 @@
  * failure. */
 int node_run(settings_t *settings, node_placement_t *place);
 
+/* Joins the running run at settings->joining.join: its options come from there, with those of the command line that a node has
+ * for itself. Returns the program's exit status and has printed the cause of a failure. */
+int node_join(settings_t *settings, int argc, char **argv);
+
 /* Prints the result of a run that is resumed but was already finished. Returns the exit status. */
 int node_show_finished(settings_t *settings, const train_summary_t *summary);
 

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the mixing calls about newcomers (group/newcomers.h): a member serves them between two steps, and a newcomer comes in with
+ * its mixer. Not thread-safe. */
+#ifndef SGP_GROUP_ENTERING_H
+#define SGP_GROUP_ENTERING_H
+
+#include "group/membership.h"
+
+/* At the beginning of a step, between two: serves candidates. Without newcomers one load. */
+void sgp_newcomers_begin_step(sgp_group_t *group);
+
+/* Whether this node is a newcomer that has not made a mixer. */
+bool sgp_newcomer_is_entering(const sgp_group_t *group);
+
+/* It is ready: returns once the sponsor has made its JOIN notice. Blocks, at most until the time limit of the group. *step: K. The
+ * errors of sgp_candidate_ready. */
+sgp_status_t sgp_newcomer_ready(sgp_group_t *group, uint64_t *step);
+
+/* Its mixer has the state of a member, and makes that step next. */
+void sgp_newcomer_entered(sgp_group_t *group, uint64_t step);
+
+#endif

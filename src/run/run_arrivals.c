@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "run/run_arrivals.h"
+
+#include "base/bytes.h"
+#include "base/logging.h"
+#include "group/membership.h"
+#include "mixing/mixer_internal.h"
+#include "run/agreement.h"
+#include "run/handover.h"
+#include "run/invitation.h"
+#include "run/run_data.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { EPOCH_BYTES = 8 }; /* of a snapshot, before the optimizer's state */
+
+/* What each node says at a meeting, as it travels. */
+typedef struct meeting {
+    uint64_t is_new;
+    uint64_t halts; /* of this node so far (halt_pause) */
+    uint64_t bytes; /* of the state, of the first that is not new */
+} meeting_t;
+
+/* ---- a member: what newcomers are told ---- */
+
+static sgp_status_t snapshot(void *user, void **bytes, size_t *count) {
+    const run_t *run = user;
+    const sgp_optimizer_t *optimizer = run->replica.optimizer;
+    size_t size = sgp_optimizer_state_size(optimizer);
+    unsigned char *made = malloc(EPOCH_BYTES + size);
+    if (!made) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a snapshot of %zu bytes", size);
+    sgp_bytes_put(made, run->data.epoch, EPOCH_BYTES);
+    sgp_status_t status = sgp_optimizer_state_save(optimizer, made + EPOCH_BYTES, size);
+    if (status) {
+        free(made);
+        return status;
+    }
+    *bytes = made;
+    *count = EPOCH_BYTES + size;
+    return SGP_OK;
+}
+
+static sgp_status_t accept(run_t *run) {
+    char *text;
+    size_t bytes;
+    sgp_status_t status = invitation_make(run->options, &run->replica, run->id, &text, &bytes);
+    if (status) return status;
+    sgp_newcomers_t newcomers = {
+        .blob = text, .blob_bytes = bytes, .snapshot = snapshot, .user = run};
+    status = sgp_group_accept(run->group, &newcomers);
+    free(text);
+    return status;
+}
+
+sgp_status_t arrivals_init(run_t *run) {
+    arrivals_t *arrivals = &run->arrivals;
+    if (!run->goes_on || run->size == run->founders) return SGP_OK;
+    arrivals->first = calloc((size_t)run->size, sizeof *arrivals->first);
+    arrivals->met = calloc((size_t)run->size, sizeof *arrivals->met);
+    if (!arrivals->first || !arrivals->met)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for newcomers at %d places", run->size);
+    arrivals->next = UINT64_MAX;
+    arrivals->watches = true;
+    return accept(run);
+}
+
+void arrivals_fini(run_t *run) {
+    if (run->arrivals.watches) sgp_group_accept(run->group, NULL);
+    free(run->arrivals.first);
+    free(run->arrivals.met);
+    run->arrivals = (arrivals_t){.watches = false};
+}
+
+/* ---- when the nodes meet ---- */
+
+static void find_next(arrivals_t *arrivals, int places) {
+    arrivals->next = UINT64_MAX;
+    for (int r = 0; r < places; r++)
+        if (arrivals->first[r] && arrivals->first[r] < arrivals->next)
+            arrivals->next = arrivals->first[r];
+}
+
+/* Takes in the newcomers of which the view knows now. */
+static void look(run_t *run) {
+    arrivals_t *arrivals = &run->arrivals;
+    sgp_membership_t *membership = sgp_group_membership(run->group);
+    sgp_change_t changes[2 * SGP_CHANGES_OF_A_SEAT];
+    uint64_t version = sgp_membership_version(membership);
+    if (version == arrivals->version) return;
+    arrivals->version = version;
+    for (size_t count; (count = sgp_membership_changes(membership, &arrivals->reader, changes,
+                                                       2 * SGP_CHANGES_OF_A_SEAT)) > 0;)
+        for (size_t i = 0; i < count; i++) {
+            const sgp_change_t *change = &changes[i];
+            if (change->kind != SGP_CHANGE_JOIN || change->seat == run->rank) continue;
+            if (arrivals->met[change->seat] > change->incarnation) continue;
+            arrivals->met[change->seat] = change->incarnation + 1;
+            arrivals->first[change->seat] = change->step;
+        }
+    find_next(arrivals, run->size);
+}
+
+/* Those for whom the nodes have met, whether they were there or not. */
+static void pass(run_t *run) {
+    arrivals_t *arrivals = &run->arrivals;
+    for (int r = 0; r < run->size; r++) {
+        if (!arrivals->first[r] || arrivals->first[r] >= run->step) continue;
+        arrivals->tries += !run->losses.members[r];
+        bool over = run->losses.members[r] || arrivals->tries >= ARRIVALS_MEETINGS;
+        if (over) arrivals->first[r] = 0, arrivals->tries = 0;
+    }
+    find_next(arrivals, run->size);
+}
+
+/* ---- a meeting ---- */
+
+/* The lowest that is there and not new; -1: none. */
+static int first_old(const run_t *run, const meeting_t *all) {
+    for (int r = 0; r < run->size; r++)
+        if (presence_has(run->group, r) && !all[r].is_new) return r;
+    return -1;
+}
+
+/* One node's state for all. room: its bytes. */
+static sgp_status_t hand_over(run_t *run, int from, bool is_new, const void *state, size_t room) {
+    unsigned char *mine = calloc(1, room), *all = calloc((size_t)run->size, room);
+    sgp_status_t status =
+        mine && all
+            ? SGP_OK
+            : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the state of the run, %zu bytes", room);
+    status = agreement_share(run->group, status);
+    if (!status && from == run->rank) memcpy(mine, state, room);
+    if (!status) status = sgp_group_gather(run->group, mine, room, all);
+    if (!status && is_new && presence_has(run->group, from))
+        status = handover_load(run, all + (size_t)from * room, room);
+    free(mine);
+    free(all);
+    return agreement_share(run->group, status);
+}
+
+/* From here on they are nodes of the run. */
+static sgp_status_t admit(run_t *run, const meeting_t *all) {
+    int ranks[run->size], count = 0;
+    sgp_status_t status = SGP_OK;
+    for (int r = 0; r < run->size; r++)
+        if (presence_has(run->group, r) && all[r].is_new) ranks[count++] = r;
+    for (int i = 0; i < count; i++) run_losses_arrive(&run->losses, ranks[i]);
+    if (count > 0 && all[run->rank].is_new) status = run_data_arrive(run);
+    if (!status && count > 0) status = run_data_admit(run, ranks, count);
+    for (int i = 0; i < count && !status; i++) {
+        if (!all[run->rank].is_new) halt_admit(&run->halt, ranks[i]);
+        if (run->callbacks.joined && ranks[i] != run->rank)
+            run->callbacks.joined(ranks[i], run->step, run_leads(run), run->callbacks.user);
+    }
+    return status;
+}
+
+static sgp_status_t meet_once(run_t *run, bool is_new, meeting_t *all, const void *state,
+                              size_t bytes, bool *some) {
+    meeting_t mine = {.is_new = is_new, .bytes = bytes};
+    if (!is_new) mine.halts = halt_pause(&run->halt);
+    sgp_status_t status = sgp_group_gather(run->group, &mine, sizeof mine, all);
+    if (status) return status;
+    int from = first_old(run, all);
+    bool any = false;
+    for (int r = 0; r < run->size; r++) any |= presence_has(run->group, r) && all[r].is_new;
+    *some = any && from >= 0;
+    if (!*some) return SGP_OK;
+    if (all[from].bytes == 0 || all[from].bytes > SGP_GATHER_BYTES)
+        return sgp_fail(SGP_ERR_UNSUPPORTED,
+                        "the state of the run is %" PRIu64 " bytes: a newcomer can be told %zu",
+                        all[from].bytes, SGP_GATHER_BYTES);
+    status = hand_over(run, from, is_new, state, (size_t)all[from].bytes);
+    return status || presence_has(run->group, from) ? status : SGP_ERR_AGAIN;
+}
+
+/* No halt is under way behind a meeting with newcomers: they know of none. */
+static sgp_status_t settle_halts(run_t *run, const meeting_t *all) {
+    uint64_t most = 0;
+    for (int r = 0; r < run->size; r++)
+        if (!all[r].is_new && all[r].halts > most) most = all[r].halts;
+    run->arrivals.halts = most;
+    return all[run->rank].is_new ? SGP_OK : halt_clear(&run->halt, most);
+}
+
+static sgp_status_t meet(run_t *run, bool is_new) {
+    meeting_t *all = calloc((size_t)run->size, sizeof *all);
+    void *state = NULL;
+    size_t bytes = 0;
+    bool some = false;
+    sgp_status_t status =
+        all ? SGP_OK : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d nodes", run->size);
+    if (!status && !is_new) status = handover_save(run, &state, &bytes);
+    status = agreement_share(run->group, status);
+    if (!status) status = SGP_ERR_AGAIN;
+    while (status == SGP_ERR_AGAIN) status = meet_once(run, is_new, all, state, bytes, &some);
+    if (!status && some) status = settle_halts(run, all);
+    if (!status && some) status = agreement_share(run->group, admit(run, all));
+    if (!status && is_new && !some)
+        status = sgp_fail(SGP_ERR_PEER_LOST, "no node of the run has met this newcomer");
+    if (!is_new) halt_go_on(&run->halt, some);
+    free(state);
+    free(all);
+    return status;
+}
+
+sgp_status_t arrivals_meet(run_t *run) {
+    if (!run->arrivals.watches) return SGP_OK;
+    look(run);
+    if (run->arrivals.next >= run->step) return SGP_OK;
+    sgp_status_t status = meet(run, false);
+    pass(run);
+    return status;
+}
+
+/* ---- a newcomer ---- */
+
+sgp_status_t arrivals_fetch(run_t *run, uint64_t *epoch) {
+    void *bytes;
+    size_t count, most = EPOCH_BYTES + sgp_optimizer_state_size(run->replica.optimizer);
+    sgp_status_t status = sgp_group_fetch(run->group, most, &bytes, &count);
+    if (status) return status;
+    if (count == most) {
+        *epoch = sgp_bytes_get(bytes, EPOCH_BYTES);
+        status = sgp_optimizer_state_load(run->replica.optimizer, (const char *)bytes + EPOCH_BYTES,
+                                          count - EPOCH_BYTES);
+    }
+    if (count != most || (!status && *epoch >= (uint64_t)run->options->epochs))
+        status = sgp_fail(SGP_ERR_FORMAT, "the snapshot of the run is out of range");
+    free(bytes);
+    return status;
+}
+
+sgp_status_t arrivals_enter(run_t *run) {
+    sgp_mixer_t *mixer = run->replica.mixer;
+    sgp_status_t status = sgp_mixer_step(mixer, NULL, NULL, (float)run->options->lr);
+    run->step = sgp_mixer_steps(mixer);
+    if (!status) status = meet(run, true);
+    if (!status && run->step != sgp_mixer_steps(mixer))
+        status = sgp_fail(SGP_ERR_MISMATCH,
+                          "the run is after step %" PRIu64 ", and this newcomer after %" PRIu64,
+                          run->step, sgp_mixer_steps(mixer));
+    return status;
+}

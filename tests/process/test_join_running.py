@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nodes join a run that is under way, over tcp on loopback: sgp train --join ANY_MEMBER:PORT."""
+
+import json
+import os
+import re
+import signal
+import socket
+import struct
+import unittest
+
+from support import LIMIT, ProgramTest, make_data
+
+FOUNDERS = 3
+# More epochs than a test waits for: the nodes end when it tells them to.
+RUN = ["--model", "mlp", "--batch-size", "4", "--nodes", str(FOUNDERS), "--epochs", "100000", "--transport", "tcp",
+       "--lr-schedule", "constant"]
+
+
+def free_port():
+    """A port of loopback that was free a moment ago."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+class JoinRunning(ProgramTest):
+    def setUp(self):
+        super().setUp()
+        for name in [n for n in self.environment if n.startswith(("PMI", "OMPI_", "SLURM_", "TORCHELASTIC_"))]:
+            del self.environment[name]
+
+    def found(self, *arguments):
+        """Starts the founders. Returns them, by rank, and where each is called."""
+        at, ports = f"127.0.0.1:{free_port()}", [free_port() for _ in range(FOUNDERS)]
+        nodes = [self.start("train", "--data", self.data(), "--output", self.output(), *RUN, "--join", at, "--rank",
+                            str(rank), "--ports", str(ports[rank]), *arguments)
+                 for rank in range(FOUNDERS)]
+        self.read_to(nodes[0], r"epoch 1/")
+        return nodes, [f"127.0.0.1:{port},{at}" for port in ports]  # one of them listens where they met
+
+    def join(self, at, *arguments):
+        return self.start("train", "--join", at, *arguments)
+
+    def read_to(self, process, pattern):
+        """Reads its lines up to one with that pattern. Returns all."""
+        lines = []
+        while line := process.stderr.readline():
+            lines.append(line)
+            if re.search(pattern, line):
+                return "".join(lines)
+        self.fail(f"no line with {pattern}: {''.join(lines)}")
+
+    def read_epochs(self, process, count):
+        """The next epochs' lines."""
+        return [self.read_to(process, r"^epoch \d+/") for _ in range(count)]
+
+    def end_all(self, processes, number=signal.SIGINT):
+        for process in processes:
+            process.send_signal(number)
+        return [self.end_of(process, 128 + number) for process in processes]
+
+    def end_of(self, process, status):
+        _, err = process.communicate(timeout=LIMIT)
+        self.assertEqual(process.returncode, status, err)
+        return err
+
+    def lines(self):
+        with open(os.path.join(self.output(), "metrics.jsonl"), encoding="utf-8") as file:
+            return [json.loads(line) for line in file]
+
+    def labels(self):
+        """Of each file of the newest checkpoint."""
+        folder = os.path.join(self.output(), "checkpoint")
+        newest = os.path.join(folder, sorted(os.listdir(folder))[-1])
+        found = []
+        for name in sorted(os.listdir(newest)):
+            with open(os.path.join(newest, name), "rb") as file:
+                length = struct.unpack("<Q", file.read(8))[0]
+                found.append(json.loads(file.read(length))["__metadata__"])
+        return found
+
+    def check_epochs(self, nodes):
+        """In the last epoch that was finished these nodes were there, with all mass."""
+        last = [line for line in self.lines() if "w_total" in line]
+        last = [line for line in last if line["epoch"] == last[-1]["epoch"]]
+        self.assertEqual(sorted(line["node"] for line in last), nodes)
+        for line in last:
+            self.assertAlmostEqual(line["w_total"], len(nodes))
+            self.assertGreater(line["test_accuracy"], 0.9)
+
+    def test_a_fourth_node_joins(self):
+        nodes, at = self.found()
+        newcomer = self.join(at[1])
+        self.read_to(nodes[0], "node 3 has joined after step")
+        self.read_epochs(nodes[0], 3)
+        self.check_epochs([0, 1, 2, 3])
+        self.end_all([*nodes, newcomer])
+        self.assertEqual([(label["nodes"], label["rank"]) for label in self.labels()],
+                         [("4", str(rank)) for rank in range(4)])
+
+    def test_a_newcomer_leaves_again(self):
+        nodes, at = self.found()
+        newcomer = self.join(at[2])
+        self.read_to(nodes[0], "node 3 has joined after step")
+        self.read_epochs(nodes[0], 1)
+        newcomer.send_signal(signal.SIGTERM)
+        self.assertIn("left after step", self.end_of(newcomer, 0))
+        self.read_to(nodes[0], "node 3 is gone after step .* the others go on")
+        self.read_epochs(nodes[0], 2)
+        self.check_epochs([0, 1, 2])
+        self.end_all(nodes)
+
+    def test_a_newcomer_replaces_the_first_node(self):
+        nodes, at = self.found()
+        os.kill(nodes[0].pid, signal.SIGKILL)
+        self.read_to(nodes[1], "node 0 was lost in step")
+        newcomer = self.join(at[2])
+        self.read_to(nodes[1], "has joined after step")
+        self.read_epochs(nodes[1], 3)
+        self.check_epochs([1, 2, 3])
+        self.end_all([*nodes[1:], newcomer])
+
+    def test_a_newcomer_is_killed_on_its_way(self):
+        nodes, at = self.found()
+        for wanted in ("", "joining the run at"):
+            newcomer = self.join(at[0])
+            self.read_to(newcomer, wanted)
+            os.kill(newcomer.pid, signal.SIGKILL)
+            self.read_epochs(nodes[0], 2)
+        self.check_epochs([0, 1, 2])
+        self.end_all(nodes)
+
+    def refuse(self, nodes, at, *arguments, status, reason):
+        """Both sides say why, and the run goes on."""
+        err = self.end_of(self.join(at, *arguments), status)
+        self.assertIn(reason, err)
+        self.read_to(nodes[0], re.escape(reason))
+        self.read_epochs(nodes[0], 1)
+
+    def test_what_differs_is_refused(self):
+        nodes, at = self.found()
+        other = make_data(os.path.join(self.folder, "other"), train=500)
+        self.refuse(nodes, at[0], "--model", "lenet", status=2,
+                    reason='model is "mlp" in the run, and "lenet" on the newcomer')
+        self.refuse(nodes, at[0], "--data", other, status=2,
+                    reason="training samples is 512 in the run, and 500 on the newcomer")
+        self.check_epochs([0, 1, 2])
+        self.end_all(nodes)
+
+    def key(self, name, text):
+        path = os.path.join(self.folder, name)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+        return path
+
+    def test_only_the_key_opens_a_run_that_has_one(self):
+        good, bad = self.key("good", "0123456789abcdef"), self.key("bad", "fedcba9876543210")
+        nodes, at = self.found("--key-file", good)
+        self.assertIn("it has another key", self.end_of(self.join(at[0], "--key-file", bad), 2))
+        newcomer = self.join(at[0], "--key-file", good)
+        self.read_to(nodes[0], "node 3 has joined after step")
+        self.end_all([*nodes, newcomer])
+
+    def test_a_run_without_room_for_newcomers(self):
+        nodes, at = self.found("--max-nodes", str(FOUNDERS))
+        self.end_of(self.join(at[0], "--join-timeout", "2"), 1)
+        self.read_epochs(nodes[0], 1)
+        self.end_all(nodes)
+
+
+if __name__ == "__main__":
+    unittest.main()
