@@ -88,8 +88,6 @@ def test_calls_of_the_group():
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"algorithm": "adpsgd"}, "adpsgd"),
-        ({"algorithm": "allreduce"}, "allreduce"),
         ({"graph": "ring"}, "ring with one peer"),
         ({"workers_per_node": 2}, "workers"),
         ({"optimizer_in_backward": lambda p: torch.optim.SGD(p, lr=0.1)}, "optimizer_in_backward"),

@@ -285,7 +285,6 @@ static void test_seats(void **state) {
 /* ---- refusals ---- */
 
 static void is_refused(group_t *group, joiner_t *joiner, sgp_status_t status, const char *why) {
-    sgp_log_set(ranks_keep_log, NULL, SGP_LOG_ERROR);
     join(group, joiner);
     assert_int_equal(joiner->status, status);
     pthread_mutex_lock(&ranks_log_lock);
@@ -444,5 +443,6 @@ int main(void) {
         cmocka_unit_test(test_keys),         cmocka_unit_test(test_strangers),
         cmocka_unit_test(test_many_at_once), cmocka_unit_test(test_withdrawn),
     };
+    sgp_log_set(ranks_keep_log, NULL, SGP_LOG_ERROR); /* before there is a thread that logs */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
