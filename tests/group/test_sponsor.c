@@ -68,6 +68,7 @@ static void found_keyed(group_t *group, const sgp_key_t *key) {
     sgp_address_t bound;
     *group = (group_t){.offered = 0};
     atomic_store(&ranks_failures, 0);
+    sgp_log_set(ranks_keep_log, NULL, SGP_LOG_ERROR); /* before there is a thread that logs */
     for (int r = 0; r < FOUNDERS; r++)
         assert_int_equal(
             sgp_address_listen("127.0.0.1", NULL, &listeners[r], &bound, &group->addresses[r]),
@@ -261,7 +262,6 @@ static void test_seats(void **state) {
         assert_int_equal(joiners[i].status, SGP_OK);
         assert_true(joiners[i].seat == 2 + i && joiners[i].incarnation == 0);
     }
-    sgp_log_set(ranks_keep_log, NULL, SGP_LOG_WARNING);
     join(&group, &joiners[2]);
     assert_int_equal(joiners[2].status, SGP_ERR_REFUSED);
     assert_non_null(strstr(ranks_last_error, "all 4 seats are taken"));
@@ -443,6 +443,5 @@ int main(void) {
         cmocka_unit_test(test_keys),         cmocka_unit_test(test_strangers),
         cmocka_unit_test(test_many_at_once), cmocka_unit_test(test_withdrawn),
     };
-    sgp_log_set(ranks_keep_log, NULL, SGP_LOG_ERROR); /* before there is a thread that logs */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
