@@ -214,7 +214,7 @@ for step, (x,) in enumerate(loader):
     model(x).square().mean().backward()
     optimizer.step()
     optimizer.zero_grad()
-events = [(event.kind, event.rank) for event in sgp.events()]
+events = [(event.kind, event.rank) for event in sgp.events() if event.kind in ("lost", "left")]
 print(f"node {rank}: {step + 1} steps, w {model.consensus()['w_total']:.3f}, events {events}", flush=True)
 """
 

@@ -63,10 +63,10 @@ struct sgp_membership {
     atomic_uint spreads;    /* to members at random in so many more steps */
     uint64_t opened;        /* the version up to which seats were opened for newcomers */
     sgp_random_t random;
-    sgp_post_t questions; /* HEARD */
-    int in_collective;    /* calls, one within the other */
-    uint64_t quorum_lost; /* when; 0: this part has it */
-    uint64_t paused;      /* since when; 0: it does not pause */
+    sgp_post_t questions;     /* HEARD */
+    atomic_int in_collective; /* calls, one within the other; an agent reads it */
+    uint64_t quorum_lost;     /* when; 0: this part has it */
+    uint64_t paused;          /* since when; 0: it does not pause */
     sgp_membership_news_t news;
     atomic_bool has_news;  /* of the view or of these */
     uint64_t plan_version; /* the view's, of the plan that was looked at last; its caller's, */

@@ -218,14 +218,11 @@ static sgp_status_t average_segment(sgp_mixer_t *mixer, float *mean, double *sum
     bool taken;
     sgp_membership_t *membership = sgp_group_membership(mixer->group);
     sgp_status_t status = sgp_group_take(mixer->group, sgp_progress_owner(mixer), &taken);
-    /* A progress thread has the use of the inbox until it is settled. */
-    bool inside = !mixer->progress;
-    if (inside) sgp_membership_in_collective(membership, true);
+    sgp_membership_in_collective(membership, true);
     if (status == SGP_OK) status = sgp_algorithm_settle(mixer);
-    if (status == SGP_OK && !inside) sgp_membership_in_collective(membership, inside = true);
     average_t found = {.mixer = mixer, .mean = mean};
     if (status == SGP_OK) status = average_settled(mixer, &found, sums);
-    if (inside) sgp_membership_in_collective(membership, false);
+    sgp_membership_in_collective(membership, false);
     if (status == SGP_OK) status = sgp_algorithm_resume(mixer);
     if (taken) sgp_group_give(mixer->group);
     return status;

@@ -54,12 +54,13 @@ struct sgp_inbox {
     sgp_inbox_watch_fn watch; /* NULL: none */
     void *watcher;
     service_t services[SGP_KIND_LAST + 1]; /* by kind */
-    uint32_t due;                          /* kinds whose service is, as bits */
-    uint64_t alarm;                        /* the earliest of the services' */
-    _Atomic sgp_status_t ended;            /* of every wait */
-    sgp_heard_t *heard;                    /* (ranks) */
-    uint64_t views;                        /* changes of heard[].view */
-    uint32_t events;                       /* of the fates */
+    _Atomic uint32_t
+        due; /* kinds whose service is, as bits; the mixing sets one while its agent serves */
+    uint64_t alarm;             /* the earliest of the services' */
+    _Atomic sgp_status_t ended; /* of every wait */
+    sgp_heard_t *heard;         /* (ranks) */
+    uint64_t views;             /* changes of heard[].view */
+    uint32_t events;            /* of the fates */
     sgp_inbox_owner_t *owners;
     uint32_t channels;     /* the highest that is known */
     unsigned char *closed; /* (closed_bytes) a bit for each channel that was dropped */
@@ -161,8 +162,7 @@ static void look_at_alarms(sgp_inbox_t *inbox) {
 
 /* Each once: it may take in further chunks, for which it is due again. */
 static void serve(sgp_inbox_t *inbox) {
-    uint32_t due = inbox->due;
-    inbox->due = 0;
+    uint32_t due = atomic_exchange(&inbox->due, 0);
     for (unsigned k = 0; due >> k; k++) {
         const service_t *service = &inbox->services[k];
         if (due >> k & 1 && service->serve && service->serve(service->context))

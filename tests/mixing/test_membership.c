@@ -40,6 +40,12 @@ typedef struct trial {
 static void compute(sgp_mixer_t *mixer, uint64_t nanoseconds) {
     uint64_t end = sgp_transport_now(mixer->transport) + nanoseconds;
     for (int i = 0; i < 1000 && sgp_transport_now(mixer->transport) < end; i++) {
+        if (mixer->progress) { /* its thread has the inbox */
+            sgp_transport_lock(mixer->transport);
+            sgp_transport_pause(mixer->transport, end);
+            sgp_transport_unlock(mixer->transport);
+            continue;
+        }
         sgp_inbox_collect(mixer->inbox);
         sgp_transport_wait(mixer->transport, end);
     }

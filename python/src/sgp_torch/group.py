@@ -97,7 +97,8 @@ class Event(NamedTuple):
 
     Attributes:
         kind: "lost": its process ended, or it was silent for too long; "left": in order; "silent": it is not heard, and may
-            come back; "back": it is heard again.
+            come back; "back": it is heard again; "joined": it has come later; "replanned": the graph was formed anew (the
+            rank is this node's), "paused" and "resumed": this part of the group hears too few of the others.
         rank: of that node.
         age: seconds since it was noticed.
         reason: why it is lost, else "".
