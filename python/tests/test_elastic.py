@@ -215,7 +215,8 @@ for step, (x,) in enumerate(loader):
     optimizer.step()
     optimizer.zero_grad()
 events = [(event.kind, event.rank) for event in sgp.events() if event.kind in ("lost", "left")]
-print(f"node {rank}: {step + 1} steps, w {model.consensus()['w_total']:.3f}, events {events}", flush=True)
+line = f"node {rank}: {step + 1} steps, w {model.consensus()['w_total']:.3f}, events {events}"
+os.write(1, (line + chr(10)).encode())  # as one piece, between those of the others
 """
 
 

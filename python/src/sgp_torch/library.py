@@ -108,7 +108,8 @@ class Consensus(c.Structure):
     _fields_ = [("w_total", c.c_double), ("drift", c.c_double), ("distance", c.c_double)]
 
 
-EVENTS = {1: "lost", 2: "left", 3: "silent", 4: "back", 5: "joined", 6: "replanned", 7: "paused", 8: "resumed"}  # sgp_event_kind_t
+# sgp_event_kind_t
+EVENTS = {1: "lost", 2: "left", 3: "silent", 4: "back", 5: "joined", 6: "replanned", 7: "paused", 8: "resumed"}
 LEFT = 2  # SGP_EVENT_LEFT
 GATHER_BYTES = 65536  # that each node gives to a gather, at most
 
