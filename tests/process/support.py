@@ -66,14 +66,18 @@ def write(path, content):
 
 
 def node_pids(launcher):
-    """{rank: pid} of the nodes that a launcher has started."""
+    """{rank: pid} of the nodes that a launcher has started, without those that have just ended."""
     with open(f"/proc/{launcher}/task/{launcher}/children", encoding="ascii") as file:
         children = [int(pid) for pid in file.read().split()]
     ranks = {}
     for pid in children:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            environment = dict(e.split(b"=", 1) for e in file.read().split(b"\0") if b"=" in e)
-        ranks[int(environment[b"SGP_RANK"])] = pid
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                environment = dict(e.split(b"=", 1) for e in file.read().split(b"\0") if b"=" in e)
+        except ProcessLookupError:
+            continue
+        if b"SGP_RANK" in environment:  # a zombie has none
+            ranks[int(environment[b"SGP_RANK"])] = pid
     return ranks
 
 

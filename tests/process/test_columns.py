@@ -29,7 +29,7 @@ MISTAKES = [
     ["--data", "nosuch"],
     ["--transport", "mpi", "--nodes", "3"],
     ["--insecure", "--key-file", "k", "--transport", "tcp"],
-    ["--join", "a:1"],
+    ["--join", "a:1", "--quiet"],
     ["--join", "a:1", "--nodes", "2", "--transport", "loopback"],
     ["--ports", "7-9"],
     ["--interface", "lo", "--transport", "shm"],

@@ -109,7 +109,11 @@ typedef struct process {
 static void begin(process_t *process, const train_options_t *options, sgp_loopback_t *hub, int rank,
                   const checkpoint_origin_t *origin, uint64_t step) {
     run_t *run = &process->run;
-    *run = (run_t){.options = options, .rank = rank, .size = options->nodes, .node = rank};
+    *run = (run_t){.options = options,
+                   .rank = rank,
+                   .size = options->nodes,
+                   .founders = options->nodes,
+                   .node = rank};
     assert_int_equal(sgp_group_create(sgp_loopback_transport(hub, rank), 0, &process->group),
                      SGP_OK);
     run->group = run->nodes = process->group;

@@ -215,10 +215,24 @@ static void test_silence(void **state) {
 
 static int tells_absence(sgp_transport_t *transport) {
     transport->elastic = true;
+    transport->digest = 77;
     while (!sgp_fates_absences(transport->fates))
         if (sgp_transport_wait(transport, UINT64_MAX) == SGP_ERR_PEER_LOST) return 101;
     sgp_transport_leave(transport, 0);
     return 100;
+}
+
+/* Sleeps until a heartbeat of the rank has brought this digest: it is elastic by then. */
+static void await_digest(sgp_transport_t *transport, int rank, uint64_t digest) {
+    uint64_t end = sgp_transport_now(transport) + FAR;
+    sgp_transport_lock(transport);
+    for (uint64_t now; sgp_fates_pulse(transport->fates, rank).digest != digest;) {
+        now = sgp_transport_now(transport);
+        if (now >= end) break;
+        sgp_transport_pause(transport, now + 1000000);
+    }
+    sgp_transport_unlock(transport);
+    assert_int_equal(sgp_fates_pulse(transport->fates, rank).digest, digest);
 }
 
 /* A rank that was stopped knows it when it goes on. */
@@ -232,6 +246,7 @@ static void test_absence(void **state) {
     sgp_transport_t *transport = NULL;
     assert_int_equal(connect_process(directory, 0, 2, &transport), SGP_OK);
     transport->elastic = true;
+    await_digest(transport, 1, 77);
     kill(children[1], SIGSTOP);
     await_silence(transport, 1, SGP_SILENCE_UNHEARD);
     kill(children[1], SIGCONT);
