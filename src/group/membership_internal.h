@@ -24,6 +24,7 @@ typedef struct sgp_peer {
     /* What is heard of it. */
     bool silent;   /* by the fates */
     bool doubtful; /* the transport has lost it, and only because it did not hear it */
+    bool unseen;   /* it ended while this part had no quorum: it may have gone on before that */
     uint64_t
         ended; /* when the view had its end, while the transport has it as present; 0: it has not */
     sgp_verdict_t verdict; /* of a silent one */

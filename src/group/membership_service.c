@@ -8,8 +8,13 @@ static void look_at_fate(sgp_membership_t *membership, const sgp_fate_event_t *e
     int rank = event->rank;
     bool doubtful =
         event->fate.cause == SGP_CAUSE_SILENT || event->fate.cause == SGP_CAUSE_UNREACHED;
-    if (rank == membership->self) return;
+    if (rank == membership->self) { /* a transport tells only of one that others have struck off */
+        if (event->fate.state == SGP_FATE_LOST)
+            sgp_membership_end(membership, rank, SGP_MEMBER_DEAD, false);
+        return;
+    }
     membership->peers[rank].silent = event->silent;
+    if (event->fate.state != SGP_FATE_PRESENT) membership->peers[rank].unseen = membership->paused;
     if (event->fate.state == SGP_FATE_PRESENT)
         sgp_membership_hears(membership, rank, !event->silent);
     else if (event->fate.state == SGP_FATE_LEFT)

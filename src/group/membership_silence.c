@@ -107,9 +107,11 @@ static void take_messages(sgp_membership_t *membership) {
 
 /* ---- quorum ---- */
 
-/* The present plan without members that have certainly ended, and those of them that this part has. */
+/* The present plan without members that have certainly ended, and those of them that this part has. A member whose end was
+ * learned only while this part paused counts: the others may have struck this part off, and gone on to the run's end. */
 typedef struct part {
     int plan, here;
+    int ended;   /* of the others: they do not come back */
     bool lowest; /* this part has the lowest seat of them */
 } part_t;
 
@@ -121,12 +123,13 @@ static part_t count_part(const sgp_membership_t *membership) {
         uint32_t incarnation;
         if (sgp_view_state(membership->view, s, step, &incarnation) == SGP_SEAT_ABSENT) continue;
         sgp_view_member(membership->view, s, incarnation, &member);
-        if (member.end && member.certain) continue;
         const sgp_peer_t *peer = &membership->peers[s];
+        if (member.end && member.certain && !peer->unseen) continue;
         bool here = s == membership->self || (!member.end && !peer->silent && !peer->doubtful);
         if (part.plan == 0) part.lowest = here;
         part.plan++;
         part.here += here;
+        part.ended += member.end && member.certain;
     }
     return part;
 }
@@ -135,6 +138,12 @@ static bool has_quorum(const sgp_membership_t *membership) {
     part_t part = count_part(membership);
     double needed = membership->options.quorum * part.plan;
     return part.here > needed || (part.here >= needed && part.lowest);
+}
+
+/* Whether it would have one if all came back that can. */
+static bool can_have_quorum(const sgp_membership_t *membership) {
+    part_t part = count_part(membership);
+    return part.plan - part.ended >= membership->options.quorum * part.plan;
 }
 
 static void pause(sgp_membership_t *membership, uint64_t now) {
@@ -158,6 +167,13 @@ static void resume(sgp_membership_t *membership) {
 
 static void give_up_waiting(sgp_membership_t *membership) {
     if (sgp_inbox_ended(membership->inbox) != SGP_OK) return;
+    if (!can_have_quorum(membership)) {
+        sgp_inbox_end_waits(membership->inbox,
+                            sgp_fail(SGP_ERR_PEER_LOST,
+                                     "most of the others have ended while this node could not hear "
+                                     "them, and may have gone on without it: gave up"));
+        return;
+    }
     sgp_inbox_end_waits(membership->inbox,
                         sgp_fail(SGP_ERR_PEER_LOST,
                                  "this node was without most of the others for %.1f s: gave up",
@@ -183,7 +199,7 @@ static bool look_at_quorum(sgp_membership_t *membership, uint64_t now, uint64_t 
         return false;
     }
     uint64_t end = membership->paused + membership->options.pause_ns;
-    if (now >= end) give_up_waiting(membership);
+    if (now >= end || !can_have_quorum(membership)) give_up_waiting(membership);
     else earlier(next, end);
     return false;
 }

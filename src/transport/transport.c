@@ -23,9 +23,15 @@ sgp_status_t sgp_transport_fail_lost(sgp_transport_t *transport, const char *doi
     char why[256], text[512];
     sgp_rank_name_t name;
     int rank = sgp_transport_lost_peer(transport);
-    snprintf(text, sizeof text, "%s is lost (%s)%s%s", sgp_transport_name(transport, rank, &name),
-             sgp_fates_why(transport->fates, rank, why, sizeof why), doing ? ", while " : "",
-             doing ? doing : "");
+    if (sgp_fates_of(transport->fates, transport->rank).state == SGP_FATE_LOST)
+        snprintf(text, sizeof text,
+                 "the others take this node (seat %d) for dead, and go on without it",
+                 transport->rank);
+    else
+        snprintf(text, sizeof text, "%s is lost (%s)%s%s",
+                 sgp_transport_name(transport, rank, &name),
+                 sgp_fates_why(transport->fates, rank, why, sizeof why), doing ? ", while " : "",
+                 doing ? doing : "");
     if (!atomic_exchange(&transport->failed, true)) return sgp_fail(SGP_ERR_PEER_LOST, "%s", text);
     sgp_set_last_error(text);
     return SGP_ERR_PEER_LOST;

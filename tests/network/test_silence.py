@@ -70,18 +70,48 @@ class Silence(NetworkTest):
         network[NODE].set_link(True)
         self.assertEqual(self.finish(group)["parameters_hash"], self.reference(*TRAINING))
 
-    def test_a_break_loses_nobody(self):
-        """Where the others go on: the connections are made again, and every message arrives once."""
-        network = self.make_network(4, rate=self.rate)
-        group = self.start_nodes(network, *TRAINING, "--epochs", "4")
+    def start_elastic(self, *arguments):
+        """A run that has just ended its first epoch."""
+        self.network = self.make_network(4, rate=self.rate)
+        group = self.start_nodes(self.network, *TRAINING, *arguments)
         while not (line := group[0].stderr.readline()).startswith("epoch"):
             self.assertTrue(line, "the group has not started to train")
-        network[NODE].set_link(False)
-        time.sleep(2)  # the break itself
-        network[NODE].set_link(True)
+        return group
+
+    def test_a_break_loses_nobody(self):
+        """Where the others go on: the connections are made again, and every message arrives once."""
+        group = self.start_elastic("--epochs", "4")
+        self.network[NODE].set_link(False)
+        time.sleep(0.7)  # the break itself; at an epoch's end, where all wait for the node, it has a second
+        self.network[NODE].set_link(True)
         summary = self.finish(group)
         self.assertEqual(summary["losses"], [])
         self.assertAlmostEqual(summary["mass"]["w_total"], 4, places=9)
+
+    def test_a_node_that_was_struck_off_is_told(self):
+        """As soon as its link is there again; it does not take the run for its own when the others have left."""
+        group = self.start_elastic("--epochs", "100000")
+        self.network[NODE].set_link(False)
+        while not (line := group[0].stderr.readline()).startswith(f"sgp: node {NODE} was lost"):
+            self.assertTrue(line, "the others wait for the node")
+        self.network[NODE].set_link(True)
+        _, err = group[NODE].communicate(timeout=LIMIT)
+        self.assertEqual(group[NODE].returncode, 1, err)
+        self.assertIn(f"the others take this node (seat {NODE}) for dead, and go on without it", err)
+        self.assertTrue(all(group[rank].poll() is None for rank in range(4) if rank != NODE))
+
+    def test_the_others_end_while_a_node_is_cut_off(self):
+        """Then it cannot know whether they have gone on without it, and does not train alone."""
+        group = self.start_elastic("--epochs", "3")
+        self.network[NODE].set_link(False)
+        for rank, process in enumerate(group):
+            if rank != NODE:
+                _, err = process.communicate(timeout=LIMIT)
+                self.assertEqual(process.returncode, 0, err)
+        self.network[NODE].set_link(True)
+        out, err = group[NODE].communicate(timeout=LIMIT)
+        self.assertEqual((group[NODE].returncode, out), (1, ""), err)
+        self.assertNotIn("epoch 3/3", err)
 
 
 if __name__ == "__main__":

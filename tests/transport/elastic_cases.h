@@ -294,6 +294,31 @@ static inline void abandoned(sgp_transport_t *transport, void *context) {
     finish(transport);
 }
 
+/* Rank 0 gives up a rank that lives, which is told. context: an atomic_bool, that it knows. */
+static inline void struck_off(sgp_transport_t *transport, void *context) {
+    atomic_bool *knows = context;
+    uint64_t end = sgp_transport_now(transport) + FAR;
+    transport->elastic = transport->confirms = true;
+    if (transport->rank == 0) {
+        sgp_transport_give_up(transport, 1, sgp_fate_lost(SGP_CAUSE_SILENT), NULL);
+        for (uint64_t now; !atomic_load(knows) && (now = sgp_transport_now(transport)) < end;)
+            CHECK(sgp_transport_wait(transport, now + 1000000) != SGP_ERR_PEER_LOST);
+        CHECK(sgp_fates_of(transport->fates, 1).cause == SGP_CAUSE_SILENT);
+    } else {
+        await_fate(transport, 1, SGP_FATE_LOST);
+        CHECK(sgp_fates_of(transport->fates, 1).cause == SGP_CAUSE_STRUCK_OFF);
+        atomic_store(knows, true);
+    }
+    sgp_transport_destroy(transport);
+}
+
+static inline void test_struck_off(void **state) {
+    (void)state;
+    ranks_setup_t setup = SETUP(2);
+    atomic_bool knows = false;
+    run_transports(&setup, struck_off, &knows);
+}
+
 /* Without the flag nothing is kept. */
 static inline void inelastic(sgp_transport_t *transport, void *context) {
     sgp_destination_t to = {1 - transport->rank, 0.5};

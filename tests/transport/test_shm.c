@@ -511,6 +511,7 @@ int main(void) {
         cmocka_unit_test(test_losses_without_waiting),
         cmocka_unit_test(test_silence),
         cmocka_unit_test(test_absence),
+        cmocka_unit_test(test_struck_off),
         cmocka_unit_test(test_its_thread_gets_no_signals),
         cmocka_unit_test(test_waiting_sleeps),
         cmocka_unit_test(test_nobody_comes),

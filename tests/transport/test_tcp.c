@@ -191,6 +191,7 @@ static void test_one_rank_one_caller(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_struck_off),
         cmocka_unit_test(test_death_leaves_what_has_arrived),
         cmocka_unit_test(test_one_stops),
         cmocka_unit_test(test_silence),

@@ -35,6 +35,7 @@ static uint64_t shm_silence(sgp_transport_t *transport, int rank) {
 }
 
 static void shm_give_up(sgp_transport_t *transport, int rank, sgp_fate_t fate, const char *why) {
+    sgp_slots_strike_off(&((shm_t *)transport)->slots, rank);
     sgp_slots_note(transport, rank, fate, why);
 }
 

@@ -39,6 +39,7 @@ typedef struct sgp_region_control {
     _Atomic uint32_t lost;         /* the first loss that the owner knows of, its own if it aborts
                               (sgp_loss_pack), or 0 */
     _Atomic uint32_t hangs;        /* the owner's thread (transport/pace.h) */
+    _Atomic uint32_t struck_off;   /* by a rank that goes on without the owner, which may live */
     _Atomic uint64_t step, digest; /* of the owner (sgp_pulse_t) */
 } sgp_region_control_t;
 

@@ -43,6 +43,11 @@ void sgp_slots_note(void *owner, int rank, sgp_fate_t fate, const char *why) {
     else sgp_region_ring_doorbell(&slots->own);
 }
 
+void sgp_slots_strike_off(sgp_slots_t *slots, int rank) {
+    sgp_region_t *region = &slots->peers[rank].region;
+    if (region->control) atomic_store(&region->control->struck_off, 1);
+}
+
 void sgp_slots_note_silence(void *owner, int rank, sgp_silence_t reason, bool holds) {
     sgp_slots_t *slots = owner;
     if (sgp_fates_set_silent(slots->transport.fates, rank, reason, holds))

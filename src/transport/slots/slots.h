@@ -80,6 +80,10 @@ void sgp_slots_note(void *slots, int rank, sgp_fate_t fate, const char *why);
 /* A reason to call a rank silent holds now, or no more. Any thread. */
 void sgp_slots_note_silence(void *slots, int rank, sgp_silence_t reason, bool holds);
 
+/* Tells a local rank, which may live, that this one goes on without it: its heartbeat notes that as its own loss. Any
+ * thread. */
+void sgp_slots_strike_off(sgp_slots_t *slots, int rank);
+
 /* This rank itself has been silent. Any thread. */
 void sgp_slots_note_absence(void *slots);
 

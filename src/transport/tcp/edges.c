@@ -151,6 +151,12 @@ static bool believes(const sgp_edges_t *edges, uint32_t word) {
     return !edges->transport->confirms && (!connected || edge->contact.noted & SGP_SILENCE_UNHEARD);
 }
 
+static bool is_about_self(const sgp_edges_t *edges, uint32_t word) {
+    int rank;
+    sgp_cause_t cause;
+    return sgp_loss_unpack(word, edges->capacity, &rank, &cause) && rank == edges->rank;
+}
+
 void sgp_edges_heard(sgp_edges_t *edges, sgp_connection_t *connection, sgp_frame_kind_t kind,
                      uint32_t value) {
     sgp_rank_name_t name;
@@ -160,7 +166,9 @@ void sgp_edges_heard(sgp_edges_t *edges, sgp_connection_t *connection, sgp_frame
     bool founder = value < (uint32_t)edges->capacity && (int)value != edges->rank &&
                    edges->of[value].incarnation == 0; /* frames tell of those (losses.h) */
     if (kind == SGP_FRAME_LEFT && founder) sgp_losses_leave(&edges->losses, (int)value);
-    if (kind == SGP_FRAME_LOST && believes(edges, value))
+    if (kind == SGP_FRAME_LOST && edges->transport->elastic && is_about_self(edges, value))
+        edges->struck_off = true;
+    else if (kind == SGP_FRAME_LOST && believes(edges, value))
         sgp_losses_heard(losses_of(edges), peer, sgp_transport_name(edges->transport, peer, &name),
                          value);
 }
@@ -185,12 +193,16 @@ int sgp_edges_settle(sgp_edges_t *edges) {
     return rank;
 }
 
-/* A new connection is told of all earlier losses. */
+/* A new connection is told of all earlier losses; first of its own, if this rank has struck it off and it lives. */
 static void tell_losses(sgp_edges_t *edges, sgp_connection_t *connection) {
     sgp_frame_kind_t kind;
     uint32_t value;
+    int peer = connection->peer;
+    if (edges->transport->elastic && sgp_losses_state(&edges->losses, peer) == SGP_FATE_LOST)
+        sgp_edges_say(edges, connection, SGP_FRAME_LOST,
+                      sgp_loss_pack(peer, edges->losses.of[peer].fate.cause));
     for (int r = 0; r < edges->capacity; r++)
-        if (sgp_losses_frame(&edges->losses, r, &kind, &value))
+        if (r != peer && sgp_losses_frame(&edges->losses, r, &kind, &value))
             sgp_edges_say(edges, connection, kind, value);
 }
 

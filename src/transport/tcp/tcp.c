@@ -168,7 +168,9 @@ static uint64_t tcp_silence(sgp_transport_t *transport, int rank) {
 }
 
 static void tcp_give_up(sgp_transport_t *transport, int rank, sgp_fate_t fate, const char *why) {
-    sgp_tcp_engine_note(&tcp_of(transport)->engine, rank, fate, why);
+    tcp_t *tcp = tcp_of(transport);
+    if (sgp_slots_is_local(&tcp->slots, rank)) sgp_slots_strike_off(&tcp->slots, rank);
+    sgp_tcp_engine_note(&tcp->engine, rank, fate, why);
 }
 
 /* A local rank has posted its last chunk before it left, whoever tells of that. */

@@ -77,6 +77,10 @@ static void finish(sgp_tcp_engine_t *engine) {
     engine->contended = contended;
     bool lost = sgp_edges_publish(&engine->edges, sgp_slots_note, engine->slots);
     note_ended(engine);
+    if (engine->edges.struck_off)
+        sgp_slots_note(engine->slots, engine->edges.rank, sgp_fate_lost(SGP_CAUSE_STRUCK_OFF),
+                       NULL);
+    engine->edges.struck_off = false;
     if (engine->edges.has_visitor) sgp_slots_poke(engine->slots);
     engine->edges.has_visitor = false;
     if (!engine->knows_met && (lost || sgp_edges_have_met(&engine->edges))) note_met(engine);
