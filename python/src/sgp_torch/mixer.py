@@ -17,8 +17,9 @@ from typing import Any, Callable
 import torch
 
 from . import layout, library
+from .arrivals import Arrivals
 from .errors import Error
-from .group import Group, check_elastic, check_group, default_group
+from .group import Group, check_elastic, check_group, default_group, interruptible
 from .layout import Entry
 from .options import Options, collect, to_library
 from .storage import AliasStorage, Buffers, DeltaStorage, Vector
@@ -78,6 +79,18 @@ def _named(tensors: Sequence[torch.Tensor] | Mapping[str, torch.Tensor]) -> list
     return [Entry(name, tensor) for name, tensor in items]
 
 
+def _check_newcomers(arrivals: Arrivals, options: Options) -> None:
+    if arrivals.mixer_exists:
+        raise Error("a group with max_nodes has one mixer: one wrapper of a model that has all parameters", "SGP_ERR_UNSUPPORTED")
+    if options.algorithm in ("adpsgd", "allreduce") or options.overlap == "async":
+        given = f"algorithm={options.algorithm!r}" if options.overlap != "async" else "overlap='async'"
+        raise Error(
+            f"{given}: nodes can join (max_nodes) where the others push in rounds: algorithm sgp, osgp or dpsgd, with an overlap "
+            "in steps",
+            "SGP_ERR_UNSUPPORTED",
+        )
+
+
 class Mixer:
     """Averages tensors over the nodes of a group. Every node creates it, with tensors of the same shapes, dtypes and layouts
     in the same order. One thread at a time calls it.
@@ -114,13 +127,14 @@ class Mixer:
         chosen = group or default_group(collected.elastic)
         check_elastic(chosen, collected)
         self._create(_named(tensors), _named(buffers), chosen, collected, None)
+        self.enter()
 
     @classmethod
     def of_entries(
         cls, entries: list[Entry], buffers: list[Entry], group: Group, options: Options, workers: Group | None = None
     ) -> Mixer:
         """As the constructor, from entries and options that have been made. workers: those of a node, which are one node of
-        `group` together."""
+        `group` together. The caller calls enter() when it is ready to make steps."""
         mixer = cls.__new__(cls)
         mixer._create(entries, buffers, group, options, workers)
         return mixer
@@ -137,13 +151,19 @@ class Mixer:
             raise Error("there is nothing to average: no tensor has an element")
         layout.check_overlaps(entries)
         self.mode = self._choose_mode(options, entries)
+        self._arrivals = group.arrivals
+        if self._arrivals is not None:
+            _check_newcomers(self._arrivals, options)
         lines = [f"mode={self.mode!r}", *options.describe(), *layout.describe(entries), *layout.describe(buffers)]
         layout.agree(group, lines, "tensors and options")
         self.late = self.mode == "delta" and options.steps_late != 0 and options.algorithm in ("sgp", "osgp")
+        if self._arrivals is not None:
+            self.late = False  # a thread needs a duplicate of the group, in which newcomers would have no part
         self._answers = options.algorithm == "adpsgd"  # to other nodes, at any time: z changes then
         exclusive = self.late or self._answers
         self.group = group.duplicate() if exclusive and group.size > 1 else group
         self._place(entries, buffers)
+        self._steps = 0
         self._open(options, workers)
         self._updating = False
         self._held = False
@@ -186,7 +206,41 @@ class Mixer:
             if in_library.overlap == 0:
                 in_library.algorithm = library.parse("algorithm", "sgp")
         self._overlapped = in_library.overlap != 0 or self._answers
-        self._handle = library.create_mixer(self.group.handle, in_library)
+        if self._arrivals is None or not self._arrivals.entering:
+            self._handle = library.create_mixer(self.group.handle, in_library)
+        else:
+            self._handle = self._arrive(in_library)
+        if self._arrivals is not None:
+            self._arrivals.open()
+
+    def _arrive(self, in_library: library.MixerOptions) -> c.c_void_p:
+        """The mixer of a newcomer: z is that of a member, and the next step is the first of this node."""
+        lib, group = library.load(), self.group.handle
+        lib.sgp_group_set_slice(group, 0)
+        handle = interruptible(lambda: library.create_mixer(group, in_library))
+        lib.sgp_group_set_slice(group, library.SLICE_MS)
+        self._steps = int(lib.sgp_group_first_step(group))
+        with torch.no_grad():
+            self.storage.load()
+            self.buffers.withdraw()
+            self.buffers.remember()
+        return handle
+
+    def enter(self, in_parts: bool = False) -> None:
+        """Of a newcomer, when it is ready for steps: the first one, without a change of its own, and the meeting of all nodes
+        after it. in_parts: the others make steps in parts."""
+        if self._arrivals is None or not self._arrivals.entering:
+            return
+        if in_parts:
+            self.begin_parts()
+            self.part(0, self.count)
+            self.end_parts()
+            self.wait_part(0, self.count)
+            self.await_buffers()
+        else:
+            self.begin_update()
+            self.end_update()
+        self._arrivals.meet(self._steps)
 
     # ---- the step ----
 
@@ -259,6 +313,7 @@ class Mixer:
         self._exchange(learning_rate)
         self.storage.withdraw()
         self._withdraw_buffers()
+        self._welcome()
 
     def _withdraw_buffers(self) -> None:
         if self._answers:  # to others, at any time: what the tensors get is what is remembered
@@ -283,6 +338,12 @@ class Mixer:
     def _exchange(self, learning_rate: float) -> None:
         self._stepped = True
         self._wait(library.load().sgp_mixer_step, self.handle, None, None, learning_rate)
+        self._steps += 1
+
+    def _welcome(self) -> None:
+        """Between two steps: the nodes meet a newcomer that has made its first one."""
+        if self._arrivals is not None and not self._arrivals.entering and self._arrivals.due(self._steps):
+            self._arrivals.meet(self._steps)
 
     def _exchange_beside(self, learning_rate: float) -> None:
         """Step k of the algorithm beside the computation of gradient k + 1; what it changes is added after that."""
@@ -357,6 +418,8 @@ class Mixer:
     def end_parts(self) -> None:
         """All parts have been given."""
         self._wait(library.load().sgp_mixer_end, self.handle)
+        self._steps += 1
+        self._welcome()
 
     def wait_part(self, offset: int, count: int) -> None:
         """Until the elements are as after the step."""
@@ -370,6 +433,12 @@ class Mixer:
             self.buffers.withdraw()
 
     # ---- averages ----
+
+    @property
+    def steps(self) -> int:
+        """Exchanges so far, from the start of the run: a newcomer counts those before it. The same on all nodes after the same
+        step."""
+        return self._steps
 
     @property
     def weight(self) -> float:
