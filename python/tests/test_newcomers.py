@@ -35,21 +35,32 @@ def adam(parameters: Any) -> torch.optim.Optimizer:
     return torch.optim.Adam(parameters, lr=0.01)
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 class Run:
     """A run with founders and newcomers, each a thread. body(run, group) is the part of a node; results are in order of start.
-    The run ends where `stop` says, which founder 1 decides: some steps after `wanted` newcomers have made theirs."""
+    The run ends where `stop` says, which founder 1 decides: some steps after `wanted` newcomers have made theirs. second: the
+    port of founder 1."""
 
-    def __init__(self, body: Callable[[Run, sgp.Group], Any], wanted: int = 1, places: int = PLACES) -> None:
+    def __init__(
+        self, body: Callable[[Run, sgp.Group], Any], wanted: int = 1, places: int = PLACES, second: int | None = None
+    ) -> None:
         self.body, self.wanted, self.places = body, wanted, places
         self.results: list[Any] = []
         self.threads: list[threading.Thread] = []
         self.stop, self.arrived, self.lock = 1 << 60, 0, threading.Lock()
         self.training = threading.Semaphore(0)  # a founder has made its first step
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.address = "127.0.0.1:%d" % probe.getsockname()[1]
+        self.here = threading.Semaphore(0)  # a newcomer has made some
+        first = f"127.0.0.1:{free_port()}"
+        self.contacts = first if second is None else f"{first},127.0.0.1:{second}"
         for rank in range(FOUNDERS):
-            self._start(rank=rank, size=FOUNDERS, join=self.address, transport="tcp", elastic=True, max_nodes=places)
+            ports = f"{second}-{second}" if rank == 1 and second is not None else None
+            options = {"join": first, "ports": ports, "transport": "tcp", "elastic": True, "max_nodes": places}
+            self._start(rank=rank, size=FOUNDERS, **options)
         for _ in range(FOUNDERS):
             assert self.training.acquire(timeout=LIMIT)
 
@@ -73,7 +84,7 @@ class Run:
             self.training.release()
 
     def join(self, body: Any = None) -> threading.Thread:
-        return self._start(body, join_running=self.address)
+        return self._start(body, join_running=self.contacts)
 
     def end(self) -> list[Any]:
         for thread in self.threads:
@@ -83,11 +94,12 @@ class Run:
 
     def goes_on(self, group: sgp.Group, made: int, steps: int) -> bool:
         """Between two steps of a node, which has made so many itself, and so many of the run."""
-        if made == 1 and group.rank < FOUNDERS:
+        if made == 1 and not group.arrivals.came_later:
             self.training.release()
         with self.lock:
-            if made == MORE and group.rank >= FOUNDERS:
+            if made == MORE and group.arrivals.came_later:
                 self.arrived += 1
+                self.here.release()
             if group.rank == 1 and self.arrived >= self.wanted:
                 self.stop = min(self.stop, steps + MORE)
         return steps < self.stop
@@ -194,44 +206,33 @@ def test_a_mixer_without_a_model() -> None:
 
 
 def test_any_member_can_be_called() -> None:
-    """A node is lost, and a newcomer gets its place. Another one is called then, as the second of two addresses."""
+    """The node that founded the group is lost. A newcomer calls the other one, as the second of two addresses, and so does the
+    next one, which gets the place of the lost node."""
     lost = threading.Event()
 
     def body(run: Run, group: sgp.Group) -> Any:
         model = sgp.DistributedDataParallel(network(), group=group)
         optimizer = adam(p for p in model.parameters() if p.requires_grad)
-        if group.rank == 0:
-            run.goes_on(group, 1, 1)
-            samples = torch.ones(4, 8)
+        if group.rank == 0 and not lost.is_set():
             for _ in range(3):
-                model(samples).sum().backward()
+                model(torch.ones(4, 8)).sum().backward()
                 optimizer.step()
+            run.training.release()
             lost.set()
             group.abort()
             return None
         train(run, group, model, optimizer)
-        return model.consensus()["w_total"]
+        return model.consensus()["w_total"], group.present()
 
-    # The founder that listens at the address is lost, so the others listen where nobody knows: they are told by ports.
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    original = Run._start
-
-    def start(self: Run, body: Any = None, **options: Any) -> threading.Thread:
-        if options.get("rank") == 1:
-            options["ports"] = f"{port}-{port}"
-        return original(self, body, **options)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Run, "_start", start)
-        run = Run(body, places=3)
+    run = Run(body, wanted=2, places=3, second=free_port())
     assert lost.wait(LIMIT)
-    run.address = f"{run.address},127.0.0.1:{port}"
+    run.join()
+    assert run.here.acquire(timeout=LIMIT)
     run.join()
     results = run.end()
     assert not errors(results), results
-    assert results[1:] == pytest.approx([2, 2])
+    for total, present in results[1:]:
+        assert total == pytest.approx(3) and present == [0, 1, 2]
 
 
 # ---- refusals ----
@@ -257,7 +258,7 @@ def refused(newcomer: Callable[[Run, sgp.Group], Any]) -> tuple[list[Any], sgp.E
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"width": 17}, "this newcomer has 0.weight: float32 (17, 8), trained where the run has 0.weight: float32 (16, 8), trained"),
+        ({"width": 17}, "has 0.weight: float32 (17, 8), trained where the run has 0.weight: float32 (16, 8), trained"),
         ({"graph": "ring", "peers": 2}, "this newcomer has graph='ring' where the run has graph=''"),
     ],
     ids=str,
@@ -363,7 +364,8 @@ class Malice:
 
 
 def test_foreign_bytes_are_not_executed(capsys: pytest.CaptureFixture[str]) -> None:
-    for foreign in (pickle.dumps({"optimizers": Malice()}), arrivals.pack({"optimizers": Malice()}), b"", b"PK\3\4", b"x" * 99):
+    malice = {"optimizers": Malice()}
+    for foreign in (pickle.dumps(malice, 2), arrivals.pack(malice), b"", b"PK\3\4", b"x" * 99):
         with pytest.raises(sgp.Error, match="the state cannot be read") as error:
             arrivals.unpack(foreign, "the state")
         assert error.value.status == "SGP_ERR_FORMAT"
@@ -393,13 +395,11 @@ def test_a_state_that_cannot_travel() -> None:
     def body(run: Run, group: sgp.Group) -> Any:
         model = sgp.DistributedDataParallel(network(), group=group)
         optimizer = adam(p for p in model.parameters() if p.requires_grad)
-        model._runtime._snapshot = None
         group.arrivals.give(lambda: 1 / 0)
         train(run, group, model, optimizer)
         return model.consensus()["w_total"]
 
-    run = Run(body, wanted=0)
-    run.stop, run.wanted = 1 << 60, 1
+    run = Run(body)
     run.join().join(LIMIT)
     with run.lock:
         run.arrived = 1
@@ -411,48 +411,50 @@ def test_a_state_that_cannot_travel() -> None:
 # ---- the sampler, and what is shared ----
 
 
-def test_the_rest_of_an_epoch() -> None:
-    """No sample is used twice in an epoch, and none is left out but less than one for each node; all nodes make the same steps, and
-    a newcomer's scheduler goes on where the others' is."""
-    samples, epochs, joined = 600, 3, threading.Event()
+@pytest.mark.parametrize("sampler_first", [False, True])
+def test_the_rest_of_an_epoch(sampler_first: bool) -> None:
+    """No sample is used twice in an epoch, and none is left out but less than one for each node; all nodes make the same steps,
+    and a newcomer's scheduler goes on where those of the others are."""
+    samples, epochs, at = 600, 3, 10
 
     def body(run: Run, group: sgp.Group) -> Any:
-        newcomer = group.rank >= FOUNDERS
+        def make_samplers() -> tuple[sgp.ElasticSampler, sgp.ElasticSampler]:
+            trained = sgp.ElasticSampler(range(samples), 4, group=group, agree_every=7)
+            return trained, sgp.ElasticSampler(range(20), 4, group=group)
+
+        if sampler_first:
+            sampler, tests = make_samplers()
         model = sgp.DistributedDataParallel(network(), group=group)
-        sampler = sgp.ElasticSampler(range(samples), 4, group=group, agree_every=7)
-        tests = sgp.ElasticSampler(range(20), 4, group=group)
+        if not sampler_first:
+            sampler, tests = make_samplers()
         optimizer = adam(p for p in model.parameters() if p.requires_grad)
         scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)
         group.share(scheduler=scheduler)
         used: list[Any] = []
-        begin = sampler.epoch
+        begin, cursor = sampler.epoch, sampler.cursor
         for epoch in range(sampler.epoch, epochs):
             sampler.set_epoch(epoch)
-            for batch in torch.utils.data.DataLoader(range(samples), batch_sampler=sampler):
-                used.extend((epoch, int(i)) for i in batch)
+            for i, batch in enumerate(torch.utils.data.DataLoader(range(samples), batch_sampler=sampler)):
+                used.extend((epoch, int(sample)) for sample in batch)
                 optimizer.zero_grad()
                 model(torch.randn(4, 8, generator=data(group.rank))).square().mean().backward()
                 optimizer.step()
-                if len(used) == 20 and not newcomer:
+                if (epoch, i, group.rank < FOUNDERS) == (1, at, True):
                     run.training.release()
-                if epoch == 1 and len(sampler.members) == FOUNDERS and not newcomer:
-                    joined.wait(LIMIT)  # the newcomer calls
-                    threading.Event().wait(0.01)
+                    while len(sampler.members) == FOUNDERS:  # the nodes meet the newcomer after one of these steps
+                        optimizer.step()
             scheduler.step()
             tests.set_epoch(epoch)
             assert sum(len(batch) for batch in tests) > 0
-        return group.rank, begin, used, optimizer.param_groups[0]["lr"], model.steps, sampler.members, sampler.missed
-
-    def newcomer(run: Run, group: sgp.Group) -> Any:
-        joined.set()
-        return body(run, group)
+        rate = optimizer.param_groups[0]["lr"]
+        return (begin, cursor), used, rate, model.steps, sampler.members, sampler.missed
 
     run = Run(body)
-    run.join(newcomer)
+    run.join()
     results = run.end()
     assert not errors(results), results
-    ranks, begins, used, rates, steps, members, missed = zip(*results)
-    assert begins == (0, 0, 1)
+    begins, used, rates, steps, members, missed = zip(*results)
+    assert begins == ((0, 0), (0, 0), (1, 8 * (at + 1)))
     assert set(rates) == {0.01 / 8} and len(set(steps)) == 1
     assert members == ([0, 1, 2],) * 3 and missed == (0, 0, 0)
     together = [sample for each in used for sample in each]

@@ -34,6 +34,7 @@ struct sgp_arrival {
     uint64_t asked_since;
     unsigned char *answered; /* (seats) in this look */
     uint64_t step;           /* K of a newcomer */
+    uint64_t entry;          /* the step of the member that has answered */
     atomic_bool due;         /* something of the kind has come, or was left */
     int asked;               /* member; -1: none */
     uint64_t requests;       /* made */
@@ -81,6 +82,7 @@ static sgp_status_t read_place(sgp_mixer_t *mixer, const unsigned char *bytes) {
         return sgp_fail(SGP_ERR_MISMATCH, "join: a member says that it is nowhere");
     const unsigned char *seats = bytes + 8 * NUMBERS;
     uint64_t passed = next > numbers[ROUND] ? next - numbers[ROUND] : 0;
+    mixer->arrival->entry = numbers[STEP];
     mixer->step = numbers[STEP] + passed * (uint64_t)mixer->options.local_steps;
     mixer->round = numbers[ROUND] + passed;
     mixer->averages = numbers[AVERAGES];
@@ -369,6 +371,7 @@ sgp_status_t sgp_arrival_wait(sgp_mixer_t *mixer) {
     sgp_status_t status = check(mixer);
     if (status != SGP_OK) return status;
     sgp_transport_rest(mixer->transport); /* nobody calls it hung before its first step */
+    sgp_agree_call_wait_to_enter(sgp_group_agreement(mixer->group));
     status = sgp_newcomer_ready(mixer->group, &mixer->arrival->step);
     if (status != SGP_OK) return status;
     mixer->holes.stirred = true;
@@ -378,7 +381,7 @@ sgp_status_t sgp_arrival_wait(sgp_mixer_t *mixer) {
     if (status != SGP_OK) return status;
     mixer->w = 1;
     sgp_questions_entered(mixer);
-    sgp_newcomer_entered(mixer->group, mixer->step);
+    sgp_newcomer_entered(mixer->group, mixer->arrival->entry, mixer->step);
     sgp_log(SGP_LOG_INFO, "mixer: joins with step %" PRIu64, mixer->step);
     return SGP_OK;
 }

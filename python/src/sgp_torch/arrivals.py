@@ -94,12 +94,14 @@ class Arrivals:
         came_later: this node is a newcomer.
         entering: it has not met the others yet.
         mixer_exists: the group has its one mixer.
+        present: the ranks that were there at the last meeting.
     """
 
     def __init__(self, group: Group, entering: bool) -> None:
         self._group = weakref.ref(group)
         self.came_later = self.entering = entering
         self.mixer_exists = False
+        self.present: list[int] = []
         self._agreed: dict[str, list[str]] = {}  # by all nodes
         self._told = _agreed_of(library.blob(group.handle)) if entering else {}
         self._snapshot: dict[str, Any] = {}  # of the sponsor
@@ -207,6 +209,7 @@ class Arrivals:
         if len({places[rank][1] for rank in there}) > 1:
             made = ", ".join(f"node {rank} {places[rank][1]}" for rank in there)
             raise Error(f"the nodes have not made the same steps when they meet a newcomer: {made}", "SGP_ERR_MISMATCH")
+        self.present = there
         self._pass(there, steps)
         if new:
             self._hand_over([rank for rank in there if rank not in new])

@@ -17,7 +17,6 @@ from typing import Any, Callable
 import torch
 
 from . import layout, library
-from .arrivals import Arrivals
 from .errors import Error
 from .group import Group, check_elastic, check_group, default_group, interruptible
 from .layout import Entry
@@ -79,8 +78,11 @@ def _named(tensors: Sequence[torch.Tensor] | Mapping[str, torch.Tensor]) -> list
     return [Entry(name, tensor) for name, tensor in items]
 
 
-def _check_newcomers(arrivals: Arrivals, options: Options) -> None:
-    if arrivals.mixer_exists:
+def check_newcomers(group: Group, options: Options) -> None:
+    """Raises the Error of a mixer that cannot be one of a group with places for newcomers."""
+    if group.arrivals is None:
+        return
+    if group.arrivals.mixer_exists:
         raise Error("a group with max_nodes has one mixer: one wrapper of a model that has all parameters", "SGP_ERR_UNSUPPORTED")
     if options.algorithm in ("adpsgd", "allreduce") or options.overlap == "async":
         given = f"algorithm={options.algorithm!r}" if options.overlap != "async" else "overlap='async'"
@@ -152,8 +154,7 @@ class Mixer:
         layout.check_overlaps(entries)
         self.mode = self._choose_mode(options, entries)
         self._arrivals = group.arrivals
-        if self._arrivals is not None:
-            _check_newcomers(self._arrivals, options)
+        check_newcomers(group, options)
         lines = [f"mode={self.mode!r}", *options.describe(), *layout.describe(entries), *layout.describe(buffers)]
         layout.agree(group, lines, "tensors and options")
         self.late = self.mode == "delta" and options.steps_late != 0 and options.algorithm in ("sgp", "osgp")
@@ -164,10 +165,12 @@ class Mixer:
         self.group = group.duplicate() if exclusive and group.size > 1 else group
         self._place(entries, buffers)
         self._steps = 0
+        self._passed_over = 0  # steps of the others that a newcomer has come too late for, and makes without an exchange
+        self._stepped = False
+        self._waits_for_parts = False  # a step in parts has begun
         self._open(options, workers)
         self._updating = False
         self._held = False
-        self._stepped = False
         self._shown = False
         self._thread = ExchangeThread() if self.late else None
         self.group.use(self._end)
@@ -219,7 +222,9 @@ class Mixer:
         lib.sgp_group_set_slice(group, 0)
         handle = interruptible(lambda: library.create_mixer(group, in_library))
         lib.sgp_group_set_slice(group, library.SLICE_MS)
-        self._steps = int(lib.sgp_group_first_step(group))
+        self._steps = int(lib.sgp_group_entry_step(group))
+        self._passed_over = int(lib.sgp_group_first_step(group)) - self._steps
+        self._stepped = True  # by the others
         with torch.no_grad():
             self.storage.load()
             self.buffers.withdraw()
@@ -282,9 +287,8 @@ class Mixer:
         if self._updating:
             return False
         self._check_not_shown()
-        if self.mode == "alias" and self._overlapped and not self._held:
-            self._wait(library.load().sgp_mixer_hold, self.handle)
-            self._held = True
+        if self.mode == "alias":
+            self._hold()
         self.group.collect()
         replaced = self.storage.mend()
         self._weight = 1.0 if self.late else self.weight
@@ -301,8 +305,7 @@ class Mixer:
         if self._thread:
             self._exchange_beside(learning_rate)
             return
-        if self.mode == "delta" and self._overlapped and not self._held:
-            self._wait(library.load().sgp_mixer_hold, self.handle)
+        if self.mode == "delta" and self._hold():
             self._weight = self.weight
         self.storage.deposit(self._weight)
         if self._answers:
@@ -314,6 +317,14 @@ class Mixer:
         self.storage.withdraw()
         self._withdraw_buffers()
         self._welcome()
+
+    def _hold(self) -> bool:
+        """Before z is changed by another than the mixer. Whether that had to be said."""
+        if not self._overlapped or self._held or self._passed_over:
+            return False
+        self._wait(library.load().sgp_mixer_hold, self.handle)
+        self._held = True
+        return True
 
     def _withdraw_buffers(self) -> None:
         if self._answers:  # to others, at any time: what the tensors get is what is remembered
@@ -337,7 +348,10 @@ class Mixer:
 
     def _exchange(self, learning_rate: float) -> None:
         self._stepped = True
-        self._wait(library.load().sgp_mixer_step, self.handle, None, None, learning_rate)
+        if self._passed_over:
+            self._passed_over -= 1
+        else:
+            self._wait(library.load().sgp_mixer_step, self.handle, None, None, learning_rate)
         self._steps += 1
 
     def _welcome(self) -> None:
@@ -407,23 +421,31 @@ class Mixer:
             raise Error("a parameter was replaced by another object after the model was wrapped: wrap the model again")
         self.buffers.deposit()
         self._stepped = True
+        if self._passed_over:
+            return
+        self._waits_for_parts = True
         self._wait(library.load().sgp_mixer_begin, self.handle, None, None, 0.0)
         if self.length > self.count:
             self.part(self.count, self.length - self.count)
 
     def part(self, offset: int, count: int) -> None:
         """Elements [offset, offset + count) are ready and leave."""
-        self._wait(library.load().sgp_mixer_part, self.handle, offset, count)
+        if not self._passed_over:
+            self._wait(library.load().sgp_mixer_part, self.handle, offset, count)
 
     def end_parts(self) -> None:
         """All parts have been given."""
-        self._wait(library.load().sgp_mixer_end, self.handle)
+        if self._passed_over:
+            self._passed_over -= 1
+        else:
+            self._wait(library.load().sgp_mixer_end, self.handle)
         self._steps += 1
         self._welcome()
 
     def wait_part(self, offset: int, count: int) -> None:
         """Until the elements are as after the step."""
-        self._wait(library.load().sgp_mixer_wait, self.handle, offset, count)
+        if self._waits_for_parts:
+            self._wait(library.load().sgp_mixer_wait, self.handle, offset, count)
 
     @torch.no_grad()
     def await_buffers(self) -> None:

@@ -22,7 +22,7 @@ from .errors import Error
 from .gradients import GradientAverager, moved
 from .group import Group, check_elastic, check_group, default_group
 from .layout import Entry
-from .mixer import Mixer
+from .mixer import Mixer, check_newcomers
 from .module_hook import ModuleHook
 from .moments import SecondMoments
 
@@ -170,6 +170,7 @@ class DistributedDataParallel(torch.nn.Module):
     def _start(
         self, group: Group, options: options_.Options, init_sync: bool, in_backward: Any, bucket_mb: float | None
     ) -> None:
+        check_newcomers(group, options)
         entries, buffers = _parameters(self.module), _statistics(self.module)
         state = _state(self.module)
         _check_state(entries, buffers, state, init_sync)

@@ -84,6 +84,7 @@ class ElasticSampler(Sampler[list[int]]):
             self._meet_newcomers(self.group.arrivals)
 
     def _meet_newcomers(self, arrivals: Arrivals) -> None:
+        self.members = list(arrivals.present) or self.members
         names = ("samples", "batch_size", "shuffle", "seed")
         key = arrivals.next_sampler()
         lines = [f"{name}={getattr(self, name)!r}" for name in names]
