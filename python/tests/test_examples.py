@@ -10,6 +10,7 @@ import re
 import runpy
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,63 @@ def test_elastic_goes_on() -> None:
     assert "sgp_torch.run: node 0 was lost (signal 9, SIGKILL): the others go on\n" in err
     assert re.search(r"(?m)^epoch 4  2 nodes  accuracy [\d.]+  missed 0$", out), out
     assert len(re.findall(r"(?m)^node \d: node 0 is lost: ", out)) == 2
+
+
+def free_ports(count: int) -> int:
+    """The first of so many neighbouring ports that are free."""
+    for _ in range(100):
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError, OverflowError):
+            sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+            sockets[0].bind(("127.0.0.1", 0))
+            first = int(sockets[0].getsockname()[1])
+            for i in range(1, count):
+                sockets[i].bind(("127.0.0.1", first + i))
+            return first
+    pytest.fail(f"no {count} free ports beside each other")
+
+
+def test_elastic_takes_a_newcomer() -> None:
+    """A fourth process joins three; then node 0 is killed. The three that are left end with the same parameters."""
+    first = free_ports(6)
+    arguments = [str(EXAMPLES / "elastic.py"), "--epochs", "40", "--points", "400", "--wait-for", "4"]
+    package = str(Path(sgp_torch.__file__).parents[1])
+    common = {**os.environ, "PYTHONPATH": package, "OMP_NUM_THREADS": "1"}
+    launcher = ["-m", "sgp_torch.run", "--on-loss", "continue", "--nodes", "3", "--transport", "tcp"]
+    founders = subprocess.Popen(
+        [sys.executable, *launcher, "--ports", f"{first}-{first + 5}", *arguments],
+        env={**common, "SGP_TORCH_MAX_NODES": "6"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert founders.stdout is not None
+    lines = iter(founders.stdout.readline, "")
+    assert next(lines).startswith("epoch 1  3 nodes  accuracy ")
+    contacts = ",".join(f"127.0.0.1:{port}" for port in range(first, first + 6))
+    newcomer = subprocess.Popen(
+        [sys.executable, *arguments],
+        env={**common, "SGP_TORCH_JOIN_RUNNING": contacts},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    before = []
+    for line in lines:
+        before.append(line)
+        if re.match(r"epoch \d+  4 nodes ", line):
+            break
+    for pid in Path(f"/proc/{founders.pid}/task/{founders.pid}/children").read_text().split():
+        if b"SGP_RANK=0" in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+            os.kill(int(pid), signal.SIGKILL)
+    out, err = founders.communicate(timeout=300)
+    theirs, their_err = newcomer.communicate(timeout=300)
+    assert (founders.returncode, newcomer.returncode) == (0, 0), err + their_err
+    every = "".join(before) + out + theirs
+    assert len(re.findall(r"(?m)^node [012]: node 3 has joined$", every)) >= 2, every
+    assert len(re.findall(r"(?m)^node [123]: node 0 is lost: ", every)) == 3, every
+    ends = re.findall(r"(?m)^node (\d): done, parameters (\w{8})$", every)
+    assert sorted(rank for rank, _ in ends) == ["1", "2", "3"] and len({digest for _, digest in ends}) == 1, every
+    assert re.search(r"(?m)^epoch \d+  3 nodes  accuracy [\d.]+  missed 0$", out), every
 
 
 def numbers(output: str, name: str) -> list[float]:

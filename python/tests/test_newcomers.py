@@ -152,8 +152,9 @@ def test_a_newcomer_trains_with_the_others(options: dict[str, Any]) -> None:
         return group.rank, first, model.steps, model.consensus()["w_total"], group.present(), known, values(model)
 
     run = Run(body, wanted=2)
-    for _ in range(2):
-        run.join()
+    run.join()
+    assert run.here.acquire(timeout=LIMIT)
+    run.join()
     results = run.end()
     assert not errors(results), results
     ranks, firsts, steps, totals, present, known, parameters = zip(*results)
@@ -162,7 +163,7 @@ def test_a_newcomer_trains_with_the_others(options: dict[str, Any]) -> None:
     assert len(set(steps)) == 1
     assert totals == pytest.approx([4] * 4) and present == ([0, 1, 2, 3],) * 4
     assert known[0] == known[1] == {steps[0]}
-    for first, age in zip(firsts[2:], known[2:]):  # the sponsor's steps at the snapshot, and its own
+    for first, age in zip(firsts[2:], known[2:]):  # more than its own steps: those of its sponsor at the snapshot
         assert len(age) == 1 and steps[0] - first < min(age) < steps[0]
     for each in parameters:
         assert all(torch.equal(a, b) or a.dtype == torch.int64 for a, b in zip(each, parameters[0]))
