@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The examples, started by `sgp run`, do what their first lines describe."""
 
+import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import tempfile
 import unittest
@@ -20,6 +22,19 @@ def run(nodes, example, *arguments):
     if done.returncode != 0:
         raise AssertionError(f"{command} ended with {done.returncode}: {done.stderr}")
     return done.stdout.splitlines()
+
+
+def free_ports(count):
+    """The first of so many neighbouring ports that are free."""
+    for _ in range(100):
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError, OverflowError):
+            sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+            sockets[0].bind(("127.0.0.1", 0))
+            first = sockets[0].getsockname()[1]
+            for i in range(1, count):
+                sockets[i].bind(("127.0.0.1", first + i))
+            return first
+    raise AssertionError(f"no {count} free ports beside each other")
 
 
 def start(rank, nodes, example, directory):
@@ -116,6 +131,51 @@ class Examples(unittest.TestCase):
             read_until(rf"node {rank}: left after step \d+")
         _, err = process.communicate(timeout=120)
         self.assertEqual((process.returncode, err), (0, "sgp: node 0 was lost (killed by signal 9): the others go on\n"))
+
+    def test_elastic_takes_newcomers(self):
+        """One joins three; node 0 is killed; another one joins at a member that is left. All that are left are told to leave."""
+        first = free_ports(8)
+        ports = [f"127.0.0.1:{port}" for port in range(first, first + 8)]
+        elastic = os.path.join(EXAMPLES, "elastic")
+
+        def begin(command, **variables):
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                       env=dict(os.environ, **variables))
+            self.addCleanup(process.communicate)
+            self.addCleanup(process.kill)
+            return process
+
+        def read_until(process, pattern):
+            """The part of the line that is in parentheses."""
+            for _ in range(10000):
+                line = process.stdout.readline()
+                found = re.fullmatch(pattern, line.rstrip())
+                if found:
+                    return found.group(1)
+                self.assertTrue(line, f"{pattern}: {process.stderr.read() if not line else ''}")
+            self.fail(pattern)
+
+        founders = begin([SGP, "run", "--on-loss", "continue", "--nodes", "3", "--", elastic, "1000000"],
+                         SGP_PORTS=f"{first}-{first + 7}")
+        read_until(founders, r"node 0: step (500), 3 nodes, accuracy [\d.]+")
+        contacts = ",".join(ports)
+        newcomers = [begin([elastic, "1000000", contacts])]
+        read_until(founders, r"node \d: step \d+, node (3) joins after step \d+")
+        read_until(founders, r"node 0: step (\d+), 4 nodes, accuracy [\d.]+")
+        pids = node_pids(founders.pid)
+        os.kill(pids[0], signal.SIGKILL)
+        read_until(newcomers[0], r"node 3: step \d+, node (0) is lost: .+")
+        read_until(founders, r"node 1: step (\d+), 3 nodes, accuracy [\d.]+")
+        newcomers.append(begin([elastic, "1000000", contacts]))
+        read_until(newcomers[0], r"node 3: step \d+, node (4) joins after step \d+")
+        read_until(founders, r"node 1: step (\d+), 4 nodes, accuracy [\d.]+")
+        for process, pid, rank in [(founders, pids[1], 1), (founders, pids[2], 2), (newcomers[0], newcomers[0].pid, 3),
+                                   (newcomers[1], newcomers[1].pid, 4)]:
+            os.kill(pid, signal.SIGTERM)
+            read_until(process, rf"node {rank}: left after step (\d+)")
+        for process in (founders, *newcomers):
+            process.communicate(timeout=120)
+            self.assertEqual(process.returncode, 0)
 
 
 if __name__ == "__main__":
