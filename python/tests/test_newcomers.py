@@ -4,6 +4,7 @@ some steps."""
 
 from __future__ import annotations
 
+import io
 import pickle
 import socket
 import threading
@@ -365,14 +366,33 @@ class Malice:
 
 
 def test_foreign_bytes_are_not_executed(capsys: pytest.CaptureFixture[str]) -> None:
-    malice = {"optimizers": Malice()}
-    for foreign in (pickle.dumps(malice, 2), arrivals.pack(malice), b"", b"PK\3\4", b"x" * 99):
+    file = io.BytesIO()
+    torch.save([Malice()], file)
+    text = b'{"tensor": 0}'
+    start = len(text).to_bytes(8, "little") + text
+    nested = b"[" * 100_000
+    deep = len(nested).to_bytes(8, "little") + nested
+    for foreign in (start + file.getvalue(), start + pickle.dumps([Malice()], 2), start, deep, b"", b"PK\3\4", b"x" * 99):
         with pytest.raises(sgp.Error, match="the state cannot be read") as error:
             arrivals.unpack(foreign, "the state")
         assert error.value.status == "SGP_ERR_FORMAT"
     assert capsys.readouterr().out == ""
     with pytest.raises(sgp.Error, match="the state is a list"):
         arrivals.unpack(arrivals.pack([1, 2]), "the state")
+    with pytest.raises(sgp.Error, match="a Malice cannot be sent to a newcomer"):
+        arrivals.pack({"optimizers": Malice()})
+
+
+def test_what_travels_stays_what_it_is() -> None:
+    value = {
+        "groups": [{"lr": 0.1 + 0.2, "betas": (0.9, 0.999), "foreach": None, "flag": False, "inf": float("inf"), 7: "x"}],
+        "state": {0: {"step": torch.tensor(3.0), "m": torch.randn(3, 4).double()}, 1: {"m": torch.ones(2).bfloat16()}},
+    }
+    found = arrivals.unpack(arrivals.pack(value), "the state")
+    assert found["groups"] == value["groups"]
+    for key, state in value["state"].items():
+        for name, tensor in state.items():
+            assert torch.equal(found["state"][key][name], tensor) and found["state"][key][name].dtype == tensor.dtype
 
 
 def test_lists_of_a_blob_are_bounded() -> None:

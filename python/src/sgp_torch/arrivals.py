@@ -7,12 +7,13 @@ parameters come from a member's mixer. In its first step the newcomer exchanges 
 that is, and meet after it: there the newcomer gets what all nodes have alike (`share`), such as the place in the data. From then
 on it makes the same calls as the others.
 
-What travels is in torch's format, loaded with weights_only, and bounded.
+What travels is JSON and tensors in torch's format, loaded with weights_only, and bounded.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import struct
 import weakref
 import zlib
@@ -34,18 +35,50 @@ _SHARED_BYTES = 64 << 20  # at a meeting
 _LINES_BYTES = 16 << 20  # in a blob
 
 
+def _plain(value: Any, tensors: list[torch.Tensor]) -> Any:
+    """As JSON has it; tensors by their place in the list."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, torch.Tensor):
+        tensors.append(value.detach())
+        return {"tensor": len(tensors) - 1}
+    if isinstance(value, (list, tuple)):
+        return {"list" if isinstance(value, list) else "tuple": [_plain(item, tensors) for item in value]}
+    if isinstance(value, dict):
+        return {"dict": [[_plain(key, tensors), _plain(item, tensors)] for key, item in value.items()]}
+    raise Error(f"a {type(value).__name__} cannot be sent to a newcomer: only numbers, text, tensors, lists and dicts can")
+
+
+def _value_of(plain: Any, tensors: Sequence[torch.Tensor]) -> Any:
+    if not isinstance(plain, dict):
+        return plain
+    ((kind, inner),) = plain.items()
+    if kind == "tensor":
+        return tensors[inner]
+    if kind == "dict":
+        return {_value_of(key, tensors): _value_of(item, tensors) for key, item in inner}
+    return {"list": list, "tuple": tuple}[kind](_value_of(item, tensors) for item in inner)
+
+
 def pack(value: Any) -> bytes:
-    """Numbers, text, tensors, and lists and dicts of them."""
+    """Numbers, text, tensors, and lists and dicts of them. The tensors are in torch's format, and the rest is JSON: torch 1.13
+    does not load floats with weights_only."""
+    tensors: list[torch.Tensor] = []
+    text = json.dumps(_plain(value, tensors)).encode()
     file = io.BytesIO()
-    torch.save(value, file)
-    return file.getvalue()
+    if tensors:
+        torch.save(tensors, file)
+    return len(text).to_bytes(8, "little") + text + file.getvalue()
 
 
 def unpack(received: bytes, what: str) -> dict[str, Any]:
     """Of another node: nothing of it is executed."""
     try:
-        value = torch.load(io.BytesIO(received), map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001 - torch has many for bytes that are none of its own
+        end = 8 + int.from_bytes(received[:8], "little")
+        rest = received[end:]
+        tensors = torch.load(io.BytesIO(rest), map_location="cpu", weights_only=True) if rest else []
+        value = _value_of(json.loads(received[8:end]), tensors)
+    except Exception as error:  # noqa: BLE001 - there are many for bytes that make no sense
         raise Error(f"{what} cannot be read: {error}", "SGP_ERR_FORMAT") from None
     if not isinstance(value, dict):
         raise Error(f"{what} is a {type(value).__name__}", "SGP_ERR_FORMAT")
