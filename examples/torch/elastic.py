@@ -66,7 +66,7 @@ def main() -> None:
             optimizer.step()
         epoch += 1
         for event in sgp.events():
-            if event.kind in ("lost", "left", "joined"):
+            if event.kind in WORDS and event.rank != sgp.rank():
                 what = f": {event.reason}" if event.reason else ""
                 print(f"node {sgp.rank()}: node {event.rank} {WORDS[event.kind]}{what}\n", end="", flush=True)
         with model.averaged(), torch.no_grad():
