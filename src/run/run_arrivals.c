@@ -174,10 +174,12 @@ static sgp_status_t agree_on_losses(run_t *run, uint64_t is_new, meeting_t *all)
     }
 }
 
-static void tell(run_t *run, int node, bool rejoined) {
-    train_join_t join = {.node = node, .rejoined = rejoined, .step = run->step};
+/* The node that has led so far says it to its user. */
+static void tell(run_t *run, int node, const meeting_t *all) {
+    train_join_t join = {.node = node, .rejoined = all[node].is_new == IS_BACK, .step = run->step};
+    bool leads = first_old(run, all) == run->rank;
     if (run->callbacks.joined)
-        run->callbacks.joined(&join, run_leads(run), node == run->rank, run->callbacks.user);
+        run->callbacks.joined(&join, leads, node == run->rank, run->callbacks.user);
 }
 
 /* From here on they are nodes of the run. */
@@ -191,7 +193,7 @@ static sgp_status_t admit(run_t *run, const meeting_t *all) {
     if (!status && count > 0) status = run_data_admit(run, ranks, count);
     for (int i = 0; i < count && !status; i++) {
         if (!all[run->rank].is_new) halt_admit(&run->halt, ranks[i]);
-        tell(run, ranks[i], all[ranks[i]].is_new == IS_BACK);
+        tell(run, ranks[i], all);
     }
     return status;
 }
