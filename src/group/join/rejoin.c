@@ -9,11 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool sgp_rejoin_is_due(sgp_group_t *group) {
+bool sgp_rejoin_can_be(sgp_group_t *group) {
     const sgp_transport_t *transport = sgp_group_transport(group);
+    return sgp_group_membership(group) && transport->capacity > transport->size;
+}
+
+bool sgp_rejoin_is_due(sgp_group_t *group) {
     sgp_membership_t *membership = sgp_group_membership(group);
-    if (!membership || transport->capacity == transport->size) return false;
-    return sgp_newcomer_is_entering(group) || sgp_membership_is_struck_off(membership);
+    return membership && sgp_membership_is_struck_off(membership);
 }
 
 /* Members that are there, if heard, or those that are there or lost, if not. */

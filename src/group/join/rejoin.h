@@ -14,8 +14,10 @@ typedef struct sgp_rejoin {
     uint32_t incarnation;
 } sgp_rejoin_t;
 
-/* Whether the others have struck this node off, or have not taken it in yet, and they take newcomers: a newcomer whose sponsor
- * has died, or whose seat has gone to another one, asks again as well. Not thread-safe. */
+/* Whether the group takes newcomers, and can call this node one. */
+bool sgp_rejoin_can_be(sgp_group_t *group);
+
+/* Whether the others have struck this node off, as far as it knows. */
 bool sgp_rejoin_is_due(sgp_group_t *group);
 
 /* Members that this node hears come first. Sets *rejoin (zeros, or noted before) only on success; a newcomer that was not taken in

@@ -128,14 +128,14 @@ static void report_loss(const train_loss_t *loss, bool leads, void *user) {
                   loss->reason);
 }
 
-/* A node that comes back says so itself as well. */
+/* A node that comes back says so itself as well, unless all have one terminal. */
 static void report_newcomer(const train_join_t *join, bool leads, bool self, void *user) {
     char name[MESSAGE_NODE];
     (void)user;
     message_node(join->node, name);
     lost_nodes_regain(join->node);
     if (self && join->rejoined) lost_nodes_regain_self();
-    if (join->rejoined && (leads || self))
+    if (join->rejoined && (leads || (self && !lost_nodes_launched())))
         message_line("%s is back after step %" PRIu64, name, join->step);
     else if (leads && !self) message_line("%s has joined after step %" PRIu64, name, join->step);
 }

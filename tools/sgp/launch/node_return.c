@@ -4,9 +4,12 @@
 #include "cli/interrupt.h"
 #include "cli/joining.h"
 
+#include "launch/lost_nodes.h"
+
 #include "base/clock.h"
 #include "base/constants.h"
 #include "base/logging.h"
+#include "group/entering.h"
 
 /* A node that is struck off again and again within a minute gives up. */
 enum { MOST_TRIES = 5 };
@@ -41,10 +44,19 @@ static sgp_status_t read_invitation(node_return_t *back, sgp_group_t *group) {
     return invitation_read(blob, bytes, &back->invitation);
 }
 
+/* A newcomer whose sponsor has died, or whose seat has gone to another one, asks again. A member can fail over what the others
+ * do without it before it knows that they have struck it off. */
+static bool has_cause(sgp_group_t *group, sgp_status_t status) {
+    if (sgp_newcomer_is_entering(group))
+        return status == SGP_ERR_PEER_LOST || status == SGP_ERR_AGAIN || status == SGP_ERR_TIMEOUT;
+    bool fails = status == SGP_ERR_PEER_LOST || status == SGP_ERR_IO || status == SGP_ERR_ENDED;
+    return fails && (sgp_rejoin_is_due(group) || lost_nodes_told(sgp_group_rank(group)));
+}
+
 bool node_return_begin(node_return_t *back, settings_t *settings, train_groups_t *groups,
                        sgp_status_t status) {
-    bool lost = status == SGP_ERR_PEER_LOST || status == SGP_ERR_AGAIN || status == SGP_ERR_TIMEOUT;
-    if (!lost || interrupt_signal || interrupt_leave || !sgp_rejoin_is_due(groups->all))
+    if (interrupt_signal || interrupt_leave || !sgp_rejoin_can_be(groups->all) ||
+        !has_cause(groups->all, status))
         return false;
     if (!may_try(back) || sgp_rejoin_note(groups->all, &back->where) != SGP_OK) return false;
     sgp_group_abort(groups->all);
