@@ -51,6 +51,10 @@ void sgp_membership_awaits_all(sgp_membership_t *membership, bool inside);
  * pause_ms. SGP_OK: it can, as far as it knows. */
 sgp_status_t sgp_membership_standing(sgp_membership_t *membership);
 
+/* Whether the others go on without this member, which lives: they have struck it off, or it has given way to one that it does
+ * not hear. Then it can join again (group/join/rejoin.h). Any thread. */
+bool sgp_membership_is_struck_off(sgp_membership_t *membership);
+
 /* Counts the changes of the view. One atomic load; any thread. */
 uint64_t sgp_membership_version(const sgp_membership_t *membership);
 

@@ -176,6 +176,14 @@ sgp_status_t sgp_membership_standing(sgp_membership_t *membership) {
     return sgp_inbox_ended(membership->inbox);
 }
 
+bool sgp_membership_is_struck_off(sgp_membership_t *membership) {
+    pthread_mutex_lock(&membership->lock);
+    bool struck_off = membership->struck_off;
+    pthread_mutex_unlock(&membership->lock);
+    sgp_fates_t *fates = membership->transport->fates; /* it may have noticed that first */
+    return struck_off || sgp_fates_of(fates, membership->self).state == SGP_FATE_LOST;
+}
+
 /* ---- the view ---- */
 
 uint64_t sgp_membership_version(const sgp_membership_t *membership) {

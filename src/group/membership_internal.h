@@ -51,7 +51,7 @@ struct sgp_membership {
     uint32_t incarnation;             /* of this member */
     uint64_t candidate;
     sgp_membership_options_t options;
-    bool struck_off; /* the view says that this member has ended */
+    bool struck_off; /* the view says that this member has ended, which lives */
     bool leaving;
     /* Of the service, so of the caller that has the transport: */
     sgp_moment_t moment;

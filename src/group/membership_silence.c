@@ -216,7 +216,7 @@ static void give_way(sgp_membership_t *membership, int other, uint64_t now, uint
         return;
     }
     if (sgp_inbox_ended(membership->inbox) != SGP_OK) return;
-    membership->leaving = true;
+    membership->leaving = membership->struck_off = true;
     sgp_membership_end(membership, membership->self, SGP_MEMBER_LEFT, true);
     sgp_inbox_end_waits(
         membership->inbox,

@@ -81,11 +81,20 @@ static void conclude(halt_t *halt) {
     halt->agreed = true;
 }
 
+/* A node that the others have struck off, and that lives, does not end their run: perhaps they are in its way, such as in
+ * a folder of checkpoints that they write without it. */
+static bool counts(sgp_group_t *group, int src) {
+    const sgp_transport_t *transport = sgp_group_transport(group);
+    sgp_fate_t fate = sgp_fates_of(transport->fates, src);
+    if (src == transport->rank) return false;
+    return !transport->elastic || fate.state != SGP_FATE_LOST ||
+           (fate.cause != SGP_CAUSE_SILENT && fate.cause != SGP_CAUSE_STRUCK_OFF);
+}
+
 static bool has_ended(sgp_group_t *group) {
     unsigned char bytes[SGP_NOTICE_BYTES];
     for (int src = 0; src < sgp_group_capacity(group); src++)
-        if (src != sgp_group_rank(group) && sgp_notice_find(group, ENDING_NUMBER, src, bytes))
-            return true;
+        if (counts(group, src) && sgp_notice_find(group, ENDING_NUMBER, src, bytes)) return true;
     return false;
 }
 

@@ -57,6 +57,11 @@ bool run_losses_none_new(const run_losses_t *losses);
 /* All nodes know between the same two steps that this process has joined the run (run/run_arrivals.h). */
 void run_losses_arrive(run_losses_t *losses, int rank);
 
+/* The nodes that are left agree on the loss of that one, between the same two steps, where they meet newcomers. replaced: one of
+ * these has its place. A newcomer attends: it makes the same call, and says nothing. As sgp_group_gather; SGP_ERR_NO_MEMORY. */
+sgp_status_t run_losses_agree_on(run_losses_t *losses, int rank, bool replaced, uint64_t step);
+sgp_status_t run_losses_attend(run_losses_t *losses);
+
 /* What a newcomer is told of the list: makes room for it. SGP_ERR_NO_MEMORY, logged. */
 sgp_status_t run_losses_reserve(run_losses_t *losses, int count);
 

@@ -70,9 +70,9 @@ class Silence(NetworkTest):
         network[NODE].set_link(True)
         self.assertEqual(self.finish(group)["parameters_hash"], self.reference(*TRAINING))
 
-    def start_elastic(self, *arguments):
+    def start_elastic(self, *arguments, rate=rate):
         """A run that has just ended its first epoch."""
-        self.network = self.make_network(4, rate=self.rate)
+        self.network = self.make_network(4, rate=rate)
         group = self.start_nodes(self.network, *TRAINING, *arguments)
         while not (line := group[0].stderr.readline()).startswith("epoch"):
             self.assertTrue(line, "the group has not started to train")
@@ -88,13 +88,27 @@ class Silence(NetworkTest):
         self.assertEqual(summary["losses"], [])
         self.assertAlmostEqual(summary["mass"]["w_total"], 4, places=9)
 
-    def test_a_node_that_was_struck_off_is_told(self):
-        """As soon as its link is there again; it does not take the run for its own when the others have left."""
-        group = self.start_elastic("--epochs", "100000")
+    def strike_off(self, group):
+        """The node is cut off until the others have struck it off."""
         self.network[NODE].set_link(False)
         while not (line := group[0].stderr.readline()).startswith(f"sgp: node {NODE} was lost"):
             self.assertTrue(line, "the others wait for the node")
         self.network[NODE].set_link(True)
+
+    def test_a_node_that_was_struck_off_comes_back(self):
+        """As soon as its link is there again it is told, and joins them again: all nodes come to the end together."""
+        group = self.start_elastic("--epochs", "20", rate=200e6)
+        self.strike_off(group)
+        summary = self.finish(group)
+        self.assertEqual([loss["node"] for loss in summary["losses"]], [NODE])
+        self.assertAlmostEqual(summary["mass"]["w_total"], 4, places=9)
+        self.assertEqual(summary["samples"]["missed"], 0)
+
+    def test_a_node_that_was_struck_off_and_cannot_come_back(self):
+        """Where the run has no room for newcomers it is told, and ends; it does not take the run for its own when the others
+        have left."""
+        group = self.start_elastic("--epochs", "100000", "--max-nodes", "4")
+        self.strike_off(group)
         _, err = group[NODE].communicate(timeout=LIMIT)
         self.assertEqual(group[NODE].returncode, 1, err)
         self.assertIn(f"the others take this node (seat {NODE}) for dead, and go on without it", err)
