@@ -285,6 +285,13 @@ bool sgp_agree_wants(const sgp_agree_t *agree, int seat, bool next) {
     return !is_live(agree, seat) && sgp_seats_has(set_of(agree, next ? NEXT : WANTED), seat);
 }
 
+const void *sgp_agree_early(const sgp_agree_t *agree, int seat, size_t *bytes) {
+    const slot_t *slot = slot_of(agree, agree->call + 1, seat);
+    if (slot->call != agree->call + 1) return NULL;
+    *bytes = slot->bytes;
+    return payload_of(agree, agree->call + 1, seat);
+}
+
 uint64_t sgp_agree_calls(const sgp_agree_t *agree) {
     return agree->call;
 }

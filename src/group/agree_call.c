@@ -31,6 +31,7 @@ struct sgp_agree_call {
     uint32_t changes;       /* of the fates: so many have been seen */
     int pending;            /* ranks that are LEAVING or ENDED */
     bool running;           /* within sgp_group_agree */
+    bool waits_to_enter;    /* a newcomer, which takes nothing in */
     unsigned char *live;    /* ranks that are not GONE, as seats */
     int *chosen;            /* (capacity) ranks that get a message */
     sgp_destination_t *to;  /* (capacity) the same */
@@ -243,7 +244,7 @@ static sgp_status_t work(sgp_agree_call_t *call) {
 /* Of the inbox. Errors show again in the next call. */
 static bool serve(void *context) {
     sgp_agree_call_t *call = context;
-    return !call->running && work(call) == SGP_ERR_AGAIN;
+    return !call->running && !call->waits_to_enter && work(call) == SGP_ERR_AGAIN;
 }
 
 /* ---- the call ---- */
@@ -434,6 +435,10 @@ void sgp_agree_call_admit(sgp_agree_call_t *call, int rank) {
     sgp_agree_admit(call->agree, rank);
 }
 
+const void *sgp_agree_call_early(const sgp_agree_call_t *call, int rank, size_t *bytes) {
+    return sgp_agree_early(call->agree, rank, bytes);
+}
+
 uint64_t sgp_agree_call_calls(const sgp_agree_call_t *call) {
     return sgp_agree_calls(call->agree);
 }
@@ -442,9 +447,14 @@ const unsigned char *sgp_agree_call_seats(const sgp_agree_call_t *call) {
     return call->live;
 }
 
+void sgp_agree_call_wait_to_enter(sgp_agree_call_t *call) {
+    call->waits_to_enter = true;
+}
+
 sgp_status_t sgp_agree_call_enter(sgp_agree_call_t *call, uint64_t calls,
                                   const unsigned char *seats) {
     int own = sgp_group_rank(call->group);
+    call->waits_to_enter = false;
     look_at_fates(call);
     for (int r = 0; r < call->size; r++) {
         if (r == own || call->sights[r] == GONE || sgp_seats_has(seats, r)) continue;
