@@ -465,6 +465,11 @@ static void sweep(sgp_reduce_t *reduce) {
     for (; first < step; first++) release_all(reduce, first);
 }
 
+bool sgp_reduce_is_broken(const sgp_reduce_t *reduce) {
+    return sgp_reducer_is_broken(reduce->reducer) ||
+           (reduce->is_called_off && reduce->is_called_off(reduce));
+}
+
 void sgp_reduce_drop(sgp_reduce_t *reduce) {
     sgp_inbox_collect(reduce->reducer->inbox);
     release_all(reduce, reduce->step);
@@ -483,7 +488,7 @@ static void give_up(sgp_reduce_t *reduce, state_t *state) {
 static sgp_status_t wait_for_parts(const sgp_reduce_t *reduce, const state_t *state,
                                    const size_t *taken, uint64_t since) {
     sgp_inbox_t *inbox = reduce->reducer->inbox;
-    if (sgp_reducer_is_broken(reduce->reducer)) return SGP_ERR_PEER_LOST;
+    if (sgp_reduce_is_broken(reduce)) return SGP_ERR_PEER_LOST;
     bool anybody = sgp_fates_changes(reduce->reducer->transport->fates) > 0;
     int left = anybody ? missing_and_left(reduce, state, taken) : -1;
     if (left < 0) return sgp_inbox_wait(inbox, since, reduce->deadline, "parts of an all-reduce");

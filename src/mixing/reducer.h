@@ -20,9 +20,12 @@ typedef struct sgp_reducer {
     sgp_inbox_t *inbox;
     sgp_transport_t *transport;
     int rank, size;
-    size_t length;  /* of the vector */
-    int *place;     /* (size) of each rank among those that take part, or -1; NULL: all do */
-    int takes_part; /* so many do */
+    size_t length; /* of the vector */
+    int *place;    /* (size) of each rank among those that take part, or -1; NULL: all do */
+    uint32_t *incarnations; /* (size) of the members that do; NULL: they do not change */
+    bool
+        changed; /* others than before take part, since the graph was last formed over those that do */
+    int takes_part;              /* so many do */
     sgp_destination_t *owners;   /* (size) of the parts of it, by distance from rank */
     sgp_destination_t *everyone; /* (others) that take part, without this one */
     int others;

@@ -253,6 +253,25 @@ static void test_slow_momentum(void **state) {
         .algorithm = SGP_ALGORITHM_SGP, .slow_momentum = 0.5f, .slow_every = 5});
 }
 
+/* All nodes make the same step, a newcomer from its first one on; with local steps they meet in each exchange. */
+static void check_allreduce(sgp_mixer_options_t options) {
+    options.algorithm = SGP_ALGORITHM_ALLREDUCE;
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        party_t *party = several(options, seed);
+        for (int g = 0; g < 3; g++) began_with_a_member(party, &party->guests[g]);
+        all_took_part(party);
+        for (int r = 1; r < 6; r++)
+            assert_memory_equal(party->last[r], party->last[0], sizeof party->last[r]);
+    }
+}
+
+static void test_allreduce(void **state) {
+    (void)state;
+    check_allreduce((sgp_mixer_options_t){.encoding = SGP_ENCODING_FLOAT32});
+    check_allreduce((sgp_mixer_options_t){.encoding = SGP_ENCODING_BFLOAT16});
+    check_allreduce((sgp_mixer_options_t){.local_steps = 3});
+}
+
 /* Without gradients nodes that are alike stay so, whoever joins. */
 static void test_alike(void **state) {
     (void)state;
@@ -274,8 +293,8 @@ static void test_alike(void **state) {
 
 /* A node dies at any time while another joins: a founder, which may be the sponsor or the one that is asked, or the newcomer
  * itself. All others go on. */
-static void dies(int seat, uint64_t at_ms, int average_every) {
-    party_t *party = party_of((sgp_mixer_options_t){.algorithm = SGP_ALGORITHM_SGP}, 3, 70);
+static void dies(sgp_algorithm_t algorithm, int seat, uint64_t at_ms, int average_every) {
+    party_t *party = party_of((sgp_mixer_options_t){.algorithm = algorithm}, 3, 70);
     ranks_setup_t setup = delays(3, at_ms, 2 * MILLISECOND);
     sgp_loopback_fault_t kill = {
         .kind = SGP_FAULT_KILL, .seat = seat, .from_ns = at_ms * MILLISECOND};
@@ -298,14 +317,20 @@ static void dies(int seat, uint64_t at_ms, int average_every) {
 
 static void test_deaths(void **state) {
     (void)state;
-    for (int seat = 0; seat < 4; seat++)
-        for (uint64_t at_ms = 50; at_ms < 260; at_ms += 13) dies(seat, at_ms, at_ms % 2 ? 7 : 0);
+    for (int seat = 0; seat < 4; seat++) {
+        for (uint64_t at_ms = 50; at_ms < 260; at_ms += 13)
+            dies(SGP_ALGORITHM_SGP, seat, at_ms, at_ms % 2 ? 7 : 0);
+        for (uint64_t at_ms = 95; at_ms < 200; at_ms += 15)
+            dies(SGP_ALGORITHM_ALLREDUCE, seat, at_ms, at_ms % 2 ? 7 : 0);
+    }
 }
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lock_step), cmocka_unit_test(test_several),
         cmocka_unit_test(test_overlap),   cmocka_unit_test(test_slow_momentum),
-        cmocka_unit_test(test_alike),     cmocka_unit_test(test_deaths),
+        cmocka_unit_test(test_allreduce), cmocka_unit_test(test_alike),
+        cmocka_unit_test(test_deaths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
