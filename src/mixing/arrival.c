@@ -175,7 +175,7 @@ static sgp_status_t answer(sgp_mixer_t *mixer, int dst) {
     if (status != SGP_OK) return status;
     /* Not earlier: a collective call would wait for a newcomer that has no answer. */
     sgp_agree_call_admit(sgp_group_agreement(mixer->group), dst);
-    mixer->regroups = true;
+    mixer->regroups |= !sgp_reducer_has_member(&mixer->reducer, dst);
     write_place(mixer, arrival->place);
     if (mixer->options.slow_every > 0 && mixer->count > 0)
         status = send_vector(mixer, dst, MOMENTUM, mixer->outer_momentum, mixer->count);

@@ -82,8 +82,8 @@ sgp_status_t sgp_reduce_take_chunk(sgp_reduce_t *reduce, sgp_chunk_t *chunk);
 /* The call is given up: releases its chunks that are here. */
 void sgp_reduce_drop(sgp_reduce_t *reduce);
 
-/* Whether the call cannot succeed any more, or is called off. */
-bool sgp_reduce_is_broken(const sgp_reduce_t *reduce);
+/* Before a sleep. SGP_ERR_PEER_LOST, not logged: the call cannot succeed any more, or is called off. */
+sgp_status_t sgp_reduce_check(const sgp_reduce_t *reduce);
 
 /* All chunks are done: adds the messages to sent, received and bytes_sent. */
 void sgp_reduce_count(sgp_reduce_t *reduce);

@@ -16,6 +16,12 @@ bool sgp_reducer_has(const sgp_reducer_t *reducer, int rank) {
     return !reducer->place || reducer->place[rank] >= 0;
 }
 
+bool sgp_reducer_has_member(const sgp_reducer_t *reducer, int rank) {
+    if (!reducer->place) return true;
+    return reducer->place[rank] >= 0 &&
+           reducer->incarnations[rank] == sgp_fates_incarnation(reducer->transport->fates, rank);
+}
+
 /* In the order rank + 1, rank + 2, ... One that is cut off, and that the others go on without, would take their means for its
  * own. */
 static void list_others(sgp_reducer_t *reducer) {
@@ -70,8 +76,7 @@ void sgp_reducer_take_part(sgp_reducer_t *reducer, const bool *there) {
     reducer->takes_part = 0;
     for (int r = 0; r < reducer->size; r++) {
         uint32_t incarnation = sgp_fates_incarnation(reducer->transport->fates, r);
-        bool had = reducer->place[r] >= 0 && reducer->incarnations[r] == incarnation;
-        reducer->changed |= had != there[r];
+        reducer->changed |= sgp_reducer_has_member(reducer, r) != there[r];
         reducer->place[r] = there[r] ? reducer->takes_part++ : -1;
         reducer->incarnations[r] = incarnation;
     }

@@ -48,6 +48,9 @@ void sgp_reducer_take_part(sgp_reducer_t *reducer, const bool *there);
 bool sgp_reducer_has(const sgp_reducer_t *reducer, int rank);
 sgp_segment_t sgp_reducer_segment(const sgp_reducer_t *reducer, int rank);
 
+/* Whether it is the present member of that seat that does. */
+bool sgp_reducer_has_member(const sgp_reducer_t *reducer, int rank);
+
 /* Whether a call cannot succeed any more, as a rank that takes part is gone. One atomic load where none is. */
 bool sgp_reducer_is_broken(const sgp_reducer_t *reducer);
 

@@ -5,6 +5,7 @@
 #include "mixing/algorithms/allreduce_step.h"
 #include "mixing/algorithms/feedback.h"
 #include "mixing/algorithms/recovery.h"
+#include "mixing/holes.h"
 #include "mixing/reduce_parts.h"
 
 #include "optimizer/optimizer_internal.h"
@@ -12,7 +13,7 @@
 /* Another node has a newcomer, and waits for this one. */
 static bool is_called_off(const sgp_reduce_t *reduce) {
     const sgp_allreduce_step_t *step = reduce->context;
-    return step->mixer->holes.elastic && sgp_recovery_is_called(step->mixer);
+    return sgp_recovery_is_called(step->mixer);
 }
 
 static uint64_t optimizer_steps(const sgp_mixer_t *mixer) {
@@ -34,7 +35,7 @@ static sgp_reduce_t reduction_of(sgp_mixer_t *mixer, sgp_allreduce_step_t *step,
                           .part = sgp_allreduce_part,
                           .result = sgp_allreduce_result,
                           .context = step,
-                          .is_called_off = is_called_off};
+                          .is_called_off = mixer->holes.elastic ? is_called_off : NULL};
 }
 
 static void count(sgp_mixer_t *mixer, const sgp_reduce_t *reduce) {
@@ -60,8 +61,10 @@ static sgp_status_t reduce_with_survivors(sgp_mixer_t *mixer, sgp_allreduce_step
         if (begun || sgp_recovery_is_due(mixer)) {
             sgp_recovery_place_t place = {.begun = begun,
                                           .applied = begun && step->applied,
-                                          .optimizer_steps = step->optimizer_steps};
+                                          .optimizer_steps = step->optimizer_steps,
+                                          .learning_rate = step->learning_rate};
             sgp_status_t status = sgp_recover(mixer, &place, &result);
+            step->learning_rate = place.learning_rate;
             if (status != SGP_OK || result == SGP_RECOVERED_MADE) return status;
             deadline = sgp_transport_now(mixer->transport) + mixer->timeout;
         }
@@ -73,23 +76,34 @@ static sgp_status_t reduce_with_survivors(sgp_mixer_t *mixer, sgp_allreduce_step
 }
 
 /* A change of the nodes that is known before the step. */
-static sgp_status_t recover_before(sgp_mixer_t *mixer) {
+static sgp_status_t recover_before(sgp_mixer_t *mixer, sgp_local_t *local) {
     sgp_recovered_t result;
+    sgp_recovery_place_t place = {.optimizer_steps = optimizer_steps(mixer),
+                                  .learning_rate = local->learning_rate};
     if (!mixer->exchanges || !sgp_recovery_is_due(mixer)) return SGP_OK;
-    return sgp_recover(mixer, &(sgp_recovery_place_t){.optimizer_steps = optimizer_steps(mixer)},
-                       &result);
+    sgp_status_t status = sgp_recover(mixer, &place, &result);
+    local->learning_rate = place.learning_rate;
+    return status;
+}
+
+/* Before each step: events, and the step for the others' plans. */
+static void look_around(sgp_mixer_t *mixer, const sgp_local_t *local) {
+    if (!mixer->holes.elastic) return;
+    mixer->optimizer = local->optimizer;
+    sgp_holes_look(mixer);
 }
 
 static sgp_status_t allreduce_step(sgp_mixer_t *mixer, const sgp_local_t *local,
                                    uint64_t deadline) {
-    if (mixer->holes.elastic) mixer->optimizer = local->optimizer;
+    look_around(mixer, local);
     if (!mixer->exchanges) return sgp_local_update_all(mixer, local);
-    sgp_status_t status = recover_before(mixer);
+    sgp_local_t here = *local;
+    sgp_status_t status = recover_before(mixer, &here);
     if (status != SGP_OK) return status;
     sgp_allreduce_step_t step;
     uint64_t steps = optimizer_steps(mixer);
     mixer->unmet = true;
-    status = sgp_allreduce_begin(mixer, local, &step);
+    status = sgp_allreduce_begin(mixer, &here, &step);
     step.optimizer_steps = steps;
     if (status != SGP_OK) return status;
     if (step.optimizer) sgp_optimizer_begin(step.optimizer);
@@ -119,10 +133,10 @@ static bool updates_first(const sgp_mixer_t *mixer) {
 }
 
 static sgp_status_t parts_begin(sgp_mixer_t *mixer, sgp_part_step_t *step, uint64_t deadline) {
-    const sgp_local_t *local = &step->local;
+    sgp_local_t *local = &step->local;
     sgp_reduce_parts_t *parts = &step->reduce;
-    if (mixer->holes.elastic) mixer->optimizer = local->optimizer;
-    sgp_status_t status = recover_before(mixer);
+    look_around(mixer, local);
+    sgp_status_t status = recover_before(mixer, local);
     if (status != SGP_OK) return status;
     *parts = (sgp_reduce_parts_t){.context = {.mixer = mixer}};
     if (!updates_first(mixer))

@@ -26,6 +26,7 @@ typedef struct report {
     uint64_t round;
     uint64_t optimizer_steps; /* before the exchange of that round */
     uint32_t channel;         /* of the mixer */
+    float learning_rate;
     bool begun, applied, settling;
     bool is_new;
     bool failed; /* it has lost another node in the middle of an attempt */
@@ -202,7 +203,8 @@ static void go_on(recovery_t *recovery) {
     sgp_holes_reform(mixer, recovery->there);
 }
 
-static sgp_status_t recover(recovery_t *recovery, sgp_recovered_t *result) {
+static sgp_status_t recover(recovery_t *recovery, sgp_recovery_place_t *place,
+                            sgp_recovered_t *result) {
     sgp_mixer_t *mixer = recovery->mixer;
     uint64_t deadline = sgp_transport_now(mixer->transport) + sgp_group_timeout(mixer->group);
     const report_t *mine = &recovery->mine;
@@ -212,6 +214,8 @@ static sgp_status_t recover(recovery_t *recovery, sgp_recovered_t *result) {
         sgp_status_t status = attempt(recovery, deadline, &over);
         if (status != SGP_OK) return status;
         if (!over) continue;
+        if (mine->is_new && recovery->verdict.model >= 0)
+            place->learning_rate = recovery->all[recovery->verdict.model].learning_rate;
         go_on(recovery);
         if (mine->settling && !recovery->verdict.settling) continue;
         bool made = mine->round < recovery->verdict.highest || is_made(&recovery->verdict);
@@ -221,13 +225,13 @@ static sgp_status_t recover(recovery_t *recovery, sgp_recovered_t *result) {
     return sgp_fail(SGP_ERR_PEER_LOST, "all-reduce: the nodes do not come together again");
 }
 
-sgp_status_t sgp_recover(sgp_mixer_t *mixer, const sgp_recovery_place_t *place,
-                         sgp_recovered_t *result) {
+sgp_status_t sgp_recover(sgp_mixer_t *mixer, sgp_recovery_place_t *place, sgp_recovered_t *result) {
     size_t size = (size_t)mixer->size;
     recovery_t recovery = {.mixer = mixer,
                            .mine = {.mark = REPORT_MARK,
                                     .round = mixer->round,
                                     .optimizer_steps = place->optimizer_steps,
+                                    .learning_rate = place->learning_rate,
                                     .is_new = mixer->is_new,
                                     .channel = mixer->channel,
                                     .begun = place->begun,
@@ -238,7 +242,7 @@ sgp_status_t sgp_recover(sgp_mixer_t *mixer, const sgp_recovery_place_t *place,
     sgp_status_t status = SGP_OK;
     if (!recovery.all || !recovery.there)
         status = sgp_fail(SGP_ERR_NO_MEMORY, "no memory to recover with %zu nodes", size);
-    else status = recover(&recovery, result);
+    else status = recover(&recovery, place, result);
     free(recovery.all);
     free(recovery.there);
     return status;

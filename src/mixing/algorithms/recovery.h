@@ -20,6 +20,7 @@ typedef struct sgp_recovery_place {
     bool applied;  /* a part of the result has changed its vector */
     bool settling; /* between two steps, in a call that all nodes make after the same step */
     uint64_t optimizer_steps; /* that its optimizer had made before the exchange */
+    float learning_rate;      /* of the step */
 } sgp_recovery_place_t;
 
 typedef enum sgp_recovered {
@@ -27,10 +28,10 @@ typedef enum sgp_recovered {
     SGP_RECOVERED_MADE,  /* it counts as made */
 } sgp_recovered_t;
 
-/* All survivors call it: blocks as a collective call. *result: for this node. Where a node is settling, it waits until all
+/* All survivors call it: blocks as a collective call. *result: for this node. place->learning_rate becomes that of the others
+ * on a node that is new: one mean gradient makes the same step on all nodes only at the same rate. Where a node is settling, it waits until all
  * others are. SGP_ERR_MISMATCH: another node makes another collective call, or recovers another mixer of the group. */
-sgp_status_t sgp_recover(sgp_mixer_t *mixer, const sgp_recovery_place_t *place,
-                         sgp_recovered_t *result);
+sgp_status_t sgp_recover(sgp_mixer_t *mixer, sgp_recovery_place_t *place, sgp_recovered_t *result);
 
 /* Whether the exchange of this round cannot be made before a recovery: one that takes part is gone, this node has a newcomer,
  * or another node recovers in the same round. */
