@@ -8,6 +8,7 @@
 #include "run/agreement.h"
 #include "run/handover.h"
 #include "run/invitation.h"
+#include "run/mixing_plan.h"
 #include "run/run_data.h"
 
 #include <inttypes.h>
@@ -206,10 +207,16 @@ static sgp_status_t meet(run_t *run, bool is_new) {
     return status;
 }
 
+/* A newcomer comes in at any step of a round, and has taken part in an exchange at its end. */
+static bool ends_round(const run_t *run, uint64_t steps) {
+    uint64_t length = (uint64_t)run->options->local_steps;
+    return length <= 1 || steps % length == 0;
+}
+
 sgp_status_t arrivals_meet(run_t *run) {
     if (!run->arrivals.watches) return SGP_OK;
     look(run);
-    if (run->arrivals.next >= run->step) return SGP_OK;
+    if (run->arrivals.next >= run->step || !ends_round(run, run->step)) return SGP_OK;
     sgp_status_t status = meet(run, false);
     pass(run);
     return status;
@@ -233,9 +240,21 @@ sgp_status_t arrivals_fetch(run_t *run, uint64_t *epoch) {
     return status;
 }
 
+/* A step without samples. Where gradients are averaged the others' mean moves this node too; its own counts as zero. */
+static sgp_status_t empty_step(run_t *run, bool gradients) {
+    replica_t *replica = &run->replica;
+    float rate = (float)run->options->lr; /* an all-reduce takes that of the others */
+    if (!gradients) return sgp_mixer_step(replica->mixer, NULL, NULL, rate);
+    memset(replica->gradient, 0, replica->parameters * sizeof *replica->gradient);
+    return sgp_mixer_step(replica->mixer, replica->optimizer, replica->gradient, rate);
+}
+
 sgp_status_t arrivals_enter(run_t *run) {
     sgp_mixer_t *mixer = run->replica.mixer;
-    sgp_status_t status = sgp_mixer_step(mixer, NULL, NULL, (float)run->options->lr);
+    sgp_mixer_options_t options = train_mixer_options(run->options, 0);
+    bool gradients = options.algorithm == SGP_ALGORITHM_ALLREDUCE && options.local_steps <= 1;
+    sgp_status_t status = empty_step(run, gradients);
+    while (!status && !ends_round(run, sgp_mixer_steps(mixer))) status = empty_step(run, gradients);
     run->step = sgp_mixer_steps(mixer);
     if (!status) status = meet(run, true);
     if (!status && run->step != sgp_mixer_steps(mixer))
