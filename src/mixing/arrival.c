@@ -47,7 +47,7 @@ struct sgp_arrival {
 /* ---- where a member is ---- */
 
 /* Whole numbers of 8 bytes, then the seats that take part in collective calls, then those that the last average left out. */
-enum { STEP, ROUND, CALLS, SEQUENCE, AVERAGES, AGREED, NODES, RECOVERIES, NUMBERS };
+enum { STEP, ROUND, CALLS, SEQUENCE, AVERAGES, AGREED, NODES, RECOVERIES, UNMET, NUMBERS };
 
 static size_t place_bytes(const sgp_mixer_t *mixer) {
     return 8 * NUMBERS + 2 * sgp_seats_bytes(mixer->size);
@@ -64,6 +64,7 @@ static void write_place(const sgp_mixer_t *mixer, unsigned char *bytes) {
         mixer->graphs->agreed,
         (uint64_t)mixer->graphs->nodes,
         mixer->recoveries,
+        mixer->unmet,
     };
     size_t set = sgp_seats_bytes(mixer->size);
     for (int i = 0; i < NUMBERS; i++) sgp_bytes_put(bytes + 8 * i, numbers[i], 8);
@@ -86,6 +87,7 @@ static sgp_status_t read_place(sgp_mixer_t *mixer, const unsigned char *bytes) {
     mixer->round = numbers[ROUND] + passed;
     mixer->averages = numbers[AVERAGES];
     mixer->recoveries = numbers[RECOVERIES];
+    mixer->unmet = numbers[UNMET] > 0;
     mixer->graphs->agreed = numbers[AGREED];
     mixer->graphs->nodes = (int)numbers[NODES];
     for (int r = 0; r < mixer->size; r++)
@@ -198,16 +200,9 @@ static bool look_at(sgp_mixer_t *mixer, const sgp_chunk_t *chunk) {
     return false;
 }
 
-/* All-reduce takes a newcomer in at an exchange: before its others may be in any step of the round. */
-static bool may_serve(const sgp_mixer_t *mixer) {
-    return mixer->options.algorithm != SGP_ALGORITHM_ALLREDUCE ||
-           (mixer->step + 1) % (uint64_t)mixer->options.local_steps == 0;
-}
-
 void sgp_arrival_serve(sgp_mixer_t *mixer) {
     sgp_arrival_t *arrival = mixer->arrival;
     if (!arrival || !atomic_load_explicit(&arrival->due, memory_order_relaxed)) return;
-    if (!may_serve(mixer)) return;
     bool left = false;
     sgp_inbox_key_t from = {.channel = mixer->channel, .kind = SGP_KIND_STATE};
     atomic_store(&arrival->due, false);

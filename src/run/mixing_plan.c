@@ -69,7 +69,7 @@ bool train_goes_on(const train_options_t *options) {
     return !stops && !train_stops_because(options);
 }
 
-/* Of the first epoch. A newcomer meets the others after a round of all, so they must make the same rounds together. */
+/* Of the first epoch. A newcomer meets the others after one step of all, so they must be in the same round. */
 static bool keeps_step(const train_options_t *options) {
     sgp_mixer_options_t mixer = train_mixer_options(options, 0);
     return mixer.algorithm != SGP_ALGORITHM_ADPSGD && mixer.overlap != SGP_OVERLAP_ASYNC &&

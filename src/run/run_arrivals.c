@@ -207,16 +207,10 @@ static sgp_status_t meet(run_t *run, bool is_new) {
     return status;
 }
 
-/* A newcomer comes in at any step of a round, and has taken part in an exchange at its end. */
-static bool ends_round(const run_t *run, uint64_t steps) {
-    uint64_t length = (uint64_t)run->options->local_steps;
-    return length <= 1 || steps % length == 0;
-}
-
 sgp_status_t arrivals_meet(run_t *run) {
     if (!run->arrivals.watches) return SGP_OK;
     look(run);
-    if (run->arrivals.next >= run->step || !ends_round(run, run->step)) return SGP_OK;
+    if (run->arrivals.next >= run->step) return SGP_OK;
     sgp_status_t status = meet(run, false);
     pass(run);
     return status;
@@ -254,7 +248,6 @@ sgp_status_t arrivals_enter(run_t *run) {
     sgp_mixer_options_t options = train_mixer_options(run->options, 0);
     bool gradients = options.algorithm == SGP_ALGORITHM_ALLREDUCE && options.local_steps <= 1;
     sgp_status_t status = empty_step(run, gradients);
-    while (!status && !ends_round(run, sgp_mixer_steps(mixer))) status = empty_step(run, gradients);
     run->step = sgp_mixer_steps(mixer);
     if (!status) status = meet(run, true);
     if (!status && run->step != sgp_mixer_steps(mixer))

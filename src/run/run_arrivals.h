@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Nodes that join the running run (docs/membership.md, "Joining"). The group and the mixing take a newcomer in; from its first
  * step on it exchanges messages. In that step it has no samples. After it all nodes meet: the newcomer gets what the others
- * have alike (run/handover.h), and from then on it is a node of the run like any other, on all nodes after the same step. With
- * local steps that is the end of a round; until then the newcomer has no samples.
+ * have alike (run/handover.h), and from then on it is a node of the run like any other, on all nodes after the same step.
  *
  * The nodes know by the view (group/membership.h) after which step: that of the JOIN notice, and the next ones until the
  * newcomer is there. Called by the files of this folder, between two steps. */
@@ -27,7 +26,7 @@ sgp_status_t arrivals_meet(run_t *run);
  * errors of sgp_group_fetch; SGP_ERR_FORMAT. */
 sgp_status_t arrivals_fetch(run_t *run, uint64_t *epoch);
 
-/* Of a newcomer, once its mixer is made: its first steps, and the meeting. The errors of sgp_mixer_step, of arrivals_meet and of
+/* Of a newcomer, once its mixer is made: its first step, and the meeting. The errors of sgp_mixer_step, of arrivals_meet and of
  * handover_load. */
 sgp_status_t arrivals_enter(run_t *run);
 
