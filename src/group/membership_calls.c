@@ -147,6 +147,7 @@ sgp_status_t sgp_membership_begin_step(sgp_membership_t *membership, const sgp_m
         membership->moment = *moment;
         membership->begun = true;
         atomic_store_explicit(&membership->step, moment->step, memory_order_relaxed);
+        atomic_store_explicit(&membership->local_steps, moment->local_steps, memory_order_relaxed);
         choose_at_random(membership);
         if (moment->step % SGP_MEMBER_STEP_UNIT == 0) sgp_membership_note_steps(membership);
         if (has_new_plan(membership, moment->step)) look_at_plan(membership, moment->step);

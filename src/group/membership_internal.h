@@ -46,6 +46,7 @@ struct sgp_membership {
     sgp_view_t *view;
     _Atomic uint64_t version, digest; /* of the view; written with the lock held */
     _Atomic uint64_t step;            /* being made */
+    _Atomic uint64_t local_steps;     /* of a round; 0: no step has begun */
     _Atomic uint64_t heard;           /* the highest step of another */
     atomic_bool told;                 /* by another thread: something is to be sent */
     uint32_t incarnation;             /* of this member */

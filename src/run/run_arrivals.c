@@ -9,6 +9,7 @@
 #include "run/agreement.h"
 #include "run/handover.h"
 #include "run/invitation.h"
+#include "run/mixing_plan.h"
 #include "run/run_data.h"
 
 #include <inttypes.h>
@@ -290,10 +291,21 @@ sgp_status_t arrivals_fetch(run_t *run, uint64_t *epoch) {
     return status;
 }
 
+/* A step without samples. Where gradients are averaged the others' mean moves this node too; its own counts as zero. */
+static sgp_status_t empty_step(run_t *run, bool gradients) {
+    replica_t *replica = &run->replica;
+    float rate = (float)run->options->lr; /* an all-reduce takes that of the others */
+    if (!gradients) return sgp_mixer_step(replica->mixer, NULL, NULL, rate);
+    memset(replica->gradient, 0, replica->parameters * sizeof *replica->gradient);
+    return sgp_mixer_step(replica->mixer, replica->optimizer, replica->gradient, rate);
+}
+
 sgp_status_t arrivals_enter(run_t *run) {
     sgp_mixer_t *mixer = run->replica.mixer;
+    sgp_mixer_options_t options = train_mixer_options(run->options, 0);
+    bool gradients = options.algorithm == SGP_ALGORITHM_ALLREDUCE && options.local_steps <= 1;
     sgp_status_t status = make_places(run);
-    if (!status) status = sgp_mixer_step(mixer, NULL, NULL, (float)run->options->lr);
+    if (!status) status = empty_step(run, gradients);
     run->step = sgp_mixer_steps(mixer);
     if (!status) status = meet(run, sgp_newcomer_returns(run->group) ? IS_BACK : IS_NEW);
     if (!status) pass(run); /* as the others do */
