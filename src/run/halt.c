@@ -175,6 +175,7 @@ static sgp_status_t look(void *context, bool agent) {
     halt_t *halt = watch->halt;
     bool into_all = halt->one_group || !agent;
     sgp_status_t status = SGP_OK;
+    if (halt->waiting && !agent) halt->waiting(halt->waiter);
     pthread_mutex_lock(&halt->lock);
     bool fresh = has_new_notices(watch);
     if (fresh && !halt->ended) halt->ended = has_ended(watch->group);
@@ -241,6 +242,11 @@ void halt_fini(halt_t *halt) {
 }
 
 /* ---- halts ---- */
+
+void halt_set_waiting(halt_t *halt, void (*waiting)(void *user), void *user) {
+    halt->waiting = waiting;
+    halt->waiter = user;
+}
 
 void halt_set_patience(halt_t *halt, double seconds) {
     pthread_mutex_lock(&halt->lock);

@@ -108,6 +108,8 @@ typedef struct halt {
     bool too_far; /* agreed: some node is too far behind, so the nodes do not halt to save */
     bool paused;  /* it wants no halt */
     bool ended;   /* another node has sent its ending */
+    void (*waiting)(void *user); /* halt_set_waiting */
+    void *waiter;
 } halt_t;
 
 /* Sets the watches on the groups' inboxes; fini removes them. stop: a signal's number, borrowed,
@@ -135,6 +137,9 @@ void halt_go_on(halt_t *halt, bool cleared);
 sgp_status_t halt_init_among(halt_t *halt, const train_groups_t *groups,
                              const volatile sig_atomic_t *stop, uint64_t step, uint64_t count,
                              const bool *members);
+
+/* Called in each wait of this node's own thread, about ten times a second; NULL: nothing is. It may not wait for other nodes. */
+void halt_set_waiting(halt_t *halt, void (*waiting)(void *user), void *user);
 
 /* Instead of HALT_PATIENCE_SECONDS. */
 void halt_set_patience(halt_t *halt, double seconds);

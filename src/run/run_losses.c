@@ -2,7 +2,7 @@
 #include "run/run_losses.h"
 
 #include "base/logging.h"
-#include "group/group_internal.h"
+#include "group/membership.h"
 #include "mixing/mixer_internal.h"
 #include "run/presence.h"
 
@@ -13,7 +13,8 @@
 sgp_status_t run_losses_init(run_losses_t *losses, sgp_group_t *group,
                              const train_callbacks_t *callbacks) {
     size_t size = (size_t)sgp_group_capacity(group);
-    *losses = (run_losses_t){.group = group, .callbacks = callbacks, .room = (int)size};
+    *losses = (run_losses_t){
+        .group = group, .callbacks = callbacks, .room = (int)size, .quorum = SGP_QUORUM};
     losses->noted = calloc(size, sizeof *losses->noted);
     losses->agreed = calloc(size, sizeof *losses->agreed);
     losses->members = calloc(size, sizeof *losses->members);
@@ -90,6 +91,10 @@ void run_losses_watch(run_losses_t *losses, const sgp_mixer_t *mixer, uint64_t s
     losses->met = step;
 }
 
+void run_losses_set_quorum(run_losses_t *losses, double quorum) {
+    losses->quorum = quorum;
+}
+
 void run_losses_pause(run_losses_t *losses, double seconds) {
     losses->pause = seconds > 0 ? seconds : 0;
 }
@@ -119,7 +124,8 @@ static bool has_quorum(const run_losses_t *losses) {
         before++;
         left += there;
     }
-    return 2 * left > before || (2 * left == before && with_lowest);
+    double needed = losses->quorum * before;
+    return left > needed || (left >= needed && with_lowest);
 }
 
 sgp_status_t run_losses_check(run_losses_t *losses, uint64_t step) {

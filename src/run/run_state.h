@@ -18,6 +18,8 @@
 #include "run/times.h"
 #include "run/train_types.h"
 
+#include <limits.h>
+
 /* The number that was not finite. */
 typedef enum run_cause {
     RUN_CAUSE_NONE,
@@ -64,6 +66,12 @@ typedef struct arrivals {
     uint64_t halts;   /* of the others, when this newcomer met them */
 } arrivals_t;
 
+/* For run_pause.c. */
+typedef struct run_pause {
+    bool begun;            /* told, and saved if `folder` is not empty */
+    char folder[PATH_MAX]; /* of a run of this node alone */
+} run_pause_t;
+
 typedef struct run {
     const train_options_t *options;
     train_callbacks_t callbacks;
@@ -81,6 +89,7 @@ typedef struct run {
     arrivals_t arrivals;
     bool entering; /* a newcomer that is in the middle of its first epoch */
     run_data_t data;
+    run_pause_t pause;
     int mixed_nodes; /* whose weights add up: those of the last exact average */
     int writer;      /* rank of the node that has written the run's files so far */
     halt_t halt;

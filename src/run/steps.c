@@ -8,6 +8,7 @@
 #include "run/checkpoint.h"
 #include "run/pacing.h"
 #include "run/run_data.h"
+#include "run/run_pause.h"
 #include "run/run_progress.h"
 
 #include <math.h>
@@ -164,6 +165,7 @@ static sgp_status_t run_step(run_t *run, uint64_t s) {
     if (status == SGP_ERR_PEER_LOST && run_stopped(run)) return SGP_ERR_INTERRUPTED;
     if (status) return status;
     record(run, start, &step);
+    run_pause_after_step(run);
     uint64_t passed = sgp_mixer_steps(replica->mixer) - before - 1;
     if (passed > 0) status = run_data_pass_over(run, passed);
     return run->goes_on && !status ? look_for_losses(run, step.step_ms) : status;
