@@ -19,7 +19,8 @@ sgp_status_t run_losses_init(run_losses_t *losses, sgp_group_t *group,
     losses->agreed = calloc(size, sizeof *losses->agreed);
     losses->members = calloc(size, sizeof *losses->members);
     losses->uses = calloc(size, sizeof *losses->uses);
-    if (losses->noted && losses->agreed && losses->members && losses->uses) {
+    losses->apart = calloc(size, sizeof *losses->apart);
+    if (losses->noted && losses->agreed && losses->members && losses->uses && losses->apart) {
         for (int r = 0; r < sgp_group_size(group); r++) run_losses_arrive(losses, r);
         return SGP_OK;
     }
@@ -30,6 +31,7 @@ sgp_status_t run_losses_init(run_losses_t *losses, sgp_group_t *group,
 void run_losses_fini(run_losses_t *losses) {
     free(losses->members);
     free(losses->uses);
+    free(losses->apart);
     free(losses->noted);
     free(losses->agreed);
     *losses = (run_losses_t){0};
@@ -63,6 +65,7 @@ static void note(run_losses_t *losses, int rank, uint64_t step) {
                            .seconds = losses->pause};
     if (loss->left) snprintf(loss->reason, sizeof loss->reason, "it left");
     else sgp_fates_why(fates_of(losses), rank, loss->reason, sizeof loss->reason);
+    losses->noticed++;
     tell(losses, loss);
 }
 
@@ -71,6 +74,7 @@ void run_losses_note_left(run_losses_t *losses, int rank, uint64_t step, int num
     if (loss->step) return;
     *loss = (train_loss_t){.node = rank, .left = true, .step = step ? step : 1};
     snprintf(loss->reason, sizeof loss->reason, "it left, asked by SIG%s", sigabbrev_np(number));
+    losses->noticed++;
     tell(losses, loss);
 }
 

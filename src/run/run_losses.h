@@ -10,9 +10,12 @@
 typedef struct run_losses {
     sgp_group_t *group; /* borrowed */
     const train_callbacks_t *callbacks;
-    uint32_t known;       /* changes of fates that were noted */
-    bool *members;        /* (places) nodes of the run, as agreed: none is lost */
-    uint32_t *uses;       /* (places) times that the place was given to a node */
+    uint32_t known; /* changes of fates that were noted */
+    bool *members;  /* (places) nodes of the run, as agreed: none is lost */
+    uint32_t *uses; /* (places) times that the place was given to a node */
+    bool *
+        apart; /* (places) members that have no part in the division of the samples any more; for run_data.c */
+    int noticed;          /* losses that this node has noted */
     train_loss_t *noted;  /* (places) by rank; step 0: not noted */
     train_loss_t *agreed; /* (room), of which `count`, in the order in which they were agreed on */
     int count, room;
