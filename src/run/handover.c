@@ -47,10 +47,11 @@ typedef struct load {
     numbers_t numbers;
     results_t results;
     double at[METRICS_PER_EPOCH]; /* the step of each line of the epoch */
-    uint64_t *members;            /* (places) 2 x uses of the place, and 1 if it has a node */
-    uint64_t *arrivals;           /* (2 places) first and met of arrivals_t */
-    uint64_t *losses;             /* (loss_words) */
-    uint64_t *data;               /* (data_words) */
+    uint64_t *
+        members; /* (places) 4 x uses of the place, 2 if its node is apart, and 1 if it has a node */
+    uint64_t *arrivals; /* (2 places) first and met of arrivals_t */
+    uint64_t *losses;   /* (loss_words) */
+    uint64_t *data;     /* (data_words) */
     size_t places, loss_words, data_words;
 } load_t;
 
@@ -134,7 +135,8 @@ static void fill(const run_t *run, load_t *load) {
     load->results = results_of(run);
     for (uint64_t i = 0; i < run->metrics.count; i++) load->at[i] = run->metrics.lines[i].step;
     for (size_t r = 0; r < load->places; r++)
-        load->members[r] = (uint64_t)run->losses.uses[r] << 1 | run->losses.members[r];
+        load->members[r] = (uint64_t)run->losses.uses[r] << 2 |
+                           (uint64_t)run->losses.apart[r] << 1 | run->losses.members[r];
     for (size_t r = 0; r < load->places && run->arrivals.first; r++) {
         load->arrivals[r] = run->arrivals.first[r];
         load->arrivals[load->places + r] = run->arrivals.met[r];
@@ -275,7 +277,9 @@ static sgp_status_t take(run_t *run, load_t *load) {
     run->losses.count = (int)count;
     for (size_t r = 0; r < load->places; r++) {
         run->losses.members[r] = load->members[r] & 1;
-        run->losses.uses[r] = (uint32_t)(load->members[r] >> 1);
+        run->losses.apart[r] = load->members[r] >> 1 & 1;
+        run->data.apart += run->losses.apart[r];
+        run->losses.uses[r] = (uint32_t)(load->members[r] >> 2);
     }
     free(run->data.saved);
     run->data.saved = (unsigned char *)load->data;

@@ -140,6 +140,10 @@ class Host:
         else:
             run("ip", "-n", self.network.switch, "link", "set", self.port, *(("master", "switch") if up else ("nomaster",)))
 
+    def set_switch(self, other):
+        """Plugs the cable into the other switch, to which nothing else leads, or back. Not in a network with a delay."""
+        run("ip", "-n", self.network.switch, "link", "set", self.port, "master", "other" if other else "switch")
+
     def counters(self):
         """Bytes received and sent by its interface, with the headers of whole frames before they are cut into packets."""
         out = run("ip", "netns", "exec", self.namespace, "cat", "/proc/net/dev")
@@ -225,8 +229,9 @@ class Network:
             self.set_up(host)
 
     def make_bridge(self):
-        run("ip", "-n", self.switch, "link", "add", "switch", "type", "bridge", "forward_delay", "0", "stp_state", "0", "mcast_snooping", "0")
-        run("ip", "-n", self.switch, "link", "set", "switch", "up")
+        for name in ("switch", "other"):
+            run("ip", "-n", self.switch, "link", "add", name, "type", "bridge", "forward_delay", "0", "stp_state", "0", "mcast_snooping", "0")
+            run("ip", "-n", self.switch, "link", "set", name, "up")
         for host in self.hosts:
             run("ip", "link", "add", "eth0", "netns", host.namespace, "type", "veth", "peer", "name", host.port, "netns", self.switch)
             run("ip", "-n", self.switch, "link", "set", host.port, "master", "switch", "up")
