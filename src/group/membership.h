@@ -44,6 +44,9 @@ sgp_status_t sgp_membership_begin_step(sgp_membership_t *membership, const sgp_m
  * nested. membership: NULL is fine. */
 void sgp_membership_in_collective(sgp_membership_t *membership, bool inside);
 
+/* The same for a wait for all others within a step, as in an all-reduce. Two atomic operations where none is silent. */
+void sgp_membership_awaits_all(sgp_membership_t *membership, bool inside);
+
 /* SGP_ERR_PEER_LOST, logged: this node cannot go on with the others: they take it for dead, or its part had no quorum for
  * pause_ms. SGP_OK: it can, as far as it knows. */
 sgp_status_t sgp_membership_standing(sgp_membership_t *membership);

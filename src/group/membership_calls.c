@@ -165,6 +165,13 @@ void sgp_membership_in_collective(sgp_membership_t *membership, bool inside) {
     sgp_inbox_call_service(membership->inbox, SGP_KIND_VIEW);
 }
 
+void sgp_membership_awaits_all(sgp_membership_t *membership, bool inside) {
+    if (!membership) return;
+    membership->in_collective += inside ? 1 : -1;
+    if (inside && sgp_fates_silent_ranks(membership->transport->fates) > 0)
+        sgp_inbox_call_service(membership->inbox, SGP_KIND_VIEW);
+}
+
 sgp_status_t sgp_membership_standing(sgp_membership_t *membership) {
     return sgp_inbox_ended(membership->inbox);
 }

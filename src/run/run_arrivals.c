@@ -54,15 +54,28 @@ static sgp_status_t accept(run_t *run) {
     return status;
 }
 
-sgp_status_t arrivals_init(run_t *run) {
-    arrivals_t *arrivals = &run->arrivals;
-    if (!run->goes_on || run->size == run->founders) return SGP_OK;
-    arrivals->first = calloc((size_t)run->size, sizeof *arrivals->first);
-    arrivals->met = calloc((size_t)run->size, sizeof *arrivals->met);
-    if (!arrivals->first || !arrivals->met)
-        return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for newcomers at %d places", run->size);
+static void find_next(arrivals_t *arrivals, int places) {
     arrivals->next = UINT64_MAX;
-    arrivals->watches = true;
+    for (int r = 0; r < places; r++)
+        if (arrivals->first[r] && arrivals->first[r] < arrivals->next)
+            arrivals->next = arrivals->first[r];
+}
+
+static sgp_status_t make_places(run_t *run) {
+    arrivals_t *arrivals = &run->arrivals;
+    arrivals->next = UINT64_MAX;
+    if (!arrivals->first) arrivals->first = calloc((size_t)run->size, sizeof *arrivals->first);
+    if (!arrivals->met) arrivals->met = calloc((size_t)run->size, sizeof *arrivals->met);
+    if (arrivals->first && arrivals->met) return SGP_OK;
+    return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for newcomers at %d places", run->size);
+}
+
+sgp_status_t arrivals_init(run_t *run) {
+    if (!run->goes_on || run->size == run->founders) return SGP_OK;
+    sgp_status_t status = make_places(run);
+    if (status) return status;
+    find_next(&run->arrivals, run->size);
+    run->arrivals.watches = true;
     return accept(run);
 }
 
@@ -74,13 +87,6 @@ void arrivals_fini(run_t *run) {
 }
 
 /* ---- when the nodes meet ---- */
-
-static void find_next(arrivals_t *arrivals, int places) {
-    arrivals->next = UINT64_MAX;
-    for (int r = 0; r < places; r++)
-        if (arrivals->first[r] && arrivals->first[r] < arrivals->next)
-            arrivals->next = arrivals->first[r];
-}
 
 /* Takes in the newcomers of which the view knows now. */
 static void look(run_t *run) {
@@ -235,9 +241,11 @@ sgp_status_t arrivals_fetch(run_t *run, uint64_t *epoch) {
 
 sgp_status_t arrivals_enter(run_t *run) {
     sgp_mixer_t *mixer = run->replica.mixer;
-    sgp_status_t status = sgp_mixer_step(mixer, NULL, NULL, (float)run->options->lr);
+    sgp_status_t status = make_places(run);
+    if (!status) status = sgp_mixer_step(mixer, NULL, NULL, (float)run->options->lr);
     run->step = sgp_mixer_steps(mixer);
     if (!status) status = meet(run, true);
+    if (!status) pass(run); /* as the others do */
     if (!status && run->step != sgp_mixer_steps(mixer))
         status = sgp_fail(SGP_ERR_MISMATCH,
                           "the run is after step %" PRIu64 ", and this newcomer after %" PRIu64,

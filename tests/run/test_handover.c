@@ -58,12 +58,17 @@ static run_t *make_run(const train_options_t *options, int rank) {
     run->losses.noted = zeros(PLACES, sizeof *run->losses.noted);
     run->losses.agreed = zeros(PLACES, sizeof *run->losses.agreed);
     run->losses.room = PLACES;
+    run->arrivals.first = zeros(PLACES, sizeof *run->arrivals.first);
+    run->arrivals.met = zeros(PLACES, sizeof *run->arrivals.met);
     return run;
 }
 
 static run_t *make_founder(const train_options_t *options, int rank) {
     run_t *run = make_run(options, rank);
     for (int r = 0; r < FOUNDERS; r++) run_losses_arrive(&run->losses, r);
+    run->arrivals.tries = 1; /* one newcomer was met, and one has not come yet */
+    run->arrivals.met[PLACES - 2] = run->arrivals.met[PLACES - 1] = 3;
+    run->arrivals.first[PLACES - 1] = 1000;
     assert_int_equal(run_data_begin(run, 0, 0), SGP_OK);
     return run;
 }
@@ -73,6 +78,8 @@ static void destroy(run_t *run) {
     times_fini(&run->times);
     replica_fini(&run->replica);
     run_losses_fini(&run->losses);
+    free(run->arrivals.first);
+    free(run->arrivals.met);
     free(run);
 }
 
@@ -137,6 +144,9 @@ static void assert_alike(const run_t *one, const run_t *other) {
     assert_true(replica_rate(&one->replica, one->step) ==
                 replica_rate(&other->replica, other->step));
     assert_int_equal(one->losses.count, other->losses.count);
+    assert_int_equal(one->arrivals.tries, other->arrivals.tries);
+    assert_memory_equal(one->arrivals.first, other->arrivals.first, PLACES * sizeof(uint64_t));
+    assert_memory_equal(one->arrivals.met, other->arrivals.met, PLACES * sizeof(uint64_t));
     for (int r = 0; r < PLACES; r++)
         assert_int_equal(one->losses.members[r], other->losses.members[r]);
 }

@@ -6,6 +6,7 @@
 #include "mixing/algorithms/feedback.h"
 #include "mixing/algorithms/recovery.h"
 #include "mixing/reduce_parts.h"
+#include "mixing/round_graph.h"
 
 #include "optimizer/optimizer_internal.h"
 
@@ -60,16 +61,35 @@ static sgp_status_t reduce_with_survivors(sgp_mixer_t *mixer, sgp_allreduce_step
     return sgp_transport_fail_lost(mixer->transport, "in an all-reduce");
 }
 
+/* The others see by the step how far this node is, and a part without quorum pauses. */
+static void tell_step(sgp_mixer_t *mixer, const sgp_local_t *local) {
+    if (!mixer->holes.elastic) return;
+    sgp_moment_t moment = sgp_round_moment(mixer);
+    mixer->optimizer = local->optimizer;
+    sgp_membership_begin_step(sgp_group_membership(mixer->group), &moment);
+}
+
+/* A silent node keeps all others waiting. */
+static void begin_wait(sgp_mixer_t *mixer) {
+    sgp_membership_awaits_all(sgp_group_membership(mixer->group), true);
+}
+
+static void end_wait(sgp_mixer_t *mixer) {
+    sgp_membership_awaits_all(sgp_group_membership(mixer->group), false);
+}
+
 static sgp_status_t allreduce_step(sgp_mixer_t *mixer, const sgp_local_t *local,
                                    uint64_t deadline) {
-    if (mixer->holes.elastic) mixer->optimizer = local->optimizer;
+    tell_step(mixer, local);
     if (!mixer->exchanges) return sgp_local_update_all(mixer, local);
     sgp_allreduce_step_t step;
     mixer->unmet = true;
     sgp_status_t status = sgp_allreduce_begin(mixer, local, &step);
     if (status != SGP_OK) return status;
     if (step.optimizer) sgp_optimizer_begin(step.optimizer);
+    begin_wait(mixer);
     status = reduce_with_survivors(mixer, &step, false, deadline);
+    end_wait(mixer);
     return sgp_allreduce_judge(mixer, status);
 }
 
@@ -103,9 +123,9 @@ static sgp_status_t recover_before(sgp_mixer_t *mixer) {
 static sgp_status_t parts_begin(sgp_mixer_t *mixer, sgp_part_step_t *step, uint64_t deadline) {
     const sgp_local_t *local = &step->local;
     sgp_reduce_parts_t *parts = &step->reduce;
+    tell_step(mixer, local);
     sgp_status_t status = recover_before(mixer);
     if (status != SGP_OK) return status;
-    if (mixer->holes.elastic) mixer->optimizer = local->optimizer;
     *parts = (sgp_reduce_parts_t){.context = {.mixer = mixer}};
     if (!updates_first(mixer))
         parts->context = (sgp_allreduce_step_t){.mixer = mixer,
@@ -154,9 +174,11 @@ static sgp_status_t await(sgp_mixer_t *mixer, sgp_part_step_t *step, size_t firs
                           uint64_t deadline) {
     if (!mixer->exchanges) return SGP_OK;
     step->reduce.reduce.deadline = deadline;
+    begin_wait(mixer);
     sgp_status_t status = sgp_reduce_parts_await(step, mixer, first, end);
     if (status == SGP_ERR_PEER_LOST && mixer->holes.elastic)
         status = make_whole(mixer, step, deadline);
+    end_wait(mixer);
     return sgp_allreduce_judge(mixer, status);
 }
 
