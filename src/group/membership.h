@@ -56,9 +56,6 @@ typedef struct sgp_pause {
 /* Whether this part pauses. pause: filled in if it does. One atomic load where it does not; any thread. */
 bool sgp_membership_pause(sgp_membership_t *membership, sgp_pause_t *pause);
 
-/* Whether this node was told that the others go on without it. Any thread. */
-bool sgp_membership_is_struck_off(sgp_membership_t *membership);
-
 /* A collective call begins, or ends: in it a silent member keeps all others waiting, and is asked about sooner. Calls can be
  * nested. membership: NULL is fine. */
 void sgp_membership_in_collective(sgp_membership_t *membership, bool inside);

@@ -124,15 +124,6 @@ bool sgp_membership_pause(sgp_membership_t *membership, sgp_pause_t *pause) {
     return true;
 }
 
-bool sgp_membership_is_struck_off(sgp_membership_t *membership) {
-    pthread_mutex_lock(&membership->lock);
-    sgp_fates_t *fates = membership->transport->fates; /* may be the first to be told */
-    bool struck_off =
-        membership->struck_off || sgp_fates_of(fates, membership->self).state == SGP_FATE_LOST;
-    pthread_mutex_unlock(&membership->lock);
-    return struck_off;
-}
-
 /* A number that stands for the members of a plan. */
 static uint64_t hash_plan(const sgp_view_t *view, uint64_t step, int *nodes) {
     uint64_t hash = 0;

@@ -90,8 +90,10 @@ static sgp_status_t read_place(sgp_mixer_t *mixer, const unsigned char *bytes) {
     mixer->unmet = numbers[UNMET] > 0;
     mixer->graphs->agreed = numbers[AGREED];
     mixer->graphs->nodes = (int)numbers[NODES];
-    for (int r = 0; r < mixer->size; r++)
-        mixer->graphs->struck[r] = sgp_seats_has(seats + sgp_seats_bytes(mixer->size), r);
+    for (int r = 0; r < mixer->size; r++) /* the seat may have been given again, unknown to that member */
+        mixer->graphs->struck[r] =
+            sgp_seats_has(seats + sgp_seats_bytes(mixer->size), r) &&
+            sgp_membership_end_step(sgp_group_membership(mixer->group), r) > 0;
     sgp_group_set_sequence(mixer->group, numbers[SEQUENCE]);
     return sgp_agree_call_enter(sgp_group_agreement(mixer->group), numbers[CALLS], seats);
 }

@@ -20,12 +20,14 @@ typedef struct trial {
     int fault_count;
     sgp_membership_options_t patience;
     uint64_t step_ns;
-    int lies_in;               /* the step in which the last rank lies; 0: never */
+    int lies_in;         /* the step in which the last rank lies; 0: never */
+    int averages_before; /* a step before which all take the exact average; 0: none but at the end */
     bool gives_up[MOST_NODES]; /* expected */
     /* Results, by rank: */
     bool ended[MOST_NODES];
     sgp_status_t status[MOST_NODES];
     uint64_t refused[MOST_NODES];
+    double totals[MOST_NODES]; /* of the weights at the end */
     uint64_t digests[MOST_NODES];
     uint64_t died_in[MOST_NODES]; /* the step in which it ended */
     sgp_change_t changes[MOST_NODES][MOST_CHANGES];
@@ -144,6 +146,9 @@ static bool run_steps(trial_t *trial, sgp_mixer_t *mixer, int rank) {
         uint64_t begin = sgp_transport_now(mixer->transport);
         trial->died_in[rank] = (uint64_t)k;
         compute(mixer, trial->step_ns);
+        if (k > 0 && k == trial->averages_before)
+            trial->status[rank] = sgp_mixer_average(mixer, NULL, NULL);
+        if (trial->status[rank] != SGP_OK) return false;
         if (k > 0 && k == trial->lies_in && rank == trial->setup.loopback.size - 1)
             lie(mixer->transport);
         trial->status[rank] = sgp_mixer_step(mixer, NULL, NULL, 0);
@@ -165,7 +170,9 @@ static void body(sgp_transport_t *transport, void *context) {
     sgp_membership_configure(sgp_group_membership(group), &trial->patience);
     sgp_mixer_t *mixer = make_mixer(group, &trial->options);
     trial->ended[rank] = mixer && run_steps(trial, mixer, rank);
-    if (trial->ended[rank]) trial->status[rank] = sgp_mixer_average(mixer, NULL, NULL);
+    sgp_mixer_consensus_t consensus = {.w_total = 0};
+    if (trial->ended[rank]) trial->status[rank] = sgp_mixer_average(mixer, NULL, &consensus);
+    trial->totals[rank] = consensus.w_total;
     trial->ended[rank] = trial->ended[rank] && trial->status[rank] == SGP_OK;
     if (trial->ended[rank]) {
         record(trial, sgp_group_membership(group), rank);
@@ -382,6 +389,26 @@ static void test_cut_off(void **state) {
     }
 }
 
+/* A node is cut off until the others have struck it off, formed the graph anew and averaged without it. Then its last pushes
+ * arrive: their weight is not that of the others. */
+static void test_late_pushes_of_one_that_was_struck_off(void **state) {
+    (void)state;
+    for (uint64_t seed = 0; seed < 8; seed++) {
+        trial_t *trial = silent_trial(4, seed % 2 ? 1 : 0);
+        trial->setup.loopback.seed = seed;
+        trial->averages_before =
+            60; /* after 6 s; from step 48 or so on the graph is that of three */
+        for (int r = 0; r < 3; r++) cut(trial, SGP_FAULT_CUT_BOTH, 3, r, 8 * SGP_SECOND);
+        for (int i = 0; i < trial->fault_count; i++)
+            trial->faults[i].from_ns = SGP_SECOND / 2 + seed * SGP_SECOND / 80;
+        trial->gives_up[3] = true;
+        run(trial);
+        check_outcome(trial, 1);
+        for (int r = 0; r < 3; r++) assert_float_equal(trial->totals[r], 3, 1e-9);
+        free(trial);
+    }
+}
+
 /* An all-reduce waits for a silent node until it is dead, which is sooner than where only some wait for it. */
 static void test_cut_off_in_an_all_reduce(void **state) {
     (void)state;
@@ -481,6 +508,7 @@ int main(void) {
         cmocka_unit_test(test_more_deaths),
         cmocka_unit_test(test_cut_off),
         cmocka_unit_test(test_half),
+        cmocka_unit_test(test_late_pushes_of_one_that_was_struck_off),
         cmocka_unit_test(test_partition),
         cmocka_unit_test(test_one_link),
         cmocka_unit_test(test_cut_off_in_an_all_reduce),

@@ -130,13 +130,16 @@ class Host:
         """subprocess.run there."""
         return subprocess.run(self.command(arguments), preexec_fn=die_with_parent, **options)
 
-    def set_link(self, up):
-        """Plugs the cable into the switch, or pulls it out there. The host itself does not notice."""
+    def set_link(self, up, way="both"):
+        """Plugs the cable into the switch, or pulls it out there. The host itself does not notice. way, of a network with a
+        delay: "to": nothing gets to the host; "from": nothing gets from it; plugging in restores both."""
         relay = self.network.relay
         if relay:
-            relay.stdin.write(f"{'up' if up else 'down'} {self.index}\n")
+            relay.stdin.write(f"{'up' if up else {'both': 'down', 'to': 'deaf', 'from': 'mute'}[way]} {self.index}\n")
             relay.stdin.flush()
             relay.stdout.readline()
+        elif way != "both":
+            raise HostsError("only the switch of a network with a delay cuts a link one way")
         else:
             run("ip", "-n", self.network.switch, "link", "set", self.port, *(("master", "switch") if up else ("nomaster",)))
 
