@@ -34,6 +34,7 @@ struct sgp_arrival {
     uint64_t asked_since;
     unsigned char *answered; /* (seats) in this look */
     uint64_t step;           /* K of a newcomer */
+    uint64_t entry;          /* the step of the member that has answered */
     atomic_bool due;         /* something of the kind has come, or was left */
     int asked;               /* member; -1: none */
     uint64_t requests;       /* made */
@@ -83,6 +84,7 @@ static sgp_status_t read_place(sgp_mixer_t *mixer, const unsigned char *bytes) {
         return sgp_fail(SGP_ERR_MISMATCH, "join: a member says that it is nowhere");
     const unsigned char *seats = bytes + 8 * NUMBERS;
     uint64_t passed = next > numbers[ROUND] ? next - numbers[ROUND] : 0;
+    mixer->arrival->entry = numbers[STEP];
     mixer->step = numbers[STEP] + passed * (uint64_t)mixer->options.local_steps;
     mixer->round = numbers[ROUND] + passed;
     mixer->averages = numbers[AVERAGES];
@@ -388,7 +390,7 @@ sgp_status_t sgp_arrival_wait(sgp_mixer_t *mixer) {
     mixer->w = 1;
     mixer->regroups = mixer->is_new = true;
     sgp_questions_entered(mixer);
-    sgp_newcomer_entered(mixer->group, mixer->step);
+    sgp_newcomer_entered(mixer->group, mixer->arrival->entry, mixer->step);
     sgp_log(SGP_LOG_INFO, "mixer: joins with step %" PRIu64, mixer->step);
     return SGP_OK;
 }
