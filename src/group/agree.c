@@ -456,7 +456,8 @@ static sgp_status_t keep_state(sgp_agree_t *agree, int src, const sgp_agree_mess
     if (contradicts(agree, message->call, src, payload, bytes))
         return refuse(reason, "its payload has changed");
     bool counts = message->call == agree->call && is_live(agree, src);
-    if (is_live(agree, src)) note_wanted(agree, message);
+    bool early = message->call != agree->call; /* before the first call nobody is live */
+    if (early || is_live(agree, src)) note_wanted(agree, message);
     if (counts) agree->matching -= agrees(agree, src, agree->digest);
     store(agree, message->call, src, payload, bytes);
     slot->attempt = message->attempt;

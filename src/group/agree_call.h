@@ -44,8 +44,8 @@ sgp_status_t sgp_agree_call_start_at(sgp_agree_call_t *call, uint64_t calls);
 uint64_t sgp_agree_call_calls(const sgp_agree_call_t *call);
 const unsigned char *sgp_agree_call_seats(const sgp_agree_call_t *call);
 
-/* Of a newcomer, before the others can know of it: messages of the others stay where they are until sgp_agree_call_enter.
- * Before that it does not know of which call they are. */
+/* Of a newcomer, before the others can know of it: messages of the others stay where they are until its first call. Before
+ * that it does not know which calls there were, and who takes part. */
 void sgp_agree_call_wait_to_enter(sgp_agree_call_t *call);
 
 /* Of a newcomer, before its first call: with these seats, as far as they are there, and its own. The errors of start_at. */

@@ -27,6 +27,7 @@ struct sgp_newcomers_state {
     uint64_t step; /* K, once it is known; else 0 */
     uint64_t entry_step, first_step;
     bool entering;
+    bool returns; /* it was a member before */
 };
 
 static void destroy(sgp_newcomers_state_t *state) {
@@ -220,6 +221,7 @@ static sgp_status_t read_view(sgp_membership_t *membership, const unsigned char 
 static sgp_status_t fill(sgp_newcomers_state_t *state, const sgp_newcomer_t *newcomer) {
     sgp_membership_t *membership = membership_of(state);
     state->entering = true;
+    state->returns = newcomer->returns;
     state->step = newcomer->step;
     sgp_membership_set_self(membership, newcomer->transport->incarnation, newcomer->id);
     sgp_status_t status = read_view(membership, newcomer->view, newcomer->view_bytes);
@@ -247,6 +249,11 @@ sgp_status_t sgp_newcomer_found(const sgp_newcomer_t *newcomer, sgp_group_t **gr
 bool sgp_newcomer_is_entering(const sgp_group_t *group) {
     const sgp_newcomers_state_t *state = sgp_group_newcomers(group);
     return state && state->entering;
+}
+
+bool sgp_newcomer_returns(const sgp_group_t *group) {
+    const sgp_newcomers_state_t *state = sgp_group_newcomers(group);
+    return state && state->returns;
 }
 
 sgp_status_t sgp_newcomer_ready(sgp_group_t *group, uint64_t *step) {

@@ -24,7 +24,7 @@ def free_port():
         return sock.getsockname()[1]
 
 
-class JoinRunning(ProgramTest):
+class RunUnderWay(ProgramTest):
     def setUp(self):
         super().setUp()
         for name in [n for n in self.environment if n.startswith(("PMI", "OMPI_", "SLURM_", "TORCHELASTIC_"))]:
@@ -89,6 +89,8 @@ class JoinRunning(ProgramTest):
             self.assertAlmostEqual(line["w_total"], len(nodes))
             self.assertGreater(line["test_accuracy"], 0.9)
 
+
+class JoinRunning(RunUnderWay):
     def test_a_fourth_node_joins(self):
         nodes, at = self.found()
         newcomer = self.join(at[1])
@@ -98,6 +100,26 @@ class JoinRunning(ProgramTest):
         self.end_all([*nodes, newcomer])
         self.assertEqual([(label["nodes"], label["rank"]) for label in self.labels()],
                          [("4", str(rank)) for rank in range(4)])
+
+    def train_with_a_fourth(self, *arguments):
+        nodes, at = self.found(*arguments)
+        newcomer = self.join(at[1])
+        self.read_to(nodes[0], "node 3 has joined after step")
+        self.read_epochs(nodes[0], 3)
+        self.check_epochs([0, 1, 2, 3])
+        self.end_all([*nodes, newcomer])
+
+    def test_allreduce(self):
+        """All nodes have the same parameters in each step, the newcomer too."""
+        self.train_with_a_fourth("--algorithm", "allreduce", "--optimizer", "adam", "--lr", "0.1")
+        last = [line for line in self.lines() if "w_total" in line][-4:]
+        self.assertEqual([line["consensus_distance"] for line in last], [0] * 4)
+
+    def test_local_steps(self):
+        self.train_with_a_fourth("--local-steps", "4", "--overlap", "1")
+
+    def test_local_steps_of_an_allreduce(self):
+        self.train_with_a_fourth("--local-steps", "3", "--algorithm", "allreduce")
 
     def test_a_newcomer_leaves_again(self):
         nodes, at = self.found()
