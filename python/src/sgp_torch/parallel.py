@@ -486,7 +486,7 @@ class _Runtime:
             self._averager.enabled = lambda: getattr(wrapper(), "require_backward_grad_sync", False)
 
     def _count_nodes(self, there: list[int]) -> None:
-        if self.moments.nodes > 1 or self.options.second_moment == "mean":
+        if self.options.second_moment == "mean":
             self.moments.nodes = len(there)
 
     def _before_load(self, module: torch.nn.Module) -> Any:
