@@ -174,12 +174,14 @@ static sgp_status_t agree_on_losses(run_t *run, uint64_t is_new, meeting_t *all)
     }
 }
 
-/* The node that has led so far says it to its user. */
-static void tell(run_t *run, int node, const meeting_t *all) {
+/* The node that has led so far tells its user. */
+static sgp_status_t note_join(run_t *run, int node, const meeting_t *all) {
     train_join_t join = {.node = node, .rejoined = all[node].is_new == IS_BACK, .step = run->step};
     bool leads = first_old(run, all) == run->rank;
-    if (run->callbacks.joined)
+    sgp_status_t status = run_joins_add(&run->joins, &join, 1);
+    if (!status && run->callbacks.joined)
         run->callbacks.joined(&join, leads, node == run->rank, run->callbacks.user);
+    return status;
 }
 
 /* From here on they are nodes of the run. */
@@ -193,7 +195,7 @@ static sgp_status_t admit(run_t *run, const meeting_t *all) {
     if (!status && count > 0) status = run_data_admit(run, ranks, count);
     for (int i = 0; i < count && !status; i++) {
         if (!all[run->rank].is_new) halt_admit(&run->halt, ranks[i]);
-        tell(run, ranks[i], all);
+        status = note_join(run, ranks[i], all);
     }
     return status;
 }
