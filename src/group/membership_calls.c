@@ -151,7 +151,7 @@ sgp_status_t sgp_membership_begin_step(sgp_membership_t *membership, const sgp_m
         if (moment->step % SGP_MEMBER_STEP_UNIT == 0) sgp_membership_note_steps(membership);
         if (has_new_plan(membership, moment->step)) look_at_plan(membership, moment->step);
     }
-    if (atomic_load_explicit(&membership->told, memory_order_relaxed))
+    if (atomic_load_explicit(&membership->told, memory_order_relaxed) || membership->opening)
         sgp_inbox_call_service(membership->inbox, SGP_KIND_VIEW);
     if (membership->paused) return wait_for_quorum(membership);
     return sgp_inbox_ended(membership->inbox);
@@ -169,9 +169,11 @@ sgp_status_t sgp_membership_standing(sgp_membership_t *membership) {
     return sgp_inbox_ended(membership->inbox);
 }
 
-bool sgp_membership_is_struck_off(sgp_membership_t *membership) {
+bool sgp_membership_is_struck_off(sgp_membership_t *membership, bool *replaced) {
     pthread_mutex_lock(&membership->lock);
     bool struck_off = membership->struck_off;
+    *replaced = sgp_view_claim(membership->view, membership->self, membership->incarnation,
+                               membership->candidate) == SGP_CLAIM_REPLACED;
     pthread_mutex_unlock(&membership->lock);
     sgp_fates_t *fates = membership->transport->fates; /* it may have noticed that first */
     return struck_off || sgp_fates_of(fates, membership->self).state == SGP_FATE_LOST;

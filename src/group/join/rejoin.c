@@ -16,7 +16,8 @@ bool sgp_rejoin_can_be(sgp_group_t *group) {
 
 bool sgp_rejoin_is_due(sgp_group_t *group) {
     sgp_membership_t *membership = sgp_group_membership(group);
-    return membership && sgp_membership_is_struck_off(membership);
+    bool replaced;
+    return membership && sgp_membership_is_struck_off(membership, &replaced);
 }
 
 /* Members that are there, if heard, or those that are there or lost, if not. */
@@ -46,8 +47,10 @@ sgp_status_t sgp_rejoin_note(sgp_group_t *group, sgp_rejoin_t *rejoin) {
     free(rejoin->contacts);
     rejoin->contacts = contacts;
     if (sgp_newcomer_is_entering(group)) return SGP_OK;
-    rejoin->was_member = true;
-    rejoin->seat = transport->rank;
+    bool replaced = false;
+    sgp_membership_is_struck_off(sgp_group_membership(group), &replaced);
+    rejoin->was_member |= !replaced;
+    rejoin->seat = replaced ? -1 : transport->rank;
     rejoin->incarnation = transport->incarnation;
     return SGP_OK;
 }
@@ -63,6 +66,6 @@ void sgp_rejoin_options(const sgp_rejoin_t *rejoin, bool own_seat, sgp_group_opt
     options->rank = options->size = 0;
     options->claim_rank = false;
     options->rejoin = rejoin->was_member;
-    options->rejoin_rank = own_seat ? rejoin->seat : -1;
+    options->rejoin_rank = own_seat && rejoin->was_member ? rejoin->seat : -1;
     options->rejoin_incarnation = rejoin->incarnation;
 }
