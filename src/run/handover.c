@@ -5,6 +5,7 @@
 #include "base/constants.h"
 #include "base/logging.h"
 #include "base/saved_state.h"
+#include "run/run_arrivals.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -16,6 +17,9 @@ enum {
 }; /* bytes before the block: words of losses, of the data, and of joins */
 
 #define WORD sizeof(uint64_t)
+
+/* Of so many places: arrivals_t.first, .met, and .tries. */
+#define ARRIVALS_WORDS(places) (2 * (places) + 1)
 
 _Static_assert(sizeof(train_loss_t) % WORD == 0, "losses travel as words");
 _Static_assert(sizeof(train_join_t) % WORD == 0, "joins travel as words");
@@ -51,6 +55,7 @@ typedef struct load {
     uint64_t *losses;             /* (loss_words) */
     uint64_t *data;               /* (data_words) */
     uint64_t *joins;              /* (join_words) */
+    uint64_t *arrivals;           /* (ARRIVALS_WORDS) */
     size_t places, loss_words, data_words, join_words;
 } load_t;
 
@@ -59,6 +64,7 @@ static void release(load_t *load) {
     free(load->losses);
     free(load->data);
     free(load->joins);
+    free(load->arrivals);
 }
 
 /* Of the words that load says. */
@@ -67,7 +73,8 @@ static sgp_status_t allocate(load_t *load) {
     load->losses = calloc(load->loss_words + 1, WORD);
     load->data = calloc(load->data_words + 1, WORD);
     load->joins = calloc(load->join_words + 1, WORD);
-    if (load->members && load->losses && load->data && load->joins) return SGP_OK;
+    load->arrivals = calloc(ARRIVALS_WORDS(load->places), WORD);
+    if (load->members && load->losses && load->data && load->joins && load->arrivals) return SGP_OK;
     release(load);
     return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the state of the run, %zu bytes",
                     (load->places + load->loss_words + load->data_words + load->join_words) * WORD);
@@ -83,6 +90,8 @@ static void list(load_t *load, sgp_state_t *state) {
     sgp_state_add(state, "run.losses", SGP_STATE_UINT64, load->losses, load->loss_words);
     sgp_state_add(state, "run.data", SGP_STATE_UINT64, load->data, load->data_words);
     sgp_state_add(state, "run.joins", SGP_STATE_UINT64, load->joins, load->join_words);
+    sgp_state_add(state, "run.arrivals", SGP_STATE_UINT64, load->arrivals,
+                  ARRIVALS_WORDS(load->places));
 }
 
 /* ---- a member ---- */
@@ -134,6 +143,11 @@ static void fill(const run_t *run, load_t *load) {
         load->members[r] = (uint64_t)run->losses.uses[r] << 1 | run->losses.members[r];
     memcpy(load->losses, run->losses.agreed, load->loss_words * WORD);
     if (run->joins.count) memcpy(load->joins, run->joins.list, load->join_words * WORD);
+    if (run->arrivals.first) {
+        memcpy(load->arrivals, run->arrivals.first, load->places * WORD);
+        memcpy(load->arrivals + load->places, run->arrivals.met, load->places * WORD);
+        load->arrivals[2 * load->places] = (uint64_t)run->arrivals.tries;
+    }
     feed_save(run->replica.feed, (unsigned char *)load->data);
 }
 
@@ -266,6 +280,11 @@ static sgp_status_t take(run_t *run, load_t *load) {
     if (status) return status;
     take_numbers(run, &load->numbers);
     take_results(run, &load->results);
+    if (run->arrivals.first) {
+        memcpy(run->arrivals.first, load->arrivals, load->places * WORD);
+        memcpy(run->arrivals.met, load->arrivals + load->places, load->places * WORD);
+        run->arrivals.tries = (int)(load->arrivals[2 * load->places] % ARRIVALS_MEETINGS);
+    }
     memcpy(run->losses.agreed, losses, count * sizeof *losses);
     run->losses.count = (int)count;
     for (size_t r = 0; r < load->places; r++) {

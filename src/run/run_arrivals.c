@@ -60,15 +60,21 @@ static sgp_status_t accept(run_t *run) {
     return status;
 }
 
-sgp_status_t arrivals_init(run_t *run) {
+static sgp_status_t allocate(run_t *run) {
     arrivals_t *arrivals = &run->arrivals;
-    if (!run->goes_on || run->size == run->founders) return SGP_OK;
+    if (arrivals->first) return SGP_OK; /* a newcomer has been told */
     arrivals->first = calloc((size_t)run->size, sizeof *arrivals->first);
     arrivals->met = calloc((size_t)run->size, sizeof *arrivals->met);
-    if (!arrivals->first || !arrivals->met)
-        return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for newcomers at %d places", run->size);
     arrivals->next = UINT64_MAX;
-    arrivals->watches = true;
+    if (arrivals->first && arrivals->met) return SGP_OK;
+    return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for newcomers at %d places", run->size);
+}
+
+sgp_status_t arrivals_init(run_t *run) {
+    if (!run->goes_on || run->size == run->founders) return SGP_OK;
+    sgp_status_t status = allocate(run);
+    if (status) return status;
+    run->arrivals.watches = true;
     return accept(run);
 }
 
@@ -288,9 +294,11 @@ sgp_status_t arrivals_fetch(run_t *run, uint64_t *epoch) {
 
 sgp_status_t arrivals_enter(run_t *run) {
     sgp_mixer_t *mixer = run->replica.mixer;
-    sgp_status_t status = sgp_mixer_step(mixer, NULL, NULL, (float)run->options->lr);
+    sgp_status_t status = allocate(run);
+    if (!status) status = sgp_mixer_step(mixer, NULL, NULL, (float)run->options->lr);
     run->step = sgp_mixer_steps(mixer);
     if (!status) status = meet(run, sgp_newcomer_returns(run->group) ? IS_BACK : IS_NEW);
+    if (!status) pass(run);
     if (!status && run->step != sgp_mixer_steps(mixer))
         status = sgp_fail(SGP_ERR_MISMATCH,
                           "the run is after step %" PRIu64 ", and this newcomer after %" PRIu64,
