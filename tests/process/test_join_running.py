@@ -101,6 +101,16 @@ class JoinRunning(RunUnderWay):
         self.assertEqual([(label["nodes"], label["rank"]) for label in self.labels()],
                          [("4", str(rank)) for rank in range(4)])
 
+    def test_two_nodes_join_at_once(self):
+        """Their sponsors may offer them one place: one gets it, and the other one asks again."""
+        nodes, at = self.found()
+        newcomers = [self.join(at[1]), self.join(at[2])]
+        joined = [self.read_to(nodes[0], "has joined after step").splitlines()[-1].split()[1] for _ in newcomers]
+        self.assertEqual(sorted(joined), ["3", "4"])
+        self.read_epochs(nodes[0], 2)
+        self.check_epochs([0, 1, 2, 3, 4])
+        self.end_all([*nodes, *newcomers])
+
     def test_a_newcomer_leaves_again(self):
         nodes, at = self.found()
         newcomer = self.join(at[2])
