@@ -285,6 +285,13 @@ bool sgp_agree_wants(const sgp_agree_t *agree, int seat, bool next) {
     return !is_live(agree, seat) && sgp_seats_has(set_of(agree, next ? NEXT : WANTED), seat);
 }
 
+const void *sgp_agree_early(const sgp_agree_t *agree, int seat, size_t *bytes) {
+    const slot_t *slot = slot_of(agree, agree->call + 1, seat);
+    if (slot->call != agree->call + 1) return NULL;
+    *bytes = slot->bytes;
+    return payload_of(agree, agree->call + 1, seat);
+}
+
 uint64_t sgp_agree_calls(const sgp_agree_t *agree) {
     return agree->call;
 }
@@ -449,7 +456,8 @@ static sgp_status_t keep_state(sgp_agree_t *agree, int src, const sgp_agree_mess
     if (contradicts(agree, message->call, src, payload, bytes))
         return refuse(reason, "its payload has changed");
     bool counts = message->call == agree->call && is_live(agree, src);
-    if (is_live(agree, src)) note_wanted(agree, message);
+    bool early = message->call != agree->call; /* before the first call nobody is live */
+    if (early || is_live(agree, src)) note_wanted(agree, message);
     if (counts) agree->matching -= agrees(agree, src, agree->digest);
     store(agree, message->call, src, payload, bytes);
     slot->attempt = message->attempt;

@@ -92,8 +92,11 @@ void sgp_agree_farewell(sgp_agree_t *agree);
  * another one than those that were lost. */
 void sgp_agree_admit(sgp_agree_t *agree, int seat);
 
-/* Whether a live member's STATE of the present call, or of the next one, has that seat, which does not take part here. */
+/* Whether a live member's STATE of the present call, or any of the next one, has that seat, which does not take part here. */
 bool sgp_agree_wants(const sgp_agree_t *agree, int seat, bool next);
+
+/* The payload (*bytes) of a member's STATE of the next call, which this one has not begun; NULL: none has come. */
+const void *sgp_agree_early(const sgp_agree_t *agree, int seat, size_t *bytes);
 
 /* Calls that were begun. */
 uint64_t sgp_agree_calls(const sgp_agree_t *agree);

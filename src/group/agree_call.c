@@ -31,6 +31,7 @@ struct sgp_agree_call {
     uint32_t changes;       /* of the fates: so many have been seen */
     int pending;            /* ranks that are LEAVING or ENDED */
     bool running;           /* within sgp_group_agree */
+    bool waits_to_enter;    /* a newcomer, which takes nothing in */
     unsigned char *live;    /* ranks that are not GONE, as seats */
     int *chosen;            /* (capacity) ranks that get a message */
     sgp_destination_t *to;  /* (capacity) the same */
@@ -217,25 +218,30 @@ static sgp_status_t send_due(sgp_agree_call_t *call) {
     return status;
 }
 
-/* A newcomer that another member has in its set, or that speaks itself. */
-static void look_for_newcomers(sgp_agree_call_t *call) {
+/* A newcomer that another member has in its set, or that speaks itself. true: there was one. */
+static bool look_for_newcomers(sgp_agree_call_t *call) {
     sgp_transport_t *transport = transport_of(call);
-    if (transport->capacity == transport->size && sgp_fates_changes(transport->fates) == 0) return;
+    bool found = false;
+    if (transport->capacity == transport->size && sgp_fates_changes(transport->fates) == 0)
+        return false;
     for (int r = 0; r < call->size; r++) {
         if (call->sights[r] != GONE || r == transport->rank) continue;
         if (sgp_fates_of(transport->fates, r).state != SGP_FATE_PRESENT) continue;
         sgp_inbox_key_t first = key_of(r, 1, 0);
-        if (sgp_agree_wants(call->agree, r, !call->running) ||
-            sgp_inbox_find(inbox_of(call), &first))
-            sgp_agree_call_admit(call, r);
+        if (!sgp_agree_wants(call->agree, r, !call->running) &&
+            !sgp_inbox_find(inbox_of(call), &first))
+            continue;
+        sgp_agree_call_admit(call, r);
+        found |= call->sights[r] == PRESENT;
     }
+    return found;
 }
 
-/* Takes in what is here, and sends what is due. */
+/* Takes in what is here, and sends what is due. A message can tell of a newcomer whose own is here already. */
 static sgp_status_t work(sgp_agree_call_t *call) {
     look_at_fates(call);
-    look_for_newcomers(call);
-    take_in(call);
+    do take_in(call);
+    while (look_for_newcomers(call));
     strike_off(call);
     return send_due(call);
 }
@@ -243,7 +249,7 @@ static sgp_status_t work(sgp_agree_call_t *call) {
 /* Of the inbox. Errors show again in the next call. */
 static bool serve(void *context) {
     sgp_agree_call_t *call = context;
-    return !call->running && work(call) == SGP_ERR_AGAIN;
+    return !call->running && !call->waits_to_enter && work(call) == SGP_ERR_AGAIN;
 }
 
 /* ---- the call ---- */
@@ -316,6 +322,7 @@ static sgp_status_t run(sgp_agree_call_t *call, uint64_t deadline) {
 
 static sgp_status_t begin_and_run(sgp_agree_call_t *call, const void *payload, size_t bytes) {
     uint64_t now = sgp_transport_now(transport_of(call));
+    call->waits_to_enter = false;
     look_for_newcomers(call); /* that the next call is said to have */
     sgp_status_t status = sgp_agree_begin(call->agree, call->live, payload, bytes);
     if (status != SGP_OK) return status;
@@ -361,6 +368,7 @@ sgp_status_t sgp_group_agree(sgp_group_t *group, const void *payload, size_t byt
 static void leave(sgp_agree_call_t *call) {
     uint64_t deadline = sgp_transport_now(transport_of(call)) + sgp_group_timeout(call->group);
     call->running = true;
+    if (call->waits_to_enter) return;
     sgp_agree_farewell(call->agree);
     for (;;) {
         uint64_t since = sgp_inbox_taken_in(inbox_of(call));
@@ -434,12 +442,20 @@ void sgp_agree_call_admit(sgp_agree_call_t *call, int rank) {
     sgp_agree_admit(call->agree, rank);
 }
 
+const void *sgp_agree_call_early(const sgp_agree_call_t *call, int rank, size_t *bytes) {
+    return sgp_agree_early(call->agree, rank, bytes);
+}
+
 uint64_t sgp_agree_call_calls(const sgp_agree_call_t *call) {
     return sgp_agree_calls(call->agree);
 }
 
 const unsigned char *sgp_agree_call_seats(const sgp_agree_call_t *call) {
     return call->live;
+}
+
+void sgp_agree_call_wait_to_enter(sgp_agree_call_t *call) {
+    call->waits_to_enter = true;
 }
 
 sgp_status_t sgp_agree_call_enter(sgp_agree_call_t *call, uint64_t calls,

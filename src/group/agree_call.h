@@ -26,6 +26,10 @@ sgp_status_t sgp_group_found(sgp_transport_t *transport, int timeout_ms, sgp_gro
 sgp_status_t sgp_group_agree(sgp_group_t *group, const void *payload, size_t bytes,
                              sgp_agree_result_t *result);
 
+/* The payload (*bytes) that a rank has given to the next call, which this one has not begun; NULL: none has come. Looks at
+ * nothing new. */
+const void *sgp_agree_call_early(const sgp_agree_call_t *call, int rank, size_t *bytes);
+
 /* ---- newcomers (docs/membership.md, "Joining") ---- */
 
 /* From now on this node agrees with the newcomer of that seat, which the transport has opened: the member does so that gives
@@ -39,6 +43,10 @@ sgp_status_t sgp_agree_call_start_at(sgp_agree_call_t *call, uint64_t calls);
 /* What a newcomer has to know: the calls so far, and the seats that take part in them (sgp_seats_bytes(capacity)). */
 uint64_t sgp_agree_call_calls(const sgp_agree_call_t *call);
 const unsigned char *sgp_agree_call_seats(const sgp_agree_call_t *call);
+
+/* Of a newcomer, before the others can know of it: messages of the others stay where they are until its first call. Before
+ * that it does not know which calls there were, and who takes part. */
+void sgp_agree_call_wait_to_enter(sgp_agree_call_t *call);
 
 /* Of a newcomer, before its first call: with these seats, as far as they are there, and its own. The errors of start_at. */
 sgp_status_t sgp_agree_call_enter(sgp_agree_call_t *call, uint64_t calls,

@@ -46,6 +46,7 @@ struct sgp_membership {
     sgp_view_t *view;
     _Atomic uint64_t version, digest; /* of the view; written with the lock held */
     _Atomic uint64_t step;            /* being made */
+    _Atomic uint64_t local_steps;     /* of a round; 0: no step has begun */
     _Atomic uint64_t heard;           /* the highest step of another */
     atomic_bool told;                 /* by another thread: something is to be sent */
     uint32_t incarnation;             /* of this member */
@@ -68,7 +69,10 @@ struct sgp_membership {
     sgp_post_t questions;     /* HEARD */
     atomic_int in_collective; /* calls, one within the other; an agent reads it */
     uint64_t quorum_lost;     /* when; 0: this part has it */
-    uint64_t paused;          /* since when; 0: it does not pause */
+    _Atomic uint64_t paused;  /* since when; 0: it does not pause */
+    int heard_of, counted;    /* at its beginning: members that were heard, of so many */
+    bool told_by_owner;       /* of pauses */
+    atomic_bool at_step;      /* waits for a quorum between two steps */
     sgp_membership_news_t news;
     atomic_bool has_news;  /* of the view or of these */
     uint64_t plan_version; /* the view's, of the plan that was looked at last; its caller's, */

@@ -41,7 +41,8 @@ int sgp_membership_live(const sgp_membership_t *membership) {
 
 uint64_t sgp_membership_replan(sgp_membership_t *membership) {
     uint64_t heard = atomic_load(&membership->step), other = atomic_load(&membership->heard);
-    return sgp_replan_step(sgp_membership_live(membership), other > heard ? other : heard);
+    return sgp_replan_round(sgp_membership_live(membership), other > heard ? other : heard,
+                            atomic_load(&membership->local_steps));
 }
 
 /* ---- the view has changed ---- */

@@ -80,3 +80,10 @@ uint64_t sgp_replan_step(int live, uint64_t heard) {
     uint64_t least = (heard < most ? heard : most) + interval / 2 + 1;
     return (least + interval - 1) / interval * interval;
 }
+
+uint64_t sgp_replan_round(int live, uint64_t heard, uint64_t local_steps) {
+    uint64_t length = local_steps > 1 ? local_steps : 1;
+    uint64_t round = sgp_replan_step(live, heard / length), step;
+    bool fits = !__builtin_mul_overflow(round, length, &step) && step < SGP_MEMBER_STEPS;
+    return fits ? step : sgp_replan_step(live, heard);
+}

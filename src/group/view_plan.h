@@ -57,4 +57,8 @@ uint64_t sgp_replan_interval(int live);
  * may have: what is heard comes from others, and an impossible step counts as the largest one. */
 uint64_t sgp_replan_step(int live, uint64_t heard);
 
+/* The same where a round lasts `local_steps` steps (0: one): K is the first step of a round, and R and the lead are rounds.
+ * Within a round nodes do not wait for each other, so one can be ahead of what another has heard by as many steps. */
+uint64_t sgp_replan_round(int live, uint64_t heard, uint64_t local_steps);
+
 #endif

@@ -34,6 +34,7 @@ struct sgp_arrival {
     uint64_t asked_since;
     unsigned char *answered; /* (seats) in this look */
     uint64_t step;           /* K of a newcomer */
+    uint64_t entry;          /* the step of the member that has answered */
     atomic_bool due;         /* something of the kind has come, or was left */
     int asked;               /* member; -1: none */
     uint64_t requests;       /* made */
@@ -47,7 +48,7 @@ struct sgp_arrival {
 /* ---- where a member is ---- */
 
 /* Whole numbers of 8 bytes, then the seats that take part in collective calls, then those that the last average left out. */
-enum { STEP, ROUND, CALLS, SEQUENCE, AVERAGES, AGREED, NODES, NUMBERS };
+enum { STEP, ROUND, CALLS, SEQUENCE, AVERAGES, AGREED, NODES, RECOVERIES, UNMET, NUMBERS };
 
 static size_t place_bytes(const sgp_mixer_t *mixer) {
     return 8 * NUMBERS + 2 * sgp_seats_bytes(mixer->size);
@@ -63,6 +64,8 @@ static void write_place(const sgp_mixer_t *mixer, unsigned char *bytes) {
         mixer->averages,
         mixer->graphs->agreed,
         (uint64_t)mixer->graphs->nodes,
+        mixer->recoveries,
+        mixer->unmet,
     };
     size_t set = sgp_seats_bytes(mixer->size);
     for (int i = 0; i < NUMBERS; i++) sgp_bytes_put(bytes + 8 * i, numbers[i], 8);
@@ -81,13 +84,18 @@ static sgp_status_t read_place(sgp_mixer_t *mixer, const unsigned char *bytes) {
         return sgp_fail(SGP_ERR_MISMATCH, "join: a member says that it is nowhere");
     const unsigned char *seats = bytes + 8 * NUMBERS;
     uint64_t passed = next > numbers[ROUND] ? next - numbers[ROUND] : 0;
+    mixer->arrival->entry = numbers[STEP];
     mixer->step = numbers[STEP] + passed * (uint64_t)mixer->options.local_steps;
     mixer->round = numbers[ROUND] + passed;
     mixer->averages = numbers[AVERAGES];
+    mixer->recoveries = numbers[RECOVERIES];
+    mixer->unmet = numbers[UNMET] > 0;
     mixer->graphs->agreed = numbers[AGREED];
     mixer->graphs->nodes = (int)numbers[NODES];
-    for (int r = 0; r < mixer->size; r++)
-        mixer->graphs->struck[r] = sgp_seats_has(seats + sgp_seats_bytes(mixer->size), r);
+    for (int r = 0; r < mixer->size; r++) /* the seat may have been given again, unknown to that member */
+        mixer->graphs->struck[r] =
+            sgp_seats_has(seats + sgp_seats_bytes(mixer->size), r) &&
+            sgp_membership_end_step(sgp_group_membership(mixer->group), r) > 0;
     sgp_group_set_sequence(mixer->group, numbers[SEQUENCE]);
     return sgp_agree_call_enter(sgp_group_agreement(mixer->group), numbers[CALLS], seats);
 }
@@ -169,10 +177,13 @@ static sgp_status_t send_vector(sgp_mixer_t *mixer, int dst, uint64_t part, cons
  * answered at a time. */
 static sgp_status_t answer(sgp_mixer_t *mixer, int dst) {
     sgp_arrival_t *arrival = mixer->arrival;
-    sgp_agree_call_admit(sgp_group_agreement(mixer->group), dst);
-    write_place(mixer, arrival->place);
     sgp_status_t status = send_vector(mixer, dst, VECTOR, mixer->z, mixer->length);
-    if (status == SGP_OK && mixer->options.slow_every > 0 && mixer->count > 0)
+    if (status != SGP_OK) return status;
+    /* Not earlier: a collective call would wait for a newcomer that has no answer. */
+    sgp_agree_call_admit(sgp_group_agreement(mixer->group), dst);
+    mixer->regroups |= !sgp_reducer_has_member(&mixer->reducer, dst);
+    write_place(mixer, arrival->place);
+    if (mixer->options.slow_every > 0 && mixer->count > 0)
         status = send_vector(mixer, dst, MOMENTUM, mixer->outer_momentum, mixer->count);
     if (status == SGP_OK && mixer->options.slow_every > 0 && mixer->count > 0)
         status = send_vector(mixer, dst, ANCHOR, mixer->outer_anchor, mixer->count);
@@ -354,12 +365,11 @@ static sgp_status_t check(const sgp_mixer_t *mixer) {
     const sgp_mixer_options_t *options = &mixer->options;
     if (!mixer->arrival)
         return sgp_fail(SGP_ERR_UNSUPPORTED, "mixer: this group takes no newcomers");
-    if (options->overlap != SGP_OVERLAP_ASYNC && options->algorithm != SGP_ALGORITHM_ADPSGD &&
-        options->algorithm != SGP_ALGORITHM_ALLREDUCE)
+    if (options->overlap != SGP_OVERLAP_ASYNC && options->algorithm != SGP_ALGORITHM_ADPSGD)
         return SGP_OK;
     return sgp_fail(SGP_ERR_UNSUPPORTED,
-                    "mixer: nodes join while others train with %s only if it pushes in rounds: not "
-                    "adpsgd, allreduce, or an asynchronous overlap",
+                    "mixer: nodes join while others train with %s only if it mixes in rounds: not "
+                    "adpsgd, or an asynchronous overlap",
                     sgp_algorithm_name(options->algorithm));
 }
 
@@ -369,6 +379,7 @@ sgp_status_t sgp_arrival_wait(sgp_mixer_t *mixer) {
     sgp_status_t status = check(mixer);
     if (status != SGP_OK) return status;
     sgp_transport_rest(mixer->transport); /* nobody calls it hung before its first step */
+    sgp_agree_call_wait_to_enter(sgp_group_agreement(mixer->group));
     status = sgp_newcomer_ready(mixer->group, &mixer->arrival->step);
     if (status != SGP_OK) return status;
     mixer->holes.stirred = true;
@@ -377,8 +388,9 @@ sgp_status_t sgp_arrival_wait(sgp_mixer_t *mixer) {
     if (status == SGP_OK) status = take_answer(mixer, src);
     if (status != SGP_OK) return status;
     mixer->w = 1;
+    mixer->regroups = mixer->is_new = true;
     sgp_questions_entered(mixer);
-    sgp_newcomer_entered(mixer->group, mixer->step);
+    sgp_newcomer_entered(mixer->group, mixer->arrival->entry, mixer->step);
     sgp_log(SGP_LOG_INFO, "mixer: joins with step %" PRIu64, mixer->step);
     return SGP_OK;
 }

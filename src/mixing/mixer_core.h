@@ -129,7 +129,10 @@ struct sgp_mixer {
     sgp_arrival_t *arrival;     /* NULL: the group takes no newcomers */
     sgp_late_t *late;           /* NULL: not elastic */
     sgp_questions_t *questions; /* NULL: not elastic */
-    uint64_t recoveries;        /* of all-reduce, after losses (algorithms/recovery.h) */
+    uint64_t recoveries; /* of all-reduce, after changes of its nodes (algorithms/recovery.h) */
+    bool
+        regroups; /* this node has let a newcomer in, or is one: its next all-reduce begins with a recovery */
+    bool is_new;                /* a newcomer that has made no all-reduce */
     sgp_meeting_t meeting;      /* with the others, before a collective call of the caller */
     bool unmet;                 /* it has made a step since the last one */
     sgp_optimizer_t *optimizer; /* of its last step, in an elastic group; borrowed */

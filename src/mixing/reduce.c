@@ -465,6 +465,15 @@ static void sweep(sgp_reduce_t *reduce) {
     for (; first < step; first++) release_all(reduce, first);
 }
 
+/* What calls it off can be here already, and would not end a sleep: the inbox's services take it in first. */
+sgp_status_t sgp_reduce_check(const sgp_reduce_t *reduce) {
+    sgp_status_t status = SGP_OK;
+    if (sgp_reducer_is_broken(reduce->reducer)) return SGP_ERR_PEER_LOST;
+    if (!reduce->is_called_off) return SGP_OK;
+    status = sgp_inbox_look(reduce->reducer->inbox, false);
+    return status == SGP_OK && reduce->is_called_off(reduce) ? SGP_ERR_PEER_LOST : status;
+}
+
 void sgp_reduce_drop(sgp_reduce_t *reduce) {
     sgp_inbox_collect(reduce->reducer->inbox);
     release_all(reduce, reduce->step);
@@ -483,7 +492,8 @@ static void give_up(sgp_reduce_t *reduce, state_t *state) {
 static sgp_status_t wait_for_parts(const sgp_reduce_t *reduce, const state_t *state,
                                    const size_t *taken, uint64_t since) {
     sgp_inbox_t *inbox = reduce->reducer->inbox;
-    if (sgp_reducer_is_broken(reduce->reducer)) return SGP_ERR_PEER_LOST;
+    sgp_status_t status = sgp_reduce_check(reduce);
+    if (status != SGP_OK) return status;
     bool anybody = sgp_fates_changes(reduce->reducer->transport->fates) > 0;
     int left = anybody ? missing_and_left(reduce, state, taken) : -1;
     if (left < 0) return sgp_inbox_wait(inbox, since, reduce->deadline, "parts of an all-reduce");

@@ -34,7 +34,11 @@ struct sgp_reduce {
     /* The mean of elements [offset, offset + count), once for each chunk, in any order. mean:
      * borrowed for the call. */
     void (*result)(sgp_reduce_t *reduce, size_t offset, size_t count, const float *mean);
-    void *context; /* of part and result */
+    void *context; /* of part, result and is_called_off */
+
+    /* Whether the call must end with SGP_ERR_PEER_LOST although no rank that takes part is gone. NULL: it need not. Asked
+     * before each sleep. */
+    bool (*is_called_off)(const sgp_reduce_t *reduce);
 
     /* Set by the calls below. */
     uint64_t sent; /* messages */
@@ -77,6 +81,9 @@ sgp_status_t sgp_reduce_take_chunk(sgp_reduce_t *reduce, sgp_chunk_t *chunk);
 
 /* The call is given up: releases its chunks that are here. */
 void sgp_reduce_drop(sgp_reduce_t *reduce);
+
+/* Before a sleep. SGP_ERR_PEER_LOST, not logged: the call cannot succeed any more, or is called off. */
+sgp_status_t sgp_reduce_check(const sgp_reduce_t *reduce);
 
 /* All chunks are done: adds the messages to sent, received and bytes_sent. */
 void sgp_reduce_count(sgp_reduce_t *reduce);

@@ -107,7 +107,8 @@ sgp_status_t sgp_reduce_parts_await(sgp_part_step_t *step, sgp_mixer_t *mixer, s
         if (status != SGP_OK) return status;
         while (first < last && step->chunks.chunk[first].done) first++;
         if (first == last) return SGP_OK;
-        if (sgp_reducer_is_broken(parts->reduce.reducer)) return SGP_ERR_PEER_LOST;
+        status = sgp_reduce_check(&parts->reduce);
+        if (status != SGP_OK) return status;
         uint64_t mark = sgp_mixer_mark(mixer);
         status = sgp_inbox_wait(parts->reduce.reducer->inbox, parts->seen, parts->reduce.deadline,
                                 "parts of an all-reduce");

@@ -16,6 +16,12 @@ bool sgp_reducer_has(const sgp_reducer_t *reducer, int rank) {
     return !reducer->place || reducer->place[rank] >= 0;
 }
 
+bool sgp_reducer_has_member(const sgp_reducer_t *reducer, int rank) {
+    if (!reducer->place) return true;
+    return reducer->place[rank] >= 0 &&
+           reducer->incarnations[rank] == sgp_fates_incarnation(reducer->transport->fates, rank);
+}
+
 /* In the order rank + 1, rank + 2, ... One that is cut off, and that the others go on without, would take their means for its
  * own. */
 static void list_others(sgp_reducer_t *reducer) {
@@ -42,9 +48,13 @@ sgp_status_t sgp_reducer_init(sgp_reducer_t *reducer, sgp_group_t *group, size_t
     reducer->scratch = sgp_memory_alloc(chunk * sizeof *reducer->scratch);
     reducer->mean = sgp_memory_alloc(chunk * sizeof *reducer->mean);
     reducer->sums = sgp_memory_alloc(chunk * sizeof *reducer->sums);
-    if (reducer->transport->elastic) reducer->place = calloc(size, sizeof *reducer->place);
+    if (reducer->transport->elastic) {
+        reducer->place = calloc(size, sizeof *reducer->place);
+        reducer->incarnations = calloc(size, sizeof *reducer->incarnations);
+    }
     if (!reducer->owners || !reducer->everyone || !reducer->sends || !reducer->scratch ||
-        !reducer->mean || !reducer->sums || (reducer->transport->elastic && !reducer->place)) {
+        !reducer->mean || !reducer->sums ||
+        (reducer->transport->elastic && !(reducer->place && reducer->incarnations))) {
         sgp_reducer_fini(reducer);
         return sgp_fail(SGP_ERR_NO_MEMORY, "no memory to average over %zu nodes", size);
     }
@@ -56,6 +66,7 @@ sgp_status_t sgp_reducer_init(sgp_reducer_t *reducer, sgp_group_t *group, size_t
     for (size_t r = 0; reducer->place && r < size; r++) {
         bool absent = sgp_fates_of(transport->fates, (int)r).state == SGP_FATE_ABSENT;
         reducer->place[r] = absent ? -1 : reducer->takes_part++;
+        reducer->incarnations[r] = sgp_fates_incarnation(transport->fates, (int)r);
     }
     list_others(reducer);
     return SGP_OK;
@@ -63,8 +74,12 @@ sgp_status_t sgp_reducer_init(sgp_reducer_t *reducer, sgp_group_t *group, size_t
 
 void sgp_reducer_take_part(sgp_reducer_t *reducer, const bool *there) {
     reducer->takes_part = 0;
-    for (int r = 0; r < reducer->size; r++)
+    for (int r = 0; r < reducer->size; r++) {
+        uint32_t incarnation = sgp_fates_incarnation(reducer->transport->fates, r);
+        reducer->changed |= sgp_reducer_has_member(reducer, r) != there[r];
         reducer->place[r] = there[r] ? reducer->takes_part++ : -1;
+        reducer->incarnations[r] = incarnation;
+    }
     list_others(reducer);
 }
 
@@ -73,6 +88,7 @@ void sgp_reducer_fini(sgp_reducer_t *reducer) {
     free(reducer->everyone);
     free(reducer->sends);
     free(reducer->place);
+    free(reducer->incarnations);
     sgp_memory_free(reducer->scratch);
     sgp_memory_free(reducer->mean);
     sgp_memory_free(reducer->sums);
@@ -89,7 +105,9 @@ bool sgp_reducer_is_broken(const sgp_reducer_t *reducer) {
     sgp_fates_t *fates = reducer->transport->fates;
     if (!reducer->place || sgp_fates_changes(fates) == 0) return false;
     for (int r = 0; r < reducer->size; r++)
-        if (sgp_reducer_has(reducer, r) && sgp_fates_of(fates, r).state != SGP_FATE_PRESENT)
+        if (sgp_reducer_has(reducer, r) &&
+            (sgp_fates_of(fates, r).state != SGP_FATE_PRESENT ||
+             sgp_fates_incarnation(fates, r) != reducer->incarnations[r]))
             return true;
     return false;
 }

@@ -20,9 +20,12 @@ typedef struct sgp_reducer {
     sgp_inbox_t *inbox;
     sgp_transport_t *transport;
     int rank, size;
-    size_t length;  /* of the vector */
-    int *place;     /* (size) of each rank among those that take part, or -1; NULL: all do */
-    int takes_part; /* so many do */
+    size_t length; /* of the vector */
+    int *place;    /* (size) of each rank among those that take part, or -1; NULL: all do */
+    uint32_t *incarnations; /* (size) of the members that do; NULL: they do not change */
+    bool
+        changed; /* others than before take part, since the graph was last formed over those that do */
+    int takes_part;              /* so many do */
     sgp_destination_t *owners;   /* (size) of the parts of it, by distance from rank */
     sgp_destination_t *everyone; /* (others) that take part, without this one */
     int others;
@@ -44,6 +47,9 @@ void sgp_reducer_take_part(sgp_reducer_t *reducer, const bool *there);
 /* Whether that rank does; its segment, which is empty if it does not. */
 bool sgp_reducer_has(const sgp_reducer_t *reducer, int rank);
 sgp_segment_t sgp_reducer_segment(const sgp_reducer_t *reducer, int rank);
+
+/* Whether it is the present member of that seat that does. */
+bool sgp_reducer_has_member(const sgp_reducer_t *reducer, int rank);
 
 /* Whether a call cannot succeed any more, as a rank that takes part is gone. One atomic load where none is. */
 bool sgp_reducer_is_broken(const sgp_reducer_t *reducer);

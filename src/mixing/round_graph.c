@@ -2,6 +2,8 @@
 #include "mixing/round_graph.h"
 
 #include "base/logging.h"
+#include "group/agree_call.h"
+#include "group/seats.h"
 #include "graph/families.h"
 
 #include <stdlib.h>
@@ -112,12 +114,21 @@ void sgp_holes_shrink_graph(sgp_mixer_t *mixer) {
     sgp_round_graph_begin(mixer);
 }
 
+/* It may still come: a newcomer that has taken part in no collective call. */
+static bool is_awaited(const sgp_mixer_t *mixer, int rank) {
+    const sgp_agree_call_t *call = sgp_group_agreement(mixer->group);
+    return !sgp_seats_has(sgp_agree_call_seats(call), rank) &&
+           sgp_fates_of(mixer->transport->fates, rank).state == SGP_FATE_PRESENT;
+}
+
 void sgp_holes_reform(sgp_mixer_t *mixer, const bool *there) {
     sgp_membership_t *membership = sgp_group_membership(mixer->group);
     mixer->graphs->nodes = 0;
+    mixer->reducer.changed = false;
     for (int r = 0; r < mixer->size; r++) {
-        bool planned = sgp_membership_state(membership, r, mixer->step) != SGP_SEAT_ABSENT;
-        mixer->graphs->struck[r] = !there[r] && planned; /* a newcomer comes later */
+        bool planned = sgp_membership_state(membership, r, mixer->step) != SGP_SEAT_ABSENT ||
+                       sgp_membership_end_step(membership, r) > 0; /* it was, and may still push */
+        mixer->graphs->struck[r] = !there[r] && planned && !is_awaited(mixer, r);
         mixer->graphs->nodes += there[r];
     }
     sgp_holes_shrink_graph(mixer);

@@ -5,7 +5,6 @@
 #include "base/constants.h"
 #include "base/logging.h"
 #include "base/saved_state.h"
-#include "run/run_arrivals.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -18,9 +17,6 @@ enum {
 
 #define WORD sizeof(uint64_t)
 
-/* Of so many places: arrivals_t.first, .met, and .tries. */
-#define ARRIVALS_WORDS(places) (2 * (places) + 1)
-
 _Static_assert(sizeof(train_loss_t) % WORD == 0, "losses travel as words");
 _Static_assert(sizeof(train_join_t) % WORD == 0, "joins travel as words");
 _Static_assert(sizeof(epochs_t) % WORD == 0, "epochs travel as words");
@@ -32,6 +28,7 @@ typedef struct numbers {
     uint64_t rate_nodes, mixed_nodes;
     uint64_t resumed_step, resumed_nodes;
     uint64_t warned, writer;
+    uint64_t tries;                       /* of the arrivals */
     uint64_t interval, open_steps, lines; /* of the metrics */
     epochs_t epochs;
     uint64_t steps_per_epoch;
@@ -51,33 +48,34 @@ typedef struct load {
     numbers_t numbers;
     results_t results;
     double at[METRICS_PER_EPOCH]; /* the step of each line of the epoch */
-    uint64_t *members;            /* (places) 2 x uses of the place, and 1 if it has a node */
-    uint64_t *losses;             /* (loss_words) */
-    uint64_t *data;               /* (data_words) */
-    uint64_t *joins;              /* (join_words) */
-    uint64_t *arrivals;           /* (ARRIVALS_WORDS) */
+    uint64_t *
+        members; /* (places) 4 x uses of the place, 2 if its node is apart, and 1 if it has a node */
+    uint64_t *arrivals; /* (2 places) first and met of arrivals_t */
+    uint64_t *losses;   /* (loss_words) */
+    uint64_t *data;     /* (data_words) */
+    uint64_t *joins;    /* (join_words) */
     size_t places, loss_words, data_words, join_words;
 } load_t;
 
 static void release(load_t *load) {
     free(load->members);
+    free(load->arrivals);
     free(load->losses);
     free(load->data);
     free(load->joins);
-    free(load->arrivals);
 }
 
 /* Of the words that load says. */
 static sgp_status_t allocate(load_t *load) {
     load->members = calloc(load->places + 1, WORD);
+    load->arrivals = calloc(2 * load->places + 1, WORD);
     load->losses = calloc(load->loss_words + 1, WORD);
     load->data = calloc(load->data_words + 1, WORD);
     load->joins = calloc(load->join_words + 1, WORD);
-    load->arrivals = calloc(ARRIVALS_WORDS(load->places), WORD);
-    if (load->members && load->losses && load->data && load->joins && load->arrivals) return SGP_OK;
+    if (load->members && load->arrivals && load->losses && load->data && load->joins) return SGP_OK;
     release(load);
-    return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the state of the run, %zu bytes",
-                    (load->places + load->loss_words + load->data_words + load->join_words) * WORD);
+    return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the state of the run, %zu words",
+                    3 * load->places + load->loss_words + load->data_words + load->join_words);
 }
 
 static void list(load_t *load, sgp_state_t *state) {
@@ -87,11 +85,10 @@ static void list(load_t *load, sgp_state_t *state) {
                   sizeof load->results / sizeof(double));
     sgp_state_add(state, "run.lines", SGP_STATE_FLOAT64, load->at, METRICS_PER_EPOCH);
     sgp_state_add(state, "run.members", SGP_STATE_UINT64, load->members, load->places);
+    sgp_state_add(state, "run.arrivals", SGP_STATE_UINT64, load->arrivals, 2 * load->places);
     sgp_state_add(state, "run.losses", SGP_STATE_UINT64, load->losses, load->loss_words);
     sgp_state_add(state, "run.data", SGP_STATE_UINT64, load->data, load->data_words);
     sgp_state_add(state, "run.joins", SGP_STATE_UINT64, load->joins, load->join_words);
-    sgp_state_add(state, "run.arrivals", SGP_STATE_UINT64, load->arrivals,
-                  ARRIVALS_WORDS(load->places));
 }
 
 /* ---- a member ---- */
@@ -114,6 +111,7 @@ static numbers_t numbers_of(const run_t *run) {
                        .resumed_nodes = (uint64_t)run->resumed.nodes,
                        .warned = run->warned,
                        .writer = (uint64_t)run->writer,
+                       .tries = (uint64_t)run->arrivals.tries,
                        .interval = metrics->interval,
                        .open_steps = metrics->open_steps,
                        .lines = metrics->count,
@@ -140,14 +138,14 @@ static void fill(const run_t *run, load_t *load) {
     load->results = results_of(run);
     for (uint64_t i = 0; i < run->metrics.count; i++) load->at[i] = run->metrics.lines[i].step;
     for (size_t r = 0; r < load->places; r++)
-        load->members[r] = (uint64_t)run->losses.uses[r] << 1 | run->losses.members[r];
+        load->members[r] = (uint64_t)run->losses.uses[r] << 2 |
+                           (uint64_t)run->losses.apart[r] << 1 | run->losses.members[r];
+    for (size_t r = 0; r < load->places && run->arrivals.first; r++) {
+        load->arrivals[r] = run->arrivals.first[r];
+        load->arrivals[load->places + r] = run->arrivals.met[r];
+    }
     memcpy(load->losses, run->losses.agreed, load->loss_words * WORD);
     if (run->joins.count) memcpy(load->joins, run->joins.list, load->join_words * WORD);
-    if (run->arrivals.first) {
-        memcpy(load->arrivals, run->arrivals.first, load->places * WORD);
-        memcpy(load->arrivals + load->places, run->arrivals.met, load->places * WORD);
-        load->arrivals[2 * load->places] = (uint64_t)run->arrivals.tries;
-    }
     feed_save(run->replica.feed, (unsigned char *)load->data);
 }
 
@@ -200,6 +198,7 @@ static bool numbers_are_right(const run_t *run, const load_t *load, uint64_t los
     if (numbers->rate_nodes < 1 || numbers->rate_nodes > SGP_MOST_PROCESSES) return false;
     if (numbers->mixed_nodes < 1 || numbers->mixed_nodes > load->places) return false;
     if (numbers->writer >= load->places || numbers->interval < 1) return false;
+    if (numbers->tries > INT32_MAX) return false;
     return numbers->lines <= METRICS_PER_EPOCH && numbers->making_up <= 1 && numbers->warned <= 1;
 }
 
@@ -234,6 +233,7 @@ static void take_numbers(run_t *run, const numbers_t *numbers) {
     run->resumed = (train_resumed_t){numbers->resumed_step, (int)numbers->resumed_nodes};
     run->warned = numbers->warned;
     run->writer = (int)numbers->writer;
+    run->arrivals.tries = (int)numbers->tries;
     run->replica.epochs = numbers->epochs;
     run->replica.steps_per_epoch = numbers->steps_per_epoch;
 }
@@ -266,6 +266,14 @@ static sgp_status_t take_lines(metrics_t *metrics, const load_t *load) {
                : sgp_fail(SGP_ERR_FORMAT, "the lines of the epoch are out of range");
 }
 
+/* The newcomers that the others have met, or have still to meet: this one meets them with the others. */
+static void take_arrivals(run_t *run, const load_t *load) {
+    for (size_t r = 0; r < load->places; r++) {
+        run->arrivals.first[r] = load->arrivals[r];
+        run->arrivals.met[r] = load->arrivals[load->places + r];
+    }
+}
+
 static sgp_status_t take(run_t *run, load_t *load) {
     const train_loss_t *losses = (const train_loss_t *)load->losses;
     const train_join_t *joins = (const train_join_t *)load->joins;
@@ -280,16 +288,14 @@ static sgp_status_t take(run_t *run, load_t *load) {
     if (status) return status;
     take_numbers(run, &load->numbers);
     take_results(run, &load->results);
-    if (run->arrivals.first) {
-        memcpy(run->arrivals.first, load->arrivals, load->places * WORD);
-        memcpy(run->arrivals.met, load->arrivals + load->places, load->places * WORD);
-        run->arrivals.tries = (int)(load->arrivals[2 * load->places] % ARRIVALS_MEETINGS);
-    }
+    take_arrivals(run, load);
     memcpy(run->losses.agreed, losses, count * sizeof *losses);
     run->losses.count = (int)count;
     for (size_t r = 0; r < load->places; r++) {
         run->losses.members[r] = load->members[r] & 1;
-        run->losses.uses[r] = (uint32_t)(load->members[r] >> 1);
+        run->losses.apart[r] = load->members[r] >> 1 & 1;
+        run->data.apart += run->losses.apart[r];
+        run->losses.uses[r] = (uint32_t)(load->members[r] >> 2);
     }
     free(run->data.saved);
     run->data.saved = (unsigned char *)load->data;

@@ -69,18 +69,16 @@ bool train_goes_on(const train_options_t *options) {
     return !stops && !train_stops_because(options);
 }
 
-/* Of the first epoch. A newcomer meets the others after one step of all, so they must make the same steps together. */
+/* Of the first epoch. A newcomer meets the others after one step of all, so they must be in the same round. */
 static bool keeps_step(const train_options_t *options) {
     sgp_mixer_options_t mixer = train_mixer_options(options, 0);
-    bool pushes = mixer.algorithm == SGP_ALGORITHM_SGP || mixer.algorithm == SGP_ALGORITHM_OSGP ||
-                  mixer.algorithm == SGP_ALGORITHM_DPSGD;
-    return pushes && mixer.overlap != SGP_OVERLAP_ASYNC && mixer.local_steps <= 1 &&
+    return mixer.algorithm != SGP_ALGORITHM_ADPSGD && mixer.overlap != SGP_OVERLAP_ASYNC &&
            options->algorithm.count == 1 && options->peers.count == 1;
 }
 
 const char *train_closed_because(const train_options_t *options) {
     if (!keeps_step(options))
-        return "nodes can join sgp, osgp and dpsgd, without async, local steps and schedules";
+        return "nodes can join sgp, osgp, dpsgd and allreduce, without async and schedules";
     if (!train_goes_on(options)) return "nodes can join only a run that goes on without lost ones";
     if (strcmp(options->transport, "tcp") != 0 && strcmp(options->transport, "auto") != 0)
         return "nodes that join later are reached over tcp, so the transport must be tcp or auto";

@@ -9,6 +9,7 @@
 #include "run/agreement.h"
 #include "run/handover.h"
 #include "run/invitation.h"
+#include "run/mixing_plan.h"
 #include "run/run_data.h"
 
 #include <inttypes.h>
@@ -60,20 +61,27 @@ static sgp_status_t accept(run_t *run) {
     return status;
 }
 
-static sgp_status_t allocate(run_t *run) {
-    arrivals_t *arrivals = &run->arrivals;
-    if (arrivals->first) return SGP_OK; /* a newcomer has been told */
-    arrivals->first = calloc((size_t)run->size, sizeof *arrivals->first);
-    arrivals->met = calloc((size_t)run->size, sizeof *arrivals->met);
+static void find_next(arrivals_t *arrivals, int places) {
     arrivals->next = UINT64_MAX;
+    for (int r = 0; r < places; r++)
+        if (arrivals->first[r] && arrivals->first[r] < arrivals->next)
+            arrivals->next = arrivals->first[r];
+}
+
+static sgp_status_t make_places(run_t *run) {
+    arrivals_t *arrivals = &run->arrivals;
+    arrivals->next = UINT64_MAX;
+    if (!arrivals->first) arrivals->first = calloc((size_t)run->size, sizeof *arrivals->first);
+    if (!arrivals->met) arrivals->met = calloc((size_t)run->size, sizeof *arrivals->met);
     if (arrivals->first && arrivals->met) return SGP_OK;
     return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for newcomers at %d places", run->size);
 }
 
 sgp_status_t arrivals_init(run_t *run) {
     if (!run->goes_on || run->size == run->founders) return SGP_OK;
-    sgp_status_t status = allocate(run);
+    sgp_status_t status = make_places(run);
     if (status) return status;
+    find_next(&run->arrivals, run->size);
     run->arrivals.watches = true;
     return accept(run);
 }
@@ -86,13 +94,6 @@ void arrivals_fini(run_t *run) {
 }
 
 /* ---- when the nodes meet ---- */
-
-static void find_next(arrivals_t *arrivals, int places) {
-    arrivals->next = UINT64_MAX;
-    for (int r = 0; r < places; r++)
-        if (arrivals->first[r] && arrivals->first[r] < arrivals->next)
-            arrivals->next = arrivals->first[r];
-}
 
 /* Takes in the newcomers of which the view knows now. */
 static void look(run_t *run) {
@@ -292,13 +293,24 @@ sgp_status_t arrivals_fetch(run_t *run, uint64_t *epoch) {
     return status;
 }
 
+/* A step without samples. Where gradients are averaged the others' mean moves this node too; its own counts as zero. */
+static sgp_status_t empty_step(run_t *run, bool gradients) {
+    replica_t *replica = &run->replica;
+    float rate = (float)run->options->lr; /* an all-reduce takes that of the others */
+    if (!gradients) return sgp_mixer_step(replica->mixer, NULL, NULL, rate);
+    memset(replica->gradient, 0, replica->parameters * sizeof *replica->gradient);
+    return sgp_mixer_step(replica->mixer, replica->optimizer, replica->gradient, rate);
+}
+
 sgp_status_t arrivals_enter(run_t *run) {
     sgp_mixer_t *mixer = run->replica.mixer;
-    sgp_status_t status = allocate(run);
-    if (!status) status = sgp_mixer_step(mixer, NULL, NULL, (float)run->options->lr);
+    sgp_mixer_options_t options = train_mixer_options(run->options, 0);
+    bool gradients = options.algorithm == SGP_ALGORITHM_ALLREDUCE && options.local_steps <= 1;
+    sgp_status_t status = make_places(run);
+    if (!status) status = empty_step(run, gradients);
     run->step = sgp_mixer_steps(mixer);
     if (!status) status = meet(run, sgp_newcomer_returns(run->group) ? IS_BACK : IS_NEW);
-    if (!status) pass(run);
+    if (!status) pass(run); /* as the others do */
     if (!status && run->step != sgp_mixer_steps(mixer))
         status = sgp_fail(SGP_ERR_MISMATCH,
                           "the run is after step %" PRIu64 ", and this newcomer after %" PRIu64,

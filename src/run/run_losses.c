@@ -2,7 +2,7 @@
 #include "run/run_losses.h"
 
 #include "base/logging.h"
-#include "group/group_internal.h"
+#include "group/membership.h"
 #include "mixing/mixer_internal.h"
 #include "run/presence.h"
 
@@ -13,12 +13,14 @@
 sgp_status_t run_losses_init(run_losses_t *losses, sgp_group_t *group,
                              const train_callbacks_t *callbacks) {
     size_t size = (size_t)sgp_group_capacity(group);
-    *losses = (run_losses_t){.group = group, .callbacks = callbacks, .room = (int)size};
+    *losses = (run_losses_t){
+        .group = group, .callbacks = callbacks, .room = (int)size, .quorum = SGP_QUORUM};
     losses->noted = calloc(size, sizeof *losses->noted);
     losses->agreed = calloc(size, sizeof *losses->agreed);
     losses->members = calloc(size, sizeof *losses->members);
     losses->uses = calloc(size, sizeof *losses->uses);
-    if (losses->noted && losses->agreed && losses->members && losses->uses) {
+    losses->apart = calloc(size, sizeof *losses->apart);
+    if (losses->noted && losses->agreed && losses->members && losses->uses && losses->apart) {
         for (int r = 0; r < sgp_group_size(group); r++) run_losses_arrive(losses, r);
         return SGP_OK;
     }
@@ -29,6 +31,7 @@ sgp_status_t run_losses_init(run_losses_t *losses, sgp_group_t *group,
 void run_losses_fini(run_losses_t *losses) {
     free(losses->members);
     free(losses->uses);
+    free(losses->apart);
     free(losses->noted);
     free(losses->agreed);
     *losses = (run_losses_t){0};
@@ -71,6 +74,7 @@ static void note(run_losses_t *losses, int rank, uint64_t step) {
                            .next = next_step(losses, rank, step)};
     if (loss->left) snprintf(loss->reason, sizeof loss->reason, "it left");
     else sgp_fates_why(fates_of(losses), rank, loss->reason, sizeof loss->reason);
+    losses->noticed++;
     tell(losses, loss);
 }
 
@@ -79,6 +83,7 @@ void run_losses_note_left(run_losses_t *losses, int rank, uint64_t step, int num
     if (loss->step) return;
     *loss = (train_loss_t){.node = rank, .left = true, .step = step ? step : 1};
     snprintf(loss->reason, sizeof loss->reason, "it left, asked by SIG%s", sigabbrev_np(number));
+    losses->noticed++;
     tell(losses, loss);
 }
 
@@ -97,6 +102,10 @@ int run_losses_left(const run_losses_t *losses) {
 void run_losses_watch(run_losses_t *losses, const sgp_mixer_t *mixer, uint64_t step) {
     losses->mixer = mixer;
     losses->met = step;
+}
+
+void run_losses_set_quorum(run_losses_t *losses, double quorum) {
+    losses->quorum = quorum;
 }
 
 void run_losses_pause(run_losses_t *losses, double seconds) {
@@ -128,7 +137,8 @@ static bool has_quorum(const run_losses_t *losses) {
         before++;
         left += there;
     }
-    return 2 * left > before || (2 * left == before && with_lowest);
+    double needed = losses->quorum * before;
+    return left > needed || (left >= needed && with_lowest);
 }
 
 sgp_status_t run_losses_check(run_losses_t *losses, uint64_t step) {

@@ -6,7 +6,7 @@
 #include "group/agree_call.h"
 #include "group/newcomers.h"
 
-enum { SEATS = 8, COUNT = 40, LONGEST = 200 };
+enum { SEATS = 8, COUNT = 40, LONGEST = 280 };
 
 typedef struct guest {
     int seat, invited_in; /* by `sponsor`, before that step */
@@ -58,6 +58,9 @@ static void train(party_t *party, sgp_group_t *group, sgp_mixer_t *mixer, int fr
         compute(mixer->transport, party->compute);
         if (sgp_mixer_step(mixer, optimizer, gradient, party->rate) != SGP_OK) {
             CHECK(party->may_fail[rank]);
+            if (!party->may_fail[rank])
+                fprintf(stderr, "node %d step %d t=%g: %s\n", rank, step,
+                        (double)sgp_transport_now(mixer->transport) / 1e6, sgp_last_error());
             break;
         }
         party->made[rank]++;
@@ -178,11 +181,15 @@ static party_t *party_of(sgp_mixer_options_t options, int founders, int steps) {
     return &party;
 }
 
-/* It begins with what a member had before that step, bit for bit, and within 24 steps. */
+static int length_of_round(const party_t *party) {
+    return party->options.local_steps > 0 ? party->options.local_steps : 1;
+}
+
+/* It begins with what a member had before that step, bit for bit, and within 24 rounds. */
 static void began_with_a_member(const party_t *party, const guest_t *guest) {
     bool found = false;
     assert_true(guest->started && guest->first >= guest->admitted);
-    assert_true(guest->first <= (uint64_t)guest->invited_in + 25);
+    assert_true(guest->first <= (uint64_t)(guest->invited_in + 25 * length_of_round(party)));
     for (int r = 0; r < SEATS; r++)
         if (r != guest->seat)
             found |= memcmp(party->before[r][guest->first], guest->z, sizeof guest->z) == 0;
@@ -213,12 +220,14 @@ static void test_lock_step(void **state) {
 
 /* Three newcomers of different sponsors, some of them at the same time, with exact averages in between. */
 static party_t *several(sgp_mixer_options_t options, uint64_t seed) {
-    party_t *party = party_of(options, 3, 90);
+    party_t *party = party_of(options, 3, 0);
     ranks_setup_t setup = delays(3, seed, 2 * MILLISECOND);
+    int round = length_of_round(party);
+    party->steps = 90 * round;
     party->average_every = 20;
-    party->guests[0] = (guest_t){.seat = 3, .invited_in = 6, .sponsor = 0};
-    party->guests[1] = (guest_t){.seat = 4, .invited_in = 6, .sponsor = 1};
-    party->guests[2] = (guest_t){.seat = 5, .invited_in = 29, .sponsor = 2};
+    party->guests[0] = (guest_t){.seat = 3, .invited_in = 6 * round, .sponsor = 0};
+    party->guests[1] = (guest_t){.seat = 4, .invited_in = 6 * round, .sponsor = 1};
+    party->guests[2] = (guest_t){.seat = 5, .invited_in = 29 * round, .sponsor = 2};
     party->guest_count = 3;
     celebrate(party, &setup);
     return party;
@@ -253,6 +262,25 @@ static void test_slow_momentum(void **state) {
         .algorithm = SGP_ALGORITHM_SGP, .slow_momentum = 0.5f, .slow_every = 5});
 }
 
+/* All nodes make the same step, a newcomer from its first one on; with local steps they meet in each exchange. */
+static void check_allreduce(sgp_mixer_options_t options) {
+    options.algorithm = SGP_ALGORITHM_ALLREDUCE;
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        party_t *party = several(options, seed);
+        for (int g = 0; g < 3; g++) began_with_a_member(party, &party->guests[g]);
+        all_took_part(party);
+        for (int r = 1; r < 6; r++)
+            assert_memory_equal(party->last[r], party->last[0], sizeof party->last[r]);
+    }
+}
+
+static void test_allreduce(void **state) {
+    (void)state;
+    check_allreduce((sgp_mixer_options_t){.encoding = SGP_ENCODING_FLOAT32});
+    check_allreduce((sgp_mixer_options_t){.encoding = SGP_ENCODING_BFLOAT16});
+    check_allreduce((sgp_mixer_options_t){.local_steps = 3});
+}
+
 /* Without gradients nodes that are alike stay so, whoever joins. */
 static void test_alike(void **state) {
     (void)state;
@@ -274,8 +302,8 @@ static void test_alike(void **state) {
 
 /* A node dies at any time while another joins: a founder, which may be the sponsor or the one that is asked, or the newcomer
  * itself. All others go on. */
-static void dies(int seat, uint64_t at_ms, int average_every) {
-    party_t *party = party_of((sgp_mixer_options_t){.algorithm = SGP_ALGORITHM_SGP}, 3, 70);
+static void dies(sgp_algorithm_t algorithm, int seat, uint64_t at_ms, int average_every) {
+    party_t *party = party_of((sgp_mixer_options_t){.algorithm = algorithm}, 3, 70);
     ranks_setup_t setup = delays(3, at_ms, 2 * MILLISECOND);
     sgp_loopback_fault_t kill = {
         .kind = SGP_FAULT_KILL, .seat = seat, .from_ns = at_ms * MILLISECOND};
@@ -298,14 +326,20 @@ static void dies(int seat, uint64_t at_ms, int average_every) {
 
 static void test_deaths(void **state) {
     (void)state;
-    for (int seat = 0; seat < 4; seat++)
-        for (uint64_t at_ms = 50; at_ms < 260; at_ms += 13) dies(seat, at_ms, at_ms % 2 ? 7 : 0);
+    for (int seat = 0; seat < 4; seat++) {
+        for (uint64_t at_ms = 50; at_ms < 260; at_ms += 13)
+            dies(SGP_ALGORITHM_SGP, seat, at_ms, at_ms % 2 ? 7 : 0);
+        for (uint64_t at_ms = 95; at_ms < 200; at_ms += 15)
+            dies(SGP_ALGORITHM_ALLREDUCE, seat, at_ms, at_ms % 2 ? 7 : 0);
+    }
 }
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lock_step), cmocka_unit_test(test_several),
         cmocka_unit_test(test_overlap),   cmocka_unit_test(test_slow_momentum),
-        cmocka_unit_test(test_alike),     cmocka_unit_test(test_deaths),
+        cmocka_unit_test(test_allreduce), cmocka_unit_test(test_alike),
+        cmocka_unit_test(test_deaths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

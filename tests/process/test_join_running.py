@@ -111,6 +111,26 @@ class JoinRunning(RunUnderWay):
         self.check_epochs([0, 1, 2, 3, 4])
         self.end_all([*nodes, *newcomers])
 
+    def train_with_a_fourth(self, *arguments):
+        nodes, at = self.found(*arguments)
+        newcomer = self.join(at[1])
+        self.read_to(nodes[0], "node 3 has joined after step")
+        self.read_epochs(nodes[0], 3)
+        self.check_epochs([0, 1, 2, 3])
+        self.end_all([*nodes, newcomer])
+
+    def test_allreduce(self):
+        """All nodes have the same parameters in each step, the newcomer too."""
+        self.train_with_a_fourth("--algorithm", "allreduce", "--optimizer", "adam", "--lr", "0.1")
+        last = [line for line in self.lines() if "w_total" in line][-4:]
+        self.assertEqual([line["consensus_distance"] for line in last], [0] * 4)
+
+    def test_local_steps(self):
+        self.train_with_a_fourth("--local-steps", "4", "--overlap", "1")
+
+    def test_local_steps_of_an_allreduce(self):
+        self.train_with_a_fourth("--local-steps", "3", "--algorithm", "allreduce")
+
     def test_a_newcomer_leaves_again(self):
         nodes, at = self.found()
         newcomer = self.join(at[2])

@@ -16,8 +16,7 @@ bool sgp_rejoin_can_be(sgp_group_t *group) {
 
 bool sgp_rejoin_is_due(sgp_group_t *group) {
     sgp_membership_t *membership = sgp_group_membership(group);
-    bool replaced;
-    return membership && sgp_membership_is_struck_off(membership, &replaced);
+    return membership && sgp_membership_is_struck_off(membership);
 }
 
 /* Members that are there, if heard, or those that are there or lost, if not. */
@@ -47,8 +46,7 @@ sgp_status_t sgp_rejoin_note(sgp_group_t *group, sgp_rejoin_t *rejoin) {
     free(rejoin->contacts);
     rejoin->contacts = contacts;
     if (sgp_newcomer_is_entering(group)) return SGP_OK;
-    bool replaced = false;
-    sgp_membership_is_struck_off(sgp_group_membership(group), &replaced);
+    bool replaced = sgp_membership_is_replaced(sgp_group_membership(group));
     rejoin->was_member |= !replaced;
     rejoin->seat = replaced ? -1 : transport->rank;
     rejoin->incarnation = transport->incarnation;

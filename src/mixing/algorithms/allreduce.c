@@ -5,9 +5,21 @@
 #include "mixing/algorithms/allreduce_step.h"
 #include "mixing/algorithms/feedback.h"
 #include "mixing/algorithms/recovery.h"
+#include "mixing/holes.h"
 #include "mixing/reduce_parts.h"
 
+#include "group/membership.h"
 #include "optimizer/optimizer_internal.h"
+
+/* Another node has a newcomer, and waits for this one. */
+static bool is_called_off(const sgp_reduce_t *reduce) {
+    const sgp_allreduce_step_t *step = reduce->context;
+    return sgp_recovery_is_called(step->mixer);
+}
+
+static uint64_t optimizer_steps(const sgp_mixer_t *mixer) {
+    return mixer->optimizer ? sgp_optimizer_steps(mixer->optimizer) : 0;
+}
 
 static sgp_reduce_t reduction_of(sgp_mixer_t *mixer, sgp_allreduce_step_t *step,
                                  uint64_t deadline) {
@@ -23,7 +35,8 @@ static sgp_reduce_t reduction_of(sgp_mixer_t *mixer, sgp_allreduce_step_t *step,
                           .rounding = sgp_feedback_of(mixer, step->optimizer != NULL),
                           .part = sgp_allreduce_part,
                           .result = sgp_allreduce_result,
-                          .context = step};
+                          .context = step,
+                          .is_called_off = mixer->holes.elastic ? is_called_off : NULL};
 }
 
 static void count(sgp_mixer_t *mixer, const sgp_reduce_t *reduce) {
@@ -46,10 +59,13 @@ static sgp_status_t reduce_with_survivors(sgp_mixer_t *mixer, sgp_allreduce_step
                                           bool begun, uint64_t deadline) {
     for (int tries = 0; tries <= mixer->size; tries++) {
         sgp_recovered_t result;
-        bool broken = begun || sgp_reducer_is_broken(&mixer->reducer);
-        if (broken) {
-            sgp_recovery_place_t place = {.begun = begun, .applied = begun && step->applied};
+        if (begun || sgp_recovery_is_due(mixer)) {
+            sgp_recovery_place_t place = {.begun = begun,
+                                          .applied = begun && step->applied,
+                                          .optimizer_steps = step->optimizer_steps,
+                                          .learning_rate = step->learning_rate};
             sgp_status_t status = sgp_recover(mixer, &place, &result);
+            step->learning_rate = place.learning_rate;
             if (status != SGP_OK || result == SGP_RECOVERED_MADE) return status;
             deadline = sgp_transport_now(mixer->transport) + mixer->timeout;
         }
@@ -60,23 +76,58 @@ static sgp_status_t reduce_with_survivors(sgp_mixer_t *mixer, sgp_allreduce_step
     return sgp_transport_fail_lost(mixer->transport, "in an all-reduce");
 }
 
+/* A change of the nodes that is known before the step. */
+static sgp_status_t recover_before(sgp_mixer_t *mixer, sgp_local_t *local) {
+    sgp_recovered_t result;
+    sgp_recovery_place_t place = {.optimizer_steps = optimizer_steps(mixer),
+                                  .learning_rate = local->learning_rate};
+    if (!mixer->exchanges || !sgp_recovery_is_due(mixer)) return SGP_OK;
+    sgp_status_t status = sgp_recover(mixer, &place, &result);
+    local->learning_rate = place.learning_rate;
+    return status;
+}
+
+/* Before each step: events, and the step for the others' plans. */
+static void look_around(sgp_mixer_t *mixer, const sgp_local_t *local) {
+    if (!mixer->holes.elastic) return;
+    mixer->optimizer = local->optimizer;
+    sgp_holes_look(mixer);
+}
+
+/* A silent node keeps all others waiting. */
+static void begin_wait(sgp_mixer_t *mixer) {
+    sgp_membership_awaits_all(sgp_group_membership(mixer->group), true);
+}
+
+static void end_wait(sgp_mixer_t *mixer) {
+    sgp_membership_awaits_all(sgp_group_membership(mixer->group), false);
+}
+
 static sgp_status_t allreduce_step(sgp_mixer_t *mixer, const sgp_local_t *local,
                                    uint64_t deadline) {
-    if (mixer->holes.elastic) mixer->optimizer = local->optimizer;
+    look_around(mixer, local);
     if (!mixer->exchanges) return sgp_local_update_all(mixer, local);
+    sgp_local_t here = *local;
+    sgp_status_t status = recover_before(mixer, &here);
+    if (status != SGP_OK) return status;
     sgp_allreduce_step_t step;
+    uint64_t steps = optimizer_steps(mixer);
     mixer->unmet = true;
-    sgp_status_t status = sgp_allreduce_begin(mixer, local, &step);
+    status = sgp_allreduce_begin(mixer, &here, &step);
+    step.optimizer_steps = steps;
     if (status != SGP_OK) return status;
     if (step.optimizer) sgp_optimizer_begin(step.optimizer);
+    begin_wait(mixer);
     status = reduce_with_survivors(mixer, &step, false, deadline);
+    end_wait(mixer);
     return sgp_allreduce_judge(mixer, status);
 }
 
 /* Other nodes may be in a step that a loss has stopped, and wait for this one. */
 static sgp_status_t allreduce_meet(sgp_mixer_t *mixer) {
     sgp_recovered_t result;
-    sgp_status_t status = sgp_recover(mixer, &(sgp_recovery_place_t){.settling = true}, &result);
+    sgp_recovery_place_t place = {.settling = true, .optimizer_steps = optimizer_steps(mixer)};
+    sgp_status_t status = sgp_recover(mixer, &place, &result);
     if (status == SGP_OK) mixer->unmet = false;
     return status;
 }
@@ -93,25 +144,19 @@ static bool updates_first(const sgp_mixer_t *mixer) {
     return !mixer->exchanges || mixer->options.local_steps > 1;
 }
 
-/* A loss that is known before the step. */
-static sgp_status_t recover_before(sgp_mixer_t *mixer) {
-    sgp_recovered_t result;
-    if (!mixer->exchanges || !sgp_reducer_is_broken(&mixer->reducer)) return SGP_OK;
-    return sgp_recover(mixer, &(sgp_recovery_place_t){0}, &result);
-}
-
 static sgp_status_t parts_begin(sgp_mixer_t *mixer, sgp_part_step_t *step, uint64_t deadline) {
-    const sgp_local_t *local = &step->local;
+    sgp_local_t *local = &step->local;
     sgp_reduce_parts_t *parts = &step->reduce;
-    sgp_status_t status = recover_before(mixer);
+    look_around(mixer, local);
+    sgp_status_t status = recover_before(mixer, local);
     if (status != SGP_OK) return status;
-    if (mixer->holes.elastic) mixer->optimizer = local->optimizer;
     *parts = (sgp_reduce_parts_t){.context = {.mixer = mixer}};
     if (!updates_first(mixer))
         parts->context = (sgp_allreduce_step_t){.mixer = mixer,
                                                 .optimizer = local->optimizer,
                                                 .gradient = local->gradient,
                                                 .learning_rate = local->learning_rate};
+    parts->context.optimizer_steps = optimizer_steps(mixer);
     sgp_reduce_parts_init(step, &mixer->reducer, sgp_mixer_chunk(mixer));
     if (!mixer->exchanges) return SGP_OK;
     mixer->unmet = true;
@@ -154,9 +199,11 @@ static sgp_status_t await(sgp_mixer_t *mixer, sgp_part_step_t *step, size_t firs
                           uint64_t deadline) {
     if (!mixer->exchanges) return SGP_OK;
     step->reduce.reduce.deadline = deadline;
+    begin_wait(mixer);
     sgp_status_t status = sgp_reduce_parts_await(step, mixer, first, end);
     if (status == SGP_ERR_PEER_LOST && mixer->holes.elastic)
         status = make_whole(mixer, step, deadline);
+    end_wait(mixer);
     return sgp_allreduce_judge(mixer, status);
 }
 

@@ -13,7 +13,8 @@ typedef struct sgp_allreduce_step {
     sgp_optimizer_t *optimizer; /* NULL: z itself is averaged */
     const float *gradient;      /* (P) */
     float learning_rate;
-    bool applied; /* a part of the result has changed the vector */
+    bool applied;             /* a part of the result has changed the vector */
+    uint64_t optimizer_steps; /* made before this one, in an elastic group */
 } sgp_allreduce_step_t;
 
 /* Two: a fast node sends its part of the next step while a slow one still reads the mean of this one. */

@@ -2,6 +2,7 @@
 #include "mixing/algorithms/recovery.h"
 
 #include "base/logging.h"
+#include "group/agree_call.h"
 #include "mixing/holes.h"
 #include "mixing/round_graph.h"
 #include "optimizer/optimizer_internal.h"
@@ -9,19 +10,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The weight of a node that is a step behind: the mean is that of the others, to the last bit. */
+/* The weight of a node that is a step behind, or new: the mean is that of the others, to the last bit. */
 #define BEHIND 1e-30
 
 /* z and at most two moments; an attempt uses so many numbers of exact averages, also if it fails. Few, as reduce.c drops the
  * chunks of the last numbers alone. */
 enum { VECTORS = 3 };
 
+/* Reports are told from the payloads of other collective calls. */
+#define REPORT_MARK UINT64_C(0x9d2c5680a3f1e74b)
+
 /* Each node tells the others where it is. */
 typedef struct report {
+    uint64_t mark;
     uint64_t round;
-    uint32_t channel; /* of the mixer */
+    uint64_t optimizer_steps; /* before the exchange of that round */
+    uint32_t channel;         /* of the mixer */
+    float learning_rate;
     bool begun, applied, settling;
+    bool is_new;
     bool failed; /* it has lost another node in the middle of an attempt */
+    bool none[3];
 } report_t;
 
 /* What follows from all reports; the same on all nodes. */
@@ -31,6 +40,9 @@ typedef struct verdict {
     bool begun;       /* all are in the highest, and have begun it */
     bool applied;     /* and some have changed their vectors */
     bool settling;    /* all are */
+    bool started;     /* some node has begun an exchange: its messages may be anywhere */
+    bool has_new;     /* a newcomer is there */
+    int model;        /* a node of the highest round that is not new; -1: none */
 } verdict_t;
 
 /* The highest step counts as made. */
@@ -49,19 +61,24 @@ typedef struct recovery {
 /* verdict.begun: also that none is behind, since that one has not begun it. */
 static sgp_status_t judge(recovery_t *recovery) {
     const sgp_mixer_t *mixer = recovery->mixer;
-    verdict_t verdict = {.begun = true, .settling = true};
+    verdict_t verdict = {.begun = true, .settling = true, .model = -1};
     for (int r = 0; r < mixer->size; r++)
         if (recovery->there[r] && recovery->all[r].round > verdict.highest)
             verdict.highest = recovery->all[r].round;
     for (int r = 0; r < mixer->size; r++) {
         const report_t *report = &recovery->all[r];
         if (!recovery->there[r]) continue;
-        if (report->channel != mixer->channel || report->round + 1 < verdict.highest)
+        if (report->mark != REPORT_MARK || report->channel != mixer->channel ||
+            report->round + 1 < verdict.highest)
             return sgp_fail(SGP_ERR_MISMATCH, "all-reduce: the nodes are not in the same step");
         verdict.behind |= report->round < verdict.highest;
         verdict.begun &= report->begun && report->round == verdict.highest;
         verdict.applied |= report->applied;
         verdict.settling &= report->settling;
+        verdict.started |= report->begun;
+        verdict.has_new |= report->is_new;
+        if (verdict.model < 0 && !report->is_new && report->round == verdict.highest)
+            verdict.model = r;
     }
     recovery->verdict = verdict;
     return SGP_OK;
@@ -102,7 +119,9 @@ static void result(sgp_reduce_t *reduce, size_t offset, size_t count, const floa
 static sgp_status_t take_mean(const recovery_t *recovery, vector_t vector, uint64_t number,
                               uint64_t deadline) {
     sgp_mixer_t *mixer = recovery->mixer;
-    bool behind = recovery->mine.round < recovery->verdict.highest;
+    const verdict_t *verdict = &recovery->verdict;
+    bool behind =
+        recovery->mine.round < verdict->highest || (recovery->mine.is_new && verdict->model >= 0);
     sgp_reduce_t reduce = {.reducer = &mixer->reducer,
                            .trace = mixer->trace,
                            .channel = mixer->average_channel,
@@ -117,6 +136,13 @@ static sgp_status_t take_mean(const recovery_t *recovery, vector_t vector, uint6
     return sgp_reduce_run(&reduce);
 }
 
+/* Adam's corrections depend on the number of steps. */
+static void take_steps(const recovery_t *recovery, uint64_t *steps) {
+    const verdict_t *verdict = &recovery->verdict;
+    if (recovery->mine.is_new && verdict->model >= 0)
+        *steps = recovery->all[verdict->model].optimizer_steps;
+}
+
 /* All nodes have optimizers of the same kind. */
 static sgp_status_t take_means(const recovery_t *recovery, uint64_t deadline) {
     sgp_mixer_t *mixer = recovery->mixer;
@@ -128,6 +154,7 @@ static sgp_status_t take_means(const recovery_t *recovery, uint64_t deadline) {
     sgp_status_t status =
         take_mean(recovery, (vector_t){mixer->z, mixer->length}, number++, deadline);
     for (size_t i = 0; i < state.count && number < end && status == SGP_OK; i++) {
+        if (state.items[i].kind == SGP_STATE_UINT64) take_steps(recovery, state.items[i].data);
         if (state.items[i].kind != SGP_STATE_FLOAT32) continue;
         float *values = (float *)state.items[i].data + mixer->first;
         status = take_mean(recovery, (vector_t){values, mixer->count}, number++, deadline);
@@ -137,6 +164,12 @@ static sgp_status_t take_means(const recovery_t *recovery, uint64_t deadline) {
 
 /* ---- the recovery ---- */
 
+/* Where gradients are averaged, all nodes must have the same z and the same optimizer; where z is, a newcomer brings one that
+ * a member has had. */
+static bool must_copy(const recovery_t *recovery) {
+    return recovery->verdict.has_new && recovery->mixer->options.local_steps == 1;
+}
+
 /* One attempt. *over: no node has lost another one in it. */
 static sgp_status_t attempt(recovery_t *recovery, uint64_t deadline, bool *over) {
     sgp_mixer_t *mixer = recovery->mixer;
@@ -145,8 +178,8 @@ static sgp_status_t attempt(recovery_t *recovery, uint64_t deadline, bool *over)
     if (status == SGP_OK) status = judge(recovery);
     if (status != SGP_OK) return status;
     sgp_reducer_take_part(&mixer->reducer, recovery->there);
-    *over = !recovery->verdict.behind && !is_made(&recovery->verdict);
-    if (*over) return SGP_OK; /* all have the same values as they are */
+    *over = !recovery->verdict.behind && !is_made(&recovery->verdict) && !must_copy(recovery);
+    if (*over) return SGP_OK; /* all have the values that they need */
     status = take_means(recovery, deadline);
     recovery->mine.failed = status == SGP_ERR_PEER_LOST;
     if (status != SGP_OK && !recovery->mine.failed) return status;
@@ -157,17 +190,21 @@ static sgp_status_t attempt(recovery_t *recovery, uint64_t deadline, bool *over)
     return status;
 }
 
-/* The graph of the survivors; weights are 1. */
-static void go_on(const recovery_t *recovery) {
+/* The graph of those that are there; weights are 1. A newcomer counts like the others: it has their count. */
+static void go_on(recovery_t *recovery) {
     sgp_mixer_t *mixer = recovery->mixer;
+    bool others = mixer->reducer.changed || mixer->is_new;
     sgp_holes_look(mixer);
-    if (mixer->reducer.takes_part == mixer->graphs->nodes) return;
+    mixer->regroups = mixer->is_new = recovery->mine.is_new = false;
+    if (!others && !recovery->verdict.started) return;
     mixer->recoveries++;
+    if (!others) return;
     sgp_ledger_restart(&mixer->ledger, mixer->z, mixer->w);
     sgp_holes_reform(mixer, recovery->there);
 }
 
-static sgp_status_t recover(recovery_t *recovery, sgp_recovered_t *result) {
+static sgp_status_t recover(recovery_t *recovery, sgp_recovery_place_t *place,
+                            sgp_recovered_t *result) {
     sgp_mixer_t *mixer = recovery->mixer;
     uint64_t deadline = sgp_transport_now(mixer->transport) + sgp_group_timeout(mixer->group);
     const report_t *mine = &recovery->mine;
@@ -177,6 +214,8 @@ static sgp_status_t recover(recovery_t *recovery, sgp_recovered_t *result) {
         sgp_status_t status = attempt(recovery, deadline, &over);
         if (status != SGP_OK) return status;
         if (!over) continue;
+        if (mine->is_new && recovery->verdict.model >= 0)
+            place->learning_rate = recovery->all[recovery->verdict.model].learning_rate;
         go_on(recovery);
         if (mine->settling && !recovery->verdict.settling) continue;
         bool made = mine->round < recovery->verdict.highest || is_made(&recovery->verdict);
@@ -186,11 +225,14 @@ static sgp_status_t recover(recovery_t *recovery, sgp_recovered_t *result) {
     return sgp_fail(SGP_ERR_PEER_LOST, "all-reduce: the nodes do not come together again");
 }
 
-sgp_status_t sgp_recover(sgp_mixer_t *mixer, const sgp_recovery_place_t *place,
-                         sgp_recovered_t *result) {
+sgp_status_t sgp_recover(sgp_mixer_t *mixer, sgp_recovery_place_t *place, sgp_recovered_t *result) {
     size_t size = (size_t)mixer->size;
     recovery_t recovery = {.mixer = mixer,
-                           .mine = {.round = mixer->round,
+                           .mine = {.mark = REPORT_MARK,
+                                    .round = mixer->round,
+                                    .optimizer_steps = place->optimizer_steps,
+                                    .learning_rate = place->learning_rate,
+                                    .is_new = mixer->is_new,
                                     .channel = mixer->channel,
                                     .begun = place->begun,
                                     .applied = place->applied,
@@ -200,8 +242,28 @@ sgp_status_t sgp_recover(sgp_mixer_t *mixer, const sgp_recovery_place_t *place,
     sgp_status_t status = SGP_OK;
     if (!recovery.all || !recovery.there)
         status = sgp_fail(SGP_ERR_NO_MEMORY, "no memory to recover with %zu nodes", size);
-    else status = recover(&recovery, result);
+    else status = recover(&recovery, place, result);
     free(recovery.all);
     free(recovery.there);
     return status;
+}
+
+bool sgp_recovery_is_called(const sgp_mixer_t *mixer) {
+    const sgp_agree_call_t *call = sgp_group_agreement(mixer->group);
+    for (int r = 0; r < mixer->size; r++) {
+        report_t report;
+        size_t bytes;
+        const void *payload = sgp_agree_call_early(call, r, &bytes);
+        if (!payload || bytes != sizeof report) continue;
+        memcpy(&report, payload, sizeof report);
+        if (report.mark == REPORT_MARK && report.channel == mixer->channel && !report.settling &&
+            report.round == mixer->round)
+            return true;
+    }
+    return false;
+}
+
+bool sgp_recovery_is_due(const sgp_mixer_t *mixer) {
+    if (sgp_reducer_is_broken(&mixer->reducer)) return true;
+    return mixer->holes.elastic && (mixer->regroups || sgp_recovery_is_called(mixer));
 }

@@ -140,6 +140,21 @@ static void report_newcomer(const train_join_t *join, bool leads, bool self, voi
     else if (leads && !self) message_line("%s has joined after step %" PRIu64, name, join->step);
 }
 
+/* Every node of a part says so: each has saved its own state, perhaps on a machine of its own. */
+static void report_pause(const train_pause_t *pause, void *user) {
+    char name[MESSAGE_NODE];
+    (void)user;
+    message_node(pause->rank, name);
+    if (pause->over)
+        message_line("%s hears enough of the others again, and goes on after step %" PRIu64, name,
+                     pause->step);
+    else
+        message_error(
+            "%s hears %d of %d nodes: it pauses after step %" PRIu64 ", for %g s at most%s%s", name,
+            pause->here, pause->nodes, pause->step, pause->seconds,
+            pause->folder ? "; its state is saved in " : "", pause->folder ? pause->folder : "");
+}
+
 static bool is_given_up(int rank, void *user) {
     (void)user;
     return lost_nodes_told(rank);
@@ -160,6 +175,7 @@ static sgp_status_t train(const settings_t *settings, const invitation_t *invita
                                    .patience = patience_tell,
                                    .lost = report_loss,
                                    .joined = report_newcomer,
+                                   .paused = report_pause,
                                    .given_up = lost_nodes_launched() ? is_given_up : NULL,
                                    .user = &progress,
                                    .stop = &interrupt_signal,
