@@ -95,6 +95,14 @@ void arrivals_fini(run_t *run) {
 
 /* ---- when the nodes meet ---- */
 
+/* Of two JOINs of one member that two sponsors have made the view may first have told the one that does not count: its step
+ * is another one. */
+static bool is_over(const arrivals_t *arrivals, const sgp_change_t *change) {
+    uint64_t use = (uint64_t)change->incarnation + 1;
+    if (arrivals->met[change->seat] == use) return !arrivals->first[change->seat];
+    return arrivals->met[change->seat] > use;
+}
+
 /* Takes in the newcomers of which the view knows now. */
 static void look(run_t *run) {
     arrivals_t *arrivals = &run->arrivals;
@@ -108,7 +116,7 @@ static void look(run_t *run) {
         for (size_t i = 0; i < count; i++) {
             const sgp_change_t *change = &changes[i];
             if (change->kind != SGP_CHANGE_JOIN || change->seat == run->rank) continue;
-            if (arrivals->met[change->seat] > change->incarnation) continue;
+            if (is_over(arrivals, change)) continue;
             arrivals->met[change->seat] = change->incarnation + 1;
             arrivals->first[change->seat] = change->step;
         }
