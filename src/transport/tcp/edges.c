@@ -579,7 +579,7 @@ sgp_status_t sgp_edges_init(sgp_edges_t *edges, const sgp_tcp_options_t *options
                                                        .capacity = seats,
                                                        .version = SGP_VERSION}};
     edges->of = calloc((size_t)edges->capacity, sizeof *edges->of);
-    edges->waits = options->at_once;
+    edges->waits = options->waits;
     if (!edges->of)
         return sgp_fail(SGP_ERR_NO_MEMORY, "tcp: no memory to connect %d nodes", edges->capacity);
     set_addresses(edges, options);

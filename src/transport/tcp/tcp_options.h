@@ -31,8 +31,8 @@ typedef struct sgp_tcp_options {
     int timeout_ms;         /* to meet, and to open a connection; required */
     int peer_timeout_ms;    /* a peer that is silent for so long is lost; 0: SGP_PEER_TIMEOUT_MS */
     sgp_patience_t patience; /* of an elastic group */
-    bool
-        at_once; /* a newcomer: does not wait for the neighbours, and calls nobody before it sends */
+    bool at_once;            /* do not wait for the neighbours */
+    bool waits;              /* a newcomer that calls nobody before it sends */
 } sgp_tcp_options_t;
 
 #endif
