@@ -67,9 +67,12 @@ void sgp_membership_awaits_all(sgp_membership_t *membership, bool inside);
  * pause_ms. SGP_OK: it can, as far as it knows. */
 sgp_status_t sgp_membership_standing(sgp_membership_t *membership);
 
-/* Whether the others go on without this member, which lives: they have struck it off, or it has given way to one that it does
- * not hear. Then it can join again (group/join/rejoin.h). Any thread. */
+/* Whether the others go on without this member, which lives: they have struck it off, or given its seat to another one, or it
+ * has given way to one that it does not hear. Then it can join again (group/join/rejoin.h). Any thread. */
 bool sgp_membership_is_struck_off(sgp_membership_t *membership);
+
+/* Whether another member has its seat now. Any thread. */
+bool sgp_membership_is_replaced(sgp_membership_t *membership);
 
 /* Counts the changes of the view. One atomic load; any thread. */
 uint64_t sgp_membership_version(const sgp_membership_t *membership);
@@ -161,6 +164,12 @@ void sgp_membership_set_self(sgp_membership_t *membership, uint32_t incarnation,
 void sgp_membership_open_seat(sgp_membership_t *membership, int seat);
 /* The incarnation for the next member of a seat, as far as the view knows; false: the seat is not free. Any thread. */
 bool sgp_membership_is_free(sgp_membership_t *membership, int seat, uint32_t *incarnation);
+
+/* Whether all members have had time to hear of the JOIN notice of that candidate, or of another one with the same place: two
+ * sponsors can give a seat away at the same moment, and the view keeps one of the two. *stays: it is this one. No member opens
+ * the seat before that. Any thread. */
+bool sgp_membership_is_settled(sgp_membership_t *membership, int seat, uint32_t incarnation,
+                               uint64_t candidate, bool *stays);
 
 /* Of a newcomer, before its first step: it is in the plan from that step on. Any thread. */
 sgp_status_t sgp_membership_enter(sgp_membership_t *membership, uint64_t step);

@@ -176,7 +176,7 @@ sgp_status_t sgp_membership_begin_step(sgp_membership_t *membership, const sgp_m
         if (moment->step % SGP_MEMBER_STEP_UNIT == 0) sgp_membership_note_steps(membership);
         if (has_new_plan(membership, moment->step)) look_at_plan(membership, moment->step);
     }
-    if (atomic_load_explicit(&membership->told, memory_order_relaxed))
+    if (atomic_load_explicit(&membership->told, memory_order_relaxed) || membership->opening)
         sgp_inbox_call_service(membership->inbox, SGP_KIND_VIEW);
     if (membership->paused) return sgp_membership_await_quorum(membership);
     return sgp_inbox_ended(membership->inbox);
@@ -207,6 +207,14 @@ bool sgp_membership_is_struck_off(sgp_membership_t *membership) {
     pthread_mutex_unlock(&membership->lock);
     sgp_fates_t *fates = membership->transport->fates; /* it may have noticed that first */
     return struck_off || sgp_fates_of(fates, membership->self).state == SGP_FATE_LOST;
+}
+
+bool sgp_membership_is_replaced(sgp_membership_t *membership) {
+    pthread_mutex_lock(&membership->lock);
+    sgp_view_claim_t claim = sgp_view_claim(membership->view, membership->self,
+                                            membership->incarnation, membership->candidate);
+    pthread_mutex_unlock(&membership->lock);
+    return claim == SGP_CLAIM_REPLACED;
 }
 
 /* ---- the view ---- */

@@ -64,6 +64,7 @@ struct sgp_membership {
     sgp_peer_t *peers;      /* (size) */
     atomic_uint spreads;    /* to members at random in so many more steps */
     uint64_t opened;        /* the version up to which seats were opened for newcomers */
+    bool opening;           /* a seat is to be opened later: its first step is far */
     sgp_random_t random;
     sgp_post_t questions;     /* HEARD */
     atomic_int in_collective; /* calls, one within the other; an agent reads it */

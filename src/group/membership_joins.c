@@ -49,17 +49,39 @@ static bool is_new(const sgp_membership_t *membership, const sgp_view_member_t *
     return sgp_fates_incarnation(fates, member->seat) < member->incarnation;
 }
 
+/* A newcomer's first step is at least R/2 + 1 steps beyond the one in which its sponsor makes the notice (view_plan.h). Most of
+ * these are for the notice to spread. */
+enum { STEPS_BEFORE = 4 };
+
+static bool is_near(const sgp_membership_t *membership, uint64_t first) {
+    uint64_t own = atomic_load(&membership->step), other = atomic_load(&membership->heard);
+    return (own > other ? own : other) + STEPS_BEFORE >= first;
+}
+
+bool sgp_membership_is_settled(sgp_membership_t *membership, int seat, uint32_t incarnation,
+                               uint64_t candidate, bool *stays) {
+    sgp_view_member_t member = {.from = 0};
+    pthread_mutex_lock(&membership->lock);
+    *stays = sgp_view_claim(membership->view, seat, incarnation, candidate) == SGP_CLAIM_HOLDS;
+    sgp_view_member(membership->view, seat, incarnation, &member);
+    pthread_mutex_unlock(&membership->lock);
+    return !*stays || is_near(membership, member.from);
+}
+
 bool sgp_membership_open_seats(sgp_membership_t *membership) {
     bool left = false;
     if (membership->opened == sgp_view_version(membership->view)) return false;
+    membership->opening = false;
     for (int s = 0; s < sgp_view_seats(membership->view); s++) {
         uint32_t newest;
         sgp_view_member_t member;
-        if (sgp_view_newest(membership->view, s, &newest) &&
-            sgp_view_member(membership->view, s, newest, &member) && is_new(membership, &member))
-            left |= open_seat(membership, &member);
+        if (!sgp_view_newest(membership->view, s, &newest) ||
+            !sgp_view_member(membership->view, s, newest, &member) || !is_new(membership, &member))
+            continue;
+        if (is_near(membership, member.from)) left |= open_seat(membership, &member);
+        else membership->opening = true;
     }
-    if (!left) membership->opened = sgp_view_version(membership->view);
+    if (!left && !membership->opening) membership->opened = sgp_view_version(membership->view);
     return left;
 }
 

@@ -13,6 +13,8 @@ static void look_at_fate(sgp_membership_t *membership, const sgp_fate_event_t *e
             sgp_membership_end(membership, rank, SGP_MEMBER_DEAD, false);
         return;
     }
+    if (membership->candidate && !membership->begun)
+        return; /* perhaps this newcomer is no member: its seat can go to another one */
     membership->peers[rank].silent = event->silent;
     if (event->fate.state != SGP_FATE_PRESENT) membership->peers[rank].unseen = membership->paused;
     if (event->fate.state == SGP_FATE_PRESENT)

@@ -133,6 +133,13 @@ static bool admit(void *context, const sgp_sponsored_t *candidate, uint64_t *ste
     return sgp_membership_tell(membership_of(state), &notice) == SGP_OK;
 }
 
+/* Another sponsor may have given the seat away at the same moment: the views decide. */
+static bool settled(void *context, const sgp_sponsored_t *candidate, bool *stays) {
+    const sgp_newcomers_state_t *state = context;
+    return sgp_membership_is_settled(membership_of(state), candidate->seat, candidate->incarnation,
+                                     candidate->candidate, stays);
+}
+
 static void parted(void *context, const sgp_sponsored_t *candidate, bool admitted) {
     (void)context;
     if (!admitted)
@@ -144,6 +151,7 @@ sgp_sponsor_owner_t sgp_newcomers_owner(sgp_group_t *group) {
                                  .offer = offer,
                                  .snapshot = snapshot,
                                  .admit = admit,
+                                 .settled = settled,
                                  .parted = parted,
                                  .context = sgp_group_newcomers(group)};
 }

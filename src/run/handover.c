@@ -11,13 +11,14 @@
 #include <string.h>
 
 enum {
-    COUNTS = 2,
+    COUNTS = 3,
     HEAD = COUNTS * 8
-}; /* bytes before the block: words of losses, words of the data */
+}; /* bytes before the block: words of losses, of the data, and of joins */
 
 #define WORD sizeof(uint64_t)
 
 _Static_assert(sizeof(train_loss_t) % WORD == 0, "losses travel as words");
+_Static_assert(sizeof(train_join_t) % WORD == 0, "joins travel as words");
 _Static_assert(sizeof(epochs_t) % WORD == 0, "epochs travel as words");
 
 typedef struct numbers {
@@ -52,7 +53,8 @@ typedef struct load {
     uint64_t *arrivals; /* (2 places) first and met of arrivals_t */
     uint64_t *losses;   /* (loss_words) */
     uint64_t *data;     /* (data_words) */
-    size_t places, loss_words, data_words;
+    uint64_t *joins;    /* (join_words) */
+    size_t places, loss_words, data_words, join_words;
 } load_t;
 
 static void release(load_t *load) {
@@ -60,20 +62,20 @@ static void release(load_t *load) {
     free(load->arrivals);
     free(load->losses);
     free(load->data);
+    free(load->joins);
 }
 
-static sgp_status_t allocate(load_t *load, size_t places, size_t loss_words, size_t data_words) {
-    load->places = places;
-    load->loss_words = loss_words;
-    load->data_words = data_words;
-    load->members = calloc(places + 1, WORD);
-    load->arrivals = calloc(2 * places + 1, WORD);
-    load->losses = calloc(loss_words + 1, WORD);
-    load->data = calloc(data_words + 1, WORD);
-    if (load->members && load->arrivals && load->losses && load->data) return SGP_OK;
+/* Of the words that load says. */
+static sgp_status_t allocate(load_t *load) {
+    load->members = calloc(load->places + 1, WORD);
+    load->arrivals = calloc(2 * load->places + 1, WORD);
+    load->losses = calloc(load->loss_words + 1, WORD);
+    load->data = calloc(load->data_words + 1, WORD);
+    load->joins = calloc(load->join_words + 1, WORD);
+    if (load->members && load->arrivals && load->losses && load->data && load->joins) return SGP_OK;
     release(load);
-    return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the state of the run, %zu bytes",
-                    (3 * places + loss_words + data_words) * WORD);
+    return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the state of the run, %zu words",
+                    3 * load->places + load->loss_words + load->data_words + load->join_words);
 }
 
 static void list(load_t *load, sgp_state_t *state) {
@@ -86,6 +88,7 @@ static void list(load_t *load, sgp_state_t *state) {
     sgp_state_add(state, "run.arrivals", SGP_STATE_UINT64, load->arrivals, 2 * load->places);
     sgp_state_add(state, "run.losses", SGP_STATE_UINT64, load->losses, load->loss_words);
     sgp_state_add(state, "run.data", SGP_STATE_UINT64, load->data, load->data_words);
+    sgp_state_add(state, "run.joins", SGP_STATE_UINT64, load->joins, load->join_words);
 }
 
 /* ---- a member ---- */
@@ -142,23 +145,26 @@ static void fill(const run_t *run, load_t *load) {
         load->arrivals[load->places + r] = run->arrivals.met[r];
     }
     memcpy(load->losses, run->losses.agreed, load->loss_words * WORD);
+    if (run->joins.count) memcpy(load->joins, run->joins.list, load->join_words * WORD);
     feed_save(run->replica.feed, (unsigned char *)load->data);
 }
 
 sgp_status_t handover_save(const run_t *run, void **bytes, size_t *count) {
-    load_t load = {.places = 0};
+    load_t load = {.places = (size_t)run->size,
+                   .loss_words = (size_t)run->losses.count * sizeof(train_loss_t) / WORD,
+                   .data_words = feed_state_bytes(run->replica.feed) / WORD, /* whole words */
+                   .join_words = (size_t)run->joins.count * sizeof(train_join_t) / WORD};
     sgp_state_t state = {.count = 0};
-    size_t loss_words = (size_t)run->losses.count * sizeof(train_loss_t) / WORD;
-    size_t data_words = feed_state_bytes(run->replica.feed) / WORD; /* whole words */
-    sgp_status_t status = allocate(&load, (size_t)run->size, loss_words, data_words);
+    sgp_status_t status = allocate(&load);
     if (status) return status;
     fill(run, &load);
     list(&load, &state);
     size_t size = HEAD + sgp_saved_state_size(run->id, &state);
     unsigned char *made = malloc(size);
     if (made) {
-        sgp_bytes_put(made, loss_words, 8);
-        sgp_bytes_put(made + 8, data_words, 8);
+        sgp_bytes_put(made, load.loss_words, 8);
+        sgp_bytes_put(made + 8, load.data_words, 8);
+        sgp_bytes_put(made + 16, load.join_words, 8);
         sgp_saved_state_write(run->id, &state, made + HEAD);
         *bytes = made;
         *count = size;
@@ -202,6 +208,12 @@ static bool losses_are_right(const run_t *run, const train_loss_t *losses, uint6
         if (loss->node < 0 || loss->node >= run->size) return false;
         if (!memchr(loss->reason, '\0', sizeof loss->reason)) return false;
     }
+    return true;
+}
+
+static bool joins_are_right(const run_t *run, const train_join_t *joins, uint64_t count) {
+    for (uint64_t i = 0; i < count; i++)
+        if (joins[i].node < 0 || joins[i].node >= run->size) return false;
     return true;
 }
 
@@ -264,11 +276,15 @@ static void take_arrivals(run_t *run, const load_t *load) {
 
 static sgp_status_t take(run_t *run, load_t *load) {
     const train_loss_t *losses = (const train_loss_t *)load->losses;
+    const train_join_t *joins = (const train_join_t *)load->joins;
     uint64_t count = load->loss_words * WORD / sizeof *losses;
-    if (!numbers_are_right(run, load, count) || !losses_are_right(run, losses, count))
+    uint64_t join_count = load->join_words * WORD / sizeof *joins;
+    if (!numbers_are_right(run, load, count) || !losses_are_right(run, losses, count) ||
+        !joins_are_right(run, joins, join_count))
         return sgp_fail(SGP_ERR_FORMAT, "the state of the run is out of range");
     sgp_status_t status = run_losses_reserve(&run->losses, (int)count);
     if (!status) status = take_lines(&run->metrics, load);
+    if (!status) status = run_joins_add(&run->joins, joins, (int)join_count);
     if (status) return status;
     take_numbers(run, &load->numbers);
     take_results(run, &load->results);
@@ -288,17 +304,25 @@ static sgp_status_t take(run_t *run, load_t *load) {
     return SGP_OK;
 }
 
+/* false: they make no sense. */
+static bool read_counts(load_t *load, const unsigned char *from, size_t count) {
+    size_t most = count / WORD;
+    if (count < HEAD) return false;
+    load->loss_words = (size_t)sgp_bytes_get(from, 8);
+    load->data_words = (size_t)sgp_bytes_get(from + 8, 8);
+    load->join_words = (size_t)sgp_bytes_get(from + 16, 8);
+    return load->loss_words <= most && load->data_words <= most && load->join_words <= most &&
+           load->loss_words * WORD % sizeof(train_loss_t) == 0 &&
+           load->join_words * WORD % sizeof(train_join_t) == 0;
+}
+
 sgp_status_t handover_load(run_t *run, const void *bytes, size_t count) {
     const unsigned char *from = bytes;
-    load_t load = {.places = 0};
+    load_t load = {.places = (size_t)run->size};
     sgp_state_t state = {.count = 0};
-    uint64_t loss_words = count < HEAD ? UINT64_MAX : sgp_bytes_get(from, 8);
-    uint64_t data_words = count < HEAD ? UINT64_MAX : sgp_bytes_get(from + 8, 8);
-    uint64_t most = count / WORD;
-    if (loss_words > most || data_words > most || loss_words * WORD % sizeof(train_loss_t) != 0)
+    if (!read_counts(&load, from, count))
         return sgp_fail(SGP_ERR_INVALID, "these %zu bytes are no state of a run", count);
-    sgp_status_t status =
-        allocate(&load, (size_t)run->size, (size_t)loss_words, (size_t)data_words);
+    sgp_status_t status = allocate(&load);
     if (status) return status;
     list(&load, &state);
     status = sgp_saved_state_read("run", run->id, &state, from + HEAD, count - HEAD);

@@ -95,6 +95,14 @@ void arrivals_fini(run_t *run) {
 
 /* ---- when the nodes meet ---- */
 
+/* Of two JOINs of one member that two sponsors have made the view may first have told the one that does not count: its step
+ * is another one. */
+static bool is_over(const arrivals_t *arrivals, const sgp_change_t *change) {
+    uint64_t use = (uint64_t)change->incarnation + 1;
+    if (arrivals->met[change->seat] == use) return !arrivals->first[change->seat];
+    return arrivals->met[change->seat] > use;
+}
+
 /* Takes in the newcomers of which the view knows now. */
 static void look(run_t *run) {
     arrivals_t *arrivals = &run->arrivals;
@@ -108,7 +116,7 @@ static void look(run_t *run) {
         for (size_t i = 0; i < count; i++) {
             const sgp_change_t *change = &changes[i];
             if (change->kind != SGP_CHANGE_JOIN || change->seat == run->rank) continue;
-            if (arrivals->met[change->seat] > change->incarnation) continue;
+            if (is_over(arrivals, change)) continue;
             arrivals->met[change->seat] = change->incarnation + 1;
             arrivals->first[change->seat] = change->step;
         }
@@ -181,12 +189,14 @@ static sgp_status_t agree_on_losses(run_t *run, uint64_t is_new, meeting_t *all)
     }
 }
 
-/* The node that has led so far says it to its user. */
-static void tell(run_t *run, int node, const meeting_t *all) {
+/* The node that has led so far tells its user. */
+static sgp_status_t note_join(run_t *run, int node, const meeting_t *all) {
     train_join_t join = {.node = node, .rejoined = all[node].is_new == IS_BACK, .step = run->step};
     bool leads = first_old(run, all) == run->rank;
-    if (run->callbacks.joined)
+    sgp_status_t status = run_joins_add(&run->joins, &join, 1);
+    if (!status && run->callbacks.joined)
         run->callbacks.joined(&join, leads, node == run->rank, run->callbacks.user);
+    return status;
 }
 
 /* From here on they are nodes of the run. */
@@ -200,7 +210,7 @@ static sgp_status_t admit(run_t *run, const meeting_t *all) {
     if (!status && count > 0) status = run_data_admit(run, ranks, count);
     for (int i = 0; i < count && !status; i++) {
         if (!all[run->rank].is_new) halt_admit(&run->halt, ranks[i]);
-        tell(run, ranks[i], all);
+        status = note_join(run, ranks[i], all);
     }
     return status;
 }

@@ -51,6 +51,16 @@ static sgp_status_t copy_losses(const run_t *run, train_summary_t *summary) {
     return SGP_OK;
 }
 
+static sgp_status_t copy_joins(const run_t *run, train_summary_t *summary) {
+    size_t count = (size_t)run->joins.count;
+    if (count == 0) return SGP_OK;
+    summary->joins = malloc(count * sizeof *summary->joins);
+    if (!summary->joins) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %zu joins", count);
+    memcpy(summary->joins, run->joins.list, count * sizeof *summary->joins);
+    summary->join_count = run->joins.count;
+    return SGP_OK;
+}
+
 sgp_status_t run_result_finished(run_t *run, train_summary_t *summary) {
     double samples =
         (double)feed_shape(run->replica.feed)->train_count * run->options->epochs - run->missed;
@@ -80,7 +90,8 @@ sgp_status_t run_result_finished(run_t *run, train_summary_t *summary) {
     status = gather_messages(run, summary);
     if (!status) status = gather_bad(run, summary);
     if (!status) status = run_losses_agree(&run->losses, run->step);
-    return status ? status : copy_losses(run, summary);
+    if (!status) status = copy_losses(run, summary);
+    return status ? status : copy_joins(run, summary);
 }
 
 void run_result_early(const run_t *run, train_summary_t *summary) {
@@ -102,6 +113,7 @@ void run_result_early(const run_t *run, train_summary_t *summary) {
     summary->bad_pictures.left_out = run->bad.left_out;
     summary->samples_missed = (uint64_t)run->missed;
     summary->resumed = run->resumed;
-    copy_losses(run, summary); /* without memory the list is empty */
+    copy_losses(run, summary); /* without memory the lists are empty */
+    copy_joins(run, summary);
     memcpy(summary->run_id, run->id, sizeof run->id);
 }

@@ -8,6 +8,7 @@
 #include "run/checkpoint_label.h"
 #include "run/halt.h"
 #include "run/limits.h"
+#include "run/run_joins.h"
 #include "run/run_losses.h"
 #include "run/metrics.h"
 #include "run/presence.h"
@@ -89,6 +90,7 @@ typedef struct run {
     train_resumed_t resumed;
     bool goes_on; /* without lost nodes */
     run_losses_t losses;
+    run_joins_t joins;
     arrivals_t arrivals;
     bool entering; /* a newcomer that is in the middle of its first epoch */
     run_data_t data;

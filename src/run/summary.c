@@ -63,6 +63,18 @@ json_t *summary_losses_json(const train_loss_t *losses, int count) {
     return array;
 }
 
+static json_t *joins_json(const train_join_t *joins, int count) {
+    json_t *array = json_array();
+    for (int i = 0; i < count && array; i++) {
+        json_t *join = json_pack("{s:i, s:o, s:b}", "node", joins[i].node, "step",
+                                 files_json_u64(joins[i].step), "rejoined", (int)joins[i].rejoined);
+        if (join && json_array_append_new(array, join) == 0) continue;
+        json_decref(array);
+        array = NULL;
+    }
+    return array;
+}
+
 json_t *train_summary_json(const train_options_t *options, const train_summary_t *summary) {
     static const char *const quantiles[3] = {"mean", "p50", "p99"};
     static const char *const spread[3] = {"mean", "min", "max"};
@@ -107,14 +119,17 @@ json_t *train_summary_json(const train_options_t *options, const train_summary_t
     if (summary->resumed.nodes)
         add(&object, CONFIG_RESUMED, config_resumed_json(&summary->resumed));
     add(&object, "losses", summary_losses_json(summary->losses, summary->loss_count));
+    add(&object, "joins", joins_json(summary->joins, summary->join_count));
     add(&object, "samples", json_pack("{s:o}", "missed", files_json_u64(summary->samples_missed)));
     return object;
 }
 
 void train_summary_release(train_summary_t *summary) {
     free(summary->losses);
+    free(summary->joins);
     summary->losses = NULL;
-    summary->loss_count = 0;
+    summary->joins = NULL;
+    summary->loss_count = summary->join_count = 0;
 }
 
 void train_summary_early(train_summary_t *summary, train_state_t state) {

@@ -49,6 +49,7 @@ static void release(run_t *run) {
     run_trace_fini(&run->trace);
     arrivals_fini(run); /* before the group answers anybody else */
     run_losses_fini(&run->losses);
+    run_joins_fini(&run->joins);
     run_data_fini(run);
     halt_fini(&run->halt);
 }

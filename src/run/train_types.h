@@ -125,6 +125,8 @@ typedef struct train_summary {
         samples_missed;   /* of finished epochs: that no node has taken, because nodes were lost */
     train_loss_t *losses; /* (loss_count) since the run began or was resumed; owned */
     int loss_count;
+    train_join_t *joins; /* (join_count) in the same time; owned */
+    int join_count;
 } train_summary_t;
 
 typedef struct train_callbacks {

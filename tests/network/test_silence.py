@@ -101,6 +101,7 @@ class Silence(NetworkTest):
         self.strike_off(group)
         summary = self.finish(group)
         self.assertEqual([loss["node"] for loss in summary["losses"]], [NODE])
+        self.assertEqual([(join["node"], join["rejoined"]) for join in summary["joins"]], [(NODE, True)])
         self.assertAlmostEqual(summary["mass"]["w_total"], 4, places=9)
         self.assertEqual(summary["samples"]["missed"], 0)
 

@@ -101,6 +101,13 @@ class JoinRunning(RunUnderWay):
         self.assertEqual([(label["nodes"], label["rank"]) for label in self.labels()],
                          [("4", str(rank)) for rank in range(4)])
 
+    def test_two_nodes_join_at_once(self):
+        """Their sponsors may offer them one place: one gets it, and the other one asks again."""
+        nodes, at = self.found()
+        newcomers = [self.join(at[1]), self.join(at[2])]
+        joined = [self.read_to(nodes[0], "has joined after step").splitlines()[-1].split()[1] for _ in newcomers]
+        self.assertEqual(sorted(joined), ["3", "4"])
+
     def train_with_a_fourth(self, *arguments):
         nodes, at = self.found(*arguments)
         newcomer = self.join(at[1])

@@ -37,6 +37,7 @@ class Rejoining(RunUnderWay):
         with open(os.path.join(self.output(), "summary.json"), encoding="utf-8") as file:
             summary = json.load(file)
         self.assertEqual([loss["node"] for loss in summary["losses"]], lost)
+        self.assertEqual([(join["node"], join["rejoined"]) for join in summary["joins"]], [(node, True) for node in lost])
         self.assertAlmostEqual(summary["mass"]["w_total"], FOUNDERS, places=9)
         self.assertEqual(summary["samples"]["missed"], 0)
         self.check_epochs(list(range(FOUNDERS)))

@@ -79,6 +79,7 @@ static void destroy(run_t *run) {
     times_fini(&run->times);
     replica_fini(&run->replica);
     run_losses_fini(&run->losses);
+    run_joins_fini(&run->joins);
     free(run->arrivals.first);
     free(run->arrivals.met);
     free(run);
@@ -113,10 +114,13 @@ static run_t *join(const train_options_t *options, run_t **others, int count, in
     assert_int_equal(handover_save(others[0], &bytes, &size), SGP_OK);
     assert_int_equal(handover_load(run, bytes, size), SGP_OK);
     free(bytes);
+    train_join_t now = {.node = rank, .rejoined = rank % 2, .step = run->step};
     run_losses_arrive(&run->losses, rank);
     assert_int_equal(run_data_arrive(run), SGP_OK);
     assert_int_equal(run_data_admit(run, &rank, 1), SGP_OK);
+    assert_int_equal(run_joins_add(&run->joins, &now, 1), SGP_OK);
     for (int i = 0; i < count; i++) {
+        assert_int_equal(run_joins_add(&others[i]->joins, &now, 1), SGP_OK);
         run_losses_arrive(&others[i]->losses, rank);
         assert_int_equal(run_data_admit(others[i], &rank, 1), SGP_OK);
     }
@@ -145,6 +149,9 @@ static void assert_alike(const run_t *one, const run_t *other) {
     assert_true(replica_rate(&one->replica, one->step) ==
                 replica_rate(&other->replica, other->step));
     assert_int_equal(one->losses.count, other->losses.count);
+    assert_int_equal(one->joins.count, other->joins.count);
+    for (int i = 0; i < one->joins.count; i++)
+        assert_memory_equal(&one->joins.list[i], &other->joins.list[i], sizeof(train_join_t));
     assert_int_equal(one->arrivals.tries, other->arrivals.tries);
     assert_memory_equal(one->arrivals.first, other->arrivals.first, PLACES * sizeof(uint64_t));
     assert_memory_equal(one->arrivals.met, other->arrivals.met, PLACES * sizeof(uint64_t));

@@ -6,8 +6,12 @@
 #include "run/summary.h"
 #include "run/train.h"
 
+static train_join_t joins[] = {{.node = 4, .step = 20}, {.node = 1, .rejoined = 1, .step = 30}};
+
 static train_summary_t example(void) {
-    return (train_summary_t){.parameters = 269322,
+    return (train_summary_t){.joins = joins,
+                             .join_count = 2,
+                             .parameters = 269322,
                              .steps = 94,
                              .seconds = 1.5,
                              .samples_per_second = 8000,
@@ -36,6 +40,8 @@ static void every_field_is_there(void **state) {
         " \"step_ms\": {\"mean\": 3.0, \"p50\": 2.0, \"p99\": 9.0}, \"wait_ms\": 0.5,"
         " \"train_loss\": 0.25, \"test_accuracy\": {\"mean\": 0.8, \"min\": 0.7, \"max\": 0.9},"
         " \"average_model_accuracy\": 0.85, \"consensus_distance\": 0.01,"
+        " \"joins\": [{\"node\": 4, \"step\": 20, \"rejoined\": false},"
+        " {\"node\": 1, \"step\": 30, \"rejoined\": true}],"
         " \"mass\": {\"w_total\": 4.0, \"drift\": 1e-7},"
         " \"parameters_hash\": \"0123456789abcdef0123456789abcdef\","
         " \"messages\": {\"sent\": 1, \"received\": 2, \"late\": 3, \"refused\": 4, \"resent\": 5,"

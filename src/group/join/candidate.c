@@ -410,7 +410,8 @@ static sgp_status_t connect_tcp(sgp_candidate_t *candidate, const sgp_seat_t *se
                                  .chunk_bytes = (size_t)welcome->chunk_bytes,
                                  .timeout_ms = candidate->options.timeout_ms,
                                  .peer_timeout_ms = welcome->peer_timeout_ms,
-                                 .at_once = true};
+                                 .at_once = true,
+                                 .waits = candidate->options.waits};
     candidate->listener = -1;
     sgp_status_t status = sgp_tcp_connect(&options, transport);
     if (status == SGP_OK) (*transport)->elastic = true;

@@ -32,6 +32,8 @@ typedef struct sgp_candidate_options {
     int seat;             /* of a member that was struck off by mistake; -1: a new one */
     uint32_t incarnation; /*     its incarnation then */
     int timeout_ms;       /* for call, and to connect; required */
+    bool
+        waits; /* it calls no other member before it sends: it may lose its seat before it is admitted */
 } sgp_candidate_options_t;
 
 /* Sets *candidate only on success. Blocks. SGP_ERR_TIMEOUT: no member was reached, or none has answered;

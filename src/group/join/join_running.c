@@ -17,7 +17,8 @@ static sgp_status_t call(const sgp_group_options_t *options, const sgp_origin_t 
                                     .detail_bytes = (size_t)options->about_bytes,
                                     .seat = options->rejoin ? options->rejoin_rank : -1,
                                     .incarnation = options->rejoin_incarnation,
-                                    .timeout_ms = from->join_timeout_ms};
+                                    .timeout_ms = from->join_timeout_ms,
+                                    .waits = true};
     return sgp_candidate_call(&made, candidate);
 }
 

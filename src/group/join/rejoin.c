@@ -46,8 +46,9 @@ sgp_status_t sgp_rejoin_note(sgp_group_t *group, sgp_rejoin_t *rejoin) {
     free(rejoin->contacts);
     rejoin->contacts = contacts;
     if (sgp_newcomer_is_entering(group)) return SGP_OK;
-    rejoin->was_member = true;
-    rejoin->seat = transport->rank;
+    bool replaced = sgp_membership_is_replaced(sgp_group_membership(group));
+    rejoin->was_member |= !replaced;
+    rejoin->seat = replaced ? -1 : transport->rank;
     rejoin->incarnation = transport->incarnation;
     return SGP_OK;
 }
@@ -63,6 +64,6 @@ void sgp_rejoin_options(const sgp_rejoin_t *rejoin, bool own_seat, sgp_group_opt
     options->rank = options->size = 0;
     options->claim_rank = false;
     options->rejoin = rejoin->was_member;
-    options->rejoin_rank = own_seat ? rejoin->seat : -1;
+    options->rejoin_rank = own_seat && rejoin->was_member ? rejoin->seat : -1;
     options->rejoin_incarnation = rejoin->incarnation;
 }

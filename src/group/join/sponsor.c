@@ -21,6 +21,7 @@ typedef enum stage {
     STAGE_ENDED,      /* its place is free */
     STAGE_REQUESTING, /* its request is arriving */
     STAGE_LOADING,    /* it has its WELCOME, or gets it, and will say that it is ready */
+    STAGE_SETTLING,   /* its JOIN notice is made, and spreads */
     STAGE_CLOSING,    /* its last message is being sent */
 } stage_t;
 
@@ -35,6 +36,7 @@ typedef struct guest {
     size_t out_at, out_end;
     bool offered; /* the owner knows it */
     bool admitted;
+    uint64_t step; /* from which it takes part, once it is admitted */
     sgp_sponsored_t is;
     sgp_endpoint_t endpoint;
     unsigned char card[SGP_CARD_BYTES];
@@ -330,20 +332,34 @@ static void heard_decline(sgp_sponsor_t *sponsor, guest_t *guest, size_t bytes) 
     end(sponsor, guest);
 }
 
+/* Once it is certain that no other sponsor has given the seat away. */
+static void settle(sgp_sponsor_t *sponsor, guest_t *guest) {
+    const sgp_sponsor_owner_t *owner = &sponsor->options.owner;
+    bool stays = true;
+    if (owner->settled && !owner->settled(owner->context, &guest->is, &stays)) return;
+    if (!stays) {
+        char why[SGP_ENTER_REASON];
+        snprintf(why, sizeof why, "seat %d has gone to another", guest->is.seat);
+        refuse(sponsor, guest, true, why);
+        return;
+    }
+    unsigned char *at = say(sponsor, guest, SGP_ENTER_ADMITTED, 8);
+    if (!at) return;
+    sgp_bytes_put(at, guest->step, 8);
+    begin_closing(sponsor, guest);
+}
+
 static void heard_ready(sgp_sponsor_t *sponsor, guest_t *guest) {
     const sgp_sponsor_owner_t *owner = &sponsor->options.owner;
     char why[SGP_ENTER_REASON] = "the run takes no newcomers any more";
-    uint64_t step = 0;
     bool again = false;
-    if (!owner->admit(owner->context, &guest->is, &step, &again, why)) {
+    if (!owner->admit(owner->context, &guest->is, &guest->step, &again, why)) {
         refuse(sponsor, guest, again, why);
         return;
     }
     guest->admitted = true;
-    unsigned char *at = say(sponsor, guest, SGP_ENTER_ADMITTED, 8);
-    if (!at) return;
-    sgp_bytes_put(at, step, 8);
-    begin_closing(sponsor, guest);
+    guest->stage = STAGE_SETTLING;
+    settle(sponsor, guest);
 }
 
 /* ---- receiving ---- */
@@ -410,6 +426,7 @@ static void serve(sgp_sponsor_t *sponsor, guest_t *guest) {
     enum { READS = 8 }; /* the rest later: the caller has a step to make */
     for (int i = 0; i < READS && guest->stage != STAGE_ENDED && guest->stage != STAGE_CLOSING; i++)
         if (!receive(sponsor, guest)) break;
+    if (guest->stage == STAGE_SETTLING) settle(sponsor, guest);
     if (guest->stage != STAGE_ENDED) flush(sponsor, guest);
     if (guest->stage != STAGE_ENDED && sgp_clock_now() > guest->until) end(sponsor, guest);
 }

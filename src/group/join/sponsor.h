@@ -58,6 +58,10 @@ typedef struct sgp_sponsor_owner {
     bool (*admit)(void *context, const sgp_sponsored_t *candidate, uint64_t *step, bool *again,
                   char *why);
 
+    /* Whether it is certain by now that the seat of its notice is its own, or has gone to another one (*stays: false): then it is
+     * refused, and may ask again. It is told the step only then. NULL: it is, at once. */
+    bool (*settled)(void *context, const sgp_sponsored_t *candidate, bool *stays);
+
     /* The sponsor forgets it: it was told that it is admitted, or is gone or refused before that. */
     void (*parted)(void *context, const sgp_sponsored_t *candidate, bool admitted);
     void *context;

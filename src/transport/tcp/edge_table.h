@@ -42,6 +42,7 @@ typedef struct sgp_edges {
     int strangers;    /* callers that have not shaken hands */
     bool has_visitor; /* a new one; the engine tells the owner */
     bool leaves;      /* this rank leaves in order */
+    bool waits;       /* a newcomer that calls nobody before it has something to send */
     bool struck_off;  /* a peer takes this rank for lost; the engine tells the owner */
 } sgp_edges_t;
 

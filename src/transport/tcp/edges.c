@@ -287,6 +287,9 @@ static sgp_connection_t *call(sgp_edges_t *edges, int rank) {
 
 void sgp_edges_call(sgp_edges_t *edges, int rank) {
     sgp_edge_t *edge = &edges->of[rank];
+    bool first = edges->waits;
+    edges->waits = false;
+    if (first) sgp_edges_call_next(edges);
     uint64_t now = sgp_clock_now();
     if (edge->out || edge->local || is_gone(edges, rank) || now < edge->call_again) return;
     if (!edge->called_since) edge->called_since = now;
@@ -295,7 +298,7 @@ void sgp_edges_call(sgp_edges_t *edges, int rank) {
 }
 
 void sgp_edges_call_next(sgp_edges_t *edges) {
-    int next = next_remote(edges);
+    int next = edges->waits ? -1 : next_remote(edges);
     if (next >= 0) sgp_edges_call(edges, next);
 }
 
@@ -576,6 +579,7 @@ sgp_status_t sgp_edges_init(sgp_edges_t *edges, const sgp_tcp_options_t *options
                                                        .capacity = seats,
                                                        .version = SGP_VERSION}};
     edges->of = calloc((size_t)edges->capacity, sizeof *edges->of);
+    edges->waits = options->waits;
     if (!edges->of)
         return sgp_fail(SGP_ERR_NO_MEMORY, "tcp: no memory to connect %d nodes", edges->capacity);
     set_addresses(edges, options);

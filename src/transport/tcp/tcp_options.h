@@ -32,6 +32,7 @@ typedef struct sgp_tcp_options {
     int peer_timeout_ms;    /* a peer that is silent for so long is lost; 0: SGP_PEER_TIMEOUT_MS */
     sgp_patience_t patience; /* of an elastic group */
     bool at_once;            /* do not wait for the neighbours */
+    bool waits;              /* a newcomer that calls nobody before it sends */
 } sgp_tcp_options_t;
 
 #endif

@@ -86,15 +86,11 @@ static void print_bad_pictures(FILE *out, const report_run_t *run) {
             replaced, left_out);
 }
 
-static bool has_losses(const report_run_t *run) {
-    return json_array_size(report_member(run, "losses")) > 0;
-}
-
 static void print_losses(FILE *out, const report_run_t *run) {
     char *losses = report_losses(run);
     fputc(' ', out);
     text_html(out, losses ? losses : "");
-    fputs(" The figures are those of the nodes that are left.", out);
+    fputs(" The figures are those of the nodes that were there at the end.", out);
     free(losses);
 }
 
@@ -103,7 +99,8 @@ static void print_banners(FILE *out, const report_t *report) {
     for (int i = 0; i < report->count; i++) {
         const report_run_t *run = &report->runs[i];
         bool empty = run->loss.count + run->accuracy.count + run->node_count == 0;
-        bool whole = !run->damaged_lines && !empty && !has_bad_pictures(run) && !has_losses(run);
+        bool whole =
+            !run->damaged_lines && !empty && !has_bad_pictures(run) && !report_has_losses(run);
         if (report_finished(run) && whole) continue;
         fprintf(out, "<p class=\"card note%s\"><b>", report_finished(run) ? "" : " bad");
         text_html(out, run->label);
@@ -114,7 +111,7 @@ static void print_banners(FILE *out, const report_t *report) {
             fprintf(out, " %d damaged line%s of its metrics.jsonl %s left out.", run->damaged_lines,
                     plural(run->damaged_lines), run->damaged_lines == 1 ? "is" : "are");
         if (has_bad_pictures(run)) print_bad_pictures(out, run);
-        if (has_losses(run)) print_losses(out, run);
+        if (report_has_losses(run)) print_losses(out, run);
         fputs("</p>\n", out);
     }
 }

@@ -58,9 +58,16 @@ static void print_losses(const train_options_t *run, const train_summary_t *summ
         if (!loss->left) printf("; the others waited %.2f s", loss->seconds);
         printf("\n");
     }
-    if (summary->loss_count > 0)
+    for (int i = 0; i < summary->join_count; i++)
+        printf("  %-12s node %d after step %llu\n", summary->joins[i].rejoined ? "back" : "joined",
+               summary->joins[i].node, (unsigned long long)summary->joins[i].step);
+    if (summary->loss_count > 0 && summary->join_count == 0)
         printf("  left         %d of %d nodes went on, %llu samples missed\n",
                run->nodes - summary->loss_count, run->nodes,
+               (unsigned long long)summary->samples_missed);
+    else if (summary->join_count > 0)
+        printf("  nodes        %d at the end, %d at the beginning; %llu samples missed\n",
+               run->nodes - summary->loss_count + summary->join_count, run->nodes,
                (unsigned long long)summary->samples_missed);
 }
 
