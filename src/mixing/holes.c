@@ -178,7 +178,9 @@ static void take_in(sgp_mixer_t *mixer, int src) {
 }
 
 void sgp_holes_received(sgp_mixer_t *mixer, int src) {
-    if (mixer->holes.elastic) mixer->holes.got[src]++;
+    if (!mixer->holes.elastic) return;
+    if (!sgp_inbox_heard(mixer->inbox, src)->pushed) return; /* of the seat's earlier member */
+    mixer->holes.got[src]++;
     if (mixer->arrival) take_in(mixer, src);
 }
 

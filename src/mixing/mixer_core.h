@@ -115,6 +115,8 @@ struct sgp_mixer {
     double w;       /* push-sum weight */
     uint64_t step;  /* of the next sgp_mixer_step */
     uint64_t round; /* of the next exchange: the step of its messages */
+    uint64_t
+        entry; /* a newcomer has told others that it takes no part in the exchanges of rounds before it; otherwise 0 */
     bool exchanges; /* this step ends with an exchange */
     bool held;      /* from sgp_mixer_hold to the step that ends it: only the caller touches z */
     bool broken;    /* the update of this step has made numbers that are not finite */
@@ -158,6 +160,11 @@ static inline size_t sgp_mixer_element(const sgp_mixer_t *mixer) {
 }
 static inline bool sgp_mixer_is_lossy(const sgp_mixer_t *mixer) {
     return sgp_encoding_is_lossy(mixer->options.encoding);
+}
+
+/* Whether the step that is being made is the last one of its round. */
+static inline bool sgp_mixer_ends_round(const sgp_mixer_t *mixer) {
+    return (mixer->step + 1) % (uint64_t)mixer->options.local_steps == 0;
 }
 
 /* Elements in a full chunk. */

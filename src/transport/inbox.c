@@ -133,10 +133,6 @@ const sgp_heard_t *sgp_inbox_heard(const sgp_inbox_t *inbox, int rank) {
     return &inbox->heard[rank];
 }
 
-void sgp_inbox_forget(sgp_inbox_t *inbox, int rank) {
-    inbox->heard[rank] = (sgp_heard_t){.view = 0};
-}
-
 void sgp_inbox_end_waits(sgp_inbox_t *inbox, sgp_status_t status) {
     inbox->ended = status;
 }
@@ -461,6 +457,18 @@ void sgp_inbox_drop_channel(sgp_inbox_t *inbox, uint32_t channel) {
             if ((*link)->chunk.header.channel == channel) release(inbox, link);
             else link = &(*link)->next;
     close_channel(inbox, channel);
+}
+
+void sgp_inbox_forget(sgp_inbox_t *inbox, int rank) {
+    inbox->heard[rank] = (sgp_heard_t){.view = 0};
+    for (size_t b = 0; b < BUCKETS; b++)
+        for (entry_t **link = &inbox->buckets[b]; *link;) {
+            const sgp_header_t *header = &(*link)->chunk.header;
+            bool earlier =
+                header->incarnation < sgp_fates_incarnation(inbox->transport->fates, rank);
+            if (header->channel == 0 && header->src == rank && earlier) release(inbox, link);
+            else link = &(*link)->next;
+        }
 }
 
 void sgp_inbox_destroy(sgp_inbox_t *inbox) {
