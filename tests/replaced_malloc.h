@@ -86,11 +86,11 @@ static int note_library(struct dl_phdr_info *info, size_t size, void *user) {
 }
 
 /* Call it once those libraries are loaded. */
-static void note_foreign(void) {
+__attribute__((unused)) static void note_foreign(void) {
     if (foreign_count == 0) dl_iterate_phdr(note_library, NULL);
 }
 
-static bool is_foreign(const void *caller) {
+__attribute__((unused)) static bool is_foreign(const void *caller) {
     for (int i = 0; i < foreign_count; i++)
         if ((uintptr_t)caller >= foreign[i].begin && (uintptr_t)caller < foreign[i].end)
             return true;

@@ -4,11 +4,13 @@
 
     measure.py SGP EVENT [--transport shm|tcp] [--nodes N] [--seconds S] [--compute-ms MS]
 
-EVENT: kill (SIGKILL), stop:S (SIGSTOP for S seconds), cut:S (the cable of its host is pulled for S seconds: one process on each
-of N network namespaces, tests/network/hosts.py; needs root), none. Each step takes MS milliseconds of sleep (20), so that few
-cores are enough. The event hits the last node in the middle of the run. Prints one line of JSON: milliseconds of the
-survivors' steps, and what was lost. Times are those of --trace."""
+EVENT: kill (SIGKILL), stop:S (SIGSTOP for S seconds), hang:S (its first thread alone is stopped, by ptrace; its heartbeat goes
+on), cut:S (the cable of its host is pulled for S seconds: one process on each of N network namespaces, tests/network/hosts.py;
+needs root), none. Each step takes MS milliseconds of sleep (20), so that few cores are enough. The event hits the last node in
+the middle of the run. Prints one line of JSON: milliseconds of the survivors' steps, and what was lost. Times are those of
+--trace."""
 import argparse
+import ctypes
 import json
 import os
 import pathlib
@@ -23,6 +25,8 @@ sys.path[:0] = [str(HERE.parents[1] / "tests" / "network"), str(HERE.parents[1] 
 import hosts  # noqa: E402
 
 LIMIT = 300
+PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_DETACH = 0x4206, 0x4207, 17
+WALL = 0x40000000
 EPOCHS = 4
 
 
@@ -49,6 +53,18 @@ def node_pids(launcher):
     return ranks
 
 
+def hang(pid, seconds):
+    """Its heartbeat goes on."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+    for request in (PTRACE_SEIZE, PTRACE_INTERRUPT):
+        if libc.ptrace(request, pid, None, None):
+            raise OSError(ctypes.get_errno(), "ptrace")
+    os.waitpid(pid, WALL)
+    time.sleep(seconds)
+    libc.ptrace(PTRACE_DETACH, pid, None, None)
+
+
 def happen(event, pid, host):
     name, _, seconds = event.partition(":")
     if name == "kill":
@@ -57,6 +73,8 @@ def happen(event, pid, host):
         os.kill(pid, signal.SIGSTOP)
         time.sleep(float(seconds))
         os.kill(pid, signal.SIGCONT)
+    if name == "hang":
+        hang(pid, float(seconds))
     if name == "cut":
         host.set_link(False)
         time.sleep(float(seconds))

@@ -64,6 +64,8 @@ sgp_status_t sgp_background_enter(sgp_background_t *background, uint64_t calls,
 
 void sgp_background_admit(sgp_background_t *background, int rank) {
     background->members[rank] = true;
+    sgp_agree_lost(background->agree, rank); /* an earlier node of the place */
+    sgp_agree_admit(background->agree, rank);
     background->sent[rank] = background->taken[rank] = 0;
 }
 

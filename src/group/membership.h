@@ -40,13 +40,36 @@ uint64_t sgp_moment_step(const sgp_moment_t *moment, uint64_t round);
  * sgp_membership_standing. */
 sgp_status_t sgp_membership_begin_step(sgp_membership_t *membership, const sgp_moment_t *moment);
 
+/* Where this part of the group has no quorum: waits until it has one, asleep, and no longer than pause_ns. The caller has the use
+ * of the transport, and is between two steps. Else: one atomic load. SGP_ERR_PEER_LOST: as sgp_membership_standing. */
+sgp_status_t sgp_membership_await_quorum(sgp_membership_t *membership);
+
+/* The pause of a part without quorum, as this node sees it. */
+typedef struct sgp_pause {
+    bool
+        between; /* this node waits between two steps, or in a collective call; else in the middle of a step, or not at all */
+    int here, plan; /* members that it hears, itself among them, of so many */
+    double seconds; /* so far */
+    double most;    /* it lasts at most */
+} sgp_pause_t;
+
+/* Whether this part pauses. pause: filled in if it does. One atomic load where it does not; any thread. */
+bool sgp_membership_pause(sgp_membership_t *membership, sgp_pause_t *pause);
+
 /* A collective call begins, or ends: in it a silent member keeps all others waiting, and is asked about sooner. Calls can be
  * nested. membership: NULL is fine. */
 void sgp_membership_in_collective(sgp_membership_t *membership, bool inside);
 
+/* The same for a wait for all others within a step, as in an all-reduce. Two atomic operations where none is silent. */
+void sgp_membership_awaits_all(sgp_membership_t *membership, bool inside);
+
 /* SGP_ERR_PEER_LOST, logged: this node cannot go on with the others: they take it for dead, or its part had no quorum for
  * pause_ms. SGP_OK: it can, as far as it knows. */
 sgp_status_t sgp_membership_standing(sgp_membership_t *membership);
+
+/* Whether the others go on without this member, which lives: they have struck it off, or it has given way to one that it does
+ * not hear. Then it can join again (group/join/rejoin.h). Any thread. */
+bool sgp_membership_is_struck_off(sgp_membership_t *membership);
 
 /* Counts the changes of the view. One atomic load; any thread. */
 uint64_t sgp_membership_version(const sgp_membership_t *membership);
@@ -165,5 +188,9 @@ extern const sgp_membership_ops_t sgp_membership_ops; /* for sgp_group_set_membe
 /* Before the first step. Zeros are the defaults: SGP_QUORUM, 60 s, 10 s and 1 s. */
 void sgp_membership_configure(sgp_membership_t *membership,
                               const sgp_membership_options_t *options);
+
+/* Replaces the first two of the options, as they are, for an owner that tells itself of a pause: a pause is then no warning
+ * in the log. Any thread. */
+void sgp_membership_set_quorum(sgp_membership_t *membership, double quorum, uint64_t pause_ns);
 
 #endif

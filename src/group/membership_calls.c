@@ -76,6 +76,14 @@ void sgp_membership_configure(sgp_membership_t *membership,
         membership->options.dead_together_ns = 1000 * SGP_MILLISECOND;
 }
 
+void sgp_membership_set_quorum(sgp_membership_t *membership, double quorum, uint64_t pause_ns) {
+    pthread_mutex_lock(&membership->lock);
+    membership->options.quorum = quorum;
+    membership->options.pause_ns = pause_ns;
+    membership->told_by_owner = true;
+    pthread_mutex_unlock(&membership->lock);
+}
+
 /* ---- steps ---- */
 
 /* The others hear of a change from this node's edges; a member at random hears of it in each step of the next few, because a
@@ -89,15 +97,31 @@ static void choose_at_random(sgp_membership_t *membership) {
     sgp_inbox_call_service(membership->inbox, SGP_KIND_VIEW);
 }
 
-/* Asleep, as long as this part of the group has no quorum. */
-static sgp_status_t wait_for_quorum(sgp_membership_t *membership) {
+sgp_status_t sgp_membership_await_quorum(sgp_membership_t *membership) {
     sgp_status_t status = SGP_OK;
+    if (!membership->paused) return status;
+    atomic_store(&membership->at_step, true);
     while (status == SGP_OK && membership->paused) {
         uint64_t since = sgp_inbox_taken_in(membership->inbox);
         sgp_inbox_collect(membership->inbox);
         status = sgp_inbox_wait(membership->inbox, since, UINT64_MAX, "the other nodes");
     }
+    atomic_store(&membership->at_step, false);
     return status;
+}
+
+bool sgp_membership_pause(sgp_membership_t *membership, sgp_pause_t *pause) {
+    uint64_t since = atomic_load_explicit(&membership->paused, memory_order_acquire);
+    if (!since) return false;
+    pthread_mutex_lock(&membership->lock);
+    uint64_t now = sgp_transport_now(membership->transport);
+    *pause = (sgp_pause_t){.between = membership->at_step || membership->in_collective > 0,
+                           .here = membership->heard_of,
+                           .plan = membership->counted,
+                           .seconds = (double)(now - since) / SGP_SECOND,
+                           .most = (double)membership->options.pause_ns / SGP_SECOND};
+    pthread_mutex_unlock(&membership->lock);
+    return true;
 }
 
 /* A number that stands for the members of a plan. */
@@ -154,7 +178,7 @@ sgp_status_t sgp_membership_begin_step(sgp_membership_t *membership, const sgp_m
     }
     if (atomic_load_explicit(&membership->told, memory_order_relaxed))
         sgp_inbox_call_service(membership->inbox, SGP_KIND_VIEW);
-    if (membership->paused) return wait_for_quorum(membership);
+    if (membership->paused) return sgp_membership_await_quorum(membership);
     return sgp_inbox_ended(membership->inbox);
 }
 
@@ -166,8 +190,23 @@ void sgp_membership_in_collective(sgp_membership_t *membership, bool inside) {
     sgp_inbox_call_service(membership->inbox, SGP_KIND_VIEW);
 }
 
+void sgp_membership_awaits_all(sgp_membership_t *membership, bool inside) {
+    if (!membership) return;
+    membership->in_collective += inside ? 1 : -1;
+    if (inside && sgp_fates_silent_ranks(membership->transport->fates) > 0)
+        sgp_inbox_call_service(membership->inbox, SGP_KIND_VIEW);
+}
+
 sgp_status_t sgp_membership_standing(sgp_membership_t *membership) {
     return sgp_inbox_ended(membership->inbox);
+}
+
+bool sgp_membership_is_struck_off(sgp_membership_t *membership) {
+    pthread_mutex_lock(&membership->lock);
+    bool struck_off = membership->struck_off;
+    pthread_mutex_unlock(&membership->lock);
+    sgp_fates_t *fates = membership->transport->fates; /* it may have noticed that first */
+    return struck_off || sgp_fates_of(fates, membership->self).state == SGP_FATE_LOST;
 }
 
 /* ---- the view ---- */

@@ -52,7 +52,7 @@ struct sgp_membership {
     uint32_t incarnation;             /* of this member */
     uint64_t candidate;
     sgp_membership_options_t options;
-    bool struck_off; /* the view says that this member has ended */
+    bool struck_off; /* the view says that this member has ended, which lives */
     bool leaving;
     /* Of the service, so of the caller that has the transport: */
     sgp_moment_t moment;
@@ -68,7 +68,10 @@ struct sgp_membership {
     sgp_post_t questions;     /* HEARD */
     atomic_int in_collective; /* calls, one within the other; an agent reads it */
     uint64_t quorum_lost;     /* when; 0: this part has it */
-    uint64_t paused;          /* since when; 0: it does not pause */
+    _Atomic uint64_t paused;  /* since when; 0: it does not pause */
+    int heard_of, counted;    /* at its beginning: members that were heard, of so many */
+    bool told_by_owner;       /* of pauses */
+    atomic_bool at_step;      /* waits for a quorum between two steps */
     sgp_membership_news_t news;
     atomic_bool has_news;  /* of the view or of these */
     uint64_t plan_version; /* the view's, of the plan that was looked at last; its caller's, */

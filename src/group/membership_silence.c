@@ -148,11 +148,13 @@ static bool can_have_quorum(const sgp_membership_t *membership) {
 
 static void pause(sgp_membership_t *membership, uint64_t now) {
     part_t part = count_part(membership);
+    membership->heard_of = part.here;
+    membership->counted = part.plan;
     membership->paused = now;
     membership->news.paused = true;
     atomic_store(&membership->has_news, true);
     membership->news.paused_in = atomic_load(&membership->step);
-    sgp_log(SGP_LOG_WARNING,
+    sgp_log(membership->told_by_owner ? SGP_LOG_INFO : SGP_LOG_WARNING,
             "this node hears %d of %d nodes: it pauses until it hears more of them", part.here,
             part.plan);
 }
@@ -216,7 +218,7 @@ static void give_way(sgp_membership_t *membership, int other, uint64_t now, uint
         return;
     }
     if (sgp_inbox_ended(membership->inbox) != SGP_OK) return;
-    membership->leaving = true;
+    membership->leaving = membership->struck_off = true;
     sgp_membership_end(membership, membership->self, SGP_MEMBER_LEFT, true);
     sgp_inbox_end_waits(
         membership->inbox,

@@ -25,8 +25,9 @@ struct sgp_newcomers_state {
     void *blob;                 /* (blob_bytes) of its sponsor */
     size_t blob_bytes;
     uint64_t step; /* K, once it is known; else 0 */
-    uint64_t first_step;
+    uint64_t entry_step, first_step;
     bool entering;
+    bool returns; /* it was a member before */
 };
 
 static void destroy(sgp_newcomers_state_t *state) {
@@ -220,6 +221,7 @@ static sgp_status_t read_view(sgp_membership_t *membership, const unsigned char 
 static sgp_status_t fill(sgp_newcomers_state_t *state, const sgp_newcomer_t *newcomer) {
     sgp_membership_t *membership = membership_of(state);
     state->entering = true;
+    state->returns = newcomer->returns;
     state->step = newcomer->step;
     sgp_membership_set_self(membership, newcomer->transport->incarnation, newcomer->id);
     sgp_status_t status = read_view(membership, newcomer->view, newcomer->view_bytes);
@@ -249,6 +251,11 @@ bool sgp_newcomer_is_entering(const sgp_group_t *group) {
     return state && state->entering;
 }
 
+bool sgp_newcomer_returns(const sgp_group_t *group) {
+    const sgp_newcomers_state_t *state = sgp_group_newcomers(group);
+    return state && state->returns;
+}
+
 sgp_status_t sgp_newcomer_ready(sgp_group_t *group, uint64_t *step) {
     sgp_newcomers_state_t *state = sgp_group_newcomers(group);
     int timeout_ms = (int)(sgp_group_timeout(group) / SGP_MILLISECOND);
@@ -262,10 +269,11 @@ sgp_status_t sgp_newcomer_ready(sgp_group_t *group, uint64_t *step) {
     return SGP_OK;
 }
 
-void sgp_newcomer_entered(sgp_group_t *group, uint64_t step) {
+void sgp_newcomer_entered(sgp_group_t *group, uint64_t entry_step, uint64_t first_step) {
     sgp_newcomers_state_t *state = sgp_group_newcomers(group);
     state->entering = false;
-    state->first_step = step;
+    state->entry_step = entry_step;
+    state->first_step = first_step;
 }
 
 /* ---- public calls ---- */
@@ -316,6 +324,11 @@ void sgp_group_decline(sgp_group_t *group, const char *why) {
     sgp_candidate_destroy(state->candidate);
     state->candidate = NULL;
     sgp_api_end(before, SGP_OK);
+}
+
+uint64_t sgp_group_entry_step(const sgp_group_t *group) {
+    const sgp_newcomers_state_t *state = sgp_group_newcomers(group);
+    return state ? state->entry_step : 0;
 }
 
 uint64_t sgp_group_first_step(const sgp_group_t *group) {

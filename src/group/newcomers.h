@@ -37,6 +37,7 @@ typedef struct sgp_newcomer {
     const void *view; /* (view_bytes) borrowed */
     size_t view_bytes;
     int timeout_ms; /* of collective calls; 0: the default */
+    bool returns;   /* it was a member before, until the others struck it off */
 } sgp_newcomer_t;
 
 sgp_status_t sgp_newcomer_found(const sgp_newcomer_t *newcomer, sgp_group_t **group);

@@ -196,13 +196,15 @@ static sgp_status_t step_by_algorithm(sgp_mixer_t *mixer, const sgp_local_t *loc
 }
 
 static sgp_status_t step_segment(sgp_mixer_t *mixer, const sgp_local_t *local) {
-    uint64_t deadline = sgp_transport_now(mixer->transport) + mixer->timeout;
+    sgp_membership_t *membership = sgp_group_membership(mixer->group);
     bool taken;
     sgp_newcomers_begin_step(mixer->group);
     sgp_status_t status = sgp_group_take(mixer->group, sgp_progress_owner(mixer), &taken);
     /* With an agent the watch is called when the agent waits, and when the transport is taken from it. */
     if (status == SGP_OK && !sgp_group_has_lease(mixer->group))
         status = sgp_inbox_look(mixer->inbox, false);
+    if (status == SGP_OK && membership) status = sgp_membership_await_quorum(membership);
+    uint64_t deadline = sgp_transport_now(mixer->transport) + mixer->timeout; /* after a pause */
     if (status == SGP_OK) sgp_arrival_serve(mixer);
     if (status == SGP_OK) status = step_by_algorithm(mixer, local, deadline);
     if (taken || mixer->progress) sgp_group_give(mixer->group);
@@ -365,6 +367,17 @@ void sgp_mixer_state(sgp_mixer_t *mixer, sgp_state_t *state) {
         sgp_state_add(state, "mixer.anchor", SGP_STATE_FLOAT32, mixer->outer_anchor, mixer->count);
     }
     if (mixer->ops->state) mixer->ops->state(mixer, state);
+}
+
+void sgp_mixer_state_alone(const sgp_mixer_t *mixer, sgp_state_t *state, sgp_alone_t *alone) {
+    *alone = (sgp_alone_t){.weight = 1, .settled = mixer->round, .ledger = mixer->ledger};
+    sgp_ledger_restart(&alone->ledger, mixer->z, alone->weight);
+    for (size_t i = 0; i < state->count; i++) {
+        sgp_state_item_t *item = &state->items[i];
+        if (strcmp(item->name, "mixer.weight") == 0) item->data = &alone->weight;
+        if (strcmp(item->name, "mixer.ledger") == 0) item->data = alone->ledger.made;
+        if (strcmp(item->name, "overlap.settled") == 0) item->data = &alone->settled;
+    }
 }
 
 sgp_status_t sgp_mixer_restored(sgp_mixer_t *mixer) {

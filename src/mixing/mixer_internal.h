@@ -10,6 +10,7 @@
 #include "base/trace.h"
 #include "group/group_internal.h"
 #include "mixing/algorithm_table.h"
+#include "mixing/ledger.h"
 #include "mixing/mixer_options.h"
 
 #include <sgp/mixer.h>
@@ -29,6 +30,16 @@ sgp_status_t sgp_mixer_resume(sgp_mixer_t *mixer);
 void sgp_mixer_state(sgp_mixer_t *mixer, sgp_state_t *state);
 sgp_status_t sgp_mixer_restored(sgp_mixer_t *mixer);
 sgp_status_t sgp_mixer_replaced(sgp_mixer_t *mixer);
+
+/* What a mixer of a single node has in place of this one's: all the weight, and nothing under way. */
+typedef struct sgp_alone {
+    double weight;
+    uint64_t settled;
+    sgp_ledger_t ledger;
+} sgp_alone_t;
+
+/* Points those items of a state that sgp_mixer_state has listed into *alone, to be written. Calls no other node. */
+void sgp_mixer_state_alone(const sgp_mixer_t *mixer, sgp_state_t *state, sgp_alone_t *alone);
 
 /* The sum of the weights and the drift, as sgp_mixer_average finds them, but without averaging: the distance stays 0. All
  * nodes call it, settled. */

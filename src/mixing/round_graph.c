@@ -126,7 +126,8 @@ void sgp_holes_reform(sgp_mixer_t *mixer, const bool *there) {
     mixer->graphs->nodes = 0;
     mixer->reducer.changed = false;
     for (int r = 0; r < mixer->size; r++) {
-        bool planned = sgp_membership_state(membership, r, mixer->step) != SGP_SEAT_ABSENT;
+        bool planned = sgp_membership_state(membership, r, mixer->step) != SGP_SEAT_ABSENT ||
+                       sgp_membership_end_step(membership, r) > 0; /* it was, and may still push */
         mixer->graphs->struck[r] = !there[r] && planned && !is_awaited(mixer, r);
         mixer->graphs->nodes += there[r];
     }

@@ -128,9 +128,9 @@ static void contents_destroy(contents_t *contents) {
 }
 
 /* In the order of the file: wide elements first, so that all are aligned. run->times.count is the
- * number of steps to be saved or read. NULL when out of memory, logged; released with
+ * number of steps to be saved or read. alone: not NULL: the mixer's part is that of a single node. NULL when out of memory, logged; released with
  * contents_destroy. */
-static contents_t *contents_create(run_t *run, bool writes) {
+static contents_t *contents_create(run_t *run, bool writes, sgp_alone_t *alone) {
     const model_t *model = run->replica.model;
     float *z = sgp_mixer_parameters(run->replica.mixer);
     size_t most = model_tensor_count(model) + SGP_STATE_ITEMS;
@@ -142,6 +142,7 @@ static contents_t *contents_create(run_t *run, bool writes) {
         return NULL;
     }
     checkpoint_state(run, &contents->state);
+    if (alone) sgp_mixer_state_alone(run->replica.mixer, &contents->state, alone);
     if (!writes) list_losses(run, &contents->state);
     else if (!list_data(run, contents)) {
         contents_destroy(contents);
@@ -180,6 +181,15 @@ static place_t find_place(const run_t *run) {
     return (place_t){presence_place(run->group, run->rank), run_nodes_left(run)};
 }
 
+/* Of a run of one node, whatever the others have. */
+static checkpoint_origin_t origin_alone(const run_t *run) {
+    return (checkpoint_origin_t){.nodes = 1,
+                                 .epochs = epochs_continue(&run->replica.epochs, run->step,
+                                                           (uint64_t)run->options->batch_size *
+                                                               (uint64_t)run->options->workers),
+                                 .resumed = {.step = run->step, .nodes = run->options->nodes}};
+}
+
 /* After a loss the nodes that are left are those of a run that goes on from here with fewer. */
 static checkpoint_origin_t origin_of(const run_t *run, int nodes) {
     const epochs_t *epochs = &run->replica.epochs;
@@ -193,24 +203,25 @@ static checkpoint_origin_t origin_of(const run_t *run, int nodes) {
     return origin;
 }
 
-static sgp_status_t write_file(run_t *run, const contents_t *contents, const place_t *place) {
+/* directory: of a run. number: of the file. */
+static sgp_status_t write_file(run_t *run, const char *directory, const contents_t *contents,
+                               const checkpoint_origin_t *origin, int number) {
     char folder[PATH_MAX], name[CHECKPOINT_NAME], epoch[24];
     safetensors_pair_t pairs[CHECKPOINT_LABEL_PAIRS + MODEL_FILE_PAIRS + 1];
     checkpoint_label_t label;
     model_file_about_t about;
-    checkpoint_origin_t origin = origin_of(run, place->nodes);
-    checkpoint_label_init(&label, run->options, place->nodes, &run->replica, run->id, run->step,
-                          place->number);
-    checkpoint_label_add_origin(&label, &origin, run->step);
+    checkpoint_label_init(&label, run->options, origin->nodes, &run->replica, run->id, run->step,
+                          number);
+    checkpoint_label_add_origin(&label, origin, run->step);
     size_t count = (size_t)label.count;
     memcpy(pairs, label.pairs, count * sizeof *pairs);
     model_file_normalisation_t images = replica_normalisation(&run->replica);
     count += model_file_describe(&about, &images, pairs + count);
     snprintf(epoch, sizeof epoch, "%" PRIu64, epochs_finished(&run->replica.epochs, run->step));
     pairs[count++] = (safetensors_pair_t){"epochs_finished", epoch};
-    sgp_status_t status = checkpoint_folder(run->options->output, run->step, folder);
+    sgp_status_t status = checkpoint_folder(directory, run->step, folder);
     if (status) return status;
-    checkpoint_file_name(place->number, name);
+    checkpoint_file_name(number, name);
     return safetensors_write(folder, name, contents->tensors, contents->count, pairs, count);
 }
 
@@ -252,8 +263,11 @@ static sgp_status_t renew_weights(run_t *run, int nodes) {
 }
 
 static sgp_status_t write_own(run_t *run, const place_t *place) {
-    contents_t *contents = contents_create(run, true);
-    sgp_status_t status = contents ? write_file(run, contents, place) : SGP_ERR_NO_MEMORY;
+    checkpoint_origin_t origin = origin_of(run, place->nodes);
+    contents_t *contents = contents_create(run, true, NULL);
+    sgp_status_t status =
+        contents ? write_file(run, run->options->output, contents, &origin, place->number)
+                 : SGP_ERR_NO_MEMORY;
     contents_destroy(contents);
     return status;
 }
@@ -301,6 +315,21 @@ sgp_status_t checkpoint_write(run_t *run) {
     checkpoint_restart_clock(run);
     run->epoch_ns += sgp_clock_now() - start;
     return SGP_OK;
+}
+
+/* ---- alone ---- */
+
+sgp_status_t checkpoint_write_alone(run_t *run, const char *directory) {
+    checkpoint_origin_t origin = origin_alone(run);
+    sgp_alone_t alone;
+    sgp_status_t status = check_finite(run);
+    if (!status) status = checkpoint_folder_prepare(directory, run->step, 0);
+    if (status) return status;
+    contents_t *contents = contents_create(run, true, &alone);
+    if (!contents) return SGP_ERR_NO_MEMORY;
+    status = write_file(run, directory, contents, &origin, 0);
+    contents_destroy(contents);
+    return status;
 }
 
 /* ---- reading ---- */
@@ -361,7 +390,7 @@ static sgp_status_t read_file(run_t *run, const char *path, uint64_t step) {
     if (status) return sgp_fail(status, "%s", problem);
     if (run_leads(run)) tensor_file_note(&file);
     run->times.count = step;
-    contents_t *contents = contents_create(run, false);
+    contents_t *contents = contents_create(run, false, NULL);
     if (!contents) status = SGP_ERR_NO_MEMORY;
     else {
         status = read_contents(&file, contents, problem);

@@ -35,6 +35,11 @@ void checkpoint_restart_clock(run_t *run);
  * errors of sgp_mixer_settle. */
 sgp_status_t checkpoint_write(run_t *run);
 
+/* Writes the state of this node as the checkpoint of a run of one node into the directory of a run, which exists: for a node that
+ * cannot ask the others. It has the node's z, with weight 1; the samples of the steps so far count as taken. Calls no other node,
+ * and may be called in the middle of a collective call. The errors of checkpoint_write that concern this node alone. */
+sgp_status_t checkpoint_write_alone(run_t *run, const char *directory);
+
 /* Restores the run from the checkpoint of `step` in a run's directory. Called after replica_join
  * and before any step. SGP_ERR_FORMAT: the file is not what this version writes. */
 sgp_status_t checkpoint_read(run_t *run, const char *directory, uint64_t step);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run/ending.h"
 
+#include "run/run_pause.h"
 #include "run/run_result.h"
 
 #include <inttypes.h>
@@ -79,6 +80,7 @@ static void describe_failure(const run_t *run, sgp_status_t status, int first, c
     sgp_group_t *seen = sgp_group_lost_peer(run->nodes) >= 0 ? run->nodes : run->group;
     int lost = sgp_group_lost_peer(seen);
     const sgp_transport_t *transport = sgp_group_transport(run->group);
+    if (status == SGP_ERR_PEER_LOST && run_pause_reason(run, text, room)) return;
     if (status == SGP_ERR_PEER_LOST && run->goes_on)
         snprintf(text, room, "the others go on without this node, which was silent for too long");
     else if (status == SGP_ERR_PEER_LOST && lost >= 0)

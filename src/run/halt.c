@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/constants.h"
 #include "base/logging.h"
+#include "group/membership.h"
 
 #include <string.h>
 
@@ -75,17 +76,29 @@ static void conclude(halt_t *halt) {
     halt->signal = reason_to_end(halt, &result);
     if (halt->signal) halt->ends = true;
     else halt->goes |= find_leave(halt, &result, sgp_group_rank(halt->all)) != 0;
-    halt->too_far = false;
-    for (int src = 0; src < size; src++)
-        if (find_promise(&result, src, &promise)) halt->too_far |= is_too_far(&promise, halt->step);
+    halt->too_far = halt->saves = false;
+    for (int src = 0; src < size; src++) {
+        if (!find_promise(&result, src, &promise)) continue;
+        halt->too_far |= is_too_far(&promise, halt->step);
+        halt->saves |= promise.saves;
+    }
     halt->agreed = true;
+}
+
+/* A node that the others have struck off, and that lives, does not end their run: perhaps they are in its way, such as in
+ * a folder of checkpoints that they write without it. */
+static bool counts(sgp_group_t *group, int src) {
+    const sgp_transport_t *transport = sgp_group_transport(group);
+    sgp_fate_t fate = sgp_fates_of(transport->fates, src);
+    if (src == transport->rank) return false;
+    return !transport->elastic || fate.state != SGP_FATE_LOST ||
+           (fate.cause != SGP_CAUSE_SILENT && fate.cause != SGP_CAUSE_STRUCK_OFF);
 }
 
 static bool has_ended(sgp_group_t *group) {
     unsigned char bytes[SGP_NOTICE_BYTES];
     for (int src = 0; src < sgp_group_capacity(group); src++)
-        if (src != sgp_group_rank(group) && sgp_notice_find(group, ENDING_NUMBER, src, bytes))
-            return true;
+        if (counts(group, src) && sgp_notice_find(group, ENDING_NUMBER, src, bytes)) return true;
     return false;
 }
 
@@ -119,8 +132,7 @@ static uint64_t since_asked(halt_t *halt) {
     return sgp_clock_now() - halt->asked_ns;
 }
 
-static bool wants(halt_t *halt) {
-    if (halt->paused) return false;
+static bool wants_to_save(halt_t *halt) {
     if (wanted_end(halt)) return true;
     if (wanted_leave(halt) && !halt->goes &&
         (double)since_asked(halt) >= halt->leaving.gather * 1e9)
@@ -128,9 +140,15 @@ static bool wants(halt_t *halt) {
     return halt->due_ns != UINT64_MAX && sgp_clock_now() >= halt->due_ns;
 }
 
+static bool wants(halt_t *halt) {
+    return !halt->paused && (halt->divides || wants_to_save(halt));
+}
+
 static void promise(halt_t *halt) {
     halt->next.signal = wanted_end(halt);
-    halt->next.leaves = wanted_leave(halt);
+    halt->next.leaves = (int16_t)wanted_leave(halt);
+    halt->next.saves = halt->next.leaves || wants_to_save(halt);
+    if (halt->divides && !halt->next.saves) halt->next.step += HALT_STEPS_AHEAD;
     sgp_background_begin(&halt->background, &halt->next, sizeof halt->next);
     halt->promised = true;
 }
@@ -175,6 +193,7 @@ static sgp_status_t look(void *context, bool agent) {
     halt_t *halt = watch->halt;
     bool into_all = halt->one_group || !agent;
     sgp_status_t status = SGP_OK;
+    if (halt->waiting && !agent) halt->waiting(halt->waiter);
     pthread_mutex_lock(&halt->lock);
     bool fresh = has_new_notices(watch);
     if (fresh && !halt->ended) halt->ended = has_ended(watch->group);
@@ -242,6 +261,11 @@ void halt_fini(halt_t *halt) {
 
 /* ---- halts ---- */
 
+void halt_set_waiting(halt_t *halt, void (*waiting)(void *user), void *user) {
+    halt->waiting = waiting;
+    halt->waiter = user;
+}
+
 void halt_set_patience(halt_t *halt, double seconds) {
     pthread_mutex_lock(&halt->lock);
     halt->patience_ns = (uint64_t)(seconds * 1e9);
@@ -252,6 +276,22 @@ void halt_set_leaving(halt_t *halt, const halt_leaving_t *leaving) {
     pthread_mutex_lock(&halt->lock);
     halt->leaving = *leaving;
     pthread_mutex_unlock(&halt->lock);
+}
+
+void halt_divide(halt_t *halt, bool wanted) {
+    pthread_mutex_lock(&halt->lock);
+    halt->divides = wanted;
+    pthread_mutex_unlock(&halt->lock);
+}
+
+bool halt_counts(halt_t *halt, int rank) {
+    sgp_agree_result_t result;
+    halt_promise_t promise;
+    pthread_mutex_lock(&halt->lock);
+    bool counts = halt->agreed && sgp_background_result(&halt->background, &result) &&
+                  find_promise(&result, rank, &promise);
+    pthread_mutex_unlock(&halt->lock);
+    return counts;
 }
 
 void halt_too_few(halt_t *halt) {
@@ -316,15 +356,24 @@ static bool is_agreed(halt_t *halt) {
     return agreed;
 }
 
+static bool only_divides(halt_t *halt) {
+    pthread_mutex_lock(&halt->lock);
+    bool only = !halt->next.saves;
+    pthread_mutex_unlock(&halt->lock);
+    return only;
+}
+
 static sgp_status_t wait_for_all(halt_t *halt) {
     sgp_inbox_t *inbox = sgp_group_inbox(halt->all);
     sgp_transport_t *transport = sgp_group_transport(halt->all);
     uint64_t deadline = sgp_transport_now(transport) + sgp_group_timeout(halt->all);
-    bool taken;
+    bool taken, hurries = only_divides(halt); /* a silent node is not waited for as long as usual */
     sgp_status_t status = sgp_group_take(halt->all, NULL, &taken);
+    if (hurries) sgp_membership_in_collective(sgp_group_membership(halt->all), true);
     while (status == SGP_OK && !is_agreed(halt))
         status = sgp_inbox_wait(inbox, sgp_inbox_taken_in(inbox), deadline,
                                 "the other nodes to halt for a checkpoint");
+    if (hurries) sgp_membership_in_collective(sgp_group_membership(halt->all), false);
     if (taken) sgp_group_give(halt->all);
     return status;
 }

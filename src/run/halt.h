@@ -43,6 +43,10 @@
 /* Of its time a leaving node waits so long for a halt and a checkpoint, and the rest to deliver what it has sent. */
 #define HALT_SHARE_OF_GRACE 0.75
 
+/* A node that only wants the samples to be divided anew promises a step that is so far ahead: by then the nodes have agreed, and
+ * none waits. */
+#define HALT_STEPS_AHEAD 8
+
 /* In place of a signal: too few nodes are left. */
 #define HALT_TOO_FEW (-1)
 
@@ -51,7 +55,8 @@ typedef struct halt_promise {
     uint64_t step;  /* begun only after the promises of all have arrived; steps count from 0 */
     double seconds; /* that a step takes on this node */
     int32_t signal; /* the run ends because of it; 0: it goes on after a checkpoint */
-    int32_t leaves; /* the signal for which this node leaves the run; 0: it stays */
+    int16_t leaves; /* the signal for which this node leaves the run; 0: it stays */
+    int16_t saves;  /* it wants more than to divide the samples anew */
 } halt_promise_t;
 
 /* As it travels. */
@@ -80,7 +85,7 @@ typedef struct halt_leaving {
     int least;      /* nodes; with fewer the run ends */
 } halt_leaving_t;
 
-/* Embedded; fields are private except signal and too_far. Everything is under the lock, because the
+/* Embedded; fields are private except step, signal, too_far and saves. Everything is under the lock, because the
  * agent of a transport calls the watch as well. */
 typedef struct halt {
     pthread_mutex_t lock;
@@ -95,6 +100,7 @@ typedef struct halt {
     halt_leaving_t leaving;
     uint64_t asked_ns; /* when *leaving.leave was first seen; 0: not yet */
     bool too_few;      /* this node wants to end the run, because too few are left */
+    bool divides;      /* it wants the samples to be divided anew */
     bool ends;         /* agreed: the run ends, and no node leaves */
     bool goes;         /* agreed: this node leaves */
     bool alone;        /* this node leaves alone */
@@ -106,8 +112,12 @@ typedef struct halt {
     uint64_t step;               /* agreed: the nodes halt before it */
     int signal;                  /* agreed: the reason of the run's end, or HALT_TOO_FEW; 0: none */
     bool too_far; /* agreed: some node is too far behind, so the nodes do not halt to save */
-    bool paused;  /* it wants no halt */
-    bool ended;   /* another node has sent its ending */
+    bool
+        saves; /* agreed: some node wants a checkpoint or an end; else the samples are divided anew, and no node waits */
+    bool paused;                 /* it wants no halt */
+    bool ended;                  /* another node has sent its ending */
+    void (*waiting)(void *user); /* halt_set_waiting */
+    void *waiter;
 } halt_t;
 
 /* Sets the watches on the groups' inboxes; fini removes them. stop: a signal's number, borrowed,
@@ -136,6 +146,9 @@ sgp_status_t halt_init_among(halt_t *halt, const train_groups_t *groups,
                              const volatile sig_atomic_t *stop, uint64_t step, uint64_t count,
                              const bool *members);
 
+/* Called in each wait of this node's own thread, about ten times a second; NULL: nothing is. It may not wait for other nodes. */
+void halt_set_waiting(halt_t *halt, void (*waiting)(void *user), void *user);
+
 /* Instead of HALT_PATIENCE_SECONDS. */
 void halt_set_patience(halt_t *halt, double seconds);
 
@@ -144,6 +157,13 @@ void halt_set_leaving(halt_t *halt, const halt_leaving_t *leaving);
 
 /* Too few nodes are left, as far as this one knows: it wants to end the run. */
 void halt_too_few(halt_t *halt);
+
+/* Whether this node wants the samples to be divided anew: a node is lost, as far as it knows. */
+void halt_divide(halt_t *halt, bool wanted);
+
+/* Between halt_before_step, which has said `here`, and halt_over: whether the promise of that process is among those on which the
+ * nodes have agreed. The same on all nodes. */
+bool halt_counts(halt_t *halt, int rank);
 
 /* Between halt_before_step, which has said `here`, and halt_over: the signal for which that process leaves, as all nodes
  * know; 0: it stays. */

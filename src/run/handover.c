@@ -27,6 +27,7 @@ typedef struct numbers {
     uint64_t rate_nodes, mixed_nodes;
     uint64_t resumed_step, resumed_nodes;
     uint64_t warned, writer;
+    uint64_t tries;                       /* of the arrivals */
     uint64_t interval, open_steps, lines; /* of the metrics */
     epochs_t epochs;
     uint64_t steps_per_epoch;
@@ -46,14 +47,17 @@ typedef struct load {
     numbers_t numbers;
     results_t results;
     double at[METRICS_PER_EPOCH]; /* the step of each line of the epoch */
-    uint64_t *members;            /* (places) 2 x uses of the place, and 1 if it has a node */
-    uint64_t *losses;             /* (loss_words) */
-    uint64_t *data;               /* (data_words) */
+    uint64_t *
+        members; /* (places) 4 x uses of the place, 2 if its node is apart, and 1 if it has a node */
+    uint64_t *arrivals; /* (2 places) first and met of arrivals_t */
+    uint64_t *losses;   /* (loss_words) */
+    uint64_t *data;     /* (data_words) */
     size_t places, loss_words, data_words;
 } load_t;
 
 static void release(load_t *load) {
     free(load->members);
+    free(load->arrivals);
     free(load->losses);
     free(load->data);
 }
@@ -63,12 +67,13 @@ static sgp_status_t allocate(load_t *load, size_t places, size_t loss_words, siz
     load->loss_words = loss_words;
     load->data_words = data_words;
     load->members = calloc(places + 1, WORD);
+    load->arrivals = calloc(2 * places + 1, WORD);
     load->losses = calloc(loss_words + 1, WORD);
     load->data = calloc(data_words + 1, WORD);
-    if (load->members && load->losses && load->data) return SGP_OK;
+    if (load->members && load->arrivals && load->losses && load->data) return SGP_OK;
     release(load);
     return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the state of the run, %zu bytes",
-                    (places + loss_words + data_words) * WORD);
+                    (3 * places + loss_words + data_words) * WORD);
 }
 
 static void list(load_t *load, sgp_state_t *state) {
@@ -78,6 +83,7 @@ static void list(load_t *load, sgp_state_t *state) {
                   sizeof load->results / sizeof(double));
     sgp_state_add(state, "run.lines", SGP_STATE_FLOAT64, load->at, METRICS_PER_EPOCH);
     sgp_state_add(state, "run.members", SGP_STATE_UINT64, load->members, load->places);
+    sgp_state_add(state, "run.arrivals", SGP_STATE_UINT64, load->arrivals, 2 * load->places);
     sgp_state_add(state, "run.losses", SGP_STATE_UINT64, load->losses, load->loss_words);
     sgp_state_add(state, "run.data", SGP_STATE_UINT64, load->data, load->data_words);
 }
@@ -102,6 +108,7 @@ static numbers_t numbers_of(const run_t *run) {
                        .resumed_nodes = (uint64_t)run->resumed.nodes,
                        .warned = run->warned,
                        .writer = (uint64_t)run->writer,
+                       .tries = (uint64_t)run->arrivals.tries,
                        .interval = metrics->interval,
                        .open_steps = metrics->open_steps,
                        .lines = metrics->count,
@@ -128,7 +135,12 @@ static void fill(const run_t *run, load_t *load) {
     load->results = results_of(run);
     for (uint64_t i = 0; i < run->metrics.count; i++) load->at[i] = run->metrics.lines[i].step;
     for (size_t r = 0; r < load->places; r++)
-        load->members[r] = (uint64_t)run->losses.uses[r] << 1 | run->losses.members[r];
+        load->members[r] = (uint64_t)run->losses.uses[r] << 2 |
+                           (uint64_t)run->losses.apart[r] << 1 | run->losses.members[r];
+    for (size_t r = 0; r < load->places && run->arrivals.first; r++) {
+        load->arrivals[r] = run->arrivals.first[r];
+        load->arrivals[load->places + r] = run->arrivals.met[r];
+    }
     memcpy(load->losses, run->losses.agreed, load->loss_words * WORD);
     feed_save(run->replica.feed, (unsigned char *)load->data);
 }
@@ -180,6 +192,7 @@ static bool numbers_are_right(const run_t *run, const load_t *load, uint64_t los
     if (numbers->rate_nodes < 1 || numbers->rate_nodes > SGP_MOST_PROCESSES) return false;
     if (numbers->mixed_nodes < 1 || numbers->mixed_nodes > load->places) return false;
     if (numbers->writer >= load->places || numbers->interval < 1) return false;
+    if (numbers->tries > INT32_MAX) return false;
     return numbers->lines <= METRICS_PER_EPOCH && numbers->making_up <= 1 && numbers->warned <= 1;
 }
 
@@ -208,6 +221,7 @@ static void take_numbers(run_t *run, const numbers_t *numbers) {
     run->resumed = (train_resumed_t){numbers->resumed_step, (int)numbers->resumed_nodes};
     run->warned = numbers->warned;
     run->writer = (int)numbers->writer;
+    run->arrivals.tries = (int)numbers->tries;
     run->replica.epochs = numbers->epochs;
     run->replica.steps_per_epoch = numbers->steps_per_epoch;
 }
@@ -240,6 +254,14 @@ static sgp_status_t take_lines(metrics_t *metrics, const load_t *load) {
                : sgp_fail(SGP_ERR_FORMAT, "the lines of the epoch are out of range");
 }
 
+/* The newcomers that the others have met, or have still to meet: this one meets them with the others. */
+static void take_arrivals(run_t *run, const load_t *load) {
+    for (size_t r = 0; r < load->places; r++) {
+        run->arrivals.first[r] = load->arrivals[r];
+        run->arrivals.met[r] = load->arrivals[load->places + r];
+    }
+}
+
 static sgp_status_t take(run_t *run, load_t *load) {
     const train_loss_t *losses = (const train_loss_t *)load->losses;
     uint64_t count = load->loss_words * WORD / sizeof *losses;
@@ -250,11 +272,14 @@ static sgp_status_t take(run_t *run, load_t *load) {
     if (status) return status;
     take_numbers(run, &load->numbers);
     take_results(run, &load->results);
+    take_arrivals(run, load);
     memcpy(run->losses.agreed, losses, count * sizeof *losses);
     run->losses.count = (int)count;
     for (size_t r = 0; r < load->places; r++) {
         run->losses.members[r] = load->members[r] & 1;
-        run->losses.uses[r] = (uint32_t)(load->members[r] >> 1);
+        run->losses.apart[r] = load->members[r] >> 1 & 1;
+        run->data.apart += run->losses.apart[r];
+        run->losses.uses[r] = (uint32_t)(load->members[r] >> 2);
     }
     free(run->data.saved);
     run->data.saved = (unsigned char *)load->data;

@@ -24,6 +24,7 @@ static void set_group(sgp_group_t *group, double seconds) {
 
 static void set(limits_t *limits, double epoch) {
     limits_seconds_t seconds = limits_of(limits->gradient, epoch);
+    seconds.collective += limits->pause;
     sgp_mixer_set_timeout(limits->mixer, (uint64_t)(seconds.message * 1e9));
     set_group(limits->groups.all, seconds.collective);
     set_group(limits->groups.nodes, seconds.collective);

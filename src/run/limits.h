@@ -3,7 +3,8 @@
  * no run, and a node that hangs still does. A node that is dead or out of reach is noticed by the transport long before.
  *
  *   a message of a step:   60 s, or 20 times the longest gradient so far; 1 hour before the first is measured
- *   a collective call:     10 minutes, or 20 times the longest gradient, or 4 times the steps of the epoch that ends
+ *   a collective call:     10 minutes, or 20 times the longest gradient, or 4 times the steps of the epoch that ends;
+ *                          plus the time for which a part without quorum may pause
  *   a halt after a signal: 30 s, or 3 times the longest gradient
  *
  * Each the largest. Other nodes may be slower by as much. */
@@ -28,6 +29,7 @@ typedef struct limits {
     void (*told)(double seconds,
                  int rank); /* of a halt, whenever that may have changed; may be NULL */
     double gradient;
+    double pause; /* seconds that a node may pause, also in a collective call */
 } limits_t;
 
 /* All borrowed. Sets the limits of a run without measured steps. */

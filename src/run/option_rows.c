@@ -7,6 +7,7 @@
 #include "mixing/algorithm_table.h"
 #include "model/model.h"
 #include "run/decay.h"
+#include "run/option_texts.h"
 #include "run/option_values.h"
 
 #include <float.h>
@@ -183,10 +184,7 @@ const option_t train_option_rows[] = {
      .initial = "none",
      .choices = "none, paper",
      .help = "options of a published training; options that are given as well win",
-     .more = "*paper* is the recipe of Stochastic Gradient Push for ImageNet: 90 epochs, 256 "
-             "samples per node and step, shared by its workers (rounded up), lr 0.1, a warm-up "
-             "of 5/90 of the epochs, steps at 30/90, 60/90 and 80/90 of them, Nesterov momentum "
-             "0.9, weight decay 1e-4, and augmentation."},
+     .more = MORE_RECIPE},
     {.name = "image-size",
      .argument = "N",
      .type = OPTION_INT,
@@ -313,6 +311,31 @@ const option_t train_option_rows[] = {
      .help = "with fewer nodes left, the others save a checkpoint and end",
      .more = "Only where the nodes go on without a lost one (*--on-loss continue*). The exit "
              "status is 1, and *--resume* continues the run with any number of nodes."},
+    {.name = "quorum",
+     .argument = "FRACTION",
+     .type = OPTION_REAL,
+     .section = SECTION_NODES,
+     .offset = AT(quorum),
+     .initial = "0.5",
+     .max = 1,
+     .wanted = "0 to 1, a part of the nodes",
+     .agreed = 45,
+     .may_change = true,
+     .help = "nodes that hear no more than this part of the nodes pause",
+     .more = MORE_QUORUM},
+    {.name = "pause-limit",
+     .argument = "SECONDS",
+     .type = OPTION_REAL,
+     .section = SECTION_NODES,
+     .offset = AT(pause_limit),
+     .initial = "60",
+     .max = 1e6,
+     .wanted = "a number, 0 or more",
+     .agreed = 46,
+     .may_change = true,
+     .help = "how long nodes without --quorum wait for the others before they end",
+     .more = "The exit status is 1. *--resume RUN/paused/node-R* continues the run from what that "
+             "node has saved, with any number of nodes."},
     {.name = "max-nodes",
      .argument = "N",
      .type = OPTION_INT,
@@ -334,12 +357,7 @@ const option_t train_option_rows[] = {
      .wanted = "a number, 0 or more",
      .may_change = true,
      .help = "how long a node may take that is told by SIGTERM or SIGUSR1 to leave",
-     .more = "Where the nodes go on without a lost one, SIGTERM or SIGUSR1 to the process of one "
-             "node lets it leave: all nodes write a checkpoint, the node delivers what it has "
-             "sent and ends with exit status 0, and the others go on. If all nodes are told "
-             "within half a second, the run ends as after Ctrl-C. A second SIGTERM ends the node "
-             "at once. If the others do not come to a checkpoint in time, the node leaves "
-             "without one; a gradient or a file that has been begun is finished first."},
+     .more = MORE_GRACE},
     {.name = "on-loss",
      .argument = "ACTION",
      .type = OPTION_CHOICE,
@@ -351,12 +369,7 @@ const option_t train_option_rows[] = {
      .may_change = true,
      .help = "when a node is killed, hangs or is cut off: the others go on without it, or the run "
              "stops",
-     .more =
-         "*continue*: a run over shm, tcp or auto trains on, and its summary names the lost "
-         "nodes. The others take the samples that the lost nodes had left, the learning rate "
-         "follows the global batch, and checkpoints are of the nodes that are left. Nodes of "
-         "several workers, a ring with one peer, and *--transport mpi*, where MPI ends the job, "
-         "stop. *stop*: the loss of a node ends the run of all; *--resume* continues it."},
+     .more = MORE_ON_LOSS},
     {.name = "allreduce",
      .argument = "WHOSE",
      .type = OPTION_CHOICE,
@@ -478,11 +491,7 @@ const option_t train_option_rows[] = {
      .agreed = 7,
      .help = "how the nodes average; 0:allreduce,5:sgp is sgp from epoch 5 on",
      .also = "or a schedule",
-     .more = "*sgp* is Stochastic Gradient Push in lock step; *osgp* is the same with "
-             "communication beside the computation; in *dpsgd* pairs average with each other in "
-             "each step; in *adpsgd* pairs average whenever one of them is ready; *allreduce* "
-             "takes the exact mean of all gradients in every step. A schedule counts epochs from "
-             "0."},
+     .more = MORE_ALGORITHM},
     {.name = "graph",
      .argument = "NAME",
      .type = OPTION_PARSED,
@@ -583,16 +592,6 @@ const option_t train_option_rows[] = {
      .unrecorded = true,
      .help = "continue a run from its last good checkpoint, with its options; --nodes may be "
              "another number",
-     .more =
-         "The newest checkpoint that is whole on all nodes counts. The run ends with the same "
-         "parameters, bit for bit, as if it had never stopped. With another number of *--nodes* "
-         "each node reads all files of the checkpoint and begins with their mean; the epoch goes "
-         "on with the samples that are left, and the learning rate follows the global batch. "
-         "Apart from that only --data (if the same data have moved), --data-threads, "
-         "--on-bad-image, --transport, --on-loss, --min-nodes, --max-nodes, --grace, "
-         "--output, --checkpoint-every, --checkpoint-minutes, --keep-going, --tensorboard, "
-         "--trace, "
-         "--quiet and --json may be given new values. Without --output the run continues in DIR. "
-         "Of a finished run the summary is printed."},
+     .more = MORE_RESUME},
     {0},
 };

@@ -3,6 +3,7 @@
 
 #include "base/bytes.h"
 #include "base/logging.h"
+#include "group/entering.h"
 #include "group/membership.h"
 #include "mixing/mixer_internal.h"
 #include "run/agreement.h"
@@ -17,9 +18,14 @@
 
 enum { EPOCH_BYTES = 8 }; /* of a snapshot, before the optimizer's state */
 
+/* What a node says that it is. */
+enum { IS_OLD, IS_NEW, IS_BACK };
+
 /* What each node says at a meeting, as it travels. */
 typedef struct meeting {
-    uint64_t is_new;
+    uint64_t is_new; /* IS_... */
+    uint64_t
+        gone; /* a process that all but the new ones miss since they agreed last, plus 1; 0: none */
     uint64_t halts; /* of this node so far (halt_pause) */
     uint64_t bytes; /* of the state, of the first that is not new */
 } meeting_t;
@@ -55,15 +61,28 @@ static sgp_status_t accept(run_t *run) {
     return status;
 }
 
-sgp_status_t arrivals_init(run_t *run) {
-    arrivals_t *arrivals = &run->arrivals;
-    if (!run->goes_on || run->size == run->founders) return SGP_OK;
-    arrivals->first = calloc((size_t)run->size, sizeof *arrivals->first);
-    arrivals->met = calloc((size_t)run->size, sizeof *arrivals->met);
-    if (!arrivals->first || !arrivals->met)
-        return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for newcomers at %d places", run->size);
+static void find_next(arrivals_t *arrivals, int places) {
     arrivals->next = UINT64_MAX;
-    arrivals->watches = true;
+    for (int r = 0; r < places; r++)
+        if (arrivals->first[r] && arrivals->first[r] < arrivals->next)
+            arrivals->next = arrivals->first[r];
+}
+
+static sgp_status_t make_places(run_t *run) {
+    arrivals_t *arrivals = &run->arrivals;
+    arrivals->next = UINT64_MAX;
+    if (!arrivals->first) arrivals->first = calloc((size_t)run->size, sizeof *arrivals->first);
+    if (!arrivals->met) arrivals->met = calloc((size_t)run->size, sizeof *arrivals->met);
+    if (arrivals->first && arrivals->met) return SGP_OK;
+    return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for newcomers at %d places", run->size);
+}
+
+sgp_status_t arrivals_init(run_t *run) {
+    if (!run->goes_on || run->size == run->founders) return SGP_OK;
+    sgp_status_t status = make_places(run);
+    if (status) return status;
+    find_next(&run->arrivals, run->size);
+    run->arrivals.watches = true;
     return accept(run);
 }
 
@@ -75,13 +94,6 @@ void arrivals_fini(run_t *run) {
 }
 
 /* ---- when the nodes meet ---- */
-
-static void find_next(arrivals_t *arrivals, int places) {
-    arrivals->next = UINT64_MAX;
-    for (int r = 0; r < places; r++)
-        if (arrivals->first[r] && arrivals->first[r] < arrivals->next)
-            arrivals->next = arrivals->first[r];
-}
 
 /* Takes in the newcomers of which the view knows now. */
 static void look(run_t *run) {
@@ -141,6 +153,42 @@ static sgp_status_t hand_over(run_t *run, int from, bool is_new, const void *sta
     return agreement_share(run->group, status);
 }
 
+/* The lowest node of the run that is not there any more: perhaps a newcomer has its place. -1: none. */
+static int find_gone(const run_t *run, const meeting_t *all) {
+    for (int r = 0; r < run->size; r++)
+        if (run->losses.members[r] && (!presence_has(run->group, r) || all[r].is_new)) return r;
+    return -1;
+}
+
+/* Before newcomers are admitted the others agree on the losses: a place is given again only once it is known how far its last
+ * node has come. The newcomers make the same calls, and know nothing. Each call says what the one before it has shown. */
+static sgp_status_t agree_on_losses(run_t *run, uint64_t is_new, meeting_t *all) {
+    meeting_t mine = {.is_new = is_new};
+    for (bool first = true;; first = false) {
+        mine.gone = first || is_new ? 0 : (uint64_t)(find_gone(run, all) + 1);
+        sgp_status_t status = sgp_group_gather(run->group, &mine, sizeof mine, all);
+        if (status) return status;
+        int from = first_old(run, all);
+        uint64_t gone = from < 0 ? 0 : all[from].gone;
+        if (from < 0 || (!first && gone == 0)) return SGP_OK;
+        if (gone > (uint64_t)run->size)
+            return sgp_fail(SGP_ERR_MISMATCH, "a node misses one that the run cannot have");
+        if (gone && is_new) status = run_losses_attend(&run->losses);
+        else if (gone)
+            status = run_losses_agree_on(&run->losses, (int)gone - 1, all[gone - 1].is_new != 0,
+                                         run->step);
+        if (status) return status;
+    }
+}
+
+/* The node that has led so far says it to its user. */
+static void tell(run_t *run, int node, const meeting_t *all) {
+    train_join_t join = {.node = node, .rejoined = all[node].is_new == IS_BACK, .step = run->step};
+    bool leads = first_old(run, all) == run->rank;
+    if (run->callbacks.joined)
+        run->callbacks.joined(&join, leads, node == run->rank, run->callbacks.user);
+}
+
 /* From here on they are nodes of the run. */
 static sgp_status_t admit(run_t *run, const meeting_t *all) {
     int ranks[run->size], count = 0;
@@ -152,13 +200,12 @@ static sgp_status_t admit(run_t *run, const meeting_t *all) {
     if (!status && count > 0) status = run_data_admit(run, ranks, count);
     for (int i = 0; i < count && !status; i++) {
         if (!all[run->rank].is_new) halt_admit(&run->halt, ranks[i]);
-        if (run->callbacks.joined && ranks[i] != run->rank)
-            run->callbacks.joined(ranks[i], run->step, run_leads(run), run->callbacks.user);
+        tell(run, ranks[i], all);
     }
     return status;
 }
 
-static sgp_status_t meet_once(run_t *run, bool is_new, meeting_t *all, const void *state,
+static sgp_status_t meet_once(run_t *run, uint64_t is_new, meeting_t *all, const void *state,
                               size_t bytes, bool *some) {
     meeting_t mine = {.is_new = is_new, .bytes = bytes};
     if (!is_new) mine.halts = halt_pause(&run->halt);
@@ -186,15 +233,25 @@ static sgp_status_t settle_halts(run_t *run, const meeting_t *all) {
     return all[run->rank].is_new ? SGP_OK : halt_clear(&run->halt, most);
 }
 
-static sgp_status_t meet(run_t *run, bool is_new) {
+/* What newcomers are told of the run: after the losses are agreed on. */
+static sgp_status_t save(run_t *run, void **state, size_t *bytes) {
+    sgp_status_t status = run_data_follow(run);
+    return status ? status : handover_save(run, state, bytes);
+}
+
+static sgp_status_t meet(run_t *run, uint64_t is_new) {
     meeting_t *all = calloc((size_t)run->size, sizeof *all);
     void *state = NULL;
     size_t bytes = 0;
     bool some = false;
     sgp_status_t status =
         all ? SGP_OK : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for %d nodes", run->size);
-    if (!status && !is_new) status = handover_save(run, &state, &bytes);
     status = agreement_share(run->group, status);
+    if (!status) status = agree_on_losses(run, is_new, all);
+    if (!status) {
+        if (!is_new) status = save(run, &state, &bytes);
+        status = agreement_share(run->group, status);
+    }
     if (!status) status = SGP_ERR_AGAIN;
     while (status == SGP_ERR_AGAIN) status = meet_once(run, is_new, all, state, bytes, &some);
     if (!status && some) status = settle_halts(run, all);
@@ -211,7 +268,7 @@ sgp_status_t arrivals_meet(run_t *run) {
     if (!run->arrivals.watches) return SGP_OK;
     look(run);
     if (run->arrivals.next >= run->step) return SGP_OK;
-    sgp_status_t status = meet(run, false);
+    sgp_status_t status = meet(run, IS_OLD);
     pass(run);
     return status;
 }
@@ -247,9 +304,11 @@ sgp_status_t arrivals_enter(run_t *run) {
     sgp_mixer_t *mixer = run->replica.mixer;
     sgp_mixer_options_t options = train_mixer_options(run->options, 0);
     bool gradients = options.algorithm == SGP_ALGORITHM_ALLREDUCE && options.local_steps <= 1;
-    sgp_status_t status = empty_step(run, gradients);
+    sgp_status_t status = make_places(run);
+    if (!status) status = empty_step(run, gradients);
     run->step = sgp_mixer_steps(mixer);
-    if (!status) status = meet(run, true);
+    if (!status) status = meet(run, sgp_newcomer_returns(run->group) ? IS_BACK : IS_NEW);
+    if (!status) pass(run); /* as the others do */
     if (!status && run->step != sgp_mixer_steps(mixer))
         status = sgp_fail(SGP_ERR_MISMATCH,
                           "the run is after step %" PRIu64 ", and this newcomer after %" PRIu64,

@@ -42,36 +42,6 @@ bool run_data_is_divided(const run_t *run) {
     return run->data.divided && run->step != epochs_start_at(epochs, run->step);
 }
 
-static sgp_status_t begin_saved(run_t *run, uint64_t epoch, uint64_t done) {
-    const run_data_t *data = &run->data;
-    feed_t *feed = run->replica.feed;
-    sgp_status_t status = feed_begin_epoch(feed, epoch, done);
-    if (!status) status = feed_restore(feed, data->saved, data->saved_bytes);
-    if (!status) status = feed_set_members(feed, done, run->rank, run->founders);
-    return status;
-}
-
-/* Other nodes may have begun the epoch. */
-static sgp_status_t begin_plain(const run_t *run, uint64_t epoch, uint64_t done) {
-    const epochs_t *epochs = &run->replica.epochs;
-    if (epoch != epochs->epoch || epochs->first == 0)
-        return feed_begin_epoch(run->replica.feed, epoch, done);
-    return feed_continue_epoch(run->replica.feed, epoch, epochs->first, epochs->position, done);
-}
-
-sgp_status_t run_data_begin(run_t *run, uint64_t epoch, uint64_t done) {
-    run_data_t *data = &run->data;
-    bool saved = data->saved && done > 0;
-    data->epoch = epoch;
-    data->start = run->step - done;
-    data->divided = saved;
-    data->making_up = false;
-    sgp_status_t status = saved ? begin_saved(run, epoch, done) : begin_plain(run, epoch, done);
-    if (status || done == 0 || data->told == 0) return status;
-    data->told = 0; /* losses since the run was resumed, which the feed has forgotten */
-    return run_data_follow(run);
-}
-
 /* ---- losses and newcomers ---- */
 
 /* The number of the node of that process, the latest of its place. */
@@ -87,6 +57,9 @@ static size_t next_events(run_t *run, segments_event_t *events) {
     size_t count = 0;
     for (; data->told < run->losses.count && count < EVENTS; data->told++) {
         const train_loss_t *loss = &run->losses.agreed[data->told];
+        data->apart -=
+            run->losses.apart[loss->node]; /* its first event has the earlier end, which stays */
+        run->losses.apart[loss->node] = false;
         events[count++] = (segments_event_t){.kind = SEGMENTS_LEAVES,
                                              .member = member_of(run, loss->node),
                                              .first = in_epoch(run, loss->next),
@@ -107,7 +80,8 @@ static sgp_status_t tell(run_t *run) {
 
 /* The nodes that divide the samples. */
 static int nodes_of(const run_t *run) {
-    return (run->founders + run->data.arrived - run->data.told) / run->options->workers;
+    const run_data_t *data = &run->data;
+    return (run->founders + data->arrived - data->told - data->apart) / run->options->workers;
 }
 
 static void set_rate(run_t *run) {
@@ -116,26 +90,93 @@ static void set_rate(run_t *run) {
     run->replica.schedule = schedule_make(options, nodes, run->replica.steps_per_epoch);
 }
 
-/* Where each node reads a part of its own, the epochs stay as they are. */
-static sgp_status_t take_place(run_t *run) {
+/* From `step` of the epoch on. Where each node reads a part of its own, the epochs stay as they are. */
+static sgp_status_t take_place_at(run_t *run, uint64_t step) {
     const train_options_t *options = run->options;
     replica_t *replica = &run->replica;
     if (!options->shard_per_node) {
-        uint64_t position = feed_reached(replica->feed, run_data_step(run));
+        uint64_t position = feed_reached(replica->feed, step);
         uint64_t of_node = (uint64_t)options->workers * (uint64_t)options->batch_size;
-        replica->epochs =
-            epochs_divide(&replica->epochs, run->data.epoch, run->data.start, run_data_step(run),
-                          position, (uint64_t)nodes_of(run) * of_node);
+        replica->epochs = epochs_divide(&replica->epochs, run->data.epoch, run->data.start, step,
+                                        position, (uint64_t)nodes_of(run) * of_node);
         replica->steps_per_epoch = replica->epochs.steps;
     }
     set_rate(run);
     return times_reserve(&run->times, epochs_total(&replica->epochs));
 }
 
+static sgp_status_t take_place(run_t *run) {
+    return take_place_at(run, run_data_step(run));
+}
+
 sgp_status_t run_data_follow(run_t *run) {
     if (run->data.told == run->losses.count) return SGP_OK;
     sgp_status_t status = tell(run);
     return status ? status : take_place(run);
+}
+
+/* ---- losses that are not agreed on yet ---- */
+
+/* Whether a node that this one has noted as lost has a part in the division. */
+static bool has_lost_parts(const run_t *run) {
+    const run_losses_t *losses = &run->losses;
+    for (int r = 0; r < run->size; r++)
+        if (losses->members[r] && losses->noted[r].step && !losses->apart[r]) return true;
+    return false;
+}
+
+/* A silent node would keep all others waiting until it is heard or lost. */
+static bool hears_all(const run_t *run) {
+    sgp_transport_t *transport = sgp_group_transport(run->group);
+    for (int r = 0; r < run->size; r++)
+        if (run->losses.members[r] && sgp_fates_silence(transport->fates, r)) return false;
+    return true;
+}
+
+void run_data_watch(run_t *run) {
+    run_data_t *data = &run->data;
+    if (run->losses.noticed == data->noticed && !data->wants) return;
+    data->noticed = run->losses.noticed;
+    data->wants = !run->options->shard_per_node && has_lost_parts(run);
+    halt_divide(&run->halt, data->wants && hears_all(run));
+}
+
+void run_data_divide_later(run_t *run) {
+    run->data.wants = false;
+    halt_divide(&run->halt, false);
+}
+
+/* Tells the feed that a node has no part from step `end` of the epoch on. What it has taken before is agreed on with its loss. */
+static sgp_status_t part_with(run_t *run, int rank, uint64_t end) {
+    segments_event_t event = {.kind = SEGMENTS_LEAVES,
+                              .member = member_of(run, rank),
+                              .first = in_epoch(run, run->losses.met),
+                              .end = end};
+    run->data.divided = true;
+    return feed_tell(run->replica.feed, &event, 1, run_data_step(run));
+}
+
+sgp_status_t run_data_divide(run_t *run, uint64_t step, const bool *there) {
+    run_losses_t *losses = &run->losses;
+    uint64_t end = in_epoch(run, step);
+    int before = run->data.apart;
+    sgp_status_t status = SGP_OK;
+    for (int r = 0; r < run->size && !status; r++) {
+        if (!losses->members[r] || losses->apart[r] || there[r]) continue;
+        losses->apart[r] = true;
+        run->data.apart++;
+        status = part_with(run, r, end);
+    }
+    run_data_divide_later(run);
+    return status || run->data.apart == before ? status : take_place_at(run, end);
+}
+
+/* The feed has forgotten them: its epoch has begun anew. */
+static sgp_status_t part_again(run_t *run) {
+    sgp_status_t status = SGP_OK;
+    for (int r = 0; r < run->size && run->data.apart > 0 && !status; r++)
+        if (run->losses.apart[r]) status = part_with(run, r, run_data_step(run));
+    return status || run->data.apart == 0 ? status : take_place(run);
 }
 
 sgp_status_t run_data_admit(run_t *run, const int *ranks, int count) {
@@ -180,6 +221,39 @@ sgp_status_t run_data_pass_over(run_t *run, uint64_t count) {
         metrics_add(&run->metrics, &nothing, sgp_mixer_parameters(run->replica.mixer), run->step);
     }
     return feed_pass_over(run->replica.feed, first, first + count);
+}
+
+/* ---- an epoch begins ---- */
+
+static sgp_status_t begin_saved(run_t *run, uint64_t epoch, uint64_t done) {
+    const run_data_t *data = &run->data;
+    feed_t *feed = run->replica.feed;
+    sgp_status_t status = feed_begin_epoch(feed, epoch, done);
+    if (!status) status = feed_restore(feed, data->saved, data->saved_bytes);
+    if (!status) status = feed_set_members(feed, done, run->rank, run->founders);
+    return status;
+}
+
+/* Other nodes may have begun the epoch. */
+static sgp_status_t begin_plain(const run_t *run, uint64_t epoch, uint64_t done) {
+    const epochs_t *epochs = &run->replica.epochs;
+    if (epoch != epochs->epoch || epochs->first == 0)
+        return feed_begin_epoch(run->replica.feed, epoch, done);
+    return feed_continue_epoch(run->replica.feed, epoch, epochs->first, epochs->position, done);
+}
+
+sgp_status_t run_data_begin(run_t *run, uint64_t epoch, uint64_t done) {
+    run_data_t *data = &run->data;
+    bool saved = data->saved && done > 0;
+    data->epoch = epoch;
+    data->start = run->step - done;
+    data->divided = saved;
+    data->making_up = false;
+    sgp_status_t status = saved ? begin_saved(run, epoch, done) : begin_plain(run, epoch, done);
+    if (!status && done > 0) status = part_again(run);
+    if (status || done == 0 || data->told == 0) return status;
+    data->told = 0; /* losses since the run was resumed, which the feed has forgotten */
+    return run_data_follow(run);
 }
 
 /* ---- agreeing on the returned samples ---- */

@@ -33,6 +33,18 @@ sgp_status_t run_data_pass_over(run_t *run, uint64_t count);
  * feed_tell; SGP_ERR_NO_MEMORY. */
 sgp_status_t run_data_follow(run_t *run);
 
+/* After a step in which a loss may have been noted: whether this node wants the samples to be divided anew without the lost node
+ * (halt_divide). One comparison where there is nothing new. */
+void run_data_watch(run_t *run);
+
+/* The nodes have agreed on who is there, and know it before any of them begins `step` of the run; this one is about to make that step, or
+ * has passed over it: from `step` on those that are there divide the samples. there: (places). Calls no other node. The errors
+ * of run_data_follow. */
+sgp_status_t run_data_divide(run_t *run, uint64_t step, const bool *there);
+
+/* That did not come about: the next meeting divides them. */
+void run_data_divide_later(run_t *run);
+
 /* All nodes know between the same two steps that these processes have joined the run, and run_losses_arrive was called for each:
  * the same follow. The errors of run_data_follow. */
 sgp_status_t run_data_admit(run_t *run, const int *ranks, int count);

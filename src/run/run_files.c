@@ -5,6 +5,7 @@
 #include "run/checkpoint_folder.h"
 #include "files/atomic_file.h"
 #include "run/metrics.h"
+#include "run/pause_files.h"
 #include "run/run_tensorboard.h"
 #include "run/run_trace.h"
 
@@ -111,6 +112,7 @@ static sgp_status_t remove_checkpoints(const char *directory) {
 /* config.json last, so that a directory whose removal is interrupted still counts as a run. */
 sgp_status_t run_files_remove(const char *directory) {
     sgp_status_t status = remove_checkpoints(directory);
+    if (!status) status = pause_files_remove_all(directory);
     if (!status) status = remove_events(directory);
     if (!status) status = remove_entries(directory, is_leftover);
     for (int i = NAMES - 1; i >= 0 && !status; i--)

@@ -2,7 +2,7 @@
 #include "run/run_losses.h"
 
 #include "base/logging.h"
-#include "group/group_internal.h"
+#include "group/membership.h"
 #include "mixing/mixer_internal.h"
 #include "run/presence.h"
 
@@ -13,12 +13,14 @@
 sgp_status_t run_losses_init(run_losses_t *losses, sgp_group_t *group,
                              const train_callbacks_t *callbacks) {
     size_t size = (size_t)sgp_group_capacity(group);
-    *losses = (run_losses_t){.group = group, .callbacks = callbacks, .room = (int)size};
+    *losses = (run_losses_t){
+        .group = group, .callbacks = callbacks, .room = (int)size, .quorum = SGP_QUORUM};
     losses->noted = calloc(size, sizeof *losses->noted);
     losses->agreed = calloc(size, sizeof *losses->agreed);
     losses->members = calloc(size, sizeof *losses->members);
     losses->uses = calloc(size, sizeof *losses->uses);
-    if (losses->noted && losses->agreed && losses->members && losses->uses) {
+    losses->apart = calloc(size, sizeof *losses->apart);
+    if (losses->noted && losses->agreed && losses->members && losses->uses && losses->apart) {
         for (int r = 0; r < sgp_group_size(group); r++) run_losses_arrive(losses, r);
         return SGP_OK;
     }
@@ -29,6 +31,7 @@ sgp_status_t run_losses_init(run_losses_t *losses, sgp_group_t *group,
 void run_losses_fini(run_losses_t *losses) {
     free(losses->members);
     free(losses->uses);
+    free(losses->apart);
     free(losses->noted);
     free(losses->agreed);
     *losses = (run_losses_t){0};
@@ -51,6 +54,14 @@ static void tell(const run_losses_t *losses, const train_loss_t *loss) {
     if (losses->callbacks->lost) losses->callbacks->lost(loss, leads, losses->callbacks->user);
 }
 
+/* The first step that the node is not known to have made. Where messages do not carry their step, it is taken to have come as
+ * far as the one that noticed the loss, in `noticed`. */
+static uint64_t next_step(const run_losses_t *losses, int rank, uint64_t noticed) {
+    uint64_t steps;
+    if (losses->mixer && sgp_mixer_known_steps(losses->mixer, rank, &steps)) return steps;
+    return noticed;
+}
+
 static void note(run_losses_t *losses, int rank, uint64_t step) {
     sgp_fate_t fate = sgp_fates_of(fates_of(losses), rank);
     train_loss_t *loss = &losses->noted[rank];
@@ -59,9 +70,11 @@ static void note(run_losses_t *losses, int rank, uint64_t step) {
                            .step = step,
                            .left = fate.state == SGP_FATE_LEFT,
                            .silent = fate.cause == SGP_CAUSE_SILENT,
-                           .seconds = losses->pause};
+                           .seconds = losses->pause,
+                           .next = next_step(losses, rank, step)};
     if (loss->left) snprintf(loss->reason, sizeof loss->reason, "it left");
     else sgp_fates_why(fates_of(losses), rank, loss->reason, sizeof loss->reason);
+    losses->noticed++;
     tell(losses, loss);
 }
 
@@ -70,6 +83,7 @@ void run_losses_note_left(run_losses_t *losses, int rank, uint64_t step, int num
     if (loss->step) return;
     *loss = (train_loss_t){.node = rank, .left = true, .step = step ? step : 1};
     snprintf(loss->reason, sizeof loss->reason, "it left, asked by SIG%s", sigabbrev_np(number));
+    losses->noticed++;
     tell(losses, loss);
 }
 
@@ -88,6 +102,10 @@ int run_losses_left(const run_losses_t *losses) {
 void run_losses_watch(run_losses_t *losses, const sgp_mixer_t *mixer, uint64_t step) {
     losses->mixer = mixer;
     losses->met = step;
+}
+
+void run_losses_set_quorum(run_losses_t *losses, double quorum) {
+    losses->quorum = quorum;
 }
 
 void run_losses_pause(run_losses_t *losses, double seconds) {
@@ -119,7 +137,8 @@ static bool has_quorum(const run_losses_t *losses) {
         before++;
         left += there;
     }
-    return 2 * left > before || (2 * left == before && with_lowest);
+    double needed = losses->quorum * before;
+    return left > needed || (left >= needed && with_lowest);
 }
 
 sgp_status_t run_losses_check(run_losses_t *losses, uint64_t step) {
@@ -162,14 +181,6 @@ sgp_status_t run_losses_reserve(run_losses_t *losses, int count) {
     return SGP_OK;
 }
 
-/* The first step that the node is not known to have made. Where messages do not carry their step, it is taken to have come as
- * far as the one that noticed the loss. */
-static uint64_t next_step(const run_losses_t *losses, int rank) {
-    uint64_t steps;
-    if (losses->mixer && sgp_mixer_known_steps(losses->mixer, rank, &steps)) return steps;
-    return losses->noted[rank].step;
-}
-
 /* The earliest step in which a node has noticed it, and the reason of the first node that has. The latest step that a node knows
  * of, and the longest pause. */
 static train_loss_t merge(const run_losses_t *losses, int rank, const train_loss_t *all,
@@ -195,9 +206,11 @@ static train_loss_t merge(const run_losses_t *losses, int rank, const train_loss
     return merged;
 }
 
-static sgp_status_t agree_on(run_losses_t *losses, int rank, train_loss_t *all, uint64_t step) {
+/* replaced: what is heard from the place comes from another node by now. */
+static sgp_status_t agree_on(run_losses_t *losses, int rank, bool replaced, train_loss_t *all,
+                             uint64_t step) {
     train_loss_t mine = losses->noted[rank];
-    mine.next = next_step(losses, rank);
+    if (!replaced) mine.next = next_step(losses, rank, mine.step);
     sgp_status_t status = sgp_group_gather(losses->group, &mine, sizeof mine, all);
     if (!status) status = run_losses_reserve(losses, losses->count + 1);
     if (status) return status;
@@ -215,23 +228,47 @@ static sgp_status_t agree_on_all(run_losses_t *losses, train_loss_t *all, uint64
     sgp_status_t status = SGP_OK;
     while (!status && !run_losses_none_new(losses))
         for (int rank = 0; rank < size && !status; rank++)
-            if (is_missing(losses, rank)) status = agree_on(losses, rank, all, step);
+            if (is_missing(losses, rank)) status = agree_on(losses, rank, false, all, step);
     return status;
+}
+
+/* NULL, logged: no memory. */
+static train_loss_t *allocate(const run_losses_t *losses) {
+    int size = sgp_group_capacity(losses->group);
+    train_loss_t *all = calloc((size_t)size, sizeof *all);
+    if (!all) sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the losses of %d nodes", size);
+    return all;
 }
 
 sgp_status_t run_losses_agree(run_losses_t *losses, uint64_t step) {
     if (!losses->noted) return SGP_OK;
-    int size = sgp_group_capacity(losses->group);
     if (run_losses_none_new(losses)) {
         losses->met = step;
         return SGP_OK;
     }
     sgp_status_t status = run_losses_check(losses, step);
     if (status) return status;
-    train_loss_t *all = calloc((size_t)size, sizeof *all);
-    if (!all) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the losses of %d nodes", size);
+    train_loss_t *all = allocate(losses);
+    if (!all) return SGP_ERR_NO_MEMORY;
     status = agree_on_all(losses, all, step);
     losses->met = step;
+    free(all);
+    return status;
+}
+
+sgp_status_t run_losses_agree_on(run_losses_t *losses, int rank, bool replaced, uint64_t step) {
+    train_loss_t *all = allocate(losses);
+    if (!all) return SGP_ERR_NO_MEMORY;
+    sgp_status_t status = agree_on(losses, rank, replaced, all, step);
+    losses->met = step;
+    free(all);
+    return status;
+}
+
+sgp_status_t run_losses_attend(run_losses_t *losses) {
+    train_loss_t *all = allocate(losses), nothing = {.node = 0};
+    if (!all) return SGP_ERR_NO_MEMORY;
+    sgp_status_t status = sgp_group_gather(losses->group, &nothing, sizeof nothing, all);
     free(all);
     return status;
 }

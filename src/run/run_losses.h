@@ -10,9 +10,12 @@
 typedef struct run_losses {
     sgp_group_t *group; /* borrowed */
     const train_callbacks_t *callbacks;
-    uint32_t known;       /* changes of fates that were noted */
-    bool *members;        /* (places) nodes of the run, as agreed: none is lost */
-    uint32_t *uses;       /* (places) times that the place was given to a node */
+    uint32_t known; /* changes of fates that were noted */
+    bool *members;  /* (places) nodes of the run, as agreed: none is lost */
+    uint32_t *uses; /* (places) times that the place was given to a node */
+    bool *
+        apart; /* (places) members that have no part in the division of the samples any more; for run_data.c */
+    int noticed;          /* losses that this node has noted */
     train_loss_t *noted;  /* (places) by rank; step 0: not noted */
     train_loss_t *agreed; /* (room), of which `count`, in the order in which they were agreed on */
     int count, room;
@@ -20,6 +23,7 @@ typedef struct run_losses {
     uint64_t met;             /* steps that all had made who took part in the last agreement */
     const sgp_mixer_t *mixer; /* borrowed; NULL: none yet */
     double pause;             /* seconds */
+    double quorum;            /* run_losses_set_quorum */
 } run_losses_t;
 
 /* For a group of nodes. Both borrowed. SGP_ERR_NO_MEMORY, logged. fini accepts zeros. */
@@ -30,6 +34,9 @@ void run_losses_fini(run_losses_t *losses);
 /* The mixer that knows which steps of the others were pushed, borrowed, and the steps that all have made. */
 void run_losses_watch(run_losses_t *losses, const sgp_mixer_t *mixer, uint64_t step);
 
+/* The part of the nodes that has to be there for this one to go on; below 0: it goes on with any. Without a call: half. */
+void run_losses_set_quorum(run_losses_t *losses, double quorum);
+
 /* The last step took so many seconds longer than usual, as far as losses that are noted next are concerned. */
 void run_losses_pause(run_losses_t *losses, double seconds);
 
@@ -38,7 +45,7 @@ void run_losses_look(run_losses_t *losses, uint64_t step);
 
 /* The same, and whether this node may go on: before it writes anything that the others might write as well. A node that hangs
  * and runs again finds the others gone. The launcher, told by them, may know better; where nobody does, a node goes on only
- * with more than half of the nodes that were there and have not left, or half with the lowest of them. SGP_ERR_PEER_LOST, logged. */
+ * with more than the quorum of the nodes that were there and have not left, or exactly that with the lowest of them. SGP_ERR_PEER_LOST, logged. */
 sgp_status_t run_losses_check(run_losses_t *losses, uint64_t step);
 
 /* All nodes know at a halt after step `step` that this process leaves now, for the signal `number`: tells the callback. */
@@ -56,6 +63,11 @@ bool run_losses_none_new(const run_losses_t *losses);
 
 /* All nodes know between the same two steps that this process has joined the run (run/run_arrivals.h). */
 void run_losses_arrive(run_losses_t *losses, int rank);
+
+/* The nodes that are left agree on the loss of that one, between the same two steps, where they meet newcomers. replaced: one of
+ * these has its place. A newcomer attends: it makes the same call, and says nothing. As sgp_group_gather; SGP_ERR_NO_MEMORY. */
+sgp_status_t run_losses_agree_on(run_losses_t *losses, int rank, bool replaced, uint64_t step);
+sgp_status_t run_losses_attend(run_losses_t *losses);
 
 /* What a newcomer is told of the list: makes room for it. SGP_ERR_NO_MEMORY, logged. */
 sgp_status_t run_losses_reserve(run_losses_t *losses, int count);

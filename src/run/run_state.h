@@ -18,6 +18,8 @@
 #include "run/times.h"
 #include "run/train_types.h"
 
+#include <limits.h>
+
 /* The number that was not finite. */
 typedef enum run_cause {
     RUN_CAUSE_NONE,
@@ -44,9 +46,12 @@ typedef struct run_data {
     bool divided;          /* its samples were divided anew */
     bool making_up;        /* the main part is over */
     int told;              /* of losses.agreed, those that the feed knows */
-    int arrived;           /* processes that have joined the running run, as the feed knows */
-    uint64_t seat;         /* the number of this node when the run began */
-    uint64_t rate_nodes;   /* the nodes that the learning rate is for, with fixed_rate */
+    int apart;     /* nodes without which the samples are divided, before their loss is agreed on */
+    int noticed;   /* losses that were looked at */
+    bool wants;    /* to divide the samples anew */
+    int arrived;   /* processes that have joined the running run, as the feed knows */
+    uint64_t seat; /* the number of this node when the run began */
+    uint64_t rate_nodes; /* the nodes that the learning rate is for, with fixed_rate */
     unsigned char
         *saved; /* (saved_bytes) of the checkpoint that the run goes on from; NULL: none */
     size_t saved_bytes;
@@ -63,6 +68,12 @@ typedef struct arrivals {
     int tries;        /* meetings without it */
     uint64_t halts;   /* of the others, when this newcomer met them */
 } arrivals_t;
+
+/* For run_pause.c. */
+typedef struct run_pause {
+    bool begun;            /* told, and saved if `folder` is not empty */
+    char folder[PATH_MAX]; /* of a run of this node alone */
+} run_pause_t;
 
 typedef struct run {
     const train_options_t *options;
@@ -81,6 +92,7 @@ typedef struct run {
     arrivals_t arrivals;
     bool entering; /* a newcomer that is in the middle of its first epoch */
     run_data_t data;
+    run_pause_t pause;
     int mixed_nodes; /* whose weights add up: those of the last exact average */
     int writer;      /* rank of the node that has written the run's files so far */
     halt_t halt;

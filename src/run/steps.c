@@ -8,6 +8,7 @@
 #include "run/checkpoint.h"
 #include "run/pacing.h"
 #include "run/run_data.h"
+#include "run/run_pause.h"
 #include "run/run_progress.h"
 
 #include <math.h>
@@ -36,10 +37,22 @@ static sgp_status_t end_halt(run_t *run, int number) {
     return number || run->leaves ? SGP_ERR_INTERRUPTED : SGP_OK;
 }
 
+/* No node waits for another one. */
+static sgp_status_t divide_here(run_t *run) {
+    bool there[run->size];
+    sgp_status_t status = SGP_OK;
+    for (int r = 0; r < run->size; r++) there[r] = halt_counts(&run->halt, r);
+    if (run->halt.too_far) run_data_divide_later(run);
+    else status = run_data_divide(run, run->halt.step, there);
+    halt_over(&run->halt);
+    return status;
+}
+
 sgp_status_t steps_halt(run_t *run) {
     bool here;
     sgp_status_t status = halt_before_step(&run->halt, run->step, seconds_per_step(run), &here);
     if (status || !here) return status;
+    if (!run->halt.saves) return divide_here(run);
     int number = run->halt.signal;
     bool saves = run->options->output && !run->halt.too_far && run->step > 0;
     note_leaving(run);
@@ -122,6 +135,7 @@ static sgp_status_t look_for_losses(run_t *run, double step_ms) {
     run_losses_pause(&run->losses, step_ms * 1e-3 - seconds_per_step(run));
     sgp_status_t status = run_losses_check(&run->losses, run->step);
     run_losses_pause(&run->losses, 0);
+    run_data_watch(run);
     if (run_losses_left(&run->losses) < run->options->min_nodes * run->options->workers)
         halt_too_few(&run->halt);
     if (!status && !led && run_leads_now(run)) checkpoint_restart_clock(run);
@@ -164,6 +178,7 @@ static sgp_status_t run_step(run_t *run, uint64_t s) {
     if (status == SGP_ERR_PEER_LOST && run_stopped(run)) return SGP_ERR_INTERRUPTED;
     if (status) return status;
     record(run, start, &step);
+    run_pause_after_step(run);
     uint64_t passed = sgp_mixer_steps(replica->mixer) - before - 1;
     if (passed > 0) status = run_data_pass_over(run, passed);
     return run->goes_on && !status ? look_for_losses(run, step.step_ms) : status;

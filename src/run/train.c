@@ -20,6 +20,7 @@
 #include "run/resume.h"
 #include "run/run_data.h"
 #include "run/run_output.h"
+#include "run/run_pause.h"
 #include "run/run_result.h"
 #include "run/steps.h"
 #include "run/summary.h"
@@ -114,6 +115,7 @@ static sgp_status_t begin_halts(run_t *run) {
                                                 run->arrivals.halts, run->losses.members)
                               : halt_init(&run->halt, &groups, run->callbacks.stop, run->step);
     if (!status && run->goes_on) halt_set_leaving(&run->halt, &leaving);
+    if (!status) run_pause_init(run);
     return status;
 }
 
@@ -230,11 +232,13 @@ static sgp_status_t run_to_the_end(run_t *run, const train_groups_t *groups,
     run->limits = (limits_t){.mixer = run->replica.mixer,
                              .groups = *groups,
                              .halt = &run->halt,
-                             .told = run->callbacks.patience};
+                             .told = run->callbacks.patience,
+                             .pause = run->goes_on ? run->options->pause_limit : 0};
     limits_begin(&run->limits);
     checkpoint_restart_clock(run);
     sgp_status_t status = run_all(run, summary);
     if (status) {
+        run_pause_over(run);
         prepare_to_leave(run, groups, status);
         status = ending_share(run, status, summary);
         summary->leads = run_leads_now(run) && !is_left_behind(run, status) && !summary->left;

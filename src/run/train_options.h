@@ -65,6 +65,8 @@ typedef struct train_options {
     const char *on_bad_image; /* "skip" or "stop" */
     const char *on_loss;      /* of a node: "continue" or "stop"; NULL: see train_goes_on */
     int min_nodes;            /* with fewer a run that goes on without lost nodes ends */
+    double quorum;            /* nodes that hear no more than this part of the nodes pause */
+    double pause_limit;       /* seconds */
     int max_nodes;            /* with those that join the running run; 0: see train_most_nodes */
     double grace;             /* seconds that a node which is told to leave may take */
     bool shard_per_node;      /* each node reads a part of the shards alone */

@@ -58,6 +58,24 @@ typedef struct train_loss {
         next; /* the first step of the run, from 0, that the lost node is not known to have made */
 } train_loss_t;
 
+/* A node that has joined the running run. */
+typedef struct train_join {
+    int node;
+    int32_t rejoined; /* 1: it was one of the run before, until the others struck it off */
+    uint64_t step;    /* of the run, from 1: the last one without its gradients */
+} train_join_t;
+
+/* The pause of a node that hears too few of the others, or its end. */
+typedef struct train_pause {
+    int rank;        /* of the node itself */
+    bool over;       /* it goes on, and the fields but `step` are zero */
+    int here, nodes; /* nodes that it hears, itself among them, of so many */
+    uint64_t step;   /* steps done */
+    double seconds;  /* that it waits at most */
+    const char *
+        folder; /* of a run, in which it has saved its state; NULL: it could not, or the run writes no files */
+} train_pause_t;
+
 /* How a run ended. */
 typedef enum train_state {
     TRAIN_FINISHED,
@@ -118,8 +136,10 @@ typedef struct train_callbacks {
     void (*patience)(double seconds, int rank);
     /* May be NULL. A node was lost or leaves, and the others go on. leads: this is the lowest node that is left, as far as it knows. */
     void (*lost)(const train_loss_t *loss, bool leads, void *user);
-    /* May be NULL. A node has joined the run after that step. leads: as above. */
-    void (*joined)(int node, uint64_t step, bool leads, void *user);
+    /* May be NULL. A node has joined the run, or this one has (self). leads: as above. */
+    void (*joined)(const train_join_t *join, bool leads, bool self, void *user);
+    /* May be NULL. This node pauses, or goes on after a pause. */
+    void (*paused)(const train_pause_t *pause, void *user);
     /* May be NULL: nobody knows. Whether the others go on without this node (process `rank`), which to itself may look as if
      * they were lost. */
     bool (*given_up)(int rank, void *user);

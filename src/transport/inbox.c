@@ -460,13 +460,13 @@ void sgp_inbox_drop_channel(sgp_inbox_t *inbox, uint32_t channel) {
 }
 
 void sgp_inbox_forget(sgp_inbox_t *inbox, int rank) {
+    uint32_t incarnation = sgp_fates_incarnation(inbox->transport->fates, rank);
     inbox->heard[rank] = (sgp_heard_t){.view = 0};
     for (size_t b = 0; b < BUCKETS; b++)
         for (entry_t **link = &inbox->buckets[b]; *link;) {
             const sgp_header_t *header = &(*link)->chunk.header;
-            bool earlier =
-                header->incarnation < sgp_fates_incarnation(inbox->transport->fates, rank);
-            if (header->channel == 0 && header->src == rank && earlier) release(inbox, link);
+            bool outdated = header->src == rank && header->incarnation != incarnation;
+            if (outdated && header->kind >= SGP_KIND_NOTICE) release(inbox, link);
             else link = &(*link)->next;
         }
 }

@@ -112,8 +112,8 @@ typedef struct sgp_heard {
 
 const sgp_heard_t *sgp_inbox_heard(const sgp_inbox_t *inbox, int rank);
 
-/* The seat has a new member, of which nothing has been heard and to which nothing was sent. Releases what is here of its earlier
- * member's group messages (channel 0), whose numbers are used again. */
+/* The seat has a new member, of which nothing has been heard and to which nothing was sent. Releases what the earlier one has
+ * said without anybody taking it, from SGP_KIND_NOTICE on: the new one counts such messages from 1 again. */
 void sgp_inbox_forget(sgp_inbox_t *inbox, int rank);
 
 /* Chunks with another digest than the last one of their sender so far, those of sgp_heard_t.view. */

@@ -3,6 +3,7 @@
  * plans from the step on that it names. */
 #include "mixing/small_mixers.h"
 
+#include "base/constants.h"
 #include "group/agree_call.h"
 #include "group/membership.h"
 #include "mixing/mixer_core.h"
@@ -19,12 +20,14 @@ typedef struct trial {
     int fault_count;
     sgp_membership_options_t patience;
     uint64_t step_ns;
-    int lies_in;               /* the step in which the last rank lies; 0: never */
+    int lies_in;         /* the step in which the last rank lies; 0: never */
+    int averages_before; /* a step before which all take the exact average; 0: none but at the end */
     bool gives_up[MOST_NODES]; /* expected */
     /* Results, by rank: */
     bool ended[MOST_NODES];
     sgp_status_t status[MOST_NODES];
     uint64_t refused[MOST_NODES];
+    double totals[MOST_NODES]; /* of the weights at the end */
     uint64_t digests[MOST_NODES];
     uint64_t died_in[MOST_NODES]; /* the step in which it ended */
     sgp_change_t changes[MOST_NODES][MOST_CHANGES];
@@ -33,6 +36,7 @@ typedef struct trial {
     uint64_t learned[MOST_NODES]; /* the step before which it had the final view */
     uint64_t digest_at[MOST_NODES][STEPS];
     unsigned out[MOST_NODES][STEPS], in[MOST_NODES][STEPS]; /* edges, as bits of ranks */
+    uint64_t longest[MOST_NODES];                           /* virtual nanoseconds of a step */
     int events[MOST_NODES][SGP_EVENT_RESUMED + 1];          /* by kind */
 } trial_t;
 
@@ -139,12 +143,18 @@ static void record_edges(trial_t *trial, const sgp_mixer_t *mixer, int rank, int
 static bool run_steps(trial_t *trial, sgp_mixer_t *mixer, int rank) {
     sgp_membership_t *membership = sgp_group_membership(mixer->group);
     for (int k = 0; k < STEPS; k++) {
+        uint64_t begin = sgp_transport_now(mixer->transport);
         trial->died_in[rank] = (uint64_t)k;
         compute(mixer, trial->step_ns);
+        if (k > 0 && k == trial->averages_before)
+            trial->status[rank] = sgp_mixer_average(mixer, NULL, NULL);
+        if (trial->status[rank] != SGP_OK) return false;
         if (k > 0 && k == trial->lies_in && rank == trial->setup.loopback.size - 1)
             lie(mixer->transport);
         trial->status[rank] = sgp_mixer_step(mixer, NULL, NULL, 0);
         if (trial->status[rank] != SGP_OK) return false;
+        uint64_t time = sgp_transport_now(mixer->transport) - begin;
+        if (time > trial->longest[rank]) trial->longest[rank] = time;
         trial->digest_at[rank][k] = sgp_membership_digest(membership);
         record_edges(trial, mixer, rank, k);
     }
@@ -160,7 +170,9 @@ static void body(sgp_transport_t *transport, void *context) {
     sgp_membership_configure(sgp_group_membership(group), &trial->patience);
     sgp_mixer_t *mixer = make_mixer(group, &trial->options);
     trial->ended[rank] = mixer && run_steps(trial, mixer, rank);
-    if (trial->ended[rank]) trial->status[rank] = sgp_mixer_average(mixer, NULL, NULL);
+    sgp_mixer_consensus_t consensus = {.w_total = 0};
+    if (trial->ended[rank]) trial->status[rank] = sgp_mixer_average(mixer, NULL, &consensus);
+    trial->totals[rank] = consensus.w_total;
     trial->ended[rank] = trial->ended[rank] && trial->status[rank] == SGP_OK;
     if (trial->ended[rank]) {
         record(trial, sgp_group_membership(group), rank);
@@ -377,6 +389,40 @@ static void test_cut_off(void **state) {
     }
 }
 
+/* A node is cut off until the others have struck it off, formed the graph anew and averaged without it. Then its last pushes
+ * arrive: their weight is not that of the others. */
+static void test_late_pushes_of_one_that_was_struck_off(void **state) {
+    (void)state;
+    for (uint64_t seed = 0; seed < 8; seed++) {
+        trial_t *trial = silent_trial(4, seed % 2 ? 1 : 0);
+        trial->setup.loopback.seed = seed;
+        trial->averages_before =
+            60; /* after 6 s; from step 48 or so on the graph is that of three */
+        for (int r = 0; r < 3; r++) cut(trial, SGP_FAULT_CUT_BOTH, 3, r, 8 * SGP_SECOND);
+        for (int i = 0; i < trial->fault_count; i++)
+            trial->faults[i].from_ns = SGP_SECOND / 2 + seed * SGP_SECOND / 80;
+        trial->gives_up[3] = true;
+        run(trial);
+        check_outcome(trial, 1);
+        for (int r = 0; r < 3; r++) assert_float_equal(trial->totals[r], 3, 1e-9);
+        free(trial);
+    }
+}
+
+/* An all-reduce waits for a silent node until it is dead, which is sooner than where only some wait for it. */
+static void test_cut_off_in_an_all_reduce(void **state) {
+    (void)state;
+    trial_t *trial = silent_trial(4, 0);
+    trial->options.algorithm = SGP_ALGORITHM_ALLREDUCE;
+    trial->patience = (sgp_membership_options_t){.pause_ns = 3 * SGP_SECOND};
+    for (int r = 0; r < 3; r++) cut(trial, SGP_FAULT_CUT_BOTH, 3, r, SGP_FOR_GOOD);
+    trial->gives_up[3] = true;
+    run(trial);
+    check_outcome(trial, 1);
+    for (int r = 0; r < 3; r++) assert_true(trial->longest[r] < 2 * SGP_SECOND);
+    free(trial);
+}
+
 /* Of two nodes that do not hear each other the one with the lower seat goes on. */
 static void test_half(void **state) {
     (void)state;
@@ -458,10 +504,16 @@ static void test_liar(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_death), cmocka_unit_test(test_more_deaths),
-        cmocka_unit_test(test_cut_off),   cmocka_unit_test(test_half),
-        cmocka_unit_test(test_partition), cmocka_unit_test(test_one_link),
-        cmocka_unit_test(test_healed),    cmocka_unit_test(test_liar),
+        cmocka_unit_test(test_one_death),
+        cmocka_unit_test(test_more_deaths),
+        cmocka_unit_test(test_cut_off),
+        cmocka_unit_test(test_half),
+        cmocka_unit_test(test_late_pushes_of_one_that_was_struck_off),
+        cmocka_unit_test(test_partition),
+        cmocka_unit_test(test_one_link),
+        cmocka_unit_test(test_cut_off_in_an_all_reduce),
+        cmocka_unit_test(test_healed),
+        cmocka_unit_test(test_liar),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -130,15 +130,22 @@ class Host:
         """subprocess.run there."""
         return subprocess.run(self.command(arguments), preexec_fn=die_with_parent, **options)
 
-    def set_link(self, up):
-        """Plugs the cable into the switch, or pulls it out there. The host itself does not notice."""
+    def set_link(self, up, way="both"):
+        """Plugs the cable into the switch, or pulls it out there. The host itself does not notice. way, of a network with a
+        delay: "to": nothing gets to the host; "from": nothing gets from it; plugging in restores both."""
         relay = self.network.relay
         if relay:
-            relay.stdin.write(f"{'up' if up else 'down'} {self.index}\n")
+            relay.stdin.write(f"{'up' if up else {'both': 'down', 'to': 'deaf', 'from': 'mute'}[way]} {self.index}\n")
             relay.stdin.flush()
             relay.stdout.readline()
+        elif way != "both":
+            raise HostsError("only the switch of a network with a delay cuts a link one way")
         else:
             run("ip", "-n", self.network.switch, "link", "set", self.port, *(("master", "switch") if up else ("nomaster",)))
+
+    def set_switch(self, other):
+        """Plugs the cable into the other switch, to which nothing else leads, or back. Not in a network with a delay."""
+        run("ip", "-n", self.network.switch, "link", "set", self.port, "master", "other" if other else "switch")
 
     def counters(self):
         """Bytes received and sent by its interface, with the headers of whole frames before they are cut into packets."""
@@ -225,8 +232,9 @@ class Network:
             self.set_up(host)
 
     def make_bridge(self):
-        run("ip", "-n", self.switch, "link", "add", "switch", "type", "bridge", "forward_delay", "0", "stp_state", "0", "mcast_snooping", "0")
-        run("ip", "-n", self.switch, "link", "set", "switch", "up")
+        for name in ("switch", "other"):
+            run("ip", "-n", self.switch, "link", "add", name, "type", "bridge", "forward_delay", "0", "stp_state", "0", "mcast_snooping", "0")
+            run("ip", "-n", self.switch, "link", "set", name, "up")
         for host in self.hosts:
             run("ip", "link", "add", "eth0", "netns", host.namespace, "type", "veth", "peer", "name", host.port, "netns", self.switch)
             run("ip", "-n", self.switch, "link", "set", host.port, "master", "switch", "up")

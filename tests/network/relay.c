@@ -8,7 +8,8 @@
  * that would wait for that link behind more than LIMIT bytes is dropped, as by a switch.
  *
  * Says "ready" on standard output when the devices are there, and goes on until standard input ends.
- * "down 2" there pulls the cable of host 2, "up 2" plugs it in again; each is answered by a line.
+ * "down 2" there pulls the cable of host 2, "up 2" plugs it in again; "deaf 2": host 2 gets nothing, but
+ * is heard; "mute 2": it is not heard, but gets everything. Each is answered by a line.
  * The kernel hands over segments of up to 64 KiB uncut, as to a network card that cuts them (vnet
  * header, offloads): ten times the frames that it could carry otherwise. */
 #include <arpa/inet.h>
@@ -48,7 +49,7 @@ typedef struct frame {
 
 typedef struct port {
     int device;
-    bool down;
+    bool deaf, mute; /* nothing gets to the host, nothing gets from it */
     uint64_t free_at; /* when its link has sent what is queued */
     frame_t *first, **last;
 } port_t;
@@ -155,7 +156,7 @@ static size_t wire_bytes(const frame_t *frame) {
 static void queue(relay_t *relay, port_t *port, frame_t *frame, uint64_t time) {
     uint64_t there = time + relay->delay;
     uint64_t start = port->free_at > there ? port->free_at : there;
-    if (port->down || start - there > relay->longest) {
+    if (port->deaf || start - there > relay->longest) {
         relay->dropped++;
         give_back(relay, frame);
         return;
@@ -202,7 +203,7 @@ static void read_port(relay_t *relay, int from) {
         frame->bytes = (size_t)bytes;
         relay->frames++;
         relay->bytes += frame->bytes;
-        if (relay->port[from].down) give_back(relay, frame);
+        if (relay->port[from].mute) give_back(relay, frame);
         else route(relay, from, frame, time);
     }
 }
@@ -241,11 +242,12 @@ static bool obey(relay_t *relay) {
     ssize_t bytes = read(STDIN_FILENO, line, sizeof line - 1);
     if (bytes <= 0) return false;
     line[bytes] = 0;
+    char what[8];
     int port;
-    bool down = sscanf(line, "down %d", &port) == 1;
-    if (!down && sscanf(line, "up %d", &port) != 1) return false;
-    if (port < 0 || port >= relay->ports) return false;
-    relay->port[port].down = down;
+    if (sscanf(line, "%7s %d", what, &port) != 2 || port < 0 || port >= relay->ports) return false;
+    bool down = !strcmp(what, "down");
+    relay->port[port].deaf = down || !strcmp(what, "deaf");
+    relay->port[port].mute = down || !strcmp(what, "mute");
     printf("done\n");
     fflush(stdout);
     return true;

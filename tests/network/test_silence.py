@@ -70,9 +70,9 @@ class Silence(NetworkTest):
         network[NODE].set_link(True)
         self.assertEqual(self.finish(group)["parameters_hash"], self.reference(*TRAINING))
 
-    def start_elastic(self, *arguments):
+    def start_elastic(self, *arguments, rate=rate):
         """A run that has just ended its first epoch."""
-        self.network = self.make_network(4, rate=self.rate)
+        self.network = self.make_network(4, rate=rate)
         group = self.start_nodes(self.network, *TRAINING, *arguments)
         while not (line := group[0].stderr.readline()).startswith("epoch"):
             self.assertTrue(line, "the group has not started to train")
@@ -88,13 +88,27 @@ class Silence(NetworkTest):
         self.assertEqual(summary["losses"], [])
         self.assertAlmostEqual(summary["mass"]["w_total"], 4, places=9)
 
-    def test_a_node_that_was_struck_off_is_told(self):
-        """As soon as its link is there again; it does not take the run for its own when the others have left."""
-        group = self.start_elastic("--epochs", "100000")
+    def strike_off(self, group):
+        """The node is cut off until the others have struck it off."""
         self.network[NODE].set_link(False)
         while not (line := group[0].stderr.readline()).startswith(f"sgp: node {NODE} was lost"):
             self.assertTrue(line, "the others wait for the node")
         self.network[NODE].set_link(True)
+
+    def test_a_node_that_was_struck_off_comes_back(self):
+        """As soon as its link is there again it is told, and joins them again: all nodes come to the end together."""
+        group = self.start_elastic("--epochs", "20", rate=200e6)
+        self.strike_off(group)
+        summary = self.finish(group)
+        self.assertEqual([loss["node"] for loss in summary["losses"]], [NODE])
+        self.assertAlmostEqual(summary["mass"]["w_total"], 4, places=9)
+        self.assertEqual(summary["samples"]["missed"], 0)
+
+    def test_a_node_that_was_struck_off_and_cannot_come_back(self):
+        """Where the run has no room for newcomers it is told, and ends; it does not take the run for its own when the others
+        have left."""
+        group = self.start_elastic("--epochs", "100000", "--max-nodes", "4")
+        self.strike_off(group)
         _, err = group[NODE].communicate(timeout=LIMIT)
         self.assertEqual(group[NODE].returncode, 1, err)
         self.assertIn(f"the others take this node (seat {NODE}) for dead, and go on without it", err)
@@ -112,6 +126,59 @@ class Silence(NetworkTest):
         out, err = group[NODE].communicate(timeout=LIMIT)
         self.assertEqual((group[NODE].returncode, out), (1, ""), err)
         self.assertNotIn("epoch 3/3", err)
+
+    def start_divided(self, *arguments, hosts=5, low=3):
+        """A run that has just ended its first epoch, and whose hosts from `low` on are then cut off together."""
+        self.network = self.make_network(hosts, rate=self.rate)
+        group = self.start_nodes(self.network, *TRAINING, "--epochs", "100000", *arguments, nodes=hosts)
+        self.wait_for(group[0], "epoch")
+        for host in list(self.network)[low:]:
+            host.set_switch(True)
+        return group
+
+    def wait_for(self, process, begin):
+        """The next line that begins so."""
+        while not (line := process.stderr.readline()).startswith(begin):
+            self.assertTrue(line, f"the node has ended without a line {begin}...")
+        return line.rstrip("\n")
+
+    def check_pause(self, process, rank, nodes, here):
+        """Its line names a folder, from which a run goes on. Returns it."""
+        line = self.wait_for(process, f"sgp: node {rank} hears")
+        folder = os.path.join(self.output(f"host{rank}"), "paused", f"node-{rank}")
+        self.assertRegex(line, rf"^sgp: node {rank} hears {here} of {nodes} nodes: it pauses after step \d+, for [\d.]+ s at most; "
+                               rf"its state is saved in {folder}$")
+        self.assertEqual(sorted(os.listdir(folder)), ["checkpoint", "config.json"])
+        return folder
+
+    def test_a_part_without_quorum_gives_up(self):
+        """Three of five go on. Each of the others ends, and names what it has saved: a run goes on from there."""
+        group = self.start_divided("--pause-limit", "1")
+        for rank in (3, 4):
+            folder = self.check_pause(group[rank], rank, 5, 2)
+            err = group[rank].stderr.read()
+            self.assertEqual(group[rank].wait(LIMIT), 1, err)
+            self.assertIn("without most of the others for 1.0 s: gave up", err)
+            self.assertIn(f"--resume {folder} goes on from there", err)
+        self.wait_for(group[0], "epoch")
+        self.assertTrue(all(group[rank].poll() is None for rank in range(3)))
+        resumed = self.start("train", "--resume", folder, "--nodes", "2", "--transport", "shm")
+        self.wait_for(resumed, "epoch")
+
+    def test_halves(self):
+        """The half with the lowest node goes on. The other one is told so when the cable is back, and removes what it has saved."""
+        group = self.start_divided(hosts=4, low=2)
+        folders = [self.check_pause(group[rank], rank, 4, 2) for rank in (2, 3)]
+        lost = [self.wait_for(group[0], "sgp: node ") for _ in (2, 3)]
+        self.assertTrue(all("was lost" in line for line in lost), lost)
+        for host in self.network:
+            host.set_switch(False)
+        for rank in (2, 3):
+            err = group[rank].stderr.read()
+            self.assertEqual(group[rank].wait(LIMIT), 1, err)
+            self.assertIn("for dead, and go on without it", err)
+        self.assertFalse(any(os.path.exists(folder) for folder in folders))
+        self.wait_for(group[0], "epoch")
 
 
 if __name__ == "__main__":

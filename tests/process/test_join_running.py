@@ -24,7 +24,7 @@ def free_port():
         return sock.getsockname()[1]
 
 
-class JoinRunning(ProgramTest):
+class RunUnderWay(ProgramTest):
     def setUp(self):
         super().setUp()
         for name in [n for n in self.environment if n.startswith(("PMI", "OMPI_", "SLURM_", "TORCHELASTIC_"))]:
@@ -89,6 +89,8 @@ class JoinRunning(ProgramTest):
             self.assertAlmostEqual(line["w_total"], len(nodes))
             self.assertGreater(line["test_accuracy"], 0.9)
 
+
+class JoinRunning(RunUnderWay):
     def test_a_fourth_node_joins(self):
         nodes, at = self.found()
         newcomer = self.join(at[1])

@@ -84,6 +84,8 @@ static void a_run_that_takes_newcomers(void **state) {
 
 static void sizes_out_of_range(void **state) {
     (void)state;
+    ASSERT_REFUSED(quorum, 1.5, "quorum is 1.5", "0 to 1");
+    ASSERT_REFUSED(pause_limit, -1, "pause-limit is -1", "0 or more");
     ASSERT_REFUSED(nodes, 0, "nodes is 0", "from 1 to 65536");
     ASSERT_REFUSED(nodes, 65537, "nodes is 65537", "from 1 to 65536");
     ASSERT_REFUSED(workers, 0, "workers-per-node is 0", "from 1 to 65536");

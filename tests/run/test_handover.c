@@ -55,15 +55,21 @@ static run_t *make_run(const train_options_t *options, int rank) {
     assert_int_equal(times_init(&run->times, epochs_total(&run->replica.epochs)), SGP_OK);
     run->losses.members = zeros(PLACES, sizeof *run->losses.members);
     run->losses.uses = zeros(PLACES, sizeof *run->losses.uses);
+    run->losses.apart = zeros(PLACES, sizeof *run->losses.apart);
     run->losses.noted = zeros(PLACES, sizeof *run->losses.noted);
     run->losses.agreed = zeros(PLACES, sizeof *run->losses.agreed);
     run->losses.room = PLACES;
+    run->arrivals.first = zeros(PLACES, sizeof *run->arrivals.first);
+    run->arrivals.met = zeros(PLACES, sizeof *run->arrivals.met);
     return run;
 }
 
 static run_t *make_founder(const train_options_t *options, int rank) {
     run_t *run = make_run(options, rank);
     for (int r = 0; r < FOUNDERS; r++) run_losses_arrive(&run->losses, r);
+    run->arrivals.tries = 1; /* one newcomer was met, and one has not come yet */
+    run->arrivals.met[PLACES - 2] = run->arrivals.met[PLACES - 1] = 3;
+    run->arrivals.first[PLACES - 1] = 1000;
     assert_int_equal(run_data_begin(run, 0, 0), SGP_OK);
     return run;
 }
@@ -73,6 +79,8 @@ static void destroy(run_t *run) {
     times_fini(&run->times);
     replica_fini(&run->replica);
     run_losses_fini(&run->losses);
+    free(run->arrivals.first);
+    free(run->arrivals.met);
     free(run);
 }
 
@@ -137,6 +145,9 @@ static void assert_alike(const run_t *one, const run_t *other) {
     assert_true(replica_rate(&one->replica, one->step) ==
                 replica_rate(&other->replica, other->step));
     assert_int_equal(one->losses.count, other->losses.count);
+    assert_int_equal(one->arrivals.tries, other->arrivals.tries);
+    assert_memory_equal(one->arrivals.first, other->arrivals.first, PLACES * sizeof(uint64_t));
+    assert_memory_equal(one->arrivals.met, other->arrivals.met, PLACES * sizeof(uint64_t));
     for (int r = 0; r < PLACES; r++)
         assert_int_equal(one->losses.members[r], other->losses.members[r]);
 }
@@ -182,6 +193,36 @@ static void the_rate_is_that_of_all_nodes(void **state) {
     runs[2] = join(&options, runs, 2, 2);
     assert_true(fabs(replica_rate(&runs[2]->replica, 3) / before - 1.5) < 1e-12);
     for (int i = 0; i < 3; i++) destroy(runs[i]);
+}
+
+/* A node is gone, and the others divide the samples without it before they agree on its loss. A newcomer that comes between learns
+ * both, and so does one that comes later. */
+static void samples_are_divided_before_a_loss_is_agreed_on(void **state) {
+    train_options_t options = small_run(*state);
+    options.lr_schedule = "step";
+    options.warmup_epochs = 0;
+    for (uint64_t before = 1; before < 20; before += 3) {
+        run_t *runs[] = {make_founder(&options, 0), make_founder(&options, 1), NULL, NULL};
+        bool there[PLACES] = {true, false};
+        memset(taken, 0, sizeof taken);
+        double rate = replica_rate(&runs[0]->replica, before);
+        make_steps(runs, 2, before);
+        assert_int_equal(run_data_divide(runs[0], runs[0]->step, there), SGP_OK);
+        destroy(runs[1]);
+        assert_true(fabs(replica_rate(&runs[0]->replica, before) / rate - 0.5) < 1e-12);
+        make_steps(runs, 1, 2);
+        runs[1] = join(&options, runs, 1, 3);
+        assert_alike(runs[1], runs[0]);
+        make_steps(runs, 2, 1);
+        lose(runs, 2, 1);
+        assert_alike(runs[1], runs[0]);
+        assert_int_equal(runs[0]->data.apart, 0);
+        runs[2] = join(&options, runs, 2, 2);
+        assert_alike(runs[2], runs[1]);
+        make_steps(runs, 3, UINT64_MAX);
+        check_taken();
+        for (int i = 0; i < 3; i++) destroy(runs[i]);
+    }
 }
 
 /* The place of a lost node is given again: its samples are not those of the one before. */
@@ -232,6 +273,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(newcomers_take_samples_from_their_first_step_on),
         cmocka_unit_test(the_rate_is_that_of_all_nodes),
+        cmocka_unit_test(samples_are_divided_before_a_loss_is_agreed_on),
         cmocka_unit_test(a_place_is_used_again),
         cmocka_unit_test(damaged_states_are_refused),
     };

@@ -122,6 +122,8 @@ static const train_options_t unusual = {
     "stop",
     "continue",
     2,
+    0.75,
+    8.5,
     18,
     3.5,
     true,

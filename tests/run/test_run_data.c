@@ -28,6 +28,7 @@ typedef struct diary {
     uint64_t begins, ends; /* calls of the transport, before the first step and after the last */
     int steps;             /* of the run */
     int epochs;            /* begun */
+    uint64_t made_up;      /* samples of a round of make-up steps, at most */
     int epoch[EPOCHS * STEPS];
     int count[EPOCHS * STEPS];
     uint64_t samples[EPOCHS * STEPS][BATCH];
@@ -49,6 +50,8 @@ int __wrap_sampler_batch(const sampler_t *sampler, uint64_t step, uint64_t *indi
     int count = __real_sampler_batch(sampler, step, indices);
     if (!diary || diary->steps == EPOCHS * STEPS) return count;
     diary->epochs += step == 0;
+    uint64_t returned = sampler->making_up ? position_set_total(&sampler->returned) : 0;
+    if (returned > diary->made_up) diary->made_up = returned;
     int at = diary->steps++;
     if (at == BEGUN) diary->begins = sgp_loopback_calls(diary->transport);
     diary->ends = sgp_loopback_calls(diary->transport);
@@ -225,6 +228,27 @@ static void every_sample_is_used_once(void **state) {
     release(&trial);
 }
 
+/* Those of a node that dies early are divided among the others soon after that: the end of the epoch's steps has to make up for a few
+ * batches alone. */
+static void samples_are_divided_in_mid_epoch(void **state) {
+    static trial_t trial;
+    for (int mixer = 0; mixer < 3; mixer++) {
+        train_options_t options = small_run(*state, mixer);
+        options.batch_size = 1;
+        uint64_t calls[NODES] = {0};
+        release(&trial);
+        run_trial(&trial, &options, NULL);
+        calls[mixer] = trial.diaries[mixer].begins + 2;
+        release(&trial);
+        run_trial(&trial, &options, calls);
+        check_trial(&trial, calls);
+        /* Without that 45 of its 51 would be left. */
+        for (int r = 0; r < NODES; r++)
+            if (r != mixer) assert_in_range(trial.diaries[r].made_up, 1, 25);
+    }
+    release(&trial);
+}
+
 /* All nodes make up for them, also for those of two nodes; here without waiting, so that the others' messages fit any step. */
 static void passed_steps_are_made_up(void **state) {
     static trial_t trial;
@@ -245,6 +269,8 @@ int main(int argc, char **argv) {
     hold_openmp_to_one_thread(argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(every_sample_is_used_once, set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(samples_are_divided_in_mid_epoch, set_up,
+                                        fixture_tear_down),
         cmocka_unit_test_setup_teardown(passed_steps_are_made_up, set_up, fixture_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

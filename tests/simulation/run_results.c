@@ -168,10 +168,10 @@ static bool is_whole(const results_t *run) {
     return true;
 }
 
-/* Where no node was lost and nothing has moved the vectors but the mixing, the mean is that of the start. */
+/* Where no node was lost or has come and nothing has moved the vectors but the mixing, the mean is that of the start. */
 static void check_mean(results_t *run) {
     const scenario_t *scenario = run->scenario;
-    if (scenario->trains || !is_whole(run)) return;
+    if (scenario->trains || scenario->joins_count > 0 || !is_whole(run)) return;
     for (size_t i = 0; i < SCENARIO_LENGTH; i++) {
         double mean = 0;
         for (int r = 0; r < scenario->nodes; r++)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         events as events,
         init as init,
         rank as rank,
+        share as share,
         size as size,
     )
     from .mixer import Mixer as Mixer
@@ -43,6 +44,7 @@ _WHERE = {
     "events": "group",
     "init": "group",
     "rank": "group",
+    "share": "group",
     "size": "group",
     "Mixer": "mixer",
     "DistributedDataParallel": "parallel",

@@ -18,8 +18,9 @@ from typing import Callable, NamedTuple, TypeVar
 import torch
 
 from . import library, reports
+from .arrivals import NEW, OLD, Arrivals
 from .errors import Error
-from .options import Options, elastic_of_environment
+from .options import Options, elastic_of_environment, max_nodes_of_environment
 
 T = TypeVar("T")
 
@@ -48,6 +49,7 @@ def interruptible(function: Callable[[], T]) -> T:
 
 
 OLDEST_TORCH = (1, 13)
+JOIN_RUNNING = "SGP_TORCH_JOIN_RUNNING"
 
 
 def _check_torch() -> None:
@@ -129,6 +131,15 @@ class Group:
             after which a node is lost.
         elastic: the others go on without a node that is lost or leaves; the same on every node. Default:
             SGP_TORCH_ELASTIC=1 of the environment, else no: the loss of a node ends the calls of all others.
+        max_nodes: of an elastic group: nodes there can be at a time, those that join later among them; the same on every
+            node. Default: SGP_TORCH_MAX_NODES, else the size: nobody can join. They join over tcp.
+        join_running: "HOST:PORT" of any node of a group that trains already, or several with commas between them: this process
+            joins it. Rank, size and what the nodes have agreed on are the group's. Default: SGP_TORCH_JOIN_RUNNING.
+
+    Attributes:
+        rank: this node.
+        size: nodes at the start.
+        capacity: ranks there can be: `max_nodes`, or the size.
 
     Raises:
         Error: a node did not come, was refused, or the arguments make no sense together.
@@ -151,12 +162,22 @@ class Group:
         timeout: float | None = None,
         peer_timeout: float | None = None,
         elastic: bool | None = None,
+        max_nodes: int | None = None,
+        join_running: str | None = None,
     ) -> None:
         _check_torch()
         if elastic is None:
             elastic = elastic_of_environment()
         if rank is not None and size is None:
             raise Error(f"rank={rank} without size: give both, or neither")
+        if join_running is None and rank is None and size is None:
+            join_running = os.environ.get(JOIN_RUNNING) or None
+        elif join_running is not None and (size is not None or join is not None):
+            raise Error(f"join_running={join_running!r}: its group has a size; leave out rank, size and join")
+        if max_nodes is None and join_running is None:
+            max_nodes = max_nodes_of_environment()
+        if max_nodes is not None and not elastic and join_running is None:
+            raise Error(f"max_nodes={max_nodes}: nodes can join an elastic group only: elastic=True, or SGP_TORCH_ELASTIC=1")
         options = library.GroupOptions(
             rank=_whole("rank", rank, 0),
             size=_whole("size", size, 1),
@@ -173,6 +194,8 @@ class Group:
             timeout_ms=_milliseconds("timeout", timeout),
             peer_timeout_ms=_milliseconds("peer_timeout", peer_timeout),
             elastic=bool(elastic),
+            capacity=0 if join_running is not None else _whole("max_nodes", max_nodes, 1),
+            contacts=_text("join_running", join_running),
         )
         if rank is not None and size is not None and rank >= size:
             raise Error(f"rank={rank}: must be 0 to {size - 1} in a group of {size}")
@@ -187,9 +210,12 @@ class Group:
             return handle
 
         self._adopt(interruptible(join_it))
-        self.elastic = bool(elastic)
+        self.elastic = bool(elastic) or join_running is not None
         _open_groups.append(self)
-        if self.size > 1:
+        self.arrivals: Arrivals | None = None
+        if join_running is not None or self.capacity > self.size:
+            self.arrivals = Arrivals(self, join_running is not None)
+        if self.capacity > 1:
             reports.install(self.rank, _tell_who_left)
 
     def _adopt(self, handle: c.c_void_p) -> None:
@@ -198,12 +224,14 @@ class Group:
         self._handle = handle
         self.rank: int = lib.sgp_group_rank(handle)
         self.size: int = lib.sgp_group_size(handle)
+        self.capacity: int = lib.sgp_group_capacity(handle)
 
     def _child(self, handle: c.c_void_p) -> Group:
         child = Group.__new__(Group)
         child._users, child._discarded, child._children = [], [], []
         child._adopt(handle)
         child.elastic = self.elastic
+        child.arrivals = None
         self._children.append(child)
         return child
 
@@ -234,16 +262,18 @@ class Group:
         library.wait(library.load().sgp_group_barrier, self.handle)
 
     def gather(self, mine: bytes) -> list[bytes]:
-        """The bytes of each node, in order of rank. As many on every node, at most 64 KiB. In an elastic group zeros for
-        nodes that are gone."""
-        every = c.create_string_buffer(max(1, len(mine) * self.size))
+        """The bytes of each node, in order of rank, `capacity` of them. As many on every node, at most 64 KiB. In an elastic
+        group zeros for nodes that are not there."""
+        every = c.create_string_buffer(max(1, len(mine) * self.capacity))
         library.wait(library.load().sgp_group_gather, self.handle, mine, len(mine), every)
-        return [every.raw[i * len(mine) : (i + 1) * len(mine)] for i in range(self.size)]
+        return [every.raw[i * len(mine) : (i + 1) * len(mine)] for i in range(self.capacity)]
 
-    def broadcast_bytes(self, mine: bytes, root: int = 0) -> bytes:
-        """The bytes of node `root`, any number, on every node."""
+    def broadcast_bytes(self, mine: bytes, root: int = 0, most: int | None = None) -> bytes:
+        """The bytes of node `root`, any number or `most`, on every node."""
         sizes = [int.from_bytes(size, "little") for size in self.gather(len(mine).to_bytes(8, "little"))]
         self._check_root(root)
+        if most is not None and sizes[root] > most:
+            raise Error(f"node {root} has {sizes[root]} bytes for all nodes, more than {most}")
         memory = c.create_string_buffer(mine if self.rank == root else b"", max(1, sizes[root]))
         self._spread(c.addressof(memory), sizes[root], root)
         return memory.raw[: sizes[root]]
@@ -261,7 +291,24 @@ class Group:
     def present(self) -> list[int]:
         """The ranks that are there: the same list on all of them. Every node that is there calls it, and it blocks as
         barrier. In a group that is not elastic all are."""
-        return [rank for rank, found in enumerate(self.gather(b"\1")) if found == b"\1"]
+        return [rank for rank, kind in enumerate(self._kinds()) if kind]
+
+    def _kinds(self) -> list[int]:
+        """Of each rank: OLD of a founder, NEW of a newcomer, 0 if it is not there."""
+        kind = NEW if self.arrivals is not None and self.arrivals.came_later else OLD
+        return [found[0] for found in self.gather(bytes([kind]))]
+
+    def share(self, **things: object) -> None:
+        """Newcomers of a group with `max_nodes` get the state of these objects, by state_dict and load_state_dict, as it is on
+        the others at that time: a learning-rate scheduler, an average of the model. Every node calls it, with the same
+        names, a newcomer before its first step. What they save are numbers, text and tensors, and lists and dicts of them.
+        Without newcomers it does nothing."""
+        for name, thing in things.items():
+            for method in ("state_dict", "load_state_dict"):
+                if not callable(getattr(thing, method, None)):
+                    raise Error(f"share: {name} is a {type(thing).__name__}, which has no {method}()")
+            if self.arrivals is not None:
+                self.arrivals.share(name, thing, "state_dict", "load_state_dict")
 
     def events(self) -> list[Event]:
         """What has happened to other nodes since the last call. Of each node the latest alone; never blocks."""
@@ -272,9 +319,9 @@ class Group:
         return found
 
     def _spread(self, address: int, count: int, root: int) -> None:
-        """`count` bytes of root, on every node. The library's broadcast needs all nodes; without some the bytes travel by
+        """`count` bytes of root, on every node. The library's broadcast is one of all founders; of others the bytes travel by
         gathers."""
-        if not self.elastic or len(self.present()) == self.size:
+        if not self.elastic or self._kinds() == [OLD] * self.size + [0] * (self.capacity - self.size):
             library.wait(library.load().sgp_group_broadcast, self.handle, address, count, root)
             return
         most = library.GATHER_BYTES - 1
@@ -287,11 +334,14 @@ class Group:
             c.memmove(address + start, piece[1:], length)
 
     def _check_root(self, root: int) -> None:
-        if not 0 <= root < self.size:
-            raise Error(f"root={root}: must be a node of the group, 0 to {self.size - 1}")
+        if not 0 <= root < self.capacity:
+            raise Error(f"root={root}: must be a node of the group, 0 to {self.capacity - 1}")
 
     def duplicate(self) -> Group:
-        """A group of the same nodes with connections of its own, for a mixer in another thread. Every node calls it."""
+        """A group of the same nodes with connections of its own, for a mixer in another thread. Every node calls it. Not of a
+        group with `max_nodes`."""
+        if self.arrivals is not None:
+            raise Error("a group with max_nodes has no duplicates: newcomers would have no part in them", "SGP_ERR_UNSUPPORTED")
 
         def call() -> c.c_void_p:
             copy = c.c_void_p()
@@ -301,7 +351,10 @@ class Group:
         return self._child(interruptible(call))
 
     def split(self, workers_per_node: int) -> tuple[Group, Group]:
-        """(nodes, workers): process r is worker r mod M of node r // M. Every process calls it."""
+        """(nodes, workers): process r is worker r mod M of node r // M. Every process calls it. Not of a group with
+        `max_nodes`."""
+        if self.arrivals is not None:
+            raise Error("a group with max_nodes cannot be split: its nodes are of one process", "SGP_ERR_UNSUPPORTED")
 
         def call() -> tuple[c.c_void_p, c.c_void_p]:
             nodes, workers = c.c_void_p(), c.c_void_p()
@@ -333,6 +386,7 @@ class Group:
                 end(orderly)
         self.collect()
         handle, self._handle = self._handle, None
+        library.forget(handle)
         if self in _open_groups:
             _open_groups.remove(self)
         lib = library.load()
@@ -408,6 +462,11 @@ def events() -> list[Event]:
 def broadcast(tensor: torch.Tensor, root: int = 0) -> None:
     """The values of node `root` of the default group, written into `tensor` on every node."""
     default_group().broadcast(tensor, root)
+
+
+def share(**things: object) -> None:
+    """Newcomers of the default group get the state of these objects (Group.share)."""
+    default_group().share(**things)
 
 
 def _tell_who_left() -> None:

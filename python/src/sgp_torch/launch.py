@@ -247,6 +247,8 @@ class Launcher:
                 self.suspend()
             else:
                 self.interrupt(number)
+        if self.plan.goes_on and self.finished and self.phase <= REPORTING:
+            self.lose()  # the others were done before it was named
 
     def enter(self, phase: int, grace: float) -> None:
         self.phase = phase

@@ -10,6 +10,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 import torch
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
+from .arrivals import Arrivals
 from .errors import Error
 from .group import Group
 
@@ -178,12 +179,12 @@ def describe(entries: Iterable[Entry], trained: Container[int] = ()) -> list[str
 _TEXT = 1000  # bytes of a node's message about a difference
 
 
-def _difference(first: Sequence[str], mine: Sequence[str], root: int) -> str:
+def _difference(first: Sequence[str], mine: Sequence[str], who: str) -> str:
     for i in range(max(len(first), len(mine))):
         theirs = first[i] if i < len(first) else "nothing more"
         ours = mine[i] if i < len(mine) else "nothing more"
         if theirs != ours:
-            return f"{ours} where node {root} has {theirs}"
+            return f"{ours} where {who} has {theirs}"
     return ""
 
 
@@ -193,10 +194,30 @@ def _who(ranks: Sequence[int]) -> str:
     return f"nodes {', '.join(map(str, ranks[:-1]))} and {ranks[-1]} have"
 
 
-def agree(group: Group, lines: Sequence[str], what: str) -> None:
+def compare_with_told(arrivals: Arrivals, lines: Sequence[str], what: str, key: str) -> None:
+    """Of a newcomer: raises the Error if `lines` are not those of the others."""
+    difference = _difference(arrivals.told(key), lines, "the run")
+    if difference:
+        text = f"the {what} must be the same on every node: this newcomer has {difference}"
+        arrivals.decline(text)
+        raise Error(text, "SGP_ERR_MISMATCH")
+
+
+def agree(group: Group, lines: Sequence[str], what: str, key: str | None = None) -> None:
     """Returns if `lines` are the same on every node; else raises the same Error on all of them, which names the nodes that
-    differ from the first node and the first line that does. Every node calls it."""
-    if group.size == 1:
+    differ from the first node and the first line that does. Every node calls it. A newcomer, to whom the others have told what
+    they agreed on under this key (default: what), compares with that, and alone raises the Error."""
+    arrivals = group.arrivals
+    if arrivals is not None and (arrivals.entering or arrivals.knows(key or what)):
+        compare_with_told(arrivals, lines, what, key or what)
+    else:
+        _agree_now(group, lines, what)
+    if arrivals is not None:
+        arrivals.note(key or what, lines)
+
+
+def _agree_now(group: Group, lines: Sequence[str], what: str) -> None:
+    if group.capacity == 1:
         return
     text = json.dumps(list(lines))
     digests = group.gather(hashlib.blake2b(text.encode(), digest_size=16).digest())
@@ -205,7 +226,7 @@ def agree(group: Group, lines: Sequence[str], what: str) -> None:
         return
     root = there[0]
     first = json.loads(group.broadcast_bytes(text.encode() if group.rank == root else b"", root))
-    mine = _difference(first, lines, root).encode()[:_TEXT]
+    mine = _difference(first, lines, f"node {root}").encode()[:_TEXT]
     found: dict[str, list[int]] = {}
     for rank, message in enumerate(group.gather(mine.ljust(_TEXT, b"\0"))):
         found.setdefault(message.rstrip(b"\0").decode(errors="replace"), []).append(rank)

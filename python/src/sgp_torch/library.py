@@ -63,6 +63,13 @@ class GroupOptions(c.Structure):
         ("log_user", c.c_void_p),
         ("log_level", c.c_int),
         ("elastic", c.c_uint64),
+        ("suspect_ms", c.c_uint64),
+        ("stall_ms", c.c_uint64),
+        ("dead_ms", c.c_uint64),
+        ("quorum", c.c_double),
+        ("pause_ms", c.c_uint64),
+        ("capacity", c.c_uint64),
+        ("contacts", c.c_char_p),
     ]
 
 
@@ -118,8 +125,45 @@ class Event(c.Structure):
     _fields_ = [("kind", c.c_int), ("rank", c.c_int), ("age", c.c_double), ("reason", c.c_char * 96)]
 
 
+class Member(c.Structure):
+    _fields_ = [
+        ("rank", c.c_int),
+        ("incarnation", c.c_uint32),
+        ("condition", c.c_int),
+        ("reserved", c.c_uint32),
+        ("first", c.c_uint64),  # `from`
+        ("until", c.c_uint64),
+        ("step", c.c_uint64),
+    ]
+
+
+class Members(c.Structure):
+    _fields_ = [
+        ("version", c.c_uint64),
+        ("digest", c.c_uint64),
+        ("capacity", c.c_int),
+        ("live", c.c_int),
+        ("rank", c.c_int),
+        ("nodes", c.c_int),
+    ]
+
+
 _Pointer = c.c_void_p
 _Handle = c.POINTER(c.c_void_p)
+_SNAPSHOT = c.CFUNCTYPE(c.c_int, c.c_void_p, c.POINTER(c.c_void_p), c.POINTER(c.c_size_t))
+
+
+class Newcomers(c.Structure):
+    _fields_ = [
+        ("blob", c.c_char_p),
+        ("blob_bytes", c.c_size_t),
+        ("judge", c.c_void_p),
+        ("snapshot", _SNAPSHOT),
+        ("user", c.c_void_p),
+    ]
+
+
+BLOB_BYTES = 65536  # of a member for newcomers, at most
 _LOG = c.CFUNCTYPE(None, c.c_int, c.c_int, c.c_char_p, c.c_void_p)
 
 # name: (type of the result, types of the arguments)
@@ -141,6 +185,17 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "sgp_group_set_slice": (None, (_Pointer, c.c_int)),
     "sgp_group_lost_peer": (c.c_int, (_Pointer,)),
     "sgp_group_next_event_sized": (c.c_int, (_Pointer, c.POINTER(Event), c.c_size_t)),
+    "sgp_group_capacity": (c.c_int, (_Pointer,)),
+    "sgp_group_view_sized": (
+        c.c_int,
+        (_Pointer, c.POINTER(Members), c.c_size_t, c.POINTER(Member), c.c_size_t, c.c_size_t),
+    ),
+    "sgp_group_accept_sized": (c.c_int, (_Pointer, c.POINTER(Newcomers), c.c_size_t)),
+    "sgp_group_blob": (c.c_void_p, (_Pointer, c.POINTER(c.c_size_t))),
+    "sgp_group_fetch": (c.c_int, (_Pointer, c.c_size_t, _Handle, c.POINTER(c.c_size_t))),
+    "sgp_group_decline": (None, (_Pointer, c.c_char_p)),
+    "sgp_group_entry_step": (c.c_uint64, (_Pointer,)),
+    "sgp_group_first_step": (c.c_uint64, (_Pointer,)),
     "sgp_group_leave": (None, (_Pointer,)),
     "sgp_group_abort": (None, (_Pointer,)),
     "sgp_mixer_create_sized": (c.c_int, (_Pointer, c.POINTER(MixerOptions), c.c_size_t, _Pointer, _Handle)),
@@ -162,7 +217,7 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
 _lock = threading.Lock()
 _library: c.CDLL | None = None
 _ending = False
-_interrupted = False  # the main thread, in _log
+_interrupted = False  # the main thread, in a callback
 _logger = logging.getLogger("sgp_torch")
 # An error is raised as an exception too, so it is not logged a second time.
 _LEVELS = {1: logging.DEBUG, 2: logging.WARNING, 3: logging.DEBUG, 4: logging.DEBUG}
@@ -176,12 +231,89 @@ def _log(level: int, rank: int, line: bytes, user: Any) -> None:
 _log_callback = _LOG(_log)  # lives as long as the library may call it
 
 
+# ---- newcomers ----
+
+_snapshots: dict[int, Callable[[], bytes]] = {}  # by the handle of the group
+_libc = c.CDLL(None)  # the library frees what it is given
+_libc.malloc.restype, _libc.malloc.argtypes = c.c_void_p, (c.c_size_t,)
+_libc.free.restype, _libc.free.argtypes = None, (c.c_void_p,)
+
+
+def _give(user: int, bytes_: Any, count: Any) -> int:
+    """The snapshot of a group, in memory that the library frees. A status."""
+    global _interrupted
+    try:
+        made = _snapshots[user]()
+        place = _libc.malloc(max(1, len(made)))
+        if not place:
+            return -3
+        c.memmove(place, made, len(made))
+        bytes_[0], count[0] = place, len(made)
+        return 0
+    except KeyboardInterrupt:
+        _interrupted = True
+    except Exception as error:  # noqa: BLE001 - the newcomer is refused
+        _logger.warning("no state for a newcomer: %s", error)
+    return -2
+
+
+_give_callback = _SNAPSHOT(_give)
+
+
+def accept(group: c.c_void_p, blob: bytes, snapshot: Callable[[], bytes]) -> None:
+    """The node answers newcomers from now on, or with another blob. snapshot: called inside later steps."""
+    assert group.value is not None
+    _snapshots[group.value] = snapshot
+    newcomers = Newcomers(blob, len(blob), None, _give_callback, group.value)
+    check(load().sgp_group_accept_sized(group, newcomers, c.sizeof(newcomers)))
+
+
+def forget(group: c.c_void_p) -> None:
+    """The group is about to be left."""
+    _snapshots.pop(group.value or 0, None)
+
+
+def blob(group: c.c_void_p) -> bytes:
+    """A newcomer's: that of its sponsor."""
+    count = c.c_size_t()
+    place = load().sgp_group_blob(group, c.byref(count))
+    return c.string_at(place, count.value)
+
+
+def fetch(group: c.c_void_p, most: int) -> bytes:
+    """A newcomer's: the snapshot of its sponsor. Waits for it."""
+    place, count = c.c_void_p(), c.c_size_t()
+    check(load().sgp_group_fetch(group, most, c.byref(place), c.byref(count)))
+    try:
+        return c.string_at(place, count.value) if place.value else b""
+    finally:
+        _libc.free(place)
+
+
+def view_version(group: c.c_void_p) -> int:
+    """Counts the changes of what the node knows of the members."""
+    found = Members()
+    check(load().sgp_group_view_sized(group, found, c.sizeof(found), None, c.sizeof(Member), 0))
+    return int(found.version)
+
+
+def members(group: c.c_void_p, capacity: int) -> list[Member]:
+    """What the node knows of each place."""
+    found, each = Members(), (Member * capacity)()
+    check(load().sgp_group_view_sized(group, found, c.sizeof(found), each, c.sizeof(Member), capacity))
+    return list(each)
+
+
+# ---- loading ----
+
+
 def _keep_interrupts() -> None:
-    """Python looks for Ctrl-C when it enters _log, too, and ctypes drops what a callback raises. The call raises it then."""
+    """Python looks for Ctrl-C when it enters a callback, too, and ctypes drops what that raises. The call raises it then."""
     before = sys.unraisablehook
 
     def hook(unraisable: Any) -> None:
-        ours = unraisable.object is _log or repr(_log) in (unraisable.err_msg or "")  # as of Python 3.13
+        text = unraisable.err_msg or ""  # has the name as of Python 3.13
+        ours = any(unraisable.object is callback or repr(callback) in text for callback in (_log, _give))
         if ours and issubclass(unraisable.exc_type, KeyboardInterrupt):
             global _interrupted
             _interrupted = True

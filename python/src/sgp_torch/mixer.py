@@ -18,7 +18,7 @@ import torch
 
 from . import layout, library
 from .errors import Error
-from .group import Group, check_elastic, check_group, default_group
+from .group import Group, check_elastic, check_group, default_group, interruptible
 from .layout import Entry
 from .options import Options, collect, to_library
 from .storage import AliasStorage, Buffers, DeltaStorage, Vector
@@ -78,6 +78,21 @@ def _named(tensors: Sequence[torch.Tensor] | Mapping[str, torch.Tensor]) -> list
     return [Entry(name, tensor) for name, tensor in items]
 
 
+def check_newcomers(group: Group, options: Options) -> None:
+    """Raises the Error of a mixer that cannot be one of a group with places for newcomers."""
+    if group.arrivals is None:
+        return
+    if group.arrivals.mixer_exists:
+        raise Error("a group with max_nodes has one mixer: one wrapper of a model that has all parameters", "SGP_ERR_UNSUPPORTED")
+    if options.algorithm in ("adpsgd", "allreduce") or options.overlap == "async":
+        given = f"algorithm={options.algorithm!r}" if options.overlap != "async" else "overlap='async'"
+        raise Error(
+            f"{given}: nodes can join (max_nodes) where the others push in rounds: algorithm sgp, osgp or dpsgd, with an overlap "
+            "in steps",
+            "SGP_ERR_UNSUPPORTED",
+        )
+
+
 class Mixer:
     """Averages tensors over the nodes of a group. Every node creates it, with tensors of the same shapes, dtypes and layouts
     in the same order. One thread at a time calls it.
@@ -114,13 +129,14 @@ class Mixer:
         chosen = group or default_group(collected.elastic)
         check_elastic(chosen, collected)
         self._create(_named(tensors), _named(buffers), chosen, collected, None)
+        self.enter()
 
     @classmethod
     def of_entries(
         cls, entries: list[Entry], buffers: list[Entry], group: Group, options: Options, workers: Group | None = None
     ) -> Mixer:
         """As the constructor, from entries and options that have been made. workers: those of a node, which are one node of
-        `group` together."""
+        `group` together. The caller calls enter() when it is ready to make steps."""
         mixer = cls.__new__(cls)
         mixer._create(entries, buffers, group, options, workers)
         return mixer
@@ -137,17 +153,24 @@ class Mixer:
             raise Error("there is nothing to average: no tensor has an element")
         layout.check_overlaps(entries)
         self.mode = self._choose_mode(options, entries)
+        self._arrivals = group.arrivals
+        check_newcomers(group, options)
         lines = [f"mode={self.mode!r}", *options.describe(), *layout.describe(entries), *layout.describe(buffers)]
         layout.agree(group, lines, "tensors and options")
         self.late = self.mode == "delta" and options.steps_late != 0 and options.algorithm in ("sgp", "osgp")
+        if self._arrivals is not None:
+            self.late = False  # a thread needs a duplicate of the group, in which newcomers would have no part
         self._answers = options.algorithm == "adpsgd"  # to other nodes, at any time: z changes then
         exclusive = self.late or self._answers
         self.group = group.duplicate() if exclusive and group.size > 1 else group
         self._place(entries, buffers)
+        self._steps = 0
+        self._passed_over = 0  # steps of the others that a newcomer has come too late for, and makes without an exchange
+        self._stepped = False
+        self._waits_for_parts = False  # a step in parts has begun
         self._open(options, workers)
         self._updating = False
         self._held = False
-        self._stepped = False
         self._shown = False
         self._thread = ExchangeThread() if self.late else None
         self.group.use(self._end)
@@ -186,7 +209,43 @@ class Mixer:
             if in_library.overlap == 0:
                 in_library.algorithm = library.parse("algorithm", "sgp")
         self._overlapped = in_library.overlap != 0 or self._answers
-        self._handle = library.create_mixer(self.group.handle, in_library)
+        if self._arrivals is None or not self._arrivals.entering:
+            self._handle = library.create_mixer(self.group.handle, in_library)
+        else:
+            self._handle = self._arrive(in_library)
+        if self._arrivals is not None:
+            self._arrivals.open()
+
+    def _arrive(self, in_library: library.MixerOptions) -> c.c_void_p:
+        """The mixer of a newcomer: z is that of a member, and the next step is the first of this node."""
+        lib, group = library.load(), self.group.handle
+        lib.sgp_group_set_slice(group, 0)
+        handle = interruptible(lambda: library.create_mixer(group, in_library))
+        lib.sgp_group_set_slice(group, library.SLICE_MS)
+        self._steps = int(lib.sgp_group_entry_step(group))
+        self._passed_over = int(lib.sgp_group_first_step(group)) - self._steps
+        self._stepped = True  # by the others
+        with torch.no_grad():
+            self.storage.load()
+            self.buffers.withdraw()
+            self.buffers.remember()
+        return handle
+
+    def enter(self, in_parts: bool = False) -> None:
+        """Of a newcomer, when it is ready for steps: the first one, without a change of its own, and the meeting of all nodes
+        after it. in_parts: the others make steps in parts."""
+        if self._arrivals is None or not self._arrivals.entering:
+            return
+        if in_parts:
+            self.begin_parts()
+            self.part(0, self.count)
+            self.end_parts()
+            self.wait_part(0, self.count)
+            self.await_buffers()
+        else:
+            self.begin_update()
+            self.end_update()
+        self._arrivals.meet(self._steps)
 
     # ---- the step ----
 
@@ -228,9 +287,8 @@ class Mixer:
         if self._updating:
             return False
         self._check_not_shown()
-        if self.mode == "alias" and self._overlapped and not self._held:
-            self._wait(library.load().sgp_mixer_hold, self.handle)
-            self._held = True
+        if self.mode == "alias":
+            self._hold()
         self.group.collect()
         replaced = self.storage.mend()
         self._weight = 1.0 if self.late else self.weight
@@ -247,8 +305,7 @@ class Mixer:
         if self._thread:
             self._exchange_beside(learning_rate)
             return
-        if self.mode == "delta" and self._overlapped and not self._held:
-            self._wait(library.load().sgp_mixer_hold, self.handle)
+        if self.mode == "delta" and self._hold():
             self._weight = self.weight
         self.storage.deposit(self._weight)
         if self._answers:
@@ -259,6 +316,15 @@ class Mixer:
         self._exchange(learning_rate)
         self.storage.withdraw()
         self._withdraw_buffers()
+        self._welcome()
+
+    def _hold(self) -> bool:
+        """Before z is changed by another than the mixer. Whether that had to be said."""
+        if not self._overlapped or self._held or self._passed_over:
+            return False
+        self._wait(library.load().sgp_mixer_hold, self.handle)
+        self._held = True
+        return True
 
     def _withdraw_buffers(self) -> None:
         if self._answers:  # to others, at any time: what the tensors get is what is remembered
@@ -282,7 +348,16 @@ class Mixer:
 
     def _exchange(self, learning_rate: float) -> None:
         self._stepped = True
-        self._wait(library.load().sgp_mixer_step, self.handle, None, None, learning_rate)
+        if self._passed_over:
+            self._passed_over -= 1
+        else:
+            self._wait(library.load().sgp_mixer_step, self.handle, None, None, learning_rate)
+        self._steps += 1
+
+    def _welcome(self) -> None:
+        """Between two steps: the nodes meet a newcomer that has made its first one."""
+        if self._arrivals is not None and not self._arrivals.entering and self._arrivals.due(self._steps):
+            self._arrivals.meet(self._steps)
 
     def _exchange_beside(self, learning_rate: float) -> None:
         """Step k of the algorithm beside the computation of gradient k + 1; what it changes is added after that."""
@@ -346,21 +421,31 @@ class Mixer:
             raise Error("a parameter was replaced by another object after the model was wrapped: wrap the model again")
         self.buffers.deposit()
         self._stepped = True
+        if self._passed_over:
+            return
+        self._waits_for_parts = True
         self._wait(library.load().sgp_mixer_begin, self.handle, None, None, 0.0)
         if self.length > self.count:
             self.part(self.count, self.length - self.count)
 
     def part(self, offset: int, count: int) -> None:
         """Elements [offset, offset + count) are ready and leave."""
-        self._wait(library.load().sgp_mixer_part, self.handle, offset, count)
+        if not self._passed_over:
+            self._wait(library.load().sgp_mixer_part, self.handle, offset, count)
 
     def end_parts(self) -> None:
         """All parts have been given."""
-        self._wait(library.load().sgp_mixer_end, self.handle)
+        if self._passed_over:
+            self._passed_over -= 1
+        else:
+            self._wait(library.load().sgp_mixer_end, self.handle)
+        self._steps += 1
+        self._welcome()
 
     def wait_part(self, offset: int, count: int) -> None:
         """Until the elements are as after the step."""
-        self._wait(library.load().sgp_mixer_wait, self.handle, offset, count)
+        if self._waits_for_parts:
+            self._wait(library.load().sgp_mixer_wait, self.handle, offset, count)
 
     @torch.no_grad()
     def await_buffers(self) -> None:
@@ -370,6 +455,12 @@ class Mixer:
             self.buffers.withdraw()
 
     # ---- averages ----
+
+    @property
+    def steps(self) -> int:
+        """Exchanges so far, from the start of the run: a newcomer counts those before it. The same on all nodes after the same
+        step."""
+        return self._steps
 
     @property
     def weight(self) -> float:

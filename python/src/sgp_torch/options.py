@@ -154,7 +154,7 @@ def unknown(name: str, names: Sequence[str]) -> Error:
 
 def _check_environment(environment: Mapping[str, str]) -> None:
     """A variable whose name is nearly that of an option is a mistake; others may be somebody else's."""
-    variables = [ENVIRONMENT + name.upper() for name in NAMES]
+    variables = [ENVIRONMENT + name.upper() for name in (*NAMES, "max_nodes", "join_running")]
     for variable in environment:
         if variable.startswith(ENVIRONMENT) and variable not in variables:
             near = difflib.get_close_matches(variable, variables, 1, 0.9)
@@ -185,6 +185,16 @@ def collect(
 def elastic_of_environment() -> bool:
     variable = ENVIRONMENT + "ELASTIC"
     return bool(_value("elastic", os.environ.get(variable) or "0", variable))
+
+
+def max_nodes_of_environment() -> int | None:
+    variable = ENVIRONMENT + "MAX_NODES"
+    text = os.environ.get(variable)
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= library.INT_MAX:
+        raise Error(f"{variable}={text!r}: must be a whole number of 1 or more")
+    return int(text)
 
 
 def _code(kind: str, name: str) -> int:

@@ -22,7 +22,7 @@ from .errors import Error
 from .gradients import GradientAverager, moved
 from .group import Group, check_elastic, check_group, default_group
 from .layout import Entry
-from .mixer import Mixer
+from .mixer import Mixer, check_newcomers
 from .module_hook import ModuleHook
 from .moments import SecondMoments
 
@@ -165,14 +165,12 @@ class DistributedDataParallel(torch.nn.Module):
         _check_exact(collected)
         chosen = group or default_group(collected.elastic)
         check_elastic(chosen, collected)
-        if chosen.elastic and optimizer_in_backward is not None:
-            text = "optimizer_in_backward: its steps in parts cannot go on without a node; elastic must be False"
-            raise Error(text, "SGP_ERR_UNSUPPORTED")
         self._start(chosen, collected, init_sync, optimizer_in_backward, bucket_mb)
 
     def _start(
         self, group: Group, options: options_.Options, init_sync: bool, in_backward: Any, bucket_mb: float | None
     ) -> None:
+        check_newcomers(group, options)
         entries, buffers = _parameters(self.module), _statistics(self.module)
         state = _state(self.module)
         _check_state(entries, buffers, state, init_sync)
@@ -183,15 +181,21 @@ class DistributedDataParallel(torch.nn.Module):
         tensors = layout.describe(state, {id(entry.tensor) for entry in entries})
         ways = [f"init_sync={init_sync}", f"{'an' if in_backward is not None else 'no'} optimizer_in_backward"]
         layout.agree(group, [*options.describe(), *ways, *tensors], "model and options")
-        if init_sync:
+        own = _own_state(state, (*entries, *buffers)) if init_sync else []
+        if group.arrivals is not None and group.arrivals.entering:
+            group.arrivals.fetch(_most_bytes(state))
+            _load_own_state(own, group.arrivals.take("module"))
+        elif init_sync:
             broadcast_state(self.module, group)
         self._runtime = _Runtime(self, entries, buffers, group, options)
+        self._runtime.own = own
         self.optimizer: Optimizer | None = None
         if in_backward is not None:
             from .backward import OptimizerInBackward
 
             self._runtime.in_backward = OptimizerInBackward(self, in_backward, bucket_mb)
             self.optimizer = self._runtime.in_backward.optimizer
+        self._runtime.mixer.enter(in_backward is not None)
 
     # ---- the module ----
 
@@ -256,6 +260,11 @@ class DistributedDataParallel(torch.nn.Module):
         """How far the nodes are apart: w_total, drift, distance (Mixer.consensus). Every node calls it; it waits for all."""
         self._settle()
         return self.mixer.consensus()
+
+    @property
+    def steps(self) -> int:
+        """Exchanges so far, from the start of the run: a newcomer counts those before it (Mixer.steps)."""
+        return self.mixer.steps
 
     def statistics(self) -> dict[str, float]:
         """Counters and times of this node's exchanges (Mixer.statistics)."""
@@ -330,6 +339,27 @@ def _state(module: torch.nn.Module) -> list[Entry]:
     return [Entry(name, tensor) for name, tensor in (*module.named_parameters(), *module.named_buffers())]
 
 
+def _own_state(state: Sequence[Entry], averaged: Sequence[Entry]) -> list[Entry]:
+    """What is not averaged: frozen parameters, masks, counters."""
+    names = {id(entry.tensor) for entry in averaged}
+    return [entry for entry in state if id(entry.tensor) not in names]
+
+
+def _most_bytes(state: Sequence[Entry]) -> int:
+    """Of the snapshot of a node: an optimizer's state is a few times the model."""
+    return (64 << 20) + 16 * sum(8 * entry.count for entry in state)
+
+
+@torch.no_grad()
+def _load_own_state(own: Sequence[Entry], received: Any) -> None:
+    for entry in own:
+        value = received.get(entry.name) if isinstance(received, dict) else None
+        tensor = entry.tensor.detach()
+        if not isinstance(value, torch.Tensor) or value.shape != tensor.shape or value.dtype != tensor.dtype:
+            raise Error(f"the state of the sponsor has no {entry.name} of this shape and dtype", "SGP_ERR_MISMATCH")
+        tensor.copy_(value)
+
+
 def _check_state(entries: list[Entry], buffers: list[Entry], state: list[Entry], init_sync: bool) -> None:
     """Raises the Error of a model that cannot be trained by several nodes."""
     if not entries:
@@ -388,6 +418,15 @@ def _wrapped_parameter(entries: list[Entry]) -> str | None:
     return None
 
 
+def _load_optimizer(optimizer: Optimizer, state: Any) -> None:
+    if state is None:
+        return
+    try:
+        optimizer.load_state_dict(state)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Error(f"the optimizer does not take the state of the sponsor's: {error}", "SGP_ERR_MISMATCH") from None
+
+
 class _Runtime:
     """What a wrapper needs to take part: its mixer, and the steps of the optimizers that concern it."""
 
@@ -405,11 +444,18 @@ class _Runtime:
         self.entries = entries
         self.pending = False  # parameters have been stepped, and the exchange waits for the others
         self.in_backward: Any = None
+        self.own: list[Entry] = []  # not averaged; node 0's at the start
         self._averager: GradientAverager | None = None
         self._covered: set[int] = set()
         self._known: weakref.WeakKeyDictionary[Optimizer, tuple[int, frozenset[int]]] = weakref.WeakKeyDictionary()
         self._agreed: weakref.WeakSet[Optimizer] = weakref.WeakSet()
+        self._optimizers: list[weakref.ref[Optimizer]] = []  # as they were agreed on
+        arrivals = group.arrivals
+        self._states: list[Any] = (arrivals and arrivals.take("optimizers")) or []  # of a newcomer's sponsor
         self._open(entries, buffers)
+        if arrivals is not None:
+            arrivals.give(self._snapshot)
+            arrivals.at_meetings(self._count_nodes)
         self._identify()
         self._hook = self._before_load(wrapper.module)
         optimizer_hooks.listen(self)
@@ -438,6 +484,10 @@ class _Runtime:
         if self._averager:
             wrapper = self._wrapper  # not the runtime, which must be able to end: parameters hold the averager by its hooks
             self._averager.enabled = lambda: getattr(wrapper(), "require_backward_grad_sync", False)
+
+    def _count_nodes(self, there: list[int]) -> None:
+        if self.moments.nodes > 1 or self.options.second_moment == "mean":
+            self.moments.nodes = len(there)
 
     def _before_load(self, module: torch.nn.Module) -> Any:
         """Values that are loaded are no business of messages under way."""
@@ -489,10 +539,25 @@ class _Runtime:
         self.moments.before_step(optimizer, self._trained)
 
     def agree_optimizer(self, optimizer: Optimizer) -> None:
-        """Once for each optimizer: it is the same on all nodes."""
-        if optimizer not in self._agreed:
-            layout.agree(self.group, _optimizer_lines(optimizer, self._names), "optimizer and its settings")
-            self._agreed.add(optimizer)
+        """Once for each optimizer: it is the same on all nodes. A newcomer's gets the state of its sponsor's."""
+        if optimizer in self._agreed:
+            return
+        number = len(self._optimizers)
+        lines = _optimizer_lines(optimizer, self._names)
+        layout.agree(self.group, lines, "optimizer and its settings", f"optimizer {number}")
+        self._agreed.add(optimizer)
+        self._optimizers.append(weakref.ref(optimizer))
+        if number < len(self._states):
+            _load_optimizer(optimizer, self._states[number])
+            self._states[number] = None
+
+    def _snapshot(self) -> dict[str, Any]:
+        """What this node has for itself, for a newcomer."""
+        optimizers = [known() for known in self._optimizers]
+        return {
+            "module": {entry.name: entry.tensor.detach() for entry in self.own},
+            "optimizers": [None if optimizer is None else optimizer.state_dict() for optimizer in optimizers],
+        }
 
     def after_step(self, optimizer: Optimizer) -> None:
         self.moments.after_step()

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Iterator, Sized
 from typing import Any
 
 import torch
 from torch.utils.data import Sampler
 
+from . import layout
+from .arrivals import Arrivals
 from .errors import Error
 from .group import Group, check_group, default_group
 
@@ -17,7 +20,7 @@ _PLACE = struct.Struct("<BQQ")  # 1, epoch, cursor; zeros from a node that is go
 
 
 class ElasticSampler(Sampler[list[int]]):
-    """Batches of indices for torch's DataLoader, whose nodes may be lost or leave in the middle of an epoch.
+    """Batches of indices for torch's DataLoader, whose nodes may be lost, leave or join in the middle of an epoch.
 
         sampler = sgp_torch.ElasticSampler(dataset, batch_size=32)
         loader = torch.utils.data.DataLoader(dataset, batch_sampler=sampler)
@@ -31,6 +34,10 @@ class ElasticSampler(Sampler[list[int]]):
     is used twice in an epoch, and what a lost node would have taken until the next agreement is left out (`missed`).
     The last step of an epoch may be smaller, and less than one sample for each node is left out. All nodes make the sampler
     alike, and iterate it at the same places of the program; it calls the group in the thread that iterates it.
+
+    A node that joins a running training gets epoch and cursor with its first step, and its first iteration is the rest of that
+    epoch: its loop begins with `range(sampler.epoch, epochs)`, which is the whole range for the others. In a group with
+    max_nodes the DataLoader has no workers.
 
     Args:
         data: the data set, or anything with its length.
@@ -66,10 +73,26 @@ class ElasticSampler(Sampler[list[int]]):
         self.group = group or default_group()
         self.samples, self.batch_size, self.shuffle, self.seed = len(data), batch_size, shuffle, seed
         self.members = list(range(self.group.size))
+        self._since = 0  # steps since the last agreement
+        self._is_under_way = False  # an iteration
+        self._goes_on = False  # a newcomer's, whose next iteration is the rest of an epoch
         if self.samples < self.group.size:
             raise Error(f"data: has {self.samples} samples, must be at least 1 for each of the {self.group.size} nodes")
         self.agree_every = agree_every or max(1, len(self) // 20)
         self.epoch = self.cursor = self.missed = 0
+        if self.group.arrivals is not None:
+            self._meet_newcomers(self.group.arrivals)
+
+    def _meet_newcomers(self, arrivals: Arrivals) -> None:
+        self.members = list(arrivals.present) or self.members
+        names = ("samples", "batch_size", "shuffle", "seed")
+        key = arrivals.next_sampler()
+        lines = [f"{name}={getattr(self, name)!r}" for name in names]
+        if arrivals.knows(key):
+            layout.compare_with_told(arrivals, lines, "ElasticSampler", key)
+        arrivals.note(key, lines)
+        arrivals.at_meetings(self._take_in)
+        arrivals.share(key, self, "_hand_over", "_take_over")
 
     def __len__(self) -> int:
         """Steps of a whole epoch by the nodes that are there."""
@@ -88,17 +111,47 @@ class ElasticSampler(Sampler[list[int]]):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.epoch, self.cursor, self.missed = int(state["epoch"]), int(state["cursor"]), int(state["missed"])
 
+    def _hand_over(self) -> dict[str, Any]:
+        return {**self.state_dict(), "agree_every": self.agree_every, "is_under_way": self._is_under_way}
+
+    def _take_over(self, state: dict[str, Any]) -> None:
+        """Of a newcomer: it comes in the middle of an epoch, between two agreements."""
+        self.load_state_dict(state)
+        self.agree_every = max(1, int(state["agree_every"]))
+        self._goes_on = bool(state["is_under_way"])
+
     def __iter__(self) -> Iterator[list[int]]:
-        if self._is_over():
-            self.cursor = self.missed = 0
+        self._check_not_ahead(sys._getframe(1).f_locals.get("self"))
+        self._is_under_way = True
+        try:
+            yield from self._rest()
+        finally:
+            self._is_under_way = False
+
+    def _rest(self) -> Iterator[list[int]]:
+        if not self._goes_on:
+            if self._is_over():
+                self.cursor = self.missed = 0
+            self._agree()
+        self._goes_on = False
         order = self._order()
-        self._agree(0)
-        while not self._is_over():
-            steps = 0
-            while steps < self.agree_every and not self._is_over():
+        while True:
+            while self._since < self.agree_every and not self._is_over():
+                self._since += 1
                 yield self._take(order)
-                steps += 1
-            self._agree(steps)
+            self._agree()
+            if self._is_over():
+                return
+
+    def _check_not_ahead(self, asks: Any) -> None:
+        """asks: the iterator of a DataLoader. A newcomer cannot have the batches that the workers of the others have been given
+        ahead of the steps."""
+        if self.group.arrivals is not None and getattr(asks, "_num_workers", 0) > 0:
+            raise Error(
+                f"num_workers={asks._num_workers}: a DataLoader with workers asks for batches ahead of the steps, and then nodes "
+                "cannot join: 0 workers, or no max_nodes",
+                "SGP_ERR_UNSUPPORTED",
+            )
 
     def _order(self) -> list[int]:
         if not self.shuffle:
@@ -118,8 +171,8 @@ class ElasticSampler(Sampler[list[int]]):
         self.cursor += step
         return order[first:last]
 
-    def _agree(self, steps: int) -> None:
-        """On the nodes that are there, after so many steps since the last time."""
+    def _agree(self) -> None:
+        """On the nodes that are there, since the last time."""
         places = [_PLACE.unpack(place) for place in self.group.gather(_PLACE.pack(1, self.epoch, self.cursor))]
         there = [rank for rank, (found, _, _) in enumerate(places) if found]
         for rank in there:
@@ -129,6 +182,11 @@ class ElasticSampler(Sampler[list[int]]):
                     f"{self.group.rank} at sample {self.cursor} of epoch {self.epoch}: every node iterates it alike",
                     "SGP_ERR_MISMATCH",
                 )
+        self._take_in(there)
+
+    def _take_in(self, there: list[int]) -> None:
+        """All nodes know who is there: from here on these share the samples."""
         lost = len(set(self.members) - set(there))
-        self.missed += lost * steps * self.batch_size
+        self.missed += lost * self._since * self.batch_size
         self.members = there
+        self._since = 0

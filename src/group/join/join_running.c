@@ -22,14 +22,15 @@ static sgp_status_t call(const sgp_group_options_t *options, const sgp_origin_t 
 }
 
 /* Takes the candidate on success. */
-static sgp_status_t found(sgp_candidate_t *candidate, const sgp_origin_t *from,
+static sgp_status_t found(sgp_candidate_t *candidate, const sgp_origin_t *from, bool returns,
                           sgp_group_t **group) {
     const sgp_welcome_t *welcome = sgp_candidate_welcome(candidate);
     sgp_newcomer_t newcomer = {.candidate = candidate,
                                .id = sgp_candidate_id(candidate),
                                .view = welcome->view,
                                .view_bytes = welcome->view_bytes,
-                               .timeout_ms = from->timeout_ms};
+                               .timeout_ms = from->timeout_ms,
+                               .returns = returns};
     sgp_origin_t *origin = NULL;
     sgp_status_t status = sgp_origin_copy(from, &origin);
     if (status == SGP_OK) status = sgp_candidate_connect(candidate, &newcomer.transport);
@@ -50,7 +51,7 @@ sgp_status_t sgp_join_running(const sgp_group_options_t *options, sgp_origin_t *
     sgp_status_t status = call(options, from, &candidate);
     if (status != SGP_OK) return status;
     from->peer_timeout_ms = sgp_candidate_welcome(candidate)->peer_timeout_ms;
-    status = found(candidate, from, group);
+    status = found(candidate, from, options->rejoin, group);
     if (status != SGP_OK) sgp_candidate_destroy(candidate);
     return status;
 }

@@ -108,7 +108,7 @@ static void refuse(sgp_sponsor_t *sponsor, guest_t *guest, bool again, const cha
     unsigned char reason[SGP_ENTER_REASON];
     char address[SGP_ADDRESS_TEXT];
     size_t bytes = sgp_enter_refused_encode(why, again, reason);
-    sgp_log(SGP_LOG_WARNING, "refused %s, which asks to join: %s",
+    sgp_log(again ? SGP_LOG_INFO : SGP_LOG_WARNING, "refused %s, which asks to join: %s",
             sgp_address_text(&guest->from, address), why);
     unsigned char *at = say(sponsor, guest, SGP_ENTER_REFUSED, bytes);
     if (!at) return;
@@ -144,6 +144,18 @@ static int rate(const sgp_sponsor_t *sponsor, int seat) {
     bool certain = fate.state == SGP_FATE_LEFT || fate.cause == SGP_CAUSE_ENDED ||
                    fate.cause == SGP_CAUSE_REFUSED || fate.cause == SGP_CAUSE_ABORTED;
     return certain ? 2 : 1;
+}
+
+/* Its own seat is not free yet, and no other candidate has it: this member has still to hear that it was struck off, or the
+ * graph has the seat up to a later step. */
+static bool waits_for_own(const sgp_sponsor_t *sponsor, const sgp_enter_request_t *request) {
+    const sgp_transport_t *transport = sponsor->options.transport;
+    uint32_t incarnation;
+    int seat = request->seat;
+    if (seat < 0 || seat >= transport->capacity || is_taken(sponsor, seat)) return false;
+    if (sgp_fates_of(transport->fates, seat).state == SGP_FATE_ABSENT) return false;
+    return sgp_fates_incarnation(transport->fates, seat) <= request->incarnation &&
+           !is_free(sponsor, seat, &incarnation);
 }
 
 /* false: none is free. */
@@ -280,7 +292,10 @@ static void heard_request(sgp_sponsor_t *sponsor, guest_t *guest, size_t bytes) 
                                   .detail = request.detail,
                                   .detail_bytes = request.detail_bytes};
     if (*judge(sponsor, &request, why)) refuse(sponsor, guest, false, why);
-    else if (!pick_seat(sponsor, &request, &guest->is)) {
+    else if (waits_for_own(sponsor, &request)) {
+        snprintf(why, sizeof why, "its seat %d is not free yet", request.seat);
+        refuse(sponsor, guest, true, why);
+    } else if (!pick_seat(sponsor, &request, &guest->is)) {
         snprintf(why, sizeof why, "all %d seats are taken", transport->capacity);
         refuse(sponsor, guest, false, why);
     } else if (!sgp_card_make(&request.endpoint, &guest->from, sponsor->own, guest->is.seat,

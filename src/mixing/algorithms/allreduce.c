@@ -8,6 +8,7 @@
 #include "mixing/holes.h"
 #include "mixing/reduce_parts.h"
 
+#include "group/membership.h"
 #include "optimizer/optimizer_internal.h"
 
 /* Another node has a newcomer, and waits for this one. */
@@ -93,6 +94,15 @@ static void look_around(sgp_mixer_t *mixer, const sgp_local_t *local) {
     sgp_holes_look(mixer);
 }
 
+/* A silent node keeps all others waiting. */
+static void begin_wait(sgp_mixer_t *mixer) {
+    sgp_membership_awaits_all(sgp_group_membership(mixer->group), true);
+}
+
+static void end_wait(sgp_mixer_t *mixer) {
+    sgp_membership_awaits_all(sgp_group_membership(mixer->group), false);
+}
+
 static sgp_status_t allreduce_step(sgp_mixer_t *mixer, const sgp_local_t *local,
                                    uint64_t deadline) {
     look_around(mixer, local);
@@ -107,7 +117,9 @@ static sgp_status_t allreduce_step(sgp_mixer_t *mixer, const sgp_local_t *local,
     step.optimizer_steps = steps;
     if (status != SGP_OK) return status;
     if (step.optimizer) sgp_optimizer_begin(step.optimizer);
+    begin_wait(mixer);
     status = reduce_with_survivors(mixer, &step, false, deadline);
+    end_wait(mixer);
     return sgp_allreduce_judge(mixer, status);
 }
 
@@ -187,9 +199,11 @@ static sgp_status_t await(sgp_mixer_t *mixer, sgp_part_step_t *step, size_t firs
                           uint64_t deadline) {
     if (!mixer->exchanges) return SGP_OK;
     step->reduce.reduce.deadline = deadline;
+    begin_wait(mixer);
     sgp_status_t status = sgp_reduce_parts_await(step, mixer, first, end);
     if (status == SGP_ERR_PEER_LOST && mixer->holes.elastic)
         status = make_whole(mixer, step, deadline);
+    end_wait(mixer);
     return sgp_allreduce_judge(mixer, status);
 }
 

@@ -39,11 +39,24 @@ bool lost_nodes_told(int process) {
     return lost;
 }
 
-void lost_nodes_tell(int process) {
+static void set(int process, const char *byte) {
     const char *path = getenv("SGP_LOST_NODES");
     int file = path ? open(path, O_WRONLY | O_CLOEXEC) : -1;
     if (file < 0) return;
-    ssize_t written = pwrite(file, "\1", 1, (off_t)process);
+    ssize_t written = pwrite(file, byte, 1, (off_t)process);
     (void)written;
     close(file);
+}
+
+void lost_nodes_tell(int process) {
+    set(process, "\1");
+}
+
+void lost_nodes_regain(int process) {
+    if (lost_nodes_told(process)) set(process, "");
+}
+
+void lost_nodes_regain_self(void) {
+    const char *rank = getenv("SGP_RANK"); /* the launcher's number for this process */
+    if (rank && *rank) lost_nodes_regain(atoi(rank));
 }

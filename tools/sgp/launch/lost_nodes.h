@@ -24,4 +24,8 @@ bool lost_nodes_told(int process);
 /* In a node: tells the launcher, if there is one. */
 void lost_nodes_tell(int process);
 
+/* In a node: that process, or this one, has come back. */
+void lost_nodes_regain(int process);
+void lost_nodes_regain_self(void);
+
 #endif

@@ -7,6 +7,7 @@
 #include "cli/message.h"
 #include "cli/progress.h"
 #include "launch/lost_nodes.h"
+#include "launch/node_return.h"
 #include "launch/patience.h"
 #include "launch/rendezvous_folder.h"
 #include "cli/resume_options.h"
@@ -44,6 +45,7 @@ typedef struct ending {
     int left;           /* train_summary_t.left */
     bool nothing_to_do; /* the run was finished before */
     bool refused;       /* node 0 could not begin, and prints the cause */
+    int rank;           /* at the end; -1: as at the beginning */
 } ending_t;
 
 int node_show_finished(settings_t *settings, const train_summary_t *summary) {
@@ -126,11 +128,31 @@ static void report_loss(const train_loss_t *loss, bool leads, void *user) {
                   loss->reason);
 }
 
-static void report_newcomer(int node, uint64_t step, bool leads, void *user) {
+/* A node that comes back says so itself as well, unless all have one terminal. */
+static void report_newcomer(const train_join_t *join, bool leads, bool self, void *user) {
     char name[MESSAGE_NODE];
     (void)user;
-    message_node(node, name);
-    if (leads) message_line("%s has joined after step %" PRIu64, name, step);
+    message_node(join->node, name);
+    lost_nodes_regain(join->node);
+    if (self && join->rejoined) lost_nodes_regain_self();
+    if (join->rejoined && (leads || (self && !lost_nodes_launched())))
+        message_line("%s is back after step %" PRIu64, name, join->step);
+    else if (leads && !self) message_line("%s has joined after step %" PRIu64, name, join->step);
+}
+
+/* Every node of a part says so: each has saved its own state, perhaps on a machine of its own. */
+static void report_pause(const train_pause_t *pause, void *user) {
+    char name[MESSAGE_NODE];
+    (void)user;
+    message_node(pause->rank, name);
+    if (pause->over)
+        message_line("%s hears enough of the others again, and goes on after step %" PRIu64, name,
+                     pause->step);
+    else
+        message_error(
+            "%s hears %d of %d nodes: it pauses after step %" PRIu64 ", for %g s at most%s%s", name,
+            pause->here, pause->nodes, pause->step, pause->seconds,
+            pause->folder ? "; its state is saved in " : "", pause->folder ? pause->folder : "");
 }
 
 static bool is_given_up(int rank, void *user) {
@@ -144,7 +166,7 @@ static sgp_status_t train(const settings_t *settings, const invitation_t *invita
     sgp_status_t status = SGP_OK;
     if (workers > 1)
         status = sgp_group_split(groups->all, workers, &groups->nodes, &groups->workers);
-    if (status == SGP_OK) status = end_rendezvous(groups->all);
+    if (status == SGP_OK && !invitation) status = end_rendezvous(groups->all);
     if (status != SGP_OK) return status;
     progress_t progress;
     progress_begin(&progress, settings->quiet);
@@ -153,6 +175,7 @@ static sgp_status_t train(const settings_t *settings, const invitation_t *invita
                                    .patience = patience_tell,
                                    .lost = report_loss,
                                    .joined = report_newcomer,
+                                   .paused = report_pause,
                                    .given_up = lost_nodes_launched() ? is_given_up : NULL,
                                    .user = &progress,
                                    .stop = &interrupt_signal,
@@ -161,6 +184,26 @@ static sgp_status_t train(const settings_t *settings, const invitation_t *invita
     else status = train_run(&settings->run, groups, &callbacks, summary);
     progress_end(&progress);
     return status;
+}
+
+/* Comes back whenever the others have struck this node off, if they take it. */
+static sgp_status_t train_on(settings_t *settings, const invitation_t *invitation,
+                             train_groups_t *groups, train_summary_t *summary) {
+    node_return_t back = {.tries = 0};
+    sgp_status_t status = train(settings, invitation, groups, summary);
+    while (node_return_begin(&back, settings, groups, status)) {
+        train_summary_release(summary);
+        status = train(settings, &back.invitation, groups, summary);
+    }
+    node_return_fini(&back);
+    return status;
+}
+
+static void note_ending(ending_t *ending, sgp_status_t status, train_groups_t *groups,
+                        const train_summary_t *summary) {
+    *ending = (ending_t){.status = status, .steps = summary->steps, .left = summary->left};
+    ending->rank = groups->all ? sgp_group_rank(groups->all) : -1;
+    memcpy(ending->reason, summary->reason, sizeof ending->reason);
 }
 
 static void leave(train_groups_t *groups) {
@@ -202,9 +245,8 @@ static int run_in_group(settings_t *settings, train_groups_t *groups, claim_t *c
         leave(groups);
         return EXIT_MISTAKE;
     }
-    if (status == SGP_OK) status = train(settings, NULL, groups, &summary);
-    *ending = (ending_t){.status = status, .steps = summary.steps, .left = summary.left};
-    memcpy(ending->reason, summary.reason, sizeof ending->reason);
+    if (status == SGP_OK) status = train_on(settings, NULL, groups, &summary);
+    note_ending(ending, status, groups, &summary);
     if (node_leaves(status, &summary)) leave(groups);
     int result = node_end(settings, status, &summary, summary.leads);
     train_summary_release(&summary);
@@ -234,7 +276,7 @@ static void print_end(const settings_t *settings, const node_placement_t *place,
                       const ending_t *ending) {
     char name[MESSAGE_NODE];
     if (!speaks(settings, place)) return;
-    message_node(place->rank, name);
+    message_node(ending->rank < 0 ? place->rank : ending->rank, name);
     if (ending->nothing_to_do) message_line("%s: the run was finished before", name);
     else if (ending->refused) message_line("%s: ended, node 0 could not begin the run", name);
     else if (ending->status == SGP_OK)
@@ -272,7 +314,7 @@ int node_run(settings_t *settings, node_placement_t *place) {
         leave(&groups);
         return EXIT_MISTAKE;
     }
-    ending_t ending = {0};
+    ending_t ending = {.rank = -1};
     print_complete(settings, place);
     int result = run_in_group(settings, &groups, &claim, &ending);
     print_end(settings, place, &ending);
@@ -321,9 +363,9 @@ static int train_with_others(settings_t *settings, const invitation_t *invitatio
     train_summary_t summary = {.state = TRAIN_FAILED};
     node_placement_t place = {
         .joins = true, .rank = sgp_group_rank(groups->all), .size = sgp_group_size(groups->all)};
-    sgp_status_t status = train(settings, invitation, groups, &summary);
-    ending_t ending = {.status = status, .steps = summary.steps, .left = summary.left};
-    memcpy(ending.reason, summary.reason, sizeof ending.reason);
+    sgp_status_t status = train_on(settings, invitation, groups, &summary);
+    ending_t ending;
+    note_ending(&ending, status, groups, &summary);
     if (node_leaves(status, &summary)) leave(groups);
     int result = node_end(settings, status, &summary, summary.leads);
     train_summary_release(&summary);

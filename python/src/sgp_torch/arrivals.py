@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Newcomers: nodes that join while the others train (docs/membership.md, "Joining").
+
+A member tells a newcomer, by libsgp's blob, what the nodes have agreed on, so that a newcomer of another model is refused. Then
+it gives a snapshot of what each node has for itself: the state of its optimizers, and what of the model is not averaged. The
+parameters come from a member's mixer. In its first step the newcomer exchanges without an update. All nodes know which step
+that is, and meet after it: there the newcomer gets what all nodes have alike (`share`), such as the place in the data. From then
+on it makes the same calls as the others.
+
+What travels is in torch's format, loaded with weights_only, and bounded.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import weakref
+import zlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Callable
+
+import torch
+
+from . import library
+from .errors import Error
+
+if TYPE_CHECKING:
+    from .group import Group
+
+_MEETING = struct.Struct("<BQ")  # OLD or NEW, and the steps made; zeros from a node that is gone
+OLD, NEW = 1, 2
+_MEETINGS = 8  # for one newcomer: it may begin some steps late, or never
+_SHARED_BYTES = 64 << 20  # at a meeting
+_LINES_BYTES = 16 << 20  # in a blob
+
+
+def pack(value: Any) -> bytes:
+    """Numbers, text, tensors, and lists and dicts of them."""
+    file = io.BytesIO()
+    torch.save(value, file)
+    return file.getvalue()
+
+
+def unpack(received: bytes, what: str) -> dict[str, Any]:
+    """Of another node: nothing of it is executed."""
+    try:
+        value = torch.load(io.BytesIO(received), map_location="cpu", weights_only=True)
+    except Exception as error:  # noqa: BLE001 - torch has many for bytes that are none of its own
+        raise Error(f"{what} cannot be read: {error}", "SGP_ERR_FORMAT") from None
+    if not isinstance(value, dict):
+        raise Error(f"{what} is a {type(value).__name__}", "SGP_ERR_FORMAT")
+    return value
+
+
+def _blob_of(agreed: dict[str, list[str]]) -> bytes:
+    blob = zlib.compress(pack(agreed))
+    if len(blob) > library.BLOB_BYTES:
+        raise Error(
+            f"the list of tensors and options takes {len(blob)} bytes, and a newcomer can be told {library.BLOB_BYTES}: nodes "
+            "cannot join this model's training; leave out max_nodes",
+            "SGP_ERR_UNSUPPORTED",
+        )
+    return blob
+
+
+def _agreed_of(blob: bytes) -> dict[str, list[str]]:
+    try:
+        packed = zlib.decompressobj().decompress(blob, _LINES_BYTES)
+    except zlib.error as error:
+        raise Error(f"the run is none of sgp_torch: {error}", "SGP_ERR_MISMATCH") from None
+    return unpack(packed, "the list of what the nodes have agreed on")
+
+
+class _Shared:
+    """An object, and the names of its methods that save and load."""
+
+    def __init__(self, thing: Any, save: str, load: str) -> None:
+        self._thing, self._save, self._load = weakref.ref(thing), save, load
+
+    def save(self) -> Any:
+        thing = self._thing()
+        return None if thing is None else getattr(thing, self._save)()
+
+    def load(self, state: Any) -> None:
+        thing = self._thing()
+        if thing is not None and state is not None:
+            getattr(thing, self._load)(state)
+
+
+class Arrivals:
+    """The newcomers of one group that has places for them. Belongs to the group.
+
+    Attributes:
+        came_later: this node is a newcomer.
+        entering: it has not met the others yet.
+        mixer_exists: the group has its one mixer.
+        present: the ranks that were there at the last meeting.
+    """
+
+    def __init__(self, group: Group, entering: bool) -> None:
+        self._group = weakref.ref(group)
+        self.came_later = self.entering = entering
+        self.mixer_exists = False
+        self.present: list[int] = []
+        self._agreed: dict[str, list[str]] = {}  # by all nodes
+        self._told = _agreed_of(library.blob(group.handle)) if entering else {}
+        self._snapshot: dict[str, Any] = {}  # of the sponsor
+        self._save: Callable[[], dict[str, Any]] = dict
+        self._shared: dict[str, _Shared] = {}
+        self._received: dict[str, Any] = {}  # by name, for things that are shared later
+        self._listeners: list[weakref.WeakMethod[Callable[[list[int]], None]]] = []
+        self._samplers = 0
+        self._version = -1
+        self._pending: dict[int, tuple[int, int]] = {}  # rank: its first step, and meetings without it
+        self._seen: dict[int, int] = {}  # rank: the incarnation that would be news
+
+    @property
+    def group(self) -> Group:
+        found = self._group()
+        assert found is not None
+        return found
+
+    # ---- what all nodes have agreed on ----
+
+    def knows(self, key: str) -> bool:
+        """Whether the others have told this newcomer what they agreed on under this key, before it came."""
+        return key in self._told
+
+    def told(self, key: str) -> list[str]:
+        return self._told.get(key, [])
+
+    def note(self, key: str, lines: Sequence[str]) -> None:
+        """All nodes have these lines: newcomers are told."""
+        self._agreed[key] = list(lines)
+        if self.mixer_exists and not self.entering:
+            self._accept()
+
+    def next_sampler(self) -> str:
+        """A name for each sampler, the same on all nodes that make them in the same order."""
+        self._samplers += 1
+        return f"sampler {self._samplers}"
+
+    def decline(self, why: str) -> None:
+        """A newcomer that does not join after all. The sponsor logs the reason."""
+        if self.entering:
+            library.load().sgp_group_decline(self.group.handle, why.encode()[:500])
+
+    # ---- state of one node ----
+
+    def fetch(self, most: int) -> None:
+        """Of a newcomer, before it has a mixer: the sponsor's snapshot, of at most so many bytes. Waits for the end of a step."""
+        from .group import interruptible
+
+        handle = self.group.handle
+        self._snapshot = unpack(interruptible(lambda: library.fetch(handle, most)), "the state of the sponsor")
+
+    def take(self, name: str) -> Any:
+        """A part of the snapshot, once. None: there is none."""
+        return self._snapshot.pop(name, None)
+
+    def give(self, save: Callable[[], dict[str, Any]]) -> None:
+        """What newcomers get as a snapshot, between two steps."""
+        self._save = save
+
+    def _accept(self) -> None:
+        library.accept(self.group.handle, _blob_of(self._agreed), lambda: pack(self._save()))
+
+    def open(self) -> None:
+        """The mixer exists. A member answers newcomers from now on."""
+        self.mixer_exists = True
+        if not self.entering:
+            self._accept()
+
+    # ---- what all nodes have alike ----
+
+    def share(self, name: str, thing: Any, save: str, load: str) -> None:
+        self._shared[name] = _Shared(thing, save, load)
+        if name in self._received:
+            self._shared[name].load(self._received.pop(name))
+
+    def at_meetings(self, method: Callable[[list[int]], None]) -> None:
+        """method(ranks that are there), on all nodes after a newcomer's first step."""
+        self._listeners.append(weakref.WeakMethod(method))
+
+    # ---- meetings ----
+
+    def due(self, steps: int) -> bool:
+        """Whether the nodes meet now, after so many steps of the run."""
+        handle = self.group.handle
+        version = library.view_version(handle)
+        if version != self._version:
+            self._version = version
+            for member in library.members(handle, self.group.capacity):
+                self._look_at(member)
+        return any(first < steps for first, _ in self._pending.values())
+
+    def _look_at(self, member: library.Member) -> None:
+        if member.first > 0 and member.rank != self.group.rank and member.incarnation >= self._seen.get(member.rank, 0):
+            self._seen[member.rank] = member.incarnation + 1
+            self._pending[member.rank] = (member.first, 0)
+
+    def meet(self, steps: int) -> None:
+        """All nodes call it after the same step."""
+        group = self.group
+        mine = _MEETING.pack(NEW if self.entering else OLD, steps)
+        places = [_MEETING.unpack(place) for place in group.gather(mine)]
+        there = [rank for rank, (kind, _) in enumerate(places) if kind]
+        new = [rank for rank in there if places[rank][0] == NEW]
+        if len({places[rank][1] for rank in there}) > 1:
+            made = ", ".join(f"node {rank} {places[rank][1]}" for rank in there)
+            raise Error(f"the nodes have not made the same steps when they meet a newcomer: {made}", "SGP_ERR_MISMATCH")
+        self.present = there
+        self._pass(there, steps)
+        if new:
+            self._hand_over([rank for rank in there if rank not in new])
+        elif self.entering:
+            raise Error("no node of the run has met this newcomer: join again", "SGP_ERR_PEER_LOST")
+        for listener in self._listeners:
+            method = listener()
+            if method is not None:
+                method(there)
+
+    def _pass(self, there: list[int], steps: int) -> None:
+        """Those for whom the nodes have met, whether they were there or not."""
+        for rank, (first, tries) in list(self._pending.items()):
+            if first >= steps:
+                continue
+            self._pending[rank] = (first, tries + 1)
+            if rank in there or tries + 1 == _MEETINGS:
+                del self._pending[rank]
+
+    def _hand_over(self, old: list[int]) -> None:
+        """From one member to the newcomers: the first that lives until all have it."""
+        group = self.group
+        for root in old:
+            mine = pack(self._common()) if group.rank == root else b""
+            try:
+                received = group.broadcast_bytes(mine, root, _SHARED_BYTES)
+            except Error as error:
+                if error.status != "SGP_ERR_PEER_LOST" or root not in old[:-1]:
+                    raise
+                continue
+            if received:
+                break
+        else:
+            raise Error("no member is left that knows the state of the run", "SGP_ERR_PEER_LOST")
+        if self.entering:
+            self._take_over(unpack(received, "the state of the run"))
+
+    def _common(self) -> dict[str, Any]:
+        return {
+            "agreed": self._agreed,
+            "pending": self._pending,
+            "seen": self._seen,
+            "shared": {name: shared.save() for name, shared in self._shared.items()},
+        }
+
+    def _take_over(self, common: dict[str, Any]) -> None:
+        self._told, self._agreed = dict(common["agreed"]), dict(common["agreed"])
+        self._pending, self._seen = dict(common["pending"]), dict(common["seen"])
+        for name, state in common["shared"].items():
+            if name in self._shared:
+                self._shared[name].load(state)
+            else:
+                self._received[name] = state
+        self.entering = False
+        self._accept()
