@@ -61,6 +61,7 @@ typedef struct sgp_holes {
         lent; /* (size) bytes of a message for which there is more room, as this rank is silent; 0: none */
     /* (size) messages by rounds: sent to each rank, and absorbed from each, whole. Equal for live pairs once settled. */
     uint64_t *sent, *got;
+    uint32_t *counted; /* (size) incarnations of the members of which these are */
 } sgp_holes_t;
 
 /* The graph of some rounds, in an elastic group; see mixing/round_graph.h. */
