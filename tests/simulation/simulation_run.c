@@ -212,7 +212,8 @@ static sgp_status_t average(node_t *node, int step, call_result_t *found) {
     found->weight = weight_of(node);
     found->factor = books_rescaled(node->books, node->rank, found->weight);
     found->changes = sgp_fates_changes(node->transport->fates);
-    if (node->comes) found->changes++; /* it does not know what was before */
+    /* One that comes does not know what was before, and what was sent to one that is late counts only when it is here. */
+    if (scenario_of(node)->joins_count > 0) found->changes++;
     memcpy(node->result->mean, mean, sizeof mean);
     results_add(&found->hash, mean, sizeof mean);
     results_add(&found->hash, &consensus.w_total, sizeof consensus.w_total);
