@@ -151,7 +151,15 @@ static void take_in(sgp_agree_call_t *call) {
 
 /* ---- losses ---- */
 
-/* Its seat has been opened for the next member, perhaps before this call has seen the end of the last one. */
+static void strike(sgp_agree_call_t *call, int rank) {
+    call->pending -= call->sights[rank] != PRESENT;
+    call->sights[rank] = GONE;
+    sgp_agree_lost(call->agree, rank);
+    sgp_seats_remove(call->live, rank);
+}
+
+/* A seat has been opened for the next member, perhaps before this call has seen the end of the last one. Messages that are here
+ * are the next one's (sgp_inbox_forget). */
 static void look_at_seats(sgp_agree_call_t *call) {
     sgp_fates_t *fates = transport_of(call)->fates;
     uint32_t events = sgp_fates_events(fates);
@@ -160,8 +168,8 @@ static void look_at_seats(sgp_agree_call_t *call) {
     for (int r = 0; r < call->size; r++) {
         if (call->sights[r] == GONE || call->incarnations[r] == sgp_fates_incarnation(fates, r))
             continue;
-        call->pending += call->sights[r] == PRESENT;
-        call->sights[r] = ENDED;
+        strike(call, r);
+        call->next_in[r] = 0;
     }
 }
 
@@ -187,10 +195,7 @@ static void look_at_fates(sgp_agree_call_t *call) {
 static void strike_off(sgp_agree_call_t *call) {
     for (int r = 0; call->pending && r < call->size; r++) {
         if (call->sights[r] != ENDED) continue;
-        call->sights[r] = GONE;
-        call->pending--;
-        sgp_agree_lost(call->agree, r);
-        sgp_seats_remove(call->live, r);
+        strike(call, r);
         for (uint64_t n = call->next_in[r]; drop_message(call, r, n); n++) {
         }
         call->next_in[r] = 0;
