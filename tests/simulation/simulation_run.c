@@ -330,7 +330,7 @@ static bool check_passed(node_t *node, int first, int last) {
 
 static void *newcomer_main(void *argument);
 
-/* One that was struck off for its silence may live, and keeps its transport. */
+/* One that was struck off for its silence may live, and keeps its transport; so does one that never made a group. */
 static bool is_gone(const node_t *node, int rank) {
     sgp_fate_t fate = sgp_fates_of(node->transport->fates, rank);
     return fate.state == SGP_FATE_LEFT ||
@@ -344,7 +344,9 @@ static int choose_seat(const node_t *node, int join, uint32_t *incarnation) {
     int own = scenario->nodes + join;
     *incarnation = 0;
     for (int r = 0; scenario->joins[join].replaces && r < scenario->nodes; r++)
-        if (is_gone(node, r) && sgp_membership_is_free(membership, r, incarnation)) return r;
+        if (node->run->of[r].began && is_gone(node, r) &&
+            sgp_membership_is_free(membership, r, incarnation))
+            return r;
     *incarnation = 0;
     return own;
 }
