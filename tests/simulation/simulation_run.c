@@ -337,6 +337,13 @@ static bool is_gone(const node_t *node, int rank) {
            (fate.state == SGP_FATE_LOST && fate.cause == SGP_CAUSE_ENDED);
 }
 
+/* By another newcomer, of which this node may not know yet. */
+static bool is_taken(const node_t *node, int rank) {
+    for (int j = 0; j < SCENARIO_JOINS; j++)
+        if (node->newcomers[j].started && node->newcomers[j].rank == rank) return true;
+    return false;
+}
+
 /* The seat of a member that is gone, or one that was never used. */
 static int choose_seat(const node_t *node, int join, uint32_t *incarnation) {
     const scenario_t *scenario = scenario_of(node);
@@ -344,7 +351,7 @@ static int choose_seat(const node_t *node, int join, uint32_t *incarnation) {
     int own = scenario->nodes + join;
     *incarnation = 0;
     for (int r = 0; scenario->joins[join].replaces && r < scenario->nodes; r++)
-        if (node->run->of[r].began && is_gone(node, r) &&
+        if (node->run->of[r].began && !is_taken(node, r) && is_gone(node, r) &&
             sgp_membership_is_free(membership, r, incarnation))
             return r;
     *incarnation = 0;
