@@ -29,6 +29,7 @@ struct sgp_agree_call {
     sight_t *sights;    /* (capacity) */
     uint32_t *incarnations; /* (capacity) of the members that these are of */
     uint32_t changes;       /* of the fates: so many have been seen */
+    uint32_t events;        /* of the fates: so many have been looked at */
     int pending;            /* ranks that are LEAVING or ENDED */
     bool running;           /* within sgp_group_agree */
     bool waits_to_enter;    /* a newcomer, which takes nothing in */
@@ -150,6 +151,28 @@ static void take_in(sgp_agree_call_t *call) {
 
 /* ---- losses ---- */
 
+static void strike(sgp_agree_call_t *call, int rank) {
+    call->pending -= call->sights[rank] != PRESENT;
+    call->sights[rank] = GONE;
+    sgp_agree_lost(call->agree, rank);
+    sgp_seats_remove(call->live, rank);
+}
+
+/* A seat has been opened for the next member, perhaps before this call has seen the end of the last one. Messages that are here
+ * are the next one's (sgp_inbox_forget). */
+static void look_at_seats(sgp_agree_call_t *call) {
+    sgp_fates_t *fates = transport_of(call)->fates;
+    uint32_t events = sgp_fates_events(fates);
+    if (events == call->events) return;
+    call->events = events;
+    for (int r = 0; r < call->size; r++) {
+        if (call->sights[r] == GONE || call->incarnations[r] == sgp_fates_incarnation(fates, r))
+            continue;
+        strike(call, r);
+        call->next_in[r] = 0;
+    }
+}
+
 /* Before messages are taken in: those of a rank that is ENDED now can be taken in now. */
 static void look_at_fates(sgp_agree_call_t *call) {
     sgp_transport_t *transport = transport_of(call);
@@ -165,16 +188,14 @@ static void look_at_fates(sgp_agree_call_t *call) {
         bool ended = !transport->ops->has_ended || sgp_transport_has_ended(transport, r);
         if (call->sights[r] == LEAVING && ended) call->sights[r] = ENDED;
     }
+    look_at_seats(call);
 }
 
 /* After they are taken in. */
 static void strike_off(sgp_agree_call_t *call) {
     for (int r = 0; call->pending && r < call->size; r++) {
         if (call->sights[r] != ENDED) continue;
-        call->sights[r] = GONE;
-        call->pending--;
-        sgp_agree_lost(call->agree, r);
-        sgp_seats_remove(call->live, r);
+        strike(call, r);
         for (uint64_t n = call->next_in[r]; drop_message(call, r, n); n++) {
         }
         call->next_in[r] = 0;
@@ -429,13 +450,7 @@ static bool is_member(sgp_transport_t *transport, int rank) {
 }
 
 void sgp_agree_call_admit(sgp_agree_call_t *call, int rank) {
-    uint32_t now = sgp_fates_incarnation(transport_of(call)->fates, rank);
     look_at_fates(call);
-    if (call->sights[rank] != GONE && call->incarnations[rank] != now) {
-        call->pending += call->sights[rank] == PRESENT;
-        call->sights[rank] =
-            ENDED; /* the earlier member, whose end was not seen before the seat was opened */
-    }
     strike_off(call);
     if (call->sights[rank] != GONE) return;
     seat(call, rank);

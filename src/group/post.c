@@ -99,11 +99,18 @@ static arrival_t assemble(sgp_post_t *post, int src, uint64_t count) {
     return WHOLE;
 }
 
+/* One that comes before its sender's seat is opened stays: the numbers begin anew with that. */
+static bool is_open(const sgp_post_t *post, const sgp_header_t *header) {
+    sgp_fates_t *fates = sgp_group_transport(post->group)->fates;
+    return sgp_fates_of(fates, header->src).state != SGP_FATE_ABSENT &&
+           sgp_fates_incarnation(fates, header->src) >= header->incarnation;
+}
+
 /* false: the next message of this rank is not here. */
 static bool take_from(sgp_post_t *post, int src, size_t *count) {
     for (;;) {
         const sgp_chunk_t *first = chunk_of(post, src, 0);
-        if (!first) return false;
+        if (!first || !is_open(post, &first->header)) return false;
         *count = (size_t)first->header.count;
         arrival_t arrival = assemble(post, src, first->header.count);
         if (arrival == PARTLY) return false;

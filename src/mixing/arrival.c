@@ -26,7 +26,7 @@ enum { PLACE, VECTOR, MOMENTUM, ANCHOR, FIRST_REQUEST = 16 };
 /* A member that has not opened this node's seat yet does not hear it: until it knows the same members it is asked again. */
 #define ASK_AGAIN_NS (20 * SGP_MILLISECOND)
 
-/* Pushes of rounds that are to come wait so long for the newcomer; then it begins after them. */
+/* Pushes of rounds that are to come wait so long for the newcomer; then it exchanges nothing before them. */
 #define LINGER_NS (100 * SGP_MILLISECOND)
 
 struct sgp_arrival {
@@ -77,22 +77,23 @@ static void write_place(const sgp_mixer_t *mixer, unsigned char *bytes) {
 }
 
 static sgp_status_t read_place(sgp_mixer_t *mixer, const unsigned char *bytes) {
-    uint64_t numbers[NUMBERS], next = sgp_questions_next(mixer);
+    uint64_t numbers[NUMBERS];
     for (int i = 0; i < NUMBERS; i++) numbers[i] = sgp_bytes_get(bytes + 8 * i, 8);
     if (numbers[STEP] >= SGP_MEMBER_STEPS || numbers[ROUND] > numbers[STEP] ||
         numbers[NODES] > (uint64_t)mixer->size)
         return sgp_fail(SGP_ERR_MISMATCH, "join: a member says that it is nowhere");
     const unsigned char *seats = bytes + 8 * NUMBERS;
-    uint64_t passed = next > numbers[ROUND] ? next - numbers[ROUND] : 0;
+    mixer->step = numbers[STEP];
+    mixer->round = numbers[ROUND];
+    mixer->entry = sgp_questions_next(mixer);
     mixer->arrival->entry = numbers[STEP];
-    mixer->step = numbers[STEP] + passed * (uint64_t)mixer->options.local_steps;
-    mixer->round = numbers[ROUND] + passed;
     mixer->averages = numbers[AVERAGES];
     mixer->recoveries = numbers[RECOVERIES];
     mixer->unmet = numbers[UNMET] > 0;
     mixer->graphs->agreed = numbers[AGREED];
     mixer->graphs->nodes = (int)numbers[NODES];
-    for (int r = 0; r < mixer->size; r++) /* the seat may have been given again, unknown to that member */
+    for (int r = 0; r < mixer->size;
+         r++) /* the seat may have been given again, unknown to that member */
         mixer->graphs->struck[r] =
             sgp_seats_has(seats + sgp_seats_bytes(mixer->size), r) &&
             sgp_membership_end_step(sgp_group_membership(mixer->group), r) > 0;

@@ -4,7 +4,7 @@
  * in the numbering of steps, rounds and collective calls, then its z as it is between two steps, as float32, then the vectors of the
  * slow momentum. It gives up no mass: the newcomer begins with that z, the weight 1, and that step.
  *
- * Until then the newcomer says of every round that it is asked for that it did not push it, and begins later than those; pushes
+ * Until then the newcomer says of every round that it is asked for that it did not push it, and exchanges nothing in those; pushes
  * to it of these rounds are folded as late ones. So nobody waits for it, and no mass is lost.
  *
  * All messages have the kind STATE and the mixer's channel; their step says which part it is. A group has one mixer if it takes

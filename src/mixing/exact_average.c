@@ -171,6 +171,15 @@ static uint64_t elastic_view(const sgp_mixer_t *mixer) {
     return mixer->holes.elastic ? sgp_membership_digest(sgp_group_membership(mixer->group)) : 0;
 }
 
+/* A newcomer is in the graph, and has not come yet: what was sent to it is mass that nobody has here. */
+static bool has_sent_ahead(const sgp_mixer_t *mixer, const bool *there) {
+    for (int r = 0; mixer->arrival && r < mixer->size; r++)
+        if (!there[r] && mixer->holes.sent[r] > 0 &&
+            sgp_fates_of(mixer->transport->fates, r).state == SGP_FATE_PRESENT)
+            return true;
+    return false;
+}
+
 /* One attempt: the mean, if there is an `average`, and what the nodes tell each other after it. *again: some node has lost another in
  * the middle. */
 static sgp_status_t attempt(sgp_mixer_t *mixer, average_t *average, exchange_t *exchange,
@@ -185,7 +194,8 @@ static sgp_status_t attempt(sgp_mixer_t *mixer, average_t *average, exchange_t *
                        .distance = average->distance,
                        .norm = average->norm,
                        .failed = lost,
-                       .changed = mixer->holes.events != mixer->holes.averaged,
+                       .changed = mixer->holes.events != mixer->holes.averaged ||
+                                  has_sent_ahead(mixer, exchange->there),
                        .view = elastic_view(mixer)};
     sgp_ledger_balance(&mixer->ledger, mixer->z, mixer->w, mine->missing, mine->present);
     status = gather(mixer, exchange);

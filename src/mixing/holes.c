@@ -16,8 +16,9 @@ static bool allocate(sgp_holes_t *holes, size_t size) {
     holes->lent = calloc(size, sizeof *holes->lent);
     holes->sent = calloc(size, sizeof *holes->sent);
     holes->got = calloc(size, sizeof *holes->got);
+    holes->counted = calloc(size, sizeof *holes->counted);
     return holes->is && holes->silent && holes->incarnations && holes->lent && holes->sent &&
-           holes->got;
+           holes->got && holes->counted;
 }
 
 /* Of the seat as it is now; SGP_NO_MEMBER: it was never used. */
@@ -27,7 +28,9 @@ static uint32_t incarnation_of(const sgp_mixer_t *mixer, int rank) {
 }
 
 static void note_members(sgp_mixer_t *mixer) {
-    for (int r = 0; r < mixer->size; r++) mixer->holes.incarnations[r] = incarnation_of(mixer, r);
+    sgp_holes_t *holes = &mixer->holes;
+    for (int r = 0; r < mixer->size; r++)
+        holes->counted[r] = holes->incarnations[r] = incarnation_of(mixer, r);
 }
 
 sgp_status_t sgp_holes_init(sgp_mixer_t *mixer) {
@@ -52,6 +55,7 @@ void sgp_holes_fini(sgp_mixer_t *mixer) {
     sgp_round_graphs_fini(mixer);
     free(holes->sent);
     free(holes->got);
+    free(holes->counted);
 }
 
 /* The one graph that a single hole cuts: half of its nodes hear nothing of the other half any more. */
@@ -131,11 +135,20 @@ static void look_at_changes(sgp_mixer_t *mixer) {
     }
 }
 
+/* Before a message of the seat's member counts, or when this node begins with it, whichever comes first. */
+static void count_anew(sgp_mixer_t *mixer, int rank) {
+    sgp_holes_t *holes = &mixer->holes;
+    uint32_t now = incarnation_of(mixer, rank);
+    if (holes->counted[rank] == now) return;
+    holes->counted[rank] = now;
+    holes->sent[rank] = holes->got[rank] = 0;
+}
+
 /* The seat has been opened for a newcomer. */
 static void begin_with(sgp_mixer_t *mixer, int rank) {
     sgp_holes_t *holes = &mixer->holes;
     holes->is[rank] = false;
-    holes->sent[rank] = holes->got[rank] = 0;
+    count_anew(mixer, rank);
     mixer->graphs->struck[rank] = false;
     mixer->graphs->of[0].version = mixer->graphs->of[1].version = 0;
     if (holes->opened) holes->opened(mixer, rank);
@@ -178,7 +191,10 @@ static void take_in(sgp_mixer_t *mixer, int src) {
 }
 
 void sgp_holes_received(sgp_mixer_t *mixer, int src) {
-    if (mixer->holes.elastic) mixer->holes.got[src]++;
+    if (!mixer->holes.elastic) return;
+    if (!sgp_inbox_heard(mixer->inbox, src)->pushed) return; /* of the seat's earlier member */
+    if (mixer->arrival) count_anew(mixer, src);
+    mixer->holes.got[src]++;
     if (mixer->arrival) take_in(mixer, src);
 }
 

@@ -152,6 +152,7 @@ void sgp_late_opened(sgp_mixer_t *mixer, int rank) {
 void sgp_late_before(sgp_mixer_t *mixer, uint64_t round) {
     sgp_inbox_owner_t *arrivals = &mixer->arrivals;
     if (!mixer->late) return;
+    if (round < mixer->entry) round = mixer->entry;
     arrivals->late = round;
     if (mixer->holes.stirred && arrivals->lowest < round) arrivals->due = true;
 }

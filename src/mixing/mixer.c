@@ -183,15 +183,15 @@ static uint64_t waited(const sgp_mixer_t *mixer) {
 
 static sgp_status_t step_by_algorithm(sgp_mixer_t *mixer, const sgp_local_t *local,
                                       uint64_t deadline) {
-    mixer->exchanges = (mixer->step + 1) % (uint64_t)mixer->options.local_steps == 0;
+    mixer->exchanges = sgp_mixer_ends_round(mixer) && mixer->round >= mixer->entry;
     sgp_transport_at(mixer->transport, mixer->step);
     sgp_transport_attend(mixer->transport, true);
     sgp_status_t status = mixer->ops->step(mixer, local, deadline);
     sgp_transport_attend(mixer->transport, false);
     sgp_ledger_close(&mixer->ledger, mixer->z);
     if (status != SGP_OK) return status;
+    mixer->round += sgp_mixer_ends_round(mixer);
     mixer->step++;
-    mixer->round += mixer->exchanges;
     return sgp_outer_due(mixer) ? sgp_outer_update(mixer, local->learning_rate, deadline) : SGP_OK;
 }
 

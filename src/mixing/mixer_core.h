@@ -61,6 +61,7 @@ typedef struct sgp_holes {
         lent; /* (size) bytes of a message for which there is more room, as this rank is silent; 0: none */
     /* (size) messages by rounds: sent to each rank, and absorbed from each, whole. Equal for live pairs once settled. */
     uint64_t *sent, *got;
+    uint32_t *counted; /* (size) incarnations of the members of which these are */
 } sgp_holes_t;
 
 /* The graph of some rounds, in an elastic group; see mixing/round_graph.h. */
@@ -115,6 +116,8 @@ struct sgp_mixer {
     double w;       /* push-sum weight */
     uint64_t step;  /* of the next sgp_mixer_step */
     uint64_t round; /* of the next exchange: the step of its messages */
+    uint64_t
+        entry; /* a newcomer has told others that it takes no part in the exchanges of rounds before it; otherwise 0 */
     bool exchanges; /* this step ends with an exchange */
     bool held;      /* from sgp_mixer_hold to the step that ends it: only the caller touches z */
     bool broken;    /* the update of this step has made numbers that are not finite */
@@ -158,6 +161,11 @@ static inline size_t sgp_mixer_element(const sgp_mixer_t *mixer) {
 }
 static inline bool sgp_mixer_is_lossy(const sgp_mixer_t *mixer) {
     return sgp_encoding_is_lossy(mixer->options.encoding);
+}
+
+/* Whether the step that is being made is the last one of its round. */
+static inline bool sgp_mixer_ends_round(const sgp_mixer_t *mixer) {
+    return (mixer->step + 1) % (uint64_t)mixer->options.local_steps == 0;
 }
 
 /* Elements in a full chunk. */

@@ -126,7 +126,7 @@ static sgp_status_t begin(sgp_mixer_t *mixer, uint64_t deadline) {
         sgp_status_t status = sgp_inbox_look(mixer->inbox, false);
         if (status != SGP_OK) return status;
     }
-    mixer->exchanges = (mixer->step + 1) % (uint64_t)mixer->options.local_steps == 0;
+    mixer->exchanges = sgp_mixer_ends_round(mixer) && mixer->round >= mixer->entry;
     sgp_status_t status = mixer->ops->parts->begin(mixer, step, deadline);
     step->rate = (float)(step->local.learning_rate / mixer->w); /* begin can take weight back */
     if (status == SGP_OK && step->local.optimizer) sgp_optimizer_begin(step->local.optimizer);
@@ -212,8 +212,8 @@ static sgp_status_t finish(sgp_mixer_t *mixer) {
     sgp_status_t status = mixer->ops->parts->finish(mixer, step);
     if (status != SGP_OK) return status;
     step->phase = SGP_PARTS_NONE;
+    mixer->round += sgp_mixer_ends_round(mixer);
     mixer->step++;
-    mixer->round += mixer->exchanges;
     mixer->statistics.steps++;
     return SGP_OK;
 }

@@ -144,7 +144,7 @@ void sgp_questions_fini(sgp_mixer_t *mixer) {
 void sgp_questions_restart(sgp_mixer_t *mixer) {
     sgp_questions_t *questions = mixer->questions;
     if (!questions) return;
-    questions->record.next = mixer->round;
+    questions->record.next = mixer->round > mixer->entry ? mixer->round : mixer->entry;
     questions->highest = 0;
     mixer->arrivals.highest = 0;
 }

@@ -25,7 +25,7 @@ void sgp_questions_passed(sgp_mixer_t *mixer, uint64_t next);
 /* The numbering of rounds begins at mixer->round, with another algorithm or a loaded state. */
 void sgp_questions_restart(sgp_mixer_t *mixer);
 
-/* A newcomer that has no state yet (arrival.h) says of every round that it is asked for that it did not push it, and begins later than
+/* A newcomer that has no state yet (arrival.h) says of every round that it is asked for that it did not push it, and pushes later than
  * that. entered: it has its state. */
 void sgp_questions_enter(sgp_mixer_t *mixer, uint64_t round);
 void sgp_questions_entered(sgp_mixer_t *mixer);

@@ -466,6 +466,8 @@ void sgp_inbox_forget(sgp_inbox_t *inbox, int rank) {
         for (entry_t **link = &inbox->buckets[b]; *link;) {
             const sgp_header_t *header = &(*link)->chunk.header;
             bool outdated = header->src == rank && header->incarnation != incarnation;
+            if (header->src == rank && !outdated && header->kind == SGP_KIND_PUSH)
+                inbox->heard[rank].pushed = true; /* it was faster than the news of it */
             if (outdated && header->kind >= SGP_KIND_NOTICE) release(inbox, link);
             else link = &(*link)->next;
         }

@@ -9,6 +9,8 @@
 enum { COUNT = 3000, MORE = 20, NODES = 4 };
 
 typedef struct run {
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* founded, newcomers or dies */
     char contacts[NODES][SGP_ADDRESS_TEXT];
     const char *sponsor;  /* the address that newcomers call */
     atomic_int founded;   /* founders that train */
@@ -21,6 +23,26 @@ typedef struct run {
     uint64_t first[NODES];
     atomic_int snapshots, refused;
 } run_t;
+
+static void set(run_t *run, atomic_int *number, int value) {
+    pthread_mutex_lock(&run->lock);
+    atomic_store(number, value);
+    pthread_cond_broadcast(&run->changed);
+    pthread_mutex_unlock(&run->lock);
+}
+
+static void count(run_t *run, atomic_int *number) {
+    pthread_mutex_lock(&run->lock);
+    atomic_fetch_add(number, 1);
+    pthread_cond_broadcast(&run->changed);
+    pthread_mutex_unlock(&run->lock);
+}
+
+static void await(run_t *run, atomic_int *number, int least) {
+    pthread_mutex_lock(&run->lock);
+    while (atomic_load(number) < least) pthread_cond_wait(&run->changed, &run->lock);
+    pthread_mutex_unlock(&run->lock);
+}
 
 static bool judge(void *user, const void *about, size_t bytes, char *why, size_t room) {
     run_t *run = user;
@@ -47,13 +69,13 @@ static void train(run_t *run, sgp_group_t *group, sgp_mixer_t *mixer, bool comes
     uint64_t step = run->first[rank] = sgp_group_first_step(group);
     CHECK(sgp_optimizer_create(&(sgp_optimizer_options_t){.count = COUNT}, &optimizer) == SGP_OK);
     for (uint64_t made = 0;; made++, step++) {
-        if (comes && made == MORE) atomic_fetch_add(&run->newcomers, 1);
+        if (comes && made == MORE) count(run, &run->newcomers);
         if (rank == 1 && !atomic_load(&run->stop_at) && atomic_load(&run->newcomers) >= run->wanted)
             atomic_store(&run->stop_at, step + MORE);
         if (rank == 0 && atomic_load(&run->dies) == 1) {
-            atomic_store(&run->dies, 2);
             sgp_mixer_destroy(mixer);
             sgp_group_abort(group);
+            set(run, &run->dies, 2);
             break;
         }
         uint64_t stop_at = atomic_load(&run->stop_at);
@@ -66,7 +88,6 @@ static void train(run_t *run, sgp_group_t *group, sgp_mixer_t *mixer, bool comes
         }
         const float *z = sgp_mixer_parameters(mixer);
         for (int i = 0; i < COUNT; i++) gradient[i] = z[i] - (float)rank;
-        usleep(1000);
         if (sgp_mixer_step(mixer, optimizer, gradient, 0.05f) != SGP_OK) {
             CHECK(!"a step");
             sgp_mixer_destroy(mixer);
@@ -114,7 +135,7 @@ static void *founder_main(void *argument) {
     if (group)
         CHECK(sgp_mixer_create(group, &(sgp_mixer_options_t){.count = COUNT}, initial, &mixer) ==
               SGP_OK);
-    atomic_fetch_add(&run->founded, 1);
+    count(run, &run->founded);
     if (mixer) train(run, group, mixer, false);
     free(initial);
     return NULL;
@@ -149,7 +170,8 @@ static void *newcomer_main(void *argument) {
 }
 
 static void begin_run(run_t *run, node_t *founders, int wanted) {
-    *run = (run_t){.wanted = wanted};
+    *run = (run_t){
+        .wanted = wanted, .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
     atomic_store(&ranks_failures, 0);
     for (int r = 0; r < 2; r++) ranks_free_address(run->contacts[r]);
     run->sponsor = run->contacts[0];
@@ -157,7 +179,7 @@ static void begin_run(run_t *run, node_t *founders, int wanted) {
         founders[r] = (node_t){.run = run, .rank = r};
         pthread_create(&founders[r].thread, NULL, founder_main, &founders[r]);
     }
-    while (atomic_load(&run->founded) < 2) usleep(1000);
+    await(run, &run->founded, 2);
 }
 
 static void end_run(node_t *founders) {
@@ -191,9 +213,9 @@ static void test_any_member(void **state) {
     node_t founders[2], guests[2] = {{.rank = 0}};
     begin_run(&run, founders, 2);
     come(&guests[0], &run);
-    while (!atomic_load(&run.newcomers)) usleep(1000);
-    atomic_store(&run.dies, 1);
-    while (atomic_load(&run.dies) != 2) usleep(1000);
+    await(&run, &run.newcomers, 1);
+    set(&run, &run.dies, 1);
+    await(&run, &run.dies, 2);
     char left[2 * SGP_ADDRESS_TEXT]; /* the one that was there first listens at the first address */
     snprintf(left, sizeof left, "%s,%s", run.contacts[1], run.contacts[0]);
     run.sponsor = left;

@@ -10,12 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_DOUBTS = 8 };
+enum { MOST_DOUBTS = 8, INCARNATIONS = 4 };
 
 /* A message to one destination. */
 typedef struct entry {
     uint64_t id, step;
     int dst;
+    uint32_t incarnation; /* of its receiver */
     double weight;
     uint64_t all, received, released; /* chunks, as bits */
     bool late;                        /* a chunk came after the loss of the sender */
@@ -38,7 +39,8 @@ typedef struct account {
 
 struct books {
     pthread_mutex_t lock;
-    account_t accounts[SCENARIO_NODES];
+    account_t accounts[SCENARIO_SEATS][INCARNATIONS]; /* of the members of a seat */
+    int latest[SCENARIO_SEATS];
     const scenario_t *scenario;
     FILE *trace;
     char breach[160]; /* "": none */
@@ -65,6 +67,21 @@ bool books_killed(sgp_transport_t *transport) {
 }
 
 /* NULL: no such message, as those of other kinds. */
+static account_t *present(books_t *books, int rank) {
+    return &books->accounts[rank][books->latest[rank]];
+}
+
+/* The sender of a message. */
+static account_t *sender_of(books_t *books, const sgp_header_t *header) {
+    return &books->accounts[header->src][header->incarnation % INCARNATIONS];
+}
+
+/* Whether it is lost, as a receiver sees it. */
+static bool is_lost(const sgp_transport_t *transport, const sgp_header_t *header) {
+    return sgp_fates_of(transport->fates, header->src).state == SGP_FATE_LOST ||
+           sgp_fates_incarnation(transport->fates, header->src) != header->incarnation;
+}
+
 static entry_t *find(account_t *sender, uint64_t id, int dst) {
     for (size_t i = sender->count; i-- > 0 && sender->entries[i].id >= id;) /* ascending */
         if (sender->entries[i].id == id && sender->entries[i].dst == dst)
@@ -79,8 +96,8 @@ static uint64_t bit_of(const sgp_transport_t *transport, const sgp_header_t *hea
 
 /* ---- sending ---- */
 
-static void add_entry(account_t *account, const sgp_send_t *send, int destination,
-                      uint64_t chunks) {
+static void add_entry(account_t *account, const sgp_transport_t *transport, const sgp_send_t *send,
+                      int destination, uint64_t chunks) {
     if (account->count == account->room) {
         account->room = account->room ? 2 * account->room : 256;
         account->entries = realloc(account->entries, account->room * sizeof *account->entries);
@@ -90,6 +107,7 @@ static void add_entry(account_t *account, const sgp_send_t *send, int destinatio
         .id = send->header.id,
         .step = send->header.step,
         .dst = send->to[destination].dst,
+        .incarnation = sgp_fates_incarnation(transport->fates, send->to[destination].dst),
         .weight = send->to[destination].weight,
         .all = ((uint64_t)1 << chunks) - 1,
     };
@@ -103,7 +121,7 @@ static void open_message(account_t *account, const sgp_transport_t *transport,
     bool more = false;
     uint64_t chunks = sgp_chunks_of(transport, send->header.encoding, send->header.count);
     for (int i = 0; i < send->destinations; i++) {
-        add_entry(account, send, i, chunks);
+        add_entry(account, transport, send, i, chunks);
         more |= send->to[i].weight > before * (1.0 / 1024) * (1 + 1e-9);
     }
     if (more && account->doubts_count == 0)
@@ -136,8 +154,9 @@ static void watched_commit(sgp_transport_t *transport, sgp_send_t *send) {
 }
 
 /* One that was only silent may still have absorbed the message: it is no member any more. */
-static bool is_struck_off(const sgp_transport_t *transport, int rank) {
-    sgp_fate_t fate = sgp_fates_of(transport->fates, rank);
+static bool is_struck_off(const sgp_transport_t *transport, const entry_t *entry) {
+    sgp_fate_t fate = sgp_fates_of(transport->fates, entry->dst);
+    if (sgp_fates_incarnation(transport->fates, entry->dst) != entry->incarnation) return true;
     return fate.state == SGP_FATE_LOST && fate.cause == SGP_CAUSE_SILENT;
 }
 
@@ -150,7 +169,7 @@ static bool watched_take_back(sgp_transport_t *transport, uint32_t channel,
     if (!entry || entry->returned || entry->weight != returned->weight)
         breach(account->books, "node %d: message %" PRIu64 " to node %d came back wrongly",
                transport->rank, returned->id, returned->dst);
-    else if (entry->released == entry->all && !is_struck_off(transport, entry->dst))
+    else if (entry->released == entry->all && !is_struck_off(transport, entry))
         breach(account->books,
                "node %d: message %" PRIu64 " to node %d came back, and was released",
                transport->rank, returned->id, returned->dst);
@@ -167,7 +186,7 @@ static bool watched_take_back(sgp_transport_t *transport, uint32_t channel,
 
 static void received(account_t *account, sgp_transport_t *transport, const sgp_chunk_t *chunk) {
     books_t *books = account->books;
-    entry_t *entry = find(&books->accounts[chunk->header.src], chunk->header.id, account->rank);
+    entry_t *entry = find(sender_of(books, &chunk->header), chunk->header.id, account->rank);
     uint64_t bit = bit_of(transport, &chunk->header);
     if (!entry) {
         breach(books, "node %d received message %" PRIu64 " of node %d, which was not sent",
@@ -181,7 +200,7 @@ static void received(account_t *account, sgp_transport_t *transport, const sgp_c
         breach(books, "node %d received another weight than node %d sent", account->rank,
                chunk->header.src);
     entry->received |= bit;
-    entry->late |= sgp_fates_of(transport->fates, chunk->header.src).state == SGP_FATE_LOST;
+    entry->late |= is_lost(transport, &chunk->header);
 }
 
 static sgp_status_t watched_receive(sgp_transport_t *transport, sgp_chunk_t *chunk) {
@@ -196,13 +215,13 @@ static sgp_status_t watched_receive(sgp_transport_t *transport, sgp_chunk_t *chu
 }
 
 static void released(account_t *account, sgp_transport_t *transport, const sgp_header_t *header) {
-    entry_t *entry = find(&account->books->accounts[header->src], header->id, account->rank);
+    entry_t *entry = find(sender_of(account->books, header), header->id, account->rank);
     if (!entry) return;
     entry->released |= bit_of(transport, header);
     if (entry->released != entry->all || entry->told) return;
     entry->told = true;
     tell(account->books, transport, "has released all of the message from", header->src, entry);
-    bool lost = sgp_fates_of(transport->fates, header->src).state == SGP_FATE_LOST;
+    bool lost = is_lost(transport, header);
     if (!entry->late && !(lost && account->averages)) account->weight += entry->weight;
     else if (account->doubts_count < MOST_DOUBTS)
         account->doubts[account->doubts_count++] = entry->weight;
@@ -222,12 +241,12 @@ static void watched_release(sgp_transport_t *transport, sgp_chunk_t *chunk) {
 
 void books_average(books_t *books, int rank, bool begins) {
     pthread_mutex_lock(&books->lock);
-    books->accounts[rank].averages = begins;
+    present(books, rank)->averages = begins;
     pthread_mutex_unlock(&books->lock);
 }
 
 void books_check_returned(books_t *books, int rank, const bool *gone) {
-    account_t *account = &books->accounts[rank];
+    account_t *account = present(books, rank);
     pthread_mutex_lock(&books->lock);
     for (size_t i = 0; i < account->count; i++) {
         const entry_t *entry = &account->entries[i];
@@ -255,7 +274,7 @@ static void go_on_from(account_t *account, double weight) {
 }
 
 bool books_agree(books_t *books, int rank, double weight, double *expected) {
-    account_t *account = &books->accounts[rank];
+    account_t *account = present(books, rank);
     pthread_mutex_lock(&books->lock);
     *expected = account->weight;
     bool agrees = is_some(account, weight);
@@ -265,7 +284,7 @@ bool books_agree(books_t *books, int rank, double weight, double *expected) {
 }
 
 double books_rescaled(books_t *books, int rank, double weight) {
-    account_t *account = &books->accounts[rank];
+    account_t *account = present(books, rank);
     pthread_mutex_lock(&books->lock);
     double factor = account->doubts_count ? NAN : weight / account->weight;
     go_on_from(account, weight);
@@ -274,7 +293,7 @@ double books_rescaled(books_t *books, int rank, double weight) {
 }
 
 double books_least_kept(books_t *books, int rank) {
-    account_t *account = &books->accounts[rank];
+    account_t *account = present(books, rank);
     pthread_mutex_lock(&books->lock);
     double least = account->least_kept;
     account->least_kept = INFINITY;
@@ -286,23 +305,27 @@ const char *books_breach(books_t *books) {
     return *books->breach ? books->breach : NULL;
 }
 
+static const account_t *account_at(const books_t *books, int a) {
+    return &books->accounts[a / INCARNATIONS][a % INCARNATIONS];
+}
+
 static bool is_torn(const entry_t *entry) {
     return entry->received && entry->received != entry->all;
 }
 
 int books_torn(const books_t *books) {
     int torn = 0;
-    for (int r = 0; r < SCENARIO_NODES; r++)
-        for (size_t i = 0; i < books->accounts[r].count; i++)
-            torn += is_torn(&books->accounts[r].entries[i]);
+    for (int a = 0; a < SCENARIO_SEATS * INCARNATIONS; a++)
+        for (size_t i = 0; i < account_at(books, a)->count; i++)
+            torn += is_torn(&account_at(books, a)->entries[i]);
     return torn;
 }
 
 int books_returned(const books_t *books) {
     int returned = 0;
-    for (int r = 0; r < SCENARIO_NODES; r++)
-        for (size_t i = 0; i < books->accounts[r].count; i++)
-            returned += books->accounts[r].entries[i].returned;
+    for (int a = 0; a < SCENARIO_SEATS * INCARNATIONS; a++)
+        for (size_t i = 0; i < account_at(books, a)->count; i++)
+            returned += account_at(books, a)->entries[i].returned;
     return returned;
 }
 
@@ -318,13 +341,15 @@ books_t *books_create(const scenario_t *scenario, FILE *trace) {
 }
 
 void books_destroy(books_t *books) {
-    for (int r = 0; r < SCENARIO_NODES; r++) free(books->accounts[r].entries);
+    for (int a = 0; a < SCENARIO_SEATS * INCARNATIONS; a++) free(account_at(books, a)->entries);
     pthread_mutex_destroy(&books->lock);
     free(books);
 }
 
 void books_watch(books_t *books, sgp_transport_t *transport) {
-    account_t *account = &books->accounts[transport->rank];
+    int member = (int)(transport->incarnation % INCARNATIONS);
+    account_t *account = &books->accounts[transport->rank][member];
+    books->latest[transport->rank] = member;
     account->ops = *transport->ops;
     account->real = transport->ops;
     account->books = books;

@@ -98,6 +98,16 @@ MUTANTS = {
         "    async->waiting_w += weight;",
         "    async->waiting_w += weight * (1 + 1e-6);",
     ],
+    "a newcomer brings twice its weight": [
+        "src/mixing/arrival.c",
+        "    mixer->w = 1;\n",
+        "    mixer->w = 2;\n",
+    ],
+    "an all-reduce is not stopped for a newcomer": [
+        "src/mixing/algorithms/recovery.c",
+        "            report.round == mixer->round)\n            return true;",
+        "            report.round == mixer->round)\n            continue;",
+    ],
     "a graph of fewer nodes keeps its peers": [
         "src/graph/families.c",
         "    if (nodes > 1 && !family->fixed_degree && graph->peers > most) graph->peers = most;",

@@ -38,9 +38,18 @@ void results_step(result_t *result, double weight, uint64_t time) {
     result->steps++;
 }
 
+static int members_of(const results_t *run) {
+    return scenario_seats(run->scenario);
+}
+
+/* Whether a node's call had another one. */
+static bool had(const results_t *run, int call, int a, int b) {
+    return run->of[a].calls[call].there >> run->of[b].seat & 1;
+}
+
 uint64_t results_hash(const results_t *run) {
     uint64_t hash = 0;
-    for (int r = 0; r < run->scenario->nodes; r++) {
+    for (int r = 0; r < members_of(run); r++) {
         const result_t *result = &run->of[r];
         if (!result->ended) continue;
         results_add(&hash, &result->hash, sizeof result->hash);
@@ -56,7 +65,7 @@ uint64_t results_hash(const results_t *run) {
  * counts once the node is known to live after all nodes that came to the end have theirs. */
 static uint64_t settled_at(const results_t *run, int call) {
     uint64_t latest = 0;
-    for (int r = 0; r < run->scenario->nodes; r++) {
+    for (int r = 0; r < members_of(run); r++) {
         const result_t *result = &run->of[r];
         if (!result->ended || call >= result->calls_count) continue;
         if (result->calls[call].returned > latest) latest = result->calls[call].returned;
@@ -65,7 +74,7 @@ static uint64_t settled_at(const results_t *run, int call) {
 }
 
 static bool counts(const result_t *result, int call, uint64_t settled) {
-    if (call >= result->calls_count) return false;
+    if (call >= result->calls_count || call < result->first_call) return false;
     return result->ended && !result->in_danger ? result->last >= settled : result->last > settled;
 }
 
@@ -75,9 +84,10 @@ static bool differ(double a, double b) {
 
 /* Whether `a` went on without `b` while that one lived. */
 static bool goes_on_without(const results_t *run, int a, int b) {
-    for (int c = 0; c < run->of[a].calls_count; c++) {
+    for (int c = run->of[b].first_call; c < run->of[a].calls_count; c++) {
         const call_result_t *found = &run->of[a].calls[c];
-        if (!(found->there >> b & 1) && found->returned < run->of[b].last) return true;
+        if (c >= run->of[a].first_call && !had(run, c, a, b) && found->returned < run->of[b].last)
+            return true;
     }
     return false;
 }
@@ -85,8 +95,7 @@ static bool goes_on_without(const results_t *run, int a, int b) {
 /* One of them was out of touch, and struck off by the other. It learns that, or comes to its end alone once the others are gone:
  * but the two never go on side by side. */
 static bool parted(results_t *run, int call, int a, int b) {
-    bool knows = run->of[a].calls[call].there >> b & 1,
-         known = run->of[b].calls[call].there >> a & 1;
+    bool knows = had(run, call, a, b), known = had(run, call, b, a);
     if ((knows && known) || !scenario_may_strike(run->scenario)) return false;
     if (goes_on_without(run, a, b) && goes_on_without(run, b, a))
         results_fail(run, "call %d: nodes %d and %d both go on, each without the other", call, a,
@@ -112,7 +121,7 @@ static void compare(results_t *run, int call, int a, int b) {
 static void check_weights(results_t *run, int call, uint64_t settled, unsigned there) {
     double sum = 0, total = 0;
     int nodes = 0;
-    for (int r = 0; r < run->scenario->nodes; r++) {
+    for (int r = 0; r < members_of(run); r++) {
         const result_t *result = &run->of[r];
         if (!counts(result, call, settled) || result->calls[call].there != there) continue;
         sum += result->calls[call].weight;
@@ -134,7 +143,7 @@ static void check_factor(results_t *run, int call, int rank) {
 static void check_call(results_t *run, int call) {
     uint64_t settled = settled_at(run, call);
     int first = -1;
-    for (int r = 0; r < run->scenario->nodes; r++) {
+    for (int r = 0; r < members_of(run); r++) {
         if (!counts(&run->of[r], call, settled)) continue;
         if (first < 0) first = r;
         for (int other = first; other < r; other++)
@@ -159,10 +168,10 @@ static bool is_whole(const results_t *run) {
     return true;
 }
 
-/* Where no node was lost and nothing has moved the vectors but the mixing, the mean is that of the start. */
+/* Where no node was lost or has come and nothing has moved the vectors but the mixing, the mean is that of the start. */
 static void check_mean(results_t *run) {
     const scenario_t *scenario = run->scenario;
-    if (scenario->trains || !is_whole(run)) return;
+    if (scenario->trains || scenario->joins_count > 0 || !is_whole(run)) return;
     for (size_t i = 0; i < SCENARIO_LENGTH; i++) {
         double mean = 0;
         for (int r = 0; r < scenario->nodes; r++)
@@ -177,25 +186,30 @@ static void check_mean(results_t *run) {
 
 static void check_passed_over(results_t *run, int rank) {
     int call = run->of[rank].calls_count;
-    for (int r = 0; r < run->scenario->nodes; r++) {
+    for (int r = 0; r < members_of(run); r++) {
         const result_t *other = &run->of[r];
-        if (call < other->calls_count && !(other->calls[call].there >> rank & 1)) return;
+        if (call < other->calls_count && call >= other->first_call && !had(run, call, r, rank))
+            return;
     }
     results_fail(run, "node %d passes over call %d, which nobody has made without it", rank, call);
 }
 
 /* ---- all ---- */
 
-static bool may_end_early(const scenario_t *scenario, int rank) {
-    return scenario->leaves[rank] != SCENARIO_NEVER || scenario_kills(scenario, rank) ||
+/* A newcomer whose only acquaintance dies is not in the others' call of that moment. */
+static bool may_end_early(const results_t *run, int rank) {
+    const scenario_t *scenario = run->scenario;
+    int seat = run->of[rank].seat;
+    if (rank >= scenario->nodes && !scenario_is_quiet(scenario)) return true;
+    return scenario->leaves[seat] != SCENARIO_NEVER || scenario_kills(scenario, seat) ||
            scenario_may_strike(scenario);
 }
 
 void results_check(results_t *run) {
-    for (int r = 0; r < run->scenario->nodes; r++)
-        if (!run->of[r].ended && !may_end_early(run->scenario, r))
+    for (int r = 0; r < members_of(run); r++)
+        if (run->of[r].began && !run->of[r].ended && !may_end_early(run, r))
             results_fail(run, "node %d did not come to the end", r);
-    for (int r = 0; r < run->scenario->nodes; r++)
+    for (int r = 0; r < members_of(run); r++)
         if (run->of[r].passed_over) check_passed_over(run, r);
     for (int call = 0; call < SCENARIO_STEPS + 2; call++) check_call(run, call);
     check_mean(run);

@@ -20,6 +20,9 @@ typedef struct call_result {
 } call_result_t;
 
 typedef struct result {
+    int seat;
+    bool began;             /* a founder, or a newcomer that has come in */
+    int first_call;         /* of a newcomer: those before it were made without it */
     bool ended;             /* it came to the end of the run; false: it was killed, or has left */
     bool in_danger;         /* a fault kills it: perhaps while it leaves, after the end */
     uint64_t interruptions; /* messages that it absorbed in two parts */
@@ -34,9 +37,9 @@ typedef struct result {
 
 typedef struct results {
     const scenario_t *scenario;
-    result_t of[SCENARIO_NODES];
-    pthread_mutex_t lock; /* of failure */
-    char failure[320];    /* the first one */
+    result_t of[SCENARIO_SEATS]; /* founders, and then newcomers, whatever their seats */
+    pthread_mutex_t lock;        /* of failure */
+    char failure[320];           /* the first one */
 } results_t;
 
 void results_begin(results_t *run, const scenario_t *scenario);

@@ -9,7 +9,9 @@
 #include <string.h>
 
 /* Streams of random numbers of a seed. */
-enum { STREAM_SCENARIO = 1, STREAM_COMPUTE = 1000, STREAM_VECTOR = 2000 };
+enum { STREAM_SCENARIO = 1, STREAM_JOINS, STREAM_COMPUTE = 1000, STREAM_VECTOR = 2000 };
+
+enum { STEPS_DRAWN = 40 /* without newcomers */ };
 
 static double draw(sgp_random_t *random, double least, double most) {
     return least + (most - least) * sgp_random_double(random);
@@ -97,7 +99,7 @@ static void draw_times(sgp_random_t *random, scenario_t *scenario) {
 
 static void draw_calls(sgp_random_t *random, scenario_t *scenario) {
     double share = draw(random, 0, 0.3);
-    scenario->steps = draw_int(random, 10, SCENARIO_STEPS);
+    scenario->steps = draw_int(random, 10, STEPS_DRAWN);
     for (int k = 0; k < scenario->steps; k++) {
         if (!chance(random, share)) continue;
         scenario->calls[k] =
@@ -190,6 +192,56 @@ static void draw_faults(sgp_random_t *random, const scenario_settings_t *setting
     scenario->loopback.fault_count = scenario->faults_count;
 }
 
+/* ---- newcomers ---- */
+
+/* So far only where nodes mix in rounds; a ring of two nodes would become one that a hole cuts. */
+static bool may_join(const sgp_mixer_options_t *options) {
+    return options->algorithm != SGP_ALGORITHM_ADPSGD && options->overlap != SGP_OVERLAP_ASYNC &&
+           options->graph.kind != SGP_GRAPH_RING;
+}
+
+static void draw_join(sgp_random_t *random, scenario_t *scenario) {
+    int rank = scenario->nodes + scenario->joins_count;
+    scenario->joins[scenario->joins_count++] = (scenario_join_t){
+        .sponsor = draw_int(random, 0, scenario->nodes - 1),
+        .at = draw_int(random, 0, scenario->steps - 20),
+        .replaces = chance(random, 0.5),
+    };
+    scenario->compute_ns[rank] = scenario->compute_ns[0];
+}
+
+/* From random numbers of their own: the rest of a scenario is that of its seed without them. The run is longer, since a newcomer
+ * comes in after 9 to 25 steps. */
+static void draw_joins(const scenario_settings_t *settings, scenario_t *scenario) {
+    sgp_random_t random;
+    sgp_random_init(&random, scenario->seed, STREAM_JOINS);
+    if (!(settings->kinds & SCENARIO_JOIN) || !may_join(&scenario->options)) return;
+    if (!chance(&random, 0.4)) return;
+    int steps = scenario->steps, count = draw_int(&random, 1, SCENARIO_JOINS);
+    scenario->steps += draw_int(&random, 25, SCENARIO_STEPS - STEPS_DRAWN);
+    for (int k = steps; k < scenario->steps; k++)
+        if (chance(&random, 0.15))
+            scenario->calls[k] = (scenario_call_t)draw_int(&random, 0, SCENARIO_CALLS - 1);
+    for (int i = 0; i < count; i++) draw_join(&random, scenario);
+    scenario->loopback.seats = scenario_seats(scenario);
+    if (scenario->faults_count == SCENARIO_FAULTS || !chance(&random, 0.3)) return;
+    if (!(settings->kinds & SCENARIO_KILL)) return;
+    uint64_t time = (uint64_t)(draw(&random, 0.2, 1.1) * scenario->steps *
+                               (scenario->compute_ns[0] + (double)scenario->loopback.delay_max_ns));
+    add_fault(scenario, (sgp_loopback_fault_t){SGP_FAULT_KILL, scenario->nodes, 0, time, 0, 0});
+    scenario->loopback.fault_count = scenario->faults_count;
+}
+
+int scenario_seats(const scenario_t *scenario) {
+    return scenario->nodes + scenario->joins_count;
+}
+
+bool scenario_is_quiet(const scenario_t *scenario) {
+    for (int r = 0; r < scenario->nodes; r++)
+        if (scenario->leaves[r] != SCENARIO_NEVER) return false;
+    return scenario->faults_count == 0;
+}
+
 bool scenario_kills(const scenario_t *scenario, int rank) {
     for (int i = 0; i < scenario->faults_count; i++) {
         const sgp_loopback_fault_t *fault = &scenario->faults[i];
@@ -215,7 +267,7 @@ static void set_limit(const scenario_settings_t *settings, scenario_t *scenario)
     int calls = 2 + SCENARIO_VIEWS_MEET, losses = 0;
     for (int k = 0; k < scenario->steps; k++) {
         uint64_t longest = 0;
-        for (int r = 0; r < scenario->nodes; r++) {
+        for (int r = 0; r < scenario_seats(scenario); r++) {
             uint64_t compute = scenario_compute(scenario, r, k);
             if (compute > longest) longest = compute;
         }
@@ -233,7 +285,9 @@ static void set_limit(const scenario_settings_t *settings, scenario_t *scenario)
     /* One that was struck off may come to its end alone, after the others. */
     int ends = scenario_may_strike(scenario) ? 2 : 1;
     limit += ends * SCENARIO_VIEWS_MEET * SCENARIO_VIEWS_WAIT_MS * (double)SCENARIO_MS;
-    limit += (calls + losses) * MESSAGES * (delay + SCENARIO_MS);
+    limit += (calls + losses + 3 * scenario->joins_count) * MESSAGES * (delay + SCENARIO_MS);
+    /* One that is gone, or has not got its z, is waited for in a collective call. */
+    limit += scenario->joins_count * 2000.0 * SCENARIO_MS;
     scenario->limit_ns = (uint64_t)limit;
 }
 
@@ -244,20 +298,21 @@ void scenario_draw(uint64_t seed, const scenario_settings_t *settings, scenario_
     scenario->seed = seed;
     scenario->nodes = draw_int(&random, 2, SCENARIO_NODES);
     scenario->trains = chance(&random, 0.3);
-    for (int r = 0; r < SCENARIO_NODES; r++) scenario->leaves[r] = SCENARIO_NEVER;
+    for (int r = 0; r < SCENARIO_SEATS; r++) scenario->leaves[r] = SCENARIO_NEVER;
     draw_mixer(&random, settings, scenario);
     scenario->trains &= may_train(&scenario->options);
     draw_times(&random, scenario);
     draw_calls(&random, scenario);
     draw_faults(&random, settings, scenario);
     scenario->options.passes_over = chance(&random, 0.5);
+    draw_joins(settings, scenario);
     set_limit(settings, scenario);
 }
 
 uint64_t scenario_compute(const scenario_t *scenario, int rank, int step) {
     sgp_random_t random;
     uint64_t stream = STREAM_COMPUTE + (uint64_t)rank;
-    sgp_random_init(&random, scenario->seed * SCENARIO_STEPS + (uint64_t)step, stream);
+    sgp_random_init(&random, scenario->seed * STEPS_DRAWN + (uint64_t)step, stream);
     return (uint64_t)(scenario->compute_ns[rank] * draw(&random, 0.8, 1.2));
 }
 
@@ -322,5 +377,9 @@ void scenario_print(const scenario_t *scenario, FILE *file) {
     for (int r = 0; r < scenario->nodes; r++)
         if (scenario->leaves[r] != SCENARIO_NEVER)
             fprintf(file, "  node %d leaves after step %d\n", r, scenario->leaves[r]);
+    for (int j = 0; j < scenario->joins_count; j++)
+        fprintf(file, "  node %d invites a newcomer before step %d%s\n", scenario->joins[j].sponsor,
+                scenario->joins[j].at,
+                scenario->joins[j].replaces ? ", in the place of one that is gone" : "");
     fprintf(file, "  all end within %.3f ms\n", (double)scenario->limit_ns / SCENARIO_MS);
 }

@@ -11,8 +11,10 @@
 #include <stdio.h>
 
 enum {
-    SCENARIO_NODES = 8,  /* at most */
-    SCENARIO_STEPS = 40, /* at most */
+    SCENARIO_NODES = 8, /* at the start, at most */
+    SCENARIO_JOINS = 2, /* at most */
+    SCENARIO_SEATS = SCENARIO_NODES + SCENARIO_JOINS,
+    SCENARIO_STEPS = 80, /* at most; 40 without newcomers */
     SCENARIO_LENGTH =
         200, /* numbers of the vector: three full chunks of 64 floats and a short one */
     SCENARIO_CHUNK = 256, /* bytes */
@@ -33,12 +35,15 @@ enum {
     SCENARIO_LEAVE = 2, /* in order, after a step */
     SCENARIO_STALL = 4, /* a node stands still for a while */
     SCENARIO_CUT = 8,   /* messages of a link arrive later, in one direction or in both */
+    SCENARIO_JOIN =
+        16, /* no fault: newcomers, in a seat that was never used or that is free again */
 };
 #define SCENARIO_KINDS_MAP(X)                                                                      \
     X("kill", SCENARIO_KILL)                                                                       \
     X("leave", SCENARIO_LEAVE)                                                                     \
     X("stall", SCENARIO_STALL)                                                                     \
-    X("cut", SCENARIO_CUT)
+    X("cut", SCENARIO_CUT)                                                                         \
+    X("join", SCENARIO_JOIN)
 
 /* What all nodes call after a step. */
 typedef enum scenario_call {
@@ -48,6 +53,13 @@ typedef enum scenario_call {
     SCENARIO_GATHER,
     SCENARIO_CALLS,
 } scenario_call_t;
+
+/* A newcomer. */
+typedef struct scenario_join {
+    int sponsor;   /* a founder; if it ends before, nobody comes */
+    int at;        /* before that step of the sponsor, or a later one */
+    bool replaces; /* it takes the seat of a member that is gone, if one is free */
+} scenario_join_t;
 
 typedef struct scenario_settings {
     unsigned kinds; /* of faults */
@@ -62,9 +74,11 @@ typedef struct scenario {
     int nodes, steps;
     sgp_mixer_options_t options;
     bool trains; /* each node follows a gradient of its own; otherwise the learning rate is 0 */
-    double compute_ns[SCENARIO_NODES]; /* mean time between two steps */
+    double compute_ns[SCENARIO_SEATS]; /* mean time between two steps */
     scenario_call_t calls[SCENARIO_STEPS];
-    int leaves[SCENARIO_NODES]; /* after so many steps; SCENARIO_NEVER */
+    int leaves[SCENARIO_SEATS]; /* founders, after so many steps; SCENARIO_NEVER */
+    scenario_join_t joins[SCENARIO_JOINS];
+    int joins_count;
     sgp_loopback_fault_t faults[SCENARIO_FAULTS];
     int faults_count;
     sgp_loopback_options_t loopback;
@@ -85,6 +99,12 @@ float scenario_target(const scenario_t *scenario, int rank, size_t i);
 static inline bool scenario_is_equal(size_t i) {
     return i % 8 == 3;
 }
+
+/* Seats, of founders and of newcomers. */
+int scenario_seats(const scenario_t *scenario);
+
+/* Whether nothing can keep a newcomer away: no node ends, stands still or is cut off. */
+bool scenario_is_quiet(const scenario_t *scenario);
 
 /* Whether a fault kills the node, if it lives for so long. */
 bool scenario_kills(const scenario_t *scenario, int rank);

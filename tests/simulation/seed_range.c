@@ -37,7 +37,7 @@ typedef struct range {
     void (*run)(uint64_t seed, void *context, outcome_t *outcome);
     void *context;
     worker_t workers[MOST_PROCESSES];
-    uint64_t runs, steps, calls, lost, torn, returned;
+    uint64_t runs, steps, calls, lost, joined, torn, returned;
 } range_t;
 
 static double seconds(void) {
@@ -102,6 +102,7 @@ static void take(range_t *range, worker_t *worker, const report_t *report) {
     range->steps += (uint64_t)outcome->steps;
     range->calls += (uint64_t)outcome->calls;
     range->lost += (uint64_t)outcome->lost;
+    range->joined += (uint64_t)outcome->joined;
     range->torn += (uint64_t)outcome->torn;
     range->returned += (uint64_t)outcome->returned;
     if (*outcome->failure) tell_failure(range, report->seed, outcome->failure);
@@ -176,8 +177,9 @@ int seed_range_run(uint64_t first, uint64_t last, int processes, int most,
     for (int i = 0; i < processes; i++)
         if (!range.workers[i].done) stop(&range, &range.workers[i], NULL);
     printf("%" PRIu64 " runs in %.1f s: %" PRIu64 " steps, %" PRIu64 " calls, %" PRIu64
-           " nodes lost, %" PRIu64 " messages torn, %" PRIu64 " returned; %d failed\n",
-           range.runs, seconds() - begin, range.steps, range.calls, range.lost, range.torn,
-           range.returned, range.failures);
+           " nodes lost, %" PRIu64 " joined, %" PRIu64 " messages torn, %" PRIu64
+           " returned; %d failed\n",
+           range.runs, seconds() - begin, range.steps, range.calls, range.lost, range.joined,
+           range.torn, range.returned, range.failures);
     return range.failures;
 }

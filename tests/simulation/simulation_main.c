@@ -166,7 +166,8 @@ static int run_one(options_t *options) {
 
 int main(int count, char **arguments) {
     static options_t options = {.first = 1, .last = 100, .twice_every = 8, .most = 20};
-    options.settings.kinds = SCENARIO_KILL | SCENARIO_LEAVE | SCENARIO_STALL | SCENARIO_CUT;
+    options.settings.kinds =
+        SCENARIO_KILL | SCENARIO_LEAVE | SCENARIO_STALL | SCENARIO_CUT | SCENARIO_JOIN;
     sgp_log_set(NULL, NULL, SGP_LOG_ERROR);
     parse(count, arguments, &options);
     if (options.settings.algorithms_count == 0) take_all_algorithms(&options.settings);

@@ -7,6 +7,7 @@
 #include "base/logging.h"
 #include "group/agree_call.h"
 #include "group/membership.h"
+#include "group/newcomers.h"
 #include "mixing/algorithm_table.h"
 #include "mixing/late.h"
 #include "mixing/mixer_internal.h"
@@ -20,7 +21,10 @@
 #define TIME_LIMIT_MS 60000 /* of a call, in virtual time */
 #define LEAST_KEPT    0.24  /* 1/4, less what the least messages take */
 
-enum { GATHERED = 5 }; /* numbers that a node gives to a gather */
+enum {
+    GATHERED = 5,
+    VIEW_BYTES = 4096
+}; /* numbers that a node gives to a gather; of a whole view */
 
 /* A node of the run, in its own thread. */
 typedef struct node {
@@ -29,13 +33,20 @@ typedef struct node {
     books_t *books;
     FILE *trace;
     sgp_loopback_t *hub;
-    int rank;
+    int rank; /* its seat */
     sgp_transport_t *transport;
     sgp_group_t *group;
     sgp_mixer_t *mixer;
     sgp_optimizer_t *optimizer;
     float gradient[SCENARIO_LENGTH];
     float low[SCENARIO_LENGTH], high[SCENARIO_LENGTH]; /* of all nodes' starts, and targets */
+    struct node *newcomers;                            /* (SCENARIO_JOINS) of the run */
+    /* A newcomer: */
+    bool comes, started;
+    int first; /* step */
+    sgp_newcomer_t as;
+    unsigned char view[VIEW_BYTES];
+    pthread_t thread;
 } node_t;
 
 static const scenario_t *scenario_of(const node_t *node) {
@@ -52,8 +63,8 @@ static void find_hull(node_t *node) {
     const scenario_t *scenario = scenario_of(node);
     for (size_t i = 0; i < SCENARIO_LENGTH; i++) {
         node->low[i] = INFINITY, node->high[i] = -INFINITY;
-        for (int r = 0; r < scenario->nodes; r++) {
-            float start = scenario_initial(scenario, r, i);
+        for (int r = 0; r < scenario_seats(scenario); r++) {
+            float start = scenario_initial(scenario, r < scenario->nodes ? r : 0, i);
             float target = scenario->trains ? scenario_target(scenario, r, i) : start;
             node->low[i] = fminf(node->low[i], fminf(start, target));
             node->high[i] = fmaxf(node->high[i], fmaxf(start, target));
@@ -140,6 +151,8 @@ static bool ended_well(node_t *node, const char *call, int step, sgp_status_t st
     if (books_killed(node->transport)) return false;
     if (status == SGP_OK) return true;
     if (status == SGP_ERR_PEER_LOST && scenario_may_strike(scenario_of(node))) return false;
+    if (status == SGP_ERR_PEER_LOST && node->comes && !scenario_is_quiet(scenario_of(node)))
+        return false;
     results_fail(node->run, "node %d, step %d: %s: %s, %s", node->rank, step, call,
                  sgp_status_name(status), sgp_last_error());
     return false;
@@ -149,7 +162,7 @@ static bool ended_well(node_t *node, const char *call, int step, sgp_status_t st
 static int steps_made(const node_t *node) {
     sgp_mixer_statistics_t statistics;
     sgp_mixer_statistics(node->mixer, &statistics);
-    return (int)(statistics.steps + statistics.passed_over);
+    return node->first + (int)(statistics.steps + statistics.passed_over);
 }
 
 static bool make_step(node_t *node, int step) {
@@ -174,15 +187,15 @@ static bool make_step(node_t *node, int step) {
 
 static void check_total(node_t *node, int step, double total) {
     if (fabs(total - round(total)) > 1e-9 || round(total) < 1 ||
-        round(total) > scenario_of(node)->nodes)
+        round(total) > scenario_seats(scenario_of(node)))
         results_fail(node->run, "node %d, after step %d: W = %.15g", node->rank, step, total);
 }
 
 static sgp_status_t average(node_t *node, int step, call_result_t *found) {
     sgp_mixer_consensus_t consensus;
     float mean[SCENARIO_LENGTH];
-    bool gone[SCENARIO_NODES];
-    for (int r = 0; r < scenario_of(node)->nodes; r++)
+    bool gone[SCENARIO_SEATS];
+    for (int r = 0; r < scenario_seats(scenario_of(node)); r++)
         gone[r] = sgp_fates_of(node->transport->fates, r).state != SGP_FATE_PRESENT;
     books_average(node->books, node->rank, true);
     sgp_status_t status = sgp_mixer_average(node->mixer, mean, &consensus);
@@ -199,6 +212,8 @@ static sgp_status_t average(node_t *node, int step, call_result_t *found) {
     found->weight = weight_of(node);
     found->factor = books_rescaled(node->books, node->rank, found->weight);
     found->changes = sgp_fates_changes(node->transport->fates);
+    /* One that comes does not know what was before, and what was sent to one that is late counts only when it is here. */
+    if (scenario_of(node)->joins_count > 0) found->changes++;
     memcpy(node->result->mean, mean, sizeof mean);
     results_add(&found->hash, mean, sizeof mean);
     results_add(&found->hash, &consensus.w_total, sizeof consensus.w_total);
@@ -211,7 +226,7 @@ static uint64_t gathered(int rank, int call, int i) {
 
 /* Each node's numbers are there as a whole, or zeros. */
 static void check_gathered(node_t *node, int call, const uint64_t *all) {
-    for (int r = 0; r < scenario_of(node)->nodes; r++) {
+    for (int r = 0; r < scenario_seats(scenario_of(node)); r++) {
         bool there = sgp_group_took_part(node->group, r);
         if (r == node->rank && !there)
             results_fail(node->run, "node %d: a gather without itself", node->rank);
@@ -223,7 +238,7 @@ static void check_gathered(node_t *node, int call, const uint64_t *all) {
 }
 
 static sgp_status_t gather(node_t *node, int call) {
-    uint64_t mine[GATHERED], all[SCENARIO_NODES * GATHERED];
+    uint64_t mine[GATHERED], all[SCENARIO_SEATS * GATHERED];
     for (int i = 0; i < GATHERED; i++) mine[i] = gathered(node->rank, call, i);
     sgp_status_t status = sgp_group_gather(node->group, mine, sizeof mine, all);
     if (status == SGP_OK && !books_killed(node->transport)) check_gathered(node, call, all);
@@ -240,7 +255,7 @@ static bool make_call(node_t *node, scenario_call_t call, int step) {
     if (call == SCENARIO_BARRIER) status = sgp_group_barrier(node->group);
     if (call == SCENARIO_GATHER) status = gather(node, node->result->calls_count);
     if (!ended_well(node, names[call], step, status)) return false;
-    for (int r = 0; r < scenario_of(node)->nodes; r++)
+    for (int r = 0; r < scenario_seats(scenario_of(node)); r++)
         found->there |= (unsigned)sgp_group_took_part(node->group, r) << r;
     results_add(&found->hash, &found->there, sizeof found->there);
     found->returned = now(node);
@@ -263,12 +278,12 @@ typedef struct sight {
 
 static void check_views(node_t *node, const sight_t *all) {
     int first = -1;
-    for (int r = 0; r < scenario_of(node)->nodes; r++) {
+    for (int r = 0; r < scenario_seats(scenario_of(node)); r++) {
         if (!sgp_group_took_part(node->group, r)) continue;
         if (!all[r].quiet) return;
         if (first < 0) first = r;
     }
-    for (int r = first; r < scenario_of(node)->nodes; r++)
+    for (int r = first; r < scenario_seats(scenario_of(node)); r++)
         if (sgp_group_took_part(node->group, r) && all[r].digest != all[first].digest)
             results_fail(node->run, "%d ms after the last event nodes %d and %d have other views",
                          SCENARIO_VIEWS_MEET * SCENARIO_VIEWS_WAIT_MS, first, r);
@@ -276,7 +291,7 @@ static void check_views(node_t *node, const sight_t *all) {
 
 /* Where nothing has happened for a while all nodes that are there have the same view. false: the node is gone. */
 static bool compare_views(node_t *node) {
-    sight_t mine, all[SCENARIO_NODES];
+    sight_t mine, all[SCENARIO_SEATS];
     int last = scenario_of(node)->steps;
     sgp_membership_t *membership = sgp_group_membership(node->group);
     uint32_t events = sgp_fates_events(node->transport->fates);
@@ -311,17 +326,107 @@ static bool check_passed(node_t *node, int first, int last) {
     return true;
 }
 
+/* ---- newcomers ---- */
+
+static void *newcomer_main(void *argument);
+
+/* One that was struck off for its silence may live, and keeps its transport; so does one that never made a group. */
+static bool is_gone(const node_t *node, int rank) {
+    sgp_fate_t fate = sgp_fates_of(node->transport->fates, rank);
+    return fate.state == SGP_FATE_LEFT ||
+           (fate.state == SGP_FATE_LOST && fate.cause == SGP_CAUSE_ENDED);
+}
+
+/* By another newcomer, of which this node may not know yet. */
+static bool is_taken(const node_t *node, int rank) {
+    for (int j = 0; j < SCENARIO_JOINS; j++)
+        if (node->newcomers[j].started && node->newcomers[j].rank == rank) return true;
+    return false;
+}
+
+/* The seat of a member that is gone, or one that was never used. */
+static int choose_seat(const node_t *node, int join, uint32_t *incarnation) {
+    const scenario_t *scenario = scenario_of(node);
+    sgp_membership_t *membership = sgp_group_membership(node->group);
+    int own = scenario->nodes + join;
+    *incarnation = 0;
+    for (int r = 0; scenario->joins[join].replaces && r < scenario->nodes; r++)
+        if (node->run->of[r].began && !is_taken(node, r) && is_gone(node, r) &&
+            sgp_membership_is_free(membership, r, incarnation))
+            return r;
+    *incarnation = 0;
+    return own;
+}
+
+/* Does what a sponsor does that was called. */
+static void invite(node_t *node, int join) {
+    sgp_sponsor_owner_t owner = sgp_newcomers_owner(node->group);
+    node_t *guest = &node->newcomers[join];
+    sgp_sponsored_t is = {.candidate = 77 + (uint64_t)join};
+    sgp_sponsor_offer_t offer;
+    char why[SGP_ENTER_REASON];
+    bool again;
+    guest->rank = is.seat = choose_seat(node, join, &is.incarnation);
+    guest->as =
+        (sgp_newcomer_t){.id = is.candidate, .view = guest->view, .timeout_ms = TIME_LIMIT_MS};
+    if (!owner.offer(owner.context, &is, &offer, why) || offer.view_bytes > VIEW_BYTES) return;
+    memcpy(guest->view, offer.view, guest->as.view_bytes = offer.view_bytes);
+    if (!owner.admit(owner.context, &is, &guest->as.step, &again, why)) return;
+    if (sgp_loopback_join(node->hub, is.seat, &guest->as.transport) != SGP_OK) abort();
+    guest->transport = guest->as.transport;
+    guest->result->seat = is.seat;
+    guest->started = true;
+    if (node->trace)
+        fprintf(node->trace, "%10.3f ms  node %d invites node %d, incarnation %u, to step %d\n",
+                (double)now(node) / SCENARIO_MS, node->rank, is.seat, is.incarnation,
+                (int)guest->as.step);
+    if (pthread_create(&guest->thread, NULL, newcomer_main, guest) != 0) abort();
+}
+
+static void invite_all(node_t *node, int step) {
+    const scenario_t *scenario = scenario_of(node);
+    for (int j = 0; j < scenario->joins_count && !node->comes; j++) {
+        const scenario_join_t *join = &scenario->joins[j];
+        if (join->sponsor == node->rank && join->at <= step && !node->newcomers[j].started &&
+            !books_killed(node->transport))
+            invite(node, j);
+    }
+}
+
+/* false: it does not come in: something has kept it away, or the others have come to their end before. */
+static bool come_in(node_t *node) {
+    const scenario_t *scenario = scenario_of(node);
+    enum { LATE = 8 }; /* steps after its own from which it may begin */
+    sgp_optimizer_options_t plain = {.count = SCENARIO_LENGTH};
+    sgp_status_t status = sgp_newcomer_found(&node->as, &node->group);
+    if (status == SGP_OK)
+        status = sgp_mixer_create(node->group, &scenario->options, NULL, &node->mixer);
+    bool must = scenario_is_quiet(scenario) && node->as.step + LATE < (uint64_t)scenario->steps;
+    if (status != SGP_OK && !must) return false;
+    if (status == SGP_OK) status = sgp_optimizer_create(&plain, &node->optimizer);
+    if (!ended_well(node, "coming in", -1, status)) return false;
+    node->first = (int)sgp_group_first_step(node->group);
+    for (int step = 0; step < node->first && step < scenario->steps; step++)
+        node->result->calls_count += scenario->calls[step] != SCENARIO_NOTHING;
+    node->result->first_call = node->result->calls_count;
+    if (node->trace)
+        fprintf(node->trace, "%10.3f ms  node %d comes in with step %d\n",
+                (double)now(node) / SCENARIO_MS, node->rank, node->first);
+    return node->result->began = true;
+}
+
 typedef enum node_end { NODE_ENDS, NODE_LEAVES, NODE_IS_KILLED } node_end_t;
 
 static node_end_t live(node_t *node) {
     const scenario_t *scenario = scenario_of(node);
-    for (int step = 0, first; step < scenario->steps; step++) {
+    for (int step = node->first, first; step < scenario->steps; step++) {
+        if (scenario->joins_count > 0) invite_all(node, step);
         if (!make_step(node, first = step)) return NODE_IS_KILLED;
         node->result->last = now(node);
         step = steps_made(node) - 1;
         if (!check_passed(node, first, step)) return NODE_IS_KILLED;
-        if (scenario->leaves[node->rank] <= step && scenario->leaves[node->rank] != SCENARIO_NEVER)
-            return NODE_LEAVES;
+        int leaves = node->comes ? SCENARIO_NEVER : scenario->leaves[node->rank];
+        if (leaves <= step && leaves != SCENARIO_NEVER) return NODE_LEAVES;
         if (!make_call(node, scenario->calls[step], step)) return NODE_IS_KILLED;
         node->result->last = now(node);
     }
@@ -338,8 +443,12 @@ static bool set_up(node_t *node) {
     /* One after the other from here on. */
     if (!sleep_for(node, 1 + (uint64_t)node->rank)) return false;
     sgp_status_t status = sgp_group_found(node->transport, TIME_LIMIT_MS, &node->group);
+    if (status == SGP_OK && scenario->joins_count > 0)
+        status = sgp_newcomers_accept(node->group,
+                                      &(sgp_newcomers_t){.blob = "blob", .blob_bytes = 4}, false);
     if (status == SGP_OK)
         status = sgp_mixer_create(node->group, &scenario->options, initial, &node->mixer);
+    node->result->began = status == SGP_OK;
     if (status == SGP_OK) status = sgp_optimizer_create(&plain, &node->optimizer);
     return ended_well(node, "set-up", -1, status);
 }
@@ -358,13 +467,8 @@ static void close_result(node_t *node, node_end_t end) {
                      (double)scenario_of(node)->limit_ns / SCENARIO_MS);
 }
 
-static void *node_main(void *argument) {
-    node_t *node = argument;
-    sgp_log_set_rank(node->rank);
-    node->transport->elastic = true;
-    books_watch(node->books, node->transport);
-    find_hull(node);
-    node_end_t end = set_up(node) ? live(node) : NODE_IS_KILLED;
+static void be_node(node_t *node, bool ready) {
+    node_end_t end = ready ? live(node) : NODE_IS_KILLED;
     close_result(node, end);
     if (node->trace)
         fprintf(node->trace, "            node %d %s\n", node->rank,
@@ -375,42 +479,74 @@ static void *node_main(void *argument) {
     sgp_optimizer_destroy(node->optimizer);
     if (end == NODE_IS_KILLED) sgp_group_abort(node->group);
     else sgp_group_leave(node->group);
+}
+
+static void *node_main(void *argument) {
+    node_t *node = argument;
+    sgp_log_set_rank(node->rank);
+    node->transport->elastic = true;
+    books_watch(node->books, node->transport);
+    find_hull(node);
+    be_node(node, set_up(node));
+    return NULL;
+}
+
+static void *newcomer_main(void *argument) {
+    node_t *node = argument;
+    sgp_log_set_rank(node->rank);
+    books_watch(node->books, node->transport);
+    find_hull(node);
+    be_node(node, come_in(node));
     return NULL;
 }
 
 /* ---- the run ---- */
 
 static void run_nodes(node_t *nodes, int count) {
-    pthread_t threads[SCENARIO_NODES];
+    pthread_t threads[SCENARIO_SEATS];
     for (int r = 0; r < count; r++)
         if (pthread_create(&threads[r], NULL, node_main, &nodes[r]) != 0) abort();
     for (int r = 0; r < count; r++) pthread_join(threads[r], NULL);
+    for (int j = 0; j < SCENARIO_JOINS; j++)
+        if (nodes->newcomers[j].started) pthread_join(nodes->newcomers[j].thread, NULL);
+}
+
+static void set_node(node_t *node, results_t *run, int member, books_t *books, FILE *trace,
+                     sgp_loopback_t *hub) {
+    bool comes = member >= run->scenario->nodes;
+    run->of[member].seat = member;
+    *node = (node_t){.run = run,
+                     .result = &run->of[member],
+                     .books = books,
+                     .trace = trace,
+                     .hub = hub,
+                     .rank = member,
+                     .comes = comes,
+                     .transport = comes ? NULL : sgp_loopback_transport(hub, member)};
 }
 
 void simulation_run_scenario(const scenario_t *scenario, FILE *trace, outcome_t *outcome) {
-    static node_t nodes[SCENARIO_NODES];
+    static node_t nodes[SCENARIO_NODES], newcomers[SCENARIO_JOINS];
     static results_t run;
     sgp_loopback_t *hub = NULL;
     results_begin(&run, scenario);
     books_t *books = books_create(scenario, trace);
     if (sgp_loopback_create(&scenario->loopback, &hub) != SGP_OK) abort();
     for (int r = 0; r < scenario->nodes; r++)
-        nodes[r] = (node_t){.run = &run,
-                            .result = &run.of[r],
-                            .books = books,
-                            .trace = trace,
-                            .rank = r,
-                            .transport = sgp_loopback_transport(hub, r)};
+        set_node(&nodes[r], &run, r, books, trace, hub), nodes[r].newcomers = newcomers;
+    for (int j = 0; j < SCENARIO_JOINS; j++)
+        set_node(&newcomers[j], &run, scenario->nodes + j, books, trace, hub);
     run_nodes(nodes, scenario->nodes);
     if (books_breach(books)) results_fail(&run, "%s", books_breach(books));
     results_check(&run);
     *outcome = (outcome_t){
         .hash = results_hash(&run), .torn = books_torn(books), .returned = books_returned(books)};
     memcpy(outcome->failure, run.failure, sizeof outcome->failure);
-    for (int r = 0; r < scenario->nodes; r++) {
-        outcome->lost += !run.of[r].ended;
+    for (int r = 0; r < scenario_seats(scenario); r++) {
+        outcome->lost += run.of[r].began && !run.of[r].ended;
+        outcome->joined += r >= scenario->nodes && run.of[r].began;
         outcome->steps += run.of[r].steps;
-        outcome->calls += run.of[r].calls_count;
+        outcome->calls += run.of[r].calls_count - run.of[r].first_call;
     }
     sgp_loopback_destroy(hub);
     books_destroy(books);

@@ -10,6 +10,7 @@ typedef struct outcome {
     char failure[320];  /* the first thing that does not hold; "": all is well */
     uint64_t hash;      /* of all results of the nodes that came to the end */
     int lost;           /* nodes that did not */
+    int joined;         /* newcomers that have come in */
     int torn, returned; /* messages */
     int steps, calls;   /* that were made and checked, of all nodes */
 } outcome_t;

@@ -95,12 +95,17 @@ static void overlap_destroy(sgp_mixer_t *mixer) {
     free(overlap);
 }
 
+/* Of this round and those that are to come. */
+static uint64_t first_exchanged(const sgp_mixer_t *mixer) {
+    return mixer->round > mixer->entry ? mixer->round : mixer->entry;
+}
+
 static sgp_status_t overlap_create(sgp_mixer_t *mixer) {
     overlap_t *overlap = calloc(1, sizeof *overlap);
     mixer->extra = overlap;
     if (!overlap) return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for its algorithm");
     size_t buffers = mixer->length - mixer->count;
-    overlap->settled = mixer->round;
+    overlap->settled = first_exchanged(mixer);
     overlap->senders = calloc(sgp_holes_degree(mixer) + 1, sizeof *overlap->senders);
     overlap->to = calloc((size_t)mixer->transport->capacity, sizeof *overlap->to);
     overlap->buffers = sgp_memory_alloc((buffers + 1) * sizeof *overlap->buffers);
@@ -247,7 +252,7 @@ static sgp_status_t overlap_settle(sgp_mixer_t *mixer, uint64_t deadline) {
         sgp_absorption_begin(&absorption, mixer, round, mixer->w, overlap->senders);
         status = sgp_absorption_finish(&absorption, mixer, deadline);
     }
-    overlap->settled = mixer->round;
+    overlap->settled = first_exchanged(mixer);
     sgp_ledger_close(&mixer->ledger, mixer->z);
     return status == SGP_OK ? sgp_settle_late(mixer, deadline) : status;
 }

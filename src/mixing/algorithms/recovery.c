@@ -199,6 +199,7 @@ static void go_on(recovery_t *recovery) {
     if (!others && !recovery->verdict.started) return;
     mixer->recoveries++;
     if (!others) return;
+    mixer->holes.events++;
     sgp_ledger_restart(&mixer->ledger, mixer->z, mixer->w);
     sgp_holes_reform(mixer, recovery->there);
 }
