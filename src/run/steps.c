@@ -37,22 +37,15 @@ static sgp_status_t end_halt(run_t *run, int number) {
     return number || run->leaves ? SGP_ERR_INTERRUPTED : SGP_OK;
 }
 
-/* No node waits for another one. */
-static sgp_status_t divide_here(run_t *run) {
-    bool there[run->size];
-    sgp_status_t status = SGP_OK;
-    for (int r = 0; r < run->size; r++) there[r] = halt_counts(&run->halt, r);
-    if (run->halt.too_far) run_data_divide_later(run);
-    else status = run_data_divide(run, run->halt.step, there);
-    halt_over(&run->halt);
-    return status;
-}
-
 sgp_status_t steps_halt(run_t *run) {
-    bool here;
-    sgp_status_t status = halt_before_step(&run->halt, run->step, seconds_per_step(run), &here);
+    bool here = false;
+    sgp_status_t status = run_data_divide(run);
+    if (!status) status = halt_before_step(&run->halt, run->step, seconds_per_step(run), &here);
     if (status || !here) return status;
-    if (!run->halt.saves) return divide_here(run);
+    if (!run->halt.saves) { /* the nodes go on, and have agreed on who divides the samples soon */
+        if (run_data_plan(run, run->halt.step)) halt_over(&run->halt);
+        return SGP_OK;
+    }
     int number = run->halt.signal;
     bool saves = run->options->output && !run->halt.too_far && run->step > 0;
     note_leaving(run);
