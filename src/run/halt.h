@@ -120,8 +120,9 @@ typedef struct halt {
     uint64_t step;               /* agreed: the nodes halt before it */
     int signal;                  /* agreed: the reason of the run's end, or HALT_TOO_FEW; 0: none */
     bool too_far; /* agreed: some node is too far behind, so the nodes do not halt to save */
-    bool
-        saves; /* agreed: some node wants a checkpoint or an end, or all that wanted something are gone; else none halts, see HALT_STEPS_AHEAD */
+    /* Agreed: some node wants a checkpoint or an end, or all that wanted something are gone; else none halts, see
+     * HALT_STEPS_AHEAD. */
+    bool saves;
     bool paused;                 /* it wants no halt */
     bool ended;                  /* another node has sent its ending */
     void (*waiting)(void *user); /* halt_set_waiting */

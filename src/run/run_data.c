@@ -144,13 +144,12 @@ static bool can_divide(const run_t *run) {
 }
 
 /* Steps that one node can be ahead of another one: a graph of n nodes has no longer way, and each edge keeps nodes within a round,
- * and the overlap. */
+ * and the overlap. The same on all nodes, in whatever epoch they are: of a schedule the stage with an overlap counts. */
 static uint64_t most_apart(const run_t *run) {
-    sgp_mixer_options_t mixer = train_mixer_options(run->options, run->data.epoch);
-    uint64_t overlap = mixer.overlap > 0 ? (uint64_t)mixer.overlap : 0;
-    uint64_t rounds = mixer.local_steps > 1 ? (uint64_t)mixer.local_steps : 1;
+    const train_options_t *options = run->options;
+    uint64_t overlap = options->overlap > 0 ? (uint64_t)options->overlap : 1;
     uint64_t edges = run->size > HALT_STEPS_AHEAD ? (uint64_t)run->size : HALT_STEPS_AHEAD;
-    return edges * rounds * (1 + overlap);
+    return edges * (uint64_t)options->local_steps * (1 + overlap);
 }
 
 void run_data_watch(run_t *run) {

@@ -5,7 +5,8 @@
  * this folder. In a run that stops at a loss samples are divided anew only if it goes on from a checkpoint in such an epoch.
  *
  * A loss divides the samples anew at the step after which the nodes agree on it: at a checkpoint, at the end of an epoch's
- * steps, at its average; or before that from a step on that they agree on in the background (run/halt.h). Without a loss and without steps passed over nothing here changes a bit of the run. */
+ * steps, at its average; or before that from a step on that they agree on in the background (run/halt.h). Without a loss and
+ * without steps passed over nothing here changes a bit of the run. */
 #ifndef SGP_RUN_RUN_DATA_H
 #define SGP_RUN_RUN_DATA_H
 
