@@ -257,6 +257,9 @@ sgp_status_t run_data_pass_over(run_t *run, uint64_t count) {
     uint64_t first = run_data_step(run);
     metrics_step_t nothing = {.lr = replica_rate(&run->replica, run->step),
                               .seconds = run->seconds};
+    /* Perhaps more steps than this node knows the run to have: the others have divided the samples anew. */
+    sgp_status_t status = times_reserve(&run->times, run->step + count);
+    if (status) return status;
     run->data.divided = true;
     for (uint64_t i = 0; i < count; i++) {
         run->step++;
