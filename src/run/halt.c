@@ -76,12 +76,16 @@ static void conclude(halt_t *halt) {
     halt->signal = reason_to_end(halt, &result);
     if (halt->signal) halt->ends = true;
     else halt->goes |= find_leave(halt, &result, sgp_group_rank(halt->all)) != 0;
+    bool divides = false;
     halt->too_far = halt->saves = false;
     for (int src = 0; src < size; src++) {
         if (!find_promise(&result, src, &promise)) continue;
         halt->too_far |= is_too_far(&promise, halt->step);
-        halt->saves |= promise.saves;
+        halt->saves |= promise.wants == HALT_TO_SAVE;
+        divides |= promise.wants == HALT_TO_DIVIDE;
     }
+    halt->saves |= !divides;
+    halt->too_far &= halt->saves;
     halt->agreed = true;
 }
 
@@ -147,8 +151,9 @@ static bool wants(halt_t *halt) {
 static void promise(halt_t *halt) {
     halt->next.signal = wanted_end(halt);
     halt->next.leaves = (int16_t)wanted_leave(halt);
-    halt->next.saves = halt->next.leaves || wants_to_save(halt);
-    if (halt->divides && !halt->next.saves) halt->next.step += HALT_STEPS_AHEAD;
+    bool saves = halt->next.leaves || wants_to_save(halt);
+    halt->next.wants = saves ? HALT_TO_SAVE : halt->divides ? HALT_TO_DIVIDE : HALT_NOTHING;
+    if (halt->next.wants == HALT_TO_DIVIDE) halt->next.step += HALT_STEPS_AHEAD;
     sgp_background_begin(&halt->background, &halt->next, sizeof halt->next);
     halt->promised = true;
 }
@@ -342,7 +347,8 @@ static where_t look_where(halt_t *halt, uint64_t step, double seconds) {
     where_t where = GOES_ON;
     pthread_mutex_lock(&halt->lock);
     halt->next.seconds = halt->promised ? halt->next.seconds : seconds;
-    if (halt->agreed && (halt->too_far || step >= halt->step)) where = HALTS;
+    bool at_once = halt->too_far || !halt->saves;
+    if (halt->agreed && (at_once || step >= halt->step)) where = HALTS;
     else if (halt->promised && !halt->agreed && step >= halt->next.step) where = HAS_TO_WAIT;
     else if (!halt->promised) halt->next.step = step + 1;
     pthread_mutex_unlock(&halt->lock);
@@ -358,7 +364,7 @@ static bool is_agreed(halt_t *halt) {
 
 static bool only_divides(halt_t *halt) {
     pthread_mutex_lock(&halt->lock);
-    bool only = !halt->next.saves;
+    bool only = halt->next.wants == HALT_TO_DIVIDE;
     pthread_mutex_unlock(&halt->lock);
     return only;
 }

@@ -44,11 +44,19 @@
 #define HALT_SHARE_OF_GRACE 0.75
 
 /* A node that only wants the samples to be divided anew promises a step that is so far ahead: by then the nodes have agreed, and
- * none waits. */
+ * none waits. halt_before_step says `here` to each of them as soon as it knows the result, at the latest before the step that it
+ * has promised, and so before halt_t.step. */
 #define HALT_STEPS_AHEAD 8
 
 /* In place of a signal: too few nodes are left. */
 #define HALT_TOO_FEW (-1)
+
+/* Of a node. */
+typedef enum halt_wish {
+    HALT_NOTHING, /* it was asked by others */
+    HALT_TO_SAVE, /* and to end, if there is a signal */
+    HALT_TO_DIVIDE
+} halt_wish_t;
 
 /* As it travels. */
 typedef struct halt_promise {
@@ -56,7 +64,7 @@ typedef struct halt_promise {
     double seconds; /* that a step takes on this node */
     int32_t signal; /* the run ends because of it; 0: it goes on after a checkpoint */
     int16_t leaves; /* the signal for which this node leaves the run; 0: it stays */
-    int16_t saves;  /* it wants more than to divide the samples anew */
+    int16_t wants;  /* halt_wish_t */
 } halt_promise_t;
 
 /* As it travels. */
@@ -112,8 +120,9 @@ typedef struct halt {
     uint64_t step;               /* agreed: the nodes halt before it */
     int signal;                  /* agreed: the reason of the run's end, or HALT_TOO_FEW; 0: none */
     bool too_far; /* agreed: some node is too far behind, so the nodes do not halt to save */
-    bool
-        saves; /* agreed: some node wants a checkpoint or an end; else the samples are divided anew, and no node waits */
+    /* Agreed: some node wants a checkpoint or an end, or all that wanted something are gone; else none halts, see
+     * HALT_STEPS_AHEAD. */
+    bool saves;
     bool paused;                 /* it wants no halt */
     bool ended;                  /* another node has sent its ending */
     void (*waiting)(void *user); /* halt_set_waiting */

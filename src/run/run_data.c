@@ -5,6 +5,7 @@
 #include "base/constants.h"
 #include "base/logging.h"
 #include "run/agreement.h"
+#include "run/mixing_plan.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -127,23 +128,52 @@ static bool has_lost_parts(const run_t *run) {
 
 /* A silent node would keep all others waiting until it is heard or lost. */
 static bool hears_all(const run_t *run) {
-    sgp_transport_t *transport = sgp_group_transport(run->group);
+    sgp_fates_t *fates = sgp_group_transport(run->group)->fates;
     for (int r = 0; r < run->size; r++)
-        if (run->losses.members[r] && sgp_fates_silence(transport->fates, r)) return false;
+        if (run->losses.members[r] && sgp_fates_of(fates, r).state == SGP_FATE_PRESENT &&
+            sgp_fates_silence(fates, r))
+            return false;
     return true;
+}
+
+/* Where nodes do not wait for each other they may be any number of steps apart. */
+static bool can_divide(const run_t *run) {
+    sgp_mixer_options_t mixer = train_mixer_options(run->options, run->data.epoch);
+    return !run->options->shard_per_node && mixer.overlap != SGP_OVERLAP_ASYNC &&
+           mixer.algorithm != SGP_ALGORITHM_ADPSGD;
+}
+
+/* Steps that one node can be ahead of another one: a graph of n nodes has no longer way, and each edge keeps nodes within a round,
+ * and the overlap. The same on all nodes, in whatever epoch they are: of a schedule the stage with an overlap counts. */
+static uint64_t most_apart(const run_t *run) {
+    const train_options_t *options = run->options;
+    uint64_t overlap = options->overlap > 0 ? (uint64_t)options->overlap : 1;
+    uint64_t edges = run->size > HALT_STEPS_AHEAD ? (uint64_t)run->size : HALT_STEPS_AHEAD;
+    return edges * (uint64_t)options->local_steps * (1 + overlap);
 }
 
 void run_data_watch(run_t *run) {
     run_data_t *data = &run->data;
     if (run->losses.noticed == data->noticed && !data->wants) return;
     data->noticed = run->losses.noticed;
-    data->wants = !run->options->shard_per_node && has_lost_parts(run);
-    halt_divide(&run->halt, data->wants && hears_all(run));
+    data->wants = can_divide(run) && has_lost_parts(run);
+    halt_divide(&run->halt, data->wants && data->divisions == 0 && hears_all(run));
 }
 
-void run_data_divide_later(run_t *run) {
-    run->data.wants = false;
+bool run_data_plan(run_t *run, uint64_t step) {
+    run_data_t *data = &run->data;
+    if (data->divisions == RUN_DIVISIONS) return false;
+    bool *there = run->losses.there + (size_t)data->divisions * (size_t)run->size;
+    for (int r = 0; r < run->size; r++) there[r] = halt_counts(&run->halt, r);
+    data->divided_from[data->divisions++] = step + most_apart(run);
     halt_divide(&run->halt, false);
+    return true;
+}
+
+/* A newcomer does not know of them: they are agreed on again. */
+static void drop_plans(run_t *run) {
+    run->data.divisions = 0;
+    run->data.wants = true;
 }
 
 /* Tells the feed that a node has no part from step `end` of the epoch on. What it has taken before is agreed on with its loss. */
@@ -156,7 +186,8 @@ static sgp_status_t part_with(run_t *run, int rank, uint64_t end) {
     return feed_tell(run->replica.feed, &event, 1, run_data_step(run));
 }
 
-sgp_status_t run_data_divide(run_t *run, uint64_t step, const bool *there) {
+/* there: (places) */
+static sgp_status_t divide_at(run_t *run, uint64_t step, const bool *there) {
     run_losses_t *losses = &run->losses;
     uint64_t end = in_epoch(run, step);
     int before = run->data.apart;
@@ -167,8 +198,19 @@ sgp_status_t run_data_divide(run_t *run, uint64_t step, const bool *there) {
         run->data.apart++;
         status = part_with(run, r, end);
     }
-    run_data_divide_later(run);
     return status || run->data.apart == before ? status : take_place_at(run, end);
+}
+
+sgp_status_t run_data_divide(run_t *run) {
+    run_data_t *data = &run->data;
+    sgp_status_t status = SGP_OK;
+    while (!status && data->divisions > 0 && run->step >= data->divided_from[0]) {
+        status = divide_at(run, data->divided_from[0], run->losses.there);
+        data->divisions--;
+        data->divided_from[0] = data->divided_from[RUN_DIVISIONS - 1];
+        memcpy(run->losses.there, run->losses.there + run->size, (size_t)run->size);
+    }
+    return status;
 }
 
 /* The feed has forgotten them: its epoch has begun anew. */
@@ -182,6 +224,7 @@ static sgp_status_t part_again(run_t *run) {
 sgp_status_t run_data_admit(run_t *run, const int *ranks, int count) {
     sgp_status_t status = SGP_OK;
     run->data.divided = true;
+    drop_plans(run);
     for (int i = 0; i < count && !status; i++) {
         segments_event_t event = {.kind = SEGMENTS_JOINS,
                                   .member = member_of(run, ranks[i]),
@@ -214,6 +257,9 @@ sgp_status_t run_data_pass_over(run_t *run, uint64_t count) {
     uint64_t first = run_data_step(run);
     metrics_step_t nothing = {.lr = replica_rate(&run->replica, run->step),
                               .seconds = run->seconds};
+    /* Perhaps more steps than this node knows the run to have: the others have divided the samples anew. */
+    sgp_status_t status = times_reserve(&run->times, run->step + count);
+    if (status) return status;
     run->data.divided = true;
     for (uint64_t i = 0; i < count; i++) {
         run->step++;

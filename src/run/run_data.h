@@ -5,7 +5,8 @@
  * this folder. In a run that stops at a loss samples are divided anew only if it goes on from a checkpoint in such an epoch.
  *
  * A loss divides the samples anew at the step after which the nodes agree on it: at a checkpoint, at the end of an epoch's
- * steps, at its average. Without a loss and without steps passed over nothing here changes a bit of the run. */
+ * steps, at its average; or before that from a step on that they agree on in the background (run/halt.h). Without a loss and
+ * without steps passed over nothing here changes a bit of the run. */
 #ifndef SGP_RUN_RUN_DATA_H
 #define SGP_RUN_RUN_DATA_H
 
@@ -37,13 +38,13 @@ sgp_status_t run_data_follow(run_t *run);
  * (halt_divide). One comparison where there is nothing new. */
 void run_data_watch(run_t *run);
 
-/* The nodes have agreed on who is there, and know it before any of them begins `step` of the run; this one is about to make that step, or
- * has passed over it: from `step` on those that are there divide the samples. there: (places). Calls no other node. The errors
- * of run_data_follow. */
-sgp_status_t run_data_divide(run_t *run, uint64_t step, const bool *there);
+/* The nodes have agreed on who is there, and know it before any of them begins `step` of the run: these will divide the samples from a
+ * step on that follows it, the same on all nodes. false: too many such divisions are still to be made; ask again later. */
+bool run_data_plan(run_t *run, uint64_t step);
 
-/* That did not come about: the next meeting divides them. */
-void run_data_divide_later(run_t *run);
+/* Before a step: makes the divisions that are due. Calls no other node. One comparison where there is none. The errors of
+ * run_data_follow. */
+sgp_status_t run_data_divide(run_t *run);
 
 /* All nodes know between the same two steps that these processes have joined the run, and run_losses_arrive was called for each:
  * the same follow. The errors of run_data_follow. */

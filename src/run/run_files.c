@@ -5,7 +5,6 @@
 #include "run/checkpoint_folder.h"
 #include "files/atomic_file.h"
 #include "run/metrics.h"
-#include "run/pause_files.h"
 #include "run/run_tensorboard.h"
 #include "run/run_trace.h"
 
@@ -110,12 +109,83 @@ static sgp_status_t remove_checkpoints(const char *directory) {
 }
 
 /* config.json last, so that a directory whose removal is interrupted still counts as a run. */
-sgp_status_t run_files_remove(const char *directory) {
+static sgp_status_t remove_run(const char *directory) {
     sgp_status_t status = remove_checkpoints(directory);
-    if (!status) status = pause_files_remove_all(directory);
     if (!status) status = remove_events(directory);
     if (!status) status = remove_entries(directory, is_leftover);
     for (int i = NAMES - 1; i >= 0 && !status; i--)
         status = atomic_file_remove(directory, names[i]);
     return status;
+}
+
+/* ---- what paused nodes have saved ---- */
+
+#define PAUSE_FOLDER "paused"
+
+enum { PAUSE_NAME = 32 };
+
+/* OUTPUT/paused, or OUTPUT/paused/NAME. name: NULL: the first. */
+static sgp_status_t join_pause(const char *output, const char *name, char path[PATH_MAX]) {
+    int length = snprintf(path, PATH_MAX, "%s/" PAUSE_FOLDER "%s%s", output, name ? "/" : "",
+                          name ? name : "");
+    if (length < PATH_MAX) return SGP_OK;
+    return sgp_fail(SGP_ERR_INVALID, "%.100s...: a path of %d bytes, must be below %d", output,
+                    length, PATH_MAX);
+}
+
+static void name_node(int node, char name[PAUSE_NAME]) {
+    snprintf(name, PAUSE_NAME, "node-%d", node);
+}
+
+/* Exactly as name_node writes it. */
+static bool is_node(const char *name) {
+    char again[PAUSE_NAME];
+    int node;
+    if (sscanf(name, "node-%d", &node) != 1 || node < 0) return false;
+    name_node(node, again);
+    return strcmp(name, again) == 0;
+}
+
+sgp_status_t run_files_make_pause(const char *output, int node, char path[PATH_MAX]) {
+    char all[PATH_MAX], name[PAUSE_NAME];
+    name_node(node, name);
+    sgp_status_t status = join_pause(output, NULL, all);
+    if (!status) status = join_pause(output, name, path);
+    if (!status) status = atomic_file_make_directory(output, PAUSE_FOLDER);
+    if (!status) status = atomic_file_make_directory(all, name);
+    return status ? status : remove_run(path);
+}
+
+static sgp_status_t remove_node(const char *output, const char *name) {
+    char path[PATH_MAX];
+    sgp_status_t status = join_pause(output, name, path);
+    if (!status) status = remove_run(path);
+    if (status || rmdir(path) == 0 || errno == ENOENT || errno == ENOTEMPTY) return status;
+    return sgp_fail(SGP_ERR_IO, "%s: cannot be removed: %s", path, strerror(errno));
+}
+
+void run_files_remove_pause(const char *output, int node) {
+    char all[PATH_MAX], name[PAUSE_NAME];
+    name_node(node, name);
+    if (!join_pause(output, NULL, all) && !remove_node(output, name)) rmdir(all);
+}
+
+static sgp_status_t remove_pauses(const char *output) {
+    char all[PATH_MAX];
+    sgp_status_t status = join_pause(output, NULL, all);
+    if (status) return status;
+    DIR *folder = opendir(all);
+    if (!folder) return SGP_OK;
+    for (struct dirent *entry; !status && (entry = readdir(folder));)
+        if (is_node(entry->d_name)) status = remove_node(output, entry->d_name);
+    closedir(folder);
+    rmdir(all);
+    return status;
+}
+
+/* ---- all ---- */
+
+sgp_status_t run_files_remove(const char *directory) {
+    sgp_status_t status = remove_pauses(directory);
+    return status ? status : remove_run(directory);
 }

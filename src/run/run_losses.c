@@ -20,7 +20,9 @@ sgp_status_t run_losses_init(run_losses_t *losses, sgp_group_t *group,
     losses->members = calloc(size, sizeof *losses->members);
     losses->uses = calloc(size, sizeof *losses->uses);
     losses->apart = calloc(size, sizeof *losses->apart);
-    if (losses->noted && losses->agreed && losses->members && losses->uses && losses->apart) {
+    losses->there = calloc(RUN_DIVISIONS * size, sizeof *losses->there);
+    if (losses->noted && losses->agreed && losses->members && losses->uses && losses->apart &&
+        losses->there) {
         for (int r = 0; r < sgp_group_size(group); r++) run_losses_arrive(losses, r);
         return SGP_OK;
     }
@@ -32,6 +34,7 @@ void run_losses_fini(run_losses_t *losses) {
     free(losses->members);
     free(losses->uses);
     free(losses->apart);
+    free(losses->there);
     free(losses->noted);
     free(losses->agreed);
     *losses = (run_losses_t){0};

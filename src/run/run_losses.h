@@ -6,6 +6,8 @@
 
 #include "run/train_types.h"
 
+enum { RUN_DIVISIONS = 2 }; /* agreed on, and not made yet */
+
 /* Embedded; fields are private. All zero: no node is ever lost. */
 typedef struct run_losses {
     sgp_group_t *group; /* borrowed */
@@ -15,7 +17,8 @@ typedef struct run_losses {
     uint32_t *uses; /* (places) times that the place was given to a node */
     bool *
         apart; /* (places) members that have no part in the division of the samples any more; for run_data.c */
-    int noticed;          /* losses that this node has noted */
+    bool *there; /* (RUN_DIVISIONS, places) those that will divide the samples; for run_data.c */
+    int noticed; /* losses that this node has noted */
     train_loss_t *noted;  /* (places) by rank; step 0: not noted */
     train_loss_t *agreed; /* (room), of which `count`, in the order in which they were agreed on */
     int count, room;

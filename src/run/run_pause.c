@@ -5,7 +5,7 @@
 #include "files/json.h"
 #include "run/checkpoint.h"
 #include "run/config.h"
-#include "run/pause_files.h"
+#include "run/run_files.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -24,7 +24,7 @@ static sgp_membership_t *membership_of(const run_t *run) {
 static void save(run_t *run) {
     run_pause_t *pause = &run->pause;
     if (!run->options->output || run->step == 0) return;
-    sgp_status_t status = pause_files_make(run->options->output, run->node, pause->folder);
+    sgp_status_t status = run_files_make_pause(run->options->output, run->node, pause->folder);
     if (!status) status = checkpoint_write_alone(run, pause->folder);
     if (!status)
         status = files_json_write(pause->folder, "config.json",
@@ -46,7 +46,7 @@ static void tell(const run_t *run, const sgp_pause_t *found) {
 
 static void forget(run_t *run) {
     run_pause_t *pause = &run->pause;
-    if (pause->folder[0]) pause_files_remove(run->options->output, run->node);
+    if (pause->folder[0]) run_files_remove_pause(run->options->output, run->node);
     pause->begun = false;
     pause->folder[0] = '\0';
 }

@@ -50,8 +50,10 @@ typedef struct run_data {
     int apart;     /* nodes without which the samples are divided, before their loss is agreed on */
     int noticed;   /* losses that were looked at */
     bool wants;    /* to divide the samples anew */
-    int arrived;   /* processes that have joined the running run, as the feed knows */
-    uint64_t seat; /* the number of this node when the run began */
+    int divisions; /* agreed on, and not made yet */
+    uint64_t divided_from[RUN_DIVISIONS]; /* steps of the run, ascending */
+    int arrived;         /* processes that have joined the running run, as the feed knows */
+    uint64_t seat;       /* the number of this node when the run began */
     uint64_t rate_nodes; /* the nodes that the learning rate is for, with fixed_rate */
     unsigned char
         *saved; /* (saved_bytes) of the checkpoint that the run goes on from; NULL: none */

@@ -37,22 +37,19 @@ static sgp_status_t end_halt(run_t *run, int number) {
     return number || run->leaves ? SGP_ERR_INTERRUPTED : SGP_OK;
 }
 
-/* No node waits for another one. */
-static sgp_status_t divide_here(run_t *run) {
-    bool there[run->size];
-    sgp_status_t status = SGP_OK;
-    for (int r = 0; r < run->size; r++) there[r] = halt_counts(&run->halt, r);
-    if (run->halt.too_far) run_data_divide_later(run);
-    else status = run_data_divide(run, run->halt.step, there);
-    halt_over(&run->halt);
-    return status;
+/* Where the nodes have agreed on no halt, but on who divides the samples soon. false: they halt. */
+static bool plan_division(run_t *run) {
+    if (run->halt.saves) return false;
+    if (run_data_plan(run, run->halt.step)) halt_over(&run->halt);
+    return true;
 }
 
 sgp_status_t steps_halt(run_t *run) {
-    bool here;
-    sgp_status_t status = halt_before_step(&run->halt, run->step, seconds_per_step(run), &here);
+    bool here = false;
+    sgp_status_t status = run_data_divide(run);
+    if (!status) status = halt_before_step(&run->halt, run->step, seconds_per_step(run), &here);
     if (status || !here) return status;
-    if (!run->halt.saves) return divide_here(run);
+    if (plan_division(run)) return SGP_OK;
     int number = run->halt.signal;
     bool saves = run->options->output && !run->halt.too_far && run->step > 0;
     note_leaving(run);
@@ -161,6 +158,16 @@ static void record(run_t *run, uint64_t start, metrics_step_t *step) {
     run->shown_sums.samples += step->samples;
 }
 
+/* This node was silent, and has passed over steps. Perhaps the others have divided the samples anew in them: then the epoch has more steps
+ * than this node knows of. Its promise is among those that they have agreed on, so it can learn that. */
+static sgp_status_t catch_up(run_t *run, uint64_t passed) {
+    bool here = false;
+    sgp_status_t status = run_data_pass_over(run, passed);
+    if (!status) status = halt_before_step(&run->halt, run->step, seconds_per_step(run), &here);
+    if (!status && here) plan_division(run);
+    return status ? status : run_data_divide(run);
+}
+
 /* s: the number of the step in its epoch, from 0. */
 static sgp_status_t run_step(run_t *run, uint64_t s) {
     replica_t *replica = &run->replica;
@@ -180,7 +187,7 @@ static sgp_status_t run_step(run_t *run, uint64_t s) {
     record(run, start, &step);
     run_pause_after_step(run);
     uint64_t passed = sgp_mixer_steps(replica->mixer) - before - 1;
-    if (passed > 0) status = run_data_pass_over(run, passed);
+    if (passed > 0) status = catch_up(run, passed);
     return run->goes_on && !status ? look_for_losses(run, step.step_ms) : status;
 }
 

@@ -167,8 +167,9 @@ class Silence(NetworkTest):
         self.wait_for(resumed, "epoch")
 
     def test_halves(self):
-        """The half with the lowest node goes on. The other one is told so when the cable is back, and removes what it has saved."""
-        group = self.start_divided(hosts=4, low=2)
+        """The half with the lowest node goes on. The other one is told so when the cable is back, and removes what it has saved; here
+        the run has no room for it to come back."""
+        group = self.start_divided("--max-nodes", "4", hosts=4, low=2)
         folders = [self.check_pause(group[rank], rank, 4, 2) for rank in (2, 3)]
         lost = [self.wait_for(group[0], "sgp: node ") for _ in (2, 3)]
         self.assertTrue(all("was lost" in line for line in lost), lost)

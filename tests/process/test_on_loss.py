@@ -280,7 +280,7 @@ class OnLoss(ProgramTest):
         return {(line["epoch"], line["step"]): line["lr"] for line in self.lines() if line["node"] == 0 and "lr" in line}
 
     def test_learning_rate(self):
-        """It follows the batch of the nodes that are left, from the steps on that make up for the lost one, unless it is fixed."""
+        """It follows the batch of the nodes that are left, from the division of the samples without the lost one on, unless it is fixed."""
         for fixed in (False, True):
             with self.subTest(fixed):
                 process = self.start_run("--lr", "1", "--lr-schedule", "constant", "--warmup-epochs", "0",

@@ -56,6 +56,7 @@ static run_t *make_run(const train_options_t *options, int rank) {
     run->losses.members = zeros(PLACES, sizeof *run->losses.members);
     run->losses.uses = zeros(PLACES, sizeof *run->losses.uses);
     run->losses.apart = zeros(PLACES, sizeof *run->losses.apart);
+    run->losses.there = zeros(RUN_DIVISIONS * PLACES, sizeof *run->losses.there);
     run->losses.noted = zeros(PLACES, sizeof *run->losses.noted);
     run->losses.agreed = zeros(PLACES, sizeof *run->losses.agreed);
     run->losses.room = PLACES;
@@ -214,7 +215,9 @@ static void samples_are_divided_before_a_loss_is_agreed_on(void **state) {
         memset(taken, 0, sizeof taken);
         double rate = replica_rate(&runs[0]->replica, before);
         make_steps(runs, 2, before);
-        assert_int_equal(run_data_divide(runs[0], runs[0]->step, there), SGP_OK);
+        memcpy(runs[0]->losses.there, there, sizeof there);
+        runs[0]->data.divided_from[runs[0]->data.divisions++] = before;
+        assert_int_equal(run_data_divide(runs[0]), SGP_OK);
         destroy(runs[1]);
         assert_true(fabs(replica_rate(&runs[0]->replica, before) / rate - 0.5) < 1e-12);
         make_steps(runs, 1, 2);

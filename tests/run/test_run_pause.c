@@ -5,7 +5,7 @@
 #include "run/nodes.h"
 
 #include "group/agree_call.h"
-#include "run/pause_files.h"
+#include "run/run_files.h"
 #include "run/summary.h"
 
 #include <math.h>
@@ -165,7 +165,7 @@ static void test_cut_for_good(void **state) {
             assert_int_equal(resumed_nodes(fixture, trial->pauses[r].folder, nodes),
                              nodes == 1 ? 5 : 1);
     }
-    assert_int_equal(pause_files_remove_all(fixture->output), SGP_OK);
+    assert_int_equal(run_files_remove(fixture->output), SGP_OK);
     assert_false(is_there(trial->pauses[3].folder));
     release(trial);
 }
