@@ -73,11 +73,16 @@ class Run:
 
     # ---- starting ----
 
-    def training(self):
+    def output_of(self, rank):
+        """Hosts have disks of their own."""
+        row = self.row
+        return f"{self.output}-{row.on[rank] if row.on else rank}" if row.place == "hosts" else self.output
+
+    def training(self, rank=0):
         row = self.row
         samples = max(1, round(row.epoch_s * 1000 / STEP_MS)) * row.nodes
         return ["train", "--data", self.options.data, "--model", "mlp", "--batch-size", "1", "--limit-samples", str(samples),
-                "--epochs", str(row.epochs), "--compute-ms", str(STEP_MS), "--output", self.output, "--overwrite", "--trace",
+                "--epochs", str(row.epochs), "--compute-ms", str(STEP_MS), "--output", self.output_of(rank), "--overwrite", "--trace",
                 "--nodes", str(row.nodes), *row.more]
 
     def popen(self, arguments, host=None):
@@ -118,7 +123,7 @@ class Run:
         for rank in range(row.nodes):
             port = ["--ports", str(free_port())] if row.place == "apart" else []
             self.ports += port[1:]
-            self.processes.append(self.popen([*self.training(), "--transport", "tcp", "--join", self.at, "--rank", str(rank),
+            self.processes.append(self.popen([*self.training(rank), "--transport", "tcp", "--join", self.at, "--rank", str(rank),
                                               "--key-file", key, *port], places[rank]))
 
     def text(self, number):
@@ -366,6 +371,7 @@ def judge_times(run, outcome, lines):
 
 def judge(run, statuses, newcomers):
     row, outcome = run.row, Outcome()
+    run.output = run.output_of(next((rank for rank in range(row.nodes) if rank not in row.hit), 0))
     outcome.status = " ".join("-" if status is None else str(status) for status in [*statuses, *newcomers])
     for rank, status in enumerate(statuses):
         if status != 0 and (row.place == "machine" or rank not in row.hit):
