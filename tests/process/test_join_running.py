@@ -186,18 +186,19 @@ class JoinRunning(RunUnderWay):
 
     def test_a_process_whose_place_was_given_away_is_told(self):
         """It is stopped until another one has its place, and does not take itself for a member when it runs again."""
-        nodes, at = self.found("--max-nodes", str(FOUNDERS))
+        nodes, at = self.found("--max-nodes", str(FOUNDERS + 1))
         os.kill(nodes[2].pid, signal.SIGSTOP)
         self.addCleanup(nodes[2].kill)
         self.read_to(nodes[0], "node 2 was lost in step")
-        newcomer = self.join(at[1])
-        self.read_to(nodes[0], "node 2 has joined after step")
-        self.read_epochs(nodes[0], 1)
+        newcomers = []
+        for place in (3, 2):
+            newcomers.append(self.join(f"{at[1]},{at[0]}"))
+            self.read_to(nodes[0], f"node {place} has joined after step")
         os.kill(nodes[2].pid, signal.SIGCONT)
-        self.assertRegex(self.end_of(nodes[2], 1), "the others .* this node .*seat 2")
+        self.assertIn("seat 2 has gone to another", self.end_of(nodes[2], 1))
         self.read_epochs(nodes[0], 2)
-        self.check_epochs([0, 1, 2])
-        self.end_all([*nodes[:2], newcomer])
+        self.check_epochs([0, 1, 2, 3])
+        self.end_all([*nodes[:2], *newcomers])
 
     def refuse(self, nodes, at, *arguments, status, reason):
         """Both sides say why, and the run goes on."""
