@@ -73,11 +73,16 @@ class Run:
 
     # ---- starting ----
 
-    def training(self):
+    def output_of(self, rank):
+        """Hosts have disks of their own."""
+        row = self.row
+        return f"{self.output}-{row.on[rank] if row.on else rank}" if row.place == "hosts" else self.output
+
+    def training(self, rank=0):
         row = self.row
         samples = max(1, round(row.epoch_s * 1000 / STEP_MS)) * row.nodes
         return ["train", "--data", self.options.data, "--model", "mlp", "--batch-size", "1", "--limit-samples", str(samples),
-                "--epochs", str(row.epochs), "--compute-ms", str(STEP_MS), "--output", self.output, "--overwrite", "--trace",
+                "--epochs", str(row.epochs), "--compute-ms", str(STEP_MS), "--output", self.output_of(rank), "--overwrite", "--trace",
                 "--nodes", str(row.nodes), *row.more]
 
     def popen(self, arguments, host=None):
@@ -118,7 +123,7 @@ class Run:
         for rank in range(row.nodes):
             port = ["--ports", str(free_port())] if row.place == "apart" else []
             self.ports += port[1:]
-            self.processes.append(self.popen([*self.training(), "--transport", "tcp", "--join", self.at, "--rank", str(rank),
+            self.processes.append(self.popen([*self.training(rank), "--transport", "tcp", "--join", self.at, "--rank", str(rank),
                                               "--key-file", key, *port], places[rank]))
 
     def text(self, number):
@@ -247,6 +252,10 @@ def newcomer_stopped(seconds, wait):
     return event
 
 
+def one_joins(run):
+    run.join(1)
+
+
 def two_join(run):
     run.join(1)
     run.join(2)
@@ -283,6 +292,7 @@ def rows():
     yield Row("stop all for 5 s", lambda run: run.stop(5, *range(NODES)), tuple(range(NODES)), epoch_s=4, epochs=3)
     # Newcomers.
     apart = {"place": "apart", "transports": ("tcp",), "epochs": 3}
+    yield Row("one joins", one_joins, **apart)
     yield Row("two join at once", two_join, **apart)
     yield Row("kill five newcomers on their way", newcomer_killed, lost=None, hit=range(NODES, 2 * NODES), epoch_s=6, **apart)
     for wait in (0.02, 0.1, 0.3, 1):
@@ -296,7 +306,7 @@ def rows():
     yield Row("stop for 5 s, on hosts", lambda run: run.stop(5, LAST), last, epoch_s=12, epochs=2, **cable)
     yield Row("cut for 3 s", lambda run: run.cut(3, LAST), last, epoch_s=10, epochs=2, **cable)
     yield Row("cut the founder for 3 s", lambda run: run.cut(3, 0), (0,), epoch_s=10, epochs=2, **cable)
-    yield Row("cut for 3 s over an epoch's end", lambda run: run.cut(3, LAST), last, last, epoch_s=2, epochs=5, **cable)
+    yield Row("cut for 3 s over an epoch's end", lambda run: run.cut(3, LAST), last, None, epoch_s=2, epochs=5, **cable)
     yield Row("cut for 15 s", lambda run: run.cut(15, LAST), last, last, epoch_s=20, epochs=2, **cable)
     yield Row("cut for good", lambda run: run.cut(None, LAST), last, last, epoch_s=14, epochs=2, **cable)
     yield Row("cut the founder for good", lambda run: run.cut(None, 0), (0,), (0,), epoch_s=14, epochs=2, **cable)
@@ -361,6 +371,7 @@ def judge_times(run, outcome, lines):
 
 def judge(run, statuses, newcomers):
     row, outcome = run.row, Outcome()
+    run.output = run.output_of(next((rank for rank in range(row.nodes) if rank not in row.hit), 0))
     outcome.status = " ".join("-" if status is None else str(status) for status in [*statuses, *newcomers])
     for rank, status in enumerate(statuses):
         if status != 0 and (row.place == "machine" or rank not in row.hit):
@@ -396,7 +407,7 @@ def run_row(options, row, transport, folder):
         run.happened = (begin, time.monotonic())
         statuses, newcomers = run.finish()
         outcome = judge(run, statuses, newcomers)
-    except (RuntimeError, hosts.HostsError, OSError, KeyError) as error:
+    except (RuntimeError, hosts.HostsError, OSError, KeyError, ValueError) as error:
         outcome = Outcome(wrong=[f"{type(error).__name__}: {error}"])
     finally:
         run.end()

@@ -273,9 +273,10 @@ static size_t changes_of_seat(const sgp_view_t *view, int seat, uint64_t since,
     size_t count = 0;
     if (!sgp_view_newest(view, seat, &newest)) return 0;
     uint32_t first = newest < SGP_VIEW_INCARNATIONS ? 0 : newest - SGP_VIEW_INCARNATIONS + 1;
-    for (uint32_t incarnation = first; incarnation <= newest; incarnation++) {
+    /* Counted down: newest may be the last number there is. */
+    for (uint32_t age = newest - first + 1; age-- > 0;) {
         sgp_view_member_t member;
-        if (sgp_view_member(view, seat, incarnation, &member) && member.version > since)
+        if (sgp_view_member(view, seat, newest - age, &member) && member.version > since)
             count += changes_of_member(&member, changes + count);
     }
     return count;

@@ -87,7 +87,8 @@ bool sgp_membership_open_seats(sgp_membership_t *membership) {
 
 /* ---- giving seats away ---- */
 
-/* The seat of a member that has left is free once its K has passed: until then the graph has it. */
+/* The seat of a member that has left is free once its K has passed: until then the graph has it. Not after the last
+ * incarnation that can be counted. */
 bool sgp_membership_is_free(sgp_membership_t *membership, int seat, uint32_t *incarnation) {
     uint32_t newest = 0;
     sgp_view_member_t member = {.seat = seat};
@@ -96,6 +97,7 @@ bool sgp_membership_is_free(sgp_membership_t *membership, int seat, uint32_t *in
     bool known = used && sgp_view_member(membership->view, seat, newest, &member);
     uint64_t step = atomic_load(&membership->step);
     pthread_mutex_unlock(&membership->lock);
+    if (used && newest == UINT32_MAX) return false;
     *incarnation = used ? newest + 1 : 0;
     return !known || (member.end && member.until <= step);
 }

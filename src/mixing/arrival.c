@@ -92,8 +92,8 @@ static sgp_status_t read_place(sgp_mixer_t *mixer, const unsigned char *bytes) {
     mixer->unmet = numbers[UNMET] > 0;
     mixer->graphs->agreed = numbers[AGREED];
     mixer->graphs->nodes = (int)numbers[NODES];
-    for (int r = 0; r < mixer->size;
-         r++) /* the seat may have been given again, unknown to that member */
+    /* A seat may have been given again without that member's knowing it. */
+    for (int r = 0; r < mixer->size; r++)
         mixer->graphs->struck[r] =
             sgp_seats_has(seats + sgp_seats_bytes(mixer->size), r) &&
             sgp_membership_end_step(sgp_group_membership(mixer->group), r) > 0;

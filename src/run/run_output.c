@@ -93,6 +93,11 @@ sgp_status_t run_output_copy_config(const run_t *run) {
     return sgp_fail(SGP_ERR_IO, "%s: cannot be written: %s", to, strerror(errno));
 }
 
+sgp_status_t run_output_join(run_t *run) {
+    sgp_status_t status = run_output_copy_config(run);
+    return status ? status : begin_trace(run);
+}
+
 static sgp_status_t write_summary(const run_t *run, const train_summary_t *summary) {
     return files_json_write(run->options->output, "summary.json",
                             train_summary_json(run->options, summary));

@@ -15,6 +15,9 @@ sgp_status_t run_output_begin(run_t *run);
  * run_output_begin. */
 sgp_status_t run_output_take_over(run_t *run, uint64_t epochs);
 
+/* The same for a newcomer, which writes no files but a copy of config.json: as run_output_copy_config. */
+sgp_status_t run_output_join(run_t *run);
+
 /* Gathers the trace into its file, if there is one. As run_trace_gather. */
 sgp_status_t run_output_trace(run_t *run);
 

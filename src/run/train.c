@@ -292,7 +292,7 @@ static sgp_status_t enter(run_t *run, const invitation_t *invitation) {
     run->entering = true;
     if (!status) status = begin_halts(run);
     if (!status) status = arrivals_init(run);
-    if (!status) status = run_output_copy_config(run);
+    if (!status) status = run_output_join(run);
     if (status) release(run);
     return status;
 }

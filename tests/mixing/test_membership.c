@@ -21,6 +21,7 @@ typedef struct trial {
     sgp_membership_options_t patience;
     uint64_t step_ns;
     int lies_in;         /* the step in which the last rank lies; 0: never */
+    bool about_a_later;  /* it says that a later member of seat 2 is dead, who never was */
     int averages_before; /* a step before which all take the exact average; 0: none but at the end */
     bool gives_up[MOST_NODES]; /* expected */
     /* Results, by rank: */
@@ -59,6 +60,7 @@ static void take_events(trial_t *trial, sgp_group_t *group, int rank) {
     sgp_event_t event;
     for (int i = 0; i < 100 && sgp_group_next_event(group, &event) == SGP_OK; i++) {
         trial->events[rank][event.kind]++;
+        if (trial->about_a_later) continue; /* then the seat is empty at once */
         if (event.kind == SGP_EVENT_LOST || event.kind == SGP_EVENT_REPLANNED)
             CHECK(event.step > 0 && event.step % SGP_MEMBER_STEP_UNIT == 0);
     }
@@ -114,7 +116,7 @@ static void send_view(sgp_transport_t *transport, uint64_t number, const unsigne
 }
 
 /* Nonsense, a message that is too long, seats that do not exist, and the death of a member that lives. */
-static void lie(sgp_transport_t *transport) {
+static void lie(sgp_transport_t *transport, bool about_a_later) {
     static unsigned char bytes[100000];
     sgp_member_notice_t accusation = {.kind = SGP_MEMBER_DEAD,
                                       .flags = SGP_MEMBER_CERTAIN,
@@ -122,6 +124,7 @@ static void lie(sgp_transport_t *transport) {
                                       .step = 48,
                                       .last = 3,
                                       .origin = transport->rank};
+    if (about_a_later) accusation.seat = 2, accusation.incarnation = UINT32_MAX;
     sgp_member_notice_t stranger = accusation;
     stranger.seat = 4000;
     memset(bytes, 0xff, sizeof bytes);
@@ -150,7 +153,7 @@ static bool run_steps(trial_t *trial, sgp_mixer_t *mixer, int rank) {
             trial->status[rank] = sgp_mixer_average(mixer, NULL, NULL);
         if (trial->status[rank] != SGP_OK) return false;
         if (k > 0 && k == trial->lies_in && rank == trial->setup.loopback.size - 1)
-            lie(mixer->transport);
+            lie(mixer->transport, trial->about_a_later);
         trial->status[rank] = sgp_mixer_step(mixer, NULL, NULL, 0);
         if (trial->status[rank] != SGP_OK) return false;
         uint64_t time = sgp_transport_now(mixer->transport) - begin;
@@ -502,6 +505,21 @@ static void test_liar(void **state) {
     free(trial);
 }
 
+/* The same with a notice of an incarnation that is yet to come: the member of that seat reads that its place was given away, and
+ * ends as the accused does. What is known of seats takes no more room, and the others go on. */
+static void test_liar_about_a_later_member(void **state) {
+    (void)state;
+    trial_t *trial = trial_of(4, SGP_ALGORITHM_SGP, SGP_OVERLAP_ASYNC, 4);
+    trial->lies_in = 10;
+    trial->about_a_later = true;
+    trial->step_ns = 50000000;
+    trial->gives_up[2] = true;
+    run(trial);
+    check_outcome(trial, 1);
+    for (int r = 0; r < 4; r++) assert_int_equal(trial->refused[r], r == 3 ? 0 : 3);
+    free(trial);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_death),
@@ -514,6 +532,7 @@ int main(void) {
         cmocka_unit_test(test_cut_off_in_an_all_reduce),
         cmocka_unit_test(test_healed),
         cmocka_unit_test(test_liar),
+        cmocka_unit_test(test_liar_about_a_later_member),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

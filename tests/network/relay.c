@@ -49,7 +49,7 @@ typedef struct frame {
 
 typedef struct port {
     int device;
-    bool deaf, mute; /* nothing gets to the host, nothing gets from it */
+    bool deaf, mute;  /* nothing gets to the host, nothing gets from it */
     uint64_t free_at; /* when its link has sent what is queued */
     frame_t *first, **last;
 } port_t;

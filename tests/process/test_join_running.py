@@ -3,10 +3,12 @@
 
 import json
 import os
+import random
 import re
 import signal
 import socket
 import struct
+import time
 import unittest
 
 from support import LIMIT, ProgramTest, make_data
@@ -159,6 +161,51 @@ class JoinRunning(RunUnderWay):
             self.read_epochs(nodes[0], 2)
         self.check_epochs([0, 1, 2])
         self.end_all(nodes)
+
+    def test_the_sponsor_is_killed_meanwhile(self):
+        """Whenever that is: the others go on, with the newcomer, or without one that says that its sponsor is gone."""
+        nodes, at = self.found("--max-nodes", "8")
+        newcomer = self.join(f"{at[1]},{at[2]}")
+        self.read_to(newcomer, "joining the run at")
+        time.sleep(random.uniform(0, 0.3))  # the moment
+        os.kill(nodes[1].pid, signal.SIGKILL)
+        self.read_to(nodes[0], "node 1 was lost in step")
+        for line in nodes[0].stderr:
+            if "has joined after step" in line or newcomer.poll() is not None:
+                break
+        self.read_epochs(nodes[0], 3)
+        if newcomer.poll() is None:
+            self.end_all([nodes[0], nodes[2], newcomer])
+        else:
+            self.assertIn("cannot join", self.end_of(newcomer, 1))
+            self.check_epochs([0, 2])
+            self.end_all([nodes[0], nodes[2]])
+
+    def test_a_run_with_a_timeline(self):
+        """All nodes gather it, the newcomer, too."""
+        nodes, at = self.found("--trace")
+        newcomer = self.join(at[1])
+        self.read_to(nodes[0], "node 3 has joined after step")
+        self.read_epochs(nodes[0], 3)
+        self.end_all([*nodes, newcomer])
+        with open(os.path.join(self.output(), "trace.json"), encoding="utf-8") as file:
+            self.assertEqual({event["pid"] for event in json.load(file)["traceEvents"]}, {1, 2, 3, 4})
+
+    def test_a_process_whose_place_was_given_away_is_told(self):
+        """It is stopped until another one has its place, and does not take itself for a member when it runs again."""
+        nodes, at = self.found("--max-nodes", str(FOUNDERS + 1))
+        os.kill(nodes[2].pid, signal.SIGSTOP)
+        self.addCleanup(nodes[2].kill)
+        self.read_to(nodes[0], "node 2 was lost in step")
+        newcomers = []
+        for place in (3, 2):
+            newcomers.append(self.join(f"{at[1]},{at[0]}"))
+            self.read_to(nodes[0], f"node {place} has joined after step")
+        os.kill(nodes[2].pid, signal.SIGCONT)
+        self.assertIn("seat 2 has gone to another", self.end_of(nodes[2], 1))
+        self.read_epochs(nodes[0], 2)
+        self.check_epochs([0, 1, 2, 3])
+        self.end_all([*nodes[:2], *newcomers])
 
     def refuse(self, nodes, at, *arguments, status, reason):
         """Both sides say why, and the run goes on."""

@@ -305,6 +305,28 @@ static void gone_before(bool tcp) {
     end(&world);
 }
 
+/* Two members give the same seat away at once, and its two newcomers come: the second one calls again and again, and takes nobody
+ * for lost. */
+static void test_two_of_one_seat(void **state) {
+    (void)state;
+    world_t world = found(true);
+    enter_expected(&world, 2, 0);
+    pass_all(&world, 1); /* the first one is there */
+    sgp_address_t its = world.addresses[2];
+    sgp_transport_t *second = connect_tcp(&world, 2, listen_for(&world, 2));
+    world.addresses[2] = its;
+    be_elastic(second, 4);
+    for (int r = 0; r < FOUNDERS; r++)
+        CHECK(send_vector(second, &(sgp_destination_t){r, 0.5}, 1, 1, 16));
+    uint64_t soon = sgp_transport_now(second) + 200000000; /* it was refused long before */
+    assert_int_equal(sgp_transport_wait(second, soon), SGP_ERR_TIMEOUT);
+    for (int r = 0; r < FOUNDERS; r++)
+        assert_int_equal(sgp_fates_of(second->fates, r).state, SGP_FATE_PRESENT);
+    sgp_transport_destroy(second);
+    pass_all(&world, 2);
+    end(&world);
+}
+
 /* ---- many of them ---- */
 
 static int count_files(void) {
@@ -390,6 +412,7 @@ int main(void) {
         TESTS(unfinished),
         TESTS(wrong_openings),
         TESTS(gone_before),
+        cmocka_unit_test(test_two_of_one_seat),
         TESTS(hundred),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

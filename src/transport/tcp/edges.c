@@ -364,6 +364,12 @@ static void opened(sgp_edges_t *edges, sgp_connection_t *connection) {
     tell_losses(edges, connection);
 }
 
+/* Two members may give the same seat away at once. Their newcomers call until the view says whose it is: one that was refused
+ * would take this rank for broken, and tell the others so. */
+static bool is_disputed(const sgp_edges_t *edges, int rank) {
+    return rank >= edges->transport->size || edges->of[rank].incarnation > 0;
+}
+
 /* false: the connection is to be closed. */
 static bool judged(sgp_edges_t *edges, sgp_connection_t *connection) {
     sgp_judgement_t judgement = sgp_edges_judge(edges, connection);
@@ -372,6 +378,7 @@ static bool judged(sgp_edges_t *edges, sgp_connection_t *connection) {
         sgp_edges_close(edges, edges->of[rank].in);
         judgement = sgp_edges_judge(edges, connection);
     }
+    if (judgement == SGP_JUDGED_SECOND && is_disputed(edges, rank)) return false;
     if (judgement == SGP_JUDGED_SECOND)
         sgp_handshake_refuse(&connection->handshake, "a second node claims rank %d", rank);
     return judgement != SGP_JUDGED_LATER;
