@@ -151,12 +151,6 @@ static bool believes(const sgp_edges_t *edges, uint32_t word) {
     return !edges->transport->confirms && (!connected || edge->contact.noted & SGP_SILENCE_UNHEARD);
 }
 
-static bool is_about_self(const sgp_edges_t *edges, uint32_t word) {
-    int rank;
-    sgp_cause_t cause;
-    return sgp_loss_unpack(word, edges->capacity, &rank, &cause) && rank == edges->rank;
-}
-
 void sgp_edges_heard(sgp_edges_t *edges, sgp_connection_t *connection, sgp_frame_kind_t kind,
                      uint32_t value) {
     sgp_rank_name_t name;
@@ -166,7 +160,8 @@ void sgp_edges_heard(sgp_edges_t *edges, sgp_connection_t *connection, sgp_frame
     bool founder = value < (uint32_t)edges->capacity && (int)value != edges->rank &&
                    edges->of[value].incarnation == 0; /* frames tell of those (losses.h) */
     if (kind == SGP_FRAME_LEFT && founder) sgp_losses_leave(&edges->losses, (int)value);
-    if (kind == SGP_FRAME_LOST && edges->transport->elastic && is_about_self(edges, value))
+    if (kind == SGP_FRAME_LOST && edges->transport->elastic &&
+        sgp_losses_names_self(&edges->losses, value))
         edges->struck_off = true;
     else if (kind == SGP_FRAME_LOST && believes(edges, value))
         sgp_losses_heard(losses_of(edges), peer, sgp_transport_name(edges->transport, peer, &name),
@@ -426,7 +421,7 @@ static void tick_opening(sgp_edges_t *edges, sgp_connection_t *connection, uint6
     uint64_t passed = now - connection->since;
     bool again = connection->caller && edges->of[connection->peer].contact.broken &&
                  mends(edges, connection->peer);
-    /* The kernel would call at intervals that double. One that has answered may be a process that is stopped. */
+    /* The kernel would call at intervals that double. One that has answered may be stopped. */
     bool unanswered = again && connection->state == SGP_CONNECTION_CONNECTING &&
                       passed > edges->limits.suspect / 2;
     if (unanswered || (connection->caller && passed > edges->open_timeout))

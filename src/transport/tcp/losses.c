@@ -45,6 +45,12 @@ void sgp_losses_heard(sgp_losses_t *losses, int from, const char *name, uint32_t
     change(losses, rank, sgp_fate_lost(cause), why);
 }
 
+bool sgp_losses_names_self(const sgp_losses_t *losses, uint32_t word) {
+    int rank;
+    sgp_cause_t cause;
+    return sgp_loss_unpack(word, losses->capacity, &rank, &cause) && rank == losses->rank;
+}
+
 int sgp_losses_next(sgp_losses_t *losses) {
     return losses->acted < losses->count ? losses->changed[losses->acted++] : -1;
 }

@@ -55,6 +55,9 @@ void sgp_losses_leave(sgp_losses_t *losses, int rank);
  * an incarnation, and one that is late must not strike off the next member of the seat. */
 void sgp_losses_heard(sgp_losses_t *losses, int from, const char *name, uint32_t word);
 
+/* Whether the word says that this rank itself is lost. */
+bool sgp_losses_names_self(const sgp_losses_t *losses, uint32_t word);
+
 /* The next rank that changed, to be acted on; -1: none. */
 int sgp_losses_next(sgp_losses_t *losses);
 
