@@ -426,14 +426,24 @@ static void serve(sgp_sponsor_t *sponsor, guest_t *guest) {
     enum { READS = 8 }; /* the rest later: the caller has a step to make */
     for (int i = 0; i < READS && guest->stage != STAGE_ENDED && guest->stage != STAGE_CLOSING; i++)
         if (!receive(sponsor, guest)) break;
-    if (guest->stage == STAGE_SETTLING) settle(sponsor, guest);
     if (guest->stage != STAGE_ENDED) flush(sponsor, guest);
     if (guest->stage != STAGE_ENDED && sgp_clock_now() > guest->until) end(sponsor, guest);
+}
+
+/* However short the steps are: the others wait for a newcomer at its first step, and so does this node. */
+static void settle_all(sgp_sponsor_t *sponsor) {
+    for (int i = 0; i < sponsor->options.most; i++) {
+        guest_t *guest = &sponsor->guests[i];
+        if (guest->stage != STAGE_SETTLING) continue;
+        settle(sponsor, guest);
+        if (guest->stage != STAGE_ENDED) flush(sponsor, guest);
+    }
 }
 
 void sgp_sponsor_serve(sgp_sponsor_t *sponsor) {
     if (sponsor->count < sponsor->options.most) take_visitors(sponsor);
     if (!sponsor->count) return;
+    settle_all(sponsor);
     uint64_t now = sgp_clock_now();
     if (now - sponsor->looked < LOOK_EVERY) return;
     sponsor->looked = now;
