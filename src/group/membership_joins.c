@@ -41,10 +41,12 @@ static bool open_seat(sgp_membership_t *membership, const sgp_view_member_t *mem
     return false;
 }
 
-/* Whether this node has not opened the seat for that member yet. */
+/* Whether this node has not opened the seat for that member yet. One that has ended meanwhile is in the graph until its K: it
+ * is opened, so that the transport finds it gone. */
 static bool is_new(const sgp_membership_t *membership, const sgp_view_member_t *member) {
     sgp_fates_t *fates = membership->transport->fates;
-    if (member->seat == membership->self || !member->candidate || member->end) return false;
+    bool over = member->end && member->until <= atomic_load(&membership->step);
+    if (member->seat == membership->self || !member->candidate || over) return false;
     if (sgp_fates_of(fates, member->seat).state == SGP_FATE_ABSENT) return true;
     return sgp_fates_incarnation(fates, member->seat) < member->incarnation;
 }

@@ -43,7 +43,9 @@ typedef struct node {
     struct node *newcomers;                            /* (SCENARIO_JOINS) of the run */
     /* A newcomer: */
     bool comes, started;
-    int first; /* step */
+    sgp_sponsored_t is;  /* as its sponsor has it */
+    atomic_int answered; /* by the sponsor: 1: it is admitted, -1: not */
+    int first;           /* step */
     sgp_newcomer_t as;
     unsigned char view[VIEW_BYTES];
     pthread_t thread;
@@ -374,6 +376,7 @@ static void invite(node_t *node, int join) {
     if (!owner.admit(owner.context, &is, &guest->as.step, &again, why)) return;
     if (sgp_loopback_join(node->hub, is.seat, &guest->as.transport) != SGP_OK) abort();
     guest->transport = guest->as.transport;
+    guest->is = is;
     guest->result->seat = is.seat;
     guest->started = true;
     if (node->trace)
@@ -383,8 +386,29 @@ static void invite(node_t *node, int join) {
     if (pthread_create(&guest->thread, NULL, newcomer_main, guest) != 0) abort();
 }
 
+/* Once it is certain that no other sponsor has given the seat away. */
+static void answer(const node_t *node, node_t *guest) {
+    sgp_sponsor_owner_t owner = sgp_newcomers_owner(node->group);
+    bool stays = true;
+    if (atomic_load(&guest->answered) || !owner.settled(owner.context, &guest->is, &stays)) return;
+    atomic_store(&guest->answered, stays ? 1 : -1);
+}
+
+/* Until its sponsor has answered. false: that it is not admitted, or not at all. */
+static bool await_answer(node_t *node) {
+    const uint64_t each = 4999983; /* nanoseconds; not when others do something */
+    uint64_t end = now(node) + TIME_LIMIT_MS * SCENARIO_MS;
+    while (!atomic_load(&node->answered) && now(node) < end)
+        if (!sleep_for(node, each)) return false;
+    return atomic_load(&node->answered) > 0;
+}
+
 static void invite_all(node_t *node, int step) {
     const scenario_t *scenario = scenario_of(node);
+    for (int j = 0; j < scenario->joins_count && !node->comes; j++)
+        if (scenario->joins[j].sponsor == node->rank && node->newcomers[j].started &&
+            !books_killed(node->transport))
+            answer(node, &node->newcomers[j]);
     for (int j = 0; j < scenario->joins_count && !node->comes; j++) {
         const scenario_join_t *join = &scenario->joins[j];
         if (join->sponsor == node->rank && join->at <= step && !node->newcomers[j].started &&
@@ -398,6 +422,7 @@ static bool come_in(node_t *node) {
     const scenario_t *scenario = scenario_of(node);
     enum { LATE = 8 }; /* steps after its own from which it may begin */
     sgp_optimizer_options_t plain = {.count = SCENARIO_LENGTH};
+    if (!await_answer(node)) return false;
     sgp_status_t status = sgp_newcomer_found(&node->as, &node->group);
     if (status == SGP_OK)
         status = sgp_mixer_create(node->group, &scenario->options, NULL, &node->mixer);
@@ -467,8 +492,19 @@ static void close_result(node_t *node, node_end_t end) {
                      (double)scenario_of(node)->limit_ns / SCENARIO_MS);
 }
 
+/* Their connection to this node ends. */
+static void part_from_guests(const node_t *node) {
+    const scenario_t *scenario = scenario_of(node);
+    for (int j = 0; j < scenario->joins_count && !node->comes; j++) {
+        int none = 0;
+        if (scenario->joins[j].sponsor == node->rank)
+            atomic_compare_exchange_strong(&node->newcomers[j].answered, &none, -1);
+    }
+}
+
 static void be_node(node_t *node, bool ready) {
     node_end_t end = ready ? live(node) : NODE_IS_KILLED;
+    part_from_guests(node);
     close_result(node, end);
     if (node->trace)
         fprintf(node->trace, "            node %d %s\n", node->rank,
@@ -477,7 +513,8 @@ static void be_node(node_t *node, bool ready) {
                                      : "is gone");
     sgp_mixer_destroy(node->mixer);
     sgp_optimizer_destroy(node->optimizer);
-    if (end == NODE_IS_KILLED) sgp_group_abort(node->group);
+    if (!node->group) sgp_transport_destroy(node->transport); /* its sponsor never admitted it */
+    else if (end == NODE_IS_KILLED) sgp_group_abort(node->group);
     else sgp_group_leave(node->group);
 }
 
