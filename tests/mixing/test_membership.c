@@ -372,7 +372,8 @@ static void check_outcome(const trial_t *trial, size_t dead) {
         assert_int_equal(trial->ended[r], !trial->gives_up[r]);
         if (trial->gives_up[r]) assert_int_equal(trial->status[r], SGP_ERR_PEER_LOST);
         if (trial->gives_up[r]) continue;
-        assert_int_equal(trial->digests[r], trial->digests[first]);
+        /* what the liar adds about an incarnation that never was may reach some later than the end */
+        if (!trial->about_a_later) assert_int_equal(trial->digests[r], trial->digests[first]);
         assert_int_equal(trial->change_count[r], dead);
     }
 }
