@@ -335,8 +335,7 @@ static void *newcomer_main(void *argument);
 /* One that was struck off for its silence may live, and keeps its transport; so does one that never made a group. */
 static bool is_gone(const node_t *node, int rank) {
     sgp_fate_t fate = sgp_fates_of(node->transport->fates, rank);
-    return fate.state == SGP_FATE_LEFT ||
-           (fate.state == SGP_FATE_LOST && fate.cause == SGP_CAUSE_ENDED);
+    return fate.state == SGP_FATE_LEFT || fate.cause == SGP_CAUSE_ENDED;
 }
 
 /* By another newcomer, of which this node may not know yet. */
@@ -351,8 +350,7 @@ static int choose_seat(const node_t *node, int join, uint32_t *incarnation) {
     const scenario_t *scenario = scenario_of(node);
     sgp_membership_t *membership = sgp_group_membership(node->group);
     int own = scenario->nodes + join;
-    *incarnation = 0;
-    for (int r = 0; scenario->joins[join].replaces && r < scenario->nodes; r++)
+    for (int r = *incarnation = 0; scenario->joins[join].replaces && r < scenario->nodes; r++)
         if (node->run->of[r].began && !is_taken(node, r) && is_gone(node, r) &&
             sgp_membership_is_free(membership, r, incarnation))
             return r;
@@ -396,10 +394,9 @@ static void answer(const node_t *node, node_t *guest) {
 
 /* Until its sponsor has answered. false: that it is not admitted, or not at all. */
 static bool await_answer(node_t *node) {
-    const uint64_t each = 4999983; /* nanoseconds; not when others do something */
     uint64_t end = now(node) + TIME_LIMIT_MS * SCENARIO_MS;
-    while (!atomic_load(&node->answered) && now(node) < end)
-        if (!sleep_for(node, each)) return false;
+    while (!atomic_load(&node->answered) && now(node) < end && sleep_for(node, 4999983)) {
+    }
     return atomic_load(&node->answered) > 0;
 }
 
@@ -494,23 +491,17 @@ static void close_result(node_t *node, node_end_t end) {
 
 /* Their connection to this node ends. */
 static void part_from_guests(const node_t *node) {
-    const scenario_t *scenario = scenario_of(node);
-    for (int j = 0; j < scenario->joins_count && !node->comes; j++) {
-        int none = 0;
-        if (scenario->joins[j].sponsor == node->rank)
+    for (int j = 0, none = 0; j < scenario_of(node)->joins_count && !node->comes; j++, none = 0)
+        if (scenario_of(node)->joins[j].sponsor == node->rank)
             atomic_compare_exchange_strong(&node->newcomers[j].answered, &none, -1);
-    }
 }
 
 static void be_node(node_t *node, bool ready) {
     node_end_t end = ready ? live(node) : NODE_IS_KILLED;
     part_from_guests(node);
     close_result(node, end);
-    if (node->trace)
-        fprintf(node->trace, "            node %d %s\n", node->rank,
-                end == NODE_ENDS     ? "ends"
-                : end == NODE_LEAVES ? "leaves"
-                                     : "is gone");
+    static const char *const words[] = {"ends", "leaves", "is gone"};
+    if (node->trace) fprintf(node->trace, "            node %d %s\n", node->rank, words[end]);
     sgp_mixer_destroy(node->mixer);
     sgp_optimizer_destroy(node->optimizer);
     if (!node->group) sgp_transport_destroy(node->transport); /* its sponsor never admitted it */
