@@ -169,10 +169,10 @@ class JoinRunning(RunUnderWay):
         self.read_to(newcomer, "joining the run at")
         time.sleep(random.uniform(0, 0.3))  # the moment
         os.kill(nodes[1].pid, signal.SIGKILL)
-        self.read_to(nodes[0], "node 1 was lost in step")
-        for line in nodes[0].stderr:
-            if "has joined after step" in line or newcomer.poll() is not None:
-                break
+        said = self.read_to(nodes[0], "node 1 was lost in step")
+        while "has joined after step" not in said and newcomer.poll() is None:
+            said = nodes[0].stderr.readline()
+            self.assertTrue(said, "node 0 has ended")
         self.read_epochs(nodes[0], 3)
         if newcomer.poll() is None:
             self.end_all([nodes[0], nodes[2], newcomer])
