@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "entries.h"
+
 #include <dirent.h>
 #include <pthread.h>
 #include <sgp/log.h>
@@ -71,16 +73,6 @@ static inline void remove_directory(const char *directory) {
     }
     closedir(list);
     assert_int_equal(rmdir(directory), 0);
-}
-
-/* Entries other than "." and "..". */
-static inline int count_entries(const char *directory) {
-    DIR *list = opendir(directory);
-    assert_non_null(list);
-    int count = 0;
-    while (readdir(list)) count++;
-    closedir(list);
-    return count - 2;
 }
 
 static inline void write_file(const char *path, const void *bytes, size_t count) {

@@ -2,11 +2,11 @@
 /* Two members train on over tcp while a third one joins and goes, again and again: every second time it leaves, else it ends
  * without leaving. No thread, file or memory of the process, in which all of them are threads, grows with the number of joins.
  * `test_mixing_joins_again N` makes N of them instead of 40. Real time. */
+#include "entries.h"
 #include "ranks.h"
 
 #include "replaced_malloc.h"
 
-#include <dirent.h>
 #include <sgp/mixer.h>
 #include <string.h>
 
@@ -162,15 +162,6 @@ typedef struct usage {
     long files, threads, pieces, bytes, resident;
 } usage_t;
 
-static long entries(const char *folder) {
-    long count = 0;
-    DIR *open = opendir(folder);
-    assert_non_null(open);
-    while (readdir(open)) count++;
-    closedir(open);
-    return count;
-}
-
 static long resident(void) {
     unsigned long size, pages;
     FILE *file = fopen("/proc/self/statm", "r");
@@ -192,8 +183,8 @@ static void least(usage_t *usage, const usage_t *now) {
 static usage_t look(void) {
     usage_t usage = {.files = -1};
     for (int i = 0; i < LOOKS; i++) {
-        usage_t now = {entries("/proc/self/fd"), entries("/proc/self/task"), atomic_load(&pieces),
-                       atomic_load(&bytes_used), resident()};
+        usage_t now = {count_entries("/proc/self/fd"), count_entries("/proc/self/task"),
+                       atomic_load(&pieces), atomic_load(&bytes_used), resident()};
         if (usage.files < 0) usage = now;
         least(&usage, &now);
         usleep(2000);

@@ -6,6 +6,7 @@
 #include "data/support.h"
 
 #include "base/logging.h"
+#include "group/agree_call.h"
 #include "group/group_internal.h"
 #include "run/train.h"
 #include "transport/loopback/loopback.h"
@@ -34,6 +35,19 @@ static inline void *node_main(void *argument) {
     node->status = train_run(&node->options, &groups, &node->callbacks, &node->summary);
     sgp_group_leave(group);
     return NULL;
+}
+
+/* The same where the others go on without lost nodes; transport: of node->hub. */
+static inline void run_elastic(node_t *node, sgp_transport_t *transport) {
+    sgp_group_t *group;
+    sgp_log_set_rank(node->rank);
+    transport->elastic = true;
+    node->status = sgp_group_found(transport, 60000, &group);
+    if (node->status) return;
+    train_groups_t groups = {.all = group};
+    node->status = train_run(&node->options, &groups, &node->callbacks, &node->summary);
+    if (node->status) sgp_group_abort(group);
+    else sgp_group_leave(group);
 }
 
 /* nodes: (count) with options and callbacks; fills status and summary. */

@@ -5,7 +5,6 @@
 #include "run/nodes.h"
 
 #include "base/random.h"
-#include "group/agree_call.h"
 #include "data/sampler.h"
 #include "run/summary.h"
 
@@ -91,19 +90,11 @@ static trial_t *current;
 
 static void *train(void *argument) {
     node_t *node = argument;
-    sgp_group_t *group;
     sgp_transport_t *transport = sgp_loopback_transport(node->hub, node->rank);
     diary = &current->diaries[node->rank];
     diary->transport = transport;
     passes = node->rank == current->passer;
-    sgp_log_set_rank(node->rank);
-    transport->elastic = true;
-    node->status = sgp_group_found(transport, 60000, &group);
-    if (node->status) return NULL;
-    train_groups_t groups = {.all = group};
-    node->status = train_run(&node->options, &groups, &node->callbacks, &node->summary);
-    if (node->status) sgp_group_abort(group);
-    else sgp_group_leave(group);
+    run_elastic(node, transport);
     return NULL;
 }
 

@@ -4,7 +4,6 @@
 #include "run/run_fixture.h"
 #include "run/nodes.h"
 
-#include "group/agree_call.h"
 #include "run/run_files.h"
 #include "run/summary.h"
 
@@ -52,16 +51,7 @@ static void note_pause(const train_pause_t *pause, void *user) {
 
 static void *train(void *argument) {
     node_t *node = argument;
-    sgp_group_t *group;
-    sgp_transport_t *transport = sgp_loopback_transport(node->hub, node->rank);
-    sgp_log_set_rank(node->rank);
-    transport->elastic = true;
-    node->status = sgp_group_found(transport, 60000, &group);
-    if (node->status) return NULL;
-    train_groups_t groups = {.all = group};
-    node->status = train_run(&node->options, &groups, &node->callbacks, &node->summary);
-    if (node->status) sgp_group_abort(group);
-    else sgp_group_leave(group);
+    run_elastic(node, sgp_loopback_transport(node->hub, node->rank));
     return NULL;
 }
 

@@ -6,10 +6,10 @@
     {                                                                                              \
         .tcp = true, .loopback = {.size = (ranks), .chunk_bytes = 256 }                            \
     }
+#include "entries.h"
 #include "transport/elastic_cases.h"
 #include "transport/strangers.h"
 
-#include <dirent.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -26,15 +26,6 @@ static int connections(int *sockets, int room) {
         if (getpeername(fd, (struct sockaddr *)&peer, &length) != 0) continue;
         if (peer.ss_family == AF_INET) sockets[count++] = fd;
     }
-    return count;
-}
-
-static int entries(const char *folder) {
-    int count = 0;
-    DIR *directory = opendir(folder);
-    assert_non_null(directory);
-    while (readdir(directory)) count++;
-    closedir(directory);
     return count;
 }
 
@@ -138,8 +129,8 @@ static void await_all_well(sgp_transport_t *transport, const journey_t *journey)
            connections(sockets, 64) != 2 * RANKS * (RANKS - 1))
         sgp_transport_wait(transport, sgp_transport_now(transport) + 1000000);
     CHECK(sgp_fates_changes(transport->fates) == 0);
-    CHECK(entries("/proc/self/fd") <= journey->files);
-    CHECK(entries("/proc/self/task") == journey->threads);
+    CHECK(count_entries("/proc/self/fd") <= journey->files);
+    CHECK(count_entries("/proc/self/task") == journey->threads);
 }
 
 static void travel(sgp_transport_t *transport, void *context) {
@@ -148,8 +139,8 @@ static void travel(sgp_transport_t *transport, void *context) {
     open_edges(transport);
     pthread_barrier_wait(&journey->together);
     if (transport->rank == 0) {
-        journey->files = entries("/proc/self/fd");
-        journey->threads = entries("/proc/self/task");
+        journey->files = count_entries("/proc/self/fd");
+        journey->threads = count_entries("/proc/self/task");
     }
     pthread_barrier_wait(&journey->together);
     exchange(transport, journey);
