@@ -148,14 +148,12 @@ static uint64_t train(sgp_group_t *group, sgp_mixer_t *mixer, sgp_optimizer_t *o
     float gradient[P];
     sgp_mixer_consensus_t consensus;
     int rank = sgp_group_rank(group), right = 0, batches = 0;
-    uint64_t first = sgp_group_first_step(group), step = sgp_group_entry_step(group);
+    uint64_t step = sgp_group_first_step(group);
     make_points(rank, points, labels);
     for (; step < steps && !leave; step++) {
-        if (step >= first) { /* the calls below can begin earlier for a newcomer */
-            right += gradient_at(sgp_mixer_parameters(mixer), points, labels, step, gradient);
-            batches++;
-            must(sgp_mixer_step(mixer, optimizer, gradient, 0.01f)); /* also when others are gone */
-        }
+        right += gradient_at(sgp_mixer_parameters(mixer), points, labels, step, gradient);
+        batches++;
+        must(sgp_mixer_step(mixer, optimizer, gradient, 0.01f)); /* also when others are gone */
         look_at_events(group, step + 1);
         if ((step + 1) % ROUND) continue;
         must(sgp_mixer_average(mixer, NULL, &consensus));

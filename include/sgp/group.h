@@ -270,7 +270,7 @@ SGP_API int sgp_group_capacity(const sgp_group_t *group);
  * The options of the mixer are those of the others; the blob is there to say them. Members serve newcomers in
  * sgp_mixer_step and wherever they wait, and are never held up. From step K on the graph has the newcomer on all nodes; one
  * that is not there in time is left out like a silent node. A newcomer that ends before K, or a sponsor that does, disturbs
- * nobody. Collective calls after step K include the newcomer: it makes the same calls after the same steps (sgp_group_entry_step). */
+ * nobody. Collective calls after step K include the newcomer: it makes the same calls after the same steps. */
 
 typedef struct sgp_newcomers {
     /* What a newcomer must know before it creates its mixer, such as the options of the run. Copied. */
@@ -311,14 +311,9 @@ SGP_API sgp_status_t sgp_group_fetch(sgp_group_t *group, size_t most, void **byt
  * mixer is created; no effect afterwards, and for a node that is no newcomer. */
 SGP_API void sgp_group_decline(sgp_group_t *group, const char *why);
 
-/* The first step of this node: 0 for a founder. Of a newcomer K or a later one, once its mixer is created, and 0 before. */
+/* The first step of this node: 0 for a founder. Of a newcomer K or a later one, once its mixer is created, and 0 before: the
+ * step at whose beginning a member gave it its vector. Collective calls after that step include it. */
 SGP_API uint64_t sgp_group_first_step(const sgp_group_t *group);
-
-/* The step at whose beginning a member gave this newcomer its vector: collective calls that the members make after this step or
- * a later one include the newcomer. Usually the first step. It is an earlier one if the others had sent messages of that
- * step before the vector was here; then this node counts the steps in between as made, and makes their collective calls alone.
- * 0 where the first step is 0. */
-SGP_API uint64_t sgp_group_entry_step(const sgp_group_t *group);
 
 /* A file descriptor that is readable once something may be done: a message has arrived, room to send came free, another
  * thread of the library has ended its part, or an event is there. For poll and its like; never read, write or close it.

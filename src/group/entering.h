@@ -20,6 +20,6 @@ bool sgp_newcomer_returns(const sgp_group_t *group);
 sgp_status_t sgp_newcomer_ready(sgp_group_t *group, uint64_t *step);
 
 /* Its mixer has the state of a member, and makes that step next. */
-void sgp_newcomer_entered(sgp_group_t *group, uint64_t entry_step, uint64_t first_step);
+void sgp_newcomer_entered(sgp_group_t *group, uint64_t first_step);
 
 #endif

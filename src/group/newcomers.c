@@ -25,7 +25,7 @@ struct sgp_newcomers_state {
     void *blob;                 /* (blob_bytes) of its sponsor */
     size_t blob_bytes;
     uint64_t step; /* K, once it is known; else 0 */
-    uint64_t entry_step, first_step;
+    uint64_t first_step;
     bool entering;
     bool returns; /* it was a member before */
 };
@@ -277,10 +277,9 @@ sgp_status_t sgp_newcomer_ready(sgp_group_t *group, uint64_t *step) {
     return SGP_OK;
 }
 
-void sgp_newcomer_entered(sgp_group_t *group, uint64_t entry_step, uint64_t first_step) {
+void sgp_newcomer_entered(sgp_group_t *group, uint64_t first_step) {
     sgp_newcomers_state_t *state = sgp_group_newcomers(group);
     state->entering = false;
-    state->entry_step = entry_step;
     state->first_step = first_step;
 }
 
@@ -332,11 +331,6 @@ void sgp_group_decline(sgp_group_t *group, const char *why) {
     sgp_candidate_destroy(state->candidate);
     state->candidate = NULL;
     sgp_api_end(before, SGP_OK);
-}
-
-uint64_t sgp_group_entry_step(const sgp_group_t *group) {
-    const sgp_newcomers_state_t *state = sgp_group_newcomers(group);
-    return state ? state->entry_step : 0;
 }
 
 uint64_t sgp_group_first_step(const sgp_group_t *group) {

@@ -34,7 +34,6 @@ struct sgp_arrival {
     uint64_t asked_since;
     unsigned char *answered; /* (seats) in this look */
     uint64_t step;           /* K of a newcomer */
-    uint64_t entry;          /* the step of the member that has answered */
     atomic_bool due;         /* something of the kind has come, or was left */
     int asked;               /* member; -1: none */
     uint64_t requests;       /* made */
@@ -86,7 +85,6 @@ static sgp_status_t read_place(sgp_mixer_t *mixer, const unsigned char *bytes) {
     mixer->step = numbers[STEP];
     mixer->round = numbers[ROUND];
     mixer->entry = sgp_questions_next(mixer);
-    mixer->arrival->entry = numbers[STEP];
     mixer->averages = numbers[AVERAGES];
     mixer->recoveries = numbers[RECOVERIES];
     mixer->unmet = numbers[UNMET] > 0;
@@ -391,7 +389,7 @@ sgp_status_t sgp_arrival_wait(sgp_mixer_t *mixer) {
     mixer->w = 1;
     mixer->regroups = mixer->is_new = true;
     sgp_questions_entered(mixer);
-    sgp_newcomer_entered(mixer->group, mixer->arrival->entry, mixer->step);
+    sgp_newcomer_entered(mixer->group, mixer->step);
     sgp_log(SGP_LOG_INFO, "mixer: joins with step %" PRIu64, mixer->step);
     return SGP_OK;
 }

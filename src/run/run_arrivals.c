@@ -315,9 +315,7 @@ sgp_status_t arrivals_enter(run_t *run) {
     sgp_mixer_options_t options = train_mixer_options(run->options, 0);
     bool gradients = options.algorithm == SGP_ALGORITHM_ALLREDUCE && options.local_steps <= 1;
     sgp_status_t status = make_places(run);
-    /* The others meet after the step at which it was answered. If it has passed over that one they wait for it. */
-    bool late = sgp_group_first_step(run->group) > sgp_group_entry_step(run->group);
-    if (!status && !late) status = empty_step(run, gradients);
+    if (!status) status = empty_step(run, gradients);
     run->step = sgp_mixer_steps(mixer);
     if (!status) status = meet(run, sgp_newcomer_returns(run->group) ? IS_BACK : IS_NEW);
     if (!status) pass(run); /* as the others do */

@@ -194,7 +194,6 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "sgp_group_blob": (c.c_void_p, (_Pointer, c.POINTER(c.c_size_t))),
     "sgp_group_fetch": (c.c_int, (_Pointer, c.c_size_t, _Handle, c.POINTER(c.c_size_t))),
     "sgp_group_decline": (None, (_Pointer, c.c_char_p)),
-    "sgp_group_entry_step": (c.c_uint64, (_Pointer,)),
     "sgp_group_first_step": (c.c_uint64, (_Pointer,)),
     "sgp_group_leave": (None, (_Pointer,)),
     "sgp_group_abort": (None, (_Pointer,)),

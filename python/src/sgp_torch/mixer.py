@@ -165,7 +165,6 @@ class Mixer:
         self.group = group.duplicate() if exclusive and group.size > 1 else group
         self._place(entries, buffers)
         self._steps = 0
-        self._passed_over = 0  # steps of the others that a newcomer has come too late for, and makes without an exchange
         self._stepped = False
         self._waits_for_parts = False  # a step in parts has begun
         self._open(options, workers)
@@ -222,8 +221,7 @@ class Mixer:
         lib.sgp_group_set_slice(group, 0)
         handle = interruptible(lambda: library.create_mixer(group, in_library))
         lib.sgp_group_set_slice(group, library.SLICE_MS)
-        self._steps = int(lib.sgp_group_entry_step(group))
-        self._passed_over = int(lib.sgp_group_first_step(group)) - self._steps
+        self._steps = int(lib.sgp_group_first_step(group))
         self._stepped = True  # by the others
         with torch.no_grad():
             self.storage.load()
@@ -320,7 +318,7 @@ class Mixer:
 
     def _hold(self) -> bool:
         """Before z is changed by another than the mixer. Whether that had to be said."""
-        if not self._overlapped or self._held or self._passed_over:
+        if not self._overlapped or self._held:
             return False
         self._wait(library.load().sgp_mixer_hold, self.handle)
         self._held = True
@@ -348,10 +346,7 @@ class Mixer:
 
     def _exchange(self, learning_rate: float) -> None:
         self._stepped = True
-        if self._passed_over:
-            self._passed_over -= 1
-        else:
-            self._wait(library.load().sgp_mixer_step, self.handle, None, None, learning_rate)
+        self._wait(library.load().sgp_mixer_step, self.handle, None, None, learning_rate)
         self._steps += 1
 
     def _welcome(self) -> None:
@@ -421,8 +416,6 @@ class Mixer:
             raise Error("a parameter was replaced by another object after the model was wrapped: wrap the model again")
         self.buffers.deposit()
         self._stepped = True
-        if self._passed_over:
-            return
         self._waits_for_parts = True
         self._wait(library.load().sgp_mixer_begin, self.handle, None, None, 0.0)
         if self.length > self.count:
@@ -430,15 +423,11 @@ class Mixer:
 
     def part(self, offset: int, count: int) -> None:
         """Elements [offset, offset + count) are ready and leave."""
-        if not self._passed_over:
-            self._wait(library.load().sgp_mixer_part, self.handle, offset, count)
+        self._wait(library.load().sgp_mixer_part, self.handle, offset, count)
 
     def end_parts(self) -> None:
         """All parts have been given."""
-        if self._passed_over:
-            self._passed_over -= 1
-        else:
-            self._wait(library.load().sgp_mixer_end, self.handle)
+        self._wait(library.load().sgp_mixer_end, self.handle)
         self._steps += 1
         self._welcome()
 
