@@ -100,8 +100,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         if (head[0] == SGP_ENTER_REQUEST) repair_request(bytes, count);
         if (head[0] == SGP_ENTER_WELCOME) repair_welcome(bytes, count);
     }
-    if (!sgp_enter_head_decode(head, &kind, &stated) && !(switches & FUZZ_REPAIR)) return 0;
-    FUZZ_CHECK(stated <= SGP_ENTER_WELCOME_BYTES);
+    if (sgp_enter_head_decode(head, &kind, &stated))
+        FUZZ_CHECK(stated <=
+                   (kind == SGP_ENTER_STATE ? SGP_ENTER_STATE_BYTES : SGP_ENTER_WELCOME_BYTES));
+    else if (!(switches & FUZZ_REPAIR)) return 0;
     check_request(bytes, count);
     check_welcome(bytes, count);
     check_refused(bytes, count);
