@@ -46,8 +46,8 @@ static void forget(const void *memory) {
 
 typedef struct run {
     char contacts[MEMBERS][SGP_ADDRESS_TEXT], called[2 * SGP_ADDRESS_TEXT];
-    atomic_int founded;
-    atomic_ulong stop_at; /* step; 0: not known */
+    pthread_barrier_t founded; /* of the members and the test */
+    atomic_ulong stop_at;      /* step; 0: not known */
     atomic_bool ends;
     double total[MEMBERS];
 } run_t;
@@ -119,7 +119,7 @@ static void *member_main(void *argument) {
         CHECK(sgp_mixer_create(group, &(sgp_mixer_options_t){.count = COUNT}, initial, &mixer) ==
               SGP_OK);
     free(initial);
-    atomic_fetch_add(&run->founded, 1);
+    pthread_barrier_wait(&run->founded);
     if (mixer) train(run, mixer, member->rank);
     sgp_mixer_destroy(mixer);
     sgp_group_leave(group);
@@ -199,18 +199,20 @@ static void show(const char *when, const usage_t *usage) {
 
 static void begin(run_t *run, member_t *members) {
     atomic_store(&ranks_failures, 0);
+    pthread_barrier_init(&run->founded, NULL, MEMBERS + 1);
     for (int r = 0; r < MEMBERS; r++) ranks_free_address(run->contacts[r]);
     snprintf(run->called, sizeof run->called, "%s,%s", run->contacts[0], run->contacts[1]);
     for (int r = 0; r < MEMBERS; r++) {
         members[r] = (member_t){.run = run, .rank = r};
         pthread_create(&members[r].thread, NULL, member_main, &members[r]);
     }
-    while (atomic_load(&run->founded) < MEMBERS) usleep(1000);
+    pthread_barrier_wait(&run->founded);
 }
 
 static void end(run_t *run, member_t *members) {
     atomic_store(&run->ends, true);
     for (int r = 0; r < MEMBERS; r++) pthread_join(members[r].thread, NULL);
+    pthread_barrier_destroy(&run->founded);
     assert_int_equal(atomic_load(&ranks_failures), 0);
     for (int r = 0; r < MEMBERS; r++)
         assert_true(run->total[r] > MEMBERS - 1e-9 && run->total[r] < MEMBERS + 1e-9);
