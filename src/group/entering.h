@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the mixing calls about newcomers (group/newcomers.h): a member serves them between two steps, and a newcomer comes in with
- * its mixer. Not thread-safe. */
+/* Newcomers (group/newcomers.h), as the mixing sees them: a member serves them between two steps, and a newcomer enters when its
+ * mixer is created. Not thread-safe. */
 #ifndef SGP_GROUP_ENTERING_H
 #define SGP_GROUP_ENTERING_H
 

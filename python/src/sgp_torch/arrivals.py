@@ -7,7 +7,7 @@ parameters come from a member's mixer. In its first step the newcomer exchanges 
 that is, and meet after it: there the newcomer gets what all nodes have alike (`share`), such as the place in the data. From then
 on it makes the same calls as the others.
 
-What travels is JSON and tensors in torch's format, loaded with weights_only, and bounded.
+State travels as JSON and as tensors in torch's format. Its size is bounded, and tensors are loaded with weights_only.
 """
 
 from __future__ import annotations

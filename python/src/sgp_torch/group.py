@@ -301,7 +301,7 @@ class Group:
     def share(self, **things: object) -> None:
         """Newcomers of a group with `max_nodes` get the state of these objects, by state_dict and load_state_dict, as it is on
         the others at that time: a learning-rate scheduler, an average of the model. Every node calls it, with the same
-        names, a newcomer before its first step. What they save are numbers, text and tensors, and lists and dicts of them.
+        names, a newcomer before its first step. Their states may hold numbers, text and tensors, and lists and dicts of these.
         Without newcomers it does nothing."""
         for name, thing in things.items():
             for method in ("state_dict", "load_state_dict"):

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A member that the others have struck off, and that lives, joins their group again (docs/membership.md, "Coming back"). What it
+/* A live member that the others struck off by mistake joins their group again (docs/membership.md, "Coming back"). What it
  * needs for that is noted while it still has its old group: whom it can call, and which seat it had. Then it aborts that group,
  * and joins as a newcomer with sgp_group_options_t.contacts and .rejoin. Called by the program. */
 #ifndef SGP_GROUP_JOIN_REJOIN_H
