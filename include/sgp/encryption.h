@@ -7,6 +7,7 @@ typedef enum sgp_encryption {
     SGP_ENCRYPTION_AUTO = 0, /* between machines, not inside of one */
     SGP_ENCRYPTION_ON,
     SGP_ENCRYPTION_OFF,
+    SGP_ENCRYPTION_LAST = SGP_ENCRYPTION_OFF,
 } sgp_encryption_t;
 
 #endif

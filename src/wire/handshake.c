@@ -3,7 +3,7 @@
 
 #include "base/bytes.h"
 #include "wire/header.h"
-#include "wire/secret.h"
+#include "wire/guarded.h"
 
 #include <assert.h>
 #include <sodium.h>
@@ -395,7 +395,7 @@ static void received(sgp_handshake_t *handshake) {
 /* ---- the calls ---- */
 
 static bool make_secrets(sgp_handshake_t *handshake, const sgp_key_t *key) {
-    handshake->secrets = sgp_secret_make(sizeof *handshake->secrets);
+    handshake->secrets = sgp_guarded_make(sizeof *handshake->secrets);
     if (!handshake->secrets) {
         fail(handshake, "there is no memory here for a key");
         return false;
@@ -523,6 +523,6 @@ bool sgp_handshake_seals(sgp_handshake_t *handshake, sgp_seals_t *seals) {
 }
 
 void sgp_handshake_fini(sgp_handshake_t *handshake) {
-    sgp_secret_free(handshake->secrets);
+    sgp_guarded_free(handshake->secrets);
     handshake->secrets = NULL;
 }

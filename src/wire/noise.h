@@ -11,7 +11,7 @@
  * recording: the initiator is proven once it has sent something under its session key.
  *
  * The primitives are libsodium's, initialised before (sodium_init). Pure functions over bytes: no allocation, no log. A state has
- * secrets, so it lies in memory of wire/secret.h. For handshake.c. */
+ * secrets, so it lies in memory of wire/guarded.h. For handshake.c. */
 #ifndef SGP_WIRE_NOISE_H
 #define SGP_WIRE_NOISE_H
 

@@ -2,7 +2,7 @@
 #include "wire/seal.h"
 
 #include "base/bytes.h"
-#include "wire/secret.h"
+#include "wire/guarded.h"
 
 #include <openssl/evp.h>
 #include <sodium.h>
@@ -28,7 +28,7 @@ static bool set_key(sgp_seal_t *seal) {
 
 sgp_seal_t *sgp_seal_create(const unsigned char key[SGP_NOISE_KEY], sgp_seal_cipher_t cipher,
                             bool encrypts, bool closes) {
-    sgp_seal_t *made = sgp_secret_make(sizeof *made);
+    sgp_seal_t *made = sgp_guarded_make(sizeof *made);
     if (!made) return NULL;
     made->encrypts = encrypts;
     made->closes = closes;
@@ -45,7 +45,7 @@ sgp_seal_t *sgp_seal_create(const unsigned char key[SGP_NOISE_KEY], sgp_seal_cip
 void sgp_seal_destroy(sgp_seal_t *seal) {
     if (!seal) return;
     EVP_CIPHER_CTX_free(seal->context);
-    sgp_secret_free(seal);
+    sgp_guarded_free(seal);
 }
 
 void sgp_seals_destroy(sgp_seals_t *seals) {
