@@ -216,5 +216,6 @@ int main(void) {
     for (encryption = SGP_ENCRYPTION_ON; encryption <= SGP_ENCRYPTION_OFF; encryption++)
         failed += run_conformance();
     group_key = NULL;
+    encryption = SGP_ENCRYPTION_AUTO;
     return failed + cmocka_run_group_tests_name("tcp", tests, NULL, NULL);
 }

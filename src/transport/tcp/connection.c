@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <xxhash.h>
 
 #define MOST_UNREAD ((size_t)64 << 10) /* bytes of frames to be sent */
@@ -468,6 +469,11 @@ sgp_arrival_t *sgp_connection_take_arrival(sgp_connection_t *connection, int *da
 }
 
 /* ---- time ---- */
+
+const char *sgp_connection_error_text(int error, sgp_cause_t cause) {
+    if (error == EBADMSG) return "what it sent was altered on the way";
+    return error ? strerror(error) : sgp_cause_text(cause);
+}
 
 uint64_t sgp_connection_heard(const sgp_connection_t *connection, uint64_t now) {
     bool open = connection && connection->state == SGP_CONNECTION_OPEN;

@@ -175,6 +175,9 @@ sgp_arrival_t *sgp_connection_take_arrival(sgp_connection_t *connection, int *da
 
 /* ---- time and end ---- */
 
+/* What `error` stands for; 0: the cause. */
+const char *sgp_connection_error_text(int error, sgp_cause_t cause);
+
 /* When the peer was last heard: now, where it is not read. 0: it is not connected. NULL is fine. */
 uint64_t sgp_connection_heard(const sgp_connection_t *connection, uint64_t now);
 

@@ -113,11 +113,7 @@ void sgp_edges_ended(sgp_edges_t *edges, sgp_connection_t *connection, int error
     if (connection->said_leave && (!error || !mends(edges, connection->peer)))
         sgp_edges_close(edges, connection);
     else if (mends(edges, connection->peer)) lose_contact(edges, connection);
-    else
-        sgp_edges_fail(edges, connection, cause, "%s",
-                       error == EBADMSG ? "what it sent was altered on the way"
-                       : error          ? strerror(error)
-                                        : sgp_cause_text(cause));
+    else sgp_edges_fail(edges, connection, cause, "%s", sgp_connection_error_text(error, cause));
 }
 
 void sgp_edges_note(sgp_edges_t *edges, int rank, sgp_fate_t fate, const char *why) {
