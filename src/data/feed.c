@@ -1,51 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "data/feed.h"
+#include "data/feed_internal.h"
 
 #include "base/logging.h"
 #include "base/memory.h"
-#include "base/random.h"
-#include "data/loader.h"
-#include "data/pipeline.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Random streams that no epoch has: of the choice of pictures, and of the seeds of nodes that have orders of their
- * own. */
-#define CHOICE_STREAM ((uint64_t)5 << 61)
-#define NODE_STREAM   ((uint64_t)7 << 61)
-
 /* Of a picture in the lists of a source, and of a photograph while it is decoded; about. */
 enum { LIST_BYTES = 64, PHOTOGRAPH_BYTES = 4 << 20 };
-
-/* The batches that feed_next gives next. */
-typedef struct course {
-    bool test, begun;   /* begun: the pipeline knows of it */
-    uint64_t epoch, at; /* at: the step, or of a test the sample */
-    uint64_t end;       /* of a test */
-} course_t;
-
-struct feed {
-    feed_options_t options;
-    feed_shape_t shape;
-    sampler_t sampler;
-    uint64_t steps; /* of an epoch, with shard_per_node */
-    int seat;       /* of the augmentation */
-    course_t course;
-
-    dataset_t *dataset; /* pixels; NULL: pictures */
-    loader_t loader;
-    uint64_t *indices; /* (batch) */
-    float *images;     /* (batch, sample) */
-    int32_t *labels;   /* (batch) */
-
-    source_t *source; /* pictures */
-    picture_options_t picture;
-    pipeline_t *pipeline;
-    pipeline_order_t order;
-    uint64_t *chosen; /* (shape.train_count) NULL: all */
-};
 
 /* ---- shapes ---- */
 
@@ -139,81 +103,6 @@ double feed_memory_bytes(const feed_shape_t *shape, int batch, int threads) {
            (double)PHOTOGRAPH_BYTES * (threads > 0 ? threads : 1);
 }
 
-/* ---- the order ---- */
-
-/* As many samples as the limit says, at random, in the order of the source: pictures lie class by class, so the first
- * ones would be of one class. */
-static sgp_status_t choose(feed_t *feed) {
-    uint64_t count = feed->shape.train_count, limit = (uint64_t)feed->options.limit;
-    if (limit == 0 || limit == count) return SGP_OK;
-    feed->chosen = malloc(limit * sizeof *feed->chosen);
-    if (!feed->chosen)
-        return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a choice of %" PRIu64 " samples", limit);
-    sgp_random_t random;
-    sgp_random_init(&random, feed->options.seed, CHOICE_STREAM);
-    uint64_t taken = 0; /* each sample with the chance wanted / left (Knuth, algorithm S) */
-    for (uint64_t i = 0; taken < limit; i++)
-        if (sgp_random_below(&random, count - i) < limit - taken) feed->chosen[taken++] = i;
-    feed->shape.train_count = limit;
-    return SGP_OK;
-}
-
-static uint64_t seed_of_node(uint64_t seed, int node) {
-    sgp_random_t random;
-    sgp_random_init(&random, seed, NODE_STREAM + (uint64_t)node);
-    return sgp_random_u64(&random);
-}
-
-/* Parts of the samples in the order of the source, which differ by one at most: a node reads a run of whole shards,
- * and may share the first and the last of them with its neighbours. */
-static sampler_options_t part_of_node(feed_t *feed, int node, int nodes) {
-    const feed_options_t *options = &feed->options;
-    uint64_t count = feed->shape.train_count, share = count / (uint64_t)nodes;
-    uint64_t more = count % (uint64_t)nodes, index = (uint64_t)node;
-    feed->order.first = index * share + (index < more ? index : more);
-    feed->options.seed = seed_of_node(options->seed, node);
-    return (sampler_options_t){.count = share + (index < more),
-                               .rank = options->rank % options->workers,
-                               .size = options->workers,
-                               .workers = options->workers,
-                               .batch = options->batch,
-                               .seed = feed->options.seed};
-}
-
-static sgp_status_t check_shards(const feed_t *feed, int nodes) {
-    if (strcmp(feed->shape.format, "shards") != 0)
-        return sgp_fail(SGP_ERR_INVALID,
-                        "shard-per-node: data %s are no shards (%s): sgp data pack makes them",
-                        feed->options.data, feed->shape.format);
-    if (feed->shape.train_count < (uint64_t)nodes)
-        return sgp_fail(SGP_ERR_INVALID, "shard-per-node: %" PRIu64 " samples for %d nodes",
-                        feed->shape.train_count, nodes);
-    return SGP_OK;
-}
-
-static sgp_status_t make_order(feed_t *feed) {
-    const feed_options_t *options = &feed->options;
-    int nodes = options->size / options->workers;
-    sampler_options_t sampler = {.count = feed->shape.train_count,
-                                 .rank = options->rank,
-                                 .size = options->size,
-                                 .workers = options->workers,
-                                 .batch = options->batch,
-                                 .seed = options->seed};
-    sgp_status_t status = options->shard_per_node ? check_shards(feed, nodes) : SGP_OK;
-    if (!status && options->shard_per_node)
-        sampler = part_of_node(feed, options->rank / options->workers, nodes);
-    if (!status) status = sampler_init(&feed->sampler, &sampler);
-    if (status) return status;
-    feed->order.sampler = &feed->sampler;
-    feed->order.chosen = feed->chosen;
-    /* Those of the largest part, where nodes have parts. */
-    cursor_t whole = {
-        .count = feed->shape.train_count, .size = options->size, .batch = options->batch};
-    feed->steps = cursor_end(&whole);
-    return SGP_OK;
-}
-
 /* ---- making it ---- */
 
 static void make_loader(feed_t *feed) {
@@ -236,9 +125,10 @@ static sgp_status_t open_pixels(feed_t *feed, const char *format) {
     feed->images =
         sgp_memory_alloc(batch * loader_sample_floats(&feed->loader) * sizeof *feed->images);
     feed->labels = sgp_memory_alloc(batch * sizeof *feed->labels);
-    if (!feed->indices || !feed->images || !feed->labels)
+    feed->places = sgp_memory_alloc(batch * sizeof *feed->places);
+    if (!feed->indices || !feed->images || !feed->labels || !feed->places)
         return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a batch of %zu samples", batch);
-    return make_order(feed);
+    return feed_make_order(feed);
 }
 
 static sgp_status_t open_pictures(feed_t *feed) {
@@ -249,8 +139,8 @@ static sgp_status_t open_pictures(feed_t *feed) {
     feed->picture = picture_options(feed->shape.height);
     feed->picture.jitter = options->jitter;
     status = check_limit(options->data, options->limit, feed->shape.train_count);
-    if (!status) status = choose(feed);
-    if (!status) status = make_order(feed);
+    if (!status) status = feed_choose(feed);
+    if (!status) status = feed_make_order(feed);
     if (status) return status;
     return pipeline_create(&(pipeline_options_t){.source = feed->source,
                                                  .picture = feed->picture,
@@ -258,7 +148,7 @@ static sgp_status_t open_pictures(feed_t *feed) {
                                                  .skip_bad = options->skip_bad,
                                                  .batch = options->batch,
                                                  .threads = options->threads,
-                                                 .seed = options->seed},
+                                                 .seed = feed->order_seed},
                            &feed->pipeline);
 }
 
@@ -287,7 +177,10 @@ void feed_destroy(feed_t *feed) {
     sampler_fini(&feed->sampler);
     source_close(feed->source);
     dataset_destroy(feed->dataset);
+    division_fini(&feed->division);
+    free(feed->own);
     free(feed->chosen);
+    sgp_memory_free(feed->places);
     sgp_memory_free(feed->indices);
     sgp_memory_free(feed->images);
     sgp_memory_free(feed->labels);
@@ -326,9 +219,17 @@ uint64_t feed_checksum(const feed_t *feed) {
     return feed->dataset ? feed->dataset->checksum : source_fingerprint(feed->source);
 }
 
+const division_t *feed_division(const feed_t *feed) {
+    return feed->division.counts ? &feed->division : NULL;
+}
+
+uint64_t feed_division_hash(const feed_t *feed) {
+    return feed->division_hash;
+}
+
 /* Nodes that have orders of their own all make the steps of the largest part. */
 uint64_t feed_steps(const feed_t *feed) {
-    return feed->options.shard_per_node ? feed->steps : sampler_steps(&feed->sampler);
+    return feed_keeps_parts(feed) ? feed->steps : sampler_steps(&feed->sampler);
 }
 
 int feed_samples(const feed_t *feed, uint64_t step) {
@@ -356,7 +257,7 @@ static void resume(feed_t *feed, uint64_t keep) {
 
 sgp_status_t feed_tell(feed_t *feed, const segments_event_t *events, size_t count, uint64_t step) {
     uint64_t changed = step;
-    if (feed->options.shard_per_node) return SGP_OK;
+    if (feed_keeps_parts(feed)) return SGP_OK;
     sgp_status_t status = rest(feed);
     if (status) return status;
     status = sampler_tell(&feed->sampler, events, count, step, &changed);
@@ -379,7 +280,7 @@ sgp_status_t feed_report(const feed_t *feed, unsigned char *bytes, size_t room, 
 
 sgp_status_t feed_merge(feed_t *feed, uint64_t step, const sampler_report_t *reports,
                         size_t count) {
-    if (feed->options.shard_per_node) return SGP_OK;
+    if (feed_keeps_parts(feed)) return SGP_OK;
     sgp_status_t status = rest(feed);
     if (status) return status;
     status = sampler_merge(&feed->sampler, step, reports, count);
@@ -389,7 +290,7 @@ sgp_status_t feed_merge(feed_t *feed, uint64_t step, const sampler_report_t *rep
 
 sgp_status_t feed_make_up(feed_t *feed, uint64_t step, const sampler_report_t *reports,
                           size_t count) {
-    if (feed->options.shard_per_node) return SGP_OK;
+    if (feed_keeps_parts(feed)) return SGP_OK;
     sgp_status_t status = rest(feed);
     if (status) return status;
     status = sampler_make_up(&feed->sampler, step, reports, count);
@@ -422,8 +323,9 @@ sgp_status_t feed_restore(feed_t *feed, const unsigned char *bytes, size_t size)
 }
 
 static sgp_status_t refuse_parts(const feed_t *feed) {
-    if (!feed->options.shard_per_node) return SGP_OK;
-    return sgp_fail(SGP_ERR_INVALID, "shard-per-node: the parts of the nodes stay as they are");
+    if (!feed_keeps_parts(feed)) return SGP_OK;
+    return sgp_fail(SGP_ERR_INVALID, "%s: the parts of the nodes stay as they are",
+                    feed->options.private_data ? "private-data" : "shard-per-node");
 }
 
 sgp_status_t feed_set_members(feed_t *feed, uint64_t step, int rank, int size) {
@@ -472,6 +374,17 @@ void feed_begin_test(feed_t *feed, uint64_t first, uint64_t end) {
     feed->course = (course_t){.test = true, .at = first, .end = end};
 }
 
+/* What the random crops of a batch follow: the samples, or their places in an order of the node's own, in which a sample may
+ * come again. (batch) */
+static const uint64_t *crops_of(const feed_t *feed) {
+    const sampler_t *sampler = &feed->sampler;
+    if (!sampler->options.own) return feed->indices;
+    cursor_part_t part = sampler_part(sampler, feed->course.at);
+    for (int i = 0; i < feed->options.batch; i++)
+        feed->places[i] = sampler_entry(sampler, feed->course.at, &part, i);
+    return feed->places;
+}
+
 static void next_pixels(feed_t *feed, feed_batch_t *batch) {
     course_t *course = &feed->course;
     *batch = (feed_batch_t){.images = feed->images, .labels = feed->labels};
@@ -484,8 +397,8 @@ static void next_pixels(feed_t *feed, feed_batch_t *batch) {
     }
     batch->count = feed->options.batch;
     batch->valid = sampler_batch(&feed->sampler, course->at, feed->indices);
-    loader_train(&feed->loader, course->epoch, feed->indices, batch->count, feed->images,
-                 feed->labels);
+    loader_train_at(&feed->loader, course->epoch, feed->indices, crops_of(feed), batch->count,
+                    feed->images, feed->labels);
     course->at++;
 }
 
