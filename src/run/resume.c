@@ -31,9 +31,9 @@ static sgp_status_t none_is_good(size_t checkpoints, sgp_status_t status, const 
     return sgp_fail(status, "%s; none of the %zu checkpoints is good", problem, checkpoints);
 }
 
-/* The parts that nodes have of the shards, and their orders, are those of one number of nodes. loud: logs the error. */
-static sgp_status_t check_shards(const train_options_t *options, const checkpoint_origin_t *origin,
-                                 uint64_t step, bool loud) {
+/* The parts that nodes have of the shards, and their orders, are those of one number of nodes. */
+static sgp_status_t check_parts(const train_options_t *options, const checkpoint_origin_t *origin,
+                                uint64_t step, bool loud) {
     uint64_t begun = step - epochs_start_at(&origin->epochs, step);
     if (!options->shard_per_node ||
         (origin->nodes == options->nodes && origin->epochs.first == 0) || begun == 0)
@@ -60,7 +60,7 @@ static sgp_status_t check_all(const checkpoint_reader_t *reader, const checkpoin
         if (i == 0) newest = verdict;
         if (verdict.status) continue;
         *step = list->steps[i];
-        return check_shards(reader->options, &origin, *step, true);
+        return check_parts(reader->options, &origin, *step, true);
     }
     if (may_begin_again(list->count, newest.status)) return SGP_OK;
     return none_is_good(list->count, newest.status, newest.problem);
@@ -71,6 +71,8 @@ sgp_status_t resume_check(const train_options_t *options, uint64_t *step) {
     checkpoint_list_t list;
     char id[RUN_ID_TEXT];
     sgp_status_t status = run_id_read(options->resume, id);
+    *step = 0;
+    if (!status && options->private_data) return SGP_OK; /* the epochs are those of all data */
     if (!status) status = replica_init(&replica, options, 0);
     if (status) return status;
     status = checkpoint_list(options->resume, &list);
@@ -231,7 +233,7 @@ static sgp_status_t take_origin(run_t *run, const checkpoint_origin_t *mine, uin
     for (int i = 0; i < run->size && !status; i++)
         if (!checkpoint_origin_same(&all[i], &all[0])) status = refuse_mixture(run, step);
     free(all);
-    if (!status) status = check_shards(run->options, mine, step, run_leads(run));
+    if (!status) status = check_parts(run->options, mine, step, run_leads(run));
     if (!status) run->origin = *mine;
     return status;
 }
