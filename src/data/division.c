@@ -62,28 +62,30 @@ const char *division_print(const division_rule_t *rule, char text[DIVISION_TEXT]
     return text;
 }
 
-static sgp_status_t check_labels(int labels, int nodes, int classes) {
-    if (labels > classes)
-        return sgp_fail(SGP_ERR_INVALID,
-                        "split is label:%d: must be label:1 to label:%d, the classes of the data",
-                        labels, classes);
-    if ((int64_t)labels * nodes < classes)
-        return sgp_fail(SGP_ERR_INVALID,
-                        "split is label:%d: %d node%s of %d class%s cannot have all %d classes: "
-                        "must be label:%d at least",
-                        labels, nodes, nodes == 1 ? "" : "s", labels, labels == 1 ? "" : "es",
-                        classes, (classes + nodes - 1) / nodes);
-    return SGP_OK;
-}
-
-sgp_status_t division_check(const division_rule_t *rule, int nodes, int classes, uint64_t count) {
+/* What no division can do without. */
+static sgp_status_t check(const division_rule_t *rule, int nodes, int classes, uint64_t count) {
     char text[DIVISION_TEXT];
     if (count < (uint64_t)nodes)
         return sgp_fail(SGP_ERR_INVALID,
                         "split is %s: %d nodes need as many training samples, and there are "
                         "%" PRIu64 ": iid works",
                         division_print(rule, text), nodes, count);
-    return rule->kind == DIVISION_LABEL ? check_labels(rule->labels, nodes, classes) : SGP_OK;
+    if (rule->kind == DIVISION_LABEL && rule->labels > classes)
+        return sgp_fail(SGP_ERR_INVALID,
+                        "split is label:%d: must be label:1 to label:%d, the classes of the data",
+                        rule->labels, classes);
+    return SGP_OK;
+}
+
+sgp_status_t division_check(const division_rule_t *rule, int nodes, int classes, uint64_t count) {
+    sgp_status_t status = check(rule, nodes, classes, count);
+    if (status || rule->kind != DIVISION_LABEL || (int64_t)rule->labels * nodes >= classes)
+        return status;
+    return sgp_fail(SGP_ERR_INVALID,
+                    "split is label:%d: %d node%s of %d class%s cannot have all %d classes: must "
+                    "be label:%d at least",
+                    rule->labels, nodes, nodes == 1 ? "" : "s", rule->labels,
+                    rule->labels == 1 ? "" : "es", classes, (classes + nodes - 1) / nodes);
 }
 
 /* ---- random numbers ---- */
@@ -189,7 +191,7 @@ static void deal(division_t *division, const division_options_t *options, const 
         }
 }
 
-/* Replaces the marks by equal parts; the first (size mod holders) nodes have one more. */
+/* Replaces the marks by equal parts; the first (size mod holders) nodes have one more. A class may have been dealt to none. */
 static void share_class(division_t *division, int class, uint64_t size) {
     uint64_t holders = 0, before = 0;
     for (int v = 0; v < division->nodes; v++) holders += *entry(division, v, class);
@@ -204,7 +206,7 @@ static sgp_status_t divide_by_label(division_t *division, const division_options
                                     const uint64_t *sizes) {
     size_t classes = (size_t)division->classes;
     int present = count_present(sizes, division->classes);
-    sgp_status_t status = division_check(&options->rule, options->nodes, present, options->count);
+    sgp_status_t status = check(&options->rule, options->nodes, present, options->count);
     if (status) return status;
     uint64_t *memory = calloc(2 * classes, sizeof *memory);
     int *held = calloc(classes, sizeof *held);
@@ -253,8 +255,7 @@ static sgp_status_t fill(division_t *division, const division_options_t *options
 }
 
 sgp_status_t division_init(division_t *division, const division_options_t *options) {
-    sgp_status_t status =
-        division_check(&options->rule, options->nodes, options->classes, options->count);
+    sgp_status_t status = check(&options->rule, options->nodes, options->classes, options->count);
     if (status) return status;
     size_t cells = (size_t)options->nodes * (size_t)options->classes;
     division_t made = {.nodes = options->nodes, .classes = options->classes};

@@ -10,8 +10,9 @@
  * label:K. The classes are dealt like cards, K to each node in turn. When a shuffled pack of all classes is used up, the
  * next one is begun; classes that the node in turn has already go to the end of that pack. So a node has K different classes,
  * and the numbers of nodes that have a class differ by one at most. Those nodes share its samples equally.
+ * Where n K is below the number of classes, those that are not dealt belong to no node.
  *
- * Each sample belongs to exactly one node. The samples of a class are shuffled before they are divided. A class without
+ * Each sample belongs to one node, but for these. The samples of a class are shuffled before they are divided. A class without
  * samples does not count. A node that got no sample takes one of the largest class of the node that has the most. */
 #ifndef SGP_DATA_DIVISION_H
 #define SGP_DATA_DIVISION_H
@@ -60,12 +61,12 @@ typedef struct division {
     uint64_t *counts; /* (nodes, classes) samples */
 } division_t;
 
-/* Whether the rule can divide `count` samples of so many classes. SGP_ERR_INVALID, logged: fewer samples than nodes; label:K
- * with K above the classes, or too few to give each class to a node. */
+/* Whether the rule can divide `count` samples of so many classes in a new run, and leave none out. SGP_ERR_INVALID, logged:
+ * fewer samples than nodes; label:K with K above the classes, or too low to deal each class. */
 sgp_status_t division_check(const division_rule_t *rule, int nodes, int classes, uint64_t count);
 
-/* Sets *division only on success. The errors of division_check, for the classes that have samples. SGP_ERR_NO_MEMORY,
- * logged. */
+/* Sets *division only on success. Leaves out classes if it has to: of a run that goes on with fewer nodes. SGP_ERR_INVALID,
+ * logged: fewer samples than nodes; label:K with K above the classes that have samples. SGP_ERR_NO_MEMORY, logged. */
 sgp_status_t division_init(division_t *division, const division_options_t *options);
 void division_fini(division_t *division); /* zeros are fine */
 

@@ -173,10 +173,11 @@ static sgp_status_t check_memory(const train_options_t *options, const feed_shap
         machine.limit ? "of its cgroup is" : "has", machine.bytes / 0x1p30);
 }
 
-/* Classes without samples, which count as none, show when the labels are read. */
+/* Classes without samples, which count as none, show when the labels are read. A run that goes on with fewer nodes may leave
+ * classes out. */
 static sgp_status_t check_split(const train_options_t *options, const feed_shape_t *shape) {
     const division_rule_t *rule = &options->split;
-    if (rule->kind == DIVISION_IID) return SGP_OK;
+    if (rule->kind == DIVISION_IID || options->resume) return SGP_OK;
     return division_check(rule, options->nodes, shape->classes, shape->train_count);
 }
 

@@ -250,10 +250,25 @@ static void assert_refused(const char *rule, int nodes, uint64_t count, const ch
     assert_int_equal(division.nodes, 77);
 }
 
+/* A run that goes on with fewer nodes than its rule needs: nodes keep their K classes, and the others belong to nobody. */
+static void classes_that_no_node_is_dealt_are_left_out(void **state) {
+    (void)state;
+    division_options_t options = options_of("label:3", 2, 10000, 1);
+    log_start();
+    assert_int_equal(division_check(&options.rule, 2, CLASSES, 10000), SGP_ERR_INVALID);
+    assert_logged("label:3", "label:5 at least", NULL);
+    assert_int_equal(division_check(&options.rule, 4, CLASSES, 10000), SGP_OK);
+    division_t division = make(&options);
+    int dealt = 0;
+    for (int c = 0; c < CLASSES; c++)
+        dealt += count_of(&division, 0, c) + count_of(&division, 1, c) > 0;
+    assert_int_equal(dealt, 6);
+    division_fini(&division);
+}
+
 static void what_cannot_be_divided_is_refused(void **state) {
     (void)state;
     assert_refused("label:11", 4, 1000, "label:1 to label:10");
-    assert_refused("label:2", 4, 1000, "label:3 at least");
     assert_refused("label:3", 8, 7, "8 nodes need as many training samples");
     assert_refused("dirichlet:1", 8, 7, "and there are 7");
     assert_refused("label:6", 4, 5, "label:1 to label:5"); /* five classes have samples */
@@ -268,6 +283,7 @@ int main(void) {
         cmocka_unit_test(nodes_have_k_classes),
         cmocka_unit_test(the_seed_decides),
         cmocka_unit_test(no_node_is_without_a_sample),
+        cmocka_unit_test(classes_that_no_node_is_dealt_are_left_out),
         cmocka_unit_test(what_cannot_be_divided_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
