@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "data/feed_internal.h"
+#include "data/feed.h"
 
 #include "base/logging.h"
 #include "base/memory.h"
+#include "data/feed_order.h"
+#include "data/loader.h"
+#include "data/pipeline.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -10,6 +13,33 @@
 
 /* Of a picture in the lists of a source, and of a photograph while it is decoded; about. */
 enum { LIST_BYTES = 64, PHOTOGRAPH_BYTES = 4 << 20 };
+
+/* The batches that feed_next gives next. */
+typedef struct course {
+    bool test, begun;   /* begun: the pipeline knows of it */
+    uint64_t epoch, at; /* at: the step, or of a test the sample */
+    uint64_t end;       /* of a test */
+} course_t;
+
+struct feed {
+    feed_options_t options;
+    feed_shape_t shape;
+    feed_order_t order;
+    int seat; /* of the augmentation */
+    course_t course;
+
+    dataset_t *dataset; /* pixels; NULL: pictures */
+    loader_t loader;
+    uint64_t *indices; /* (batch) */
+    uint64_t *places;  /* (batch) in an order of the node's own */
+    float *images;     /* (batch, sample) */
+    int32_t *labels;   /* (batch) */
+
+    source_t *source; /* pictures */
+    picture_options_t picture;
+    pipeline_t *pipeline;
+    uint64_t *chosen; /* (shape.train_count) NULL: all */
+};
 
 /* ---- shapes ---- */
 
@@ -105,6 +135,41 @@ double feed_memory_bytes(const feed_shape_t *shape, int batch, int threads) {
 
 /* ---- making it ---- */
 
+/* The class of a sample. */
+static uint32_t label_of(const void *context, uint64_t sample) {
+    const feed_t *feed = context;
+    if (feed->dataset) return feed->dataset->train.labels[sample];
+    return source_label(feed->source, SOURCE_TRAIN, feed->chosen ? feed->chosen[sample] : sample);
+}
+
+static sgp_status_t make_order(feed_t *feed) {
+    const feed_options_t *options = &feed->options;
+    return feed_order_init(&feed->order,
+                           &(feed_order_options_t){.data = options->data,
+                                                   .format = feed->shape.format,
+                                                   .count = feed->shape.train_count,
+                                                   .classes = feed->shape.classes,
+                                                   .rank = options->rank,
+                                                   .size = options->size,
+                                                   .workers = options->workers,
+                                                   .batch = options->batch,
+                                                   .seed = options->seed,
+                                                   .shard_per_node = options->shard_per_node,
+                                                   .private_data = options->private_data,
+                                                   .split = options->split,
+                                                   .label = label_of,
+                                                   .label_context = feed});
+}
+
+/* Of pictures: as many as the limit says. */
+static sgp_status_t choose(feed_t *feed) {
+    uint64_t count = feed->shape.train_count, limit = (uint64_t)feed->options.limit;
+    if (limit == 0 || limit == count) return SGP_OK;
+    sgp_status_t status = feed_order_choose(feed->options.seed, count, limit, &feed->chosen);
+    if (!status) feed->shape.train_count = limit;
+    return status;
+}
+
 static void make_loader(feed_t *feed) {
     const feed_options_t *options = &feed->options;
     loader_init(&feed->loader, &(loader_options_t){.dataset = feed->dataset,
@@ -128,7 +193,7 @@ static sgp_status_t open_pixels(feed_t *feed, const char *format) {
     feed->places = sgp_memory_alloc(batch * sizeof *feed->places);
     if (!feed->indices || !feed->images || !feed->labels || !feed->places)
         return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a batch of %zu samples", batch);
-    return feed_make_order(feed);
+    return make_order(feed);
 }
 
 static sgp_status_t open_pictures(feed_t *feed) {
@@ -139,8 +204,8 @@ static sgp_status_t open_pictures(feed_t *feed) {
     feed->picture = picture_options(feed->shape.height);
     feed->picture.jitter = options->jitter;
     status = check_limit(options->data, options->limit, feed->shape.train_count);
-    if (!status) status = feed_choose(feed);
-    if (!status) status = feed_make_order(feed);
+    if (!status) status = choose(feed);
+    if (!status) status = make_order(feed);
     if (status) return status;
     return pipeline_create(&(pipeline_options_t){.source = feed->source,
                                                  .picture = feed->picture,
@@ -148,7 +213,7 @@ static sgp_status_t open_pictures(feed_t *feed) {
                                                  .skip_bad = options->skip_bad,
                                                  .batch = options->batch,
                                                  .threads = options->threads,
-                                                 .seed = feed->order_seed},
+                                                 .seed = feed->order.seed},
                            &feed->pipeline);
 }
 
@@ -174,11 +239,9 @@ sgp_status_t feed_create(const feed_options_t *options, feed_t **feed) {
 /* Also after a failed create: what was not made is NULL. A thread that is left behind keeps everything. */
 void feed_destroy(feed_t *feed) {
     if (!feed || !pipeline_destroy(feed->pipeline)) return;
-    sampler_fini(&feed->sampler);
+    feed_order_fini(&feed->order);
     source_close(feed->source);
     dataset_destroy(feed->dataset);
-    division_fini(&feed->division);
-    free(feed->own);
     free(feed->chosen);
     sgp_memory_free(feed->places);
     sgp_memory_free(feed->indices);
@@ -220,24 +283,37 @@ uint64_t feed_checksum(const feed_t *feed) {
 }
 
 const division_t *feed_division(const feed_t *feed) {
-    return feed->division.counts ? &feed->division : NULL;
+    return feed->order.division.counts ? &feed->order.division : NULL;
 }
 
 uint64_t feed_division_hash(const feed_t *feed) {
-    return feed->division_hash;
+    return feed->order.division_hash;
 }
 
-/* Nodes that have orders of their own all make the steps of the largest part. */
+sgp_status_t feed_set_share(feed_t *feed, int node, int nodes) {
+    sgp_status_t status = feed_order_set_share(&feed->order, node, nodes);
+    if (!status && feed->pipeline) pipeline_reseed(feed->pipeline, feed->order.seed);
+    return status;
+}
+
+sgp_status_t feed_set_length(feed_t *feed, uint64_t length) {
+    return feed_order_set_length(&feed->order, length);
+}
+
+uint64_t feed_epoch_samples(const feed_t *feed, int nodes) {
+    return feed_order_samples(&feed->order, nodes);
+}
+
 uint64_t feed_steps(const feed_t *feed) {
-    return feed_keeps_parts(feed) ? feed->steps : sampler_steps(&feed->sampler);
+    return feed_order_steps(&feed->order);
 }
 
 int feed_samples(const feed_t *feed, uint64_t step) {
-    return sampler_part(&feed->sampler, step).count;
+    return sampler_part(&feed->order.sampler, step).count;
 }
 
 uint64_t feed_reached(const feed_t *feed, uint64_t step) {
-    return sampler_reached(&feed->sampler, step);
+    return sampler_reached(&feed->order.sampler, step);
 }
 
 /* ---- members that come and go ---- */
@@ -257,57 +333,57 @@ static void resume(feed_t *feed, uint64_t keep) {
 
 sgp_status_t feed_tell(feed_t *feed, const segments_event_t *events, size_t count, uint64_t step) {
     uint64_t changed = step;
-    if (feed_keeps_parts(feed)) return SGP_OK;
+    if (feed_order_keeps_parts(&feed->order)) return SGP_OK;
     sgp_status_t status = rest(feed);
     if (status) return status;
-    status = sampler_tell(&feed->sampler, events, count, step, &changed);
+    status = sampler_tell(&feed->order.sampler, events, count, step, &changed);
     resume(feed, changed);
     return status;
 }
 
 sgp_status_t feed_pass_over(feed_t *feed, uint64_t first, uint64_t step) {
-    segments_event_t pass = {SEGMENTS_PASSES, feed->sampler.self, first, step, 0};
+    segments_event_t pass = {SEGMENTS_PASSES, feed->order.sampler.self, first, step, 0};
     sgp_status_t status = feed->pipeline ? pipeline_pause(feed->pipeline) : SGP_OK;
-    if (!status) status = sampler_tell(&feed->sampler, &pass, 1, step, NULL);
+    if (!status) status = sampler_tell(&feed->order.sampler, &pass, 1, step, NULL);
     feed->course.at = step;
     feed->course.begun = false;
     return status;
 }
 
 sgp_status_t feed_report(const feed_t *feed, unsigned char *bytes, size_t room, size_t *size) {
-    return sampler_report(&feed->sampler, bytes, room, size);
+    return sampler_report(&feed->order.sampler, bytes, room, size);
 }
 
 sgp_status_t feed_merge(feed_t *feed, uint64_t step, const sampler_report_t *reports,
                         size_t count) {
-    if (feed_keeps_parts(feed)) return SGP_OK;
+    if (feed_order_keeps_parts(&feed->order)) return SGP_OK;
     sgp_status_t status = rest(feed);
     if (status) return status;
-    status = sampler_merge(&feed->sampler, step, reports, count);
+    status = sampler_merge(&feed->order.sampler, step, reports, count);
     resume(feed, step);
     return status;
 }
 
 sgp_status_t feed_make_up(feed_t *feed, uint64_t step, const sampler_report_t *reports,
                           size_t count) {
-    if (feed_keeps_parts(feed)) return SGP_OK;
+    if (feed_order_keeps_parts(&feed->order)) return SGP_OK;
     sgp_status_t status = rest(feed);
     if (status) return status;
-    status = sampler_make_up(&feed->sampler, step, reports, count);
+    status = sampler_make_up(&feed->order.sampler, step, reports, count);
     resume(feed, step);
     return status;
 }
 
 sgp_status_t feed_missed(const feed_t *feed, uint64_t until, uint64_t *missed) {
-    return sampler_missed(&feed->sampler, until, missed);
+    return sampler_missed(&feed->order.sampler, until, missed);
 }
 
 size_t feed_state_bytes(const feed_t *feed) {
-    return sampler_state_bytes(&feed->sampler);
+    return sampler_state_bytes(&feed->order.sampler);
 }
 
 void feed_save(const feed_t *feed, unsigned char *bytes) {
-    sampler_save(&feed->sampler, bytes);
+    sampler_save(&feed->order.sampler, bytes);
 }
 
 /* The sampler changes as a whole: nothing that is ready is of use. */
@@ -319,11 +395,11 @@ static sgp_status_t begin_anew(feed_t *feed) {
 
 sgp_status_t feed_restore(feed_t *feed, const unsigned char *bytes, size_t size) {
     sgp_status_t status = begin_anew(feed);
-    return status ? status : sampler_restore(&feed->sampler, bytes, size);
+    return status ? status : sampler_restore(&feed->order.sampler, bytes, size);
 }
 
 static sgp_status_t refuse_parts(const feed_t *feed) {
-    if (!feed_keeps_parts(feed)) return SGP_OK;
+    if (!feed_order_keeps_parts(&feed->order)) return SGP_OK;
     return sgp_fail(SGP_ERR_INVALID, "%s: the parts of the nodes stay as they are",
                     feed->options.private_data ? "private-data" : "shard-per-node");
 }
@@ -331,19 +407,19 @@ static sgp_status_t refuse_parts(const feed_t *feed) {
 sgp_status_t feed_set_members(feed_t *feed, uint64_t step, int rank, int size) {
     sgp_status_t status = refuse_parts(feed);
     if (!status) status = begin_anew(feed);
-    return status ? status : sampler_set_members(&feed->sampler, step, rank, size);
+    return status ? status : sampler_set_members(&feed->order.sampler, step, rank, size);
 }
 
 sgp_status_t feed_set_plan(feed_t *feed, uint64_t step, const uint64_t *members, int nodes,
                            uint64_t self) {
     sgp_status_t status = refuse_parts(feed);
     if (!status) status = begin_anew(feed);
-    return status ? status : sampler_set_plan(&feed->sampler, step, members, nodes, self);
+    return status ? status : sampler_set_plan(&feed->order.sampler, step, members, nodes, self);
 }
 
 sgp_status_t feed_set_self(feed_t *feed, uint64_t self) {
     sgp_status_t status = begin_anew(feed);
-    if (!status) sampler_set_self(&feed->sampler, self);
+    if (!status) sampler_set_self(&feed->order.sampler, self);
     return status;
 }
 
@@ -357,7 +433,7 @@ void feed_set_seat(feed_t *feed, int node) {
 sgp_status_t feed_begin_epoch(feed_t *feed, uint64_t epoch, uint64_t step) {
     sgp_status_t status = feed->pipeline ? pipeline_pause(feed->pipeline) : SGP_OK;
     if (status) return status;
-    sampler_begin_epoch(&feed->sampler, epoch);
+    sampler_begin_epoch(&feed->order.sampler, epoch);
     feed->course = (course_t){.epoch = epoch, .at = step};
     return SGP_OK;
 }
@@ -366,7 +442,7 @@ sgp_status_t feed_continue_epoch(feed_t *feed, uint64_t epoch, uint64_t first, u
                                  uint64_t step) {
     sgp_status_t status = feed_begin_epoch(feed, epoch, step);
     if (status) return status;
-    sampler_begin_rest(&feed->sampler, first, position);
+    sampler_begin_rest(&feed->order.sampler, first, position);
     return SGP_OK;
 }
 
@@ -377,7 +453,7 @@ void feed_begin_test(feed_t *feed, uint64_t first, uint64_t end) {
 /* What the random crops of a batch follow: the samples, or their places in an order of the node's own, in which a sample may
  * come again. (batch) */
 static const uint64_t *crops_of(const feed_t *feed) {
-    const sampler_t *sampler = &feed->sampler;
+    const sampler_t *sampler = &feed->order.sampler;
     if (!sampler->options.own) return feed->indices;
     cursor_part_t part = sampler_part(sampler, feed->course.at);
     for (int i = 0; i < feed->options.batch; i++)
@@ -396,7 +472,7 @@ static void next_pixels(feed_t *feed, feed_batch_t *batch) {
         return;
     }
     batch->count = feed->options.batch;
-    batch->valid = sampler_batch(&feed->sampler, course->at, feed->indices);
+    batch->valid = sampler_batch(&feed->order.sampler, course->at, feed->indices);
     loader_train_at(&feed->loader, course->epoch, feed->indices, crops_of(feed), batch->count,
                     feed->images, feed->labels);
     course->at++;
@@ -406,8 +482,8 @@ static sgp_status_t begin_pass(feed_t *feed) {
     course_t *course = &feed->course;
     course->begun = true;
     if (course->test) return pipeline_test(feed->pipeline, course->at, course->end);
-    return pipeline_train(feed->pipeline, &feed->order, course->epoch, course->at,
-                          feed_steps(feed));
+    pipeline_order_t order = {&feed->order.sampler, feed->chosen, feed->order.first};
+    return pipeline_train(feed->pipeline, &order, course->epoch, course->at, feed_steps(feed));
 }
 
 static sgp_status_t next_pictures(feed_t *feed, feed_batch_t *batch) {
