@@ -123,8 +123,8 @@ static void draw_proportions(sgp_random_t *random, double alpha, int nodes, doub
 
 /* ---- the table ---- */
 
-static uint64_t *entry(const division_t *division, int node, int class) {
-    return &division->counts[(size_t)node * (size_t)division->classes + (size_t) class];
+static uint64_t *entry(const division_t *division, int node, int c) {
+    return &division->counts[(size_t)node * (size_t)division->classes + (size_t)c];
 }
 
 /* sizes: (classes), of which those above 0 count. */
