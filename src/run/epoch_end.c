@@ -63,8 +63,8 @@ static sgp_status_t evaluate_of_node(run_t *run, const evaluate_values_t *values
 }
 
 /* The workers of a node together evaluate its model on the whole test set, and all processes together the averaged
- * model. If the data are private, each node evaluates both models on its own test set. Of pictures, which cost as much to decode as a small model to compute, each process evaluates both models on
- * its slice alone. */
+ * model. If the data are private, each node evaluates both on its own test set. Of other pictures, which cost as much to
+ * decode as a small model to compute, each process evaluates both models on its slice alone. */
 static sgp_status_t evaluate_both(run_t *run, report_t *report) {
     replica_t *replica = &run->replica;
     evaluate_values_t values[2] = {

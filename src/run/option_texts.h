@@ -45,7 +45,8 @@
     "*sgp* is Stochastic Gradient Push in lock step; *osgp* is the same with communication "       \
     "beside the computation. It is less accurate: a node takes each gradient at a point that "     \
     "has its own last step in full and not yet those of the others. No cure is known; half the "   \
-    "*--lr* or *--clip-norm 1* gives a margin, and *sgp* avoids it. In *dpsgd* pairs average with each other in each step; in "           \
+    "*--lr* or *--clip-norm 1* gives a margin, and *sgp* avoids it. In *dpsgd* pairs average "     \
+    "with each other in each step; in "                                                            \
     "*adpsgd* pairs average whenever one of them is ready; *allreduce* takes the exact mean "      \
     "of all gradients in every step. A schedule counts epochs from 0."
 

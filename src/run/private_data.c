@@ -27,6 +27,23 @@ static offer_t offer_of(const feed_t *feed) {
     return offer;
 }
 
+enum { MOST_BITS = 40 }; /* of a number of samples */
+
+static bool is_right(const offer_t *offer) {
+    bool right = offer->samples > 0 && offer->samples >> MOST_BITS == 0;
+    for (int c = 0; c < CHANNELS; c++)
+        right = right && fabs(offer->mean[c]) <= UINT8_MAX && offer->deviation[c] >= 0 &&
+                offer->deviation[c] <= UINT8_MAX;
+    return right;
+}
+
+static sgp_status_t check_offers(const run_t *run, const offer_t *all) {
+    for (int i = 0; i < run->founders; i++)
+        if (!is_right(&all[i]))
+            return sgp_fail(SGP_ERR_FORMAT, "process %d: its data are out of range", i);
+    return SGP_OK;
+}
+
 static sgp_status_t check_workers(const run_t *run, const offer_t *all) {
     int workers = run->options->workers;
     for (int i = 0; i < run->founders; i++) {
@@ -82,6 +99,7 @@ sgp_status_t private_data_meet(run_t *run) {
     if (!status) status = sgp_group_gather(run->group, &mine, sizeof mine, all);
     if (!status && presence_count(run->group) < run->founders)
         status = sgp_fail(SGP_ERR_PEER_LOST, "a node is lost, before the first step");
+    if (!status) status = check_offers(run, all);
     if (!status) status = check_workers(run, all);
     if (!status) status = agreement_share(run->group, take(run, all));
     free(all);

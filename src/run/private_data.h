@@ -8,7 +8,8 @@
 
 /* All nodes call it before the first step, after they have agreed on the run. An epoch then has as many steps as that of the node
  * with the most samples, and pixels are normalised by mean and deviation over the samples of all nodes. Blocks as
- * sgp_group_gather. SGP_ERR_MISMATCH: two workers of a node have different data; logged. The errors of feed_set_length. Does
+ * sgp_group_gather. SGP_ERR_MISMATCH: two workers of a node have different data. SGP_ERR_FORMAT: a node tells numbers that no
+ * data have. Both logged. The errors of feed_set_length. Does
  * nothing without options->private_data. */
 sgp_status_t private_data_meet(run_t *run);
 
