@@ -3,8 +3,10 @@
 
 import json
 import os
+import shutil
 import signal
 import struct
+import tempfile
 import unittest
 
 from support import FILES, LIMIT, SIDE, ProgramTest, idx_images, idx_labels, make_split, node_pids, write
@@ -82,15 +84,14 @@ class Split(Differing):
         first = self.train(*run)
         again = self.train(*run, "--transport", "loopback")
         self.assertEqual(again["parameters_hash"], first["parameters_hash"])
-        for other in (["--seed", "2"], ["--split", "dirichlet:0.4"], ["--split", "iid"]):
+        for other in (["--seed", "2"], ["--split", "dirichlet:0.4"]):
             self.assertNotEqual(self.train(*run, *other, "--transport", "loopback")["parameters_hash"], first["parameters_hash"])
 
     def test_the_number_of_steps_stays(self):
-        for rule in ("dirichlet:0.01", "label:3"):
-            self.assertEqual(self.train(*THREADS, "--epochs", "1", "--split", rule)["steps"], 512 // (NODES * 8))
+        self.assertEqual(self.train(*THREADS, "--epochs", "1", "--split", "dirichlet:0.01")["steps"], 512 // (NODES * 8))
 
     def test_resumed(self):
-        run = ["--data", self.data(), *RUN, "--workers-per-node", "2", "--nodes", "2", "--augment", "--epochs", "20",
+        run = ["--data", self.data(), *RUN, "--workers-per-node", "2", "--nodes", "2", "--augment", "--epochs", "10",
                "--split", "dirichlet:0.3", "--clip-norm", "0.5", "--checkpoint-every", "5"]
         whole = self.train(*run)
         self.interrupt_in(3, *run)
@@ -98,7 +99,7 @@ class Split(Differing):
 
     def test_resumed_by_other_nodes(self):
         """The samples are divided anew between the nodes that there are now."""
-        run = ["--data", self.data(), *RUN, "--epochs", "20", "--split", "label:3", "--checkpoint-every", "5"]
+        run = ["--data", self.data(), *RUN, "--epochs", "8", "--split", "label:3", "--checkpoint-every", "5"]
         self.interrupt_in(3, *run)
         self.resume("--nodes", "5")
         table = self.load("config.json", "part")["data"]["classes_of_nodes"]
@@ -127,11 +128,10 @@ class Split(Differing):
         usual = self.train(*THREADS, "--epochs", "1")
         self.assertEqual(self.train(*THREADS, "--epochs", "1", "--clip-norm", "1e9")["parameters_hash"],
                          usual["parameters_hash"])
-        for algorithm in ("osgp", "allreduce"):
-            run = [*THREADS, "--epochs", "1", "--algorithm", algorithm, "--momentum", "0", "--weight-decay", "0"]
-            still = self.train(*run, "--clip-norm", "1e-12")
-            self.assertAlmostEqual(still["train_loss"], self.train(*run, "--lr", "1e-9")["train_loss"], 4)
-            self.assertEqual(still["clip_norm"], 1e-12)
+        run = [*THREADS, "--epochs", "1", "--algorithm", "allreduce", "--momentum", "0", "--weight-decay", "0"]
+        still = self.train(*run, "--clip-norm", "1e-12")
+        self.assertAlmostEqual(still["train_loss"], self.train(*run, "--lr", "1e-9")["train_loss"], 4)
+        self.assertEqual(still["clip_norm"], 1e-12)
 
     def test_not_finite_is_still_refused(self):
         status, _, err = self.run_program("train", "--data", self.data(), *RUN, "--epochs", "1", "--lr", "1e6",
@@ -156,29 +156,36 @@ class Split(Differing):
 class Private(Differing):
     COUNTS = (100, 300, 60, 260)
 
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.files = tempfile.mkdtemp(prefix="sgp-test-")
+        cls.addClassCleanup(shutil.rmtree, cls.files)
+        for node, count in enumerate(cls.COUNTS):
+            make_private(os.path.join(cls.files, f"node-{node}"), count, seed=10 * node, dark=node == 2)
+
     def setUp(self):
         super().setUp()
+        shutil.copytree(self.files, self.folder, dirs_exist_ok=True)
         self.path = os.path.join(self.folder, "node-{node}")
-        for node, count in enumerate(self.COUNTS):
-            make_private(self.path.replace("{node}", str(node)), count, seed=10 * node, dark=node == 2)
 
     def data(self, **sizes):
         return self.path
 
     def private(self, *arguments, **options):
-        return self.train(*THREADS, "--private-data", "--epochs", "3", *arguments, **options)
+        return self.train(*THREADS, "--private-data", "--epochs", "1", *arguments, **options)
 
     def test_each_node_has_its_files(self):
         """An epoch is as long as that of the node with the most samples."""
         first = self.private()
         self.assertTrue(first["private_data"])
-        self.assertEqual(first["steps"], 3 * 38)
+        self.assertEqual(first["steps"], 38)
         self.assertEqual(first["samples"]["missed"], 0)
+        self.assert_one_normalisation()
         self.assertEqual(self.private("--transport", "shm")["parameters_hash"], first["parameters_hash"])
 
-    def test_pixels_have_one_normalisation(self):
+    def assert_one_normalisation(self):
         """Mean and deviation over the samples of all nodes."""
-        self.private()
         total, squares, count = 0, 0, 0
         for node in range(NODES):
             with open(os.path.join(self.path.replace("{node}", str(node)), FILES["train-images"]), "rb") as file:
@@ -193,7 +200,7 @@ class Private(Differing):
 
     def test_equal_files_are_no_mistake(self):
         """Without {node} all nodes read one folder."""
-        self.assertEqual(self.private("--data", self.path.replace("{node}", "1"))["steps"], 3 * 38)
+        self.assertEqual(self.private("--data", self.path.replace("{node}", "1"))["steps"], 38)
 
     def test_all_test_sets_count(self):
         """A test set that one node has alone weighs as much as its samples."""
@@ -202,7 +209,7 @@ class Private(Differing):
         self.assertAlmostEqual(samples, round(samples), 6)
 
     def test_resumed(self):
-        run = ["--data", self.path, *RUN, "--private-data", "--epochs", "20", "--checkpoint-every", "5"]
+        run = ["--data", self.path, *RUN, "--private-data", "--epochs", "6", "--checkpoint-every", "5"]
         whole = self.train(*run)
         self.interrupt_in(2, *run)
         self.assertIn("--nodes 4 continues it",
