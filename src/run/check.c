@@ -175,7 +175,7 @@ static sgp_status_t check_memory(const train_options_t *options, const feed_shap
 
 /* Classes without samples, which count as none, show when the labels are read. A run that goes on with fewer nodes may leave
  * classes out. The number of nodes may not be known yet. */
-static sgp_status_t check_split(const train_options_t *options, const feed_shape_t *shape) {
+sgp_status_t check_split(const train_options_t *options, const feed_shape_t *shape) {
     const division_rule_t *rule = &options->split;
     if (rule->kind == DIVISION_IID || options->resume || options->nodes == 0) return SGP_OK;
     return division_check(rule, options->nodes, shape->classes, shape->train_count);

@@ -61,7 +61,8 @@ static sgp_status_t prepare_alone(run_t *run) {
     if (!status) status = check_place(run);
     if (!status) status = replica_init(&run->replica, run->options, run->rank);
     if (status) return status;
-    if (!run->options->resume) status = initial_load(run->options, &run->replica);
+    status = check_split(run->options, feed_shape(run->replica.feed));
+    if (!status && !run->options->resume) status = initial_load(run->options, &run->replica);
     if (status) {
         replica_fini(&run->replica);
         return status;
