@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Codes of 8, 6, 5 or 4 bits that know the receiver: a number travels as its remainder modulo M = 2^bits steps, and the
+ * receiver, whose own number is near, knows which of the numbers with that remainder is meant. Nothing is kept per
+ * neighbour but a float per block. Pure functions for the mixing and the simulated nodes; they know no message, no node
+ * and no thread. After Moniqua (Lu and De Sa 2020, arXiv 2002.11787), by exact push-sum.
+ *
+ * A vector is coded in blocks of 256 numbers. Each node keeps for each block a range r: how far the other nodes' numbers
+ * may be from its own.
+ *
+ *   sender      delta = 2^ceil(log2(2 kappa r / M)), at least 2^-124 and such that the following |q| stay below 2^22;
+ *               q = rint(z / delta), y = delta q; the block carries the exponent of delta, q mod M, and a check of all q
+ *   receiver    q = the number with that remainder from p - M/2 to p + M/2 - 1, p = rint(its z / delta); y = delta q
+ *
+ * Exactness. p and q are roundings, each off by 1/2 at most. So if |z_sender - z_receiver| < (M/2 - 1) delta then
+ * |q - p| < M/2, and both have the same q: the same y, bit for bit. Otherwise the receiver may find a q that is off by a
+ * multiple of M, a wrap. The check finds it and the block is refused: nothing of it is absorbed, and its sender sends y in
+ * float32 instead. A sender finds y again from its codes and its own z, by the same rule: while no number of the block has
+ * moved by (M/2 - 1) delta since it was encoded. `reach` counts that down; a sender must decode a block before it moves
+ * further. A wrong y is never absorbed, so the sum of x over the nodes changes by rounding only.
+ *
+ * The check is sum of h_i (q_i div M) mod 2^32, with random odd factors h_i that are the same everywhere. Wraps of k_i
+ * change it by the sum of h_i k_i, which is not 0 if the |k_i| add up to four or less (shown by a test over all cases);
+ * with more the probability of a miss is 2^-32. (A sum without factors misses two opposite wraps in one block: half of all
+ * pairs.) It protects from wraps, not from an attacker, who could as well send another z; damaged bytes are the business
+ * of the transport's checksum.
+ *
+ * Range (also see docs/results.md, "Codes that know the receiver"). Per push, in this order:
+ *   sgp_modulo_forget    r <- 0.9 r, once before each push
+ *   sgp_modulo_grow      r <- max(r, 2 moved), moved: the largest |change of z| by local steps since the last push, as
+ *                        sgp_modulo_travel has added them up. Before the push
+ *   sgp_modulo_absorb    r <- max(r, |y - z|) by itself, for each message of each round
+ * One r serves all rounds of a step. A local step that is known to grow (a rate that rises) may take a larger factor.
+ *
+ * Bytes. A chunk is a run of whole blocks; the last block of a vector may be short, and travels as a whole one, with zeros
+ * in place of the missing codes. Blocks follow each other without gaps, each complete in itself, so any run of them can be
+ * moved, resent or decoded alone. Nothing is aligned. A block:
+ *
+ *   0     4    the check, little-endian
+ *   4     1    127 + the exponent of delta; 3 to 230
+ *   5     128  planes of the lower 4 bits of the codes (8 bits: one plane of 256 bytes)
+ *   133   64   6 bits: plane of the upper 2; 5 bits, 32 bytes: plane of the upper 1
+ *
+ * A plane of codes of w bits consists of words of 32 bits (w = 1: of 16), little-endian, in groups of 16. A word of n
+ * codes, word l of group g, holds those of the elements 16 (n g + j) + l, j = 0 .. n-1, from its lowest bits up.
+ *
+ * Numbers. z has to be finite and below SGP_MODULO_LIMIT in size. y is +0 where q is 0. z, y: (count); r, moved, reach:
+ * (blocks of count); all of them start at the first element of a block, so a run of count elements ends with a whole block
+ * or with the vector. Sets of blocks are bits in bytes, lowest first: (blocks + 7) / 8 bytes, all written. Arrays do not
+ * overlap unless a comment says so. The bits are the same on every CPU, whatever its instructions and however its float
+ * unit treats denormals, except that z <- ... itself is plain float arithmetic. Nothing is allocated; about 3 KB of stack. */
+#ifndef SGP_CODEC_MODULO_H
+#define SGP_CODEC_MODULO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SGP_MODULO_BLOCK 256
+#define SGP_MODULO_LIMIT 0x1p124f
+
+/* The same on all nodes, as the encoding is; anything out of range is our own mistake. */
+typedef struct sgp_modulo {
+    int bits;    /* 8, 6, 5 or 4 */
+    float kappa; /* > 0: half a circle of M steps is kappa r or more. Only the sender needs it */
+} sgp_modulo_t;
+
+/* kappa where none is asked for: 2 for 4 bits, else 4. */
+float sgp_modulo_kappa(int bits);
+
+bool sgp_modulo_has_bits(int bits);
+
+/* ---- sizes ---- */
+
+static inline size_t sgp_modulo_blocks(size_t count) {
+    return count / SGP_MODULO_BLOCK + (count % SGP_MODULO_BLOCK != 0);
+}
+
+/* Of a set of blocks. */
+static inline size_t sgp_modulo_set_bytes(size_t count) {
+    return (sgp_modulo_blocks(count) + 7) / 8;
+}
+
+static inline bool sgp_modulo_in_set(const unsigned char *set, size_t block) {
+    return set[block / 8] >> block % 8 & 1;
+}
+
+/* 133, 165, 197 or 261. */
+static inline size_t sgp_modulo_block_bytes(int bits) {
+    return 5 + SGP_MODULO_BLOCK / 8 * (size_t)bits;
+}
+
+/* Of `count` encoded elements. */
+static inline size_t sgp_modulo_bytes(int bits, size_t count) {
+    return sgp_modulo_blocks(count) * sgp_modulo_block_bytes(bits);
+}
+
+/* The most elements that fit into so many bytes, in whole blocks. */
+static inline size_t sgp_modulo_room(int bits, size_t bytes) {
+    return bytes / sgp_modulo_block_bytes(bits) * SGP_MODULO_BLOCK;
+}
+
+/* Bytes from the network: whether they have the length of `count` elements, and every block an exponent that exists and
+ * zeros beyond `count`. The decoding calls check the latter two again and refuse such a block; they want the right length. */
+bool sgp_modulo_valid(int bits, size_t count, const void *s, size_t bytes);
+
+/* ---- sender ---- */
+
+/* s <- enc(z). false: a number is not finite or too large; the bytes of its block are undefined. */
+bool sgp_modulo_encode(const sgp_modulo_t *code, size_t count, void *s, const float *z,
+                       const float *r);
+
+/* s <- enc(z); z <- keep z + part (z - y): the sender keeps the rounding error. part: sent over kept weight. reach: how far
+ * each block of z may still move before its codes no longer stand for y here; NULL: not wanted. It is below 0 if part
+ * alone moved z too far, and means nothing if keep is not 1. false: as above, and blocks with such numbers keep their z. */
+bool sgp_modulo_encode_keep(const sgp_modulo_t *code, size_t count, void *s, float *z,
+                            const float *r, float keep, float part, float *reach);
+
+/* z <- z + part (x - y), where s is enc(x): the rounding error of an earlier push of x, in the overlapped mode. x may be
+ * z. */
+void sgp_modulo_keep_rounding(int bits, size_t count, float *z, const float *x, const void *s,
+                              float part);
+
+/* ---- receiver; also a sender of its own codes ----
+ *
+ * Each returns the number of refused blocks and sets their bits in `refused`, which may be NULL. A block is refused for a
+ * wrap, an exponent or padding that does not exist, or a z of our own that is not finite or too large. */
+
+/* y <- dec(s), the numbers near z. Refused blocks of y are left as they are. y may be z. For a message that is absorbed later:
+ * decode it while z is near what the sender had. For a sender that has to resend blocks. */
+size_t sgp_modulo_decode(int bits, size_t count, float *y, const float *z, const void *s,
+                         unsigned char *refused);
+
+/* z <- z + a (y - z) and r <- max(r, |y - z|) of the old z. Refused blocks of z and r are left as they are. */
+size_t sgp_modulo_absorb(int bits, size_t count, float *z, float *r, const void *s, float a,
+                         unsigned char *refused);
+
+/* The same with y in float32: of blocks that were refused, when they come again, or of a message that was decoded before.
+ * y is finite. */
+void sgp_modulo_absorb_exact(size_t count, float *z, float *r, const float *y, float a);
+
+/* ---- ranges ---- */
+
+/* r <- by r */
+void sgp_modulo_forget(size_t blocks, float *r, float by);
+
+/* moved <- moved + max |after - before|: of a local step before the push that tells of it, and of every change of z while
+ * codes are kept for a resend. */
+void sgp_modulo_travel(size_t count, float *moved, const float *before, const float *after);
+
+/* r <- max(r, factor moved) */
+void sgp_modulo_grow(size_t blocks, float *r, const float *moved, float factor);
+
+/* The blocks that have moved as far as they may: sets the bits of those with moved >= reach and returns their number. Call
+ * it with what moved will be after a change and, for the blocks found, decode the codes against z from before it. */
+size_t sgp_modulo_beyond(size_t blocks, const float *moved, const float *reach,
+                         unsigned char *beyond);
+
+/* ---- for tests ---- */
+
+typedef enum sgp_modulo_cpu {
+    SGP_MODULO_BEST,
+    SGP_MODULO_PLAIN,
+    SGP_MODULO_AVX2,
+    SGP_MODULO_AVX512
+} sgp_modulo_cpu_t;
+
+/* Uses these instructions from now on. false, and nothing changes: the CPU does not have them. */
+bool sgp_modulo_use(sgp_modulo_cpu_t cpu);
+
+#endif
