@@ -8,6 +8,8 @@
 #include <assert.h>
 #include <stdatomic.h>
 
+static_assert(SGP_MODULO_BLOCK == MODULO_BLOCK, "one size of a block");
+
 enum { BLOCK = SGP_MODULO_BLOCK, EXPONENT_LEAST = 3, EXPONENT_MOST = 230, BIAS = 127 };
 
 static const sgp_modulo_kernels_t *kernels_for(sgp_modulo_cpu_t cpu) {
@@ -26,7 +28,8 @@ bool sgp_modulo_use(sgp_modulo_cpu_t cpu) {
     return found != NULL;
 }
 
-const sgp_modulo_kernels_t *sgp_modulo_kernels(void) {
+/* The fastest of this CPU, or the choice of a test. */
+static const sgp_modulo_kernels_t *kernels(void) {
     const sgp_modulo_kernels_t *found = atomic_load_explicit(&chosen, memory_order_relaxed);
     if (found) return found;
     found = kernels_for(SGP_MODULO_BEST);
@@ -108,7 +111,7 @@ static int exponent_of_size(uint32_t largest) {
 
 /* 0: a number cannot be encoded. */
 static unsigned exponent_of(const sgp_modulo_t *code, const float *z, float r) {
-    uint32_t largest = sgp_modulo_kernels()->largest(z);
+    uint32_t largest = kernels()->largest(z);
     if (largest >= bits_of(SGP_MODULO_LIMIT)) return 0;
     int range = exponent_of_range(code, r), size = exponent_of_size(largest);
     return (unsigned)(range > size ? range : size);
@@ -132,8 +135,7 @@ bool sgp_modulo_encode(const sgp_modulo_t *code, size_t count, void *s, const fl
         finite &= exponent != 0;
         if (exponent == 0) continue;
         put_head(block,
-                 sgp_modulo_kernels()->encode(code->bits, block + MODULO_AT_CODES, own,
-                                              scale_of(exponent)),
+                 kernels()->encode(code->bits, block + MODULO_AT_CODES, own, scale_of(exponent)),
                  exponent);
     }
     return finite;
@@ -158,8 +160,8 @@ bool sgp_modulo_encode_keep(const sgp_modulo_t *code, size_t count, void *s, flo
         finite &= exponent != 0;
         if (exponent == 0) continue;
         modulo_scale_t scale = scale_of(exponent);
-        uint32_t check = sgp_modulo_kernels()->encode_keep(
-            code->bits, block + MODULO_AT_CODES, own, scale, (modulo_keep_t){keep, part}, &error);
+        uint32_t check = kernels()->encode_keep(code->bits, block + MODULO_AT_CODES, own, scale,
+                                                (modulo_keep_t){keep, part}, &error);
         put_head(block, check, exponent);
         if (is_short) memcpy(z + run.at, padded, run.length * sizeof *z);
         if (reach) reach[block_of(&run)] = reach_of(code->bits, scale.delta, part * error);
@@ -187,8 +189,7 @@ static bool decode_block(const run_t *run, float y[BLOCK], const float *own, con
     if (!is_exponent(exponent)) return false;
     modulo_scale_t scale = scale_of(exponent);
     uint32_t largest;
-    uint32_t check =
-        sgp_modulo_kernels()->decode(run->bits, y, own, block + MODULO_AT_CODES, scale, &largest);
+    uint32_t check = kernels()->decode(run->bits, y, own, block + MODULO_AT_CODES, scale, &largest);
     /* A sender's |q| are below 2^22 - 256, and ours within M/2 of them. */
     return check == sgp_bytes_get(block, 4) &&
            largest < bits_of((float)((1 << 22) - 128) * scale.delta) && is_padded(run, y);
@@ -204,8 +205,7 @@ bool sgp_modulo_valid(int bits, size_t count, const void *s, size_t bytes) {
         uint32_t largest;
         if (!is_exponent(exponent)) return false;
         if (run.length == BLOCK) continue;
-        sgp_modulo_kernels()->decode(bits, y, zero, block + MODULO_AT_CODES, scale_of(exponent),
-                                     &largest);
+        kernels()->decode(bits, y, zero, block + MODULO_AT_CODES, scale_of(exponent), &largest);
         if (!is_padded(&run, y)) return false;
     }
     return true;
@@ -243,7 +243,7 @@ static void absorb_block(const run_t *run, float *z, float *r, const float *y, f
     float padded[BLOCK];
     bool is_short = run->length < BLOCK;
     whole(run, z, padded);
-    float away = sgp_modulo_kernels()->absorb(is_short ? padded : z + run->at, y, a);
+    float away = kernels()->absorb(is_short ? padded : z + run->at, y, a);
     if (is_short) memcpy(z + run->at, padded, run->length * sizeof *z);
     if (away > r[block_of(run)]) r[block_of(run)] = away;
 }
@@ -279,8 +279,8 @@ void sgp_modulo_forget(size_t blocks, float *r, float by) {
 void sgp_modulo_travel(size_t count, float *moved, const float *before, const float *after) {
     float padded_before[BLOCK], padded_after[BLOCK];
     for (run_t run = run_begin(4, count); run.length > 0; run_next(&run))
-        moved[block_of(&run)] += sgp_modulo_kernels()->distance(whole(&run, before, padded_before),
-                                                                whole(&run, after, padded_after));
+        moved[block_of(&run)] += kernels()->distance(whole(&run, before, padded_before),
+                                                     whole(&run, after, padded_after));
 }
 
 void sgp_modulo_grow(size_t blocks, float *r, const float *moved, float factor) {

@@ -55,8 +55,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SGP_MODULO_BLOCK 256
-#define SGP_MODULO_LIMIT 0x1p124f
+#define SGP_MODULO_BLOCK  256
+#define SGP_MODULO_LIMIT  0x1p124f
+#define SGP_MODULO_FORGET 0.98f
 
 /* The same on all nodes, as the encoding is; anything out of range is our own mistake. */
 typedef struct sgp_modulo {

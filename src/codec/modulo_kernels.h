@@ -7,7 +7,10 @@
 #ifndef SGP_CODEC_MODULO_KERNELS_H
 #define SGP_CODEC_MODULO_KERNELS_H
 
-#include "codec/modulo.h"
+#include <stddef.h>
+#include <stdint.h>
+
+#define MODULO_BLOCK 256 /* numbers of a block */
 
 #define MAGIC      0x1.8p23f
 #define MAGIC_BITS 0x4b400000u /* of MAGIC: those of MAGIC + q are this number + q */
@@ -21,7 +24,7 @@ static inline int modulo_low_width(int bits) {
 }
 
 /* The factors of the check. All are odd, and no sum of up to four of them, with signs and repetitions, is 0 mod 2^32. */
-extern const uint32_t sgp_modulo_weights[SGP_MODULO_BLOCK];
+extern const uint32_t sgp_modulo_weights[MODULO_BLOCK];
 #define MODULO_WEIGHTS_SUM 0xffef1a80u /* mod 2^32 */
 
 /* What a block needs beside its numbers. */
@@ -33,7 +36,7 @@ typedef struct modulo_keep {
     float keep, part;
 } modulo_keep_t;
 
-/* All arrays have SGP_MODULO_BLOCK elements, codes 32 bits bytes. */
+/* All arrays have MODULO_BLOCK elements, codes 32 bits bytes. */
 typedef struct sgp_modulo_kernels {
     /* The largest |z|, by its bits: more than those of infinity if one is a NaN. */
     uint32_t (*largest)(const float *z);
@@ -57,8 +60,5 @@ extern const sgp_modulo_kernels_t sgp_modulo_plain;
 /* NULL where this compiler or CPU has no such instructions. */
 const sgp_modulo_kernels_t *sgp_modulo_avx2(void);
 const sgp_modulo_kernels_t *sgp_modulo_avx512(void);
-
-/* The fastest of this CPU, or what a test has chosen. */
-const sgp_modulo_kernels_t *sgp_modulo_kernels(void);
 
 #endif

@@ -58,14 +58,13 @@ INLINE uint32_t largest_lane(words_t words) {
 
 TARGET static uint32_t largest_of(const float *z) {
     words_t most = {0};
-    for (int i = 0; i < SGP_MODULO_BLOCK; i += LANES)
-        most = vector_larger(most, size_of(load(z + i)));
+    for (int i = 0; i < MODULO_BLOCK; i += LANES) most = vector_larger(most, size_of(load(z + i)));
     return largest_lane(most);
 }
 
 TARGET static float absorb(float *z, const float *y, float a) {
     words_t most = {0};
-    for (int i = 0; i < SGP_MODULO_BLOCK; i += LANES) {
+    for (int i = 0; i < MODULO_BLOCK; i += LANES) {
         vector_t own = load(z + i), away = load(y + i) - own;
         store(z + i, own + a * away);
         most = vector_larger(most, size_of(away));
@@ -75,7 +74,7 @@ TARGET static float absorb(float *z, const float *y, float a) {
 
 TARGET static float distance(const float *a, const float *b) {
     words_t most = {0};
-    for (int i = 0; i < SGP_MODULO_BLOCK; i += LANES)
+    for (int i = 0; i < MODULO_BLOCK; i += LANES)
         most = vector_larger(most, size_of(load(a + i) - load(b + i)));
     return float_of(largest_lane(most));
 }
@@ -84,7 +83,7 @@ TARGET static float distance(const float *a, const float *b) {
 INLINE uint32_t encode_any(int bits, unsigned char *codes, const float *z, modulo_scale_t scale,
                            float *kept, modulo_keep_t keep, float *error) {
     const int low = modulo_low_width(bits), high = bits - low, each = 32 / low;
-    unsigned char *plane = codes + SGP_MODULO_BLOCK * low / 8;
+    unsigned char *plane = codes + MODULO_BLOCK * low / 8;
     words_t check = {0}, most = {0};
     for (int half = 0; half < 16; half += LANES) {
         words_t above = {0};
@@ -114,7 +113,7 @@ INLINE uint32_t encode_any(int bits, unsigned char *codes, const float *z, modul
 INLINE uint32_t decode_any(int bits, float *y, const float *z, const unsigned char *codes,
                            modulo_scale_t scale, uint32_t *largest) {
     const int low = modulo_low_width(bits), high = bits - low, each = 32 / low;
-    const unsigned char *plane = codes + SGP_MODULO_BLOCK * low / 8;
+    const unsigned char *plane = codes + MODULO_BLOCK * low / 8;
     words_t check = {0}, most = {0};
     for (int half = 0; half < 16; half += LANES) {
         words_t above = {0};

@@ -3,7 +3,7 @@
 #include "codec/float_bits.h"
 #include "codec/modulo_kernels.h"
 
-enum { BLOCK = SGP_MODULO_BLOCK };
+enum { BLOCK = MODULO_BLOCK };
 
 /* Where code i of a plane lies. A plane is 16 words wide, so that element 16 j + l belongs to lane l of a vector; a
  * word holds one element of each of the vectors that fit into 32 bits, or of all 16. */

@@ -2,7 +2,7 @@
 /* Odd random numbers. tests/codec/test_modulo.c proves the property that modulo_kernels.h states. */
 #include "codec/modulo_kernels.h"
 
-_Alignas(64) const uint32_t sgp_modulo_weights[SGP_MODULO_BLOCK] = {
+_Alignas(64) const uint32_t sgp_modulo_weights[MODULO_BLOCK] = {
     0x2265b1f5, 0x91b7584b, 0xd8f16adf, 0xcd613e31, 0xc386bbc5, 0x1027c4d1, 0x414c343d, 0x1e2feb89,
     0x7ed4d57b, 0xc2ce6f45, 0x7311d8a3, 0x78e51061, 0xa6cecc1b, 0x612e7697, 0xc9e9c617, 0x35bf992d,
     0x18072e8d, 0x7ce42c83, 0x0741c7a9, 0xe4b06ce7, 0xd5f4b3b3, 0x63ca828d, 0x6ec9d287, 0x9b810e77,
