@@ -31,7 +31,7 @@ static void decode(work_t *w) {
     sgp_modulo_decode(w->code.bits, w->count, w->y, w->x, w->s, w->refused);
 }
 static void absorb(work_t *w) {
-    sgp_modulo_absorb(w->code.bits, w->count, w->y, w->r, w->s, 0.5f, w->refused);
+    sgp_modulo_absorb(w->code.bits, w->count, w->y, w->r, w->s, 0.5f, w->refused, NULL);
 }
 
 static const struct {

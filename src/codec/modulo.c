@@ -238,26 +238,27 @@ void sgp_modulo_keep_rounding(int bits, size_t count, float *z, const float *x, 
     }
 }
 
-/* z <- z + a (y - z), r <- max(r, |y - z|) of one block. */
-static void absorb_block(const run_t *run, float *z, float *r, const float *y, float a) {
+/* z <- z + a (y - z), r <- max(r, |y - z|) of one block; returns the latter. */
+static float absorb_block(const run_t *run, float *z, float *r, const float *y, float a) {
     float padded[BLOCK];
     bool is_short = run->length < BLOCK;
     whole(run, z, padded);
     float away = kernels()->absorb(is_short ? padded : z + run->at, y, a);
     if (is_short) memcpy(z + run->at, padded, run->length * sizeof *z);
     if (away > r[block_of(run)]) r[block_of(run)] = away;
+    return away;
 }
 
 size_t sgp_modulo_absorb(int bits, size_t count, float *z, float *r, const void *s, float a,
-                         unsigned char *refused) {
+                         unsigned char *refused, unsigned char *away) {
     float padded[BLOCK], y[BLOCK];
     size_t bad = 0;
     begin_set(refused, sgp_modulo_blocks(count));
     for (run_t run = run_begin(bits, count); run.length > 0; run_next(&run)) {
-        if (decode_block(&run, y, whole(&run, z, padded), s)) {
-            absorb_block(&run, z, r, y, a);
-            continue;
-        }
+        bool good = decode_block(&run, y, whole(&run, z, padded), s);
+        float found = good ? absorb_block(&run, z, r, y, a) : 0;
+        if (away) away[block_of(&run)] = (unsigned char)(bits_of(found) >> 23);
+        if (good) continue;
         add_to_set(refused, block_of(&run));
         bad++;
     }
@@ -285,6 +286,14 @@ void sgp_modulo_travel(size_t count, float *moved, const float *before, const fl
 
 void sgp_modulo_grow(size_t blocks, float *r, const float *moved, float factor) {
     for (size_t i = 0; i < blocks; i++) r[i] = factor * moved[i] > r[i] ? factor * moved[i] : r[i];
+}
+
+void sgp_modulo_hear(size_t blocks, float *r, const unsigned char *away) {
+    for (size_t i = 0; i < blocks; i++) {
+        if (away[i] == 0 || away[i] > EXPONENT_MOST) continue;
+        float heard = 1.5f * float_of((uint32_t)away[i] << 23);
+        if (heard > r[i]) r[i] = heard;
+    }
 }
 
 size_t sgp_modulo_beyond(size_t blocks, const float *moved, const float *reach,

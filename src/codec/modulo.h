@@ -7,29 +7,35 @@
  * A vector is coded in blocks of 256 numbers. Each node keeps for each block a range r: how far the other nodes' numbers
  * may be from its own.
  *
- *   sender      delta = 2^ceil(log2(2 kappa r / M)), at least 2^-124 and such that the following |q| stay below 2^22;
- *               q = rint(z / delta), y = delta q; the block carries the exponent of delta, q mod M, and a check of all q
+ *   sender      delta = 2^ceil(log2(2 kappa r / M)), at least 2^-124, at most 2^103, and large enough that |z / delta| <
+ *               2^22 - 256; q = rint(z / delta) (ties to even), y = delta q; the block carries the exponent of delta, q mod
+ *               M, and a check of all q div M
  *   receiver    q = the number with that remainder from p - M/2 to p + M/2 - 1, p = rint(its z / delta); y = delta q
  *
  * Exactness. p and q are roundings, each off by 1/2 at most. So if |z_sender - z_receiver| < (M/2 - 1) delta then
  * |q - p| < M/2, and both have the same q: the same y, bit for bit. Otherwise the receiver may find a q that is off by a
- * multiple of M, a wrap. The check finds it and the block is refused: nothing of it is absorbed, and its sender sends y in
- * float32 instead. A sender finds y again from its codes and its own z, by the same rule: while no number of the block has
- * moved by (M/2 - 1) delta since it was encoded. `reach` counts that down; a sender must decode a block before it moves
- * further. A wrong y is never absorbed, so the sum of x over the nodes changes by rounding only.
+ * multiple of M, a wrap. The check finds it and the block is refused: nothing of it is absorbed. A wrong y is never
+ * absorbed, so the sum of x over the nodes changes by rounding only.
  *
- * The check is sum of h_i (q_i div M) mod 2^32, with random odd factors h_i that are the same everywhere. Wraps of k_i
- * change it by the sum of h_i k_i, which is not 0 if the |k_i| add up to four or less (shown by a test over all cases);
- * with more the probability of a miss is 2^-32. (A sum without factors misses two opposite wraps in one block: half of all
- * pairs.) It protects from wraps, not from an attacker, who could as well send another z; damaged bytes are the business
- * of the transport's checksum.
+ * The check is sum of h_i (q_i div M) mod 2^32, with random odd factors h_i that are the same everywhere. Wraps by k_i
+ * circles change it by sum of h_i k_i, which is not 0 if the |k_i| add up to four or less (a test tries all cases); beyond
+ * that a block is missed with a probability of 2^-32. (A sum without factors misses half of the blocks with two wraps.) It
+ * finds wraps; damage on the way is found by the transport's checksum, and an attacker could as well send another z.
  *
- * Range (also see docs/results.md, "Codes that know the receiver"). Per push, in this order:
- *   sgp_modulo_forget    r <- 0.9 r, once before each push
- *   sgp_modulo_grow      r <- max(r, 2 moved), moved: the largest |change of z| by local steps since the last push, as
- *                        sgp_modulo_travel has added them up. Before the push
- *   sgp_modulo_absorb    r <- max(r, |y - z|) by itself, for each message of each round
- * One r serves all rounds of a step. A local step that is known to grow (a rate that rises) may take a larger factor.
+ * Refusal. The sender of a refused block sends y in float32. It finds y from its codes and its own z by the same rule, so
+ * it keeps the codes until the receiver releases them, and y itself where z is about to move by (M/2 - 1) delta since the
+ * push: `reach` says how far each block may move, sgp_modulo_travel adds up how far it has, sgp_modulo_beyond finds the
+ * blocks to decode before a change. The receiver has already added the weight v of the message to its own w, but not
+ * its part of this block. In lock step y comes before anything else changes: sgp_modulo_absorb_exact with the same a. Who
+ * cannot wait keeps the block's z of that moment, z0, and later adds v / w (y - z0), w being the weight by then.
+ *
+ * Range (measured: docs/results.md, "Codes that know the receiver"). One r serves all rounds of a step.
+ *   after local steps    sgp_modulo_grow: r <- max(r, 2 moved), moved being the sum over the steps since the last push of
+ *                        the largest |change of z|, from sgp_modulo_travel; by more than 2 while the rate rises, if wanted
+ *   before each push     sgp_modulo_forget: r <- 0.98 r
+ *   absorbing            r <- max(r, |y - z|), done by sgp_modulo_absorb
+ *   after the release    sgp_modulo_hear, if the receiver sends back how far it was away (a byte per block). It is worth
+ *                        that for 4 bits where nodes have different data
  *
  * Bytes. A chunk is a run of whole blocks; the last block of a vector may be short, and travels as a whole one, with zeros
  * in place of the missing codes. Blocks follow each other without gaps, each complete in itself, so any run of them can be
@@ -58,6 +64,7 @@
 #define SGP_MODULO_BLOCK  256
 #define SGP_MODULO_LIMIT  0x1p124f
 #define SGP_MODULO_FORGET 0.98f
+#define SGP_MODULO_GROW   2.0f
 
 /* The same on all nodes, as the encoding is; anything out of range is our own mistake. */
 typedef struct sgp_modulo {
@@ -131,9 +138,10 @@ void sgp_modulo_keep_rounding(int bits, size_t count, float *z, const float *x, 
 size_t sgp_modulo_decode(int bits, size_t count, float *y, const float *z, const void *s,
                          unsigned char *refused);
 
-/* z <- z + a (y - z) and r <- max(r, |y - z|) of the old z. Refused blocks of z and r are left as they are. */
+/* z <- z + a (y - z) and r <- max(r, |y - z|) of the old z. Refused blocks of z and r are left as they are. away: a byte for
+ * each block, what sgp_modulo_hear takes; NULL: not wanted. */
 size_t sgp_modulo_absorb(int bits, size_t count, float *z, float *r, const void *s, float a,
-                         unsigned char *refused);
+                         unsigned char *refused, unsigned char *away);
 
 /* The same with y in float32: of blocks that were refused, when they come again, or of a message that was decoded before.
  * y is finite. */
@@ -141,15 +149,19 @@ void sgp_modulo_absorb_exact(size_t count, float *z, float *r, const float *y, f
 
 /* ---- ranges ---- */
 
-/* r <- by r */
+/* r <- by r; by: SGP_MODULO_FORGET. */
 void sgp_modulo_forget(size_t blocks, float *r, float by);
 
 /* moved <- moved + max |after - before|: of a local step before the push that tells of it, and of every change of z while
  * codes are kept for a resend. */
 void sgp_modulo_travel(size_t count, float *moved, const float *before, const float *after);
 
-/* r <- max(r, factor moved) */
+/* r <- max(r, factor moved); factor: SGP_MODULO_GROW or more. */
 void sgp_modulo_grow(size_t blocks, float *r, const float *moved, float factor);
+
+/* r <- max(r, what the receiver of our last message has found as |y - z|), where it sends that back: away, the exponents by
+ * sgp_modulo_absorb, 0 for a refused block. Any bytes will do: those of a liar make our steps coarse, and no more. */
+void sgp_modulo_hear(size_t blocks, float *r, const unsigned char *away);
 
 /* The blocks that have moved as far as they may: sets the bits of those with moved >= reach and returns their number. Call
  * it with what moved will be after a change and, for the blocks found, decode the codes against z from before it. */

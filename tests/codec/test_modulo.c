@@ -192,19 +192,21 @@ static void make_near(float *near, const float *z, size_t count, const unsigned 
     }
 }
 
-static void check_absorbed(int bits, size_t count, const float *before, const float *after,
-                           const float *y, const float *r, const unsigned char *refused) {
+static void check_absorbed(size_t count, const float *before, const float *after, const float *y,
+                           const float *r, const unsigned char *refused,
+                           const unsigned char *away) {
     for (size_t b = 0; b < sgp_modulo_blocks(count); b++) {
-        float range = 0.25f;
+        float range = 0.25f, most = 0;
         for (size_t i = b * BLOCK; i < b * BLOCK + length_of(count, b); i++) {
             float expected = before[i] + 0.375f * (y[i] - before[i]);
             bool left = sgp_modulo_in_set(refused, b);
             assert_true(same_bits(after[i], left ? before[i] : expected));
-            if (!left) range = fmaxf(range, fabsf(y[i] - before[i]));
+            if (!left) most = fmaxf(most, fabsf(y[i] - before[i]));
         }
+        range = fmaxf(range, most);
         assert_true(r[b] == range);
+        assert_int_equal(away[b], most < 0x1p-126f ? 0 : 127 + ilogbf(most));
     }
-    (void)bits;
 }
 
 static void decodes(sgp_modulo_t code, int trials) {
@@ -213,7 +215,7 @@ static void decodes(sgp_modulo_t code, int trials) {
     size_t size = sgp_modulo_block_bytes(code.bits), refusals = 0;
     for (int t = 0; t < trials; t++) {
         size_t count = t % 2 ? MOST : COUNT;
-        unsigned char refused[1], again[1];
+        unsigned char refused[1], again[1], away[BLOCKS];
         make_numbers(z, r);
         assert_true(sgp_modulo_encode(&code, count, s, z, r));
         make_near(near, z, count, s, size, (1 << code.bits) * (t % 3 ? 0.49 : 0.53));
@@ -222,7 +224,8 @@ static void decodes(sgp_modulo_t code, int trials) {
         memcpy(after, near, sizeof near);
         for (size_t b = 0; b < BLOCKS; b++) r[b] = 0.25f;
         size_t bad = sgp_modulo_decode(code.bits, count, found, near, s, refused);
-        assert_int_equal(bad, sgp_modulo_absorb(code.bits, count, after, r, s, 0.375f, again));
+        assert_int_equal(bad,
+                         sgp_modulo_absorb(code.bits, count, after, r, s, 0.375f, again, away));
         assert_int_equal(refused[0], again[0]);
         for (size_t b = 0; b < BLOCKS; b++) {
             size_t length = length_of(count, b), at = b * BLOCK;
@@ -234,7 +237,7 @@ static void decodes(sgp_modulo_t code, int trials) {
             bad -= !good;
         }
         assert_int_equal(bad, 0);
-        check_absorbed(code.bits, count, near, after, y, r, refused);
+        check_absorbed(count, near, after, y, r, refused, away);
     }
     assert_true(refusals > 0);
 }
@@ -420,7 +423,7 @@ static void refuses_what_is_no_number(sgp_modulo_t code, int trials) {
         s[block * size + 4] = 127; /* z = 1 or another whole number is encoded alike */
         memcpy(z, before, sizeof z);
         z[at] = bad[t % 6];
-        sgp_modulo_absorb(code.bits, COUNT, z, r, s, 0.5f, refused);
+        sgp_modulo_absorb(code.bits, COUNT, z, r, s, 0.5f, refused, NULL);
         assert_true(sgp_modulo_in_set(refused, block));
         assert_memory_equal(z + block * BLOCK + 40, before + block * BLOCK + 40, 30);
     }
@@ -449,7 +452,7 @@ static void refuses_damage(sgp_modulo_t code, int trials) {
         s[size + 4] = (unsigned char)exponent;
         assert_int_equal(sgp_modulo_valid(code.bits, COUNT, s, bytes), exists);
         memcpy(before, z, sizeof z);
-        sgp_modulo_absorb(code.bits, COUNT, before, r, s, 0, refused);
+        sgp_modulo_absorb(code.bits, COUNT, before, r, s, 0, refused, NULL);
         if (!exists) assert_int_equal(refused[0], 1 << 1);
         s[size + 4] = right;
     }
@@ -539,8 +542,13 @@ static void test_ranges(void **state) {
     sgp_modulo_absorb_exact(600, a, r, b, 0.25f);
     assert_memory_equal(r, ((const float[]){3, 1, 4}), sizeof r);
     for (int i = 0; i < 600; i++) assert_true(a[i] == (float)i + 0.25f * (b[i] - (float)i));
+    sgp_modulo_hear(3, r, (const unsigned char[]){0, 128, 255});
+    assert_memory_equal(r, ((const float[]){3, 3, 4}), sizeof r);
+    sgp_modulo_hear(3, r, (const unsigned char[]){128, 127, 129});
+    assert_memory_equal(r, ((const float[]){3, 3, 6}), sizeof r);
+    r[1] = 1;
     unsigned char beyond[1];
-    assert_int_equal(sgp_modulo_beyond(3, r, (const float[]){3.5f, 1, 4.5f}, beyond), 1);
+    assert_int_equal(sgp_modulo_beyond(3, r, (const float[]){3.5f, 1, 6.5f}, beyond), 1);
     assert_int_equal(beyond[0], 2);
 }
 

@@ -107,7 +107,7 @@ static void local_step(cluster_t *cluster, node_t *node, int step, bool in_fligh
         }
     }
     sgp_modulo_travel(COUNT, local, node->z, next);
-    sgp_modulo_grow(BLOCKS, node->r, local, 2);
+    sgp_modulo_grow(BLOCKS, node->r, local, SGP_MODULO_GROW);
     if (in_flight) keep_beyond(cluster, node, next);
     memcpy(node->z, next, sizeof next);
 }
@@ -137,7 +137,7 @@ static void absorb(cluster_t *cluster, node_t *node, const node_t *src) {
     memcpy(next, node->z, sizeof next);
     cluster->blocks += BLOCKS;
     cluster->refused +=
-        sgp_modulo_absorb(cluster->of.code.bits, COUNT, next, node->r, src->s, a, refused);
+        sgp_modulo_absorb(cluster->of.code.bits, COUNT, next, node->r, src->s, a, refused, NULL);
     for (size_t b = 0; b < BLOCKS; b++) {
         if (!sgp_modulo_in_set(refused, b)) continue;
         assert_memory_equal(next + b * BLOCK, node->z + b * BLOCK, length_of(b) * sizeof *next);

@@ -56,8 +56,8 @@ static void decode(const chunk_t *chunk, sgp_modulo_cpu_t cpu, result_t *result)
     result->bad = sgp_modulo_decode(chunk->bits, chunk->count, result->y, chunk->z, chunk->s,
                                     result->refused);
     unsigned char refused[1];
-    size_t bad =
-        sgp_modulo_absorb(chunk->bits, chunk->count, result->z, result->r, chunk->s, 0.5f, refused);
+    size_t bad = sgp_modulo_absorb(chunk->bits, chunk->count, result->z, result->r, chunk->s, 0.5f,
+                                   refused, NULL);
     FUZZ_CHECK(bad == result->bad);
     if (chunk->count) FUZZ_CHECK(refused[0] == result->refused[0]);
 }
