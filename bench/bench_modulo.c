@@ -99,8 +99,10 @@ int main(int argc, char **argv) {
     static const struct {
         const char *name;
         sgp_modulo_cpu_t cpu;
-    } sets[] = {
-        {"avx512", SGP_MODULO_AVX512}, {"avx2", SGP_MODULO_AVX2}, {"plain", SGP_MODULO_PLAIN}};
+    } sets[] = {{"avx512", SGP_MODULO_AVX512},
+                {"avx2", SGP_MODULO_AVX2},
+                {"four", SGP_MODULO_FOUR},
+                {"plain", SGP_MODULO_PLAIN}};
     static const int widths[] = {4, 5, 6, 8};
     work_t w = {.count = argc > 1 ? strtoull(argv[1], NULL, 10) : 25000000};
     if (w.count == 0 || w.count % 64) {

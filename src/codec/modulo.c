@@ -12,12 +12,23 @@ static_assert(SGP_MODULO_BLOCK == MODULO_BLOCK, "one size of a block");
 
 enum { BLOCK = SGP_MODULO_BLOCK, EXPONENT_LEAST = 3, EXPONENT_MOST = 230, BIAS = 127 };
 
+/* NULL: this CPU does not have them. */
 static const sgp_modulo_kernels_t *kernels_for(sgp_modulo_cpu_t cpu) {
-    const sgp_modulo_kernels_t *found = NULL;
-    if (cpu == SGP_MODULO_AVX512 || cpu == SGP_MODULO_BEST) found = sgp_modulo_avx512();
-    if (cpu == SGP_MODULO_AVX2 || (cpu == SGP_MODULO_BEST && !found)) found = sgp_modulo_avx2();
-    if (cpu == SGP_MODULO_PLAIN || (cpu == SGP_MODULO_BEST && !found)) found = &sgp_modulo_plain;
-    return found;
+    switch (cpu) {
+    case SGP_MODULO_AVX512:
+        return sgp_modulo_avx512();
+    case SGP_MODULO_AVX2:
+        return sgp_modulo_avx2();
+    case SGP_MODULO_FOUR:
+        return sgp_modulo_four();
+    case SGP_MODULO_BEST:
+        for (sgp_modulo_cpu_t best = SGP_MODULO_AVX512; best > SGP_MODULO_PLAIN; best--)
+            if (kernels_for(best)) return kernels_for(best);
+        break;
+    case SGP_MODULO_PLAIN:
+        break;
+    }
+    return &sgp_modulo_plain;
 }
 
 static _Atomic(const sgp_modulo_kernels_t *) chosen; /* NULL: not yet */

@@ -173,6 +173,7 @@ size_t sgp_modulo_beyond(size_t blocks, const float *moved, const float *reach,
 typedef enum sgp_modulo_cpu {
     SGP_MODULO_BEST,
     SGP_MODULO_PLAIN,
+    SGP_MODULO_FOUR, /* vectors of 4 floats, of 8, of 16 */
     SGP_MODULO_AVX2,
     SGP_MODULO_AVX512
 } sgp_modulo_cpu_t;

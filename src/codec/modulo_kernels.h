@@ -58,6 +58,7 @@ typedef struct sgp_modulo_kernels {
 extern const sgp_modulo_kernels_t sgp_modulo_plain;
 
 /* NULL where this compiler or CPU has no such instructions. */
+const sgp_modulo_kernels_t *sgp_modulo_four(void);
 const sgp_modulo_kernels_t *sgp_modulo_avx2(void);
 const sgp_modulo_kernels_t *sgp_modulo_avx512(void);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The modulo codes in vectors, by the compiler's vector types. A file that includes this defines LANES (8 or 16), TARGET
+/* The modulo codes in vectors, by the compiler's vector types. A file that includes this defines LANES (4, 8 or 16), TARGET
  * (the function attribute for its instructions), and then the functions vector_larger and store_halves. */
 #ifndef SGP_CODEC_MODULO_LANES_H
 #define SGP_CODEC_MODULO_LANES_H
@@ -13,7 +13,7 @@ typedef float vector_t __attribute__((vector_size(4 * LANES)));
 typedef uint32_t words_t __attribute__((vector_size(4 * LANES)));
 typedef int32_t signed_words_t __attribute__((vector_size(4 * LANES)));
 
-/* By sizes of unsigned numbers. */
+/* Of the bits of sizes, so below 2^31. */
 INLINE words_t vector_larger(words_t a, words_t b);
 /* The lower 16 bits of each word. */
 INLINE void store_halves(void *to, words_t words);

@@ -504,7 +504,7 @@ static void test_denormals_make_no_difference(void **state) {
     sgp_random_init(&rng, 9, 0);
     for (int t = 0; t < 200; t++) {
         sgp_modulo_t code = {widths[t % 4], 2};
-        sgp_modulo_use(1 + (sgp_modulo_cpu_t)(t / 4 % 3));
+        sgp_modulo_use(1 + (sgp_modulo_cpu_t)(t / 4 % 4));
         make_numbers(z, r);
         assert_true(sgp_modulo_encode(&code, COUNT, s, z, r));
         assert_int_equal(sgp_modulo_decode(code.bits, COUNT, y, z, s, NULL), 0);
