@@ -53,7 +53,7 @@ bool sgp_modulo_has_bits(int bits) {
 }
 
 float sgp_modulo_kappa(int bits) {
-    return bits == 4 ? 2 : 4;
+    return bits == 8 ? 8 : bits == 4 ? 2 : 4;
 }
 
 /* ---- blocks ---- */

@@ -72,7 +72,8 @@ typedef struct sgp_modulo {
     float kappa; /* > 0: half a circle of M steps is kappa r or more. Only the sender needs it */
 } sgp_modulo_t;
 
-/* kappa where none is asked for: 2 for 4 bits, else 4. */
+/* kappa where none is asked for: 8 for 8 bits, 4 for 6 and 5, 2 for 4. The rounding error, of up to 2 kappa r / M, is a part
+ * of the distance that r follows, so kappa / M should not be above 1/8. */
 float sgp_modulo_kappa(int bits);
 
 bool sgp_modulo_has_bits(int bits);

@@ -558,6 +558,7 @@ static void test_sizes(void **state) {
     for (int w = 0; w < 4; w++) {
         assert_true(sgp_modulo_has_bits(widths[w]));
         assert_int_equal(sgp_modulo_block_bytes(widths[w]), block[w]);
+        assert_true(sgp_modulo_kappa(widths[w]) * 8 <= (float)(1 << widths[w]));
         assert_int_equal(sgp_modulo_bytes(widths[w], 0), 0);
         assert_int_equal(sgp_modulo_bytes(widths[w], 256), block[w]);
         assert_int_equal(sgp_modulo_bytes(widths[w], 257), 2 * block[w]);
