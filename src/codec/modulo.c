@@ -180,6 +180,13 @@ bool sgp_modulo_encode_keep(const sgp_modulo_t *code, size_t count, void *s, flo
     return finite;
 }
 
+void sgp_modulo_reach(int bits, size_t count, const void *s, float *reach) {
+    for (run_t run = run_begin(bits, count); run.length > 0; run_next(&run)) {
+        const unsigned char *block = (const unsigned char *)s + offset_of(&run);
+        reach[block_of(&run)] = reach_of(bits, scale_of(block[MODULO_AT_EXPONENT]).delta, 0);
+    }
+}
+
 /* ---- receiver ---- */
 
 static bool is_exponent(unsigned exponent) {

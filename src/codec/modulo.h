@@ -29,7 +29,8 @@
  * its part of this block. In lock step y comes before anything else changes: sgp_modulo_absorb_exact with the same a. Who
  * cannot wait keeps the block's z of that moment, z0, and later adds v / w (y - z0), w being the weight by then.
  *
- * Range (measured: docs/results.md, "Codes that know the receiver"). One r serves all rounds of a step.
+ * Range (measured: docs/results.md, "Codes that know the receiver"). One r serves all rounds of a step. It begins with a
+ * bound of how far nodes are apart: 0 where all start alike. If it is too small, blocks are refused until it has grown.
  *   after local steps    sgp_modulo_grow: r <- max(r, 2 moved), moved being the sum over the steps since the last push of
  *                        the largest |change of z|, from sgp_modulo_travel; by more than 2 while the rate rises, if wanted
  *   before each push     sgp_modulo_forget: r <- 0.98 r
@@ -53,7 +54,7 @@
  * (blocks of count); all of them start at the first element of a block, so a run of count elements ends with a whole block
  * or with the vector. Sets of blocks are bits in bytes, lowest first: (blocks + 7) / 8 bytes, all written. Arrays do not
  * overlap unless a comment says so. The bits are the same on every CPU, whatever its instructions and however its float
- * unit treats denormals, except that z <- ... itself is plain float arithmetic. Nothing is allocated; about 3 KB of stack. */
+ * unit treats denormals, except that z <- ... itself is plain float arithmetic. Nothing is allocated; 3 KB of stack. */
 #ifndef SGP_CODEC_MODULO_H
 #define SGP_CODEC_MODULO_H
 
@@ -72,8 +73,8 @@ typedef struct sgp_modulo {
     float kappa; /* > 0: half a circle of M steps is kappa r or more. Only the sender needs it */
 } sgp_modulo_t;
 
-/* kappa where none is asked for: 8 for 8 bits, 4 for 6 and 5, 2 for 4. The rounding error, of up to 2 kappa r / M, is a part
- * of the distance that r follows, so kappa / M should not be above 1/8. */
+/* kappa where none is asked for: 8 for 8 bits, 4 for 6 and 5, 2 for 4. The rounding error, up to 2 kappa r / M, is a part of
+ * the distance that r follows, so kappa / M should not be above 1/8. */
 float sgp_modulo_kappa(int bits);
 
 bool sgp_modulo_has_bits(int bits);
@@ -109,7 +110,7 @@ static inline size_t sgp_modulo_room(int bits, size_t bytes) {
 }
 
 /* Bytes from the network: whether they have the length of `count` elements, and every block an exponent that exists and
- * zeros beyond `count`. The decoding calls check the latter two again and refuse such a block; they want the right length. */
+ * zeros beyond `count`. The decoding calls refuse a block without the latter two, and rely on the length. */
 bool sgp_modulo_valid(int bits, size_t count, const void *s, size_t bytes);
 
 /* ---- sender ---- */
@@ -119,10 +120,14 @@ bool sgp_modulo_encode(const sgp_modulo_t *code, size_t count, void *s, const fl
                        const float *r);
 
 /* s <- enc(z); z <- keep z + part (z - y): the sender keeps the rounding error. part: sent over kept weight. reach: how far
- * each block of z may still move before its codes no longer stand for y here; NULL: not wanted. It is below 0 if part
- * alone moved z too far, and means nothing if keep is not 1. false: as above, and blocks with such numbers keep their z. */
+ * each block of z may still move before its codes no longer stand for y here; NULL: not wanted. It means nothing if keep is
+ * not 1, and is above 0 if part < M - 2.5, where part alone cannot move z too far. false: as above, and blocks with such
+ * numbers keep their z. */
 bool sgp_modulo_encode_keep(const sgp_modulo_t *code, size_t count, void *s, float *z,
                             const float *r, float keep, float part, float *reach);
+
+/* The same reach for blocks that were encoded without keeping. */
+void sgp_modulo_reach(int bits, size_t count, const void *s, float *reach);
 
 /* z <- z + part (x - y), where s is enc(x): the rounding error of an earlier push of x, in the overlapped mode. x may be
  * z. */
@@ -134,13 +139,13 @@ void sgp_modulo_keep_rounding(int bits, size_t count, float *z, const float *x, 
  * Each returns the number of refused blocks and sets their bits in `refused`, which may be NULL. A block is refused for a
  * wrap, an exponent or padding that does not exist, or a z of our own that is not finite or too large. */
 
-/* y <- dec(s), the numbers near z. Refused blocks of y are left as they are. y may be z. For a message that is absorbed later:
- * decode it while z is near what the sender had. For a sender that has to resend blocks. */
+/* y <- dec(s), the numbers near z. Refused blocks of y are left as they are. y may be z. For a sender that has to resend
+ * blocks, and for a message that is absorbed later: it is decoded while z is near the sender's. */
 size_t sgp_modulo_decode(int bits, size_t count, float *y, const float *z, const void *s,
                          unsigned char *refused);
 
-/* z <- z + a (y - z) and r <- max(r, |y - z|) of the old z. Refused blocks of z and r are left as they are. away: a byte for
- * each block, what sgp_modulo_hear takes; NULL: not wanted. */
+/* z <- z + a (y - z) and r <- max(r, |y - z|) of the old z; a = v / (w + v), v being the weight of the message. Refused
+ * blocks of z and r are left as they are. away: a byte for each block, for sgp_modulo_hear; NULL: not wanted. */
 size_t sgp_modulo_absorb(int bits, size_t count, float *z, float *r, const void *s, float a,
                          unsigned char *refused, unsigned char *away);
 
@@ -161,7 +166,7 @@ void sgp_modulo_travel(size_t count, float *moved, const float *before, const fl
 void sgp_modulo_grow(size_t blocks, float *r, const float *moved, float factor);
 
 /* r <- max(r, what the receiver of our last message has found as |y - z|), where it sends that back: away, the exponents by
- * sgp_modulo_absorb, 0 for a refused block. Any bytes will do: those of a liar make our steps coarse, and no more. */
+ * sgp_modulo_absorb, 0 for a refused block. Any bytes will do: a liar can make our steps coarse, but mass stays exact. */
 void sgp_modulo_hear(size_t blocks, float *r, const unsigned char *away);
 
 /* The blocks that have moved as far as they may: sets the bits of those with moved >= reach and returns their number. Call

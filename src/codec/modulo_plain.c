@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The modulo codes in plain C: the definition that the other kernels are held against, and the code of CPUs without them. */
+/* The modulo codes in plain C: the definition that the other kernels are held against. */
 #include "codec/float_bits.h"
 #include "codec/modulo_kernels.h"
 

@@ -385,6 +385,12 @@ static void pays_later(sgp_modulo_t code, int trials) {
         make_numbers(z, r);
         memcpy(later, z, sizeof z);
         assert_true(sgp_modulo_encode(&code, COUNT, s, later, r));
+        sgp_modulo_reach(code.bits, COUNT, s, reach);
+        for (size_t b = 0; b < BLOCKS; b++) {
+            double delta = ldexp(1, s[b * sgp_modulo_block_bytes(code.bits) + 4] - 127);
+            assert_true((double)reach[b] > 0.7 * ((1 << (code.bits - 1)) - 1) * delta);
+            assert_true((double)reach[b] < ((1 << (code.bits - 1)) - 1) * delta);
+        }
         sgp_modulo_keep_rounding(code.bits, COUNT, later, later, s, 2);
         assert_true(sgp_modulo_encode_keep(&code, COUNT, s, z, r, 1, 2, reach));
         assert_memory_equal(z, later, sizeof z);

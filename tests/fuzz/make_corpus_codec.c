@@ -8,8 +8,8 @@
 
 enum { COUNT = 300, OWN = 8 };
 
-/* The chunk of a sender whose numbers are `apart` from the receiver's, one of which is `own_number`; byte `damaged` of it is
- * inverted if above 0. */
+/* The chunk of a sender whose numbers are `apart` from the receiver's, one of which is `own_number`; byte `damaged` of it
+ * is inverted if above 0. */
 static void make_modulo(const char *name, int bits, unsigned switches, float apart, size_t damaged,
                         float own_number) {
     static const unsigned selector[] = {[8] = 0, [6] = 1, [5] = 2, [4] = 3};
