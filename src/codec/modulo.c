@@ -309,7 +309,7 @@ void sgp_modulo_grow(size_t blocks, float *r, const float *moved, float factor) 
 void sgp_modulo_hear(size_t blocks, float *r, const unsigned char *away) {
     for (size_t i = 0; i < blocks; i++) {
         if (away[i] == 0 || away[i] > EXPONENT_MOST) continue;
-        float heard = 1.5f * float_of((uint32_t)away[i] << 23);
+        float heard = 2 * float_of((uint32_t)away[i] << 23); /* no less than the distance */
         if (heard > r[i]) r[i] = heard;
     }
 }

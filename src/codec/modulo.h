@@ -165,8 +165,8 @@ void sgp_modulo_travel(size_t count, float *moved, const float *before, const fl
 /* r <- max(r, factor moved); factor: SGP_MODULO_GROW or more. */
 void sgp_modulo_grow(size_t blocks, float *r, const float *moved, float factor);
 
-/* r <- max(r, what the receiver of our last message has found as |y - z|), where it sends that back: away, the exponents by
- * sgp_modulo_absorb, 0 for a refused block. Any bytes will do: a liar can make our steps coarse, but mass stays exact. */
+/* r <- max(r, what the receiver of our last message has found as |y - z|, rounded up to a power of two), where it sends that
+ * back: away, by sgp_modulo_absorb, 0 for a refused block. Any bytes will do: a liar can make our steps coarse, but mass stays exact. */
 void sgp_modulo_hear(size_t blocks, float *r, const unsigned char *away);
 
 /* The blocks that have moved as far as they may: sets the bits of those with moved >= reach and returns their number. Call

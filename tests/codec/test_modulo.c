@@ -549,12 +549,12 @@ static void test_ranges(void **state) {
     assert_memory_equal(r, ((const float[]){3, 1, 4}), sizeof r);
     for (int i = 0; i < 600; i++) assert_true(a[i] == (float)i + 0.25f * (b[i] - (float)i));
     sgp_modulo_hear(3, r, (const unsigned char[]){0, 128, 255});
-    assert_memory_equal(r, ((const float[]){3, 3, 4}), sizeof r);
+    assert_memory_equal(r, ((const float[]){3, 4, 4}), sizeof r);
     sgp_modulo_hear(3, r, (const unsigned char[]){128, 127, 129});
-    assert_memory_equal(r, ((const float[]){3, 3, 6}), sizeof r);
+    assert_memory_equal(r, ((const float[]){4, 4, 8}), sizeof r);
     r[1] = 1;
     unsigned char beyond[1];
-    assert_int_equal(sgp_modulo_beyond(3, r, (const float[]){3.5f, 1, 6.5f}, beyond), 1);
+    assert_int_equal(sgp_modulo_beyond(3, r, (const float[]){4.5f, 1, 8.5f}, beyond), 1);
     assert_int_equal(beyond[0], 2);
 }
 
