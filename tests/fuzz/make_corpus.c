@@ -547,5 +547,6 @@ int main(int argc, char **argv) {
     make_agree_refused();
     make_questions();
     corpus_make_data();
+    corpus_make_codec();
     return failed;
 }
