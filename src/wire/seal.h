@@ -21,8 +21,8 @@
 #define SGP_SEAL_HEAD     4
 #define SGP_SEAL_TAG      16
 #define SGP_SEAL_OVERHEAD (SGP_SEAL_HEAD + SGP_SEAL_TAG)
-#define SGP_SEAL_MOST     ((size_t)64 << 10) /* bytes of a record's contents */
-#define SGP_SEAL_REKEY    ((uint64_t)1 << 16)
+#define SGP_SEAL_MOST     ((size_t)128 << 10) /* bytes of a record's contents */
+#define SGP_SEAL_REKEY    ((uint64_t)1 << 15)
 
 typedef enum sgp_seal_cipher {
     SGP_SEAL_AES, /* AES-256-GCM */
