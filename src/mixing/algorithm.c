@@ -52,6 +52,7 @@ sgp_status_t sgp_algorithm_check(const sgp_mixer_t *mixer, const sgp_mixer_optio
     sgp_status_t status = sgp_mixer_check(&made);
     if (status == SGP_OK) status = sgp_holes_check(mixer, &made);
     if (status != SGP_OK) return status;
+    made.rounds = sgp_mixer_rounds(&made);
     if (mixer->size == 1) made.encoding = SGP_ENCODING_FLOAT32; /* nothing travels */
     *full = made;
     return SGP_OK;
@@ -148,7 +149,15 @@ sgp_status_t sgp_algorithm_make(sgp_mixer_t *mixer, const sgp_mixer_options_t *o
     return status;
 }
 
+/* Step k makes the exchanges k R to k R + R - 1, where R is the same from the first step on; else from the next multiple of R
+ * on: a graph that is exact after its period is so from the first exchange of one. */
+static void begin_at_multiple(sgp_mixer_t *mixer) {
+    uint64_t rounds = (uint64_t)mixer->options.rounds;
+    mixer->round = (mixer->round + rounds - 1) / rounds * rounds;
+}
+
 void sgp_algorithm_start(sgp_mixer_t *mixer) {
+    begin_at_multiple(mixer);
     sgp_questions_restart(mixer);
     if (has_progress(mixer)) sgp_progress_assign(mixer, mixer->ops->work, mixer->ops->serve);
     else sgp_progress_stop(mixer);
