@@ -133,13 +133,16 @@ static sgp_status_t check(const sgp_mixer_t *mixer, const sgp_part_chunk_t *chun
                     sgp_transport_name(mixer->transport, header->src, &name));
 }
 
-/* The next sender's message is torn. Where its weight has been lent to later rounds, or may have been, it counts, and the chunk
- * keeps its z: that mass is made. */
+/* The next sender's message is torn, or interrupted. With rounds its weight counts, and the chunk keeps its z: that mass is made,
+ * unless the chunk still comes (late.h). */
 static void pass_by(const sgp_push_parts_t *push, sgp_mixer_t *mixer, sgp_part_chunk_t *chunk) {
-    double weight = push->senders[chunk->absorbed++].weight;
-    if (weight == 0 || mixer->options.rounds == 1 || mixer->options.biased) return;
+    sgp_edge_t sender = push->senders[chunk->absorbed++];
+    double weight = sender.weight;
+    if (weight == 0 || mixer->options.rounds == 1) return;
+    bool comes = sgp_late_keep(mixer, sender.peer, push->round, chunk->begin, chunk->count);
+    if (mixer->options.biased) return;
     chunk->w += weight;
-    sgp_ledger_create(&mixer->ledger, mixer->z, chunk->begin, chunk->count, weight);
+    if (!comes) sgp_ledger_create(&mixer->ledger, mixer->z, chunk->begin, chunk->count, weight);
 }
 
 /* To the next sender whose message is not torn. false: there are no more. */
@@ -218,24 +221,41 @@ static bool came_whole(const sgp_part_step_t *step, const sgp_mixer_t *mixer, un
     return count == step->chunks.count;
 }
 
+/* Of a step of several rounds some chunks of the message are absorbed, and its sender is silent. A step of one round waits until
+ * that is decided. */
+static bool is_interrupted(const sgp_push_parts_t *push, const sgp_mixer_t *mixer, int sender) {
+    return mixer->options.rounds > 1 && push->senders[sender].weight > 0 &&
+           sgp_holes_is_silent(mixer, push->senders[sender].peer);
+}
+
+/* The weight of that message counts, though it has not come whole. */
+static sgp_status_t lend(const sgp_push_parts_t *push, sgp_mixer_t *mixer, int sender, bool ended) {
+    double weight = push->senders[sender].weight;
+    if (mixer->options.rounds == 1 || weight == 0) return SGP_OK;
+    if (!ended) return sgp_late_lent(mixer, push->senders[sender].peer, push->round, weight);
+    if (!mixer->options.biased) mixer->statistics.weight_created += weight;
+    return SGP_OK;
+}
+
 /* Nobody waits any more for the message of a sender that has ended, unless it came whole. Nor for one of which nothing has
  * been absorbed, if its sender is silent or says that it did not send it: what comes of it is late. *found: so it is. */
-static void judge(sgp_part_step_t *step, sgp_mixer_t *mixer, unsigned r, int sender, bool *found) {
+static sgp_status_t judge(sgp_part_step_t *step, sgp_mixer_t *mixer, unsigned r, int sender,
+                          bool *found) {
     sgp_push_parts_t *push = &step->push[r];
     int src = push->senders[sender].peer;
     bool ended = sgp_holes_ended(mixer, src), begun = push->senders[sender].weight > 0;
     bool over = !begun && (sgp_holes_is_silent(mixer, src) ||
                            sgp_questions_not_sent(mixer, src, push->round));
-    if (push->torn[sender] || (!ended && !over)) return;
+    over |= is_interrupted(push, mixer, sender);
+    if (push->torn[sender] || (!ended && !over)) return SGP_OK;
     sgp_inbox_collect(mixer->inbox); /* what came before the end */
-    if (came_whole(step, mixer, r, sender)) return;
+    if (came_whole(step, mixer, r, sender)) return SGP_OK;
     if (ended) {
         mixer->statistics.torn += begun;
         sgp_holes_tear(mixer, src, push->round);
     }
-    if (mixer->options.rounds > 1 && !mixer->options.biased)
-        mixer->statistics.weight_created += push->senders[sender].weight;
     push->torn[sender] = *found = true;
+    return lend(push, mixer, sender, ended);
 }
 
 static bool has_asked(const sgp_part_step_t *step) {
@@ -253,7 +273,7 @@ static sgp_status_t pass_over_torn(sgp_part_step_t *step, sgp_mixer_t *mixer,
     sgp_questions_hear(mixer);
     for (unsigned r = 0; r < step->rounds; r++)
         for (int s = 0; s < step->push[r].senders_count && step->push[r].left > 0; s++)
-            judge(step, mixer, r, s, &found);
+            if (status == SGP_OK) status = judge(step, mixer, r, s, &found);
     for (size_t c = 0; found && c < step->chunks.count && status == SGP_OK; c++)
         if (is_whole(&step->chunks.chunk[c]))
             status = sgp_push_parts_absorb_chunk(step, mixer, c, done, deadline);

@@ -175,9 +175,11 @@ static trial_t *trial_of(int size, sgp_algorithm_t algorithm, int overlap, uint6
 
 static const struct {
     sgp_algorithm_t algorithm;
-    int overlap;
+    int overlap, rounds;
 } ways[] = {
     {SGP_ALGORITHM_SGP, 0},
+    {SGP_ALGORITHM_SGP, 0, .rounds = 3},
+    {SGP_ALGORITHM_DPSGD, 0, .rounds = 2},
     {SGP_ALGORITHM_DPSGD, 0},
     {SGP_ALGORITHM_SGP, 1},
     {SGP_ALGORITHM_SGP, 2},
@@ -189,7 +191,8 @@ enum { WAYS = sizeof ways / sizeof *ways };
 /* Nobody waits longer than until the faulty are silent. */
 static void check_time(const trial_t *trial) {
     for (int r = 0; r < trial->size; r++) {
-        uint64_t most = STEPS * (COMPUTE_NS + 2 * DELAY_NS);
+        uint64_t rounds = trial->options.rounds > 1 ? (uint64_t)trial->options.rounds : 1;
+        uint64_t most = STEPS * (COMPUTE_NS + (1 + rounds) * DELAY_NS);
         for (int f = 0; f < trial->fault_count; f++) {
             const sgp_loopback_fault_t *fault = &trial->faults[f];
             most += 700 * SGP_MILLISECOND;
@@ -207,8 +210,9 @@ static void test_stall(void **state) {
     (void)state;
     sgp_mixer_statistics_t sum = {0};
     for (int s = 0; s < 2 * WAYS; s++) {
-        trial_t *trial =
-            trial_of(2 + s % 7, ways[s % WAYS].algorithm, ways[s % WAYS].overlap, 1 + (uint64_t)s);
+        trial_t *trial = trial_of(2 + s % 8 % 7, ways[s % WAYS].algorithm, ways[s % WAYS].overlap,
+                                  1 + (uint64_t)s);
+        trial->options.rounds = ways[s % WAYS].rounds;
         uint64_t length = (5 + 9 * (uint64_t)(s % 6)) * COMPUTE_NS;
         trial->faults[0] = (sgp_loopback_fault_t){.kind = SGP_FAULT_STALL,
                                                   .seat = s % trial->size,
@@ -256,6 +260,7 @@ static trial_t *draw(uint64_t seed) {
     int size = 2 + (int)(sgp_random_double(&random) * 7);
     int w = (int)(sgp_random_double(&random) * WAYS);
     trial_t *trial = trial_of(size, ways[w].algorithm, ways[w].overlap, seed);
+    trial->options.rounds = ways[w].rounds;
     if (ways[w].algorithm != SGP_ALGORITHM_DPSGD)
         trial->options.graph.kind = graphs[(int)(sgp_random_double(&random) * 5)];
     if (sgp_random_double(&random) < 0.3) trial->options.encoding = SGP_ENCODING_BFLOAT16;
