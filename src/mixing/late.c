@@ -17,6 +17,7 @@ typedef struct rest {
     size_t offset;       /* of the first chunk that was not absorbed */
     double lent;         /* its weight, which counts already; 0: it does not */
     float *kept;         /* (length) z of the missing chunks, then; NULL: nothing is lent */
+    float *decoded;      /* (a chunk) */
     unsigned char *here; /* (chunks) 0: the chunk is missing */
 } rest_t;
 
@@ -36,9 +37,14 @@ sgp_status_t sgp_late_init(sgp_mixer_t *mixer) {
     return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for late messages");
 }
 
-static void forget(sgp_late_t *late, rest_t *rest) {
+static void free_rest(const rest_t *rest) {
     sgp_memory_free(rest->kept);
+    sgp_memory_free(rest->decoded);
     free(rest->here);
+}
+
+static void forget(sgp_late_t *late, rest_t *rest) {
+    free_rest(rest);
     *rest = late->rests[--late->rest_count];
 }
 
@@ -81,8 +87,9 @@ static size_t chunks_of(const sgp_mixer_t *mixer) {
 sgp_status_t sgp_late_lent(sgp_mixer_t *mixer, int src, uint64_t round, double weight) {
     rest_t rest = {.src = src, .round = round, .lent = weight};
     rest.kept = sgp_memory_alloc(mixer->length * sizeof *rest.kept);
+    rest.decoded = sgp_memory_alloc(sgp_mixer_chunk(mixer) * sizeof *rest.decoded);
     rest.here = malloc(chunks_of(mixer));
-    sgp_status_t status = rest.kept && rest.here
+    sgp_status_t status = rest.kept && rest.decoded && rest.here
                               ? add(mixer, &rest)
                               : sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for a message of a "
                                                             "silent node");
@@ -90,8 +97,7 @@ sgp_status_t sgp_late_lent(sgp_mixer_t *mixer, int src, uint64_t round, double w
         memset(rest.here, 1, chunks_of(mixer));
         return SGP_OK;
     }
-    sgp_memory_free(rest.kept);
-    free(rest.here);
+    free_rest(&rest);
     return status;
 }
 
@@ -152,18 +158,20 @@ static sgp_status_t absorb_rest(sgp_mixer_t *mixer, const rest_t *rest) {
     return SGP_OK;
 }
 
-/* x <- x + v (y - kept) on a chunk. Where the weight is ignored (biased) nothing was lent, and x <- x + v y. */
+/* x <- x + v (y - kept) on a chunk, which is nothing at all where both are equal. Where the weight is ignored (biased) nothing was lent, and x <- x + v y. */
 static void exchange_kept(sgp_mixer_t *mixer, const rest_t *rest, const sgp_chunk_t *chunk) {
     size_t offset = chunk->header.offset, count = chunk->header.elements;
-    float *z = mixer->z + offset, a = (float)(rest->lent / mixer->w);
+    float *z = mixer->z + offset, a = (float)(rest->lent / mixer->w), *decoded = rest->decoded;
+    const float *y = chunk->payload, *kept = rest->kept + offset;
     if (mixer->options.biased) {
         sgp_push_absorb(mixer, chunk, mixer->w);
         return;
     }
-    if (sgp_encoding_is_lossy(chunk->header.encoding))
-        sgp_decode_add(chunk->header.encoding, count, z, chunk->payload, a);
-    else sgp_add_scaled(count, z, chunk->payload, a);
-    sgp_add_scaled(count, z, rest->kept + offset, -a);
+    if (sgp_encoding_is_lossy(chunk->header.encoding)) {
+        sgp_decode(chunk->header.encoding, count, decoded, chunk->payload);
+        y = decoded;
+    }
+    for (size_t i = 0; i < count; i++) z[i] += a * (y[i] - kept[i]);
 }
 
 static sgp_status_t take_lent(sgp_mixer_t *mixer, const rest_t *rest) {

@@ -78,6 +78,7 @@ sgp_status_t sgp_push_parts_begin(sgp_part_step_t *step, sgp_mixer_t *mixer, dou
 static sgp_status_t begin_round(sgp_part_step_t *step, sgp_mixer_t *mixer, unsigned r, double w) {
     sgp_push_parts_t *push = &step->push[r];
     if (!push->shared) {
+        sgp_holes_note(mixer);
         share(push, mixer, push->round, mixer->options.biased ? mixer->w : w);
         sgp_questions_pushed(mixer, push->round, push->to, push->destinations);
         expect(push, mixer, push->round, push->kept);
@@ -255,6 +256,7 @@ static sgp_status_t judge(sgp_part_step_t *step, sgp_mixer_t *mixer, unsigned r,
         sgp_holes_tear(mixer, src, push->round);
     }
     push->torn[sender] = *found = true;
+    mixer->holes.stirred |= mixer->options.rounds > 1; /* or little is left after some rounds */
     return lend(push, mixer, sender, ended);
 }
 
