@@ -149,15 +149,13 @@ sgp_status_t sgp_algorithm_make(sgp_mixer_t *mixer, const sgp_mixer_options_t *o
     return status;
 }
 
-/* Step k makes the exchanges k R to k R + R - 1, where R is the same from the first step on; else from the next multiple of R
- * on: a graph that is exact after its period is so from the first exchange of one. */
-static void begin_at_multiple(sgp_mixer_t *mixer) {
+void sgp_algorithm_number_rounds(sgp_mixer_t *mixer) {
     uint64_t rounds = (uint64_t)mixer->options.rounds;
     mixer->round = (mixer->round + rounds - 1) / rounds * rounds;
 }
 
 void sgp_algorithm_start(sgp_mixer_t *mixer) {
-    begin_at_multiple(mixer);
+    sgp_algorithm_number_rounds(mixer);
     sgp_questions_restart(mixer);
     if (has_progress(mixer)) sgp_progress_assign(mixer, mixer->ops->work, mixer->ops->serve);
     else sgp_progress_stop(mixer);

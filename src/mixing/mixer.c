@@ -383,12 +383,14 @@ void sgp_mixer_state_alone(const sgp_mixer_t *mixer, sgp_state_t *state, sgp_alo
 }
 
 sgp_status_t sgp_mixer_restored(sgp_mixer_t *mixer) {
+    sgp_algorithm_number_rounds(mixer);
     sgp_questions_restart(mixer);
     sgp_ledger_close(&mixer->ledger, mixer->z);
     return sgp_algorithm_resume(mixer);
 }
 
 sgp_status_t sgp_mixer_replaced(sgp_mixer_t *mixer) {
+    sgp_algorithm_number_rounds(mixer);
     mixer->w = 1;
     sgp_ledger_init(&mixer->ledger, mixer->z, mixer->length);
     return sgp_algorithm_resume(mixer);

@@ -32,8 +32,8 @@ static sgp_status_t check_rounds(const sgp_mixer_options_t *options,
                         info->name);
     if (options->overlap == 0) return SGP_OK;
     return sgp_fail(SGP_ERR_INVALID,
-                    "rounds with an overlap: the messages of a round arrive before "
-                    "the next one; rounds work with overlap 0");
+                    "rounds with an overlap: the messages of a round arrive before the next one; "
+                    "rounds work with sgp and dpsgd, overlap 0");
 }
 
 int64_t sgp_mixer_rounds(const sgp_mixer_options_t *options) {

@@ -7,6 +7,7 @@
 #include "mixing/algorithm_table.h"
 #include "model/model.h"
 #include "run/decay.h"
+#include "run/option_rows_rounds.h"
 #include "run/option_texts.h"
 #include "run/option_values.h"
 
@@ -550,6 +551,7 @@ const option_t train_option_rows[] = {
      .max = 1e6,
      .agreed = 13,
      .help = "exchange in every H-th step only"},
+    ROUNDS_ROW,
     {.name = "slow-momentum",
      .argument = "BETA",
      .type = OPTION_REAL,

@@ -75,6 +75,7 @@ typedef struct train_options {
     int threads;           /* of a process's model; 0: OMP_NUM_THREADS, else 1 */
     const char *precision; /* of the model: "float32", "bfloat16" or "auto" */
     bool fixed_rate;       /* the learning rate does not follow the number of nodes that are left */
+    int rounds;            /* exchanges per step, or SGP_ROUNDS_AUTO */
 } train_options_t;
 
 /* A run of fewer epochs is short: the steps of the learning rate would leave it too few at the full rate, and random crops

@@ -132,6 +132,7 @@ static const train_options_t unusual = {
     2,
     "auto",
     true,
+    SGP_ROUNDS_AUTO,
 };
 
 /* Strings that differ in place but not in letters become the same. */
