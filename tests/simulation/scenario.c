@@ -369,6 +369,16 @@ static void print_fault(const sgp_loopback_fault_t *fault, FILE *file) {
     }
 }
 
+float scenario_rounding(const scenario_t *scenario) {
+    const sgp_mixer_options_t *options = &scenario->options;
+    if (options->encoding == SGP_ENCODING_FLOAT32) return 1e-5f;
+    float part = options->encoding == SGP_ENCODING_BFLOAT16 ? 1.0f / 256 : 1.0f / 2048;
+    float most = 4; /* |z| */
+    int late = options->overlap > 0 ? options->overlap : 0;
+    int rounds = options->rounds > 1 ? (int)options->rounds : 1;
+    return part * most * (float)(sgp_graph_max_degree(&options->graph) * (1 + late) * rounds + 2);
+}
+
 void scenario_print(const scenario_t *scenario, FILE *file) {
     static const char *const calls[] = {"", "average", "barrier", "gather"};
     const sgp_mixer_options_t *options = &scenario->options;

@@ -75,21 +75,9 @@ static void find_hull(node_t *node) {
     }
 }
 
-/* A rounded message differs from its node's z. Its sender keeps the difference, times what it has sent over what it has
- * left: with p peers p times in each step, and nothing comes in before the overlap has passed. */
-static float rounding_of(const scenario_t *scenario) {
-    const sgp_mixer_options_t *options = &scenario->options;
-    if (options->encoding == SGP_ENCODING_FLOAT32) return 1e-5f;
-    float part = options->encoding == SGP_ENCODING_BFLOAT16 ? 1.0f / 256 : 1.0f / 2048;
-    float most = 4; /* |z| */
-    int late = options->overlap > 0 ? options->overlap : 0;
-    int rounds = options->rounds > 1 ? (int)options->rounds : 1;
-    return part * most * (float)(sgp_graph_max_degree(&options->graph) * (1 + late) * rounds + 2);
-}
-
 static void check_vector(node_t *node, int step) {
     const float *z = sgp_mixer_parameters(node->mixer);
-    float slack = rounding_of(scenario_of(node));
+    float slack = scenario_rounding(scenario_of(node));
     /* All-reduce sums and divides, which rounds. */
     bool exact = scenario_of(node)->options.algorithm != SGP_ALGORITHM_ALLREDUCE;
     for (size_t i = 0; i < SCENARIO_LENGTH; i++) {
