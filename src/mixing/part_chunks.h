@@ -18,7 +18,7 @@ typedef struct sgp_part_chunk {
     uint32_t index; /* there: in the segment */
     int absorbed; /* senders, in order; of our own segment in an all-reduce: ranks whose part is here */
     unsigned round; /* of the step, from 0 on: the one in which it is absorbed next */
-    bool waits;     /* for room: it has not left for that round */
+    bool waits;     /* it has not left for that round: the push has not begun */
     bool done;      /* it is as after the step */
     double w;       /* the push-sum weight after these senders */
 } sgp_part_chunk_t;

@@ -53,7 +53,7 @@ struct sgp_part_step {
     float rate;           /* learning rate over weight */
     sgp_part_chunks_t chunks;
     unsigned rounds, made;  /* of this step; and those for which there is memory */
-    size_t waiting;         /* chunks that wait for room */
+    size_t waiting;         /* chunks that wait for the push of a round to begin */
     uint64_t seen;          /* the inbox's count of chunks when all that are here were looked at */
     sgp_push_parts_t *push; /* (made) the rounds of this step */
     /* (made, size) for the rounds: senders, to, weights, torn. */

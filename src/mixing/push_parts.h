@@ -7,7 +7,8 @@
  * vectors. The weight after a round is known with its first chunk. So a torn message of which a chunk was absorbed has
  * lent its weight to later rounds, and perhaps to other nodes: its weight is added, and the missing chunks keep their z.
  *
- * The push of a later round begins when there is room. Until then its chunks wait, while the rounds before it go on. */
+ * The push of a later round begins when there is room, over a transport that takes turns (transport.h) also not before seven
+ * eighths of the round before have been absorbed. Until then its chunks wait, while the rounds before it go on. */
 #ifndef SGP_MIXING_PUSH_PARTS_H
 #define SGP_MIXING_PUSH_PARTS_H
 

@@ -507,6 +507,7 @@ static void *node_main(void *argument) {
     node_t *node = argument;
     sgp_log_set_rank(node->rank);
     node->transport->elastic = true;
+    node->transport->takes_turns = scenario_of(node)->seed % 2;
     books_watch(node->books, node->transport);
     find_hull(node);
     be_node(node, set_up(node));
