@@ -158,7 +158,8 @@ static sgp_status_t absorb_rest(sgp_mixer_t *mixer, const rest_t *rest) {
     return SGP_OK;
 }
 
-/* x <- x + v (y - kept) on a chunk, which is nothing at all where both are equal. Where the weight is ignored (biased) nothing was lent, and x <- x + v y. */
+/* x <- x + v (y - kept) on a chunk: nothing at all where both are equal. Where the weight is ignored (biased) nothing was lent,
+ * and x <- x + v y. */
 static void exchange_kept(sgp_mixer_t *mixer, const rest_t *rest, const sgp_chunk_t *chunk) {
     size_t offset = chunk->header.offset, count = chunk->header.elements;
     float *z = mixer->z + offset, a = (float)(rest->lent / mixer->w), *decoded = rest->decoded;
@@ -174,13 +175,22 @@ static void exchange_kept(sgp_mixer_t *mixer, const rest_t *rest, const sgp_chun
     for (size_t i = 0; i < count; i++) z[i] += a * (y[i] - kept[i]);
 }
 
+static sgp_status_t check_size(const sgp_mixer_t *mixer, const sgp_header_t *header) {
+    sgp_status_t status = sgp_push_check(mixer, header);
+    sgp_rank_name_t name;
+    if (status != SGP_OK) return status;
+    if (header->elements == sgp_mixer_chunk_at(mixer, header->offset)) return SGP_OK;
+    return sgp_fail(SGP_ERR_MISMATCH, "%s cuts its messages into chunks of another size",
+                    sgp_transport_name(mixer->transport, header->src, &name));
+}
+
 static sgp_status_t take_lent(sgp_mixer_t *mixer, const rest_t *rest) {
     size_t chunk_size = sgp_mixer_chunk(mixer);
     for (size_t c = 0; c < chunks_of(mixer); c++) {
         if (rest->here[c]) continue;
         sgp_chunk_t *chunk =
             sgp_push_find(mixer, SGP_KIND_PUSH, rest->src, rest->round, c * chunk_size);
-        sgp_status_t status = sgp_push_check(mixer, &chunk->header);
+        sgp_status_t status = check_size(mixer, &chunk->header);
         if (status != SGP_OK) return status;
         exchange_kept(mixer, rest, chunk);
         sgp_inbox_release(mixer->inbox, chunk);
