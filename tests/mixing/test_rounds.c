@@ -278,6 +278,8 @@ static void switch_to_rounds(sgp_group_t *group, void *context) {
     sgp_mixer_options_t options = {.count = LENGTH, .graph.kind = SGP_GRAPH_BASE};
     sgp_mixer_t *mixer = make_mixer(group, &options);
     CHECK(sgp_mixer_step(mixer, NULL, NULL, 0) == SGP_OK);
+    for (size_t i = 0; i < LENGTH; i++)
+        sgp_mixer_parameters(mixer)[i] = initial_value(sgp_group_rank(group), i);
     options.rounds = SGP_ROUNDS_AUTO;
     CHECK(sgp_mixer_switch(mixer, &options) == SGP_OK);
     CHECK(sgp_mixer_step(mixer, NULL, NULL, 0) == SGP_OK);
@@ -364,6 +366,11 @@ static void live_on(torn_t *torn, sgp_mixer_t *mixer, int rank) {
         CHECK((statistics.torn > 0) == (statistics.weight_created > 0));
         check_hull(mixer, torn->nodes);
     }
+    /* Of two nodes each message weighs 1/2, as w is 1 before each push. */
+    double balance = 1 + statistics.weight_returned + statistics.weight_created +
+                     0.5 * ((double)statistics.received - (double)statistics.sent);
+    if (rank == 0 && torn->nodes == 2 && statistics.torn > 0)
+        CHECK(fabs(statistics.weight - balance) < 1e-12);
     if (status == SGP_OK) status = sgp_mixer_average(mixer, NULL, &consensus);
     if (rank > 0) return;
     CHECK(status == SGP_OK && fabs(consensus.w_total - round(consensus.w_total)) < 1e-9);
