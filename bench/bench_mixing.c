@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Time of one mixing step between processes of this machine: `mixing ALGORITHM NODES BYTES STEPS
- * [ENCODING]`.
+ * [ENCODING [ROUNDS]]`.
  *
  * ALGORITHM: sgp (push to one peer and absorb), allreduce (exact mean), library (MPI's own
  * all-reduce, over MPI), memcpy (every process copies the vector once, as a reference). NODES 0:
  * this process is one node of a launcher (SGP_TRANSPORT=mpi under mpirun). BYTES: size of the
- * vector in float32. ENCODING: float32 (default), bfloat16, float16. Prints milliseconds per step,
- * from barrier to barrier over STEPS steps, and CPU milliseconds of one process. bench/mixing
- * compares with MPI. */
+ * vector in float32. ENCODING: float32 (default), bfloat16, float16. ROUNDS: of a step (1); below 0:
+ * so many steps of one round count as one. Prints milliseconds per step, from barrier to barrier
+ * over STEPS steps, CPU milliseconds of one process, and the consensus distance. The environment
+ * chooses the transport (SGP_TRANSPORT). bench/mixing compares with MPI, bench/rounds compares
+ * rounds. */
 #include <sgp/sgp.h>
 
 #include <stdio.h>
@@ -23,6 +25,7 @@ typedef struct work {
     int nodes;
     size_t count; /* floats */
     int steps;
+    int rounds; /* of a step; below 0: steps of one round */
     char directory[64];
 } work_t;
 
@@ -64,6 +67,7 @@ static sgp_status_t copy_steps(const work_t *work, int steps) {
 static sgp_status_t steps(const work_t *work, sgp_mixer_t *mixer, int count) {
     if (!mixer) return copy_steps(work, count);
     sgp_status_t status = SGP_OK;
+    if (work->rounds < 0) count *= -work->rounds;
     for (int i = 0; i < count && status == SGP_OK; i++)
         status = sgp_mixer_step(mixer, NULL, NULL, 0);
     return status;
@@ -76,7 +80,10 @@ static int node(const work_t *work, int rank) {
     if (sgp_group_join(&place, &group) != SGP_OK) return 1;
     rank = sgp_group_rank(group);
     sgp_mixer_t *mixer = NULL;
-    sgp_mixer_options_t options = {.count = work->count, .encoding = work->encoding};
+    sgp_mixer_options_t options = {.count = work->count,
+                                   .encoding = work->encoding,
+                                   .rounds = work->rounds > 1 ? work->rounds : 1};
+    sgp_mixer_consensus_t consensus = {0};
     options.library_allreduce = !strcmp(work->algorithm, "library");
     const char *algorithm = options.library_allreduce ? "allreduce" : work->algorithm;
     if (sgp_algorithm_parse(algorithm, &options.algorithm) == SGP_OK) {
@@ -90,7 +97,10 @@ static int node(const work_t *work, int rank) {
     if (steps(work, mixer, work->steps) != SGP_OK) return 1;
     cpu = cpu_milliseconds() - cpu;
     sgp_group_barrier(group);
-    if (rank == 0) printf("%.4f %.4f\n", (milliseconds() - start) / work->steps, cpu / work->steps);
+    double wall = milliseconds() - start;
+    if (mixer && sgp_mixer_average(mixer, NULL, &consensus) != SGP_OK) return 1;
+    if (rank == 0)
+        printf("%.4f %.4f %.3g\n", wall / work->steps, cpu / work->steps, consensus.distance);
     sgp_mixer_destroy(mixer);
     sgp_group_leave(group);
     return 0;
@@ -113,8 +123,9 @@ static int start_nodes(const work_t *work) {
 
 int main(int argc, char **argv) {
     sgp_encoding_t encoding = SGP_ENCODING_FLOAT32;
-    if (argc < 5 || argc > 6 || (argc == 6 && sgp_encoding_parse(argv[5], &encoding) != SGP_OK)) {
-        fprintf(stderr, "usage: %s sgp|allreduce|library|memcpy NODES BYTES STEPS [ENCODING]\n",
+    if (argc < 5 || argc > 7 || (argc > 5 && sgp_encoding_parse(argv[5], &encoding) != SGP_OK)) {
+        fprintf(stderr,
+                "usage: %s sgp|allreduce|library|memcpy NODES BYTES STEPS [ENCODING [ROUNDS]]\n",
                 argv[0]);
         return 2;
     }
@@ -123,6 +134,7 @@ int main(int argc, char **argv) {
                    .nodes = atoi(argv[2]),
                    .count = strtoull(argv[3], NULL, 10) / sizeof(float),
                    .steps = atoi(argv[4]),
+                   .rounds = argc > 6 ? atoi(argv[6]) : 1,
                    .directory = "/tmp/sgp-bench-XXXXXX"};
     if (work.nodes < 0 || work.nodes > 64 || work.count < 1 || work.steps < 1) {
         fprintf(stderr, "%s: NODES is 0 to 64, BYTES at least 4, STEPS at least 1\n", argv[0]);

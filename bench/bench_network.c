@@ -2,7 +2,8 @@
 /* Measures the steps of one node on its host: `network ALGORITHM OVERLAP ENCODING PARAMETERS
  * together|apart STEPS COMPUTE_MS REPORT`.
  *
- * OVERLAP: steps, "async", or "-" for the algorithm's own. Together: all nodes begin the measured
+ * OVERLAP: steps, "async", or "-" for the algorithm's own; or rounds=R (auto): a step of R rounds; or turns=R: R steps of one
+ * round count as a step. Together: all nodes begin the measured
  * steps at a barrier and end them at another, after all messages have arrived. Apart: each node
  * begins after some more steps, when nodes that may run ahead have done so; a barrier would renew
  * their lead, and at the end wait for messages that travel during a gradient. A step sleeps for
@@ -22,7 +23,7 @@ enum { WARM_UP = 2, WARM_UP_APART = 7, OVERLAP_MOST = 8 };
 typedef struct work {
     sgp_mixer_options_t options;
     bool together;
-    int steps;
+    int steps, turns;
     double compute; /* milliseconds */
     const char *report;
 } work_t;
@@ -41,7 +42,8 @@ static sgp_status_t run(sgp_mixer_t *mixer, const work_t *work, int steps) {
     sgp_status_t status = SGP_OK;
     for (int i = 0; i < steps && status == SGP_OK; i++) {
         compute_for(work->compute);
-        status = sgp_mixer_step(mixer, NULL, NULL, 0);
+        for (int t = 0; t < work->turns && status == SGP_OK; t++)
+            status = sgp_mixer_step(mixer, NULL, NULL, 0);
     }
     return status;
 }
@@ -83,9 +85,14 @@ static sgp_status_t run_node(const work_t *work) {
     return status;
 }
 
-static sgp_status_t parse_overlap(const char *text, sgp_mixer_options_t *options) {
+static sgp_status_t parse_overlap(const char *text, work_t *work) {
+    sgp_mixer_options_t *options = &work->options;
     options->overlap = options->algorithm == SGP_ALGORITHM_OSGP;
-    if (!strcmp(text, "async")) options->overlap = SGP_OVERLAP_ASYNC;
+    work->turns = 1;
+    if (!strncmp(text, "turns=", 6)) work->turns = atoi(text + 6);
+    else if (!strcmp(text, "rounds=auto")) options->rounds = SGP_ROUNDS_AUTO;
+    else if (!strncmp(text, "rounds=", 7)) options->rounds = atoi(text + 7);
+    else if (!strcmp(text, "async")) options->overlap = SGP_OVERLAP_ASYNC;
     else if (strcmp(text, "-") != 0) options->overlap = atoi(text);
     return SGP_OK;
 }
@@ -93,10 +100,11 @@ static sgp_status_t parse_overlap(const char *text, sgp_mixer_options_t *options
 int main(int argc, char **argv) {
     work_t work = {0};
     if (argc != 9 || sgp_algorithm_parse(argv[1], &work.options.algorithm) != SGP_OK ||
-        parse_overlap(argv[2], &work.options) != SGP_OK ||
+        parse_overlap(argv[2], &work) != SGP_OK ||
         sgp_encoding_parse(argv[3], &work.options.encoding) != SGP_OK) {
         fprintf(stderr,
-                "usage: %s ALGORITHM OVERLAP|async|- ENCODING PARAMETERS together|apart STEPS "
+                "usage: %s ALGORITHM OVERLAP|async|-|rounds=R|turns=R ENCODING PARAMETERS "
+                "together|apart STEPS "
                 "COMPUTE_MS REPORT\n",
                 argv[0]);
         return 2;

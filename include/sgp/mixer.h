@@ -70,7 +70,7 @@ typedef struct sgp_mixer_options {
                                 (sgp_mixer_average) and a node's own workers stay at float32. All-reduce
                                 adds a gradient's rounding to the next one (error feedback); what is
                                 left of it when the algorithm changes is dropped */
-    int local_steps;         /* H: the nodes exchange in every H-th step only; 0: in each */
+    int local_steps; /* H: the nodes exchange in every H-th step only, all its rounds; 0: in each */
     float slow_momentum; /* beta in [0, 1) of SlowMo (Wang et al. 2020); used if slow_every > 0 */
     int slow_every;      /* tau: steps from one slow update to the next; 0: no slow momentum */
     bool slow_alone;     /* without the exact average before a slow update */
@@ -87,7 +87,15 @@ typedef struct sgp_mixer_options {
         passes_over; /* in an elastic group: 1: a node that stood still or was cut off, while the others
                              went on, goes on from their step. The caller counts the steps between as
                              made (statistics.passed_over). 0: it makes them, and the others wait */
+    int64_t
+        rounds; /* R, sgp and dpsgd without an overlap: exchanges per step, 1 to SGP_ROUNDS_MOST; after the
+                       local update, R times: push to the graph's next peers and absorb. So each step brings the
+                       nodes nearer to their mean: to the mean itself (but for rounding) where R is the period of a
+                       graph that is exact after it. SGP_ROUNDS_AUTO: that period, of the group at its start. 0: 1 */
 } sgp_mixer_options_t;
+
+#define SGP_ROUNDS_AUTO (-1)
+#define SGP_ROUNDS_MOST 64
 
 /* A node of M workers (processes, one GPU each): they average their gradients exactly, in order of
  * rank, and gossip as one node. Their mixer is created over two groups, as sgp_group_split makes
@@ -104,7 +112,7 @@ typedef struct sgp_mixer_options {
  * resent count chunks, pieces of a message, and those of all of the group's mixers. */
 typedef struct sgp_mixer_statistics {
     uint64_t steps;
-    uint64_t sent;         /* messages */
+    uint64_t sent;         /* messages; a step of R rounds sends R to each of its peers */
     uint64_t received;     /* messages absorbed */
     uint64_t late;         /* absorbed in a later step than their own */
     uint64_t refused;      /* chunks that arrived and were not accepted */
@@ -125,6 +133,9 @@ typedef struct sgp_mixer_statistics {
     uint64_t waits_asked;   /* questions to senders whose messages were long in coming */
     uint64_t
         passed_over; /* steps: options.passes_over. sgp_mixer_step adds to it before its own step */
+    double
+        weight_created; /* w of torn messages that counts although parts of their vectors are missing, which keep
+                           this node's z: with rounds */
 } sgp_mixer_statistics_t;
 
 /* Figures of all nodes together, measured by sgp_mixer_average; the same on every node. */

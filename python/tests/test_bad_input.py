@@ -132,6 +132,7 @@ OPTIONS = [
     ("overlap", 0, "async"),
     ("encoding", "float32", "bfloat16"),
     ("local_steps", 1, 2),
+    ("rounds", 1, "auto"),
     ("slow_every", 0, 4),
     ("seed", 0, 1),
     ("init_sync", True, False),
@@ -626,6 +627,8 @@ def test_unknown_names(monkeypatch):
         ({"slow_momentum": 0.5}, ["slow momentum 0.5", "slow_every"]),
         ({"algorithm": "allreduce", "overlap": 1}, ["overlap=1", "allreduce"]),
         ({"algorithm": "allreduce", "local_steps": 4}, ["local_steps=4", "allreduce"]),
+        ({"algorithm": "allreduce", "rounds": 2}, ["rounds=2", "allreduce"]),
+        ({"algorithm": "osgp", "rounds": 2}, ["rounds", "sgp and dpsgd"]),
         ({"workers_per_node": 2}, ["1 processes is not a whole number of nodes of 2 workers"]),
     ],
 )

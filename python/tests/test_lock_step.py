@@ -54,6 +54,20 @@ def test_peers_give_the_mean_of_three_nodes():
 
 
 @pytest.mark.parametrize("mode", ["alias", "delta"])
+def test_rounds_give_the_mean_of_four_nodes(mode):
+    """The period of the graph: each step ends with the exact mean."""
+
+    def body(group):
+        model = wrapped(group, mode=mode, rounds="auto")
+        train(model, sgd(model), batches(group.rank, 5))
+        return values(model)
+
+    expected = lock_step(4, mlp, sgd, 5)
+    for found in run_nodes(4, body):
+        assert_close(found, expected)
+
+
+@pytest.mark.parametrize("mode", ["alias", "delta"])
 @pytest.mark.parametrize("local_steps", [1, 3])
 def test_local_steps_exchange_seldom(mode, local_steps):
     """Between two exchanges the nodes make plain steps of their own."""

@@ -71,7 +71,14 @@ def test_the_bits_of_lock_step(make_model, optimizer, bucket_mb):
 
 @pytest.mark.parametrize(
     "options",
-    [{"peers": 2}, {"graph": "complete", "peers": 3}, {"encoding": "bfloat16"}, {"local_steps": 2}, {"algorithm": "dpsgd"}],
+    [
+        {"peers": 2},
+        {"graph": "complete", "peers": 3},
+        {"encoding": "bfloat16"},
+        {"local_steps": 2},
+        {"algorithm": "dpsgd"},
+        {"rounds": 3, "encoding": "float16"},
+    ],
 )
 def test_with_options_of_the_mixer(options):
     check(bn_mlp, lambda model: sgd(model.parameters()), size=4, bucket_mb=3e-4, **options)

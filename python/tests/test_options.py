@@ -31,6 +31,7 @@ GIVEN = {
     "seed": ("7", 7),
     "second_moment": ("local", "local"),
     "elastic": ("1", True),
+    "rounds": ("auto", "auto"),
 }
 
 
@@ -86,6 +87,11 @@ def test_wrappers_and_mixers_read_the_environment(monkeypatch):
         ({"overlap": -2}, "overlap=-2"),
         ({"overlap": "sometimes"}, "overlap='sometimes'"),
         ({"local_steps": 0}, "local_steps=0"),
+        ({"rounds": 0}, "rounds=0.*1 to 64, or"),
+        ({"rounds": -1}, "rounds=-1"),
+        ({"rounds": 65}, "rounds=65"),
+        ({"rounds": 1.5}, "rounds=1.5"),
+        ({"rounds": "often"}, "rounds='often'"),
         ({"workers_per_node": 0}, "workers_per_node=0"),
         ({"timeout": 0}, "timeout=0"),
         ({"elastic": "perhaps"}, "elastic='perhaps'"),
@@ -210,6 +216,8 @@ def test_the_wrapper_is_a_module_around_the_module():
         {"encoding": "bfloat16", "algorithm": "osgp"},
         {"slow_momentum": 0.5, "slow_every": 2},
         {"local_steps": 2},
+        {"rounds": 3},
+        {"rounds": "auto", "local_steps": 2, "encoding": "bfloat16"},
         {"peers": 3},
     ],
 )

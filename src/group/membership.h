@@ -23,11 +23,11 @@
 
 /* ---- steps, for the mixing ---- */
 
-/* Where a mixer is: it is about to make `step`, whose exchange, if it has one, has the number `round`; pushes of `channel`
- * carry such numbers, and one round lasts `local_steps` steps. */
+/* Where a mixer is: it is about to make `step`; its next exchange has the number `round`, and pushes of `channel` carry such
+ * numbers. The last one of `local_steps` steps makes `rounds` exchanges. */
 typedef struct sgp_moment {
     uint32_t channel;
-    uint64_t step, round, local_steps;
+    uint64_t step, round, local_steps, rounds; /* of the last two, 0 is 1 */
     bool
         by_pair; /* pushes are counted for each pair of nodes instead: their numbers are no rounds */
 } sgp_moment_t;

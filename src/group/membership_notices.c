@@ -8,12 +8,14 @@
 
 uint64_t sgp_moment_step(const sgp_moment_t *moment, uint64_t round) {
     uint64_t length = moment->local_steps ? moment->local_steps : 1;
+    uint64_t rounds = moment->rounds ? moment->rounds : 1;
     uint64_t exchange = moment->step + (length - 1 - moment->step % length), steps;
     if (round < moment->round) {
-        uint64_t back = moment->round - round;
+        uint64_t back = (moment->round - round - 1) / rounds + 1;
         return back <= exchange / length ? exchange - back * length : 0;
     }
-    if (__builtin_mul_overflow(round - moment->round, length, &steps)) return SGP_MEMBER_STEPS - 1;
+    if (__builtin_mul_overflow((round - moment->round) / rounds, length, &steps))
+        return SGP_MEMBER_STEPS - 1;
     if (steps >= SGP_MEMBER_STEPS - 1 - exchange) return SGP_MEMBER_STEPS - 1;
     return exchange + steps;
 }

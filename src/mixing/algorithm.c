@@ -52,6 +52,7 @@ sgp_status_t sgp_algorithm_check(const sgp_mixer_t *mixer, const sgp_mixer_optio
     sgp_status_t status = sgp_mixer_check(&made);
     if (status == SGP_OK) status = sgp_holes_check(mixer, &made);
     if (status != SGP_OK) return status;
+    made.rounds = sgp_mixer_rounds(&made);
     if (mixer->size == 1) made.encoding = SGP_ENCODING_FLOAT32; /* nothing travels */
     *full = made;
     return SGP_OK;
@@ -148,7 +149,13 @@ sgp_status_t sgp_algorithm_make(sgp_mixer_t *mixer, const sgp_mixer_options_t *o
     return status;
 }
 
+void sgp_algorithm_number_rounds(sgp_mixer_t *mixer) {
+    uint64_t rounds = (uint64_t)mixer->options.rounds;
+    mixer->round = (mixer->round + rounds - 1) / rounds * rounds;
+}
+
 void sgp_algorithm_start(sgp_mixer_t *mixer) {
+    sgp_algorithm_number_rounds(mixer);
     sgp_questions_restart(mixer);
     if (has_progress(mixer)) sgp_progress_assign(mixer, mixer->ops->work, mixer->ops->serve);
     else sgp_progress_stop(mixer);

@@ -19,6 +19,11 @@ sgp_status_t sgp_algorithm_make(sgp_mixer_t *mixer, const sgp_mixer_options_t *o
 /* Gives the progress thread the algorithm's work, or ends it if the algorithm needs none. sgp_algorithm_resume follows. */
 void sgp_algorithm_start(sgp_mixer_t *mixer);
 
+/* Step k makes the exchanges k R to k R + R - 1 if R has been the same from the first step on; else the next step begins at the
+ * next multiple of R: a graph that is exact after its period is so from the first exchange of one. Part of start; also after
+ * mixer->round was loaded. */
+void sgp_algorithm_number_rounds(sgp_mixer_t *mixer);
+
 /* Where a switch has ended outer updates: forgets their momentum, with which a later switch would begin them again. */
 void sgp_algorithm_forget_outer(sgp_mixer_t *mixer);
 

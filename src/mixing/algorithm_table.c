@@ -9,12 +9,13 @@
 
 /* X(algorithm, name, capabilities...): the only list of algorithms. */
 #define ALGORITHMS(X)                                                                              \
-    X(SGP_ALGORITHM_SGP, "sgp", .pushes = true, .ops = &sgp_algorithm_lockstep,                    \
+    X(SGP_ALGORITHM_SGP, "sgp", .pushes = true, .rounds = true, .ops = &sgp_algorithm_lockstep,    \
       .overlap_ops = &sgp_algorithm_overlap, .async_ops = &sgp_algorithm_async)                    \
-    X(SGP_ALGORITHM_OSGP, "osgp", .pushes = true, .ops = &sgp_algorithm_lockstep,                  \
+    X(SGP_ALGORITHM_OSGP, "osgp", .pushes = true, .rounds = true, .ops = &sgp_algorithm_lockstep,  \
       .overlap_ops = &sgp_algorithm_overlap, .async_ops = &sgp_algorithm_async)                    \
-    X(SGP_ALGORITHM_DPSGD, "dpsgd", .pairs = true, .graph = SGP_NEEDS_SYMMETRIC_GRAPH,             \
-      .no_overlap = "both of a pair average in the same step", .ops = &sgp_algorithm_lockstep)     \
+    X(SGP_ALGORITHM_DPSGD, "dpsgd", .pairs = true, .rounds = true,                                 \
+      .graph = SGP_NEEDS_SYMMETRIC_GRAPH, .no_overlap = "both of a pair average in the same step", \
+      .ops = &sgp_algorithm_lockstep)                                                              \
     X(SGP_ALGORITHM_ADPSGD, "adpsgd", .pairs = true, .graph = SGP_NEEDS_BIPARTITE_GRAPH,           \
       .no_overlap = "it waits for no step as it is", .ops = &sgp_algorithm_pairs)                  \
     X(SGP_ALGORITHM_ALLREDUCE, "allreduce", .graph = SGP_NEEDS_NO_GRAPH,                           \

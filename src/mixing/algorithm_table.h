@@ -16,6 +16,7 @@ typedef enum sgp_graph_need {
 typedef struct sgp_algorithm_info {
     const char *name;
     bool pushes; /* by PushSum: it has a weight that `biased` can ignore */
+    bool rounds; /* without an overlap it can make several exchanges per step */
     bool pairs;  /* nodes average in pairs: bipartite-exponential is the default graph */
     sgp_graph_need_t graph;
     const char *no_overlap; /* why it cannot overlap; NULL: it can */

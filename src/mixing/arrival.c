@@ -75,16 +75,27 @@ static void write_place(const sgp_mixer_t *mixer, unsigned char *bytes) {
         if (mixer->graphs->struck[r]) sgp_seats_add(seats + set, r);
 }
 
+/* From the first round of a step on, so that no node waits for a round of a step that this one makes alone. */
+static void enter_with_whole_step(sgp_mixer_t *mixer) {
+    uint64_t next = sgp_questions_next(mixer), rounds = (uint64_t)mixer->options.rounds;
+    if (next > mixer->round) {
+        uint64_t over = (next - mixer->round) % rounds;
+        if (over > 0) sgp_questions_passed(mixer, next + rounds - over);
+    }
+    mixer->entry = sgp_questions_next(mixer);
+}
+
 static sgp_status_t read_place(sgp_mixer_t *mixer, const unsigned char *bytes) {
     uint64_t numbers[NUMBERS];
     for (int i = 0; i < NUMBERS; i++) numbers[i] = sgp_bytes_get(bytes + 8 * i, 8);
-    if (numbers[STEP] >= SGP_MEMBER_STEPS || numbers[ROUND] > numbers[STEP] ||
+    if (numbers[STEP] >= SGP_MEMBER_STEPS ||
+        numbers[ROUND] > (numbers[STEP] + 1) * SGP_ROUNDS_MOST ||
         numbers[NODES] > (uint64_t)mixer->size)
         return sgp_fail(SGP_ERR_MISMATCH, "join: a member says that it is nowhere");
     const unsigned char *seats = bytes + 8 * NUMBERS;
     mixer->step = numbers[STEP];
     mixer->round = numbers[ROUND];
-    mixer->entry = sgp_questions_next(mixer);
+    enter_with_whole_step(mixer);
     mixer->averages = numbers[AVERAGES];
     mixer->recoveries = numbers[RECOVERIES];
     mixer->unmet = numbers[UNMET] > 0;

@@ -10,8 +10,10 @@
  * messages or their answers. Later a node that is ahead is only fast. */
 #define STEPS_TO_HEAR 16
 
-static void jump(sgp_mixer_t *mixer, uint64_t round) {
-    uint64_t steps = (round - mixer->round) * (uint64_t)mixer->options.local_steps;
+/* Over so many exchanging steps. */
+static void jump(sgp_mixer_t *mixer, uint64_t exchanging) {
+    uint64_t round = mixer->round + exchanging * (uint64_t)mixer->options.rounds;
+    uint64_t steps = exchanging * (uint64_t)mixer->options.local_steps;
     sgp_log(SGP_LOG_INFO, "mixer: was silent, and passes over %" PRIu64 " steps from step %" PRIu64,
             steps, mixer->step);
     mixer->round = round;
@@ -33,8 +35,8 @@ void sgp_catch_up(sgp_mixer_t *mixer) {
     sgp_holes_t *holes = &mixer->holes;
     look_at_absences(mixer);
     if (!holes->was_silent || !mixer->options.passes_over) return;
-    uint64_t highest = sgp_questions_highest(mixer);
-    if (highest >= mixer->round + 2)
-        jump(mixer, highest); /* perhaps of messages of long ago: not the last one */
+    uint64_t highest = sgp_questions_highest(mixer), rounds = (uint64_t)mixer->options.rounds;
+    uint64_t behind = highest > mixer->round ? (highest - mixer->round) / rounds : 0;
+    if (behind >= 2) jump(mixer, behind); /* perhaps of messages of long ago: not the last one */
     if (++holes->steps_since > STEPS_TO_HEAR) holes->was_silent = false;
 }

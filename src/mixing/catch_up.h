@@ -7,8 +7,9 @@
 #include "mixing/mixer_core.h"
 
 /* At the beginning of a step of an elastic group, before sgp_holes_look, which fixes the neighbours of the step. Moves
- * mixer->step and mixer->round to the highest round heard of, if this node was silent a short while ago, is behind by two
- * rounds or more, and its options allow it. The local steps within a round stay as they are. Sends nothing. */
+ * mixer->step and mixer->round to the exchanging step of the highest round heard of, if this node was silent a short while
+ * ago, is behind by two such steps or more, and its options allow it. The local steps between two of them stay as they
+ * are. Sends nothing. */
 void sgp_catch_up(sgp_mixer_t *mixer);
 
 #endif

@@ -182,6 +182,14 @@ void sgp_holes_look(sgp_mixer_t *mixer) {
     if (holes->known > 0) take_weights_back(mixer);
 }
 
+/* All else, such as weight that comes back, is for the next look. */
+void sgp_holes_note(sgp_mixer_t *mixer) {
+    sgp_holes_t *holes = &mixer->holes;
+    if (!holes->elastic || sgp_fates_events(mixer->transport->fates) == holes->events_seen) return;
+    holes->stirred = true;
+    look_at_changes(mixer);
+}
+
 /* A push of it was absorbed: it has begun, and takes part in the collective calls after this step. */
 static void take_in(sgp_mixer_t *mixer, int src) {
     sgp_agree_call_t *call = sgp_group_agreement(mixer->group);

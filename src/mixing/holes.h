@@ -35,6 +35,10 @@ bool sgp_holes_are_due(const sgp_mixer_t *mixer);
  * weights back. One atomic load where nothing has happened. */
 void sgp_holes_look(sgp_mixer_t *mixer);
 
+/* In the middle of a step of several rounds, before the push of a later one: receivers that are gone are holes from here on, and
+ * enough weight is kept if anything has happened. One or two atomic loads. */
+void sgp_holes_note(sgp_mixer_t *mixer);
+
 /* Whether nothing more comes from a rank: it is gone, and what it has sent can be received now. */
 bool sgp_holes_ended(const sgp_mixer_t *mixer, int rank);
 

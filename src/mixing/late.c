@@ -14,7 +14,11 @@
 typedef struct rest {
     int src;
     uint64_t round;
-    size_t offset; /* of the first chunk that was not absorbed */
+    size_t offset;       /* of the first chunk that was not absorbed */
+    double lent;         /* its weight, which counts already; 0: it does not */
+    float *kept;         /* (length) z of the missing chunks, then; NULL: nothing is lent */
+    float *decoded;      /* (a chunk) */
+    unsigned char *here; /* (chunks) 0: the chunk is missing */
 } rest_t;
 
 struct sgp_late {
@@ -33,9 +37,21 @@ sgp_status_t sgp_late_init(sgp_mixer_t *mixer) {
     return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for late messages");
 }
 
+static void free_rest(const rest_t *rest) {
+    sgp_memory_free(rest->kept);
+    sgp_memory_free(rest->decoded);
+    free(rest->here);
+}
+
+static void forget(sgp_late_t *late, rest_t *rest) {
+    free_rest(rest);
+    *rest = late->rests[--late->rest_count];
+}
+
 void sgp_late_fini(sgp_mixer_t *mixer) {
     if (!mixer->late) return;
     sgp_memory_free(mixer->late->pending);
+    while (mixer->late->rest_count > 0) forget(mixer->late, mixer->late->rests);
     free(mixer->late->rests);
     free(mixer->late);
     mixer->late = NULL;
@@ -43,7 +59,7 @@ void sgp_late_fini(sgp_mixer_t *mixer) {
 
 /* ---- interrupted messages ---- */
 
-sgp_status_t sgp_late_interrupted(sgp_mixer_t *mixer, int src, uint64_t round, size_t offset) {
+static sgp_status_t add(sgp_mixer_t *mixer, const rest_t *rest) {
     sgp_late_t *late = mixer->late;
     if (late->rest_count == late->rest_room) {
         size_t room = 2 * late->rest_room + 8;
@@ -54,10 +70,35 @@ sgp_status_t sgp_late_interrupted(sgp_mixer_t *mixer, int src, uint64_t round, s
         late->rests = grown;
         late->rest_room = room;
     }
-    late->rests[late->rest_count++] = (rest_t){src, round, offset};
+    late->rests[late->rest_count++] = *rest;
     late->interruptions++;
     mixer->holes.events++; /* until the rest comes, x is not what the ledger says */
     return SGP_OK;
+}
+
+sgp_status_t sgp_late_interrupted(sgp_mixer_t *mixer, int src, uint64_t round, size_t offset) {
+    return add(mixer, &(rest_t){.src = src, .round = round, .offset = offset});
+}
+
+static size_t chunks_of(const sgp_mixer_t *mixer) {
+    return (mixer->length - 1) / sgp_mixer_chunk(mixer) + 1;
+}
+
+sgp_status_t sgp_late_lent(sgp_mixer_t *mixer, int src, uint64_t round, double weight) {
+    rest_t rest = {.src = src, .round = round, .lent = weight};
+    rest.kept = sgp_memory_alloc(mixer->length * sizeof *rest.kept);
+    rest.decoded = sgp_memory_alloc(sgp_mixer_chunk(mixer) * sizeof *rest.decoded);
+    rest.here = malloc(chunks_of(mixer));
+    sgp_status_t status = rest.kept && rest.decoded && rest.here
+                              ? add(mixer, &rest)
+                              : sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for a message of a "
+                                                            "silent node");
+    if (status == SGP_OK) {
+        memset(rest.here, 1, chunks_of(mixer));
+        return SGP_OK;
+    }
+    free_rest(&rest);
+    return status;
 }
 
 static rest_t *find_rest(sgp_late_t *late, int src, uint64_t round) {
@@ -66,8 +107,12 @@ static rest_t *find_rest(sgp_late_t *late, int src, uint64_t round) {
     return NULL;
 }
 
-static void forget(sgp_late_t *late, rest_t *rest) {
-    *rest = late->rests[--late->rest_count];
+bool sgp_late_keep(sgp_mixer_t *mixer, int src, uint64_t round, size_t offset, size_t count) {
+    rest_t *rest = mixer->late ? find_rest(mixer->late, src, round) : NULL;
+    if (!rest || !rest->kept) return false;
+    memcpy(rest->kept + offset, mixer->z + offset, count * sizeof *rest->kept);
+    rest->here[offset / sgp_mixer_chunk(mixer)] = 0;
+    return true;
 }
 
 /* Whether all chunks from offset on are here. */
@@ -77,6 +122,17 @@ static bool is_whole(const sgp_mixer_t *mixer, int src, uint64_t round, size_t o
         if (!chunk || !chunk->header.elements) return false;
         offset += chunk->header.elements;
     }
+    return true;
+}
+
+/* The same for the chunks that are missing of a message whose weight is lent. */
+static bool is_rest_whole(const sgp_mixer_t *mixer, const rest_t *rest) {
+    size_t chunk = sgp_mixer_chunk(mixer);
+    if (!rest->kept) return is_whole(mixer, rest->src, rest->round, rest->offset);
+    for (size_t c = 0; c < chunks_of(mixer); c++)
+        if (!rest->here[c] &&
+            !sgp_push_find(mixer, SGP_KIND_PUSH, rest->src, rest->round, c * chunk))
+            return false;
     return true;
 }
 
@@ -102,21 +158,78 @@ static sgp_status_t absorb_rest(sgp_mixer_t *mixer, const rest_t *rest) {
     return SGP_OK;
 }
 
+/* x <- x + v (y - kept) on a chunk: nothing at all where both are equal. Where the weight is ignored (biased) nothing was lent,
+ * and x <- x + v y. */
+static void exchange_kept(sgp_mixer_t *mixer, const rest_t *rest, const sgp_chunk_t *chunk) {
+    size_t offset = chunk->header.offset, count = chunk->header.elements;
+    float *z = mixer->z + offset, a = (float)(rest->lent / mixer->w), *decoded = rest->decoded;
+    const float *y = chunk->payload, *kept = rest->kept + offset;
+    if (mixer->options.biased) {
+        sgp_push_absorb(mixer, chunk, mixer->w);
+        return;
+    }
+    if (sgp_encoding_is_lossy(chunk->header.encoding)) {
+        sgp_decode(chunk->header.encoding, count, decoded, chunk->payload);
+        y = decoded;
+    }
+    for (size_t i = 0; i < count; i++) z[i] += a * (y[i] - kept[i]);
+}
+
+static sgp_status_t check_size(const sgp_mixer_t *mixer, const sgp_header_t *header) {
+    sgp_status_t status = sgp_push_check(mixer, header);
+    sgp_rank_name_t name;
+    if (status != SGP_OK) return status;
+    if (header->elements == sgp_mixer_chunk_at(mixer, header->offset)) return SGP_OK;
+    return sgp_fail(SGP_ERR_MISMATCH, "%s cuts its messages into chunks of another size",
+                    sgp_transport_name(mixer->transport, header->src, &name));
+}
+
+static sgp_status_t take_lent(sgp_mixer_t *mixer, const rest_t *rest) {
+    size_t chunk_size = sgp_mixer_chunk(mixer);
+    for (size_t c = 0; c < chunks_of(mixer); c++) {
+        if (rest->here[c]) continue;
+        sgp_chunk_t *chunk =
+            sgp_push_find(mixer, SGP_KIND_PUSH, rest->src, rest->round, c * chunk_size);
+        sgp_status_t status = check_size(mixer, &chunk->header);
+        if (status != SGP_OK) return status;
+        exchange_kept(mixer, rest, chunk);
+        sgp_inbox_release(mixer->inbox, chunk);
+    }
+    received(mixer, rest->src);
+    return SGP_OK;
+}
+
+/* The rest never comes. */
+static void tear(sgp_mixer_t *mixer, const rest_t *rest) {
+    size_t chunk = sgp_mixer_chunk(mixer);
+    mixer->statistics.torn++;
+    if (!rest->kept || mixer->options.biased) return;
+    mixer->statistics.weight_created += rest->lent;
+    for (size_t c = 0; c < chunks_of(mixer); c++)
+        if (!rest->here[c])
+            sgp_ledger_create(&mixer->ledger, rest->kept, c * chunk,
+                              sgp_mixer_chunk_at(mixer, c * chunk), rest->lent);
+}
+
+static sgp_status_t end(sgp_mixer_t *mixer, const rest_t *rest, bool whole) {
+    if (whole) return rest->kept ? take_lent(mixer, rest) : absorb_rest(mixer, rest);
+    sgp_holes_tear(mixer, rest->src, rest->round);
+    tear(mixer, rest);
+    return SGP_OK;
+}
+
 /* Of a sender that is gone nothing more comes. */
 static sgp_status_t absorb_rests(sgp_mixer_t *mixer) {
     sgp_late_t *late = mixer->late;
     for (size_t i = late->rest_count; i-- > 0;) {
-        rest_t rest = late->rests[i];
-        bool ended = sgp_holes_ended(mixer, rest.src);
+        rest_t *rest = &late->rests[i];
+        bool ended = sgp_holes_ended(mixer, rest->src);
         if (ended) sgp_inbox_collect(mixer->inbox); /* what came before the end */
-        bool whole = is_whole(mixer, rest.src, rest.round, rest.offset);
+        bool whole = is_rest_whole(mixer, rest);
         if (!whole && !ended) continue;
-        forget(late, &late->rests[i]);
-        sgp_status_t status = whole ? absorb_rest(mixer, &rest) : SGP_OK;
+        sgp_status_t status = end(mixer, rest, whole);
+        forget(late, rest);
         if (status != SGP_OK) return status;
-        if (whole) continue;
-        sgp_holes_tear(mixer, rest.src, rest.round);
-        mixer->statistics.torn++;
     }
     return SGP_OK;
 }
@@ -141,8 +254,8 @@ void sgp_late_opened(sgp_mixer_t *mixer, int rank) {
     sgp_late_t *late = mixer->late;
     for (size_t i = late->rest_count; i-- > 0;) {
         if (late->rests[i].src != rank) continue;
+        tear(mixer, &late->rests[i]);
         forget(late, &late->rests[i]);
-        mixer->statistics.torn++;
     }
     release_of(mixer, rank, sgp_fates_incarnation(mixer->transport->fates, rank));
 }

@@ -11,6 +11,10 @@
  * sender's z, without weight; when the rest is here, a step begins with absorbing the other chunks, and the weight is added.
  * So each weight is added once. If the sender is lost instead, the message is torn, and stays without weight.
  *
+ * In a step of several rounds the weight of an interrupted message has been lent to later rounds: it counts at once, and each
+ * missing chunk keeps its z, of which a copy is made. When the chunk y is here, x moves by the weight times (y - that z): so
+ * no mass is lost or made. If the sender is lost instead, that mass is made.
+ *
  * Callers have the use of the transport. */
 #ifndef SGP_MIXING_LATE_H
 #define SGP_MIXING_LATE_H
@@ -43,6 +47,11 @@ sgp_status_t sgp_late_absorb(sgp_mixer_t *mixer);
 
 /* The seat has a new member: what the earlier one has sent, and is not absorbed, is dropped. */
 void sgp_late_opened(sgp_mixer_t *mixer, int rank);
+
+/* In a step of several rounds: some chunks of a message of that weight have been absorbed, and its sender is silent.
+ * SGP_ERR_NO_MEMORY, logged. keep: one of its chunks keeps its z. false: there is no such message, so this one is torn. */
+sgp_status_t sgp_late_lent(sgp_mixer_t *mixer, int src, uint64_t round, double weight);
+bool sgp_late_keep(sgp_mixer_t *mixer, int src, uint64_t round, size_t offset, size_t count);
 
 /* The chunks before offset of a message have been absorbed; its sender is silent. SGP_ERR_NO_MEMORY, logged. */
 sgp_status_t sgp_late_interrupted(sgp_mixer_t *mixer, int src, uint64_t round, size_t offset);

@@ -55,6 +55,16 @@ void sgp_ledger_close_range(sgp_ledger_t *ledger, const float *z, size_t offset,
     }
 }
 
+void sgp_ledger_create(sgp_ledger_t *ledger, const float *z, size_t offset, size_t count,
+                       double w) {
+    size_t first, last;
+    for (size_t r = 0; r < ledger->runs; r++) {
+        if (!part_of(ledger, r, offset, offset + count, &first, &last)) continue;
+        for (size_t i = first; i < last; i++)
+            ledger->made[first_sample(r) + i] += w * (double)z[ledger->start[r] + i];
+    }
+}
+
 void sgp_ledger_restart(sgp_ledger_t *ledger, const float *z, double w) {
     for (size_t r = 0; r < ledger->runs; r++) {
         for (size_t i = 0; i < ledger->length[r]; i++) {

@@ -33,6 +33,9 @@ void sgp_ledger_close_range(sgp_ledger_t *ledger, const float *z, size_t offset,
 /* The same for all elements, after the mixing of a step. */
 void sgp_ledger_close(sgp_ledger_t *ledger, const float *z);
 
+/* Mass of weight w at z is made on elements [offset, offset + count), where a message is missing whose weight counts. */
+void sgp_ledger_create(sgp_ledger_t *ledger, const float *z, size_t offset, size_t count, double w);
+
 /* Begins anew with x = w z. */
 void sgp_ledger_restart(sgp_ledger_t *ledger, const float *z, double w);
 

@@ -8,8 +8,10 @@
 #include "mixing/late.h"
 #include "mixing/mixer_internal.h"
 #include "mixing/outer.h"
+#include "mixing/part_step.h"
 #include "mixing/progress_thread.h"
 #include "mixing/questions.h"
+#include "mixing/round_graph.h"
 #include "mixing/workers.h"
 
 #include "base/constants.h"
@@ -96,6 +98,7 @@ void sgp_mixer_set_timeout(sgp_mixer_t *mixer, uint64_t timeout) {
 }
 
 static void release(sgp_mixer_t *mixer) {
+    sgp_part_step_destroy(mixer);
     sgp_workers_fini(mixer);
     sgp_reducer_fini(&mixer->reducer);
     sgp_questions_fini(mixer);
@@ -190,8 +193,7 @@ static sgp_status_t step_by_algorithm(sgp_mixer_t *mixer, const sgp_local_t *loc
     sgp_transport_attend(mixer->transport, false);
     sgp_ledger_close(&mixer->ledger, mixer->z);
     if (status != SGP_OK) return status;
-    mixer->round += sgp_mixer_ends_round(mixer);
-    mixer->step++;
+    sgp_mixer_count_step(mixer);
     return sgp_outer_due(mixer) ? sgp_outer_update(mixer, local->learning_rate, deadline) : SGP_OK;
 }
 
@@ -381,12 +383,14 @@ void sgp_mixer_state_alone(const sgp_mixer_t *mixer, sgp_state_t *state, sgp_alo
 }
 
 sgp_status_t sgp_mixer_restored(sgp_mixer_t *mixer) {
+    sgp_algorithm_number_rounds(mixer);
     sgp_questions_restart(mixer);
     sgp_ledger_close(&mixer->ledger, mixer->z);
     return sgp_algorithm_resume(mixer);
 }
 
 sgp_status_t sgp_mixer_replaced(sgp_mixer_t *mixer) {
+    sgp_algorithm_number_rounds(mixer);
     mixer->w = 1;
     sgp_ledger_init(&mixer->ledger, mixer->z, mixer->length);
     return sgp_algorithm_resume(mixer);
@@ -404,6 +408,8 @@ bool sgp_mixer_known_steps(const sgp_mixer_t *mixer, int rank, uint64_t *steps) 
         mixer->options.algorithm == SGP_ALGORITHM_ADPSGD ||
         mixer->options.algorithm == SGP_ALGORITHM_ALLREDUCE)
         return false;
-    *steps = sgp_inbox_pushed(mixer->inbox, rank) * (uint64_t)mixer->options.local_steps;
+    uint64_t pushed = sgp_inbox_pushed(mixer->inbox, rank);
+    sgp_moment_t moment = sgp_round_moment(mixer);
+    *steps = pushed > 0 ? sgp_moment_step(&moment, pushed - 1) + 1 : 0;
     return true;
 }

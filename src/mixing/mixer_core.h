@@ -110,12 +110,13 @@ struct sgp_mixer {
     uint32_t channel, average_channel;
     uint64_t averages; /* exact means computed */
 
-    float *all;     /* (P + S) de-biased; the numerator is w z */
-    float *own;     /* all, where it is this mixer's memory; NULL: the caller's */
-    float *z;       /* (length) the segment that this process mixes */
-    double w;       /* push-sum weight */
-    uint64_t step;  /* of the next sgp_mixer_step */
-    uint64_t round; /* of the next exchange: the step of its messages */
+    float *all;    /* (P + S) de-biased; the numerator is w z */
+    float *own;    /* all, where it is this mixer's memory; NULL: the caller's */
+    float *z;      /* (length) the segment that this process mixes */
+    double w;      /* push-sum weight */
+    uint64_t step; /* of the next sgp_mixer_step */
+    uint64_t
+        round; /* of the next exchange: the step of its messages. A step makes options.rounds of them; this is the first one */
     uint64_t
         entry; /* a newcomer has told others that it takes no part in the exchanges of rounds before it; otherwise 0 */
     bool exchanges; /* this step ends with an exchange */
@@ -163,9 +164,15 @@ static inline bool sgp_mixer_is_lossy(const sgp_mixer_t *mixer) {
     return sgp_encoding_is_lossy(mixer->options.encoding);
 }
 
-/* Whether the step that is being made is the last one of its round. */
+/* Whether the step that is being made ends with an exchange: the last one of its local steps. */
 static inline bool sgp_mixer_ends_round(const sgp_mixer_t *mixer) {
     return (mixer->step + 1) % (uint64_t)mixer->options.local_steps == 0;
+}
+
+/* The step has been made. */
+static inline void sgp_mixer_count_step(sgp_mixer_t *mixer) {
+    if (sgp_mixer_ends_round(mixer)) mixer->round += (uint64_t)mixer->options.rounds;
+    mixer->step++;
 }
 
 /* Elements in a full chunk. */

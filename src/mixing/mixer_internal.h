@@ -49,7 +49,7 @@ sgp_status_t sgp_mixer_balance(sgp_mixer_t *mixer, sgp_mixer_consensus_t *balanc
 uint64_t sgp_mixer_steps(const sgp_mixer_t *mixer);
 
 /* The steps of another node whose push is known here: the number of its steps up to the latest one. 0: none. false: not known,
- * as the messages of this algorithm do not carry their step. Any thread. */
+ * as the messages of this algorithm do not carry their step. Between two steps. */
 bool sgp_mixer_known_steps(const sgp_mixer_t *mixer, int rank, uint64_t *steps);
 
 /* The bodies of the public functions of these names (mixer_api.c). */

@@ -6,6 +6,8 @@
 #include "mixing/algorithm_table.h"
 #include "wire/header.h"
 
+#include <inttypes.h>
+
 static sgp_status_t check_overlap(const sgp_mixer_options_t *options,
                                   const sgp_algorithm_info_t *info) {
     if (options->overlap < SGP_OVERLAP_ASYNC)
@@ -14,6 +16,30 @@ static sgp_status_t check_overlap(const sgp_mixer_options_t *options,
     if (options->overlap == 0 || !info->no_overlap) return SGP_OK;
     return sgp_fail(SGP_ERR_INVALID, "overlap with %s: %s; overlap works with osgp", info->name,
                     info->no_overlap);
+}
+
+static sgp_status_t check_rounds(const sgp_mixer_options_t *options,
+                                 const sgp_algorithm_info_t *info) {
+    if (options->rounds == 0 || options->rounds == 1) return SGP_OK;
+    if (options->rounds < SGP_ROUNDS_AUTO || options->rounds > SGP_ROUNDS_MOST)
+        return sgp_fail(SGP_ERR_INVALID,
+                        "rounds are %" PRId64 ": must be 1 to %d, or auto (the graph's period)",
+                        options->rounds, SGP_ROUNDS_MOST);
+    if (!info->rounds)
+        return sgp_fail(SGP_ERR_INVALID,
+                        "rounds with %s: it makes one exchange per step; rounds work with sgp and "
+                        "dpsgd",
+                        info->name);
+    if (options->overlap == 0) return SGP_OK;
+    return sgp_fail(SGP_ERR_INVALID,
+                    "rounds with an overlap: the messages of a round arrive before the next one; "
+                    "rounds work with sgp and dpsgd, overlap 0");
+}
+
+int64_t sgp_mixer_rounds(const sgp_mixer_options_t *options) {
+    if (options->rounds != SGP_ROUNDS_AUTO) return options->rounds > 0 ? options->rounds : 1;
+    int period = sgp_graph_period(&options->graph);
+    return period < SGP_ROUNDS_MOST ? period : SGP_ROUNDS_MOST;
 }
 
 static sgp_status_t check_graph(const sgp_mixer_options_t *options,
@@ -79,6 +105,7 @@ sgp_status_t sgp_mixer_check(const sgp_mixer_options_t *options) {
                         info->name);
     sgp_status_t status = check_encoding(options, info);
     if (status == SGP_OK) status = check_overlap(options, info);
+    if (status == SGP_OK) status = check_rounds(options, info);
     if (status == SGP_OK) status = check_graph(options, info);
     return status == SGP_OK ? check_outer(options) : status;
 }

@@ -31,6 +31,7 @@ static void describe(const sgp_mixer_t *mixer, sgp_state_description_t *to) {
     sgp_describe_integer(to, "slow_every", options->slow_every);
     sgp_describe_integer(to, "slow_alone", options->slow_alone);
     sgp_describe_integer(to, "library_allreduce", options->library_allreduce);
+    if (options->rounds > 1) sgp_describe_integer(to, "rounds", (int)options->rounds);
 }
 
 size_t sgp_mixer_do_state_size(sgp_mixer_t *mixer) {

@@ -17,8 +17,10 @@ typedef struct sgp_part_chunk {
     int owner;      /* of its segment in an all-reduce */
     uint32_t index; /* there: in the segment */
     int absorbed; /* senders, in order; of our own segment in an all-reduce: ranks whose part is here */
-    bool done; /* it is as after the step */
-    double w;  /* the push-sum weight after these senders */
+    unsigned round; /* of the step, from 0 on: the one in which it is absorbed next */
+    bool waits;     /* it has not left for that round: the push has not begun */
+    bool done;      /* it is as after the step */
+    double w;       /* the push-sum weight after these senders */
 } sgp_part_chunk_t;
 
 typedef struct sgp_part_chunks {

@@ -13,17 +13,19 @@
 /* Of algorithms that push: the messages of one round, chunk by chunk in any order of offset (push_parts.h). */
 typedef struct sgp_push_parts {
     uint64_t round;      /* of the messages that are absorbed */
-    sgp_edge_t *senders; /* (senders_count) ascending; borrowed */
+    sgp_edge_t *senders; /* (senders_count) ascending; borrowed. weight: as in sgp_absorption_t */
     int senders_count;
+    size_t left;     /* chunks that have not been absorbed in this round */
     double *weights; /* (senders_count) of their messages, as far as a chunk of each was absorbed */
     bool *torn; /* (senders_count) the message will never be whole: no further chunk of it counts */
     double before;           /* the weight before they are absorbed */
     sgp_send_t send;         /* the push, once it has begun */
     bool begun;              /* and not abandoned */
+    bool shared;             /* its receivers and their shares are fixed */
+    sgp_destination_t *to;   /* (destinations) borrowed */
     int destinations;        /* of the push */
     double pushed;           /* the weight before the push */
     double kept, share;      /* the weight that stays, and its part of that */
-    uint64_t seen;           /* the inbox's count of chunks when all that are here were looked at */
     sgp_absorption_t asking; /* for questions.c: what is missing while the step sleeps */
 } sgp_push_parts_t;
 
@@ -34,7 +36,7 @@ typedef struct sgp_reduce_parts {
     size_t mine, others;          /* our own chunks: [mine, others) */
     sgp_send_t mean;              /* of our segment */
     bool begun, mean_begun;       /* messages that have not been abandoned */
-    uint64_t seen;                /* as in sgp_push_parts_t */
+    uint64_t seen;                /* as in sgp_part_step_t */
 } sgp_reduce_parts_t;
 
 typedef enum sgp_part_phase {
@@ -50,11 +52,22 @@ struct sgp_part_step {
     sgp_local_t local;    /* borrowed until the step is over */
     float rate;           /* learning rate over weight */
     sgp_part_chunks_t chunks;
-    sgp_push_parts_t push;
-    double *weights; /* (size) for push.weights */
-    bool *torn;      /* (size) for push.torn */
+    unsigned rounds, made;  /* of this step; and those for which there is memory */
+    size_t waiting;         /* chunks that wait for the push of a round to begin */
+    uint64_t seen;          /* the inbox's count of chunks when all that are here were looked at */
+    sgp_push_parts_t *push; /* (made) the rounds of this step */
+    /* (made, size) for the rounds: senders, to, weights, torn. */
+    sgp_edge_t *edges;
+    sgp_destination_t *to;
+    double *weights;
+    bool *torn;
     sgp_reduce_parts_t reduce;
 };
+
+/* mixer->parts, with memory for the rounds of the mixer's options; what there is stays. Between two steps.
+ * SGP_ERR_NO_MEMORY, logged: nothing has changed. destroy accepts a mixer without it. */
+sgp_status_t sgp_part_step_make(sgp_mixer_t *mixer);
+void sgp_part_step_destroy(sgp_mixer_t *mixer);
 
 /* The local update of elements that are given; SGP_ERR_NOT_FINITE. */
 static inline sgp_status_t sgp_part_step_update(const sgp_part_step_t *step, sgp_mixer_t *mixer,

@@ -12,7 +12,6 @@
 #include "transport/forked.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 
 /* ---- the frame of each call ---- */
 
@@ -94,32 +93,6 @@ static sgp_status_t check_support(const sgp_mixer_t *mixer) {
                     what);
 }
 
-static void destroy(sgp_part_step_t *step) {
-    sgp_part_chunks_fini(&step->chunks);
-    free(step->weights);
-    free(step->torn);
-    free(step);
-}
-
-/* With the shortest chunks, float32, so that a switch of the encoding needs no more; each segment of an all-reduce can end
- * with a short one. */
-static sgp_status_t make(sgp_mixer_t *mixer) {
-    if (mixer->parts) return SGP_OK;
-    sgp_part_step_t *made = calloc(1, sizeof *made);
-    if (!made) return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for a step in parts");
-    size_t size = mixer->transport->chunk_bytes / sizeof(float);
-    size_t most = mixer->length / size + (size_t)mixer->size + 1;
-    made->weights = calloc((size_t)mixer->size, sizeof *made->weights);
-    made->torn = calloc((size_t)mixer->size, sizeof *made->torn);
-    sgp_status_t status =
-        made->weights && made->torn
-            ? sgp_part_chunks_init(&made->chunks, mixer->length, most)
-            : sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %d nodes", mixer->size);
-    if (status == SGP_OK) mixer->parts = made;
-    else destroy(made);
-    return status;
-}
-
 static sgp_status_t begin(sgp_mixer_t *mixer, uint64_t deadline) {
     sgp_part_step_t *step = mixer->parts;
     if (!sgp_group_has_lease(mixer->group)) {
@@ -141,7 +114,7 @@ sgp_status_t sgp_mixer_do_begin(sgp_mixer_t *mixer, sgp_optimizer_t *optimizer,
     if (status == SGP_OK) status = sgp_mixer_check_step(mixer, optimizer, gradient);
     if (status == SGP_OK) status = check_support(mixer);
     if (status == SGP_OK) status = sgp_mixer_check_losses(mixer);
-    if (status == SGP_OK) status = make(mixer);
+    if (status == SGP_OK) status = sgp_part_step_make(mixer);
     if (status != SGP_OK) return status;
     mixer->parts->phase = SGP_PARTS_GIVEN;
     mixer->parts->local =
@@ -212,8 +185,7 @@ static sgp_status_t finish(sgp_mixer_t *mixer) {
     sgp_status_t status = mixer->ops->parts->finish(mixer, step);
     if (status != SGP_OK) return status;
     step->phase = SGP_PARTS_NONE;
-    mixer->round += sgp_mixer_ends_round(mixer);
-    mixer->step++;
+    sgp_mixer_count_step(mixer);
     mixer->statistics.steps++;
     return SGP_OK;
 }
@@ -283,6 +255,5 @@ void sgp_parts_destroy(sgp_mixer_t *mixer) {
         mixer->ops->parts->abandon(mixer, step);
         if (taken) sgp_group_give(mixer->group);
     }
-    destroy(step);
-    mixer->parts = NULL;
+    sgp_part_step_destroy(mixer);
 }

@@ -171,10 +171,11 @@ void sgp_questions_opened(sgp_mixer_t *mixer, int rank) {
 
 /* ---- the record ---- */
 
-void sgp_questions_pushed(sgp_mixer_t *mixer, uint64_t round, int count) {
+void sgp_questions_pushed(sgp_mixer_t *mixer, uint64_t round, const sgp_destination_t *to,
+                          int count) {
     if (!mixer->questions) return;
-    sgp_record_push(&mixer->questions->record, round, mixer->to, count);
-    for (int i = 0; i < count; i++) mixer->holes.sent[mixer->to[i].dst]++;
+    sgp_record_push(&mixer->questions->record, round, to, count);
+    for (int i = 0; i < count; i++) mixer->holes.sent[to[i].dst]++;
 }
 
 void sgp_questions_passed(sgp_mixer_t *mixer, uint64_t next) {

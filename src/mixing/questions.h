@@ -17,9 +17,10 @@
 sgp_status_t sgp_questions_init(sgp_mixer_t *mixer);
 void sgp_questions_fini(sgp_mixer_t *mixer);
 
-/* This node's push of a round goes to mixer->to (count): for the record, and for settling.h. Rounds before `next` are over.
- * Fine for a group that is not elastic. */
-void sgp_questions_pushed(sgp_mixer_t *mixer, uint64_t round, int count);
+/* This node's push of a round goes to these receivers (count): for the record, and for settling.h. Rounds before `next` are
+ * over. Fine for a group that is not elastic. */
+void sgp_questions_pushed(sgp_mixer_t *mixer, uint64_t round, const sgp_destination_t *to,
+                          int count);
 void sgp_questions_passed(sgp_mixer_t *mixer, uint64_t next);
 
 /* The numbering of rounds begins at mixer->round, with another algorithm or a loaded state. */

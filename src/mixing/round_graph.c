@@ -32,6 +32,7 @@ sgp_moment_t sgp_round_moment(const sgp_mixer_t *mixer) {
                           .step = mixer->step,
                           .round = mixer->round,
                           .local_steps = (uint64_t)mixer->options.local_steps,
+                          .rounds = (uint64_t)mixer->options.rounds,
                           .by_pair = mixer->options.overlap == SGP_OVERLAP_ASYNC};
 }
 

@@ -122,6 +122,15 @@ static sgp_status_t check_data(const train_options_t *options) {
     return SGP_OK;
 }
 
+/* Of a schedule: the mixer sees rounds only where an algorithm has them. */
+static sgp_status_t check_rounds(const train_options_t *options) {
+    if (options->rounds == 1 || options->algorithm.count == 1) return SGP_OK;
+    for (int epoch = 0; epoch < options->epochs; epoch++)
+        if (train_mixer_options(options, (uint64_t)epoch).rounds != 1) return SGP_OK;
+    return sgp_fail(SGP_ERR_INVALID, "rounds with a schedule of algorithms that make one exchange "
+                                     "per step; rounds work with sgp and dpsgd");
+}
+
 /* Every stage. The mixer rejects invalid combinations. */
 static sgp_status_t check_mixing(const train_options_t *options) {
     for (int epoch = 0; epoch < options->epochs; epoch++) {
@@ -143,6 +152,7 @@ sgp_status_t check_ranges(const train_options_t *options) {
     if (!status) status = check_slow_node(options);
     if (!status) status = check_warmup(options);
     if (!status) status = check_mixing(options);
+    if (!status) status = check_rounds(options);
     if (!status) status = check_on_loss(options);
     if (!status) status = check_min_nodes(options);
     if (!status) status = check_max_nodes(options);

@@ -2,6 +2,8 @@
 #include "run/mixing_plan.h"
 
 #include "base/constants.h"
+#include "mixing/algorithm_table.h"
+#include "mixing/mixer_options.h"
 
 #include <string.h>
 
@@ -10,6 +12,12 @@ static int overlap_at(const train_options_t *options, sgp_algorithm_t algorithm)
     if (options->overlap == TRAIN_BY_ALGORITHM) return algorithm == SGP_ALGORITHM_OSGP ? 1 : 0;
     if (options->algorithm.count > 1 && algorithm != SGP_ALGORITHM_OSGP) return 0;
     return options->overlap;
+}
+
+/* A schedule has rounds for the epochs that can have them. */
+static int64_t rounds_at(const train_options_t *options, sgp_algorithm_t algorithm) {
+    bool can = sgp_algorithm_info(algorithm)->rounds && overlap_at(options, algorithm) == 0;
+    return options->algorithm.count > 1 && !can ? 1 : options->rounds;
 }
 
 /* Not given and not needed: 0. */
@@ -36,7 +44,13 @@ sgp_mixer_options_t train_mixer_options(const train_options_t *options, uint64_t
         .slow_alone = options->slow_alone,
         .library_allreduce = strcmp(options->allreduce, "library") == 0,
         .passes_over = 1, /* the steps are returned: run_data.h */
+        .rounds = rounds_at(options, algorithm),
     };
+}
+
+int64_t train_rounds(const train_options_t *options) {
+    sgp_mixer_options_t last = train_mixer_options(options, (uint64_t)options->epochs - 1);
+    return sgp_mixer_rounds(&last);
 }
 
 bool train_mixer_changes(const train_options_t *options, uint64_t epoch) {

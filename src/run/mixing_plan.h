@@ -8,6 +8,9 @@
 /* The mixer's options in an epoch. count and buffers stay 0. */
 sgp_mixer_options_t train_mixer_options(const train_options_t *options, uint64_t epoch);
 
+/* Exchanges per step in the last epoch, of options that are checked. */
+int64_t train_rounds(const train_options_t *options);
+
 /* Whether they differ from those of the epoch before; false for epoch 0. */
 bool train_mixer_changes(const train_options_t *options, uint64_t epoch);
 

@@ -8,6 +8,7 @@
 #include "model/model.h"
 #include "run/decay.h"
 #include "run/option_rows_data.h"
+#include "run/option_rows_rounds.h"
 #include "run/option_texts.h"
 #include "run/option_values.h"
 
@@ -368,8 +369,7 @@ const option_t train_option_rows[] = {
      .choices = "continue, stop",
      .agreed = 41,
      .may_change = true,
-     .help = "when a node is killed, hangs or is cut off: the others go on without it, or the run "
-             "stops",
+     .help = "when a node is killed, hangs or is cut off: the others go on, or all stop",
      .more = MORE_ON_LOSS},
     {.name = "allreduce",
      .argument = "WHOSE",
@@ -551,6 +551,7 @@ const option_t train_option_rows[] = {
      .max = 1e6,
      .agreed = 13,
      .help = "exchange in every H-th step only"},
+    ROUNDS_ROW,
     {.name = "slow-momentum",
      .argument = "BETA",
      .type = OPTION_REAL,

@@ -74,6 +74,22 @@ void value_agree_overlap(const void *options, char *text) {
     snprintf(text, OPTION_TEXT, "%d", ((const train_options_t *)options)->overlap);
 }
 
+/* Exchanges per step, or "auto". */
+bool value_parse_rounds(const char *text, void *value) {
+    char *end;
+    long rounds = strtol(text, &end, 10);
+    if (!strcmp(text, "auto")) rounds = SGP_ROUNDS_AUTO;
+    else if (end == text || *end != '\0' || rounds < 1 || rounds > SGP_ROUNDS_MOST) return false;
+    *(int *)value = (int)rounds;
+    return true;
+}
+
+void value_print_rounds(const void *value, char *text) {
+    int rounds = *(const int *)value;
+    if (rounds == SGP_ROUNDS_AUTO) strcpy(text, "auto");
+    else snprintf(text, OPTION_TEXT, "%d", rounds);
+}
+
 void value_agree_slow_momentum(const void *options, char *text) {
     const train_options_t *run = options;
     snprintf(text, OPTION_TEXT, "%.15g", run->slow_momentum < 0 ? 0 : run->slow_momentum);

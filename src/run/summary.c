@@ -23,6 +23,7 @@ static void add_options(json_t **object, const train_options_t *options) {
     add(object, "graph", json_string(sgp_graph_name(last.graph.kind)));
     add(object, "peers", config_peers_json(options));
     add(object, "overlap", config_overlap_json(last.overlap));
+    add(object, "rounds", json_integer(train_rounds(options)));
     add(object, "nodes", json_integer(options->nodes));
     add(object, "workers_per_node", json_integer(options->workers));
     add(object, "model", json_string(options->model));

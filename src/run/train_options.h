@@ -79,6 +79,7 @@ typedef struct train_options {
     division_rule_t split; /* of the samples between nodes */
     double clip_norm;      /* of a process's gradient; 0: any */
     bool private_data;     /* `data` are each node's own; "{node}" in it is the node's number */
+    int rounds;            /* exchanges per step, or SGP_ROUNDS_AUTO */
 } train_options_t;
 
 /* A run of fewer epochs is short: the steps of the learning rate would leave it too few at the full rate, and random crops

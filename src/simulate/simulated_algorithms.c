@@ -89,5 +89,7 @@ sgp_mixer_options_t simulation_mixer_options(const simulation_settings_t *settin
     else options.graph.kind = sgp_algorithm_default_graph(algorithm->algorithm);
     if (algorithm->algorithm == SGP_ALGORITHM_OSGP)
         options.overlap = algorithm->async ? SGP_OVERLAP_ASYNC : settings->overlap;
+    if (options.overlap == 0 && sgp_algorithm_info(algorithm->algorithm)->rounds)
+        options.rounds = settings->rounds;
     return options;
 }

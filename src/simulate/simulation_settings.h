@@ -55,6 +55,7 @@ typedef struct simulation_settings {
     const char *graph; /* a name; NULL: the algorithm's */
     int peers;         /* >= 1 */
     int overlap;       /* of osgp */
+    int rounds;        /* of sgp and dpsgd: exchanges per step, or SGP_ROUNDS_AUTO; >= 1 */
     struct {
         int rank; /* -1: none */
         double factor;

@@ -299,6 +299,9 @@ struct sgp_transport {
     bool virtual_time;                   /* its clock stands still while its ranks work */
     bool
         one_thread; /* its ranks are contexts of one thread: their calls are not left in the middle */
+    bool
+        takes_turns; /* messages share links, and one that has begun keeps others waiting: it is better begun when most of
+                         its chunks are there */
     sgp_ranks_t ranks; /* set by the transport's owner; zeros are fine */
     sgp_transport_counters_t counters;
     sgp_fork_hook_t fork; /* forked.h */

@@ -51,12 +51,14 @@ static void print_mixer(void) {
     F(count), F(buffers), F(algorithm), F(graph), F(overlap), F(allow_not_finite), F(biased);
     F(encoding), F(local_steps), F(slow_momentum), F(slow_every), F(slow_alone);
     F(library_allreduce), F(timeout_ms), F(workers), F(vector), F(passes_over);
+    F(rounds);
 #undef F
 #define F(field) FIELD(sgp_mixer_statistics_t, field)
     STRUCT(sgp_mixer_statistics_t);
     F(steps), F(sent), F(received), F(late), F(refused), F(resent), F(reabsorbed), F(bytes_sent);
     F(step_ns), F(wait_ns), F(last_step_ns), F(last_wait_ns), F(weight);
     F(torn), F(weight_returned), F(silences), F(holes), F(waits_asked), F(passed_over);
+    F(weight_created);
 #undef F
 #define F(field) FIELD(sgp_mixer_consensus_t, field)
     STRUCT(sgp_mixer_consensus_t);
@@ -64,6 +66,7 @@ static void print_mixer(void) {
 #undef F
     ENUM(SGP_ALGORITHM_SGP), ENUM(SGP_ALGORITHM_ALLREDUCE), ENUM(SGP_ALGORITHM_OSGP);
     ENUM(SGP_ALGORITHM_DPSGD), ENUM(SGP_ALGORITHM_ADPSGD), ENUM(SGP_OVERLAP_ASYNC);
+    ENUM(SGP_ROUNDS_AUTO), ENUM(SGP_ROUNDS_MOST);
     ENUM(SGP_ENCODING_DEFAULT), ENUM(SGP_ENCODING_FLOAT32), ENUM(SGP_ENCODING_BFLOAT16);
     ENUM(SGP_ENCODING_FLOAT16);
 }

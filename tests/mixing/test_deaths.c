@@ -279,19 +279,23 @@ static const struct {
     way_t way;
     sgp_graph_kind_t graph;
     bool learns;
+    int rounds;
 } ways[] = {
-    {SGP_ALGORITHM_SGP, 0, PARTS, SGP_GRAPH_EXPONENTIAL, false},
-    {SGP_ALGORITHM_SGP, 0, MIXED, SGP_GRAPH_COMPLETE, false},
-    {SGP_ALGORITHM_DPSGD, 0, MIXED, SGP_GRAPH_BIPARTITE_EXPONENTIAL, false},
-    {SGP_ALGORITHM_OSGP, 1, PARTS, SGP_GRAPH_EXPONENTIAL, false},
-    {SGP_ALGORITHM_OSGP, 2, MIXED, SGP_GRAPH_STATIC_EXPONENTIAL, false},
-    {SGP_ALGORITHM_OSGP, 1, HELD, SGP_GRAPH_RANDOM, false},
-    {SGP_ALGORITHM_ADPSGD, 0, WHOLE, SGP_GRAPH_BIPARTITE_EXPONENTIAL, false},
-    {SGP_ALGORITHM_ADPSGD, 0, HELD, SGP_GRAPH_BIPARTITE_EXPONENTIAL, false},
-    {SGP_ALGORITHM_ALLREDUCE, 0, WHOLE, SGP_GRAPH_EXPONENTIAL, true},
-    {SGP_ALGORITHM_ALLREDUCE, 0, HELD, SGP_GRAPH_EXPONENTIAL, false},
-    {SGP_ALGORITHM_ALLREDUCE, 0, PARTS, SGP_GRAPH_EXPONENTIAL, true},
-    {SGP_ALGORITHM_ALLREDUCE, 0, MIXED, SGP_GRAPH_EXPONENTIAL, true},
+    {SGP_ALGORITHM_SGP, 0, PARTS, SGP_GRAPH_EXPONENTIAL, false, 1},
+    {SGP_ALGORITHM_SGP, 0, MIXED, SGP_GRAPH_COMPLETE, false, 1},
+    {SGP_ALGORITHM_DPSGD, 0, MIXED, SGP_GRAPH_BIPARTITE_EXPONENTIAL, false, 1},
+    {SGP_ALGORITHM_SGP, 0, WHOLE, SGP_GRAPH_EXPONENTIAL, false, 3},
+    {SGP_ALGORITHM_SGP, 0, PARTS, SGP_GRAPH_RANDOM, false, 2},
+    {SGP_ALGORITHM_DPSGD, 0, MIXED, SGP_GRAPH_BIPARTITE_EXPONENTIAL, false, 2},
+    {SGP_ALGORITHM_OSGP, 1, PARTS, SGP_GRAPH_EXPONENTIAL, false, 1},
+    {SGP_ALGORITHM_OSGP, 2, MIXED, SGP_GRAPH_STATIC_EXPONENTIAL, false, 1},
+    {SGP_ALGORITHM_OSGP, 1, HELD, SGP_GRAPH_RANDOM, false, 1},
+    {SGP_ALGORITHM_ADPSGD, 0, WHOLE, SGP_GRAPH_BIPARTITE_EXPONENTIAL, false, 1},
+    {SGP_ALGORITHM_ADPSGD, 0, HELD, SGP_GRAPH_BIPARTITE_EXPONENTIAL, false, 1},
+    {SGP_ALGORITHM_ALLREDUCE, 0, WHOLE, SGP_GRAPH_EXPONENTIAL, true, 1},
+    {SGP_ALGORITHM_ALLREDUCE, 0, HELD, SGP_GRAPH_EXPONENTIAL, false, 1},
+    {SGP_ALGORITHM_ALLREDUCE, 0, PARTS, SGP_GRAPH_EXPONENTIAL, true, 1},
+    {SGP_ALGORITHM_ALLREDUCE, 0, MIXED, SGP_GRAPH_EXPONENTIAL, true, 1},
 };
 
 static uint64_t rounds = 1; /* the arguments, by hand: more, and of one way alone */
@@ -314,6 +318,7 @@ static void test_kills(void **state) {
         trial->adam = seed / count % 2;
         trial->options.algorithm = ways[w].algorithm;
         trial->options.overlap = ways[w].overlap;
+        trial->options.rounds = ways[w].rounds;
         trial->options.graph = (sgp_graph_t){.kind = ways[w].graph, .size = trial->size};
         if (sgp_random_double(&random) < 0.3) trial->options.encoding = SGP_ENCODING_BFLOAT16;
         kill_some(trial, &random);

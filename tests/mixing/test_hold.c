@@ -140,6 +140,7 @@ static const run_t same[] = {
     {.options = {.encoding = SGP_ENCODING_BFLOAT16, .buffers = BUFFERS}},
     {.options = {.graph.kind = SGP_GRAPH_RANDOM_UNEVEN}},
     {.options = {.local_steps = 3, .buffers = BUFFERS}},
+    {.options = {.rounds = 3, .encoding = SGP_ENCODING_BFLOAT16, .buffers = BUFFERS}},
     {.options = {.slow_every = 4, .slow_momentum = 0.5f, .buffers = BUFFERS}},
     {.options = {.slow_every = 4, .slow_momentum = 0.5f, .slow_alone = true}},
     {.options = {.overlap = 1}},

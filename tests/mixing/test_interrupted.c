@@ -70,6 +70,7 @@ static const sgp_mixer_options_t settings[] = {
     {.algorithm = SGP_ALGORITHM_SGP, .graph = {.kind = SGP_GRAPH_COMPLETE}},
     {.algorithm = SGP_ALGORITHM_SGP, .encoding = SGP_ENCODING_BFLOAT16, .local_steps = 2},
     {.algorithm = SGP_ALGORITHM_SGP, .slow_every = 3, .slow_momentum = 0.5f},
+    {.algorithm = SGP_ALGORITHM_SGP, .rounds = 3},
     {.algorithm = SGP_ALGORITHM_OSGP, .overlap = 1},
     {.algorithm = SGP_ALGORITHM_OSGP, .overlap = 3, .encoding = SGP_ENCODING_FLOAT16},
     {.algorithm = SGP_ALGORITHM_DPSGD, .graph = {.kind = SGP_GRAPH_BIPARTITE_EXPONENTIAL}},
@@ -85,7 +86,7 @@ static void set_up(run_t *run, int setting, int slice_ms) {
     run->options.count = LENGTH;
     run->slice_ms = slice_ms;
     if (setting == 0) { /* also a switch */
-        run->then = settings[7];
+        run->then = settings[8];
         run->then.count = LENGTH;
     }
 }

@@ -248,6 +248,9 @@ static void test_several(void **state) {
         .algorithm = SGP_ALGORITHM_SGP, .encoding = SGP_ENCODING_BFLOAT16, .graph = {.peers = 2}});
     check_several((sgp_mixer_options_t){.algorithm = SGP_ALGORITHM_DPSGD});
     check_several((sgp_mixer_options_t){.algorithm = SGP_ALGORITHM_SGP, .local_steps = 3});
+    check_several((sgp_mixer_options_t){.algorithm = SGP_ALGORITHM_SGP, .rounds = 3});
+    check_several((sgp_mixer_options_t){
+        .algorithm = SGP_ALGORITHM_DPSGD, .rounds = SGP_ROUNDS_AUTO, .local_steps = 2});
 }
 
 static void test_overlap(void **state) {

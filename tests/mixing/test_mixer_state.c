@@ -194,6 +194,8 @@ static const sgp_mixer_options_t settings[] = {
     {.count = COUNT, .graph = {.kind = SGP_GRAPH_RANDOM_UNEVEN}, .local_steps = 3},
     {.count = COUNT, .slow_every = 4, .slow_momentum = 0.5f, .buffers = BUFFERS},
     {.count = COUNT, .slow_every = 3, .slow_momentum = 0.5f, .slow_alone = true},
+    {.count = COUNT, .rounds = 3, .buffers = BUFFERS},
+    {.count = COUNT, .rounds = SGP_ROUNDS_AUTO, .local_steps = 2, .encoding = SGP_ENCODING_FLOAT16},
     {.count = COUNT, .biased = true},
     {.count = COUNT, .overlap = 1, .buffers = BUFFERS},
     {.count = COUNT, .overlap = 2, .graph = {.kind = SGP_GRAPH_COMPLETE}},

@@ -22,6 +22,7 @@ typedef struct algorithm {
 
 static const algorithm_t algorithms[] = {
     {"sgp", {.count = SMALL, .buffers = 16}},
+    {"rounds", {.count = SMALL, .buffers = 16, .rounds = 3}},
     {"sgp, overlap 1", {.count = LARGE, .overlap = 1}},
     {"osgp", {.count = SMALL, .algorithm = SGP_ALGORITHM_OSGP, .overlap = 2}},
     {"async", {.count = SMALL, .overlap = SGP_OVERLAP_ASYNC}},

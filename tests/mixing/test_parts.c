@@ -247,6 +247,10 @@ static const setting_t settings[] = {
     ROW(.graph.peers = 2, F16),
     ROW(BF16, .local_steps = 2),
     ROW(.local_steps = 3),
+    ROW(.rounds = 3),
+    ROW(.rounds = 2, BF16, .graph.kind = SGP_GRAPH_RANDOM_UNEVEN),
+    ROW(.rounds = SGP_ROUNDS_AUTO, .graph.kind = SGP_GRAPH_BASE, .local_steps = 2),
+    ROW(.rounds = 2, .algorithm = SGP_ALGORITHM_DPSGD, F16),
     ROW(.biased = true),
     ROW(.biased = true, F16),
     ROW(.overlap = 1),
@@ -327,7 +331,7 @@ static void test_bits_over_shm_and_tcp(void **state) {
 /* Chunks of the usual size, so large that a whole step with an overlap is copied by the progress thread. */
 static void test_bits_of_a_large_vector(void **state) {
     (void)state;
-    const int few[] = {0, 9, 11, 20}; /* lock step, overlap twice, all-reduce */
+    const int few[] = {0, 7, 13, 15, 24}; /* lock step, rounds, overlap twice, all-reduce */
     for (size_t i = 0; i < sizeof few / sizeof *few; i++) {
         int s = few[i];
         ranks_setup_t setup = {.shm = s % 2, .loopback = {.size = 3}};

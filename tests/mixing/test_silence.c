@@ -6,6 +6,7 @@
 #include "base/constants.h"
 #include "group/agree_call.h"
 #include "group/membership.h"
+#include "mixing/late.h"
 #include "mixing/mixer_internal.h"
 #include "mixing/mixer_core.h"
 
@@ -32,6 +33,7 @@ typedef struct trial {
     float mean[MOST_NODES][LENGTH], z[MOST_NODES][LENGTH];
     uint64_t time[MOST_NODES]; /* virtual, of its STEPS steps */
     sgp_mixer_statistics_t statistics[MOST_NODES];
+    uint64_t interrupted[MOST_NODES];
     bool ended[MOST_NODES];
 } trial_t;
 
@@ -88,6 +90,7 @@ static bool live(trial_t *trial, sgp_mixer_t *mixer, int rank) {
     trial->time[rank] = sgp_transport_now(mixer->transport);
     if (sgp_mixer_settle(mixer) != SGP_OK) return false;
     trial->w[rank] = mixer->w;
+    trial->interrupted[rank] = sgp_late_interruptions(mixer);
     for (int r = 0; r < trial->size; r++) {
         trial->sent[rank][r] = mixer->holes.sent[r];
         trial->got[rank][r] = mixer->holes.got[r];
@@ -175,13 +178,15 @@ static trial_t *trial_of(int size, sgp_algorithm_t algorithm, int overlap, uint6
 
 static const struct {
     sgp_algorithm_t algorithm;
-    int overlap;
+    int overlap, rounds;
 } ways[] = {
-    {SGP_ALGORITHM_SGP, 0},
-    {SGP_ALGORITHM_DPSGD, 0},
-    {SGP_ALGORITHM_SGP, 1},
-    {SGP_ALGORITHM_SGP, 2},
-    {SGP_ALGORITHM_OSGP, SGP_OVERLAP_ASYNC},
+    {SGP_ALGORITHM_SGP, 0, 1},
+    {SGP_ALGORITHM_SGP, 0, 3},
+    {SGP_ALGORITHM_DPSGD, 0, 2},
+    {SGP_ALGORITHM_DPSGD, 0, 1},
+    {SGP_ALGORITHM_SGP, 1, 1},
+    {SGP_ALGORITHM_SGP, 2, 1},
+    {SGP_ALGORITHM_OSGP, SGP_OVERLAP_ASYNC, 1},
 };
 
 enum { WAYS = sizeof ways / sizeof *ways };
@@ -189,7 +194,8 @@ enum { WAYS = sizeof ways / sizeof *ways };
 /* Nobody waits longer than until the faulty are silent. */
 static void check_time(const trial_t *trial) {
     for (int r = 0; r < trial->size; r++) {
-        uint64_t most = STEPS * (COMPUTE_NS + 2 * DELAY_NS);
+        uint64_t rounds = trial->options.rounds > 1 ? (uint64_t)trial->options.rounds : 1;
+        uint64_t most = STEPS * (COMPUTE_NS + (1 + rounds) * DELAY_NS);
         for (int f = 0; f < trial->fault_count; f++) {
             const sgp_loopback_fault_t *fault = &trial->faults[f];
             most += 700 * SGP_MILLISECOND;
@@ -207,8 +213,9 @@ static void test_stall(void **state) {
     (void)state;
     sgp_mixer_statistics_t sum = {0};
     for (int s = 0; s < 2 * WAYS; s++) {
-        trial_t *trial =
-            trial_of(2 + s % 7, ways[s % WAYS].algorithm, ways[s % WAYS].overlap, 1 + (uint64_t)s);
+        trial_t *trial = trial_of(2 + s % 8 % 7, ways[s % WAYS].algorithm, ways[s % WAYS].overlap,
+                                  1 + (uint64_t)s);
+        trial->options.rounds = ways[s % WAYS].rounds;
         uint64_t length = (5 + 9 * (uint64_t)(s % 6)) * COMPUTE_NS;
         trial->faults[0] = (sgp_loopback_fault_t){.kind = SGP_FAULT_STALL,
                                                   .seat = s % trial->size,
@@ -230,6 +237,43 @@ static void test_stall(void **state) {
     assert_true(sum.silences >= 20 &&
                 sum.holes >= 30); /* of ten stalls, most of them long enough */
     assert_true(sum.waits_asked > 0 && sum.passed_over >= 60);
+}
+
+/* The mean of the start, of which no mass was lost or made. */
+static void check_mean(const trial_t *trial) {
+    for (size_t i = 0; i < LENGTH; i++) {
+        double mean = 0;
+        for (int r = 0; r < trial->size; r++) mean += initial_value(r, i) / (double)trial->size;
+        if (fabs(trial->mean[0][i] - mean) > 2e-6)
+            fail_msg("element %d: the mean moves from %g to %g", (int)i, mean,
+                     (double)trial->mean[0][i]);
+    }
+}
+
+/* In steps of several rounds a node stands still in the middle of its messages: nobody waits for the rest, and all of its
+ * mass arrives. */
+static void test_interrupted_rounds(void **state) {
+    (void)state;
+    uint64_t interrupted = 0;
+    for (int s = 0; s < 12; s++) {
+        trial_t *trial = trial_of(3 + s % 2, SGP_ALGORITHM_SGP, 0, 1 + (uint64_t)s);
+        trial->options.rounds = 3;
+        trial->options.graph.kind = s % 3 ? SGP_GRAPH_EXPONENTIAL : SGP_GRAPH_COMPLETE;
+        trial->options.passes_over = s % 2;
+        trial->faults[0] =
+            (sgp_loopback_fault_t){.kind = SGP_FAULT_STALL,
+                                   .seat = s % 3,
+                                   .from_ns = (102 + 5 * (uint64_t)s) * SGP_MILLISECOND,
+                                   .length_ns = 20 * COMPUTE_NS};
+        trial->fault_count = 1;
+        run(trial);
+        check(trial);
+        check_time(trial);
+        check_mean(trial);
+        for (int r = 0; r < trial->size; r++) interrupted += trial->interrupted[r];
+        free(trial);
+    }
+    assert_true(interrupted >= 5);
 }
 
 static sgp_loopback_fault_t draw_fault(sgp_random_t *random, int size, bool kills) {
@@ -256,6 +300,7 @@ static trial_t *draw(uint64_t seed) {
     int size = 2 + (int)(sgp_random_double(&random) * 7);
     int w = (int)(sgp_random_double(&random) * WAYS);
     trial_t *trial = trial_of(size, ways[w].algorithm, ways[w].overlap, seed);
+    trial->options.rounds = ways[w].rounds;
     if (ways[w].algorithm != SGP_ALGORITHM_DPSGD)
         trial->options.graph.kind = graphs[(int)(sgp_random_double(&random) * 5)];
     if (sgp_random_double(&random) < 0.3) trial->options.encoding = SGP_ENCODING_BFLOAT16;
@@ -286,6 +331,7 @@ static void test_random(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stall),
+        cmocka_unit_test(test_interrupted_rounds),
         cmocka_unit_test(test_random),
     };
     sgp_log_set(NULL, NULL, SGP_LOG_ERROR);

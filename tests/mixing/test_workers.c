@@ -222,6 +222,7 @@ static const sgp_mixer_options_t repeatable[] = {
     {.algorithm = SGP_ALGORITHM_OSGP, .overlap = 2, .graph.kind = SGP_GRAPH_RANDOM_UNEVEN},
     {.algorithm = SGP_ALGORITHM_DPSGD},
     {.algorithm = SGP_ALGORITHM_SGP, .local_steps = 2},
+    {.algorithm = SGP_ALGORITHM_SGP, .rounds = 3},
     {.algorithm = SGP_ALGORITHM_ALLREDUCE, .local_steps = 3},
     {.algorithm = SGP_ALGORITHM_SGP, .slow_momentum = 0.5f, .slow_every = 3},
 };

@@ -127,6 +127,10 @@ class JoinRunning(RunUnderWay):
     def test_local_steps(self):
         self.train_with_a_fourth("--local-steps", "4", "--overlap", "1")
 
+    def test_rounds(self):
+        """As many as for the three founders."""
+        self.train_with_a_fourth("--rounds", "auto")
+
     def test_local_steps_of_an_allreduce(self):
         self.train_with_a_fourth("--local-steps", "3", "--algorithm", "allreduce")
 

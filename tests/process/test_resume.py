@@ -114,6 +114,9 @@ class SameBits(ResumeTest):
     def test_slow_momentum_and_local_steps(self):
         self.check("--slow-momentum", "0.5", "--slow-every", "12", "--local-steps", "3")
 
+    def test_rounds(self):
+        self.check("--rounds", "auto", "--encoding", "bfloat16")
+
     def test_adam(self):
         self.check("--optimizer", "adam", "--lr", "0.0123456789012345678", "--augment")
 

@@ -135,6 +135,7 @@ static const train_options_t unusual = {
     {DIVISION_DIRICHLET, 0, 0.30000000000000004},
     2.5,
     true,
+    SGP_ROUNDS_AUTO,
 };
 
 /* Strings that differ in place but not in letters become the same. */

@@ -28,6 +28,7 @@ typedef struct account {
     const sgp_transport_ops_t *real;
     books_t *books;
     int rank;
+    uint32_t incarnation;
     entry_t *entries; /* (count) that this rank has sent */
     size_t count, room;
     double weight;              /* for certain */
@@ -214,6 +215,10 @@ static sgp_status_t watched_receive(sgp_transport_t *transport, sgp_chunk_t *chu
     return status;
 }
 
+static void doubt(account_t *account, double weight) {
+    if (account->doubts_count < MOST_DOUBTS) account->doubts[account->doubts_count++] = weight;
+}
+
 static void released(account_t *account, sgp_transport_t *transport, const sgp_header_t *header) {
     entry_t *entry = find(sender_of(account->books, header), header->id, account->rank);
     if (!entry) return;
@@ -223,8 +228,7 @@ static void released(account_t *account, sgp_transport_t *transport, const sgp_h
     tell(account->books, transport, "has released all of the message from", header->src, entry);
     bool lost = is_lost(transport, header);
     if (!entry->late && !(lost && account->averages)) account->weight += entry->weight;
-    else if (account->doubts_count < MOST_DOUBTS)
-        account->doubts[account->doubts_count++] = entry->weight;
+    else doubt(account, entry->weight);
 }
 
 static void watched_release(sgp_transport_t *transport, sgp_chunk_t *chunk) {
@@ -257,6 +261,21 @@ void books_check_returned(books_t *books, int rank, const bool *gone) {
     pthread_mutex_unlock(&books->lock);
 }
 
+/* With rounds the weight of a torn message counts as soon as a chunk of it has been absorbed, which its release does not tell.
+ * The receiver is between two steps: messages of which chunks were released, and others not, are torn. */
+static void doubt_torn(books_t *books, account_t *account) {
+    for (int a = 0; a < SCENARIO_SEATS * INCARNATIONS; a++) {
+        account_t *sender = &books->accounts[a / INCARNATIONS][a % INCARNATIONS];
+        for (size_t i = 0; i < sender->count; i++) {
+            entry_t *entry = &sender->entries[i];
+            if (entry->dst != account->rank || entry->incarnation != account->incarnation) continue;
+            if (entry->told || !entry->released || entry->released == entry->all) continue;
+            entry->told = true;
+            doubt(account, entry->weight);
+        }
+    }
+}
+
 /* Whether the weight is the certain part with some of the doubtful ones. */
 static bool is_some(const account_t *account, double weight) {
     for (unsigned set = 0; set < 1u << account->doubts_count; set++) {
@@ -276,6 +295,7 @@ static void go_on_from(account_t *account, double weight) {
 bool books_agree(books_t *books, int rank, double weight, double *expected) {
     account_t *account = present(books, rank);
     pthread_mutex_lock(&books->lock);
+    if (books->scenario->options.rounds > 1) doubt_torn(books, account);
     *expected = account->weight;
     bool agrees = is_some(account, weight);
     if (agrees) go_on_from(account, weight);
@@ -354,6 +374,7 @@ void books_watch(books_t *books, sgp_transport_t *transport) {
     account->real = transport->ops;
     account->books = books;
     account->rank = transport->rank;
+    account->incarnation = transport->incarnation;
     account->weight = 1;
     account->least_kept = INFINITY;
     account->ops.send_commit = watched_commit;

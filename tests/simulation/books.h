@@ -5,7 +5,8 @@
  *
  * A weight leaves its sender with the first commit of a message. It arrives at the receiver with the release of the last
  * chunk, if all chunks have come. It comes back with take_back. A message of a sender that is lost is torn unless all of
- * it was there in time: if all its chunks have come, but one of them after the loss, both are right.
+ * it was there in time: if all its chunks have come, but one of them after the loss, both are right. So are both of a torn
+ * message in steps of several rounds.
  *
  * Any rank's thread may call; a rank that was killed changes nothing. */
 #ifndef SGP_TESTS_SIMULATION_BOOKS_H

@@ -9,7 +9,13 @@
 #include <string.h>
 
 /* Streams of random numbers of a seed. */
-enum { STREAM_SCENARIO = 1, STREAM_JOINS, STREAM_COMPUTE = 1000, STREAM_VECTOR = 2000 };
+enum {
+    STREAM_SCENARIO = 1,
+    STREAM_JOINS,
+    STREAM_ROUNDS,
+    STREAM_COMPUTE = 1000,
+    STREAM_VECTOR = 2000
+};
 
 enum { STEPS_DRAWN = 40 /* without newcomers */ };
 
@@ -53,6 +59,14 @@ static void draw_graph(sgp_random_t *random, const scenario_t *scenario, sgp_gra
     *graph = (sgp_graph_t){.kind = sgp_algorithm_default_graph(algorithm), .size = scenario->nodes};
 }
 
+static void draw_rounds(scenario_t *scenario) {
+    sgp_mixer_options_t *options = &scenario->options;
+    sgp_random_t random;
+    sgp_random_init(&random, scenario->seed, STREAM_ROUNDS);
+    if (sgp_algorithm_info(options->algorithm)->rounds && options->overlap == 0)
+        options->rounds = draw_int(&random, 1, 3);
+}
+
 static void draw_mixer(sgp_random_t *random, const scenario_settings_t *settings,
                        scenario_t *scenario) {
     static const int overlaps[] = {1, 1, 2, 3, SGP_OVERLAP_ASYNC, SGP_OVERLAP_ASYNC};
@@ -66,6 +80,7 @@ static void draw_mixer(sgp_random_t *random, const scenario_settings_t *settings
     options->encoding = encodings[draw_int(random, 0, 3)];
     if (chance(random, 0.15)) options->local_steps = draw_int(random, 2, 3);
     draw_graph(random, scenario, &options->graph);
+    draw_rounds(scenario);
 }
 
 /* With many peers and an overlap a node gives away nearly all of its weight before anything comes back. The step of the
@@ -354,6 +369,16 @@ static void print_fault(const sgp_loopback_fault_t *fault, FILE *file) {
     }
 }
 
+float scenario_rounding(const scenario_t *scenario) {
+    const sgp_mixer_options_t *options = &scenario->options;
+    if (options->encoding == SGP_ENCODING_FLOAT32) return 1e-5f;
+    float part = options->encoding == SGP_ENCODING_BFLOAT16 ? 1.0f / 256 : 1.0f / 2048;
+    float most = 4; /* |z| */
+    int late = options->overlap > 0 ? options->overlap : 0;
+    int rounds = options->rounds > 1 ? (int)options->rounds : 1;
+    return part * most * (float)(sgp_graph_max_degree(&options->graph) * (1 + late) * rounds + 2);
+}
+
 void scenario_print(const scenario_t *scenario, FILE *file) {
     static const char *const calls[] = {"", "average", "barrier", "gather"};
     const sgp_mixer_options_t *options = &scenario->options;
@@ -364,6 +389,7 @@ void scenario_print(const scenario_t *scenario, FILE *file) {
     fprintf(file, ", %s with %d peer(s), %s", sgp_graph_name(options->graph.kind),
             options->graph.peers, sgp_encoding_name(options->encoding));
     if (options->local_steps) fprintf(file, ", exchange in every %d steps", options->local_steps);
+    if (options->rounds > 1) fprintf(file, ", %d rounds", (int)options->rounds);
     fprintf(
         file,
         "\n%d steps, learning rate %s; gradients of %.3f to %.3f ms, messages of %.3f to %.3f ms\n",

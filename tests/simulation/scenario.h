@@ -114,4 +114,8 @@ bool scenario_may_strike(const scenario_t *scenario);
 
 void scenario_print(const scenario_t *scenario, FILE *file);
 
+/* A rounded message differs from its node's z. Its sender keeps the difference, times what it has sent over what it has
+ * left: with p peers p times in each step, and nothing comes in before the overlap has passed. */
+float scenario_rounding(const scenario_t *scenario);
+
 #endif

@@ -101,6 +101,8 @@ class MixerOptions(c.Structure):
         ("timeout_ms", c.c_int),
         ("workers", c.c_void_p),
         ("vector", c.c_void_p),
+        ("passes_over", c.c_uint64),
+        ("rounds", c.c_int64),
     ]
 
 

@@ -15,6 +15,8 @@ from .errors import Error
 
 ENVIRONMENT = "SGP_TORCH_"
 ASYNC = -1  # SGP_OVERLAP_ASYNC
+AUTO = -1  # SGP_ROUNDS_AUTO
+MOST_ROUNDS = 64  # SGP_ROUNDS_MOST
 MODES = ("auto", "alias", "delta")
 
 
@@ -30,6 +32,8 @@ class Options:
         overlap: steps that a message may be late, or "async": wait for none. Default: 0; 1 for osgp.
         encoding: how vectors travel: "float32", "bfloat16", "float16".
         local_steps: the nodes exchange in every so many steps.
+        rounds: exchanges per step, of sgp and dpsgd without an overlap, or "auto": the graph's period, ceil(log2 nodes) for one
+            peer of the exponential graph. With it 2, 4, 8, ... nodes have the mean of all after each step.
         slow_momentum, slow_every: SlowMo's beta in [0, 1), and the steps from one slow update to the next (0: none).
         mode: "alias": the parameters are views of the mixer's vector (CPU, float32); "delta": changes are copied to and
             from it (any device and floating-point dtype); "auto": alias where it can be.
@@ -57,6 +61,7 @@ class Options:
     seed: int = 0
     second_moment: str = "mean"
     elastic: bool = False
+    rounds: int | str = 1
 
     @property
     def steps_late(self) -> int:
@@ -64,6 +69,11 @@ class Options:
         if self.overlap is None:
             return 1 if self.algorithm == "osgp" else 0
         return ASYNC if self.overlap == "async" else int(self.overlap)
+
+    @property
+    def exchanges(self) -> int:
+        """The rounds as a number: AUTO, 1, 2, ..."""
+        return AUTO if self.rounds == "auto" else int(self.rounds)
 
     def describe(self) -> list[str]:
         """A line for each option that must be the same on every node."""
@@ -117,10 +127,24 @@ def _overlap(value: Any, source: str) -> int | str | None:
     return number
 
 
+def _rounds(value: Any, source: str) -> int | str:
+    if value == "auto":
+        return "auto"
+    try:
+        number: int = _number(value, int, source)
+    except Error:
+        number = 0
+    if not 1 <= number <= MOST_ROUNDS:
+        raise Error(f'{source}={value!r}: must be a whole number from 1 to {MOST_ROUNDS}, or "auto"')
+    return number
+
+
 def _value(name: str, value: Any, source: str) -> Any:
     """The value as its type, if it is in its range. source: where it comes from, for the text of the Error."""
     if name == "overlap":
         return _overlap(value, source)
+    if name == "rounds":
+        return _rounds(value, source)
     if name == "elastic":
         if str(value) not in ("0", "1", "False", "True"):
             raise Error(f"{source}={value!r}: must be True or False, in the environment 1 or 0")
@@ -225,4 +249,5 @@ def to_library(options: Options, count: int, buffers: int, vector: int, workers:
         timeout_ms=max(1, round(options.timeout * 1000)),
         workers=workers,
         vector=vector,
+        rounds=options.exchanges,
     )

@@ -117,7 +117,7 @@ class DistributedDataParallel(torch.nn.Module):
             bucket by bucket, and each bucket leaves at once. See sgp_torch.backward.
         bucket_mb: the least size of such a bucket in MB; default: a twentieth of the model, between 1 and 4.
         algorithm, graph, peers, overlap, encoding, local_steps, slow_momentum, slow_every, mode, workers_per_node, timeout,
-            seed, second_moment, elastic: see sgp_torch.options.Options. The environment gives defaults, SGP_TORCH_ALGORITHM and
+            seed, second_moment, elastic, rounds: see sgp_torch.options.Options. The environment gives defaults, SGP_TORCH_ALGORITHM and
             so on.
         Other keywords of torch's class are accepted: they concern the all-reduce of gradients, and have no effect here.
 
@@ -328,7 +328,7 @@ def _check_exact(options: options_.Options) -> None:
     """Exact averages of gradients have no use for these options; a user who sets them expects something else."""
     if not options.averages_gradients:
         return
-    for name, neutral in (("overlap", (None, 0)), ("local_steps", (1,)), ("slow_every", (0,))):
+    for name, neutral in (("overlap", (None, 0)), ("local_steps", (1,)), ("slow_every", (0,)), ("rounds", (1,))):
         value = getattr(options, name)
         if value not in neutral:
             raise Error(f"{name}={value!r}: algorithm='allreduce' averages every gradient and has no use for it; leave it out")
@@ -471,7 +471,7 @@ class _Runtime:
             nodes, workers = group.split(options.workers_per_node)
         kind = options
         if options.averages_gradients:  # the parameters stay the same on all nodes; the mixer serves for averages alone
-            kind = options_.Options(**{**vars(options), "algorithm": "sgp", "overlap": 0, "local_steps": 1})
+            kind = options_.Options(**{**vars(options), "algorithm": "sgp", "overlap": 0, "local_steps": 1, "rounds": 1})
         self.mixer = Mixer.of_entries(entries, buffers, nodes, kind, workers)
         own = options.averages_gradients or options.second_moment == "local"
         self.moments = SecondMoments(1 if own else nodes.size)

@@ -220,7 +220,7 @@ static sgp_status_t overlap_step(sgp_mixer_t *mixer, const sgp_local_t *local, u
     if (status != SGP_OK) return status;
     double kept, before = mixer->w;
     int destinations = sgp_push_shares(mixer, mixer->round, before, &kept);
-    sgp_questions_pushed(mixer, mixer->round, destinations);
+    sgp_questions_pushed(mixer, mixer->round, mixer->to, destinations);
     /* A caller that changes z without a hold does so before the next step. */
     bool stays = (local->optimizer || local->held) && !mixer->options.biased;
     bool owed = stays && sgp_mixer_is_lossy(mixer);
@@ -267,7 +267,7 @@ static sgp_status_t parts_begin(sgp_mixer_t *mixer, sgp_part_step_t *step, uint6
     if (status == SGP_OK && mixer->holes.elastic) status = look_around(mixer, false);
     sgp_push_parts_init(step, mixer, mixer->w);
     if (mixer->exchanges && mixer->round >= overlap->settled + late)
-        sgp_push_parts_expect(step, mixer, mixer->round - late, mixer->w, overlap->senders);
+        sgp_push_parts_expect(step, mixer, mixer->round - late, mixer->w);
     return status;
 }
 
@@ -289,7 +289,7 @@ static bool owes(const sgp_mixer_t *mixer, const sgp_local_t *local) {
 static sgp_status_t chunk_absorbed(sgp_mixer_t *mixer, sgp_part_step_t *step, size_t index,
                                    uint64_t deadline) {
     overlap_t *overlap = mixer->extra;
-    sgp_push_parts_t *push = &step->push;
+    sgp_push_parts_t *push = step->push;
     const sgp_part_chunk_t *chunk = &step->chunks.chunk[index];
     sgp_status_t status = SGP_OK;
     if (mixer->exchanges && !push->begun)
@@ -335,7 +335,7 @@ static sgp_status_t parts_finish(sgp_mixer_t *mixer, sgp_part_step_t *step) {
     overlap->rounding.part = 0;
     if (!mixer->exchanges) return SGP_OK;
     /* The weight of a message that was found torn after the push had begun is in it: some mass is made (holes.h). */
-    double before = step->push.pushed, kept = step->push.kept;
+    double before = step->push->pushed, kept = step->push->kept;
     sgp_push_parts_finish(step, mixer);
     if (owes(mixer, &step->local))
         overlap->rounding = sgp_rounding_of(mixer, before, kept, overlap->buffers);

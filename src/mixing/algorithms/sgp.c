@@ -4,7 +4,10 @@
  * weights stay 1.
  *
  * The vector moves in chunks, and an arrived chunk is absorbed right after its own place was updated and pushed, while
- * both are in the cache. */
+ * both are in the cache.
+ *
+ * With several rounds a step is one in parts, given chunk by chunk (push_parts.h): rounds overlap. The bits are those of as
+ * many steps of one round, of which only the first has a local update. */
 #include "mixing/absorption.h"
 #include "mixing/algorithms/algorithm_ops.h"
 #include "mixing/catch_up.h"
@@ -16,8 +19,17 @@
 
 #include "optimizer/optimizer_internal.h"
 
+/* The rounds of a step can all be under way; more than the reach wait for room instead (push.h). */
 static unsigned lockstep_messages(const sgp_mixer_t *mixer) {
-    return sgp_push_reach(mixer) + 1;
+    enum { MOST = 8 };
+    unsigned reach = sgp_push_reach(mixer);
+    unsigned rounds = mixer->options.rounds < MOST ? (unsigned)mixer->options.rounds : MOST;
+    return (reach > rounds ? reach : rounds) + 1;
+}
+
+/* A step of several rounds allocates nothing. */
+static sgp_status_t lockstep_create(sgp_mixer_t *mixer) {
+    return mixer->options.rounds > 1 ? sgp_part_step_make(mixer) : SGP_OK;
 }
 
 /* One chunk: update, push, absorb. */
@@ -54,19 +66,18 @@ static sgp_status_t look_around(sgp_mixer_t *mixer, bool jumps) {
     return sgp_late_absorb(mixer);
 }
 
-static sgp_status_t lockstep_step(sgp_mixer_t *mixer, const sgp_local_t *local, uint64_t deadline) {
-    sgp_status_t status = mixer->holes.elastic ? look_around(mixer, true) : SGP_OK;
-    if (status != SGP_OK) return status;
-    if (!mixer->exchanges || mixer->graph.size == 1) return sgp_local_update_all(mixer, local);
+static sgp_status_t step_in_one_round(sgp_mixer_t *mixer, const sgp_local_t *local,
+                                      uint64_t deadline) {
     double kept;
     int count = sgp_push_shares(mixer, mixer->round, mixer->w, &kept);
     sgp_header_t header = sgp_push_header(mixer, mixer->round);
     sgp_send_t send;
     uint64_t mark = sgp_mixer_mark(mixer);
-    status = sgp_inbox_send_begin(mixer->inbox, &header, mixer->to, count, deadline, &send);
+    sgp_status_t status =
+        sgp_inbox_send_begin(mixer->inbox, &header, mixer->to, count, deadline, &send);
     sgp_mixer_mark_end(mixer, SGP_TRACE_PUSH, mark);
     if (status != SGP_OK) return status;
-    sgp_questions_pushed(mixer, mixer->round, count);
+    sgp_questions_pushed(mixer, mixer->round, mixer->to, count);
     sgp_absorption_t absorption;
     sgp_absorption_begin(&absorption, mixer, mixer->round, kept, mixer->edges);
     if (local->optimizer) sgp_optimizer_begin(local->optimizer);
@@ -86,14 +97,17 @@ static sgp_status_t lockstep_settle(sgp_mixer_t *mixer, uint64_t deadline) {
 
 /* ---- in parts: each chunk leaves when its last element has been given, and is absorbed from then on ---- */
 
+static sgp_status_t begin_exchange(sgp_mixer_t *mixer, sgp_part_step_t *step, uint64_t deadline) {
+    sgp_push_parts_init(step, mixer, mixer->w);
+    if (!mixer->exchanges) return SGP_OK;
+    sgp_status_t status = sgp_push_parts_begin(step, mixer, mixer->w, deadline);
+    if (status == SGP_OK) sgp_push_parts_expect(step, mixer, mixer->round, step->push->kept);
+    return status;
+}
+
 static sgp_status_t parts_begin(sgp_mixer_t *mixer, sgp_part_step_t *step, uint64_t deadline) {
     sgp_status_t status = mixer->holes.elastic ? look_around(mixer, false) : SGP_OK;
-    sgp_push_parts_init(step, mixer, mixer->w);
-    if (!mixer->exchanges || status != SGP_OK) return status;
-    status = sgp_push_parts_begin(step, mixer, mixer->w, deadline);
-    if (status == SGP_OK)
-        sgp_push_parts_expect(step, mixer, mixer->round, step->push.kept, mixer->edges);
-    return status;
+    return status == SGP_OK ? begin_exchange(mixer, step, deadline) : status;
 }
 
 static sgp_status_t chunk_done(sgp_mixer_t *mixer, sgp_part_step_t *step, size_t index,
@@ -106,26 +120,26 @@ static sgp_status_t chunk_done(sgp_mixer_t *mixer, sgp_part_step_t *step, size_t
 /* Updates a chunk and copies it in one pass. */
 static sgp_status_t give_chunk(sgp_mixer_t *mixer, sgp_part_step_t *step, size_t index) {
     const sgp_part_chunk_t *chunk = &step->chunks.chunk[index];
-    sgp_send_t *send = &step->push.send;
+    sgp_send_t *send = &step->push->send;
     bool lossy = sgp_mixer_is_lossy(mixer);
     void *place = sgp_inbox_send_chunk(mixer->inbox, send, index);
     uint64_t mark = sgp_mixer_mark(mixer);
     bool finite = sgp_local_update(mixer, &step->local, step->rate, chunk->begin, chunk->count,
                                    lossy ? NULL : place, send->non_temporal);
     mark = sgp_mixer_mark_end(mixer, SGP_TRACE_UPDATE, mark);
-    if (lossy) finite &= sgp_push_split(mixer, send, place, step->push.share);
+    if (lossy) finite &= sgp_push_split(mixer, send, place, step->push->share);
     sgp_status_t status = sgp_push_commit(mixer, send, finite);
-    if (status == SGP_OK && !lossy) sgp_push_keep_share(mixer, send, step->push.share);
+    if (status == SGP_OK && !lossy) sgp_push_keep_share(mixer, send, step->push->share);
     sgp_mixer_mark_end(mixer, SGP_TRACE_PUSH, mark);
     return status;
 }
 
 /* A chunk whose parts have been updated. */
 static sgp_status_t push_chunk(sgp_mixer_t *mixer, sgp_part_step_t *step, size_t index) {
-    sgp_send_t *send = &step->push.send;
+    sgp_send_t *send = &step->push->send;
     uint64_t mark = sgp_mixer_mark(mixer);
     void *place = sgp_inbox_send_chunk(mixer->inbox, send, index);
-    bool finite = sgp_push_split(mixer, send, place, step->push.share);
+    bool finite = sgp_push_split(mixer, send, place, step->push->share);
     sgp_status_t status = sgp_push_commit(mixer, send, finite);
     sgp_mixer_mark_end(mixer, SGP_TRACE_PUSH, mark);
     return status;
@@ -171,7 +185,52 @@ static const sgp_part_ops_t lockstep_parts = {
     .abandon = parts_abandon,
 };
 
+/* ---- a whole step ---- */
+
+static sgp_status_t give_all(sgp_mixer_t *mixer, sgp_part_step_t *step, uint64_t deadline) {
+    sgp_status_t status = SGP_OK;
+    for (size_t c = 0; c < step->chunks.count && status == SGP_OK; c++) {
+        const sgp_part_chunk_t *chunk = &step->chunks.chunk[c];
+        sgp_part_chunks_give(&step->chunks, c, chunk->begin, chunk->count);
+        status = parts_give(mixer, step, c, chunk->begin, chunk->count, true, deadline);
+        if (status == SGP_OK) status = parts_absorb(mixer, step, deadline);
+        uint64_t mark = sgp_mixer_mark(mixer);
+        while (status == SGP_OK && sgp_inbox_send_paced(mixer->inbox, &step->push->send)) {
+            sgp_mixer_mark_end(mixer, SGP_TRACE_WAIT, mark);
+            status = parts_absorb(mixer, step, deadline);
+            mark = sgp_mixer_mark(mixer);
+        }
+        sgp_mixer_mark_end(mixer, SGP_TRACE_WAIT, mark);
+    }
+    return status;
+}
+
+static sgp_status_t step_in_rounds(sgp_mixer_t *mixer, const sgp_local_t *local,
+                                   uint64_t deadline) {
+    sgp_part_step_t *step = mixer->parts;
+    uint64_t mark = sgp_mixer_mark(mixer);
+    sgp_status_t status = begin_exchange(mixer, step, deadline);
+    sgp_mixer_mark_end(mixer, SGP_TRACE_PUSH, mark);
+    step->local = *local;
+    step->rate = (float)(local->learning_rate / mixer->w);
+    if (status == SGP_OK && local->optimizer) sgp_optimizer_begin(local->optimizer);
+    if (status == SGP_OK) status = give_all(mixer, step, deadline);
+    if (status == SGP_OK) status = parts_await(mixer, step, 0, step->chunks.count - 1, deadline);
+    if (status == SGP_OK) return parts_finish(mixer, step);
+    parts_abandon(mixer, step);
+    return status;
+}
+
+static sgp_status_t lockstep_step(sgp_mixer_t *mixer, const sgp_local_t *local, uint64_t deadline) {
+    sgp_status_t status = mixer->holes.elastic ? look_around(mixer, true) : SGP_OK;
+    if (status != SGP_OK) return status;
+    if (!mixer->exchanges || mixer->graph.size == 1) return sgp_local_update_all(mixer, local);
+    if (mixer->options.rounds > 1) return step_in_rounds(mixer, local, deadline);
+    return step_in_one_round(mixer, local, deadline);
+}
+
 const sgp_algorithm_ops_t sgp_algorithm_lockstep = {
+    .create = lockstep_create,
     .messages = lockstep_messages,
     .step = lockstep_step,
     .parts = &lockstep_parts,

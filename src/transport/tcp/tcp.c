@@ -236,6 +236,13 @@ static const sgp_transport_ops_t *ops_of(const sgp_tcp_options_t *options) {
     return &tcp_ops;
 }
 
+/* To ranks on other machines. */
+static bool has_links(const sgp_tcp_options_t *options) {
+    for (int r = 0; r < options->size; r++)
+        if (r != options->rank && (!options->local || !options->local[r])) return true;
+    return false;
+}
+
 /* The transport and its slots; *tcp is set, for tcp_destroy, if there was memory for it. */
 static sgp_status_t make(const sgp_tcp_options_t *options, tcp_t **tcp) {
     tcp_t *made = calloc(1, sizeof *made);
@@ -249,7 +256,9 @@ static sgp_status_t make(const sgp_tcp_options_t *options, tcp_t **tcp) {
                                  .run = options->run,
                                  .chunk_bytes = options->chunk_bytes};
     *tcp = made;
-    return sgp_slots_init(&made->slots, &slots);
+    sgp_status_t status = sgp_slots_init(&made->slots, &slots);
+    made->slots.transport.takes_turns = has_links(options); /* scheduler.h */
+    return status;
 }
 
 /* The local ranks first, and then the neighbours. */

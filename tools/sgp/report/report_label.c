@@ -41,9 +41,13 @@ static void print_differences(FILE *out, const report_t *report, const report_ru
     static const struct {
         const char *key, *name; /* name "": the value says it */
         bool of_gossip;
-    } settings[] = {{"model", "", false},       {"graph", "", true},
-                    {"peers", "peers ", true},  {"overlap", "overlap ", true},
-                    {"nodes", "nodes ", false}, {"batch_size", "batch ", false},
+    } settings[] = {{"model", "", false},
+                    {"graph", "", true},
+                    {"peers", "peers ", true},
+                    {"overlap", "overlap ", true},
+                    {"rounds", "rounds ", true},
+                    {"nodes", "nodes ", false},
+                    {"batch_size", "batch ", false},
                     {"seed", "seed ", false}};
     for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
         const json_t *value = report_member(run, settings[i].key);

@@ -84,8 +84,8 @@ static void add_last_points(report_run_t *run) {
 /* Makes the members of summary.json that the other files have. */
 static void make_result(report_run_t *run, const json_t *last_epoch) {
     static const char *const options[] = {
-        "algorithm", "graph", "peers",      "overlap", "nodes",     "workers_per_node",
-        "model",     "data",  "batch_size", "seed",    "transport", "epochs"};
+        "algorithm",  "graph", "peers",     "overlap", "nodes", "workers_per_node", "model", "data",
+        "batch_size", "seed",  "transport", "epochs",  "rounds"};
     const json_t *given = json_object_get(run->config, "options");
     run->result = json_object();
     for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)

@@ -9,6 +9,7 @@
 #include "report/report_number.h"
 
 #include "files/json.h"
+#include "run/mixing_plan.h"
 
 #include <stdio.h>
 
@@ -72,10 +73,12 @@ static void print_losses(const train_options_t *run, const train_summary_t *summ
 }
 
 static void print_text(const train_options_t *run, const train_summary_t *summary) {
-    char algorithms[TRAIN_STAGES_TEXT], workers[32] = "", text[2][NUMBER_TEXT];
+    char algorithms[TRAIN_STAGES_TEXT], workers[32] = "", rounds[32] = "", text[2][NUMBER_TEXT];
+    int64_t per_step = train_rounds(run);
     if (run->workers > 1) snprintf(workers, sizeof workers, " of %d workers", run->workers);
-    printf("%s on %s, %d node%s%s, %s, %d epoch%s\n", run->model, run->data, run->nodes,
-           plural(run->nodes), workers, train_algorithms_text(&run->algorithm, algorithms),
+    if (per_step > 1) snprintf(rounds, sizeof rounds, ", %d rounds per step", (int)per_step);
+    printf("%s on %s, %d node%s%s, %s%s, %d epoch%s\n", run->model, run->data, run->nodes,
+           plural(run->nodes), workers, train_algorithms_text(&run->algorithm, algorithms), rounds,
            run->epochs, plural(run->epochs));
     print_accuracy(summary);
     printf("  training     %s s, %s samples/s\n", number_text("%.1f", summary->seconds, text[0]),

@@ -244,6 +244,10 @@ static json_t *settings_object(const simulate_settings_t *settings) {
             : json_integer(settings->simulation.overlap),
         "steps", settings->simulation.steps, "warmup_steps", settings->simulation.warmup, "seed",
         files_json_u64(settings->simulation.seed));
+    json_object_set_new(object, "rounds",
+                        settings->simulation.rounds == SGP_ROUNDS_AUTO
+                            ? json_string("auto")
+                            : json_integer(settings->simulation.rounds));
     if (settings->simulation.slow.rank >= 0)
         json_object_set_new(object, "slow_node",
                             json_pack("{s:i, s:f}", "rank", settings->simulation.slow.rank,

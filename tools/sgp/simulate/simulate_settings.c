@@ -8,6 +8,7 @@
 #include "graph/families.h"
 #include "mixing/algorithm_table.h"
 #include "mixing/mixer_internal.h"
+#include "run/option_values.h"
 #include "simulate/calibration.h"
 #include "simulate/presets.h"
 
@@ -300,6 +301,14 @@ static const option_t options[] = {
      .shown = "1",
      .wanted = "a number of steps from 1 to 1000, or async",
      .help = "for osgp: steps a message may be late; async: wait for nothing"},
+    {.name = "rounds",
+     .argument = "R",
+     .type = OPTION_PARSED,
+     .offset = AT(simulation.rounds),
+     .initial = "1",
+     .parse = value_parse_rounds,
+     .wanted = "a number from 1 to 64, or auto",
+     .help = "for sgp and dpsgd: exchanges per step; auto: the graph's period"},
     {.name = "slow-node",
      .argument = "RANK:FACTOR",
      .type = OPTION_PARSED,
