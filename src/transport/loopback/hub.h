@@ -10,6 +10,7 @@
 #include "transport/loopback/loopback.h" /* its options alone */
 
 #include <pthread.h>
+#include <semaphore.h>
 
 typedef enum rank_state { RANK_WORKS, RANK_LEFT, RANK_LOST, RANK_ABSENT } rank_state_t;
 
@@ -21,7 +22,8 @@ typedef struct rank {
     bool destroyed; /* its thread makes no more calls */
     uint64_t calls; /* sgp_loopback_calls */
     sgp_contexts_t contexts;
-    pthread_cond_t changed[SGP_CONTEXTS]; /* where they sleep */
+    pthread_cond_t changed[SGP_CONTEXTS]; /* where they sleep in real time */
+    sem_t turn[SGP_CONTEXTS];             /* the same in virtual time */
     delivery_t *first, **last;            /* arrived, oldest first */
     delivery_t *held;                     /* received and not released, by `after` */
     size_t in_use;                        /* chunks sent and not yet released */
@@ -41,6 +43,7 @@ struct sgp_loopback {
     pthread_mutex_t lock; /* of all fields below and of the ranks' fields */
     uint64_t clock;       /* virtual nanoseconds */
     uint64_t turns;       /* contexts woken so far, one at a time */
+    sem_t *next_turn;     /* of a context that was woken: told as the lock is given free; or NULL */
     sgp_faults_t faults;
     arrivals_t arrivals; /* in virtual time */
     buffer_t *free_buffers;
