@@ -75,12 +75,13 @@ static sgp_status_t loopback_wait(sgp_transport_t *transport, uint64_t deadline)
     return status;
 }
 
-/* The hub keeps the messages of a rank that has left. */
+/* The hub keeps the messages of a rank that has left. Its seat may have another member, which this one does not know yet. */
 static bool loopback_has_ended(sgp_transport_t *transport, int rank) {
     sgp_loopback_t *hub = rank_of(transport)->hub;
     sgp_turns_lock(hub);
-    bool ended = hub->ranks[rank].state == RANK_LEFT &&
-                 !sgp_arrivals_any(&hub->arrivals, rank, transport->rank);
+    const rank_t *other = &hub->ranks[rank];
+    bool left = other->state == RANK_LEFT || !sgp_hub_knows(rank_of(transport), other);
+    bool ended = left && !sgp_arrivals_any(&hub->arrivals, rank, transport->rank);
     sgp_turns_unlock(hub);
     return ended;
 }
@@ -500,12 +501,14 @@ sgp_transport_t *sgp_loopback_transport(sgp_loopback_t *hub, int rank) {
 
 /* ---- newcomers; lock held ---- */
 
-/* Of a newcomer: all ranks as they are. */
+/* Of a newcomer: all ranks as they are. Earlier newcomers that are gone again are absent: it opens their seats as it hears of
+ * them, and finds that out by then. */
 static void seat_all(const sgp_loopback_t *hub, sgp_fates_t *fates, int own, uint32_t incarnation) {
     for (int r = 0; r < hub->options.seats; r++) {
         const rank_t *rank = &hub->ranks[r];
         bool present = r == own || rank->state == RANK_WORKS;
-        sgp_fate_state_t gone = rank->state == RANK_ABSENT ? SGP_FATE_ABSENT : SGP_FATE_LEFT;
+        bool founder = r < hub->options.size && rank->transport.incarnation == 0;
+        sgp_fate_state_t gone = founder ? SGP_FATE_LEFT : SGP_FATE_ABSENT;
         sgp_fates_seat(fates, r, r == own ? incarnation : rank->transport.incarnation,
                        present ? SGP_FATE_PRESENT : gone);
     }
