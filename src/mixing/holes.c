@@ -29,8 +29,10 @@ static uint32_t incarnation_of(const sgp_mixer_t *mixer, int rank) {
 
 static void note_members(sgp_mixer_t *mixer) {
     sgp_holes_t *holes = &mixer->holes;
-    for (int r = 0; r < mixer->size; r++)
+    for (int r = 0; r < mixer->size; r++) {
         holes->counted[r] = holes->incarnations[r] = incarnation_of(mixer, r);
+        holes->is[r] = sgp_fates_found_gone(mixer->transport->fates, r);
+    }
 }
 
 sgp_status_t sgp_holes_init(sgp_mixer_t *mixer) {
@@ -206,9 +208,10 @@ bool sgp_holes_absent(const sgp_mixer_t *mixer, int rank) {
 
 bool sgp_holes_ended(const sgp_mixer_t *mixer, int rank) {
     sgp_transport_t *transport = mixer->transport;
-    if (!mixer->holes.elastic || sgp_fates_changes(transport->fates) == 0) return false;
-    sgp_fate_state_t state = sgp_fates_of(transport->fates, rank).state;
-    return state == SGP_FATE_LOST || sgp_transport_has_ended(transport, rank);
+    if (!mixer->holes.elastic) return false;
+    if (sgp_transport_has_ended(transport, rank)) return true;
+    if (sgp_fates_changes(transport->fates) == 0) return false;
+    return sgp_fates_of(transport->fates, rank).state == SGP_FATE_LOST;
 }
 
 void sgp_holes_tear(sgp_mixer_t *mixer, int src, uint64_t number) {

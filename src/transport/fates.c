@@ -35,9 +35,10 @@ struct sgp_fates {
     _Atomic uint8_t *silence; /* (capacity) reasons; written with the lock held */
     _Atomic uint32_t silent;  /* ranks with one */
     _Atomic uint32_t absences;
-    pulse_t *pulses; /* (capacity) */
+    pulse_t *pulses;       /* (capacity) */
     _Atomic uint32_t digests;
     _Atomic uint32_t changes;
+    _Atomic uint32_t found; /* members that were gone at the start */
     _Atomic uint32_t events;
     atomic_int first_lost; /* -1 */
 };
@@ -180,7 +181,16 @@ void sgp_fates_seat(sgp_fates_t *fates, int rank, uint32_t incarnation, sgp_fate
     pthread_mutex_lock(&fates->lock);
     fates->fate[rank].state = state;
     atomic_store(&fates->incarnation[rank], incarnation);
+    if (state == SGP_FATE_LEFT) atomic_fetch_add(&fates->found, 1);
     pthread_mutex_unlock(&fates->lock);
+}
+
+bool sgp_fates_found_gone(sgp_fates_t *fates, int rank) {
+    if (atomic_load_explicit(&fates->found, memory_order_relaxed) == 0) return false;
+    pthread_mutex_lock(&fates->lock);
+    bool found = fates->fate[rank].state == SGP_FATE_LEFT && fates->change[rank] == 0;
+    pthread_mutex_unlock(&fates->lock);
+    return found;
 }
 
 bool sgp_fates_open(sgp_fates_t *fates, int rank, uint32_t incarnation) {

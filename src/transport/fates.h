@@ -89,6 +89,10 @@ sgp_fate_t sgp_fates_of(sgp_fates_t *fates, int rank);
  * ABSENT. Counts as no change and no event. */
 void sgp_fates_seat(sgp_fates_t *fates, int rank, uint32_t incarnation, sgp_fate_state_t state);
 
+/* Whether a newcomer has found the seat's member gone: that one has sent it nothing, and no change tells of it. One atomic
+ * load where there was none. */
+bool sgp_fates_found_gone(sgp_fates_t *fates, int rank);
+
 /* The seat is given to a newcomer, which is present from now on: an event. false: its present member
  * has this incarnation or a later one, or an earlier one that is present; nothing changes. */
 bool sgp_fates_open(sgp_fates_t *fates, int rank, uint32_t incarnation);
