@@ -24,7 +24,8 @@ typedef struct sgp_peer {
     /* What is heard of it. */
     bool silent;   /* by the fates */
     bool doubtful; /* the transport has lost it, and only because it did not hear it */
-    bool unseen;   /* it ended while this part had no quorum: it may have gone on before that */
+    /* It ended while this part had no quorum, or this node stood still: it may have gone on before that. */
+    bool unseen;
     uint64_t
         ended; /* when the view had its end, while the transport has it as present; 0: it has not */
     sgp_verdict_t verdict; /* of a silent one */
@@ -61,10 +62,12 @@ struct sgp_membership {
     unsigned char *message; /* (views.room) */
     uint32_t *seen;         /* (size) events of the fates */
     uint32_t events;        /* of the fates, all of which are taken */
-    sgp_peer_t *peers;      /* (size) */
-    atomic_uint spreads;    /* to members at random in so many more steps */
-    uint64_t opened;        /* the version up to which seats were opened for newcomers */
-    bool opening;           /* a seat is to be opened later: its first step is far */
+    bool was_away; /* this node stood still until a moment ago, longer than members wait for */
+    uint64_t away_until; /* one in a collective call; the end of that moment */
+    sgp_peer_t *peers;   /* (size) */
+    atomic_uint spreads; /* to members at random in so many more steps */
+    uint64_t opened;     /* the version up to which seats were opened for newcomers */
+    bool opening;        /* a seat is to be opened later: its first step is far */
     sgp_random_t random;
     sgp_post_t questions;     /* HEARD */
     atomic_int in_collective; /* calls, one within the other; an agent reads it */

@@ -126,9 +126,12 @@ unsigned sgp_fates_silence(const sgp_fates_t *fates, int rank);
 uint32_t sgp_fates_silent_ranks(const sgp_fates_t *fates);
 
 /* How often this rank itself has been silent: its own timer jumped, or another says that it did not hear it. One atomic
- * load. note: for transports. */
+ * load. note: for transports; length: nanoseconds of the jump, or 0. */
 uint32_t sgp_fates_absences(const sgp_fates_t *fates);
-void sgp_fates_note_absence(sgp_fates_t *fates);
+void sgp_fates_note_absence(sgp_fates_t *fates, uint64_t length);
+
+/* The longest jump since the last call; 0: there was none. For one reader; each jump counts as an event, of no rank. */
+uint64_t sgp_fates_take_jump(sgp_fates_t *fates);
 
 /* What a rank's heartbeat last said of it. */
 typedef struct sgp_pulse {

@@ -91,8 +91,8 @@ static void listen_to(sgp_loopback_t *hub, int rank, int other) {
         give_up(listener, other, silence);
 }
 
-static void note_absence(rank_t *rank) {
-    sgp_fates_note_absence(rank->transport.fates);
+static void note_absence(rank_t *rank, uint64_t length) {
+    sgp_fates_note_absence(rank->transport.fates, length);
     sgp_contexts_poke_all(&rank->contexts);
 }
 
@@ -101,19 +101,19 @@ static void hear_verdict(sgp_loopback_t *hub, int rank, int other) {
     bool *untold = &hub->hearing.untold[rank * hub->options.seats + other];
     if (sgp_hearing_silence(hub, rank, other)) return;
     set_silent(&hub->ranks[rank], other, SGP_SILENCE_TOLD, is_unheard(hub, other, rank));
-    if (*untold) note_absence(&hub->ranks[rank]);
+    if (*untold) note_absence(&hub->ranks[rank], 0);
     *untold = false;
 }
 
 /* By its own timer. */
 static void notice_stall(sgp_loopback_t *hub, int rank) {
-    bool *absent = &hub->hearing.absent[rank];
+    uint64_t *absent = &hub->hearing.absent[rank];
     if (stalls(hub, rank)) {
         uint64_t since = sgp_faults_mute_since(&hub->faults, rank, rank, hub->clock);
-        *absent = *absent || hub->clock - since >= hub->options.suspect_ns;
+        if (!*absent && hub->clock - since >= hub->options.suspect_ns) *absent = since + 1;
     } else if (*absent) {
-        *absent = false;
-        note_absence(&hub->ranks[rank]);
+        note_absence(&hub->ranks[rank], hub->clock - (*absent - 1));
+        *absent = 0;
     }
 }
 

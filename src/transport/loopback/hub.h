@@ -34,7 +34,8 @@ typedef struct rank {
 /* Who hears whom; hearing.c writes it. Zeros and sgp_hearing_init. */
 typedef struct sgp_hearing {
     bool *untold; /* (seats, seats) row r: by whom r was called silent, and has not been told */
-    bool *absent; /* (size) it stands still for longer than suspect_ns */
+    /* (seats) since when it has stood still, plus 1, once that is longer than suspect_ns; else 0 */
+    uint64_t *absent;
     uint64_t next;
 } sgp_hearing_t;
 
