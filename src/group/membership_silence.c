@@ -113,6 +113,7 @@ typedef struct part {
     int plan, here;
     int ended;   /* of the others: they do not come back */
     bool lowest; /* this part has the lowest seat of them */
+    bool lost;   /* that seat is one of those that ended */
 } part_t;
 
 static part_t count_part(const sgp_membership_t *membership) {
@@ -126,10 +127,11 @@ static part_t count_part(const sgp_membership_t *membership) {
         const sgp_peer_t *peer = &membership->peers[s];
         if (member.end && member.certain && !peer->unseen) continue;
         bool here = s == membership->self || (!member.end && !peer->silent && !peer->doubtful);
-        if (part.plan == 0) part.lowest = here;
+        bool ended = member.end && member.certain;
+        if (part.plan == 0) part.lowest = here, part.lost = ended;
         part.plan++;
         part.here += here;
-        part.ended += member.end && member.certain;
+        part.ended += ended;
     }
     return part;
 }
@@ -143,7 +145,9 @@ static bool has_quorum(const sgp_membership_t *membership) {
 /* Whether it would have one if all came back that can. */
 static bool can_have_quorum(const sgp_membership_t *membership) {
     part_t part = count_part(membership);
-    return part.plan - part.ended >= membership->options.quorum * part.plan;
+    double needed = membership->options.quorum * part.plan;
+    int left = part.plan - part.ended;
+    return left > needed || (left >= needed && !part.lost);
 }
 
 static void pause(sgp_membership_t *membership, uint64_t now) {
@@ -193,6 +197,10 @@ static bool look_at_quorum(sgp_membership_t *membership, uint64_t now, uint64_t 
         if (membership->paused) resume(membership);
         return true;
     }
+    if (!can_have_quorum(membership)) {
+        give_up_waiting(membership);
+        return false;
+    }
     if (!membership->quorum_lost) membership->quorum_lost = now ? now : 1;
     uint64_t due = membership->quorum_lost + GRACE;
     if (!membership->paused && now >= due) pause(membership, now);
@@ -201,7 +209,7 @@ static bool look_at_quorum(sgp_membership_t *membership, uint64_t now, uint64_t 
         return false;
     }
     uint64_t end = membership->paused + membership->options.pause_ns;
-    if (now >= end || !can_have_quorum(membership)) give_up_waiting(membership);
+    if (now >= end) give_up_waiting(membership);
     else earlier(next, end);
     return false;
 }
