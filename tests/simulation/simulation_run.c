@@ -40,6 +40,7 @@ typedef struct node {
     sgp_optimizer_t *optimizer;
     float gradient[SCENARIO_LENGTH];
     float low[SCENARIO_LENGTH], high[SCENARIO_LENGTH]; /* of all nodes' starts, and targets */
+    float rounding;                                    /* scenario_rounding */
     struct node *newcomers;                            /* (SCENARIO_JOINS) of the run */
     /* A newcomer: */
     bool comes, started;
@@ -63,6 +64,7 @@ static uint64_t now(const node_t *node) {
 
 static void find_hull(node_t *node) {
     const scenario_t *scenario = scenario_of(node);
+    node->rounding = scenario_rounding(scenario);
     for (size_t i = 0; i < SCENARIO_LENGTH; i++) {
         node->low[i] = INFINITY, node->high[i] = -INFINITY;
         for (int r = 0; r < scenario_seats(scenario); r++) {
@@ -74,20 +76,9 @@ static void find_hull(node_t *node) {
     }
 }
 
-/* A rounded message differs from its node's z. Its sender keeps the difference, times what it has sent over what it has
- * left: with p peers p times in each step, and nothing comes in before the overlap has passed. */
-static float rounding_of(const scenario_t *scenario) {
-    const sgp_mixer_options_t *options = &scenario->options;
-    if (options->encoding == SGP_ENCODING_FLOAT32) return 1e-5f;
-    float part = options->encoding == SGP_ENCODING_BFLOAT16 ? 1.0f / 256 : 1.0f / 2048;
-    float most = 4; /* |z| */
-    int late = options->overlap > 0 ? options->overlap : 0;
-    return part * most * (float)(sgp_graph_max_degree(&options->graph) * (1 + late) + 2);
-}
-
 static void check_vector(node_t *node, int step) {
     const float *z = sgp_mixer_parameters(node->mixer);
-    float slack = rounding_of(scenario_of(node));
+    float slack = node->rounding;
     /* All-reduce sums and divides, which rounds. */
     bool exact = scenario_of(node)->options.algorithm != SGP_ALGORITHM_ALLREDUCE;
     for (size_t i = 0; i < SCENARIO_LENGTH; i++) {
