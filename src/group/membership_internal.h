@@ -89,8 +89,8 @@ bool sgp_membership_serve(void *context);
 /* Lock held: the view has changed, or may have. */
 void sgp_membership_changed(sgp_membership_t *membership);
 
-/* Lock held: the member has left, or is lost. A K that is known stays: every member that notices the end makes this
- * notice. */
+/* Lock held: the seat's member that the transport knows has left, or is lost; the view may have heard of a later one already.
+ * A K that is known stays: every member that notices the end makes this notice. */
 void sgp_membership_end(sgp_membership_t *membership, int rank, sgp_member_notice_kind_t kind,
                         bool certain);
 
