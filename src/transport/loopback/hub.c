@@ -142,10 +142,18 @@ typedef struct parting {
     int sender; /* -1: all */
 } parting_t;
 
-/* Whether the sender gets its room back. */
+static bool is_view(const delivery_t *delivery) {
+    sgp_header_t header;
+    const char *reason;
+    return sgp_header_decode(delivery->header, &header, &reason) == SGP_OK &&
+           header.kind == SGP_KIND_VIEW;
+}
+
+/* Whether the sender gets its room back. A receiver that lives, and was given up, learns that from the views. */
 static bool comes_back(const parting_t *parting, const delivery_t *delivery) {
     const rank_t *receiver = parting->receiver;
-    if (parting->sender >= 0 && delivery->src != parting->sender) return false;
+    if (parting->sender >= 0 && (delivery->src != parting->sender || is_view(delivery)))
+        return false;
     return receiver->killed || receiver->hub->ranks[delivery->src].transport.elastic;
 }
 
