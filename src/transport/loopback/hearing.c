@@ -24,9 +24,13 @@ void sgp_hearing_seat(sgp_loopback_t *hub, int seat) {
     sgp_hearing_t *hearing = &hub->hearing;
     size_t size = (size_t)hub->options.seats;
     if (!hearing->untold) return;
-    hearing->absent[seat] = false;
+    hearing->absent[seat] = 0;
     for (size_t r = 0; r < size; r++)
         hearing->untold[(size_t)seat * size + r] = hearing->untold[r * size + (size_t)seat] = false;
+}
+
+void sgp_hearing_opened(sgp_loopback_t *hub) {
+    hub->hearing.next = hub->clock;
 }
 
 /* The next time after hub->clock at which something may change. */

@@ -315,7 +315,10 @@ static sgp_status_t loopback_open(sgp_transport_t *transport, int seat, uint32_t
     (void)address;
     sgp_status_t status = begin_call(rank) ? SGP_OK : SGP_ERR_PEER_LOST;
     if (status == SGP_OK) status = sgp_transport_check_open(transport, seat, incarnation);
-    if (status == SGP_OK) sgp_hub_open(rank, seat, incarnation);
+    if (status == SGP_OK) {
+        sgp_hub_open(rank, seat, incarnation);
+        sgp_hearing_opened(rank->hub);
+    }
     end_call(rank);
     return status;
 }
