@@ -22,8 +22,9 @@ typedef struct sgp_peer {
     bool refused;         /* its seat could not be opened for the member of */
     uint32_t refused_for; /*     that incarnation */
     /* What is heard of it. */
-    bool silent;   /* by the fates */
-    bool doubtful; /* the transport has lost it, and only because it did not hear it */
+    bool silent; /* by the fates */
+    bool
+        doubtful; /* the transport has lost it, and only because it did not hear it, or found it gone */
     /* It ended while this part had no quorum, or this node stood still: it may have gone on before that. */
     bool unseen;
     uint64_t
@@ -62,12 +63,13 @@ struct sgp_membership {
     unsigned char *message; /* (views.room) */
     uint32_t *seen;         /* (size) events of the fates */
     uint32_t events;        /* of the fates, all of which are taken */
-    bool was_away; /* this node stood still until a moment ago, longer than members wait for */
-    uint64_t away_until; /* one in a collective call; the end of that moment */
-    sgp_peer_t *peers;   /* (size) */
-    atomic_uint spreads; /* to members at random in so many more steps */
-    uint64_t opened;     /* the version up to which seats were opened for newcomers */
-    bool opening;        /* a seat is to be opened later: its first step is far */
+    bool looks_again;       /* at all fates: a newcomer that begins */
+    uint64_t away_until;    /* this node stood still until a moment ago, longer than members */
+    bool was_away;          /* wait for one in a collective call: that moment's end */
+    sgp_peer_t *peers;      /* (size) */
+    atomic_uint spreads;    /* to members at random in so many more steps */
+    uint64_t opened;        /* the version up to which seats were opened for newcomers */
+    bool opening;           /* a seat is to be opened later: its first step is far */
     sgp_random_t random;
     sgp_post_t questions;     /* HEARD */
     atomic_int in_collective; /* calls, one within the other; an agent reads it */
@@ -85,6 +87,9 @@ struct sgp_membership {
 
 /* Of the inbox: takes in what has happened and sends what is due. true: there was no room for all of it. */
 bool sgp_membership_serve(void *context);
+
+/* A newcomer begins: the fates that it has not looked at until now are looked at again. */
+void sgp_membership_look_again(sgp_membership_t *membership);
 
 /* Lock held: the view has changed, or may have. */
 void sgp_membership_changed(sgp_membership_t *membership);

@@ -4,6 +4,8 @@
 
 #include "base/constants.h"
 
+#include <string.h>
+
 /* An end that came while this node stood still is noticed so soon after that. */
 #define NOTICED_WITHIN (500 * SGP_MILLISECOND)
 
@@ -39,16 +41,31 @@ static void note_return(sgp_membership_t *membership) {
     membership->was_away = now < membership->away_until;
 }
 
+/* Members that were gone when this newcomer came: its sponsor may have ended before it said so to anybody. */
+static void look_at_found(sgp_membership_t *membership) {
+    for (int r = 0; r < membership->size; r++)
+        if (sgp_fates_found_gone(membership->transport->fates, r))
+            membership->peers[r].doubtful = true;
+    membership->looks_again = false;
+}
+
+void sgp_membership_look_again(sgp_membership_t *membership) {
+    memset(membership->seen, 0, (size_t)membership->size * sizeof *membership->seen);
+    membership->looks_again = true;
+    sgp_inbox_call_service(membership->inbox, SGP_KIND_VIEW);
+}
+
 static void look_at_fates(sgp_membership_t *membership) {
     sgp_fates_t *fates = membership->transport->fates;
     sgp_fate_event_t event;
     uint32_t events = sgp_fates_events(fates);
-    if (events == membership->events) return;
+    if (events == membership->events && !membership->looks_again) return;
     membership->events = events;
     note_return(membership);
     sgp_inbox_collect(membership->inbox); /* what those have sent that are gone */
     sgp_membership_note_steps(membership);
     while (sgp_fates_next_event(fates, membership->seen, &event)) look_at_fate(membership, &event);
+    if (membership->looks_again) look_at_found(membership);
 }
 
 /* ---- the others' notices ---- */

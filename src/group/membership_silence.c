@@ -255,15 +255,17 @@ static void judge(sgp_membership_t *membership, int rank, uint64_t now, uint64_t
 }
 
 /* The view says that a member has ended which the transport has as present. What it has sent may still be on its way, if the
- * end was seen by another one. */
+ * end was seen by another one. One that has left and is not heard could be waited for as long as the link is cut. */
 static void let_go(sgp_membership_t *membership, int rank, uint64_t now, uint64_t *next) {
     sgp_peer_t *peer = &membership->peers[rank];
     sgp_view_member_t member;
     if (!sgp_view_member(membership->view, rank, incarnation_of(membership, rank), &member) ||
-        member.end != SGP_MEMBER_DEAD)
+        !member.end)
         return;
+    bool left = member.end == SGP_MEMBER_LEFT;
+    if (left && !peer->silent) return; /* the transport notices that */
     if (!peer->ended) peer->ended = now ? now : 1;
-    if (member.certain && !peer->silent && now < peer->ended + GRACE) {
+    if (member.certain && (left || !peer->silent) && now < peer->ended + GRACE) {
         earlier(next, peer->ended + GRACE);
         return;
     }
