@@ -88,7 +88,8 @@ struct sgp_membership {
 /* Of the inbox: takes in what has happened and sends what is due. true: there was no room for all of it. */
 bool sgp_membership_serve(void *context);
 
-/* A newcomer begins: the fates that it has not looked at until now are looked at again. */
+/* A newcomer begins, perhaps with a later step than its own: takes in at once what it has passed over, the fates, and newcomers
+ * whose seats it has not opened. */
 void sgp_membership_look_again(sgp_membership_t *membership);
 
 /* Lock held: the view has changed, or may have. */

@@ -49,12 +49,6 @@ static void look_at_found(sgp_membership_t *membership) {
     membership->looks_again = false;
 }
 
-void sgp_membership_look_again(sgp_membership_t *membership) {
-    memset(membership->seen, 0, (size_t)membership->size * sizeof *membership->seen);
-    membership->looks_again = true;
-    sgp_inbox_call_service(membership->inbox, SGP_KIND_VIEW);
-}
-
 static void look_at_fates(sgp_membership_t *membership) {
     sgp_fates_t *fates = membership->transport->fates;
     sgp_fate_event_t event;
@@ -158,4 +152,10 @@ bool sgp_membership_serve(void *context) {
     left |= spread(membership);
     pthread_mutex_unlock(&membership->lock);
     return left;
+}
+
+void sgp_membership_look_again(sgp_membership_t *membership) {
+    memset(membership->seen, 0, (size_t)membership->size * sizeof *membership->seen);
+    membership->looks_again = true;
+    if (sgp_membership_serve(membership)) sgp_inbox_call_service(membership->inbox, SGP_KIND_VIEW);
 }

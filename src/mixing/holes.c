@@ -254,7 +254,8 @@ int sgp_holes_skip(sgp_mixer_t *mixer, sgp_destination_t *to, int count, double 
     int left = 0;
     *kept = w;
     for (int i = 0; i < count; i++) {
-        if (mixer->holes.is[to[i].dst] || sgp_holes_is_silent(mixer, to[i].dst)) continue;
+        bool absent = mixer->holes.incarnations[to[i].dst] == SGP_NO_MEMBER;
+        if (mixer->holes.is[to[i].dst] || absent || sgp_holes_is_silent(mixer, to[i].dst)) continue;
         to[left] = to[i];
         *kept -= to[left++].weight;
     }
