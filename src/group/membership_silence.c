@@ -197,18 +197,16 @@ static bool look_at_quorum(sgp_membership_t *membership, uint64_t now, uint64_t 
         if (membership->paused) resume(membership);
         return true;
     }
-    if (!can_have_quorum(membership)) {
-        give_up_waiting(membership);
-        return false;
-    }
+    bool hopeless = !can_have_quorum(membership);
     if (!membership->quorum_lost) membership->quorum_lost = now ? now : 1;
-    uint64_t due = membership->quorum_lost + GRACE;
+    uint64_t due = hopeless ? now : membership->quorum_lost + GRACE;
     if (!membership->paused && now >= due) pause(membership, now);
     if (!membership->paused) {
         earlier(next, due);
         return false;
     }
-    uint64_t end = membership->paused + membership->options.pause_ns;
+    /* Its owner saves what it has as it pauses. */
+    uint64_t end = membership->paused + (hopeless ? GRACE : membership->options.pause_ns);
     if (now >= end) give_up_waiting(membership);
     else earlier(next, end);
     return false;
