@@ -121,12 +121,27 @@ static void notice_stall(sgp_loopback_t *hub, int rank) {
     }
 }
 
+/* The end of a rank is seen once its link is not cut any more. */
+static void tell_ends(sgp_loopback_t *hub) {
+    for (int rank = 0; rank < hub->options.seats; rank++)
+        for (int other = 0; other < hub->options.seats; other++)
+            if (works(hub, rank) && other != rank && hub->ranks[other].state != RANK_ABSENT &&
+                !works(hub, other))
+                sgp_hub_tell_end(&hub->ranks[rank], &hub->ranks[other]);
+}
+
+/* Also one that is gone, as long as that is not known. */
+static bool is_there(const sgp_loopback_t *hub, int rank, int other) {
+    if (other == rank || hub->ranks[other].state == RANK_ABSENT) return false;
+    return works(hub, other) || !sgp_hub_is_told(&hub->ranks[rank], &hub->ranks[other]);
+}
+
 static void for_all_pairs(sgp_loopback_t *hub,
                           void (*visit)(sgp_loopback_t *hub, int rank, int other)) {
     for (int rank = 0; rank < hub->options.seats; rank++) {
         if (!works(hub, rank) || stalls(hub, rank)) continue;
         for (int other = 0; other < hub->options.seats; other++)
-            if (other != rank && works(hub, other)) visit(hub, rank, other);
+            if (is_there(hub, rank, other)) visit(hub, rank, other);
     }
 }
 
@@ -134,6 +149,7 @@ void sgp_hearing_look(sgp_loopback_t *hub) {
     if (!hub->hearing.untold || hub->clock < hub->hearing.next) return;
     for (int rank = 0; rank < hub->options.seats; rank++)
         if (works(hub, rank)) notice_stall(hub, rank);
+    tell_ends(hub);
     for_all_pairs(hub, listen_to);
     for_all_pairs(hub, hear_verdict);
     hub->hearing.next = next_change(hub);

@@ -18,9 +18,10 @@ typedef struct rank {
     sgp_transport_t transport; /* first: a transport is a rank */
     sgp_loopback_t *hub;
     rank_state_t state;
-    bool killed;    /* by a fault: state is RANK_LOST, and its thread runs on */
-    bool destroyed; /* its thread makes no more calls */
-    uint64_t calls; /* sgp_loopback_calls */
+    sgp_fate_t fate; /* of one that is gone */
+    bool killed;     /* by a fault: state is RANK_LOST, and its thread runs on */
+    bool destroyed;  /* its thread makes no more calls */
+    uint64_t calls;  /* sgp_loopback_calls */
     sgp_contexts_t contexts;
     pthread_cond_t changed[SGP_CONTEXTS]; /* where they sleep in real time */
     sem_t turn[SGP_CONTEXTS];             /* the same in virtual time */
@@ -81,6 +82,12 @@ void sgp_hub_release(sgp_loopback_t *hub, delivery_t *delivery);
 /* The rank has left, or is lost: sets its fate, drops the deliveries to it of elastic senders, or of all if it is killed,
  * and wakes all others. The caller advances the clock. No effect on a rank that is gone. */
 void sgp_hub_end_rank(rank_t *rank, rank_state_t state, bool killed);
+
+/* Tells a rank of the end of another one, unless the link from there is cut: then it is told after that. */
+void sgp_hub_tell_end(rank_t *rank, const rank_t *gone);
+
+/* Whether it knows of that end, or never knew that member. */
+bool sgp_hub_is_told(const rank_t *rank, const rank_t *gone);
 
 /* The rank is lost or gone for `of` alone: sets its fate there, and drops the deliveries of `of` to it. */
 void sgp_hub_give_up(rank_t *of, int rank, sgp_fate_t fate, const char *why);

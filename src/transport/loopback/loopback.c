@@ -80,7 +80,8 @@ static bool loopback_has_ended(sgp_transport_t *transport, int rank) {
     sgp_loopback_t *hub = rank_of(transport)->hub;
     sgp_turns_lock(hub);
     const rank_t *other = &hub->ranks[rank];
-    bool left = other->state == RANK_LEFT || !sgp_hub_knows(rank_of(transport), other);
+    bool known = sgp_hub_knows(rank_of(transport), other);
+    bool left = !known || (other->state == RANK_LEFT && sgp_hub_is_told(rank_of(transport), other));
     bool ended = left && !sgp_arrivals_any(&hub->arrivals, rank, transport->rank);
     sgp_turns_unlock(hub);
     return ended;
