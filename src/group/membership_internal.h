@@ -23,9 +23,9 @@ typedef struct sgp_peer {
     uint32_t refused_for; /*     that incarnation */
     /* What is heard of it. */
     bool silent; /* by the fates */
-    bool
-        doubtful; /* the transport has lost it, and only because it did not hear it, or found it gone */
-    /* It ended while this part had no quorum, or this node stood still: it may have gone on before that. */
+    /* Lost by the transport, which only did not hear it; or found gone by a newcomer. */
+    bool doubtful;
+    /* It ended while this part had no quorum, or while this node stood still: others may go on. */
     bool unseen;
     uint64_t
         ended; /* when the view had its end, while the transport has it as present; 0: it has not */
@@ -64,12 +64,14 @@ struct sgp_membership {
     uint32_t *seen;         /* (size) events of the fates */
     uint32_t events;        /* of the fates, all of which are taken */
     bool looks_again;       /* at all fates: a newcomer that begins */
-    uint64_t away_until;    /* this node stood still until a moment ago, longer than members */
-    bool was_away;          /* wait for one in a collective call: that moment's end */
-    sgp_peer_t *peers;      /* (size) */
-    atomic_uint spreads;    /* to members at random in so many more steps */
-    uint64_t opened;        /* the version up to which seats were opened for newcomers */
-    bool opening;           /* a seat is to be opened later: its first step is far */
+    /* Of a node that stood still for longer than it is waited for in a collective call: ends that it notices until then came
+     * meanwhile; it is not past that. */
+    uint64_t away_until;
+    bool was_away;
+    sgp_peer_t *peers;   /* (size) */
+    atomic_uint spreads; /* to members at random in so many more steps */
+    uint64_t opened;     /* the version up to which seats were opened for newcomers */
+    bool opening;        /* a seat is to be opened later: its first step is far */
     sgp_random_t random;
     sgp_post_t questions;     /* HEARD */
     atomic_int in_collective; /* calls, one within the other; an agent reads it */
