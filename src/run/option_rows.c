@@ -7,6 +7,7 @@
 #include "mixing/algorithm_table.h"
 #include "model/model.h"
 #include "run/decay.h"
+#include "run/option_rows_data.h"
 #include "run/option_texts.h"
 #include "run/option_values.h"
 
@@ -489,7 +490,7 @@ const option_t train_option_rows[] = {
      .print = value_print_algorithms,
      .list = sgp_algorithm_names,
      .agreed = 7,
-     .help = "how the nodes average; 0:allreduce,5:sgp is sgp from epoch 5 on",
+     .help = HELP_ALGORITHM,
      .also = "or a schedule",
      .more = MORE_ALGORITHM},
     {.name = "graph",
@@ -579,6 +580,7 @@ const option_t train_option_rows[] = {
      .offset = AT(slow_alone),
      .agreed = 16,
      .help = "SlowMo without the exact average before an outer update"},
+    DATA_ROWS,
     {.name = "resume",
      .argument = "DIR",
      .type = OPTION_STRING,
