@@ -34,6 +34,7 @@ struct sgp_agree_call {
     bool running;           /* within sgp_group_agree */
     bool waits_to_enter;    /* a newcomer, which takes nothing in */
     unsigned char *live;    /* ranks that are not GONE, as seats */
+    unsigned char *awaited; /* of a newcomer: seats of the calls before it that are not open here */
     int *chosen;            /* (capacity) ranks that get a message */
     sgp_destination_t *to;  /* (capacity) the same */
     unsigned char *message; /* (room) one that came in several chunks */
@@ -249,7 +250,7 @@ static bool look_for_newcomers(sgp_agree_call_t *call) {
         if (call->sights[r] != GONE || r == transport->rank) continue;
         if (sgp_fates_of(transport->fates, r).state != SGP_FATE_PRESENT) continue;
         sgp_inbox_key_t first = key_of(r, 1, 0);
-        if (!sgp_agree_wants(call->agree, r, !call->running) &&
+        if (!sgp_agree_wants(call->agree, r, !call->running) && !sgp_seats_has(call->awaited, r) &&
             !sgp_inbox_find(inbox_of(call), &first))
             continue;
         sgp_agree_call_admit(call, r);
@@ -409,6 +410,7 @@ static void destroy(sgp_agree_call_t *call) {
     free(call->sights);
     free(call->incarnations);
     free(call->live);
+    free(call->awaited);
     free(call->chosen);
     free(call->to);
     free(call->message);
@@ -424,9 +426,10 @@ static sgp_status_t allocate(sgp_agree_call_t *call) {
     call->chosen = calloc(size, sizeof *call->chosen);
     call->to = calloc(size, sizeof *call->to);
     call->live = calloc(sgp_seats_bytes(call->size), 1);
+    call->awaited = calloc(sgp_seats_bytes(call->size), 1);
     call->message = malloc(call->room);
     bool all = call->next_in && call->next_out && call->sights && call->incarnations &&
-               call->chosen && call->to && call->live && call->message;
+               call->chosen && call->to && call->live && call->awaited && call->message;
     return all ? SGP_OK
                : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for an elastic group of %d", call->size);
 }
@@ -438,6 +441,7 @@ static void seat(sgp_agree_call_t *call, int rank) {
     call->next_in[rank] = rank == sgp_group_rank(call->group) ? 0 : 1;
     call->next_out[rank] = 1;
     sgp_seats_add(call->live, rank);
+    sgp_seats_remove(call->awaited, rank);
 }
 
 /* It is there, or was when the transport was made and its end will be seen. */
@@ -478,6 +482,7 @@ sgp_status_t sgp_agree_call_enter(sgp_agree_call_t *call, uint64_t calls,
     int own = sgp_group_rank(call->group);
     look_at_fates(call);
     for (int r = 0; r < call->size; r++) {
+        if (call->sights[r] == GONE && sgp_seats_has(seats, r)) sgp_seats_add(call->awaited, r);
         if (r == own || call->sights[r] == GONE || sgp_seats_has(seats, r)) continue;
         call->pending -= call->sights[r] != PRESENT;
         call->sights[r] = GONE;

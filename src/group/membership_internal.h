@@ -22,9 +22,11 @@ typedef struct sgp_peer {
     bool refused;         /* its seat could not be opened for the member of */
     uint32_t refused_for; /*     that incarnation */
     /* What is heard of it. */
-    bool silent;   /* by the fates */
-    bool doubtful; /* the transport has lost it, and only because it did not hear it */
-    bool unseen;   /* it ended while this part had no quorum: it may have gone on before that */
+    bool silent; /* by the fates */
+    /* Lost by the transport, which only did not hear it; or found gone by a newcomer. */
+    bool doubtful;
+    /* It ended while this part had no quorum, or while this node stood still: others may go on. */
+    bool unseen;
     uint64_t
         ended; /* when the view had its end, while the transport has it as present; 0: it has not */
     sgp_verdict_t verdict; /* of a silent one */
@@ -61,10 +63,15 @@ struct sgp_membership {
     unsigned char *message; /* (views.room) */
     uint32_t *seen;         /* (size) events of the fates */
     uint32_t events;        /* of the fates, all of which are taken */
-    sgp_peer_t *peers;      /* (size) */
-    atomic_uint spreads;    /* to members at random in so many more steps */
-    uint64_t opened;        /* the version up to which seats were opened for newcomers */
-    bool opening;           /* a seat is to be opened later: its first step is far */
+    bool looks_again;       /* at all fates: a newcomer that begins */
+    /* Of a node that stood still for longer than it is waited for in a collective call: ends that it notices until then came
+     * meanwhile; it is not past that. */
+    uint64_t away_until;
+    bool was_away;
+    sgp_peer_t *peers;   /* (size) */
+    atomic_uint spreads; /* to members at random in so many more steps */
+    uint64_t opened;     /* the version up to which seats were opened for newcomers */
+    bool opening;        /* a seat is to be opened later: its first step is far */
     sgp_random_t random;
     sgp_post_t questions;     /* HEARD */
     atomic_int in_collective; /* calls, one within the other; an agent reads it */
@@ -83,11 +90,15 @@ struct sgp_membership {
 /* Of the inbox: takes in what has happened and sends what is due. true: there was no room for all of it. */
 bool sgp_membership_serve(void *context);
 
+/* A newcomer begins, perhaps with a later step than its own: takes in at once what it has passed over, the fates, and newcomers
+ * whose seats it has not opened. */
+void sgp_membership_look_again(sgp_membership_t *membership);
+
 /* Lock held: the view has changed, or may have. */
 void sgp_membership_changed(sgp_membership_t *membership);
 
-/* Lock held: the member has left, or is lost. A K that is known stays: every member that notices the end makes this
- * notice. */
+/* Lock held: the seat's member that the transport knows has left, or is lost; the view may have heard of a later one already.
+ * A K that is known stays: every member that notices the end makes this notice. */
 void sgp_membership_end(sgp_membership_t *membership, int rank, sgp_member_notice_kind_t kind,
                         bool certain);
 

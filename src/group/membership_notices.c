@@ -79,9 +79,9 @@ void sgp_membership_changed(sgp_membership_t *membership) {
 
 void sgp_membership_end(sgp_membership_t *membership, int rank, sgp_member_notice_kind_t kind,
                         bool certain) {
-    uint32_t incarnation = 0;
+    sgp_fates_t *fates = membership->transport->fates;
+    uint32_t incarnation = sgp_fates_incarnation(fates, rank);
     sgp_view_member_t member;
-    sgp_view_newest(membership->view, rank, &incarnation);
     bool known = sgp_view_member(membership->view, rank, incarnation, &member) && member.end;
     sgp_member_notice_t notice = {.kind = kind,
                                   .flags =

@@ -2,6 +2,13 @@
 /* What a membership does in each look at the inbox: the fates, the others' notices, and the spreading. */
 #include "group/membership_internal.h"
 
+#include "base/constants.h"
+
+#include <string.h>
+
+/* An end that came while this node stood still is noticed so soon after that. */
+#define NOTICED_WITHIN (500 * SGP_MILLISECOND)
+
 /* ---- the fates of the ranks ---- */
 
 static void look_at_fate(sgp_membership_t *membership, const sgp_fate_event_t *event) {
@@ -16,7 +23,8 @@ static void look_at_fate(sgp_membership_t *membership, const sgp_fate_event_t *e
     if (membership->candidate && !membership->begun)
         return; /* perhaps this newcomer is no member: its seat can go to another one */
     membership->peers[rank].silent = event->silent;
-    if (event->fate.state != SGP_FATE_PRESENT) membership->peers[rank].unseen = membership->paused;
+    if (event->fate.state != SGP_FATE_PRESENT)
+        membership->peers[rank].unseen = membership->paused || membership->was_away;
     if (event->fate.state == SGP_FATE_PRESENT)
         sgp_membership_hears(membership, rank, !event->silent);
     else if (event->fate.state == SGP_FATE_LEFT)
@@ -25,15 +33,33 @@ static void look_at_fate(sgp_membership_t *membership, const sgp_fate_event_t *e
     else sgp_membership_end(membership, rank, SGP_MEMBER_DEAD, true);
 }
 
+/* This node runs again after so long that the others had the time to strike it off, before any that ended meanwhile did. */
+static void note_return(sgp_membership_t *membership) {
+    uint64_t now = sgp_transport_now(membership->transport);
+    if (sgp_fates_take_jump(membership->transport->fates) >= membership->options.dead_together_ns)
+        membership->away_until = now + NOTICED_WITHIN;
+    membership->was_away = now < membership->away_until;
+}
+
+/* Members that were gone when this newcomer came: its sponsor may have ended before it said so to anybody. */
+static void look_at_found(sgp_membership_t *membership) {
+    for (int r = 0; r < membership->size; r++)
+        if (sgp_fates_found_gone(membership->transport->fates, r))
+            membership->peers[r].doubtful = true;
+    membership->looks_again = false;
+}
+
 static void look_at_fates(sgp_membership_t *membership) {
     sgp_fates_t *fates = membership->transport->fates;
     sgp_fate_event_t event;
     uint32_t events = sgp_fates_events(fates);
-    if (events == membership->events) return;
+    if (events == membership->events && !membership->looks_again) return;
     membership->events = events;
+    note_return(membership);
     sgp_inbox_collect(membership->inbox); /* what those have sent that are gone */
     sgp_membership_note_steps(membership);
     while (sgp_fates_next_event(fates, membership->seen, &event)) look_at_fate(membership, &event);
+    if (membership->looks_again) look_at_found(membership);
 }
 
 /* ---- the others' notices ---- */
@@ -126,4 +152,10 @@ bool sgp_membership_serve(void *context) {
     left |= spread(membership);
     pthread_mutex_unlock(&membership->lock);
     return left;
+}
+
+void sgp_membership_look_again(sgp_membership_t *membership) {
+    memset(membership->seen, 0, (size_t)membership->size * sizeof *membership->seen);
+    membership->looks_again = true;
+    if (sgp_membership_serve(membership)) sgp_inbox_call_service(membership->inbox, SGP_KIND_VIEW);
 }

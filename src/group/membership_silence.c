@@ -113,6 +113,7 @@ typedef struct part {
     int plan, here;
     int ended;   /* of the others: they do not come back */
     bool lowest; /* this part has the lowest seat of them */
+    bool lost;   /* that seat is one of those that ended */
 } part_t;
 
 static part_t count_part(const sgp_membership_t *membership) {
@@ -126,10 +127,11 @@ static part_t count_part(const sgp_membership_t *membership) {
         const sgp_peer_t *peer = &membership->peers[s];
         if (member.end && member.certain && !peer->unseen) continue;
         bool here = s == membership->self || (!member.end && !peer->silent && !peer->doubtful);
-        if (part.plan == 0) part.lowest = here;
+        bool ended = member.end && member.certain;
+        if (part.plan == 0) part.lowest = here, part.lost = ended;
         part.plan++;
         part.here += here;
-        part.ended += member.end && member.certain;
+        part.ended += ended;
     }
     return part;
 }
@@ -143,7 +145,9 @@ static bool has_quorum(const sgp_membership_t *membership) {
 /* Whether it would have one if all came back that can. */
 static bool can_have_quorum(const sgp_membership_t *membership) {
     part_t part = count_part(membership);
-    return part.plan - part.ended >= membership->options.quorum * part.plan;
+    double needed = membership->options.quorum * part.plan;
+    int left = part.plan - part.ended;
+    return left > needed || (left >= needed && !part.lost);
 }
 
 static void pause(sgp_membership_t *membership, uint64_t now) {
@@ -193,15 +197,17 @@ static bool look_at_quorum(sgp_membership_t *membership, uint64_t now, uint64_t 
         if (membership->paused) resume(membership);
         return true;
     }
+    bool hopeless = !can_have_quorum(membership);
     if (!membership->quorum_lost) membership->quorum_lost = now ? now : 1;
-    uint64_t due = membership->quorum_lost + GRACE;
+    uint64_t due = hopeless ? now : membership->quorum_lost + GRACE;
     if (!membership->paused && now >= due) pause(membership, now);
     if (!membership->paused) {
         earlier(next, due);
         return false;
     }
-    uint64_t end = membership->paused + membership->options.pause_ns;
-    if (now >= end || !can_have_quorum(membership)) give_up_waiting(membership);
+    /* Its owner saves what it has as it pauses. */
+    uint64_t end = membership->paused + (hopeless ? GRACE : membership->options.pause_ns);
+    if (now >= end) give_up_waiting(membership);
     else earlier(next, end);
     return false;
 }
@@ -247,15 +253,17 @@ static void judge(sgp_membership_t *membership, int rank, uint64_t now, uint64_t
 }
 
 /* The view says that a member has ended which the transport has as present. What it has sent may still be on its way, if the
- * end was seen by another one. */
+ * end was seen by another one. One that has left and is not heard could be waited for as long as the link is cut. */
 static void let_go(sgp_membership_t *membership, int rank, uint64_t now, uint64_t *next) {
     sgp_peer_t *peer = &membership->peers[rank];
     sgp_view_member_t member;
     if (!sgp_view_member(membership->view, rank, incarnation_of(membership, rank), &member) ||
-        member.end != SGP_MEMBER_DEAD)
+        !member.end)
         return;
+    bool left = member.end == SGP_MEMBER_LEFT;
+    if (left && !peer->silent) return; /* the transport notices that */
     if (!peer->ended) peer->ended = now ? now : 1;
-    if (member.certain && !peer->silent && now < peer->ended + GRACE) {
+    if (member.certain && (left || !peer->silent) && now < peer->ended + GRACE) {
         earlier(next, peer->ended + GRACE);
         return;
     }

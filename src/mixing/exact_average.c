@@ -138,14 +138,18 @@ static bool some(const exchange_t *exchange, int size, bool failed) {
     return false;
 }
 
-/* What stands for the views of all nodes: the same on all of them. */
-static uint64_t views_of(const exchange_t *exchange, int size) {
-    uint64_t views = 0, first = 0;
-    for (int r = size - 1; r >= 0; r--)
+/* What stands for the views of all nodes, and for who is there: the same on all of them, and 0 for the founders alone. A newcomer
+ * that has come for one that was lost leaves their number as it was, and the views may not have that loss yet. */
+static uint64_t views_of(const exchange_t *exchange, const sgp_mixer_t *mixer) {
+    uint64_t views = 0, first = 0, others = 0;
+    for (int r = mixer->size - 1; r >= 0; r--)
         if (exchange->there[r]) first = exchange->all[r].view;
-    for (int r = 0; r < size; r++)
+    for (int r = 0; r < mixer->size; r++) {
+        bool founder = r < mixer->transport->size;
         if (exchange->there[r]) views = views * 31 + (exchange->all[r].view ^ first);
-    return views ^ first;
+        if (exchange->there[r] != founder) others ^= ((uint64_t)r + 1) * 0x9e3779b97f4a7c15u;
+    }
+    return views ^ first ^ others;
 }
 
 /* After a change of the members the weights of the nodes that are left do not add up to their number any more: they are scaled, at constant
@@ -154,7 +158,7 @@ static void renew_weights(sgp_mixer_t *mixer, const exchange_t *exchange, double
     int nodes = 0;
     for (int r = 0; r < mixer->size; r++) nodes += exchange->there[r];
     if (!mixer->holes.elastic) return;
-    uint64_t views = views_of(exchange, mixer->size), before = mixer->graphs->agreed;
+    uint64_t views = views_of(exchange, mixer), before = mixer->graphs->agreed;
     mixer->graphs->agreed = views;
     if (nodes == mixer->graphs->nodes && views == before && !some(exchange, mixer->size, false))
         return;

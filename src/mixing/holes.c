@@ -29,8 +29,10 @@ static uint32_t incarnation_of(const sgp_mixer_t *mixer, int rank) {
 
 static void note_members(sgp_mixer_t *mixer) {
     sgp_holes_t *holes = &mixer->holes;
-    for (int r = 0; r < mixer->size; r++)
+    for (int r = 0; r < mixer->size; r++) {
         holes->counted[r] = holes->incarnations[r] = incarnation_of(mixer, r);
+        holes->is[r] = sgp_fates_found_gone(mixer->transport->fates, r);
+    }
 }
 
 sgp_status_t sgp_holes_init(sgp_mixer_t *mixer) {
@@ -214,9 +216,10 @@ bool sgp_holes_absent(const sgp_mixer_t *mixer, int rank) {
 
 bool sgp_holes_ended(const sgp_mixer_t *mixer, int rank) {
     sgp_transport_t *transport = mixer->transport;
-    if (!mixer->holes.elastic || sgp_fates_changes(transport->fates) == 0) return false;
-    sgp_fate_state_t state = sgp_fates_of(transport->fates, rank).state;
-    return state == SGP_FATE_LOST || sgp_transport_has_ended(transport, rank);
+    if (!mixer->holes.elastic) return false;
+    if (sgp_transport_has_ended(transport, rank)) return true;
+    if (sgp_fates_changes(transport->fates) == 0) return false;
+    return sgp_fates_of(transport->fates, rank).state == SGP_FATE_LOST;
 }
 
 void sgp_holes_tear(sgp_mixer_t *mixer, int src, uint64_t number) {
@@ -259,7 +262,8 @@ int sgp_holes_skip(sgp_mixer_t *mixer, sgp_destination_t *to, int count, double 
     int left = 0;
     *kept = w;
     for (int i = 0; i < count; i++) {
-        if (mixer->holes.is[to[i].dst] || sgp_holes_is_silent(mixer, to[i].dst)) continue;
+        bool absent = mixer->holes.incarnations[to[i].dst] == SGP_NO_MEMBER;
+        if (mixer->holes.is[to[i].dst] || absent || sgp_holes_is_silent(mixer, to[i].dst)) continue;
         to[left] = to[i];
         *kept -= to[left++].weight;
     }

@@ -35,9 +35,11 @@ struct sgp_fates {
     _Atomic uint8_t *silence; /* (capacity) reasons; written with the lock held */
     _Atomic uint32_t silent;  /* ranks with one */
     _Atomic uint32_t absences;
-    pulse_t *pulses; /* (capacity) */
+    _Atomic uint64_t jump; /* the longest of them that was not taken */
+    pulse_t *pulses;       /* (capacity) */
     _Atomic uint32_t digests;
     _Atomic uint32_t changes;
+    _Atomic uint32_t found; /* members that were gone at the start */
     _Atomic uint32_t events;
     atomic_int first_lost; /* -1 */
 };
@@ -180,7 +182,16 @@ void sgp_fates_seat(sgp_fates_t *fates, int rank, uint32_t incarnation, sgp_fate
     pthread_mutex_lock(&fates->lock);
     fates->fate[rank].state = state;
     atomic_store(&fates->incarnation[rank], incarnation);
+    if (state == SGP_FATE_LEFT) atomic_fetch_add(&fates->found, 1);
     pthread_mutex_unlock(&fates->lock);
+}
+
+bool sgp_fates_found_gone(sgp_fates_t *fates, int rank) {
+    if (atomic_load_explicit(&fates->found, memory_order_relaxed) == 0) return false;
+    pthread_mutex_lock(&fates->lock);
+    bool found = fates->fate[rank].state == SGP_FATE_LEFT && fates->change[rank] == 0;
+    pthread_mutex_unlock(&fates->lock);
+    return found;
 }
 
 bool sgp_fates_open(sgp_fates_t *fates, int rank, uint32_t incarnation) {
@@ -247,8 +258,20 @@ uint32_t sgp_fates_absences(const sgp_fates_t *fates) {
     return atomic_load_explicit(&fates->absences, memory_order_acquire);
 }
 
-void sgp_fates_note_absence(sgp_fates_t *fates) {
+void sgp_fates_note_absence(sgp_fates_t *fates, uint64_t length) {
+    uint64_t longest = atomic_load(&fates->jump);
+    while (length > longest && !atomic_compare_exchange_weak(&fates->jump, &longest, length)) {
+    }
     atomic_fetch_add(&fates->absences, 1);
+    if (length == 0) return;
+    pthread_mutex_lock(&fates->lock); /* as all that count events */
+    atomic_fetch_add(&fates->events, 1);
+    pthread_mutex_unlock(&fates->lock);
+}
+
+uint64_t sgp_fates_take_jump(sgp_fates_t *fates) {
+    if (atomic_load(&fates->jump) == 0) return 0;
+    return atomic_exchange(&fates->jump, 0);
 }
 
 uint32_t sgp_fates_events(const sgp_fates_t *fates) {

@@ -89,6 +89,10 @@ sgp_fate_t sgp_fates_of(sgp_fates_t *fates, int rank);
  * ABSENT. Counts as no change and no event. */
 void sgp_fates_seat(sgp_fates_t *fates, int rank, uint32_t incarnation, sgp_fate_state_t state);
 
+/* Whether a newcomer has found the seat's member gone: that one has sent it nothing, and no change tells of it. One atomic
+ * load where there was none. */
+bool sgp_fates_found_gone(sgp_fates_t *fates, int rank);
+
 /* The seat is given to a newcomer, which is present from now on: an event. false: its present member
  * has this incarnation or a later one, or an earlier one that is present; nothing changes. */
 bool sgp_fates_open(sgp_fates_t *fates, int rank, uint32_t incarnation);
@@ -122,9 +126,12 @@ unsigned sgp_fates_silence(const sgp_fates_t *fates, int rank);
 uint32_t sgp_fates_silent_ranks(const sgp_fates_t *fates);
 
 /* How often this rank itself has been silent: its own timer jumped, or another says that it did not hear it. One atomic
- * load. note: for transports. */
+ * load. note: for transports; length: nanoseconds of the jump, or 0. */
 uint32_t sgp_fates_absences(const sgp_fates_t *fates);
-void sgp_fates_note_absence(sgp_fates_t *fates);
+void sgp_fates_note_absence(sgp_fates_t *fates, uint64_t length);
+
+/* The longest jump since the last call; 0: there was none. For one reader; each jump counts as an event, of no rank. */
+uint64_t sgp_fates_take_jump(sgp_fates_t *fates);
 
 /* What a rank's heartbeat last said of it. */
 typedef struct sgp_pulse {

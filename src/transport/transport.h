@@ -325,8 +325,9 @@ static inline void sgp_transport_rest(sgp_transport_t *t) {
 /* As ops->wait. Inside of a public call (base/call.h) it may return to the caller's caller in between, with nothing
  * locked; SGP_ERR_INTERRUPTED: that call is being cancelled. */
 sgp_status_t sgp_transport_wait(sgp_transport_t *transport, uint64_t deadline);
-/* As ops->has_ended. One atomic load as long as no rank is gone. */
+/* As ops->has_ended. Two atomic loads as long as no rank is gone. */
 static inline bool sgp_transport_has_ended(sgp_transport_t *t, int rank) {
+    if (sgp_fates_found_gone(t->fates, rank)) return true;
     return sgp_fates_changes(t->fates) > 0 && t->ops->has_ended && t->ops->has_ended(t, rank);
 }
 static inline sgp_status_t sgp_transport_prepare(sgp_transport_t *t, size_t bytes,

@@ -337,12 +337,37 @@ static void test_deaths(void **state) {
     }
 }
 
+/* A newcomer and a founder lose each other before the newcomer's first step, while others hear both. It knows of that when it
+ * has begun: in the call at the end it gives way, as the one with the higher seat, and the others come to their result. */
+static void test_unheard_before_its_first_step(void **state) {
+    (void)state;
+    for (int founder = 0; founder < 3; founder++) {
+        party_t *party = party_of((sgp_mixer_options_t){.algorithm = SGP_ALGORITHM_SGP}, 3, 40);
+        ranks_setup_t setup = delays(3, 7, 2 * MILLISECOND);
+        sgp_loopback_fault_t cut = {.kind = SGP_FAULT_CUT_BOTH,
+                                    .seat = founder,
+                                    .other = 3,
+                                    .from_ns = 300 * MILLISECOND,
+                                    .length_ns = SGP_FOR_GOOD};
+        setup.loopback.faults = &cut;
+        setup.loopback.fault_count = 1;
+        party->compute = 100 * MILLISECOND;
+        party->may_fail[3] = true;
+        party->guests[0] = (guest_t){.seat = 3, .invited_in = 2};
+        party->guest_count = 1;
+        celebrate(party, &setup);
+        assert_true(party->guests[0].first > 0 && party->made[3] > 0);
+        for (int r = 0; r < 3; r++) assert_float_equal(party->consensus[r].w_total, 3, 1e-9);
+        assert_float_equal(party->consensus[3].w_total, 0, 0);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lock_step), cmocka_unit_test(test_several),
         cmocka_unit_test(test_overlap),   cmocka_unit_test(test_slow_momentum),
         cmocka_unit_test(test_allreduce), cmocka_unit_test(test_alike),
-        cmocka_unit_test(test_deaths),
+        cmocka_unit_test(test_deaths),    cmocka_unit_test(test_unheard_before_its_first_step),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -226,8 +226,9 @@ static void released(account_t *account, sgp_transport_t *transport, const sgp_h
     if (entry->released != entry->all || entry->told) return;
     entry->told = true;
     tell(account->books, transport, "has released all of the message from", header->src, entry);
-    bool lost = is_lost(transport, header);
-    if (!entry->late && !(lost && account->averages)) account->weight += entry->weight;
+    bool gone = is_lost(transport, header) ||
+                sgp_fates_of(transport->fates, header->src).state == SGP_FATE_LEFT;
+    if (!entry->late && !(gone && account->averages)) account->weight += entry->weight;
     else doubt(account, entry->weight);
 }
 

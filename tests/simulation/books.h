@@ -30,8 +30,8 @@ bool books_killed(sgp_transport_t *transport);
  * as a whole. gone: (nodes) then. */
 void books_check_returned(books_t *books, int rank, const bool *gone);
 
-/* The rank is in an exact average, or has returned from it. It may drop messages of nodes that are lost, whole or not: the
- * graph that had them is no more. */
+/* The rank is in an exact average, or has returned from it. It may drop messages of nodes that are lost or have left, whole or
+ * not: the graph that had them is no more. */
 void books_average(books_t *books, int rank, bool begins);
 
 /* Whether the weight can be that of the rank, now that no message is half absorbed; what it should be else. From then on

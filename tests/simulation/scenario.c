@@ -347,6 +347,31 @@ float scenario_target(const scenario_t *scenario, int rank, size_t i) {
     return draw_number(scenario, rank + SCENARIO_NODES, i);
 }
 
+/* The most that a node sends in a step over what it keeps: with p equal shares p, in a base graph up to n - 1. */
+static double most_sent(const scenario_t *scenario) {
+    const sgp_graph_t *graph = &scenario->options.graph;
+    double most = sgp_graph_max_degree(graph);
+    for (int k = 0; k < scenario->steps; k++)
+        for (int r = 0; r < graph->size; r++) {
+            sgp_edge_t edges[SCENARIO_SEATS];
+            double sent = 0;
+            for (int e = sgp_graph_out(graph, r, (uint64_t)k, edges); e-- > 0;)
+                sent += edges[e].weight;
+            if (sent < 1) most = fmax(most, sent / (1 - sent));
+        }
+    return most;
+}
+
+float scenario_rounding(const scenario_t *scenario) {
+    const sgp_mixer_options_t *options = &scenario->options;
+    if (options->encoding == SGP_ENCODING_FLOAT32) return 1e-5f;
+    float part = options->encoding == SGP_ENCODING_BFLOAT16 ? 1.0f / 256 : 1.0f / 2048;
+    float most = 4; /* |z| */
+    int late = options->overlap > 0 ? options->overlap : 0;
+    int rounds = options->rounds > 1 ? (int)options->rounds : 1;
+    return part * most * (float)(most_sent(scenario) * (1 + late) * rounds + 2);
+}
+
 /* ---- for people ---- */
 
 static void print_fault(const sgp_loopback_fault_t *fault, FILE *file) {
@@ -367,16 +392,6 @@ static void print_fault(const sgp_loopback_fault_t *fault, FILE *file) {
                 fault->seat, fault->other, fault->kind == SGP_FAULT_CUT_BOTH ? " and back" : "",
                 from, length);
     }
-}
-
-float scenario_rounding(const scenario_t *scenario) {
-    const sgp_mixer_options_t *options = &scenario->options;
-    if (options->encoding == SGP_ENCODING_FLOAT32) return 1e-5f;
-    float part = options->encoding == SGP_ENCODING_BFLOAT16 ? 1.0f / 256 : 1.0f / 2048;
-    float most = 4; /* |z| */
-    int late = options->overlap > 0 ? options->overlap : 0;
-    int rounds = options->rounds > 1 ? (int)options->rounds : 1;
-    return part * most * (float)(sgp_graph_max_degree(&options->graph) * (1 + late) * rounds + 2);
 }
 
 void scenario_print(const scenario_t *scenario, FILE *file) {

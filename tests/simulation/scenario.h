@@ -94,6 +94,10 @@ uint64_t scenario_compute(const scenario_t *scenario, int rank, int step);
 float scenario_initial(const scenario_t *scenario, int rank, size_t i);
 float scenario_target(const scenario_t *scenario, int rank, size_t i);
 
+/* How far the encoding can move a number of a node. A rounded message differs from its node's z. Its sender keeps the
+ * difference, times what it has sent over what it has left, and nothing comes in before the overlap has passed. */
+float scenario_rounding(const scenario_t *scenario);
+
 /* Coordinates that start equal on all nodes, and that no gradient moves. Their value is exact in every encoding, so they
  * stay equal bit by bit. */
 static inline bool scenario_is_equal(size_t i) {
@@ -113,9 +117,5 @@ bool scenario_kills(const scenario_t *scenario, int rank);
 bool scenario_may_strike(const scenario_t *scenario);
 
 void scenario_print(const scenario_t *scenario, FILE *file);
-
-/* A rounded message differs from its node's z. Its sender keeps the difference, times what it has sent over what it has
- * left: with p peers p times in each step, and nothing comes in before the overlap has passed. */
-float scenario_rounding(const scenario_t *scenario);
 
 #endif

@@ -3,6 +3,7 @@
  * a seed. A run checks what must hold after each step and call, and at its end (docs/membership.md, "Simulation").
  *
  *   simulation --seeds 1-500              a range; prints each seed that fails, and exits with 1
+ *   simulation --seeds 77,90-99           several
  *   simulation --seed 77 --trace          one run, with its scenario, steps, messages and calls
  *   simulation --seeds 1-500 --faults kill,leave
  *
@@ -19,8 +20,15 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { MOST_RANGES = 32 };
+
+typedef struct range {
+    uint64_t first, last;
+} range_t;
+
 typedef struct options {
-    uint64_t first, last; /* seeds */
+    range_t ranges[MOST_RANGES]; /* of seeds */
+    int ranges_count;
     int processes;
     int twice_every; /* every so manieth seed is run twice, and the hashes compared */
     int most;        /* failures after which the range ends */
@@ -29,10 +37,10 @@ typedef struct options {
 } options_t;
 
 static const char usage[] =
-    "usage: simulation [--seeds A-B | --seed N [--trace]] [--faults KIND,...] [--algorithms "
+    "usage: simulation [--seeds A-B,... | --seed N [--trace]] [--faults KIND,...] [--algorithms "
     "NAME,...]\n"
     "                  [--processes N] [--twice-every N] [--silence-ms MS] [--failures N]\n"
-    "  --seeds A-B       runs of these seeds (1-100)\n"
+    "  --seeds A-B,...   runs of these seeds (1-100)\n"
     "  --seed N          one run\n"
     "  --trace           tell its scenario, steps, messages and calls\n"
     "  --faults          kill, leave, stall, cut, or none (all)\n"
@@ -55,13 +63,24 @@ static uint64_t number(const char *option, const char *text) {
     return value;
 }
 
-static void parse_seeds(options_t *options, const char *text) {
+static void parse_range(options_t *options, const char *text) {
     char *end;
-    options->first = options->last = strtoull(text, &end, 10);
+    range_t range;
+    range.first = range.last = strtoull(text, &end, 10);
     if (end == text) refuse("--seeds", text);
-    if (*end == '-') options->last = number("--seeds", end + 1);
+    if (*end == '-') range.last = number("--seeds", end + 1);
     else if (*end) refuse("--seeds", text);
-    if (options->last < options->first) refuse("--seeds", text);
+    if (range.last < range.first || options->ranges_count == MOST_RANGES) refuse("--seeds", text);
+    options->ranges[options->ranges_count++] = range;
+}
+
+static void parse_seeds(options_t *options, char *list) {
+    options->ranges_count = 0;
+    for (char *text; (text = strsep(&list, ","));) parse_range(options, text);
+}
+
+static bool is_one(const options_t *options) {
+    return options->ranges_count == 1 && options->ranges[0].first == options->ranges[0].last;
 }
 
 static unsigned kind_of(const char *name) {
@@ -121,7 +140,9 @@ static void parse(int count, char **arguments, options_t *options) {
         else parse_pair(options, arguments[i], i + 1 < count ? arguments[i + 1] : NULL), i++;
     }
     if (options->processes < 1) options->processes = (int)sysconf(_SC_NPROCESSORS_ONLN);
-    if (options->trace && options->first != options->last) refuse("--trace", "with a range");
+    if (options->ranges_count == 0)
+        options->ranges[options->ranges_count++] = (range_t){.first = 1, .last = 100};
+    if (options->trace && !is_one(options)) refuse("--trace", "with a range");
 }
 
 /* ---- runs ---- */
@@ -149,12 +170,12 @@ static void print_log(sgp_log_level_t level, int rank, const char *line, void *u
 static int run_one(options_t *options) {
     scenario_t scenario;
     outcome_t outcome;
-    scenario_draw(options->first, &options->settings, &scenario);
+    scenario_draw(options->ranges[0].first, &options->settings, &scenario);
     scenario_print(&scenario, stdout);
     if (options->trace) sgp_log_set(print_log, NULL, SGP_LOG_INFO);
     if (!options->trace) options->twice_every = 1;
     else options->twice_every = 0;
-    run_seed(options->first, options, &outcome);
+    run_seed(options->ranges[0].first, options, &outcome);
     if (*outcome.failure) printf("FAILED: %s\n", outcome.failure);
     else
         printf("passed: %d steps, %d calls; %d nodes did not come to the end, %d messages torn, %d "
@@ -165,15 +186,16 @@ static int run_one(options_t *options) {
 }
 
 int main(int count, char **arguments) {
-    static options_t options = {.first = 1, .last = 100, .twice_every = 8, .most = 20};
+    static options_t options = {.twice_every = 8, .most = 20};
     options.settings.kinds =
         SCENARIO_KILL | SCENARIO_LEAVE | SCENARIO_STALL | SCENARIO_CUT | SCENARIO_JOIN;
     sgp_log_set(NULL, NULL, SGP_LOG_ERROR);
     parse(count, arguments, &options);
     if (options.settings.algorithms_count == 0) take_all_algorithms(&options.settings);
-    if (options.first == options.last) return run_one(&options);
-    return seed_range_run(options.first, options.last, options.processes, options.most, run_seed,
-                          &options)
-               ? 1
-               : 0;
+    if (is_one(&options)) return run_one(&options);
+    int failures = 0;
+    for (int i = 0; i < options.ranges_count && failures < options.most; i++)
+        failures += seed_range_run(options.ranges[i].first, options.ranges[i].last,
+                                   options.processes, options.most - failures, run_seed, &options);
+    return failures > 0;
 }

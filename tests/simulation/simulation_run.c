@@ -41,6 +41,7 @@ typedef struct node {
     double weight; /* after the last step; 0: there was none */
     float gradient[SCENARIO_LENGTH];
     float low[SCENARIO_LENGTH], high[SCENARIO_LENGTH]; /* of all nodes' starts, and targets */
+    float rounding;                                    /* scenario_rounding */
     struct node *newcomers;                            /* (SCENARIO_JOINS) of the run */
     /* A newcomer: */
     bool comes, started;
@@ -64,6 +65,7 @@ static uint64_t now(const node_t *node) {
 
 static void find_hull(node_t *node) {
     const scenario_t *scenario = scenario_of(node);
+    node->rounding = scenario_rounding(scenario);
     for (size_t i = 0; i < SCENARIO_LENGTH; i++) {
         node->low[i] = INFINITY, node->high[i] = -INFINITY;
         for (int r = 0; r < scenario_seats(scenario); r++) {
@@ -75,16 +77,22 @@ static void find_hull(node_t *node) {
     }
 }
 
+static void share_hull(const node_t *from, node_t *to) {
+    memcpy(to->low, from->low, sizeof to->low);
+    memcpy(to->high, from->high, sizeof to->high);
+    to->rounding = from->rounding;
+}
+
 static void check_vector(node_t *node, int step) {
     const float *z = sgp_mixer_parameters(node->mixer);
-    float slack = scenario_rounding(scenario_of(node));
+    float slack = node->rounding;
     /* All-reduce sums and divides, which rounds. */
     bool exact = scenario_of(node)->options.algorithm != SGP_ALGORITHM_ALLREDUCE;
     for (size_t i = 0; i < SCENARIO_LENGTH; i++) {
         if (!(z[i] >= node->low[i] - slack && z[i] <= node->high[i] + slack))
             results_fail(node->run, "node %d, step %d: z[%zu] = %g is outside [%g, %g]", node->rank,
                          step, i, (double)z[i], (double)node->low[i], (double)node->high[i]);
-        float start = scenario_initial(scenario_of(node), node->rank, i);
+        float start = node->low[i]; /* of all nodes, where it is equal */
         if (scenario_is_equal(i) && !(exact ? z[i] == start : fabsf(z[i] - start) <= slack))
             results_fail(node->run, "node %d, step %d: z[%zu] = %.9g, where all nodes began equal",
                          node->rank, step, i, (double)z[i]);
@@ -509,7 +517,6 @@ static void *node_main(void *argument) {
     node->transport->elastic = true;
     node->transport->takes_turns = scenario_of(node)->seed % 2;
     books_watch(node->books, node->transport);
-    find_hull(node);
     be_node(node, set_up(node));
     return NULL;
 }
@@ -518,7 +525,6 @@ static void *newcomer_main(void *argument) {
     node_t *node = argument;
     sgp_log_set_rank(node->rank);
     books_watch(node->books, node->transport);
-    find_hull(node);
     be_node(node, come_in(node));
     return NULL;
 }
@@ -559,6 +565,9 @@ void simulation_run_scenario(const scenario_t *scenario, FILE *trace, outcome_t 
         set_node(&nodes[r], &run, r, books, trace, hub), nodes[r].newcomers = newcomers;
     for (int j = 0; j < SCENARIO_JOINS; j++)
         set_node(&newcomers[j], &run, scenario->nodes + j, books, trace, hub);
+    find_hull(&nodes[0]);
+    for (int r = 1; r < scenario->nodes; r++) share_hull(&nodes[0], &nodes[r]);
+    for (int j = 0; j < SCENARIO_JOINS; j++) share_hull(&nodes[0], &newcomers[j]);
     run_nodes(nodes, scenario->nodes);
     if (books_breach(books)) results_fail(&run, "%s", books_breach(books));
     results_check(&run);

@@ -294,20 +294,31 @@ static inline void abandoned(sgp_transport_t *transport, void *context) {
     finish(transport);
 }
 
-/* Rank 0 gives up a rank that lives, which is told. context: an atomic_bool, that it knows. */
-static inline void struck_off(sgp_transport_t *transport, void *context) {
-    atomic_bool *knows = context;
+typedef struct striking {
+    atomic_bool elastic; /* rank 1: without that the end of its connection is the end of rank 0 */
+    atomic_bool knows;   /* rank 1 */
+} striking_t;
+
+static inline void await_flag(sgp_transport_t *transport, atomic_bool *flag) {
     uint64_t end = sgp_transport_now(transport) + FAR;
+    for (uint64_t now; !atomic_load(flag) && (now = sgp_transport_now(transport)) < end;)
+        CHECK(sgp_transport_wait(transport, now + 1000000) != SGP_ERR_PEER_LOST);
+}
+
+/* Rank 0 gives up a rank that lives, which is told. */
+static inline void struck_off(sgp_transport_t *transport, void *context) {
+    striking_t *striking = context;
     transport->elastic = transport->confirms = true;
     if (transport->rank == 0) {
+        await_flag(transport, &striking->elastic);
         sgp_transport_give_up(transport, 1, sgp_fate_lost(SGP_CAUSE_SILENT), NULL);
-        for (uint64_t now; !atomic_load(knows) && (now = sgp_transport_now(transport)) < end;)
-            CHECK(sgp_transport_wait(transport, now + 1000000) != SGP_ERR_PEER_LOST);
+        await_flag(transport, &striking->knows);
         CHECK(sgp_fates_of(transport->fates, 1).cause == SGP_CAUSE_SILENT);
     } else {
+        atomic_store(&striking->elastic, true);
         await_fate(transport, 1, SGP_FATE_LOST);
         CHECK(sgp_fates_of(transport->fates, 1).cause == SGP_CAUSE_STRUCK_OFF);
-        atomic_store(knows, true);
+        atomic_store(&striking->knows, true);
     }
     sgp_transport_destroy(transport);
 }
@@ -315,8 +326,8 @@ static inline void struck_off(sgp_transport_t *transport, void *context) {
 static inline void test_struck_off(void **state) {
     (void)state;
     ranks_setup_t setup = SETUP(2);
-    atomic_bool knows = false;
-    run_transports(&setup, struck_off, &knows);
+    striking_t striking = {false, false};
+    run_transports(&setup, struck_off, &striking);
 }
 
 /* Without the flag nothing is kept. */

@@ -207,6 +207,45 @@ static void test_a_newcomers_table(void **state) {
     sgp_fates_destroy(fates);
 }
 
+/* A member that left or was lost later is not one that was found gone; nor is one whose seat has a new member. */
+static void test_members_that_are_found_gone(void **state) {
+    (void)state;
+    sgp_fates_t *fates = make(3);
+    assert_false(sgp_fates_found_gone(fates, 0));
+    sgp_fates_seat(fates, 0, 0, SGP_FATE_LEFT);
+    sgp_fates_seat(fates, 1, 0, SGP_FATE_PRESENT);
+    sgp_fates_seat(fates, 2, 0, SGP_FATE_ABSENT);
+    sgp_fates_set(fates, 1, sgp_fate_left(), NULL);
+    assert_true(sgp_fates_found_gone(fates, 0));
+    assert_false(sgp_fates_found_gone(fates, 1));
+    assert_false(sgp_fates_found_gone(fates, 2));
+    assert_true(sgp_fates_open(fates, 0, 1));
+    assert_false(sgp_fates_found_gone(fates, 0));
+    sgp_fates_set(fates, 0, sgp_fate_left(), NULL);
+    assert_false(sgp_fates_found_gone(fates, 0));
+    sgp_fates_destroy(fates);
+}
+
+/* The longest jump is told once, and is an event of no rank; an absence of which only others know is none. */
+static void test_jumps(void **state) {
+    (void)state;
+    uint32_t seen[2] = {0};
+    sgp_fate_event_t event;
+    sgp_fates_t *fates = make(2);
+    sgp_fates_note_absence(fates, 0);
+    assert_int_equal(sgp_fates_events(fates), 0);
+    assert_int_equal(sgp_fates_take_jump(fates), 0);
+    sgp_fates_note_absence(fates, 700);
+    sgp_fates_note_absence(fates, 900);
+    sgp_fates_note_absence(fates, 800);
+    assert_int_equal(sgp_fates_absences(fates), 4);
+    assert_int_equal(sgp_fates_events(fates), 3);
+    assert_false(sgp_fates_next_event(fates, seen, &event));
+    assert_int_equal(sgp_fates_take_jump(fates), 900);
+    assert_int_equal(sgp_fates_take_jump(fates), 0);
+    sgp_fates_destroy(fates);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_fate_changes_once),
@@ -217,6 +256,8 @@ int main(void) {
         cmocka_unit_test(test_a_seat_opens_for_newcomers),
         cmocka_unit_test(test_the_first_loss_that_is_left),
         cmocka_unit_test(test_a_newcomers_table),
+        cmocka_unit_test(test_members_that_are_found_gone),
+        cmocka_unit_test(test_jumps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

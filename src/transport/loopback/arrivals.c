@@ -64,8 +64,10 @@ void sgp_arrivals_remove(arrivals_t *arrivals,
 }
 
 bool sgp_arrivals_any(const arrivals_t *arrivals, int src, int dst) {
-    for (size_t i = 0; i < arrivals->count; i++)
-        if (arrivals->heap[i]->src == src && arrivals->heap[i]->dst == dst) return true;
+    for (size_t i = 0; i < arrivals->count; i++) {
+        const delivery_t *at = arrivals->heap[i];
+        if (at->src == src && at->dst == dst && at->time != UINT64_MAX) return true;
+    }
     return false;
 }
 

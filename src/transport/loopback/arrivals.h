@@ -55,7 +55,7 @@ void sgp_arrivals_remove(arrivals_t *arrivals,
                          bool (*wanted)(void *context, const delivery_t *delivery),
                          void (*dropped)(void *context, delivery_t *delivery), void *context);
 
-/* Whether a delivery of src to dst is under way. */
+/* Whether a delivery of src to dst is under way that will arrive: not over a link that is cut for good. */
 bool sgp_arrivals_any(const arrivals_t *arrivals, int src, int dst);
 
 void sgp_arrivals_fini(arrivals_t *arrivals);

@@ -122,6 +122,15 @@ static uint64_t end_of(const sgp_loopback_fault_t *fault) {
     return plus(fault->from_ns, fault->length_ns);
 }
 
+bool sgp_faults_is_cut(const sgp_faults_t *faults, int src, int dst, uint64_t time) {
+    for (int i = 0; i < faults->count; i++) {
+        const sgp_loopback_fault_t *fault = &faults->of[i];
+        if (concerns(fault, src, dst) && fault->from_ns <= time && time < end_of(fault))
+            return true;
+    }
+    return false;
+}
+
 static bool silences(const sgp_loopback_fault_t *fault, int src, int dst) {
     if (fault->kind == SGP_FAULT_STALL) return fault->seat == src;
     return src != dst && concerns(fault, src, dst);

@@ -41,6 +41,9 @@ uint64_t sgp_faults_arrival(const sgp_faults_t *faults, int src, int dst, uint64
  * before one of these ended the next had begun. SGP_NEVER: it is heard. src == dst: since when the rank stands still. */
 uint64_t sgp_faults_mute_since(const sgp_faults_t *faults, int src, int dst, uint64_t time);
 
+/* Whether the link from `src` to `dst` is cut at `time`. */
+bool sgp_faults_is_cut(const sgp_faults_t *faults, int src, int dst, uint64_t time);
+
 /* When the rank last ran on after a stall, not after `time`; 0: it has not stood still. */
 uint64_t sgp_faults_resumed(const sgp_faults_t *faults, int seat, uint64_t time);
 

@@ -24,9 +24,13 @@ void sgp_hearing_seat(sgp_loopback_t *hub, int seat) {
     sgp_hearing_t *hearing = &hub->hearing;
     size_t size = (size_t)hub->options.seats;
     if (!hearing->untold) return;
-    hearing->absent[seat] = false;
+    hearing->absent[seat] = 0;
     for (size_t r = 0; r < size; r++)
         hearing->untold[(size_t)seat * size + r] = hearing->untold[r * size + (size_t)seat] = false;
+}
+
+void sgp_hearing_opened(sgp_loopback_t *hub) {
+    hub->hearing.next = hub->clock;
 }
 
 /* The next time after hub->clock at which something may change. */
@@ -91,8 +95,8 @@ static void listen_to(sgp_loopback_t *hub, int rank, int other) {
         give_up(listener, other, silence);
 }
 
-static void note_absence(rank_t *rank) {
-    sgp_fates_note_absence(rank->transport.fates);
+static void note_absence(rank_t *rank, uint64_t length) {
+    sgp_fates_note_absence(rank->transport.fates, length);
     sgp_contexts_poke_all(&rank->contexts);
 }
 
@@ -101,20 +105,35 @@ static void hear_verdict(sgp_loopback_t *hub, int rank, int other) {
     bool *untold = &hub->hearing.untold[rank * hub->options.seats + other];
     if (sgp_hearing_silence(hub, rank, other)) return;
     set_silent(&hub->ranks[rank], other, SGP_SILENCE_TOLD, is_unheard(hub, other, rank));
-    if (*untold) note_absence(&hub->ranks[rank]);
+    if (*untold) note_absence(&hub->ranks[rank], 0);
     *untold = false;
 }
 
 /* By its own timer. */
 static void notice_stall(sgp_loopback_t *hub, int rank) {
-    bool *absent = &hub->hearing.absent[rank];
+    uint64_t *absent = &hub->hearing.absent[rank];
     if (stalls(hub, rank)) {
         uint64_t since = sgp_faults_mute_since(&hub->faults, rank, rank, hub->clock);
-        *absent = *absent || hub->clock - since >= hub->options.suspect_ns;
+        if (!*absent && hub->clock - since >= hub->options.suspect_ns) *absent = since + 1;
     } else if (*absent) {
-        *absent = false;
-        note_absence(&hub->ranks[rank]);
+        note_absence(&hub->ranks[rank], hub->clock - (*absent - 1));
+        *absent = 0;
     }
+}
+
+/* The end of a rank is seen once its link is not cut any more. */
+static void tell_ends(sgp_loopback_t *hub) {
+    for (int rank = 0; rank < hub->options.seats; rank++)
+        for (int other = 0; other < hub->options.seats; other++)
+            if (works(hub, rank) && other != rank && hub->ranks[other].state != RANK_ABSENT &&
+                !works(hub, other))
+                sgp_hub_tell_end(&hub->ranks[rank], &hub->ranks[other]);
+}
+
+/* Also one that is gone, as long as that is not known. */
+static bool is_there(const sgp_loopback_t *hub, int rank, int other) {
+    if (other == rank || hub->ranks[other].state == RANK_ABSENT) return false;
+    return works(hub, other) || !sgp_hub_is_told(&hub->ranks[rank], &hub->ranks[other]);
 }
 
 static void for_all_pairs(sgp_loopback_t *hub,
@@ -122,7 +141,7 @@ static void for_all_pairs(sgp_loopback_t *hub,
     for (int rank = 0; rank < hub->options.seats; rank++) {
         if (!works(hub, rank) || stalls(hub, rank)) continue;
         for (int other = 0; other < hub->options.seats; other++)
-            if (other != rank && works(hub, other)) visit(hub, rank, other);
+            if (is_there(hub, rank, other)) visit(hub, rank, other);
     }
 }
 
@@ -130,6 +149,7 @@ void sgp_hearing_look(sgp_loopback_t *hub) {
     if (!hub->hearing.untold || hub->clock < hub->hearing.next) return;
     for (int rank = 0; rank < hub->options.seats; rank++)
         if (works(hub, rank)) notice_stall(hub, rank);
+    tell_ends(hub);
     for_all_pairs(hub, listen_to);
     for_all_pairs(hub, hear_verdict);
     hub->hearing.next = next_change(hub);

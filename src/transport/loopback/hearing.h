@@ -12,8 +12,9 @@
 sgp_status_t sgp_hearing_init(sgp_hearing_t *hearing, const sgp_loopback_options_t *options);
 void sgp_hearing_fini(sgp_hearing_t *hearing);
 
-/* The seat has a new member. */
+/* The seat has a new member. opened: for one of the others, which may not hear it. */
 void sgp_hearing_seat(sgp_loopback_t *hub, int seat);
+void sgp_hearing_opened(sgp_loopback_t *hub);
 
 /* When sgp_hearing_look may find something next; SGP_NEVER. */
 uint64_t sgp_hearing_next(const sgp_loopback_t *hub);

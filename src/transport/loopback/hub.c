@@ -142,10 +142,18 @@ typedef struct parting {
     int sender; /* -1: all */
 } parting_t;
 
-/* Whether the sender gets its room back. */
+static bool is_view(const delivery_t *delivery) {
+    sgp_header_t header;
+    const char *reason;
+    return sgp_header_decode(delivery->header, &header, &reason) == SGP_OK &&
+           header.kind == SGP_KIND_VIEW;
+}
+
+/* Whether the sender gets its room back. A receiver that lives, and was given up, learns that from the views. */
 static bool comes_back(const parting_t *parting, const delivery_t *delivery) {
     const rank_t *receiver = parting->receiver;
-    if (parting->sender >= 0 && delivery->src != parting->sender) return false;
+    if (parting->sender >= 0 && (delivery->src != parting->sender || is_view(delivery)))
+        return false;
     return receiver->killed || receiver->hub->ranks[delivery->src].transport.elastic;
 }
 
@@ -192,6 +200,26 @@ static void drop_all(parting_t *parting) {
     give_up_held(parting);
 }
 
+static const char *why_of(sgp_fate_t fate) {
+    return fate.cause == SGP_CAUSE_ENDED ? "it ended without leaving" : NULL;
+}
+
+bool sgp_hub_is_told(const rank_t *rank, const rank_t *gone) {
+    int number = gone->transport.rank;
+    return !sgp_hub_knows(rank, gone) ||
+           sgp_fates_of(rank->transport.fates, number).state != SGP_FATE_PRESENT;
+}
+
+void sgp_hub_tell_end(rank_t *rank, const rank_t *gone) {
+    const sgp_loopback_t *hub = rank->hub;
+    int number = gone->transport.rank;
+    if (sgp_hub_is_told(rank, gone)) return;
+    if (sgp_faults_is_cut(&hub->faults, number, rank->transport.rank, hub->clock)) return;
+    sgp_fates_set(rank->transport.fates, number, gone->fate, why_of(gone->fate));
+    sgp_outstanding_gone(&rank->transport, number);
+    sgp_contexts_poke_all(&rank->contexts);
+}
+
 /* A rank that ends without leaving after a loss ends because of it, unless losses are nothing to it: every rank knows of
  * the loss. */
 static void note_gone(rank_t *rank) {
@@ -201,11 +229,10 @@ static void note_gone(rank_t *rank) {
     sgp_fate_t fate = sgp_fate_lost(SGP_CAUSE_ENDED);
     if (rank->state == RANK_LEFT) fate = sgp_fate_left();
     else if (first >= 0 && !rank->killed && !transport->elastic) fate = sgp_fate_followed(first);
-    const char *why = fate.cause == SGP_CAUSE_ENDED ? "it ended without leaving" : NULL;
-    sgp_transport_note(transport, transport->rank, fate, why); /* the one that logs it */
+    rank->fate = fate;
+    sgp_transport_note(transport, transport->rank, fate, why_of(fate)); /* the one that logs it */
     for (int r = 0; r < hub->options.seats; r++)
-        if (sgp_hub_knows(&hub->ranks[r], rank))
-            sgp_fates_set(hub->ranks[r].transport.fates, transport->rank, fate, why);
+        if (r != transport->rank) sgp_hub_tell_end(&hub->ranks[r], rank);
 }
 
 void sgp_hub_end_rank(rank_t *rank, rank_state_t state, bool killed) {
@@ -215,11 +242,7 @@ void sgp_hub_end_rank(rank_t *rank, rank_state_t state, bool killed) {
     rank->killed = killed;
     note_gone(rank);
     drop_all(&(parting_t){.receiver = rank, .sender = -1});
-    for (int r = 0; r < hub->options.seats; r++) {
-        if (sgp_hub_knows(&hub->ranks[r], rank))
-            sgp_outstanding_gone(&hub->ranks[r].transport, rank->transport.rank);
-        sgp_contexts_poke_all(&hub->ranks[r].contexts);
-    }
+    for (int r = 0; r < hub->options.seats; r++) sgp_contexts_poke_all(&hub->ranks[r].contexts);
     for (int c = 0; c < SGP_CONTEXTS && killed; c++) /* time is nothing to it any more */
         if (sgp_context_sleeps(&rank->contexts.of[c])) sgp_contexts_end_sleep(&rank->contexts, c);
 }

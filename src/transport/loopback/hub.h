@@ -10,6 +10,7 @@
 #include "transport/loopback/loopback.h" /* its options alone */
 
 #include <pthread.h>
+#include <semaphore.h>
 
 typedef enum rank_state { RANK_WORKS, RANK_LEFT, RANK_LOST, RANK_ABSENT } rank_state_t;
 
@@ -17,11 +18,13 @@ typedef struct rank {
     sgp_transport_t transport; /* first: a transport is a rank */
     sgp_loopback_t *hub;
     rank_state_t state;
-    bool killed;    /* by a fault: state is RANK_LOST, and its thread runs on */
-    bool destroyed; /* its thread makes no more calls */
-    uint64_t calls; /* sgp_loopback_calls */
+    sgp_fate_t fate; /* of one that is gone */
+    bool killed;     /* by a fault: state is RANK_LOST, and its thread runs on */
+    bool destroyed;  /* its thread makes no more calls */
+    uint64_t calls;  /* sgp_loopback_calls */
     sgp_contexts_t contexts;
-    pthread_cond_t changed[SGP_CONTEXTS]; /* where they sleep */
+    pthread_cond_t changed[SGP_CONTEXTS]; /* where they sleep in real time */
+    sem_t turn[SGP_CONTEXTS];             /* the same in virtual time */
     delivery_t *first, **last;            /* arrived, oldest first */
     delivery_t *held;                     /* received and not released, by `after` */
     size_t in_use;                        /* chunks sent and not yet released */
@@ -32,7 +35,8 @@ typedef struct rank {
 /* Who hears whom; hearing.c writes it. Zeros and sgp_hearing_init. */
 typedef struct sgp_hearing {
     bool *untold; /* (seats, seats) row r: by whom r was called silent, and has not been told */
-    bool *absent; /* (size) it stands still for longer than suspect_ns */
+    /* (seats) since when it has stood still, plus 1, once that is longer than suspect_ns; else 0 */
+    uint64_t *absent;
     uint64_t next;
 } sgp_hearing_t;
 
@@ -41,6 +45,7 @@ struct sgp_loopback {
     pthread_mutex_t lock; /* of all fields below and of the ranks' fields */
     uint64_t clock;       /* virtual nanoseconds */
     uint64_t turns;       /* contexts woken so far, one at a time */
+    sem_t *next_turn;     /* of a context that was woken: told as the lock is given free; or NULL */
     sgp_faults_t faults;
     arrivals_t arrivals; /* in virtual time */
     buffer_t *free_buffers;
@@ -77,6 +82,12 @@ void sgp_hub_release(sgp_loopback_t *hub, delivery_t *delivery);
 /* The rank has left, or is lost: sets its fate, drops the deliveries to it of elastic senders, or of all if it is killed,
  * and wakes all others. The caller advances the clock. No effect on a rank that is gone. */
 void sgp_hub_end_rank(rank_t *rank, rank_state_t state, bool killed);
+
+/* Tells a rank of the end of another one, unless the link from there is cut: then it is told after that. */
+void sgp_hub_tell_end(rank_t *rank, const rank_t *gone);
+
+/* Whether it knows of that end, or never knew that member. */
+bool sgp_hub_is_told(const rank_t *rank, const rank_t *gone);
 
 /* The rank is lost or gone for `of` alone: sets its fate there, and drops the deliveries of `of` to it. */
 void sgp_hub_give_up(rank_t *of, int rank, sgp_fate_t fate, const char *why);

@@ -7,6 +7,7 @@
 #include "base/random.h"
 #include "transport/loopback/hearing.h"
 #include "transport/loopback/hub.h"
+#include "transport/loopback/turns.h"
 #include "transport/loopback/virtual_clock.h"
 #include "transport/outstanding.h"
 
@@ -19,47 +20,6 @@ static rank_t *rank_of(sgp_transport_t *transport) {
     return (rank_t *)transport;
 }
 
-/* ---- how contexts sleep; lock held ---- */
-
-static rank_t *rank_of_contexts(const sgp_contexts_t *contexts) {
-    return (rank_t *)((char *)contexts - offsetof(rank_t, contexts));
-}
-
-static int self(const sgp_contexts_t *contexts) {
-    bool is_agent = contexts->of[SGP_CONTEXT_AGENT].state != SGP_CONTEXT_ENDED &&
-                    pthread_equal(pthread_self(), rank_of_contexts(contexts)->agent);
-    return is_agent ? SGP_CONTEXT_AGENT : SGP_CONTEXT_FIRST;
-}
-
-static void wake(sgp_contexts_t *contexts, int which) {
-    pthread_cond_signal(&rank_of_contexts(contexts)->changed[which]);
-}
-
-static void sleep_virtual(rank_t *rank, int which) {
-    sgp_virtual_clock_advance(rank->hub);
-    const sgp_context_t *context = &rank->contexts.of[which];
-    /* Time does not wake a rank that is gone; its agent may still have to end. */
-    while (sgp_context_sleeps(context) && !(rank->state != RANK_WORKS && context->poked))
-        pthread_cond_wait(&rank->changed[which], &rank->hub->lock);
-}
-
-static void sleep_real(rank_t *rank, int which) {
-    const sgp_context_t *context = &rank->contexts.of[which];
-    struct timespec until = {.tv_sec = (time_t)(context->deadline / SGP_SECOND),
-                             .tv_nsec = (long)(context->deadline % SGP_SECOND)};
-    while (!(context->state == SGP_CONTEXT_WAITS && rank->first) && !context->poked &&
-           sgp_clock_now() < context->deadline)
-        pthread_cond_timedwait(&rank->changed[which], &rank->hub->lock, &until);
-}
-
-static void sleep_here(sgp_contexts_t *contexts, int which) {
-    rank_t *rank = rank_of_contexts(contexts);
-    if (rank->hub->options.virtual_time) sleep_virtual(rank, which);
-    else sleep_real(rank, which);
-}
-
-static const sgp_contexts_ops_t contexts_ops = {.self = self, .sleep = sleep_here, .wake = wake};
-
 /* ---- calls ---- */
 
 static void end_rank(rank_t *rank, rank_state_t state, bool killed) {
@@ -71,7 +31,7 @@ static void end_rank(rank_t *rank, rank_state_t state, bool killed) {
 /* Takes the hub's lock. false: the rank is killed, by this call or before. */
 static bool begin_call(rank_t *rank) {
     sgp_loopback_t *hub = rank->hub;
-    pthread_mutex_lock(&hub->lock);
+    sgp_turns_lock(hub);
     rank->calls++;
     if (sgp_faults_kill_at_call(&hub->faults, rank->transport.rank, rank->calls))
         end_rank(rank, RANK_LOST, true);
@@ -79,14 +39,14 @@ static bool begin_call(rank_t *rank) {
 }
 
 static void end_call(rank_t *rank) {
-    pthread_mutex_unlock(&rank->hub->lock);
+    sgp_turns_unlock(rank->hub);
 }
 
 uint64_t sgp_loopback_calls(sgp_transport_t *transport) {
     rank_t *rank = rank_of(transport);
-    pthread_mutex_lock(&rank->hub->lock);
+    sgp_turns_lock(rank->hub);
     uint64_t calls = rank->calls;
-    pthread_mutex_unlock(&rank->hub->lock);
+    sgp_turns_unlock(rank->hub);
     return calls;
 }
 
@@ -96,9 +56,9 @@ static uint64_t loopback_now(sgp_transport_t *transport) {
     const rank_t *rank = rank_of(transport);
     sgp_loopback_t *hub = rank->hub;
     if (!hub->options.virtual_time) return sgp_clock_now();
-    pthread_mutex_lock(&hub->lock);
+    sgp_turns_lock(hub);
     uint64_t now = rank->killed ? UINT64_MAX : hub->clock;
-    pthread_mutex_unlock(&hub->lock);
+    sgp_turns_unlock(hub);
     return now;
 }
 
@@ -115,13 +75,15 @@ static sgp_status_t loopback_wait(sgp_transport_t *transport, uint64_t deadline)
     return status;
 }
 
-/* The hub keeps the messages of a rank that has left. */
+/* The hub keeps the messages of a rank that has left. Its seat may have another member, which this one does not know yet. */
 static bool loopback_has_ended(sgp_transport_t *transport, int rank) {
     sgp_loopback_t *hub = rank_of(transport)->hub;
-    pthread_mutex_lock(&hub->lock);
-    bool ended = hub->ranks[rank].state == RANK_LEFT &&
-                 !sgp_arrivals_any(&hub->arrivals, rank, transport->rank);
-    pthread_mutex_unlock(&hub->lock);
+    sgp_turns_lock(hub);
+    const rank_t *other = &hub->ranks[rank];
+    bool known = sgp_hub_knows(rank_of(transport), other);
+    bool left = !known || (other->state == RANK_LEFT && sgp_hub_is_told(rank_of(transport), other));
+    bool ended = left && !sgp_arrivals_any(&hub->arrivals, rank, transport->rank);
+    sgp_turns_unlock(hub);
     return ended;
 }
 
@@ -130,26 +92,26 @@ static bool loopback_has_ended(sgp_transport_t *transport, int rank) {
 static void *agent_main(void *argument) {
     rank_t *rank = argument;
     sgp_loopback_t *hub = rank->hub;
-    pthread_mutex_lock(&hub->lock); /* until rank->agent is set */
+    sgp_turns_lock(hub);            /* until rank->agent is set */
     if (hub->options.one_at_a_time) /* its turn comes once the first context sleeps */
         sgp_contexts_sleep(&rank->contexts, SGP_CONTEXT_PAUSES, hub->clock);
-    pthread_mutex_unlock(&hub->lock);
+    sgp_turns_unlock(hub);
     sgp_log_set_rank(rank->transport.rank);
     rank->contexts.body(rank->contexts.body_context);
-    pthread_mutex_lock(&hub->lock);
+    sgp_turns_lock(hub);
     sgp_contexts_end_agent(&rank->contexts);
     if (hub->options.virtual_time) sgp_virtual_clock_advance(hub);
-    pthread_mutex_unlock(&hub->lock);
+    sgp_turns_unlock(hub);
     return NULL;
 }
 
 static sgp_status_t loopback_agent_start(sgp_transport_t *transport, void (*body)(void *context),
                                          void *context) {
     rank_t *rank = rank_of(transport);
-    pthread_mutex_lock(&rank->hub->lock);
+    sgp_turns_lock(rank->hub);
     int error = pthread_create(&rank->agent, NULL, agent_main, rank);
     if (!error) sgp_contexts_begin_agent(&rank->contexts, body, context);
-    pthread_mutex_unlock(&rank->hub->lock);
+    sgp_turns_unlock(rank->hub);
     if (!error) return SGP_OK;
     return sgp_fail(SGP_ERR_NO_MEMORY, "a thread for messages cannot be started: %s",
                     strerror(error));
@@ -157,9 +119,9 @@ static sgp_status_t loopback_agent_start(sgp_transport_t *transport, void (*body
 
 static void loopback_agent_join(sgp_transport_t *transport) {
     rank_t *rank = rank_of(transport);
-    pthread_mutex_lock(&rank->hub->lock);
+    sgp_turns_lock(rank->hub);
     sgp_contexts_await_agent(&rank->contexts);
-    pthread_mutex_unlock(&rank->hub->lock);
+    sgp_turns_unlock(rank->hub);
     pthread_join(rank->agent, NULL);
 }
 
@@ -184,16 +146,16 @@ static void loopback_pause(sgp_transport_t *transport, uint64_t deadline) {
 
 static void loopback_signal(sgp_transport_t *transport) {
     rank_t *rank = rank_of(transport);
-    pthread_mutex_lock(&rank->hub->lock);
+    sgp_turns_lock(rank->hub);
     sgp_contexts_signal(&rank->contexts);
-    pthread_mutex_unlock(&rank->hub->lock);
+    sgp_turns_unlock(rank->hub);
 }
 
 /* The books of a rank are changed by its receivers as well, under the hub's lock. */
 static sgp_status_t prepare_books(rank_t *rank, uint64_t promised) {
-    pthread_mutex_lock(&rank->hub->lock);
+    sgp_turns_lock(rank->hub);
     sgp_status_t status = sgp_outstanding_prepare(&rank->transport, promised);
-    pthread_mutex_unlock(&rank->hub->lock);
+    sgp_turns_unlock(rank->hub);
     return status;
 }
 
@@ -354,16 +316,19 @@ static sgp_status_t loopback_open(sgp_transport_t *transport, int seat, uint32_t
     (void)address;
     sgp_status_t status = begin_call(rank) ? SGP_OK : SGP_ERR_PEER_LOST;
     if (status == SGP_OK) status = sgp_transport_check_open(transport, seat, incarnation);
-    if (status == SGP_OK) sgp_hub_open(rank, seat, incarnation);
+    if (status == SGP_OK) {
+        sgp_hub_open(rank, seat, incarnation);
+        sgp_hearing_opened(rank->hub);
+    }
     end_call(rank);
     return status;
 }
 
 static uint64_t loopback_silence(sgp_transport_t *transport, int other) {
     sgp_loopback_t *hub = rank_of(transport)->hub;
-    pthread_mutex_lock(&hub->lock);
+    sgp_turns_lock(hub);
     uint64_t silence = sgp_hearing_silence(hub, transport->rank, other);
-    pthread_mutex_unlock(&hub->lock);
+    sgp_turns_unlock(hub);
     return silence;
 }
 
@@ -398,9 +363,9 @@ static void loopback_release(sgp_transport_t *transport, sgp_chunk_t *chunk) {
 }
 
 static void set_gone(rank_t *rank, rank_state_t state) {
-    pthread_mutex_lock(&rank->hub->lock);
+    sgp_turns_lock(rank->hub);
     end_rank(rank, state, false);
-    pthread_mutex_unlock(&rank->hub->lock);
+    sgp_turns_unlock(rank->hub);
 }
 
 static void loopback_leave(sgp_transport_t *transport, uint64_t deadline) {
@@ -411,10 +376,10 @@ static void loopback_leave(sgp_transport_t *transport, uint64_t deadline) {
 static void loopback_destroy(sgp_transport_t *transport) {
     rank_t *rank = rank_of(transport);
     set_gone(rank, RANK_LOST);
-    pthread_mutex_lock(&rank->hub->lock);
+    sgp_turns_lock(rank->hub);
     rank->destroyed = true;
     pthread_cond_broadcast(&rank->hub->parted);
-    pthread_mutex_unlock(&rank->hub->lock);
+    sgp_turns_unlock(rank->hub);
 }
 
 static const sgp_transport_ops_t loopback_ops = {
@@ -479,7 +444,7 @@ static void begin_rank(rank_t *rank, int number, uint32_t incarnation, sgp_fates
     rank->killed = rank->destroyed = false;
     rank->calls = 0;
     rank->in_use = 0;
-    sgp_contexts_init(&rank->contexts, &contexts_ops);
+    sgp_turns_begin(rank);
 }
 
 static void rank_init(rank_t *rank, sgp_loopback_t *hub, int number) {
@@ -487,11 +452,7 @@ static void rank_init(rank_t *rank, sgp_loopback_t *hub, int number) {
     rank->last = &rank->first;
     begin_rank(rank, number, 0, rank->transport.fates);
     if (number >= hub->options.size) rank->state = RANK_ABSENT;
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    for (int c = 0; c < SGP_CONTEXTS; c++) pthread_cond_init(&rank->changed[c], &attributes);
-    pthread_condattr_destroy(&attributes);
+    sgp_turns_init(rank);
     pthread_mutex_init(&rank->shared, NULL);
 }
 
@@ -544,12 +505,14 @@ sgp_transport_t *sgp_loopback_transport(sgp_loopback_t *hub, int rank) {
 
 /* ---- newcomers; lock held ---- */
 
-/* Of a newcomer: all ranks as they are. */
+/* Of a newcomer: all ranks as they are. Earlier newcomers that are gone again are absent: it opens their seats as it hears of
+ * them, and finds that out by then. */
 static void seat_all(const sgp_loopback_t *hub, sgp_fates_t *fates, int own, uint32_t incarnation) {
     for (int r = 0; r < hub->options.seats; r++) {
         const rank_t *rank = &hub->ranks[r];
         bool present = r == own || rank->state == RANK_WORKS;
-        sgp_fate_state_t gone = rank->state == RANK_ABSENT ? SGP_FATE_ABSENT : SGP_FATE_LEFT;
+        bool founder = r < hub->options.size && rank->transport.incarnation == 0;
+        sgp_fate_state_t gone = founder ? SGP_FATE_LEFT : SGP_FATE_ABSENT;
         sgp_fates_seat(fates, r, r == own ? incarnation : rank->transport.incarnation,
                        present ? SGP_FATE_PRESENT : gone);
     }
@@ -578,9 +541,9 @@ static sgp_status_t join(sgp_loopback_t *hub, int seat) {
 sgp_status_t sgp_loopback_join(sgp_loopback_t *hub, int seat, sgp_transport_t **transport) {
     if (seat < 0 || seat >= hub->options.seats)
         return sgp_fail(SGP_ERR_INVALID, "loopback: seat %d of %d", seat, hub->options.seats);
-    pthread_mutex_lock(&hub->lock);
+    sgp_turns_lock(hub);
     sgp_status_t status = join(hub, seat);
-    pthread_mutex_unlock(&hub->lock);
+    sgp_turns_unlock(hub);
     if (status == SGP_OK) *transport = &hub->ranks[seat].transport;
     return status;
 }
@@ -589,7 +552,7 @@ void sgp_loopback_destroy(sgp_loopback_t *hub) {
     if (!hub) return;
     sgp_hub_free_messages(hub);
     for (int r = 0; r < hub->options.seats; r++) {
-        for (int c = 0; c < SGP_CONTEXTS; c++) pthread_cond_destroy(&hub->ranks[r].changed[c]);
+        sgp_turns_fini(&hub->ranks[r]);
         pthread_mutex_destroy(&hub->ranks[r].shared);
         sgp_outstanding_fini(&hub->ranks[r].transport);
     }

@@ -25,7 +25,7 @@ typedef enum sgp_fault_kind {
 /* For length_ns. A rank that is stalled for good runs on once all others have ended. */
 #define SGP_FOR_GOOD UINT64_MAX
 
-/* A rank that is killed is lost for all others at once. Chunks that it had committed arrive; an unfinished message stays
+/* A rank that is killed is lost for all others at once, but for those to which its link is cut: for them after that. Chunks that it had committed arrive; an unfinished message stays
  * torn. Its thread runs on, without effect on others, and must come to its end: `now` returns UINT64_MAX, wait, pause
  * and receive return at once, wait and send_begin with SGP_ERR_PEER_LOST. */
 typedef struct sgp_loopback_fault {

@@ -137,7 +137,7 @@ static void notice_absence(sgp_heartbeat_t *heartbeat, uint64_t elapsed) {
     if (elapsed > 2 * heartbeat->tick) sgp_pace_forgive(&transport->pace, elapsed);
     if (!is_elastic(heartbeat) || elapsed <= heartbeat->limits.suspect) return;
     for (int r = 0; r < size_of(heartbeat); r++) heartbeat->beats[r].silent = 0;
-    sgp_slots_note_absence(heartbeat->slots);
+    sgp_slots_note_absence(heartbeat->slots, elapsed);
 }
 
 /* Others that have struck this rank off tell it nothing more. */

@@ -54,9 +54,9 @@ void sgp_slots_note_silence(void *owner, int rank, sgp_silence_t reason, bool ho
         sgp_region_ring_doorbell(&slots->own);
 }
 
-void sgp_slots_note_absence(void *owner) {
+void sgp_slots_note_absence(void *owner, uint64_t length) {
     sgp_slots_t *slots = owner;
-    sgp_fates_note_absence(slots->transport.fates);
+    sgp_fates_note_absence(slots->transport.fates, length);
     sgp_slots_poke(slots);
 }
 

@@ -85,7 +85,7 @@ void sgp_slots_note_silence(void *slots, int rank, sgp_silence_t reason, bool ho
 void sgp_slots_strike_off(sgp_slots_t *slots, int rank);
 
 /* This rank itself has been silent. Any thread. */
-void sgp_slots_note_absence(void *slots);
+void sgp_slots_note_absence(void *slots, uint64_t length);
 
 /* Makes wait return, the one that sleeps or the next one. Any thread. */
 void sgp_slots_poke(sgp_slots_t *slots);

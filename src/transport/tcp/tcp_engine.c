@@ -216,11 +216,11 @@ static bool chunks_wait(void *context, int rank) {
 
 static void on_timer(uv_timer_t *timer) {
     sgp_tcp_engine_t *engine = timer->data;
-    uint64_t now = sgp_clock_now();
-    sgp_edges_tick(&engine->edges, now, now - engine->ticked, engine->tick, chunks_wait, engine);
+    uint64_t now = sgp_clock_now(), elapsed = now - engine->ticked;
+    sgp_edges_tick(&engine->edges, now, elapsed, engine->tick, chunks_wait, engine);
     engine->ticked = now;
     if (sgp_contacts_tell(&engine->edges, now, sgp_slots_note_silence, engine->slots))
-        sgp_slots_note_absence(engine->slots);
+        sgp_slots_note_absence(engine->slots, elapsed);
     sgp_traffic_retry(&engine->traffic);
     if (engine->edges.leaves) {
         sgp_traffic_send_all(
