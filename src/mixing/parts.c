@@ -101,13 +101,13 @@ static void destroy(sgp_part_step_t *step) {
     free(step);
 }
 
-/* With the shortest chunks, float32, so that a switch of the encoding needs no more; each segment of an all-reduce can end
+/* With the shortest chunks, of blocks, so that a switch of the encoding needs no more; each segment of an all-reduce can end
  * with a short one. */
 static sgp_status_t make(sgp_mixer_t *mixer) {
     if (mixer->parts) return SGP_OK;
     sgp_part_step_t *made = calloc(1, sizeof *made);
     if (!made) return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for a step in parts");
-    size_t size = mixer->transport->chunk_bytes / sizeof(float);
+    size_t size = sgp_encoding_fit(SGP_ENCODING_INT8, mixer->transport->chunk_bytes);
     size_t most = mixer->length / size + (size_t)mixer->size + 1;
     made->weights = calloc((size_t)mixer->size, sizeof *made->weights);
     made->torn = calloc((size_t)mixer->size, sizeof *made->torn);

@@ -2,6 +2,7 @@
 #include "transport/inbox.h"
 
 #include "base/logging.h"
+#include "codec/codec.h"
 
 #include <inttypes.h>
 #include <stdatomic.h>
@@ -296,13 +297,16 @@ static void close_channel(sgp_inbox_t *inbox, uint32_t channel) {
 }
 
 /* The reason to refuse a chunk; NULL: there is none. */
-static const char *judge(sgp_inbox_t *inbox, const sgp_inbox_key_t *key) {
+static const char *judge(sgp_inbox_t *inbox, const sgp_chunk_t *chunk, const sgp_inbox_key_t *key) {
     if (is_closed(inbox, key->channel)) return "its mixer is gone";
     if (key->channel > inbox->channels && key->channel - inbox->channels > CHANNELS_AHEAD)
         return "no mixer has this channel";
     if (key->step > inbox->newest && key->step - inbox->newest > STEPS_AHEAD)
         return "its step is far ahead";
-    return look_up(inbox, key) ? "it is here already" : NULL;
+    if (look_up(inbox, key)) return "it is here already";
+    const sgp_header_t *header = &chunk->header;
+    bool valid = sgp_encoded_valid(header->encoding, header->elements, chunk->payload);
+    return valid ? NULL : "a block of numbers is damaged";
 }
 
 /* Logs the first, the second, the fourth, ...: a flood of chunks must not become a flood of log lines. A mixer may end
@@ -406,7 +410,7 @@ void sgp_inbox_collect(sgp_inbox_t *inbox) {
             return;
         }
         sgp_inbox_key_t key = key_of(&entry->chunk.header);
-        const char *reason = judge(inbox, &key);
+        const char *reason = judge(inbox, &entry->chunk, &key);
         if (!reason) {
             keep(inbox, &key, entry);
             continue;
