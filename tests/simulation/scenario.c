@@ -57,13 +57,17 @@ static void draw_mixer(sgp_random_t *random, const scenario_settings_t *settings
                        scenario_t *scenario) {
     static const int overlaps[] = {1, 1, 2, 3, SGP_OVERLAP_ASYNC, SGP_OVERLAP_ASYNC};
     static const sgp_encoding_t encodings[] = {SGP_ENCODING_FLOAT32, SGP_ENCODING_FLOAT32,
-                                               SGP_ENCODING_BFLOAT16, SGP_ENCODING_FLOAT16};
+                                               SGP_ENCODING_BFLOAT16, SGP_ENCODING_FLOAT16,
+                                               SGP_ENCODING_INT8};
     sgp_mixer_options_t *options = &scenario->options;
     options->count = SCENARIO_LENGTH;
     options->algorithm = settings->algorithms[draw_int(random, 0, settings->algorithms_count - 1)];
     if (options->algorithm == SGP_ALGORITHM_OSGP)
         options->overlap = overlaps[draw_int(random, 0, 5)];
-    options->encoding = encodings[draw_int(random, 0, 3)];
+    options->encoding = encodings[draw_int(random, 0, 4)];
+    if (options->algorithm == SGP_ALGORITHM_ALLREDUCE && options->encoding == SGP_ENCODING_INT8 &&
+        scenario->seed % 2)
+        options->encoding = SGP_ENCODING_INT4;
     if (chance(random, 0.15)) options->local_steps = draw_int(random, 2, 3);
     draw_graph(random, scenario, &options->graph);
 }

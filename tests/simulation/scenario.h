@@ -94,8 +94,8 @@ uint64_t scenario_compute(const scenario_t *scenario, int rank, int step);
 float scenario_initial(const scenario_t *scenario, int rank, size_t i);
 float scenario_target(const scenario_t *scenario, int rank, size_t i);
 
-/* Coordinates that start equal on all nodes, and that no gradient moves. Their value is exact in every encoding, so they
- * stay equal bit by bit. */
+/* Coordinates that start equal on all nodes, and that no gradient moves. Their value is exact in every encoding without
+ * blocks, so they stay equal bit by bit there. */
 static inline bool scenario_is_equal(size_t i) {
     return i % 8 == 3;
 }
