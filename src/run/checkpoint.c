@@ -272,6 +272,12 @@ static sgp_status_t write_own(run_t *run, const place_t *place) {
     return status;
 }
 
+/* Whether the nodes that are there have agreed to give up the files of this step. A node that was struck off while it slept has
+ * not: the others may be writing files of the same names right now. */
+static bool is_agreed(sgp_status_t status) {
+    return status != SGP_ERR_PEER_LOST && status != SGP_ERR_TIMEOUT && status != SGP_ERR_ENDED;
+}
+
 /* One attempt. *whole: no node was lost in it; else the files that are there are of no use. */
 static sgp_status_t attempt(run_t *run, sgp_status_t status, bool *whole) {
     const char *output = run->options->output;
@@ -284,8 +290,8 @@ static sgp_status_t attempt(run_t *run, sgp_status_t status, bool *whole) {
     if (!*whole) return status;
     status = agreement_share(run->group, write_own(run, &place));
     *whole = find_place(run).nodes == place.nodes;
-    if (status || !*whole) checkpoint_folder_remove(output, run->step, place.number);
-    else checkpoint_folder_keep(output, run->step, run->saved, place.number);
+    if (!status && *whole) checkpoint_folder_keep(output, run->step, run->saved, place.number);
+    else if (is_agreed(status)) checkpoint_folder_remove(output, run->step, place.number);
     return status;
 }
 

@@ -18,6 +18,9 @@
 
 enum { EPOCH_BYTES = 8 }; /* of a snapshot, before the optimizer's state */
 
+#define STATE_PIECE SGP_GATHER_BYTES
+#define STATE_MOST  ((size_t)64 << 20) /* half a million losses */
+
 /* What a node says that it is. */
 enum { IS_OLD, IS_NEW, IS_BACK };
 
@@ -144,20 +147,33 @@ static int first_old(const run_t *run, const meeting_t *all) {
     return -1;
 }
 
-/* One node's state for all. room: its bytes. */
-static sgp_status_t hand_over(run_t *run, int from, bool is_new, const void *state, size_t room) {
-    unsigned char *mine = calloc(1, room), *all = calloc((size_t)run->size, room);
+/* One node's state for all, in as many gathers as it takes. `whole`: (bytes) what a newcomer gets. Ends early, without an error, if
+ * the node is lost meanwhile: all know it after the same gather. */
+static sgp_status_t tell_all(run_t *run, int from, const unsigned char *state, size_t bytes,
+                             unsigned char *pieces, unsigned char *whole) {
+    unsigned char *mine = pieces, *all = pieces + STATE_PIECE;
+    for (size_t done = 0, part; done < bytes; done += part) {
+        part = bytes - done < STATE_PIECE ? bytes - done : STATE_PIECE;
+        if (from == run->rank) memcpy(mine, state + done, part);
+        sgp_status_t status = sgp_group_gather(run->group, mine, part, all);
+        if (status || !presence_has(run->group, from)) return status;
+        memcpy(whole + done, all + (size_t)from * part, part);
+    }
+    return SGP_OK;
+}
+
+static sgp_status_t hand_over(run_t *run, int from, bool is_new, const void *state, size_t bytes) {
+    unsigned char *pieces = calloc((size_t)run->size + 1, STATE_PIECE), *whole = malloc(bytes);
     sgp_status_t status =
-        mine && all
+        pieces && whole
             ? SGP_OK
-            : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the state of the run, %zu bytes", room);
+            : sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the state of the run, %zu bytes", bytes);
     status = agreement_share(run->group, status);
-    if (!status && from == run->rank) memcpy(mine, state, room);
-    if (!status) status = sgp_group_gather(run->group, mine, room, all);
+    if (!status) status = tell_all(run, from, state, bytes, pieces, whole);
     if (!status && is_new && presence_has(run->group, from))
-        status = handover_load(run, all + (size_t)from * room, room);
-    free(mine);
-    free(all);
+        status = handover_load(run, whole, bytes);
+    free(pieces);
+    free(whole);
     return agreement_share(run->group, status);
 }
 
@@ -226,10 +242,10 @@ static sgp_status_t meet_once(run_t *run, uint64_t is_new, meeting_t *all, const
     for (int r = 0; r < run->size; r++) any |= presence_has(run->group, r) && all[r].is_new;
     *some = any && from >= 0;
     if (!*some) return SGP_OK;
-    if (all[from].bytes == 0 || all[from].bytes > SGP_GATHER_BYTES)
+    if (all[from].bytes == 0 || all[from].bytes > STATE_MOST)
         return sgp_fail(SGP_ERR_UNSUPPORTED,
                         "the state of the run is %" PRIu64 " bytes: a newcomer can be told %zu",
-                        all[from].bytes, SGP_GATHER_BYTES);
+                        all[from].bytes, STATE_MOST);
     status = hand_over(run, from, is_new, state, (size_t)all[from].bytes);
     return status || presence_has(run->group, from) ? status : SGP_ERR_AGAIN;
 }
