@@ -20,7 +20,7 @@ typedef enum sgp_encoding {
     SGP_ENCODING_FLOAT32 = 1,  /* 4 bytes, exact */
     SGP_ENCODING_BFLOAT16 = 2, /* 2 bytes: the range of float32, 8 significant bits */
     SGP_ENCODING_FLOAT16 =
-        3, /* 2 bytes, IEEE 754 binary16: 11 significant bits from 6e-5 to 65504 */
+        3,                 /* 2 bytes, IEEE 754 binary16: 11 significant bits from 6e-5 to 65504 */
     SGP_ENCODING_INT8 = 4, /* 1 byte, and 4 for each 256 numbers: 3.94 times fewer than float32 */
     SGP_ENCODING_INT4 = 5, /* half a byte, and 4 for each 256 numbers: 7.76 times fewer */
 } sgp_encoding_t;

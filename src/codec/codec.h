@@ -2,7 +2,7 @@
 /* src/codec: how a vector travels. Pure functions over arrays, for the mixing and the simulated nodes; they know no
  * message, no node and no thread. One file per encoding; codec.c has the table of them.
  *
- * bfloat16 and IEEE 754 binary16 have 16 bits. int8 and int4 come in blocks with one scale (wire/encoded.h has their bytes,
+ * bfloat16 and IEEE 754 binary16 have 16 bits. int8 and int4 come in blocks with one scale (base/encoded.h has their bytes,
  * quantize.h their arithmetic). Most calls here combine an encoding with the arithmetic of the mixing in one pass over
  * memory.
  *
@@ -18,7 +18,7 @@
 #ifndef SGP_CODEC_CODEC_H
 #define SGP_CODEC_CODEC_H
 
-#include "wire/encoded.h"
+#include "base/encoded.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* int4: blocks of a scale and half a byte for each number (wire/encoded.h). */
+/* int4: blocks of a scale and half a byte for each number (base/encoded.h). */
 #include "codec/codec_internal.h"
 #include "codec/quantize.h"
 
 #include "base/vector.h"
-#include "wire/encoded.h"
+#include "base/encoded.h"
 
 #include <string.h>
 

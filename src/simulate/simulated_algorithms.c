@@ -2,7 +2,7 @@
 #include "simulate/simulated_algorithms.h"
 
 #include "mixing/algorithm_table.h"
-#include "wire/encoded.h"
+#include "base/encoded.h"
 
 #include <limits.h>
 #include <math.h>

@@ -28,7 +28,7 @@
 #ifndef SGP_WIRE_HEADER_H
 #define SGP_WIRE_HEADER_H
 
-#include "wire/encoded.h"
+#include "base/encoded.h"
 
 #include <sgp/status.h>
 #include <stdint.h>

@@ -46,7 +46,7 @@ static block_t block_of(size_t n, const float *x, int levels) {
     return block;
 }
 
-/* The bytes of wire/encoded.h. Returns how many. */
+/* The bytes of base/encoded.h. Returns how many. */
 static size_t write_block(const format_t *format, const block_t *block, size_t n,
                           unsigned char *bytes) {
     size_t half = (n + 1) / 2;
@@ -345,58 +345,84 @@ static void test_parts_of_a_block(void **state) {
 
 enum { LENGTH = 2500 }; /* several pieces, and a short block */
 
-static void test_passes(void **state) {
-    (void)state;
+typedef struct arrays {
+    float x[LENGTH], y[LENGTH], sent[LENGTH], arrived[LENGTH]; /* the last two: dec(s), dec(u) */
+    unsigned char s[2 * LENGTH], t[2 * LENGTH], u[2 * LENGTH]; /* enc(x); results; enc(y) */
+    size_t bytes;
+} arrays_t;
+
+static void fill(arrays_t *a, sgp_encoding_t e) {
     sgp_random_t random;
-    sgp_random_init(&random, 13, 0);
+    sgp_random_init(&random, 13, (uint64_t)e);
+    draw(&random, LENGTH, a->x, 3);
+    draw(&random, LENGTH, a->y, 3);
+    a->bytes = sgp_encoding_bytes(e, LENGTH);
+    sgp_encode(e, LENGTH, a->s, a->x);
+    sgp_decode(e, LENGTH, a->sent, a->s);
+    sgp_encode(e, LENGTH, a->u, a->y);
+    sgp_decode(e, LENGTH, a->arrived, a->u);
+}
+
+static void test_the_sender_keeps_the_rest(void **state) {
+    (void)state;
+    static arrays_t a;
     for (int f = 0; f < FORMATS; f++) {
         sgp_encoding_t e = formats[f].encoding;
-        size_t bytes = sgp_encoding_bytes(e, LENGTH);
-        float x[LENGTH], y[LENGTH], z[LENGTH], r[LENGTH], sent[LENGTH], arrived[LENGTH];
-        unsigned char s[2 * LENGTH], t[2 * LENGTH], u[2 * LENGTH];
-        draw(&random, LENGTH, x, 3);
-        draw(&random, LENGTH, y, 3);
-        sgp_encode(e, LENGTH, s, x);
-        sgp_decode(e, LENGTH, sent, s);
-        sgp_encode(e, LENGTH, u, y);
-        sgp_decode(e, LENGTH, arrived, u);
-
-        memcpy(z, x, sizeof z);
-        sgp_encode_keep(e, LENGTH, t, z, 1, 2);
-        assert_memory_equal(t, s, bytes);
-        for (int i = 0; i < LENGTH; i++) assert_true(z[i] == x[i] + 2 * (x[i] - sent[i]));
-        memcpy(r, x, sizeof r);
+        float z[LENGTH], r[LENGTH];
+        fill(&a, e);
+        memcpy(z, a.x, sizeof z);
+        sgp_encode_keep(e, LENGTH, a.t, z, 1, 2);
+        assert_memory_equal(a.t, a.s, a.bytes);
+        for (int i = 0; i < LENGTH; i++) assert_true(z[i] == a.x[i] + 2 * (a.x[i] - a.sent[i]));
+        memcpy(r, a.x, sizeof r);
         sgp_keep_rounding(e, LENGTH, r, r, 2);
         assert_memory_equal(r, z, sizeof r);
+        memcpy(z, a.x, sizeof z);
+        sgp_encode_mean(e, LENGTH, a.t, z, r, 4);
+        assert_memory_equal(a.t, a.s, a.bytes);
+        assert_memory_equal(z, a.sent, sizeof z);
+        for (int i = 0; i < LENGTH; i++) assert_true(r[i] == 4 * (a.x[i] - a.sent[i]));
+    }
+}
 
-        memcpy(z, x, sizeof z);
-        sgp_encode_mean(e, LENGTH, t, z, r, 4);
-        assert_memory_equal(t, s, bytes);
-        assert_memory_equal(z, sent, sizeof z);
-        for (int i = 0; i < LENGTH; i++) assert_true(r[i] == 4 * (x[i] - sent[i]));
+static void test_the_receiver_absorbs_the_decoded(void **state) {
+    (void)state;
+    static arrays_t a;
+    for (int f = 0; f < FORMATS; f++) {
+        sgp_encoding_t e = formats[f].encoding;
+        float z[LENGTH];
+        fill(&a, e);
+        memcpy(z, a.x, sizeof z);
+        sgp_decode_absorb(e, LENGTH, z, a.u, 0.25f);
+        for (int i = 0; i < LENGTH; i++)
+            assert_true(z[i] == a.x[i] + 0.25f * (a.arrived[i] - a.x[i]));
+        memcpy(z, a.x, sizeof z);
+        sgp_decode_add(e, LENGTH, z, a.u, 0.25f);
+        for (int i = 0; i < LENGTH; i++) assert_true(z[i] == a.x[i] + 0.25f * a.arrived[i]);
+    }
+}
 
-        memcpy(z, x, sizeof z);
-        sgp_decode_absorb(e, LENGTH, z, u, 0.25f);
-        for (int i = 0; i < LENGTH; i++) assert_true(z[i] == x[i] + 0.25f * (arrived[i] - x[i]));
-        memcpy(z, x, sizeof z);
-        sgp_decode_add(e, LENGTH, z, u, 0.25f);
-        for (int i = 0; i < LENGTH; i++) assert_true(z[i] == x[i] + 0.25f * arrived[i]);
-
-        for (int i = 0; i < LENGTH; i++) z[i] = x[i] + y[i];
-        memcpy(r, y, sizeof r);
-        sgp_encode_feedback(e, LENGTH, t, x, r);
-        sgp_encode(e, LENGTH, s, z);
-        assert_memory_equal(t, s, bytes);
-        sgp_decode(e, LENGTH, sent, s);
-        for (int i = 0; i < LENGTH; i++) assert_true(r[i] == z[i] - sent[i]);
-
-        for (int i = 0; i < LENGTH; i++) r[i] = 0.5f * (x[i] - arrived[i]);
-        memcpy(z, x, sizeof z);
-        sgp_encode_pair(e, LENGTH, z, u, t);
-        sgp_encode(e, LENGTH, s, r);
-        assert_memory_equal(t, s, bytes);
-        sgp_decode(e, LENGTH, sent, s);
-        for (int i = 0; i < LENGTH; i++) assert_true(z[i] == x[i] - sent[i]);
+static void test_feedback_and_pairs(void **state) {
+    (void)state;
+    static arrays_t a;
+    for (int f = 0; f < FORMATS; f++) {
+        sgp_encoding_t e = formats[f].encoding;
+        float z[LENGTH], r[LENGTH];
+        fill(&a, e);
+        for (int i = 0; i < LENGTH; i++) z[i] = a.x[i] + a.y[i];
+        memcpy(r, a.y, sizeof r);
+        sgp_encode_feedback(e, LENGTH, a.t, a.x, r);
+        sgp_encode(e, LENGTH, a.s, z);
+        assert_memory_equal(a.t, a.s, a.bytes);
+        sgp_decode(e, LENGTH, a.sent, a.s);
+        for (int i = 0; i < LENGTH; i++) assert_true(r[i] == z[i] - a.sent[i]);
+        for (int i = 0; i < LENGTH; i++) r[i] = 0.5f * (a.x[i] - a.arrived[i]);
+        memcpy(z, a.x, sizeof z);
+        sgp_encode_pair(e, LENGTH, z, a.u, a.t);
+        sgp_encode(e, LENGTH, a.s, r);
+        assert_memory_equal(a.t, a.s, a.bytes);
+        sgp_decode(e, LENGTH, a.sent, a.s);
+        for (int i = 0; i < LENGTH; i++) assert_true(z[i] == a.x[i] - a.sent[i]);
     }
 }
 
@@ -412,7 +438,9 @@ int main(void) {
         cmocka_unit_test(test_the_largest_scale),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_parts_of_a_block),
-        cmocka_unit_test(test_passes),
+        cmocka_unit_test(test_the_sender_keeps_the_rest),
+        cmocka_unit_test(test_the_receiver_absorbs_the_decoded),
+        cmocka_unit_test(test_feedback_and_pairs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

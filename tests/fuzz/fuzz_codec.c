@@ -9,7 +9,7 @@
 
 enum { INT4 = 0x02, MOST = 3 * SGP_BLOCK };
 
-/* One block, by the table of wire/encoded.h. */
+/* One block, by the table of base/encoded.h. */
 static bool is_good(bool int4, const unsigned char *bytes, size_t count) {
     float scale;
     size_t half = (count + 1) / 2;

@@ -100,6 +100,26 @@ static inline bool scenario_is_equal(size_t i) {
     return i % 8 == 3;
 }
 
+/* All-reduce sums and divides, and a block rounds to multiples of its own scale. */
+static inline bool scenario_keeps_equal(const scenario_t *scenario) {
+    return scenario->options.algorithm != SGP_ALGORITHM_ALLREDUCE &&
+           !sgp_encoding_has_blocks(scenario->options.encoding);
+}
+
+/* The most that an encoding rounds, as a part of the largest number. */
+static inline float scenario_rounding(sgp_encoding_t encoding) {
+    switch (encoding) {
+    case SGP_ENCODING_BFLOAT16:
+        return 1.0f / 256;
+    case SGP_ENCODING_INT8:
+        return 1.0f / 254;
+    case SGP_ENCODING_INT4:
+        return 1.0f / 14;
+    default:
+        return 1.0f / 2048;
+    }
+}
+
 /* Seats, of founders and of newcomers. */
 int scenario_seats(const scenario_t *scenario);
 

@@ -79,11 +79,7 @@ static void find_hull(node_t *node) {
 static float rounding_of(const scenario_t *scenario) {
     const sgp_mixer_options_t *options = &scenario->options;
     if (options->encoding == SGP_ENCODING_FLOAT32) return 1e-5f;
-    float part = options->encoding == SGP_ENCODING_BFLOAT16  ? 1.0f / 256
-                 : options->encoding == SGP_ENCODING_FLOAT16 ? 1.0f / 2048
-                 : options->encoding == SGP_ENCODING_INT8    ? 1.0f / 254
-                                                             : 1.0f / 14;
-    float most = 4; /* |z| */
+    float part = scenario_rounding(options->encoding), most = 4; /* |z| */
     /* Of its part and of the mean, and what both had kept before. */
     if (options->algorithm == SGP_ALGORITHM_ALLREDUCE) return part * most * 4;
     int late = options->overlap > 0 ? options->overlap : 0;
@@ -93,10 +89,7 @@ static float rounding_of(const scenario_t *scenario) {
 static void check_vector(node_t *node, int step) {
     const float *z = sgp_mixer_parameters(node->mixer);
     float slack = rounding_of(scenario_of(node));
-    /* All-reduce sums and divides, and a block rounds to multiples of its own scale. */
-    const sgp_mixer_options_t *options = &scenario_of(node)->options;
-    bool exact = options->algorithm != SGP_ALGORITHM_ALLREDUCE &&
-                 !sgp_encoding_has_blocks(options->encoding);
+    bool exact = scenario_keeps_equal(scenario_of(node));
     for (size_t i = 0; i < SCENARIO_LENGTH; i++) {
         if (!(z[i] >= node->low[i] - slack && z[i] <= node->high[i] + slack))
             results_fail(node->run, "node %d, step %d: z[%zu] = %g is outside [%g, %g]", node->rank,

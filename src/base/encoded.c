@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "wire/encoded.h"
+#include "base/encoded.h"
 
 static size_t block_bytes(sgp_encoding_t encoding, size_t count) {
     return SGP_SCALE_BYTES + (encoding == SGP_ENCODING_INT4 ? (count + 1) / 2 : count);

@@ -14,8 +14,8 @@
  * and its numbers are scale times code. The blocks of a chunk follow each other, so each chunk is decoded alone. A chunk in
  * blocks has at most as many numbers as one in float32: what is computed of it while it is in the cache is as long, and
  * pipelines are as deep. */
-#ifndef SGP_WIRE_ENCODED_H
-#define SGP_WIRE_ENCODED_H
+#ifndef SGP_BASE_ENCODED_H
+#define SGP_BASE_ENCODED_H
 
 #include <sgp/encoding.h>
 #include <stdbool.h>
