@@ -2,7 +2,7 @@
 /* quantize.c with SGP_VECTOR as it is defined now, its names as SET(name): for test_quantize.c, once for each
  * set. */
 #ifndef SGP_TESTS_CODEC_QUANTIZE_SET_H
-#define SGP_TESTS_CODEC_QUANTIZE_SET_H /* undefined at the end: it is read again */
+#define SGP_TESTS_CODEC_QUANTIZE_SET_H
 
 #define sgp_quantize_largest SET(quantize_largest)
 #define sgp_quantize         SET(quantize)
@@ -36,6 +36,6 @@ bool sgp_scale_is_valid(uint32_t scale, int levels);
 #undef dequantize_tiny
 #undef quantize_normal
 #undef dequantize_normal
-#undef SGP_TESTS_CODEC_QUANTIZE_SET_H
+#undef SGP_TESTS_CODEC_QUANTIZE_SET_H /* it is read again */
 
 #endif
