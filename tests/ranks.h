@@ -49,7 +49,9 @@ struct ranks_setup {
     int machines; /* tcp: rank r is on machine r % machines, within which memory is shared; 0: each rank
                      has one of its own */
     bool six;     /* tcp: over IPv6 */
-    int peer_timeout_ms; /* shm and tcp; 0: the default */
+    int peer_timeout_ms;  /* shm and tcp; 0: the default */
+    const sgp_key_t *key; /* tcp; NULL: none */
+    sgp_encryption_t encryption;
     sgp_loopback_options_t loopback;
 };
 
@@ -77,6 +79,8 @@ static sgp_transport_t *ranks_connect_tcp(const ranks_thread_t *thread) {
                                  .run = 17,
                                  .listener = thread->listeners[thread->rank],
                                  .addresses = thread->addresses,
+                                 .key = setup->key,
+                                 .encryption = setup->encryption,
                                  .local = local,
                                  .rendezvous = thread->directory,
                                  .chunk_bytes = setup->loopback.chunk_bytes,

@@ -13,6 +13,7 @@
 #ifndef SGP_GROUP_H
 #define SGP_GROUP_H
 
+#include <sgp/encryption.h>
 #include <sgp/log.h>
 #include <sgp/status.h>
 #include <stdbool.h>
@@ -101,6 +102,11 @@ typedef struct sgp_group_options {
     uint64_t rejoin;
     int32_t rejoin_rank;
     uint32_t rejoin_incarnation;
+
+    /* sgp_encryption_t, of messages over tcp between nodes that have a key. With a key they are authenticated in every case.
+     * Nodes of which one says on and another one off do not come together. 0: SGP_ENCRYPTION ("auto", "on", "off"), else
+     * encrypted between machines. */
+    uint64_t encryption;
 } sgp_group_options_t;
 
 /* Joins, and blocks until all nodes have; at most join_timeout_ms. Copies options. Sets *group only on

@@ -3,18 +3,13 @@
 
 #include "base/logging.h"
 #include "base/memory.h"
-#include "base/random.h"
+#include "data/feed_order.h"
 #include "data/loader.h"
 #include "data/pipeline.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Random streams that no epoch has: of the choice of pictures, and of the seeds of nodes that have orders of their
- * own. */
-#define CHOICE_STREAM ((uint64_t)5 << 61)
-#define NODE_STREAM   ((uint64_t)7 << 61)
 
 /* Of a picture in the lists of a source, and of a photograph while it is decoded; about. */
 enum { LIST_BYTES = 64, PHOTOGRAPH_BYTES = 4 << 20 };
@@ -29,21 +24,20 @@ typedef struct course {
 struct feed {
     feed_options_t options;
     feed_shape_t shape;
-    sampler_t sampler;
-    uint64_t steps; /* of an epoch, with shard_per_node */
-    int seat;       /* of the augmentation */
+    feed_order_t order;
+    int seat; /* of the augmentation */
     course_t course;
 
     dataset_t *dataset; /* pixels; NULL: pictures */
     loader_t loader;
     uint64_t *indices; /* (batch) */
+    uint64_t *places;  /* (batch) in an order of the node's own */
     float *images;     /* (batch, sample) */
     int32_t *labels;   /* (batch) */
 
     source_t *source; /* pictures */
     picture_options_t picture;
     pipeline_t *pipeline;
-    pipeline_order_t order;
     uint64_t *chosen; /* (shape.train_count) NULL: all */
 };
 
@@ -139,82 +133,42 @@ double feed_memory_bytes(const feed_shape_t *shape, int batch, int threads) {
            (double)PHOTOGRAPH_BYTES * (threads > 0 ? threads : 1);
 }
 
-/* ---- the order ---- */
+/* ---- making it ---- */
 
-/* As many samples as the limit says, at random, in the order of the source: pictures lie class by class, so the first
- * ones would be of one class. */
-static sgp_status_t choose(feed_t *feed) {
-    uint64_t count = feed->shape.train_count, limit = (uint64_t)feed->options.limit;
-    if (limit == 0 || limit == count) return SGP_OK;
-    feed->chosen = malloc(limit * sizeof *feed->chosen);
-    if (!feed->chosen)
-        return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a choice of %" PRIu64 " samples", limit);
-    sgp_random_t random;
-    sgp_random_init(&random, feed->options.seed, CHOICE_STREAM);
-    uint64_t taken = 0; /* each sample with the chance wanted / left (Knuth, algorithm S) */
-    for (uint64_t i = 0; taken < limit; i++)
-        if (sgp_random_below(&random, count - i) < limit - taken) feed->chosen[taken++] = i;
-    feed->shape.train_count = limit;
-    return SGP_OK;
-}
-
-static uint64_t seed_of_node(uint64_t seed, int node) {
-    sgp_random_t random;
-    sgp_random_init(&random, seed, NODE_STREAM + (uint64_t)node);
-    return sgp_random_u64(&random);
-}
-
-/* Parts of the samples in the order of the source, which differ by one at most: a node reads a run of whole shards,
- * and may share the first and the last of them with its neighbours. */
-static sampler_options_t part_of_node(feed_t *feed, int node, int nodes) {
-    const feed_options_t *options = &feed->options;
-    uint64_t count = feed->shape.train_count, share = count / (uint64_t)nodes;
-    uint64_t more = count % (uint64_t)nodes, index = (uint64_t)node;
-    feed->order.first = index * share + (index < more ? index : more);
-    feed->options.seed = seed_of_node(options->seed, node);
-    return (sampler_options_t){.count = share + (index < more),
-                               .rank = options->rank % options->workers,
-                               .size = options->workers,
-                               .workers = options->workers,
-                               .batch = options->batch,
-                               .seed = feed->options.seed};
-}
-
-static sgp_status_t check_shards(const feed_t *feed, int nodes) {
-    if (strcmp(feed->shape.format, "shards") != 0)
-        return sgp_fail(SGP_ERR_INVALID,
-                        "shard-per-node: data %s are no shards (%s): sgp data pack makes them",
-                        feed->options.data, feed->shape.format);
-    if (feed->shape.train_count < (uint64_t)nodes)
-        return sgp_fail(SGP_ERR_INVALID, "shard-per-node: %" PRIu64 " samples for %d nodes",
-                        feed->shape.train_count, nodes);
-    return SGP_OK;
+/* The class of a sample. */
+static uint32_t label_of(const void *context, uint64_t sample) {
+    const feed_t *feed = context;
+    if (feed->dataset) return feed->dataset->train.labels[sample];
+    return source_label(feed->source, SOURCE_TRAIN, feed->chosen ? feed->chosen[sample] : sample);
 }
 
 static sgp_status_t make_order(feed_t *feed) {
     const feed_options_t *options = &feed->options;
-    int nodes = options->size / options->workers;
-    sampler_options_t sampler = {.count = feed->shape.train_count,
-                                 .rank = options->rank,
-                                 .size = options->size,
-                                 .workers = options->workers,
-                                 .batch = options->batch,
-                                 .seed = options->seed};
-    sgp_status_t status = options->shard_per_node ? check_shards(feed, nodes) : SGP_OK;
-    if (!status && options->shard_per_node)
-        sampler = part_of_node(feed, options->rank / options->workers, nodes);
-    if (!status) status = sampler_init(&feed->sampler, &sampler);
-    if (status) return status;
-    feed->order.sampler = &feed->sampler;
-    feed->order.chosen = feed->chosen;
-    /* Those of the largest part, where nodes have parts. */
-    cursor_t whole = {
-        .count = feed->shape.train_count, .size = options->size, .batch = options->batch};
-    feed->steps = cursor_end(&whole);
-    return SGP_OK;
+    return feed_order_init(&feed->order,
+                           &(feed_order_options_t){.data = options->data,
+                                                   .format = feed->shape.format,
+                                                   .count = feed->shape.train_count,
+                                                   .classes = feed->shape.classes,
+                                                   .rank = options->rank,
+                                                   .size = options->size,
+                                                   .workers = options->workers,
+                                                   .batch = options->batch,
+                                                   .seed = options->seed,
+                                                   .shard_per_node = options->shard_per_node,
+                                                   .private_data = options->private_data,
+                                                   .split = options->split,
+                                                   .label = label_of,
+                                                   .label_context = feed});
 }
 
-/* ---- making it ---- */
+/* Of pictures: as many as the limit says. */
+static sgp_status_t choose(feed_t *feed) {
+    uint64_t count = feed->shape.train_count, limit = (uint64_t)feed->options.limit;
+    if (limit == 0 || limit == count) return SGP_OK;
+    sgp_status_t status = feed_order_choose(feed->options.seed, count, limit, &feed->chosen);
+    if (!status) feed->shape.train_count = limit;
+    return status;
+}
 
 static void make_loader(feed_t *feed) {
     const feed_options_t *options = &feed->options;
@@ -236,7 +190,8 @@ static sgp_status_t open_pixels(feed_t *feed, const char *format) {
     feed->images =
         sgp_memory_alloc(batch * loader_sample_floats(&feed->loader) * sizeof *feed->images);
     feed->labels = sgp_memory_alloc(batch * sizeof *feed->labels);
-    if (!feed->indices || !feed->images || !feed->labels)
+    feed->places = sgp_memory_alloc(batch * sizeof *feed->places);
+    if (!feed->indices || !feed->images || !feed->labels || !feed->places)
         return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a batch of %zu samples", batch);
     return make_order(feed);
 }
@@ -258,7 +213,7 @@ static sgp_status_t open_pictures(feed_t *feed) {
                                                  .skip_bad = options->skip_bad,
                                                  .batch = options->batch,
                                                  .threads = options->threads,
-                                                 .seed = options->seed},
+                                                 .seed = feed->order.seed},
                            &feed->pipeline);
 }
 
@@ -284,10 +239,11 @@ sgp_status_t feed_create(const feed_options_t *options, feed_t **feed) {
 /* Also after a failed create: what was not made is NULL. A thread that is left behind keeps everything. */
 void feed_destroy(feed_t *feed) {
     if (!feed || !pipeline_destroy(feed->pipeline)) return;
-    sampler_fini(&feed->sampler);
+    feed_order_fini(&feed->order);
     source_close(feed->source);
     dataset_destroy(feed->dataset);
     free(feed->chosen);
+    sgp_memory_free(feed->places);
     sgp_memory_free(feed->indices);
     sgp_memory_free(feed->images);
     sgp_memory_free(feed->labels);
@@ -326,17 +282,38 @@ uint64_t feed_checksum(const feed_t *feed) {
     return feed->dataset ? feed->dataset->checksum : source_fingerprint(feed->source);
 }
 
-/* Nodes that have orders of their own all make the steps of the largest part. */
+const division_t *feed_division(const feed_t *feed) {
+    return feed->order.division.counts ? &feed->order.division : NULL;
+}
+
+uint64_t feed_division_hash(const feed_t *feed) {
+    return feed->order.division_hash;
+}
+
+sgp_status_t feed_set_share(feed_t *feed, int node, int nodes) {
+    sgp_status_t status = feed_order_set_share(&feed->order, node, nodes);
+    if (!status && feed->pipeline) pipeline_reseed(feed->pipeline, feed->order.seed);
+    return status;
+}
+
+sgp_status_t feed_set_length(feed_t *feed, uint64_t length) {
+    return feed_order_set_length(&feed->order, length);
+}
+
+uint64_t feed_epoch_samples(const feed_t *feed, int nodes) {
+    return feed_order_samples(&feed->order, nodes);
+}
+
 uint64_t feed_steps(const feed_t *feed) {
-    return feed->options.shard_per_node ? feed->steps : sampler_steps(&feed->sampler);
+    return feed_order_steps(&feed->order);
 }
 
 int feed_samples(const feed_t *feed, uint64_t step) {
-    return sampler_part(&feed->sampler, step).count;
+    return sampler_part(&feed->order.sampler, step).count;
 }
 
 uint64_t feed_reached(const feed_t *feed, uint64_t step) {
-    return sampler_reached(&feed->sampler, step);
+    return sampler_reached(&feed->order.sampler, step);
 }
 
 /* ---- members that come and go ---- */
@@ -356,57 +333,57 @@ static void resume(feed_t *feed, uint64_t keep) {
 
 sgp_status_t feed_tell(feed_t *feed, const segments_event_t *events, size_t count, uint64_t step) {
     uint64_t changed = step;
-    if (feed->options.shard_per_node) return SGP_OK;
+    if (feed_order_keeps_parts(&feed->order)) return SGP_OK;
     sgp_status_t status = rest(feed);
     if (status) return status;
-    status = sampler_tell(&feed->sampler, events, count, step, &changed);
+    status = sampler_tell(&feed->order.sampler, events, count, step, &changed);
     resume(feed, changed);
     return status;
 }
 
 sgp_status_t feed_pass_over(feed_t *feed, uint64_t first, uint64_t step) {
-    segments_event_t pass = {SEGMENTS_PASSES, feed->sampler.self, first, step, 0};
+    segments_event_t pass = {SEGMENTS_PASSES, feed->order.sampler.self, first, step, 0};
     sgp_status_t status = feed->pipeline ? pipeline_pause(feed->pipeline) : SGP_OK;
-    if (!status) status = sampler_tell(&feed->sampler, &pass, 1, step, NULL);
+    if (!status) status = sampler_tell(&feed->order.sampler, &pass, 1, step, NULL);
     feed->course.at = step;
     feed->course.begun = false;
     return status;
 }
 
 sgp_status_t feed_report(const feed_t *feed, unsigned char *bytes, size_t room, size_t *size) {
-    return sampler_report(&feed->sampler, bytes, room, size);
+    return sampler_report(&feed->order.sampler, bytes, room, size);
 }
 
 sgp_status_t feed_merge(feed_t *feed, uint64_t step, const sampler_report_t *reports,
                         size_t count) {
-    if (feed->options.shard_per_node) return SGP_OK;
+    if (feed_order_keeps_parts(&feed->order)) return SGP_OK;
     sgp_status_t status = rest(feed);
     if (status) return status;
-    status = sampler_merge(&feed->sampler, step, reports, count);
+    status = sampler_merge(&feed->order.sampler, step, reports, count);
     resume(feed, step);
     return status;
 }
 
 sgp_status_t feed_make_up(feed_t *feed, uint64_t step, const sampler_report_t *reports,
                           size_t count) {
-    if (feed->options.shard_per_node) return SGP_OK;
+    if (feed_order_keeps_parts(&feed->order)) return SGP_OK;
     sgp_status_t status = rest(feed);
     if (status) return status;
-    status = sampler_make_up(&feed->sampler, step, reports, count);
+    status = sampler_make_up(&feed->order.sampler, step, reports, count);
     resume(feed, step);
     return status;
 }
 
 sgp_status_t feed_missed(const feed_t *feed, uint64_t until, uint64_t *missed) {
-    return sampler_missed(&feed->sampler, until, missed);
+    return sampler_missed(&feed->order.sampler, until, missed);
 }
 
 size_t feed_state_bytes(const feed_t *feed) {
-    return sampler_state_bytes(&feed->sampler);
+    return sampler_state_bytes(&feed->order.sampler);
 }
 
 void feed_save(const feed_t *feed, unsigned char *bytes) {
-    sampler_save(&feed->sampler, bytes);
+    sampler_save(&feed->order.sampler, bytes);
 }
 
 /* The sampler changes as a whole: nothing that is ready is of use. */
@@ -418,30 +395,31 @@ static sgp_status_t begin_anew(feed_t *feed) {
 
 sgp_status_t feed_restore(feed_t *feed, const unsigned char *bytes, size_t size) {
     sgp_status_t status = begin_anew(feed);
-    return status ? status : sampler_restore(&feed->sampler, bytes, size);
+    return status ? status : sampler_restore(&feed->order.sampler, bytes, size);
 }
 
 static sgp_status_t refuse_parts(const feed_t *feed) {
-    if (!feed->options.shard_per_node) return SGP_OK;
-    return sgp_fail(SGP_ERR_INVALID, "shard-per-node: the parts of the nodes stay as they are");
+    if (!feed_order_keeps_parts(&feed->order)) return SGP_OK;
+    return sgp_fail(SGP_ERR_INVALID, "%s: the parts of the nodes stay as they are",
+                    feed->options.private_data ? "private-data" : "shard-per-node");
 }
 
 sgp_status_t feed_set_members(feed_t *feed, uint64_t step, int rank, int size) {
     sgp_status_t status = refuse_parts(feed);
     if (!status) status = begin_anew(feed);
-    return status ? status : sampler_set_members(&feed->sampler, step, rank, size);
+    return status ? status : sampler_set_members(&feed->order.sampler, step, rank, size);
 }
 
 sgp_status_t feed_set_plan(feed_t *feed, uint64_t step, const uint64_t *members, int nodes,
                            uint64_t self) {
     sgp_status_t status = refuse_parts(feed);
     if (!status) status = begin_anew(feed);
-    return status ? status : sampler_set_plan(&feed->sampler, step, members, nodes, self);
+    return status ? status : sampler_set_plan(&feed->order.sampler, step, members, nodes, self);
 }
 
 sgp_status_t feed_set_self(feed_t *feed, uint64_t self) {
     sgp_status_t status = begin_anew(feed);
-    if (!status) sampler_set_self(&feed->sampler, self);
+    if (!status) sampler_set_self(&feed->order.sampler, self);
     return status;
 }
 
@@ -455,7 +433,7 @@ void feed_set_seat(feed_t *feed, int node) {
 sgp_status_t feed_begin_epoch(feed_t *feed, uint64_t epoch, uint64_t step) {
     sgp_status_t status = feed->pipeline ? pipeline_pause(feed->pipeline) : SGP_OK;
     if (status) return status;
-    sampler_begin_epoch(&feed->sampler, epoch);
+    sampler_begin_epoch(&feed->order.sampler, epoch);
     feed->course = (course_t){.epoch = epoch, .at = step};
     return SGP_OK;
 }
@@ -464,12 +442,23 @@ sgp_status_t feed_continue_epoch(feed_t *feed, uint64_t epoch, uint64_t first, u
                                  uint64_t step) {
     sgp_status_t status = feed_begin_epoch(feed, epoch, step);
     if (status) return status;
-    sampler_begin_rest(&feed->sampler, first, position);
+    sampler_begin_rest(&feed->order.sampler, first, position);
     return SGP_OK;
 }
 
 void feed_begin_test(feed_t *feed, uint64_t first, uint64_t end) {
     feed->course = (course_t){.test = true, .at = first, .end = end};
+}
+
+/* What the random crops of a batch follow: the samples, or their places in an order of the node's own, in which a sample may
+ * come again. (batch) */
+static const uint64_t *crops_of(const feed_t *feed) {
+    const sampler_t *sampler = &feed->order.sampler;
+    if (!sampler->options.own) return feed->indices;
+    cursor_part_t part = sampler_part(sampler, feed->course.at);
+    for (int i = 0; i < feed->options.batch; i++)
+        feed->places[i] = sampler_entry(sampler, feed->course.at, &part, i);
+    return feed->places;
 }
 
 static void next_pixels(feed_t *feed, feed_batch_t *batch) {
@@ -483,9 +472,9 @@ static void next_pixels(feed_t *feed, feed_batch_t *batch) {
         return;
     }
     batch->count = feed->options.batch;
-    batch->valid = sampler_batch(&feed->sampler, course->at, feed->indices);
-    loader_train(&feed->loader, course->epoch, feed->indices, batch->count, feed->images,
-                 feed->labels);
+    batch->valid = sampler_batch(&feed->order.sampler, course->at, feed->indices);
+    loader_train_at(&feed->loader, course->epoch, feed->indices, crops_of(feed), batch->count,
+                    feed->images, feed->labels);
     course->at++;
 }
 
@@ -493,8 +482,8 @@ static sgp_status_t begin_pass(feed_t *feed) {
     course_t *course = &feed->course;
     course->begun = true;
     if (course->test) return pipeline_test(feed->pipeline, course->at, course->end);
-    return pipeline_train(feed->pipeline, &feed->order, course->epoch, course->at,
-                          feed_steps(feed));
+    pipeline_order_t order = {&feed->order.sampler, feed->chosen, feed->order.first};
+    return pipeline_train(feed->pipeline, &order, course->epoch, course->at, feed_steps(feed));
 }
 
 static sgp_status_t next_pictures(feed_t *feed, feed_batch_t *batch) {

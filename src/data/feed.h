@@ -7,6 +7,7 @@
 #ifndef SGP_DATA_FEED_H
 #define SGP_DATA_FEED_H
 
+#include "data/division.h"
 #include "data/sampler.h"
 
 #include <sgp/status.h>
@@ -39,6 +40,10 @@ typedef struct feed_options {
     int threads;         /* that decode pictures; 0: one */
     bool skip_bad;       /* pictures; else a bad one is an error */
     bool shard_per_node; /* each node has a part of the shards, and orders that alone */
+    division_rule_t
+        split; /* nodes have different samples; not with shard_per_node or private_data */
+    bool
+        private_data; /* `data` are this node's alone: see feed_set_length. Not with shard_per_node */
 } feed_options_t;
 
 typedef struct feed_batch {
@@ -84,6 +89,25 @@ void feed_normalise(feed_t *feed, const float *mean /* (channels) */,
 /* Equal where two nodes have the same data. */
 uint64_t feed_checksum(const feed_t *feed);
 
+/* The division of the samples, with a split; else NULL. */
+const division_t *feed_division(const feed_t *feed);
+
+/* Of the division that feed_create has made, equal where two nodes have made the same; 0: there is none. */
+uint64_t feed_division_hash(const feed_t *feed);
+
+/* With a split, before an epoch begins: this node's samples are those of node `node` mod `nodes` in a division between `nodes`,
+ * and its order and its augmentation those of `node`. feed_create takes the node and the nodes of its options. Without a split
+ * it does nothing. The errors of division_init; then nothing changed. */
+sgp_status_t feed_set_share(feed_t *feed, int node, int nodes);
+
+/* With private_data, before an epoch begins: in an epoch each node takes `length` samples, the most that any of them has, and
+ * one that has fewer goes through its samples again, in another order. feed_create takes those of this node. SGP_ERR_NO_MEMORY,
+ * logged; nothing changed. */
+sgp_status_t feed_set_length(feed_t *feed, uint64_t length);
+
+/* Samples of an epoch, over `nodes` nodes. */
+uint64_t feed_epoch_samples(const feed_t *feed, int nodes);
+
 /* Steps of the current epoch, the same on every node; they change when members come and go. */
 uint64_t feed_steps(const feed_t *feed);
 
@@ -108,7 +132,8 @@ int feed_samples(const feed_t *feed, uint64_t step);
  * `step` is the next one whose batch feed_next has not given yet, in steps of the epoch. Batches that were read ahead
  * are kept as far as they are still this process's; the batch that feed_next has given stays valid, except
  * where these say otherwise. With shard_per_node each node keeps its part: events change nothing, there are no make-up
- * steps, and what a node that is gone has not read is not read in this epoch.
+ * steps, and what a node that is gone has not read is not read in this epoch. The same with private_data. With a split the
+ * others take as many samples more, of their own: those of a node that is gone go with it.
  *
  * All may fail as pipeline_pause does, and wait for the pictures that are being read. */
 

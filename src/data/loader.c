@@ -86,13 +86,18 @@ static void augment(const loader_t *loader, const uint8_t *in, crop_t crop, floa
 
 void loader_train(const loader_t *loader, uint64_t epoch, const uint64_t *indices, int count,
                   float *images, int32_t *labels) {
+    loader_train_at(loader, epoch, indices, indices, count, images, labels);
+}
+
+void loader_train_at(const loader_t *loader, uint64_t epoch, const uint64_t *indices,
+                     const uint64_t *keys, int count, float *images, int32_t *labels) {
     const dataset_split_t *train = &loader->dataset->train;
     size_t floats = loader_sample_floats(loader);
     size_t pixels = floats / (size_t)loader->dataset->shape.channels;
     for (int i = 0; i < count; i++) {
         const uint8_t *in = train->images + indices[i] * floats;
         float *out = images + (size_t)i * floats;
-        if (loader->augment) augment(loader, in, draw_crop(loader, epoch, indices[i]), out);
+        if (loader->augment) augment(loader, in, draw_crop(loader, epoch, keys[i]), out);
         else normalise(loader, in, pixels, out);
         labels[i] = train->labels[indices[i]];
     }

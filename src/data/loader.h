@@ -42,6 +42,11 @@ size_t loader_sample_floats(const loader_t *loader);
 void loader_train(const loader_t *loader, uint64_t epoch, const uint64_t *indices /* (count) */,
                   int count, float *images, int32_t *labels);
 
+/* The same, with random numbers of (seed, rank, epoch, key) instead: for batches in which a sample may come more than once in
+ * an epoch. keys: (count), each < 2^32. */
+void loader_train_at(const loader_t *loader, uint64_t epoch, const uint64_t *indices,
+                     const uint64_t *keys, int count, float *images, int32_t *labels);
+
 /* Test samples [first, first + count), never augmented; first + count <= dataset->test.count. */
 void loader_test(const loader_t *loader, uint32_t first, int count, float *images, int32_t *labels);
 

@@ -155,6 +155,10 @@ void pipeline_normalise(pipeline_t *pipeline, const float mean[3], const float d
     memcpy(pipeline->options.picture.deviation, deviation, CHANNELS * sizeof *deviation);
 }
 
+void pipeline_reseed(pipeline_t *pipeline, uint64_t seed) {
+    pipeline->options.seed = seed;
+}
+
 static void name_of(const pipeline_t *pipeline, uint64_t index, char name[SOURCE_NAME_BYTES]) {
     source_name(pipeline->options.source, pipeline->pass.split, index, name);
 }

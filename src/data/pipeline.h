@@ -88,6 +88,9 @@ sgp_status_t pipeline_train(pipeline_t *pipeline, const pipeline_order_t *order,
 /* The normalisation of the pictures, instead of that of the options; in units of a byte. Before the first pass. */
 void pipeline_normalise(pipeline_t *pipeline, const float mean[3], const float deviation[3]);
 
+/* Another seed of the augmentation, from the next pass on. */
+void pipeline_reseed(pipeline_t *pipeline, uint64_t seed);
+
 /* Begins a pass over test samples [first, end). */
 sgp_status_t pipeline_test(pipeline_t *pipeline, uint64_t first, uint64_t end);
 

@@ -35,9 +35,9 @@ static int workers_of(const sampler_t *sampler) {
 sgp_status_t sampler_init(sampler_t *sampler, const sampler_options_t *options) {
     sgp_status_t status = check(options);
     if (status) return status;
-    uint64_t *permutation = options->count <= SIZE_MAX / sizeof *permutation
-                                ? malloc(options->count * sizeof *permutation)
-                                : NULL;
+    size_t each = (options->own ? 2 : 1) * sizeof(uint64_t);
+    uint64_t *permutation =
+        options->count <= SIZE_MAX / each ? malloc(options->count * each) : NULL;
     if (!permutation)
         return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for the order of %" PRIu64 " samples",
                         options->count);
@@ -53,6 +53,7 @@ sgp_status_t sampler_init(sampler_t *sampler, const sampler_options_t *options) 
     }
     sampler->self = segments_number((uint32_t)(options->rank / workers), 0);
     sampler->worker = options->rank % workers;
+    sampler->own = (sampler_own_t){.count = options->count, .seed = options->seed};
     sampler_begin_epoch(sampler, 0);
     return SGP_OK;
 }
@@ -75,12 +76,35 @@ static void end_making_up(sampler_t *sampler) {
     sampler->making_up = false;
 }
 
-void sampler_begin_epoch(sampler_t *sampler, uint64_t epoch) {
-    uint64_t count = sampler->options.count, steps = sampler_steps(sampler);
+void sampler_set_own(sampler_t *sampler, const sampler_own_t *own) {
+    sampler->own = *own;
+}
+
+/* Passes over the node's own samples, each in another order, one behind the other: the last one may reach beyond `count`, and
+ * there is room for it. */
+static void draw_own(sampler_t *sampler, uint64_t epoch) {
+    const sampler_own_t *own = &sampler->own;
+    sgp_random_t random;
+    sgp_random_init(&random, own->seed, epoch);
+    for (uint64_t first = 0; first < sampler->options.count; first += own->count) {
+        uint64_t *pass = sampler->permutation + first;
+        for (uint64_t i = 0; i < own->count; i++) pass[i] = own->samples ? own->samples[i] : i;
+        sgp_random_shuffle_u64(&random, pass, own->count);
+    }
+}
+
+static void draw(sampler_t *sampler, uint64_t epoch) {
+    uint64_t count = sampler->options.count;
     for (uint64_t i = 0; i < count; i++) sampler->permutation[i] = i;
     sgp_random_t random;
     sgp_random_init(&random, sampler->options.seed, epoch);
     sgp_random_shuffle_u64(&random, sampler->permutation, count);
+}
+
+void sampler_begin_epoch(sampler_t *sampler, uint64_t epoch) {
+    uint64_t steps = sampler_steps(sampler);
+    if (sampler->options.own) draw_own(sampler, epoch);
+    else draw(sampler, epoch);
     if (sampler->making_up) end_making_up(sampler);
     segments_begin_epoch(&sampler->main, steps);
 }
@@ -208,12 +232,25 @@ static bool is_make_up(const sampler_t *sampler, uint64_t step) {
     return sampler->making_up && step >= sampler->make_up.start.step;
 }
 
+static const segments_t *segments_of(const sampler_t *sampler, uint64_t step) {
+    return is_make_up(sampler, step) ? &sampler->make_up : &sampler->main;
+}
+
 cursor_part_t sampler_part(const sampler_t *sampler, uint64_t step) {
-    const segments_t *segments = is_make_up(sampler, step) ? &sampler->make_up : &sampler->main;
-    return segments_part(segments, step, sampler->self, sampler->worker);
+    return segments_part(segments_of(sampler, step), step, sampler->self, sampler->worker);
+}
+
+/* In the node's own order: behind the entries of the steps before, and of the workers before this one. */
+static uint64_t own_place(const sampler_t *sampler, uint64_t step, const cursor_part_t *part,
+                          int i) {
+    const segments_t *segments = segments_of(sampler, step);
+    uint64_t each = (uint64_t)workers_of(sampler) * (uint64_t)sampler->options.batch;
+    uint64_t first = segments_part(segments, step, sampler->self, 0).first;
+    return step * each + (part->first - first) + (uint64_t)i;
 }
 
 uint64_t sampler_entry(const sampler_t *sampler, uint64_t step, const cursor_part_t *part, int i) {
+    if (sampler->options.own) return own_place(sampler, step, part, i);
     uint64_t place = sampler_position(part, i);
     if (!is_make_up(sampler, step)) return place;
     uint64_t total = position_set_total(&sampler->returned);

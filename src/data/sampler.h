@@ -8,6 +8,11 @@
  * epoch, segments, step, rank): the same on every transport, and a resumed run needs no other
  * state.
  *
+ * A node may have samples of its own (sampler_set_own). Then the positions tell how many samples it takes in a step, and it
+ * takes them from an order of its own: its samples shuffled, then all of them shuffled again, as often as the epoch needs.
+ * The entries of step s begin at place s workers batch of that order, whatever the segments are, and its workers take one
+ * part after the other.
+ *
  * Members may come and go in the middle of an epoch. The main part of an epoch ends when its
  * positions are divided up. Make-up steps then take the positions that nobody took; their numbers
  * follow those of the main part. Until something is changed there is one segment and no make-up
@@ -27,7 +32,15 @@ typedef struct sampler_options {
     int workers; /* of a node: rank r is worker r mod workers of node r / workers; 0: one */
     int batch;   /* samples per rank and step; required, > 0 */
     uint64_t seed;
+    bool own; /* nodes have samples of their own: call sampler_set_own before an epoch begins */
 } sampler_options_t;
+
+/* The samples that a node has of its own. */
+typedef struct sampler_own {
+    const uint64_t *samples; /* (count) borrowed, until it is replaced; NULL: 0 to count - 1 */
+    uint64_t count;          /* > 0, <= sampler_options_t.count */
+    uint64_t seed;           /* of the order; differs between nodes */
+} sampler_own_t;
 
 /* Embedded; fields are private. One thread changes it; any number may ask it in between. */
 typedef struct sampler {
@@ -38,7 +51,8 @@ typedef struct sampler {
     bool making_up;
     segments_t make_up;      /* of places in `returned`; if making_up */
     position_set_t returned; /* positions that the make-up steps take */
-    uint64_t *permutation;   /* (count) of the current epoch */
+    sampler_own_t own;       /* if options.own */
+    uint64_t *permutation;   /* (count) of the current epoch; (2 count) if options.own */
 } sampler_t;
 
 /* The segments of the steps to come: of the main part, or of making up. */
@@ -55,6 +69,9 @@ static inline segments_t *sampler_segments(sampler_t *sampler) {
  * call no fini. */
 sgp_status_t sampler_init(sampler_t *sampler, const sampler_options_t *options);
 void sampler_fini(sampler_t *sampler);
+
+/* The samples of this node from the next epoch that begins. Only with options.own. */
+void sampler_set_own(sampler_t *sampler, const sampler_own_t *own);
 
 /* Steps of the current epoch that are known of: of the main part, and of making up once that has begun. Without
  * a change of members count / (size * batch), rounded up. */
@@ -144,7 +161,7 @@ void sampler_set_self(sampler_t *sampler, uint64_t self);
 /* ---- the samples of a step ---- */
 
 /* The places that this process takes in `step`: positions of the permutation, or, while making up, places in the list
- * of the returned ones. */
+ * of the returned ones. With samples of its own only the number counts. */
 cursor_part_t sampler_part(const sampler_t *sampler, uint64_t step);
 
 /* Entry i of the process's batch, 0 <= i < batch, as a place. Entries from part.count on only fill the batch
@@ -153,7 +170,8 @@ static inline uint64_t sampler_position(const cursor_part_t *part, int i) {
     return (i < part->count ? part->first : part->after) + (uint64_t)i;
 }
 
-/* The same as a position of the permutation, maybe behind the last one. part: sampler_part of that step. */
+/* The same as a position of the permutation, maybe behind the last one, or as a place of the node's own order. part:
+ * sampler_part of that step. */
 uint64_t sampler_entry(const sampler_t *sampler, uint64_t step, const cursor_part_t *part, int i);
 
 /* The sample at a position; behind the last one the permutation starts over. */

@@ -106,6 +106,22 @@ static sgp_status_t check_on_loss(const train_options_t *options) {
     return sgp_fail(SGP_ERR_INVALID, "on-loss is continue: %s", why);
 }
 
+/* Data that each node has for itself are divided already. */
+static sgp_status_t check_data(const train_options_t *options) {
+    bool split = options->split.kind != DIVISION_IID;
+    const char *other = options->private_data ? "private-data" : "shard-per-node";
+    if (split && train_keeps_parts(options))
+        return sgp_fail(SGP_ERR_INVALID,
+                        "split divides data that all nodes have, and with %s each node has its "
+                        "own: only one of the two works",
+                        other);
+    if (options->private_data && options->shard_per_node)
+        return sgp_fail(SGP_ERR_INVALID,
+                        "shard-per-node gives each node a part of data that all have, and with "
+                        "private-data each node has its own: only one of the two works");
+    return SGP_OK;
+}
+
 /* Every stage. The mixer rejects invalid combinations. */
 static sgp_status_t check_mixing(const train_options_t *options) {
     for (int epoch = 0; epoch < options->epochs; epoch++) {
@@ -130,6 +146,7 @@ sgp_status_t check_ranges(const train_options_t *options) {
     if (!status) status = check_on_loss(options);
     if (!status) status = check_min_nodes(options);
     if (!status) status = check_max_nodes(options);
+    if (!status) status = check_data(options);
     return status;
 }
 
@@ -156,12 +173,23 @@ static sgp_status_t check_memory(const train_options_t *options, const feed_shap
         machine.limit ? "of its cgroup is" : "has", machine.bytes / 0x1p30);
 }
 
+/* Classes without samples, which count as none, show when the labels are read. A run that goes on with fewer nodes may leave
+ * classes out. The number of nodes may not be known yet. */
+sgp_status_t check_split(const train_options_t *options, const feed_shape_t *shape) {
+    const division_rule_t *rule = &options->split;
+    if (rule->kind == DIVISION_IID || options->resume || options->nodes == 0) return SGP_OK;
+    return division_check(rule, options->nodes, shape->classes, shape->train_count);
+}
+
 sgp_status_t train_check(const train_options_t *options) {
     feed_shape_t shape;
     model_t *model;
+    char path[TRAIN_PATH];
     sgp_status_t status = check_ranges(options);
     if (!status)
-        status = feed_inspect(options->data, options->limit_samples, options->image_size, &shape);
+        status = feed_inspect(train_data_path(options, 0, path), options->limit_samples,
+                              options->image_size, &shape);
+    if (!status) status = check_split(options, &shape);
     if (status) return status;
     model_options_t model_options = replica_model_options(options, &shape);
     status = model_create(&model_options, &model);

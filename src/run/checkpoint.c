@@ -56,6 +56,8 @@ static void list_run(run_t *run, sgp_state_t *state) {
     }
     if (run->options->fixed_rate)
         sgp_state_add(state, "run.rate_nodes", SGP_STATE_UINT64, &run->data.rate_nodes, 1);
+    if (run->options->split.kind != DIVISION_IID)
+        sgp_state_add(state, "run.split_nodes", SGP_STATE_UINT64, &run->data.split_nodes, 1);
     metrics_state(&run->metrics, state);
     sgp_state_add(state, "run.times", SGP_STATE_FLOAT32, run->times.ms, run->times.count);
 }
@@ -195,7 +197,7 @@ static checkpoint_origin_t origin_of(const run_t *run, int nodes) {
     const epochs_t *epochs = &run->replica.epochs;
     checkpoint_origin_t origin = {.nodes = nodes, .epochs = *epochs, .resumed = run->resumed};
     if (nodes == run->options->nodes) return origin;
-    if (run->options->shard_per_node) {
+    if (train_keeps_parts(run->options)) {
         uint64_t of_node = epochs->batch / (uint64_t)run->options->nodes;
         origin.epochs = epochs_continue(epochs, run->step, of_node * (uint64_t)nodes);
     }

@@ -181,6 +181,22 @@ bool config_differs(const json_t *object, const train_options_t *options,
 
 /* ---- config.json ---- */
 
+enum { DIVISION_CELLS = 65536 }; /* of the largest table in a file */
+
+/* [[samples of class 0, ...] of node 0, ...]; NULL: there is no division, or the table is large. */
+static json_t *division_json(const division_t *division) {
+    if (!division || division->classes > DIVISION_CELLS / division->nodes) return NULL;
+    json_t *nodes = json_array();
+    for (int v = 0; v < division->nodes; v++) {
+        const uint64_t *counts = division->counts + (size_t)v * (size_t)division->classes;
+        json_t *classes = json_array();
+        for (int c = 0; c < division->classes; c++)
+            json_array_append_new(classes, files_json_u64(counts[c]));
+        json_array_append_new(nodes, classes);
+    }
+    return nodes;
+}
+
 static json_t *data_json(const feed_t *feed) {
     const feed_shape_t *shape = feed_shape(feed);
     char checksum[17];
@@ -190,11 +206,12 @@ static json_t *data_json(const feed_t *feed) {
         json_array_append_new(mean, files_json_number((double)feed_mean(feed)[c]));
         json_array_append_new(deviation, files_json_number((double)feed_deviation(feed)[c]));
     }
-    return json_pack("{s:s, s:I, s:I, s:i, s:i, s:i, s:i, s:o, s:o, s:s}", "format", shape->format,
-                     "train_samples", (json_int_t)shape->train_count, "test_samples",
+    return json_pack("{s:s, s:I, s:I, s:i, s:i, s:i, s:i, s:o, s:o, s:s, s:o*}", "format",
+                     shape->format, "train_samples", (json_int_t)shape->train_count, "test_samples",
                      (json_int_t)shape->test_count, "height", shape->height, "width", shape->width,
                      "channels", shape->channels, "classes", shape->classes, "mean", mean,
-                     "deviation", deviation, "checksum", checksum);
+                     "deviation", deviation, "checksum", checksum, "classes_of_nodes",
+                     division_json(feed_division(feed)));
 }
 
 static json_t *derived_json(const replica_t *replica) {
@@ -242,8 +259,16 @@ enum { PLACE_PARAMETERS = 3, PLACE_DATA = 5 };
  * not the default, so that runs of earlier versions can be continued. */
 enum { PLACE_OF_FIRST_VERSION = 34 };
 
-static void add_data(const replica_t *replica, agreement_t *agreement) {
+/* Of private data only what the model sees: the samples are each node's own. */
+static void add_data(const train_options_t *options, const replica_t *replica,
+                     agreement_t *agreement) {
     const feed_shape_t *shape = feed_shape(replica->feed);
+    if (options->private_data) {
+        agreement_add(agreement, "size of a sample", "%d x %d x %d", shape->height, shape->width,
+                      shape->channels);
+        agreement_add(agreement, "classes", "%d", shape->classes);
+        return;
+    }
     agreement_add(agreement, "training samples", "%" PRIu64, shape->train_count);
     agreement_add(agreement, "test samples", "%" PRIu64, shape->test_count);
     agreement_add(agreement, "data checksum", "%016" PRIx64, feed_checksum(replica->feed));
@@ -284,7 +309,7 @@ static void add_all(const train_options_t *options, const replica_t *replica, bo
         const option_t *option = option_at(place);
         if (place == PLACE_PARAMETERS)
             agreement_add(agreement, "parameters", "%zu", replica->parameters);
-        else if (place == PLACE_DATA) add_data(replica, agreement);
+        else if (place == PLACE_DATA) add_data(options, replica, agreement);
         else if (!option) return;
         else if (!kept || (!option->may_change && !is_new_default(option, options)))
             add_option(option, options, agreement);
@@ -296,6 +321,9 @@ void config_agreement(const train_options_t *options, const replica_t *replica,
     agreement_init(agreement);
     agreement_add(agreement, "version", "%s", SGP_VERSION);
     add_all(options, replica, false, agreement);
+    if (feed_division(replica->feed)) /* the logarithms of two machines may differ */
+        agreement_add(agreement, "division of the samples", "%016" PRIx64,
+                      feed_division_hash(replica->feed));
     if (replica->initial_hash[0])
         agreement_add(agreement, "initial parameters", "%s", replica->initial_hash);
 }

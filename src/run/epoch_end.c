@@ -56,9 +56,15 @@ static sgp_status_t evaluate_slice_of(run_t *run, const evaluate_values_t *value
                          presence_count(run->group), results);
 }
 
+/* The workers of a node together, on the node's whole test set. */
+static sgp_status_t evaluate_of_node(run_t *run, const evaluate_values_t *values, int count,
+                                     evaluation_t *results) {
+    return evaluate_part(run, values, count, run->worker, run->options->workers, results);
+}
+
 /* The workers of a node together evaluate its model on the whole test set, and all processes together the averaged
- * model. Of pictures, which cost as much to decode as a small model to compute, each process evaluates both models on
- * its slice alone. */
+ * model. If the data are private, each node evaluates both on its own test set. Of other pictures, which cost as much to
+ * decode as a small model to compute, each process evaluates both models on its slice alone. */
 static sgp_status_t evaluate_both(run_t *run, report_t *report) {
     replica_t *replica = &run->replica;
     evaluate_values_t values[2] = {
@@ -66,9 +72,11 @@ static sgp_status_t evaluate_both(run_t *run, report_t *report) {
         {replica->average, replica->average + replica->parameters}};
     evaluation_t results[2];
     sgp_status_t status;
-    if (feed_shape(replica->feed)->pictures) status = evaluate_slice_of(run, values, 2, results);
+    if (run->options->private_data) status = evaluate_of_node(run, values, 2, results);
+    else if (feed_shape(replica->feed)->pictures)
+        status = evaluate_slice_of(run, values, 2, results);
     else {
-        status = evaluate_part(run, &values[0], 1, run->worker, run->options->workers, &results[0]);
+        status = evaluate_of_node(run, &values[0], 1, &results[0]);
         if (!status) status = evaluate_slice_of(run, &values[1], 1, &results[1]);
     }
     if (status) return status;
@@ -118,6 +126,10 @@ static train_spread_t spread_of_accuracy(const run_t *run, const report_t *repor
     return spread;
 }
 
+static double epoch_samples(const run_t *run) {
+    return (double)feed_epoch_samples(run->replica.feed, run->options->nodes);
+}
+
 /* Sums in order of rank: the same results on every node. The reports of absent nodes are zeros. */
 static void combine(run_t *run, const report_t *reports) {
     double loss = 0, samples = 0, correct = 0, correct5 = 0, count = 0, slowest = 0;
@@ -136,8 +148,8 @@ static void combine(run_t *run, const report_t *reports) {
     run->test_accuracy5 = spread_of_accuracy(run, reports, true);
     run->all_seconds += slowest;
     /* Of a part that a lost node had read alone nobody knows how much it has taken: all counts as missed. */
-    if (run->options->shard_per_node && presence_count(run->group) < run->founders)
-        run->missed += fmax(0, (double)feed_shape(run->replica.feed)->train_count - samples);
+    if (train_keeps_parts(run->options) && presence_count(run->group) < run->founders)
+        run->missed += fmax(0, epoch_samples(run) - samples);
 }
 
 /* No better than a guess: the loss of a uniform guess or more over a whole epoch, and about one

@@ -32,6 +32,7 @@ typedef struct numbers {
     uint64_t interval, open_steps, lines; /* of the metrics */
     epochs_t epochs;
     uint64_t steps_per_epoch;
+    uint64_t split_nodes; /* of the data */
 } numbers_t;
 
 typedef struct results {
@@ -116,7 +117,8 @@ static numbers_t numbers_of(const run_t *run) {
                        .open_steps = metrics->open_steps,
                        .lines = metrics->count,
                        .epochs = run->replica.epochs,
-                       .steps_per_epoch = run->replica.steps_per_epoch};
+                       .steps_per_epoch = run->replica.steps_per_epoch,
+                       .split_nodes = run->data.split_nodes};
 }
 
 static results_t results_of(const run_t *run) {
@@ -196,6 +198,7 @@ static bool numbers_are_right(const run_t *run, const load_t *load, uint64_t los
     if (numbers->arrived > INT32_MAX) return false;
     if (numbers->reported > losses || numbers->resumed_nodes > SGP_MOST_PROCESSES) return false;
     if (numbers->rate_nodes < 1 || numbers->rate_nodes > SGP_MOST_PROCESSES) return false;
+    if (numbers->split_nodes < 1 || numbers->split_nodes > SGP_MOST_PROCESSES) return false;
     if (numbers->mixed_nodes < 1 || numbers->mixed_nodes > load->places) return false;
     if (numbers->writer >= load->places || numbers->interval < 1) return false;
     if (numbers->tries > INT32_MAX) return false;
@@ -229,6 +232,7 @@ static void take_numbers(run_t *run, const numbers_t *numbers) {
     run->data.arrived = (int)numbers->arrived;
     run->data.making_up = numbers->making_up;
     run->data.rate_nodes = numbers->rate_nodes;
+    run->data.split_nodes = numbers->split_nodes;
     run->mixed_nodes = (int)numbers->mixed_nodes;
     run->resumed = (train_resumed_t){numbers->resumed_step, (int)numbers->resumed_nodes};
     run->warned = numbers->warned;

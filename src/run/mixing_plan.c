@@ -84,6 +84,7 @@ const char *train_closed_because(const train_options_t *options) {
         return "nodes that join later are reached over tcp, so the transport must be tcp or auto";
     if (options->shard_per_node)
         return "with shard-per-node each node has its part of the data from the start";
+    if (options->private_data) return "with private-data each node has its data from the start";
     return NULL;
 }
 

@@ -7,6 +7,7 @@
 #include "mixing/algorithm_table.h"
 #include "model/model.h"
 #include "run/decay.h"
+#include "run/option_rows_data.h"
 #include "run/option_texts.h"
 #include "run/option_values.h"
 
@@ -394,9 +395,8 @@ const option_t train_option_rows[] = {
      .agreed = 12,
      .help = "how vectors travel between nodes, in 4, 2, 2, 1 and half a byte for a number",
      .more =
-         "The sender keeps the rounding error of its message, so that no mass is lost. *int8* and "
-         "*int4* round blocks of 256 numbers to multiples of one scale; *int4* works with "
-         "*--algorithm allreduce* alone."},
+         "The sender keeps the rounding error, so that no mass is lost. *int8* and *int4* round "
+         "256 numbers to multiples of one scale; *int4* is for *--algorithm allreduce* alone."},
     {.name = "output",
      .argument = "DIR",
      .type = OPTION_STRING,
@@ -491,7 +491,7 @@ const option_t train_option_rows[] = {
      .print = value_print_algorithms,
      .list = sgp_algorithm_names,
      .agreed = 7,
-     .help = "how the nodes average; 0:allreduce,5:sgp is sgp from epoch 5 on",
+     .help = HELP_ALGORITHM,
      .also = "or a schedule",
      .more = MORE_ALGORITHM},
     {.name = "graph",
@@ -581,6 +581,7 @@ const option_t train_option_rows[] = {
      .offset = AT(slow_alone),
      .agreed = 16,
      .help = "SlowMo without the exact average before an outer update"},
+    DATA_ROWS,
     {.name = "resume",
      .argument = "DIR",
      .type = OPTION_STRING,

@@ -37,9 +37,16 @@
     "several workers, a ring with one peer, and *--transport mpi*, where MPI ends the job, "       \
     "stop. *stop*: the loss of a node ends the run of all; *--resume* continues it."
 
+#define HELP_ALGORITHM                                                                             \
+    "how the nodes average; 0:allreduce,5:sgp is sgp from epoch 5 on; osgp costs accuracy: "       \
+    "with it take half the --lr, or --clip-norm 1"
+
 #define MORE_ALGORITHM                                                                             \
     "*sgp* is Stochastic Gradient Push in lock step; *osgp* is the same with communication "       \
-    "beside the computation; in *dpsgd* pairs average with each other in each step; in "           \
+    "beside the computation. It is less accurate: a node takes each gradient at a point that "     \
+    "has its own last step in full and not yet those of the others. No cure is known; half the "   \
+    "*--lr* or *--clip-norm 1* gives a margin, and *sgp* avoids it. In *dpsgd* pairs average "     \
+    "with each other in each step; in "                                                            \
     "*adpsgd* pairs average whenever one of them is ready; *allreduce* takes the exact mean "      \
     "of all gradients in every step. A schedule counts epochs from 0."
 

@@ -111,3 +111,11 @@ void value_print_slow_node(const void *value, char *text) {
     if (run->slow_rank >= 0)
         snprintf(text, OPTION_TEXT, "%d:%.17g", run->slow_rank, run->slow_factor);
 }
+
+bool value_parse_split(const char *text, void *value) {
+    return division_parse(text, value);
+}
+
+void value_print_split(const void *value, char *text) {
+    division_print(value, text);
+}

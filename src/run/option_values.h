@@ -23,5 +23,7 @@ void value_agree_output(const void *options, char *text);
 void value_agree_resume(const void *options, char *text);
 bool value_parse_slow_node(const char *text, void *value);
 void value_print_slow_node(const void *value, char *text);
+bool value_parse_split(const char *text, void *value);
+void value_print_split(const void *value, char *text);
 
 #endif

@@ -46,7 +46,7 @@ static sgp_status_t create_model(replica_t *replica, const train_options_t *opti
 
 epochs_t replica_epochs(const train_options_t *options, int nodes, const feed_t *feed) {
     uint64_t processes = (uint64_t)nodes * (uint64_t)options->workers;
-    return epochs_make((uint64_t)options->epochs, feed_shape(feed)->train_count,
+    return epochs_make((uint64_t)options->epochs, feed_epoch_samples(feed, nodes),
                        processes * (uint64_t)options->batch_size);
 }
 
@@ -59,7 +59,8 @@ double replica_epochs_done(const replica_t *replica, uint64_t step) {
 }
 
 static sgp_status_t create_feed(replica_t *replica, const train_options_t *options, int rank) {
-    feed_options_t feed = {.data = options->data,
+    char path[TRAIN_PATH];
+    feed_options_t feed = {.data = train_data_path(options, rank / options->workers, path),
                            .limit = options->limit_samples,
                            .image_size = options->image_size,
                            .batch = options->batch_size,
@@ -71,13 +72,18 @@ static sgp_status_t create_feed(replica_t *replica, const train_options_t *optio
                            .jitter = (float)options->color_jitter,
                            .threads = replica_data_threads(options),
                            .skip_bad = strcmp(options->on_bad_image, "skip") == 0,
-                           .shard_per_node = options->shard_per_node};
+                           .shard_per_node = options->shard_per_node,
+                           .split = options->split,
+                           .private_data = options->private_data};
     sgp_status_t status = feed_create(&feed, &replica->feed);
-    if (status) return status;
+    if (!status) replica_plan(replica, options);
+    return status;
+}
+
+void replica_plan(replica_t *replica, const train_options_t *options) {
     replica->steps_per_epoch = feed_steps(replica->feed);
     replica->epochs = replica_epochs(options, options->nodes, replica->feed);
     replica->schedule = schedule_make(options, options->nodes, replica->steps_per_epoch);
-    return SGP_OK;
 }
 
 /* The ranges without weight decay, with adjacent ones joined. ranges: (model_tensor_count). */

@@ -32,6 +32,10 @@ typedef struct replica {
  * nothing to finish. */
 sgp_status_t replica_init(replica_t *replica, const train_options_t *options, int rank);
 
+/* Steps, epochs and learning rate of a new run on the feed's data: replica_init calls it, and whoever changes the feed's length
+ * before the run begins. */
+void replica_plan(replica_t *replica, const train_options_t *options);
+
 /* Creates the mixer with the options of that epoch, from 0, and the initial values that initial_load
  * read, else the model's for options->seed. All nodes call it. workers: of this node, or NULL. The errors of
  * sgp_mixer_create. */

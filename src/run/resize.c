@@ -44,13 +44,21 @@ static const struct {
     const char *name;
     rule_t rule;
 } rules[] = {
-    {"run.times", RULE_TWIN},         {"run.epoch", RULE_SHARE},
-    {"run.bad", RULE_DEALT},          {"run.bad_before", RULE_DEALT},
-    {"metrics.open", RULE_FRESH},     {"metrics.open_steps", RULE_FRESH},
-    {"metrics.count", RULE_FRESH},    {"metrics.lines", RULE_FRESH},
-    {"metrics.probes", RULE_FRESH},   {"mixer.z", RULE_MODEL},
-    {"mixer.weight", RULE_FRESH},     {"mixer.ledger", RULE_FRESH},
-    {"mixer.statistics", RULE_DEALT}, {"overlap.settled", RULE_ROUND},
+    {"run.times", RULE_TWIN},
+    {"run.epoch", RULE_SHARE},
+    {"run.split_nodes", RULE_FRESH},
+    {"run.bad", RULE_DEALT},
+    {"run.bad_before", RULE_DEALT},
+    {"metrics.open", RULE_FRESH},
+    {"metrics.open_steps", RULE_FRESH},
+    {"metrics.count", RULE_FRESH},
+    {"metrics.lines", RULE_FRESH},
+    {"metrics.probes", RULE_FRESH},
+    {"mixer.z", RULE_MODEL},
+    {"mixer.weight", RULE_FRESH},
+    {"mixer.ledger", RULE_FRESH},
+    {"mixer.statistics", RULE_DEALT},
+    {"overlap.settled", RULE_ROUND},
 };
 
 /* The files, and the place of this process among those that continue. */

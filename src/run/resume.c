@@ -31,18 +31,31 @@ static sgp_status_t none_is_good(size_t checkpoints, sgp_status_t status, const 
     return sgp_fail(status, "%s; none of the %zu checkpoints is good", problem, checkpoints);
 }
 
-/* The parts that nodes have of the shards, and their orders, are those of one number of nodes. loud: logs the error. */
-static sgp_status_t check_shards(const train_options_t *options, const checkpoint_origin_t *origin,
-                                 uint64_t step, bool loud) {
+/* With data of their own, only as many nodes as wrote the checkpoint can go on. loud: logs the error. */
+static sgp_status_t check_private(const train_options_t *options, const checkpoint_origin_t *origin,
+                                  uint64_t step, bool loud) {
+    if (!options->private_data || origin->nodes == options->nodes) return SGP_OK;
+    if (!loud) return SGP_ERR_INVALID;
+    return sgp_fail(SGP_ERR_INVALID,
+                    "the checkpoint of step %" PRIu64
+                    " is of %d nodes with private-data: --nodes %d continues it",
+                    step, origin->nodes, origin->nodes);
+}
+
+/* The parts that nodes have of the data, and their orders, are those of one number of nodes. loud: logs the error. */
+static sgp_status_t check_parts(const train_options_t *options, const checkpoint_origin_t *origin,
+                                uint64_t step, bool loud) {
     uint64_t begun = step - epochs_start_at(&origin->epochs, step);
-    if (!options->shard_per_node ||
+    sgp_status_t status = check_private(options, origin, step, loud);
+    if (status) return status;
+    if (!train_keeps_parts(options) ||
         (origin->nodes == options->nodes && origin->epochs.first == 0) || begun == 0)
         return SGP_OK;
     if (!loud) return SGP_ERR_INVALID;
     return sgp_fail(SGP_ERR_INVALID,
                     "the checkpoint of step %" PRIu64 " is of %d nodes in the middle of an epoch: "
-                    "with shard-per-node other nodes can go on at the end of an epoch only",
-                    step, origin->nodes);
+                    "with %s other nodes can go on at the end of an epoch only",
+                    step, origin->nodes, options->private_data ? "private-data" : "shard-per-node");
 }
 
 /* ---- before the start: one process checks all files ---- */
@@ -60,10 +73,29 @@ static sgp_status_t check_all(const checkpoint_reader_t *reader, const checkpoin
         if (i == 0) newest = verdict;
         if (verdict.status) continue;
         *step = list->steps[i];
-        return check_shards(reader->options, &origin, *step, true);
+        return check_parts(reader->options, &origin, *step, true);
     }
     if (may_begin_again(list->count, newest.status)) return SGP_OK;
     return none_is_good(list->count, newest.status, newest.problem);
+}
+
+/* Each node's files are checked by that node alone, with its data: here the number of nodes, by the newest file of node 0. A
+ * file that cannot be read is the nodes' to judge. */
+static sgp_status_t check_private_nodes(const train_options_t *options) {
+    char path[PATH_MAX], problem[TENSOR_FILE_PROBLEM];
+    checkpoint_list_t list;
+    checkpoint_origin_t origin = {.nodes = 0};
+    tensor_file_t file;
+    sgp_status_t status = checkpoint_list(options->resume, &list);
+    if (status) return status;
+    uint64_t step = list.count > 0 ? list.steps[0] : 0;
+    bool found = step > 0 && checkpoint_file(options->resume, step, 0, path) == SGP_OK &&
+                 tensor_file_open(path, &file, problem) == SGP_OK;
+    checkpoint_list_release(&list);
+    if (!found) return SGP_OK;
+    bool known = checkpoint_label_nodes(&file, &origin.nodes, problem) == SGP_OK;
+    tensor_file_close(&file);
+    return known ? check_private(options, &origin, step, true) : SGP_OK;
 }
 
 sgp_status_t resume_check(const train_options_t *options, uint64_t *step) {
@@ -71,6 +103,8 @@ sgp_status_t resume_check(const train_options_t *options, uint64_t *step) {
     checkpoint_list_t list;
     char id[RUN_ID_TEXT];
     sgp_status_t status = run_id_read(options->resume, id);
+    *step = 0;
+    if (!status && options->private_data) return check_private_nodes(options);
     if (!status) status = replica_init(&replica, options, 0);
     if (status) return status;
     status = checkpoint_list(options->resume, &list);
@@ -231,7 +265,7 @@ static sgp_status_t take_origin(run_t *run, const checkpoint_origin_t *mine, uin
     for (int i = 0; i < run->size && !status; i++)
         if (!checkpoint_origin_same(&all[i], &all[0])) status = refuse_mixture(run, step);
     free(all);
-    if (!status) status = check_shards(run->options, mine, step, run_leads(run));
+    if (!status) status = check_parts(run->options, mine, step, run_leads(run));
     if (!status) run->origin = *mine;
     return status;
 }

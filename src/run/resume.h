@@ -12,7 +12,8 @@
 /* Checks the files of all nodes in options->resume before any node starts. *step: of the checkpoint
  * that the nodes will choose; 0: they begin again. Logs only errors. SGP_ERR_FORMAT,
  * SGP_ERR_MISMATCH: there are checkpoints and none is good; the log says what is wrong with the
- * newest. SGP_ERR_IO: unreadable. The errors of replica_init. */
+ * newest. SGP_ERR_IO: unreadable. The errors of replica_init. With private data each node checks its
+ * own files, and here only the number of nodes counts; *step is 0. */
 sgp_status_t resume_check(const train_options_t *options, uint64_t *step);
 
 /* The same choice by all nodes together: each checks its part (checkpoint_set.h) and warns of bad files, and *step and

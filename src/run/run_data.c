@@ -17,8 +17,9 @@
 enum { EVENTS = 16 }; /* told at once */
 
 void run_data_init(run_t *run) {
+    uint64_t nodes = (uint64_t)run->options->nodes;
     run->data =
-        (run_data_t){.rate_nodes = (uint64_t)run->options->nodes, .seat = (uint64_t)run->node};
+        (run_data_t){.rate_nodes = nodes, .seat = (uint64_t)run->node, .split_nodes = nodes};
 }
 
 void run_data_fini(run_t *run) {
@@ -39,7 +40,7 @@ uint64_t run_data_step(const run_t *run) {
 
 bool run_data_is_divided(const run_t *run) {
     const epochs_t *epochs = &run->replica.epochs;
-    if (run->options->shard_per_node) return false; /* each node keeps its own part */
+    if (train_keeps_parts(run->options)) return false;
     return run->data.divided && run->step != epochs_start_at(epochs, run->step);
 }
 
@@ -95,7 +96,7 @@ static void set_rate(run_t *run) {
 static sgp_status_t take_place_at(run_t *run, uint64_t step) {
     const train_options_t *options = run->options;
     replica_t *replica = &run->replica;
-    if (!options->shard_per_node) {
+    if (!train_keeps_parts(options)) {
         uint64_t position = feed_reached(replica->feed, step);
         uint64_t of_node = (uint64_t)options->workers * (uint64_t)options->batch_size;
         replica->epochs = epochs_divide(&replica->epochs, run->data.epoch, run->data.start, step,
@@ -139,7 +140,7 @@ static bool hears_all(const run_t *run) {
 /* Where nodes do not wait for each other they may be any number of steps apart. */
 static bool can_divide(const run_t *run) {
     sgp_mixer_options_t mixer = train_mixer_options(run->options, run->data.epoch);
-    return !run->options->shard_per_node && mixer.overlap != SGP_OVERLAP_ASYNC &&
+    return !train_keeps_parts(run->options) && mixer.overlap != SGP_OVERLAP_ASYNC &&
            mixer.algorithm != SGP_ALGORITHM_ADPSGD;
 }
 
@@ -239,14 +240,15 @@ sgp_status_t run_data_admit(run_t *run, const int *ranks, int count) {
 sgp_status_t run_data_arrive(run_t *run) {
     run_data_t *data = &run->data;
     feed_t *feed = run->replica.feed;
+    data->seat = (uint64_t)run->node;
     sgp_status_t status = times_reserve(&run->times, epochs_total(&run->replica.epochs));
+    if (!status) status = feed_set_share(feed, run->node, (int)data->split_nodes);
     if (!status) status = feed_begin_epoch(feed, data->epoch, run_data_step(run));
     if (!status) status = feed_restore(feed, data->saved, data->saved_bytes);
     if (!status) status = feed_set_self(feed, member_of(run, run->rank));
     run_data_fini(run);
     if (status) return status;
     data->divided = true;
-    data->seat = (uint64_t)run->node;
     feed_set_seat(feed, run->node);
     while (run->times.count < run->step) times_add(&run->times, 0);
     set_rate(run);
@@ -371,7 +373,7 @@ static sgp_status_t gather_reports(run_t *run, reports_t *reports) {
 static sgp_status_t meet(run_t *run, bool wanted, reports_t *reports, bool *divided) {
     for (;;) {
         sgp_status_t status = agree_on_losses(run, divided);
-        if (status || !wanted || !*divided || run->options->shard_per_node) return status;
+        if (status || !wanted || !*divided || train_keeps_parts(run->options)) return status;
         status = gather_reports(run, reports);
         if (status || run_losses_none_new(&run->losses)) return status;
         release(reports);
@@ -460,10 +462,14 @@ sgp_status_t run_data_restored(run_t *run) {
     const epochs_t *epochs = &run->replica.epochs;
     run_data_t *data = &run->data;
     uint64_t epoch = epochs_finished(epochs, run->step);
-    if (data->rate_nodes < 1 || data->rate_nodes > SGP_MOST_PROCESSES ||
-        data->seat >= SGP_MOST_PROCESSES || !(run->missed >= 0))
+    if (data->rate_nodes < 1 || data->rate_nodes > SGP_MOST_PROCESSES || data->split_nodes < 1 ||
+        data->split_nodes > SGP_MOST_PROCESSES || data->seat >= SGP_MOST_PROCESSES ||
+        !(run->missed >= 0))
         return sgp_fail(SGP_ERR_FORMAT, "a checkpoint whose nodes are out of range");
     set_rate(run);
     feed_set_seat(run->replica.feed, (int)data->seat);
+    sgp_status_t status =
+        feed_set_share(run->replica.feed, (int)data->seat, (int)data->split_nodes);
+    if (status) return status;
     return run_data_begin(run, epoch, run->step - epochs_start(epochs, epoch));
 }

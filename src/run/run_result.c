@@ -61,9 +61,12 @@ static sgp_status_t copy_joins(const run_t *run, train_summary_t *summary) {
     return SGP_OK;
 }
 
+static double epoch_samples(const run_t *run) {
+    return (double)feed_epoch_samples(run->replica.feed, run->options->nodes);
+}
+
 sgp_status_t run_result_finished(run_t *run, train_summary_t *summary) {
-    double samples =
-        (double)feed_shape(run->replica.feed)->train_count * run->options->epochs - run->missed;
+    double samples = epoch_samples(run) * run->options->epochs - run->missed;
     times_summary_t times;
     *summary = (train_summary_t){
         .parameters = run->replica.parameters,
@@ -95,7 +98,7 @@ sgp_status_t run_result_finished(run_t *run, train_summary_t *summary) {
 }
 
 void run_result_early(const run_t *run, train_summary_t *summary) {
-    double samples = (double)feed_shape(run->replica.feed)->train_count;
+    double samples = epoch_samples(run);
     double epochs = replica_epochs_done(&run->replica, run->step);
     train_summary_early(summary, TRAIN_FAILED);
     summary->parameters = run->replica.parameters;

@@ -52,9 +52,10 @@ typedef struct run_data {
     bool wants;    /* to divide the samples anew */
     int divisions; /* agreed on, and not made yet */
     uint64_t divided_from[RUN_DIVISIONS]; /* steps of the run, ascending */
-    int arrived;         /* processes that have joined the running run, as the feed knows */
-    uint64_t seat;       /* the number of this node when the run began */
-    uint64_t rate_nodes; /* the nodes that the learning rate is for, with fixed_rate */
+    int arrived;          /* processes that have joined the running run, as the feed knows */
+    uint64_t seat;        /* the number of this node when the run began */
+    uint64_t rate_nodes;  /* the nodes that the learning rate is for, with fixed_rate */
+    uint64_t split_nodes; /* those between which the samples are divided, with a split */
     unsigned char
         *saved; /* (saved_bytes) of the checkpoint that the run goes on from; NULL: none */
     size_t saved_bytes;

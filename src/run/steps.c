@@ -6,6 +6,7 @@
 #include "mixing/mixer_internal.h"
 #include "run/run_arrivals.h"
 #include "run/checkpoint.h"
+#include "run/clip.h"
 #include "run/pacing.h"
 #include "run/run_data.h"
 #include "run/run_pause.h"
@@ -90,6 +91,8 @@ static sgp_status_t train_batch(run_t *run, uint64_t start, metrics_step_t *step
                          sgp_mixer_buffers(replica->mixer), batch.images, batch.labels, batch.count,
                          batch.valid, replica->gradient, &result);
     if (status) return status;
+    if (run->options->clip_norm > 0)
+        clip_gradient(replica->gradient, replica->parameters, run->options->clip_norm);
     weigh_tail(run, batch.valid);
     step->loss_sum = result.loss_sum;
     if (!isfinite(result.loss_sum) && !run->options->keep_going) {

@@ -17,7 +17,7 @@ static void add(json_t **object, const char *name, json_t *value) {
 }
 
 static void add_options(json_t **object, const train_options_t *options) {
-    char algorithms[TRAIN_STAGES_TEXT];
+    char algorithms[TRAIN_STAGES_TEXT], split[DIVISION_TEXT];
     sgp_mixer_options_t last = train_mixer_options(options, (uint64_t)options->epochs - 1);
     add(object, "algorithm", json_string(train_algorithms_text(&options->algorithm, algorithms)));
     add(object, "graph", json_string(sgp_graph_name(last.graph.kind)));
@@ -31,6 +31,9 @@ static void add_options(json_t **object, const train_options_t *options) {
     add(object, "seed", files_json_u64(options->seed));
     add(object, "transport", json_string(options->transport));
     add(object, "encoding", json_string(sgp_encoding_name(options->encoding)));
+    add(object, "split", json_string(division_print(&options->split, split)));
+    add(object, "private_data", json_boolean(options->private_data));
+    add(object, "clip_norm", options->clip_norm > 0 ? json_real(options->clip_norm) : json_null());
 }
 
 static json_t *messages_json(const train_summary_t *summary) {

@@ -16,6 +16,7 @@
 #include "run/mass.h"
 #include "run/mixing_plan.h"
 #include "run/presence.h"
+#include "run/private_data.h"
 #include "run/resize.h"
 #include "run/resume.h"
 #include "run/run_data.h"
@@ -60,7 +61,8 @@ static sgp_status_t prepare_alone(run_t *run) {
     if (!status) status = check_place(run);
     if (!status) status = replica_init(&run->replica, run->options, run->rank);
     if (status) return status;
-    if (!run->options->resume) status = initial_load(run->options, &run->replica);
+    status = check_split(run->options, feed_shape(run->replica.feed));
+    if (!status && !run->options->resume) status = initial_load(run->options, &run->replica);
     if (status) {
         replica_fini(&run->replica);
         return status;
@@ -130,6 +132,12 @@ static sgp_status_t all_there(const run_t *run) {
                     sgp_transport_name(sgp_group_transport(run->group), first, &name));
 }
 
+static void report_division(const run_t *run) {
+    const division_t *division = feed_division(run->replica.feed);
+    if (division && run->callbacks.divided && run_leads(run))
+        run->callbacks.divided(&run->options->split, division, run->callbacks.user);
+}
+
 /* Prepares the run on all nodes or on none: a node whose preparation fails tells the others. */
 static sgp_status_t prepare(run_t *run) {
     agreement_t agreement;
@@ -140,6 +148,7 @@ static sgp_status_t prepare(run_t *run) {
     if (status) goto fini;
     config_agreement(run->options, &run->replica, &agreement);
     status = agreement_check(run->group, &agreement);
+    if (!status) status = private_data_meet(run);
     if (!status) status = run_id_find(run->group, run->options->resume, run->id);
     if (!status && run->options->resume) status = resume_choose(run, &step);
     if (!status) status = run_id_complete(run->group, run->id);
@@ -151,6 +160,7 @@ static sgp_status_t prepare(run_t *run) {
     if (!status) status = all_there(run);
     if (!status) status = agreement_share(run->group, arrivals_init(run));
     if (!status) resize_report(run);
+    if (!status) report_division(run);
     if (!status) return SGP_OK;
 fini:
     release(run);

@@ -3,6 +3,7 @@
 
 #include "mixing/algorithm_table.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* The residual networks for small images, which He et al. 2016 train with 0.1 per 128 samples; batch norm lets a short
@@ -23,6 +24,17 @@ void train_options_settle(train_options_t *options) {
         options->lr_schedule = is_short ? "cosine" : "step";
     if (options->slow_momentum < 0 && options->slow_every > 0) options->slow_momentum = 0.5;
     else if (options->slow_momentum >= 0 && options->slow_every == 0) options->slow_every = 48;
+}
+
+const char *train_data_path(const train_options_t *options, int node, char path[TRAIN_PATH]) {
+    static const char mark[] = "{node}";
+    const char *data = options->data;
+    const char *found = options->private_data ? strstr(data, mark) : NULL;
+    if (found)
+        snprintf(path, TRAIN_PATH, "%.*s%d%s", (int)(found - data), data, node,
+                 found + sizeof mark - 1);
+    else snprintf(path, TRAIN_PATH, "%s", data);
+    return path;
 }
 
 sgp_graph_kind_t train_graph(const train_options_t *options, sgp_algorithm_t algorithm) {

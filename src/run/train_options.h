@@ -3,6 +3,7 @@
 #ifndef SGP_RUN_TRAIN_OPTIONS_H
 #define SGP_RUN_TRAIN_OPTIONS_H
 
+#include "data/division.h"
 #include "run/stages.h"
 
 #include <sgp/mixer.h>
@@ -75,6 +76,9 @@ typedef struct train_options {
     int threads;           /* of a process's model; 0: OMP_NUM_THREADS, else 1 */
     const char *precision; /* of the model: "float32", "bfloat16" or "auto" */
     bool fixed_rate;       /* the learning rate does not follow the number of nodes that are left */
+    division_rule_t split; /* of the samples between nodes */
+    double clip_norm;      /* of a process's gradient; 0: any */
+    bool private_data;     /* `data` are each node's own; "{node}" in it is the node's number */
 } train_options_t;
 
 /* A run of fewer epochs is short: the steps of the learning rate would leave it too few at the full rate, and random crops
@@ -84,6 +88,16 @@ typedef struct train_options {
 /* Fills the defaults that follow from other options: SlowMo's pair, and lr, lr_schedule and augment by model and epochs.
  * Call it after the last change; it may be called again. */
 void train_options_settle(train_options_t *options);
+
+/* Whether each node goes through data, or a part of the data, that no other node reads: what a lost node had is not divided
+ * between the others, and no node can join. */
+static inline bool train_keeps_parts(const train_options_t *options) {
+    return options->shard_per_node || options->private_data;
+}
+
+/* The path of a node's data: "{node}" stands for its number if the data are private. path: (TRAIN_PATH), cut. Returns path. */
+enum { TRAIN_PATH = 4096 };
+const char *train_data_path(const train_options_t *options, int node, char path[TRAIN_PATH]);
 
 /* The graph for an algorithm of the run. */
 sgp_graph_kind_t train_graph(const train_options_t *options, sgp_algorithm_t algorithm);

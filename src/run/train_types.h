@@ -3,6 +3,8 @@
 #ifndef SGP_RUN_TRAIN_TYPES_H
 #define SGP_RUN_TRAIN_TYPES_H
 
+#include "data/division.h"
+
 #include <sgp/sgp.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -133,6 +135,8 @@ typedef struct train_callbacks {
     void (*progress)(const train_progress_t *progress, void *user); /* may be NULL */
     /* May be NULL. Node 0 alone calls it, before the first step, if the number of nodes is another than in the checkpoint. */
     void (*resized)(const train_resized_t *resized, void *user);
+    /* May be NULL. Node 0 alone calls it, before the first step, if nodes have different samples (--split). */
+    void (*divided)(const division_rule_t *rule, const division_t *division, void *user);
     /* May be NULL. How long this node may take to end in order after a signal, apart from its checkpoint; whenever that
      * changes. */
     void (*patience)(double seconds, int rank);

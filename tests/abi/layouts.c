@@ -18,7 +18,7 @@ static void print_group(void) {
     F(claim_rank), F(interface), F(ports), F(key), F(key_file), F(insecure), F(peer_timeout_ms);
     F(log), F(log_user), F(log_level), F(elastic), F(suspect_ms), F(stall_ms), F(dead_ms);
     F(quorum), F(pause_ms), F(capacity), F(contacts), F(about), F(about_bytes);
-    F(rejoin), F(rejoin_rank), F(rejoin_incarnation);
+    F(rejoin), F(rejoin_rank), F(rejoin_incarnation), F(encryption);
 #undef F
 #define F(field) FIELD(sgp_newcomers_t, field)
     STRUCT(sgp_newcomers_t);
@@ -40,6 +40,7 @@ static void print_group(void) {
     ENUM(SGP_EVENT_RESUMED), ENUM(SGP_CONDITION_UNUSED), ENUM(SGP_CONDITION_LIVE);
     ENUM(SGP_CONDITION_SILENT), ENUM(SGP_CONDITION_COMING), ENUM(SGP_CONDITION_LEFT);
     ENUM(SGP_CONDITION_DEAD);
+    ENUM(SGP_ENCRYPTION_AUTO), ENUM(SGP_ENCRYPTION_ON), ENUM(SGP_ENCRYPTION_OFF);
     ENUM(SGP_EVENT_LOST), ENUM(SGP_EVENT_LEFT), ENUM(SGP_EVENT_SILENT), ENUM(SGP_EVENT_BACK);
     ENUM(SGP_LOG_ERROR), ENUM(SGP_LOG_WARNING), ENUM(SGP_LOG_INFO), ENUM(SGP_LOG_DEBUG);
 }

@@ -49,8 +49,12 @@ static feed_options_t options_of(const char *data) {
 static void test_create(void **state) {
     (void)state;
     const char *const data[] = {pixels, pictures};
-    for (int d = 0; d < 2; d++) {
-        feed_options_t options = options_of(data[d]);
+    for (int d = 0; d < 6; d++) { /* of all nodes; divided; of each node */
+        feed_options_t options = options_of(data[d % 2]);
+        options.private_data = d / 2 == 2;
+        if (d / 2 == 1)
+            options.split = (division_rule_t){.kind = DIVISION_LABEL, .labels = d == 2 ? 4 : 2};
+        options.size = 3;
         failing_t failing = {.may_pass = true, .also = SGP_ERR_IO};
         while (failing_round(&failing)) {
             feed_t *feed = NULL;
@@ -89,9 +93,9 @@ static void test_batches(void **state) {
     assert_true(failing.round > 20);
 }
 
-static void test_pixels_allocate_nothing(void **state) {
-    (void)state;
+static void assert_allocates_nothing(const char *rule) {
     feed_options_t options = options_of(pixels);
+    assert_true(division_parse(rule, &options.split));
     feed_t *feed = NULL;
     feed_batch_t batch;
     assert_int_equal(feed_create(&options, &feed), SGP_OK);
@@ -103,6 +107,12 @@ static void test_pixels_allocate_nothing(void **state) {
     for (int i = 0; i < 3; i++) assert_int_equal(feed_next(feed, &batch), SGP_OK);
     assert_int_equal(failing_allocations(), before);
     feed_destroy(feed);
+}
+
+static void test_pixels_allocate_nothing(void **state) {
+    (void)state;
+    assert_allocates_nothing("iid");
+    assert_allocates_nothing("dirichlet:0.1");
 }
 
 int main(void) {

@@ -64,6 +64,8 @@ void corpus_write(const char *target, const char *name, const bytes_t *bytes) {
 
 /* ---- handshake ---- */
 
+enum { REPAIR = 0x01, CALLER = 0x02, KEYED = 0x04, HELLO = 0x08, REFUSE = 0x10, ECHO = 0x20 };
+
 /* The hello of a good peer; the target corrects its proof and its magic number. */
 static void add_hello(bytes_t *bytes, unsigned purpose) {
     unsigned char hello[SGP_HELLO_BYTES] = "sgphello\1\0\1";
@@ -78,20 +80,19 @@ static void add_hello(bytes_t *bytes, unsigned purpose) {
 
 static void make_handshake(const char *name, unsigned switches, unsigned seed, unsigned purpose,
                            const char *refusal) {
-    static const unsigned char nothing[SGP_PROOF_BYTES];
-    unsigned char verdict[SGP_VERDICT_BYTES] = {refusal != NULL};
+    static const unsigned char nothing[SGP_OPENING_BYTES];
+    unsigned char verdict[SGP_VERDICT_BYTES + SGP_NOISE_TAG] = {refusal != NULL};
     bytes_t bytes = {0};
     if (refusal) memcpy(verdict + 1, refusal, strlen(refusal));
     corpus_add_byte(&bytes, switches);
     corpus_add_byte(&bytes, seed);
     add_hello(&bytes, purpose);
-    corpus_add(&bytes, nothing, sizeof nothing);
-    corpus_add(&bytes, verdict, sizeof verdict);
+    corpus_add(&bytes, nothing, switches & KEYED ? SGP_OPENING_BYTES : SGP_PROOF_BYTES);
+    corpus_add(&bytes, verdict, switches & KEYED ? sizeof verdict : SGP_VERDICT_BYTES);
     corpus_write("handshake", name, &bytes);
 }
 
 static void make_handshakes(void) {
-    enum { REPAIR = 0x01, CALLER = 0x02, KEYED = 0x04, HELLO = 0x08, REFUSE = 0x10, ECHO = 0x20 };
     const unsigned good = REPAIR | HELLO;
     make_handshake("answerer", good, 0, SGP_PURPOSE_LINK, NULL);
     make_handshake("answerer-keyed", good | KEYED, 5, SGP_PURPOSE_JOIN, NULL);
@@ -551,5 +552,6 @@ int main(int argc, char **argv) {
     make_questions();
     corpus_make_data();
     corpus_make_codec();
+    corpus_make_blocks();
     return failed;
 }

@@ -1,55 +1,48 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The inputs of the target codec: blocks as a sender encodes them, and with one byte or scale that it cannot have written. */
+/* The inputs of fuzz_modulo. */
 #include "make_corpus.h"
 
-#include "codec/codec.h"
+#include "codec/modulo.h"
 
-enum { INT4 = 0x02, MOST = 3 * SGP_BLOCK };
+#include <math.h>
 
-static bytes_t encoded(bool int4, size_t count) {
-    float x[MOST];
-    bytes_t bytes = {0};
-    sgp_encoding_t encoding = int4 ? SGP_ENCODING_INT4 : SGP_ENCODING_INT8;
-    for (size_t i = 0; i < count; i++) x[i] = (float)((int)(i * 37 % 101) - 50) * 0.25f;
-    corpus_add_byte(&bytes, int4 ? INT4 : 0);
-    corpus_add_byte(&bytes, count & 255);
-    corpus_add_byte(&bytes, (unsigned)(count >> 8));
-    sgp_encode(encoding, count, bytes.at + bytes.count, x);
-    bytes.count += sgp_encoding_bytes(encoding, count);
-    return bytes;
-}
+enum { COUNT = 300, OWN = 8 };
 
-static void with_scale(const char *name, bool int4, float scale) {
-    bytes_t bytes = encoded(int4, 20);
-    memcpy(bytes.at + 3, &scale, sizeof scale);
-    corpus_write("codec", name, &bytes);
-}
-
-static void with_code(const char *name, bool int4, size_t at, unsigned code) {
-    bytes_t bytes = encoded(int4, SGP_BLOCK + 5);
-    bytes.at[3 + at] = (unsigned char)code;
-    corpus_write("codec", name, &bytes);
-}
-
-static void good(const char *name, bool int4, size_t count) {
-    bytes_t bytes = encoded(int4, count);
-    corpus_write("codec", name, &bytes);
+/* The chunk of a sender whose numbers are `apart` from the receiver's, one of which is `own_number`; byte `damaged` of it
+ * is inverted if above 0. */
+static void make_modulo(const char *name, int bits, unsigned switches, float apart, size_t damaged,
+                        float own_number) {
+    static const unsigned selector[] = {[8] = 0, [6] = 1, [5] = 2, [4] = 3};
+    float z[COUNT], own[OWN], r[2] = {0.01f, 0.02f};
+    unsigned char s[2 * 261];
+    size_t size = sgp_modulo_bytes(bits, COUNT);
+    bytes_t bytes = {.count = 0};
+    for (int i = 0; i < OWN; i++) own[i] = (float)(i - 3) * 0.1f;
+    for (int i = 0; i < COUNT; i++) z[i] = own[i % OWN] + (i % 3 ? apart : -apart / 2);
+    FUZZ_CHECK(sgp_modulo_encode(&(sgp_modulo_t){bits, 2}, COUNT, s, z, r));
+    own[2] = own_number;
+    if (damaged) s[damaged] = (unsigned char)~s[damaged];
+    corpus_add_byte(&bytes, switches);
+    corpus_add_byte(&bytes, selector[bits]);
+    corpus_add_byte(&bytes, COUNT & 0xff);
+    corpus_add_byte(&bytes, COUNT >> 8);
+    corpus_add(&bytes, own, sizeof own);
+    corpus_add(&bytes, s, size);
+    corpus_write("modulo", name, &bytes);
 }
 
 void corpus_make_codec(void) {
-    good("int8", false, MOST);
-    good("int8-short", false, 3);
-    good("int8-nothing", false, 0);
-    good("int4", true, MOST);
-    good("int4-odd", true, SGP_BLOCK + 3);
-    with_scale("int8-negative", false, -1);
-    with_scale("int8-infinite", false, 1.0f / 0.0f);
-    with_scale("int8-too-large", false, 3e38f);
-    with_scale("int8-denormal", false, 0x1p-149f);
-    with_scale("int4-largest", true, 0x1.249248p+125f);
-    with_scale("int4-too-large", true, 0x1.24924ap+125f);
-    with_code("int8-code", false, SGP_BLOCK + 8, 0x80);
-    with_code("int4-lower", true, 4, 0x08);
-    with_code("int4-upper", true, 4, 0x80);
-    with_code("int4-no-number", true, SGP_BLOCK / 2 + 4 + 4 + 2, 0x10);
+    make_modulo("8-bits", 8, 0, 0.01f, 0, -0.1f);
+    make_modulo("6-bits", 6, 0, 0.01f, 0, -0.1f);
+    make_modulo("5-bits", 5, 0, 0.01f, 0, -0.1f);
+    make_modulo("4-bits", 4, 0, 0.01f, 0, -0.1f);
+    make_modulo("wraps", 4, 0, 0.1f, 0, -0.1f);
+    make_modulo("wraps-repaired", 4, FUZZ_REPAIR, 0.1f, 0, -0.1f);
+    make_modulo("check", 5, 0, 0.01f, 2, -0.1f);
+    make_modulo("exponent", 6, FUZZ_REPAIR, 0.01f, 4, -0.1f);
+    make_modulo("code-repaired", 8, FUZZ_REPAIR, 0.01f, 40, -0.1f);
+    make_modulo("padding", 4, FUZZ_REPAIR, 0.01f, 133 + 132, -0.1f);
+    make_modulo("no-number", 4, FUZZ_REPAIR, 0.01f, 0, NAN);
+    make_modulo("large", 6, FUZZ_REPAIR, 0.01f, 0, 1e30f);
+    make_modulo("padding-plane", 5, 0, 0.01f, 165 + 164, -0.1f);
 }

@@ -8,7 +8,7 @@ from stand_ins import SOURCE, InstallTest
 
 SCRIPT = os.path.join(SOURCE, "scripts", "install-packages")
 COMMANDS = ("gcc", "cmake", "ninja", "pkg-config", "gnuplot")
-LIBRARIES = ("libc6-dev", "libdnnl-dev", "libxxhash-dev", "libuv1-dev", "libsodium-dev", "libjansson-dev", "zlib1g-dev",
+LIBRARIES = ("libc6-dev", "libdnnl-dev", "libxxhash-dev", "libuv1-dev", "libsodium-dev", "libssl-dev", "libjansson-dev", "zlib1g-dev",
              "libjpeg62-turbo-dev", "libpng-dev", "dataset-fashion-mnist")
 
 

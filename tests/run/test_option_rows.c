@@ -132,6 +132,9 @@ static const train_options_t unusual = {
     2,
     "auto",
     true,
+    {DIVISION_DIRICHLET, 0, 0.30000000000000004},
+    2.5,
+    true,
 };
 
 /* Strings that differ in place but not in letters become the same. */

@@ -5,10 +5,13 @@
 
 static int machines;
 static bool six;
+static const sgp_key_t *group_key;
+static sgp_encryption_t encryption;
 
 #define SETUP(ranks)                                                                               \
     {                                                                                              \
-        .tcp = true, .machines = machines, .six = six, .loopback = {                               \
+        .tcp = true, .machines = machines, .six = six, .key = group_key, .encryption = encryption, \
+        .loopback = {                                                                              \
             .size = (ranks),                                                                       \
             .chunk_bytes = 256                                                                     \
         }                                                                                          \
@@ -208,5 +211,11 @@ int main(void) {
     six = true;
     failed += run_conformance();
     six = false;
+    static const sgp_key_t shared = {{1, 2, 3}};
+    group_key = &shared;
+    for (encryption = SGP_ENCRYPTION_ON; encryption <= SGP_ENCRYPTION_OFF; encryption++)
+        failed += run_conformance();
+    group_key = NULL;
+    encryption = SGP_ENCRYPTION_AUTO;
     return failed + cmocka_run_group_tests_name("tcp", tests, NULL, NULL);
 }

@@ -25,7 +25,7 @@ static const sgp_hello_t answerer_hello = {.purpose = SGP_PURPOSE_LINK,
                                            .fingerprint = 77,
                                            .version = "1.2.4"};
 
-enum { ROOM = 1024 };
+enum { ROOM = 1024, SEALED = SGP_VERDICT_BYTES + SGP_NOISE_TAG };
 
 /* The bytes that one side has sent so far. */
 typedef struct tape {
@@ -224,12 +224,14 @@ static void test_refusal_is_no_proof(void **state) {
     begin(sides, &key, &key);
     size_t heard[2] = {0, 0};
     speak(&sides[0], &tapes[0], &none, 0);
-    hear(&sides[1], &tapes[0], &heard[1], 0);
+    while (hear(&sides[1], &tapes[0], &heard[1], 0)) {
+    }
     speak(&sides[1], &tapes[1], &none, 1);
-    hear(&sides[0], &tapes[1], &heard[0], 0);
+    while (hear(&sides[0], &tapes[1], &heard[0], 0)) {
+    }
     sgp_handshake_refuse(&sides[0], "not wanted");
     speak(&sides[0], &tapes[0], &none, 0);
-    memset(tapes[0].bytes + SGP_HELLO_BYTES + SGP_PROOF_BYTES, 0, SGP_VERDICT_BYTES);
+    memset(tapes[0].bytes + SGP_HELLO_BYTES + SGP_OPENING_BYTES, 0, SGP_VERDICT_BYTES);
     hear(&sides[1], &tapes[0], &heard[1], 0);
     assert_int_equal(sgp_handshake_state(&sides[1]), SGP_HANDSHAKE_REFUSED);
 }
@@ -242,8 +244,8 @@ static void test_its_own_bytes(void **state) {
     sgp_handshake_t sides[2];
     begin(sides, &key, &key);
     talk(sides, whole, &none);
-    assert_int_equal(whole[0].length, SGP_HELLO_BYTES + SGP_PROOF_BYTES + SGP_VERDICT_BYTES);
-    assert_int_equal(whole[1].length, SGP_HELLO_BYTES + SGP_PROOF_BYTES + SGP_VERDICT_BYTES);
+    assert_int_equal(whole[0].length, SGP_HELLO_BYTES + SGP_OPENING_BYTES + SEALED);
+    assert_int_equal(whole[1].length, SGP_HELLO_BYTES + SGP_OPENING_BYTES + SEALED);
     for (int s = 0; s < 2; s++) {
         size_t wanted;
         sgp_handshake_place(&sides[s], &wanted);
@@ -268,22 +270,27 @@ static void test_its_own_bytes(void **state) {
     }
 }
 
-/* A handshake that has ended, either way, or was abandoned has erased the key. */
+/* A handshake that has ended, either way, or was abandoned has erased what is secret; after a good end once the seals are
+ * made. */
 static void test_keys_are_forgotten(void **state) {
     (void)state;
     sgp_key_t a = key_of("a secret of 23 bytes..."), b = key_of("a secret of 23 bytes..!");
-    sgp_key_t nothing = {{0}};
     for (int fails = 0; fails < 2; fails++) {
         sgp_handshake_t sides[2];
         tape_t tapes[2] = {0};
         begin(sides, &a, fails ? &b : &a);
         talk(sides, tapes, &none);
-        for (int s = 0; s < 2; s++) assert_memory_equal(&sides[s].key, &nothing, sizeof nothing);
+        for (int s = 0; s < 2; s++) {
+            sgp_seals_t seals;
+            if (!fails) assert_true(sgp_handshake_seals(&sides[s], &seals));
+            assert_null(sides[s].secrets);
+            if (!fails) sgp_seals_destroy(&seals);
+        }
     }
     sgp_handshake_t side;
     sgp_handshake_init(&side, true, &caller_hello, &a);
     sgp_handshake_fini(&side);
-    assert_memory_equal(&side.key, &nothing, sizeof nothing);
+    assert_null(side.secrets);
 }
 
 /* A recording of a good caller is worth nothing later. */
@@ -314,67 +321,62 @@ static void test_replay(void **state) {
 static void test_reflection(void **state) {
     (void)state;
     sgp_key_t key = key_of("a secret of 23 bytes...");
-    sgp_handshake_t caller;
-    tape_t tape = {0};
-    sgp_handshake_init(&caller, true, &caller_hello, &key);
-    speak(&caller, &tape, &none, 0);
-    memcpy(tape.bytes + tape.length, tape.bytes, SGP_PROOF_BYTES);
-    tape.length += SGP_PROOF_BYTES;
-    size_t at = 0;
-    while (hear(&caller, &tape, &at, 0)) {
+    for (int keyed = 0; keyed < 2; keyed++) {
+        sgp_handshake_t caller;
+        tape_t tape = {0};
+        sgp_handshake_init(&caller, true, &caller_hello, keyed ? &key : NULL);
+        speak(&caller, &tape, &none, 0);
+        if (!keyed) { /* the digest that a node would make of these bytes */
+            unsigned char text[20 + 2 * SGP_HELLO_BYTES];
+            memcpy(text, "sgp proof 1 answerer", 20);
+            memcpy(text + 20, tape.bytes, SGP_HELLO_BYTES);
+            memcpy(text + 20 + SGP_HELLO_BYTES, tape.bytes, SGP_HELLO_BYTES);
+            crypto_generichash(tape.bytes + tape.length, SGP_PROOF_BYTES, text, sizeof text, NULL,
+                               0);
+            tape.length += SGP_PROOF_BYTES;
+        }
+        size_t at = 0;
+        while (hear(&caller, &tape, &at, 0)) {
+        }
+        assert_int_equal(sgp_handshake_state(&caller), SGP_HANDSHAKE_REFUSED);
+        assert_string_equal(caller.reason,
+                            keyed ? "it has another key" : "it sends our own hello back");
     }
-    assert_int_equal(sgp_handshake_state(&caller), SGP_HANDSHAKE_REFUSED);
-    assert_string_equal(caller.reason, "it sends our own hello back");
 }
 
-/* An answerer's own proof, sent back to it, proves nothing. */
-static void test_proof_sent_back(void **state) {
-    (void)state;
-    sgp_key_t key = key_of("a secret of 23 bytes..."), other = key_of("a secret of 23 bytes..!");
-    sgp_handshake_t thief, answerer;
-    tape_t thiefs = {0}, answer = {0};
-    size_t at = 0;
-    sgp_handshake_init(&thief, true, &caller_hello, &other);
-    sgp_handshake_init(&answerer, false, &answerer_hello, &key);
-    speak(&thief, &thiefs, &none, 0);
-    hear(&answerer, &thiefs, &at, 0);
-    speak(&answerer, &answer, &none, 1);
-    memcpy(thiefs.bytes + thiefs.length, answer.bytes + SGP_HELLO_BYTES, SGP_PROOF_BYTES);
-    thiefs.length += SGP_PROOF_BYTES + SGP_VERDICT_BYTES; /* it accepts */
-    hear(&answerer, &thiefs, &at, 0);
-    assert_int_equal(sgp_handshake_state(&answerer), SGP_HANDSHAKE_REFUSED);
-    assert_string_equal(answerer.reason, "it has another key");
-    sgp_handshake_fini(&thief);
-}
-
-/* The bytes of an answerer with that purpose to `hello`, by the header of wire/handshake.h. */
-static void make_answer(const unsigned char *hello, const sgp_key_t *key, int purpose,
+/* The answer with that purpose to a caller's first bytes, by the header of wire/handshake.h. Fields that a hello shows with a
+ * key are before byte 13, and the version. */
+static void make_answer(const tape_t *asked, const sgp_key_t *key, int purpose, bool shows_all,
                         tape_t *answer) {
-    static const char label[] = "sgp proof 1 answerer";
-    unsigned char text[sizeof label - 1 + 2 * SGP_HELLO_BYTES];
-    memcpy(answer->bytes, hello, SGP_HELLO_BYTES);
-    answer->bytes[13] = (unsigned char)purpose;
-    answer->bytes[SGP_HELLO_BYTES - 1] ^= 1; /* a nonce of its own */
-    memcpy(text, label, sizeof label - 1);
-    memcpy(text + sizeof label - 1, hello, SGP_HELLO_BYTES);
-    memcpy(text + sizeof label - 1 + SGP_HELLO_BYTES, answer->bytes, SGP_HELLO_BYTES);
-    crypto_generichash(answer->bytes + SGP_HELLO_BYTES, SGP_PROOF_BYTES, text, sizeof text,
-                       key->bytes, sizeof key->bytes);
-    answer->length = SGP_HELLO_BYTES + SGP_PROOF_BYTES;
+    sgp_noise_t noise;
+    unsigned char hello[SGP_HELLO_BYTES], *shown = answer->bytes;
+    sgp_noise_init(&noise, false, key->bytes, asked->bytes, SGP_HELLO_BYTES, NULL);
+    assert_true(sgp_noise_read(&noise, asked->bytes + SGP_HELLO_BYTES, SGP_HELLO_BYTES, hello));
+    hello[13] = (unsigned char)purpose;
+    hello[SGP_HELLO_BYTES - 1] ^= 1; /* a nonce of its own */
+    memcpy(shown, hello, SGP_HELLO_BYTES);
+    if (!shows_all) {
+        memset(shown + 13, 0, 40 - 13);
+        memset(shown + 64, 0, SGP_HELLO_BYTES - 64);
+    }
+    assert_true(sgp_noise_write(&noise, hello, sizeof hello, answer->bytes + SGP_HELLO_BYTES));
+    answer->length = SGP_HELLO_BYTES + SGP_OPENING_BYTES;
 }
 
-/* A proof computed here is accepted; an answer for another purpose is not, proven or not. */
+/* An answer made here is accepted; one for another purpose is not, nor one that shows another hello than it means. */
 static void test_purposes(void **state) {
     (void)state;
     sgp_key_t key = key_of("a secret of 23 bytes...");
     const struct {
         int purpose;
+        bool shows_all;
         const char *reason; /* NULL: accepted */
     } cases[] = {
-        {SGP_PURPOSE_LINK, NULL},
-        {SGP_PURPOSE_JOIN, "it answers for another purpose"},
-        {0, "unknown purpose 0"},
-        {SGP_PURPOSE_LAST + 1, "unknown purpose 4"},
+        {SGP_PURPOSE_LINK, false, NULL},
+        {SGP_PURPOSE_LINK, true, "its hello was altered on the way"},
+        {SGP_PURPOSE_JOIN, false, "it answers for another purpose"},
+        {0, false, "unknown purpose 0"},
+        {SGP_PURPOSE_LAST + 1, false, "unknown purpose 4"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         sgp_handshake_t caller;
@@ -382,13 +384,83 @@ static void test_purposes(void **state) {
         size_t at = 0;
         sgp_handshake_init(&caller, true, &caller_hello, &key);
         speak(&caller, &asked, &none, 0);
-        make_answer(asked.bytes, &key, cases[i].purpose, &answer);
-        hear(&caller, &answer, &at, 0);
+        make_answer(&asked, &key, cases[i].purpose, cases[i].shows_all, &answer);
+        while (hear(&caller, &answer, &at, 0)) {
+        }
         assert_int_equal(sgp_handshake_state(&caller),
                          cases[i].reason ? SGP_HANDSHAKE_REFUSED : SGP_HANDSHAKE_JUDGE);
         if (cases[i].reason) assert_string_equal(caller.reason, cases[i].reason);
         sgp_handshake_fini(&caller);
     }
+}
+
+/* What tells nothing to somebody without the key: neither rank nor run are in the clear. */
+static void test_the_hello_is_hidden(void **state) {
+    (void)state;
+    sgp_key_t key = key_of("a secret of 23 bytes...");
+    for (int keyed = 0; keyed < 2; keyed++) {
+        sgp_handshake_t sides[2];
+        tape_t tapes[2] = {0};
+        begin(sides, keyed ? &key : NULL, keyed ? &key : NULL);
+        talk(sides, tapes, &none);
+        for (int s = 0; s < 2; s++) {
+            bool shows = memmem(tapes[s].bytes, tapes[s].length, &caller_hello.run, 8) != NULL;
+            assert_int_equal(shows, !keyed);
+        }
+    }
+}
+
+/* Both sides choose the same, whoever calls; and what cannot go together is refused by both. */
+static void check_encryption(sgp_encryption_t caller, sgp_encryption_t answerer, bool same,
+                             int encrypted /* -1: refused */) {
+    sgp_key_t key = key_of("a secret of 23 bytes...");
+    sgp_hello_t hellos[2] = {caller_hello, answerer_hello};
+    sgp_handshake_t sides[2];
+    sgp_seals_t seals[2];
+    tape_t tapes[2] = {0};
+    unsigned char record[8 + SGP_SEAL_OVERHEAD], back[8];
+    hellos[0].encryption = caller;
+    hellos[1].encryption = answerer;
+    hellos[0].machine = 5;
+    hellos[1].machine = same ? 5 : 6;
+    sgp_handshake_init(&sides[0], true, &hellos[0], &key);
+    sgp_handshake_init(&sides[1], false, &hellos[1], &key);
+    talk(sides, tapes, &none);
+    for (int s = 0; s < 2; s++) {
+        assert_int_equal(sgp_handshake_state(&sides[s]),
+                         encrypted < 0 ? SGP_HANDSHAKE_REFUSED : SGP_HANDSHAKE_DONE);
+        if (encrypted < 0) assert_non_null(strstr(sides[s].reason, "encryption"));
+        else assert_true(sgp_handshake_seals(&sides[s], &seals[s]));
+    }
+    for (int s = 0; s < 2 && encrypted >= 0; s++) {
+        assert_int_equal(seals[s].encrypted, encrypted);
+        assert_true(sgp_seal_close(seals[s].out, "contents", 8, record));
+        assert_true(sgp_seal_open(seals[!s].in, record, record + SGP_SEAL_HEAD, 8, back));
+        assert_memory_equal(back, "contents", 8);
+        assert_int_equal(memcmp(record + SGP_SEAL_HEAD, "contents", 8) != 0, encrypted);
+    }
+    for (int s = 0; s < 2 && encrypted >= 0; s++) sgp_seals_destroy(&seals[s]);
+}
+
+static void test_encryption(void **state) {
+    (void)state;
+    static const struct {
+        sgp_encryption_t caller, answerer;
+        int here, there; /* inside of a machine, and between two */
+    } rows[] = {
+        {SGP_ENCRYPTION_AUTO, SGP_ENCRYPTION_AUTO, 0, 1},
+        {SGP_ENCRYPTION_ON, SGP_ENCRYPTION_ON, 1, 1},
+        {SGP_ENCRYPTION_OFF, SGP_ENCRYPTION_OFF, 0, 0},
+        {SGP_ENCRYPTION_AUTO, SGP_ENCRYPTION_ON, 1, 1},
+        {SGP_ENCRYPTION_AUTO, SGP_ENCRYPTION_OFF, 0, 0},
+        {SGP_ENCRYPTION_ON, SGP_ENCRYPTION_OFF, -1, -1},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        for (int turned = 0; turned < 2; turned++)
+            for (int same = 0; same < 2; same++)
+                check_encryption(turned ? rows[i].answerer : rows[i].caller,
+                                 turned ? rows[i].caller : rows[i].answerer, same,
+                                 same ? rows[i].here : rows[i].there);
 }
 
 /* A caller that is not sgp gets no answer. */
@@ -454,13 +526,21 @@ static void test_reasons_are_printable(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_both_accept),     cmocka_unit_test(test_keys),
-        cmocka_unit_test(test_refusals),        cmocka_unit_test(test_every_bit),
-        cmocka_unit_test(test_replay),          cmocka_unit_test(test_reflection),
-        cmocka_unit_test(test_proof_sent_back), cmocka_unit_test(test_purposes),
-        cmocka_unit_test(test_strangers),       cmocka_unit_test(test_refusal_is_no_proof),
-        cmocka_unit_test(test_its_own_bytes),   cmocka_unit_test(test_keys_are_forgotten),
-        cmocka_unit_test(test_versions),        cmocka_unit_test(test_reasons_are_printable),
+        cmocka_unit_test(test_both_accept),
+        cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_every_bit),
+        cmocka_unit_test(test_replay),
+        cmocka_unit_test(test_reflection),
+        cmocka_unit_test(test_the_hello_is_hidden),
+        cmocka_unit_test(test_purposes),
+        cmocka_unit_test(test_encryption),
+        cmocka_unit_test(test_strangers),
+        cmocka_unit_test(test_refusal_is_no_proof),
+        cmocka_unit_test(test_its_own_bytes),
+        cmocka_unit_test(test_keys_are_forgotten),
+        cmocka_unit_test(test_versions),
+        cmocka_unit_test(test_reasons_are_printable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,6 +24,7 @@
     X(eval, &eval_table, "print accuracy and loss of a model file")                                \
     X(model, &model_table, "print a model's parameters and memory")                                \
     X(data, &data_table, "pack, check and show data sets of pictures")                             \
+    X(key, &key_table, "make a key that the nodes of a group share")                               \
     X(help, NULL, "print this text")                                                               \
     X(version, NULL, "print the program's version")
 
@@ -35,7 +36,8 @@ COMMANDS(COMMAND_DECLARE)
 
 /* Their options. */
 extern const option_table_t train_table, run_table, compare_table, table_table, report_table,
-    graph_table, simulate_table, bench_table, average_table, eval_table, model_table, data_table;
+    graph_table, simulate_table, bench_table, average_table, eval_table, model_table, data_table,
+    key_table;
 
 typedef struct command {
     const char *name;

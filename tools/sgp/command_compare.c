@@ -173,6 +173,7 @@ static char **arguments(const compare_t *compare, int run) {
 /* The run's own checks. The data are the same for all runs, and are checked with the first. */
 static bool check_run(compare_t *compare, int run) {
     settings_t settings;
+    char path[TRAIN_PATH];
     int argc = compare->rest_count + 6;
     char **argv = arguments(compare, run);
     if (!argv) return false;
@@ -181,7 +182,8 @@ static bool check_run(compare_t *compare, int run) {
     right = right && train_check(&settings.run) == SGP_OK;
     right = right && claim_allows(&settings, compare->directories[run]);
     if (right && run == 0)
-        right = feed_check(settings.run.data, settings.run.limit_samples) == SGP_OK;
+        right = feed_check(train_data_path(&settings.run, 0, path), settings.run.limit_samples) ==
+                SGP_OK;
     compare->quiet = settings.quiet;
     free(argv);
     return right;

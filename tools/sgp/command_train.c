@@ -74,8 +74,10 @@ static int launch_nodes(const settings_t *settings, int argc, char **argv) {
 
 /* Checks before the start, so that one process reports a mistake and not every node. */
 static bool check_run(const settings_t *settings) {
-    return train_check(&settings->run) == SGP_OK &&
-           feed_check(settings->run.data, settings->run.limit_samples) == SGP_OK;
+    const train_options_t *run = &settings->run;
+    char path[TRAIN_PATH];
+    return train_check(run) == SGP_OK &&
+           feed_check(train_data_path(run, 0, path), run->limit_samples) == SGP_OK;
 }
 
 /* Once the run's directory is claimed. */

@@ -67,6 +67,13 @@ def _milliseconds(name: str, seconds: float | None) -> int:
     return max(1, round(seconds * 1000))
 
 
+def _encryption(value: str | None) -> int:
+    words = ("auto", "on", "off")
+    if value is not None and value not in words:
+        raise Error(f"encryption={value!r}: must be auto, on or off")
+    return words.index(value or "auto")
+
+
 def _whole(name: str, value: int | None, least: int) -> int:
     if value is None:
         return 0
@@ -127,6 +134,8 @@ class Group:
         interface, ports: where other nodes reach this one.
         key, key_file: a secret that all nodes share; without it only nodes of this machine are let in.
         insecure: let other machines in without a key.
+        encryption: "auto", "on" or "off": whether messages between nodes that share a key are encrypted; "auto": between
+            machines. Authenticated they are in every case. Default: SGP_ENCRYPTION, else "auto".
         join_timeout, timeout, peer_timeout: seconds: until all nodes have joined, of a collective call, and of silence
             after which a node is lost.
         elastic: the others go on without a node that is lost or leaves; the same on every node. Default:
@@ -158,6 +167,7 @@ class Group:
         key: str | None = None,
         key_file: str | os.PathLike[str] | None = None,
         insecure: bool = False,
+        encryption: str | None = None,
         join_timeout: float | None = None,
         timeout: float | None = None,
         peer_timeout: float | None = None,
@@ -190,6 +200,7 @@ class Group:
             key=_text("key", key),
             key_file=_text("key_file", key_file),
             insecure=insecure,
+            encryption=_encryption(encryption),
             join_timeout_ms=_milliseconds("join_timeout", join_timeout),
             timeout_ms=_milliseconds("timeout", timeout),
             peer_timeout_ms=_milliseconds("peer_timeout", peer_timeout),

@@ -70,6 +70,12 @@ class GroupOptions(c.Structure):
         ("pause_ms", c.c_uint64),
         ("capacity", c.c_uint64),
         ("contacts", c.c_char_p),
+        ("about", c.c_void_p),
+        ("about_bytes", c.c_uint64),
+        ("rejoin", c.c_uint64),
+        ("rejoin_rank", c.c_int32),
+        ("rejoin_incarnation", c.c_uint32),
+        ("encryption", c.c_uint64),
     ]
 
 

@@ -78,6 +78,12 @@ def on_loss(text: str) -> str:
     return text
 
 
+def encryption(text: str) -> str:
+    if text not in ("auto", "on", "off"):
+        raise ValueError
+    return text
+
+
 def host_port(text: str) -> str:
     host, _, port = text.rpartition(":")
     if not host or (":" in host and not (host[0] == "[" and host[-1] == "]")):
@@ -123,6 +129,9 @@ OPTIONS = [
     Option("key-file", "FILE", some_text,
            "a secret that all nodes share; without one only nodes of this machine are let in (SGP_KEY_FILE, or the "
            "secret in SGP_KEY)", "a file"),
+    Option("encryption", "WHEN", encryption,
+           "encrypt messages between nodes that share a key: auto: between machines (SGP_ENCRYPTION, or auto)",
+           "auto, on or off"),
     Option("insecure", "", None, "let other machines in without a key"),
     Option("peer-timeout", "SECONDS", seconds, "silence after which a node is lost (10)", _SECONDS),
     Option("on-loss", "ACTION", on_loss,
@@ -279,7 +288,8 @@ class Plan:
         if key and not os.access(key, os.R_OK):
             reason = errno.EACCES if os.path.exists(key) else errno.ENOENT
             raise Mistake(f"--key-file {key}: cannot be read: {os.strerror(reason)}")
-        option = next((name for name in ("interface", "ports", "key-file", "insecure") if name in given), None)
+        network = ("interface", "ports", "key-file", "encryption", "insecure")
+        option = next((name for name in network if name in given), None)
         if self.joins and self.transport == "mpi":
             raise Mistake(f"--join {given['join']}: works with --transport tcp, auto or shm, not mpi")
         if "peer-timeout" in given and self.transport == "mpi":
@@ -294,7 +304,7 @@ class Plan:
         environment = {name: text for name, text in os.environ.items() if name not in dropped}
         exported = {
             "transport": "SGP_TRANSPORT", "join": "SGP_JOIN", "interface": "SGP_INTERFACE", "ports": "SGP_PORTS",
-            "key-file": "SGP_KEY_FILE", "join-timeout": "SGP_JOIN_TIMEOUT_MS", "peer-timeout": "SGP_PEER_TIMEOUT_MS",
+            "key-file": "SGP_KEY_FILE", "encryption": "SGP_ENCRYPTION", "join-timeout": "SGP_JOIN_TIMEOUT_MS", "peer-timeout": "SGP_PEER_TIMEOUT_MS",
             "workers-per-node": "SGP_TORCH_WORKERS_PER_NODE",
         }  # fmt: skip
         environment.update({name: str(given[option]) for option, name in exported.items() if option in given})

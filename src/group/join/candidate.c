@@ -5,6 +5,7 @@
 #include "base/constants.h"
 #include "base/logging.h"
 #include "group/join/deadline.h"
+#include "transport/tcp/sealed.h"
 #include "transport/tcp/tcp.h"
 #include "wire/handshake.h"
 
@@ -31,6 +32,7 @@ struct sgp_candidate {
     sgp_endpoint_t endpoint;
     int listener;                   /* -1: the transport has it */
     int socket;                     /* to the sponsor; -1: none */
+    sgp_sealed_t sealed;            /* over it */
     char sponsor[SGP_ADDRESS_TEXT]; /* whom it calls */
     unsigned char *message;         /* (welcome) owned */
     sgp_welcome_t welcome;
@@ -52,6 +54,8 @@ fails(sgp_candidate_t *candidate, sgp_status_t status, const char *cause, ...) {
 }
 
 static sgp_status_t ended(sgp_candidate_t *candidate, int error) {
+    if (error == EBADMSG)
+        return fails(candidate, SGP_ERR_MISMATCH, "its answer was altered on the way");
     return fails(candidate, SGP_ERR_PEER_LOST, "%s",
                  error ? strerror(error) : "the connection ended");
 }
@@ -87,7 +91,7 @@ static sgp_status_t send_all(sgp_candidate_t *candidate, const void *bytes, size
 
 static sgp_status_t receive(sgp_candidate_t *candidate, void *place, size_t count, size_t *got) {
     for (;;) {
-        ssize_t read = recv(candidate->socket, place, count, 0);
+        ssize_t read = sgp_sealed_receive(&candidate->sealed, candidate->socket, place, count);
         if (read > 0) {
             *got = (size_t)read;
             return SGP_OK;
@@ -138,10 +142,16 @@ static sgp_status_t talk(sgp_candidate_t *candidate, sgp_handshake_t *handshake)
 }
 
 static sgp_status_t shake(sgp_candidate_t *candidate) {
-    sgp_hello_t hello = {.purpose = SGP_PURPOSE_ENTER, .rank = -1, .version = SGP_VERSION};
+    sgp_hello_t hello = {.purpose = SGP_PURPOSE_ENTER,
+                         .rank = -1,
+                         .version = SGP_VERSION,
+                         .encryption = candidate->options.encryption,
+                         .machine = candidate->endpoint.machine};
     sgp_handshake_t handshake;
     sgp_handshake_init(&handshake, true, &hello, candidate->keyed ? &candidate->key : NULL);
     sgp_status_t status = talk(candidate, &handshake);
+    if (status == SGP_OK && !sgp_sealed_begin(&candidate->sealed, &handshake))
+        status = sgp_fail(SGP_ERR_NO_MEMORY, "no memory to seal a connection");
     sgp_handshake_fini(&handshake);
     return status;
 }
@@ -150,8 +160,14 @@ static sgp_status_t shake(sgp_candidate_t *candidate) {
 
 static sgp_status_t say(sgp_candidate_t *candidate, sgp_enter_kind_t kind, size_t bytes,
                         unsigned char *message /* (head and contents) */) {
+    size_t wrapped = 0;
     sgp_enter_head_encode(kind, bytes, message);
-    return send_all(candidate, message, SGP_ENTER_HEAD + bytes);
+    unsigned char *out =
+        sgp_sealed_wrap(&candidate->sealed, message, SGP_ENTER_HEAD + bytes, &wrapped);
+    if (!out) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a message to the sponsor");
+    sgp_status_t status = send_all(candidate, out, wrapped);
+    free(out);
+    return status;
 }
 
 static sgp_status_t send_request(sgp_candidate_t *candidate) {
@@ -230,6 +246,7 @@ static sgp_status_t connect_to(sgp_candidate_t *candidate, const sgp_address_t *
 
 static void hang_up(sgp_candidate_t *candidate) {
     if (candidate->socket >= 0) close(candidate->socket);
+    sgp_sealed_fini(&candidate->sealed);
     candidate->socket = -1;
 }
 
@@ -407,6 +424,8 @@ static sgp_status_t connect_tcp(sgp_candidate_t *candidate, const sgp_seat_t *se
                                  .addresses = addresses,
                                  .key = candidate->keyed ? &candidate->key : NULL,
                                  .insecure = candidate->options.insecure,
+                                 .encryption = candidate->options.encryption,
+                                 .machine = candidate->endpoint.machine,
                                  .chunk_bytes = (size_t)welcome->chunk_bytes,
                                  .timeout_ms = candidate->options.timeout_ms,
                                  .peer_timeout_ms = welcome->peer_timeout_ms,

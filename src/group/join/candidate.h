@@ -16,6 +16,8 @@
 #include "transport/transport.h"
 #include "wire/key.h"
 
+#include <sgp/encryption.h>
+
 typedef struct sgp_candidate sgp_candidate_t;
 
 typedef struct sgp_candidate_options {
@@ -24,6 +26,7 @@ typedef struct sgp_candidate_options {
                              until the time is up */
     const sgp_key_t *key;          /* NULL: none */
     bool insecure;                 /* without a key: call other machines as well */
+    sgp_encryption_t encryption;   /* with a key */
     const char *interface, *ports; /* where it listens (sgp_address_listen) */
     uint64_t options;              /* hash of the options that it insists on; 0: none */
     const void

@@ -8,6 +8,8 @@
 #include "transport/transport.h"
 #include "wire/key.h"
 
+#include <sgp/encryption.h>
+
 typedef struct sgp_connect_options {
     const sgp_endpoint_t *endpoints; /* (size) */
     int rank, size;
@@ -16,6 +18,7 @@ typedef struct sgp_connect_options {
     bool answers;         /* late callers are answered even if all processes share memory */
     const sgp_key_t *key; /* NULL: the secret of rank 0's endpoint, if it has one */
     bool insecure;
+    sgp_encryption_t encryption;
     const char *rendezvous; /* directory for processes that share memory; NULL: one in /tmp */
     int timeout_ms;         /* to connect */
     int peer_timeout_ms;    /* 0: the default */

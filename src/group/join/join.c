@@ -30,6 +30,7 @@ typedef struct plan {
     sgp_transport_choice_t transport;
     const char *interface, *ports;
     bool keyed, insecure, elastic;
+    sgp_encryption_t encryption;
     double quorum;
     uint64_t pause_ms;
     uint64_t capacity; /* as given; 0: the size */
@@ -93,6 +94,10 @@ static sgp_status_t check_options(const sgp_group_options_t *options) {
     return SGP_OK;
 }
 
+static bool has_private_channel(const plan_t *plan) {
+    return plan->placement.launcher && plan->placement.launcher->private_channel;
+}
+
 static sgp_status_t make_plan(const sgp_group_options_t *options, plan_t *plan) {
     const char *insecure = either(NULL, "SGP_INSECURE");
     *plan = (plan_t){
@@ -115,6 +120,8 @@ static sgp_status_t make_plan(const sgp_group_options_t *options, plan_t *plan) 
         status =
             read_time(options->peer_timeout_ms, "SGP_PEER_TIMEOUT_MS", 0, &plan->peer_timeout_ms);
     if (status == SGP_OK) status = sgp_secret_find(options, &plan->keyed, &plan->key);
+    bool keyed = plan->keyed || has_private_channel(plan);
+    if (status == SGP_OK) status = sgp_secret_encryption(options, keyed, &plan->encryption);
     plan->deadline = sgp_deadline_in(plan->join_timeout_ms);
     return status;
 }
@@ -184,6 +191,7 @@ static sgp_status_t make_group(const plan_t *plan, const sgp_endpoint_t *mine,
                          .keyed = plan->keyed,
                          .key = plan->key,
                          .insecure = plan->insecure,
+                         .encryption = plan->encryption,
                          .elastic = plan->elastic,
                          .quorum = plan->quorum,
                          .pause_ms = plan->pause_ms,
@@ -251,6 +259,7 @@ static sgp_status_t exchange_endpoints(const plan_t *plan, sgp_endpoint_t *mine,
                                .deadline = &plan->deadline,
                                .key = plan->keyed ? &plan->key : NULL,
                                .insecure = plan->insecure,
+                               .encryption = plan->encryption,
                                .interface = plan->interface,
                                .ports = plan->ports};
     if (!launcher || (launcher == &sgp_launcher_directory && size_of(plan) == 1))
@@ -266,10 +275,6 @@ static int time_to_connect(const plan_t *plan) {
     return left > LEAST_MS ? left : LEAST_MS;
 }
 
-static bool has_private_channel(const plan_t *plan) {
-    return plan->placement.launcher && plan->placement.launcher->private_channel;
-}
-
 /* Takes the listener. */
 static sgp_status_t connect_all(plan_t *plan, sgp_endpoint_t *all, int rank, int listener,
                                 sgp_group_t **group) {
@@ -282,6 +287,7 @@ static sgp_status_t connect_all(plan_t *plan, sgp_endpoint_t *all, int rank, int
                                      .capacity = (int)plan->capacity,
                                      .key = plan->keyed ? &plan->key : NULL,
                                      .insecure = plan->insecure,
+                                     .encryption = plan->encryption,
                                      .timeout_ms = time_to_connect(plan),
                                      .peer_timeout_ms = plan->peer_timeout_ms,
                                      .patience = plan->patience};
@@ -346,6 +352,7 @@ static sgp_status_t join_running(const sgp_group_options_t *options, sgp_group_t
     sgp_status_t status = read_time(options->join_timeout_ms, "SGP_JOIN_TIMEOUT_MS",
                                     SGP_LAUNCHER_TIMEOUT_MS, &from.join_timeout_ms);
     if (status == SGP_OK) status = sgp_secret_find(options, &from.keyed, &from.key);
+    if (status == SGP_OK) status = sgp_secret_encryption(options, from.keyed, &from.encryption);
     return status == SGP_OK ? sgp_join_running(options, &from, group) : status;
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/bytes.h"
 #include "base/logging.h"
+#include "transport/tcp/sealed.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -16,6 +17,7 @@ enum { TICK_MS = 1000, COMPLETION_MS = 40000 };
 typedef struct call {
     sgp_join_client_t *client;
     int socket;
+    sgp_sealed_t sealed;
     sgp_deadline_t until;     /* of the present wait */
     bool admitted;            /* and redirecting callers of our own */
     sgp_join_server_t server; /* while admitted */
@@ -77,6 +79,7 @@ static sgp_status_t await(call_t *call, short events) {
 /* ---- bytes ---- */
 
 static sgp_status_t ended(call_t *call, int error) {
+    if (error == EBADMSG) return fails(call, SGP_ERR_FORMAT, "its answer was altered on the way");
     return fails(call, SGP_ERR_AGAIN, "%s", error ? strerror(error) : "the connection ended");
 }
 
@@ -93,7 +96,7 @@ static sgp_status_t send_all(call_t *call, const void *bytes, size_t count) {
 
 static sgp_status_t receive(call_t *call, void *bytes, size_t count, size_t *got) {
     for (;;) {
-        ssize_t read = recv(call->socket, bytes, count, 0);
+        ssize_t read = sgp_sealed_receive(&call->sealed, call->socket, bytes, count);
         if (read > 0) {
             *got = (size_t)read;
             return SGP_OK;
@@ -162,11 +165,15 @@ static sgp_status_t shake(call_t *call) {
     sgp_hello_t hello = {.purpose = SGP_PURPOSE_JOIN,
                          .rank = mine->rank,
                          .size = mine->size,
-                         .fingerprint = mine->fingerprint};
+                         .fingerprint = mine->fingerprint,
+                         .encryption = call->client->exchange->encryption,
+                         .machine = mine->machine};
     memcpy(hello.version, mine->version, sizeof hello.version);
     sgp_handshake_t handshake;
     sgp_handshake_init(&handshake, true, &hello, call->client->exchange->key);
     sgp_status_t status = talk(call, &handshake);
+    if (status == SGP_OK && !sgp_sealed_begin(&call->sealed, &handshake))
+        status = sgp_fail(SGP_ERR_NO_MEMORY, "no memory to seal a connection");
     sgp_handshake_fini(&handshake);
     return status;
 }
@@ -177,10 +184,19 @@ static sgp_status_t broke_protocol(call_t *call) {
     return fails(call, SGP_ERR_FORMAT, "it broke the join protocol");
 }
 
+static sgp_status_t say(call_t *call, const void *bytes, size_t count) {
+    size_t wrapped = 0;
+    unsigned char *out = sgp_sealed_wrap(&call->sealed, bytes, count, &wrapped);
+    if (!out) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory for a message");
+    sgp_status_t status = send_all(call, out, wrapped);
+    free(out);
+    return status;
+}
+
 static sgp_status_t send_endpoint(call_t *call) {
     unsigned char endpoint[SGP_ENDPOINT_BYTES];
     sgp_endpoint_encode(call->client->mine, endpoint);
-    return send_all(call, endpoint, sizeof endpoint);
+    return say(call, endpoint, sizeof endpoint);
 }
 
 static sgp_status_t follow_redirect(call_t *call, const char *where) {
@@ -222,7 +238,7 @@ static sgp_status_t send_ready(call_t *call) {
     call->admitted = false;
     call->until = sgp_deadline_in(COMPLETION_MS);
     sgp_join_message_encode(SGP_JOIN_READY, 0, header);
-    return send_all(call, header, sizeof header);
+    return say(call, header, sizeof header);
 }
 
 /* The next message, and its text, printable and ending with 0; not that of ENDPOINTS. */
@@ -293,6 +309,7 @@ sgp_status_t sgp_join_client_run(sgp_join_client_t *client, sgp_endpoint_t **all
     if (status == SGP_OK) status = follow_protocol(&call, endpoints);
     sgp_join_server_fini(&call.server);
     if (call.socket >= 0) close(call.socket);
+    sgp_sealed_fini(&call.sealed);
     free(call.sockets);
     if (status == SGP_OK) *all = endpoints;
     else free(endpoints);

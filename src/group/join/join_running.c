@@ -11,6 +11,7 @@ static sgp_status_t call(const sgp_group_options_t *options, const sgp_origin_t 
     sgp_candidate_options_t made = {.contacts = options->contacts,
                                     .key = from->keyed ? &from->key : NULL,
                                     .insecure = from->insecure,
+                                    .encryption = from->encryption,
                                     .interface = from->interface,
                                     .ports = from->ports,
                                     .detail = options->about,

@@ -186,7 +186,11 @@ static bool grow(sgp_join_server_t *server) {
 
 static sgp_status_t add_session(sgp_join_server_t *server, int socket, const sgp_address_t *from) {
     const sgp_endpoint_t *mine = server->mine;
-    sgp_hello_t hello = {.rank = mine->rank, .size = mine->size, .fingerprint = mine->fingerprint};
+    sgp_hello_t hello = {.rank = mine->rank,
+                         .size = mine->size,
+                         .fingerprint = mine->fingerprint,
+                         .encryption = server->exchange->encryption,
+                         .machine = mine->machine};
     memcpy(hello.version, mine->version, sizeof hello.version);
     limit_pending(server);
     sgp_join_session_t *session =

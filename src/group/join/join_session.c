@@ -32,6 +32,7 @@ void sgp_session_close(sgp_join_session_t *session) {
     session->state = SGP_SESSION_CLOSED;
     close(session->socket);
     sgp_handshake_fini(&session->handshake);
+    sgp_sealed_fini(&session->sealed);
     free(session->out);
     session->out = NULL;
     session->out_at = session->out_end = 0;
@@ -54,20 +55,33 @@ bool sgp_session_is_admitted(const sgp_join_session_t *session) {
 
 /* ---- sending ---- */
 
-/* Copies what is still queued: messages are few and rare. */
-bool sgp_session_send(sgp_join_session_t *session, sgp_join_message_t message, const void *text,
-                      size_t bytes) {
+/* Behind what is still queued, which is copied: messages are few and rare. false: no memory. */
+static bool queue(sgp_join_session_t *session, const unsigned char *bytes, size_t count) {
     size_t left = session->out_end - session->out_at;
-    unsigned char *out = malloc(left + SGP_JOIN_MESSAGE_HEADER + bytes);
+    unsigned char *out = malloc(left + count);
     if (!out) return false;
     if (left) memcpy(out, session->out + session->out_at, left);
-    sgp_join_message_encode(message, bytes, out + left);
-    if (bytes) memcpy(out + left + SGP_JOIN_MESSAGE_HEADER, text, bytes);
+    memcpy(out + left, bytes, count);
     free(session->out);
     session->out = out;
     session->out_at = 0;
-    session->out_end = left + SGP_JOIN_MESSAGE_HEADER + bytes;
+    session->out_end = left + count;
     return true;
+}
+
+bool sgp_session_send(sgp_join_session_t *session, sgp_join_message_t message, const void *text,
+                      size_t bytes) {
+    size_t count = 0;
+    unsigned char *plain = malloc(SGP_JOIN_MESSAGE_HEADER + bytes), *sealed = NULL;
+    if (plain) {
+        sgp_join_message_encode(message, bytes, plain);
+        if (bytes) memcpy(plain + SGP_JOIN_MESSAGE_HEADER, text, bytes);
+        sealed = sgp_sealed_wrap(&session->sealed, plain, SGP_JOIN_MESSAGE_HEADER + bytes, &count);
+    }
+    bool queued = sealed && queue(session, sealed, count);
+    free(plain);
+    free(sealed);
+    return queued;
 }
 
 void sgp_session_send_last(sgp_join_session_t *session, sgp_join_message_t message,
@@ -124,7 +138,7 @@ static bool send_handshake(sgp_join_session_t *session) {
 
 /* false: nothing arrived, or the session has ended. */
 static bool receive(sgp_join_session_t *session, void *place, size_t wanted, size_t *got) {
-    ssize_t count = recv(session->socket, place, wanted, 0);
+    ssize_t count = sgp_sealed_receive(&session->sealed, session->socket, place, wanted);
     if (count < 0 && (errno == EAGAIN || errno == EINTR)) return false;
     if (count <= 0) {
         end(session);
@@ -141,13 +155,19 @@ static void log_refusal(const sgp_join_session_t *session) {
             sgp_address_text(&session->from, address), session->handshake.reason);
 }
 
+static sgp_session_event_t accepted(sgp_join_session_t *session) {
+    if (sgp_sealed_begin(&session->sealed, &session->handshake)) return SGP_SESSION_ACCEPTED;
+    end(session);
+    return SGP_SESSION_IDLE;
+}
+
 static sgp_session_event_t serve_handshake(sgp_join_session_t *session) {
     sgp_handshake_t *handshake = &session->handshake;
     for (;;) {
         size_t wanted, got;
         if (sgp_handshake_state(handshake) == SGP_HANDSHAKE_JUDGE) return SGP_SESSION_JUDGE;
         if (!send_handshake(session)) return SGP_SESSION_IDLE;
-        if (sgp_handshake_state(handshake) == SGP_HANDSHAKE_DONE) return SGP_SESSION_ACCEPTED;
+        if (sgp_handshake_state(handshake) == SGP_HANDSHAKE_DONE) return accepted(session);
         if (sgp_handshake_state(handshake) == SGP_HANDSHAKE_REFUSED) {
             log_refusal(session);
             sgp_session_close(session);

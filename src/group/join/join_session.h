@@ -6,6 +6,7 @@
 
 #include "group/join/endpoint.h"
 #include "group/join/join_message.h"
+#include "transport/tcp/sealed.h"
 #include "wire/handshake.h"
 
 typedef enum sgp_session_state {
@@ -30,6 +31,7 @@ typedef struct sgp_join_session {
     uint64_t until; /* sgp_clock_now at which a pending session is closed */
     sgp_address_t from;
     sgp_handshake_t handshake;
+    sgp_sealed_t sealed;
     unsigned char in[SGP_ENDPOINT_BYTES];
     size_t in_have;
     unsigned char *out; /* owned */

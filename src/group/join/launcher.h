@@ -13,6 +13,8 @@
 #include "group/join/endpoint.h"
 #include "wire/key.h"
 
+#include <sgp/encryption.h>
+
 #include <sgp/group.h>
 
 typedef struct sgp_launcher sgp_launcher_t;
@@ -45,6 +47,7 @@ typedef struct sgp_exchange {
     const sgp_deadline_t *deadline;
     const sgp_key_t *key; /* NULL: none */
     bool insecure;
+    sgp_encryption_t encryption;
     const char *interface, *ports; /* on which a client listens, as sgp_address_listen takes them */
 } sgp_exchange_t;
 

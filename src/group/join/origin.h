@@ -8,6 +8,8 @@
 #include "transport/silence_limits.h"
 #include "wire/key.h"
 
+#include <sgp/encryption.h>
+
 typedef struct sgp_origin {
     sgp_transport_choice_t transport; /* SHM: all ranks share memory */
     const char *rendezvous; /* directory in which ranks that share memory meet; NULL: one in /tmp */
@@ -15,6 +17,7 @@ typedef struct sgp_origin {
     const char *ports;      /* or NULL */
     char address[SGP_ADDRESS_TEXT]; /* where this process listens; "": nowhere */
     bool keyed, insecure, elastic;
+    sgp_encryption_t encryption;
     bool is_part; /* the group has some of the processes that joined */
     sgp_key_t key;
     int join_timeout_ms, timeout_ms, peer_timeout_ms;

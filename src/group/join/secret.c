@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -59,4 +60,27 @@ sgp_status_t sgp_secret_find(const sgp_group_options_t *options, bool *keyed, sg
     *keyed = (path && *path) || (text && *text);
     if (!*keyed) return SGP_OK;
     return text && *text ? sgp_key_of_text(text, strlen(text), key) : sgp_secret_read(path, key);
+}
+
+static sgp_status_t parse_encryption(const char *text, sgp_encryption_t *encryption) {
+    static const char *const words[] = {"auto", "on", "off"};
+    for (int i = 0; i <= SGP_ENCRYPTION_LAST; i++) {
+        *encryption = (sgp_encryption_t)i;
+        if (strcmp(text, words[i]) == 0) return SGP_OK;
+    }
+    return sgp_fail(SGP_ERR_INVALID, "SGP_ENCRYPTION=%s: must be auto, on or off", text);
+}
+
+sgp_status_t sgp_secret_encryption(const sgp_group_options_t *options, bool keyed,
+                                   sgp_encryption_t *encryption) {
+    const char *text = getenv("SGP_ENCRYPTION");
+    sgp_status_t status = SGP_OK;
+    if (options->encryption > SGP_ENCRYPTION_LAST)
+        return sgp_fail(SGP_ERR_INVALID, "group: there is no encryption %" PRIu64,
+                        options->encryption);
+    *encryption = (sgp_encryption_t)options->encryption;
+    if (!options->encryption && text && *text) status = parse_encryption(text, encryption);
+    if (status != SGP_OK || keyed || *encryption != SGP_ENCRYPTION_ON) return status;
+    return sgp_fail(SGP_ERR_INVALID,
+                    "encryption is on, and there is no key: give all nodes the same --key-file");
 }

@@ -6,6 +6,7 @@
 #include "base/fork.h"
 #include "base/logging.h"
 #include "base/bytes.h"
+#include "transport/tcp/sealed.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -28,12 +29,14 @@ typedef enum stage {
 typedef struct guest {
     stage_t stage;
     int socket;
+    sgp_sealed_t sealed;
     uint64_t until; /* sgp_clock_now */
     sgp_address_t from;
     unsigned char in[SGP_ENTER_HEAD + SGP_ENTER_REQUEST_BYTES];
     size_t in_have;
     unsigned char *out; /* owned */
     size_t out_at, out_end;
+    bool wrapped; /* out is what travels */
     bool offered; /* the owner knows it */
     bool admitted;
     uint64_t step; /* from which it takes part, once it is admitted */
@@ -58,6 +61,7 @@ static void end(sgp_sponsor_t *sponsor, guest_t *guest) {
     guest->stage = STAGE_ENDED;
     sponsor->count--;
     sgp_fork_close(guest->socket);
+    sgp_sealed_fini(&guest->sealed);
     free(guest->out);
     guest->out = NULL;
     if (guest->offered && owner->parted) owner->parted(owner->context, &guest->is, guest->admitted);
@@ -69,8 +73,22 @@ static uint64_t in_ms(int milliseconds) {
 
 /* ---- sending ---- */
 
+/* The message has been written: from here on `out` is what travels. false: no memory, and the candidate has ended. */
+static bool wrap(sgp_sponsor_t *sponsor, guest_t *guest) {
+    size_t bytes = 0;
+    if (guest->wrapped || !guest->out_end) return true;
+    unsigned char *out = sgp_sealed_wrap(&guest->sealed, guest->out, guest->out_end, &bytes);
+    free(guest->out);
+    guest->out = out;
+    guest->out_end = bytes;
+    guest->wrapped = true;
+    if (!out) end(sponsor, guest);
+    return out;
+}
+
 /* Sends what the socket takes. */
 static void flush(sgp_sponsor_t *sponsor, guest_t *guest) {
+    if (!wrap(sponsor, guest)) return;
     while (guest->out_at < guest->out_end) {
         ssize_t sent = send(guest->socket, guest->out + guest->out_at,
                             guest->out_end - guest->out_at, MSG_NOSIGNAL);
@@ -92,6 +110,7 @@ static unsigned char *say(sgp_sponsor_t *sponsor, guest_t *guest, sgp_enter_kind
     free(guest->out);
     guest->out = malloc(SGP_ENTER_HEAD + bytes);
     guest->out_at = 0;
+    guest->wrapped = false;
     guest->out_end = guest->out ? SGP_ENTER_HEAD + bytes : 0;
     if (!guest->out) {
         end(sponsor, guest);
@@ -392,7 +411,8 @@ static bool receive(sgp_sponsor_t *sponsor, guest_t *guest) {
     sgp_enter_kind_t kind = SGP_ENTER_KIND_LAST;
     size_t bytes = 0, want = wanted(guest, &kind, &bytes);
     if (want > guest->in_have) {
-        ssize_t got = recv(guest->socket, guest->in + guest->in_have, want - guest->in_have, 0);
+        ssize_t got = sgp_sealed_receive(&guest->sealed, guest->socket, guest->in + guest->in_have,
+                                         want - guest->in_have);
         if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
         if (got > 0) guest->in_have += (size_t)got;
         else want = 0;
@@ -416,6 +436,7 @@ static void take_visitors(sgp_sponsor_t *sponsor) {
         if (!sgp_transport_take_visitor(sponsor->options.transport, &visitor)) return;
         *guest = (guest_t){.stage = STAGE_REQUESTING,
                            .socket = visitor.socket,
+                           .sealed = {.seals = visitor.seals},
                            .from = visitor.from,
                            .until = in_ms(sponsor->options.request_ms)};
         sponsor->count++;

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <xxhash.h>
 
 #define MOST_UNREAD ((size_t)64 << 10) /* bytes of frames to be sent */
@@ -30,6 +31,7 @@ static void end(sgp_connection_t *connection) {
     uv_poll_stop(&connection->poll);
     uv_close((uv_handle_t *)&connection->poll, on_closed);
     sgp_handshake_fini(&connection->handshake);
+    sgp_records_fini(&connection->records);
     if (connection->arriving)
         sgp_chunk_pool_give_place(connection->set->pool, connection->arriving);
     connection->arriving = NULL;
@@ -41,7 +43,9 @@ void sgp_connection_close(sgp_connection_t *connection) {
     sgp_fork_close(connection->socket);
 }
 
-int sgp_connection_detach(sgp_connection_t *connection) {
+int sgp_connection_detach(sgp_connection_t *connection, sgp_seals_t *seals) {
+    *seals = connection->records.seals;
+    connection->records.seals = (sgp_seals_t){.out = NULL};
     end(connection);
     return connection->socket;
 }
@@ -191,9 +195,14 @@ static moved_t shake_receive(sgp_connection_t *connection) {
 }
 
 static sgp_opening_t opened(sgp_connection_t *connection) {
+    if (!sgp_records_begin(&connection->records, &connection->handshake)) {
+        connection->error = ENOMEM;
+        return SGP_OPENING_ENDED;
+    }
     connection->state = SGP_CONNECTION_OPEN;
     connection->heard = connection->spoke = sgp_clock_now();
-    sgp_stream_init(&connection->stream, connection->caller);
+    bool sealed = sgp_records_are_used(&connection->records); /* which end where a payload begins */
+    sgp_stream_init(&connection->stream, connection->caller || sealed);
     return SGP_OPENING_DONE;
 }
 
@@ -279,9 +288,10 @@ bool sgp_connection_is_clogged(const sgp_connection_t *connection) {
 }
 
 /* The hash is computed here, not where the chunk is written: the kernel copies these bytes next, so
- * they are in the cache, and the owner's thread computes meanwhile. */
+ * they are in the cache, and the owner's thread computes meanwhile. A record's tag takes its place. */
 void sgp_connection_begin_chunk(sgp_connection_t *connection, sgp_post_t *post) {
-    post->header.payload_hash = XXH3_64bits(post->payload, post->bytes);
+    bool sealed = sgp_records_are_used(&connection->records);
+    post->header.payload_hash = sealed ? 0 : XXH3_64bits(post->payload, post->bytes);
     sgp_frame_encode(SGP_FRAME_CHUNK, post->ticket, connection->head);
     sgp_header_encode(&post->header, connection->head + SGP_FRAME_BYTES);
     connection->sending = post;
@@ -329,13 +339,40 @@ static sgp_sent_t note_sent(sgp_connection_t *connection, size_t sent, size_t *b
     return SGP_SENT_POST;
 }
 
-sgp_sent_t sgp_connection_send(sgp_connection_t *connection, size_t *bytes) {
+static ssize_t send_plain(sgp_connection_t *connection) {
     struct iovec pieces[2];
     struct msghdr message = {.msg_iov = pieces};
-    *bytes = 0;
     message.msg_iovlen = (size_t)pieces_to_send(connection, pieces);
-    ssize_t sent = sendmsg(connection->socket, &message, MSG_NOSIGNAL);
-    if (sent >= 0) return note_sent(connection, (size_t)sent, bytes);
+    return sendmsg(connection->socket, &message, MSG_NOSIGNAL);
+}
+
+/* The next records, once those before are sent. */
+static bool add_records(sgp_connection_t *connection) {
+    const sgp_post_t *post = connection->sending;
+    if (!sgp_records_are_sent(&connection->records)) return true;
+    if (post)
+        return sgp_records_add_chunk(&connection->records, connection->head,
+                                     sizeof connection->head, post->payload, post->bytes,
+                                     connection->sent);
+    return sgp_records_add_frames(&connection->records, connection->frames + connection->frames_at,
+                                  connection->frames_end - connection->frames_at);
+}
+
+/* *meant: bytes of frames or of the chunk, of which all are sent now. */
+static ssize_t send_sealed(sgp_connection_t *connection, size_t *meant) {
+    *meant = 0;
+    if (add_records(connection))
+        return sgp_records_send(&connection->records, connection->socket, meant);
+    errno = ENOTRECOVERABLE;
+    return -1;
+}
+
+sgp_sent_t sgp_connection_send(sgp_connection_t *connection, size_t *bytes) {
+    *bytes = 0;
+    bool sealed = sgp_records_are_used(&connection->records);
+    size_t meant = 0;
+    ssize_t sent = sealed ? send_sealed(connection, &meant) : send_plain(connection);
+    if (sent >= 0) return note_sent(connection, sealed ? meant : (size_t)sent, bytes);
     if (errno == EINTR) return SGP_SENT_SOME;
     if (errno == EAGAIN) return SGP_SENT_NONE;
     connection->error = errno;
@@ -344,11 +381,22 @@ sgp_sent_t sgp_connection_send(sgp_connection_t *connection, size_t *bytes) {
 
 /* ---- receiving ---- */
 
-sgp_heard_t sgp_connection_read(sgp_connection_t *connection, size_t *bytes) {
+static ssize_t read_plain(sgp_connection_t *connection, bool *more) {
     struct iovec pieces[2];
     int count = sgp_stream_places(&connection->stream, pieces);
     size_t wanted = pieces[0].iov_len + (count > 1 ? pieces[1].iov_len : 0);
     ssize_t got = readv(connection->socket, pieces, count);
+    *more = got == (ssize_t)wanted;
+    if (got > 0) sgp_stream_received(&connection->stream, (size_t)got);
+    return got;
+}
+
+sgp_heard_t sgp_connection_read(sgp_connection_t *connection, size_t *bytes) {
+    sgp_records_t *records = &connection->records;
+    bool more = false;
+    ssize_t got = sgp_records_are_used(records)
+                      ? sgp_records_receive(records, connection->socket, &connection->stream, &more)
+                      : read_plain(connection, &more);
     *bytes = 0;
     if (got < 0 && errno == EINTR) return SGP_HEARD_ALL;
     if (got < 0 && errno == EAGAIN) return SGP_HEARD_NONE;
@@ -356,8 +404,7 @@ sgp_heard_t sgp_connection_read(sgp_connection_t *connection, size_t *bytes) {
     if (got <= 0) return SGP_HEARD_END;
     *bytes = (size_t)got;
     connection->heard = sgp_clock_now();
-    sgp_stream_received(&connection->stream, *bytes);
-    return *bytes == wanted ? SGP_HEARD_ALL : SGP_HEARD_SOME;
+    return more ? SGP_HEARD_ALL : SGP_HEARD_SOME;
 }
 
 sgp_stream_event_t sgp_connection_next(sgp_connection_t *connection) {
@@ -408,9 +455,10 @@ static int count_damage(sgp_connection_t *connection, uint32_t ticket) {
 
 sgp_arrival_t *sgp_connection_take_arrival(sgp_connection_t *connection, int *damaged) {
     sgp_arrival_t *arrival = connection->arriving;
-    uint64_t hash = XXH3_64bits(arrival->place, connection->stream.bytes);
     connection->arriving = NULL;
     *damaged = 0;
+    if (sgp_records_are_used(&connection->records)) return arrival;
+    uint64_t hash = XXH3_64bits(arrival->place, connection->stream.bytes);
     if (hash != arrival->header.payload_hash) {
         *damaged = count_damage(connection, arrival->ticket);
         return arrival;
@@ -421,6 +469,11 @@ sgp_arrival_t *sgp_connection_take_arrival(sgp_connection_t *connection, int *da
 }
 
 /* ---- time ---- */
+
+const char *sgp_connection_error_text(int error, sgp_cause_t cause) {
+    if (error == EBADMSG) return "what it sent was altered on the way";
+    return error ? strerror(error) : sgp_cause_text(cause);
+}
 
 uint64_t sgp_connection_heard(const sgp_connection_t *connection, uint64_t now) {
     bool open = connection && connection->state == SGP_CONNECTION_OPEN;

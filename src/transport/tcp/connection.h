@@ -11,6 +11,7 @@
 #include "net/address.h"
 #include "transport/tcp/chunk_pool.h"
 #include "transport/tcp/frame.h"
+#include "transport/tcp/records.h"
 #include "wire/handshake.h"
 
 #include <uv.h>
@@ -60,6 +61,7 @@ struct sgp_connection {
     uint64_t since, heard, spoke; /* nanoseconds: begin, and the last bytes in and out */
     sgp_address_t other;
     sgp_handshake_t handshake;
+    sgp_records_t records; /* where there is a key */
 
     unsigned char *frames; /* to be sent, [frames_at, frames_end) of frames_room bytes */
     size_t frames_at, frames_end, frames_room;
@@ -153,7 +155,7 @@ typedef enum sgp_heard {
     SGP_HEARD_END, /* `error` */
 } sgp_heard_t;
 
-/* Reads once. *bytes: how many. Then sgp_connection_next until MORE. */
+/* Reads once. *bytes: how many. Then sgp_connection_next until MORE. END with EBADMSG: what has come was altered on the way. */
 sgp_heard_t sgp_connection_read(sgp_connection_t *connection, size_t *bytes);
 
 /* The next event among the bytes read. FRAME: stream.kind, stream.value. CHUNK: stream.header;
@@ -173,14 +175,18 @@ sgp_arrival_t *sgp_connection_take_arrival(sgp_connection_t *connection, int *da
 
 /* ---- time and end ---- */
 
+/* What `error` stands for; 0: the cause. */
+const char *sgp_connection_error_text(int error, sgp_cause_t cause);
+
 /* When the peer was last heard: now, where it is not read. 0: it is not connected. NULL is fine. */
 uint64_t sgp_connection_heard(const sgp_connection_t *connection, uint64_t now);
 
 /* This thread did not run for `late` nanoseconds until now, so that the peer was not heard. */
 void sgp_connection_forgive(sgp_connection_t *connection, uint64_t late, uint64_t now);
 
-/* Of one that is open: ends the connection here, but for the socket, which is the caller's. */
-int sgp_connection_detach(sgp_connection_t *connection);
+/* Of one that is open, and has carried nothing yet: ends the connection here, but for the socket and the seals, which are the
+ * caller's. */
+int sgp_connection_detach(sgp_connection_t *connection, sgp_seals_t *seals);
 
 /* Closes the socket; its memory is freed later. Fine if it is closed. */
 void sgp_connection_close(sgp_connection_t *connection);

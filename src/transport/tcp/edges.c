@@ -113,9 +113,7 @@ void sgp_edges_ended(sgp_edges_t *edges, sgp_connection_t *connection, int error
     if (connection->said_leave && (!error || !mends(edges, connection->peer)))
         sgp_edges_close(edges, connection);
     else if (mends(edges, connection->peer)) lose_contact(edges, connection);
-    else
-        sgp_edges_fail(edges, connection, cause, "%s",
-                       error ? strerror(error) : sgp_cause_text(cause));
+    else sgp_edges_fail(edges, connection, cause, "%s", sgp_connection_error_text(error, cause));
 }
 
 void sgp_edges_note(sgp_edges_t *edges, int rank, sgp_fate_t fate, const char *why) {
@@ -383,7 +381,7 @@ static bool judged(sgp_edges_t *edges, sgp_connection_t *connection) {
 static void hand_over(sgp_edges_t *edges, sgp_connection_t *connection) {
     sgp_visitor_t visitor = {.from = connection->other};
     edges->strangers--;
-    visitor.socket = sgp_connection_detach(connection);
+    visitor.socket = sgp_connection_detach(connection, &visitor.seals);
     edges->closed++;
     edges->has_visitor |= sgp_visitors_put(edges->visitors, &visitor);
 }
@@ -579,7 +577,9 @@ sgp_status_t sgp_edges_init(sgp_edges_t *edges, const sgp_tcp_options_t *options
                                                        .fingerprint = transport->chunk_bytes,
                                                        .incarnation = options->incarnation,
                                                        .capacity = seats,
-                                                       .version = SGP_VERSION}};
+                                                       .version = SGP_VERSION,
+                                                       .encryption = options->encryption,
+                                                       .machine = options->machine}};
     edges->of = calloc((size_t)edges->capacity, sizeof *edges->of);
     edges->waits = options->waits;
     if (!edges->of)

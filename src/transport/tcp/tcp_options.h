@@ -20,16 +20,18 @@ typedef struct sgp_tcp_options {
     uint64_t run;            /* the same on all ranks, of no other run; required */
     int listener;            /* from sgp_address_listen; taken in every case */
     const sgp_address_t
-        *addresses;         /* (size; for a newcomer, capacity) of all ranks' listeners; copied; our
+        *addresses;       /* (size; for a newcomer, capacity) of all ranks' listeners; copied; our
                                        own is unused */
-    const sgp_key_t *key;   /* copied; NULL: none */
-    bool insecure;          /* without a key: accept other machines, too */
-    const bool *local;      /* (size) ranks reached over shared memory, the same choice on both
+    const sgp_key_t *key; /* copied; NULL: none */
+    bool insecure;        /* without a key: accept other machines, too */
+    sgp_encryption_t encryption; /* with a key */
+    uint64_t machine;            /* of this process; equal inside of one machine */
+    const bool *local;           /* (size) ranks reached over shared memory, the same choice on both
                                sides; borrowed until connected; NULL: none */
-    const char *rendezvous; /* directory in which the local ranks meet; needed if there are any */
-    size_t chunk_bytes;     /* a multiple of 64, the same on all ranks; 0: the default */
-    int timeout_ms;         /* to meet, and to open a connection; required */
-    int peer_timeout_ms;    /* a peer that is silent for so long is lost; 0: SGP_PEER_TIMEOUT_MS */
+    const char *rendezvous;  /* directory in which the local ranks meet; needed if there are any */
+    size_t chunk_bytes;      /* a multiple of 64, the same on all ranks; 0: the default */
+    int timeout_ms;          /* to meet, and to open a connection; required */
+    int peer_timeout_ms;     /* a peer that is silent for so long is lost; 0: SGP_PEER_TIMEOUT_MS */
     sgp_patience_t patience; /* of an elastic group */
     bool at_once;            /* do not wait for the neighbours */
     bool waits;              /* a newcomer that calls nobody before it sends */

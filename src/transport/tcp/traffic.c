@@ -5,6 +5,7 @@
 #include "base/constants.h"
 #include "base/logging.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #define REPEATS   3                /* of a damaged chunk; then the peer is lost */
@@ -413,11 +414,21 @@ static bool take_events(sgp_traffic_t *traffic, sgp_connection_t *connection) {
     }
 }
 
+static void warn_of_altered(sgp_traffic_t *traffic, const sgp_connection_t *connection) {
+    sgp_transport_t *transport = &traffic->slots->transport;
+    sgp_rank_name_t name;
+    atomic_fetch_add(&transport->counters.refused, 1);
+    sgp_log(SGP_LOG_WARNING, "tcp: what %s sent was altered on the way: the connection is closed",
+            sgp_transport_name(transport, connection->peer, &name));
+}
+
 /* Reads once. false: there is no more now, or the connection is closed. */
 static bool hear(sgp_traffic_t *traffic, sgp_connection_t *connection) {
     size_t bytes;
     if (connection->stalled) return false;
     sgp_heard_t heard = sgp_connection_read(connection, &bytes);
+    if (heard == SGP_HEARD_END && connection->error == EBADMSG)
+        warn_of_altered(traffic, connection);
     if (heard == SGP_HEARD_END) sgp_edges_ended(traffic->edges, connection, connection->error);
     if (!bytes) return heard == SGP_HEARD_ALL;
     sgp_scheduler_moved(&traffic->in, incoming(traffic, connection), bytes);

@@ -11,9 +11,15 @@ void sgp_visitors_init(sgp_visitors_t *visitors) {
     pthread_mutex_init(&visitors->lock, NULL);
 }
 
+static void dismiss(const sgp_visitor_t *visitor) {
+    sgp_seals_t seals = visitor->seals;
+    sgp_seals_destroy(&seals);
+    sgp_fork_close(visitor->socket);
+}
+
 /* Lock held. */
 static void send_away(sgp_visitors_t *visitors) {
-    while (visitors->count > 0) sgp_fork_close(visitors->waiting[--visitors->count].socket);
+    while (visitors->count > 0) dismiss(&visitors->waiting[--visitors->count]);
 }
 
 void sgp_visitors_fini(sgp_visitors_t *visitors) {
@@ -44,7 +50,7 @@ bool sgp_visitors_put(sgp_visitors_t *visitors, const sgp_visitor_t *visitor) {
     bool taken = visitors->admitted && !sgp_visitors_are_many(visitors);
     if (taken) visitors->waiting[visitors->count++] = *visitor;
     pthread_mutex_unlock(&visitors->lock);
-    if (!taken) sgp_fork_close(visitor->socket);
+    if (!taken) dismiss(visitor);
     return taken;
 }
 

@@ -32,10 +32,10 @@ bool sgp_visitors_are_admitted(sgp_visitors_t *visitors);
 /* As many wait as may. */
 bool sgp_visitors_are_many(const sgp_visitors_t *visitors);
 
-/* Takes the socket. false: there is no room any more, and the socket is closed. */
+/* Takes the socket and the seals. false: there is no room any more, and the socket is closed. */
 bool sgp_visitors_put(sgp_visitors_t *visitors, const sgp_visitor_t *visitor);
 
-/* The caller closes its socket by sgp_fork_close. false: none waits. */
+/* The caller closes its socket by sgp_fork_close, and destroys its seals. false: none waits. */
 bool sgp_visitors_take(sgp_visitors_t *visitors, sgp_visitor_t *visitor);
 
 #endif

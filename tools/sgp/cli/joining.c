@@ -63,9 +63,21 @@ const option_t joining_rows[] = {
      .shown = "SGP_KEY_FILE, or the secret in SGP_KEY",
      .wanted = "a file",
      .help = "a secret that all nodes share; without one only nodes of this machine are let in",
-     .more = "It has 16 characters or more, and only its owner may read the file (chmod 600). "
-             "Nodes prove that they know the secret; it does not travel, and messages are not "
-             "encrypted. A launcher may bring a key itself (mpirun, srun with PMIx)."},
+     .more =
+         "It has 16 characters or more, and only its owner may read the file (chmod 600). "
+         "sgp key new FILE makes one. Nodes prove that they know the secret; it does not "
+         "travel, and a key that leaks later opens no message of before. A launcher may bring a "
+         "key itself (mpirun, srun with PMIx)."},
+    {.name = "encryption",
+     .argument = "WHEN",
+     .type = OPTION_CHOICE,
+     .offset = AT(encryption),
+     .shown = "SGP_ENCRYPTION, or auto",
+     .choices = "auto, on, off",
+     .help = "encrypt messages between nodes that share a key: auto: between machines",
+     .more = "With a key messages are authenticated in every case: nobody on the way can alter "
+             "them. on asks for a "
+             "key. A node with on and one with off do not come together."},
     {.name = "insecure",
      .type = OPTION_FLAG,
      .offset = AT(insecure),
@@ -98,6 +110,7 @@ static const char *network_option(const joining_t *joining) {
     if (joining->interface) return "interface";
     if (joining->ports) return "ports";
     if (joining->key_file) return "key-file";
+    if (joining->encryption) return "encryption";
     return joining->insecure ? "insecure" : NULL;
 }
 
@@ -146,12 +159,23 @@ bool joining_check(const joining_t *joining, const char *transport, bool placed)
         message_error("--insecure: means no key, but --key-file %s gives one", joining->key_file);
         return false;
     }
+    if (joining->insecure && joining->encryption && strcmp(joining->encryption, "off") != 0) {
+        message_error("--insecure: means no key, and --encryption %s needs one: --key-file",
+                      joining->encryption);
+        return false;
+    }
     return check_transport(joining, transport, placed);
 }
 
 static int milliseconds(double seconds) {
     double ms = seconds * 1e3 + 0.5;
     return seconds <= 0 ? 0 : ms < 1 ? 1 : ms > 2e9 ? 2000000000 : (int)ms;
+}
+
+static uint64_t encryption_of(const joining_t *joining) {
+    if (!joining->encryption) return 0;
+    if (strcmp(joining->encryption, "on") == 0) return SGP_ENCRYPTION_ON;
+    return strcmp(joining->encryption, "off") == 0 ? SGP_ENCRYPTION_OFF : SGP_ENCRYPTION_AUTO;
 }
 
 void joining_options(const joining_t *joining, const char *transport, int size,
@@ -162,6 +186,7 @@ void joining_options(const joining_t *joining, const char *transport, int size,
                                      .ports = joining->ports,
                                      .key_file = joining->key_file,
                                      .insecure = joining->insecure,
+                                     .encryption = encryption_of(joining),
                                      .join_timeout_ms = milliseconds(joining->join_timeout),
                                      .peer_timeout_ms = milliseconds(joining->peer_timeout)};
     if (!joining_wanted(joining)) return;
@@ -187,6 +212,7 @@ void joining_export(const joining_t *joining, const char *transport, int size) {
     export_text("SGP_INTERFACE", joining->interface);
     export_text("SGP_PORTS", joining->ports);
     export_text("SGP_KEY_FILE", joining->key_file);
+    export_text("SGP_ENCRYPTION", joining->encryption);
     if (joining->insecure) export_text("SGP_INSECURE", "1");
     if (joining->rank >= 0) export_number("SGP_RANK", joining->rank);
     if (joining->join && size) export_number("SGP_SIZE", size);

@@ -15,7 +15,8 @@ typedef struct joining {
     const char *ports;
     const char *key_file;
     bool insecure;
-    double peer_timeout; /* seconds; 0: not given */
+    const char *encryption; /* "auto", "on", "off"; NULL: not given */
+    double peer_timeout;    /* seconds; 0: not given */
 } joining_t;
 
 /* The part of an option table whose joining_t begins at `offset` in the settings. text: option_part_t.manual. */

@@ -118,6 +118,56 @@ void progress_resized(const train_resized_t *resized, void *user) {
                  resized->samples, resized->steps);
 }
 
+enum { DIVIDED_NODES = 16, DIVIDED_CLASSES = 10 }; /* that are listed */
+
+static int count_classes(const division_t *division, int node) {
+    const uint64_t *counts = division->counts + (size_t)node * (size_t)division->classes;
+    int classes = 0;
+    for (int c = 0; c < division->classes; c++) classes += counts[c] > 0;
+    return classes;
+}
+
+/* "node 3: 5200 samples, of class 0: 5000, 7: 200". Of many classes the first ones. */
+static void show_node(const division_t *division, int node) {
+    const uint64_t *counts = division->counts + (size_t)node * (size_t)division->classes;
+    char text[DIVIDED_CLASSES * 40 + 40];
+    size_t length = 0;
+    int listed = 0, classes = count_classes(division, node);
+    for (int c = 0; c < division->classes && listed < DIVIDED_CLASSES; c++) {
+        if (counts[c] == 0) continue;
+        length += (size_t)snprintf(text + length, sizeof text - length, "%s%d: %" PRIu64,
+                                   listed++ ? ", " : "", c, counts[c]);
+    }
+    if (classes > listed)
+        snprintf(text + length, sizeof text - length, ", and %d more", classes - listed);
+    message_line("node %d: %" PRIu64 " samples, of class %s", node, division_total(division, node),
+                 text);
+}
+
+static void show_ranges(const division_rule_t *rule, const division_t *division) {
+    char text[DIVISION_TEXT];
+    uint64_t least = UINT64_MAX, most = 0;
+    int few = division->classes, many = 0;
+    for (int v = 0; v < division->nodes; v++) {
+        uint64_t total = division_total(division, v);
+        int classes = count_classes(division, v);
+        if (total < least) least = total;
+        if (total > most) most = total;
+        if (classes < few) few = classes;
+        if (classes > many) many = classes;
+    }
+    message_line("split %s: each node has %" PRIu64 " to %" PRIu64 " samples, of %d to %d classes",
+                 division_print(rule, text), least, most, few, many);
+}
+
+void progress_divided(const division_rule_t *rule, const division_t *division, void *user) {
+    const progress_t *progress = user;
+    if (progress->silent) return;
+    show_ranges(rule, division);
+    for (int v = 0; v < division->nodes && division->nodes <= DIVIDED_NODES; v++)
+        show_node(division, v);
+}
+
 void progress_end(progress_t *progress) {
     if (progress->live) message_progress(NULL);
     progress->live = false;

@@ -21,6 +21,9 @@ void progress_show(const train_progress_t *state, void *user);
 /* A train_callbacks_t.resized; user: progress_t. */
 void progress_resized(const train_resized_t *resized, void *user);
 
+/* A train_callbacks_t.divided; user: progress_t. */
+void progress_divided(const division_rule_t *rule, const division_t *division, void *user);
+
 /* Removes the line from the terminal. */
 void progress_end(progress_t *progress);
 

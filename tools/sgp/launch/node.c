@@ -172,6 +172,7 @@ static sgp_status_t train(const settings_t *settings, const invitation_t *invita
     progress_begin(&progress, settings->quiet);
     train_callbacks_t callbacks = {.progress = progress_show,
                                    .resized = progress_resized,
+                                   .divided = progress_divided,
                                    .patience = patience_tell,
                                    .lost = report_loss,
                                    .joined = report_newcomer,

@@ -104,6 +104,7 @@ static sgp_status_t train_node(thread_node_t *node) {
         train_callbacks_t callbacks = {.stop = &interrupt_signal};
         if (node->rank == 0) callbacks.progress = progress_show;
         if (node->rank == 0) callbacks.resized = progress_resized;
+        if (node->rank == 0) callbacks.divided = progress_divided;
         callbacks.user = node->progress;
         status = train_run(&node->settings->run, &groups, &callbacks, &node->summary);
     }

@@ -28,6 +28,8 @@ static const fact_t facts[] = {
     {.key = "peers", .after = " peer", .plural = true, .of_gossip = true, .usual = "1"},
     {.key = "overlap", .before = "overlap ", .of_gossip = true, .usual = "0"},
     {.key = "encoding", .usual = "float32"},
+    {.key = "split", .before = "split ", .usual = "iid"},
+    {.key = "clip_norm", .before = "gradients up to norm "},
     {.key = "seed", .before = "seed "},
 };
 
