@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How the numbers of a vector travel. They are computed with in float32 everywhere; the shorter
- * encodings halve the bytes between the nodes. Values are rounded to the nearest, ties to even. The
- * sender keeps the rounding error of its message, so no mass is lost. */
+ * encodings send fewer bytes between the nodes: half, a quarter, an eighth. Values are rounded to the
+ * nearest, ties to even. The sender keeps the rounding error of its message, so no mass is lost.
+ *
+ * int8 and int4 round blocks of 256 numbers to multiples of one scale, the largest absolute value of
+ * the block over 127 or 7. int4 is for SGP_ALGORITHM_ALLREDUCE alone. With both
+ * allow_not_finite must be false: they have no infinities and no NaNs. */
 #ifndef SGP_ENCODING_H
 #define SGP_ENCODING_H
 
@@ -16,10 +20,12 @@ typedef enum sgp_encoding {
     SGP_ENCODING_FLOAT32 = 1,  /* 4 bytes, exact */
     SGP_ENCODING_BFLOAT16 = 2, /* 2 bytes: the range of float32, 8 significant bits */
     SGP_ENCODING_FLOAT16 =
-        3, /* 2 bytes, IEEE 754 binary16: 11 significant bits from 6e-5 to 65504 */
+        3,                 /* 2 bytes, IEEE 754 binary16: 11 significant bits from 6e-5 to 65504 */
+    SGP_ENCODING_INT8 = 4, /* 1 byte, and 4 for each 256 numbers: 3.94 times fewer than float32 */
+    SGP_ENCODING_INT4 = 5, /* half a byte, and 4 for each 256 numbers: 7.76 times fewer */
 } sgp_encoding_t;
 
-/* "float32", "bfloat16", "float16"; never NULL, static. */
+/* "float32", "bfloat16", "float16", "int8", "int4"; never NULL, static. */
 SGP_API const char *sgp_encoding_name(sgp_encoding_t encoding);
 
 /* The encoding of that name. SGP_ERR_NOT_FOUND leaves *encoding as it was. */

@@ -85,16 +85,45 @@ def test_allreduce_steps_with_the_mean_gradient(size, mode):
         assert_same_bits(found, results[0])
 
 
-def test_allreduce_in_bfloat16_keeps_the_nodes_together():
+@pytest.mark.parametrize("encoding, tolerance", [("bfloat16", 2e-2), ("int8", 2e-2), ("int4", 0.2)])
+def test_allreduce_in_fewer_bytes_keeps_the_nodes_together(encoding, tolerance):
     def body(group):
-        model = wrapped(group, encoding="bfloat16", **ALLREDUCE)
+        model = wrapped(group, encoding=encoding, **ALLREDUCE)
         train(model, sgd(model), batches(group.rank, 8))
         return values(model)
 
     expected = mean_gradients(2, mlp, sgd, 8, backward)
     results = run_nodes(2, body)
     assert_same_bits(*results)
-    assert_close(results[0], expected, 2e-2)
+    assert_close(results[0], expected, tolerance)
+
+
+@pytest.mark.parametrize("encoding", ["int8", "int4"])
+def test_only_gradients_share_a_scale(encoding):
+    """Statistics travel as in float32, and a parameter that no node has used has no gradient, whatever else is large."""
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.BatchNorm1d(3)
+            self.last = nn.Linear(3, 2)
+            self.unused = nn.Parameter(torch.ones(5))
+
+        def forward(self, x):
+            return self.last(self.norm(x * torch.tensor([1000.0, 1.0, 1e-3])))
+
+    def body(group, encoding):
+        model = wrapped(group, make_model=Model, encoding=encoding, **ALLREDUCE)
+        random = torch.Generator().manual_seed(group.rank)  # nodes are threads
+        for _ in range(3):
+            model(torch.randn(8, 3, generator=random)).square().sum().backward()
+        norm = model.module.norm
+        return [norm.running_mean.clone(), norm.running_var.clone(), model.module.unused.grad]
+
+    found = run_nodes(3, lambda group: body(group, encoding))
+    for now, exact in zip(found, run_nodes(3, lambda group: body(group, "float32"))):
+        assert torch.equal(now[0], exact[0]) and torch.equal(now[1], exact[1])
+        assert now[2] is None and exact[2] is None
 
 
 @pytest.mark.parametrize("options", [ALLREDUCE, {}, {"mode": "delta"}])

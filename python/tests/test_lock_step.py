@@ -140,7 +140,15 @@ def test_an_update_counts_in_full_whatever_the_weight_is(mode, options):
 
 @pytest.mark.parametrize("size", [2, 4])
 @pytest.mark.parametrize(
-    "options", [{}, {"algorithm": "osgp"}, {"encoding": "bfloat16"}, {"algorithm": "dpsgd"}, {"graph": "random", "seed": 3}]
+    "options",
+    [
+        {},
+        {"algorithm": "osgp"},
+        {"encoding": "bfloat16"},
+        {"encoding": "int8"},
+        {"algorithm": "dpsgd"},
+        {"graph": "random", "seed": 3},
+    ],
 )
 def test_the_same_seeds_give_the_same_bits(size, options):
     def body(group):

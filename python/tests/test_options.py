@@ -79,7 +79,7 @@ def test_wrappers_and_mixers_read_the_environment(monkeypatch):
     [
         ({"algorithm": "adam"}, "algorithm='adam'"),
         ({"graph": "star"}, "graph='star'"),
-        ({"encoding": "int8"}, "encoding='int8'"),
+        ({"encoding": "int7"}, "encoding='int7'"),
         ({"mode": "copy"}, "mode='copy'"),
         ({"peers": 0}, "peers=0"),
         ({"peers": 1.5}, "peers=1.5"),

@@ -155,6 +155,7 @@ RESUMED = [
     ({"mode": "delta", "overlap": 2}, mlp),
     ({"encoding": "bfloat16"}, mlp),
     ({"encoding": "bfloat16", "algorithm": "osgp"}, bn_mlp),
+    ({"encoding": "int8", "algorithm": "osgp"}, bn_mlp),
     ({"slow_momentum": 0.5, "slow_every": 3}, mlp),
     ({"local_steps": 2}, mlp),
     ({"graph": "random", "seed": 5}, mlp),

@@ -22,11 +22,13 @@ static inline float of_bfloat16(uint16_t half) {
     return float_of((uint32_t)half << 16);
 }
 
-SGP_VECTOR static void encode_bfloat16(size_t n, uint16_t *restrict s, const float *restrict x) {
+SGP_VECTOR static void encode_bfloat16(size_t n, void *restrict to, const float *restrict x) {
+    uint16_t *restrict s = to;
     for (size_t i = 0; i < n; i++) s[i] = bfloat16_of(x[i]);
 }
 
-SGP_VECTOR static void decode_bfloat16(size_t n, float *restrict x, const uint16_t *restrict s) {
+SGP_VECTOR static void decode_bfloat16(size_t n, float *restrict x, const void *restrict from) {
+    const uint16_t *restrict s = from;
     for (size_t i = 0; i < n; i++) x[i] = of_bfloat16(s[i]);
 }
 

@@ -11,7 +11,9 @@
 #define ENCODINGS(X)                                                                               \
     X(SGP_ENCODING_FLOAT32, "float32", NULL)                                                       \
     X(SGP_ENCODING_BFLOAT16, "bfloat16", &sgp_codec_bfloat16)                                      \
-    X(SGP_ENCODING_FLOAT16, "float16", &sgp_codec_float16)
+    X(SGP_ENCODING_FLOAT16, "float16", &sgp_codec_float16)                                         \
+    X(SGP_ENCODING_INT8, "int8", &sgp_codec_int8)                                                  \
+    X(SGP_ENCODING_INT4, "int4", &sgp_codec_int4)
 
 #define ROW(encoding, name, codec)  [encoding] = {name, codec},
 #define NAME(encoding, name, codec) ", " name
@@ -48,10 +50,10 @@ const sgp_codec_t *sgp_codec_of(sgp_encoding_t encoding) {
     return encodings[encoding].codec;
 }
 
-void sgp_encode(sgp_encoding_t encoding, size_t count, uint16_t *s, const float *x) {
+void sgp_encode(sgp_encoding_t encoding, size_t count, void *s, const float *x) {
     sgp_codec_of(encoding)->encode(count, s, x);
 }
 
-void sgp_decode(sgp_encoding_t encoding, size_t count, float *x, const uint16_t *s) {
+void sgp_decode(sgp_encoding_t encoding, size_t count, float *x, const void *s) {
     sgp_codec_of(encoding)->decode(count, x, s);
 }

@@ -101,12 +101,14 @@ static size_t decode_f16c(size_t n, float *x, const uint16_t *s) {
 }
 #endif
 
-static void encode(size_t n, uint16_t *s, const float *x) {
+static void encode(size_t n, void *to, const float *x) {
+    uint16_t *s = to;
     size_t done = has_f16c() ? encode_f16c(n, s, x) : 0;
     encode_float16(n - done, s + done, x + done);
 }
 
-static void decode(size_t n, float *x, const uint16_t *s) {
+static void decode(size_t n, float *x, const void *from) {
+    const uint16_t *s = from;
     size_t done = has_f16c() ? decode_f16c(n, x, s) : 0;
     decode_float16(n - done, x + done, s + done);
 }

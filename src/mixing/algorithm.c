@@ -81,11 +81,21 @@ static sgp_status_t reserve(sgp_mixer_t *mixer, const sgp_room_t *rooms) {
     return SGP_OK;
 }
 
+/* Of a message. Chunks of whole blocks may not use all of their room. */
+static size_t room_of(const sgp_mixer_t *mixer) {
+    sgp_encoding_t encoding = mixer->options.encoding;
+    size_t bytes = mixer->length * sgp_encoding_room(encoding);
+    if (!sgp_encoding_has_blocks(encoding)) return bytes;
+    size_t chunk = sgp_mixer_chunk(mixer), chunks = (mixer->length + chunk - 1) / chunk;
+    size_t full = mixer->transport->chunk_bytes;
+    return bytes > (chunks - 1) * full ? bytes : (chunks - 1) * full + 1;
+}
+
 /* Averages travel as float32 in every encoding. */
 static sgp_status_t reserve_rooms(sgp_mixer_t *mixer) {
     const sgp_algorithm_ops_t *ops = mixer->ops;
     sgp_room_t rooms[SGP_ROOMS] = {
-        {.bytes = mixer->length * sgp_mixer_element(mixer), .messages = ops->messages(mixer)},
+        {.bytes = room_of(mixer), .messages = ops->messages(mixer)},
         {.bytes = mixer->length * sizeof(float), .messages = sgp_mixer_is_lossy(mixer) ? 2 : 0},
         {.bytes = sizeof(uint64_t), .messages = ops->notices ? ops->notices(mixer) : 0},
         {.bytes = mixer->length * sizeof(float), .messages = sgp_arrival_messages(mixer)},

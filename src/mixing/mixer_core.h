@@ -156,9 +156,10 @@ static inline bool sgp_mixer_has_workers(const sgp_mixer_t *mixer) {
     return mixer->workers.group != NULL;
 }
 
-/* Bytes of an encoded element, and whether encoding rounds it. */
-static inline size_t sgp_mixer_element(const sgp_mixer_t *mixer) {
-    return sgp_encoding_size(mixer->options.encoding);
+/* Bytes of a message of the vector's length, and whether encoding rounds it. */
+static inline uint64_t sgp_mixer_bytes(const sgp_mixer_t *mixer) {
+    return sgp_encoding_message(mixer->options.encoding, mixer->transport->chunk_bytes,
+                                mixer->length);
 }
 static inline bool sgp_mixer_is_lossy(const sgp_mixer_t *mixer) {
     return sgp_encoding_is_lossy(mixer->options.encoding);
@@ -177,13 +178,29 @@ static inline void sgp_mixer_count_step(sgp_mixer_t *mixer) {
 
 /* Elements in a full chunk. */
 static inline size_t sgp_mixer_chunk(const sgp_mixer_t *mixer) {
-    return mixer->transport->chunk_bytes / sgp_mixer_element(mixer);
+    return sgp_encoding_fit(mixer->options.encoding, mixer->transport->chunk_bytes);
 }
 
 /* Elements of the chunk that begins at offset. */
 static inline size_t sgp_mixer_chunk_at(const sgp_mixer_t *mixer, size_t offset) {
     size_t left = mixer->length - offset, most = sgp_mixer_chunk(mixer);
     return left < most ? left : most;
+}
+
+/* Where the chunk that holds the element ends. */
+static inline size_t sgp_mixer_chunk_end(const sgp_mixer_t *mixer, size_t element) {
+    size_t begin = element - element % sgp_mixer_chunk(mixer);
+    return begin + sgp_mixer_chunk_at(mixer, begin);
+}
+
+/* Elements of a block of the vector, for an encoding that has blocks: a chunk may be shorter than theirs. And how many blocks
+ * the vector has. */
+static inline size_t sgp_mixer_block(const sgp_mixer_t *mixer) {
+    size_t chunk = sgp_mixer_chunk(mixer);
+    return chunk < SGP_BLOCK ? chunk : SGP_BLOCK;
+}
+static inline size_t sgp_mixer_blocks(const sgp_mixer_t *mixer) {
+    return (mixer->length + sgp_mixer_block(mixer) - 1) / sgp_mixer_block(mixer);
 }
 
 /* For the trace of the computing context: the begin of a span, and its end, where the next one may begin. */

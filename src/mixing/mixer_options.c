@@ -82,12 +82,21 @@ static sgp_status_t check_encoding(const sgp_mixer_options_t *options,
                                    const sgp_algorithm_info_t *info) {
     if (options->encoding > SGP_ENCODING_LAST)
         return sgp_fail(SGP_ERR_INVALID, "mixer: there is no encoding %d", (int)options->encoding);
+    const char *name = sgp_encoding_name(options->encoding);
+    if (options->encoding == SGP_ENCODING_INT4 && options->algorithm != SGP_ALGORITHM_ALLREDUCE)
+        return sgp_fail(SGP_ERR_INVALID,
+                        "encoding %s with %s: it works with allreduce alone; %s works with int8",
+                        name, info->name, info->name);
+    if (sgp_encoding_has_blocks(options->encoding) && options->allow_not_finite)
+        return sgp_fail(SGP_ERR_INVALID,
+                        "encoding %s and numbers that are not finite: it has none; bfloat16 has",
+                        name);
     if (!options->library_allreduce || !info->library_ops) return SGP_OK;
     if (!sgp_encoding_is_lossy(options->encoding)) return SGP_OK;
     return sgp_fail(SGP_ERR_INVALID,
                     "all-reduce by the library with encoding %s: the library sends float32; our "
                     "own all-reduce sends any encoding",
-                    sgp_encoding_name(options->encoding));
+                    name);
 }
 
 sgp_status_t sgp_mixer_check(const sgp_mixer_options_t *options) {

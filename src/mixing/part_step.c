@@ -43,10 +43,10 @@ static void destroy(sgp_part_step_t *step) {
     free(step);
 }
 
-/* With the shortest chunks, float32, so that a switch of the encoding needs no more; each segment of an all-reduce can end
+/* With the shortest chunks, of blocks, so that a switch of the encoding needs no more; each segment of an all-reduce can end
  * with a short one. */
 static sgp_status_t make_chunks(sgp_part_step_t *step, const sgp_mixer_t *mixer) {
-    size_t size = mixer->transport->chunk_bytes / sizeof(float);
+    size_t size = sgp_encoding_fit(SGP_ENCODING_INT8, mixer->transport->chunk_bytes);
     size_t most = mixer->length / size + (size_t)mixer->size + 1;
     return sgp_part_chunks_init(&step->chunks, mixer->length, most);
 }

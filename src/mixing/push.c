@@ -54,35 +54,73 @@ static size_t parameters_in(const sgp_mixer_t *mixer, size_t offset, size_t coun
     return mixer->count - offset < count ? mixer->count - offset : count;
 }
 
+#define NOT_KNOWN UINT32_MAX /* no largest absolute value has these bits */
+
 /* The sender keeps the rounding error of encoded numbers: z <- keep z + part (z - dec(enc(z))). */
 typedef struct remainder {
     float *z; /* NULL: they stay as they are */
     float keep, part;
 } remainder_t;
 
-/* place <- enc(values), through a scratch in the cache if the stores are non-temporal. false: a number is not finite. */
-static bool encode(const sgp_mixer_t *mixer, const sgp_send_t *send, size_t count, uint16_t *place,
-                   const float *values, const remainder_t *rest) {
-    _Alignas(64) uint16_t scratch[SGP_STREAM_BYTES / sizeof(uint16_t)];
-    size_t most = send->non_temporal ? sizeof scratch / sizeof *scratch : count;
+/* What is sent: the elements before `split` lie at `head`, the others at `tail`. */
+typedef struct source {
+    const float *head, *tail;
+    size_t split;
+} source_t;
+
+/* Elements [offset, offset + count) of z, its buffers replaced. */
+static source_t source_at(const sgp_mixer_t *mixer, const float *buffers, size_t offset,
+                          size_t count) {
+    size_t split = parameters_in(mixer, offset, count);
+    const float *tail = split < count ? buffers + (offset + split - mixer->count) : NULL;
+    return (source_t){.head = mixer->z + offset, .tail = tail, .split = split};
+}
+
+/* The most elements from `done` on, up to `end`, that lie in one place; a block across the split: that block. */
+static size_t piece_of(const source_t *source, size_t done, size_t end) {
+    if (done >= source->split || end <= source->split) return end - done;
+    size_t before = source->split - done, block = end - done < SGP_BLOCK ? end - done : SGP_BLOCK;
+    return before < SGP_BLOCK ? block : before / SGP_BLOCK * SGP_BLOCK;
+}
+
+/* place <- enc(source), through a scratch in the cache if the stores are non-temporal. false: a number is not finite. */
+static bool encode(const sgp_mixer_t *mixer, const sgp_send_t *send, size_t count, void *place,
+                   const source_t *source, const remainder_t *rest) {
+    enum { MOST = SGP_STREAM_BYTES / sizeof(uint16_t) };
+    _Alignas(64) unsigned char scratch[SGP_STREAM_BYTES];
+    float joined[SGP_BLOCK];
     sgp_encoding_t encoding = mixer->options.encoding;
     bool finite = true;
     for (size_t done = 0, part; done < count; done += part) {
-        part = count - done < most ? count - done : most;
-        uint16_t *s = send->non_temporal ? scratch : place + done;
+        size_t end = send->non_temporal && count - done > MOST ? done + MOST : count;
+        part = piece_of(source, done, end);
+        unsigned char *at = (unsigned char *)place + sgp_encoding_bytes(encoding, done);
+        void *s = send->non_temporal ? scratch : at;
+        const float *values =
+            sgp_reduce_joined(source->head, source->split, source->tail, done, part, joined);
         if (rest->z) sgp_encode_keep(encoding, part, s, rest->z + done, rest->keep, rest->part);
-        else sgp_encode(encoding, part, s, values + done);
+        else sgp_encode(encoding, part, s, values);
         finite &= sgp_encoded_finite(encoding, part, s);
-        if (send->non_temporal) sgp_stream_copy(part * sizeof *s, place + done, s);
+        if (send->non_temporal) sgp_stream_copy(sgp_encoding_bytes(encoding, part), at, s);
     }
+    return finite;
+}
+
+static bool write_source(const sgp_mixer_t *mixer, const sgp_send_t *send, size_t count,
+                         void *place, const source_t *source) {
+    size_t split = source->split < count ? source->split : count;
+    if (sgp_mixer_is_lossy(mixer))
+        return encode(mixer, send, count, place, source, &(remainder_t){0});
+    bool finite = split == 0 || sgp_copy_out(split, place, source->head, send->non_temporal);
+    if (split < count)
+        finite &=
+            sgp_copy_out(count - split, (float *)place + split, source->tail, send->non_temporal);
     return finite;
 }
 
 bool sgp_push_write(const sgp_mixer_t *mixer, const sgp_send_t *send, size_t count, void *place,
                     const float *values) {
-    if (sgp_mixer_is_lossy(mixer))
-        return encode(mixer, send, count, place, values, &(remainder_t){0});
-    return sgp_copy_out(count, place, values, send->non_temporal);
+    return write_source(mixer, send, count, place, &(source_t){.head = values, .split = count});
 }
 
 sgp_status_t sgp_push_commit(const sgp_mixer_t *mixer, sgp_send_t *send, bool finite) {
@@ -95,14 +133,8 @@ sgp_status_t sgp_push_commit(const sgp_mixer_t *mixer, sgp_send_t *send, bool fi
 bool sgp_push_copy(const sgp_mixer_t *mixer, const sgp_send_t *send, const float *buffers,
                    void *place) {
     size_t offset = send->header.offset, count = send->header.elements;
-    size_t moved = parameters_in(mixer, offset, count);
-    bool finite = true;
-    if (moved > 0) finite = sgp_push_write(mixer, send, moved, place, mixer->z + offset);
-    if (moved < count)
-        finite &= sgp_push_write(mixer, send, count - moved,
-                                 (char *)place + moved * sgp_mixer_element(mixer),
-                                 buffers + (offset + moved - mixer->count));
-    return finite;
+    source_t source = source_at(mixer, buffers, offset, count);
+    return write_source(mixer, send, count, place, &source);
 }
 
 void sgp_push_keep_share(const sgp_mixer_t *mixer, const sgp_send_t *send, double share) {
@@ -122,7 +154,7 @@ bool sgp_push_split(sgp_mixer_t *mixer, const sgp_send_t *send, void *place, dou
     remainder_t rest = {.z = z,
                         .keep = biased ? (float)share : 1,
                         .part = (float)(biased ? 1 - share : (1 - share) / share)};
-    return encode(mixer, send, count, place, z, &rest);
+    return encode(mixer, send, count, place, &(source_t){.head = z, .split = count}, &rest);
 }
 
 sgp_rounding_t sgp_rounding_of(const sgp_mixer_t *mixer, double before, double kept,
@@ -137,19 +169,64 @@ void sgp_rounding_look(sgp_rounding_t *rounding, sgp_mixer_t *mixer) {
     rounding->part *= (float)(before / mixer->w);
 }
 
+/* Whole chunks, or any elements where the encoding has no blocks. */
+static void pay_whole(const sgp_rounding_t *rounding, sgp_mixer_t *mixer, size_t offset,
+                      size_t count) {
+    source_t source = source_at(mixer, rounding->buffers, offset, count);
+    float *z = mixer->z + offset, joined[SGP_BLOCK];
+    for (size_t done = 0, part; done < count; done += part) {
+        part = piece_of(&source, done, count);
+        const float *sent =
+            sgp_reduce_joined(source.head, source.split, source.tail, done, part, joined);
+        sgp_keep_rounding(mixer->options.encoding, part, z + done, sent, rounding->part);
+    }
+}
+
+/* Elements of a block that is [begin, begin + length). The first ones that are paid find it as it was sent. */
+static void pay_within(const sgp_rounding_t *rounding, sgp_mixer_t *mixer, size_t begin,
+                       size_t length, size_t offset, size_t count) {
+    float joined[SGP_BLOCK];
+    uint32_t *largest = &rounding->largest[begin / sgp_mixer_block(mixer)];
+    source_t source = source_at(mixer, rounding->buffers, begin, length);
+    const float *sent =
+        sgp_reduce_joined(source.head, source.split, source.tail, 0, length, joined);
+    if (*largest == NOT_KNOWN) *largest = sgp_block_largest(length, sent);
+    sgp_keep_rounding_within(mixer->options.encoding, count, mixer->z + offset,
+                             sent + (offset - begin), rounding->part, *largest);
+}
+
+static void pay_blocks(const sgp_rounding_t *rounding, sgp_mixer_t *mixer, size_t offset,
+                       size_t count) {
+    size_t block = sgp_mixer_block(mixer);
+    for (size_t end = offset + count, stop; offset < end; offset = stop) {
+        size_t begin = offset - offset % block, chunk = sgp_mixer_chunk_end(mixer, offset);
+        size_t length = mixer->length - begin < block ? mixer->length - begin : block;
+        bool is_last = end == mixer->length;
+        size_t whole = is_last ? end : end - end % block; /* blocks end there */
+        stop = whole < chunk ? whole : chunk;
+        if (offset == begin && stop > offset) {
+            pay_whole(rounding, mixer, offset, stop - offset);
+            continue;
+        }
+        stop = end < begin + length ? end : begin + length;
+        pay_within(rounding, mixer, begin, length, offset, stop - offset);
+    }
+}
+
 void sgp_rounding_pay(const sgp_rounding_t *rounding, sgp_mixer_t *mixer, size_t offset,
                       size_t count) {
     if (rounding->part == 0) return;
-    sgp_encoding_t encoding = mixer->options.encoding;
-    size_t moved = parameters_in(mixer, offset, count);
-    float *z = mixer->z + offset;
     /* The caller's own changes of the buffers are no mixing: they are entered first. */
     sgp_ledger_enter(&mixer->ledger, mixer->z, offset, count, mixer->w);
-    if (moved > 0) sgp_keep_rounding(encoding, moved, z, z, rounding->part);
-    if (moved < count)
-        sgp_keep_rounding(encoding, count - moved, z + moved,
-                          rounding->buffers + (offset + moved - mixer->count), rounding->part);
+    if (sgp_encoding_has_blocks(mixer->options.encoding))
+        pay_blocks(rounding, mixer, offset, count);
+    else pay_whole(rounding, mixer, offset, count);
     sgp_ledger_close_range(&mixer->ledger, mixer->z, offset, count);
+}
+
+void sgp_rounding_in_parts(sgp_rounding_t *rounding, const sgp_mixer_t *mixer, uint32_t *largest) {
+    rounding->largest = largest;
+    for (size_t b = 0; largest && b < sgp_mixer_blocks(mixer); b++) largest[b] = NOT_KNOWN;
 }
 
 void sgp_rounding_settle(sgp_rounding_t *rounding, sgp_mixer_t *mixer) {
@@ -160,7 +237,7 @@ void sgp_rounding_settle(sgp_rounding_t *rounding, sgp_mixer_t *mixer) {
 void sgp_push_sent(sgp_mixer_t *mixer, int messages) {
     sgp_transport_lock(mixer->transport);
     mixer->statistics.sent += (uint64_t)messages;
-    mixer->statistics.bytes_sent += (uint64_t)messages * mixer->length * sgp_mixer_element(mixer);
+    mixer->statistics.bytes_sent += (uint64_t)messages * sgp_mixer_bytes(mixer);
     if (messages < 0) mixer->statistics.reabsorbed += (uint64_t)-messages;
     sgp_transport_unlock(mixer->transport);
 }

@@ -46,6 +46,8 @@ void sgp_push_keep_share(const sgp_mixer_t *mixer, const sgp_send_t *send, doubl
 typedef struct sgp_rounding {
     float part;           /* sent over kept weight, a factor of the error; 0: nothing is owed */
     const float *buffers; /* (S) that were sent */
+    uint32_t *
+        largest; /* (blocks) largest absolute values that were sent, as far as they are known; for parts */
 } sgp_rounding_t;
 
 /* Of a push that kept `kept` of the weight `before`. Nothing with a lossless encoding. */
@@ -55,7 +57,12 @@ sgp_rounding_t sgp_rounding_of(const sgp_mixer_t *mixer, double before, double k
 /* sgp_holes_look at the beginning of a step: the debt is a part of the weight that was kept, and weight may come back. */
 void sgp_rounding_look(sgp_rounding_t *rounding, sgp_mixer_t *mixer);
 
-/* pay: adds it to elements [offset, offset + count) of z, before any other change of them, once for each element.
+/* Before a step in parts: elements may be paid in ranges that end inside of a block of the encoding. largest:
+ * (sgp_mixer_blocks), borrowed until the debt is paid; NULL: the encoding has no blocks. */
+void sgp_rounding_in_parts(sgp_rounding_t *rounding, const sgp_mixer_t *mixer, uint32_t *largest);
+
+/* pay: adds it to elements [offset, offset + count) of z, before any other change of them, once for each element. Whole
+ * chunks, but in parts.
  * settle: adds it to all of z, after which nothing is owed. */
 void sgp_rounding_pay(const sgp_rounding_t *rounding, sgp_mixer_t *mixer, size_t offset,
                       size_t count);

@@ -42,6 +42,11 @@ static sgp_encoding_t encoding_of(const sgp_reduce_t *reduce) {
     return sgp_encoding_is_lossy(reduce->encoding) ? reduce->encoding : SGP_ENCODING_FLOAT32;
 }
 
+static uint64_t message_bytes(const sgp_reduce_t *reduce, uint64_t count) {
+    return sgp_encoding_message(encoding_of(reduce), reduce->reducer->transport->chunk_bytes,
+                                count);
+}
+
 static sgp_header_t header_of(const sgp_reduce_t *reduce, sgp_kind_t kind, sgp_segment_t segment) {
     return (sgp_header_t){.kind = kind,
                           .encoding = encoding_of(reduce),
@@ -207,7 +212,7 @@ sgp_status_t sgp_reduce_begin_mean(sgp_reduce_t *reduce, sgp_send_t *mean) {
 static sgp_status_t next_mean(sgp_reduce_t *reduce, state_t *state, void **place, size_t *count) {
     sgp_reducer_t *reducer = reduce->reducer;
     size_t left = length_of(state->mine) - state->reduced;
-    size_t most = reducer->transport->chunk_bytes / sgp_encoding_size(encoding_of(reduce));
+    size_t most = sgp_encoding_fit(encoding_of(reduce), reducer->transport->chunk_bytes);
     *place = reducer->mean;
     *count = left < most ? left : most;
     if (!state->gathers) return SGP_OK;
@@ -227,6 +232,13 @@ static void end_mean(sgp_reduce_t *reduce, state_t *state, size_t count) {
     state->moved = true;
 }
 
+/* Parts that are finite can have a sum that is not. In blocks no other rank would take it. */
+static sgp_status_t judge_mean(const sgp_reduce_t *reduce, size_t offset, size_t count,
+                               const void *place) {
+    if (!sgp_encoding_has_blocks(reduce->encoding)) return SGP_OK;
+    return judge(reduce, sgp_encoded_finite(reduce->encoding, count, place), offset, count);
+}
+
 /* The mean of a chunk of my segment, to reduce->result, and to the place of its message; send NULL: there is none. */
 static sgp_status_t make_mean(sgp_reduce_t *reduce, sgp_segment_t mine, size_t offset, size_t count,
                               const sgp_send_t *send, void *place) {
@@ -236,10 +248,12 @@ static sgp_status_t make_mean(sgp_reduce_t *reduce, sgp_segment_t mine, size_t o
     float *mean = lossy || streams ? reduce->reducer->mean : place;
     sgp_status_t status = add_up(reduce, mine, offset, count, mean);
     if (status != SGP_OK) return status;
-    if (lossy)
+    if (lossy) {
         sgp_encode_mean(reduce->encoding, count, place, mean, reduce->rounding + begin,
                         (float)reduce->reducer->takes_part);
-    else if (streams) sgp_stream_copy(count * sizeof *mean, place, mean);
+        status = judge_mean(reduce, begin, count, place);
+        if (status != SGP_OK) return status;
+    } else if (streams) sgp_stream_copy(count * sizeof *mean, place, mean);
     reduce->result(reduce, begin, count, mean);
     return SGP_OK;
 }
@@ -350,7 +364,7 @@ sgp_status_t sgp_reduce_begin_scatter(sgp_reduce_t *reduce) {
                                                    reduce->deadline, &reducer->sends[i]);
         if (status != SGP_OK) return status;
         reduce->sent++;
-        reduce->bytes_sent += header.count * sgp_encoding_size(header.encoding);
+        reduce->bytes_sent += message_bytes(reduce, header.count);
     }
     return SGP_OK;
 }
@@ -429,7 +443,7 @@ static void count_messages(sgp_reduce_t *reduce, bool scatters, bool gathers, in
     if (scatters) reduce->received += others;
     if (!gathers) return;
     reduce->sent += others;
-    reduce->bytes_sent += others * length * sgp_encoding_size(encoding_of(reduce));
+    reduce->bytes_sent += others * message_bytes(reduce, length);
     reduce->received += (uint64_t)finished;
 }
 

@@ -41,7 +41,7 @@ sgp_status_t sgp_reducer_init(sgp_reducer_t *reducer, sgp_group_t *group, size_t
                                .rank = (int)rank,
                                .size = (int)size,
                                .length = length};
-    size_t chunk = reducer->transport->chunk_bytes / sizeof(uint16_t); /* the shortest encoding */
+    size_t chunk = reducer->transport->chunk_bytes / sizeof(uint16_t); /* of the most numbers */
     reducer->owners = calloc(size, sizeof *reducer->owners);
     reducer->everyone = calloc(size, sizeof *reducer->everyone);
     reducer->sends = calloc(size, sizeof *reducer->sends);

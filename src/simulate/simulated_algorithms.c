@@ -2,6 +2,7 @@
 #include "simulate/simulated_algorithms.h"
 
 #include "mixing/algorithm_table.h"
+#include "base/encoded.h"
 
 #include <limits.h>
 #include <math.h>
@@ -57,7 +58,37 @@ const char *simulation_algorithm_names(void) {
 /* ---- sizes ---- */
 
 double simulation_bytes(const simulation_settings_t *settings) {
-    return settings->parameters * (settings->encoding == SGP_ENCODING_FLOAT32 ? 4 : 2);
+    double block = (double)sgp_encoding_bytes(settings->encoding, SGP_BLOCK);
+    return settings->parameters * block / SGP_BLOCK;
+}
+
+/* Numbers of a message; of halving: of its average one. */
+static double message_numbers(const simulation_algorithm_t *algorithm, double length, int nodes,
+                              int buckets) {
+    if (algorithm->algorithm != SGP_ALGORITHM_ALLREDUCE) return length;
+    switch (algorithm->kind) {
+    case SIMULATION_TREE:
+        return length;
+    case SIMULATION_BUCKETS:
+        return length / nodes / buckets;
+    case SIMULATION_HALVING:
+        return length * (1 - 1.0 / nodes) / ceil(log2(nodes));
+    default:
+        return length / nodes;
+    }
+}
+
+double simulation_scale(const simulation_settings_t *settings,
+                        const simulation_algorithm_t *algorithm, int nodes, size_t chunk_bytes) {
+    double length = (double)simulation_length(settings, algorithm, nodes);
+    double scale = settings->parameters / length;
+    sgp_encoding_t encoding = settings->encoding;
+    if (!sgp_encoding_has_blocks(encoding) || nodes < 2) return scale;
+    int buckets = simulation_buckets(settings->parameters * sizeof(float));
+    double numbers = message_numbers(algorithm, length, nodes, buckets);
+    uint64_t count = numbers < 1 ? 1 : (uint64_t)llround(numbers);
+    double real = simulation_bytes(settings) / settings->parameters * (double)count;
+    return scale * real / (double)sgp_encoding_message(encoding, chunk_bytes, count);
 }
 
 int simulation_buckets(double bytes) {

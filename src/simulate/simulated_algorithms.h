@@ -43,6 +43,11 @@ size_t simulation_length(const simulation_settings_t *settings,
                          const simulation_algorithm_t *algorithm, int nodes);
 double simulation_bytes(const simulation_settings_t *settings);
 
+/* Simulated bytes for each byte of a message. The short blocks of a small vector have more scales for their numbers than
+ * those of the model's have. */
+double simulation_scale(const simulation_settings_t *settings,
+                        const simulation_algorithm_t *algorithm, int nodes, size_t chunk_bytes);
+
 /* For SIMULATION_MIXER. */
 sgp_mixer_options_t simulation_mixer_options(const simulation_settings_t *settings,
                                              const simulation_algorithm_t *algorithm, int nodes);

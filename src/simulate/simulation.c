@@ -132,7 +132,9 @@ static bool one_by_one(const simulation_work_t *work) {
  * its answer is under way while the rest of the request still arrives. */
 static size_t chunk_bytes(const simulation_work_t *work) {
     enum { PIECES = 16 };
-    size_t bytes = (work->length * sizeof(float) + 63) / 64 * 64;
+    bool blocks = sgp_encoding_has_blocks(work->settings->encoding);
+    size_t line = blocks && work->length > SGP_BLOCK ? SGP_BLOCK * sizeof(float) : 64;
+    size_t bytes = (work->length * sizeof(float) + line - 1) / line * line;
     sgp_mixer_options_t mixer =
         simulation_mixer_options(work->settings, work->algorithm, work->nodes);
     bool in_pieces = mixer.algorithm == SGP_ALGORITHM_ADPSGD || sgp_mixer_rounds(&mixer) > 1;
@@ -151,7 +153,7 @@ static sgp_simulated_options_t cluster_options(const simulation_work_t *work,
         .size = work->nodes,
         .chunk_bytes = chunk_bytes(work),
         .vector = work->length,
-        .scale = settings->parameters / (double)work->length,
+        .scale = simulation_scale(settings, work->algorithm, work->nodes, chunk_bytes(work)),
         .room_chunk = (double)SGP_CHUNK_BYTES,
         .latency_seconds = settings->network.latency_ms * 1e-3,
         .one_by_one = one_by_one(work),

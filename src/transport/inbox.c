@@ -2,6 +2,7 @@
 #include "transport/inbox.h"
 
 #include "base/logging.h"
+#include "codec/codec.h"
 
 #include <inttypes.h>
 #include <stdatomic.h>
@@ -296,27 +297,28 @@ static void close_channel(sgp_inbox_t *inbox, uint32_t channel) {
 }
 
 /* The reason to refuse a chunk; NULL: there is none. */
-static const char *judge(sgp_inbox_t *inbox, const sgp_inbox_key_t *key) {
+static const char *judge(sgp_inbox_t *inbox, const sgp_chunk_t *chunk, const sgp_inbox_key_t *key) {
     if (is_closed(inbox, key->channel)) return "its mixer is gone";
     if (key->channel > inbox->channels && key->channel - inbox->channels > CHANNELS_AHEAD)
         return "no mixer has this channel";
     if (key->step > inbox->newest && key->step - inbox->newest > STEPS_AHEAD)
         return "its step is far ahead";
-    return look_up(inbox, key) ? "it is here already" : NULL;
+    if (look_up(inbox, key)) return "it is here already";
+    const sgp_header_t *of = &chunk->header;
+    return sgp_encoded_valid(of->encoding, of->elements, chunk->payload) ? NULL : "it is damaged";
 }
 
 /* Logs the first, the second, the fourth, ...: a flood of chunks must not become a flood of log lines. A mixer may end
  * here a little before it does elsewhere: chunks of its channel are no warning. */
 static void refuse(sgp_inbox_t *inbox, sgp_chunk_t *chunk, const char *reason) {
-    const sgp_transport_t *transport = inbox->transport;
     const sgp_header_t *header = &chunk->header;
     sgp_rank_name_t name;
     uint64_t count = ++inbox->refused;
     sgp_log_level_t level = is_closed(inbox, header->channel) ? SGP_LOG_DEBUG : SGP_LOG_WARNING;
     if ((count & (count - 1)) == 0)
         sgp_log(level, "refused a chunk from %s, channel %" PRIu32 ", step %" PRIu64 ": %s",
-                sgp_transport_name(transport, header->src, &name), header->channel, header->step,
-                reason);
+                sgp_transport_name(inbox->transport, header->src, &name), header->channel,
+                header->step, reason);
     inbox->transport->counters.refused++;
     sgp_transport_release(inbox->transport, chunk);
 }
@@ -406,7 +408,7 @@ void sgp_inbox_collect(sgp_inbox_t *inbox) {
             return;
         }
         sgp_inbox_key_t key = key_of(&entry->chunk.header);
-        const char *reason = judge(inbox, &key);
+        const char *reason = judge(inbox, &entry->chunk, &key);
         if (!reason) {
             keep(inbox, &key, entry);
             continue;
@@ -426,11 +428,9 @@ sgp_chunk_t *sgp_inbox_peek(sgp_inbox_t *inbox, const sgp_inbox_key_t *key) {
 sgp_chunk_t *sgp_inbox_find(sgp_inbox_t *inbox, const sgp_inbox_key_t *key) {
     if (key->step > inbox->newest) inbox->newest = key->step;
     entry_t *entry = look_up(inbox, key);
-    if (!entry) {
-        sgp_inbox_collect(inbox);
-        entry = look_up(inbox, key);
-    }
-    return entry ? &entry->chunk : NULL;
+    if (entry) return &entry->chunk;
+    sgp_inbox_collect(inbox);
+    return sgp_inbox_peek(inbox, key);
 }
 
 /* Takes *link out of its bucket, gives its chunk back. */

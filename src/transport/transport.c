@@ -102,7 +102,7 @@ void sgp_send_init(sgp_transport_t *transport, const sgp_header_t *header,
 }
 
 static uint64_t elements_per_chunk(const sgp_transport_t *transport, sgp_encoding_t encoding) {
-    return transport->chunk_bytes / sgp_encoding_size(encoding);
+    return sgp_encoding_fit(encoding, transport->chunk_bytes);
 }
 
 bool sgp_send_advance(const sgp_transport_t *transport, sgp_send_t *send) {

@@ -36,11 +36,6 @@ _Static_assert(AT_CHECKSUM + 8 == SGP_HEADER_BYTES, "the checksum ends the heade
 
 #define MAGIC 0x50475331u /* "1SGP" */
 
-size_t sgp_encoding_size(sgp_encoding_t encoding) {
-    if (encoding == SGP_ENCODING_FLOAT32) return sizeof(float);
-    return encoding == SGP_ENCODING_BYTES ? 1 : sizeof(uint16_t);
-}
-
 void sgp_header_encode(const sgp_header_t *header, unsigned char bytes[SGP_HEADER_BYTES]) {
     uint64_t weight;
     memcpy(&weight, &header->weight, sizeof weight);

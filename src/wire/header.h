@@ -28,9 +28,9 @@
 #ifndef SGP_WIRE_HEADER_H
 #define SGP_WIRE_HEADER_H
 
-#include <sgp/encoding.h>
+#include "base/encoded.h"
+
 #include <sgp/status.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #define SGP_HEADER_BYTES   128
@@ -54,11 +54,6 @@ typedef enum sgp_kind {
     SGP_KIND_LAST = SGP_KIND_STATE,
 } sgp_kind_t;
 
-/* The values of sgp_encoding_t travel as they are; 0, its default, marks bytes that are no vector.
- * A receiver refuses a message of an unknown encoding. */
-#define SGP_ENCODING_BYTES ((sgp_encoding_t)0)
-#define SGP_ENCODING_LAST  SGP_ENCODING_FLOAT16
-
 typedef struct sgp_header {
     sgp_kind_t kind;
     sgp_encoding_t encoding;
@@ -75,9 +70,6 @@ typedef struct sgp_header {
     uint64_t payload_hash; /* XXH3 of the payload; 0 in shared memory, where it is not computed */
     uint64_t view;         /* digest of the sender's view of the group; 0: of its founders alone */
 } sgp_header_t;
-
-/* Bytes of one element in an encoding. */
-size_t sgp_encoding_size(sgp_encoding_t encoding);
 
 /* Writes the header and its checksum. */
 void sgp_header_encode(const sgp_header_t *header, unsigned char bytes[SGP_HEADER_BYTES]);

@@ -33,7 +33,7 @@ static void check_accepted(const sgp_transport_t *transport, const unsigned char
     FUZZ_CHECK(header->src >= 0 && header->src < transport->size);
     FUZZ_CHECK(header->kind >= SGP_KIND_CONTROL && header->kind <= SGP_KIND_LAST);
     FUZZ_CHECK((unsigned)header->encoding <= SGP_ENCODING_LAST);
-    FUZZ_CHECK(header->elements * sgp_encoding_size(header->encoding) <= transport->chunk_bytes);
+    FUZZ_CHECK(sgp_encoding_bytes(header->encoding, header->elements) <= transport->chunk_bytes);
     FUZZ_CHECK(header->offset <= header->count);
     FUZZ_CHECK(header->elements <= header->count - header->offset);
     FUZZ_CHECK(isfinite(header->weight) && header->weight > 0);

@@ -46,7 +46,7 @@ static void begin_chunk(reading_t *reading) {
     note(reading, bytes, sizeof bytes);
     reading->over = sgp_transport_accept(&reading->transport, bytes, &header) != SGP_OK;
     if (reading->over) return;
-    reading->place_bytes = header.elements * sgp_encoding_size(header.encoding);
+    reading->place_bytes = sgp_encoding_bytes(header.encoding, header.elements);
     FUZZ_CHECK(reading->place_bytes <= CHUNK_BYTES);
     reading->place = malloc(reading->place_bytes ? reading->place_bytes : 1);
     FUZZ_CHECK(reading->place);

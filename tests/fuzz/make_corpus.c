@@ -162,6 +162,10 @@ static void make_chunks(void) {
     make_chunk("large", 3, &other);
     other.elements = 1024;
     make_chunk("largest", 3, &other);
+    other.encoding = SGP_ENCODING_INT8;
+    make_chunk("blocks", 3, &other);
+    other.elements++;
+    make_chunk("blocks-large", 3, &other);
     other = header;
     other.offset = UINT64_MAX - 3;
     other.count = UINT64_MAX;
@@ -548,5 +552,6 @@ int main(int argc, char **argv) {
     make_questions();
     corpus_make_data();
     corpus_make_codec();
+    corpus_make_blocks();
     return failed;
 }

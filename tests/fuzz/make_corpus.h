@@ -20,6 +20,9 @@ void corpus_write(const char *target, const char *name, const bytes_t *bytes);
 /* The inputs of the program's formats (make_corpus_data.c). */
 void corpus_make_data(void);
 
+/* Of the encodings in blocks (make_corpus_blocks.c). */
+void corpus_make_blocks(void);
+
 /* The inputs of the codes of vectors (make_corpus_codec.c). */
 void corpus_make_codec(void);
 

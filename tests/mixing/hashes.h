@@ -214,6 +214,19 @@ static const struct {
     {"large osgp", 0x69d1901c4bb2045b},
     {"large osgp with 2 peers and bfloat16", 0xf00f9f7d0c44ec59},
     {"large allreduce", 0x72ac16ab8ff6a0ea},
+    {"sgp exponential peers 0 overlap 0 int8", 0x054eaaa3df75eb67},
+    {"large sgp exponential peers 0 overlap 0 int8", 0x43107bb006ca288f},
+    {"sgp random-uneven peers 0 overlap 0 int8", 0xded01b04ce23bf36},
+    {"large sgp random-uneven peers 0 overlap 0 int8", 0xca9d69f4574ab3b2},
+    {"osgp exponential peers 2 overlap 2 int8", 0x350fd30178362a36},
+    {"large osgp exponential peers 2 overlap 2 int8", 0xd29dc1c6e65d9125},
+    {"dpsgd bipartite-exponential peers 0 overlap 0 int8", 0x486d57e7439f836d},
+    {"large dpsgd bipartite-exponential peers 0 overlap 0 int8", 0x85eccc45a6f73f86},
+    {"allreduce exponential peers 0 overlap 0 int8", 0xeb1eb0a7de57d7da},
+    {"large allreduce exponential peers 0 overlap 0 int8", 0x6659acd6eb510f18},
+    {"allreduce exponential peers 0 overlap 0 int4", 0x86467b3ee5c4e7d6},
+    {"large allreduce exponential peers 0 overlap 0 int4", 0xedc2708934421601},
+    {"3 nodes of 2 workers, int8", 0xd84d376a6f885a9c},
 };
 
 #endif

@@ -43,7 +43,7 @@ static bool is_killed(const sgp_transport_t *transport) {
 
 static void check_hull(const trial_t *trial, const float *z) {
     if (trial->learns) return;
-    float slack = trial->options.encoding == SGP_ENCODING_BFLOAT16 ? 0.1f : 1e-5f;
+    float slack = sgp_encoding_is_lossy(trial->options.encoding) ? 0.1f : 1e-5f;
     for (size_t i = 0; i < LENGTH; i++) {
         float low = INFINITY, high = -INFINITY;
         for (int r = 0; r < trial->size; r++) {
@@ -320,7 +320,9 @@ static void test_kills(void **state) {
         trial->options.overlap = ways[w].overlap;
         trial->options.rounds = ways[w].rounds;
         trial->options.graph = (sgp_graph_t){.kind = ways[w].graph, .size = trial->size};
-        if (sgp_random_double(&random) < 0.3) trial->options.encoding = SGP_ENCODING_BFLOAT16;
+        double encoding = sgp_random_double(&random);
+        if (encoding < 0.3) trial->options.encoding = SGP_ENCODING_BFLOAT16;
+        else if (encoding < 0.6) trial->options.encoding = SGP_ENCODING_INT8;
         kill_some(trial, &random);
         free(trial);
     }

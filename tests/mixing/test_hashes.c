@@ -322,6 +322,52 @@ static void test_transports(void **state) {
     end();
 }
 
+/* transport 0: a small vector over loopback; 1 to 3: a large one over each. */
+static void try_blocks(sgp_mixer_options_t options, int transport) {
+    static uint64_t first;
+    ranks_setup_t setup = {.shm = transport == 2,
+                           .tcp = transport == 3,
+                           .loopback = {.size = NODES, .chunk_bytes = transport ? 65536 : 64}};
+    run_t run = run_of(options);
+    if (transport) run.options.count = 60001;
+    run.steps = transport ? STEPS_OF_LARGE : STEPS;
+    run_groups(&setup, train_node, &run);
+    if (transport < 2) {
+        char name[NAME];
+        first = run.hash[0];
+        snprintf(name, sizeof name, "%s%s %s peers %d overlap %d %s", transport ? "large " : "",
+                 sgp_algorithm_name(options.algorithm), sgp_graph_name(options.graph.kind),
+                 options.graph.peers, options.overlap, sgp_encoding_name(options.encoding));
+        hold_against_table(name, &run, NODES);
+    }
+    assert_true(run.hash[0] == first);
+}
+
+/* Chunks of short blocks and of whole ones, over every transport. */
+static void test_blocks(void **state) {
+    (void)state;
+    const sgp_encoding_t int8 = SGP_ENCODING_INT8;
+    const sgp_graph_t uneven = {.kind = SGP_GRAPH_RANDOM_UNEVEN, .seed = 3};
+    const sgp_mixer_options_t options[] = {
+        {.encoding = int8},
+        {.encoding = int8, .graph = uneven},
+        {.encoding = int8, .algorithm = SGP_ALGORITHM_OSGP, .overlap = 2, .graph.peers = 2},
+        {.encoding = int8,
+         .algorithm = SGP_ALGORITHM_DPSGD,
+         .graph.kind = SGP_GRAPH_BIPARTITE_EXPONENTIAL},
+        {.encoding = int8, .algorithm = SGP_ALGORITHM_ALLREDUCE},
+        {.encoding = SGP_ENCODING_INT4, .algorithm = SGP_ALGORITHM_ALLREDUCE},
+    };
+    begin();
+    for (size_t o = 0; o < sizeof options / sizeof *options; o++)
+        for (int transport = 0; transport < 4; transport++) try_blocks(options[o], transport);
+    workers_setup_t setup = {.nodes = 3, .workers = 2, .chunk_bytes = 1024};
+    run_t run = run_of(options[0]);
+    run_workers(&setup, train_worker, &run);
+    hold_against_table("3 nodes of 2 workers, int8", &run, 6);
+    end();
+}
+
 /* The table has no row that no test runs. */
 static void test_table_is_used_up(void **state) {
     (void)state;
@@ -330,11 +376,17 @@ static void test_table_is_used_up(void **state) {
 
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_push),       cmocka_unit_test(test_dpsgd),
-        cmocka_unit_test(test_allreduce),  cmocka_unit_test(test_other_options),
-        cmocka_unit_test(test_switches),   cmocka_unit_test(test_optimizers),
-        cmocka_unit_test(test_sizes),      cmocka_unit_test(test_workers),
-        cmocka_unit_test(test_transports), cmocka_unit_test(test_table_is_used_up),
+        cmocka_unit_test(test_push),
+        cmocka_unit_test(test_dpsgd),
+        cmocka_unit_test(test_allreduce),
+        cmocka_unit_test(test_other_options),
+        cmocka_unit_test(test_switches),
+        cmocka_unit_test(test_optimizers),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_workers),
+        cmocka_unit_test(test_transports),
+        cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_table_is_used_up),
     };
     if (argc > 1 && !(written = fopen(argv[1], "w"))) return 2;
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -149,6 +149,7 @@ static const run_t same[] = {
     {.options = {.overlap = 2, .graph.kind = SGP_GRAPH_RANDOM_UNEVEN}, .momentum = 0.9f},
     {.options = {.overlap = 1, .encoding = SGP_ENCODING_BFLOAT16, .buffers = BUFFERS}},
     {.options = {.overlap = 2, .encoding = SGP_ENCODING_FLOAT16, .local_steps = 2}},
+    {.options = {.overlap = 1, .encoding = SGP_ENCODING_INT8, .buffers = BUFFERS}},
     {.options = {.overlap = 1, .slow_every = 3, .slow_momentum = 0.5f, .buffers = BUFFERS}},
     {.options = {.overlap = 2, .slow_every = 3, .slow_momentum = 0.5f, .slow_alone = true}},
     {.options = {.overlap = SGP_OVERLAP_ASYNC, .buffers = BUFFERS}},

@@ -71,7 +71,7 @@ static void push_some(sgp_mixer_t *mixer, int chunks, bool sleeps) {
 }
 
 static void check_hull(const trial_t *trial, const float *z) {
-    float slack = trial->options.encoding == SGP_ENCODING_BFLOAT16 ? 0.1f : 1e-5f;
+    float slack = sgp_encoding_is_lossy(trial->options.encoding) ? 0.1f : 1e-5f;
     for (size_t i = 0; i < LENGTH; i++) {
         float low = INFINITY, high = -INFINITY;
         for (int r = 0; r < trial->size; r++) {
@@ -174,7 +174,7 @@ static void check(const trial_t *trial) {
         if (one_peer) assert_true(trial->least[r] > 0.24 / (1 + (double)trial->options.overlap));
     }
     assert_true(w <= survivors_of(trial, STEPS) + 1e-9);
-    double bound = trial->options.encoding == SGP_ENCODING_BFLOAT16 ? 0.05 : 1e-3;
+    double bound = sgp_encoding_is_lossy(trial->options.encoding) ? 0.05 : 1e-3;
     assert_true(spread(trial, trial->after) < bound);
 }
 
@@ -223,6 +223,7 @@ static void test_torn(void **state) {
             trial->dies[3] = 5;
             trial->chunks[3] = chunks;
             trial->parts = chunks % 2;
+            if (chunks % 4 == 3) trial->options.encoding = SGP_ENCODING_INT8;
             run(trial);
             check(trial);
             for (int r = 0; r < 3; r++) {
@@ -249,7 +250,9 @@ static void test_random(void **state) {
         trial_t *trial = trial_of(size, ways[w].algorithm, ways[w].overlap, seed);
         if (ways[w].algorithm != SGP_ALGORITHM_DPSGD)
             trial->options.graph.kind = graphs[(int)(sgp_random_double(&random) * 5)];
-        if (sgp_random_double(&random) < 0.3) trial->options.encoding = SGP_ENCODING_BFLOAT16;
+        double encoding = sgp_random_double(&random);
+        if (encoding < 0.3) trial->options.encoding = SGP_ENCODING_BFLOAT16;
+        else if (encoding < 0.6) trial->options.encoding = SGP_ENCODING_INT8;
         int deaths = 1 + (int)(sgp_random_double(&random) * (size - 1));
         for (int r = size - 1; r >= size - deaths; r--) {
             int rank = seed % 2 ? r : size - 1 - r; /* node 0 as well */

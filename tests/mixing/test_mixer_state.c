@@ -213,6 +213,12 @@ static const sgp_mixer_options_t settings[] = {
      .algorithm = SGP_ALGORITHM_ALLREDUCE,
      .local_steps = 2,
      .encoding = SGP_ENCODING_FLOAT16},
+    {.count = COUNT, .encoding = SGP_ENCODING_INT8, .buffers = BUFFERS},
+    {.count = COUNT, .overlap = 2, .encoding = SGP_ENCODING_INT8, .buffers = BUFFERS},
+    {.count = COUNT,
+     .algorithm = SGP_ALGORITHM_ALLREDUCE,
+     .buffers = BUFFERS,
+     .encoding = SGP_ENCODING_INT4},
 };
 enum { SETTINGS = sizeof settings / sizeof *settings };
 
@@ -240,8 +246,9 @@ static void test_with_a_progress_thread(void **state) {
     static const sgp_mixer_options_t large[] = {
         {.count = LARGE, .overlap = 1, .buffers = BUFFERS},
         {.count = LARGE, .overlap = 2, .encoding = SGP_ENCODING_BFLOAT16},
+        {.count = LARGE, .overlap = 1, .encoding = SGP_ENCODING_INT8, .buffers = BUFFERS},
     };
-    for (int s = 0; s < 2; s++)
+    for (int s = 0; s < 3; s++)
         for (int hold = 0; hold < 2; hold++)
             both(&setup, (run_t){.options = large[s], .hold = hold});
 }
@@ -278,6 +285,7 @@ static void test_without_lock_step(void **state) {
     static const sgp_mixer_options_t loose[] = {
         {.count = COUNT, .overlap = SGP_OVERLAP_ASYNC},
         {.count = COUNT, .overlap = SGP_OVERLAP_ASYNC, .encoding = SGP_ENCODING_BFLOAT16},
+        {.count = COUNT, .overlap = SGP_OVERLAP_ASYNC, .encoding = SGP_ENCODING_INT8},
         {.count = COUNT, .algorithm = SGP_ALGORITHM_ADPSGD},
     };
     ranks_setup_t setups[] = {virtual_time(), {.shm = true, .loopback = {.size = SIZE}}};

@@ -65,8 +65,8 @@ static void same_bits(sgp_mixer_options_t options) {
 static void test_same_bits(void **state) {
     (void)state;
     const sgp_encoding_t encodings[] = {SGP_ENCODING_FLOAT32, SGP_ENCODING_BFLOAT16,
-                                        SGP_ENCODING_FLOAT16};
-    for (int e = 0; e < 3; e++) {
+                                        SGP_ENCODING_FLOAT16, SGP_ENCODING_INT8};
+    for (int e = 0; e < 4; e++) {
         same_bits((sgp_mixer_options_t){.encoding = encodings[e]});
         same_bits((sgp_mixer_options_t){.encoding = encodings[e], .graph = {.peers = 2}});
         same_bits((sgp_mixer_options_t){.encoding = encodings[e], .biased = true});

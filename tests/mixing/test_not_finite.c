@@ -90,9 +90,14 @@ static const sgp_mixer_options_t algorithms[] = {
     {.algorithm = SGP_ALGORITHM_ADPSGD, .encoding = SGP_ENCODING_FLOAT16},
     {.algorithm = SGP_ALGORITHM_ALLREDUCE},
     {.algorithm = SGP_ALGORITHM_ALLREDUCE, .encoding = SGP_ENCODING_BFLOAT16},
+    {.algorithm = SGP_ALGORITHM_SGP, .encoding = SGP_ENCODING_INT8},
+    {.algorithm = SGP_ALGORITHM_OSGP, .overlap = 1, .encoding = SGP_ENCODING_INT8},
+    {.algorithm = SGP_ALGORITHM_OSGP, .overlap = SGP_OVERLAP_ASYNC, .encoding = SGP_ENCODING_INT8},
+    {.algorithm = SGP_ALGORITHM_ADPSGD, .encoding = SGP_ENCODING_INT8},
+    {.algorithm = SGP_ALGORITHM_ALLREDUCE, .encoding = SGP_ENCODING_INT4},
 };
 
-enum { ALGORITHMS = sizeof algorithms / sizeof *algorithms };
+enum { ALGORITHMS = sizeof algorithms / sizeof *algorithms, CAN_BE_ALLOWED = ALGORITHMS - 5 };
 
 static void try(sgp_mixer_options_t options, where_t where, float value, bool shm) {
     ranks_setup_t setup = {.shm = shm, .loopback = {.size = NODES, .chunk_bytes = 256}};
@@ -147,7 +152,8 @@ static void let_it_pass(sgp_group_t *group, void *context) {
 static void test_that_it_can_be_allowed(void **state) {
     (void)state;
     ranks_setup_t setup = {.loopback = {.size = NODES}};
-    for (int a = 0; a < ALGORITHMS; a++) run_groups(&setup, let_it_pass, (void *)&algorithms[a]);
+    for (int a = 0; a < CAN_BE_ALLOWED; a++)
+        run_groups(&setup, let_it_pass, (void *)&algorithms[a]);
 }
 
 /* Each element of a vector of any length is checked, for each kind of number that is not finite. */

@@ -238,6 +238,8 @@ typedef struct setting {
     }
 #define F16  .encoding = SGP_ENCODING_FLOAT16
 #define BF16 .encoding = SGP_ENCODING_BFLOAT16
+#define I8   .encoding = SGP_ENCODING_INT8
+#define I4   .encoding = SGP_ENCODING_INT4
 
 static const setting_t settings[] = {
     ROW(.local_steps = 1),
@@ -267,8 +269,13 @@ static const setting_t settings[] = {
     ROW(.algorithm = SGP_ALGORITHM_ALLREDUCE, BF16),
     ROW(.algorithm = SGP_ALGORITHM_ALLREDUCE, F16, .local_steps = 2),
     ROW(.algorithm = SGP_ALGORITHM_ALLREDUCE, .local_steps = 3),
+    ROW(I8),
+    ROW(.overlap = 1, I8),
+    ROW(.rounds = 2, I8),
+    ROW(.overlap = 2, I8, .graph.peers = 2, .local_steps = 2),
+    ROW(.algorithm = SGP_ALGORITHM_ALLREDUCE, I4),
 };
-enum { SETTINGS = sizeof settings / sizeof *settings };
+enum { SETTINGS = sizeof settings / sizeof *settings, FIRST_IN_BLOCKS = SETTINGS - 5 };
 
 /* SGD with momentum, Adam, and none. */
 static run_t run_of(const setting_t *setting, int optimizer) {
@@ -328,10 +335,23 @@ static void test_bits_over_shm_and_tcp(void **state) {
         }
 }
 
+/* Parts that end inside of blocks of the encoding, and a block across the end of the parameters. */
+static void test_bits_of_whole_blocks(void **state) {
+    (void)state;
+    for (int s = FIRST_IN_BLOCKS; s < SETTINGS; s++)
+        for (int way = 0; way < 2; way++) {
+            ranks_setup_t setup = delays(4, 8, 2 * MILLISECOND);
+            setup.loopback.chunk_bytes = way ? 4096 : 1024;
+            run_t run = run_of(&settings[s], way);
+            try_seeds(&setup, &run, settings[s].name, 3);
+        }
+}
+
 /* Chunks of the usual size, so large that a whole step with an overlap is copied by the progress thread. */
 static void test_bits_of_a_large_vector(void **state) {
     (void)state;
-    const int few[] = {0, 7, 13, 15, 24}; /* lock step, rounds, overlap twice, all-reduce */
+    /* lock step, rounds, overlap twice, all-reduce; overlap in blocks */
+    const int few[] = {0, 7, 13, 15, 24, FIRST_IN_BLOCKS + 1};
     for (size_t i = 0; i < sizeof few / sizeof *few; i++) {
         int s = few[i];
         ranks_setup_t setup = {.shm = s % 2, .loopback = {.size = 3}};
@@ -347,6 +367,7 @@ int main(void) {
         cmocka_unit_test(test_bits_with_slices),
         cmocka_unit_test(test_bits_with_switches),
         cmocka_unit_test(test_bits_over_shm_and_tcp),
+        cmocka_unit_test(test_bits_of_whole_blocks),
         cmocka_unit_test(test_bits_of_a_large_vector),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,6 +20,7 @@ LOCKSTEP = [
     ["--algorithm", "0:allreduce,1:osgp", "--peers", "0:2,1:1"],
     ["--algorithm", "sgp", "--encoding", "bfloat16"],
     ["--algorithm", "0:allreduce,1:osgp", "--encoding", "float16"],
+    ["--algorithm", "0:osgp,1:sgp", "--encoding", "int8"],
 ]
 
 FREE = [
@@ -27,6 +28,8 @@ FREE = [
     ["--algorithm", "adpsgd"],
     ["--algorithm", "0:adpsgd,2:sgp"],
 ]
+
+EXACT_AND_FREE = [["--algorithm", "sgp"], ["--algorithm", "allreduce"]] + FREE[:2]
 
 
 class Algorithms(ProgramTest):
@@ -61,8 +64,9 @@ class Algorithms(ProgramTest):
         self.assertEqual((osgp["algorithm"], osgp["overlap"]), ("osgp", 0))
 
     def test_encodings(self):
-        for encoding in ("bfloat16", "float16"):
-            for number, arguments in enumerate([["--algorithm", "sgp"], ["--algorithm", "allreduce"]] + FREE[:2]):
+        for encoding, ways in [("bfloat16", EXACT_AND_FREE), ("float16", EXACT_AND_FREE), ("int8", EXACT_AND_FREE),
+                               ("int4", EXACT_AND_FREE[1:2])]:
+            for number, arguments in enumerate(ways):
                 with self.subTest(f"{encoding} {arguments}"):
                     summary = self.train("--epochs", "15", "--model", "mlp", "--lr", "0.1", "--encoding", encoding,
                                          *arguments, output=f"{encoding}{number}")

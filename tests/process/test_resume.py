@@ -126,6 +126,12 @@ class SameBits(ResumeTest):
     def test_encodings_of_workers(self):
         self.check("--encoding", "float16", "--nodes", "2", "--workers-per-node", "2")
 
+    def test_int8(self):
+        self.check("--encoding", "int8", "--algorithm", "0:sgp,3:osgp")
+
+    def test_int4_of_allreduce(self):
+        self.check("--encoding", "int4", "--algorithm", "allreduce")
+
     def test_threads(self):
         self.check("--transport", "loopback")
 

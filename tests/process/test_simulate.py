@@ -56,7 +56,8 @@ MISTAKES = [
     (["--model", "vgg"], ["--model vgg", "resnet50"]),
     (["--parameters", "0"], ["--parameters 0", "25.6M"]),
     (["--parameters", "5X"], ["--parameters 5X", "25.6M"]),
-    (["--encoding", "int8"], ["--encoding int8", "bfloat16"]),
+    (["--encoding", "int7"], ["--encoding int7", "bfloat16"]),
+    (["--encoding", "int4"], ["int4 with sgp", "int8"]),
     (["--workers-per-node", "0"], ["--workers-per-node 0"]),
     (["--peers", "4", "--nodes", "4"], ["4 peers", "at most 3"]),
     (["--algorithm", "dpsgd", "--graph", "exponential"], ["dpsgd", "bipartite-exponential"]),
@@ -137,6 +138,8 @@ class Simulate(ProgramTest):
             self.near(seconds, 2 * push + self.LATENCY, 0.02, f"{name}, {nodes} nodes, 2 peers")
         for (name, nodes), seconds in self.theory("sgp", more=("--encoding", "bfloat16")).items():
             self.near(seconds, push / 2 + self.LATENCY, 0.02, f"{name}, {nodes} nodes, bfloat16")
+        for (name, nodes), seconds in self.theory("sgp,dpsgd", more=("--encoding", "int8")).items():
+            self.near(seconds, push * 260 / 1024 + self.LATENCY, 0.02, f"{name}, {nodes} nodes, int8")
 
     def test_hidden_pushes(self):
         """A push of 128 ms during a gradient of 100: a step waits for the message of the previous step, or with an
@@ -160,6 +163,11 @@ class Simulate(ProgramTest):
             else:
                 expected = part + latencies[name] * self.LATENCY
             self.near(seconds, expected, 0.02, f"{name}, {nodes} nodes")
+        more = ("--encoding", "int4")
+        for (name, nodes), seconds in self.theory("allreduce,allreduce-ring,allreduce-halving", more=more).items():
+            part = 2 * (nodes - 1) / nodes * self.BYTES / self.RATE * 132 / 1024
+            latencies = {"allreduce": 2, "allreduce-ring": 2 * (nodes - 1)}.get(name, 2 * math.log2(nodes))
+            self.near(seconds, part + latencies * self.LATENCY, 0.02, f"{name}, {nodes} nodes, int4")
 
     def test_halving(self):
         """2 (n - 1) / n P / B and 2 log2 n latencies, rounded up, for any number of nodes, with an exact mean; and no more

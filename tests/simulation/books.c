@@ -91,7 +91,7 @@ static entry_t *find(account_t *sender, uint64_t id, int dst) {
 }
 
 static uint64_t bit_of(const sgp_transport_t *transport, const sgp_header_t *header) {
-    size_t chunk = transport->chunk_bytes / sgp_encoding_size(header->encoding);
+    size_t chunk = sgp_encoding_fit(header->encoding, transport->chunk_bytes);
     return (uint64_t)1 << (header->offset / chunk);
 }
 

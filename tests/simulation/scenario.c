@@ -71,13 +71,17 @@ static void draw_mixer(sgp_random_t *random, const scenario_settings_t *settings
                        scenario_t *scenario) {
     static const int overlaps[] = {1, 1, 2, 3, SGP_OVERLAP_ASYNC, SGP_OVERLAP_ASYNC};
     static const sgp_encoding_t encodings[] = {SGP_ENCODING_FLOAT32, SGP_ENCODING_FLOAT32,
-                                               SGP_ENCODING_BFLOAT16, SGP_ENCODING_FLOAT16};
+                                               SGP_ENCODING_BFLOAT16, SGP_ENCODING_FLOAT16,
+                                               SGP_ENCODING_INT8};
     sgp_mixer_options_t *options = &scenario->options;
     options->count = SCENARIO_LENGTH;
     options->algorithm = settings->algorithms[draw_int(random, 0, settings->algorithms_count - 1)];
     if (options->algorithm == SGP_ALGORITHM_OSGP)
         options->overlap = overlaps[draw_int(random, 0, 5)];
-    options->encoding = encodings[draw_int(random, 0, 3)];
+    options->encoding = encodings[draw_int(random, 0, 4)];
+    if (options->algorithm == SGP_ALGORITHM_ALLREDUCE && options->encoding == SGP_ENCODING_INT8 &&
+        scenario->seed % 2)
+        options->encoding = SGP_ENCODING_INT4;
     if (chance(random, 0.15)) options->local_steps = draw_int(random, 2, 3);
     draw_graph(random, scenario, &options->graph);
     draw_rounds(scenario);
@@ -362,11 +366,26 @@ static double most_sent(const scenario_t *scenario) {
     return most;
 }
 
+/* The most that an encoding rounds, as a part of the largest number. */
+static float part_rounded(sgp_encoding_t encoding) {
+    switch (encoding) {
+    case SGP_ENCODING_BFLOAT16:
+        return 1.0f / 256;
+    case SGP_ENCODING_INT8:
+        return 1.0f / 254;
+    case SGP_ENCODING_INT4:
+        return 1.0f / 14;
+    default:
+        return 1.0f / 2048;
+    }
+}
+
 float scenario_rounding(const scenario_t *scenario) {
     const sgp_mixer_options_t *options = &scenario->options;
     if (options->encoding == SGP_ENCODING_FLOAT32) return 1e-5f;
-    float part = options->encoding == SGP_ENCODING_BFLOAT16 ? 1.0f / 256 : 1.0f / 2048;
-    float most = 4; /* |z| */
+    float part = part_rounded(options->encoding), most = 4; /* |z| */
+    /* Of its part and of the mean, and what both had kept before. */
+    if (options->algorithm == SGP_ALGORITHM_ALLREDUCE) return part * most * 4;
     int late = options->overlap > 0 ? options->overlap : 0;
     int rounds = options->rounds > 1 ? (int)options->rounds : 1;
     return part * most * (float)(most_sent(scenario) * (1 + late) * rounds + 2);

@@ -98,10 +98,16 @@ float scenario_target(const scenario_t *scenario, int rank, size_t i);
  * difference, times what it has sent over what it has left, and nothing comes in before the overlap has passed. */
 float scenario_rounding(const scenario_t *scenario);
 
-/* Coordinates that start equal on all nodes, and that no gradient moves. Their value is exact in every encoding, so they
- * stay equal bit by bit. */
+/* Coordinates that start equal on all nodes, and that no gradient moves. Their value is exact in every encoding without
+ * blocks, so they stay equal bit by bit there. */
 static inline bool scenario_is_equal(size_t i) {
     return i % 8 == 3;
+}
+
+/* All-reduce sums and divides, and a block rounds to multiples of its own scale. */
+static inline bool scenario_keeps_equal(const scenario_t *scenario) {
+    return scenario->options.algorithm != SGP_ALGORITHM_ALLREDUCE &&
+           !sgp_encoding_has_blocks(scenario->options.encoding);
 }
 
 /* Seats, of founders and of newcomers. */

@@ -86,8 +86,7 @@ static void share_hull(const node_t *from, node_t *to) {
 static void check_vector(node_t *node, int step) {
     const float *z = sgp_mixer_parameters(node->mixer);
     float slack = node->rounding;
-    /* All-reduce sums and divides, which rounds. */
-    bool exact = scenario_of(node)->options.algorithm != SGP_ALGORITHM_ALLREDUCE;
+    bool exact = scenario_keeps_equal(scenario_of(node));
     for (size_t i = 0; i < SCENARIO_LENGTH; i++) {
         if (!(z[i] >= node->low[i] - slack && z[i] <= node->high[i] + slack))
             results_fail(node->run, "node %d, step %d: z[%zu] = %g is outside [%g, %g]", node->rank,

@@ -138,6 +138,69 @@ static void test_what_nobody_asks_for_is_refused(void **state) {
     }
 }
 
+/* ---- damaged blocks ---- */
+
+/* The codes of 3 numbers, and their scale. */
+static void send_block(sgp_inbox_t *inbox, sgp_encoding_t encoding, uint64_t step, uint32_t scale,
+                       unsigned char code) {
+    sgp_header_t header = {
+        .kind = SGP_KIND_PUSH, .encoding = encoding, .channel = KNOWN, .step = step, .count = 3};
+    sgp_destination_t to = {.dst = 0, .weight = 1};
+    sgp_send_t send;
+    uint64_t far = sgp_transport_now(sgp_inbox_transport(inbox)) + (uint64_t)60 * 1000000000u;
+    CHECK(sgp_inbox_send_begin(inbox, &header, &to, 1, far, &send) == SGP_OK);
+    unsigned char *place = sgp_inbox_send_next(inbox, &send);
+    memset(place, 0, 7);
+    memcpy(place, &scale, sizeof scale);
+    place[5] = code;
+    sgp_inbox_send_commit(inbox, &send);
+}
+
+/* Bytes that no sender can have encoded, among good ones. */
+static void refuse_damaged(sgp_transport_t *transport, void *context) {
+    (void)context;
+    sgp_inbox_t *inbox = NULL;
+    uint64_t far = sgp_transport_now(transport) + (uint64_t)60 * 1000000000u;
+    CHECK(sgp_inbox_create(transport, &inbox) == SGP_OK);
+    CHECK(sgp_transport_prepare(transport, 64, 8) == SGP_OK);
+    sgp_inbox_open_channel(inbox, KNOWN);
+    if (transport->rank == 1) {
+        send_block(inbox, SGP_ENCODING_INT8, 0, 0x3f800000, 0x81);
+        send_block(inbox, SGP_ENCODING_INT8, 1, 0x3f800000, 0x80);
+        send_block(inbox, SGP_ENCODING_INT8, 2, 0x7f800000, 1);
+        send_block(inbox, SGP_ENCODING_INT8, 3, 0xbf800000, 1);
+        send_block(inbox, SGP_ENCODING_INT4, 4, 0x3f800000, 0x70);
+        send_block(inbox, SGP_ENCODING_INT4, 5, 0x3f800000, 0x08);
+        send_block(inbox, SGP_ENCODING_INT4, 6, 0x7fc00000, 0);
+        send_block(inbox, SGP_ENCODING_INT8, 7, 0, 0);
+    } else {
+        take_in(inbox, 2, far);
+        sgp_inbox_collect(inbox);
+        sgp_inbox_key_t key = {.channel = KNOWN, .kind = SGP_KIND_PUSH, .src = 1, .step = 7};
+        while (!sgp_inbox_find(inbox, &key)) CHECK(sgp_transport_wait(transport, far) == SGP_OK);
+        CHECK(transport->counters.refused == 6);
+        for (key.step = 0; key.step < 8; key.step++) {
+            sgp_chunk_t *chunk = sgp_inbox_find(inbox, &key);
+            CHECK((chunk != NULL) == (key.step % 7 == 0));
+            if (chunk) sgp_inbox_release(inbox, chunk);
+        }
+    }
+    sgp_inbox_destroy(inbox);
+    sgp_transport_leave(transport, far);
+    sgp_transport_destroy(transport);
+}
+
+static void test_damaged_blocks_are_refused(void **state) {
+    (void)state;
+    for (int way = 0; way < 3; way++) {
+        ranks_setup_t setup = {.shm = way == 1, .tcp = way == 2, .loopback = {.size = 2}};
+        sgp_log_set(ranks_keep_log, NULL, SGP_LOG_WARNING);
+        run_transports(&setup, refuse_damaged, NULL);
+        assert_non_null(strstr(ranks_last_error, "damaged"));
+        sgp_log_set(NULL, NULL, 0);
+    }
+}
+
 /* ---- walking ---- */
 
 enum { EACH = 4, LINE = 64 / sizeof(float) };
@@ -258,6 +321,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_a_look_took_in_is_not_slept_over),
         cmocka_unit_test(test_what_nobody_asks_for_is_refused),
+        cmocka_unit_test(test_damaged_blocks_are_refused),
         cmocka_unit_test(test_walk),
         cmocka_unit_test(test_elastic),
     };

@@ -13,7 +13,7 @@ from . import library, optimizer_hooks
 from .errors import Error
 from .group import Group
 from .layout import ALIGNMENT, Entry
-from .options import Options, to_library
+from .options import BLOCK_ENCODINGS, Options, to_library
 from .storage import Vector, views_of
 
 
@@ -28,6 +28,8 @@ class GradientAverager:
 
     The vector holds, after gradients and buffers, one number for each parameter that says how many nodes have a gradient
     for it, and one that says how many have met an overflow: then all nodes get infinities, so that their scalers agree.
+    In blocks one scale for all of these would round small ones to 0 beside large ones: there only gradients travel in the
+    encoding, and what follows them in float32.
     """
 
     def __init__(
@@ -42,11 +44,22 @@ class GradientAverager:
         self._vector = Vector(total)
         self._views = views_of(self._vector.flat, (*entries, *buffers))
         self._flags = self._vector.flat[length : length + len(entries) + 1]
-        exact = Options(algorithm="allreduce", encoding=options.encoding, timeout=options.timeout)
-        in_library = to_library(exact, total, 0, self._vector.address, None)
-        self._handle: c.c_void_p | None = library.create_mixer(group.handle, in_library)
+        split = total
+        if options.encoding in BLOCK_ENCODINGS:
+            split = buffers[0].offset if buffers else length
+        self._handles: list[c.c_void_p] = []
+        self._add_mixer(0, split, options.encoding, options.timeout)
+        self._add_mixer(split, total, "float32", options.timeout)
         group.use(self._end)
         self._hooks = [entry.tensor.register_hook(self._arrive) for entry in entries]
+
+    def _add_mixer(self, begin: int, end: int, encoding: str, timeout: float) -> None:
+        """Of numbers [begin, end) of the vector, if there are any."""
+        if begin == end:
+            return
+        exact = Options(algorithm="allreduce", encoding=encoding, timeout=timeout)
+        in_library = to_library(exact, end - begin, 0, self._vector.address + 4 * begin, None)
+        self._handles.append(library.create_mixer(self._group.handle, in_library))
 
     def _arrive(self, gradient: torch.Tensor) -> None:
         """The first gradient of a backward pass: the average follows when the pass ends."""
@@ -59,7 +72,8 @@ class GradientAverager:
     def _average(self) -> None:
         self._queued = None
         self._deposit()
-        library.wait(library.load().sgp_mixer_step, self._handle, None, None, 0.0)
+        for handle in self._handles:
+            library.wait(library.load().sgp_mixer_step, handle, None, None, 0.0)
         self._withdraw()
 
     def _deposit(self) -> None:
@@ -115,9 +129,8 @@ class GradientAverager:
     def close(self) -> None:
         for hook in self._hooks:
             hook.remove()
-        if self._handle is not None:
-            handle, self._handle = self._handle, None
-            library.load().sgp_mixer_destroy(handle)
+        while self._handles:
+            library.load().sgp_mixer_destroy(self._handles.pop())
 
 
 def moved(value: Any, device: torch.device) -> Any:

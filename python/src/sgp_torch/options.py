@@ -30,7 +30,7 @@ class Options:
             "random", "base". Default: exponential; bipartite-exponential for dpsgd and adpsgd.
         peers: out-peers in each step.
         overlap: steps that a message may be late, or "async": wait for none. Default: 0; 1 for osgp.
-        encoding: how vectors travel: "float32", "bfloat16", "float16".
+        encoding: how vectors travel: "float32", "bfloat16", "float16", "int8"; "int4" with algorithm "allreduce".
         local_steps: the nodes exchange in every so many steps.
         rounds: exchanges per step, of sgp and dpsgd without an overlap, or "auto": the graph's period, ceil(log2 nodes) for one
             peer of the exponential graph. With it 2, 4, 8, ... nodes have the mean of all after each step.
@@ -94,10 +94,11 @@ _KINDS: dict[str, type] = {
     "seed": int,
 }
 _LEAST = {"peers": 1, "local_steps": 1, "workers_per_node": 1, "slow_every": 0}
+BLOCK_ENCODINGS = ("int8", "int4")  # numbers of a block have one scale
 _CHOICES = {
     "algorithm": ("sgp", "osgp", "dpsgd", "adpsgd", "allreduce"),
     "graph": ("exponential", "static-exponential", "ring", "complete", "bipartite-exponential", "random", "base"),
-    "encoding": ("float32", "bfloat16", "float16"),
+    "encoding": ("float32", "bfloat16", "float16", "int8", "int4"),
     "mode": MODES,
     "second_moment": ("mean", "local"),
 }

@@ -471,7 +471,9 @@ class _Runtime:
             nodes, workers = group.split(options.workers_per_node)
         kind = options
         if options.averages_gradients:  # the parameters stay the same on all nodes; the mixer serves for averages alone
-            kind = options_.Options(**{**vars(options), "algorithm": "sgp", "overlap": 0, "local_steps": 1, "rounds": 1})
+            encoding = "float32" if options.encoding in options_.BLOCK_ENCODINGS else options.encoding
+            changed = {"algorithm": "sgp", "overlap": 0, "local_steps": 1, "rounds": 1, "encoding": encoding}
+            kind = options_.Options(**{**vars(options), **changed})
         self.mixer = Mixer.of_entries(entries, buffers, nodes, kind, workers)
         own = options.averages_gradients or options.second_moment == "local"
         self.moments = SecondMoments(1 if own else nodes.size)

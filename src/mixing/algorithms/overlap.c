@@ -40,6 +40,7 @@ typedef struct overlap {
     uint64_t round;
     float *buffers;          /* (S) copies: the caller changes its own meanwhile */
     sgp_rounding_t rounding; /* owed to z since the last push */
+    uint32_t *largest;       /* (blocks) for steps in parts; NULL: the encoding has no blocks */
     sgp_send_t send;
     bool begun; /* send is under way */
 } overlap_t;
@@ -90,6 +91,7 @@ static void overlap_destroy(sgp_mixer_t *mixer) {
     overlap_t *overlap = mixer->extra;
     if (!overlap) return;
     sgp_memory_free(overlap->buffers);
+    sgp_memory_free(overlap->largest);
     free(overlap->senders);
     free(overlap->to);
     free(overlap);
@@ -111,6 +113,11 @@ static sgp_status_t overlap_create(sgp_mixer_t *mixer) {
     overlap->buffers = sgp_memory_alloc((buffers + 1) * sizeof *overlap->buffers);
     if (!overlap->senders || !overlap->to || !overlap->buffers)
         return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu buffers", buffers);
+    if (!sgp_encoding_has_blocks(mixer->options.encoding)) return SGP_OK;
+    size_t blocks = sgp_mixer_blocks(mixer);
+    overlap->largest = sgp_memory_alloc(blocks * sizeof *overlap->largest);
+    if (!overlap->largest)
+        return sgp_fail(SGP_ERR_NO_MEMORY, "mixer: no memory for %zu blocks", blocks);
     return SGP_OK;
 }
 
@@ -265,6 +272,7 @@ static sgp_status_t parts_begin(sgp_mixer_t *mixer, sgp_part_step_t *step, uint6
     uint64_t late = (uint64_t)mixer->options.overlap;
     sgp_status_t status = take(mixer, deadline);
     if (status == SGP_OK && mixer->holes.elastic) status = look_around(mixer, false);
+    sgp_rounding_in_parts(&overlap->rounding, mixer, overlap->largest);
     sgp_push_parts_init(step, mixer, mixer->w);
     if (mixer->exchanges && mixer->round >= overlap->settled + late)
         sgp_push_parts_expect(step, mixer, mixer->round - late, mixer->w);

@@ -205,10 +205,11 @@ static sgp_status_t answer_chunk(sgp_mixer_t *mixer, sgp_asker_t *asker, sgp_chu
     float *live = pairs->live + chunk->header.offset;
     sgp_transport_lock(mixer->transport);
     bool finite = !pairs->broken;
-    if (sgp_mixer_is_lossy(mixer))
-        sgp_encode_pair(mixer->options.encoding, count, live, chunk->payload, place);
+    sgp_encoding_t encoding = mixer->options.encoding;
+    if (sgp_mixer_is_lossy(mixer)) sgp_encode_pair(encoding, count, live, chunk->payload, place);
     else sgp_average_pair(count, live, chunk->payload, place);
     sgp_transport_unlock(mixer->transport);
+    if (sgp_encoding_has_blocks(encoding)) finite &= sgp_encoded_finite(encoding, count, place);
     return sgp_push_commit(mixer, &asker->answer, finite);
 }
 

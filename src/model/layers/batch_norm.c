@@ -74,7 +74,9 @@ void batch_norm_evaluate(batch_norm_t *norm, const void *x, const float *scale, 
                          const void *residual, void *y, const float *running_mean,
                          const float *running_variance) {
     for (int c = 0; c < norm->channels; c++) {
-        double deviation = 1.0 / sqrt((double)running_variance[c] + BATCH_NORM_EPSILON);
+        double variance = (double)running_variance[c];
+        if (variance < 0) variance = 0; /* a node's, rounded to travel; a NaN stays one */
+        double deviation = 1.0 / sqrt(variance + BATCH_NORM_EPSILON);
         set_channel(norm, c, (double)running_mean[c], (double)scale[c] * deviation,
                     (double)shift[c]);
     }

@@ -141,7 +141,7 @@ static sgp_status_t open_chunk(mpi_t *mpi, sgp_mpi_slot_t *slot, sgp_chunk_t *ch
         return SGP_ERR_REFUSED;
     sgp_status_t status = sgp_transport_accept(transport, slot->memory, &chunk->header);
     if (status != SGP_OK) return status;
-    size_t bytes = chunk->header.elements * sgp_encoding_size(chunk->header.encoding);
+    size_t bytes = sgp_encoding_bytes(chunk->header.encoding, chunk->header.elements);
     if (chunk->header.src != slot->src || payload + bytes != slot->memory + slot->bytes)
         return SGP_ERR_REFUSED;
     if (weight != 0 && !is_weight(weight)) return SGP_ERR_REFUSED;

@@ -111,7 +111,7 @@ unsigned char *sgp_mpi_slot_seal(const sgp_mpi_slots_t *slots, sgp_mpi_slot_t *s
     memcpy(begin + SGP_HEADER_BYTES, &slot->id, sizeof slot->id);
     memcpy(begin + SGP_HEADER_BYTES + 4, &table, sizeof table);
     if (table) memcpy(begin + SGP_MPI_FRONT, weights, (size_t)slots->size * sizeof *weights);
-    slot->bytes = front + header->elements * sgp_encoding_size(header->encoding);
+    slot->bytes = front + sgp_encoding_bytes(header->encoding, header->elements);
     return begin;
 }
 

@@ -54,6 +54,7 @@ struct message {
     int destinations;
     delivery_t *unused;
     unsigned char *places; /* of all chunks */
+    size_t stride;         /* bytes from one to the next */
     unsigned char *place;  /* of the current one */
     size_t place_bytes;
     uint64_t step;

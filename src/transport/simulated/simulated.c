@@ -154,7 +154,7 @@ static sgp_status_t simulated_send_begin(sgp_transport_t *transport, const sgp_h
                                          sgp_send_t *send) {
     rank_t *rank = rank_of(transport);
     sgp_simulated_t *cluster = rank->cluster;
-    double bytes = (double)header->count * (double)sgp_encoding_size(header->encoding);
+    double bytes = (double)header->count * (double)sgp_encoding_room(header->encoding);
     uint64_t room = chunks_of(cluster, bytes * scale_of(cluster, header->encoding));
     if (sgp_transport_any_lost(transport, to, destinations)) return SGP_ERR_PEER_LOST;
     if (rank->in_use && rank->in_use + room > transport->promised) {
@@ -179,9 +179,11 @@ static sgp_status_t simulated_send_begin(sgp_transport_t *transport, const sgp_h
 
 /* Of the current chunk. */
 static void *place_of(const sgp_transport_t *transport, sgp_send_t *send) {
-    size_t element = sgp_encoding_size(send->header.encoding);
-    size_t index = (size_t)send->header.offset / (transport->chunk_bytes / element);
-    return sgp_simulated_message_place(send->slot, index, send->header.elements * element);
+    sgp_encoding_t encoding = send->header.encoding;
+    size_t full = sgp_encoding_fit(encoding, transport->chunk_bytes);
+    size_t index = (size_t)send->header.offset / full;
+    return sgp_simulated_message_place(send->slot, index,
+                                       sgp_encoding_bytes(encoding, send->header.elements));
 }
 
 static void *simulated_send_next(sgp_transport_t *transport, sgp_send_t *send) {

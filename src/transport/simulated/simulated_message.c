@@ -9,6 +9,13 @@ static size_t padded(size_t bytes) {
     return (bytes + 63) / 64 * 64;
 }
 
+/* Between the places of two chunks; of one that fills no chunk: its bytes. */
+static size_t stride_of(const rank_t *sender, const sgp_header_t *header) {
+    size_t full = sgp_encoding_fit(header->encoding, sender->transport.chunk_bytes);
+    size_t count = header->count < full ? (size_t)header->count : full;
+    return padded(sgp_encoding_bytes(header->encoding, count));
+}
+
 static void init_flow(flow_t *flow, message_t *message, int dst, size_t chunks) {
     *flow = (flow_t){.message = message, .dst = dst, .left = chunks};
 }
@@ -20,8 +27,7 @@ message_t *sgp_simulated_message_create(rank_t *sender, const sgp_header_t *head
     size_t chunks = sgp_chunks_of(&sender->transport, header->encoding, header->count);
     size_t deliveries = chunks * (size_t)destinations * sizeof(delivery_t);
     size_t head = padded(sizeof(message_t) + deliveries + (size_t)destinations * sizeof(flow_t));
-    size_t payload = (size_t)header->count * sgp_encoding_size(header->encoding);
-    message_t *message = sgp_memory_alloc(head + payload + chunks * 64);
+    message_t *message = sgp_memory_alloc(head + chunks * stride_of(sender, header));
     if (!message) return NULL;
     *message = (message_t){.next = cluster->messages,
                            .sender = sender,
@@ -32,7 +38,8 @@ message_t *sgp_simulated_message_create(rank_t *sender, const sgp_header_t *head
                            .step = header->step,
                            .waits_its_turn = header->encoding != SGP_ENCODING_BYTES,
                            .flows = (flow_t *)((char *)message->deliveries + deliveries),
-                           .places = (unsigned char *)message + head};
+                           .places = (unsigned char *)message + head,
+                           .stride = stride_of(sender, header)};
     for (int i = 0; i < destinations; i++)
         init_flow(&message->flows[i], message, to[i].dst, chunks);
     if (message->next) message->next->previous = message;
@@ -40,9 +47,8 @@ message_t *sgp_simulated_message_create(rank_t *sender, const sgp_header_t *head
     return message;
 }
 
-/* All chunks but the last are full, and a full one is a multiple of 64 bytes (transport.h). */
 void *sgp_simulated_message_place(message_t *message, size_t index, size_t bytes) {
-    message->place = message->places + index * message->sender->transport.chunk_bytes;
+    message->place = message->places + index * message->stride;
     message->place_bytes = bytes;
     return message->place;
 }

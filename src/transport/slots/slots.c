@@ -214,8 +214,8 @@ static void *place_of(sgp_transport_t *transport, sgp_send_t *send) {
     sgp_slots_t *slots = slots_of(transport);
     uint32_t created = slots->own_slots.created, slot = take_slot(slots);
     send->slot = handle_of(slot);
-    size_t bytes = send->header.elements * sgp_encoding_size(send->header.encoding);
-    bool timed = bytes == transport->chunk_bytes && created == slots->own_slots.created;
+    size_t full = sgp_encoding_fit(send->header.encoding, transport->chunk_bytes);
+    bool timed = send->header.elements == full && created == slots->own_slots.created;
     send->non_temporal = sgp_stores_begin(&slots->stores, timed, sgp_clock_now());
     return sgp_region_payload(&slots->own, slot);
 }

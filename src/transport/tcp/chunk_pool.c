@@ -165,7 +165,7 @@ void sgp_chunk_pool_post(sgp_chunk_pool_t *pool, int dst, const sgp_header_t *he
     post->state = SGP_POST_NEW;
     post->repeats = 0;
     post->payload = payload;
-    post->bytes = header->elements * sgp_encoding_size(header->encoding);
+    post->bytes = sgp_encoding_bytes(header->encoding, header->elements);
     post->header = *header;
     sgp_post_list_add(&pool->posted, post);
     pthread_mutex_unlock(&pool->lock);

@@ -417,7 +417,7 @@ static void read_payload(sgp_connection_t *connection, void *place, const sgp_he
     connection->stalled = false;
     connection->heard = sgp_clock_now(); /* while it was stalled, nothing was read */
     sgp_stream_place(&connection->stream, place,
-                     header->elements * sgp_encoding_size(header->encoding));
+                     sgp_encoding_bytes(header->encoding, header->elements));
 }
 
 void sgp_connection_place(sgp_connection_t *connection, sgp_arrival_t *arrival,

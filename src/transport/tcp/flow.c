@@ -31,15 +31,14 @@ bool sgp_flow_begin_posting(sgp_flow_t *flow, sgp_scheduler_t *out, sgp_post_t *
 bool sgp_flow_begin_arriving(sgp_flow_t *flow, sgp_scheduler_t *in, const sgp_header_t *header) {
     if (!takes_turns(header) || header->id <= flow->message) return false;
     flow->message = header->id;
-    flow->left = header->count * sgp_encoding_size(header->encoding);
+    flow->left = header->count;
     flow->arriving = sgp_scheduler_begin(in, header->step);
     return true;
 }
 
 bool sgp_flow_end_arriving(sgp_flow_t *flow, const sgp_header_t *header) {
     if (!flow->arriving.order) return false;
-    uint64_t bytes = header->elements * sgp_encoding_size(header->encoding);
-    flow->left -= bytes < flow->left ? bytes : flow->left;
+    flow->left -= header->elements < flow->left ? header->elements : flow->left;
     if (flow->left > 0) return false;
     flow->arriving = no_turn;
     return true;

@@ -16,7 +16,7 @@ typedef struct sgp_flow {
     uint64_t allowed_at;   /* nanoseconds */
     sgp_turn_t arriving;   /* of the message that arrives */
     uint64_t message;      /* its id */
-    uint64_t left;         /* bytes of it that have not arrived */
+    uint64_t left;         /* numbers of it that have not arrived */
     uint32_t told;         /* to the rank: the turn that it may send; 0: all */
     bool gone;             /* the rank is lost or has left */
     uint32_t
