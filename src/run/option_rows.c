@@ -394,9 +394,8 @@ const option_t train_option_rows[] = {
      .list = sgp_encoding_names,
      .agreed = 12,
      .help = "how vectors travel between nodes, in 4, 2, 2, 1 and half a byte for a number",
-     .more =
-         "The sender keeps the rounding error, so that no mass is lost. *int8* and *int4* round "
-         "256 numbers to multiples of one scale; *int4* is for *--algorithm allreduce* alone."},
+     .more = "*int8* and *int4* round 256 numbers to multiples of one scale; *int4* is for "
+             "*allreduce*. The sender keeps the rounding error, so that no mass is lost."},
     {.name = "output",
      .argument = "DIR",
      .type = OPTION_STRING,

@@ -27,6 +27,12 @@ enum {
 }; /* numbers that a node gives to a gather; of a whole view */
 
 /* A node of the run, in its own thread. */
+/* The same for all nodes. */
+typedef struct hull {
+    float low[SCENARIO_LENGTH], high[SCENARIO_LENGTH]; /* of all nodes' starts, and targets */
+    float rounding;                                    /* scenario_rounding */
+} hull_t;
+
 typedef struct node {
     results_t *run;
     result_t *result;
@@ -40,9 +46,8 @@ typedef struct node {
     sgp_optimizer_t *optimizer;
     double weight; /* after the last step; 0: there was none */
     float gradient[SCENARIO_LENGTH];
-    float low[SCENARIO_LENGTH], high[SCENARIO_LENGTH]; /* of all nodes' starts, and targets */
-    float rounding;                                    /* scenario_rounding */
-    struct node *newcomers;                            /* (SCENARIO_JOINS) of the run */
+    hull_t hull;
+    struct node *newcomers; /* (SCENARIO_JOINS) of the run */
     /* A newcomer: */
     bool comes, started;
     sgp_sponsored_t is;  /* as its sponsor has it */
@@ -65,33 +70,28 @@ static uint64_t now(const node_t *node) {
 
 static void find_hull(node_t *node) {
     const scenario_t *scenario = scenario_of(node);
-    node->rounding = scenario_rounding(scenario);
+    node->hull.rounding = scenario_rounding(scenario);
     for (size_t i = 0; i < SCENARIO_LENGTH; i++) {
-        node->low[i] = INFINITY, node->high[i] = -INFINITY;
+        node->hull.low[i] = INFINITY, node->hull.high[i] = -INFINITY;
         for (int r = 0; r < scenario_seats(scenario); r++) {
             float start = scenario_initial(scenario, r < scenario->nodes ? r : 0, i);
             float target = scenario->trains ? scenario_target(scenario, r, i) : start;
-            node->low[i] = fminf(node->low[i], fminf(start, target));
-            node->high[i] = fmaxf(node->high[i], fmaxf(start, target));
+            node->hull.low[i] = fminf(node->hull.low[i], fminf(start, target));
+            node->hull.high[i] = fmaxf(node->hull.high[i], fmaxf(start, target));
         }
     }
 }
 
-static void share_hull(const node_t *from, node_t *to) {
-    memcpy(to->low, from->low, sizeof to->low);
-    memcpy(to->high, from->high, sizeof to->high);
-    to->rounding = from->rounding;
-}
-
 static void check_vector(node_t *node, int step) {
     const float *z = sgp_mixer_parameters(node->mixer);
-    float slack = node->rounding;
+    float slack = node->hull.rounding;
     bool exact = scenario_keeps_equal(scenario_of(node));
     for (size_t i = 0; i < SCENARIO_LENGTH; i++) {
-        if (!(z[i] >= node->low[i] - slack && z[i] <= node->high[i] + slack))
+        if (!(z[i] >= node->hull.low[i] - slack && z[i] <= node->hull.high[i] + slack))
             results_fail(node->run, "node %d, step %d: z[%zu] = %g is outside [%g, %g]", node->rank,
-                         step, i, (double)z[i], (double)node->low[i], (double)node->high[i]);
-        float start = node->low[i]; /* of all nodes, where it is equal */
+                         step, i, (double)z[i], (double)node->hull.low[i],
+                         (double)node->hull.high[i]);
+        float start = node->hull.low[i]; /* of all nodes, where it is equal */
         if (scenario_is_equal(i) && !(exact ? z[i] == start : fabsf(z[i] - start) <= slack))
             results_fail(node->run, "node %d, step %d: z[%zu] = %.9g, where all nodes began equal",
                          node->rank, step, i, (double)z[i]);
@@ -565,8 +565,8 @@ void simulation_run_scenario(const scenario_t *scenario, FILE *trace, outcome_t 
     for (int j = 0; j < SCENARIO_JOINS; j++)
         set_node(&newcomers[j], &run, scenario->nodes + j, books, trace, hub);
     find_hull(&nodes[0]);
-    for (int r = 1; r < scenario->nodes; r++) share_hull(&nodes[0], &nodes[r]);
-    for (int j = 0; j < SCENARIO_JOINS; j++) share_hull(&nodes[0], &newcomers[j]);
+    for (int r = 1; r < scenario->nodes; r++) nodes[r].hull = nodes[0].hull;
+    for (int j = 0; j < SCENARIO_JOINS; j++) newcomers[j].hull = nodes[0].hull;
     run_nodes(nodes, scenario->nodes);
     if (books_breach(books)) results_fail(&run, "%s", books_breach(books));
     results_check(&run);
