@@ -391,6 +391,19 @@ float scenario_rounding(const scenario_t *scenario) {
     return part * most * (float)(most_sent(scenario) * (1 + late) * rounds + 2);
 }
 
+void scenario_find_hull(const scenario_t *scenario, scenario_hull_t *hull) {
+    hull->rounding = scenario_rounding(scenario);
+    for (size_t i = 0; i < SCENARIO_LENGTH; i++) {
+        hull->low[i] = INFINITY, hull->high[i] = -INFINITY;
+        for (int r = 0; r < scenario_seats(scenario); r++) {
+            float start = scenario_initial(scenario, r < scenario->nodes ? r : 0, i);
+            float target = scenario->trains ? scenario_target(scenario, r, i) : start;
+            hull->low[i] = fminf(hull->low[i], fminf(start, target));
+            hull->high[i] = fmaxf(hull->high[i], fmaxf(start, target));
+        }
+    }
+}
+
 /* ---- for people ---- */
 
 static void print_fault(const sgp_loopback_fault_t *fault, FILE *file) {

@@ -98,6 +98,14 @@ float scenario_target(const scenario_t *scenario, int rank, size_t i);
  * difference, times what it has sent over what it has left, and nothing comes in before the overlap has passed. */
 float scenario_rounding(const scenario_t *scenario);
 
+/* Where the numbers of all nodes stay. */
+typedef struct scenario_hull {
+    float low[SCENARIO_LENGTH], high[SCENARIO_LENGTH]; /* of all starts, and targets */
+    float rounding;                                    /* scenario_rounding */
+} scenario_hull_t;
+
+void scenario_find_hull(const scenario_t *scenario, scenario_hull_t *hull);
+
 /* Coordinates that start equal on all nodes, and that no gradient moves. Their value is exact in every encoding without
  * blocks, so they stay equal bit by bit there. */
 static inline bool scenario_is_equal(size_t i) {

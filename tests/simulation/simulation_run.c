@@ -27,12 +27,6 @@ enum {
 }; /* numbers that a node gives to a gather; of a whole view */
 
 /* A node of the run, in its own thread. */
-/* The same for all nodes. */
-typedef struct hull {
-    float low[SCENARIO_LENGTH], high[SCENARIO_LENGTH]; /* of all nodes' starts, and targets */
-    float rounding;                                    /* scenario_rounding */
-} hull_t;
-
 typedef struct node {
     results_t *run;
     result_t *result;
@@ -46,7 +40,7 @@ typedef struct node {
     sgp_optimizer_t *optimizer;
     double weight; /* after the last step; 0: there was none */
     float gradient[SCENARIO_LENGTH];
-    hull_t hull;
+    scenario_hull_t hull;   /* the same for all nodes */
     struct node *newcomers; /* (SCENARIO_JOINS) of the run */
     /* A newcomer: */
     bool comes, started;
@@ -67,20 +61,6 @@ static uint64_t now(const node_t *node) {
 }
 
 /* ---- what must hold after each step ---- */
-
-static void find_hull(node_t *node) {
-    const scenario_t *scenario = scenario_of(node);
-    node->hull.rounding = scenario_rounding(scenario);
-    for (size_t i = 0; i < SCENARIO_LENGTH; i++) {
-        node->hull.low[i] = INFINITY, node->hull.high[i] = -INFINITY;
-        for (int r = 0; r < scenario_seats(scenario); r++) {
-            float start = scenario_initial(scenario, r < scenario->nodes ? r : 0, i);
-            float target = scenario->trains ? scenario_target(scenario, r, i) : start;
-            node->hull.low[i] = fminf(node->hull.low[i], fminf(start, target));
-            node->hull.high[i] = fmaxf(node->hull.high[i], fmaxf(start, target));
-        }
-    }
-}
 
 static void check_vector(node_t *node, int step) {
     const float *z = sgp_mixer_parameters(node->mixer);
@@ -564,7 +544,7 @@ void simulation_run_scenario(const scenario_t *scenario, FILE *trace, outcome_t 
         set_node(&nodes[r], &run, r, books, trace, hub), nodes[r].newcomers = newcomers;
     for (int j = 0; j < SCENARIO_JOINS; j++)
         set_node(&newcomers[j], &run, scenario->nodes + j, books, trace, hub);
-    find_hull(&nodes[0]);
+    scenario_find_hull(scenario, &nodes[0].hull);
     for (int r = 1; r < scenario->nodes; r++) nodes[r].hull = nodes[0].hull;
     for (int j = 0; j < SCENARIO_JOINS; j++) newcomers[j].hull = nodes[0].hull;
     run_nodes(nodes, scenario->nodes);
