@@ -143,6 +143,7 @@ static void count_anew(sgp_mixer_t *mixer, int rank) {
     uint32_t now = incarnation_of(mixer, rank);
     if (holes->counted[rank] == now) return;
     holes->counted[rank] = now;
+    holes->events++; /* it may be gone before the next average, with what it has brought */
     holes->sent[rank] = holes->got[rank] = 0;
 }
 
