@@ -265,7 +265,9 @@ static void check_everywhere(bool elastic, sgp_encryption_t encryption, int plac
                                          (uint64_t)places % length};
                 atomic_store(&told, 0);
                 forger = play(forger, elastic, encryption, &chunks);
-                if (mischief == FLIP && forger.at >= SHAKEN) assert_true(atomic_load(&told) > 0);
+                /* Of the last bytes of all nobody may hear any more. */
+                if (mischief == FLIP && forger.at >= SHAKEN && chunks < MESSAGES * CHUNKS_OF_VECTOR)
+                    assert_true(atomic_load(&told) > 0);
                 if (elastic && forger.at >= SHAKEN) /* before, either may refuse the other */
                     assert_int_equal(chunks, MESSAGES * CHUNKS_OF_VECTOR);
             }
@@ -273,17 +275,17 @@ static void check_everywhere(bool elastic, sgp_encryption_t encryption, int plac
 
 static void test_authenticated(void **state) {
     (void)state;
-    check_everywhere(false, SGP_ENCRYPTION_OFF, 8);
+    check_everywhere(false, SGP_ENCRYPTION_OFF, 5);
 }
 
 static void test_encrypted(void **state) {
     (void)state;
-    check_everywhere(false, SGP_ENCRYPTION_ON, 8);
+    check_everywhere(false, SGP_ENCRYPTION_ON, 5);
 }
 
 static void test_elastic_group(void **state) {
     (void)state;
-    check_everywhere(true, SGP_ENCRYPTION_ON, 8);
+    check_everywhere(true, SGP_ENCRYPTION_ON, 5);
 }
 
 int main(void) {
