@@ -19,6 +19,12 @@ sgp_status_t sgp_key_make(const void *secret, size_t length, sgp_key_t *key) {
     return SGP_OK;
 }
 
+sgp_key_t *sgp_key_keep(const sgp_key_t *key) {
+    sgp_key_t *kept = sgp_guarded_make(sizeof *kept);
+    if (kept) *kept = *key;
+    return kept;
+}
+
 sgp_status_t sgp_key_of_text(const char *text, size_t length, sgp_key_t *key) {
     while (length > 0 && (text[length - 1] == '\n' || text[length - 1] == '\r')) length--;
     return sgp_key_make(text, length, key);

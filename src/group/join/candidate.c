@@ -363,7 +363,7 @@ sgp_status_t sgp_candidate_call(const sgp_candidate_options_t *options,
                                 sgp_candidate_t **candidate) {
     sgp_status_t status = check(options);
     if (status != SGP_OK) return status;
-    sgp_candidate_t *made = calloc(1, sizeof *made);
+    sgp_candidate_t *made = sgp_guarded_make(sizeof *made); /* it has the key */
     if (!made) return sgp_fail(SGP_ERR_NO_MEMORY, "no memory to join a group");
     made->options = *options;
     made->keyed = options->key != NULL;
@@ -380,9 +380,8 @@ void sgp_candidate_destroy(sgp_candidate_t *candidate) {
     if (!candidate) return;
     hang_up(candidate);
     if (candidate->listener >= 0) close(candidate->listener);
-    explicit_bzero(&candidate->key, sizeof candidate->key);
     free(candidate->message);
-    free(candidate);
+    sgp_guarded_free(candidate);
 }
 
 const sgp_welcome_t *sgp_candidate_welcome(const sgp_candidate_t *candidate) {

@@ -119,7 +119,9 @@ static sgp_status_t connect_tcp(const sgp_connect_options_t *options,
                              .timeout_ms = options->timeout_ms,
                              .peer_timeout_ms = options->peer_timeout_ms,
                              .patience = options->patience};
-    return sgp_tcp_connect(&tcp, transport);
+    status = sgp_tcp_connect(&tcp, transport);
+    explicit_bzero(&key, sizeof key);
+    return status;
 }
 
 static sgp_status_t connect_shm(const sgp_connect_options_t *options, const char *rendezvous,

@@ -204,6 +204,7 @@ static sgp_status_t make_group(const plan_t *plan, const sgp_endpoint_t *mine,
     if (mine) memcpy(from.address, mine->address, sizeof from.address);
     transport->elastic = plan->elastic;
     sgp_status_t status = sgp_origin_copy(&from, &origin);
+    explicit_bzero(&from.key, sizeof from.key);
     if (status == SGP_OK) status = sgp_group_found(transport, plan->timeout_ms, &made);
     if (status != SGP_OK) {
         sgp_origin_destroy(origin);
@@ -353,17 +354,19 @@ static sgp_status_t join_running(const sgp_group_options_t *options, sgp_group_t
                                     SGP_LAUNCHER_TIMEOUT_MS, &from.join_timeout_ms);
     if (status == SGP_OK) status = sgp_secret_find(options, &from.keyed, &from.key);
     if (status == SGP_OK) status = sgp_secret_encryption(options, from.keyed, &from.encryption);
-    return status == SGP_OK ? sgp_join_running(options, &from, group) : status;
+    if (status == SGP_OK) status = sgp_join_running(options, &from, group);
+    explicit_bzero(&from.key, sizeof from.key);
+    return status;
 }
 
 static sgp_status_t join_founders(const sgp_group_options_t *options, sgp_group_t **group) {
     plan_t plan;
     sgp_status_t status = make_plan(options, &plan);
     if (status == SGP_OK) status = check_capacity(&plan);
-    if (status != SGP_OK) return status;
-    if (plan.transport == SGP_CHOICE_MPI) status = join_by_mpi(&plan, group);
-    else if (all_share_memory(&plan)) status = join_by_memory(&plan, group);
-    else status = join_by_endpoints(&plan, group);
+    if (status == SGP_OK && plan.transport == SGP_CHOICE_MPI) status = join_by_mpi(&plan, group);
+    else if (status == SGP_OK && all_share_memory(&plan)) status = join_by_memory(&plan, group);
+    else if (status == SGP_OK) status = join_by_endpoints(&plan, group);
+    explicit_bzero(&plan.key, sizeof plan.key);
     return status;
 }
 

@@ -16,7 +16,7 @@ static bool copy(const char *text, const char **to) {
 }
 
 sgp_status_t sgp_origin_copy(const sgp_origin_t *from, sgp_origin_t **origin) {
-    sgp_origin_t *made = malloc(sizeof *made);
+    sgp_origin_t *made = sgp_guarded_make(sizeof *made); /* it has the key */
     if (made) {
         *made = *from;
         bool rendezvous = copy(from->rendezvous, &made->rendezvous);
@@ -36,6 +36,5 @@ void sgp_origin_destroy(sgp_origin_t *origin) {
     release(origin->rendezvous);
     release(origin->interface);
     release(origin->ports);
-    explicit_bzero(&origin->key, sizeof origin->key);
-    free(origin);
+    sgp_guarded_free(origin);
 }

@@ -31,7 +31,7 @@ typedef struct sgp_edges {
     sgp_transport_t *transport;
     int rank, capacity;
     sgp_visitors_t *visitors; /* borrowed */
-    sgp_key_t key;
+    sgp_key_t *key;           /* owned; NULL: none */
     bool insecure;
     int listener;
     uint64_t open_timeout, peer_timeout; /* nanoseconds */

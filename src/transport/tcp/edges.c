@@ -567,8 +567,8 @@ sgp_status_t sgp_edges_init(sgp_edges_t *edges, const sgp_tcp_options_t *options
     sgp_fork_hold();
     sgp_fork_mark(edges->listener);
     sgp_fork_release();
-    if (options->key) edges->key = *options->key;
-    edges->connections = (sgp_connections_t){.key = options->key ? &edges->key : NULL,
+    edges->key = options->key ? sgp_key_keep(options->key) : NULL;
+    edges->connections = (sgp_connections_t){.key = edges->key,
                                              .peer_timeout = edges->peer_timeout,
                                              .hello = {.purpose = SGP_PURPOSE_LINK,
                                                        .rank = options->rank,
@@ -582,7 +582,7 @@ sgp_status_t sgp_edges_init(sgp_edges_t *edges, const sgp_tcp_options_t *options
                                                        .machine = options->machine}};
     edges->of = calloc((size_t)edges->capacity, sizeof *edges->of);
     edges->waits = options->waits;
-    if (!edges->of)
+    if (!edges->of || (options->key && !edges->key))
         return sgp_fail(SGP_ERR_NO_MEMORY, "tcp: no memory to connect %d nodes", edges->capacity);
     set_addresses(edges, options);
     sgp_status_t status =
@@ -593,7 +593,7 @@ sgp_status_t sgp_edges_init(sgp_edges_t *edges, const sgp_tcp_options_t *options
 
 void sgp_edges_fini(sgp_edges_t *edges) {
     sgp_fork_close(edges->listener);
-    explicit_bzero(&edges->key, sizeof edges->key);
+    sgp_guarded_free(edges->key);
     sgp_losses_fini(&edges->losses);
     free(edges->of);
 }
