@@ -72,7 +72,7 @@ OPTIONS = [
     (["--transport", "pigeon"], ["--transport pigeon", "auto, shm, tcp, mpi, loopback"]),
     (["--allreduce", "theirs"], ["--allreduce theirs", "own, library"]),
     (["--allreduce", "library"], ["allreduce is library", "transport auto", "transport mpi has it"]),
-    (["--encoding", "float8"], ["--encoding float8", "float32, bfloat16, float16, int8, int4"]),
+    (["--encoding", "eightbit"], ["--encoding eightbit", "float32, bfloat16, float16, int8"]),
     (["--encoding", "int4"], ["int4 with sgp", "allreduce", "sgp works with int8"]),
     (["--encoding", "int4", "--algorithm", "0:allreduce,1:sgp"], ["int4 with sgp", "int8"]),
     (["--encoding", "int8", "--keep-going"], ["int8", "not finite", "bfloat16"]),
