@@ -17,6 +17,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #ifdef __SANITIZE_THREAD__
@@ -191,11 +192,16 @@ static inline const char *ranks_own_host(void) {
     return host;
 }
 
-/* An address to join at: that one, and a free port. */
+/* An address to join at: that one, and a free port, which stays free for a while: not one of those that the system gives to
+ * connections, and one that other tests hardly choose. */
 static inline void ranks_free_address(char at[SGP_ADDRESS_TEXT]) {
     sgp_address_t bound, published;
     int listener;
-    assert_int_equal(sgp_address_listen(ranks_own_host(), NULL, &listener, &bound, &published),
+    uint16_t chance;
+    char ports[16];
+    assert_int_equal(getrandom(&chance, sizeof chance, 0), sizeof chance);
+    snprintf(ports, sizeof ports, "%d-%d", 10000 + chance % 20000, 10100 + chance % 20000);
+    assert_int_equal(sgp_address_listen(ranks_own_host(), ports, &listener, &bound, &published),
                      SGP_OK);
     close(listener);
     sgp_address_text(&published, at);
